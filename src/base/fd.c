@@ -1,0 +1,25 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+void
+fd_close(int *fd)
+{
+	int saved = errno;
+
+	/* close(2) frees the number even on EINTR and EIO; never retried. */
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+int
+fd_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}

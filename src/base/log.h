@@ -1,0 +1,45 @@
+/*
+ * clusterd's own log: one line per event, to stderr or to a file. Writing
+ * never blocks and never fails towards the caller: a line that cannot be
+ * written at once (full pipe, full disk) is dropped and counted, and the count
+ * is reported before the next line that gets through.
+ *
+ * There is one log per process, hence the hidden state. After fork() a child
+ * must not use it.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+struct error;
+
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+};
+
+/* Longest line, newline included; longer ones are cut and end in "...". */
+#define LOG_LINE_MAX 4096	/* PIPE_BUF: a pipe takes it whole or not */
+
+/*
+ * Send the log to the file at `path` (absolute; appended to, created 0640), or
+ * to stderr when NULL. On failure (-errno with words) the log stays where it
+ * was. Also reopens: call it again with the same path. `path` is copied.
+ */
+int log_open(const char *path, struct error *err);
+
+/* Lines above `level` are left out. */
+void log_set_level(enum log_level level);
+
+/* `fmt` without newline. Safe whatever bytes the arguments hold: control
+   bytes are printed as '?'. */
+void log_write(enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define log_error(...)		log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...)	log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)		log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)		log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif
