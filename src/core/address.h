@@ -1,0 +1,66 @@
+/*
+ * Addresses that an app serves, as data: parsed, compared and printed without
+ * a system call. linux/socket turns them into sockets.
+ */
+#ifndef CORE_ADDRESS_H
+#define CORE_ADDRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+
+enum address_kind {
+	ADDRESS_TCP,
+	ADDRESS_UDP,
+	ADDRESS_UNIX,	/* stream */
+};
+
+enum address_host {
+	ADDRESS_HOST_ANY,	/* every address: one dual-stack socket,
+				   IPv4 only where there is no IPv6 */
+	ADDRESS_HOST_IPV4,
+	ADDRESS_HOST_IPV6,
+};
+
+struct address {
+	enum address_kind kind;
+	enum address_host host;	/* TCP, UDP */
+	uint8_t ip[16];		/* network order; 4 bytes used for IPv4 */
+	uint16_t port;		/* host order; 0 = one that is free */
+	char *path;		/* UNIX: absolute, owned; else NULL */
+};
+
+/*
+ * Parse `8080`, `127.0.0.1:8080`, `[::1]:8080`, `*:8080`, each with `udp:` or
+ * `tcp:` before it, or `unix:PATH`. A relative PATH is put behind `base_dir`
+ * (absolute, no trailing slash). On success the caller owns *ret_address and
+ * frees it with address_free(). -EINVAL with words, or -ENOMEM.
+ */
+int address_parse(const char *text, const char *base_dir,
+    struct address *ret_address, struct error *err);
+
+/* Deep copy; -ENOMEM leaves *ret_address untouched. */
+int address_copy(const struct address *from, struct address *ret_address);
+void address_free(struct address *a);
+
+/* Same kind, host, port and path: one socket serves both. */
+bool address_equal(const struct address *a, const struct address *b);
+
+/* A total order in which equal addresses stand together: for qsort(3). */
+int address_compare(const struct address *a, const struct address *b);
+
+/*
+ * As a configuration writes it (`udp:[::1]:53`, `unix:/run/x`); parses back to
+ * an equal address. The caller frees; NULL when memory is short.
+ */
+char *address_format(const struct address *a);
+
+/*
+ * HOST:PORT with the host spelled out (`[::]:80`, `0.0.0.0:80`) or the bare
+ * path of a Unix socket: the key that php-fpm compares. Caller frees; NULL
+ * when memory is short.
+ */
+char *address_format_numeric(const struct address *a);
+
+#endif

@@ -1,0 +1,252 @@
+/*
+ * The configuration, checked and const. Built by conf_check() from what
+ * conf_read() found in the file (or cli/ on the command line), shared by
+ * reference count, replaced on a reload, never edited.
+ *
+ * Where to look: core/conf_schema.c has one row per key; core/conf_read.c
+ * turns bytes into entries through inih; core/conf_value.c parses the values;
+ * core/conf_check.c makes the config; core/conf_print.c is the -T dump;
+ * core/conf_diff.c compares two.
+ */
+#ifndef CORE_CONF_H
+#define CORE_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "core/address.h"
+
+struct error;
+
+/* Stated limits of what a file may hold. */
+#define CONF_FILE_MAX		(4 * 1024 * 1024)	/* bytes */
+#define CONF_VALUE_MAX		(64 * 1024)		/* bytes, joined */
+#define CONF_NAME_MAX		32			/* app name */
+#define CONF_INSTANCES_MAX	4096
+#define CONF_LISTENS_MAX	64			/* per app */
+#define CONF_ERRORS_MAX		100			/* then "and N more" */
+
+enum conf_restart {
+	CONF_RESTART_ALWAYS,
+	CONF_RESTART_ON_FAILURE,
+	CONF_RESTART_NEVER,
+};
+
+enum conf_ready {
+	CONF_READY_AUTO,	/* notify or alive, whichever comes first */
+	CONF_READY_NOTIFY,
+	CONF_READY_ALIVE,
+};
+
+enum conf_output {
+	CONF_OUTPUT_INHERIT,
+	CONF_OUTPUT_NULL,
+};
+
+enum conf_instances {
+	CONF_INSTANCES_AUTO,	/* the CPUs that may be used */
+	CONF_INSTANCES_NUMBER,
+	CONF_INSTANCES_PERCENT,	/* of auto, rounded up, at least 1 */
+};
+
+/* Bits of conf_app.fd_protocols; CLUSTERD is always set. */
+enum conf_fd_protocol {
+	CONF_FDP_CLUSTERD	= 1 << 0,
+	CONF_FDP_SYSTEMD	= 1 << 1,
+	CONF_FDP_SERVER_STARTER	= 1 << 2,
+	CONF_FDP_EINHORN	= 1 << 3,
+	CONF_FDP_NGINX		= 1 << 4,
+	CONF_FDP_PHP_FPM	= 1 << 5,
+};
+
+/* Who a worker runs as; looked up once, when the file is read. */
+struct conf_creds {
+	bool set;		/* false: inherited, the rest is unused */
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t *groups;	/* supplementary, owned; NULL with n 0 */
+	size_t n_groups;
+	char *name;		/* USER, LOGNAME; NULL: only `group` was given,
+				   uid is inherited and these stay as they are */
+	char *home;		/* HOME; NULL as name */
+};
+
+struct conf_app {
+	char *name;
+	unsigned line;			/* of the section header */
+
+	struct strlist command;		/* words, braces not replaced yet */
+	struct address *listens;	/* `port` first, then `listen` */
+	size_t n_listens;
+	bool has_port;			/* listens[0] came from `port` */
+	uint32_t socket_mode;
+	char *socket_user;		/* NULL: inherited */
+	char *socket_group;
+	uint32_t socket_uid;		/* (uint32_t)-1: inherited */
+	uint32_t socket_gid;
+	unsigned backlog;		/* 1 … 65535 */
+
+	enum conf_instances instances_kind;
+	unsigned instances;		/* number or percentage */
+	unsigned fd_protocols;		/* enum conf_fd_protocol bits */
+
+	char *directory;		/* absolute; NULL: inherited */
+	int32_t umask;			/* -1: inherited */
+	struct strlist env;		/* NAME=value, later wins */
+	char *env_file;			/* absolute; NULL: none */
+	struct strlist env_file_entries;/* what it held, NAME=value */
+	int64_t limit_nofile;		/* -1: inherited */
+	char *user;			/* NULL: inherited */
+	char *group;			/* NULL: inherited */
+	struct conf_creds creds;
+
+	enum conf_restart restart;
+	int64_t restart_delay_ms;
+	int64_t restart_delay_max_ms;
+	int64_t restart_reset_ms;
+	unsigned restart_limit;		/* deaths; 0: no limit */
+	int64_t restart_limit_ms;	/* in this time */
+	uint8_t success_codes[32];	/* bit N: exit code N is no failure */
+
+	enum conf_ready ready;
+	int64_t ready_alive_ms;		/* AUTO, ALIVE */
+	int64_t ready_timeout_ms;	/* > 0 */
+	int stop_signal;
+	int64_t stop_timeout_ms;
+
+	enum conf_output out;
+	enum conf_output err;
+};
+
+enum conf_log_level {	/* as in base/log.h */
+	CONF_LOG_ERROR,
+	CONF_LOG_WARNING,
+	CONF_LOG_INFO,
+	CONF_LOG_DEBUG,
+};
+
+struct config {
+	unsigned refs;
+	enum conf_log_level log_level;
+	char *log;		/* absolute path; NULL: stderr */
+	char *pidfile;		/* absolute path; NULL: none */
+	struct conf_app *apps;	/* in the order of the file */
+	size_t n_apps;
+};
+
+/*
+ * What checking a configuration needs of the world outside, so that core/
+ * makes no system call. Each returns 0 or -errno with words; -EAGAIN from a
+ * look-up means "not known yet": conf_check() then goes on as if the name
+ * existed with no rights, and the caller checks again with the answers.
+ */
+struct conf_host {
+	void *ctx;
+	const char *base_dir;	/* absolute directory of the file */
+	/* At most CONF_FILE_MAX bytes; caller frees *ret_text (NUL added). */
+	int (*read_file)(void *ctx, const char *path, char **ret_text,
+	    size_t *ret_len, struct error *err);
+	/* `group` may be NULL (the user's own), `user` may be NULL. */
+	int (*find_creds)(void *ctx, const char *user, const char *group,
+	    struct conf_creds *ret_creds, struct error *err);
+};
+
+/* One key as it stands in the file, before anything is known of it. */
+struct conf_entry {
+	unsigned section;	/* index into conf_source.sections */
+	unsigned line;
+	char *key;
+	struct strlist lines;	/* the value: first line, then the indented */
+	unsigned *numbers;	/* the line number of each, owned */
+};
+
+struct conf_section {
+	char *name;		/* as written; may be invalid (was reported) */
+	unsigned line;
+};
+
+struct conf_source {
+	struct conf_section *sections;
+	size_t n_sections;
+	struct conf_entry *entries;
+	size_t n_entries;
+};
+
+/*
+ * All errors of one pass, each a line without newline:
+ * `FILE:LINE: KEY: what is wrong, what is allowed`, sorted by line at the end.
+ */
+struct conf_errors {
+	const char *file;	/* as the user named it; borrowed */
+	struct conf_error {
+		unsigned line;	/* 0: about the whole file */
+		char *text;
+	} *v;
+	size_t n;
+	size_t dropped;		/* beyond CONF_ERRORS_MAX, or no memory */
+};
+
+/* `key` may be NULL: an error that is about no key in particular. */
+void conf_error_add(struct conf_errors *errors, unsigned line,
+    const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void conf_errors_sort(struct conf_errors *errors);
+void conf_errors_free(struct conf_errors *errors);
+
+/*
+ * Bytes of a file to entries. Every problem goes to `errors`, reading goes on
+ * behind it. Returns 0 (look at errors->n) or -ENOMEM. The caller frees
+ * *ret_source in both cases.
+ */
+int conf_read(const char *text, size_t len, struct conf_source *ret_source,
+    struct conf_errors *errors);
+
+/*
+ * Build a source by hand, as cli/ does for `clusterd -p 8080 -- ./server`:
+ * each `value` is one line. -ENOMEM on failure.
+ */
+int conf_source_add_section(struct conf_source *source, const char *name,
+    unsigned line);
+int conf_source_add_entry(struct conf_source *source, unsigned line,
+    const char *key, const char *value);
+void conf_source_free(struct conf_source *source);
+
+/*
+ * Check entries and build the config. Every problem goes to `errors`; when
+ * there is any (errors->n > 0 or dropped > 0), *ret_config is NULL. Else the
+ * caller owns one reference. Returns 0 or -ENOMEM.
+ */
+int conf_check(const struct conf_source *source, const struct conf_host *host,
+    struct config **ret_config, struct conf_errors *errors);
+
+/* Free what it holds; the credentials are then not set. */
+void conf_creds_free(struct conf_creds *creds);
+
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config);
+
+/*
+ * The effective configuration as INI: every supported key with its value,
+ * parses back to the same dump. `auto_instances` only goes into a comment.
+ * Caller frees; NULL when memory is short.
+ */
+char *conf_print(const struct config *config, unsigned auto_instances);
+
+/* The number of seats that an app has where `auto` means auto_instances. */
+unsigned conf_app_instances(const struct conf_app *app,
+    unsigned auto_instances);
+
+/* The app of that name, or NULL. */
+const struct conf_app *config_find_app(const struct config *config,
+    const char *name);
+
+static inline bool
+conf_app_success_code(const struct conf_app *app, int code)
+{
+	return code >= 0 && code <= 255 &&
+	    (app->success_codes[code / 8] >> (code % 8) & 1) != 0;
+}
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * The schema: one row per key. Parser (conf_value.c), default (parsed by the
+ * same parser), dump (conf_print.c) and the check of the man page all come
+ * from the row; a key that no row has does not exist.
+ */
+#ifndef CORE_CONF_SCHEMA_H
+#define CORE_CONF_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_CLUSTERD_SECTION "clusterd"
+
+enum conf_scope {
+	CONF_SCOPE_CLUSTERD,	/* [clusterd]; the target is struct config */
+	CONF_SCOPE_APP,		/* any other; the target is struct conf_app */
+};
+
+/*
+ * In the order of the dump; conf_schema() is indexed by it. `port` stands
+ * before `listen` because its address is the first of the app.
+ */
+enum conf_key_id {
+	CONF_KEY_LOG_LEVEL,
+	CONF_KEY_LOG_FORMAT,
+	CONF_KEY_LOG,
+	CONF_KEY_PIDFILE,
+	CONF_KEY_CONTROL,
+	CONF_KEY_CONTROL_GROUP,
+
+	CONF_KEY_COMMAND,
+	CONF_KEY_PORT,
+	CONF_KEY_LISTEN,
+	CONF_KEY_SOCKET_MODE,
+	CONF_KEY_SOCKET_USER,
+	CONF_KEY_SOCKET_GROUP,
+	CONF_KEY_BACKLOG,
+	CONF_KEY_INSTANCES,
+	CONF_KEY_BALANCE,
+	CONF_KEY_HANDOFF,
+	CONF_KEY_FD_PROTOCOL,
+	CONF_KEY_DIRECTORY,
+	CONF_KEY_UMASK,
+	CONF_KEY_ENV,
+	CONF_KEY_ENV_FILE,
+	CONF_KEY_LIMIT_NOFILE,
+	CONF_KEY_USER,
+	CONF_KEY_GROUP,
+	CONF_KEY_RESTART,
+	CONF_KEY_RESTART_DELAY,
+	CONF_KEY_RESTART_DELAY_MAX,
+	CONF_KEY_RESTART_RESET,
+	CONF_KEY_RESTART_LIMIT,
+	CONF_KEY_SUCCESS_CODES,
+	CONF_KEY_READY,
+	CONF_KEY_READY_TIMEOUT,
+	CONF_KEY_STOP_SIGNAL,
+	CONF_KEY_STOP_TIMEOUT,
+	CONF_KEY_DRAIN_TIMEOUT,
+	CONF_KEY_DRAIN_IDLE,
+	CONF_KEY_MAX_SURGE,
+	CONF_KEY_STDOUT,
+	CONF_KEY_STDERR,
+	CONF_KEY_LOG_MAX_SIZE,
+	CONF_KEY_LOG_KEEP,
+
+	CONF_KEY_N
+};
+
+enum conf_type {
+	CONF_TYPE_LATER,	/* the whole key is not supported yet */
+	CONF_TYPE_ENUM,		/* one of row->words; an enum */
+	CONF_TYPE_COUNT,	/* unsigned, row->min … row->max */
+	CONF_TYPE_LIMIT,	/* int64_t, row->min … row->max; nothing: -1 */
+	CONF_TYPE_MODE,		/* uint32_t, octal up to row->max */
+	CONF_TYPE_UMASK,	/* int32_t, octal up to row->max; nothing: -1 */
+	CONF_TYPE_DURATION,	/* int64_t milliseconds, at least row->min */
+	CONF_TYPE_PATH,		/* char *, made absolute; nothing: NULL */
+	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
+	/* The rest fill fields of struct conf_app that belong together. */
+	CONF_TYPE_COMMAND,
+	CONF_TYPE_PORT,
+	CONF_TYPE_LISTEN,
+	CONF_TYPE_INSTANCES,
+	CONF_TYPE_FD_PROTOCOL,
+	CONF_TYPE_ENV,
+	CONF_TYPE_RESTART_LIMIT,
+	CONF_TYPE_CODES,
+	CONF_TYPE_READY,
+	CONF_TYPE_SIGNAL,
+
+	CONF_TYPE_N
+};
+
+#define CONF_NOWHERE SIZE_MAX	/* one value only: nothing to keep */
+
+struct conf_word {
+	const char *word;
+	unsigned value;
+	bool later;		/* known, and not supported yet */
+};
+
+struct conf_key {
+	const char *name;
+	enum conf_scope scope;
+	enum conf_type type;
+	size_t offset;		/* of the field in the target */
+	/*
+	 * The default as a user would write it; NULL when the key is required,
+	 * or comes later and its default is not a fixed text.
+	 */
+	const char *preset;
+	/*
+	 * The word for "no value of my own", so that a dump can show every
+	 * key. A relative file of that name is written ./none.
+	 */
+	const char *nothing;
+	uint64_t min;
+	uint64_t max;
+	const struct conf_word *words;	/* ends with a NULL word */
+	bool list;		/* may go on over indented lines */
+	bool path_later;	/* a path is no value yet, and will be one */
+	const char *allowed;	/* in words, for messages and the manual */
+};
+
+/*
+ * Whether the first `len` bytes of `name` may name an app: a-z, 0-9, _ and -,
+ * a letter or digit first, CONF_NAME_MAX bytes at most.
+ */
+bool conf_name_valid(const char *name, size_t len);
+
+/* The table, CONF_KEY_N rows indexed by enum conf_key_id. */
+const struct conf_key *conf_schema(size_t *ret_n);
+
+/* The row of that name in that scope, or NULL. */
+const struct conf_key *conf_schema_find(enum conf_scope scope,
+    const char *name);
+
+/* The key that a misspelt `name` may have meant, or NULL. */
+const char *conf_schema_near(enum conf_scope scope, const char *name);
+
+/*
+ * Look for the word that `text` may have meant among several: start with
+ * NULL and CONF_NEAR_INIT, call for each word, and *best is the nearest of
+ * those within reach (two letters missing, doubled, swapped or mistaken).
+ */
+#define CONF_NEAR_INIT 3u
+void conf_near(const char *text, const char *word, const char **best,
+    unsigned *best_distance);
+
+#endif

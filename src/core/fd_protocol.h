@@ -1,0 +1,44 @@
+/*
+ * The environment protocols that tell a program which of its fds are listening
+ * sockets. Listener number i is always fd FD_PROTOCOL_FIRST + i, which is what
+ * sd_listen_fds(3) demands.
+ */
+#ifndef CORE_FD_PROTOCOL_H
+#define CORE_FD_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/str.h"
+
+struct address;
+
+#define FD_PROTOCOL_FIRST 3
+
+struct fd_protocol_args {
+	unsigned protocols;		/* enum conf_fd_protocol bits */
+	const char *app;
+	const struct address *bound;	/* as bound: a port 0 is resolved */
+	size_t n_bound;
+	unsigned instance;
+	unsigned instances;
+	unsigned generation;
+	const char *notify_socket;	/* NULL: none */
+};
+
+/*
+ * Append the variables, as NAME=value. LISTEN_PID is appended as an empty
+ * "LISTEN_PID=": only the child knows its pid. Out of memory shows in
+ * env->failed.
+ */
+void fd_protocol_append(const struct fd_protocol_args *args,
+    struct strlist *env);
+
+/*
+ * Is this NAME=value (or NAME) a variable that describes fds, or somebody's
+ * place in a supervision tree, and so must not reach a worker from
+ * clusterd's own environment?
+ */
+bool fd_protocol_scrubs(const char *entry);
+
+#endif

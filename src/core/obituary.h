@@ -1,0 +1,31 @@
+/* The one line that a death gets: cause, age, and what happens next. */
+#ifndef CORE_OBITUARY_H
+#define CORE_OBITUARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct strbuf;
+struct worker_step;
+
+/* How a process ended, as waitid(2) tells it. */
+struct exit_status {
+	bool signalled;
+	bool core_dumped;
+	int code;	/* exit code, or the signal's number */
+};
+
+/* "exited with code 3", "killed by signal 9 (SIGKILL)". */
+void obituary_cause(struct strbuf *sb, struct exit_status status);
+
+/* "3.2s", "120ms", "5m", "2h": short, for people. */
+void obituary_duration(struct strbuf *sb, int64_t ms);
+
+/*
+ * "killed by signal 9 (SIGKILL) after 3.2s, restarting in 100ms": `step` is
+ * what the machine made of the exit, `cause` the words for what happened.
+ */
+void obituary_line(struct strbuf *sb, const char *cause, int64_t lived_ms,
+    const struct worker_step *step);
+
+#endif
