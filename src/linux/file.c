@@ -1,0 +1,69 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "linux/file.h"
+
+static int
+read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
+{
+	char *text = NULL;
+	size_t len = 0, cap = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (len + 1 >= cap) {
+			char *more;
+
+			cap = cap == 0 ? 4096 : cap * 2;
+			more = realloc(text, cap);
+			if (more == NULL) {
+				free(text);
+				return -ENOMEM;
+			}
+			text = more;
+		}
+		n = read(fd, text + len, cap - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || (size_t)n > max - len) {
+			int code = n < 0 ? -errno : -EFBIG;
+
+			free(text);
+			return code;
+		}
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	text[len] = '\0';
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
+
+int
+file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int code;
+
+	if (fd < 0)
+		code = -errno;
+	else
+		code = read_all(fd, max, ret_text, ret_len);
+	fd_close(&fd);
+	if (code == -EFBIG)
+		error_set(err, code, "cannot read %s: larger than %zu bytes",
+		    path, max);
+	else if (code < 0)
+		error_set(err, code, "cannot read %s: %s", path,
+		    strerror(-code));
+	return code;
+}

@@ -1,0 +1,18 @@
+/* Small files, read whole. */
+#ifndef LINUX_FILE_H
+#define LINUX_FILE_H
+
+#include <stddef.h>
+
+struct error;
+
+/*
+ * Read a file of at most `max` bytes (also from /proc, where sizes are not
+ * known beforehand) and add a NUL. The caller frees *ret_text. -errno, with
+ * words when `err` is given; -EFBIG beyond `max`; -EISDIR. Opened without
+ * blocking, so that a FIFO in the place of the file cannot hold us up.
+ */
+int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
+    struct error *err);
+
+#endif

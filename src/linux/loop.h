@@ -1,0 +1,72 @@
+/*
+ * The event loop: epoll for descriptors, a heap for timers, one wait for both.
+ * With nothing to do it sleeps without a timeout: no system call at all.
+ *
+ * A turn takes descriptors first, those added with `late` last among them, and
+ * timers after all: a worker's word that it is ready is heard before its exit,
+ * and both before its deadline.
+ *
+ * epoll's data is a slot number and its generation, never a pointer, so that
+ * an event for something that a handler of the same turn has removed finds
+ * nobody. Handlers may add and remove anything.
+ */
+#ifndef LINUX_LOOP_H
+#define LINUX_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mono.h"
+
+struct error;
+struct loop;
+
+/* `events`: EPOLLIN and so on, as epoll_ctl(2) has them. */
+typedef void loop_fn(void *ctx, uint32_t events);
+
+/* Which registration; 0 is none. */
+typedef uint64_t loop_handle;
+
+int loop_new(struct loop **ret_loop, struct error *err);
+void loop_free(struct loop *loop);
+
+/*
+ * Watch `fd` (level-triggered), which stays the caller's, who must remove the
+ * handle before closing it. -errno: -ENOMEM, -ENOSPC (epoll's own limit).
+ */
+int loop_add(struct loop *loop, int fd, uint32_t events, bool late,
+    loop_fn *fn, void *ctx, loop_handle *ret_handle);
+
+/* Other events for the same registration; 0 pauses it. */
+int loop_set_events(struct loop *loop, loop_handle handle, uint32_t events);
+
+/* Forget the registration and set *handle to 0; 0 is fine. */
+void loop_del(struct loop *loop, loop_handle *handle);
+
+struct loop_timer {
+	struct mono due;	/* MONO_NEVER: not set */
+	size_t pos;		/* in the heap, when set */
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
+/*
+ * Prepare a timer; reserves its place in the heap, so that setting it later
+ * cannot fail. -ENOMEM. Undone by loop_timer_fini().
+ */
+int loop_timer_init(struct loop *loop, struct loop_timer *timer,
+    void (*fn)(void *ctx), void *ctx);
+void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
+
+/* Fire once at or after `due`; replaces an earlier setting; MONO_NEVER: off. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer,
+    struct mono due);
+
+/*
+ * One turn: wait for events or the next timer, and handle them. Never fails:
+ * an error of epoll_wait(2) other than EINTR would be a bug of ours.
+ */
+void loop_turn(struct loop *loop);
+
+#endif

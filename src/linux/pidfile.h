@@ -1,0 +1,25 @@
+/* The pid file: written whole, locked for as long as we live. */
+#ifndef LINUX_PIDFILE_H
+#define LINUX_PIDFILE_H
+
+struct error;
+
+struct pidfile {
+	int fd;		/* holds the lock; -1: none */
+	char *path;
+};
+
+#define PIDFILE_INIT { .fd = -1 }
+
+/*
+ * Write our pid to a temporary file, lock that (flock(2)), and rename it into
+ * place. -EBUSY with words ("already running, pid N") when the file that is
+ * there is locked; else -errno with words.
+ */
+int pidfile_create(const char *path, struct pidfile *ret_pidfile,
+    struct error *err);
+
+/* Remove the file if it is still ours, and let the lock go. */
+void pidfile_remove(struct pidfile *pidfile);
+
+#endif

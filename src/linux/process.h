@@ -1,0 +1,48 @@
+/*
+ * Child processes: their deaths, their groups, and what they leave behind.
+ *
+ * A pid may be signalled as long as process_reap() has not taken it: the zombie
+ * keeps its number. Nothing else in the program waits for children.
+ */
+#ifndef LINUX_PROCESS_H
+#define LINUX_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct exit_status;
+
+/* A child that is dead and not reaped, with its status, or 0. */
+pid_t process_next_dead(struct exit_status *ret_status);
+
+/* Reap a dead child: its pid is free from now on. */
+void process_reap(pid_t pid);
+
+/* Signal a process group; the group's leader must be an unreaped child, or one
+   of its members must have been seen by process_children() just now. */
+void process_kill_group(pid_t pgid, int signo);
+
+/*
+ * The pids of all present children, zombies included: ours, and the orphans
+ * that we got as a subreaper. The caller frees *ret_pids. 0 or -errno.
+ */
+int process_children(pid_t **ret_pids, size_t *ret_n);
+
+/* Copy the value of variable `name` in the environment that `pid` was executed
+   with; false: not there, not readable, or longer than `size`. */
+bool process_env(pid_t pid, const char *name, char *value, size_t size);
+
+struct process_stat {
+	char state;	/* 'Z' for a zombie, … (proc(5)) */
+	pid_t parent;
+	pid_t group;
+};
+
+/* False: no such process, or it cannot be looked at. */
+bool process_stat(pid_t pid, struct process_stat *ret_stat);
+
+/* Adopt orphaned descendants (PR_SET_CHILD_SUBREAPER); harmless as pid 1. */
+int process_become_subreaper(void);
+
+#endif

@@ -1,0 +1,24 @@
+/* Signals as events: blocked everywhere, read from a signalfd(2). */
+#ifndef LINUX_SIGNALS_H
+#define LINUX_SIGNALS_H
+
+struct error;
+
+/*
+ * Block the signals that clusterd handles, undo any SIG_IGN that was inherited
+ * (an ignored signal never reaches a signalfd, and an ignored SIGCHLD reaps
+ * children behind our back), ignore SIGPIPE, and open the signalfd.
+ */
+int signals_open(int *ret_fd, struct error *err);
+
+/* Call `fn` once per signal that is pending; returns when there is none. */
+void signals_read(int fd, void (*fn)(void *ctx, int signo), void *ctx);
+
+/*
+ * In a forked child: every disposition to its default. The mask stays; open it
+ * with signals_child_unblock() right before the exec. Async-signal-safe.
+ */
+void signals_child_reset(void);
+void signals_child_unblock(void);
+
+#endif

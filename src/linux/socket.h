@@ -1,0 +1,61 @@
+/*
+ * Listening sockets. This is where a socket is bound.
+ */
+#ifndef LINUX_SOCKET_H
+#define LINUX_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/address.h"
+
+struct error;
+
+struct socket_options {
+	unsigned backlog;
+	/* Unix listeners: */
+	uint32_t mode;
+	uint32_t uid;		/* (uint32_t)-1: leave */
+	uint32_t gid;
+};
+
+/* The file of a Unix listener, so that only our own is ever removed. */
+struct socket_file {
+	dev_t dev;
+	ino_t ino;
+};
+
+/*
+ * Bind and listen. On success the caller owns *ret_fd (close-on-exec) and
+ * *ret_bound, the address with a port 0 resolved and "every address" as it
+ * came out. -errno with words that name address and reason; -EADDRINUSE also
+ * for a Unix path on which somebody listens.
+ *
+ * TCP: SO_REUSEADDR, so that connections in TIME_WAIT do not hinder a restart.
+ * UDP: without it, because with it a stranger could take the port (ip(7)).
+ * Unix: bound under a temporary name and renamed into place, so that a client
+ * never meets a socket that does not listen yet or has the wrong mode.
+ */
+int socket_listen(const struct address *address,
+    const struct socket_options *options, int *ret_fd,
+    struct address *ret_bound, struct socket_file *ret_file,
+    struct error *err);
+
+/* Change what can be changed of an open listener: backlog, mode, owner. */
+int socket_adjust(int fd, const struct address *bound,
+    const struct socket_options *options, struct error *err);
+
+/* Remove a Unix listener's file if it is still the one we made. */
+void socket_unlink(const struct address *bound, const struct socket_file *file);
+
+/*
+ * The address that a socket is bound to. -EAFNOSUPPORT or -EPROTOTYPE for
+ * sockets that no configuration can ask for. The caller frees *ret_address.
+ */
+int socket_address(int fd, struct address *ret_address);
+
+/* The kernel's upper bound of a backlog (net.core.somaxconn); 0: unknown. */
+unsigned socket_somaxconn(void);
+
+#endif

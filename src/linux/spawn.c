@@ -1,0 +1,226 @@
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "core/conf.h"
+#include "core/fd_protocol.h"
+#include "linux/signals.h"
+#include "linux/spawn.h"
+
+/* ---- the child: async-signal-safe calls only, until the exec ---- */
+
+static void __attribute__((noreturn))
+child_fail(int report, enum spawn_stage stage)
+{
+	const struct spawn_failure failure = { .stage = stage, .err = errno };
+
+	/* Smaller than PIPE_BUF: arrives whole or not at all. */
+	(void)!write(report, &failure, sizeof(failure));
+	_exit(127);
+}
+
+/*
+ * Put the listeners on 3, 4, …. Their present numbers may lie in that range in
+ * any order, so all of them first move above it. Everything else that is open
+ * is close-on-exec.
+ */
+static int
+child_place_fds(const struct spawn_plan *plan, int *report)
+{
+	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
+	int moved[CONF_LISTENS_MAX];
+	int null;
+
+	*report = fcntl(*report, F_DUPFD_CLOEXEC, above);
+	null = fcntl(plan->null_fd, F_DUPFD_CLOEXEC, above);
+	if (*report < 0 || null < 0)
+		return -1;
+	for (size_t i = 0; i < plan->n_fds; i++) {
+		moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, above);
+		if (moved[i] < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < plan->n_fds; i++)
+		if (dup2(moved[i], FD_PROTOCOL_FIRST + (int)i) < 0)
+			return -1;
+	if (dup2(null, STDIN_FILENO) < 0 ||
+	    (plan->null_stdout && dup2(null, STDOUT_FILENO) < 0) ||
+	    (plan->null_stderr && dup2(null, STDERR_FILENO) < 0))
+		return -1;
+	return 0;
+}
+
+/* The supplementary groups first, the user last: each needs the privilege
+   that the next one drops. */
+static int
+child_become(const struct conf_creds *creds)
+{
+	uid_t uid;
+
+	if (!creds->set)
+		return 0;
+	uid = creds->name != NULL ? creds->uid : geteuid();
+	if (creds->name != NULL &&
+	    setgroups(creds->n_groups, creds->groups) < 0) {
+		/* Without privilege one can only be what one is: then the
+		   groups stay as they are. */
+		if (errno != EPERM || uid != getuid() || creds->gid != getgid())
+			return -1;
+	}
+	if (setresgid(creds->gid, creds->gid, creds->gid) < 0)
+		return -1;
+	return setresuid(uid, uid, uid);
+}
+
+static void
+child_write_pid(char *digits)
+{
+	char reversed[16];
+	unsigned n = 0;
+
+	for (unsigned pid = (unsigned)getpid(); pid > 0; pid /= 10)
+		reversed[n++] = (char)('0' + pid % 10);
+	while (n > 0)
+		*digits++ = reversed[--n];
+	*digits = '\0';
+}
+
+/* As execvp(3): go on behind files that are not there or not allowed, and
+   tell EACCES rather than the ENOENT of a later place. */
+static void
+child_exec(const struct spawn_plan *plan)
+{
+	int err = ENOENT;
+
+	for (char *const *file = plan->files; *file != NULL; file++) {
+		(void)execve(*file, plan->argv, plan->envp);
+		if (errno == EACCES)
+			err = EACCES;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return;
+	}
+	errno = err;
+}
+
+static void __attribute__((noreturn))
+child_run(const struct spawn_plan *plan, int report, pid_t parent)
+{
+	signals_child_reset();
+	if (child_place_fds(plan, &report) < 0)
+		child_fail(report, SPAWN_FDS);
+	/* A session of its own: descendants can be signalled as a group, and
+	   the terminal's Ctrl-C reaches clusterd alone. */
+	if (setsid() < 0)
+		child_fail(report, SPAWN_SESSION);
+	if (setrlimit(RLIMIT_NOFILE, &plan->nofile) < 0)
+		child_fail(report, SPAWN_NOFILE);
+	if (child_become(plan->creds) < 0)
+		child_fail(report, SPAWN_CREDS);
+	/* A change of uid clears it (prctl(2)), hence after; and the parent
+	   may have died before. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		child_fail(report, SPAWN_PARENT);
+	if (getppid() != parent)
+		_exit(127);
+	if (plan->directory != NULL && chdir(plan->directory) < 0)
+		child_fail(report, SPAWN_DIRECTORY);
+	if (plan->umask >= 0)
+		(void)umask((mode_t)plan->umask);
+	if (plan->listen_pid != NULL)
+		child_write_pid(plan->listen_pid);
+	signals_child_unblock();
+	child_exec(plan);
+	child_fail(report, SPAWN_EXEC);
+}
+
+/* ---- the supervisor ---- */
+
+int
+spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
+{
+	int report[2];
+	pid_t parent = getpid();
+	pid_t pid;
+	int code;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -errno;
+	/* Only our end: the child's write must not be refused. */
+	(void)fcntl(report[0], F_SETFL, O_NONBLOCK);
+
+	pid = fork();
+	if (pid == 0)
+		child_run(plan, report[1], parent);
+	code = pid < 0 ? -errno : 0;
+	fd_close(&report[1]);
+	if (code < 0) {
+		fd_close(&report[0]);
+		return code;
+	}
+	*ret_pid = pid;
+	*ret_report = fd_take(&report[0]);
+	return 0;
+}
+
+enum spawn_report
+spawn_read_report(int report, struct spawn_failure *ret_failure)
+{
+	ssize_t n;
+
+	do {
+		n = read(report, ret_failure, sizeof(*ret_failure));
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(*ret_failure))
+		return SPAWN_REPORT_FAILED;
+	return n < 0 ? SPAWN_REPORT_PENDING : SPAWN_REPORT_EXECUTED;
+}
+
+static const char *
+exec_hint(int err, const char *program)
+{
+	if (err == ENOEXEC)
+		return " (a script needs a first line such as #!/bin/sh; or "
+		    "it was built for another machine)";
+	if (err == ENOENT && access(program, F_OK) == 0)
+		return " (the file is there: the interpreter of its #! line, "
+		    "or its dynamic loader, is not)";
+	if (err == ENOENT && strchr(program, '/') == NULL)
+		return " (not found in PATH)";
+	if (err == EACCES && access(program, X_OK) < 0 &&
+	    access(program, F_OK) == 0)
+		return " (try chmod +x)";
+	return "";
+}
+
+void
+spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
+    const char *program, const char *directory)
+{
+	static const char *const words[SPAWN_STAGES] = {
+		[SPAWN_FDS] = "cannot place its file descriptors",
+		[SPAWN_SESSION] = "cannot make a session",
+		[SPAWN_NOFILE] = "cannot set limit_nofile",
+		[SPAWN_CREDS] = "cannot change to its user and group",
+		[SPAWN_PARENT] = "cannot tie it to clusterd",
+		[SPAWN_DIRECTORY] = "cannot change to directory",
+		[SPAWN_EXEC] = "cannot execute",
+	};
+	const char *what = failure->stage == SPAWN_EXEC ? program :
+	    failure->stage == SPAWN_DIRECTORY ? directory : NULL;
+
+	strbuf_puts(sb, words[failure->stage]);
+	if (what != NULL)
+		strbuf_printf(sb, " %s", what);
+	strbuf_printf(sb, ": %s", strerror(failure->err));
+	if (failure->stage == SPAWN_EXEC)
+		strbuf_puts(sb, exec_hint(failure->err, program));
+}

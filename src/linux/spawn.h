@@ -1,0 +1,76 @@
+/*
+ * Starting a program. All memory is made before the fork; the child only makes
+ * async-signal-safe calls. Whether the program could be executed comes back
+ * over a close-on-exec pipe: end of file says yes, a record says where it
+ * failed.
+ */
+#ifndef LINUX_SPAWN_H
+#define LINUX_SPAWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+struct conf_creds;
+struct error;
+struct strbuf;
+
+struct spawn_plan {
+	char *const *files;		/* tried in order, NULL-terminated */
+	char *const *argv;
+	char *const *envp;
+	char *listen_pid;		/* room for the pid's digits, or NULL;
+					   written in the child only */
+	const int *fds;			/* become 3, 4, …; not closed here */
+	size_t n_fds;			/* <= CONF_LISTENS_MAX */
+	int null_fd;			/* /dev/null, open for reading and
+					   writing */
+	bool null_stdout;
+	bool null_stderr;
+	const char *directory;		/* NULL: stay */
+	int32_t umask;			/* -1: stay */
+	struct rlimit nofile;
+	const struct conf_creds *creds;
+};
+
+enum spawn_stage {
+	SPAWN_FDS,
+	SPAWN_SESSION,
+	SPAWN_NOFILE,
+	SPAWN_CREDS,
+	SPAWN_PARENT,
+	SPAWN_DIRECTORY,
+	SPAWN_EXEC,
+	SPAWN_STAGES
+};
+
+struct spawn_failure {
+	enum spawn_stage stage;
+	int err;		/* errno */
+};
+
+/*
+ * Fork and execute. On success the caller owns the pid and *ret_report, the
+ * pipe's reading end (close-on-exec, non-blocking). -errno: nothing was
+ * started.
+ */
+int spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report);
+
+enum spawn_report {
+	SPAWN_REPORT_PENDING,	/* nothing yet */
+	SPAWN_REPORT_EXECUTED,	/* the program runs, or the child died before
+				   the exec without a word: its exit tells */
+	SPAWN_REPORT_FAILED,	/* *ret_failure says where */
+};
+
+enum spawn_report spawn_read_report(int report,
+    struct spawn_failure *ret_failure);
+
+/* "cannot execute ./server: No such file or directory", with a hint where
+   one helps. Looks at the file system for the hint. */
+void spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
+    const char *program, const char *directory);
+
+#endif
