@@ -1,0 +1,483 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf.h"
+#include "core/rollout.h"
+#include "daemon/app.h"
+#include "daemon/app_spec.h"
+#include "daemon/supervisor.h"
+#include "daemon/worker.h"
+
+/* ---- seats ---- */
+
+/* At least n places; new ones are empty. */
+static bool
+ensure_seats(struct app *app, unsigned n)
+{
+	struct seat *seats;
+
+	if (n <= app->n_seats)
+		return true;
+	seats = reallocarray(app->seats, n, sizeof(*seats));
+	if (seats == NULL)
+		return false;
+	for (unsigned i = app->n_seats; i < n; i++)
+		seats[i] = (struct seat){ .present = NULL };
+	app->seats = seats;
+	app->n_seats = n;
+	return true;
+}
+
+/* Take a worker from its seat and stop it; app_advance() frees it. */
+static void
+retire(struct worker **place)
+{
+	struct worker *w = *place;
+
+	*place = NULL;
+	if (w == NULL)
+		return;
+	w->seated = false;
+	worker_stop(w);
+}
+
+static void
+drop_last_seat(struct app *app)
+{
+	struct seat *last = &app->seats[app->n_seats - 1];
+
+	retire(&last->next);
+	retire(&last->present);
+	app->n_seats--;
+}
+
+/* Put a new worker of `spec` into a place and start it. */
+static bool
+seat_worker(struct app *app, struct worker **place, struct app_spec *spec,
+    unsigned instance, bool trial)
+{
+	struct worker *w = worker_new(app, spec, instance, trial);
+
+	if (w == NULL) {
+		log_error("%s[%u]: no memory for a worker", app->name,
+		    instance);
+		return false;
+	}
+	w->seated = true;
+	*place = w;
+	worker_start(w);
+	return true;
+}
+
+/* Outside a rollout: every wanted seat has a worker, the others have none. */
+static void
+fill_seats(struct app *app)
+{
+	if (app->over || !ensure_seats(app, app->wanted))
+		return;
+	while (app->n_seats > app->wanted)
+		drop_last_seat(app);
+	for (unsigned i = 0; i < app->n_seats; i++)
+		if (app->seats[i].present == NULL &&
+		    !app->sup->stopping &&
+		    !seat_worker(app, &app->seats[i].present, app->stable, i,
+		    false))
+			break;
+}
+
+/* ---- life of an app ---- */
+
+int
+app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
+{
+	struct app *app = calloc(1, sizeof(*app));
+	struct app **end = &sup->apps;
+
+	if (app == NULL)
+		return -ENOMEM;
+	app->name = strdup(spec->conf->name);
+	if (app->name == NULL) {
+		free(app);
+		return -ENOMEM;
+	}
+	app->sup = sup;
+	app->initial = initial;
+	app->generation = spec->generation = 1;
+	app->stable = app_spec_ref(spec);
+	app->wanted = spec->instances;
+	app->stable_wanted = app->wanted;
+	while (*end != NULL)
+		end = &(*end)->next_app;
+	*end = app;
+	log_info("%s: starting %u instance%s", app->name, app->wanted,
+	    app->wanted == 1 ? "" : "s");
+	fill_seats(app);
+	app_touch(app);
+	return 0;
+}
+
+static void
+app_free(struct app *app)
+{
+	for (struct app **p = &app->sup->apps; *p != NULL; p = &(*p)->next_app)
+		if (*p == app) {
+			*p = app->next_app;
+			break;
+		}
+	app_spec_unref(app->stable);
+	app_spec_unref(app->target);
+	free(app->seats);
+	free(app->name);
+	free(app);
+}
+
+void
+app_stop(struct app *app)
+{
+	if (app->stopping)
+		return;
+	app->stopping = true;
+	while (app->n_seats > 0)
+		drop_last_seat(app);
+	app_spec_shut(app->stable);
+	app_spec_shut(app->target);
+	app_touch(app);
+}
+
+void
+app_kill(struct app *app)
+{
+	for (struct worker *w = app->workers; w != NULL; w = w->next)
+		worker_kill(w);
+}
+
+void
+app_touch(struct app *app)
+{
+	app->dirty = true;
+	app->sup->dirty = true;
+}
+
+struct app *
+app_find(struct supervisor *sup, const char *name)
+{
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		if (!a->stopping && strcmp(a->name, name) == 0)
+			return a;
+	return NULL;
+}
+
+unsigned
+app_ready_count(const struct app *app)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < app->n_seats; i++)
+		if (app->seats[i].present != NULL &&
+		    worker_ready(app->seats[i].present))
+			n++;
+	return n;
+}
+
+void
+app_scale(struct app *app, int by)
+{
+	unsigned most = CONF_INSTANCES_MAX;
+
+	if (app->stopping || app->over)
+		return;
+	if ((by < 0 && app->wanted <= 1) || (by > 0 && app->wanted >= most)) {
+		log_info("%s: stays at %u instance%s", app->name, app->wanted,
+		    app->wanted == 1 ? "" : "s");
+		return;
+	}
+	app->wanted = (unsigned)((int)app->wanted + by);
+	app->stable_wanted = (unsigned)((int)app->stable_wanted + by);
+	if (app->stable_wanted < 1)
+		app->stable_wanted = 1;
+	if (app->stable_wanted > most)
+		app->stable_wanted = most;
+	log_info("%s: scaling to %u instance%s", app->name, app->wanted,
+	    app->wanted == 1 ? "" : "s");
+	app_touch(app);
+}
+
+/* ---- rollout ---- */
+
+void
+app_roll(struct app *app, struct app_spec *spec)
+{
+	if (app->target != NULL) {
+		log_info("%s: the newer configuration supersedes the reload "
+		    "to generation %u", app->name, app->target->generation);
+		for (unsigned i = 0; i < app->n_seats; i++)
+			retire(&app->seats[i].next);
+		/* Workers that have changed over stay until the new rollout
+		   comes to their seats. */
+		app_spec_unref(app->target);
+		app->wanted = app->stable_wanted;
+	}
+	spec->generation = ++app->generation;
+	app->target = app_spec_ref(spec);
+	app->rolling_back = false;
+	/* A number that was changed by signal stays, unless the file's did
+	   change too. */
+	app->stable_wanted = app->wanted;
+	if (spec->instances != app->stable->instances)
+		app->wanted = spec->instances;
+	log_info("%s: reloading, generation %u, %u instance%s", app->name,
+	    spec->generation, app->wanted, app->wanted == 1 ? "" : "s");
+	app_touch(app);
+}
+
+static enum rollout_next
+view_next(const struct worker *w)
+{
+	if (w == NULL)
+		return ROLLOUT_NEXT_NONE;
+	if (worker_ready(w) || w->fsm.state == WORKER_ENDED)
+		return ROLLOUT_NEXT_READY;
+	if (worker_state_final(w->fsm.state) || w->relapsed)
+		return ROLLOUT_NEXT_FAILED;
+	return ROLLOUT_NEXT_STARTING;
+}
+
+static void
+view_seat(const struct app *app, const struct seat *seat,
+    struct rollout_seat *ret)
+{
+	const struct worker *w = seat->present;
+
+	*ret = (struct rollout_seat){ .next = view_next(seat->next) };
+	if (w == NULL)
+		return;
+	ret->on_target = w->spec == app->target;
+	ret->ready = worker_ready(w);
+	ret->final = worker_state_final(w->fsm.state);
+	ret->relapsed = ret->on_target && w->relapsed;
+}
+
+static unsigned
+count_alive(const struct app *app)
+{
+	unsigned n = 0;
+
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (worker_alive(w))
+			n++;
+	return n;
+}
+
+static void
+rollout_start(struct app *app, unsigned i)
+{
+	struct seat *seat = &app->seats[i];
+
+	/* One that waits for its restart must not come up beside the new; after
+	   an abort fill_seats() starts it again. */
+	if (seat->present != NULL &&
+	    seat->present->fsm.state == WORKER_BACKOFF)
+		retire(&seat->present);
+	/* Failing that, the seat stays behind, and any event tries again. */
+	(void)seat_worker(app, &seat->next, app->target, i, true);
+}
+
+static void
+rollout_promote(struct app *app, unsigned i)
+{
+	struct seat *seat = &app->seats[i];
+
+	retire(&seat->present);
+	seat->present = seat->next;
+	seat->next = NULL;
+}
+
+static void
+rollout_done(struct app *app)
+{
+	for (size_t i = 0; i < app->target->conf->n_listens; i++)
+		listener_adjust(app->target->listeners[i], app->target->conf);
+	if (app->rolling_back) {
+		log_warning("%s: rolled back to generation %u", app->name,
+		    app->target->generation);
+		app_spec_unref(app->target);
+	} else {
+		log_info("%s: reload complete, generation %u", app->name,
+		    app->target->generation);
+		/* Its workers keep their own descriptors while they finish. */
+		app_spec_shut(app->stable);
+		app_spec_unref(app->stable);
+		app->stable = app->target;
+		app->stable_wanted = app->wanted;
+	}
+	app->target = NULL;
+	app->rolling_back = false;
+	app->over = app->failed = false;
+}
+
+static bool
+any_present_of(const struct app *app, const struct app_spec *spec)
+{
+	for (unsigned i = 0; i < app->n_seats; i++)
+		if (app->seats[i].present != NULL &&
+		    app->seats[i].present->spec == spec)
+			return true;
+	return false;
+}
+
+/* Back to what is stable: first what has not changed over, at once; then, by
+   another rollout, the seats that have. */
+static void
+rollout_abort(struct app *app, unsigned i)
+{
+	struct app_spec *failed = app->target;
+
+	for (unsigned k = 0; k < app->n_seats; k++)
+		retire(&app->seats[k].next);
+	app->target = NULL;
+	app->wanted = app->stable_wanted;
+	if (app->rolling_back) {
+		log_error("%s: the way back failed too, at instance %u: "
+		    "instances stay as they are", app->name, i);
+		app->rolling_back = false;
+		return;
+	}
+	log_error("%s: reload aborted: the new worker of instance %u did not "
+	    "become ready; generation %u keeps serving", app->name, i,
+	    app->stable->generation);
+	if (any_present_of(app, failed) && app->over) {
+		/* What was stable had ended, and nothing of it is left to go
+		   back to. */
+		app_spec_unref(app->stable);
+		app->stable = app_spec_ref(failed);
+		app->over = app->failed = false;
+	} else if (any_present_of(app, failed)) {
+		log_warning("%s: rolling back the instances that had changed "
+		    "over", app->name);
+		app->target = app_spec_ref(app->stable);
+		app->rolling_back = true;
+	} else {
+		app_spec_shut(failed);
+	}
+	app_spec_unref(failed);
+}
+
+/* One decision; false when there is nothing more to do now. */
+static bool
+rollout_step(struct app *app)
+{
+	struct rollout_view view;
+	struct rollout_seat *seats;
+	struct rollout_decision d;
+
+	if (!ensure_seats(app, app->wanted))
+		return false;
+	seats = calloc(app->n_seats, sizeof(*seats));
+	if (seats == NULL)
+		return false;
+	for (unsigned i = 0; i < app->n_seats; i++)
+		view_seat(app, &app->seats[i], &seats[i]);
+	view = (struct rollout_view){
+		.seats = seats, .n_seats = app->n_seats,
+		.n_wanted = app->wanted, .n_alive = count_alive(app),
+		.surge = 1,
+	};
+	d = rollout_decide(&view);
+	free(seats);
+
+	switch (d.what) {
+	case ROLLOUT_WAIT:
+		return false;
+	case ROLLOUT_START:
+		rollout_start(app, (unsigned)d.seat);
+		return app->seats[d.seat].next != NULL;
+	case ROLLOUT_PROMOTE:
+		rollout_promote(app, (unsigned)d.seat);
+		return true;
+	case ROLLOUT_TRIM:
+		drop_last_seat(app);
+		return true;
+	case ROLLOUT_ABORT:
+		rollout_abort(app, (unsigned)d.seat);
+		return app->target != NULL;
+	case ROLLOUT_DONE:
+		rollout_done(app);
+		return false;
+	}
+	return false;
+}
+
+/* ---- at the end of a turn ---- */
+
+/* Retired workers whose process is gone. */
+static void
+free_retired(struct app *app)
+{
+	for (struct worker *w = app->workers, *next; w != NULL; w = next) {
+		next = w->next;
+		if (!w->seated && worker_state_final(w->fsm.state))
+			worker_free(w);
+	}
+}
+
+static void
+check_settled(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w == NULL || (!worker_ready(w) &&
+		    !worker_state_final(w->fsm.state)))
+			return;
+	}
+	app->settled = true;
+}
+
+/* Every seat at its end: nobody would accept, so clients are refused. */
+static void
+check_over(struct app *app)
+{
+	bool failed = false;
+
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w == NULL || !worker_state_final(w->fsm.state))
+			return;
+		if (w->fsm.state != WORKER_ENDED)
+			failed = true;
+	}
+	app->over = true;
+	if (failed) {
+		app->failed = true;
+		log_error("%s: every instance has ended, at least one of them "
+		    "badly", app->name);
+	} else {
+		log_info("%s: every instance has ended well", app->name);
+	}
+	app_spec_shut(app->stable);
+}
+
+void
+app_advance(struct app *app)
+{
+	app->dirty = false;
+	free_retired(app);
+	if (app->stopping) {
+		if (app->workers == NULL)
+			app_free(app);
+		return;
+	}
+	while (app->target != NULL && rollout_step(app))
+		;
+	if (app->target == NULL) {
+		fill_seats(app);
+		if (!app->over)
+			check_over(app);
+	}
+	if (!app->settled)
+		check_settled(app);
+}

@@ -1,0 +1,111 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "core/conf.h"
+#include "daemon/conf_load.h"
+#include "linux/creds.h"
+#include "linux/file.h"
+
+static int
+read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	(void)ctx;
+	return file_read(path, CONF_FILE_MAX, ret_text, ret_len, err);
+}
+
+/* The cache's answer, and whether we may become that user at all. */
+static int
+find_creds(void *ctx, const char *user, const char *group,
+    struct conf_creds *ret_creds, struct error *err)
+{
+	struct conf_creds c;
+	int code = creds_cache_find(ctx, user, group, &c, err);
+
+	if (code < 0)
+		return code;
+	if (!creds_privileged() &&
+	    ((user != NULL && c.uid != geteuid()) ||
+	    (group != NULL && c.gid != getegid()))) {
+		free(c.name);
+		free(c.home);
+		free(c.groups);
+		return error_set(err, -EPERM, "%s \"%s\" takes root, or "
+		    "CAP_SETUID and CAP_SETGID",
+		    user != NULL ? "user" : "group",
+		    user != NULL ? user : group);
+	}
+	*ret_creds = c;
+	return 0;
+}
+
+static int
+check(const struct conf_origin *origin, const struct conf_source *source,
+    struct creds_cache *cache, struct config **ret_config,
+    struct conf_errors *errors)
+{
+	const struct conf_host host = {
+		.ctx = cache,
+		.base_dir = origin->base_dir,
+		.read_file = read_env_file,
+		.find_creds = find_creds,
+	};
+	struct config *config = NULL;
+	int code = conf_check(source, &host, &config, errors);
+
+	if (code < 0)
+		return code;
+	if (creds_cache_pending(cache)) {
+		config_unref(config);
+		config = NULL;
+	}
+	*ret_config = config;
+	return 0;
+}
+
+int
+conf_load(const struct conf_origin *origin, struct creds_cache *cache,
+    struct config **ret_config, struct conf_errors *errors)
+{
+	struct conf_source source = { .sections = NULL };
+	struct error err = ERROR_INIT;
+	char *text;
+	size_t len;
+	int code;
+
+	*ret_config = NULL;
+	if (origin->source != NULL)
+		return check(origin, origin->source, cache, ret_config,
+		    errors);
+	code = file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
+	if (code < 0) {
+		conf_error_add(errors, 0, NULL, "%s", error_text(&err));
+		error_clear(&err);
+		return code == -ENOMEM ? code : 0;
+	}
+	code = conf_read(text, len, &source, errors);
+	free(text);
+	if (code == 0)
+		code = check(origin, &source, cache, ret_config, errors);
+	conf_source_free(&source);
+	return code;
+}
+
+int
+conf_load_wait(const struct conf_origin *origin, struct config **ret_config,
+    struct conf_errors *errors)
+{
+	struct creds_cache cache = CREDS_CACHE_INIT;
+	int code = conf_load(origin, &cache, ret_config, errors);
+
+	if (code == 0 && creds_cache_pending(&cache)) {
+		code = creds_lookup_wait(&cache);
+		conf_errors_free(errors);
+		if (code == 0)
+			code = conf_load(origin, &cache, ret_config, errors);
+	}
+	creds_cache_free(&cache);
+	return code;
+}

@@ -1,0 +1,29 @@
+/* From where the configuration comes to a checked struct config. */
+#ifndef DAEMON_CONF_LOAD_H
+#define DAEMON_CONF_LOAD_H
+
+struct config;
+struct conf_errors;
+struct conf_source;
+struct creds_cache;
+
+struct conf_origin {
+	const char *file;	/* as the user named it; NULL: command line */
+	const char *path;	/* absolute */
+	const char *base_dir;	/* absolute, for relative paths in it */
+	const struct conf_source *source;	/* of the command line */
+};
+
+/*
+ * Read and check. Every problem, an unreadable file included, goes to
+ * `errors`. When users or groups are not in `cache` yet, they are entered there
+ * as pending and *ret_config is NULL: look them up and call again. -ENOMEM.
+ */
+int conf_load(const struct conf_origin *origin, struct creds_cache *cache,
+    struct config **ret_config, struct conf_errors *errors);
+
+/* The same with the look-ups made and waited for: for the start only. */
+int conf_load_wait(const struct conf_origin *origin,
+    struct config **ret_config, struct conf_errors *errors);
+
+#endif

@@ -1,0 +1,180 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/num.h"
+#include "daemon/app.h"
+#include "daemon/orphans.h"
+#include "daemon/supervisor.h"
+#include "daemon/worker.h"
+#include "linux/process.h"
+
+void
+orphans_note_strangers(struct supervisor *sup)
+{
+	if (process_children(&sup->strangers, &sup->n_strangers) < 0)
+		sup->n_strangers = 0;
+}
+
+static bool
+is_stranger(const struct supervisor *sup, pid_t pid)
+{
+	for (size_t i = 0; i < sup->n_strangers; i++)
+		if (sup->strangers[i] == pid)
+			return true;
+	return false;
+}
+
+/*
+ * Call `fn` for every child that is neither a worker's leader nor was there
+ * before us, until it returns false.
+ */
+static void
+each_orphan(struct supervisor *sup,
+    bool (*fn)(struct supervisor *sup, pid_t pid, void *ctx), void *ctx)
+{
+	pid_t *pids;
+	size_t n;
+
+	if (process_children(&pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (supervisor_find_worker(sup, pids[i]) == NULL &&
+		    !is_stranger(sup, pids[i]) && !fn(sup, pids[i], ctx))
+			break;
+	free(pids);
+}
+
+struct group_search {
+	pid_t pgid;
+	bool found;
+};
+
+static bool
+look_for_group(struct supervisor *sup, pid_t pid, void *ctx)
+{
+	struct group_search *search = ctx;
+
+	(void)sup;
+	search->found = getpgid(pid) == search->pgid;
+	return !search->found;
+}
+
+bool
+orphans_in_group(struct supervisor *sup, pid_t pgid)
+{
+	struct group_search search = { .pgid = pgid };
+
+	/* Mostly there is nothing, and this says so without a list. Were the
+	   number in use again, the list would tell. */
+	if (kill(-pgid, 0) < 0)
+		return false;
+	each_orphan(sup, look_for_group, &search);
+	return search.found;
+}
+
+/* The serial of the worker that a process descends from; 0: not ours. */
+static uint64_t
+serial_of(const struct supervisor *sup, pid_t pid)
+{
+	char id[64], own[32];
+	uint64_t serial;
+
+	snprintf(own, sizeof(own), "%016llx.",
+	    (unsigned long long)sup->run_id);
+	if (!process_env(pid, "CLUSTERD_WORKER_ID", id, sizeof(id)) ||
+	    strncmp(id, own, strlen(own)) != 0 ||
+	    !num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
+		return 0;
+	return serial;
+}
+
+struct owner_search {
+	const struct worker *worker;
+	bool found;
+};
+
+static bool
+look_for_owner(struct supervisor *sup, pid_t pid, void *ctx)
+{
+	struct owner_search *search = ctx;
+	struct process_stat st;
+
+	if (!process_stat(pid, &st) || st.state == 'Z')
+		return true;
+	search->found = st.group == search->worker->pid ||
+	    serial_of(sup, pid) == search->worker->serial;
+	return !search->found;
+}
+
+bool
+orphans_of(struct supervisor *sup, const struct worker *worker)
+{
+	struct owner_search search = { .worker = worker };
+
+	each_orphan(sup, look_for_owner, &search);
+	return search.found;
+}
+
+static void
+kill_with_group(pid_t pid)
+{
+	/* It is our unreaped child, so the number is its own. */
+	if (getpgid(pid) == pid)
+		process_kill_group(pid, SIGKILL);
+	(void)kill(pid, SIGKILL);
+}
+
+static bool
+serial_lives(const struct supervisor *sup, uint64_t serial)
+{
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		for (const struct worker *w = a->workers; w != NULL;
+		    w = w->next)
+			if (w->serial == serial && w->pid != 0)
+				return true;
+	return false;
+}
+
+static bool
+sweep_one(struct supervisor *sup, pid_t pid, void *ctx)
+{
+	uint64_t serial = serial_of(sup, pid);
+
+	(void)ctx;
+	if (serial != 0 && !serial_lives(sup, serial)) {
+		log_debug("killing pid %d, left behind by a dead worker",
+		    (int)pid);
+		kill_with_group(pid);
+	}
+	return true;
+}
+
+void
+orphans_sweep(struct supervisor *sup)
+{
+	each_orphan(sup, sweep_one, NULL);
+}
+
+static bool
+kill_one(struct supervisor *sup, pid_t pid, void *ctx)
+{
+	size_t *n = ctx;
+
+	(void)sup;
+	kill_with_group(pid);
+	(*n)++;
+	return true;
+}
+
+size_t
+orphans_kill_all(struct supervisor *sup)
+{
+	size_t n = 0;
+
+	each_orphan(sup, kill_one, &n);
+	return n;
+}

@@ -1,0 +1,493 @@
+#include <sys/epoll.h>
+#include <sys/random.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/signal_name.h"
+#include "core/worker_fsm.h"
+#include "daemon/app.h"
+#include "daemon/app_spec.h"
+#include "daemon/conf_load.h"
+#include "daemon/orphans.h"
+#include "daemon/reload.h"
+#include "daemon/supervisor.h"
+#include "daemon/worker.h"
+#include "daemon/worker_notify.h"
+#include "linux/cpus.h"
+#include "linux/process.h"
+#include "linux/signals.h"
+
+/* How long the end waits for killed orphans that do not die (state D). */
+#define GIVE_UP_MS 10000
+
+struct worker_facts
+supervisor_facts(void)
+{
+	struct worker_facts facts = { .now = mono_now() };
+
+	(void)!getrandom(&facts.dice, sizeof(facts.dice), GRND_NONBLOCK);
+	return facts;
+}
+
+/* ---- the table of pids ---- */
+
+static struct worker **
+bucket(struct supervisor *sup, pid_t pid)
+{
+	return &sup->by_pid[(unsigned)pid % PID_BUCKETS];
+}
+
+void
+supervisor_add_worker(struct supervisor *sup, struct worker *w)
+{
+	struct worker **b = bucket(sup, w->pid);
+
+	w->next_pid = *b;
+	*b = w;
+}
+
+void
+supervisor_remove_worker(struct supervisor *sup, struct worker *w)
+{
+	for (struct worker **p = bucket(sup, w->pid); *p != NULL;
+	    p = &(*p)->next_pid)
+		if (*p == w) {
+			*p = w->next_pid;
+			return;
+		}
+}
+
+struct worker *
+supervisor_find_worker(struct supervisor *sup, pid_t pid)
+{
+	struct worker *w = *bucket(sup, pid);
+
+	while (w != NULL && w->pid != pid)
+		w = w->next_pid;
+	return w;
+}
+
+/* ---- stop ---- */
+
+static void
+stop(struct supervisor *sup)
+{
+	if (sup->stopping)
+		return;
+	sup->stopping = true;
+	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=stopping");
+	reload_cancel(sup);
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		app_stop(a);
+	listeners_shut(&sup->listeners);
+	sup->dirty = true;
+}
+
+static void
+kill_all(struct supervisor *sup)
+{
+	sup->killing = true;
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		app_kill(a);
+}
+
+void
+supervisor_fail(struct supervisor *sup)
+{
+	sup->failed = true;
+	stop(sup);
+}
+
+static void
+stop_signal(struct supervisor *sup, int signo)
+{
+	if (!sup->stopping) {
+		log_info("SIG%s: stopping", signal_name(signo));
+		stop(sup);
+	} else if (!sup->killing) {
+		log_warning("SIG%s again: killing what is left",
+		    signal_name(signo));
+		kill_all(sup);
+	}
+}
+
+/* ---- signals ---- */
+
+static void
+reap(struct supervisor *sup)
+{
+	struct exit_status status;
+	bool orphan = false;
+	pid_t pid;
+
+	while ((pid = process_next_dead(&status)) > 0) {
+		struct worker *w = supervisor_find_worker(sup, pid);
+
+		if (w != NULL) {
+			worker_died(w, status);
+			continue;
+		}
+		process_reap(pid);
+		orphan = true;
+	}
+	if (!orphan)
+		return;
+	/* It may have been the last of a group, or have had children. */
+	sup->sweep = true;
+	sup->dirty = true;
+	for (struct app *a = sup->apps; a != NULL && sup->lingering > 0;
+	    a = a->next_app)
+		for (struct worker *w = a->workers; w != NULL; w = w->next)
+			worker_check_group(w);
+}
+
+static void
+reopen_log(struct supervisor *sup)
+{
+	struct error err = ERROR_INIT;
+
+	if (log_open(sup->config->log, &err) < 0)
+		log_error("%s; going on with the old one", error_text(&err));
+	else
+		log_info("SIGUSR1: log reopened");
+	error_clear(&err);
+}
+
+static void
+scale_all(struct supervisor *sup, int by)
+{
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		app_scale(a, by);
+}
+
+static void
+on_signal(void *ctx, int signo)
+{
+	struct supervisor *sup = ctx;
+
+	switch (signo) {
+	case SIGCHLD:
+		reap(sup);
+		break;
+	case SIGTERM:
+	case SIGINT:
+	case SIGQUIT:
+		stop_signal(sup, signo);
+		break;
+	case SIGHUP:
+		log_info("SIGHUP: reloading");
+		reload_request(sup);
+		break;
+	case SIGUSR1:
+		reopen_log(sup);
+		break;
+	case SIGUSR2:
+		log_warning("SIGUSR2: replacing the running clusterd is not "
+		    "supported yet, ignored");
+		break;
+	case SIGTTIN:
+		scale_all(sup, 1);
+		break;
+	case SIGTTOU:
+		scale_all(sup, -1);
+		break;
+	}
+}
+
+static void
+signals_ready(void *ctx, uint32_t events)
+{
+	struct supervisor *sup = ctx;
+
+	(void)events;
+	signals_read(sup->signal_fd, on_signal, sup);
+}
+
+/* ---- the end of a turn ---- */
+
+void
+supervisor_tell_status(struct supervisor *sup)
+{
+	unsigned ready = 0, wanted = 0;
+
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
+		ready += app_ready_count(a);
+		wanted += a->wanted;
+	}
+	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready", ready,
+	    wanted);
+}
+
+/* Tell the supervisor above us when a start or a reload has come to its end. */
+static void
+check_settled(struct supervisor *sup)
+{
+	if (!sup->starting && !sup->reloading) {
+		supervisor_tell_status(sup);
+		return;
+	}
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		if (!a->stopping && (!a->settled || a->target != NULL))
+			return;
+	if (sup->reload != NULL)
+		return;
+	log_info(sup->starting ? "start complete" : "reload finished");
+	sup->starting = sup->reloading = false;
+	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->pid);
+	supervisor_tell_status(sup);
+}
+
+/* With nothing left to supervise, the program ends by itself. */
+static void
+check_over(struct supervisor *sup)
+{
+	bool failed = false;
+
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
+		if (a->stopping || !a->over || a->target != NULL)
+			return;
+		if (a->failed)
+			failed = true;
+	}
+	if (failed)
+		log_error("no app is left: exiting");
+	else
+		log_info("every app has ended well: exiting");
+	sup->failed = failed;
+	stop(sup);
+}
+
+static void
+check_gone(struct supervisor *sup)
+{
+	if (sup->apps != NULL)
+		return;
+	/* No worker lives: whatever else is a child of ours has escaped one. */
+	if (orphans_kill_all(sup) == 0)
+		sup->done = true;
+	else if (mono_is_never(sup->give_up.due))
+		loop_timer_set(sup->loop, &sup->give_up,
+		    mono_add_ms(mono_now(), GIVE_UP_MS));
+}
+
+static void
+settle_turn(struct supervisor *sup)
+{
+	while (sup->dirty) {
+		sup->dirty = false;
+		for (struct app *a = sup->apps, *next; a != NULL; a = next) {
+			next = a->next_app;
+			if (a->dirty)
+				app_advance(a);
+		}
+		if (sup->stopping) {
+			check_gone(sup);
+			continue;
+		}
+		check_settled(sup);
+		check_over(sup);
+	}
+	if (sup->sweep && !sup->stopping)
+		orphans_sweep(sup);
+	sup->sweep = false;
+}
+
+static void
+thaw_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		for (struct worker *w = a->workers; w != NULL; w = w->next)
+			worker_notify_thaw(w);
+}
+
+static void
+give_up_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+
+	log_warning("some orphaned processes do not die, leaving them");
+	sup->done = true;
+}
+
+/* ---- start ---- */
+
+/* Descriptors 0 to 2 must be something, or a socket would become one. */
+static int
+open_standard_fds(struct supervisor *sup, struct error *err)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	} while (fd >= 0 && fd <= STDERR_FILENO &&
+	    fcntl(fd, F_SETFD, 0) == 0);
+	if (fd < 0)
+		return error_set(err, -errno, "cannot open /dev/null: %s",
+		    strerror(errno));
+	sup->null_fd = fd;
+	return 0;
+}
+
+/* As many descriptors as we are allowed; the workers get the old limit. */
+static void
+raise_nofile(struct supervisor *sup)
+{
+	struct rlimit most;
+
+	if (getrlimit(RLIMIT_NOFILE, &sup->nofile) < 0)
+		sup->nofile = (struct rlimit){ 1024, 4096 };
+	most = sup->nofile;
+	most.rlim_cur = most.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &most);
+}
+
+static int
+open_kernel_things(struct supervisor *sup, struct error *err)
+{
+	int code = open_standard_fds(sup, err);
+
+	if (code == 0)
+		code = loop_new(&sup->loop, err);
+	if (code == 0)
+		code = signals_open(&sup->signal_fd, err);
+	if (code == 0 && (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true,
+	    signals_ready, sup, &sup->signals) < 0 ||
+	    loop_timer_init(sup->loop, &sup->thaw, thaw_due, sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0))
+		code = error_set(err, -ENOMEM, "out of memory");
+	if (code < 0)
+		return code;
+	code = process_become_subreaper();
+	if (code < 0)
+		log_warning("cannot become a subreaper, processes that escape "
+		    "their worker will outlive it: %s", strerror(-code));
+	return 0;
+}
+
+static void
+warn_unused(const struct address *unused)
+{
+	char *name = address_format(unused);
+
+	log_warning("no app listens on %s, which LISTEN_FDS passes: closed",
+	    name != NULL ? name : "?");
+	free(name);
+}
+
+/* Bind everything, then start everything: a port that is taken stops us
+   before any worker runs. */
+static int
+start_apps(struct supervisor *sup, struct error *err)
+{
+	struct config *config = sup->config;
+	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
+	int code = specs == NULL ?
+	    error_set(err, -ENOMEM, "out of memory") : 0;
+
+	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
+		code = app_spec_new(sup, config, &config->apps[i], &specs[i],
+		    err);
+	listen_fds_close(&sup->listeners.passed, warn_unused);
+	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
+		if (app_add(sup, specs[i], true) < 0)
+			code = error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; specs != NULL && i < config->n_apps; i++)
+		app_spec_unref(specs[i]);
+	free(specs);
+	return code;
+}
+
+/* Returns an exit status; not 0: with words, and nothing is to run. */
+static int
+start(struct supervisor *sup, struct error *err)
+{
+	size_t unusable = 0;
+
+	orphans_note_strangers(sup);
+	if (listen_fds_collect(&sup->listeners.passed, &unusable) < 0) {
+		error_set(err, -ENOMEM, "out of memory");
+		return 1;
+	}
+	if (open_kernel_things(sup, err) < 0)
+		return 1;
+	if (log_open(sup->config->log, err) < 0)
+		return EX_CONFIG;
+	if (unusable > 0)
+		log_warning("%zu of the descriptors in LISTEN_FDS are no "
+		    "sockets that an app can listen on: closed", unusable);
+	if (sd_notify_open(&sup->up) < 0)
+		log_warning("NOTIFY_SOCKET is of no use, ignored");
+	if (sup->config->pidfile != NULL &&
+	    pidfile_create(sup->config->pidfile, &sup->pidfile, err) < 0)
+		return EX_UNAVAILABLE;
+	raise_nofile(sup);
+	sup->auto_instances = cpus_available();
+	(void)!getrandom(&sup->run_id, sizeof(sup->run_id), GRND_NONBLOCK);
+	sup->starting = true;
+	return start_apps(sup, err) < 0 ? EX_UNAVAILABLE : 0;
+}
+
+static void
+release_all(struct supervisor *sup)
+{
+	free(sup->strangers);
+	listen_fds_close(&sup->listeners.passed, NULL);
+	pidfile_remove(&sup->pidfile);
+	sd_notify_close(&sup->up);
+	if (sup->loop != NULL) {
+		loop_del(sup->loop, &sup->signals);
+		loop_timer_fini(sup->loop, &sup->thaw);
+		loop_timer_fini(sup->loop, &sup->give_up);
+	}
+	fd_close(&sup->signal_fd);
+	fd_close(&sup->null_fd);
+	loop_free(sup->loop);
+	config_unref(sup->config);
+}
+
+int
+supervisor_run(const struct supervisor_setup *setup)
+{
+	struct supervisor sup = {
+		.origin = setup->origin,
+		.log_level = setup->log_level,
+		.config = config_ref(setup->config),
+		.pidfile = PIDFILE_INIT,
+		.up = SD_NOTIFY_INIT,
+		.signal_fd = -1,
+		.null_fd = -1,
+		.pid = getpid(),
+	};
+	struct error err = ERROR_INIT;
+	int status;
+
+	log_set_level(setup->log_level >= 0 ?
+	    (enum log_level)setup->log_level :
+	    (enum log_level)sup.config->log_level);
+	status = start(&sup, &err);
+	if (status != 0) {
+		log_error("%s", error_text(&err));
+		stop(&sup);
+	}
+	error_clear(&err);
+	settle_turn(&sup);
+	while (!sup.done) {
+		loop_turn(sup.loop);
+		settle_turn(&sup);
+	}
+	if (status == 0)
+		log_info("stopped");
+	release_all(&sup);
+	return status != 0 ? status : sup.failed ? 1 : 0;
+}

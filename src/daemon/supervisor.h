@@ -1,0 +1,105 @@
+/*
+ * The supervisor owns everything that runs: the loop, the apps with their
+ * workers, the listeners, the table of pids. The files of daemon/ are its
+ * parts:
+ *
+ *   supervisor.c  start, signals, the end
+ *   reload.c      HUP: a new configuration, checked and put in force
+ *   app.c         one app: seats, rollout, scale
+ *   worker.c      one worker: carries out what core/worker_fsm decides;
+ *                 here a worker's death is buried
+ *   worker_notify.c  what workers say through sd_notify
+ *   orphans.c     what dead workers leave behind
+ *   listeners.c   the open listeners
+ *
+ * Handlers of loop events change one worker and mark its app dirty; the dirty
+ * apps advance at the end of the turn, so nothing recurses.
+ */
+#ifndef DAEMON_SUPERVISOR_H
+#define DAEMON_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "core/conf.h"
+#include "daemon/listeners.h"
+#include "linux/loop.h"
+#include "linux/pidfile.h"
+#include "linux/sd_notify.h"
+
+struct app;
+struct conf_origin;
+struct error;
+struct reload;
+struct worker;
+
+#define PID_BUCKETS 512
+
+struct supervisor {
+	struct loop *loop;
+	const struct conf_origin *origin;	/* where to read again */
+	int log_level;		/* of the command line; -1: the file's */
+	struct config *config;	/* in force */
+	struct listeners listeners;
+	struct app *apps;	/* list; removed ones until they are gone */
+	struct worker *by_pid[PID_BUCKETS];
+	struct reload *reload;
+	struct pidfile pidfile;
+	struct sd_notify up;	/* the supervisor above us */
+
+	int signal_fd;
+	int null_fd;
+	loop_handle signals;
+	struct loop_timer thaw;		/* resumes paused notify sockets */
+	struct loop_timer give_up;	/* on orphans that do not die */
+	struct rlimit nofile;		/* as inherited, for the workers */
+	unsigned auto_instances;
+	uint64_t serial;		/* of the last worker process */
+	uint64_t run_id;		/* tells our workers from another's */
+	pid_t *strangers;	/* children we had before we began */
+	size_t n_strangers;
+	pid_t pid;
+
+	unsigned lingering;	/* workers whose leader died before its group */
+	bool dirty;		/* an app is */
+	bool sweep;		/* look for what dead workers left behind */
+	bool starting;		/* until every app was ready once */
+	bool reloading;		/* an app is, since the last HUP */
+	bool stopping;
+	bool killing;
+	bool failed;		/* exit status 1 */
+	bool done;
+};
+
+struct supervisor_setup {
+	const struct conf_origin *origin;
+	struct config *config;		/* checked; a reference is taken */
+	int log_level;			/* enum log_level, or -1 */
+};
+
+/*
+ * Run until stopped. Returns the exit status: 0; 1 failed; 69 (EX_UNAVAILABLE)
+ * a port or the pid file could not be had; 78 (EX_CONFIG) the log could not be
+ * opened.
+ */
+int supervisor_run(const struct supervisor_setup *setup);
+
+/* For the parts: */
+
+/* The time and a random number. */
+struct worker_facts supervisor_facts(void);
+
+/* End the program with status 1: a worker cannot be executed at the start. */
+void supervisor_fail(struct supervisor *sup);
+
+/* One line of STATUS= for the supervisor above us, after any change. */
+void supervisor_tell_status(struct supervisor *sup);
+
+void supervisor_add_worker(struct supervisor *sup, struct worker *worker);
+void supervisor_remove_worker(struct supervisor *sup, struct worker *worker);
+struct worker *supervisor_find_worker(struct supervisor *sup, pid_t pid);
+
+#endif

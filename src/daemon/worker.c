@@ -1,0 +1,492 @@
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "core/conf.h"
+#include "core/worker_env.h"
+#include "daemon/app.h"
+#include "daemon/app_spec.h"
+#include "daemon/listeners.h"
+#include "daemon/orphans.h"
+#include "daemon/supervisor.h"
+#include "daemon/worker.h"
+#include "daemon/worker_notify.h"
+#include "linux/process.h"
+
+/* A program that leaves processes behind this soon after its start, with exit
+   code 0, has put itself into the background. */
+#define DAEMONIZE_MS 5000
+
+static void worker_event(struct worker *w, enum worker_event event,
+    bool failure);
+static void timer_due(void *ctx);
+static void report_ready(void *ctx, uint32_t events);
+
+static const char *
+app_name(const struct worker *w)
+{
+	return w->app->name;
+}
+
+struct worker *
+worker_new(struct app *app, struct app_spec *spec, unsigned instance,
+    bool trial)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	if (loop_timer_init(app->sup->loop, &w->timer, timer_due, w) < 0) {
+		free(w);
+		return NULL;
+	}
+	w->app = app;
+	w->spec = app_spec_ref(spec);
+	w->instance = instance;
+	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
+	w->fsm.trial = trial;
+	w->report = w->notify = -1;
+	w->next = app->workers;
+	w->prev_next = &app->workers;
+	if (w->next != NULL)
+		w->next->prev_next = &w->next;
+	app->workers = w;
+	return w;
+}
+
+static void
+close_report(struct worker *w)
+{
+	loop_del(w->app->sup->loop, &w->report_handle);
+	fd_close(&w->report);
+}
+
+/* Forget the process: everything that belongs to it alone. */
+static void
+forget_process(struct worker *w)
+{
+	close_report(w);
+	worker_notify_close(w);
+	if (w->pid != 0 && !w->lingering)
+		supervisor_remove_worker(w->app->sup, w);
+	w->pid = 0;
+	w->lingering = false;
+	w->exec_failed = false;
+}
+
+void
+worker_free(struct worker *w)
+{
+	*w->prev_next = w->next;
+	if (w->next != NULL)
+		w->next->prev_next = w->prev_next;
+	forget_process(w);
+	loop_timer_fini(w->app->sup->loop, &w->timer);
+	worker_fsm_free(&w->fsm);
+	app_spec_unref(w->spec);
+	free(w);
+}
+
+bool
+worker_alive(const struct worker *w)
+{
+	return worker_state_alive(w->fsm.state);
+}
+
+bool
+worker_ready(const struct worker *w)
+{
+	return w->fsm.state == WORKER_READY;
+}
+
+/* ---- start ---- */
+
+static int
+execute(struct worker *w, const struct worker_env *env, const int *fds)
+{
+	const struct conf_app *conf = w->spec->conf;
+	struct supervisor *sup = w->app->sup;
+	struct spawn_plan plan = {
+		.files = env->files.v,
+		.argv = env->argv.v,
+		.envp = env->env.v,
+		.listen_pid = env->listen_pid,
+		.fds = fds,
+		.n_fds = conf->n_listens,
+		.null_fd = sup->null_fd,
+		.null_stdout = conf->out == CONF_OUTPUT_NULL,
+		.null_stderr = conf->err == CONF_OUTPUT_NULL,
+		.directory = conf->directory,
+		.umask = conf->umask,
+		.nofile = sup->nofile,
+		.creds = &conf->creds,
+	};
+	int code;
+
+	if (conf->limit_nofile >= 0) {
+		plan.nofile.rlim_cur = (rlim_t)conf->limit_nofile;
+		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
+			plan.nofile.rlim_max = plan.nofile.rlim_cur;
+	}
+	code = spawn(&plan, &w->pid, &w->report);
+	if (code < 0)
+		return code;
+	supervisor_add_worker(sup, w);
+	code = loop_add(sup->loop, w->report, EPOLLIN, false, report_ready, w,
+	    &w->report_handle);
+	/* Started, but we would never hear whether it was executed: its death
+	   makes it a start that failed. */
+	if (code < 0)
+		(void)kill(w->pid, SIGKILL);
+	return 0;
+}
+
+static int
+spawn_process(struct worker *w)
+{
+	struct supervisor *sup = w->app->sup;
+	const struct conf_app *conf = w->spec->conf;
+	int fds[CONF_LISTENS_MAX];
+	struct worker_env env;
+	char *id = NULL;
+	int code;
+
+	w->serial = ++sup->serial;
+	code = worker_notify_open(w);
+	if (code < 0)
+		return code;
+	if (asprintf(&id, "%016llx.%llu", (unsigned long long)sup->run_id,
+	    (unsigned long long)w->serial) < 0)
+		return -ENOMEM;
+	const struct worker_env_args args = {
+		.app = conf,
+		.inherited = environ,
+		.bound = w->spec->bound,
+		.instance = w->instance,
+		.instances = w->app->wanted,
+		.generation = w->spec->generation,
+		.notify_socket = w->notify_name,
+		.worker_id = id,
+	};
+	for (size_t i = 0; i < conf->n_listens; i++)
+		fds[i] = listener_lane(w->spec->listeners[i], w->instance)->fd;
+	code = worker_env_build(&args, &env);
+	if (code == 0) {
+		code = execute(w, &env, fds);
+		worker_env_free(&env);
+	}
+	free(id);
+	return code;
+}
+
+/* Returns whether it could be started. */
+static bool
+carry_out_spawn(struct worker *w)
+{
+	int code;
+
+	forget_process(w);
+	code = spawn_process(w);
+	if (code == 0)
+		return true;
+	forget_process(w);
+	log_warning("%s[%u]: cannot start a process: %s", app_name(w),
+	    w->instance, strerror(-code));
+	return false;
+}
+
+/* ---- the machine's steps ---- */
+
+static void
+signal_group(struct worker *w, int signo)
+{
+	if (w->pid == 0)
+		return;
+	/* A lingering group has no leader that would keep its number: only
+	   signal it if a child of ours is in it. */
+	if (w->lingering && !orphans_in_group(w->app->sup, w->pid))
+		return;
+	process_kill_group(w->pid, signo);
+	/* A child that has not come to its setsid() is in no group yet. */
+	if (!w->lingering && w->fsm.state == WORKER_KILLED)
+		(void)kill(w->pid, signo);
+}
+
+static void
+log_step(const struct worker *w, const struct worker_step *step)
+{
+	struct strbuf age = STRBUF_INIT;
+
+	if (step->from == step->to)
+		return;
+	log_debug("%s[%u] pid %d: %s -> %s %s", app_name(w), w->instance,
+	    (int)w->pid, worker_state_name(step->from),
+	    worker_state_name(step->to), worker_reason_text(step->why));
+	obituary_duration(&age, mono_ms_between(w->fsm.executed, mono_now()));
+	if (step->to == WORKER_READY)
+		log_info("%s[%u] pid %d: ready after %s (%s)", app_name(w),
+		    w->instance, (int)w->pid, age.failed ? "?" : age.text,
+		    worker_reason_text(step->why));
+	else if (step->to == WORKER_KILLED &&
+	    step->why != WORKER_WHY_ASKED)
+		log_warning("%s[%u] pid %d: killing it: %s", app_name(w),
+		    w->instance, (int)w->pid, worker_reason_text(step->why));
+	else if (step->why == WORKER_WHY_NO_FORK)
+		log_info("%s[%u]: trying again in %dms", app_name(w),
+		    w->instance, (int)step->delay_ms);
+	strbuf_free(&age);
+}
+
+static void
+note_readiness(struct worker *w, const struct worker_step *step)
+{
+	if (step->to == WORKER_READY && step->from != WORKER_READY) {
+		w->was_ready = true;
+		w->relapsed = false;
+	}
+	if ((step->from == WORKER_EXECING || step->from == WORKER_STARTING ||
+	    step->from == WORKER_KILLED) && w->was_ready &&
+	    (step->to == WORKER_BACKOFF || step->why == WORKER_WHY_AGAIN))
+		w->relapsed = true;
+}
+
+static struct worker_step
+take_step(struct worker *w, enum worker_event event, bool failure)
+{
+	struct worker_facts facts = supervisor_facts();
+	struct worker_step step;
+
+	facts.failure = failure;
+	step = worker_fsm_step(&w->fsm, w->spec->conf, event, &facts);
+	note_readiness(w, &step);
+	return step;
+}
+
+static void
+carry_out(struct worker *w, const struct worker_step *step)
+{
+	if (step->send_stop) {
+		signal_group(w, w->spec->conf->stop_signal);
+		/* One that is stopped could not act on it. */
+		signal_group(w, SIGCONT);
+	}
+	if (step->send_kill)
+		signal_group(w, SIGKILL);
+	loop_timer_set(w->app->sup->loop, &w->timer, w->fsm.deadline);
+	app_touch(w->app);
+	if (step->spawn) {
+		if (carry_out_spawn(w))
+			log_debug("%s[%u] pid %d: started", app_name(w),
+			    w->instance, (int)w->pid);
+		else
+			worker_event(w, WORKER_EV_FORK_FAILED, true);
+	}
+}
+
+/* Recurses once at most: a spawn that fails gives FORK_FAILED, which asks for
+   no spawn. */
+static void
+worker_event(struct worker *w, enum worker_event event, bool failure)
+{
+	struct worker_step step = take_step(w, event, failure);
+
+	log_step(w, &step);
+	carry_out(w, &step);
+	/* A group without its leader sends no further sign if it is gone. */
+	if (step.send_kill)
+		worker_check_group(w);
+}
+
+void
+worker_start(struct worker *w)
+{
+	worker_event(w, WORKER_EV_START, false);
+}
+
+void
+worker_stop(struct worker *w)
+{
+	worker_event(w, WORKER_EV_STOP, false);
+}
+
+void
+worker_kill(struct worker *w)
+{
+	worker_event(w, WORKER_EV_KILL, false);
+}
+
+void
+worker_said_ready(struct worker *w)
+{
+	worker_event(w, WORKER_EV_NOTIFY_READY, false);
+}
+
+static void
+timer_due(void *ctx)
+{
+	worker_event(ctx, WORKER_EV_DEADLINE, false);
+}
+
+/* ---- the exec's report ---- */
+
+static void
+read_report(struct worker *w)
+{
+	if (w->report < 0)
+		return;
+	switch (spawn_read_report(w->report, &w->failure)) {
+	case SPAWN_REPORT_PENDING:
+		return;
+	case SPAWN_REPORT_FAILED:
+		w->exec_failed = true;
+		close_report(w);
+		return;
+	case SPAWN_REPORT_EXECUTED:
+		close_report(w);
+		w->app->executed = true;
+		worker_event(w, WORKER_EV_EXECUTED, false);
+		return;
+	}
+}
+
+static void
+report_ready(void *ctx, uint32_t events)
+{
+	(void)events;
+	read_report(ctx);
+}
+
+/* ---- death ---- */
+
+static void
+put_cause(const struct worker *w, struct strbuf *sb)
+{
+	if (w->exec_failed)
+		spawn_failure_text(sb, &w->failure,
+		    w->spec->conf->command.v[0],
+		    w->spec->conf->directory != NULL ?
+		    w->spec->conf->directory : ".");
+	else
+		obituary_cause(sb, w->status);
+}
+
+/* The one line that a death gets. */
+static void
+log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
+    const struct worker_step *step, bool failure, const char *hint)
+{
+	struct strbuf line = STRBUF_INIT;
+	enum log_level level = failure && step->why != WORKER_WHY_ASKED ?
+	    LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+
+	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
+		level = LOG_LEVEL_ERROR;
+	obituary_line(&line, cause, lived_ms, step);
+	log_write(level, "%s[%u] pid %d: %s%s", app_name(w), w->instance,
+	    (int)w->pid, line.failed ? cause : line.text, hint);
+	strbuf_free(&line);
+}
+
+/* A program that cannot be executed at the very first start would only fail
+   again, N times over: the whole program ends instead. */
+static bool
+fails_first_start(const struct worker *w)
+{
+	const struct supervisor *sup = w->app->sup;
+
+	return w->app->initial && !w->app->executed && w->exec_failed &&
+	    !sup->stopping;
+}
+
+/* The process is gone and reaped; with STOPPING, its whole group is. */
+static void
+bury(struct worker *w, const char *hint)
+{
+	struct supervisor *sup = w->app->sup;
+	bool failure = w->status.signalled || w->exec_failed ||
+	    !conf_app_success_code(w->spec->conf, w->status.code);
+	bool fatal = fails_first_start(w);
+	int64_t lived_ms = mono_ms_between(w->fsm.executed, mono_now());
+	struct strbuf cause = STRBUF_INIT;
+	struct worker_step step;
+
+	if (fatal)	/* so that the exit is final */
+		(void)take_step(w, WORKER_EV_KILL, false);
+	step = take_step(w, WORKER_EV_EXITED, failure);
+	put_cause(w, &cause);
+	if (fatal)
+		log_error("%s: %s", app_name(w),
+		    cause.failed ? "out of memory" : cause.text);
+	else if (!sup->failed || !w->exec_failed)
+		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
+		    &step, failure, hint);
+	log_step(w, &step);
+	strbuf_free(&cause);
+
+	forget_process(w);
+	sup->sweep = true;
+	carry_out(w, &step);
+	if (fatal)
+		supervisor_fail(sup);
+}
+
+/* Does this death look like a program that went into the background? */
+static const char *
+death_hint(struct worker *w)
+{
+	if (w->status.signalled || w->status.code != 0 || w->fsm.unwanted ||
+	    mono_ms_between(w->fsm.executed, mono_now()) >= DAEMONIZE_MS ||
+	    !orphans_of(w->app->sup, w))
+		return "";
+	return "; it left processes behind: if it puts itself into the "
+	    "background, run it in the foreground";
+}
+
+void
+worker_died(struct worker *w, struct exit_status status)
+{
+	struct supervisor *sup = w->app->sup;
+	const char *hint;
+
+	w->status = status;
+	/* What it said while it lived comes before its death. */
+	worker_notify_read(w);
+	read_report(w);
+	close_report(w);
+
+	hint = death_hint(w);
+	/* In a stop the rest of the group has had the signal and may finish
+	   its work; else it has lost its leader and goes too. The zombie still
+	   holds the group's number. */
+	if (w->fsm.state != WORKER_STOPPING)
+		process_kill_group(w->pid, SIGKILL);
+	process_reap(w->pid);
+	supervisor_remove_worker(sup, w);
+	w->lingering = true;
+
+	if (w->fsm.state == WORKER_STOPPING &&
+	    orphans_in_group(sup, w->pid)) {
+		sup->lingering++;
+		log_debug("%s[%u] pid %d: exited, waiting for the rest of its "
+		    "processes", app_name(w), w->instance, (int)w->pid);
+		return;
+	}
+	bury(w, hint);
+}
+
+void
+worker_check_group(struct worker *w)
+{
+	if (w->lingering && !orphans_in_group(w->app->sup, w->pid)) {
+		w->app->sup->lingering--;
+		bury(w, "");
+	}
+}

@@ -1,0 +1,80 @@
+/*
+ * A worker: the occupant of a seat under one configuration, and the process
+ * that it has at the moment. core/worker_fsm decides, this carries out.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/obituary.h"
+#include "core/worker_fsm.h"
+#include "linux/loop.h"
+#include "linux/spawn.h"
+
+struct app;
+struct app_spec;
+
+struct worker {
+	struct app *app;
+	struct app_spec *spec;		/* a reference */
+	unsigned instance;
+	struct worker_fsm fsm;
+	struct loop_timer timer;	/* fsm.deadline */
+	struct worker *next;		/* in the app's list of all workers */
+	struct worker **prev_next;
+	bool seated;			/* else it retires */
+
+	/* The process; reset with every start. */
+	pid_t pid;			/* 0: none */
+	uint64_t serial;		/* CLUSTERD_WORKER_ID */
+	struct worker *next_pid;	/* in the supervisor's table */
+	bool lingering;			/* the leader is dead and reaped, its
+					   group is not */
+	struct exit_status status;	/* of the dead leader */
+	int report;			/* the exec's pipe */
+	loop_handle report_handle;
+	bool exec_failed;
+	struct spawn_failure failure;
+	int notify;			/* its sd_notify socket */
+	char *notify_name;
+	loop_handle notify_handle;
+	bool notify_paused;
+	bool notify_warned;		/* about nonsense, once is enough */
+	unsigned notify_count;		/* since notify_since */
+	struct mono notify_since;
+
+	bool was_ready;		/* ever */
+	bool relapsed;		/* had been ready, and the start after that
+				   ended before it was ready again */
+};
+
+/*
+ * A worker in state IDLE, in the app's list; `trial` as in core/worker_fsm.
+ * Takes a reference to the spec. NULL: no memory.
+ */
+struct worker *worker_new(struct app *app, struct app_spec *spec,
+    unsigned instance, bool trial);
+
+/* Free one whose process is gone; takes it out of the app's list. */
+void worker_free(struct worker *worker);
+
+void worker_start(struct worker *worker);
+void worker_stop(struct worker *worker);
+void worker_kill(struct worker *worker);
+
+/* The leader is dead, as `status` says, and not yet reaped. Reaps it. */
+void worker_died(struct worker *worker, struct exit_status status);
+
+/* A member of a lingering group was reaped: is the group gone now? */
+void worker_check_group(struct worker *worker);
+
+/* READY=1 came from it. */
+void worker_said_ready(struct worker *worker);
+
+bool worker_alive(const struct worker *worker);
+bool worker_ready(const struct worker *worker);
+
+#endif
