@@ -1,0 +1,259 @@
+# clusterd: plain make. `make` builds, `make check` tests, `make install`
+# installs. Compiler, flags and places can all be set on the command line:
+#   make CC=clang  make WERROR=1  make install PREFIX=/usr DESTDIR=/tmp/x
+
+VERSION	= 0.1.0
+PREFIX	= /usr/local
+BINDIR	= $(PREFIX)/bin
+SBINDIR	= $(PREFIX)/sbin
+MANDIR	= $(PREFIX)/share/man
+DOCDIR	= $(PREFIX)/share/doc/clusterd
+DESTDIR	=
+
+PKG_CONFIG ?= pkg-config
+INSTALL	= install
+# Where objects and programs go; the sanitizer builds use others.
+B	= build
+
+OPT	= -O2
+CFLAGS	= -g
+WARN	= -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
+	  -Wmissing-prototypes -Wwrite-strings -Wundef -Wvla \
+	  -Wformat=2 -Wimplicit-fallthrough
+HARDEN	= -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-strong
+LDHARDEN = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+ifdef WERROR
+WARN	+= -Werror
+endif
+
+INIH_CFLAGS := $(shell $(PKG_CONFIG) --cflags inih 2>/dev/null)
+INIH_LIBS := $(shell $(PKG_CONFIG) --libs inih 2>/dev/null || echo -linih)
+
+ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -Isrc \
+	  -D_GNU_SOURCE -DCLUSTERD_VERSION='"$(VERSION)"' \
+	  $(INIH_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
+
+BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
+	src/base/num.c src/base/str.c
+CORE_SRC = src/core/address.c src/core/conf_check.c src/core/conf_diff.c \
+	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
+	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
+	src/core/cpu_quota.c src/core/fd_protocol.c src/core/notify_message.c \
+	src/core/obituary.c \
+	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
+	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
+LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/file.c \
+	src/linux/listen_fds.c src/linux/loop.c src/linux/notify_socket.c \
+	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
+	src/linux/signals.c src/linux/socket.c src/linux/spawn.c
+DAEMON_SRC = src/daemon/app.c src/daemon/app_spec.c src/daemon/conf_load.c \
+	src/daemon/listeners.c src/daemon/orphans.c src/daemon/reload.c \
+	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
+CLI_SRC = src/cli/clusterd.c src/cli/options.c
+
+LIB_SRC = $(BASE_SRC) $(CORE_SRC) $(LINUX_SRC) $(DAEMON_SRC)
+OBJ	= $(patsubst src/%.c,$(B)/%.o,$(LIB_SRC) $(CLI_SRC))
+
+.PHONY: all
+all: $(B)/clusterd examples/hello-server
+
+$(B)/clusterd: $(OBJ)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(OBJ) $(INIH_LIBS) $(LDLIBS)
+
+$(B)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+examples/hello-server: examples/hello-server.c
+	$(CC) -std=gnu11 $(OPT) $(WARN) $(HARDEN) -D_GNU_SOURCE $(CFLAGS) \
+	    $(LDHARDEN) $(LDFLAGS) -o $@ $<
+
+-include $(OBJ:.o=.d)
+
+# ---- tests ----
+
+BASE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(BASE_SRC))
+CORE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(CORE_SRC))
+CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
+	conf_free conf_print conf_read conf_schema conf_value signal_name words) \
+	$(BASE_OBJ)
+
+UNIT_TESTS = address base conf_check conf_diff conf_print conf_read \
+	cpu_quota fd_protocol loop man notify_message obituary restart rollout \
+	words worker_env worker_fsm
+UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
+
+$(B)/tests/%.o: tests/unit/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/test_%: $(B)/tests/test_%.o
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(INIH_LIBS) \
+	    -lcmocka $(LDLIBS)
+
+# Each links only what it needs.
+$(B)/tests/test_address: $(B)/core/address.o $(BASE_OBJ)
+$(B)/tests/test_base: $(BASE_OBJ)
+$(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print \
+    $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
+$(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
+
+$(B)/probe: tests/e2e/probe.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
+	    -o $@ $<
+
+# The fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
+$(B)/tests/replay_conf: tests/fuzz/replay.c tests/fuzz/fuzz_conf.c $(CONF_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+
+-include $(UNIT_PROGRAMS:=.d)
+
+# The first Python that has pytest.
+PYTEST	= $$(for p in /usr/bin/python3 python3; do \
+	$$p -c 'import pytest' 2>/dev/null && { echo $$p; break; }; done) \
+	-B -m pytest -p no:cacheprovider -q
+ASAN	= B=build-asan OPT=-O1 HARDEN= LDHARDEN= \
+	CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer'
+# Tests that start thousands of processes or measure are left out of the slow
+# runs, not out of `make check`: the plain run has them all.
+SLOW	= not heavy
+
+.PHONY: check check-layers check-core check-unit check-fuzz check-man \
+	check-e2e check-asan check-valgrind check-clang fuzz bench
+
+check: all check-layers check-core check-man check-unit check-fuzz check-e2e \
+	check-asan check-valgrind
+
+check-layers:
+	sh tests/check-layers.sh
+
+check-core: $(CORE_OBJ) $(BASE_OBJ)
+	sh tests/check-core-pure.sh $(B) $(CORE_OBJ)
+
+check-man:
+	mandoc -T lint -W warning man/clusterd.8 man/clusterd.ini.5
+
+check-unit: $(UNIT_PROGRAMS)
+	@for t in $(UNIT_PROGRAMS); do \
+	    case $$t in */test_man) arg=man/clusterd.ini.5 ;; *) arg= ;; esac; \
+	    $$t $$arg >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
+	    grep '  PASSED  ' $$t.log | sed "s,^,$${t##*/}: ,"; \
+	done
+
+check-fuzz: $(B)/tests/replay_conf
+	$(B)/tests/replay_conf tests/fuzz/corpus/conf/*
+
+check-e2e: all $(B)/probe
+	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe $(PYTEST) tests/e2e
+
+# Everything once more under the address and undefined behaviour sanitizers.
+check-asan:
+	$(MAKE) $(ASAN) build-asan/clusterd build-asan/probe check-unit check-fuzz
+	CLUSTERD=build-asan/clusterd PROBE=$(B)/probe CLUSTERD_TEST_SLOW=3 \
+	    ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(PYTEST) -m '$(SLOW)' tests/e2e
+
+check-valgrind: all $(B)/probe
+	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe CLUSTERD_TEST_SLOW=5 \
+	    CLUSTERD_WRAP='valgrind -q --error-exitcode=99 --leak-check=full \
+	    --trace-children=no --child-silent-after-fork=yes' \
+	    $(PYTEST) -m valgrind tests/e2e
+
+check-clang:
+	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
+	    build-clang/probe
+
+fuzz: $(CONF_OBJ)
+	@mkdir -p build-fuzz/corpus
+	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc $(INIH_CFLAGS) \
+	    -fsanitize=fuzzer,address,undefined -o build-fuzz/fuzz_conf \
+	    tests/fuzz/fuzz_conf.c $(CONF_OBJ:$(B)/%.o=src/%.c) $(INIH_LIBS)
+	build-fuzz/fuzz_conf -max_total_time=$${SECONDS:-60} \
+	    build-fuzz/corpus tests/fuzz/corpus/conf
+
+bench: all
+	/usr/bin/python3 -B tests/bench/figures.py
+
+# ---- a new machine ----
+
+BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
+TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
+	valgrind strace mandoc procps util-linux
+BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
+TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
+	/usr/bin/python3 -c 'import pytest' && valgrind --version && \
+	strace --version && clang --version && which mandoc unshare pkill
+
+# $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
+# there is one; a list of what to install elsewhere.
+need	= @if { $(1); } >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null; then \
+	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	    echo "installing: $(2)"; \
+	    $$sudo apt-get update -qq && $$sudo env \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends $(2); \
+	else \
+	    echo "Please install these, or what they are called here, and try"; \
+	    echo "again: $(2)"; \
+	    exit 1; \
+	fi
+
+.PHONY: build-deps test-deps demo test
+
+build-deps:
+	$(call need,$(BUILD_NEEDS),$(BUILD_PACKAGES))
+
+test-deps:
+	$(call need,$(TEST_NEEDS),$(TEST_PACKAGES))
+
+demo: build-deps
+	@$(MAKE) --no-print-directory -s all
+	@echo
+	@echo '  The hello cluster comes up on http://localhost:8080/'
+	@echo
+	@echo '  Try, in another terminal:'
+	@echo '    curl http://localhost:8080/      (again and again: who answers?)'
+	@echo '    pkill -9 -n hello-server         (kill a worker: it comes back)'
+	@echo '    pkill -HUP -x clusterd           (reload: every worker is replaced)'
+	@echo '    pkill -TTIN -x clusterd          (one instance more)'
+	@echo '  Stop it with Ctrl-C.'
+	@echo
+	@exec $(B)/clusterd -c conf/hello.ini
+
+test: test-deps
+	$(MAKE) check-clang WERROR=1
+	$(MAKE) check WERROR=1
+
+# ---- install ----
+
+.PHONY: install uninstall clean
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
+	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR)/examples
+	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
+	$(INSTALL) -m 644 man/clusterd.8 $(DESTDIR)$(MANDIR)/man8/clusterd.8
+	$(INSTALL) -m 644 man/clusterd.ini.5 \
+	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
+	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
+	    $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
+
+EXAMPLES = examples/hello-server.c examples/hello-server.ini \
+	examples/hello.js examples/hello-node.ini \
+	examples/hello.py examples/hello-python.ini \
+	examples/hello.go examples/hello-go.ini
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
+	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
+	rm -rf $(DESTDIR)$(DOCDIR)
+
+clean:
+	rm -rf build build-asan build-clang build-fuzz examples/hello-server

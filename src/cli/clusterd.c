@@ -1,0 +1,223 @@
+/* clusterd: options, the configuration, then daemon/supervisor. */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/options.h"
+#include "core/conf.h"
+#include "core/words.h"
+#include "daemon/conf_load.h"
+#include "daemon/supervisor.h"
+#include "linux/cpus.h"
+
+static int
+out_of_memory(void)
+{
+	fputs("clusterd: out of memory\n", stderr);
+	return 1;
+}
+
+/* The app's name: the program's, of the bytes that a name may have. */
+static void
+name_of_program(const char *program, char name[CONF_NAME_MAX + 1])
+{
+	const char *slash = strrchr(program, '/');
+	size_t n = 0;
+
+	if (slash != NULL)
+		program = slash + 1;
+	for (; *program != '\0' && n < CONF_NAME_MAX; program++) {
+		char c = *program;
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    c != '_' && c != '-')
+			c = '-';
+		if (n > 0 || (c != '-' && c != '_'))
+			name[n++] = c;
+	}
+	name[n] = '\0';
+	/* [clusterd] is the supervisor's own section. */
+	if (n == 0 || strcmp(name, "clusterd") == 0)
+		strcpy(name, "app");
+}
+
+/* The options as the entries of a file, so that the same checks see them. */
+static int
+source_of_options(const struct options *o, struct conf_source *source)
+{
+	char name[CONF_NAME_MAX + 1];
+	struct strbuf command = STRBUF_INIT;
+	int code;
+
+	for (char *const *word = o->command; *word != NULL; word++) {
+		if (word != o->command)
+			strbuf_putc(&command, ' ');
+		words_quote(&command, *word);
+	}
+	if (command.failed)
+		return -ENOMEM;
+	name_of_program(o->command[0], name);
+	code = conf_source_add_section(source, name, 0);
+	if (code == 0)
+		code = conf_source_add_entry(source, 0, "command",
+		    command.text);
+	if (code == 0 && o->port != NULL)
+		code = conf_source_add_entry(source, 0, "port", o->port);
+	if (code == 0 && o->instances != NULL)
+		code = conf_source_add_entry(source, 0, "instances",
+		    o->instances);
+	strbuf_free(&command);
+	return code;
+}
+
+struct place {		/* owns what a conf_origin points to */
+	char *path;
+	char *base_dir;
+};
+
+/* The working directory is only asked for here: relative names are meant as of
+   the start, whatever becomes of the directory. */
+static bool
+find_place(const struct options *o, struct place *place)
+{
+	char *cwd = getcwd(NULL, 0);
+	struct strbuf path = STRBUF_INIT;
+
+	if (cwd == NULL) {
+		fprintf(stderr, "clusterd: working directory: %s\n",
+		    strerror(errno));
+		return false;
+	}
+	if (o->config == NULL) {
+		place->base_dir = cwd;
+		return true;
+	}
+	if (o->config[0] != '/')
+		strbuf_printf(&path, "%s/", strcmp(cwd, "/") == 0 ? "" : cwd);
+	strbuf_puts(&path, o->config);
+	free(cwd);
+	place->path = strbuf_take(&path);
+	if (place->path == NULL)
+		return out_of_memory() == 0;
+	place->base_dir = strdup(place->path);
+	if (place->base_dir == NULL)
+		return out_of_memory() == 0;
+	*strrchr(place->base_dir, '/') = '\0';
+	return true;
+}
+
+static void
+print_errors(struct conf_errors *errors)
+{
+	conf_errors_sort(errors);
+	for (size_t i = 0; i < errors->n; i++)
+		fprintf(stderr, "%s\n", errors->v[i].text);
+	if (errors->dropped > 0)
+		fprintf(stderr, "and %zu more errors\n", errors->dropped);
+}
+
+static int
+dump(const struct config *config)
+{
+	char *text = conf_print(config, cpus_available());
+
+	if (text == NULL)
+		return out_of_memory();
+	fputs(text, stdout);
+	free(text);
+	return 0;
+}
+
+static int
+act(const struct options *o, const struct conf_origin *origin,
+    struct config *config)
+{
+	const struct supervisor_setup setup = {
+		.origin = origin, .config = config, .log_level = o->log_level,
+	};
+	int status = 0;
+
+	switch (o->mode) {
+	case OPTIONS_TEST:
+		printf("%s: configuration ok\n", origin->file);
+		break;
+	case OPTIONS_DUMP:
+		status = dump(config);
+		break;
+	default:
+		return supervisor_run(&setup);
+	}
+	if (fflush(stdout) == EOF || ferror(stdout)) {
+		fprintf(stderr, "clusterd: standard output: %s\n",
+		    strerror(errno));
+		status = 1;
+	}
+	return status;
+}
+
+static int
+run(const struct options *o, const struct place *place)
+{
+	struct conf_source source = { .sections = NULL };
+	const struct conf_origin origin = {
+		.file = o->config != NULL ? o->config : "command line",
+		.path = place->path,
+		.base_dir = place->base_dir,
+		.source = o->config == NULL ? &source : NULL,
+	};
+	struct conf_errors errors = { .file = origin.file };
+	struct config *config = NULL;
+	int status;
+
+	if ((o->config == NULL && source_of_options(o, &source) < 0) ||
+	    conf_load_wait(&origin, &config, &errors) < 0) {
+		status = out_of_memory();
+	} else if (config == NULL) {
+		print_errors(&errors);
+		status = EX_CONFIG;
+	} else {
+		conf_errors_free(&errors);
+		status = act(o, &origin, config);
+	}
+	conf_errors_free(&errors);
+	conf_source_free(&source);
+	config_unref(config);
+	return status;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct place place = { .path = NULL };
+	struct options o;
+	int status = 1;
+
+	tzset();
+	if (!options_parse(argc, argv, &o))
+		return EX_USAGE;
+	switch (o.mode) {
+	case OPTIONS_HELP:
+		fputs(options_usage, stdout);
+		return 0;
+	case OPTIONS_VERSION:
+		puts("clusterd " CLUSTERD_VERSION);
+		return 0;
+	default:
+		break;
+	}
+	if (find_place(&o, &place))
+		status = run(&o, &place);
+	free(place.path);
+	free(place.base_dir);
+	return status;
+}
