@@ -37,6 +37,7 @@ ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
 	src/base/num.c src/base/str.c
 CORE_SRC = src/core/address.c src/core/conf_check.c src/core/conf_diff.c \
+	src/core/conf_env.c src/core/conf_value_app.c \
 	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
 	src/core/cpu_quota.c src/core/fd_protocol.c src/core/notify_message.c \
@@ -76,7 +77,8 @@ examples/hello-server: examples/hello-server.c
 BASE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(BASE_SRC))
 CORE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(CORE_SRC))
 CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
-	conf_free conf_print conf_read conf_schema conf_value signal_name words) \
+	conf_env conf_free conf_print conf_read conf_schema conf_value \
+	conf_value_app signal_name words) \
 	$(BASE_OBJ)
 
 UNIT_TESTS = address base conf_check conf_diff conf_print conf_read \
@@ -92,11 +94,14 @@ $(B)/tests/test_%: $(B)/tests/test_%.o
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(INIH_LIBS) \
 	    -lcmocka $(LDLIBS)
 
+comma	= ,
 # Each links only what it needs.
 $(B)/tests/test_address: $(B)/core/address.o $(BASE_OBJ)
 $(B)/tests/test_base: $(BASE_OBJ)
 $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print \
     $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
+$(B)/tests/test_conf_print: UNIT_LIBS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc \
+	strdup strndup asprintf vasprintf __asprintf_chk __vasprintf_chk)
 $(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
 
 $(B)/probe: tests/e2e/probe.c

@@ -71,8 +71,8 @@ enum conf_key_id {
 enum conf_type {
 	CONF_TYPE_LATER,	/* the whole key is not supported yet */
 	CONF_TYPE_ENUM,		/* one of row->words; an enum */
-	CONF_TYPE_COUNT,	/* unsigned, row->min … row->max */
-	CONF_TYPE_LIMIT,	/* int64_t, row->min … row->max; nothing: -1 */
+	CONF_TYPE_COUNT,	/* unsigned, row->min to max */
+	CONF_TYPE_LIMIT,	/* int64_t, row->min to max; nothing: -1 */
 	CONF_TYPE_MODE,		/* uint32_t, octal up to row->max */
 	CONF_TYPE_UMASK,	/* int32_t, octal up to row->max; nothing: -1 */
 	CONF_TYPE_DURATION,	/* int64_t milliseconds, at least row->min */

@@ -40,12 +40,6 @@ bool conf_duration_parse(const char *text, int64_t *ret_ms);
 void conf_duration_print(struct strbuf *sb, int64_t ms);
 
 /*
- * What is wrong with the name of `NAME=value`, in words that go on a sentence
- * ("is set by clusterd itself"), or NULL.
- */
-const char *conf_env_problem(const char *entry);
-
-/*
  * A file of NAME=value lines, the simple part of systemd's EnvironmentFile:
  * blank lines, comments (# or ;), `export ` before a name, one pair of quotes
  * around a value. Appends to `entries`; problems are added to value->errors as
@@ -54,5 +48,55 @@ const char *conf_env_problem(const char *entry);
  */
 int conf_env_file_parse(const struct conf_value *value, const char *path,
     const char *text, size_t len, struct strlist *entries);
+
+/*
+ * For the parsers, which all have the type of conf_value_parse() and are
+ * called by it: those of conf_value_app.c and conf_env.c fill several fields
+ * of struct conf_app.
+ */
+int conf_parse_command(const struct conf_value *v, void *target);
+int conf_parse_port(const struct conf_value *v, void *target);
+int conf_parse_listen(const struct conf_value *v, void *target);
+int conf_parse_instances(const struct conf_value *v, void *target);
+int conf_parse_fd_protocol(const struct conf_value *v, void *target);
+int conf_parse_env(const struct conf_value *v, void *target);
+int conf_parse_restart_limit(const struct conf_value *v, void *target);
+int conf_parse_codes(const struct conf_value *v, void *target);
+int conf_parse_ready(const struct conf_value *v, void *target);
+int conf_parse_signal(const struct conf_value *v, void *target);
+
+/* Add an error about line `i` of the value; returns -EINVAL. */
+int conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The usual one: `text` is not valid, what key->allowed says is. */
+int conf_refuse_text(const struct conf_value *v, size_t i, const char *text);
+
+/* Whether it is the word for "no value of my own". */
+bool conf_value_is_nothing(const struct conf_value *v);
+
+/* The field of the target that the row names. */
+void *conf_value_field(const struct conf_value *v, void *target);
+
+/* Look `text` up in key->words. 0, -EINVAL (added), -ENOMEM. */
+int conf_value_word(const struct conf_value *v, size_t i, const char *text,
+    unsigned *ret_value);
+
+/* A duration from min to max, found on the first line. 0, -EINVAL (added). */
+int conf_value_duration(const struct conf_value *v, const char *text,
+    int64_t min, int64_t max, int64_t *ret_ms);
+
+/*
+ * `path`, put behind the file's directory if it is relative; the caller frees
+ * *ret_path. 0, -EINVAL (added), -ENOMEM.
+ */
+int conf_value_absolute(const struct conf_value *v, const char *path,
+    char **ret_path);
+
+/* Cut blanks off the end of `s` and return its first byte that is none. */
+char *conf_value_trim(char *s);
+
+/* Whether a control byte other than a tab is in `s`. */
+bool conf_value_has_control(const char *s);
 
 #endif

@@ -14,8 +14,8 @@ struct strlist;
 
 /*
  * Append the words of `text` to `words`. -EINVAL with words for an open quote,
- * an unknown escape or a \ at the end, -ENOMEM; what was appended before stays, the caller frees
- * the list in any case.
+ * an unknown escape or a \ at the end, -ENOMEM; what was appended before
+ * stays, the caller frees the list in any case.
  */
 int words_split(const char *text, struct strlist *words, struct error *err);
 
