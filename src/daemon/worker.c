@@ -425,7 +425,7 @@ bury(struct worker *w, const char *hint)
 	if (fatal)
 		log_error("%s: %s", app_name(w),
 		    cause.failed ? "out of memory" : cause.text);
-	else if (!sup->failed || !w->exec_failed)
+	else if (!sup->failed || !sup->stopping)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);
 	log_step(w, &step);
