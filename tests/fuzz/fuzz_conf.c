@@ -1,0 +1,164 @@
+/*
+ * Any bytes as a configuration: no crash, errors that are one printable line
+ * each, and what is accepted dumps to a text that reads back to the same dump
+ * and serves the same addresses.
+ *
+ *	clang -fsanitize=fuzzer,address,undefined ... fuzz_conf.c
+ *	gcc ... fuzz_conf.c replay.c	runs over the files of corpus/conf
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "core/conf.h"
+#include "core/conf_diff.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct bytes {
+	const char *text;
+	size_t len;
+};
+
+#define CHECK(what) \
+	do { \
+		if (!(what)) { \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
+			    #what); \
+			abort(); \
+		} \
+	} while (0)
+
+/* /base/env is a good file, any other path is the input itself. */
+static int
+fake_read_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	static const char good[] = "# env\nA=1\nexport B=\"2 3\"\n";
+	const struct bytes *input = ctx;
+	struct bytes from = { good, sizeof(good) - 1 };
+
+	if (strcmp(path, "/base/none") == 0)
+		return error_set(err, -ENOENT, "cannot read %s", path);
+	if (strcmp(path, "/base/env") != 0)
+		from = *input;
+	*ret_text = malloc(from.len + 1);
+	if (*ret_text == NULL)
+		return -ENOMEM;
+	memcpy(*ret_text, from.text, from.len);
+	(*ret_text)[from.len] = '\0';
+	*ret_len = from.len;
+	return 0;
+}
+
+static int
+fake_find_creds(void *ctx, const char *user, const char *group,
+    struct conf_creds *ret_creds, struct error *err)
+{
+	struct conf_creds creds = { .set = true, .uid = 1, .gid = 2 };
+
+	(void)ctx;
+	CHECK(user != NULL || group != NULL);
+	if (user != NULL && user[0] == 'x')
+		return error_set(err, -ENOENT, "no user \"%s\"", user);
+	if (group != NULL && group[0] == 'x')
+		return error_set(err, -ENOENT, "no group \"%s\"", group);
+	if (user != NULL && user[0] == 'l')
+		return -EAGAIN;
+	if (user != NULL) {
+		creds.name = strdup(user);
+		creds.home = strdup("/");
+		CHECK(creds.name != NULL && creds.home != NULL);
+	}
+	*ret_creds = creds;
+	return 0;
+}
+
+static void
+check_errors(const struct conf_errors *errors)
+{
+	CHECK(errors->n <= CONF_ERRORS_MAX);
+	for (size_t i = 0; i < errors->n; i++) {
+		const char *s = errors->v[i].text;
+
+		CHECK(strncmp(s, "app.ini:", 8) == 0);
+		for (; *s != '\0'; s++)
+			CHECK((unsigned char)*s >= ' ' && *s != 0x7f);
+		CHECK(i == 0 || errors->v[i - 1].line <= errors->v[i].line);
+	}
+}
+
+/* The config of the text, or NULL where it has errors. */
+static struct config *
+load(const char *text, size_t len, const struct bytes *input)
+{
+	struct bytes ctx = *input;
+	const struct conf_host host = {
+		.ctx = &ctx,
+		.base_dir = "/base",
+		.read_file = fake_read_file,
+		.find_creds = fake_find_creds,
+	};
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config = NULL;
+
+	CHECK(conf_read(text, len, &source, &errors) == 0);
+	CHECK(conf_check(&source, &host, &config, &errors) == 0);
+	conf_errors_sort(&errors);
+	CHECK((config == NULL) == (errors.n > 0));
+	check_errors(&errors);
+	conf_errors_free(&errors);
+	conf_source_free(&source);
+	return config;
+}
+
+static void
+check_round_trip(struct config *config, const struct bytes *input)
+{
+	char *once = conf_print(config, 2), *twice;
+	struct config *again;
+	struct conf_diff diff;
+
+	CHECK(once != NULL);
+	again = load(once, strlen(once), input);
+	CHECK(again != NULL);
+	twice = conf_print(again, 2);
+	CHECK(twice != NULL);
+	CHECK(strcmp(once, twice) == 0);
+
+	CHECK(conf_diff(config, again, &diff) == 0);
+	CHECK(diff.n_open == 0 && diff.n_close == 0);
+	CHECK(diff.n_apps == config->n_apps);
+	for (size_t i = 0; i < diff.n_apps; i++) {
+		CHECK(diff.apps[i].what == CONF_DIFF_ROLL);
+		CHECK(diff.apps[i].old_app == i && diff.apps[i].new_app == i);
+	}
+	conf_diff_free(&diff);
+	config_unref(again);
+	free(once);
+	free(twice);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	/* An exact copy, so that ASan sees a read beyond the end. */
+	char *copy = malloc(size > 0 ? size : 1);
+	struct bytes input = { copy, size };
+	struct config *config;
+
+	CHECK(copy != NULL);
+	if (size > 0)
+		memcpy(copy, data, size);
+	config = load(copy, size, &input);
+	if (config != NULL)
+		check_round_trip(config, &input);
+	config_unref(config);
+	free(copy);
+	return 0;
+}

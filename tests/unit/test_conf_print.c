@@ -1,0 +1,518 @@
+/*
+ * The dump, its round trip, and what reading, checking and dumping do when
+ * memory is short: for that, link with -Wl,--wrap=malloc and so on for each of
+ * the __wrap_ functions below. Without, that one test is skipped.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "core/conf.h"
+#include "core/conf_diff.h"
+#include "core/conf_schema.h"
+
+/* ---- allocations that fail ---- */
+
+static unsigned long allocations;	/* since armed */
+static unsigned long fail_from, fail_to;/* these fail; 0, 0: none */
+
+static bool
+fails(void)
+{
+	allocations++;
+	return allocations >= fail_from && allocations < fail_to;
+}
+
+void *__real_malloc(size_t size) __attribute__((weak));
+void *__real_calloc(size_t n, size_t size) __attribute__((weak));
+void *__real_realloc(void *p, size_t size) __attribute__((weak));
+char *__real_strdup(const char *s) __attribute__((weak));
+char *__real_strndup(const char *s, size_t n) __attribute__((weak));
+int __real_vasprintf(char **ret, const char *fmt, va_list ap)
+    __attribute__((weak));
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
+int __wrap_vasprintf(char **ret, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+int __wrap_asprintf(char **ret, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+int __wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+int __wrap___asprintf_chk(char **ret, int flag, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void *
+__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *p, size_t size)
+{
+	return fails() ? NULL : __real_realloc(p, size);
+}
+
+char *
+__wrap_strdup(const char *s)
+{
+	return fails() ? NULL : __real_strdup(s);
+}
+
+char *
+__wrap_strndup(const char *s, size_t n)
+{
+	return fails() ? NULL : __real_strndup(s, n);
+}
+
+/* On failure the pointer is undefined: make sure that nobody uses it. */
+static char *const poison = (char *)0x10;
+
+int
+__wrap_vasprintf(char **ret, const char *fmt, va_list ap)
+{
+	if (fails()) {
+		*ret = poison;
+		return -1;
+	}
+	return __real_vasprintf(ret, fmt, ap);
+}
+
+int
+__wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
+{
+	(void)flag;
+	return __wrap_vasprintf(ret, fmt, ap);
+}
+
+int
+__wrap_asprintf(char **ret, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = __wrap_vasprintf(ret, fmt, ap);
+	va_end(ap);
+	return len;
+}
+
+int
+__wrap___asprintf_chk(char **ret, int flag, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	(void)flag;
+	va_start(ap, fmt);
+	len = __wrap_vasprintf(ret, fmt, ap);
+	va_end(ap);
+	return len;
+}
+
+/* ---- a host that knows every account and file ---- */
+
+static int
+fake_read_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	static const char text[] = "A=1\nexport B='2 3'\n";
+
+	(void)ctx;
+	(void)path;
+	(void)err;
+	*ret_text = strdup(text);
+	if (*ret_text == NULL)
+		return -ENOMEM;
+	*ret_len = sizeof(text) - 1;
+	return 0;
+}
+
+static int
+fake_find_creds(void *ctx, const char *user, const char *group,
+    struct conf_creds *ret_creds, struct error *err)
+{
+	struct conf_creds creds = { .set = true, .uid = 1, .gid = 2 };
+
+	(void)ctx;
+	if ((user != NULL && strcmp(user, "soon") == 0) ||
+	    (group != NULL && strcmp(group, "soon") == 0))
+		return -EAGAIN;
+	if (user != NULL && strcmp(user, "bad") == 0)
+		return error_set(err, -ENOENT, "no user %s", user);
+	if (user != NULL) {
+		creds.name = strdup(user);
+		if (creds.name == NULL)
+			return -ENOMEM;
+	}
+	*ret_creds = creds;
+	return 0;
+}
+
+static const struct conf_host host = {
+	.base_dir = "/srv/my app's",
+	.read_file = fake_read_file,
+	.find_creds = fake_find_creds,
+};
+
+static char *
+dump_of(const char *text)
+{
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config;
+	char *dump;
+
+	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
+	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	if (config == NULL)
+		fail_msg("%s\nin\n%s", errors.v[0].text, text);
+	dump = conf_print(config, 4);
+	assert_non_null(dump);
+	config_unref(config);
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+	return dump;
+}
+
+/* ---- tests ---- */
+
+static void
+defaults_of_every_supported_key(void **state)
+{
+	char *dump = dump_of("[web]\ncommand = server\n");
+
+	(void)state;
+	assert_string_equal(dump,
+	    "[clusterd]\n"
+	    "log_level = info\n"
+	    "log_format = text\n"
+	    "log = stderr\n"
+	    "pidfile = none\n"
+	    "\n"
+	    "[web]\n"
+	    "command = server\n"
+	    "port = none\n"
+	    "listen = none\n"
+	    "socket_mode = 0660\n"
+	    "socket_user = inherit\n"
+	    "socket_group = inherit\n"
+	    "backlog = 4096\n"
+	    "# auto is 4 here\n"
+	    "instances = auto\n"
+	    "handoff = env\n"
+	    "fd_protocol = clusterd systemd\n"
+	    "directory = inherit\n"
+	    "umask = inherit\n"
+	    "env = none\n"
+	    "env_file = none\n"
+	    "limit_nofile = inherit\n"
+	    "user = inherit\n"
+	    "group = inherit\n"
+	    "restart = always\n"
+	    "restart_delay = 100ms\n"
+	    "restart_delay_max = 30s\n"
+	    "restart_reset = 10s\n"
+	    "restart_limit = none\n"
+	    "success_codes = 0\n"
+	    "ready = auto\n"
+	    "ready_timeout = 1m\n"
+	    "stop_signal = TERM\n"
+	    "stop_timeout = 10s\n"
+	    "stdout = inherit\n"
+	    "stderr = inherit\n");
+	free(dump);
+}
+
+/* Every key, away from its default, with odd quoting. */
+static const char rich[] =
+    "\xef\xbb\xbf# a rich file\r\n"
+    "[clusterd]\n"
+    "log_level : debug\n"
+    "log=log file ; with # signs.log\n"
+    "pidfile = ./none\n"
+    "\n"
+    "[a-1]\n"
+    "command = \"./my server\" 'it'\\''s' \"\" \\  a\\ b \"\\$x \\\"y\\\"\"\n"
+    "\t  a word ; with 'all' of \"it\" \\  \n"
+    "   $'tab\\there\\n\\x7f' $HOME {fd} {instance} {\n"
+    "port = 0\n"
+    "listen = 80, udp:80,\n"
+    "\t127.0.0.1:81, [2001:db8::1]:82\n"
+    "\n"
+    "  # the socket\n"
+    "\tunix:run/web sock.sock\n"
+    "socket_mode = 7\n"
+    "socket_user = web\n"
+    "socket_group = www\n"
+    "backlog = 1\n"
+    "instances = 150%\n"
+    "handoff = env\n"
+    "fd_protocol = nginx,php-fpm\n"
+    " einhorn\n"
+    "directory = .\n"
+    "umask = 27\n"
+    "env = A=1 ; # 2\n"
+    "\n"
+    "   B=\"x\", y\n"
+    "   C=\n"
+    "   D=[x]\xff\n"
+    "env_file = inherit\n"
+    "limit_nofile = 65536\n"
+    "user = web\n"
+    "group = soon\n"
+    "restart = on-failure\n"
+    "restart_delay = 1\n"
+    "restart_delay_max = 1h\n"
+    "restart_reset = 90m\n"
+    "restart_limit = 3/90s\n"
+    "success_codes = 0 3\n"
+    "\t10-12,11-20\n"
+    "ready = alive:1500ms\n"
+    "ready_timeout = 2m\n"
+    "stop_signal = 34\n"
+    "stop_timeout = 0\n"
+    "stdout = null\n"
+    "stderr = null\n"
+    "\n"
+    "[b]\n"
+    "command = $'x\\ny' $'\\x01f\\'\\\\'\n"
+    "instances = 7\n"
+    "ready = notify\n"
+    "port = 8080\n";
+
+static void
+a_rich_file(void **state)
+{
+	char *dump = dump_of(rich);
+	char *rest = strstr(dump, "\n[b]\n");
+
+	(void)state;
+	assert_non_null(rest);
+	*rest = '\0';
+	assert_string_equal(dump,
+	    "[clusterd]\n"
+	    "log_level = debug\n"
+	    "log_format = text\n"
+	    "log = /srv/my app's/log file ; with # signs.log\n"
+	    "pidfile = /srv/my app's/none\n"
+	    "\n"
+	    "[a-1]\n"
+	    "command = '/srv/my app'\\''s/my server' 'it'\\''s' '' ' ' 'a b' "
+	    "'$x \"y\"' 'a word ; with '\\''all'\\'' of \"it\" \\' "
+	    "'$'\\''tab\\there\\n\\x7f'\\'' $HOME {fd} {instance} {'\n"
+	    "port = 0\n"
+	    "listen = 80, udp:80, 127.0.0.1:81, [2001:db8::1]:82, "
+	    "unix:/srv/my app's/run/web sock.sock\n"
+	    "socket_mode = 0007\n"
+	    "socket_user = web\n"
+	    "socket_group = www\n"
+	    "backlog = 1\n"
+	    "# 150% of auto is 6 here\n"
+	    "instances = 150%\n"
+	    "handoff = env\n"
+	    "fd_protocol = clusterd einhorn nginx php-fpm\n"
+	    "directory = /srv/my app's\n"
+	    "umask = 0027\n"
+	    "env = A=1 ; # 2\n"
+	    "\tB=\"x\", y\n"
+	    "\tC=\n"
+	    "\tD=[x]\xff\n"
+	    "env_file = /srv/my app's/inherit\n"
+	    "limit_nofile = 65536\n"
+	    "user = web\n"
+	    "group = soon\n"
+	    "restart = on-failure\n"
+	    "restart_delay = 1s\n"
+	    "restart_delay_max = 1h\n"
+	    "restart_reset = 90m\n"
+	    "restart_limit = 3/90s\n"
+	    "success_codes = 0,3,10-20\n"
+	    "ready = alive:1500ms\n"
+	    "ready_timeout = 2m\n"
+	    "stop_signal = 34\n"
+	    "stop_timeout = 0s\n"
+	    "stdout = null\n"
+	    "stderr = null\n");
+	assert_non_null(strstr(rest + 1, "command = $'x\\ny' "
+					 "$'\\x01f\\'\\\\'\n"));
+	assert_non_null(strstr(rest + 1, "instances = 7\n"));
+	assert_null(strstr(rest + 1, "# "));
+	free(dump);
+}
+
+static void
+the_dump_of_a_dump_is_the_same(void **state)
+{
+	static const char *const texts[] = {
+		rich,
+		"[web]\ncommand = server\n",
+		"[x]\ncommand =\n ./a\n   b c  \n 'd'\nlisten =\n\n 1\n 2\n",
+		"[x]\ncommand = 'a\tb' \xff\xfe$'\\xff\\x09'\nenv=\n A=\t\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char *once = dump_of(texts[i]);
+		char *twice = dump_of(once);
+
+		assert_string_equal(once, twice);
+		free(once);
+		free(twice);
+	}
+}
+
+/* A command grows in the dump by its quotes, and must still be read. */
+static void
+a_long_command_is_dumped_or_refused(void **state)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config;
+	char *dump;
+
+	(void)state;
+	strbuf_puts(&text, "[web]\ncommand = x\n ");
+	for (unsigned i = 0; i < CONF_VALUE_MAX / 4 - 2; i++)
+		strbuf_putc(&text, '\'');
+	strbuf_putc(&text, '\n');
+	dump = dump_of(text.text);
+	free(dump_of(dump));
+	free(dump);
+
+	strbuf_puts(&text, " ''\n");
+	assert_int_equal(conf_read(text.text, text.len, &source, &errors), 0);
+	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	assert_null(config);
+	assert_string_equal(errors.v[0].text, "app.ini:2: command: the "
+	    "command is too long, 65536 bytes with its quotes are allowed");
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+	strbuf_free(&text);
+}
+
+static void
+every_supported_key_is_dumped_once(void **state)
+{
+	char *dump = dump_of("[web]\ncommand = server\n");
+	size_t n;
+	const struct conf_key *schema = conf_schema(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		char line[64];
+		const char *at;
+
+		snprintf(line, sizeof(line), "\n%s = ", schema[i].name);
+		at = strstr(dump, line);
+		assert_int_equal(at == NULL,
+		    schema[i].type == CONF_TYPE_LATER);
+		assert_null(at != NULL ? strstr(at + 1, line) : NULL);
+	}
+	free(dump);
+}
+
+/*
+ * Read, check, dump and compare while some allocations fail; true when none
+ * was hit. Whatever happens is told as -ENOMEM or as a dropped error.
+ */
+static bool
+run_short_of_memory(const char *text, unsigned long from, unsigned long to)
+{
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config = NULL;
+	struct conf_diff diff = { .apps = NULL };
+	char *dump = NULL;
+	int r;
+
+	allocations = 0;
+	fail_from = from;
+	fail_to = to;
+	r = conf_read(text, strlen(text), &source, &errors);
+	if (r == 0)
+		r = conf_check(&source, &host, &config, &errors);
+	assert_true(r == 0 || r == -ENOMEM);
+	assert_true(r == 0 || config == NULL);
+	if (config != NULL) {
+		dump = conf_print(config, 2);
+		r = conf_diff(config, config, &diff);
+		assert_true(r == 0 || r == -ENOMEM);
+	}
+	fail_from = fail_to = 0;
+
+	/* A hit is never taken for success. */
+	if (allocations >= from && config != NULL && dump != NULL && r == 0)
+		fail_msg("allocation %lu failed unseen", from);
+	if (allocations >= from && r == 0 && config == NULL)
+		assert_true(errors.n + errors.dropped > 0);
+	conf_diff_free(&diff);
+	free(dump);
+	config_unref(config);
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+	return allocations < from;
+}
+
+static void
+every_allocation_may_fail(void **state)
+{
+	static const char *const texts[] = {
+		rich,
+		/* And one that is wrong in many ways. */
+		"x = 1\n[Web]\nfoo = 1\nport = 80\nport = x\nuser = bad\n"
+		"listen = 80, 80, x, unix:@x, a:1\nenv = x\nready = x\n"
+		"[c]\ncommand = '\nrestart = x\nstop_signal = 99\n"
+		"restart_delay = 1h\nready = alive:2h\nlisten = 80\n"
+		"[c]\n[clusterd]\nlog = \n log_levl = 1\n[d\n",
+	};
+
+	(void)state;
+	if (__real_malloc == NULL)
+		skip();
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		unsigned long n = 1;
+
+		while (!run_short_of_memory(texts[i], n, n + 1))
+			n++;
+		assert_true(n > 50);
+		/* No second chance: nothing is to be had any more. */
+		for (n = 1; !run_short_of_memory(texts[i], n, ULONG_MAX);)
+			n++;
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_of_every_supported_key),
+		cmocka_unit_test(a_rich_file),
+		cmocka_unit_test(the_dump_of_a_dump_is_the_same),
+		cmocka_unit_test(a_long_command_is_dumped_or_refused),
+		cmocka_unit_test(every_supported_key_is_dumped_once),
+		cmocka_unit_test(every_allocation_may_fail),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
