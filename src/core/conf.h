@@ -151,6 +151,9 @@ struct conf_host {
 	/* `group` may be NULL (the user's own), `user` may be NULL. */
 	int (*find_creds)(void *ctx, const char *user, const char *group,
 	    struct conf_creds *ret_creds, struct error *err);
+	/* May clusterd start a worker as these? NULL: it may. */
+	int (*may_become)(void *ctx, const struct conf_creds *creds,
+	    struct error *err);
 };
 
 /* One key as it stands in the file, before anything is known of it. */

@@ -320,6 +320,20 @@ find_creds(struct check *c, enum conf_key_id user_id, const char *user,
 	return r;
 }
 
+static void
+check_rights(struct check *c, const struct conf_app *app)
+{
+	enum conf_key_id key = app->user != NULL ? CONF_KEY_USER :
+	    CONF_KEY_GROUP;
+	struct error err = ERROR_INIT;
+
+	if (app->creds.set && c->host->may_become != NULL &&
+	    c->host->may_become(c->host->ctx, &app->creds, &err) < 0)
+		conf_error_add(c->errors, line_of(c, key), key_name(key),
+		    "%s", error_text(&err));
+	error_clear(&err);
+}
+
 static int
 check_accounts(struct check *c, struct conf_app *app)
 {
@@ -329,6 +343,8 @@ check_accounts(struct check *c, struct conf_app *app)
 	if (app->user != NULL || app->group != NULL)
 		r = find_creds(c, CONF_KEY_USER, app->user, CONF_KEY_GROUP,
 		    app->group, &app->creds);
+	if (r == 0)
+		check_rights(c, app);
 	if (r == 0 && app->socket_user != NULL)
 		r = find_creds(c, CONF_KEY_SOCKET_USER, app->socket_user,
 		    CONF_KEY_SOCKET_GROUP, NULL, &owner);

@@ -115,7 +115,8 @@ static const struct conf_key schema[] = {
 		.name = "listen", APP(listens),
 		.type = CONF_TYPE_LISTEN, .list = true,
 		.preset = "none", .nothing = "none",
-		.allowed = "PORT, IPV4:PORT, [IPV6]:PORT or unix:PATH",
+		.allowed = "PORT, IPV4:PORT, [IPV6]:PORT (udp: before it for "
+		    "UDP) or unix:PATH",
 	},
 	[CONF_KEY_SOCKET_MODE] = {
 		.name = "socket_mode", APP(socket_mode),

@@ -346,8 +346,9 @@ rollout_abort(struct app *app, unsigned i)
 		return;
 	}
 	log_error("%s: reload aborted: the new worker of instance %u did not "
-	    "become ready; generation %u keeps serving", app->name, i,
-	    app->stable->generation);
+	    "become ready; generation %u %s", app->name, i,
+	    app->stable->generation,
+	    app->over ? "had ended before" : "keeps serving");
 	if (any_present_of(app, failed) && app->over) {
 		/* What was stable had ended, and nothing of it is left to go
 		   back to. */

@@ -16,29 +16,17 @@ read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
 	return file_read(path, CONF_FILE_MAX, ret_text, ret_len, err);
 }
 
-/* The cache's answer, and whether we may become that user at all. */
 static int
-find_creds(void *ctx, const char *user, const char *group,
-    struct conf_creds *ret_creds, struct error *err)
+may_become(void *ctx, const struct conf_creds *creds, struct error *err)
 {
-	struct conf_creds c;
-	int code = creds_cache_find(ctx, user, group, &c, err);
+	bool same = (creds->name == NULL || creds->uid == geteuid()) &&
+	    creds->gid == getegid();
 
-	if (code < 0)
-		return code;
-	if (!creds_privileged() &&
-	    ((user != NULL && c.uid != geteuid()) ||
-	    (group != NULL && c.gid != getegid()))) {
-		free(c.name);
-		free(c.home);
-		free(c.groups);
-		return error_set(err, -EPERM, "%s \"%s\" takes root, or "
-		    "CAP_SETUID and CAP_SETGID",
-		    user != NULL ? "user" : "group",
-		    user != NULL ? user : group);
-	}
-	*ret_creds = c;
-	return 0;
+	(void)ctx;
+	if (same || creds_privileged())
+		return 0;
+	return error_set(err, -EPERM, "running workers as somebody else takes "
+	    "root, or CAP_SETUID and CAP_SETGID");
 }
 
 static int
@@ -50,7 +38,8 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 		.ctx = cache,
 		.base_dir = origin->base_dir,
 		.read_file = read_env_file,
-		.find_creds = find_creds,
+		.find_creds = creds_cache_find,
+		.may_become = may_become,
 	};
 	struct config *config = NULL;
 	int code = conf_check(source, &host, &config, errors);

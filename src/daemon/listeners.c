@@ -103,7 +103,7 @@ announce(const struct listener *l, const struct conf_app *app)
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "",
 	    name != NULL ? name : "?",
 	    l->passed ? " (socket passed by the supervisor above)" : "");
-	if (l->address.host == ADDRESS_HOST_ANY &&
+	if (!l->passed && l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
 	    l->bound.host == ADDRESS_HOST_IPV4)
 		log_warning("%s: there is no IPv6 here, %s serves IPv4 alone",

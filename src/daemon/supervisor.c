@@ -240,7 +240,8 @@ check_settled(struct supervisor *sup)
 			return;
 	if (sup->reload != NULL)
 		return;
-	log_info(sup->starting ? "start complete" : "reload finished");
+	if (sup->starting)
+		log_info("start complete");
 	sup->starting = sup->reloading = false;
 	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->pid);
 	supervisor_tell_status(sup);
@@ -293,8 +294,9 @@ settle_turn(struct supervisor *sup)
 			check_gone(sup);
 			continue;
 		}
-		check_settled(sup);
 		check_over(sup);
+		if (!sup->stopping)
+			check_settled(sup);
 	}
 	if (sup->sweep && !sup->stopping)
 		orphans_sweep(sup);

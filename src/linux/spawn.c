@@ -69,13 +69,12 @@ child_become(const struct conf_creds *creds)
 	if (!creds->set)
 		return 0;
 	uid = creds->name != NULL ? creds->uid : geteuid();
-	if (creds->name != NULL &&
-	    setgroups(creds->n_groups, creds->groups) < 0) {
-		/* Without privilege one can only be what one is: then the
-		   groups stay as they are. */
-		if (errno != EPERM || uid != getuid() || creds->gid != getgid())
-			return -1;
-	}
+	/* `group` alone leaves no supplementary group of clusterd's either.
+	   Without privilege one can only be what one is: then the groups stay
+	   as they are. */
+	if (setgroups(creds->n_groups, creds->groups) < 0 &&
+	    (errno != EPERM || uid != getuid() || creds->gid != getgid()))
+		return -1;
 	if (setresgid(creds->gid, creds->gid, creds->gid) < 0)
 		return -1;
 	return setresuid(uid, uid, uid);

@@ -317,19 +317,19 @@ key_listen(void **state)
 	    "  unix:x y.sock,\n",
 	    "8080, 127.0.0.1:81, [::1]:82, udp:53, unix:/etc/app/x y.sock");
 	GOOD("listen", "\n  [::1]:80\n  81", "[::1]:80, 81");
-	BAD("listen", "", "is empty, none or PORT, IPV4:PORT, [IPV6]:PORT or "
+	BAD("listen", "", "is empty, none or PORT, IPV4:PORT, [IPV6]:PORT (udp: before it for UDP) or "
 	    "unix:PATH is allowed");
 	BAD("listen", ",", "an entry is empty, PORT, IPV4:PORT, [IPV6]:PORT "
 	    "or unix:PATH is allowed");
 	BAD("listen", "80,,81", "an entry is empty, PORT, IPV4:PORT, "
-	    "[IPV6]:PORT or unix:PATH is allowed");
+	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed");
 	BAD("listen", "localhost:80", "\"localhost:80\": \"localhost\" is not "
 	    "an address, names are not looked up, PORT, IPV4:PORT, "
-	    "[IPV6]:PORT or unix:PATH is allowed");
+	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed");
 	/* Each entry by its line. */
 	expect_errors("[web]\ncommand = x\nlisten = 80, x\n  81\n  82,70000\n",
 	    "app.ini:3: listen: \"x\" is not an address, PORT, IPV4:PORT, "
-	    "[IPV6]:PORT or unix:PATH is allowed\n"
+	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed\n"
 	    "app.ini:5: listen: \"70000\": \"70000\" is not a port, a number "
 	    "from 0 to 65535 is allowed\n");
 }
