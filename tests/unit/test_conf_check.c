@@ -317,10 +317,10 @@ key_listen(void **state)
 	    "  unix:x y.sock,\n",
 	    "8080, 127.0.0.1:81, [::1]:82, udp:53, unix:/etc/app/x y.sock");
 	GOOD("listen", "\n  [::1]:80\n  81", "[::1]:80, 81");
-	BAD("listen", "", "is empty, none or PORT, IPV4:PORT, [IPV6]:PORT (udp: before it for UDP) or "
-	    "unix:PATH is allowed");
+	BAD("listen", "", "is empty, none or PORT, IPV4:PORT, [IPV6]:PORT "
+	    "(udp: before it for UDP) or unix:PATH is allowed");
 	BAD("listen", ",", "an entry is empty, PORT, IPV4:PORT, [IPV6]:PORT "
-	    "or unix:PATH is allowed");
+	    "(udp: before it for UDP) or unix:PATH is allowed");
 	BAD("listen", "80,,81", "an entry is empty, PORT, IPV4:PORT, "
 	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed");
 	BAD("listen", "localhost:80", "\"localhost:80\": \"localhost\" is not "
