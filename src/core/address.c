@@ -15,7 +15,8 @@
  */
 #define UNIX_PATH_MAX_BYTES 100
 
-#define ALLOWED "PORT, IPV4:PORT, [IPV6]:PORT or unix:PATH is allowed"
+#define ALLOWED "PORT, IPV4:PORT, [IPV6]:PORT (udp: before it for UDP) " \
+	"or unix:PATH is allowed"
 
 static bool
 has_control(const char *s)
