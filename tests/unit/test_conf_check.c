@@ -1098,7 +1098,7 @@ all_errors_in_one_pass(void **state)
 	    "allowed\n"
 	    "app.ini:10: listen: \"localhost:80\": \"localhost\" is not an "
 	    "address, names are not looked up, PORT, IPV4:PORT, [IPV6]:PORT "
-	    "or unix:PATH is allowed\n"
+	    "(udp: before it for UDP) or unix:PATH is allowed\n"
 	    "app.ini:11: restart_dealy: unknown key, did you mean "
 	    "restart_delay?\n"
 	    "app.ini:12: restart: \"alwys\" is not known, did you mean "
