@@ -85,34 +85,56 @@ struct place {		/* owns what a conf_origin points to */
 	char *base_dir;
 };
 
-/* The working directory is only asked for here: relative names are meant as of
-   the start, whatever becomes of the directory. */
+/* NULL: there is none, or no memory; it was told. */
+static char *
+working_directory(void)
+{
+	char *cwd = getcwd(NULL, 0);
+
+	if (cwd == NULL)
+		fprintf(stderr, "clusterd: working directory: %s\n",
+		    strerror(errno));
+	return cwd;
+}
+
+/* The file's absolute name; only a relative one needs the directory. */
+static char *
+absolute_path(const char *file)
+{
+	struct strbuf path = STRBUF_INIT;
+	char *cwd;
+
+	if (*file != '/') {
+		cwd = working_directory();
+		if (cwd == NULL)
+			return NULL;
+		strbuf_printf(&path, "%s/", strcmp(cwd, "/") == 0 ? "" : cwd);
+		free(cwd);
+	}
+	strbuf_puts(&path, file);
+	return strbuf_take(&path);
+}
+
+/* Relative names are meant as of the start, whatever becomes of the working
+   directory. */
 static bool
 find_place(const struct options *o, struct place *place)
 {
-	char *cwd = getcwd(NULL, 0);
-	struct strbuf path = STRBUF_INIT;
+	char *slash;
 
-	if (cwd == NULL) {
-		fprintf(stderr, "clusterd: working directory: %s\n",
-		    strerror(errno));
-		return false;
-	}
 	if (o->config == NULL) {
-		place->base_dir = cwd;
-		return true;
+		place->base_dir = working_directory();
+		return place->base_dir != NULL;
 	}
-	if (o->config[0] != '/')
-		strbuf_printf(&path, "%s/", strcmp(cwd, "/") == 0 ? "" : cwd);
-	strbuf_puts(&path, o->config);
-	free(cwd);
-	place->path = strbuf_take(&path);
+	place->path = absolute_path(o->config);
 	if (place->path == NULL)
-		return out_of_memory() == 0;
+		return false;
 	place->base_dir = strdup(place->path);
 	if (place->base_dir == NULL)
-		return out_of_memory() == 0;
-	*strrchr(place->base_dir, '/') = '\0';
+		return false;
+	slash = strrchr(place->base_dir, '/');
+	/* The root directory keeps its slash. */
+	slash[slash == place->base_dir ? 1 : 0] = '\0';
 	return true;
 }
 
@@ -177,11 +199,14 @@ run(const struct options *o, const struct place *place)
 	};
 	struct conf_errors errors = { .file = origin.file };
 	struct config *config = NULL;
-	int status;
+	int status, code;
 
-	if ((o->config == NULL && source_of_options(o, &source) < 0) ||
-	    conf_load_wait(&origin, &config, &errors) < 0) {
+	if (o->config == NULL && source_of_options(o, &source) < 0) {
 		status = out_of_memory();
+	} else if ((code = conf_load_wait(&origin, &config, &errors)) < 0) {
+		fprintf(stderr, "clusterd: cannot load the configuration: "
+		    "%s\n", strerror(-code));
+		status = 1;
 	} else if (config == NULL) {
 		print_errors(&errors);
 		status = EX_CONFIG;

@@ -89,9 +89,10 @@ conf_load_wait(const struct conf_origin *origin, struct config **ret_config,
 	struct creds_cache cache = CREDS_CACHE_INIT;
 	int code = conf_load(origin, &cache, ret_config, errors);
 
-	if (code == 0 && creds_cache_pending(&cache)) {
-		code = creds_lookup_wait(&cache);
+	/* An answer may give rise to another question, but names are few. */
+	while (code == 0 && creds_cache_pending(&cache)) {
 		conf_errors_free(errors);
+		code = creds_lookup_wait(&cache);
 		if (code == 0)
 			code = conf_load(origin, &cache, ret_config, errors);
 	}

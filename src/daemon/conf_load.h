@@ -18,11 +18,15 @@ struct conf_origin {
  * Read and check. Every problem, an unreadable file included, goes to
  * `errors`. When users or groups are not in `cache` yet, they are entered there
  * as pending and *ret_config is NULL: look them up and call again. -ENOMEM.
+ * Must not be called again with the same errors without freeing them.
  */
 int conf_load(const struct conf_origin *origin, struct creds_cache *cache,
     struct config **ret_config, struct conf_errors *errors);
 
-/* The same with the look-ups made and waited for: for the start only. */
+/*
+ * The same with the look-ups made and waited for: for the start only. Also
+ * -errno of a look-up that could not be begun.
+ */
 int conf_load_wait(const struct conf_origin *origin,
     struct config **ret_config, struct conf_errors *errors);
 

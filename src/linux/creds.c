@@ -69,9 +69,7 @@ copy_creds(const struct conf_creds *from, struct conf_creds *ret)
 	if ((from->name != NULL && c.name == NULL) ||
 	    (from->home != NULL && c.home == NULL) ||
 	    (from->n_groups > 0 && c.groups == NULL)) {
-		free(c.name);
-		free(c.home);
-		free(c.groups);
+		conf_creds_free(&c);
 		return -ENOMEM;
 	}
 	*ret = c;
@@ -117,9 +115,7 @@ creds_cache_free(struct creds_cache *cache)
 		free(e->user);
 		free(e->group);
 		free(e->why);
-		free(e->creds.name);
-		free(e->creds.home);
-		free(e->creds.groups);
+		conf_creds_free(&e->creds);
 	}
 	free(cache->v);
 	*cache = (struct creds_cache)CREDS_CACHE_INIT;
@@ -145,6 +141,26 @@ struct found {
 	gid_t *groups;
 };
 
+/* getpwnam(3) lists what errno may be when there simply is no such name. */
+static bool
+lookup_failed(int err)
+{
+	return err != 0 && err != ENOENT && err != ESRCH && err != EBADF &&
+	    err != EPERM && err != EWOULDBLOCK;
+}
+
+static void
+not_found(struct found *f, const char *what, const char *name, int err)
+{
+	if (lookup_failed(err))
+		f->answer.code = error_set(&f->why, -err,
+		    "cannot look up %s \"%s\": %s", what, name,
+		    strerror(err));
+	else
+		f->answer.code = error_set(&f->why, -ENOENT,
+		    "there is no %s \"%s\"", what, name);
+}
+
 static void
 find_group(const char *group, struct found *f)
 {
@@ -158,8 +174,7 @@ find_group(const char *group, struct found *f)
 	else if (num_parse(group, 0, UINT32_MAX - 1, &number))
 		f->answer.gid = (uint32_t)number;
 	else
-		f->answer.code = error_set(&f->why, -ENOENT,
-		    "there is no group \"%s\"", group);
+		not_found(f, "group", group, errno);
 }
 
 static void
@@ -200,8 +215,7 @@ find_user(const char *user, struct found *f)
 	if (pw == NULL && num_parse(user, 0, UINT32_MAX - 1, &number))
 		pw = getpwuid((uid_t)number);
 	if (pw == NULL) {
-		f->answer.code = error_set(&f->why, -ENOENT,
-		    "there is no user \"%s\"", user);
+		not_found(f, "user", user, errno);
 		return;
 	}
 	f->answer.uid = pw->pw_uid;
@@ -251,8 +265,8 @@ look_up(const struct creds_entry *e, int fd)
 	error_clear(&f.why);
 }
 
-int
-creds_lookup_start(const struct creds_cache *cache, int *ret_fd)
+static int
+start_lookup(const struct creds_cache *cache, pid_t *ret_pid, int *ret_fd)
 {
 	int fds[2];
 	pid_t pid;
@@ -279,8 +293,17 @@ creds_lookup_start(const struct creds_cache *cache, int *ret_fd)
 	}
 	fd_close(&fds[1]);
 	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	*ret_pid = pid;
 	*ret_fd = fds[0];
 	return 0;
+}
+
+int
+creds_lookup_start(const struct creds_cache *cache, int *ret_fd)
+{
+	pid_t pid;
+
+	return start_lookup(cache, &pid, ret_fd);
 }
 
 /* ---- the answers ---- */
@@ -376,7 +399,8 @@ creds_lookup_wait(struct creds_cache *cache)
 	struct strbuf answers = STRBUF_INIT;
 	struct pollfd p = { .fd = -1, .events = POLLIN };
 	char chunk[1024];
-	int code = creds_lookup_start(cache, &p.fd);
+	pid_t pid;
+	int code = start_lookup(cache, &pid, &p.fd);
 
 	if (code < 0)
 		return code;
@@ -393,8 +417,8 @@ creds_lookup_wait(struct creds_cache *cache)
 			break;
 	}
 	fd_close(&p.fd);
-	/* The only child at this time; the alarm has bounded its life. */
-	while (wait(NULL) < 0 && errno == EINTR)
+	/* The alarm bounds its life. */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	creds_lookup_finish(cache, answers.text, answers.len);
 	strbuf_free(&answers);

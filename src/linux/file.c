@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -47,6 +49,22 @@ read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
+/*
+ * Only regular files (those of /proc are too) can be read without waiting for
+ * anybody. From a pipe whatever is there could be half of it.
+ */
+static int
+check_regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	return S_ISREG(st.st_mode) ? 0 : -ENOTSUP;
+}
+
 int
 file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
     struct error *err)
@@ -57,8 +75,13 @@ file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 	if (fd < 0)
 		code = -errno;
 	else
+		code = check_regular(fd);
+	if (code == 0)
 		code = read_all(fd, max, ret_text, ret_len);
 	fd_close(&fd);
+	if (code == -ENOTSUP)
+		return error_set(err, code, "cannot read %s: it is not a "
+		    "regular file", path);
 	if (code == -EFBIG)
 		error_set(err, code, "cannot read %s: larger than %zu bytes",
 		    path, max);

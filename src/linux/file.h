@@ -9,8 +9,8 @@ struct error;
 /*
  * Read a file of at most `max` bytes (also from /proc, where sizes are not
  * known beforehand) and add a NUL. The caller frees *ret_text. -errno, with
- * words when `err` is given; -EFBIG beyond `max`; -EISDIR. Opened without
- * blocking, so that a FIFO in the place of the file cannot hold us up.
+ * words when `err` is given; -EFBIG beyond `max`; -EISDIR; -ENOTSUP for what is
+ * no regular file, such as a FIFO, which could hold us up or be read by half.
  */
 int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
     struct error *err);
