@@ -91,18 +91,41 @@ $(B)/tests/%.o: tests/unit/%.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/test_%: $(B)/tests/test_%.o
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(INIH_LIBS) \
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ \
+	    $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP_$*)) $(INIH_LIBS) \
 	    -lcmocka $(LDLIBS)
 
+# What a test puts its own function before, mostly to make memory fail.
 comma	= ,
+WRAP_base = __vasprintf_chk realloc strdup vasprintf
+WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
+	realloc strdup strndup vasprintf
+WRAP_cpu_quota = realloc strndup
+WRAP_loop = calloc epoll_wait mono_now reallocarray
+WRAP_restart = calloc
+WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
+	realloc strdup vasprintf
+
 # Each links only what it needs.
 $(B)/tests/test_address: $(B)/core/address.o $(BASE_OBJ)
 $(B)/tests/test_base: $(BASE_OBJ)
 $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print \
     $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
-$(B)/tests/test_conf_print: UNIT_LIBS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc \
-	strdup strndup asprintf vasprintf __asprintf_chk __vasprintf_chk)
 $(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
+$(B)/tests/test_cpu_quota: $(B)/core/cpu_quota.o $(BASE_OBJ)
+$(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
+    $(BASE_OBJ)
+$(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
+$(B)/tests/test_notify_message: $(B)/core/notify_message.o
+$(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \
+    $(B)/core/worker_fsm.o $(B)/core/restart.o $(BASE_OBJ)
+$(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
+$(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
+    $(B)/core/restart.o $(B)/base/mono.o
+$(B)/tests/test_worker_env: $(B)/core/worker_env.o $(B)/core/fd_protocol.o \
+    $(B)/core/address.o $(BASE_OBJ)
+$(B)/tests/test_worker_fsm: $(B)/core/worker_fsm.o $(B)/core/restart.o \
+    $(B)/base/mono.o
 
 $(B)/probe: tests/e2e/probe.c
 	@mkdir -p $(@D)
