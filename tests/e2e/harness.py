@@ -1,0 +1,673 @@
+"""Runs clusterd for the end-to-end tests and looks at what it does.
+
+A test gets a `box` (conftest.py): a directory of its own, from which it writes
+configurations and starts clusterd. Every process that the box starts carries
+the box's mark in its environment, so that whatever is left of it is found in
+/proc, whichever session, process group or parent it went to.
+
+Nothing here sleeps and hopes: every wait is for a condition, with a limit.
+
+From the environment: CLUSTERD and PROBE (the programs, default build/…),
+CLUSTERD_WRAP (words put before clusterd, such as `valgrind -q`), and
+CLUSTERD_TEST_SLOW (a factor for all limits, default 1).
+"""
+
+import errno
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+
+import words
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+SLOW = float(os.environ.get("CLUSTERD_TEST_SLOW", "1"))
+WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", ""))
+IS_ROOT = os.geteuid() == 0
+
+MARK = "E2E_BOX"
+
+# What sanitizers and assert(3) print when clusterd has a bug.
+BUG = re.compile(r"ERROR: \w+Sanitizer|runtime error:|Assertion")
+
+
+def _program(variable, default):
+    path = os.path.join(ROOT, os.environ.get(variable, default))
+    return os.path.abspath(path)
+
+
+CLUSTERD = _program("CLUSTERD", "build/clusterd")
+PROBE = _program("PROBE", os.path.join(
+    os.path.dirname(os.environ.get("CLUSTERD", "build/clusterd")), "probe"))
+SANITIZED = b"__asan_init" in open(CLUSTERD, "rb").read() \
+    if os.path.exists(CLUSTERD) else False
+
+
+class TimeLimit(AssertionError):
+    """What a test waited for did not come."""
+
+
+def wait_until(condition, what, limit=10.0):
+    """Poll until condition() is true; returns what it returned."""
+    deadline = time.monotonic() + limit * SLOW
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeLimit(f"{limit * SLOW:g} s passed without: "
+                            f"{what() if callable(what) else what}")
+        time.sleep(0.005)
+
+
+def stays(condition, what, duration=0.3):
+    """The condition holds, and goes on to hold for the duration."""
+    deadline = time.monotonic() + duration * SLOW
+    while time.monotonic() < deadline:
+        assert condition(), what
+        time.sleep(0.01)
+
+
+def probe(*arguments, program=None):
+    """The command line of a probe worker."""
+    return shlex.join([program or PROBE, *map(str, arguments)])
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    """A port that nobody has now, outside the range that port 0 draws from."""
+    while True:
+        port = random.SystemRandom().randrange(10000, 32000)
+        with socket.socket(socket.AF_INET6, kind) as s6, \
+                socket.socket(socket.AF_INET, kind) as s4:
+            try:
+                s6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                s6.bind(("::", port))
+                s4.bind(("0.0.0.0", port))
+                return port
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE:
+                    raise
+
+
+# --- processes, seen through /proc
+
+def read_proc(pid, name):
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as f:
+            return f.read()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""
+
+
+def process_state(pid):
+    """R, S, D, T, Z … or None where there is no such process."""
+    text = read_proc(pid, "stat").decode(errors="replace")
+    return text.rpartition(")")[2].split()[0] if text else None
+
+
+def is_alive(pid):
+    return process_state(pid) not in (None, "Z", "X")
+
+
+def children_of(pid):
+    """Pids of the children, zombies too, in the order of their birth."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        fields = read_proc(entry, "stat").decode(errors="replace")
+        fields = fields.rpartition(")")[2].split()
+        if len(fields) > 19 and int(fields[1]) == pid:
+            found.append((int(fields[19]), int(entry)))
+    return [child for _, child in sorted(found)]
+
+
+def status_field(pid, name):
+    text = read_proc(pid, "status").decode(errors="replace")
+    found = re.search(rf"^{name}:\s*(.*)$", text, re.M)
+    return found.group(1) if found else None
+
+
+def marked_processes(mark):
+    """Living processes that have the mark in their environment."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and wanted in read_proc(entry, "environ"):
+            if is_alive(int(entry)):
+                found.append(int(entry))
+    return found
+
+
+def describe(pids):
+    return ", ".join(
+        f"{pid} ({read_proc(pid, 'cmdline').replace(bytes(1), b' ').decode()}"
+        f"state {process_state(pid)})" for pid in pids)
+
+
+def kill(pid, number=signal.SIGKILL):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def cpus_allowed():
+    """What `instances = auto` should be: affinity and cgroup quota."""
+    limits = [len(os.sched_getaffinity(0))]
+    for line in open("/proc/self/cgroup"):
+        _, controllers, path = line.rstrip("\n").split(":", 2)
+        if controllers == "":
+            roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        elif "cpu" in controllers.split(","):
+            roots = [f"/sys/fs/cgroup/{controllers}", "/sys/fs/cgroup/cpu"]
+        else:
+            continue
+        while True:
+            for root in roots:
+                limits += _cgroup_limits(root + path.rstrip("/"))
+            if path in ("/", ""):
+                break
+            path = os.path.dirname(path)
+    return max(1, min(limits))
+
+
+def _cgroup_limits(directory):
+    def words_of(name):
+        try:
+            return open(f"{directory}/{name}").read().split()
+        except OSError:
+            return []
+    v2 = words_of("cpu.max")
+    v1 = words_of("cpu.cfs_quota_us") + words_of("cpu.cfs_period_us")
+    for pair in (v2, v1):
+        if len(pair) == 2 and pair[0] not in ("max", "-1"):
+            quota, period = map(int, pair)
+            yield max(1, -(-quota // period))
+
+
+# --- the probe's answers
+
+class Answer:
+    """Lines of `name value` that the probe sent."""
+
+    def __init__(self, text):
+        self.text = text
+        self.lines = []
+        for line in text.splitlines():
+            name, _, value = line.partition(" ")
+            value = re.sub(r"\\x([0-9a-f]{2})",
+                           lambda m: chr(int(m.group(1), 16)), value)
+            self.lines.append((name, value))
+
+    def all(self, name):
+        return [value for key, value in self.lines if key == name]
+
+    def one(self, name):
+        values = self.all(name)
+        assert len(values) == 1, f"{name}: {values}"
+        return values[0]
+
+    @property
+    def pid(self):
+        return int(self.one("pid"))
+
+    @property
+    def instance(self):
+        return int(self.one("instance"))
+
+    @property
+    def generation(self):
+        return int(self.one("generation"))
+
+    @property
+    def errno(self):
+        return int(self.one("errno"))
+
+    @property
+    def env(self):
+        found = {}
+        for entry in self.all("env"):
+            name, _, value = entry.partition("=")
+            assert name not in found, f"{name} is twice in the environment"
+            found[name] = value
+        return found
+
+    @property
+    def fds(self):
+        """Number → what /proc/self/fd said."""
+        pairs = (value.split(" ", 1) for value in self.all("fd"))
+        return {int(number): target for number, target in pairs}
+
+
+def _connect(address, limit):
+    if isinstance(address, str):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(limit)
+        try:
+            s.connect(address)
+        except BaseException:
+            s.close()
+            raise
+        return s
+    if isinstance(address, int):
+        address = ("127.0.0.1", address)
+    return socket.create_connection(address, timeout=limit)
+
+
+def get(address, path="/", limit=10.0):
+    """One request; the address is a port, (host, port) or a socket's path."""
+    with _connect(address, limit * SLOW) as s:
+        s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        reply = b""
+        while True:
+            part = s.recv(65536)
+            if not part:
+                break
+            reply += part
+    head, separator, body = reply.partition(b"\r\n\r\n")
+    if not separator or not head.startswith(b"HTTP/1.0 200"):
+        raise ConnectionError(f"half an answer: {reply!r}")
+    length = int(re.search(rb"Content-Length: (\d+)", head).group(1))
+    if length != len(body):
+        raise ConnectionError(f"{len(body)} bytes instead of {length}")
+    return Answer(body.decode(errors="surrogateescape"))
+
+
+def ask_udp(address, limit=10.0):
+    """A datagram there and the answer."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.settimeout(limit * SLOW)
+        s.connect(address)
+        s.send(b"hello")
+        return Answer(s.recv(65536).decode())
+
+
+class Stream:
+    """Clients that connect, ask and leave all the time, one request each."""
+
+    def __init__(self, address, clients=4, lossy=False):
+        self.address = address
+        self.lossy = lossy      # connections may be cut (never refused)
+        self.answered = 0
+        self.failures = []
+        self.pids = set()
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._ask)
+                        for _ in range(clients)]
+
+    def _ask(self):
+        while not self.over.wait(0.002):
+            try:
+                self.pids.add(get(self.address).pid)
+                self.answered += 1
+            except (OSError, AssertionError) as e:
+                self.failures.append(repr(e))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_until(lambda: self.answered > 20, "a stream of answers")
+        return self
+
+    def __exit__(self, *exception):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+        if self.lossy:
+            self.failures = [f for f in self.failures
+                             if "Refused" in f or "timed out" in f]
+        if exception[0] is None:
+            assert not self.failures, (
+                f"{len(self.failures)} failed, {self.answered} answered; "
+                f"{self.failures[:5]}")
+
+
+def is_refused(address):
+    """The kernel refuses the connection (nobody listens)."""
+    try:
+        _connect(address, 5 * SLOW).close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    except (ConnectionResetError, socket.timeout):
+        pass
+    return False
+
+
+def split_address(text):
+    """`[::1]:80`, `udp:127.0.0.1:80`, `unix:/x` → what get() takes."""
+    text = re.sub(r"^(?:tcp|udp|unix):", "", text.rstrip(",;."))
+    if text.startswith("/"):
+        return text
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    loopback = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1",
+                "::": "127.0.0.1"}
+    return (loopback.get(host, host), int(port))
+
+
+# --- clusterd
+
+class Clusterd:
+    """A running clusterd."""
+
+    def __init__(self, box, process, stderr_path):
+        self.box = box
+        self.process = process
+        self.pid = process.pid      # of clusterd, unless a launcher forks
+        self.stderr_path = stderr_path
+        self.log_path = stderr_path
+
+    # what it says
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def stderr(self):
+        with open(self.stderr_path, errors="replace") as f:
+            return f.read()
+
+    def find(self, pattern, start=0):
+        return list(re.compile(pattern).finditer(self.log(), start))
+
+    def wait_log(self, pattern, limit=10.0, count=1, start=0):
+        """Until the pattern is there `count` times; returns the last match."""
+        found = []
+
+        def look():
+            found[:] = self.find(pattern, start)
+            if len(found) < count and self.process.poll() is not None:
+                found[:] = self.find(pattern, start)
+                if len(found) < count:
+                    raise TimeLimit(
+                        f"clusterd ended with {self.process.returncode} "
+                        f"without: {pattern}\n{self.log()}")
+            return len(found) >= count
+        wait_until(look, lambda: f"{pattern} in the log:\n{self.log()}", limit)
+        return found[count - 1]
+
+    def mark(self):
+        """Where the log ends now; for `start` of the above."""
+        return len(self.log())
+
+    # where it listens
+
+    def addresses(self, app="web", count=1):
+        """What the app's listeners can be reached at, in order."""
+        self.wait_log(words.LISTENING(app), count=count)
+        return [split_address(m["address"])
+                for m in self.find(words.LISTENING(app))]
+
+    def port(self, app="web"):
+        return self.addresses(app)[0][1]
+
+    # its workers
+
+    def children(self):
+        return children_of(self.pid)
+
+    def workers(self):
+        """Living children."""
+        return [pid for pid in self.children() if is_alive(pid)]
+
+    def ready_pids(self, app=None):
+        """Living workers that were logged as ready, in order of readiness."""
+        alive = set(self.workers())
+        return [int(m["pid"]) for m in self.find(words.READY(app))
+                if int(m["pid"]) in alive]
+
+    def wait_ready(self, count, app=None, limit=10.0):
+        """Until exactly so many living workers (of the app) are ready."""
+        def look():
+            if self.process.poll() is not None:
+                raise TimeLimit(f"clusterd ended with "
+                                f"{self.process.returncode}:\n{self.log()}")
+            return len(self.ready_pids(app)) == count
+        wait_until(look, lambda: f"{count} ready workers, there are "
+                   f"{self.ready_pids(app)} in:\n{self.log()}", limit)
+        return self.ready_pids(app)
+
+    def wait_workers(self, count, limit=10.0):
+        """Until there are exactly so many living workers."""
+        wait_until(lambda: len(self.workers()) == count,
+                   lambda: f"{count} workers, there are "
+                   f"{describe(self.workers())} in:\n{self.log()}", limit)
+        return self.workers()
+
+    def wait_replaced(self, old, count, app=None, limit=10.0):
+        """Until `count` ready workers are there, none of them in `old`."""
+        def look():
+            now = self.ready_pids(app)
+            return len(now) == count and not set(now) & set(old)
+        wait_until(look, lambda: f"{count} ready workers other than {old}, "
+                   f"there are {self.ready_pids(app)} in:\n{self.log()}",
+                   limit)
+        return self.ready_pids(app)
+
+    def pids_that_answer(self, address, count, limit=10.0):
+        """Ask until `count` different workers have answered."""
+        seen = set()
+
+        def ask():
+            # Busy workers leave the queue to the others.
+            sockets = []
+            for _ in range(count * 2):
+                s = _connect(address, 10 * SLOW)
+                s.sendall(b"GET /busy/15 HTTP/1.0\r\n\r\n")
+                sockets.append(s)
+            for s in sockets:
+                with s:
+                    reply = b""
+                    while True:
+                        part = s.recv(4096)
+                        if not part:
+                            break
+                        reply += part
+                    seen.add(int(re.search(rb"^pid (\d+)", reply, re.M)[1]))
+            return len(seen) >= count
+        wait_until(ask, lambda: f"answers from {count} workers, "
+                   f"only {seen} did", limit)
+        return seen
+
+    # its end
+
+    def send(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self, limit=10.0):
+        """Its exit status; negative for a signal."""
+        wait_until(lambda: self.process.poll() is not None,
+                   lambda: f"the end of clusterd, children are "
+                   f"{describe(self.children())}, log:\n{self.log()}", limit)
+        return self.process.returncode
+
+    def wait_end(self, status, limit=10.0):
+        """It ends with this status and leaves nobody behind."""
+        code = self.wait(limit)
+        left = marked_processes(self.box.mark)
+        assert code == status, f"exit status {code}, log:\n{self.log()}"
+        assert not left, f"left behind: {describe(left)}\n{self.log()}"
+
+    def stop(self, number=signal.SIGTERM, limit=10.0):
+        self.send(number)
+        self.wait_end(0, limit)
+
+
+class Box:
+    """A directory, what runs in it, and the care that nothing stays."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="cld-")
+        os.chmod(self.dir, 0o755)
+        self.mark = os.path.basename(self.dir)
+        self.running = []
+        self.n_logs = 0
+        self.events_path = self.path("events")
+
+    # files
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text, mode=None):
+        path = self.path(name)
+        with open(path, "w") as f:
+            f.write(text)
+        if mode is not None:
+            os.chmod(path, mode)
+        return path
+
+    def touch(self, name):
+        return self.write(name, "")
+
+    def copy(self, program, name=None):
+        """A copy of a program that other users can execute."""
+        path = self.path(name or os.path.basename(program))
+        with open(program, "rb") as f, open(path, "wb") as t:
+            t.write(f.read())
+        os.chmod(path, 0o755)
+        return path
+
+    def config(self, name="app.ini", **sections):
+        """Write an INI; lists become lines of their own."""
+        text = []
+        for section, keys in sections.items():
+            text.append(f"[{section}]")
+            for key, value in keys.items():
+                if isinstance(value, (list, tuple)):
+                    value = "\n\t".join(map(str, value))
+                text.append(f"{key} = {value}")
+            text.append("")
+        return self.write(name, "\n".join(text))
+
+    def web(self, *arguments, name="app.ini", clusterd=None, **keys):
+        """The usual one app: two probes on a free loopback port."""
+        settings = {"command": probe("--events", self.events_path,
+                                     *arguments),
+                    "listen": "127.0.0.1:0", "instances": 2}
+        settings.update(keys)
+        settings = {k: v for k, v in settings.items() if v is not None}
+        sections = {"clusterd": clusterd} if clusterd else {}
+        return self.config(name, **sections, web=settings)
+
+    # what the probes noted
+
+    def events(self, kind=None):
+        """Dicts with what, pid, instance, generation, at (ms)."""
+        try:
+            with open(self.events_path) as f:
+                lines = f.read().splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            m = re.fullmatch(r"(.*) pid=(\d+) instance=(\S+) "
+                             r"generation=(\S+) at=(\d+)", line)
+            if m and (kind is None or m[1] == kind):
+                found.append({"what": m[1], "pid": int(m[2]),
+                              "instance": m[3], "generation": m[4],
+                              "at": int(m[5])})
+        return found
+
+    def wait_events(self, kind, count=1, limit=10.0):
+        wait_until(lambda: len(self.events(kind)) >= count,
+                   lambda: f"{count} events `{kind}`, there are "
+                   f"{self.events()}", limit)
+        return self.events(kind)
+
+    # clusterd
+
+    def environment(self, env=None):
+        keep = {k: v for k, v in os.environ.items()
+                if k in ("PATH", "HOME", "USER", "LANG", "TERM")
+                or k.endswith("SAN_OPTIONS")}
+        keep.update(env or {})
+        keep[MARK] = self.mark
+        return keep
+
+    def start(self, *arguments, launcher=(), program=None, env=None,
+              stderr=None, **popen):
+        """Start clusterd, by default on app.ini; see subprocess.Popen."""
+        arguments = arguments or ("-c", self.path("app.ini"))
+        self.n_logs += 1
+        stderr_path = self.path(f"stderr.{self.n_logs}")
+        with open(stderr_path, "ab") as f:
+            process = subprocess.Popen(
+                [*launcher, *WRAP, program or CLUSTERD,
+                 *map(str, arguments)],
+                stdin=popen.pop("stdin", subprocess.DEVNULL),
+                stdout=popen.pop("stdout", f),
+                stderr=stderr if stderr is not None else f,
+                env=self.environment(env), start_new_session=True,
+                cwd=popen.pop("cwd", self.dir), **popen)
+        d = Clusterd(self, process, stderr_path)
+        self.running.append(d)
+        return d
+
+    def run(self, *arguments, limit=20.0, env=None, cwd=None):
+        """Run clusterd to its end: for -t, errors and the like."""
+        done = subprocess.run(
+            [*WRAP, CLUSTERD, *map(str, arguments)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", env=self.environment(env),
+            cwd=cwd or self.dir, timeout=limit * SLOW,
+            start_new_session=True)
+        assert not BUG.search(done.stderr), done.stderr
+        return done
+
+    def survivors(self):
+        return marked_processes(self.mark)
+
+    def close(self):
+        """End everything, by pid; returns what was wrong, in words."""
+        wrong = []
+        for d in self.running:
+            if d.process.poll() is None:
+                kill(d.pid, signal.SIGTERM)
+                try:
+                    wait_until(lambda: d.process.poll() is not None,
+                               "the end of clusterd", 3)
+                except TimeLimit:
+                    # A test may well leave a worker that ignores TERM.
+                    kill(d.pid, signal.SIGTERM)
+                    try:
+                        wait_until(lambda: d.process.poll() is not None,
+                                   "its end", 3)
+                    except TimeLimit:
+                        wrong.append("clusterd did not end on two TERMs:\n"
+                                     + d.log())
+                        kill(d.pid)
+                        kill(d.process.pid)
+                        d.process.wait()
+        left = self.survivors()
+        if left:
+            wrong.append(f"left behind: {describe(left)}")
+            for pid in left:
+                kill(pid)
+        for d in self.running:
+            # Where clusterd died by a signal of its own, or found a bug.
+            said = d.stderr()
+            if BUG.search(said) or d.process.returncode in (
+                    99, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
+                wrong.append(f"clusterd has a bug (status "
+                             f"{d.process.returncode}):\n{said}")
+        shutil.rmtree(self.dir)
+        return wrong
+
+
+def is_socket(path):
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
