@@ -143,12 +143,15 @@ $(B)/tests/replay_conf: tests/fuzz/replay.c tests/fuzz/fuzz_conf.c $(CONF_OBJ)
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \
 	$$p -c 'import pytest' 2>/dev/null && { echo $$p; break; }; done) \
 	-B -m pytest -p no:cacheprovider -q
-ASAN	= B=build-asan OPT=-O1 HARDEN= LDHARDEN= \
-	CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer'
+ASAN_FLAGS = -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+ASAN	= B=build-asan OPT=-O1 HARDEN= LDHARDEN= CFLAGS='$(ASAN_FLAGS)'
 # Tests that start thousands of processes or measure are left out of the slow
 # runs, not out of `make check`: the plain run has them all.
 SLOW	= not heavy
+
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
+	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
 	check-e2e check-asan check-valgrind check-clang fuzz bench
@@ -188,8 +191,7 @@ check-asan:
 
 check-valgrind: all $(B)/probe
 	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe CLUSTERD_TEST_SLOW=5 \
-	    CLUSTERD_WRAP='valgrind -q --error-exitcode=99 --leak-check=full \
-	    --trace-children=no --child-silent-after-fork=yes' \
+	    CLUSTERD_WRAP='$(VALGRIND)' \
 	    $(PYTEST) -m valgrind tests/e2e
 
 check-clang:

@@ -6,7 +6,7 @@
  *
  * What a server does in order to be clustered takes a few lines each:
  *
- *	listen_from_env()  takes the listening socket instead of binding a port
+ *	listen_from_env()  takes the listening sockets instead of binding a port
  *	notify()           says "READY=1" to clusterd, and "STOPPING=1"
  *	drain()            on SIGTERM finishes what has begun, then leaves
  *
@@ -51,13 +51,19 @@ enum {
 	REQUEST_MIN = 16,    /* "G / HTTP/1.1\r\n\r\n" */
 	ANSWER_MAX = 160,
 	EVENTS_MAX = 256,
-	ACCEPT_BATCH = 1,      /* connections to accept per wake-up */
-	ACCEPT_PAUSE_MS = 100, /* when that fails */
+	LISTENERS_MAX = 64,
+	ACCEPT_PAUSE_MS = 100,	 /* when accepting fails */
+	ACCEPT_QUIET_MS = 10000, /* before it is told again */
 	BACKLOG = 4096,
 	LINGER_MS = 1000,    /* see conn_next() */
 	DRAIN_IDLE_MS = 500, /* see drain() */
-	DRAIN_MS = 5000,     /* how long a stop takes at most */
 	SLOW_MAX_MS = 60 * 1000,
+};
+
+struct listener {
+	int fd;
+	bool shared;	/* with other workers */
+	int64_t resume; /* when to accept again; 0: accepting */
 };
 
 struct conn {
@@ -68,18 +74,18 @@ struct conn {
 	uint64_t skip;	 /* bytes of request body still to come */
 	uint32_t delay;	 /* ms, to wait before the answer */
 	bool pending;	 /* an answer is owed, for this request: */
-	bool head_only, http10, keep, expect;
+	bool head_only, keep, expect, has_length;
 	bool closing; /* close when all is sent ... */
 	bool linger;  /* ... but let the client read it first */
 	size_t in_len, out_len, out_done;
 	char *in, *out; /* left over: not parsed, not sent. Or NULL */
 };
 
-/* Every answer that this process will give, composed once. */
+/* Both answers that this process will give, composed once. */
 static struct answer {
 	size_t head_len, len;
 	char text[ANSWER_MAX];
-} answer_keep, answer_keep10, answer_close;
+} answer_keep, answer_close;
 
 /*
  * There is one thread, so the large buffers are shared; a connection owns
@@ -91,11 +97,11 @@ static char outbuf[IN_SIZE / REQUEST_MIN * ANSWER_MAX];
 static size_t outlen;
 
 static struct conn conns = { .prev = &conns, .next = &conns }; /* a ring */
-static int epoll_fd, listen_fd, signal_fd;
+static struct listener listeners[LISTENERS_MAX];
+static size_t n_listeners;
+static int epoll_fd, signal_fd;
+static bool draining;
 static int64_t next_due = INT64_MAX; /* no timer fires before */
-static bool shared;	     /* the listening socket, with other workers */
-static int64_t paused_until; /* not accepting; 0: accepting */
-static int64_t drain_until;  /* stopping; 0: not */
 
 /* Monotonic time in ms. Asked only while there is something to time. */
 static int64_t
@@ -159,102 +165,81 @@ conn_watch(struct conn *c, uint32_t events)
 	c->events = events;
 }
 
-static bool
-conn_is_idle(const struct conn *c)
-{
-	return !c->pending && !c->closing && c->in == NULL && c->out == NULL;
-}
-
 /* -- Requests ------------------------------------------------------------- */
 
-/* If *p starts with text, in any case, moves *p behind it. */
+/* Reads a number with blanks around it, and nothing else. */
 static bool
-take(const char **p, const char *end, const char *text)
+read_number(const char *text, uint64_t max, uint64_t *ret)
 {
-	size_t len = strlen(text);
+	char *end;
 
-	if ((size_t)(end - *p) < len || strncasecmp(*p, text, len) != 0)
-		return false;
-	*p += len;
-	return true;
+	text += strspn(text, " \t");
+	if (*text < '0' || *text > '9')
+		return false; /* strtoull() would take a sign */
+	*ret = strtoull(text, &end, 10);
+	return end[strspn(end, " \t")] == '\0' && *ret <= max;
 }
 
+/* The word is a member, in any case, of the list: "keep-alive, upgrade". */
 static bool
-contains(const char *p, const char *end, const char *text)
+has_word(const char *list, const char *word)
 {
-	for (; p < end; p++)
-		if (take(&p, end, text))
+	size_t len = strlen(word);
+
+	for (; *list != '\0'; list += strcspn(list, ", \t")) {
+		list += strspn(list, ", \t");
+		if (strcspn(list, ", \t") == len &&
+		    strncasecmp(list, word, len) == 0)
 			return true;
-	return false;
-}
-
-/* Reads a number that fills p..end, with spaces around it. */
-static bool
-read_number(const char *p, const char *end, uint64_t max, uint64_t *ret)
-{
-	uint64_t n = 0;
-
-	while (p < end && *p == ' ')
-		p++;
-	while (p < end && end[-1] == ' ')
-		end--;
-	if (p == end)
-		return false;
-	for (; p < end; p++) {
-		if (*p < '0' || *p > '9' || n > max)
-			return false;
-		n = n * 10 + (uint64_t)(*p - '0');
 	}
-	*ret = n;
-	return n <= max;
+	return false;
 }
 
 /* "GET /path HTTP/1.1". Returns 0, or the HTTP status of an error. */
 static int
-parse_request_line(struct conn *c, const char *p, const char *end)
+parse_request_line(struct conn *c, char *line)
 {
+	const char *method = strsep(&line, " "), *path = strsep(&line, " ");
 	uint64_t ms = 0;
 
-	c->head_only = take(&p, end, "HEAD ");
-	while (!c->head_only && p < end && *p++ != ' ')
-		;
-	if (end - p <= 9 || memcmp(end - 9, " HTTP/1.", 8) != 0)
+	if (line == NULL || *path == '\0' ||
+	    (strcmp(line, "HTTP/1.1") != 0 && strcmp(line, "HTTP/1.0") != 0))
 		return 400;
-	c->http10 = end[-1] == '0';
-	c->keep = !c->http10;
-	end -= 9;
-	if (memchr(p, ' ', (size_t)(end - p)) != NULL)
-		return 400;
-
-	if (take(&p, end, "/crash"))
+	if (strncmp(path, "/crash", 6) == 0)
 		abort(); /* asked for: see the top of this file */
-	if (take(&p, end, "/slow?ms=") &&
-	    !read_number(p, end, SLOW_MAX_MS, &ms))
+	if (strncmp(path, "/slow?ms=", 9) == 0 &&
+	    !read_number(path + 9, SLOW_MAX_MS, &ms))
 		return 400;
 	c->delay = (uint32_t)ms;
+	c->head_only = strcmp(method, "HEAD") == 0;
+	c->keep = strcmp(line, "HTTP/1.1") == 0;
+	c->expect = c->has_length = false;
 	c->skip = 0;
-	c->expect = false;
 	return 0;
 }
 
 /* "Name: value", of which few matter here. Returns 0 or a status. */
 static int
-parse_field(struct conn *c, const char *p, const char *end)
+parse_field(struct conn *c, char *line)
 {
-	if (take(&p, end, "Connection:")) {
-		if (contains(p, end, "close"))
-			c->keep = false;
-		else if (contains(p, end, "keep-alive"))
-			c->keep = true;
-	} else if (take(&p, end, "Content-Length:")) {
-		if (!read_number(p, end, INT64_MAX / 16, &c->skip))
-			return 400;
-	} else if (take(&p, end, "Expect:")) {
-		c->expect = contains(p, end, "100-continue");
-	} else if (take(&p, end, "Transfer-Encoding:")) {
-		return 501;
-	} else if (memchr(p, ':', (size_t)(end - p)) == NULL) {
+	const char *name = strsep(&line, ":"), *value = line;
+
+	if (value == NULL || *name == '\0' || strpbrk(name, " \t") != NULL)
 		return 400;
+	if (strcasecmp(name, "Connection") == 0) {
+		if (has_word(value, "close"))
+			c->keep = false;
+		else if (has_word(value, "keep-alive"))
+			c->keep = true;
+	} else if (strcasecmp(name, "Content-Length") == 0) {
+		/* Of two, who is to say which one counts? */
+		if (c->has_length || !read_number(value, INT64_MAX, &c->skip))
+			return 400;
+		c->has_length = true;
+	} else if (strcasecmp(name, "Expect") == 0) {
+		c->expect = has_word(value, "100-continue");
+	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+		return 501;
 	}
 	return 0;
 }
@@ -264,27 +249,26 @@ parse_field(struct conn *c, const char *p, const char *end)
  * complete, or minus the HTTP status of an error.
  */
 static int
-parse_head(struct conn *c, const char *p, size_t len)
+parse_head(struct conn *c, char *head, size_t len)
 {
-	const char *line, *eol, *end;
+	char *line, *eol, *end;
 	int status = 0;
 
-	if (*p < 'A' || *p > 'Z')
+	if (*head < 'A' || *head > 'Z')
 		return -400; /* TLS, say: do not wait for an empty line */
-	end = memmem(p, len < HEAD_MAX ? len : HEAD_MAX, "\r\n\r\n", 4);
+	end = memmem(head, len < HEAD_MAX ? len : HEAD_MAX, "\r\n\r\n", 4);
 	if (end == NULL)
 		return len < HEAD_MAX ? 0 : -431;
-	for (line = p; line < end + 2 && status == 0; line = eol + 2) {
-		eol = memchr(line, '\r', (size_t)(end - line) + 1);
-		if (eol[1] != '\n')
-			status = 400;
-		else if (line == p)
-			status = parse_request_line(c, line, eol);
-		else
-			status = parse_field(c, line, eol);
+	for (line = head; line < end + 2 && status == 0; line = eol + 2) {
+		eol = line + strcspn(line, "\r\n");
+		if (strncmp(eol, "\r\n", 2) != 0)
+			return -400; /* a stray CR, LF or NUL */
+		*eol = '\0';
+		status = line == head ? parse_request_line(c, line)
+				      : parse_field(c, line);
 	}
 	c->pending = status == 0;
-	return status != 0 ? -status : (int)(end + 4 - p);
+	return status != 0 ? -status : (int)(end + 4 - head);
 }
 
 /* -- Answers -------------------------------------------------------------- */
@@ -299,34 +283,26 @@ put(const char *text, size_t len)
 static void
 put_answer(struct conn *c)
 {
-	const struct answer *a = &answer_keep;
+	const struct answer *a = c->keep ? &answer_keep : &answer_close;
 
-	if (drain_until != 0)
-		c->linger = true;
-	if (!c->keep)
-		a = &answer_close;
-	else if (c->http10)
-		a = &answer_keep10;
 	put(a->text, c->head_only ? a->head_len : a->len);
 	c->pending = false;
 	c->closing = !c->keep;
+	c->linger = draining; /* the client may be sending more */
 }
 
 static void
 put_error(struct conn *c, int status)
 {
-	static const char format[] = "HTTP/1.1 %d %s\r\n"
-				     "Content-Length: 0\r\n"
-				     "Connection: close\r\n\r\n";
-	const char *reason = "Bad Request";
 	char text[ANSWER_MAX];
+	int len = snprintf(text, sizeof(text),
+	    "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+	    status,
+	    status == 501   ? "Not Implemented"
+	    : status == 431 ? "Headers Too Large"
+			    : "Bad Request");
 
-	if (status == 431)
-		reason = "Request Header Fields Too Large";
-	else if (status == 501)
-		reason = "Not Implemented";
-	snprintf(text, sizeof(text), format, status, reason);
-	put(text, strlen(text));
+	put(text, (size_t)len);
 	c->closing = c->linger = true;
 }
 
@@ -346,7 +322,9 @@ static void
 conn_next(struct conn *c)
 {
 	if (!c->closing) {
-		conn_watch(c, c->due != 0 ? 0 : EPOLLIN);
+		if (draining && !c->pending && c->due == 0)
+			c->due = timer(DRAIN_IDLE_MS);
+		conn_watch(c, c->pending && c->due != 0 ? 0 : EPOLLIN);
 	} else if (!c->linger) {
 		conn_close(c);
 	} else {
@@ -365,11 +343,13 @@ conn_next(struct conn *c)
  * The head of a request is parsed: skips its body, waits if it asked for that,
  * and answers. Returns how far it came; if it has to wait, pending remains set.
  */
-static const char *
-conn_serve(struct conn *c, const char *p, const char *end)
+static char *
+conn_serve(struct conn *c, char *p, char *end)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
+	if (c->due != 0)
+		return p; /* the wait is not over */
 	if (c->skip > (uint64_t)(end - p)) {
 		if (c->expect && p == end)
 			put(go_on, strlen(go_on));
@@ -384,7 +364,7 @@ conn_serve(struct conn *c, const char *p, const char *end)
 		c->delay = 0;
 		return p;
 	}
-	if (drain_until != 0 && p == end)
+	if (draining && p == end)
 		c->keep = false; /* the last answer, and it says so */
 	put_answer(c);
 	return p;
@@ -394,7 +374,7 @@ conn_serve(struct conn *c, const char *p, const char *end)
 static void
 conn_run(struct conn *c, size_t fresh)
 {
-	const char *p = inbuf, *end = inbuf + c->in_len + fresh;
+	char *p = inbuf, *end = inbuf + c->in_len + fresh;
 	ssize_t sent = 0;
 	int n;
 
@@ -404,7 +384,7 @@ conn_run(struct conn *c, size_t fresh)
 	c->in = NULL;
 
 	outlen = 0;
-	while (c->due == 0) {
+	for (;;) {
 		if (c->pending)
 			p = conn_serve(c, p, end);
 		if (c->pending || c->closing)
@@ -417,6 +397,7 @@ conn_run(struct conn *c, size_t fresh)
 		if (n <= 0)
 			break;
 		p += n;
+		c->due = 0; /* if drain() has set it: not idle any more */
 	}
 
 	if (outlen > 0)
@@ -441,12 +422,10 @@ conn_readable(struct conn *c)
 
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0) {
+	if (n <= 0)
 		conn_close(c);
-	} else if (!c->closing) {
-		c->due = 0;
+	else if (!c->closing)
 		conn_run(c, (size_t)n);
-	}
 }
 
 static void
@@ -480,20 +459,45 @@ conn_timer(struct conn *c)
 
 /* -- What clusterd has to do with it -------------------------------------- */
 
-/* Takes the listening socket that clusterd has bound: "3", or "3,4,5". */
-static int
+static void
+listener_add(int fd, bool shared)
+{
+	int on = 1;
+
+	/*
+	 * O_NONBLOCK is a property of the socket, not of our descriptor: if
+	 * workers share one, it is set for all of them. That is as it should
+	 * be, for a neighbour may accept the connection that has woken us.
+	 * TCP_NODELAY is inherited by the connections, which saves a call for
+	 * each; a Unix socket does not have it and does not need it.
+	 */
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (n_listeners == LISTENERS_MAX)
+		errx(EX_USAGE, "more than %d listening sockets", LISTENERS_MAX);
+	listeners[n_listeners++] =
+	    (struct listener){ .fd = fd, .shared = shared };
+}
+
+/* Takes the listening sockets that clusterd has bound: "3", or "3,4,5". */
+static void
 listen_from_env(const char *list)
 {
 	const char *instances = getenv("CLUSTERD_INSTANCES");
-	int fd = (int)strtol(list, NULL, 10), listening = 0, own = 0;
-	socklen_t len = sizeof(listening);
+	bool alone = instances == NULL || strcmp(instances, "1") == 0;
+	char *end;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 ||
-	    !listening)
-		errx(EX_USAGE, "CLUSTERD_FD=%s: not a listening socket", list);
-	getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &own, &len);
-	shared = !own && instances != NULL && strcmp(instances, "1") != 0;
-	return fd;
+	do {
+		int fd = (int)strtol(list, &end, 10), listening = 0, own = 0;
+		socklen_t len = sizeof(int);
+
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
+		if (!listening)
+			errx(EX_USAGE, "CLUSTERD_FD: %d does not listen", fd);
+		getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &own, &len);
+		listener_add(fd, !own && !alone);
+		list = end + 1;
+	} while (*end == ',');
 }
 
 /* As sd_notify(3) does it; this is all that one needs of that library. */
@@ -520,53 +524,35 @@ notify(const char *text)
 }
 
 static void
-listen_unwatch(void)
+listener_unwatch(struct listener *l)
 {
-	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, listen_fd, NULL);
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, l->fd, NULL);
 }
 
 static void
-listen_watch(void)
+listener_watch(struct listener *l)
 {
 	/*
 	 * Without EPOLLEXCLUSIVE, a new connection would wake every worker that
 	 * shares the socket, and all but one would find nothing.
 	 */
-	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLEXCLUSIVE,
-		.data.ptr = &listen_fd,
-	};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.ptr = l };
 
-	paused_until = 0;
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)
+	l->resume = 0;
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, l->fd, &ev) < 0)
 		err(EX_OSERR, "epoll_ctl");
 }
 
-/*
- * The kernel wakes the first in line that sleeps. That would be the same worker
- * again and again, so go to the end of the line, as others do in their turn.
- */
 static void
-listen_rewatch(void)
+listener_accept(struct listener *l, int max)
 {
-	listen_unwatch();
-	listen_watch();
-}
-
-/*
- * Accepts up to max connections. In normal work that is one: workers share the
- * queue, and one that empties it alone leaves its neighbours asleep. It is no
- * slower: the next epoll_wait brings other work along, and a second accept4
- * would mostly find nothing.
- */
-static void
-accept_some(int max)
-{
-	int fd;
+	static int64_t quiet_until;
 
 	for (; max > 0; max--) {
-		fd = accept4(
-		    listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd =
+		    accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
 		if (fd >= 0) {
 			conn_open(fd);
 		} else if (errno == EAGAIN) {
@@ -575,23 +561,47 @@ accept_some(int max)
 			/*
 			 * No file descriptor or no memory: the connection stays
 			 * in the queue, and epoll would report it for ever. So
-			 * pause; a neighbour may take it. EINVAL: the socket is
-			 * shut down, until clusterd sets it up again.
+			 * pause; a neighbour may take it.
 			 */
-			if (errno != EINVAL)
+			if (now() >= quiet_until)
 				warn("accept");
-			listen_unwatch();
-			paused_until = timer(ACCEPT_PAUSE_MS);
+			quiet_until = now() + ACCEPT_QUIET_MS;
+			listener_unwatch(l);
+			l->resume = timer(ACCEPT_PAUSE_MS);
 			return;
 		}
 	}
 }
 
+/*
+ * Accepts one connection only: workers share the queue, and one that empties it
+ * alone leaves its neighbours asleep. It is no slower: the next epoll_wait
+ * brings other work along, and a second accept4 would mostly find nothing.
+ */
+static void
+listener_readable(struct listener *l)
+{
+	listener_accept(l, 1);
+	if (!l->shared || l->resume != 0)
+		return;
+	/*
+	 * The kernel wakes the first in line that sleeps. That would be the
+	 * same worker again and again, so go to the end of the line, as others
+	 * do in their turn.
+	 */
+	listener_unwatch(l);
+	listener_watch(l);
+}
+
+/*
+ * Ends when the last connection has. What is being answered gets all the time
+ * it needs: how long a stop may take is clusterd's stop_timeout to say.
+ */
 static void
 drain(void)
 {
 	notify("STOPPING=1");
-	drain_until = timer(DRAIN_MS);
+	draining = true;
 
 	/*
 	 * Who waits in the queue is connected already and wants to be served.
@@ -599,19 +609,21 @@ drain(void)
 	 * for all workers, and not by close() alone, which would leave it in
 	 * our epoll as long as others have it open.
 	 */
-	accept_some(BACKLOG);
-	listen_unwatch();
-	close(listen_fd);
-	listen_fd = -1;
-	paused_until = 0;
+	for (struct listener *l = listeners; l < listeners + n_listeners; l++) {
+		listener_accept(l, BACKLOG);
+		listener_unwatch(l);
+		close(l->fd);
+	}
+	n_listeners = 0;
 
 	/*
-	 * Close the idle connections, but not at once: a request may be on its
-	 * way. In the meantime whoever sends one is told to close.
+	 * Close the connections without a whole request, but not at once: it
+	 * may be on its way. In the meantime whoever sends one is told to
+	 * close.
 	 */
 	for (struct conn *c = conns.next; c != &conns; c = c->next)
-		if (conn_is_idle(c))
-			c->due = timer(DRAIN_IDLE_MS);
+		if (!c->closing && c->out == NULL)
+			conn_next(c); /* sets the timer */
 }
 
 /* -- The loop ------------------------------------------------------------- */
@@ -624,13 +636,13 @@ run_timers(void)
 
 	if (t < next_due)
 		return;
-	if (drain_until != 0 && drain_until <= t)
-		exit(0);
-	if (paused_until != 0 && paused_until <= t)
-		listen_watch();
-	next_due = drain_until != 0 ? drain_until : INT64_MAX;
-	if (paused_until != 0 && paused_until < next_due)
-		next_due = paused_until;
+	next_due = INT64_MAX;
+	for (struct listener *l = listeners; l < listeners + n_listeners; l++) {
+		if (l->resume != 0 && l->resume <= t)
+			listener_watch(l);
+		else if (l->resume != 0 && l->resume < next_due)
+			next_due = l->resume;
+	}
 	for (struct conn *c = conns.next, *next; c != &conns; c = next) {
 		next = c->next;
 		if (c->due == 0)
@@ -648,8 +660,8 @@ loop(void)
 	static struct epoll_event ev[EVENTS_MAX];
 	struct signalfd_siginfo si;
 
-	while (drain_until == 0 || conns.next != &conns) {
-		bool accepting = false, stopping = false;
+	while (!draining || conns.next != &conns) {
+		bool stopping = false;
 		int64_t wait = -1; /* for ever, with nothing to time */
 		int n;
 
@@ -659,10 +671,11 @@ loop(void)
 		for (int i = 0; i < n; i++) {
 			void *whose = ev[i].data.ptr;
 
-			if (whose == &listen_fd)
-				accepting = true;
-			else if (whose == &signal_fd)
+			if (whose == &signal_fd)
 				stopping = true;
+			else if (whose >= (void *)listeners &&
+				 whose < (void *)(listeners + LISTENERS_MAX))
+				listener_readable(whose);
 			else if (ev[i].events & (EPOLLERR | EPOLLHUP))
 				conn_close(whose);
 			else if (ev[i].events & EPOLLOUT)
@@ -670,16 +683,11 @@ loop(void)
 			else
 				conn_readable(whose);
 		}
-		/* Only now: timers and drain() close what ev[] points to. */
-		if (accepting) {
-			accept_some(ACCEPT_BATCH);
-			if (shared && paused_until == 0)
-				listen_rewatch();
-		}
+		/* Only now: these close what ev[] may point to. */
 		if (next_due != INT64_MAX)
 			run_timers();
 		if (stopping && read(signal_fd, &si, sizeof(si)) > 0) {
-			if (drain_until != 0)
+			if (draining)
 				exit(0); /* told twice: at once */
 			drain();
 		}
@@ -687,14 +695,14 @@ loop(void)
 }
 
 /* Alone: binds the port on all addresses, IPv4 too. */
-static int
+static void
 listen_on_port(const char *text)
 {
 	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
 	int fd, on = 1, off = 0;
 	uint64_t port;
 
-	if (!read_number(text, text + strlen(text), UINT16_MAX, &port))
+	if (!read_number(text, UINT16_MAX, &port))
 		errx(EX_USAGE, "%s: not a port number", text);
 	sa.sin6_port = htons((uint16_t)port);
 	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -707,11 +715,11 @@ listen_on_port(const char *text)
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
 	    listen(fd, BACKLOG) < 0)
 		err(EX_UNAVAILABLE, "port %s", text);
-	return fd;
+	listener_add(fd, false);
 }
 
 static void
-compose(struct answer *ret, const char *field)
+compose(struct answer *ret, const char *connection)
 {
 	const char *instance = getenv("CLUSTERD_INSTANCE");
 	char body[64];
@@ -723,8 +731,8 @@ compose(struct answer *ret, const char *field)
 	    "hello from instance %.10s, pid %d\n", instance, (int)getpid());
 	ret->len = (size_t)snprintf(ret->text, sizeof(ret->text),
 	    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
-	    "Content-Length: %d\r\n%s\r\n%s",
-	    len, field, body);
+	    "Content-Length: %d\r\nConnection: %s\r\n\r\n%s",
+	    len, connection, body);
 	ret->head_len = ret->len - (size_t)len;
 }
 
@@ -734,31 +742,19 @@ main(int argc, char **argv)
 	const char *fds = getenv("CLUSTERD_FD");
 	struct epoll_event ev = { .events = EPOLLIN };
 	sigset_t signals;
-	int on = 1;
 
 	if (argc == 2 && argv[1][0] != '-')
-		listen_fd = listen_on_port(argv[1]);
+		listen_on_port(argv[1]);
 	else if (argc == 1 && fds != NULL)
-		listen_fd = listen_from_env(fds);
+		listen_from_env(fds);
 	else
 		errx(EX_USAGE,
 		    "usage: clusterd -p PORT -- %s\n"
 		    "    or, alone, %s PORT",
 		    argv[0], argv[0]);
 
-	/*
-	 * O_NONBLOCK is a property of the socket, not of our descriptor: if
-	 * workers share one, it is set for all of them. That is as it should
-	 * be, for a neighbour may accept the connection that has woken us.
-	 * TCP_NODELAY is inherited by the connections, which saves a call for
-	 * each; a Unix socket does not have it and does not need it.
-	 */
-	fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK);
-	setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-
-	compose(&answer_keep, "");
-	compose(&answer_keep10, "Connection: keep-alive\r\n");
-	compose(&answer_close, "Connection: close\r\n");
+	compose(&answer_keep, "keep-alive");
+	compose(&answer_close, "close");
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
@@ -771,7 +767,8 @@ main(int argc, char **argv)
 	if (signal_fd < 0 || epoll_fd < 0 ||
 	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &ev) < 0)
 		err(EX_OSERR, "start");
-	listen_watch();
+	for (size_t i = 0; i < n_listeners; i++)
+		listener_watch(&listeners[i]);
 
 	notify("READY=1");
 	loop();

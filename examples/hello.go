@@ -30,7 +30,7 @@ func main() {
 	hello := fmt.Sprintf("hello from instance %s, pid %d\n", os.Getenv("CLUSTERD_INSTANCE"), os.Getpid())
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, hello)
-	})}
+	}), ReadHeaderTimeout: 5 * time.Second} // so half a request cannot hold up a stop
 	stop, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	go server.Serve(listener)
 
@@ -41,7 +41,6 @@ func main() {
 
 	// A graceful stop: accepts no more, closes idle connections, finishes the rest.
 	<-stop.Done()
-	timeout, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	server.Shutdown(timeout)
+	// Only clusterd's stop_timeout ends its patience.
+	server.Shutdown(context.Background())
 }

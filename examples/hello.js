@@ -1,5 +1,6 @@
 // The hello server in Node, for clusterd: serves HTTP on the listening socket
-// that clusterd has bound and passed in. clusterd sees by itself when it is ready.
+// that clusterd has bound and passed in. It does not tell clusterd that it is ready:
+// with `ready = auto`, the default, it counts as ready once it has lived for a second.
 //
 //	clusterd -c hello-node.ini
 'use strict';

@@ -19,12 +19,15 @@ class Hello(BaseHTTPRequestHandler):
     wbufsize = -1  # buffered: header and body leave in one packet
     timeout = 2  # an idle connection holds up a stop for two seconds at most
 
-    def do_GET(self):
+    def do_HEAD(self):
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
         if stopping.is_set():
             self.send_header("Connection", "close")
         self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
         self.wfile.write(BODY.encode())
 
     def handle(self):

@@ -18,14 +18,63 @@
 #define ALLOWED "PORT, IPV4:PORT, [IPV6]:PORT (udp: before it for UDP) " \
 	"or unix:PATH is allowed"
 
-static bool
-has_control(const char *s)
+bool
+address_has_control(const char *s)
 {
 	for (; *s != '\0'; s++) {
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
+		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f)
 			return true;
 	}
 	return false;
+}
+
+/* Shortens `path`, which begins with a slash, where it stands. */
+static void
+normalise(char *path)
+{
+	const char *in = path;
+	char *out = path;
+
+	while (*in != '\0') {
+		size_t len;
+
+		in += strspn(in, "/");
+		len = strcspn(in, "/");
+		if (len > 0 && !(len == 1 && *in == '.')) {
+			*out++ = '/';
+			memmove(out, in, len);
+			out += len;
+		}
+		in += len;
+	}
+	if (out == path)
+		*out++ = '/';
+	*out = '\0';
+}
+
+char *
+address_path(const char *path, const char *base_dir)
+{
+	char *full;
+
+	if (*path == '/')
+		full = strdup(path);
+	else if (asprintf(&full, "%s/%s", base_dir, path) < 0)
+		full = NULL;
+	if (full != NULL)
+		normalise(full);
+	return full;
+}
+
+/* Whether the path ends in a directory: `x/`, `.` or `..`. */
+static bool
+names_no_file(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *last = slash != NULL ? slash + 1 : path;
+
+	return *last == '\0' || strcmp(last, ".") == 0 ||
+	    strcmp(last, "..") == 0;
 }
 
 static int
@@ -39,21 +88,10 @@ parse_unix(const char *text, const char *base_dir, struct address *ret_address,
 		return error_set(err, -EINVAL, "\"%.80s\" is an abstract "
 		    "address, which has no owner and no mode; unix:PATH is "
 		    "allowed", text);
-	while (path[0] == '.' && path[1] == '/') {
-		for (path += 2; *path == '/';)
-			path++;
-	}
-	if (*path == '\0' || path[strlen(path) - 1] == '/')
+	if (names_no_file(path))
 		return error_set(err, -EINVAL, "\"%.80s\" names no file, "
 		    "unix:PATH is allowed", text);
-
-	if (*path == '/')
-		full = strdup(path);
-	else if (asprintf(&full, "%s%s%s", base_dir,
-		     str_starts(base_dir, "/") && base_dir[1] == '\0' ? "" :
-									"/",
-		     path) < 0)
-		full = NULL;
+	full = address_path(path, base_dir);
 	if (full == NULL)
 		return -ENOMEM;
 
@@ -61,7 +99,8 @@ parse_unix(const char *text, const char *base_dir, struct address *ret_address,
 	if (strlen(full) > UNIX_PATH_MAX_BYTES) {
 		error_set(err, -EINVAL, "\"%.120s\" is too long for a Unix "
 		    "socket, %d bytes are allowed", full, UNIX_PATH_MAX_BYTES);
-	} else if (has_control(full) || strchr(full, ',') != NULL) {
+	} else if (address_has_control(full) ||
+	    strpbrk(full, ",\t") != NULL) {
 		error_set(err, -EINVAL, "\"%.120s\" holds a comma or a "
 		    "control byte, a path without them is allowed", full);
 	} else {
@@ -81,11 +120,15 @@ parse_port(const char *text, const char *port, struct address *a,
 {
 	uint64_t number;
 
-	if (!num_parse(port, 0, UINT16_MAX, &number))
-		return error_set(err, -EINVAL, "\"%.80s\": \"%.40s\" is not a "
-		    "port, a number from 0 to 65535 is allowed", text, port);
-	a->port = (uint16_t)number;
-	return 0;
+	if (num_parse(port, 0, UINT16_MAX, &number)) {
+		a->port = (uint16_t)number;
+		return 0;
+	}
+	if (strcmp(text, port) == 0)
+		return error_set(err, -EINVAL, "\"%.40s\" is not a port, a "
+		    "number from 0 to 65535 is allowed", port);
+	return error_set(err, -EINVAL, "\"%.80s\": \"%.40s\" is not a port, a "
+	    "number from 0 to 65535 is allowed", text, port);
 }
 
 static int
@@ -146,7 +189,8 @@ parse_ipv4(const char *text, const char *host, size_t len, struct address *a,
 	if (len == 0)
 		return error_set(err, -EINVAL, "\"%.80s\" has no address, "
 		    ALLOWED, text);
-	if (memchr(host, ':', len) != NULL)
+	if (memchr(host, ':', len) != NULL &&
+	    strspn(host, "0123456789abcdefABCDEF:.") >= len)
 		return error_set(err, -EINVAL, "\"%.80s\": an IPv6 address "
 		    "stands in brackets, such as [::1]:8080", text);
 	if (len < sizeof(name)) {
@@ -216,6 +260,9 @@ address_parse(const char *text, const char *base_dir,
 	} else if (str_starts(text, "tcp:")) {
 		rest += 4;
 	}
+	if (rest > text && str_starts(rest, "unix:"))
+		return error_set(err, -EINVAL, "\"%.80s\": a Unix listener is "
+		    "always a stream, unix:PATH is allowed", text);
 	r = parse_inet(text, rest, &a, err);
 	if (r == 0)
 		*ret_address = a;

@@ -32,10 +32,21 @@ struct address {
 };
 
 /*
+ * `path`, put behind `base_dir` (absolute) where it is relative. Empty and `.`
+ * parts and a slash at the end are taken out, so that equal paths are equal
+ * texts; `..` stays, because a link may stand before it. The caller frees;
+ * NULL when memory is short.
+ */
+char *address_path(const char *path, const char *base_dir);
+
+/* Whether a control byte other than a tab is in `s`. */
+bool address_has_control(const char *s);
+
+/*
  * Parse `8080`, `127.0.0.1:8080`, `[::1]:8080`, `*:8080`, each with `udp:` or
- * `tcp:` before it, or `unix:PATH`. A relative PATH is put behind `base_dir`
- * (absolute, no trailing slash). On success the caller owns *ret_address and
- * frees it with address_free(). -EINVAL with words, or -ENOMEM.
+ * `tcp:` before it, or `unix:PATH`, where PATH goes through address_path(). On
+ * success the caller owns *ret_address and frees it with address_free().
+ * -EINVAL with words, or -ENOMEM.
  */
 int address_parse(const char *text, const char *base_dir,
     struct address *ret_address, struct error *err);

@@ -4,9 +4,10 @@
  * reference count, replaced on a reload, never edited.
  *
  * Where to look: core/conf_schema.c has one row per key; core/conf_read.c
- * turns bytes into entries through inih; core/conf_value.c parses the values;
- * core/conf_check.c makes the config; core/conf_print.c is the -T dump;
- * core/conf_diff.c compares two.
+ * turns bytes into entries through inih; core/conf_value.c parses the values,
+ * core/conf_value_app.c those that fill several fields of an app, and
+ * core/conf_env.c `env` and the env file; core/conf_check.c makes the config;
+ * core/conf_print.c is the -T dump; core/conf_diff.c compares two.
  */
 #ifndef CORE_CONF_H
 #define CORE_CONF_H
@@ -23,6 +24,8 @@ struct error;
 /* Stated limits of what a file may hold. */
 #define CONF_FILE_MAX		(4 * 1024 * 1024)	/* bytes */
 #define CONF_VALUE_MAX		(64 * 1024)		/* bytes, joined */
+/* Of an env file: execve(2) takes about 2 MiB of arguments and environment. */
+#define CONF_ENV_FILE_MAX	(256 * 1024)		/* bytes */
 #define CONF_NAME_MAX		32			/* app name */
 #define CONF_INSTANCES_MAX	4096
 #define CONF_LISTENS_MAX	64			/* per app */
@@ -145,10 +148,12 @@ struct config {
 struct conf_host {
 	void *ctx;
 	const char *base_dir;	/* absolute directory of the file */
-	/* At most CONF_FILE_MAX bytes; caller frees *ret_text (NUL added). */
+	/* At most CONF_FILE_MAX bytes; caller frees *ret_text (NUL added).
+	   Of those, conf_check() takes CONF_ENV_FILE_MAX. */
 	int (*read_file)(void *ctx, const char *path, char **ret_text,
 	    size_t *ret_len, struct error *err);
-	/* `group` may be NULL (the user's own), `user` may be NULL. */
+	/* `group` may be NULL (the user's own), `user` may be NULL. Of an app
+	   with both, each is asked for alone and then the pair. */
 	int (*find_creds)(void *ctx, const char *user, const char *group,
 	    struct conf_creds *ret_creds, struct error *err);
 	/* May clusterd start a worker as these? NULL: it may. */
@@ -180,6 +185,8 @@ struct conf_source {
 /*
  * All errors of one pass, each a line without newline:
  * `FILE:LINE: KEY: what is wrong, what is allowed`, sorted by line at the end.
+ * More than CONF_ERRORS_MAX are held until then, so that the first by line are
+ * kept and not the first to be found.
  */
 struct conf_errors {
 	const char *file;	/* as the user named it; borrowed */
@@ -189,13 +196,20 @@ struct conf_errors {
 	} *v;
 	size_t n;
 	size_t dropped;		/* beyond CONF_ERRORS_MAX, or no memory */
+	unsigned full_from;	/* those from this line on are only counted;
+				   0: none */
 };
 
 /* `key` may be NULL: an error that is about no key in particular. */
 void conf_error_add(struct conf_errors *errors, unsigned line,
     const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* By line, and cut to CONF_ERRORS_MAX. */
 void conf_errors_sort(struct conf_errors *errors);
+
+/* Whether an error about that line is only counted: words would be wasted. */
+bool conf_errors_full(const struct conf_errors *errors, unsigned line);
 void conf_errors_free(struct conf_errors *errors);
 
 /*

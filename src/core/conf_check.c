@@ -65,22 +65,30 @@ report_unknown(struct check *c, enum conf_scope scope,
     const struct conf_entry *entry)
 {
 	bool in_app = scope == CONF_SCOPE_APP;
-	const char *near = conf_schema_near(scope, entry->key);
+	enum conf_scope other = in_app ? CONF_SCOPE_CLUSTERD : CONF_SCOPE_APP;
+	const char *home = in_app ? "the section [clusterd]" :
+				    "an app's section";
+	const char *near = NULL;
 
-	if (conf_schema_find(in_app ? CONF_SCOPE_CLUSTERD : CONF_SCOPE_APP,
-		entry->key) != NULL)
+	/* The search takes its time, for up to 65536 keys. */
+	if (conf_errors_full(c->errors, entry->line)) {
+		c->errors->dropped++;
+	} else if (conf_schema_find(other, entry->key) != NULL) {
 		conf_error_add(c->errors, entry->line, entry->key,
-		    in_app ? "is not a key of an app, it belongs into "
-			     "[clusterd]" :
-			     "is not a key of [clusterd], it belongs into "
-			     "the section of an app");
-	else if (near != NULL)
+		    "is not a key of %s, it belongs into %s",
+		    in_app ? "an app" : "[clusterd]", home);
+	} else if ((near = conf_schema_near(scope, entry->key)) != NULL) {
 		conf_error_add(c->errors, entry->line, entry->key,
 		    "unknown key, did you mean %s?", near);
-	else
+	} else if ((near = conf_schema_near(other, entry->key)) != NULL) {
+		conf_error_add(c->errors, entry->line, entry->key,
+		    "unknown key, did you mean %s? it belongs into %s", near,
+		    home);
+	} else {
 		conf_error_add(c->errors, entry->line, entry->key,
 		    "unknown key, see clusterd.ini(5) for those that are "
 		    "allowed");
+	}
 }
 
 /* Sort the section's entries into c->seen. Entries come section by section. */
@@ -276,61 +284,91 @@ check_durations(struct check *c, const struct conf_app *app)
 		    app->ready_timeout_ms);
 }
 
+/* What a name stands for that is not known yet: somebody without rights. */
+static int
+take_nobody(const char *user, struct conf_creds *ret_creds)
+{
+	struct conf_creds creds = {
+		.set = true,
+		.uid = NOBODY,
+		.gid = NOBODY,
+		.name = user != NULL ? strdup(user) : NULL,
+		.home = user != NULL ? strdup("/") : NULL,
+	};
+
+	if (user != NULL && (creds.name == NULL || creds.home == NULL)) {
+		conf_creds_free(&creds);
+		return -ENOMEM;
+	}
+	*ret_creds = creds;
+	return 0;
+}
+
 /*
  * Look up `user` and `group` (either may be NULL). 0 also when the answer is
- * an error, which was reported, or not known yet.
+ * an error: it is then reported, for the key `blamed`, and nothing is set.
  */
 static int
-find_creds(struct check *c, enum conf_key_id user_id, const char *user,
-    enum conf_key_id group_id, const char *group, struct conf_creds *ret_creds)
+find_creds(struct check *c, enum conf_key_id blamed, const char *user,
+    const char *group, struct conf_creds *ret_creds)
 {
 	const struct conf_host *host = c->host;
-	struct conf_creds creds = { .set = false }, again = { .set = false };
 	struct error err = ERROR_INIT;
-	enum conf_key_id blamed = user != NULL ? user_id : group_id;
 	int r;
 
-	r = host->find_creds(host->ctx, user, group, &creds, &err);
+	r = host->find_creds(host->ctx, user, group, ret_creds, &err);
 	if (r == -EAGAIN) {
-		/* For now as somebody without rights. */
-		creds = (struct conf_creds){
-			.set = true,
-			.uid = NOBODY,
-			.gid = NOBODY,
-			.name = user != NULL ? strdup(user) : NULL,
-			.home = user != NULL ? strdup("/") : NULL,
-		};
-		r = user != NULL &&
-		    (creds.name == NULL || creds.home == NULL) ? -ENOMEM : 0;
-		if (r < 0)
-			conf_creds_free(&creds);
+		r = take_nobody(user, ret_creds);
 	} else if (r < 0 && r != -ENOMEM) {
-		/* Of two, blame the one that fails on its own. */
-		if (user != NULL && group != NULL &&
-		    host->find_creds(host->ctx, user, NULL, &again, NULL) == 0)
-			blamed = group_id;
-		conf_creds_free(&again);
 		conf_error_add(c->errors, line_of(c, blamed),
 		    key_name(blamed), "%s", error_text(&err));
 		r = 0;
 	}
 	error_clear(&err);
-	if (r == 0)
-		*ret_creds = creds;
+	return r;
+}
+
+/*
+ * Each alone, so that each has its own error, and both together, for the
+ * user's supplementary groups: all are asked for before the first answer.
+ */
+static int
+find_worker(struct check *c, struct conf_app *app)
+{
+	struct conf_creds user = { .set = false }, group = { .set = false };
+	int r = 0;
+
+	if (app->user != NULL)
+		r = find_creds(c, CONF_KEY_USER, app->user, NULL, &user);
+	if (r == 0 && app->group != NULL)
+		r = find_creds(c, CONF_KEY_GROUP, NULL, app->group, &group);
+	if (r == 0 && user.set && group.set) {
+		r = find_creds(c, CONF_KEY_USER, app->user, app->group,
+		    &app->creds);
+	} else if (app->group == NULL) {
+		app->creds = user;
+		user = (struct conf_creds){ .set = false };
+	} else if (app->user == NULL) {
+		app->creds = group;
+		group = (struct conf_creds){ .set = false };
+	}
+	conf_creds_free(&user);
+	conf_creds_free(&group);
 	return r;
 }
 
 static void
 check_rights(struct check *c, const struct conf_app *app)
 {
-	enum conf_key_id key = app->user != NULL ? CONF_KEY_USER :
-	    CONF_KEY_GROUP;
+	bool user = app->user != NULL;
+	enum conf_key_id key = user ? CONF_KEY_USER : CONF_KEY_GROUP;
 	struct error err = ERROR_INIT;
 
 	if (app->creds.set && c->host->may_become != NULL &&
 	    c->host->may_become(c->host->ctx, &app->creds, &err) < 0)
 		conf_error_add(c->errors, line_of(c, key), key_name(key),
-		    "%s", error_text(&err));
+		    "\"%.60s\": %s", user ? app->user : app->group,
+		    error_text(&err));
 	error_clear(&err);
 }
 
@@ -338,19 +376,17 @@ static int
 check_accounts(struct check *c, struct conf_app *app)
 {
 	struct conf_creds owner = { .set = false }, group = { .set = false };
-	int r = 0;
+	int r;
 
-	if (app->user != NULL || app->group != NULL)
-		r = find_creds(c, CONF_KEY_USER, app->user, CONF_KEY_GROUP,
-		    app->group, &app->creds);
+	r = find_worker(c, app);
 	if (r == 0)
 		check_rights(c, app);
 	if (r == 0 && app->socket_user != NULL)
 		r = find_creds(c, CONF_KEY_SOCKET_USER, app->socket_user,
-		    CONF_KEY_SOCKET_GROUP, NULL, &owner);
+		    NULL, &owner);
 	if (r == 0 && app->socket_group != NULL)
-		r = find_creds(c, CONF_KEY_SOCKET_USER, NULL,
-		    CONF_KEY_SOCKET_GROUP, app->socket_group, &group);
+		r = find_creds(c, CONF_KEY_SOCKET_GROUP, NULL,
+		    app->socket_group, &group);
 
 	app->socket_uid = owner.set ? owner.uid : INHERITED;
 	app->socket_gid = group.set ? group.gid : INHERITED;
@@ -379,12 +415,15 @@ read_env_file(struct check *c, struct conf_app *app)
 	if (app->env_file == NULL)
 		return 0;
 	r = host->read_file(host->ctx, app->env_file, &text, &len, &err);
-	if (r == 0)
-		r = conf_env_file_parse(&value, app->env_file, text, len,
-		    &app->env_file_entries);
-	else if (r != -ENOMEM)
+	if (r < 0 && r != -ENOMEM)
 		conf_error_add(c->errors, line, value.key->name, "%s",
 		    error_text(&err));
+	else if (r == 0 && len > CONF_ENV_FILE_MAX)
+		conf_refuse(&value, 0, "%s is too long, %d bytes are allowed",
+		    app->env_file, CONF_ENV_FILE_MAX);
+	else if (r == 0)
+		r = conf_env_file_parse(&value, app->env_file, text, len,
+		    &app->env_file_entries);
 	error_clear(&err);
 	free(text);
 	return r == -ENOMEM ? r : 0;
@@ -415,8 +454,17 @@ check_name(struct check *c, size_t section, struct app_note *note)
 static int
 check_clusterd(struct check *c, size_t section)
 {
+	const struct config *config = c->config;
+	int r;
+
 	collect_entries(c, section, CONF_SCOPE_CLUSTERD);
-	return parse_section(c, CONF_SCOPE_CLUSTERD, c->config, NULL);
+	r = parse_section(c, CONF_SCOPE_CLUSTERD, c->config, NULL);
+	if (r == 0 && config->log != NULL && config->pidfile != NULL &&
+	    strcmp(config->log, config->pidfile) == 0)
+		conf_error_add(c->errors, line_of(c, CONF_KEY_PIDFILE),
+		    "pidfile", "\"%.60s\" is the log already, another path "
+		    "is allowed", config->pidfile);
+	return r;
 }
 
 static int

@@ -20,19 +20,30 @@ struct listens {
 	size_t n;
 };
 
-/*
- * Any free port is another one each time: the socket behind it is the same
- * only where the same app asks for it in the same place.
- */
+bool
+conf_same_listener(const char *app_a, size_t position_a,
+    const struct address *a, const char *app_b, size_t position_b,
+    const struct address *b)
+{
+	if (!address_equal(a, b))
+		return false;
+	if (a->kind == ADDRESS_UNIX || a->port != 0)
+		return true;
+	return position_a == position_b && strcmp(app_a, app_b) == 0;
+}
+
+/* An order in which the same listener stands together. */
 static int
 compare(const struct listen *a, const struct listen *b)
 {
-	int order = address_compare(a->address, b->address);
+	int order;
 
+	if (conf_same_listener(a->app, a->position, a->address, b->app,
+		b->position, b->address))
+		return 0;
+	order = address_compare(a->address, b->address);
 	if (order != 0)
 		return order;
-	if (a->address->kind == ADDRESS_UNIX || a->address->port != 0)
-		return 0;
 	order = strcmp(a->app, b->app);
 	if (order != 0)
 		return order;

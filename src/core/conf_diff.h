@@ -1,12 +1,15 @@
 /*
  * From one configuration to the next: which apps are rolled, added, removed,
  * and which listeners are kept, opened, closed (by address, whichever app has
- * them). Pure; daemon/reload carries the plan out: first every new socket is
- * opened, and when one fails the plan is dropped.
+ * them). Pure. daemon/reload carries out the rows of the apps, and of the
+ * listeners it only logs how many there are: their sockets are found and
+ * opened by daemon/listeners, app by app, before the plan is made, and what
+ * they have in common with it is conf_same_listener().
  */
 #ifndef CORE_CONF_DIFF_H
 #define CORE_CONF_DIFF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct address;
@@ -35,6 +38,15 @@ struct conf_diff {
 	const struct address **close;	/* as the old config has them */
 	size_t n_close;
 };
+
+/*
+ * Whether one socket serves both: the addresses are equal. Only any free port
+ * (0) is another one each time, so that there the app, by its name, and the
+ * position in conf_app.listens must be the same too.
+ */
+bool conf_same_listener(const char *app_a, size_t position_a,
+    const struct address *a, const char *app_b, size_t position_b,
+    const struct address *b);
 
 /* `old` may be NULL (everything is added). 0 or -ENOMEM. */
 int conf_diff(const struct config *old, const struct config *new,

@@ -9,7 +9,7 @@
 
 /*
  * What is wrong with the name of `NAME=value`, in words that go on a sentence
- * ("is set by clusterd itself"), or NULL.
+ * ("is reserved for clusterd"), or NULL.
  */
 static const char *
 env_problem(const char *entry)
@@ -29,7 +29,7 @@ env_problem(const char *entry)
 		       "_, no digit first";
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
 		if (str_starts(entry, reserved[i]))
-			return "is set by clusterd itself, another name is "
+			return "is reserved for clusterd, another name is "
 			       "allowed";
 	}
 	return NULL;
@@ -100,7 +100,7 @@ read_env_line(char *line, struct strlist *entries)
 	line = conf_value_trim(line);
 	if (*line == '\0' || *line == '#' || *line == ';')
 		return NULL;
-	if (conf_value_has_control(line))
+	if (address_has_control(line))
 		return "holds a control byte, text and tabs are allowed";
 	if (str_starts(line, "export ") || str_starts(line, "export\t"))
 		line = conf_value_trim(line + strlen("export "));
@@ -125,6 +125,9 @@ conf_env_file_parse(const struct conf_value *value, const char *path,
 	unsigned number = 0;
 	int r = 0;
 
+	/* A byte order mark. */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+		text += 3;
 	while (text < end) {
 		const char *lf = memchr(text, '\n', (size_t)(end - text));
 		size_t n = (size_t)((lf != NULL ? lf : end) - text);

@@ -6,6 +6,9 @@
 #include "base/str.h"
 #include "core/conf.h"
 
+/* When so many are held, they are sorted and cut. */
+#define HELD_MAX	(10 * CONF_ERRORS_MAX)
+
 /* A message is one line, and nothing in it moves the reader's cursor. */
 static void
 defuse(char *text)
@@ -42,7 +45,9 @@ conf_error_add(struct conf_errors *errors, unsigned line, const char *key,
 	char *text;
 	va_list ap;
 
-	if (errors->n >= CONF_ERRORS_MAX) {
+	if (errors->n >= HELD_MAX)
+		conf_errors_sort(errors);
+	if (conf_errors_full(errors, line)) {
 		errors->dropped++;
 		return;
 	}
@@ -65,6 +70,12 @@ conf_error_add(struct conf_errors *errors, unsigned line, const char *key,
 	v[errors->n++] = (struct conf_error){ .line = line, .text = text };
 }
 
+bool
+conf_errors_full(const struct conf_errors *errors, unsigned line)
+{
+	return errors->full_from > 0 && line >= errors->full_from;
+}
+
 /* By insertion: few, nearly sorted, and equal lines must keep their order. */
 void
 conf_errors_sort(struct conf_errors *errors)
@@ -77,6 +88,13 @@ conf_errors_sort(struct conf_errors *errors)
 			errors->v[j] = errors->v[j - 1];
 		errors->v[j] = moved;
 	}
+	if (errors->n <= CONF_ERRORS_MAX)
+		return;
+	while (errors->n > CONF_ERRORS_MAX) {
+		free(errors->v[--errors->n].text);
+		errors->dropped++;
+	}
+	errors->full_from = errors->v[CONF_ERRORS_MAX - 1].line;
 }
 
 void

@@ -288,9 +288,29 @@ static void (*const printers[])(const struct out *) = {
 static_assert(sizeof(printers) / sizeof(printers[0]) == CONF_TYPE_N,
     "a printer for each type");
 
+/* What a word or a percentage comes to on this machine. */
+static void
+comment_instances(struct strbuf *sb, const struct conf_app *app,
+    unsigned auto_instances)
+{
+	unsigned n = conf_app_instances(app, auto_instances);
+
+	switch (app->instances_kind) {
+	case CONF_INSTANCES_AUTO:
+		strbuf_printf(sb, "# auto is %u here\n", n);
+		break;
+	case CONF_INSTANCES_NUMBER:
+		break;
+	case CONF_INSTANCES_PERCENT:
+		strbuf_printf(sb, "# %u%% of auto is %u here\n",
+		    app->instances, n);
+		break;
+	}
+}
+
 static void
 print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
-    const void *target, const char *instances_comment)
+    const void *target, unsigned auto_instances)
 {
 	size_t n;
 	const struct conf_key *schema = conf_schema(&n);
@@ -306,31 +326,10 @@ print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
 		if (o.key->scope != scope || o.key->type == CONF_TYPE_LATER)
 			continue;
 		if (o.key->type == CONF_TYPE_INSTANCES)
-			strbuf_puts(sb, instances_comment);
+			comment_instances(sb, target, auto_instances);
 		strbuf_printf(sb, "%s = ", o.key->name);
 		printers[o.key->type](&o);
 		strbuf_putc(sb, '\n');
-	}
-}
-
-/* What a word or a percentage comes to on this machine. */
-static void
-comment_instances(struct strbuf *sb, const struct conf_app *app,
-    unsigned auto_instances)
-{
-	unsigned n = conf_app_instances(app, auto_instances);
-
-	switch (app->instances_kind) {
-	case CONF_INSTANCES_AUTO:
-		strbuf_printf(sb, "# auto is %u here\n", n);
-		break;
-	case CONF_INSTANCES_NUMBER:
-		strbuf_puts(sb, "");
-		break;
-	case CONF_INSTANCES_PERCENT:
-		strbuf_printf(sb, "# %u%% of auto is %u here\n",
-		    app->instances, n);
-		break;
 	}
 }
 
@@ -338,20 +337,14 @@ char *
 conf_print(const struct config *config, unsigned auto_instances)
 {
 	struct strbuf sb = STRBUF_INIT;
-	struct strbuf comment = STRBUF_INIT;
 	char *text;
 
 	print_section(&sb, CONF_CLUSTERD_SECTION, CONF_SCOPE_CLUSTERD, config,
-	    "");
+	    auto_instances);
 	for (size_t i = 0; i < config->n_apps; i++) {
-		const struct conf_app *app = &config->apps[i];
-
-		comment_instances(&comment, app, auto_instances);
 		strbuf_putc(&sb, '\n');
-		print_section(&sb, app->name, CONF_SCOPE_APP, app,
-		    comment.text != NULL ? comment.text : "");
-		sb.failed |= comment.failed;
-		strbuf_free(&comment);
+		print_section(&sb, config->apps[i].name, CONF_SCOPE_APP,
+		    &config->apps[i], auto_instances);
 	}
 	text = strbuf_take(&sb);
 	strbuf_free(&sb);

@@ -262,16 +262,48 @@ read_header(struct reader *rd, struct span line)
 	begin_section(rd, name);
 }
 
+/* The key of the last entry; NULL when inih has not brought it yet. */
+static const char *
+last_key(const struct conf_source *source)
+{
+	return source->entries[source->n_entries - 1].key;
+}
+
+/* Add so many bytes to the value of `key`, if it may have them. */
 static bool
-fits(struct reader *rd, size_t len)
+fits(struct reader *rd, size_t len, const char *key)
 {
 	rd->value_len += len;
 	if (rd->value_len <= CONF_VALUE_MAX)
 		return true;
-	conf_error_add(rd->errors, rd->line, NULL, "the value is too long, %d "
+	conf_error_add(rd->errors, rd->line, key, "the value is too long, %d "
 	    "bytes are allowed", CONF_VALUE_MAX);
 	rd->above = ABOVE_REFUSED;
 	return false;
+}
+
+/*
+ * The key of a line; *ret_end is the separator behind it, NULL where there is
+ * none. As inih does it: the first of the two ends the key.
+ */
+static struct span
+split_key(struct span line, const char **ret_end)
+{
+	const char *end = line.at, *line_end = line.at + line.len;
+
+	while (end < line_end && *end != '=' && *end != ':')
+		end++;
+	*ret_end = end < line_end ? end : NULL;
+	return trim((struct span){ line.at, (size_t)(end - line.at) });
+}
+
+/* A good key as a string. */
+static const char *
+key_text(struct span key, char buf[KEY_MAX + 1])
+{
+	memcpy(buf, key.at, key.len);
+	buf[key.len] = '\0';
+	return buf;
 }
 
 /* `end` is the separator, NULL where there is none. */
@@ -299,16 +331,9 @@ judge_key(struct reader *rd, struct span line, const char *end,
 static void
 read_key(struct reader *rd, struct span line, struct span *ret_key)
 {
-	const char *end = line.at, *line_end = line.at + line.len;
-	struct span key, value;
-
-	/* As inih does it: the first of the two ends the key. */
-	while (end < line_end && *end != '=' && *end != ':')
-		end++;
-	if (end == line_end)
-		end = NULL;
-	key = trim((struct span){ line.at,
-	    end != NULL ? (size_t)(end - line.at) : line.len });
+	const char *end, *line_end = line.at + line.len;
+	struct span key = split_key(line, &end), value;
+	char name[KEY_MAX + 1];
 
 	rd->above = ABOVE_REFUSED;
 	if (!judge_key(rd, line, end, key))
@@ -316,9 +341,9 @@ read_key(struct reader *rd, struct span line, struct span *ret_key)
 	if (rd->source->n_sections == 0) {
 		/* One cause, one error: the header is missing. */
 		if (!rd->homeless)
-			conf_error_add(rd->errors, rd->line, NULL, "%.*s: "
-			    "stands before any section, a [NAME] is needed "
-			    "above it", (int)key.len, key.at);
+			conf_error_add(rd->errors, rd->line,
+			    key_text(key, name), "stands before any section, "
+			    "a [NAME] is needed above it");
 		rd->homeless = true;
 		return;
 	}
@@ -329,7 +354,7 @@ read_key(struct reader *rd, struct span line, struct span *ret_key)
 
 	value = trim((struct span){ end + 1, (size_t)(line_end - end - 1) });
 	rd->value_len = 0;
-	if (!fits(rd, value.len))
+	if (!fits(rd, value.len, key_text(key, name)))
 		return;
 	if (add_entry(rd->source, value, rd->line) < 0) {
 		rd->no_memory = true;
@@ -356,7 +381,7 @@ read_more(struct reader *rd, struct span line)
 		break;
 	case ABOVE_ENTRY:
 		/* One byte for the newline between. */
-		if (fits(rd, line.len + 1) &&
+		if (fits(rd, line.len + 1, last_key(source)) &&
 		    add_value_line(&source->entries[source->n_entries - 1],
 			line, rd->line) < 0)
 			rd->no_memory = true;
@@ -364,21 +389,43 @@ read_more(struct reader *rd, struct span line)
 	}
 }
 
-static bool
-judge_bytes(struct reader *rd, struct span line)
+/* The key that an unread line is about, or NULL where that is not known. */
+static const char *
+key_of(const struct reader *rd, struct span raw, char buf[KEY_MAX + 1])
 {
+	struct span line = trim(raw), key;
+	const char *end;
+
+	if (line.at[0] == '#' || line.at[0] == ';')
+		return NULL;
+	if (is_blank(raw.at[0]))
+		return rd->above == ABOVE_ENTRY ? last_key(rd->source) : NULL;
+	key = split_key(line, &end);
+	if (end == NULL || key.len > KEY_MAX || !is_key(key))
+		return NULL;
+	return key_text(key, buf);
+}
+
+static bool
+judge_bytes(struct reader *rd, struct span raw)
+{
+	struct span line = trim(raw);
+	char name[KEY_MAX + 1];
+
 	for (size_t i = 0; i < line.len; i++) {
 		unsigned char c = (unsigned char)line.at[i];
 
 		if ((c >= ' ' && c != 0x7f) || c == '\t')
 			continue;
 		if (c == 0)
-			conf_error_add(rd->errors, rd->line, NULL, "the line "
-			    "holds a NUL byte, text and tabs are allowed");
+			conf_error_add(rd->errors, rd->line,
+			    key_of(rd, raw, name), "the line holds a NUL "
+			    "byte, text and tabs are allowed");
 		else
-			conf_error_add(rd->errors, rd->line, NULL, "the line "
-			    "holds the control byte 0x%02x, text and tabs are "
-			    "allowed", c);
+			conf_error_add(rd->errors, rd->line,
+			    key_of(rd, raw, name), "the line holds the "
+			    "control byte 0x%02x, text and tabs are allowed",
+			    c);
 		return false;
 	}
 	return true;
@@ -425,7 +472,7 @@ translate(struct reader *rd, struct span raw, char *buf, size_t size)
 
 	if (line.len == 0)
 		;
-	else if (!judge_bytes(rd, line))
+	else if (!judge_bytes(rd, raw))
 		refuse_line(rd, raw);
 	else if (line.at[0] == '#' || line.at[0] == ';')
 		;

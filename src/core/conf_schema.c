@@ -392,14 +392,15 @@ conf_near(const char *text, const char *word, const char **best,
     unsigned *best_distance)
 {
 	size_t text_len = strlen(text), word_len = strlen(word);
+	size_t least = text_len > word_len ? text_len - word_len :
+					     word_len - text_len;
 	unsigned distance;
 
-	if (text_len > NEAR_LEN || word_len > NEAR_LEN)
+	if (text_len > NEAR_LEN || word_len > NEAR_LEN ||
+	    least >= *best_distance)
 		return;
 	distance = distance_between(text, text_len, word, word_len);
-	/* Below its length: `x` is no near miss of `ab`. */
-	if (distance < *best_distance && distance < text_len &&
-	    distance < word_len) {
+	if (distance < *best_distance && distance <= word_len / 3) {
 		*best = word;
 		*best_distance = distance;
 	}

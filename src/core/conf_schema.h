@@ -143,7 +143,8 @@ const char *conf_schema_near(enum conf_scope scope, const char *name);
 /*
  * Look for the word that `text` may have meant among several: start with
  * NULL and CONF_NEAR_INIT, call for each word, and *best is the nearest of
- * those within reach (two letters missing, doubled, swapped or mistaken).
+ * those within reach: up to two letters, and up to a third of the word's, are
+ * missing, doubled, swapped or mistaken.
  */
 #define CONF_NEAR_INIT 3u
 void conf_near(const char *text, const char *word, const char **best,

@@ -71,6 +71,14 @@ add_words(struct strbuf *sb, const struct conf_word *words)
 	}
 }
 
+/* What is no word, nor nearly one, was meant as a file. */
+static bool
+means_file(const struct conf_value *v, const char *text, const char *near)
+{
+	return v->key->path_later && *text != '\0' &&
+	    (near == NULL || strchr(text, '/') != NULL);
+}
+
 static int
 refuse_word(const struct conf_value *v, size_t i, const char *text,
     bool later)
@@ -92,6 +100,9 @@ refuse_word(const struct conf_value *v, size_t i, const char *text,
 	if (later)
 		r = conf_refuse(v, i, "\"%.60s\" is not supported yet, %s is "
 		    "allowed", text, allowed.text);
+	else if (means_file(v, text, near))
+		r = conf_refuse(v, i, "\"%.60s\": a file is not supported "
+		    "yet, %s is allowed", text, allowed.text);
 	else if (near != NULL)
 		r = conf_refuse(v, i, "\"%.60s\" is not known, did you mean "
 		    "%s? %s is allowed", text, near, allowed.text);
@@ -113,11 +124,8 @@ conf_value_word(const struct conf_value *v, size_t i, const char *text,
 		if (strcmp(w->word, text) == 0)
 			break;
 	}
-	if (w->word == NULL)
-		return refuse_word(v, i, text, v->key->path_later &&
-		    strchr(text, '/') != NULL);
-	if (w->later)
-		return refuse_word(v, i, text, true);
+	if (w->word == NULL || w->later)
+		return refuse_word(v, i, text, w->word != NULL);
 	*ret_value = w->value;
 	return 0;
 }
@@ -256,53 +264,33 @@ conf_value_trim(char *s)
 	return s;
 }
 
-bool
-conf_value_has_control(const char *s)
-{
-	for (; *s != '\0'; s++) {
-		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f)
-			return true;
-	}
-	return false;
-}
-
-/* Put a relative path behind the file's directory. */
 int
 conf_value_absolute(const struct conf_value *v, const char *path,
     char **ret_path)
 {
-	const char *base = v->host->base_dir;
-	const char *slash = strcmp(base, "/") == 0 ? "" : "/";
 	char *full;
+	size_t len;
 
 	if (*path == '\0')
 		return conf_refuse(v, 0, "the path is empty, %s is needed",
 		    v->key->allowed);
-	if (*path == '/') {
-		full = strdup(path);
-	} else {
-		while (path[0] == '.' && path[1] == '/') {
-			for (path += 2; *path == '/';)
-				path++;
-		}
-		if (strcmp(path, ".") == 0)
-			path = "";
-		if (asprintf(&full, "%s%s%s", base, *path == '\0' ? "" : slash,
-			path) < 0)
-			full = NULL;
-	}
+	full = address_path(path, v->host->base_dir);
 	if (full == NULL)
 		return -ENOMEM;
-	if (strlen(full) <= PATH_MAX_BYTES && !conf_value_has_control(full)) {
+	len = strlen(full);
+	if (address_has_control(full)) {
+		conf_refuse(v, 0, "\"%.60s\" holds a control byte, a path "
+		    "without is allowed", full);
+	} else if (len > PATH_MAX_BYTES) {
+		conf_refuse(v, 0, "\"%.60s\" and so on is too long, a path "
+		    "of %d bytes is allowed", full, PATH_MAX_BYTES);
+	} else if (full[len - 1] == ' ' || full[len - 1] == '\t') {
+		conf_refuse(v, 0, "\"%.60s\" ends in a blank, a path without "
+		    "is allowed", full);
+	} else {
 		*ret_path = full;
 		return 0;
 	}
-	if (conf_value_has_control(full))
-		conf_refuse(v, 0, "\"%.60s\" holds a control byte, a path "
-		    "without is allowed", full);
-	else
-		conf_refuse(v, 0, "\"%.60s\" and so on is too long, a path "
-		    "of %d bytes is allowed", full, PATH_MAX_BYTES);
 	free(full);
 	return -EINVAL;
 }

@@ -87,16 +87,14 @@ int conf_value_duration(const struct conf_value *v, const char *text,
     int64_t min, int64_t max, int64_t *ret_ms);
 
 /*
- * `path`, put behind the file's directory if it is relative; the caller frees
- * *ret_path. 0, -EINVAL (added), -ENOMEM.
+ * `path` as address_path() makes it, and such that it stays the same behind a
+ * key: no control byte, no blank at the end. The caller frees *ret_path. 0,
+ * -EINVAL (added), -ENOMEM.
  */
 int conf_value_absolute(const struct conf_value *v, const char *path,
     char **ret_path);
 
 /* Cut blanks off the end of `s` and return its first byte that is none. */
 char *conf_value_trim(char *s);
-
-/* Whether a control byte other than a tab is in `s`. */
-bool conf_value_has_control(const char *s);
 
 #endif

@@ -47,6 +47,18 @@ next_item(const struct conf_value *v, const char *separators, struct items *it,
 	}
 }
 
+/* The same for a list in which several separators are as good as one. */
+static int
+next_word(const struct conf_value *v, struct items *it, char **ret_word)
+{
+	int r;
+
+	do
+		r = next_item(v, " \t,", it, ret_word);
+	while (r > 0 && **ret_word == '\0');
+	return r;
+}
+
 /*
  * A word of its own per indented line, verbatim, so that `sh -c` and its
  * script need no quotes. But one that reads like another key has slipped to
@@ -101,8 +113,9 @@ judge_command_length(const struct conf_value *v, const struct strlist *words)
 	int r = 0;
 
 	for (size_t i = 0; i < words->n; i++) {
+		if (i > 0)
+			strbuf_putc(&sb, ' ');
 		words_quote(&sb, words->v[i]);
-		strbuf_putc(&sb, ' ');
 	}
 	if (sb.failed)
 		r = -ENOMEM;
@@ -276,9 +289,7 @@ conf_parse_fd_protocol(const struct conf_value *v, void *target)
 	char *item;
 	int r = 0, more, one;
 
-	while ((more = next_item(v, " \t,", &it, &item)) > 0) {
-		if (*item == '\0')
-			continue;
+	while ((more = next_word(v, &it, &item)) > 0) {
 		one = conf_value_word(v, it.line, item, &bit);
 		if (one == 0)
 			bits |= bit;
@@ -357,9 +368,7 @@ conf_parse_codes(const struct conf_value *v, void *target)
 	char *item;
 	int r = 0, more;
 
-	while ((more = next_item(v, " \t,", &it, &item)) > 0) {
-		if (*item == '\0')
-			continue;
+	while ((more = next_word(v, &it, &item)) > 0) {
 		n++;
 		if (!set_codes(item, codes))
 			r = conf_refuse_text(v, it.line, item);

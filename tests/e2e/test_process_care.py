@@ -227,7 +227,11 @@ def test_worker_gets_a_clean_signal_mask_and_no_ignored_signal(box):
         d.wait_ready(1)
         dump = get(d.port(), "/dump")
         assert int(dump.one("SigBlk"), 16) == 0
-        assert int(dump.one("SigIgn"), 16) == 0
+        # 32 and 33 are the C library's own: posix_spawn(3), which make(1)
+        # uses, ignores them in the child, and sigaction(2) will not touch
+        # them.
+        internal = 1 << 31 | 1 << 32
+        assert int(dump.one("SigIgn"), 16) & ~internal == 0
         assert int(dump.one("SigPnd"), 16) == 0
         d.stop()
 

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct bytes {
 	const char *text;
 	size_t len;
+	const char *base_dir;
 };
 
 #define CHECK(what) \
@@ -33,18 +34,21 @@ struct bytes {
 		} \
 	} while (0)
 
-/* /base/env is a good file, any other path is the input itself. */
+/* .../env is a good file, any other path is the input itself. */
 static int
 fake_read_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
     struct error *err)
 {
 	static const char good[] = "# env\nA=1\nexport B=\"2 3\"\n";
 	const struct bytes *input = ctx;
-	struct bytes from = { good, sizeof(good) - 1 };
+	struct bytes from = { .text = good, .len = sizeof(good) - 1 };
+	const char *name = strrchr(path, '/');
 
-	if (strcmp(path, "/base/none") == 0)
+	CHECK(path[0] == '/' && name != NULL);
+	CHECK(strstr(path, "//") == NULL && strstr(path, "/./") == NULL);
+	if (strcmp(name, "/none") == 0)
 		return error_set(err, -ENOENT, "cannot read %s", path);
-	if (strcmp(path, "/base/env") != 0)
+	if (strcmp(name, "/env") != 0)
 		from = *input;
 	*ret_text = malloc(from.len + 1);
 	if (*ret_text == NULL)
@@ -99,7 +103,7 @@ load(const char *text, size_t len, const struct bytes *input)
 	struct bytes ctx = *input;
 	const struct conf_host host = {
 		.ctx = &ctx,
-		.base_dir = "/base",
+		.base_dir = input->base_dir,
 		.read_file = fake_read_file,
 		.find_creds = fake_find_creds,
 	};
@@ -147,18 +151,21 @@ check_round_trip(struct config *config, const struct bytes *input)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const char *const base_dirs[] = { "/base", "/", "/b, c " };
 	/* An exact copy, so that ASan sees a read beyond the end. */
 	char *copy = malloc(size > 0 ? size : 1);
-	struct bytes input = { copy, size };
-	struct config *config;
 
 	CHECK(copy != NULL);
 	if (size > 0)
 		memcpy(copy, data, size);
-	config = load(copy, size, &input);
-	if (config != NULL)
-		check_round_trip(config, &input);
-	config_unref(config);
+	for (size_t i = 0; i < sizeof(base_dirs) / sizeof(base_dirs[0]); i++) {
+		struct bytes input = { copy, size, base_dirs[i] };
+		struct config *config = load(copy, size, &input);
+
+		if (config != NULL)
+			check_round_trip(config, &input);
+		config_unref(config);
+	}
 	free(copy);
 	return 0;
 }

@@ -119,6 +119,76 @@ the_root_is_a_directory_too(void **state)
 	assert_int_equal(address_parse("unix:x", "/", &a, NULL), 0);
 	assert_string_equal(a.path, "/x");
 	address_free(&a);
+	assert_int_equal(address_parse("unix:./d//x", "/", &a, NULL), 0);
+	assert_string_equal(a.path, "/d/x");
+	address_free(&a);
+}
+
+static void
+equal_paths_are_equal_texts(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *base;
+		const char *expected;
+	} all[] = {
+		{ "/a", "/b", "/a" },
+		{ "/a//b", "/b", "/a/b" },
+		{ "//a/./b", "/b", "/a/b" },
+		{ "/a/", "/b", "/a" },
+		{ "/a/.", "/b", "/a" },
+		{ "/", "/b", "/" },
+		{ "///.//", "/b", "/" },
+		{ "/.a/..b/...", "/b", "/.a/..b/..." },
+		{ "/a/../b", "/b", "/a/../b" },
+		{ "..", "/b", "/b/.." },
+		{ "a", "/b", "/b/a" },
+		{ "a", "/b/", "/b/a" },
+		{ "././/a", "/b", "/b/a" },
+		{ ".", "/b", "/b" },
+		{ ".a", "/b", "/b/.a" },
+		{ "", "/b", "/b" },
+		{ "a", "/", "/a" },
+		{ ".", "/", "/" },
+		{ "./a//b/", "/", "/a/b" },
+		{ " a\t", "/b c ", "/b c / a\t" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		char *path = address_path(all[i].path, all[i].base);
+
+		assert_string_equal(path, all[i].expected);
+		free(path);
+	}
+}
+
+static void
+one_unix_path_in_two_forms_is_one_address(void **state)
+{
+	struct address a = parse("unix:/run/a.sock");
+	struct address b = parse("unix:/run//./a.sock");
+
+	(void)state;
+	assert_true(address_equal(&a, &b));
+	address_free(&a);
+	address_free(&b);
+}
+
+static void
+a_number_is_printed_once(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct address a;
+
+	(void)state;
+	assert_int_equal(address_parse("70000", BASE, &a, &err), -EINVAL);
+	assert_string_equal(error_text(&err), "\"70000\" is not a port, a "
+	    "number from 0 to 65535 is allowed");
+	assert_int_equal(address_parse("udp:70000", BASE, &a, &err), -EINVAL);
+	assert_string_equal(error_text(&err), "\"udp:70000\": \"70000\" is "
+	    "not a port, a number from 0 to 65535 is allowed");
+	error_clear(&err);
 }
 
 static void
@@ -145,6 +215,10 @@ what_is_no_address_is_told_in_words(void **state)
 		{ "web", "is not an address" },
 		{ "-80", "is not an address" },
 		{ " 80", "is not an address" },
+		{ "http://x:80", "\"http://x\" is not an address" },
+		{ "udp:unix:/x", "\"udp:unix:/x\": a Unix listener is always "
+				 "a stream" },
+		{ "tcp:unix:/x", "a Unix listener is always a stream" },
 		{ ":80", "has no address" },
 		{ "::1:80", "stands in brackets" },
 		{ "udp:::1:80", "stands in brackets" },
@@ -164,6 +238,10 @@ what_is_no_address_is_told_in_words(void **state)
 		{ "unix:", "names no file" },
 		{ "unix:./", "names no file" },
 		{ "unix:/run/", "names no file" },
+		{ "unix:/", "names no file" },
+		{ "unix:.", "names no file" },
+		{ "unix:/run/.", "names no file" },
+		{ "unix:..", "names no file" },
 		{ "unix:@web", "abstract" },
 		{ "unix:/a,b", "comma" },
 		{ "unix:/a\tb", "control byte" },
@@ -271,6 +349,9 @@ main(void)
 		cmocka_unit_test(every_form_is_read),
 		cmocka_unit_test(network_order_of_the_bytes),
 		cmocka_unit_test(the_root_is_a_directory_too),
+		cmocka_unit_test(equal_paths_are_equal_texts),
+		cmocka_unit_test(one_unix_path_in_two_forms_is_one_address),
+		cmocka_unit_test(a_number_is_printed_once),
 		cmocka_unit_test(what_is_no_address_is_told_in_words),
 		cmocka_unit_test(unix_path_is_limited),
 		cmocka_unit_test(equal_means_one_socket),

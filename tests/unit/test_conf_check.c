@@ -18,7 +18,8 @@
 
 /*
  * A host of fixed answers: user web (uid 33, gid 34, in groups 34 and 35),
- * group www (36), user soon is not known yet; /etc/app/env is env_text.
+ * group www (36), user soon is not known yet; /etc/app/env is env_text. While
+ * looking_up is set, nothing is known when it is first asked for.
  */
 static const char *env_text;
 static size_t env_len;
@@ -39,6 +40,26 @@ fake_read_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
 	return 0;
 }
 
+static bool looking_up;
+static struct strlist asked;	/* as user:group, each once */
+static bool pending;		/* something was asked for the first time */
+
+static bool
+asked_before(const char *user, const char *group)
+{
+	char question[64];
+
+	snprintf(question, sizeof(question), "%s:%s", user != NULL ? user : "",
+	    group != NULL ? group : "");
+	for (size_t i = 0; i < asked.n; i++) {
+		if (strcmp(asked.v[i], question) == 0)
+			return true;
+	}
+	strlist_add(&asked, question);
+	pending = true;
+	return false;
+}
+
 static int
 fake_find_creds(void *ctx, const char *user, const char *group,
     struct conf_creds *ret_creds, struct error *err)
@@ -47,6 +68,8 @@ fake_find_creds(void *ctx, const char *user, const char *group,
 
 	(void)ctx;
 	assert_true(user != NULL || group != NULL);
+	if (looking_up && !asked_before(user, group))
+		return -EAGAIN;
 	if (user != NULL && strcmp(user, "soon") == 0)
 		return -EAGAIN;
 	if (user != NULL && strcmp(user, "web") != 0)
@@ -70,6 +93,23 @@ fake_find_creds(void *ctx, const char *user, const char *group,
 	return 0;
 }
 
+/* User 33 with group 36 is more than this host allows. */
+static int
+fake_may_become(void *ctx, const struct conf_creds *creds, struct error *err)
+{
+	(void)ctx;
+	if (creds->gid != 36)
+		return 0;
+	return error_set(err, -EPERM, "it takes root to run as somebody else");
+}
+
+static const struct conf_host strict_host = {
+	.base_dir = "/etc/app",
+	.read_file = fake_read_file,
+	.find_creds = fake_find_creds,
+	.may_become = fake_may_become,
+};
+
 static const struct conf_host host = {
 	.base_dir = "/etc/app",
 	.read_file = fake_read_file,
@@ -86,22 +126,28 @@ join_errors(const struct conf_errors *errors)
 	return strbuf_take(&sb);
 }
 
-/* The config, or NULL; *ret_errors is "" or a line for each. */
 static struct config *
-check_text(const char *text, char **ret_errors)
+check_at(const struct conf_host *at, const char *text, char **ret_errors)
 {
 	struct conf_source source;
 	struct conf_errors errors = { .file = "app.ini" };
 	struct config *config = (struct config *)&errors;
 
 	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
-	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	assert_int_equal(conf_check(&source, at, &config, &errors), 0);
 	conf_errors_sort(&errors);
 	assert_int_equal(config == NULL, errors.n > 0 || errors.dropped > 0);
 	*ret_errors = join_errors(&errors);
 	conf_source_free(&source);
 	conf_errors_free(&errors);
 	return config;
+}
+
+/* The config, or NULL; *ret_errors is "" or a line for each. */
+static struct config *
+check_text(const char *text, char **ret_errors)
+{
+	return check_at(&host, text, ret_errors);
 }
 
 static struct config *
@@ -225,6 +271,33 @@ key_pidfile(void **state)
 }
 
 static void
+log_and_pidfile_are_two_files(void **state)
+{
+	(void)state;
+	expect_errors("[clusterd]\npidfile = /etc/app//x\nlog = ./x\n"
+	       "[a]\ncommand = x\n",
+	    "app.ini:2: pidfile: \"/etc/app/x\" is the log already, another "
+	    "path is allowed\n");
+	config_unref(expect_ok("[clusterd]\nlog = x\npidfile = y\n"
+	       "[a]\ncommand = x\n"));
+}
+
+static void
+paths_are_normalised(void **state)
+{
+	(void)state;
+	GOOD("directory", "/srv//x/./y/", "/srv/x/y");
+	GOOD("directory", "///", "/");
+	GOOD("env", "A=//x/./y", "A=//x/./y");
+	GOOD("listen", "unix:/run//./a.sock", "unix:/run/a.sock");
+	GOOD("command", "/bin//x ./y//z", "/bin//x ./y//z");
+	expect_errors("[a]\ncommand = x\nlisten = unix:/run/a.sock\n"
+	       "[b]\ncommand = x\nlisten = unix:/run//a.sock\n",
+	    "app.ini:6: listen: unix:/run/a.sock is served already, by [a] "
+	    "on line 3\n");
+}
+
+static void
 key_command(void **state)
 {
 	(void)state;
@@ -330,8 +403,8 @@ key_listen(void **state)
 	expect_errors("[web]\ncommand = x\nlisten = 80, x\n  81\n  82,70000\n",
 	    "app.ini:3: listen: \"x\" is not an address, PORT, IPV4:PORT, "
 	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed\n"
-	    "app.ini:5: listen: \"70000\": \"70000\" is not a port, a number "
-	    "from 0 to 65535 is allowed\n");
+	    "app.ini:5: listen: \"70000\" is not a port, a number from 0 to "
+	    "65535 is allowed\n");
 }
 
 static void
@@ -582,8 +655,8 @@ env_names_of_clusterd_are_refused(void **state)
 		char value[64], expected[128];
 
 		snprintf(value, sizeof(value), "%s=secret", names[i]);
-		snprintf(expected, sizeof(expected), "\"%s\" is set by "
-		    "clusterd itself, another name is allowed", names[i]);
+		snprintf(expected, sizeof(expected), "\"%s\" is reserved for "
+		    "clusterd, another name is allowed", names[i]);
 		BAD("env", value, expected);
 	}
 }
@@ -637,6 +710,44 @@ key_env_file(void **state)
 	BAD("env_file", "", "the path is empty, a path is needed");
 }
 
+static void
+an_env_file_may_begin_with_a_byte_order_mark(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	ENV_FILE("\xef\xbb\xbf" "A=1\nB=2\n");
+	config = expect_ok("[a]\ncommand = x\nenv_file = env\n");
+	assert_int_equal(config->apps[0].env_file_entries.n, 2);
+	assert_string_equal(config->apps[0].env_file_entries.v[0], "A=1");
+	config_unref(config);
+	ENV_FILE("\xef\xbb\xbf");
+	GOOD("env_file", "env", "/etc/app/env");
+	/* Only there. */
+	ENV_FILE("A=1\n\xef\xbb\xbf" "B=2\n");
+	BAD("env_file", "env", "/etc/app/env:2: the entry is not NAME=value "
+	    "with a name of letters, digits and _, no digit first");
+	set_env_file(NULL, 0);
+}
+
+static void
+an_env_file_is_limited(void **state)
+{
+	size_t len = CONF_ENV_FILE_MAX + 1;
+	char *text = malloc(len);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, '\n', len);
+	set_env_file(text, len - 1);
+	GOOD("env_file", "env", "/etc/app/env");
+	set_env_file(text, len);
+	BAD("env_file", "env", "/etc/app/env is too long, 262144 bytes are "
+	    "allowed");
+	set_env_file(NULL, 0);
+	free(text);
+}
+
 /* Each line of the env file, and never its content. */
 static void
 env_file_errors_keep_secrets(void **state)
@@ -658,8 +769,8 @@ env_file_errors_keep_secrets(void **state)
 	    "is allowed\n"
 	    "app.ini:4: env_file: /etc/app/env:5: the entry is not NAME=value"
 	    " with a name of letters, digits and _, no digit first\n"
-	    "app.ini:4: env_file: /etc/app/env:6: the entry is set by "
-	    "clusterd itself, another name is allowed\n"
+	    "app.ini:4: env_file: /etc/app/env:6: the entry is reserved for "
+	    "clusterd, another name is allowed\n"
 	    "app.ini:4: env_file: /etc/app/env:7: the entry holds a NUL byte,"
 	    " text and tabs are allowed\n"
 	    "app.ini:4: env_file: /etc/app/env:8: the entry holds a control "
@@ -708,7 +819,8 @@ key_user_and_group(void **state)
 	       "[c]\ncommand = x\nuser = w\ngroup = w\n",
 	    "app.ini:4: group: group \"w\" does not exist\n"
 	    "app.ini:7: user: user \"w\" does not exist\n"
-	    "app.ini:11: user: user \"w\" does not exist\n");
+	    "app.ini:11: user: user \"w\" does not exist\n"
+	    "app.ini:12: group: group \"w\" does not exist\n");
 
 	config = expect_ok("[a]\ncommand = x\nuser = web\ngroup = www\n"
 	       "[b]\ncommand = x\ngroup = www\n[c]\ncommand = x\n");
@@ -724,6 +836,86 @@ key_user_and_group(void **state)
 	assert_int_equal(app[1].creds.gid, 36);
 	assert_false(app[2].creds.set);
 	config_unref(config);
+}
+
+/* As daemon/conf_load does it: again, until nothing new is asked. */
+static unsigned
+look_up(const char *text, struct config **ret_config, char **ret_errors)
+{
+	unsigned rounds = 0;
+
+	*ret_config = NULL;
+	*ret_errors = NULL;
+	looking_up = true;
+	do {
+		config_unref(*ret_config);
+		free(*ret_errors);
+		pending = false;
+		*ret_config = check_text(text, ret_errors);
+		rounds++;
+		if (pending)
+			assert_string_equal(*ret_errors, "");
+	} while (pending && rounds < 10);
+	looking_up = false;
+	strlist_free(&asked);
+	return rounds;
+}
+
+static void
+every_account_is_asked_for_in_the_first_round(void **state)
+{
+	struct config *config;
+	char *errors;
+
+	(void)state;
+	assert_int_equal(look_up("[a]\ncommand = x\nuser = nobdy\n"
+	    "group = daemn\n[b]\ncommand = x\nuser = web\ngroup = w\n"
+	    "[c]\ncommand = x\nuser = w\ngroup = www\n"
+	    "[d]\ncommand = x\nsocket_user = u\nsocket_group = g\n"
+	    "[e]\ncommand = x\ngroup = ww\n",
+	    &config, &errors), 2);
+	assert_null(config);
+	assert_string_equal(errors,
+	    "app.ini:3: user: user \"nobdy\" does not exist\n"
+	    "app.ini:4: group: group \"daemn\" does not exist\n"
+	    "app.ini:8: group: group \"w\" does not exist\n"
+	    "app.ini:11: user: user \"w\" does not exist\n"
+	    "app.ini:15: socket_user: user \"u\" does not exist\n"
+	    "app.ini:16: socket_group: group \"g\" does not exist\n"
+	    "app.ini:19: group: group \"ww\" does not exist\n");
+	free(errors);
+
+	assert_int_equal(look_up("[a]\ncommand = x\nuser = web\n"
+	    "group = www\n[b]\ncommand = x\nuser = web\n"
+	    "[c]\ncommand = x\ngroup = www\n", &config, &errors), 2);
+	assert_non_null(config);
+	assert_int_equal(config->apps[0].creds.gid, 36);
+	assert_int_equal(config->apps[0].creds.n_groups, 2);
+	assert_int_equal(config->apps[0].creds.groups[0], 36);
+	assert_int_equal(config->apps[1].creds.gid, 34);
+	assert_int_equal(config->apps[1].creds.groups[0], 34);
+	assert_int_equal(config->apps[2].creds.gid, 36);
+	assert_null(config->apps[2].creds.name);
+	config_unref(config);
+	free(errors);
+}
+
+static void
+an_account_without_the_right_to_it_is_named(void **state)
+{
+	struct config *config;
+	char *errors;
+
+	(void)state;
+	config = check_at(&strict_host, "[a]\ncommand = x\nuser = web\n"
+	    "[b]\ncommand = x\ngroup = www\nuser = web\n"
+	    "[c]\ncommand = x\ngroup = www\n", &errors);
+	assert_null(config);
+	assert_string_equal(errors, "app.ini:7: user: \"web\": it takes root "
+	    "to run as somebody else\n"
+	    "app.ini:10: group: \"www\": it takes root to run as somebody "
+	    "else\n");
+	free(errors);
 }
 
 static void
@@ -956,10 +1148,15 @@ key_stdout_and_stderr(void **state)
 	GOOD("stderr", "null", "null");
 	BAD("stderr", "prefix", "\"prefix\" is not supported yet, inherit or "
 	    "null is allowed");
-	BAD("stdout", "/var/log/x", "\"/var/log/x\" is not supported yet, "
+	BAD("stdout", "/var/log/x", "\"/var/log/x\": a file is not supported "
+	    "yet, inherit or null is allowed");
+	BAD("stdout", "./null", "\"./null\": a file is not supported yet, "
+	    "inherit or null is allowed");
+	BAD("stdout", "app.log", "\"app.log\": a file is not supported yet, "
 	    "inherit or null is allowed");
 	BAD("stdout", "nul", "\"nul\" is not known, did you mean null? "
 	    "inherit or null is allowed");
+	BAD("stdout", "", "\"\" is not known, inherit or null is allowed");
 }
 
 static void
@@ -988,9 +1185,10 @@ unknown_keys(void **state)
 	       "restart-limit = 5/1s\nworkers = 4\npidfile = x\nx = 1\n"
 	       "clusterd = 1\n",
 	    "app.ini:2: log_levle: unknown key, did you mean log_level?\n"
-	    "app.ini:3: port: is not a key of [clusterd], it belongs into the "
-	    "section of an app\n"
-	    "app.ini:4: foo: unknown key, did you mean log?\n"
+	    "app.ini:3: port: is not a key of [clusterd], it belongs into an "
+	    "app's section\n"
+	    "app.ini:4: foo: unknown key, see clusterd.ini(5) for those that "
+	    "are allowed\n"
 	    "app.ini:7: restart_dealy: unknown key, did you mean "
 	    "restart_delay?\n"
 	    "app.ini:8: Port: unknown key, did you mean port?\n"
@@ -998,12 +1196,91 @@ unknown_keys(void **state)
 	    "restart_limit?\n"
 	    "app.ini:10: workers: unknown key, see clusterd.ini(5) for those "
 	    "that are allowed\n"
-	    "app.ini:11: pidfile: is not a key of an app, it belongs into "
-	    "[clusterd]\n"
+	    "app.ini:11: pidfile: is not a key of an app, it belongs into the "
+	    "section [clusterd]\n"
 	    "app.ini:12: x: unknown key, see clusterd.ini(5) for those that "
 	    "are allowed\n"
 	    "app.ini:13: clusterd: unknown key, see clusterd.ini(5) for those "
 	    "that are allowed\n");
+}
+
+static void
+a_near_miss_of_the_other_section(void **state)
+{
+	(void)state;
+	expect_errors("[clusterd]\nprot = 80\ncomand = x\n"
+	       "[web]\ncommand = x\nlog_levle = info\npid-file = x\n",
+	    "app.ini:2: prot: unknown key, did you mean port? it belongs into "
+	    "an app's section\n"
+	    "app.ini:3: comand: unknown key, did you mean command? it belongs "
+	    "into an app's section\n"
+	    "app.ini:6: log_levle: unknown key, did you mean log_level? it "
+	    "belongs into the section [clusterd]\n"
+	    "app.ini:7: pid-file: unknown key, did you mean pidfile? it "
+	    "belongs into the section [clusterd]\n");
+}
+
+static const char *
+near_of(const char *text, const char *word)
+{
+	const char *best = NULL;
+	unsigned distance = CONF_NEAR_INIT;
+
+	conf_near(text, word, &best, &distance);
+	return best;
+}
+
+/* Two letters at most, and a third of them. */
+static void
+a_near_miss_is_near(void **state)
+{
+	(void)state;
+	assert_non_null(near_of("LOG", "log"));
+	assert_non_null(near_of("lgo", "log"));
+	assert_non_null(near_of("lo", "log"));
+	assert_null(near_of("foo", "log"));
+	assert_null(near_of("o", "log"));
+	assert_null(near_of("", "log"));
+	assert_non_null(near_of("prot", "port"));
+	assert_null(near_of("sort-", "port"));
+	assert_null(near_of("litsne", "users"));
+	assert_non_null(near_of("lisetn", "listen"));
+	assert_non_null(near_of("comad", "command"));
+	assert_null(near_of("coma", "command"));
+	assert_non_null(near_of("restart_dlya", "restart_delay"));
+	assert_null(near_of("restart_dly_", "restart_delay"));
+	assert_null(near_of("restart", "restart_delay"));
+	assert_null(near_of("a_word_that_is_longer_than_any_of_ours",
+	    "a_word_that_is_longer_than_any_of_ours"));
+}
+
+/* Also behind more errors than are shown, and in little time. */
+static void
+very_many_unknown_keys(void **state)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config;
+
+	(void)state;
+	strbuf_puts(&text, "[web]\n");
+	for (unsigned i = 0; i < 60000; i++)
+		strbuf_puts(&text, "restart_delay_minimum = 1\n");
+	strbuf_puts(&text, "log_levle = info\n");
+	assert_int_equal(conf_read(text.text, text.len, &source, &errors), 0);
+	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	assert_null(config);
+	conf_errors_sort(&errors);
+	assert_int_equal(errors.n, CONF_ERRORS_MAX);
+	/* The first line is that of the missing command. */
+	assert_string_equal(errors.v[0].text, "app.ini:1: command: missing in "
+	    "section [web], every app needs one");
+	assert_int_equal(errors.v[99].line, 100);
+	assert_int_equal(errors.dropped, 60002 - CONF_ERRORS_MAX);
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+	strbuf_free(&text);
 }
 
 static void
@@ -1272,6 +1549,8 @@ main(void)
 		cmocka_unit_test(key_log_format),
 		cmocka_unit_test(key_log),
 		cmocka_unit_test(key_pidfile),
+		cmocka_unit_test(log_and_pidfile_are_two_files),
+		cmocka_unit_test(paths_are_normalised),
 		cmocka_unit_test(key_command),
 		cmocka_unit_test(an_indented_key_below_command_is_told),
 		cmocka_unit_test(braces_need_their_listener),
@@ -1290,9 +1569,13 @@ main(void)
 		cmocka_unit_test(key_env),
 		cmocka_unit_test(env_names_of_clusterd_are_refused),
 		cmocka_unit_test(key_env_file),
+		cmocka_unit_test(an_env_file_may_begin_with_a_byte_order_mark),
+		cmocka_unit_test(an_env_file_is_limited),
 		cmocka_unit_test(env_file_errors_keep_secrets),
 		cmocka_unit_test(key_limit_nofile),
 		cmocka_unit_test(key_user_and_group),
+		cmocka_unit_test(every_account_is_asked_for_in_the_first_round),
+		cmocka_unit_test(an_account_without_the_right_to_it_is_named),
 		cmocka_unit_test(an_account_that_is_not_known_yet_is_no_error),
 		cmocka_unit_test(key_restart),
 		cmocka_unit_test(durations),
@@ -1305,6 +1588,9 @@ main(void)
 		cmocka_unit_test(key_stdout_and_stderr),
 		cmocka_unit_test(keys_of_later),
 		cmocka_unit_test(unknown_keys),
+		cmocka_unit_test(a_near_miss_of_the_other_section),
+		cmocka_unit_test(a_near_miss_is_near),
+		cmocka_unit_test(very_many_unknown_keys),
 		cmocka_unit_test(duplicate_keys),
 		cmocka_unit_test(duplicate_sections),
 		cmocka_unit_test(an_app_is_needed),

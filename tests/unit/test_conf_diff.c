@@ -202,6 +202,25 @@ port_0_stays_with_its_app_and_place(void **state)
 }
 
 static void
+the_same_listener(void **state)
+{
+	const struct address tcp = { .kind = ADDRESS_TCP, .port = 80 };
+	const struct address udp = { .kind = ADDRESS_UDP, .port = 80 };
+	const struct address any = { .kind = ADDRESS_TCP };
+	const struct address file = { .kind = ADDRESS_UNIX, .path = "/s" };
+
+	(void)state;
+	assert_true(conf_same_listener("a", 0, &tcp, "b", 1, &tcp));
+	assert_true(conf_same_listener("a", 0, &file, "b", 1, &file));
+	assert_false(conf_same_listener("a", 0, &tcp, "a", 0, &udp));
+	assert_false(conf_same_listener("a", 0, &tcp, "a", 0, &any));
+	assert_false(conf_same_listener("a", 0, &file, "a", 0, &any));
+	assert_true(conf_same_listener("a", 1, &any, "a", 1, &any));
+	assert_false(conf_same_listener("a", 1, &any, "a", 0, &any));
+	assert_false(conf_same_listener("a", 1, &any, "b", 1, &any));
+}
+
+static void
 many_listeners(void **state)
 {
 	struct strbuf old = STRBUF_INIT, new = STRBUF_INIT;
@@ -243,6 +262,7 @@ main(void)
 		cmocka_unit_test(port_and_listen_are_the_same),
 		cmocka_unit_test(an_address_may_go_to_another_app),
 		cmocka_unit_test(port_0_stays_with_its_app_and_place),
+		cmocka_unit_test(the_same_listener),
 		cmocka_unit_test(many_listeners),
 	};
 

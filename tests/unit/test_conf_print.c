@@ -154,6 +154,8 @@ fake_find_creds(void *ctx, const char *user, const char *group,
 	struct conf_creds creds = { .set = true, .uid = 1, .gid = 2 };
 
 	(void)ctx;
+	if (group != NULL && strcmp(group, "bad") == 0)
+		return error_set(err, -ENOENT, "no group %s", group);
 	if ((user != NULL && strcmp(user, "soon") == 0) ||
 	    (group != NULL && strcmp(group, "soon") == 0))
 		return -EAGAIN;
@@ -175,7 +177,7 @@ static const struct conf_host host = {
 };
 
 static char *
-dump_of(const char *text)
+dump_at(const struct conf_host *at, const char *text)
 {
 	struct conf_source source;
 	struct conf_errors errors = { .file = "app.ini" };
@@ -183,7 +185,7 @@ dump_of(const char *text)
 	char *dump;
 
 	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
-	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	assert_int_equal(conf_check(&source, at, &config, &errors), 0);
 	if (config == NULL)
 		fail_msg("%s\nin\n%s", errors.v[0].text, text);
 	dump = conf_print(config, 4);
@@ -192,6 +194,12 @@ dump_of(const char *text)
 	conf_source_free(&source);
 	conf_errors_free(&errors);
 	return dump;
+}
+
+static char *
+dump_of(const char *text)
+{
+	return dump_at(&host, text);
 }
 
 /* ---- tests ---- */
@@ -381,6 +389,100 @@ the_dump_of_a_dump_is_the_same(void **state)
 	}
 }
 
+static void
+files_in_the_root_directory(void **state)
+{
+	struct conf_host root = host;
+	char *once, *twice;
+
+	(void)state;
+	root.base_dir = "/";
+	once = dump_at(&root, "[clusterd]\nlog = x.log\npidfile = ./none\n"
+	    "[web]\ncommand = ./server\nlisten = unix:a.sock, unix:./run//b\n"
+	    "directory = .\nenv_file = etc/env\n");
+	assert_non_null(strstr(once, "\nlog = /x.log\n"));
+	assert_non_null(strstr(once, "\npidfile = /none\n"));
+	assert_non_null(strstr(once, "\ncommand = /server\n"));
+	assert_non_null(strstr(once, "\nlisten = unix:/a.sock, "
+				     "unix:/run/b\n"));
+	assert_non_null(strstr(once, "\ndirectory = /\n"));
+	assert_non_null(strstr(once, "\nenv_file = /etc/env\n"));
+	twice = dump_at(&root, once);
+	assert_string_equal(once, twice);
+	free(once);
+	free(twice);
+}
+
+/* Behind a key a blank at the end would be cut off. */
+static void
+a_base_directory_that_ends_in_a_blank(void **state)
+{
+	static const char text[] = "[web]\ncommand = ./x\ndirectory = .\n";
+	struct conf_host blank = host;
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config;
+	char *once, *twice;
+
+	(void)state;
+	blank.base_dir = "/srv/app ";
+	once = dump_at(&blank, "[web]\ncommand = ./x\ndirectory = d\n"
+			       "listen = unix:s\n");
+	assert_non_null(strstr(once, "\ndirectory = /srv/app /d\n"));
+	twice = dump_at(&blank, once);
+	assert_string_equal(once, twice);
+	free(once);
+	free(twice);
+
+	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
+	assert_int_equal(conf_check(&source, &blank, &config, &errors), 0);
+	assert_null(config);
+	assert_int_equal(errors.n, 1);
+	assert_string_equal(errors.v[0].text, "app.ini:3: directory: "
+	    "\"/srv/app \" ends in a blank, a path without is allowed");
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+}
+
+/* Exactly the limit, which no blank behind the last word counts against. */
+static void
+a_command_of_exactly_the_limit(void **state)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config;
+	char *once, *twice;
+
+	(void)state;
+	strbuf_printf(&text, "[web]\ncommand = x %0*d\n", CONF_VALUE_MAX - 2,
+	    0);
+	once = dump_of(text.text);
+	twice = dump_of(once);
+	assert_string_equal(once, twice);
+	assert_non_null(strstr(once, strchr(text.text, '\n')));
+	free(once);
+	free(twice);
+	strbuf_free(&text);
+
+	/* One more, which the dump's quotes bring. */
+	strbuf_printf(&text, "[web]\ncommand = x \\?%0*d\n",
+	    CONF_VALUE_MAX - 5, 0);
+	free(dump_of(text.text));
+	strbuf_free(&text);
+	strbuf_printf(&text, "[web]\ncommand = x \\?%0*d\n",
+	    CONF_VALUE_MAX - 4, 0);
+	assert_int_equal(conf_read(text.text, text.len, &source, &errors), 0);
+	assert_int_equal(errors.n, 0);
+	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	assert_null(config);
+	assert_string_equal(errors.v[0].text, "app.ini:2: command: the "
+	    "command is too long, 65536 bytes with its quotes are allowed");
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+	strbuf_free(&text);
+}
+
 /* A command grows in the dump by its quotes, and must still be read. */
 static void
 a_long_command_is_dumped_or_refused(void **state)
@@ -481,10 +583,13 @@ every_allocation_may_fail(void **state)
 		rich,
 		/* And one that is wrong in many ways. */
 		"x = 1\n[Web]\nfoo = 1\nport = 80\nport = x\nuser = bad\n"
+		"group = bad\nstdout = f\nlog_levle = 1\n"
 		"listen = 80, 80, x, unix:@x, a:1\nenv = x\nready = x\n"
 		"[c]\ncommand = '\nrestart = x\nstop_signal = 99\n"
 		"restart_delay = 1h\nready = alive:2h\nlisten = 80\n"
 		"[c]\n[clusterd]\nlog = \n log_levl = 1\n[d\n",
+		"[clusterd]\nlog = x\npidfile = ./x\nfoo = \x01\n[a]\n"
+		"command = x\nuser = web\ngroup = soon\nlisten = udp:unix:x\n",
 	};
 
 	(void)state;
@@ -509,6 +614,9 @@ main(void)
 		cmocka_unit_test(defaults_of_every_supported_key),
 		cmocka_unit_test(a_rich_file),
 		cmocka_unit_test(the_dump_of_a_dump_is_the_same),
+		cmocka_unit_test(files_in_the_root_directory),
+		cmocka_unit_test(a_base_directory_that_ends_in_a_blank),
+		cmocka_unit_test(a_command_of_exactly_the_limit),
 		cmocka_unit_test(a_long_command_is_dumped_or_refused),
 		cmocka_unit_test(every_supported_key_is_dumped_once),
 		cmocka_unit_test(every_allocation_may_fail),

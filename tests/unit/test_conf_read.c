@@ -174,7 +174,7 @@ inih_trap_nul(void **state)
 {
 	(void)state;
 	EXPECT_BYTES("[web]\nport = 80\0" "81\nx = 1\n", "[web]@1 x@3=1 ",
-	    "app.ini:2: the line holds a NUL byte, text and tabs are "
+	    "app.ini:2: port: the line holds a NUL byte, text and tabs are "
 	    "allowed\n");
 	EXPECT_BYTES("\0", "", "app.ini:1: the line holds a NUL byte, text "
 	    "and tabs are allowed\n");
@@ -293,8 +293,8 @@ crlf_and_bom(void **state)
 	expect("[a]\n\xef\xbb\xbfk = 1\nl = 1\r2\n", "[a]@1 ",
 	    "app.ini:2: \"\xef\xbb\xbfk\" is not a key, KEY = VALUE is "
 	    "needed\n"
-	    "app.ini:3: the line holds the control byte 0x0d, text and tabs "
-	    "are allowed\n");
+	    "app.ini:3: l: the line holds the control byte 0x0d, text and "
+	    "tabs are allowed\n");
 }
 
 static void
@@ -327,8 +327,42 @@ control_bytes_are_errors(void **state)
 	res = read_bytes(text.text, text.len);
 	assert_int_equal(res.errors.n, n);
 	assert_int_equal(res.source.n_entries, 0);
-	assert_string_equal(res.errors.v[n - 1].text, "app.ini:31: the line "
+	assert_string_equal(res.errors.v[n - 1].text, "app.ini:31: k: the line "
 	    "holds the control byte 0x7f, text and tabs are allowed");
+	result_free(&res);
+	strbuf_free(&text);
+}
+
+static void
+errors_of_a_value_carry_its_key(void **state)
+{
+	static const char words[] = "the line holds the control byte 0x01, "
+	    "text and tabs are allowed\n";
+	struct strbuf expected = STRBUF_INIT, text = STRBUF_INIT;
+	struct result res;
+
+	(void)state;
+	strbuf_printf(&expected, "app.ini:1: %s", words);
+	strbuf_printf(&expected, "app.ini:3: k: %s", words);
+	strbuf_printf(&expected, "app.ini:5: l: %s", words);
+	strbuf_printf(&expected, "app.ini:6: %s", words);
+	strbuf_printf(&expected, "app.ini:7: %s", words);
+	strbuf_printf(&expected, "app.ini:8: %s", words);
+	strbuf_printf(&expected, "app.ini:9: %s", words);
+	strbuf_printf(&expected, "app.ini:10: %s", words);
+	strbuf_printf(&expected, "app.ini:11: %s", words);
+	expect("# k = \x01\n[a]\nk : \x01\nl = 1\n\t\x01\n  # \x01\n"
+	       "m\x01 = 1\nm\x01\n"
+	       "k23456789-123456789-123456789-123456789-123456789 = \x01\n"
+	       "\t\x01\n[b\x01]\n", "[a]@2 l@4=1 []@11 ", expected.text);
+	strbuf_free(&expected);
+
+	strbuf_printf(&text, "[a]\nk = %0*d\nl = 1\n\t%0*d\n",
+	    CONF_VALUE_MAX + 1, 0, CONF_VALUE_MAX, 0);
+	res = read_bytes(text.text, text.len);
+	expect_errors(&res.errors,
+	    "app.ini:2: k: the value is too long, 65536 bytes are allowed\n"
+	    "app.ini:4: l: the value is too long, 65536 bytes are allowed\n");
 	result_free(&res);
 	strbuf_free(&text);
 }
@@ -441,8 +475,8 @@ value_limit(void **state)
 	strbuf_printf(&text, "[a]\nk = %0*d\nl = %0*d\n\tmore\nm = 1\n",
 	    CONF_VALUE_MAX, 0, CONF_VALUE_MAX + 1, 0);
 	res = read_bytes(text.text, text.len);
-	expect_errors(&res.errors, "app.ini:3: the value is too long, 65536 "
-	    "bytes are allowed\n");
+	expect_errors(&res.errors, "app.ini:3: l: the value is too long, "
+	    "65536 bytes are allowed\n");
 	assert_int_equal(res.source.n_entries, 2);
 	assert_int_equal(strlen(res.source.entries[0].lines.v[0]),
 	    CONF_VALUE_MAX);
@@ -453,8 +487,8 @@ value_limit(void **state)
 	strbuf_printf(&text, "[a]\nk = %0*d\n\t1\nl = %0*d\n\t1\n\t2\n\t3\n",
 	    CONF_VALUE_MAX - 2, 0, CONF_VALUE_MAX - 3, 0);
 	res = read_bytes(text.text, text.len);
-	expect_errors(&res.errors, "app.ini:6: the value is too long, 65536 "
-	    "bytes are allowed\n");
+	expect_errors(&res.errors, "app.ini:6: l: the value is too long, "
+	    "65536 bytes are allowed\n");
 	result_free(&res);
 	strbuf_free(&text);
 }
@@ -533,6 +567,47 @@ error_limit(void **state)
 	strbuf_free(&text);
 }
 
+static void
+expect_first_lines(const struct conf_errors *errors, size_t dropped)
+{
+	assert_int_equal(errors->n, CONF_ERRORS_MAX);
+	assert_int_equal(errors->dropped, dropped);
+	for (unsigned i = 0; i < CONF_ERRORS_MAX; i++)
+		assert_int_equal(errors->v[i].line, i + 1);
+}
+
+/* However many there are, and in whatever order they are found. */
+static void
+the_first_errors_by_line_are_kept(void **state)
+{
+	const unsigned counts[] = { 101, 999, 1000, 1001, 5000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		struct conf_errors errors = { .file = "f" };
+
+		for (unsigned line = counts[i]; line > 0; line--) {
+			assert_false(conf_errors_full(&errors, line));
+			conf_error_add(&errors, line, NULL, "x");
+			assert_true(errors.n <= 1000);
+		}
+		conf_errors_sort(&errors);
+		expect_first_lines(&errors, counts[i] - CONF_ERRORS_MAX);
+		/* Sorted is sorted. */
+		conf_errors_sort(&errors);
+		expect_first_lines(&errors, counts[i] - CONF_ERRORS_MAX);
+		assert_true(conf_errors_full(&errors, CONF_ERRORS_MAX));
+		conf_errors_free(&errors);
+		assert_false(conf_errors_full(&errors, CONF_ERRORS_MAX));
+
+		for (unsigned line = 1; line <= counts[i]; line++)
+			conf_error_add(&errors, line, NULL, "x");
+		conf_errors_sort(&errors);
+		expect_first_lines(&errors, counts[i] - CONF_ERRORS_MAX);
+		conf_errors_free(&errors);
+	}
+}
+
 /* ---- beside the file ---- */
 
 static void
@@ -599,6 +674,7 @@ main(void)
 		cmocka_unit_test(crlf_and_bom),
 		cmocka_unit_test(values_are_verbatim),
 		cmocka_unit_test(control_bytes_are_errors),
+		cmocka_unit_test(errors_of_a_value_carry_its_key),
 		cmocka_unit_test(
 		    continuation_goes_over_blank_and_comment_lines),
 		cmocka_unit_test(continuation_needs_a_key_above),
@@ -611,6 +687,7 @@ main(void)
 		cmocka_unit_test(section_limit),
 		cmocka_unit_test(key_limit),
 		cmocka_unit_test(error_limit),
+		cmocka_unit_test(the_first_errors_by_line_are_kept),
 		cmocka_unit_test(a_source_by_hand),
 		cmocka_unit_test(errors_sort_by_line_and_keep_their_order),
 	};

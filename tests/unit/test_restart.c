@@ -395,6 +395,27 @@ limit_counts_what_restarts(void **state)
 	restart_free(&h);
 }
 
+/* Where the clock is younger than the window: places of the ring that hold no
+   death yet are no deaths at time 0. */
+static void
+limit_soon_after_boot(void **state)
+{
+	struct conf_app app = policy();
+	struct restart_history h = { 0 };
+
+	(void)state;
+	app.restart_limit = 3;
+	app.restart_limit_ms = 60000;
+	for (int64_t ms = 1; ms <= 2; ms++)
+		assert_int_equal(restart_decide(&app, &h, true, 0,
+		    mono_add_ms((struct mono){ .ns = 0 }, ms), EVEN).verdict,
+		    RESTART_AGAIN);
+	assert_int_equal(restart_decide(&app, &h, true, 0,
+	    mono_add_ms((struct mono){ .ns = 0 }, 3), EVEN).verdict,
+	    RESTART_PARK);
+	restart_free(&h);
+}
+
 /* Random deaths against a list of all of them, far beyond the ring's size. */
 static void
 limit_against_a_plain_list(void **state)
@@ -542,6 +563,7 @@ main(void)
 		cmocka_unit_test(limit_at_its_edges),
 		cmocka_unit_test(parking_comes_without_a_delay),
 		cmocka_unit_test(limit_counts_what_restarts),
+		cmocka_unit_test(limit_soon_after_boot),
 		cmocka_unit_test(limit_against_a_plain_list),
 		cmocka_unit_test(no_limit_no_ring),
 		cmocka_unit_test(no_memory_for_the_ring_does_not_park),
