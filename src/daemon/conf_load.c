@@ -13,7 +13,7 @@ read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
     struct error *err)
 {
 	(void)ctx;
-	return file_read(path, CONF_FILE_MAX, ret_text, ret_len, err);
+	return file_read(path, CONF_ENV_FILE_MAX, ret_text, ret_len, err);
 }
 
 static int

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf.h"
+#include "core/conf_diff.h"
 #include "daemon/listeners.h"
 
 static struct socket_options
@@ -19,19 +20,14 @@ options_of(const struct conf_app *app)
 	};
 }
 
-/* Port 0 means a port of its own, so the address alone does not tell. */
 static struct listener *
 find(struct listeners *ls, const struct conf_app *app, size_t position)
 {
-	const struct address *want = &app->listens[position];
-
-	for (struct listener *l = ls->first; l != NULL; l = l->next) {
-		if (l->lanes[0].fd < 0 || !address_equal(&l->address, want))
-			continue;
-		if (want->kind == ADDRESS_UNIX || want->port != 0 ||
-		    (l->position == position && strcmp(l->app, app->name) == 0))
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		if (l->lanes[0].fd >= 0 && conf_same_listener(l->app,
+		    l->position, &l->address, app->name, position,
+		    &app->listens[position]))
 			return l;
-	}
 	return NULL;
 }
 

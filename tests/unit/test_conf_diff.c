@@ -207,7 +207,8 @@ the_same_listener(void **state)
 	const struct address tcp = { .kind = ADDRESS_TCP, .port = 80 };
 	const struct address udp = { .kind = ADDRESS_UDP, .port = 80 };
 	const struct address any = { .kind = ADDRESS_TCP };
-	const struct address file = { .kind = ADDRESS_UNIX, .path = "/s" };
+	char path[] = "/s";
+	const struct address file = { .kind = ADDRESS_UNIX, .path = path };
 
 	(void)state;
 	assert_true(conf_same_listener("a", 0, &tcp, "b", 1, &tcp));
