@@ -1,11 +1,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -95,10 +97,32 @@ log_set_level(enum log_level level)
 	max_level = level;
 }
 
+/*
+ * A description that is shared with others: RWF_NOWAIT asks for this one write
+ * what O_NONBLOCK would for all (pwritev2(2)). Not every kind of file knows it;
+ * then POLLOUT is the next best: on a pipe it means room for PIPE_BUF bytes
+ * (pipe(7)), on a regular file it is always there.
+ */
+static ssize_t
+write_inherited(const char *line, size_t len)
+{
+	const struct iovec iov = {
+		.iov_base = (void *)(uintptr_t)line, .iov_len = len,
+	};
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t n = pwritev2(STDERR_FILENO, &iov, 1, -1, RWF_NOWAIT);
+
+	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
+	    errno != EINVAL))
+		return n;
+	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
+		return -1;
+	return write(STDERR_FILENO, line, len);
+}
+
 static bool
 emit(const char *line, size_t len)
 {
-	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t n;
 
 	switch (sink) {
@@ -110,11 +134,7 @@ emit(const char *line, size_t len)
 		    MSG_DONTWAIT | MSG_NOSIGNAL);
 		break;
 	default:
-		/* POLLOUT on a pipe means room for PIPE_BUF bytes (pipe(7));
-		   on a regular file it is always there. */
-		n = -1;
-		if (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0)
-			n = write(STDERR_FILENO, line, len);
+		n = write_inherited(line, len);
 		break;
 	}
 	return n == (ssize_t)len;

@@ -28,9 +28,9 @@ enum rollout_next {	/* the seat's new worker, beside the present one */
 struct rollout_seat {
 	bool on_target;		/* the present worker has the target config */
 	bool ready;		/* the present worker is ready */
-	bool final;		/* … is over for good: its policy said so */
-	bool relapsed;		/* on target, had been ready, was started again
-				   and failed before it was ready */
+	bool final;		/* … needs no further work: it ended well */
+	bool relapsed;		/* on target, had been ready, and has turned
+				   out to be no good since */
 	enum rollout_next next;
 };
 

@@ -86,6 +86,8 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 		.notify_socket = a->notify_socket,
 	};
 
+	/* First, so that it is found even in a very large environment. */
+	set_named(&out->env, "CLUSTERD_WORKER_ID", a->worker_id);
 	inherit(&out->env, a->inherited);
 	if (app->creds.set && app->creds.name != NULL) {
 		set_named(&out->env, "USER", app->creds.name);
@@ -97,7 +99,6 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 	/* No duplicates can come of this: inherit() scrubbed these names and
 	   conf_check refuses them in env and env_file. */
 	fd_protocol_append(&protocol, &out->env);
-	set_named(&out->env, "CLUSTERD_WORKER_ID", a->worker_id);
 }
 
 /* Give the empty LISTEN_PID= room for the digits that the child writes. */

@@ -256,8 +256,16 @@ view_seat(const struct app *app, const struct seat *seat,
 		return;
 	ret->on_target = w->spec == app->target;
 	ret->ready = worker_ready(w);
-	ret->final = worker_state_final(w->fsm.state);
-	ret->relapsed = ret->on_target && w->relapsed;
+	if (app->rolling_back) {
+		/* What had been stable may well crash, as it did before. */
+		ret->final = ret->on_target || worker_state_final(w->fsm.state);
+		return;
+	}
+	ret->final = w->fsm.state == WORKER_ENDED;
+	/* One death may be anybody's fault, two in a row are the program's. */
+	ret->relapsed = ret->on_target && (w->relapsed ||
+	    w->fsm.state == WORKER_PARKED || w->fsm.state == WORKER_FAILED ||
+	    w->fsm.history.streak >= 2);
 }
 
 static unsigned
@@ -318,52 +326,77 @@ rollout_done(struct app *app)
 	app->over = app->failed = false;
 }
 
-static bool
-any_present_of(const struct app *app, const struct app_spec *spec)
+/* A seated worker that runs (or does not run) under `spec`. */
+static struct worker *
+find_present(const struct app *app, const struct app_spec *spec, bool under)
 {
-	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present != NULL &&
-		    app->seats[i].present->spec == spec)
-			return true;
-	return false;
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		struct worker *w = app->seats[i].present;
+
+		if (w != NULL && (w->spec == spec) == under)
+			return w;
+	}
+	return NULL;
 }
 
-/* Back to what is stable: first what has not changed over, at once; then, by
-   another rollout, the seats that have. */
+static void
+log_abort(const struct app *app, unsigned i)
+{
+	const struct worker *w = app->seats[i].present;
+	bool was_ready = w != NULL && w->spec == app->target;
+
+	if (app->rolling_back)
+		log_error("%s: the way back failed too, at instance %u: "
+		    "instances stay as they are", app->name, i);
+	else
+		log_error("%s: reload aborted: the new worker of instance %u "
+		    "%s; generation %u %s", app->name, i, was_ready ?
+		    "became ready and then died again and again" :
+		    "did not become ready", app->stable->generation,
+		    app->over ? "had ended before" : "keeps serving");
+}
+
+/*
+ * Back to what is stable: first what has not changed over, at once; then, by
+ * another rollout, the seats that have, be it to this target or to one that it
+ * superseded.
+ */
 static void
 rollout_abort(struct app *app, unsigned i)
 {
 	struct app_spec *failed = app->target;
+	bool gives_up = app->rolling_back;
+	struct worker *odd;
 
+	log_abort(app, i);
 	for (unsigned k = 0; k < app->n_seats; k++)
 		retire(&app->seats[k].next);
 	app->target = NULL;
+	app->rolling_back = false;
 	app->wanted = app->stable_wanted;
-	if (app->rolling_back) {
-		log_error("%s: the way back failed too, at instance %u: "
-		    "instances stay as they are", app->name, i);
-		app->rolling_back = false;
+	if (!gives_up && find_present(app, failed, true) == NULL)
+		app_spec_shut(failed);
+	app_spec_unref(failed);
+
+	odd = find_present(app, app->stable, false);
+	if (gives_up || odd == NULL)
+		return;
+	if (app->over) {
+		/* What was stable had ended: nothing of it to go back to. */
+		struct app_spec *serves = app_spec_ref(odd->spec);
+
+		app_spec_unref(app->stable);
+		app->stable = serves;
+		app->over = app->failed = false;
 		return;
 	}
-	log_error("%s: reload aborted: the new worker of instance %u did not "
-	    "become ready; generation %u %s", app->name, i,
-	    app->stable->generation,
-	    app->over ? "had ended before" : "keeps serving");
-	if (any_present_of(app, failed) && app->over) {
-		/* What was stable had ended, and nothing of it is left to go
-		   back to. */
-		app_spec_unref(app->stable);
-		app->stable = app_spec_ref(failed);
-		app->over = app->failed = false;
-	} else if (any_present_of(app, failed)) {
-		log_warning("%s: rolling back the instances that had changed "
-		    "over", app->name);
-		app->target = app_spec_ref(app->stable);
-		app->rolling_back = true;
-	} else {
-		app_spec_shut(failed);
-	}
-	app_spec_unref(failed);
+	log_warning("%s: rolling back the instances that had changed over",
+	    app->name);
+	/* Seats that are empty by now get plain workers, which may crash as
+	   they did before without being a failure of the way back. */
+	fill_seats(app);
+	app->target = app_spec_ref(app->stable);
+	app->rolling_back = true;
 }
 
 /* One decision; false when there is nothing more to do now. */
@@ -427,6 +460,8 @@ free_retired(struct app *app)
 static void
 check_settled(struct app *app)
 {
+	if (app->n_seats == 0)
+		return;
 	for (unsigned i = 0; i < app->n_seats; i++) {
 		const struct worker *w = app->seats[i].present;
 
@@ -443,6 +478,8 @@ check_over(struct app *app)
 {
 	bool failed = false;
 
+	if (app->n_seats == 0)	/* no memory for them yet */
+		return;
 	for (unsigned i = 0; i < app->n_seats; i++) {
 		const struct worker *w = app->seats[i].present;
 

@@ -26,7 +26,7 @@ may_become(void *ctx, const struct conf_creds *creds, struct error *err)
 	if (same || creds_privileged())
 		return 0;
 	return error_set(err, -EPERM, "running workers as somebody else takes "
-	    "root, or CAP_SETUID and CAP_SETGID");
+	    "root, or CAP_SETUID, CAP_SETGID and CAP_KILL");
 }
 
 static int

@@ -84,8 +84,7 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	if (code < 0)
 		return error_set(err, code, "socket passed in LISTEN_FDS: %s",
 		    strerror(-code));
-	return l->bound.kind == ADDRESS_UNIX ? 0 :
-	    socket_adjust(fd, &l->bound, &options, err);
+	return socket_adjust(fd, &l->bound, &l->file, &options, err);
 }
 
 static void
@@ -183,8 +182,8 @@ listener_adjust(struct listener *l, const struct conf_app *app)
 	if (l->passed || l->lanes[0].fd < 0)
 		return;
 	for (size_t i = 0; i < l->n_lanes; i++)
-		if (socket_adjust(l->lanes[i].fd, &l->bound, &options,
-		    &err) < 0)
+		if (socket_adjust(l->lanes[i].fd, &l->bound, &l->file,
+		    &options, &err) < 0)
 			log_warning("%s: %s", app->name, error_text(&err));
 	error_clear(&err);
 }

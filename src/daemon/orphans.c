@@ -30,9 +30,9 @@ is_stranger(const struct supervisor *sup, pid_t pid)
 
 /*
  * Call `fn` for every child that is neither a worker's leader nor was there
- * before us, until it returns false.
+ * before us, until it returns false. False: the children cannot be listed.
  */
-static void
+static bool
 each_orphan(struct supervisor *sup,
     bool (*fn)(struct supervisor *sup, pid_t pid, void *ctx), void *ctx)
 {
@@ -40,40 +40,21 @@ each_orphan(struct supervisor *sup,
 	size_t n;
 
 	if (process_children(&pids, &n) < 0)
-		return;
+		return false;
 	for (size_t i = 0; i < n; i++)
 		if (supervisor_find_worker(sup, pids[i]) == NULL &&
 		    !is_stranger(sup, pids[i]) && !fn(sup, pids[i], ctx))
 			break;
 	free(pids);
-}
-
-struct group_search {
-	pid_t pgid;
-	bool found;
-};
-
-static bool
-look_for_group(struct supervisor *sup, pid_t pid, void *ctx)
-{
-	struct group_search *search = ctx;
-
-	(void)sup;
-	search->found = getpgid(pid) == search->pgid;
-	return !search->found;
+	return true;
 }
 
 bool
 orphans_in_group(struct supervisor *sup, pid_t pgid)
 {
-	struct group_search search = { .pgid = pgid };
-
-	/* Mostly there is nothing, and this says so without a list. Were the
-	   number in use again, the list would tell. */
-	if (kill(-pgid, 0) < 0)
-		return false;
-	each_orphan(sup, look_for_group, &search);
-	return search.found;
+	/* A worker that has this number now is no leftover of the old one. */
+	return supervisor_find_worker(sup, pgid) == NULL &&
+	    process_child_in_group(pgid);
 }
 
 /* The serial of the worker that a process descends from; 0: not ours. */
@@ -175,6 +156,12 @@ orphans_kill_all(struct supervisor *sup)
 {
 	size_t n = 0;
 
-	each_orphan(sup, kill_one, &n);
-	return n;
+	if (each_orphan(sup, kill_one, &n) || !process_has_children() ||
+	    sup->n_strangers > 0)
+		return n;
+	/* There are some, and no list of them. As process 1 we can kill them
+	   all the same: our end would do it too. */
+	if (sup->pid == 1)
+		(void)kill(-1, SIGKILL);
+	return 1;
 }

@@ -26,7 +26,7 @@
 #include "linux/process.h"
 #include "linux/signals.h"
 
-/* How long the end waits for killed orphans that do not die (state D). */
+/* How long the end waits for killed processes that do not die (state D). */
 #define GIVE_UP_MS 10000
 
 struct worker_facts
@@ -122,6 +122,20 @@ stop_signal(struct supervisor *sup, int signo)
 
 /* ---- signals ---- */
 
+/* An orphan is dead: was it the last of a group that outlived its leader? */
+static void
+reap_orphan(struct supervisor *sup, pid_t pid)
+{
+	pid_t group = getpgid(pid);
+
+	process_reap(pid);
+	for (struct app *a = sup->apps; a != NULL && sup->lingering > 0;
+	    a = a->next_app)
+		for (struct worker *w = a->workers; w != NULL; w = w->next)
+			if (w->lingering && w->pid == group)
+				worker_check_group(w);
+}
+
 static void
 reap(struct supervisor *sup)
 {
@@ -136,18 +150,14 @@ reap(struct supervisor *sup)
 			worker_died(w, status);
 			continue;
 		}
-		process_reap(pid);
+		reap_orphan(sup, pid);
 		orphan = true;
 	}
 	if (!orphan)
 		return;
-	/* It may have been the last of a group, or have had children. */
+	/* It may have had children of its own. */
 	sup->sweep = true;
 	sup->dirty = true;
-	for (struct app *a = sup->apps; a != NULL && sup->lingering > 0;
-	    a = a->next_app)
-		for (struct worker *w = a->workers; w != NULL; w = w->next)
-			worker_check_group(w);
 }
 
 static void
@@ -184,6 +194,8 @@ on_signal(void *ctx, int signo)
 		stop_signal(sup, signo);
 		break;
 	case SIGHUP:
+		if (sup->stopping)
+			break;
 		log_info("SIGHUP: reloading");
 		reload_request(sup);
 		break;
@@ -267,15 +279,30 @@ check_over(struct supervisor *sup)
 	stop(sup);
 }
 
+/* Is SIGKILL all that can still be done about every worker that is left? */
+static bool
+only_killed_left(const struct supervisor *sup)
+{
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		for (const struct worker *w = a->workers; w != NULL;
+		    w = w->next)
+			if (w->fsm.state != WORKER_KILLED)
+				return false;
+	return true;
+}
+
 static void
 check_gone(struct supervisor *sup)
 {
-	if (sup->apps != NULL)
-		return;
-	/* No worker lives: whatever else is a child of ours has escaped one. */
-	if (orphans_kill_all(sup) == 0)
+	if (sup->apps != NULL) {
+		if (!only_killed_left(sup))
+			return;
+	} else if (orphans_kill_all(sup) == 0) {
+		/* No worker lives, and nothing that escaped from one. */
 		sup->done = true;
-	else if (mono_is_never(sup->give_up.due))
+		return;
+	}
+	if (mono_is_never(sup->give_up.due))
 		loop_timer_set(sup->loop, &sup->give_up,
 		    mono_add_ms(mono_now(), GIVE_UP_MS));
 }
@@ -318,7 +345,9 @@ give_up_due(void *ctx)
 {
 	struct supervisor *sup = ctx;
 
-	log_warning("some orphaned processes do not die, leaving them");
+	log_error("some processes do not die although they were killed, "
+	    "leaving them");
+	sup->failed = true;
 	sup->done = true;
 }
 

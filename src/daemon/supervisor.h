@@ -54,7 +54,7 @@ struct supervisor {
 	int null_fd;
 	loop_handle signals;
 	struct loop_timer thaw;		/* resumes paused notify sockets */
-	struct loop_timer give_up;	/* on orphans that do not die */
+	struct loop_timer give_up;	/* on what was killed and does not die */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	unsigned auto_instances;
 	uint64_t serial;		/* of the last worker process */

@@ -77,26 +77,23 @@ descends_from(pid_t pid, pid_t ancestor)
 
 /*
  * The name of the socket is no secret (/proc/net/unix), so the sender must be
- * of the worker's process tree. One that has died meanwhile could have been
- * anybody: systemd-notify(1) waits for a barrier for that reason, and systemd
- * ignores such messages too. One in a pid namespace that we cannot see into
- * is believed if it has the right uid.
+ * of the worker's process tree, whatever uid it has taken. One that has died
+ * meanwhile could have been anybody: systemd-notify(1) waits for a barrier for
+ * that reason, and systemd ignores such messages too. One in a pid namespace
+ * that we cannot see into is believed if it has the right uid.
  */
 static bool
 sender_is_worker(const struct worker *w, const struct notify_datagram *d)
 {
 	const struct conf_creds *creds = &w->spec->conf->creds;
-	uid_t uid = creds->set && creds->name != NULL ? creds->uid : geteuid();
 	pid_t group;
 
-	if (d->pid == w->pid)
-		return true;
-	if (d->uid != uid && d->uid != 0)
-		return false;
 	if (d->pid == 0)
-		return true;
+		return d->uid == 0 || d->uid == (creds->name != NULL ?
+		    creds->uid : geteuid());
 	group = getpgid(d->pid);
-	return group == w->pid || (group > 0 && descends_from(d->pid, w->pid));
+	return d->pid == w->pid || group == w->pid ||
+	    (group > 0 && descends_from(d->pid, w->pid));
 }
 
 static void

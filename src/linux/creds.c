@@ -432,7 +432,8 @@ creds_privileged(void)
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-	const uint32_t need = 1U << CAP_SETUID | 1U << CAP_SETGID;
+	const uint32_t need = 1U << CAP_SETUID | 1U << CAP_SETGID |
+	    1U << CAP_KILL;
 
 	if (syscall(SYS_capget, &header, data) < 0)
 		return geteuid() == 0;

@@ -56,7 +56,8 @@ void creds_lookup_finish(struct creds_cache *cache, const char *bytes,
 /* Start, wait, reap, finish: for the start of the program only. */
 int creds_lookup_wait(struct creds_cache *cache);
 
-/* May this process change to other users and groups? */
+/* May this process change to other users and groups, and still signal what it
+   started as them (CAP_KILL; PR_SET_PDEATHSIG asks for the same)? */
 bool creds_privileged(void);
 
 #endif

@@ -19,14 +19,16 @@ int
 notify_socket_open(int *ret_fd, char **ret_name)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	static unsigned serial;
 	uint64_t random = 0;
 	char *name = NULL;
 	int on = 1;
 	int fd, code;
 
-	/* Only has to be new; not a secret, hence no care for a short read. */
+	/* Only has to be new, which the serial number sees to even when there
+	   is no randomness yet, early in a boot; it is no secret. */
 	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
-	if (asprintf(&name, "@clusterd/%d/%016llx", (int)getpid(),
+	if (asprintf(&name, "@clusterd/%d/%u/%016llx", (int)getpid(), serial++,
 	    (unsigned long long)random) < 0)
 		return -ENOMEM;
 	memcpy(sun.sun_path + 1, name + 1, strlen(name) - 1);

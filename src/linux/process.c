@@ -71,6 +71,24 @@ proc_is_ours(void)
 	return answer == OURS;
 }
 
+bool
+process_has_children(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+bool
+process_child_in_group(pid_t pgid)
+{
+	siginfo_t info;
+
+	/* Fails with ECHILD if there is none; WNOWAIT takes nothing. */
+	return waitid(P_PGID, (id_t)pgid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 struct pid_list {
 	pid_t *v;
 	size_t n;

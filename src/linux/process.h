@@ -33,6 +33,12 @@ int process_children(pid_t **ret_pids, size_t *ret_n);
    with; false: not there, not readable, or longer than `size`. */
 bool process_env(pid_t pid, const char *name, char *value, size_t size);
 
+/* Is there any child, dead or alive? */
+bool process_has_children(void);
+
+/* Has this process group a member that is a child of ours, alive or not? */
+bool process_child_in_group(pid_t pgid);
+
 struct process_stat {
 	char state;	/* 'Z' for a zombie, … (proc(5)) */
 	pid_t parent;

@@ -29,6 +29,8 @@ signals_open(int *ret_fd, struct error *err)
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);
+	/* A log beyond RLIMIT_FSIZE gets EFBIG instead. */
+	sigaction(SIGXFSZ, &ign, NULL);
 
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0) {

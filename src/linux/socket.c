@@ -157,20 +157,41 @@ unix_check_path(const char *path, const char **ret_what)
 	return code;
 }
 
+/*
+ * Mode and owner of the socket's file. Never by its name alone: who can write
+ * to the directory could have put a link to something else there. O_PATH holds
+ * the file that was looked at (open(2)); chmod(2) takes no such descriptor, but
+ * its name in /proc.
+ */
 static int
 unix_dress(const char *path, const struct socket_options *o,
-    const char **ret_what)
+    const struct socket_file *ours, const char **ret_what)
 {
-	if ((o->uid != (uint32_t)-1 || o->gid != (uint32_t)-1) &&
-	    lchown(path, o->uid, o->gid) < 0) {
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char self[32];
+	struct stat st;
+	int code = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		code = -errno;
+	} else if (!S_ISSOCK(st.st_mode) || (ours != NULL &&
+	    (st.st_dev != ours->dev || st.st_ino != ours->ino))) {
+		*ret_what = "the file is not the socket that clusterd made";
+		code = -ESTALE;
+	} else if ((o->uid != (uint32_t)-1 || o->gid != (uint32_t)-1) &&
+	    fchownat(fd, "", o->uid, o->gid, AT_EMPTY_PATH) < 0) {
 		*ret_what = "socket_user or socket_group";
-		return -errno;
+		code = -errno;
+	} else {
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+		if ((st.st_mode & 07777) != o->mode &&
+		    chmod(self, (mode_t)o->mode) < 0) {
+			*ret_what = "socket_mode";
+			code = -errno;
+		}
 	}
-	if (chmod(path, (mode_t)o->mode) < 0) {
-		*ret_what = "socket_mode";
-		return -errno;
-	}
-	return 0;
+	fd_close(&fd);
+	return code;
 }
 
 static int
@@ -196,7 +217,7 @@ unix_bind(const char *path, const struct socket_options *o, int fd,
 	umask(saved);
 	if (code < 0)
 		return code;
-	code = unix_dress(temporary, o, ret_what);
+	code = unix_dress(temporary, o, NULL, ret_what);
 	if (code == 0 && (listen(fd, (int)o->backlog) < 0 ||
 	    lstat(temporary, &st) < 0 || rename(temporary, path) < 0))
 		code = -errno;
@@ -261,7 +282,8 @@ socket_listen(const struct address *a, const struct socket_options *o,
 
 int
 socket_adjust(int fd, const struct address *bound,
-    const struct socket_options *o, struct error *err)
+    const struct socket_file *file, const struct socket_options *o,
+    struct error *err)
 {
 	const char *what = "";
 	int code = 0;
@@ -269,8 +291,8 @@ socket_adjust(int fd, const struct address *bound,
 	/* listen() again only changes the backlog (listen(2)). */
 	if (bound->kind != ADDRESS_UDP && listen(fd, (int)o->backlog) < 0)
 		code = -errno;
-	if (code == 0 && bound->kind == ADDRESS_UNIX)
-		code = unix_dress(bound->path, o, &what);
+	if (code == 0 && bound->kind == ADDRESS_UNIX && file->ino != 0)
+		code = unix_dress(bound->path, o, file, &what);
 	return code < 0 ? fail(err, code, bound, what) : 0;
 }
 

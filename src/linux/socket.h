@@ -42,9 +42,11 @@ int socket_listen(const struct address *address,
     struct address *ret_bound, struct socket_file *ret_file,
     struct error *err);
 
-/* Change what can be changed of an open listener: backlog, mode, owner. */
+/* Change what can be changed of an open listener: backlog; mode and owner of a
+   Unix listener's file, if it is still ours. */
 int socket_adjust(int fd, const struct address *bound,
-    const struct socket_options *options, struct error *err);
+    const struct socket_file *file, const struct socket_options *options,
+    struct error *err);
 
 /* Remove a Unix listener's file if it is still the one we made. */
 void socket_unlink(const struct address *bound, const struct socket_file *file);

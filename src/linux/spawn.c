@@ -38,11 +38,14 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 {
 	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
 	int moved[CONF_LISTENS_MAX];
+	int moved_report = fcntl(*report, F_DUPFD_CLOEXEC, above);
 	int null;
 
-	*report = fcntl(*report, F_DUPFD_CLOEXEC, above);
+	if (moved_report < 0)
+		return -1;
+	*report = moved_report;
 	null = fcntl(plan->null_fd, F_DUPFD_CLOEXEC, above);
-	if (*report < 0 || null < 0)
+	if (null < 0)
 		return -1;
 	for (size_t i = 0; i < plan->n_fds; i++) {
 		moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, above);
@@ -75,9 +78,15 @@ child_become(const struct conf_creds *creds)
 	if (setgroups(creds->n_groups, creds->groups) < 0 &&
 	    (errno != EPERM || uid != getuid() || creds->gid != getgid()))
 		return -1;
-	if (setresgid(creds->gid, creds->gid, creds->gid) < 0)
+	if (setresgid(creds->gid, creds->gid, creds->gid) < 0 ||
+	    setresuid(uid, uid, uid) < 0)
 		return -1;
-	return setresuid(uid, uid, uid);
+	/* From one ordinary user to another the kernel keeps what systemd's
+	   AmbientCapabilities= gave us, CAP_SETUID included. */
+	if (creds->name != NULL && prctl(PR_CAP_AMBIENT,
+	    PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+		return -1;
+	return 0;
 }
 
 static void
