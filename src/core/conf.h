@@ -27,6 +27,7 @@ struct error;
 /* Of an env file: execve(2) takes about 2 MiB of arguments and environment. */
 #define CONF_ENV_FILE_MAX	(256 * 1024)		/* bytes */
 #define CONF_NAME_MAX		32			/* app name */
+#define CONF_ENV_MAX		1024	/* entries of env, and of env_file */
 #define CONF_INSTANCES_MAX	4096
 #define CONF_LISTENS_MAX	64			/* per app */
 #define CONF_ERRORS_MAX		100			/* then "and N more" */

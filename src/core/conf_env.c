@@ -65,6 +65,9 @@ conf_parse_env(const struct conf_value *v, void *target)
 	}
 	if (env.failed)
 		r = -ENOMEM;
+	else if (env.n > CONF_ENV_MAX)
+		r = conf_refuse(v, 0, "has %zu entries, %d are allowed",
+		    env.n, CONF_ENV_MAX);
 	if (r < 0) {
 		strlist_free(&env);
 		return r;
@@ -150,5 +153,10 @@ conf_env_file_parse(const struct conf_value *value, const char *path,
 			    path, number, problem);
 		text += lf != NULL ? n + 1 : n;
 	}
-	return entries->failed ? -ENOMEM : r;
+	if (entries->failed)
+		return -ENOMEM;
+	if (entries->n > CONF_ENV_MAX)
+		r = conf_refuse(value, 0, "%s has %zu entries, %d are allowed",
+		    path, entries->n, CONF_ENV_MAX);
+	return r;
 }

@@ -22,8 +22,8 @@ find_entry(const struct strlist *env, const char *entry)
 	size_t len = name_len(entry);
 
 	for (size_t i = 0; i < env->n; i++)
-		if (name_len(env->v[i]) == len &&
-		    memcmp(env->v[i], entry, len) == 0)
+		if (strncmp(env->v[i], entry, len) == 0 &&
+		    env->v[i][len] == '=')
 			return &env->v[i];
 	return NULL;
 }

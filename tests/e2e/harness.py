@@ -31,7 +31,8 @@ import words
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 SLOW = float(os.environ.get("CLUSTERD_TEST_SLOW", "1"))
-WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", ""))
+# A Makefile may have broken the line within quotes.
+WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", "").replace("\\\n", " "))
 IS_ROOT = os.geteuid() == 0
 
 MARK = "E2E_BOX"

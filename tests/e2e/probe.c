@@ -117,7 +117,7 @@ env_or(const char *name, const char *otherwise)
 	return value != NULL ? value : otherwise;
 }
 
-/* One line to the events file; O_APPEND keeps the lines of all workers whole. */
+/* One line to the events file; O_APPEND keeps each worker's lines whole. */
 static void __attribute__((format(printf, 1, 2)))
 event(const char *fmt, ...)
 {

@@ -6,9 +6,9 @@ import resource
 import pytest
 
 import words
-from harness import (CLUSTERD, IS_ROOT, PROBE, WRAP, cpus_allowed, children_of, free_port,
-                     get, is_alive, is_refused, kill, probe, split_address,
-                     wait_until)
+from harness import (CLUSTERD, IS_ROOT, PROBE, WRAP, children_of, cpus_allowed,
+                     free_port, get, is_alive, is_refused, kill, probe,
+                     split_address, wait_until)
 
 
 def test_starts_as_many_workers_as_told_and_all_of_them_answer(box):

@@ -614,6 +614,27 @@ a_path_is_limited(void **state)
 }
 
 static void
+key_env_has_a_stated_number_of_entries(void **state)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct config *config;
+	char *errors;
+
+	(void)state;
+	strbuf_puts(&text, "[web]\ncommand = x\nenv =");
+	for (unsigned i = 0; i < CONF_ENV_MAX; i++)
+		strbuf_printf(&text, "\n A%u=1", i);
+	config = check_text(text.text, &errors);
+	assert_non_null(config);
+	config_unref(config);
+	free(errors);
+	strbuf_puts(&text, "\n B=1\n");
+	expect_errors(text.text, "app.ini:3: env: has 1025 entries, 1024 are "
+	    "allowed\n");
+	strbuf_free(&text);
+}
+
+static void
 key_env(void **state)
 {
 	(void)state;
@@ -1567,6 +1588,7 @@ main(void)
 		cmocka_unit_test(key_directory_and_umask),
 		cmocka_unit_test(a_path_is_limited),
 		cmocka_unit_test(key_env),
+		cmocka_unit_test(key_env_has_a_stated_number_of_entries),
 		cmocka_unit_test(env_names_of_clusterd_are_refused),
 		cmocka_unit_test(key_env_file),
 		cmocka_unit_test(an_env_file_may_begin_with_a_byte_order_mark),
