@@ -156,8 +156,11 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
 	check-e2e check-asan check-valgrind check-clang fuzz bench
 
-check: all check-layers check-core check-man check-unit check-fuzz check-e2e \
-	check-asan check-valgrind
+# The end-to-end tests mostly wait, so the three ways of running them run beside
+# each other.
+check: all check-layers check-core check-man check-unit check-fuzz $(B)/probe
+	$(MAKE) $(ASAN) build-asan/clusterd check-unit check-fuzz
+	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
 check-layers:
 	sh tests/check-layers.sh
@@ -182,8 +185,8 @@ check-e2e: all $(B)/probe
 	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe $(PYTEST) tests/e2e
 
 # Everything once more under the address and undefined behaviour sanitizers.
-check-asan:
-	$(MAKE) $(ASAN) build-asan/clusterd build-asan/probe check-unit check-fuzz
+check-asan: $(B)/probe
+	$(MAKE) $(ASAN) build-asan/clusterd
 	CLUSTERD=build-asan/clusterd PROBE=$(B)/probe CLUSTERD_TEST_SLOW=3 \
 	    ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \

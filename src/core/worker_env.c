@@ -23,7 +23,7 @@ find_entry(const struct strlist *env, const char *entry)
 
 	for (size_t i = 0; i < env->n; i++)
 		if (strncmp(env->v[i], entry, len) == 0 &&
-		    env->v[i][len] == '=')
+		    (env->v[i][len] == '=' || env->v[i][len] == '\0'))
 			return &env->v[i];
 	return NULL;
 }
