@@ -28,6 +28,7 @@
 static void worker_event(struct worker *w, enum worker_event event,
     bool failure);
 static void timer_due(void *ctx);
+static void read_report(struct worker *w);
 static void report_ready(void *ctx, uint32_t events);
 
 static const char *
@@ -314,6 +315,9 @@ worker_start(struct worker *w)
 void
 worker_stop(struct worker *w)
 {
+	/* It may be executed already, and serving, with the news of it still
+	   in the pipe: then it is not to be killed. */
+	read_report(w);
 	worker_event(w, WORKER_EV_STOP, false);
 }
 

@@ -161,7 +161,7 @@ pause_socket(struct worker *w)
 void
 worker_notify_read(struct worker *w)
 {
-	struct notify_datagram d;
+	struct notify_datagram d = { .pid = 0 };
 
 	while (w->notify >= 0 && !w->notify_paused) {
 		int code = notify_socket_receive(w->notify, &d);
@@ -169,7 +169,7 @@ worker_notify_read(struct worker *w)
 		if (code == 0)
 			handle(w, &d);
 		else if (code == -EMSGSIZE)
-			warn_once(w, "it is too long", 0);
+			warn_once(w, "it is too long", d.pid);
 		else if (code == -EBADMSG)
 			warn_once(w, "it has no sender", 0);
 		else

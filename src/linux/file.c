@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +11,9 @@
 #include "base/fd.h"
 #include "linux/file.h"
 
+/* `cut`: what is beyond `max` is left out, and no error. */
 static int
-read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
+read_all(int fd, size_t max, bool cut, char **ret_text, size_t *ret_len)
 {
 	char *text = NULL;
 	size_t len = 0, cap = 0;
@@ -33,6 +35,10 @@ read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 		n = read(fd, text + len, cap - len - 1);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n > 0 && cut && (size_t)n > max - len) {
+			len += (size_t)n;
+			break;
+		}
 		if (n < 0 || (size_t)n > max - len) {
 			int code = n < 0 ? -errno : -EFBIG;
 
@@ -43,6 +49,8 @@ read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 			break;
 		len += (size_t)n;
 	}
+	if (len > max)
+		len = max;
 	text[len] = '\0';
 	*ret_text = text;
 	*ret_len = len;
@@ -66,6 +74,18 @@ check_regular(int fd)
 }
 
 int
+file_read_start(const char *path, size_t max, char **ret_text, size_t *ret_len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int code = fd < 0 ? -errno : check_regular(fd);
+
+	if (code == 0)
+		code = read_all(fd, max, true, ret_text, ret_len);
+	fd_close(&fd);
+	return code;
+}
+
+int
 file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
     struct error *err)
 {
@@ -77,7 +97,7 @@ file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 	else
 		code = check_regular(fd);
 	if (code == 0)
-		code = read_all(fd, max, ret_text, ret_len);
+		code = read_all(fd, max, false, ret_text, ret_len);
 	fd_close(&fd);
 	if (code == -ENOTSUP)
 		return error_set(err, code, "cannot read %s: it is not a "

@@ -206,7 +206,7 @@ process_env(pid_t pid, const char *name, char *value, size_t size)
 	bool found = false;
 
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	if (file_read(path, ENVIRON_MAX, &text, &len, NULL) < 0)
+	if (file_read_start(path, ENVIRON_MAX, &text, &len) < 0)
 		return false;
 	for (const char *entry = text; entry < text + len;
 	    entry += strlen(entry) + 1) {

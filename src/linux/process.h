@@ -30,7 +30,8 @@ void process_kill_group(pid_t pgid, int signo);
 int process_children(pid_t **ret_pids, size_t *ret_n);
 
 /* Copy the value of variable `name` in the environment that `pid` was executed
-   with; false: not there, not readable, or longer than `size`. */
+   with (in its first 256 KiB); false: not there, not readable, or longer than
+   `size`. */
 bool process_env(pid_t pid, const char *name, char *value, size_t size);
 
 /* Is there any child, dead or alive? */

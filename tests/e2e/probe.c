@@ -584,10 +584,12 @@ client_read(struct client *c)
 	if (strstr(c->request, "\r\n\r\n") == NULL)
 		return;
 	c->answer_at = now_ms();
-	if (strncmp(c->request, "GET /slow/", 10) == 0)
+	if (strncmp(c->request, "GET /slow/", 10) == 0) {
 		c->answer_at += atoi(c->request + 10);
-	else if (strncmp(c->request, "GET /busy/", 10) == 0)
+		event("slow");
+	} else if (strncmp(c->request, "GET /busy/", 10) == 0) {
 		sleep_ms(atoi(c->request + 10));
+	}
 }
 
 static struct client *

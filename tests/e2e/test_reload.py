@@ -73,8 +73,7 @@ def test_open_request_is_finished_by_the_old_worker(box):
     old = d.wait_ready(1)
     with socket.create_connection(("127.0.0.1", d.port())) as s:
         s.sendall(b"GET /slow/400 HTTP/1.0\r\n\r\n")
-        # once somebody else is answered, this one is with the worker
-        get(d.port())
+        box.wait_events("slow")
         hup(d)
         new = d.wait_replaced(old, 1)
         reply = b""

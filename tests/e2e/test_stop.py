@@ -87,30 +87,11 @@ def test_open_requests_are_answered_before_the_end(box):
         for _ in range(6)]
     for thread in threads:
         thread.start()
-    # The requests are with the workers once no accept queue holds one.
-    wait_until(lambda: queue_length(address[1]) == 0
-               and established(address[1]) >= 12, "six open requests")
+    box.wait_events("slow", 6)
     d.stop()
     for thread in threads:
         thread.join()
     assert len(answers) == 6
-
-
-def tcp_lines(port):
-    wanted = f":{port:04X}"
-    for line in open("/proc/net/tcp").read().splitlines()[1:]:
-        fields = line.split()
-        if fields[1].endswith(wanted) or fields[2].endswith(wanted):
-            yield fields
-
-
-def established(port):
-    return sum(f[3] == "01" for f in tcp_lines(port))
-
-
-def queue_length(port):
-    return sum(int(f[4].split(":")[1], 16) for f in tcp_lines(port)
-               if f[3] == "0A")
 
 
 def test_stop_does_not_wait_for_the_restart_of_a_dead_worker(box):

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <wchar.h>
 
 #include "base/error.h"
 #include "base/mono.h"
@@ -195,6 +197,28 @@ strbuf_failure_sticks(void **state)
 	no_memory = false;
 }
 
+static void
+strbuf_refuses_the_impossible(void **state)
+{
+	static const wchar_t not_in_this_locale[] = { 0x20ac, 0 };
+	struct strbuf sb = STRBUF_INIT;
+
+	(void)state;
+	/* More than can be counted. */
+	strbuf_puts(&sb, "kept");
+	strbuf_add(&sb, "x", SIZE_MAX - 4);
+	assert_true(sb.failed);
+	assert_string_equal(sb.text, "kept");
+	strbuf_free(&sb);
+
+	/* What vsnprintf(3) fails at. */
+	strbuf_puts(&sb, "kept");
+	strbuf_printf(&sb, "%ls", not_in_this_locale);
+	assert_true(sb.failed);
+	assert_string_equal(sb.text, "kept");
+	strbuf_free(&sb);
+}
+
 /* ---- strlist ---- */
 
 static void
@@ -237,8 +261,11 @@ strlist_copies_or_owns(void **state)
 	strlist_add(&sl, text);
 	text[0] = 'B';
 	strlist_take(&sl, owned);
+	strlist_printf(&sl, "%s", "");
+	assert_false(sl.failed);
 	assert_string_equal(sl.v[0], "before");
 	assert_ptr_equal(sl.v[1], owned);
+	assert_string_equal(sl.v[2], "");
 	strlist_free(&sl);
 }
 
@@ -490,10 +517,17 @@ order_of_time(void **state)
 static void
 clock_goes_on(void **state)
 {
-	struct mono before = mono_now();
+	struct timespec earlier, later;
+	struct mono before;
 
 	(void)state;
-	assert_true(before.ns > 0);
+	clock_gettime(CLOCK_MONOTONIC, &earlier);
+	before = mono_now();
+	clock_gettime(CLOCK_MONOTONIC, &later);
+	assert_true(before.ns >= (int64_t)earlier.tv_sec * 1000000000 +
+	    earlier.tv_nsec);
+	assert_true(before.ns <= (int64_t)later.tv_sec * 1000000000 +
+	    later.tv_nsec);
 	for (int i = 0; i < 1000; i++) {
 		struct mono now = mono_now();
 
@@ -555,6 +589,7 @@ main(void)
 		cmocka_unit_test(strbuf_holds_any_bytes),
 		cmocka_unit_test(strbuf_hands_its_text_over),
 		cmocka_unit_test(strbuf_failure_sticks),
+		cmocka_unit_test(strbuf_refuses_the_impossible),
 		cmocka_unit_test(strlist_is_an_argv),
 		cmocka_unit_test(strlist_copies_or_owns),
 		cmocka_unit_test(strlist_failure_sticks),

@@ -102,6 +102,12 @@ huge_numbers(void **state)
 	    "100000"), 2);
 	assert_int_equal(cpu_quota_v2("00000000000000000000000000200000 "
 	    "100000"), 0);
+	assert_int_equal(cpu_quota_v2("200000 "
+	    "00000000000000000000000000100000"), 0);
+	assert_int_equal(cpu_quota_v1("00000000000000000000000000200000",
+	    "100000"), 0);
+	assert_int_equal(cpu_quota_v1("200000",
+	    "00000000000000000000000000100000"), 0);
 }
 
 static void
@@ -127,7 +133,9 @@ v1_quotas(void **state)
 static void
 expect_path(const char *text, const char *controller, const char *expected)
 {
-	char *path = cpu_quota_own_path(text, controller);
+	/* On the heap, where a sanitizer sees what is read behind it. */
+	char *copy = strdup(text);
+	char *path = cpu_quota_own_path(copy, controller);
 
 	if (expected == NULL) {
 		assert_null(path);
@@ -136,6 +144,7 @@ expect_path(const char *text, const char *controller, const char *expected)
 		assert_string_equal(path, expected);
 	}
 	free(path);
+	free(copy);
 }
 
 static const char v1_cgroup[] =
@@ -210,6 +219,8 @@ own_path_garbage(void **state)
 	expect_path("garbage\n:\n3:cpu:/found\n", "cpu", "/found");
 	expect_path("3:,cpu,:/commas\n", "cpu", "/commas");
 	expect_path("3:,:/commas\n", "cpu", NULL);
+	expect_path("3:a,b:/letters\n", "b", "/letters");
+	expect_path("3:cpu", "cpu", NULL);
 }
 
 /* ---- /proc/self/mountinfo ---- */
@@ -283,6 +294,7 @@ optional_fields(void **state)
 	/* The type stands behind the dash, not elsewhere. */
 	expect_mount("30 22 0:26 / /cg rw cgroup2 - tmpfs cgroup2 cgroup2\n",
 	    NULL, NULL, NULL);
+	expect_mount("30 22 0:26 / /cg rw - cgroup2 none r", NULL, "/cg", "/");
 	expect_mount("30 22 0:26 / - rw shared:1 - cgroup2 none rw\n", NULL,
 	    "-", "/");
 }
@@ -335,6 +347,9 @@ escapes(void **state)
 	    NULL, "/\\048\\400", "/\\");
 	expect_mount("30 22 0:26 /\\377 /\\000x rw - cgroup2 none rw\n", NULL,
 	    "/\\000x", "/\xff");
+	/* Digits alone are no escape. */
+	expect_mount("30 22 0:26 /040 /a101b rw - cgroup2 none rw\n", NULL,
+	    "/a101b", "/040");
 	/* The digits end with the field. */
 	expect_mount("30 22 0:26 /x\\04 0 rw - cgroup2 none rw\n", NULL,
 	    "0", "/x\\04");
