@@ -29,6 +29,9 @@
 /* How long the end waits for killed processes that do not die (state D). */
 #define GIVE_UP_MS 10000
 
+/* A sweep looks at every child, so one serves all the deaths of this time. */
+#define SWEEP_MS 50
+
 struct worker_facts
 supervisor_facts(void)
 {
@@ -156,7 +159,7 @@ reap(struct supervisor *sup)
 	if (!orphan)
 		return;
 	/* It may have had children of its own. */
-	sup->sweep = true;
+	supervisor_sweep_soon(sup);
 	sup->dirty = true;
 }
 
@@ -325,9 +328,6 @@ settle_turn(struct supervisor *sup)
 		if (!sup->stopping)
 			check_settled(sup);
 	}
-	if (sup->sweep && !sup->stopping)
-		orphans_sweep(sup);
-	sup->sweep = false;
 }
 
 static void
@@ -338,6 +338,24 @@ thaw_due(void *ctx)
 	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
 		for (struct worker *w = a->workers; w != NULL; w = w->next)
 			worker_notify_thaw(w);
+}
+
+static void
+sweep_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+
+	/* The end of a stop kills every orphan anyway. */
+	if (!sup->stopping)
+		orphans_sweep(sup);
+}
+
+void
+supervisor_sweep_soon(struct supervisor *sup)
+{
+	if (mono_is_never(sup->sweep.due) && !sup->stopping)
+		loop_timer_set(sup->loop, &sup->sweep,
+		    mono_add_ms(mono_now(), SWEEP_MS));
 }
 
 static void
@@ -395,6 +413,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	if (code == 0 && (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true,
 	    signals_ready, sup, &sup->signals) < 0 ||
 	    loop_timer_init(sup->loop, &sup->thaw, thaw_due, sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->sweep, sweep_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0))
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
@@ -479,6 +498,7 @@ release_all(struct supervisor *sup)
 	if (sup->loop != NULL) {
 		loop_del(sup->loop, &sup->signals);
 		loop_timer_fini(sup->loop, &sup->thaw);
+		loop_timer_fini(sup->loop, &sup->sweep);
 		loop_timer_fini(sup->loop, &sup->give_up);
 	}
 	fd_close(&sup->signal_fd);

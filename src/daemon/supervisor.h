@@ -54,6 +54,7 @@ struct supervisor {
 	int null_fd;
 	loop_handle signals;
 	struct loop_timer thaw;		/* resumes paused notify sockets */
+	struct loop_timer sweep;	/* for what dead workers left behind */
 	struct loop_timer give_up;	/* on what was killed and does not die */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	unsigned auto_instances;
@@ -65,7 +66,6 @@ struct supervisor {
 
 	unsigned lingering;	/* workers whose leader died before its group */
 	bool dirty;		/* an app is */
-	bool sweep;		/* look for what dead workers left behind */
 	bool starting;		/* until every app was ready once */
 	bool reloading;		/* an app is, since the last HUP */
 	bool stopping;
@@ -94,6 +94,9 @@ struct worker_facts supervisor_facts(void);
 
 /* End the program with status 1: a worker cannot be executed at the start. */
 void supervisor_fail(struct supervisor *sup);
+
+/* Look for what dead workers left behind, soon. */
+void supervisor_sweep_soon(struct supervisor *sup);
 
 /* One line of STATUS= for the supervisor above us, after any change. */
 void supervisor_tell_status(struct supervisor *sup);

@@ -436,7 +436,7 @@ bury(struct worker *w, const char *hint)
 	strbuf_free(&cause);
 
 	forget_process(w);
-	sup->sweep = true;
+	supervisor_sweep_soon(sup);
 	carry_out(w, &step);
 	if (fatal)
 		supervisor_fail(sup);
