@@ -216,12 +216,13 @@ bench: all
 
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
-	valgrind strace mandoc procps util-linux libcap2-bin nodejs golang-go
+	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
+	golang-go
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest' && valgrind --version && \
 	strace --version && clang --version && \
-	which mandoc unshare pkill capsh node go
+	which mandoc unshare pkill capsh ip node go
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
 # there is one; a list of what to install elsewhere.
