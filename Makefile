@@ -154,7 +154,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
-	check-e2e check-asan check-valgrind check-clang fuzz bench
+	check-e2e check-asan check-valgrind check-clang check-inih fuzz bench
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
@@ -200,6 +200,13 @@ check-valgrind: all $(B)/probe
 check-clang:
 	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
 	    build-clang/probe
+
+# With upstream's own defaults: make check-inih INIH=DIRECTORY-OF-ITS-SOURCES
+check-inih:
+	@mkdir -p build-inih
+	$(CC) -O1 -fPIE -c -o build-inih/ini.o $(INIH)/ini.c
+	$(MAKE) B=build-inih INIH_CFLAGS=-I$(INIH) INIH_LIBS=build-inih/ini.o \
+	    check-unit check-fuzz
 
 fuzz: $(CONF_OBJ)
 	@mkdir -p build-fuzz/corpus
@@ -291,4 +298,4 @@ uninstall:
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz examples/hello-server
+	rm -rf build build-asan build-clang build-fuzz build-inih examples/hello-server

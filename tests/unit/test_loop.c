@@ -6,6 +6,7 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -278,7 +279,7 @@ static void
 timer_is_replaced_or_cleared(void **state)
 {
 	struct loop *loop = new_loop();
-	struct alarm a[2];
+	struct alarm a[2], many[20];
 
 	(void)state;
 	alarm_init(&a[0], loop, 'a');
@@ -301,8 +302,16 @@ timer_is_replaced_or_cleared(void **state)
 	assert_int_equal(slept_ms, 4);
 	expect_calls("b");
 	alarms_fini(a, 2);
-	/* Undone twice is undone once. */
+	/* Undone twice is undone once: there is still a place for each. */
 	alarms_fini(a, 2);
+	for (size_t i = 0; i < 20; i++) {
+		alarm_init(&many[i], loop, (char)('a' + i));
+		alarm_in_ms(&many[i], 1);
+	}
+	loop_turn(loop);
+	assert_int_equal(n_calls, 20);
+	n_calls = 0;
+	alarms_fini(many, 20);
 	loop_free(loop);
 }
 
@@ -973,6 +982,102 @@ no_memory_for_a_loop_or_a_slot(void **state)
 	loop_free(NULL);
 }
 
+/* A handle that never was one, one behind the last slot, one of a free slot. */
+static void
+handles_of_nobody(void **state)
+{
+	struct loop *loop = new_loop();
+	struct watch w[16];
+	loop_handle forged;
+
+	(void)state;
+	forged = 1;
+	loop_del(loop, &forged);
+	assert_true(forged == 0);
+	for (size_t i = 0; i < 16; i++) {
+		watch_init(&w[i], loop, (char)('a' + i), false);
+		poke(&w[i]);
+	}
+	for (uint64_t low = 15; low < 40; low++) {
+		forged = UINT64_C(99) << 32 | low;
+		loop_del(loop, &forged);
+		assert_true(forged == 0);
+		forged = low > 16 ? low : UINT32_MAX;
+		loop_del(loop, &forged);
+		forged = UINT64_C(1) << 32;
+		loop_del(loop, &forged);
+	}
+	loop_turn(loop);
+	expect_calls("abcdefghijklmnop");
+	watches_close(w, 16);
+	loop_free(loop);
+}
+
+/* 0 is a descriptor like any other. */
+static void
+descriptor_zero(void **state)
+{
+	struct loop *loop = new_loop();
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+	struct watch w;
+
+	(void)state;
+	watch_open(&w, loop, 'z');
+	assert_int_equal(dup2(w.fd, STDIN_FILENO), STDIN_FILENO);
+	close(w.fd);
+	w.fd = STDIN_FILENO;
+	watch_add(&w, false);
+	poke(&w);
+	loop_turn(loop);
+	expect_calls("z");
+	loop_del(loop, &w.handle);
+	loop_turn(loop);
+	expect_calls("");
+	close(STDIN_FILENO);
+	if (saved >= 0) {
+		dup2(saved, STDIN_FILENO);
+		close(saved);
+	}
+	loop_free(loop);
+}
+
+static int
+lowest_free_fd(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static void
+no_descriptor_for_a_loop(void **state)
+{
+	int before = lowest_free_fd();
+	struct error err = ERROR_INIT;
+	struct loop *loop = new_loop();
+	struct rlimit limit, none;
+
+	(void)state;
+	/* One loop takes one, and gives it back. */
+	assert_int_equal(lowest_free_fd(), before + 1);
+	loop_free(loop);
+	assert_int_equal(lowest_free_fd(), before);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	loop = NULL;
+	assert_int_equal(loop_new(&loop, &err), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_null(loop);
+	assert_string_equal(error_text(&err),
+	    "epoll_create1: Too many open files");
+	error_clear(&err);
+}
+
 /* Adds, removes and pokes at random: who is called is who is ready and there,
    each once a turn, the late ones behind the others. */
 static void
@@ -1085,6 +1190,9 @@ main(void)
 		cmocka_unit_test(other_events),
 		cmocka_unit_test(refused_registrations),
 		cmocka_unit_test(no_memory_for_a_loop_or_a_slot),
+		cmocka_unit_test(handles_of_nobody),
+		cmocka_unit_test(descriptor_zero),
+		cmocka_unit_test(no_descriptor_for_a_loop),
 		cmocka_unit_test(random_descriptors),
 	};
 
