@@ -70,3 +70,31 @@ app_spec_unref(struct app_spec *spec)
 	config_unref(spec->config);
 	free(spec);
 }
+
+void
+app_specs_free(struct app_spec **specs, size_t n)
+{
+	for (size_t i = 0; specs != NULL && i < n; i++)
+		app_spec_unref(specs[i]);
+	free(specs);
+}
+
+int
+app_specs_open(struct supervisor *sup, struct config *config,
+    struct app_spec ***ret_specs, struct error *err)
+{
+	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
+	int code = 0;
+
+	if (specs == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
+		code = app_spec_new(sup, config, &config->apps[i], &specs[i],
+		    err);
+	if (code < 0) {
+		app_specs_free(specs, config->n_apps);
+		return code;
+	}
+	*ret_specs = specs;
+	return 0;
+}

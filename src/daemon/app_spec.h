@@ -5,6 +5,8 @@
 #ifndef DAEMON_APP_SPEC_H
 #define DAEMON_APP_SPEC_H
 
+#include <stddef.h>
+
 struct address;
 struct conf_app;
 struct config;
@@ -31,6 +33,15 @@ int app_spec_new(struct supervisor *sup, struct config *config,
     struct error *err);
 struct app_spec *app_spec_ref(struct app_spec *spec);
 void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
+
+/*
+ * One spec for each app of the configuration, in its order, or none at all:
+ * when one listener cannot be opened, those before it are closed again. Free
+ * with app_specs_free(). -errno with words.
+ */
+int app_specs_open(struct supervisor *sup, struct config *config,
+    struct app_spec ***ret_specs, struct error *err);
+void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
 
 /* Give the listeners back already now: nothing is started from it any more.
    NULL is fine. */

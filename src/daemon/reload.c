@@ -44,28 +44,6 @@ refuse(struct conf_errors *errors, const char *why)
 	log_error("reload refused, nothing was changed: %s", why);
 }
 
-/* Open everything that the new configuration wants, or nothing. */
-static int
-open_specs(struct supervisor *sup, struct config *config,
-    struct app_spec ***ret_specs, struct error *err)
-{
-	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
-	int code = specs == NULL ?
-	    error_set(err, -ENOMEM, "out of memory") : 0;
-
-	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		code = app_spec_new(sup, config, &config->apps[i], &specs[i],
-		    err);
-	if (code < 0) {
-		for (size_t i = 0; specs != NULL && i < config->n_apps; i++)
-			app_spec_unref(specs[i]);
-		free(specs);
-		return code;
-	}
-	*ret_specs = specs;
-	return 0;
-}
-
 static bool
 same_text(const char *a, const char *b)
 {
@@ -130,7 +108,7 @@ apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
 	struct conf_diff diff;
 
 	sup->auto_instances = cpus_available();
-	if (open_specs(sup, new, &specs, &err) < 0) {
+	if (app_specs_open(sup, new, &specs, &err) < 0) {
 		refuse(errors, error_text(&err));
 		error_clear(&err);
 		return;
@@ -148,9 +126,7 @@ apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
 		sup->config = config_ref(new);
 		sup->dirty = true;
 	}
-	for (size_t i = 0; i < new->n_apps; i++)
-		app_spec_unref(specs[i]);
-	free(specs);
+	app_specs_free(specs, new->n_apps);
 }
 
 static void answers_ready(void *ctx, uint32_t events);

@@ -441,20 +441,14 @@ static int
 start_apps(struct supervisor *sup, struct error *err)
 {
 	struct config *config = sup->config;
-	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
-	int code = specs == NULL ?
-	    error_set(err, -ENOMEM, "out of memory") : 0;
+	struct app_spec **specs = NULL;
+	int code = app_specs_open(sup, config, &specs, err);
 
-	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		code = app_spec_new(sup, config, &config->apps[i], &specs[i],
-		    err);
 	listen_fds_close(&sup->listeners.passed, warn_unused);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (app_add(sup, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; specs != NULL && i < config->n_apps; i++)
-		app_spec_unref(specs[i]);
-	free(specs);
+	app_specs_free(specs, config->n_apps);
 	return code;
 }
 
