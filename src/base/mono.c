@@ -30,5 +30,5 @@ mono_ms_between(struct mono from, struct mono to)
 {
 	int64_t ns = to.ns - from.ns;
 
-	return ns >= 0 ? ns / 1000000 : -((-ns + 999999) / 1000000);
+	return ns / 1000000 - (ns % 1000000 < 0);
 }

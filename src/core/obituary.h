@@ -18,7 +18,7 @@ struct exit_status {
 /* "exited with code 3", "killed by signal 9 (SIGKILL)". */
 void obituary_cause(struct strbuf *sb, struct exit_status status);
 
-/* "3.2s", "120ms", "5m", "2h": short, for people. */
+/* "120ms", "3.2s", "5m00s", "2h00m", "3d04h": short, for people. */
 void obituary_duration(struct strbuf *sb, int64_t ms);
 
 /*

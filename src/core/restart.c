@@ -50,7 +50,7 @@ restart_delay(const struct conf_app *p, struct restart_history *h,
 	int64_t delay = p->restart_delay_ms;
 
 	for (unsigned i = 0; i < h->streak; i++) {
-		if (delay >= p->restart_delay_max_ms / 2) {
+		if (delay > p->restart_delay_max_ms / 2) {
 			delay = p->restart_delay_max_ms;
 			break;
 		}

@@ -67,7 +67,8 @@ static void
 inherit(struct strlist *env, char *const *inherited)
 {
 	for (; *inherited != NULL; inherited++)
-		if (!fd_protocol_scrubs(*inherited))
+		if (strchr(*inherited, '=') != NULL &&
+		    !fd_protocol_scrubs(*inherited))
 			strlist_add(env, *inherited);
 }
 

@@ -268,13 +268,14 @@ view_seat(const struct app *app, const struct seat *seat,
 	    w->fsm.history.streak >= 2);
 }
 
+/* Those that wait for their restart too: it may come at any moment. */
 static unsigned
 count_alive(const struct app *app)
 {
 	unsigned n = 0;
 
 	for (const struct worker *w = app->workers; w != NULL; w = w->next)
-		if (worker_alive(w))
+		if (worker_alive(w) || w->fsm.state == WORKER_BACKOFF)
 			n++;
 	return n;
 }

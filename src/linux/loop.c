@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "linux/loop.h"
 
-#define EVENTS_PER_TURN 128
+#define FEW_EVENTS 64
 
 struct slot {
 	int fd;			/* -1: free */
@@ -30,6 +30,9 @@ struct loop {
 	size_t n_heap;
 	size_t n_timers;	/* prepared ones: the heap has room for all */
 	size_t heap_cap;
+	struct mono running;	/* the time at which timers are run; else 0 */
+	struct epoll_event *events;	/* of a turn */
+	uint32_t events_cap;
 };
 
 int
@@ -59,6 +62,7 @@ loop_free(struct loop *loop)
 	fd_close(&loop->epoll);
 	free(loop->slots);
 	free(loop->heap);
+	free(loop->events);
 	free(loop);
 }
 
@@ -254,6 +258,9 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, struct mono due)
 			heap_remove(loop, timer);
 		return;
 	}
+	/* Not in the turn that sets it, or it could run again and again. */
+	if (loop->running.ns != 0 && !mono_before(loop->running, due))
+		due.ns = loop->running.ns + 1;
 	timer->due = due;
 	if (!was_set) {
 		assert(loop->n_heap < loop->heap_cap);
@@ -294,29 +301,48 @@ dispatch(struct loop *loop, const struct epoll_event *events, int n, bool late)
 static void
 run_timers(struct loop *loop)
 {
-	struct mono now;
-
 	if (loop->n_heap == 0)
 		return;
-	now = mono_now();
-	for (size_t budget = loop->n_heap; budget > 0; budget--) {
-		struct loop_timer *timer;
+	loop->running = mono_now();
+	while (loop->n_heap > 0 &&
+	    !mono_before(loop->running, loop->heap[0]->due)) {
+		struct loop_timer *timer = loop->heap[0];
 
-		if (loop->n_heap == 0 || mono_before(now, loop->heap[0]->due))
-			break;
-		timer = loop->heap[0];
 		heap_remove(loop, timer);
 		timer->fn(timer->ctx);
 	}
+	loop->running.ns = 0;
+}
+
+/* Room for all events at once, or the order among them would be lost; short of
+   memory, what there is room for. Up to FEW_EVENTS the stack has it. */
+static void
+make_room(struct loop *loop)
+{
+	struct epoll_event *events;
+
+	if (loop->n_slots <= FEW_EVENTS || loop->n_slots <= loop->events_cap)
+		return;
+	events = reallocarray(loop->events, loop->n_slots, sizeof(*events));
+	if (events == NULL)
+		return;
+	loop->events = events;
+	loop->events_cap = loop->n_slots;
 }
 
 void
 loop_turn(struct loop *loop)
 {
-	struct epoll_event events[EVENTS_PER_TURN];
-	int n = epoll_wait(loop->epoll, events, EVENTS_PER_TURN,
-	    wait_ms(loop));
+	struct epoll_event few[FEW_EVENTS];
+	struct epoll_event *events = few;
+	int n, max = FEW_EVENTS;
 
+	make_room(loop);
+	if (loop->events_cap > FEW_EVENTS) {
+		events = loop->events;
+		max = (int)loop->events_cap;
+	}
+	n = epoll_wait(loop->epoll, events, max, wait_ms(loop));
 	assert(n >= 0 || errno == EINTR);
 	if (n > 0) {
 		dispatch(loop, events, n, false);

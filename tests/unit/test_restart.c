@@ -161,7 +161,6 @@ doubling_meets_the_max(void **state)
 	restart_free(&h);
 }
 
-#if 0	/* restart_delay(): `delay >= max / 2` should be `>`, see the report */
 static void
 odd_max_is_not_reached_early(void **state)
 {
@@ -178,7 +177,6 @@ odd_max_is_not_reached_early(void **state)
 	    RESTART_AGAIN, 201);
 	restart_free(&h);
 }
-#endif
 
 /* What the n-th quick death in a row waits for one throw of the dice. */
 static int64_t
@@ -569,6 +567,7 @@ main(void)
 		cmocka_unit_test(no_memory_for_the_ring_does_not_park),
 		cmocka_unit_test(failed_start_waits_as_a_quick_death),
 		cmocka_unit_test(freed_history_is_a_new_one),
+		cmocka_unit_test(odd_max_is_not_reached_early),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
