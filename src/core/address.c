@@ -318,6 +318,8 @@ address_compare(const struct address *a, const struct address *b)
 	order = memcmp(a->ip, b->ip, ip_size(a->host));
 	if (order != 0)
 		return order;
+	if (a->scope != b->scope)
+		return a->scope < b->scope ? -1 : 1;
 	return (int)a->port - (int)b->port;
 }
 

@@ -28,6 +28,8 @@ struct address {
 	enum address_host host;	/* TCP, UDP */
 	uint8_t ip[16];		/* network order; 4 bytes used for IPv4 */
 	uint16_t port;		/* host order; 0 = one that is free */
+	uint32_t scope;		/* IPv6: the interface of a link-local address
+				   that a worker asked for; else 0 */
 	char *path;		/* UNIX: absolute, owned; else NULL */
 };
 

@@ -38,9 +38,17 @@ enum conf_restart {
 	CONF_RESTART_NEVER,
 };
 
+enum conf_handoff {
+	CONF_HANDOFF_AUTO,	/* both */
+	CONF_HANDOFF_ENV,	/* descriptors, named in the environment */
+	CONF_HANDOFF_ADOPT,	/* in the place of what the worker binds */
+};
+
 enum conf_ready {
-	CONF_READY_AUTO,	/* notify or alive, whichever comes first */
+	CONF_READY_AUTO,	/* notify or accept, whichever comes first;
+				   without listeners, alive */
 	CONF_READY_NOTIFY,
+	CONF_READY_ACCEPT,
 	CONF_READY_ALIVE,
 };
 
@@ -94,6 +102,7 @@ struct conf_app {
 
 	enum conf_instances instances_kind;
 	unsigned instances;		/* number or percentage */
+	enum conf_handoff handoff;
 	unsigned fd_protocols;		/* enum conf_fd_protocol bits */
 
 	char *directory;		/* absolute; NULL: inherited */

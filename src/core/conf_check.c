@@ -228,10 +228,27 @@ check_braces(struct check *c, const struct conf_app *app)
 		conf_error_add(c->errors, line_of(c, CONF_KEY_COMMAND),
 		    "command", "{fd} is the number of a listening socket, but "
 		    "the app has none; port or listen gives it one");
+	else if (fd && app->handoff == CONF_HANDOFF_ADOPT)
+		conf_error_add(c->errors, line_of(c, CONF_KEY_COMMAND),
+		    "command", "{fd} is the number of a listening socket, but "
+		    "handoff = adopt passes none; env or auto does");
 	if (port && !has_inet(app))
 		conf_error_add(c->errors, line_of(c, CONF_KEY_COMMAND),
 		    "command", "{port} is the number of a TCP or UDP port, "
 		    "but the app has none; port or listen gives it one");
+}
+
+/* What has no listener waits for no connection. */
+static void
+check_ready(struct check *c, const struct conf_app *app)
+{
+	const struct seen *seen = c->seen;
+
+	if (!seen[CONF_KEY_PORT].bad && !seen[CONF_KEY_LISTEN].bad &&
+	    app->ready == CONF_READY_ACCEPT && app->n_listens == 0)
+		conf_error_add(c->errors, line_of(c, CONF_KEY_READY), "ready",
+		    "\"accept\" needs a port or listen, and the app has none; "
+		    "auto, notify or alive:DURATION is allowed");
 }
 
 /*
@@ -486,6 +503,7 @@ check_app(struct check *c, size_t section)
 	if (r < 0)
 		return r;
 	check_braces(c, app);
+	check_ready(c, app);
 	check_durations(c, app);
 	r = check_accounts(c, app);
 	if (r < 0)

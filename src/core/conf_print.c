@@ -245,6 +245,9 @@ print_ready(const struct out *o)
 	case CONF_READY_NOTIFY:
 		strbuf_puts(o->sb, "notify");
 		break;
+	case CONF_READY_ACCEPT:
+		strbuf_puts(o->sb, "accept");
+		break;
 	case CONF_READY_ALIVE:
 		strbuf_puts(o->sb, "alive:");
 		conf_duration_print(o->sb, app->ready_alive_ms);

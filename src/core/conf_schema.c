@@ -34,9 +34,9 @@ static const struct conf_word log_formats[] = {
 };
 
 static const struct conf_word handoffs[] = {
-	{ "env", 0, false },
-	{ "adopt", 1, true },
-	{ "auto", 2, true },
+	{ "auto", CONF_HANDOFF_AUTO, false },
+	{ "env", CONF_HANDOFF_ENV, false },
+	{ "adopt", CONF_HANDOFF_ADOPT, false },
 	{ NULL, 0, false },
 };
 
@@ -61,7 +61,7 @@ static const struct conf_word restarts[] = {
 static const struct conf_word readies[] = {
 	{ "auto", CONF_READY_AUTO, false },
 	{ "notify", CONF_READY_NOTIFY, false },
-	{ "accept", 0, true },
+	{ "accept", CONF_READY_ACCEPT, false },
 	{ NULL, 0, false },
 };
 
@@ -153,8 +153,8 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_LATER, .preset = "auto",
 	},
 	[CONF_KEY_HANDOFF] = {
-		.name = "handoff", APP_NOWHERE,
-		.type = CONF_TYPE_ENUM, .words = handoffs, .preset = "env",
+		.name = "handoff", APP(handoff),
+		.type = CONF_TYPE_ENUM, .words = handoffs, .preset = "auto",
 	},
 	[CONF_KEY_FD_PROTOCOL] = {
 		.name = "fd_protocol", APP(fd_protocols),
@@ -241,7 +241,7 @@ static const struct conf_key schema[] = {
 		.name = "ready", APP(ready),
 		.type = CONF_TYPE_READY, .words = readies,
 		.preset = "auto",
-		.allowed = "auto, notify or alive:DURATION",
+		.allowed = "auto, notify, accept or alive:DURATION",
 	},
 	[CONF_KEY_READY_TIMEOUT] = {
 		.name = "ready_timeout", APP(ready_timeout_ms),

@@ -80,7 +80,8 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 		.protocols = app->fd_protocols,
 		.app = app->name,
 		.bound = a->bound,
-		.n_bound = app->n_listens,
+		.n_bound = app->handoff == CONF_HANDOFF_ADOPT ? 0 :
+		    app->n_listens,
 		.instance = a->instance,
 		.instances = a->instances,
 		.generation = a->generation,

@@ -16,7 +16,9 @@ struct conf_app;
 struct worker_env_args {
 	const struct conf_app *app;
 	char *const *inherited;		/* clusterd's own environment */
-	const struct address *bound;	/* one per app->listens, resolved */
+	const struct address *bound;	/* one per app->listens, resolved;
+					   told to the worker unless it is to
+					   bind by itself (handoff = adopt) */
 	unsigned instance;
 	unsigned instances;
 	unsigned generation;

@@ -51,13 +51,20 @@ cell_fork_failed(const struct step_args *a)
 	    mono_add_ms(a->facts->now, a->step->delay_ms));
 }
 
+/* Is to stay alive for a while all that makes a worker of this app ready? */
+static bool
+alive_is_enough(const struct conf_app *app)
+{
+	return app->ready == CONF_READY_ALIVE ||
+	    (app->ready == CONF_READY_AUTO && app->n_listens == 0);
+}
+
 static void
 cell_executed(const struct step_args *a)
 {
 	int64_t wait_ms = a->app->ready_timeout_ms;
 
-	if (a->app->ready != CONF_READY_NOTIFY &&
-	    a->app->ready_alive_ms < wait_ms)
+	if (alive_is_enough(a->app) && a->app->ready_alive_ms < wait_ms)
 		wait_ms = a->app->ready_alive_ms;
 	a->fsm->executed = a->facts->now;
 	go(a, WORKER_STARTING, WORKER_WHY_NOTHING,
@@ -71,10 +78,12 @@ become_ready(const struct step_args *a, enum worker_reason why)
 	go(a, WORKER_READY, why, MONO_NEVER);
 }
 
+/* With `ready = accept` only what is seen counts, not what is said. */
 static void
 cell_notified(const struct step_args *a)
 {
-	become_ready(a, WORKER_WHY_NOTIFIED);
+	if (a->app->ready != CONF_READY_ACCEPT)
+		become_ready(a, WORKER_WHY_NOTIFIED);
 }
 
 /*
@@ -84,8 +93,16 @@ cell_notified(const struct step_args *a)
 static void
 cell_notified_early(const struct step_args *a)
 {
+	if (a->app->ready == CONF_READY_ACCEPT)
+		return;
 	a->fsm->executed = a->facts->now;
 	become_ready(a, WORKER_WHY_NOTIFIED);
+}
+
+static void
+cell_waits(const struct step_args *a)
+{
+	become_ready(a, WORKER_WHY_WAITS);
 }
 
 static void
@@ -98,10 +115,12 @@ cell_kill_exec_timeout(const struct step_args *a)
 static void
 cell_starting_deadline(const struct step_args *a)
 {
-	if (a->app->ready == CONF_READY_NOTIFY)
-		cell_kill_exec_timeout(a);
-	else
+	if (alive_is_enough(a->app))
 		become_ready(a, WORKER_WHY_ALIVE);
+	else if (a->app->ready == CONF_READY_AUTO)
+		become_ready(a, WORKER_WHY_UNSEEN);
+	else
+		cell_kill_exec_timeout(a);
 }
 
 static void
@@ -192,6 +211,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
@@ -202,6 +222,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_fork_failed,
 		[WORKER_EV_EXECUTED] = cell_executed,
 		[WORKER_EV_NOTIFY_READY] = cell_notified_early,
+		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_kill_exec_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
 		/* The program never ran, there is nothing to finish; and the
@@ -214,6 +235,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_notified,
+		[WORKER_EV_WAITS] = cell_waits,
 		[WORKER_EV_DEADLINE] = cell_starting_deadline,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_STOP] = cell_stop,
@@ -224,6 +246,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_STOP] = cell_stop,
@@ -234,6 +257,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_stop_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_STOP] = cell_ignore,
@@ -244,6 +268,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_STOP] = cell_unwanted,
@@ -254,6 +279,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_start,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
@@ -264,6 +290,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,		\
 		[WORKER_EV_EXECUTED] = cell_ignore,		\
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,		\
+		[WORKER_EV_WAITS] = cell_ignore,		\
 		[WORKER_EV_DEADLINE] = cell_ignore,		\
 		[WORKER_EV_EXITED] = cell_ignore,		\
 		[WORKER_EV_STOP] = cell_ignore,			\
@@ -337,6 +364,7 @@ static const char *const event_names[] = {
 	[WORKER_EV_FORK_FAILED] = "fork-failed",
 	[WORKER_EV_EXECUTED] = "executed",
 	[WORKER_EV_NOTIFY_READY] = "notify-ready",
+	[WORKER_EV_WAITS] = "waits",
 	[WORKER_EV_DEADLINE] = "deadline",
 	[WORKER_EV_EXITED] = "exited",
 	[WORKER_EV_STOP] = "stop",
@@ -348,7 +376,10 @@ static_assert(sizeof(event_names) / sizeof(*event_names) == WORKER_EVENTS,
 static const char *const reason_texts[] = {
 	[WORKER_WHY_NOTHING] = "",
 	[WORKER_WHY_NOTIFIED] = "it said READY=1",
+	[WORKER_WHY_WAITS] = "it waits for connections",
 	[WORKER_WHY_ALIVE] = "it stayed alive",
+	[WORKER_WHY_UNSEEN] =
+	    "it lives, but cannot be seen to wait for connections",
 	[WORKER_WHY_READY_TIMEOUT] = "not ready within ready_timeout",
 	[WORKER_WHY_STOP_TIMEOUT] = "still there after stop_timeout",
 	[WORKER_WHY_ASKED] = "as asked",

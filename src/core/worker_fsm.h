@@ -54,6 +54,7 @@ enum worker_event {
 	WORKER_EV_FORK_FAILED,	/* the spawn effect could not be carried out */
 	WORKER_EV_EXECUTED,	/* the program runs */
 	WORKER_EV_NOTIFY_READY,	/* READY=1 came from the worker */
+	WORKER_EV_WAITS,	/* it is seen to wait for connections */
 	WORKER_EV_DEADLINE,	/* the deadline of the last step has passed */
 	WORKER_EV_EXITED,	/* the process is dead and reaped */
 	WORKER_EV_STOP,		/* be gone, with the stop signal */
@@ -84,7 +85,9 @@ struct worker_fsm {
 enum worker_reason {
 	WORKER_WHY_NOTHING,
 	WORKER_WHY_NOTIFIED,		/* ready: it said so */
+	WORKER_WHY_WAITS,		/* ready: it waits for connections */
 	WORKER_WHY_ALIVE,		/* ready: it lived long enough */
+	WORKER_WHY_UNSEEN,		/* ready: lived until ready_timeout */
 	WORKER_WHY_READY_TIMEOUT,	/* killed */
 	WORKER_WHY_STOP_TIMEOUT,	/* killed */
 	WORKER_WHY_ASKED,		/* stop or kill was asked for */
