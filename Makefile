@@ -36,7 +36,7 @@ ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
 	src/base/num.c src/base/str.c
-CORE_SRC = src/core/address.c src/core/conf_check.c src/core/conf_diff.c \
+CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c src/core/conf_diff.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
 	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
@@ -44,12 +44,17 @@ CORE_SRC = src/core/address.c src/core/conf_check.c src/core/conf_diff.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
-LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/file.c \
+LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/epoll_enter.c \
+	src/linux/file.c src/linux/inspect.c \
 	src/linux/listen_fds.c src/linux/loop.c src/linux/notify_socket.c \
 	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
-	src/linux/signals.c src/linux/socket.c src/linux/spawn.c
-DAEMON_SRC = src/daemon/app.c src/daemon/app_spec.c src/daemon/conf_load.c \
-	src/daemon/listeners.c src/daemon/orphans.c src/daemon/reload.c \
+	src/linux/seccomp_notify.c src/linux/signals.c src/linux/socket.c \
+	src/linux/socket_inherit.c src/linux/spawn.c src/linux/unix_socket.c \
+	src/linux/waiting.c
+DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c src/daemon/app.c \
+	src/daemon/app_spec.c src/daemon/conf_load.c \
+	src/daemon/listeners.c src/daemon/orphans.c src/daemon/readiness.c \
+	src/daemon/reload.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
 CLI_SRC = src/cli/clusterd.c src/cli/options.c
 
@@ -81,9 +86,9 @@ CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 	conf_value_app signal_name words) \
 	$(BASE_OBJ)
 
-UNIT_TESTS = address base conf_check conf_diff conf_print conf_read \
-	cpu_quota fd_protocol loop man notify_message obituary restart rollout \
-	words worker_env worker_fsm
+UNIT_TESTS = address adoption base conf_check conf_diff conf_print \
+	conf_read cpu_quota fd_protocol loop man notify_message obituary \
+	restart rollout words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
 $(B)/tests/%.o: tests/unit/%.c
@@ -97,6 +102,7 @@ $(B)/tests/test_%: $(B)/tests/test_%.o
 
 # What a test puts its own function before, mostly to make memory fail.
 comma	= ,
+WRAP_adoption = __asprintf_chk asprintf strdup
 WRAP_base = __vasprintf_chk realloc strdup vasprintf
 WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup strndup vasprintf
@@ -108,6 +114,8 @@ WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 
 # Each links only what it needs.
 $(B)/tests/test_address: $(B)/core/address.o $(BASE_OBJ)
+$(B)/tests/test_adoption: $(B)/core/adoption.o $(B)/core/address.o \
+    $(BASE_OBJ)
 $(B)/tests/test_base: $(BASE_OBJ)
 $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print \
     $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
@@ -132,10 +140,16 @@ $(B)/probe: tests/e2e/probe.c
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
 	    -o $@ $<
 
-# The fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
-$(B)/tests/replay_conf: tests/fuzz/replay.c tests/fuzz/fuzz_conf.c $(CONF_OBJ)
+# Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
+FUZZ_TARGETS = adoption conf
+
+$(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+
+$(B)/tests/replay_adoption: $(B)/core/adoption.o $(B)/core/address.o \
+    $(BASE_OBJ)
+$(B)/tests/replay_conf: $(CONF_OBJ)
 
 -include $(UNIT_PROGRAMS:=.d)
 
@@ -154,7 +168,8 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
-	check-e2e check-asan check-valgrind check-clang check-inih fuzz bench
+	check-e2e check-asan check-valgrind check-clang check-inih fuzz \
+	$(FUZZ_TARGETS:%=fuzz-%) bench
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
@@ -178,8 +193,10 @@ check-unit: $(UNIT_PROGRAMS)
 	    grep '  PASSED  ' $$t.log | sed "s,^,$${t##*/}: ,"; \
 	done
 
-check-fuzz: $(B)/tests/replay_conf
-	$(B)/tests/replay_conf tests/fuzz/corpus/conf/*
+check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
+	set -e; for t in $(FUZZ_TARGETS); do \
+	    $(B)/tests/replay_$$t tests/fuzz/corpus/$$t/*; \
+	done
 
 check-e2e: all $(B)/probe
 	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe $(PYTEST) tests/e2e
@@ -208,13 +225,16 @@ check-inih:
 	$(MAKE) B=build-inih INIH_CFLAGS=-I$(INIH) INIH_LIBS=build-inih/ini.o \
 	    check-unit check-fuzz
 
-fuzz: $(CONF_OBJ)
-	@mkdir -p build-fuzz/corpus
+# SECONDS for each target; `make fuzz-conf` fuzzes that one alone.
+fuzz: $(FUZZ_TARGETS:%=fuzz-%)
+
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
+	@mkdir -p build-fuzz/corpus/$*
 	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc $(INIH_CFLAGS) \
-	    -fsanitize=fuzzer,address,undefined -o build-fuzz/fuzz_conf \
-	    tests/fuzz/fuzz_conf.c $(CONF_OBJ:$(B)/%.o=src/%.c) $(INIH_LIBS)
-	build-fuzz/fuzz_conf -max_total_time=$${SECONDS:-60} \
-	    build-fuzz/corpus tests/fuzz/corpus/conf
+	    -fsanitize=fuzzer,address,undefined -o build-fuzz/fuzz_$* \
+	    tests/fuzz/fuzz_$*.c $(CORE_SRC) $(BASE_SRC) $(INIH_LIBS)
+	build-fuzz/fuzz_$* -max_total_time=$${SECONDS:-60} \
+	    build-fuzz/corpus/$* tests/fuzz/corpus/$*
 
 bench: all
 	python3 -B tests/bench/figures.py

@@ -3,9 +3,7 @@
 #include <sys/un.h>
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,6 +16,7 @@
 #include "base/num.h"
 #include "linux/file.h"
 #include "linux/socket.h"
+#include "linux/unix_socket.h"
 
 union sockaddr_any {
 	struct sockaddr sa;
@@ -60,12 +59,24 @@ inet_sockaddr(const struct address *a, int family, union sockaddr_any *sa)
 	sa->in6.sin6_port = htons(a->port);
 	if (a->host == ADDRESS_HOST_IPV6)
 		memcpy(&sa->in6.sin6_addr, a->ip, 16);
+	sa->in6.sin6_scope_id = a->scope;
 	return sizeof(sa->in6);
+}
+
+/* An IPv4 address in IPv6 form only takes IPv4 clients: a socket that is for
+   IPv6 alone could not be bound to it. */
+static bool
+wants_v6only(const struct address *a)
+{
+	struct in6_addr ip;
+
+	memcpy(&ip, a->ip, sizeof(ip));
+	return a->host == ADDRESS_HOST_IPV6 && !IN6_IS_ADDR_V4MAPPED(&ip);
 }
 
 /* One family: socket, options, bind; a listen follows for TCP. */
 static int
-inet_bind(const struct address *a, int family, int *ret_fd)
+inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
 {
 	int type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
@@ -77,12 +88,16 @@ inet_bind(const struct address *a, int family, int *ret_fd)
 		return -errno;
 	if (family == AF_INET6)
 		code = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-		    a->host == ADDRESS_HOST_IPV6);
+		    wants_v6only(a));
 	if (code == 0 && type == SOCK_STREAM)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (code == 0 && beside)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	len = inet_sockaddr(a, family, &sa);
 	if (code == 0 && bind(fd, &sa.sa, len) < 0)
 		code = -errno;
+	if (code == 0 && beside)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code < 0) {
 		fd_close(&fd);
 		return code;
@@ -97,13 +112,13 @@ inet_listen(const struct address *a, const struct socket_options *o,
 {
 	int family = a->host == ADDRESS_HOST_IPV4 ? AF_INET : AF_INET6;
 	int fd = -1;
-	int code = inet_bind(a, family, &fd);
+	int code = inet_bind(a, family, o->beside, &fd);
 
 	/* No IPv6 in the kernel, or switched off by sysctl: IPv4 alone. */
 	if (a->host == ADDRESS_HOST_ANY &&
 	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
-		code = inet_bind(a, AF_INET, &fd);
-	if (code == 0 && a->kind == ADDRESS_TCP &&
+		code = inet_bind(a, AF_INET, o->beside, &fd);
+	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
 	    listen(fd, (int)o->backlog) < 0)
 		code = -errno;
 	if (code < 0) {
@@ -114,142 +129,14 @@ inet_listen(const struct address *a, const struct socket_options *o,
 	return 0;
 }
 
-static socklen_t
-unix_sockaddr(const char *path, struct sockaddr_un *sun)
-{
-	size_t len = strlen(path);
-
-	memset(sun, 0, sizeof(*sun));
-	sun->sun_family = AF_UNIX;
-	/* The configuration allows less. */
-	assert(len < sizeof(sun->sun_path));
-	memcpy(sun->sun_path, path, len);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
-}
-
-/* May the path be taken? A socket nobody listens on is a dead one's. */
-static int
-unix_check_path(const char *path, const char **ret_what)
-{
-	struct sockaddr_un sun;
-	struct stat st;
-	socklen_t len;
-	int fd, code;
-
-	*ret_what = "";
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode)) {
-		*ret_what = "there is a file that is no socket";
-		return -EEXIST;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	len = unix_sockaddr(path, &sun);
-	code = connect(fd, (struct sockaddr *)&sun, len) < 0 ? -errno : 0;
-	fd_close(&fd);
-	if (code == -ECONNREFUSED || code == -ENOENT)
-		return 0;
-	if (code == 0 || code == -EAGAIN)
-		return -EADDRINUSE;
-	/* EPROTOTYPE: a datagram socket, which cannot be told dead. */
-	return code;
-}
-
-/*
- * Mode and owner of the socket's file. Never by its name alone: who can write
- * to the directory could have put a link to something else there. O_PATH holds
- * the file that was looked at (open(2)); chmod(2) takes no such descriptor, but
- * its name in /proc.
- */
-static int
-unix_dress(const char *path, const struct socket_options *o,
-    const struct socket_file *ours, const char **ret_what)
-{
-	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	char self[32];
-	struct stat st;
-	int code = 0;
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		code = -errno;
-	} else if (!S_ISSOCK(st.st_mode) || (ours != NULL &&
-	    (st.st_dev != ours->dev || st.st_ino != ours->ino))) {
-		*ret_what = "the file is not the socket that clusterd made";
-		code = -ESTALE;
-	} else if ((o->uid != (uint32_t)-1 || o->gid != (uint32_t)-1) &&
-	    fchownat(fd, "", o->uid, o->gid, AT_EMPTY_PATH) < 0) {
-		*ret_what = "socket_user or socket_group";
-		code = -errno;
-	} else {
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-		if ((st.st_mode & 07777) != o->mode &&
-		    chmod(self, (mode_t)o->mode) < 0) {
-			*ret_what = "socket_mode";
-			code = -errno;
-		}
-	}
-	fd_close(&fd);
-	return code;
-}
-
-static int
-unix_bind(const char *path, const struct socket_options *o, int fd,
-    struct socket_file *ret_file, const char **ret_what)
-{
-	char temporary[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	struct sockaddr_un sun;
-	struct stat st;
-	socklen_t len;
-	mode_t saved;
-	int code;
-
-	if (snprintf(temporary, sizeof(temporary), "%s.%x", path,
-	    (unsigned)getpid()) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	/* A leftover of a dead process that had our pid. */
-	(void)unlink(temporary);
-	len = unix_sockaddr(temporary, &sun);
-	/* Nobody may connect before mode and owner are right. */
-	saved = umask(0777);
-	code = bind(fd, (struct sockaddr *)&sun, len) < 0 ? -errno : 0;
-	umask(saved);
-	if (code < 0)
-		return code;
-	code = unix_dress(temporary, o, NULL, ret_what);
-	if (code == 0 && (listen(fd, (int)o->backlog) < 0 ||
-	    lstat(temporary, &st) < 0 || rename(temporary, path) < 0))
-		code = -errno;
-	if (code < 0) {
-		(void)unlink(temporary);
-		return code;
-	}
-	*ret_file = (struct socket_file){
-		.dev = st.st_dev, .ino = st.st_ino,
-	};
-	return 0;
-}
-
 static int
 unix_listen(const struct address *a, const struct socket_options *o,
     int *ret_fd, struct socket_file *ret_file, struct error *err)
 {
 	const char *what = "";
-	int fd = -1;
-	int code = unix_check_path(a->path, &what);
+	int code = unix_socket_listen(a->path, o, ret_fd, ret_file, &what);
 
-	if (code == 0) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		code = fd < 0 ? -errno :
-		    unix_bind(a->path, o, fd, ret_file, &what);
-	}
-	if (code < 0) {
-		fd_close(&fd);
-		return fail(err, code, a, what);
-	}
-	*ret_fd = fd_take(&fd);
-	return 0;
+	return code < 0 ? fail(err, code, a, what) : 0;
 }
 
 int
@@ -292,19 +179,15 @@ socket_adjust(int fd, const struct address *bound,
 	if (bound->kind != ADDRESS_UDP && listen(fd, (int)o->backlog) < 0)
 		code = -errno;
 	if (code == 0 && bound->kind == ADDRESS_UNIX && file->ino != 0)
-		code = unix_dress(bound->path, o, file, &what);
+		code = unix_socket_dress(bound->path, o, file, &what);
 	return code < 0 ? fail(err, code, bound, what) : 0;
 }
 
 void
 socket_unlink(const struct address *bound, const struct socket_file *file)
 {
-	struct stat st;
-
-	if (bound->kind == ADDRESS_UNIX && file->ino != 0 &&
-	    lstat(bound->path, &st) == 0 &&
-	    st.st_dev == file->dev && st.st_ino == file->ino)
-		(void)unlink(bound->path);
+	if (bound->kind == ADDRESS_UNIX && file->ino != 0)
+		unix_socket_unlink(bound->path, file);
 }
 
 static int
@@ -354,6 +237,9 @@ socket_address(int fd, struct address *ret_address)
 		    &optlen);
 		memcpy(a.ip, &sa.in6.sin6_addr, 16);
 		a.port = ntohs(sa.in6.sin6_port);
+		/* Of no meaning but for link-local ones (RFC 4007). */
+		if (IN6_IS_ADDR_LINKLOCAL(&sa.in6.sin6_addr))
+			a.scope = sa.in6.sin6_scope_id;
 		a.host = !v6only && IN6_IS_ADDR_UNSPECIFIED(
 		    &sa.in6.sin6_addr) ? ADDRESS_HOST_ANY :
 		    ADDRESS_HOST_IPV6;
@@ -363,6 +249,32 @@ socket_address(int fd, struct address *ret_address)
 	}
 	*ret_address = a;
 	return 0;
+}
+
+int
+socket_start_listening(int fd, unsigned backlog)
+{
+	return listen(fd, (int)backlog) < 0 ? -errno : 0;
+}
+
+void
+socket_let_beside(int fd, bool on)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+void
+socket_refuse(int fd)
+{
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+uint64_t
+socket_inode(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
 }
 
 unsigned

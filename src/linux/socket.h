@@ -14,6 +14,9 @@ struct error;
 
 struct socket_options {
 	unsigned backlog;
+	bool bind_only;		/* TCP: do not listen yet */
+	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
+				   has opened may overlap with this one */
 	/* Unix listeners: */
 	uint32_t mode;
 	uint32_t uid;		/* (uint32_t)-1: leave */
@@ -34,8 +37,8 @@ struct socket_file {
  *
  * TCP: SO_REUSEADDR, so that connections in TIME_WAIT do not hinder a restart.
  * UDP: without it, because with it a stranger could take the port (ip(7)).
- * Unix: bound under a temporary name and renamed into place, so that a client
- * never meets a socket that does not listen yet or has the wrong mode.
+ * Unix: the file has mode 0 until the socket listens and mode and owner are
+ * right, and gets a second name (linux/unix_socket).
  */
 int socket_listen(const struct address *address,
     const struct socket_options *options, int *ret_fd,
@@ -56,6 +59,23 @@ void socket_unlink(const struct address *bound, const struct socket_file *file);
  * sockets that no configuration can ask for. The caller frees *ret_address.
  */
 int socket_address(int fd, struct address *ret_address);
+
+/* What `bind_only` left out. -errno. */
+int socket_start_listening(int fd, unsigned backlog);
+
+/*
+ * Whether a socket of the same user may be bound beside this one although
+ * their addresses overlap (SO_REUSEPORT, for the moment of the other's bind
+ * only: else anybody of that user could join at any time).
+ */
+void socket_let_beside(int fd, bool on);
+
+/* No more clients, whoever else holds the socket: what waits in its queue is
+   reset, and new ones are refused. TCP. */
+void socket_refuse(int fd);
+
+/* The number by which /proc knows the socket; 0: none. */
+uint64_t socket_inode(int fd);
 
 /* The kernel's upper bound of a backlog (net.core.somaxconn); 0: unknown. */
 unsigned socket_somaxconn(void);

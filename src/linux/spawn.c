@@ -1,4 +1,5 @@
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include "base/str.h"
 #include "core/conf.h"
 #include "core/fd_protocol.h"
+#include "linux/seccomp_notify.h"
 #include "linux/signals.h"
 #include "linux/spawn.h"
 
@@ -23,9 +25,44 @@ child_fail(int report, enum spawn_stage stage)
 {
 	const struct spawn_failure failure = { .stage = stage, .err = errno };
 
-	/* Smaller than PIPE_BUF: arrives whole or not at all. */
+	/* A packet: arrives whole or not at all. */
 	(void)!write(report, &failure, sizeof(failure));
 	_exit(127);
+}
+
+/* Room for one descriptor, aligned as cmsg(3) wants it. */
+union fd_message {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+/* From here on bind and listen wait for the supervisor's answer. */
+static int
+child_trap(int report)
+{
+	int listener = seccomp_notify_install();
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	union fd_message message = { .room = { 0 } };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = message.room,
+		.msg_controllen = sizeof(message.room),
+	};
+	int sent;
+
+	if (listener < 0) {
+		errno = -listener;
+		return -1;
+	}
+	message.header.cmsg_level = SOL_SOCKET;
+	message.header.cmsg_type = SCM_RIGHTS;
+	message.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&message.header), &listener, sizeof(int));
+	sent = (int)sendmsg(report, &msg, MSG_NOSIGNAL);
+	(void)close(listener);
+	return sent < 0 ? -1 : 0;
 }
 
 /*
@@ -129,6 +166,9 @@ child_run(const struct spawn_plan *plan, int report, pid_t parent)
 	   the terminal's Ctrl-C reaches clusterd alone. */
 	if (setsid() < 0)
 		child_fail(report, SPAWN_SESSION);
+	/* With the rights that we still have. */
+	if (plan->trap && child_trap(report) < 0)
+		child_fail(report, SPAWN_TRAP);
 	if (setrlimit(RLIMIT_NOFILE, &plan->nofile) < 0)
 		child_fail(report, SPAWN_NOFILE);
 	if (child_become(plan->creds) < 0)
@@ -160,10 +200,8 @@ spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
 	pid_t pid;
 	int code;
 
-	if (pipe2(report, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0)
 		return -errno;
-	/* Only our end: the child's write must not be refused. */
-	(void)fcntl(report[0], F_SETFL, O_NONBLOCK);
 
 	pid = fork();
 	if (pid == 0)
@@ -180,16 +218,37 @@ spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
 }
 
 enum spawn_report
-spawn_read_report(int report, struct spawn_failure *ret_failure)
+spawn_read_report(int report, struct spawn_failure *ret_failure,
+    int *ret_trap)
 {
+	struct iovec iov = { ret_failure, sizeof(*ret_failure) };
+	union fd_message message;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = message.room,
+		.msg_controllen = sizeof(message.room),
+	};
+	struct cmsghdr *c;
 	ssize_t n;
 
 	do {
-		n = read(report, ret_failure, sizeof(*ret_failure));
+		n = recvmsg(report, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)sizeof(*ret_failure))
 		return SPAWN_REPORT_FAILED;
-	return n < 0 ? SPAWN_REPORT_PENDING : SPAWN_REPORT_EXECUTED;
+	if (n == 1) {
+		/* Without room for it here, the kernel has dropped it: then
+		   the worker's calls fail with ENOSYS. */
+		c = CMSG_FIRSTHDR(&msg);
+		*ret_trap = -1;
+		if (c != NULL && c->cmsg_type == SCM_RIGHTS)
+			memcpy(ret_trap, CMSG_DATA(c), sizeof(int));
+		return SPAWN_REPORT_TRAPPED;
+	}
+	/* ECONNRESET: it died with something of ours unread. */
+	return n < 0 && errno == EAGAIN ? SPAWN_REPORT_PENDING :
+					  SPAWN_REPORT_EXECUTED;
 }
 
 static const char *
@@ -216,6 +275,7 @@ spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
 	static const char *const words[SPAWN_STAGES] = {
 		[SPAWN_FDS] = "cannot place its file descriptors",
 		[SPAWN_SESSION] = "cannot make a session",
+		[SPAWN_TRAP] = "cannot trap its binds, as handoff asks for",
 		[SPAWN_NOFILE] = "cannot set limit_nofile",
 		[SPAWN_CREDS] = "cannot change to its user and group",
 		[SPAWN_PARENT] = "cannot tie it to clusterd",

@@ -1,8 +1,7 @@
 /*
  * Starting a program. All memory is made before the fork; the child only makes
  * async-signal-safe calls. Whether the program could be executed comes back
- * over a close-on-exec pipe: end of file says yes, a record says where it
- * failed.
+ * over a close-on-exec socket: its end says yes, a record says where it failed.
  */
 #ifndef LINUX_SPAWN_H
 #define LINUX_SPAWN_H
@@ -25,6 +24,8 @@ struct spawn_plan {
 					   written in the child only */
 	const int *fds;			/* become 3, 4, …; not closed here */
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
+	bool trap;			/* bind and listen, see
+					   linux/seccomp_notify */
 	int null_fd;			/* /dev/null, open for reading and
 					   writing */
 	bool null_stdout;
@@ -38,6 +39,7 @@ struct spawn_plan {
 enum spawn_stage {
 	SPAWN_FDS,
 	SPAWN_SESSION,
+	SPAWN_TRAP,
 	SPAWN_NOFILE,
 	SPAWN_CREDS,
 	SPAWN_PARENT,
@@ -52,8 +54,8 @@ struct spawn_failure {
 };
 
 /*
- * Fork and execute. On success the caller owns the pid and *ret_report, the
- * pipe's reading end (close-on-exec, non-blocking). -errno: nothing was
+ * Fork and execute. On success the caller owns the pid and *ret_report, its
+ * end of the socket (close-on-exec, non-blocking). -errno: nothing was
  * started.
  */
 int spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report);
@@ -63,10 +65,12 @@ enum spawn_report {
 	SPAWN_REPORT_EXECUTED,	/* the program runs, or the child died before
 				   the exec without a word: its exit tells */
 	SPAWN_REPORT_FAILED,	/* *ret_failure says where */
+	SPAWN_REPORT_TRAPPED,	/* *ret_trap is the listener of its calls, the
+				   caller's; read on */
 };
 
 enum spawn_report spawn_read_report(int report,
-    struct spawn_failure *ret_failure);
+    struct spawn_failure *ret_failure, int *ret_trap);
 
 /* "cannot execute ./server: No such file or directory", with a hint where
    one helps. Looks at the file system for the hint. */

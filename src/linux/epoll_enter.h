@@ -1,0 +1,26 @@
+/*
+ * Entering a socket into another process's epoll instance as that process would
+ * have done it: an entry is known by the open file and the descriptor's number
+ * (epoll_ctl(2)), and the number must be the other's, or it could not change or
+ * remove it.
+ */
+#ifndef LINUX_EPOLL_ENTER_H
+#define LINUX_EPOLL_ENTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct epoll_entry {
+	int epoll;		/* our duplicate of the instance */
+	int number;		/* of the socket, over there */
+	uint32_t events;
+	uint64_t data;
+};
+
+/*
+ * Enter `fd`. A forked child does it, because the numbers may be in use here;
+ * it is reaped like any other. -errno: it could not be made.
+ */
+int epoll_enter(const struct epoll_entry *entries, size_t n, int fd);
+
+#endif

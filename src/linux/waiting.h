@@ -1,0 +1,34 @@
+/*
+ * Does a process tree wait for connections? Seen from /proc, without its help:
+ * a thread sits in accept(2), poll(2), select(2) or a receive on one of the
+ * sockets, or an epoll instance has one among its targets. What waits through
+ * io_uring cannot be seen.
+ */
+#ifndef LINUX_WAITING_H
+#define LINUX_WAITING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* More processes of one tree than this are not looked at. */
+#define WAITING_PROCESSES_MAX 256
+
+enum waiting {
+	WAITING_NO,
+	WAITING_YES,
+	WAITING_REFUSED,	/* NO, and not all of it could be looked at */
+};
+
+/*
+ * `leader` and its descendants; `inos` are inodes of sockets. To be called
+ * between inspect_begin() and inspect_end().
+ */
+enum waiting waiting_look(pid_t leader, const uint64_t *inos, size_t n);
+
+/* Has one of these processes a descriptor, number `first` or above, of the
+   socket? True also where that cannot be looked at. */
+bool waiting_holds(pid_t leader, uint64_t ino, int first);
+
+#endif
