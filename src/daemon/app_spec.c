@@ -7,6 +7,10 @@
 #include "daemon/listeners.h"
 #include "daemon/supervisor.h"
 
+/* Addresses that programs of one app may ask for beside the written ones: more
+   than any machine's interfaces, fewer than descriptors. */
+#define APP_SPEC_BESIDE_MAX 64
+
 int
 app_spec_new(struct supervisor *sup, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
@@ -25,7 +29,10 @@ app_spec_new(struct supervisor *sup, struct config *config,
 	spec->listeners = calloc(conf->n_listens + 1,
 	    sizeof(*spec->listeners));
 	spec->bound = calloc(conf->n_listens + 1, sizeof(*spec->bound));
-	if (spec->listeners == NULL || spec->bound == NULL)
+	spec->taken = calloc(conf->n_listens + 1, sizeof(*spec->taken));
+	spec->left = calloc(conf->n_listens + 1, sizeof(*spec->left));
+	if (spec->listeners == NULL || spec->bound == NULL ||
+	    spec->taken == NULL || spec->left == NULL)
 		code = error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
 		code = listeners_acquire(&sup->listeners, conf, i,
@@ -48,15 +55,31 @@ app_spec_ref(struct app_spec *spec)
 	return spec;
 }
 
+/* `all`: those too that the next configuration has left for another address
+   and that our workers, while they end, still serve. */
+static void
+release(struct app_spec *spec, bool all)
+{
+	struct listeners *ls = &spec->sup->listeners;
+	size_t n = spec->listeners != NULL ? spec->conf->n_listens : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (spec->listeners[i] == NULL ||
+		    (!all && spec->listeners[i]->forsaken))
+			continue;
+		listeners_release(ls, spec->listeners[i]);
+		spec->listeners[i] = NULL;
+	}
+	for (size_t i = 0; i < spec->n_beside; i++)
+		listeners_release(ls, spec->beside[i].listener);
+	spec->n_beside = 0;
+}
+
 void
 app_spec_shut(struct app_spec *spec)
 {
-	if (spec == NULL || spec->listeners == NULL)
-		return;
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
-		listeners_release(&spec->sup->listeners, spec->listeners[i]);
-		spec->listeners[i] = NULL;
-	}
+	if (spec != NULL)
+		release(spec, false);
 }
 
 void
@@ -64,12 +87,164 @@ app_spec_unref(struct app_spec *spec)
 {
 	if (spec == NULL || --spec->refs > 0)
 		return;
-	app_spec_shut(spec);
+	release(spec, true);
 	free(spec->listeners);
 	free(spec->bound);
+	free(spec->beside);
+	free(spec->taken);
+	free(spec->left);
+	free(spec->hinted);
 	config_unref(spec->config);
 	free(spec);
 }
+
+/* ---- what servers ask for by binding ---- */
+
+static struct listener *
+find_beside(const struct app_spec *spec, size_t position,
+    const struct address *target)
+{
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (spec->beside[i].position == position &&
+		    address_equal(&spec->beside[i].listener->bound, target))
+			return spec->beside[i].listener;
+	return NULL;
+}
+
+int
+app_spec_give(struct app_spec *spec, size_t position,
+    const struct address *target, struct listener **ret_listener,
+    struct error *err)
+{
+	struct listener *l = spec->listeners[position];
+	struct app_spec_beside *more;
+	int code;
+
+	if (l == NULL)
+		return error_set(err, -EADDRNOTAVAIL, "the app is ending");
+	/* Another supervisor's socket stays as it is. */
+	if (!l->passed && target->kind != ADDRESS_UNIX &&
+	    !address_equal(&l->bound, target))
+		l = find_beside(spec, position, target);
+	if (l != NULL) {
+		*ret_listener = l;
+		return 0;
+	}
+	if (spec->n_beside >= APP_SPEC_BESIDE_MAX)
+		return error_set(err, -ENOSPC, "its programs ask for too many "
+		    "addresses");
+	more = reallocarray(spec->beside, spec->n_beside + 1, sizeof(*more));
+	if (more == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	spec->beside = more;
+	code = listeners_derive(&spec->sup->listeners, spec->conf, position,
+	    target, &l, err);
+	if (code < 0)
+		return code;
+	spec->beside[spec->n_beside++] = (struct app_spec_beside){
+		.position = position, .listener = l,
+	};
+	*ret_listener = l;
+	return 0;
+}
+
+static bool
+has_lane(const struct listener *l, uint64_t ino)
+{
+	for (size_t i = 0; l != NULL && i < l->n_lanes; i++)
+		if (l->lanes[i].fd >= 0 && l->lanes[i].ino == ino)
+			return true;
+	return false;
+}
+
+struct listener *
+app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (has_lane(spec->listeners[i], ino))
+			return spec->listeners[i];
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (has_lane(spec->beside[i].listener, ino))
+			return spec->beside[i].listener;
+	return NULL;
+}
+
+/* What was opened first, on every address, is not what the server wants. */
+static void
+replace(struct app_spec *spec, struct app_spec_beside *b)
+{
+	struct listener *old = spec->listeners[b->position];
+
+	spec->left[b->position] = old->lanes[0].ino;
+	spec->listeners[b->position] = b->listener;
+	spec->bound[b->position] = b->listener->bound;
+	b->listener->beside = false;
+	*b = spec->beside[--spec->n_beside];
+	old->forsaken = true;
+	listeners_release(&spec->sup->listeners, old);
+}
+
+void
+app_spec_drop(struct app_spec *spec, size_t i)
+{
+	struct listener *l = spec->beside[i].listener;
+
+	spec->beside[i] = spec->beside[--spec->n_beside];
+	l->forsaken = true;
+	listeners_release(&spec->sup->listeners, l);
+}
+
+void
+app_spec_promote(struct app_spec *spec, size_t i)
+{
+	replace(spec, &spec->beside[i]);
+}
+
+int
+app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
+{
+	int code = listener_begin(l, spec->conf, err);
+
+	if (code < 0)
+		return code;
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] == l)
+			spec->taken[i] = true;
+	for (size_t i = 0; i < spec->n_beside; i++) {
+		size_t position = spec->beside[i].position;
+
+		if (spec->beside[i].listener != l || spec->taken[position])
+			continue;
+		spec->taken[position] = true;
+		replace(spec, &spec->beside[i]);
+		break;
+	}
+	return 0;
+}
+
+size_t
+app_spec_inodes(const struct app_spec *spec, uint64_t *inos, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < spec->conf->n_listens && n < max; i++)
+		if (spec->listeners[i] != NULL && spec->listeners[i]->listening)
+			inos[n++] = spec->listeners[i]->lanes[0].ino;
+	for (size_t i = 0; i < spec->n_beside && n < max; i++)
+		if (spec->beside[i].listener->listening)
+			inos[n++] = spec->beside[i].listener->lanes[0].ino;
+	return n;
+}
+
+void
+app_spec_restore_paths(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] != NULL)
+			listener_restore_path(spec->listeners[i]);
+}
+
+/* ---- all apps of a configuration ---- */
 
 void
 app_specs_free(struct app_spec **specs, size_t n)

@@ -5,7 +5,9 @@
 #ifndef DAEMON_APP_SPEC_H
 #define DAEMON_APP_SPEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct address;
 struct conf_app;
@@ -25,6 +27,19 @@ struct app_spec {
 	   bound (the paths in it are the listeners'). */
 	struct listener **listeners;
 	struct address *bound;
+	/* What its servers have asked for beside those. */
+	struct app_spec_beside {
+		size_t position;
+		struct listener *listener;
+	} *beside;
+	size_t n_beside;
+	/* As conf->listens: a server has taken the listener at this place. */
+	bool *taken;
+	/* As conf->listens: the inode of the socket that was there first and
+	   had to go, because a server asked for another address; 0: none.
+	   Workers that were started before still have it. */
+	uint64_t *left;
+	char *hinted;		/* the address that a hint was given for */
 };
 
 /* Opens the listeners. The caller owns one reference; -errno with words. */
@@ -46,5 +61,35 @@ void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
 /* Give the listeners back already now: nothing is started from it any more.
    NULL is fine. */
 void app_spec_shut(struct app_spec *spec);
+
+/*
+ * The listener for what core/adoption has decided to give at `position`: it
+ * stays the spec's. It may not listen yet. -errno with words.
+ */
+int app_spec_give(struct app_spec *spec, size_t position,
+    const struct address *target, struct listener **ret_listener,
+    struct error *err);
+
+/* The spec's listener with this inode as a lane, or NULL. */
+struct listener *app_spec_find_lane(const struct app_spec *spec, uint64_t ino);
+
+/*
+ * A server listens on it (or has bound it, for UDP): it begins to, and takes
+ * the place of one that no server has asked for. -errno with words.
+ */
+int app_spec_take(struct app_spec *spec, struct listener *listener,
+    struct error *err);
+
+/* Entry `i` of beside: nobody has it open any more; or it is the first, and
+   what was first nobody has. */
+void app_spec_drop(struct app_spec *spec, size_t i);
+void app_spec_promote(struct app_spec *spec, size_t i);
+
+/* The inodes of all lanes; at most `max`. Returns how many. */
+size_t app_spec_inodes(const struct app_spec *spec, uint64_t *inos,
+    size_t max);
+
+/* See that the paths of its Unix listeners lead to them. */
+void app_spec_restore_paths(const struct app_spec *spec);
 
 #endif

@@ -1,13 +1,38 @@
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/adoption.h"
 #include "core/conf.h"
 #include "core/conf_diff.h"
 #include "daemon/listeners.h"
+#include "linux/unix_socket.h"
+
+/* A worker that shuts its lane again and again is told of this seldom. */
+#define TELL_SHUT_MS 10000
+
+static void files_changed(void *ctx, uint32_t events);
+
+void
+listeners_init(struct listeners *ls, struct loop *loop)
+{
+	ls->loop = loop;
+	ls->inotify = -1;
+}
+
+void
+listeners_fini(struct listeners *ls)
+{
+	loop_del(ls->loop, &ls->inotify_handle);
+	fd_close(&ls->inotify);
+}
 
 static struct socket_options
 options_of(const struct conf_app *app)
@@ -20,15 +45,49 @@ options_of(const struct conf_app *app)
 	};
 }
 
+/* For the same place of the configuration, and open. */
+static bool
+is_for(const struct listener *l, const struct conf_app *app, size_t position)
+{
+	return l->lanes[0].fd >= 0 && conf_same_listener(l->app, l->position,
+	    &l->address, app->name, position, &app->listens[position]);
+}
+
+/* A Unix listener whose file is gone, with both its names, is reached by nobody
+   any more: a socket cannot be bound again. */
+static bool
+is_lost(const struct listener *l)
+{
+	return l->bound.kind == ADDRESS_UNIX && !l->passed &&
+	    unix_socket_restore(l->bound.path, &l->file) == -ENOENT;
+}
+
+/* How well an open listener serves as the first for a place; 0: it does not. */
+static int
+fitness(const struct listener *l, const struct conf_app *app, size_t position)
+{
+	const struct address *written = &app->listens[position];
+	bool exact = l->lanes[0].fd >= 0 && address_equal(&l->bound, written);
+
+	if ((!exact && !is_for(l, app, position)) ||
+	    !adoption_may_keep(app, position, &l->bound) || is_lost(l))
+		return 0;
+	if (!l->forsaken && !l->beside)
+		return 3;
+	/* What servers have left for another address, or asked for beside. */
+	return exact ? 2 : l->beside ? 0 : 1;
+}
+
 static struct listener *
 find(struct listeners *ls, const struct conf_app *app, size_t position)
 {
+	struct listener *best = NULL;
+
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
-		if (l->lanes[0].fd >= 0 && conf_same_listener(l->app,
-		    l->position, &l->address, app->name, position,
-		    &app->listens[position]))
-			return l;
-	return NULL;
+		if (fitness(l, app, position) >
+		    (best != NULL ? fitness(best, app, position) : 0))
+			best = l;
+	return best;
 }
 
 static void
@@ -62,7 +121,74 @@ listener_new(const struct conf_app *app, size_t position)
 	}
 	l->lanes[0].fd = -1;
 	l->n_lanes = 1;
+	l->watch = -1;
+	l->told_shut.ns = -TELL_SHUT_MS * INT64_C(1000000);
+	l->backlog = app->backlog;
 	return l;
+}
+
+/*
+ * Let a socket be bound, or begin to listen, although its address overlaps with
+ * other listeners of ours: a server may ask for 0.0.0.0 where [::] is open, and
+ * a reload may ask for anything. False: there are none.
+ */
+static bool
+make_room(struct listeners *ls, const struct address *a, bool on)
+{
+	bool any = false;
+
+	for (struct listener *l = ls->first; l != NULL; l = l->next) {
+		if (a->kind == ADDRESS_UNIX || a->port == 0 || l->passed ||
+		    l->bound.kind != a->kind || l->bound.port != a->port)
+			continue;
+		for (size_t i = 0; i < l->n_lanes; i++)
+			socket_let_beside(l->lanes[i].fd, on);
+		any = true;
+	}
+	return any;
+}
+
+/* Bound, and listening unless `bind_only`. */
+static int
+open_socket(struct listeners *ls, struct listener *l,
+    const struct address *address, const struct socket_options *options,
+    struct error *err)
+{
+	struct socket_options o = *options;
+	int code;
+
+	/* First alone: a stranger on the port is found out. */
+	code = socket_listen(address, &o, &l->lanes[0].fd, &l->bound,
+	    &l->file, err);
+	if (code == -EADDRINUSE && make_room(ls, address, true)) {
+		o.beside = true;
+		code = socket_listen(address, &o, &l->lanes[0].fd, &l->bound,
+		    &l->file, err);
+		(void)make_room(ls, address, false);
+	}
+	l->listening = code == 0 && !o.bind_only;
+	return code;
+}
+
+/* A removed file comes back at once; without a watch it does when the next
+   worker binds it or dies. */
+static void
+watch_file(struct listeners *ls, struct listener *l)
+{
+	if (l->bound.kind != ADDRESS_UNIX || l->passed)
+		return;
+	if (ls->inotify < 0) {
+		ls->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		if (ls->inotify >= 0 && loop_add(ls->loop, ls->inotify,
+		    EPOLLIN, false, files_changed, ls,
+		    &ls->inotify_handle) < 0)
+			fd_close(&ls->inotify);
+	}
+	if (ls->inotify >= 0)
+		l->watch = unix_socket_watch(ls->inotify, l->bound.path);
+	if (l->watch < 0)
+		log_debug("%s: the path %s cannot be watched", l->app,
+		    l->bound.path);
 }
 
 /* A socket that the supervisor above us holds for this address, or a new one. */
@@ -75,10 +201,9 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	int code;
 
 	if (fd < 0)
-		return socket_listen(&l->address, &options, &l->lanes[0].fd,
-		    &l->bound, &l->file, err);
+		return open_socket(ls, l, &l->address, &options, err);
 
-	l->passed = true;
+	l->passed = l->listening = true;
 	l->lanes[0].fd = fd;
 	code = socket_address(fd, &l->bound);
 	if (code < 0)
@@ -88,7 +213,8 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 }
 
 static void
-announce(const struct listener *l, const struct conf_app *app)
+announce(const struct listener *l, const struct conf_app *app,
+    const char *why)
 {
 	char *name = address_format_numeric(&l->bound);
 	unsigned most = socket_somaxconn();
@@ -97,8 +223,8 @@ announce(const struct listener *l, const struct conf_app *app)
 	    l->bound.kind == ADDRESS_UDP ? "udp:" :
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "",
 	    name != NULL ? name : "?",
-	    l->passed ? " (socket passed by the supervisor above)" : "");
-	if (!l->passed && l->address.host == ADDRESS_HOST_ANY &&
+	    l->passed ? " (socket passed by the supervisor above)" : why);
+	if (!l->passed && *why == '\0' && l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
 	    l->bound.host == ADDRESS_HOST_IPV4)
 		log_warning("%s: there is no IPv6 here, %s serves IPv4 alone",
@@ -108,6 +234,82 @@ announce(const struct listener *l, const struct conf_app *app)
 		log_warning("%s: the kernel cuts backlog %u to %u, raise "
 		    "net.core.somaxconn", app->name, app->backlog, most);
 	free(name);
+}
+
+/* TCP: begin to listen on all lanes. The kernel looks for conflicts again. */
+static int
+start_lanes(struct listener *l)
+{
+	int code = 0;
+
+	if (l->bound.kind != ADDRESS_TCP)
+		return 0;
+	(void)make_room(l->all, &l->bound, true);
+	for (size_t i = 0; code == 0 && i < l->n_lanes; i++)
+		code = socket_start_listening(l->lanes[i].fd, l->backlog);
+	(void)make_room(l->all, &l->bound, false);
+	return code;
+}
+
+static void
+stop_watching(struct listener *l)
+{
+	for (size_t i = 0; i < l->n_lanes; i++)
+		loop_del(l->all->loop, &l->lanes[i].hangup);
+}
+
+/*
+ * A worker has called shutdown(2) on a lane, which ends the listening for all
+ * who share it; some servers do when they stop. What waited in the queue is
+ * lost, but the port is there again at once.
+ */
+static void
+lane_hangup(void *ctx, uint32_t events)
+{
+	struct listener *l = ctx;
+	struct mono now = mono_now();
+	char *name = address_format_numeric(&l->bound);
+	int code = start_lanes(l);
+
+	(void)events;
+	if (code < 0) {
+		/* It would hang up for ever; a worker's listen(2) tries. */
+		stop_watching(l);
+		l->listening = false;
+		log_error("%s: a worker has shut down the listener %s, and it "
+		    "cannot listen again: %s", l->app,
+		    name != NULL ? name : "?", strerror(-code));
+	} else if (mono_ms_between(l->told_shut, now) >= TELL_SHUT_MS) {
+		l->told_shut = now;
+		log_warning("%s: a worker has shut down the listener %s with "
+		    "all that waited in its queue; it listens again", l->app,
+		    name != NULL ? name : "?");
+	}
+	free(name);
+}
+
+/* Without EPOLLIN: connections wake nobody here. */
+static void
+watch_lanes(struct listener *l)
+{
+	if (l->bound.kind != ADDRESS_TCP || !l->listening)
+		return;
+	for (size_t i = 0; i < l->n_lanes; i++)
+		if (loop_add(l->all->loop, l->lanes[i].fd, 0, false,
+		    lane_hangup, l, &l->lanes[i].hangup) < 0)
+			log_debug("%s: a listener cannot be watched", l->app);
+}
+
+static void
+enter(struct listeners *ls, struct listener *l)
+{
+	l->all = ls;
+	for (size_t i = 0; i < l->n_lanes; i++)
+		l->lanes[i].ino = socket_inode(l->lanes[i].fd);
+	watch_file(ls, l);
+	watch_lanes(l);
+	l->next = ls->first;
+	ls->first = l;
 }
 
 int
@@ -126,18 +328,139 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
 			listener_free(l);
 			return code;
 		}
-		l->next = ls->first;
-		ls->first = l;
-		announce(l, app);
+		enter(ls, l);
+		announce(l, app, "");
 	}
+	l->forsaken = false;
 	l->refs++;
 	*ret_listener = l;
 	return 0;
 }
 
-static void
-shut(struct listener *l)
+static struct listener *
+find_bound(struct listeners *ls, const struct conf_app *app, size_t position,
+    const struct address *target)
 {
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		if (is_for(l, app, position) &&
+		    address_equal(&l->bound, target))
+			return l;
+	return NULL;
+}
+
+int
+listeners_derive(struct listeners *ls, const struct conf_app *app,
+    size_t position, const struct address *target,
+    struct listener **ret_listener, struct error *err)
+{
+	struct socket_options options = options_of(app);
+	struct listener *l = find_bound(ls, app, position, target);
+	int code;
+
+	if (l == NULL) {
+		l = listener_new(app, position);
+		if (l == NULL)
+			return error_set(err, -ENOMEM, "out of memory");
+		options.bind_only = target->kind == ADDRESS_TCP;
+		code = open_socket(ls, l, target, &options, err);
+		if (code < 0) {
+			listener_free(l);
+			return code;
+		}
+		l->beside = true;
+		l->listening = false;	/* UDP: not announced yet */
+		enter(ls, l);
+	}
+	l->forsaken = false;
+	l->refs++;
+	*ret_listener = l;
+	return 0;
+}
+
+int
+listener_begin(struct listener *l, const struct conf_app *app,
+    struct error *err)
+{
+	int code;
+
+	if (l->listening)
+		return 0;
+	code = start_lanes(l);
+	if (code < 0)
+		return error_set(err, code, "cannot listen: %s",
+		    strerror(-code));
+	l->listening = true;
+	watch_lanes(l);
+	announce(l, app, " (as its program asks for)");
+	return 0;
+}
+
+bool
+listeners_taken(const struct address *address)
+{
+	struct socket_options options = { .backlog = 1, .bind_only = true };
+	struct socket_file file;
+	struct address bound = { .kind = ADDRESS_TCP };
+	int fd = -1;
+	int code;
+
+	if (address->kind == ADDRESS_UNIX)
+		return false;
+	code = socket_listen(address, &options, &fd, &bound, &file, NULL);
+	fd_close(&fd);
+	return code == -EADDRINUSE;
+}
+
+/* ---- the files of Unix listeners ---- */
+
+void
+listener_restore_path(struct listener *l)
+{
+	int code;
+
+	if (l->bound.kind != ADDRESS_UNIX || l->passed || l->lanes[0].fd < 0)
+		return;
+	code = unix_socket_restore(l->bound.path, &l->file);
+	if (code > 0)
+		log_debug("%s: %s had been removed, it is back", l->app,
+		    l->bound.path);
+	if (code >= 0) {
+		l->warned = false;
+		return;
+	}
+	if (!l->warned)
+		log_warning("%s: clients cannot reach the listener %s any "
+		    "more: %s", l->app, l->bound.path, code == -EEXIST ?
+		    "another file has taken its place" : code == -ENOENT ?
+		    "its file was removed" : strerror(-code));
+	l->warned = true;
+}
+
+static void
+files_changed(void *ctx, uint32_t events)
+{
+	struct listeners *ls = ctx;
+	char buf[4096]
+	    __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t n = read(ls->inotify, buf, sizeof(buf));
+
+	(void)events;
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *e = (const void *)(buf + at);
+
+		at += (ssize_t)(sizeof(*e) + e->len);
+		for (struct listener *l = ls->first; l != NULL; l = l->next)
+			if (l->watch == e->wd || (e->mask & IN_Q_OVERFLOW))
+				listener_restore_path(l);
+	}
+}
+
+static void
+shut(struct listeners *ls, struct listener *l)
+{
+	if (l->watch >= 0)
+		(void)inotify_rm_watch(ls->inotify, l->watch);
+	l->watch = -1;
 	/* The file first: whoever finds the path then can still connect. */
 	if (!l->passed && l->lanes[0].fd >= 0)
 		socket_unlink(&l->bound, &l->file);
@@ -158,11 +481,17 @@ listeners_release(struct listeners *ls, struct listener *l)
 	if (l->lanes[0].fd >= 0) {
 		char *name = address_format_numeric(&l->bound);
 
-		log_info("%s: no longer listening on %s", l->app,
-		    name != NULL ? name : "?");
+		if (l->listening)
+			log_info("%s: no longer listening on %s", l->app,
+			    name != NULL ? name : "?");
 		free(name);
 	}
-	shut(l);
+	stop_watching(l);
+	/* Workers may still hold it, without a thought of accepting. */
+	if (l->forsaken && !l->passed && l->bound.kind == ADDRESS_TCP)
+		for (size_t i = 0; i < l->n_lanes; i++)
+			socket_refuse(l->lanes[i].fd);
+	shut(ls, l);
 	listener_free(l);
 }
 
@@ -170,7 +499,7 @@ void
 listeners_shut(struct listeners *ls)
 {
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
-		shut(l);
+		shut(ls, l);
 }
 
 void
@@ -179,8 +508,9 @@ listener_adjust(struct listener *l, const struct conf_app *app)
 	const struct socket_options options = options_of(app);
 	struct error err = ERROR_INIT;
 
-	if (l->passed || l->lanes[0].fd < 0)
+	if (l->passed || !l->listening || l->lanes[0].fd < 0)
 		return;
+	l->backlog = app->backlog;
 	for (size_t i = 0; i < l->n_lanes; i++)
 		if (socket_adjust(l->lanes[i].fd, &l->bound, &l->file,
 		    &options, &err) < 0)

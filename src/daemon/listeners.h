@@ -7,15 +7,21 @@
  * A listener has lanes, which are listening sockets (kernel accept queues).
  * Today it is one, shared by all its workers; listener_lane() is the only
  * place that says which worker gets which.
+ *
+ * One address of a configuration may have several listeners: those that its
+ * servers have asked for by binding (core/adoption), beside the one that was
+ * opened first or in its place. daemon/app_spec says which an app has.
  */
 #ifndef DAEMON_LISTENERS_H
 #define DAEMON_LISTENERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/address.h"
 #include "linux/listen_fds.h"
+#include "linux/loop.h"
 #include "linux/socket.h"
 
 struct conf_app;
@@ -23,10 +29,14 @@ struct error;
 
 struct lane {
 	int fd;
+	uint64_t ino;	/* by which /proc knows it */
+	loop_handle hangup;
 };
 
 struct listener {
+	struct listeners *all;
 	unsigned refs;
+	unsigned backlog;
 	struct address address;	/* as configured */
 	struct address bound;	/* as bound: port 0 resolved */
 	char *app;		/* who opened it; decides for port 0 */
@@ -34,14 +44,30 @@ struct listener {
 	struct lane *lanes;
 	size_t n_lanes;
 	bool passed;		/* from LISTEN_FDS: the file is not ours */
+	bool listening;		/* TCP: else bound only */
+	bool beside;		/* asked for by a server, and not in the place
+				   of the one that was opened first */
+	bool forsaken;		/* no server waits on it any more: the last
+				   reference refuses its clients */
 	struct socket_file file;
+	int watch;		/* of the file; -1: none */
+	bool warned;		/* that the file cannot be kept */
+	struct mono told_shut;	/* when it was said that a worker shut it */
 	struct listener *next;
 };
 
 struct listeners {
 	struct listener *first;
 	struct listen_fds passed;	/* not matched yet */
+	struct loop *loop;
+	int inotify;			/* on the files of Unix listeners; -1:
+					   none yet */
+	loop_handle inotify_handle;
 };
+
+/* Before anything else; `loop` must outlive them. Undone by _fini. */
+void listeners_init(struct listeners *listeners, struct loop *loop);
+void listeners_fini(struct listeners *listeners);
 
 /*
  * A reference to the listener that `app` wants at `position`, opened if need
@@ -49,6 +75,26 @@ struct listeners {
  */
 int listeners_acquire(struct listeners *listeners, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err);
+
+/*
+ * A reference to a listener for the same place of the configuration that is
+ * bound to `target`, which a server asks for; bound if need be, and for TCP
+ * not listening yet. -errno with words.
+ */
+int listeners_derive(struct listeners *listeners, const struct conf_app *app,
+    size_t position, const struct address *target,
+    struct listener **ret_listener, struct error *err);
+
+/* Begin to listen, if it does not yet. -errno with words. */
+int listener_begin(struct listener *listener, const struct conf_app *app,
+    struct error *err);
+
+/* See that a Unix listener's path leads to it; what stands in the way is
+   logged, once. */
+void listener_restore_path(struct listener *listener);
+
+/* Is the address taken, as far as TCP and UDP go? */
+bool listeners_taken(const struct address *address);
 
 /* Give a reference back; NULL is fine. The last one closes. */
 void listeners_release(struct listeners *listeners, struct listener *listener);

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "core/conf.h"
 #include "core/conf_diff.h"
+#include "daemon/adopt.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/conf_load.h"
@@ -108,7 +109,8 @@ apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
 	struct conf_diff diff;
 
 	sup->auto_instances = cpus_available();
-	if (app_specs_open(sup, new, &specs, &err) < 0) {
+	if (adopt_check(sup, new, &err) < 0 ||
+	    app_specs_open(sup, new, &specs, &err) < 0) {
 		refuse(errors, error_text(&err));
 		error_clear(&err);
 		return;

@@ -14,10 +14,12 @@
 #include "base/log.h"
 #include "core/signal_name.h"
 #include "core/worker_fsm.h"
+#include "daemon/adopt.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/conf_load.h"
 #include "daemon/orphans.h"
+#include "daemon/readiness.h"
 #include "daemon/reload.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
@@ -331,6 +333,22 @@ settle_turn(struct supervisor *sup)
 }
 
 static void
+adopt_again_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		for (struct worker *w = a->workers; w != NULL; w = w->next)
+			adopt_retry(w);
+}
+
+static void
+look_due(void *ctx)
+{
+	readiness_look(ctx);
+}
+
+static void
 thaw_due(void *ctx)
 {
 	struct supervisor *sup = ctx;
@@ -414,10 +432,14 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    signals_ready, sup, &sup->signals) < 0 ||
 	    loop_timer_init(sup->loop, &sup->thaw, thaw_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->sweep, sweep_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0))
+	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->adopt_again, adopt_again_due,
+	    sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->look, look_due, sup) < 0))
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
 		return code;
+	listeners_init(&sup->listeners, sup->loop);
 	code = process_become_subreaper();
 	if (code < 0)
 		log_warning("cannot become a subreaper, processes that escape "
@@ -442,8 +464,10 @@ start_apps(struct supervisor *sup, struct error *err)
 {
 	struct config *config = sup->config;
 	struct app_spec **specs = NULL;
-	int code = app_specs_open(sup, config, &specs, err);
+	int code = adopt_check(sup, config, err);
 
+	if (code == 0)
+		code = app_specs_open(sup, config, &specs, err);
 	listen_fds_close(&sup->listeners.passed, warn_unused);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (app_add(sup, specs[i], true) < 0)
@@ -494,6 +518,9 @@ release_all(struct supervisor *sup)
 		loop_timer_fini(sup->loop, &sup->thaw);
 		loop_timer_fini(sup->loop, &sup->sweep);
 		loop_timer_fini(sup->loop, &sup->give_up);
+		loop_timer_fini(sup->loop, &sup->adopt_again);
+		loop_timer_fini(sup->loop, &sup->look);
+		listeners_fini(&sup->listeners);
 	}
 	fd_close(&sup->signal_fd);
 	fd_close(&sup->null_fd);
@@ -510,6 +537,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.config = config_ref(setup->config),
 		.pidfile = PIDFILE_INIT,
 		.up = SD_NOTIFY_INIT,
+		.starters = TAILQ_HEAD_INITIALIZER(sup.starters),
 		.signal_fd = -1,
 		.null_fd = -1,
 		.pid = getpid(),

@@ -9,6 +9,8 @@
  *   worker.c      one worker: carries out what core/worker_fsm decides;
  *                 here a worker's death is buried
  *   worker_notify.c  what workers say through sd_notify
+ *   adopt.c       what workers bind by themselves becomes their listener
+ *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
  *   listeners.c   the open listeners
  *
@@ -21,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -56,6 +59,9 @@ struct supervisor {
 	struct loop_timer thaw;		/* resumes paused notify sockets */
 	struct loop_timer sweep;	/* for what dead workers left behind */
 	struct loop_timer give_up;	/* on what was killed and does not die */
+	struct loop_timer adopt_again;	/* answers what could not be before */
+	struct loop_timer look;		/* at the starters, when there are any */
+	TAILQ_HEAD(starters, worker) starters;
 	struct rlimit nofile;		/* as inherited, for the workers */
 	unsigned auto_instances;
 	uint64_t serial;		/* of the last worker process */
@@ -65,6 +71,8 @@ struct supervisor {
 	pid_t pid;
 
 	unsigned lingering;	/* workers whose leader died before its group */
+	bool can_adopt;		/* tried out, and it works */
+	bool told_no_adoption;
 	bool dirty;		/* an app is */
 	bool starting;		/* until every app was ready once */
 	bool reloading;		/* an app is, since the last HUP */

@@ -12,10 +12,12 @@
 #include "base/str.h"
 #include "core/conf.h"
 #include "core/worker_env.h"
+#include "daemon/adopt.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/listeners.h"
 #include "daemon/orphans.h"
+#include "daemon/readiness.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "daemon/worker_notify.h"
@@ -54,7 +56,7 @@ worker_new(struct app *app, struct app_spec *spec, unsigned instance,
 	w->instance = instance;
 	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
 	w->fsm.trial = trial;
-	w->report = w->notify = -1;
+	w->report = w->notify = w->trap = -1;
 	w->next = app->workers;
 	w->prev_next = &app->workers;
 	if (w->next != NULL)
@@ -76,6 +78,9 @@ forget_process(struct worker *w)
 {
 	close_report(w);
 	worker_notify_close(w);
+	adopt_end(w);
+	readiness_forget(w);
+	w->listens = false;
 	if (w->pid != 0 && !w->lingering)
 		supervisor_remove_worker(w->app->sup, w);
 	w->pid = 0;
@@ -121,7 +126,9 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		.envp = env->env.v,
 		.listen_pid = env->listen_pid,
 		.fds = fds,
-		.n_fds = conf->n_listens,
+		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
+		    conf->n_listens,
+		.trap = adopt_wanted(w->spec),
 		.null_fd = sup->null_fd,
 		.null_stdout = conf->out == CONF_OUTPUT_NULL,
 		.null_stderr = conf->err == CONF_OUTPUT_NULL,
@@ -233,8 +240,10 @@ log_step(const struct worker *w, const struct worker_step *step)
 	    worker_state_name(step->to), worker_reason_text(step->why));
 	obituary_duration(&age, mono_ms_between(w->fsm.executed, mono_now()));
 	if (step->to == WORKER_READY)
-		log_info("%s[%u] pid %d: ready after %s (%s)", app_name(w),
-		    w->instance, (int)w->pid, age.failed ? "?" : age.text,
+		log_write(step->why == WORKER_WHY_UNSEEN ? LOG_LEVEL_WARNING :
+		    LOG_LEVEL_INFO, "%s[%u] pid %d: ready after %s (%s)",
+		    app_name(w), w->instance, (int)w->pid,
+		    age.failed ? "?" : age.text,
 		    worker_reason_text(step->why));
 	else if (step->to == WORKER_KILLED &&
 	    step->why != WORKER_WHY_ASKED)
@@ -281,6 +290,12 @@ carry_out(struct worker *w, const struct worker_step *step)
 	}
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
+	if (step->to == WORKER_READY && step->from != WORKER_READY)
+		adopt_settle(w);
+	if (step->to != WORKER_STARTING)
+		readiness_forget(w);
+	else if (step->from != WORKER_STARTING)
+		readiness_watch(w);
 	loop_timer_set(w->app->sup->loop, &w->timer, w->fsm.deadline);
 	app_touch(w->app);
 	if (step->spawn) {
@@ -333,6 +348,12 @@ worker_said_ready(struct worker *w)
 	worker_event(w, WORKER_EV_NOTIFY_READY, false);
 }
 
+void
+worker_seen_waiting(struct worker *w)
+{
+	worker_event(w, WORKER_EV_WAITS, false);
+}
+
 static void
 timer_due(void *ctx)
 {
@@ -344,20 +365,25 @@ timer_due(void *ctx)
 static void
 read_report(struct worker *w)
 {
-	if (w->report < 0)
-		return;
-	switch (spawn_read_report(w->report, &w->failure)) {
-	case SPAWN_REPORT_PENDING:
-		return;
-	case SPAWN_REPORT_FAILED:
-		w->exec_failed = true;
-		close_report(w);
-		return;
-	case SPAWN_REPORT_EXECUTED:
-		close_report(w);
-		w->app->executed = true;
-		worker_event(w, WORKER_EV_EXECUTED, false);
-		return;
+	while (w->report >= 0) {
+		int trap;
+
+		switch (spawn_read_report(w->report, &w->failure, &trap)) {
+		case SPAWN_REPORT_PENDING:
+			return;
+		case SPAWN_REPORT_TRAPPED:
+			adopt_begin(w, trap);
+			break;
+		case SPAWN_REPORT_FAILED:
+			w->exec_failed = true;
+			close_report(w);
+			break;
+		case SPAWN_REPORT_EXECUTED:
+			close_report(w);
+			w->app->executed = true;
+			worker_event(w, WORKER_EV_EXECUTED, false);
+			break;
+		}
 	}
 }
 
@@ -436,6 +462,7 @@ bury(struct worker *w, const char *hint)
 	strbuf_free(&cause);
 
 	forget_process(w);
+	app_spec_restore_paths(w->spec);
 	supervisor_sweep_soon(sup);
 	carry_out(w, &step);
 	if (fatal)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "core/obituary.h"
@@ -14,6 +15,7 @@
 #include "linux/loop.h"
 #include "linux/spawn.h"
 
+struct adopt_pending;
 struct app;
 struct app_spec;
 
@@ -46,6 +48,19 @@ struct worker {
 	unsigned notify_count;		/* since notify_since */
 	struct mono notify_since;
 
+	/* What it binds (daemon/adopt): */
+	int trap;			/* the listener of its calls */
+	loop_handle trap_handle;
+	struct adopt_pending *adopt_pending;	/* to be answered later */
+	bool adopt_warned;
+	unsigned hints;
+
+	/* Whether it waits for connections (daemon/readiness): */
+	TAILQ_ENTRY(worker) starter;	/* in sup->starters … */
+	int look_gap_ms;		/* … unless this is 0 */
+	struct mono look_due;
+	bool listens;			/* has called listen(2) on a lane */
+
 	bool was_ready;		/* ever */
 	bool relapsed;		/* had been ready, and the start after that
 				   ended before it was ready again */
@@ -73,6 +88,9 @@ void worker_check_group(struct worker *worker);
 
 /* READY=1 came from it. */
 void worker_said_ready(struct worker *worker);
+
+/* It was seen to wait for connections. */
+void worker_seen_waiting(struct worker *worker);
 
 bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);

@@ -34,8 +34,9 @@ def test_link_in_place_of_a_socket_file_is_not_followed(box):
     old = d.wait_ready(2)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o666
     before = os.stat(secret)
-    os.unlink(path)
-    os.symlink(secret, path)
+    # in one step: a path that is missing comes back at once
+    os.symlink(secret, path + ".new")
+    os.rename(path + ".new", path)
     d.send(signal.SIGHUP)
     d.wait_log(words.RELOAD_DONE("web", 2))
     d.wait_replaced(old, 2)

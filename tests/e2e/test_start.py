@@ -141,8 +141,8 @@ def test_alive_makes_a_worker_ready_that_says_nothing(box):
     d.stop()
 
 
-def test_by_default_a_silent_worker_is_ready_after_a_second(box):
-    box.web("--ready", "never", instances=1)
+def test_without_listeners_a_silent_worker_is_ready_after_a_second(box):
+    box.web("--ready", "never", instances=1, listen=None)
     d = box.start()
     d.wait_ready(1)
     m = d.wait_log(r"ready after (?P<age>\d+(?:\.\d+)?m?s)")

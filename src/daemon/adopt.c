@@ -1,0 +1,478 @@
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/adoption.h"
+#include "core/conf.h"
+#include "core/fd_protocol.h"
+#include "daemon/adopt.h"
+#include "daemon/adopt_ask.h"
+#include "daemon/app.h"
+#include "daemon/app_spec.h"
+#include "daemon/listeners.h"
+#include "daemon/readiness.h"
+#include "daemon/supervisor.h"
+#include "daemon/worker.h"
+#include "linux/epoll_enter.h"
+#include "linux/inspect.h"
+#include "linux/seccomp_notify.h"
+#include "linux/socket_inherit.h"
+#include "linux/waiting.h"
+
+/* The binds of one process for which is looked whether the port is free. */
+#define HINTS_MAX	8
+
+/* When to answer again a caller that got no CPU time. */
+#define AGAIN_MS	50
+
+struct adopt_pending {
+	struct seccomp_call call;
+	struct adopt_pending *next;
+};
+
+/* ---- can it be done ---- */
+
+int
+adopt_check(struct supervisor *sup, const struct config *config,
+    struct error *err)
+{
+	const struct conf_app *insists = NULL;
+	bool wanted = false;
+	struct error why = ERROR_INIT;
+	int code;
+
+	for (size_t i = 0; i < config->n_apps; i++) {
+		const struct conf_app *app = &config->apps[i];
+
+		if (app->n_listens == 0 || app->handoff == CONF_HANDOFF_ENV)
+			continue;
+		wanted = true;
+		if (app->handoff == CONF_HANDOFF_ADOPT && insists == NULL)
+			insists = app;
+	}
+	if (!wanted || sup->can_adopt)
+		return 0;
+	code = seccomp_notify_probe(&why);
+	sup->can_adopt = code == 0;
+	if (code < 0 && insists != NULL)
+		error_set(err, code, "%s: handoff = adopt is not possible "
+		    "here: %s", insists->name, error_text(&why));
+	else if (code < 0 && !sup->told_no_adoption)
+		log_warning("servers that bind their port by themselves cannot "
+		    "be adopted here: %s; handoff = auto is the same as env",
+		    error_text(&why));
+	if (code < 0 && insists == NULL)
+		sup->told_no_adoption = true;
+	error_clear(&why);
+	return insists != NULL ? code : 0;
+}
+
+bool
+adopt_wanted(const struct app_spec *spec)
+{
+	return spec->sup->can_adopt && spec->conf->n_listens > 0 &&
+	    spec->conf->handoff != CONF_HANDOFF_ENV;
+}
+
+/* ---- the lane in the place of the socket ---- */
+
+static int
+place(const struct ask *a, int lane, int number, unsigned flags)
+{
+	return seccomp_notify_place(a->w->trap, a->call, lane, number,
+	    (flags & O_CLOEXEC) != 0);
+}
+
+static void
+place_twins(const struct ask *a, const struct ask_kin *k, int lane)
+{
+	for (size_t i = 0; i < k->n_twins; i++) {
+		struct inspect_fsids ids =
+		    inspect_begin(&a->w->spec->conf->creds);
+		unsigned flags = 0;
+
+		(void)inspect_fd_flags(a->call->tid, k->twins[i], &flags);
+		inspect_end(&ids);
+		(void)place(a, lane, k->twins[i], flags);
+	}
+}
+
+static int
+replace_socket(const struct ask *a, const struct listener *l)
+{
+	int lane = listener_lane(l, a->w->instance)->fd;
+	struct ask_kin kin;
+	int code;
+
+	if (a->copy >= 0)
+		socket_inherit_options(a->copy, lane);
+	socket_set_nonblocking(lane, (a->flags & O_NONBLOCK) != 0);
+	ask_find_kin(a, &kin);
+	/* The twins first: a call that comes again finds its own descriptor
+	   to be a lane only when all is done. */
+	place_twins(a, &kin, lane);
+	code = place(a, lane, a->call->fd, a->flags);
+	if (code == 0 && kin.n_entries > 0)
+		code = epoll_enter(kin.entries, kin.n_entries, lane);
+	ask_kin_free(&kin);
+	return code;
+}
+
+/*
+ * The descriptors that the worker was started with may be of sockets that have
+ * gone since, in favour of what servers ask for: they become the present ones,
+ * so that nobody holds the old ones open.
+ */
+static void
+renew_given(struct worker *w, const struct seccomp_call *call)
+{
+	const struct app_spec *spec = w->spec;
+
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		int number = FD_PROTOCOL_FIRST + (int)i;
+		struct inspect_fsids ids;
+		enum inspect_kind kind;
+		unsigned flags = 0;
+		uint64_t ino = 0;
+
+		if (spec->left[i] == 0 || spec->listeners[i] == NULL)
+			continue;
+		ids = inspect_begin(&spec->conf->creds);
+		kind = inspect_fd(call->tid, number, &ino);
+		(void)inspect_fd_flags(call->tid, number, &flags);
+		inspect_end(&ids);
+		if (kind == INSPECT_SOCKET && ino == spec->left[i])
+			(void)seccomp_notify_place(w->trap, call,
+			    listener_lane(spec->listeners[i], w->instance)->fd,
+			    number, (flags & O_CLOEXEC) != 0);
+	}
+}
+
+static void
+log_adopted(const struct ask *a, const struct listener *l)
+{
+	char *name = address_format_numeric(&l->bound);
+
+	log_debug("%s[%u] pid %d: adopted, its descriptor %d is the listener "
+	    "%s", a->w->app->name, a->w->instance, (int)a->call->tid,
+	    a->call->fd, name != NULL ? name : "?");
+	free(name);
+}
+
+/* Of a dual-stack lane for an IPv4 program, which we cannot open in another
+   way: it sees clients' addresses wrong. */
+static void
+warn_family(const struct ask *a, const struct listener *l)
+{
+	if (!l->passed || a->asked.kind == ADDRESS_UNIX ||
+	    (l->bound.host == ADDRESS_HOST_IPV4) ==
+	    (a->asked.host == ADDRESS_HOST_IPV4))
+		return;
+	log_warning("%s[%u] pid %d: asks for an %s socket, and the one that "
+	    "LISTEN_FDS passes is not: it may take clients' addresses wrong",
+	    a->w->app->name, a->w->instance, (int)a->w->pid,
+	    a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
+}
+
+/* Returns the errno for the caller, 0, or -EINTR: again later. */
+static int
+give(const struct ask *a, const struct adoption *d)
+{
+	struct app_spec *spec = a->w->spec;
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	int code = app_spec_give(spec, d->position, &d->target, &l, &err);
+
+	if (code == 0)
+		code = replace_socket(a, l);
+	if (code == -EINTR)
+		return code;
+	/* Those have nothing further to wait for. */
+	if (code == 0 && d->target.kind != ADDRESS_TCP)
+		code = app_spec_take(spec, l, &err);
+	if (code == 0) {
+		renew_given(a->w, a->call);
+		listener_restore_path(l);
+		warn_family(a, l);
+		log_adopted(a, l);
+	} else {
+		log_warning("%s[%u] pid %d: cannot give it its listener: %s",
+		    a->w->app->name, a->w->instance, (int)a->w->pid,
+		    err.text != NULL ? err.text : strerror(-code));
+	}
+	error_clear(&err);
+	return -code;
+}
+
+/* ---- what is none of ours ---- */
+
+static bool
+joins_on_purpose(const struct ask *a)
+{
+	socklen_t len = sizeof(int);
+	int on = 0;
+
+	if (a->copy >= 0)
+		(void)getsockopt(a->copy, SOL_SOCKET, SO_REUSEPORT, &on, &len);
+	return on != 0;
+}
+
+/* The kernel will refuse it: most likely another instance has the port, and
+   nobody has told clusterd to share it. */
+static void
+hint(const struct ask *a)
+{
+	struct app_spec *spec = a->w->spec;
+	char *name;
+
+	if (a->asked.kind == ADDRESS_UNIX || a->asked.port == 0 ||
+	    a->w->hints >= HINTS_MAX || joins_on_purpose(a))
+		return;
+	a->w->hints++;
+	name = address_format(&a->asked);
+	if (name == NULL || !listeners_taken(&a->asked) ||
+	    (spec->hinted != NULL && strcmp(spec->hinted, name) == 0)) {
+		free(name);
+		return;
+	}
+	log_warning("%s[%u] pid %d: asks for %s, which is taken and is none of "
+	    "this app's listeners; if its instances are to share it, add "
+	    "listen = %s", a->w->app->name, a->w->instance, (int)a->w->pid,
+	    name, name);
+	free(spec->hinted);
+	spec->hinted = name;
+}
+
+static void
+log_refused(const struct ask *a, size_t position)
+{
+	char *asked = address_format(&a->asked);
+	char *written = address_format(
+	    &a->w->spec->conf->listens[position]);
+
+	log_warning("%s[%u] pid %d: asks for %s with an IPv4 socket, but "
+	    "listen = %s is for IPv6 alone: refused", a->w->app->name,
+	    a->w->instance, (int)a->w->pid, asked != NULL ? asked : "?",
+	    written != NULL ? written : "?");
+	free(asked);
+	free(written);
+}
+
+/* ---- answers ---- */
+
+/* A lane is bound already: the same bind may come again after a signal. */
+static int
+bind_again(const struct listener *l, const struct adoption *d)
+{
+	bool same = d->verdict == ADOPTION_GIVE && (l->passed ||
+	    address_equal(&l->bound, &d->target));
+
+	return same ? 0 : EINVAL;
+}
+
+/* -EINTR: again later. */
+static int
+answer_bind(struct worker *w, const struct seccomp_call *call)
+{
+	const struct listener *l;
+	struct adoption d;
+	struct ask a;
+	int code = ask_learn(w, call, &a);
+
+	if (code < 0) {
+		ask_free(&a);
+		if (code == -ENOMEM)
+			seccomp_notify_answer(w->trap, call, ENOMEM);
+		else if (code != -ESRCH)
+			seccomp_notify_continue(w->trap, call);
+		return 0;
+	}
+	d = adoption_decide(w->spec->conf, w->spec->bound, &a.asked);
+	l = app_spec_find_lane(w->spec, a.ino);
+	if (l != NULL)
+		code = bind_again(l, &d);
+	else if (d.verdict == ADOPTION_GIVE)
+		code = give(&a, &d);
+	else if (d.verdict == ADOPTION_REFUSE)
+		code = EADDRNOTAVAIL;
+	if (l == NULL && d.verdict == ADOPTION_REFUSE)
+		log_refused(&a, d.position);
+	if (l == NULL && d.verdict == ADOPTION_PASS)
+		hint(&a);
+
+	if (code != -EINTR && l == NULL && d.verdict == ADOPTION_PASS)
+		seccomp_notify_continue(w->trap, call);
+	else if (code != -EINTR)
+		seccomp_notify_answer(w->trap, call, code);
+	ask_free(&a);
+	return code == -EINTR ? code : 0;
+}
+
+/* A lane listens already, with the backlog that the configuration says. */
+static void
+answer_listen(struct worker *w, const struct seccomp_call *call)
+{
+	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	struct error err = ERROR_INIT;
+	struct listener *l = NULL;
+	uint64_t ino;
+	int code;
+
+	if (inspect_fd(call->tid, call->fd, &ino) == INSPECT_SOCKET)
+		l = app_spec_find_lane(w->spec, ino);
+	inspect_end(&ids);
+	/* Datagram sockets do not listen, as the kernel will say. */
+	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
+		seccomp_notify_continue(w->trap, call);
+		return;
+	}
+	code = app_spec_take(w->spec, l, &err);
+	if (code < 0)
+		log_warning("%s[%u] pid %d: %s", w->app->name, w->instance,
+		    (int)w->pid, error_text(&err));
+	else
+		renew_given(w, call);
+	error_clear(&err);
+	seccomp_notify_answer(w->trap, call, -code);
+	readiness_expect(w);
+}
+
+static void
+answer_later(struct worker *w, const struct seccomp_call *call)
+{
+	struct supervisor *sup = w->app->sup;
+	struct adopt_pending *p = malloc(sizeof(*p));
+
+	if (p == NULL) {
+		seccomp_notify_answer(w->trap, call, ENOMEM);
+		return;
+	}
+	*p = (struct adopt_pending){ .call = *call, .next = w->adopt_pending };
+	w->adopt_pending = p;
+	if (mono_is_never(sup->adopt_again.due))
+		loop_timer_set(sup->loop, &sup->adopt_again,
+		    mono_add_ms(mono_now(), AGAIN_MS));
+}
+
+void
+adopt_retry(struct worker *w)
+{
+	struct adopt_pending *p = w->adopt_pending;
+
+	w->adopt_pending = NULL;
+	while (p != NULL) {
+		struct adopt_pending *next = p->next;
+
+		if (seccomp_notify_valid(w->trap, &p->call) &&
+		    answer_bind(w, &p->call) == -EINTR)
+			answer_later(w, &p->call);
+		free(p);
+		p = next;
+	}
+}
+
+/* ---- what servers have let go again ---- */
+
+/* Has some process of the app's workers the lane open, other than by the
+   numbers that all are started with? */
+static bool
+is_held(const struct app *app, const struct app_spec *spec,
+    const struct listener *l)
+{
+	int first = FD_PROTOCOL_FIRST + (int)spec->conf->n_listens;
+
+	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
+		struct inspect_fsids ids;
+		bool held;
+
+		if (w->spec != spec || w->pid == 0)
+			continue;
+		ids = inspect_begin(&spec->conf->creds);
+		held = waiting_holds(w->pid, l->lanes[0].ino, first);
+		inspect_end(&ids);
+		if (held)
+			return true;
+	}
+	return false;
+}
+
+void
+adopt_settle(struct worker *w)
+{
+	struct app_spec *spec = w->spec;
+
+	for (size_t i = spec->n_beside; i-- > 0;)
+		if (!is_held(w->app, spec, spec->beside[i].listener))
+			app_spec_drop(spec, i);
+	for (size_t i = spec->n_beside; i-- > 0;) {
+		size_t position = spec->beside[i].position;
+		const struct listener *l = spec->listeners[position];
+
+		/* One that no server has bound may be served by its number. */
+		if (l != NULL && spec->taken[position] &&
+		    !is_held(w->app, spec, l))
+			app_spec_promote(spec, i);
+	}
+}
+
+/* ---- the worker's listener of calls ---- */
+
+/* One call per turn of the loop and worker: none can keep us to itself. */
+static void
+call_ready(void *ctx, uint32_t events)
+{
+	struct worker *w = ctx;
+	struct seccomp_call call;
+
+	if ((events & EPOLLIN) == 0) {
+		/* Nobody is left who could call. */
+		adopt_end(w);
+		return;
+	}
+	if (seccomp_notify_receive(w->trap, &call) < 0)
+		return;
+	/* From a pid namespace that is not below ours nothing can be seen. */
+	if (call.tid == 0)
+		seccomp_notify_continue(w->trap, &call);
+	else if (!call.is_bind)
+		answer_listen(w, &call);
+	else if (answer_bind(w, &call) == -EINTR)
+		answer_later(w, &call);
+}
+
+void
+adopt_begin(struct worker *w, int listener)
+{
+	w->trap = listener;
+	if (listener >= 0 && loop_add(w->app->sup->loop, listener, EPOLLIN, false, call_ready,
+	    w, &w->trap_handle) == 0)
+		return;
+	/* Without us its calls fail with ENOSYS; it will tell. */
+	log_warning("%s[%u] pid %d: cannot adopt what it binds, and its binds "
+	    "will fail: %s", w->app->name, w->instance, (int)w->pid,
+	    listener < 0 ? "no descriptor is left" : "out of memory");
+	fd_close(&w->trap);
+}
+
+void
+adopt_end(struct worker *w)
+{
+	loop_del(w->app->sup->loop, &w->trap_handle);
+	fd_close(&w->trap);
+	while (w->adopt_pending != NULL) {
+		struct adopt_pending *next = w->adopt_pending->next;
+
+		free(w->adopt_pending);
+		w->adopt_pending = next;
+	}
+	w->adopt_warned = false;
+	w->hints = 0;
+}
