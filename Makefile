@@ -36,7 +36,8 @@ ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
 	src/base/num.c src/base/str.c
-CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c src/core/conf_diff.c \
+CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c \
+	src/core/conf_diff.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
 	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
@@ -63,6 +64,9 @@ OBJ	= $(patsubst src/%.c,$(B)/%.o,$(LIB_SRC) $(CLI_SRC))
 
 .PHONY: all
 all: $(B)/clusterd examples/hello-server
+
+.PHONY: objects
+objects: $(OBJ)
 
 $(B)/clusterd: $(OBJ)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(OBJ) $(INIH_LIBS) $(LDLIBS)
@@ -168,7 +172,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
-	check-e2e check-asan check-valgrind check-clang check-inih fuzz \
+	check-e2e check-asan check-valgrind check-clang check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) bench
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
@@ -218,6 +222,19 @@ check-clang:
 	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
 	    build-clang/probe
 
+# Another machine's system call numbers and struct layouts, compiled and not
+# run; inih's header is the same for all, its library is not needed for that.
+CROSS	= aarch64-linux-gnu-gcc
+check-cross:
+	@if command -v $(CROSS) >/dev/null; then \
+	    mkdir -p build-cross/include && \
+	    cp /usr/include/ini.h build-cross/include && \
+	    $(MAKE) B=build-cross CC=$(CROSS) WERROR=1 \
+		INIH_CFLAGS=-Ibuild-cross/include objects; \
+	else \
+	    echo "$(CROSS) is not at hand: nothing is compiled for it"; \
+	fi
+
 # With upstream's own defaults: make check-inih INIH=DIRECTORY-OF-ITS-SOURCES
 check-inih:
 	@mkdir -p build-inih
@@ -244,12 +261,15 @@ bench: all
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
-	golang-go
+	golang-go php-cli busybox-static nginx-light redis-server ruby \
+	ruby-webrick gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest' && valgrind --version && \
 	strace --version && clang --version && \
-	which mandoc unshare pkill capsh ip node go
+	PATH=$$PATH:/usr/sbin && \
+	which mandoc unshare pkill capsh ip node go php busybox nginx \
+	    redis-server ruby aarch64-linux-gnu-gcc && ruby -e "require 'webrick'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
 # there is one; a list of what to install elsewhere.
@@ -258,7 +278,7 @@ need	= @if { $(1); } >/dev/null 2>&1; then :; \
 	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	    echo "installing: $(2)"; \
 	    $$sudo apt-get update -qq && $$sudo env \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq \
 	    --no-install-recommends $(2); \
 	else \
 	    echo "Please install these, or what they are called here, and try"; \
@@ -290,6 +310,7 @@ demo: build-deps
 
 test: test-deps
 	$(MAKE) check-clang WERROR=1
+	$(MAKE) check-cross
 	$(MAKE) check WERROR=1
 
 # ---- install ----
@@ -318,4 +339,4 @@ uninstall:
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-inih examples/hello-server
+	rm -rf build build-asan build-clang build-cross build-fuzz build-inih examples/hello-server

@@ -92,7 +92,7 @@ parse_inet6(const void *bytes, size_t len, bool v6only, struct address *a)
 	if (memcmp(a->ip, nought, 16) == 0 && !v6only)
 		a->host = ADDRESS_HOST_ANY;
 	/* fe80::/10: the scope is part of the address (RFC 4007). */
-	if (a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80)
+	if (len >= sizeof(in6) && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80)
 		a->scope = in6.sin6_scope_id;
 	a->port = big_endian_16(&in6.sin6_port);
 	return 0;
@@ -197,33 +197,56 @@ widen(const struct address *written, const struct address *asked)
 enum fit {
 	FIT_NOT,
 	FIT_REFUSE,	/* the port, and a family that cannot be given */
-	FIT_PORT,	/* the same port */
-	FIT_WIDE,	/* … where one of both is every address */
+	FIT_MAPPED,	/* the port, IPv4 for an AF_INET6 socket */
+	FIT_PORT,	/* the port */
+	FIT_WIDE,	/* … and every address is served */
 	FIT_EXACT,
 };
 
-static enum fit
-fit_inet(const struct address *written, bool decides,
-    const struct address *asked, struct address *ret_target)
+/* Is 0.0.0.0 written beside [::], with the same port? */
+static bool
+writes_both(const struct conf_app *app, const struct address *v6)
 {
+	for (size_t i = 0; i < app->n_listens; i++) {
+		const struct address *a = &app->listens[i];
+
+		if (a->kind == v6->kind && a->port == v6->port &&
+		    a->host == ADDRESS_HOST_IPV4 && is_wildcard(a))
+			return true;
+	}
+	return false;
+}
+
+static enum fit
+fit_inet(const struct conf_app *app, size_t i, const struct address *asked,
+    struct address *ret_target)
+{
+	const struct address *written = &app->listens[i];
+	bool decides = i == 0 && app->has_port;
 	struct address target = *written;
 
 	target.port = asked->port;
 	if (written->host == ADDRESS_HOST_ANY) {
 		*ret_target = decides ? *asked : widen(written, asked);
-		return FIT_WIDE;
+		return asked->host == ADDRESS_HOST_ANY ? FIT_EXACT : FIT_WIDE;
 	}
 	if (written->host == ADDRESS_HOST_IPV6 &&
 	    asked->host == ADDRESS_HOST_IPV4)
 		return FIT_REFUSE;
 	if (written->host == ADDRESS_HOST_IPV4 &&
-	    asked->host != ADDRESS_HOST_IPV4)
-		target = map_ipv4(&target);
+	    asked->host != ADDRESS_HOST_IPV4) {
+		*ret_target = map_ipv4(&target);
+		return address_equal(ret_target, asked) ? FIT_EXACT :
+							  FIT_MAPPED;
+	}
+	/* Two addresses, and a server whose one socket is for both. */
+	if (asked->host == ADDRESS_HOST_ANY && is_wildcard(written) &&
+	    writes_both(app, written))
+		target.host = ADDRESS_HOST_ANY;
 	*ret_target = target;
 	if (address_equal(&target, asked))
 		return FIT_EXACT;
-	return is_wildcard(asked) || is_wildcard(written) ? FIT_WIDE :
-							    FIT_PORT;
+	return is_wildcard(written) ? FIT_WIDE : FIT_PORT;
 }
 
 static enum fit
@@ -241,7 +264,7 @@ fit(const struct conf_app *app, size_t i, const struct address *bound,
 	/* Port 0 is a probe for one that is free. */
 	if (asked->port == 0 || asked->port != bound->port)
 		return FIT_NOT;
-	return fit_inet(written, i == 0 && app->has_port, asked, ret_target);
+	return fit_inet(app, i, asked, ret_target);
 }
 
 struct adoption
@@ -281,7 +304,8 @@ adoption_may_keep(const struct conf_app *app, size_t position,
 		return is_wildcard(bound) || (is_mapped(bound) &&
 		    memcmp(bound->ip + sizeof(mapped_prefix), nought, 4) == 0);
 	if (written->host != ADDRESS_HOST_IPV4)
-		return false;
+		return bound->host == ADDRESS_HOST_ANY &&
+		    is_wildcard(written) && writes_both(app, written);
 	target = map_ipv4(&target);
 	return address_equal(&target, bound);
 }

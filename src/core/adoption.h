@@ -57,8 +57,9 @@ struct adoption {
  * - `listen`, an IPv4 address: it stays so; an AF_INET6 socket gets it in its
  *   mapped form (::ffff:127.0.0.1).
  * - `listen`, an IPv6 address: for AF_INET6 sockets.
+ * - `listen`, 0.0.0.0 and [::]: one dual-stack socket may serve both.
  * - Of several that share the port: the one that is asked for exactly, else
- *   the first that can be given.
+ *   one of the socket's own family, every address before a single one.
  */
 struct adoption adoption_decide(const struct conf_app *app,
     const struct address *bound, const struct address *asked);

@@ -102,7 +102,9 @@ cell_notified_early(const struct step_args *a)
 static void
 cell_waits(const struct step_args *a)
 {
-	become_ready(a, WORKER_WHY_WAITS);
+	if (a->app->ready == CONF_READY_AUTO ||
+	    a->app->ready == CONF_READY_ACCEPT)
+		become_ready(a, WORKER_WHY_WAITS);
 }
 
 static void

@@ -312,6 +312,24 @@ enter(struct listeners *ls, struct listener *l)
 	ls->first = l;
 }
 
+static int
+begin(struct listener *l, const struct conf_app *app, const char *why,
+    struct error *err)
+{
+	int code;
+
+	if (l->listening)
+		return 0;
+	code = start_lanes(l);
+	if (code < 0)
+		return error_set(err, code, "cannot listen: %s",
+		    strerror(-code));
+	l->listening = true;
+	watch_lanes(l);
+	announce(l, app, why);
+	return 0;
+}
+
 int
 listeners_acquire(struct listeners *ls, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err)
@@ -331,6 +349,10 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
 		enter(ls, l);
 		announce(l, app, "");
 	}
+	/* It may be one that the last generation's program did not serve. */
+	code = begin(l, app, "", err);
+	if (code < 0)
+		return code;
 	l->forsaken = false;
 	l->refs++;
 	*ret_listener = l;
@@ -381,18 +403,18 @@ int
 listener_begin(struct listener *l, const struct conf_app *app,
     struct error *err)
 {
-	int code;
+	return begin(l, app, " (as its program asks for)", err);
+}
 
-	if (l->listening)
-		return 0;
-	code = start_lanes(l);
-	if (code < 0)
-		return error_set(err, code, "cannot listen: %s",
-		    strerror(-code));
-	l->listening = true;
-	watch_lanes(l);
-	announce(l, app, " (as its program asks for)");
-	return 0;
+void
+listener_suspend(struct listener *l)
+{
+	if (!l->listening || l->passed || l->bound.kind != ADDRESS_TCP)
+		return;
+	stop_watching(l);
+	l->listening = false;
+	for (size_t i = 0; i < l->n_lanes; i++)
+		socket_refuse(l->lanes[i].fd);
 }
 
 bool

@@ -89,6 +89,10 @@ int listeners_derive(struct listeners *listeners, const struct conf_app *app,
 int listener_begin(struct listener *listener, const struct conf_app *app,
     struct error *err);
 
+/* Refuse clients until a server asks for it (listener_begin()): nobody would
+   accept them. TCP; what others have passed to us stays as it is. */
+void listener_suspend(struct listener *listener);
+
 /* See that a Unix listener's path leads to it; what stands in the way is
    logged, once. */
 void listener_restore_path(struct listener *listener);

@@ -360,6 +360,31 @@ braces_need_their_listener(void **state)
 	    "but the app has none; port or listen gives it one\n");
 }
 
+/* A worker that binds by itself is passed no descriptor. */
+static void
+brace_fd_needs_a_handoff(void **state)
+{
+	(void)state;
+	config_unref(expect_ok("[a]\ncommand = x {fd}\nport = 80\n"
+	       "handoff = env\n"
+	       "[b]\ncommand = x {fd}\nport = 81\nhandoff = auto\n"
+	       "[c]\ncommand = x -p {port} {fd\nport = 82\n"
+	       "handoff = adopt\n"));
+	expect_errors("[a]\nhandoff = adopt\nport = 80\n"
+	       "command = x {port} {fd}\n",
+	    "app.ini:4: command: {fd} is the number of a listening socket, "
+	    "but handoff = adopt passes none; env or auto does\n");
+	/* One error at a time: first of all it needs a listener. */
+	expect_errors("[a]\ncommand = x {fd}\nhandoff = adopt\n",
+	    "app.ini:2: command: {fd} is the number of a listening socket, "
+	    "but the app has none; port or listen gives it one\n");
+	/* What handoff was meant is not known. */
+	expect_errors("[a]\ncommand = x {fd}\nport = 80\n"
+	       "handoff = adpt\n",
+	    "app.ini:4: handoff: \"adpt\" is not known, did you mean adopt? "
+	    "auto, env or adopt is allowed\n");
+}
+
 static void
 key_port(void **state)
 {
@@ -541,14 +566,22 @@ the_number_of_instances(void **state)
 static void
 key_handoff(void **state)
 {
+	struct config *config;
+
 	(void)state;
+	GOOD("handoff", "auto", "auto");
 	GOOD("handoff", "env", "env");
-	BAD("handoff", "adopt", "\"adopt\" is not supported yet, env is "
-	    "allowed");
-	BAD("handoff", "auto", "\"auto\" is not supported yet, env is "
-	    "allowed");
-	BAD("handoff", "emv", "\"emv\" is not known, did you mean env? env is "
-	    "allowed");
+	GOOD("handoff", "adopt", "adopt");
+	BAD("handoff", "emv", "\"emv\" is not known, did you mean env? auto, "
+	    "env or adopt is allowed");
+	BAD("handoff", "env adopt", "\"env adopt\" is not known, auto, env or "
+	    "adopt is allowed");
+	config = expect_ok("[a]\ncommand = x\nhandoff = env\n"
+	       "[b]\ncommand = x\nhandoff = adopt\n[c]\ncommand = x\n");
+	assert_int_equal(config->apps[0].handoff, CONF_HANDOFF_ENV);
+	assert_int_equal(config->apps[1].handoff, CONF_HANDOFF_ADOPT);
+	assert_int_equal(config->apps[2].handoff, CONF_HANDOFF_AUTO);
+	config_unref(config);
 }
 
 #define PROTOCOLS "clusterd, systemd, server-starter, einhorn, nginx or " \
@@ -1114,12 +1147,10 @@ key_ready(void **state)
 	GOOD("ready", "notify", "notify");
 	GOOD("ready", "alive:0", "alive:0s");
 	GOOD("ready", "alive:59999ms", "alive:59999ms");
-	BAD("ready", "accept", "\"accept\" is not supported yet, auto, notify "
+	BAD("ready", "alive", "\"alive\" is not known, auto, notify, accept "
 	    "or alive:DURATION is allowed");
-	BAD("ready", "alive", "\"alive\" is not known, auto, notify or "
-	    "alive:DURATION is allowed");
 	BAD("ready", "notfiy", "\"notfiy\" is not known, did you mean notify? "
-	    "auto, notify or alive:DURATION is allowed");
+	    "auto, notify, accept or alive:DURATION is allowed");
 	BAD("ready", "alive:", "\"\" " DURATION);
 	BAD("ready", "alive:x", "\"x\" " DURATION);
 	/* The notify socket is there without the systemd protocol too. */
@@ -1129,6 +1160,35 @@ key_ready(void **state)
 	assert_int_equal(config->apps[1].ready, CONF_READY_AUTO);
 	assert_int_equal(config->apps[1].ready_alive_ms, 1000);
 	config_unref(config);
+}
+
+/* What has no listener waits for no connection. */
+static void
+ready_accept_needs_a_listener(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	BAD("ready", "accept", "\"accept\" needs a port or listen, and the app "
+	    "has none; auto, notify or alive:DURATION is allowed");
+	config = expect_ok("[a]\ncommand = x\nready = accept\nport = 80\n"
+	       "[b]\ncommand = x\nlisten = udp:53\nready = accept\n"
+	       "[c]\ncommand = x\nlisten = unix:c\nready = accept\n"
+	       "handoff = env\n");
+	for (size_t i = 0; i < config->n_apps; i++)
+		assert_int_equal(config->apps[i].ready, CONF_READY_ACCEPT);
+	config_unref(config);
+	/* A listener that is not understood is one all the same. */
+	expect_errors("[a]\ncommand = x\nready = accept\nport = none at all\n",
+	    "app.ini:4: port: \"none at all\" is not a port, a number from 0 "
+	    "to 65535 is allowed\n");
+	expect_errors("[a]\ncommand = x\nready = accept\nport = none\n"
+	       "listen = none\n",
+	    "app.ini:3: ready: \"accept\" needs a port or listen, and the "
+	    "app has none; auto, notify or alive:DURATION is allowed\n");
+	/* How long alive would take plays no part. */
+	config_unref(expect_ok("[a]\ncommand = x\nready = accept\n"
+	       "port = 80\nready_timeout = 10ms\n"));
 }
 
 static void
@@ -1443,6 +1503,7 @@ defaults(void **state)
 	assert_int_equal(app->socket_uid, UINT32_MAX);
 	assert_int_equal(app->backlog, 4096);
 	assert_int_equal(app->instances_kind, CONF_INSTANCES_AUTO);
+	assert_int_equal(app->handoff, CONF_HANDOFF_AUTO);
 	assert_int_equal(app->fd_protocols,
 	    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD);
 	assert_null(app->directory);
@@ -1575,6 +1636,7 @@ main(void)
 		cmocka_unit_test(key_command),
 		cmocka_unit_test(an_indented_key_below_command_is_told),
 		cmocka_unit_test(braces_need_their_listener),
+		cmocka_unit_test(brace_fd_needs_a_handoff),
 		cmocka_unit_test(key_port),
 		cmocka_unit_test(key_listen),
 		cmocka_unit_test(too_many_listeners),
@@ -1606,6 +1668,7 @@ main(void)
 		cmocka_unit_test(key_restart_limit),
 		cmocka_unit_test(key_success_codes),
 		cmocka_unit_test(key_ready),
+		cmocka_unit_test(ready_accept_needs_a_listener),
 		cmocka_unit_test(key_stop_signal),
 		cmocka_unit_test(key_stdout_and_stderr),
 		cmocka_unit_test(keys_of_later),

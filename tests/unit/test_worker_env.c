@@ -347,6 +347,43 @@ protocols_and_notify_socket(void **state)
 	setup_free(&s);
 }
 
+/* A worker that binds by itself is told of no descriptor, by no protocol. */
+static void
+adopt_passes_no_descriptors(void **state)
+{
+	struct setup s;
+	struct worker_env env;
+	struct address bound[] = { local, tcp };
+
+	(void)state;
+	setup_init(&s, "/bin/true", "{port}", NULL);
+	s.app.handoff = CONF_HANDOFF_ADOPT;
+	s.app.fd_protocols = CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD |
+	    CONF_FDP_SERVER_STARTER | CONF_FDP_EINHORN | CONF_FDP_NGINX |
+	    CONF_FDP_PHP_FPM;
+	s.app.n_listens = 2;
+	s.args.bound = bound;
+	s.args.notify_socket = "@n";
+	set_list(&s.inherited, "LISTEN_FDS=7", "LISTEN_PID=1", "NGINX=3;",
+	    "CLUSTERD_FD=9", "SERVER_STARTER_PORT=80=3", "EINHORN_FDS=3",
+	    "Z=1", NULL);
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "Z=1", NO_LISTENERS, "NOTIFY_SOCKET=@n", NULL);
+	assert_null(env.listen_pid);
+	/* Which port it is to bind, it may have to be told. */
+	expect_list(&env.argv, "/bin/true", "8080", NULL);
+	worker_env_free(&env);
+
+	/* Both: those for whom it was made take them. */
+	s.app.handoff = CONF_HANDOFF_AUTO;
+	s.app.fd_protocols = CONF_FDP_CLUSTERD;
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "Z=1", NO_LISTENERS, "CLUSTERD_FD=3,4",
+	    "NOTIFY_SOCKET=@n", NULL);
+	worker_env_free(&env);
+	setup_free(&s);
+}
+
 static void
 room_for_the_pid(void **state)
 {
@@ -672,6 +709,7 @@ main(void)
 		cmocka_unit_test(later_wins),
 		cmocka_unit_test(user_brings_a_home),
 		cmocka_unit_test(protocols_and_notify_socket),
+		cmocka_unit_test(adopt_passes_no_descriptors),
 		cmocka_unit_test(room_for_the_pid),
 		cmocka_unit_test(braces_are_replaced),
 		cmocka_unit_test(other_braces_stay),

@@ -67,9 +67,9 @@ struct cell {
 	{ WORKER_##s, effect, deadline, WORKER_WHY_##why, marks }
 
 /*
- * Under `ready = auto`, `restart = always`, without restart_limit; not on
- * trial; a STOPPING worker is unwanted, the others are not. The process was
- * executed a second ago and dies as a failure.
+ * Under `ready = auto`, `restart = always`, without listeners and without
+ * restart_limit; not on trial; a STOPPING worker is unwanted, the others are
+ * not. The process was executed a second ago and dies as a failure.
  */
 static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 	[WORKER_IDLE] = {
@@ -78,6 +78,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(IDLE),
 		[WORKER_EV_EXECUTED] = IGNORE(IDLE),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(IDLE),
+		[WORKER_EV_WAITS] = IGNORE(IDLE),
 		[WORKER_EV_DEADLINE] = IGNORE(IDLE),
 		[WORKER_EV_EXITED] = IGNORE(IDLE),
 		[WORKER_EV_STOP] = CELL(ENDED, NOTHING, NONE, ASKED, UNWANTED),
@@ -91,6 +92,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		    NOTHING, EXECUTED),
 		[WORKER_EV_NOTIFY_READY] = CELL(READY, NOTHING, NONE,
 		    NOTIFIED, EXECUTED),
+		[WORKER_EV_WAITS] = IGNORE(EXECING),
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE,
 		    READY_TIMEOUT, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
@@ -104,6 +106,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(STARTING),
 		[WORKER_EV_NOTIFY_READY] = CELL(READY, NOTHING, NONE,
 		    NOTIFIED, 0),
+		[WORKER_EV_WAITS] = CELL(READY, NOTHING, NONE, WAITS, 0),
 		[WORKER_EV_DEADLINE] = CELL(READY, NOTHING, NONE, ALIVE, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
@@ -116,6 +119,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(READY),
 		[WORKER_EV_EXECUTED] = IGNORE(READY),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(READY),
+		[WORKER_EV_WAITS] = IGNORE(READY),
 		[WORKER_EV_DEADLINE] = IGNORE(READY),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
@@ -128,6 +132,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(STOPPING),
 		[WORKER_EV_EXECUTED] = IGNORE(STOPPING),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(STOPPING),
+		[WORKER_EV_WAITS] = IGNORE(STOPPING),
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE, STOP_TIMEOUT,
 		    0),
 		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
@@ -139,6 +144,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(KILLED),
 		[WORKER_EV_EXECUTED] = IGNORE(KILLED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(KILLED),
+		[WORKER_EV_WAITS] = IGNORE(KILLED),
 		[WORKER_EV_DEADLINE] = IGNORE(KILLED),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
@@ -153,6 +159,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(BACKOFF),
 		[WORKER_EV_EXECUTED] = IGNORE(BACKOFF),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(BACKOFF),
+		[WORKER_EV_WAITS] = IGNORE(BACKOFF),
 		[WORKER_EV_DEADLINE] = CELL(EXECING, SPAWN, IN_READY, NOTHING,
 		    EXECUTED),
 		[WORKER_EV_EXITED] = IGNORE(BACKOFF),
@@ -164,6 +171,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(PARKED),
 		[WORKER_EV_EXECUTED] = IGNORE(PARKED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(PARKED),
+		[WORKER_EV_WAITS] = IGNORE(PARKED),
 		[WORKER_EV_DEADLINE] = IGNORE(PARKED),
 		[WORKER_EV_EXITED] = IGNORE(PARKED),
 		[WORKER_EV_STOP] = IGNORE(PARKED),
@@ -174,6 +182,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(ENDED),
 		[WORKER_EV_EXECUTED] = IGNORE(ENDED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(ENDED),
+		[WORKER_EV_WAITS] = IGNORE(ENDED),
 		[WORKER_EV_DEADLINE] = IGNORE(ENDED),
 		[WORKER_EV_EXITED] = IGNORE(ENDED),
 		[WORKER_EV_STOP] = IGNORE(ENDED),
@@ -184,6 +193,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(FAILED),
 		[WORKER_EV_EXECUTED] = IGNORE(FAILED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(FAILED),
+		[WORKER_EV_WAITS] = IGNORE(FAILED),
 		[WORKER_EV_DEADLINE] = IGNORE(FAILED),
 		[WORKER_EV_EXITED] = IGNORE(FAILED),
 		[WORKER_EV_STOP] = IGNORE(FAILED),
@@ -286,6 +296,31 @@ every_cell_is_as_expected(void **state)
 		for (int e = 0; e < WORKER_EVENTS; e++)
 			check_cell(&app, (enum worker_state)s,
 			    (enum worker_event)e, &table[s][e]);
+}
+
+/* With listeners two cells are others. */
+static void
+every_cell_with_listeners(void **state)
+{
+	static const struct cell executed = CELL(STARTING, NOTHING, IN_READY,
+	    NOTHING, EXECUTED);
+	static const struct cell unseen = CELL(READY, NOTHING, NONE, UNSEEN,
+	    0);
+	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
+
+	(void)state;
+	app.n_listens = 1;
+	for (int s = 0; s < WORKER_STATES; s++)
+		for (int e = 0; e < WORKER_EVENTS; e++) {
+			const struct cell *cell = &table[s][e];
+
+			if (s == WORKER_EXECING && e == WORKER_EV_EXECUTED)
+				cell = &executed;
+			if (s == WORKER_STARTING && e == WORKER_EV_DEADLINE)
+				cell = &unseen;
+			check_cell(&app, (enum worker_state)s,
+			    (enum worker_event)e, cell);
+		}
 }
 
 static void
@@ -404,20 +439,132 @@ ready_by_notification_only(void **state)
 	worker_fsm_free(&fsm);
 }
 
+/* Only what is seen counts; what the worker says does not. */
 static void
-ready_by_being_alive(void **state)
+ready_by_being_seen_only(void **state)
+{
+	struct conf_app app = config(CONF_READY_ACCEPT, CONF_RESTART_ALWAYS);
+	struct worker_fsm fsm = WORKER_FSM_INIT, before;
+	struct worker_step step;
+
+	(void)state;
+	app.n_listens = 1;
+	step_at(&fsm, &app, WORKER_EV_START, 0, false);
+	before = fsm;
+	step = step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 10, false);
+	assert_int_equal(step.to, WORKER_EXECING);
+	assert_int_equal(step.why, WORKER_WHY_NOTHING);
+	assert_true(fsm.executed.ns == before.executed.ns);
+	expect_deadline(&fsm, READY_MS);
+
+	/* The whole timeout from the exec on; `alive` plays no part. */
+	step_at(&fsm, &app, WORKER_EV_EXECUTED, 50, false);
+	expect_deadline(&fsm, 50 + READY_MS);
+	step = step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 60, false);
+	assert_int_equal(step.to, WORKER_STARTING);
+	assert_int_equal(step.why, WORKER_WHY_NOTHING);
+	expect_deadline(&fsm, 50 + READY_MS);
+	step = step_at(&fsm, &app, WORKER_EV_DEADLINE, 50 + READY_MS, false);
+	assert_int_equal(step.to, WORKER_KILLED);
+	assert_int_equal(step.why, WORKER_WHY_READY_TIMEOUT);
+	assert_true(step.send_kill);
+	assert_false(fsm.unwanted);
+	assert_true(mono_is_never(fsm.deadline));
+	/* Seen too late. */
+	step = step_at(&fsm, &app, WORKER_EV_WAITS, 51 + READY_MS, false);
+	assert_int_equal(step.to, WORKER_KILLED);
+	step = step_at(&fsm, &app, WORKER_EV_EXITED, 52 + READY_MS, true);
+	assert_int_equal(step.to, WORKER_EXECING);
+	assert_true(step.spawn);
+
+	step_at(&fsm, &app, WORKER_EV_EXECUTED, 100000, false);
+	step = step_at(&fsm, &app, WORKER_EV_WAITS, 100001, false);
+	assert_int_equal(step.to, WORKER_READY);
+	assert_int_equal(step.why, WORKER_WHY_WAITS);
+	assert_true(mono_is_never(fsm.deadline));
+	worker_fsm_free(&fsm);
+}
+
+/* `auto` with listeners: said or seen, and at the timeout nobody is killed. */
+static void
+ready_by_itself_with_listeners(void **state)
+{
+	static const struct {
+		enum worker_event event;
+		int64_t ms;
+		enum worker_reason why;
+	} ways[] = {
+		{ WORKER_EV_NOTIFY_READY, 60, WORKER_WHY_NOTIFIED },
+		{ WORKER_EV_WAITS, 60, WORKER_WHY_WAITS },
+		{ WORKER_EV_DEADLINE, 50 + READY_MS, WORKER_WHY_UNSEEN },
+	};
+	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
+
+	(void)state;
+	app.n_listens = 1;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		struct worker_fsm fsm = WORKER_FSM_INIT;
+		struct worker_step step;
+
+		step_at(&fsm, &app, WORKER_EV_START, 0, false);
+		step_at(&fsm, &app, WORKER_EV_EXECUTED, 50, false);
+		expect_deadline(&fsm, 50 + READY_MS);
+		step = step_at(&fsm, &app, ways[i].event, ways[i].ms, false);
+		assert_int_equal(step.to, WORKER_READY);
+		assert_int_equal(step.why, ways[i].why);
+		assert_false(step.send_kill);
+		assert_true(mono_is_never(fsm.deadline));
+		worker_fsm_free(&fsm);
+	}
+}
+
+/* Without exec in time there is nothing that could be ready. */
+static void
+no_exec_in_time_is_a_kill(void **state)
 {
 	static const enum conf_ready modes[] = {
-		CONF_READY_ALIVE, CONF_READY_AUTO,
+		CONF_READY_AUTO, CONF_READY_NOTIFY, CONF_READY_ACCEPT,
+		CONF_READY_ALIVE,
 	};
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		const struct conf_app app = config(modes[i],
+	for (size_t i = 0; i < 2 * sizeof(modes) / sizeof(*modes); i++) {
+		struct conf_app app = config(modes[i / 2],
 		    CONF_RESTART_ALWAYS);
 		struct worker_fsm fsm = WORKER_FSM_INIT;
 		struct worker_step step;
 
+		app.n_listens = i % 2;
+		step_at(&fsm, &app, WORKER_EV_START, 0, false);
+		expect_deadline(&fsm, READY_MS);
+		step = step_at(&fsm, &app, WORKER_EV_DEADLINE, READY_MS,
+		    false);
+		assert_int_equal(step.to, WORKER_KILLED);
+		assert_int_equal(step.why, WORKER_WHY_READY_TIMEOUT);
+		worker_fsm_free(&fsm);
+	}
+}
+
+static void
+ready_by_being_alive(void **state)
+{
+	/* `auto` is this only where there are no listeners to wait at. */
+	static const struct {
+		enum conf_ready ready;
+		size_t n_listens;
+	} rows[] = {
+		{ CONF_READY_ALIVE, 0 }, { CONF_READY_ALIVE, 1 },
+		{ CONF_READY_AUTO, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct conf_app app = config(rows[i].ready,
+		    CONF_RESTART_ALWAYS);
+		struct worker_fsm fsm = WORKER_FSM_INIT;
+		struct worker_step step;
+
+		app.n_listens = rows[i].n_listens;
 		step_at(&fsm, &app, WORKER_EV_START, 0, false);
 		expect_deadline(&fsm, READY_MS);
 		step_at(&fsm, &app, WORKER_EV_EXECUTED, 50, false);
@@ -647,17 +794,17 @@ static void
 trial_ends_with_ready(void **state)
 {
 	static const enum worker_event ways[] = {
-		WORKER_EV_NOTIFY_READY, WORKER_EV_DEADLINE,
+		WORKER_EV_NOTIFY_READY, WORKER_EV_WAITS, WORKER_EV_DEADLINE,
 	};
-	const struct conf_app app = config(CONF_READY_AUTO,
-	    CONF_RESTART_ALWAYS);
+	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
 	struct worker_fsm fsm;
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2 * sizeof(ways) / sizeof(*ways); i++) {
+		app.n_listens = i % 2;
 		fsm = machine(WORKER_STARTING);
 		fsm.trial = true;
-		step_at(&fsm, &app, ways[i], 100, false);
+		step_at(&fsm, &app, ways[i / 2], 100, false);
 		assert_int_equal(fsm.state, WORKER_READY);
 		assert_false(fsm.trial);
 		/* From here on it is restarted like any other. */
@@ -808,8 +955,9 @@ static void
 begin_walk(struct walk *w)
 {
 	worker_fsm_free(&w->fsm);
-	w->app = config((enum conf_ready)(roll(w) % 3),
+	w->app = config((enum conf_ready)(roll(w) % (CONF_READY_ALIVE + 1)),
 	    (enum conf_restart)(roll(w) % 3));
+	w->app.n_listens = roll(w) % 2;
 	if (roll(w) % 4 == 0) {
 		w->app.restart_limit = 1 + roll(w) % 5;
 		w->app.restart_limit_ms = 1 + roll(w) % 100000;
@@ -890,6 +1038,15 @@ check_invariants(const struct walk *w, const struct worker_fsm *before,
 		assert_true(after->deadline.ns ==
 		    at(w->now_ms + step->delay_ms).ns);
 	}
+	/* What the worker says makes it ready, unless only what is seen does;
+	   and only time makes it ready unseen. */
+	if (after->state == WORKER_READY && before->state != WORKER_READY)
+		assert_true(event == WORKER_EV_WAITS ||
+		    (event == WORKER_EV_NOTIFY_READY &&
+			w->app.ready != CONF_READY_ACCEPT) ||
+		    (event == WORKER_EV_DEADLINE &&
+			(w->app.ready == CONF_READY_AUTO ||
+			    w->app.ready == CONF_READY_ALIVE)));
 	if (after->state == WORKER_PARKED && before->state != WORKER_PARKED)
 		assert_true(w->app.restart_limit > 0);
 }
@@ -936,10 +1093,14 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cell_is_written),
 		cmocka_unit_test(every_cell_is_as_expected),
+		cmocka_unit_test(every_cell_with_listeners),
 		cmocka_unit_test(names_are_distinct),
 		cmocka_unit_test(alive_and_final),
 		cmocka_unit_test(fresh_machine_is_idle),
 		cmocka_unit_test(ready_by_notification_only),
+		cmocka_unit_test(ready_by_being_seen_only),
+		cmocka_unit_test(ready_by_itself_with_listeners),
+		cmocka_unit_test(no_exec_in_time_is_a_kill),
 		cmocka_unit_test(ready_by_being_alive),
 		cmocka_unit_test(short_timeout_cuts_auto),
 		cmocka_unit_test(life_counts_from_the_exec),
