@@ -272,14 +272,20 @@ TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	    redis-server ruby aarch64-linux-gnu-gcc && ruby -e "require 'webrick'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
-# there is one; a list of what to install elsewhere.
+# there is one; a list of what to install elsewhere. Servers among the packages
+# are not to be started as services: invoke-rc.d(8) asks policy-rc.d.
 need	= @if { $(1); } >/dev/null 2>&1; then :; \
 	elif command -v apt-get >/dev/null; then \
 	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	    echo "installing: $(2)"; \
+	    policy=/usr/sbin/policy-rc.d; \
+	    if [ -e $$policy ]; then policy=; else \
+		printf '#!/bin/sh\nexit 101\n' | \
+		    $$sudo install -m 755 /dev/stdin $$policy; fi; \
 	    $$sudo apt-get update -qq && $$sudo env \
-	    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 	    --no-install-recommends $(2); \
+	    code=$$?; [ -z "$$policy" ] || $$sudo rm -f $$policy; exit $$code; \
 	else \
 	    echo "Please install these, or what they are called here, and try"; \
 	    echo "again: $(2)"; \

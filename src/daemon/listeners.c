@@ -533,6 +533,8 @@ listener_adjust(struct listener *l, const struct conf_app *app)
 	if (l->passed || !l->listening || l->lanes[0].fd < 0)
 		return;
 	l->backlog = app->backlog;
+	/* A worker that ends may have removed it just now. */
+	listener_restore_path(l);
 	for (size_t i = 0; i < l->n_lanes; i++)
 		if (socket_adjust(l->lanes[i].fd, &l->bound, &l->file,
 		    &options, &err) < 0)
