@@ -280,7 +280,7 @@ need	= @if { $(1); } >/dev/null 2>&1; then :; \
 	    echo "installing: $(2)"; \
 	    policy=/usr/sbin/policy-rc.d; \
 	    if [ -e $$policy ]; then policy=; else \
-		printf '#!/bin/sh\nexit 101\n' | \
+		printf '\#!/bin/sh\nexit 101\n' | \
 		    $$sudo install -m 755 /dev/stdin $$policy; fi; \
 	    $$sudo apt-get update -qq && $$sudo env \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
