@@ -52,7 +52,8 @@ LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/epoll_enter.c \
 	src/linux/seccomp_notify.c src/linux/signals.c src/linux/socket.c \
 	src/linux/socket_inherit.c src/linux/spawn.c src/linux/unix_socket.c \
 	src/linux/waiting.c
-DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c src/daemon/app.c \
+DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
+	src/daemon/adopt_settle.c src/daemon/app.c \
 	src/daemon/app_spec.c src/daemon/conf_load.c \
 	src/daemon/listeners.c src/daemon/orphans.c src/daemon/readiness.c \
 	src/daemon/reload.c \
@@ -255,6 +256,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 
 bench: all
 	python3 -B tests/bench/figures.py
+	python3 -B tests/bench/adopt.py
 
 # ---- a new machine ----
 

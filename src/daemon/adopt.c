@@ -25,7 +25,6 @@
 #include "linux/inspect.h"
 #include "linux/seccomp_notify.h"
 #include "linux/socket_inherit.h"
-#include "linux/waiting.h"
 
 /* The binds of one process for which is looked whether the port is free. */
 #define HINTS_MAX	8
@@ -120,8 +119,11 @@ replace_socket(const struct ask *a, const struct listener *l)
 	   to be a lane only when all is done. */
 	place_twins(a, &kin, lane);
 	code = place(a, lane, a->call->fd, a->flags);
-	if (code == 0 && kin.n_entries > 0)
-		code = epoll_enter(kin.entries, kin.n_entries, lane);
+	if (code == 0 && kin.n_entries > 0 &&
+	    epoll_enter(kin.entries, kin.n_entries, lane) < 0)
+		log_warning("%s[%u] pid %d: watched its socket before it bound "
+		    "it, and no process could be made to carry that over",
+		    a->w->app->name, a->w->instance, (int)a->w->pid);
 	ask_kin_free(&kin);
 	return code;
 }
@@ -278,41 +280,47 @@ bind_again(const struct listener *l, const struct adoption *d)
 	return same ? 0 : EINVAL;
 }
 
+/* The errno for the caller, or 0; -ENOTSUP: let the kernel judge; -EINTR: again
+   later. */
+static int
+judge(const struct ask *a)
+{
+	const struct app_spec *spec = a->w->spec;
+	const struct listener *l = app_spec_find_lane(spec, a->ino);
+	struct adoption d = adoption_decide(spec->conf, spec->bound,
+	    &a->asked);
+
+	if (l != NULL)
+		return bind_again(l, &d);
+	switch (d.verdict) {
+	case ADOPTION_GIVE:
+		return give(a, &d);
+	case ADOPTION_REFUSE:
+		log_refused(a, d.position);
+		return EADDRNOTAVAIL;
+	case ADOPTION_PASS:
+		break;
+	}
+	hint(a);
+	return -ENOTSUP;
+}
+
 /* -EINTR: again later. */
 static int
 answer_bind(struct worker *w, const struct seccomp_call *call)
 {
-	const struct listener *l;
-	struct adoption d;
 	struct ask a;
 	int code = ask_learn(w, call, &a);
 
-	if (code < 0) {
-		ask_free(&a);
-		if (code == -ENOMEM)
-			seccomp_notify_answer(w->trap, call, ENOMEM);
-		else if (code != -ESRCH)
-			seccomp_notify_continue(w->trap, call);
-		return 0;
-	}
-	d = adoption_decide(w->spec->conf, w->spec->bound, &a.asked);
-	l = app_spec_find_lane(w->spec, a.ino);
-	if (l != NULL)
-		code = bind_again(l, &d);
-	else if (d.verdict == ADOPTION_GIVE)
-		code = give(&a, &d);
-	else if (d.verdict == ADOPTION_REFUSE)
-		code = EADDRNOTAVAIL;
-	if (l == NULL && d.verdict == ADOPTION_REFUSE)
-		log_refused(&a, d.position);
-	if (l == NULL && d.verdict == ADOPTION_PASS)
-		hint(&a);
-
-	if (code != -EINTR && l == NULL && d.verdict == ADOPTION_PASS)
-		seccomp_notify_continue(w->trap, call);
-	else if (code != -EINTR)
-		seccomp_notify_answer(w->trap, call, code);
+	if (code == 0)
+		code = judge(&a);
 	ask_free(&a);
+	if (code == -ENOMEM)
+		code = ENOMEM;
+	if (code == -ENOTSUP)
+		seccomp_notify_continue(w->trap, call);
+	else if (code >= 0)
+		seccomp_notify_answer(w->trap, call, code);
 	return code == -EINTR ? code : 0;
 }
 
@@ -377,122 +385,6 @@ adopt_retry(struct worker *w)
 		free(p);
 		p = next;
 	}
-}
-
-/* ---- what servers have let go again ---- */
-
-/* Has some process of the app's workers the lane open, other than by the
-   numbers that all are started with? */
-static bool
-is_held(const struct app *app, const struct app_spec *spec,
-    const struct listener *l)
-{
-	int first = FD_PROTOCOL_FIRST + (int)spec->conf->n_listens;
-
-	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
-		struct inspect_fsids ids;
-		bool held;
-
-		if (w->spec != spec || w->pid == 0)
-			continue;
-		ids = inspect_begin(&spec->conf->creds);
-		held = waiting_holds(w->pid, l->lanes[0].ino, first);
-		inspect_end(&ids);
-		if (held)
-			return true;
-	}
-	return false;
-}
-
-/* Does anybody wait for its clients, of whatever generation? */
-static bool
-is_served(const struct app *app, const struct listener *l)
-{
-	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
-		int first = FD_PROTOCOL_FIRST + (int)w->spec->conf->n_listens;
-		uint64_t ino = l->lanes[0].ino;
-		struct inspect_fsids ids;
-		bool served;
-
-		if (w->pid == 0)
-			continue;
-		ids = inspect_begin(&w->spec->conf->creds);
-		served = waiting_holds(w->pid, ino, first) ||
-		    waiting_look(w->pid, &ino, 1) != WAITING_NO;
-		inspect_end(&ids);
-		if (served)
-			return true;
-	}
-	return false;
-}
-
-/* Does a dual-stack listener of the app take its clients too? */
-static bool
-is_covered(const struct app_spec *spec, const struct listener *l)
-{
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
-		const struct listener *other = spec->listeners[i];
-
-		if (other != NULL && other->listening &&
-		    other->bound.kind == l->bound.kind &&
-		    other->bound.port == l->bound.port &&
-		    other->bound.host == ADDRESS_HOST_ANY)
-			return true;
-	}
-	return false;
-}
-
-/*
- * A program that has bound one of its addresses, and is ready, will hardly
- * accept on another that it has not bound. Clients are refused there, as they
- * would be without clusterd, instead of left to wait; should it bind the
- * address later, all is well from then on.
- */
-static void
-suspend_unserved(struct worker *w)
-{
-	const struct app_spec *spec = w->spec;
-	bool binds = false;
-
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		binds |= spec->taken[i];
-	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
-		struct listener *l = spec->listeners[i];
-		char *name;
-
-		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->passed || l->bound.kind != ADDRESS_TCP ||
-		    is_served(w->app, l))
-			continue;
-		listener_suspend(l);
-		if (is_covered(spec, l))
-			continue;
-		name = address_format_numeric(&l->bound);
-		log_warning("%s: its program serves other addresses and not "
-		    "%s: connections to it are refused until it does",
-		    w->app->name, name != NULL ? name : "?");
-		free(name);
-	}
-}
-
-void
-adopt_settle(struct worker *w)
-{
-	struct app_spec *spec = w->spec;
-
-	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(w->app, spec, spec->beside[i].listener))
-			app_spec_drop(spec, i);
-	for (size_t i = spec->n_beside; i-- > 0;) {
-		size_t position = spec->beside[i].position;
-		const struct listener *l = spec->listeners[position];
-
-		/* One that no server has bound may be served by its number. */
-		if (l != NULL && spec->taken[position] &&
-		    !is_held(w->app, spec, l))
-			app_spec_promote(spec, i);
-	}
-	suspend_unserved(w);
 }
 
 /* ---- the worker's listener of calls ---- */

@@ -53,13 +53,13 @@ is_for(const struct listener *l, const struct conf_app *app, size_t position)
 	    &l->address, app->name, position, &app->listens[position]);
 }
 
-/* A Unix listener whose file is gone, with both its names, is reached by nobody
-   any more: a socket cannot be bound again. */
+/* A Unix listener whose file is gone, with both its names, or that was shut
+   down, is reached by nobody any more: it cannot be bound again. */
 static bool
 is_lost(const struct listener *l)
 {
-	return l->bound.kind == ADDRESS_UNIX && !l->passed &&
-	    unix_socket_restore(l->bound.path, &l->file) == -ENOENT;
+	return l->dead || (l->bound.kind == ADDRESS_UNIX && !l->passed &&
+	    unix_socket_restore(l->bound.path, &l->file) == -ENOENT);
 }
 
 /* How well an open listener serves as the first for a place; 0: it does not. */
@@ -272,7 +272,13 @@ lane_hangup(void *ctx, uint32_t events)
 	int code = start_lanes(l);
 
 	(void)events;
-	if (code < 0) {
+	if (l->bound.kind == ADDRESS_UNIX) {
+		stop_watching(l);
+		l->dead = true;
+		log_error("%s: a worker has shut down the listener %s: clients "
+		    "are refused until the next reload", l->app,
+		    name != NULL ? name : "?");
+	} else if (code < 0) {
 		/* It would hang up for ever; a worker's listen(2) tries. */
 		stop_watching(l);
 		l->listening = false;
@@ -292,7 +298,7 @@ lane_hangup(void *ctx, uint32_t events)
 static void
 watch_lanes(struct listener *l)
 {
-	if (l->bound.kind != ADDRESS_TCP || !l->listening)
+	if (l->bound.kind == ADDRESS_UDP || !l->listening)
 		return;
 	for (size_t i = 0; i < l->n_lanes; i++)
 		if (loop_add(l->all->loop, l->lanes[i].fd, 0, false,

@@ -47,6 +47,7 @@ struct listener {
 	bool listening;		/* TCP: else bound only */
 	bool beside;		/* asked for by a server, and not in the place
 				   of the one that was opened first */
+	bool dead;		/* Unix: a worker has shut it down */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	struct socket_file file;

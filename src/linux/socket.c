@@ -96,8 +96,6 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
 	len = inet_sockaddr(a, family, &sa);
 	if (code == 0 && bind(fd, &sa.sa, len) < 0)
 		code = -errno;
-	if (code == 0 && beside)
-		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code < 0) {
 		fd_close(&fd);
 		return code;
@@ -121,6 +119,9 @@ inet_listen(const struct address *a, const struct socket_options *o,
 	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
 	    listen(fd, (int)o->backlog) < 0)
 		code = -errno;
+	/* Only for the kernel's look at conflicts, in bind and in listen. */
+	if (code == 0 && o->beside)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code < 0) {
 		fd_close(&fd);
 		return fail(err, code, a, "");

@@ -117,9 +117,12 @@ static void
 keep(const char *path)
 {
 	char keeper[UNIX_KEEPER_MAX];
+	struct stat st;
 
 	keeper_path(path, keeper);
-	(void)unlink(keeper);	/* a dead clusterd's */
+	/* A dead clusterd's; anything else is left, and we do without. */
+	if (lstat(keeper, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(keeper);
 	(void)!link(path, keeper);
 }
 
