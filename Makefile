@@ -140,10 +140,12 @@ $(B)/tests/test_worker_env: $(B)/core/worker_env.o $(B)/core/fd_protocol.o \
 $(B)/tests/test_worker_fsm: $(B)/core/worker_fsm.o $(B)/core/restart.o \
     $(B)/base/mono.o
 
-$(B)/probe: tests/e2e/probe.c
+# The workers of the end-to-end tests.
+WORKERS	= $(B)/probe $(B)/binder
+$(WORKERS): $(B)/%: tests/e2e/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
-	    -o $@ $<
+	    -pthread -o $@ $<
 
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
 FUZZ_TARGETS = adoption conf
@@ -178,7 +180,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
-check: all check-layers check-core check-man check-unit check-fuzz $(B)/probe
+check: all check-layers check-core check-man check-unit check-fuzz $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd check-unit check-fuzz
 	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
@@ -203,25 +205,25 @@ check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
 	    $(B)/tests/replay_$$t tests/fuzz/corpus/$$t/*; \
 	done
 
-check-e2e: all $(B)/probe
-	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe $(PYTEST) tests/e2e
+check-e2e: all $(WORKERS)
+	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder $(PYTEST) tests/e2e
 
 # Everything once more under the address and undefined behaviour sanitizers.
-check-asan: $(B)/probe
+check-asan: $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd
-	CLUSTERD=build-asan/clusterd PROBE=$(B)/probe CLUSTERD_TEST_SLOW=3 \
+	CLUSTERD=build-asan/clusterd PROBE=$(B)/probe BINDER=$(B)/binder CLUSTERD_TEST_SLOW=3 \
 	    ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(PYTEST) -m '$(SLOW)' tests/e2e
 
-check-valgrind: all $(B)/probe
-	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe CLUSTERD_TEST_SLOW=5 \
+check-valgrind: all $(WORKERS)
+	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder CLUSTERD_TEST_SLOW=5 \
 	    CLUSTERD_WRAP='$(VALGRIND)' \
 	    $(PYTEST) -m valgrind tests/e2e
 
 check-clang:
 	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
-	    build-clang/probe
+	    build-clang/probe build-clang/binder
 
 # Another machine's system call numbers and struct layouts, compiled and not
 # run; inih's header is the same for all, its library is not needed for that.

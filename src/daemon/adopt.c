@@ -227,6 +227,26 @@ joins_on_purpose(const struct ask *a)
 	return on != 0;
 }
 
+/* Has the kernel given the address away, or is it about to, because another
+   instance asked for it just before? Takes `name`. */
+static bool
+will_be_taken(const struct ask *a, char *name)
+{
+	struct app_spec *spec = a->w->spec;
+	bool taken = listeners_taken(&a->asked) || (spec->passed != NULL &&
+	    spec->passed_by != a->w->instance &&
+	    strcmp(spec->passed, name) == 0);
+
+	if (taken) {
+		free(name);
+	} else {
+		free(spec->passed);
+		spec->passed = name;
+		spec->passed_by = a->w->instance;
+	}
+	return taken;
+}
+
 /* The kernel will refuse it: most likely another instance has the port, and
    nobody has told clusterd to share it. */
 static void
@@ -240,7 +260,10 @@ hint(const struct ask *a)
 		return;
 	a->w->hints++;
 	name = address_format(&a->asked);
-	if (name == NULL || !listeners_taken(&a->asked) ||
+	if (name == NULL || !will_be_taken(a, name))
+		return;
+	name = address_format(&a->asked);
+	if (name == NULL ||
 	    (spec->hinted != NULL && strcmp(spec->hinted, name) == 0)) {
 		free(name);
 		return;

@@ -94,6 +94,7 @@ app_spec_unref(struct app_spec *spec)
 	free(spec->taken);
 	free(spec->left);
 	free(spec->hinted);
+	free(spec->passed);
 	config_unref(spec->config);
 	free(spec);
 }

@@ -40,6 +40,9 @@ struct app_spec {
 	   Workers that were started before still have it. */
 	uint64_t *left;
 	char *hinted;		/* the address that a hint was given for */
+	/* The last address, none of ours, that a worker was let bind. */
+	char *passed;
+	unsigned passed_by;	/* instance */
 };
 
 /* Opens the listeners. The caller owns one reference; -errno with words. */
