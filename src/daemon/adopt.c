@@ -227,32 +227,23 @@ joins_on_purpose(const struct ask *a)
 	return on != 0;
 }
 
-/* Has the kernel given the address away, or is it about to, because another
-   instance asked for it just before? Takes `name`. */
+/* Did another instance ask for it just before? Its bind may be under way. */
 static bool
-will_be_taken(const struct ask *a, char *name)
+asked_by_sibling(const struct ask *a, const char *name)
 {
-	struct app_spec *spec = a->w->spec;
-	bool taken = listeners_taken(&a->asked) || (spec->passed != NULL &&
-	    spec->passed_by != a->w->instance &&
-	    strcmp(spec->passed, name) == 0);
+	const struct app_spec *spec = a->w->spec;
 
-	if (taken) {
-		free(name);
-	} else {
-		free(spec->passed);
-		spec->passed = name;
-		spec->passed_by = a->w->instance;
-	}
-	return taken;
+	return spec->passed != NULL && spec->passed_by != a->w->instance &&
+	    strcmp(spec->passed, name) == 0;
 }
 
 /* The kernel will refuse it: most likely another instance has the port, and
-   nobody has told clusterd to share it. */
+   nobody has told clusterd to share it. Said once per address. */
 static void
 hint(const struct ask *a)
 {
 	struct app_spec *spec = a->w->spec;
+	char **noted = &spec->hinted;
 	char *name;
 
 	if (a->asked.kind == ADDRESS_UNIX || a->asked.port == 0 ||
@@ -260,20 +251,19 @@ hint(const struct ask *a)
 		return;
 	a->w->hints++;
 	name = address_format(&a->asked);
-	if (name == NULL || !will_be_taken(a, name))
+	if (name == NULL)
 		return;
-	name = address_format(&a->asked);
-	if (name == NULL ||
-	    (spec->hinted != NULL && strcmp(spec->hinted, name) == 0)) {
-		free(name);
-		return;
+	if (!asked_by_sibling(a, name) && !listeners_taken(&a->asked)) {
+		noted = &spec->passed;
+		spec->passed_by = a->w->instance;
+	} else if (spec->hinted == NULL || strcmp(spec->hinted, name) != 0) {
+		log_warning("%s[%u] pid %d: asks for %s, which is taken and is "
+		    "none of this app's listeners; if its instances are to "
+		    "share it, add listen = %s", a->w->app->name,
+		    a->w->instance, (int)a->w->pid, name, name);
 	}
-	log_warning("%s[%u] pid %d: asks for %s, which is taken and is none of "
-	    "this app's listeners; if its instances are to share it, add "
-	    "listen = %s", a->w->app->name, a->w->instance, (int)a->w->pid,
-	    name, name);
-	free(spec->hinted);
-	spec->hinted = name;
+	free(*noted);
+	*noted = name;
 }
 
 static void
