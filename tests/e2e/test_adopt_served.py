@@ -1,0 +1,134 @@
+"""Which of an app's addresses its program really serves, and the rest."""
+
+import os
+import signal
+
+import pytest
+
+from binder import NONBLOCK, all_answer, settings, start, tcp, warnings
+from harness import free_port, get, is_refused, wait_until
+from test_adopt_address import BOTH, EACH, served
+
+
+@pytest.fixture
+def port(has_ipv6):
+    return free_port()
+
+
+def closed(steps, slot):
+    return [*steps, f"close:{slot}"]
+
+
+def test_server_that_tries_the_port_first_is_followed(box, port):
+    """As detect-port and its like do: listen, close, and listen for good."""
+    d = start(box, *closed(tcp(port, "127.0.0.1"), "a"),
+              *tcp(port, "::", slot="b"), "serve:poll:b", port=port)
+    wait_until(lambda: d.find(rf"no longer listening on 127\.0\.0\.1:{port}"),
+               d.log)
+    served(d, port, BOTH)
+    # It does so again with every start.
+    first, _ = d.ready_pids()
+    os.kill(first, signal.SIGKILL)
+    d.wait_replaced([first], 2)
+    wait_until(lambda: len(d.find(
+        rf"no longer listening on 127\.0\.0\.1:{port}")) == 2, d.log)
+    served(d, port, BOTH)
+    d.stop()
+
+
+def test_server_that_only_binds_to_try_is_followed(box, port):
+    probing = [s for s in tcp(port, "127.0.0.1") if "listen" not in s]
+    d = start(box, *closed(probing, "a"), *tcp(port, "::", slot="b"),
+              "serve:poll:b", port=port)
+    served(d, port, BOTH)
+    assert not d.find(rf"listening on 127\.0\.0\.1:{port}")
+    d.stop()
+
+
+def test_address_that_the_program_does_not_serve_refuses(box, port):
+    other = free_port()
+    d = start(box, *tcp(port), "serve:epoll", listen=[port, other])
+    wait_until(lambda: is_refused(other), "nobody there")
+    assert len(warnings(d, rf"not \[::\]:{other}: .*refused")) == 1
+    all_answer(d, port, 2)
+    # A reload to a program that serves both by their numbers.
+    box.config(web=settings("take:a:0", "take:b:1", "serve:poll",
+                            listen=[port, other]))
+    d.send(signal.SIGHUP)
+    d.wait_log("reload complete, generation 2")
+    for address in (port, other):
+        all_answer(d, address, 2)
+    d.stop()
+
+
+def test_address_that_the_program_serves_later_is_open_then(box, port):
+    other, go = free_port(), box.path("go")
+    d = start(box, *tcp(port, flags=NONBLOCK), "epoll:a", f"until:{go}",
+              *tcp(other, slot="b", flags=NONBLOCK), "serve:epoll",
+              listen=[port, other])
+    wait_until(lambda: is_refused(other), "nobody there yet")
+    box.write("go", "")
+    wait_until(lambda: not is_refused(other), d.log)
+    assert get(other).pid in d.ready_pids()
+    assert get(port).pid in d.ready_pids()
+    d.stop()
+
+
+def test_one_dual_stack_server_for_two_written_addresses(box, port):
+    d = start(box, *tcp(port, "::"), "serve:epoll",
+              listen=[f"0.0.0.0:{port}", f"[::]:{port}"])
+    served(d, port, BOTH)
+    assert not warnings(d, "")
+    d.stop()
+
+
+def test_two_sockets_for_two_written_addresses(box, port):
+    d = start(box, *tcp(port, flags=NONBLOCK),
+              *tcp(port, "::", slot="b", flags=NONBLOCK, only=True),
+              "serve:epoll", listen=[f"0.0.0.0:{port}", f"[::]:{port}"])
+    served(d, port, EACH)
+    assert not warnings(d, "")
+    d.stop()
+
+
+def test_listener_that_a_worker_shuts_down_listens_again(box, port):
+    d = start(box, "take:a:0", "serve:epoll", port=port)
+    pid = d.ready_pids()[0]
+    # The lane is everybody's: shut it down in the place of a worker.
+    pidfd = os.pidfd_open(pid)
+    try:
+        lane = _take_fd(pidfd, 3)
+    finally:
+        os.close(pidfd)
+    with lane:
+        lane.shutdown(2)
+    d.wait_log(rf"shut down the listener \[::\]:{port}.*listens again")
+    all_answer(d, port, 2)
+    d.stop()
+
+
+def _take_fd(pidfd, number):
+    """pidfd_getfd(2), which Python does not have."""
+    import ctypes
+    import platform
+    import socket
+
+    call = {"x86_64": 438, "aarch64": 438}[platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(call, pidfd, number, 0)
+    if fd < 0:
+        pytest.skip(f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
+    return socket.socket(fileno=fd)
+
+
+def test_reload_from_port_to_one_address_of_it(box, port):
+    d = start(box, "take:a:0", "serve:poll", port=port, handoff="env")
+    pids = d.ready_pids()
+    box.config(web=settings("take:a:0", "serve:poll", handoff="env",
+                            listen=f"127.0.0.1:{port}"))
+    d.send(signal.SIGHUP)
+    d.wait_replaced(pids, 2)
+    d.wait_log(rf"no longer listening on \[::\]:{port}")
+    all_answer(d, port, 2)
+    assert is_refused(("::1", port)) and is_refused(("127.0.0.2", port))
+    d.stop()
