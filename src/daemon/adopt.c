@@ -29,6 +29,9 @@
 /* The binds of one process for which is looked whether the port is free. */
 #define HINTS_MAX	8
 
+/* How long a bind that the kernel carries out may take to be seen. */
+#define SIBLING_MS	100
+
 /* When to answer again a caller that got no CPU time. */
 #define AGAIN_MS	50
 
@@ -90,18 +93,23 @@ place(const struct ask *a, int lane, int number, unsigned flags)
 	    (flags & O_CLOEXEC) != 0);
 }
 
-static void
+/* -EINTR: the caller gets no CPU time. Others may stay behind: a twin that was
+   closed meanwhile, say. */
+static int
 place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 {
-	for (size_t i = 0; i < k->n_twins; i++) {
+	int code = 0;
+
+	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++) {
 		struct inspect_fsids ids =
 		    inspect_begin(&a->w->spec->conf->creds);
 		unsigned flags = 0;
 
 		(void)inspect_fd_flags(a->call->tid, k->twins[i], &flags);
 		inspect_end(&ids);
-		(void)place(a, lane, k->twins[i], flags);
+		code = place(a, lane, k->twins[i], flags);
 	}
+	return code == -EINTR ? code : 0;
 }
 
 static int
@@ -117,12 +125,13 @@ replace_socket(const struct ask *a, const struct listener *l)
 	ask_find_kin(a, &kin);
 	/* The twins first: a call that comes again finds its own descriptor
 	   to be a lane only when all is done. */
-	place_twins(a, &kin, lane);
-	code = place(a, lane, a->call->fd, a->flags);
+	code = place_twins(a, &kin, lane);
+	if (code == 0)
+		code = place(a, lane, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0 &&
 	    epoll_enter(kin.entries, kin.n_entries, lane) < 0)
-		log_warning("%s[%u] pid %d: watched its socket before it bound "
-		    "it, and no process could be made to carry that over",
+		log_warning("%s[%u] pid %d: watches its socket by epoll since "
+		    "before it bound it, and that cannot be carried over",
 		    a->w->app->name, a->w->instance, (int)a->w->pid);
 	ask_kin_free(&kin);
 	return code;
@@ -184,7 +193,8 @@ warn_family(const struct ask *a, const struct listener *l)
 	    a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
 }
 
-/* Returns the errno for the caller, 0, or -EINTR: again later. */
+/* Returns the errno for the caller, 0, -EINTR: again later, or another -errno:
+   there is no caller any more. */
 static int
 give(const struct ask *a, const struct adoption *d)
 {
@@ -195,7 +205,9 @@ give(const struct ask *a, const struct adoption *d)
 
 	if (code == 0)
 		code = replace_socket(a, l);
-	if (code == -EINTR)
+	/* Later; or the caller has died meanwhile. */
+	if (code == -EINTR || (err.text == NULL && (code == -ENOENT ||
+	    code == -ESRCH)))
 		return code;
 	/* Those have nothing further to wait for. */
 	if (code == 0 && d->target.kind != ADDRESS_TCP)
@@ -234,7 +246,8 @@ asked_by_sibling(const struct ask *a, const char *name)
 	const struct app_spec *spec = a->w->spec;
 
 	return spec->passed != NULL && spec->passed_by != a->w->instance &&
-	    strcmp(spec->passed, name) == 0;
+	    strcmp(spec->passed, name) == 0 &&
+	    mono_ms_between(spec->passed_at, mono_now()) < SIBLING_MS;
 }
 
 /* The kernel will refuse it: most likely another instance has the port, and
@@ -256,6 +269,7 @@ hint(const struct ask *a)
 	if (!asked_by_sibling(a, name) && !listeners_taken(&a->asked)) {
 		noted = &spec->passed;
 		spec->passed_by = a->w->instance;
+		spec->passed_at = mono_now();
 	} else if (spec->hinted == NULL || strcmp(spec->hinted, name) != 0) {
 		log_warning("%s[%u] pid %d: asks for %s, which is taken and is "
 		    "none of this app's listeners; if its instances are to "
@@ -367,37 +381,45 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 }
 
 static void
-answer_later(struct worker *w, const struct seccomp_call *call)
+retry_soon(struct supervisor *sup)
 {
-	struct supervisor *sup = w->app->sup;
-	struct adopt_pending *p = malloc(sizeof(*p));
-
-	if (p == NULL) {
-		seccomp_notify_answer(w->trap, call, ENOMEM);
-		return;
-	}
-	*p = (struct adopt_pending){ .call = *call, .next = w->adopt_pending };
-	w->adopt_pending = p;
 	if (mono_is_never(sup->adopt_again.due))
 		loop_timer_set(sup->loop, &sup->adopt_again,
 		    mono_add_ms(mono_now(), AGAIN_MS));
 }
 
+static void
+answer_later(struct worker *w, const struct seccomp_call *call)
+{
+	struct adopt_pending *p = malloc(sizeof(*p));
+	struct adopt_pending **end = &w->adopt_pending;
+
+	if (p == NULL) {
+		seccomp_notify_answer(w->trap, call, ENOMEM);
+		return;
+	}
+	*p = (struct adopt_pending){ .call = *call };
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = p;
+	retry_soon(w->app->sup);
+}
+
+/* One call a time: each may hold us up a little. */
 void
 adopt_retry(struct worker *w)
 {
 	struct adopt_pending *p = w->adopt_pending;
 
-	w->adopt_pending = NULL;
-	while (p != NULL) {
-		struct adopt_pending *next = p->next;
-
-		if (seccomp_notify_valid(w->trap, &p->call) &&
-		    answer_bind(w, &p->call) == -EINTR)
-			answer_later(w, &p->call);
-		free(p);
-		p = next;
-	}
+	if (p == NULL)
+		return;
+	w->adopt_pending = p->next;
+	if (seccomp_notify_valid(w->trap, &p->call) &&
+	    answer_bind(w, &p->call) == -EINTR)
+		answer_later(w, &p->call);
+	free(p);
+	if (w->adopt_pending != NULL)
+		retry_soon(w->app->sup);
 }
 
 /* ---- the worker's listener of calls ---- */
@@ -409,11 +431,11 @@ call_ready(void *ctx, uint32_t events)
 	struct worker *w = ctx;
 	struct seccomp_call call;
 
-	if ((events & EPOLLIN) == 0) {
-		/* Nobody is left who could call. */
+	/* Nobody is left who could call. */
+	if ((events & (EPOLLIN | EPOLLHUP)) == EPOLLHUP)
 		adopt_end(w);
+	if ((events & EPOLLIN) == 0)
 		return;
-	}
 	if (seccomp_notify_receive(w->trap, &call) < 0)
 		return;
 	/* From a pid namespace that is not below ours nothing can be seen. */
@@ -435,7 +457,7 @@ adopt_begin(struct worker *w, int listener)
 	/* Without us its calls fail with ENOSYS; it will tell. */
 	log_warning("%s[%u] pid %d: cannot adopt what it binds, and its binds "
 	    "will fail: %s", w->app->name, w->instance, (int)w->pid,
-	    listener < 0 ? "no descriptor is left" : "out of memory");
+	    listener < 0 ? "no descriptor is left" : "it cannot be watched");
 	fd_close(&w->trap);
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct app;
 struct app_spec;
 struct config;
 struct error;
@@ -17,8 +18,8 @@ struct supervisor;
 struct worker;
 
 /*
- * Can it be done, for the apps of `config` that want it? Tried out once. -errno
- * with words when an app insists (handoff = adopt); for handoff = auto it is
+ * Can it be done, for the apps of `config` that want it? Tried out until it
+ * works. -errno with words when an app insists (handoff = adopt); for handoff = auto it is
  * logged, once, and adopt_wanted() is false from now on.
  */
 int adopt_check(struct supervisor *sup, const struct config *config,
@@ -33,10 +34,15 @@ void adopt_begin(struct worker *worker, int listener);
 void adopt_end(struct worker *worker);
 
 /*
- * The worker is ready: what servers have bound and closed again, as some do to
- * see whether a port is free, must not go on taking clients.
+ * A worker got ready, or went. What servers have bound and closed again, as
+ * some do to see whether a port is free, must not go on taking clients; nor
+ * what the app's program does not bind although it binds others. Looked at a
+ * little later, for all that happened by then.
  */
-void adopt_settle(struct worker *worker);
+void adopt_settle_soon(struct app *app);
+
+/* The timer sup->settle is due. */
+void adopt_settle(struct app *app);
 
 /* Answer again what could not be answered before (sup->adopt_again). */
 void adopt_retry(struct worker *worker);

@@ -11,11 +11,20 @@
 #include "daemon/adopt_ask.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
+#include "daemon/listeners.h"
 #include "daemon/worker.h"
 #include "linux/inspect.h"
 #include "linux/seccomp_notify.h"
 #include "linux/socket.h"
 #include "linux/unix_socket.h"
+
+/* A worker with more descriptors than this is not looked through to the end:
+   it would hold everything else up. */
+#define FDS_MAX 4096
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 /* ---- what is asked for ---- */
 
@@ -35,6 +44,60 @@ learn_from_copy(struct ask *a)
 	s->v6only = v6only != 0;
 }
 
+/*
+ * Close a duplicate of a worker's socket. If it is the last one of a connection
+ * that is to linger, close(2) would wait for the peer, and we are not to.
+ */
+static void
+close_copy(int *fd)
+{
+	const struct linger off = { .l_onoff = 0 };
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (*fd >= 0 && getpeername(*fd, (struct sockaddr *)&peer, &len) == 0)
+		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off,
+		    sizeof(off));
+	fd_close(fd);
+}
+
+/* What is bound already, or connected, the kernel does not bind again. */
+static bool
+is_fresh(int fd)
+{
+	struct sockaddr_storage name;
+	const struct sockaddr_in *in = (const void *)&name;
+	const struct sockaddr_in6 *in6 = (const void *)&name;
+	socklen_t len = sizeof(name);
+
+	memset(&name, 0, sizeof(name));
+	if (getsockname(fd, (struct sockaddr *)&name, &len) < 0)
+		return false;
+	switch (name.ss_family) {
+	case AF_INET:
+		return in->sin_port == 0;
+	case AF_INET6:
+		return in6->sin6_port == 0;
+	default:
+		return len <= sizeof(name.ss_family);
+	}
+}
+
+/* A worker may have gone to a network of its own, where our lanes are none
+   (SO_NETNS_COOKIE, Linux 5.14). */
+static bool
+is_in_our_network(int fd, const struct app_spec *spec)
+{
+	uint64_t theirs = 0, ours = 0;
+	socklen_t len = sizeof(theirs);
+	const struct listener *l = spec->listeners[0];
+
+	return l == NULL ||
+	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
+	    getsockopt(l->lanes[0].fd, SOL_SOCKET, SO_NETNS_COOKIE, &ours,
+	    &len) < 0 || theirs == ours;
+}
+
 /* The socket itself if we may have it, else what its name tells. */
 static bool
 learn_socket(struct ask *a)
@@ -46,10 +109,12 @@ learn_socket(struct ask *a)
 	a->copy = pid > 0 ? inspect_take_fd(pid, c->fd) : -1;
 	/* A thread may have a table of its own (unshare(2)). */
 	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
-		fd_close(&a->copy);
+		close_copy(&a->copy);
 	if (a->copy >= 0) {
 		learn_from_copy(a);
-		return true;
+		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
+		    (is_fresh(a->copy) &&
+		    is_in_our_network(a->copy, a->w->spec));
 	}
 	a->copy = -1;
 	return inspect_protocol_name(c->tid, c->fd, name, sizeof(name)) &&
@@ -141,7 +206,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 void
 ask_free(struct ask *a)
 {
-	fd_close(&a->copy);
+	close_copy(&a->copy);
 	address_free(&a->asked);
 }
 
@@ -153,6 +218,7 @@ struct search {
 	int epolls[ASK_ENTRIES_MAX];	/* over there */
 	size_t n_epolls;
 	int epoll;			/* at hand */
+	unsigned left;			/* descriptors to look at */
 };
 
 static bool
@@ -162,6 +228,8 @@ note_fd(void *ctx, int fd)
 	struct ask_kin *k = &s->kin;
 	uint64_t ino;
 
+	if (s->left-- == 0)
+		return false;
 	switch (inspect_fd(s->ask->call->tid, fd, &ino)) {
 	case INSPECT_SOCKET:
 		if (ino == s->ask->ino && fd != s->ask->call->fd &&
@@ -197,7 +265,7 @@ note_target(void *ctx, const struct inspect_epoll_target *t)
 void
 ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 {
-	struct search s = { .ask = a };
+	struct search s = { .ask = a, .left = FDS_MAX };
 	struct inspect_fsids ids = inspect_begin(&a->w->spec->conf->creds);
 	pid_t tid = a->call->tid;
 	pid_t pid = inspect_process_of(tid);

@@ -8,30 +8,43 @@
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/listeners.h"
+#include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "linux/inspect.h"
 #include "linux/waiting.h"
 
-/* Has some process of the app's workers the lane open, other than by the
-   numbers that all are started with? */
+/* What was looked up for one READY worker mostly holds for those that follow
+   at once. */
+#define SETTLE_MS 50
+
+static bool
+holds(const struct worker *w, const struct listener *l)
+{
+	int first = FD_PROTOCOL_FIRST + (int)w->spec->conf->n_listens;
+	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	bool held = waiting_holds(w->pid, l->lanes[0].ino, first);
+
+	inspect_end(&ids);
+	return held;
+}
+
+/* Has some process of the spec's workers the lane open, other than by the
+   numbers that all are started with? Who had it last is asked first. */
 static bool
 is_held(const struct app *app, const struct app_spec *spec,
-    const struct listener *l)
+    struct listener *l)
 {
-	int first = FD_PROTOCOL_FIRST + (int)spec->conf->n_listens;
+	const struct worker *last = supervisor_find_worker(app->sup,
+	    l->holder);
 
-	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
-		struct inspect_fsids ids;
-		bool held;
-
-		if (w->spec != spec || w->pid == 0)
-			continue;
-		ids = inspect_begin(&spec->conf->creds);
-		held = waiting_holds(w->pid, l->lanes[0].ino, first);
-		inspect_end(&ids);
-		if (held)
+	if (last != NULL && last->spec == spec && holds(last, l))
+		return true;
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (w->spec == spec && w->pid != 0 && w != last &&
+		    holds(w, l)) {
+			l->holder = w->pid;
 			return true;
-	}
+		}
 	return false;
 }
 
@@ -39,19 +52,18 @@ is_held(const struct app *app, const struct app_spec *spec,
 static bool
 is_served(const struct app *app, const struct listener *l)
 {
+	uint64_t ino = l->lanes[0].ino;
+
 	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
-		int first = FD_PROTOCOL_FIRST + (int)w->spec->conf->n_listens;
-		uint64_t ino = l->lanes[0].ino;
 		struct inspect_fsids ids;
 		bool served;
 
 		if (w->pid == 0)
 			continue;
 		ids = inspect_begin(&w->spec->conf->creds);
-		served = waiting_holds(w->pid, ino, first) ||
-		    waiting_look(w->pid, &ino, 1) != WAITING_NO;
+		served = waiting_look(w->pid, &ino, 1) != WAITING_NO;
 		inspect_end(&ids);
-		if (served)
+		if (served || holds(w, l))
 			return true;
 	}
 	return false;
@@ -80,9 +92,8 @@ is_covered(const struct app_spec *spec, const struct listener *l)
  * address later, all is well from then on.
  */
 static void
-suspend_unserved(struct worker *w)
+suspend_unserved(const struct app *app, const struct app_spec *spec)
 {
-	const struct app_spec *spec = w->spec;
 	bool binds = false;
 
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
@@ -93,7 +104,7 @@ suspend_unserved(struct worker *w)
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
 		    l->passed || l->bound.kind != ADDRESS_TCP ||
-		    is_served(w->app, l))
+		    is_served(app, l))
 			continue;
 		listener_suspend(l);
 		if (is_covered(spec, l))
@@ -101,27 +112,59 @@ suspend_unserved(struct worker *w)
 		name = address_format_numeric(&l->bound);
 		log_warning("%s: its program serves other addresses and not "
 		    "%s: connections to it are refused until it does",
-		    w->app->name, name != NULL ? name : "?");
+		    app->name, name != NULL ? name : "?");
 		free(name);
 	}
 }
 
-void
-adopt_settle(struct worker *w)
+static bool
+has_ready(const struct app *app, const struct app_spec *spec)
 {
-	struct app_spec *spec = w->spec;
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (w->spec == spec && worker_ready(w))
+			return true;
+	return false;
+}
 
+static void
+settle(const struct app *app, struct app_spec *spec)
+{
+	if (spec == NULL || !has_ready(app, spec))
+		return;
 	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(w->app, spec, spec->beside[i].listener))
+		if (!is_held(app, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->n_beside; i-- > 0;) {
 		size_t position = spec->beside[i].position;
-		const struct listener *l = spec->listeners[position];
+		struct listener *l = spec->listeners[position];
 
 		/* One that no server has bound may be served by its number. */
 		if (l != NULL && spec->taken[position] &&
-		    !is_held(w->app, spec, l))
+		    !is_held(app, spec, l))
 			app_spec_promote(spec, i);
 	}
-	suspend_unserved(w);
+	suspend_unserved(app, spec);
+}
+
+void
+adopt_settle(struct app *app)
+{
+	if (!app->settle)
+		return;
+	app->settle = false;
+	if (app->stopping)
+		return;
+	settle(app, app->target);
+	settle(app, app->stable);
+}
+
+void
+adopt_settle_soon(struct app *app)
+{
+	struct supervisor *sup = app->sup;
+
+	app->settle = true;
+	if (mono_is_never(sup->settle.due))
+		loop_timer_set(sup->loop, &sup->settle,
+		    mono_add_ms(mono_now(), SETTLE_MS));
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/conf.h"
 #include "core/rollout.h"
+#include "daemon/adopt.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/supervisor.h"
@@ -142,8 +143,8 @@ app_stop(struct app *app)
 	app->stopping = true;
 	while (app->n_seats > 0)
 		drop_last_seat(app);
-	app_spec_shut(app->stable);
-	app_spec_shut(app->target);
+	app_spec_shut(app->stable, false);
+	app_spec_shut(app->target, false);
 	app_touch(app);
 }
 
@@ -307,8 +308,7 @@ rollout_promote(struct app *app, unsigned i)
 static void
 rollout_done(struct app *app)
 {
-	for (size_t i = 0; i < app->target->conf->n_listens; i++)
-		listener_adjust(app->target->listeners[i], app->target->conf);
+	app_spec_adjust(app->target);
 	if (app->rolling_back) {
 		log_warning("%s: rolled back to generation %u", app->name,
 		    app->target->generation);
@@ -317,7 +317,7 @@ rollout_done(struct app *app)
 		log_info("%s: reload complete, generation %u", app->name,
 		    app->target->generation);
 		/* Its workers keep their own descriptors while they finish. */
-		app_spec_shut(app->stable);
+		app_spec_shut(app->stable, false);
 		app_spec_unref(app->stable);
 		app->stable = app->target;
 		app->stable_wanted = app->wanted;
@@ -376,8 +376,9 @@ rollout_abort(struct app *app, unsigned i)
 	app->rolling_back = false;
 	app->wanted = app->stable_wanted;
 	if (!gives_up && find_present(app, failed, true) == NULL)
-		app_spec_shut(failed);
+		app_spec_shut(failed, true);
 	app_spec_unref(failed);
+	app_spec_reclaim(app->stable);
 
 	odd = find_present(app, app->stable, false);
 	if (gives_up || odd == NULL)
@@ -453,8 +454,10 @@ free_retired(struct app *app)
 {
 	for (struct worker *w = app->workers, *next; w != NULL; w = next) {
 		next = w->next;
-		if (!w->seated && worker_state_final(w->fsm.state))
-			worker_free(w);
+		if (w->seated || !worker_state_final(w->fsm.state))
+			continue;
+		worker_free(w);
+		adopt_settle_soon(app);
 	}
 }
 
@@ -497,7 +500,7 @@ check_over(struct app *app)
 	} else {
 		log_info("%s: every instance has ended well", app->name);
 	}
-	app_spec_shut(app->stable);
+	app_spec_shut(app->stable, true);
 }
 
 void

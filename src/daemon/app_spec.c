@@ -55,13 +55,16 @@ app_spec_ref(struct app_spec *spec)
 	return spec;
 }
 
-/* `all`: those too that the next configuration has left for another address
-   and that our workers, while they end, still serve. */
-static void
-release(struct app_spec *spec, bool all)
+void
+app_spec_shut(struct app_spec *spec, bool all)
 {
-	struct listeners *ls = &spec->sup->listeners;
-	size_t n = spec->listeners != NULL ? spec->conf->n_listens : 0;
+	struct listeners *ls;
+	size_t n;
+
+	if (spec == NULL)
+		return;
+	ls = &spec->sup->listeners;
+	n = spec->listeners != NULL ? spec->conf->n_listens : 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (spec->listeners[i] == NULL ||
@@ -76,10 +79,11 @@ release(struct app_spec *spec, bool all)
 }
 
 void
-app_spec_shut(struct app_spec *spec)
+app_spec_reclaim(struct app_spec *spec)
 {
-	if (spec != NULL)
-		release(spec, false);
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] != NULL)
+			spec->listeners[i]->forsaken = false;
 }
 
 void
@@ -87,7 +91,7 @@ app_spec_unref(struct app_spec *spec)
 {
 	if (spec == NULL || --spec->refs > 0)
 		return;
-	release(spec, true);
+	app_spec_shut(spec, true);
 	free(spec->listeners);
 	free(spec->bound);
 	free(spec->beside);
@@ -235,6 +239,15 @@ app_spec_inodes(const struct app_spec *spec, uint64_t *inos, size_t max)
 		if (spec->beside[i].listener->listening)
 			inos[n++] = spec->beside[i].listener->lanes[0].ino;
 	return n;
+}
+
+void
+app_spec_adjust(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		listener_adjust(spec->listeners[i], spec->conf);
+	for (size_t i = 0; i < spec->n_beside; i++)
+		listener_adjust(spec->beside[i].listener, spec->conf);
 }
 
 void

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mono.h"
+
 struct address;
 struct conf_app;
 struct config;
@@ -43,6 +45,7 @@ struct app_spec {
 	/* The last address, none of ours, that a worker was let bind. */
 	char *passed;
 	unsigned passed_by;	/* instance */
+	struct mono passed_at;
 };
 
 /* Opens the listeners. The caller owns one reference; -errno with words. */
@@ -61,9 +64,15 @@ int app_specs_open(struct supervisor *sup, struct config *config,
     struct app_spec ***ret_specs, struct error *err);
 void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
 
-/* Give the listeners back already now: nothing is started from it any more.
-   NULL is fine. */
-void app_spec_shut(struct app_spec *spec);
+/*
+ * Give the listeners back already now: nothing is started from it any more.
+ * NULL is fine. Unless `all`, those stay that the next configuration has left
+ * for another address, and that its workers, while they end, still serve.
+ */
+void app_spec_shut(struct app_spec *spec, bool all);
+
+/* The next configuration came to nothing: it has left no listener of ours. */
+void app_spec_reclaim(struct app_spec *spec);
 
 /*
  * The listener for what core/adoption has decided to give at `position`: it
@@ -91,6 +100,9 @@ void app_spec_promote(struct app_spec *spec, size_t i);
 /* The inodes of all lanes; at most `max`. Returns how many. */
 size_t app_spec_inodes(const struct app_spec *spec, uint64_t *inos,
     size_t max);
+
+/* Bring backlog, mode and owner of its listeners to what its app says. */
+void app_spec_adjust(const struct app_spec *spec);
 
 /* See that the paths of its Unix listeners lead to them. */
 void app_spec_restore_paths(const struct app_spec *spec);

@@ -58,7 +58,7 @@ is_for(const struct listener *l, const struct conf_app *app, size_t position)
 static bool
 is_lost(const struct listener *l)
 {
-	return l->dead || (l->bound.kind == ADDRESS_UNIX && !l->passed &&
+	return l->bound.kind == ADDRESS_UNIX && !l->passed && (l->dead ||
 	    unix_socket_restore(l->bound.path, &l->file) == -ENOENT);
 }
 
@@ -67,8 +67,13 @@ static int
 fitness(const struct listener *l, const struct conf_app *app, size_t position)
 {
 	const struct address *written = &app->listens[position];
-	bool exact = l->lanes[0].fd >= 0 && address_equal(&l->bound, written);
+	bool exact = l->lanes[0].fd >= 0 &&
+	    strcmp(l->app, app->name) == 0 &&
+	    address_equal(&l->bound, written);
 
+	/* Who asks for nothing could not ask for the written one again. */
+	if (l->derived && !exact && app->handoff == CONF_HANDOFF_ENV)
+		return 0;
 	if ((!exact && !is_for(l, app, position)) ||
 	    !adoption_may_keep(app, position, &l->bound) || is_lost(l))
 		return 0;
@@ -129,17 +134,19 @@ listener_new(const struct conf_app *app, size_t position)
 
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with
- * other listeners of ours: a server may ask for 0.0.0.0 where [::] is open, and
- * a reload may ask for anything. False: there are none.
+ * other listeners of the app: its server may ask for 0.0.0.0 where [::] is
+ * open, and a reload may write another address. False: there are none.
  */
 static bool
-make_room(struct listeners *ls, const struct address *a, bool on)
+make_room(struct listeners *ls, const char *app, const struct address *a,
+    bool on)
 {
 	bool any = false;
 
 	for (struct listener *l = ls->first; l != NULL; l = l->next) {
 		if (a->kind == ADDRESS_UNIX || a->port == 0 || l->passed ||
-		    l->bound.kind != a->kind || l->bound.port != a->port)
+		    l->bound.kind != a->kind || l->bound.port != a->port ||
+		    strcmp(l->app, app) != 0)
 			continue;
 		for (size_t i = 0; i < l->n_lanes; i++)
 			socket_let_beside(l->lanes[i].fd, on);
@@ -160,11 +167,12 @@ open_socket(struct listeners *ls, struct listener *l,
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &l->lanes[0].fd, &l->bound,
 	    &l->file, err);
-	if (code == -EADDRINUSE && make_room(ls, address, true)) {
+	if (code == -EADDRINUSE && make_room(ls, l->app, address, true)) {
+		error_clear(err);
 		o.beside = true;
 		code = socket_listen(address, &o, &l->lanes[0].fd, &l->bound,
 		    &l->file, err);
-		(void)make_room(ls, address, false);
+		(void)make_room(ls, l->app, address, false);
 	}
 	l->listening = code == 0 && !o.bind_only;
 	return code;
@@ -244,10 +252,10 @@ start_lanes(struct listener *l)
 
 	if (l->bound.kind != ADDRESS_TCP)
 		return 0;
-	(void)make_room(l->all, &l->bound, true);
+	(void)make_room(l->all, l->app, &l->bound, true);
 	for (size_t i = 0; code == 0 && i < l->n_lanes; i++)
 		code = socket_start_listening(l->lanes[i].fd, l->backlog);
-	(void)make_room(l->all, &l->bound, false);
+	(void)make_room(l->all, l->app, &l->bound, false);
 	return code;
 }
 
@@ -336,6 +344,24 @@ begin(struct listener *l, const struct conf_app *app, const char *why,
 	return 0;
 }
 
+/* A reload may move an address from one app to another. */
+static int
+belong_to(struct listener *l, const struct conf_app *app, size_t position,
+    struct error *err)
+{
+	char *name;
+
+	l->position = position;
+	if (strcmp(l->app, app->name) == 0)
+		return 0;
+	name = strdup(app->name);
+	if (name == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	free(l->app);
+	l->app = name;
+	return 0;
+}
+
 int
 listeners_acquire(struct listeners *ls, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err)
@@ -357,6 +383,8 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
 	}
 	/* It may be one that the last generation's program did not serve. */
 	code = begin(l, app, "", err);
+	if (code == 0)
+		code = belong_to(l, app, position, err);
 	if (code < 0)
 		return code;
 	l->forsaken = false;
@@ -395,7 +423,7 @@ listeners_derive(struct listeners *ls, const struct conf_app *app,
 			listener_free(l);
 			return code;
 		}
-		l->beside = true;
+		l->beside = l->derived = true;
 		l->listening = false;	/* UDP: not announced yet */
 		enter(ls, l);
 	}
@@ -486,6 +514,8 @@ files_changed(void *ctx, uint32_t events)
 static void
 shut(struct listeners *ls, struct listener *l)
 {
+	/* Workers keep the file, and with it what epoll knows of it. */
+	stop_watching(l);
 	if (l->watch >= 0)
 		(void)inotify_rm_watch(ls->inotify, l->watch);
 	l->watch = -1;
@@ -514,7 +544,7 @@ listeners_release(struct listeners *ls, struct listener *l)
 			    name != NULL ? name : "?");
 		free(name);
 	}
-	stop_watching(l);
+	stop_watching(l);	/* the hangup below is our own */
 	/* Workers may still hold it, without a thought of accepting. */
 	if (l->forsaken && !l->passed && l->bound.kind == ADDRESS_TCP)
 		for (size_t i = 0; i < l->n_lanes; i++)
@@ -536,9 +566,9 @@ listener_adjust(struct listener *l, const struct conf_app *app)
 	const struct socket_options options = options_of(app);
 	struct error err = ERROR_INIT;
 
+	l->backlog = app->backlog;
 	if (l->passed || !l->listening || l->lanes[0].fd < 0)
 		return;
-	l->backlog = app->backlog;
 	/* A worker that ends may have removed it just now. */
 	listener_restore_path(l);
 	for (size_t i = 0; i < l->n_lanes; i++)

@@ -45,12 +45,14 @@ struct listener {
 	size_t n_lanes;
 	bool passed;		/* from LISTEN_FDS: the file is not ours */
 	bool listening;		/* TCP: else bound only */
+	bool derived;		/* opened because a server asked for it */
 	bool beside;		/* asked for by a server, and not in the place
 				   of the one that was opened first */
 	bool dead;		/* Unix: a worker has shut it down */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	struct socket_file file;
+	pid_t holder;		/* the worker that was last seen to have it */
 	int watch;		/* of the file; -1: none */
 	bool warned;		/* that the file cannot be kept */
 	struct mono told_shut;	/* when it was said that a worker shut it */

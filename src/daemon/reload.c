@@ -115,6 +115,7 @@ apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
 		error_clear(&err);
 		return;
 	}
+	error_clear(&err);
 	if (conf_diff(sup->config, new, &diff) < 0) {
 		refuse(errors, "out of memory");
 	} else {

@@ -343,6 +343,15 @@ adopt_again_due(void *ctx)
 }
 
 static void
+settle_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+
+	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+		adopt_settle(a);
+}
+
+static void
 look_due(void *ctx)
 {
 	readiness_look(ctx);
@@ -435,6 +444,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->adopt_again, adopt_again_due,
 	    sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->settle, settle_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->look, look_due, sup) < 0))
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
@@ -519,6 +529,7 @@ release_all(struct supervisor *sup)
 		loop_timer_fini(sup->loop, &sup->sweep);
 		loop_timer_fini(sup->loop, &sup->give_up);
 		loop_timer_fini(sup->loop, &sup->adopt_again);
+		loop_timer_fini(sup->loop, &sup->settle);
 		loop_timer_fini(sup->loop, &sup->look);
 		listeners_fini(&sup->listeners);
 	}
@@ -538,6 +549,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.pidfile = PIDFILE_INIT,
 		.up = SD_NOTIFY_INIT,
 		.starters = TAILQ_HEAD_INITIALIZER(sup.starters),
+		.listeners = { .inotify = -1 },
 		.signal_fd = -1,
 		.null_fd = -1,
 		.pid = getpid(),

@@ -60,6 +60,7 @@ struct supervisor {
 	struct loop_timer sweep;	/* for what dead workers left behind */
 	struct loop_timer give_up;	/* on what was killed and does not die */
 	struct loop_timer adopt_again;	/* answers what could not be before */
+	struct loop_timer settle;	/* which addresses are really served */
 	struct loop_timer look;		/* at the starters, when there are any */
 	TAILQ_HEAD(starters, worker) starters;
 	struct rlimit nofile;		/* as inherited, for the workers */

@@ -291,7 +291,7 @@ carry_out(struct worker *w, const struct worker_step *step)
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
 	if (step->to == WORKER_READY && step->from != WORKER_READY)
-		adopt_settle(w);
+		adopt_settle_soon(w->app);
 	if (step->to != WORKER_STARTING)
 		readiness_forget(w);
 	else if (step->from != WORKER_STARTING)

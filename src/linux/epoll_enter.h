@@ -19,7 +19,8 @@ struct epoll_entry {
 
 /*
  * Enter `fd`. A forked child does it, because the numbers may be in use here;
- * it is reaped like any other. -errno: it could not be made.
+ * it is waited for, a short time, and reaped like any other. -errno: it could
+ * not be made, or did not succeed.
  */
 int epoll_enter(const struct epoll_entry *entries, size_t n, int fd);
 

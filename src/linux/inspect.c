@@ -2,7 +2,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/xattr.h>
 
 #include <dirent.h>
@@ -94,15 +93,9 @@ read_proc(char **ret_text, const char *fmt, ...)
 ssize_t
 inspect_memory(pid_t tid, uint64_t address, void *buf, size_t len)
 {
-	const struct iovec local = { buf, len };
-	const struct iovec remote = { (void *)(uintptr_t)address, len };
-	ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
-	int fd;
+	int fd = open_proc(tid, "mem", O_RDONLY);
+	ssize_t n;
 
-	if (n >= 0 || errno == EFAULT || errno == ESRCH)
-		return n >= 0 ? n : -errno;
-	/* EPERM, or what a sandbox says to this call. */
-	fd = open_proc(tid, "mem", O_RDONLY);
 	if (fd < 0)
 		return fd;
 	n = pread(fd, buf, len, (off_t)address);

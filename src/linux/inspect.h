@@ -4,8 +4,8 @@
  * The kernel asks for the rights of ptrace(2): the same user, or
  * CAP_SYS_PTRACE, which containers withhold. Without it, files of /proc are
  * opened with the file system uid and gid of the process (setfsuid(2)), which
- * satisfies the check there and lets nobody signal us; only pidfd_getfd(2) and
- * process_vm_readv(2), which go by the real uid, stay closed.
+ * satisfies the check there and lets nobody signal us; only pidfd_getfd(2),
+ * which goes by the real uid, stays closed.
  */
 #ifndef LINUX_INSPECT_H
 #define LINUX_INSPECT_H
@@ -26,8 +26,11 @@ struct inspect_fsids {
 struct inspect_fsids inspect_begin(const struct conf_creds *creds);
 void inspect_end(struct inspect_fsids *fsids);
 
-/* Copy memory; returns how many bytes, fewer at the end of a mapping, or
-   -errno. */
+/*
+ * Copy memory; returns how many bytes, fewer at the end of a mapping, or
+ * -errno. Through /proc/PID/mem, where the kernel does not wait for a page that
+ * a userfaultfd(2) holds back, as it would in process_vm_readv(2).
+ */
 ssize_t inspect_memory(pid_t tid, uint64_t address, void *buf, size_t len);
 
 /* The process of a thread; -errno. */

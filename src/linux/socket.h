@@ -65,8 +65,9 @@ int socket_start_listening(int fd, unsigned backlog);
 
 /*
  * Whether a socket of the same user may be bound beside this one although
- * their addresses overlap (SO_REUSEPORT, for the moment of the other's bind
- * only: else anybody of that user could join at any time).
+ * their addresses overlap (SO_REUSEPORT). For the moment of the other's bind
+ * only, so that nobody joins by accident; the kernel remembers it for the port,
+ * though, and a process of our user that sets SO_REUSEPORT itself may join.
  */
 void socket_let_beside(int fd, bool on);
 

@@ -117,11 +117,11 @@ static void
 keep(const char *path)
 {
 	char keeper[UNIX_KEEPER_MAX];
-	struct stat st;
+	const char *what;
 
 	keeper_path(path, keeper);
 	/* A dead clusterd's; anything else is left, and we do without. */
-	if (lstat(keeper, &st) == 0 && S_ISSOCK(st.st_mode))
+	if (unix_check_path(keeper, &what) == 0)
 		(void)unlink(keeper);
 	(void)!link(path, keeper);
 }

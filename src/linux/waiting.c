@@ -17,11 +17,15 @@
 #define POLL_MAX	1024
 #define SELECT_MAX	4096
 
+/* A tree that is larger is not looked through to the end: about 20 ms. */
+#define WORK_MAX	8192
+
 struct look {
 	const uint64_t *inos;
 	size_t n_inos;
 	pid_t pid;		/* the process at hand */
 	int first;		/* waiting_holds() only */
+	unsigned left;		/* descriptors and threads to look at */
 	bool found;
 	bool refused;
 	pid_t todo[WAITING_PROCESSES_MAX];
@@ -146,6 +150,9 @@ look_at_thread(void *ctx, pid_t tid)
 	struct look *l = ctx;
 	struct inspect_call call;
 
+	if (l->left == 0)
+		return false;
+	l->left--;
 	if (inspect_syscall(l->pid, tid, &call, &l->refused))
 		l->found = sleeps_for_us(l, &call);
 	if (!l->found)
@@ -170,6 +177,9 @@ look_at_fd(void *ctx, int fd)
 	struct look *l = ctx;
 	uint64_t ino;
 
+	if (l->left == 0)
+		return false;
+	l->left--;
 	if (inspect_fd(l->pid, fd, &ino) == INSPECT_EPOLL)
 		inspect_each_epoll_target(l->pid, fd, look_at_target, l);
 	return !l->found;
@@ -192,11 +202,12 @@ enum waiting
 waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 {
 	struct look l = {
-		.inos = inos, .n_inos = n, .todo = { leader }, .n_todo = 1,
+		.inos = inos, .n_inos = n, .left = WORK_MAX,
+		.todo = { leader }, .n_todo = 1,
 	};
 
 	/* todo grows while we walk along it. */
-	for (size_t i = 0; i < l.n_todo && !l.found; i++) {
+	for (size_t i = 0; i < l.n_todo && !l.found && l.left > 0; i++) {
 		l.pid = l.todo[i];
 		look_at_process(&l);
 	}
@@ -210,6 +221,9 @@ holds_fd(void *ctx, int fd)
 {
 	struct look *l = ctx;
 
+	if (l->left == 0)
+		return false;
+	l->left--;
 	l->found = fd >= l->first && fd_is_ours(l, fd);
 	return !l->found;
 }
@@ -217,7 +231,12 @@ holds_fd(void *ctx, int fd)
 static bool
 note_children(void *ctx, pid_t tid)
 {
-	add_children(ctx, tid);
+	struct look *l = ctx;
+
+	if (l->left == 0)
+		return false;
+	l->left--;
+	add_children(l, tid);
 	return true;
 }
 
@@ -225,7 +244,7 @@ bool
 waiting_holds(pid_t leader, uint64_t ino, int first)
 {
 	struct look l = {
-		.inos = &ino, .n_inos = 1, .first = first,
+		.inos = &ino, .n_inos = 1, .left = WORK_MAX, .first = first,
 		.todo = { leader }, .n_todo = 1,
 	};
 
@@ -238,5 +257,5 @@ waiting_holds(pid_t leader, uint64_t ino, int first)
 			return true;
 		inspect_each_thread(l.pid, note_children, &l);
 	}
-	return l.found;
+	return l.found || l.left == 0;
 }

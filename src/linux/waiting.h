@@ -28,7 +28,7 @@ enum waiting {
 enum waiting waiting_look(pid_t leader, const uint64_t *inos, size_t n);
 
 /* Has one of these processes a descriptor, number `first` or above, of the
-   socket? True also where that cannot be looked at. */
+   socket? True also where that cannot be looked at, or not in short time. */
 bool waiting_holds(pid_t leader, uint64_t ino, int first);
 
 #endif

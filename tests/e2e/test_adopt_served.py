@@ -27,11 +27,11 @@ def test_server_that_tries_the_port_first_is_followed(box, port):
                d.log)
     served(d, port, BOTH)
     # It does so again with every start.
+    mark = d.mark()
     first, _ = d.ready_pids()
     os.kill(first, signal.SIGKILL)
     d.wait_replaced([first], 2)
-    wait_until(lambda: len(d.find(
-        rf"no longer listening on 127\.0\.0\.1:{port}")) == 2, d.log)
+    d.wait_log(rf"no longer listening on 127\.0\.0\.1:{port}", start=mark)
     served(d, port, BOTH)
     d.stop()
 
@@ -64,7 +64,7 @@ def test_address_that_the_program_does_not_serve_refuses(box, port):
 def test_address_that_the_program_serves_later_is_open_then(box, port):
     other, go = free_port(), box.path("go")
     d = start(box, *tcp(port, flags=NONBLOCK), "epoll:a", f"until:{go}",
-              *tcp(other, slot="b", flags=NONBLOCK), "serve:epoll",
+              *tcp(other, slot="b", flags=NONBLOCK), "epoll:b", "serve:epoll",
               listen=[port, other])
     wait_until(lambda: is_refused(other), "nobody there yet")
     box.write("go", "")
