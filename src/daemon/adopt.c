@@ -34,9 +34,12 @@
 
 /* When to answer again a caller that got no CPU time. */
 #define AGAIN_MS	50
+#define AGAIN_MAX_MS	1000
 
 struct adopt_pending {
 	struct seccomp_call call;
+	struct mono due;
+	int gap_ms;
 	struct adopt_pending *next;
 };
 
@@ -201,8 +204,11 @@ give(const struct ask *a, const struct adoption *d)
 	struct app_spec *spec = a->w->spec;
 	struct error err = ERROR_INIT;
 	struct listener *l;
-	int code = app_spec_give(spec, d->position, &d->target, &l, &err);
+	int code;
 
+	if (spec->listeners[d->position] == NULL)
+		return EADDRNOTAVAIL;	/* the app is ending */
+	code = app_spec_give(spec, d->position, &d->target, &l, &err);
 	if (code == 0)
 		code = replace_socket(a, l);
 	/* Later; or the caller has died meanwhile. */
@@ -213,13 +219,18 @@ give(const struct ask *a, const struct adoption *d)
 	if (code == 0 && d->target.kind != ADDRESS_TCP)
 		code = app_spec_take(spec, l, &err);
 	if (code == 0) {
+		if (a->call->fd < FD_PROTOCOL_FIRST +
+		    (int)spec->conf->n_listens)
+			a->w->adopt_low = true;
 		renew_given(a->w, a->call);
 		listener_restore_path(l);
 		warn_family(a, l);
 		log_adopted(a, l);
-	} else {
-		log_warning("%s[%u] pid %d: cannot give it its listener: %s",
-		    a->w->app->name, a->w->instance, (int)a->w->pid,
+	} else if (!a->w->give_warned) {
+		a->w->give_warned = true;
+		log_warning("%s[%u] pid %d: cannot give it its listener: %s "
+		    "(said once per process)", a->w->app->name,
+		    a->w->instance, (int)a->w->pid,
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);
@@ -380,49 +391,80 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	readiness_expect(w);
 }
 
+/* Takes it over. */
 static void
-retry_soon(struct supervisor *sup)
+queue(struct worker *w, struct adopt_pending *p)
 {
+	struct supervisor *sup = w->app->sup;
+	struct adopt_pending **end = &w->adopt_pending;
+
+	p->next = NULL;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = p;
 	if (mono_is_never(sup->adopt_again.due))
 		loop_timer_set(sup->loop, &sup->adopt_again,
 		    mono_add_ms(mono_now(), AGAIN_MS));
 }
 
 static void
-answer_later(struct worker *w, const struct seccomp_call *call)
+answer_later(struct worker *w, const struct seccomp_call *call, int gap_ms)
 {
 	struct adopt_pending *p = malloc(sizeof(*p));
-	struct adopt_pending **end = &w->adopt_pending;
 
 	if (p == NULL) {
 		seccomp_notify_answer(w->trap, call, ENOMEM);
 		return;
 	}
-	*p = (struct adopt_pending){ .call = *call };
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = p;
-	retry_soon(w->app->sup);
+	p->call = *call;
+	p->gap_ms = gap_ms;
+	p->due = mono_add_ms(mono_now(), gap_ms);
+	queue(w, p);
 }
 
-/* One call a time: each may hold us up a little. */
+/*
+ * A caller without CPU time holds us up until we give up on it. When that has
+ * happened, all others wait a little too, so that a herd of them takes no more
+ * of our time than one.
+ */
+static void
+answer_bind_or_later(struct worker *w, const struct seccomp_call *call,
+    int gap_ms)
+{
+	struct supervisor *sup = w->app->sup;
+	struct mono now = mono_now();
+
+	if (mono_before(now, sup->adopt_pause)) {
+		answer_later(w, call, AGAIN_MS);
+	} else if (answer_bind(w, call) == -EINTR) {
+		sup->adopt_pause = mono_add_ms(mono_now(), AGAIN_MS);
+		answer_later(w, call, gap_ms < AGAIN_MAX_MS ? 2 * gap_ms :
+							      gap_ms);
+	}
+}
+
+/* Those that are due; others stay. */
 void
 adopt_retry(struct worker *w)
 {
-	struct adopt_pending *p = w->adopt_pending;
+	struct adopt_pending *all = w->adopt_pending;
+	struct mono now = mono_now();
 
-	if (p == NULL)
-		return;
-	w->adopt_pending = p->next;
-	if (seccomp_notify_valid(w->trap, &p->call) &&
-	    answer_bind(w, &p->call) == -EINTR)
-		answer_later(w, &p->call);
-	free(p);
-	if (w->adopt_pending != NULL)
-		retry_soon(w->app->sup);
+	w->adopt_pending = NULL;
+	while (all != NULL) {
+		struct adopt_pending *p = all;
+		bool valid = seccomp_notify_valid(w->trap, &p->call);
+
+		all = p->next;
+		if (valid && mono_before(now, p->due)) {
+			queue(w, p);
+			continue;
+		}
+		if (valid)
+			answer_bind_or_later(w, &p->call, p->gap_ms);
+		free(p);
+	}
 }
-
-/* ---- the worker's listener of calls ---- */
 
 /* One call per turn of the loop and worker: none can keep us to itself. */
 static void
@@ -443,8 +485,8 @@ call_ready(void *ctx, uint32_t events)
 		seccomp_notify_continue(w->trap, &call);
 	else if (!call.is_bind)
 		answer_listen(w, &call);
-	else if (answer_bind(w, &call) == -EINTR)
-		answer_later(w, &call);
+	else
+		answer_bind_or_later(w, &call, AGAIN_MS);
 }
 
 void
@@ -472,6 +514,6 @@ adopt_end(struct worker *w)
 		free(w->adopt_pending);
 		w->adopt_pending = next;
 	}
-	w->adopt_warned = false;
+	w->adopt_warned = w->give_warned = w->adopt_low = false;
 	w->hints = 0;
 }

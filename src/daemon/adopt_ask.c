@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mono.h"
 #include "core/conf.h"
 #include "daemon/adopt_ask.h"
 #include "daemon/app.h"
@@ -18,9 +19,9 @@
 #include "linux/socket.h"
 #include "linux/unix_socket.h"
 
-/* A worker with more descriptors than this is not looked through to the end:
-   it would hold everything else up. */
-#define FDS_MAX 4096
+/* A worker with so many descriptors that this is too short is not looked
+   through to the end: it would hold everything else up. */
+#define SEARCH_MS 20
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -52,10 +53,8 @@ static void
 close_copy(int *fd)
 {
 	const struct linger off = { .l_onoff = 0 };
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
 
-	if (*fd >= 0 && getpeername(*fd, (struct sockaddr *)&peer, &len) == 0)
+	if (*fd >= 0 && socket_is_connected(*fd))
 		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off,
 		    sizeof(off));
 	fd_close(fd);
@@ -218,7 +217,7 @@ struct search {
 	int epolls[ASK_ENTRIES_MAX];	/* over there */
 	size_t n_epolls;
 	int epoll;			/* at hand */
-	unsigned left;			/* descriptors to look at */
+	struct mono deadline;
 };
 
 static bool
@@ -228,7 +227,7 @@ note_fd(void *ctx, int fd)
 	struct ask_kin *k = &s->kin;
 	uint64_t ino;
 
-	if (s->left-- == 0)
+	if (!mono_before(mono_now(), s->deadline))
 		return false;
 	switch (inspect_fd(s->ask->call->tid, fd, &ino)) {
 	case INSPECT_SOCKET:
@@ -265,14 +264,17 @@ note_target(void *ctx, const struct inspect_epoll_target *t)
 void
 ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 {
-	struct search s = { .ask = a, .left = FDS_MAX };
+	struct search s = {
+		.ask = a, .deadline = mono_add_ms(mono_now(), SEARCH_MS),
+	};
 	struct inspect_fsids ids = inspect_begin(&a->w->spec->conf->creds);
 	pid_t tid = a->call->tid;
 	pid_t pid = inspect_process_of(tid);
 	size_t n = 0;
 
 	(void)inspect_each_fd(tid, note_fd, &s);
-	for (size_t i = 0; i < s.n_epolls; i++) {
+	for (size_t i = 0; i < s.n_epolls &&
+	    mono_before(mono_now(), s.deadline); i++) {
 		s.epoll = s.epolls[i];
 		inspect_each_epoll_target(tid, s.epoll, note_target, &s);
 	}

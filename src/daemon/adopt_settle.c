@@ -8,6 +8,7 @@
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/listeners.h"
+#include "daemon/orphans.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "linux/inspect.h"
@@ -17,19 +18,26 @@
    at once. */
 #define SETTLE_MS 50
 
+/* Other than by the numbers that it was started with, unless it has closed
+   those and got one again for a socket of its own. */
 static bool
 holds(const struct worker *w, const struct listener *l)
 {
-	int first = FD_PROTOCOL_FIRST + (int)w->spec->conf->n_listens;
-	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, l->lanes[0].ino, first);
+	const struct conf_app *conf = w->spec->conf;
+	int first = FD_PROTOCOL_FIRST;
+	struct inspect_fsids ids = inspect_begin(&conf->creds);
+	bool held;
 
+	if (!w->adopt_low && conf->handoff != CONF_HANDOFF_ADOPT)
+		first += (int)conf->n_listens;
+	held = waiting_holds(w->pid, l->lanes[0].ino, first);
 	inspect_end(&ids);
-	return held;
+	/* What has left its parent is no descendant any more; it may. */
+	return held || orphans_in_group(w->app->sup, w->pid);
 }
 
-/* Has some process of the spec's workers the lane open, other than by the
-   numbers that all are started with? Who had it last is asked first. */
+/* Has some process of the spec's workers the lane open? Who had it last is asked
+   first. */
 static bool
 is_held(const struct app *app, const struct app_spec *spec,
     struct listener *l)

@@ -108,6 +108,7 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 	app->initial = initial;
 	app->generation = spec->generation = 1;
 	app->stable = app_spec_ref(spec);
+	app_spec_enlist(spec);
 	app->wanted = spec->instances;
 	app->stable_wanted = app->wanted;
 	while (*end != NULL)
@@ -223,6 +224,7 @@ app_roll(struct app *app, struct app_spec *spec)
 	}
 	spec->generation = ++app->generation;
 	app->target = app_spec_ref(spec);
+	app_spec_enlist(spec);
 	app->rolling_back = false;
 	/* A number that was changed by signal stays, unless the file's did
 	   change too. */

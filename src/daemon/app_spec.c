@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -79,6 +80,13 @@ app_spec_shut(struct app_spec *spec, bool all)
 }
 
 void
+app_spec_enlist(struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		listener_enlist(spec->listeners[i], spec->conf, i);
+}
+
+void
 app_spec_reclaim(struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
@@ -125,8 +133,7 @@ app_spec_give(struct app_spec *spec, size_t position,
 	struct app_spec_beside *more;
 	int code;
 
-	if (l == NULL)
-		return error_set(err, -EADDRNOTAVAIL, "the app is ending");
+	assert(l != NULL);
 	/* Another supervisor's socket stays as it is. */
 	if (!l->passed && target->kind != ADDRESS_UNIX &&
 	    !address_equal(&l->bound, target))

@@ -71,12 +71,15 @@ void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
  */
 void app_spec_shut(struct app_spec *spec, bool all);
 
+/* It is put in force: its listeners listen, and are its app's. */
+void app_spec_enlist(struct app_spec *spec);
+
 /* The next configuration came to nothing: it has left no listener of ours. */
 void app_spec_reclaim(struct app_spec *spec);
 
 /*
- * The listener for what core/adoption has decided to give at `position`: it
- * stays the spec's. It may not listen yet. -errno with words.
+ * The listener for what core/adoption has decided to give at `position`, which
+ * is not shut: it stays the spec's. It may not listen yet. -errno with words.
  */
 int app_spec_give(struct app_spec *spec, size_t position,
     const struct address *target, struct listener **ret_listener,

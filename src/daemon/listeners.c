@@ -53,13 +53,21 @@ is_for(const struct listener *l, const struct conf_app *app, size_t position)
 	    &l->address, app->name, position, &app->listens[position]);
 }
 
-/* A Unix listener whose file is gone, with both its names, or that was shut
-   down, is reached by nobody any more: it cannot be bound again. */
+/*
+ * What cannot be mended and has to be opened anew: a Unix listener whose file is
+ * gone, with both its names, or that was shut down; a TCP lane that a worker
+ * has connected to somewhere while it was not listening.
+ */
 static bool
 is_lost(const struct listener *l)
 {
-	return l->bound.kind == ADDRESS_UNIX && !l->passed && (l->dead ||
-	    unix_socket_restore(l->bound.path, &l->file) == -ENOENT);
+	if (l->passed)
+		return false;
+	if (l->bound.kind == ADDRESS_UNIX)
+		return l->dead || unix_socket_restore(l->bound.path,
+		    &l->file) == -ENOENT;
+	return l->bound.kind == ADDRESS_TCP && !l->listening &&
+	    socket_is_connected(l->lanes[0].fd);
 }
 
 /* How well an open listener serves as the first for a place; 0: it does not. */
@@ -335,9 +343,14 @@ begin(struct listener *l, const struct conf_app *app, const char *why,
 	if (l->listening)
 		return 0;
 	code = start_lanes(l);
-	if (code < 0)
-		return error_set(err, code, "cannot listen: %s",
-		    strerror(-code));
+	if (code < 0) {
+		char *name = address_format(&l->bound);
+
+		error_set(err, code, "cannot listen on %s: %s",
+		    name != NULL ? name : "?", strerror(-code));
+		free(name);
+		return code;
+	}
 	l->listening = true;
 	watch_lanes(l);
 	announce(l, app, why);
@@ -345,21 +358,17 @@ begin(struct listener *l, const struct conf_app *app, const char *why,
 }
 
 /* A reload may move an address from one app to another. */
-static int
-belong_to(struct listener *l, const struct conf_app *app, size_t position,
-    struct error *err)
+static void
+belong_to(struct listener *l, const struct conf_app *app, size_t position)
 {
-	char *name;
+	char *name = strcmp(l->app, app->name) == 0 ? NULL :
+	    strdup(app->name);
 
 	l->position = position;
-	if (strcmp(l->app, app->name) == 0)
-		return 0;
-	name = strdup(app->name);
 	if (name == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
+		return;
 	free(l->app);
 	l->app = name;
-	return 0;
 }
 
 int
@@ -381,16 +390,23 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
 		enter(ls, l);
 		announce(l, app, "");
 	}
-	/* It may be one that the last generation's program did not serve. */
-	code = begin(l, app, "", err);
-	if (code == 0)
-		code = belong_to(l, app, position, err);
-	if (code < 0)
-		return code;
-	l->forsaken = false;
 	l->refs++;
 	*ret_listener = l;
 	return 0;
+}
+
+void
+listener_enlist(struct listener *l, const struct conf_app *app,
+    size_t position)
+{
+	struct error err = ERROR_INIT;
+
+	l->forsaken = false;
+	belong_to(l, app, position);
+	/* It may be one that the last generation's program did not serve. */
+	if (begin(l, app, "", &err) < 0)
+		log_error("%s: %s", app->name, error_text(&err));
+	error_clear(&err);
 }
 
 static struct listener *

@@ -80,6 +80,13 @@ int listeners_acquire(struct listeners *listeners, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err);
 
 /*
+ * An acquired listener is put in force for `app`: it listens, even if the last
+ * generation's program did not serve it, and is the app's. Failure is logged.
+ */
+void listener_enlist(struct listener *listener, const struct conf_app *app,
+    size_t position);
+
+/*
  * A reference to a listener for the same place of the configuration that is
  * bound to `target`, which a server asks for; bound if need be, and for TCP
  * not listening yet. -errno with words.

@@ -72,6 +72,7 @@ struct supervisor {
 	pid_t pid;
 
 	unsigned lingering;	/* workers whose leader died before its group */
+	struct mono adopt_pause;	/* until then binds wait */
 	bool can_adopt;		/* tried out, and it works */
 	bool told_no_adoption;
 	bool dirty;		/* an app is */

@@ -53,6 +53,9 @@ struct worker {
 	loop_handle trap_handle;
 	struct adopt_pending *adopt_pending;	/* to be answered later */
 	bool adopt_warned;
+	bool give_warned;
+	bool adopt_low;			/* it has adopted a number that is one
+					   of those given at the start */
 	unsigned hints;
 
 	/* Whether it waits for connections (daemon/readiness): */

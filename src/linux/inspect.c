@@ -22,7 +22,7 @@
 #include "linux/file.h"
 #include "linux/inspect.h"
 
-#define FDINFO_MAX	(1024 * 1024)
+#define FDINFO_MAX	(256 * 1024)
 
 static bool
 may_trace(void)

@@ -270,6 +270,15 @@ socket_refuse(int fd)
 	(void)shutdown(fd, SHUT_RDWR);
 }
 
+bool
+socket_is_connected(int fd)
+{
+	union sockaddr_any peer;
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, &peer.sa, &len) == 0;
+}
+
 uint64_t
 socket_inode(int fd)
 {

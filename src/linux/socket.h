@@ -75,6 +75,8 @@ void socket_let_beside(int fd, bool on);
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);
 
+bool socket_is_connected(int fd);
+
 /* The number by which /proc knows the socket; 0: none. */
 uint64_t socket_inode(int fd);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mono.h"
 #include "base/num.h"
 #include "linux/file.h"
 #include "linux/inspect.h"
@@ -17,20 +18,28 @@
 #define POLL_MAX	1024
 #define SELECT_MAX	4096
 
-/* A tree that is larger is not looked through to the end: about 20 ms. */
-#define WORK_MAX	8192
+/* A tree for which this is too short is not looked through to the end. */
+#define LOOK_MS		20
 
 struct look {
 	const uint64_t *inos;
 	size_t n_inos;
 	pid_t pid;		/* the process at hand */
 	int first;		/* waiting_holds() only */
-	unsigned left;		/* descriptors and threads to look at */
+	struct mono deadline;
+	bool late;		/* it has passed */
 	bool found;
 	bool refused;
 	pid_t todo[WAITING_PROCESSES_MAX];
 	size_t n_todo;
 };
+
+static bool
+is_late(struct look *l)
+{
+	l->late = l->late || !mono_before(mono_now(), l->deadline);
+	return l->late;
+}
 
 static bool
 is_ours(const struct look *l, uint64_t ino)
@@ -150,9 +159,8 @@ look_at_thread(void *ctx, pid_t tid)
 	struct look *l = ctx;
 	struct inspect_call call;
 
-	if (l->left == 0)
+	if (is_late(l))
 		return false;
-	l->left--;
 	if (inspect_syscall(l->pid, tid, &call, &l->refused))
 		l->found = sleeps_for_us(l, &call);
 	if (!l->found)
@@ -177,9 +185,8 @@ look_at_fd(void *ctx, int fd)
 	struct look *l = ctx;
 	uint64_t ino;
 
-	if (l->left == 0)
+	if (is_late(l))
 		return false;
-	l->left--;
 	if (inspect_fd(l->pid, fd, &ino) == INSPECT_EPOLL)
 		inspect_each_epoll_target(l->pid, fd, look_at_target, l);
 	return !l->found;
@@ -202,12 +209,13 @@ enum waiting
 waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 {
 	struct look l = {
-		.inos = inos, .n_inos = n, .left = WORK_MAX,
+		.inos = inos, .n_inos = n,
+		.deadline = mono_add_ms(mono_now(), LOOK_MS),
 		.todo = { leader }, .n_todo = 1,
 	};
 
 	/* todo grows while we walk along it. */
-	for (size_t i = 0; i < l.n_todo && !l.found && l.left > 0; i++) {
+	for (size_t i = 0; i < l.n_todo && !l.found && !l.late; i++) {
 		l.pid = l.todo[i];
 		look_at_process(&l);
 	}
@@ -221,9 +229,8 @@ holds_fd(void *ctx, int fd)
 {
 	struct look *l = ctx;
 
-	if (l->left == 0)
+	if (is_late(l))
 		return false;
-	l->left--;
 	l->found = fd >= l->first && fd_is_ours(l, fd);
 	return !l->found;
 }
@@ -233,9 +240,8 @@ note_children(void *ctx, pid_t tid)
 {
 	struct look *l = ctx;
 
-	if (l->left == 0)
+	if (is_late(l))
 		return false;
-	l->left--;
 	add_children(l, tid);
 	return true;
 }
@@ -244,7 +250,8 @@ bool
 waiting_holds(pid_t leader, uint64_t ino, int first)
 {
 	struct look l = {
-		.inos = &ino, .n_inos = 1, .left = WORK_MAX, .first = first,
+		.inos = &ino, .n_inos = 1, .first = first,
+		.deadline = mono_add_ms(mono_now(), LOOK_MS),
 		.todo = { leader }, .n_todo = 1,
 	};
 
@@ -253,9 +260,10 @@ waiting_holds(pid_t leader, uint64_t ino, int first)
 
 		l.pid = l.todo[i];
 		code = inspect_each_fd(l.pid, holds_fd, &l);
-		if (code == -EPERM || code == -EACCES)
+		/* Gone is the one thing that is certain. */
+		if (code < 0 && code != -ENOENT && code != -ESRCH)
 			return true;
 		inspect_each_thread(l.pid, note_children, &l);
 	}
-	return l.found || l.left == 0;
+	return l.found || l.late;
 }
