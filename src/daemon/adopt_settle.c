@@ -32,8 +32,7 @@ holds(const struct worker *w, const struct listener *l)
 		first += (int)conf->n_listens;
 	held = waiting_holds(w->pid, l->lanes[0].ino, first);
 	inspect_end(&ids);
-	/* What has left its parent is no descendant any more; it may. */
-	return held || orphans_in_group(w->app->sup, w->pid);
+	return held;
 }
 
 /* Has some process of the spec's workers the lane open? Who had it last is asked
@@ -53,7 +52,8 @@ is_held(const struct app *app, const struct app_spec *spec,
 			l->holder = w->pid;
 			return true;
 		}
-	return false;
+	/* What has left its parent is not looked through. */
+	return orphans_of_app(app);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
@@ -74,7 +74,7 @@ is_served(const struct app *app, const struct listener *l)
 		if (served || holds(w, l))
 			return true;
 	}
-	return false;
+	return orphans_of_app(app);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */

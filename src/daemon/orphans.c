@@ -100,6 +100,32 @@ orphans_of(struct supervisor *sup, const struct worker *worker)
 	return search.found;
 }
 
+struct app_search {
+	const struct app *app;
+	bool found;
+};
+
+static bool
+look_for_app(struct supervisor *sup, pid_t pid, void *ctx)
+{
+	struct app_search *search = ctx;
+	uint64_t serial = serial_of(sup, pid);
+
+	for (const struct worker *w = search->app->workers; w != NULL;
+	    w = w->next)
+		search->found |= serial != 0 && w->serial == serial;
+	return !search->found;
+}
+
+bool
+orphans_of_app(const struct app *app)
+{
+	struct app_search search = { .app = app };
+
+	/* What cannot be listed may well be there. */
+	return !each_orphan(app->sup, look_for_app, &search) || search.found;
+}
+
 static void
 kill_with_group(pid_t pid)
 {

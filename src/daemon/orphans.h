@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct app;
 struct supervisor;
 struct worker;
 
@@ -22,6 +23,9 @@ bool orphans_in_group(struct supervisor *sup, pid_t pgid);
 
 /* Has this worker, which has just died, left a living process behind? */
 bool orphans_of(struct supervisor *sup, const struct worker *worker);
+
+/* Has a worker of this app processes that are no descendants of it any more? */
+bool orphans_of_app(const struct app *app);
 
 /* Kill the orphans whose worker is gone. */
 void orphans_sweep(struct supervisor *sup);

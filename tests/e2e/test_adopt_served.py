@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 
 import pytest
 
 from binder import NONBLOCK, all_answer, settings, start, tcp, warnings
-from harness import free_port, get, is_refused, wait_until
+from harness import free_port, get, is_refused, stays, wait_until
 from test_adopt_address import BOTH, EACH, served
 
 
@@ -131,4 +132,89 @@ def test_reload_from_port_to_one_address_of_it(box, port):
     d.wait_log(rf"no longer listening on \[::\]:{port}")
     all_answer(d, port, 2)
     assert is_refused(("::1", port)) and is_refused(("127.0.0.2", port))
+    d.stop()
+
+
+# --- what an attack and a review have found
+
+def test_numbers_that_were_given_are_used_again(box, port):
+    """A server that closes all, and so gets its own sockets as 3 and 4."""
+    steps = ["take:x:0", "close:x", *tcp(port, "127.0.0.1", flags=NONBLOCK),
+             *tcp(port, "::1", slot="b", flags=NONBLOCK), "serve:epoll"]
+    d = start(box, *steps, port=port)
+    stays(lambda: not is_refused(port) and not is_refused(("::1", port)),
+          d.log)
+    all_answer(d, port, 2)
+    all_answer(d, ("::1", port), 2)
+    d.stop()
+
+
+def test_address_that_the_next_program_does_not_serve_refuses(box, port):
+    other = free_port()
+    d = start(box, *tcp(port, flags=NONBLOCK),
+              *tcp(other, slot="b", flags=NONBLOCK), "serve:epoll",
+              listen=[port, other])
+    all_answer(d, other, 2)
+    box.config(web=settings(*tcp(port), "serve:epoll", listen=[port, other]))
+    d.send(signal.SIGHUP)
+    d.wait_log("reload complete, generation 2")
+    wait_until(lambda: is_refused(other), "nobody there any more")
+    all_answer(d, port, 2)
+    d.stop()
+
+
+def test_refused_reload_leaves_a_refusing_address_so(box, port):
+    other, taken = free_port(), socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    section = settings(*tcp(port), "serve:epoll", listen=[port, other])
+    box.config(web=section)
+    with taken:
+        d = box.start()
+        d.wait_ready(2)
+        wait_until(lambda: is_refused(other), "nobody there")
+        host, number = taken.getsockname()
+        box.config(web=section, more=settings(
+            "take:a:0", "serve:poll", listen=f"{host}:{number}"))
+        d.send(signal.SIGHUP)
+        d.wait_log("reload refused")
+        assert is_refused(other)
+        all_answer(d, port, 2)
+        d.stop()
+
+
+def test_app_that_ends_after_an_aborted_reload_refuses(box, port):
+    go = box.path("go")
+    d = start(box, *tcp(port), f"at-term:{go}", "serve:epoll", port=port,
+              restart="never")
+    box.config(web=settings(*tcp(port, "127.0.0.1"), "exit:1", port=port,
+                            restart="never"))
+    d.send(signal.SIGHUP)
+    d.wait_log("reload aborted")
+    all_answer(d, port, 2)
+    for pid in d.ready_pids():
+        os.kill(pid, signal.SIGKILL)
+    d.wait_end(1)
+    assert d.find(rf"no longer listening on 0\.0\.0\.0:{port}")
+
+
+def test_two_apps_do_not_share_an_address(box, port):
+    box.config(one=settings(*tcp(port, "127.0.0.1"), "serve:poll", port=port),
+               two=settings(*tcp(port, "127.0.0.1"), "serve:poll",
+                            listen=f"127.0.0.1:{port}"))
+    d = box.start()
+    d.wait_end(69)
+    assert d.find(f"127.0.0.1:{port}: Address already in use")
+
+
+def test_app_does_not_take_over_what_another_serves(box, port):
+    one = settings(*tcp(port, "127.0.0.1"), "serve:poll", port=port)
+    box.config(one=one)
+    d = box.start()
+    pids = d.wait_ready(2)
+    box.config(one=one, two=settings("take:a:0", "serve:poll",
+                                     listen=f"127.0.0.1:{port}"))
+    d.send(signal.SIGHUP)
+    d.wait_log("reload refused")
+    assert {a.pid for a in all_answer(d, port, 2)} == set(pids)
     d.stop()
