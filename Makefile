@@ -47,7 +47,8 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/epoll_enter.c \
 	src/linux/file.c src/linux/inspect.c \
-	src/linux/listen_fds.c src/linux/loop.c src/linux/notify_socket.c \
+	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
+	src/linux/notify_socket.c \
 	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
 	src/linux/seccomp_notify.c src/linux/signals.c src/linux/socket.c \
 	src/linux/socket_inherit.c src/linux/spawn.c src/linux/unix_socket.c \

@@ -21,11 +21,14 @@
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "daemon/worker_notify.h"
+#include "linux/inspect.h"
+#include "linux/listening.h"
 #include "linux/process.h"
 
-/* A program that leaves processes behind this soon after its start, with exit
-   code 0, has put itself into the background. */
-#define DAEMONIZE_MS 5000
+/* A death this soon after the start has to do with the start: a program that
+   leaves processes behind then, with exit code 0, has put itself into the
+   background, and one that fails then may not have got its port. */
+#define START_MS 5000
 
 static void worker_event(struct worker *w, enum worker_event event,
     bool failure);
@@ -470,22 +473,60 @@ bury(struct worker *w, const char *hint)
 }
 
 /* Does this death look like a program that went into the background? */
-static const char *
-death_hint(struct worker *w)
+static bool
+has_daemonized(struct worker *w)
 {
-	if (w->status.signalled || w->status.code != 0 || w->fsm.unwanted ||
-	    mono_ms_between(w->fsm.executed, mono_now()) >= DAEMONIZE_MS ||
-	    !orphans_of(w->app->sup, w))
-		return "";
-	return "; it left processes behind: if it puts itself into the "
-	    "background, run it in the foreground";
+	return !w->status.signalled && w->status.code == 0 &&
+	    !w->fsm.unwanted && orphans_of(w->app->sup, w);
+}
+
+/* Does another instance have a port that this one may have wanted too? An app
+   that has listeners is told by daemon/adopt, when it happens. */
+static bool
+sibling_listens(struct worker *w, uint16_t *ret_port)
+{
+	struct app *app = w->app;
+	bool found = false;
+
+	if (w->spec->conf->n_listens > 0 || app->wanted < 2 ||
+	    app->port_hinted || w->status.signalled || w->status.code == 0 ||
+	    w->fsm.unwanted)
+		return false;
+	for (const struct worker *o = app->workers; o != NULL && !found;
+	    o = o->next) {
+		struct inspect_fsids ids;
+
+		if (o == w || o->pid == 0)
+			continue;
+		ids = inspect_begin(&o->spec->conf->creds);
+		found = listening_port(o->pid, ret_port);
+		inspect_end(&ids);
+	}
+	app->port_hinted = found;
+	return found;
+}
+
+/* What a death soon after the start may mean. */
+static void
+put_hint(struct worker *w, struct strbuf *sb)
+{
+	uint16_t port;
+
+	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
+		return;
+	if (has_daemonized(w))
+		strbuf_puts(sb, "; it left processes behind: if it puts itself "
+		    "into the background, run it in the foreground");
+	else if (sibling_listens(w, &port))
+		strbuf_printf(sb, "; another instance listens on port %u: if "
+		    "that was its trouble, add port = %u", port, port);
 }
 
 void
 worker_died(struct worker *w, struct exit_status status)
 {
 	struct supervisor *sup = w->app->sup;
-	const char *hint;
+	struct strbuf hint = STRBUF_INIT;
 
 	w->status = status;
 	/* What it said while it lived comes before its death. */
@@ -493,7 +534,7 @@ worker_died(struct worker *w, struct exit_status status)
 	read_report(w);
 	close_report(w);
 
-	hint = death_hint(w);
+	put_hint(w, &hint);
 	/* In a stop the rest of the group has had the signal and may finish
 	   its work; else it has lost its leader and goes too. The zombie still
 	   holds the group's number. */
@@ -508,9 +549,10 @@ worker_died(struct worker *w, struct exit_status status)
 		sup->lingering++;
 		log_debug("%s[%u] pid %d: exited, waiting for the rest of its "
 		    "processes", app_name(w), w->instance, (int)w->pid);
-		return;
+	} else {
+		bury(w, hint.text != NULL ? hint.text : "");
 	}
-	bury(w, hint);
+	strbuf_free(&hint);
 }
 
 void

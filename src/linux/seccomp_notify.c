@@ -9,7 +9,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -214,34 +213,17 @@ seccomp_notify_answer(int listener, const struct seccomp_call *call, int err)
 	respond(listener, call, err, 0);
 }
 
+/* SIGALRM comes after a while, and again until it is stopped: the first could
+   arrive just before the call that it is to interrupt. 0: stop. */
 static void
-on_alarm(int signo)
+set_alarm(int ms)
 {
-	(void)signo;	/* only to interrupt the ioctl */
-}
-
-/* From now on SIGALRM comes, and again until it is stopped: the first could
-   arrive just before the call that it is to interrupt. */
-static void
-limit_begin(struct sigaction *ret_old)
-{
-	const struct itimerval limit = {
-		.it_value.tv_usec = PLACE_MS * 1000,
-		.it_interval.tv_usec = PLACE_MS * 1000,
+	const struct itimerval timer = {
+		.it_value.tv_usec = ms * 1000,
+		.it_interval.tv_usec = ms * 1000,
 	};
-	const struct sigaction action = { .sa_handler = on_alarm };
 
-	(void)sigaction(SIGALRM, &action, ret_old);
-	(void)setitimer(ITIMER_REAL, &limit, NULL);
-}
-
-static void
-limit_end(const struct sigaction *old)
-{
-	const struct itimerval off = { .it_value.tv_usec = 0 };
-
-	(void)setitimer(ITIMER_REAL, &off, NULL);
-	(void)sigaction(SIGALRM, old, NULL);
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 int
@@ -255,12 +237,11 @@ seccomp_notify_place(int listener, const struct seccomp_call *call, int fd,
 		.newfd = (uint32_t)number,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
-	struct sigaction old;
 	int code;
 
-	limit_begin(&old);
+	set_alarm(PLACE_MS);
 	code = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &place) < 0 ?
 	    -errno : 0;
-	limit_end(&old);
+	set_alarm(0);
 	return code;
 }

@@ -218,3 +218,12 @@ def test_app_does_not_take_over_what_another_serves(box, port):
     d.wait_log("reload refused")
     assert {a.pid for a in all_answer(d, port, 2)} == set(pids)
     d.stop()
+
+
+def test_app_without_a_listener_is_told_which_port_to_add(box, port):
+    box.config(web=settings(*tcp(port, flags=NONBLOCK), "need:a",
+                            "serve:poll", ready="alive:200ms"))
+    d = box.start()
+    d.wait_log(rf"another instance listens on port {port}: .*add port = {port}")
+    assert len(d.find("add port = ")) == 1
+    d.stop()

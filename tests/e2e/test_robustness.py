@@ -459,3 +459,15 @@ def test_clusterd_ends_when_told_although_it_could_not_tell_anybody(box):
     d = box.start(env={"NOTIFY_SOCKET": "/nowhere"})
     box.wait_events("ready", 2)
     d.stop()
+
+
+def test_sigalrm_does_nothing(box):
+    box.web()
+    d = box.start()
+    pids = d.wait_ready(2)
+    for _ in range(3):
+        d.send(signal.SIGALRM)
+    d.send(signal.SIGUSR1)
+    d.wait_log("reopened")
+    assert d.ready_pids() == pids
+    d.stop()

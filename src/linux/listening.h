@@ -1,0 +1,13 @@
+/* Which TCP port a process listens on, as /proc knows it. */
+#ifndef LINUX_LISTENING_H
+#define LINUX_LISTENING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A port on which the process or a descendant listens; false: there is none, or
+   it cannot be looked at. To be called within inspect_begin(). */
+bool listening_port(pid_t leader, uint16_t *ret_port);
+
+#endif
