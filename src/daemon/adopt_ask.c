@@ -269,7 +269,7 @@ ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 	};
 	struct inspect_fsids ids = inspect_begin(&a->w->spec->conf->creds);
 	pid_t tid = a->call->tid;
-	pid_t pid = inspect_process_of(tid);
+	pid_t pid;
 	size_t n = 0;
 
 	(void)inspect_each_fd(tid, note_fd, &s);
@@ -279,6 +279,7 @@ ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 		inspect_each_epoll_target(tid, s.epoll, note_target, &s);
 	}
 	/* From their numbers to duplicates of ours. */
+	pid = s.kin.n_entries > 0 ? inspect_process_of(tid) : 0;
 	for (size_t i = 0; i < s.kin.n_entries; i++) {
 		struct epoll_entry e = s.kin.entries[i];
 
