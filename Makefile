@@ -56,7 +56,8 @@ LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/epoll_enter.c \
 DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
 	src/daemon/app_spec.c src/daemon/conf_load.c \
-	src/daemon/listeners.c src/daemon/orphans.c src/daemon/readiness.c \
+	src/daemon/listener_file.c src/daemon/listeners.c \
+	src/daemon/orphans.c src/daemon/readiness.c \
 	src/daemon/reload.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
 CLI_SRC = src/cli/clusterd.c src/cli/options.c

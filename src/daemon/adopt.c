@@ -17,6 +17,7 @@
 #include "daemon/adopt_ask.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
+#include "daemon/listener_file.h"
 #include "daemon/listeners.h"
 #include "daemon/readiness.h"
 #include "daemon/supervisor.h"

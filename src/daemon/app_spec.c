@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "core/conf.h"
 #include "daemon/app_spec.h"
+#include "daemon/listener_file.h"
 #include "daemon/listeners.h"
 #include "daemon/supervisor.h"
 

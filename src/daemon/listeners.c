@@ -1,10 +1,8 @@
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -12,13 +10,12 @@
 #include "core/adoption.h"
 #include "core/conf.h"
 #include "core/conf_diff.h"
+#include "daemon/listener_file.h"
 #include "daemon/listeners.h"
 #include "linux/unix_socket.h"
 
 /* A worker that shuts its lane again and again is told of this seldom. */
 #define TELL_SHUT_MS 10000
-
-static void files_changed(void *ctx, uint32_t events);
 
 void
 listeners_init(struct listeners *ls, struct loop *loop)
@@ -186,27 +183,6 @@ open_socket(struct listeners *ls, struct listener *l,
 	return code;
 }
 
-/* A removed file comes back at once; without a watch it does when the next
-   worker binds it or dies. */
-static void
-watch_file(struct listeners *ls, struct listener *l)
-{
-	if (l->bound.kind != ADDRESS_UNIX || l->passed)
-		return;
-	if (ls->inotify < 0) {
-		ls->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-		if (ls->inotify >= 0 && loop_add(ls->loop, ls->inotify,
-		    EPOLLIN, false, files_changed, ls,
-		    &ls->inotify_handle) < 0)
-			fd_close(&ls->inotify);
-	}
-	if (ls->inotify >= 0)
-		l->watch = unix_socket_watch(ls->inotify, l->bound.path);
-	if (l->watch < 0)
-		log_debug("%s: the path %s cannot be watched", l->app,
-		    l->bound.path);
-}
-
 /* A socket that the supervisor above us holds for this address, or a new one. */
 static int
 open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
@@ -240,7 +216,8 @@ announce(const struct listener *l, const struct conf_app *app,
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "",
 	    name != NULL ? name : "?",
 	    l->passed ? " (socket passed by the supervisor above)" : why);
-	if (!l->passed && *why == '\0' && l->address.host == ADDRESS_HOST_ANY &&
+	if (!l->passed && !l->derived &&
+	    l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
 	    l->bound.host == ADDRESS_HOST_IPV4)
 		log_warning("%s: there is no IPv6 here, %s serves IPv4 alone",
@@ -328,7 +305,7 @@ enter(struct listeners *ls, struct listener *l)
 	l->all = ls;
 	for (size_t i = 0; i < l->n_lanes; i++)
 		l->lanes[i].ino = socket_inode(l->lanes[i].fd);
-	watch_file(ls, l);
+	listener_file_watch(l);
 	watch_lanes(l);
 	l->next = ls->first;
 	ls->first = l;
@@ -483,58 +460,12 @@ listeners_taken(const struct address *address)
 	return code == -EADDRINUSE;
 }
 
-/* ---- the files of Unix listeners ---- */
-
-void
-listener_restore_path(struct listener *l)
-{
-	int code;
-
-	if (l->bound.kind != ADDRESS_UNIX || l->passed || l->lanes[0].fd < 0)
-		return;
-	code = unix_socket_restore(l->bound.path, &l->file);
-	if (code > 0)
-		log_debug("%s: %s had been removed, it is back", l->app,
-		    l->bound.path);
-	if (code >= 0) {
-		l->warned = false;
-		return;
-	}
-	if (!l->warned)
-		log_warning("%s: clients cannot reach the listener %s any "
-		    "more: %s", l->app, l->bound.path, code == -EEXIST ?
-		    "another file has taken its place" : code == -ENOENT ?
-		    "its file was removed" : strerror(-code));
-	l->warned = true;
-}
-
 static void
-files_changed(void *ctx, uint32_t events)
-{
-	struct listeners *ls = ctx;
-	char buf[4096]
-	    __attribute__((aligned(__alignof__(struct inotify_event))));
-	ssize_t n = read(ls->inotify, buf, sizeof(buf));
-
-	(void)events;
-	for (ssize_t at = 0; at < n;) {
-		const struct inotify_event *e = (const void *)(buf + at);
-
-		at += (ssize_t)(sizeof(*e) + e->len);
-		for (struct listener *l = ls->first; l != NULL; l = l->next)
-			if (l->watch == e->wd || (e->mask & IN_Q_OVERFLOW))
-				listener_restore_path(l);
-	}
-}
-
-static void
-shut(struct listeners *ls, struct listener *l)
+shut(struct listener *l)
 {
 	/* Workers keep the file, and with it what epoll knows of it. */
 	stop_watching(l);
-	if (l->watch >= 0)
-		(void)inotify_rm_watch(ls->inotify, l->watch);
-	l->watch = -1;
+	listener_file_unwatch(l);
 	/* The file first: whoever finds the path then can still connect. */
 	if (!l->passed && l->lanes[0].fd >= 0)
 		socket_unlink(&l->bound, &l->file);
@@ -565,7 +496,7 @@ listeners_release(struct listeners *ls, struct listener *l)
 	if (l->forsaken && !l->passed && l->bound.kind == ADDRESS_TCP)
 		for (size_t i = 0; i < l->n_lanes; i++)
 			socket_refuse(l->lanes[i].fd);
-	shut(ls, l);
+	shut(l);
 	listener_free(l);
 }
 
@@ -573,7 +504,7 @@ void
 listeners_shut(struct listeners *ls)
 {
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
-		shut(ls, l);
+		shut(l);
 }
 
 void

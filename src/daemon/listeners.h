@@ -103,10 +103,6 @@ int listener_begin(struct listener *listener, const struct conf_app *app,
    accept them. TCP; what others have passed to us stays as it is. */
 void listener_suspend(struct listener *listener);
 
-/* See that a Unix listener's path leads to it; what stands in the way is
-   logged, once. */
-void listener_restore_path(struct listener *listener);
-
 /* Is the address taken, as far as TCP and UDP go? */
 bool listeners_taken(const struct address *address);
 

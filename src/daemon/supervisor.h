@@ -12,7 +12,7 @@
  *   adopt.c       what workers bind by themselves becomes their listener
  *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
- *   listeners.c   the open listeners
+ *   listeners.c   the open listeners; listener_file.c those of Unix sockets
  *
  * Handlers of loop events change one worker and mark its app dirty; the dirty
  * apps advance at the end of the turn, so nothing recurses.
