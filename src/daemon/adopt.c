@@ -46,6 +46,12 @@ struct adopt_pending {
 
 /* ---- can it be done ---- */
 
+static bool
+asks_for_it(const struct conf_app *conf)
+{
+	return conf->n_listens > 0 && conf->handoff != CONF_HANDOFF_ENV;
+}
+
 int
 adopt_check(struct supervisor *sup, const struct config *config,
     struct error *err)
@@ -58,7 +64,7 @@ adopt_check(struct supervisor *sup, const struct config *config,
 	for (size_t i = 0; i < config->n_apps; i++) {
 		const struct conf_app *app = &config->apps[i];
 
-		if (app->n_listens == 0 || app->handoff == CONF_HANDOFF_ENV)
+		if (!asks_for_it(app))
 			continue;
 		wanted = true;
 		if (app->handoff == CONF_HANDOFF_ADOPT && insists == NULL)
@@ -84,8 +90,7 @@ adopt_check(struct supervisor *sup, const struct config *config,
 bool
 adopt_wanted(const struct app_spec *spec)
 {
-	return spec->sup->can_adopt && spec->conf->n_listens > 0 &&
-	    spec->conf->handoff != CONF_HANDOFF_ENV;
+	return spec->sup->can_adopt && asks_for_it(spec->conf);
 }
 
 /* ---- the lane in the place of the socket ---- */
@@ -494,8 +499,8 @@ void
 adopt_begin(struct worker *w, int listener)
 {
 	w->trap = listener;
-	if (listener >= 0 && loop_add(w->app->sup->loop, listener, EPOLLIN, false, call_ready,
-	    w, &w->trap_handle) == 0)
+	if (listener >= 0 && loop_add(w->app->sup->loop, listener, EPOLLIN,
+	    false, call_ready, w, &w->trap_handle) == 0)
 		return;
 	/* Without us its calls fail with ENOSYS; it will tell. */
 	log_warning("%s[%u] pid %d: cannot adopt what it binds, and its binds "

@@ -19,8 +19,8 @@ struct worker;
 
 /*
  * Can it be done, for the apps of `config` that want it? Tried out until it
- * works. -errno with words when an app insists (handoff = adopt); for handoff = auto it is
- * logged, once, and adopt_wanted() is false from now on.
+ * works. -errno with words when an app insists (handoff = adopt); for handoff =
+ * auto it is logged, once, and adopt_wanted() is false from now on.
  */
 int adopt_check(struct supervisor *sup, const struct config *config,
     struct error *err);
