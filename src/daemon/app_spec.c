@@ -182,17 +182,17 @@ app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
 	return NULL;
 }
 
-/* What was opened first, on every address, is not what the server wants. */
-static void
-replace(struct app_spec *spec, struct app_spec_beside *b)
+void
+app_spec_promote(struct app_spec *spec, size_t i)
 {
-	struct listener *old = spec->listeners[b->position];
+	struct app_spec_beside b = spec->beside[i];
+	struct listener *old = spec->listeners[b.position];
 
-	spec->left[b->position] = old->lanes[0].ino;
-	spec->listeners[b->position] = b->listener;
-	spec->bound[b->position] = b->listener->bound;
-	b->listener->beside = false;
-	*b = spec->beside[--spec->n_beside];
+	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec->left[b.position] = old->lanes[0].ino;
+	spec->listeners[b.position] = b.listener;
+	spec->bound[b.position] = b.listener->bound;
+	b.listener->beside = false;
 	old->forsaken = true;
 	listeners_release(&spec->sup->listeners, old);
 }
@@ -205,12 +205,6 @@ app_spec_drop(struct app_spec *spec, size_t i)
 	spec->beside[i] = spec->beside[--spec->n_beside];
 	l->forsaken = true;
 	listeners_release(&spec->sup->listeners, l);
-}
-
-void
-app_spec_promote(struct app_spec *spec, size_t i)
-{
-	replace(spec, &spec->beside[i]);
 }
 
 int
@@ -228,8 +222,9 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 
 		if (spec->beside[i].listener != l || spec->taken[position])
 			continue;
+		/* What was opened first is not what the server wants. */
 		spec->taken[position] = true;
-		replace(spec, &spec->beside[i]);
+		app_spec_promote(spec, i);
 		break;
 	}
 	return 0;
