@@ -92,11 +92,16 @@ static struct listener *
 find(struct listeners *ls, const struct conf_app *app, size_t position)
 {
 	struct listener *best = NULL;
+	int best_fitness = 0;
 
-	for (struct listener *l = ls->first; l != NULL; l = l->next)
-		if (fitness(l, app, position) >
-		    (best != NULL ? fitness(best, app, position) : 0))
+	for (struct listener *l = ls->first; l != NULL; l = l->next) {
+		int f = fitness(l, app, position);
+
+		if (f > best_fitness) {
 			best = l;
+			best_fitness = f;
+		}
+	}
 	return best;
 }
 
@@ -262,15 +267,16 @@ lane_hangup(void *ctx, uint32_t events)
 	struct listener *l = ctx;
 	struct mono now = mono_now();
 	char *name = address_format_numeric(&l->bound);
-	int code = start_lanes(l);
+	int code = start_lanes(l);	/* TCP alone can */
 
 	(void)events;
 	if (l->bound.kind == ADDRESS_UNIX) {
 		stop_watching(l);
 		l->dead = true;
 		log_error("%s: a worker has shut down the listener %s: clients "
-		    "are refused until the next reload", l->app,
-		    name != NULL ? name : "?");
+		    "are refused until %s", l->app, name != NULL ? name : "?",
+		    l->passed ? "the supervisor above makes it anew" :
+		    "the next reload");
 	} else if (code < 0) {
 		/* It would hang up for ever; a worker's listen(2) tries. */
 		stop_watching(l);
