@@ -23,6 +23,7 @@
  *	take:S:N		the Nth descriptor of CLUSTERD_FD
  *	block:S			take away O_NONBLOCK
  *	epoll:S			register with the epoll instance
+ *	epoll-mod:S		change that; fails if it is not registered
  *	rebind:S:COUNT:KIND:ADDRESS
  *			COUNT times socket, bind, listen and close (the last
  *			one stays open); a bind that EINTR ends is repeated
@@ -1138,6 +1139,8 @@ socket_step(const char *what, char *rest)
 		fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) & ~O_NONBLOCK);
 	} else if (strcmp(what, "epoll") == 0) {
 		epoll_change(EPOLL_CTL_ADD, slot_of(last(&rest)));
+	} else if (strcmp(what, "epoll-mod") == 0) {
+		epoll_change(EPOLL_CTL_MOD, slot_of(last(&rest)));
 	} else {
 		return false;
 	}

@@ -105,6 +105,9 @@ def test_duplicate_made_after_bind_is_the_lane_too(box, port):
 # same number is not registered unless somebody does it.
 @pytest.mark.parametrize("steps", [
     pytest.param(["epoll:a", "bind:a:{}", "listen:a:5"], id="before-bind"),
+    # The entry has to be there when bind(2) returns, not soon after.
+    pytest.param(["epoll:a", "bind:a:{}", "epoll-mod:a", "listen:a:5",
+                  "epoll-mod:a"], id="changed-right-after-bind"),
     pytest.param(["bind:a:{}", "epoll:a", "listen:a:5"], id="before-listen"),
     pytest.param(["dup:a:b", "epoll:a", "bind:b:{}", "listen:b:5"],
                  id="before-bind-of-a-duplicate"),
@@ -148,9 +151,8 @@ def test_second_bind_of_a_descriptor_harms_nothing(box, port):
     d = start(box, make, reuse, bind, bind, listen, bind, listen,
               "serve:accept", port=port)
     for answer in all_answer(d, port, 2):
-        first, *more = returned(answer)
-        assert first == 0
-        assert set(more) <= {0, errno.EINVAL}
+        # 0 as for a bind that a signal has interrupted, which comes again.
+        assert returned(answer) == [0, 0, 0]
         assert returned(answer, "listen") == [0, 0]
     d.stop()
 
