@@ -44,6 +44,7 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c \
 	src/core/cpu_quota.c src/core/fd_protocol.c src/core/notify_message.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
+	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/epoll_enter.c \
 	src/linux/file.c src/linux/inspect.c \
@@ -95,7 +96,7 @@ CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 
 UNIT_TESTS = address adoption base conf_check conf_diff conf_print \
 	conf_read cpu_quota fd_protocol loop man notify_message obituary \
-	restart rollout words worker_env worker_fsm
+	restart rollout steering_cbpf words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
 $(B)/tests/%.o: tests/unit/%.c
@@ -116,6 +117,7 @@ WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 WRAP_cpu_quota = realloc strndup
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
+WRAP_steering_cbpf = calloc
 WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup vasprintf
 
@@ -137,6 +139,7 @@ $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \
 $(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
 $(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
     $(B)/core/restart.o $(B)/base/mono.o
+$(B)/tests/test_steering_cbpf: $(B)/core/steering_cbpf.o
 $(B)/tests/test_worker_env: $(B)/core/worker_env.o $(B)/core/fd_protocol.o \
     $(B)/core/address.o $(BASE_OBJ)
 $(B)/tests/test_worker_fsm: $(B)/core/worker_fsm.o $(B)/core/restart.o \
