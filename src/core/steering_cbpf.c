@@ -1,5 +1,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
+#include <netinet/in.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 /* What the program keeps in its 16 words of memory, M[]. */
 enum {
 	M_LEVEL,			/* one for each level of draws */
-	M_HASH = M_LEVEL + LEVELS_MAX,	/* of the client's address */
+	M_HASH = M_LEVEL + LEVELS_MAX,	/* of what a client is known by */
 	M_BEST,				/* put_highest_weight() */
 	M_CHOICE,
 	M_POSITION = M_BEST,		/* put_buckets(), never in one run */
@@ -308,7 +309,7 @@ put_position(struct build *b)
 	put(&b->code, BPF_ALU | BPF_MOD | BPF_K, places);
 }
 
-/* ---- by the client's address ---- */
+/* ---- by the client ---- */
 
 /*
  * Each client has an endless row of seats, drawn by lot, and goes to the first
@@ -524,8 +525,34 @@ put_word(struct code *c, uint32_t offset, bool first)
 	put(c, BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + offset);
 }
 
+/* A flow's port into A; the hash of its address stays in X. */
+static void
+put_ipv4_port(struct code *c)
+{
+	put(c, BPF_LDX | BPF_MEM, M_HASH);
+	put(c, BPF_LD | BPF_H | BPF_IND, (uint32_t)SKF_NET_OFF);
+	/* The length of the header, by its first byte: options may follow. */
+	put(c, BPF_LDX | BPF_B | BPF_MSH, (uint32_t)SKF_NET_OFF);
+	put(c, BPF_STX, M_HASH);
+}
+
+/* The same, or 0 where extension headers stand between. */
+static void
+put_ipv6_port(struct code *c)
+{
+	size_t done = c->n, port, none;
+
+	put(c, BPF_LD | BPF_IMM, 0);
+	none = c->n;
+	put_jump(c, done);
+	put(c, BPF_LD | BPF_H | BPF_ABS, (uint32_t)SKF_NET_OFF + 40);
+	port = c->n;
+	put_branch(c, BPF_JEQ | BPF_K, IPPROTO_UDP, port, none);
+	put(c, BPF_LD | BPF_B | BPF_ABS, (uint32_t)SKF_NET_OFF + 6);
+}
+
 /*
- * The hash of the source address into A.
+ * The hash of the source address, and of a flow's source port, into A.
  *
  * A load that goes beyond the packet would end the program with position 0,
  * which may be anybody's. None can: the protocol is what the kernel knows of
@@ -534,19 +561,34 @@ put_word(struct code *c, uint32_t offset, bool first)
  * IPv6's extension headers stand behind what is read. An IPv4 client of a
  * dual-stack socket comes in IPv4 packets. Anything else there may ever be is
  * one client.
+ *
+ * Nor can one for the port, which __udp4_lib_rcv() and __udp6_lib_rcv() have
+ * made sure of. The kernel runs the program with the UDP header pulled, in
+ * front of what it loads by plain offsets, so it is found from the network
+ * header. Fragments are one packet again by then, and their IPv6 header gone.
  */
 static void
-put_source_hash(struct code *c)
+put_source_hash(struct code *c, bool flow)
 {
-	size_t done, ipv4, ipv6;
+	size_t done, port, ipv4, ipv6;
 
 	put_mix(c, 16, 0);
 	put_mix(c, 13, MIX_2);
 	put_mix(c, 16, MIX_1);
 	done = c->n;
-	put(c, BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 12);
+	if (flow)
+		put(c, BPF_ALU | BPF_XOR | BPF_X, 0);
+	port = c->n;
+	if (flow) {
+		put_ipv4_port(c);
+		put_word(c, 12, true);
+	} else {
+		put(c, BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 12);
+	}
 	ipv4 = c->n;
-	put_jump(c, done);
+	put_jump(c, port);
+	if (flow)
+		put_ipv6_port(c);
 	for (uint32_t offset = 24; offset > 8;) {
 		offset -= 4;
 		put_word(c, offset, offset == 8);
@@ -566,7 +608,7 @@ put_source_hash(struct code *c)
  * counts 8 bytes for each of those, and what is around them.
  */
 #define HEAD_MAX	160
-#define HEAD_COST_MAX	240
+#define HEAD_COST_MAX	272
 #define INSN_BYTES	8
 #define PROGRAM_BYTES	256
 
@@ -592,7 +634,7 @@ unlimit(struct build *b)
 }
 
 static void
-put_source(struct build *b, size_t optmem_max)
+put_source(struct build *b, bool flow, size_t optmem_max)
 {
 	struct code *c = &b->code;
 
@@ -607,7 +649,7 @@ put_source(struct build *b, size_t optmem_max)
 		put_any_lane(b);
 	}
 	put(c, BPF_ST, M_HASH);
-	put_source_hash(c);
+	put_source_hash(c, flow);
 }
 
 static void
@@ -618,8 +660,8 @@ put_program(struct build *b, enum steering_cbpf_key key, size_t optmem_max)
 	unlimit(b);
 	if (b->n == 1) {
 		put(c, BPF_RET | BPF_K, b->lanes[0].index);
-	} else if (key == STEERING_CBPF_SOURCE) {
-		put_source(b, optmem_max);
+	} else if (key != STEERING_CBPF_RANDOM) {
+		put_source(b, key == STEERING_CBPF_FLOW, optmem_max);
 	} else {
 		put_position(b);
 		put(c, BPF_LD | BPF_W | BPF_ABS,

@@ -6,12 +6,19 @@
 
 #include <linux/filter.h>
 #include <linux/if_ether.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/steering_cbpf.h"
 
@@ -81,6 +88,21 @@ ipv4_from(uint32_t source)
 	return p;
 }
 
+/* The same at a UDP listener; its options are of any kind. */
+static struct packet
+ipv4_flow(uint32_t source, uint16_t port, size_t options)
+{
+	struct packet p = ipv4_from(source);
+
+	p.len = 20 + options + 8;
+	p.bytes[0] = (uint8_t)(0x45 + options / 4);
+	p.bytes[9] = IPPROTO_UDP;
+	for (size_t i = 0; i < options; i += 4)
+		put_32(p.bytes + 20 + i, dice());
+	put_32(p.bytes + 20 + options, (uint32_t)port << 16 | 53);
+	return p;
+}
+
 static struct packet
 ipv6_from(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
@@ -98,12 +120,39 @@ ipv6_from(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 	return p;
 }
 
+/* One extension header, of `next` and any content, or none if that is UDP. */
+static struct packet
+ipv6_flow(struct packet from, uint16_t port, uint8_t next)
+{
+	struct packet p = from;
+	size_t extension = next == IPPROTO_UDP ? 0 : 24;
+
+	p.len = 40 + extension + 8;
+	p.bytes[6] = next;
+	for (size_t i = 0; i < extension; i += 4)
+		put_32(p.bytes + 40 + i, dice());
+	if (extension > 0)
+		p.bytes[40] = IPPROTO_UDP;
+	put_32(p.bytes + 40 + extension, (uint32_t)port << 16 | 53);
+	return p;
+}
+
 /* ---- the kernel's rules: bpf_check_classic(), check_load_and_stores() ---- */
 
 static bool
 jumps(const struct sock_filter *f)
 {
 	return BPF_CLASS(f->code) == BPF_JMP;
+}
+
+/* From the packet, or as if. */
+static bool
+loads(const struct sock_filter *f)
+{
+	return (BPF_CLASS(f->code) == BPF_LD &&
+		   (BPF_MODE(f->code) == BPF_ABS ||
+		       BPF_MODE(f->code) == BPF_IND)) ||
+	    f->code == (BPF_LDX | BPF_B | BPF_MSH);
 }
 
 static bool
@@ -120,7 +169,10 @@ code_allowed(uint16_t code)
 		BPF_ALU | BPF_XOR | BPF_K, BPF_ALU | BPF_XOR | BPF_X,
 		BPF_ALU | BPF_LSH | BPF_K, BPF_ALU | BPF_LSH | BPF_X,
 		BPF_ALU | BPF_RSH | BPF_K, BPF_ALU | BPF_RSH | BPF_X,
-		BPF_LD | BPF_W | BPF_ABS, BPF_LD | BPF_IMM, BPF_LD | BPF_MEM,
+		BPF_LD | BPF_W | BPF_ABS, BPF_LD | BPF_W | BPF_IND,
+		BPF_LD | BPF_H | BPF_ABS, BPF_LD | BPF_H | BPF_IND,
+		BPF_LD | BPF_B | BPF_ABS, BPF_LD | BPF_B | BPF_IND,
+		BPF_LDX | BPF_B | BPF_MSH, BPF_LD | BPF_IMM, BPF_LD | BPF_MEM,
 		BPF_LDX | BPF_IMM, BPF_LDX | BPF_MEM, BPF_ST, BPF_STX,
 		BPF_MISC | BPF_TAX, BPF_MISC | BPF_TXA,
 		BPF_RET | BPF_K, BPF_RET | BPF_A, BPF_JMP | BPF_JA,
@@ -191,6 +243,8 @@ check_insn(const struct steering_cbpf_program *p, size_t pc)
 		assert_true(f->k < p->n - pc - 1);
 		break;
 	case BPF_LD | BPF_W | BPF_ABS:
+	case BPF_LD | BPF_H | BPF_ABS:
+	case BPF_LD | BPF_B | BPF_ABS:
 		if ((int32_t)f->k >= SKF_AD_OFF)
 			assert_true(
 			    f->k == (uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL) ||
@@ -224,8 +278,8 @@ size_in_kernel(const struct steering_cbpf_program *p)
 		const struct sock_filter *f = &p->code[pc];
 
 		insns++;
-		if (f->code == (BPF_LD | BPF_W | BPF_ABS))
-			insns += 11;
+		if (loads(f))
+			insns += BPF_CLASS(f->code) == BPF_LDX ? 16 : 11;
 		else if (f->code == (BPF_RET | BPF_K))
 			insns++;
 		else if (jumps(f) && f->code != (BPF_JMP | BPF_JA))
@@ -244,23 +298,42 @@ struct machine {
 	bool beyond;		/* a load went beyond the packet */
 };
 
+/* `size` bytes at SKF_NET_OFF and up into `ret`. */
 static bool
-load(struct machine *m, const struct packet *p, uint32_t k)
+load_bytes(struct machine *m, const struct packet *p, uint32_t k, size_t size,
+    uint32_t *ret)
 {
 	size_t at = (size_t)((int64_t)(int32_t)k - SKF_NET_OFF);
 
-	if (k == (uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL)) {
-		m->a = p->protocol;
-	} else if (k == (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)) {
-		m->a = p->random;
-	} else if ((int32_t)k >= 0 || (int32_t)k < SKF_NET_OFF ||
-	    at + 4 > p->len) {
+	if ((int32_t)k >= 0 || (int32_t)k < SKF_NET_OFF || at + size > p->len) {
 		m->beyond = true;
 		return false;
+	}
+	*ret = 0;
+	for (size_t i = 0; i < size; i++)
+		*ret = *ret << 8 | p->bytes[at + i];
+	return true;
+}
+
+static bool
+load(struct machine *m, const struct packet *p, const struct sock_filter *f)
+{
+	size_t size = BPF_SIZE(f->code) == BPF_W ? 4 :
+	    BPF_SIZE(f->code) == BPF_H ?	   2 :
+						   1;
+
+	if (BPF_CLASS(f->code) == BPF_LDX) {	/* BPF_MSH */
+		if (!load_bytes(m, p, f->k, 1, &m->x))
+			return false;
+		m->x = (m->x & 0xf) << 2;
+	} else if (BPF_MODE(f->code) == BPF_IND) {
+		return load_bytes(m, p, m->x + f->k, size, &m->a);
+	} else if (f->k == (uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL)) {
+		m->a = p->protocol;
+	} else if (f->k == (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)) {
+		m->a = p->random;
 	} else {
-		m->a = (uint32_t)p->bytes[at] << 24 |
-		    (uint32_t)p->bytes[at + 1] << 16 |
-		    (uint32_t)p->bytes[at + 2] << 8 | p->bytes[at + 3];
+		return load_bytes(m, p, f->k, size, &m->a);
 	}
 	return true;
 }
@@ -341,6 +414,11 @@ run(const struct steering_cbpf_program *prog, const struct packet *p,
 		assert_true(pc < prog->n);
 		f = &prog->code[pc];
 		m->steps++;
+		if (loads(f)) {
+			if (!load(m, p, f))
+				return 0;
+			continue;
+		}
 		switch (BPF_CLASS(f->code)) {
 		case BPF_ALU:
 			compute(m, f);
@@ -364,11 +442,7 @@ run(const struct steering_cbpf_program *prog, const struct packet *p,
 			m->x = BPF_MODE(f->code) == BPF_MEM ? m->m[f->k] : f->k;
 			break;
 		default:
-			if (BPF_MODE(f->code) != BPF_ABS)
-				m->a = BPF_MODE(f->code) == BPF_MEM ?
-				    m->m[f->k] : f->k;
-			else if (!load(m, p, f->k))
-				return 0;
+			m->a = BPF_MODE(f->code) == BPF_MEM ? m->m[f->k] : f->k;
 		}
 	}
 }
@@ -495,8 +569,24 @@ enum crowd {
 	CROWD_IPV6,
 	CROWD_IPV6_ROW,		/* 2001:db8::1, … */
 	CROWD_IPV6_NETS,	/* 2001:db8:0:N::1 */
+	CROWD_FLOW_IPV4,	/* of one address, one port after the other */
+	CROWD_FLOW_IPV4_ROW,	/* of one port, 10.0.0.1, 10.0.0.2, … */
+	CROWD_FLOW_IPV4_OPTIONS,	/* … as many as there can be */
+	CROWD_FLOW_IPV6,	/* of one address, every second port */
+	CROWD_FLOW_IPV6_EXTENDED,	/* their ports are out of reach */
 	N_CROWDS
 };
+
+static enum steering_cbpf_key
+key_of(enum crowd crowd)
+{
+	return crowd < CROWD_FLOW_IPV4 ? STEERING_CBPF_SOURCE :
+					 STEERING_CBPF_FLOW;
+}
+
+/* An address has no more; then it is the next one's turn. */
+#define PORTS	60000
+#define PORT_MIN	1024
 
 static struct packet
 client(enum crowd crowd, uint32_t i)
@@ -517,8 +607,23 @@ client(enum crowd crowd, uint32_t i)
 		return ipv6_from(r[0], r[1], r[2], r[3]);
 	case CROWD_IPV6_ROW:
 		return ipv6_from(0x20010db8, 0, 0, i + 1);
-	default:
+	case CROWD_IPV6_NETS:
 		return ipv6_from(0x20010db8, i, 0, 1);
+	case CROWD_FLOW_IPV4:
+		return ipv4_flow(0x7f000001 + i / PORTS,
+		    (uint16_t)(PORT_MIN + i % PORTS), 0);
+	case CROWD_FLOW_IPV4_ROW:
+		return ipv4_flow(0x0a000001 + i, 5353, 0);
+	case CROWD_FLOW_IPV4_OPTIONS:
+		return ipv4_flow(0xc0a80001 + i / PORTS,
+		    (uint16_t)(PORT_MIN + i % PORTS), 40);
+	case CROWD_FLOW_IPV6:
+		i *= 2;
+		return ipv6_flow(ipv6_from(0, 0, 0, 1 + i / PORTS),
+		    (uint16_t)(PORT_MIN + i % PORTS), IPPROTO_UDP);
+	default:
+		return ipv6_flow(ipv6_from(0x20010db8, 0, 0, i + 1),
+		    (uint16_t)r[0], IPPROTO_DSTOPTS);
 	}
 }
 
@@ -528,7 +633,7 @@ seat_all(const struct set *s, enum crowd crowd, uint32_t n, int *ret_seats)
 {
 	struct steering_cbpf_program p;
 
-	build(&p, STEERING_CBPF_SOURCE, s);
+	build(&p, key_of(crowd), s);
 	know(s);
 	for (uint32_t i = 0; i < n; i++) {
 		struct packet c = client(crowd, i);
@@ -582,10 +687,8 @@ one_lane_needs_no_packet(void **state)
 	struct steering_cbpf_program p;
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
-		enum steering_cbpf_key key = i == 0 ? STEERING_CBPF_RANDOM :
-						      STEERING_CBPF_SOURCE;
-
+	for (enum steering_cbpf_key key = STEERING_CBPF_RANDOM;
+	    key <= STEERING_CBPF_FLOW; key++) {
 		set.n = 1;
 		set.lanes[0] = (struct steering_cbpf_lane){ 4095, 17 };
 		build(&p, key, &set);
@@ -655,6 +758,26 @@ random_is_exactly_even(void **state)
 }
 
 static void
+steer_anybody(const struct set *s, enum steering_cbpf_key key)
+{
+	struct steering_cbpf_program p;
+
+	build(&p, key, s);
+	know(s);
+	for (int j = 0; j < 3000; j++) {
+		struct packet c = client(j % N_CROWDS, dice());
+
+		(void)seat_of(&p, &c);
+		/* What no protocol's handler would let through. */
+		c.protocol = (uint16_t)dice();
+		if (c.protocol != ETH_P_IP && c.protocol != ETH_P_IPV6)
+			c.len = dice() % 8;
+		(void)seat_of(&p, &c);
+	}
+	steering_cbpf_free(&p);
+}
+
+static void
 nobody_is_steered_elsewhere(void **state)
 {
 	static const size_t sizes[] = { 2, 3, 8, 63, 64, 65, 100, 700, 1000,
@@ -662,7 +785,6 @@ nobody_is_steered_elsewhere(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 8 * sizeof(sizes) / sizeof(*sizes); i++) {
-		struct steering_cbpf_program p;
 		size_t n = sizes[i / 8];
 
 		set_plain(&set, n);
@@ -671,24 +793,13 @@ nobody_is_steered_elsewhere(void **state)
 		if (i & 2)
 			set_scramble(&set, i & 4 ? n * 2 : INDEXES_MAX);
 		shuffle(&set);
-		build(&p, STEERING_CBPF_SOURCE, &set);
-		know(&set);
-		for (int j = 0; j < 3000; j++) {
-			struct packet c = client(j % N_CROWDS, dice());
-
-			(void)seat_of(&p, &c);
-			/* What no protocol's handler would let through. */
-			c.protocol = (uint16_t)dice();
-			if (c.protocol != ETH_P_IP && c.protocol != ETH_P_IPV6)
-				c.len = dice() % 8;
-			(void)seat_of(&p, &c);
-		}
-		steering_cbpf_free(&p);
+		steer_anybody(&set, STEERING_CBPF_SOURCE);
+		steer_anybody(&set, STEERING_CBPF_FLOW);
 	}
 }
 
 /*
- * The kernel has seen to the header before it asks; were it not so, a load
+ * The kernel has seen to the headers before it asks; were it not so, a load
  * would end the program with 0. It must not do so anywhere else than there.
  */
 static void
@@ -710,6 +821,42 @@ loads_stay_in_the_header(void **state)
 		(void)run(&p, &v6, &m6);
 		assert_int_equal(m4.beyond, len < 16);
 		assert_int_equal(m6.beyond, len < 24);
+	}
+	steering_cbpf_free(&p);
+}
+
+static bool
+goes_beyond(const struct steering_cbpf_program *p, struct packet packet,
+    size_t len)
+{
+	struct machine m = { .a = 0 };
+
+	packet.len = len;
+	(void)run(p, &packet, &m);
+	return m.beyond;
+}
+
+/* A datagram without content ends eight bytes behind the network headers. */
+static void
+loads_of_a_port_stay_in_the_udp_header(void **state)
+{
+	struct steering_cbpf_program p;
+	struct packet from = ipv6_from(1, 2, 3, 4);
+
+	(void)state;
+	set_plain(&set, 8);
+	set_remove(&set, 0);
+	build(&p, STEERING_CBPF_FLOW, &set);
+	for (size_t len = 0; len < 80; len++) {
+		for (size_t options = 0; options <= 40; options += 4)
+			assert_int_equal(
+			    goes_beyond(&p, ipv4_flow(1, 2, options), len),
+			    len < 20 + options + 2);
+		for (int next = 0; next < 256; next++)
+			assert_int_equal(
+			    goes_beyond(&p, ipv6_flow(from, 5, (uint8_t)next),
+				len),
+			    len < (next == IPPROTO_UDP ? 42u : 24u));
 	}
 	steering_cbpf_free(&p);
 }
@@ -751,6 +898,94 @@ only_the_address_counts(void **state)
 		assert_true(before[i] > 50);
 		assert_true(after[i] > 50);
 	}
+}
+
+/* How often a changed byte at `at`, `n` of them, gives another seat. */
+static void
+expect_all_count(const struct steering_cbpf_program *p, struct packet from,
+    const size_t *at, size_t n)
+{
+	int seat = seat_of(p, &from);
+
+	for (size_t i = 0; i < n; i++) {
+		int moved = 0;
+
+		for (int bits = 1; bits < 256; bits++) {
+			struct packet c = from;
+
+			c.bytes[at[i]] ^= (uint8_t)bits;
+			moved += seat_of(p, &c) != seat;
+		}
+		assert_true(moved > 230);
+	}
+}
+
+static void
+only_address_and_port_count(void **state)
+{
+	static const size_t v4_bytes[] = { 12, 13, 14, 15, 20, 21 };
+	static const size_t v4_bytes_behind[] = { 12, 13, 14, 15, 44, 45 };
+	static const size_t v6_bytes[] = { 8, 9, 10, 11, 12, 13, 14, 15, 16, 17,
+		18, 19, 20, 21, 22, 23, 40, 41 };
+	struct packet from = ipv6_from(0xfe800000, 0, 0, 1);
+	struct steering_cbpf_program p;
+	struct packet v4, v6;
+
+	(void)state;
+	set_plain(&set, 64);
+	build(&p, STEERING_CBPF_FLOW, &set);
+	know(&set);
+	v4 = ipv4_flow(0x7f000001, 40000, 24);
+	expect_all_count(&p, v4, v4_bytes_behind, 6);
+	v4 = ipv4_flow(0x7f000001, 40000, 0);
+	expect_all_count(&p, v4, v4_bytes, 6);
+	v6 = ipv6_flow(from, 40000, IPPROTO_UDP);
+	expect_all_count(&p, v6, v6_bytes, 18);
+	for (int i = 0; i < 1000; i++) {
+		int seat4 = seat_of(&p, &v4), seat6 = seat_of(&p, &v6);
+
+		for (size_t b = 1; b < sizeof(v4.bytes); b++) {
+			if (b < 12 || (b >= 16 && b < 20) || b >= 22)
+				v4.bytes[b] = (uint8_t)dice();
+			if (b != 6 && (b < 8 || (b >= 24 && b < 40) || b >= 42))
+				v6.bytes[b] = (uint8_t)dice();
+		}
+		assert_int_equal(seat_of(&p, &v4), seat4);
+		assert_int_equal(seat_of(&p, &v6), seat6);
+		/* Nor whether there are options. */
+		v4 = ipv4_flow(0x7f000001, 40000, 4 * (dice() % 11));
+		assert_int_equal(seat_of(&p, &v4), seat4);
+		v4 = ipv4_flow(0x7f000001, 40000, 0);
+	}
+	steering_cbpf_free(&p);
+}
+
+/* A flow stays there: with its client's others, as by the address. */
+static void
+behind_extension_headers_only_the_address_counts(void **state)
+{
+	struct steering_cbpf_program flow, source;
+
+	(void)state;
+	set_plain(&set, 64);
+	know(&set);
+	build(&flow, STEERING_CBPF_FLOW, &set);
+	build(&source, STEERING_CBPF_SOURCE, &set);
+	for (int i = 0; i < 2000; i++) {
+		struct packet from = ipv6_from(1, 2, 3, dice());
+
+		for (int next = i % 2; next < 256; next += 2) {
+			struct packet c;
+
+			if (next == IPPROTO_UDP)
+				continue;
+			c = ipv6_flow(from, (uint16_t)dice(), (uint8_t)next);
+			assert_int_equal(seat_of(&flow, &c),
+			    seat_of(&source, &from));
+		}
+	}
+	steering_cbpf_free(&flow);
+	steering_cbpf_free(&source);
 }
 
 static void
@@ -929,11 +1164,13 @@ one_instance_more_takes_its_share(void **state)
 	for (size_t i = 1; i < 65 + sizeof(sizes) / sizeof(*sizes); i++) {
 		size_t n = i <= 64 ? i : sizes[i - 65];
 		uint32_t moved = 0, strays = 0, clients = 10000;
+		enum crowd crowd = i % 2 == 0 ? CROWD_IPV4_ROW :
+						CROWD_FLOW_IPV4;
 
 		set_plain(&set, n);
-		seat_all(&set, CROWD_IPV4_ROW, clients, before);
+		seat_all(&set, crowd, clients, before);
 		set_plain(&set, n + 1);
-		seat_all(&set, CROWD_IPV4_ROW, clients, after);
+		seat_all(&set, crowd, clients, after);
 		for (uint32_t j = 0; j < clients; j++) {
 			moved += after[j] == (int)n;
 			strays += after[j] != before[j] && after[j] != (int)n;
@@ -965,6 +1202,8 @@ very_many_scattered_lanes_stay_even(void **state)
 		set_scramble(&set, n * 2);
 		seat_all(&set, CROWD_IPV6_ROW, (uint32_t)n * 50, before);
 		expect_even(&set, before, n * 50);
+		seat_all(&set, CROWD_FLOW_IPV6, (uint32_t)n * 50, before);
+		expect_even(&set, before, n * 50);
 	}
 }
 
@@ -973,7 +1212,7 @@ builds_the_same_again(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 40; i++) {
-		enum steering_cbpf_key key = i % 2;
+		enum steering_cbpf_key key = i % 3;
 		struct steering_cbpf_program p, q;
 
 		set_plain(&set, 1 + dice() % (i < 30 ? 64 : 4096));
@@ -1013,6 +1252,337 @@ says_when_memory_is_short(void **state)
 	steering_cbpf_free(&p);
 }
 
+/* ---- the kernel ---- */
+
+/*
+ * A group of sockets on loopback with a program by flow. What a flow sends must
+ * arrive where the interpreter says: that the kernel takes the program, and
+ * means by its loads what is meant.
+ */
+#define LIVE_SOCKETS	9	/* the first of which is no lane */
+#define LIVE_FLOWS	40
+#define LIVE_LIMIT_MS	10000
+
+struct live {
+	int fds[LIVE_SOCKETS];
+	struct sockaddr_storage address;	/* for clients to send to */
+	socklen_t len;
+	struct steering_cbpf_program program;
+};
+
+static struct sockaddr_storage
+loopback(int family, uint16_t port, socklen_t *ret_len)
+{
+	struct sockaddr_storage a = { .ss_family = (sa_family_t)family };
+
+	if (family == AF_INET) {
+		struct sockaddr_in *in = (struct sockaddr_in *)&a;
+
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		in->sin_port = htons(port);
+		*ret_len = sizeof(*in);
+	} else {
+		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a;
+
+		in6->sin6_addr = in6addr_loopback;
+		in6->sin6_port = htons(port);
+		*ret_len = sizeof(*in6);
+	}
+	return a;
+}
+
+static uint16_t
+port_of(const struct sockaddr_storage *a)
+{
+	return ntohs(a->ss_family == AF_INET ?
+		((const struct sockaddr_in *)a)->sin_port :
+		((const struct sockaddr_in6 *)a)->sin6_port);
+}
+
+static void
+live_attach(struct live *l)
+{
+	struct sock_fprog program;
+
+	set_plain(&set, LIVE_SOCKETS);
+	set_remove(&set, 0);
+	for (unsigned i = 0; i < set.n; i++)	/* other seats than positions */
+		set.lanes[i].seat = (5 * i + 2) % 8;
+	build(&l->program, STEERING_CBPF_FLOW, &set);
+	program = (struct sock_fprog){
+		.len = (unsigned short)l->program.n,
+		.filter = l->program.code,
+	};
+	assert_int_equal(setsockopt(l->fds[0], SOL_SOCKET,
+			     SO_ATTACH_REUSEPORT_CBPF, &program,
+			     sizeof(program)), 0);
+}
+
+/* Close all, and end the test by skipping it if it cannot be done. */
+static void
+live_end(struct live *l, bool skipped)
+{
+	for (size_t i = 0; i < LIVE_SOCKETS; i++)
+		if (l->fds[i] >= 0)
+			(void)close(l->fds[i]);
+	steering_cbpf_free(&l->program);
+	if (skipped)
+		skip();
+}
+
+/* Of loopback, however wide its address is; false: not permitted. */
+static bool
+live_socket(struct live *l, size_t i, int family, bool both)
+{
+	const int yes = 1, only = !both;
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	l->fds[i] = fd;
+	assert_true(fd >= 0);
+	if (family == AF_INET6)
+		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+				     &only, sizeof(only)), 0);
+	if (both &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0) {
+		assert_int_equal(errno, EPERM);	/* before Linux 5.7 */
+		return false;
+	}
+	/* The first only later: it must not get the port of a group there is. */
+	if (i > 0)
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes,
+				     sizeof(yes)), 0);
+	return true;
+}
+
+static void
+live_bind(struct live *l, size_t i, int family, bool both, uint16_t *port)
+{
+	const int yes = 1;
+	socklen_t len;
+	struct sockaddr_storage a = loopback(family, *port, &len);
+
+	if (both)
+		((struct sockaddr_in6 *)&a)->sin6_addr = in6addr_any;
+	assert_int_equal(bind(l->fds[i], (struct sockaddr *)&a, len), 0);
+	assert_int_equal(setsockopt(l->fds[i], SOL_SOCKET, SO_REUSEPORT, &yes,
+			     sizeof(yes)), 0);
+	assert_int_equal(getsockname(l->fds[i], (struct sockaddr *)&a, &len),
+	    0);
+	*port = port_of(&a);
+}
+
+static bool
+have_ipv6(void)
+{
+	socklen_t len;
+	struct sockaddr_storage a = loopback(AF_INET6, 0, &len);
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0) {
+		assert_int_equal(errno, EAFNOSUPPORT);
+		return false;
+	}
+	r = bind(fd, (struct sockaddr *)&a, len);
+	assert_true(r == 0 || errno == EADDRNOTAVAIL);
+	(void)close(fd);
+	return r == 0;
+}
+
+/* Clients send by `to`. Skips the test where there is no IPv6. */
+static void
+live_begin(struct live *l, int family, bool both, int to)
+{
+	uint16_t port = 0;
+
+	*l = (struct live){ .program = { .n = 0 } };
+	memset(l->fds, 0xff, sizeof(l->fds));
+	if (family == AF_INET6 && !have_ipv6())
+		skip();
+	for (size_t i = 0; i < LIVE_SOCKETS; i++) {
+		if (!live_socket(l, i, family, both))
+			live_end(l, true);
+		live_bind(l, i, family, both, &port);
+	}
+	l->address = loopback(to, port, &l->len);
+	live_attach(l);
+}
+
+/* Who the kernel gives the next datagram to, which must be of `content`. */
+static int
+live_receiver(const struct live *l, uint32_t content, size_t len)
+{
+	static uint8_t buffer[UINT16_MAX];
+
+	for (;;) {
+		struct pollfd p[LIVE_SOCKETS];
+		size_t i;
+
+		for (i = 0; i < LIVE_SOCKETS; i++)
+			p[i] = (struct pollfd){ l->fds[i], POLLIN, 0 };
+		assert_true(poll(p, LIVE_SOCKETS, LIVE_LIMIT_MS) > 0);
+		for (i = 0; p[i].revents == 0; i++)
+			continue;
+		if (recv(l->fds[i], buffer, sizeof(buffer), 0) ==
+			(ssize_t)len &&
+		    memcmp(buffer, &content, sizeof(content)) == 0)
+			return (int)i;
+	}
+}
+
+/* What precedes the UDP header of a client's datagrams beyond the usual. */
+enum live_extra {
+	LIVE_PLAIN,
+	LIVE_OPTIONS,		/* of IPv4 */
+	LIVE_FRAGMENTS,		/* of IPv6, which has a header for that */
+	LIVE_EXTENSION,		/* of IPv6: needs CAP_NET_RAW */
+};
+
+/* How long the options are; false: not permitted. */
+static bool
+live_client_extra(int fd, enum live_extra extra, int i, size_t *ret_options)
+{
+	uint8_t options[40];
+	const int mtu = 1280;
+
+	*ret_options = 0;
+	if (extra == LIVE_OPTIONS) {
+		memset(options, IPOPT_NOP, sizeof(options));
+		*ret_options = 4 * (1 + (size_t)i % 10);
+		assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, options,
+				     (socklen_t)*ret_options), 0);
+	} else if (extra == LIVE_FRAGMENTS) {
+		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &mtu,
+				     sizeof(mtu)), 0);
+	} else if (extra == LIVE_EXTENSION) {
+		/* Next header, length, and four bytes of padding. */
+		static const uint8_t padding[8] = { 0, 0, 1, 4 };
+
+		if (setsockopt(fd, IPPROTO_IPV6, IPV6_DSTOPTS, padding,
+			sizeof(padding)) < 0) {
+			assert_int_equal(errno, EPERM);
+			return false;
+		}
+	}
+	return true;
+}
+
+static struct packet
+live_packet(const struct live *l, uint16_t port, enum live_extra extra,
+    size_t options)
+{
+	if (l->address.ss_family == AF_INET)
+		return ipv4_flow(INADDR_LOOPBACK, port, options);
+	return ipv6_flow(ipv6_from(0, 0, 0, 1), port,
+	    extra == LIVE_EXTENSION ? IPPROTO_DSTOPTS : IPPROTO_UDP);
+}
+
+/* A flow's datagrams of some lengths; false: not permitted. */
+static bool
+live_flow(const struct live *l, enum live_extra extra, int i,
+    unsigned *ret_lanes)
+{
+	static const size_t lens[] = { 4, 5, 1000, 5000 };
+	static uint8_t content[5000];
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+	struct packet packet;
+	size_t options;
+	int fd = socket(l->address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	if (!live_client_extra(fd, extra, i, &options)) {
+		(void)close(fd);
+		return false;
+	}
+	assert_int_equal(connect(fd, (const struct sockaddr *)&l->address,
+			     l->len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	packet = live_packet(l, port_of(&a), extra, options);
+	for (size_t j = 0; j < sizeof(lens) / sizeof(*lens); j++) {
+		uint32_t number = dice();
+
+		memcpy(content, &number, sizeof(number));
+		assert_int_equal(send(fd, content, lens[j], 0), lens[j]);
+		assert_int_equal(live_receiver(l, number, lens[j]),
+		    choose(&l->program, &packet));
+	}
+	*ret_lanes |= 1u << choose(&l->program, &packet);
+	(void)close(fd);
+	return true;
+}
+
+static void
+expect_live(int family, bool both, int to, enum live_extra extra)
+{
+	struct live l;
+	unsigned lanes = 0;
+
+	live_begin(&l, family, both, to);
+	for (int i = 0; i < LIVE_FLOWS; i++)
+		if (!live_flow(&l, extra, i, &lanes))
+			live_end(&l, true);
+	live_end(&l, false);
+	/* Otherwise this has shown nothing. */
+	assert_true(extra == LIVE_EXTENSION || __builtin_popcount(lanes) > 3);
+	assert_int_equal(lanes & 1, 0);
+}
+
+static void
+live_ipv4(void **state)
+{
+	(void)state;
+	expect_live(AF_INET, false, AF_INET, LIVE_PLAIN);
+}
+
+static void
+live_ipv4_with_options(void **state)
+{
+	(void)state;
+	expect_live(AF_INET, false, AF_INET, LIVE_OPTIONS);
+}
+
+static void
+live_ipv6(void **state)
+{
+	(void)state;
+	expect_live(AF_INET6, false, AF_INET6, LIVE_PLAIN);
+}
+
+static void
+live_ipv6_in_fragments(void **state)
+{
+	(void)state;
+	expect_live(AF_INET6, false, AF_INET6, LIVE_FRAGMENTS);
+}
+
+static void
+live_ipv6_with_an_extension_header(void **state)
+{
+	(void)state;
+	expect_live(AF_INET6, false, AF_INET6, LIVE_EXTENSION);
+}
+
+static void
+live_ipv4_to_both(void **state)
+{
+	(void)state;
+	expect_live(AF_INET6, true, AF_INET, LIVE_PLAIN);
+}
+
+static void
+live_ipv6_to_both(void **state)
+{
+	(void)state;
+	expect_live(AF_INET6, true, AF_INET6, LIVE_PLAIN);
+}
+
+static void
+live_ipv4_with_options_to_both(void **state)
+{
+	(void)state;
+	expect_live(AF_INET6, true, AF_INET, LIVE_OPTIONS);
+}
+
 int
 main(void)
 {
@@ -1021,7 +1591,11 @@ main(void)
 		cmocka_unit_test(random_is_exactly_even),
 		cmocka_unit_test(nobody_is_steered_elsewhere),
 		cmocka_unit_test(loads_stay_in_the_header),
+		cmocka_unit_test(loads_of_a_port_stay_in_the_udp_header),
 		cmocka_unit_test(only_the_address_counts),
+		cmocka_unit_test(only_address_and_port_count),
+		cmocka_unit_test(
+		    behind_extension_headers_only_the_address_counts),
 		cmocka_unit_test(clients_spread_evenly),
 		cmocka_unit_test(ten_thousand_clients_on_eight_seats),
 		cmocka_unit_test(only_the_clients_of_a_seat_that_goes_move),
@@ -1032,6 +1606,14 @@ main(void)
 		cmocka_unit_test(very_many_scattered_lanes_stay_even),
 		cmocka_unit_test(builds_the_same_again),
 		cmocka_unit_test(says_when_memory_is_short),
+		cmocka_unit_test(live_ipv4),
+		cmocka_unit_test(live_ipv4_with_options),
+		cmocka_unit_test(live_ipv6),
+		cmocka_unit_test(live_ipv6_in_fragments),
+		cmocka_unit_test(live_ipv6_with_an_extension_header),
+		cmocka_unit_test(live_ipv4_to_both),
+		cmocka_unit_test(live_ipv6_to_both),
+		cmocka_unit_test(live_ipv4_with_options_to_both),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
