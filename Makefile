@@ -46,13 +46,17 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c \
 	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
 	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
-LINUX_SRC = src/linux/cpus.c src/linux/creds.c src/linux/epoll_enter.c \
+LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
+	src/linux/conn_count.c src/linux/cpus.c src/linux/creds.c \
+	src/linux/epoll_enter.c \
 	src/linux/file.c src/linux/inspect.c \
 	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
 	src/linux/notify_socket.c \
 	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
 	src/linux/seccomp_notify.c src/linux/signals.c src/linux/socket.c \
-	src/linux/socket_inherit.c src/linux/spawn.c src/linux/unix_socket.c \
+	src/linux/socket_inherit.c src/linux/spawn.c \
+	src/linux/steering_ebpf.c src/linux/steering_probe.c \
+	src/linux/steering_programs.c src/linux/unix_socket.c \
 	src/linux/waiting.c
 DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
@@ -96,7 +100,8 @@ CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 
 UNIT_TESTS = address adoption base conf_check conf_diff conf_print \
 	conf_read cpu_quota fd_protocol loop man notify_message obituary \
-	restart rollout steering_cbpf words worker_env worker_fsm
+	restart rollout steering_cbpf steering_ebpf words worker_env \
+	worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
 $(B)/tests/%.o: tests/unit/%.c
@@ -140,10 +145,17 @@ $(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
 $(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
     $(B)/core/restart.o $(B)/base/mono.o
 $(B)/tests/test_steering_cbpf: $(B)/core/steering_cbpf.o
+$(B)/tests/test_steering_ebpf: $(B)/tests/delay_net.o \
+    $(patsubst %,$(B)/linux/%.o,bpf_syscall cgroup conn_count file \
+    steering_ebpf steering_probe steering_programs) \
+    $(B)/core/cpu_quota.o $(BASE_OBJ)
 $(B)/tests/test_worker_env: $(B)/core/worker_env.o $(B)/core/fd_protocol.o \
     $(B)/core/address.o $(BASE_OBJ)
 $(B)/tests/test_worker_fsm: $(B)/core/worker_fsm.o $(B)/core/restart.o \
     $(B)/base/mono.o
+
+# Its slow network is a thread.
+$(B)/tests/test_steering_ebpf: LDLIBS += -pthread
 
 # The workers of the end-to-end tests.
 WORKERS	= $(B)/probe $(B)/binder
@@ -185,7 +197,8 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
-check: all check-layers check-core check-man check-unit check-fuzz $(WORKERS)
+check: all check-layers check-core check-bpf check-man check-unit check-fuzz \
+    $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd check-unit check-fuzz
 	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
@@ -260,6 +273,41 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 	    tests/fuzz/fuzz_$*.c $(CORE_SRC) $(BASE_SRC) $(INIH_LIBS)
 	build-fuzz/fuzz_$* -max_total_time=$${SECONDS:-60} \
 	    build-fuzz/corpus/$* tests/fuzz/corpus/$*
+
+# ---- eBPF ----
+
+# The programs in src/bpf/ are compiled by whoever changes them. What comes of it
+# is committed, so that a build needs no clang.
+BPF_CLANG = clang
+BPF_SRC	= src/bpf/count.bpf.c src/bpf/steer.bpf.c
+BPF_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(BPF_SRC))
+BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
+	-Wall -Wextra -Werror -Isrc \
+	-I/usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+
+.PHONY: bpf check-bpf
+
+$(B)/bpf/%.o: src/bpf/%.c src/bpf/kernel.h src/linux/steering_layout.h
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+bpf: $(BPF_OBJ)
+	python3 -B src/bpf/bytecode.py $(BPF_OBJ) >$(B)/bpf/bytecode.h
+	mv $(B)/bpf/bytecode.h src/linux/steering_bytecode.h
+
+# Another clang makes other code of the same source: only the one that made the
+# committed code, whose version stands in it, can be compared with.
+check-bpf:
+	@version=$$($(BPF_CLANG) --version 2>/dev/null | head -n 1); \
+	if [ -n "$$version" ] && \
+	    grep -qF "$$version" src/linux/steering_bytecode.h; then \
+	    $(MAKE) --no-print-directory $(BPF_OBJ) && \
+	    BPF_CLANG=$(BPF_CLANG) python3 -B src/bpf/bytecode.py $(BPF_OBJ) | \
+		diff src/linux/steering_bytecode.h - && \
+	    echo "bpf: the code is what its source says"; \
+	else \
+	    echo "bpf: not by this clang, not compared"; \
+	fi
 
 bench: all
 	python3 -B tests/bench/figures.py

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Includes point downward only: base < core < linux < daemon < cli.
+# Includes point downward only: base < core < linux < daemon < cli. What runs in
+# the kernel, bpf, is beside linux, which it shares a header with.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -7,7 +8,7 @@ level() {
 	case $1 in
 	base) echo 0 ;;
 	core) echo 1 ;;
-	linux) echo 2 ;;
+	linux | bpf) echo 2 ;;
 	daemon) echo 3 ;;
 	cli) echo 4 ;;
 	*) echo unknown ;;

@@ -1,0 +1,122 @@
+/*
+ * How many connections each lane has: a sock_ops program on the supervisor's
+ * cgroup, one for all listeners. A connection inherits its lane's mark with the
+ * listening socket's storage, which also tells it from the cgroup's other
+ * sockets: those have none, and are left at once.
+ */
+#include "bpf/kernel.h"
+#include "linux/steering_layout.h"
+
+MAP(map_cells);		/* array of steer_cell */
+MAP(map_marks);		/* socket storage: steer_mark */
+MAP(map_moved);		/* hash: cookie of a connection to its cell */
+MAP_VALUE(struct steer_moves, value_moves);
+
+/* Take one SYN's charge back; nothing there is fine. */
+INLINE int
+uncharge(struct steer_cell *cell, __u32 epoch)
+{
+	__u64 *pending = &cell->pending[epoch & 1];
+
+	for (int i = 0; i < 8; i++) {
+		__u64 was = *(volatile __u64 *)pending;
+
+		if ((__u32)(was >> 32) != epoch || (__u32)was == 0)
+			return 0;
+		if (__sync_val_compare_and_swap(pending, was, was - 1) == was)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * The handshake is over. When its SYN came follows from the time that it took
+ * (srtt is eight times that, in microseconds), which the kernel measures unless
+ * the SYN+ACK was sent twice or there was a cookie instead of a request: then
+ * the charge expires by itself.
+ */
+INLINE void
+settle(struct steer_cell *cell, __u32 srtt)
+{
+	__u64 now = ktime_ns();
+	__u64 syn = now - (__u64)(srtt >> 3) * 1000;
+	__u32 epoch = syn >> STEER_EPOCH_SHIFT;
+	__u32 current = now >> STEER_EPOCH_SHIFT;
+
+	if (srtt == 0 || current - epoch > 1)
+		return;
+	if (uncharge(cell, epoch))
+		return;
+	/* On the border of two, or moved here in the middle of it. */
+	uncharge(cell, epoch == current ? current - 1 : current);
+}
+
+INLINE void
+opened(struct bpf_sock_ops *ops, struct steer_mark *mark)
+{
+	__u32 index = mark->cell;
+	struct steer_cell *cell = map_lookup(&map_cells, &index);
+
+	if (cell == NULL || cell->generation != mark->generation ||
+	    mark->counted)
+		return;
+	/* Without the callback nobody would count it down. */
+	if (callbacks_set(ops, ops->bpf_sock_ops_cb_flags |
+	    BPF_SOCK_OPS_STATE_CB_FLAG) != 0)
+		return;
+	mark->counted = 1;
+	__sync_fetch_and_add(&cell->open, 1);
+	__sync_fetch_and_add(&cell->total, 1);
+	settle(cell, ops->srtt_us);
+}
+
+INLINE void
+closed(struct bpf_sock_ops *ops, struct steer_mark *mark)
+{
+	__u32 index = mark->cell;
+	struct steer_cell *cell;
+
+	if (!mark->counted)
+		return;
+	mark->counted = 0;
+	if (*(volatile __u32 *)&value_moves.now != 0) {
+		__u64 cookie = socket_cookie(ops);
+		__u32 *moved = map_lookup(&map_moved, &cookie);
+
+		if (moved != NULL) {
+			index = *moved;
+			map_delete(&map_moved, &cookie);
+			__sync_fetch_and_add(&value_moves.now, -1);
+		}
+	}
+	cell = map_lookup(&map_cells, &index);
+	if (cell != NULL)
+		__sync_fetch_and_add(&cell->open, -1);
+}
+
+SECTION("program/count")
+int
+count(struct bpf_sock_ops *ops)
+{
+	__u32 op = ops->op;
+	struct bpf_sock *sk;
+	struct steer_mark *mark;
+
+	if (op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+	    op != BPF_SOCK_OPS_TCP_LISTEN_CB &&
+	    (op != BPF_SOCK_OPS_STATE_CB || ops->args[1] != BPF_TCP_CLOSE))
+		return 1;
+	sk = ops->sk;
+	if (sk == NULL)
+		return 1;
+	mark = storage_get(&map_marks, sk, NULL, 0);
+	if (mark == NULL)
+		return 1;
+	if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		opened(ops, mark);
+	else if (op == BPF_SOCK_OPS_TCP_LISTEN_CB)
+		mark->covered = 1;
+	else
+		closed(ops, mark);
+	return 1;
+}

@@ -1,0 +1,310 @@
+/*
+ * Which lane gets a new connection: two programs for a reuseport group, of
+ * which one is attached. The kernel also asks them where to move a connection
+ * that waits in the queue of a lane which has stopped listening (`migrating`).
+ *
+ * What they answer is a lane of the live set, or SK_DROP: SK_PASS without a
+ * selection would let the kernel's hash choose among all sockets of the port.
+ */
+#include "bpf/kernel.h"
+#include "linux/steering_layout.h"
+
+MAP_VALUE(struct steer_group, value_group);
+MAP(map_live);		/* array: position, in two halves, to slot */
+MAP(map_sockets);	/* reuseport array: slot to socket */
+MAP(map_lanes);		/* hash: cookie of a listening socket to its cell */
+MAP(map_cells);		/* array of steer_cell, all groups' */
+MAP(map_moved);		/* hash: cookie of a connection to its cell */
+MAP_VALUE(struct steer_moves, value_moves);
+
+#define NONE 0xffffffffU
+
+/* Upon a lane that refuses: until this expires, it is nobody's choice. */
+#define PENALTY (1U << 20)
+
+/* Make the verifier forget what it knows of a number: it would follow all that
+   comes next once for each way in which it could have come about. */
+INLINE __u64
+forget(__u64 number)
+{
+	return number ^ *(volatile __u64 *)&value_group.zero;
+}
+
+struct live {
+	__u32 n;
+	__u32 offset;	/* of the half in `live` that counts */
+};
+
+INLINE struct live
+live_now(void)
+{
+	/* One load: how many there are and where they are belong together. */
+	__u64 word = *(volatile __u64 *)&value_group.live;
+
+	return (struct live){
+		.n = (__u32)word,
+		.offset = word >> 32 != 0 ? value_group.half : 0,
+	};
+}
+
+INLINE __u32
+live_slot(const struct live *live, __u32 position)
+{
+	__u32 key = live->offset + position;
+	__u32 *slot = map_lookup(&map_live, &key);
+
+	return slot != NULL ? *slot : NONE;
+}
+
+INLINE struct steer_cell *
+cell_of(__u32 slot)
+{
+	__u32 key = value_group.first_cell + slot;
+
+	return map_lookup(&map_cells, &key);
+}
+
+/* A SYN opens a connection; what else comes here is the ACK that returns a SYN
+   cookie, or a stray. */
+INLINE int
+is_syn(struct sk_reuseport_md *md)
+{
+	__u8 *tcp = md->data;
+
+	if ((void *)(tcp + 14) > md->data_end)
+		return 0;
+	return (tcp[13] & 0x16) == 0x02;	/* of SYN, RST and ACK */
+}
+
+/*
+ * If this is about a connection that moves here from another lane's queue, so
+ * does its count. The kernel holds its lock. Requests (NEW_SYN_RECV) are not
+ * counted yet, their child will have the mark of the lane that it comes to. A
+ * child of a lane whose beginning was not seen may be uncounted: that lane is
+ * not in `map_lanes`.
+ */
+INLINE void
+move_count(struct sk_reuseport_md *md, __u32 slot)
+{
+	struct bpf_sock *sk = md->migrating_sk;
+	__u64 cookie, lane;
+	__u32 to = value_group.first_cell + slot;
+	__u32 from, state;
+	__u32 *known;
+	struct steer_cell *cell;
+
+	if (sk == NULL || value_group.first_cell == STEER_UNCOUNTED)
+		return;
+	state = sk->state;
+	if (state == BPF_TCP_NEW_SYN_RECV || state == BPF_TCP_CLOSE)
+		return;
+	cookie = socket_cookie(sk);
+	lane = socket_cookie(md->sk);
+	known = map_lookup(&map_moved, &cookie);
+	if (known != NULL) {
+		from = *known;
+		*known = to;
+	} else {
+		__u32 *first = map_lookup(&map_lanes, &lane);
+
+		if (first == NULL || *(volatile __u32 *)&value_moves.lost)
+			return;
+		from = *first;
+		if (map_update(&map_moved, &cookie, &to, BPF_NOEXIST) != 0) {
+			value_moves.lost = 1;
+			return;
+		}
+		__sync_fetch_and_add(&value_moves.now, 1);
+	}
+	cell = map_lookup(&map_cells, &from);
+	if (cell != NULL)
+		__sync_fetch_and_add(&cell->open, -1);
+	cell = map_lookup(&map_cells, &to);
+	if (cell != NULL)
+		__sync_fetch_and_add(&cell->open, 1);
+}
+
+SECTION("program/round_robin")
+int
+round_robin(struct sk_reuseport_md *md)
+{
+	struct live live = live_now();
+	__u32 turn;
+
+	if (live.n == 0)
+		return SK_DROP;
+	/* SYNs have their own counter: whatever else comes would make them
+	   uneven, cookies' ACKs even systematically. */
+	if (md->migrating_sk == NULL && is_syn(md))
+		turn = __sync_fetch_and_add(&value_group.turn, 1);
+	else
+		turn = __sync_fetch_and_add(&value_group.turn_other, 1);
+	for (__u32 i = 0; i < STEER_TRIES; i++) {
+		__u32 slot = live_slot(&live, (turn + i) % live.n);
+
+		if (slot == NONE ||
+		    select_lane(md, &map_sockets, &slot, 0) != 0)
+			continue;
+		move_count(md, slot);
+		return SK_PASS;
+	}
+	__sync_fetch_and_add(&value_group.dropped, 1);
+	return SK_DROP;
+}
+
+/* All bits if `epoch` is the tag's or the one after it, else none. Arithmetic,
+   because a branch in a loop doubles what the verifier has to look at. */
+INLINE __u64
+is_current(__u32 epoch, __u32 tag)
+{
+	__u64 age = (__u32)(epoch - tag);
+
+	__asm__ volatile("" : "+r"(age));
+	return (__u64)((__s64)((age >> 1) - 1) >> 63);
+}
+
+INLINE __u32
+load_of(const struct steer_cell *cell, __u32 epoch, __u64 *ret_pending)
+{
+	__u64 pending = *(volatile __u64 *)&cell->pending[epoch & 1];
+	__u64 before = *(volatile __u64 *)&cell->pending[~epoch & 1];
+	__u32 open = *(volatile __u32 *)&cell->open;
+
+	*ret_pending = pending;
+	return open + (__u32)(pending & is_current(epoch, pending >> 32)) +
+	    (__u32)(before & is_current(epoch, before >> 32));
+}
+
+/* A lane's load << 32 | its place after where the look began: the least of them
+   has the fewest connections, and of several such comes first. */
+struct choice {
+	__u64 best;
+	__u64 second;
+};
+
+INLINE struct choice
+look(const struct live *live, __u32 start, __u32 epoch)
+{
+	struct choice choice = { forget(~0ULL), forget(~0ULL) };
+
+	for (__u32 i = 0; i < STEER_LOOK; i++) {
+		struct steer_cell *cell;
+		__u64 load, pending;
+
+		if (i >= live->n)
+			break;
+		cell = cell_of(live_slot(live, start + i));
+		if (cell == NULL)
+			break;
+		load = (__u64)load_of(cell, epoch, &pending) << 32 | i;
+		if (load < choice.best) {
+			choice.second = choice.best;
+			choice.best = load;
+		} else if (load < choice.second) {
+			choice.second = load;
+		}
+	}
+	choice.best = forget(choice.best);
+	choice.second = forget(choice.second);
+	return choice;
+}
+
+/* Add `n` to what the lane has under way. False: somebody else did, or took one
+   away, since `seen`. */
+INLINE int
+charge(struct steer_cell *cell, __u32 epoch, __u64 seen, __u32 n)
+{
+	__u64 now = (__u64)epoch << 32;
+
+	if ((__u32)(seen >> 32) == epoch)
+		now = seen;
+	return __sync_val_compare_and_swap(&cell->pending[epoch & 1], seen,
+	    now + n) == seen;
+}
+
+/* Whoever is in the way: rarely anybody, and never for long. */
+INLINE void
+charge_anyway(struct steer_cell *cell, __u32 epoch, __u32 n)
+{
+	for (int i = 0; i < 4; i++) {
+		__u64 seen = *(volatile __u64 *)&cell->pending[epoch & 1];
+
+		if (charge(cell, epoch, seen, n))
+			break;
+	}
+}
+
+/*
+ * Charge the SYN to the best lane, if it is as it was seen: two processors may
+ * have seen the same one as the best. Who comes second takes the second best.
+ * Returns the place of the lane that was charged.
+ */
+INLINE __u32
+claim(const struct live *live, __u32 start, __u32 epoch,
+    const struct choice *choice)
+{
+	__u32 place = choice->best;
+	struct steer_cell *cell = cell_of(live_slot(live, start + place));
+	__u64 seen;
+
+	if (cell == NULL)
+		return place;
+	if (load_of(cell, epoch, &seen) <= choice->best >> 32 &&
+	    charge(cell, epoch, seen, 1))
+		return place;
+	if (choice->second >> 32 <= (choice->best >> 32) + 1) {
+		place = choice->second;
+		cell = cell_of(live_slot(live, start + place));
+		if (cell == NULL)
+			return place;
+	}
+	charge_anyway(cell, epoch, 1);
+	return place;
+}
+
+/* Does this become a connection that is not counted yet? */
+INLINE int
+opens(struct sk_reuseport_md *md)
+{
+	struct bpf_sock *moving = md->migrating_sk;
+
+	return forget(moving != NULL ? moving->state == BPF_TCP_NEW_SYN_RECV :
+	    is_syn(md));
+}
+
+SECTION("program/least_connections")
+int
+least_connections(struct sk_reuseport_md *md)
+{
+	struct live live = live_now();
+	__u32 epoch = ktime_ns() >> STEER_EPOCH_SHIFT;
+	int charged = opens(md);
+	struct choice choice;
+	struct steer_cell *cell;
+	__u32 position, slot;
+
+	if (live.n == 0)
+		return SK_DROP;
+	position = live.n > STEER_LOOK ? random_u32() : value_group.next;
+	position = forget(position % live.n);
+	choice = look(&live, position, epoch);
+	position += charged ? claim(&live, position, epoch, &choice) :
+	    (__u32)choice.best;
+	for (__u32 i = 0; i < STEER_TRIES; i++, position++) {
+		position = forget(position);
+		slot = live_slot(&live, position);
+		cell = cell_of(slot);
+		if (cell == NULL)
+			break;
+		if (select_lane(md, &map_sockets, &slot, 0) == 0) {
+			if (charged && i > 0)
+				charge_anyway(cell, epoch, 1);
+			value_group.next = position + 1;
+			move_count(md, slot);
+			return SK_PASS;
+		}
+		charge_anyway(cell, epoch, PENALTY);
+	}
+	__sync_fetch_and_add(&value_group.dropped, 1);
+	return SK_DROP;
+}

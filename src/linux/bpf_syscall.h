@@ -1,0 +1,95 @@
+/*
+ * bpf(2), as thin as it gets: maps, programs, one kind of link. No library. All
+ * numbers are the kernel's ABI and stand here, so that the age of the headers
+ * that this is built with does not matter.
+ *
+ * Functions that return a descriptor (close-on-exec, the caller's) or 0 return
+ * -errno on failure. -EPERM: the capabilities are not there, or a sandbox
+ * forbids it; -EINVAL, -ENOSYS: the kernel is too old for it.
+ */
+#ifndef LINUX_BPF_SYSCALL_H
+#define LINUX_BPF_SYSCALL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct bpf_insn;
+struct error;
+
+enum bpf_map_kind {
+	BPF_KIND_HASH = 1,
+	BPF_KIND_ARRAY = 2,
+	BPF_KIND_REUSEPORT_SOCKETS = 20,
+	BPF_KIND_SOCKET_STORAGE = 24,
+};
+
+/* Flags of a map. */
+#define BPF_MAP_NO_PREALLOC (1U << 0)
+#define BPF_MAP_CLONE (1U << 9)		/* Linux 5.4 */
+#define BPF_MAP_MMAPABLE (1U << 10)	/* Linux 5.5 */
+
+struct bpf_map_shape {
+	const char *name;	/* for bpftool, 15 characters at most */
+	enum bpf_map_kind kind;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t max_entries;
+	uint32_t flags;
+};
+
+/*
+ * Socket storage must describe its types: the value is then an array of 32-bit
+ * integers. Before Linux 5.11 maps counted as locked memory; where that limit
+ * is in the way, it is lifted for the length of the call.
+ */
+int bpf_map_new(const struct bpf_map_shape *shape);
+
+int bpf_map_set(int map, const void *key, const void *value);
+int bpf_map_get(int map, const void *key, void *ret_value);
+int bpf_map_remove(int map, const void *key);
+
+/* Values of a map with BPF_MAP_MMAPABLE lie this far apart. */
+static inline size_t
+bpf_map_stride(uint32_t value_size)
+{
+	return ((size_t)value_size + 7) / 8 * 8;
+}
+
+/* All values of such a map, shared with the programs; to be undone by
+   munmap(2) with the same length, n * bpf_map_stride(). */
+int bpf_map_share(int map, size_t len, void **ret_values);
+
+enum bpf_program_kind {
+	BPF_KIND_SOCK_OPS = 13,
+	BPF_KIND_SK_REUSEPORT = 21,
+};
+
+/* The instruction at `index` loads map number `map` of the caller's. */
+struct bpf_reference {
+	uint32_t index;
+	uint32_t map;
+};
+
+struct bpf_program {
+	const char *name;
+	enum bpf_program_kind kind;
+	uint32_t attach_type;	/* 0, or one of BPF_ATTACH_* */
+	const struct bpf_insn *code;
+	size_t n_code;
+	const struct bpf_reference *references;
+	size_t n_references;
+};
+
+#define BPF_ATTACH_SOCK_OPS 3U
+#define BPF_ATTACH_SELECT_OR_MIGRATE 40U	/* Linux 5.14 */
+
+/* `maps`: descriptors by the numbers of the references. The words say what the
+   kernel's verifier said last. */
+int bpf_program_load(const struct bpf_program *program, const int *maps,
+    struct error *err);
+
+/* For as long as the link's descriptor is open somewhere, and so not beyond
+   our own death. */
+int bpf_link_cgroup(int program, int cgroup, uint32_t attach_type);
+
+#endif

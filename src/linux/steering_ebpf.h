@@ -1,0 +1,107 @@
+/*
+ * Which worker's lane gets a new TCP connection, decided in the kernel by eBPF
+ * (src/bpf/steer.bpf.c), for one listener's reuseport group, IPv4 and IPv6
+ * alike. UDP is left to classic BPF, which keeps a flow on its worker by hashing
+ * its source and needs no privilege.
+ *
+ * The order for a listener: steering_new(); for each lane a socket is bound,
+ * steering_mark_lane(), listen(2), steering_set_lane(); then
+ * steering_set_live() and, once, steering_attach().
+ *
+ * A lane that stops listening, by shutdown(2) of whoever holds it, hands the
+ * connections that wait in its queue to live lanes, and half-open ones follow.
+ * The kernel forgets its slot then: after listen(2), steering_set_lane() again.
+ *
+ * The kernel never chooses by itself: where none of the lanes that the program
+ * tries will take a packet, it is dropped, and the client sees a reset.
+ */
+#ifndef LINUX_STEERING_EBPF_H
+#define LINUX_STEERING_EBPF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn_count;
+struct error;
+struct steering;
+
+enum steering_mode {
+	/* Exactly even: each SYN goes to the next live lane. */
+	STEERING_TURNS,
+	/*
+	 * The fewest connections, open ones and SYNs under way (which expire
+	 * after one to two seconds), ties in turn. Of more than 64 live lanes
+	 * it looks at 64 neighbours, from a random one on.
+	 */
+	STEERING_LEAST,
+};
+
+/* Lanes of a listener, the pool for reloads included. */
+#define STEERING_LANES_MAX 16384
+
+/*
+ * Would all of this be permitted here, and does it work? Tried out on a socket
+ * of its own on the loopback interface. 0, or -errno with words for what is
+ * missing.
+ */
+int steering_probe(enum steering_mode mode, struct error *err);
+
+/*
+ * A group of at most `max_lanes` lanes, none of them live. `count` must outlive
+ * it; STEERING_LEAST cannot do without counting, STEERING_TURNS then only has
+ * no figures. -errno with words.
+ */
+int steering_new(enum steering_mode mode, size_t max_lanes,
+    struct conn_count *count, struct steering **ret_steering,
+    struct error *err);
+
+/*
+ * Sockets that the program is attached to keep it, with the last live set. NULL
+ * is fine.
+ */
+void steering_free(struct steering *steering);
+
+/*
+ * Between bind(2) and listen(2): count the socket's connections for this lane.
+ * A socket belongs to one slot for all its life. -errno.
+ */
+int steering_mark_lane(struct steering *steering, size_t slot, int fd);
+
+/*
+ * Make the listening socket the one of `slot`; it is the group's (the same
+ * address, SO_REUSEPORT set by now). Also after the socket stopped listening and
+ * does so again, and to be called at any time: what is in order stays. A socket
+ * that was not marked is, from now on. -errno with words.
+ */
+int steering_set_lane(struct steering *steering, size_t slot, int fd,
+    struct error *err);
+
+/*
+ * Are all connections of this lane counted? Not so when its socket was made in
+ * another cgroup or listened before it was marked: then its figures may be
+ * short by these.
+ */
+bool steering_lane_counted(const struct steering *steering, size_t slot);
+
+/*
+ * These slots, `n` different ones, may be chosen from the next SYN on; with none
+ * of them all are refused. All at once: a choice is made by the old or the new
+ * set. No system call.
+ */
+void steering_set_live(struct steering *steering, const unsigned *slots,
+    size_t n);
+
+/* Let the program choose for the reuseport group of `fd`, any of its sockets;
+   it takes another program's place at once. -errno with words. */
+int steering_attach(struct steering *steering, int fd, struct error *err);
+
+/* Connections of a slot, established and not closed, and ever established. No
+   system call. False: nothing is counted. */
+bool steering_counts(const struct steering *steering, size_t slot,
+    uint64_t *ret_open, uint64_t *ret_total);
+
+/* Packets that no live lane would take. */
+uint64_t steering_dropped(const struct steering *steering);
+
+#endif
