@@ -5,6 +5,7 @@
  * sockets: those have none, and are left at once.
  */
 #include "bpf/kernel.h"
+#include "bpf/pending.h"
 #include "linux/steering_layout.h"
 
 MAP(map_cells);		/* array of steer_cell */
@@ -12,21 +13,22 @@ MAP(map_marks);		/* socket storage: steer_mark */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */
 MAP_VALUE(struct steer_moves, value_moves);
 
-/* Take one SYN's charge back; nothing there is fine. */
+/* Take one SYN's charge back. False: there is none of this epoch. */
 INLINE int
 uncharge(struct steer_cell *cell, __u32 epoch)
 {
-	__u64 *pending = &cell->pending[epoch & 1];
+	__u64 *pending = steer_pending(cell, epoch);
+	__u64 was = *(volatile __u64 *)pending;
+	__u64 again;
 
-	for (int i = 0; i < 8; i++) {
-		__u64 was = *(volatile __u64 *)pending;
-
-		if ((__u32)(was >> 32) != epoch || (__u32)was == 0)
-			return 0;
-		if (__sync_val_compare_and_swap(pending, was, was - 1) == was)
-			return 1;
-	}
-	return 0;
+	if ((__u32)(was >> 32) != epoch || (__u32)was == 0)
+		return 0;
+	again = __sync_val_compare_and_swap(pending, was, was - 1);
+	/* Another processor was faster: once more, and then it may expire. A
+	   loop is more than the verifier bears without CAP_PERFMON. */
+	if (again != was && (__u32)(again >> 32) == epoch && (__u32)again != 0)
+		__sync_val_compare_and_swap(pending, again, again - 1);
+	return 1;
 }
 
 /*

@@ -7,6 +7,7 @@
  * selection would let the kernel's hash choose among all sockets of the port.
  */
 #include "bpf/kernel.h"
+#include "bpf/pending.h"
 #include "linux/steering_layout.h"
 
 MAP_VALUE(struct steer_group, value_group);
@@ -155,24 +156,25 @@ round_robin(struct sk_reuseport_md *md)
 /* All bits if `epoch` is the tag's or the one after it, else none. Arithmetic,
    because a branch in a loop doubles what the verifier has to look at. */
 INLINE __u64
-is_current(__u32 epoch, __u32 tag)
+is_current(__u32 epoch, __u64 pending)
 {
-	__u64 age = (__u32)(epoch - tag);
+	__u64 age = (__u32)(epoch - (pending >> 32));
 
 	__asm__ volatile("" : "+r"(age));
-	return (__u64)((__s64)((age >> 1) - 1) >> 63);
+	age = (__u64)((__s64)((age >> 1) - 1) >> 63);
+	__asm__ volatile("" : "+r"(age));
+	return age;
 }
 
 INLINE __u32
-load_of(const struct steer_cell *cell, __u32 epoch, __u64 *ret_pending)
+load_of(const struct steer_cell *cell, __u32 epoch)
 {
-	__u64 pending = *(volatile __u64 *)&cell->pending[epoch & 1];
-	__u64 before = *(volatile __u64 *)&cell->pending[~epoch & 1];
+	__u64 even = *(volatile __u64 *)&cell->pending[0];
+	__u64 odd = *(volatile __u64 *)&cell->pending[1];
 	__u32 open = *(volatile __u32 *)&cell->open;
 
-	*ret_pending = pending;
-	return open + (__u32)(pending & is_current(epoch, pending >> 32)) +
-	    (__u32)(before & is_current(epoch, before >> 32));
+	return open + (__u32)(even & is_current(epoch, even)) +
+	    (__u32)(odd & is_current(epoch, odd));
 }
 
 /* A lane's load << 32 | its place after where the look began: the least of them
@@ -187,16 +189,16 @@ look(const struct live *live, __u32 start, __u32 epoch)
 {
 	struct choice choice = { forget(~0ULL), forget(~0ULL) };
 
-	for (__u32 i = 0; i < STEER_LOOK; i++) {
-		struct steer_cell *cell;
-		__u64 load, pending;
+	__u32 n = live->n < STEER_LOOK ? live->n : STEER_LOOK;
 
-		if (i >= live->n)
-			break;
+	for (__u32 i = 0; i < n; i++) {
+		struct steer_cell *cell;
+		__u64 load;
+
 		cell = cell_of(live_slot(live, start + i));
 		if (cell == NULL)
 			break;
-		load = (__u64)load_of(cell, epoch, &pending) << 32 | i;
+		load = (__u64)load_of(cell, epoch) << 32 | i;
 		if (load < choice.best) {
 			choice.second = choice.best;
 			choice.best = load;
@@ -218,20 +220,18 @@ charge(struct steer_cell *cell, __u32 epoch, __u64 seen, __u32 n)
 
 	if ((__u32)(seen >> 32) == epoch)
 		now = seen;
-	return __sync_val_compare_and_swap(&cell->pending[epoch & 1], seen,
+	return __sync_val_compare_and_swap(steer_pending(cell, epoch), seen,
 	    now + n) == seen;
 }
 
-/* Whoever is in the way: rarely anybody, and never for long. */
 INLINE void
 charge_anyway(struct steer_cell *cell, __u32 epoch, __u32 n)
 {
-	for (int i = 0; i < 4; i++) {
-		__u64 seen = *(volatile __u64 *)&cell->pending[epoch & 1];
+	__u64 *pending = steer_pending(cell, epoch);
 
-		if (charge(cell, epoch, seen, n))
-			break;
-	}
+	/* Whoever was faster has begun this epoch, too. */
+	if (!charge(cell, epoch, *(volatile __u64 *)pending, n))
+		__sync_fetch_and_add(pending, n);
 }
 
 /*
@@ -249,7 +249,8 @@ claim(const struct live *live, __u32 start, __u32 epoch,
 
 	if (cell == NULL)
 		return place;
-	if (load_of(cell, epoch, &seen) <= choice->best >> 32 &&
+	seen = *(volatile __u64 *)steer_pending(cell, epoch);
+	if (load_of(cell, epoch) <= choice->best >> 32 &&
 	    charge(cell, epoch, seen, 1))
 		return place;
 	if (choice->second >> 32 <= (choice->best >> 32) + 1) {

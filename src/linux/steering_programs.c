@@ -48,13 +48,15 @@ missing(int code)
 {
 	switch (code) {
 	case -EPERM:
-	case -EACCES:
 		return ": it takes root, or CAP_BPF and, for counting, "
 		    "CAP_NET_ADMIN (before Linux 5.8 CAP_SYS_ADMIN); a "
 		    "container's seccomp filter may forbid bpf(2) as well";
+	/* The last three are the verifier's. */
 	case -ENOSYS:
 	case -EINVAL:
+	case -EACCES:
 	case -E2BIG:
+	case -EFAULT:
 		return ": it takes Linux 5.14 with CONFIG_BPF_SYSCALL and "
 		    "CONFIG_CGROUP_BPF";
 	default:
