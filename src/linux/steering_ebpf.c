@@ -26,8 +26,8 @@ struct live_slot {
 };
 static_assert(sizeof(struct live_slot) == 8, "the stride of 4-byte values");
 
-struct steering {
-	enum steering_mode mode;
+struct steering_ebpf {
+	enum steering_ebpf_mode mode;
 	size_t max;
 	struct conn_count *count;
 	struct conn_range *range;
@@ -41,19 +41,19 @@ struct steering {
 
 /* Of the map of live slots (linux/steering_layout.h). */
 static size_t
-half_size(const struct steering *s)
+half_size(const struct steering_ebpf *s)
 {
 	return s->max + STEER_BEYOND;
 }
 
 static size_t
-live_size(const struct steering *s)
+live_size(const struct steering_ebpf *s)
 {
 	return 2 * half_size(s) * sizeof(*s->live);
 }
 
 void
-steering_free(struct steering *s)
+steering_ebpf_free(struct steering_ebpf *s)
 {
 	if (s == NULL)
 		return;
@@ -77,7 +77,7 @@ struct shared_maps {
 };
 
 static int
-own_maps(struct steering *s, struct shared_maps *shared)
+own_maps(struct steering_ebpf *s, struct shared_maps *shared)
 {
 	const struct bpf_map_shape group = {
 		.name = "lane_group",
@@ -133,7 +133,7 @@ own_maps(struct steering *s, struct shared_maps *shared)
 }
 
 static int
-load(struct steering *s, const struct conn_range *range,
+load(struct steering_ebpf *s, const struct conn_range *range,
     const struct shared_maps *shared, struct error *err)
 {
 	const struct conn_maps counts = conn_range_maps(range);
@@ -149,7 +149,7 @@ load(struct steering *s, const struct conn_range *range,
 	struct error why = ERROR_INIT;
 
 	s->program = bpf_program_load(steering_program(
-	    s->mode == STEERING_LEAST ? STEERING_LEAST_CONNECTIONS :
+	    s->mode == STEERING_EBPF_LEAST ? STEERING_LEAST_CONNECTIONS :
 	    STEERING_ROUND_ROBIN), maps, &why);
 	if (s->program < 0)
 		steering_refused(s->program, "loading the program",
@@ -159,7 +159,7 @@ load(struct steering *s, const struct conn_range *range,
 }
 
 static int
-build(struct steering *s, struct error *err)
+build(struct steering_ebpf *s, struct error *err)
 {
 	struct shared_maps shared = { .group = -1, .live = -1 };
 	int code = own_maps(s, &shared);
@@ -179,14 +179,14 @@ build(struct steering *s, struct error *err)
 }
 
 int
-steering_new(enum steering_mode mode, size_t max_lanes,
-    struct conn_count *count, struct steering **ret_steering,
+steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
+    struct conn_count *count, struct steering_ebpf **ret_s,
     struct error *err)
 {
-	struct steering *s;
+	struct steering_ebpf *s;
 	int code;
 
-	assert(max_lanes > 0 && max_lanes <= STEERING_LANES_MAX);
+	assert(max_lanes > 0 && max_lanes <= STEERING_EBPF_LANES_MAX);
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
@@ -199,24 +199,24 @@ steering_new(enum steering_mode mode, size_t max_lanes,
 	    error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
 	if (code == 0)
 		code = conn_count_take(count, max_lanes, &s->range, err);
-	if (code == 0 && mode == STEERING_LEAST &&
+	if (code == 0 && mode == STEERING_EBPF_LEAST &&
 	    !conn_range_counted(s->range))
 		code = error_set(err, -EPERM, "%s",
 		    conn_count_why_not(count));
 	if (code == 0)
 		code = build(s, err);
 	if (code < 0) {
-		steering_free(s);
+		steering_ebpf_free(s);
 		return code;
 	}
-	*ret_steering = s;
+	*ret_s = s;
 	return 0;
 }
 
 /* ---- lanes ---- */
 
 int
-steering_mark_lane(struct steering *s, size_t slot, int fd)
+steering_ebpf_mark_lane(struct steering_ebpf *s, size_t slot, int fd)
 {
 	assert(slot < s->max);
 	return conn_range_mark(s->range, slot, fd);
@@ -247,7 +247,7 @@ is_tcp(int fd)
  * counted, else what leaves the count had never come in.
  */
 static void
-know_cookie(struct steering *s, size_t slot, uint64_t cookie, bool covered)
+know_cookie(struct steering_ebpf *s, size_t slot, uint64_t cookie, bool covered)
 {
 	uint32_t cell = s->range->first + (uint32_t)slot;
 	uint64_t *known = &s->cookies[slot];
@@ -263,7 +263,7 @@ know_cookie(struct steering *s, size_t slot, uint64_t cookie, bool covered)
 
 /* Into the array of sockets. A socket can be in one array, and once. */
 static int
-insert(struct steering *s, size_t slot, int fd, uint64_t cookie)
+insert(struct steering_ebpf *s, size_t slot, int fd, uint64_t cookie)
 {
 	uint32_t key = (uint32_t)slot;
 	uint64_t value = (uint64_t)fd, there = 0;
@@ -276,7 +276,8 @@ insert(struct steering *s, size_t slot, int fd, uint64_t cookie)
 }
 
 int
-steering_set_lane(struct steering *s, size_t slot, int fd, struct error *err)
+steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
+    struct error *err)
 {
 	struct steer_cell *cell = &s->range->cells[slot];
 	uint64_t cookie = 0;
@@ -306,13 +307,13 @@ steering_set_lane(struct steering *s, size_t slot, int fd, struct error *err)
 }
 
 bool
-steering_lane_counted(const struct steering *s, size_t slot)
+steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot)
 {
 	return s->cookies[slot] != 0;
 }
 
 void
-steering_set_live(struct steering *s, const unsigned *slots, size_t n)
+steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots, size_t n)
 {
 	uint64_t half = (s->group->live >> 32) ^ 1;
 	struct live_slot *live = s->live + half * half_size(s);
@@ -327,7 +328,7 @@ steering_set_live(struct steering *s, const unsigned *slots, size_t n)
 }
 
 int
-steering_attach(struct steering *s, int fd, struct error *err)
+steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err)
 {
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &s->program,
 	    sizeof(s->program)) < 0)
@@ -338,8 +339,8 @@ steering_attach(struct steering *s, int fd, struct error *err)
 }
 
 bool
-steering_counts(const struct steering *s, size_t slot, uint64_t *ret_open,
-    uint64_t *ret_total)
+steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
+    uint64_t *ret_open, uint64_t *ret_total)
 {
 	const struct steer_cell *cell = &s->range->cells[slot];
 
@@ -351,7 +352,7 @@ steering_counts(const struct steering *s, size_t slot, uint64_t *ret_open,
 }
 
 uint64_t
-steering_dropped(const struct steering *s)
+steering_ebpf_dropped(const struct steering_ebpf *s)
 {
 	return __atomic_load_n(&s->group->dropped, __ATOMIC_RELAXED);
 }

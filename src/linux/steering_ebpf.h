@@ -4,13 +4,14 @@
  * alike. UDP is left to classic BPF, which keeps a flow on its worker by hashing
  * its source and needs no privilege.
  *
- * The order for a listener: steering_new(); for each lane a socket is bound,
- * steering_mark_lane(), listen(2), steering_set_lane(); then
- * steering_set_live() and, once, steering_attach().
+ * The order for a listener: steering_ebpf_new(); for each lane a socket is
+ * bound, steering_ebpf_mark_lane(), listen(2), steering_ebpf_set_lane(); then
+ * steering_ebpf_set_live() and, once, steering_ebpf_attach().
  *
  * A lane that stops listening, by shutdown(2) of whoever holds it, hands the
  * connections that wait in its queue to live lanes, and half-open ones follow.
- * The kernel forgets its slot then: after listen(2), steering_set_lane() again.
+ * The kernel forgets its slot then: after listen(2), steering_ebpf_set_lane()
+ * again.
  *
  * The kernel never chooses by itself: where none of the lanes that the program
  * tries will take a packet, it is dropped, and the client sees a reset.
@@ -24,49 +25,49 @@
 
 struct conn_count;
 struct error;
-struct steering;
+struct steering_ebpf;
 
-enum steering_mode {
+enum steering_ebpf_mode {
 	/* Exactly even: each SYN goes to the next live lane. */
-	STEERING_TURNS,
+	STEERING_EBPF_TURNS,
 	/*
 	 * The fewest connections, open ones and SYNs under way (which expire
 	 * after one to two seconds), ties in turn. Of more than 64 live lanes
 	 * it looks at 64 neighbours, from a random one on.
 	 */
-	STEERING_LEAST,
+	STEERING_EBPF_LEAST,
 };
 
 /* Lanes of a listener, the pool for reloads included. */
-#define STEERING_LANES_MAX 16384
+#define STEERING_EBPF_LANES_MAX 16384
 
 /*
  * Would all of this be permitted here, and does it work? Tried out on a socket
  * of its own on the loopback interface. 0, or -errno with words for what is
  * missing.
  */
-int steering_probe(enum steering_mode mode, struct error *err);
+int steering_ebpf_probe(enum steering_ebpf_mode mode, struct error *err);
 
 /*
  * A group of at most `max_lanes` lanes, none of them live. `count` must outlive
- * it; STEERING_LEAST cannot do without counting, STEERING_TURNS then only has
- * no figures. -errno with words.
+ * it; STEERING_EBPF_LEAST cannot do without counting, STEERING_EBPF_TURNS then
+ * only has no figures. -errno with words.
  */
-int steering_new(enum steering_mode mode, size_t max_lanes,
-    struct conn_count *count, struct steering **ret_steering,
+int steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
+    struct conn_count *count, struct steering_ebpf **ret_s,
     struct error *err);
 
 /*
  * Sockets that the program is attached to keep it, with the last live set. NULL
  * is fine.
  */
-void steering_free(struct steering *steering);
+void steering_ebpf_free(struct steering_ebpf *s);
 
 /*
  * Between bind(2) and listen(2): count the socket's connections for this lane.
  * A socket belongs to one slot for all its life. -errno.
  */
-int steering_mark_lane(struct steering *steering, size_t slot, int fd);
+int steering_ebpf_mark_lane(struct steering_ebpf *s, size_t slot, int fd);
 
 /*
  * Make the listening socket the one of `slot`; it is the group's (the same
@@ -74,7 +75,7 @@ int steering_mark_lane(struct steering *steering, size_t slot, int fd);
  * does so again, and to be called at any time: what is in order stays. A socket
  * that was not marked is, from now on. -errno with words.
  */
-int steering_set_lane(struct steering *steering, size_t slot, int fd,
+int steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
     struct error *err);
 
 /*
@@ -82,26 +83,26 @@ int steering_set_lane(struct steering *steering, size_t slot, int fd,
  * another cgroup or listened before it was marked: then its figures may be
  * short by these.
  */
-bool steering_lane_counted(const struct steering *steering, size_t slot);
+bool steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot);
 
 /*
  * These slots, `n` different ones, may be chosen from the next SYN on; with none
  * of them all are refused. All at once: a choice is made by the old or the new
  * set. No system call.
  */
-void steering_set_live(struct steering *steering, const unsigned *slots,
+void steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots,
     size_t n);
 
 /* Let the program choose for the reuseport group of `fd`, any of its sockets;
    it takes another program's place at once. -errno with words. */
-int steering_attach(struct steering *steering, int fd, struct error *err);
+int steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err);
 
 /* Connections of a slot, established and not closed, and ever established. No
    system call. False: nothing is counted. */
-bool steering_counts(const struct steering *steering, size_t slot,
+bool steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
     uint64_t *ret_open, uint64_t *ret_total);
 
 /* Packets that no live lane would take. */
-uint64_t steering_dropped(const struct steering *steering);
+uint64_t steering_ebpf_dropped(const struct steering_ebpf *s);
 
 #endif

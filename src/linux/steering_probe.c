@@ -43,23 +43,23 @@ probe_socket(int family, int *ret_fd)
 }
 
 static int
-try_lane(struct steering *s, enum steering_mode mode, int fd,
+try_lane(struct steering_ebpf *s, enum steering_ebpf_mode mode, int fd,
     struct error *err)
 {
-	int code = steering_mark_lane(s, 0, fd);
+	int code = steering_ebpf_mark_lane(s, 0, fd);
 
 	if (code == 0 && listen(fd, 1) < 0)
 		code = -errno;
 	if (code < 0)
 		return error_set(err, code, "marking a socket: %s",
 		    strerror(-code));
-	code = steering_set_lane(s, 0, fd, err);
+	code = steering_ebpf_set_lane(s, 0, fd, err);
 	if (code == 0)
-		code = steering_attach(s, fd, err);
+		code = steering_ebpf_attach(s, fd, err);
 	/* The kernel calls the counting program on listen(2), so that this is
 	   seen without any connection. */
-	if (code == 0 && mode == STEERING_LEAST &&
-	    !steering_lane_counted(s, 0))
+	if (code == 0 && mode == STEERING_EBPF_LEAST &&
+	    !steering_ebpf_lane_counted(s, 0))
 		code = error_set(err, -ENOENT, "counting connections: our "
 		    "cgroup is not within the cgroup v2 that is mounted "
 		    "here");
@@ -67,15 +67,15 @@ try_lane(struct steering *s, enum steering_mode mode, int fd,
 }
 
 int
-steering_probe(enum steering_mode mode, struct error *err)
+steering_ebpf_probe(enum steering_ebpf_mode mode, struct error *err)
 {
 	struct conn_count *count = NULL;
-	struct steering *s = NULL;
+	struct steering_ebpf *s = NULL;
 	int fd = -1;
 	int code = conn_count_new(&count, err);
 
 	if (code == 0)
-		code = steering_new(mode, 1, count, &s, err);
+		code = steering_ebpf_new(mode, 1, count, &s, err);
 	if (code == 0) {
 		code = probe_socket(AF_INET, &fd);
 		if (code < 0)
@@ -87,7 +87,7 @@ steering_probe(enum steering_mode mode, struct error *err)
 	if (code == 0)
 		code = try_lane(s, mode, fd, err);
 	fd_close(&fd);
-	steering_free(s);
+	steering_ebpf_free(s);
 	conn_count_free(count);
 	return code;
 }

@@ -43,7 +43,7 @@ struct held {
 };
 
 struct group {
-	struct steering *s;
+	struct steering_ebpf *s;
 	size_t n;
 	union {
 		struct sockaddr sa;
@@ -94,7 +94,7 @@ bound_socket(void)
 }
 
 static void
-open_group(enum steering_mode mode, size_t n, const char *host)
+open_group(enum steering_ebpf_mode mode, size_t n, const char *host)
 {
 	struct error err = ERROR_INIT;
 	int first;
@@ -110,7 +110,7 @@ open_group(enum steering_mode mode, size_t n, const char *host)
 		inet_pton(AF_INET, host, &g.address.in.sin_addr);
 		g.len = sizeof(g.address.in);
 	}
-	must(steering_new(mode, n + 3, count, &g.s, &err), &err);
+	must(steering_ebpf_new(mode, n + 3, count, &g.s, &err), &err);
 	/* A socket that was bound to port 0 forgets the port at a shutdown():
 	   when it listens again, it is on another one. This one finds a free
 	   port, and all lanes are bound to its number. */
@@ -118,14 +118,14 @@ open_group(enum steering_mode mode, size_t n, const char *host)
 	for (size_t i = 0; i < n; i++) {
 		g.lane[i] = bound_socket();
 		g.all[i] = (unsigned)i;
-		must(steering_mark_lane(g.s, i, g.lane[i]), NULL);
+		must(steering_ebpf_mark_lane(g.s, i, g.lane[i]), NULL);
 		assert_int_equal(listen(g.lane[i], 4096), 0);
-		must(steering_set_lane(g.s, i, g.lane[i], &err), &err);
-		assert_true(steering_lane_counted(g.s, i));
+		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
+		assert_true(steering_ebpf_lane_counted(g.s, i));
 	}
 	close(first);
-	steering_set_live(g.s, g.all, n);
-	must(steering_attach(g.s, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, n);
+	must(steering_ebpf_attach(g.s, g.lane[0], &err), &err);
 }
 
 static void
@@ -142,7 +142,7 @@ close_group(void)
 	drop_all(&served);
 	for (size_t i = 0; i < g.n; i++)
 		close(g.lane[i]);
-	steering_free(g.s);
+	steering_ebpf_free(g.s);
 	g.n = 0;
 }
 
@@ -220,7 +220,7 @@ open_of(size_t lane)
 {
 	uint64_t open = 0, total = 0;
 
-	assert_true(steering_counts(g.s, lane, &open, &total));
+	assert_true(steering_ebpf_counts(g.s, lane, &open, &total));
 	return open;
 }
 
@@ -229,7 +229,7 @@ total_of(size_t lane)
 {
 	uint64_t open = 0, total = 0;
 
-	assert_true(steering_counts(g.s, lane, &open, &total));
+	assert_true(steering_ebpf_counts(g.s, lane, &open, &total));
 	return total;
 }
 
@@ -284,7 +284,7 @@ static void
 turns_are_exact(const char *host, size_t n)
 {
 	NEED_EBPF();
-	open_group(STEERING_TURNS, 8, host);
+	open_group(STEERING_EBPF_TURNS, 8, host);
 	for (size_t i = 0; i < n / 80; i++) {
 		connect_held(80);
 		accept_total(80);
@@ -321,7 +321,7 @@ test_least_takes_turns(void **state)
 {
 	(void)state;
 	NEED_EBPF();
-	open_group(STEERING_LEAST, 8, "127.0.0.1");
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
 	for (size_t i = 0; i < 400; i++) {
 		connect_held(1);
 		accept_total(1);
@@ -340,7 +340,7 @@ least_is_even(const char *host)
 	const unsigned others[] = { 0, 1, 2, 4, 5, 6, 7 };
 
 	NEED_EBPF();
-	open_group(STEERING_LEAST, 8, host);
+	open_group(STEERING_EBPF_LEAST, 8, host);
 	connect_held(200);
 	/* Lane 3 last, so that its connections are the last in `served`. */
 	for (size_t i = 0; i < 7; i++)
@@ -352,14 +352,14 @@ least_is_even(const char *host)
 		assert_int_equal(g.accepted[i], open_of(i));
 
 	/* Its worker dies, and comes back with nothing. */
-	steering_set_live(g.s, others, 7);
+	steering_ebpf_set_live(g.s, others, 7);
 	for (size_t i = 0; i < g.accepted[3]; i++)
 		reset(served.fd[--served.n]);
 	expect_open(3, 0);
 	connect_held(35);
 	accept_total(35);
 	expect_open(3, 0);
-	steering_set_live(g.s, g.all, 8);
+	steering_ebpf_set_live(g.s, g.all, 8);
 	connect_held(30);
 	accept_total(30);
 	assert_true(spread() <= 1.05);
@@ -388,7 +388,7 @@ test_least_of_many(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	open_group(STEERING_LEAST, 300, "127.0.0.1");
+	open_group(STEERING_EBPF_LEAST, 300, "127.0.0.1");
 	connect_held(1500);
 	for (size_t i = 0; i < g.n; i++) {
 		size_t n = (size_t)open_of(i);
@@ -408,7 +408,7 @@ test_counts_come_to_zero(void **state)
 {
 	(void)state;
 	NEED_EBPF();
-	open_group(STEERING_LEAST, 8, "127.0.0.1");
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
 	for (int round = 0; round < 5; round++) {
 		connect_held(100);
 		/* Aborted and closed before they are accepted. */
@@ -444,7 +444,7 @@ test_counts_come_to_zero(void **state)
 		accept_lane(i);
 	drop_all(&served);
 	expect_all_zero();
-	assert_int_equal(steering_dropped(g.s), 0);
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
 	close_group();
 }
 
@@ -454,15 +454,15 @@ test_cells_are_used_again(void **state)
 {
 	(void)state;
 	NEED_EBPF();
-	open_group(STEERING_LEAST, 8, "127.0.0.1");
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
 	connect_held(16);
 	accept_total(16);
 	for (size_t i = 0; i < 8; i++)
 		close(g.lane[i]);
-	steering_free(g.s);
+	steering_ebpf_free(g.s);
 
 	g.n = 0;
-	open_group(STEERING_LEAST, 8, "127.0.0.1");
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
 	for (size_t i = 0; i < 8; i++)
 		assert_int_equal(total_of(i), 0);
 	expect_all_zero();
@@ -471,11 +471,11 @@ test_cells_are_used_again(void **state)
 	expect_all_zero();
 	close_group();
 	for (size_t i = 0; i < 300; i++) {
-		struct steering *s = NULL;
+		struct steering_ebpf *s = NULL;
 
-		assert_int_equal(steering_new(STEERING_TURNS, 16, count, &s,
+		assert_int_equal(steering_ebpf_new(STEERING_EBPF_TURNS, 16, count, &s,
 		    NULL), 0);
-		steering_free(s);
+		steering_ebpf_free(s);
 	}
 }
 
@@ -489,18 +489,18 @@ test_only_live_lanes(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	for (int mode = STEERING_TURNS; mode <= STEERING_LEAST; mode++) {
-		open_group((enum steering_mode)mode, 4, "127.0.0.1");
-		steering_set_live(g.s, some, 2);
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST; mode++) {
+		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
+		steering_ebpf_set_live(g.s, some, 2);
 		connect_held(100);
 		accept_total(100);
 		assert_int_equal(g.accepted[0] + g.accepted[2], 0);
 		assert_int_equal(g.accepted[1], 50);
 		assert_int_equal(g.accepted[3], 50);
 
-		steering_set_live(g.s, some, 0);
+		steering_ebpf_set_live(g.s, some, 0);
 		assert_int_equal(try_connect(), -ECONNREFUSED);
-		steering_set_live(g.s, g.all, 4);
+		steering_ebpf_set_live(g.s, g.all, 4);
 		before = g.accepted[0] + g.accepted[2];
 		connect_held(100);
 		accept_total(100);
@@ -518,30 +518,30 @@ test_lane_that_does_not_listen(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	for (int mode = STEERING_TURNS; mode <= STEERING_LEAST; mode++) {
-		open_group((enum steering_mode)mode, 4, "127.0.0.1");
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST; mode++) {
+		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
 		assert_int_equal(shutdown(g.lane[1], SHUT_RDWR), 0);
 		connect_held(120);
 		accept_total(120);
 		assert_int_equal(g.accepted[1], 0);
-		assert_int_equal(steering_dropped(g.s), 0);
-		if (mode == STEERING_LEAST)
+		assert_int_equal(steering_ebpf_dropped(g.s), 0);
+		if (mode == STEERING_EBPF_LEAST)
 			for (size_t i = 0; i < 4; i++)
 				assert_int_equal(g.accepted[i],
 				    i == 1 ? 0 : 40);
 
-		assert_int_equal(steering_set_lane(g.s, 1, g.lane[1], &err),
+		assert_int_equal(steering_ebpf_set_lane(g.s, 1, g.lane[1], &err),
 		    -EINVAL);
 		assert_non_null(strstr(error_text(&err), "does not listen"));
 		error_clear(&err);
 		assert_int_equal(listen(g.lane[1], 4096), 0);
-		must(steering_set_lane(g.s, 1, g.lane[1], &err), &err);
+		must(steering_ebpf_set_lane(g.s, 1, g.lane[1], &err), &err);
 		/* In order already. */
-		must(steering_set_lane(g.s, 1, g.lane[1], &err), &err);
+		must(steering_ebpf_set_lane(g.s, 1, g.lane[1], &err), &err);
 		connect_held(40);
 		accept_total(40);
 		assert_int_equal(g.accepted[1],
-		    mode == STEERING_LEAST ? 40 : 10);
+		    mode == STEERING_EBPF_LEAST ? 40 : 10);
 		close_group();
 	}
 }
@@ -570,12 +570,12 @@ test_queue_moves(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	for (int mode = STEERING_TURNS; mode <= STEERING_LEAST; mode++) {
-		open_group((enum steering_mode)mode, 4, "127.0.0.1");
-		steering_set_live(g.s, one, 1);
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST; mode++) {
+		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
+		steering_ebpf_set_live(g.s, one, 1);
 		connect_held(100);
 		expect_open(0, 100);
-		steering_set_live(g.s, others, 3);
+		steering_ebpf_set_live(g.s, others, 3);
 		assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
 		expect_open(0, 0);
 		assert_int_equal(open_of(1) + open_of(2) + open_of(3), 100);
@@ -583,13 +583,13 @@ test_queue_moves(void **state)
 		/* And once more, some of them closed by their clients. */
 		for (size_t i = 0; i < 10; i++)
 			reset(clients.fd[--clients.n]);
-		steering_set_live(g.s, others + 1, 2);
+		steering_ebpf_set_live(g.s, others + 1, 2);
 		assert_int_equal(close(g.lane[1]), 0);
 		expect_open(1, 0);
 		assert_int_equal(open_of(2) + open_of(3), 90);
 
 		assert_int_equal(listen(g.lane[0], 4096), 0);
-		must(steering_set_lane(g.s, 0, g.lane[0], &err), &err);
+		must(steering_ebpf_set_lane(g.s, 0, g.lane[0], &err), &err);
 		g.lane[1] = g.lane[0];
 		accept_total(100);	/* resets are accepted, too */
 		assert_int_equal(g.accepted[2] + g.accepted[3], 100);
@@ -611,7 +611,7 @@ test_uncounted_queue_moves(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	open_group(STEERING_LEAST, 2, "127.0.0.1");
+	open_group(STEERING_EBPF_LEAST, 2, "127.0.0.1");
 	close_group();
 	memset(&g, 0, sizeof(g));
 	g.address.in.sin_family = AF_INET;
@@ -623,17 +623,17 @@ test_uncounted_queue_moves(void **state)
 	connect_held(10);
 	g.lane[1] = bound_socket();
 	assert_int_equal(listen(g.lane[1], 4096), 0);
-	must(steering_new(STEERING_LEAST, 2, count, &g.s, &err), &err);
+	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, count, &g.s, &err), &err);
 	for (unsigned i = 0; i < 2; i++) {
 		g.all[i] = i;
-		must(steering_set_lane(g.s, i, g.lane[i], &err), &err);
-		assert_false(steering_lane_counted(g.s, i));
+		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
+		assert_false(steering_ebpf_lane_counted(g.s, i));
 	}
-	must(steering_attach(g.s, g.lane[0], &err), &err);
-	steering_set_live(g.s, g.all, 1);
+	must(steering_ebpf_attach(g.s, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, 1);
 	connect_held(10);
 	expect_open(0, 10);
-	steering_set_live(g.s, g.all + 1, 1);
+	steering_ebpf_set_live(g.s, g.all + 1, 1);
 	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
 	accept_total(20);
 	assert_int_equal(g.accepted[1], 20);
@@ -686,10 +686,10 @@ slow_move(void)
 	const unsigned one[] = { 0 };
 
 	memset(g.accepted, 0, sizeof(g.accepted));
-	steering_set_live(g.s, one, 1);
+	steering_ebpf_set_live(g.s, one, 1);
 	start_connecting(80);
 	(void)poll(NULL, 0, 35);	/* of 25 and 75 */
-	steering_set_live(g.s, g.all + 1, 7);
+	steering_ebpf_set_live(g.s, g.all + 1, 7);
 	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
 	accept_total(80);
 	assert_int_equal(g.accepted[0], 0);
@@ -758,12 +758,12 @@ lost_syns(void)
 	assert_true(raw >= 0);
 	g.address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	memset(g.accepted, 0, sizeof(g.accepted));
-	steering_set_live(g.s, one, 1);
+	steering_ebpf_set_live(g.s, one, 1);
 	for (uint16_t i = 0; i < 40; i++)
 		send_lost_syn(raw, (uint16_t)(2000 + i));
 	close(raw);
 	start = mono_now();
-	steering_set_live(g.s, g.all, 8);
+	steering_ebpf_set_live(g.s, g.all, 8);
 	connect_held(70);
 	accept_total(70);
 	expect_open(0, 0);
@@ -791,13 +791,13 @@ in_slow_net(void)
 	struct error err = ERROR_INIT;
 
 	assert_int_equal(delay_net_start(25), 0);
-	open_group(STEERING_LEAST, 8, "0.0.0.0");
+	open_group(STEERING_EBPF_LEAST, 8, "0.0.0.0");
 	slow_burst();
 	lost_syns();
 	slow_move();
 	assert_int_equal(listen(g.lane[0], 4096), 0);
-	must(steering_set_lane(g.s, 0, g.lane[0], &err), &err);
-	steering_set_live(g.s, g.all, 8);
+	must(steering_ebpf_set_lane(g.s, 0, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, 8);
 	slow_burst();
 	close_group();
 }
@@ -853,7 +853,7 @@ test_refused_in_words(void **state)
 
 		if (geteuid() == 0 && setuid(65534) < 0)
 			_exit(2);
-		code = steering_probe(STEERING_LEAST, &err);
+		code = steering_ebpf_probe(STEERING_EBPF_LEAST, &err);
 		print_message("as nobody: %s\n", error_text(&err));
 		fflush(NULL);
 		/* Where the kernel lets anybody use BPF maps, counting is
@@ -869,16 +869,16 @@ static void
 test_udp_is_not_for_this(void **state)
 {
 	struct error err = ERROR_INIT;
-	struct steering *s = NULL;
+	struct steering_ebpf *s = NULL;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
 	NEED_EBPF();
-	must(steering_new(STEERING_TURNS, 2, count, &s, &err), &err);
-	assert_int_equal(steering_set_lane(s, 0, fd, &err), -EPROTONOSUPPORT);
+	must(steering_ebpf_new(STEERING_EBPF_TURNS, 2, count, &s, &err), &err);
+	assert_int_equal(steering_ebpf_set_lane(s, 0, fd, &err), -EPROTONOSUPPORT);
 	error_clear(&err);
 	close(fd);
-	steering_free(s);
+	steering_ebpf_free(s);
 }
 
 static int
@@ -892,7 +892,7 @@ try_out(void **state)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
-	if (steering_probe(STEERING_LEAST, &err) < 0 ||
+	if (steering_ebpf_probe(STEERING_EBPF_LEAST, &err) < 0 ||
 	    conn_count_new(&count, &err) < 0)
 		snprintf(why_skipped, sizeof(why_skipped), "%s",
 		    error_text(&err));
