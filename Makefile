@@ -287,7 +287,7 @@ BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
 
 .PHONY: bpf check-bpf
 
-$(B)/bpf/%.o: src/bpf/%.c src/bpf/kernel.h src/bpf/pending.h \
+$(B)/bpf/%.o: src/bpf/%.c src/bpf/kernel.h src/bpf/cell.h \
     src/linux/steering_layout.h
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c -o $@ $<

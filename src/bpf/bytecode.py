@@ -26,8 +26,9 @@ class Object:
         self.path = path
         with open(path, "rb") as f:
             self.data = f.read()
-        if self.data[:6] != b"\x7fELF\x02\x01":
-            self.fail("not a little-endian 64-bit ELF object")
+        if (self.data[:6] != b"\x7fELF\x02\x01"
+                or self.data[18:20] != b"\xf7\x00"):
+            self.fail("not a little-endian BPF object")
         offset, = struct.unpack_from("<Q", self.data, 0x28)
         size, n, names = struct.unpack_from("<HHH", self.data, 0x3a)
         heads = [struct.unpack_from("<IIQQQQII", self.data, offset + i * size)

@@ -4,11 +4,10 @@
  * listening socket's storage, which also tells it from the cgroup's other
  * sockets: those have none, and are left at once.
  */
+#include "bpf/cell.h"
 #include "bpf/kernel.h"
-#include "bpf/pending.h"
 #include "linux/steering_layout.h"
 
-MAP(map_cells);		/* array of steer_cell */
 MAP(map_marks);		/* socket storage: steer_mark */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */
 MAP_VALUE(struct steer_moves, value_moves);
@@ -56,8 +55,7 @@ settle(struct steer_cell *cell, __u32 srtt)
 INLINE void
 opened(struct bpf_sock_ops *ops, struct steer_mark *mark)
 {
-	__u32 index = mark->cell;
-	struct steer_cell *cell = map_lookup(&map_cells, &index);
+	struct steer_cell *cell = steer_cell(mark->cell);
 
 	if (cell == NULL || cell->generation != mark->generation ||
 	    mark->counted)
@@ -75,7 +73,7 @@ opened(struct bpf_sock_ops *ops, struct steer_mark *mark)
 INLINE void
 closed(struct bpf_sock_ops *ops, struct steer_mark *mark)
 {
-	__u32 index = mark->cell;
+	__u32 number = mark->cell;
 	struct steer_cell *cell;
 
 	if (!mark->counted)
@@ -86,12 +84,12 @@ closed(struct bpf_sock_ops *ops, struct steer_mark *mark)
 		__u32 *moved = map_lookup(&map_moved, &cookie);
 
 		if (moved != NULL) {
-			index = *moved;
+			number = *moved;
 			map_delete(&map_moved, &cookie);
 			__sync_fetch_and_add(&value_moves.now, -1);
 		}
 	}
-	cell = map_lookup(&map_cells, &index);
+	cell = steer_cell(number);
 	if (cell != NULL)
 		__sync_fetch_and_add(&cell->open, -1);
 }

@@ -6,19 +6,16 @@
  * What they answer is a lane of the live set, or SK_DROP: SK_PASS without a
  * selection would let the kernel's hash choose among all sockets of the port.
  */
+#include "bpf/cell.h"
 #include "bpf/kernel.h"
-#include "bpf/pending.h"
 #include "linux/steering_layout.h"
 
 MAP_VALUE(struct steer_group, value_group);
-MAP(map_live);		/* array: position, in two halves, to slot */
-MAP(map_sockets);	/* reuseport array: slot to socket */
+MAP(map_live);		/* array: the live lanes */
+MAP(map_sockets);	/* shelves: reuseport arrays of slots' sockets */
 MAP(map_lanes);		/* hash: cookie of a listening socket to its cell */
-MAP(map_cells);		/* array of steer_cell, all groups' */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */
 MAP_VALUE(struct steer_moves, value_moves);
-
-#define NONE 0xffffffffU
 
 /* Upon a lane that refuses: until this expires, it is nobody's choice. */
 #define PENALTY (1U << 20)
@@ -33,36 +30,46 @@ forget(__u64 number)
 
 struct live {
 	__u32 n;
-	__u32 offset;	/* of the half in `live` that counts */
+	__u32 first;
 };
 
 INLINE struct live
 live_now(void)
 {
+	__u32 zero = 0;
+	__u64 *head = map_lookup(&map_live, &zero);
 	/* One load: how many there are and where they are belong together. */
-	__u64 word = *(volatile __u64 *)&value_group.live;
+	__u64 word = head != NULL ? *(volatile __u64 *)head : 0;
 
-	return (struct live){
-		.n = (__u32)word,
-		.offset = word >> 32 != 0 ? value_group.half : 0,
-	};
+	return (struct live){ .n = (__u32)word, .first = word >> 32 };
 }
 
-INLINE __u32
-live_slot(const struct live *live, __u32 position)
+/* A live lane, or NULL. */
+INLINE __u64 *
+live_lane(const struct live *live, __u32 position)
 {
-	__u32 key = live->offset + position;
-	__u32 *slot = map_lookup(&map_live, &key);
+	__u32 key = live->first + position;
 
-	return slot != NULL ? *slot : NONE;
+	return map_lookup(&map_live, &key);
 }
 
 INLINE struct steer_cell *
-cell_of(__u32 slot)
+live_cell(const struct live *live, __u32 position)
 {
-	__u32 key = value_group.first_cell + slot;
+	__u64 *lane = live_lane(live, position);
 
-	return map_lookup(&map_cells, &key);
+	return lane != NULL ? steer_cell(*lane >> 32) : NULL;
+}
+
+/* False: it does not listen. */
+INLINE int
+select_slot(struct sk_reuseport_md *md, __u32 slot)
+{
+	__u32 shelf = slot / STEER_SHELF;
+	__u32 index = slot % STEER_SHELF;
+	void *sockets = map_lookup(&map_sockets, &shelf);
+
+	return sockets != NULL && select_lane(md, sockets, &index, 0) == 0;
 }
 
 /* A SYN opens a connection; what else comes here is the ACK that returns a SYN
@@ -85,16 +92,15 @@ is_syn(struct sk_reuseport_md *md)
  * not in `map_lanes`.
  */
 INLINE void
-move_count(struct sk_reuseport_md *md, __u32 slot)
+move_count(struct sk_reuseport_md *md, __u32 to)
 {
 	struct bpf_sock *sk = md->migrating_sk;
 	__u64 cookie, lane;
-	__u32 to = value_group.first_cell + slot;
 	__u32 from, state;
 	__u32 *known;
 	struct steer_cell *cell;
 
-	if (sk == NULL || value_group.first_cell == STEER_UNCOUNTED)
+	if (sk == NULL || !value_group.counted)
 		return;
 	state = sk->state;
 	if (state == BPF_TCP_NEW_SYN_RECV || state == BPF_TCP_CLOSE)
@@ -117,10 +123,10 @@ move_count(struct sk_reuseport_md *md, __u32 slot)
 		}
 		__sync_fetch_and_add(&value_moves.now, 1);
 	}
-	cell = map_lookup(&map_cells, &from);
+	cell = steer_cell(from);
 	if (cell != NULL)
 		__sync_fetch_and_add(&cell->open, -1);
-	cell = map_lookup(&map_cells, &to);
+	cell = steer_cell(to);
 	if (cell != NULL)
 		__sync_fetch_and_add(&cell->open, 1);
 }
@@ -141,12 +147,15 @@ round_robin(struct sk_reuseport_md *md)
 	else
 		turn = __sync_fetch_and_add(&value_group.turn_other, 1);
 	for (__u32 i = 0; i < STEER_TRIES; i++) {
-		__u32 slot = live_slot(&live, (turn + i) % live.n);
+		__u64 *at = live_lane(&live, (turn + i) % live.n);
+		__u64 lane;
 
-		if (slot == NONE ||
-		    select_lane(md, &map_sockets, &slot, 0) != 0)
+		if (at == NULL)
 			continue;
-		move_count(md, slot);
+		lane = *(volatile __u64 *)at;
+		if (!select_slot(md, lane))
+			continue;
+		move_count(md, lane >> 32);
 		return SK_PASS;
 	}
 	__sync_fetch_and_add(&value_group.dropped, 1);
@@ -184,20 +193,23 @@ struct choice {
 	__u64 second;
 };
 
-INLINE struct choice
-look(const struct live *live, __u32 start, __u32 epoch)
+/* False, which does not happen: a lane without a cell. To go on with those that
+   were seen would have the verifier follow all that comes next once more for
+   each lane. */
+INLINE int
+look(const struct live *live, __u32 start, __u32 epoch,
+    struct choice *ret_choice)
 {
 	struct choice choice = { forget(~0ULL), forget(~0ULL) };
-
 	__u32 n = live->n < STEER_LOOK ? live->n : STEER_LOOK;
 
 	for (__u32 i = 0; i < n; i++) {
 		struct steer_cell *cell;
 		__u64 load;
 
-		cell = cell_of(live_slot(live, start + i));
+		cell = live_cell(live, start + i);
 		if (cell == NULL)
-			break;
+			return 0;
 		load = (__u64)load_of(cell, epoch) << 32 | i;
 		if (load < choice.best) {
 			choice.second = choice.best;
@@ -206,9 +218,9 @@ look(const struct live *live, __u32 start, __u32 epoch)
 			choice.second = load;
 		}
 	}
-	choice.best = forget(choice.best);
-	choice.second = forget(choice.second);
-	return choice;
+	ret_choice->best = forget(choice.best);
+	ret_choice->second = forget(choice.second);
+	return 1;
 }
 
 /* Add `n` to what the lane has under way. False: somebody else did, or took one
@@ -244,7 +256,7 @@ claim(const struct live *live, __u32 start, __u32 epoch,
     const struct choice *choice)
 {
 	__u32 place = choice->best;
-	struct steer_cell *cell = cell_of(live_slot(live, start + place));
+	struct steer_cell *cell = live_cell(live, start + place);
 	__u64 seen;
 
 	if (cell == NULL)
@@ -255,7 +267,7 @@ claim(const struct live *live, __u32 start, __u32 epoch,
 		return place;
 	if (choice->second >> 32 <= (choice->best >> 32) + 1) {
 		place = choice->second;
-		cell = cell_of(live_slot(live, start + place));
+		cell = live_cell(live, start + place);
 		if (cell == NULL)
 			return place;
 	}
@@ -282,26 +294,32 @@ least_connections(struct sk_reuseport_md *md)
 	int charged = opens(md);
 	struct choice choice;
 	struct steer_cell *cell;
-	__u32 position, slot;
+	__u32 position;
 
 	if (live.n == 0)
 		return SK_DROP;
 	position = live.n > STEER_LOOK ? random_u32() : value_group.next;
 	position = forget(position % live.n);
-	choice = look(&live, position, epoch);
+	if (!look(&live, position, epoch, &choice))
+		return SK_DROP;
 	position += charged ? claim(&live, position, epoch, &choice) :
 	    (__u32)choice.best;
 	for (__u32 i = 0; i < STEER_TRIES; i++, position++) {
+		__u64 *at, lane;
+
 		position = forget(position);
-		slot = live_slot(&live, position);
-		cell = cell_of(slot);
+		at = live_lane(&live, position);
+		if (at == NULL)
+			break;
+		lane = *(volatile __u64 *)at;
+		cell = steer_cell(lane >> 32);
 		if (cell == NULL)
 			break;
-		if (select_lane(md, &map_sockets, &slot, 0) == 0) {
+		if (select_slot(md, lane)) {
 			if (charged && i > 0)
 				charge_anyway(cell, epoch, 1);
 			value_group.next = position + 1;
-			move_count(md, slot);
+			move_count(md, lane >> 32);
 			return SK_PASS;
 		}
 		charge_anyway(cell, epoch, PENALTY);

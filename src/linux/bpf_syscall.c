@@ -31,7 +31,8 @@ union arguments {
 		uint32_t value_size;
 		uint32_t max_entries;
 		uint32_t map_flags;
-		uint32_t unused[2];
+		uint32_t inner_map_fd;
+		uint32_t unused;
 		char map_name[16];
 		uint32_t map_ifindex;
 		uint32_t btf_fd;
@@ -162,6 +163,8 @@ bpf_map_new(const struct bpf_map_shape *shape)
 	a.map.value_size = shape->value_size;
 	a.map.max_entries = shape->max_entries;
 	a.map.map_flags = shape->flags;
+	if (shape->kind == BPF_KIND_ARRAY_OF_MAPS)
+		a.map.inner_map_fd = (uint32_t)shape->like;
 	strncpy(a.map.map_name, shape->name, sizeof(a.map.map_name) - 1);
 	if (shape->kind == BPF_KIND_SOCKET_STORAGE) {
 		types = types_new(shape->value_size / 4);

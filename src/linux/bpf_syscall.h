@@ -19,6 +19,7 @@ struct error;
 enum bpf_map_kind {
 	BPF_KIND_HASH = 1,
 	BPF_KIND_ARRAY = 2,
+	BPF_KIND_ARRAY_OF_MAPS = 12,
 	BPF_KIND_REUSEPORT_SOCKETS = 20,
 	BPF_KIND_SOCKET_STORAGE = 24,
 };
@@ -35,6 +36,8 @@ struct bpf_map_shape {
 	uint32_t value_size;
 	uint32_t max_entries;
 	uint32_t flags;
+	int like;		/* of an array of maps: a map that is as they
+				   will be; only looked at */
 };
 
 /*
@@ -44,6 +47,8 @@ struct bpf_map_shape {
  */
 int bpf_map_new(const struct bpf_map_shape *shape);
 
+/* What goes into an array of maps is a descriptor; there it waits until no
+   program uses the map whose place it takes, some milliseconds. */
 int bpf_map_set(int map, const void *key, const void *value);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_remove(int map, const void *key);

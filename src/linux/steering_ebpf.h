@@ -58,6 +58,17 @@ int steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
     struct error *err);
 
 /*
+ * Make room for `max_lanes`, if that is more than there is. `fd` is any socket
+ * of the group that the program is attached to; -1 before
+ * steering_ebpf_attach(). What is there stays as it is: slots, sockets, live
+ * set, counts; at no moment is there less of it. It loads a program anew, and
+ * waits for the kernel some 10 ms for each 512 lanes: ask for more than the next
+ * lane. -errno with words, and then all is as before.
+ */
+int steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes, int fd,
+    struct error *err);
+
+/*
  * Sockets that the program is attached to keep it, with the last live set. NULL
  * is fine.
  */

@@ -11,6 +11,14 @@
    counts and the one before, so that a charge expires after one to two. */
 #define STEER_EPOCH_SHIFT 30
 
+/* Cells come in pools of this size, sockets of a listener in shelves: maps in a
+   map that has room for more of them, so that nothing that is there moves when
+   lanes are added. Number n is element n % size of map n / size. */
+#define STEER_POOL 512
+#define STEER_POOLS 256
+#define STEER_SHELF 512
+#define STEER_SHELVES 32
+
 /* One lane's connections. The supervisor sets `generation`, and for the rest
    only ever zeros before its first use. */
 struct steer_cell {
@@ -39,8 +47,6 @@ struct steer_moves {
 				   noted stay with their first lane, for good */
 };
 
-#define STEER_UNCOUNTED 0xffffffffU
-
 /* How many lanes a choice looks at; of more, this many from anywhere on. */
 #define STEER_LOOK 64
 
@@ -48,20 +54,22 @@ struct steer_moves {
 #define STEER_TRIES 8
 
 /*
- * One reuseport group. The map of live slots has two halves, of which one
- * counts while the other one is being written. After the last slot the first
- * ones come again, STEER_BEYOND of them, so that nobody has to turn round.
+ * The live lanes, an array of 64-bit numbers. Element 0: where the list begins
+ * << 32 | how many lanes are in it. There are two lists, of which one counts
+ * while the other one is being written. A lane: its cell << 32 | its slot.
+ * After the last lane the first ones come again, STEER_BEYOND of them, so that
+ * nobody has to turn round.
  */
 #define STEER_BEYOND (STEER_LOOK + STEER_TRIES)
 
+/* One reuseport group. */
 struct steer_group {
-	__u64 live;		/* half << 32 | how many lanes may be chosen */
-	__u32 half;		/* size of each half */
-	__u32 first_cell;	/* that of slot 0; or STEER_UNCOUNTED */
+	__u32 counted;		/* or there is nobody who counts */
 	__u32 next;		/* where least-connections looks first */
 	__u32 turn;		/* round-robin's, for SYNs */
 	__u32 turn_other;	/* ... for what is none */
 	__u32 dropped;		/* no lane would take it */
+	__u32 unused;
 	__u64 zero;		/* always, but the verifier does not know */
 };
 

@@ -19,6 +19,7 @@
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -473,8 +474,8 @@ test_cells_are_used_again(void **state)
 	for (size_t i = 0; i < 300; i++) {
 		struct steering_ebpf *s = NULL;
 
-		assert_int_equal(steering_ebpf_new(STEERING_EBPF_TURNS, 16, count, &s,
-		    NULL), 0);
+		assert_int_equal(steering_ebpf_new(STEERING_EBPF_TURNS, 16,
+		    count, &s, NULL), 0);
 		steering_ebpf_free(s);
 	}
 }
@@ -489,7 +490,8 @@ test_only_live_lanes(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST; mode++) {
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST;
+	    mode++) {
 		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
 		steering_ebpf_set_live(g.s, some, 2);
 		connect_held(100);
@@ -518,7 +520,8 @@ test_lane_that_does_not_listen(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST; mode++) {
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST;
+	    mode++) {
 		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
 		assert_int_equal(shutdown(g.lane[1], SHUT_RDWR), 0);
 		connect_held(120);
@@ -530,8 +533,8 @@ test_lane_that_does_not_listen(void **state)
 				assert_int_equal(g.accepted[i],
 				    i == 1 ? 0 : 40);
 
-		assert_int_equal(steering_ebpf_set_lane(g.s, 1, g.lane[1], &err),
-		    -EINVAL);
+		assert_int_equal(steering_ebpf_set_lane(g.s, 1, g.lane[1],
+		    &err), -EINVAL);
 		assert_non_null(strstr(error_text(&err), "does not listen"));
 		error_clear(&err);
 		assert_int_equal(listen(g.lane[1], 4096), 0);
@@ -570,7 +573,8 @@ test_queue_moves(void **state)
 
 	(void)state;
 	NEED_EBPF();
-	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST; mode++) {
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST;
+	    mode++) {
 		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
 		steering_ebpf_set_live(g.s, one, 1);
 		connect_held(100);
@@ -623,7 +627,8 @@ test_uncounted_queue_moves(void **state)
 	connect_held(10);
 	g.lane[1] = bound_socket();
 	assert_int_equal(listen(g.lane[1], 4096), 0);
-	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, count, &g.s, &err), &err);
+	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, count, &g.s, &err),
+	    &err);
 	for (unsigned i = 0; i < 2; i++) {
 		g.all[i] = i;
 		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
@@ -641,6 +646,236 @@ test_uncounted_queue_moves(void **state)
 	drop_all(&served);
 	drop_all(&clients);
 	expect_all_zero();
+	close_group();
+}
+
+/*
+ * A listener that becomes least-connections: its sockets listen already, and
+ * connections are open. New ones are counted; from the next listen(2) on that
+ * is known to be all.
+ */
+static void
+test_marked_while_listening(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	int first;
+
+	(void)state;
+	NEED_EBPF();
+	memset(&g, 0, sizeof(g));
+	g.address.in.sin_family = AF_INET;
+	g.address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	g.len = sizeof(g.address.in);
+	g.n = 2;
+	first = bound_socket();
+	for (unsigned i = 0; i < 2; i++) {
+		g.all[i] = i;
+		g.lane[i] = bound_socket();
+		assert_int_equal(listen(g.lane[i], 4096), 0);
+	}
+	close(first);
+	connect_held(10);
+	accept_total(10);
+	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, count, &g.s, &err),
+	    &err);
+	for (unsigned i = 0; i < 2; i++) {
+		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
+		assert_false(steering_ebpf_lane_counted(g.s, i));
+	}
+	steering_ebpf_set_live(g.s, g.all, 2);
+	must(steering_ebpf_attach(g.s, g.lane[0], &err), &err);
+	memset(g.accepted, 0, sizeof(g.accepted));
+	connect_held(20);
+	accept_total(20);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(g.accepted[i], 10);
+		expect_open(i, 10);
+	}
+	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+	assert_int_equal(listen(g.lane[0], 4096), 0);
+	must(steering_ebpf_set_lane(g.s, 0, g.lane[0], &err), &err);
+	assert_true(steering_ebpf_lane_counted(g.s, 0));
+	assert_false(steering_ebpf_lane_counted(g.s, 1));
+	connect_held(20);
+	accept_total(20);
+	expect_open(0, 20);
+	expect_open(1, 20);
+	drop_all(&served);
+	drop_all(&clients);
+	expect_all_zero();
+	close_group();
+}
+
+/* ---- growth ---- */
+
+/* Somebody who connects all the time, to `clients`. */
+struct arrivals {
+	pthread_t thread;
+	size_t n;
+	int code;
+	bool stop;
+};
+
+static void *
+arrive(void *data)
+{
+	struct arrivals *a = data;
+
+	while (!__atomic_load_n(&a->stop, __ATOMIC_ACQUIRE) &&
+	    clients.n < HELD_MAX) {
+		int fd = try_connect();
+
+		if (fd < 0) {
+			a->code = fd;
+			break;
+		}
+		hold(&clients, fd);
+		if (__atomic_add_fetch(&a->n, 1, __ATOMIC_RELEASE) % 4 == 0)
+			(void)poll(NULL, 0, 1);
+	}
+	return NULL;
+}
+
+static size_t
+arrived(struct arrivals *a)
+{
+	return __atomic_load_n(&a->n, __ATOMIC_ACQUIRE);
+}
+
+/* Until some more have come, so that there is some before and after. */
+static void
+expect_arrivals(struct arrivals *a)
+{
+	struct mono limit = mono_add_ms(mono_now(), LIMIT_MS);
+	size_t before = arrived(a);
+
+	while (arrived(a) < before + 4) {
+		assert_true(mono_before(mono_now(), limit));
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+/* Only lane 0 is live: had its socket been away for a moment, there would be
+   nobody to take a SYN, and had the program, the kernel would choose lane 1. */
+static size_t
+grow_under_arrivals(void)
+{
+	static const size_t sizes[] = { 5, 6, 7, 8, 64, 65, 511, 513, 1000,
+	    900, 3000 };
+	struct arrivals a = { .n = 0 };
+	struct error err = ERROR_INIT;
+	struct mono start;
+
+	assert_int_equal(pthread_create(&a.thread, NULL, arrive, &a), 0);
+	expect_arrivals(&a);
+	start = mono_now();
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		must(steering_ebpf_grow(g.s, sizes[i], g.lane[i % 2],
+		    &err), &err);
+		expect_arrivals(&a);
+		accept_lane(0);
+	}
+	print_message("grown under %zu arrivals in %lldms\n", a.n,
+	    (long long)mono_ms_between(start, mono_now()));
+	__atomic_store_n(&a.stop, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(a.thread, NULL), 0);
+	assert_int_equal(a.code, 0);
+	return a.n;
+}
+
+static void
+add_lane(size_t slot)
+{
+	struct error err = ERROR_INIT;
+
+	g.lane[slot] = bound_socket();
+	must(steering_ebpf_mark_lane(g.s, slot, g.lane[slot]), NULL);
+	assert_int_equal(listen(g.lane[slot], 4096), 0);
+	must(steering_ebpf_set_lane(g.s, slot, g.lane[slot], &err), &err);
+	assert_true(steering_ebpf_lane_counted(g.s, slot));
+}
+
+static void
+growth(enum steering_ebpf_mode mode)
+{
+	const unsigned live[] = { 1, 900 };
+	size_t n;
+
+	open_group(mode, 2, "127.0.0.1");
+	for (size_t i = 2; i < LANES_MAX; i++)
+		g.lane[i] = -1;
+	steering_ebpf_set_live(g.s, g.all, 1);
+	connect_held(60);
+	accept_total(60);
+	connect_held(40);	/* which wait */
+	n = 100 + grow_under_arrivals();
+	expect_open(0, n);
+	assert_int_equal(total_of(0), n);
+	assert_int_equal(total_of(1), 0);
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
+
+	/* The old and a new one share what waits in the old one's queue. */
+	while (accept_lane(0) > 0)
+		;
+	connect_held(50);
+	add_lane(900);
+	steering_ebpf_set_live(g.s, live, 2);
+	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+	expect_open(0, n);
+	assert_int_equal(open_of(1), 25);
+	assert_int_equal(open_of(900), 25);
+	connect_held(20);
+	expect_open(1, 35);
+	expect_open(900, 35);
+	assert_true(accept_lane(1) == 35 && accept_lane(900) == 35);
+	expect_answers(0);
+	drop_all(&served);
+	drop_all(&clients);
+	expect_all_zero();
+	expect_open(900, 0);
+	close(g.lane[900]);
+	close_group();
+}
+
+static void
+test_growth(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	growth(STEERING_EBPF_TURNS);
+	growth(STEERING_EBPF_LEAST);
+}
+
+/* What a lane has from before weighs after it. */
+static void
+test_growth_keeps_least(void **state)
+{
+	struct error err = ERROR_INIT;
+	int ends[2];
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 4, "127.0.0.1");
+	steering_ebpf_set_live(g.s, g.all, 2);
+	connect_held(40);
+	accept_total(40);
+	/* Where the program cannot be exchanged, all is as before. */
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(steering_ebpf_grow(g.s, 600, ends[0], &err),
+	    -ENOTSOCK);
+	error_clear(&err);
+	close(ends[0]);
+	close(ends[1]);
+	connect_held(2);
+	accept_total(2);
+	must(steering_ebpf_grow(g.s, 600, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, 4);
+	connect_held(42);
+	accept_total(42);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(g.accepted[i], 21);
+	assert_int_equal(open_of(599), 0);
 	close_group();
 }
 
@@ -875,7 +1110,8 @@ test_udp_is_not_for_this(void **state)
 	(void)state;
 	NEED_EBPF();
 	must(steering_ebpf_new(STEERING_EBPF_TURNS, 2, count, &s, &err), &err);
-	assert_int_equal(steering_ebpf_set_lane(s, 0, fd, &err), -EPROTONOSUPPORT);
+	assert_int_equal(steering_ebpf_set_lane(s, 0, fd, &err),
+	    -EPROTONOSUPPORT);
 	error_clear(&err);
 	close(fd);
 	steering_ebpf_free(s);
@@ -924,6 +1160,9 @@ main(void)
 		cmocka_unit_test(test_lane_that_does_not_listen),
 		cmocka_unit_test(test_queue_moves),
 		cmocka_unit_test(test_uncounted_queue_moves),
+		cmocka_unit_test(test_marked_while_listening),
+		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_growth_keeps_least),
 		cmocka_unit_test(test_slow_net),
 		cmocka_unit_test(test_refused_in_words),
 		cmocka_unit_test(test_udp_is_not_for_this),

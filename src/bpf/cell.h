@@ -1,9 +1,21 @@
-/* A lane's SYNs under way. */
-#ifndef BPF_PENDING_H
-#define BPF_PENDING_H
+/* A lane's cell, and its SYNs under way. */
+#ifndef BPF_CELL_H
+#define BPF_CELL_H
 
 #include "bpf/kernel.h"
 #include "linux/steering_layout.h"
+
+MAP(map_cells);		/* pools: arrays of steer_cell, all groups' */
+
+INLINE struct steer_cell *
+steer_cell(__u32 number)
+{
+	__u32 pool = number / STEER_POOL;
+	__u32 index = number % STEER_POOL;
+	void *cells = map_lookup(&map_cells, &pool);
+
+	return cells != NULL ? map_lookup(cells, &index) : NULL;
+}
 
 /*
  * What is charged in this epoch. The compiler must not make one addition of it
