@@ -36,12 +36,14 @@ ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
 	src/base/num.c src/base/str.c
-CORE_SRC = src/core/address.c src/core/adoption.c src/core/conf_check.c \
+CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
+	src/core/conf_check.c \
 	src/core/conf_diff.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
 	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
-	src/core/cpu_quota.c src/core/fd_protocol.c src/core/notify_message.c \
+	src/core/cpu_quota.c src/core/fd_protocol.c src/core/lane_order.c \
+	src/core/lane_rank.c src/core/notify_message.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
 	src/core/steering_cbpf.c \
@@ -60,10 +62,12 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/waiting.c
 DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
-	src/daemon/app_spec.c src/daemon/conf_load.c \
+	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
+	src/daemon/lanes.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \
 	src/daemon/orphans.c src/daemon/readiness.c \
 	src/daemon/reload.c \
+	src/daemon/steer.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
 CLI_SRC = src/cli/clusterd.c src/cli/options.c
 

@@ -97,6 +97,12 @@ log_set_level(enum log_level level)
 	max_level = level;
 }
 
+bool
+log_enabled(enum log_level level)
+{
+	return level <= max_level;
+}
+
 /*
  * A description that is shared with others: RWF_NOWAIT asks for this one write
  * what O_NONBLOCK would for all (pwritev2(2)). Not every kind of file knows it;
@@ -194,7 +200,7 @@ log_write(enum log_level level, const char *fmt, ...)
 	va_list ap;
 	int n;
 
-	if (level > max_level)
+	if (!log_enabled(level))
 		return;
 	if (!sink_chosen)
 		choose_stderr();

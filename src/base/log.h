@@ -10,6 +10,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
+
 struct error;
 
 enum log_level {
@@ -36,6 +38,9 @@ void log_set_level(enum log_level level);
    bytes are printed as '?'. */
 void log_write(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Would a line of that level be written? */
+bool log_enabled(enum log_level level);
 
 #define log_error(...)		log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...)	log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -38,6 +38,15 @@ enum conf_restart {
 	CONF_RESTART_NEVER,
 };
 
+enum conf_balance {
+	CONF_BALANCE_AUTO,
+	CONF_BALANCE_SHARED,
+	CONF_BALANCE_ROUND_ROBIN,
+	CONF_BALANCE_LEAST_CONNECTIONS,
+	CONF_BALANCE_RANDOM,
+	CONF_BALANCE_SOURCE,
+};
+
 enum conf_handoff {
 	CONF_HANDOFF_AUTO,	/* both */
 	CONF_HANDOFF_ENV,	/* descriptors, named in the environment */
@@ -102,6 +111,7 @@ struct conf_app {
 
 	enum conf_instances instances_kind;
 	unsigned instances;		/* number or percentage */
+	enum conf_balance balance;
 	enum conf_handoff handoff;
 	unsigned fd_protocols;		/* enum conf_fd_protocol bits */
 

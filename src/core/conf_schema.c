@@ -33,6 +33,16 @@ static const struct conf_word log_formats[] = {
 	{ NULL, 0, false },
 };
 
+static const struct conf_word balances[] = {
+	{ "auto", CONF_BALANCE_AUTO, false },
+	{ "shared", CONF_BALANCE_SHARED, false },
+	{ "round-robin", CONF_BALANCE_ROUND_ROBIN, false },
+	{ "least-connections", CONF_BALANCE_LEAST_CONNECTIONS, false },
+	{ "random", CONF_BALANCE_RANDOM, false },
+	{ "source", CONF_BALANCE_SOURCE, false },
+	{ NULL, 0, false },
+};
+
 static const struct conf_word handoffs[] = {
 	{ "auto", CONF_HANDOFF_AUTO, false },
 	{ "env", CONF_HANDOFF_ENV, false },
@@ -149,8 +159,8 @@ static const struct conf_key schema[] = {
 			   "from 1% to 1000%",
 	},
 	[CONF_KEY_BALANCE] = {
-		.name = "balance", APP_NOWHERE,
-		.type = CONF_TYPE_LATER, .preset = "auto",
+		.name = "balance", APP(balance),
+		.type = CONF_TYPE_ENUM, .words = balances, .preset = "auto",
 	},
 	[CONF_KEY_HANDOFF] = {
 		.name = "handoff", APP(handoff),

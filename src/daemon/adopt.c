@@ -122,9 +122,8 @@ place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 }
 
 static int
-replace_socket(const struct ask *a, const struct listener *l)
+replace_socket(const struct ask *a, int lane)
 {
-	int lane = listener_lane(l, a->w->instance)->fd;
 	struct ask_kin kin;
 	int code;
 
@@ -147,9 +146,9 @@ replace_socket(const struct ask *a, const struct listener *l)
 }
 
 /*
- * The descriptors that the worker was started with may be of sockets that have
- * gone since, in favour of what servers ask for: they become the present ones,
- * so that nobody holds the old ones open.
+ * The descriptors that the worker was started with may be of sockets that it has
+ * no use for since: another address took their place, or they turned out to be
+ * shared. They become the present ones, so that nobody holds the old ones open.
  */
 static void
 renew_given(struct worker *w, const struct seccomp_call *call)
@@ -158,21 +157,28 @@ renew_given(struct worker *w, const struct seccomp_call *call)
 
 	for (size_t i = 0; i < spec->conf->n_listens; i++) {
 		int number = FD_PROTOCOL_FIRST + (int)i;
+		struct listener *l = spec->listeners[i];
+		struct error err = ERROR_INIT;
 		struct inspect_fsids ids;
 		enum inspect_kind kind;
+		struct lane *lane;
 		unsigned flags = 0;
 		uint64_t ino = 0;
 
-		if (spec->left[i] == 0 || spec->listeners[i] == NULL)
+		if (w->given[i] == 0 || l == NULL)
+			continue;
+		lane = app_spec_lane(spec, l, w);
+		if (lane != NULL && lane->ino == w->given[i])
 			continue;
 		ids = inspect_begin(&spec->conf->creds);
 		kind = inspect_fd(call->tid, number, &ino);
 		(void)inspect_fd_flags(call->tid, number, &flags);
 		inspect_end(&ids);
-		if (kind == INSPECT_SOCKET && ino == spec->left[i])
-			(void)seccomp_notify_place(w->trap, call,
-			    listener_lane(spec->listeners[i], w->instance)->fd,
+		if (kind == INSPECT_SOCKET && ino == w->given[i] &&
+		    app_spec_take_lane(spec, l, w, &lane, &err) == 0)
+			(void)seccomp_notify_place(w->trap, call, lane->fd,
 			    number, (flags & O_CLOEXEC) != 0);
+		error_clear(&err);
 	}
 }
 
@@ -210,13 +216,19 @@ give(const struct ask *a, const struct adoption *d)
 	struct app_spec *spec = a->w->spec;
 	struct error err = ERROR_INIT;
 	struct listener *l;
+	struct lane *lane;
 	int code;
 
 	if (spec->listeners[d->position] == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
+	if (d->target.kind == ADDRESS_TCP)
+		app_spec_decide(spec, (a->flags & O_NONBLOCK) != 0 ?
+		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = app_spec_give(spec, d->position, &d->target, &l, &err);
 	if (code == 0)
-		code = replace_socket(a, l);
+		code = app_spec_take_lane(spec, l, a->w, &lane, &err);
+	if (code == 0)
+		code = replace_socket(a, lane->fd);
 	/* Later; or the caller has died meanwhile. */
 	if (code == -EINTR || (err.text == NULL && (code == -ENOENT ||
 	    code == -ESRCH)))

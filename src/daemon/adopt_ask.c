@@ -93,7 +93,7 @@ is_in_our_network(int fd, const struct app_spec *spec)
 
 	return l == NULL ||
 	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
-	    getsockopt(l->lanes[0].fd, SOL_SOCKET, SO_NETNS_COOKIE, &ours,
+	    getsockopt(l->lanes.v[0]->fd, SOL_SOCKET, SO_NETNS_COOKIE, &ours,
 	    &len) < 0 || theirs == ours;
 }
 

@@ -21,16 +21,20 @@
 /* Other than by the numbers that it was started with, unless it has closed
    those and got one again for a socket of its own. */
 static bool
-holds(const struct worker *w, const struct listener *l)
+holds(const struct worker *w, struct listener *l)
 {
+	const struct lane *lane = app_spec_lane(w->spec, l, w);
 	const struct conf_app *conf = w->spec->conf;
 	int first = FD_PROTOCOL_FIRST;
-	struct inspect_fsids ids = inspect_begin(&conf->creds);
+	struct inspect_fsids ids;
 	bool held;
 
+	if (lane == NULL)
+		return false;
+	ids = inspect_begin(&conf->creds);
 	if (!w->adopt_low && conf->handoff != CONF_HANDOFF_ADOPT)
 		first += (int)conf->n_listens;
-	held = waiting_holds(w->pid, l->lanes[0].ino, first);
+	held = waiting_holds(w->pid, lane->ino, first);
 	inspect_end(&ids);
 	return held;
 }
@@ -58,18 +62,17 @@ is_held(const struct app *app, const struct app_spec *spec,
 
 /* Does anybody wait for its clients, of whatever generation? */
 static bool
-is_served(const struct app *app, const struct listener *l)
+is_served(const struct app *app, struct listener *l)
 {
-	uint64_t ino = l->lanes[0].ino;
-
 	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
+		const struct lane *lane = app_spec_lane(w->spec, l, w);
 		struct inspect_fsids ids;
 		bool served;
 
-		if (w->pid == 0)
+		if (w->pid == 0 || lane == NULL)
 			continue;
 		ids = inspect_begin(&w->spec->conf->creds);
-		served = waiting_look(w->pid, &ino, 1) != WAITING_NO;
+		served = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
 		inspect_end(&ids);
 		if (served || holds(w, l))
 			return true;

@@ -9,6 +9,7 @@
 #include "daemon/adopt.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
+#include "daemon/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 
@@ -42,6 +43,9 @@ retire(struct worker **place)
 	if (w == NULL)
 		return;
 	w->seated = false;
+	/* No new connections from here on. */
+	if (!w->app->stopping)
+		steer_all(w->app->sup);
 	worker_stop(w);
 }
 
@@ -301,10 +305,11 @@ static void
 rollout_promote(struct app *app, unsigned i)
 {
 	struct seat *seat = &app->seats[i];
+	struct worker *old = seat->present;
 
-	retire(&seat->present);
 	seat->present = seat->next;
 	seat->next = NULL;
+	retire(&old);
 }
 
 static void

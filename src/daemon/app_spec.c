@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "core/conf.h"
 #include "daemon/app_spec.h"
 #include "daemon/listener_file.h"
@@ -32,9 +33,8 @@ app_spec_new(struct supervisor *sup, struct config *config,
 	    sizeof(*spec->listeners));
 	spec->bound = calloc(conf->n_listens + 1, sizeof(*spec->bound));
 	spec->taken = calloc(conf->n_listens + 1, sizeof(*spec->taken));
-	spec->left = calloc(conf->n_listens + 1, sizeof(*spec->left));
 	if (spec->listeners == NULL || spec->bound == NULL ||
-	    spec->taken == NULL || spec->left == NULL)
+	    spec->taken == NULL)
 		code = error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
 		code = listeners_acquire(&sup->listeners, conf, i,
@@ -60,23 +60,21 @@ app_spec_ref(struct app_spec *spec)
 void
 app_spec_shut(struct app_spec *spec, bool all)
 {
-	struct listeners *ls;
 	size_t n;
 
 	if (spec == NULL)
 		return;
-	ls = &spec->sup->listeners;
 	n = spec->listeners != NULL ? spec->conf->n_listens : 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (spec->listeners[i] == NULL ||
 		    (!all && spec->listeners[i]->forsaken))
 			continue;
-		listeners_release(ls, spec->listeners[i]);
+		listeners_release(spec->listeners[i]);
 		spec->listeners[i] = NULL;
 	}
 	for (size_t i = 0; i < spec->n_beside; i++)
-		listeners_release(ls, spec->beside[i].listener);
+		listeners_release(spec->beside[i].listener);
 	spec->n_beside = 0;
 }
 
@@ -105,7 +103,6 @@ app_spec_unref(struct app_spec *spec)
 	free(spec->bound);
 	free(spec->beside);
 	free(spec->taken);
-	free(spec->left);
 	free(spec->hinted);
 	free(spec->passed);
 	config_unref(spec->config);
@@ -161,25 +158,76 @@ app_spec_give(struct app_spec *spec, size_t position,
 	return 0;
 }
 
-static bool
-has_lane(const struct listener *l, uint64_t ino)
-{
-	for (size_t i = 0; l != NULL && i < l->n_lanes; i++)
-		if (l->lanes[i].fd >= 0 && l->lanes[i].ino == ino)
-			return true;
-	return false;
-}
-
 struct listener *
 app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (has_lane(spec->listeners[i], ino))
+		if (spec->listeners[i] != NULL &&
+		    lanes_find_inode(spec->listeners[i], ino) != NULL)
 			return spec->listeners[i];
 	for (size_t i = 0; i < spec->n_beside; i++)
-		if (has_lane(spec->beside[i].listener, ino))
+		if (lanes_find_inode(spec->beside[i].listener, ino) != NULL)
 			return spec->beside[i].listener;
 	return NULL;
+}
+
+/* ---- who has which lane ---- */
+
+bool
+app_spec_shares(const struct app_spec *spec, const struct listener *l)
+{
+	return balancing_choose(&spec->sup->listeners.balancing, spec->conf, l,
+	    spec->accepts) == BALANCE_SHARED;
+}
+
+bool
+app_spec_undecided(const struct app_spec *spec)
+{
+	return spec->conf->balance == CONF_BALANCE_AUTO &&
+	    balance_is_open(spec->conf, balancing_can_count(
+	    &spec->sup->listeners.balancing, NULL), spec->accepts);
+}
+
+static void
+adjust(const struct app_spec *spec, struct listener *l)
+{
+	if (l != NULL)
+		listener_adjust(l, spec->conf, spec->accepts);
+}
+
+void
+app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
+{
+	bool undecided = app_spec_undecided(spec);
+
+	if (spec->accepts != BALANCE_ACCEPTS_UNKNOWN)
+		return;
+	spec->accepts = accepts;
+	if (!undecided || spec->conf->n_listens == 0)
+		return;
+	log_info("%s: balance = auto is %s: its program accepts %s",
+	    spec->conf->name, balance_name(balance_choose(CONF_BALANCE_AUTO,
+	    ADDRESS_TCP, false, accepts)),
+	    accepts == BALANCE_ACCEPTS_BLOCKING ? "one connection at a time" :
+	    "several connections at once");
+	app_spec_adjust(spec);
+}
+
+int
+app_spec_take_lane(const struct app_spec *spec, struct listener *l,
+    struct worker *w, struct lane **ret_lane, struct error *err)
+{
+	if (!app_spec_shares(spec, l))
+		return lanes_take(l, w, ret_lane, err);
+	*ret_lane = lanes_common(l);
+	return 0;
+}
+
+struct lane *
+app_spec_lane(const struct app_spec *spec, struct listener *l,
+    const struct worker *w)
+{
+	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, w);
 }
 
 void
@@ -189,12 +237,11 @@ app_spec_promote(struct app_spec *spec, size_t i)
 	struct listener *old = spec->listeners[b.position];
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
-	spec->left[b.position] = old->lanes[0].ino;
 	spec->listeners[b.position] = b.listener;
 	spec->bound[b.position] = b.listener->bound;
 	b.listener->beside = false;
 	old->forsaken = true;
-	listeners_release(&spec->sup->listeners, old);
+	listeners_release(old);
 }
 
 void
@@ -204,7 +251,7 @@ app_spec_drop(struct app_spec *spec, size_t i)
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
 	l->forsaken = true;
-	listeners_release(&spec->sup->listeners, l);
+	listeners_release(l);
 }
 
 int
@@ -231,16 +278,21 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 }
 
 size_t
-app_spec_inodes(const struct app_spec *spec, uint64_t *inos, size_t max)
+app_spec_inodes(const struct app_spec *spec, const struct worker *w,
+    uint64_t *inos, size_t max)
 {
+	size_t n_listens = spec->conf->n_listens;
 	size_t n = 0;
 
-	for (size_t i = 0; i < spec->conf->n_listens && n < max; i++)
-		if (spec->listeners[i] != NULL && spec->listeners[i]->listening)
-			inos[n++] = spec->listeners[i]->lanes[0].ino;
-	for (size_t i = 0; i < spec->n_beside && n < max; i++)
-		if (spec->beside[i].listener->listening)
-			inos[n++] = spec->beside[i].listener->lanes[0].ino;
+	for (size_t i = 0; i < n_listens + spec->n_beside && n < max; i++) {
+		struct listener *l = i < n_listens ? spec->listeners[i] :
+		    spec->beside[i - n_listens].listener;
+		const struct lane *lane = l != NULL ?
+		    app_spec_lane(spec, l, w) : NULL;
+
+		if (lane != NULL && lane->listening)
+			inos[n++] = lane->ino;
+	}
 	return n;
 }
 
@@ -248,9 +300,9 @@ void
 app_spec_adjust(const struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		listener_adjust(spec->listeners[i], spec->conf);
+		adjust(spec, spec->listeners[i]);
 	for (size_t i = 0; i < spec->n_beside; i++)
-		listener_adjust(spec->beside[i].listener, spec->conf);
+		adjust(spec, spec->beside[i].listener);
 }
 
 void

@@ -10,13 +10,16 @@
 #include <stdint.h>
 
 #include "base/mono.h"
+#include "core/balance.h"
 
 struct address;
 struct conf_app;
 struct config;
 struct error;
+struct lane;
 struct listener;
 struct supervisor;
+struct worker;
 
 struct app_spec {
 	unsigned refs;
@@ -37,10 +40,7 @@ struct app_spec {
 	size_t n_beside;
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
-	/* As conf->listens: the inode of the socket that was there first and
-	   had to go, because a server asked for another address; 0: none.
-	   Workers that were started before still have it. */
-	uint64_t *left;
+	enum balance_accepts accepts;	/* how its servers do, once seen */
 	char *hinted;		/* the address that a hint was given for */
 	/* The last address, none of ours, that a worker was let bind. */
 	char *passed;
@@ -100,9 +100,29 @@ int app_spec_take(struct app_spec *spec, struct listener *listener,
 void app_spec_drop(struct app_spec *spec, size_t i);
 void app_spec_promote(struct app_spec *spec, size_t i);
 
-/* The inodes of all lanes; at most `max`. Returns how many. */
-size_t app_spec_inodes(const struct app_spec *spec, uint64_t *inos,
-    size_t max);
+/* Is one lane of the listener for all of its workers? */
+bool app_spec_shares(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* May it still turn out that its workers share? (core/balance) */
+bool app_spec_undecided(const struct app_spec *spec);
+
+/* It is seen how its servers accept, for the first time; later calls count for
+   nothing. What was undecided is put in force. */
+void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
+
+/* The lane of a worker of the spec's: as lanes_take(), or the lane for all. */
+int app_spec_take_lane(const struct app_spec *spec, struct listener *listener,
+    struct worker *worker, struct lane **ret_lane, struct error *err);
+
+/* The lane that it has, or NULL. */
+struct lane *app_spec_lane(const struct app_spec *spec,
+    struct listener *listener, const struct worker *worker);
+
+/* The inodes of the worker's lanes that listen; at most `max`. Returns how
+   many. */
+size_t app_spec_inodes(const struct app_spec *spec, const struct worker *worker,
+    uint64_t *inos, size_t max);
 
 /* Bring backlog, mode and owner of its listeners to what its app says. */
 void app_spec_adjust(const struct app_spec *spec);

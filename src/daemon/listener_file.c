@@ -16,7 +16,7 @@ listener_restore_path(struct listener *l)
 {
 	int code;
 
-	if (l->bound.kind != ADDRESS_UNIX || l->passed || l->lanes[0].fd < 0)
+	if (l->bound.kind != ADDRESS_UNIX || l->passed || !listener_is_open(l))
 		return;
 	code = unix_socket_restore(l->bound.path, &l->file);
 	if (code > 0)

@@ -22,6 +22,7 @@ listeners_init(struct listeners *ls, struct loop *loop)
 {
 	ls->loop = loop;
 	ls->inotify = -1;
+	balancing_init(&ls->balancing);
 }
 
 void
@@ -29,6 +30,7 @@ listeners_fini(struct listeners *ls)
 {
 	loop_del(ls->loop, &ls->inotify_handle);
 	fd_close(&ls->inotify);
+	balancing_fini(&ls->balancing);
 }
 
 static struct socket_options
@@ -42,11 +44,17 @@ options_of(const struct conf_app *app)
 	};
 }
 
+bool
+listener_is_open(const struct listener *l)
+{
+	return l->lanes.v[0]->fd >= 0;
+}
+
 /* For the same place of the configuration, and open. */
 static bool
 is_for(const struct listener *l, const struct conf_app *app, size_t position)
 {
-	return l->lanes[0].fd >= 0 && conf_same_listener(l->app, l->position,
+	return listener_is_open(l) && conf_same_listener(l->app, l->position,
 	    &l->address, app->name, position, &app->listens[position]);
 }
 
@@ -64,7 +72,7 @@ is_lost(const struct listener *l)
 		return l->dead || unix_socket_restore(l->bound.path,
 		    &l->file) == -ENOENT;
 	return l->bound.kind == ADDRESS_TCP && !l->listening &&
-	    socket_is_connected(l->lanes[0].fd);
+	    socket_is_connected(l->lanes.v[0]->fd);
 }
 
 /* How well an open listener serves as the first for a place; 0: it does not. */
@@ -72,7 +80,7 @@ static int
 fitness(const struct listener *l, const struct conf_app *app, size_t position)
 {
 	const struct address *written = &app->listens[position];
-	bool exact = l->lanes[0].fd >= 0 &&
+	bool exact = listener_is_open(l) &&
 	    strcmp(l->app, app->name) == 0 &&
 	    address_equal(&l->bound, written);
 
@@ -110,9 +118,7 @@ listener_free(struct listener *l)
 {
 	if (l == NULL)
 		return;
-	for (size_t i = 0; i < l->n_lanes; i++)
-		fd_close(&l->lanes[i].fd);
-	free(l->lanes);
+	lanes_free(l);
 	free(l->app);
 	address_free(&l->address);
 	address_free(&l->bound);
@@ -127,64 +133,40 @@ listener_new(const struct conf_app *app, size_t position)
 	if (l == NULL)
 		return NULL;
 	l->position = position;
-	l->lanes = calloc(1, sizeof(*l->lanes));
 	l->app = strdup(app->name);
-	if (l->lanes == NULL || l->app == NULL ||
+	if (lanes_init(l) < 0 || l->app == NULL ||
 	    address_copy(&app->listens[position], &l->address) < 0) {
 		listener_free(l);
 		return NULL;
 	}
-	l->lanes[0].fd = -1;
-	l->n_lanes = 1;
 	l->watch = -1;
 	l->told_shut.ns = -TELL_SHUT_MS * INT64_C(1000000);
 	l->backlog = app->backlog;
 	return l;
 }
 
-/*
- * Let a socket be bound, or begin to listen, although its address overlaps with
- * other listeners of the app: its server may ask for 0.0.0.0 where [::] is
- * open, and a reload may write another address. False: there are none.
- */
-static bool
-make_room(struct listeners *ls, const char *app, const struct address *a,
-    bool on)
-{
-	bool any = false;
-
-	for (struct listener *l = ls->first; l != NULL; l = l->next) {
-		if (a->kind == ADDRESS_UNIX || a->port == 0 || l->passed ||
-		    l->bound.kind != a->kind || l->bound.port != a->port ||
-		    strcmp(l->app, app) != 0)
-			continue;
-		for (size_t i = 0; i < l->n_lanes; i++)
-			socket_let_beside(l->lanes[i].fd, on);
-		any = true;
-	}
-	return any;
-}
-
-/* Bound, and listening unless `bind_only`. */
+/* Bound; a Unix listener listens, too. */
 static int
 open_socket(struct listeners *ls, struct listener *l,
     const struct address *address, const struct socket_options *options,
     struct error *err)
 {
 	struct socket_options o = *options;
+	int *fd = &l->lanes.v[0]->fd;
 	int code;
 
+	o.bind_only = true;
 	/* First alone: a stranger on the port is found out. */
-	code = socket_listen(address, &o, &l->lanes[0].fd, &l->bound,
-	    &l->file, err);
-	if (code == -EADDRINUSE && make_room(ls, l->app, address, true)) {
+	code = socket_listen(address, &o, fd, &l->bound, &l->file, err);
+	if (code == -EADDRINUSE &&
+	    lanes_make_room(ls, l->app, address, true)) {
 		error_clear(err);
 		o.beside = true;
-		code = socket_listen(address, &o, &l->lanes[0].fd, &l->bound,
-		    &l->file, err);
-		(void)make_room(ls, l->app, address, false);
+		code = socket_listen(address, &o, fd, &l->bound, &l->file,
+		    err);
+		(void)lanes_make_room(ls, l->app, address, false);
 	}
-	l->listening = code == 0 && !o.bind_only;
+	l->listening = code == 0 && l->bound.kind != ADDRESS_TCP;
 	return code;
 }
 
@@ -201,7 +183,7 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 		return open_socket(ls, l, &l->address, &options, err);
 
 	l->passed = l->listening = true;
-	l->lanes[0].fd = fd;
+	l->lanes.v[0]->fd = fd;
 	code = socket_address(fd, &l->bound);
 	if (code < 0)
 		return error_set(err, code, "socket passed in LISTEN_FDS: %s",
@@ -234,87 +216,41 @@ announce(const struct listener *l, const struct conf_app *app,
 	free(name);
 }
 
-/* TCP: begin to listen on all lanes. The kernel looks for conflicts again. */
+/* What is not asked for by name need not be. */
 static int
-start_lanes(struct listener *l)
+put_in_force(struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts, struct error *err)
 {
-	int code = 0;
+	struct balancing *b = &l->all->balancing;
+	enum balance balance = balancing_choose(b, app, l, accepts);
+	struct error why = ERROR_INIT;
+	int code = lanes_set_balance(l, balance, &why);
 
-	if (l->bound.kind != ADDRESS_TCP)
+	if (code == 0)
 		return 0;
-	(void)make_room(l->all, l->app, &l->bound, true);
-	for (size_t i = 0; code == 0 && i < l->n_lanes; i++)
-		code = socket_start_listening(l->lanes[i].fd, l->backlog);
-	(void)make_room(l->all, l->app, &l->bound, false);
+	if (app->balance == CONF_BALANCE_AUTO) {
+		log_warning("%s: balance = %s failed, it is random now: %s",
+		    app->name, balance_name(balance), error_text(&why));
+		code = lanes_set_balance(l, BALANCE_RANDOM, err);
+	} else {
+		error_set(err, code, "%s: balance = %s failed: %s", app->name,
+		    balance_name(balance), error_text(&why));
+	}
+	error_clear(&why);
 	return code;
 }
 
-static void
-stop_watching(struct listener *l)
-{
-	for (size_t i = 0; i < l->n_lanes; i++)
-		loop_del(l->all->loop, &l->lanes[i].hangup);
-}
-
-/*
- * A worker has called shutdown(2) on a lane, which ends the listening for all
- * who share it; some servers do when they stop. What waited in the queue is
- * lost, but the port is there again at once.
- */
-static void
-lane_hangup(void *ctx, uint32_t events)
-{
-	struct listener *l = ctx;
-	struct mono now = mono_now();
-	char *name = address_format_numeric(&l->bound);
-	int code = start_lanes(l);	/* TCP alone can */
-
-	(void)events;
-	if (l->bound.kind == ADDRESS_UNIX) {
-		stop_watching(l);
-		l->dead = true;
-		log_error("%s: a worker has shut down the listener %s: clients "
-		    "are refused until %s", l->app, name != NULL ? name : "?",
-		    l->passed ? "the supervisor above makes it anew" :
-		    "the next reload");
-	} else if (code < 0) {
-		/* It would hang up for ever; a worker's listen(2) tries. */
-		stop_watching(l);
-		l->listening = false;
-		log_error("%s: a worker has shut down the listener %s, and it "
-		    "cannot listen again: %s", l->app,
-		    name != NULL ? name : "?", strerror(-code));
-	} else if (mono_ms_between(l->told_shut, now) >= TELL_SHUT_MS) {
-		l->told_shut = now;
-		log_warning("%s: a worker has shut down the listener %s with "
-		    "all that waited in its queue; it listens again", l->app,
-		    name != NULL ? name : "?");
-	}
-	free(name);
-}
-
-/* Without EPOLLIN: connections wake nobody here. */
-static void
-watch_lanes(struct listener *l)
-{
-	if (l->bound.kind == ADDRESS_UDP || !l->listening)
-		return;
-	for (size_t i = 0; i < l->n_lanes; i++)
-		if (loop_add(l->all->loop, l->lanes[i].fd, 0, false,
-		    lane_hangup, l, &l->lanes[i].hangup) < 0)
-			log_debug("%s: a listener cannot be watched", l->app);
-}
-
-static void
-enter(struct listeners *ls, struct listener *l)
+/* Into the list, with the balance in force that the app asks for. */
+static int
+enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
+    struct error *err)
 {
 	l->all = ls;
-	for (size_t i = 0; i < l->n_lanes; i++)
-		l->lanes[i].ino = socket_inode(l->lanes[i].fd);
-	listener_file_watch(l);
-	watch_lanes(l);
 	l->next = ls->first;
 	ls->first = l;
+	lanes_enter(l);
+	listener_file_watch(l);
+	return put_in_force(l, app, BALANCE_ACCEPTS_UNKNOWN, err);
 }
 
 static int
@@ -325,7 +261,7 @@ begin(struct listener *l, const struct conf_app *app, const char *why,
 
 	if (l->listening)
 		return 0;
-	code = start_lanes(l);
+	code = lanes_start(l);
 	if (code < 0) {
 		char *name = address_format(&l->bound);
 
@@ -335,7 +271,6 @@ begin(struct listener *l, const struct conf_app *app, const char *why,
 		return code;
 	}
 	l->listening = true;
-	watch_lanes(l);
 	announce(l, app, why);
 	return 0;
 }
@@ -354,25 +289,71 @@ belong_to(struct listener *l, const struct conf_app *app, size_t position)
 	l->app = name;
 }
 
+static void
+shut(struct listener *l)
+{
+	listener_file_unwatch(l);
+	/* The file first: whoever finds the path then can still connect. */
+	if (!l->passed && listener_is_open(l))
+		socket_unlink(&l->bound, &l->file);
+	lanes_close(l);
+}
+
+static void
+leave_list(struct listener *l)
+{
+	struct listener **p = &l->all->first;
+
+	while (*p != l)
+		p = &(*p)->next;
+	*p = l->next;
+}
+
+/* The last reference is gone, or there never was one. */
+static void
+discard(struct listener *l)
+{
+	leave_list(l);
+	shut(l);
+	listener_free(l);
+}
+
+/* Opened for the place of the configuration, and listening. */
+static int
+open_listener(struct listeners *ls, const struct conf_app *app,
+    size_t position, struct listener **ret_listener, struct error *err)
+{
+	struct listener *l = listener_new(app, position);
+	int code;
+
+	if (l == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = open_lane(ls, l, app, err);
+	if (code < 0) {
+		listener_free(l);
+		return code;
+	}
+	code = enter(ls, l, app, err);
+	if (code == 0 && l->listening)
+		announce(l, app, "");
+	else if (code == 0)
+		code = begin(l, app, "", err);
+	if (code < 0)
+		discard(l);
+	else
+		*ret_listener = l;
+	return code;
+}
+
 int
 listeners_acquire(struct listeners *ls, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err)
 {
 	struct listener *l = find(ls, app, position);
-	int code;
+	int code = l != NULL ? 0 : open_listener(ls, app, position, &l, err);
 
-	if (l == NULL) {
-		l = listener_new(app, position);
-		if (l == NULL)
-			return error_set(err, -ENOMEM, "out of memory");
-		code = open_lane(ls, l, app, err);
-		if (code < 0) {
-			listener_free(l);
-			return code;
-		}
-		enter(ls, l);
-		announce(l, app, "");
-	}
+	if (code < 0)
+		return code;
 	l->refs++;
 	*ret_listener = l;
 	return 0;
@@ -403,29 +384,44 @@ find_bound(struct listeners *ls, const struct conf_app *app, size_t position,
 	return NULL;
 }
 
+/* Bound for what a server asks for. */
+static int
+derive(struct listeners *ls, const struct conf_app *app, size_t position,
+    const struct address *target, struct listener **ret_listener,
+    struct error *err)
+{
+	const struct socket_options options = options_of(app);
+	struct listener *l = listener_new(app, position);
+	int code;
+
+	if (l == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = open_socket(ls, l, target, &options, err);
+	if (code < 0) {
+		listener_free(l);
+		return code;
+	}
+	l->beside = l->derived = true;
+	l->listening = false;	/* UDP: not announced yet */
+	code = enter(ls, l, app, err);
+	if (code < 0)
+		discard(l);
+	else
+		*ret_listener = l;
+	return code;
+}
+
 int
 listeners_derive(struct listeners *ls, const struct conf_app *app,
     size_t position, const struct address *target,
     struct listener **ret_listener, struct error *err)
 {
-	struct socket_options options = options_of(app);
 	struct listener *l = find_bound(ls, app, position, target);
-	int code;
+	int code = l != NULL ? 0 :
+	    derive(ls, app, position, target, &l, err);
 
-	if (l == NULL) {
-		l = listener_new(app, position);
-		if (l == NULL)
-			return error_set(err, -ENOMEM, "out of memory");
-		options.bind_only = target->kind == ADDRESS_TCP;
-		code = open_socket(ls, l, target, &options, err);
-		if (code < 0) {
-			listener_free(l);
-			return code;
-		}
-		l->beside = l->derived = true;
-		l->listening = false;	/* UDP: not announced yet */
-		enter(ls, l);
-	}
+	if (code < 0)
+		return code;
 	l->forsaken = false;
 	l->refs++;
 	*ret_listener = l;
@@ -444,10 +440,8 @@ listener_suspend(struct listener *l)
 {
 	if (!l->listening || l->passed || l->bound.kind != ADDRESS_TCP)
 		return;
-	stop_watching(l);
 	l->listening = false;
-	for (size_t i = 0; i < l->n_lanes; i++)
-		socket_refuse(l->lanes[i].fd);
+	lanes_refuse(l);
 }
 
 bool
@@ -466,44 +460,22 @@ listeners_taken(const struct address *address)
 	return code == -EADDRINUSE;
 }
 
-static void
-shut(struct listener *l)
-{
-	/* Workers keep the file, and with it what epoll knows of it. */
-	stop_watching(l);
-	listener_file_unwatch(l);
-	/* The file first: whoever finds the path then can still connect. */
-	if (!l->passed && l->lanes[0].fd >= 0)
-		socket_unlink(&l->bound, &l->file);
-	for (size_t i = 0; i < l->n_lanes; i++)
-		fd_close(&l->lanes[i].fd);
-}
-
 void
-listeners_release(struct listeners *ls, struct listener *l)
+listeners_release(struct listener *l)
 {
 	if (l == NULL || --l->refs > 0)
 		return;
-	for (struct listener **p = &ls->first; *p != NULL; p = &(*p)->next)
-		if (*p == l) {
-			*p = l->next;
-			break;
-		}
-	if (l->lanes[0].fd >= 0) {
+	if (listener_is_open(l) && l->listening) {
 		char *name = address_format_numeric(&l->bound);
 
-		if (l->listening)
-			log_info("%s: no longer listening on %s", l->app,
-			    name != NULL ? name : "?");
+		log_info("%s: no longer listening on %s", l->app,
+		    name != NULL ? name : "?");
 		free(name);
 	}
-	stop_watching(l);	/* the hangup below is our own */
 	/* Workers may still hold it, without a thought of accepting. */
-	if (l->forsaken && !l->passed && l->bound.kind == ADDRESS_TCP)
-		for (size_t i = 0; i < l->n_lanes; i++)
-			socket_refuse(l->lanes[i].fd);
-	shut(l);
-	listener_free(l);
+	if (l->forsaken)
+		lanes_refuse(l);
+	discard(l);
 }
 
 void
@@ -514,27 +486,35 @@ listeners_shut(struct listeners *ls)
 }
 
 void
-listener_adjust(struct listener *l, const struct conf_app *app)
+listener_adjust(struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts)
 {
 	const struct socket_options options = options_of(app);
 	struct error err = ERROR_INIT;
+	int code;
 
 	l->backlog = app->backlog;
-	if (l->passed || !l->listening || l->lanes[0].fd < 0)
+	if (l->passed || !l->listening || !listener_is_open(l))
 		return;
 	/* A worker that ends may have removed it just now. */
 	listener_restore_path(l);
-	for (size_t i = 0; i < l->n_lanes; i++)
-		if (socket_adjust(l->lanes[i].fd, &l->bound, &l->file,
-		    &options, &err) < 0)
-			log_warning("%s: %s", app->name, error_text(&err));
+	code = socket_adjust(l->lanes.v[0]->fd, &l->bound, &l->file, &options,
+	    &err);
+	if (code == 0)
+		code = lanes_adjust(l);
+	if (code < 0)
+		log_warning("%s: %s", app->name, err.text != NULL ?
+		    err.text : strerror(-code));
+	error_clear(&err);
+	if (put_in_force(l, app, accepts, &err) < 0)
+		log_warning("%s; it stays %s", error_text(&err),
+		    balance_name(l->lanes.balance));
 	error_clear(&err);
 }
 
-const struct lane *
-listener_lane(const struct listener *l, unsigned instance)
+void
+listeners_leave(struct listeners *ls, const struct worker *w)
 {
-	/* One lane for all. */
-	(void)instance;
-	return &l->lanes[0];
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		lanes_leave(l, w);
 }

@@ -4,9 +4,8 @@
  * the first and closed with the last, so a reload that keeps an address keeps
  * the socket with all that waits in it.
  *
- * A listener has lanes, which are listening sockets (kernel accept queues).
- * Today it is one, shared by all its workers; listener_lane() is the only
- * place that says which worker gets which.
+ * A listener has lanes, which are listening sockets (kernel accept queues):
+ * daemon/lanes.
  *
  * One address of a configuration may have several listeners: those that its
  * servers have asked for by binding (core/adoption), beside the one that was
@@ -20,18 +19,15 @@
 #include <stdint.h>
 
 #include "core/address.h"
+#include "daemon/balancing.h"
+#include "daemon/lanes.h"
 #include "linux/listen_fds.h"
 #include "linux/loop.h"
 #include "linux/socket.h"
 
 struct conf_app;
 struct error;
-
-struct lane {
-	int fd;
-	uint64_t ino;	/* by which /proc knows it */
-	loop_handle hangup;
-};
+struct worker;
 
 struct listener {
 	struct listeners *all;
@@ -41,8 +37,7 @@ struct listener {
 	struct address bound;	/* as bound: port 0 resolved */
 	char *app;		/* who opened it; decides for port 0 */
 	size_t position;	/* … and where in its list */
-	struct lane *lanes;
-	size_t n_lanes;
+	struct lanes lanes;
 	bool passed;		/* from LISTEN_FDS: the file is not ours */
 	bool listening;		/* TCP: else bound only */
 	bool derived;		/* opened because a server asked for it */
@@ -62,6 +57,7 @@ struct listener {
 struct listeners {
 	struct listener *first;
 	struct listen_fds passed;	/* not matched yet */
+	struct balancing balancing;
 	struct loop *loop;
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */
@@ -107,7 +103,7 @@ void listener_suspend(struct listener *listener);
 bool listeners_taken(const struct address *address);
 
 /* Give a reference back; NULL is fine. The last one closes. */
-void listeners_release(struct listeners *listeners, struct listener *listener);
+void listeners_release(struct listener *listener);
 
 /*
  * Let go of every lane now, whoever refers to it: the program stops. Clients
@@ -115,11 +111,15 @@ void listeners_release(struct listeners *listeners, struct listener *listener);
  */
 void listeners_shut(struct listeners *listeners);
 
-/* Bring backlog, mode and owner to what `app` says; failures are logged. */
-void listener_adjust(struct listener *listener, const struct conf_app *app);
+/* Bring backlog, balance, mode and owner to what `app` says; failures are
+   logged. */
+void listener_adjust(struct listener *listener, const struct conf_app *app,
+    enum balance_accepts accepts);
 
-/* The lane of a worker; its fd is the listener's. */
-const struct lane *listener_lane(const struct listener *listener,
-    unsigned instance);
+/* Is its first lane open? Else the program stops. */
+bool listener_is_open(const struct listener *listener);
+
+/* A worker is gone: its lanes are free. */
+void listeners_leave(struct listeners *listeners, const struct worker *worker);
 
 #endif

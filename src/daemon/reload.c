@@ -110,6 +110,7 @@ apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
 
 	sup->auto_instances = cpus_available();
 	if (adopt_check(sup, new, &err) < 0 ||
+	    balancing_check(&sup->listeners.balancing, new, &err) < 0 ||
 	    app_specs_open(sup, new, &specs, &err) < 0) {
 		refuse(errors, error_text(&err));
 		error_clear(&err);

@@ -21,6 +21,7 @@
 #include "daemon/orphans.h"
 #include "daemon/readiness.h"
 #include "daemon/reload.h"
+#include "daemon/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "daemon/worker_notify.h"
@@ -326,6 +327,7 @@ settle_turn(struct supervisor *sup)
 			check_gone(sup);
 			continue;
 		}
+		steer_all(sup);
 		check_over(sup);
 		if (!sup->stopping)
 			check_settled(sup);
@@ -445,7 +447,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    loop_timer_init(sup->loop, &sup->adopt_again, adopt_again_due,
 	    sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->settle, settle_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->look, look_due, sup) < 0))
+	    loop_timer_init(sup->loop, &sup->look, look_due, sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->steer, steer_due, sup) < 0))
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
 		return code;
@@ -476,6 +479,8 @@ start_apps(struct supervisor *sup, struct error *err)
 	struct app_spec **specs = NULL;
 	int code = adopt_check(sup, config, err);
 
+	if (code == 0)
+		code = balancing_check(&sup->listeners.balancing, config, err);
 	if (code == 0)
 		code = app_specs_open(sup, config, &specs, err);
 	listen_fds_close(&sup->listeners.passed, warn_unused);
@@ -531,6 +536,7 @@ release_all(struct supervisor *sup)
 		loop_timer_fini(sup->loop, &sup->adopt_again);
 		loop_timer_fini(sup->loop, &sup->settle);
 		loop_timer_fini(sup->loop, &sup->look);
+		loop_timer_fini(sup->loop, &sup->steer);
 		listeners_fini(&sup->listeners);
 	}
 	fd_close(&sup->signal_fd);

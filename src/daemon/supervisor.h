@@ -13,6 +13,9 @@
  *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
  *   listeners.c   the open listeners; listener_file.c those of Unix sockets
+ *   lanes.c       the sockets of a listener, and whose they are
+ *   steer.c       which of them get new connections; lanes_steer.c tells the
+ *                 kernel, balancing.c knows what it lets us
  *
  * Handlers of loop events change one worker and mark its app dirty; the dirty
  * apps advance at the end of the turn, so nothing recurses.
@@ -62,6 +65,8 @@ struct supervisor {
 	struct loop_timer adopt_again;	/* answers what could not be before */
 	struct loop_timer settle;	/* which addresses are really served */
 	struct loop_timer look;		/* at the starters, when there are any */
+	struct loop_timer steer;	/* lanes that may get connections too */
+	struct mono steered;		/* at the latest death of its kind */
 	TAILQ_HEAD(starters, worker) starters;
 	struct rlimit nofile;		/* as inherited, for the workers */
 	unsigned auto_instances;

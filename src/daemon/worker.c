@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -18,6 +19,7 @@
 #include "daemon/listeners.h"
 #include "daemon/orphans.h"
 #include "daemon/readiness.h"
+#include "daemon/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "daemon/worker_notify.h"
@@ -29,6 +31,10 @@
    leaves processes behind then, with exit code 0, has put itself into the
    background, and one that fails then may not have got its port. */
 #define START_MS 5000
+
+/* Clients who wait in its queue are not left to a worker that comes back later
+   than this. */
+#define ABANDON_MS 1000
 
 static void worker_event(struct worker *w, enum worker_event event,
     bool failure);
@@ -50,7 +56,10 @@ worker_new(struct app *app, struct app_spec *spec, unsigned instance,
 
 	if (w == NULL)
 		return NULL;
-	if (loop_timer_init(app->sup->loop, &w->timer, timer_due, w) < 0) {
+	w->given = calloc(spec->conf->n_listens + 1, sizeof(*w->given));
+	if (w->given == NULL || loop_timer_init(app->sup->loop, &w->timer,
+	    timer_due, w) < 0) {
+		free(w->given);
 		free(w);
 		return NULL;
 	}
@@ -98,9 +107,11 @@ worker_free(struct worker *w)
 	if (w->next != NULL)
 		w->next->prev_next = w->prev_next;
 	forget_process(w);
+	listeners_leave(&w->app->sup->listeners, w);
 	loop_timer_fini(w->app->sup->loop, &w->timer);
 	worker_fsm_free(&w->fsm);
 	app_spec_unref(w->spec);
+	free(w->given);
 	free(w);
 }
 
@@ -160,8 +171,29 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 	return 0;
 }
 
+/* Its lanes, in the order of the configuration. */
 static int
-spawn_process(struct worker *w)
+collect_lanes(struct worker *w, int *ret_fds, struct error *err)
+{
+	const struct app_spec *spec = w->spec;
+
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct lane *lane;
+		int code = app_spec_take_lane(spec, spec->listeners[i], w,
+		    &lane, err);
+
+		if (code < 0)
+			return code;
+		lanes_renew(lane);
+		ret_fds[i] = lane->fd;
+		w->given[i] = spec->conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
+		    lane->ino;
+	}
+	return 0;
+}
+
+static int
+spawn_process(struct worker *w, struct error *err)
 {
 	struct supervisor *sup = w->app->sup;
 	const struct conf_app *conf = w->spec->conf;
@@ -187,9 +219,9 @@ spawn_process(struct worker *w)
 		.notify_socket = w->notify_name,
 		.worker_id = id,
 	};
-	for (size_t i = 0; i < conf->n_listens; i++)
-		fds[i] = listener_lane(w->spec->listeners[i], w->instance)->fd;
-	code = worker_env_build(&args, &env);
+	code = collect_lanes(w, fds, err);
+	if (code == 0)
+		code = worker_env_build(&args, &env);
 	if (code == 0) {
 		code = execute(w, &env, fds);
 		worker_env_free(&env);
@@ -202,16 +234,19 @@ spawn_process(struct worker *w)
 static bool
 carry_out_spawn(struct worker *w)
 {
+	struct error err = ERROR_INIT;
 	int code;
 
 	forget_process(w);
-	code = spawn_process(w);
-	if (code == 0)
-		return true;
-	forget_process(w);
-	log_warning("%s[%u]: cannot start a process: %s", app_name(w),
-	    w->instance, strerror(-code));
-	return false;
+	code = spawn_process(w, &err);
+	if (code < 0) {
+		forget_process(w);
+		log_warning("%s[%u]: cannot start a process: %s", app_name(w),
+		    w->instance, err.text != NULL ? err.text :
+		    strerror(-code));
+	}
+	error_clear(&err);
+	return code == 0;
 }
 
 /* ---- the machine's steps ---- */
@@ -293,8 +328,10 @@ carry_out(struct worker *w, const struct worker_step *step)
 	}
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
-	if (step->to == WORKER_READY && step->from != WORKER_READY)
+	if (step->to == WORKER_READY && step->from != WORKER_READY) {
+		steer_ready(w);
 		adopt_settle_soon(w->app);
+	}
 	if (step->to != WORKER_STARTING)
 		readiness_forget(w);
 	else if (step->from != WORKER_STARTING)
@@ -439,6 +476,17 @@ fails_first_start(const struct worker *w)
 	    !sup->stopping;
 }
 
+/* New connections avoid it before anything else is done. */
+static void
+steer_around(const struct worker *w, const struct worker_step *step)
+{
+	steer_figures(w);
+	if (worker_state_final(step->to) || step->delay_ms > ABANDON_MS)
+		steer_abandon(w, worker_state_final(step->to));
+	else
+		steer_death(w->app->sup);
+}
+
 /* The process is gone and reaped; with STOPPING, its whole group is. */
 static void
 bury(struct worker *w, const char *hint)
@@ -466,6 +514,7 @@ bury(struct worker *w, const char *hint)
 
 	forget_process(w);
 	app_spec_restore_paths(w->spec);
+	steer_around(w, &step);
 	supervisor_sweep_soon(sup);
 	carry_out(w, &step);
 	if (fatal)

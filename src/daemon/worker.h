@@ -36,6 +36,8 @@ struct worker {
 	bool lingering;			/* the leader is dead and reaped, its
 					   group is not */
 	struct exit_status status;	/* of the dead leader */
+	uint64_t *given;		/* as conf->listens: the inodes of the
+					   lanes that it was started with; 0 */
 	int report;			/* the exec's pipe */
 	loop_handle report_handle;
 	bool exec_failed;

@@ -2,9 +2,12 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <linux/filter.h>
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +107,34 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
 	return 0;
 }
 
+/*
+ * A socket that was bound to port 0 loses the port that it got when somebody
+ * shuts it down (inet_csk_listen_stop() in net/ipv4); one that was bound to the
+ * number keeps it. The first one holds it until the second one has it.
+ */
+static int
+bind_number(const struct address *a, int *fd)
+{
+	struct address number = { .kind = ADDRESS_TCP };
+	int again = -1;
+	int code = socket_address(*fd, &number);
+
+	if (code < 0 || a->port != 0 || a->kind != ADDRESS_TCP)
+		return code;
+	code = set_option(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (code == 0)
+		code = inet_bind(&number, number.host == ADDRESS_HOST_IPV4 ?
+		    AF_INET : AF_INET6, true, &again);
+	if (code == 0)
+		code = set_option(again, SOL_SOCKET, SO_REUSEPORT, 0);
+	if (code == 0) {
+		fd_close(fd);
+		*fd = fd_take(&again);
+	}
+	fd_close(&again);
+	return code;
+}
+
 static int
 inet_listen(const struct address *a, const struct socket_options *o,
     int *ret_fd, struct error *err)
@@ -116,6 +147,8 @@ inet_listen(const struct address *a, const struct socket_options *o,
 	if (a->host == ADDRESS_HOST_ANY &&
 	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
 		code = inet_bind(a, AF_INET, o->beside, &fd);
+	if (code == 0)
+		code = bind_number(a, &fd);
 	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
 	    listen(fd, (int)o->backlog) < 0)
 		code = -errno;
@@ -287,18 +320,67 @@ socket_inode(int fd)
 	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
 }
 
-unsigned
-socket_somaxconn(void)
+bool
+socket_is_listening(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 &&
+	    on != 0;
+}
+
+int
+socket_queue(int fd, unsigned *ret_waiting, unsigned *ret_backlog)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return -errno;
+	if (info.tcpi_state != TCP_LISTEN)
+		return -EINVAL;
+	*ret_waiting = info.tcpi_unacked;
+	*ret_backlog = info.tcpi_sacked;
+	return 0;
+}
+
+int
+socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
+{
+	const struct sock_fprog program = {
+		.len = (unsigned short)n,
+		.filter = (struct sock_filter *)code,
+	};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+	    sizeof(program)) < 0 ? -errno : 0;
+}
+
+static uint64_t
+read_limit(const char *path)
 {
 	char *text;
 	size_t len;
 	uint64_t value = 0;
 
-	if (file_read("/proc/sys/net/core/somaxconn", 64, &text, &len,
-	    NULL) < 0)
+	if (file_read(path, 64, &text, &len, NULL) < 0)
 		return 0;
 	text[strcspn(text, "\n")] = '\0';
 	(void)num_parse(text, 1, UINT32_MAX, &value);
 	free(text);
-	return (unsigned)value;
+	return value;
+}
+
+unsigned
+socket_somaxconn(void)
+{
+	return (unsigned)read_limit("/proc/sys/net/core/somaxconn");
+}
+
+size_t
+socket_optmem_max(void)
+{
+	return (size_t)read_limit("/proc/sys/net/core/optmem_max");
 }

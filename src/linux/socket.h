@@ -5,12 +5,14 @@
 #define LINUX_SOCKET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "core/address.h"
 
 struct error;
+struct sock_filter;
 
 struct socket_options {
 	unsigned backlog;
@@ -80,7 +82,25 @@ bool socket_is_connected(int fd);
 /* The number by which /proc knows the socket; 0: none. */
 uint64_t socket_inode(int fd);
 
+/* Does it still listen? Whoever holds it may have shut it down. TCP. */
+bool socket_is_listening(int fd);
+
+/*
+ * A TCP listener's accept queue: how many connections wait in it, and how many
+ * may (tcpi_unacked and tcpi_sacked of tcp_info, net/ipv4/tcp.c). -errno.
+ */
+int socket_queue(int fd, unsigned *ret_waiting, unsigned *ret_backlog);
+
+/* Attach a classic BPF program to the socket's reuseport group; it takes
+   another one's place at once. -errno; -ENOMEM: larger than
+   socket_optmem_max(). */
+int socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n);
+
 /* The kernel's upper bound of a backlog (net.core.somaxconn); 0: unknown. */
 unsigned socket_somaxconn(void);
+
+/* How many bytes of programs a socket may have (net.core.optmem_max); 0:
+   unknown. */
+size_t socket_optmem_max(void);
 
 #endif

@@ -1,0 +1,607 @@
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/conf.h"
+#include "daemon/app.h"
+#include "daemon/lanes.h"
+#include "daemon/lanes_steer.h"
+#include "daemon/listeners.h"
+#include "daemon/worker.h"
+#include "linux/socket.h"
+#include "linux/socket_inherit.h"
+
+/* A worker that shuts its lane again and again is told of this seldom. */
+#define TELL_SHUT_MS 10000
+
+static void watch(struct lane *lane);
+static int start_lane(struct lane *lane, bool beside);
+
+/* ---- the list ---- */
+
+static struct lane *
+lane_new(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	struct lane **v = reallocarray(ls->v, ls->n + 1, sizeof(struct lane *));
+	struct lane *lane;
+
+	if (v == NULL)
+		return NULL;
+	ls->v = v;
+	lane = calloc(1, sizeof(*lane));
+	if (lane == NULL)
+		return NULL;
+	lane->listener = l;
+	lane->slot = (unsigned)ls->n;
+	lane->fd = -1;
+	ls->v[ls->n++] = lane;
+	return lane;
+}
+
+int
+lanes_init(struct listener *l)
+{
+	int code = lane_order_reserve(&l->lanes.order);
+
+	return code == 0 && lane_new(l) == NULL ? -ENOMEM : code;
+}
+
+static void
+close_lane(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (l->all != NULL)
+		loop_del(l->all->loop, &lane->hangup);
+	lane_order_remove(&l->lanes.order, lane->slot);
+	lane->listening = lane->live = false;
+	fd_close(&lane->fd);
+}
+
+void
+lanes_close(struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		close_lane(l->lanes.v[i]);
+}
+
+void
+lanes_free(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+
+	lanes_close(l);
+	lanes_steer_free(l);
+	for (size_t i = 0; i < ls->n; i++)
+		free(ls->v[i]);
+	free(ls->v);
+	ls->v = NULL;
+	ls->n = 0;
+	lane_order_free(&ls->order);
+}
+
+struct lane *
+lanes_find(const struct listener *l, const struct worker *w)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->holder == w)
+			return l->lanes.v[i];
+	return NULL;
+}
+
+struct lane *
+lanes_find_inode(const struct listener *l, uint64_t ino)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0 && l->lanes.v[i]->ino == ino)
+			return l->lanes.v[i];
+	return NULL;
+}
+
+/* ---- opening ---- */
+
+/* Is SO_REUSEPORT to stay? A lane that is alone goes without, so that nobody
+   can join it. */
+static bool
+is_grouped(const struct listener *l)
+{
+	return l->lanes.n > 1 || (l->lanes.balance != BALANCE_SHARED &&
+	    l->bound.kind == ADDRESS_TCP);
+}
+
+bool
+lanes_make_room(struct listeners *all, const char *app,
+    const struct address *a, bool on)
+{
+	bool any = false;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		if (a->kind == ADDRESS_UNIX || a->port == 0 || l->passed ||
+		    l->bound.kind != a->kind || l->bound.port != a->port ||
+		    strcmp(l->app, app) != 0)
+			continue;
+		for (size_t i = 0; i < l->lanes.n; i++)
+			socket_let_beside(l->lanes.v[i]->fd,
+			    on || is_grouped(l));
+		any = true;
+	}
+	return any;
+}
+
+/* It is in the kernel's group now, as the last one. */
+static void
+lane_joined(struct lane *lane)
+{
+	lane->listening = true;
+	lane_order_add(&lane->listener->lanes.order, lane->slot);
+	watch(lane);
+	lanes_steer_joined(lane);
+}
+
+/* A socket like the others of the listener; it listens if they do. */
+static int
+open_another(struct lane *lane, struct error *err)
+{
+	struct listener *l = lane->listener;
+	const struct socket_options options = {
+		.bind_only = true, .beside = true,
+	};
+	struct address bound = { .kind = ADDRESS_TCP };
+	struct socket_file file;
+	int code = lane_order_reserve(&l->lanes.order);
+
+	if (code < 0)
+		return error_set(err, code, "out of memory");
+	(void)lanes_make_room(l->all, l->app, &l->bound, true);
+	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
+	    err);
+	if (code == 0)
+		socket_let_beside(lane->fd, true);
+	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
+		code = start_lane(lane, true);
+		if (code < 0)
+			error_set(err, code, "another socket of the listener "
+			    "cannot listen: %s", strerror(-code));
+	}
+	(void)lanes_make_room(l->all, l->app, &l->bound, false);
+	if (code < 0) {
+		close_lane(lane);
+		return code;
+	}
+	address_free(&bound);
+	lane->ino = socket_inode(lane->fd);
+	if (l->bound.kind == ADDRESS_UDP)
+		lane_joined(lane);
+	return 0;
+}
+
+static int
+add_lane(struct listener *l, struct lane **ret_lane, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	struct lane *lane = lane_new(l);
+	int code;
+
+	if (lane == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = lanes_steer_room(l, err);
+	if (code == 0)
+		code = open_another(lane, err);
+	if (code < 0) {
+		/* Still the last one: its slot is free again. */
+		ls->n--;
+		free(lane);
+		return code;
+	}
+	*ret_lane = lane;
+	return 0;
+}
+
+/*
+ * The first lane listens alone for a moment, so that of two programs which start
+ * at the same time one finds the port taken. What is in a group from its
+ * listen(2) on can have a program before there is a second one.
+ */
+static int
+claim(struct lane *lane)
+{
+	int code = socket_start_listening(lane->fd, lane->listener->backlog);
+
+	if (code == 0)
+		socket_refuse(lane->fd);
+	return code;
+}
+
+/* TCP. `beside`: overlapping listeners of ours let it. */
+static int
+start_lane(struct lane *lane, bool beside)
+{
+	struct listener *l = lane->listener;
+	bool grouped = is_grouped(l);
+	int code = lane_order_reserve(&l->lanes.order);
+
+	if (code == 0 && grouped && !beside && !l->listening)
+		code = claim(lane);
+	if (code < 0)
+		return code;
+	lanes_steer_joining(lane);
+	if (grouped || beside)
+		socket_let_beside(lane->fd, true);
+	code = socket_start_listening(lane->fd, l->backlog);
+	socket_let_beside(lane->fd, grouped);
+	if (code == 0)
+		lane_joined(lane);
+	return code;
+}
+
+static int
+start_all(struct listener *l, bool beside)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+		int one = 0;
+
+		if (!lane->listening && !lane->broken && lane->fd >= 0)
+			one = start_lane(lane, beside || i > 0);
+		if (code == 0)
+			code = one;
+	}
+	return code;
+}
+
+int
+lanes_start(struct listener *l)
+{
+	int code;
+
+	if (l->bound.kind != ADDRESS_TCP || l->passed)
+		return 0;
+	code = start_all(l, false);
+	if (code == -EADDRINUSE &&
+	    lanes_make_room(l->all, l->app, &l->bound, true)) {
+		code = start_all(l, true);
+		(void)lanes_make_room(l->all, l->app, &l->bound, false);
+	}
+	return code;
+}
+
+void
+lanes_enter(struct listener *l)
+{
+	struct lane *first = l->lanes.v[0];
+
+	first->ino = socket_inode(first->fd);
+	if (l->bound.kind == ADDRESS_TCP && !l->passed)
+		return;
+	/* Room for it is there since lanes_init(). */
+	lane_joined(first);
+}
+
+void
+lanes_refuse(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+
+	if (l->passed || l->bound.kind != ADDRESS_TCP)
+		return;
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane *lane = ls->v[i];
+
+		loop_del(l->all->loop, &lane->hangup);
+		if (lane->fd >= 0)
+			socket_refuse(lane->fd);
+		lane->listening = false;
+		lane_order_remove(&ls->order, lane->slot);
+	}
+	ls->attached = false;
+}
+
+int
+lanes_adjust(struct listener *l)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+
+		/* Again, it only changes the backlog (listen(2)). */
+		if (lane->listening && l->bound.kind != ADDRESS_UDP &&
+		    code == 0)
+			code = socket_start_listening(lane->fd, l->backlog);
+	}
+	return code;
+}
+
+/* ---- who has which ---- */
+
+static bool
+is_free(const struct lane *lane)
+{
+	return lane->holder == NULL && lane->fd >= 0 &&
+	    (lane->slot > 0 || !lane->listener->lanes.common);
+}
+
+/* One with clients in its queue first: they wait for somebody. */
+static struct lane *
+find_free(struct listener *l)
+{
+	struct lane *found = NULL;
+	unsigned most = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+		unsigned waiting = 0, backlog;
+
+		if (!is_free(lane))
+			continue;
+		if (l->bound.kind == ADDRESS_TCP && lane->listening)
+			(void)socket_queue(lane->fd, &waiting, &backlog);
+		if (found == NULL || waiting > most) {
+			found = lane;
+			most = waiting;
+		}
+	}
+	return found;
+}
+
+/* A worker has shut down its UDP lane, or connected it, for good. */
+static int
+replace_lane(struct lane *lane, struct error *err)
+{
+	struct lanes *ls = &lane->listener->lanes;
+	bool alone = ls->n == 1;
+	int code;
+
+	/* Of a group, the others keep the address meanwhile. */
+	if (alone)
+		return 0;
+	close_lane(lane);
+	lane->broken = false;
+	code = open_another(lane, err);
+	if (code < 0)
+		lane->broken = true;
+	return code;
+}
+
+int
+lanes_take(struct listener *l, struct worker *w, struct lane **ret_lane,
+    struct error *err)
+{
+	struct lane *lane = lanes_find(l, w);
+	int code = 0;
+
+	if (lane == NULL) {
+		lane = find_free(l);
+		if (lane == NULL)
+			code = add_lane(l, &lane, err);
+		if (code < 0)
+			return code;
+		lane->holder = w;
+	}
+	if (lane->broken || lane->fd < 0)
+		code = replace_lane(lane, err);
+	if (code == 0)
+		*ret_lane = lane;
+	return code;
+}
+
+void
+lanes_renew(struct lane *lane)
+{
+	if (lane->listener->passed || lane->holder == NULL)
+		return;
+	socket_set_nonblocking(lane->fd, false);
+	lanes_check(lane);
+}
+
+struct lane *
+lanes_common(struct listener *l)
+{
+	l->lanes.common = true;
+	return l->lanes.v[0];
+}
+
+void
+lanes_leave(struct listener *l, const struct worker *w)
+{
+	struct lane *lane = lanes_find(l, w);
+
+	if (lane == NULL)
+		return;
+	lane->holder = NULL;
+	lane->wanted = false;
+	if (lane->slot > 0 || !l->lanes.common)
+		lanes_evacuate(lane, false);
+}
+
+/* Is there another one that gets what this one's clients cannot have? */
+static bool
+has_other_live(const struct lane *lane)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i] != lane && ls->v[i]->live && ls->v[i]->listening)
+			return true;
+	return false;
+}
+
+void
+lanes_evacuate(struct lane *lane, bool or_reset)
+{
+	struct listener *l = lane->listener;
+	unsigned waiting, backlog;
+	bool moves;
+
+	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP ||
+	    (lane->live && lane->wanted))
+		return;
+	moves = l->lanes.ebpf != NULL && l->lanes.attached &&
+	    has_other_live(lane);
+	if (!moves && !or_reset)
+		return;
+	if (socket_queue(lane->fd, &waiting, &backlog) < 0)
+		waiting = 0;
+	/* Ceasing to listen lets the kernel move the queue, half-open ones
+	   with it (BPF_SK_REUSEPORT_SELECT_OR_MIGRATE); or resets it. */
+	loop_del(l->all->loop, &lane->hangup);
+	lane->listening = false;
+	lane_order_remove(&l->lanes.order, lane->slot);
+	socket_refuse(lane->fd);
+	if (start_lane(lane, true) < 0)
+		lane->broken = true;
+	lanes_steer_again(l);
+	if (waiting > 0)
+		log_info("%s: %u connection%s that waited for a worker %s",
+		    l->app, waiting, waiting == 1 ? "" : "s",
+		    moves ? "moved to others" : "reset, nobody would come");
+}
+
+/* ---- what workers do to them ---- */
+
+static void
+put_holder(const struct lane *lane, char *text, size_t size)
+{
+	const struct worker *w = lane->holder;
+
+	if (w != NULL)
+		snprintf(text, size, "%s[%u] pid %d", w->app->name,
+		    w->instance, (int)w->pid);
+	else
+		snprintf(text, size, "%s: a worker", lane->listener->app);
+}
+
+void
+lanes_check(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	unsigned most = socket_somaxconn(), want = l->backlog;
+	unsigned waiting, backlog;
+	char who[64];
+
+	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
+		return;
+	if (most > 0 && want > most)
+		want = most;
+	if (socket_queue(lane->fd, &waiting, &backlog) < 0 || backlog == want)
+		return;
+	put_holder(lane, who, sizeof(who));
+	log_debug("%s has changed the backlog of its listener to %u: back to "
+	    "%u", who, backlog, want);
+	(void)socket_start_listening(lane->fd, l->backlog);
+}
+
+/* Has another lane been shut down, with its event still to come? */
+static bool
+more_shut(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->listening &&
+		    !socket_is_listening(l->lanes.v[i]->fd))
+			return true;
+	return false;
+}
+
+static void
+tell_shut(struct lane *lane, int code)
+{
+	struct listener *l = lane->listener;
+	struct mono now = mono_now();
+	char *name = address_format_numeric(&l->bound);
+	char who[64];
+
+	put_holder(lane, who, sizeof(who));
+	if (l->bound.kind == ADDRESS_UNIX) {
+		log_error("%s has shut down the listener %s: clients are "
+		    "refused until %s", who, name != NULL ? name : "?",
+		    l->passed ? "the supervisor above makes it anew" :
+		    "the next reload");
+	} else if (l->bound.kind == ADDRESS_UDP) {
+		log_error("%s has shut down the listener %s: it hears nothing "
+		    "until its next start", who, name != NULL ? name : "?");
+	} else if (code < 0) {
+		log_error("%s has shut down the listener %s, and it cannot "
+		    "listen again: %s", who, name != NULL ? name : "?",
+		    strerror(-code));
+	} else if (mono_ms_between(l->told_shut, now) >= TELL_SHUT_MS) {
+		l->told_shut = now;
+		log_warning("%s has shut down the listener %s; it listens "
+		    "again%s", who, name != NULL ? name : "?",
+		    l->lanes.ebpf != NULL ? "" :
+		    ", what waited in its queue is lost");
+	}
+	free(name);
+}
+
+static int
+revive(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+	int code = 0;
+
+	lane->listening = false;
+	lane_order_remove(&ls->order, lane->slot);
+	if (ls->order.n == 0)
+		ls->attached = false;
+	if (!more_shut(l))
+		code = lanes_start(l);
+	/* It would hang up for ever: a worker's listen(2) tries, or the next
+	   process gets another. */
+	lane->broken = code < 0 && !lane->listening && ls->n > 1;
+	if (ls->order.n == 0)
+		l->listening = false;
+	lanes_steer_again(l);
+	return code;
+}
+
+/*
+ * A worker has called shutdown(2) on a lane, which ends the listening for all
+ * who have it; some servers do when they stop. The port is there again at once.
+ * epoll reports in the order in which it happened; while another one's event is
+ * still to come nothing begins to listen, so that the order stays known.
+ */
+static void
+hangup(void *ctx, uint32_t events)
+{
+	struct lane *lane = ctx;
+	struct listener *l = lane->listener;
+	int code = 0;
+
+	loop_del(l->all->loop, &lane->hangup);
+	/* Datagram sockets may have errors to tell, which are their holders'. */
+	if ((events & EPOLLHUP) == 0)
+		return;
+	if (l->bound.kind == ADDRESS_UNIX) {
+		l->dead = true;
+	} else if (l->bound.kind == ADDRESS_UDP) {
+		lane->broken = true;
+	} else if (l->passed) {
+		code = socket_start_listening(lane->fd, l->backlog);
+		if (code == 0)
+			watch(lane);
+	} else {
+		code = revive(lane);
+	}
+	tell_shut(lane, code);
+}
+
+/* Without EPOLLIN: what comes wakes nobody here. */
+static void
+watch(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
+	    hangup, lane, &lane->hangup) < 0)
+		log_debug("%s: a listener cannot be watched", l->app);
+}

@@ -1,0 +1,355 @@
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf.h"
+#include "core/steering_cbpf.h"
+#include "daemon/balancing.h"
+#include "daemon/lanes.h"
+#include "daemon/lanes_steer.h"
+#include "daemon/listeners.h"
+#include "daemon/worker.h"
+#include "linux/socket.h"
+#include "linux/steering_ebpf.h"
+
+/* Slots that a listener starts with, and how many times what is needed it then
+   gets at least: a group that grows is moved to new maps. */
+#define ROOM_MIN	64
+#define ROOM_FACTOR	2
+
+/* Of more lanes than these, those that may be added are not at once: a large
+   program is built for each change. */
+#define LANES_AT_ONCE	64
+#define LANES_PAUSE_MS	20
+
+/* Beside the instances' own: the lane for all. */
+#define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)
+
+static void
+warn(struct listener *l, const char *why)
+{
+	char *name;
+
+	if (l->lanes.warned)
+		return;
+	l->lanes.warned = true;
+	name = address_format_numeric(&l->bound);
+	log_warning("%s: new connections to %s cannot be steered: %s", l->app,
+	    name != NULL ? name : "?", why);
+	free(name);
+}
+
+/* ---- classic BPF ---- */
+
+static enum steering_cbpf_key
+key_of(enum balance b)
+{
+	return b == BALANCE_SOURCE ? STEERING_CBPF_SOURCE :
+	    b == BALANCE_FLOW ? STEERING_CBPF_FLOW : STEERING_CBPF_RANDOM;
+}
+
+static bool
+take_seat(uint64_t *taken, unsigned seat)
+{
+	uint64_t bit = UINT64_C(1) << (seat % 64);
+	bool free = (taken[seat / 64] & bit) == 0;
+
+	taken[seat / 64] |= bit;
+	return free;
+}
+
+/* The live lanes that are in the group; else its first one: never nobody. */
+static size_t
+collect(const struct lanes *ls, struct steering_cbpf_lane *lanes)
+{
+	uint64_t taken[STEERING_CBPF_SEATS_MAX / 64] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < ls->order.n; i++) {
+		const struct lane *lane = ls->v[ls->order.v[i]];
+		unsigned seat = lane->holder != NULL &&
+		    (lane->slot > 0 || !ls->common) ? lane->holder->instance :
+		    COMMON_SEAT;
+
+		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
+		    take_seat(taken, seat))
+			lanes[n++] = (struct steering_cbpf_lane){
+				.seat = seat, .index = (unsigned)i,
+			};
+	}
+	if (n == 0)
+		lanes[n++] = (struct steering_cbpf_lane){ .index = 0 };
+	return n;
+}
+
+static int
+attach_classic(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	struct steering_cbpf_program program;
+	struct steering_cbpf_lane *lanes;
+	size_t n;
+	int code;
+
+	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
+	if (lanes == NULL)
+		return -ENOMEM;
+	n = collect(ls, lanes);
+	code = steering_cbpf_build(key_of(ls->balance), lanes, n,
+	    l->all->balancing.optmem_max, &program);
+	free(lanes);
+	if (code < 0)
+		return code;
+	code = socket_attach_cbpf(ls->v[ls->order.v[0]]->fd, program.code,
+	    program.n);
+	steering_cbpf_free(&program);
+	return code;
+}
+
+/* ---- eBPF ---- */
+
+static int
+attach_extended(struct listener *l, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
+	size_t n = 0;
+
+	if (slots == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->live && ls->v[i]->listening)
+			slots[n++] = ls->v[i]->slot;
+	if (n == 0)
+		slots[n++] = ls->order.v[0];
+	steering_ebpf_set_live(ls->ebpf, slots, n);
+	free(slots);
+	if (ls->attached)
+		return 0;
+	return steering_ebpf_attach(ls->ebpf, ls->v[ls->order.v[0]]->fd, err);
+}
+
+static enum steering_ebpf_mode
+mode_of(enum balance b)
+{
+	return b == BALANCE_ROUND_ROBIN ? STEERING_EBPF_TURNS :
+	    STEERING_EBPF_LEAST;
+}
+
+static size_t
+room_for(size_t n)
+{
+	size_t room = ROOM_MIN;
+
+	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
+		room *= 2;
+	return room;
+}
+
+int
+lanes_steer_room(struct listener *l, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (ls->n > STEERING_EBPF_LANES_MAX)
+		return error_set(err, -EMFILE, "too many sockets of one "
+		    "listener");
+	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
+		return 0;
+	code = steering_ebpf_grow(ls->ebpf, room_for(ls->n),
+	    ls->attached ? ls->v[ls->order.v[0]]->fd : -1, err);
+	if (code == 0)
+		ls->ebpf_room = room_for(ls->n);
+	return code;
+}
+
+static void
+set_lane(struct lane *lane)
+{
+	struct error err = ERROR_INIT;
+
+	if (steering_ebpf_set_lane(lane->listener->lanes.ebpf, lane->slot,
+	    lane->fd, &err) < 0)
+		warn(lane->listener, error_text(&err));
+	error_clear(&err);
+}
+
+/* ---- both ---- */
+
+void
+lanes_steer_again(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (ls->order.n == 0)
+		return;
+	if (ls->ebpf != NULL) {
+		code = attach_extended(l, &err);
+	} else if (ls->order.n == 1 && !ls->attached) {
+		return;		/* no choice */
+	} else {
+		code = attach_classic(l);
+		if (code < 0)
+			error_set(&err, code, "%s", strerror(-code));
+	}
+	if (code == 0)
+		ls->attached = true;
+	ls->warned &= code != 0;
+	if (code < 0)
+		warn(l, error_text(&err));
+	error_clear(&err);
+}
+
+/* A second one makes it a choice: with a program there from the beginning. */
+static void
+attach_before_second(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (ls->order.n != 1 || ls->attached)
+		return;
+	code = attach_classic(l);
+	ls->attached = code == 0;
+	if (code < 0)
+		log_debug("%s: the kernel may choose a lane for a moment: %s",
+		    l->app, strerror(-code));
+}
+
+void
+lanes_steer_joining(struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+
+	if (ls->ebpf != NULL)
+		(void)steering_ebpf_mark_lane(ls->ebpf, lane->slot, lane->fd);
+	else
+		attach_before_second(lane->listener);
+}
+
+void
+lanes_steer_joined(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+
+	if (ls->ebpf != NULL)
+		set_lane(lane);
+	/* Somebody has to get what comes before anything is known. */
+	if (ls->order.n == 1)
+		lane->live = true;
+	if (!ls->attached)
+		lanes_steer_again(l);
+}
+
+void
+lanes_steer_free(struct listener *l)
+{
+	steering_ebpf_free(l->lanes.ebpf);
+	l->lanes.ebpf = NULL;
+}
+
+/* Returns whether something gets worse by waiting. */
+static bool
+is_urgent(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->live && !ls->v[i]->wanted)
+			return true;
+	return false;
+}
+
+bool
+lanes_apply(struct listener *l, struct mono now)
+{
+	struct lanes *ls = &l->lanes;
+	bool any = false, changes = false;
+
+	for (size_t i = 0; i < ls->n; i++) {
+		any |= ls->v[i]->wanted && ls->v[i]->listening;
+		changes |= ls->v[i]->wanted != ls->v[i]->live;
+	}
+	if (!any || !changes)
+		return true;
+	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
+	    mono_ms_between(ls->changed, now) < LANES_PAUSE_MS)
+		return false;
+	for (size_t i = 0; i < ls->n; i++)
+		ls->v[i]->live = ls->v[i]->wanted;
+	ls->changed = now;
+	lanes_steer_again(l);
+	return true;
+}
+
+static int
+use_extended(struct listener *l, enum balance b, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	struct steering_ebpf *old = ls->ebpf, *new;
+	struct conn_count *count;
+	int code = balancing_count(&l->all->balancing, &count, err);
+
+	if (code == 0)
+		code = steering_ebpf_new(mode_of(b), room_for(ls->n), count,
+		    &new, err);
+	if (code < 0)
+		return code;
+	/* A socket can be in one map only: classic BPF stands in. */
+	ls->ebpf = NULL;
+	if (old != NULL) {
+		ls->attached = ls->order.n > 0 && attach_classic(l) == 0;
+		steering_ebpf_free(old);
+	}
+	ls->ebpf = new;
+	ls->ebpf_room = room_for(ls->n);
+	ls->attached = false;
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->listening)
+			set_lane(ls->v[i]);
+	return 0;
+}
+
+int
+lanes_set_balance(struct listener *l, enum balance b, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	int code = 0;
+
+	if (b == ls->balance)
+		return 0;
+	if (balance_is_privileged(b)) {
+		code = use_extended(l, b, err);
+		if (code < 0)
+			return code;
+		ls->balance = b;
+		lanes_steer_again(l);
+	} else {
+		struct steering_ebpf *old = ls->ebpf;
+
+		ls->balance = b;
+		ls->ebpf = NULL;
+		lanes_steer_again(l);
+		steering_ebpf_free(old);
+	}
+	return 0;
+}
+
+void
+lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+	struct lane_figures f = { .waiting = 0 };
+
+	if (lane->listening && lane->listener->bound.kind == ADDRESS_TCP)
+		(void)socket_queue(lane->fd, &f.waiting, &f.backlog);
+	if (ls->ebpf != NULL)
+		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
+		    &f.open, &f.total);
+	*ret_figures = f;
+}

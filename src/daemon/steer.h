@@ -1,0 +1,34 @@
+/*
+ * Which lanes get new connections: those of the workers that serve. Who is
+ * ready, dead or to go is known here, daemon/lanes tells the kernel.
+ */
+#ifndef DAEMON_STEER_H
+#define DAEMON_STEER_H
+
+#include <stdbool.h>
+
+struct supervisor;
+struct worker;
+
+/* After any change of workers, at the end of a turn; and at once, where new
+   connections are to avoid somebody from now on. */
+void steer_all(struct supervisor *sup);
+
+/* A worker is dead: new connections avoid its lanes from now on. Of many deaths
+   at a time the first one; the others when the turn ends. */
+void steer_death(struct supervisor *sup);
+
+/* The worker is ready. What it was seen to do, and what it has changed. */
+void steer_ready(const struct worker *worker);
+
+/* What its lanes have seen, for those who read along (log_level = debug). */
+void steer_figures(const struct worker *worker);
+
+/* Nobody will accept from the worker's lanes for a while, or, `for_good`, ever
+   again: see what becomes of the clients that wait there. */
+void steer_abandon(const struct worker *worker, bool for_good);
+
+/* The timer sup->steer is due. */
+void steer_due(void *ctx);
+
+#endif
