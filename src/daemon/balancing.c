@@ -24,26 +24,6 @@ balancing_fini(struct balancing *b)
 	b->count = NULL;
 }
 
-static int
-probe(struct balancing_probe *p, enum steering_ebpf_mode mode)
-{
-	if (!p->done) {
-		p->code = steering_ebpf_probe(mode, &p->why);
-		p->done = true;
-	}
-	return p->code;
-}
-
-bool
-balancing_can_count(struct balancing *b, const char **ret_why)
-{
-	bool can = probe(&b->least, STEERING_EBPF_LEAST) == 0;
-
-	if (ret_why != NULL)
-		*ret_why = can ? NULL : error_text(&b->least.why);
-	return can;
-}
-
 int
 balancing_count(struct balancing *b, struct conn_count **ret_count,
     struct error *err)
@@ -53,6 +33,31 @@ balancing_count(struct balancing *b, struct conn_count **ret_count,
 	if (code == 0)
 		*ret_count = b->count;
 	return code;
+}
+
+static int
+probe(struct balancing *b, struct balancing_probe *p,
+    enum steering_ebpf_mode mode)
+{
+	struct conn_count *count;
+
+	if (p->done)
+		return p->code;
+	p->done = true;
+	p->code = balancing_count(b, &count, &p->why);
+	if (p->code == 0)
+		p->code = steering_ebpf_probe(mode, count, &p->why);
+	return p->code;
+}
+
+bool
+balancing_can_count(struct balancing *b, const char **ret_why)
+{
+	bool can = probe(b, &b->least, STEERING_EBPF_LEAST) == 0;
+
+	if (ret_why != NULL)
+		*ret_why = can ? NULL : error_text(&b->least.why);
+	return can;
 }
 
 enum balance
@@ -85,9 +90,9 @@ check_app(struct balancing *b, const struct conf_app *app, struct error *err)
 	int code = 0;
 
 	if (app->balance == CONF_BALANCE_ROUND_ROBIN)
-		code = probe(p, STEERING_EBPF_TURNS);
+		code = probe(b, p, STEERING_EBPF_TURNS);
 	else if (app->balance == CONF_BALANCE_LEAST_CONNECTIONS)
-		code = probe(p, STEERING_EBPF_LEAST);
+		code = probe(b, p, STEERING_EBPF_LEAST);
 	if (code < 0)
 		return error_set(err, code, "%s: balance = %s is not possible "
 		    "here: %s; auto, random, source and shared are", app->name,

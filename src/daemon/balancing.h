@@ -22,7 +22,7 @@ struct balancing {
 		int code;
 		struct error why;	/* not */
 	} turns, least;
-	struct conn_count *count;	/* with the first one that counts */
+	struct conn_count *count;	/* with the first probe */
 	size_t optmem_max;		/* net.core.optmem_max, bytes */
 	bool told;			/* what auto is, for want of rights */
 };

@@ -54,6 +54,7 @@ struct lanes {
 	struct lane_order order;
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;		/* its slots */
+	size_t expected;	/* so many lanes there will be */
 	struct mono changed;	/* when the live ones last did */
 };
 

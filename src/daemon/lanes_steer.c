@@ -85,6 +85,13 @@ collect(const struct lanes *ls, struct steering_cbpf_lane *lanes)
 	return n;
 }
 
+/* Any of the group: programs belong to all of it. */
+static int
+any_lane(const struct lanes *ls)
+{
+	return ls->v[ls->order.v[0]]->fd;
+}
+
 static int
 attach_classic(struct listener *l)
 {
@@ -103,8 +110,7 @@ attach_classic(struct listener *l)
 	free(lanes);
 	if (code < 0)
 		return code;
-	code = socket_attach_cbpf(ls->v[ls->order.v[0]]->fd, program.code,
-	    program.n);
+	code = socket_attach_cbpf(any_lane(ls), program.code, program.n);
 	steering_cbpf_free(&program);
 	return code;
 }
@@ -129,7 +135,7 @@ attach_extended(struct listener *l, struct error *err)
 	free(slots);
 	if (ls->attached)
 		return 0;
-	return steering_ebpf_attach(ls->ebpf, ls->v[ls->order.v[0]]->fd, err);
+	return steering_ebpf_attach(ls->ebpf, any_lane(ls), err);
 }
 
 static enum steering_ebpf_mode
@@ -140,8 +146,9 @@ mode_of(enum balance b)
 }
 
 static size_t
-room_for(size_t n)
+room_for(const struct lanes *ls)
 {
+	size_t n = ls->n > ls->expected ? ls->n : ls->expected;
 	size_t room = ROOM_MIN;
 
 	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
@@ -160,10 +167,10 @@ lanes_steer_room(struct listener *l, struct error *err)
 		    "listener");
 	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
 		return 0;
-	code = steering_ebpf_grow(ls->ebpf, room_for(ls->n),
-	    ls->attached ? ls->v[ls->order.v[0]]->fd : -1, err);
+	code = steering_ebpf_grow(ls->ebpf, room_for(ls),
+	    ls->attached ? any_lane(ls) : -1, err);
 	if (code == 0)
-		ls->ebpf_room = room_for(ls->n);
+		ls->ebpf_room = room_for(ls);
 	return code;
 }
 
@@ -198,9 +205,16 @@ lanes_steer_again(struct listener *l)
 		if (code < 0)
 			error_set(&err, code, "%s", strerror(-code));
 	}
-	if (code == 0)
+	/* One that has listened alone since before there was a choice is in no
+	   group, until a second one joins it. */
+	if (code == -EINVAL && ls->order.n == 1) {
+		error_clear(&err);
+		return;
+	}
+	if (code == 0) {
 		ls->attached = true;
-	ls->warned &= code != 0;
+		ls->warned = false;
+	}
 	if (code < 0)
 		warn(l, error_text(&err));
 	error_clear(&err);
@@ -291,28 +305,36 @@ static int
 use_extended(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	struct steering_ebpf *old = ls->ebpf, *new;
 	struct conn_count *count;
-	int code = balancing_count(&l->all->balancing, &count, err);
+	int code;
 
+	if (ls->ebpf != NULL)
+		return steering_ebpf_set_mode(ls->ebpf, mode_of(b),
+		    ls->attached ? any_lane(ls) : -1, err);
+	code = balancing_count(&l->all->balancing, &count, err);
 	if (code == 0)
-		code = steering_ebpf_new(mode_of(b), room_for(ls->n), count,
-		    &new, err);
+		code = steering_ebpf_new(mode_of(b), room_for(ls), count,
+		    &ls->ebpf, err);
 	if (code < 0)
 		return code;
-	/* A socket can be in one map only: classic BPF stands in. */
-	ls->ebpf = NULL;
-	if (old != NULL) {
-		ls->attached = ls->order.n > 0 && attach_classic(l) == 0;
-		steering_ebpf_free(old);
-	}
-	ls->ebpf = new;
-	ls->ebpf_room = room_for(ls->n);
+	ls->ebpf_room = room_for(ls);
 	ls->attached = false;
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i]->listening)
 			set_lane(ls->v[i]);
 	return 0;
+}
+
+static void
+use_classic(struct listener *l)
+{
+	struct steering_ebpf *old = l->lanes.ebpf;
+
+	l->lanes.ebpf = NULL;
+	lanes_steer_again(l);
+	if (old != NULL)
+		steering_ebpf_clear(old);
+	steering_ebpf_free(old);
 }
 
 int
@@ -323,20 +345,15 @@ lanes_set_balance(struct listener *l, enum balance b, struct error *err)
 
 	if (b == ls->balance)
 		return 0;
-	if (balance_is_privileged(b)) {
+	if (balance_is_privileged(b))
 		code = use_extended(l, b, err);
-		if (code < 0)
-			return code;
-		ls->balance = b;
+	if (code < 0)
+		return code;
+	ls->balance = b;
+	if (balance_is_privileged(b))
 		lanes_steer_again(l);
-	} else {
-		struct steering_ebpf *old = ls->ebpf;
-
-		ls->balance = b;
-		ls->ebpf = NULL;
-		lanes_steer_again(l);
-		steering_ebpf_free(old);
-	}
+	else
+		use_classic(l);
 	return 0;
 }
 

@@ -224,8 +224,10 @@ put_in_force(struct listener *l, const struct conf_app *app,
 	struct balancing *b = &l->all->balancing;
 	enum balance balance = balancing_choose(b, app, l, accepts);
 	struct error why = ERROR_INIT;
-	int code = lanes_set_balance(l, balance, &why);
+	int code;
 
+	l->lanes.expected = conf_app_instances(app, 1);
+	code = lanes_set_balance(l, balance, &why);
 	if (code == 0)
 		return 0;
 	if (app->balance == CONF_BALANCE_AUTO) {

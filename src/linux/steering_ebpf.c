@@ -288,6 +288,42 @@ steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes, int fd,
 	return 0;
 }
 
+int
+steering_ebpf_set_mode(struct steering_ebpf *s, enum steering_ebpf_mode mode,
+    int fd, struct error *err)
+{
+	const enum steering_ebpf_mode old = s->mode;
+	struct room room = ROOM_NONE;
+	int code;
+
+	if (mode == old)
+		return 0;
+	if (mode == STEERING_EBPF_LEAST &&
+	    conn_count_why_not(s->count) != NULL)
+		return error_set(err, -EPERM, "%s",
+		    conn_count_why_not(s->count));
+	s->mode = mode;
+	code = make_room(s, s->room.max, &room, err);
+	if (code == 0 && fd >= 0)
+		code = attach(room.program, fd, err);
+	if (code < 0) {
+		s->mode = old;
+		room_free(&room);
+		return code;
+	}
+	room_free(&s->room);
+	s->room = room;
+	return 0;
+}
+
+void
+steering_ebpf_clear(struct steering_ebpf *s)
+{
+	for (size_t i = 0; i < s->n_shelves; i++)
+		for (uint32_t key = 0; key < STEER_SHELF; key++)
+			(void)bpf_map_remove(s->shelves[i], &key);
+}
+
 /* ---- the group ---- */
 
 static int

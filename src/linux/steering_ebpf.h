@@ -46,7 +46,8 @@ enum steering_ebpf_mode {
  * of its own on the loopback interface. 0, or -errno with words for what is
  * missing.
  */
-int steering_ebpf_probe(enum steering_ebpf_mode mode, struct error *err);
+int steering_ebpf_probe(enum steering_ebpf_mode mode, struct conn_count *count,
+    struct error *err);
 
 /*
  * A group of at most `max_lanes` lanes, none of them live. `count` must outlive
@@ -67,6 +68,17 @@ int steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
  */
 int steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes, int fd,
     struct error *err);
+
+/*
+ * Choose in another way from now on; `fd` as for steering_ebpf_grow(). -errno
+ * with words, and then all is as before.
+ */
+int steering_ebpf_set_mode(struct steering_ebpf *steering,
+    enum steering_ebpf_mode mode, int fd, struct error *err);
+
+/* Let go of the sockets, which could not be another group's else: before
+   _free(), when another program has been attached. */
+void steering_ebpf_clear(struct steering_ebpf *steering);
 
 /*
  * Sockets that the program is attached to keep it, with the last live set. NULL

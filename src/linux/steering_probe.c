@@ -67,15 +67,13 @@ try_lane(struct steering_ebpf *s, enum steering_ebpf_mode mode, int fd,
 }
 
 int
-steering_ebpf_probe(enum steering_ebpf_mode mode, struct error *err)
+steering_ebpf_probe(enum steering_ebpf_mode mode, struct conn_count *count,
+    struct error *err)
 {
-	struct conn_count *count = NULL;
 	struct steering_ebpf *s = NULL;
 	int fd = -1;
-	int code = conn_count_new(&count, err);
+	int code = steering_ebpf_new(mode, 1, count, &s, err);
 
-	if (code == 0)
-		code = steering_ebpf_new(mode, 1, count, &s, err);
 	if (code == 0) {
 		code = probe_socket(AF_INET, &fd);
 		if (code < 0)
@@ -88,6 +86,5 @@ steering_ebpf_probe(enum steering_ebpf_mode mode, struct error *err)
 		code = try_lane(s, mode, fd, err);
 	fd_close(&fd);
 	steering_ebpf_free(s);
-	conn_count_free(count);
 	return code;
 }

@@ -1088,7 +1088,10 @@ test_refused_in_words(void **state)
 
 		if (geteuid() == 0 && setuid(65534) < 0)
 			_exit(2);
-		code = steering_ebpf_probe(STEERING_EBPF_LEAST, &err);
+		code = conn_count_new(&count, &err);
+		if (code == 0)
+			code = steering_ebpf_probe(STEERING_EBPF_LEAST, count,
+			    &err);
 		print_message("as nobody: %s\n", error_text(&err));
 		fflush(NULL);
 		/* Where the kernel lets anybody use BPF maps, counting is
@@ -1128,8 +1131,8 @@ try_out(void **state)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
-	if (steering_ebpf_probe(STEERING_EBPF_LEAST, &err) < 0 ||
-	    conn_count_new(&count, &err) < 0)
+	if (conn_count_new(&count, &err) < 0 ||
+	    steering_ebpf_probe(STEERING_EBPF_LEAST, count, &err) < 0)
 		snprintf(why_skipped, sizeof(why_skipped), "%s",
 		    error_text(&err));
 	error_clear(&err);
