@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "core/conf.h"
 #include "core/words.h"
+#include "daemon/balancing.h"
 #include "daemon/conf_load.h"
 #include "daemon/supervisor.h"
 #include "linux/cpus.h"
@@ -151,8 +152,13 @@ print_errors(struct conf_errors *errors)
 static int
 dump(const struct config *config)
 {
-	char *text = conf_print(config, cpus_available());
+	char *balance = balancing_describe(config);
+	const struct conf_here here = {
+		.instances = cpus_available(), .balance = balance,
+	};
+	char *text = conf_print(config, &here);
 
+	free(balance);
 	if (text == NULL)
 		return out_of_memory();
 	fputs(text, stdout);

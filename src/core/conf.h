@@ -264,12 +264,18 @@ void conf_creds_free(struct conf_creds *creds);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
+/* What `auto` comes to on this machine, for comments in the dump. */
+struct conf_here {
+	unsigned instances;
+	const char *balance;	/* in words, one line; NULL: not looked up */
+};
+
 /*
  * The effective configuration as INI: every supported key with its value,
- * parses back to the same dump. `auto_instances` only goes into a comment.
+ * parses back to the same dump. `here` only goes into comments.
  * Caller frees; NULL when memory is short.
  */
-char *conf_print(const struct config *config, unsigned auto_instances);
+char *conf_print(const struct config *config, const struct conf_here *here);
 
 /* The number of seats that an app has where `auto` means auto_instances. */
 unsigned conf_app_instances(const struct conf_app *app,

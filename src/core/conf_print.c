@@ -312,8 +312,17 @@ comment_instances(struct strbuf *sb, const struct conf_app *app,
 }
 
 static void
+comment_balance(struct strbuf *sb, const struct conf_app *app,
+    const struct conf_here *here)
+{
+	if (app->balance == CONF_BALANCE_AUTO && here->balance != NULL &&
+	    app->n_listens > 0)
+		strbuf_printf(sb, "# auto is %s\n", here->balance);
+}
+
+static void
 print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
-    const void *target, unsigned auto_instances)
+    const void *target, const struct conf_here *here)
 {
 	size_t n;
 	const struct conf_key *schema = conf_schema(&n);
@@ -329,7 +338,9 @@ print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
 		if (o.key->scope != scope || o.key->type == CONF_TYPE_LATER)
 			continue;
 		if (o.key->type == CONF_TYPE_INSTANCES)
-			comment_instances(sb, target, auto_instances);
+			comment_instances(sb, target, here->instances);
+		if (o.key == &schema[CONF_KEY_BALANCE])
+			comment_balance(sb, target, here);
 		strbuf_printf(sb, "%s = ", o.key->name);
 		printers[o.key->type](&o);
 		strbuf_putc(sb, '\n');
@@ -337,17 +348,17 @@ print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
 }
 
 char *
-conf_print(const struct config *config, unsigned auto_instances)
+conf_print(const struct config *config, const struct conf_here *here)
 {
 	struct strbuf sb = STRBUF_INIT;
 	char *text;
 
 	print_section(&sb, CONF_CLUSTERD_SECTION, CONF_SCOPE_CLUSTERD, config,
-	    auto_instances);
+	    here);
 	for (size_t i = 0; i < config->n_apps; i++) {
 		strbuf_putc(&sb, '\n');
 		print_section(&sb, config->apps[i].name, CONF_SCOPE_APP,
-		    &config->apps[i], auto_instances);
+		    &config->apps[i], here);
 	}
 	text = strbuf_take(&sb);
 	strbuf_free(&sb);

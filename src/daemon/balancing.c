@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -101,14 +103,48 @@ check_app(struct balancing *b, const struct conf_app *app, struct error *err)
 	return 0;
 }
 
+static bool
+is_auto(const struct conf_app *app)
+{
+	return app->balance == CONF_BALANCE_AUTO &&
+	    listens_on(app, ADDRESS_TCP);
+}
+
+/* NULL: no memory. */
+static char *
+describe_auto(struct balancing *b)
+{
+	const char *why;
+	char *text;
+
+	if (balancing_can_count(b, &why))
+		return strdup("least-connections here");
+	return asprintf(&text, "random here, or shared for a program that "
+	    "accepts one connection at a time; least-connections is not "
+	    "possible: %s", why) < 0 ? NULL : text;
+}
+
+char *
+balancing_describe(const struct config *config)
+{
+	struct balancing b;
+	char *text = NULL;
+
+	balancing_init(&b);
+	for (size_t i = 0; text == NULL && i < config->n_apps; i++)
+		if (is_auto(&config->apps[i]))
+			text = describe_auto(&b);
+	balancing_fini(&b);
+	return text;
+}
+
 int
 balancing_check(struct balancing *b, const struct config *config,
     struct error *err)
 {
-	const char *why;
-
 	for (size_t i = 0; i < config->n_apps; i++) {
 		const struct conf_app *app = &config->apps[i];
+		char *text;
 		int code;
 
 		if (!listens_on(app, ADDRESS_TCP))
@@ -116,15 +152,12 @@ balancing_check(struct balancing *b, const struct config *config,
 		code = check_app(b, app, err);
 		if (code < 0)
 			return code;
-		if (app->balance != CONF_BALANCE_AUTO || b->told)
+		if (!is_auto(app) || b->told)
 			continue;
 		b->told = true;
-		if (balancing_can_count(b, &why))
-			log_info("balance = auto is least-connections here");
-		else
-			log_info("balance = auto is random here, or shared for "
-			    "a program that accepts one connection at a time; "
-			    "least-connections is not possible: %s", why);
+		text = describe_auto(b);
+		log_info("balance = auto is %s", text != NULL ? text : "?");
+		free(text);
 	}
 	return 0;
 }

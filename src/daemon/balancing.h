@@ -37,6 +37,10 @@ void balancing_fini(struct balancing *balancing);
 int balancing_check(struct balancing *balancing, const struct config *config,
     struct error *err);
 
+/* What `auto` comes to here, in words, for the apps that have it: the caller
+   frees; NULL when there is none of them, or no memory. */
+char *balancing_describe(const struct config *config);
+
 /* Would `auto` be least-connections? *ret_why, if not: in words, borrowed. */
 bool balancing_can_count(struct balancing *balancing, const char **ret_why);
 

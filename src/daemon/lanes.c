@@ -495,8 +495,11 @@ lanes_check(struct lane *lane)
 	if (socket_queue(lane->fd, &waiting, &backlog) < 0 || backlog == want)
 		return;
 	put_holder(lane, who, sizeof(who));
-	log_debug("%s has changed the backlog of its listener to %u: back to "
-	    "%u", who, backlog, want);
+	/* Most do it at every start. */
+	log_write(l->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	    "%s has changed the backlog of its listener to %u: back to %u%s",
+	    who, backlog, want, l->told_backlog ? "" : " (said once)");
+	l->told_backlog = true;
 	(void)socket_start_listening(lane->fd, l->backlog);
 }
 

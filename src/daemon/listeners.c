@@ -250,6 +250,10 @@ enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	l->all = ls;
 	l->next = ls->first;
 	ls->first = l;
+	if (l->passed && app->balance != CONF_BALANCE_AUTO &&
+	    app->balance != CONF_BALANCE_SHARED)
+		log_warning("%s: its socket is passed by the supervisor above, "
+		    "and so it is shared: balance does not apply", app->name);
 	lanes_enter(l);
 	listener_file_watch(l);
 	return put_in_force(l, app, BALANCE_ACCEPTS_UNKNOWN, err);

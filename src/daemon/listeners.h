@@ -51,6 +51,7 @@ struct listener {
 	int watch;		/* of the file; -1: none */
 	bool warned;		/* that the file cannot be kept */
 	struct mono told_shut;	/* when it was said that a worker shut it */
+	bool told_backlog;	/* that a worker changed it */
 	struct listener *next;
 };
 

@@ -124,14 +124,14 @@ load(const char *text, size_t len, const struct bytes *input)
 static void
 check_round_trip(struct config *config, const struct bytes *input)
 {
-	char *once = conf_print(config, 2), *twice;
+	char *once = conf_print(config, &(struct conf_here){ 2, NULL }), *twice;
 	struct config *again;
 	struct conf_diff diff;
 
 	CHECK(once != NULL);
 	again = load(once, strlen(once), input);
 	CHECK(again != NULL);
-	twice = conf_print(again, 2);
+	twice = conf_print(again, &(struct conf_here){ 2, NULL });
 	CHECK(twice != NULL);
 	CHECK(strcmp(once, twice) == 0);
 

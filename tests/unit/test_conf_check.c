@@ -188,7 +188,7 @@ expect_good(const char *section, const char *key, const char *value,
 	    strcmp(section, "clusterd") == 0 ? "[web]\ncommand = x\n" :
 	    strcmp(key, "command") == 0 ? "" : "command = x\n");
 	config = expect_ok(text.text);
-	dump = conf_print(config, 2);
+	dump = conf_print(config, &(struct conf_here){ 2, NULL });
 	assert_non_null(dump);
 	strbuf_printf(&line, "\n%s = %s\n", key, printed);
 	if (strstr(dump, line.text) == NULL)

@@ -188,7 +188,7 @@ dump_at(const struct conf_host *at, const char *text)
 	assert_int_equal(conf_check(&source, at, &config, &errors), 0);
 	if (config == NULL)
 		fail_msg("%s\nin\n%s", errors.v[0].text, text);
-	dump = conf_print(config, 4);
+	dump = conf_print(config, &(struct conf_here){ 4, NULL });
 	assert_non_null(dump);
 	config_unref(config);
 	conf_source_free(&source);
@@ -557,7 +557,7 @@ run_short_of_memory(const char *text, unsigned long from, unsigned long to)
 	assert_true(r == 0 || r == -ENOMEM);
 	assert_true(r == 0 || config == NULL);
 	if (config != NULL) {
-		dump = conf_print(config, 2);
+		dump = conf_print(config, &(struct conf_here){ 2, NULL });
 		r = conf_diff(config, config, &diff);
 		assert_true(r == 0 || r == -ENOMEM);
 	}
