@@ -29,7 +29,7 @@ endif
 INIH_CFLAGS := $(shell $(PKG_CONFIG) --cflags inih 2>/dev/null)
 INIH_LIBS := $(shell $(PKG_CONFIG) --libs inih 2>/dev/null || echo -linih)
 
-ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -Isrc \
+ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  -D_GNU_SOURCE -DCLUSTERD_VERSION='"$(VERSION)"' \
 	  $(INIH_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
@@ -272,7 +272,7 @@ fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 	@mkdir -p build-fuzz/corpus/$*
-	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc $(INIH_CFLAGS) \
+	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -iquote src $(INIH_CFLAGS) \
 	    -fsanitize=fuzzer,address,undefined -o build-fuzz/fuzz_$* \
 	    tests/fuzz/fuzz_$*.c $(CORE_SRC) $(BASE_SRC) $(INIH_LIBS)
 	build-fuzz/fuzz_$* -max_total_time=$${SECONDS:-60} \
