@@ -23,6 +23,7 @@
 #include "linux/inspect.h"
 
 #define FDINFO_MAX	(256 * 1024)
+#define CHILDREN_MAX	(64 * 1024)
 
 static bool
 may_trace(void)
@@ -207,6 +208,31 @@ inspect_each_thread(pid_t pid, bool (*fn)(void *ctx, pid_t tid), void *ctx)
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	(void)each_number(path, fn, ctx);
+}
+
+int
+inspect_each_child(pid_t pid, pid_t tid, bool (*fn)(void *ctx, pid_t child),
+    void *ctx)
+{
+	char path[64], *text, *word, *rest;
+	bool more = true;
+	size_t len;
+	int code;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
+	    (int)tid);
+	code = file_read_start(path, CHILDREN_MAX, &text, &len);
+	if (code < 0)
+		return code;
+	for (word = strtok_r(text, " \n", &rest); word != NULL && more;
+	    word = strtok_r(NULL, " \n", &rest)) {
+		uint64_t child;
+
+		if (num_parse(word, 1, INT_MAX, &child))
+			more = fn(ctx, (pid_t)child);
+	}
+	free(text);
+	return 0;
 }
 
 void

@@ -81,6 +81,11 @@ bool inspect_syscall(pid_t pid, pid_t tid, struct inspect_call *ret_call,
 void inspect_each_thread(pid_t pid, bool (*fn)(void *ctx, pid_t tid),
     void *ctx);
 
+/* Call `fn` for each child that a thread has made (CONFIG_PROC_CHILDREN), until
+   it returns false. -errno: they cannot be told; -ENOENT also: it is gone. */
+int inspect_each_child(pid_t pid, pid_t tid, bool (*fn)(void *ctx, pid_t child),
+    void *ctx);
+
 /* A duplicate of a process's descriptor (close-on-exec, the caller's), or
    -errno; -EPERM also by the real uid, see above. */
 int inspect_take_fd(pid_t pid, int fd);

@@ -2,15 +2,9 @@
 #include <sys/syscall.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/mono.h"
-#include "base/num.h"
-#include "linux/file.h"
 #include "linux/inspect.h"
 #include "linux/waiting.h"
 
@@ -131,26 +125,14 @@ sleeps_for_us(struct look *l, const struct inspect_call *c)
 	}
 }
 
-/* The children that this thread has made (CONFIG_PROC_CHILDREN). */
-static void
-add_children(struct look *l, pid_t tid)
+static bool
+add_child(void *ctx, pid_t child)
 {
-	char path[64], *text, *word, *rest;
-	size_t len;
+	struct look *l = ctx;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)l->pid,
-	    (int)tid);
-	if (file_read_start(path, 64 * 1024, &text, &len) < 0)
-		return;
-	for (word = strtok_r(text, " \n", &rest); word != NULL;
-	    word = strtok_r(NULL, " \n", &rest)) {
-		uint64_t pid;
-
-		if (l->n_todo < WAITING_PROCESSES_MAX &&
-		    num_parse(word, 1, INT_MAX, &pid))
-			l->todo[l->n_todo++] = (pid_t)pid;
-	}
-	free(text);
+	if (l->n_todo < WAITING_PROCESSES_MAX)
+		l->todo[l->n_todo++] = child;
+	return l->n_todo < WAITING_PROCESSES_MAX;
 }
 
 static bool
@@ -164,7 +146,7 @@ look_at_thread(void *ctx, pid_t tid)
 	if (inspect_syscall(l->pid, tid, &call, &l->refused))
 		l->found = sleeps_for_us(l, &call);
 	if (!l->found)
-		add_children(l, tid);
+		(void)inspect_each_child(l->pid, tid, add_child, l);
 	return !l->found;
 }
 
@@ -242,7 +224,7 @@ note_children(void *ctx, pid_t tid)
 
 	if (is_late(l))
 		return false;
-	add_children(l, tid);
+	(void)inspect_each_child(l->pid, tid, add_child, l);
 	return true;
 }
 
