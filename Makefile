@@ -101,6 +101,8 @@ CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 	conf_env conf_free conf_print conf_read conf_schema conf_value \
 	conf_value_app signal_name words) \
 	$(BASE_OBJ)
+DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
+	worker_fsm) $(BASE_OBJ)
 
 UNIT_TESTS = address adoption base conf_check conf_diff conf_print \
 	conf_read cpu_quota fd_protocol loop man notify_message obituary \
@@ -139,6 +141,7 @@ $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print 
     $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
 $(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
 $(B)/tests/test_cpu_quota: $(B)/core/cpu_quota.o $(BASE_OBJ)
+$(B)/tests/test_drain: $(DRAIN_OBJ)
 $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
     $(BASE_OBJ)
 $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
