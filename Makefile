@@ -55,7 +55,8 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
 	src/linux/notify_socket.c \
 	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
-	src/linux/seccomp_notify.c src/linux/signals.c src/linux/socket.c \
+	src/linux/seccomp_notify.c src/linux/signals.c src/linux/sockdiag.c \
+	src/linux/sockdiag_tcp.c src/linux/sockdiag_unix.c src/linux/socket.c \
 	src/linux/socket_inherit.c src/linux/spawn.c \
 	src/linux/steering_ebpf.c src/linux/steering_probe.c \
 	src/linux/steering_programs.c src/linux/unix_socket.c \
