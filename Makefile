@@ -126,6 +126,7 @@ WRAP_adoption = __asprintf_chk asprintf strdup
 WRAP_base = __vasprintf_chk realloc strdup vasprintf
 WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup strndup vasprintf
+WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
@@ -142,6 +143,9 @@ $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print 
     $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
 $(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
 $(B)/tests/test_cpu_quota: $(B)/core/cpu_quota.o $(BASE_OBJ)
+$(B)/tests/test_connections: $(patsubst %,$(B)/linux/%.o,connections file \
+    inspect process sockdiag sockdiag_tcp sockdiag_unix tree_sockets) \
+    $(DRAIN_OBJ)
 $(B)/tests/test_drain: $(DRAIN_OBJ)
 $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
     $(BASE_OBJ)
