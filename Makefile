@@ -176,6 +176,12 @@ $(WORKERS): $(B)/%: tests/e2e/%.c
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
 	    -pthread -o $@ $<
 
+# The load generator for drains, and whether it tells the truth.
+$(B)/openloop: tests/bench/openloop.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
+	    -o $@ $< -lm
+
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
 FUZZ_TARGETS = adoption conf
 
@@ -204,7 +210,8 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
-	check-e2e check-asan check-valgrind check-clang check-cross check-inih fuzz \
+	check-openloop check-e2e check-asan check-valgrind check-clang \
+	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) bench
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
@@ -234,6 +241,9 @@ check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
 	set -e; for t in $(FUZZ_TARGETS); do \
 	    $(B)/tests/replay_$$t tests/fuzz/corpus/$$t/*; \
 	done
+
+check-openloop: $(B)/openloop
+	python3 -B tests/bench/check_openloop.py $(B)/openloop
 
 check-e2e: all $(WORKERS)
 	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder $(PYTEST) tests/e2e
