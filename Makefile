@@ -42,16 +42,17 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
 	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
-	src/core/cpu_quota.c src/core/fd_protocol.c src/core/lane_order.c \
+	src/core/cpu_quota.c src/core/drain.c src/core/fd_protocol.c \
+	src/core/lane_order.c \
 	src/core/lane_rank.c src/core/notify_message.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
 	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
-	src/linux/conn_count.c src/linux/cpus.c src/linux/creds.c \
-	src/linux/epoll_enter.c \
-	src/linux/file.c src/linux/inspect.c \
+	src/linux/conn_count.c src/linux/connections.c src/linux/cpus.c \
+	src/linux/creds.c src/linux/epoll_enter.c src/linux/file.c \
+	src/linux/inspect.c src/linux/lane_queue.c \
 	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
 	src/linux/notify_socket.c \
 	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
@@ -59,8 +60,8 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/sockdiag_tcp.c src/linux/sockdiag_unix.c src/linux/socket.c \
 	src/linux/socket_inherit.c src/linux/spawn.c \
 	src/linux/steering_ebpf.c src/linux/steering_probe.c \
-	src/linux/steering_programs.c src/linux/unix_socket.c \
-	src/linux/waiting.c
+	src/linux/steering_programs.c src/linux/tree_sockets.c \
+	src/linux/unix_socket.c src/linux/waiting.c
 DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
 	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
@@ -106,8 +107,8 @@ DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 	worker_fsm) $(BASE_OBJ)
 
 UNIT_TESTS = address adoption base conf_check conf_diff conf_print \
-	conf_read cpu_quota fd_protocol loop man notify_message obituary \
-	restart rollout steering_cbpf steering_ebpf words worker_env \
+	conf_read connections cpu_quota drain fd_protocol loop man \
+	notify_message obituary restart rollout sockdiag steering_cbpf steering_ebpf words worker_env \
 	worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
@@ -130,6 +131,7 @@ WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
+WRAP_sockdiag = malloc recvmsg sendto socket
 WRAP_steering_cbpf = calloc
 WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup vasprintf
@@ -156,6 +158,8 @@ $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \
 $(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
 $(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
     $(B)/core/restart.o $(B)/base/mono.o
+$(B)/tests/test_sockdiag: $(patsubst %,$(B)/linux/%.o,lane_queue sockdiag \
+    sockdiag_tcp sockdiag_unix) $(BASE_OBJ)
 $(B)/tests/test_steering_cbpf: $(B)/core/steering_cbpf.o
 $(B)/tests/test_steering_ebpf: $(B)/tests/delay_net.o \
     $(patsubst %,$(B)/linux/%.o,bpf_syscall cgroup conn_count file \
@@ -217,7 +221,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
 check: all check-layers check-core check-bpf check-man check-unit check-fuzz \
-    $(WORKERS)
+    check-openloop $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd check-unit check-fuzz
 	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
@@ -304,7 +308,7 @@ BPF_CLANG = clang
 BPF_SRC	= src/bpf/count.bpf.c src/bpf/steer.bpf.c
 BPF_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(BPF_SRC))
 BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
-	-Wall -Wextra -Werror -Isrc \
+	-Wall -Wextra -Werror -iquote src \
 	-I/usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
 
 .PHONY: bpf check-bpf
