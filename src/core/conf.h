@@ -138,6 +138,9 @@ struct conf_app {
 	int64_t ready_timeout_ms;	/* > 0 */
 	int stop_signal;
 	int64_t stop_timeout_ms;
+	int64_t drain_timeout_ms;	/* 0: no drain */
+	int64_t drain_idle_ms;		/* -1: off */
+	unsigned max_surge;		/* >= 1 */
 
 	enum conf_output out;
 	enum conf_output err;

@@ -99,7 +99,12 @@ conf_duration_print(struct strbuf *sb, int64_t ms)
 static void
 print_duration(const struct out *o)
 {
-	conf_duration_print(o->sb, *(const int64_t *)field(o));
+	int64_t ms = *(const int64_t *)field(o);
+
+	if (ms < 0)
+		strbuf_puts(o->sb, o->key->nothing);
+	else
+		conf_duration_print(o->sb, ms);
 }
 
 /* A path, or the name of a user or group. */

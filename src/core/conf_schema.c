@@ -268,16 +268,18 @@ static const struct conf_key schema[] = {
 		DURATION(0), .preset = "10s",
 	},
 	[CONF_KEY_DRAIN_TIMEOUT] = {
-		.name = "drain_timeout", APP_NOWHERE,
-		.type = CONF_TYPE_LATER, .preset = "10s",
+		.name = "drain_timeout", APP(drain_timeout_ms),
+		DURATION(0), .preset = "10s",
 	},
 	[CONF_KEY_DRAIN_IDLE] = {
-		.name = "drain_idle", APP_NOWHERE,
-		.type = CONF_TYPE_LATER, .preset = "5s",
+		.name = "drain_idle", APP(drain_idle_ms),
+		DURATION(0), .preset = "5s", .nothing = "off",
 	},
 	[CONF_KEY_MAX_SURGE] = {
-		.name = "max_surge", APP_NOWHERE,
-		.type = CONF_TYPE_LATER, .preset = "1",
+		.name = "max_surge", APP(max_surge),
+		.type = CONF_TYPE_COUNT, .preset = "1",
+		.min = 1, .max = CONF_INSTANCES_MAX,
+		.allowed = "a number from 1 to 4096",
 	},
 	[CONF_KEY_STDOUT] = {
 		.name = "stdout", APP(out),

@@ -75,7 +75,8 @@ enum conf_type {
 	CONF_TYPE_LIMIT,	/* int64_t, row->min to max; nothing: -1 */
 	CONF_TYPE_MODE,		/* uint32_t, octal up to row->max */
 	CONF_TYPE_UMASK,	/* int32_t, octal up to row->max; nothing: -1 */
-	CONF_TYPE_DURATION,	/* int64_t milliseconds, at least row->min */
+	CONF_TYPE_DURATION,	/* int64_t milliseconds, at least row->min;
+				   nothing: -1 */
 	CONF_TYPE_PATH,		/* char *, made absolute; nothing: NULL */
 	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
 	/* The rest fill fields of struct conf_app that belong together. */

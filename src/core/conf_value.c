@@ -248,6 +248,10 @@ conf_value_duration(const struct conf_value *v, const char *text, int64_t min,
 static int
 parse_duration(const struct conf_value *v, void *target)
 {
+	if (v->key->nothing != NULL && conf_value_is_nothing(v)) {
+		*(int64_t *)conf_value_field(v, target) = -1;
+		return 0;
+	}
 	return conf_value_duration(v, v->lines[0], (int64_t)v->key->min,
 	    (int64_t)v->key->max, conf_value_field(v, target));
 }

@@ -4,6 +4,9 @@
 #include "core/conf.h"
 #include "core/worker_fsm.h"
 
+/* How often a retiring worker that dies is started again for those who wait. */
+#define RESCUES_MAX 5
+
 struct step_args {
 	struct worker_fsm *fsm;
 	const struct conf_app *app;
@@ -71,10 +74,16 @@ cell_executed(const struct step_args *a)
 	    mono_add_ms(a->facts->now, wait_ms));
 }
 
+static void cell_drain(const struct step_args *a);
+
 static void
 become_ready(const struct step_args *a, enum worker_reason why)
 {
 	a->fsm->trial = false;
+	if (a->fsm->retiring) {
+		cell_drain(a);
+		return;
+	}
 	go(a, WORKER_READY, why, MONO_NEVER);
 }
 
@@ -126,17 +135,50 @@ cell_starting_deadline(const struct step_args *a)
 }
 
 static void
-cell_stop(const struct step_args *a)
+send_stop(const struct step_args *a, enum worker_reason why)
 {
 	a->fsm->unwanted = true;
 	a->step->send_stop = true;
-	go(a, WORKER_STOPPING, WORKER_WHY_ASKED,
+	go(a, WORKER_STOPPING, why,
 	    mono_add_ms(a->facts->now, a->app->stop_timeout_ms));
+}
+
+static void
+cell_stop(const struct step_args *a)
+{
+	a->fsm->retiring = false;
+	send_stop(a, WORKER_WHY_ASKED);
+}
+
+static void
+cell_drained(const struct step_args *a)
+{
+	send_stop(a, WORKER_WHY_DRAINED);
+}
+
+static void
+cell_drain_timeout(const struct step_args *a)
+{
+	send_stop(a, WORKER_WHY_DRAIN_TIMEOUT);
+}
+
+/* Without listeners there is nothing to see of what it does. */
+static void
+cell_drain(const struct step_args *a)
+{
+	a->fsm->unwanted = true;
+	a->fsm->retiring = true;
+	if (a->app->drain_timeout_ms == 0 || a->app->n_listens == 0)
+		send_stop(a, WORKER_WHY_ASKED);
+	else
+		go(a, WORKER_DRAINING, WORKER_WHY_RETIRING,
+		    mono_add_ms(a->facts->now, a->app->drain_timeout_ms));
 }
 
 static void
 cell_kill(const struct step_args *a)
 {
+	a->fsm->retiring = false;
 	a->fsm->unwanted = true;
 	a->step->send_kill = true;
 	go(a, WORKER_KILLED, WORKER_WHY_ASKED, MONO_NEVER);
@@ -153,6 +195,7 @@ cell_stop_timeout(const struct step_args *a)
 static void
 cell_give_up(const struct step_args *a)
 {
+	a->fsm->retiring = false;
 	a->fsm->unwanted = true;
 	go(a, WORKER_ENDED, WORKER_WHY_ASKED, MONO_NEVER);
 }
@@ -161,7 +204,48 @@ cell_give_up(const struct step_args *a)
 static void
 cell_unwanted(const struct step_args *a)
 {
+	a->fsm->retiring = false;
 	a->fsm->unwanted = true;
+}
+
+/* It is not ready, but clients of its last process may wait for it. */
+static bool
+goes_on_for_others(const struct step_args *a)
+{
+	if (!a->facts->waiting || a->fsm->trial)
+		return false;
+	a->fsm->unwanted = a->fsm->retiring = true;
+	return true;
+}
+
+static void
+cell_retire_execing(const struct step_args *a)
+{
+	if (!goes_on_for_others(a))
+		cell_kill(a);
+}
+
+static void
+cell_retire_starting(const struct step_args *a)
+{
+	if (!goes_on_for_others(a))
+		cell_stop(a);
+}
+
+static void
+cell_retire_killed(const struct step_args *a)
+{
+	if (!goes_on_for_others(a))
+		cell_unwanted(a);
+}
+
+static void
+cell_retire_backoff(const struct step_args *a)
+{
+	if (goes_on_for_others(a))
+		cell_start(a);
+	else
+		cell_give_up(a);
 }
 
 static void
@@ -170,6 +254,12 @@ cell_exited(const struct step_args *a)
 	struct worker_fsm *fsm = a->fsm;
 	struct restart_decision d;
 
+	if (fsm->retiring && a->facts->waiting && fsm->rescues < RESCUES_MAX) {
+		fsm->rescues++;
+		cell_start(a);
+		a->step->why = WORKER_WHY_RESCUE;
+		return;
+	}
 	if (fsm->unwanted) {
 		go(a, WORKER_ENDED, WORKER_WHY_ASKED, MONO_NEVER);
 		return;
@@ -216,6 +306,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_ignore,
+		[WORKER_EV_RETIRE] = cell_give_up,
+		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,
 	},
@@ -227,6 +319,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_kill_exec_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_retire_execing,
+		[WORKER_EV_DRAINED] = cell_ignore,
 		/* The program never ran, there is nothing to finish; and the
 		   stop signal might be one that is ignored by default. */
 		[WORKER_EV_STOP] = cell_kill,
@@ -240,6 +334,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_waits,
 		[WORKER_EV_DEADLINE] = cell_starting_deadline,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_retire_starting,
+		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_stop,
 		[WORKER_EV_KILL] = cell_kill,
 	},
@@ -251,6 +347,21 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_drain,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_stop,
+		[WORKER_EV_KILL] = cell_kill,
+	},
+	[WORKER_DRAINING] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_drain_timeout,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_ignore,
+		[WORKER_EV_DRAINED] = cell_drained,
 		[WORKER_EV_STOP] = cell_stop,
 		[WORKER_EV_KILL] = cell_kill,
 	},
@@ -262,6 +373,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_stop_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_ignore,
+		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_ignore,
 		[WORKER_EV_KILL] = cell_kill,
 	},
@@ -273,6 +386,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_retire_killed,
+		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_unwanted,
 		[WORKER_EV_KILL] = cell_unwanted,
 	},
@@ -284,6 +399,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_start,
 		[WORKER_EV_EXITED] = cell_ignore,
+		[WORKER_EV_RETIRE] = cell_retire_backoff,
+		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,
 	},
@@ -295,6 +412,8 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = cell_ignore,		\
 		[WORKER_EV_DEADLINE] = cell_ignore,		\
 		[WORKER_EV_EXITED] = cell_ignore,		\
+		[WORKER_EV_RETIRE] = cell_ignore,		\
+		[WORKER_EV_DRAINED] = cell_ignore,		\
 		[WORKER_EV_STOP] = cell_ignore,			\
 		[WORKER_EV_KILL] = cell_ignore,			\
 	}
@@ -331,6 +450,7 @@ worker_state_alive(enum worker_state state)
 	case WORKER_EXECING:
 	case WORKER_STARTING:
 	case WORKER_READY:
+	case WORKER_DRAINING:
 	case WORKER_STOPPING:
 	case WORKER_KILLED:
 		return true;
@@ -351,6 +471,7 @@ static const char *const state_names[] = {
 	[WORKER_EXECING] = "execing",
 	[WORKER_STARTING] = "starting",
 	[WORKER_READY] = "ready",
+	[WORKER_DRAINING] = "draining",
 	[WORKER_STOPPING] = "stopping",
 	[WORKER_KILLED] = "killed",
 	[WORKER_BACKOFF] = "backoff",
@@ -369,6 +490,8 @@ static const char *const event_names[] = {
 	[WORKER_EV_WAITS] = "waits",
 	[WORKER_EV_DEADLINE] = "deadline",
 	[WORKER_EV_EXITED] = "exited",
+	[WORKER_EV_RETIRE] = "retire",
+	[WORKER_EV_DRAINED] = "drained",
 	[WORKER_EV_STOP] = "stop",
 	[WORKER_EV_KILL] = "kill",
 };
@@ -384,6 +507,10 @@ static const char *const reason_texts[] = {
 	    "it lives, but cannot be seen to wait for connections",
 	[WORKER_WHY_READY_TIMEOUT] = "not ready within ready_timeout",
 	[WORKER_WHY_STOP_TIMEOUT] = "still there after stop_timeout",
+	[WORKER_WHY_DRAIN_TIMEOUT] = "still busy after drain_timeout",
+	[WORKER_WHY_RETIRING] = "retiring",
+	[WORKER_WHY_DRAINED] = "drained",
+	[WORKER_WHY_RESCUE] = "restarting for those who wait in its queue",
 	[WORKER_WHY_ASKED] = "as asked",
 	[WORKER_WHY_AGAIN] = "restarting",
 	[WORKER_WHY_LIMIT] = "restart_limit reached",

@@ -8,6 +8,8 @@
  *   EXECING   forked; the program is not executed yet
  *   STARTING  executed, and not ready
  *   READY     serves
+ *   DRAINING  retires: serves what it has and what waits for it, and gets
+ *             nothing new; at the deadline it is stopped
  *   STOPPING  has the stop signal; at the deadline it is killed
  *   KILLED    has SIGKILL; its exit is awaited, without a deadline
  *   BACKOFF   dead; started again at the deadline
@@ -19,6 +21,10 @@
  * A machine `on trial` is a reload's new worker before it is ready: whatever
  * goes wrong then makes it FAILED, and the reload decides. READY ends the
  * trial, and so does a good end that the restart policy does not mind.
+ *
+ * A machine that retires (RETIRE) is not wanted any more. Should its process
+ * die while clients wait in a queue that nobody else can serve, it is started
+ * again for them, and goes on draining.
  *
  * A step decides only; daemon/worker carries its effects out, and gives what
  * comes of them back as further events. This file is the only writer of the
@@ -40,6 +46,7 @@ enum worker_state {
 	WORKER_EXECING,
 	WORKER_STARTING,
 	WORKER_READY,
+	WORKER_DRAINING,
 	WORKER_STOPPING,
 	WORKER_KILLED,
 	WORKER_BACKOFF,
@@ -57,6 +64,8 @@ enum worker_event {
 	WORKER_EV_WAITS,	/* it is seen to wait for connections */
 	WORKER_EV_DEADLINE,	/* the deadline of the last step has passed */
 	WORKER_EV_EXITED,	/* the process is dead and reaped */
+	WORKER_EV_RETIRE,	/* finish, then be gone */
+	WORKER_EV_DRAINED,	/* it has finished */
 	WORKER_EV_STOP,		/* be gone, with the stop signal */
 	WORKER_EV_KILL,		/* be gone, at once */
 	WORKER_EVENTS
@@ -67,12 +76,17 @@ struct worker_facts {
 	struct mono now;
 	uint32_t dice;		/* any random number */
 	bool failure;		/* EXITED: exit code or signal is a failure */
+	bool waiting;		/* EXITED, RETIRE: clients wait whom nobody else
+				   can serve */
 };
 
 struct worker_fsm {
 	enum worker_state state;
 	bool trial;
-	bool unwanted;		/* STOP or KILL came: an exit is final */
+	bool unwanted;		/* RETIRE, STOP or KILL came: an exit is final,
+				   but for those who wait */
+	bool retiring;		/* RETIRE came, and no STOP or KILL since */
+	unsigned rescues;	/* starts for the sake of who waits */
 	struct mono executed;	/* when the present process was executed, or
 				   forked if it never got so far */
 	struct mono deadline;	/* MONO_NEVER: none */
@@ -90,6 +104,10 @@ enum worker_reason {
 	WORKER_WHY_UNSEEN,		/* ready: lived until ready_timeout */
 	WORKER_WHY_READY_TIMEOUT,	/* killed */
 	WORKER_WHY_STOP_TIMEOUT,	/* killed */
+	WORKER_WHY_DRAIN_TIMEOUT,	/* stopped, with connections open */
+	WORKER_WHY_RETIRING,		/* draining */
+	WORKER_WHY_DRAINED,		/* stopped, has nothing left to do */
+	WORKER_WHY_RESCUE,		/* started for those who wait */
 	WORKER_WHY_ASKED,		/* stop or kill was asked for */
 	WORKER_WHY_AGAIN,		/* restarting, after delay_ms */
 	WORKER_WHY_LIMIT,		/* parked */

@@ -33,9 +33,10 @@ ensure_seats(struct app *app, unsigned n)
 	return true;
 }
 
-/* Take a worker from its seat and stop it; app_advance() frees it. */
+/* Take a worker from its seat, to finish what it has or to stop at once;
+   app_advance() frees it. */
 static void
-retire(struct worker **place)
+unseat(struct worker **place, void (*how)(struct worker *))
 {
 	struct worker *w = *place;
 
@@ -46,16 +47,22 @@ retire(struct worker **place)
 	/* No new connections from here on. */
 	if (!w->app->stopping)
 		steer_all(w->app->sup);
-	worker_stop(w);
+	how(w);
 }
 
 static void
-drop_last_seat(struct app *app)
+retire(struct worker **place)
+{
+	unseat(place, worker_retire);
+}
+
+static void
+drop_last_seat(struct app *app, void (*how)(struct worker *))
 {
 	struct seat *last = &app->seats[app->n_seats - 1];
 
-	retire(&last->next);
-	retire(&last->present);
+	unseat(&last->next, how);
+	unseat(&last->present, how);
 	app->n_seats--;
 }
 
@@ -84,7 +91,7 @@ fill_seats(struct app *app)
 	if (app->over || !ensure_seats(app, app->wanted))
 		return;
 	while (app->n_seats > app->wanted)
-		drop_last_seat(app);
+		drop_last_seat(app, worker_retire);
 	for (unsigned i = 0; i < app->n_seats; i++)
 		if (app->seats[i].present == NULL &&
 		    !app->sup->stopping &&
@@ -147,7 +154,7 @@ app_stop(struct app *app)
 		return;
 	app->stopping = true;
 	while (app->n_seats > 0)
-		drop_last_seat(app);
+		drop_last_seat(app, worker_stop);
 	app_spec_shut(app->stable, false);
 	app_spec_shut(app->target, false);
 	app_touch(app);
@@ -296,7 +303,7 @@ rollout_start(struct app *app, unsigned i)
 	   an abort fill_seats() starts it again. */
 	if (seat->present != NULL &&
 	    seat->present->fsm.state == WORKER_BACKOFF)
-		retire(&seat->present);
+		unseat(&seat->present, worker_stop);
 	/* Failing that, the seat stays behind, and any event tries again. */
 	(void)seat_worker(app, &seat->next, app->target, i, true);
 }
@@ -426,7 +433,7 @@ rollout_step(struct app *app)
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->wanted, .n_alive = count_alive(app),
-		.surge = 1,
+		.surge = app->target->conf->max_surge,
 	};
 	d = rollout_decide(&view);
 	free(seats);
@@ -441,7 +448,7 @@ rollout_step(struct app *app)
 		rollout_promote(app, (unsigned)d.seat);
 		return true;
 	case ROLLOUT_TRIM:
-		drop_last_seat(app);
+		drop_last_seat(app, worker_retire);
 		return true;
 	case ROLLOUT_ABORT:
 		rollout_abort(app, (unsigned)d.seat);

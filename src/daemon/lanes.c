@@ -14,6 +14,7 @@
 #include "daemon/lanes_steer.h"
 #include "daemon/listeners.h"
 #include "daemon/worker.h"
+#include "linux/lane_queue.h"
 #include "linux/socket.h"
 #include "linux/socket_inherit.h"
 
@@ -339,12 +340,12 @@ find_free(struct listener *l)
 
 	for (size_t i = 0; i < l->lanes.n; i++) {
 		struct lane *lane = l->lanes.v[i];
-		unsigned waiting = 0, backlog;
+		uint32_t waiting = 0, backlog;
 
 		if (!is_free(lane))
 			continue;
 		if (l->bound.kind == ADDRESS_TCP && lane->listening)
-			(void)socket_queue(lane->fd, &waiting, &backlog);
+			(void)lane_queue_tcp(lane->fd, &waiting, &backlog);
 		if (found == NULL || waiting > most) {
 			found = lane;
 			most = waiting;
@@ -435,21 +436,27 @@ has_other_live(const struct lane *lane)
 	return false;
 }
 
+bool
+lanes_can_move(const struct lane *lane)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	return ls->ebpf != NULL && ls->attached && has_other_live(lane);
+}
+
 void
 lanes_evacuate(struct lane *lane, bool or_reset)
 {
 	struct listener *l = lane->listener;
-	unsigned waiting, backlog;
-	bool moves;
+	bool moves = lanes_can_move(lane);
+	uint32_t waiting, backlog;
 
 	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP ||
 	    (lane->live && lane->wanted))
 		return;
-	moves = l->lanes.ebpf != NULL && l->lanes.attached &&
-	    has_other_live(lane);
 	if (!moves && !or_reset)
 		return;
-	if (socket_queue(lane->fd, &waiting, &backlog) < 0)
+	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0)
 		waiting = 0;
 	/* Ceasing to listen lets the kernel move the queue, half-open ones
 	   with it (BPF_SK_REUSEPORT_SELECT_OR_MIGRATE); or resets it. */
@@ -485,14 +492,14 @@ lanes_check(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	unsigned most = socket_somaxconn(), want = l->backlog;
-	unsigned waiting, backlog;
+	uint32_t waiting, backlog;
 	char who[64];
 
 	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
 		return;
 	if (most > 0 && want > most)
 		want = most;
-	if (socket_queue(lane->fd, &waiting, &backlog) < 0 || backlog == want)
+	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 || backlog == want)
 		return;
 	put_holder(lane, who, sizeof(who));
 	/* Most do it at every start. */

@@ -102,6 +102,9 @@ struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
  */
 void lanes_leave(struct listener *listener, const struct worker *worker);
 
+/* Could the live lanes have what waits in this one? */
+bool lanes_can_move(const struct lane *lane);
+
 /* Nobody will accept from it soon: what waits in it goes to the live lanes, or,
    with `or_reset` where it cannot, is reset. */
 void lanes_evacuate(struct lane *lane, bool or_reset);
@@ -122,8 +125,8 @@ int lanes_set_balance(struct listener *listener, enum balance balance,
 
 /* For status and metrics. */
 struct lane_figures {
-	unsigned waiting;	/* in the accept queue */
-	unsigned backlog;	/* its length, as the kernel has cut it */
+	uint32_t waiting;	/* in the accept queue */
+	uint32_t backlog;	/* its length, as the kernel has cut it */
 	bool counted;		/* the rest is known */
 	uint64_t open;		/* connections, established and not closed */
 	uint64_t total;		/* … ever established */

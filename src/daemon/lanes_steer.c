@@ -12,6 +12,7 @@
 #include "daemon/lanes_steer.h"
 #include "daemon/listeners.h"
 #include "daemon/worker.h"
+#include "linux/lane_queue.h"
 #include "linux/socket.h"
 #include "linux/steering_ebpf.h"
 
@@ -364,7 +365,7 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 	struct lane_figures f = { .waiting = 0 };
 
 	if (lane->listening && lane->listener->bound.kind == ADDRESS_TCP)
-		(void)socket_queue(lane->fd, &f.waiting, &f.backlog);
+		(void)lane_queue_tcp(lane->fd, &f.waiting, &f.backlog);
 	if (ls->ebpf != NULL)
 		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
 		    &f.open, &f.total);

@@ -11,6 +11,7 @@
 #include "daemon/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
+#include "linux/lane_queue.h"
 
 /* Between two deaths that are told of one by one. */
 #define DEATHS_MS 5
@@ -174,6 +175,36 @@ steer_figures(const struct worker *w)
 		    (unsigned long long)f.total,
 		    f.counted ? "" : " (not counted)");
 	}
+}
+
+static bool
+keeps_waiting(const struct lane *lane, bool dead)
+{
+	uint32_t n = 0, max;
+
+	if (!lane->listening)
+		return false;
+	if (lane->listener->bound.kind == ADDRESS_UDP)
+		return lane_queue_udp(lane->fd, &n) == 0 && n > 0;
+	/* A living worker serves them itself. */
+	if (dead && lanes_can_move(lane))
+		return false;
+	return lane_queue_tcp(lane->fd, &n, &max) == 0 && n > 0;
+}
+
+bool
+steer_keeps_waiting(const struct worker *w)
+{
+	struct listeners *all = &w->app->sup->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		const struct lane *lane = lanes_find(l, w);
+
+		if (lane != NULL && !app_spec_shares(w->spec, l) &&
+		    keeps_waiting(lane, w->pid == 0 || w->lingering))
+			return true;
+	}
+	return false;
 }
 
 void

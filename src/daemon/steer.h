@@ -24,6 +24,10 @@ void steer_ready(const struct worker *worker);
 /* What its lanes have seen, for those who read along (log_level = debug). */
 void steer_figures(const struct worker *worker);
 
+/* Are there clients in its lanes whom nobody else could serve? Moves those whom
+   others can. The worker is dead or to retire. */
+bool steer_keeps_waiting(const struct worker *worker);
+
 /* Nobody will accept from the worker's lanes for a while, or, `for_good`, ever
    again: see what becomes of the clients that wait there. */
 void steer_abandon(const struct worker *worker, bool for_good);

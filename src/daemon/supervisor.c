@@ -448,7 +448,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->settle, settle_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->look, look_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->steer, steer_due, sup) < 0))
+	    loop_timer_init(sup->loop, &sup->steer, steer_due, sup) < 0 ||
+	    drain_init(sup) < 0))
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
 		return code;
@@ -537,6 +538,7 @@ release_all(struct supervisor *sup)
 		loop_timer_fini(sup->loop, &sup->settle);
 		loop_timer_fini(sup->loop, &sup->look);
 		loop_timer_fini(sup->loop, &sup->steer);
+		drain_fini(sup);
 		listeners_fini(&sup->listeners);
 	}
 	fd_close(&sup->signal_fd);
@@ -556,6 +558,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.up = SD_NOTIFY_INIT,
 		.starters = TAILQ_HEAD_INITIALIZER(sup.starters),
 		.listeners = { .inotify = -1 },
+		.drain = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.null_fd = -1,
 		.pid = getpid(),

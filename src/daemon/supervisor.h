@@ -10,6 +10,7 @@
  *                 here a worker's death is buried
  *   worker_notify.c  what workers say through sd_notify
  *   adopt.c       what workers bind by themselves becomes their listener
+ *   drain.c       whether retiring workers have finished
  *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
  *   listeners.c   the open listeners; listener_file.c those of Unix sockets
@@ -31,6 +32,7 @@
 #include <sys/types.h>
 
 #include "core/conf.h"
+#include "daemon/drain.h"
 #include "daemon/listeners.h"
 #include "linux/loop.h"
 #include "linux/pidfile.h"
@@ -66,6 +68,7 @@ struct supervisor {
 	struct loop_timer settle;	/* which addresses are really served */
 	struct loop_timer look;		/* at the starters, when there are any */
 	struct loop_timer steer;	/* lanes that may get connections too */
+	struct drain_looks drain;	/* at retiring workers */
 	struct mono steered;		/* at the latest death of its kind */
 	TAILQ_HEAD(starters, worker) starters;
 	struct rlimit nofile;		/* as inherited, for the workers */

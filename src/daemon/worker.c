@@ -16,6 +16,7 @@
 #include "daemon/adopt.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
+#include "daemon/drain.h"
 #include "daemon/listeners.h"
 #include "daemon/orphans.h"
 #include "daemon/readiness.h"
@@ -92,6 +93,7 @@ forget_process(struct worker *w)
 	worker_notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
+	drain_forget(w);
 	w->listens = false;
 	if (w->pid != 0 && !w->lingering)
 		supervisor_remove_worker(w->app->sup, w);
@@ -313,6 +315,9 @@ take_step(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step;
 
 	facts.failure = failure;
+	facts.waiting = (event == WORKER_EV_RETIRE ||
+	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
+	    steer_keeps_waiting(w);
 	step = worker_fsm_step(&w->fsm, w->spec->conf, event, &facts);
 	note_readiness(w, &step);
 	return step;
@@ -332,6 +337,10 @@ carry_out(struct worker *w, const struct worker_step *step)
 		steer_ready(w);
 		adopt_settle_soon(w->app);
 	}
+	if (step->to == WORKER_DRAINING)
+		drain_watch(w);
+	else
+		drain_forget(w);
 	if (step->to != WORKER_STARTING)
 		readiness_forget(w);
 	else if (step->from != WORKER_STARTING)
@@ -355,6 +364,8 @@ worker_event(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step = take_step(w, event, failure);
 
 	log_step(w, &step);
+	if (step.why == WORKER_WHY_DRAIN_TIMEOUT)
+		drain_log_timeout(w);
 	carry_out(w, &step);
 	/* A group without its leader sends no further sign if it is gone. */
 	if (step.send_kill)
@@ -374,6 +385,19 @@ worker_stop(struct worker *w)
 	   in the pipe: then it is not to be killed. */
 	read_report(w);
 	worker_event(w, WORKER_EV_STOP, false);
+}
+
+void
+worker_retire(struct worker *w)
+{
+	read_report(w);		/* as above */
+	worker_event(w, WORKER_EV_RETIRE, false);
+}
+
+void
+worker_drained(struct worker *w)
+{
+	worker_event(w, WORKER_EV_DRAINED, false);
 }
 
 void

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "core/drain.h"
 #include "core/obituary.h"
 #include "core/worker_fsm.h"
 #include "linux/loop.h"
@@ -66,6 +67,16 @@ struct worker {
 	struct mono look_due;
 	bool listens;			/* has called listen(2) on a lane */
 
+	/* While it drains (daemon/drain): */
+	TAILQ_ENTRY(worker) drainer;
+	struct drain drain;
+	struct drain_facts drain_facts;	/* of the latest look */
+	int64_t drain_queue;		/* of the one under way */
+	struct mono drain_due;
+	bool drains;
+	bool frozen;			/* has SIGSTOP from us, for a look */
+	struct mono frozen_since;
+
 	bool was_ready;		/* ever */
 	bool relapsed;		/* had been ready, and the start after that
 				   ended before it was ready again */
@@ -82,6 +93,7 @@ struct worker *worker_new(struct app *app, struct app_spec *spec,
 void worker_free(struct worker *worker);
 
 void worker_start(struct worker *worker);
+void worker_retire(struct worker *worker);	/* finish, then be gone */
 void worker_stop(struct worker *worker);
 void worker_kill(struct worker *worker);
 
@@ -96,6 +108,9 @@ void worker_said_ready(struct worker *worker);
 
 /* It was seen to wait for connections. */
 void worker_seen_waiting(struct worker *worker);
+
+/* Nothing is left that its stop signal could lose. */
+void worker_drained(struct worker *worker);
 
 bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);

@@ -331,22 +331,6 @@ socket_is_listening(int fd)
 }
 
 int
-socket_queue(int fd, unsigned *ret_waiting, unsigned *ret_backlog)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	memset(&info, 0, sizeof(info));
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return -errno;
-	if (info.tcpi_state != TCP_LISTEN)
-		return -EINVAL;
-	*ret_waiting = info.tcpi_unacked;
-	*ret_backlog = info.tcpi_sacked;
-	return 0;
-}
-
-int
 socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 {
 	const struct sock_fprog program = {

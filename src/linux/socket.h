@@ -85,12 +85,6 @@ uint64_t socket_inode(int fd);
 /* Does it still listen? Whoever holds it may have shut it down. TCP. */
 bool socket_is_listening(int fd);
 
-/*
- * A TCP listener's accept queue: how many connections wait in it, and how many
- * may (tcpi_unacked and tcpi_sacked of tcp_info, net/ipv4/tcp.c). -errno.
- */
-int socket_queue(int fd, unsigned *ret_waiting, unsigned *ret_backlog);
-
 /* Attach a classic BPF program to the socket's reuseport group; it takes
    another one's place at once. -errno; -ENOMEM: larger than
    socket_optmem_max(). */

@@ -1,0 +1,409 @@
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "core/conf.h"
+#include "daemon/app.h"
+#include "daemon/app_spec.h"
+#include "daemon/drain.h"
+#include "daemon/lanes.h"
+#include "daemon/listeners.h"
+#include "daemon/supervisor.h"
+#include "daemon/worker.h"
+#include "linux/inspect.h"
+#include "linux/lane_queue.h"
+#include "linux/process.h"
+
+/* How long a look goes on before everything else gets its turn. */
+#define SPELL_MS	2
+
+/* How long a handshake may take whose end nobody can see. */
+#define LINGER_MS	1000
+
+/* A frozen worker is looked at as soon as it stands still, and not for longer
+   than this. */
+#define FREEZE_MS	1
+#define FROZEN_MAX_MS	50
+
+/* Between two attempts to find it without work. */
+#define THAWED_MS	20
+
+static void look_due(void *ctx);
+
+int
+drain_init(struct supervisor *sup)
+{
+	struct drain_looks *d = &sup->drain;
+
+	TAILQ_INIT(&d->drainers);
+	d->diag = (struct sockdiag)SOCKDIAG_INIT;
+	return loop_timer_init(sup->loop, &d->timer, look_due, sup);
+}
+
+static void
+end_look(struct drain_looks *d)
+{
+	if (d->at == NULL)
+		return;
+	connections_end(&d->look);
+	d->at = NULL;
+}
+
+void
+drain_fini(struct supervisor *sup)
+{
+	end_look(&sup->drain);
+	sockdiag_close(&sup->drain.diag);
+	loop_timer_fini(sup->loop, &sup->drain.timer);
+}
+
+/* The timer for whoever is due first, or for the look that goes on. */
+static void
+set_timer(struct supervisor *sup)
+{
+	struct drain_looks *d = &sup->drain;
+	struct mono due = d->at != NULL ? mono_now() : MONO_NEVER;
+	const struct worker *w;
+
+	if (d->at == NULL)
+		TAILQ_FOREACH(w, &d->drainers, drainer)
+			if (mono_before(w->drain_due, due))
+				due = w->drain_due;
+	loop_timer_set(sup->loop, &d->timer, due);
+}
+
+static void
+set_due(struct worker *w, struct mono due)
+{
+	w->drain_due = due;
+	set_timer(w->app->sup);
+}
+
+/* ---- standing still ---- */
+
+static void
+freeze(struct worker *w)
+{
+	struct mono now = mono_now();
+
+	w->frozen = true;
+	w->frozen_since = now;
+	process_kill_group(w->pid, SIGSTOP);
+	set_due(w, mono_add_ms(now, FREEZE_MS));
+}
+
+static void
+thaw(struct worker *w)
+{
+	if (!w->frozen)
+		return;
+	w->frozen = false;
+	process_kill_group(w->pid, SIGCONT);
+}
+
+static void
+try_later(struct worker *w)
+{
+	thaw(w);
+	w->drain.quiet = MONO_NEVER;
+	set_due(w, mono_add_ms(mono_now(), THAWED_MS));
+}
+
+/* All threads of it. */
+static bool
+stands_still(const struct worker *w)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	return waitid(P_PID, (id_t)w->pid, &info,
+	    WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == w->pid;
+}
+
+/* ---- a look ---- */
+
+/* A listener at a time: its lane of this worker, if it has one. */
+static struct listener *
+listener_at(const struct app_spec *spec, size_t i)
+{
+	size_t n = spec->conf->n_listens;
+
+	return i < n ? spec->listeners[i] : spec->beside[i - n].listener;
+}
+
+static size_t
+n_listeners(const struct app_spec *spec)
+{
+	return spec->conf->n_listens + spec->n_beside;
+}
+
+static bool
+shares_any(const struct worker *w)
+{
+	for (size_t i = 0; i < n_listeners(w->spec); i++) {
+		const struct listener *l = listener_at(w->spec, i);
+
+		if (l != NULL && app_spec_shares(w->spec, l))
+			return true;
+	}
+	return false;
+}
+
+/* Of a lane that others have too, what waits in it is theirs. */
+static int64_t
+count_queue(const struct worker *w)
+{
+	int64_t all = 0;
+
+	for (size_t i = 0; i < n_listeners(w->spec); i++) {
+		struct listener *l = listener_at(w->spec, i);
+		const struct lane *lane = l != NULL ? lanes_find(l, w) : NULL;
+		uint32_t n = 0, max;
+		int code;
+
+		if (lane == NULL || !lane->listening ||
+		    app_spec_shares(w->spec, l))
+			continue;
+		code = l->bound.kind == ADDRESS_UDP ?
+		    lane_queue_udp(lane->fd, &n) :
+		    lane_queue_tcp(lane->fd, &n, &max);
+		/* It has just been shut down: there is none. */
+		if (code < 0 && code != -EINVAL)
+			return DRAIN_UNKNOWN;
+		all += n;
+	}
+	return all;
+}
+
+static size_t
+collect_ports(const struct worker *w, struct connections_of *of)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_listeners(w->spec); i++) {
+		struct listener *l = listener_at(w->spec, i);
+
+		if (l == NULL || l->bound.kind == ADDRESS_UDP)
+			continue;
+		if (l->bound.kind == ADDRESS_UNIX)
+			of[n++] = (struct connections_of){
+				.family = AF_UNIX, .ino = l->lanes.v[0]->ino,
+			};
+		else
+			of[n++] = (struct connections_of){
+				.family = l->bound.host == ADDRESS_HOST_IPV4 ?
+				    AF_INET : AF_INET6,
+				.port = l->bound.port,
+			};
+	}
+	return n;
+}
+
+static void
+decide(struct worker *w, const struct drain_facts *facts)
+{
+	const struct conf_app *conf = w->spec->conf;
+	const struct drain_policy policy = {
+		.timeout_ms = conf->drain_timeout_ms,
+		.idle_ms = conf->drain_idle_ms,
+		.linger_ms = LINGER_MS,
+	};
+	struct strbuf words = STRBUF_INIT;
+	struct drain_decision d;
+
+	w->drain_facts = *facts;
+	if (w->frozen && (!facts->seen || facts->open.busy > 0 ||
+	    facts->open.resting > 0)) {
+		try_later(w);
+		return;
+	}
+	if (!w->frozen) {
+		d = drain_decide(&w->drain, &policy, facts, mono_now());
+		if (!d.done) {
+			set_due(w, d.again);
+			return;
+		}
+		/* The worker's own deadline is the same. */
+		if (d.why == DRAIN_WHY_TIMEOUT) {
+			set_due(w, MONO_NEVER);
+			return;
+		}
+		if (shares_any(w)) {
+			freeze(w);
+			return;
+		}
+	} else {
+		d = (struct drain_decision){
+			.done = true, .why = facts->open.idle > 0 ?
+			    DRAIN_WHY_IDLE : DRAIN_WHY_EMPTY,
+			.took_ms = mono_ms_between(w->drain.began, mono_now()),
+		};
+	}
+	drain_words(&words, &d, facts);
+	log_info("%s[%u] pid %d: %s", w->app->name, w->instance, (int)w->pid,
+	    words.failed ? "drained" : words.text);
+	strbuf_free(&words);
+	worker_drained(w);
+}
+
+/* The look has come to its end, well or not. */
+static void
+conclude(struct worker *w, int code)
+{
+	struct drain_looks *d = &w->app->sup->drain;
+	struct drain_facts facts = {
+		.queue = w->drain_queue,
+		.half_open = DRAIN_UNKNOWN,
+		.seen = code == 0,
+	};
+
+	if (code == 0) {
+		facts.half_open = (int64_t)d->look.n_half_open;
+		facts.open = connections_tally(&d->look,
+		    w->spec->conf->drain_idle_ms);
+	} else {
+		log_debug("%s[%u] pid %d: its connections cannot be seen: %s",
+		    w->app->name, w->instance, (int)w->pid, strerror(-code));
+	}
+	end_look(d);
+	decide(w, &facts);
+}
+
+static void
+go_on(struct worker *w)
+{
+	struct drain_looks *d = &w->app->sup->drain;
+	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	int code = connections_step(&d->look, SPELL_MS);
+
+	inspect_end(&ids);
+	if (code != 1)
+		conclude(w, code);
+}
+
+static void
+begin_look(struct worker *w)
+{
+	struct drain_looks *d = &w->app->sup->drain;
+	struct connections_of of[2 * CONF_LISTENS_MAX];
+	size_t n = collect_ports(w, of);
+	struct inspect_fsids ids;
+	int code = 0;
+
+	w->drain_queue = count_queue(w);
+	if (n == 0) {		/* datagrams alone: no connections */
+		const struct drain_facts facts = {
+			.queue = w->drain_queue, .seen = true,
+		};
+
+		decide(w, &facts);
+		return;
+	}
+	if (d->diag.fd < 0)
+		code = sockdiag_open(&d->diag);
+	memset(&d->look, 0, sizeof(d->look));
+	d->at = w;
+	if (code == 0) {
+		ids = inspect_begin(&w->spec->conf->creds);
+		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
+		    drain_steered_ms(&w->drain, mono_now()));
+		inspect_end(&ids);
+	}
+	if (code < 0)
+		conclude(w, code);
+	else
+		go_on(w);
+}
+
+/* A frozen one is looked at when it stands still, and goes on if it does not
+   come to that. */
+static void
+look_at(struct worker *w)
+{
+	if (!w->frozen || stands_still(w))
+		begin_look(w);
+	else if (mono_ms_between(w->frozen_since, mono_now()) < FROZEN_MAX_MS)
+		set_due(w, mono_add_ms(mono_now(), FREEZE_MS));
+	else
+		try_later(w);
+}
+
+static void
+look_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+	struct drain_looks *d = &sup->drain;
+	struct mono now = mono_now();
+	struct worker *w, *first = NULL;
+
+	if (d->at != NULL) {
+		go_on(d->at);
+		set_timer(sup);
+		return;
+	}
+	TAILQ_FOREACH(w, &d->drainers, drainer)
+		if (first == NULL || w->frozen ||
+		    mono_before(w->drain_due, first->drain_due)) {
+			first = w;
+			if (w->frozen)
+				break;
+		}
+	if (first != NULL && !mono_before(now, first->drain_due)) {
+		first->drain_due = MONO_NEVER;
+		look_at(first);
+	}
+	set_timer(sup);
+}
+
+/* ---- who drains ---- */
+
+void
+drain_watch(struct worker *w)
+{
+	struct mono now = mono_now();
+
+	if (w->drains)
+		return;
+	w->drains = true;
+	w->frozen = false;
+	drain_begin(&w->drain, now);
+	drain_steered(&w->drain, now);
+	TAILQ_INSERT_TAIL(&w->app->sup->drain.drainers, w, drainer);
+	set_due(w, mono_add_ms(now, DRAIN_STEP_MIN_MS));
+}
+
+void
+drain_forget(struct worker *w)
+{
+	struct drain_looks *d = &w->app->sup->drain;
+
+	if (!w->drains)
+		return;
+	w->drains = false;
+	if (d->at == w)
+		end_look(d);
+	/* Whoever stops it sends SIGCONT behind the stop signal. */
+	w->frozen = false;
+	TAILQ_REMOVE(&d->drainers, w, drainer);
+	set_timer(w->app->sup);
+}
+
+void
+drain_log_timeout(const struct worker *w)
+{
+	const struct drain_decision d = {
+		.done = true, .why = DRAIN_WHY_TIMEOUT,
+		.took_ms = mono_ms_between(w->drain.began, mono_now()),
+	};
+	struct strbuf words = STRBUF_INIT;
+
+	drain_words(&words, &d, &w->drain_facts);
+	log_warning("%s[%u] pid %d: %s", w->app->name, w->instance,
+	    (int)w->pid, words.failed ? "drain_timeout" : words.text);
+	strbuf_free(&words);
+}
