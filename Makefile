@@ -340,6 +340,7 @@ check-bpf:
 bench: all
 	python3 -B tests/bench/figures.py
 	python3 -B tests/bench/adopt.py
+	python3 -B tests/bench/balance.py
 
 # ---- a new machine ----
 

@@ -98,10 +98,6 @@ class Mailbox:
         except socket.timeout:
             raise Trouble(f"no message on {self.path}") from None
 
-    def await_ready(self):
-        while "READY=1" not in self.receive().split("\n"):
-            pass
-
     def close(self):
         self.socket.close()
         with contextlib.suppress(FileNotFoundError):
@@ -135,12 +131,14 @@ class Server:
     def _await_ready(self):
         fd = os.pidfd_open(self.pid)
         try:
-            box = self.mailbox.socket
-            ready = select.select([box, fd], [], [], LIMIT)[0]
-            if box not in ready:
-                raise Trouble(f"{self.process.args[0]} did not become ready:"
-                              f"\n{self.log()}")
-            self.mailbox.await_ready()
+            # Before it ends, it may say other things.
+            box, said = self.mailbox.socket, []
+            while "READY=1" not in said:
+                ready = select.select([box, fd], [], [], LIMIT)[0]
+                if box not in ready:
+                    raise Trouble(f"{self.process.args[0]} did not become "
+                                  f"ready:\n{self.log()}")
+                said = self.mailbox.receive().split("\n")
             self.ready_after = time.monotonic() - self.started
         finally:
             os.close(fd)
@@ -332,8 +330,9 @@ class Bench:
         return self.compile("worker", "worker", [])
 
     def load(self, port, cpus=None, **options):
-        """Run the load generator. c, d (ms), n, k: see load.c."""
-        args = [w for k, v in options.items() for w in (f"-{k}", str(v))]
+        """Run the load generator. c, d (ms), n, k, a, w: see load.c."""
+        args = [w for k, v in options.items()
+                for w in ([f"-{k}"] if v is True else [f"-{k}", str(v)])]
         p = subprocess.Popen(
             [self.load_program, "-p", str(port), *args],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

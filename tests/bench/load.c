@@ -2,12 +2,17 @@
  * A small closed-loop HTTP/1.1 load generator for the benchmark:
  *
  *	load -p PORT [-c CONNECTIONS] [-d MILLISECONDS | -n REQUESTS]
- *	    [-k REQUESTS_PER_CONNECTION]
+ *	    [-k REQUESTS_PER_CONNECTION] [-a ADDRESSES] [-w]
  *
- * Loopback only, keep-alive, one request under way per connection. It runs for
- * a fixed time or a fixed number of requests and prints one line:
+ * Loopback only, keep-alive, one request under way per connection. With -a the
+ * connections come from as many addresses in turn, 127.0.0.1 and up, each with
+ * ports of its own. It runs for a fixed time or a fixed number of requests and
+ * prints one line:
  *
  *	requests=N errors=N connections=N seconds=S rps=R cpu=S wait=S
+ *
+ * and with -w also PID=N for everyone who answered, as "pid PID" in the
+ * answers' bodies tells it.
  *
  * `cpu` is its own processor time: it tells whether the generator, rather than
  * the server, was the bottleneck. `wait` is how long it was ready to run and
@@ -40,6 +45,8 @@ enum {
 	ERRORS_MAX = 100, /* then give up: the server is not what it should be */
 	ANSWER_MAX = 4096,
 	STALLED_MS = 5000, /* no answer at all for so long */
+	ADDRESSES_MAX = 1 << 16,
+	PIDS_MAX = 256,
 };
 
 static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -56,6 +63,13 @@ static struct sockaddr_in server = { .sin_family = AF_INET };
 static int epoll_fd;
 static uint64_t per_connection; /* 0: keep them */
 static uint64_t to_send = UINT64_MAX;
+static uint64_t n_addresses = 1;
+static struct {
+	unsigned long pid;
+	uint64_t answers;
+} who[PIDS_MAX];
+static size_t n_who;
+static bool ask_who;
 static uint64_t n_open, n_sent, n_answered, n_errors, n_connected;
 
 static double
@@ -112,6 +126,19 @@ conn_send(struct conn *c)
 	}
 }
 
+/* The next of the addresses; the port is chosen when it connects. */
+static bool
+bind_in_turn(int fd)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	int on = 1;
+
+	sa.sin_addr.s_addr =
+	    htonl(INADDR_LOOPBACK + (uint32_t)(n_connected % n_addresses));
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
+}
+
 static void
 conn_open(struct conn *c)
 {
@@ -122,6 +149,8 @@ conn_open(struct conn *c)
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		err(1, "socket");
+	if (n_addresses > 1 && !bind_in_turn(c->fd))
+		err(1, "bind");
 	n_open++;
 	n_connected++;
 	/* On loopback this does not wait unless the accept queue is full. */
@@ -160,6 +189,27 @@ answer_length(const struct conn *c)
 }
 
 static void
+count_answer(const struct conn *c)
+{
+	const char *text = memmem(c->answer, c->have, "pid ", 4);
+	unsigned long pid;
+	size_t i;
+
+	/* It ends in a line feed, where strtoul() stops. */
+	if (text == NULL || c->answer[c->have - 1] != '\n')
+		errx(1, "the answer does not tell who gave it");
+	pid = strtoul(text + 4, NULL, 10);
+	for (i = 0; i < n_who && who[i].pid != pid; i++)
+		;
+	if (i == PIDS_MAX)
+		errx(1, "more than %d processes answer", PIDS_MAX);
+	who[i].pid = pid;
+	who[i].answers++;
+	if (i == n_who)
+		n_who++;
+}
+
+static void
 conn_readable(struct conn *c)
 {
 	ssize_t n = recv(c->fd, c->answer + c->have, ANSWER_MAX - c->have, 0);
@@ -179,6 +229,8 @@ conn_readable(struct conn *c)
 		return;
 	}
 	n_answered++;
+	if (ask_who)
+		count_answer(c);
 	if (c->left != 0 && --c->left == 0) {
 		conn_close(c);
 		if (n_sent < to_send)
@@ -227,7 +279,7 @@ main(int argc, char **argv)
 	double start, end;
 	int option;
 
-	while ((option = getopt(argc, argv, "p:c:d:n:k:")) != -1) {
+	while ((option = getopt(argc, argv, "p:c:d:n:k:a:w")) != -1) {
 		switch (option) {
 		case 'p':
 			server.sin_port =
@@ -246,13 +298,20 @@ main(int argc, char **argv)
 		case 'k':
 			per_connection = number(optarg, UINT32_MAX);
 			break;
+		case 'a':
+			n_addresses = number(optarg, ADDRESSES_MAX);
+			break;
+		case 'w':
+			ask_who = true;
+			break;
 		default:
 			return 64;
 		}
 	}
 	if (optind != argc || server.sin_port == 0)
 		errx(64, "usage: load -p PORT [-c CONNECTIONS] "
-		    "[-d MILLISECONDS | -n REQUESTS] [-k PER_CONNECTION]");
+		    "[-d MILLISECONDS | -n REQUESTS] [-k PER_CONNECTION] "
+		    "[-a ADDRESSES] [-w]");
 	server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0)
@@ -265,11 +324,15 @@ main(int argc, char **argv)
 	end = seconds_now();
 	getrusage(RUSAGE_SELF, &usage);
 	printf("requests=%llu errors=%llu connections=%llu seconds=%.6f "
-	    "rps=%.1f cpu=%.6f wait=%.6f\n",
+	    "rps=%.1f cpu=%.6f wait=%.6f",
 	    (unsigned long long)n_answered, (unsigned long long)n_errors,
 	    (unsigned long long)n_connected, end - start,
 	    (double)n_answered / (end - start),
 	    seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime),
 	    seconds_waited());
+	for (size_t i = 0; i < n_who; i++)
+		printf(" %lu=%llu", who[i].pid,
+		    (unsigned long long)who[i].answers);
+	putchar('\n');
 	return n_errors < ERRORS_MAX ? 0 : 1;
 }
