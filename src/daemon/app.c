@@ -45,8 +45,7 @@ unseat(struct worker **place, void (*how)(struct worker *))
 		return;
 	w->seated = false;
 	/* No new connections from here on. */
-	if (!w->app->stopping)
-		steer_all(w->app->sup);
+	steer_all(w->app->sup);
 	how(w);
 }
 
@@ -57,12 +56,12 @@ retire(struct worker **place)
 }
 
 static void
-drop_last_seat(struct app *app, void (*how)(struct worker *))
+drop_last_seat(struct app *app)
 {
 	struct seat *last = &app->seats[app->n_seats - 1];
 
-	unseat(&last->next, how);
-	unseat(&last->present, how);
+	retire(&last->next);
+	retire(&last->present);
 	app->n_seats--;
 }
 
@@ -91,7 +90,7 @@ fill_seats(struct app *app)
 	if (app->over || !ensure_seats(app, app->wanted))
 		return;
 	while (app->n_seats > app->wanted)
-		drop_last_seat(app, worker_retire);
+		drop_last_seat(app);
 	for (unsigned i = 0; i < app->n_seats; i++)
 		if (app->seats[i].present == NULL &&
 		    !app->sup->stopping &&
@@ -147,14 +146,61 @@ app_free(struct app *app)
 	free(app);
 }
 
+static bool
+in_force(const struct supervisor *sup, const struct listener *l)
+{
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		if (!a->stopping && (app_spec_has(a->stable, l) ||
+		    app_spec_has(a->target, l)))
+			return true;
+	return false;
+}
+
+/* Its workers retire, and may serve it until they have finished; its listeners
+   that nobody else has take no new clients. Gives a reference back. */
+static void
+leave_spec(struct app *app, struct app_spec *spec)
+{
+	if (spec == NULL)
+		return;
+	for (struct listener *l = app->sup->listeners.first; l != NULL;
+	    l = l->next)
+		if (app_spec_has(spec, l) && !in_force(app->sup, l))
+			listener_close_door(l);
+	app_spec_unref(spec);
+}
+
+/* No seat has anybody any more. */
+static void
+unseat_all(struct app *app)
+{
+	app->n_seats = 0;
+	for (struct worker *w = app->workers; w != NULL; w = w->next)
+		w->seated = false;
+}
+
 void
-app_stop(struct app *app)
+app_remove(struct app *app)
 {
 	if (app->stopping)
 		return;
 	app->stopping = true;
-	while (app->n_seats > 0)
-		drop_last_seat(app, worker_stop);
+	unseat_all(app);
+	leave_spec(app, app_spec_ref(app->target));
+	leave_spec(app, app_spec_ref(app->stable));
+	steer_all(app->sup);
+	for (struct worker *w = app->workers; w != NULL; w = w->next)
+		worker_retire(w);
+	app_touch(app);
+}
+
+void
+app_stop(struct app *app)
+{
+	app->stopping = true;
+	unseat_all(app);
+	for (struct worker *w = app->workers; w != NULL; w = w->next)
+		worker_stop(w);
 	app_spec_shut(app->stable, false);
 	app_spec_shut(app->target, false);
 	app_touch(app);
@@ -195,24 +241,27 @@ app_ready_count(const struct app *app)
 	return n;
 }
 
+static unsigned
+clamp(int64_t n)
+{
+	return n < 1 ? 1 : n > CONF_INSTANCES_MAX ? CONF_INSTANCES_MAX :
+	    (unsigned)n;
+}
+
 void
 app_scale(struct app *app, int by)
 {
-	unsigned most = CONF_INSTANCES_MAX;
+	unsigned wanted = clamp((int64_t)app->wanted + by);
 
 	if (app->stopping || app->over)
 		return;
-	if ((by < 0 && app->wanted <= 1) || (by > 0 && app->wanted >= most)) {
+	if (wanted == app->wanted) {
 		log_info("%s: stays at %u instance%s", app->name, app->wanted,
 		    app->wanted == 1 ? "" : "s");
 		return;
 	}
-	app->wanted = (unsigned)((int)app->wanted + by);
-	app->stable_wanted = (unsigned)((int)app->stable_wanted + by);
-	if (app->stable_wanted < 1)
-		app->stable_wanted = 1;
-	if (app->stable_wanted > most)
-		app->stable_wanted = most;
+	app->wanted = wanted;
+	app->stable_wanted = clamp((int64_t)app->stable_wanted + by);
 	log_info("%s: scaling to %u instance%s", app->name, app->wanted,
 	    app->wanted == 1 ? "" : "s");
 	app_touch(app);
@@ -302,8 +351,13 @@ rollout_start(struct app *app, unsigned i)
 	/* One that waits for its restart must not come up beside the new; after
 	   an abort fill_seats() starts it again. */
 	if (seat->present != NULL &&
-	    seat->present->fsm.state == WORKER_BACKOFF)
+	    seat->present->fsm.state == WORKER_BACKOFF) {
+		struct worker *old = seat->present;
+
 		unseat(&seat->present, worker_stop);
+		/* The new one takes over who waits in its queue. */
+		listeners_leave(&app->sup->listeners, old);
+	}
 	/* Failing that, the seat stays behind, and any event tries again. */
 	(void)seat_worker(app, &seat->next, app->target, i, true);
 }
@@ -322,6 +376,8 @@ rollout_promote(struct app *app, unsigned i)
 static void
 rollout_done(struct app *app)
 {
+	struct app_spec *old;
+
 	app_spec_adjust(app->target);
 	if (app->rolling_back) {
 		log_warning("%s: rolled back to generation %u", app->name,
@@ -330,11 +386,11 @@ rollout_done(struct app *app)
 	} else {
 		log_info("%s: reload complete, generation %u", app->name,
 		    app->target->generation);
-		/* Its workers keep their own descriptors while they finish. */
-		app_spec_shut(app->stable, false);
-		app_spec_unref(app->stable);
+		old = app->stable;
 		app->stable = app->target;
 		app->stable_wanted = app->wanted;
+		app->target = NULL;
+		leave_spec(app, old);
 	}
 	app->target = NULL;
 	app->rolling_back = false;
@@ -389,10 +445,11 @@ rollout_abort(struct app *app, unsigned i)
 	app->target = NULL;
 	app->rolling_back = false;
 	app->wanted = app->stable_wanted;
-	if (!gives_up && find_present(app, failed, true) == NULL)
-		app_spec_shut(failed, true);
-	app_spec_unref(failed);
 	app_spec_reclaim(app->stable);
+	if (!gives_up && find_present(app, failed, true) == NULL)
+		leave_spec(app, failed);
+	else
+		app_spec_unref(failed);
 
 	odd = find_present(app, app->stable, false);
 	if (gives_up || odd == NULL)
@@ -448,7 +505,7 @@ rollout_step(struct app *app)
 		rollout_promote(app, (unsigned)d.seat);
 		return true;
 	case ROLLOUT_TRIM:
-		drop_last_seat(app, worker_retire);
+		drop_last_seat(app);
 		return true;
 	case ROLLOUT_ABORT:
 		rollout_abort(app, (unsigned)d.seat);

@@ -50,10 +50,14 @@ int app_add(struct supervisor *sup, struct app_spec *spec, bool initial);
 /* Begin a rollout to `spec`; one that is under way is superseded. */
 void app_roll(struct app *app, struct app_spec *spec);
 
-/* One seat more or less; never under one. */
+/* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
 
-/* Stop every worker; the app goes when they have gone. */
+/* It is not configured any more: its workers finish what they have, and it goes
+   when they have gone. */
+void app_remove(struct app *app);
+
+/* Stop every worker now; the app goes when they have gone. */
 void app_stop(struct app *app);
 void app_kill(struct app *app);
 

@@ -174,6 +174,18 @@ app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
 /* ---- who has which lane ---- */
 
 bool
+app_spec_has(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; spec != NULL && i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] == l)
+			return true;
+	for (size_t i = 0; spec != NULL && i < spec->n_beside; i++)
+		if (spec->beside[i].listener == l)
+			return true;
+	return false;
+}
+
+bool
 app_spec_shares(const struct app_spec *spec, const struct listener *l)
 {
 	return balancing_choose(&spec->sup->listeners.balancing, spec->conf, l,

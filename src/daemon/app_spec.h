@@ -100,6 +100,10 @@ int app_spec_take(struct app_spec *spec, struct listener *listener,
 void app_spec_drop(struct app_spec *spec, size_t i);
 void app_spec_promote(struct app_spec *spec, size_t i);
 
+/* Does it refer to the listener? `spec` may be NULL. */
+bool app_spec_has(const struct app_spec *spec,
+    const struct listener *listener);
+
 /* Is one lane of the listener for all of its workers? */
 bool app_spec_shares(const struct app_spec *spec,
     const struct listener *listener);

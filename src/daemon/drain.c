@@ -251,6 +251,30 @@ decide(struct worker *w, const struct drain_facts *facts)
 	worker_drained(w);
 }
 
+/* Where they cannot be looked at, they may be counted. */
+static bool
+count_open(const struct worker *w, struct drain_tally *ret_open)
+{
+	struct drain_tally open = { .busy = 0 };
+
+	for (size_t i = 0; i < n_listeners(w->spec); i++) {
+		struct listener *l = listener_at(w->spec, i);
+		const struct lane *lane = l != NULL ? lanes_find(l, w) : NULL;
+		struct lane_figures f;
+
+		if (l == NULL || l->bound.kind == ADDRESS_UDP)
+			continue;
+		if (lane == NULL || app_spec_shares(w->spec, l))
+			return false;
+		lanes_figures(lane, &f);
+		if (!f.counted)
+			return false;
+		open.busy += (unsigned)f.open;
+	}
+	*ret_open = open;
+	return true;
+}
+
 /* The look has come to its end, well or not. */
 static void
 conclude(struct worker *w, int code)
@@ -269,6 +293,7 @@ conclude(struct worker *w, int code)
 	} else {
 		log_debug("%s[%u] pid %d: its connections cannot be seen: %s",
 		    w->app->name, w->instance, (int)w->pid, strerror(-code));
+		facts.seen = count_open(w, &facts.open);
 	}
 	end_look(d);
 	decide(w, &facts);

@@ -18,9 +18,6 @@
 #include "linux/socket.h"
 #include "linux/socket_inherit.h"
 
-/* A worker that shuts its lane again and again is told of this seldom. */
-#define TELL_SHUT_MS 10000
-
 static void watch(struct lane *lane);
 static int start_lane(struct lane *lane, bool beside);
 
@@ -307,6 +304,17 @@ lanes_refuse(struct listener *l)
 }
 
 int
+lanes_close_door(struct listener *l, bool closed)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < l->lanes.n && code == 0; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			code = socket_ignore_syns(l->lanes.v[i]->fd, closed);
+	return code;
+}
+
+int
 lanes_adjust(struct listener *l)
 {
 	int code = 0;
@@ -329,6 +337,18 @@ is_free(const struct lane *lane)
 {
 	return lane->holder == NULL && lane->fd >= 0 &&
 	    (lane->slot > 0 || !lane->listener->lanes.common);
+}
+
+/*
+ * A handshake that was under way when steering changed may still end in a lane
+ * that nobody has any more.
+ */
+static void
+await_strays(struct lane *lane, bool on)
+{
+	if (lane->hangup != 0 && lane->listener->bound.kind == ADDRESS_TCP)
+		(void)loop_set_events(lane->listener->all->loop, lane->hangup,
+		    on ? EPOLLIN : 0);
 }
 
 /* One with clients in its queue first: they wait for somebody. */
@@ -354,23 +374,33 @@ find_free(struct listener *l)
 	return found;
 }
 
-/* A worker has shut down its UDP lane, or connected it, for good. */
+/*
+ * A worker has shut down its UDP lane, or connected it, for good. The new socket
+ * is bound before the old one goes: somebody has the address all the time.
+ */
 static int
 replace_lane(struct lane *lane, struct error *err)
 {
-	struct lanes *ls = &lane->listener->lanes;
-	bool alone = ls->n == 1;
+	struct listener *l = lane->listener;
+	int old = fd_take(&lane->fd);
 	int code;
 
-	/* Of a group, the others keep the address meanwhile. */
-	if (alone)
-		return 0;
-	close_lane(lane);
-	lane->broken = false;
+	loop_del(l->all->loop, &lane->hangup);
+	if (l->lanes.n == 1)
+		socket_let_beside(old, true);
 	code = open_another(lane, err);
-	if (code < 0)
-		lane->broken = true;
-	return code;
+	if (code < 0) {
+		lane->fd = old;
+		return code;
+	}
+	fd_close(&old);
+	/* It is in the list twice now, of which the first one was the old. */
+	lane_order_remove(&l->lanes.order, lane->slot);
+	if (lane_order_find(&l->lanes.order, lane->slot) == LANE_ORDER_NONE)
+		lane_order_add(&l->lanes.order, lane->slot);
+	lane->broken = false;
+	lanes_steer_again(l);
+	return 0;
 }
 
 int
@@ -378,30 +408,32 @@ lanes_take(struct listener *l, struct worker *w, struct lane **ret_lane,
     struct error *err)
 {
 	struct lane *lane = lanes_find(l, w);
-	int code = 0;
+	int code;
 
 	if (lane == NULL) {
 		lane = find_free(l);
-		if (lane == NULL)
-			code = add_lane(l, &lane, err);
+		code = lane != NULL ? 0 : add_lane(l, &lane, err);
 		if (code < 0)
 			return code;
 		lane->holder = w;
+		await_strays(lane, false);
 	}
-	if (lane->broken || lane->fd < 0)
-		code = replace_lane(lane, err);
-	if (code == 0)
-		*ret_lane = lane;
-	return code;
+	*ret_lane = lane;
+	return 0;
 }
 
-void
-lanes_renew(struct lane *lane)
+int
+lanes_renew(struct lane *lane, struct error *err)
 {
-	if (lane->listener->passed || lane->holder == NULL)
-		return;
+	int code = 0;
+
+	if (lane->broken)
+		code = replace_lane(lane, err);
+	if (code < 0 || lane->listener->passed || lane->holder == NULL)
+		return code;
 	socket_set_nonblocking(lane->fd, false);
 	lanes_check(lane);
+	return 0;
 }
 
 struct lane *
@@ -415,13 +447,18 @@ void
 lanes_leave(struct listener *l, const struct worker *w)
 {
 	struct lane *lane = lanes_find(l, w);
+	uint32_t waiting = 0, backlog;
 
 	if (lane == NULL)
 		return;
 	lane->holder = NULL;
 	lane->wanted = false;
-	if (lane->slot > 0 || !l->lanes.common)
-		lanes_evacuate(lane, false);
+	if (!is_free(lane))
+		return;
+	lanes_evacuate(lane, false);
+	if (lane->listening && l->bound.kind == ADDRESS_TCP &&
+	    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 && waiting == 0)
+		await_strays(lane, true);
 }
 
 /* Is there another one that gets what this one's clients cannot have? */
@@ -467,6 +504,8 @@ lanes_evacuate(struct lane *lane, bool or_reset)
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_steer_again(l);
+	if (is_free(lane))
+		await_strays(lane, true);
 	if (waiting > 0)
 		log_info("%s: %u connection%s that waited for a worker %s",
 		    l->app, waiting, waiting == 1 ? "" : "s",
@@ -481,10 +520,26 @@ put_holder(const struct lane *lane, char *text, size_t size)
 	const struct worker *w = lane->holder;
 
 	if (w != NULL)
-		snprintf(text, size, "%s[%u] pid %d", w->app->name,
+		snprintf(text, size, "%s[%u] pid %d:", w->app->name,
 		    w->instance, (int)w->pid);
 	else
 		snprintf(text, size, "%s: a worker", lane->listener->app);
+}
+
+/*
+ * It has called listen(2) by itself, and maybe shutdown(2) before that, which
+ * nobody sees: then it has the last place in the kernel's order. Once more, and
+ * it has it for certain; if nobody waits in it.
+ */
+static void
+listen_again(struct lane *lane, uint32_t waiting)
+{
+	struct listener *l = lane->listener;
+
+	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
+		lanes_evacuate(lane, true);
+	else
+		(void)socket_start_listening(lane->fd, l->backlog);
 }
 
 void
@@ -497,9 +552,11 @@ lanes_check(struct lane *lane)
 
 	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
 		return;
+	lanes_steer_check(lane);
 	if (most > 0 && want > most)
 		want = most;
-	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 || backlog == want)
+	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
+	    backlog == want)
 		return;
 	put_holder(lane, who, sizeof(who));
 	/* Most do it at every start. */
@@ -507,7 +564,7 @@ lanes_check(struct lane *lane)
 	    "%s has changed the backlog of its listener to %u: back to %u%s",
 	    who, backlog, want, l->told_backlog ? "" : " (said once)");
 	l->told_backlog = true;
-	(void)socket_start_listening(lane->fd, l->backlog);
+	listen_again(lane, waiting);
 }
 
 /* Has another lane been shut down, with its event still to come? */
@@ -536,13 +593,13 @@ tell_shut(struct lane *lane, int code)
 		    l->passed ? "the supervisor above makes it anew" :
 		    "the next reload");
 	} else if (l->bound.kind == ADDRESS_UDP) {
-		log_error("%s has shut down the listener %s: it hears nothing "
+		log_error("%s has shut down the listener udp:%s: it hears nothing "
 		    "until its next start", who, name != NULL ? name : "?");
 	} else if (code < 0) {
 		log_error("%s has shut down the listener %s, and it cannot "
 		    "listen again: %s", who, name != NULL ? name : "?",
 		    strerror(-code));
-	} else if (mono_ms_between(l->told_shut, now) >= TELL_SHUT_MS) {
+	} else if (mono_ms_between(l->told_shut, now) >= LANES_TELL_MS) {
 		l->told_shut = now;
 		log_warning("%s has shut down the listener %s; it listens "
 		    "again%s", who, name != NULL ? name : "?",
@@ -587,6 +644,13 @@ hangup(void *ctx, uint32_t events)
 	struct listener *l = lane->listener;
 	int code = 0;
 
+	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
+		if (is_free(lane))
+			lanes_evacuate(lane, true);
+		else
+			await_strays(lane, false);
+		return;
+	}
 	loop_del(l->all->loop, &lane->hangup);
 	/* Datagram sockets may have errors to tell, which are their holders'. */
 	if ((events & EPOLLHUP) == 0)

@@ -23,6 +23,9 @@
 #include "core/lane_order.h"
 #include "linux/loop.h"
 
+/* A worker that shuts its lane again and again is told of this seldom. */
+#define LANES_TELL_MS 10000
+
 struct address;
 struct error;
 struct listener;
@@ -74,6 +77,9 @@ void lanes_close(struct listener *listener);
 /* TCP: no more clients, whoever else has the lanes. */
 void lanes_refuse(struct listener *listener);
 
+/* TCP: SYNs are not answered any more, or again. -errno. */
+int lanes_close_door(struct listener *listener, bool closed);
+
 /* Backlogs to what the listener says now. -errno. */
 int lanes_adjust(struct listener *listener);
 
@@ -86,9 +92,9 @@ int lanes_take(struct listener *listener, struct worker *worker,
 struct lane *lanes_find(const struct listener *listener,
     const struct worker *worker);
 
-/* For a new process of its holder: what the last one may have changed is set
-   back. */
-void lanes_renew(struct lane *lane);
+/* For a new process that is to have it: what the last one may have changed or
+   spoilt is set back. -errno with words. */
+int lanes_renew(struct lane *lane, struct error *err);
 
 /* The lane for all. */
 struct lane *lanes_common(struct listener *listener);

@@ -264,6 +264,13 @@ lanes_steer_joined(struct lane *lane)
 }
 
 void
+lanes_steer_check(struct lane *lane)
+{
+	if (lane->listener->lanes.ebpf != NULL)
+		set_lane(lane);
+}
+
+void
 lanes_steer_free(struct listener *l)
 {
 	steering_ebpf_free(l->lanes.ebpf);

@@ -16,6 +16,10 @@ int lanes_steer_room(struct listener *listener, struct error *err);
 void lanes_steer_joining(struct lane *lane);
 void lanes_steer_joined(struct lane *lane);
 
+/* See that the kernel still knows it: its holder may have shut it down and
+   begun to listen again. */
+void lanes_steer_check(struct lane *lane);
+
 /* The live lanes, or their places in the group, have changed. */
 void lanes_steer_again(struct listener *listener);
 

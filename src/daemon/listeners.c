@@ -14,9 +14,6 @@
 #include "daemon/listeners.h"
 #include "linux/unix_socket.h"
 
-/* A worker that shuts its lane again and again is told of this seldom. */
-#define TELL_SHUT_MS 10000
-
 void
 listeners_init(struct listeners *ls, struct loop *loop)
 {
@@ -140,7 +137,7 @@ listener_new(const struct conf_app *app, size_t position)
 		return NULL;
 	}
 	l->watch = -1;
-	l->told_shut.ns = -TELL_SHUT_MS * INT64_C(1000000);
+	l->told_shut.ns = -LANES_TELL_MS * INT64_C(1000000);
 	l->backlog = app->backlog;
 	return l;
 }
@@ -372,6 +369,8 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	struct error err = ERROR_INIT;
 
 	l->forsaken = false;
+	if (l->door_closed && lanes_close_door(l, false) == 0)
+		l->door_closed = false;
 	belong_to(l, app, position);
 	/* It may be one that the last generation's program did not serve. */
 	if (begin(l, app, "", &err) < 0)
@@ -442,6 +441,21 @@ listener_begin(struct listener *l, const struct conf_app *app,
 }
 
 void
+listener_close_door(struct listener *l)
+{
+	char *name;
+
+	if (l->door_closed || !l->listening || l->passed ||
+	    l->bound.kind != ADDRESS_TCP || lanes_close_door(l, true) < 0)
+		return;
+	l->door_closed = true;
+	name = address_format_numeric(&l->bound);
+	log_info("%s: no longer listening on %s, but for those who are there",
+	    l->app, name != NULL ? name : "?");
+	free(name);
+}
+
+void
 listener_suspend(struct listener *l)
 {
 	if (!l->listening || l->passed || l->bound.kind != ADDRESS_TCP)
@@ -471,7 +485,7 @@ listeners_release(struct listener *l)
 {
 	if (l == NULL || --l->refs > 0)
 		return;
-	if (listener_is_open(l) && l->listening) {
+	if (listener_is_open(l) && l->listening && !l->door_closed) {
 		char *name = address_format_numeric(&l->bound);
 
 		log_info("%s: no longer listening on %s", l->app,

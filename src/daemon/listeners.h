@@ -44,6 +44,7 @@ struct listener {
 	bool beside;		/* asked for by a server, and not in the place
 				   of the one that was opened first */
 	bool dead;		/* Unix: a worker has shut it down */
+	bool door_closed;	/* listener_close_door() */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	struct socket_file file;
@@ -99,6 +100,13 @@ int listener_begin(struct listener *listener, const struct conf_app *app,
 /* Refuse clients until a server asks for it (listener_begin()): nobody would
    accept them. TCP; what others have passed to us stays as it is. */
 void listener_suspend(struct listener *listener);
+
+/*
+ * Take no new clients, but let those that are in a queue, or in a handshake, be
+ * served: its last workers retire. listener_enlist() opens it again. TCP; others
+ * and what was passed to us take clients until they are closed.
+ */
+void listener_close_door(struct listener *listener);
 
 /* Is the address taken, as far as TCP and UDP go? */
 bool listeners_taken(const struct address *address);

@@ -82,7 +82,7 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 		case CONF_DIFF_REMOVE:
 			if (app != NULL) {
 				log_info("%s: removed, stopping", app->name);
-				app_stop(app);
+				app_remove(app);
 			}
 			break;
 		case CONF_DIFF_ROLL:

@@ -184,9 +184,10 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		int code = app_spec_take_lane(spec, spec->listeners[i], w,
 		    &lane, err);
 
+		if (code == 0)
+			code = lanes_renew(lane, err);
 		if (code < 0)
 			return code;
-		lanes_renew(lane);
 		ret_fds[i] = lane->fd;
 		w->given[i] = spec->conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    lane->ino;

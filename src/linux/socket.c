@@ -330,6 +330,29 @@ socket_is_listening(int fd)
 	    on != 0;
 }
 
+/* A filter sees the segment from the TCP header on: the flags are its 14th byte
+   (RFC 9293, section 3.1). */
+int
+socket_ignore_syns(int fd, bool on)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),	/* SYN, ACK */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog program = {
+		.len = sizeof(code) / sizeof(*code), .filter = code,
+	};
+	int none = 0;
+	int failed = on ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
+	    &program, sizeof(program)) : setsockopt(fd, SOL_SOCKET,
+	    SO_DETACH_FILTER, &none, sizeof(none));
+
+	return failed < 0 ? -errno : 0;
+}
+
 int
 socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 {

@@ -85,6 +85,13 @@ uint64_t socket_inode(int fd);
 /* Does it still listen? Whoever holds it may have shut it down. TCP. */
 bool socket_is_listening(int fd);
 
+/*
+ * No SYN is answered any more, or again; whoever is in a handshake or in the
+ * queue stays there. Connections inherit the filter, which means nothing to
+ * them. TCP. -errno.
+ */
+int socket_ignore_syns(int fd, bool on);
+
 /* Attach a classic BPF program to the socket's reuseport group; it takes
    another one's place at once. -errno; -ENOMEM: larger than
    socket_optmem_max(). */
