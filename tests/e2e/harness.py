@@ -250,7 +250,7 @@ class Answer:
         return {int(number): target for number, target in pairs}
 
 
-def _connect(address, limit):
+def _connect(address, limit, source=None):
     if isinstance(address, str):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(limit)
@@ -262,14 +262,26 @@ def _connect(address, limit):
         return s
     if isinstance(address, int):
         address = ("127.0.0.1", address)
-    return socket.create_connection(address, timeout=limit)
+    return socket.create_connection(address, timeout=limit,
+                                    source_address=source and (source, 0))
 
 
-def get(address, path="/", limit=10.0):
-    """One request; the address is a port, (host, port) or a socket's path."""
-    with _connect(address, limit * SLOW) as s:
+def ask(address, path="/", limit=10.0, source=None):
+    """A connection that has asked; the address is a port, (host, port) or a
+    socket's path. `source`: the client's own address."""
+    s = _connect(address, limit * SLOW, source)
+    try:
         s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        reply = b""
+    except BaseException:
+        s.close()
+        raise
+    return s
+
+
+def read_answer(s):
+    """The whole of it; the connection is closed then."""
+    reply = b""
+    with s:
         while True:
             part = s.recv(65536)
             if not part:
@@ -282,6 +294,11 @@ def get(address, path="/", limit=10.0):
     if length != len(body):
         raise ConnectionError(f"{len(body)} bytes instead of {length}")
     return Answer(body.decode(errors="surrogateescape"))
+
+
+def get(address, path="/", limit=10.0, source=None):
+    """One request and its answer; see ask()."""
+    return read_answer(ask(address, path, limit, source))
 
 
 def ask_udp(address, limit=10.0):

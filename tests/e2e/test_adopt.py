@@ -8,8 +8,8 @@ import pytest
 
 import words
 from binder import (NONBLOCK, all_answer, port_of, returned, settings,
-                    standing_still, start, tcp, udp, watched,
-                    without_clusterd)
+                    standing_still, start, tcp, udp,
+                    udp_answer_of_the_living, watched, without_clusterd)
 from harness import ask_udp, free_port, get, is_refused, status_field
 
 HAS_MPTCP = True
@@ -281,7 +281,7 @@ def test_udp_is_adopted(box, port):
     pids = set(d.ready_pids())
     for pid in pids:
         with standing_still(pids - {pid}):
-            answer = ask_udp(("127.0.0.1", port))
+            answer = udp_answer_of_the_living(("127.0.0.1", port))
             assert answer.pid == pid
             assert returned(answer) == [0]
     d.stop()
