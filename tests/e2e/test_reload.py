@@ -9,8 +9,8 @@ import time
 import pytest
 
 import words
-from harness import (PROBE, Stream, free_port, get, is_alive, is_refused,
-                     probe, stays, wait_until)
+from harness import (PROBE, Stream, ask, free_port, get, is_alive,
+                     is_refused, probe, read_answer, stays, wait_until)
 
 
 def hup(d):
@@ -24,13 +24,14 @@ def notes(d, address, count):
     """The --note of `count` different workers."""
     found = {}
 
-    def ask():
-        answer = get(address, "/dump")
-        arguments = answer.all("arg")
-        found[answer.pid] = arguments[arguments.index("--note") + 1]
-        get(address, "/busy/5")
+    def look():
+        # At a time, so that they come to different ones.
+        for s in [ask(address, "/dump") for _ in range(count)]:
+            answer = read_answer(s)
+            arguments = answer.all("arg")
+            found[answer.pid] = arguments[arguments.index("--note") + 1]
         return len(found) >= count
-    wait_until(ask, lambda: f"{count} workers, only {found} answered")
+    wait_until(look, lambda: f"{count} workers, only {found} answered")
     return sorted(found.values())
 
 
@@ -126,7 +127,8 @@ def test_new_settings_reach_the_new_workers(box):
 
 
 def test_listening_socket_stays_the_same_socket(box):
-    box.web(listen=f"127.0.0.1:0\n\tunix:{box.path('x.sock')}")
+    box.web(listen=f"127.0.0.1:0\n\tunix:{box.path('x.sock')}",
+            balance="shared")
     d = box.start()
     old = d.wait_ready(2)
     before = get(d.port(), "/dump").fds
