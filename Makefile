@@ -107,10 +107,10 @@ CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 	worker_fsm) $(BASE_OBJ)
 
-UNIT_TESTS = address adoption base conf_check conf_diff conf_print \
-	conf_read connections cpu_quota drain fd_protocol loop man \
-	notify_message obituary restart rollout sockdiag steering_cbpf steering_ebpf words worker_env \
-	worker_fsm
+UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
+	conf_read connections cpu_quota drain fd_protocol lanes loop man \
+	notify_message obituary restart rollout sockdiag steering_cbpf \
+	steering_ebpf words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
 $(B)/tests/%.o: tests/unit/%.c
@@ -130,6 +130,7 @@ WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup strndup vasprintf
 WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
+WRAP_lanes = reallocarray
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
 WRAP_sockdiag = malloc recvmsg sendto socket
@@ -141,6 +142,7 @@ WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 $(B)/tests/test_address: $(B)/core/address.o $(BASE_OBJ)
 $(B)/tests/test_adoption: $(B)/core/adoption.o $(B)/core/address.o \
     $(BASE_OBJ)
+$(B)/tests/test_balance: $(B)/core/balance.o
 $(B)/tests/test_base: $(BASE_OBJ)
 $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print \
     $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
@@ -152,6 +154,7 @@ $(B)/tests/test_connections: $(patsubst %,$(B)/linux/%.o,connections file \
 $(B)/tests/test_drain: $(DRAIN_OBJ)
 $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
     $(BASE_OBJ)
+$(B)/tests/test_lanes: $(B)/core/lane_order.o $(B)/core/lane_rank.o
 $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
 $(B)/tests/test_notify_message: $(B)/core/notify_message.o
 $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \

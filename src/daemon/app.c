@@ -156,17 +156,22 @@ in_force(const struct supervisor *sup, const struct listener *l)
 	return false;
 }
 
-/* Its workers retire, and may serve it until they have finished; its listeners
-   that nobody else has take no new clients. Gives a reference back. */
+/* Its workers retire, and serve what they have until they have finished; its
+   listeners that nobody else has take no new clients. */
 static void
-leave_spec(struct app *app, struct app_spec *spec)
+close_doors(const struct app *app, const struct app_spec *spec)
 {
-	if (spec == NULL)
-		return;
 	for (struct listener *l = app->sup->listeners.first; l != NULL;
 	    l = l->next)
 		if (app_spec_has(spec, l) && !in_force(app->sup, l))
 			listener_close_door(l);
+}
+
+/* The app does without it: a reference less. */
+static void
+leave_spec(struct app *app, struct app_spec *spec)
+{
+	close_doors(app, spec);
 	app_spec_unref(spec);
 }
 
@@ -186,8 +191,8 @@ app_remove(struct app *app)
 		return;
 	app->stopping = true;
 	unseat_all(app);
-	leave_spec(app, app_spec_ref(app->target));
-	leave_spec(app, app_spec_ref(app->stable));
+	close_doors(app, app->target);
+	close_doors(app, app->stable);
 	steer_all(app->sup);
 	for (struct worker *w = app->workers; w != NULL; w = w->next)
 		worker_retire(w);

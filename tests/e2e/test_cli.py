@@ -29,6 +29,7 @@ listen = 127.0.0.1:8081, [::1]:8082
 socket_mode = 0600
 backlog = 100
 instances = 3
+balance = source
 fd_protocol = clusterd systemd server-starter einhorn nginx php-fpm
 directory = .
 umask = 027
@@ -56,7 +57,7 @@ restart = never
 """
 
 # Keys that belong to later issues.
-LATER = {"balance": "random", "drain_timeout": "5s", "drain_idle": "1s",
+LATER = {"drain_timeout": "5s", "drain_idle": "1s",
          "max_surge": "2", "log_max_size": "1M", "log_keep": "3"}
 
 
@@ -142,7 +143,7 @@ command = again
 [worker]
 command = ./server
 command = ./other
-balance = random
+balance = randon
 """
 
 
@@ -166,7 +167,7 @@ def test_check_reports_every_error_in_one_run(box):
     assert re.search(r"^app\.ini:12: listen: .+", said, re.M)
     assert re.search(r"^app\.ini:13: .+", said, re.M)
     assert re.search(r"^app\.ini:17: command: .+", said, re.M)
-    assert re.search(r"^app\.ini:18: balance: .*not supported yet", said, re.M)
+    assert re.search(r"^app\.ini:18: balance: .*did you mean random", said, re.M)
     assert "configuration ok" not in said
 
 
@@ -236,6 +237,7 @@ def test_dump_of_the_defaults_names_the_keys_that_have_one(box):
     assert re.search(r"^stop_timeout = 10s$", dump, re.M)
     assert re.search(r"^ready_timeout = (60s|1m)$", dump, re.M)
     assert re.search(r"^instances = auto$", dump, re.M)
+    assert re.search(r"^balance = auto$", dump, re.M)
     assert re.search(r"^backlog = 4096$", dump, re.M)
     assert re.search(r"^fd_protocol = clusterd systemd$", dump, re.M)
 

@@ -563,6 +563,35 @@ the_number_of_instances(void **state)
 	    CONF_INSTANCES_MAX);
 }
 
+#define BALANCES "auto, shared, round-robin, least-connections, random or " \
+	"source is allowed"
+
+static void
+key_balance(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	GOOD("balance", "auto", "auto");
+	GOOD("balance", "shared", "shared");
+	GOOD("balance", "round-robin", "round-robin");
+	GOOD("balance", "least-connections", "least-connections");
+	GOOD("balance", "random", "random");
+	GOOD("balance", "source", "source");
+	BAD("balance", "round_robin", "\"round_robin\" is not known, did you "
+	    "mean round-robin? " BALANCES);
+	BAD("balance", "flow", "\"flow\" is not known, " BALANCES);
+	BAD("balance", "random source", "\"random source\" is not known, "
+	    BALANCES);
+	BAD("balance", "", "\"\" is not known, " BALANCES);
+	config = expect_ok("[a]\ncommand = x\nbalance = source\n"
+	       "[b]\ncommand = x\nbalance = shared\n[c]\ncommand = x\n");
+	assert_int_equal(config->apps[0].balance, CONF_BALANCE_SOURCE);
+	assert_int_equal(config->apps[1].balance, CONF_BALANCE_SHARED);
+	assert_int_equal(config->apps[2].balance, CONF_BALANCE_AUTO);
+	config_unref(config);
+}
+
 static void
 key_handoff(void **state)
 {
@@ -1244,8 +1273,8 @@ static void
 keys_of_later(void **state)
 {
 	static const char *const app[] = {
-		"balance", "drain_timeout", "drain_idle", "max_surge",
-		"log_max_size", "log_keep",
+		"drain_timeout", "drain_idle", "max_surge", "log_max_size",
+		"log_keep",
 	};
 
 	(void)state;
@@ -1432,7 +1461,7 @@ all_errors_in_one_pass(void **state)
 	       "restart = alwys\n"
 	       "instances = 0\n"
 	       "user = nobody2\n"
-	       "balance = random\n"
+	       "balance = randon\n"
 	       "env_file = env\n"
 	       "\x07\n"
 	       "[Api]\n"
@@ -1463,7 +1492,8 @@ all_errors_in_one_pass(void **state)
 	    "always? always, on-failure or never is allowed\n"
 	    "app.ini:13: instances: \"0\" is not valid, " INSTANCES "\n"
 	    "app.ini:14: user: user \"nobody2\" does not exist\n"
-	    "app.ini:15: balance: not supported yet\n"
+	    "app.ini:15: balance: \"randon\" is not known, did you mean "
+	    "random? " BALANCES "\n"
 	    "app.ini:16: env_file: cannot read /etc/app/env: No such file or "
 	    "directory\n"
 	    "app.ini:17: the line holds the control byte 0x07, text and tabs "
@@ -1645,6 +1675,7 @@ main(void)
 		cmocka_unit_test(key_backlog),
 		cmocka_unit_test(key_instances),
 		cmocka_unit_test(the_number_of_instances),
+		cmocka_unit_test(key_balance),
 		cmocka_unit_test(key_handoff),
 		cmocka_unit_test(key_fd_protocol),
 		cmocka_unit_test(key_directory_and_umask),

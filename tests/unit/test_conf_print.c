@@ -177,7 +177,8 @@ static const struct conf_host host = {
 };
 
 static char *
-dump_at(const struct conf_host *at, const char *text)
+dump_here(const struct conf_host *at, const char *text,
+    const struct conf_here *here)
 {
 	struct conf_source source;
 	struct conf_errors errors = { .file = "app.ini" };
@@ -188,12 +189,18 @@ dump_at(const struct conf_host *at, const char *text)
 	assert_int_equal(conf_check(&source, at, &config, &errors), 0);
 	if (config == NULL)
 		fail_msg("%s\nin\n%s", errors.v[0].text, text);
-	dump = conf_print(config, &(struct conf_here){ 4, NULL });
+	dump = conf_print(config, here);
 	assert_non_null(dump);
 	config_unref(config);
 	conf_source_free(&source);
 	conf_errors_free(&errors);
 	return dump;
+}
+
+static char *
+dump_at(const struct conf_host *at, const char *text)
+{
+	return dump_here(at, text, &(struct conf_here){ 4, NULL });
 }
 
 static char *
@@ -227,6 +234,7 @@ defaults_of_every_supported_key(void **state)
 	    "backlog = 4096\n"
 	    "# auto is 4 here\n"
 	    "instances = auto\n"
+	    "balance = auto\n"
 	    "handoff = auto\n"
 	    "fd_protocol = clusterd systemd\n"
 	    "directory = inherit\n"
@@ -274,6 +282,7 @@ static const char rich[] =
     "socket_group = www\n"
     "backlog = 1\n"
     "instances = 150%\n"
+    "balance = least-connections\n"
     "handoff = adopt\n"
     "fd_protocol = nginx,php-fpm\n"
     " einhorn\n"
@@ -337,6 +346,7 @@ a_rich_file(void **state)
 	    "backlog = 1\n"
 	    "# 150% of auto is 6 here\n"
 	    "instances = 150%\n"
+	    "balance = least-connections\n"
 	    "handoff = adopt\n"
 	    "fd_protocol = clusterd einhorn nginx php-fpm\n"
 	    "directory = /srv/my app's\n"
@@ -366,6 +376,28 @@ a_rich_file(void **state)
 	assert_non_null(strstr(rest + 1, "instances = 7\n"));
 	assert_null(strstr(rest + 1, "# "));
 	free(dump);
+}
+
+/* Where it means anything. */
+static void
+what_auto_comes_to_is_a_comment(void **state)
+{
+	const struct conf_here here = { 4, "random here: not permitted" };
+	char *dump = dump_here(&host, "[a]\ncommand = x\nport = 80\n"
+	    "[b]\ncommand = x\n[c]\ncommand = x\nport = 81\n"
+	    "balance = source\n", &here);
+	char *at = strstr(dump, "# auto is random here: not permitted\n"
+	    "balance = auto\n");
+	char *again;
+
+	(void)state;
+	assert_non_null(at);
+	assert_true(at < strstr(dump, "\n[b]\n"));
+	assert_null(strstr(at + 1, "# auto is random"));
+	again = dump_here(&host, dump, &here);
+	assert_string_equal(dump, again);
+	free(dump);
+	free(again);
 }
 
 static void
@@ -613,6 +645,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_of_every_supported_key),
 		cmocka_unit_test(a_rich_file),
+		cmocka_unit_test(what_auto_comes_to_is_a_comment),
 		cmocka_unit_test(the_dump_of_a_dump_is_the_same),
 		cmocka_unit_test(files_in_the_root_directory),
 		cmocka_unit_test(a_base_directory_that_ends_in_a_blank),
