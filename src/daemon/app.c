@@ -146,12 +146,22 @@ app_free(struct app *app)
 	free(app);
 }
 
+/* A rollout that was superseded may have left seats under a spec of its own. */
+static bool
+is_seated_under(const struct app *app, const struct listener *l)
+{
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (w->seated && app_spec_has(w->spec, l))
+			return true;
+	return false;
+}
+
 static bool
 in_force(const struct supervisor *sup, const struct listener *l)
 {
 	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
 		if (!a->stopping && (app_spec_has(a->stable, l) ||
-		    app_spec_has(a->target, l)))
+		    app_spec_has(a->target, l) || is_seated_under(a, l)))
 			return true;
 	return false;
 }
