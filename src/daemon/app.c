@@ -461,6 +461,7 @@ rollout_abort(struct app *app, unsigned i)
 	app->rolling_back = false;
 	app->wanted = app->stable_wanted;
 	app_spec_reclaim(app->stable);
+	app_spec_adjust(app->stable);
 	if (!gives_up && find_present(app, failed, true) == NULL)
 		leave_spec(app, failed);
 	else

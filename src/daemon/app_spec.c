@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf.h"
+#include "daemon/app.h"
 #include "daemon/app_spec.h"
 #include "daemon/listener_file.h"
 #include "daemon/listeners.h"
@@ -148,7 +149,7 @@ app_spec_give(struct app_spec *spec, size_t position,
 		return error_set(err, -ENOMEM, "out of memory");
 	spec->beside = more;
 	code = listeners_derive(&spec->sup->listeners, spec->conf, position,
-	    target, &l, err);
+	    target, spec->accepts, &l, err);
 	if (code < 0)
 		return code;
 	spec->beside[spec->n_beside++] = (struct app_spec_beside){
@@ -211,6 +212,7 @@ void
 app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 {
 	bool undecided = app_spec_undecided(spec);
+	const struct app *app;
 
 	if (spec->accepts != BALANCE_ACCEPTS_UNKNOWN)
 		return;
@@ -222,7 +224,10 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 	    ADDRESS_TCP, false, accepts)),
 	    accepts == BALANCE_ACCEPTS_BLOCKING ? "one connection at a time" :
 	    "several connections at once");
-	app_spec_adjust(spec);
+	/* One on trial is not in force yet. */
+	app = app_find(spec->sup, spec->conf->name);
+	if (app == NULL || app->stable == spec)
+		app_spec_adjust(spec);
 }
 
 int

@@ -13,6 +13,7 @@
 #include "daemon/drain.h"
 #include "daemon/lanes.h"
 #include "daemon/listeners.h"
+#include "daemon/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "linux/inspect.h"
@@ -162,12 +163,14 @@ count_queue(const struct worker *w)
 
 	for (size_t i = 0; i < n_listeners(w->spec); i++) {
 		struct listener *l = listener_at(w->spec, i);
-		const struct lane *lane = l != NULL ? lanes_find(l, w) : NULL;
+		const struct lane *lane = l != NULL ?
+		    app_spec_lane(w->spec, l, w) : NULL;
 		uint32_t n = 0, max;
 		int code;
 
 		if (lane == NULL || !lane->listening ||
-		    app_spec_shares(w->spec, l))
+		    l->bound.kind == ADDRESS_UNIX ||
+		    (app_spec_shares(w->spec, l) && steer_has_sharer(l, w)))
 			continue;
 		code = l->bound.kind == ADDRESS_UDP ?
 		    lane_queue_udp(lane->fd, &n) :

@@ -125,12 +125,22 @@ lanes_make_room(struct listeners *all, const char *app,
 		    l->bound.kind != a->kind || l->bound.port != a->port ||
 		    strcmp(l->app, app) != 0)
 			continue;
-		for (size_t i = 0; i < l->lanes.n; i++)
-			socket_let_beside(l->lanes.v[i]->fd,
-			    on || is_grouped(l));
 		any = true;
+		if (is_grouped(l))
+			continue;	/* they let it anyway */
+		for (size_t i = 0; i < l->lanes.n; i++)
+			socket_let_beside(l->lanes.v[i]->fd, on);
 	}
 	return any;
+}
+
+void
+lanes_close_group(struct listener *l)
+{
+	if (l->bound.kind != ADDRESS_TCP || l->passed || is_grouped(l))
+		return;
+	for (size_t i = 0; i < l->lanes.n; i++)
+		socket_let_beside(l->lanes.v[i]->fd, false);
 }
 
 /* It is in the kernel's group now, as the last one. */
@@ -202,6 +212,31 @@ add_lane(struct listener *l, struct lane **ret_lane, struct error *err)
 	return 0;
 }
 
+/* Has another lane been shut down, with its event still to come? */
+static bool
+more_shut(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->listening && l->lanes.v[i]->hangup != 0 &&
+		    !socket_is_listening(l->lanes.v[i]->fd))
+			return true;
+	return false;
+}
+
+/* A large group is not looked through for each lane. */
+#define LOOK_MAX 512
+
+/*
+ * May one begin to listen now, so that its place in the kernel's order is known?
+ * Of what was shut down before there must be no news to come. eBPF does without
+ * the order.
+ */
+static bool
+order_is_known(const struct listener *l)
+{
+	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !more_shut(l);
+}
+
 /*
  * The first lane listens alone for a moment, so that of two programs which start
  * at the same time one finds the port taken. What is in a group from its
@@ -217,7 +252,10 @@ claim(struct lane *lane)
 	return code;
 }
 
-/* TCP. `beside`: overlapping listeners of ours let it. */
+/*
+ * TCP. `beside`: overlapping listeners of ours let it. Where another one's
+ * shutdown comes between, it does not listen yet: revive() sees to it.
+ */
 static int
 start_lane(struct lane *lane, bool beside)
 {
@@ -225,6 +263,8 @@ start_lane(struct lane *lane, bool beside)
 	bool grouped = is_grouped(l);
 	int code = lane_order_reserve(&l->lanes.order);
 
+	if (!order_is_known(l))
+		return code;
 	if (code == 0 && grouped && !beside && !l->listening)
 		code = claim(lane);
 	if (code < 0)
@@ -234,7 +274,9 @@ start_lane(struct lane *lane, bool beside)
 		socket_let_beside(lane->fd, true);
 	code = socket_start_listening(lane->fd, l->backlog);
 	socket_let_beside(lane->fd, grouped);
-	if (code == 0)
+	if (code == 0 && !order_is_known(l))
+		socket_refuse(lane->fd);
+	else if (code == 0)
 		lane_joined(lane);
 	return code;
 }
@@ -324,7 +366,7 @@ lanes_adjust(struct listener *l)
 
 		/* Again, it only changes the backlog (listen(2)). */
 		if (lane->listening && l->bound.kind != ADDRESS_UDP &&
-		    code == 0)
+		    code == 0 && socket_is_listening(lane->fd))
 			code = socket_start_listening(lane->fd, l->backlog);
 	}
 	return code;
@@ -427,6 +469,10 @@ lanes_renew(struct lane *lane, struct error *err)
 {
 	int code = 0;
 
+	/* A datagram server that serves one client alone connects to it. */
+	if (lane->listener->bound.kind == ADDRESS_UDP &&
+	    !lane->listener->passed && socket_is_connected(lane->fd))
+		lane->broken = true;
 	if (lane->broken)
 		code = replace_lane(lane, err);
 	if (code < 0 || lane->listener->passed || lane->holder == NULL)
@@ -441,6 +487,21 @@ lanes_common(struct listener *l)
 {
 	l->lanes.common = true;
 	return l->lanes.v[0];
+}
+
+void
+lanes_unshare(struct listener *l)
+{
+	struct lane *lane = l->lanes.v[0];
+
+	if (!l->lanes.common)
+		return;
+	l->lanes.common = false;
+	if (!is_free(lane) || (l->lanes.n == 1 && lane->live))
+		return;
+	lane->wanted = false;
+	lanes_evacuate(lane, true);
+	await_strays(lane, true);
 }
 
 void
@@ -567,17 +628,6 @@ lanes_check(struct lane *lane)
 	listen_again(lane, waiting);
 }
 
-/* Has another lane been shut down, with its event still to come? */
-static bool
-more_shut(const struct listener *l)
-{
-	for (size_t i = 0; i < l->lanes.n; i++)
-		if (l->lanes.v[i]->listening &&
-		    !socket_is_listening(l->lanes.v[i]->fd))
-			return true;
-	return false;
-}
-
 static void
 tell_shut(struct lane *lane, int code)
 {
@@ -620,8 +670,9 @@ revive(struct lane *lane)
 	lane_order_remove(&ls->order, lane->slot);
 	if (ls->order.n == 0)
 		ls->attached = false;
-	if (!more_shut(l))
-		code = lanes_start(l);
+	if (more_shut(l))
+		return 0;	/* with that one */
+	code = lanes_start(l);
 	/* It would hang up for ever: a worker's listen(2) tries, or the next
 	   process gets another. */
 	lane->broken = code < 0 && !lane->listening && ls->n > 1;
@@ -634,8 +685,9 @@ revive(struct lane *lane)
 /*
  * A worker has called shutdown(2) on a lane, which ends the listening for all
  * who have it; some servers do when they stop. The port is there again at once.
- * epoll reports in the order in which it happened; while another one's event is
- * still to come nothing begins to listen, so that the order stays known.
+ * epoll reports in the order in which it happened (but for two at the very same
+ * time); while another one's event is still to come nothing begins to listen, so
+ * that the order stays known.
  */
 static void
 hangup(void *ctx, uint32_t events)

@@ -9,7 +9,8 @@
  * lane loses what waits in it, and moves others in the kernel's order.
  *
  * The kernel never chooses by itself among several lanes: a program is attached
- * before the second one begins to listen.
+ * before the second one begins to listen. (Where the first one was shared and
+ * has listened alone, right after that.)
  */
 #ifndef DAEMON_LANES_H
 #define DAEMON_LANES_H
@@ -80,6 +81,9 @@ void lanes_refuse(struct listener *listener);
 /* TCP: SYNs are not answered any more, or again. -errno. */
 int lanes_close_door(struct listener *listener, bool closed);
 
+/* Nobody may join any more, if there is one lane for all. */
+void lanes_close_group(struct listener *listener);
+
 /* Backlogs to what the listener says now. -errno. */
 int lanes_adjust(struct listener *listener);
 
@@ -110,6 +114,9 @@ void lanes_leave(struct listener *listener, const struct worker *worker);
 
 /* Could the live lanes have what waits in this one? */
 bool lanes_can_move(const struct lane *lane);
+
+/* Nobody shares the first lane any more: it is one like the others. */
+void lanes_unshare(struct listener *listener);
 
 /* Nobody will accept from it soon: what waits in it goes to the live lanes, or,
    with `or_reset` where it cannot, is reset. */

@@ -86,11 +86,20 @@ collect(const struct lanes *ls, struct steering_cbpf_lane *lanes)
 	return n;
 }
 
-/* Any of the group: programs belong to all of it. */
-static int
+/*
+ * One of the group, to attach a program to: it belongs to all of them. A live
+ * one, which for a moment gets what comes: socket_begin_attach().
+ */
+static struct lane *
 any_lane(const struct lanes *ls)
 {
-	return ls->v[ls->order.v[0]]->fd;
+	for (size_t i = 0; i < ls->order.n; i++) {
+		struct lane *lane = ls->v[ls->order.v[i]];
+
+		if (lane->live && socket_is_listening(lane->fd))
+			return lane;
+	}
+	return ls->v[ls->order.v[0]];
 }
 
 static int
@@ -100,7 +109,7 @@ attach_classic(struct listener *l)
 	struct steering_cbpf_program program;
 	struct steering_cbpf_lane *lanes;
 	size_t n;
-	int code;
+	int fd, code;
 
 	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
 	if (lanes == NULL)
@@ -111,7 +120,10 @@ attach_classic(struct listener *l)
 	free(lanes);
 	if (code < 0)
 		return code;
-	code = socket_attach_cbpf(any_lane(ls), program.code, program.n);
+	fd = any_lane(ls)->fd;
+	socket_begin_attach(fd);
+	code = socket_attach_cbpf(fd, program.code, program.n);
+	socket_end_attach(fd);
 	steering_cbpf_free(&program);
 	return code;
 }
@@ -124,6 +136,7 @@ attach_extended(struct listener *l, struct error *err)
 	struct lanes *ls = &l->lanes;
 	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
 	size_t n = 0;
+	int fd, code;
 
 	if (slots == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -136,7 +149,11 @@ attach_extended(struct listener *l, struct error *err)
 	free(slots);
 	if (ls->attached)
 		return 0;
-	return steering_ebpf_attach(ls->ebpf, any_lane(ls), err);
+	fd = any_lane(ls)->fd;
+	socket_begin_attach(fd);
+	code = steering_ebpf_attach(ls->ebpf, fd, err);
+	socket_end_attach(fd);
+	return code;
 }
 
 static enum steering_ebpf_mode
@@ -169,7 +186,7 @@ lanes_steer_room(struct listener *l, struct error *err)
 	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
 		return 0;
 	code = steering_ebpf_grow(ls->ebpf, room_for(ls),
-	    ls->attached ? any_lane(ls) : -1, err);
+	    ls->attached ? any_lane(ls)->fd : -1, err);
 	if (code == 0)
 		ls->ebpf_room = room_for(ls);
 	return code;
@@ -188,36 +205,44 @@ set_lane(struct lane *lane)
 
 /* ---- both ---- */
 
-void
-lanes_steer_again(struct listener *l)
+/* -errno with words: the old program is still there. */
+static int
+attach(struct listener *l, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	struct error err = ERROR_INIT;
 	int code;
 
 	if (ls->order.n == 0)
-		return;
+		return 0;
+	if (ls->ebpf == NULL && ls->order.n == 1 && !ls->attached)
+		return 0;		/* no choice */
 	if (ls->ebpf != NULL) {
-		code = attach_extended(l, &err);
-	} else if (ls->order.n == 1 && !ls->attached) {
-		return;		/* no choice */
+		code = attach_extended(l, err);
 	} else {
 		code = attach_classic(l);
 		if (code < 0)
-			error_set(&err, code, "%s", strerror(-code));
+			error_set(err, code, "%s", strerror(-code));
 	}
 	/* One that has listened alone since before there was a choice is in no
 	   group, until a second one joins it. */
 	if (code == -EINVAL && ls->order.n == 1) {
-		error_clear(&err);
-		return;
+		error_clear(err);
+		return 0;
 	}
-	if (code == 0) {
+	if (code == 0)
 		ls->attached = true;
-		ls->warned = false;
-	}
-	if (code < 0)
+	return code;
+}
+
+void
+lanes_steer_again(struct listener *l)
+{
+	struct error err = ERROR_INIT;
+
+	if (attach(l, &err) < 0)
 		warn(l, error_text(&err));
+	else
+		l->lanes.warned = false;
 	error_clear(&err);
 }
 
@@ -309,16 +334,18 @@ lanes_apply(struct listener *l, struct mono now)
 	return true;
 }
 
+/* The lanes under a program of another kind: it knows them before it is there. */
 static int
 use_extended(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
+	bool attached = ls->attached;
 	struct conn_count *count;
 	int code;
 
 	if (ls->ebpf != NULL)
 		return steering_ebpf_set_mode(ls->ebpf, mode_of(b),
-		    ls->attached ? any_lane(ls) : -1, err);
+		    attached ? any_lane(ls)->fd : -1, err);
 	code = balancing_count(&l->all->balancing, &count, err);
 	if (code == 0)
 		code = steering_ebpf_new(mode_of(b), room_for(ls), count,
@@ -330,38 +357,50 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i]->listening)
 			set_lane(ls->v[i]);
-	return 0;
+	code = attach(l, err);
+	if (code < 0) {
+		steering_ebpf_clear(ls->ebpf);
+		lanes_steer_free(l);
+		ls->attached = attached;
+	}
+	return code;
 }
 
-static void
-use_classic(struct listener *l)
+static int
+use_classic(struct listener *l, enum balance b, struct error *err)
 {
-	struct steering_ebpf *old = l->lanes.ebpf;
+	struct lanes *ls = &l->lanes;
+	struct steering_ebpf *old_ebpf = ls->ebpf;
+	enum balance old = ls->balance;
+	int code;
 
-	l->lanes.ebpf = NULL;
-	lanes_steer_again(l);
-	if (old != NULL)
-		steering_ebpf_clear(old);
-	steering_ebpf_free(old);
+	ls->ebpf = NULL;
+	ls->balance = b;
+	code = attach(l, err);
+	if (code < 0) {
+		ls->ebpf = old_ebpf;
+		ls->balance = old;
+		return code;
+	}
+	if (old_ebpf != NULL)
+		steering_ebpf_clear(old_ebpf);
+	steering_ebpf_free(old_ebpf);
+	return 0;
 }
 
 int
 lanes_set_balance(struct listener *l, enum balance b, struct error *err)
 {
-	struct lanes *ls = &l->lanes;
-	int code = 0;
+	int code;
 
-	if (b == ls->balance)
+	if (b == l->lanes.balance)
 		return 0;
-	if (balance_is_privileged(b))
-		code = use_extended(l, b, err);
+	code = balance_is_privileged(b) ? use_extended(l, b, err) :
+	    use_classic(l, b, err);
 	if (code < 0)
 		return code;
-	ls->balance = b;
-	if (balance_is_privileged(b))
-		lanes_steer_again(l);
-	else
-		use_classic(l);
+	l->lanes.balance = b;
+	lanes_close_group(l);
 	return 0;
 }
 

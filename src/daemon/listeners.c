@@ -1,5 +1,3 @@
-#include <sys/epoll.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,7 +240,7 @@ put_in_force(struct listener *l, const struct conf_app *app,
 /* Into the list, with the balance in force that the app asks for. */
 static int
 enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
-    struct error *err)
+    enum balance_accepts accepts, struct error *err)
 {
 	l->all = ls;
 	l->next = ls->first;
@@ -253,7 +251,7 @@ enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
 		    "and so it is shared: balance does not apply", app->name);
 	lanes_enter(l);
 	listener_file_watch(l);
-	return put_in_force(l, app, BALANCE_ACCEPTS_UNKNOWN, err);
+	return put_in_force(l, app, accepts, err);
 }
 
 static int
@@ -336,7 +334,7 @@ open_listener(struct listeners *ls, const struct conf_app *app,
 		listener_free(l);
 		return code;
 	}
-	code = enter(ls, l, app, err);
+	code = enter(ls, l, app, BALANCE_ACCEPTS_UNKNOWN, err);
 	if (code == 0 && l->listening)
 		announce(l, app, "");
 	else if (code == 0)
@@ -392,8 +390,8 @@ find_bound(struct listeners *ls, const struct conf_app *app, size_t position,
 /* Bound for what a server asks for. */
 static int
 derive(struct listeners *ls, const struct conf_app *app, size_t position,
-    const struct address *target, struct listener **ret_listener,
-    struct error *err)
+    const struct address *target, enum balance_accepts accepts,
+    struct listener **ret_listener, struct error *err)
 {
 	const struct socket_options options = options_of(app);
 	struct listener *l = listener_new(app, position);
@@ -408,7 +406,7 @@ derive(struct listeners *ls, const struct conf_app *app, size_t position,
 	}
 	l->beside = l->derived = true;
 	l->listening = false;	/* UDP: not announced yet */
-	code = enter(ls, l, app, err);
+	code = enter(ls, l, app, accepts, err);
 	if (code < 0)
 		discard(l);
 	else
@@ -419,11 +417,12 @@ derive(struct listeners *ls, const struct conf_app *app, size_t position,
 int
 listeners_derive(struct listeners *ls, const struct conf_app *app,
     size_t position, const struct address *target,
-    struct listener **ret_listener, struct error *err)
+    enum balance_accepts accepts, struct listener **ret_listener,
+    struct error *err)
 {
 	struct listener *l = find_bound(ls, app, position, target);
 	int code = l != NULL ? 0 :
-	    derive(ls, app, position, target, &l, err);
+	    derive(ls, app, position, target, accepts, &l, err);
 
 	if (code < 0)
 		return code;
@@ -518,10 +517,9 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 		return;
 	/* A worker that ends may have removed it just now. */
 	listener_restore_path(l);
-	code = socket_adjust(l->lanes.v[0]->fd, &l->bound, &l->file, &options,
+	code = l->bound.kind != ADDRESS_UNIX ? lanes_adjust(l) :
+	    socket_adjust(l->lanes.v[0]->fd, &l->bound, &l->file, &options,
 	    &err);
-	if (code == 0)
-		code = lanes_adjust(l);
 	if (code < 0)
 		log_warning("%s: %s", app->name, err.text != NULL ?
 		    err.text : strerror(-code));

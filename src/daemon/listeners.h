@@ -91,7 +91,8 @@ void listener_enlist(struct listener *listener, const struct conf_app *app,
  */
 int listeners_derive(struct listeners *listeners, const struct conf_app *app,
     size_t position, const struct address *target,
-    struct listener **ret_listener, struct error *err);
+    enum balance_accepts accepts, struct listener **ret_listener,
+    struct error *err);
 
 /* Begin to listen, if it does not yet. -errno with words. */
 int listener_begin(struct listener *listener, const struct conf_app *app,

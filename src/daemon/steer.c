@@ -192,19 +192,66 @@ keeps_waiting(const struct lane *lane, bool dead)
 	return lane_queue_tcp(lane->fd, &n, &max) == 0 && n > 0;
 }
 
+static bool
+shares(const struct worker *w, const struct listener *l)
+{
+	return app_spec_has(w->spec, l) && app_spec_shares(w->spec, l);
+}
+
+static bool
+has_sharer(const struct listener *l, const struct worker *but, bool seated)
+{
+	const struct supervisor *sup = but->app->sup;
+
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		for (const struct worker *w = a->workers; w != NULL;
+		    w = w->next)
+			if (w != but && (w->seated || !seated) &&
+			    !worker_state_final(w->fsm.state) && shares(w, l))
+				return true;
+	return false;
+}
+
+bool
+steer_has_sharer(const struct listener *l, const struct worker *but)
+{
+	return has_sharer(l, but, true);
+}
+
+/* The worker's lane, if nobody else has it. */
+static const struct lane *
+sole_lane(const struct worker *w, const struct listener *l)
+{
+	if (!app_spec_shares(w->spec, l))
+		return lanes_find(l, w);
+	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
+	    l->lanes.v[0] : NULL;
+}
+
 bool
 steer_keeps_waiting(const struct worker *w)
 {
 	struct listeners *all = &w->app->sup->listeners;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		const struct lane *lane = lanes_find(l, w);
+		const struct lane *lane = sole_lane(w, l);
 
-		if (lane != NULL && !app_spec_shares(w->spec, l) &&
+		if (lane != NULL && l->bound.kind != ADDRESS_UNIX &&
 		    keeps_waiting(lane, w->pid == 0 || w->lingering))
 			return true;
 	}
 	return false;
+}
+
+void
+steer_unshare(const struct worker *w)
+{
+	struct listeners *all = &w->app->sup->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next)
+		if (l->lanes.common && shares(w, l) &&
+		    !has_sharer(l, w, false))
+			lanes_unshare(l);
 }
 
 void

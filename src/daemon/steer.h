@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+struct listener;
 struct supervisor;
 struct worker;
 
@@ -23,6 +24,13 @@ void steer_ready(const struct worker *worker);
 
 /* What its lanes have seen, for those who read along (log_level = debug). */
 void steer_figures(const struct worker *worker);
+
+/* It is gone: a lane that it was the last to share is one like the others. */
+void steer_unshare(const struct worker *worker);
+
+/* Does a seated worker, other than this one, serve the lane for all? */
+bool steer_has_sharer(const struct listener *listener,
+    const struct worker *but);
 
 /* Are there clients in its lanes whom nobody else could serve? Moves those whom
    others can. The worker is dead or to retire. */

@@ -110,6 +110,7 @@ worker_free(struct worker *w)
 		w->next->prev_next = w->prev_next;
 	forget_process(w);
 	listeners_leave(&w->app->sup->listeners, w);
+	steer_unshare(w);
 	loop_timer_fini(w->app->sup->loop, &w->timer);
 	worker_fsm_free(&w->fsm);
 	app_spec_unref(w->spec);

@@ -330,6 +330,18 @@ socket_is_listening(int fd)
 	    on != 0;
 }
 
+void
+socket_begin_attach(int fd)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+}
+
+void
+socket_end_attach(int fd)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
 /* A filter sees the segment from the TCP header on: the flags are its 14th byte
    (RFC 9293, section 3.1). */
 int

@@ -92,6 +92,15 @@ bool socket_is_listening(int fd);
  */
 int socket_ignore_syns(int fd, bool on);
 
+/*
+ * Around the attaching of a program to the group of a listening socket. If its
+ * holder has shut it down, it would get the program for itself, and could not
+ * join the others again; without SO_REUSEPORT it refuses it (-EINVAL). In
+ * between, what the kernel finds this socket for is its own.
+ */
+void socket_begin_attach(int fd);
+void socket_end_attach(int fd);
+
 /* Attach a classic BPF program to the socket's reuseport group; it takes
    another one's place at once. -errno; -ENOMEM: larger than
    socket_optmem_max(). */
