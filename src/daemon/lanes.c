@@ -167,6 +167,9 @@ open_another(struct lane *lane, struct error *err)
 
 	if (code < 0)
 		return error_set(err, code, "out of memory");
+	/* The first one has been alone so far. */
+	if (l->lanes.n == 2)
+		socket_let_beside(l->lanes.v[0]->fd, true);
 	(void)lanes_make_room(l->all, l->app, &l->bound, true);
 	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
 	    err);

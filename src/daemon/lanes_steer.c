@@ -130,6 +130,17 @@ attach_classic(struct listener *l)
 
 /* ---- eBPF ---- */
 
+static void
+set_lane(struct lane *lane)
+{
+	struct error err = ERROR_INIT;
+
+	if (steering_ebpf_set_lane(lane->listener->lanes.ebpf, lane->slot,
+	    lane->fd, &err) < 0)
+		warn(lane->listener, error_text(&err));
+	error_clear(&err);
+}
+
 static int
 attach_extended(struct listener *l, struct error *err)
 {
@@ -140,9 +151,14 @@ attach_extended(struct listener *l, struct error *err)
 
 	if (slots == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i]->live && ls->v[i]->listening)
-			slots[n++] = ls->v[i]->slot;
+	for (size_t i = 0; i < ls->n; i++) {
+		if (!ls->v[i]->live || !ls->v[i]->listening)
+			continue;
+		slots[n++] = ls->v[i]->slot;
+		/* An opportunity to see that the kernel knows it still. */
+		if (ls->n <= LANES_AT_ONCE)
+			set_lane(ls->v[i]);
+	}
 	if (n == 0)
 		slots[n++] = ls->order.v[0];
 	steering_ebpf_set_live(ls->ebpf, slots, n);
@@ -190,17 +206,6 @@ lanes_steer_room(struct listener *l, struct error *err)
 	if (code == 0)
 		ls->ebpf_room = room_for(ls);
 	return code;
-}
-
-static void
-set_lane(struct lane *lane)
-{
-	struct error err = ERROR_INIT;
-
-	if (steering_ebpf_set_lane(lane->listener->lanes.ebpf, lane->slot,
-	    lane->fd, &err) < 0)
-		warn(lane->listener, error_text(&err));
-	error_clear(&err);
 }
 
 /* ---- both ---- */
