@@ -148,7 +148,8 @@ steer_ready(const struct worker *w)
 	/* Who has not bound by now has taken what it was given. */
 	app_spec_decide(w->spec, BALANCE_ACCEPTS_AT_ONCE);
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		struct lane *lane = lanes_find(l, w);
+		struct lane *lane = app_spec_has(w->spec, l) ?
+		    app_spec_lane(w->spec, l, w) : NULL;
 
 		if (lane != NULL)
 			lanes_check(lane);
