@@ -11,7 +11,8 @@ import subprocess
 import pytest
 
 import words
-from harness import ask_udp, free_port, get, is_refused, is_socket, probe
+from harness import (ask_udp, free_port, get, is_refused, is_socket, probe,
+                     start_with_sockets)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -365,29 +366,6 @@ def test_udp_and_tcp_on_the_same_port(box):
 
 
 # --- sockets that clusterd's own supervisor has opened
-
-LAUNCH = """
-import os, sys
-count = int(sys.argv[1])
-fds = [int(fd) for fd in sys.argv[2:2 + count]]
-high = [os.dup2(fd, 100 + i) for i, fd in enumerate(fds)]
-for fd in fds:
-    os.close(fd)
-for i, fd in enumerate(high):
-    os.dup2(fd, 3 + i, inheritable=True)
-    os.close(fd)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.environ["LISTEN_FDS"] = str(count)
-os.execvp(sys.argv[2 + count], sys.argv[2 + count:])
-"""
-
-
-def start_with_sockets(box, *sockets):
-    fds = [s.fileno() for s in sockets]
-    return box.start(
-        launcher=["/usr/bin/python3", "-ISc", LAUNCH, str(len(fds)),
-                  *map(str, fds)], pass_fds=fds)
-
 
 def socket_link(s):
     return os.readlink(f"/proc/self/fd/{s.fileno()}")
