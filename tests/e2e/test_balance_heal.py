@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import signal
 import socket
 
@@ -10,8 +9,8 @@ import pytest
 
 import words
 from binder import settings
-from harness import SLOW, ask_udp, get, is_refused, wait_until
-from lanes import (ALL, OWN_LANES, SlowStream, check_even, is_listening,
+from harness import ask_udp, get, wait_until
+from lanes import (ALL, OWN_LANES, answers, ask_all, check_even, is_listening,
                    needs, parametrized, seats, seats_of_clients, stopped,
                    take_fd, wait_asleep)
 
@@ -139,20 +138,12 @@ def test_clients_who_wait_move_when_their_lane_is_shut_down(box, balance):
     d = start(box, balance)
     pids = seats(d)
     with stopped(pids.values()):
-        with contextlib.ExitStack() as stack:
-            waiting = [stack.enter_context(socket.create_connection(
-                ("127.0.0.1", d.port()), timeout=10 * SLOW))
-                for _ in range(40)]
-            for s in waiting:
-                s.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            with take_fd(pids[1]) as lane:
-                shut([lane])
-                wait_healed(d, [lane])
-            for pid in pids.values():
-                os.kill(pid, signal.SIGCONT)
-            found = [int(re.search(rb"instance (\d)", s.recv(4096))[1])
-                     for s in waiting]
-    assert len(found) == 40
+        waiting = ask_all(d.port(), 40)
+        with take_fd(pids[1]) as lane:
+            shut([lane])
+            wait_healed(d, [lane])
+    found = answers(waiting)
+    assert not [a for a in found if isinstance(a, OSError)]
     d.stop()
 
 
@@ -166,23 +157,18 @@ def test_backlog_of_a_given_descriptor_is_set_back(box, balance):
         listen="127.0.0.1:0", handoff="env", balance=balance, backlog=77))
     d = box.start()
     d.wait_ready(2)
-    for pid in d.ready_pids():
-        with take_fd(pid):
-            wait_until(lambda: {a for a in backlogs(d)} == {"77"},
-                       "it is set back")
-    if balance != "shared":
-        d.wait_log(r"web\[\d\] pid \d+ has changed the backlog of its "
-                   r"listener to 1: back to 77")
+    wait_until(lambda: {get(d.port()).one("l.backlog")
+                        for _ in range(6)} == {"77"}, "it is set back")
+    who = "web: a worker" if balance == "shared" else r"web\[\d\] pid \d+"
+    d.wait_log(rf"{who} has changed the backlog of its listener to 1: "
+               r"back to 77")
     d.stop()
-
-
-def backlogs(d):
-    return [get(d.port()).one("l.backlog") for _ in range(6)]
 
 
 # --- flags
 
-@parametrized("auto", *ALL)
+# What the mode of a shared lane is, all who have it decide.
+@parametrized("auto", *OWN_LANES)
 def test_blocking_mode_of_a_worker_is_its_own(box, balance):
     """The next process of the seat gets its lane as the first one did."""
     needs(balance)
@@ -195,7 +181,6 @@ def test_blocking_mode_of_a_worker_is_its_own(box, balance):
     for pid in old:
         with take_fd(pid) as lane:
             os.set_blocking(lane.fileno(), False)
-            lane.detach() if False else None
         os.kill(pid, signal.SIGKILL)
     d.wait_replaced(old, 2)
     for _ in range(6):
