@@ -116,13 +116,13 @@ is_grouped(const struct listener *l)
 
 bool
 lanes_make_room(struct listeners *all, const char *app,
-    const struct address *a, bool on)
+    const struct address *a, const struct listener *but, bool on)
 {
 	bool any = false;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		if (a->kind == ADDRESS_UNIX || a->port == 0 || l->passed ||
-		    l->bound.kind != a->kind || l->bound.port != a->port ||
+		if (l == but || a->kind == ADDRESS_UNIX || a->port == 0 ||
+		    l->passed || l->bound.kind != a->kind || l->bound.port != a->port ||
 		    strcmp(l->app, app) != 0)
 			continue;
 		any = true;
@@ -170,7 +170,7 @@ open_another(struct lane *lane, struct error *err)
 	/* The first one has been alone so far. */
 	if (l->lanes.n == 2)
 		socket_let_beside(l->lanes.v[0]->fd, true);
-	(void)lanes_make_room(l->all, l->app, &l->bound, true);
+	(void)lanes_make_room(l->all, l->app, &l->bound, l, true);
 	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
 	    err);
 	if (code == 0)
@@ -181,7 +181,7 @@ open_another(struct lane *lane, struct error *err)
 			error_set(err, code, "another socket of the listener "
 			    "cannot listen: %s", strerror(-code));
 	}
-	(void)lanes_make_room(l->all, l->app, &l->bound, false);
+	(void)lanes_make_room(l->all, l->app, &l->bound, l, false);
 	if (code < 0) {
 		close_lane(lane);
 		return code;
@@ -241,42 +241,23 @@ order_is_known(const struct listener *l)
 }
 
 /*
- * The first lane listens alone for a moment, so that of two programs which start
- * at the same time one finds the port taken. What is in a group from its
- * listen(2) on can have a program before there is a second one.
- */
-static int
-claim(struct lane *lane)
-{
-	int code = socket_start_listening(lane->fd, lane->listener->backlog);
-
-	if (code == 0)
-		socket_refuse(lane->fd);
-	return code;
-}
-
-/*
- * TCP. `beside`: overlapping listeners of ours let it. Where another one's
+ * TCP. The first one begins to listen alone, without SO_REUSEPORT: of two
+ * programs that start at the same moment one finds the port taken. `beside`:
+ * overlapping listeners of ours let it. Where another one's
  * shutdown comes between, it does not listen yet: revive() sees to it.
  */
 static int
 start_lane(struct lane *lane, bool beside)
 {
 	struct listener *l = lane->listener;
-	bool grouped = is_grouped(l);
 	int code = lane_order_reserve(&l->lanes.order);
 
-	if (!order_is_known(l))
-		return code;
-	if (code == 0 && grouped && !beside && !l->listening)
-		code = claim(lane);
-	if (code < 0)
+	if (code < 0 || !order_is_known(l))
 		return code;
 	lanes_steer_joining(lane);
-	if (grouped || beside)
-		socket_let_beside(lane->fd, true);
+	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
 	code = socket_start_listening(lane->fd, l->backlog);
-	socket_let_beside(lane->fd, grouped);
+	socket_let_beside(lane->fd, is_grouped(l));
 	if (code == 0 && !order_is_known(l))
 		socket_refuse(lane->fd);
 	else if (code == 0)
@@ -310,9 +291,9 @@ lanes_start(struct listener *l)
 		return 0;
 	code = start_all(l, false);
 	if (code == -EADDRINUSE &&
-	    lanes_make_room(l->all, l->app, &l->bound, true)) {
+	    lanes_make_room(l->all, l->app, &l->bound, l, true)) {
 		code = start_all(l, true);
-		(void)lanes_make_room(l->all, l->app, &l->bound, false);
+		(void)lanes_make_room(l->all, l->app, &l->bound, l, false);
 	}
 	return code;
 }

@@ -8,9 +8,9 @@
  * none is free, and stay open when it has gone, for the next one: closing a
  * lane loses what waits in it, and moves others in the kernel's order.
  *
- * The kernel never chooses by itself among several lanes: a program is attached
- * before the second one begins to listen. (Where the first one was shared and
- * has listened alone, right after that.)
+ * The kernel does not choose by itself among several lanes: a program is attached
+ * before another one begins to listen; or right behind, with the second one, for
+ * the first has listened alone and was in no group.
  */
 #ifndef DAEMON_LANES_H
 #define DAEMON_LANES_H
@@ -149,9 +149,10 @@ void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with
  * other listeners of the app: its server may ask for 0.0.0.0 where [::] is
- * open, and a reload may write another address. False: there are none.
+ * open, and a reload may write another address. False: there are none, but for
+ * `but`.
  */
 bool lanes_make_room(struct listeners *listeners, const char *app,
-    const struct address *address, bool on);
+    const struct address *address, const struct listener *but, bool on);
 
 #endif

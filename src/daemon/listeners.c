@@ -154,12 +154,12 @@ open_socket(struct listeners *ls, struct listener *l,
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, fd, &l->bound, &l->file, err);
 	if (code == -EADDRINUSE &&
-	    lanes_make_room(ls, l->app, address, true)) {
+	    lanes_make_room(ls, l->app, address, l, true)) {
 		error_clear(err);
 		o.beside = true;
 		code = socket_listen(address, &o, fd, &l->bound, &l->file,
 		    err);
-		(void)lanes_make_room(ls, l->app, address, false);
+		(void)lanes_make_room(ls, l->app, address, l, false);
 	}
 	l->listening = code == 0 && l->bound.kind != ADDRESS_TCP;
 	return code;
