@@ -130,11 +130,14 @@ attach_classic(struct listener *l)
 
 /* ---- eBPF ---- */
 
+/* One that listens alone is in no group: with the second one its time comes. */
 static void
 set_lane(struct lane *lane)
 {
 	struct error err = ERROR_INIT;
 
+	if (lane->listener->lanes.order.n < 2)
+		return;
 	if (steering_ebpf_set_lane(lane->listener->lanes.ebpf, lane->slot,
 	    lane->fd, &err) < 0)
 		warn(lane->listener, error_text(&err));
@@ -284,6 +287,8 @@ lanes_steer_joined(struct lane *lane)
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
 
+	if (ls->ebpf != NULL && ls->order.n == 2)
+		set_lane(ls->v[ls->order.v[0]]);
 	if (ls->ebpf != NULL)
 		set_lane(lane);
 	/* Somebody has to get what comes before anything is known. */

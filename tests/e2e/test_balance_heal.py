@@ -64,7 +64,7 @@ def test_lane_that_a_worker_shuts_down_listens_again(box, balance, instance):
         wait_healed(d, [lane])
     who = "web: a worker" if balance == "shared" else \
         rf"web\[{instance}\] pid {pid}"
-    d.wait_log(rf"warn.* {who} has shut down the listener "
+    d.wait_log(rf"warn.* {who}:? has shut down the listener "
                rf"127\.0\.0\.1:{d.port()}; it listens again")
     if balance == "auto":
         balance = "random"
@@ -160,7 +160,7 @@ def test_backlog_of_a_given_descriptor_is_set_back(box, balance):
     wait_until(lambda: {get(d.port()).one("l.backlog")
                         for _ in range(6)} == {"77"}, "it is set back")
     who = "web: a worker" if balance == "shared" else r"web\[\d\] pid \d+"
-    d.wait_log(rf"{who} has changed the backlog of its listener to 1: "
+    d.wait_log(rf"{who}:? has changed the backlog of its listener to 1: "
                r"back to 77")
     d.stop()
 
@@ -197,7 +197,7 @@ def test_udp_lane_that_a_worker_shuts_down(box):
     with take_fd(pid) as lane:
         with contextlib.suppress(OSError):      # ENOTCONN, but it is done
             shut([lane])
-    d.wait_log(rf"web\[1\] pid {pid} has shut down the listener .*"
+    d.wait_log(rf"web\[1\] pid {pid}: has shut down the listener .*"
                rf"until its next start")
     os.kill(pid, signal.SIGKILL)
     d.wait_replaced([pid], 2)
