@@ -1,7 +1,6 @@
 #include <sys/epoll.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "core/conf.h"
 #include "daemon/app.h"
 #include "daemon/lanes.h"
+#include "daemon/lanes_heal.h"
 #include "daemon/lanes_steer.h"
 #include "daemon/listeners.h"
 #include "daemon/worker.h"
@@ -18,7 +18,6 @@
 #include "linux/socket.h"
 #include "linux/socket_inherit.h"
 
-static void watch(struct lane *lane);
 static int start_lane(struct lane *lane, bool beside);
 
 /* ---- the list ---- */
@@ -149,7 +148,7 @@ lane_joined(struct lane *lane)
 {
 	lane->listening = true;
 	lane_order_add(&lane->listener->lanes.order, lane->slot);
-	watch(lane);
+	lanes_heal_watch(lane);
 	lanes_steer_joined(lane);
 }
 
@@ -215,9 +214,8 @@ add_lane(struct listener *l, struct lane **ret_lane, struct error *err)
 	return 0;
 }
 
-/* Has another lane been shut down, with its event still to come? */
-static bool
-more_shut(const struct listener *l)
+bool
+lanes_more_shut(const struct listener *l)
 {
 	for (size_t i = 0; i < l->lanes.n; i++)
 		if (l->lanes.v[i]->listening && l->lanes.v[i]->hangup != 0 &&
@@ -237,7 +235,7 @@ more_shut(const struct listener *l)
 static bool
 order_is_known(const struct listener *l)
 {
-	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !more_shut(l);
+	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !lanes_more_shut(l);
 }
 
 /*
@@ -358,19 +356,15 @@ lanes_adjust(struct listener *l)
 
 /* ---- who has which ---- */
 
-static bool
-is_free(const struct lane *lane)
+bool
+lanes_is_free(const struct lane *lane)
 {
 	return lane->holder == NULL && lane->fd >= 0 &&
 	    (lane->slot > 0 || !lane->listener->lanes.common);
 }
 
-/*
- * A handshake that was under way when steering changed may still end in a lane
- * that nobody has any more.
- */
-static void
-await_strays(struct lane *lane, bool on)
+void
+lanes_await_strays(struct lane *lane, bool on)
 {
 	if (lane->hangup != 0 && lane->listener->bound.kind == ADDRESS_TCP)
 		(void)loop_set_events(lane->listener->all->loop, lane->hangup,
@@ -388,7 +382,7 @@ find_free(struct listener *l)
 		struct lane *lane = l->lanes.v[i];
 		uint32_t waiting = 0, backlog;
 
-		if (!is_free(lane))
+		if (!lanes_is_free(lane))
 			continue;
 		if (l->bound.kind == ADDRESS_TCP && lane->listening)
 			(void)lane_queue_tcp(lane->fd, &waiting, &backlog);
@@ -442,7 +436,7 @@ lanes_take(struct listener *l, struct worker *w, struct lane **ret_lane,
 		if (code < 0)
 			return code;
 		lane->holder = w;
-		await_strays(lane, false);
+		lanes_await_strays(lane, false);
 	}
 	*ret_lane = lane;
 	return 0;
@@ -481,11 +475,11 @@ lanes_unshare(struct listener *l)
 	if (!l->lanes.common)
 		return;
 	l->lanes.common = false;
-	if (!is_free(lane) || (l->lanes.n == 1 && lane->live))
+	if (!lanes_is_free(lane) || (l->lanes.n == 1 && lane->live))
 		return;
 	lane->wanted = false;
 	lanes_evacuate(lane, true);
-	await_strays(lane, true);
+	lanes_await_strays(lane, true);
 }
 
 void
@@ -498,12 +492,12 @@ lanes_leave(struct listener *l, const struct worker *w)
 		return;
 	lane->holder = NULL;
 	lane->wanted = false;
-	if (!is_free(lane))
+	if (!lanes_is_free(lane))
 		return;
 	lanes_evacuate(lane, false);
 	if (lane->listening && l->bound.kind == ADDRESS_TCP &&
 	    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 && waiting == 0)
-		await_strays(lane, true);
+		lanes_await_strays(lane, true);
 }
 
 /* Is there another one that gets what this one's clients cannot have? */
@@ -549,169 +543,10 @@ lanes_evacuate(struct lane *lane, bool or_reset)
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_steer_again(l);
-	if (is_free(lane))
-		await_strays(lane, true);
+	if (lanes_is_free(lane))
+		lanes_await_strays(lane, true);
 	if (waiting > 0)
 		log_info("%s: %u connection%s that waited for a worker %s",
 		    l->app, waiting, waiting == 1 ? "" : "s",
 		    moves ? "moved to others" : "reset, nobody would come");
-}
-
-/* ---- what workers do to them ---- */
-
-static void
-put_holder(const struct lane *lane, char *text, size_t size)
-{
-	const struct worker *w = lane->holder;
-
-	if (w != NULL)
-		snprintf(text, size, "%s[%u] pid %d:", w->app->name,
-		    w->instance, (int)w->pid);
-	else
-		snprintf(text, size, "%s: a worker", lane->listener->app);
-}
-
-/*
- * It has called listen(2) by itself, and maybe shutdown(2) before that, which
- * nobody sees: then it has the last place in the kernel's order. Once more, and
- * it has it for certain; if nobody waits in it.
- */
-static void
-listen_again(struct lane *lane, uint32_t waiting)
-{
-	struct listener *l = lane->listener;
-
-	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
-		lanes_evacuate(lane, true);
-	else
-		(void)socket_start_listening(lane->fd, l->backlog);
-}
-
-void
-lanes_check(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-	unsigned most = socket_somaxconn(), want = l->backlog;
-	uint32_t waiting, backlog;
-	char who[64];
-
-	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
-		return;
-	lanes_steer_check(lane);
-	if (most > 0 && want > most)
-		want = most;
-	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
-	    backlog == want)
-		return;
-	put_holder(lane, who, sizeof(who));
-	/* Most do it at every start. */
-	log_write(l->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
-	    "%s has changed the backlog of its listener to %u: back to %u%s",
-	    who, backlog, want, l->told_backlog ? "" : " (said once)");
-	l->told_backlog = true;
-	listen_again(lane, waiting);
-}
-
-static void
-tell_shut(struct lane *lane, int code)
-{
-	struct listener *l = lane->listener;
-	struct mono now = mono_now();
-	char *name = address_format_numeric(&l->bound);
-	char who[64];
-
-	put_holder(lane, who, sizeof(who));
-	if (l->bound.kind == ADDRESS_UNIX) {
-		log_error("%s has shut down the listener %s: clients are "
-		    "refused until %s", who, name != NULL ? name : "?",
-		    l->passed ? "the supervisor above makes it anew" :
-		    "the next reload");
-	} else if (l->bound.kind == ADDRESS_UDP) {
-		log_error("%s has shut down the listener udp:%s: it hears nothing "
-		    "until its next start", who, name != NULL ? name : "?");
-	} else if (code < 0) {
-		log_error("%s has shut down the listener %s, and it cannot "
-		    "listen again: %s", who, name != NULL ? name : "?",
-		    strerror(-code));
-	} else if (mono_ms_between(l->told_shut, now) >= LANES_TELL_MS) {
-		l->told_shut = now;
-		log_warning("%s has shut down the listener %s; it listens "
-		    "again%s", who, name != NULL ? name : "?",
-		    l->lanes.ebpf != NULL ? "" :
-		    ", what waited in its queue is lost");
-	}
-	free(name);
-}
-
-static int
-revive(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-	struct lanes *ls = &l->lanes;
-	int code = 0;
-
-	lane->listening = false;
-	lane_order_remove(&ls->order, lane->slot);
-	if (ls->order.n == 0)
-		ls->attached = false;
-	if (more_shut(l))
-		return 0;	/* with that one */
-	code = lanes_start(l);
-	/* It would hang up for ever: a worker's listen(2) tries, or the next
-	   process gets another. */
-	lane->broken = code < 0 && !lane->listening && ls->n > 1;
-	if (ls->order.n == 0)
-		l->listening = false;
-	lanes_steer_again(l);
-	return code;
-}
-
-/*
- * A worker has called shutdown(2) on a lane, which ends the listening for all
- * who have it; some servers do when they stop. The port is there again at once.
- * epoll reports in the order in which it happened (but for two at the very same
- * time); while another one's event is still to come nothing begins to listen, so
- * that the order stays known.
- */
-static void
-hangup(void *ctx, uint32_t events)
-{
-	struct lane *lane = ctx;
-	struct listener *l = lane->listener;
-	int code = 0;
-
-	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
-		if (is_free(lane))
-			lanes_evacuate(lane, true);
-		else
-			await_strays(lane, false);
-		return;
-	}
-	loop_del(l->all->loop, &lane->hangup);
-	/* Datagram sockets may have errors to tell, which are their holders'. */
-	if ((events & EPOLLHUP) == 0)
-		return;
-	if (l->bound.kind == ADDRESS_UNIX) {
-		l->dead = true;
-	} else if (l->bound.kind == ADDRESS_UDP) {
-		lane->broken = true;
-	} else if (l->passed) {
-		code = socket_start_listening(lane->fd, l->backlog);
-		if (code == 0)
-			watch(lane);
-	} else {
-		code = revive(lane);
-	}
-	tell_shut(lane, code);
-}
-
-/* Without EPOLLIN: what comes wakes nobody here. */
-static void
-watch(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-
-	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
-	    hangup, lane, &lane->hangup) < 0)
-		log_debug("%s: a listener cannot be watched", l->app);
 }

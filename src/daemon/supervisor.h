@@ -14,7 +14,8 @@
  *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
  *   listeners.c   the open listeners; listener_file.c those of Unix sockets
- *   lanes.c       the sockets of a listener, and whose they are
+ *   lanes.c       the sockets of a listener, and whose they are; lanes_heal.c
+ *                 undoes what workers do to them
  *   steer.c       which of them get new connections; lanes_steer.c tells the
  *                 kernel, balancing.c knows what it lets us
  *

@@ -1,0 +1,172 @@
+#include <sys/epoll.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/app.h"
+#include "daemon/lanes.h"
+#include "daemon/lanes_heal.h"
+#include "daemon/lanes_steer.h"
+#include "daemon/listeners.h"
+#include "daemon/worker.h"
+#include "linux/lane_queue.h"
+#include "linux/socket.h"
+
+static void
+put_holder(const struct lane *lane, char *text, size_t size)
+{
+	const struct worker *w = lane->holder;
+
+	if (w != NULL)
+		snprintf(text, size, "%s[%u] pid %d:", w->app->name,
+		    w->instance, (int)w->pid);
+	else
+		snprintf(text, size, "%s: a worker", lane->listener->app);
+}
+
+/*
+ * It has called listen(2) by itself, and maybe shutdown(2) before that, which
+ * nobody sees: then it has the last place in the kernel's order. Once more, and
+ * it has it for certain; if nobody waits in it.
+ */
+static void
+listen_again(struct lane *lane, uint32_t waiting)
+{
+	struct listener *l = lane->listener;
+
+	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
+		lanes_evacuate(lane, true);
+	else
+		(void)socket_start_listening(lane->fd, l->backlog);
+}
+
+void
+lanes_check(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	unsigned most = socket_somaxconn(), want = l->backlog;
+	uint32_t waiting, backlog;
+	char who[64];
+
+	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
+		return;
+	lanes_steer_check(lane);
+	if (most > 0 && want > most)
+		want = most;
+	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
+	    backlog == want)
+		return;
+	put_holder(lane, who, sizeof(who));
+	/* Most do it at every start. */
+	log_write(l->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	    "%s has changed the backlog of its listener to %u: back to %u%s",
+	    who, backlog, want, l->told_backlog ? "" : " (said once)");
+	l->told_backlog = true;
+	listen_again(lane, waiting);
+}
+
+static void
+tell_shut(struct lane *lane, int code)
+{
+	struct listener *l = lane->listener;
+	struct mono now = mono_now();
+	char *name = address_format_numeric(&l->bound);
+	char who[64];
+
+	put_holder(lane, who, sizeof(who));
+	if (l->bound.kind == ADDRESS_UNIX) {
+		log_error("%s has shut down the listener %s: clients are "
+		    "refused until %s", who, name != NULL ? name : "?",
+		    l->passed ? "the supervisor above makes it anew" :
+		    "the next reload");
+	} else if (l->bound.kind == ADDRESS_UDP) {
+		log_error("%s has shut down the listener udp:%s: it hears nothing "
+		    "until its next start", who, name != NULL ? name : "?");
+	} else if (code < 0) {
+		log_error("%s has shut down the listener %s, and it cannot "
+		    "listen again: %s", who, name != NULL ? name : "?",
+		    strerror(-code));
+	} else if (mono_ms_between(l->told_shut, now) >= LANES_TELL_MS) {
+		l->told_shut = now;
+		log_warning("%s has shut down the listener %s; it listens "
+		    "again%s", who, name != NULL ? name : "?",
+		    l->lanes.ebpf != NULL ? "" :
+		    ", what waited in its queue is lost");
+	}
+	free(name);
+}
+
+static int
+revive(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+	int code = 0;
+
+	lane->listening = false;
+	lane_order_remove(&ls->order, lane->slot);
+	if (ls->order.n == 0)
+		ls->attached = false;
+	if (lanes_more_shut(l))
+		return 0;	/* with that one */
+	code = lanes_start(l);
+	/* It would hang up for ever: a worker's listen(2) tries, or the next
+	   process gets another. */
+	lane->broken = code < 0 && !lane->listening && ls->n > 1;
+	if (ls->order.n == 0)
+		l->listening = false;
+	lanes_steer_again(l);
+	return code;
+}
+
+/*
+ * A worker has called shutdown(2) on a lane, which ends the listening for all
+ * who have it; some servers do when they stop. The port is there again at once.
+ * epoll reports in the order in which it happened (but for two at the very same
+ * time); while another one's event is still to come nothing begins to listen, so
+ * that the order stays known.
+ */
+static void
+hangup(void *ctx, uint32_t events)
+{
+	struct lane *lane = ctx;
+	struct listener *l = lane->listener;
+	int code = 0;
+
+	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
+		if (lanes_is_free(lane))
+			lanes_evacuate(lane, true);
+		else
+			lanes_await_strays(lane, false);
+		return;
+	}
+	loop_del(l->all->loop, &lane->hangup);
+	/* Datagram sockets may have errors to tell, which are their holders'. */
+	if ((events & EPOLLHUP) == 0)
+		return;
+	if (l->bound.kind == ADDRESS_UNIX) {
+		l->dead = true;
+	} else if (l->bound.kind == ADDRESS_UDP) {
+		lane->broken = true;
+	} else if (l->passed) {
+		code = socket_start_listening(lane->fd, l->backlog);
+		if (code == 0)
+			lanes_heal_watch(lane);
+	} else {
+		code = revive(lane);
+	}
+	tell_shut(lane, code);
+}
+
+/* Without EPOLLIN: what comes wakes nobody here. */
+void
+lanes_heal_watch(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
+	    hangup, lane, &lane->hangup) < 0)
+		log_debug("%s: a listener cannot be watched", l->app);
+}
