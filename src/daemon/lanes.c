@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "core/conf.h"
 #include "daemon/app.h"
 #include "daemon/lanes.h"
 #include "daemon/lanes_heal.h"
