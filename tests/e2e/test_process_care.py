@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import lanes
 import words
 from harness import (SLOW, Stream, children_of, get, is_alive, probe,
                      process_state, read_proc, status_field, wait_until)
@@ -330,12 +331,14 @@ def settle(d):
     return seen[-1][1]
 
 
-def test_idle_and_under_load_it_makes_no_system_call(box, unwrapped):
+@lanes.parametrized(*lanes.ALL)
+def test_idle_and_under_load_it_makes_no_system_call(box, unwrapped, balance):
+    lanes.needs(balance)
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
-    box.web()
+    box.web(balance=balance, instances=4)
     d = box.start()
-    d.wait_ready(2)
+    d.wait_ready(4)
     settle(d)
     with open(box.path("strace.err"), "w") as err:
         tracer = subprocess.Popen(
