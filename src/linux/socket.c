@@ -368,11 +368,12 @@ socket_ignore_syns(int fd, bool on)
 int
 socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 {
-	const struct sock_fprog program = {
-		.len = (unsigned short)n,
-		.filter = (struct sock_filter *)code,
-	};
+	struct sock_fprog program;
 
+	/* It has a gap, and the kernel copies it all. */
+	memset(&program, 0, sizeof(program));
+	program.len = (unsigned short)n;
+	program.filter = (struct sock_filter *)code;
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
 	    sizeof(program)) < 0 ? -errno : 0;
 }
