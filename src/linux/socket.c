@@ -342,6 +342,19 @@ socket_end_attach(int fd)
 	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
+int
+socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
+{
+	struct sock_fprog program;
+
+	/* It has a gap, and the kernel copies it all. */
+	memset(&program, 0, sizeof(program));
+	program.len = (unsigned short)n;
+	program.filter = (struct sock_filter *)code;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+	    sizeof(program)) < 0 ? -errno : 0;
+}
+
 /* A filter sees the segment from the TCP header on: the flags are its 14th byte
    (RFC 9293, section 3.1). */
 int
@@ -354,28 +367,17 @@ socket_ignore_syns(int fd, bool on)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
-	const struct sock_fprog program = {
-		.len = sizeof(code) / sizeof(*code), .filter = code,
-	};
-	int none = 0;
-	int failed = on ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
-	    &program, sizeof(program)) : setsockopt(fd, SOL_SOCKET,
-	    SO_DETACH_FILTER, &none, sizeof(none));
-
-	return failed < 0 ? -errno : 0;
-}
-
-int
-socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
-{
 	struct sock_fprog program;
+	int none = 0;
+	int failed;
 
-	/* It has a gap, and the kernel copies it all. */
-	memset(&program, 0, sizeof(program));
-	program.len = (unsigned short)n;
-	program.filter = (struct sock_filter *)code;
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-	    sizeof(program)) < 0 ? -errno : 0;
+	memset(&program, 0, sizeof(program));	/* as above */
+	program.len = sizeof(code) / sizeof(*code);
+	program.filter = code;
+	failed = on ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+	    sizeof(program)) : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER,
+	    &none, sizeof(none));
+	return failed < 0 ? -errno : 0;
 }
 
 static uint64_t
