@@ -130,18 +130,20 @@ attach_classic(struct listener *l)
 
 /* ---- eBPF ---- */
 
-/* One that listens alone is in no group: with the second one its time comes. */
-static void
+/* One that has listened alone from the beginning is in no group (-EINVAL): with
+   the second one its time comes. */
+static int
 set_lane(struct lane *lane)
 {
+	struct lanes *ls = &lane->listener->lanes;
 	struct error err = ERROR_INIT;
+	int code = steering_ebpf_set_lane(ls->ebpf, lane->slot, lane->fd,
+	    &err);
 
-	if (lane->listener->lanes.order.n < 2)
-		return;
-	if (steering_ebpf_set_lane(lane->listener->lanes.ebpf, lane->slot,
-	    lane->fd, &err) < 0)
+	if (code < 0 && (code != -EINVAL || ls->order.n > 1))
 		warn(lane->listener, error_text(&err));
 	error_clear(&err);
+	return code;
 }
 
 static int
@@ -160,7 +162,7 @@ attach_extended(struct listener *l, struct error *err)
 		slots[n++] = ls->v[i]->slot;
 		/* An opportunity to see that the kernel knows it still. */
 		if (ls->n <= LANES_AT_ONCE)
-			set_lane(ls->v[i]);
+			(void)set_lane(ls->v[i]);
 	}
 	if (n == 0)
 		slots[n++] = ls->order.v[0];
@@ -222,8 +224,10 @@ attach(struct listener *l, struct error *err)
 
 	if (ls->order.n == 0)
 		return 0;
-	if (ls->ebpf == NULL && ls->order.n == 1 && !ls->attached)
-		return 0;		/* no choice */
+	/* There is no choice yet; where it is in no group, nor a program. */
+	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
+	    set_lane(ls->v[ls->order.v[0]]) < 0))
+		return 0;
 	if (ls->ebpf != NULL) {
 		code = attach_extended(l, err);
 	} else {
@@ -288,9 +292,9 @@ lanes_steer_joined(struct lane *lane)
 	struct lanes *ls = &l->lanes;
 
 	if (ls->ebpf != NULL && ls->order.n == 2)
-		set_lane(ls->v[ls->order.v[0]]);
+		(void)set_lane(ls->v[ls->order.v[0]]);
 	if (ls->ebpf != NULL)
-		set_lane(lane);
+		(void)set_lane(lane);
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
@@ -302,7 +306,7 @@ void
 lanes_steer_check(struct lane *lane)
 {
 	if (lane->listener->lanes.ebpf != NULL)
-		set_lane(lane);
+		(void)set_lane(lane);
 }
 
 void
@@ -366,7 +370,7 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	ls->attached = false;
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i]->listening)
-			set_lane(ls->v[i]);
+			(void)set_lane(ls->v[i]);
 	code = attach(l, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);
