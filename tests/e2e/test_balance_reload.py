@@ -50,7 +50,7 @@ def test_every_change_of_balance_loses_nobody(box):
     box.web(balance=rounds[0], instances=3)
     d = box.start()
     d.wait_ready(3)
-    with SlowStream(d.port(), told=d) as stream:
+    with SlowStream(d.port()) as stream:
         for generation, balance in enumerate(rounds[1:], 2):
             box.web(balance=balance, instances=3)
             hup(d, generation)
@@ -136,7 +136,7 @@ def test_scaling_far_up_and_down(box, balance):
     d.wait_ready(2)
     before = seats_of_clients(d.port(), 100) if balance == "source" else None
     for generation, instances in enumerate((40, 2, 40, 2), 2):
-        with SlowStream(d.port(), told=d):
+        with SlowStream(d.port()):
             box.web(balance=balance, instances=instances)
             hup(d, generation)
             d.wait_workers(instances, limit=30)
@@ -167,7 +167,7 @@ def test_scaling_by_signals_under_load(box, balance):
     box.web(balance=balance, instances=2)
     d = box.start()
     d.wait_ready(2)
-    with SlowStream(d.port(), told=d) as stream:
+    with SlowStream(d.port()) as stream:
         for count in range(3, 11):
             d.send(signal.SIGTTIN)
             d.wait_ready(count)
