@@ -46,6 +46,9 @@ ready = alive:500ms
 ready_timeout = 90
 stop_signal = INT
 stop_timeout = 3s
+drain_timeout = 20s
+drain_idle = off
+max_surge = 2
 stdout = null
 stderr = null
 
@@ -57,8 +60,7 @@ restart = never
 """
 
 # Keys that belong to later issues.
-LATER = {"drain_timeout": "5s", "drain_idle": "1s",
-         "max_surge": "2", "log_max_size": "1M", "log_keep": "3"}
+LATER = {"log_max_size": "1M", "log_keep": "3"}
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

@@ -1083,6 +1083,50 @@ keys_of_durations(void **state)
 	    "allowed");
 	GOOD("stop_timeout", "0", "0s");
 	BAD("stop_timeout", "x", "\"x\" " DURATION);
+	GOOD("drain_timeout", "0", "0s");
+	GOOD("drain_timeout", "90", "90s");
+	GOOD("drain_timeout", "1h", "1h");
+	BAD("drain_timeout", "off", "\"off\" " DURATION);
+	BAD("drain_timeout", "-1", "\"-1\" " DURATION);
+	BAD("drain_timeout", "87601h", "\"87601h\" is too long, at most "
+	    "87600h is allowed");
+}
+
+/* With a word for "never", which the dump says too. */
+static void
+key_drain_idle(void **state)
+{
+	struct config *config = expect_ok("[a]\ncommand = x\n"
+	       "drain_idle = off\n[b]\ncommand = x\ndrain_idle = 0\n");
+
+	(void)state;
+	assert_int_equal(config->apps[0].drain_idle_ms, -1);
+	assert_int_equal(config->apps[1].drain_idle_ms, 0);
+	config_unref(config);
+	GOOD("drain_idle", "off", "off");
+	GOOD("drain_idle", "0", "0s");
+	GOOD("drain_idle", "1500ms", "1500ms");
+	BAD("drain_idle", "OFF", "\"OFF\" " DURATION);
+	BAD("drain_idle", "none", "\"none\" " DURATION);
+	BAD("drain_idle", "-1", "\"-1\" " DURATION);
+	BAD("drain_idle", "", "\"\" " DURATION);
+}
+
+#define SURGE "is not valid, a number from 1 to 4096 is allowed"
+
+static void
+key_max_surge(void **state)
+{
+	(void)state;
+	GOOD("max_surge", "1", "1");
+	GOOD("max_surge", "4096", "4096");
+	BAD("max_surge", "0", "\"0\" " SURGE);
+	BAD("max_surge", "4097", "\"4097\" " SURGE);
+	BAD("max_surge", "50%", "\"50%\" " SURGE);
+	BAD("max_surge", "auto", "\"auto\" " SURGE);
+	BAD("max_surge", "", "\"\" " SURGE);
+	BAD("max_surge", "18446744073709551617",
+	    "\"18446744073709551617\" " SURGE);
 }
 
 static void
@@ -1273,8 +1317,7 @@ static void
 keys_of_later(void **state)
 {
 	static const char *const app[] = {
-		"drain_timeout", "drain_idle", "max_surge", "log_max_size",
-		"log_keep",
+		"log_max_size", "log_keep",
 	};
 
 	(void)state;
@@ -1554,6 +1597,9 @@ defaults(void **state)
 	assert_int_equal(app->ready_timeout_ms, 60000);
 	assert_int_equal(app->stop_signal, SIGTERM);
 	assert_int_equal(app->stop_timeout_ms, 10000);
+	assert_int_equal(app->drain_timeout_ms, 10000);
+	assert_int_equal(app->drain_idle_ms, 5000);
+	assert_int_equal(app->max_surge, 1);
 	assert_int_equal(app->out, CONF_OUTPUT_INHERIT);
 	assert_int_equal(app->err, CONF_OUTPUT_INHERIT);
 	config_unref(config);
@@ -1695,6 +1741,8 @@ main(void)
 		cmocka_unit_test(key_restart),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(keys_of_durations),
+		cmocka_unit_test(key_drain_idle),
+		cmocka_unit_test(key_max_surge),
 		cmocka_unit_test(durations_that_belong_together),
 		cmocka_unit_test(key_restart_limit),
 		cmocka_unit_test(key_success_codes),

@@ -254,6 +254,9 @@ defaults_of_every_supported_key(void **state)
 	    "ready_timeout = 1m\n"
 	    "stop_signal = TERM\n"
 	    "stop_timeout = 10s\n"
+	    "drain_timeout = 10s\n"
+	    "drain_idle = 5s\n"
+	    "max_surge = 1\n"
 	    "stdout = inherit\n"
 	    "stderr = inherit\n");
 	free(dump);
@@ -308,6 +311,9 @@ static const char rich[] =
     "ready_timeout = 2m\n"
     "stop_signal = 34\n"
     "stop_timeout = 0\n"
+    "drain_timeout = 90\n"
+    "drain_idle = off\n"
+    "max_surge = 0003\n"
     "stdout = null\n"
     "stderr = null\n"
     "\n"
@@ -369,6 +375,9 @@ a_rich_file(void **state)
 	    "ready_timeout = 2m\n"
 	    "stop_signal = 34\n"
 	    "stop_timeout = 0s\n"
+	    "drain_timeout = 90s\n"
+	    "drain_idle = off\n"
+	    "max_surge = 3\n"
 	    "stdout = null\n"
 	    "stderr = null\n");
 	assert_non_null(strstr(rest + 1, "command = $'x\\ny' "
