@@ -12,6 +12,8 @@
 #define ALIVE_MS	700
 #define READY_MS	60000
 #define STOP_MS		9000
+#define DRAIN_MS	12000
+#define RESCUES		5	/* as in core/worker_fsm.c */
 #define EVEN		100	/* dice without jitter */
 
 static struct conf_app
@@ -26,6 +28,7 @@ config(enum conf_ready ready, enum conf_restart restart)
 		.ready_alive_ms = ALIVE_MS,
 		.ready_timeout_ms = READY_MS,
 		.stop_timeout_ms = STOP_MS,
+		.drain_timeout_ms = DRAIN_MS,
 	};
 }
 
@@ -47,12 +50,16 @@ enum deadline {
 	IN_READY,	/* ready_timeout from now */
 	IN_ALIVE,	/* ready = alive:DURATION from now */
 	IN_STOP,	/* stop_timeout from now */
+	IN_DRAIN,	/* drain_timeout from now */
 	IN_DELAY,	/* the restart's delay from now */
 };
 
 #define EXECUTED	1	/* `executed` is now */
 #define UNWANTED	2	/* nobody wants it from here on */
 #define FIRST_DELAY	4	/* a delay of restart_delay is announced */
+#define RETIRES		8	/* it is retiring from here on */
+#define NO_MORE		16	/* … and from here on not any more */
+#define RESCUED		32	/* one rescue more */
 
 struct cell {
 	enum worker_state to;
@@ -60,16 +67,18 @@ struct cell {
 	enum deadline deadline;
 	enum worker_reason why;
 	unsigned marks;
+	bool written;
 };
 
-#define IGNORE(s) { WORKER_##s, NOTHING, SAME, WORKER_WHY_NOTHING, 0 }
+#define IGNORE(s) { WORKER_##s, NOTHING, SAME, WORKER_WHY_NOTHING, 0, true }
 #define CELL(s, effect, deadline, why, marks) \
-	{ WORKER_##s, effect, deadline, WORKER_WHY_##why, marks }
+	{ WORKER_##s, effect, deadline, WORKER_WHY_##why, marks, true }
 
 /*
  * Under `ready = auto`, `restart = always`, without listeners and without
- * restart_limit; not on trial; a STOPPING worker is unwanted, the others are
- * not. The process was executed a second ago and dies as a failure.
+ * restart_limit; not on trial; a STOPPING worker is unwanted, a DRAINING one
+ * retires, the others are neither. Nobody waits. The process was executed a
+ * second ago and dies as a failure.
  */
 static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 	[WORKER_IDLE] = {
@@ -81,6 +90,9 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = IGNORE(IDLE),
 		[WORKER_EV_DEADLINE] = IGNORE(IDLE),
 		[WORKER_EV_EXITED] = IGNORE(IDLE),
+		[WORKER_EV_RETIRE] = CELL(ENDED, NOTHING, NONE, ASKED,
+		    UNWANTED),
+		[WORKER_EV_DRAINED] = IGNORE(IDLE),
 		[WORKER_EV_STOP] = CELL(ENDED, NOTHING, NONE, ASKED, UNWANTED),
 		[WORKER_EV_KILL] = CELL(ENDED, NOTHING, NONE, ASKED, UNWANTED),
 	},
@@ -97,6 +109,8 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		    READY_TIMEOUT, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_RETIRE] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
+		[WORKER_EV_DRAINED] = IGNORE(EXECING),
 		[WORKER_EV_STOP] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
 		[WORKER_EV_KILL] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
 	},
@@ -110,6 +124,9 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = CELL(READY, NOTHING, NONE, ALIVE, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_RETIRE] = CELL(STOPPING, STOP, IN_STOP, ASKED,
+		    UNWANTED),
+		[WORKER_EV_DRAINED] = IGNORE(STARTING),
 		[WORKER_EV_STOP] = CELL(STOPPING, STOP, IN_STOP, ASKED,
 		    UNWANTED),
 		[WORKER_EV_KILL] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
@@ -123,9 +140,28 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = IGNORE(READY),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_RETIRE] = CELL(STOPPING, STOP, IN_STOP, ASKED,
+		    UNWANTED | RETIRES),
+		[WORKER_EV_DRAINED] = IGNORE(READY),
 		[WORKER_EV_STOP] = CELL(STOPPING, STOP, IN_STOP, ASKED,
 		    UNWANTED),
 		[WORKER_EV_KILL] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
+	},
+	[WORKER_DRAINING] = {
+		[WORKER_EV_START] = IGNORE(DRAINING),
+		[WORKER_EV_FORK_FAILED] = IGNORE(DRAINING),
+		[WORKER_EV_EXECUTED] = IGNORE(DRAINING),
+		[WORKER_EV_NOTIFY_READY] = IGNORE(DRAINING),
+		[WORKER_EV_WAITS] = IGNORE(DRAINING),
+		[WORKER_EV_DEADLINE] = CELL(STOPPING, STOP, IN_STOP,
+		    DRAIN_TIMEOUT, 0),
+		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
+		[WORKER_EV_RETIRE] = IGNORE(DRAINING),
+		[WORKER_EV_DRAINED] = CELL(STOPPING, STOP, IN_STOP, DRAINED,
+		    0),
+		[WORKER_EV_STOP] = CELL(STOPPING, STOP, IN_STOP, ASKED,
+		    NO_MORE),
+		[WORKER_EV_KILL] = CELL(KILLED, KILL, NONE, ASKED, NO_MORE),
 	},
 	[WORKER_STOPPING] = {
 		[WORKER_EV_START] = IGNORE(STOPPING),
@@ -136,6 +172,8 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE, STOP_TIMEOUT,
 		    0),
 		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
+		[WORKER_EV_RETIRE] = IGNORE(STOPPING),
+		[WORKER_EV_DRAINED] = IGNORE(STOPPING),
 		[WORKER_EV_STOP] = IGNORE(STOPPING),
 		[WORKER_EV_KILL] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
 	},
@@ -148,6 +186,9 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = IGNORE(KILLED),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_RETIRE] = CELL(KILLED, NOTHING, SAME, NOTHING,
+		    UNWANTED),
+		[WORKER_EV_DRAINED] = IGNORE(KILLED),
 		[WORKER_EV_STOP] = CELL(KILLED, NOTHING, SAME, NOTHING,
 		    UNWANTED),
 		[WORKER_EV_KILL] = CELL(KILLED, NOTHING, SAME, NOTHING,
@@ -163,6 +204,9 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = CELL(EXECING, SPAWN, IN_READY, NOTHING,
 		    EXECUTED),
 		[WORKER_EV_EXITED] = IGNORE(BACKOFF),
+		[WORKER_EV_RETIRE] = CELL(ENDED, NOTHING, NONE, ASKED,
+		    UNWANTED),
+		[WORKER_EV_DRAINED] = IGNORE(BACKOFF),
 		[WORKER_EV_STOP] = CELL(ENDED, NOTHING, NONE, ASKED, UNWANTED),
 		[WORKER_EV_KILL] = CELL(ENDED, NOTHING, NONE, ASKED, UNWANTED),
 	},
@@ -174,6 +218,8 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = IGNORE(PARKED),
 		[WORKER_EV_DEADLINE] = IGNORE(PARKED),
 		[WORKER_EV_EXITED] = IGNORE(PARKED),
+		[WORKER_EV_RETIRE] = IGNORE(PARKED),
+		[WORKER_EV_DRAINED] = IGNORE(PARKED),
 		[WORKER_EV_STOP] = IGNORE(PARKED),
 		[WORKER_EV_KILL] = IGNORE(PARKED),
 	},
@@ -185,6 +231,8 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = IGNORE(ENDED),
 		[WORKER_EV_DEADLINE] = IGNORE(ENDED),
 		[WORKER_EV_EXITED] = IGNORE(ENDED),
+		[WORKER_EV_RETIRE] = IGNORE(ENDED),
+		[WORKER_EV_DRAINED] = IGNORE(ENDED),
 		[WORKER_EV_STOP] = IGNORE(ENDED),
 		[WORKER_EV_KILL] = IGNORE(ENDED),
 	},
@@ -196,6 +244,8 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_WAITS] = IGNORE(FAILED),
 		[WORKER_EV_DEADLINE] = IGNORE(FAILED),
 		[WORKER_EV_EXITED] = IGNORE(FAILED),
+		[WORKER_EV_RETIRE] = IGNORE(FAILED),
+		[WORKER_EV_DRAINED] = IGNORE(FAILED),
 		[WORKER_EV_STOP] = IGNORE(FAILED),
 		[WORKER_EV_KILL] = IGNORE(FAILED),
 	},
@@ -207,7 +257,9 @@ machine(enum worker_state state)
 {
 	return (struct worker_fsm){
 		.state = state,
-		.unwanted = state == WORKER_STOPPING,
+		.unwanted = state == WORKER_STOPPING ||
+		    state == WORKER_DRAINING,
+		.retiring = state == WORKER_DRAINING,
 		.executed = at(0),
 		.deadline = at(123456),
 	};
@@ -227,6 +279,8 @@ expected_deadline(enum deadline kind, struct mono before, struct mono now)
 		return mono_add_ms(now, ALIVE_MS);
 	case IN_STOP:
 		return mono_add_ms(now, STOP_MS);
+	case IN_DRAIN:
+		return mono_add_ms(now, DRAIN_MS);
 	case IN_DELAY:
 		return mono_add_ms(now, DELAY_MS);
 	}
@@ -242,15 +296,17 @@ expected_deadline(enum deadline kind, struct mono before, struct mono now)
 
 static void
 check_cell(const struct conf_app *app, enum worker_state state,
-    enum worker_event event, const struct cell *expected)
+    enum worker_event event, const struct cell *expected, bool waiting)
 {
 	const struct worker_facts facts = {
 		.now = at(1000), .dice = EVEN, .failure = true,
+		.waiting = waiting,
 	};
 	const struct worker_fsm before = machine(state);
 	struct worker_fsm fsm = before;
 	struct worker_step step = worker_fsm_step(&fsm, app, event, &facts);
 
+	CHECK(expected->written);
 	CHECK(step.from == state);
 	CHECK(step.to == expected->to);
 	CHECK(fsm.state == expected->to);
@@ -266,6 +322,11 @@ check_cell(const struct conf_app *app, enum worker_state state,
 	    facts.now : before.executed).ns);
 	CHECK(fsm.unwanted == (before.unwanted ||
 	    (expected->marks & UNWANTED) != 0));
+	CHECK(fsm.retiring == ((before.retiring &&
+	    (expected->marks & NO_MORE) == 0) ||
+	    (expected->marks & RETIRES) != 0));
+	CHECK(fsm.rescues == before.rescues +
+	    ((expected->marks & RESCUED) != 0));
 	CHECK(!fsm.trial);
 	CHECK(fsm.history.streak ==
 	    ((expected->marks & FIRST_DELAY) != 0 ? 1 : 0));
@@ -295,10 +356,10 @@ every_cell_is_as_expected(void **state)
 	for (int s = 0; s < WORKER_STATES; s++)
 		for (int e = 0; e < WORKER_EVENTS; e++)
 			check_cell(&app, (enum worker_state)s,
-			    (enum worker_event)e, &table[s][e]);
+			    (enum worker_event)e, &table[s][e], false);
 }
 
-/* With listeners two cells are others. */
+/* With listeners three cells are others. */
 static void
 every_cell_with_listeners(void **state)
 {
@@ -306,6 +367,8 @@ every_cell_with_listeners(void **state)
 	    NOTHING, EXECUTED);
 	static const struct cell unseen = CELL(READY, NOTHING, NONE, UNSEEN,
 	    0);
+	static const struct cell retire = CELL(DRAINING, NOTHING, IN_DRAIN,
+	    RETIRING, UNWANTED | RETIRES);
 	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
 
 	(void)state;
@@ -318,8 +381,44 @@ every_cell_with_listeners(void **state)
 				cell = &executed;
 			if (s == WORKER_STARTING && e == WORKER_EV_DEADLINE)
 				cell = &unseen;
+			if (s == WORKER_READY && e == WORKER_EV_RETIRE)
+				cell = &retire;
 			check_cell(&app, (enum worker_state)s,
-			    (enum worker_event)e, cell);
+			    (enum worker_event)e, cell, false);
+		}
+}
+
+/* So are five where clients wait whom nobody else can serve. */
+static void
+every_cell_while_somebody_waits(void **state)
+{
+	static const struct cell rescue = CELL(EXECING, SPAWN, IN_READY,
+	    RESCUE, EXECUTED | RESCUED);
+	static const struct cell again = CELL(EXECING, SPAWN, IN_READY,
+	    NOTHING, EXECUTED | UNWANTED | RETIRES);
+	static const struct cell on[] = {
+		CELL(EXECING, NOTHING, SAME, NOTHING, UNWANTED | RETIRES),
+		CELL(STARTING, NOTHING, SAME, NOTHING, UNWANTED | RETIRES),
+		CELL(KILLED, NOTHING, SAME, NOTHING, UNWANTED | RETIRES),
+	};
+	const struct conf_app app = config(CONF_READY_AUTO,
+	    CONF_RESTART_ALWAYS);
+
+	(void)state;
+	for (int s = 0; s < WORKER_STATES; s++)
+		for (int e = 0; e < WORKER_EVENTS; e++) {
+			const struct cell *cell = &table[s][e];
+
+			if (s == WORKER_DRAINING && e == WORKER_EV_EXITED)
+				cell = &rescue;
+			if (s == WORKER_BACKOFF && e == WORKER_EV_RETIRE)
+				cell = &again;
+			for (size_t i = 0; i < 3; i++)
+				if ((int)on[i].to == s &&
+				    e == WORKER_EV_RETIRE)
+					cell = &on[i];
+			check_cell(&app, (enum worker_state)s,
+			    (enum worker_event)e, cell, true);
 		}
 }
 
@@ -358,6 +457,7 @@ alive_and_final(void **state)
 		[WORKER_EXECING] = { true, false },
 		[WORKER_STARTING] = { true, false },
 		[WORKER_READY] = { true, false },
+		[WORKER_DRAINING] = { true, false },
 		[WORKER_STOPPING] = { true, false },
 		[WORKER_KILLED] = { true, false },
 		[WORKER_BACKOFF] = { false, false },
@@ -404,6 +504,8 @@ fresh_machine_is_idle(void **state)
 	assert_true(mono_is_never(fsm.deadline));
 	assert_false(fsm.trial);
 	assert_false(fsm.unwanted);
+	assert_false(fsm.retiring);
+	assert_int_equal(fsm.rescues, 0);
 }
 
 static void
@@ -662,8 +764,8 @@ delays_grow_from_death_to_death(void **state)
 
 /* Every state in which a process may die: what becomes of it. */
 static const enum worker_state mortal[] = {
-	WORKER_EXECING, WORKER_STARTING, WORKER_READY, WORKER_STOPPING,
-	WORKER_KILLED,
+	WORKER_EXECING, WORKER_STARTING, WORKER_READY, WORKER_DRAINING,
+	WORKER_STOPPING, WORKER_KILLED,
 };
 
 #define N_MORTAL (sizeof(mortal) / sizeof(*mortal))
@@ -931,6 +1033,285 @@ limit_parks(void **state)
 	worker_fsm_free(&fsm);
 }
 
+/* ---- retiring ---- */
+
+static struct worker_step
+step_while(struct worker_fsm *fsm, const struct conf_app *app,
+    enum worker_event event, int64_t ms, bool waiting)
+{
+	const struct worker_facts facts = {
+		.now = at(ms), .dice = EVEN, .failure = true,
+		.waiting = waiting,
+	};
+
+	return worker_fsm_step(fsm, app, event, &facts);
+}
+
+static struct conf_app
+with_listener(void)
+{
+	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
+
+	app.n_listens = 1;
+	return app;
+}
+
+static void
+drain_that_comes_to_its_end(void **state)
+{
+	const struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_READY);
+	struct worker_step step;
+
+	(void)state;
+	step = step_while(&fsm, &app, WORKER_EV_RETIRE, 500, true);
+	assert_int_equal(step.to, WORKER_DRAINING);
+	assert_int_equal(step.why, WORKER_WHY_RETIRING);
+	assert_false(step.send_stop || step.send_kill || step.spawn);
+	expect_deadline(&fsm, 500 + DRAIN_MS);
+	/* A second one does not prolong it. */
+	step_while(&fsm, &app, WORKER_EV_RETIRE, 900, false);
+	expect_deadline(&fsm, 500 + DRAIN_MS);
+	step = step_while(&fsm, &app, WORKER_EV_DRAINED, 1000, false);
+	assert_int_equal(step.to, WORKER_STOPPING);
+	assert_int_equal(step.why, WORKER_WHY_DRAINED);
+	assert_true(step.send_stop);
+	expect_deadline(&fsm, 1000 + STOP_MS);
+	/* News of a look that had begun before. */
+	step = step_while(&fsm, &app, WORKER_EV_DRAINED, 1001, false);
+	assert_false(step.send_stop);
+	step = step_while(&fsm, &app, WORKER_EV_EXITED, 1100, false);
+	assert_int_equal(step.to, WORKER_ENDED);
+	worker_fsm_free(&fsm);
+}
+
+static void
+drain_that_takes_too_long(void **state)
+{
+	const struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_READY);
+	struct worker_step step;
+
+	(void)state;
+	step_while(&fsm, &app, WORKER_EV_RETIRE, 500, false);
+	step = step_while(&fsm, &app, WORKER_EV_DEADLINE, 500 + DRAIN_MS,
+	    false);
+	assert_int_equal(step.to, WORKER_STOPPING);
+	assert_int_equal(step.why, WORKER_WHY_DRAIN_TIMEOUT);
+	assert_true(step.send_stop);
+	expect_deadline(&fsm, 500 + DRAIN_MS + STOP_MS);
+	step = step_while(&fsm, &app, WORKER_EV_DEADLINE,
+	    500 + DRAIN_MS + STOP_MS, false);
+	assert_int_equal(step.to, WORKER_KILLED);
+	assert_true(step.send_kill);
+	worker_fsm_free(&fsm);
+}
+
+/* drain_timeout = 0, or nothing that could be looked at. */
+static void
+retirement_without_a_drain(void **state)
+{
+	struct conf_app app = with_listener();
+
+	(void)state;
+	app.drain_timeout_ms = 0;
+	for (int i = 0; i < 2; i++) {
+		struct worker_fsm fsm = machine(WORKER_READY);
+		struct worker_step step = step_while(&fsm, &app,
+		    WORKER_EV_RETIRE, 500, false);
+
+		assert_int_equal(step.to, WORKER_STOPPING);
+		assert_true(step.send_stop);
+		expect_deadline(&fsm, 500 + STOP_MS);
+		worker_fsm_free(&fsm);
+		app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
+	}
+}
+
+static void
+stop_and_kill_end_a_drain(void **state)
+{
+	const struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_DRAINING);
+	struct worker_step step;
+
+	(void)state;
+	step = step_while(&fsm, &app, WORKER_EV_STOP, 700, true);
+	assert_int_equal(step.to, WORKER_STOPPING);
+	assert_int_equal(step.why, WORKER_WHY_ASKED);
+	assert_true(step.send_stop);
+	/* Nobody comes for those who wait, then. */
+	step = step_while(&fsm, &app, WORKER_EV_EXITED, 800, true);
+	assert_int_equal(step.to, WORKER_ENDED);
+	assert_false(step.spawn);
+	worker_fsm_free(&fsm);
+
+	fsm = machine(WORKER_DRAINING);
+	step = step_while(&fsm, &app, WORKER_EV_KILL, 700, true);
+	assert_int_equal(step.to, WORKER_KILLED);
+	assert_true(step.send_kill);
+	step = step_while(&fsm, &app, WORKER_EV_EXITED, 800, true);
+	assert_int_equal(step.to, WORKER_ENDED);
+	worker_fsm_free(&fsm);
+}
+
+/* It was told to stop when it had drained, and more had come by then. */
+static void
+who_waits_after_the_drain_is_rescued_too(void **state)
+{
+	const struct conf_app app = with_listener();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct worker_fsm fsm = machine(WORKER_READY);
+		struct worker_step step;
+
+		step_while(&fsm, &app, WORKER_EV_RETIRE, 500, false);
+		step_while(&fsm, &app, i == 0 ? WORKER_EV_DRAINED :
+		    WORKER_EV_DEADLINE, 600, false);
+		assert_int_equal(fsm.state, WORKER_STOPPING);
+		step = step_while(&fsm, &app, WORKER_EV_EXITED, 700, true);
+		assert_int_equal(step.to, WORKER_EXECING);
+		assert_int_equal(step.why, WORKER_WHY_RESCUE);
+		worker_fsm_free(&fsm);
+	}
+}
+
+/* The rescuer drains like the one before it, and its life and death are no
+   matter of the restart policy. */
+static void
+rescue_goes_on_draining(void **state)
+{
+	static const enum worker_event ways[] = {
+		WORKER_EV_NOTIFY_READY, WORKER_EV_WAITS, WORKER_EV_DEADLINE,
+	};
+	struct conf_app app = with_listener();
+
+	(void)state;
+	app.restart = CONF_RESTART_NEVER;
+	app.restart_limit = 1;
+	app.restart_limit_ms = 60000;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		struct worker_fsm fsm = machine(WORKER_DRAINING);
+		struct worker_step step;
+
+		step_while(&fsm, &app, WORKER_EV_EXITED, 1000, true);
+		step_while(&fsm, &app, WORKER_EV_EXECUTED, 1010, false);
+		assert_int_equal(fsm.state, WORKER_STARTING);
+		expect_deadline(&fsm, 1010 + READY_MS);
+		step = step_while(&fsm, &app, ways[i], 1100, false);
+		assert_int_equal(step.to, WORKER_DRAINING);
+		assert_int_equal(step.why, WORKER_WHY_RETIRING);
+		expect_deadline(&fsm, 1100 + DRAIN_MS);
+		assert_int_equal(fsm.history.streak, 0);
+		step = step_while(&fsm, &app, WORKER_EV_DRAINED, 1200, false);
+		assert_true(step.send_stop);
+		step = step_while(&fsm, &app, WORKER_EV_EXITED, 1300, false);
+		assert_int_equal(step.to, WORKER_ENDED);
+		worker_fsm_free(&fsm);
+	}
+}
+
+/* It said so before the exec's report came. */
+static void
+early_word_of_a_rescuer_counts(void **state)
+{
+	const struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_DRAINING);
+
+	(void)state;
+	step_while(&fsm, &app, WORKER_EV_EXITED, 1000, true);
+	step_while(&fsm, &app, WORKER_EV_NOTIFY_READY, 1010, false);
+	assert_int_equal(fsm.state, WORKER_DRAINING);
+	expect_deadline(&fsm, 1010 + DRAIN_MS);
+	worker_fsm_free(&fsm);
+}
+
+/* A drain_timeout of 0 meets one that was to go on for those who wait. */
+static void
+rescue_without_a_drain_is_stopped_when_ready(void **state)
+{
+	struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_STARTING);
+	struct worker_step step;
+
+	(void)state;
+	app.drain_timeout_ms = 0;
+	step_while(&fsm, &app, WORKER_EV_RETIRE, 500, true);
+	assert_int_equal(fsm.state, WORKER_STARTING);
+	step = step_while(&fsm, &app, WORKER_EV_WAITS, 600, false);
+	assert_int_equal(step.to, WORKER_STOPPING);
+	assert_true(step.send_stop);
+	worker_fsm_free(&fsm);
+}
+
+static void
+rescues_come_to_an_end(void **state)
+{
+	const struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_DRAINING);
+	struct worker_step step;
+
+	(void)state;
+	for (unsigned i = 1; i <= RESCUES; i++) {
+		step = step_while(&fsm, &app, WORKER_EV_EXITED, 1000 * i,
+		    true);
+		assert_int_equal(step.why, WORKER_WHY_RESCUE);
+		assert_true(step.spawn);
+		assert_int_equal(fsm.rescues, i);
+	}
+	step = step_while(&fsm, &app, WORKER_EV_EXITED, 9000, true);
+	assert_int_equal(step.to, WORKER_ENDED);
+	assert_false(step.spawn);
+	worker_fsm_free(&fsm);
+}
+
+static void
+rescue_that_cannot_be_forked_is_tried_again(void **state)
+{
+	const struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_DRAINING);
+	struct worker_step step;
+
+	(void)state;
+	step_while(&fsm, &app, WORKER_EV_EXITED, 1000, true);
+	step = step_while(&fsm, &app, WORKER_EV_FORK_FAILED, 1000, false);
+	assert_int_equal(step.to, WORKER_BACKOFF);
+	expect_deadline(&fsm, 1000 + DELAY_MS);
+	step = step_while(&fsm, &app, WORKER_EV_DEADLINE, 1000 + DELAY_MS,
+	    false);
+	assert_int_equal(step.to, WORKER_EXECING);
+	assert_true(fsm.retiring);
+	worker_fsm_free(&fsm);
+}
+
+/* What is on trial has had no clients yet. */
+static void
+nobody_waits_for_one_on_trial(void **state)
+{
+	static const struct {
+		enum worker_state from, to;
+	} rows[] = {
+		{ WORKER_EXECING, WORKER_KILLED },
+		{ WORKER_STARTING, WORKER_STOPPING },
+		{ WORKER_KILLED, WORKER_KILLED },
+		{ WORKER_BACKOFF, WORKER_ENDED },
+	};
+	const struct conf_app app = with_listener();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct worker_fsm fsm = machine(rows[i].from);
+
+		fsm.trial = true;
+		step_while(&fsm, &app, WORKER_EV_RETIRE, 500, true);
+		assert_int_equal(fsm.state, rows[i].to);
+		assert_true(fsm.unwanted);
+		assert_false(fsm.retiring);
+		worker_fsm_free(&fsm);
+	}
+}
+
 /* ---- a long walk ---- */
 
 struct walk {
@@ -939,7 +1320,7 @@ struct walk {
 	uint32_t seed;
 	int64_t now_ms;
 	unsigned final_steps;	/* taken since the machine has ended */
-	unsigned spawns;
+	unsigned spawns, rescues;
 	unsigned visits[WORKER_STATES];
 	unsigned walks;
 };
@@ -958,6 +1339,8 @@ begin_walk(struct walk *w)
 	w->app = config((enum conf_ready)(roll(w) % (CONF_READY_ALIVE + 1)),
 	    (enum conf_restart)(roll(w) % 3));
 	w->app.n_listens = roll(w) % 2;
+	if (roll(w) % 4 == 0)
+		w->app.drain_timeout_ms = 0;
 	if (roll(w) % 4 == 0) {
 		w->app.restart_limit = 1 + roll(w) % 5;
 		w->app.restart_limit_ms = 1 + roll(w) % 100000;
@@ -973,7 +1356,8 @@ static bool
 may_have_deadline(enum worker_state state)
 {
 	return state == WORKER_EXECING || state == WORKER_STARTING ||
-	    state == WORKER_STOPPING || state == WORKER_BACKOFF;
+	    state == WORKER_DRAINING || state == WORKER_STOPPING ||
+	    state == WORKER_BACKOFF;
 }
 
 static void
@@ -997,8 +1381,10 @@ check_invariants(const struct walk *w, const struct worker_fsm *before,
 	assert_true(step->spawn + step->send_stop + step->send_kill <= 1);
 	if (step->spawn) {
 		assert_true(event == WORKER_EV_START ||
-		    event == WORKER_EV_DEADLINE || event == WORKER_EV_EXITED);
-		assert_false(before->unwanted);
+		    event == WORKER_EV_DEADLINE || event == WORKER_EV_EXITED ||
+		    event == WORKER_EV_RETIRE);
+		/* For the sake of others, if at all. */
+		assert_true(!before->unwanted || before->retiring);
 		assert_int_equal(after->state, WORKER_EXECING);
 		/* Never a second process beside a living one. */
 		assert_true(!worker_state_alive(before->state) ||
@@ -1014,17 +1400,36 @@ check_invariants(const struct walk *w, const struct worker_fsm *before,
 	/* Nobody takes these back. */
 	if (before->unwanted) {
 		assert_true(after->unwanted);
-		assert_true(after->state == WORKER_STOPPING ||
-		    after->state == WORKER_KILLED ||
-		    after->state == WORKER_ENDED);
+		assert_true(after->state != WORKER_READY &&
+		    after->state != WORKER_PARKED &&
+		    after->state != WORKER_FAILED);
+		if (!after->retiring)
+			assert_true(after->state == WORKER_STOPPING ||
+			    after->state == WORKER_KILLED ||
+			    after->state == WORKER_ENDED);
 	}
+	if (after->retiring)
+		assert_true(after->unwanted && !after->trial);
+	if (after->state == WORKER_DRAINING)
+		assert_true(after->retiring && w->app.n_listens > 0 &&
+		    w->app.drain_timeout_ms > 0);
+	assert_true(after->rescues <= RESCUES);
+	assert_int_equal(after->rescues != before->rescues,
+	    step->why == WORKER_WHY_RESCUE);
+	/* STOP and KILL are the last word. */
+	if (event == WORKER_EV_STOP && before->state != WORKER_STOPPING &&
+	    !worker_state_final(before->state))
+		assert_false(after->retiring);
+	if (event == WORKER_EV_KILL && !worker_state_final(before->state))
+		assert_false(after->retiring);
 	if (!before->trial)
 		assert_false(after->trial);
 	if (after->trial)
 		assert_true(after->state != WORKER_READY &&
 		    after->state != WORKER_BACKOFF &&
 		    after->state != WORKER_PARKED);
-	if (event == WORKER_EV_STOP || event == WORKER_EV_KILL)
+	if (event == WORKER_EV_STOP || event == WORKER_EV_KILL ||
+	    event == WORKER_EV_RETIRE)
 		assert_true(after->unwanted ||
 		    worker_state_final(before->state));
 	/* A deadline in these states, always, and in no other. */
@@ -1062,7 +1467,9 @@ a_million_events(void **state)
 		const struct worker_fsm before = w.fsm;
 		/* Stops are rarer, or no walk would get far. */
 		enum worker_event event = (enum worker_event)(roll(&w) %
-		    (roll(&w) % 8 == 0 ? WORKER_EVENTS : WORKER_EV_STOP));
+		    (roll(&w) % 8 == 0 ? WORKER_EVENTS :
+		    w.fsm.retiring ? WORKER_EV_STOP :
+		    WORKER_EV_RETIRE + (roll(&w) % 4 == 0)));
 		struct worker_facts facts;
 		struct worker_step step;
 
@@ -1071,11 +1478,13 @@ a_million_events(void **state)
 		facts = (struct worker_facts){
 			.now = at(w.now_ms), .dice = roll(&w),
 			.failure = roll(&w) % 2 == 0,
+			.waiting = roll(&w) % 3 == 0,
 		};
 		step = worker_fsm_step(&w.fsm, &w.app, event, &facts);
 		check_invariants(&w, &before, event, &step);
 		w.visits[step.to]++;
 		w.spawns += step.spawn;
+		w.rescues += step.why == WORKER_WHY_RESCUE;
 		if (worker_state_final(step.to) && ++w.final_steps > 10)
 			begin_walk(&w);
 	}
@@ -1084,6 +1493,7 @@ a_million_events(void **state)
 	for (int s = 0; s < WORKER_STATES; s++)
 		assert_true(w.visits[s] > 1000);
 	assert_true(w.spawns > 10000);
+	assert_in_range(w.rescues, 501, 10000000);
 	assert_true(w.walks > 1000);
 }
 
@@ -1094,6 +1504,7 @@ main(void)
 		cmocka_unit_test(every_cell_is_written),
 		cmocka_unit_test(every_cell_is_as_expected),
 		cmocka_unit_test(every_cell_with_listeners),
+		cmocka_unit_test(every_cell_while_somebody_waits),
 		cmocka_unit_test(names_are_distinct),
 		cmocka_unit_test(alive_and_final),
 		cmocka_unit_test(fresh_machine_is_idle),
@@ -1113,6 +1524,17 @@ main(void)
 		cmocka_unit_test(stop_during_a_kill_is_remembered),
 		cmocka_unit_test(stop_that_needs_a_kill),
 		cmocka_unit_test(limit_parks),
+		cmocka_unit_test(drain_that_comes_to_its_end),
+		cmocka_unit_test(drain_that_takes_too_long),
+		cmocka_unit_test(retirement_without_a_drain),
+		cmocka_unit_test(stop_and_kill_end_a_drain),
+		cmocka_unit_test(who_waits_after_the_drain_is_rescued_too),
+		cmocka_unit_test(rescue_goes_on_draining),
+		cmocka_unit_test(early_word_of_a_rescuer_counts),
+		cmocka_unit_test(rescue_without_a_drain_is_stopped_when_ready),
+		cmocka_unit_test(rescues_come_to_an_end),
+		cmocka_unit_test(rescue_that_cannot_be_forked_is_tried_again),
+		cmocka_unit_test(nobody_waits_for_one_on_trial),
 		cmocka_unit_test(a_million_events),
 	};
 
