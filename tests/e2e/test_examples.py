@@ -491,7 +491,9 @@ def test_second_term_ends_it_at_once(box):
 
 
 def test_reload_under_load_loses_no_request(box):
-    hello(box, instances=2)
+    """By clients that never pause, so that only drain_timeout ends a drain;
+    from there on the server sees to it."""
+    hello(box, instances=2, drain_timeout="300ms")
     d = box.start()
     pids = d.wait_ready(2)
     with Load(d.addresses()[0]) as load:
