@@ -253,7 +253,7 @@ check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
 
-check-e2e: all $(WORKERS)
+check-e2e: all $(WORKERS) $(B)/openloop
 	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder $(PYTEST) tests/e2e
 
 # Everything once more under the address and undefined behaviour sanitizers.

@@ -1,0 +1,433 @@
+"""Retiring workers: what holds them, for how long, and what comes of it.
+
+The servers are those of servers/abrupt.py, which lose at once on TERM whatever
+they have not finished.
+"""
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+
+import words
+from drains import (DRAINED, KEYS, TIMED_OUT, Client, Watch, abrupt, begin, hup,
+                    reload, start, wait_gone)
+from harness import (SLOW, ask, get, is_alive, process_state, read_answer,
+                     read_proc, status_field, wait_until)
+from lanes import (answers, as_nobody, client, finish, needs, nobodys_probe,
+                   parametrized, stopped)
+
+each_way = parametrized("least-connections", "random", "shared")
+
+
+def start_one(box, balance="random", *arguments, **keys):
+    needs(balance)
+    abrupt(box, *arguments, balance=balance, **keys)
+    d = start(box, 1)
+    return d, d.addresses()[0], d.ready_pids()[0]
+
+
+def wait_draining(d, old, generation=2):
+    """The new one has taken over, and the old one is still there."""
+    d.wait_log(words.RELOAD_DONE("web", generation))
+    assert is_alive(old)
+
+
+# --- what holds a drain
+
+@each_way
+@pytest.mark.parametrize("path", ["/slow/1000", "/stream/2000"])
+def test_request_that_is_worked_on_is_finished(box, balance, path):
+    """A pause in mid-answer, too, if it is shorter than drain_idle."""
+    d, address, old = start_one(box, balance, drain_timeout="60s",
+                                drain_idle="200ms" if "slow" in path else "8s")
+    with contextlib.ExitStack() as stack:
+        client, = begin(box, stack, address, path)
+        hup(d)
+        wait_draining(d, old)
+        # From a queue for all, it goes on taking its share.
+        assert balance == "shared" or get(address).pid != old
+        assert client.read().pid == old
+        client.socket.close()
+        wait_gone(d, [old])
+    assert d.find(DRAINED(old)), d.log()
+    d.stop()
+
+
+def test_half_a_request_holds_the_drain(box):
+    d, address, old = start_one(box, drain_idle="0")
+    with Client(address) as half:
+        half.get()
+        time.sleep(0.05)        # so that the kernel's clock tells who was last
+        half.socket.sendall(b"GET / HTTP/1.1\r\n")
+        wait_until(lambda: is_read(half.socket), "the half is read")
+        hup(d)
+        wait_draining(d, old)
+        time.sleep(0.3)         # looks that must not find it idle
+        half.socket.sendall(b"\r\n")
+        assert half.read().pid == old
+        wait_gone(d, [old])
+    d.stop()
+
+
+def is_read(s):
+    """Its server has read all that was sent."""
+    mine, its = (f"{n[1]:04X}" for n in (s.getsockname(), s.getpeername()))
+    for line in open("/proc/net/tcp").read().splitlines()[1:]:
+        _, local, remote, _, queues, *rest = line.split()
+        if local.endswith(f":{its}") and remote.endswith(f":{mine}"):
+            return queues.endswith(":00000000") and rest[4] != "0"
+    return False
+
+
+@each_way
+def test_idle_connection_holds_it_for_drain_idle_only(box, balance):
+    d, address, old = start_one(box, balance, drain_idle="800ms")
+    with Client(address) as kept:
+        kept.get()
+        spoke = time.monotonic()
+        hup(d)
+        wait_draining(d, old)
+        wait_gone(d, [old])
+        held = time.monotonic() - spoke
+        assert kept.is_cut()
+    assert 0.7 < held < 5 * SLOW
+    assert d.find(DRAINED(old, "1 idle connection is left")), d.log()
+    d.stop()
+
+
+def test_connection_that_has_been_idle_for_long_holds_nothing_up(box):
+    d, address, old = start_one(box, drain_idle="200ms", drain_timeout="60s")
+    with Client(address) as kept, Client(address) as silent:
+        kept.get()
+        # What is measured, not a wait.
+        time.sleep(0.3)
+        asked = time.monotonic()
+        reload(d)
+        assert time.monotonic() - asked < 5 * SLOW
+        assert kept.is_cut() and silent.is_cut()
+    assert d.find(DRAINED(old, "2 idle connections are left")), d.log()
+    d.stop()
+
+
+def test_idle_connection_may_be_used_until_the_end(box):
+    """Each request begins drain_idle anew."""
+    d, address, old = start_one(box, drain_idle="1s", drain_timeout="60s")
+    with Client(address) as kept:
+        kept.get()
+        hup(d)
+        wait_draining(d, old)
+        for _ in range(10):
+            time.sleep(0.2)     # a client that thinks
+            assert kept.get().pid == old
+        assert is_alive(old)
+        wait_gone(d, [old])
+    assert d.find(DRAINED(old)), d.log()
+    d.stop()
+
+
+@each_way
+def test_drain_idle_off_holds_until_drain_timeout(box, balance):
+    d, address, old = start_one(box, balance, drain_idle="off",
+                                drain_timeout="1s")
+    with Client(address) as kept:
+        kept.get()
+        asked = time.monotonic()
+        hup(d)
+        wait_draining(d, old)
+        wait_gone(d, [old])
+        assert 0.9 < time.monotonic() - asked < 6 * SLOW
+        assert kept.is_cut()
+    assert d.find(TIMED_OUT(old, "1 connection still open")), d.log()
+    d.stop()
+
+
+def test_drain_idle_off_ends_when_the_client_leaves(box):
+    d, address, old = start_one(box, drain_idle="off", drain_timeout="60s")
+    with Client(address) as kept:
+        kept.get()
+        hup(d)
+        wait_draining(d, old)
+        time.sleep(0.3)         # it would have been idle by then
+        assert is_alive(old)
+    wait_gone(d, [old])
+    assert d.find(DRAINED(old)), d.log()
+    d.stop()
+
+
+@each_way
+def test_drain_timeout_0_stops_at_once(box, balance):
+    d, address, old = start_one(box, balance, drain_timeout="0")
+    with contextlib.ExitStack() as stack:
+        held, = begin(box, stack, address, "/slow/60000")
+        asked = time.monotonic()
+        reload(d)
+        assert time.monotonic() - asked < 5 * SLOW
+        assert held.is_cut()
+    assert not d.find(rf"pid {old}: drain"), d.log()
+    d.stop()
+
+
+@each_way
+def test_drain_timeout_says_how_many_are_open(box, balance):
+    d, address, old = start_one(box, balance, drain_timeout="500ms")
+    with contextlib.ExitStack() as stack:
+        begin(box, stack, address, "/slow/60000", 3)
+        reload(d)
+    line = d.find(TIMED_OUT(old, "3 connections still open"))
+    assert line, d.log()
+    assert "drain_timeout after 5" in line[0][0]
+    d.stop()
+
+
+def test_app_without_a_listener_is_not_drained(box):
+    box.config(web={"command": "sleep 1000", "ready": "alive:1ms",
+                    "instances": 2, **KEYS})
+    d = start(box, 2)
+    asked = time.monotonic()
+    reload(d)
+    assert time.monotonic() - asked < 5 * SLOW
+    assert not d.find(r": drain"), d.log()
+    d.stop()
+
+
+# --- what waits in a queue
+
+def queue(d, address, old, count=20):
+    """A reload while the old worker stands still; clients that wait in its
+    queue. It is draining then."""
+    waiting = [ask(address, source=client(n)) for n in range(count)]
+    hup(d)
+    wait_draining(d, old)
+    return waiting
+
+
+@parametrized("least-connections", "random", "source")
+def test_queue_of_a_retiring_worker_is_served_by_it(box, balance):
+    d, address, old = start_one(box, balance)
+    with stopped([old]):
+        waiting = queue(d, address, old)
+        assert get(address).pid != old
+        time.sleep(0.1)         # looks that must not take it for drained
+        assert is_alive(old)
+    assert [getattr(a, "pid", a) for a in answers(waiting)] == [old] * 20
+    wait_gone(d, [old])
+    assert not d.find(TIMED_OUT(old)), d.log()
+    d.stop()
+
+
+def test_shared_queue_is_served_by_the_new_worker(box):
+    d, address, old = start_one(box, "shared")
+    with stopped([old]):
+        waiting = queue(d, address, old)
+        found = [getattr(a, "pid", a) for a in answers(waiting)]
+    assert set(found) == set(d.ready_pids()) - {old}
+    wait_gone(d, [old])
+    d.stop()
+
+
+@parametrized("least-connections", "round-robin")
+def test_queue_of_a_retiring_worker_that_is_killed_moves(box, balance):
+    d, address, old = start_one(box, balance)
+    with stopped([old]):
+        waiting = queue(d, address, old)
+        os.kill(old, signal.SIGKILL)
+        found = [getattr(a, "pid", a) for a in answers(waiting)]
+    new = d.ready_pids()
+    assert len(new) == 1 and set(found) == set(new), (found, d.log())
+    d.stop()
+
+
+@parametrized("random", "source")
+def test_queue_of_a_retiring_worker_that_is_killed_is_served(box, balance):
+    """Without privileges nothing can be moved: one comes for them alone."""
+    how = as_nobody(box)
+    box.config(web={"command": nobodys_probe(box), "listen": "127.0.0.1:0",
+                    "instances": 1, "balance": balance, **KEYS})
+    d = start(box, 1, **how)
+    old, = d.ready_pids()
+    address = d.addresses()[0]
+    with stopped([old]):
+        waiting = queue(d, address, old)
+        new, = set(d.ready_pids()) - {old}
+        os.kill(old, signal.SIGKILL)
+        found = {getattr(a, "pid", a) for a in answers(waiting)}
+    assert len(found) == 1 and not found & {old, new}, (found, d.log())
+    assert d.find(r"restarting for those who wait in its queue"), d.log()
+    wait_gone(d, list(found))
+    assert d.ready_pids() == [new]
+    assert get(address).pid == new
+    d.stop()
+
+
+def test_worker_that_is_killed_in_a_drain_is_gone_if_nobody_waits(box):
+    d, address, old = start_one(box)
+    with contextlib.ExitStack() as stack:
+        begin(box, stack, address, "/slow/60000")
+        hup(d)
+        wait_draining(d, old)
+        os.kill(old, signal.SIGKILL)
+        wait_gone(d, [old])
+        d.wait_workers(1)
+        assert not d.find("for those who wait"), d.log()
+        assert get(address).pid != old
+    d.stop()
+
+
+# --- signals amid a drain
+
+def draining(box, stack, balance="random", **keys):
+    """One that only drain_timeout ends, which is far off."""
+    d, address, old = start_one(box, balance,
+                                **{"drain_timeout": "60s", **keys})
+    held, = begin(box, stack, address, "/slow/60000")
+    hup(d)
+    wait_draining(d, old)
+    return d, address, old, held
+
+
+@each_way
+def test_term_during_a_drain_stops_at_once(box, balance):
+    with contextlib.ExitStack() as stack:
+        d, _, _, held = draining(box, stack, balance)
+        d.stop(limit=5)
+        assert held.is_cut()
+
+
+def test_second_term_during_a_drain_kills(box):
+    box.web("--ignore-term", instances=1, drain_timeout="60s",
+            stop_timeout="60s", balance="random")
+    d = start(box, 1)
+    old, = d.ready_pids()
+    with ask(d.port(), "/slow/60000"):
+        box.wait_events("slow")
+        hup(d)
+        wait_draining(d, old)
+        d.send(signal.SIGTERM)
+        box.wait_events("signal 15", 2)
+        assert is_alive(old)
+        d.stop(limit=5)
+
+
+def test_hup_during_a_drain_begins_another(box):
+    with contextlib.ExitStack() as stack:
+        d, address, old, held = draining(box, stack, max_surge=2)
+        second = get(address).pid
+        hup(d)
+        d.wait_log(words.RELOAD_DONE("web", 3))
+        wait_gone(d, [second])
+        assert get(address).generation == 3
+        assert is_alive(old) and len(d.workers()) == 2
+        d.stop(limit=5)
+
+
+def test_reload_waits_for_room_and_a_newer_file_takes_its_place(box):
+    """With max_surge = 1 the next one begins when the first is drained."""
+    with contextlib.ExitStack() as stack:
+        d, address, old, held = draining(box, stack)
+        for generation in (3, 4, 5):
+            hup(d)
+            d.wait_log(rf"web: reloading, generation {generation}\b")
+        assert len(d.find("supersedes")) == 2
+        assert len(d.workers()) == 2 and get(address).generation == 2
+        held.socket.close()
+        os.kill(old, signal.SIGKILL)
+        d.wait_log(words.RELOAD_DONE("web", 5))
+        d.wait_workers(1)
+        assert get(address).generation == 5
+        d.stop()
+
+
+def frozen(d, pid, limit=20):
+    """Does clusterd freeze it before it ends?"""
+    deadline = time.monotonic() + limit * SLOW
+    while time.monotonic() < deadline:
+        state = process_state(pid)
+        if state == "T":
+            return True
+        if state in (None, "Z", "X"):
+            return False
+    raise AssertionError(f"{pid} does not end:\n{d.log()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_end_while_a_worker_is_frozen(box, number):
+    """Nobody stays behind, standing still or not."""
+    d, address, _ = start_one(box, "shared")
+    for _ in range(20):
+        old = d.ready_pids()[-1]
+        hup(d)
+        if frozen(d, old):
+            d.send(number)
+            break
+        d.wait_ready(1)
+    else:
+        raise AssertionError("never seen frozen")
+    d.wait_end(0 if number == signal.SIGTERM else -number, limit=5)
+
+
+# --- how many there are
+
+def test_generations_do_not_pile_up(box):
+    """Ten reloads, each while connections are held."""
+    abrupt(box, instances=2, drain_timeout="700ms", balance="random")
+    d = start(box, 2)
+    address = d.addresses()[0]
+    with contextlib.ExitStack() as stack, Watch(d) as watch:
+        for n in range(10):
+            begin(box, stack, address, "/slow/60000", 2)
+            hup(d)
+            d.wait_log(rf"web: reloading, generation {n + 2}\b")
+        d.wait_log(words.RELOAD_DONE("web", 11), limit=30)
+        d.wait_workers(2, limit=30)
+    assert watch.most == 3
+    assert get(address).generation == 11
+    d.stop()
+
+
+@pytest.mark.parametrize("surge, instances", [(3, 4), (2, 1)])
+def test_max_surge_starts_so_many_at_once(box, surge, instances):
+    box.web("--ready", 300, instances=instances, ready="notify",
+            max_surge=surge, balance="random", **KEYS)
+    d = start(box, instances)
+    with Watch(d) as watch:
+        reload(d)
+    # There may be fewer old ones than extra places.
+    assert watch.most == instances + min(surge, instances), d.log()
+    # The canary is alone; those behind it start together.
+    starts = [e["at"] for e in box.events("start")[instances:]]
+    ready = [e["at"] for e in box.events("ready")[instances:]]
+    assert len(starts) == instances
+    if instances > 1:
+        assert starts[1] >= ready[0]
+        assert starts[2] < ready[1] and starts[1] < ready[1]
+    d.stop()
+
+
+# --- and then
+
+def switches(pid):
+    return [status_field(pid, f"{kind}voluntary_ctxt_switches")
+            for kind in ("", "non")]
+
+
+def test_idle_again_after_a_drain(box, unwrapped):
+    """clusterd does nothing at all once the last one is gone."""
+    abrupt(box, instances=2, balance="random")
+    d = start(box, 2)
+    for _ in range(2):
+        with Client(d.addresses()[0]) as kept:
+            kept.get()
+            reload(d)
+    seen = []
+
+    def still():
+        now = switches(d.pid)
+        seen.append((time.monotonic(), now))
+        since = min(t for t, s in seen if s == now)
+        return time.monotonic() - since > 0.7
+    wait_until(still, lambda: f"rest: {seen[-1]}")
+    assert read_proc(d.pid, "wchan") == b"" or process_state(d.pid) == "S"
+    d.stop()
