@@ -6,14 +6,12 @@ Where it is not there, it is compiled for the session.
 """
 
 import atexit
-import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -147,11 +145,6 @@ def start(box, count, **how):
 
 # --- reloads
 
-def generation_of(d, app="web"):
-    done = d.find(words.RELOAD_DONE(app))
-    return int(re.search(r"\d+$", done[-1][0])[0]) if done else 1
-
-
 def hup(d):
     mark = d.mark()
     d.send(signal.SIGHUP)
@@ -237,12 +230,3 @@ def begin(box, stack, address, path, count=1):
         client.ask(path)
     box.wait_events(kind, before + count)
     return clients
-
-
-def hang_up_refused(address):
-    """Does a new client get anything? Not answered counts as not."""
-    with contextlib.suppress(OSError):
-        with _connect(address, 0.5 * SLOW) as s:
-            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return not s.recv(1)
-    return True

@@ -1,0 +1,441 @@
+"""Reload and scale under a constant load: no request fails.
+
+The load does not wait for the server, and tells every failure with its errno;
+most servers here die at once on TERM.
+"""
+
+import contextlib
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import time
+
+import pytest
+
+import words
+from drains import (KEYS, SERVERS, Client, Load, abrupt, begin, hup, reload,
+                    start, wait_gone)
+from harness import (SLOW, ask, free_port, get, is_alive, is_refused,
+                     wait_until)
+from lanes import (answers, as_nobody, client, needs, parametrized, stopped)
+from test_examples import HELLO
+from test_servers import HTTP_SERVER, script
+
+HELLO_KEPT = {"command": shlex.quote(HELLO), "handoff": "env",
+              "ready": "notify"}
+
+each_way = parametrized("least-connections", "random", "shared")
+
+
+# --- many servers
+
+def servers(box, program=shlex.quote):
+    """App → its keys and address, of all that are installed."""
+    box.write("index.html", "hello\n", mode=0o644)
+    found = {}
+
+    def add(name, command, **keys):
+        port = free_port()
+        found[name] = ({"command": command.format(port), "instances": 2,
+                        "listen": f"127.0.0.1:{port}", "directory": box.dir,
+                        **KEYS, **keys}, port)
+    add("hello", program(HELLO), handoff="env", ready="notify")
+    add("python", HTTP_SERVER + " {} --bind 127.0.0.1", stderr="null")
+    if shutil.which("node"):
+        add("node", f"node {box.copy(script('http.js'))} {{}}")
+    if shutil.which("php"):
+        # A worker of the master's would not be seen to accept.
+        add("php", f"php -q -S 127.0.0.1:{{}} {box.copy(script('router.php'))}",
+            stderr="null")
+    return found
+
+
+def reload_under_load(box, balance, times=3, rate=100, **how):
+    program = box.copy if how else lambda path: path
+    found = servers(box, lambda path: shlex.quote(program(path)))
+    box.config(**{name: {**keys, "balance": balance}
+                  for name, (keys, _) in found.items()})
+    d = start(box, 2 * len(found), **how)
+    with contextlib.ExitStack() as stack:
+        loads = [stack.enter_context(Load(port, rate=rate))
+                 for _, port in found.values()]
+        for _ in range(times):
+            reload(d, *found)
+            loads[0].go_on(0.2)
+    assert len(loads) == len(found)
+    assert not d.find(r"drain_timeout"), d.log()
+    d.stop()
+
+
+@each_way
+@pytest.mark.heavy
+def test_no_request_fails_whatever_the_server(box, balance):
+    needs(balance)
+    reload_under_load(box, balance)
+
+
+@parametrized("random", "source", "shared")
+@pytest.mark.heavy
+def test_no_request_fails_without_privileges(box, balance):
+    reload_under_load(box, balance, times=2, **as_nobody(box))
+
+
+@each_way
+def test_no_request_fails_at_a_high_rate(box, balance):
+    needs(balance)
+    abrupt(box, instances=2, balance=balance)
+    d = start(box, 2)
+    with Load(d.port(), rate=400):
+        for _ in range(4):
+            reload(d)
+    d.stop()
+
+
+@each_way
+def test_no_request_fails_on_kept_connections(box, balance):
+    """One that meets the end of an idle connection is retried by the client,
+    and counted."""
+    needs(balance)
+    abrupt(box, instances=2, balance=balance, drain_idle="50ms")
+    d = start(box, 2)
+    # A request every 100 ms, on six connections in turn.
+    with Load(d.port(), "--keepalive", 6, rate=10) as load:
+        for _ in range(2):
+            reload(d)
+    assert load.said["raced"] < load.said["started"] / 4, load.said
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def test_no_request_fails_on_kept_connections_of_a_graceful_server(box):
+    """It says `Connection: close` once it has the signal; these connections
+    never pause, so that it has it after drain_timeout."""
+    box.config(web={**KEYS, **HELLO_KEPT, "listen": "127.0.0.1:0",
+                    "instances": 2, "drain_timeout": "300ms"})
+    d = start(box, 2)
+    with Load(d.port(), "--keepalive", 10, rate=500):
+        for _ in range(2):
+            reload(d)
+    d.stop()
+
+
+@pytest.mark.heavy
+def test_slow_answers_are_finished_in_reloads(box):
+    """Which of them are in mid-air is never the same twice."""
+    abrupt(box, instances=2, drain_idle="2s")
+    d = start(box, 2)
+    with Load(d.port(), "--path", "/stream/300", rate=60), \
+            Load(d.port(), "--path", "/slow/300", rate=60):
+        for _ in range(2):
+            reload(d)
+    d.stop()
+
+
+# --- Unix sockets
+
+def test_no_request_fails_on_a_unix_listener(box):
+    path = box.path("web.sock")
+    abrupt(box, instances=2, listen=f"unix:{path}")
+    d = start(box, 2)
+    with Load(path, rate=300):
+        for _ in range(4):
+            reload(d)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def test_request_on_a_unix_listener_is_finished(box):
+    path = box.path("web.sock")
+    abrupt(box, listen=f"unix:{path}")
+    d = start(box, 1)
+    old, = d.ready_pids()
+    with contextlib.ExitStack() as stack:
+        slow, = begin(box, stack, path, "/slow/700")
+        hup(d)
+        d.wait_log(words.RELOAD_DONE("web", 2))
+        assert slow.read().pid == old
+        # What it says last cannot be seen of a Unix socket: it is open, so
+        # it holds.
+        time.sleep(0.5)
+        assert is_alive(old)
+        slow.socket.close()
+        wait_gone(d, [old])
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+# --- datagrams
+
+@parametrized("auto", "random", "shared")
+def test_no_datagram_is_lost(box, balance):
+    """Each has a lane's buffer to wait in. A shared one is read by the old and
+    the new worker, so that only a server that ends between two datagrams loses
+    none."""
+    extra = ["graceful"] if balance == "shared" else []
+    abrupt(box, *extra, instances=2, balance=balance, ready="alive:150ms",
+           listen="udp:127.0.0.1:0")
+    d = start(box, 2)
+    with Load(d.port(), "--udp", rate=300):
+        for _ in range(2):
+            reload(d)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def test_datagrams_that_wait_hold_the_drain(box):
+    abrupt(box, balance="random", ready="alive:150ms",
+           listen="udp:127.0.0.1:0")
+    d = start(box, 1)
+    old, = d.ready_pids()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(10 * SLOW)
+        s.connect(d.addresses()[0])
+        with stopped([old]):
+            for n in range(50):
+                s.send(b"%d" % n)
+            hup(d)
+            d.wait_log(words.RELOAD_DONE("web", 2))
+            time.sleep(0.3)     # looks that must not take it for drained
+            assert is_alive(old)
+        assert [s.recv(100) for _ in range(50)] == \
+            [b"%d" % n for n in range(50)]
+        wait_gone(d, [old])
+    d.stop()
+
+
+# --- scale
+
+@each_way
+def test_no_request_fails_when_scaled_up_and_down(box, balance):
+    needs(balance)
+    abrupt(box, instances=3, balance=balance)
+    d = start(box, 3)
+    with Load(d.port(), rate=200):
+        for _ in range(3):
+            for number, count in ((signal.SIGTTOU, 2), (signal.SIGTTOU, 1),
+                                  (signal.SIGTTIN, 2), (signal.SIGTTIN, 3)):
+                d.send(number)
+                d.wait_log(rf"scaling to {count} instance")
+                d.wait_ready(count)
+                d.wait_workers(count)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def test_scale_down_finishes_what_has_begun(box):
+    abrupt(box, instances=2, balance="random")
+    d = start(box, 2)
+    with contextlib.ExitStack() as stack:
+        held = begin(box, stack, d.addresses()[0], "/slow/1500", 8)
+        d.send(signal.SIGTTOU)
+        pids = [s.read().pid for s in held]
+        assert len(set(pids)) == 2
+        d.wait_workers(1)
+    d.stop()
+
+
+@each_way
+@pytest.mark.heavy
+def test_no_request_fails_when_the_file_changes_the_number(box, balance):
+    needs(balance)
+    port = free_port()
+    abrupt(box, instances=4, balance=balance, listen=f"127.0.0.1:{port}")
+    d = start(box, 4)
+    with Load(port, rate=200):
+        for generation, count in ((2, 1), (3, 3), (4, 2)):
+            abrupt(box, instances=count, balance=balance,
+                   listen=f"127.0.0.1:{port}")
+            reload(d)
+            d.wait_workers(count)
+    d.stop()
+
+
+# --- reloads that fail
+
+# None of them serves anybody: with a shared lane it would, before it is ready,
+# and take what it has along when it is killed.
+BAD = {
+    "crash": "sh -c 'kill -ABRT $$'",
+    "exit": "sh -c 'exit 3'",
+    "hang": "sleep 1000",
+    "cannot be executed": "/nowhere/server",
+}
+
+
+def fail_under_load(box, balance, **bad):
+    needs(balance)
+    port = free_port()
+    keys = {"instances": 2, "balance": balance,
+            "listen": f"127.0.0.1:{port}"}
+    abrupt(box, **keys)
+    d = start(box, 2)
+    old = sorted(d.ready_pids())
+    with Load(port, rate=200) as load:
+        for count in (1, 2):
+            abrupt(box, **keys, ready="notify", ready_timeout="200ms", **bad)
+            hup(d)
+            d.wait_log(words.RELOAD_ABORTED("web"), count=count)
+            d.wait_workers(2)
+            load.go_on(0.1)
+        assert sorted(d.ready_pids()) == old, d.log()
+        abrupt(box, **keys)
+        reload(d)
+    d.stop()
+
+
+@pytest.mark.parametrize("how, balance", [
+    ("crash", "least-connections"), ("crash", "random"), ("crash", "shared"),
+    ("hang", "least-connections"), ("hang", "shared"), ("exit", "source"),
+    ("cannot be executed", "random")])
+def test_no_request_fails_when_new_workers(box, how, balance):
+    fail_under_load(box, balance, command=BAD[how])
+
+
+@parametrized("least-connections", "random")
+def test_no_request_fails_when_new_workers_are_never_ready(box, balance):
+    """They serve, if anybody came; they do not say READY=1."""
+    fail_under_load(box, balance)
+
+
+@parametrized("least-connections", "random")
+def test_no_request_fails_when_a_reload_is_rolled_back(box, balance):
+    """The second new worker is no good, when the first has changed over."""
+    needs(balance)
+    port = free_port()
+    keys = {"instances": 3, "balance": balance,
+            "listen": f"127.0.0.1:{port}"}
+    abrupt(box, **keys)
+    d = start(box, 3)
+    good = shlex.join([sys.executable, "-I", "-S", f"{SERVERS}/abrupt.py"])
+    bad = box.write("bad.sh", "case $CLUSTERD_INSTANCE in\n"
+                    f"0) exec {good};;\n*) exit 3;;\nesac\n")
+    with Load(port, rate=200):
+        abrupt(box, **keys, command=f"sh {bad}")
+        hup(d)
+        d.wait_log(words.RELOAD_ABORTED("web"))
+        d.wait_log(r"web: rolled back to generation 1\b")
+        d.wait_workers(3)
+    assert get(port).generation == 1
+    d.stop()
+
+
+# --- what a reload leaves
+
+@each_way
+def test_old_port_serves_those_who_are_there(box, balance):
+    """Some are connected, and ask; some wait in the queue; some have not asked
+    yet. Nobody else gets anything."""
+    needs(balance)
+    one, other = free_port(), free_port()
+    abrupt(box, balance=balance, listen=f"127.0.0.1:{one}")
+    d = start(box, 1)
+    old, = d.ready_pids()
+    with contextlib.ExitStack() as stack:
+        slow, = begin(box, stack, one, "/slow/800")
+        kept = stack.enter_context(Client(one))
+        kept.get()
+        with stopped([old]):
+            waiting = [ask(one, source=client(n)) for n in range(10)]
+            abrupt(box, balance=balance, listen=f"127.0.0.1:{other}")
+            hup(d)
+            d.wait_log(words.RELOAD_DONE("web", 2))
+            assert get(other).pid != old
+            wait_until(lambda: gets_nothing(one), "the old port is shut")
+        assert [getattr(a, "pid", a) for a in answers(waiting)] == [old] * 10
+        assert kept.get().pid == old
+        assert slow.read().pid == old
+        wait_gone(d, [old])
+        wait_until(lambda: is_refused(one), "the old port is closed")
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def gets_nothing(port):
+    """A new client is refused, or nobody answers its SYN."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.3 * SLOW).close()
+    except OSError:
+        return True
+    return False
+
+
+@each_way
+def test_load_moves_from_port_to_port(box, balance):
+    """Whoever was connected, or in a queue, when the port was left is served;
+    what fails was refused, or never let in."""
+    needs(balance)
+    ports = [free_port(), free_port()]
+
+    def listen(*numbers):
+        abrupt(box, instances=2, balance=balance,
+               listen=", ".join(f"127.0.0.1:{n}" for n in numbers))
+    listen(ports[0])
+    d = start(box, 2)
+    with Load(ports[0], rate=200, lossy=True, timeout=3000) as load:
+        listen(ports[1])
+        reload(d)
+        wait_until(lambda: is_refused(ports[0]), "the old port is closed")
+    assert set(load.said["failures"]) <= {"connect"}, load.said
+    with Load(ports[1], rate=100):
+        assert get(ports[1]).generation == 2
+    d.stop()
+
+
+def test_back_to_the_old_port_while_it_drains(box):
+    one, other = free_port(), free_port()
+    abrupt(box, listen=f"127.0.0.1:{one}", drain_timeout="60s")
+    d = start(box, 1)
+    first, = d.ready_pids()
+    with contextlib.ExitStack() as stack:
+        held, = begin(box, stack, one, "/slow/2000")
+        abrupt(box, listen=f"127.0.0.1:{other}", max_surge=3)
+        hup(d)
+        d.wait_log(words.RELOAD_DONE("web", 2))
+        second = get(other).pid
+        slow, = begin(box, stack, other, "/slow/1500")
+        wait_until(lambda: gets_nothing(one), "the old port is shut")
+        abrupt(box, listen=f"127.0.0.1:{one}", max_surge=3)
+        hup(d)
+        d.wait_log(words.RELOAD_DONE("web", 3))
+        assert is_alive(first)
+        with Load(one, rate=200):
+            assert get(one).pid not in (first, second)
+            assert slow.read().pid == second
+            assert held.read().pid == first
+            wait_gone(d, [first, second])
+        wait_until(lambda: is_refused(other), "the other port is closed")
+    d.stop()
+
+
+@parametrized("least-connections", "shared")
+def test_removed_app_finishes_what_has_begun(box, balance):
+    needs(balance)
+    ports = [free_port(), free_port()]
+
+    def apps(*names):
+        command = shlex.join([sys.executable, "-I", "-S",
+                              f"{SERVERS}/abrupt.py", box.events_path])
+        box.config(**{name: {
+            "command": command, "listen": f"127.0.0.1:{port}",
+            "instances": 2, "balance": balance, "handoff": "env", **KEYS}
+            for name, port in zip(("keep", "leave"), ports) if name in names})
+    apps("keep", "leave")
+    d = start(box, 4)
+    old = d.ready_pids("leave")
+    with contextlib.ExitStack() as stack:
+        load = stack.enter_context(Load(ports[0], rate=100))
+        left = stack.enter_context(Load(ports[1], rate=100, lossy=True,
+                                        timeout=3000))
+        held = begin(box, stack, ports[1], "/slow/700", 4)
+        apps("keep")
+        hup(d)
+        wait_until(lambda: gets_nothing(ports[1]), "its port is shut")
+        assert all(s.read().pid in old for s in held)
+        wait_gone(d, old)
+        wait_until(lambda: is_refused(ports[1]), "its port is closed")
+        d.wait_log(words.RELOAD_DONE("keep", 2))
+    assert set(left.said["failures"]) <= {"connect"}, left.said
+    assert load.said["failed"] == 0
+    d.stop()
