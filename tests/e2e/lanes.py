@@ -215,15 +215,10 @@ def hup(d, generation, app="web"):
 
 class SlowStream:
     """A light stream of clients, each from its own address: connect, ask,
-    read. What fails, or takes longer than `limit`, is kept.
+    read. What fails, or takes longer than `limit`, is kept."""
 
-    `told`: a clusterd that may say how many it had to reset: those that wait
-    for a worker which retires, where they cannot be moved to another.
-    """
-
-    def __init__(self, port, clients=2, limit=5.0, told=None):
+    def __init__(self, port, clients=2, limit=5.0):
         self.port = port
-        self.told = told
         self.limit = limit * SLOW
         self.answered = 0
         self.failures = []
@@ -262,18 +257,10 @@ class SlowStream:
         self.failures = [f for f in self.failures
                          if not any(w in f for w in words)]
 
-    def forgive_told(self):
-        told = sum(int(m[1]) for m in self.told.find(
-            r"web: (\d+) connections? that waited for a worker reset"))
-        if len(self.failures) <= told:
-            self.forgive("ConnectionReset")
-
     def __exit__(self, kind, *_):
         self.over.set()
         for thread in self.threads:
             thread.join()
-        if self.told:
-            self.forgive_told()
         if kind is None:
             assert not self.failures, (
                 f"{len(self.failures)} failed, {self.answered} answered: "

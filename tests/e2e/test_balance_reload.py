@@ -117,8 +117,7 @@ def test_no_request_fails_during_reloads(box, balance):
     box.web(balance=balance, instances=4)
     d = box.start()
     d.wait_ready(4)
-    told = d if balance in ("random", "source") else None
-    with SlowStream(d.port(), clients=4, told=told) as stream:
+    with SlowStream(d.port(), clients=4) as stream:
         for generation in range(2, 12):
             hup(d, generation)
             d.wait_workers(4)

@@ -122,7 +122,7 @@ def test_dead_worker_is_avoided(box, balance):
 
 def test_changes_of_balance_lose_nobody(box):
     d = start(box, "shared", instances=2)
-    with SlowStream(d.port(), told=d) as stream:
+    with SlowStream(d.port()) as stream:
         generation = 1
         for balance in ("random", "source", "auto", "shared", "source",
                         "random", "shared", "auto", "random"):
