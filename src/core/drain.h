@@ -133,8 +133,8 @@ struct drain_decision drain_decide(struct drain *d,
 
 /*
  * Words for the log, behind "web[2] pid 4711: ": "drained in 1.2s", "drained in
- * 6.1s, 2 idle connections are left", "drain_timeout (10s): 3 connections still
- * open"; while it waits: "draining for 800ms: 3 connections are busy".
+ * 6.1s, 2 idle connections are left", "drain_timeout after 10.0s: 3
+ * connections still open"; while it waits: "draining for 800ms: 3 connections are busy".
  */
 void drain_words(struct strbuf *sb, const struct drain_decision *decision,
     const struct drain_facts *facts);

@@ -166,13 +166,18 @@ cell_drain_timeout(const struct step_args *a)
 static void
 cell_drain(const struct step_args *a)
 {
+	int64_t wait_ms = a->app->drain_timeout_ms;
+
 	a->fsm->unwanted = true;
 	a->fsm->retiring = true;
-	if (a->app->drain_timeout_ms == 0 || a->app->n_listens == 0)
+	/* Who was started for those who wait serves them before it goes. */
+	if (wait_ms == 0 && a->fsm->rescues > 0)
+		wait_ms = a->app->stop_timeout_ms;
+	if (wait_ms == 0 || a->app->n_listens == 0)
 		send_stop(a, WORKER_WHY_ASKED);
 	else
 		go(a, WORKER_DRAINING, WORKER_WHY_RETIRING,
-		    mono_add_ms(a->facts->now, a->app->drain_timeout_ms));
+		    mono_add_ms(a->facts->now, wait_ms));
 }
 
 static void

@@ -31,6 +31,7 @@ struct app {
 	unsigned stable_wanted;		/* … before the rollout */
 	struct worker *workers;		/* all: seated, on trial, retiring */
 	bool dirty;
+	bool unseen_told;	/* that connections cannot be seen */
 	bool port_hinted;	/* that an app without listeners could have */
 	bool settle;		/* its addresses, see daemon/adopt */
 	bool settled;		/* every seat was ready or final once */

@@ -155,6 +155,29 @@ shares_any(const struct worker *w)
 	return false;
 }
 
+/* Connections, or whether there are datagrams. -errno. */
+static int
+lane_queue(const struct worker *w, const struct lane *lane, uint32_t *ret_n)
+{
+	struct sockdiag_unix u = { .queue = 0 };
+	uint32_t max;
+	int code;
+
+	switch (lane->listener->bound.kind) {
+	case ADDRESS_UDP:
+		code = lane_queue_udp(lane->fd, ret_n);
+		*ret_n = *ret_n > 0;
+		return code;
+	case ADDRESS_UNIX:
+		code = sockdiag_unix_one(&w->app->sup->drain.diag, lane->ino,
+		    &u);
+		*ret_n = u.queue;
+		return code;
+	default:
+		return lane_queue_tcp(lane->fd, ret_n, &max);
+	}
+}
+
 /* Of a lane that others have too, what waits in it is theirs. */
 static int64_t
 count_queue(const struct worker *w)
@@ -165,16 +188,13 @@ count_queue(const struct worker *w)
 		struct listener *l = listener_at(w->spec, i);
 		const struct lane *lane = l != NULL ?
 		    app_spec_lane(w->spec, l, w) : NULL;
-		uint32_t n = 0, max;
+		uint32_t n = 0;
 		int code;
 
 		if (lane == NULL || !lane->listening ||
-		    l->bound.kind == ADDRESS_UNIX ||
 		    (app_spec_shares(w->spec, l) && steer_has_sharer(l, w)))
 			continue;
-		code = l->bound.kind == ADDRESS_UDP ?
-		    lane_queue_udp(lane->fd, &n) :
-		    lane_queue_tcp(lane->fd, &n, &max);
+		code = lane_queue(w, lane, &n);
 		/* It has just been shut down: there is none. */
 		if (code < 0 && code != -EINVAL)
 			return DRAIN_UNKNOWN;
@@ -212,7 +232,8 @@ decide(struct worker *w, const struct drain_facts *facts)
 {
 	const struct conf_app *conf = w->spec->conf;
 	const struct drain_policy policy = {
-		.timeout_ms = conf->drain_timeout_ms,
+		.timeout_ms = mono_ms_between(w->drain.began,
+		    w->fsm.deadline),
 		.idle_ms = conf->drain_idle_ms,
 		.linger_ms = LINGER_MS,
 	};
@@ -294,8 +315,12 @@ conclude(struct worker *w, int code)
 		facts.open = connections_tally(&d->look,
 		    w->spec->conf->drain_idle_ms);
 	} else {
-		log_debug("%s[%u] pid %d: its connections cannot be seen: %s",
-		    w->app->name, w->instance, (int)w->pid, strerror(-code));
+		log_write(w->app->unseen_told ? LOG_LEVEL_DEBUG :
+		    LOG_LEVEL_WARNING, "%s[%u] pid %d: its connections cannot "
+		    "be seen: %s%s", w->app->name, w->instance, (int)w->pid,
+		    strerror(-code), w->app->unseen_told ? "" :
+		    " (said once)");
+		w->app->unseen_told = true;
 		facts.seen = count_open(w, &facts.open);
 	}
 	end_look(d);
@@ -323,6 +348,8 @@ begin_look(struct worker *w)
 	struct inspect_fsids ids;
 	int code = 0;
 
+	if (n > 0 && d->diag.fd < 0)
+		code = sockdiag_open(&d->diag);
 	w->drain_queue = count_queue(w);
 	if (n == 0) {		/* datagrams alone: no connections */
 		const struct drain_facts facts = {
@@ -332,8 +359,6 @@ begin_look(struct worker *w)
 		decide(w, &facts);
 		return;
 	}
-	if (d->diag.fd < 0)
-		code = sockdiag_open(&d->diag);
 	memset(&d->look, 0, sizeof(d->look));
 	d->at = w;
 	if (code == 0) {
