@@ -1412,7 +1412,7 @@ check_invariants(const struct walk *w, const struct worker_fsm *before,
 		assert_true(after->unwanted && !after->trial);
 	if (after->state == WORKER_DRAINING)
 		assert_true(after->retiring && w->app.n_listens > 0 &&
-		    w->app.drain_timeout_ms > 0);
+		    (w->app.drain_timeout_ms > 0 || after->rescues > 0));
 	assert_true(after->rescues <= RESCUES);
 	assert_int_equal(after->rescues != before->rescues,
 	    step->why == WORKER_WHY_RESCUE);
