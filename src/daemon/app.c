@@ -13,6 +13,39 @@
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 
+/* ---- doors ---- */
+
+/* A rollout that was superseded may have left seats under a spec of its own. */
+static bool
+is_seated_under(const struct app *app, const struct listener *l)
+{
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (w->seated && app_spec_has(w->spec, l))
+			return true;
+	return false;
+}
+
+static bool
+in_force(const struct supervisor *sup, const struct listener *l)
+{
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		if (!a->stopping && (app_spec_has(a->stable, l) ||
+		    app_spec_has(a->target, l) || is_seated_under(a, l)))
+			return true;
+	return false;
+}
+
+/* Its workers retire, and serve what they have until they have finished; its
+   listeners that nobody else has take no new clients. */
+static void
+close_doors(const struct app *app, const struct app_spec *spec)
+{
+	for (struct listener *l = app->sup->listeners.first; l != NULL;
+	    l = l->next)
+		if (app_spec_has(spec, l) && !in_force(app->sup, l))
+			listener_close_door(l);
+}
+
 /* ---- seats ---- */
 
 /* At least n places; new ones are empty. */
@@ -44,7 +77,9 @@ unseat(struct worker **place, void (*how)(struct worker *))
 	if (w == NULL)
 		return;
 	w->seated = false;
-	/* No new connections from here on. */
+	/* No new connections from here on: to what a failed or superseded
+	   target alone listened on, nobody else would be steered to. */
+	close_doors(w->app, w->spec);
 	steer_all(w->app->sup);
 	how(w);
 }
@@ -144,37 +179,6 @@ app_free(struct app *app)
 	free(app->seats);
 	free(app->name);
 	free(app);
-}
-
-/* A rollout that was superseded may have left seats under a spec of its own. */
-static bool
-is_seated_under(const struct app *app, const struct listener *l)
-{
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
-		if (w->seated && app_spec_has(w->spec, l))
-			return true;
-	return false;
-}
-
-static bool
-in_force(const struct supervisor *sup, const struct listener *l)
-{
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && (app_spec_has(a->stable, l) ||
-		    app_spec_has(a->target, l) || is_seated_under(a, l)))
-			return true;
-	return false;
-}
-
-/* Its workers retire, and serve what they have until they have finished; its
-   listeners that nobody else has take no new clients. */
-static void
-close_doors(const struct app *app, const struct app_spec *spec)
-{
-	for (struct listener *l = app->sup->listeners.first; l != NULL;
-	    l = l->next)
-		if (app_spec_has(spec, l) && !in_force(app->sup, l))
-			listener_close_door(l);
 }
 
 /* The app does without it: a reference less. */
