@@ -241,8 +241,8 @@ decide(struct worker *w, const struct drain_facts *facts)
 	struct drain_decision d;
 
 	w->drain_facts = *facts;
-	if (w->frozen && (!facts->seen || facts->open.busy > 0 ||
-	    facts->open.resting > 0)) {
+	if (w->frozen && (!facts->seen || facts->queue != 0 ||
+	    facts->open.busy > 0 || facts->open.resting > 0)) {
 		try_later(w);
 		return;
 	}
