@@ -333,7 +333,9 @@ lanes_close_door(struct listener *l, bool closed)
 
 	for (size_t i = 0; i < l->lanes.n && code == 0; i++)
 		if (l->lanes.v[i]->fd >= 0)
-			code = socket_ignore_syns(l->lanes.v[i]->fd, closed);
+			code = l->bound.kind == ADDRESS_UDP ?
+			    socket_ignore_datagrams(l->lanes.v[i]->fd, closed) :
+			    socket_ignore_syns(l->lanes.v[i]->fd, closed);
 	return code;
 }
 

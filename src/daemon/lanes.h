@@ -78,7 +78,7 @@ void lanes_close(struct listener *listener);
 /* TCP: no more clients, whoever else has the lanes. */
 void lanes_refuse(struct listener *listener);
 
-/* TCP: SYNs are not answered any more, or again. -errno. */
+/* TCP, UDP: SYNs and datagrams are ignored from now on, or no more. -errno. */
 int lanes_close_door(struct listener *listener, bool closed);
 
 /* Nobody may join any more, if there is one lane for all. */

@@ -445,12 +445,13 @@ listener_close_door(struct listener *l)
 	char *name;
 
 	if (l->door_closed || !l->listening || l->passed ||
-	    l->bound.kind != ADDRESS_TCP || lanes_close_door(l, true) < 0)
+	    l->bound.kind == ADDRESS_UNIX || lanes_close_door(l, true) < 0)
 		return;
 	l->door_closed = true;
 	name = address_format_numeric(&l->bound);
-	log_info("%s: no longer listening on %s, but for those who are there",
-	    l->app, name != NULL ? name : "?");
+	log_info("%s: no longer listening on %s%s, but for those who are there",
+	    l->app, l->bound.kind == ADDRESS_UDP ? "udp:" : "",
+	    name != NULL ? name : "?");
 	free(name);
 }
 

@@ -104,8 +104,8 @@ void listener_suspend(struct listener *listener);
 
 /*
  * Take no new clients, but let those that are in a queue, or in a handshake, be
- * served: its last workers retire. listener_enlist() opens it again. TCP; others
- * and what was passed to us take clients until they are closed.
+ * served: its last workers retire. listener_enlist() opens it again. TCP and
+ * UDP; others and what was passed to us take clients until they are closed.
  */
 void listener_close_door(struct listener *listener);
 

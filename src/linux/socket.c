@@ -342,16 +342,35 @@ socket_end_attach(int fd)
 	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
+/* It has a gap, and the kernel copies it all. */
+static void
+fill_program(struct sock_fprog *program, const struct sock_filter *code,
+    size_t n)
+{
+	memset(program, 0, sizeof(*program));
+	program->len = (unsigned short)n;
+	program->filter = (struct sock_filter *)code;
+}
+
 int
 socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 {
 	struct sock_fprog program;
 
-	/* It has a gap, and the kernel copies it all. */
-	memset(&program, 0, sizeof(program));
-	program.len = (unsigned short)n;
-	program.filter = (struct sock_filter *)code;
+	fill_program(&program, code, n);
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+	    sizeof(program)) < 0 ? -errno : 0;
+}
+
+static int
+set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
+{
+	struct sock_fprog program;
+
+	if (!on)
+		return set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+	fill_program(&program, code, n);
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
 	    sizeof(program)) < 0 ? -errno : 0;
 }
 
@@ -360,24 +379,25 @@ socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 int
 socket_ignore_syns(int fd, bool on)
 {
-	struct sock_filter code[] = {
+	static const struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),	/* SYN, ACK */
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
-	struct sock_fprog program;
-	int none = 0;
-	int failed;
 
-	memset(&program, 0, sizeof(program));	/* as above */
-	program.len = sizeof(code) / sizeof(*code);
-	program.filter = code;
-	failed = on ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-	    sizeof(program)) : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER,
-	    &none, sizeof(none));
-	return failed < 0 ? -errno : 0;
+	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
+}
+
+int
+socket_ignore_datagrams(int fd, bool on)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+
+	return set_filter(fd, code, 1, on);
 }
 
 static uint64_t

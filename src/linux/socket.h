@@ -92,6 +92,9 @@ bool socket_is_listening(int fd);
  */
 int socket_ignore_syns(int fd, bool on);
 
+/* No datagram comes any more, or again; those in the buffer stay. -errno. */
+int socket_ignore_datagrams(int fd, bool on);
+
 /*
  * Around the attaching of a program to the group of a listening socket. If its
  * holder has shut it down, it would get the program for itself, and could not
