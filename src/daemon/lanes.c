@@ -521,6 +521,25 @@ lanes_can_move(const struct lane *lane)
 	return ls->ebpf != NULL && ls->attached && has_other_live(lane);
 }
 
+/* Ceasing to listen lets the kernel move the queue, half-open ones with it
+   (BPF_SK_REUSEPORT_SELECT_OR_MIGRATE); or resets it. */
+void
+lanes_list_again(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	lanes_steer_leaving(lane);
+	loop_del(l->all->loop, &lane->hangup);
+	lane->listening = false;
+	lane_order_remove(&l->lanes.order, lane->slot);
+	socket_refuse(lane->fd);
+	if (start_lane(lane, true) < 0)
+		lane->broken = true;
+	lanes_steer_again(l);
+	if (lanes_is_free(lane))
+		lanes_await_strays(lane, true);
+}
+
 void
 lanes_evacuate(struct lane *lane, bool or_reset)
 {
@@ -535,17 +554,9 @@ lanes_evacuate(struct lane *lane, bool or_reset)
 		return;
 	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0)
 		waiting = 0;
-	/* Ceasing to listen lets the kernel move the queue, half-open ones
-	   with it (BPF_SK_REUSEPORT_SELECT_OR_MIGRATE); or resets it. */
-	loop_del(l->all->loop, &lane->hangup);
-	lane->listening = false;
-	lane_order_remove(&l->lanes.order, lane->slot);
-	socket_refuse(lane->fd);
-	if (start_lane(lane, true) < 0)
-		lane->broken = true;
-	lanes_steer_again(l);
-	if (lanes_is_free(lane))
-		lanes_await_strays(lane, true);
+	if (!moves && waiting == 0)
+		return;
+	lanes_list_again(lane);
 	if (waiting > 0)
 		log_info("%s: %u connection%s that waited for a worker %s",
 		    l->app, waiting, waiting == 1 ? "" : "s",

@@ -122,6 +122,10 @@ void lanes_unshare(struct listener *listener);
    with `or_reset` where it cannot, is reset. */
 void lanes_evacuate(struct lane *lane, bool or_reset);
 
+/* It ceases to listen and begins again, behind all others. TCP; it gets no new
+   connections. */
+void lanes_list_again(struct lane *lane);
+
 /* The worker is ready: what it has changed of its lane is set back. */
 void lanes_check(struct lane *lane);
 

@@ -37,7 +37,7 @@ listen_again(struct lane *lane, uint32_t waiting)
 	struct listener *l = lane->listener;
 
 	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
-		lanes_evacuate(lane, true);
+		lanes_list_again(lane);
 	else
 		(void)socket_start_listening(lane->fd, l->backlog);
 }

@@ -62,14 +62,15 @@ take_seat(uint64_t *taken, unsigned seat)
 	return free;
 }
 
-/* The live lanes that are in the group; else its first one: never nobody. */
+/* The live lanes at the first `places` of the group; else its first one: never
+   nobody. */
 static size_t
-collect(const struct lanes *ls, struct steering_cbpf_lane *lanes)
+collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
 {
 	uint64_t taken[STEERING_CBPF_SEATS_MAX / 64] = { 0 };
 	size_t n = 0;
 
-	for (size_t i = 0; i < ls->order.n; i++) {
+	for (size_t i = 0; i < places; i++) {
 		const struct lane *lane = ls->v[ls->order.v[i]];
 		unsigned seat = lane->holder != NULL &&
 		    (lane->slot > 0 || !ls->common) ? lane->holder->instance :
@@ -81,6 +82,8 @@ collect(const struct lanes *ls, struct steering_cbpf_lane *lanes)
 				.seat = seat, .index = (unsigned)i,
 			};
 	}
+	if (n == 0 && places < ls->order.n)
+		return collect(ls, ls->order.n, lanes);
 	if (n == 0)
 		lanes[n++] = (struct steering_cbpf_lane){ .index = 0 };
 	return n;
@@ -103,7 +106,7 @@ any_lane(const struct lanes *ls)
 }
 
 static int
-attach_classic(struct listener *l)
+attach_classic(struct listener *l, size_t places)
 {
 	struct lanes *ls = &l->lanes;
 	struct steering_cbpf_program program;
@@ -114,7 +117,7 @@ attach_classic(struct listener *l)
 	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
 	if (lanes == NULL)
 		return -ENOMEM;
-	n = collect(ls, lanes);
+	n = collect(ls, places, lanes);
 	code = steering_cbpf_build(key_of(ls->balance), lanes, n,
 	    l->all->balancing.optmem_max, &program);
 	free(lanes);
@@ -231,7 +234,7 @@ attach(struct listener *l, struct error *err)
 	if (ls->ebpf != NULL) {
 		code = attach_extended(l, err);
 	} else {
-		code = attach_classic(l);
+		code = attach_classic(l, ls->order.n);
 		if (code < 0)
 			error_set(err, code, "%s", strerror(-code));
 	}
@@ -267,7 +270,7 @@ attach_before_second(struct listener *l)
 
 	if (ls->order.n != 1 || ls->attached)
 		return;
-	code = attach_classic(l);
+	code = attach_classic(l, ls->order.n);
 	ls->attached = code == 0;
 	if (code < 0)
 		log_debug("%s: the kernel may choose a lane for a moment: %s",
@@ -283,6 +286,22 @@ lanes_steer_joining(struct lane *lane)
 		(void)steering_ebpf_mark_lane(ls->ebpf, lane->slot, lane->fd);
 	else
 		attach_before_second(lane->listener);
+}
+
+/* Its place is the last one's until there is another program, and then its own
+   again: nobody is sent there in between. */
+void
+lanes_steer_leaving(const struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+	int code;
+
+	if (ls->ebpf != NULL || !ls->attached || ls->order.n < 2)
+		return;
+	code = attach_classic(lane->listener, ls->order.n - 1);
+	if (code < 0)
+		log_debug("%s: some connections may go astray for a moment: "
+		    "%s", lane->listener->app, strerror(-code));
 }
 
 void

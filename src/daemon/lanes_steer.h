@@ -16,6 +16,9 @@ int lanes_steer_room(struct listener *listener, struct error *err);
 void lanes_steer_joining(struct lane *lane);
 void lanes_steer_joined(struct lane *lane);
 
+/* It is about to leave the group, and to enter it again at once. */
+void lanes_steer_leaving(const struct lane *lane);
+
 /* See that the kernel still knows it: its holder may have shut it down and
    begun to listen again. */
 void lanes_steer_check(struct lane *lane);
