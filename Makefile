@@ -66,7 +66,7 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
 	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
 	src/daemon/drain.c \
-	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
+	src/daemon/lanes.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \
 	src/daemon/orphans.c src/daemon/readiness.c \
 	src/daemon/reload.c \
@@ -253,7 +253,7 @@ check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
 
-check-e2e: all $(WORKERS) $(B)/openloop
+check-e2e: all $(WORKERS)
 	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder $(PYTEST) tests/e2e
 
 # Everything once more under the address and undefined behaviour sanitizers.
@@ -344,6 +344,7 @@ bench: all
 	python3 -B tests/bench/figures.py
 	python3 -B tests/bench/adopt.py
 	python3 -B tests/bench/balance.py
+	python3 -B tests/bench/reload.py
 
 # ---- a new machine ----
 

@@ -40,7 +40,7 @@ LIMIT = 60      # seconds, for any single thing that is waited for
 OVERALL = 900   # ... and for the whole
 
 PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 # The workers' environment is ours: keep it small, and the same everywhere.
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C"}
@@ -53,9 +53,14 @@ class Trouble(Exception):
 # ---- processes -----------------------------------------------------------
 
 
-def tied(cpus=None):
-    """For preexec_fn: die with the benchmark, and stay on these CPUs."""
+def tied(cpus=None, uid=None):
+    """For preexec_fn: be that user, without capabilities; die with the
+    benchmark, and stay on these CPUs."""
     def run():
+        if uid is not None:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if cpus:
             os.sched_setaffinity(0, cpus)
@@ -107,9 +112,10 @@ class Mailbox:
 class Server:
     """A program that says READY=1 when it is: clusterd, or a server alone."""
 
-    def __init__(self, bench, argv, cpus=None):
+    def __init__(self, bench, argv, cpus=None, uid=None):
         self.log_path = bench.path("log")
         self.mailbox = Mailbox(bench.path("notify"))
+        os.chmod(self.mailbox.path, 0o666)
         with open(self.log_path, "wb") as log:
             self.started = time.monotonic()
             self.process = subprocess.Popen(
@@ -118,7 +124,7 @@ class Server:
                 # clusterd gives each worker a session, and the kernel may
                 # share out the CPU by session (sched_autogroup_enabled):
                 # so that a server alone is not worse off, it gets one too.
-                start_new_session=True, preexec_fn=tied(cpus))
+                start_new_session=True, preexec_fn=tied(cpus, uid))
         self.pid = self.process.pid
         try:
             self._await_ready()
