@@ -66,7 +66,7 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
 	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
 	src/daemon/drain.c \
-	src/daemon/lanes.c src/daemon/lanes_steer.c \
+	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \
 	src/daemon/orphans.c src/daemon/readiness.c \
 	src/daemon/reload.c \
