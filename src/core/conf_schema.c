@@ -273,7 +273,9 @@ static const struct conf_key schema[] = {
 	},
 	[CONF_KEY_DRAIN_IDLE] = {
 		.name = "drain_idle", APP(drain_idle_ms),
-		DURATION(0), .preset = "5s", .nothing = "off",
+		.type = CONF_TYPE_DURATION, .max = DURATION_MAX_MS,
+		.preset = "5s", .nothing = "off",
+		.allowed = "a duration such as 500ms, 10s, 5m or 1h, or off",
 	},
 	[CONF_KEY_MAX_SURGE] = {
 		.name = "max_surge", APP(max_surge),

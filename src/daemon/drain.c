@@ -31,8 +31,10 @@
 #define FREEZE_MS	1
 #define FROZEN_MAX_MS	50
 
-/* Between two attempts to find it without work. */
-#define THAWED_MS	20
+/* Between two attempts to find one without work who gets more all the time, and
+   how many times as long as it took to look. */
+#define AGAIN_MS	10
+#define AGAIN_FACTOR	3
 
 static void look_due(void *ctx);
 
@@ -110,9 +112,12 @@ thaw(struct worker *w)
 static void
 try_later(struct worker *w)
 {
+	struct mono now = mono_now();
+	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(w->drain_looked, now);
+
 	thaw(w);
 	w->drain.quiet = MONO_NEVER;
-	set_due(w, mono_add_ms(mono_now(), THAWED_MS));
+	set_due(w, mono_add_ms(now, gap_ms > AGAIN_MS ? gap_ms : AGAIN_MS));
 }
 
 /* All threads of it. */
@@ -143,16 +148,23 @@ n_listeners(const struct app_spec *spec)
 	return spec->conf->n_listens + spec->n_beside;
 }
 
+/* Has it any lane, or only such ones, that others have too? */
 static bool
-shares_any(const struct worker *w)
+shares(const struct worker *w, bool all)
 {
+	bool any = false;
+
 	for (size_t i = 0; i < n_listeners(w->spec); i++) {
 		const struct listener *l = listener_at(w->spec, i);
 
-		if (l != NULL && app_spec_shares(w->spec, l))
-			return true;
+		if (l == NULL)
+			continue;
+		if (app_spec_shares(w->spec, l))
+			any = true;
+		else if (all)
+			return false;
 	}
-	return false;
+	return any;
 }
 
 /* Connections, or whether there are datagrams. -errno. */
@@ -227,52 +239,72 @@ collect_ports(const struct worker *w, struct connections_of *of)
 	return n;
 }
 
-static void
-decide(struct worker *w, const struct drain_facts *facts)
+/* What holds it up is gone for the moment. */
+static bool
+is_free_now(const struct drain_facts *facts)
 {
-	const struct conf_app *conf = w->spec->conf;
-	const struct drain_policy policy = {
-		.timeout_ms = mono_ms_between(w->drain.began,
-		    w->fsm.deadline),
-		.idle_ms = conf->drain_idle_ms,
-		.linger_ms = LINGER_MS,
-	};
-	struct strbuf words = STRBUF_INIT;
-	struct drain_decision d;
+	return facts->seen && facts->queue == 0 && facts->open.busy == 0 &&
+	    facts->open.resting == 0;
+}
 
-	w->drain_facts = *facts;
-	if (w->frozen && (!facts->seen || facts->queue != 0 ||
-	    facts->open.busy > 0 || facts->open.resting > 0)) {
-		try_later(w);
-		return;
-	}
-	if (!w->frozen) {
-		d = drain_decide(&w->drain, &policy, facts, mono_now());
-		if (!d.done) {
-			set_due(w, d.again);
-			return;
-		}
-		/* The worker's own deadline is the same. */
-		if (d.why == DRAIN_WHY_TIMEOUT) {
-			set_due(w, MONO_NEVER);
-			return;
-		}
-		if (shares_any(w)) {
-			freeze(w);
-			return;
-		}
-	} else {
-		d = (struct drain_decision){
-			.done = true, .why = facts->open.idle > 0 ?
-			    DRAIN_WHY_IDLE : DRAIN_WHY_EMPTY,
-			.took_ms = mono_ms_between(w->drain.began, mono_now()),
-		};
-	}
-	drain_words(&words, &d, facts);
+static void
+end_drain(struct worker *w, const struct drain_decision *d,
+    const struct drain_facts *facts)
+{
+	struct strbuf words = STRBUF_INIT;
+
+	drain_words(&words, d, facts);
 	log_info("%s[%u] pid %d: %s", w->app->name, w->instance, (int)w->pid,
 	    words.failed ? "drained" : words.text);
 	strbuf_free(&words);
 	worker_drained(w);
+}
+
+static void
+decide_frozen(struct worker *w, const struct drain_facts *facts)
+{
+	const struct drain_decision d = {
+		.done = true,
+		.why = facts->open.idle > 0 ? DRAIN_WHY_IDLE : DRAIN_WHY_EMPTY,
+		.took_ms = mono_ms_between(w->drain.began, mono_now()),
+	};
+
+	if (is_free_now(facts))
+		end_drain(w, &d, facts);
+	else
+		try_later(w);
+}
+
+static void
+decide(struct worker *w, const struct drain_facts *facts)
+{
+	const struct drain_policy policy = {
+		.timeout_ms = mono_ms_between(w->drain.began,
+		    w->fsm.deadline),
+		.idle_ms = w->spec->conf->drain_idle_ms,
+		.linger_ms = LINGER_MS,
+	};
+	struct drain_decision d;
+
+	w->drain_facts = *facts;
+	if (w->frozen) {
+		decide_frozen(w, facts);
+		return;
+	}
+	d = drain_decide(&w->drain, &policy, facts, mono_now());
+	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
+		/* The worker's own deadline is the same. */
+		set_due(w, MONO_NEVER);
+	else if (shares(w, true) && is_free_now(facts))
+		freeze(w);	/* the moment does not come again soon */
+	else if (shares(w, true))
+		try_later(w);
+	else if (!d.done)
+		set_due(w, d.again);
+	else if (shares(w, false))
+		freeze(w);
+	else
+		end_drain(w, &d, facts);
 }
 
 /* Where they cannot be looked at, they may be counted. */
@@ -348,6 +380,7 @@ begin_look(struct worker *w)
 	struct inspect_fsids ids;
 	int code = 0;
 
+	w->drain_looked = mono_now();
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
 	w->drain_queue = count_queue(w);

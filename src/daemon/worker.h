@@ -73,6 +73,7 @@ struct worker {
 	struct drain_facts drain_facts;	/* of the latest look */
 	int64_t drain_queue;		/* of the one under way */
 	struct mono drain_due;
+	struct mono drain_looked;	/* when the latest look began */
 	bool drains;
 	bool frozen;			/* has SIGSTOP from us, for a look */
 	struct mono frozen_since;
