@@ -380,7 +380,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_RETIRE] = cell_ignore,
 		[WORKER_EV_DRAINED] = cell_ignore,
-		[WORKER_EV_STOP] = cell_ignore,
+		[WORKER_EV_STOP] = cell_unwanted,
 		[WORKER_EV_KILL] = cell_kill,
 	},
 	[WORKER_KILLED] = {

@@ -20,7 +20,8 @@ static bool
 is_seated_under(const struct app *app, const struct listener *l)
 {
 	for (const struct worker *w = app->workers; w != NULL; w = w->next)
-		if (w->seated && app_spec_has(w->spec, l))
+		if (w->seated && !worker_state_final(w->fsm.state) &&
+		    app_spec_has(w->spec, l))
 			return true;
 	return false;
 }
@@ -29,7 +30,7 @@ static bool
 in_force(const struct supervisor *sup, const struct listener *l)
 {
 	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && (app_spec_has(a->stable, l) ||
+		if (!a->stopping && ((!a->over && app_spec_has(a->stable, l)) ||
 		    app_spec_has(a->target, l) || is_seated_under(a, l)))
 			return true;
 	return false;
@@ -246,6 +247,15 @@ app_find(struct supervisor *sup, const char *name)
 		if (!a->stopping && strcmp(a->name, name) == 0)
 			return a;
 	return NULL;
+}
+
+bool
+app_retires(const struct app *app)
+{
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (!w->seated && !worker_state_final(w->fsm.state))
+			return true;
+	return false;
 }
 
 unsigned
@@ -567,7 +577,7 @@ check_settled(struct app *app)
 	app->settled = true;
 }
 
-/* Every seat at its end: nobody would accept, so clients are refused. */
+/* Every seat at its end: nobody would accept. */
 static void
 check_over(struct app *app)
 {
@@ -591,7 +601,17 @@ check_over(struct app *app)
 	} else {
 		log_info("%s: every instance has ended well", app->name);
 	}
-	app_spec_shut(app->stable, true);
+}
+
+/* Clients are refused; as long as there are workers that still serve some,
+   they are ignored. */
+static void
+close_over(struct app *app)
+{
+	if (app_retires(app))
+		close_doors(app, app->stable);
+	else
+		app_spec_shut(app->stable, true);
 }
 
 void
@@ -610,6 +630,8 @@ app_advance(struct app *app)
 		fill_seats(app);
 		if (!app->over)
 			check_over(app);
+		if (app->over)
+			close_over(app);
 	}
 	if (!app->settled)
 		check_settled(app);

@@ -38,7 +38,8 @@ struct app {
 	bool initial;		/* there from the start of the program */
 	bool executed;		/* some worker of it ever was */
 	bool stopping;		/* removed, or the program stops */
-	bool over;		/* every seat is final: listeners are closed */
+	bool over;		/* every seat is final: listeners are closed,
+				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
 };
 
@@ -69,6 +70,9 @@ void app_touch(struct app *app);
 void app_advance(struct app *app);
 
 struct app *app_find(struct supervisor *sup, const char *name);
+
+/* Are there workers without a seat that have not gone yet? */
+bool app_retires(const struct app *app);
 
 /* Seats whose worker is ready. */
 unsigned app_ready_count(const struct app *app);

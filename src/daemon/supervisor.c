@@ -272,7 +272,8 @@ check_over(struct supervisor *sup)
 	bool failed = false;
 
 	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
-		if (a->stopping || !a->over || a->target != NULL)
+		if (a->stopping || !a->over || a->target != NULL ||
+		    app_retires(a))
 			return;
 		if (a->failed)
 			failed = true;
