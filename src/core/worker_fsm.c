@@ -217,7 +217,8 @@ cell_unwanted(const struct step_args *a)
 static bool
 goes_on_for_others(const struct step_args *a)
 {
-	if (!a->facts->waiting || a->fsm->trial)
+	if ((!a->facts->waiting && !a->fsm->retiring) || a->fsm->trial ||
+	    a->app->restart == CONF_RESTART_NEVER)
 		return false;
 	a->fsm->unwanted = a->fsm->retiring = true;
 	return true;
@@ -259,7 +260,9 @@ cell_exited(const struct step_args *a)
 	struct worker_fsm *fsm = a->fsm;
 	struct restart_decision d;
 
-	if (fsm->retiring && a->facts->waiting && fsm->rescues < RESCUES_MAX) {
+	if (fsm->retiring && a->facts->waiting &&
+	    a->app->restart != CONF_RESTART_NEVER &&
+	    fsm->rescues < RESCUES_MAX) {
 		fsm->rescues++;
 		cell_start(a);
 		a->step->why = WORKER_WHY_RESCUE;

@@ -73,10 +73,16 @@ set_timer(struct supervisor *sup)
 	struct mono due = d->at != NULL ? mono_now() : MONO_NEVER;
 	const struct worker *w;
 
+	/* A frozen one alone is waited for: see look_due(). */
 	if (d->at == NULL)
-		TAILQ_FOREACH(w, &d->drainers, drainer)
+		TAILQ_FOREACH(w, &d->drainers, drainer) {
+			if (w->frozen) {
+				due = w->drain_due;
+				break;
+			}
 			if (mono_before(w->drain_due, due))
 				due = w->drain_due;
+		}
 	loop_timer_set(sup->loop, &d->timer, due);
 }
 
@@ -367,8 +373,13 @@ go_on(struct worker *w)
 	int code = connections_step(&d->look, SPELL_MS);
 
 	inspect_end(&ids);
-	if (code != 1)
+	if (code != 1) {
 		conclude(w, code);
+	} else if (w->frozen && mono_ms_between(w->frozen_since,
+	    mono_now()) >= FROZEN_MAX_MS) {
+		end_look(d);
+		try_later(w);
+	}
 }
 
 static void

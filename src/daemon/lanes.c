@@ -307,6 +307,20 @@ lanes_enter(struct listener *l)
 	lane_joined(first);
 }
 
+static void
+refuse_lane(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (l->passed || l->bound.kind != ADDRESS_TCP)
+		return;
+	loop_del(l->all->loop, &lane->hangup);
+	if (lane->fd >= 0)
+		socket_refuse(lane->fd);
+	lane->listening = lane->live = false;
+	lane_order_remove(&l->lanes.order, lane->slot);
+}
+
 void
 lanes_refuse(struct listener *l)
 {
@@ -314,29 +328,26 @@ lanes_refuse(struct listener *l)
 
 	if (l->passed || l->bound.kind != ADDRESS_TCP)
 		return;
-	for (size_t i = 0; i < ls->n; i++) {
-		struct lane *lane = ls->v[i];
-
-		loop_del(l->all->loop, &lane->hangup);
-		if (lane->fd >= 0)
-			socket_refuse(lane->fd);
-		lane->listening = false;
-		lane_order_remove(&ls->order, lane->slot);
-	}
+	for (size_t i = 0; i < ls->n; i++)
+		refuse_lane(ls->v[i]);
 	ls->attached = false;
 }
 
 int
 lanes_close_door(struct listener *l, bool closed)
 {
-	int code = 0;
+	int all = 0;
 
-	for (size_t i = 0; i < l->lanes.n && code == 0; i++)
-		if (l->lanes.v[i]->fd >= 0)
-			code = l->bound.kind == ADDRESS_UDP ?
-			    socket_ignore_datagrams(l->lanes.v[i]->fd, closed) :
-			    socket_ignore_syns(l->lanes.v[i]->fd, closed);
-	return code;
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		int fd = l->lanes.v[i]->fd;
+		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?
+		    socket_ignore_datagrams(fd, closed) :
+		    socket_ignore_syns(fd, closed);
+
+		if (code < 0)
+			all = code;
+	}
+	return all;
 }
 
 int
@@ -476,7 +487,11 @@ lanes_unshare(struct listener *l)
 	if (!l->lanes.common)
 		return;
 	l->lanes.common = false;
-	if (!lanes_is_free(lane) || (l->lanes.n == 1 && lane->live))
+	if (!lanes_is_free(lane))
+		return;
+	if (l->door_closed)
+		refuse_lane(lane);
+	if (l->door_closed || (l->lanes.n == 1 && lane->live))
 		return;
 	lane->wanted = false;
 	lanes_evacuate(lane, true);
@@ -495,6 +510,10 @@ lanes_leave(struct listener *l, const struct worker *w)
 	lane->wanted = false;
 	if (!lanes_is_free(lane))
 		return;
+	if (l->door_closed) {	/* nobody will come to it any more */
+		refuse_lane(lane);
+		return;
+	}
 	lanes_evacuate(lane, false);
 	if (lane->listening && l->bound.kind == ADDRESS_TCP &&
 	    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 && waiting == 0)

@@ -367,8 +367,12 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	struct error err = ERROR_INIT;
 
 	l->forsaken = false;
-	if (l->door_closed && lanes_close_door(l, false) == 0)
-		l->door_closed = false;
+	if (l->door_closed) {
+		if (l->door_filter)
+			(void)lanes_close_door(l, false);
+		l->door_closed = l->door_filter = false;
+		(void)lanes_start(l);
+	}
 	belong_to(l, app, position);
 	/* It may be one that the last generation's program did not serve. */
 	if (begin(l, app, "", &err) < 0)
@@ -445,9 +449,10 @@ listener_close_door(struct listener *l)
 	char *name;
 
 	if (l->door_closed || !l->listening || l->passed ||
-	    l->bound.kind == ADDRESS_UNIX || lanes_close_door(l, true) < 0)
+	    l->bound.kind == ADDRESS_UNIX)
 		return;
 	l->door_closed = true;
+	l->door_filter = lanes_close_door(l, true) == 0;
 	name = address_format_numeric(&l->bound);
 	log_info("%s: no longer listening on %s%s, but for those who are there",
 	    l->app, l->bound.kind == ADDRESS_UDP ? "udp:" : "",

@@ -44,7 +44,8 @@ struct listener {
 	bool beside;		/* asked for by a server, and not in the place
 				   of the one that was opened first */
 	bool dead;		/* Unix: a worker has shut it down */
-	bool door_closed;	/* listener_close_door() */
+	bool door_closed;	/* listener_close_door() … */
+	bool door_filter;	/* … and nothing new comes to its lanes */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	struct socket_file file;
@@ -106,6 +107,8 @@ void listener_suspend(struct listener *listener);
  * Take no new clients, but let those that are in a queue, or in a handshake, be
  * served: its last workers retire. listener_enlist() opens it again. TCP and
  * UDP; others and what was passed to us take clients until they are closed.
+ * Where TCP filters are not permitted (Linux 6.18 wants CAP_NET_ADMIN), a lane
+ * takes clients until its worker has gone.
  */
 void listener_close_door(struct listener *listener);
 

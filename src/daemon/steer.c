@@ -185,6 +185,9 @@ keeps_waiting(const struct lane *lane, bool dead)
 
 	if (!lane->listening)
 		return false;
+	/* There would be no end of them. */
+	if (lane->listener->door_closed && !lane->listener->door_filter)
+		return false;
 	if (lane->listener->bound.kind == ADDRESS_UDP)
 		return lane_queue_udp(lane->fd, &n) == 0 && n > 0;
 	/* A living worker serves them itself. */

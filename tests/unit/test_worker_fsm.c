@@ -1177,8 +1177,24 @@ who_waits_after_the_drain_is_rescued_too(void **state)
 	}
 }
 
+/* What is to run once is not run again for anybody. */
+static void
+never_means_no_rescue(void **state)
+{
+	struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_DRAINING);
+	struct worker_step step;
+
+	(void)state;
+	app.restart = CONF_RESTART_NEVER;
+	step = step_while(&fsm, &app, WORKER_EV_EXITED, 1000, true);
+	assert_int_equal(step.to, WORKER_ENDED);
+	assert_false(step.spawn);
+	worker_fsm_free(&fsm);
+}
+
 /* The rescuer drains like the one before it, and its life and death are no
-   matter of the restart policy. */
+   matter of the restart policy, unless that is `never`. */
 static void
 rescue_goes_on_draining(void **state)
 {
@@ -1188,7 +1204,7 @@ rescue_goes_on_draining(void **state)
 	struct conf_app app = with_listener();
 
 	(void)state;
-	app.restart = CONF_RESTART_NEVER;
+	app.restart = CONF_RESTART_ON_FAILURE;
 	app.restart_limit = 1;
 	app.restart_limit_ms = 60000;
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
@@ -1529,6 +1545,7 @@ main(void)
 		cmocka_unit_test(retirement_without_a_drain),
 		cmocka_unit_test(stop_and_kill_end_a_drain),
 		cmocka_unit_test(who_waits_after_the_drain_is_rescued_too),
+		cmocka_unit_test(never_means_no_rescue),
 		cmocka_unit_test(rescue_goes_on_draining),
 		cmocka_unit_test(early_word_of_a_rescuer_counts),
 		cmocka_unit_test(rescue_without_a_drain_is_stopped_when_ready),
