@@ -17,7 +17,7 @@ from drains import (DRAINED, KEYS, TIMED_OUT, Client, Watch, abrupt, begin, hup,
 from harness import (SLOW, ask, get, is_alive, marked_processes, process_state,
                      status_field, wait_until)
 from lanes import (answers, as_nobody, client, needs, nobodys_probe,
-                   parametrized, stopped)
+                   parametrized, seats, stopped)
 
 each_way = parametrized("least-connections", "random", "shared")
 
@@ -369,6 +369,26 @@ def test_end_while_a_worker_is_frozen(box, number):
     # Behind a killed one the kernel ends them.
     wait_until(lambda: not marked_processes(box.mark), "all are gone")
     d.wait_end(0 if number == signal.SIGTERM else -number)
+
+
+def test_app_that_is_over_waits_for_those_who_retire(box):
+    """Its last seat ends while one that was scaled away is still at work."""
+    abrupt(box, instances=2, restart="never", balance="random",
+           drain_timeout="30s")
+    d = start(box, 2)
+    address = d.addresses()[0]
+    with contextlib.ExitStack() as stack:
+        clients = []
+        while "1" not in [e["instance"] for e in box.events("slow")]:
+            clients += begin(box, stack, address, "/slow/3000")
+        at = [e["instance"] for e in box.events("slow")].index("1")
+        last = seats(d)[0]
+        d.send(signal.SIGTTOU)
+        d.wait_log(r"web: scaling to 1 instance")
+        os.kill(last, signal.SIGKILL)
+        d.wait_log(r"web: every instance has ended")
+        assert clients[at].read().instance == 1
+    d.wait_end(1)
 
 
 # --- how many there are
