@@ -13,6 +13,9 @@ from lanes import (ALL, PRIVILEGED, SlowStream, check_even, client, hup,
                    needs, parametrized, seats_of_clients, wait_asleep,
                    why_not)
 
+# Long, and with a thousand workers: for the plain run.
+pytestmark = pytest.mark.heavy
+
 
 def possible():
     return [b for b in ALL if not why_not()

@@ -23,6 +23,9 @@ from lanes import (answers, as_nobody, client, needs, parametrized, stopped)
 from test_examples import HELLO
 from test_servers import HTTP_SERVER, script
 
+# Load is for the plain run: under a sanitizer it would be another one.
+pytestmark = pytest.mark.heavy
+
 HELLO_KEPT = {"command": shlex.quote(HELLO), "handoff": "env",
               "ready": "notify"}
 
