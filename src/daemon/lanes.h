@@ -24,6 +24,9 @@
 #include "core/lane_order.h"
 #include "linux/loop.h"
 
+/* What is not urgent may wait so long for more of its kind. */
+#define LANES_PAUSE_MS 20
+
 /* A worker that shuts its lane again and again is told of this seldom. */
 #define LANES_TELL_MS 10000
 

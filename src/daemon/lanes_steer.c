@@ -24,7 +24,6 @@
 /* Of more lanes than these, those that may be added are not at once: a large
    program is built for each change. */
 #define LANES_AT_ONCE	64
-#define LANES_PAUSE_MS	20
 
 /* Beside the instances' own: the lane for all. */
 #define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)

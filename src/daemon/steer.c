@@ -16,9 +16,6 @@
 /* Between two deaths that are told of one by one. */
 #define DEATHS_MS 5
 
-/* What is not urgent may wait so long for more of its kind. */
-#define PAUSE_MS 20
-
 static bool
 is_seated(const struct worker *w)
 {
@@ -119,7 +116,7 @@ steer_all(struct supervisor *sup)
 		want(sup, l);
 		if (!lanes_apply(l, now) && mono_is_never(sup->steer.due))
 			loop_timer_set(sup->loop, &sup->steer,
-			    mono_add_ms(now, PAUSE_MS));
+			    mono_add_ms(now, LANES_PAUSE_MS));
 	}
 }
 
