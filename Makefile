@@ -42,6 +42,7 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
 	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
+	src/core/control.c \
 	src/core/cpu_quota.c src/core/drain.c src/core/fd_protocol.c \
 	src/core/lane_order.c \
 	src/core/lane_rank.c src/core/notify_message.c \
@@ -50,7 +51,8 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
-	src/linux/conn_count.c src/linux/connections.c src/linux/cpus.c \
+	src/linux/conn_count.c src/linux/connections.c \
+	src/linux/control_place.c src/linux/cpus.c \
 	src/linux/creds.c src/linux/epoll_enter.c src/linux/file.c \
 	src/linux/inspect.c src/linux/lane_queue.c \
 	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
@@ -72,6 +74,7 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/reload.c \
 	src/daemon/steer.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
+MAN	= man/clusterd.8 man/clusterd.ini.5 man/clusterd-control.7
 CLI_SRC = src/cli/clusterd.c src/cli/options.c
 
 LIB_SRC = $(BASE_SRC) $(CORE_SRC) $(LINUX_SRC) $(DAEMON_SRC)
@@ -236,7 +239,7 @@ check-core: $(CORE_OBJ) $(BASE_OBJ)
 	sh tests/check-core-pure.sh $(B) $(CORE_OBJ)
 
 check-man:
-	mandoc -T lint -W warning man/clusterd.8 man/clusterd.ini.5
+	mandoc -T lint -W warning $(MAN)
 
 check-unit: $(UNIT_PROGRAMS)
 	@for t in $(UNIT_PROGRAMS); do \
@@ -415,11 +418,14 @@ test: test-deps
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
+	    $(DESTDIR)$(DOCDIR)/examples
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 644 man/clusterd.8 $(DESTDIR)$(MANDIR)/man8/clusterd.8
 	$(INSTALL) -m 644 man/clusterd.ini.5 \
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
+	$(INSTALL) -m 644 man/clusterd-control.7 \
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
@@ -431,7 +437,8 @@ EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
-	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
+	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5 \
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:

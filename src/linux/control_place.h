@@ -1,0 +1,44 @@
+/*
+ * Where control sockets are, for the server that makes one and for the client
+ * that looks for it.
+ *
+ * The directory is the first of $RUNTIME_DIRECTORY (systemd.exec(5)), which
+ * must be there; /run/clusterd, for root; $XDG_RUNTIME_DIR/clusterd. Never one
+ * below which others may write. The name says which clusterd it is: of a
+ * configuration file, its name without the suffix and a hash of its real path
+ * ("app-0f3c9d….sock"); of an app on the command line, its name and the pid
+ * ("server-4711.sock").
+ */
+#ifndef LINUX_CONTROL_PLACE_H
+#define LINUX_CONTROL_PLACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/str.h"
+
+struct error;
+
+/* The socket's name for a configuration file. The caller frees; NULL: no
+   memory. Where links cannot be resolved, `path` itself is hashed. */
+char *control_place_name(const char *path);
+
+/* … for an app on the command line. */
+char *control_place_name_of_app(const char *app, pid_t pid);
+
+/*
+ * The server's directory, made if need be (0755 for root, else 0700). The
+ * caller frees *ret_dir. -ENOENT with words: there is none for this user;
+ * -errno with words.
+ */
+int control_place_make(char **ret_dir, struct error *err);
+
+/* The directories in which a client looks, the nearest first. */
+void control_place_dirs(struct strlist *ret_dirs);
+
+/* Names in `dir` that are sockets' and end in ".sock", as paths. -errno if it
+   cannot be read; one that is not there has none. */
+int control_place_list(const char *dir, struct strlist *paths);
+
+#endif
