@@ -30,6 +30,8 @@ struct error;
 #define CONF_ENV_MAX		1024	/* entries of env, and of env_file */
 #define CONF_INSTANCES_MAX	4096
 #define CONF_LISTENS_MAX	64			/* per app */
+#define CONF_CONTROL_AUTO	"auto"
+#define CONF_CONTROL_PATH_MAX	107	/* bytes; unix(7) */
 #define CONF_ERRORS_MAX		100			/* then "and N more" */
 
 enum conf_restart {
@@ -158,6 +160,10 @@ struct config {
 	enum conf_log_level log_level;
 	char *log;		/* absolute path; NULL: stderr */
 	char *pidfile;		/* absolute path; NULL: none */
+	bool control_auto;	/* its place follows from the file's */
+	char *control;		/* absolute path; NULL: none, or auto */
+	char *control_group;	/* NULL: none */
+	uint32_t control_gid;	/* (uint32_t)-1: none */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
 };

@@ -469,6 +469,28 @@ check_name(struct check *c, size_t section, struct app_note *note)
 }
 
 static int
+check_control(struct check *c)
+{
+	struct config *config = c->config;
+	struct conf_creds group = { .set = false };
+	int r = 0;
+
+	if (config->control_group != NULL)
+		r = find_creds(c, CONF_KEY_CONTROL_GROUP, NULL,
+		    config->control_group, &group);
+	config->control_gid = group.set ? group.gid : INHERITED;
+	conf_creds_free(&group);
+	if (config->control != NULL && ((config->log != NULL &&
+	    strcmp(config->log, config->control) == 0) ||
+	    (config->pidfile != NULL &&
+	    strcmp(config->pidfile, config->control) == 0)))
+		conf_error_add(c->errors, line_of(c, CONF_KEY_CONTROL),
+		    "control", "\"%.60s\" is the log or the pidfile already, "
+		    "another path is allowed", config->control);
+	return r;
+}
+
+static int
 check_clusterd(struct check *c, size_t section)
 {
 	const struct config *config = c->config;
@@ -476,6 +498,8 @@ check_clusterd(struct check *c, size_t section)
 
 	collect_entries(c, section, CONF_SCOPE_CLUSTERD);
 	r = parse_section(c, CONF_SCOPE_CLUSTERD, c->config, NULL);
+	if (r == 0)
+		r = check_control(c);
 	if (r == 0 && config->log != NULL && config->pidfile != NULL &&
 	    strcmp(config->log, config->pidfile) == 0)
 		conf_error_add(c->errors, line_of(c, CONF_KEY_PIDFILE),

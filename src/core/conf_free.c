@@ -56,6 +56,8 @@ config_unref(struct config *config)
 	free(config->apps);
 	free(config->log);
 	free(config->pidfile);
+	free(config->control);
+	free(config->control_group);
 	free(config);
 }
 

@@ -117,6 +117,17 @@ print_text(const struct out *o)
 }
 
 static void
+print_control(const struct out *o)
+{
+	const struct config *config = o->target;
+
+	if (config->control_auto)
+		strbuf_puts(o->sb, CONF_CONTROL_AUTO);
+	else
+		print_text(o);
+}
+
+static void
 print_command(const struct out *o)
 {
 	const struct conf_app *app = o->target;
@@ -281,6 +292,7 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_DURATION] = print_duration,
 	[CONF_TYPE_PATH] = print_text,
 	[CONF_TYPE_ACCOUNT] = print_text,
+	[CONF_TYPE_CONTROL] = print_control,
 	[CONF_TYPE_COMMAND] = print_command,
 	[CONF_TYPE_PORT] = print_port,
 	[CONF_TYPE_LISTEN] = print_listen,

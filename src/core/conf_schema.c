@@ -104,11 +104,15 @@ static const struct conf_key schema[] = {
 		.nothing = "none", .allowed = "a path",
 	},
 	[CONF_KEY_CONTROL] = {
-		.name = "control", GLOBAL_NOWHERE, .type = CONF_TYPE_LATER,
+		.name = "control", GLOBAL(control),
+		.type = CONF_TYPE_CONTROL, .preset = "auto",
+		.nothing = "none", .allowed = "auto, none or a path",
 	},
 	[CONF_KEY_CONTROL_GROUP] = {
-		.name = "control_group", GLOBAL_NOWHERE,
-		.type = CONF_TYPE_LATER,
+		.name = "control_group", GLOBAL(control_group),
+		.type = CONF_TYPE_ACCOUNT,
+		.preset = "none", .nothing = "none",
+		.allowed = "the name or number of a group",
 	},
 
 	[CONF_KEY_COMMAND] = {

@@ -80,6 +80,7 @@ enum conf_type {
 	CONF_TYPE_PATH,		/* char *, made absolute; nothing: NULL */
 	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
 	/* The rest fill fields of struct conf_app that belong together. */
+	CONF_TYPE_CONTROL,	/* … or of struct config */
 	CONF_TYPE_COMMAND,
 	CONF_TYPE_PORT,
 	CONF_TYPE_LISTEN,

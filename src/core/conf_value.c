@@ -319,6 +319,30 @@ parse_path(const struct conf_value *v, void *target)
 	return r;
 }
 
+/* auto, none, or the path of a Unix socket. */
+static int
+parse_control(const struct conf_value *v, void *target)
+{
+	struct config *config = target;
+	bool chosen = strcmp(v->lines[0], CONF_CONTROL_AUTO) == 0;
+	char *path = NULL;
+	int r = 0;
+
+	if (!chosen && !conf_value_is_nothing(v))
+		r = conf_value_absolute(v, v->lines[0], &path);
+	if (path != NULL && strlen(path) > CONF_CONTROL_PATH_MAX) {
+		r = conf_refuse(v, 0, "\"%.60s\" and so on is too long for a "
+		    "Unix socket, a path of %d bytes is allowed", path,
+		    CONF_CONTROL_PATH_MAX);
+		free(path);
+	}
+	if (r < 0)
+		return r;
+	replace(&config->control, path);
+	config->control_auto = chosen;
+	return 0;
+}
+
 static int
 parse_account(const struct conf_value *v, void *target)
 {
@@ -350,6 +374,7 @@ conf_value_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_DURATION] = parse_duration,
 		[CONF_TYPE_PATH] = parse_path,
 		[CONF_TYPE_ACCOUNT] = parse_account,
+		[CONF_TYPE_CONTROL] = parse_control,
 		[CONF_TYPE_COMMAND] = conf_parse_command,
 		[CONF_TYPE_PORT] = conf_parse_port,
 		[CONF_TYPE_LISTEN] = conf_parse_listen,

@@ -1323,8 +1323,41 @@ keys_of_later(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(app) / sizeof(app[0]); i++)
 		BAD(app[i], "1", "not supported yet");
-	expect_bad("clusterd", "control", "none", "not supported yet");
-	expect_bad("clusterd", "control_group", "x", "not supported yet");
+}
+
+static void
+key_control(void **state)
+{
+	char longest[CONF_CONTROL_PATH_MAX + 2];
+
+	(void)state;
+	expect_good("clusterd", "control", "auto", "auto");
+	expect_good("clusterd", "control", "none", "none");
+	expect_good("clusterd", "control", "/run/x.sock", "/run/x.sock");
+	memset(longest, 'x', sizeof(longest));
+	longest[0] = '/';
+	longest[CONF_CONTROL_PATH_MAX] = '\0';
+	expect_good("clusterd", "control", longest, longest);
+	longest[CONF_CONTROL_PATH_MAX] = 'x';
+	longest[CONF_CONTROL_PATH_MAX + 1] = '\0';
+	expect_bad("clusterd", "control", longest, "\"/xxxxxxxxxxxxxxxxxxxx"
+	    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\" and so on is too "
+	    "long for a Unix socket, a path of 107 bytes is allowed");
+	expect_bad("clusterd", "control", "",
+	    "the path is empty, auto, none or a path is needed");
+}
+
+static void
+key_control_group(void **state)
+{
+	(void)state;
+	expect_good("clusterd", "control_group", "none", "none");
+	expect_bad("clusterd", "control_group", "a b",
+	    "\"a b\" is not valid, the name or number of a group is "
+	    "allowed");
+	expect_good("clusterd", "control_group", "www", "www");
+	expect_bad("clusterd", "control_group", "nobody",
+	    "group \"nobody\" does not exist");
 }
 
 /* ---- sections and keys as such ---- */
@@ -1751,6 +1784,8 @@ main(void)
 		cmocka_unit_test(key_stop_signal),
 		cmocka_unit_test(key_stdout_and_stderr),
 		cmocka_unit_test(keys_of_later),
+		cmocka_unit_test(key_control),
+		cmocka_unit_test(key_control_group),
 		cmocka_unit_test(unknown_keys),
 		cmocka_unit_test(a_near_miss_of_the_other_section),
 		cmocka_unit_test(a_near_miss_is_near),
