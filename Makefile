@@ -35,7 +35,7 @@ ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
-	src/base/num.c src/base/str.c
+	src/base/num.c src/base/sink.c src/base/str.c
 CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
 	src/core/conf_diff.c \
@@ -112,7 +112,7 @@ DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 
 UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
 	conf_read connections cpu_quota drain fd_protocol lanes loop man \
-	notify_message obituary restart rollout sockdiag steering_cbpf \
+	notify_message obituary restart rollout sink sockdiag steering_cbpf \
 	steering_ebpf words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
@@ -165,6 +165,7 @@ $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \
 $(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
 $(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
     $(B)/core/restart.o $(B)/base/mono.o
+$(B)/tests/test_sink: $(BASE_OBJ)
 $(B)/tests/test_sockdiag: $(patsubst %,$(B)/linux/%.o,lane_queue sockdiag \
     sockdiag_tcp sockdiag_unix) $(BASE_OBJ)
 $(B)/tests/test_steering_cbpf: $(B)/core/steering_cbpf.o

@@ -1,32 +1,16 @@
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
+#include "base/sink.h"
 
-enum sink {
-	SINK_INHERITED,	/* stderr as it came: a regular file, or a pipe or
-			   terminal that could not be opened again */
-	SINK_OWN,	/* `own_fd`: our own description, non-blocking */
-	SINK_SOCKET,	/* stderr is a socket, as a service's is */
-};
-
-static enum sink sink = SINK_INHERITED;
-static bool sink_chosen;
-static int own_fd = -1;
+static struct sink sink = SINK_INIT;
 static enum log_level max_level = LOG_LEVEL_INFO;
 static unsigned long dropped;
 
@@ -37,57 +21,19 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug  ",
 };
 
-/*
- * The inherited stderr shares its file description with whoever started us, so
- * O_NONBLOCK must not be set on it. A pipe or terminal is opened once more
- * through /proc, which makes a description of our own (proc(5)).
- */
-static void
-choose_stderr(void)
-{
-	struct stat st;
-	int fd;
-
-	sink_chosen = true;
-	sink = SINK_INHERITED;
-	if (fstat(STDERR_FILENO, &st) < 0)
-		return;
-	if (S_ISSOCK(st.st_mode)) {
-		sink = SINK_SOCKET;
-		return;
-	}
-	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
-		return;
-	fd = open("/proc/self/fd/2",
-	    O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd >= 0) {
-		own_fd = fd;
-		sink = SINK_OWN;
-	}
-}
-
 int
 log_open(const char *path, struct error *err)
 {
-	int fd;
+	int code;
 
 	if (path == NULL) {
-		fd_close(&own_fd);
-		choose_stderr();
+		sink_inherit(&sink, STDERR_FILENO);
 		return 0;
 	}
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
-	    O_NONBLOCK, 0640);
-	if (fd < 0) {
-		int code = -errno;
-
+	code = sink_open(&sink, path);
+	if (code < 0)
 		return error_set(err, code, "cannot open log file %s: %s",
 		    path, strerror(-code));
-	}
-	fd_close(&own_fd);
-	own_fd = fd;
-	sink = SINK_OWN;
-	sink_chosen = true;
 	return 0;
 }
 
@@ -103,47 +49,10 @@ log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
-/*
- * A description that is shared with others: RWF_NOWAIT asks for this one write
- * what O_NONBLOCK would for all (pwritev2(2)). Not every kind of file knows it;
- * then POLLOUT is the next best: on a pipe it means room for PIPE_BUF bytes
- * (pipe(7)), on a regular file it is always there.
- */
-static ssize_t
-write_inherited(const char *line, size_t len)
-{
-	const struct iovec iov = {
-		.iov_base = (void *)(uintptr_t)line, .iov_len = len,
-	};
-	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
-	ssize_t n = pwritev2(STDERR_FILENO, &iov, 1, -1, RWF_NOWAIT);
-
-	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
-	    errno != EINVAL))
-		return n;
-	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
-		return -1;
-	return write(STDERR_FILENO, line, len);
-}
-
 static bool
 emit(const char *line, size_t len)
 {
-	ssize_t n;
-
-	switch (sink) {
-	case SINK_OWN:
-		n = write(own_fd, line, len);
-		break;
-	case SINK_SOCKET:
-		n = send(STDERR_FILENO, line, len,
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
-		break;
-	default:
-		n = write_inherited(line, len);
-		break;
-	}
-	return n == (ssize_t)len;
+	return sink_write(&sink, line, len) == (ssize_t)len;
 }
 
 static size_t
@@ -202,8 +111,8 @@ log_write(enum log_level level, const char *fmt, ...)
 
 	if (!log_enabled(level))
 		return;
-	if (!sink_chosen)
-		choose_stderr();
+	if (sink.kind == SINK_NONE)
+		sink_inherit(&sink, STDERR_FILENO);
 
 	start = put_time(line, sizeof(line));
 	start += (size_t)snprintf(line + start, sizeof(line) - start, "%s ",
