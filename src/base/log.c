@@ -100,13 +100,31 @@ report_dropped(void)
 		dropped = 0;
 }
 
+static size_t
+put_about(char *line, size_t size, const struct log_about *about)
+{
+	int n;
+
+	if (about->app == NULL)
+		return 0;
+	if (about->instance < 0)
+		n = snprintf(line, size, "%s: ", about->app);
+	else if (about->pid == 0)
+		n = snprintf(line, size, "%s[%ld]: ", about->app,
+		    about->instance);
+	else
+		n = snprintf(line, size, "%s[%ld] pid %d: ", about->app,
+		    about->instance, (int)about->pid);
+	return n < 0 ? 0 : (size_t)n;
+}
+
 void
-log_write(enum log_level level, const char *fmt, ...)
+log_vabout(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap)
 {
 	char line[LOG_LINE_MAX + 1];
 	int saved = errno;
 	size_t start, len;
-	va_list ap;
 	int n;
 
 	if (!log_enabled(level))
@@ -117,9 +135,8 @@ log_write(enum log_level level, const char *fmt, ...)
 	start = put_time(line, sizeof(line));
 	start += (size_t)snprintf(line + start, sizeof(line) - start, "%s ",
 	    level_names[level]);
-	va_start(ap, fmt);
+	start += put_about(line + start, sizeof(line) - start, about);
 	n = vsnprintf(line + start, sizeof(line) - start, fmt, ap);
-	va_end(ap);
 	len = finish_line(line, start, start + (n < 0 ? 0 : (size_t)n));
 
 	if (dropped > 0)
@@ -127,4 +144,26 @@ log_write(enum log_level level, const char *fmt, ...)
 	if (dropped > 0 || !emit(line, len))
 		dropped++;
 	errno = saved;
+}
+
+void
+log_about(enum log_level level, const struct log_about *about,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vabout(level, about, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_write(enum log_level level, const char *fmt, ...)
+{
+	const struct log_about nothing = { .app = NULL };
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vabout(level, &nothing, fmt, ap);
+	va_end(ap);
 }

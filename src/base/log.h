@@ -10,7 +10,9 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -38,6 +40,23 @@ void log_set_level(enum log_level level);
    bytes are printed as '?'. */
 void log_write(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* What a line is about: `web`, `web[2]` or `web[2] pid 4711`. */
+struct log_about {
+	const char *app;	/* NULL: clusterd itself; the rest is unused */
+	long instance;		/* -1: none */
+	pid_t pid;		/* 0: none */
+};
+
+void log_about(enum log_level level, const struct log_about *about,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void log_vabout(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
+/* … about the app of that name. */
+#define log_app(level, name, ...) \
+	log_about(level, &(const struct log_about){ \
+	    .app = (name), .instance = -1 }, __VA_ARGS__)
 
 /* Would a line of that level be written? */
 bool log_enabled(enum log_level level);

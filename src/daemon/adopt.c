@@ -138,9 +138,9 @@ replace_socket(const struct ask *a, int lane)
 		code = place(a, lane, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0 &&
 	    epoll_enter(kin.entries, kin.n_entries, lane) < 0)
-		log_warning("%s[%u] pid %d: watches its socket by epoll since "
-		    "before it bound it, and that cannot be carried over",
-		    a->w->app->name, a->w->instance, (int)a->w->pid);
+		worker_log(LOG_LEVEL_WARNING, a->w, "watches its socket by "
+		    "epoll since before it bound it, and that cannot be "
+		    "carried over");
 	ask_kin_free(&kin);
 	return code;
 }
@@ -185,11 +185,15 @@ renew_given(struct worker *w, const struct seccomp_call *call)
 static void
 log_adopted(const struct ask *a, const struct listener *l)
 {
+	const struct log_about about = {
+		.app = a->w->app->name,
+		.instance = (long)a->w->instance,
+		.pid = (pid_t)a->call->tid,	/* or one of its children */
+	};
 	char *name = address_format_numeric(&l->bound);
 
-	log_debug("%s[%u] pid %d: adopted, its descriptor %d is the listener "
-	    "%s", a->w->app->name, a->w->instance, (int)a->call->tid,
-	    a->call->fd, name != NULL ? name : "?");
+	log_about(LOG_LEVEL_DEBUG, &about, "adopted, its descriptor %d is the "
+	    "listener %s", a->call->fd, name != NULL ? name : "?");
 	free(name);
 }
 
@@ -202,10 +206,9 @@ warn_family(const struct ask *a, const struct listener *l)
 	    (l->bound.host == ADDRESS_HOST_IPV4) ==
 	    (a->asked.host == ADDRESS_HOST_IPV4))
 		return;
-	log_warning("%s[%u] pid %d: asks for an %s socket, and the one that "
-	    "LISTEN_FDS passes is not: it may take clients' addresses wrong",
-	    a->w->app->name, a->w->instance, (int)a->w->pid,
-	    a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
+	worker_log(LOG_LEVEL_WARNING, a->w, "asks for an %s socket, and the "
+	    "one that LISTEN_FDS passes is not: it may take clients' addresses "
+	    "wrong", a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
 }
 
 /* Returns the errno for the caller, 0, -EINTR: again later, or another -errno:
@@ -246,9 +249,8 @@ give(const struct ask *a, const struct adoption *d)
 		log_adopted(a, l);
 	} else if (!a->w->give_warned) {
 		a->w->give_warned = true;
-		log_warning("%s[%u] pid %d: cannot give it its listener: %s "
-		    "(said once per process)", a->w->app->name,
-		    a->w->instance, (int)a->w->pid,
+		worker_log(LOG_LEVEL_WARNING, a->w, "cannot give it its "
+		    "listener: %s (said once per process)",
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);
@@ -300,10 +302,9 @@ hint(const struct ask *a)
 		spec->passed_by = a->w->instance;
 		spec->passed_at = mono_now();
 	} else if (spec->hinted == NULL || strcmp(spec->hinted, name) != 0) {
-		log_warning("%s[%u] pid %d: asks for %s, which is taken and is "
-		    "none of this app's listeners; if its instances are to "
-		    "share it, add listen = %s", a->w->app->name,
-		    a->w->instance, (int)a->w->pid, name, name);
+		worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s, which is "
+		    "taken and is none of this app's listeners; if its "
+		    "instances are to share it, add listen = %s", name, name);
 	}
 	free(*noted);
 	*noted = name;
@@ -316,10 +317,9 @@ log_refused(const struct ask *a, size_t position)
 	char *written = address_format(
 	    &a->w->spec->conf->listens[position]);
 
-	log_warning("%s[%u] pid %d: asks for %s with an IPv4 socket, but "
-	    "listen = %s is for IPv6 alone: refused", a->w->app->name,
-	    a->w->instance, (int)a->w->pid, asked != NULL ? asked : "?",
-	    written != NULL ? written : "?");
+	worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 socket, "
+	    "but listen = %s is for IPv6 alone: refused",
+	    asked != NULL ? asked : "?", written != NULL ? written : "?");
 	free(asked);
 	free(written);
 }
@@ -400,8 +400,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	}
 	code = app_spec_take(w->spec, l, &err);
 	if (code < 0)
-		log_warning("%s[%u] pid %d: %s", w->app->name, w->instance,
-		    (int)w->pid, error_text(&err));
+		worker_log(LOG_LEVEL_WARNING, w, "%s", error_text(&err));
 	else
 		renew_given(w, call);
 	error_clear(&err);
@@ -515,8 +514,8 @@ adopt_begin(struct worker *w, int listener)
 	    false, call_ready, w, &w->trap_handle) == 0)
 		return;
 	/* Without us its calls fail with ENOSYS; it will tell. */
-	log_warning("%s[%u] pid %d: cannot adopt what it binds, and its binds "
-	    "will fail: %s", w->app->name, w->instance, (int)w->pid,
+	worker_log(LOG_LEVEL_WARNING, w, "cannot adopt what it binds, and its "
+	    "binds will fail: %s",
 	    listener < 0 ? "no descriptor is left" : "it cannot be watched");
 	fd_close(&w->trap);
 }

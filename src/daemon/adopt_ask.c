@@ -126,10 +126,9 @@ warn_unreadable(struct worker *w, int code)
 	if (w->adopt_warned)
 		return;
 	w->adopt_warned = true;
-	log_warning("%s[%u] pid %d: binds an address that clusterd may not "
-	    "read (%s), so it is not adopted: it changed its user, or needs "
-	    "CAP_SYS_PTRACE here", w->app->name, w->instance, (int)w->pid,
-	    strerror(-code));
+	worker_log(LOG_LEVEL_WARNING, w, "binds an address that clusterd may "
+	    "not read (%s), so it is not adopted: it changed its user, or "
+	    "needs CAP_SYS_PTRACE here", strerror(-code));
 }
 
 /* 0; -ENOTSUP: nothing that could be adopted; other -errno. */

@@ -121,9 +121,9 @@ suspend_unserved(const struct app *app, const struct app_spec *spec)
 		if (is_covered(spec, l))
 			continue;
 		name = address_format_numeric(&l->bound);
-		log_warning("%s: its program serves other addresses and not "
-		    "%s: connections to it are refused until it does",
-		    app->name, name != NULL ? name : "?");
+		log_app(LOG_LEVEL_WARNING, app->name, "its program serves "
+		    "other addresses and not %s: connections to it are refused "
+		    "until it does", name != NULL ? name : "?");
 		free(name);
 	}
 }

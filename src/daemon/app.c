@@ -109,8 +109,9 @@ seat_worker(struct app *app, struct worker **place, struct app_spec *spec,
 	struct worker *w = worker_new(app, spec, instance, trial);
 
 	if (w == NULL) {
-		log_error("%s[%u]: no memory for a worker", app->name,
-		    instance);
+		log_about(LOG_LEVEL_ERROR, &(struct log_about){
+		    .app = app->name, .instance = (long)instance,
+		}, "no memory for a worker");
 		return false;
 	}
 	w->seated = true;
@@ -160,8 +161,8 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
-	log_info("%s: starting %u instance%s", app->name, app->wanted,
-	    app->wanted == 1 ? "" : "s");
+	log_app(LOG_LEVEL_INFO, app->name, "starting %u instance%s",
+	    app->wanted, app->wanted == 1 ? "" : "s");
 	fill_seats(app);
 	app_touch(app);
 	return 0;
@@ -285,14 +286,14 @@ app_scale(struct app *app, int by)
 	if (app->stopping || app->over)
 		return;
 	if (wanted == app->wanted) {
-		log_info("%s: stays at %u instance%s", app->name, app->wanted,
-		    app->wanted == 1 ? "" : "s");
+		log_app(LOG_LEVEL_INFO, app->name, "stays at %u instance%s",
+		    app->wanted, app->wanted == 1 ? "" : "s");
 		return;
 	}
 	app->wanted = wanted;
 	app->stable_wanted = clamp((int64_t)app->stable_wanted + by);
-	log_info("%s: scaling to %u instance%s", app->name, app->wanted,
-	    app->wanted == 1 ? "" : "s");
+	log_app(LOG_LEVEL_INFO, app->name, "scaling to %u instance%s",
+	    app->wanted, app->wanted == 1 ? "" : "s");
 	app_touch(app);
 }
 
@@ -302,8 +303,9 @@ void
 app_roll(struct app *app, struct app_spec *spec)
 {
 	if (app->target != NULL) {
-		log_info("%s: the newer configuration supersedes the reload "
-		    "to generation %u", app->name, app->target->generation);
+		log_app(LOG_LEVEL_INFO, app->name, "the newer configuration "
+		    "supersedes the reload to generation %u",
+		    app->target->generation);
 		for (unsigned i = 0; i < app->n_seats; i++)
 			retire(&app->seats[i].next);
 		/* Workers that have changed over stay until the new rollout
@@ -320,8 +322,9 @@ app_roll(struct app *app, struct app_spec *spec)
 	app->stable_wanted = app->wanted;
 	if (spec->instances != app->stable->instances)
 		app->wanted = spec->instances;
-	log_info("%s: reloading, generation %u, %u instance%s", app->name,
-	    spec->generation, app->wanted, app->wanted == 1 ? "" : "s");
+	log_app(LOG_LEVEL_INFO, app->name, "reloading, generation %u, %u "
+	    "instance%s", spec->generation, app->wanted,
+	    app->wanted == 1 ? "" : "s");
 	app_touch(app);
 }
 
@@ -409,12 +412,12 @@ rollout_done(struct app *app)
 
 	app_spec_adjust(app->target);
 	if (app->rolling_back) {
-		log_warning("%s: rolled back to generation %u", app->name,
-		    app->target->generation);
+		log_app(LOG_LEVEL_WARNING, app->name, 
+		    "rolled back to generation %u", app->target->generation);
 		app_spec_unref(app->target);
 	} else {
-		log_info("%s: reload complete, generation %u", app->name,
-		    app->target->generation);
+		log_app(LOG_LEVEL_INFO, app->name, 
+		    "reload complete, generation %u", app->target->generation);
 		old = app->stable;
 		app->stable = app->target;
 		app->stable_wanted = app->wanted;
@@ -446,11 +449,11 @@ log_abort(const struct app *app, unsigned i)
 	bool was_ready = w != NULL && w->spec == app->target;
 
 	if (app->rolling_back)
-		log_error("%s: the way back failed too, at instance %u: "
-		    "instances stay as they are", app->name, i);
+		log_app(LOG_LEVEL_ERROR, app->name, "the way back failed too, "
+		    "at instance %u: instances stay as they are", i);
 	else
-		log_error("%s: reload aborted: the new worker of instance %u "
-		    "%s; generation %u %s", app->name, i, was_ready ?
+		log_app(LOG_LEVEL_ERROR, app->name, "reload aborted: the new "
+		    "worker of instance %u %s; generation %u %s", i, was_ready ?
 		    "became ready and then died again and again" :
 		    "did not become ready", app->stable->generation,
 		    app->over ? "had ended before" : "keeps serving");
@@ -493,8 +496,8 @@ rollout_abort(struct app *app, unsigned i)
 		app->over = app->failed = false;
 		return;
 	}
-	log_warning("%s: rolling back the instances that had changed over",
-	    app->name);
+	log_app(LOG_LEVEL_WARNING, app->name, "rolling back the instances that "
+	    "had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
 	fill_seats(app);
@@ -596,10 +599,11 @@ check_over(struct app *app)
 	app->over = true;
 	if (failed) {
 		app->failed = true;
-		log_error("%s: every instance has ended, at least one of them "
-		    "badly", app->name);
+		log_app(LOG_LEVEL_ERROR, app->name, "every instance has ended, "
+		    "at least one of them badly");
 	} else {
-		log_info("%s: every instance has ended well", app->name);
+		log_app(LOG_LEVEL_INFO, app->name, 
+		    "every instance has ended well");
 	}
 }
 

@@ -219,9 +219,9 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 	spec->accepts = accepts;
 	if (!undecided || spec->conf->n_listens == 0)
 		return;
-	log_info("%s: balance = auto is %s: its program accepts %s",
-	    spec->conf->name, balance_name(balance_choose(CONF_BALANCE_AUTO,
-	    ADDRESS_TCP, false, accepts)),
+	log_app(LOG_LEVEL_INFO, spec->conf->name, "balance = auto is %s: its "
+	    "program accepts %s", balance_name(balance_choose(
+	    CONF_BALANCE_AUTO, ADDRESS_TCP, false, accepts)),
 	    accepts == BALANCE_ACCEPTS_BLOCKING ? "one connection at a time" :
 	    "several connections at once");
 	/* One on trial is not in force yet. */

@@ -260,7 +260,7 @@ end_drain(struct worker *w, const struct drain_decision *d,
 	struct strbuf words = STRBUF_INIT;
 
 	drain_words(&words, d, facts);
-	log_info("%s[%u] pid %d: %s", w->app->name, w->instance, (int)w->pid,
+	worker_log(LOG_LEVEL_INFO, w, "%s",
 	    words.failed ? "drained" : words.text);
 	strbuf_free(&words);
 	worker_drained(w);
@@ -353,10 +353,9 @@ conclude(struct worker *w, int code)
 		facts.open = connections_tally(&d->look,
 		    w->spec->conf->drain_idle_ms);
 	} else {
-		log_write(w->app->unseen_told ? LOG_LEVEL_DEBUG :
-		    LOG_LEVEL_WARNING, "%s[%u] pid %d: its connections cannot "
-		    "be seen: %s%s", w->app->name, w->instance, (int)w->pid,
-		    strerror(-code), w->app->unseen_told ? "" :
+		worker_log(w->app->unseen_told ? LOG_LEVEL_DEBUG :
+		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
+		    "%s%s", strerror(-code), w->app->unseen_told ? "" :
 		    " (said once)");
 		w->app->unseen_told = true;
 		facts.seen = count_open(w, &facts.open);
@@ -500,7 +499,7 @@ drain_log_timeout(const struct worker *w)
 	struct strbuf words = STRBUF_INIT;
 
 	drain_words(&words, &d, &w->drain_facts);
-	log_warning("%s[%u] pid %d: %s", w->app->name, w->instance,
-	    (int)w->pid, words.failed ? "drain_timeout" : words.text);
+	worker_log(LOG_LEVEL_WARNING, w, "%s",
+	    words.failed ? "drain_timeout" : words.text);
 	strbuf_free(&words);
 }

@@ -577,7 +577,7 @@ lanes_evacuate(struct lane *lane, bool or_reset)
 		return;
 	lanes_list_again(lane);
 	if (waiting > 0)
-		log_info("%s: %u connection%s that waited for a worker %s",
-		    l->app, waiting, waiting == 1 ? "" : "s",
+		log_app(LOG_LEVEL_INFO, l->app, "%u connection%s that waited "
+		    "for a worker %s", waiting, waiting == 1 ? "" : "s",
 		    moves ? "moved to others" : "reset, nobody would come");
 }

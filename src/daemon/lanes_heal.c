@@ -1,6 +1,5 @@
 #include <sys/epoll.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,16 +13,23 @@
 #include "linux/lane_queue.h"
 #include "linux/socket.h"
 
-static void
-put_holder(const struct lane *lane, char *text, size_t size)
+/* Whom to name for what was done to the lane. */
+struct culprit {
+	struct log_about about;
+	const char *who;	/* the sentence's subject, where `about` is not
+				   it: one of several */
+};
+
+static struct culprit
+find_culprit(const struct lane *lane)
 {
 	const struct worker *w = lane->holder;
 
 	if (w != NULL)
-		snprintf(text, size, "%s[%u] pid %d:", w->app->name,
-		    w->instance, (int)w->pid);
-	else
-		snprintf(text, size, "%s: a worker", lane->listener->app);
+		return (struct culprit){ worker_about(w), "" };
+	return (struct culprit){
+		{ .app = lane->listener->app, .instance = -1 }, "a worker ",
+	};
 }
 
 /*
@@ -48,7 +54,7 @@ lanes_check(struct lane *lane)
 	struct listener *l = lane->listener;
 	unsigned most = socket_somaxconn(), want = l->backlog;
 	uint32_t waiting, backlog;
-	char who[64];
+	struct culprit by;
 
 	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
 		return;
@@ -58,11 +64,12 @@ lanes_check(struct lane *lane)
 	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
 	    backlog == want)
 		return;
-	put_holder(lane, who, sizeof(who));
+	by = find_culprit(lane);
 	/* Most do it at every start. */
-	log_write(l->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
-	    "%s has changed the backlog of its listener to %u: back to %u%s",
-	    who, backlog, want, l->told_backlog ? "" : " (said once)");
+	log_about(l->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	    &by.about, "%shas changed the backlog of its listener to %u: back "
+	    "to %u%s", by.who, backlog, want,
+	    l->told_backlog ? "" : " (said once)");
 	l->told_backlog = true;
 	listen_again(lane, waiting);
 }
@@ -73,25 +80,27 @@ tell_shut(struct lane *lane, int code)
 	struct listener *l = lane->listener;
 	struct mono now = mono_now();
 	char *name = address_format_numeric(&l->bound);
-	char who[64];
+	const struct culprit by = find_culprit(lane);
 
-	put_holder(lane, who, sizeof(who));
 	if (l->bound.kind == ADDRESS_UNIX) {
-		log_error("%s has shut down the listener %s: clients are "
-		    "refused until %s", who, name != NULL ? name : "?",
+		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
+		    "listener %s: clients are refused until %s", by.who,
+		    name != NULL ? name : "?",
 		    l->passed ? "the supervisor above makes it anew" :
 		    "the next reload");
 	} else if (l->bound.kind == ADDRESS_UDP) {
-		log_error("%s has shut down the listener udp:%s: it hears nothing "
-		    "until its next start", who, name != NULL ? name : "?");
+		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
+		    "listener udp:%s: it hears nothing until its next start",
+		    by.who, name != NULL ? name : "?");
 	} else if (code < 0) {
-		log_error("%s has shut down the listener %s, and it cannot "
-		    "listen again: %s", who, name != NULL ? name : "?",
-		    strerror(-code));
+		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
+		    "listener %s, and it cannot listen again: %s", by.who,
+		    name != NULL ? name : "?", strerror(-code));
 	} else if (mono_ms_between(l->told_shut, now) >= LANES_TELL_MS) {
 		l->told_shut = now;
-		log_warning("%s has shut down the listener %s; it listens "
-		    "again%s", who, name != NULL ? name : "?",
+		log_about(LOG_LEVEL_WARNING, &by.about, "%shas shut down the "
+		    "listener %s; it listens again%s", by.who,
+		    name != NULL ? name : "?",
 		    l->lanes.ebpf != NULL ? "" :
 		    ", what waited in its queue is lost");
 	}
@@ -168,5 +177,6 @@ lanes_heal_watch(struct lane *lane)
 
 	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
 	    hangup, lane, &lane->hangup) < 0)
-		log_debug("%s: a listener cannot be watched", l->app);
+		log_app(LOG_LEVEL_DEBUG, l->app, "a listener cannot be "
+		    "watched");
 }

@@ -37,8 +37,8 @@ warn(struct listener *l, const char *why)
 		return;
 	l->lanes.warned = true;
 	name = address_format_numeric(&l->bound);
-	log_warning("%s: new connections to %s cannot be steered: %s", l->app,
-	    name != NULL ? name : "?", why);
+	log_app(LOG_LEVEL_WARNING, l->app, "new connections to %s cannot be "
+	    "steered: %s", name != NULL ? name : "?", why);
 	free(name);
 }
 
@@ -272,8 +272,8 @@ attach_before_second(struct listener *l)
 	code = attach_classic(l, ls->order.n);
 	ls->attached = code == 0;
 	if (code < 0)
-		log_debug("%s: the kernel may choose a lane for a moment: %s",
-		    l->app, strerror(-code));
+		log_app(LOG_LEVEL_DEBUG, l->app, "the kernel may choose a lane "
+		    "for a moment: %s", strerror(-code));
 }
 
 void
@@ -299,8 +299,9 @@ lanes_steer_leaving(const struct lane *lane)
 		return;
 	code = attach_classic(lane->listener, ls->order.n - 1);
 	if (code < 0)
-		log_debug("%s: some connections may go astray for a moment: "
-		    "%s", lane->listener->app, strerror(-code));
+		log_app(LOG_LEVEL_DEBUG, lane->listener->app, "some "
+		    "connections may go astray for a moment: %s",
+		    strerror(-code));
 }
 
 void

@@ -20,15 +20,15 @@ listener_restore_path(struct listener *l)
 		return;
 	code = unix_socket_restore(l->bound.path, &l->file);
 	if (code > 0)
-		log_debug("%s: %s had been removed, it is back", l->app,
-		    l->bound.path);
+		log_app(LOG_LEVEL_DEBUG, l->app, "%s had been removed, it is "
+		    "back", l->bound.path);
 	if (code >= 0) {
 		l->warned = false;
 		return;
 	}
 	if (!l->warned)
-		log_warning("%s: clients cannot reach the listener %s any "
-		    "more: %s", l->app, l->bound.path, code == -EEXIST ?
+		log_app(LOG_LEVEL_WARNING, l->app, "clients cannot reach the "
+		    "listener %s any more: %s", l->bound.path, code == -EEXIST ?
 		    "another file has taken its place" : code == -ENOENT ?
 		    "its file was removed" : strerror(-code));
 	l->warned = true;
@@ -70,8 +70,8 @@ listener_file_watch(struct listener *l)
 	if (ls->inotify >= 0)
 		l->watch = unix_socket_watch(ls->inotify, l->bound.path);
 	if (l->watch < 0)
-		log_debug("%s: the path %s cannot be watched", l->app,
-		    l->bound.path);
+		log_app(LOG_LEVEL_DEBUG, l->app, "the path %s cannot be "
+		    "watched", l->bound.path);
 }
 
 void

@@ -193,7 +193,7 @@ announce(const struct listener *l, const struct conf_app *app,
 	char *name = address_format_numeric(&l->bound);
 	unsigned most = socket_somaxconn();
 
-	log_info("%s: listening on %s%s%s", app->name,
+	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" :
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "",
 	    name != NULL ? name : "?",
@@ -202,12 +202,12 @@ announce(const struct listener *l, const struct conf_app *app,
 	    l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
 	    l->bound.host == ADDRESS_HOST_IPV4)
-		log_warning("%s: there is no IPv6 here, %s serves IPv4 alone",
-		    app->name, name != NULL ? name : "?");
+		log_app(LOG_LEVEL_WARNING, app->name, "there is no IPv6 here, "
+		    "%s serves IPv4 alone", name != NULL ? name : "?");
 	if (most > 0 && app->backlog > most &&
 	    l->bound.kind != ADDRESS_UDP)
-		log_warning("%s: the kernel cuts backlog %u to %u, raise "
-		    "net.core.somaxconn", app->name, app->backlog, most);
+		log_app(LOG_LEVEL_WARNING, app->name, "the kernel cuts backlog "
+		    "%u to %u, raise net.core.somaxconn", app->backlog, most);
 	free(name);
 }
 
@@ -226,8 +226,9 @@ put_in_force(struct listener *l, const struct conf_app *app,
 	if (code == 0)
 		return 0;
 	if (app->balance == CONF_BALANCE_AUTO) {
-		log_warning("%s: balance = %s failed, it is random now: %s",
-		    app->name, balance_name(balance), error_text(&why));
+		log_app(LOG_LEVEL_WARNING, app->name, "balance = %s failed, it "
+		    "is random now: %s", balance_name(balance),
+		    error_text(&why));
 		code = lanes_set_balance(l, BALANCE_RANDOM, err);
 	} else {
 		error_set(err, code, "%s: balance = %s failed: %s", app->name,
@@ -247,8 +248,9 @@ enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	ls->first = l;
 	if (l->passed && app->balance != CONF_BALANCE_AUTO &&
 	    app->balance != CONF_BALANCE_SHARED)
-		log_warning("%s: its socket is passed by the supervisor above, "
-		    "and so it is shared: balance does not apply", app->name);
+		log_app(LOG_LEVEL_WARNING, app->name, "its socket is passed by "
+		    "the supervisor above, and so it is shared: balance does "
+		    "not apply");
 	lanes_enter(l);
 	listener_file_watch(l);
 	return put_in_force(l, app, accepts, err);
@@ -376,7 +378,7 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	belong_to(l, app, position);
 	/* It may be one that the last generation's program did not serve. */
 	if (begin(l, app, "", &err) < 0)
-		log_error("%s: %s", app->name, error_text(&err));
+		log_app(LOG_LEVEL_ERROR, app->name, "%s", error_text(&err));
 	error_clear(&err);
 }
 
@@ -454,8 +456,8 @@ listener_close_door(struct listener *l)
 	l->door_closed = true;
 	l->door_filter = lanes_close_door(l, true) == 0;
 	name = address_format_numeric(&l->bound);
-	log_info("%s: no longer listening on %s%s, but for those who are there",
-	    l->app, l->bound.kind == ADDRESS_UDP ? "udp:" : "",
+	log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s, but for "
+	    "those who are there", l->bound.kind == ADDRESS_UDP ? "udp:" : "",
 	    name != NULL ? name : "?");
 	free(name);
 }
@@ -493,7 +495,7 @@ listeners_release(struct listener *l)
 	if (listener_is_open(l) && l->listening && !l->door_closed) {
 		char *name = address_format_numeric(&l->bound);
 
-		log_info("%s: no longer listening on %s", l->app,
+		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s",
 		    name != NULL ? name : "?");
 		free(name);
 	}
@@ -527,7 +529,7 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 	    socket_adjust(l->lanes.v[0]->fd, &l->bound, &l->file, &options,
 	    &err);
 	if (code < 0)
-		log_warning("%s: %s", app->name, err.text != NULL ?
+		log_app(LOG_LEVEL_WARNING, app->name, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	error_clear(&err);
 	if (put_in_force(l, app, accepts, &err) < 0)

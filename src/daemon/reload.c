@@ -81,7 +81,8 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 		switch (row->what) {
 		case CONF_DIFF_REMOVE:
 			if (app != NULL) {
-				log_info("%s: removed, stopping", app->name);
+				log_app(LOG_LEVEL_INFO, app->name,
+				    "removed, stopping");
 				app_remove(app);
 			}
 			break;
@@ -94,8 +95,8 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 			__attribute__((fallthrough));
 		case CONF_DIFF_ADD:
 			if (app_add(sup, spec, false) < 0)
-				log_error("%s: no memory to add it",
-				    spec->conf->name);
+				log_app(LOG_LEVEL_ERROR, spec->conf->name,
+				    "no memory to add it");
 			break;
 		}
 	}

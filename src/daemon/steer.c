@@ -156,6 +156,9 @@ steer_ready(const struct worker *w)
 void
 steer_figures(const struct worker *w)
 {
+	const struct log_about seat = {
+		.app = w->app->name, .instance = (long)w->instance,
+	};
 	struct listeners *all = &w->app->sup->listeners;
 
 	if (!log_enabled(LOG_LEVEL_DEBUG))
@@ -167,10 +170,9 @@ steer_figures(const struct worker *w)
 		if (lane == NULL)
 			continue;
 		lanes_figures(lane, &f);
-		log_debug("%s[%u]: lane %u: %u waiting, %llu connections open, "
-		    "%llu in all%s", w->app->name, w->instance, lane->slot,
-		    f.waiting, (unsigned long long)f.open,
-		    (unsigned long long)f.total,
+		log_about(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
+		    "connections open, %llu in all%s", lane->slot, f.waiting,
+		    (unsigned long long)f.open, (unsigned long long)f.total,
 		    f.counted ? "" : " (not counted)");
 	}
 }

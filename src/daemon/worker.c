@@ -43,10 +43,25 @@ static void timer_due(void *ctx);
 static void read_report(struct worker *w);
 static void report_ready(void *ctx, uint32_t events);
 
-static const char *
-app_name(const struct worker *w)
+struct log_about
+worker_about(const struct worker *w)
 {
-	return w->app->name;
+	return (struct log_about){
+		.app = w->app->name,
+		.instance = (long)w->instance,
+		.pid = w->pid,
+	};
+}
+
+void
+worker_log(enum log_level level, const struct worker *w, const char *fmt, ...)
+{
+	const struct log_about about = worker_about(w);
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vabout(level, &about, fmt, ap);
+	va_end(ap);
 }
 
 struct worker *
@@ -245,9 +260,8 @@ carry_out_spawn(struct worker *w)
 	code = spawn_process(w, &err);
 	if (code < 0) {
 		forget_process(w);
-		log_warning("%s[%u]: cannot start a process: %s", app_name(w),
-		    w->instance, err.text != NULL ? err.text :
-		    strerror(-code));
+		worker_log(LOG_LEVEL_WARNING, w, "cannot start a process: %s",
+		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);
 	return code == 0;
@@ -277,23 +291,22 @@ log_step(const struct worker *w, const struct worker_step *step)
 
 	if (step->from == step->to)
 		return;
-	log_debug("%s[%u] pid %d: %s -> %s %s", app_name(w), w->instance,
-	    (int)w->pid, worker_state_name(step->from),
-	    worker_state_name(step->to), worker_reason_text(step->why));
+	worker_log(LOG_LEVEL_DEBUG, w, "%s -> %s %s",
+	    worker_state_name(step->from), worker_state_name(step->to),
+	    worker_reason_text(step->why));
 	obituary_duration(&age, mono_ms_between(w->fsm.executed, mono_now()));
 	if (step->to == WORKER_READY)
-		log_write(step->why == WORKER_WHY_UNSEEN ? LOG_LEVEL_WARNING :
-		    LOG_LEVEL_INFO, "%s[%u] pid %d: ready after %s (%s)",
-		    app_name(w), w->instance, (int)w->pid,
+		worker_log(step->why == WORKER_WHY_UNSEEN ? LOG_LEVEL_WARNING :
+		    LOG_LEVEL_INFO, w, "ready after %s (%s)",
 		    age.failed ? "?" : age.text,
 		    worker_reason_text(step->why));
 	else if (step->to == WORKER_KILLED &&
 	    step->why != WORKER_WHY_ASKED)
-		log_warning("%s[%u] pid %d: killing it: %s", app_name(w),
-		    w->instance, (int)w->pid, worker_reason_text(step->why));
+		worker_log(LOG_LEVEL_WARNING, w, "killing it: %s",
+		    worker_reason_text(step->why));
 	else if (step->why == WORKER_WHY_NO_FORK)
-		log_info("%s[%u]: trying again in %dms", app_name(w),
-		    w->instance, (int)step->delay_ms);
+		worker_log(LOG_LEVEL_INFO, w, "trying again in %dms",
+		    (int)step->delay_ms);
 	strbuf_free(&age);
 }
 
@@ -351,8 +364,7 @@ carry_out(struct worker *w, const struct worker_step *step)
 	app_touch(w->app);
 	if (step->spawn) {
 		if (carry_out_spawn(w))
-			log_debug("%s[%u] pid %d: started", app_name(w),
-			    w->instance, (int)w->pid);
+			worker_log(LOG_LEVEL_DEBUG, w, "started");
 		else
 			worker_event(w, WORKER_EV_FORK_FAILED, true);
 	}
@@ -486,8 +498,7 @@ log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
 	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
 		level = LOG_LEVEL_ERROR;
 	obituary_line(&line, cause, lived_ms, step);
-	log_write(level, "%s[%u] pid %d: %s%s", app_name(w), w->instance,
-	    (int)w->pid, line.failed ? cause : line.text, hint);
+	worker_log(level, w, "%s%s", line.failed ? cause : line.text, hint);
 	strbuf_free(&line);
 }
 
@@ -530,7 +541,7 @@ bury(struct worker *w, const char *hint)
 	step = take_step(w, WORKER_EV_EXITED, failure);
 	put_cause(w, &cause);
 	if (fatal)
-		log_error("%s: %s", app_name(w),
+		log_app(LOG_LEVEL_ERROR, w->app->name, "%s",
 		    cause.failed ? "out of memory" : cause.text);
 	else if (!sup->failed || !sup->stopping)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
@@ -622,8 +633,8 @@ worker_died(struct worker *w, struct exit_status status)
 	if (w->fsm.state == WORKER_STOPPING &&
 	    orphans_in_group(sup, w->pid)) {
 		sup->lingering++;
-		log_debug("%s[%u] pid %d: exited, waiting for the rest of its "
-		    "processes", app_name(w), w->instance, (int)w->pid);
+		worker_log(LOG_LEVEL_DEBUG, w, "exited, waiting for the rest "
+		    "of its processes");
 	} else {
 		bury(w, hint.text != NULL ? hint.text : "");
 	}

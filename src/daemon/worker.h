@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "base/log.h"
 #include "core/drain.h"
 #include "core/obituary.h"
 #include "core/worker_fsm.h"
@@ -112,6 +113,13 @@ void worker_seen_waiting(struct worker *worker);
 
 /* Nothing is left that its stop signal could lose. */
 void worker_drained(struct worker *worker);
+
+/* `web[2] pid 4711`; without a process `web[2]`. Borrows the app's name. */
+struct log_about worker_about(const struct worker *worker);
+
+/* One line about it. */
+void worker_log(enum log_level level, const struct worker *worker,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);

@@ -102,9 +102,8 @@ warn_once(struct worker *w, const char *what, pid_t pid)
 	if (w->notify_warned)
 		return;
 	w->notify_warned = true;
-	log_warning("%s[%u] pid %d: ignoring a notify message: %s (from pid "
-	    "%d; said once per process)", w->app->name, w->instance,
-	    (int)w->pid, what, (int)pid);
+	worker_log(LOG_LEVEL_WARNING, w, "ignoring a notify message: %s (from "
+	    "pid %d; said once per process)", what, (int)pid);
 }
 
 static void
@@ -121,11 +120,10 @@ handle(struct worker *w, const struct notify_datagram *d)
 		return;
 	}
 	if (m.status != NULL)
-		log_debug("%s[%u] pid %d: status: %.*s", w->app->name,
-		    w->instance, (int)w->pid, (int)m.status_len, m.status);
+		worker_log(LOG_LEVEL_DEBUG, w, "status: %.*s",
+		    (int)m.status_len, m.status);
 	if (m.stopping)
-		log_debug("%s[%u] pid %d: says it is stopping", w->app->name,
-		    w->instance, (int)w->pid);
+		worker_log(LOG_LEVEL_DEBUG, w, "says it is stopping");
 	if (m.ready)
 		worker_said_ready(w);
 }
@@ -154,8 +152,7 @@ pause_socket(struct worker *w)
 	if (mono_is_never(sup->thaw.due))
 		loop_timer_set(sup->loop, &sup->thaw,
 		    mono_add_ms(mono_now(), 1000));
-	log_debug("%s[%u] pid %d: notifies too often, pausing", w->app->name,
-	    w->instance, (int)w->pid);
+	worker_log(LOG_LEVEL_DEBUG, w, "notifies too often, pausing");
 }
 
 void
