@@ -34,8 +34,8 @@ ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  $(INIH_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
-BASE_SRC = src/base/error.c src/base/fd.c src/base/log.c src/base/mono.c \
-	src/base/num.c src/base/sink.c src/base/str.c
+BASE_SRC = src/base/error.c src/base/fd.c src/base/json.c src/base/log.c \
+	src/base/mono.c src/base/num.c src/base/sink.c src/base/str.c
 CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
 	src/core/conf_diff.c \
@@ -111,7 +111,7 @@ DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 	worker_fsm) $(BASE_OBJ)
 
 UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
-	conf_read connections cpu_quota drain fd_protocol lanes loop man \
+	conf_read connections cpu_quota drain fd_protocol json lanes loop man \
 	notify_message obituary restart rollout sink sockdiag steering_cbpf \
 	steering_ebpf words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
@@ -157,6 +157,7 @@ $(B)/tests/test_connections: $(patsubst %,$(B)/linux/%.o,connections file \
 $(B)/tests/test_drain: $(DRAIN_OBJ)
 $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
     $(BASE_OBJ)
+$(B)/tests/test_json: $(BASE_OBJ)
 $(B)/tests/test_lanes: $(B)/core/lane_order.o $(B)/core/lane_rank.o
 $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
 $(B)/tests/test_notify_message: $(B)/core/notify_message.o
