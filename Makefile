@@ -66,6 +66,7 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/unix_socket.c src/linux/waiting.c
 DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
+	src/daemon/app_rollout.c \
 	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
 	src/daemon/drain.c \
 	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \

@@ -5,9 +5,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf.h"
-#include "core/rollout.h"
 #include "daemon/adopt.h"
 #include "daemon/app.h"
+#include "daemon/app_rollout.h"
+#include "daemon/app_seats.h"
 #include "daemon/app_spec.h"
 #include "daemon/steer.h"
 #include "daemon/supervisor.h"
@@ -50,8 +51,8 @@ close_doors(const struct app *app, const struct app_spec *spec)
 /* ---- seats ---- */
 
 /* At least n places; new ones are empty. */
-static bool
-ensure_seats(struct app *app, unsigned n)
+bool
+app_seats_ensure(struct app *app, unsigned n)
 {
 	struct seat *seats;
 
@@ -69,8 +70,8 @@ ensure_seats(struct app *app, unsigned n)
 
 /* Take a worker from its seat, to finish what it has or to stop at once;
    app_advance() frees it. */
-static void
-unseat(struct worker **place, void (*how)(struct worker *))
+void
+app_seat_unseat(struct worker **place, void (*how)(struct worker *))
 {
 	struct worker *w = *place;
 
@@ -85,25 +86,25 @@ unseat(struct worker **place, void (*how)(struct worker *))
 	how(w);
 }
 
-static void
-retire(struct worker **place)
+void
+app_seat_retire(struct worker **place)
 {
-	unseat(place, worker_retire);
+	app_seat_unseat(place, worker_retire);
 }
 
-static void
-drop_last_seat(struct app *app)
+void
+app_seats_drop_last(struct app *app)
 {
 	struct seat *last = &app->seats[app->n_seats - 1];
 
-	retire(&last->next);
-	retire(&last->present);
+	app_seat_retire(&last->next);
+	app_seat_retire(&last->present);
 	app->n_seats--;
 }
 
 /* Put a new worker of `spec` into a place and start it. */
-static bool
-seat_worker(struct app *app, struct worker **place, struct app_spec *spec,
+bool
+app_seat_start(struct app *app, struct worker **place, struct app_spec *spec,
     unsigned instance, bool trial)
 {
 	struct worker *w = worker_new(app, spec, instance, trial);
@@ -121,17 +122,17 @@ seat_worker(struct app *app, struct worker **place, struct app_spec *spec,
 }
 
 /* Outside a rollout: every wanted seat has a worker, the others have none. */
-static void
-fill_seats(struct app *app)
+void
+app_seats_fill(struct app *app)
 {
-	if (app->over || !ensure_seats(app, app->wanted))
+	if (app->over || !app_seats_ensure(app, app->wanted))
 		return;
 	while (app->n_seats > app->wanted)
-		drop_last_seat(app);
+		app_seats_drop_last(app);
 	for (unsigned i = 0; i < app->n_seats; i++)
 		if (app->seats[i].present == NULL &&
 		    !app->sup->stopping &&
-		    !seat_worker(app, &app->seats[i].present, app->stable, i,
+		    !app_seat_start(app, &app->seats[i].present, app->stable, i,
 		    false))
 			break;
 }
@@ -163,7 +164,7 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 	*end = app;
 	log_app(LOG_LEVEL_INFO, app->name, "starting %u instance%s",
 	    app->wanted, app->wanted == 1 ? "" : "s");
-	fill_seats(app);
+	app_seats_fill(app);
 	app_touch(app);
 	return 0;
 }
@@ -184,8 +185,8 @@ app_free(struct app *app)
 }
 
 /* The app does without it: a reference less. */
-static void
-leave_spec(struct app *app, struct app_spec *spec)
+void
+app_leave_spec(struct app *app, struct app_spec *spec)
 {
 	close_doors(app, spec);
 	app_spec_unref(spec);
@@ -297,259 +298,6 @@ app_scale(struct app *app, int by)
 	app_touch(app);
 }
 
-/* ---- rollout ---- */
-
-void
-app_roll(struct app *app, struct app_spec *spec)
-{
-	if (app->target != NULL) {
-		log_app(LOG_LEVEL_INFO, app->name, "the newer configuration "
-		    "supersedes the reload to generation %u",
-		    app->target->generation);
-		for (unsigned i = 0; i < app->n_seats; i++)
-			retire(&app->seats[i].next);
-		/* Workers that have changed over stay until the new rollout
-		   comes to their seats. */
-		app_spec_unref(app->target);
-		app->wanted = app->stable_wanted;
-	}
-	spec->generation = ++app->generation;
-	app->target = app_spec_ref(spec);
-	app_spec_enlist(spec);
-	app->rolling_back = false;
-	/* A number that was changed by signal stays, unless the file's did
-	   change too. */
-	app->stable_wanted = app->wanted;
-	if (spec->instances != app->stable->instances)
-		app->wanted = spec->instances;
-	log_app(LOG_LEVEL_INFO, app->name, "reloading, generation %u, %u "
-	    "instance%s", spec->generation, app->wanted,
-	    app->wanted == 1 ? "" : "s");
-	app_touch(app);
-}
-
-static enum rollout_next
-view_next(const struct worker *w)
-{
-	if (w == NULL)
-		return ROLLOUT_NEXT_NONE;
-	if (worker_ready(w) || w->fsm.state == WORKER_ENDED)
-		return ROLLOUT_NEXT_READY;
-	if (worker_state_final(w->fsm.state) || w->relapsed)
-		return ROLLOUT_NEXT_FAILED;
-	return ROLLOUT_NEXT_STARTING;
-}
-
-static void
-view_seat(const struct app *app, const struct seat *seat,
-    struct rollout_seat *ret)
-{
-	const struct worker *w = seat->present;
-
-	*ret = (struct rollout_seat){ .next = view_next(seat->next) };
-	if (w == NULL)
-		return;
-	ret->on_target = w->spec == app->target;
-	ret->ready = worker_ready(w);
-	if (app->rolling_back) {
-		/* What had been stable may well crash, as it did before. */
-		ret->final = ret->on_target || worker_state_final(w->fsm.state);
-		return;
-	}
-	ret->final = w->fsm.state == WORKER_ENDED;
-	/* One death may be anybody's fault, two in a row are the program's. */
-	ret->relapsed = ret->on_target && (w->relapsed ||
-	    w->fsm.state == WORKER_PARKED || w->fsm.state == WORKER_FAILED ||
-	    w->fsm.history.streak >= 2);
-}
-
-/* Those that wait for their restart too: it may come at any moment. */
-static unsigned
-count_alive(const struct app *app)
-{
-	unsigned n = 0;
-
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
-		if (worker_alive(w) || w->fsm.state == WORKER_BACKOFF)
-			n++;
-	return n;
-}
-
-static void
-rollout_start(struct app *app, unsigned i)
-{
-	struct seat *seat = &app->seats[i];
-
-	/* One that waits for its restart must not come up beside the new; after
-	   an abort fill_seats() starts it again. */
-	if (seat->present != NULL &&
-	    seat->present->fsm.state == WORKER_BACKOFF) {
-		struct worker *old = seat->present;
-
-		unseat(&seat->present, worker_stop);
-		/* The new one takes over who waits in its queue. */
-		listeners_leave(&app->sup->listeners, old);
-	}
-	/* Failing that, the seat stays behind, and any event tries again. */
-	(void)seat_worker(app, &seat->next, app->target, i, true);
-}
-
-static void
-rollout_promote(struct app *app, unsigned i)
-{
-	struct seat *seat = &app->seats[i];
-	struct worker *old = seat->present;
-
-	seat->present = seat->next;
-	seat->next = NULL;
-	retire(&old);
-}
-
-static void
-rollout_done(struct app *app)
-{
-	struct app_spec *old;
-
-	app_spec_adjust(app->target);
-	if (app->rolling_back) {
-		log_app(LOG_LEVEL_WARNING, app->name, 
-		    "rolled back to generation %u", app->target->generation);
-		app_spec_unref(app->target);
-	} else {
-		log_app(LOG_LEVEL_INFO, app->name, 
-		    "reload complete, generation %u", app->target->generation);
-		old = app->stable;
-		app->stable = app->target;
-		app->stable_wanted = app->wanted;
-		app->target = NULL;
-		leave_spec(app, old);
-	}
-	app->target = NULL;
-	app->rolling_back = false;
-	app->over = app->failed = false;
-}
-
-/* A seated worker that runs (or does not run) under `spec`. */
-static struct worker *
-find_present(const struct app *app, const struct app_spec *spec, bool under)
-{
-	for (unsigned i = 0; i < app->n_seats; i++) {
-		struct worker *w = app->seats[i].present;
-
-		if (w != NULL && (w->spec == spec) == under)
-			return w;
-	}
-	return NULL;
-}
-
-static void
-log_abort(const struct app *app, unsigned i)
-{
-	const struct worker *w = app->seats[i].present;
-	bool was_ready = w != NULL && w->spec == app->target;
-
-	if (app->rolling_back)
-		log_app(LOG_LEVEL_ERROR, app->name, "the way back failed too, "
-		    "at instance %u: instances stay as they are", i);
-	else
-		log_app(LOG_LEVEL_ERROR, app->name, "reload aborted: the new "
-		    "worker of instance %u %s; generation %u %s", i, was_ready ?
-		    "became ready and then died again and again" :
-		    "did not become ready", app->stable->generation,
-		    app->over ? "had ended before" : "keeps serving");
-}
-
-/*
- * Back to what is stable: first what has not changed over, at once; then, by
- * another rollout, the seats that have, be it to this target or to one that it
- * superseded.
- */
-static void
-rollout_abort(struct app *app, unsigned i)
-{
-	struct app_spec *failed = app->target;
-	bool gives_up = app->rolling_back;
-	struct worker *odd;
-
-	log_abort(app, i);
-	for (unsigned k = 0; k < app->n_seats; k++)
-		retire(&app->seats[k].next);
-	app->target = NULL;
-	app->rolling_back = false;
-	app->wanted = app->stable_wanted;
-	app_spec_reclaim(app->stable);
-	app_spec_adjust(app->stable);
-	if (!gives_up && find_present(app, failed, true) == NULL)
-		leave_spec(app, failed);
-	else
-		app_spec_unref(failed);
-
-	odd = find_present(app, app->stable, false);
-	if (gives_up || odd == NULL)
-		return;
-	if (app->over) {
-		/* What was stable had ended: nothing of it to go back to. */
-		struct app_spec *serves = app_spec_ref(odd->spec);
-
-		app_spec_unref(app->stable);
-		app->stable = serves;
-		app->over = app->failed = false;
-		return;
-	}
-	log_app(LOG_LEVEL_WARNING, app->name, "rolling back the instances that "
-	    "had changed over");
-	/* Seats that are empty by now get plain workers, which may crash as
-	   they did before without being a failure of the way back. */
-	fill_seats(app);
-	app->target = app_spec_ref(app->stable);
-	app->rolling_back = true;
-}
-
-/* One decision; false when there is nothing more to do now. */
-static bool
-rollout_step(struct app *app)
-{
-	struct rollout_view view;
-	struct rollout_seat *seats;
-	struct rollout_decision d;
-
-	if (!ensure_seats(app, app->wanted))
-		return false;
-	seats = calloc(app->n_seats, sizeof(*seats));
-	if (seats == NULL)
-		return false;
-	for (unsigned i = 0; i < app->n_seats; i++)
-		view_seat(app, &app->seats[i], &seats[i]);
-	view = (struct rollout_view){
-		.seats = seats, .n_seats = app->n_seats,
-		.n_wanted = app->wanted, .n_alive = count_alive(app),
-		.surge = app->target->conf->max_surge,
-	};
-	d = rollout_decide(&view);
-	free(seats);
-
-	switch (d.what) {
-	case ROLLOUT_WAIT:
-		return false;
-	case ROLLOUT_START:
-		rollout_start(app, (unsigned)d.seat);
-		return app->seats[d.seat].next != NULL;
-	case ROLLOUT_PROMOTE:
-		rollout_promote(app, (unsigned)d.seat);
-		return true;
-	case ROLLOUT_TRIM:
-		drop_last_seat(app);
-		return true;
-	case ROLLOUT_ABORT:
-		rollout_abort(app, (unsigned)d.seat);
-		return app->target != NULL;
-	case ROLLOUT_DONE:
-		rollout_done(app);
-		return false;
-	}
-	return false;
-}
-
 /* ---- at the end of a turn ---- */
 
 /* Retired workers whose process is gone. */
@@ -628,10 +376,10 @@ app_advance(struct app *app)
 			app_free(app);
 		return;
 	}
-	while (app->target != NULL && rollout_step(app))
+	while (app->target != NULL && app_rollout_step(app))
 		;
 	if (app->target == NULL) {
-		fill_seats(app);
+		app_seats_fill(app);
 		if (!app->over)
 			check_over(app);
 		if (app->over)

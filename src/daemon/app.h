@@ -49,9 +49,6 @@ struct app {
  */
 int app_add(struct supervisor *sup, struct app_spec *spec, bool initial);
 
-/* Begin a rollout to `spec`; one that is under way is superseded. */
-void app_roll(struct app *app, struct app_spec *spec);
-
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
 

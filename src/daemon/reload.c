@@ -14,6 +14,7 @@
 #include "core/conf_diff.h"
 #include "daemon/adopt.h"
 #include "daemon/app.h"
+#include "daemon/app_rollout.h"
 #include "daemon/app_spec.h"
 #include "daemon/conf_load.h"
 #include "daemon/reload.h"
