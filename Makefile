@@ -52,7 +52,7 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/conn_count.c src/linux/connections.c \
-	src/linux/control_place.c src/linux/cpus.c \
+	src/linux/control_place.c src/linux/control_socket.c src/linux/cpus.c \
 	src/linux/creds.c src/linux/epoll_enter.c src/linux/file.c \
 	src/linux/inspect.c src/linux/lane_queue.c \
 	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
@@ -63,17 +63,19 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/socket_inherit.c src/linux/spawn.c \
 	src/linux/steering_ebpf.c src/linux/steering_probe.c \
 	src/linux/steering_programs.c src/linux/tree_sockets.c \
-	src/linux/unix_socket.c src/linux/waiting.c
+	src/linux/unix_socket.c src/linux/usage.c src/linux/waiting.c
 DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/adopt_settle.c src/daemon/app.c \
 	src/daemon/app_rollout.c \
 	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
+	src/daemon/control.c src/daemon/control_op.c \
+	src/daemon/control_status.c \
 	src/daemon/drain.c \
 	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \
 	src/daemon/orphans.c src/daemon/readiness.c \
 	src/daemon/reload.c \
-	src/daemon/steer.c \
+	src/daemon/steer.c src/daemon/stopped.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
 MAN	= man/clusterd.8 man/clusterd.ini.5 man/clusterd-control.7
 CLI_SRC = src/cli/clusterd.c src/cli/options.c

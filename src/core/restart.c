@@ -95,3 +95,17 @@ restart_free(struct restart_history *h)
 	free(h->deaths);
 	*h = (struct restart_history){ 0 };
 }
+
+const char *
+restart_cause_name(enum restart_cause cause)
+{
+	static const char *const names[RESTART_CAUSES] = {
+		[RESTART_CAUSE_EXIT] = "exit",
+		[RESTART_CAUSE_FAILURE] = "failure",
+		[RESTART_CAUSE_SIGNAL] = "signal",
+		[RESTART_CAUSE_TIMEOUT] = "timeout",
+		[RESTART_CAUSE_START] = "start",
+	};
+
+	return names[cause];
+}

@@ -52,4 +52,17 @@ int64_t restart_delay(const struct conf_app *policy,
 
 void restart_free(struct restart_history *history);
 
+/* Why a worker had to be started again, for the statistics. */
+enum restart_cause {
+	RESTART_CAUSE_EXIT,	/* it exited with a success code */
+	RESTART_CAUSE_FAILURE,	/* … with another code */
+	RESTART_CAUSE_SIGNAL,	/* it was killed by a signal */
+	RESTART_CAUSE_TIMEOUT,	/* … by us: it was not ready in time */
+	RESTART_CAUSE_START,	/* it could not be started, or executed */
+	RESTART_CAUSES
+};
+
+/* "exit", "failure", "signal", "timeout", "start": part of the protocol. */
+const char *restart_cause_name(enum restart_cause cause);
+
 #endif

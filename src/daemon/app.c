@@ -99,6 +99,7 @@ app_seats_drop_last(struct app *app)
 
 	app_seat_retire(&last->next);
 	app_seat_retire(&last->present);
+	free(last->death);
 	app->n_seats--;
 }
 
@@ -153,6 +154,9 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 		return -ENOMEM;
 	}
 	app->sup = sup;
+	app->number = ++sup->number;
+	app->added_by = initial ? 0 : sup->n_reloads;
+	app->only = -1;
 	app->initial = initial;
 	app->generation = spec->generation = 1;
 	app->stable = app_spec_ref(spec);
@@ -179,7 +183,10 @@ app_free(struct app *app)
 		}
 	app_spec_unref(app->stable);
 	app_spec_unref(app->target);
+	for (unsigned i = 0; i < app->n_seats; i++)
+		free(app->seats[i].death);
 	free(app->seats);
+	free(app->reload_error);
 	free(app->name);
 	free(app);
 }
@@ -196,6 +203,8 @@ app_leave_spec(struct app *app, struct app_spec *spec)
 static void
 unseat_all(struct app *app)
 {
+	for (unsigned i = 0; i < app->n_seats; i++)
+		free(app->seats[i].death);
 	app->n_seats = 0;
 	for (struct worker *w = app->workers; w != NULL; w = w->next)
 		w->seated = false;

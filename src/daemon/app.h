@@ -7,24 +7,40 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "base/mono.h"
+#include "core/restart.h"
 
 struct app_spec;
+struct error;
 struct supervisor;
 struct worker;
 
 struct seat {
 	struct worker *present;	/* NULL: none */
 	struct worker *next;	/* a rollout's new worker, on trial */
+	/* What has become of its workers, whichever they were: */
+	uint64_t restarts[RESTART_CAUSES];
+	char *death;		/* of the latest, in words; NULL: none */
+	struct mono died;
 };
 
 struct app {
 	struct supervisor *sup;
 	struct app *next_app;
 	char *name;
+	uint64_t number;		/* in the order of their additions */
+	uint64_t added_by;		/* that reload's number; 0: none */
 	unsigned generation;		/* the latest that was given out */
 	struct app_spec *stable;	/* in force */
 	struct app_spec *target;	/* of the rollout; NULL: none */
 	bool rolling_back;
+	int only;			/* the rollout is the restart of this
+					   instance; -1: it is of all */
+	uint64_t reloads_ok;
+	uint64_t reloads_aborted;
+	char *reload_error;		/* why the last was aborted, or NULL */
 	struct seat *seats;
 	unsigned n_seats;
 	unsigned wanted;		/* seats */
@@ -51,6 +67,12 @@ int app_add(struct supervisor *sup, struct app_spec *spec, bool initial);
 
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
+
+/*
+ * Replace the workers, or the one of an instance (-1: all), by new ones of the
+ * configuration in force, as a rollout does. -errno with words.
+ */
+int app_restart(struct app *app, int instance, struct error *err);
 
 /* It is not configured any more: its workers finish what they have, and it goes
    when they have gone. */

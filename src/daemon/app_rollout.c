@@ -1,6 +1,10 @@
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "core/conf.h"
 #include "core/rollout.h"
 #include "daemon/app.h"
@@ -10,6 +14,18 @@
 #include "daemon/listeners.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
+
+/* What is left of the rollouts before. */
+static void
+begin(struct app *app, int only)
+{
+	app->rolling_back = false;
+	app->only = only;
+	free(app->reload_error);
+	app->reload_error = NULL;
+	for (struct worker *w = app->workers; w != NULL; w = w->next)
+		w->outdated = false;
+}
 
 void
 app_roll(struct app *app, struct app_spec *spec)
@@ -28,7 +44,7 @@ app_roll(struct app *app, struct app_spec *spec)
 	spec->generation = ++app->generation;
 	app->target = app_spec_ref(spec);
 	app_spec_enlist(spec);
-	app->rolling_back = false;
+	begin(app, -1);
 	/* A number that was changed by signal stays, unless the file's did
 	   change too. */
 	app->stable_wanted = app->wanted;
@@ -38,6 +54,51 @@ app_roll(struct app *app, struct app_spec *spec)
 	    "instance%s", spec->generation, app->wanted,
 	    app->wanted == 1 ? "" : "s");
 	app_touch(app);
+}
+
+/* Its own new worker, beside the present one, under the spec in force. */
+static void
+restart_one(struct app *app, unsigned instance)
+{
+	struct worker *w = app->seats[instance].present;
+
+	begin(app, (int)instance);
+	if (w != NULL)
+		w->outdated = true;
+	app->target = app_spec_ref(app->stable);
+	app->stable_wanted = app->wanted;
+	log_app(LOG_LEVEL_INFO, app->name, "restarting instance %u", instance);
+	app_touch(app);
+}
+
+/* What has ended has given its listeners back: they are opened again. */
+static int
+restart_all(struct app *app, struct error *err)
+{
+	struct app_spec *spec;
+	int code = app_spec_new(app->sup, app->stable->config,
+	    app->stable->conf, &spec, err);
+
+	if (code < 0)
+		return code;
+	app_roll(app, spec);
+	app_spec_unref(spec);
+	return 0;
+}
+
+int
+app_restart(struct app *app, int instance, struct error *err)
+{
+	if (app->target != NULL)
+		return error_set(err, -EBUSY, "a reload or restart is under "
+		    "way");
+	if (instance < 0)
+		return restart_all(app, err);
+	if (app->over)
+		return error_set(err, -ESRCH, "every instance has ended: "
+		    "\"restart %s\" starts them", app->name);
+	restart_one(app, (unsigned)instance);
+	return 0;
 }
 
 static enum rollout_next
@@ -61,7 +122,13 @@ view_seat(const struct app *app, const struct seat *seat,
 	*ret = (struct rollout_seat){ .next = view_next(seat->next) };
 	if (w == NULL)
 		return;
-	ret->on_target = w->spec == app->target;
+	/* Beside an instance that is restarted alone, the others are none of
+	   its business. */
+	if (app->only >= 0 && w->instance != (unsigned)app->only) {
+		ret->on_target = ret->final = true;
+		return;
+	}
+	ret->on_target = w->spec == app->target && !w->outdated;
 	ret->ready = worker_ready(w);
 	if (app->rolling_back) {
 		/* What had been stable may well crash, as it did before. */
@@ -124,12 +191,17 @@ rollout_done(struct app *app)
 
 	app_spec_adjust(app->target);
 	if (app->rolling_back) {
-		log_app(LOG_LEVEL_WARNING, app->name, 
+		log_app(LOG_LEVEL_WARNING, app->name,
 		    "rolled back to generation %u", app->target->generation);
 		app_spec_unref(app->target);
 	} else {
-		log_app(LOG_LEVEL_INFO, app->name, 
-		    "reload complete, generation %u", app->target->generation);
+		if (app->only >= 0)
+			log_app(LOG_LEVEL_INFO, app->name, "instance %d is "
+			    "restarted", app->only);
+		else
+			log_app(LOG_LEVEL_INFO, app->name, "reload complete, "
+			    "generation %u", app->target->generation);
+		app->reloads_ok += app->only < 0;
 		old = app->stable;
 		app->stable = app->target;
 		app->stable_wanted = app->wanted;
@@ -154,21 +226,40 @@ find_present(const struct app *app, const struct app_spec *spec, bool under)
 	return NULL;
 }
 
+/* Why instance `i` ends the rollout: to the log, and to whoever asked for it. */
 static void
-log_abort(const struct app *app, unsigned i)
+tell_abort(struct app *app, unsigned i)
 {
-	const struct worker *w = app->seats[i].present;
-	bool was_ready = w != NULL && w->spec == app->target;
+	const struct seat *seat = &app->seats[i];
+	const struct worker *bad = seat->next;
+	const char *did = "did not become ready";
+	const char *what = app->only >= 0 ? "restart" : "reload";
+	struct strbuf why = STRBUF_INIT;
 
-	if (app->rolling_back)
+	if (app->rolling_back) {
 		log_app(LOG_LEVEL_ERROR, app->name, "the way back failed too, "
 		    "at instance %u: instances stay as they are", i);
-	else
-		log_app(LOG_LEVEL_ERROR, app->name, "reload aborted: the new "
-		    "worker of instance %u %s; generation %u %s", i, was_ready ?
-		    "became ready and then died again and again" :
-		    "did not become ready", app->stable->generation,
-		    app->over ? "had ended before" : "keeps serving");
+		return;
+	}
+	if (bad == NULL) {
+		bad = seat->present;
+		did = "became ready and then died again and again";
+	}
+	strbuf_printf(&why, "%s aborted: the new worker of instance %u %s",
+	    what, i, did);
+	if (bad != NULL && bad->death != NULL)
+		strbuf_printf(&why, " (%s)", bad->death);
+	strbuf_printf(&why, "; generation %u %s", app->stable->generation,
+	    app->over ? "had ended before" : "keeps serving");
+	log_app(LOG_LEVEL_ERROR, app->name, "%s",
+	    why.failed ? "reload aborted" : why.text);
+	app->reloads_aborted += app->only < 0;
+	free(app->reload_error);
+	app->reload_error = strbuf_take(&why);
+	/* That it failed must not be lost with the words. */
+	if (app->reload_error == NULL)
+		app->reload_error = strdup("aborted");
+	strbuf_free(&why);
 }
 
 /*
@@ -183,11 +274,13 @@ rollout_abort(struct app *app, unsigned i)
 	bool gives_up = app->rolling_back;
 	struct worker *odd;
 
-	log_abort(app, i);
+	tell_abort(app, i);
 	for (unsigned k = 0; k < app->n_seats; k++)
 		app_seat_retire(&app->seats[k].next);
 	app->target = NULL;
 	app->rolling_back = false;
+	if (app->only >= 0 && app->seats[app->only].present != NULL)
+		app->seats[app->only].present->outdated = false;
 	app->wanted = app->stable_wanted;
 	app_spec_reclaim(app->stable);
 	app_spec_adjust(app->stable);

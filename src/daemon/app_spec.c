@@ -9,6 +9,7 @@
 #include "daemon/app_spec.h"
 #include "daemon/listener_file.h"
 #include "daemon/listeners.h"
+#include "daemon/stopped.h"
 #include "daemon/supervisor.h"
 
 /* Addresses that programs of one app may ask for beside the written ones: more
@@ -350,8 +351,9 @@ app_specs_open(struct supervisor *sup, struct config *config,
 	if (specs == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		code = app_spec_new(sup, config, &config->apps[i], &specs[i],
-		    err);
+		if (stopped_find(sup, config->apps[i].name) == NULL)
+			code = app_spec_new(sup, config, &config->apps[i],
+			    &specs[i], err);
 	if (code < 0) {
 		app_specs_free(specs, config->n_apps);
 		return code;

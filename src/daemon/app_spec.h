@@ -56,7 +56,8 @@ struct app_spec *app_spec_ref(struct app_spec *spec);
 void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
 
 /*
- * One spec for each app of the configuration, in its order, or none at all:
+ * One spec for each app of the configuration, in its order (NULL for one that
+ * is stopped by request), or none at all:
  * when one listener cannot be opened, those before it are closed again. Free
  * with app_specs_free(). -errno with words.
  */

@@ -17,7 +17,9 @@
 #include "daemon/app_rollout.h"
 #include "daemon/app_spec.h"
 #include "daemon/conf_load.h"
+#include "daemon/control.h"
 #include "daemon/reload.h"
+#include "daemon/stopped.h"
 #include "daemon/supervisor.h"
 #include "linux/cpus.h"
 #include "linux/creds.h"
@@ -31,19 +33,24 @@ struct reload {
 	int fd;			/* the child's answers */
 	loop_handle handle;
 	struct strbuf answers;
+	char *only;		/* the app that is reloaded; NULL: all */
 };
 
 static void reload_free(struct reload *r);
 
 static void
-refuse(struct conf_errors *errors, const char *why)
+refuse(struct supervisor *sup, struct conf_errors *errors, const char *why)
 {
 	conf_errors_sort(errors);
-	for (size_t i = 0; i < errors->n; i++)
+	for (size_t i = 0; i < errors->n; i++) {
 		log_error("%s", errors->v[i].text);
+		control_reload_refused(sup, errors->v[i].text, false);
+	}
 	if (errors->dropped > 0)
 		log_error("and %zu more errors", errors->dropped);
 	log_error("reload refused, nothing was changed: %s", why);
+	sup->reloads_refused++;
+	control_reload_refused(sup, why, true);
 }
 
 static bool
@@ -65,6 +72,13 @@ apply_settings(struct supervisor *sup, const struct config *new)
 	if (!same_text(sup->config->pidfile, new->pidfile))
 		log_warning("pidfile: a change takes effect at the next "
 		    "start");
+	if (sup->config->control_auto != new->control_auto ||
+	    !same_text(sup->config->control, new->control))
+		log_warning("control: a change takes effect at the next "
+		    "start");
+	if (sup->config->control_gid != new->control_gid)
+		log_warning("control_group: a change takes effect at the "
+		    "next start");
 	error_clear(&err);
 }
 
@@ -95,7 +109,8 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 			/* Its addition had failed: again. */
 			__attribute__((fallthrough));
 		case CONF_DIFF_ADD:
-			if (app_add(sup, spec, false) < 0)
+			/* A stopped one has none, and stays stopped. */
+			if (spec != NULL && app_add(sup, spec, false) < 0)
 				log_app(LOG_LEVEL_ERROR, spec->conf->name,
 				    "no memory to add it");
 			break;
@@ -103,24 +118,44 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 	}
 }
 
-static void
-apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
+/* One app alone: the others, and the supervisor's own settings, stay as they
+   are until all are reloaded. */
+static int
+apply_one(struct supervisor *sup, const char *name, struct config *new,
+    struct error *err)
+{
+	const struct conf_app *conf = config_find_app(new, name);
+	struct app *app = app_find(sup, name);
+	struct app_spec *spec;
+	int code;
+
+	if (conf == NULL)
+		return error_set(err, -ENOENT, "the file has no app \"%s\" "
+		    "any more: a reload of all apps removes it", name);
+	if (app == NULL)
+		return error_set(err, -ESRCH, "%s was stopped meanwhile",
+		    name);
+	code = app_spec_new(sup, new, conf, &spec, err);
+	if (code < 0)
+		return code;
+	app_roll(app, spec);
+	app_spec_unref(spec);
+	sup->dirty = true;
+	return 0;
+}
+
+static int
+apply_all(struct supervisor *sup, struct config *new, struct error *err)
 {
 	struct app_spec **specs = NULL;
-	struct error err = ERROR_INIT;
 	struct conf_diff diff;
+	int code = app_specs_open(sup, new, &specs, err);
 
-	sup->auto_instances = cpus_available();
-	if (adopt_check(sup, new, &err) < 0 ||
-	    balancing_check(&sup->listeners.balancing, new, &err) < 0 ||
-	    app_specs_open(sup, new, &specs, &err) < 0) {
-		refuse(errors, error_text(&err));
-		error_clear(&err);
-		return;
-	}
-	error_clear(&err);
-	if (conf_diff(sup->config, new, &diff) < 0) {
-		refuse(errors, "out of memory");
+	if (code < 0)
+		return code;
+	code = conf_diff(sup->config, new, &diff);
+	if (code < 0) {
+		error_set(err, code, "out of memory");
 	} else {
 		log_info("reloading: %zu listener%s kept, %zu opened, %zu to "
 		    "close", diff.n_keep, diff.n_keep == 1 ? "" : "s",
@@ -128,11 +163,32 @@ apply(struct supervisor *sup, struct config *new, struct conf_errors *errors)
 		apply_settings(sup, new);
 		apply_plan(sup, &diff, specs);
 		conf_diff_free(&diff);
+		stopped_reload(sup, new);
 		config_unref(sup->config);
 		sup->config = config_ref(new);
 		sup->dirty = true;
 	}
 	app_specs_free(specs, new->n_apps);
+	return code;
+}
+
+static void
+apply(struct reload *r, struct config *new, struct conf_errors *errors)
+{
+	struct supervisor *sup = r->sup;
+	struct error err = ERROR_INIT;
+	int code;
+
+	sup->auto_instances = cpus_available();
+	code = adopt_check(sup, new, &err);
+	if (code == 0)
+		code = balancing_check(&sup->listeners.balancing, new, &err);
+	if (code == 0)
+		code = r->only != NULL ? apply_one(sup, r->only, new, &err) :
+		    apply_all(sup, new, &err);
+	if (code < 0)
+		refuse(sup, errors, error_text(&err));
+	error_clear(&err);
 }
 
 static void answers_ready(void *ctx, uint32_t events);
@@ -163,11 +219,11 @@ load(struct supervisor *sup, struct reload *r)
 			return;
 	}
 	if (code < 0)
-		refuse(&errors, strerror(-code));
+		refuse(sup, &errors, strerror(-code));
 	else if (config == NULL)
-		refuse(&errors, "the configuration has errors");
+		refuse(sup, &errors, "the configuration has errors");
 	else
-		apply(sup, config, &errors);
+		apply(r, config, &errors);
 	config_unref(config);
 	conf_errors_free(&errors);
 	reload_free(r);
@@ -204,24 +260,36 @@ reload_free(struct reload *r)
 	fd_close(&r->fd);
 	creds_cache_free(&r->cache);
 	strbuf_free(&r->answers);
+	free(r->only);
 	free(r);
 }
 
 void
-reload_request(struct supervisor *sup)
+reload_request(struct supervisor *sup, const char *app)
 {
 	struct reload *r;
 
 	if (sup->stopping)
 		return;
-	/* The newest file counts: a look-up for an older one is dropped. */
+	/* The newest file counts: a look-up for an older one is dropped, and
+	   if that was for more than this, this is for all too. */
+	if (sup->reload != NULL && app != NULL && (sup->reload->only == NULL ||
+	    strcmp(sup->reload->only, app) != 0))
+		app = NULL;
 	reload_cancel(sup);
+	sup->n_reloads++;
 	sup->reloading = true;
 	sd_notify_send(&sup->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
 	    "STATUS=reloading", (long long)(mono_now().ns / 1000));
 	r = calloc(1, sizeof(*r));
+	if (r != NULL && app != NULL && (r->only = strdup(app)) == NULL) {
+		free(r);
+		r = NULL;
+	}
 	if (r == NULL) {
-		log_error("reload refused, nothing was changed: out of memory");
+		struct conf_errors none = { .file = NULL };
+
+		refuse(sup, &none, "out of memory");
 		sup->dirty = true;
 		return;
 	}

@@ -8,8 +8,12 @@
 
 struct supervisor;
 
-/* Begin, or begin again if one is at the look-up. */
-void reload_request(struct supervisor *sup);
+/*
+ * Begin, or begin again if one is at the look-up: of every app, or of the one
+ * of that name, which runs. control_reload_refused() tells a refusal; the
+ * rollouts of the apps tell the rest.
+ */
+void reload_request(struct supervisor *sup, const char *app);
 
 /* Drop a look-up that is under way: the program stops. */
 void reload_cancel(struct supervisor *sup);

@@ -22,6 +22,7 @@
 #include "daemon/readiness.h"
 #include "daemon/reload.h"
 #include "daemon/steer.h"
+#include "daemon/stopped.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 #include "daemon/worker_notify.h"
@@ -84,8 +85,8 @@ supervisor_find_worker(struct supervisor *sup, pid_t pid)
 
 /* ---- stop ---- */
 
-static void
-stop(struct supervisor *sup)
+void
+supervisor_stop(struct supervisor *sup)
 {
 	if (sup->stopping)
 		return;
@@ -110,7 +111,7 @@ void
 supervisor_fail(struct supervisor *sup)
 {
 	sup->failed = true;
-	stop(sup);
+	supervisor_stop(sup);
 }
 
 static void
@@ -118,7 +119,7 @@ stop_signal(struct supervisor *sup, int signo)
 {
 	if (!sup->stopping) {
 		log_info("SIG%s: stopping", signal_name(signo));
-		stop(sup);
+		supervisor_stop(sup);
 	} else if (!sup->killing) {
 		log_warning("SIG%s again: killing what is left",
 		    signal_name(signo));
@@ -203,7 +204,7 @@ on_signal(void *ctx, int signo)
 		if (sup->stopping)
 			break;
 		log_info("SIGHUP: reloading");
-		reload_request(sup);
+		reload_request(sup, NULL);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -271,6 +272,9 @@ check_over(struct supervisor *sup)
 {
 	bool failed = false;
 
+	/* Somebody may want to start it again. */
+	if (sup->stopped != NULL)
+		return;
 	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
 		if (a->stopping || !a->over || a->target != NULL ||
 		    app_retires(a))
@@ -283,7 +287,7 @@ check_over(struct supervisor *sup)
 	else
 		log_info("every app has ended well: exiting");
 	sup->failed = failed;
-	stop(sup);
+	supervisor_stop(sup);
 }
 
 /* Is SIGKILL all that can still be done about every worker that is left? */
@@ -325,6 +329,7 @@ settle_turn(struct supervisor *sup)
 				app_advance(a);
 		}
 		if (sup->stopping) {
+			control_turn(sup);
 			check_gone(sup);
 			continue;
 		}
@@ -332,6 +337,7 @@ settle_turn(struct supervisor *sup)
 		check_over(sup);
 		if (!sup->stopping)
 			check_settled(sup);
+		control_turn(sup);
 	}
 }
 
@@ -498,6 +504,7 @@ static int
 start(struct supervisor *sup, struct error *err)
 {
 	size_t unusable = 0;
+	int code;
 
 	orphans_note_strangers(sup);
 	if (listen_fds_collect(&sup->listeners.passed, &unusable) < 0) {
@@ -516,6 +523,9 @@ start(struct supervisor *sup, struct error *err)
 	if (sup->config->pidfile != NULL &&
 	    pidfile_create(sup->config->pidfile, &sup->pidfile, err) < 0)
 		return EX_UNAVAILABLE;
+	code = control_open(sup, err);
+	if (code < 0)
+		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	raise_nofile(sup);
 	sup->auto_instances = cpus_available();
 	(void)!getrandom(&sup->run_id, sizeof(sup->run_id), GRND_NONBLOCK);
@@ -527,10 +537,12 @@ static void
 release_all(struct supervisor *sup)
 {
 	free(sup->strangers);
+	stopped_free(sup);
 	listen_fds_close(&sup->listeners.passed, NULL);
 	pidfile_remove(&sup->pidfile);
 	sd_notify_close(&sup->up);
 	if (sup->loop != NULL) {
+		control_close(sup);
 		loop_del(sup->loop, &sup->signals);
 		loop_timer_fini(sup->loop, &sup->thaw);
 		loop_timer_fini(sup->loop, &sup->sweep);
@@ -556,6 +568,11 @@ supervisor_run(const struct supervisor_setup *setup)
 		.log_level = setup->log_level,
 		.config = config_ref(setup->config),
 		.pidfile = PIDFILE_INIT,
+		.control = {
+			.socket = CONTROL_SOCKET_INIT,
+			.clients = TAILQ_HEAD_INITIALIZER(sup.control.clients),
+		},
+		.started = mono_now(),
 		.up = SD_NOTIFY_INIT,
 		.starters = TAILQ_HEAD_INITIALIZER(sup.starters),
 		.listeners = { .inotify = -1 },
@@ -573,11 +590,12 @@ supervisor_run(const struct supervisor_setup *setup)
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
-		stop(&sup);
+		supervisor_stop(&sup);
 	}
 	error_clear(&err);
 	settle_turn(&sup);
 	while (!sup.done) {
+		sup.control.budgeted = false;
 		loop_turn(sup.loop);
 		settle_turn(&sup);
 	}

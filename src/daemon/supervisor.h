@@ -5,7 +5,7 @@
  *
  *   supervisor.c  start, signals, the end
  *   reload.c      HUP: a new configuration, checked and put in force
- *   app.c         one app: seats, rollout, scale
+ *   app.c         one app: seats, scale; app_rollout.c its reloads
  *   worker.c      one worker: carries out what core/worker_fsm decides;
  *                 here a worker's death is buried
  *   worker_notify.c  what workers say through sd_notify
@@ -13,6 +13,9 @@
  *   drain.c       whether retiring workers have finished
  *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
+ *   control.c     clients of the control socket; control_op.c what they ask
+ *                 for, control_status.c what they are told
+ *   stopped.c     apps that are stopped by request
  *   listeners.c   the open listeners; listener_file.c those of Unix sockets
  *   lanes.c       the sockets of a listener, and whose they are; lanes_heal.c
  *                 undoes what workers do to them
@@ -33,6 +36,7 @@
 #include <sys/types.h>
 
 #include "core/conf.h"
+#include "daemon/control.h"
 #include "daemon/drain.h"
 #include "daemon/listeners.h"
 #include "linux/loop.h"
@@ -43,6 +47,7 @@ struct app;
 struct conf_origin;
 struct error;
 struct reload;
+struct stopped_app;
 struct worker;
 
 #define PID_BUCKETS 512
@@ -56,6 +61,8 @@ struct supervisor {
 	struct app *apps;	/* list; removed ones until they are gone */
 	struct worker *by_pid[PID_BUCKETS];
 	struct reload *reload;
+	struct stopped_app *stopped;
+	struct control control;
 	struct pidfile pidfile;
 	struct sd_notify up;	/* the supervisor above us */
 
@@ -74,7 +81,11 @@ struct supervisor {
 	TAILQ_HEAD(starters, worker) starters;
 	struct rlimit nofile;		/* as inherited, for the workers */
 	unsigned auto_instances;
+	struct mono started;
 	uint64_t serial;		/* of the last worker process */
+	uint64_t number;		/* of the last app or worker */
+	uint64_t n_reloads;		/* asked for */
+	uint64_t reloads_refused;
 	uint64_t run_id;		/* tells our workers from another's */
 	pid_t *strangers;	/* children we had before we began */
 	size_t n_strangers;
@@ -113,6 +124,9 @@ struct worker_facts supervisor_facts(void);
 
 /* End the program with status 1: a worker cannot be executed at the start. */
 void supervisor_fail(struct supervisor *sup);
+
+/* Stop, as SIGTERM does. */
+void supervisor_stop(struct supervisor *sup);
 
 /* Look for what dead workers left behind, soon. */
 void supervisor_sweep_soon(struct supervisor *sup);

@@ -82,6 +82,8 @@ worker_new(struct app *app, struct app_spec *spec, unsigned instance,
 	w->app = app;
 	w->spec = app_spec_ref(spec);
 	w->instance = instance;
+	w->number = ++app->sup->number;
+	w->ready_ms = -1;
 	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
 	w->fsm.trial = trial;
 	w->report = w->notify = w->trap = -1;
@@ -115,6 +117,8 @@ forget_process(struct worker *w)
 	w->pid = 0;
 	w->lingering = false;
 	w->exec_failed = false;
+	w->timed_out = false;
+	w->ready_ms = -1;
 }
 
 void
@@ -130,6 +134,7 @@ worker_free(struct worker *w)
 	worker_fsm_free(&w->fsm);
 	app_spec_unref(w->spec);
 	free(w->given);
+	free(w->death);
 	free(w);
 }
 
@@ -270,6 +275,32 @@ carry_out_spawn(struct worker *w)
 /* ---- the machine's steps ---- */
 
 static void
+keep_words(char **at, const char *words)
+{
+	free(*at);
+	*at = strdup(words);
+}
+
+/* For the status of its seat, and for whoever waits for it. */
+static void
+note_end(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause, const char *words)
+{
+	struct app *app = w->app;
+	struct seat *seat = w->seated && w->instance < app->n_seats ?
+	    &app->seats[w->instance] : NULL;
+
+	keep_words(&w->death, words);
+	control_worker_died(w, step, words);
+	if (seat == NULL || seat->present != w)
+		return;
+	keep_words(&seat->death, words);
+	seat->died = mono_now();
+	if (step->why == WORKER_WHY_AGAIN || step->why == WORKER_WHY_NO_FORK)
+		seat->restarts[cause]++;
+}
+
+static void
 signal_group(struct worker *w, int signo)
 {
 	if (w->pid == 0)
@@ -315,6 +346,7 @@ note_readiness(struct worker *w, const struct worker_step *step)
 {
 	if (step->to == WORKER_READY && step->from != WORKER_READY) {
 		w->was_ready = true;
+		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
 		w->relapsed = false;
 	}
 	if ((step->from == WORKER_EXECING || step->from == WORKER_STARTING ||
@@ -378,6 +410,11 @@ worker_event(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step = take_step(w, event, failure);
 
 	log_step(w, &step);
+	control_worker_stepped(w, &step);
+	if (step.why == WORKER_WHY_NO_FORK)
+		note_end(w, &step, RESTART_CAUSE_START,
+		    "no process could be started");
+	w->timed_out |= step.why == WORKER_WHY_READY_TIMEOUT;
 	if (step.why == WORKER_WHY_DRAIN_TIMEOUT)
 		drain_log_timeout(w);
 	carry_out(w, &step);
@@ -524,6 +561,18 @@ steer_around(const struct worker *w, const struct worker_step *step)
 		steer_death(w->app->sup);
 }
 
+static enum restart_cause
+cause_of(const struct worker *w, bool failure)
+{
+	if (w->exec_failed)
+		return RESTART_CAUSE_START;
+	if (w->timed_out)
+		return RESTART_CAUSE_TIMEOUT;
+	if (w->status.signalled)
+		return RESTART_CAUSE_SIGNAL;
+	return failure ? RESTART_CAUSE_FAILURE : RESTART_CAUSE_EXIT;
+}
+
 /* The process is gone and reaped; with STOPPING, its whole group is. */
 static void
 bury(struct worker *w, const char *hint)
@@ -547,9 +596,13 @@ bury(struct worker *w, const char *hint)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);
 	log_step(w, &step);
+	note_end(w, &step, cause_of(w, failure), w->timed_out ?
+	    "it was not ready in time (ready_timeout)" :
+	    cause.failed ? "died" : cause.text);
 	strbuf_free(&cause);
 
 	forget_process(w);
+	control_worker_stepped(w, &step);
 	app_spec_restore_paths(w->spec);
 	steer_around(w, &step);
 	supervisor_sweep_soon(sup);

@@ -16,6 +16,7 @@
 #include "core/worker_fsm.h"
 #include "linux/loop.h"
 #include "linux/spawn.h"
+#include "linux/usage.h"
 
 struct adopt_pending;
 struct app;
@@ -25,6 +26,7 @@ struct worker {
 	struct app *app;
 	struct app_spec *spec;		/* a reference */
 	unsigned instance;
+	uint64_t number;		/* in the order of their making */
 	struct worker_fsm fsm;
 	struct loop_timer timer;	/* fsm.deadline */
 	struct worker *next;		/* in the app's list of all workers */
@@ -68,6 +70,11 @@ struct worker {
 	struct mono look_due;
 	bool listens;			/* has called listen(2) on a lane */
 
+	/* What its process used when it was last asked for: */
+	uint64_t usage_serial;
+	struct mono usage_at;
+	struct usage usage;
+
 	/* While it drains (daemon/drain): */
 	TAILQ_ENTRY(worker) drainer;
 	struct drain drain;
@@ -79,6 +86,10 @@ struct worker {
 	bool frozen;			/* has SIGSTOP from us, for a look */
 	struct mono frozen_since;
 
+	bool outdated;		/* a restart of its instance is to replace it */
+	int64_t ready_ms;	/* how long the process took; -1: not ready */
+	bool timed_out;		/* it was killed for not being ready in time */
+	char *death;		/* how its last process ended, or NULL */
 	bool was_ready;		/* ever */
 	bool relapsed;		/* had been ready, and the start after that
 				   ended before it was ready again */

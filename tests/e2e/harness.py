@@ -610,6 +610,8 @@ class Box:
         keep = {k: v for k, v in os.environ.items()
                 if k in ("PATH", "HOME", "USER", "LANG", "TERM")
                 or k.endswith("SAN_OPTIONS")}
+        # The control socket: a test may kill clusterd, which then leaves it.
+        keep["RUNTIME_DIRECTORY"] = self.dir
         keep.update(env or {})
         keep[MARK] = self.mark
         return keep

@@ -1,0 +1,482 @@
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/conf.h"
+#include "daemon/conf_load.h"
+#include "daemon/control.h"
+#include "daemon/supervisor.h"
+#include "linux/control_place.h"
+
+/* All portions of one turn together. */
+#define BUDGET_MS	3
+
+/* Clients that are taken in one turn. */
+#define ACCEPTS_MAX	16
+
+/* While somebody waits for a place: how often one is looked for, and how long
+   nothing may have moved on the connection that loses its own. */
+#define AGAIN_MS	100
+#define STALLED_MS	1000
+
+static void client_ready(void *ctx, uint32_t events);
+static void client_go_on(struct control_client *c);
+
+/* ---- places ---- */
+
+static void
+pause_accepting(struct supervisor *sup)
+{
+	struct control *control = &sup->control;
+
+	if (!control->paused)
+		(void)loop_set_events(sup->loop, control->handle, 0);
+	control->paused = true;
+	loop_timer_set(sup->loop, &control->again,
+	    mono_add_ms(mono_now(), AGAIN_MS));
+}
+
+static void
+resume_accepting(struct supervisor *sup)
+{
+	struct control *control = &sup->control;
+
+	if (!control->paused || control->n_clients >= CONTROL_CLIENTS_MAX)
+		return;
+	if (loop_set_events(sup->loop, control->handle, EPOLLIN) < 0) {
+		pause_accepting(sup);
+		return;
+	}
+	control->paused = false;
+	loop_timer_set(sup->loop, &control->again, MONO_NEVER);
+}
+
+static void
+client_free(struct control_client *c)
+{
+	struct supervisor *sup = c->sup;
+
+	TAILQ_REMOVE(&sup->control.clients, c, entry);
+	sup->control.n_clients--;
+	loop_del(sup->loop, &c->handle);
+	fd_close(&c->fd);
+	strbuf_free(&c->out);
+	free(c);
+	resume_accepting(sup);
+}
+
+/* Nothing moves, although it is its turn: to send a request, or to read. */
+static bool
+stalls(const struct control_client *c, struct mono now)
+{
+	return (!c->busy || c->sent < c->out.len) &&
+	    mono_ms_between(c->moved, now) >= STALLED_MS;
+}
+
+static void
+again_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+	struct control *control = &sup->control;
+	struct control_client *c, *next;
+	struct mono now = mono_now();
+
+	for (c = TAILQ_FIRST(&control->clients); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (!stalls(c, now))
+			continue;
+		if (c->sent == c->out.len) {
+			static const char words[] = "error slow nothing came "
+			    "for a while, and others wait\n";
+
+			(void)send(c->fd, words, sizeof(words) - 1,
+			    MSG_DONTWAIT | MSG_NOSIGNAL);
+		}
+		client_free(c);
+	}
+	/* Without memory or descriptors there may be a place, and none. */
+	resume_accepting(sup);
+	if (control->paused)
+		pause_accepting(sup);
+}
+
+/* ---- bytes ---- */
+
+static void
+set_events(struct control_client *c, uint32_t events)
+{
+	if (events == c->events)
+		return;
+	if (loop_set_events(c->sup->loop, c->handle, events) == 0)
+		c->events = events;
+}
+
+/* False: the client is gone. */
+static bool
+send_out(struct control_client *c)
+{
+	while (c->sent < c->out.len) {
+		ssize_t n = send(c->fd, c->out.text + c->sent,
+		    c->out.len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN || errno == ENOBUFS;
+		c->sent += (size_t)n;
+		c->moved = mono_now();
+	}
+	c->sent = 0;
+	strbuf_free(&c->out);
+	return true;
+}
+
+/* What there is to read; false: the client is gone. */
+static bool
+receive(struct control_client *c)
+{
+	while (!c->eof && c->n_in < sizeof(c->in)) {
+		ssize_t n = recv(c->fd, c->in + c->n_in,
+		    sizeof(c->in) - c->n_in, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN;
+		if (n == 0)
+			c->eof = true;
+		c->n_in += (size_t)n;
+		c->moved = mono_now();
+	}
+	return true;
+}
+
+bool
+control_has_room(struct control_client *c)
+{
+	struct control *control = &c->sup->control;
+
+	if (c->out.len - c->sent >= CONTROL_OUT_ENOUGH)
+		return false;
+	if (!control->budgeted) {
+		control->budgeted = true;
+		control->budget = mono_add_ms(mono_now(), BUDGET_MS);
+		return true;
+	}
+	return mono_before(mono_now(), control->budget);
+}
+
+/* ---- requests and answers ---- */
+
+void
+control_answered(struct control_client *c)
+{
+	c->busy = false;
+	c->op.more = NULL;
+	c->op.check = NULL;
+	/* Half an answer would be a lie. */
+	if (c->out.failed)
+		c->leaving = true;
+}
+
+void
+control_ok(struct control_client *c, const char *text)
+{
+	control_put_ok(&c->out, text);
+	control_answered(c);
+}
+
+void
+control_fail(struct control_client *c, const char *why, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	control_put_error(&c->out, why, text != NULL ? text : "out of memory");
+	free(text);
+	control_answered(c);
+}
+
+static void
+begin_request(struct control_client *c, size_t len)
+{
+	struct error err = ERROR_INIT;
+
+	c->op = (struct control_op){ .check = NULL };
+	if (len > 0 && c->in[len - 1] == '\r')
+		len--;
+	if (control_request_parse(c->in, len, &c->op.request, &err) < 0) {
+		control_fail(c, "usage", "%s", error_text(&err));
+		error_clear(&err);
+		return;
+	}
+	if (c->op.request.verb != CONTROL_STATUS &&
+	    c->op.request.verb != CONTROL_LOGS &&
+	    c->op.request.verb != CONTROL_FOLLOW)
+		log_info("control: pid %d asks for: %.*s", (int)c->pid,
+		    (int)len, c->in);
+	c->busy = true;
+	control_op_begin(c);
+}
+
+/* The next whole line, if none is being carried out. False: there is none. */
+static bool
+next_request(struct control_client *c)
+{
+	char *newline = memchr(c->in, '\n', c->n_in);
+	size_t len;
+
+	if (c->busy || c->leaving)
+		return false;
+	if (newline == NULL) {
+		if (c->n_in == sizeof(c->in)) {
+			control_fail(c, "usage", "a request has %d bytes at "
+			    "most", CONTROL_REQUEST_MAX);
+			c->leaving = true;
+		} else if (c->eof && c->n_in > 0) {
+			control_fail(c, "usage", "the request does not end in "
+			    "a newline");
+			c->leaving = true;
+		} else if (c->eof) {
+			c->leaving = true;
+		}
+		return false;
+	}
+	len = (size_t)(newline - c->in);
+	begin_request(c, len);
+	c->n_in -= len + 1;
+	memmove(c->in, newline + 1, c->n_in);
+	return true;
+}
+
+/*
+ * Whatever can be done for the client now: requests one after the other,
+ * portions of answers as long as there is room, bytes as far as they go. Then
+ * the loop is told what to wait for.
+ */
+static void
+client_go_on(struct control_client *c)
+{
+	bool unsent, alive = true;
+
+	do {
+		while (c->busy && c->op.more != NULL && control_has_room(c))
+			if (!c->op.more(c))
+				break;
+		alive = send_out(c);
+		unsent = c->out.len > c->sent;
+	} while (alive && !unsent && next_request(c));
+
+	/* Said by next_request(), at the last moment. */
+	if (alive)
+		alive = send_out(c);
+	unsent = c->out.len > c->sent;
+	if (!alive || (c->leaving && !unsent)) {
+		client_free(c);
+		return;
+	}
+	/* A portion that had no room comes with the next turn. */
+	set_events(c, (unsent || (c->busy && c->op.more != NULL) ? EPOLLOUT :
+	    0) | (!c->busy && !c->eof && !c->leaving ? EPOLLIN : 0));
+}
+
+static void
+client_ready(void *ctx, uint32_t events)
+{
+	struct control_client *c = ctx;
+
+	if ((events & (EPOLLHUP | EPOLLERR)) != 0 ||
+	    ((events & EPOLLIN) != 0 && !receive(c))) {
+		client_free(c);
+		return;
+	}
+	client_go_on(c);
+}
+
+static void
+greet(struct control_client *c)
+{
+	control_begin(&c->out, CONTROL_GREETING, NULL);
+	control_put_number(&c->out, "pid", (uint64_t)c->sup->pid);
+	control_put(&c->out, "version", CLUSTERD_VERSION);
+	control_end(&c->out);
+}
+
+/* -errno: it could not be taken, and is closed. */
+static int
+take_client(struct supervisor *sup, int fd, const struct control_peer *peer)
+{
+	struct control_client *c = calloc(1, sizeof(*c));
+	int code = -ENOMEM;
+
+	if (c != NULL) {
+		c->events = EPOLLIN;
+		code = loop_add(sup->loop, fd, c->events, false, client_ready,
+		    c, &c->handle);
+	}
+	if (code < 0) {
+		free(c);
+		fd_close(&fd);
+		return code;
+	}
+	c->sup = sup;
+	c->fd = fd;
+	c->pid = peer->pid;
+	c->moved = mono_now();
+	TAILQ_INSERT_TAIL(&sup->control.clients, c, entry);
+	sup->control.n_clients++;
+	greet(c);
+	if (!peer->allowed) {
+		log_warning("control: refused pid %d of user %u",
+		    (int)peer->pid, (unsigned)peer->uid);
+		control_fail(c, "denied", "only root, clusterd's own user and "
+		    "members of control_group may");
+		c->leaving = true;
+	}
+	client_go_on(c);
+	return 0;
+}
+
+static void
+clients_wait(void *ctx, uint32_t events)
+{
+	struct supervisor *sup = ctx;
+	struct control *control = &sup->control;
+	struct control_peer peer;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		int fd;
+
+		if (control->n_clients >= CONTROL_CLIENTS_MAX) {
+			pause_accepting(sup);
+			return;
+		}
+		fd = control_socket_accept(&control->socket, control->gid,
+		    &peer);
+		if (fd == -EAGAIN)
+			return;
+		if (fd == -EINTR || fd == -ECONNABORTED)
+			continue;
+		/* EMFILE and the like: the queue stays, so wait a little. */
+		if (fd < 0 || take_client(sup, fd, &peer) < 0) {
+			pause_accepting(sup);
+			return;
+		}
+	}
+}
+
+/* ---- the turn, start and end ---- */
+
+void
+control_turn(struct supervisor *sup)
+{
+	struct control_client *c, *next;
+
+	for (c = TAILQ_FIRST(&sup->control.clients); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->busy && c->op.check != NULL)
+			c->op.check(c);
+		/* News may have come for it, and the end of its request. */
+		if (c->out.len > c->sent)
+			client_go_on(c);
+	}
+}
+
+/* Where it is to be: NULL with 0 is nowhere. */
+static int
+choose_path(const struct supervisor *sup, char **ret_path, struct error *err)
+{
+	const struct config *config = sup->config;
+	char *dir = NULL, *name = NULL;
+	int code = 0;
+
+	*ret_path = NULL;
+	if (config->control != NULL) {
+		*ret_path = strdup(config->control);
+		return *ret_path != NULL ? 0 : -ENOMEM;
+	}
+	if (!config->control_auto)
+		return 0;
+	code = control_place_make(&dir, err);
+	if (code < 0)
+		return code;
+	name = sup->origin->path != NULL ?
+	    control_place_name(sup->origin->path) :
+	    control_place_name_of_app(config->apps[0].name, sup->pid);
+	if (name == NULL || asprintf(ret_path, "%s/%s", dir, name) < 0) {
+		*ret_path = NULL;
+		code = -ENOMEM;
+	}
+	free(name);
+	free(dir);
+	return code;
+}
+
+int
+control_open(struct supervisor *sup, struct error *err)
+{
+	struct control *control = &sup->control;
+	bool chosen = sup->config->control_auto;
+	char *path = NULL;
+	int code = choose_path(sup, &path, err);
+
+	control->gid = sup->config->control_gid;
+	if (path != NULL)
+		code = control_socket_open(path, control->gid,
+		    &control->socket, err);
+	free(path);
+	if (code == 0 && control->socket.fd >= 0)
+		code = loop_add(sup->loop, control->socket.fd, EPOLLIN, false,
+		    clients_wait, sup, &control->handle);
+	if (code == 0)
+		code = loop_timer_init(sup->loop, &control->again, again_due,
+		    sup);
+	if (code == 0 || (!chosen && control->socket.fd < 0) ||
+	    code == -EBUSY)
+		return code;
+	control_socket_close(&control->socket);
+	if (!chosen)
+		return code;
+	/* Nobody asked for it, so that it is no reason not to start. */
+	if (code == -ENOENT)
+		log_info("no control socket: %s", error_text(err));
+	else
+		log_warning("no control socket: %s",
+		    err->text != NULL ? err->text : strerror(-code));
+	error_clear(err);
+	return 0;
+}
+
+void
+control_close(struct supervisor *sup)
+{
+	struct control *control = &sup->control;
+	struct control_client *c;
+
+	while ((c = TAILQ_FIRST(&control->clients)) != NULL) {
+		if (c->busy && c->op.request.verb == CONTROL_STOP &&
+		    c->op.request.app[0] == '\0' && !sup->failed)
+			control_ok(c, "stopped");
+		else if (c->busy)
+			control_fail(c, "failed", "clusterd has ended");
+		(void)send_out(c);
+		client_free(c);
+	}
+	loop_del(sup->loop, &control->handle);
+	loop_timer_fini(sup->loop, &control->again);
+	control_socket_close(&control->socket);
+}

@@ -1,0 +1,149 @@
+/*
+ * The control socket: clients, their requests and answers. The protocol is in
+ * clusterd-control(7), its grammar in core/control.
+ *
+ *   control.c         the socket, the clients, their bytes
+ *   control_op.c      what a request does, and when it is done
+ *   control_status.c  the records of status
+ *
+ * A client may be slow, stall, vanish or send garbage: what it has not read yet
+ * is bounded, an answer that is long is made in portions, when there is room
+ * for one, and all portions of one turn together take a few milliseconds.
+ */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "base/mono.h"
+#include "base/str.h"
+#include "core/control.h"
+#include "linux/control_socket.h"
+#include "linux/loop.h"
+
+struct app;
+struct error;
+struct supervisor;
+struct worker;
+struct worker_step;
+
+#define CONTROL_CLIENTS_MAX	256
+
+/* What has not been read: with more, no progress is told; … */
+#define CONTROL_OUT_ENOUGH	(32 * 1024)
+/* … and nothing at all. A line may come on top. */
+#define CONTROL_OUT_MAX		(64 * 1024)
+
+struct control_client;
+
+/* Where the records of status have come to. */
+struct control_cursor {
+	enum {
+		CONTROL_AT_CLUSTERD,
+		CONTROL_AT_APP,
+		CONTROL_AT_SEATS,
+		CONTROL_AT_RETIRING,
+	} at;
+	uint64_t app;		/* by its number */
+	unsigned seat;
+	uint64_t worker;	/* the latest that was told, by its number */
+};
+
+/* A request that is being carried out. */
+struct control_op {
+	struct control_request request;
+	/* Makes a portion of the answer; false: there is no more, and the
+	   answer is ended. NULL: the answer comes when it is done. */
+	bool (*more)(struct control_client *);
+	/* At the end of a turn in which something changed; ends the answer
+	   when it is done. NULL: as above. */
+	void (*check)(struct control_client *);
+	struct control_cursor cursor;
+	unsigned floor;		/* scale, start: instances from here on are
+				   the request's concern */
+	bool reading;		/* reload: it is not in force yet */
+	uint64_t reload;	/* the number of the reload that was asked for */
+};
+
+struct control_client {
+	TAILQ_ENTRY(control_client) entry;
+	struct supervisor *sup;
+	int fd;
+	loop_handle handle;
+	uint32_t events;
+	pid_t pid;
+	char in[CONTROL_REQUEST_MAX];
+	size_t n_in;
+	struct strbuf out;
+	size_t sent;		/* of `out` */
+	struct mono moved;	/* when bytes last went or came */
+	struct control_op op;
+	bool busy;		/* with op */
+	bool eof;		/* it sends nothing more */
+	bool leaving;		/* gone when `out` is sent */
+};
+
+struct control {
+	struct control_socket socket;
+	loop_handle handle;
+	uint32_t gid;		/* whose members may; (uint32_t)-1 */
+	TAILQ_HEAD(, control_client) clients;
+	unsigned n_clients;
+	bool paused;		/* no room for another client */
+	struct loop_timer again;	/* looks for room */
+	struct mono budget;	/* portions are made until then; of this turn */
+	bool budgeted;
+};
+
+/*
+ * Make the socket that the configuration asks for. -errno with words: it asked
+ * for one that cannot be had, or another clusterd has it; where none was asked
+ * for (auto), other failures are logged only.
+ */
+int control_open(struct supervisor *sup, struct error *err);
+
+/* The program ends: answer those who wait for that, and go. */
+void control_close(struct supervisor *sup);
+
+/* At the end of a turn: what is carried out may be done. */
+void control_turn(struct supervisor *sup);
+
+/* News, for those whose request it concerns: */
+void control_worker_stepped(const struct worker *worker,
+    const struct worker_step *step);
+void control_worker_died(const struct worker *worker,
+    const struct worker_step *step, const char *words);
+void control_reload_refused(struct supervisor *sup, const char *words,
+    bool final);
+
+/* ---- for its parts ---- */
+
+/* Is there room for a portion of an answer, in the client's buffer and in the
+   turn? */
+bool control_has_room(struct control_client *c);
+
+/* The answer is complete; c->out has its last line. */
+void control_answered(struct control_client *c);
+void control_ok(struct control_client *c, const char *text);
+void control_fail(struct control_client *c, const char *why, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
+
+/* control_op.c: begin to carry out c->op.request; the answer may be complete
+   when it returns. */
+void control_op_begin(struct control_client *c);
+
+/* control_status.c */
+bool control_status_more(struct control_client *c);
+
+/* A worker's role: "seat", "next" or "retiring". */
+const char *control_role(const struct worker *worker);
+
+/* What an app and a worker have in common as records and as progress. */
+void control_put_app(struct strbuf *sb, const struct app *app);
+void control_put_worker(struct strbuf *sb, const struct worker *worker);
+
+#endif

@@ -1,0 +1,43 @@
+/* The control socket's file and who its peers are. */
+#ifndef LINUX_CONTROL_SOCKET_H
+#define LINUX_CONTROL_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+
+struct control_socket {
+	int fd;		/* listens; non-blocking, close-on-exec; -1: none */
+	char *path;
+	dev_t dev;	/* of the file */
+	ino_t ino;
+};
+
+#define CONTROL_SOCKET_INIT { .fd = -1 }
+
+/*
+ * Bind `path` and listen; mode 0600, or 0660 for `gid` unless that is
+ * (uint32_t)-1. A file that nobody listens on is replaced; -EBUSY with words
+ * ("already running, pid N") when somebody does; else -errno with words.
+ */
+int control_socket_open(const char *path, uint32_t gid,
+    struct control_socket *ret_socket, struct error *err);
+
+/* Close it, and remove the file if it is still ours. */
+void control_socket_close(struct control_socket *s);
+
+struct control_peer {
+	pid_t pid;
+	uid_t uid;
+	bool allowed;	/* root, our own user, or a member of the group */
+};
+
+/*
+ * The next client, non-blocking and close-on-exec, or -errno (accept(2)).
+ */
+int control_socket_accept(const struct control_socket *s, uint32_t gid,
+    struct control_peer *ret_peer);
+
+#endif

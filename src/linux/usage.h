@@ -1,0 +1,24 @@
+/* What a process and its descendants use. */
+#ifndef LINUX_USAGE_H
+#define LINUX_USAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Of a larger tree, what was found first. */
+#define USAGE_PROCESSES_MAX 256
+
+struct usage {
+	uint64_t cpu_ns;	/* user and system, of the living, and of those
+				   that they have reaped */
+	uint64_t memory_bytes;	/* resident; what they share counts for each */
+};
+
+/* False: there is no such process. */
+bool usage_of_tree(pid_t pid, struct usage *ret_usage);
+
+/* This process alone. */
+struct usage usage_of_self(void);
+
+#endif
