@@ -35,7 +35,8 @@ ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 BASE_SRC = src/base/error.c src/base/fd.c src/base/json.c src/base/log.c \
-	src/base/mono.c src/base/num.c src/base/sink.c src/base/str.c
+	src/base/log_line.c src/base/mono.c src/base/num.c src/base/sink.c \
+	src/base/str.c
 CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
 	src/core/conf_diff.c \
@@ -114,9 +115,9 @@ DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 	worker_fsm) $(BASE_OBJ)
 
 UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
-	conf_read connections cpu_quota drain fd_protocol json lanes loop man \
-	notify_message obituary restart rollout sink sockdiag steering_cbpf \
-	steering_ebpf words worker_env worker_fsm
+	conf_read connections cpu_quota drain fd_protocol json lanes log loop \
+	man notify_message obituary restart rollout sink sockdiag \
+	steering_cbpf steering_ebpf words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
 $(B)/tests/%.o: tests/unit/%.c
@@ -162,6 +163,7 @@ $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
     $(BASE_OBJ)
 $(B)/tests/test_json: $(BASE_OBJ)
 $(B)/tests/test_lanes: $(B)/core/lane_order.o $(B)/core/lane_rank.o
+$(B)/tests/test_log: $(BASE_OBJ)
 $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
 $(B)/tests/test_notify_message: $(B)/core/notify_message.o
 $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \

@@ -1,25 +1,52 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_line.h"
 #include "base/sink.h"
 
 static struct sink sink = SINK_INIT;
+static bool journal;		/* the sink is a stream to it */
+static bool torn;		/* the last write ended within a line */
 static enum log_level max_level = LOG_LEVEL_INFO;
+static enum log_format format = LOG_FORMAT_TEXT;
 static unsigned long dropped;
 
-static const char *const level_names[] = {
-	[LOG_LEVEL_ERROR] = "error  ",
-	[LOG_LEVEL_WARNING] = "warning",
-	[LOG_LEVEL_INFO] = "info   ",
-	[LOG_LEVEL_DEBUG] = "debug  ",
-};
+/*
+ * JOURNAL_STREAM is device and inode of the socket that systemd made our
+ * standard error or output (systemd.exec(5)); the variable alone says nothing,
+ * it is inherited by whoever is started with another standard error too.
+ */
+static bool
+is_journal(int fd)
+{
+	const char *value = getenv("JOURNAL_STREAM");
+	char here[2 * 20 + 2];
+	struct stat st;
+
+	if (value == NULL || fstat(fd, &st) < 0)
+		return false;
+	snprintf(here, sizeof(here), "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
+	return strcmp(value, here) == 0;
+}
+
+static void
+choose_stderr(void)
+{
+	sink_inherit(&sink, STDERR_FILENO);
+	journal = is_journal(STDERR_FILENO);
+}
 
 int
 log_open(const char *path, struct error *err)
@@ -27,13 +54,15 @@ log_open(const char *path, struct error *err)
 	int code;
 
 	if (path == NULL) {
-		sink_inherit(&sink, STDERR_FILENO);
+		choose_stderr();
 		return 0;
 	}
 	code = sink_open(&sink, path);
 	if (code < 0)
 		return error_set(err, code, "cannot open log file %s: %s",
 		    path, strerror(-code));
+	journal = false;
+	torn = false;
 	return 0;
 }
 
@@ -43,105 +72,92 @@ log_set_level(enum log_level level)
 	max_level = level;
 }
 
+void
+log_set_format(enum log_format new_format)
+{
+	format = new_format;
+}
+
 bool
 log_enabled(enum log_level level)
 {
 	return level <= max_level;
 }
 
+/*
+ * Returns whether the whole of it was written. A disk that becomes full takes
+ * the beginning of a line: what comes after it begins on a new one. `line` has
+ * room for that before it.
+ */
 static bool
-emit(const char *line, size_t len)
+emit(char *line, size_t len)
 {
-	return sink_write(&sink, line, len) == (ssize_t)len;
-}
+	ssize_t n;
 
-static size_t
-put_time(char *line, size_t size)
-{
-	struct timespec ts = { 0 };
-	struct tm tm;
-	size_t len;
-
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	if (localtime_r(&ts.tv_sec, &tm) == NULL)
-		return 0;
-	len = strftime(line, size, "%Y-%m-%d %H:%M:%S", &tm);
-	len += (size_t)snprintf(line + len, size - len, ".%03ld ",
-	    ts.tv_nsec / 1000000);
-	return len;
-}
-
-/* Cut to the limit, make every byte printable, end in one newline. */
-static size_t
-finish_line(char *line, size_t start, size_t len)
-{
-	if (len > LOG_LINE_MAX - 1) {
-		memcpy(line + LOG_LINE_MAX - 4, "...", 3);
-		len = LOG_LINE_MAX - 1;
+	if (torn) {
+		*--line = '\n';
+		len++;
 	}
-	for (size_t i = start; i < len; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-			line[i] = '?';
-	line[len] = '\n';
-	return len + 1;
+	n = sink_write(&sink, line, len);
+	if (n > 0)
+		torn = line[n - 1] != '\n';
+	return n == (ssize_t)len;
 }
 
-static void
-report_dropped(void)
+static bool
+write_line(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
+static bool
+write_line(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap)
 {
-	char line[128];
+	struct log_line line = {
+		.format = format,
+		.journal = journal,
+		.level = level,
+		.about = about,
+	};
+	char text[1 + LOG_LINE_MAX];
 	size_t len;
 
-	len = put_time(line, sizeof(line));
-	len += (size_t)snprintf(line + len, sizeof(line) - len,
-	    "%s %lu log lines were dropped: the log could not be written\n",
-	    level_names[LOG_LEVEL_WARNING], dropped);
-	if (emit(line, len))
-		dropped = 0;
+	(void)clock_gettime(CLOCK_REALTIME, &line.time);
+	len = log_line_format(&line, text + 1, fmt, ap);
+	return emit(text + 1, len);
 }
 
-static size_t
-put_about(char *line, size_t size, const struct log_about *about)
-{
-	int n;
+static const struct log_about clusterd = { .app = NULL };
 
-	if (about->app == NULL)
-		return 0;
-	if (about->instance < 0)
-		n = snprintf(line, size, "%s: ", about->app);
-	else if (about->pid == 0)
-		n = snprintf(line, size, "%s[%ld]: ", about->app,
-		    about->instance);
-	else
-		n = snprintf(line, size, "%s[%ld] pid %d: ", about->app,
-		    about->instance, (int)about->pid);
-	return n < 0 ? 0 : (size_t)n;
+static bool write_own(enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static bool
+write_own(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+	bool written;
+
+	va_start(ap, fmt);
+	written = write_line(level, &clusterd, fmt, ap);
+	va_end(ap);
+	return written;
 }
 
 void
 log_vabout(enum log_level level, const struct log_about *about,
     const char *fmt, va_list ap)
 {
-	char line[LOG_LINE_MAX + 1];
 	int saved = errno;
-	size_t start, len;
-	int n;
 
 	if (!log_enabled(level))
 		return;
 	if (sink.kind == SINK_NONE)
-		sink_inherit(&sink, STDERR_FILENO);
+		choose_stderr();
 
-	start = put_time(line, sizeof(line));
-	start += (size_t)snprintf(line + start, sizeof(line) - start, "%s ",
-	    level_names[level]);
-	start += put_about(line + start, sizeof(line) - start, about);
-	n = vsnprintf(line + start, sizeof(line) - start, fmt, ap);
-	len = finish_line(line, start, start + (n < 0 ? 0 : (size_t)n));
-
-	if (dropped > 0)
-		report_dropped();
-	if (dropped > 0 || !emit(line, len))
+	if (dropped > 0 && write_own(LOG_LEVEL_WARNING, "%lu log lines were "
+	    "dropped: the log could not be written", dropped))
+		dropped = 0;
+	if (dropped > 0 || !write_line(level, about, fmt, ap))
 		dropped++;
 	errno = saved;
 }
@@ -160,10 +176,9 @@ log_about(enum log_level level, const struct log_about *about,
 void
 log_write(enum log_level level, const char *fmt, ...)
 {
-	const struct log_about nothing = { .app = NULL };
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_vabout(level, &nothing, fmt, ap);
+	log_vabout(level, &clusterd, fmt, ap);
 	va_end(ap);
 }

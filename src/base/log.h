@@ -1,5 +1,6 @@
 /*
- * clusterd's own log: one line per event, to stderr or to a file. Writing
+ * clusterd's own log: one line per event, to stderr or to a file, as text or as
+ * JSON (base/log_line); where stderr is the journal's, with priorities. Writing
  * never blocks and never fails towards the caller: a line that cannot be
  * written at once (full pipe, full disk) is dropped and counted, and the count
  * is reported before the next line that gets through.
@@ -23,18 +24,26 @@ enum log_level {
 	LOG_LEVEL_DEBUG,
 };
 
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON,
+};
+
 /* Longest line, newline included; longer ones are cut and end in "...". */
 #define LOG_LINE_MAX 4096	/* PIPE_BUF: a pipe takes it whole or not */
 
 /*
  * Send the log to the file at `path` (absolute; appended to, created 0640), or
  * to stderr when NULL. On failure (-errno with words) the log stays where it
- * was. Also reopens: call it again with the same path. `path` is copied.
+ * was. Also reopens: call it again with the same path. `path` is copied. Whether
+ * stderr is the journal's is found out each time.
  */
 int log_open(const char *path, struct error *err);
 
 /* Lines above `level` are left out. */
 void log_set_level(enum log_level level);
+
+void log_set_format(enum log_format format);
 
 /* `fmt` without newline. Safe whatever bytes the arguments hold: control
    bytes are printed as '?'. */

@@ -155,9 +155,15 @@ enum conf_log_level {	/* as in base/log.h */
 	CONF_LOG_DEBUG,
 };
 
+enum conf_log_format {	/* as in base/log.h */
+	CONF_LOG_TEXT,
+	CONF_LOG_JSON,
+};
+
 struct config {
 	unsigned refs;
 	enum conf_log_level log_level;
+	enum conf_log_format log_format;
 	char *log;		/* absolute path; NULL: stderr */
 	char *pidfile;		/* absolute path; NULL: none */
 	bool control_auto;	/* its place follows from the file's */

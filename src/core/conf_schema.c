@@ -28,8 +28,8 @@ static const struct conf_word log_levels[] = {
 };
 
 static const struct conf_word log_formats[] = {
-	{ "text", 0, false },
-	{ "json", 1, true },
+	{ "text", CONF_LOG_TEXT, false },
+	{ "json", CONF_LOG_JSON, false },
 	{ NULL, 0, false },
 };
 
@@ -89,7 +89,7 @@ static const struct conf_key schema[] = {
 		.preset = "info",
 	},
 	[CONF_KEY_LOG_FORMAT] = {
-		.name = "log_format", GLOBAL_NOWHERE,
+		.name = "log_format", GLOBAL(log_format),
 		.type = CONF_TYPE_ENUM, .words = log_formats,
 		.preset = "text",
 	},

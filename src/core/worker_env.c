@@ -63,13 +63,25 @@ set_named(struct strlist *env, const char *name, const char *value)
 	set_entry(env, strbuf_take(&sb));
 }
 
-static void
-inherit(struct strlist *env, char *const *inherited)
+/*
+ * JOURNAL_STREAM tells a program that its standard error goes to the journal.
+ * That is so for a worker that has it from us, and not where another one has
+ * been put in its place: those who do not compare would be wrong.
+ */
+static bool
+passes_on(const struct conf_app *app, const char *entry)
 {
-	for (; *inherited != NULL; inherited++)
-		if (strchr(*inherited, '=') != NULL &&
-		    !fd_protocol_scrubs(*inherited))
-			strlist_add(env, *inherited);
+	if (str_starts(entry, "JOURNAL_STREAM="))
+		return app->err == CONF_OUTPUT_INHERIT;
+	return strchr(entry, '=') != NULL && !fd_protocol_scrubs(entry);
+}
+
+static void
+inherit(const struct worker_env_args *a, struct strlist *env)
+{
+	for (char *const *entry = a->inherited; *entry != NULL; entry++)
+		if (passes_on(a->app, *entry))
+			strlist_add(env, *entry);
 }
 
 static void
@@ -90,7 +102,7 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 
 	/* First, so that it is found even in a very large environment. */
 	set_named(&out->env, "CLUSTERD_WORKER_ID", a->worker_id);
-	inherit(&out->env, a->inherited);
+	inherit(a, &out->env);
 	if (app->creds.set && app->creds.name != NULL) {
 		set_named(&out->env, "USER", app->creds.name);
 		set_named(&out->env, "LOGNAME", app->creds.name);

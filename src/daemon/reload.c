@@ -66,6 +66,7 @@ apply_settings(struct supervisor *sup, const struct config *new)
 
 	if (sup->log_level < 0)
 		log_set_level((enum log_level)new->log_level);
+	log_set_format((enum log_format)new->log_format);
 	if (!same_text(sup->config->log, new->log) &&
 	    log_open(new->log, &err) < 0)
 		log_error("%s; the log stays where it is", error_text(&err));

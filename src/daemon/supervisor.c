@@ -587,6 +587,7 @@ supervisor_run(const struct supervisor_setup *setup)
 	log_set_level(setup->log_level >= 0 ?
 	    (enum log_level)setup->log_level :
 	    (enum log_level)sup.config->log_level);
+	log_set_format((enum log_format)sup.config->log_format);
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));

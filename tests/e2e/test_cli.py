@@ -16,6 +16,7 @@ SHIPPED = sorted(glob.glob(f"{ROOT}/conf/*.ini") +
 ALL_KEYS = """\
 [clusterd]
 log_level = debug
+log_format = json
 log = logs/clusterd.log
 pidfile = clusterd.pid
 

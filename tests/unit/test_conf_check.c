@@ -241,10 +241,11 @@ key_log_format(void **state)
 {
 	(void)state;
 	expect_good("clusterd", "log_format", "text", "text");
-	expect_bad("clusterd", "log_format", "json", "\"json\" is not "
-	    "supported yet, text is allowed");
+	expect_good("clusterd", "log_format", "json", "json");
 	expect_bad("clusterd", "log_format", "xml", "\"xml\" is not known, "
-	    "text is allowed");
+	    "text or json is allowed");
+	expect_bad("clusterd", "log_format", "jason", "\"jason\" is not "
+	    "known, did you mean json? text or json is allowed");
 }
 
 static void
@@ -1525,7 +1526,7 @@ all_errors_in_one_pass(void **state)
 	(void)state;
 	expect_errors("[clusterd]\n"			/* 1 */
 	       "log_level = loud\n"
-	       "log_format = json\n"
+	       "log_format = jsn\n"
 	       "\n"
 	       "# the web server\n"
 	       "[web\n"
@@ -1548,8 +1549,8 @@ all_errors_in_one_pass(void **state)
 	       "ready = alive:2m\n",
 	    "app.ini:2: log_level: \"loud\" is not known, error, warning, "
 	    "info or debug is allowed\n"
-	    "app.ini:3: log_format: \"json\" is not supported yet, text is "
-	    "allowed\n"
+	    "app.ini:3: log_format: \"jsn\" is not known, did you mean json? "
+	    "text or json is allowed\n"
 	    "app.ini:6: \"[web\" has no ], [NAME] is needed\n"
 	    "app.ini:6: command: missing in section [web], every app needs "
 	    "one\n"
@@ -1596,6 +1597,7 @@ defaults(void **state)
 	assert_int_equal(config->refs, 1);
 	assert_int_equal(config->n_apps, 1);
 	assert_int_equal(config->log_level, CONF_LOG_INFO);
+	assert_int_equal(config->log_format, CONF_LOG_TEXT);
 	assert_null(config->log);
 	assert_null(config->pidfile);
 	assert_string_equal(app->name, "web");

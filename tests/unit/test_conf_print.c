@@ -269,6 +269,7 @@ static const char rich[] =
     "\xef\xbb\xbf# a rich file\r\n"
     "[clusterd]\n"
     "log_level : debug\n"
+    "log_format = json\n"
     "log=log file ; with # signs.log\n"
     "pidfile = ./none\n"
     "control = none2\n"
@@ -339,7 +340,7 @@ a_rich_file(void **state)
 	assert_string_equal(dump,
 	    "[clusterd]\n"
 	    "log_level = debug\n"
-	    "log_format = text\n"
+	    "log_format = json\n"
 	    "log = /srv/my app's/log file ; with # signs.log\n"
 	    "pidfile = /srv/my app's/none\n"
 	    "control = /srv/my app's/none2\n"

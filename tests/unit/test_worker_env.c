@@ -266,6 +266,35 @@ inherited_is_scrubbed(void **state)
 }
 
 static void
+the_journal_is_that_of_standard_error(void **state)
+{
+	struct worker_env env;
+	struct setup s;
+
+	(void)state;
+	setup_init(&s, "srv", NULL);
+	set_list(&s.inherited, "JOURNAL_STREAM=8:1234", "JOURNAL_STREAMS=1",
+	    "A=1", NULL);
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "JOURNAL_STREAM=8:1234", "JOURNAL_STREAMS=1",
+	    "A=1", NO_LISTENERS, NULL);
+	worker_env_free(&env);
+
+	s.app.err = CONF_OUTPUT_NULL;
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "JOURNAL_STREAMS=1", "A=1", NO_LISTENERS, NULL);
+	worker_env_free(&env);
+
+	/* The user knows better. */
+	set_list(&s.app.env, "JOURNAL_STREAM=9:9", NULL);
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "JOURNAL_STREAMS=1", "A=1", "JOURNAL_STREAM=9:9",
+	    NO_LISTENERS, NULL);
+	worker_env_free(&env);
+	setup_free(&s);
+}
+
+static void
 later_wins(void **state)
 {
 	struct setup s;
@@ -706,6 +735,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(smallest_environment),
 		cmocka_unit_test(inherited_is_scrubbed),
+		cmocka_unit_test(the_journal_is_that_of_standard_error),
 		cmocka_unit_test(later_wins),
 		cmocka_unit_test(user_brings_a_home),
 		cmocka_unit_test(protocols_and_notify_socket),
