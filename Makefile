@@ -41,14 +41,15 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
 	src/core/conf_diff.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
-	src/core/conf_error.c src/core/conf_free.c src/core/conf_print.c \
+	src/core/conf_error.c src/core/conf_files.c src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
 	src/core/control.c \
 	src/core/cpu_quota.c src/core/drain.c src/core/fd_protocol.c \
 	src/core/lane_order.c \
-	src/core/lane_rank.c src/core/notify_message.c \
+	src/core/lane_rank.c src/core/line_split.c src/core/notify_message.c \
 	src/core/obituary.c \
-	src/core/restart.c src/core/rollout.c src/core/signal_name.c \
+	src/core/restart.c src/core/ring.c src/core/rollout.c \
+	src/core/signal_name.c \
 	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
@@ -56,7 +57,8 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/control_place.c src/linux/control_socket.c src/linux/cpus.c \
 	src/linux/creds.c src/linux/epoll_enter.c src/linux/file.c \
 	src/linux/inspect.c src/linux/lane_queue.c \
-	src/linux/listen_fds.c src/linux/listening.c src/linux/loop.c \
+	src/linux/listen_fds.c src/linux/listening.c src/linux/log_file.c \
+	src/linux/loop.c \
 	src/linux/notify_socket.c \
 	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
 	src/linux/seccomp_notify.c src/linux/signals.c src/linux/sockdiag.c \
@@ -74,7 +76,8 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/drain.c \
 	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \
-	src/daemon/orphans.c src/daemon/readiness.c \
+	src/daemon/orphans.c src/daemon/out_pipe.c src/daemon/output.c \
+	src/daemon/outputs.c src/daemon/readiness.c \
 	src/daemon/reload.c \
 	src/daemon/steer.c src/daemon/stopped.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
@@ -108,15 +111,16 @@ examples/hello-server: examples/hello-server.c
 BASE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(BASE_SRC))
 CORE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(CORE_SRC))
 CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
-	conf_env conf_free conf_print conf_read conf_schema conf_value \
+	conf_env conf_files conf_free conf_print conf_read conf_schema conf_value \
 	conf_value_app signal_name words) \
 	$(BASE_OBJ)
 DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 	worker_fsm) $(BASE_OBJ)
 
 UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
-	conf_read connections cpu_quota drain fd_protocol json lanes log loop \
-	man notify_message obituary restart rollout sink sockdiag \
+	conf_read connections cpu_quota drain fd_protocol json lanes \
+	line_split log loop \
+	man notify_message obituary restart ring rollout sink sockdiag \
 	steering_cbpf steering_ebpf words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
@@ -138,6 +142,8 @@ WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
 WRAP_lanes = reallocarray
+WRAP_line_split = malloc
+WRAP_ring = malloc
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
 WRAP_sockdiag = malloc recvmsg sendto socket
@@ -164,6 +170,8 @@ $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
 $(B)/tests/test_json: $(BASE_OBJ)
 $(B)/tests/test_lanes: $(B)/core/lane_order.o $(B)/core/lane_rank.o
 $(B)/tests/test_log: $(BASE_OBJ)
+$(B)/tests/test_line_split: $(B)/core/line_split.o $(BASE_OBJ)
+$(B)/tests/test_ring: $(B)/core/ring.o
 $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
 $(B)/tests/test_notify_message: $(B)/core/notify_message.o
 $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \

@@ -8,7 +8,7 @@ shift
 allowed='
 abort __assert_fail __stack_chk_fail
 malloc calloc realloc reallocarray free
-bcmp memchr memcmp memcpy memmove memset __memcpy_chk __memset_chk
+bcmp memchr memcmp memrchr memcpy memmove memset __memcpy_chk __memset_chk
 qsort
 strchr strrchr strcmp strncmp strcspn strspn strdup strndup strlen strstr
 strcpy strncpy strpbrk strsep stpcpy

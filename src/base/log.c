@@ -18,6 +18,9 @@
 static struct sink sink = SINK_INIT;
 static bool journal;		/* the sink is a stream to it */
 static bool torn;		/* the last write ended within a line */
+static bool to_stderr = true;
+static log_aside_fn *aside;
+static void *aside_ctx;
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format format = LOG_FORMAT_TEXT;
 static unsigned long dropped;
@@ -55,6 +58,7 @@ log_open(const char *path, struct error *err)
 
 	if (path == NULL) {
 		choose_stderr();
+		to_stderr = true;
 		return 0;
 	}
 	code = sink_open(&sink, path);
@@ -63,6 +67,7 @@ log_open(const char *path, struct error *err)
 		    path, strerror(-code));
 	journal = false;
 	torn = false;
+	to_stderr = false;
 	return 0;
 }
 
@@ -84,6 +89,13 @@ log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
+void
+log_set_aside(log_aside_fn *fn, void *ctx)
+{
+	aside = fn;
+	aside_ctx = ctx;
+}
+
 /*
  * Returns whether the whole of it was written. A disk that becomes full takes
  * the beginning of a line: what comes after it begins on a new one. `line` has
@@ -92,7 +104,12 @@ log_enabled(enum log_level level)
 static bool
 emit(char *line, size_t len)
 {
+	enum log_aside how = aside != NULL && to_stderr ?
+	    aside(aside_ctx, line, len) : LOG_ASIDE_PASS;
 	ssize_t n;
+
+	if (how != LOG_ASIDE_PASS)
+		return how == LOG_ASIDE_TAKEN;
 
 	if (torn) {
 		*--line = '\n';

@@ -13,6 +13,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct error;
@@ -39,6 +40,18 @@ enum log_format {
  * stderr is the journal's is found out each time.
  */
 int log_open(const char *path, struct error *err);
+
+/*
+ * Somebody else writes to our standard error too, and may be in the middle of a
+ * line there: asked before each line that goes there. NULL: nobody.
+ */
+enum log_aside {
+	LOG_ASIDE_PASS,		/* nothing is in its way, write it */
+	LOG_ASIDE_TAKEN,	/* it will be written */
+	LOG_ASIDE_LOST,		/* it cannot be */
+};
+typedef enum log_aside log_aside_fn(void *ctx, const char *line, size_t len);
+void log_set_aside(log_aside_fn *fn, void *ctx);
 
 /* Lines above `level` are left out. */
 void log_set_level(enum log_level level);

@@ -63,9 +63,18 @@ enum conf_ready {
 	CONF_READY_ALIVE,
 };
 
-enum conf_output {
-	CONF_OUTPUT_INHERIT,
+/* Where a stream of the workers goes. */
+enum conf_output_kind {
+	CONF_OUTPUT_INHERIT,	/* where clusterd's own goes */
 	CONF_OUTPUT_NULL,
+	/* Through clusterd: */
+	CONF_OUTPUT_PREFIX,	/* tagged, to its own */
+	CONF_OUTPUT_FILE,
+};
+
+struct conf_output {
+	enum conf_output_kind kind;
+	char *path;		/* absolute, of FILE; else NULL */
 };
 
 enum conf_instances {
@@ -144,8 +153,10 @@ struct conf_app {
 	int64_t drain_idle_ms;		/* -1: off */
 	unsigned max_surge;		/* >= 1 */
 
-	enum conf_output out;
-	enum conf_output err;
+	struct conf_output out;
+	struct conf_output err;
+	int64_t log_max_size;		/* bytes, of those files; -1: any */
+	unsigned log_keep;		/* full ones that are kept */
 };
 
 enum conf_log_level {	/* as in base/log.h */
@@ -299,6 +310,14 @@ unsigned conf_app_instances(const struct conf_app *app,
 /* The app of that name, or NULL. */
 const struct conf_app *config_find_app(const struct config *config,
     const char *name);
+
+/* Does the stream pass through clusterd? */
+static inline bool
+conf_output_is_piped(const struct conf_output *output)
+{
+	return output->kind == CONF_OUTPUT_PREFIX ||
+	    output->kind == CONF_OUTPUT_FILE;
+}
 
 static inline bool
 conf_app_success_code(const struct conf_app *app, int code)

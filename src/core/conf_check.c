@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "core/conf.h"
+#include "core/conf_files.h"
 #include "core/conf_schema.h"
 #include "core/conf_value.h"
 
@@ -24,6 +25,8 @@ struct seen {
 /* What is remembered of an app beside its struct conf_app. */
 struct app_note {
 	unsigned listen_lines[CONF_LISTENS_MAX];
+	unsigned out_line;
+	unsigned err_line;
 	bool duplicate;		/* a second section of its name */
 };
 
@@ -33,6 +36,8 @@ struct check {
 	struct conf_errors *errors;
 	struct config *config;
 	struct app_note *notes;		/* one per app */
+	unsigned log_line;
+	unsigned pidfile_line;
 	size_t next_entry;		/* of the source */
 	bool read_failed;		/* conf_read() had errors */
 
@@ -500,6 +505,8 @@ check_clusterd(struct check *c, size_t section)
 	r = parse_section(c, CONF_SCOPE_CLUSTERD, c->config, NULL);
 	if (r == 0)
 		r = check_control(c);
+	c->log_line = line_of(c, CONF_KEY_LOG);
+	c->pidfile_line = line_of(c, CONF_KEY_PIDFILE);
 	if (r == 0 && config->log != NULL && config->pidfile != NULL &&
 	    strcmp(config->log, config->pidfile) == 0)
 		conf_error_add(c->errors, line_of(c, CONF_KEY_PIDFILE),
@@ -529,6 +536,8 @@ check_app(struct check *c, size_t section)
 	check_braces(c, app);
 	check_ready(c, app);
 	check_durations(c, app);
+	note->out_line = line_of(c, CONF_KEY_STDOUT);
+	note->err_line = line_of(c, CONF_KEY_STDERR);
 	r = check_accounts(c, app);
 	if (r < 0)
 		return r;
@@ -622,6 +631,48 @@ check_listens(struct check *c)
 	return 0;
 }
 
+static void
+note_file(struct conf_file *files, size_t *n, const char *path,
+    const struct conf_app *app, const char *key, unsigned line)
+{
+	if (path == NULL)
+		return;
+	files[*n] = (struct conf_file){
+		.path = path, .app = app, .key = key, .line = line,
+		.order = *n,
+	};
+	(*n)++;
+}
+
+/* What is written to by several. */
+static int
+check_files(struct check *c)
+{
+	const struct config *config = c->config;
+	struct conf_file *files = calloc(2 * config->n_apps + 2,
+	    sizeof(*files));
+	size_t n = 0;
+
+	if (files == NULL)
+		return -ENOMEM;
+	note_file(files, &n, config->log, NULL, "log", c->log_line);
+	note_file(files, &n, config->pidfile, NULL, "pidfile",
+	    c->pidfile_line);
+	for (size_t i = 0; i < config->n_apps; i++) {
+		const struct conf_app *app = &config->apps[i];
+
+		if (c->notes[i].duplicate)
+			continue;
+		note_file(files, &n, app->out.path, app, "stdout",
+		    c->notes[i].out_line);
+		note_file(files, &n, app->err.path, app, "stderr",
+		    c->notes[i].err_line);
+	}
+	conf_files_check(files, n, c->errors);
+	free(files);
+	return 0;
+}
+
 static int
 check_sections(struct check *c)
 {
@@ -648,7 +699,9 @@ check_sections(struct check *c)
 	if (c->config->n_apps == 0)
 		conf_error_add(c->errors, 0, NULL, "no app is configured: a "
 		    "section such as [web] with a command is needed");
-	return r < 0 ? r : check_listens(c);
+	if (r == 0)
+		r = check_listens(c);
+	return r < 0 ? r : check_files(c);
 }
 
 int

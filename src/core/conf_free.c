@@ -32,6 +32,8 @@ app_free(struct conf_app *app)
 	free(app->user);
 	free(app->group);
 	conf_creds_free(&app->creds);
+	free(app->out.path);
+	free(app->err.path);
 }
 
 struct config *

@@ -107,6 +107,42 @@ print_duration(const struct out *o)
 		conf_duration_print(o->sb, ms);
 }
 
+/* In the largest unit that is exact. */
+static void
+print_size(const struct out *o)
+{
+	static const char suffixes[] = "KMG";
+	int64_t bytes = *(const int64_t *)field(o);
+	size_t i = 0;
+
+	if (bytes < 0) {
+		strbuf_puts(o->sb, o->key->nothing);
+		return;
+	}
+	while (suffixes[i] != '\0' && bytes > 0 && bytes % 1024 == 0) {
+		bytes /= 1024;
+		i++;
+	}
+	strbuf_printf(o->sb, "%lld", (long long)bytes);
+	if (i > 0)
+		strbuf_putc(o->sb, suffixes[i - 1]);
+}
+
+static void
+print_output(const struct out *o)
+{
+	const struct conf_output *output = field(o);
+	const struct conf_word *w = o->key->words;
+
+	if (output->kind == CONF_OUTPUT_FILE) {
+		strbuf_puts(o->sb, output->path);
+		return;
+	}
+	while (w->value != output->kind)
+		w++;
+	strbuf_puts(o->sb, w->word);
+}
+
 /* A path, or the name of a user or group. */
 static void
 print_text(const struct out *o)
@@ -290,9 +326,11 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_MODE] = print_mode,
 	[CONF_TYPE_UMASK] = print_umask,
 	[CONF_TYPE_DURATION] = print_duration,
+	[CONF_TYPE_SIZE] = print_size,
 	[CONF_TYPE_PATH] = print_text,
 	[CONF_TYPE_ACCOUNT] = print_text,
 	[CONF_TYPE_CONTROL] = print_control,
+	[CONF_TYPE_OUTPUT] = print_output,
 	[CONF_TYPE_COMMAND] = print_command,
 	[CONF_TYPE_PORT] = print_port,
 	[CONF_TYPE_LISTEN] = print_listen,

@@ -7,7 +7,6 @@
 
 #define APP(field)	.scope = CONF_SCOPE_APP, \
 			.offset = offsetof(struct conf_app, field)
-#define APP_NOWHERE	.scope = CONF_SCOPE_APP, .offset = CONF_NOWHERE
 #define GLOBAL(field)	.scope = CONF_SCOPE_CLUSTERD, \
 			.offset = offsetof(struct config, field)
 #define GLOBAL_NOWHERE	.scope = CONF_SCOPE_CLUSTERD, .offset = CONF_NOWHERE
@@ -18,6 +17,9 @@
 	.type = CONF_TYPE_DURATION, .min = (at_least), \
 	.max = DURATION_MAX_MS, \
 	.allowed = "a duration such as 500ms, 10s, 5m or 1h"
+
+/* A thousand times what any disk of today takes of one log. */
+#define SIZE_MAX_BYTES	(UINT64_C(1) << 40)
 
 static const struct conf_word log_levels[] = {
 	{ "error", CONF_LOG_ERROR, false },
@@ -78,7 +80,7 @@ static const struct conf_word readies[] = {
 static const struct conf_word outputs[] = {
 	{ "inherit", CONF_OUTPUT_INHERIT, false },
 	{ "null", CONF_OUTPUT_NULL, false },
-	{ "prefix", 0, true },
+	{ "prefix", CONF_OUTPUT_PREFIX, false },
 	{ NULL, 0, false },
 };
 
@@ -289,21 +291,29 @@ static const struct conf_key schema[] = {
 	},
 	[CONF_KEY_STDOUT] = {
 		.name = "stdout", APP(out),
-		.type = CONF_TYPE_ENUM, .words = outputs,
-		.path_later = true, .preset = "inherit",
+		.type = CONF_TYPE_OUTPUT, .words = outputs,
+		.preset = "inherit",
+		.allowed = "inherit, null, prefix or a path",
 	},
 	[CONF_KEY_STDERR] = {
 		.name = "stderr", APP(err),
-		.type = CONF_TYPE_ENUM, .words = outputs,
-		.path_later = true, .preset = "inherit",
+		.type = CONF_TYPE_OUTPUT, .words = outputs,
+		.preset = "inherit",
+		.allowed = "inherit, null, prefix or a path",
 	},
 	[CONF_KEY_LOG_MAX_SIZE] = {
-		.name = "log_max_size", APP_NOWHERE,
-		.type = CONF_TYPE_LATER, .preset = "10M",
+		.name = "log_max_size", APP(log_max_size),
+		.type = CONF_TYPE_SIZE, .preset = "10M", .nothing = "none",
+		/* No line is longer than the least. */
+		.min = 64 * 1024, .max = SIZE_MAX_BYTES,
+		.allowed = "a size from 64K to 1024G, such as 512K, 10M or "
+			   "2G, or none",
 	},
 	[CONF_KEY_LOG_KEEP] = {
-		.name = "log_keep", APP_NOWHERE,
-		.type = CONF_TYPE_LATER, .preset = "5",
+		.name = "log_keep", APP(log_keep),
+		.type = CONF_TYPE_COUNT, .preset = "5",
+		.min = 0, .max = 1000,
+		.allowed = "a number from 0 to 1000",
 	},
 };
 

@@ -77,8 +77,11 @@ enum conf_type {
 	CONF_TYPE_UMASK,	/* int32_t, octal up to row->max; nothing: -1 */
 	CONF_TYPE_DURATION,	/* int64_t milliseconds, at least row->min;
 				   nothing: -1 */
+	CONF_TYPE_SIZE,		/* int64_t bytes, row->min to max; nothing:
+				   -1 */
 	CONF_TYPE_PATH,		/* char *, made absolute; nothing: NULL */
 	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
+	CONF_TYPE_OUTPUT,	/* struct conf_output: a word or a path */
 	/* The rest fill fields of struct conf_app that belong together. */
 	CONF_TYPE_CONTROL,	/* … or of struct config */
 	CONF_TYPE_COMMAND,
@@ -122,7 +125,6 @@ struct conf_key {
 	uint64_t max;
 	const struct conf_word *words;	/* ends with a NULL word */
 	bool list;		/* may go on over indented lines */
-	bool path_later;	/* a path is no value yet, and will be one */
 	const char *allowed;	/* in words, for messages and the manual */
 };
 

@@ -71,14 +71,6 @@ add_words(struct strbuf *sb, const struct conf_word *words)
 	}
 }
 
-/* What is no word, nor nearly one, was meant as a file. */
-static bool
-means_file(const struct conf_value *v, const char *text, const char *near)
-{
-	return v->key->path_later && *text != '\0' &&
-	    (near == NULL || strchr(text, '/') != NULL);
-}
-
 static int
 refuse_word(const struct conf_value *v, size_t i, const char *text,
     bool later)
@@ -100,9 +92,6 @@ refuse_word(const struct conf_value *v, size_t i, const char *text,
 	if (later)
 		r = conf_refuse(v, i, "\"%.60s\" is not supported yet, %s is "
 		    "allowed", text, allowed.text);
-	else if (means_file(v, text, near))
-		r = conf_refuse(v, i, "\"%.60s\": a file is not supported "
-		    "yet, %s is allowed", text, allowed.text);
 	else if (near != NULL)
 		r = conf_refuse(v, i, "\"%.60s\" is not known, did you mean "
 		    "%s? %s is allowed", text, near, allowed.text);
@@ -256,6 +245,47 @@ parse_duration(const struct conf_value *v, void *target)
 	    (int64_t)v->key->max, conf_value_field(v, target));
 }
 
+/* `512K`, `64M`, `2G`, or a bare number of bytes. */
+static bool
+read_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char suffixes[] = "KMG";
+	char digits[24];
+	size_t len = strspn(text, "0123456789");
+	const char *unit = text + len;
+	unsigned shift = 0;
+	uint64_t number;
+
+	if (len >= sizeof(digits))
+		return false;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (*unit != '\0') {
+		const char *found = strchr(suffixes, *unit);
+
+		if (found == NULL || unit[1] != '\0')
+			return false;
+		shift = 10 * (unsigned)(found - suffixes + 1);
+	}
+	if (!num_parse(digits, 0, INT64_MAX >> shift, &number))
+		return false;
+	*ret_bytes = number << shift;
+	return true;
+}
+
+static int
+parse_size(const struct conf_value *v, void *target)
+{
+	uint64_t bytes = UINT64_MAX;
+
+	if (!conf_value_is_nothing(v) &&
+	    (!read_size(v->lines[0], &bytes) || bytes < v->key->min ||
+	    bytes > v->key->max))
+		return conf_refuse_text(v, 0, v->lines[0]);
+	*(int64_t *)conf_value_field(v, target) = (int64_t)bytes;
+	return 0;
+}
+
 char *
 conf_value_trim(char *s)
 {
@@ -343,6 +373,39 @@ parse_control(const struct conf_value *v, void *target)
 	return 0;
 }
 
+/* What is no word, nor nearly one, is a file. */
+static bool
+means_file(const struct conf_value *v, const char *text)
+{
+	const char *near = NULL;
+	unsigned distance = CONF_NEAR_INIT;
+
+	if (*text == '\0' || strchr(text, '/') != NULL)
+		return *text != '\0';
+	for (const struct conf_word *w = v->key->words; w->word != NULL; w++)
+		conf_near(text, w->word, &near, &distance);
+	return near == NULL;
+}
+
+static int
+parse_output(const struct conf_value *v, void *target)
+{
+	struct conf_output *output = conf_value_field(v, target);
+	unsigned kind = CONF_OUTPUT_FILE;
+	char *path = NULL;
+	int r;
+
+	if (means_file(v, v->lines[0]))
+		r = conf_value_absolute(v, v->lines[0], &path);
+	else
+		r = conf_value_word(v, 0, v->lines[0], &kind);
+	if (r < 0)
+		return r;
+	replace(&output->path, path);
+	output->kind = (enum conf_output_kind)kind;
+	return 0;
+}
+
 static int
 parse_account(const struct conf_value *v, void *target)
 {
@@ -372,9 +435,11 @@ conf_value_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_MODE] = parse_mode,
 		[CONF_TYPE_UMASK] = parse_umask,
 		[CONF_TYPE_DURATION] = parse_duration,
+		[CONF_TYPE_SIZE] = parse_size,
 		[CONF_TYPE_PATH] = parse_path,
 		[CONF_TYPE_ACCOUNT] = parse_account,
 		[CONF_TYPE_CONTROL] = parse_control,
+		[CONF_TYPE_OUTPUT] = parse_output,
 		[CONF_TYPE_COMMAND] = conf_parse_command,
 		[CONF_TYPE_PORT] = conf_parse_port,
 		[CONF_TYPE_LISTEN] = conf_parse_listen,

@@ -72,7 +72,7 @@ static bool
 passes_on(const struct conf_app *app, const char *entry)
 {
 	if (str_starts(entry, "JOURNAL_STREAM="))
-		return app->err == CONF_OUTPUT_INHERIT;
+		return app->err.kind == CONF_OUTPUT_INHERIT;
 	return strchr(entry, '=') != NULL && !fd_protocol_scrubs(entry);
 }
 

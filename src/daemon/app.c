@@ -185,6 +185,9 @@ app_free(struct app *app)
 	app_spec_unref(app->target);
 	for (unsigned i = 0; i < app->n_seats; i++)
 		free(app->seats[i].death);
+	/* Unless it was added again meanwhile. */
+	if (app_find(app->sup, app->name) == NULL)
+		outputs_forget(&app->sup->outputs, app->name);
 	free(app->seats);
 	free(app->reload_error);
 	free(app->name);

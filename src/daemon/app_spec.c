@@ -9,6 +9,7 @@
 #include "daemon/app_spec.h"
 #include "daemon/listener_file.h"
 #include "daemon/listeners.h"
+#include "daemon/outputs.h"
 #include "daemon/stopped.h"
 #include "daemon/supervisor.h"
 
@@ -44,6 +45,12 @@ app_spec_new(struct supervisor *sup, struct config *config,
 		if (code == 0)
 			spec->bound[i] = spec->listeners[i]->bound;
 	}
+	if (code == 0)
+		code = outputs_acquire(&sup->outputs, config, conf,
+		    &conf->out, &spec->outputs[OUT_STREAM_STDOUT], err);
+	if (code == 0)
+		code = outputs_acquire(&sup->outputs, config, conf,
+		    &conf->err, &spec->outputs[OUT_STREAM_STDERR], err);
 	if (code < 0) {
 		app_spec_unref(spec);
 		return code;
@@ -85,6 +92,8 @@ app_spec_enlist(struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		listener_enlist(spec->listeners[i], spec->conf, i);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		outputs_adjust(spec->outputs[i], spec->config, spec->conf);
 }
 
 void
@@ -101,6 +110,8 @@ app_spec_unref(struct app_spec *spec)
 	if (spec == NULL || --spec->refs > 0)
 		return;
 	app_spec_shut(spec, true);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		output_unref(spec->outputs[i]);
 	free(spec->listeners);
 	free(spec->bound);
 	free(spec->beside);

@@ -11,6 +11,7 @@
 
 #include "base/mono.h"
 #include "core/balance.h"
+#include "daemon/out_pipe.h"
 
 struct address;
 struct conf_app;
@@ -38,6 +39,8 @@ struct app_spec {
 		struct listener *listener;
 	} *beside;
 	size_t n_beside;
+	/* Where stdout and stderr go through clusterd: references, or NULL. */
+	struct output *outputs[OUT_STREAMS];
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
 	enum balance_accepts accepts;	/* how its servers do, once seen */
@@ -48,7 +51,7 @@ struct app_spec {
 	struct mono passed_at;
 };
 
-/* Opens the listeners. The caller owns one reference; -errno with words. */
+/* Opens the listeners and the files of output. The caller owns one reference; -errno with words. */
 int app_spec_new(struct supervisor *sup, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
     struct error *err);

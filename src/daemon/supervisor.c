@@ -177,6 +177,7 @@ reopen_log(struct supervisor *sup)
 	else
 		log_info("SIGUSR1: log reopened");
 	error_clear(&err);
+	outputs_reopen(&sup->outputs);
 }
 
 static void
@@ -461,6 +462,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	if (code < 0)
 		return code;
 	listeners_init(&sup->listeners, sup->loop);
+	outputs_init(&sup->outputs, sup->loop);
 	code = process_become_subreaper();
 	if (code < 0)
 		log_warning("cannot become a subreaper, processes that escape "
@@ -553,6 +555,7 @@ release_all(struct supervisor *sup)
 		loop_timer_fini(sup->loop, &sup->steer);
 		drain_fini(sup);
 		listeners_fini(&sup->listeners);
+		outputs_fini(&sup->outputs);
 	}
 	fd_close(&sup->signal_fd);
 	fd_close(&sup->null_fd);
@@ -599,7 +602,10 @@ supervisor_run(const struct supervisor_setup *setup)
 		sup.control.budgeted = false;
 		loop_turn(sup.loop);
 		settle_turn(&sup);
+		outputs_settle(&sup.outputs);
 	}
+	if (sup.outputs.loop != NULL)
+		outputs_finish(&sup.outputs);
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);

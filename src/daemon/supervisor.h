@@ -21,6 +21,8 @@
  *                 undoes what workers do to them
  *   steer.c       which of them get new connections; lanes_steer.c tells the
  *                 kernel, balancing.c knows what it lets us
+ *   outputs.c     what workers write, where that comes through here; output.c
+ *                 one place that it goes to, out_pipe.c one stream of a worker
  *
  * Handlers of loop events change one worker and mark its app dirty; the dirty
  * apps advance at the end of the turn, so nothing recurses.
@@ -39,6 +41,7 @@
 #include "daemon/control.h"
 #include "daemon/drain.h"
 #include "daemon/listeners.h"
+#include "daemon/outputs.h"
 #include "linux/loop.h"
 #include "linux/pidfile.h"
 #include "linux/sd_notify.h"
@@ -58,6 +61,7 @@ struct supervisor {
 	int log_level;		/* of the command line; -1: the file's */
 	struct config *config;	/* in force */
 	struct listeners listeners;
+	struct outputs outputs;
 	struct app *apps;	/* list; removed ones until they are gone */
 	struct worker *by_pid[PID_BUCKETS];
 	struct reload *reload;

@@ -39,6 +39,7 @@
 
 static void worker_event(struct worker *w, enum worker_event event,
     bool failure);
+static void leave_streams(struct worker *w);
 static void timer_due(void *ctx);
 static void read_report(struct worker *w);
 static void report_ready(void *ctx, uint32_t events);
@@ -107,6 +108,7 @@ static void
 forget_process(struct worker *w)
 {
 	close_report(w);
+	leave_streams(w);
 	worker_notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
@@ -152,6 +154,33 @@ worker_ready(const struct worker *w)
 
 /* ---- start ---- */
 
+/* Of a stream: its end for the process, or what the process gets instead. */
+static int
+open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
+    int *ret_owned)
+{
+	const struct app_spec *spec = w->spec;
+	struct output *to = spec->outputs[stream];
+	enum conf_output_kind kind = stream == OUT_STREAM_STDOUT ?
+	    spec->conf->out.kind : spec->conf->err.kind;
+	int code;
+
+	*ret_fd = kind == CONF_OUTPUT_NULL ? w->app->sup->null_fd : -1;
+	if (to == NULL)
+		return 0;
+	code = out_pipe_open(&w->app->sup->outputs, to, spec->conf,
+	    w->instance, stream, &w->pipes[stream], ret_owned);
+	*ret_fd = *ret_owned;
+	return code;
+}
+
+static void
+leave_streams(struct worker *w)
+{
+	for (int i = 0; i < OUT_STREAMS; i++)
+		out_pipe_leave(&w->pipes[i]);
+}
+
 static int
 execute(struct worker *w, const struct worker_env *env, const int *fds)
 {
@@ -167,13 +196,12 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		    conf->n_listens,
 		.trap = adopt_wanted(w->spec),
 		.null_fd = sup->null_fd,
-		.null_stdout = conf->out == CONF_OUTPUT_NULL,
-		.null_stderr = conf->err == CONF_OUTPUT_NULL,
 		.directory = conf->directory,
 		.umask = conf->umask,
 		.nofile = sup->nofile,
 		.creds = &conf->creds,
 	};
+	int ends[OUT_STREAMS] = { -1, -1 };
 	int code;
 
 	if (conf->limit_nofile >= 0) {
@@ -181,7 +209,14 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
 			plan.nofile.rlim_max = plan.nofile.rlim_cur;
 	}
-	code = spawn(&plan, &w->pid, &w->report);
+	code = open_stream(w, OUT_STREAM_STDOUT, &plan.out_fd, &ends[0]);
+	if (code == 0)
+		code = open_stream(w, OUT_STREAM_STDERR, &plan.err_fd,
+		    &ends[1]);
+	if (code == 0)
+		code = spawn(&plan, &w->pid, &w->report);
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
 	if (code < 0)
 		return code;
 	supervisor_add_worker(sup, w);
@@ -670,6 +705,9 @@ worker_died(struct worker *w, struct exit_status status)
 	w->status = status;
 	/* What it said while it lived comes before its death. */
 	worker_notify_read(w);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		if (w->pipes[i] != NULL)
+			out_pipe_drain(w->pipes[i]);
 	read_report(w);
 	close_report(w);
 

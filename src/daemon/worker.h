@@ -14,6 +14,7 @@
 #include "core/drain.h"
 #include "core/obituary.h"
 #include "core/worker_fsm.h"
+#include "daemon/out_pipe.h"
 #include "linux/loop.h"
 #include "linux/spawn.h"
 #include "linux/usage.h"
@@ -44,6 +45,7 @@ struct worker {
 					   lanes that it was started with; 0 */
 	int report;			/* the exec's pipe */
 	loop_handle report_handle;
+	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 	bool exec_failed;
 	struct spawn_failure failure;
 	int notify;			/* its sd_notify socket */

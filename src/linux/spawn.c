@@ -66,7 +66,7 @@ child_trap(int report)
 }
 
 /*
- * Put the listeners on 3, 4, …. Their present numbers may lie in that range in
+ * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present numbers may lie in that range in
  * any order, so all of them first move above it. Everything else that is open
  * is close-on-exec.
  */
@@ -76,14 +76,18 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
 	int moved[CONF_LISTENS_MAX];
 	int moved_report = fcntl(*report, F_DUPFD_CLOEXEC, above);
-	int null;
+	int standard[] = { plan->null_fd, plan->out_fd, plan->err_fd };
 
 	if (moved_report < 0)
 		return -1;
 	*report = moved_report;
-	null = fcntl(plan->null_fd, F_DUPFD_CLOEXEC, above);
-	if (null < 0)
-		return -1;
+	for (int i = 0; i <= STDERR_FILENO; i++) {
+		if (standard[i] < 0)
+			continue;
+		standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, above);
+		if (standard[i] < 0)
+			return -1;
+	}
 	for (size_t i = 0; i < plan->n_fds; i++) {
 		moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, above);
 		if (moved[i] < 0)
@@ -92,10 +96,9 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 	for (size_t i = 0; i < plan->n_fds; i++)
 		if (dup2(moved[i], FD_PROTOCOL_FIRST + (int)i) < 0)
 			return -1;
-	if (dup2(null, STDIN_FILENO) < 0 ||
-	    (plan->null_stdout && dup2(null, STDOUT_FILENO) < 0) ||
-	    (plan->null_stderr && dup2(null, STDERR_FILENO) < 0))
-		return -1;
+	for (int i = 0; i <= STDERR_FILENO; i++)
+		if (standard[i] >= 0 && dup2(standard[i], i) < 0)
+			return -1;
 	return 0;
 }
 

@@ -28,8 +28,8 @@ struct spawn_plan {
 					   linux/seccomp_notify */
 	int null_fd;			/* /dev/null, open for reading and
 					   writing */
-	bool null_stdout;
-	bool null_stderr;
+	int out_fd;			/* standard output and error; -1: as */
+	int err_fd;			/* ours */
 	const char *directory;		/* NULL: stay */
 	int32_t umask;			/* -1: stay */
 	struct rlimit nofile;

@@ -1301,29 +1301,101 @@ key_stdout_and_stderr(void **state)
 	GOOD("stdout", "inherit", "inherit");
 	GOOD("stdout", "null", "null");
 	GOOD("stderr", "null", "null");
-	BAD("stderr", "prefix", "\"prefix\" is not supported yet, inherit or "
-	    "null is allowed");
-	BAD("stdout", "/var/log/x", "\"/var/log/x\": a file is not supported "
-	    "yet, inherit or null is allowed");
-	BAD("stdout", "./null", "\"./null\": a file is not supported yet, "
-	    "inherit or null is allowed");
-	BAD("stdout", "app.log", "\"app.log\": a file is not supported yet, "
-	    "inherit or null is allowed");
+	GOOD("stdout", "prefix", "prefix");
+	GOOD("stderr", "prefix", "prefix");
+	GOOD("stdout", "/var/log/x", "/var/log/x");
+	GOOD("stderr", "./null", "/etc/app/null");
+	GOOD("stdout", "app.log", "/etc/app/app.log");
 	BAD("stdout", "nul", "\"nul\" is not known, did you mean null? "
-	    "inherit or null is allowed");
-	BAD("stdout", "", "\"\" is not known, inherit or null is allowed");
+	    "inherit, null, prefix or a path is allowed");
+	BAD("stdout", "Prefix", "\"Prefix\" is not known, did you mean "
+	    "prefix? inherit, null, prefix or a path is allowed");
+	BAD("stdout", "", "\"\" is not known, inherit, null, prefix or a path "
+	    "is allowed");
+}
+
+#define SIZES	"a size from 64K to 1024G, such as 512K, 10M or 2G, or none " \
+		"is allowed"
+
+static void
+key_log_max_size(void **state)
+{
+	(void)state;
+	GOOD("log_max_size", "64K", "64K");
+	GOOD("log_max_size", "65536", "64K");
+	GOOD("log_max_size", "65537", "65537");
+	GOOD("log_max_size", "1024K", "1M");
+	GOOD("log_max_size", "1500M", "1500M");
+	GOOD("log_max_size", "2G", "2G");
+	GOOD("log_max_size", "1024G", "1024G");
+	GOOD("log_max_size", "none", "none");
+	BAD("log_max_size", "63K", "\"63K\" is not valid, " SIZES);
+	BAD("log_max_size", "1025G", "\"1025G\" is not valid, " SIZES);
+	BAD("log_max_size", "99999999999999999999G",
+	    "\"99999999999999999999G\" is not valid, " SIZES);
+	BAD("log_max_size", "18446744073709551615G",
+	    "\"18446744073709551615G\" is not valid, " SIZES);
+	BAD("log_max_size", "0", "\"0\" is not valid, " SIZES);
+	BAD("log_max_size", "-1M", "\"-1M\" is not valid, " SIZES);
+	BAD("log_max_size", "1m", "\"1m\" is not valid, " SIZES);
+	BAD("log_max_size", "1MB", "\"1MB\" is not valid, " SIZES);
+	BAD("log_max_size", "1 M", "\"1 M\" is not valid, " SIZES);
+	BAD("log_max_size", "M", "\"M\" is not valid, " SIZES);
+	BAD("log_max_size", "", "\"\" is not valid, " SIZES);
 }
 
 static void
-keys_of_later(void **state)
+key_log_keep(void **state)
 {
-	static const char *const app[] = {
-		"log_max_size", "log_keep",
-	};
+	(void)state;
+	GOOD("log_keep", "0", "0");
+	GOOD("log_keep", "1000", "1000");
+	BAD("log_keep", "1001", "\"1001\" is not valid, a number from 0 to "
+	    "1000 is allowed");
+	BAD("log_keep", "none", "\"none\" is not valid, a number from 0 to "
+	    "1000 is allowed");
+}
+
+static void
+a_file_of_several_streams(void **state)
+{
+	struct config *config = expect_ok("[a]\ncommand = x\nstdout = l\n"
+	    "stderr = ./l\nlog_keep = 0\n[b]\ncommand = x\nstdout = l\n"
+	    "log_keep = 0\nstderr = l.1\n");
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(app) / sizeof(app[0]); i++)
-		BAD(app[i], "1", "not supported yet");
+	assert_string_equal(config->apps[0].err.path, "/etc/app/l");
+	config_unref(config);
+	expect_errors("[a]\ncommand = x\nstdout = l\n[b]\ncommand = x\n"
+	    "stderr = l\nlog_max_size = 11M\n[c]\ncommand = x\nlog_keep = 4\n"
+	    "stdout = ../app/l\nuser = web\n",
+	    "app.ini:6: stderr: \"/etc/app/l\" is the stdout of [a] on line 3 "
+	    "too, but with another log_max_size; the same, or another path, "
+	    "is allowed\n");
+	expect_errors("[a]\ncommand = x\nstdout = l\nlog_keep = 1\n[b]\n"
+	    "command = x\nstdout = l\n",
+	    "app.ini:7: stdout: \"/etc/app/l\" is the stdout of [a] on line 3 "
+	    "too, but with another log_keep; the same, or another path, is "
+	    "allowed\n");
+	expect_errors("[a]\ncommand = x\nstdout = l\n[b]\nuser = web\n"
+	    "command = x\nstdout = l\n",
+	    "app.ini:7: stdout: \"/etc/app/l\" is the stdout of [a] on line 3 "
+	    "too, but with another user or group; the same, or another path, "
+	    "is allowed\n");
+	expect_errors("[a]\ncommand = x\nstdout = l\nstderr = p\n[clusterd]\n"
+	    "log = l\npidfile = p\n",
+	    "app.ini:3: stdout: \"/etc/app/l\" is the log of clusterd on line "
+	    "6 already, another path is allowed\n"
+	    "app.ini:4: stderr: \"/etc/app/p\" is the pidfile of clusterd on "
+	    "line 7 already, another path is allowed\n");
+	/* What a full one is renamed to. */
+	expect_errors("[a]\ncommand = x\nstdout = l.5\nstderr = l.6\n[b]\n"
+	    "command = x\nstdout = l\n",
+	    "app.ini:3: stdout: \"/etc/app/l.5\" is where the stdout of [b] on "
+	    "line 7 goes when it is full, another path is allowed\n");
+	config = expect_ok("[a]\ncommand = x\nstdout = l.5\n[b]\n"
+	    "command = x\nstdout = l\nlog_max_size = none\n");
+	config_unref(config);
 }
 
 static void
@@ -1635,8 +1707,10 @@ defaults(void **state)
 	assert_int_equal(app->drain_timeout_ms, 10000);
 	assert_int_equal(app->drain_idle_ms, 5000);
 	assert_int_equal(app->max_surge, 1);
-	assert_int_equal(app->out, CONF_OUTPUT_INHERIT);
-	assert_int_equal(app->err, CONF_OUTPUT_INHERIT);
+	assert_int_equal(app->out.kind, CONF_OUTPUT_INHERIT);
+	assert_int_equal(app->err.kind, CONF_OUTPUT_INHERIT);
+	assert_true(app->log_max_size == 10 << 20);
+	assert_int_equal(app->log_keep, 5);
 	config_unref(config);
 }
 
@@ -1785,7 +1859,9 @@ main(void)
 		cmocka_unit_test(ready_accept_needs_a_listener),
 		cmocka_unit_test(key_stop_signal),
 		cmocka_unit_test(key_stdout_and_stderr),
-		cmocka_unit_test(keys_of_later),
+		cmocka_unit_test(key_log_max_size),
+		cmocka_unit_test(key_log_keep),
+		cmocka_unit_test(a_file_of_several_streams),
 		cmocka_unit_test(key_control),
 		cmocka_unit_test(key_control_group),
 		cmocka_unit_test(unknown_keys),

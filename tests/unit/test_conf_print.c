@@ -260,7 +260,9 @@ defaults_of_every_supported_key(void **state)
 	    "drain_idle = 5s\n"
 	    "max_surge = 1\n"
 	    "stdout = inherit\n"
-	    "stderr = inherit\n");
+	    "stderr = inherit\n"
+	    "log_max_size = 10M\n"
+	    "log_keep = 5\n");
 	free(dump);
 }
 
@@ -320,7 +322,9 @@ static const char rich[] =
     "drain_idle = off\n"
     "max_surge = 0003\n"
     "stdout = null\n"
-    "stderr = null\n"
+    "stderr = logs/my err.log\n"
+    "log_max_size = 2048K\n"
+    "log_keep = 00\n"
     "\n"
     "[b]\n"
     "command = $'x\\ny' $'\\x01f\\'\\\\'\n"
@@ -386,7 +390,9 @@ a_rich_file(void **state)
 	    "drain_idle = off\n"
 	    "max_surge = 3\n"
 	    "stdout = null\n"
-	    "stderr = null\n");
+	    "stderr = /srv/my app's/logs/my err.log\n"
+	    "log_max_size = 2M\n"
+	    "log_keep = 0\n");
 	assert_non_null(strstr(rest + 1, "command = $'x\\ny' "
 					 "$'\\x01f\\'\\\\'\n"));
 	assert_non_null(strstr(rest + 1, "instances = 7\n"));

@@ -280,7 +280,7 @@ the_journal_is_that_of_standard_error(void **state)
 	    "A=1", NO_LISTENERS, NULL);
 	worker_env_free(&env);
 
-	s.app.err = CONF_OUTPUT_NULL;
+	s.app.err.kind = CONF_OUTPUT_NULL;
 	assert_int_equal(build(&s, &env), 0);
 	expect_env(&env.env, "JOURNAL_STREAMS=1", "A=1", NO_LISTENERS, NULL);
 	worker_env_free(&env);

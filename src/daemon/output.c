@@ -1,0 +1,680 @@
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/line_split.h"
+#include "daemon/out_pipe.h"
+#include "daemon/output.h"
+
+/* Room that is left to clusterd's own lines. */
+#define ASIDE_ROOM	(2 * LOG_LINE_MAX)
+/* Less is not worth a read. */
+#define READ_MIN	1024
+/* From here on down more is read again, and what is kept moves to the front. */
+#define KEPT_LOW	(OUTPUT_KEPT / 4)
+/* How often a place is tried that cannot be polled, and one that is broken or
+   does not let its file be rotated. */
+#define TRY_MS		20
+#define RETRY_MS	1000
+#define ROTATE_MS	10000
+
+static void timer_due(void *ctx);
+
+/* ---- what was lost ---- */
+
+static uint64_t
+count_lines(const char *bytes, size_t len)
+{
+	const char *end = bytes + len;
+	uint64_t n = 0;
+
+	while (bytes < end &&
+	    (bytes = memchr(bytes, '\n', (size_t)(end - bytes))) != NULL) {
+		bytes++;
+		n++;
+	}
+	return n;
+}
+
+static void
+lose(struct output *o, const char *app, uint64_t lines)
+{
+	struct output_loss *l = o->losses;
+
+	if (lines == 0)
+		return;
+	while (l != NULL && strcmp(l->app, app) != 0)
+		l = l->next;
+	if (l == NULL) {
+		l = calloc(1, sizeof(*l));
+		if (l == NULL) {
+			o->nameless += lines;
+			return;
+		}
+		strncpy(l->app, app, sizeof(l->app) - 1);
+		l->next = o->losses;
+		o->losses = l;
+	}
+	l->lines += lines;
+}
+
+static void
+tell_loss(const struct output *o, const char *app, uint64_t lines)
+{
+	log_warning("%s%s%llu line%s of output %s lost: %s%s%s", app,
+	    *app != '\0' ? ": " : "", (unsigned long long)lines,
+	    lines == 1 ? "" : "s", lines == 1 ? "was" : "were", o->name,
+	    o->broken_by != 0 ? ": " : "",
+	    o->broken_by != 0 ? strerror(o->broken_by) : " takes nothing");
+}
+
+/* Once for all of them. What is lost here meanwhile counts anew. */
+static void
+tell_losses(struct output *o)
+{
+	struct output_loss *l = o->losses, *next;
+	uint64_t nameless = o->nameless;
+
+	o->losses = NULL;
+	o->nameless = 0;
+	for (; l != NULL; l = next) {
+		next = l->next;
+		tell_loss(o, l->app, l->lines);
+		free(l);
+	}
+	if (nameless > 0)
+		tell_loss(o, "", nameless);
+	o->broken_by = 0;
+}
+
+/* ---- writing ---- */
+
+static void
+resume_held(struct output *o)
+{
+	struct out_pipes held;
+
+	TAILQ_INIT(&held);
+	TAILQ_CONCAT(&held, &o->held, link_held);
+	while (!TAILQ_EMPTY(&held)) {
+		struct out_pipe *p = TAILQ_FIRST(&held);
+
+		TAILQ_REMOVE(&held, p, link_held);
+		p->is_held = false;
+		if (!out_pipe_resume(p))
+			output_hold(o, p);
+	}
+	/* No memory for the loop: again soon. */
+	if (!TAILQ_EMPTY(&o->held))
+		loop_timer_set(o->loop, &o->timer,
+		    mono_add_ms(mono_now(), TRY_MS));
+}
+
+/* All of it, or up to an error, which is -EAGAIN also where a reader is slow.
+   Returns how much. */
+static size_t
+write_now(struct output *o, const char *bytes, size_t len, int *ret_code)
+{
+	size_t done = 0;
+
+	*ret_code = 0;
+	while (done < len) {
+		ssize_t n = sink_write(&o->sink, bytes + done, len - done);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0) {
+			*ret_code = n == 0 ? -EAGAIN : (int)n;
+			break;
+		}
+		done += (size_t)n;
+	}
+	if (done > 0) {
+		o->mid_line = bytes[done - 1] != '\n';
+		o->file.size += (int64_t)done;
+	}
+	return done;
+}
+
+static void
+forget_kept(struct output *o)
+{
+	free(o->kept);
+	o->kept = NULL;
+	o->head = o->n_kept = 0;
+	loop_del(o->loop, &o->writable);
+	loop_timer_set(o->loop, &o->timer, MONO_NEVER);
+}
+
+/* Whose tag a line has, see daemon/out_pipe. False: clusterd's own, or the end
+   of one that was cut. */
+static bool
+read_tag(const char *line, size_t len, char *app)
+{
+	const char *m = len > 0 && *line == '\033' ?
+	    memchr(line, 'm', len) : NULL;
+	const char *name = m != NULL ? m + 1 : line;
+	const char *dot = memchr(name, '.', len - (size_t)(name - line));
+	size_t n = dot != NULL ? (size_t)(dot - name) : 0;
+
+	if (n == 0 || n > CONF_NAME_MAX || memchr(name, ' ', n) != NULL)
+		return false;
+	memcpy(app, name, n);
+	app[n] = '\0';
+	return true;
+}
+
+static void
+lose_kept(struct output *o)
+{
+	const char *line = o->kept + o->head, *end = line + o->n_kept;
+	char app[CONF_NAME_MAX + 1];
+
+	if (!o->tags)
+		lose(o, o->conf->name, count_lines(line, o->n_kept));
+	for (const char *next; o->tags && line < end; line = next) {
+		next = memchr(line, '\n', (size_t)(end - line));
+		next = next != NULL ? next + 1 : end;
+		if (read_tag(line, (size_t)(next - line), app))
+			lose(o, app, 1);
+	}
+	forget_kept(o);
+}
+
+static void
+become_broken(struct output *o, int code)
+{
+	bool news = o->state != OUTPUT_BROKEN;
+
+	o->retry = mono_add_ms(mono_now(), RETRY_MS);
+	lose_kept(o);
+	o->state = OUTPUT_BROKEN;
+	o->broken_by = -code;
+	if (news)
+		log_error("%s cannot be written: %s; output is lost until it "
+		    "can", o->name, strerror(-code));
+	resume_held(o);
+}
+
+/* Something was taken. */
+static void
+become_fine(struct output *o)
+{
+	o->taken = mono_now();
+	if (o->state == OUTPUT_FINE)
+		return;
+	o->state = OUTPUT_FINE;
+	tell_losses(o);
+}
+
+static void writable(void *ctx, uint32_t events);
+
+/* Come back when it takes more, and look then whether it ever does. */
+static void
+wait_for_room(struct output *o)
+{
+	int fd = sink_poll_fd(&o->sink);
+	struct mono now = mono_now();
+	struct mono due = mono_add_ms(o->taken, OUTPUT_STUCK_MS);
+
+	if (o->writable == 0 && (fd < 0 || loop_add(o->loop, fd, EPOLLOUT,
+	    false, writable, o, &o->writable) < 0))
+		due = mono_add_ms(now, o->state == OUTPUT_STUCK ? RETRY_MS :
+		    TRY_MS);
+	else if (o->state == OUTPUT_STUCK)
+		due = MONO_NEVER;
+	loop_timer_set(o->loop, &o->timer, due);
+}
+
+bool
+output_flush(struct output *o)
+{
+	int code;
+	size_t n;
+
+	if (o->n_kept == 0)
+		return false;
+	n = write_now(o, o->kept + o->head, o->n_kept, &code);
+	o->head += n;
+	o->n_kept -= n;
+	if (code < 0 && code != -EAGAIN) {
+		become_broken(o, code);
+		return false;
+	}
+	if (o->n_kept == 0)
+		forget_kept(o);
+	if (n > 0)
+		become_fine(o);
+	if (o->n_kept > 0)
+		wait_for_room(o);
+	if (o->n_kept <= KEPT_LOW)
+		resume_held(o);
+	return o->n_kept > 0;
+}
+
+static void
+writable(void *ctx, uint32_t events)
+{
+	(void)events;
+	(void)output_flush(ctx);
+}
+
+static void
+timer_due(void *ctx)
+{
+	struct output *o = ctx;
+
+	if (o->n_kept == 0)
+		resume_held(o);
+	if (!output_flush(o) || o->state != OUTPUT_FINE ||
+	    mono_ms_between(o->taken, mono_now()) < OUTPUT_STUCK_MS)
+		return;
+	o->state = OUTPUT_STUCK;
+	wait_for_room(o);
+	resume_held(o);
+}
+
+/* ---- keeping ---- */
+
+/* Where the next bytes are kept, and how many have room; NULL: no memory. */
+static char *
+kept_end(struct output *o, size_t *ret_room)
+{
+	if (o->kept == NULL)
+		o->kept = malloc(OUTPUT_KEPT);
+	if (o->kept == NULL)
+		return NULL;
+	if (o->head > 0 && o->n_kept <= KEPT_LOW) {
+		memmove(o->kept, o->kept + o->head, o->n_kept);
+		o->head = 0;
+	}
+	*ret_room = OUTPUT_KEPT - o->head - o->n_kept;
+	return o->kept + o->head + o->n_kept;
+}
+
+size_t
+output_room(struct output *o, size_t tag_len)
+{
+	size_t tag = tag_len + 1;
+	/* A line whose beginning is held, and the splits of long ones. */
+	size_t fixed = ASIDE_ROOM + LINE_SPLIT_MAX + 8 * tag;
+	size_t room = OUTPUT_KEPT, n;
+
+	if (o->state == OUTPUT_STUCK || (o->state == OUTPUT_BROKEN &&
+	    mono_before(mono_now(), o->retry)))
+		return OUTPUT_READ_MAX;
+	if (o->kept != NULL)
+		(void)kept_end(o, &room);
+	/* Each byte may be a line. */
+	n = room > fixed ? (room - fixed) / tag : 0;
+	if (n < READ_MIN)
+		return 0;
+	return n < OUTPUT_READ_MAX ? n : OUTPUT_READ_MAX;
+}
+
+void
+output_hold(struct output *o, struct out_pipe *p)
+{
+	TAILQ_INSERT_TAIL(&o->held, p, link_held);
+	p->is_held = true;
+}
+
+void
+output_unhold(struct output *o, struct out_pipe *p)
+{
+	if (p->is_held)
+		TAILQ_REMOVE(&o->held, p, link_held);
+	p->is_held = false;
+}
+
+/* Copies what has room. Returns how much of `lines` that is. */
+static size_t
+keep_tagged(struct output *o, const char *tag, size_t tag_len,
+    const char *lines, size_t len)
+{
+	const char *at = lines, *end = lines + len;
+	size_t room;
+	char *start = kept_end(o, &room), *to = start;
+
+	if (start == NULL)
+		return 0;
+	if (o->n_kept == 0)
+		o->taken = mono_now();
+	while (at < end) {
+		size_t n = (size_t)((const char *)memchr(at, '\n',
+		    (size_t)(end - at)) + 1 - at);
+
+		if (tag_len + n > room)
+			break;
+		memcpy(to, tag, tag_len);
+		memcpy(to + tag_len, at, n);
+		to += tag_len + n;
+		room -= tag_len + n;
+		at += n;
+	}
+	o->n_kept += (size_t)(to - start);
+	return (size_t)(at - lines);
+}
+
+static void
+put_tagged(struct output *o, const char *app, const char *tag, size_t tag_len,
+    const char *lines, size_t len)
+{
+	size_t n = keep_tagged(o, tag, tag_len, lines, len);
+
+	(void)output_flush(o);
+	/* More than there was room for: it was read while nothing was to be
+	   kept. */
+	if (n < len)
+		lose(o, app, count_lines(lines + n, len - n));
+}
+
+static void
+put_untagged(struct output *o, const char *app, const char *lines, size_t len)
+{
+	size_t room = 0;
+	char *to = kept_end(o, &room);
+
+	if (to == NULL || len > room) {
+		lose(o, app, count_lines(lines, len));
+		return;
+	}
+	if (o->n_kept == 0)
+		o->taken = mono_now();
+	memcpy(to, lines, len);
+	o->n_kept += len;
+}
+
+/* ---- files ---- */
+
+static void
+take_file(struct output *o)
+{
+	o->sink = (struct sink){
+		.kind = SINK_OWN, .fd = o->file.fd, .waits = !o->file.regular,
+	};
+}
+
+/* Returns whether there is room in the file now. */
+static bool
+rotate(struct output *o)
+{
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (mono_before(mono_now(), o->rotate_again))
+		return false;
+	code = log_file_rotate(o->path, &o->conf->creds, o->conf->log_keep,
+	    &o->file, &err);
+	if (code < 0) {
+		o->rotate_again = mono_add_ms(mono_now(), ROTATE_MS);
+		if (!o->rotate_told)
+			log_error("%s; going on with the full file",
+			    error_text(&err));
+		o->rotate_told = true;
+	} else {
+		take_file(o);
+		o->rotate_told = false;
+	}
+	error_clear(&err);
+	return code == 0;
+}
+
+/* How much of the lines still has room in the file; rotates. */
+static size_t
+piece_for_file(struct output *o, const char *lines, size_t len)
+{
+	int64_t max = o->conf->log_max_size, room;
+	const char *last = NULL;
+
+	if (!o->file.regular || max < 0 || o->file.size + (int64_t)len <= max)
+		return len;
+	log_file_measure(&o->file);
+	room = max - o->file.size;
+	if (room >= (int64_t)len)
+		return len;
+	if (room > 0)
+		last = memrchr(lines, '\n', (size_t)room);
+	if (last != NULL)
+		return (size_t)(last + 1 - lines);
+	/* A new file has room for any line. */
+	return rotate(o) ? piece_for_file(o, lines, len) : len;
+}
+
+/* Straight from the pipe's bytes, no copy is made. */
+static void
+put_to_file(struct output *o, const char *app, const char *lines, size_t len)
+{
+	int code = 0;
+
+	while (len > 0) {
+		size_t piece = piece_for_file(o, lines, len);
+		size_t n = write_now(o, lines, piece, &code);
+
+		if (n > 0)
+			become_fine(o);
+		lines += n;
+		len -= n;
+		if (code < 0)
+			break;
+	}
+	if (code == -EAGAIN) {
+		put_untagged(o, app, lines, len);
+		wait_for_room(o);
+	} else if (code < 0) {
+		lose(o, app, count_lines(lines, len));
+		become_broken(o, code);
+	}
+}
+
+/* A line that was cut when writing failed gets its end. */
+static bool
+end_cut_line(struct output *o)
+{
+	int code = 0;
+
+	if (o->n_kept > 0 || !o->mid_line)
+		return true;
+	(void)write_now(o, "\n", 1, &code);
+	return code == 0;
+}
+
+/* ---- both ---- */
+
+void
+output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
+    const char *lines, size_t len)
+{
+	if (o->state == OUTPUT_STUCK || (o->state == OUTPUT_BROKEN &&
+	    (mono_before(mono_now(), o->retry) || !end_cut_line(o)))) {
+		lose(o, app, count_lines(lines, len));
+		return;
+	}
+	if (o->tags) {
+		put_tagged(o, app, tag, tag_len, lines, len);
+	} else if (o->n_kept > 0) {
+		put_untagged(o, app, lines, len);
+		(void)output_flush(o);
+	} else {
+		put_to_file(o, app, lines, len);
+	}
+}
+
+enum log_aside
+output_put_aside(struct output *o, const char *line, size_t len)
+{
+	size_t room = 0;
+	char *to;
+
+	if (o->n_kept == 0)
+		return end_cut_line(o) ? LOG_ASIDE_PASS :
+		    LOG_ASIDE_LOST;
+	to = kept_end(o, &room);
+	if (len > room)
+		return LOG_ASIDE_LOST;
+	memcpy(to, line, len);
+	o->n_kept += len;
+	return LOG_ASIDE_TAKEN;
+}
+
+/* ---- life ---- */
+
+static int
+output_new(struct loop *loop, struct output **ret_output)
+{
+	struct output *o = calloc(1, sizeof(*o));
+
+	if (o == NULL || loop_timer_init(loop, &o->timer, timer_due, o) < 0) {
+		free(o);
+		return -ENOMEM;
+	}
+	o->loop = loop;
+	o->refs = 1;
+	o->sink = (struct sink)SINK_INIT;
+	o->file = (struct log_file)LOG_FILE_INIT;
+	TAILQ_INIT(&o->held);
+	*ret_output = o;
+	return 0;
+}
+
+int
+output_new_standard(struct loop *loop, int fd, const char *name,
+    struct output **ret_output)
+{
+	const char *no_color = getenv("NO_COLOR");
+	int code = output_new(loop, ret_output);
+
+	if (code < 0)
+		return code;
+	(*ret_output)->name = name;
+	(*ret_output)->tags = true;
+	(*ret_output)->colour = isatty(fd) == 1 &&
+	    (no_color == NULL || *no_color == '\0');
+	sink_inherit(&(*ret_output)->sink, fd);
+	return 0;
+}
+
+int
+output_new_file(struct loop *loop, const char *path, struct config *config,
+    const struct conf_app *conf, struct output **ret_output,
+    struct error *err)
+{
+	struct output *o;
+	int code = output_new(loop, &o);
+
+	if (code < 0)
+		return error_set(err, code, "out of memory");
+	o->path = strdup(path);
+	o->name = o->path;
+	o->config = config_ref(config);
+	o->conf = conf;
+	if (o->path == NULL)
+		code = error_set(err, -ENOMEM, "out of memory");
+	else
+		code = log_file_open(path, &conf->creds, &o->file, err);
+	if (code < 0) {
+		output_unref(o);
+		return code;
+	}
+	take_file(o);
+	*ret_output = o;
+	return 0;
+}
+
+static bool
+same_owner(const struct conf_creds *a, const struct conf_creds *b)
+{
+	if (!a->set || !b->set)
+		return a->set == b->set;
+	return a->gid == b->gid && (a->name == NULL) == (b->name == NULL) &&
+	    (a->name == NULL || a->uid == b->uid) &&
+	    a->n_groups == b->n_groups && (a->n_groups == 0 ||
+	    memcmp(a->groups, b->groups,
+	    a->n_groups * sizeof(*a->groups)) == 0);
+}
+
+bool
+output_is(const struct output *o, const char *path,
+    const struct conf_app *conf)
+{
+	return strcmp(o->path, path) == 0 &&
+	    same_owner(&o->conf->creds, &conf->creds);
+}
+
+void
+output_adjust(struct output *o, struct config *config,
+    const struct conf_app *conf)
+{
+	config_ref(config);
+	config_unref(o->config);
+	o->config = config;
+	o->conf = conf;
+	o->rotate_again.ns = 0;
+}
+
+int
+output_reopen(struct output *o, struct error *err)
+{
+	struct log_file file;
+	int code = log_file_open(o->path, &o->conf->creds, &file, err);
+
+	if (code < 0)
+		return code;
+	loop_del(o->loop, &o->writable);
+	if (file.dev != o->file.dev || file.ino != o->file.ino)
+		o->mid_line = false;
+	sink_close(&o->sink);
+	o->file = file;
+	take_file(o);
+	o->retry.ns = o->rotate_again.ns = 0;
+	(void)output_flush(o);
+	return 0;
+}
+
+struct output *
+output_ref(struct output *o)
+{
+	o->refs++;
+	return o;
+}
+
+void
+output_give_up(struct output *o)
+{
+	if (o->n_kept > 0)
+		o->state = OUTPUT_STUCK;
+}
+
+void
+output_close(struct output *o)
+{
+	if (output_flush(o))
+		lose_kept(o);
+	tell_losses(o);
+}
+
+void
+output_unref(struct output *o)
+{
+	if (o == NULL || --o->refs > 0)
+		return;
+	output_close(o);
+	forget_kept(o);
+	for (struct output **p = o->list; p != NULL && *p != NULL;
+	    p = &(*p)->next)
+		if (*p == o) {
+			*p = o->next;
+			break;
+		}
+	loop_timer_fini(o->loop, &o->timer);
+	sink_close(&o->sink);
+	config_unref(o->config);
+	free(o->path);
+	free(o);
+}

@@ -1,0 +1,82 @@
+/*
+ * Workers' output through clusterd: where it goes (daemon/output), the pipes
+ * that it comes by (daemon/out_pipe), and the last lines of each app for those
+ * who ask (core/ring). An app whose streams are inherited has none of this.
+ */
+#ifndef DAEMON_OUTPUTS_H
+#define DAEMON_OUTPUTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "core/ring.h"
+#include "daemon/output.h"
+
+struct conf_app;
+struct conf_output;
+struct config;
+struct error;
+struct loop;
+struct out_pipe;
+struct supervisor;
+
+struct out_app;
+
+struct outputs {
+	struct loop *loop;
+	struct output *standard[2];	/* one for both, if they are the same */
+	struct output *files;
+	struct out_app *apps;
+	TAILQ_HEAD(, out_pipe) pipes;
+	char *scratch;			/* what is read goes here */
+	int64_t now_ms;			/* wall clock of the latest read */
+	uint64_t seq;			/* of the next line */
+	uint64_t last_ring;
+	bool news;			/* lines came in this turn */
+
+	/* Whoever reads the rings: called at the end of a turn in which lines
+	   came, once. */
+	void (*told)(void *ctx);
+	void *told_ctx;
+};
+
+void outputs_init(struct outputs *outs, struct loop *loop);
+void outputs_fini(struct outputs *outs);
+
+/*
+ * Where a stream of the app goes: the caller owns one reference. *ret_output is
+ * NULL for what does not pass through clusterd. -errno with words: a file could
+ * not be opened.
+ */
+int outputs_acquire(struct outputs *outs, struct config *config,
+    const struct conf_app *conf, const struct conf_output *where,
+    struct output **ret_output, struct error *err);
+
+/* The app's configuration is in force: its files are as it says. */
+void outputs_adjust(struct output *output, struct config *config,
+    const struct conf_app *conf);
+
+/* Open all files again. */
+void outputs_reopen(struct outputs *outs);
+
+/* The app is no more, nor are its last lines. */
+void outputs_forget(struct outputs *outs, const char *app);
+
+/* The end of a turn. */
+void outputs_settle(struct outputs *outs);
+
+/* The end of the program: what is left in the pipes is read and written, as
+   long as somebody takes it, and a few seconds at most. */
+void outputs_finish(struct outputs *outs);
+
+/* The last lines of an app; NULL: none of its output has come through clusterd.
+   Good until control is back in the loop. */
+struct ring *outputs_ring(struct supervisor *sup, const char *app);
+
+/* For daemon/out_pipe: the app's record, made when there is none; NULL: no
+   memory, its lines are not kept then. */
+struct out_app *outputs_app(struct outputs *outs, const char *name);
+struct ring *out_app_ring(struct out_app *app);
+
+#endif
