@@ -187,12 +187,6 @@ parse_section(struct check *c, enum conf_scope scope, void *target,
 
 		if (key->scope != scope)
 			continue;
-		if (key->type == CONF_TYPE_LATER) {
-			if (seen->entry != NULL)
-				conf_error_add(c->errors, seen->entry->line,
-				    key->name, "not supported yet");
-			continue;
-		}
 		if (seen->entry == NULL && key->preset == NULL) {
 			if (!note->duplicate)
 				report_missing(c, key);

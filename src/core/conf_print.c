@@ -37,7 +37,7 @@ print_enum(const struct out *o)
 		return;
 	}
 	memcpy(&value, field(o), sizeof(value));
-	while (w->word != NULL && (w->value != value || w->later))
+	while (w->word != NULL && w->value != value)
 		w++;
 	assert(w->word != NULL);
 	strbuf_puts(o->sb, w->word);
@@ -390,7 +390,7 @@ print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
 			.target = target,
 		};
 
-		if (o.key->scope != scope || o.key->type == CONF_TYPE_LATER)
+		if (o.key->scope != scope)
 			continue;
 		if (o.key->type == CONF_TYPE_INSTANCES)
 			comment_instances(sb, target, here->instances);

@@ -22,66 +22,66 @@
 #define SIZE_MAX_BYTES	(UINT64_C(1) << 40)
 
 static const struct conf_word log_levels[] = {
-	{ "error", CONF_LOG_ERROR, false },
-	{ "warning", CONF_LOG_WARNING, false },
-	{ "info", CONF_LOG_INFO, false },
-	{ "debug", CONF_LOG_DEBUG, false },
-	{ NULL, 0, false },
+	{ "error", CONF_LOG_ERROR },
+	{ "warning", CONF_LOG_WARNING },
+	{ "info", CONF_LOG_INFO },
+	{ "debug", CONF_LOG_DEBUG },
+	{ NULL, 0 },
 };
 
 static const struct conf_word log_formats[] = {
-	{ "text", CONF_LOG_TEXT, false },
-	{ "json", CONF_LOG_JSON, false },
-	{ NULL, 0, false },
+	{ "text", CONF_LOG_TEXT },
+	{ "json", CONF_LOG_JSON },
+	{ NULL, 0 },
 };
 
 static const struct conf_word balances[] = {
-	{ "auto", CONF_BALANCE_AUTO, false },
-	{ "shared", CONF_BALANCE_SHARED, false },
-	{ "round-robin", CONF_BALANCE_ROUND_ROBIN, false },
-	{ "least-connections", CONF_BALANCE_LEAST_CONNECTIONS, false },
-	{ "random", CONF_BALANCE_RANDOM, false },
-	{ "source", CONF_BALANCE_SOURCE, false },
-	{ NULL, 0, false },
+	{ "auto", CONF_BALANCE_AUTO },
+	{ "shared", CONF_BALANCE_SHARED },
+	{ "round-robin", CONF_BALANCE_ROUND_ROBIN },
+	{ "least-connections", CONF_BALANCE_LEAST_CONNECTIONS },
+	{ "random", CONF_BALANCE_RANDOM },
+	{ "source", CONF_BALANCE_SOURCE },
+	{ NULL, 0 },
 };
 
 static const struct conf_word handoffs[] = {
-	{ "auto", CONF_HANDOFF_AUTO, false },
-	{ "env", CONF_HANDOFF_ENV, false },
-	{ "adopt", CONF_HANDOFF_ADOPT, false },
-	{ NULL, 0, false },
+	{ "auto", CONF_HANDOFF_AUTO },
+	{ "env", CONF_HANDOFF_ENV },
+	{ "adopt", CONF_HANDOFF_ADOPT },
+	{ NULL, 0 },
 };
 
 static const struct conf_word fd_protocols[] = {
-	{ "clusterd", CONF_FDP_CLUSTERD, false },
-	{ "systemd", CONF_FDP_SYSTEMD, false },
-	{ "server-starter", CONF_FDP_SERVER_STARTER, false },
-	{ "einhorn", CONF_FDP_EINHORN, false },
-	{ "nginx", CONF_FDP_NGINX, false },
-	{ "php-fpm", CONF_FDP_PHP_FPM, false },
-	{ NULL, 0, false },
+	{ "clusterd", CONF_FDP_CLUSTERD },
+	{ "systemd", CONF_FDP_SYSTEMD },
+	{ "server-starter", CONF_FDP_SERVER_STARTER },
+	{ "einhorn", CONF_FDP_EINHORN },
+	{ "nginx", CONF_FDP_NGINX },
+	{ "php-fpm", CONF_FDP_PHP_FPM },
+	{ NULL, 0 },
 };
 
 static const struct conf_word restarts[] = {
-	{ "always", CONF_RESTART_ALWAYS, false },
-	{ "on-failure", CONF_RESTART_ON_FAILURE, false },
-	{ "never", CONF_RESTART_NEVER, false },
-	{ NULL, 0, false },
+	{ "always", CONF_RESTART_ALWAYS },
+	{ "on-failure", CONF_RESTART_ON_FAILURE },
+	{ "never", CONF_RESTART_NEVER },
+	{ NULL, 0 },
 };
 
 /* `alive` takes a duration; conf_value.c sees to it. */
 static const struct conf_word readies[] = {
-	{ "auto", CONF_READY_AUTO, false },
-	{ "notify", CONF_READY_NOTIFY, false },
-	{ "accept", CONF_READY_ACCEPT, false },
-	{ NULL, 0, false },
+	{ "auto", CONF_READY_AUTO },
+	{ "notify", CONF_READY_NOTIFY },
+	{ "accept", CONF_READY_ACCEPT },
+	{ NULL, 0 },
 };
 
 static const struct conf_word outputs[] = {
-	{ "inherit", CONF_OUTPUT_INHERIT, false },
-	{ "null", CONF_OUTPUT_NULL, false },
-	{ "prefix", CONF_OUTPUT_PREFIX, false },
-	{ NULL, 0, false },
+	{ "inherit", CONF_OUTPUT_INHERIT },
+	{ "null", CONF_OUTPUT_NULL },
+	{ "prefix", CONF_OUTPUT_PREFIX },
+	{ NULL, 0 },
 };
 
 static const struct conf_key schema[] = {

@@ -69,7 +69,6 @@ enum conf_key_id {
 };
 
 enum conf_type {
-	CONF_TYPE_LATER,	/* the whole key is not supported yet */
 	CONF_TYPE_ENUM,		/* one of row->words; an enum */
 	CONF_TYPE_COUNT,	/* unsigned, row->min to max */
 	CONF_TYPE_LIMIT,	/* int64_t, row->min to max; nothing: -1 */
@@ -103,7 +102,6 @@ enum conf_type {
 struct conf_word {
 	const char *word;
 	unsigned value;
-	bool later;		/* known, and not supported yet */
 };
 
 struct conf_key {
@@ -112,8 +110,8 @@ struct conf_key {
 	enum conf_type type;
 	size_t offset;		/* of the field in the target */
 	/*
-	 * The default as a user would write it; NULL when the key is required,
-	 * or comes later and its default is not a fixed text.
+	 * The default as a user would write it; NULL when the key is
+	 * required.
 	 */
 	const char *preset;
 	/*

@@ -60,10 +60,8 @@ add_words(struct strbuf *sb, const struct conf_word *words)
 	size_t n = 0, left = 0;
 
 	for (size_t i = 0; words[i].word != NULL; i++)
-		left += words[i].later ? 0 : 1;
+		left++;
 	for (size_t i = 0; words[i].word != NULL; i++) {
-		if (words[i].later)
-			continue;
 		left--;
 		if (n++ > 0)
 			strbuf_puts(sb, left == 0 ? " or " : ", ");
@@ -72,8 +70,7 @@ add_words(struct strbuf *sb, const struct conf_word *words)
 }
 
 static int
-refuse_word(const struct conf_value *v, size_t i, const char *text,
-    bool later)
+refuse_word(const struct conf_value *v, size_t i, const char *text)
 {
 	struct strbuf allowed = STRBUF_INIT;
 	const char *near = NULL;
@@ -89,10 +86,7 @@ refuse_word(const struct conf_value *v, size_t i, const char *text,
 
 	for (size_t j = 0; v->key->words[j].word != NULL; j++)
 		conf_near(text, v->key->words[j].word, &near, &distance);
-	if (later)
-		r = conf_refuse(v, i, "\"%.60s\" is not supported yet, %s is "
-		    "allowed", text, allowed.text);
-	else if (near != NULL)
+	if (near != NULL)
 		r = conf_refuse(v, i, "\"%.60s\" is not known, did you mean "
 		    "%s? %s is allowed", text, near, allowed.text);
 	else
@@ -113,8 +107,8 @@ conf_value_word(const struct conf_value *v, size_t i, const char *text,
 		if (strcmp(w->word, text) == 0)
 			break;
 	}
-	if (w->word == NULL || w->later)
-		return refuse_word(v, i, text, w->word != NULL);
+	if (w->word == NULL)
+		return refuse_word(v, i, text);
 	*ret_value = w->value;
 	return 0;
 }

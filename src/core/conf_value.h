@@ -31,7 +31,7 @@ struct conf_value {
 /*
  * Parse into the target of key->scope. Replaces what stood there before (but
  * appends to app->listens). 0; -EINVAL when something was added to
- * value->errors; -ENOMEM. A row of CONF_TYPE_LATER has no parser.
+ * value->errors; -ENOMEM.
  */
 int conf_value_parse(const struct conf_value *value, void *target);
 

@@ -568,7 +568,7 @@ a_long_command_is_dumped_or_refused(void **state)
 }
 
 static void
-every_supported_key_is_dumped_once(void **state)
+every_key_is_dumped_once(void **state)
 {
 	char *dump = dump_of("[web]\ncommand = server\n");
 	size_t n;
@@ -581,9 +581,8 @@ every_supported_key_is_dumped_once(void **state)
 
 		snprintf(line, sizeof(line), "\n%s = ", schema[i].name);
 		at = strstr(dump, line);
-		assert_int_equal(at == NULL,
-		    schema[i].type == CONF_TYPE_LATER);
-		assert_null(at != NULL ? strstr(at + 1, line) : NULL);
+		assert_non_null(at);
+		assert_null(strstr(at + 1, line));
 	}
 	free(dump);
 }
@@ -673,7 +672,7 @@ main(void)
 		cmocka_unit_test(a_base_directory_that_ends_in_a_blank),
 		cmocka_unit_test(a_command_of_exactly_the_limit),
 		cmocka_unit_test(a_long_command_is_dumped_or_refused),
-		cmocka_unit_test(every_supported_key_is_dumped_once),
+		cmocka_unit_test(every_key_is_dumped_once),
 		cmocka_unit_test(every_allocation_may_fail),
 	};
 

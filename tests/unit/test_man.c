@@ -20,7 +20,6 @@
 
 #include "core/conf_schema.h"
 
-#define RESERVED "RESERVED KEYS"
 
 static const char *page_path = "man/clusterd.ini.5";
 static const char *sample_path = "conf/app.ini";
@@ -147,7 +146,7 @@ check_default(const struct lines *page, const struct conf_key *key,
 }
 
 static void
-test_every_supported_key_is_described_with_its_default(void **state)
+test_every_key_is_described_with_its_default(void **state)
 {
 	const struct conf_key *schema;
 	struct lines page;
@@ -157,8 +156,6 @@ test_every_supported_key_is_described_with_its_default(void **state)
 	schema = conf_schema(&n);
 	read_lines(page_path, &page);
 	for (size_t i = 0; i < n; i++) {
-		if (schema[i].type == CONF_TYPE_LATER)
-			continue;
 		if (!find_entry(&page, &schema[i], &from, &to))
 			fail_msg("%s: no .It Ic %s in %s", page_path,
 			    schema[i].name, section_of(schema[i].scope));
@@ -187,7 +184,7 @@ test_every_described_key_exists(void **state)
 			if (!starts(page.v[i], ".It Ic "))
 				continue;
 			key = conf_schema_find(scopes[s], page.v[i] + 7);
-			if (key == NULL || key->type == CONF_TYPE_LATER)
+			if (key == NULL)
 				fail_msg("%s:%zu: %s is no supported key",
 				    page_path, i + 1, page.v[i] + 7);
 		}
@@ -195,64 +192,8 @@ test_every_described_key_exists(void **state)
 	free_lines(&page);
 }
 
-/* The line of the section of reserved keys that starts with `macro` and has
-   the word; page->n if there is none. */
-static size_t
-find_reserved(const struct lines *page, const char *macro, const char *word)
-{
-	size_t i = find_section(page, RESERVED);
-	size_t end = end_of_section(page, i);
-
-	for (; i < end; i++)
-		if (starts(page->v[i], macro) && has_word(page->v[i], word))
-			return i;
-	return page->n;
-}
-
 static void
-check_reserved_words(const struct lines *page, const struct conf_key *key)
-{
-	size_t entry = find_reserved(page, ".It Ic ", key->name);
-
-	for (const struct conf_word *w = key->words; w->word != NULL; w++) {
-		if (w->later && (entry + 1 >= page->n ||
-		    !has_word(page->v[entry + 1], w->word)))
-			fail_msg("%s: the value %s of %s is not among the "
-			    "reserved ones", page_path, w->word, key->name);
-		if (!w->later && entry + 1 < page->n &&
-		    has_word(page->v[entry + 1], w->word))
-			fail_msg("%s: the value %s of %s is supported, but is "
-			    "among the reserved ones", page_path, w->word,
-			    key->name);
-	}
-}
-
-static void
-test_every_reserved_key_and_value_is_listed(void **state)
-{
-	const struct conf_key *schema;
-	struct lines page;
-	size_t n;
-
-	(void)state;
-	schema = conf_schema(&n);
-	read_lines(page_path, &page);
-	for (size_t i = 0; i < n; i++) {
-		const struct conf_key *key = &schema[i];
-		bool later = key->type == CONF_TYPE_LATER;
-
-		if (later != (find_reserved(&page, ".Ic ", key->name) <
-		    page.n))
-			fail_msg("%s: %s is %s the reserved keys", page_path,
-			    key->name, later ? "not among" : "among");
-		if (key->words != NULL)
-			check_reserved_words(&page, key);
-	}
-	free_lines(&page);
-}
-
-static void
-test_every_supported_word_is_described(void **state)
+test_every_word_is_described(void **state)
 {
 	const struct conf_key *schema;
 	struct lines page;
@@ -273,7 +214,7 @@ test_every_supported_word_is_described(void **state)
 			continue;
 		}
 		for (; w->word != NULL; w++) {
-			bool found = w->later;
+			bool found = false;
 
 			for (size_t k = from; k < to && !found; k++)
 				found = (starts(page.v[k], ".Cm ") ||
@@ -308,7 +249,7 @@ sample_line(const char *line, const struct conf_key *key)
 }
 
 static void
-test_sample_file_shows_every_supported_key_once(void **state)
+test_sample_file_shows_every_key_once(void **state)
 {
 	const struct conf_key *schema;
 	struct lines sample;
@@ -323,7 +264,7 @@ test_sample_file_shows_every_supported_key_once(void **state)
 
 		for (size_t k = 0; k < sample.n; k++)
 			seen += sample_line(sample.v[k], key) != 0;
-		if (seen != (key->type == CONF_TYPE_LATER ? 0 : 1))
+		if (seen != 1)
 			fail_msg("%s: %s is there %u times", sample_path,
 			    key->name, seen);
 	}
@@ -335,12 +276,11 @@ main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
-		    test_every_supported_key_is_described_with_its_default),
+		    test_every_key_is_described_with_its_default),
 		cmocka_unit_test(test_every_described_key_exists),
-		cmocka_unit_test(test_every_reserved_key_and_value_is_listed),
-		cmocka_unit_test(test_every_supported_word_is_described),
+		cmocka_unit_test(test_every_word_is_described),
 		cmocka_unit_test(
-		    test_sample_file_shows_every_supported_key_once),
+		    test_sample_file_shows_every_key_once),
 	};
 
 	if (argc > 1)
