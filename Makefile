@@ -72,7 +72,7 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/app_rollout.c \
 	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
 	src/daemon/control.c src/daemon/control_op.c \
-	src/daemon/control_status.c \
+	src/daemon/control_logs.c src/daemon/control_status.c \
 	src/daemon/drain.c \
 	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \

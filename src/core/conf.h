@@ -311,6 +311,9 @@ unsigned conf_app_instances(const struct conf_app *app,
 const struct conf_app *config_find_app(const struct config *config,
     const char *name);
 
+/* As the configuration writes it: a word or the path. */
+const char *conf_output_text(const struct conf_output *output);
+
 /* Does the stream pass through clusterd? */
 static inline bool
 conf_output_is_piped(const struct conf_output *output)

@@ -128,19 +128,24 @@ print_size(const struct out *o)
 		strbuf_putc(o->sb, suffixes[i - 1]);
 }
 
+const char *
+conf_output_text(const struct conf_output *output)
+{
+	const struct conf_word *w;
+	size_t n;
+
+	if (output->kind == CONF_OUTPUT_FILE)
+		return output->path;
+	w = conf_schema(&n)[CONF_KEY_STDOUT].words;
+	while (w->value != output->kind)
+		w++;
+	return w->word;
+}
+
 static void
 print_output(const struct out *o)
 {
-	const struct conf_output *output = field(o);
-	const struct conf_word *w = o->key->words;
-
-	if (output->kind == CONF_OUTPUT_FILE) {
-		strbuf_puts(o->sb, output->path);
-		return;
-	}
-	while (w->value != output->kind)
-		w++;
-	strbuf_puts(o->sb, w->word);
+	strbuf_puts(o->sb, conf_output_text(field(o)));
 }
 
 /* A path, or the name of a user or group. */

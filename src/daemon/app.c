@@ -11,6 +11,7 @@
 #include "daemon/app_seats.h"
 #include "daemon/app_spec.h"
 #include "daemon/steer.h"
+#include "daemon/stopped.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 
@@ -185,8 +186,9 @@ app_free(struct app *app)
 	app_spec_unref(app->target);
 	for (unsigned i = 0; i < app->n_seats; i++)
 		free(app->seats[i].death);
-	/* Unless it was added again meanwhile. */
-	if (app_find(app->sup, app->name) == NULL)
+	/* Unless it was added again meanwhile, or may be started again. */
+	if (app_find(app->sup, app->name) == NULL &&
+	    stopped_find(app->sup, app->name) == NULL)
 		outputs_forget(&app->sup->outputs, app->name);
 	free(app->seats);
 	free(app->reload_error);

@@ -29,7 +29,6 @@
 #define STALLED_MS	1000
 
 static void client_ready(void *ctx, uint32_t events);
-static void client_go_on(struct control_client *c);
 
 /* ---- places ---- */
 
@@ -69,6 +68,7 @@ client_free(struct control_client *c)
 	sup->control.n_clients--;
 	loop_del(sup->loop, &c->handle);
 	fd_close(&c->fd);
+	control_logs_free(&c->op);
 	strbuf_free(&c->out);
 	free(c);
 	resume_accepting(sup);
@@ -181,8 +181,8 @@ void
 control_answered(struct control_client *c)
 {
 	c->busy = false;
-	c->op.more = NULL;
-	c->op.check = NULL;
+	control_logs_free(&c->op);
+	c->op = (struct control_op){ .check = NULL };
 	/* Half an answer would be a lie. */
 	if (c->out.failed)
 		c->leaving = true;
@@ -215,7 +215,6 @@ begin_request(struct control_client *c, size_t len)
 {
 	struct error err = ERROR_INIT;
 
-	c->op = (struct control_op){ .check = NULL };
 	if (len > 0 && c->in[len - 1] == '\r')
 		len--;
 	if (control_request_parse(c->in, len, &c->op.request, &err) < 0) {
@@ -262,18 +261,25 @@ next_request(struct control_client *c)
 	return true;
 }
 
+static bool
+has_portion(const struct control_client *c)
+{
+	return c->busy && c->op.more != NULL && !c->op.waits;
+}
+
 /*
  * Whatever can be done for the client now: requests one after the other,
  * portions of answers as long as there is room, bytes as far as they go. Then
  * the loop is told what to wait for.
  */
-static void
-client_go_on(struct control_client *c)
+void
+control_go_on(struct control_client *c)
 {
 	bool unsent, alive = true;
+	uint32_t events = 0;
 
 	do {
-		while (c->busy && c->op.more != NULL && control_has_room(c))
+		while (has_portion(c) && control_has_room(c))
 			if (!c->op.more(c))
 				break;
 		alive = send_out(c);
@@ -289,8 +295,11 @@ client_go_on(struct control_client *c)
 		return;
 	}
 	/* A portion that had no room comes with the next turn. */
-	set_events(c, (unsent || (c->busy && c->op.more != NULL) ? EPOLLOUT :
-	    0) | (!c->busy && !c->eof && !c->leaving ? EPOLLIN : 0));
+	if (unsent || has_portion(c))
+		events |= EPOLLOUT;
+	if (!c->busy && !c->eof && !c->leaving)
+		events |= EPOLLIN;
+	set_events(c, events);
 }
 
 static void
@@ -303,7 +312,7 @@ client_ready(void *ctx, uint32_t events)
 		client_free(c);
 		return;
 	}
-	client_go_on(c);
+	control_go_on(c);
 }
 
 static void
@@ -346,7 +355,7 @@ take_client(struct supervisor *sup, int fd, const struct control_peer *peer)
 		    "members of control_group may");
 		c->leaving = true;
 	}
-	client_go_on(c);
+	control_go_on(c);
 	return 0;
 }
 
@@ -392,7 +401,7 @@ control_turn(struct supervisor *sup)
 			c->op.check(c);
 		/* News may have come for it, and the end of its request. */
 		if (c->out.len > c->sent)
-			client_go_on(c);
+			control_go_on(c);
 	}
 }
 
@@ -461,6 +470,25 @@ control_open(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+static void
+last_words(struct control_client *c)
+{
+	if (!c->busy)
+		return;
+	if (c->op.request.verb == CONTROL_FOLLOW) {
+		/* What the workers wrote while they ended. */
+		c->op.waits = c->op.listed = false;
+		while (has_portion(c) && c->out.len < CONTROL_OUT_MAX)
+			(void)c->op.more(c);
+		if (c->busy)
+			control_ok(c, "clusterd has stopped");
+	} else if (c->op.request.verb == CONTROL_STOP && !c->sup->failed) {
+		control_ok(c, "stopped");
+	} else {
+		control_fail(c, "failed", "clusterd has ended");
+	}
+}
+
 void
 control_close(struct supervisor *sup)
 {
@@ -468,11 +496,7 @@ control_close(struct supervisor *sup)
 	struct control_client *c;
 
 	while ((c = TAILQ_FIRST(&control->clients)) != NULL) {
-		if (c->busy && c->op.request.verb == CONTROL_STOP &&
-		    c->op.request.app[0] == '\0' && !sup->failed)
-			control_ok(c, "stopped");
-		else if (c->busy)
-			control_fail(c, "failed", "clusterd has ended");
+		last_words(c);
 		(void)send_out(c);
 		client_free(c);
 	}

@@ -5,6 +5,7 @@
  *   control.c         the socket, the clients, their bytes
  *   control_op.c      what a request does, and when it is done
  *   control_status.c  the records of status
+ *   control_logs.c    the last lines of workers' output, and further ones
  *
  * A client may be slow, stall, vanish or send garbage: what it has not read yet
  * is bounded, an answer that is long is made in portions, when there is room
@@ -39,6 +40,7 @@ struct worker_step;
 #define CONTROL_OUT_MAX		(64 * 1024)
 
 struct control_client;
+struct log_reader;
 
 /* Where the records of status have come to. */
 struct control_cursor {
@@ -62,7 +64,11 @@ struct control_op {
 	/* At the end of a turn in which something changed; ends the answer
 	   when it is done. NULL: as above. */
 	void (*check)(struct control_client *);
+	bool waits;		/* there is no portion until more lines come */
 	struct control_cursor cursor;
+	struct log_reader *readers;
+	bool listed;		/* every app has a reader */
+	bool reads;		/* … and some app lines */
 	unsigned floor;		/* scale, start: instances from here on are
 				   the request's concern */
 	bool reading;		/* reload: it is not in force yet */
@@ -126,6 +132,9 @@ void control_reload_refused(struct supervisor *sup, const char *words,
    turn? */
 bool control_has_room(struct control_client *c);
 
+/* Carry on with what the client has asked for; it may be freed. */
+void control_go_on(struct control_client *c);
+
 /* The answer is complete; c->out has its last line. */
 void control_answered(struct control_client *c);
 void control_ok(struct control_client *c, const char *text);
@@ -138,6 +147,11 @@ void control_op_begin(struct control_client *c);
 
 /* control_status.c */
 bool control_status_more(struct control_client *c);
+
+/* control_logs.c; _told is struct outputs' */
+bool control_logs_more(struct control_client *c);
+void control_logs_told(void *sup);
+void control_logs_free(struct control_op *op);
 
 /* A worker's role: "seat", "next" or "retiring". */
 const char *control_role(const struct worker *worker);

@@ -413,7 +413,7 @@ begin_status(struct control_client *c)
 static void
 begin_logs(struct control_client *c)
 {
-	control_fail(c, "failed", "not yet");
+	c->op.more = control_logs_more;
 }
 
 void

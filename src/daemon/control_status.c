@@ -92,6 +92,13 @@ control_put_app(struct strbuf *sb, const struct app *app)
 }
 
 static void
+put_output(struct strbuf *sb, const struct conf_app *conf)
+{
+	control_put(sb, "stdout", conf_output_text(&conf->out));
+	control_put(sb, "stderr", conf_output_text(&conf->err));
+}
+
+static void
 put_app(struct strbuf *sb, const struct app *app)
 {
 	control_begin(sb, CONTROL_RECORD, "app");
@@ -101,6 +108,7 @@ put_app(struct strbuf *sb, const struct app *app)
 	control_put_number(sb, "reloads_aborted", app->reloads_aborted);
 	if (app->reload_error != NULL)
 		control_put(sb, "reload_error", app->reload_error);
+	put_output(sb, app->stable->conf);
 	control_end(sb);
 }
 
@@ -112,6 +120,7 @@ put_stopped(struct strbuf *sb, const struct stopped_app *s)
 	control_put(sb, "state", "stopped");
 	control_put_number(sb, "wanted", 0);
 	control_put_number(sb, "ready", 0);
+	put_output(sb, s->conf);
 	control_end(sb);
 }
 

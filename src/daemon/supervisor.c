@@ -463,6 +463,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		return code;
 	listeners_init(&sup->listeners, sup->loop);
 	outputs_init(&sup->outputs, sup->loop);
+	sup->outputs.told = control_logs_told;
+	sup->outputs.told_ctx = sup;
 	code = process_become_subreaper();
 	if (code < 0)
 		log_warning("cannot become a subreaper, processes that escape "
