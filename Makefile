@@ -36,7 +36,7 @@ ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 BASE_SRC = src/base/error.c src/base/fd.c src/base/json.c src/base/log.c \
 	src/base/log_line.c src/base/mono.c src/base/num.c src/base/sink.c \
-	src/base/str.c
+	src/base/str.c src/base/utf8.c
 CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
 	src/core/conf_diff.c \
@@ -50,6 +50,8 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/ring.c src/core/rollout.c \
 	src/core/signal_name.c \
+	src/core/status.c src/core/status_grid.c src/core/status_table.c \
+	src/core/status_text.c \
 	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \

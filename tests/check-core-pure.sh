@@ -18,7 +18,8 @@ inet_pton inet_ntop
 ini_parse_stream
 '
 own=$(nm --defined-only --format=posix "$@" "$build/base/str.o" "$build/base/num.o" \
-    "$build/base/error.o" "$build/base/json.o" "$build/base/mono.o" | awk 'NF > 1 { print $1 }' | sort -u)
+    "$build/base/error.o" "$build/base/json.o" "$build/base/mono.o" "$build/base/utf8.o" |
+    awk 'NF > 1 { print $1 }' | sort -u)
 bad=0
 for object; do
 	for symbol in $(nm -u --format=posix "$object" | awk '{ print $1 }'); do
