@@ -46,12 +46,14 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/control.c \
 	src/core/cpu_quota.c src/core/drain.c src/core/fd_protocol.c \
 	src/core/lane_order.c \
-	src/core/lane_rank.c src/core/line_split.c src/core/notify_message.c \
+	src/core/lane_rank.c src/core/line_split.c src/core/metrics_text.c \
+	src/core/notify_message.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/ring.c src/core/rollout.c \
 	src/core/signal_name.c \
-	src/core/status.c src/core/status_grid.c src/core/status_table.c \
-	src/core/status_text.c \
+	src/core/status.c src/core/status_grid.c src/core/status_json.c \
+	src/core/status_table.c src/core/status_text.c \
+	src/core/status_watch.c \
 	src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \

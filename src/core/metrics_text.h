@@ -1,4 +1,19 @@
-/* `clusterctl metrics`: a status as text for Prometheus. */
+/*
+ * `clusterctl metrics`: a status as text for Prometheus.
+ *
+ * Two formats are about, and a text is to pass for both: OpenMetrics 1.0, which
+ * scrapers speak, and text format 0.0.4, which `promtool check metrics` and
+ * node_exporter's textfile collector read. They differ in their counters: there
+ * the type stands at the name without _total, here at the name with it, and
+ * neither takes the other's. So METRICS_OPENMETRICS gives counters their HELP,
+ * and no TYPE: to both they are of an unknown type, and rate() does not ask. The
+ * same for clusterd_info, a gauge here, as 0.0.4 has no type `info`.
+ *
+ * Names begin with clusterd_; units are seconds and bytes. What is not known
+ * has no sample, a metric without samples no HELP. Metrics of an instance are
+ * those of its seat; workers that retire, or are about to take a seat, are
+ * counted for each app.
+ */
 #ifndef CORE_METRICS_TEXT_H
 #define CORE_METRICS_TEXT_H
 
@@ -6,8 +21,8 @@ struct status;
 struct strbuf;
 
 enum metrics_format {
-	METRICS_OPENMETRICS,	/* read by the parsers of both formats */
-	METRICS_CLASSIC,	/* text format 0.0.4, counters with a type */
+	METRICS_OPENMETRICS,	/* for the parsers of both formats */
+	METRICS_CLASSIC,	/* text format 0.0.4, counters with their type */
 };
 
 void metrics_text(struct strbuf *sb, const struct status *status,

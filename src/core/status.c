@@ -297,7 +297,8 @@ add_instance(struct status *status, const struct control_line *line)
 	int code;
 
 	if (app == NULL || !parse_role(line, &i.role) ||
-	    !control_line_number(line, "instance", &i.instance))
+	    !control_line_number(line, "instance", &i.instance) ||
+	    i.instance > STATUS_MOST)
 		return 0;
 	if (app->n_instances == STATUS_INSTANCES_MAX) {
 		status->left_out++;

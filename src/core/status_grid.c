@@ -141,10 +141,8 @@ put_bar(struct strbuf *sb, uint64_t permille, size_t width,
 	};
 	size_t inside = width - 2, steps, whole, parts = style->utf8 ? 8 : 1;
 
-	if (permille == STATUS_UNKNOWN) {
-		status_put_spaces(sb, width);
+	if (permille == STATUS_UNKNOWN)
 		return;
-	}
 	permille = permille > 1000 ? 1000 : permille;
 	steps = (permille * inside * parts + 500) / 1000;
 	whole = steps / parts;
