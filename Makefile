@@ -87,18 +87,34 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
 MAN	= man/clusterd.8 man/clusterd.ini.5 man/clusterd-control.7
 CLI_SRC = src/cli/clusterd.c src/cli/options.c
+CTL_SRC = src/cli/clusterctl.c src/cli/ctl_find.c src/cli/ctl_log_line.c \
+	src/cli/ctl_logs.c src/cli/ctl_options.c src/cli/ctl_order.c \
+	src/cli/ctl_out.c src/cli/ctl_progress.c src/cli/ctl_status.c \
+	src/cli/ctl_tail.c src/cli/ctl_talk.c src/cli/ctl_text.c \
+	src/cli/ctl_watch.c src/linux/control_client.c src/linux/terminal.c
 
 LIB_SRC = $(BASE_SRC) $(CORE_SRC) $(LINUX_SRC) $(DAEMON_SRC)
 OBJ	= $(patsubst src/%.c,$(B)/%.o,$(LIB_SRC) $(CLI_SRC))
+# What clusterctl is made of: nothing of daemon/, little of linux/.
+CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC) $(BASE_SRC)) \
+	$(patsubst %,$(B)/core/%.o,address conf_env conf_error conf_free \
+	conf_read conf_schema conf_value conf_value_app control \
+	metrics_text obituary restart signal_name status status_grid \
+	status_json status_table status_text status_watch words worker_fsm) \
+	$(patsubst %,$(B)/linux/%.o,control_place file)
 
 .PHONY: all
-all: $(B)/clusterd examples/hello-server
+all: $(B)/clusterd $(B)/clusterctl examples/hello-server
 
 .PHONY: objects
-objects: $(OBJ)
+objects: $(OBJ) $(CTL_OBJ)
 
 $(B)/clusterd: $(OBJ)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(OBJ) $(INIH_LIBS) $(LDLIBS)
+
+$(B)/clusterctl: $(CTL_OBJ)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(CTL_OBJ) $(INIH_LIBS) \
+	    $(LDLIBS)
 
 $(B)/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -108,7 +124,7 @@ examples/hello-server: examples/hello-server.c
 	$(CC) -std=gnu11 $(OPT) $(WARN) $(HARDEN) -D_GNU_SOURCE $(CFLAGS) \
 	    $(LDHARDEN) $(LDFLAGS) -o $@ $<
 
--include $(OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(CTL_OBJ:.o=.d)
 
 # ---- tests ----
 

@@ -1,0 +1,95 @@
+/* clusterctl: options, which clusterd, then the command. */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "cli/ctl_find.h"
+#include "cli/ctl_logs.h"
+#include "cli/ctl_options.h"
+#include "cli/ctl_order.h"
+#include "cli/ctl_out.h"
+#include "cli/ctl_status.h"
+#include "cli/ctl_text.h"
+#include "cli/ctl_watch.h"
+#include "linux/control_client.h"
+
+/* A closed standard descriptor must not become the socket's. */
+static void
+hold_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)open("/dev/null", fd == STDIN_FILENO ?
+			    O_WRONLY : O_RDONLY);
+}
+
+static int
+print(const char *text)
+{
+	struct ctl_out out = CTL_OUT_INIT;
+
+	strbuf_puts(&out.text, text);
+	return ctl_out_finish(&out, 0);
+}
+
+static int
+run_command(const struct ctl_options *o, struct control_client *client)
+{
+	switch (o->command) {
+	case CTL_STATUS:
+		return o->watch ? ctl_watch(o, client) :
+		    ctl_status(client, o->json);
+	case CTL_LOGS:
+		return ctl_logs(o, client);
+	case CTL_METRICS:
+		return ctl_metrics(client);
+	case CTL_APPS:
+		return ctl_status_apps(client);
+	default:
+		return ctl_order(o, client);
+	}
+}
+
+static int
+run(const struct ctl_options *o)
+{
+	struct control_client client;
+	struct error err = ERROR_INIT;
+	int code, status;
+
+	if (o->command == CTL_WAIT)
+		return ctl_wait(o);
+	code = ctl_find(o, MONO_NEVER, &client, &err);
+	if (code < 0) {
+		ctl_text_complain(error_text(&err));
+		status = ctl_find_status(code);
+	} else {
+		status = run_command(o, &client);
+		control_client_close(&client);
+	}
+	error_clear(&err);
+	return status;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct ctl_options o;
+
+	hold_standard_fds();
+	(void)setlocale(LC_CTYPE, "");
+	/* Who reads our output and goes is an error of write(2). */
+	signal(SIGPIPE, SIG_IGN);
+	if (!ctl_options_parse(argc, argv, &o))
+		return EX_USAGE;
+	if (o.command == CTL_HELP)
+		return print(ctl_usage);
+	if (o.command == CTL_VERSION)
+		return print("clusterctl " CLUSTERD_VERSION "\n");
+	return run(&o);
+}

@@ -1,0 +1,198 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "cli/ctl_log_line.h"
+#include "cli/ctl_logs.h"
+#include "cli/ctl_options.h"
+#include "cli/ctl_out.h"
+#include "cli/ctl_status.h"
+#include "cli/ctl_tail.h"
+#include "cli/ctl_talk.h"
+#include "cli/ctl_text.h"
+#include "core/control.h"
+
+/* With -f and -n, what was there before has come when nothing more does for a
+   while; and some time there must be something to see. */
+#define TAIL_QUIET_MS	100
+#define TAIL_WAIT_MS	1000
+
+struct logs {
+	const struct ctl_options *options;
+	struct ctl_log_style style;
+	struct ctl_talk talk;
+	struct ctl_out out;
+	bool holding;		/* for -n: the tail is not shown yet */
+	struct ctl_tail tail;
+	struct mono begun;
+	struct mono heard;	/* the last line */
+	bool any;		/* lines have come */
+	bool elsewhere;		/* … and that output of an app does not */
+};
+
+static int
+show_tail(struct logs *logs)
+{
+	logs->holding = false;
+	logs->talk.wake_ms = 0;
+	while (logs->tail.n > 0) {
+		struct strbuf line = ctl_tail_take(&logs->tail);
+
+		strbuf_add(&logs->out.text, line.text, line.len);
+		strbuf_free(&line);
+		if (ctl_out_check(&logs->out) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+take_line(struct logs *logs, const struct control_line *line)
+{
+	struct strbuf text = STRBUF_INIT;
+
+	logs->any = true;
+	if (!logs->holding) {
+		ctl_log_line(&logs->out.text, line, &logs->style);
+		return ctl_out_check(&logs->out);
+	}
+	logs->heard = mono_now();
+	ctl_log_line(&text, line, &logs->style);
+	if (text.failed) {
+		strbuf_free(&text);
+		return 0;
+	}
+	return ctl_tail_add(&logs->tail, &text);
+}
+
+/* On stderr, at the place in the output where it belongs. */
+static int
+tell(struct logs *logs, const struct control_line *line,
+    void (*put)(struct strbuf *, const struct control_line *))
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	put(&sb, line);
+	if (ctl_out_flush(&logs->out) == 0 && !sb.failed)
+		ctl_text_complain(sb.text);
+	strbuf_free(&sb);
+	return logs->out.code;
+}
+
+static int
+on_line(void *ctx, const struct control_line *line)
+{
+	struct logs *logs = ctx;
+
+	if (line->kind != CONTROL_RECORD)
+		return 0;
+	if (strcmp(line->word, "line") == 0)
+		return take_line(logs, line);
+	if (strcmp(line->word, "lost") == 0)
+		return tell(logs, line, ctl_log_lost);
+	if (strcmp(line->word, "elsewhere") == 0) {
+		logs->elsewhere = true;
+		return tell(logs, line, ctl_log_elsewhere);
+	}
+	return 0;
+}
+
+/* Nothing will ever come of the one app that was asked for. */
+static bool
+in_vain(const struct logs *logs)
+{
+	return logs->elsewhere && !logs->any &&
+	    logs->options->request.app[0] != '\0';
+}
+
+static int
+on_idle(void *ctx)
+{
+	struct logs *logs = ctx;
+	struct mono now = mono_now();
+
+	if (in_vain(logs))
+		return -1;
+	if (logs->holding && logs->options->follow &&
+	    (mono_ms_between(logs->heard, now) >= TAIL_QUIET_MS ||
+	    mono_ms_between(logs->begun, now) >= TAIL_WAIT_MS) &&
+	    show_tail(logs) < 0)
+		return -1;
+	return ctl_out_flush(&logs->out);
+}
+
+static int
+ask(struct logs *logs, struct control_client *client, struct error *err)
+{
+	bool follow = logs->options->follow;
+	char *text = NULL;
+	int code;
+
+	logs->talk = (struct ctl_talk){
+		.line = on_line, .idle = on_idle, .ctx = logs,
+		.deadline = MONO_NEVER,
+		.stall_ms = follow ? 0 : CTL_STALL_MS,
+		.wake_ms = follow && logs->holding ? TAIL_QUIET_MS : 0,
+	};
+	code = ctl_talk(client, &logs->options->request, &logs->talk, &text,
+	    err);
+	free(text);
+	if (show_tail(logs) == 0)
+		(void)ctl_out_flush(&logs->out);
+	return code;
+}
+
+/* The exit status after an answer that ended with `code`. */
+static int
+judge(struct logs *logs, struct control_client *client, int code,
+    const struct error *err)
+{
+	if (code == -ECONNRESET && logs->options->follow) {
+		ctl_text_complain("clusterd has stopped, there will be "
+		    "nothing more");
+		return 0;
+	}
+	if (code < 0 && code != -ECANCELED) {
+		ctl_text_complain(error_text(err));
+		return code == -EINVAL ? EX_USAGE : 1;
+	}
+	if (in_vain(logs))
+		return 1;
+	/* An app may be there that has just not written anything. */
+	if (logs->elsewhere && !logs->any &&
+	    !ctl_status_has_logs(client)) {
+		ctl_text_complain("no output of any app passes through "
+		    "clusterd");
+		return 1;
+	}
+	return 0;
+}
+
+int
+ctl_logs(const struct ctl_options *options, struct control_client *client)
+{
+	struct logs logs = {
+		.options = options,
+		.style = {
+			.json = options->json,
+			.terminal = isatty(STDOUT_FILENO),
+			.colour = ctl_text_colour(STDOUT_FILENO),
+		},
+		.out = CTL_OUT_INIT,
+		.holding = options->lines >= 0,
+		.tail.max = (uint64_t)options->lines,
+		.begun = mono_now(), .heard = mono_now(),
+	};
+	struct error err = ERROR_INIT;
+	int code = ask(&logs, client, &err);
+	int status = logs.out.code < 0 ? 1 :
+	    judge(&logs, client, code, &err);
+
+	ctl_tail_free(&logs.tail);
+	error_clear(&err);
+	return ctl_out_finish(&logs.out, status);
+}

@@ -1,0 +1,270 @@
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/num.h"
+#include "cli/ctl_options.h"
+#include "core/conf_schema.h"
+#include "core/conf_value.h"
+
+const char ctl_usage[] =
+    "usage: clusterctl [-c FILE | -s SOCKET] COMMAND\n"
+    "\n"
+    "Talks to a running clusterd; with neither option, to the only one.\n"
+    "\n"
+    "  status [-w] [--json]     what runs; -w, --watch: again every second\n"
+    "  reload [APP]             read the configuration again, replace workers\n"
+    "  restart APP[:N]          replace workers, configuration as it is\n"
+    "  scale APP N|+N|-N        so many instances, or so many more or less\n"
+    "  stop [APP]               stop an app, or clusterd itself\n"
+    "  start APP                start an app that was stopped\n"
+    "  logs [-f] [-n N] [--json] [APP[:N]]\n"
+    "                           the last lines of the workers' output; -f,\n"
+    "                           --follow: and those to come\n"
+    "  metrics                  OpenMetrics text\n"
+    "  wait [-t DURATION]       until every app is ready; -t, --timeout: for\n"
+    "                           so long at most, also for clusterd to start\n"
+    "\n"
+    "  -c, --config FILE        the clusterd that runs this configuration\n"
+    "  -s, --socket SOCKET      the one with this control socket\n"
+    "  -h, --help               print this\n"
+    "  -V, --version            print the version\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 64 usage, 69 there is no clusterd.\n";
+
+static const struct {
+	const char *name;
+	const char *options;	/* letters; j is --json */
+} commands[CTL_COMMANDS] = {
+	[CTL_STATUS] = { "status", "jw" },
+	[CTL_RELOAD] = { "reload", "" },
+	[CTL_RESTART] = { "restart", "" },
+	[CTL_SCALE] = { "scale", "" },
+	[CTL_STOP] = { "stop", "" },
+	[CTL_START] = { "start", "" },
+	[CTL_LOGS] = { "logs", "fjn" },
+	[CTL_METRICS] = { "metrics", "" },
+	[CTL_WAIT] = { "wait", "t" },
+};
+
+/* One word more than any command takes is too many all the same. */
+#define WORDS_MAX 4
+
+struct line {			/* the command line, taken apart */
+	const char *words[WORDS_MAX];
+	size_t n_words;
+	char given[8];		/* letters of a command's options */
+	const char *lines;
+	const char *timeout;
+};
+
+static bool
+usage_error(const char *words)
+{
+	fprintf(stderr, "clusterctl: %s\ntry 'clusterctl --help'\n", words);
+	return false;
+}
+
+static void
+add_word(struct line *line, const char *word)
+{
+	if (line->n_words < WORDS_MAX)
+		line->words[line->n_words++] = word;
+}
+
+/* -2 is an argument of scale. */
+static bool
+is_word(const char *arg)
+{
+	return arg[0] != '-' || arg[1] == '\0' ||
+	    (arg[1] >= '0' && arg[1] <= '9');
+}
+
+static void
+note_option(struct line *line, int c)
+{
+	size_t n = strlen(line->given);
+
+	if (strchr(line->given, c) == NULL && n + 1 < sizeof(line->given))
+		line->given[n] = (char)c;
+}
+
+static bool
+take_option(int c, struct ctl_options *o, struct line *line)
+{
+	switch (c) {
+	case 'c': o->config = optarg; return true;
+	case 's': o->socket = optarg; return true;
+	case 'h': o->command = CTL_HELP; return true;
+	case 'V': o->command = CTL_VERSION; return true;
+	case 'A': o->command = CTL_APPS; return true;
+	case 'j': o->json = true; break;
+	case 'w': o->watch = true; break;
+	case 'f': o->follow = true; break;
+	case 'n': line->lines = optarg; break;
+	case 't': line->timeout = optarg; break;
+	default:	/* getopt has said what */
+		fputs("try 'clusterctl --help'\n", stderr);
+		return false;
+	}
+	note_option(line, c);
+	return true;
+}
+
+/* Options may stand before and behind the command. */
+static bool
+take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "watch", no_argument, NULL, 'w' },
+		{ "follow", no_argument, NULL, 'f' },
+		{ "lines", required_argument, NULL, 'n' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "list-apps", no_argument, NULL, 'A' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+
+	while (optind < argc) {
+		const char *arg = argv[optind];
+		int c;
+
+		if (is_word(arg)) {
+			add_word(line, arg);
+			optind++;
+			continue;
+		}
+		c = getopt_long(argc, argv, "+c:s:wfn:t:hV", longs, NULL);
+		if (c == -1) {		/* -- */
+			while (optind < argc)
+				add_word(line, argv[optind++]);
+			break;
+		}
+		if (!take_option(c, o, line))
+			return false;
+		if (o->command == CTL_HELP || o->command == CTL_VERSION)
+			break;
+	}
+	return true;
+}
+
+static bool
+find_command(const char *word, enum ctl_command *ret_command)
+{
+	const char *best = NULL;
+	unsigned distance = CONF_NEAR_INIT;
+	struct error err = ERROR_INIT;
+
+	for (size_t i = 0; i < CTL_COMMANDS; i++) {
+		if (strcmp(word, commands[i].name) == 0) {
+			*ret_command = (enum ctl_command)i;
+			return true;
+		}
+		conf_near(word, commands[i].name, &best, &distance);
+	}
+	error_set(&err, -EINVAL, "\"%.64s\" is not a command%s%s%s", word,
+	    best != NULL ? ", did you mean " : "", best != NULL ? best : "",
+	    best != NULL ? "?" : "");
+	usage_error(error_text(&err));
+	error_clear(&err);
+	return false;
+}
+
+/* Does the command take the options that were given? */
+static bool
+check_options(const struct ctl_options *o, const struct line *line)
+{
+	static const struct {
+		char letter;
+		const char *words;
+	} names[] = {
+		{ 'j', "--json is for status and logs" },
+		{ 'w', "--watch is for status" },
+		{ 'f', "--follow is for logs" },
+		{ 'n', "--lines is for logs" },
+		{ 't', "--timeout is for wait" },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strchr(line->given, names[i].letter) != NULL &&
+		    strchr(commands[o->command].options,
+		    names[i].letter) == NULL)
+			return usage_error(names[i].words);
+	return true;
+}
+
+static bool
+take_values(struct ctl_options *o, const struct line *line)
+{
+	uint64_t n;
+
+	if (line->lines != NULL) {
+		if (!num_parse(line->lines, 0, 1000000000, &n))
+			return usage_error("--lines takes a number");
+		o->lines = (int64_t)n;
+	}
+	if (line->timeout != NULL &&
+	    !conf_duration_parse(line->timeout, &o->timeout_ms))
+		return usage_error("--timeout takes a duration, such as "
+		    "500ms, 10s or 5m");
+	return true;
+}
+
+/* What the server is asked for. */
+static bool
+take_request(struct ctl_options *o, struct line *line)
+{
+	struct error err = ERROR_INIT;
+	bool metrics = o->command == CTL_METRICS;
+
+	if (metrics && line->n_words > 1)
+		return usage_error("too many arguments, usage: metrics");
+	if (metrics)
+		line->words[0] = "status";
+	if (control_request_from_words(line->words, line->n_words,
+	    &o->request, &err) < 0) {
+		usage_error(error_text(&err));
+		error_clear(&err);
+		return false;
+	}
+	if (o->follow)
+		o->request.verb = CONTROL_FOLLOW;
+	return true;
+}
+
+bool
+ctl_options_parse(int argc, char *argv[], struct ctl_options *ret_options)
+{
+	struct ctl_options o = {
+		.command = CTL_COMMANDS,
+		.request = { .verb = CONTROL_STATUS, .instance = -1 },
+		.lines = -1, .timeout_ms = -1,
+	};
+	struct line line = { .n_words = 0 };
+
+	if (!take_apart(argc, argv, &o, &line))
+		return false;
+	if (o.command == CTL_HELP || o.command == CTL_VERSION) {
+		*ret_options = o;
+		return true;
+	}
+	if (o.config != NULL && o.socket != NULL)
+		return usage_error("-c and -s both say which clusterd; give "
+		    "one of them");
+	if (o.command != CTL_APPS) {
+		if (line.n_words == 0)
+			return usage_error("no command is given");
+		if (!find_command(line.words[0], &o.command) ||
+		    !check_options(&o, &line) || !take_values(&o, &line) ||
+		    !take_request(&o, &line))
+			return false;
+	}
+	*ret_options = o;
+	return true;
+}

@@ -1,0 +1,48 @@
+/* The command line of clusterctl. */
+#ifndef CLI_CTL_OPTIONS_H
+#define CLI_CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/control.h"
+
+enum ctl_command {
+	CTL_STATUS,
+	CTL_RELOAD,
+	CTL_RESTART,
+	CTL_SCALE,
+	CTL_STOP,
+	CTL_START,
+	CTL_LOGS,
+	CTL_METRICS,
+	CTL_WAIT,
+	CTL_COMMANDS,
+
+	CTL_HELP,
+	CTL_VERSION,
+	CTL_APPS,	/* for completion: the names of the apps */
+};
+
+struct ctl_options {
+	enum ctl_command command;
+	const char *config;	/* -c FILE; NULL: not given */
+	const char *socket;	/* -s SOCKET; NULL: not given */
+	struct control_request request;	/* what the server is asked first */
+	bool json;
+	bool watch;
+	bool follow;
+	int64_t lines;		/* of logs; -1: all */
+	int64_t timeout_ms;	/* of wait; -1: none */
+};
+
+/*
+ * Parse. False: a usage error, which was told on stderr. The strings are
+ * argv's.
+ */
+bool ctl_options_parse(int argc, char *argv[],
+    struct ctl_options *ret_options);
+
+extern const char ctl_usage[];
+
+#endif

@@ -1,0 +1,37 @@
+/* status and metrics: what runs. */
+#ifndef CLI_CTL_STATUS_H
+#define CLI_CTL_STATUS_H
+
+#include <stdbool.h>
+
+struct control_client;
+struct ctl_options;
+struct ctl_other;
+struct error;
+struct status;
+struct strbuf;
+
+/* One sample; the caller frees it in any case. 0, or as ctl_talk(). `other`
+   may be NULL. */
+int ctl_status_sample(struct control_client *client,
+    const struct ctl_other *other, struct status *ret_status,
+    struct error *err);
+
+/* The commands. The exit status; a failure was told. */
+int ctl_status(struct control_client *client, bool json);
+int ctl_metrics(struct control_client *client);
+
+/* A name in a line, of each app. */
+int ctl_status_apps(struct control_client *client);
+
+/* Does some app's output pass through clusterd? True where it is not known. */
+bool ctl_status_has_logs(struct control_client *client);
+
+/*
+ * Over a connection of its own: append which instances are not ready, in
+ * words; nothing if all are. -errno with words.
+ */
+int ctl_status_not_ready(const struct ctl_options *options,
+    struct strbuf *sb, struct error *err);
+
+#endif

@@ -1,0 +1,97 @@
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cli/ctl_talk.h"
+#include "core/control.h"
+#include "linux/control_client.h"
+
+static struct mono
+earlier(struct mono a, struct mono b)
+{
+	return mono_before(a, b) ? a : b;
+}
+
+static struct mono
+after(int64_t ms)
+{
+	return ms > 0 ? mono_add_ms(mono_now(), ms) : MONO_NEVER;
+}
+
+/* The next line, as control_client_read(); calls idle before it waits. */
+static int
+next_line(struct control_client *client, const struct ctl_talk *talk,
+    struct control_line *line, struct error *err)
+{
+	struct mono silent = after(talk->stall_ms);
+	const struct ctl_other *other = talk->other;
+
+	for (;;) {
+		struct mono until = earlier(talk->deadline, silent);
+		int code;
+
+		if (talk->idle != NULL && control_client_idle(client)) {
+			if (talk->idle(talk->ctx) != 0)
+				return -ECANCELED;
+			until = earlier(until, after(talk->wake_ms));
+		}
+		code = control_client_read(client, until,
+		    other != NULL ? other->fd : -1, line, err);
+		if (code == -EINTR && other != NULL &&
+		    other->fn(other->ctx) != 0)
+			return -ECANCELED;
+		if (code != -ETIMEDOUT && code != -EINTR)
+			return code;
+		if (!mono_before(mono_now(), talk->deadline))
+			return -ETIMEDOUT;
+		if (!mono_before(mono_now(), silent))
+			return error_set(err, -ETIME, "clusterd does not "
+			    "answer");
+	}
+}
+
+static int
+refused(const struct control_line *line, struct error *err)
+{
+	return error_set(err, strcmp(line->word, "usage") == 0 ? -EINVAL :
+	    -EREMOTEIO, "%s", *line->text != '\0' ? line->text : line->word);
+}
+
+int
+ctl_talk(struct control_client *client, const struct control_request *request,
+    const struct ctl_talk *talk, char **ret_text, struct error *err)
+{
+	struct control_line line;
+	int code = control_client_send(client, request, err);
+
+	*ret_text = NULL;
+	if (code < 0)
+		return code;
+	for (;;) {
+		code = next_line(client, talk, &line, err);
+		if (code == 0)
+			return error_set(err, -ECONNRESET, "clusterd has "
+			    "closed the connection before the answer was "
+			    "complete");
+		if (code < 0)
+			return code;
+		switch (line.kind) {
+		case CONTROL_GREETING:
+			return error_set(err, -EPROTO, "what clusterd has "
+			    "sent cannot be understood");
+		case CONTROL_OK:
+			*ret_text = strdup(line.text);
+			return 0;
+		case CONTROL_ERROR:
+			return refused(&line, err);
+		case CONTROL_RECORD:
+		case CONTROL_PROGRESS:
+			/* Somebody might never stop. */
+			if (!mono_before(mono_now(), talk->deadline))
+				return -ETIMEDOUT;
+			if (talk->line != NULL &&
+			    talk->line(talk->ctx, &line) != 0)
+				return -ECANCELED;
+		}
+	}
+}

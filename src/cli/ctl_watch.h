@@ -1,0 +1,17 @@
+/* status --watch: again every second. */
+#ifndef CLI_CTL_WATCH_H
+#define CLI_CTL_WATCH_H
+
+struct control_client;
+struct ctl_options;
+
+/*
+ * On a terminal a picture, until q or Ctrl-C; elsewhere the text, or with
+ * --json an object, every second. A lost clusterd is looked for again; ends
+ * when it was stopping. Takes the client over. The exit status; a failure was
+ * told.
+ */
+int ctl_watch(const struct ctl_options *options,
+    struct control_client *client);
+
+#endif
