@@ -7,7 +7,7 @@ import harness
 
 
 def pytest_sessionstart(session):
-    for path in (harness.CLUSTERD, harness.PROBE):
+    for path in (harness.CLUSTERD, harness.CLUSTERCTL, harness.PROBE):
         if not os.access(path, os.X_OK):
             pytest.exit(f"{path}: not there; run make", returncode=2)
 

@@ -7,7 +7,8 @@ the box's mark in its environment, so that whatever is left of it is found in
 
 Nothing here sleeps and hopes: every wait is for a condition, with a limit.
 
-From the environment: CLUSTERD and PROBE (the programs, default build/…),
+From the environment: CLUSTERD, CLUSTERCTL and PROBE (the programs, default
+build/…),
 CLUSTERD_WRAP (words put before clusterd, such as `valgrind -q`), and
 CLUSTERD_TEST_SLOW (a factor for all limits, default 1).
 """
@@ -49,6 +50,9 @@ def _program(variable, default):
 CLUSTERD = _program("CLUSTERD", "build/clusterd")
 PROBE = _program("PROBE", os.path.join(
     os.path.dirname(os.environ.get("CLUSTERD", "build/clusterd")), "probe"))
+CLUSTERCTL = _program("CLUSTERCTL", os.path.join(
+    os.path.dirname(os.environ.get("CLUSTERD", "build/clusterd")),
+    "clusterctl"))
 SANITIZED = b"__asan_init" in open(CLUSTERD, "rb").read() \
     if os.path.exists(CLUSTERD) else False
 
@@ -644,6 +648,28 @@ class Box:
             cwd=cwd or self.dir, timeout=limit * SLOW,
             start_new_session=True)
         assert not BUG.search(done.stderr), done.stderr
+        return done
+
+    def ctl_environment(self, env=None):
+        """Of clusterctl: sockets are looked for in the box first."""
+        return self.environment({"RUNTIME_DIRECTORY": self.path("run"),
+                                 **(env or {})})
+
+    def ctl(self, *arguments, limit=20.0, env=None, cwd=None, launcher=(),
+            **run):
+        """Run clusterctl to its end."""
+        done = subprocess.run(
+            [*launcher, *WRAP, CLUSTERCTL, *map(str, arguments)],
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+               "stderr": subprocess.PIPE, "text": True, "errors": "replace",
+               **run},
+            env=self.ctl_environment(env), cwd=cwd or self.dir,
+            timeout=limit * SLOW, start_new_session=True)
+        if done.stderr:
+            said = done.stderr
+            said = said if isinstance(said, str) else \
+                said.decode(errors="replace")
+            assert not BUG.search(said), said
         return done
 
     def survivors(self):
