@@ -8,6 +8,8 @@ BINDIR	= $(PREFIX)/bin
 SBINDIR	= $(PREFIX)/sbin
 MANDIR	= $(PREFIX)/share/man
 DOCDIR	= $(PREFIX)/share/doc/clusterd
+BASHDIR	= $(PREFIX)/share/bash-completion/completions
+ZSHDIR	= $(PREFIX)/share/zsh/site-functions
 DESTDIR	=
 
 PKG_CONFIG ?= pkg-config
@@ -85,7 +87,8 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/reload.c \
 	src/daemon/steer.c src/daemon/stopped.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
-MAN	= man/clusterd.8 man/clusterd.ini.5 man/clusterd-control.7
+MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
+	man/clusterd-control.7
 CLI_SRC = src/cli/clusterd.c src/cli/options.c
 CTL_SRC = src/cli/clusterctl.c src/cli/ctl_find.c src/cli/ctl_log_line.c \
 	src/cli/ctl_logs.c src/cli/ctl_options.c src/cli/ctl_order.c \
@@ -264,7 +267,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 # each other.
 check: all check-layers check-core check-bpf check-man check-unit check-fuzz \
     check-openloop $(WORKERS)
-	$(MAKE) $(ASAN) build-asan/clusterd check-unit check-fuzz
+	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl check-unit check-fuzz
 	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
 check-layers:
@@ -296,7 +299,7 @@ check-e2e: all $(WORKERS)
 
 # Everything once more under the address and undefined behaviour sanitizers.
 check-asan: $(WORKERS)
-	$(MAKE) $(ASAN) build-asan/clusterd
+	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl
 	CLUSTERD=build-asan/clusterd PROBE=$(B)/probe BINDER=$(B)/binder CLUSTERD_TEST_SLOW=3 \
 	    ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
@@ -309,6 +312,7 @@ check-valgrind: all $(WORKERS)
 
 check-clang:
 	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
+	    build-clang/clusterctl \
 	    build-clang/probe build-clang/binder
 
 # Another machine's system call numbers and struct layouts, compiled and not
@@ -390,14 +394,14 @@ BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	ruby-webrick zsh gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest' && valgrind --version && \
 	strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which mandoc unshare pkill capsh ip node go php busybox nginx \
-	    redis-server ruby aarch64-linux-gnu-gcc && ruby -e "require 'webrick'"
+	    redis-server ruby zsh aarch64-linux-gnu-gcc && ruby -e "require 'webrick'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
 # there is one; a list of what to install elsewhere. Servers among the packages
@@ -452,10 +456,18 @@ test: test-deps
 .PHONY: install uninstall clean
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
 	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
-	    $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(DOCDIR)/examples \
+	    $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
+	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
+	$(INSTALL) -m 644 completions/clusterctl.bash \
+	    $(DESTDIR)$(BASHDIR)/clusterctl
+	$(INSTALL) -m 644 completions/_clusterctl \
+	    $(DESTDIR)$(ZSHDIR)/_clusterctl
+	$(INSTALL) -m 644 man/clusterctl.1 $(DESTDIR)$(MANDIR)/man1/clusterctl.1
 	$(INSTALL) -m 644 man/clusterd.8 $(DESTDIR)$(MANDIR)/man8/clusterd.8
 	$(INSTALL) -m 644 man/clusterd.ini.5 \
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
@@ -471,7 +483,10 @@ EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.go examples/hello-go.ini
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
+	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(BINDIR)/clusterctl \
+	    $(DESTDIR)$(BASHDIR)/clusterctl $(DESTDIR)$(ZSHDIR)/_clusterctl \
+	    $(DESTDIR)$(MANDIR)/man1/clusterctl.1 \
+	    $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5 \
 	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
 	rm -rf $(DESTDIR)$(DOCDIR)
