@@ -43,21 +43,23 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
 	src/core/conf_diff.c \
 	src/core/conf_env.c src/core/conf_value_app.c \
-	src/core/conf_error.c src/core/conf_files.c src/core/conf_free.c src/core/conf_print.c \
+	src/core/conf_error.c src/core/conf_files.c \
+	src/core/conf_free.c src/core/conf_print.c \
 	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
 	src/core/control.c \
 	src/core/cpu_quota.c src/core/drain.c src/core/fd_protocol.c \
 	src/core/lane_order.c \
-	src/core/lane_rank.c src/core/line_split.c src/core/metrics_text.c \
+	src/core/lane_rank.c src/core/line_split.c \
 	src/core/notify_message.c \
 	src/core/obituary.c \
 	src/core/restart.c src/core/ring.c src/core/rollout.c \
-	src/core/signal_name.c \
-	src/core/status.c src/core/status_grid.c src/core/status_json.c \
-	src/core/status_table.c src/core/status_text.c \
-	src/core/status_watch.c \
-	src/core/steering_cbpf.c \
+	src/core/signal_name.c src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
+# What status looks like: clusterctl's, and no weight on clusterd.
+VIEW_SRC = src/core/metrics_text.c src/core/status.c \
+	src/core/status_grid.c src/core/status_json.c \
+	src/core/status_table.c src/core/status_text.c \
+	src/core/status_watch.c
 LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/conn_count.c src/linux/connections.c \
 	src/linux/control_place.c src/linux/control_socket.c src/linux/cpus.c \
@@ -99,11 +101,10 @@ CTL_SRC = src/cli/clusterctl.c src/cli/ctl_find.c src/cli/ctl_log_line.c \
 LIB_SRC = $(BASE_SRC) $(CORE_SRC) $(LINUX_SRC) $(DAEMON_SRC)
 OBJ	= $(patsubst src/%.c,$(B)/%.o,$(LIB_SRC) $(CLI_SRC))
 # What clusterctl is made of: nothing of daemon/, little of linux/.
-CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC) $(BASE_SRC)) \
+CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC) $(VIEW_SRC) $(BASE_SRC)) \
 	$(patsubst %,$(B)/core/%.o,address conf_env conf_error conf_free \
 	conf_read conf_schema conf_value conf_value_app control \
-	metrics_text obituary restart signal_name status status_grid \
-	status_json status_table status_text status_watch words worker_fsm) \
+	obituary restart signal_name words worker_fsm) \
 	$(patsubst %,$(B)/linux/%.o,control_place file)
 
 .PHONY: all
@@ -132,7 +133,7 @@ examples/hello-server: examples/hello-server.c
 # ---- tests ----
 
 BASE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(BASE_SRC))
-CORE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(CORE_SRC))
+CORE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(CORE_SRC) $(VIEW_SRC))
 CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 	conf_env conf_files conf_free conf_print conf_read conf_schema conf_value \
 	conf_value_app signal_name words) \
@@ -342,7 +343,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 	@mkdir -p build-fuzz/corpus/$*
 	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -iquote src $(INIH_CFLAGS) \
 	    -fsanitize=fuzzer,address,undefined -o build-fuzz/fuzz_$* \
-	    tests/fuzz/fuzz_$*.c $(CORE_SRC) $(BASE_SRC) $(INIH_LIBS)
+	    tests/fuzz/fuzz_$*.c $(CORE_SRC) $(VIEW_SRC) $(BASE_SRC) $(INIH_LIBS)
 	build-fuzz/fuzz_$* -max_total_time=$${SECONDS:-60} \
 	    build-fuzz/corpus/$* tests/fuzz/corpus/$*
 

@@ -150,13 +150,18 @@ put_listener(struct strbuf *sb, const struct app *app,
 	size_t open = 0;
 
 	for (size_t i = 0; i < l->lanes.n; i++) {
+		const struct lane *lane = l->lanes.v[i];
 		struct lane_figures figures;
 
-		if (!l->lanes.v[i]->listening || l->lanes.v[i]->fd < 0)
+		if (!lane->listening || lane->fd < 0)
+			continue;
+		lanes_figures(lane, &figures);
+		waiting += figures.waiting;
+		/* Free ones are kept open, and get nobody. */
+		if (!lane->live && lane->holder == NULL &&
+		    !(l->lanes.common && lane->slot == 0))
 			continue;
 		open++;
-		lanes_figures(l->lanes.v[i], &figures);
-		waiting += figures.waiting;
 		backlog += figures.backlog;
 	}
 	control_begin(sb, CONTROL_RECORD, "listener");
