@@ -388,7 +388,7 @@ put_seat(struct output *out, const struct status_app *app,
 	if (out->metric == &restarts) {
 		for (size_t k = 0; k < STATUS_RESTARTS; k++)
 			put_sample(out, LABELS({ "app", app->name },
-			    { "instance", number },
+			    { "worker", number },
 			    { "reason", status_restart_name(
 			    (enum status_restart)k) }), i->restarts[k]);
 		return;
@@ -398,7 +398,7 @@ put_seat(struct output *out, const struct status_app *app,
 	else
 		value = at(i, out->metric->offset);
 	put_sample(out, LABELS({ "app", app->name },
-	    { "instance", number }), value);
+	    { "worker", number }), value);
 }
 
 /* The seats, by number; a second row of one could not be told from the first

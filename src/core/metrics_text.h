@@ -12,7 +12,8 @@
  * Names begin with clusterd_; units are seconds and bytes. What is not known
  * has no sample, a metric without samples no HELP. Metrics of an instance are
  * those of its seat; workers that retire, or are about to take a seat, are
- * counted for each app.
+ * counted for each app. Its number is the label `worker`, as `instance` is the
+ * one that a Prometheus gives to what it scrapes.
  */
 #ifndef CORE_METRICS_TEXT_H
 #define CORE_METRICS_TEXT_H

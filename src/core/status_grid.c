@@ -202,12 +202,15 @@ status_grid_measure(struct status_grid *grid, const struct status_app *app,
 			put_name(&cell, app, instance, 0, grid->style);
 		else
 			put_text(&cell, column, instance);
-		if (cell.failed || cell.len == 0)
+		if (cell.failed)
+			break;
+		if (cell.len == 0)
 			continue;
 		width = status_columns(cell.text, grid->style);
 		if (width > grid->widths[column])
 			grid->widths[column] = width;
 	}
+	grid->failed |= cell.failed;
 	strbuf_free(&cell);
 }
 

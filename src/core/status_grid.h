@@ -39,6 +39,7 @@ struct status_grid {
 	bool brief;			/* short words in the heading */
 	size_t gap;			/* between two columns */
 	size_t widths[STATUS_COLUMNS];	/* 0: left out */
+	bool failed;			/* memory was short */
 };
 
 /* Columns as wide as their headings, bars of the least width. */

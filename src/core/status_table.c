@@ -222,10 +222,12 @@ status_table(struct strbuf *sb, const struct status *status,
 	if (style.width > 0 && style.width < WIDTH_LEAST)
 		style.width = WIDTH_LEAST;
 	grid = measure(status, SHOWN, &style);
+	sb->failed |= grid.failed;
 	if (style.width > 0 && status_grid_width(&grid) > style.width) {
 		grid = measure(status, SHOWN - 1, &style);
 		status_grid_fit(&grid);
 	}
+	sb->failed |= grid.failed;
 	if (status->told)
 		put_clusterd(sb, &status->clusterd, &style);
 	for (size_t i = 0; i < status->n_apps; i++)

@@ -345,6 +345,7 @@ status_watch(struct strbuf *sb, const struct status *status,
 		return;
 	}
 	grid = measure(&f, &style);
+	sb->failed |= grid.failed;
 	put_head(sb, status, &style, when);
 	status_grid_heading(sb, &grid);
 	for (size_t i = 0; i < f.n_apps; i++)
