@@ -138,14 +138,18 @@ CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
 	conf_env conf_files conf_free conf_print conf_read conf_schema conf_value \
 	conf_value_app signal_name words) \
 	$(BASE_OBJ)
+STATUS_OBJ = $(patsubst %,$(B)/core/%.o,status status_grid status_json \
+	status_table status_text status_watch metrics_text obituary restart \
+	signal_name worker_fsm) $(CONTROL_OBJ)
+CONTROL_OBJ = $(B)/core/control.o $(CONF_OBJ)
 DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 	worker_fsm) $(BASE_OBJ)
 
 UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
-	conf_read connections cpu_quota drain fd_protocol json lanes \
-	line_split log loop \
-	man notify_message obituary restart ring rollout sink sockdiag \
-	steering_cbpf steering_ebpf words worker_env worker_fsm
+	conf_read connections control cpu_quota drain fd_protocol json lanes \
+	line_split log loop man metrics notify_message obituary restart ring \
+	rollout sink sockdiag status status_view steering_cbpf steering_ebpf \
+	utf8 words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
 
 $(B)/tests/%.o: tests/unit/%.c
@@ -171,6 +175,10 @@ WRAP_ring = malloc
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
 WRAP_sockdiag = malloc recvmsg sendto socket
+WRAP_status = __vasprintf_chk calloc malloc realloc reallocarray strdup \
+	vasprintf
+WRAP_status_view = $(WRAP_status)
+WRAP_metrics = $(WRAP_status)
 WRAP_steering_cbpf = calloc
 WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup vasprintf
@@ -188,6 +196,7 @@ $(B)/tests/test_cpu_quota: $(B)/core/cpu_quota.o $(BASE_OBJ)
 $(B)/tests/test_connections: $(patsubst %,$(B)/linux/%.o,connections file \
     inspect process sockdiag sockdiag_tcp sockdiag_unix tree_sockets) \
     $(DRAIN_OBJ)
+$(B)/tests/test_control: $(CONTROL_OBJ)
 $(B)/tests/test_drain: $(DRAIN_OBJ)
 $(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
     $(BASE_OBJ)
@@ -206,6 +215,9 @@ $(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
 $(B)/tests/test_sink: $(BASE_OBJ)
 $(B)/tests/test_sockdiag: $(patsubst %,$(B)/linux/%.o,lane_queue sockdiag \
     sockdiag_tcp sockdiag_unix) $(BASE_OBJ)
+$(B)/tests/test_metrics $(B)/tests/test_status \
+    $(B)/tests/test_status_view: $(B)/tests/status_lines.o $(STATUS_OBJ)
+$(B)/tests/test_utf8: $(BASE_OBJ)
 $(B)/tests/test_steering_cbpf: $(B)/core/steering_cbpf.o
 $(B)/tests/test_steering_ebpf: $(B)/tests/delay_net.o \
     $(patsubst %,$(B)/linux/%.o,bpf_syscall cgroup conn_count file \
@@ -233,7 +245,7 @@ $(B)/openloop: tests/bench/openloop.c
 	    -o $@ $< -lm
 
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
-FUZZ_TARGETS = adoption conf
+FUZZ_TARGETS = adoption conf control
 
 $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c
 	@mkdir -p $(@D)
@@ -242,6 +254,7 @@ $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c
 $(B)/tests/replay_adoption: $(B)/core/adoption.o $(B)/core/address.o \
     $(BASE_OBJ)
 $(B)/tests/replay_conf: $(CONF_OBJ)
+$(B)/tests/replay_control: $(STATUS_OBJ)
 
 -include $(UNIT_PROGRAMS:=.d)
 
@@ -260,14 +273,15 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-layers check-core check-unit check-fuzz check-man \
-	check-openloop check-e2e check-asan check-valgrind check-clang \
+	check-metrics check-openloop check-e2e check-asan check-valgrind \
+	check-clang \
 	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) bench
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
 check: all check-layers check-core check-bpf check-man check-unit check-fuzz \
-    check-openloop $(WORKERS)
+    check-metrics check-openloop $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl check-unit check-fuzz
 	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
@@ -291,6 +305,10 @@ check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
 	set -e; for t in $(FUZZ_TARGETS); do \
 	    $(B)/tests/replay_$$t tests/fuzz/corpus/$$t/*; \
 	done
+
+# What the metrics are worth to those who read them.
+check-metrics: $(B)/tests/test_metrics
+	/usr/bin/python3 -B tests/check-metrics.py $(B)/tests/test_metrics
 
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
@@ -395,14 +413,16 @@ BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick zsh gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	ruby-webrick zsh prometheus python3-prometheus-client \
+	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
-	/usr/bin/python3 -c 'import pytest' && valgrind --version && \
+	/usr/bin/python3 -c 'import pytest, prometheus_client' && valgrind --version && \
 	strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which mandoc unshare pkill capsh ip node go php busybox nginx \
-	    redis-server ruby zsh aarch64-linux-gnu-gcc && ruby -e "require 'webrick'"
+	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
+	ruby -e "require 'webrick'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
 # there is one; a list of what to install elsewhere. Servers among the packages

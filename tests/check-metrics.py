@@ -1,0 +1,33 @@
+"""The metrics of a sample pass for whoever reads them.
+
+usage: check-metrics.py TEST_METRICS, which dumps the sample. promtool reads
+text format 0.0.4 as node_exporter does; the other parser is a strict one of
+OpenMetrics 1.0.
+"""
+
+import subprocess
+import sys
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+
+def dump(*args):
+    return subprocess.run([sys.argv[1], "dump", *args], check=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def promtool(text):
+    done = subprocess.run(["promtool", "check", "metrics"], input=text,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0 or done.stdout:
+        sys.exit("promtool: %d %s" % (done.returncode, done.stdout.decode()))
+
+
+text = dump()
+promtool(text)
+promtool(dump("classic"))
+families = list(text_string_to_metric_families(text.decode("utf-8")))
+assert len(families) > 20, families
+for family in families:
+    assert family.name.startswith("clusterd_") and family.documentation, family
+print("metrics: %d, and two parsers take them" % len(families))
