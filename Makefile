@@ -175,8 +175,7 @@ WRAP_ring = malloc
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
 WRAP_sockdiag = malloc recvmsg sendto socket
-WRAP_status = __vasprintf_chk calloc malloc realloc reallocarray strdup \
-	vasprintf
+WRAP_status = calloc malloc realloc reallocarray strdup
 WRAP_status_view = $(WRAP_status)
 WRAP_metrics = $(WRAP_status)
 WRAP_steering_cbpf = calloc

@@ -27,21 +27,13 @@ put_measure(struct status_flow *flow, const char *before, uint64_t value,
 	strbuf_free(&text);
 }
 
-/* Pieces are separated by commas: each but the first brings its own. */
-static void
-comma(struct status_flow *flow)
-{
-	strbuf_putc(flow->sb, ',');
-	flow->column++;
-}
-
 static void
 put_piece(struct status_flow *flow, const char *before, uint64_t value,
     void (*put)(struct strbuf *sb, uint64_t value), const char *after)
 {
 	if (value == STATUS_UNKNOWN)
 		return;
-	comma(flow);
+	status_flow_comma(flow);
 	put_measure(flow, before, value, put, after);
 }
 
@@ -94,7 +86,7 @@ put_ready(struct status_flow *flow, const struct status_app *app)
 	strbuf_putc(&text, '/');
 	status_put_number(&text, app->wanted);
 	strbuf_puts(&text, " ready");
-	comma(flow);
+	status_flow_comma(flow);
 	if (text.failed)
 		flow->sb->failed = true;
 	else
@@ -140,7 +132,7 @@ put_listener(struct strbuf *sb, const struct status_listener *l,
 	if (l->state != NULL && strcmp(l->state, "open") != 0)
 		status_flow_put(&flow, STATUS_YELLOW, l->state);
 	if (l->balance != NULL) {
-		comma(&flow);
+		status_flow_comma(&flow);
 		status_flow_put(&flow, STATUS_PLAIN, l->balance);
 	}
 	put_piece(&flow, "", l->waiting, status_put_number, "");

@@ -1,5 +1,3 @@
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +215,11 @@ put_word(struct status_flow *flow, enum status_colour colour,
 	size_t width = flow->style->width, max = 0;
 	size_t columns = status_columns(word, flow->style);
 
+	if (flow->comma) {
+		strbuf_putc(flow->sb, ',');
+		flow->column++;
+		flow->comma = false;
+	}
 	part(flow, columns);
 	if (width > 0 && flow->column + columns + 1 > width) {
 		max = width > flow->column + 1 ? width - flow->column - 1 : 1;
@@ -245,21 +248,9 @@ status_flow_put(struct status_flow *flow, enum status_colour colour,
 }
 
 void
-status_flow_printf(struct status_flow *flow, const char *fmt, ...)
+status_flow_comma(struct status_flow *flow)
 {
-	va_list ap;
-	char *text;
-
-	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
-	va_end(ap);
-	if (text == NULL) {
-		flow->sb->failed = true;
-		return;
-	}
-	status_flow_put(flow, STATUS_PLAIN, text);
-	free(text);
+	flow->comma = true;
 }
 
 void

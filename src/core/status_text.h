@@ -60,6 +60,7 @@ struct status_flow {
 	const struct status_style *style;
 	size_t indent;
 	size_t column;		/* of the line so far */
+	bool comma;		/* is owed, before the next word */
 };
 
 /* The first line begins in column `at`. */
@@ -67,8 +68,8 @@ struct status_flow status_flow_begin(struct strbuf *sb, size_t at,
     size_t indent, const struct status_style *style);
 void status_flow_put(struct status_flow *flow, enum status_colour colour,
     const char *text);
-void status_flow_printf(struct status_flow *flow, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+/* A comma after what stands there, if a word follows. */
+void status_flow_comma(struct status_flow *flow);
 void status_flow_end(struct status_flow *flow);
 
 #endif

@@ -23,12 +23,6 @@ void *__real_reallocarray(void *old, size_t n, size_t size);
 void *__wrap_reallocarray(void *old, size_t n, size_t size);
 char *__real_strdup(const char *s);
 char *__wrap_strdup(const char *s);
-int __real_vasprintf(char **ret, const char *fmt, va_list ap);
-int __wrap_vasprintf(char **ret, const char *fmt, va_list ap)
-    __attribute__((format(printf, 2, 0)));
-/* What -D_FORTIFY_SOURCE makes of it. */
-int __wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
-    __attribute__((format(printf, 3, 0)));
 
 static unsigned fail_at, allocations;
 static bool fail_on;
@@ -69,19 +63,6 @@ char *
 __wrap_strdup(const char *s)
 {
 	return refused() ? NULL : __real_strdup(s);
-}
-
-int
-__wrap_vasprintf(char **ret, const char *fmt, va_list ap)
-{
-	return refused() ? -1 : __real_vasprintf(ret, fmt, ap);
-}
-
-int
-__wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
-{
-	(void)flag;
-	return __wrap_vasprintf(ret, fmt, ap);
 }
 
 void

@@ -254,6 +254,11 @@ bytes_are_made_harmless(void **state)
 	    (struct status_style){ .width = 80, .utf8 = true },
 	    "clusterd ?[2J?x ?\n  config ?\n"
 	    "\n?\xe2\x82\xac ?31m\n  on ?gr\xc3\xbcn\n");
+	/* An empty word leaves no comma behind. */
+	expect_table("+ app name=a\n"
+	    "+ listener app=a address=x balance= waiting=1\n",
+	    (struct status_style){ .width = 80 },
+	    "\na -\n  on x, 1 waiting\n");
 	expect_table("+ app name=\xe2\x82\xac\n",
 	    (struct status_style){ .width = 80 }, "\n? -\n");
 }
