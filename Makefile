@@ -416,8 +416,8 @@ TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
-	/usr/bin/python3 -c 'import pytest, prometheus_client' && valgrind --version && \
-	strace --version && clang --version && \
+	/usr/bin/python3 -c 'import pytest, prometheus_client' && \
+	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which mandoc unshare pkill capsh ip node go php busybox nginx \
 	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
