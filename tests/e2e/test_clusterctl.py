@@ -33,18 +33,27 @@ def serve(box):
         s.close()
 
 
+# Words before a program that is not to see the system's own clusterds.
+HIDE = ["unshare", "--mount", "sh", "-c",
+        'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+
+
 @pytest.fixture
 def alone():
-    """Nobody else's clusterd is found by a clusterctl that looks for any."""
+    """For those who look for any clusterd: a launcher that lets them find none
+    but the test's."""
+    if IS_ROOT and subprocess.run([*HIDE, "true"],
+                                  capture_output=True).returncode == 0:
+        return HIDE
     directory = "/run/clusterd"
-    if os.path.isdir(directory) and any(
-            name.endswith(".sock") for name in os.listdir(directory)):
-        pytest.skip(f"there are sockets in {directory}")
+    if os.path.isdir(directory) and os.listdir(directory):
+        pytest.skip(f"{directory} is in use, and cannot be hidden")
+    return []
 
 
-def start_ctl(box, *arguments, env=None, **popen):
+def start_ctl(box, *arguments, env=None, launcher=(), **popen):
     return subprocess.Popen(
-        [*WRAP, CLUSTERCTL, *arguments], env=box.ctl_environment(env),
+        [*launcher, *WRAP, CLUSTERCTL, *arguments], env=box.ctl_environment(env),
         cwd=box.dir, start_new_session=True, text=True,
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
            "stderr": subprocess.PIPE, **popen})
@@ -127,7 +136,7 @@ def test_version(box):
 ])
 def test_what_is_asked(box, serve, alone, arguments, request_line):
     server = serve({request_line: "ok done as asked\n"})
-    done = box.ctl(*arguments)
+    done = box.ctl(*arguments, launcher=alone)
     assert server.requests == [request_line]
     assert done.returncode == 0 and done.stderr == ""
     if arguments[0] != "logs":
@@ -148,7 +157,7 @@ def test_what_the_server_refuses(box, serve, why, status):
 # --- which clusterd
 
 def test_nobody_is_there(box, alone):
-    done = box.ctl("status")
+    done = box.ctl("status", launcher=alone)
     assert done.returncode == 69
     assert "no clusterd is running (looked in" in done.stderr
     assert box.path("run") in done.stderr
@@ -182,12 +191,12 @@ def test_socket_with_too_long_a_path(box):
 def test_the_stale_one_is_passed_over(box, serve, alone):
     controls.stale(box.path("run/a.sock"))
     serve({"reload": "ok\n"})
-    assert box.ctl("reload").returncode == 0
+    assert box.ctl("reload", launcher=alone).returncode == 0
 
 
 def test_only_stale_ones(box, alone):
     controls.stale(box.path("run/a.sock"))
-    done = box.ctl("reload")
+    done = box.ctl("reload", launcher=alone)
     assert done.returncode == 69
     assert "clusterd is not running" in done.stderr
 
@@ -199,7 +208,7 @@ def test_several(box, serve, alone):
         path=box.path("run/b.sock"))
     serve({"status": re.sub(r" config=\S+", "", controls.STATUS)},
           path=box.path("run/c.sock"))
-    done = box.ctl("stop")
+    done = box.ctl("stop", launcher=alone)
     assert done.returncode == 64
     assert done.stderr.splitlines() == [
         "clusterctl: 3 clusterds are running, say which one is meant:",
@@ -212,7 +221,7 @@ def test_several(box, serve, alone):
 def test_a_silent_one_is_counted(box, serve, alone):
     serve()
     serve(path=box.path("run/b.sock"), greeting=None)
-    done = box.ctl("stop")
+    done = box.ctl("stop", launcher=alone)
     assert done.returncode == 64
     assert "(it does not answer)" in done.stderr
 
@@ -225,7 +234,7 @@ def test_by_configuration(box, serve, alone):
     serve({"reload": "ok wrong\n"}, path=box.path("run/b.sock"))
     os.symlink(config, box.path("link.ini"))
     for file in (config, "app.ini", "link.ini", "./app.ini"):
-        done = box.ctl("-c", file, "reload")
+        done = box.ctl("-c", file, "reload", launcher=alone)
         assert (done.returncode, done.stdout) == (0, "right\n")
 
 
@@ -510,7 +519,7 @@ def test_wait(box, serve):
 
 
 def test_wait_without_time_does_not_wait_for_a_clusterd(box, alone):
-    done = box.ctl("wait")
+    done = box.ctl("wait", launcher=alone)
     assert done.returncode == 69
 
 
@@ -533,7 +542,7 @@ def test_wait_has_an_end_although_something_happens_all_the_time(box, serve):
 
 
 def test_wait_for_the_start(box, serve, alone):
-    p = start_ctl(box, "wait", "--timeout", "60")
+    p = start_ctl(box, "wait", "--timeout", "60", launcher=alone)
     time.sleep(0.3)
     assert p.poll() is None
     serve({"wait": "ok ready\n"})
@@ -542,7 +551,7 @@ def test_wait_for_the_start(box, serve, alone):
 
 
 def test_wait_in_vain_for_the_start(box, alone):
-    done = box.ctl("wait", "-t", "300ms")
+    done = box.ctl("wait", "-t", "300ms", launcher=alone)
     assert done.returncode == 69
     assert "no clusterd is running" in done.stderr
 
@@ -904,9 +913,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-def complete_bash(box, *words):
+def complete_bash(box, launcher, *words):
     done = subprocess.run(
-        ["bash", "--norc", "-c", BASH, "bash",
+        [*launcher, "bash", "--norc", "-c", BASH, "bash",
          f"{ROOT}/completions/clusterctl.bash", CLUSTERCTL, *words],
         env=box.ctl_environment(), cwd=box.dir, capture_output=True,
         text=True, timeout=60)
@@ -918,30 +927,70 @@ def test_completion_expands_nothing(box, serve, alone):
     serve({"status": "+ app name=$(touch%20evil)\n+ app name=`id`\n"
                      "+ app name=web\nok\n"})
     box.write("a b.ini", "")
-    assert complete_bash(box, "reload", "") == ["web"]
-    assert complete_bash(box, "-c", "a") == ["a", "b.ini"]
+    assert complete_bash(box, alone, "reload", "") == ["web"]
+    assert complete_bash(box, alone, "-c", "a") == ["a", "b.ini"]
     assert not os.path.exists(box.path("evil"))
 
 
 def test_completion_in_bash(box, serve, alone):
-    assert complete_bash(box, "st") == ["start", "status", "stop"]
-    assert complete_bash(box, "reload", "") == []
+    assert complete_bash(box, alone, "st") == ["start", "status", "stop"]
+    assert complete_bash(box, alone, "reload", "") == []
     server = serve()
-    assert complete_bash(box, "reload", "") == ["jobs", "web"]
-    assert complete_bash(box, "scale", "w") == ["web"]
-    assert complete_bash(box, "-s", server.path, "restart", "") == [
+    assert complete_bash(box, alone, "reload", "") == ["jobs", "web"]
+    assert complete_bash(box, alone, "scale", "w") == ["web"]
+    assert complete_bash(box, alone, "-s", server.path, "restart", "") == [
         "jobs", "web"]
-    assert complete_bash(box, "logs", "--f") == ["--follow"]
-    assert complete_bash(box, "status", "--") == ["--json", "--watch"]
-    assert complete_bash(box, "metrics", "") == []
+    assert complete_bash(box, alone, "logs", "--f") == ["--follow"]
+    assert complete_bash(box, alone, "status", "--") == ["--json", "--watch"]
+    assert complete_bash(box, alone, "metrics", "") == []
     box.web()
-    assert complete_bash(box, "-c", "ap") == ["app.ini"]
-    assert complete_bash(box, "-s", server.path, "scale", "web", "") == []
+    assert complete_bash(box, alone, "-c", "ap") == ["app.ini"]
+    assert complete_bash(box, alone, "-s", server.path, "scale", "web", "") == []
 
 
-@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh here")
-def test_completion_in_zsh(box, serve, alone):
-    done = subprocess.run(
-        ["zsh", "-fn", f"{ROOT}/completions/_clusterctl"],
-        capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and done.stderr == ""
+ESCAPES = re.compile(r"\x1b(\[[?0-9;]*[A-Za-z]|[=>])")
+
+
+@pytest.fixture
+def zsh(box, alone):
+    """An interactive zsh; a function that types, and tells what the line has
+    become when it shows the pattern."""
+    if not shutil.which("zsh"):
+        pytest.skip("no zsh here")
+    env = box.ctl_environment({"TERM": "xterm", **UTF8, "PATH":
+        f"{os.path.dirname(CLUSTERCTL)}:{os.environ['PATH']}"})
+    box.write(".zshrc", f"""
+fpath=({ROOT}/completions $fpath)
+autoload -Uz compinit
+compinit -u -D
+PS1='READY>'
+unsetopt zle_bracketed_paste auto_list
+setopt auto_menu
+""")
+    env["ZDOTDIR"] = box.dir
+    with controls.Terminal([*alone, "zsh", "-i"], env, cwd=box.dir,
+                           columns=160) as t:
+        t.wait_for(b"READY>")
+
+        def type_and_see(keys, pattern):
+            t.key(b"\x15")          # an empty line
+            mark = len(t.text)
+            t.key(keys.encode())
+            wait_until(lambda: t.read() and False or pattern in
+                       ESCAPES.sub("", t.text[mark:].decode()),
+                       lambda: f"{pattern}: {t.text[mark:]}")
+        yield type_and_see
+        t.key(b"\x15exit\n")
+        t.finish()
+
+
+def test_completion_in_zsh(serve, zsh):
+    server = serve()
+    zsh("clusterctl relo\t", "reload ")
+    zsh("clusterctl scale w\t", "scale web ")
+    zsh(f"clusterctl -s {server.path} restart j\t", "restart jobs ")
+    zsh("clusterctl status --w\t", "--watch ")
+    zsh("clusterctl wait --t\t", "--timeout ")
+    zsh("clusterctl logs --fo\t", "--follow ")
+    zsh("clusterctl logs -f w\t", "logs -f web ")
+    zsh("clusterctl --soc\t", "--socket ")
