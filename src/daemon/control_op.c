@@ -161,6 +161,7 @@ control_worker_died(const struct worker *w, const struct worker_step *step,
 			control_end(&c->out);
 		}
 		if (early && c->busy && c->op.check != NULL &&
+		    step->to != WORKER_ENDED &&
 		    step->why != WORKER_WHY_ASKED && fails_by(c, w))
 			control_fail(c, "failed", "%s[%u] did not become "
 			    "ready: %s", w->app->name, w->instance, words);
@@ -228,9 +229,9 @@ check_up(struct control_client *c)
 	if (c->sup->stopping || app == NULL) {
 		control_fail(c, "failed", "%s was stopped meanwhile",
 		    c->op.request.app);
-	} else if (app->over) {
-		control_fail(c, "failed", "every instance of %s has ended",
-		    app->name);
+	} else if (app->over && app->failed) {
+		control_fail(c, "failed", "every instance of %s has ended, at "
+		    "least one of them badly", app->name);
 	} else if (is_up(app) && app->n_seats == app->wanted &&
 	    !app_retires(app)) {
 		char text[64];
