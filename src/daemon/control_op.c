@@ -200,6 +200,11 @@ check_reload(struct control_client *c)
 		control_fail(c, "failed", "clusterd is stopping");
 		return;
 	}
+	if (names_app(c) && app_find(c->sup, c->op.request.app) == NULL) {
+		control_fail(c, "failed", "%s was stopped meanwhile",
+		    c->op.request.app);
+		return;
+	}
 	if (c->sup->reload != NULL)
 		return;
 	c->op.reading = false;
