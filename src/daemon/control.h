@@ -145,6 +145,9 @@ void control_fail(struct control_client *c, const char *why, const char *fmt,
    when it returns. */
 void control_op_begin(struct control_client *c);
 
+/* Is some app of that name still on its way out? */
+bool control_app_lingers(const struct supervisor *sup, const char *name);
+
 /* control_status.c */
 bool control_status_more(struct control_client *c);
 

@@ -45,9 +45,8 @@ find_running(struct control_client *c)
 	return NULL;
 }
 
-/* Is some app of that name still on its way out? */
-static bool
-lingers(const struct supervisor *sup, const char *name)
+bool
+control_app_lingers(const struct supervisor *sup, const char *name)
 {
 	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
 		if (a->stopping && strcmp(a->name, name) == 0)
@@ -273,7 +272,8 @@ static void
 check_stop(struct control_client *c)
 {
 	/* Of the program: control_close() has the last word. */
-	if (names_app(c) && !lingers(c->sup, c->op.request.app))
+	if (names_app(c) && !control_app_lingers(c->sup,
+	    c->op.request.app))
 		control_ok(c, "stopped");
 }
 

@@ -413,7 +413,9 @@ control_status_more(struct control_client *c)
 		return true;
 	for (const struct stopped_app *s = c->sup->stopped; s != NULL;
 	    s = s->next)
-		put_stopped(&c->out, s);
+		/* Until its workers have finished, it is stopping. */
+		if (!control_app_lingers(c->sup, s->conf->name))
+			put_stopped(&c->out, s);
 	control_ok(c, NULL);
 	return false;
 }
