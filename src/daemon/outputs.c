@@ -225,12 +225,14 @@ read_pipes(struct outputs *outs)
 	bool left = false;
 
 	for (p = TAILQ_FIRST(&outs->pipes); p != NULL; p = next) {
-		unsigned reads = 0;
+		bool full = false, more = true;
 
 		next = TAILQ_NEXT(p, link);
-		left |= output_room(p->to, p->tag_len) == 0;
-		while (reads < FINISH_READS && out_pipe_read(p))
-			reads++;
+		for (unsigned i = 0; i < FINISH_READS && more && !full; i++) {
+			full = output_room(p->to, p->tag_len) == 0;
+			more = !full && out_pipe_read(p);
+		}
+		left |= full;
 	}
 	return left;
 }
