@@ -150,7 +150,8 @@ control_worker_died(const struct worker *w, const struct worker_step *step,
 	struct control_client *c;
 
 	TAILQ_FOREACH(c, &w->app->sup->control.clients, entry) {
-		if (tells(c, w->app)) {
+		/* The end of who was asked to end is a step like others. */
+		if (step->why != WORKER_WHY_ASKED && tells(c, w->app)) {
 			char text[512];
 
 			snprintf(text, sizeof(text), "%s[%u]: %s",
