@@ -948,7 +948,7 @@ def test_completion_in_bash(box, serve, alone):
     assert complete_bash(box, alone, "-s", server.path, "scale", "web", "") == []
 
 
-ESCAPES = re.compile(r"\x1b(\[[?0-9;]*[A-Za-z]|[=>])")
+ESCAPES = re.compile(r"\x1b(\[[?0-9;]*[A-Za-z]|[=>])|\x07")
 
 
 @pytest.fixture
