@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,10 +127,31 @@ on_idle(void *ctx)
 	return ctl_out_flush(&logs->out);
 }
 
+/* Who reads has gone. A pipe says so without being written to. */
+static int
+on_closed(void *ctx)
+{
+	struct logs *logs = ctx;
+
+	logs->out.code = -EPIPE;
+	return -1;
+}
+
+static bool
+is_pipe(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 static int
 ask(struct logs *logs, struct control_client *client, struct error *err)
 {
 	bool follow = logs->options->follow;
+	const struct ctl_other closed = {
+		.fd = STDOUT_FILENO, .fn = on_closed, .ctx = logs,
+	};
 	char *text = NULL;
 	int code;
 
@@ -137,6 +160,7 @@ ask(struct logs *logs, struct control_client *client, struct error *err)
 		.deadline = MONO_NEVER,
 		.stall_ms = follow ? 0 : CTL_STALL_MS,
 		.wake_ms = follow && logs->holding ? TAIL_QUIET_MS : 0,
+		.other = follow && is_pipe(STDOUT_FILENO) ? &closed : NULL,
 	};
 	code = ctl_talk(client, &logs->options->request, &logs->talk, &text,
 	    err);

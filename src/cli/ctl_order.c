@@ -124,7 +124,7 @@ carry_out(const struct ctl_options *o, struct control_client *client,
 	if (o->command != CTL_WAIT)
 		prepare_parting(o, progress.live);
 	code = ctl_talk(client, &o->request, &talk, ret_text, err);
-	ctl_progress_end(&progress);
+	ctl_progress_end(&progress, code == 0);
 	return code;
 }
 

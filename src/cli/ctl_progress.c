@@ -34,8 +34,9 @@ put_row(struct strbuf *sb, const struct ctl_progress_app *app,
 	/* More than there are to be: some are still going. */
 	if (done > app->wanted)
 		done = app->wanted;
-	strbuf_printf(&row, "%s  ", app->name);
+	strbuf_puts(&row, app->name);
 	if (app->counted && app->wanted > 0) {
+		strbuf_puts(&row, "  ");
 		put_bar(&row, done, app->wanted, style->utf8);
 		strbuf_printf(&row, "%u/%u ", (unsigned)done,
 		    (unsigned)app->wanted);
@@ -44,10 +45,9 @@ put_row(struct strbuf *sb, const struct ctl_progress_app *app,
 			    (unsigned long long)app->target);
 		else
 			strbuf_puts(&row, "ready");
-		strbuf_puts(&row, "  ");
 	}
 	if (app->last.len > 0)
-		strbuf_add(&row, app->last.text, app->last.len);
+		strbuf_printf(&row, "  %s", app->last.text);
 	/* A line that fills the last column might wrap. */
 	if (!row.failed)
 		status_put(sb, row.text, style->width > 1 ? style->width - 1 :
@@ -233,8 +233,11 @@ ctl_progress_begin(struct ctl_progress *p)
 }
 
 void
-ctl_progress_end(struct ctl_progress *p)
+ctl_progress_end(struct ctl_progress *p, bool well)
 {
+	for (size_t i = 0; well && i < p->n_apps; i++)
+		p->apps[i].last.len = 0;
+	p->changed = p->changed || well;
 	(void)ctl_progress_idle(p);
 	for (size_t i = 0; i < p->n_apps; i++)
 		strbuf_free(&p->apps[i].last);

@@ -42,7 +42,8 @@ void ctl_progress_begin(struct ctl_progress *progress);
 int ctl_progress_line(void *ctx, const struct control_line *line);
 int ctl_progress_idle(void *ctx);
 
-/* Show how it ended, and free; the lines stay. */
-void ctl_progress_end(struct ctl_progress *progress);
+/* Show how it ended, and free; the lines stay. If it went well, what its last
+   event happened to be does not matter any more. */
+void ctl_progress_end(struct ctl_progress *progress, bool well);
 
 #endif

@@ -1,10 +1,13 @@
 """clusterctl against a server that answers as a test wants it to."""
 
+import contextlib
+import errno
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -333,6 +336,23 @@ def test_silence(box, serve):
     assert 4 < time.monotonic() - begun < 10 * harness.SLOW
 
 
+def test_full_queue(box):
+    """As many wait to be heard as can."""
+    path = box.path("x.sock")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(1)
+        while True:
+            c = stack.enter_context(socket.socket(socket.AF_UNIX))
+            c.setblocking(False)
+            if c.connect_ex(path) == errno.EAGAIN:
+                break
+        done = box.ctl("-s", path, "status")
+    assert done.returncode == 69
+    assert "does not answer" in done.stderr
+
+
 def test_denied_at_once(box, serve):
     server = serve(greeting="error denied you are nobody\n")
     done = box.ctl("-s", server.path, "status")
@@ -424,7 +444,7 @@ def test_progress_on_a_terminal(box, serve):
         shown = [line for line in controls.screen(t.text, columns=60) if line]
         assert shown == [
             "web[1] pid 77: killed by signal 9",
-            "web  [###] 3/3 on generation 2  web[1] pid 102 ready",
+            "web  [###] 3/3 on generation 2",
             "web: generation 2",
         ]
 
@@ -881,6 +901,18 @@ def test_follow(box, serve):
     assert stdout == "web.0 | more\n"
     assert p.returncode == 0
     assert "clusterd has stopped" in stderr
+
+
+def test_follow_until_the_reader_goes(box, serve):
+    """At once, not with the next line."""
+    server = serve({"follow": lambda s, c: (
+        c.sendall(LOGS.encode()), s.over.wait(60))[0]})
+    p = start_ctl(box, "-s", server.path, "logs", "-f")
+    p.stdout.readline()
+    p.stdout.close()
+    assert p.wait(20) == 1
+    assert p.stderr.read() == ""
+    p.stderr.close()
 
 
 def test_follow_the_last_lines(box, serve):
