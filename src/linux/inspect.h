@@ -2,10 +2,11 @@
  * Looking into another process: its memory, descriptors and system calls.
  *
  * The kernel asks for the rights of ptrace(2): the same user, or
- * CAP_SYS_PTRACE, which containers withhold. Without it, files of /proc are
- * opened with the file system uid and gid of the process (setfsuid(2)), which
- * satisfies the check there and lets nobody signal us; only pidfd_getfd(2),
- * which goes by the real uid, stays closed.
+ * CAP_SYS_PTRACE, which containers withhold. Without it, and where root's
+ * rights over files were taken away (a unit's CapabilityBoundingSet=), files of
+ * /proc are opened with the file system uid and gid of the process
+ * (setfsuid(2)), which satisfies the checks there and lets nobody signal us.
+ * Only pidfd_getfd(2), which goes by the real uid, takes CAP_SYS_PTRACE.
  */
 #ifndef LINUX_INSPECT_H
 #define LINUX_INSPECT_H

@@ -264,6 +264,23 @@ def test_user_in_a_container_is_seen_to_wait(box, port, way):
 
 
 @needs_capsh
+def test_user_is_adopted_where_root_has_no_rights_over_files(box, port):
+    """CAP_SYS_PTRACE alone does not open the files of another user's
+    process."""
+    box.config(web=of_user(
+        box, *tcp(port)[:2], "set:a:nodelay:1", *tcp(port)[2:],
+        "serve:poll", port=port, ready="accept"))
+    d = box.start(launcher=[
+        CAPSH, "--drop=cap_dac_override,cap_dac_read_search,cap_sys_admin",
+        "--", "-c", 'exec "$@"', "sh"])
+    d.wait_ready(2)
+    for answer in all_answer(d, port, 2):
+        assert returned(answer) == [0]
+        assert answer.one("c.nodelay") == "1"
+    d.stop()
+
+
+@needs_capsh
 def test_epoll_before_bind_of_a_user_in_a_container(box, port):
     """The registration cannot be renewed there; readiness tells that it is
     served all the same, or that it is not."""
