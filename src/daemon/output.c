@@ -173,10 +173,13 @@ read_tag(const char *line, size_t len, char *app)
 static void
 lose_kept(struct output *o)
 {
-	const char *line = o->kept + o->head, *end = line + o->n_kept;
+	const char *line = o->kept, *end;
 	char app[CONF_NAME_MAX + 1];
 
-	if (!o->tags)
+	if (o->n_kept > 0)
+		line += o->head;
+	end = line + o->n_kept;
+	if (!o->tags && o->n_kept > 0)
 		lose(o, o->conf->name, count_lines(line, o->n_kept));
 	for (const char *next; o->tags && line < end; line = next) {
 		next = memchr(line, '\n', (size_t)(end - line));

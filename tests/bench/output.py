@@ -32,7 +32,7 @@ from figures import ROOT, Trouble, tied
 
 BLOCK = 8 << 20
 LIMIT = 120         # seconds, for one run
-RATIO = {"prefix": 0.6, "file": 0.8}
+RATIO = {"prefix": 0.6, "file": 0.7}
 MEMORY = 4096       # KiB, at most
 
 WRITER = """\
