@@ -67,8 +67,8 @@ lose(struct output *o, const char *app, uint64_t lines)
 static void
 tell_loss(const struct output *o, const char *app, uint64_t lines)
 {
-	log_warning("%s%s%llu line%s of output %s lost: %s%s%s", app,
-	    *app != '\0' ? ": " : "", (unsigned long long)lines,
+	log_app(LOG_LEVEL_WARNING, app, "%llu line%s of output %s lost: "
+	    "%s%s%s", (unsigned long long)lines,
 	    lines == 1 ? "" : "s", lines == 1 ? "was" : "were", o->name,
 	    o->broken_by != 0 ? ": " : "",
 	    o->broken_by != 0 ? strerror(o->broken_by) : " takes nothing");
@@ -89,7 +89,7 @@ tell_losses(struct output *o)
 		free(l);
 	}
 	if (nameless > 0)
-		tell_loss(o, "", nameless);
+		tell_loss(o, NULL, nameless);
 	o->broken_by = 0;
 }
 
