@@ -413,14 +413,14 @@ BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick zsh prometheus python3-prometheus-client \
+	ruby-webrick zsh prometheus python3-prometheus-client systemd \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest, prometheus_client' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
-	which mandoc unshare pkill capsh ip node go php busybox nginx \
+	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php busybox nginx \
 	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
 	ruby -e "require 'webrick'"
 
@@ -480,7 +480,7 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
 	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
-	    $(DESTDIR)$(DOCDIR)/examples \
+	    $(DESTDIR)$(DOCDIR)/examples/docker \
 	    $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
@@ -497,11 +497,18 @@ install: all
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
+	$(INSTALL) -m 644 $(EXAMPLES_DOCKER) \
+	    $(DESTDIR)$(DOCDIR)/examples/docker
 
 EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
 	examples/hello.py examples/hello-python.ini \
-	examples/hello.go examples/hello-go.ini
+	examples/hello.go examples/hello-go.ini \
+	examples/clusterd.service examples/clusterd-metrics.service \
+	examples/clusterd-metrics.timer
+EXAMPLES_DOCKER = examples/docker/Dockerfile \
+	examples/docker/Dockerfile.dockerignore \
+	examples/docker/app.ini examples/docker/server.js
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(BINDIR)/clusterctl \
