@@ -420,7 +420,8 @@ TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest, prometheus_client' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
-	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php busybox nginx \
+	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
+	    busybox nginx \
 	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
 	ruby -e "require 'webrick'"
 

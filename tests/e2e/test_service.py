@@ -1,8 +1,5 @@
 """The examples of running clusterd as a service: the units of systemd, checked
-by it and applied without it, the container, and the scraping of metrics.
-
-CLUSTERCTL names another build of clusterctl.
-"""
+by it and applied without it, the container, and the scraping of metrics."""
 
 import ctypes
 import glob
@@ -21,13 +18,10 @@ import binder
 import lanes
 import words
 from binder import BINDER
-from harness import (CLUSTERD, ROOT, SLOW, _program, children_of, free_port,
+from harness import (CLUSTERCTL, CLUSTERD, ROOT, SLOW, children_of, free_port,
                      is_alive, read_proc, status_field, wait_until)
 from test_notify import Supervisor
 
-CLUSTERCTL = _program("CLUSTERCTL", os.path.join(
-    os.path.dirname(os.environ.get("CLUSTERD", "build/clusterd")),
-    "clusterctl"))
 EXAMPLES = os.path.join(ROOT, "examples")
 UNITS = sorted(os.path.basename(path) for kind in ("service", "timer")
                for path in glob.glob(f"{EXAMPLES}/*.{kind}"))
@@ -43,8 +37,6 @@ needs_analyze = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="needs systemd-analyze(1)")
 needs_node = pytest.mark.skipif(
     not shutil.which("node"), reason="needs node")
-needs_clusterctl = pytest.mark.skipif(
-    not os.access(CLUSTERCTL, os.X_OK), reason=f"{CLUSTERCTL} is not there")
 
 
 def text_of(path):
@@ -77,13 +69,10 @@ def setting(name, unit=UNIT):
 
 @needs_analyze
 def test_units_are_clean(box):
-    # any program does for one that is not built
-    programs = {i: p if os.access(p, os.X_OK) else "/bin/true"
-                for i, p in INSTALLED.items()}
     paths = []
     for name in UNITS:
         text = text_of(f"{EXAMPLES}/{name}")
-        for installed, program in programs.items():
+        for installed, program in INSTALLED.items():
             text = text.replace(installed, program)
         paths.append(box.write(name, text))
         if name == "clusterd.service":
@@ -214,7 +203,6 @@ def test_best_balance_is_there_as_the_unit_has_it(box, as_unit):
 
 
 @needs_node
-@needs_clusterctl
 def test_systemctl_reload_tells_how_it_ended(box, as_unit):
     port = node_app(box)
     d = as_unit()
@@ -270,7 +258,6 @@ def textfile(box, config):
                     "RUNTIME_DIRECTORY": box.dir})
 
 
-@needs_clusterctl
 def test_metrics_are_written_for_the_textfile_collector(box):
     os.mkdir(box.path("textfile"))
     config = box.web()
@@ -392,7 +379,6 @@ def test_container_serves_and_stops(box, container):
 
 
 @needs_node
-@needs_clusterctl
 def test_container_tells_its_health(box, container):
     d = container
     command = instruction("HEALTHCHECK").partition("CMD ")[2]
