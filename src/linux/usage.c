@@ -11,6 +11,7 @@ struct tree {
 	pid_t pids[USAGE_PROCESSES_MAX];
 	size_t n;
 	pid_t parent;	/* whose threads are being looked at */
+	size_t threads;	/* that have been */
 };
 
 static bool
@@ -30,7 +31,7 @@ look_at_thread(void *ctx, pid_t tid)
 	struct tree *t = ctx;
 
 	(void)inspect_each_child(t->parent, tid, add_child, t);
-	return t->n < USAGE_PROCESSES_MAX;
+	return t->n < USAGE_PROCESSES_MAX && ++t->threads < USAGE_THREADS_MAX;
 }
 
 /* The CPU clock of another process has nanoseconds, where /proc has ticks;

@@ -8,6 +8,8 @@
 
 /* Of a larger tree, what was found first. */
 #define USAGE_PROCESSES_MAX 256
+/* Whose children are looked for. */
+#define USAGE_THREADS_MAX 1024
 
 struct usage {
 	uint64_t cpu_ns;	/* user and system, of the living, and of those
