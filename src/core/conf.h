@@ -287,6 +287,9 @@ int conf_check(const struct conf_source *source, const struct conf_host *host,
 /* Free what it holds; the credentials are then not set. */
 void conf_creds_free(struct conf_creds *creds);
 
+/* Do they stand for the same rights? */
+bool conf_creds_same(const struct conf_creds *a, const struct conf_creds *b);
+
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 

@@ -17,15 +17,6 @@ compare(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-static bool
-same_owner(const struct conf_creds *a, const struct conf_creds *b)
-{
-	if (!a->set || !b->set)
-		return a->set == b->set;
-	return a->gid == b->gid && (a->name == NULL) == (b->name == NULL) &&
-	    (a->name == NULL || a->uid == b->uid);
-}
-
 /* What the two apps do not agree on, or NULL. */
 static const char *
 conflict(const struct conf_app *a, const struct conf_app *b)
@@ -34,7 +25,7 @@ conflict(const struct conf_app *a, const struct conf_app *b)
 		return "log_max_size";
 	if (a->log_keep != b->log_keep)
 		return "log_keep";
-	if (!same_owner(&a->creds, &b->creds))
+	if (!conf_creds_same(&a->creds, &b->creds))
 		return "user or group";
 	return NULL;
 }

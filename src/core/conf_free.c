@@ -15,6 +15,18 @@ conf_creds_free(struct conf_creds *creds)
 	*creds = (struct conf_creds){ .set = false };
 }
 
+bool
+conf_creds_same(const struct conf_creds *a, const struct conf_creds *b)
+{
+	if (!a->set || !b->set)
+		return a->set == b->set;
+	return a->gid == b->gid && (a->name == NULL) == (b->name == NULL) &&
+	    (a->name == NULL || a->uid == b->uid) &&
+	    a->n_groups == b->n_groups && (a->n_groups == 0 ||
+	    memcmp(a->groups, b->groups,
+	    a->n_groups * sizeof(*a->groups)) == 0);
+}
+
 static void
 app_free(struct conf_app *app)
 {

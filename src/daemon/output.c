@@ -293,7 +293,7 @@ kept_end(struct output *o, size_t *ret_room)
 		o->kept = malloc(OUTPUT_KEPT);
 	if (o->kept == NULL)
 		return NULL;
-	if (o->head > 0 && o->n_kept <= KEPT_LOW) {
+	if (o->head >= KEPT_LOW && o->n_kept <= KEPT_LOW) {
 		memmove(o->kept, o->kept + o->head, o->n_kept);
 		o->head = 0;
 	}
@@ -365,13 +365,21 @@ keep_tagged(struct output *o, const char *tag, size_t tag_len,
 	return (size_t)(at - lines);
 }
 
+/* Unless we are told anyway when there is room for it. */
+static void
+flush_new(struct output *o)
+{
+	if (o->writable == 0)
+		(void)output_flush(o);
+}
+
 static void
 put_tagged(struct output *o, const char *app, const char *tag, size_t tag_len,
     const char *lines, size_t len)
 {
 	size_t n = keep_tagged(o, tag, tag_len, lines, len);
 
-	(void)output_flush(o);
+	flush_new(o);
 	/* More than there was room for: it was read while nothing was to be
 	   kept. */
 	if (n < len)
@@ -503,7 +511,7 @@ output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
 		put_tagged(o, app, tag, tag_len, lines, len);
 	} else if (o->n_kept > 0) {
 		put_untagged(o, app, lines, len);
-		(void)output_flush(o);
+		flush_new(o);
 	} else {
 		put_to_file(o, app, lines, len);
 	}
@@ -590,24 +598,12 @@ output_new_file(struct loop *loop, const char *path, struct config *config,
 	return 0;
 }
 
-static bool
-same_owner(const struct conf_creds *a, const struct conf_creds *b)
-{
-	if (!a->set || !b->set)
-		return a->set == b->set;
-	return a->gid == b->gid && (a->name == NULL) == (b->name == NULL) &&
-	    (a->name == NULL || a->uid == b->uid) &&
-	    a->n_groups == b->n_groups && (a->n_groups == 0 ||
-	    memcmp(a->groups, b->groups,
-	    a->n_groups * sizeof(*a->groups)) == 0);
-}
-
 bool
 output_is(const struct output *o, const char *path,
     const struct conf_app *conf)
 {
 	return strcmp(o->path, path) == 0 &&
-	    same_owner(&o->conf->creds, &conf->creds);
+	    conf_creds_same(&o->conf->creds, &conf->creds);
 }
 
 void

@@ -736,6 +736,38 @@ def start_with_sockets(box, *sockets):
                   *map(str, fds)], pass_fds=fds)
 
 
+def system_calls(box, d, act):
+    """What clusterd d calls, as strace writes it, while act() runs. None: this
+    machine does not let it be traced, or has no strace."""
+    if shutil.which("strace") is None:
+        return None
+    with open(box.path("strace.err"), "w") as err:
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-ttt", "-o", box.path("strace"),
+             "-p", str(d.pid)], stderr=err, env=box.environment())
+    try:
+        wait_until(lambda: status_field(d.pid, "TracerPid") not in ("0", None)
+                   or tracer.poll() is not None, "strace attaches")
+        if tracer.poll() is not None:
+            return None
+        # Attaching interrupts the wait that clusterd is in; it waits again.
+        wait_until(lambda: os.path.getsize(box.path("strace")) > 0,
+                   "the traced process is in its wait")
+        attached = time.time() + 0.3 * SLOW
+        time.sleep(0.3 * SLOW)
+        act()
+        measured = time.time()
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+    calls = []
+    for line in open(box.path("strace")).read().splitlines():
+        _, when, what = line.split(None, 2)
+        if attached < float(when) < measured and "(" in what:
+            calls.append(what)
+    return calls
+
+
 def is_socket(path):
     try:
         return stat.S_ISSOCK(os.lstat(path).st_mode)

@@ -1,16 +1,13 @@
 """Workers' output through clusterd: `prefix` and files."""
 
 import errno
-import fcntl
 import os
 import pty
 import re
 import select
 import shlex
-import shutil
 import signal
 import stat
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +15,7 @@ import time
 import pytest
 
 import harness
-from harness import (SLOW, is_alive, kill, status_field, stays, wait_until)
+from harness import SLOW, is_alive, stays, wait_until
 
 LINE_MAX = 16384
 LOST = (r"web: (\d+) lines? of output (?:was|were) lost: "
@@ -729,8 +726,6 @@ def test_restarts_leak_no_descriptor(box):
 
 
 def test_idle_it_makes_no_system_call(box, unwrapped):
-    if shutil.which("strace") is None:
-        pytest.skip("needs strace")
     staying(box, shell("echo up; printf half; exec sleep 1000"), instances=3,
             stdout="prefix", stderr="web.log", ready="alive:50ms")
     reader = Reader()
@@ -738,25 +733,10 @@ def test_idle_it_makes_no_system_call(box, unwrapped):
     reader.start()
     d.wait_ready(3)
     wait_until(lambda: reader.data.count(b"up\n") == 3, "the lines")
-    with open(box.path("strace.err"), "w") as err:
-        tracer = subprocess.Popen(
-            ["strace", "-f", "-ttt", "-o", box.path("strace"),
-             "-p", str(d.pid)], stderr=err, env=box.environment())
-    try:
-        wait_until(lambda: status_field(d.pid, "TracerPid") not in ("0", None)
-                   or tracer.poll() is not None, "strace attaches")
-        if tracer.poll() is not None:
-            pytest.skip("may not trace: " + open(err.name).read())
-        wait_until(lambda: os.path.getsize(box.path("strace")) > 0,
-                   "the traced process is in its wait")
-        attached = time.time() + 0.5 * SLOW
-        time.sleep(0.5 * SLOW + 0.8)    # what is measured, not a wait
-        measured = time.time()
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-    calls = [line for line in open(box.path("strace")).read().splitlines()
-             if attached < float(line.split()[1]) < measured and "(" in line]
+    # What is measured, not a wait.
+    calls = harness.system_calls(box, d, lambda: time.sleep(0.8))
+    if calls is None:
+        pytest.skip("may not trace")
     assert calls == []
     d.stop()
     assert reader.all().count(b"half\n") == 3

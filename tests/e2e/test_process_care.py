@@ -2,13 +2,12 @@
 
 import os
 import re
-import shutil
 import signal
-import subprocess
 import time
 
 import pytest
 
+import harness
 import lanes
 import words
 from harness import (SLOW, Stream, children_of, get, is_alive, probe,
@@ -336,37 +335,17 @@ def settle(d):
 @lanes.parametrized(*lanes.ALL)
 def test_idle_and_under_load_it_makes_no_system_call(box, unwrapped, balance):
     lanes.needs(balance)
-    if shutil.which("strace") is None:
-        pytest.skip("needs strace")
     box.web(balance=balance, instances=4)
     d = box.start()
     d.wait_ready(4)
     settle(d)
-    with open(box.path("strace.err"), "w") as err:
-        tracer = subprocess.Popen(
-            ["strace", "-f", "-ttt", "-o", box.path("strace"),
-             "-p", str(d.pid)], stderr=err, env=box.environment())
-    try:
-        wait_until(lambda: status_field(d.pid, "TracerPid") not in ("0", None)
-                   or tracer.poll() is not None, "strace attaches")
-        if tracer.poll() is not None:
-            pytest.skip("may not trace: " + open(err.name).read())
-        # Attaching interrupts the wait that clusterd is in; it waits again.
-        wait_until(lambda: os.path.getsize(box.path("strace")) > 0,
-                   "the traced process is in its wait")
-        attached = time.time() + 0.3 * SLOW
-        time.sleep(0.3 * SLOW)
+
+    def measure():
         time.sleep(0.8)         # what is measured, not a wait
         with Stream(d.port()):
             time.sleep(0.7)
-        measured = time.time()
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-    calls = []
-    for line in open(box.path("strace")).read().splitlines():
-        _, when, what = line.split(None, 2)
-        if attached < float(when) < measured and "(" in what:
-            calls.append(what)
+    calls = harness.system_calls(box, d, measure)
+    if calls is None:
+        pytest.skip("may not trace")
     assert calls == []
     d.stop()

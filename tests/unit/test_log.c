@@ -430,6 +430,48 @@ a_torn_line(void **state)
 	assert_string_equal(rest, "");
 }
 
+/* Somebody else's lines are in the way: he takes ours, or does not. */
+static enum log_aside answer;
+static char taken[LOG_LINE_MAX + 1];
+
+static enum log_aside
+take_aside(void *ctx, const char *line, size_t len)
+{
+	(void)ctx;
+	if (answer == LOG_ASIDE_TAKEN) {
+		memcpy(taken, line, len);
+		taken[len] = '\0';
+	}
+	return answer;
+}
+
+static void
+a_line_beside_others(void **state)
+{
+	char *said;
+
+	(void)state;
+	log_set_aside(take_aside, NULL);
+	answer = LOG_ASIDE_TAKEN;
+	log_info("to the file");
+	assert_string_equal(taken, "");
+	assert_int_equal(dup2(open(path, O_WRONLY | O_APPEND),
+	    STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(log_open(NULL, NULL), 0);
+	log_info("taken");
+	assert_non_null(strstr(taken, " info    taken\n"));
+	answer = LOG_ASIDE_LOST;
+	log_info("lost");
+	answer = LOG_ASIDE_PASS;
+	log_info("passed");
+	log_set_aside(NULL, NULL);
+	said = contents();
+	assert_non_null(strstr(said, "to the file\n"));
+	assert_null(strstr(said, "taken"));
+	assert_non_null(strstr(said, "warning 1 log lines were dropped"));
+	assert_non_null(strstr(said, "passed\n"));
+}
+
 static void
 a_log_that_cannot_be_opened(void **state)
 {
@@ -463,6 +505,8 @@ main(void)
 		    open_log, close_log),
 		cmocka_unit_test_setup_teardown(a_torn_line, open_log,
 		    close_log),
+		cmocka_unit_test_setup_teardown(a_line_beside_others,
+		    open_log, close_log),
 		cmocka_unit_test_setup_teardown(a_log_that_cannot_be_opened,
 		    open_log, close_log),
 	};
