@@ -4,52 +4,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
-
-/*
- * The length of the well-formed UTF-8 sequence at `p`, as Unicode's table 3-7
- * has them; or, negative, that of the longest beginning of one, which is what
- * one U+FFFD replaces.
- */
-static int
-sequence(const unsigned char *p, size_t len, uint32_t *ret_point)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	uint32_t point;
-	int more;
-
-	if (p[0] < 0x80) {
-		*ret_point = p[0];
-		return 1;
-	} else if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-		more = 1;
-		point = p[0] & 0x1fu;
-	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-		more = 2;
-		point = p[0] & 0x0fu;
-		if (p[0] == 0xe0)
-			low = 0xa0;	/* else overlong */
-		else if (p[0] == 0xed)
-			high = 0x9f;	/* else a surrogate */
-	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		more = 3;
-		point = p[0] & 0x07u;
-		if (p[0] == 0xf0)
-			low = 0x90;
-		else if (p[0] == 0xf4)
-			high = 0x8f;	/* up to U+10FFFF */
-	} else {
-		return -1;
-	}
-	for (int i = 1; i <= more; i++) {
-		if ((size_t)i >= len || p[i] < low || p[i] > high)
-			return -i;
-		point = point << 6 | (p[i] & 0x3fu);
-		low = 0x80;
-		high = 0xbf;
-	}
-	*ret_point = point;
-	return more + 1;
-}
+#include "base/utf8.h"
 
 static bool
 is_control(uint32_t point)
@@ -86,7 +41,7 @@ json_escape_char(const char *bytes, size_t len, char ret_text[JSON_CHAR_MAX],
 {
 	static const char digits[] = "0123456789abcdef";
 	uint32_t point = 0;
-	int n = sequence((const unsigned char *)bytes, len, &point);
+	int n = utf8_sequence(bytes, len, &point);
 	char letter = n > 0 ? short_escape(point) : 0;
 
 	if (n < 0) {

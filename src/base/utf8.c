@@ -1,31 +1,59 @@
+#include <string.h>
+
 #include "base/utf8.h"
+
+#define SEQUENCE_MAX 4
+
+int
+utf8_sequence(const char *bytes, size_t len, uint32_t *ret_point)
+{
+	const unsigned char *p = (const unsigned char *)bytes;
+	unsigned char low = 0x80, high = 0xbf;
+	uint32_t point;
+	int more;
+
+	if (p[0] < 0x80) {
+		*ret_point = p[0];
+		return 1;
+	} else if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+		more = 1;
+		point = p[0] & 0x1fu;
+	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+		more = 2;
+		point = p[0] & 0x0fu;
+		if (p[0] == 0xe0)
+			low = 0xa0;	/* else overlong */
+		else if (p[0] == 0xed)
+			high = 0x9f;	/* else a surrogate */
+	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+		more = 3;
+		point = p[0] & 0x07u;
+		if (p[0] == 0xf0)
+			low = 0x90;
+		else if (p[0] == 0xf4)
+			high = 0x8f;	/* up to U+10FFFF */
+	} else {
+		return -1;
+	}
+	for (int i = 1; i <= more; i++) {
+		if ((size_t)i >= len || p[i] < low || p[i] > high)
+			return -i;
+		point = point << 6 | (p[i] & 0x3fu);
+		low = 0x80;
+		high = 0xbf;
+	}
+	*ret_point = point;
+	return more + 1;
+}
 
 size_t
 utf8_decode(const char *s, uint32_t *ret_point)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const unsigned char *u = (const unsigned char *)s;
-	uint32_t point;
-	size_t len;
+	/* Its end is looked for no further than a sequence may reach. */
+	size_t len = *s != '\0' ? strnlen(s, SEQUENCE_MAX) : 1;
+	int n = utf8_sequence(s, len, ret_point);
 
-	if (*u < 0x80) {
-		*ret_point = *u;
-		return 1;
-	}
-	if (*u < 0xc2 || *u > 0xf4)
-		return 0;
-	len = *u < 0xe0 ? 2 : *u < 0xf0 ? 3 : 4;
-	point = *u & (0xffU >> (len + 1));
-	for (size_t i = 1; i < len; i++) {
-		if ((u[i] & 0xc0) != 0x80)
-			return 0;
-		point = point << 6 | (u[i] & 0x3f);
-	}
-	if (point < least[len] || point > 0x10ffff ||
-	    (point >= 0xd800 && point <= 0xdfff))
-		return 0;
-	*ret_point = point;
-	return len;
+	return n > 0 ? (size_t)n : 0;
 }
 
 unsigned
