@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ resume_accepting(struct supervisor *sup)
 {
 	struct control *control = &sup->control;
 
-	if (!control->paused || control->n_clients >= CONTROL_CLIENTS_MAX)
+	if (!control->paused)
 		return;
 	if (loop_set_events(sup->loop, control->handle, EPOLLIN) < 0) {
 		pause_accepting(sup);
@@ -57,6 +58,14 @@ resume_accepting(struct supervisor *sup)
 	}
 	control->paused = false;
 	loop_timer_set(sup->loop, &control->again, MONO_NEVER);
+}
+
+static bool
+somebody_waits(const struct control *control)
+{
+	struct pollfd fd = { .fd = control->socket.fd, .events = POLLIN };
+
+	return poll(&fd, 1, 0) > 0;
 }
 
 static void
@@ -83,10 +92,8 @@ stalls(const struct control_client *c, struct mono now)
 }
 
 static void
-again_due(void *ctx)
+free_stalled(struct control *control)
 {
-	struct supervisor *sup = ctx;
-	struct control *control = &sup->control;
 	struct control_client *c, *next;
 	struct mono now = mono_now();
 
@@ -103,9 +110,21 @@ again_due(void *ctx)
 		}
 		client_free(c);
 	}
+}
+
+static void
+again_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+	struct control *control = &sup->control;
+	bool waits = somebody_waits(control);
+
+	if (waits)
+		free_stalled(control);
 	/* Without memory or descriptors there may be a place, and none. */
-	resume_accepting(sup);
-	if (control->paused)
+	if (!waits || control->n_clients < CONTROL_CLIENTS_MAX)
+		resume_accepting(sup);
+	else
 		pause_accepting(sup);
 }
 
@@ -370,6 +389,9 @@ clients_wait(void *ctx, uint32_t events)
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
 		int fd;
 
+		/* The next turn will tell whether anybody waits at all. */
+		if (i > 0 && control->n_clients >= CONTROL_CLIENTS_MAX)
+			return;
 		if (control->n_clients >= CONTROL_CLIENTS_MAX) {
 			pause_accepting(sup);
 			return;

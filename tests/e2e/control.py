@@ -1,6 +1,7 @@
 """A client of the control socket, as clusterd-control(7) has it, and what the
 tests of it share."""
 
+import contextlib
 import glob
 import os
 import re
@@ -240,5 +241,9 @@ def wait_status(box, condition, what="that status", limit=10.0):
 
 
 def fds(pid):
-    return sorted(os.readlink(f"/proc/{pid}/fd/{n}").split(":")[0]
-                  for n in os.listdir(f"/proc/{pid}/fd"))
+    """What its descriptors are, without their numbers."""
+    found = []
+    for n in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{n}").split(":")[0])
+    return sorted(found)
