@@ -25,6 +25,7 @@
 #define ROTATE_MS	10000
 
 static void timer_due(void *ctx);
+static void free_if_over(struct output *o);
 
 /* ---- what was lost ---- */
 
@@ -266,6 +267,7 @@ writable(void *ctx, uint32_t events)
 {
 	(void)events;
 	(void)output_flush(ctx);
+	free_if_over(ctx);
 }
 
 static void
@@ -275,12 +277,13 @@ timer_due(void *ctx)
 
 	if (o->n_kept == 0)
 		resume_held(o);
-	if (!output_flush(o) || o->state != OUTPUT_FINE ||
-	    mono_ms_between(o->taken, mono_now()) < OUTPUT_STUCK_MS)
-		return;
-	o->state = OUTPUT_STUCK;
-	wait_for_room(o);
-	resume_held(o);
+	if (output_flush(o) && o->state == OUTPUT_FINE &&
+	    mono_ms_between(o->taken, mono_now()) >= OUTPUT_STUCK_MS) {
+		o->state = OUTPUT_STUCK;
+		wait_for_room(o);
+		resume_held(o);
+	}
+	free_if_over(o);
 }
 
 /* ---- keeping ---- */
@@ -659,10 +662,8 @@ output_close(struct output *o)
 }
 
 void
-output_unref(struct output *o)
+output_free(struct output *o)
 {
-	if (o == NULL || --o->refs > 0)
-		return;
 	output_close(o);
 	forget_kept(o);
 	for (struct output **p = o->list; p != NULL && *p != NULL;
@@ -676,4 +677,20 @@ output_unref(struct output *o)
 	config_unref(o->config);
 	free(o->path);
 	free(o);
+}
+
+static void
+free_if_over(struct output *o)
+{
+	if (o->refs == 0 && (o->n_kept == 0 || o->state != OUTPUT_FINE))
+		output_free(o);
+}
+
+void
+output_unref(struct output *o)
+{
+	if (o == NULL || --o->refs > 0)
+		return;
+	(void)output_flush(o);
+	free_if_over(o);
 }

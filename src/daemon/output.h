@@ -107,9 +107,12 @@ int output_reopen(struct output *output, struct error *err);
 
 struct output *output_ref(struct output *output);
 
-/* The last one frees; NULL is fine. What is kept then and cannot be written is
-   lost and told. */
+/* The last one frees, when what is kept has been written or is lost; NULL is
+   fine. */
 void output_unref(struct output *output);
+
+/* For the end: free it now, with nobody's reference left. */
+void output_free(struct output *output);
 
 /* How many bytes may be read for it now from a pipe with a tag of that length;
    0: none, see output_hold(). */

@@ -327,6 +327,11 @@ outputs_fini(struct outputs *outs)
 		out_pipe_free(TAILQ_FIRST(&outs->pipes));
 	output_unref(outs->standard[0]);
 	output_unref(outs->standard[1]);
+	for (struct output *o = outs->files, *next; o != NULL; o = next) {
+		next = o->next;
+		if (o->refs == 0)
+			output_free(o);
+	}
 	while (outs->apps != NULL)
 		outputs_forget(outs, outs->apps->name);
 	free(outs->scratch);

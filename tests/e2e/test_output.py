@@ -626,7 +626,10 @@ def test_fifo_with_a_reader_is_written_to(box):
     while not data.endswith(b"\n50000\n"):
         ready, _, _ = select.select([fifo], [], [], 10 * SLOW)
         assert ready, d.log()
-        data += os.read(fifo, 65536)
+        part = os.read(fifo, 65536)
+        # Nothing: nobody has opened it, yet or any more.
+        assert part or d.process.poll() is None, d.log()
+        data += part
     d.wait_end(0)
     os.close(fifo)
     assert data == b"".join(b"%d\n" % i for i in range(1, 50001))
