@@ -11,8 +11,8 @@ import pytest
 import control
 import lanes
 from control import do, status, wait_status
-from harness import (PROBE, SLOW, ask, free_port, get, process_state,
-                     read_answer, status_field, wait_until)
+from harness import (PROBE, SLOW, ask, children_of, free_port, get,
+                     process_state, read_answer, status_field, wait_until)
 
 
 @pytest.mark.valgrind
@@ -242,10 +242,11 @@ def test_cpu_time_is_that_of_the_whole_tree(box):
         before = used(app)
         wait_until(lambda: used(app) > before + 100_000_000, f"{app} works")
     assert used("idle") < 100_000_000
-    now = status(box)
-    shell, = [r["memory_bytes"] for r in now.seats("busy")]
-    both, = [r["memory_bytes"] for r in now.seats("child")]
-    assert both > shell * 1.3
+    leader = status(box).seat(app="child")
+    tree = [leader["pid"], *children_of(leader["pid"])]
+    resident = sum(int(status_field(pid, "VmRSS").split()[0]) for pid in tree)
+    assert len(tree) == 2
+    assert 0.8 < leader["memory_bytes"] / (resident * 1024) < 1.2
     d.stop()
 
 
