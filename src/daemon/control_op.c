@@ -63,14 +63,36 @@ seat_is_up(const struct app *app, unsigned i)
 	return w != NULL && (worker_ready(w) || w->fsm.state == WORKER_ENDED);
 }
 
-/* Every instance that is wanted is ready, or has ended well. */
+/* Every instance that is wanted, from number `from` on, is ready or has ended
+   well. */
 static bool
-is_up(const struct app *app)
+is_up(const struct app *app, unsigned from)
 {
-	for (unsigned i = 0; i < app->wanted; i++)
+	for (unsigned i = from; i < app->wanted; i++)
 		if (!seat_is_up(app, i))
 			return false;
 	return app->target == NULL;
+}
+
+/* One of these will never be: it is not restarted any more. The answer says
+   so then. */
+static bool
+fails_for_good(struct control_client *c, const struct app *app, unsigned from)
+{
+	if (app->target != NULL)
+		return false;
+	for (unsigned i = from; i < app->wanted && i < app->n_seats; i++) {
+		const struct seat *seat = &app->seats[i];
+
+		if (seat->present == NULL || seat_is_up(app, i) ||
+		    !worker_state_final(seat->present->fsm.state))
+			continue;
+		control_fail(c, "failed", "%s[%u] is not restarted any more: "
+		    "%s", app->name, i, seat->death != NULL ? seat->death :
+		    "it has failed");
+		return true;
+	}
+	return false;
 }
 
 /* ---- progress ---- */
@@ -237,7 +259,9 @@ check_up(struct control_client *c)
 	} else if (app->over && app->failed) {
 		control_fail(c, "failed", "every instance of %s has ended, at "
 		    "least one of them badly", app->name);
-	} else if (is_up(app) && app->n_seats == app->wanted &&
+	} else if (fails_for_good(c, app, c->op.floor)) {
+		return;
+	} else if (is_up(app, c->op.floor) && app->n_seats == app->wanted &&
 	    !app_retires(app)) {
 		char text[64];
 
@@ -262,9 +286,11 @@ check_wait(struct control_client *c)
 			    "ended, at least one of them badly", a->name);
 			return;
 		}
+		if (!a->stopping && fails_for_good(c, a, 0))
+			return;
 	}
 	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && !is_up(a))
+		if (!a->stopping && !is_up(a, 0))
 			return;
 	control_ok(c, "ready");
 }

@@ -109,6 +109,28 @@ def test_second_scale_decides(box):
     d.stop()
 
 
+def test_instance_that_has_failed_is_waited_for_by_nobody(box):
+    script = box.write("server", "#!/bin/sh\n"
+                       "[ $CLUSTERD_INSTANCE = 0 ] && exit 5\n"
+                       f"exec {probe()}\n", mode=0o755)
+    box.web(command=script, restart_limit="2/60s", restart_delay="10ms")
+    d = box.start()
+    with client(box) as waits:
+        waits.send("wait")
+        wait_status(box, lambda s: s.seat()["state"] == "parked" and
+                    s.app()["ready"] == 1)
+        answer = waits.answer()
+    assert answer.why == "failed"
+    assert "web[0]" in answer.text and "code 5" in answer.text
+    for request in ("wait", "start web"):
+        assert "web[0]" in refused(box, request)
+    # It is not the concern of who wants one more, or less.
+    for count in (3, 2):
+        do(box, f"scale web {count}")
+    assert status(box).app()["ready"] == 1
+    d.stop()
+
+
 # --- stop and start
 
 def test_stop_drains_and_start_starts_again(box):
