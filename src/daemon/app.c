@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/address.h"
 #include "core/conf.h"
 #include "daemon/adopt.h"
 #include "daemon/app.h"
@@ -266,6 +267,53 @@ app_find(struct supervisor *sup, const char *name)
 }
 
 bool
+app_lingers(const struct supervisor *sup, const char *name)
+{
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		if (a->stopping && strcmp(a->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Port 0 is another port each time. */
+static const struct address *
+find_common(const struct conf_app *a, const struct conf_app *b)
+{
+	for (size_t i = 0; i < a->n_listens; i++)
+		for (size_t k = 0; k < b->n_listens; k++)
+			if ((a->listens[i].kind == ADDRESS_UNIX ||
+			    a->listens[i].port != 0) &&
+			    address_equal(&a->listens[i], &b->listens[k]))
+				return &a->listens[i];
+	return NULL;
+}
+
+int
+app_check_listens(const struct supervisor *sup, const struct conf_app *conf,
+    struct error *err)
+{
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
+		const struct address *taken;
+		char *text;
+
+		if (a->stopping || strcmp(a->name, conf->name) == 0)
+			continue;
+		taken = find_common(conf, a->stable->conf);
+		if (taken == NULL && a->target != NULL)
+			taken = find_common(conf, a->target->conf);
+		if (taken == NULL)
+			continue;
+		text = address_format(taken);
+		error_set(err, -EADDRINUSE, "%s is served by %s, which a "
+		    "reload of all apps may change",
+		    text != NULL ? text : "an address", a->name);
+		free(text);
+		return -EADDRINUSE;
+	}
+	return 0;
+}
+
+bool
 app_retires(const struct app *app)
 {
 	for (const struct worker *w = app->workers; w != NULL; w = w->next)
@@ -364,7 +412,7 @@ check_over(struct app *app)
 		log_app(LOG_LEVEL_ERROR, app->name, "every instance has ended, "
 		    "at least one of them badly");
 	} else {
-		log_app(LOG_LEVEL_INFO, app->name, 
+		log_app(LOG_LEVEL_INFO, app->name,
 		    "every instance has ended well");
 	}
 }

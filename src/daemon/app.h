@@ -13,6 +13,7 @@
 #include "core/restart.h"
 
 struct app_spec;
+struct conf_app;
 struct error;
 struct supervisor;
 struct worker;
@@ -89,6 +90,17 @@ void app_touch(struct app *app);
 void app_advance(struct app *app);
 
 struct app *app_find(struct supervisor *sup, const char *name);
+
+/* Is one of that name, which was removed or stopped, still on its way out? */
+bool app_lingers(const struct supervisor *sup, const char *name);
+
+/*
+ * May an app with this configuration be put in force alone, beside what is in
+ * force of the others? -EADDRINUSE with words: another one serves one of its
+ * addresses.
+ */
+int app_check_listens(const struct supervisor *sup,
+    const struct conf_app *conf, struct error *err);
 
 /* Are there workers without a seat that have not gone yet? */
 bool app_retires(const struct app *app);

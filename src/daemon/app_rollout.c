@@ -226,7 +226,7 @@ find_present(const struct app *app, const struct app_spec *spec, bool under)
 	return NULL;
 }
 
-/* Why instance `i` ends the rollout: to the log, and to whoever asked for it. */
+/* Why instance `i` ends the rollout: to the log, and to whoever has asked. */
 static void
 tell_abort(struct app *app, unsigned i)
 {
@@ -279,8 +279,9 @@ rollout_abort(struct app *app, unsigned i)
 		app_seat_retire(&app->seats[k].next);
 	app->target = NULL;
 	app->rolling_back = false;
-	if (app->only >= 0 && app->seats[app->only].present != NULL)
-		app->seats[app->only].present->outdated = false;
+	for (struct worker *w = app->workers; w != NULL; w = w->next)
+		w->outdated = false;
+	app->only = -1;
 	app->wanted = app->stable_wanted;
 	app_spec_reclaim(app->stable);
 	app_spec_adjust(app->stable);

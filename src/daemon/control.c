@@ -92,24 +92,46 @@ stalls(const struct control_client *c, struct mono now)
 }
 
 static void
+give_way(struct control_client *c)
+{
+	static const char words[] = "error slow nothing moved for a while, and "
+	    "others wait\n";
+
+	if (c->sent == c->out.len)
+		(void)send(c->fd, words, sizeof(words) - 1,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	client_free(c);
+}
+
+static bool
 free_stalled(struct control *control)
 {
 	struct control_client *c, *next;
 	struct mono now = mono_now();
+	bool any = false;
 
 	for (c = TAILQ_FIRST(&control->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (!stalls(c, now))
 			continue;
-		if (c->sent == c->out.len) {
-			static const char words[] = "error slow nothing came "
-			    "for a while, and others wait\n";
-
-			(void)send(c->fd, words, sizeof(words) - 1,
-			    MSG_DONTWAIT | MSG_NOSIGNAL);
-		}
-		client_free(c);
+		give_way(c);
+		any = true;
 	}
+	return any;
+}
+
+/* Failing that, the one that has had no line for the longest time. */
+static void
+free_follower(struct control *control)
+{
+	struct control_client *c, *quiet = NULL;
+
+	TAILQ_FOREACH(c, &control->clients, entry)
+		if (c->busy && c->op.waits &&
+		    (quiet == NULL || mono_before(c->moved, quiet->moved)))
+			quiet = c;
+	if (quiet != NULL)
+		give_way(quiet);
 }
 
 static void
@@ -119,8 +141,8 @@ again_due(void *ctx)
 	struct control *control = &sup->control;
 	bool waits = somebody_waits(control);
 
-	if (waits)
-		free_stalled(control);
+	if (waits && !free_stalled(control))
+		free_follower(control);
 	/* Without memory or descriptors there may be a place, and none. */
 	if (!waits || control->n_clients < CONTROL_CLIENTS_MAX)
 		resume_accepting(sup);
@@ -154,9 +176,21 @@ send_out(struct control_client *c)
 		c->sent += (size_t)n;
 		c->moved = mono_now();
 	}
+	c->incomplete |= c->out.failed;
 	c->sent = 0;
 	strbuf_free(&c->out);
 	return true;
+}
+
+/* What was sent makes room for what is to come. */
+static void
+compact(struct control_client *c)
+{
+	if (c->sent == 0 || c->sent < c->out.len / 2)
+		return;
+	c->out.len -= c->sent;
+	memmove(c->out.text, c->out.text + c->sent, c->out.len);
+	c->sent = 0;
 }
 
 /* What there is to read; false: the client is gone. */
@@ -202,15 +236,16 @@ control_answered(struct control_client *c)
 	c->busy = false;
 	control_logs_free(&c->op);
 	c->op = (struct control_op){ .check = NULL };
-	/* Half an answer would be a lie. */
-	if (c->out.failed)
+	/* A part that is missing would be a lie: better no end at all. */
+	if (c->out.failed || c->incomplete)
 		c->leaving = true;
 }
 
 void
 control_ok(struct control_client *c, const char *text)
 {
-	control_put_ok(&c->out, text);
+	if (!c->incomplete && !c->out.failed)
+		control_put_ok(&c->out, text);
 	control_answered(c);
 }
 
@@ -250,15 +285,24 @@ begin_request(struct control_client *c, size_t len)
 	control_op_begin(c);
 }
 
-/* The next whole line, if none is being carried out. False: there is none. */
+/* Is there something to be done about what was received, once it is its turn: a
+   whole line, one that is too long, or the end? */
 static bool
+has_request(const struct control_client *c)
+{
+	return c->eof || c->n_in == sizeof(c->in) ||
+	    memchr(c->in, '\n', c->n_in) != NULL;
+}
+
+/* The next whole line, if none is being carried out. */
+static void
 next_request(struct control_client *c)
 {
 	char *newline = memchr(c->in, '\n', c->n_in);
 	size_t len;
 
 	if (c->busy || c->leaving)
-		return false;
+		return;
 	if (newline == NULL) {
 		if (c->n_in == sizeof(c->in)) {
 			control_fail(c, "usage", "a request has %d bytes at "
@@ -271,13 +315,12 @@ next_request(struct control_client *c)
 		} else if (c->eof) {
 			c->leaving = true;
 		}
-		return false;
+		return;
 	}
 	len = (size_t)(newline - c->in);
 	begin_request(c, len);
 	c->n_in -= len + 1;
 	memmove(c->in, newline + 1, c->n_in);
-	return true;
 }
 
 static bool
@@ -287,38 +330,42 @@ has_portion(const struct control_client *c)
 }
 
 /*
- * Whatever can be done for the client now: requests one after the other,
- * portions of answers as long as there is room, bytes as far as they go. Then
- * the loop is told what to wait for.
+ * Send what there is, as far as it goes, and tell the loop what to wait for.
+ * The client may be freed.
  */
-void
-control_go_on(struct control_client *c)
+static void
+flush(struct control_client *c)
 {
-	bool unsent, alive = true;
+	bool alive = send_out(c);
 	uint32_t events = 0;
+	bool unsent;
 
-	do {
-		while (has_portion(c) && control_has_room(c))
-			if (!c->op.more(c))
-				break;
-		alive = send_out(c);
-		unsent = c->out.len > c->sent;
-	} while (alive && !unsent && next_request(c));
-
-	/* Said by next_request(), at the last moment. */
-	if (alive)
-		alive = send_out(c);
+	compact(c);
 	unsent = c->out.len > c->sent;
 	if (!alive || (c->leaving && !unsent)) {
 		client_free(c);
 		return;
 	}
-	/* A portion that had no room comes with the next turn. */
-	if (unsent || has_portion(c))
+	/* A portion that had no room comes with the next turn, and so does the
+	   next of requests that came together. */
+	if (unsent || has_portion(c) || (!c->busy && has_request(c)))
 		events |= EPOLLOUT;
-	if (!c->busy && !c->eof && !c->leaving)
+	else if (!c->busy)
 		events |= EPOLLIN;
 	set_events(c, events);
+}
+
+void
+control_go_on(struct control_client *c)
+{
+	/* One request in a turn: they may be many, and from many. What went
+	   wrong with sending shows again when flush() sends. */
+	if (send_out(c) && c->out.len == c->sent)
+		next_request(c);
+	while (has_portion(c) && control_has_room(c))
+		if (!c->op.more(c))
+			break;
+	flush(c);
 }
 
 static void
@@ -326,8 +373,11 @@ client_ready(void *ctx, uint32_t events)
 {
 	struct control_client *c = ctx;
 
-	if ((events & (EPOLLHUP | EPOLLERR)) != 0 ||
-	    ((events & EPOLLIN) != 0 && !receive(c))) {
+	bool gone = (events & (EPOLLHUP | EPOLLERR)) != 0;
+
+	/* Who asks and does not stay for the answer has asked all the same. */
+	if (((gone || (events & EPOLLIN) != 0) && !receive(c)) ||
+	    (gone && (c->busy || memchr(c->in, '\n', c->n_in) == NULL))) {
 		client_free(c);
 		return;
 	}
@@ -422,8 +472,8 @@ control_turn(struct supervisor *sup)
 		if (c->busy && c->op.check != NULL)
 			c->op.check(c);
 		/* News may have come for it, and the end of its request. */
-		if (c->out.len > c->sent)
-			control_go_on(c);
+		if (c->out.len > c->sent || c->leaving)
+			flush(c);
 	}
 }
 
@@ -461,7 +511,7 @@ int
 control_open(struct supervisor *sup, struct error *err)
 {
 	struct control *control = &sup->control;
-	bool chosen = sup->config->control_auto;
+	bool automatic = sup->config->control_auto;
 	char *path = NULL;
 	int code = choose_path(sup, &path, err);
 
@@ -476,11 +526,11 @@ control_open(struct supervisor *sup, struct error *err)
 	if (code == 0)
 		code = loop_timer_init(sup->loop, &control->again, again_due,
 		    sup);
-	if (code == 0 || (!chosen && control->socket.fd < 0) ||
+	if (code == 0 || (!automatic && control->socket.fd < 0) ||
 	    code == -EBUSY)
 		return code;
 	control_socket_close(&control->socket);
-	if (!chosen)
+	if (!automatic)
 		return code;
 	/* Nobody asked for it, so that it is no reason not to start. */
 	if (code == -ENOENT)
@@ -500,7 +550,7 @@ last_words(struct control_client *c)
 	if (c->op.request.verb == CONTROL_FOLLOW) {
 		/* What the workers wrote while they ended. */
 		c->op.waits = c->op.listed = false;
-		while (has_portion(c) && c->out.len < CONTROL_OUT_MAX)
+		while (has_portion(c) && c->out.len - c->sent < CONTROL_OUT_MAX)
 			(void)c->op.more(c);
 		if (c->busy)
 			control_ok(c, "clusterd has stopped");

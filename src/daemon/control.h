@@ -34,9 +34,11 @@ struct worker_step;
 
 #define CONTROL_CLIENTS_MAX	256
 
-/* What has not been read: with more, no progress is told; … */
+/* What has not been read: with more, no portion is made and no progress told;
+   … */
 #define CONTROL_OUT_ENOUGH	(32 * 1024)
-/* … and nothing at all. A line may come on top. */
+/* … and with this, not even why a file is refused. What is told at once may come
+   on top: a line, an app with its listeners. */
 #define CONTROL_OUT_MAX		(64 * 1024)
 
 struct control_client;
@@ -49,9 +51,10 @@ struct control_cursor {
 		CONTROL_AT_APP,
 		CONTROL_AT_SEATS,
 		CONTROL_AT_RETIRING,
+		CONTROL_AT_STOPPED,
 	} at;
 	uint64_t app;		/* by its number */
-	unsigned seat;
+	unsigned seat;		/* … or stopped app */
 	uint64_t worker;	/* the latest that was told, by its number */
 };
 
@@ -86,6 +89,7 @@ struct control_client {
 	size_t n_in;
 	struct strbuf out;
 	size_t sent;		/* of `out` */
+	bool incomplete;	/* something was not put into it: no memory */
 	struct mono moved;	/* when bytes last went or came */
 	struct control_op op;
 	bool busy;		/* with op */
@@ -144,9 +148,6 @@ void control_fail(struct control_client *c, const char *why, const char *fmt,
 /* control_op.c: begin to carry out c->op.request; the answer may be complete
    when it returns. */
 void control_op_begin(struct control_client *c);
-
-/* Is some app of that name still on its way out? */
-bool control_app_lingers(const struct supervisor *sup, const char *name);
 
 /* control_status.c */
 bool control_status_more(struct control_client *c);

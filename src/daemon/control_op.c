@@ -37,21 +37,14 @@ find_running(struct control_client *c)
 
 	if (app != NULL)
 		return app;
-	if (stopped_find(c->sup, name) != NULL)
+	if (c->sup->stopping)
+		control_fail(c, "failed", "clusterd is stopping");
+	else if (stopped_find(c->sup, name) != NULL)
 		control_fail(c, "failed", "%s is stopped: \"start %s\" starts "
 		    "it", name, name);
 	else
 		control_fail(c, "unknown", "there is no app \"%s\"", name);
 	return NULL;
-}
-
-bool
-control_app_lingers(const struct supervisor *sup, const char *name)
-{
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (a->stopping && strcmp(a->name, name) == 0)
-			return true;
-	return false;
 }
 
 static bool
@@ -93,6 +86,13 @@ fails_for_good(struct control_client *c, const struct app *app, unsigned from)
 		return true;
 	}
 	return false;
+}
+
+/* Every instance has ended, and no rollout is about to change that. */
+static bool
+has_ended(const struct app *app)
+{
+	return app->over && app->target == NULL;
 }
 
 /* ---- progress ---- */
@@ -198,6 +198,8 @@ control_reload_refused(struct supervisor *sup, const char *words, bool final)
 	TAILQ_FOREACH(c, &sup->control.clients, entry) {
 		if (!c->busy || !c->op.reading)
 			continue;
+		if (!final && c->out.len - c->sent >= CONTROL_OUT_MAX)
+			continue;
 		if (!final) {
 			control_begin(&c->out, CONTROL_PROGRESS, "note");
 			control_put(&c->out, "text", words);
@@ -211,11 +213,23 @@ control_reload_refused(struct supervisor *sup, const char *words, bool final)
 
 /* ---- waiting ---- */
 
+static bool
+is_trimmed(const struct control_client *c, const struct app *app)
+{
+	return c->op.request.instance >= 0 &&
+	    (unsigned)c->op.request.instance >= app->wanted;
+}
+
 /* The rollouts of the apps that it concerns have ended, and what was added is
    up. */
 static void
 check_reload(struct control_client *c)
 {
+	static const char *const done[CONTROL_VERBS] = {
+		[CONTROL_RELOAD] = "reloaded",
+		[CONTROL_RESTART] = "restarted",
+		[CONTROL_START] = "started",
+	};
 	const struct app *bad = NULL;
 
 	if (c->sup->stopping) {
@@ -233,6 +247,11 @@ check_reload(struct control_client *c)
 	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app) {
 		if (a->stopping || !concerns(c, a->name))
 			continue;
+		if (is_trimmed(c, a)) {
+			control_fail(c, "failed", "%s has no instance %d any "
+			    "more", a->name, c->op.request.instance);
+			return;
+		}
 		if (a->target != NULL ||
 		    (a->added_by >= c->op.reload && !a->settled))
 			return;
@@ -243,8 +262,7 @@ check_reload(struct control_client *c)
 		control_fail(c, "failed", "%s: %s", bad->name,
 		    bad->reload_error);
 	else
-		control_ok(c, c->op.request.verb == CONTROL_RESTART ?
-		    "restarted" : "reloaded");
+		control_ok(c, done[c->op.request.verb]);
 }
 
 /* Of a scale or a start: nothing superfluous is left either. */
@@ -256,17 +274,20 @@ check_up(struct control_client *c)
 	if (c->sup->stopping || app == NULL) {
 		control_fail(c, "failed", "%s was stopped meanwhile",
 		    c->op.request.app);
-	} else if (app->over && app->failed) {
+	} else if (has_ended(app) && app->failed) {
 		control_fail(c, "failed", "every instance of %s has ended, at "
 		    "least one of them badly", app->name);
 	} else if (fails_for_good(c, app, c->op.floor)) {
 		return;
 	} else if (is_up(app, c->op.floor) && app->n_seats == app->wanted &&
 	    !app_retires(app)) {
+		unsigned ready = app_ready_count(app);
 		char text[64];
 
-		snprintf(text, sizeof(text), "%u instance%s ready",
-		    app->wanted, app->wanted == 1 ? "" : "s");
+		/* Others may have ended well, or be none of its concern. */
+		snprintf(text, sizeof(text), ready == app->wanted ?
+		    "%u instance%s ready" : "%u instance%s ready of %u",
+		    ready, ready == 1 ? "" : "s", app->wanted);
 		control_ok(c, text);
 	}
 }
@@ -281,7 +302,7 @@ check_wait(struct control_client *c)
 	if (c->sup->reload != NULL)
 		return;
 	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app) {
-		if (!a->stopping && a->over && a->failed) {
+		if (!a->stopping && has_ended(a) && a->failed) {
 			control_fail(c, "failed", "every instance of %s has "
 			    "ended, at least one of them badly", a->name);
 			return;
@@ -299,7 +320,7 @@ static void
 check_stop(struct control_client *c)
 {
 	/* Of the program: control_close() has the last word. */
-	if (names_app(c) && !control_app_lingers(c->sup,
+	if (names_app(c) && !app_lingers(c->sup,
 	    c->op.request.app))
 		control_ok(c, "stopped");
 }
@@ -354,7 +375,7 @@ scale_by(struct control_client *c, const struct app *app, int *ret_by)
 	int by = r->scale == CONTROL_SCALE_UP ? amount :
 	    r->scale == CONTROL_SCALE_DOWN ? -amount : amount - wanted;
 
-	if (app->over) {
+	if (has_ended(app)) {
 		control_fail(c, "failed", "every instance of %s has ended: "
 		    "\"restart %s\" starts it", app->name, app->name);
 	} else if (wanted + by < 1) {
@@ -417,7 +438,7 @@ begin_start(struct control_client *c)
 	if (app != NULL && app->over) {
 		c->op.check = check_reload;
 		c->op.reload = UINT64_MAX;
-		if (app_restart(app, -1, &err) < 0)
+		if (has_ended(app) && app_restart(app, -1, &err) < 0)
 			control_fail(c, "failed", "%s: %s", name,
 			    error_text(&err));
 	} else if (app == NULL && stopped_find(c->sup, name) == NULL) {
@@ -474,5 +495,6 @@ control_op_begin(struct control_client *c)
 	}
 	begin[c->op.request.verb](c);
 	/* It may be done already; else a turn with news will tell. */
-	c->sup->dirty = true;
+	if (c->busy && c->op.check != NULL)
+		c->sup->dirty = true;
 }

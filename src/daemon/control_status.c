@@ -147,6 +147,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 {
 	const char *balance = balance_name(l->lanes.balance);
 	uint64_t waiting = 0, backlog = 0;
+	bool queued = true;
 	size_t open = 0;
 
 	for (size_t i = 0; i < l->lanes.n; i++) {
@@ -156,6 +157,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		if (!lane->listening || lane->fd < 0)
 			continue;
 		lanes_figures(lane, &figures);
+		queued = queued && figures.queued;
 		waiting += figures.waiting;
 		/* Free ones are kept open, and get nobody. */
 		if (!lane->live && lane->holder == NULL &&
@@ -169,7 +171,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 	put_address(sb, &l->bound);
 	control_put(sb, "balance", balance);
 	control_put_number(sb, "lanes", open);
-	if (l->bound.kind != ADDRESS_UDP) {
+	if (queued) {
 		control_put_number(sb, "waiting", waiting);
 		control_put_number(sb, "backlog", backlog);
 	}
@@ -258,7 +260,7 @@ put_usage(struct strbuf *sb, struct worker *w, struct mono now)
 static void
 put_lanes(struct strbuf *sb, const struct worker *w)
 {
-	struct lane_figures sum = { .counted = true };
+	struct lane_figures sum = { .queued = true, .counted = true };
 	bool any = false;
 
 	for (const struct listener *l = w->app->sup->listeners.first;
@@ -270,6 +272,7 @@ put_lanes(struct strbuf *sb, const struct worker *w)
 			continue;
 		any = true;
 		lanes_figures(lane, &figures);
+		sum.queued = sum.queued && figures.queued;
 		sum.waiting += figures.waiting;
 		sum.open += figures.open;
 		sum.total += figures.total;
@@ -277,7 +280,8 @@ put_lanes(struct strbuf *sb, const struct worker *w)
 	}
 	if (!any)
 		return;
-	control_put_number(sb, "waiting", sum.waiting);
+	if (sum.queued)
+		control_put_number(sb, "waiting", sum.waiting);
 	if (!sum.counted)
 		return;
 	control_put_number(sb, "connections", sum.open);
@@ -370,6 +374,23 @@ step_retiring(struct strbuf *sb, struct control_cursor *at,
 }
 
 static bool
+step_stopped(struct supervisor *sup, struct strbuf *sb,
+    struct control_cursor *at)
+{
+	const struct stopped_app *s = sup->stopped;
+
+	for (unsigned i = 0; i < at->seat && s != NULL; i++)
+		s = s->next;
+	if (s == NULL)
+		return false;
+	/* Until its workers have finished, it is stopping. */
+	if (!app_lingers(sup, s->conf->name))
+		put_stopped(sb, s);
+	at->seat++;
+	return true;
+}
+
+static bool
 step(struct supervisor *sup, struct strbuf *sb, struct control_cursor *at)
 {
 	struct app *app;
@@ -379,9 +400,13 @@ step(struct supervisor *sup, struct strbuf *sb, struct control_cursor *at)
 		at->at = CONTROL_AT_APP;
 		return true;
 	}
+	if (at->at == CONTROL_AT_STOPPED)
+		return step_stopped(sup, sb, at);
 	app = next_app(sup, at->app);
-	if (app == NULL)
-		return false;
+	if (app == NULL) {
+		*at = (struct control_cursor){ .at = CONTROL_AT_STOPPED };
+		return true;
+	}
 	/* The one that it was at has gone: on with the next. */
 	if (at->at == CONTROL_AT_APP || app->number != at->app) {
 		put_app(sb, app);
@@ -411,11 +436,6 @@ control_status_more(struct control_client *c)
 {
 	if (step(c->sup, &c->out, &c->op.cursor))
 		return true;
-	for (const struct stopped_app *s = c->sup->stopped; s != NULL;
-	    s = s->next)
-		/* Until its workers have finished, it is stopping. */
-		if (!control_app_lingers(c->sup, s->conf->name))
-			put_stopped(&c->out, s);
 	control_ok(c, NULL);
 	return false;
 }

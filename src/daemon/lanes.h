@@ -145,6 +145,7 @@ int lanes_set_balance(struct listener *listener, enum balance balance,
 
 /* For status and metrics. */
 struct lane_figures {
+	bool queued;		/* the next two are known: TCP and Unix */
 	uint32_t waiting;	/* in the accept queue */
 	uint32_t backlog;	/* its length, as the kernel has cut it */
 	bool counted;		/* the rest is known */

@@ -14,6 +14,7 @@
 #include "daemon/worker.h"
 #include "linux/lane_queue.h"
 #include "linux/socket.h"
+#include "linux/sockdiag.h"
 #include "linux/steering_ebpf.h"
 
 /* Slots that a listener starts with, and how many times what is needed it then
@@ -437,6 +438,25 @@ lanes_set_balance(struct listener *l, enum balance b, struct error *err)
 	return 0;
 }
 
+/* A question of its own each time: a Unix listener has one lane, and whoever
+   drains may be in the middle of another question. */
+static int
+queue_of_unix(const struct lane *lane, struct lane_figures *figures)
+{
+	struct sockdiag diag = SOCKDIAG_INIT;
+	struct sockdiag_unix s;
+	int code = sockdiag_open(&diag);
+
+	if (code == 0)
+		code = sockdiag_unix_one(&diag, lane->ino, &s);
+	if (code == 0) {
+		figures->waiting = s.queue;
+		figures->backlog = s.queue_max;
+	}
+	sockdiag_close(&diag);
+	return code;
+}
+
 void
 lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 {
@@ -444,7 +464,10 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 	struct lane_figures f = { .waiting = 0 };
 
 	if (lane->listening && lane->listener->bound.kind == ADDRESS_TCP)
-		(void)lane_queue_tcp(lane->fd, &f.waiting, &f.backlog);
+		f.queued = lane_queue_tcp(lane->fd, &f.waiting,
+		    &f.backlog) == 0;
+	else if (lane->listener->bound.kind == ADDRESS_UNIX)
+		f.queued = queue_of_unix(lane, &f) == 0;
 	if (ls->ebpf != NULL)
 		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
 		    &f.open, &f.total);

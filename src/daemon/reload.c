@@ -136,7 +136,9 @@ apply_one(struct supervisor *sup, const char *name, struct config *new,
 	if (app == NULL)
 		return error_set(err, -ESRCH, "%s was stopped meanwhile",
 		    name);
-	code = app_spec_new(sup, new, conf, &spec, err);
+	code = app_check_listens(sup, conf, err);
+	if (code == 0)
+		code = app_spec_new(sup, new, conf, &spec, err);
 	if (code < 0)
 		return code;
 	app_roll(app, spec);

@@ -7,6 +7,7 @@
 #include "core/conf.h"
 #include "daemon/app.h"
 #include "daemon/app_spec.h"
+#include "daemon/outputs.h"
 #include "daemon/stopped.h"
 #include "daemon/supervisor.h"
 
@@ -66,13 +67,17 @@ stopped_start(struct supervisor *sup, const char *name, struct error *err)
 	struct app_spec *spec;
 	int code;
 
-	code = app_spec_new(sup, (*p)->config, (*p)->conf, &spec, err);
+	code = app_check_listens(sup, (*p)->conf, err);
+	if (code == 0)
+		code = app_spec_new(sup, (*p)->config, (*p)->conf, &spec, err);
 	if (code < 0)
 		return code;
 	code = app_add(sup, spec, false);
 	app_spec_unref(spec);
 	if (code < 0)
 		return error_set(err, code, "out of memory");
+	/* No reload has. */
+	app_find(sup, name)->added_by = 0;
 	drop(p);
 	return 0;
 }
@@ -88,6 +93,9 @@ stopped_reload(struct supervisor *sup, struct config *config)
 		    s->conf->name);
 
 		if (conf == NULL) {
+			/* app_free() does it, if it has not gone yet. */
+			if (!app_lingers(sup, s->conf->name))
+				outputs_forget(&sup->outputs, s->conf->name);
 			drop(p);
 			continue;
 		}

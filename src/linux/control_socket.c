@@ -93,26 +93,34 @@ clear_place(const struct sockaddr_un *sun, struct error *err)
 	return code;
 }
 
-/* fchmod(2) before the bind gives the file its mode from the first moment
-   (net/unix/af_unix.c, unix_bind_bsd()). */
+/*
+ * fchmod(2) before the bind gives the file its mode from the first moment, less
+ * the umask (net/unix/af_unix.c, unix_bind_bsd()); nobody can connect before
+ * listen(2). So nothing is changed by a path that somebody may have exchanged,
+ * but for the group, and lchown(2) follows no link.
+ */
 static int
 bind_and_listen(const struct sockaddr_un *sun, uint32_t gid, int *ret_fd)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    0);
+	mode_t mask;
 	int code = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (fchmod(fd, 0600) < 0 ||
-	    bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0) {
+	mask = umask(0117);
+	if (fchmod(fd, gid != UINT32_MAX ? 0660 : 0600) < 0 ||
+	    bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0)
 		code = -errno;
+	(void)umask(mask);
+	if (code < 0) {
 		fd_close(&fd);
 		return code;
 	}
-	if (listen(fd, BACKLOG) < 0 || (gid != UINT32_MAX &&
-	    (lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0 ||
-	    chmod(sun->sun_path, 0660) < 0))) {
+	if ((gid != UINT32_MAX &&
+	    lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0) ||
+	    listen(fd, BACKLOG) < 0) {
 		code = -errno;
 		(void)unlink(sun->sun_path);
 		fd_close(&fd);
