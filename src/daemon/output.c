@@ -91,7 +91,6 @@ tell_losses(struct output *o)
 	}
 	if (nameless > 0)
 		tell_loss(o, NULL, nameless);
-	o->broken_by = 0;
 }
 
 /* ---- writing ---- */
@@ -211,10 +210,10 @@ static void
 become_fine(struct output *o)
 {
 	o->taken = mono_now();
-	if (o->state == OUTPUT_FINE)
-		return;
 	o->state = OUTPUT_FINE;
-	tell_losses(o);
+	if (o->losses != NULL || o->nameless > 0)
+		tell_losses(o);
+	o->broken_by = 0;
 }
 
 static void writable(void *ctx, uint32_t events);
@@ -227,6 +226,9 @@ wait_for_room(struct output *o)
 	struct mono now = mono_now();
 	struct mono due = mono_add_ms(o->taken, OUTPUT_STUCK_MS);
 
+	/* Whoever lets us wait is there again. */
+	if (o->state == OUTPUT_BROKEN)
+		o->state = OUTPUT_FINE;
 	if (o->writable == 0 && (fd < 0 || loop_add(o->loop, fd, EPOLLOUT,
 	    false, writable, o, &o->writable) < 0))
 		due = mono_add_ms(now, o->state == OUTPUT_STUCK ? RETRY_MS :
@@ -368,6 +370,14 @@ keep_tagged(struct output *o, const char *tag, size_t tag_len,
 	return (size_t)(at - lines);
 }
 
+static void
+lose_new(struct output *o, const char *app, const char *lines, size_t len)
+{
+	lose(o, app, count_lines(lines, len));
+	if (o->kept == NULL && o->broken_by == 0)
+		o->broken_by = ENOMEM;
+}
+
 /* Unless we are told anyway when there is room for it. */
 static void
 flush_new(struct output *o)
@@ -384,9 +394,9 @@ put_tagged(struct output *o, const char *app, const char *tag, size_t tag_len,
 
 	flush_new(o);
 	/* More than there was room for: it was read while nothing was to be
-	   kept. */
+	   kept; or there is no memory. */
 	if (n < len)
-		lose(o, app, count_lines(lines + n, len - n));
+		lose_new(o, app, lines + n, len - n);
 }
 
 static void
@@ -396,7 +406,7 @@ put_untagged(struct output *o, const char *app, const char *lines, size_t len)
 	char *to = kept_end(o, &room);
 
 	if (to == NULL || len > room) {
-		lose(o, app, count_lines(lines, len));
+		lose_new(o, app, lines, len);
 		return;
 	}
 	if (o->n_kept == 0)
@@ -480,7 +490,8 @@ put_to_file(struct output *o, const char *app, const char *lines, size_t len)
 	}
 	if (code == -EAGAIN) {
 		put_untagged(o, app, lines, len);
-		wait_for_room(o);
+		if (o->n_kept > 0)
+			wait_for_room(o);
 	} else if (code < 0) {
 		lose(o, app, count_lines(lines, len));
 		become_broken(o, code);
@@ -496,6 +507,8 @@ end_cut_line(struct output *o)
 	if (o->n_kept > 0 || !o->mid_line)
 		return true;
 	(void)write_now(o, "\n", 1, &code);
+	if (code < 0)
+		o->retry = mono_add_ms(mono_now(), RETRY_MS);
 	return code == 0;
 }
 

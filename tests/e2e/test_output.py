@@ -635,6 +635,31 @@ def test_fifo_with_a_reader_is_written_to(box):
     assert data == b"".join(b"%d\n" % i for i in range(1, 50001))
 
 
+def test_fifo_whose_reader_goes_and_whose_next_one_is_stuck(box):
+    make_fifo(box)
+    first = os.open(box.path("web.log"), os.O_RDONLY | os.O_NONBLOCK)
+    staying(box, shell(
+        "while ! [ -e go ]; do echo tick; sleep 0.02; done; "
+        "seq -f %06.0f 0 99999; : >done; exec sleep 1000"),
+        stdout="web.log", directory=box.dir)
+    d = box.start()
+    wait_until(lambda: select.select([first], [], [], 0)[0], "a line")
+    os.close(first)
+    d.wait_log("web.log cannot be written: Broken pipe; output is lost")
+    second = os.open(box.path("web.log"), os.O_RDONLY)
+    # It is tried once a second.
+    d.wait_log(r"web: \d+ lines? of output (?:was|were) lost: .*Broken pipe")
+    box.touch("go")
+    wait_until(lambda: os.path.exists(box.path("done")), "the worker goes on")
+    calls = harness.system_calls(box, d, lambda: time.sleep(0.5))
+    assert calls is None or len(calls) < 20, calls[:20]
+    while not d.find("lines of output were lost: .*web.log takes nothing"):
+        assert select.select([second], [], [], 10 * SLOW)[0], d.log()
+        os.read(second, 65536)
+    os.close(second)
+    d.stop()
+
+
 def test_file_is_the_workers(box, as_root):
     os.mkdir(box.path("logs"))
     os.chown(box.path("logs"), 65534, 65534)
