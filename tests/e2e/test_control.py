@@ -109,6 +109,25 @@ def test_reload_of_one_app_leaves_the_others_alone(box):
     d.stop()
 
 
+def test_reload_of_one_app_and_then_of_all(box):
+    """What the first has changed is what the second finds."""
+    two_apps(box)
+    d = box.start()
+    d.wait_ready(4)
+    before, = [r["address"] for r in status(box).all("listener", app="web")]
+    port = free_port()
+    two_apps(box, listen=f"127.0.0.1:{port}", instances=3)
+    do(box, "reload web")
+    wait_until(lambda: is_refused(int(before.split(":")[1])), "closed")
+    with Stream(port):
+        do(box, "reload")
+    now = status(box)
+    assert [r["address"] for r in now.all("listener", app="web")] == \
+        [f"127.0.0.1:{port}"]
+    assert len(now.pids()) == 3 and now.app()["generation"] == 3
+    d.stop()
+
+
 def test_reload_of_an_app_that_the_file_has_not_got_any_more(box):
     two_apps(box)
     d = box.start()
