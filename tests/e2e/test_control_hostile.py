@@ -152,7 +152,7 @@ def test_client_that_never_reads_its_progress(box, unwrapped):
         do(box, "wait")
         answer = c.answer()
         # Some was left out, the end was not.
-        assert answer.ok and 500 < len(answer.notes) < 2000
+        assert answer.ok and 100 < len(answer.notes) < 2000
     d.stop()
 
 
@@ -199,7 +199,7 @@ def test_stalled_clients_give_way_to_others(box):
         begun = time.monotonic()
         assert len(status(box).seats()) == 2
         assert time.monotonic() - begun < 5 * SLOW
-        assert "error slow" in read_to_end(stalled[0].socket)
+        assert "error slow" in read_to_end(stalled[1].socket)
     wait_fds(d, before)
     d.stop()
 
