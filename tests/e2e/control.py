@@ -7,7 +7,7 @@ import os
 import re
 import socket
 
-from harness import SLOW, wait_until
+from harness import SLOW, probe, wait_until
 
 # The fields of status: (always there, there when they apply).
 FIELDS = {
@@ -157,6 +157,12 @@ class Client:
             if r.word == word and \
                     all(r.get(k) == v for k, v in fields.items()):
                 return r
+
+
+def two_apps(box, **web):
+    keys = {"command": probe("--events", box.events_path),
+            "listen": "127.0.0.1:0", "instances": 2}
+    box.config(web={**keys, **web}, other=keys)
 
 
 def place(box):

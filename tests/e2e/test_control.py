@@ -1,22 +1,15 @@
 """The control socket: what its requests do."""
 
 import os
-import signal
 import socket
 
 import pytest
 
 import control
-import words
-from control import ask, client, do, refused, status, wait_status
+from control import (ask, client, do, refused, status, two_apps,
+                     wait_status)
 from harness import (PROBE, Stream, free_port, get, is_refused, probe,
                      wait_until)
-
-
-def two_apps(box, **web):
-    keys = {"command": probe("--events", box.events_path),
-            "listen": "127.0.0.1:0", "instances": 2}
-    box.config(web={**keys, **web}, other=keys)
 
 
 # --- the conversation
@@ -371,102 +364,3 @@ def test_restart_is_refused_while_a_reload_is_under_way(box):
         box.touch("go")
         assert c.answer().ok
     d.stop()
-
-
-# --- wait
-
-def test_wait_ends_when_every_instance_is_ready(box):
-    box.web("--ready", f"file:{box.path('go')}", ready="notify")
-    d = box.start()
-    with client(box) as c:
-        c.send("wait")
-        box.wait_events("start", 2)
-        now = status(box)
-        assert now.one("clusterd")["state"] == "starting"
-        assert {r["state"] for r in now.seats()} == {"starting"}
-        box.touch("go")
-        answer = c.answer()
-        assert answer.ok
-        assert [r["instance"] for r in answer.progress
-                if r.get("state") == "ready"]
-    assert status(box).one("clusterd")["state"] == "running"
-    d.stop()
-
-
-def test_wait_bears_crashes_that_come_to_an_end(box):
-    flag = box.touch("flag")
-    box.web("--fail-if-file", flag, restart_delay="20ms",
-            restart_delay_max="50ms")
-    d = box.start()
-    with client(box) as c:
-        c.send("wait")
-        d.wait_log(words.DEATH("web", 0), count=3)
-        os.unlink(flag)
-        answer = c.answer()
-        assert answer.ok
-        assert any("exited with code 1" in note for note in answer.notes)
-    d.stop()
-
-
-def test_wait_fails_by_an_app_that_has_failed_and_ignores_stopped_ones(box):
-    two_apps(box, command="/bin/sh -c 'exit 1'", restart="never")
-    d = box.start()
-    with client(box) as c:
-        c.send("wait")
-        answer = c.answer()
-        assert answer.why == "failed" and "web" in answer.text
-    assert "web" in refused(box, "wait")
-    do(box, "stop web")
-    do(box, "wait")
-    d.stop()
-
-
-# --- the end
-
-@pytest.mark.valgrind
-def test_stop_ends_clusterd_and_answers_when_all_is_gone(box):
-    box.web("--term-delay", "300", balance="shared")
-    d = box.start()
-    d.wait_ready(2)
-    path = control.place(box)
-    with client(box) as c, client(box) as other, client(box) as idle:
-        idle.greet()
-        other.send("wait", "reload")
-        assert other.answer().ok
-        other.answer()
-        c.send("stop")
-        wait_status(box, lambda s: s.one("clusterd")["state"] == "stopping")
-        # Once more is the same, not a second TERM; and the rest is refused.
-        with client(box) as again:
-            again.send("stop")
-            assert "stopping" in refused(box, "reload")
-            assert "stopping" in refused(box, "wait")
-            assert d.workers()
-            assert again.answer().text == "stopped"
-        answer = c.answer()
-        assert answer.text == "stopped"
-        assert not d.workers()
-        assert c.line() is None and idle.line() is None
-    d.wait_end(0)
-    assert not os.path.exists(path)
-    assert len(box.events("signal 15")) == 4
-
-
-def test_who_waits_is_told_when_clusterd_stops(box):
-    box.web("--ready", "never", ready="notify")
-    d = box.start()
-    with client(box) as waits:
-        waits.send("wait")
-        waits.greet()
-        box.wait_events("start", 2)
-        d.send(signal.SIGTERM)
-        assert "stopping" in waits.answer().text
-    d.wait_end(0)
-
-
-def test_stop_while_an_app_has_failed(box):
-    two_apps(box, command="/bin/sh -c 'exit 1'", restart="never")
-    d = box.start()
-    wait_status(box, lambda s: s.app()["state"] == "failed")
-    assert do(box, "stop").text == "stopped"
-    d.wait()

@@ -5,15 +5,10 @@ import signal
 import socket
 
 import words
-from control import ask, client, do, refused, status, wait_status
+from control import (ask, client, do, refused, status, two_apps,
+                     wait_status)
 from harness import (Stream, ask as ask_http, free_port, get,
                      is_refused, probe, read_answer)
-
-
-def two_apps(box, **web):
-    keys = {"command": probe("--events", box.events_path),
-            "listen": "127.0.0.1:0", "instances": 2}
-    box.config(web={**keys, **web}, other=keys)
 
 
 # --- scale
