@@ -38,7 +38,7 @@ print(const char *text)
 }
 
 static int
-run_command(const struct ctl_options *o, struct control_client *client)
+run_command(const struct ctl_options *o, struct control_link *client)
 {
 	switch (o->command) {
 	case CTL_STATUS:
@@ -58,7 +58,7 @@ run_command(const struct ctl_options *o, struct control_client *client)
 static int
 run(const struct ctl_options *o)
 {
-	struct control_client client;
+	struct control_link client;
 	struct error err = ERROR_INIT;
 	int code, status;
 

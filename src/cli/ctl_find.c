@@ -57,7 +57,7 @@ ctl_find_again(int code)
 
 static int
 open_socket(const char *path, struct mono deadline,
-    struct control_client *client, struct error *err)
+    struct control_link *client, struct error *err)
 {
 	return control_client_open(client, path, until(deadline, GREETING_MS),
 	    err);
@@ -137,7 +137,7 @@ control_path(const char *file, const char *value)
 
 static int
 open_named(const char *file, const char *value, struct mono deadline,
-    struct control_client *client, struct error *err)
+    struct control_link *client, struct error *err)
 {
 	struct error why = ERROR_INIT;
 	char *path;
@@ -177,7 +177,7 @@ weight(int code)
 /* The socket of that name in the first of the directories where one answers. */
 static int
 open_default(const char *name, const struct strlist *dirs,
-    struct mono deadline, struct control_client *client, struct error *err)
+    struct mono deadline, struct control_link *client, struct error *err)
 {
 	int worst = -ENOENT;
 
@@ -205,7 +205,7 @@ open_default(const char *name, const struct strlist *dirs,
 
 static int
 find_default(const char *file, struct mono deadline,
-    struct control_client *client, struct error *err)
+    struct control_link *client, struct error *err)
 {
 	struct strlist dirs = STRLIST_INIT;
 	struct strbuf where = STRBUF_INIT;
@@ -232,7 +232,7 @@ find_default(const char *file, struct mono deadline,
 
 static int
 find_by_config(const char *file, struct mono deadline,
-    struct control_client *client, struct error *err)
+    struct control_link *client, struct error *err)
 {
 	char *value = NULL;
 	struct error why = ERROR_INIT;
@@ -259,7 +259,7 @@ find_by_config(const char *file, struct mono deadline,
 /* ---- neither ---- */
 
 struct scan {
-	struct control_client client;	/* the first that answered */
+	struct control_link client;	/* the first that answered */
 	struct strlist answering;
 	struct strlist silent;		/* one of them may be the one meant */
 	struct error why;		/* what stood in the way */
@@ -269,7 +269,7 @@ struct scan {
 static void
 scan_one(struct scan *scan, const char *path, struct mono deadline)
 {
-	struct control_client client;
+	struct control_link client;
 	struct error why = ERROR_INIT;
 	int code = control_client_open(&client, path, until(deadline,
 	    SCAN_MS), &why);
@@ -361,7 +361,7 @@ ask_config(const char *path)
 		.line = note_config, .ctx = &config,
 		.deadline = mono_add_ms(mono_now(), SCAN_MS),
 	};
-	struct control_client client;
+	struct control_link client;
 
 	if (control_client_open(&client, path, talk.deadline, NULL) == 0) {
 		(void)ctl_talk(&client, &status, &talk, &text, NULL);
@@ -409,7 +409,7 @@ tell_several(const struct scan *scan, struct error *err)
 }
 
 static int
-find_any(struct mono deadline, struct control_client *ret_client,
+find_any(struct mono deadline, struct control_link *ret_client,
     struct error *err)
 {
 	struct scan scan = {
@@ -428,7 +428,7 @@ find_any(struct mono deadline, struct control_client *ret_client,
 		code = SEVERAL;
 	} else if (scan.answering.n == 1) {
 		*ret_client = scan.client;
-		scan.client = (struct control_client)CONTROL_CLIENT_INIT;
+		scan.client = (struct control_link)CONTROL_CLIENT_INIT;
 	} else if (scan.code == -ENOENT) {
 		code = error_set(err, -ENOENT, "no clusterd is running (looked in "
 		    "%s)", where.text);
@@ -447,7 +447,7 @@ find_any(struct mono deadline, struct control_client *ret_client,
 
 int
 ctl_find(const struct ctl_options *options, struct mono deadline,
-    struct control_client *ret_client, struct error *err)
+    struct control_link *ret_client, struct error *err)
 {
 	if (options->socket != NULL)
 		return open_socket(options->socket, deadline, ret_client, err);

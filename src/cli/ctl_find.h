@@ -6,7 +6,7 @@
 
 #include "base/mono.h"
 
-struct control_client;
+struct control_link;
 struct ctl_options;
 struct error;
 
@@ -16,7 +16,7 @@ struct error;
  * until `deadline` at most, and no longer than a clusterd takes to greet.
  */
 int ctl_find(const struct ctl_options *options, struct mono deadline,
-    struct control_client *ret_client, struct error *err);
+    struct control_link *ret_client, struct error *err);
 
 /* The exit status of a failure: EX_UNAVAILABLE, there is none, or it cannot be
    talked to; EX_USAGE, there are several; 1, something else. */

@@ -146,7 +146,7 @@ is_pipe(int fd)
 }
 
 static int
-ask(struct logs *logs, struct control_client *client, struct error *err)
+ask(struct logs *logs, struct control_link *client, struct error *err)
 {
 	bool follow = logs->options->follow;
 	const struct ctl_other closed = {
@@ -172,7 +172,7 @@ ask(struct logs *logs, struct control_client *client, struct error *err)
 
 /* The exit status after an answer that ended with `code`. */
 static int
-judge(struct logs *logs, struct control_client *client, int code,
+judge(struct logs *logs, struct control_link *client, int code,
     const struct error *err)
 {
 	if (code == -ECONNRESET && logs->options->follow) {
@@ -197,7 +197,7 @@ judge(struct logs *logs, struct control_client *client, int code,
 }
 
 int
-ctl_logs(const struct ctl_options *options, struct control_client *client)
+ctl_logs(const struct ctl_options *options, struct control_link *client)
 {
 	struct logs logs = {
 		.options = options,

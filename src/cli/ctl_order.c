@@ -84,7 +84,7 @@ complain(int code, const struct error *err)
 
 /* Until the process has gone, or at least its end of the connection. */
 static void
-wait_for_end(struct control_client *client, int pidfd)
+wait_for_end(struct control_link *client, int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 	struct control_line line;
@@ -100,7 +100,7 @@ wait_for_end(struct control_client *client, int pidfd)
 }
 
 static int
-open_pidfd(const struct control_client *client)
+open_pidfd(const struct control_link *client)
 {
 	if (client->pid <= 0)
 		return -1;
@@ -110,7 +110,7 @@ open_pidfd(const struct control_client *client)
 /* ---- orders ---- */
 
 static int
-carry_out(const struct ctl_options *o, struct control_client *client,
+carry_out(const struct ctl_options *o, struct control_link *client,
     struct mono deadline, char **ret_text, struct error *err)
 {
 	static struct ctl_progress progress;
@@ -129,7 +129,7 @@ carry_out(const struct ctl_options *o, struct control_client *client,
 }
 
 int
-ctl_order(const struct ctl_options *o, struct control_client *client)
+ctl_order(const struct ctl_options *o, struct control_link *client)
 {
 	bool all = o->command == CTL_STOP && o->request.app[0] == '\0';
 	int pidfd = all ? open_pidfd(client) : -1;
@@ -185,7 +185,7 @@ wait_once(const struct ctl_options *o, struct mono deadline, int *ret_status)
 {
 	struct mono least = mono_add_ms(mono_now(), LEAST_MS);
 	struct mono until = mono_before(deadline, least) ? least : deadline;
-	struct control_client client;
+	struct control_link client;
 	struct error err = ERROR_INIT;
 	bool again = o->timeout_ms >= 0 &&
 	    mono_before(mono_now(), deadline);

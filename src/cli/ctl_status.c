@@ -45,7 +45,7 @@ add(void *ctx, const struct control_line *line)
 }
 
 int
-ctl_status_sample(struct control_client *client,
+ctl_status_sample(struct control_link *client,
     const struct ctl_other *other, struct status *ret_status,
     struct error *err)
 {
@@ -73,7 +73,7 @@ ctl_status_sample(struct control_client *client,
 
 /* Two samples, so that CPU is that of this moment. */
 static int
-measure(struct control_client *client, struct status *ret_status,
+measure(struct control_link *client, struct status *ret_status,
     struct error *err)
 {
 	struct status before;
@@ -101,7 +101,7 @@ complain(int code, struct error *err)
 /* ---- commands ---- */
 
 int
-ctl_status(struct control_client *client, bool json)
+ctl_status(struct control_link *client, bool json)
 {
 	const struct status_style style = ctl_text_style(STDOUT_FILENO);
 	struct ctl_out out = CTL_OUT_INIT;
@@ -118,7 +118,7 @@ ctl_status(struct control_client *client, bool json)
 }
 
 int
-ctl_metrics(struct control_client *client)
+ctl_metrics(struct control_link *client)
 {
 	struct ctl_out out = CTL_OUT_INIT;
 	struct error err = ERROR_INIT;
@@ -132,7 +132,7 @@ ctl_metrics(struct control_client *client)
 }
 
 int
-ctl_status_apps(struct control_client *client)
+ctl_status_apps(struct control_link *client)
 {
 	struct ctl_out out = CTL_OUT_INIT;
 	struct error err = ERROR_INIT;
@@ -152,15 +152,23 @@ ctl_status_apps(struct control_client *client)
 
 /* ---- questions ---- */
 
+static bool
+passes_through(const char *to)
+{
+	return to == NULL || (strcmp(to, "inherit") != 0 &&
+	    strcmp(to, "null") != 0);
+}
+
 bool
-ctl_status_has_logs(struct control_client *client)
+ctl_status_has_logs(struct control_link *client)
 {
 	struct error err = ERROR_INIT;
 	struct status status;
 	bool has = ctl_status_sample(client, NULL, &status, &err) < 0;
 
 	for (size_t i = 0; i < status.n_apps; i++)
-		has = has || status.apps[i].output == NULL;
+		has = has || passes_through(status.apps[i].stdout_to) ||
+		    passes_through(status.apps[i].stderr_to);
 	status_free(&status);
 	error_clear(&err);
 	return has;
@@ -214,7 +222,7 @@ int
 ctl_status_not_ready(const struct ctl_options *options, struct strbuf *sb,
     struct error *err)
 {
-	struct control_client client;
+	struct control_link client;
 	struct status status;
 	int code = ctl_find(options, MONO_NEVER, &client, err);
 

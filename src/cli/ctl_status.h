@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-struct control_client;
+struct control_link;
 struct ctl_options;
 struct ctl_other;
 struct error;
@@ -13,19 +13,19 @@ struct strbuf;
 
 /* One sample; the caller frees it in any case. 0, or as ctl_talk(). `other`
    may be NULL. */
-int ctl_status_sample(struct control_client *client,
+int ctl_status_sample(struct control_link *client,
     const struct ctl_other *other, struct status *ret_status,
     struct error *err);
 
 /* The commands. The exit status; a failure was told. */
-int ctl_status(struct control_client *client, bool json);
-int ctl_metrics(struct control_client *client);
+int ctl_status(struct control_link *client, bool json);
+int ctl_metrics(struct control_link *client);
 
 /* A name in a line, of each app. */
-int ctl_status_apps(struct control_client *client);
+int ctl_status_apps(struct control_link *client);
 
 /* Does some app's output pass through clusterd? True where it is not known. */
-bool ctl_status_has_logs(struct control_client *client);
+bool ctl_status_has_logs(struct control_link *client);
 
 /*
  * Over a connection of its own: append which instances are not ready, in

@@ -20,7 +20,7 @@ after(int64_t ms)
 
 /* The next line, as control_client_read(); calls idle before it waits. */
 static int
-next_line(struct control_client *client, const struct ctl_talk *talk,
+next_line(struct control_link *client, const struct ctl_talk *talk,
     struct control_line *line, struct error *err)
 {
 	struct mono silent = after(talk->stall_ms);
@@ -58,7 +58,7 @@ refused(const struct control_line *line, struct error *err)
 }
 
 int
-ctl_talk(struct control_client *client, const struct control_request *request,
+ctl_talk(struct control_link *client, const struct control_request *request,
     const struct ctl_talk *talk, char **ret_text, struct error *err)
 {
 	struct control_line line;

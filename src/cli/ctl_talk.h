@@ -6,7 +6,7 @@
 
 #include "base/mono.h"
 
-struct control_client;
+struct control_link;
 struct control_line;
 struct control_request;
 struct error;
@@ -41,7 +41,7 @@ struct ctl_talk {
  * -ECONNRESET, it has gone; -ETIME, it is silent; -errno. Without: -ETIMEDOUT,
  * the deadline; -ECANCELED, a callback had enough.
  */
-int ctl_talk(struct control_client *client,
+int ctl_talk(struct control_link *client,
     const struct control_request *request, const struct ctl_talk *talk,
     char **ret_text, struct error *err);
 

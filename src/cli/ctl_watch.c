@@ -31,7 +31,7 @@
 
 struct watch {
 	const struct ctl_options *options;
-	struct control_client client;
+	struct control_link client;
 	bool connected;
 	struct status now;		/* the last sample */
 	char trouble[160];		/* why there is none; "": there is */
@@ -323,7 +323,7 @@ run(struct watch *w)
 }
 
 int
-ctl_watch(const struct ctl_options *options, struct control_client *client)
+ctl_watch(const struct ctl_options *options, struct control_link *client)
 {
 	struct watch w = {
 		.options = options, .client = *client, .connected = true,
@@ -332,7 +332,7 @@ ctl_watch(const struct ctl_options *options, struct control_client *client)
 		.signals = -1, .events = -1,
 	};
 
-	*client = (struct control_client)CONTROL_CLIENT_INIT;
+	*client = (struct control_link)CONTROL_CLIENT_INIT;
 	if (w.screen && open_events(&w) < 0)
 		w.screen = false;
 	if (w.screen)

@@ -2,7 +2,7 @@
 #ifndef CLI_CTL_WATCH_H
 #define CLI_CTL_WATCH_H
 
-struct control_client;
+struct control_link;
 struct ctl_options;
 
 /*
@@ -12,6 +12,6 @@ struct ctl_options;
  * told.
  */
 int ctl_watch(const struct ctl_options *options,
-    struct control_client *client);
+    struct control_link *client);
 
 #endif

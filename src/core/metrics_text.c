@@ -221,6 +221,22 @@ put_workers(struct output *out, const struct status *status)
 	}
 }
 
+/* 0 of nobody; unknown if it is of all there are. */
+static uint64_t
+sum_of_retiring(const struct status_app *app, size_t offset)
+{
+	uint64_t sum = STATUS_UNKNOWN;
+	bool any = false;
+
+	for (size_t i = 0; i < app->n_instances; i++) {
+		if (app->instances[i].role != STATUS_RETIRING)
+			continue;
+		any = true;
+		sum = status_sum(sum, at(&app->instances[i], offset));
+	}
+	return any ? sum : 0;
+}
+
 /* Of those that have no metrics of their own. */
 static void
 put_retiring(struct output *out, const struct status *status)
@@ -238,15 +254,9 @@ put_retiring(struct output *out, const struct status *status)
 		begin(out, &sums[i]);
 		for (size_t k = 0; k < status->n_apps; k++) {
 			const struct status_app *app = &status->apps[k];
-			uint64_t sum = 0;
 
-			for (size_t j = 0; j < app->n_instances; j++)
-				if (app->instances[j].role ==
-				    STATUS_RETIRING)
-					sum = status_sum(sum,
-					    at(&app->instances[j],
-					    sums[i].offset));
-			put_sample(out, LABELS({ "app", app->name }), sum);
+			put_sample(out, LABELS({ "app", app->name }),
+			    sum_of_retiring(app, sums[i].offset));
 		}
 	}
 }

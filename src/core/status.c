@@ -35,7 +35,6 @@ static const struct status_key app_keys[] = {
 	NUMBER(struct status_app, "reloads_ok", reloads_ok),
 	NUMBER(struct status_app, "reloads_aborted", reloads_aborted),
 	TEXT(struct status_app, "reload_error", reload_error),
-	TEXT(struct status_app, "output", output),
 	TEXT(struct status_app, "stdout", stdout_to),
 	TEXT(struct status_app, "stderr", stderr_to),
 };

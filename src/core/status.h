@@ -72,7 +72,6 @@ struct status_app {
 	char *name;		/* never NULL, and no other app's */
 	char *state;
 	char *reload_error;
-	char *output;
 	char *stdout_to;	/* "stdout" is a macro */
 	char *stderr_to;
 	uint64_t generation;

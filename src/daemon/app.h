@@ -50,6 +50,7 @@ struct app {
 	bool dirty;
 	bool unseen_told;	/* that connections cannot be seen */
 	bool port_hinted;	/* that an app without listeners could have */
+	struct mono port_looked;	/* for that hint; it takes its time */
 	bool settle;		/* its addresses, see daemon/adopt */
 	bool settled;		/* every seat was ready or final once */
 	bool initial;		/* there from the start of the program */

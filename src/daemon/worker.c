@@ -37,6 +37,10 @@
    than this. */
 #define ABANDON_MS 1000
 
+/* To look at the kernel's tables of sockets at every death of many would hold
+   everybody up. */
+#define PORT_LOOK_MS 1000
+
 static void worker_event(struct worker *w, enum worker_event event,
     bool failure);
 static void leave_streams(struct worker *w);
@@ -664,8 +668,10 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 
 	if (w->spec->conf->n_listens > 0 || app->wanted < 2 ||
 	    app->port_hinted || w->status.signalled || w->status.code == 0 ||
-	    w->fsm.unwanted)
+	    w->fsm.unwanted || (app->port_looked.ns != 0 &&
+	    mono_ms_between(app->port_looked, mono_now()) < PORT_LOOK_MS))
 		return false;
+	app->port_looked = mono_now();
 	for (const struct worker *o = app->workers; o != NULL && !found;
 	    o = o->next) {
 		struct inspect_fsids ids;

@@ -70,7 +70,7 @@ no_answer(const char *path, struct error *err)
 }
 
 static int
-connect_to(struct control_client *client, const char *path,
+connect_to(struct control_link *client, const char *path,
     struct mono deadline, struct error *err)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -122,7 +122,7 @@ check_greeting(const struct control_line *line, const char *path,
 }
 
 static int
-greet(struct control_client *client, const char *path, struct mono deadline,
+greet(struct control_link *client, const char *path, struct mono deadline,
     struct error *err)
 {
 	struct control_line line;
@@ -149,12 +149,12 @@ greet(struct control_client *client, const char *path, struct mono deadline,
 }
 
 int
-control_client_open(struct control_client *client, const char *path,
+control_client_open(struct control_link *client, const char *path,
     struct mono deadline, struct error *err)
 {
 	int code;
 
-	*client = (struct control_client)CONTROL_CLIENT_INIT;
+	*client = (struct control_link)CONTROL_CLIENT_INIT;
 	client->buffer = malloc(CONTROL_ANSWER_MAX);
 	if (client->buffer == NULL)
 		return failed(err, path, -ENOMEM);
@@ -167,17 +167,17 @@ control_client_open(struct control_client *client, const char *path,
 }
 
 void
-control_client_close(struct control_client *client)
+control_client_close(struct control_link *client)
 {
 	fd_close(&client->fd);
 	free(client->buffer);
-	*client = (struct control_client)CONTROL_CLIENT_INIT;
+	*client = (struct control_link)CONTROL_CLIENT_INIT;
 }
 
 /* ---- talking ---- */
 
 int
-control_client_send(struct control_client *client,
+control_client_send(struct control_link *client,
     const struct control_request *request, struct error *err)
 {
 	struct strbuf sb = STRBUF_INIT;
@@ -225,7 +225,7 @@ wait_readable(int fd, int other_fd, struct mono deadline)
 
 /* What comes next: 1; 0: there is nothing more to come; -errno. */
 static int
-receive(struct control_client *client, int other_fd, struct mono deadline)
+receive(struct control_link *client, int other_fd, struct mono deadline)
 {
 	for (;;) {
 		ssize_t n = recv(client->fd, client->buffer + client->end,
@@ -249,7 +249,7 @@ receive(struct control_client *client, int other_fd, struct mono deadline)
 }
 
 static char *
-find_newline(struct control_client *client)
+find_newline(struct control_link *client)
 {
 	char *newline = memchr(client->buffer + client->scanned, '\n',
 	    client->end - client->scanned);
@@ -260,7 +260,7 @@ find_newline(struct control_client *client)
 }
 
 static void
-make_room(struct control_client *client)
+make_room(struct control_link *client)
 {
 	memmove(client->buffer, client->buffer + client->start,
 	    client->end - client->start);
@@ -277,7 +277,7 @@ no_protocol(struct error *err)
 }
 
 int
-control_client_read(struct control_client *client, struct mono deadline,
+control_client_read(struct control_link *client, struct mono deadline,
     int other_fd, struct control_line *ret_line, struct error *err)
 {
 	char *newline, *begin;
@@ -304,7 +304,7 @@ control_client_read(struct control_client *client, struct mono deadline,
 }
 
 bool
-control_client_idle(struct control_client *client)
+control_client_idle(struct control_link *client)
 {
 	struct pollfd pfd = { .fd = client->fd, .events = POLLIN };
 

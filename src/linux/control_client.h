@@ -16,7 +16,7 @@ struct control_line;
 struct control_request;
 struct error;
 
-struct control_client {
+struct control_link {
 	int fd;
 	pid_t pid;	/* of clusterd; 0: in a namespace not seen from here */
 	char *buffer;	/* CONTROL_ANSWER_MAX bytes */
@@ -33,13 +33,13 @@ struct control_client {
  * nobody behind it; -EACCES, the user may not; -ETIMEDOUT, it does not answer;
  * -EPROTO, it is no clusterd; -EPROTONOSUPPORT, it is a newer one; -errno.
  */
-int control_client_open(struct control_client *client, const char *path,
+int control_client_open(struct control_link *client, const char *path,
     struct mono deadline, struct error *err);
 
-void control_client_close(struct control_client *client);
+void control_client_close(struct control_link *client);
 
 /* -errno with words: -ECONNRESET, nobody is there any more. */
-int control_client_send(struct control_client *client,
+int control_client_send(struct control_link *client,
     const struct control_request *request, struct error *err);
 
 /*
@@ -48,10 +48,10 @@ int control_client_send(struct control_client *client,
  * -EINTR: a signal, or other_fd can be read. -ETIMEDOUT. With words: -EPROTO,
  * what comes is no line of the protocol; -errno.
  */
-int control_client_read(struct control_client *client, struct mono deadline,
+int control_client_read(struct control_link *client, struct mono deadline,
     int other_fd, struct control_line *ret_line, struct error *err);
 
 /* Would the next read have to wait? */
-bool control_client_idle(struct control_client *client);
+bool control_client_idle(struct control_link *client);
 
 #endif

@@ -34,7 +34,7 @@ terminal_enter(struct terminal *t)
 
 	if (t->entered)
 		return;
-	t->keys = tcgetattr(STDIN_FILENO, &t->saved) == 0;
+	t->keys = t->changed = tcgetattr(STDIN_FILENO, &t->saved) == 0;
 	if (t->keys) {
 		mode = t->saved;
 		mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -52,7 +52,7 @@ terminal_leave(struct terminal *t)
 	if (!t->entered)
 		return;
 	put(leave, strlen(leave));
-	if (t->keys)
+	if (t->changed)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &t->saved);
 	t->entered = false;
 }

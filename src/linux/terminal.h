@@ -11,7 +11,9 @@
 
 struct terminal {
 	bool entered;
-	bool keys;		/* standard input is a terminal too */
+	bool keys;		/* standard input is a terminal too, and has not
+				   failed */
+	bool changed;		/* … its settings are ours */
 	struct termios saved;	/* of it */
 };
 

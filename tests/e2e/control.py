@@ -15,7 +15,7 @@ FIELDS = {
                  "reloads_refused", "config"),
     "app": ("name state wanted ready",
             "generation reloads_ok reloads_aborted target moved reload_error "
-            "output stdout stderr"),
+            "stdout stderr"),
     "listener": ("app address balance lanes state", "waiting backlog"),
     "instance": ("app instance role state generation",
                  "pid uptime_ms ready_ms restart_in_ms cpu_ns memory_bytes "

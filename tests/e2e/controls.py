@@ -38,7 +38,7 @@ death=exited%20with%20code%201%20after%203.2s death_ago_ms=60000
 + instance app=web instance=1 role=seat pid=4713 state=starting generation=2 \
 uptime_ms=900
 + app name=jobs state=running generation=1 wanted=1 ready=1 reloads_ok=0 \
-reloads_aborted=0 output=inherit stdout=inherit stderr=inherit
+reloads_aborted=0 stdout=inherit stderr=inherit
 + instance app=jobs instance=0 role=seat pid=4720 state=ready generation=1 \
 uptime_ms=60000 ready_ms=1000 cpu_ns=1000000 memory_bytes=1048576
 ok

@@ -874,12 +874,14 @@ def test_output_that_is_elsewhere(box, serve):
     assert done.stdout == "web.0 | x\n"
 
 
-@pytest.mark.parametrize("output, status", [("", 0), ("output=null", 1)])
+@pytest.mark.parametrize("output, status", [
+    ("", 0), ("stdout=prefix stderr=null", 0),
+    ("stdout=null stderr=inherit", 1)])
 def test_all_output_is_elsewhere(box, serve, output, status):
     """An app that has not written yet is no reason to fail."""
     server = serve({
-        "status": f"+ app name=jobs output=inherit\n+ app name=web {output}\n"
-                  "ok\n",
+        "status": f"+ app name=jobs stdout=inherit stderr=inherit\n"
+                  f"+ app name=web {output}\nok\n",
         "logs": ELSEWHERE.format("jobs") + "ok\n"})
     assert box.ctl("-s", server.path, "logs").returncode == status
 

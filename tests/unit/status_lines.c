@@ -147,7 +147,7 @@ const char status_sample[] =
     "restarts_start=0 death=exited%20with%20code%201 "
     "death_ago_ms=345\n"
     "+ app name=queue-worker state=running generation=1 wanted=2 "
-    "ready=1 reloads_ok=0 reloads_aborted=0 output=inherit "
+    "ready=1 reloads_ok=0 reloads_aborted=0 "
     "stdout=inherit stderr=inherit\n"
     "+ instance app=queue-worker instance=0 role=seat pid=4720 "
     "state=ready generation=1 uptime_ms=11500000 ready_ms=1000 "

@@ -29,7 +29,6 @@ a_tree_of_records(void **state)
 	web = &s.apps[0];
 	assert_string_equal(web->name, "web");
 	assert_string_equal(web->stdout_to, "prefix");
-	assert_null(web->output);
 	assert_int_equal(web->target, 4);
 	assert_true(s.apps[1].target == STATUS_UNKNOWN);
 	assert_int_equal(web->n_listeners, 3);

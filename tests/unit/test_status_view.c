@@ -544,7 +544,7 @@ json_of_all(void **state)
 	    "\"restarts\":{\"exit\":0,\"failure\":7,\"signal\":1,\"timeout\":0,"
 	    "\"start\":0}}]},{\"name\":\"queue-worker\",\"state\":\"running\","
 	    "\"generation\":1,\"wanted\":2,\"ready\":1,\"reloads_ok\":0,"
-	    "\"reloads_aborted\":0,\"output\":\"inherit\","
+	    "\"reloads_aborted\":0,"
 	    "\"stdout\":\"inherit\",\"stderr\":\"inherit\",\"listeners\":[],"
 	    "\"instances\":[{\"instance\":0,\"role\":\"seat\",\"pid\":4720,"
 	    "\"state\":\"ready\",\"generation\":1,\"uptime_ms\":11500000,"
