@@ -462,8 +462,9 @@ demo: build-deps
 	@echo '  Try, in another terminal:'
 	@echo '    curl http://localhost:8080/      (again and again: who answers?)'
 	@echo '    pkill -9 -n hello-server         (kill a worker: it comes back)'
-	@echo '    pkill -HUP -x clusterd           (reload: every worker is replaced)'
-	@echo '    pkill -TTIN -x clusterd          (one instance more)'
+	@echo '    $(B)/clusterctl status --watch    (see it live; q quits)'
+	@echo '    $(B)/clusterctl reload            (every worker is replaced)'
+	@echo '    $(B)/clusterctl scale hello +2    (two instances more)'
 	@echo '  Stop it with Ctrl-C.'
 	@echo
 	@exec $(B)/clusterd -c conf/hello.ini

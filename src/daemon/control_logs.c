@@ -171,8 +171,7 @@ control_logs_more(struct control_client *c)
 		return false;
 	}
 	if (!c->op.reads) {
-		control_fail(c, "failed", "no output passes through clusterd: "
-		    "stdout and stderr are neither prefix nor files");
+		control_fail(c, "failed", "no output passes through clusterd");
 		return false;
 	}
 	if (put_next(c))
