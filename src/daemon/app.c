@@ -52,7 +52,6 @@ close_doors(const struct app *app, const struct app_spec *spec)
 
 /* ---- seats ---- */
 
-/* At least n places; new ones are empty. */
 bool
 app_seats_ensure(struct app *app, unsigned n)
 {
@@ -70,8 +69,6 @@ app_seats_ensure(struct app *app, unsigned n)
 	return true;
 }
 
-/* Take a worker from its seat, to finish what it has or to stop at once;
-   app_advance() frees it. */
 void
 app_seat_unseat(struct worker **place, void (*how)(struct worker *))
 {
@@ -105,7 +102,6 @@ app_seats_drop_last(struct app *app)
 	app->n_seats--;
 }
 
-/* Put a new worker of `spec` into a place and start it. */
 bool
 app_seat_start(struct app *app, struct worker **place, struct app_spec *spec,
     unsigned instance, bool trial)
@@ -124,7 +120,6 @@ app_seat_start(struct app *app, struct worker **place, struct app_spec *spec,
 	return true;
 }
 
-/* Outside a rollout: every wanted seat has a worker, the others have none. */
 void
 app_seats_fill(struct app *app)
 {
@@ -197,7 +192,6 @@ app_free(struct app *app)
 	free(app);
 }
 
-/* The app does without it: a reference less. */
 void
 app_leave_spec(struct app *app, struct app_spec *spec)
 {
