@@ -36,8 +36,8 @@ ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  $(INIH_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
-BASE_SRC = src/base/error.c src/base/fd.c src/base/json.c src/base/log.c \
-	src/base/log_line.c src/base/mono.c src/base/num.c src/base/sink.c \
+BASE_SRC = src/base/alarm.c src/base/error.c src/base/fd.c src/base/json.c \
+	src/base/log.c src/base/log_line.c src/base/mono.c src/base/num.c src/base/sink.c \
 	src/base/str.c src/base/utf8.c
 CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/conf_check.c \
@@ -172,6 +172,7 @@ WRAP_cpu_quota = realloc strndup
 WRAP_lanes = reallocarray
 WRAP_line_split = malloc
 WRAP_ring = malloc
+WRAP_sink = pwritev2
 WRAP_loop = calloc epoll_wait mono_now reallocarray
 WRAP_restart = calloc
 WRAP_sockdiag = malloc recvmsg sendto socket

@@ -10,8 +10,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "base/fd.h"
 #include "base/sink.h"
+
+/* For a write that POLLOUT had promised to be none. */
+#define BLOCKED_MS	5
 
 static bool
 waits(const struct stat *st)
@@ -67,11 +71,31 @@ sink_open(struct sink *sink, const char *path)
 	return 0;
 }
 
+/* POLLOUT is no promise: on a terminal it means room for a byte, and another
+   writer may be quicker. */
+static ssize_t
+write_bounded(int fd, const void *bytes, size_t len)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	ssize_t n;
+
+	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	alarm_set(BLOCKED_MS);
+	n = write(fd, bytes, len < PIPE_BUF ? len : PIPE_BUF);
+	alarm_set(0);
+	if (n < 0 && errno == EINTR)
+		errno = EAGAIN;
+	return n;
+}
+
 /*
  * A description that is shared with others: RWF_NOWAIT asks for this one write
  * what O_NONBLOCK would for all (pwritev2(2)). Not every kind of file knows it;
- * then POLLOUT is the next best: on a pipe it means room for PIPE_BUF bytes
- * (pipe(7)), on a regular file it is always there.
+ * and a regular one, which has no reader to wait for, gives EAGAIN whenever the
+ * file system would have to allocate or to lock.
  */
 static ssize_t
 write_shared(const struct sink *sink, const void *bytes, size_t len)
@@ -79,19 +103,15 @@ write_shared(const struct sink *sink, const void *bytes, size_t len)
 	const struct iovec iov = {
 		.iov_base = (void *)(uintptr_t)bytes, .iov_len = len,
 	};
-	struct pollfd p = { .fd = sink->fd, .events = POLLOUT };
-	ssize_t n = pwritev2(sink->fd, &iov, 1, -1, RWF_NOWAIT);
+	ssize_t n;
 
+	if (!sink->waits)
+		return write(sink->fd, bytes, len);
+	n = pwritev2(sink->fd, &iov, 1, -1, RWF_NOWAIT);
 	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
 	    errno != EINVAL))
 		return n;
-	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0) {
-		errno = EAGAIN;
-		return -1;
-	}
-	if (sink->waits && len > PIPE_BUF)
-		len = PIPE_BUF;
-	return write(sink->fd, bytes, len);
+	return write_bounded(sink->fd, bytes, len);
 }
 
 ssize_t

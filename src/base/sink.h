@@ -1,7 +1,8 @@
 /*
  * Where lines go: an inherited standard descriptor, or a file of our own.
- * Writing to it never blocks, whatever is at the other end, and never changes
- * the descriptor for the others who have it.
+ * Writing to it waits for no reader, whatever is at the other end (for a few
+ * milliseconds where the kernel has no better), and never changes the
+ * descriptor for the others who have it.
  */
 #ifndef BASE_SINK_H
 #define BASE_SINK_H
@@ -42,15 +43,15 @@ int sink_open(struct sink *sink, const char *path);
 /*
  * Write what can be written at once. Returns how many bytes of `len`, which
  * may be fewer, or -errno: -EAGAIN where the reader is slow. A pipe takes up to
- * PIPE_BUF bytes whole or not at all. SIGPIPE is the caller's to ignore.
+ * PIPE_BUF bytes whole or not at all. SIGPIPE is the caller's to ignore, SIGALRM
+ * is not to be blocked (base/alarm).
  */
 ssize_t sink_write(struct sink *sink, const void *bytes, size_t len);
 
 /*
  * The descriptor to poll for POLLOUT after -EAGAIN or a short write; -1 where
- * there is none (a regular file: a short write is a full disk, and -EAGAIN,
- * which is rare there, has to be tried again by the clock). Borrowed, and good
- * until the sink is changed or closed.
+ * there is none (a regular file: a short write is a full disk, and -EAGAIN is
+ * not to be expected). Borrowed, and good until the sink is changed or closed.
  */
 int sink_poll_fd(const struct sink *sink);
 

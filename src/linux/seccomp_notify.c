@@ -1,7 +1,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -13,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "linux/seccomp_notify.h"
@@ -213,19 +213,6 @@ seccomp_notify_answer(int listener, const struct seccomp_call *call, int err)
 	respond(listener, call, err, 0);
 }
 
-/* SIGALRM comes after a while, and again until it is stopped: the first could
-   arrive just before the call that it is to interrupt. 0: stop. */
-static void
-set_alarm(int ms)
-{
-	const struct itimerval timer = {
-		.it_value.tv_usec = ms * 1000,
-		.it_interval.tv_usec = ms * 1000,
-	};
-
-	(void)setitimer(ITIMER_REAL, &timer, NULL);
-}
-
 int
 seccomp_notify_place(int listener, const struct seccomp_call *call, int fd,
     int number, bool cloexec)
@@ -239,9 +226,9 @@ seccomp_notify_place(int listener, const struct seccomp_call *call, int fd,
 	};
 	int code;
 
-	set_alarm(PLACE_MS);
+	alarm_set(PLACE_MS);
 	code = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &place) < 0 ?
 	    -errno : 0;
-	set_alarm(0);
+	alarm_set(0);
 	return code;
 }

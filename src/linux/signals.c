@@ -13,18 +13,11 @@ static const int handled[] = {
 	SIGCHLD,
 };
 
-static void
-on_alarm(int signo)
-{
-	(void)signo;
-}
-
 int
 signals_open(int *ret_fd, struct error *err)
 {
 	const struct sigaction dfl = { .sa_handler = SIG_DFL };
 	const struct sigaction ign = { .sa_handler = SIG_IGN };
-	const struct sigaction alrm = { .sa_handler = on_alarm };
 	sigset_t set;
 	int fd;
 
@@ -36,7 +29,6 @@ signals_open(int *ret_fd, struct error *err)
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);
-	sigaction(SIGALRM, &alrm, NULL);
 	/* A log beyond RLIMIT_FSIZE gets EFBIG instead. */
 	sigaction(SIGXFSZ, &ign, NULL);
 

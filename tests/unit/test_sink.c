@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,23 @@
 #include "base/sink.h"
 
 static char bytes[3 * PIPE_BUF];
+
+/* As XFS and btrfs answer for a regular file, and as a terminal does. */
+static int nowait_error;
+
+ssize_t __real_pwritev2(int fd, const struct iovec *iov, int n, off_t at,
+    int flags);
+ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int n, off_t at,
+    int flags);
+
+ssize_t
+__wrap_pwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+{
+	if (nowait_error == 0)
+		return __real_pwritev2(fd, iov, n, at, flags);
+	errno = nowait_error;
+	return -1;
+}
 
 /* Fill it: what it took, all in all. A blocking write would hang here. */
 static size_t
@@ -164,6 +182,59 @@ a_file(void **state)
 }
 
 static void
+a_file_that_would_rather_wait(void **state)
+{
+	char path[] = "/tmp/test_sink.XXXXXX";
+	int fd = mkstemp(path);
+	struct sink sink = SINK_INIT;
+
+	(void)state;
+	assert_true(fd >= 0);
+	unlink(path);
+	sink_inherit(&sink, fd);
+	nowait_error = EAGAIN;
+	assert_int_equal(sink_write(&sink, "line\n", 5), 5);
+	nowait_error = 0;
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 5);
+	sink_close(&sink);
+	close(fd);
+}
+
+/* There it can be written while POLLOUT is told, and that blocks for the rest. */
+static void
+a_terminal_that_stays_shared(void **state)
+{
+	struct sink sink = SINK_INIT;
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+	int slave;
+
+	(void)state;
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	assert_true(slave >= 0);
+	sink = (struct sink){ .kind = SINK_SHARED, .fd = slave,
+	    .waits = true };
+	/* Of lengths that do not add up to what it takes. */
+	assert_true(fill(&sink, 1000) > 0);
+	empty(master, 1);
+	(void)fill(&sink, sizeof(bytes));
+	expect_blocking(slave);
+	sink_close(&sink);
+	close(slave);
+	close(master);
+}
+
+static void
+a_pipe_of_a_kernel_without_nowait(void **state)
+{
+	nowait_error = EOPNOTSUPP;
+	a_pipe_that_stays_shared(state);
+	nowait_error = 0;
+}
+
+static void
 a_full_disk(void **state)
 {
 	struct sink sink = SINK_INIT;
@@ -197,6 +268,9 @@ main(void)
 		cmocka_unit_test(a_pipe_that_stays_shared),
 		cmocka_unit_test(a_full_socket),
 		cmocka_unit_test(a_file),
+		cmocka_unit_test(a_file_that_would_rather_wait),
+		cmocka_unit_test(a_terminal_that_stays_shared),
+		cmocka_unit_test(a_pipe_of_a_kernel_without_nowait),
 		cmocka_unit_test(a_full_disk),
 		cmocka_unit_test(no_descriptor),
 	};
