@@ -64,6 +64,7 @@ LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
 	src/linux/conn_count.c src/linux/connections.c \
 	src/linux/control_place.c src/linux/control_socket.c src/linux/cpus.c \
 	src/linux/creds.c src/linux/epoll_enter.c src/linux/file.c \
+	src/linux/fsids.c \
 	src/linux/inspect.c src/linux/lane_queue.c \
 	src/linux/listen_fds.c src/linux/listening.c src/linux/log_file.c \
 	src/linux/loop.c \
@@ -194,7 +195,7 @@ $(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print 
 $(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
 $(B)/tests/test_cpu_quota: $(B)/core/cpu_quota.o $(BASE_OBJ)
 $(B)/tests/test_connections: $(patsubst %,$(B)/linux/%.o,connections file \
-    inspect process sockdiag sockdiag_tcp sockdiag_unix tree_sockets) \
+    fsids inspect process sockdiag sockdiag_tcp sockdiag_unix tree_sockets) \
     $(DRAIN_OBJ)
 $(B)/tests/test_control: $(CONTROL_OBJ)
 $(B)/tests/test_drain: $(DRAIN_OBJ)

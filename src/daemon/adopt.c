@@ -110,7 +110,7 @@ place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 	int code = 0;
 
 	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++) {
-		struct inspect_fsids ids =
+		struct fsids ids =
 		    inspect_begin(&a->w->spec->conf->creds);
 		unsigned flags = 0;
 
@@ -159,7 +159,7 @@ renew_given(struct worker *w, const struct seccomp_call *call)
 		int number = FD_PROTOCOL_FIRST + (int)i;
 		struct listener *l = spec->listeners[i];
 		struct error err = ERROR_INIT;
-		struct inspect_fsids ids;
+		struct fsids ids;
 		enum inspect_kind kind;
 		struct lane *lane;
 		unsigned flags = 0;
@@ -384,7 +384,7 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 static void
 answer_listen(struct worker *w, const struct seccomp_call *call)
 {
-	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	struct error err = ERROR_INIT;
 	struct listener *l = NULL;
 	uint64_t ino;

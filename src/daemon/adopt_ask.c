@@ -188,7 +188,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
     struct ask *ret_ask)
 {
 	struct ask a = { .w = w, .call = call, .copy = -1 };
-	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	int code = read_address(&a);
 
 	inspect_end(&ids);
@@ -266,7 +266,7 @@ ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 	struct search s = {
 		.ask = a, .deadline = mono_add_ms(mono_now(), SEARCH_MS),
 	};
-	struct inspect_fsids ids = inspect_begin(&a->w->spec->conf->creds);
+	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
 	pid_t tid = a->call->tid;
 	pid_t pid;
 	size_t n = 0;

@@ -26,7 +26,7 @@ holds(const struct worker *w, struct listener *l)
 	const struct lane *lane = app_spec_lane(w->spec, l, w);
 	const struct conf_app *conf = w->spec->conf;
 	int first = FD_PROTOCOL_FIRST;
-	struct inspect_fsids ids;
+	struct fsids ids;
 	bool held;
 
 	if (lane == NULL)
@@ -66,7 +66,7 @@ is_served(const struct app *app, struct listener *l)
 {
 	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
 		const struct lane *lane = app_spec_lane(w->spec, l, w);
-		struct inspect_fsids ids;
+		struct fsids ids;
 		bool served;
 
 		if (w->pid == 0 || lane == NULL)

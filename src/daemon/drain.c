@@ -368,7 +368,7 @@ static void
 go_on(struct worker *w)
 {
 	struct drain_looks *d = &w->app->sup->drain;
-	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	int code = connections_step(&d->look, SPELL_MS);
 
 	inspect_end(&ids);
@@ -387,7 +387,7 @@ begin_look(struct worker *w)
 	struct drain_looks *d = &w->app->sup->drain;
 	struct connections_of of[2 * CONF_LISTENS_MAX];
 	size_t n = collect_ports(w, of);
-	struct inspect_fsids ids;
+	struct fsids ids;
 	int code = 0;
 
 	w->drain_looked = mono_now();

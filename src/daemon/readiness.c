@@ -92,7 +92,7 @@ waits(const struct worker *w)
 {
 	uint64_t inos[2 * CONF_LISTENS_MAX];
 	size_t n = app_spec_inodes(w->spec, w, inos, 2 * CONF_LISTENS_MAX);
-	struct inspect_fsids ids = inspect_begin(&w->spec->conf->creds);
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	enum waiting seen = waiting_look(w->pid, inos, n);
 
 	inspect_end(&ids);

@@ -674,7 +674,7 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	app->port_looked = mono_now();
 	for (const struct worker *o = app->workers; o != NULL && !found;
 	    o = o->next) {
-		struct inspect_fsids ids;
+		struct fsids ids;
 
 		if (o == w || o->pid == 0)
 			continue;

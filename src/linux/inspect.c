@@ -1,5 +1,3 @@
-#include <sys/fsuid.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -41,29 +39,18 @@ may_trace(void)
 	    (1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH)) != 0;
 }
 
-struct inspect_fsids
+struct fsids
 inspect_begin(const struct conf_creds *creds)
 {
-	struct inspect_fsids fsids = { .changed = false };
+	struct fsids none = { .changed = false };
 
-	if (!creds->set || may_trace())
-		return fsids;
-	/* The group first: without our uid we could not change it. */
-	(void)setfsgid(creds->gid);
-	if (creds->name != NULL)
-		(void)setfsuid(creds->uid);
-	fsids.changed = true;
-	return fsids;
+	return creds->set && !may_trace() ? fsids_begin(creds) : none;
 }
 
 void
-inspect_end(struct inspect_fsids *fsids)
+inspect_end(struct fsids *fsids)
 {
-	if (!fsids->changed)
-		return;
-	(void)setfsuid(geteuid());
-	(void)setfsgid(getegid());
-	fsids->changed = false;
+	fsids_end(fsids);
 }
 
 static int

@@ -16,16 +16,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct conf_creds;
+#include "linux/fsids.h"
 
-struct inspect_fsids {
-	bool changed;
-};
+struct conf_creds;
 
 /* Look as `creds` until inspect_end(), if that is needed; what is opened in
    between is opened with less rights than ours. Not to be nested. */
-struct inspect_fsids inspect_begin(const struct conf_creds *creds);
-void inspect_end(struct inspect_fsids *fsids);
+struct fsids inspect_begin(const struct conf_creds *creds);
+void inspect_end(struct fsids *fsids);
 
 /*
  * Copy memory; returns how many bytes, fewer at the end of a mapping, or

@@ -1,4 +1,3 @@
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -13,12 +12,13 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "core/conf.h"
+#include "linux/fsids.h"
 #include "linux/log_file.h"
 
 /* ---- as the worker's user ---- */
 
 struct acting {
-	bool changed;
+	struct fsids fsids;
 	bool groups_changed;
 	gid_t *groups;		/* ours */
 	int n_groups;
@@ -27,14 +27,11 @@ struct acting {
 static void
 stop_acting(struct acting *a)
 {
-	if (a->changed) {
-		(void)setfsuid(geteuid());
-		(void)setfsgid(getegid());
-	}
+	fsids_end(&a->fsids);
 	if (a->groups_changed)
 		(void)setgroups((size_t)a->n_groups, a->groups);
 	free(a->groups);
-	*a = (struct acting){ .changed = false };
+	*a = (struct acting){ .groups_changed = false };
 }
 
 static int
@@ -60,8 +57,7 @@ change_groups(const struct conf_creds *creds, struct acting *a)
 	    0 : -errno;
 }
 
-/* For the file system alone, so that nobody may signal us meanwhile. To be
-   ended by stop_acting() in any case. */
+/* To be ended by stop_acting() in any case. */
 static int
 act_as(const struct conf_creds *creds, struct acting *a)
 {
@@ -72,15 +68,8 @@ act_as(const struct conf_creds *creds, struct acting *a)
 	code = change_groups(creds, a);
 	if (code < 0)
 		return code;
-	a->changed = true;
-	/* These two never fail, they only do nothing; -1 asks. */
-	(void)setfsgid(creds->gid);
-	if ((gid_t)setfsgid((gid_t)-1) != creds->gid)
-		return -EPERM;
-	if (creds->name == NULL)
-		return 0;
-	(void)setfsuid(creds->uid);
-	return (uid_t)setfsuid((uid_t)-1) != creds->uid ? -EPERM : 0;
+	a->fsids = fsids_begin(creds);
+	return fsids_are(creds) ? 0 : -EPERM;
 }
 
 /* ---- opening ---- */
@@ -130,7 +119,7 @@ int
 log_file_open(const char *path, const struct conf_creds *creds,
     struct log_file *ret_file, struct error *err)
 {
-	struct acting acting = { .changed = false };
+	struct acting acting = { .groups_changed = false };
 	int code = act_as(creds, &acting);
 	bool acts = code == 0;
 
@@ -190,15 +179,27 @@ leads_to(const char *path, const struct log_file *file)
 }
 
 static int
+make_room(const char *path, unsigned keep)
+{
+	int code = 0;
+
+	for (unsigned i = free_number(path, keep); code == 0 && i > 0; i--)
+		code = rename_to(path, i - 1, i);
+	return code;
+}
+
+/* *ret_new stays as it is where the file was emptied. */
+static int
 rotate_now(const char *path, unsigned keep, const struct log_file *file,
     struct log_file *ret_new)
 {
+	/* Else somebody has put it away: it is his. */
 	bool ours = leads_to(path, file);
-	int code = 0;
+	int code;
 
-	for (unsigned i = free_number(path, keep); ours && code == 0 && i > 0;
-	    i--)
-		code = rename_to(path, i - 1, i);
+	if (ours && keep == 0)
+		return ftruncate(file->fd, 0) < 0 ? -errno : 0;
+	code = ours ? make_room(path, keep) : 0;
 	if (code < 0)
 		return code;
 	code = open_now(path, ret_new);
@@ -211,26 +212,21 @@ int
 log_file_rotate(const char *path, const struct conf_creds *creds,
     unsigned keep, struct log_file *file, struct error *err)
 {
-	struct acting acting = { .changed = false };
+	struct acting acting = { .groups_changed = false };
 	struct log_file new = LOG_FILE_INIT;
-	int code;
+	int code = act_as(creds, &acting);
 
-	if (keep == 0) {
-		code = ftruncate(file->fd, 0) < 0 ? -errno : 0;
-		if (code == 0)
-			file->size = 0;
-	} else {
-		code = act_as(creds, &acting);
-		if (code == 0)
-			code = rotate_now(path, keep, file, &new);
-		stop_acting(&acting);
-	}
+	if (code == 0)
+		code = rotate_now(path, keep, file, &new);
+	stop_acting(&acting);
 	if (code < 0)
 		return error_set(err, code, "cannot rotate %s: %s", path,
 		    strerror(-code));
 	if (new.fd >= 0) {
 		fd_close(&file->fd);
 		*file = new;
+	} else {
+		file->size = 0;
 	}
 	return 0;
 }

@@ -60,8 +60,7 @@ void seccomp_notify_answer(int listener, const struct seccomp_call *call,
  * Make `fd` the caller's descriptor number `number` in the place of what it was
  * there. The caller's own thread does it on the way, so a caller without any
  * CPU time could hold us up: after a short while this gives up, -EINTR (with
- * the help of base/alarm). -errno
- * when the caller is gone or has no room.
+ * the help of base/alarm). -errno when the caller is gone or has no room.
  */
 int seccomp_notify_place(int listener, const struct seccomp_call *call, int fd,
     int number, bool cloexec);

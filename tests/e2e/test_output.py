@@ -432,6 +432,23 @@ def test_full_file_of_which_none_is_kept_begins_anew(box):
     assert kept == list(range(60000 - len(kept), 60000))
 
 
+def test_full_file_that_was_put_away_is_not_emptied(box):
+    staying(box, shell("echo first; while ! [ -e go ]; do sleep 0.02; done; "
+                       "seq -f %06.0f 0 29999; exec sleep 1000"),
+            stdout="web.log", log_max_size="64K", log_keep=0,
+            directory=box.dir)
+    d = box.start()
+    wait_until(lambda: text_of(box.path("web.log")), "a line")
+    os.rename(box.path("web.log"), box.path("saved"))
+    box.touch("go")
+    wait_until(lambda: text_of(box.path("web.log")).endswith(b"029999\n"),
+               "a new file")
+    d.stop()
+    saved = text_of(box.path("saved"))
+    assert saved.startswith(b"first\n000000\n")
+    assert len(saved) > 65536 - 7
+
+
 def test_file_without_a_size_is_not_rotated(box):
     once(box, python("import os; " + numbers(0, 60000)), stdout="web.log",
          log_max_size="none")
@@ -670,6 +687,27 @@ def test_file_is_the_workers(box, as_root):
     assert "web.0 | 65534" in d.stderr()
     for name in ("web.log", "web.log.1", "web.log.2"):
         assert os.stat(box.path(f"logs/{name}")).st_uid == 65534
+
+
+# Starts what is named as a child that is to end with it, and stays.
+MORTAL = """
+import ctypes, os, signal, sys
+if os.fork() == 0:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    os.execvp(sys.argv[1], sys.argv[1:])
+signal.pause()
+"""
+
+
+def test_clusterd_still_dies_with_its_parent(box, as_root):
+    os.mkdir(box.path("logs"))
+    os.chown(box.path("logs"), 65534, 65534)
+    staying(box, "sleep 1000", user="nobody", stdout="logs/web.log",
+            ready="alive:1ms")
+    d = box.start(launcher=[sys.executable, "-ISc", MORTAL])
+    d.wait_log("start complete")
+    d.process.kill()
+    wait_until(lambda: d.find("SIGTERM: stopping[^$]*stopped"), "its end")
 
 
 def test_file_that_the_worker_may_not_write_is_refused(box, as_root):

@@ -1,0 +1,32 @@
+/*
+ * To act on files with the rights of a worker's user: the file system uid and
+ * gid alone, so that nobody may signal us meanwhile (setfsuid(2)).
+ *
+ * The kernel forgets on such a change who wants us to die with our parent, and
+ * whose /proc/PID is ours: both are set again afterwards.
+ */
+#ifndef LINUX_FSIDS_H
+#define LINUX_FSIDS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct conf_creds;
+
+struct fsids {
+	bool changed;
+	pid_t parent;
+	int death_signal;
+	int dumpable;
+};
+
+/* Until fsids_end(), not to be nested. Without the right to change, nothing is
+   changed. */
+struct fsids fsids_begin(const struct conf_creds *creds);
+
+/* Were they changed to what was asked for? */
+bool fsids_are(const struct conf_creds *creds);
+
+void fsids_end(struct fsids *fsids);
+
+#endif
