@@ -158,6 +158,7 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 	app->generation = spec->generation = 1;
 	app->stable = app_spec_ref(spec);
 	app_spec_enlist(spec);
+	app_spec_settle(spec);
 	app->wanted = spec->instances;
 	app->stable_wanted = app->wanted;
 	while (*end != NULL)

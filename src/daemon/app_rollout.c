@@ -204,6 +204,7 @@ rollout_done(struct app *app)
 		app->reloads_ok += app->only < 0;
 		old = app->stable;
 		app->stable = app->target;
+		app_spec_settle(app->stable);
 		app->stable_wanted = app->wanted;
 		app->target = NULL;
 		app_leave_spec(app, old);
@@ -299,6 +300,7 @@ rollout_abort(struct app *app, unsigned i)
 
 		app_spec_unref(app->stable);
 		app->stable = serves;
+		app_spec_settle(serves);
 		app->over = app->failed = false;
 		return;
 	}

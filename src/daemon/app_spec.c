@@ -92,6 +92,11 @@ app_spec_enlist(struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		listener_enlist(spec->listeners[i], spec->conf, i);
+}
+
+void
+app_spec_settle(struct app_spec *spec)
+{
 	for (int i = 0; i < OUT_STREAMS; i++)
 		outputs_adjust(spec->outputs[i], spec->config, spec->conf);
 }

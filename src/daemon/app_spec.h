@@ -51,7 +51,8 @@ struct app_spec {
 	struct mono passed_at;
 };
 
-/* Opens the listeners and the files of output. The caller owns one reference; -errno with words. */
+/* Opens the listeners and the files of output. The caller owns one reference;
+   -errno with words. */
 int app_spec_new(struct supervisor *sup, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
     struct error *err);
@@ -75,8 +76,11 @@ void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
  */
 void app_spec_shut(struct app_spec *spec, bool all);
 
-/* It is put in force: its listeners listen, and are its app's. */
+/* It is put to the test: its listeners listen, and are its app's. */
 void app_spec_enlist(struct app_spec *spec);
+
+/* It is what is stable from now on: its files are rotated as it says. */
+void app_spec_settle(struct app_spec *spec);
 
 /* The next configuration came to nothing: it has left no listener of ours. */
 void app_spec_reclaim(struct app_spec *spec);

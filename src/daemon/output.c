@@ -631,6 +631,7 @@ output_adjust(struct output *o, struct config *config,
 	o->config = config;
 	o->conf = conf;
 	o->rotate_again.ns = 0;
+	o->rotate_told = false;
 }
 
 int
@@ -648,6 +649,7 @@ output_reopen(struct output *o, struct error *err)
 	o->file = file;
 	take_file(o);
 	o->retry.ns = o->rotate_again.ns = 0;
+	o->rotate_told = false;
 	(void)output_flush(o);
 	return 0;
 }

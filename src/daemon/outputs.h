@@ -30,7 +30,6 @@ struct outputs {
 	struct out_app *apps;
 	TAILQ_HEAD(, out_pipe) pipes;
 	char *scratch;			/* what is read goes here */
-	int64_t now_ms;			/* wall clock of the latest read */
 	uint64_t seq;			/* of the next line */
 	uint64_t last_ring;
 	bool news;			/* lines came in this turn */
@@ -53,7 +52,8 @@ int outputs_acquire(struct outputs *outs, struct config *config,
     const struct conf_app *conf, const struct conf_output *where,
     struct output **ret_output, struct error *err);
 
-/* The app's configuration is in force: its files are as it says. */
+/* The app's configuration is what is stable: its files are rotated as it says.
+   NULL is fine. */
 void outputs_adjust(struct output *output, struct config *config,
     const struct conf_app *conf);
 

@@ -45,7 +45,7 @@ stopped_put(struct app *app, struct error *err)
 	s->conf = spec->conf;
 	s->next = sup->stopped;
 	sup->stopped = s;
-	log_info("%s: stopping, as asked", app->name);
+	log_app(LOG_LEVEL_INFO, app->name, "stopping, as asked");
 	app_remove(app);
 	return 0;
 }

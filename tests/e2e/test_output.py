@@ -590,6 +590,23 @@ def test_reload_changes_the_size(box):
     d.stop()
 
 
+def test_aborted_reload_leaves_the_size(box):
+    def app(command, **keys):
+        staying(box, shell(command), stdout="web.log", ready="alive:300ms",
+                directory=box.dir, **keys)
+    app("while ! [ -e go ]; do sleep 0.02; done; seq -f %06.0f 0 29999; "
+        ": >done; exec sleep 1000")
+    d = box.start()
+    d.wait_ready(1)
+    app("exit 1", log_max_size="64K", log_keep=0)
+    d.send(signal.SIGHUP)
+    d.wait_log("reload aborted")
+    box.touch("go")
+    wait_until(lambda: os.path.exists(box.path("done")), "the lines")
+    d.stop()
+    assert numbers_in(text_of(box.path("web.log"))) == list(range(30000))
+
+
 # --- files that are refused
 
 def make_link(box):
