@@ -17,7 +17,7 @@
 
 static struct sink sink = SINK_INIT;
 static bool journal;		/* the sink is a stream to it */
-static bool torn;		/* the last write ended within a line */
+static bool torn;		/* our last write ended within a line */
 static bool to_stderr = true;
 static log_aside_fn *aside;
 static void *aside_ctx;
@@ -58,6 +58,7 @@ log_open(const char *path, struct error *err)
 
 	if (path == NULL) {
 		choose_stderr();
+		torn = torn && to_stderr;
 		to_stderr = true;
 		return 0;
 	}
@@ -89,11 +90,23 @@ log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
-void
+bool
 log_set_aside(log_aside_fn *fn, void *ctx)
 {
+	bool cut = aside == NULL && to_stderr && torn;
+
 	aside = fn;
 	aside_ctx = ctx;
+	/* It is his to end. */
+	if (to_stderr)
+		torn = false;
+	return cut;
+}
+
+void
+log_lost(unsigned long lines)
+{
+	dropped += lines;
 }
 
 /*
@@ -104,13 +117,10 @@ log_set_aside(log_aside_fn *fn, void *ctx)
 static bool
 emit(char *line, size_t len)
 {
-	enum log_aside how = aside != NULL && to_stderr ?
-	    aside(aside_ctx, line, len) : LOG_ASIDE_PASS;
 	ssize_t n;
 
-	if (how != LOG_ASIDE_PASS)
-		return how == LOG_ASIDE_TAKEN;
-
+	if (aside != NULL && to_stderr)
+		return aside(aside_ctx, line, len);
 	if (torn) {
 		*--line = '\n';
 		len++;
@@ -160,23 +170,59 @@ write_own(enum log_level level, const char *fmt, ...)
 	return written;
 }
 
+/* What is dropped meanwhile counts anew. */
+static bool
+tell_dropped(void)
+{
+	unsigned long n = dropped;
+
+	dropped = 0;
+	if (n == 0 || write_own(LOG_LEVEL_WARNING, "%lu log lines were "
+	    "dropped: the log could not be written", n))
+		return true;
+	dropped += n;
+	return false;
+}
+
+static bool
+try_line(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
+static bool
+try_line(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap)
+{
+	int saved = errno;
+	bool written;
+
+	if (!log_enabled(level))
+		return true;
+	if (sink.kind == SINK_NONE)
+		choose_stderr();
+	written = tell_dropped() && write_line(level, about, fmt, ap);
+	errno = saved;
+	return written;
+}
+
 void
 log_vabout(enum log_level level, const struct log_about *about,
     const char *fmt, va_list ap)
 {
-	int saved = errno;
-
-	if (!log_enabled(level))
-		return;
-	if (sink.kind == SINK_NONE)
-		choose_stderr();
-
-	if (dropped > 0 && write_own(LOG_LEVEL_WARNING, "%lu log lines were "
-	    "dropped: the log could not be written", dropped))
-		dropped = 0;
-	if (dropped > 0 || !write_line(level, about, fmt, ap))
+	if (!try_line(level, about, fmt, ap))
 		dropped++;
-	errno = saved;
+}
+
+bool
+log_try(enum log_level level, const struct log_about *about,
+    const char *fmt, ...)
+{
+	va_list ap;
+	bool written;
+
+	va_start(ap, fmt);
+	written = try_line(level, about, fmt, ap);
+	va_end(ap);
+	return written;
 }
 
 void

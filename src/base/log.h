@@ -42,16 +42,16 @@ enum log_format {
 int log_open(const char *path, struct error *err);
 
 /*
- * Somebody else writes to our standard error too, and may be in the middle of a
- * line there: asked before each line that goes there. NULL: nobody.
+ * Somebody else writes to our standard error too, and lines there must not cut
+ * each other: he is given those that go there, and writes them, now or later.
+ * False: the line is lost. NULL: nobody, we write them ourselves. Returns
+ * whether the last line there is one that we have written in part.
  */
-enum log_aside {
-	LOG_ASIDE_PASS,		/* nothing is in its way, write it */
-	LOG_ASIDE_TAKEN,	/* it will be written */
-	LOG_ASIDE_LOST,		/* it cannot be */
-};
-typedef enum log_aside log_aside_fn(void *ctx, const char *line, size_t len);
-void log_set_aside(log_aside_fn *fn, void *ctx);
+typedef bool log_aside_fn(void *ctx, const char *line, size_t len);
+bool log_set_aside(log_aside_fn *fn, void *ctx);
+
+/* He has lost lines that he had said he would write. */
+void log_lost(unsigned long lines);
 
 /* Lines above `level` are left out. */
 void log_set_level(enum log_level level);
@@ -75,10 +75,15 @@ void log_about(enum log_level level, const struct log_about *about,
 void log_vabout(enum log_level level, const struct log_about *about,
     const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
-/* … about the app of that name. */
+/* About the app of that name; NULL: clusterd itself. */
 #define log_app(level, name, ...) \
 	log_about(level, &(const struct log_about){ \
 	    .app = (name), .instance = -1 }, __VA_ARGS__)
+
+/* As log_about(), but false where the line had to be dropped, which then counts
+   for nothing: the caller comes again. */
+bool log_try(enum log_level level, const struct log_about *about,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Would a line of that level be written? */
 bool log_enabled(enum log_level level);

@@ -43,6 +43,7 @@ count_lines(const char *bytes, size_t len)
 	return n;
 }
 
+/* "": it is not known whose. */
 static void
 lose(struct output *o, const char *app, uint64_t lines)
 {
@@ -50,6 +51,10 @@ lose(struct output *o, const char *app, uint64_t lines)
 
 	if (lines == 0)
 		return;
+	if (*app == '\0') {
+		o->nameless += lines;
+		return;
+	}
 	while (l != NULL && strcmp(l->app, app) != 0)
 		l = l->next;
 	if (l == NULL) {
@@ -65,32 +70,73 @@ lose(struct output *o, const char *app, uint64_t lines)
 	l->lines += lines;
 }
 
-static void
+static bool
 tell_loss(const struct output *o, const char *app, uint64_t lines)
 {
-	log_app(LOG_LEVEL_WARNING, app, "%llu line%s of output %s lost: "
-	    "%s%s%s", (unsigned long long)lines,
+	const struct log_about about = { .app = app, .instance = -1 };
+
+	return log_try(LOG_LEVEL_WARNING, &about, "%llu line%s of output %s "
+	    "lost: %s%s%s", (unsigned long long)lines,
 	    lines == 1 ? "" : "s", lines == 1 ? "was" : "were", o->name,
 	    o->broken_by != 0 ? ": " : "",
 	    o->broken_by != 0 ? strerror(o->broken_by) : " takes nothing");
 }
 
-/* Once for all of them. What is lost here meanwhile counts anew. */
+/* What is lost here meanwhile counts anew. */
+static bool
+tell_first_loss(struct output *o)
+{
+	struct output_loss *l = o->losses, *same;
+	uint64_t nameless = o->nameless;
+
+	if (l == NULL) {
+		o->nameless = 0;
+		if (tell_loss(o, NULL, nameless))
+			return true;
+		o->nameless += nameless;
+		return false;
+	}
+	o->losses = l->next;
+	if (tell_loss(o, l->app, l->lines)) {
+		free(l);
+		return true;
+	}
+	for (same = o->losses; same != NULL; same = same->next)
+		if (strcmp(same->app, l->app) == 0)
+			break;
+	if (same != NULL) {
+		same->lines += l->lines;
+		free(l);
+	} else {
+		l->next = o->losses;
+		o->losses = l;
+	}
+	return false;
+}
+
+static bool
+has_losses(const struct output *o)
+{
+	return o->losses != NULL || o->nameless > 0;
+}
+
+/* Those that the log takes; the others the next time that something is taken
+   here, or else soon. */
 static void
 tell_losses(struct output *o)
 {
-	struct output_loss *l = o->losses, *next;
-	uint64_t nameless = o->nameless;
-
-	o->losses = NULL;
-	o->nameless = 0;
-	for (; l != NULL; l = next) {
-		next = l->next;
-		tell_loss(o, l->app, l->lines);
-		free(l);
-	}
-	if (nameless > 0)
-		tell_loss(o, NULL, nameless);
+	/* The log may well come to this place. */
+	if (o->telling)
+		return;
+	o->telling = true;
+	while (has_losses(o) && tell_first_loss(o))
+		;
+	o->telling = false;
+	if (!has_losses(o))
+		o->broken_by = 0;
+	else if (o->n_kept == 0)
+		loop_timer_set(o->loop, &o->timer,
+		    mono_add_ms(mono_now(), RETRY_MS));
 }
 
 /* ---- writing ---- */
@@ -152,41 +198,93 @@ forget_kept(struct output *o)
 	loop_timer_set(o->loop, &o->timer, MONO_NEVER);
 }
 
-/* Whose tag a line has, see daemon/out_pipe. False: clusterd's own, or the end
-   of one that was cut. */
-static bool
-read_tag(const char *line, size_t len, char *app)
+/* Past `text`, if it stands there. */
+static const char *
+skip(const char *at, const char *end, const char *text)
 {
-	const char *m = len > 0 && *line == '\033' ?
-	    memchr(line, 'm', len) : NULL;
-	const char *name = m != NULL ? m + 1 : line;
-	const char *dot = memchr(name, '.', len - (size_t)(name - line));
-	size_t n = dot != NULL ? (size_t)(dot - name) : 0;
+	size_t len = strlen(text);
 
-	if (n == 0 || n > CONF_NAME_MAX || memchr(name, ' ', n) != NULL)
-		return false;
-	memcpy(app, name, n);
-	app[n] = '\0';
-	return true;
+	return at != NULL && (size_t)(end - at) >= len &&
+	    memcmp(at, text, len) == 0 ? at + len : NULL;
+}
+
+static const char *
+skip_digits(const char *at, const char *end)
+{
+	const char *from = at;
+
+	while (at != NULL && at < end && *at >= '0' && *at <= '9')
+		at++;
+	return at != from ? at : NULL;
+}
+
+/* Whose tag the line has, see daemon/out_pipe; "": it is clusterd's own. */
+static void
+read_tag(const char *line, size_t len, char *ret_app)
+{
+	const char *end = line + len;
+	const char *name = skip(line, end, "\033["), *at;
+	bool colour = name != NULL;
+	size_t n;
+
+	*ret_app = '\0';
+	name = colour ? skip(skip_digits(name, end), end, "m") : line;
+	at = name != NULL ? memchr(name, '.', (size_t)(end - name)) : NULL;
+	n = at != NULL ? (size_t)(at - name) : 0;
+	at = skip(skip_digits(skip(at, end, "."), end), end, " |");
+	if (colour)
+		at = skip(at, end, "\033[0m");
+	if (skip(at, end, " ") == NULL || n == 0 || n > CONF_NAME_MAX)
+		return;
+	memcpy(ret_app, name, n);
+	ret_app[n] = '\0';
+}
+
+/* `done` of `len` bytes were written, and the last line of those not to its
+   end. `old`: they began within one. */
+static void
+note_cut(struct output *o, const char *bytes, size_t done, size_t len, bool old)
+{
+	const char *newline = memrchr(bytes, '\n', done);
+	const char *line = newline != NULL ? newline + 1 : bytes;
+
+	if (newline != NULL || !old)
+		read_tag(line, len - (size_t)(line - bytes), o->cut_app);
+}
+
+/* The first may be the end of one that was cut. */
+static void
+lose_kept_tagged(struct output *o)
+{
+	const char *line = o->kept + o->head, *end = line + o->n_kept;
+	char app[CONF_NAME_MAX + 1];
+	unsigned long own = 0;
+	bool cut = o->mid_line;
+
+	for (const char *next; line < end; line = next) {
+		next = memchr(line, '\n', (size_t)(end - line));
+		next = next != NULL ? next + 1 : end;
+		if (cut)
+			strcpy(app, o->cut_app);
+		else
+			read_tag(line, (size_t)(next - line), app);
+		cut = false;
+		if (*app == '\0')
+			own++;
+		else
+			lose(o, app, 1);
+	}
+	log_lost(own);
 }
 
 static void
 lose_kept(struct output *o)
 {
-	const char *line = o->kept, *end;
-	char app[CONF_NAME_MAX + 1];
-
-	if (o->n_kept > 0)
-		line += o->head;
-	end = line + o->n_kept;
-	if (!o->tags && o->n_kept > 0)
-		lose(o, o->conf->name, count_lines(line, o->n_kept));
-	for (const char *next; o->tags && line < end; line = next) {
-		next = memchr(line, '\n', (size_t)(end - line));
-		next = next != NULL ? next + 1 : end;
-		if (read_tag(line, (size_t)(next - line), app))
-			lose(o, app, 1);
-	}
+	if (o->n_kept > 0 && o->tags)
+		lose_kept_tagged(o);
+	else if (o->n_kept > 0)
+		lose(o, o->kept_app,
+		    count_lines(o->kept + o->head, o->n_kept));
 	forget_kept(o);
 }
 
@@ -211,9 +309,7 @@ become_fine(struct output *o)
 {
 	o->taken = mono_now();
 	o->state = OUTPUT_FINE;
-	if (o->losses != NULL || o->nameless > 0)
-		tell_losses(o);
-	o->broken_by = 0;
+	tell_losses(o);
 }
 
 static void writable(void *ctx, uint32_t events);
@@ -241,12 +337,15 @@ wait_for_room(struct output *o)
 bool
 output_flush(struct output *o)
 {
+	bool cut = o->mid_line;
 	int code;
 	size_t n;
 
 	if (o->n_kept == 0)
 		return false;
 	n = write_now(o, o->kept + o->head, o->n_kept, &code);
+	if (n > 0 && o->mid_line && o->tags)
+		note_cut(o, o->kept + o->head, n, o->n_kept, cut);
 	o->head += n;
 	o->n_kept -= n;
 	if (code < 0 && code != -EAGAIN) {
@@ -277,8 +376,10 @@ timer_due(void *ctx)
 {
 	struct output *o = ctx;
 
-	if (o->n_kept == 0)
+	if (o->n_kept == 0 || o->state == OUTPUT_STUCK)
 		resume_held(o);
+	if (o->n_kept == 0 && o->state == OUTPUT_FINE)
+		tell_losses(o);
 	if (output_flush(o) && o->state == OUTPUT_FINE &&
 	    mono_ms_between(o->taken, mono_now()) >= OUTPUT_STUCK_MS) {
 		o->state = OUTPUT_STUCK;
@@ -370,12 +471,32 @@ keep_tagged(struct output *o, const char *tag, size_t tag_len,
 	return (size_t)(at - lines);
 }
 
+/* All of it, or nothing. */
+static bool
+keep(struct output *o, const char *bytes, size_t len)
+{
+	size_t room = 0;
+	char *to = kept_end(o, &room);
+
+	if (to == NULL || len > room)
+		return false;
+	if (o->n_kept == 0)
+		o->taken = mono_now();
+	memcpy(to, bytes, len);
+	o->n_kept += len;
+	return true;
+}
+
 static void
 lose_new(struct output *o, const char *app, const char *lines, size_t len)
 {
 	lose(o, app, count_lines(lines, len));
-	if (o->kept == NULL && o->broken_by == 0)
+	if (o->kept != NULL)
+		return;
+	/* Nothing that is kept will come to be written, and tell of it. */
+	if (o->broken_by == 0)
 		o->broken_by = ENOMEM;
+	loop_timer_set(o->loop, &o->timer, mono_add_ms(mono_now(), RETRY_MS));
 }
 
 /* Unless we are told anyway when there is room for it. */
@@ -392,27 +513,24 @@ put_tagged(struct output *o, const char *app, const char *tag, size_t tag_len,
 {
 	size_t n = keep_tagged(o, tag, tag_len, lines, len);
 
-	flush_new(o);
 	/* More than there was room for: it was read while nothing was to be
 	   kept; or there is no memory. */
 	if (n < len)
 		lose_new(o, app, lines + n, len - n);
+	flush_new(o);
 }
 
 static void
 put_untagged(struct output *o, const char *app, const char *lines, size_t len)
 {
-	size_t room = 0;
-	char *to = kept_end(o, &room);
+	bool first = o->n_kept == 0;
 
-	if (to == NULL || len > room) {
+	if (!keep(o, lines, len))
 		lose_new(o, app, lines, len);
-		return;
-	}
-	if (o->n_kept == 0)
-		o->taken = mono_now();
-	memcpy(to, lines, len);
-	o->n_kept += len;
+	else if (first)
+		strcpy(o->kept_app, app);
+	else if (strcmp(o->kept_app, app) != 0)
+		*o->kept_app = '\0';
 }
 
 /* ---- files ---- */
@@ -498,28 +616,41 @@ put_to_file(struct output *o, const char *app, const char *lines, size_t len)
 	}
 }
 
-/* A line that was cut when writing failed gets its end. */
-static bool
+/* ---- both ---- */
+
+/* A line of which the rest was lost gets its end. */
+static int
 end_cut_line(struct output *o)
 {
 	int code = 0;
 
-	if (o->n_kept > 0 || !o->mid_line)
-		return true;
-	(void)write_now(o, "\n", 1, &code);
-	if (code < 0)
-		o->retry = mono_add_ms(mono_now(), RETRY_MS);
-	return code == 0;
+	if (o->n_kept == 0 && o->mid_line)
+		(void)write_now(o, "\n", 1, &code);
+	return code;
 }
 
-/* ---- both ---- */
+static bool
+is_shut(struct output *o)
+{
+	int code;
+
+	if (o->state == OUTPUT_STUCK)
+		return true;
+	if (o->state == OUTPUT_BROKEN && mono_before(mono_now(), o->retry))
+		return true;
+	code = end_cut_line(o);
+	if (code == -EAGAIN)
+		o->retry = mono_add_ms(mono_now(), RETRY_MS);
+	else if (code < 0)
+		become_broken(o, code);
+	return code < 0;
+}
 
 void
 output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
     const char *lines, size_t len)
 {
-	if (o->state == OUTPUT_STUCK || (o->state == OUTPUT_BROKEN &&
-	    (mono_before(mono_now(), o->retry) || !end_cut_line(o)))) {
+	if (is_shut(o)) {
 		lose(o, app, count_lines(lines, len));
 		return;
 	}
@@ -533,21 +664,47 @@ output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
 	}
 }
 
-enum log_aside
+/* Returns how much; the rest may be kept where *ret_keep. */
+static size_t
+write_aside(struct output *o, const char *line, size_t len, bool *ret_keep)
+{
+	int code = end_cut_line(o);
+	bool ended = code == 0;
+	size_t n = 0;
+
+	if (ended)
+		n = write_now(o, line, len, &code);
+	*o->cut_app = '\0';
+	*ret_keep = ended && code == -EAGAIN;
+	/* Whether the place is whole again is for output to find out, which is
+	   tried less often. */
+	if (n == len && (o->state != OUTPUT_BROKEN ||
+	    !mono_before(mono_now(), o->retry)))
+		become_fine(o);
+	else if (n < len && !*ret_keep)
+		o->retry = mono_add_ms(mono_now(), RETRY_MS);
+	return n;
+}
+
+bool
 output_put_aside(struct output *o, const char *line, size_t len)
 {
-	size_t room = 0;
-	char *to;
+	bool first = o->n_kept == 0, may_keep = true;
+	size_t n = first ? write_aside(o, line, len, &may_keep) : 0;
 
-	if (o->n_kept == 0)
-		return end_cut_line(o) ? LOG_ASIDE_PASS :
-		    LOG_ASIDE_LOST;
-	to = kept_end(o, &room);
-	if (len > room)
-		return LOG_ASIDE_LOST;
-	memcpy(to, line, len);
-	o->n_kept += len;
-	return LOG_ASIDE_TAKEN;
+	if (n == len)
+		return true;
+	if (!may_keep || !keep(o, line + n, len - n))
+		return false;
+	if (first)
+		wait_for_room(o);
+	return true;
+}
+
+void
+output_set_cut(struct output *o)
+{
+	o->mid_line = true;
 }
 
 /* ---- life ---- */
@@ -674,6 +831,14 @@ output_close(struct output *o)
 	if (output_flush(o))
 		lose_kept(o);
 	tell_losses(o);
+	while (o->losses != NULL) {
+		struct output_loss *l = o->losses;
+
+		o->losses = l->next;
+		log_lost(1);
+		free(l);
+	}
+	loop_timer_set(o->loop, &o->timer, MONO_NEVER);
 }
 
 void

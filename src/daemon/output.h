@@ -10,6 +10,8 @@
  * until it does. Likewise where writing fails, a full disk say. The count is
  * told when lines get through again.
  *
+ * The count is kept until there is room in the log for the line that tells it.
+ *
  *	FINE    lines are written, or kept
  *	STUCK   a reader takes nothing; what was kept still is, new lines go
  *	BROKEN  writing fails; new lines go, but for one try each while
@@ -22,7 +24,6 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/log.h"
 #include "base/mono.h"
 #include "base/sink.h"
 #include "core/conf.h"
@@ -34,7 +35,7 @@ struct out_pipe;
 
 #define OUTPUT_KEPT	(256 * 1024)
 #define OUTPUT_STUCK_MS	1000
-#define OUTPUT_READ_MAX	(64 * 1024)	/* of a pipe and turn */
+#define OUTPUT_READ_MAX	(64 * 1024)	/* at a time */
 
 enum output_state {
 	OUTPUT_FINE,
@@ -71,7 +72,11 @@ struct output {
 	char *kept;			/* whole lines, but for the first */
 	size_t head;
 	size_t n_kept;
-	bool mid_line;			/* the last byte written ends none */
+	bool mid_line;			/* the last byte written ends none … */
+	/* … whose line that is; "": clusterd's own, or not known. */
+	char cut_app[CONF_NAME_MAX + 1];
+	/* Without tags: whose lines are kept; "": of several. */
+	char kept_app[CONF_NAME_MAX + 1];
 	struct mono taken;		/* when it last took anything */
 	loop_handle writable;
 	struct loop_timer timer;
@@ -79,6 +84,7 @@ struct output {
 	struct mono retry;
 	struct output_loss *losses;
 	uint64_t nameless;		/* lost, and not known whose */
+	bool telling;			/* of these */
 	TAILQ_HEAD(out_pipes, out_pipe) held;	/* not read from now */
 };
 
@@ -127,9 +133,12 @@ void output_put(struct output *output, const char *app, const char *tag,
 void output_hold(struct output *output, struct out_pipe *pipe);
 void output_unhold(struct output *output, struct out_pipe *pipe);
 
-/* One line of clusterd's own log that goes to the same place (base/log). */
-enum log_aside output_put_aside(struct output *output, const char *line,
-    size_t len);
+/* One line of clusterd's own log that goes to the same place (base/log): false
+   if it is lost. */
+bool output_put_aside(struct output *output, const char *line, size_t len);
+
+/* The last line there has no end yet. */
+void output_set_cut(struct output *output);
 
 /* Write what is kept. Returns whether something is left that may still be
    taken. */

@@ -100,7 +100,7 @@ outputs_forget(struct outputs *outs, const char *app)
 
 /* ---- places ---- */
 
-static enum log_aside
+static bool
 put_log_aside(void *ctx, const char *line, size_t len)
 {
 	struct outputs *outs = ctx;
@@ -134,8 +134,8 @@ open_standard(struct outputs *outs)
 	else
 		code = output_new_standard(outs->loop, STDERR_FILENO,
 		    "standard error", &outs->standard[1]);
-	if (code == 0)
-		log_set_aside(put_log_aside, outs);
+	if (code == 0 && log_set_aside(put_log_aside, outs))
+		output_set_cut(outs->standard[1]);
 	return code;
 }
 

@@ -1,6 +1,7 @@
 """Workers' output through clusterd: `prefix` and files."""
 
 import errno
+import json
 import os
 import pty
 import re
@@ -264,6 +265,100 @@ def test_lines_of_the_log_stay_whole_beside_those_of_workers(box):
 
 
 # --- slow, stuck and broken readers
+
+def pump(fd, data, until):
+    """Read from a FIFO that may have no writer, until that is true."""
+    def look():
+        try:
+            data.extend(os.read(fd, 65536))
+        except BlockingIOError:
+            pass
+        return until()
+    wait_until(look, lambda: f"more of {bytes(data[-300:])}", 20)
+
+
+class Fifo:
+    """Both ends, the reading one not blocking."""
+
+    def __init__(self, box):
+        self.path = box.path("fifo")
+        os.mkfifo(self.path)
+        self.fd = None
+        self.open()
+        self.end = os.open(self.path, os.O_WRONLY)
+
+    def open(self):
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def close(self):
+        os.close(self.fd)
+
+
+def test_losses_are_counted_where_they_belong(box):
+    """Lines that look like tags, one of them cut, and a reader that goes."""
+    total = 5000
+    line = "www.example.com.%06.0f." + "x" * 80
+    staying(box, shell(
+        f"seq -f {line} 1 {total}; : >done; "
+        "while ! [ -e go ]; do sleep 0.02; done; "
+        "echo again; sleep 1000"), stdout="prefix", directory=box.dir)
+    fifo = Fifo(box)
+    d = box.start(stdout=fifo.end)
+    os.close(fifo.end)
+    data = bytearray()
+    wait_until(lambda: select.select([fifo.fd], [], [], 0)[0], "a line")
+    # Not to the end of a line.
+    pump(fifo.fd, data, lambda: len(data) > 20000)
+    fifo.close()
+    d.wait_log("standard output cannot be written: Broken pipe")
+    fifo.open()
+    wait_until(lambda: os.path.exists(box.path("done")), "the worker's lines")
+    time.sleep(1.1)     # what is broken is tried once a second
+    box.touch("go")
+    pump(fifo.fd, data, lambda: data.endswith(b"| again\n"))
+    lost = d.wait_log(r"(\S+): (\d+) lines of output were lost")
+    d.stop()
+    fifo.close()
+    whole = re.findall(r"^web\.0 \| www\.example\.com\.\d{6}\.x{80}$",
+                       data.decode(), re.M)
+    assert lost[1] == "web"
+    assert len(whole) + int(lost[2]) == total
+    assert len(d.find("lines? of output w")) == 1
+
+
+def test_lines_of_the_log_that_are_lost_are_no_apps(box):
+    box.config(clusterd={"log_format": "json"}, web={
+        "command": shell("yes | head -100000; : >done; "
+                         "while ! [ -e go ]; do sleep 0.02; done; "
+                         "echo again; exec sleep 1000"),
+        "instances": 1, "stdout": "prefix", "stderr": "prefix",
+        "directory": box.dir})
+    fifo = Fifo(box)
+    d = box.start(stdout=fifo.end, stderr=fifo.end)
+    os.close(fifo.end)
+    wait_until(lambda: os.path.exists(box.path("done")), "the worker's lines")
+    for _ in range(3):
+        d.send(signal.SIGUSR1)
+        time.sleep(0.05)        # two that come together are one
+    fifo.close()
+    data = bytearray()
+    time.sleep(0.1)
+    fifo.open()
+    time.sleep(1.1)
+    box.touch("go")
+    pump(fifo.fd, data, lambda: b"web.0 | again\n" in data and
+         b"of output were lost" in data)
+    d.send(signal.SIGTERM)
+    pump(fifo.fd, data, lambda: b"stopped" in data)
+    d.wait_end(0)
+    fifo.close()
+    said = [json.loads(s) for s in data.decode().splitlines()
+            if s.startswith("{")]
+    lost = [m for m in said if "of output" in m["message"]]
+    assert [m["app"] for m in lost] == ["web"]
+    dropped = [m for m in said if "log lines were dropped" in m["message"]]
+    assert len(dropped) == 1
+    assert int(dropped[0]["message"].split()[0]) >= 3
 
 def test_slow_reader_loses_nothing(box):
     once(box, python("import os; " + numbers(0, 200000)), stdout="prefix")

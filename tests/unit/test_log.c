@@ -430,46 +430,79 @@ a_torn_line(void **state)
 	assert_string_equal(rest, "");
 }
 
-/* Somebody else's lines are in the way: he takes ours, or does not. */
-static enum log_aside answer;
-static char taken[LOG_LINE_MAX + 1];
+/* Somebody else writes there too: he takes ours, or loses them. */
+static bool takes;
+static char taken[3 * LOG_LINE_MAX];
+static size_t n_taken;
 
-static enum log_aside
+static bool
 take_aside(void *ctx, const char *line, size_t len)
 {
 	(void)ctx;
-	if (answer == LOG_ASIDE_TAKEN) {
-		memcpy(taken, line, len);
-		taken[len] = '\0';
+	if (takes) {
+		memcpy(taken + n_taken, line, len);
+		n_taken += len;
+		taken[n_taken] = '\0';
 	}
-	return answer;
+	return takes;
 }
 
 static void
 a_line_beside_others(void **state)
 {
-	char *said;
+	const char *said = taken;
 
 	(void)state;
-	log_set_aside(take_aside, NULL);
-	answer = LOG_ASIDE_TAKEN;
+	assert_false(log_set_aside(take_aside, NULL));
+	takes = true;
 	log_info("to the file");
 	assert_string_equal(taken, "");
 	assert_int_equal(dup2(open(path, O_WRONLY | O_APPEND),
 	    STDERR_FILENO), STDERR_FILENO);
 	assert_int_equal(log_open(NULL, NULL), 0);
 	log_info("taken");
-	assert_non_null(strstr(taken, " info    taken\n"));
-	answer = LOG_ASIDE_LOST;
+	assert_non_null(strstr(said, " info    taken\n"));
+	takes = false;
 	log_info("lost");
-	answer = LOG_ASIDE_PASS;
-	log_info("passed");
+	/* Not counted: whoever tries comes again. */
+	assert_false(log_try(LOG_LEVEL_INFO, &app, "tried"));
+	assert_true(log_try(LOG_LEVEL_DEBUG, &app, "of no interest"));
+	takes = true;
+	assert_true(log_try(LOG_LEVEL_INFO, &app, "tried again"));
+	assert_non_null(strstr(said, "warning 1 log lines were dropped"));
+	assert_non_null(strstr(said, "web: tried again\n"));
+	assert_null(strstr(said, "tried\n"));
+	/* Some that had been taken. */
+	log_lost(3);
+	log_info("more");
+	assert_non_null(strstr(said, "warning 3 log lines were dropped"));
 	log_set_aside(NULL, NULL);
 	said = contents();
 	assert_non_null(strstr(said, "to the file\n"));
 	assert_null(strstr(said, "taken"));
-	assert_non_null(strstr(said, "warning 1 log lines were dropped"));
-	assert_non_null(strstr(said, "passed\n"));
+}
+
+/* What we have left there he has to end. */
+static void
+a_torn_line_beside_others(void **state)
+{
+	struct rlimit limit, full;
+
+	(void)state;
+	assert_int_equal(dup2(open(path, O_WRONLY | O_APPEND),
+	    STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(log_open(NULL, NULL), 0);
+	log_info("whole");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	full = limit;
+	full.rlim_cur = strlen(contents()) + 5;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	log_info("torn");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_true(log_set_aside(take_aside, NULL));
+	assert_false(log_set_aside(NULL, NULL));
+	takes = false;
 }
 
 static void
@@ -504,6 +537,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(no_stream_to_the_journal,
 		    open_log, close_log),
 		cmocka_unit_test_setup_teardown(a_torn_line, open_log,
+		    close_log),
+		cmocka_unit_test_setup_teardown(a_torn_line_beside_others, open_log,
 		    close_log),
 		cmocka_unit_test_setup_teardown(a_line_beside_others,
 		    open_log, close_log),
