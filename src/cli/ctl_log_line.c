@@ -180,10 +180,31 @@ put_place(struct strbuf *sb, const char *stream, const char *place)
 	if (strcmp(place, "inherit") == 0)
 		strbuf_printf(sb, "%s goes where that of clusterd goes (its "
 		    "terminal, or the journal of its service)", stream);
-	else if (strcmp(place, "null") == 0)
-		strbuf_printf(sb, "%s is thrown away", stream);
 	else
-		strbuf_printf(sb, "%s goes to %s", stream, place);
+		strbuf_printf(sb, "%s is thrown away", stream);
+}
+
+static bool
+is_elsewhere(const char *place)
+{
+	return strcmp(place, "inherit") == 0 || strcmp(place, "null") == 0;
+}
+
+bool
+ctl_log_all_elsewhere(const struct control_line *line)
+{
+	return is_elsewhere(get(line, "stdout")) &&
+	    is_elsewhere(get(line, "stderr"));
+}
+
+/* Of one stream alone, the other one's lines are here. */
+static void
+put_half(struct strbuf *sb, const char *key, const char *stream,
+    const char *place)
+{
+	strbuf_puts(sb, "not all of the output passes through clusterd: ");
+	put_place(sb, stream, place);
+	strbuf_printf(sb, "; with \"%s = prefix\" it would", key);
 }
 
 void
@@ -191,8 +212,16 @@ ctl_log_elsewhere(struct strbuf *sb, const struct control_line *line)
 {
 	const char *out = get(line, "stdout"), *err = get(line, "stderr");
 
-	strbuf_printf(sb, "%s: the output does not pass through clusterd: ",
-	    get(line, "app"));
+	strbuf_printf(sb, "%s: ", get(line, "app"));
+	if (!is_elsewhere(out)) {
+		put_half(sb, "stderr", "standard error", err);
+		return;
+	}
+	if (!is_elsewhere(err)) {
+		put_half(sb, "stdout", "standard output", out);
+		return;
+	}
+	strbuf_puts(sb, "the output does not pass through clusterd: ");
 	if (strcmp(out, err) == 0) {
 		put_place(sb, "it", out);
 	} else {

@@ -26,4 +26,7 @@ void ctl_log_line(struct strbuf *sb, const struct control_line *line,
 void ctl_log_lost(struct strbuf *sb, const struct control_line *line);
 void ctl_log_elsewhere(struct strbuf *sb, const struct control_line *line);
 
+/* Nothing at all of that app passes through clusterd? */
+bool ctl_log_all_elsewhere(const struct control_line *line);
+
 #endif

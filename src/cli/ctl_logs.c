@@ -33,7 +33,7 @@ struct logs {
 	struct mono begun;
 	struct mono heard;	/* the last line */
 	bool any;		/* lines have come */
-	bool elsewhere;		/* … and that output of an app does not */
+	bool elsewhere;		/* … and of an app none ever will */
 };
 
 static int
@@ -96,11 +96,14 @@ on_line(void *ctx, const struct control_line *line)
 		return take_line(logs, line);
 	if (strcmp(line->word, "lost") == 0)
 		return tell(logs, line, ctl_log_lost);
-	if (strcmp(line->word, "elsewhere") == 0) {
-		logs->elsewhere = true;
-		return tell(logs, line, ctl_log_elsewhere);
-	}
-	return 0;
+	if (strcmp(line->word, "elsewhere") != 0)
+		return 0;
+	/* Half of it is of interest where one app is. */
+	if (!ctl_log_all_elsewhere(line) &&
+	    logs->options->request.app[0] == '\0')
+		return 0;
+	logs->elsewhere |= ctl_log_all_elsewhere(line);
+	return tell(logs, line, ctl_log_elsewhere);
 }
 
 /* Nothing will ever come of the one app that was asked for. */

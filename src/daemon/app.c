@@ -152,6 +152,7 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 	}
 	app->sup = sup;
 	app->number = ++sup->number;
+	sup->apps_added++;
 	app->added_by = initial ? 0 : sup->n_reloads;
 	app->only = -1;
 	app->initial = initial;

@@ -549,7 +549,7 @@ last_words(struct control_client *c)
 		return;
 	if (c->op.request.verb == CONTROL_FOLLOW) {
 		/* What the workers wrote while they ended. */
-		c->op.waits = c->op.listed = false;
+		c->op.waits = false;
 		while (has_portion(c) && c->out.len - c->sent < CONTROL_OUT_MAX)
 			(void)c->op.more(c);
 		if (c->busy)

@@ -42,7 +42,7 @@ struct worker_step;
 #define CONTROL_OUT_MAX		(64 * 1024)
 
 struct control_client;
-struct log_reader;
+struct log_readers;
 
 /* Where the records of status have come to. */
 struct control_cursor {
@@ -69,9 +69,7 @@ struct control_op {
 	void (*check)(struct control_client *);
 	bool waits;		/* there is no portion until more lines come */
 	struct control_cursor cursor;
-	struct log_reader *readers;
-	bool listed;		/* every app has a reader */
-	bool reads;		/* … and some app lines */
+	struct log_readers *readers;
 	unsigned floor;		/* scale, start: instances from here on are
 				   the request's concern */
 	bool reading;		/* reload: it is not in force yet */

@@ -60,6 +60,7 @@ outputs_app(struct outputs *outs, const char *name)
 	a->ring = (struct ring)RING_INIT(++outs->last_ring);
 	a->next = outs->apps;
 	outs->apps = a;
+	outs->changes++;
 	return a;
 }
 
@@ -69,12 +70,13 @@ out_app_ring(struct out_app *app)
 	return &app->ring;
 }
 
-struct ring *
-outputs_ring(struct supervisor *sup, const char *app)
+void
+outputs_each_ring(const struct outputs *outs,
+    void (*fn)(void *ctx, const char *app, const struct ring *ring),
+    void *ctx)
 {
-	struct out_app *a = find_app(&sup->outputs, app);
-
-	return a != NULL ? &a->ring : NULL;
+	for (const struct out_app *a = outs->apps; a != NULL; a = a->next)
+		fn(ctx, a->name, &a->ring);
 }
 
 void
@@ -90,6 +92,7 @@ outputs_forget(struct outputs *outs, const char *app)
 	if (gone == NULL)
 		return;
 	*p = gone->next;
+	outs->changes++;
 	TAILQ_FOREACH(pipe, &outs->pipes, link)
 		if (pipe->app == gone)
 			pipe->app = NULL;

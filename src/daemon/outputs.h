@@ -19,7 +19,6 @@ struct config;
 struct error;
 struct loop;
 struct out_pipe;
-struct supervisor;
 
 struct out_app;
 
@@ -32,6 +31,7 @@ struct outputs {
 	char *scratch;			/* what is read goes here */
 	uint64_t seq;			/* of the next line */
 	uint64_t last_ring;
+	uint64_t changes;		/* rings that came or went */
 	bool news;			/* lines came in this turn */
 
 	/* Whoever reads the rings: called at the end of a turn in which lines
@@ -70,9 +70,10 @@ void outputs_settle(struct outputs *outs);
    long as somebody takes it, and a few seconds at most. */
 void outputs_finish(struct outputs *outs);
 
-/* The last lines of an app; NULL: none of its output has come through clusterd.
-   Good until control is back in the loop. */
-struct ring *outputs_ring(struct supervisor *sup, const char *app);
+/* The last lines of each app of which output has come through clusterd. What is
+   remembered of it is good until `changes` is another. */
+void outputs_each_ring(const struct outputs *outs,
+    void (*fn)(void *ctx, const char *app, const struct ring *ring), void *ctx);
 
 /* For daemon/out_pipe: the app's record, made when there is none; NULL: no
    memory, its lines are not kept then. */

@@ -88,6 +88,7 @@ struct supervisor {
 	struct mono started;
 	uint64_t serial;		/* of the last worker process */
 	uint64_t number;		/* of the last app or worker */
+	uint64_t apps_added;
 	uint64_t n_reloads;		/* asked for */
 	uint64_t reloads_refused;
 	uint64_t run_id;		/* tells our workers from another's */

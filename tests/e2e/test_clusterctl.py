@@ -859,7 +859,7 @@ def test_lost_lines_are_told(box, serve):
     assert done.stdout == "web.0 | a\nweb.0 | b\n"
 
 
-ELSEWHERE = "+ elsewhere app={} stdout=inherit stderr=/var/log/web.log\n"
+ELSEWHERE = "+ elsewhere app={} stdout=inherit stderr=null\n"
 
 
 def test_output_that_is_elsewhere(box, serve):
@@ -868,10 +868,24 @@ def test_output_that_is_elsewhere(box, serve):
     done = box.ctl("-s", server.path, "logs", "jobs")
     assert done.returncode == 1
     assert "does not pass through clusterd" in done.stderr
-    assert "/var/log/web.log" in done.stderr
+    assert "standard error is thrown away" in done.stderr
     done = box.ctl("-s", server.path, "logs")
     assert done.returncode == 0
     assert done.stdout == "web.0 | x\n"
+
+
+def test_half_of_the_output_is_elsewhere(box, serve):
+    """A note to who asks for this app, and nothing that has failed."""
+    note = "+ elsewhere app=jobs stdout=/var/log/jobs stderr=inherit\n"
+    server = serve({"logs jobs": note + "ok\n", "logs": note + "ok\n",
+                    "status": "+ app name=jobs\nok\n"})
+    done = box.ctl("-s", server.path, "logs", "jobs")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "jobs: not all of the output passes through clusterd: standard " \
+        "error goes where that of clusterd goes" in done.stderr
+    done = box.ctl("-s", server.path, "logs")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("output, status", [
