@@ -205,7 +205,7 @@ $(B)/tests/test_json: $(BASE_OBJ)
 $(B)/tests/test_lanes: $(B)/core/lane_order.o $(B)/core/lane_rank.o
 $(B)/tests/test_log: $(BASE_OBJ)
 $(B)/tests/test_line_split: $(B)/core/line_split.o $(BASE_OBJ)
-$(B)/tests/test_ring: $(B)/core/ring.o
+$(B)/tests/test_ring: $(B)/core/line_split.o $(B)/core/ring.o
 $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
 $(B)/tests/test_notify_message: $(B)/core/notify_message.o
 $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \

@@ -4,6 +4,20 @@
 
 #include "core/line_split.h"
 
+size_t
+line_split_count(const char *bytes, size_t len)
+{
+	const char *end = bytes + len;
+	size_t n = 0;
+
+	while (bytes < end &&
+	    (bytes = memchr(bytes, '\n', (size_t)(end - bytes))) != NULL) {
+		bytes++;
+		n++;
+	}
+	return n;
+}
+
 static void
 drop_held(struct line_split *s)
 {

@@ -32,6 +32,9 @@ typedef void line_split_fn(void *ctx, const char *lines, size_t len);
 void line_split_feed(struct line_split *split, char *data, size_t len,
     line_split_fn *fn, void *ctx);
 
+/* How many newlines there are. */
+size_t line_split_count(const char *bytes, size_t len);
+
 /* Nothing comes any more: what is held is a line. Frees. */
 void line_split_end(struct line_split *split, line_split_fn *fn, void *ctx);
 

@@ -97,18 +97,6 @@ grow(struct ring *ring, size_t need)
 	ring->head = 0;
 }
 
-static uint32_t
-count_lines(const char *lines, size_t len)
-{
-	const char *end = lines + len;
-	uint32_t n = 0;
-
-	for (; lines < end; n++)
-		lines = (const char *)memchr(lines, '\n',
-		    (size_t)(end - lines)) + 1;
-	return n;
-}
-
 static void
 add_record(struct ring *ring, const struct record *r, const char *lines)
 {
@@ -141,7 +129,7 @@ ring_add(struct ring *ring, const struct ring_source *source,
 
 		assert(last != NULL);
 		r.len = (uint32_t)(last + 1 - lines);
-		r.n_lines = count_lines(lines, r.len);
+		r.n_lines = (uint32_t)line_split_count(lines, r.len);
 		add_record(ring, &r, lines);
 		*seq += r.n_lines;
 		lines += r.len;

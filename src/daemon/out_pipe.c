@@ -80,6 +80,7 @@ out_pipe_read(struct out_pipe *p)
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	p->source.time_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 	if (n > 0) {
+		p->outs->read += (size_t)n;
 		line_split_feed(&p->split, data, (size_t)n, lines_come, p);
 		return true;
 	}
@@ -97,8 +98,11 @@ out_pipe_drain(struct out_pipe *p)
 static void
 ready(void *ctx, uint32_t events)
 {
+	struct out_pipe *p = ctx;
+
 	(void)events;
-	(void)out_pipe_read(ctx);
+	if (outputs_may_read(p->outs, &p->round))
+		(void)out_pipe_read(p);
 }
 
 bool

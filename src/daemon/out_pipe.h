@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "core/conf.h"
@@ -33,6 +34,7 @@ struct out_pipe {
 	TAILQ_ENTRY(out_pipe) link_held;/* in to->held */
 	int fd;
 	loop_handle handle;		/* 0: not read from now */
+	uint64_t round;			/* when it was last read */
 	bool is_held;
 	struct line_split split;
 	struct ring_source source;

@@ -29,20 +29,6 @@ static void free_if_over(struct output *o);
 
 /* ---- what was lost ---- */
 
-static uint64_t
-count_lines(const char *bytes, size_t len)
-{
-	const char *end = bytes + len;
-	uint64_t n = 0;
-
-	while (bytes < end &&
-	    (bytes = memchr(bytes, '\n', (size_t)(end - bytes))) != NULL) {
-		bytes++;
-		n++;
-	}
-	return n;
-}
-
 /* "": it is not known whose. */
 static void
 lose(struct output *o, const char *app, uint64_t lines)
@@ -284,7 +270,7 @@ lose_kept(struct output *o)
 		lose_kept_tagged(o);
 	else if (o->n_kept > 0)
 		lose(o, o->kept_app,
-		    count_lines(o->kept + o->head, o->n_kept));
+		    line_split_count(o->kept + o->head, o->n_kept));
 	forget_kept(o);
 }
 
@@ -490,7 +476,7 @@ keep(struct output *o, const char *bytes, size_t len)
 static void
 lose_new(struct output *o, const char *app, const char *lines, size_t len)
 {
-	lose(o, app, count_lines(lines, len));
+	lose(o, app, line_split_count(lines, len));
 	if (o->kept != NULL)
 		return;
 	/* Nothing that is kept will come to be written, and tell of it. */
@@ -611,7 +597,7 @@ put_to_file(struct output *o, const char *app, const char *lines, size_t len)
 		if (o->n_kept > 0)
 			wait_for_room(o);
 	} else if (code < 0) {
-		lose(o, app, count_lines(lines, len));
+		lose(o, app, line_split_count(lines, len));
 		become_broken(o, code);
 	}
 }
@@ -651,7 +637,7 @@ output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
     const char *lines, size_t len)
 {
 	if (is_shut(o)) {
-		lose(o, app, count_lines(lines, len));
+		lose(o, app, line_split_count(lines, len));
 		return;
 	}
 	if (o->tags) {

@@ -8,9 +8,7 @@
  * they would be by a pipe of their own. A place that takes nothing at all for
  * OUTPUT_STUCK_MS holds up nobody any more: lines are dropped and counted
  * until it does. Likewise where writing fails, a full disk say. The count is
- * told when lines get through again.
- *
- * The count is kept until there is room in the log for the line that tells it.
+ * told when lines get through again, and there is room in the log for that.
  *
  *	FINE    lines are written, or kept
  *	STUCK   a reader takes nothing; what was kept still is, new lines go

@@ -17,6 +17,10 @@
 #define FINISH_MS	5000
 #define FINISH_POLL_MS	100
 
+/* Of a turn: some milliseconds. A read counts for some bytes more. */
+#define TURN_MAX	(4 * 1024 * 1024)
+#define READ_COST	4096
+
 struct out_app {
 	struct out_app *next;
 	struct ring ring;
@@ -27,6 +31,7 @@ void
 outputs_init(struct outputs *outs, struct loop *loop)
 {
 	outs->loop = loop;
+	outs->round = 1;
 	TAILQ_INIT(&outs->pipes);
 }
 
@@ -208,9 +213,27 @@ outputs_reopen(struct outputs *outs)
 	}
 }
 
+bool
+outputs_may_read(struct outputs *outs, uint64_t *round)
+{
+	if (*round == outs->round)
+		return false;
+	if (outs->read >= TURN_MAX) {
+		outs->crowded = true;
+		return false;
+	}
+	outs->read += READ_COST;
+	*round = outs->round;
+	return true;
+}
+
 void
 outputs_settle(struct outputs *outs)
 {
+	if (!outs->crowded)
+		outs->round++;
+	outs->crowded = false;
+	outs->read = 0;
 	if (!outs->news)
 		return;
 	outs->news = false;

@@ -33,6 +33,9 @@ struct outputs {
 	uint64_t last_ring;
 	uint64_t changes;		/* rings that came or went */
 	bool news;			/* lines came in this turn */
+	uint64_t round;			/* of reads, see outputs_may_read() */
+	size_t read;			/* in this turn */
+	bool crowded;			/* some had to wait for the next */
 
 	/* Whoever reads the rings: called at the end of a turn in which lines
 	   came, once. */
@@ -62,6 +65,14 @@ void outputs_reopen(struct outputs *outs);
 
 /* The app is no more, nor are its last lines. */
 void outputs_forget(struct outputs *outs, const char *app);
+
+/*
+ * May a pipe be read now that was last read in round *round, which is set then?
+ * A turn reads so much and no more, or thousands of noisy workers would hold up
+ * all else. Those that come too late for that come before the others then: a
+ * round lasts until each had its turn.
+ */
+bool outputs_may_read(struct outputs *outs, uint64_t *round);
 
 /* The end of a turn. */
 void outputs_settle(struct outputs *outs);

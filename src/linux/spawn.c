@@ -66,9 +66,9 @@ child_trap(int report)
 }
 
 /*
- * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present numbers may lie in that range in
- * any order, so all of them first move above it. Everything else that is open
- * is close-on-exec.
+ * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present
+ * numbers may lie in that range in any order, so all of them first move above
+ * it. Everything else that is open is close-on-exec.
  */
 static int
 child_place_fds(const struct spawn_plan *plan, int *report)

@@ -647,6 +647,49 @@ def test_disk_that_has_room_again(box, as_root):
     assert gaps == [lost]
 
 
+def test_lines_of_the_log_stay_whole_on_a_full_disk(box, as_root):
+    """Where a line of either is cut, the next one begins on a new line."""
+    os.mkdir(box.path("disk"))
+    staying(box, shell("while :; do printf '%0300d\\n' 7; sleep 0.003; done"),
+            stdout="prefix", stderr="prefix", instances=2, ready="alive:1ms")
+    d = box.start(launcher=[
+        "unshare", "-m", "sh", "-c",
+        "mount -t tmpfs -o size=256k tmpfs disk && "
+        "head -c 220k /dev/zero >disk/filler && "
+        "exec \"$@\" >>disk/log 2>>disk/log", "sh"])
+    disk = f"/proc/{d.pid}/root{box.path('disk')}"
+
+    def log():
+        return text_of(f"{disk}/log").decode()
+
+    def is_full():
+        st = os.statvfs(disk)
+        if d.process.poll() is not None and "permi" in d.stderr():
+            pytest.skip("may not mount")
+        return os.path.exists(f"{disk}/filler") and st.f_bavail == 0
+    wait_until(is_full, "the full disk")
+    for _ in range(5):
+        d.send(signal.SIGUSR1)
+        time.sleep(0.05)        # two that come together are one
+    os.unlink(f"{disk}/filler")
+    wait_until(lambda: "of output were lost" in log() and
+               "log lines were dropped" in log(), lambda: log()[-2000:])
+    d.send(signal.SIGUSR1)
+    wait_until(lambda: "log reopened" in log(), "one more")
+    text = log()
+    d.stop()
+    cut = 0
+    for line in text.splitlines():
+        if re.fullmatch(r"web\.[01] \| 0{299}7", line):
+            continue
+        if re.fullmatch(r"2\d{3}-\d\d-\d\d [\d:.]+ (?:info|warning|error) "
+                        r"[^|]*", line) and "000" not in line[24:]:
+            continue
+        assert re.match(r"(web\.[01] \| 0*|2[-\d:. ]*\w*)$", line), line
+        cut += 1
+    assert cut <= 2
+
+
 def open_files(pid):
     found = {}
     for fd in os.listdir(f"/proc/{pid}/fd"):
