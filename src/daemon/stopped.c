@@ -64,20 +64,22 @@ int
 stopped_start(struct supervisor *sup, const char *name, struct error *err)
 {
 	struct stopped_app **p = find(sup, name);
+	const struct conf_app *conf = (*p)->conf;
 	struct app_spec *spec;
 	int code;
 
-	code = app_check_listens(sup, (*p)->conf, err);
+	code = app_check_listens(sup, conf, err);
 	if (code == 0)
-		code = app_spec_new(sup, (*p)->config, (*p)->conf, &spec, err);
+		code = app_spec_new(sup, (*p)->config, conf, &spec, err);
 	if (code < 0)
 		return code;
 	code = app_add(sup, spec, false);
 	app_spec_unref(spec);
 	if (code < 0)
 		return error_set(err, code, "out of memory");
-	/* No reload has. */
-	app_find(sup, name)->added_by = 0;
+	/* No reload has. `name` may be that of the request, which is answered
+	   and gone if a worker could not even be spawned. */
+	app_find(sup, conf->name)->added_by = 0;
 	drop(p);
 	return 0;
 }

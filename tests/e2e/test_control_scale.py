@@ -1,6 +1,7 @@
 """The control socket: more and fewer instances, and apps stopped and started."""
 
 import os
+import resource
 import signal
 import socket
 
@@ -255,6 +256,23 @@ def test_start_fails_by_a_program_that_crashes(box):
     # As at the start of clusterd, it goes on trying.
     os.unlink(flag)
     do(box, "wait")
+    d.stop()
+
+
+def test_start_fails_by_a_worker_that_cannot_be_spawned(box, unwrapped):
+    box.config(web={"command": probe(), "instances": 2, "ready": "notify",
+                    "restart_delay": "20ms", "restart_delay_max": "40ms"})
+    d = box.start()
+    with client(box) as c:
+        assert c.ask("wait").ok
+        assert c.ask("stop web").ok
+        limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        answer = c.ask("start web")
+        assert answer.why == "failed" and "web[0]" in answer.text
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+        assert c.ask("wait").ok
+        assert len(status(box).pids()) == 2
     d.stop()
 
 
