@@ -235,7 +235,8 @@ control_answered(struct control_client *c)
 {
 	c->busy = false;
 	control_logs_free(&c->op);
-	c->op = (struct control_op){ .check = NULL };
+	/* Whoever is carrying it out may look at the request once more. */
+	c->op = (struct control_op){ .request = c->op.request };
 	/* A part that is missing would be a lie: better no end at all. */
 	if (c->out.failed || c->incomplete)
 		c->leaving = true;
