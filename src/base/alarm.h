@@ -8,7 +8,8 @@
 
 /* SIGALRM comes after that many milliseconds, less than 1000, and again until
    it is stopped: the first could arrive just before the call that it is to
-   interrupt. 0: stop. errno stays. */
+   interrupt. 0: stop. From the first call on the signal itself does nothing.
+   errno stays. */
 void alarm_set(int ms);
 
 #endif

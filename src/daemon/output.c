@@ -18,8 +18,8 @@
 #define READ_MIN	1024
 /* From here on down more is read again, and what is kept moves to the front. */
 #define KEPT_LOW	(OUTPUT_KEPT / 4)
-/* How often a place is tried that cannot be polled, and one that is broken or
-   does not let its file be rotated. */
+/* How often a place is tried that cannot be polled, with no memory for it; one
+   that is broken; and one that does not let its file be rotated. */
 #define TRY_MS		20
 #define RETRY_MS	1000
 #define ROTATE_MS	10000

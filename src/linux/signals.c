@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "base/error.h"
 #include "linux/signals.h"
 
@@ -29,6 +30,8 @@ signals_open(int *ret_fd, struct error *err)
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);
+	/* One that comes from elsewhere does not end us either. */
+	alarm_set(0);
 	/* A log beyond RLIMIT_FSIZE gets EFBIG instead. */
 	sigaction(SIGXFSZ, &ign, NULL);
 

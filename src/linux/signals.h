@@ -7,8 +7,8 @@ struct error;
 /*
  * Block the signals that clusterd handles, undo any SIG_IGN that was inherited
  * (an ignored signal never reaches a signalfd, and an ignored SIGCHLD reaps
- * children behind our back), ignore SIGPIPE, and open the signalfd. SIGALRM is
- * let through: it is base/alarm's.
+ * children behind our back), ignore SIGPIPE, and open the signalfd. SIGALRM does
+ * nothing but interrupt the call that it strikes in (base/alarm).
  */
 int signals_open(int *ret_fd, struct error *err);
 

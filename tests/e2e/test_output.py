@@ -909,6 +909,32 @@ def test_many_workers(box, unwrapped):
         sorted(f"web.{i} | {i}" for i in range(200))
 
 
+@pytest.mark.heavy
+def test_lines_of_many_apps_are_merged_quickly(box, unwrapped):
+    n = 400
+    box.config(clusterd={"control": box.path("ctl")}, **{
+        f"a{i}": {"command": shell("seq 10; exec sleep 1000"),
+                  "instances": 1, "stdout": "a.log", "ready": "alive:1ms"}
+        for i in range(n)})
+    d = box.start()
+    wait_until(lambda: text_of(box.path("a.log")).count(b"\n") == 10 * n,
+               "the lines", 30)
+    before = cpu_of(d.pid)
+    said = box.ctl("-s", box.path("ctl"), "logs").stdout.splitlines()
+    assert sorted(said) == sorted(f"a{i}.0 | {k}" for i in range(n)
+                                  for k in range(1, 11))
+    # Not a look at every app for every line.
+    assert cpu_of(d.pid) - before < 0.5 * SLOW
+    d.stop()
+
+
+def cpu_of(pid):
+    """Seconds."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_noisy_worker_does_not_starve_the_others(box):
     box.config(
         noisy={"command": shell("exec yes xxxxxxxxxxxxxxxxxxxxxxxxxx"),
