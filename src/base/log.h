@@ -36,8 +36,8 @@ enum log_format {
 /*
  * Send the log to the file at `path` (absolute; appended to, created 0640), or
  * to stderr when NULL. On failure (-errno with words) the log stays where it
- * was. Also reopens: call it again with the same path. `path` is copied. Whether
- * stderr is the journal's is found out each time.
+ * was. Also reopens: call it again with the same path. `path` is copied.
+ * Whether stderr is the journal's is found out each time.
  */
 int log_open(const char *path, struct error *err);
 
@@ -59,7 +59,7 @@ void log_set_level(enum log_level level);
 void log_set_format(enum log_format format);
 
 /* `fmt` without newline. Safe whatever bytes the arguments hold: control
-   bytes are printed as '?'. */
+   bytes become '?', or are escaped in JSON. */
 void log_write(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

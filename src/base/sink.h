@@ -43,8 +43,8 @@ int sink_open(struct sink *sink, const char *path);
 /*
  * Write what can be written at once. Returns how many bytes of `len`, which
  * may be fewer, or -errno: -EAGAIN where the reader is slow. A pipe takes up to
- * PIPE_BUF bytes whole or not at all. SIGPIPE is the caller's to ignore, SIGALRM
- * is not to be blocked (base/alarm).
+ * PIPE_BUF bytes whole or not at all. SIGPIPE is the caller's to ignore,
+ * SIGALRM is not to be blocked (base/alarm).
  */
 ssize_t sink_write(struct sink *sink, const void *bytes, size_t len);
 
