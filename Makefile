@@ -86,7 +86,7 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
 	src/daemon/listener_file.c src/daemon/listeners.c \
 	src/daemon/orphans.c src/daemon/out_pipe.c src/daemon/output.c \
-	src/daemon/outputs.c src/daemon/readiness.c \
+	src/daemon/output_loss.c src/daemon/outputs.c src/daemon/readiness.c \
 	src/daemon/reload.c \
 	src/daemon/steer.c src/daemon/stopped.c \
 	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c

@@ -11,6 +11,7 @@
 #include "core/line_split.h"
 #include "daemon/out_pipe.h"
 #include "daemon/output.h"
+#include "daemon/output_loss.h"
 
 /* Room that is left to clusterd's own lines. */
 #define ASIDE_ROOM	(2 * LOG_LINE_MAX)
@@ -18,112 +19,13 @@
 #define READ_MIN	1024
 /* From here on down more is read again, and what is kept moves to the front. */
 #define KEPT_LOW	(OUTPUT_KEPT / 4)
-/* How often a place is tried that cannot be polled, with no memory for it; one
-   that is broken; and one that does not let its file be rotated. */
+/* How often a place is tried that cannot be polled, with no memory for it; and
+   one that does not let its file be rotated. */
 #define TRY_MS		20
-#define RETRY_MS	1000
 #define ROTATE_MS	10000
 
 static void timer_due(void *ctx);
 static void free_if_over(struct output *o);
-
-/* ---- what was lost ---- */
-
-/* "": it is not known whose. */
-static void
-lose(struct output *o, const char *app, uint64_t lines)
-{
-	struct output_loss *l = o->losses;
-
-	if (lines == 0)
-		return;
-	if (*app == '\0') {
-		o->nameless += lines;
-		return;
-	}
-	while (l != NULL && strcmp(l->app, app) != 0)
-		l = l->next;
-	if (l == NULL) {
-		l = calloc(1, sizeof(*l));
-		if (l == NULL) {
-			o->nameless += lines;
-			return;
-		}
-		strncpy(l->app, app, sizeof(l->app) - 1);
-		l->next = o->losses;
-		o->losses = l;
-	}
-	l->lines += lines;
-}
-
-static bool
-tell_loss(const struct output *o, const char *app, uint64_t lines)
-{
-	const struct log_about about = { .app = app, .instance = -1 };
-
-	return log_try(LOG_LEVEL_WARNING, &about, "%llu line%s of output %s "
-	    "lost: %s%s%s", (unsigned long long)lines,
-	    lines == 1 ? "" : "s", lines == 1 ? "was" : "were", o->name,
-	    o->broken_by != 0 ? ": " : "",
-	    o->broken_by != 0 ? strerror(o->broken_by) : " takes nothing");
-}
-
-/* What is lost here meanwhile counts anew. */
-static bool
-tell_first_loss(struct output *o)
-{
-	struct output_loss *l = o->losses, *same;
-	uint64_t nameless = o->nameless;
-
-	if (l == NULL) {
-		o->nameless = 0;
-		if (tell_loss(o, NULL, nameless))
-			return true;
-		o->nameless += nameless;
-		return false;
-	}
-	o->losses = l->next;
-	if (tell_loss(o, l->app, l->lines)) {
-		free(l);
-		return true;
-	}
-	for (same = o->losses; same != NULL; same = same->next)
-		if (strcmp(same->app, l->app) == 0)
-			break;
-	if (same != NULL) {
-		same->lines += l->lines;
-		free(l);
-	} else {
-		l->next = o->losses;
-		o->losses = l;
-	}
-	return false;
-}
-
-static bool
-has_losses(const struct output *o)
-{
-	return o->losses != NULL || o->nameless > 0;
-}
-
-/* Those that the log takes; the others the next time that something is taken
-   here, or else soon. */
-static void
-tell_losses(struct output *o)
-{
-	/* The log may well come to this place. */
-	if (o->telling)
-		return;
-	o->telling = true;
-	while (has_losses(o) && tell_first_loss(o))
-		;
-	o->telling = false;
-	if (!has_losses(o))
-		o->broken_by = 0;
-	else if (o->n_kept == 0)
-		loop_timer_set(o->loop, &o->timer,
-		    mono_add_ms(mono_now(), RETRY_MS));
-}
 
 /* ---- writing ---- */
 
@@ -258,7 +160,7 @@ lose_kept_tagged(struct output *o)
 		if (*app == '\0')
 			own++;
 		else
-			lose(o, app, 1);
+			output_lose(o, app, 1);
 	}
 	log_lost(own);
 }
@@ -269,7 +171,7 @@ lose_kept(struct output *o)
 	if (o->n_kept > 0 && o->tags)
 		lose_kept_tagged(o);
 	else if (o->n_kept > 0)
-		lose(o, o->kept_app,
+		output_lose(o, o->kept_app,
 		    line_split_count(o->kept + o->head, o->n_kept));
 	forget_kept(o);
 }
@@ -279,7 +181,7 @@ become_broken(struct output *o, int code)
 {
 	bool news = o->state != OUTPUT_BROKEN;
 
-	o->retry = mono_add_ms(mono_now(), RETRY_MS);
+	o->retry = mono_add_ms(mono_now(), OUTPUT_RETRY_MS);
 	lose_kept(o);
 	o->state = OUTPUT_BROKEN;
 	o->broken_by = -code;
@@ -295,7 +197,7 @@ become_fine(struct output *o)
 {
 	o->taken = mono_now();
 	o->state = OUTPUT_FINE;
-	tell_losses(o);
+	output_tell_losses(o);
 }
 
 static void writable(void *ctx, uint32_t events);
@@ -313,7 +215,7 @@ wait_for_room(struct output *o)
 		o->state = OUTPUT_FINE;
 	if (o->writable == 0 && (fd < 0 || loop_add(o->loop, fd, EPOLLOUT,
 	    false, writable, o, &o->writable) < 0))
-		due = mono_add_ms(now, o->state == OUTPUT_STUCK ? RETRY_MS :
+		due = mono_add_ms(now, o->state == OUTPUT_STUCK ? OUTPUT_RETRY_MS :
 		    TRY_MS);
 	else if (o->state == OUTPUT_STUCK)
 		due = MONO_NEVER;
@@ -365,7 +267,7 @@ timer_due(void *ctx)
 	if (o->n_kept == 0 || o->state == OUTPUT_STUCK)
 		resume_held(o);
 	if (o->n_kept == 0 && o->state == OUTPUT_FINE)
-		tell_losses(o);
+		output_tell_losses(o);
 	if (output_flush(o) && o->state == OUTPUT_FINE &&
 	    mono_ms_between(o->taken, mono_now()) >= OUTPUT_STUCK_MS) {
 		o->state = OUTPUT_STUCK;
@@ -476,13 +378,13 @@ keep(struct output *o, const char *bytes, size_t len)
 static void
 lose_new(struct output *o, const char *app, const char *lines, size_t len)
 {
-	lose(o, app, line_split_count(lines, len));
+	output_lose(o, app, line_split_count(lines, len));
 	if (o->kept != NULL)
 		return;
 	/* Nothing that is kept will come to be written, and tell of it. */
 	if (o->broken_by == 0)
 		o->broken_by = ENOMEM;
-	loop_timer_set(o->loop, &o->timer, mono_add_ms(mono_now(), RETRY_MS));
+	loop_timer_set(o->loop, &o->timer, mono_add_ms(mono_now(), OUTPUT_RETRY_MS));
 }
 
 /* Unless we are told anyway when there is room for it. */
@@ -597,7 +499,7 @@ put_to_file(struct output *o, const char *app, const char *lines, size_t len)
 		if (o->n_kept > 0)
 			wait_for_room(o);
 	} else if (code < 0) {
-		lose(o, app, line_split_count(lines, len));
+		output_lose(o, app, line_split_count(lines, len));
 		become_broken(o, code);
 	}
 }
@@ -626,7 +528,7 @@ is_shut(struct output *o)
 		return true;
 	code = end_cut_line(o);
 	if (code == -EAGAIN)
-		o->retry = mono_add_ms(mono_now(), RETRY_MS);
+		o->retry = mono_add_ms(mono_now(), OUTPUT_RETRY_MS);
 	else if (code < 0)
 		become_broken(o, code);
 	return code < 0;
@@ -637,7 +539,7 @@ output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
     const char *lines, size_t len)
 {
 	if (is_shut(o)) {
-		lose(o, app, line_split_count(lines, len));
+		output_lose(o, app, line_split_count(lines, len));
 		return;
 	}
 	if (o->tags) {
@@ -668,7 +570,7 @@ write_aside(struct output *o, const char *line, size_t len, bool *ret_keep)
 	    !mono_before(mono_now(), o->retry)))
 		become_fine(o);
 	else if (n < len && !*ret_keep)
-		o->retry = mono_add_ms(mono_now(), RETRY_MS);
+		o->retry = mono_add_ms(mono_now(), OUTPUT_RETRY_MS);
 	return n;
 }
 
@@ -816,7 +718,7 @@ output_close(struct output *o)
 {
 	if (output_flush(o))
 		lose_kept(o);
-	tell_losses(o);
+	output_tell_losses(o);
 	while (o->losses != NULL) {
 		struct output_loss *l = o->losses;
 

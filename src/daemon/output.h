@@ -33,6 +33,8 @@ struct out_pipe;
 
 #define OUTPUT_KEPT	(256 * 1024)
 #define OUTPUT_STUCK_MS	1000
+/* How often a place that is broken is tried. */
+#define OUTPUT_RETRY_MS	1000
 #define OUTPUT_READ_MAX	(64 * 1024)	/* at a time */
 
 enum output_state {

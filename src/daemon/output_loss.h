@@ -1,0 +1,19 @@
+/* Lines that were lost at an output: whose they were, until that is told. */
+#ifndef DAEMON_OUTPUT_LOSS_H
+#define DAEMON_OUTPUT_LOSS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct output;
+
+/* So many lines of an app; "": it is not known whose. */
+void output_lose(struct output *output, const char *app, uint64_t lines);
+
+bool output_has_losses(const struct output *output);
+
+/* Tell those that the log takes; the others the next time that something is
+   taken here, or else soon. */
+void output_tell_losses(struct output *output);
+
+#endif
