@@ -18,8 +18,8 @@
 #include "daemon/supervisor.h"
 #include "linux/control_place.h"
 
-/* All portions of one turn together. */
-#define BUDGET_MS	3
+/* All portions of one turn together, but one for each client. */
+#define BUDGET_NS	INT64_C(3000000)
 
 /* Clients that are taken in one turn. */
 #define ACCEPTS_MAX	16
@@ -216,16 +216,23 @@ receive(struct control_client *c)
 bool
 control_has_room(struct control_client *c)
 {
-	struct control *control = &c->sup->control;
+	return c->out.len - c->sent < CONTROL_OUT_ENOUGH &&
+	    mono_before(mono_now(), c->share);
+}
 
-	if (c->out.len - c->sent >= CONTROL_OUT_ENOUGH)
-		return false;
-	if (!control->budgeted) {
-		control->budgeted = true;
-		control->budget = mono_add_ms(mono_now(), BUDGET_MS);
-		return true;
-	}
-	return mono_before(mono_now(), control->budget);
+/* A part of the turn for each: the loop calls them in the same order again and
+   again, so those in front could leave nothing to those behind. */
+static struct mono
+end_of_share(const struct control *control)
+{
+	const struct control_client *c;
+	struct mono end = mono_now();
+	int64_t n = 1;
+
+	TAILQ_FOREACH(c, &control->clients, entry)
+		n += c->busy && c->op.more != NULL;
+	end.ns += BUDGET_NS / n;
+	return end;
 }
 
 /* ---- requests and answers ---- */
@@ -363,6 +370,8 @@ control_go_on(struct control_client *c)
 	   wrong with sending shows again when flush() sends. */
 	if (send_out(c) && c->out.len == c->sent)
 		next_request(c);
+	if (has_portion(c))
+		c->share = end_of_share(&c->sup->control);
 	while (has_portion(c) && control_has_room(c))
 		if (!c->op.more(c))
 			break;

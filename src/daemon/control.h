@@ -88,6 +88,7 @@ struct control_client {
 	struct strbuf out;
 	size_t sent;		/* of `out` */
 	bool incomplete;	/* something was not put into it: no memory */
+	struct mono share;	/* portions are made until then; of a turn */
 	struct mono moved;	/* when bytes last went or came */
 	struct control_op op;
 	bool busy;		/* with op */
@@ -103,8 +104,6 @@ struct control {
 	unsigned n_clients;
 	bool paused;		/* no room for another client */
 	struct loop_timer again;	/* looks for room */
-	struct mono budget;	/* portions are made until then; of this turn */
-	bool budgeted;
 };
 
 /*
@@ -130,8 +129,8 @@ void control_reload_refused(struct supervisor *sup, const char *words,
 
 /* ---- for its parts ---- */
 
-/* Is there room for a portion of an answer, in the client's buffer and in the
-   turn? */
+/* Is there room for a portion of an answer, in the client's buffer and in its
+   share of the turn? */
 bool control_has_room(struct control_client *c);
 
 /* Carry on with what the client has asked for; it may be freed. */

@@ -601,7 +601,6 @@ supervisor_run(const struct supervisor_setup *setup)
 	error_clear(&err);
 	settle_turn(&sup);
 	while (!sup.done) {
-		sup.control.budgeted = false;
 		loop_turn(sup.loop);
 		settle_turn(&sup);
 		outputs_settle(&sup.outputs);

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 import control
 import words
 from control import Answer, Client, client, do, status
-from harness import SLOW, status_field, wait_until
+from harness import SLOW, probe, status_field, wait_until
 
 
 def rss(pid):
@@ -369,4 +370,37 @@ def test_idle_clients_cost_nothing(box, unwrapped):
         calls = [line for line in open(box.path("strace"))
                  if attached < float(line.split()[1]) < measured]
         assert calls == []
+    d.stop()
+
+
+def test_those_that_ask_on_and_on_leave_time_to_others(box):
+    box.config(web={"command": probe(), "ready": "notify", "instances": 300})
+    d = box.start()
+    over = threading.Event()
+
+    def ask_and_read(c):
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                c.sendall(b"status\n" * 20)
+                for _ in range(20):
+                    c.recv(1 << 20)
+
+    with client(box) as quiet, contextlib.ExitStack() as stack:
+        assert quiet.ask("wait").ok
+        hogs = [stack.enter_context(client(box)).socket for _ in range(16)]
+        threads = [threading.Thread(target=ask_and_read, args=(c,))
+                   for c in hogs]
+        for thread in threads:
+            thread.start()
+        try:
+            begun = time.monotonic()
+            for _ in range(5):
+                assert quiet.ask("status").ok
+            assert time.monotonic() - begun < 3 * SLOW
+        finally:
+            over.set()
+            for c in hogs:
+                c.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
     d.stop()
