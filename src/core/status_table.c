@@ -94,6 +94,28 @@ put_ready(struct status_flow *flow, const struct status_app *app)
 	strbuf_free(&text);
 }
 
+/* What happened is said in front, be it by the error itself. */
+static void
+put_reload_error(struct strbuf *sb, const char *error,
+    const struct status_style *style)
+{
+	static const char *const said[] = {
+		"reload aborted: ", "restart aborted: ",
+	};
+	struct status_flow flow = status_flow_begin(sb, 2, 4, style);
+	const char *what = "last reload aborted:";
+
+	if (str_starts(error, said[0])) {
+		error += strlen(said[0]);
+	} else if (str_starts(error, said[1])) {
+		what = "last restart aborted:";
+		error += strlen(said[1]);
+	}
+	status_flow_put(&flow, STATUS_RED, what);
+	status_flow_put(&flow, STATUS_PLAIN, error);
+	status_flow_end(&flow);
+}
+
 static void
 put_app_line(struct strbuf *sb, const struct status_app *app,
     const struct status_style *style)
@@ -115,10 +137,7 @@ put_app_line(struct strbuf *sb, const struct status_app *app,
 	status_flow_end(&flow);
 	if (app->reload_error == NULL)
 		return;
-	flow = status_flow_begin(sb, 2, 4, style);
-	status_flow_put(&flow, STATUS_RED, "last reload aborted:");
-	status_flow_put(&flow, STATUS_PLAIN, app->reload_error);
-	status_flow_end(&flow);
+	put_reload_error(sb, app->reload_error, style);
 }
 
 static void

@@ -251,7 +251,8 @@ tell_abort(struct app *app, unsigned i)
 	if (bad != NULL && bad->death != NULL)
 		strbuf_printf(&why, " (%s)", bad->death);
 	strbuf_printf(&why, "; generation %u %s", app->stable->generation,
-	    app->over ? "had ended before" : "keeps serving");
+	    app->over ? "had ended before" :
+	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
 	log_app(LOG_LEVEL_ERROR, app->name, "%s",
 	    why.failed ? "reload aborted" : why.text);
 	app->reloads_aborted += app->only < 0;

@@ -552,6 +552,38 @@ control_open(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+void
+control_restore(struct supervisor *sup)
+{
+	struct control *control = &sup->control;
+	struct control_socket fresh = CONTROL_SOCKET_INIT;
+	struct error err = ERROR_INIT;
+	loop_handle handle = 0;
+	int code;
+
+	if (control->socket.fd < 0 ||
+	    control_socket_is_there(&control->socket))
+		return;
+	code = control_socket_open(control->socket.path, control->gid, &fresh,
+	    &err);
+	if (code == 0)
+		code = loop_add(sup->loop, fresh.fd,
+		    control->paused ? 0 : EPOLLIN, false, clients_wait, sup,
+		    &handle);
+	if (code < 0) {
+		log_warning("the control socket is not back: %s",
+		    err.text != NULL ? err.text : strerror(-code));
+		control_socket_close(&fresh);
+	} else {
+		log_info("the control socket %s is back", fresh.path);
+		loop_del(sup->loop, &control->handle);
+		control_socket_close(&control->socket);
+		control->socket = fresh;
+		control->handle = handle;
+	}
+	error_clear(&err);
+}
+
 static void
 last_words(struct control_client *c)
 {

@@ -113,6 +113,10 @@ struct control {
  */
 int control_open(struct supervisor *sup, struct error *err);
 
+/* See that its file is there: whoever cleans up may have removed it. Failure is
+   logged. */
+void control_restore(struct supervisor *sup);
+
 /* The program ends: answer those who wait for that, and go. */
 void control_close(struct supervisor *sup);
 

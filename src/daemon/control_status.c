@@ -191,13 +191,26 @@ has_listener(const struct app *app, const struct listener *l)
 	return false;
 }
 
+/* In the order of the configuration; then the others. */
 static void
 put_listeners(struct strbuf *sb, const struct app *app)
 {
+	const struct app_spec *spec = app->stable;
+	size_t n = spec->conf->n_listens;
+
+	for (size_t i = 0; i < n; i++)
+		if (spec->listeners[i] != NULL &&
+		    listener_is_open(spec->listeners[i]))
+			put_listener(sb, app, spec->listeners[i]);
 	for (const struct listener *l = app->sup->listeners.first; l != NULL;
-	    l = l->next)
-		if (listener_is_open(l) && has_listener(app, l))
+	    l = l->next) {
+		bool told = !listener_is_open(l) || !has_listener(app, l);
+
+		for (size_t i = 0; i < n && !told; i++)
+			told = spec->listeners[i] == l;
+		if (!told)
 			put_listener(sb, app, l);
+	}
 }
 
 /* ---- workers ---- */

@@ -152,7 +152,10 @@ apply_all(struct supervisor *sup, struct config *new, struct error *err)
 {
 	struct app_spec **specs = NULL;
 	struct conf_diff diff;
-	int code = app_specs_open(sup, new, &specs, err);
+	int code;
+
+	control_restore(sup);
+	code = app_specs_open(sup, new, &specs, err);
 
 	if (code < 0)
 		return code;

@@ -178,6 +178,7 @@ reopen_log(struct supervisor *sup)
 		log_info("SIGUSR1: log reopened");
 	error_clear(&err);
 	outputs_reopen(&sup->outputs);
+	control_restore(sup);
 }
 
 static void

@@ -167,13 +167,19 @@ control_socket_open(const char *path, uint32_t gid,
 	return 0;
 }
 
-void
-control_socket_close(struct control_socket *s)
+bool
+control_socket_is_there(const struct control_socket *s)
 {
 	struct stat st;
 
-	if (s->fd >= 0 && lstat(s->path, &st) == 0 && st.st_dev == s->dev &&
-	    st.st_ino == s->ino)
+	return s->fd >= 0 && lstat(s->path, &st) == 0 &&
+	    st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+void
+control_socket_close(struct control_socket *s)
+{
+	if (control_socket_is_there(s))
 		(void)unlink(s->path);
 	fd_close(&s->fd);
 	free(s->path);

@@ -25,6 +25,9 @@ struct control_socket {
 int control_socket_open(const char *path, uint32_t gid,
     struct control_socket *ret_socket, struct error *err);
 
+/* Is the file still there, and ours? */
+bool control_socket_is_there(const struct control_socket *s);
+
 /* Close it, and remove the file if it is still ours. */
 void control_socket_close(struct control_socket *s);
 

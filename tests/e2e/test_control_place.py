@@ -334,6 +334,25 @@ def test_file_of_somebody_else_is_not_removed(box):
     d.stop()
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_file_that_was_removed_comes_back(box, number):
+    box.web()
+    d = box.start()
+    d.wait_ready(2)
+    path = control.place(box)
+    with Client(path) as c:
+        os.unlink(path)
+        d.send(number)
+        wait_until(lambda: is_socket(path), "the file again")
+        assert mode(path) == 0o600
+        assert status(box).one("clusterd")["pid"] == d.process.pid
+        # Whoever was connected still is.
+        assert c.ask("status").ok
+    do(box, "stop")
+    d.wait_end(0)
+    assert not os.path.exists(path)
+
+
 def test_start_that_fails_leaves_no_file(box):
     with socket.create_server(("127.0.0.1", 0)) as s:
         box.web(listen=f"127.0.0.1:{s.getsockname()[1]}")
