@@ -89,7 +89,8 @@ DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
 	src/daemon/output_loss.c src/daemon/outputs.c src/daemon/readiness.c \
 	src/daemon/reload.c \
 	src/daemon/steer.c src/daemon/stopped.c \
-	src/daemon/supervisor.c src/daemon/worker.c src/daemon/worker_notify.c
+	src/daemon/supervisor.c src/daemon/worker.c \
+	src/daemon/worker_hint.c src/daemon/worker_notify.c
 MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
 	man/clusterd-control.7
 CLI_SRC = src/cli/clusterd.c src/cli/options.c

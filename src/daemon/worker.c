@@ -23,23 +23,13 @@
 #include "daemon/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
+#include "daemon/worker_hint.h"
 #include "daemon/worker_notify.h"
-#include "linux/inspect.h"
-#include "linux/listening.h"
 #include "linux/process.h"
-
-/* A death this soon after the start has to do with the start: a program that
-   leaves processes behind then, with exit code 0, has put itself into the
-   background, and one that fails then may not have got its port. */
-#define START_MS 5000
 
 /* Clients who wait in its queue are not left to a worker that comes back later
    than this. */
 #define ABANDON_MS 1000
-
-/* To look at the kernel's tables of sockets at every death of many would hold
-   everybody up. */
-#define PORT_LOOK_MS 1000
 
 static void worker_event(struct worker *w, enum worker_event event,
     bool failure);
@@ -650,58 +640,6 @@ bury(struct worker *w, const char *hint)
 		supervisor_fail(sup);
 }
 
-/* Does this death look like a program that went into the background? */
-static bool
-has_daemonized(struct worker *w)
-{
-	return !w->status.signalled && w->status.code == 0 &&
-	    !w->fsm.unwanted && orphans_of(w->app->sup, w);
-}
-
-/* Does another instance have a port that this one may have wanted too? An app
-   that has listeners is told by daemon/adopt, when it happens. */
-static bool
-sibling_listens(struct worker *w, uint16_t *ret_port)
-{
-	struct app *app = w->app;
-	bool found = false;
-
-	if (w->spec->conf->n_listens > 0 || app->wanted < 2 ||
-	    app->port_hinted || w->status.signalled || w->status.code == 0 ||
-	    w->fsm.unwanted || (app->port_looked.ns != 0 &&
-	    mono_ms_between(app->port_looked, mono_now()) < PORT_LOOK_MS))
-		return false;
-	app->port_looked = mono_now();
-	for (const struct worker *o = app->workers; o != NULL && !found;
-	    o = o->next) {
-		struct fsids ids;
-
-		if (o == w || o->pid == 0)
-			continue;
-		ids = inspect_begin(&o->spec->conf->creds);
-		found = listening_port(o->pid, ret_port);
-		inspect_end(&ids);
-	}
-	app->port_hinted = found;
-	return found;
-}
-
-/* What a death soon after the start may mean. */
-static void
-put_hint(struct worker *w, struct strbuf *sb)
-{
-	uint16_t port;
-
-	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
-		return;
-	if (has_daemonized(w))
-		strbuf_puts(sb, "; it left processes behind: if it puts itself "
-		    "into the background, run it in the foreground");
-	else if (sibling_listens(w, &port))
-		strbuf_printf(sb, "; another instance listens on port %u: if "
-		    "that was its trouble, add port = %u", port, port);
-}
-
 void
 worker_died(struct worker *w, struct exit_status status)
 {
@@ -717,7 +655,7 @@ worker_died(struct worker *w, struct exit_status status)
 	read_report(w);
 	close_report(w);
 
-	put_hint(w, &hint);
+	worker_put_hint(w, &hint);
 	/* In a stop the rest of the group has had the signal and may finish
 	   its work; else it has lost its leader and goes too. The zombie still
 	   holds the group's number. */

@@ -1,0 +1,14 @@
+/* What a worker's death soon after its start may mean, for people. */
+#ifndef DAEMON_WORKER_HINT_H
+#define DAEMON_WORKER_HINT_H
+
+struct strbuf;
+struct worker;
+
+/*
+ * "; it left processes behind: …", or nothing. The leader is dead and not yet
+ * reaped, and w->status says how.
+ */
+void worker_put_hint(struct worker *worker, struct strbuf *sb);
+
+#endif
