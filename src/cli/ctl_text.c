@@ -9,8 +9,9 @@
 #include "base/str.h"
 #include "cli/ctl_text.h"
 
-bool
-ctl_text_utf8(void)
+/* Does the locale say so? setlocale(3) was called. */
+static bool
+is_utf8(void)
 {
 	return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
@@ -36,7 +37,7 @@ struct status_style
 ctl_text_style(int fd)
 {
 	struct status_style style = {
-		.colour = ctl_text_colour(fd), .utf8 = ctl_text_utf8(),
+		.colour = ctl_text_colour(fd), .utf8 = is_utf8(),
 	};
 	struct winsize size;
 
@@ -48,7 +49,7 @@ ctl_text_style(int fd)
 void
 ctl_text_put(struct strbuf *sb, const char *text)
 {
-	const struct status_style style = { .utf8 = ctl_text_utf8() };
+	const struct status_style style = { .utf8 = is_utf8() };
 
 	status_put(sb, text, 0, &style);
 }

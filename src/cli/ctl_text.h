@@ -12,9 +12,6 @@
 
 struct strbuf;
 
-/* Does the locale say UTF-8? setlocale(3) was called. */
-bool ctl_text_utf8(void);
-
 /* May escape sequences go to this descriptor: is it a terminal, and no dumb
    one? And colours (NO_COLOR)? */
 bool ctl_text_terminal(int fd);

@@ -213,8 +213,10 @@ receive(struct control_client *c)
 	return true;
 }
 
-bool
-control_has_room(struct control_client *c)
+/* For a portion of an answer: in the client's buffer, and in its share of the
+   turn. */
+static bool
+has_room(struct control_client *c)
 {
 	return c->out.len - c->sent < CONTROL_OUT_ENOUGH &&
 	    mono_before(mono_now(), c->share);
@@ -237,8 +239,8 @@ end_of_share(const struct control *control)
 
 /* ---- requests and answers ---- */
 
-void
-control_answered(struct control_client *c)
+static void
+answered(struct control_client *c)
 {
 	c->busy = false;
 	control_logs_free(&c->op);
@@ -254,7 +256,7 @@ control_ok(struct control_client *c, const char *text)
 {
 	if (!c->incomplete && !c->out.failed)
 		control_put_ok(&c->out, text);
-	control_answered(c);
+	answered(c);
 }
 
 void
@@ -269,7 +271,7 @@ control_fail(struct control_client *c, const char *why, const char *fmt, ...)
 	va_end(ap);
 	control_put_error(&c->out, why, text != NULL ? text : "out of memory");
 	free(text);
-	control_answered(c);
+	answered(c);
 }
 
 static void
@@ -372,7 +374,7 @@ control_go_on(struct control_client *c)
 		next_request(c);
 	if (has_portion(c))
 		c->share = end_of_share(&c->sup->control);
-	while (has_portion(c) && control_has_room(c))
+	while (has_portion(c) && has_room(c))
 		if (!c->op.more(c))
 			break;
 	flush(c);

@@ -133,15 +133,10 @@ void control_reload_refused(struct supervisor *sup, const char *words,
 
 /* ---- for its parts ---- */
 
-/* Is there room for a portion of an answer, in the client's buffer and in its
-   share of the turn? */
-bool control_has_room(struct control_client *c);
-
 /* Carry on with what the client has asked for; it may be freed. */
 void control_go_on(struct control_client *c);
 
-/* The answer is complete; c->out has its last line. */
-void control_answered(struct control_client *c);
+/* The last line of the answer: it is complete. */
 void control_ok(struct control_client *c, const char *text);
 void control_fail(struct control_client *c, const char *why, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
@@ -157,9 +152,6 @@ bool control_status_more(struct control_client *c);
 bool control_logs_more(struct control_client *c);
 void control_logs_told(void *sup);
 void control_logs_free(struct control_op *op);
-
-/* A worker's role: "seat", "next" or "retiring". */
-const char *control_role(const struct worker *worker);
 
 /* What an app and a worker have in common as records and as progress. */
 void control_put_app(struct strbuf *sb, const struct app *app);

@@ -215,8 +215,9 @@ put_listeners(struct strbuf *sb, const struct app *app)
 
 /* ---- workers ---- */
 
-const char *
-control_role(const struct worker *w)
+/* "seat", "next" or "retiring". */
+static const char *
+role_of(const struct worker *w)
 {
 	const struct app *app = w->app;
 
@@ -244,7 +245,7 @@ control_put_worker(struct strbuf *sb, const struct worker *w)
 {
 	control_put(sb, "app", w->app->name);
 	control_put_number(sb, "instance", w->instance);
-	control_put(sb, "role", control_role(w));
+	control_put(sb, "role", role_of(w));
 	if (w->pid != 0)
 		control_put_number(sb, "pid", (uint64_t)w->pid);
 	control_put(sb, "state", worker_state(w));

@@ -75,8 +75,8 @@ tell_first_loss(struct output *o)
 	return false;
 }
 
-bool
-output_has_losses(const struct output *o)
+static bool
+has_losses(const struct output *o)
 {
 	return o->losses != NULL || o->nameless > 0;
 }
@@ -88,10 +88,10 @@ output_tell_losses(struct output *o)
 	if (o->telling)
 		return;
 	o->telling = true;
-	while (output_has_losses(o) && tell_first_loss(o))
+	while (has_losses(o) && tell_first_loss(o))
 		;
 	o->telling = false;
-	if (!output_has_losses(o))
+	if (!has_losses(o))
 		o->broken_by = 0;
 	else if (o->n_kept == 0)
 		loop_timer_set(o->loop, &o->timer,

@@ -2,15 +2,12 @@
 #ifndef DAEMON_OUTPUT_LOSS_H
 #define DAEMON_OUTPUT_LOSS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct output;
 
 /* So many lines of an app; "": it is not known whose. */
 void output_lose(struct output *output, const char *app, uint64_t lines);
-
-bool output_has_losses(const struct output *output);
 
 /* Tell those that the log takes; the others the next time that something is
    taken here, or else soon. */

@@ -235,8 +235,9 @@ signals_ready(void *ctx, uint32_t events)
 
 /* ---- the end of a turn ---- */
 
-void
-supervisor_tell_status(struct supervisor *sup)
+/* One line of STATUS= for the supervisor above us, after any change. */
+static void
+tell_status(struct supervisor *sup)
 {
 	unsigned ready = 0, wanted = 0;
 
@@ -253,7 +254,7 @@ static void
 check_settled(struct supervisor *sup)
 {
 	if (!sup->starting && !sup->reloading) {
-		supervisor_tell_status(sup);
+		tell_status(sup);
 		return;
 	}
 	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
@@ -265,7 +266,7 @@ check_settled(struct supervisor *sup)
 		log_info("start complete");
 	sup->starting = sup->reloading = false;
 	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->pid);
-	supervisor_tell_status(sup);
+	tell_status(sup);
 }
 
 /* With nothing left to supervise, the program ends by itself. */

@@ -136,9 +136,6 @@ void supervisor_stop(struct supervisor *sup);
 /* Look for what dead workers left behind, soon. */
 void supervisor_sweep_soon(struct supervisor *sup);
 
-/* One line of STATUS= for the supervisor above us, after any change. */
-void supervisor_tell_status(struct supervisor *sup);
-
 void supervisor_add_worker(struct supervisor *sup, struct worker *worker);
 void supervisor_remove_worker(struct supervisor *sup, struct worker *worker);
 struct worker *supervisor_find_worker(struct supervisor *sup, pid_t pid);
