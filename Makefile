@@ -51,7 +51,7 @@ CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
 	src/core/lane_order.c \
 	src/core/lane_rank.c src/core/line_split.c \
 	src/core/notify_message.c \
-	src/core/obituary.c \
+	src/core/obituary.c src/core/out_tag.c \
 	src/core/restart.c src/core/ring.c src/core/rollout.c \
 	src/core/signal_name.c src/core/steering_cbpf.c \
 	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
@@ -149,7 +149,7 @@ DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
 
 UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
 	conf_read connections control cpu_quota drain fd_protocol json lanes \
-	line_split log loop man metrics notify_message obituary restart ring \
+	line_split log loop man metrics notify_message obituary out_tag restart ring \
 	rollout sink sockdiag status status_view steering_cbpf steering_ebpf \
 	utf8 words worker_env worker_fsm
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
@@ -211,6 +211,7 @@ $(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
 $(B)/tests/test_notify_message: $(B)/core/notify_message.o
 $(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \
     $(B)/core/worker_fsm.o $(B)/core/restart.o $(BASE_OBJ)
+$(B)/tests/test_out_tag: $(B)/core/out_tag.o
 $(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
 $(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
     $(B)/core/restart.o $(B)/base/mono.o

@@ -2,43 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "core/out_tag.h"
 #include "daemon/out_pipe.h"
 #include "daemon/output.h"
 #include "daemon/outputs.h"
 
 /* 64 KiB, in pieces that have room where each line gets a tag. */
 #define DRAIN_READS	8
-
-/* "web.2 | ", in the instance's colour where that is seen. */
-static void
-make_tag(struct out_pipe *p)
-{
-	/* Cyan, yellow, green, magenta, blue, and the bright ones: red stays
-	   for errors. */
-	static const unsigned char colours[] = {
-		36, 33, 32, 35, 34, 96, 93, 92, 95, 94,
-	};
-	unsigned n = p->source.instance;
-	int len;
-
-	for (const char *c = p->app_name; *c != '\0'; c++)
-		n += (unsigned char)*c;
-	if (p->to->colour)
-		len = snprintf(p->tag, sizeof(p->tag),
-		    "\033[%dm%s.%u |\033[0m ", colours[n % sizeof(colours)],
-		    p->app_name, p->source.instance);
-	else
-		len = snprintf(p->tag, sizeof(p->tag), "%s.%u | ",
-		    p->app_name, p->source.instance);
-	p->tag_len = p->to->tags ? (size_t)len : 0;
-}
 
 static void
 lines_come(void *ctx, const char *lines, size_t len)
@@ -136,7 +112,9 @@ pipe_new(struct outputs *outs, struct output *to, const struct conf_app *conf,
 	p->source.instance = (uint16_t)instance;
 	p->source.stream = stream == OUT_STREAM_STDOUT ? 1 : 2;
 	strncpy(p->app_name, conf->name, sizeof(p->app_name) - 1);
-	make_tag(p);
+	if (to->tags)
+		p->tag_len = out_tag_make(p->tag, p->app_name, instance,
+		    to->colour);
 	TAILQ_INSERT_TAIL(&outs->pipes, p, link);
 	return p;
 }

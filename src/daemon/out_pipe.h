@@ -12,6 +12,7 @@
 
 #include "core/conf.h"
 #include "core/line_split.h"
+#include "core/out_tag.h"
 #include "core/ring.h"
 #include "linux/loop.h"
 
@@ -39,7 +40,7 @@ struct out_pipe {
 	struct line_split split;
 	struct ring_source source;
 	char app_name[CONF_NAME_MAX + 1];
-	char tag[CONF_NAME_MAX + 32];
+	char tag[OUT_TAG_MAX];
 	size_t tag_len;
 };
 

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/line_split.h"
+#include "core/out_tag.h"
 #include "daemon/out_pipe.h"
 #include "daemon/output.h"
 #include "daemon/output_loss.h"
@@ -86,46 +87,12 @@ forget_kept(struct output *o)
 	loop_timer_set(o->loop, &o->timer, MONO_NEVER);
 }
 
-/* Past `text`, if it stands there. */
-static const char *
-skip(const char *at, const char *end, const char *text)
-{
-	size_t len = strlen(text);
-
-	return at != NULL && (size_t)(end - at) >= len &&
-	    memcmp(at, text, len) == 0 ? at + len : NULL;
-}
-
-static const char *
-skip_digits(const char *at, const char *end)
-{
-	const char *from = at;
-
-	while (at != NULL && at < end && *at >= '0' && *at <= '9')
-		at++;
-	return at != from ? at : NULL;
-}
-
-/* Whose tag the line has, see daemon/out_pipe; "": it is clusterd's own. */
+/* Whose line it is; "": clusterd's own. */
 static void
-read_tag(const char *line, size_t len, char *ret_app)
+read_tag(const char *line, size_t len, char ret_app[CONF_NAME_MAX + 1])
 {
-	const char *end = line + len;
-	const char *name = skip(line, end, "\033["), *at;
-	bool colour = name != NULL;
-	size_t n;
-
-	*ret_app = '\0';
-	name = colour ? skip(skip_digits(name, end), end, "m") : line;
-	at = name != NULL ? memchr(name, '.', (size_t)(end - name)) : NULL;
-	n = at != NULL ? (size_t)(at - name) : 0;
-	at = skip(skip_digits(skip(at, end, "."), end), end, " |");
-	if (colour)
-		at = skip(at, end, "\033[0m");
-	if (skip(at, end, " ") == NULL || n == 0 || n > CONF_NAME_MAX)
-		return;
-	memcpy(ret_app, name, n);
-	ret_app[n] = '\0';
+	if (!out_tag_read(line, len, ret_app))
+		*ret_app = '\0';
 }
 
 /* `done` of `len` bytes were written, and the last line of those not to its
