@@ -15,11 +15,8 @@ put_measure(struct status_flow *flow, const char *before, uint64_t value,
 {
 	struct strbuf text = STRBUF_INIT;
 
-	if (value == STATUS_UNKNOWN)
+	if (!status_put_measure(&text, before, value, put, after))
 		return;
-	strbuf_puts(&text, before);
-	put(&text, value);
-	strbuf_puts(&text, after);
 	if (text.failed)
 		flow->sb->failed = true;
 	else

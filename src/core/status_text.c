@@ -175,6 +175,18 @@ status_put_number(struct strbuf *sb, uint64_t number)
 		strbuf_printf(sb, "%llu", (unsigned long long)number);
 }
 
+bool
+status_put_measure(struct strbuf *sb, const char *before, uint64_t value,
+    void (*put)(struct strbuf *sb, uint64_t value), const char *after)
+{
+	if (value == STATUS_UNKNOWN)
+		return false;
+	strbuf_puts(sb, before);
+	put(sb, value);
+	strbuf_puts(sb, after);
+	return true;
+}
+
 /* ---- running text ---- */
 
 struct status_flow

@@ -51,6 +51,11 @@ void status_put_percent(struct strbuf *sb, uint64_t permille);
 void status_put_duration(struct strbuf *sb, uint64_t ms);
 void status_put_number(struct strbuf *sb, uint64_t number);
 
+/* "pid 4711,": a value by one of these, between two texts. Where it is known:
+   else false, and nothing. */
+bool status_put_measure(struct strbuf *sb, const char *before, uint64_t value,
+    void (*put)(struct strbuf *sb, uint64_t value), const char *after);
+
 /*
  * Running text: words of spaces between them, wrapped at the style's width,
  * the further lines indented. A word that is too long for a line is cut.

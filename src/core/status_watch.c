@@ -171,11 +171,8 @@ put_value(struct pieces *p, const char *before, uint64_t value,
 {
 	struct strbuf text = STRBUF_INIT;
 
-	if (value == STATUS_UNKNOWN)
+	if (!status_put_measure(&text, before, value, put, after))
 		return;
-	strbuf_puts(&text, before);
-	put(&text, value);
-	strbuf_puts(&text, after);
 	if (text.failed)
 		p->sb->failed = true;
 	else
