@@ -343,6 +343,9 @@ static const struct metric listener_metrics[] = {
 	{ "clusterd_listener_backlog_connections",
 	    "How many may wait, in all queues together.",
 	    UNIT_ONE, AT(backlog) },
+	{ "clusterd_listener_dropped_packets_total",
+	    "Packets of new connections that no worker's queue would take.",
+	    UNIT_ONE, AT(dropped) },
 };
 #undef AT
 

@@ -45,6 +45,7 @@ static const struct status_key listener_keys[] = {
 	NUMBER(struct status_listener, "lanes", lanes),
 	NUMBER(struct status_listener, "waiting", waiting),
 	NUMBER(struct status_listener, "backlog", backlog),
+	NUMBER(struct status_listener, "dropped", dropped),
 	TEXT(struct status_listener, "state", state),
 };
 

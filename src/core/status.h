@@ -66,6 +66,7 @@ struct status_listener {
 	uint64_t lanes;
 	uint64_t waiting;
 	uint64_t backlog;
+	uint64_t dropped;
 };
 
 struct status_app {

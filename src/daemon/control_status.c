@@ -146,7 +146,7 @@ put_listener(struct strbuf *sb, const struct app *app,
     const struct listener *l)
 {
 	const char *balance = balance_name(l->lanes.balance);
-	uint64_t waiting = 0, backlog = 0;
+	uint64_t waiting = 0, backlog = 0, dropped;
 	bool queued = true;
 	size_t open = 0;
 
@@ -175,6 +175,8 @@ put_listener(struct strbuf *sb, const struct app *app,
 		control_put_number(sb, "waiting", waiting);
 		control_put_number(sb, "backlog", backlog);
 	}
+	if (lanes_dropped(l, &dropped))
+		control_put_number(sb, "dropped", dropped);
 	control_put(sb, "state", l->door_closed ? "closing" : "open");
 	control_end(sb);
 }

@@ -154,6 +154,10 @@ struct lane_figures {
 };
 void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
 
+/* Packets, first ones of connections mostly, that no live lane would take; false:
+   nobody counts them (only eBPF does). */
+bool lanes_dropped(const struct listener *listener, uint64_t *ret_packets);
+
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with
  * other listeners of the app: its server may ask for 0.0.0.0 where [::] is

@@ -473,3 +473,12 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 		    &f.open, &f.total);
 	*ret_figures = f;
 }
+
+bool
+lanes_dropped(const struct listener *l, uint64_t *ret_packets)
+{
+	if (l->lanes.ebpf == NULL)
+		return false;
+	*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
+	return true;
+}

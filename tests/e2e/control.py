@@ -16,7 +16,7 @@ FIELDS = {
     "app": ("name state wanted ready",
             "generation reloads_ok reloads_aborted target moved reload_error "
             "stdout stderr"),
-    "listener": ("app address balance lanes state", "waiting backlog"),
+    "listener": ("app address balance lanes state", "waiting backlog dropped"),
     "instance": ("app instance role state generation",
                  "pid uptime_ms ready_ms restart_in_ms cpu_ns memory_bytes "
                  "waiting connections connections_total restarts_exit "

@@ -40,6 +40,7 @@ def test_status_of_what_runs_well(box):
     assert l["address"] == f"127.0.0.1:{d.port()}"
     assert (l["balance"], l["lanes"], l["state"]) == ("shared", 1, "open")
     assert l["waiting"] == 0 and l["backlog"] > 0
+    assert "dropped" not in l
     assert set(now.pids()) == set(pids)
     for r in now.seats():
         assert (r["state"], r["generation"]) == ("ready", 1)
@@ -117,6 +118,7 @@ def test_connections_are_counted_where_ebpf_is(box, balance):
             r["connections"] for r in s.seats()) == 10)
         assert [r["connections"] for r in now.seats()] == [5, 5]
         assert [r["connections_total"] for r in now.seats()] == [5, 5]
+        assert now.one("listener")["dropped"] == 0
     wait_status(box, lambda s: all(r["connections"] == 0 for r in s.seats()))
     for _ in range(4):
         get(d.port())
