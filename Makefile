@@ -36,91 +36,59 @@ ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  $(INIH_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
-BASE_SRC = src/base/alarm.c src/base/error.c src/base/fd.c src/base/json.c \
-	src/base/log.c src/base/log_line.c src/base/mono.c src/base/num.c src/base/sink.c \
-	src/base/str.c src/base/utf8.c
-CORE_SRC = src/core/address.c src/core/adoption.c src/core/balance.c \
-	src/core/conf_check.c \
-	src/core/conf_diff.c \
-	src/core/conf_env.c src/core/conf_value_app.c \
-	src/core/conf_error.c src/core/conf_files.c \
-	src/core/conf_free.c src/core/conf_print.c \
-	src/core/conf_read.c src/core/conf_schema.c src/core/conf_value.c \
-	src/core/control.c \
-	src/core/cpu_quota.c src/core/drain.c src/core/fd_protocol.c \
-	src/core/lane_order.c \
-	src/core/lane_rank.c src/core/line_split.c \
-	src/core/notify_message.c \
-	src/core/obituary.c src/core/out_tag.c \
-	src/core/restart.c src/core/ring.c src/core/rollout.c \
-	src/core/signal_name.c src/core/steering_cbpf.c \
-	src/core/words.c src/core/worker_env.c src/core/worker_fsm.c
-# What status looks like: clusterctl's, and no weight on clusterd.
-VIEW_SRC = src/core/metrics_text.c src/core/status.c \
-	src/core/status_grid.c src/core/status_json.c \
-	src/core/status_table.c src/core/status_text.c \
-	src/core/status_watch.c
-LINUX_SRC = src/linux/bpf_syscall.c src/linux/cgroup.c \
-	src/linux/conn_count.c src/linux/connections.c \
-	src/linux/control_place.c src/linux/control_socket.c src/linux/cpus.c \
-	src/linux/creds.c src/linux/epoll_enter.c src/linux/file.c \
-	src/linux/fsids.c \
-	src/linux/inspect.c src/linux/lane_queue.c \
-	src/linux/listen_fds.c src/linux/listening.c src/linux/log_file.c \
-	src/linux/loop.c \
-	src/linux/notify_socket.c \
-	src/linux/pidfile.c src/linux/process.c src/linux/sd_notify.c \
-	src/linux/seccomp_notify.c src/linux/signals.c src/linux/sockdiag.c \
-	src/linux/sockdiag_tcp.c src/linux/sockdiag_unix.c src/linux/socket.c \
-	src/linux/socket_inherit.c src/linux/spawn.c \
-	src/linux/steering_ebpf.c src/linux/steering_probe.c \
-	src/linux/steering_programs.c src/linux/tree_sockets.c \
-	src/linux/unix_socket.c src/linux/usage.c src/linux/waiting.c
-DAEMON_SRC = src/daemon/adopt.c src/daemon/adopt_ask.c \
-	src/daemon/adopt_settle.c src/daemon/app.c \
-	src/daemon/app_rollout.c \
-	src/daemon/app_spec.c src/daemon/balancing.c src/daemon/conf_load.c \
-	src/daemon/control.c src/daemon/control_op.c \
-	src/daemon/control_logs.c src/daemon/control_status.c \
-	src/daemon/drain.c \
-	src/daemon/lanes.c src/daemon/lanes_heal.c src/daemon/lanes_steer.c \
-	src/daemon/listener_file.c src/daemon/listeners.c \
-	src/daemon/orphans.c src/daemon/out_pipe.c src/daemon/output.c \
-	src/daemon/output_loss.c src/daemon/outputs.c src/daemon/readiness.c \
-	src/daemon/reload.c \
-	src/daemon/steer.c src/daemon/stopped.c \
-	src/daemon/supervisor.c src/daemon/worker.c \
-	src/daemon/worker_hint.c src/daemon/worker_notify.c
+# Every .c file of a room, a folder below src/, belongs to it; src/rooms.mk says
+# which rooms there are and who may know whom.
+include src/rooms.mk
+sources	= $(sort $(wildcard src/$(1)/*.c))
+objects	= $(patsubst src/%.c,$(B)/%.o,$(call sources,$(1)))
+library	= $(B)/rooms/$(subst /,-,$(1)).a
+
+# clusterctl is the rest of cli/.
+DAEMON_MAIN = src/cli/clusterd.c src/cli/options.c
+CTL_SRC	= $(filter-out $(DAEMON_MAIN),$(call sources,cli))
 MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
 	man/clusterd-control.7
-CLI_SRC = src/cli/clusterd.c src/cli/options.c
-CTL_SRC = src/cli/clusterctl.c src/cli/ctl_find.c src/cli/ctl_log_line.c \
-	src/cli/ctl_logs.c src/cli/ctl_options.c src/cli/ctl_order.c \
-	src/cli/ctl_out.c src/cli/ctl_progress.c src/cli/ctl_status.c \
-	src/cli/ctl_tail.c src/cli/ctl_talk.c src/cli/ctl_text.c \
-	src/cli/ctl_watch.c src/linux/control_client.c src/linux/terminal.c
 
-LIB_SRC = $(BASE_SRC) $(CORE_SRC) $(LINUX_SRC) $(DAEMON_SRC)
-OBJ	= $(patsubst src/%.c,$(B)/%.o,$(LIB_SRC) $(CLI_SRC))
-# What clusterctl is made of: nothing of daemon/, little of linux/.
-CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC) $(VIEW_SRC) $(BASE_SRC)) \
-	$(patsubst %,$(B)/core/%.o,address conf_env conf_error conf_free \
-	conf_read conf_schema conf_value conf_value_app control \
-	obituary restart signal_name words worker_fsm) \
-	$(patsubst %,$(B)/linux/%.o,control_place file)
+LIBRARY_ROOMS = $(filter-out cli,$(ROOMS))
+LIBRARIES = $(foreach r,$(LIBRARY_ROOMS),$(call library,$(r)))
+OBJ	= $(patsubst src/%.c,$(B)/%.o,$(DAEMON_MAIN))
+CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC))
+ALL_OBJ	= $(foreach r,$(ROOMS),$(call objects,$(r)))
+
+# The layers below one, and the rooms that a room may know, and so on down.
+LAYERS_BELOW_base =
+LAYERS_BELOW_core = base
+LAYERS_BELOW_linux = core/% base
+LAYERS_BELOW_daemon = linux/% core/% base
+down	= $(sort $(1) $(foreach r,$($(1)),$(call down,$(r))))
+# From the top down, as the linker wants them: it would not find what is asked
+# for from below.
+rooms_of = $(filter $(LAYERS_BELOW_$(firstword $(subst /, ,$(1)))) \
+	$(call down,$(1)),$(ROOMS))
+libraries_of = $(foreach r,$(call rooms_of,$(1)),$(call library,$(r)))
 
 .PHONY: all
 all: $(B)/clusterd $(B)/clusterctl examples/hello-server
 
 .PHONY: objects
-objects: $(OBJ) $(CTL_OBJ)
+objects: $(ALL_OBJ)
 
-$(B)/clusterd: $(OBJ)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(OBJ) $(INIH_LIBS) $(LDLIBS)
+$(B)/clusterd: $(OBJ) $(LIBRARIES)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
 
-$(B)/clusterctl: $(CTL_OBJ)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(CTL_OBJ) $(INIH_LIBS) \
-	    $(LDLIBS)
+# Of the rooms it takes what it uses: nothing of daemon/, little of linux/.
+CTL_LIBRARIES = $(foreach r,$(filter linux/% core/% base,$(ROOMS)), \
+	$(call library,$(r)))
+$(B)/clusterctl: $(CTL_OBJ) $(CTL_LIBRARIES)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+
+define room_library
+$(call library,$(1)): $(call objects,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach r,$(LIBRARY_ROOMS),$(eval $(call room_library,$(r))))
 
 $(B)/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -130,41 +98,35 @@ examples/hello-server: examples/hello-server.c
 	$(CC) -std=gnu11 $(OPT) $(WARN) $(HARDEN) -D_GNU_SOURCE $(CFLAGS) \
 	    $(LDHARDEN) $(LDFLAGS) -o $@ $<
 
--include $(OBJ:.o=.d) $(CTL_OBJ:.o=.d)
+-include $(ALL_OBJ:.o=.d)
 
 # ---- tests ----
 
-BASE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(BASE_SRC))
-CORE_OBJ = $(patsubst src/%.c,$(B)/%.o,$(CORE_SRC) $(VIEW_SRC))
-CONF_OBJ = $(patsubst %,$(B)/core/%.o,address conf_check conf_diff conf_error \
-	conf_env conf_files conf_free conf_print conf_read conf_schema conf_value \
-	conf_value_app signal_name words) \
-	$(BASE_OBJ)
-STATUS_OBJ = $(patsubst %,$(B)/core/%.o,status status_grid status_json \
-	status_table status_text status_watch metrics_text obituary restart \
-	signal_name worker_fsm) $(CONTROL_OBJ)
-CONTROL_OBJ = $(B)/core/control.o $(CONF_OBJ)
-DRAIN_OBJ = $(patsubst %,$(B)/core/%.o,drain obituary restart signal_name \
-	worker_fsm) $(BASE_OBJ)
+CORE_OBJ = $(foreach r,$(filter core/%,$(ROOMS)),$(call objects,$(r)))
+BASE_OBJ = $(call objects,base)
 
-UNIT_TESTS = address adoption balance base conf_check conf_diff conf_print \
-	conf_read connections control cpu_quota drain fd_protocol json lanes \
-	line_split log loop man metrics notify_message obituary out_tag restart ring \
-	rollout sink sockdiag status status_view steering_cbpf steering_ebpf \
-	utf8 words worker_env worker_fsm
-UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/test_%)
+# tests/unit/ROOM/test_X.c is linked with the room and those below it.
+UNIT_TESTS = $(patsubst tests/unit/%.c,%,$(sort \
+	$(foreach r,$(ROOMS),$(wildcard tests/unit/$(r)/test_*.c))))
+UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/%)
+unit	= $(filter %/test_$(1),$(UNIT_PROGRAMS))
 
 $(B)/tests/%.o: tests/unit/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/test_%: $(B)/tests/test_%.o
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ \
-	    $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP_$*)) $(INIH_LIBS) \
-	    -lcmocka $(LDLIBS)
+define unit_test
+$(B)/tests/$(1): $(B)/tests/$(1).o \
+    $(call libraries_of,$(patsubst %/,%,$(dir $(1))))
+	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
+	    $$(filter %.a,$$^) $(patsubst test_%,$$(WRAP_%:%=$$(wrap)%),$(notdir $(1))) \
+	    $$(INIH_LIBS) -lcmocka $$(LDLIBS)
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 
 # What a test puts its own function before, mostly to make memory fail.
 comma	= ,
+wrap	= -Wl$(comma)--wrap=
 WRAP_adoption = __asprintf_chk asprintf strdup
 WRAP_base = __vasprintf_chk realloc strdup vasprintf
 WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
@@ -185,54 +147,13 @@ WRAP_steering_cbpf = calloc
 WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup vasprintf
 
-# Each links only what it needs.
-$(B)/tests/test_address: $(B)/core/address.o $(BASE_OBJ)
-$(B)/tests/test_adoption: $(B)/core/adoption.o $(B)/core/address.o \
-    $(BASE_OBJ)
-$(B)/tests/test_balance: $(B)/core/balance.o
-$(B)/tests/test_base: $(BASE_OBJ)
-$(B)/tests/test_conf_check $(B)/tests/test_conf_diff $(B)/tests/test_conf_print \
-    $(B)/tests/test_conf_read $(B)/tests/test_man: $(CONF_OBJ)
-$(B)/tests/test_words: $(B)/core/words.o $(BASE_OBJ)
-$(B)/tests/test_cpu_quota: $(B)/core/cpu_quota.o $(BASE_OBJ)
-$(B)/tests/test_connections: $(patsubst %,$(B)/linux/%.o,connections file \
-    fsids inspect process sockdiag sockdiag_tcp sockdiag_unix tree_sockets) \
-    $(DRAIN_OBJ)
-$(B)/tests/test_control: $(CONTROL_OBJ)
-$(B)/tests/test_drain: $(DRAIN_OBJ)
-$(B)/tests/test_fd_protocol: $(B)/core/fd_protocol.o $(B)/core/address.o \
-    $(BASE_OBJ)
-$(B)/tests/test_json: $(BASE_OBJ)
-$(B)/tests/test_lanes: $(B)/core/lane_order.o $(B)/core/lane_rank.o
-$(B)/tests/test_log: $(BASE_OBJ)
-$(B)/tests/test_line_split: $(B)/core/line_split.o $(BASE_OBJ)
-$(B)/tests/test_ring: $(B)/core/line_split.o $(B)/core/ring.o
-$(B)/tests/test_loop: $(B)/linux/loop.o $(BASE_OBJ)
-$(B)/tests/test_notify_message: $(B)/core/notify_message.o
-$(B)/tests/test_obituary: $(B)/core/obituary.o $(B)/core/signal_name.o \
-    $(B)/core/worker_fsm.o $(B)/core/restart.o $(BASE_OBJ)
-$(B)/tests/test_out_tag: $(B)/core/out_tag.o
-$(B)/tests/test_restart: $(B)/core/restart.o $(B)/base/mono.o
-$(B)/tests/test_rollout: $(B)/core/rollout.o $(B)/core/worker_fsm.o \
-    $(B)/core/restart.o $(B)/base/mono.o
-$(B)/tests/test_sink: $(BASE_OBJ)
-$(B)/tests/test_sockdiag: $(patsubst %,$(B)/linux/%.o,lane_queue sockdiag \
-    sockdiag_tcp sockdiag_unix) $(BASE_OBJ)
-$(B)/tests/test_metrics $(B)/tests/test_status \
-    $(B)/tests/test_status_view: $(B)/tests/status_lines.o $(STATUS_OBJ)
-$(B)/tests/test_utf8: $(BASE_OBJ)
-$(B)/tests/test_steering_cbpf: $(B)/core/steering_cbpf.o
-$(B)/tests/test_steering_ebpf: $(B)/tests/delay_net.o \
-    $(patsubst %,$(B)/linux/%.o,bpf_syscall cgroup conn_count file \
-    steering_ebpf steering_probe steering_programs) \
-    $(B)/core/cpu_quota.o $(BASE_OBJ)
-$(B)/tests/test_worker_env: $(B)/core/worker_env.o $(B)/core/fd_protocol.o \
-    $(B)/core/address.o $(BASE_OBJ)
-$(B)/tests/test_worker_fsm: $(B)/core/worker_fsm.o $(B)/core/restart.o \
-    $(B)/base/mono.o
+# The sample of status that several tests read.
+$(foreach t,metrics status status_view,$(call unit,$(t))): \
+    $(B)/tests/core/status/status_lines.o
 
 # Its slow network is a thread.
-$(B)/tests/test_steering_ebpf: LDLIBS += -pthread
+$(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
+$(call unit,steering_ebpf): LDLIBS += -pthread
 
 # The workers of the end-to-end tests.
 WORKERS	= $(B)/probe $(B)/binder
@@ -254,12 +175,12 @@ $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
 
-$(B)/tests/replay_adoption: $(B)/core/adoption.o $(B)/core/address.o \
-    $(BASE_OBJ)
-$(B)/tests/replay_conf: $(CONF_OBJ)
-$(B)/tests/replay_control: $(STATUS_OBJ)
+$(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
+$(B)/tests/replay_conf: $(call libraries_of,core/conf)
+$(B)/tests/replay_control: $(call libraries_of,core/status)
 
--include $(UNIT_PROGRAMS:=.d)
+-include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
+    $(B)/tests/linux/bpf/delay_net.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \
@@ -301,7 +222,7 @@ check-unit: $(UNIT_PROGRAMS)
 	@for t in $(UNIT_PROGRAMS); do \
 	    case $$t in */test_man) arg=man/clusterd.ini.5 ;; *) arg= ;; esac; \
 	    $$t $$arg >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
-	    grep '  PASSED  ' $$t.log | sed "s,^,$${t##*/}: ,"; \
+	    grep '  PASSED  ' $$t.log | sed "s,^,$${t#$(B)/tests/}: ,"; \
 	done
 
 check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
@@ -310,8 +231,8 @@ check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
 	done
 
 # What the metrics are worth to those who read them.
-check-metrics: $(B)/tests/test_metrics
-	/usr/bin/python3 -B tests/check-metrics.py $(B)/tests/test_metrics
+check-metrics: $(call unit,metrics)
+	/usr/bin/python3 -B tests/check-metrics.py $(call unit,metrics)
 
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
@@ -364,7 +285,8 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 	@mkdir -p build-fuzz/corpus/$*
 	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -iquote src $(INIH_CFLAGS) \
 	    -fsanitize=fuzzer,address,undefined -o build-fuzz/fuzz_$* \
-	    tests/fuzz/fuzz_$*.c $(CORE_SRC) $(VIEW_SRC) $(BASE_SRC) $(INIH_LIBS)
+	    tests/fuzz/fuzz_$*.c $(foreach r,$(filter core/% base,$(ROOMS)),$(call sources,$(r))) \
+	    $(INIH_LIBS)
 	build-fuzz/fuzz_$* -max_total_time=$${SECONDS:-60} \
 	    build-fuzz/corpus/$* tests/fuzz/corpus/$*
 
@@ -382,23 +304,23 @@ BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
 .PHONY: bpf check-bpf
 
 $(B)/bpf/%.o: src/bpf/%.c src/bpf/kernel.h src/bpf/cell.h \
-    src/linux/steering_layout.h
+    src/linux/bpf/steering_layout.h
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
 bpf: $(BPF_OBJ)
 	python3 -B src/bpf/bytecode.py $(BPF_OBJ) >$(B)/bpf/bytecode.h
-	mv $(B)/bpf/bytecode.h src/linux/steering_bytecode.h
+	mv $(B)/bpf/bytecode.h src/linux/bpf/steering_bytecode.h
 
 # Another clang makes other code of the same source: only the one that made the
 # committed code, whose version stands in it, can be compared with.
 check-bpf:
 	@version=$$($(BPF_CLANG) --version 2>/dev/null | head -n 1); \
 	if [ -n "$$version" ] && \
-	    grep -qF "$$version" src/linux/steering_bytecode.h; then \
+	    grep -qF "$$version" src/linux/bpf/steering_bytecode.h; then \
 	    $(MAKE) --no-print-directory $(BPF_OBJ) && \
 	    BPF_CLANG=$(BPF_CLANG) python3 -B src/bpf/bytecode.py $(BPF_OBJ) | \
-		diff src/linux/steering_bytecode.h - && \
+		diff src/linux/bpf/steering_bytecode.h - && \
 	    echo "bpf: the code is what its source says"; \
 	else \
 	    echo "bpf: not by this clang, not compared"; \

@@ -17,7 +17,7 @@ level() {
 
 bad=0
 seen=0
-for file in src/*/*.[ch]; do
+for file in src/*/*.[ch] src/*/*/*.[ch]; do
 	room=${file#src/}
 	room=${room%%/*}
 	for included in $(sed -n 's/^#include "\(.*\)"$/\1/p' "$file"); do

@@ -2,7 +2,7 @@
 """Turn clang's BPF objects into a C header: instructions as data, and which of
 them refer to which map.
 
-    bytecode.py OBJECT ... >src/linux/steering_bytecode.h
+    bytecode.py OBJECT ... >src/linux/bpf/steering_bytecode.h
 
 A program is what is in a section program/NAME. A map is a symbol of section
 `map` (instructions get its descriptor) or `map_value` (the address of its one
@@ -113,7 +113,7 @@ def main():
     print("#ifndef LINUX_STEERING_BYTECODE_H")
     print("#define LINUX_STEERING_BYTECODE_H")
     print("\n#include <linux/bpf.h>")
-    print("\n#include \"linux/steering_programs.h\"")
+    print("\n#include \"linux/bpf/steering_programs.h\"")
     for program in programs:
         print_program(*program)
     print("\n#endif")

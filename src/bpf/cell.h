@@ -3,7 +3,7 @@
 #define BPF_CELL_H
 
 #include "bpf/kernel.h"
-#include "linux/steering_layout.h"
+#include "linux/bpf/steering_layout.h"
 
 MAP(map_cells);		/* pools: arrays of steer_cell, all groups' */
 

@@ -6,7 +6,7 @@
  */
 #include "bpf/cell.h"
 #include "bpf/kernel.h"
-#include "linux/steering_layout.h"
+#include "linux/bpf/steering_layout.h"
 
 MAP(map_marks);		/* socket storage: steer_mark */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */

@@ -8,7 +8,7 @@
  */
 #include "bpf/cell.h"
 #include "bpf/kernel.h"
-#include "linux/steering_layout.h"
+#include "linux/bpf/steering_layout.h"
 
 MAP_VALUE(struct steer_group, value_group);
 MAP(map_live);		/* array: the live lanes */

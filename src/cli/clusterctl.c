@@ -16,7 +16,7 @@
 #include "cli/ctl_status.h"
 #include "cli/ctl_text.h"
 #include "cli/ctl_watch.h"
-#include "linux/control_client.h"
+#include "linux/control/control_client.h"
 
 /* A closed standard descriptor must not become the socket's. */
 static void

@@ -12,12 +12,12 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/options.h"
-#include "core/conf.h"
-#include "core/words.h"
-#include "daemon/balancing.h"
-#include "daemon/conf_load.h"
+#include "core/conf/conf.h"
+#include "core/names/words.h"
+#include "daemon/sockets/balancing.h"
+#include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
-#include "linux/cpus.h"
+#include "linux/process/cpus.h"
 
 static int
 out_of_memory(void)

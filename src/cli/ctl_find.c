@@ -10,14 +10,14 @@
 #include "cli/ctl_options.h"
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
-#include "core/address.h"
-#include "core/conf.h"
-#include "core/conf_schema.h"
-#include "core/control.h"
-#include "core/words.h"
-#include "linux/control_client.h"
-#include "linux/control_place.h"
-#include "linux/file.h"
+#include "core/names/address.h"
+#include "core/conf/conf.h"
+#include "core/conf/conf_schema.h"
+#include "core/control/control.h"
+#include "core/names/words.h"
+#include "linux/control/control_client.h"
+#include "linux/control/control_place.h"
+#include "linux/file/file.h"
 
 /* Time to greet; where several may have to be asked, of each. */
 #define GREETING_MS	5000

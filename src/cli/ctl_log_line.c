@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "cli/ctl_log_line.h"
 #include "cli/ctl_text.h"
-#include "core/control.h"
+#include "core/control/control.h"
 
 static const struct control_field *
 find_field(const struct control_line *line, const char *key)

@@ -16,7 +16,7 @@
 #include "cli/ctl_tail.h"
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
-#include "core/control.h"
+#include "core/control/control.h"
 
 /* With -f and -n, what was there before has come when nothing more does for a
    while; and some time there must be something to see. */

@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/num.h"
 #include "cli/ctl_options.h"
-#include "core/conf_schema.h"
-#include "core/conf_value.h"
+#include "core/conf/conf_schema.h"
+#include "core/conf/conf_value.h"
 
 const char ctl_usage[] =
     "usage: clusterctl [-c FILE | -s SOCKET] COMMAND\n"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/control.h"
+#include "core/control/control.h"
 
 enum ctl_command {
 	CTL_STATUS,

@@ -19,7 +19,7 @@
 #include "cli/ctl_status.h"
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
-#include "linux/control_client.h"
+#include "linux/control/control_client.h"
 
 /* ---- Ctrl-C ---- */
 

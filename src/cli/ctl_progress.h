@@ -15,7 +15,7 @@
 
 #include "base/mono.h"
 #include "base/str.h"
-#include "core/control.h"
+#include "core/control/control.h"
 
 /* Of more apps, the rest has no line. */
 #define CTL_PROGRESS_APPS 64

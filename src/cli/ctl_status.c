@@ -12,13 +12,13 @@
 #include "cli/ctl_status.h"
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
-#include "core/conf_schema.h"
-#include "core/control.h"
-#include "core/metrics_text.h"
-#include "core/status.h"
-#include "core/status_json.h"
-#include "core/status_table.h"
-#include "linux/control_client.h"
+#include "core/conf/conf_schema.h"
+#include "core/control/control.h"
+#include "core/status/metrics_text.h"
+#include "core/status/status.h"
+#include "core/status/status_json.h"
+#include "core/status/status_table.h"
+#include "linux/control/control_client.h"
 
 #define BETWEEN_MS	200	/* two samples, to measure CPU time */
 

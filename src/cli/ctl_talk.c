@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "cli/ctl_talk.h"
-#include "core/control.h"
-#include "linux/control_client.h"
+#include "core/control/control.h"
+#include "linux/control/control_client.h"
 
 static struct mono
 earlier(struct mono a, struct mono b)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/status_text.h"
+#include "core/status/status_text.h"
 
 struct strbuf;
 

@@ -18,12 +18,12 @@
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "cli/ctl_watch.h"
-#include "core/status.h"
-#include "core/status_json.h"
-#include "core/status_table.h"
-#include "core/status_watch.h"
-#include "linux/control_client.h"
-#include "linux/terminal.h"
+#include "core/status/status.h"
+#include "core/status/status_json.h"
+#include "core/status/status_table.h"
+#include "core/status/status_watch.h"
+#include "linux/control/control_client.h"
+#include "linux/file/terminal.h"
 
 #define EVERY_MS	1000
 #define SECOND_MS	250	/* after the first frame, which knows no CPU */

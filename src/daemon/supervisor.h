@@ -37,14 +37,14 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "core/conf.h"
-#include "daemon/control.h"
-#include "daemon/drain.h"
-#include "daemon/listeners.h"
-#include "daemon/outputs.h"
-#include "linux/loop.h"
-#include "linux/pidfile.h"
-#include "linux/sd_notify.h"
+#include "core/conf/conf.h"
+#include "daemon/control/control.h"
+#include "daemon/watch/drain.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/output/outputs.h"
+#include "linux/loop/loop.h"
+#include "linux/file/pidfile.h"
+#include "linux/child/sd_notify.h"
 
 struct app;
 struct conf_origin;

@@ -21,8 +21,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "core/adoption.h"
-#include "core/conf.h"
+#include "core/sockets/adoption.h"
+#include "core/conf/conf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "core/conf.h"
-#include "core/conf_diff.h"
+#include "core/conf/conf.h"
+#include "core/conf/conf_diff.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

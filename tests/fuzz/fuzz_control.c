@@ -16,13 +16,13 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "core/control.h"
-#include "core/metrics_text.h"
-#include "core/status.h"
-#include "core/status_json.h"
-#include "core/status_table.h"
-#include "core/status_text.h"
-#include "core/status_watch.h"
+#include "core/control/control.h"
+#include "core/status/metrics_text.h"
+#include "core/status/status.h"
+#include "core/status/status_json.h"
+#include "core/status/status_table.h"
+#include "core/status/status_text.h"
+#include "core/status/status_watch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,0 +1,121 @@
+/* What one can do with a finished configuration: share it, drop it, ask it. */
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/conf/conf.h"
+
+void
+conf_creds_free(struct conf_creds *creds)
+{
+	free(creds->groups);
+	free(creds->name);
+	free(creds->home);
+	*creds = (struct conf_creds){ .set = false };
+}
+
+bool
+conf_creds_same(const struct conf_creds *a, const struct conf_creds *b)
+{
+	if (!a->set || !b->set)
+		return a->set == b->set;
+	return a->gid == b->gid && (a->name == NULL) == (b->name == NULL) &&
+	    (a->name == NULL || a->uid == b->uid) &&
+	    a->n_groups == b->n_groups && (a->n_groups == 0 ||
+	    memcmp(a->groups, b->groups,
+	    a->n_groups * sizeof(*a->groups)) == 0);
+}
+
+static void
+app_free(struct conf_app *app)
+{
+	free(app->name);
+	strlist_free(&app->command);
+	for (size_t i = 0; i < app->n_listens; i++)
+		address_free(&app->listens[i]);
+	free(app->listens);
+	free(app->socket_user);
+	free(app->socket_group);
+	free(app->directory);
+	strlist_free(&app->env);
+	free(app->env_file);
+	strlist_free(&app->env_file_entries);
+	free(app->user);
+	free(app->group);
+	conf_creds_free(&app->creds);
+	free(app->out.path);
+	free(app->err.path);
+}
+
+struct config *
+config_ref(struct config *config)
+{
+	assert(config->refs > 0 && config->refs < UINT_MAX);
+	config->refs++;
+	return config;
+}
+
+void
+config_unref(struct config *config)
+{
+	if (config == NULL)
+		return;
+	assert(config->refs > 0);
+	if (--config->refs > 0)
+		return;
+
+	for (size_t i = 0; i < config->n_apps; i++)
+		app_free(&config->apps[i]);
+	free(config->apps);
+	free(config->log);
+	free(config->pidfile);
+	free(config->control);
+	free(config->control_group);
+	free(config);
+}
+
+void
+conf_source_free(struct conf_source *source)
+{
+	for (size_t i = 0; i < source->n_sections; i++)
+		free(source->sections[i].name);
+	free(source->sections);
+	for (size_t i = 0; i < source->n_entries; i++) {
+		free(source->entries[i].key);
+		strlist_free(&source->entries[i].lines);
+		free(source->entries[i].numbers);
+	}
+	free(source->entries);
+	*source = (struct conf_source){ .sections = NULL };
+}
+
+unsigned
+conf_app_instances(const struct conf_app *app, unsigned auto_instances)
+{
+	uint64_t n = auto_instances;
+
+	switch (app->instances_kind) {
+	case CONF_INSTANCES_AUTO:
+		break;
+	case CONF_INSTANCES_NUMBER:
+		n = app->instances;
+		break;
+	case CONF_INSTANCES_PERCENT:
+		n = (n * app->instances + 99) / 100;
+		break;
+	}
+	if (n < 1)
+		return 1;
+	return n > CONF_INSTANCES_MAX ? CONF_INSTANCES_MAX : (unsigned)n;
+}
+
+const struct conf_app *
+config_find_app(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_apps; i++) {
+		if (strcmp(config->apps[i].name, name) == 0)
+			return &config->apps[i];
+	}
+	return NULL;
+}

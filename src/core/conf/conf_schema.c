@@ -1,0 +1,435 @@
+#include <assert.h>
+#include <signal.h>
+#include <string.h>
+
+#include "core/conf/conf.h"
+#include "core/conf/conf_schema.h"
+
+#define APP(field)	.scope = CONF_SCOPE_APP, \
+			.offset = offsetof(struct conf_app, field)
+#define GLOBAL(field)	.scope = CONF_SCOPE_CLUSTERD, \
+			.offset = offsetof(struct config, field)
+#define GLOBAL_NOWHERE	.scope = CONF_SCOPE_CLUSTERD, .offset = CONF_NOWHERE
+
+/* Ten years: what is longer is a slip, and nothing overflows below it. */
+#define DURATION_MAX_MS	(10 * UINT64_C(365) * 86400 * 1000)
+#define DURATION(at_least) \
+	.type = CONF_TYPE_DURATION, .min = (at_least), \
+	.max = DURATION_MAX_MS, \
+	.allowed = "a duration such as 500ms, 10s, 5m or 1h"
+
+/* A thousand times what any disk of today takes of one log. */
+#define SIZE_MAX_BYTES	(UINT64_C(1) << 40)
+
+static const struct conf_word log_levels[] = {
+	{ "error", CONF_LOG_ERROR },
+	{ "warning", CONF_LOG_WARNING },
+	{ "info", CONF_LOG_INFO },
+	{ "debug", CONF_LOG_DEBUG },
+	{ NULL, 0 },
+};
+
+static const struct conf_word log_formats[] = {
+	{ "text", CONF_LOG_TEXT },
+	{ "json", CONF_LOG_JSON },
+	{ NULL, 0 },
+};
+
+static const struct conf_word balances[] = {
+	{ "auto", CONF_BALANCE_AUTO },
+	{ "shared", CONF_BALANCE_SHARED },
+	{ "round-robin", CONF_BALANCE_ROUND_ROBIN },
+	{ "least-connections", CONF_BALANCE_LEAST_CONNECTIONS },
+	{ "random", CONF_BALANCE_RANDOM },
+	{ "source", CONF_BALANCE_SOURCE },
+	{ NULL, 0 },
+};
+
+static const struct conf_word handoffs[] = {
+	{ "auto", CONF_HANDOFF_AUTO },
+	{ "env", CONF_HANDOFF_ENV },
+	{ "adopt", CONF_HANDOFF_ADOPT },
+	{ NULL, 0 },
+};
+
+static const struct conf_word fd_protocols[] = {
+	{ "clusterd", CONF_FDP_CLUSTERD },
+	{ "systemd", CONF_FDP_SYSTEMD },
+	{ "server-starter", CONF_FDP_SERVER_STARTER },
+	{ "einhorn", CONF_FDP_EINHORN },
+	{ "nginx", CONF_FDP_NGINX },
+	{ "php-fpm", CONF_FDP_PHP_FPM },
+	{ NULL, 0 },
+};
+
+static const struct conf_word restarts[] = {
+	{ "always", CONF_RESTART_ALWAYS },
+	{ "on-failure", CONF_RESTART_ON_FAILURE },
+	{ "never", CONF_RESTART_NEVER },
+	{ NULL, 0 },
+};
+
+/* `alive` takes a duration; conf_value.c sees to it. */
+static const struct conf_word readies[] = {
+	{ "auto", CONF_READY_AUTO },
+	{ "notify", CONF_READY_NOTIFY },
+	{ "accept", CONF_READY_ACCEPT },
+	{ NULL, 0 },
+};
+
+static const struct conf_word outputs[] = {
+	{ "inherit", CONF_OUTPUT_INHERIT },
+	{ "null", CONF_OUTPUT_NULL },
+	{ "prefix", CONF_OUTPUT_PREFIX },
+	{ NULL, 0 },
+};
+
+static const struct conf_key schema[] = {
+	[CONF_KEY_LOG_LEVEL] = {
+		.name = "log_level", GLOBAL(log_level),
+		.type = CONF_TYPE_ENUM, .words = log_levels,
+		.preset = "info",
+	},
+	[CONF_KEY_LOG_FORMAT] = {
+		.name = "log_format", GLOBAL(log_format),
+		.type = CONF_TYPE_ENUM, .words = log_formats,
+		.preset = "text",
+	},
+	[CONF_KEY_LOG] = {
+		.name = "log", GLOBAL(log),
+		.type = CONF_TYPE_PATH, .preset = "stderr",
+		.nothing = "stderr", .allowed = "a path",
+	},
+	[CONF_KEY_PIDFILE] = {
+		.name = "pidfile", GLOBAL(pidfile),
+		.type = CONF_TYPE_PATH, .preset = "none",
+		.nothing = "none", .allowed = "a path",
+	},
+	[CONF_KEY_CONTROL] = {
+		.name = "control", GLOBAL(control),
+		.type = CONF_TYPE_CONTROL, .preset = "auto",
+		.nothing = "none", .allowed = "auto, none or a path",
+	},
+	[CONF_KEY_CONTROL_GROUP] = {
+		.name = "control_group", GLOBAL(control_group),
+		.type = CONF_TYPE_ACCOUNT,
+		.preset = "none", .nothing = "none",
+		.allowed = "the name or number of a group",
+	},
+
+	[CONF_KEY_COMMAND] = {
+		.name = "command", APP(command),
+		.type = CONF_TYPE_COMMAND, .list = true,
+		.allowed = "a program and its arguments",
+	},
+	[CONF_KEY_PORT] = {
+		.name = "port", APP(listens),
+		.type = CONF_TYPE_PORT, .preset = "none", .nothing = "none",
+		.max = UINT16_MAX, .allowed = "a number from 0 to 65535",
+	},
+	[CONF_KEY_LISTEN] = {
+		.name = "listen", APP(listens),
+		.type = CONF_TYPE_LISTEN, .list = true,
+		.preset = "none", .nothing = "none",
+		.allowed = "PORT, IPV4:PORT, [IPV6]:PORT (udp: before it for "
+		    "UDP) or unix:PATH",
+	},
+	[CONF_KEY_SOCKET_MODE] = {
+		.name = "socket_mode", APP(socket_mode),
+		.type = CONF_TYPE_MODE, .preset = "0660", .max = 0777,
+		.allowed = "an octal mode from 0 to 0777",
+	},
+	[CONF_KEY_SOCKET_USER] = {
+		.name = "socket_user", APP(socket_user),
+		.type = CONF_TYPE_ACCOUNT,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "the name or number of a user",
+	},
+	[CONF_KEY_SOCKET_GROUP] = {
+		.name = "socket_group", APP(socket_group),
+		.type = CONF_TYPE_ACCOUNT,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "the name or number of a group",
+	},
+	[CONF_KEY_BACKLOG] = {
+		.name = "backlog", APP(backlog),
+		.type = CONF_TYPE_COUNT, .preset = "4096",
+		.min = 1, .max = 65535,
+		.allowed = "a number from 1 to 65535",
+	},
+	[CONF_KEY_INSTANCES] = {
+		.name = "instances", APP(instances),
+		.type = CONF_TYPE_INSTANCES, .preset = "auto",
+		.min = 1, .max = CONF_INSTANCES_MAX,
+		.allowed = "auto, a number from 1 to 4096 or a percentage "
+			   "from 1% to 1000%",
+	},
+	[CONF_KEY_BALANCE] = {
+		.name = "balance", APP(balance),
+		.type = CONF_TYPE_ENUM, .words = balances, .preset = "auto",
+	},
+	[CONF_KEY_HANDOFF] = {
+		.name = "handoff", APP(handoff),
+		.type = CONF_TYPE_ENUM, .words = handoffs, .preset = "auto",
+	},
+	[CONF_KEY_FD_PROTOCOL] = {
+		.name = "fd_protocol", APP(fd_protocols),
+		.type = CONF_TYPE_FD_PROTOCOL, .words = fd_protocols,
+		.list = true, .preset = "clusterd systemd",
+	},
+	[CONF_KEY_DIRECTORY] = {
+		.name = "directory", APP(directory),
+		.type = CONF_TYPE_PATH,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "a path",
+	},
+	[CONF_KEY_UMASK] = {
+		.name = "umask", APP(umask),
+		.type = CONF_TYPE_UMASK, .max = 0777,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "an octal mask from 0 to 0777",
+	},
+	[CONF_KEY_ENV] = {
+		.name = "env", APP(env),
+		.type = CONF_TYPE_ENV, .list = true,
+		.preset = "none", .nothing = "none",
+		.allowed = "NAME=value",
+	},
+	[CONF_KEY_ENV_FILE] = {
+		.name = "env_file", APP(env_file),
+		.type = CONF_TYPE_PATH, .preset = "none",
+		.nothing = "none", .allowed = "a path",
+	},
+	[CONF_KEY_LIMIT_NOFILE] = {
+		.name = "limit_nofile", APP(limit_nofile),
+		.type = CONF_TYPE_LIMIT,
+		/* A worker needs its standard and listening descriptors;
+		   the kernel's own ceiling, fs.nr_open, is below 2^31. */
+		.min = 16, .max = 1 << 30,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "a number from 16 to 1073741824",
+	},
+	[CONF_KEY_USER] = {
+		.name = "user", APP(user),
+		.type = CONF_TYPE_ACCOUNT,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "the name or number of a user",
+	},
+	[CONF_KEY_GROUP] = {
+		.name = "group", APP(group),
+		.type = CONF_TYPE_ACCOUNT,
+		.preset = "inherit", .nothing = "inherit",
+		.allowed = "the name or number of a group",
+	},
+	[CONF_KEY_RESTART] = {
+		.name = "restart", APP(restart),
+		.type = CONF_TYPE_ENUM, .words = restarts,
+		.preset = "always",
+	},
+	[CONF_KEY_RESTART_DELAY] = {
+		.name = "restart_delay", APP(restart_delay_ms),
+		DURATION(1), .preset = "100ms",
+	},
+	[CONF_KEY_RESTART_DELAY_MAX] = {
+		.name = "restart_delay_max", APP(restart_delay_max_ms),
+		DURATION(1), .preset = "30s",
+	},
+	[CONF_KEY_RESTART_RESET] = {
+		.name = "restart_reset", APP(restart_reset_ms),
+		DURATION(0), .preset = "10s",
+	},
+	[CONF_KEY_RESTART_LIMIT] = {
+		.name = "restart_limit", APP(restart_limit),
+		.type = CONF_TYPE_RESTART_LIMIT,
+		.preset = "none", .nothing = "none",
+		.min = 1, .max = 1000,
+		.allowed = "none or a number from 1 to 1000, a slash and a "
+			   "duration, such as 5/60s",
+	},
+	[CONF_KEY_SUCCESS_CODES] = {
+		.name = "success_codes", APP(success_codes),
+		.type = CONF_TYPE_CODES, .list = true,
+		.preset = "0", .max = 255,
+		.allowed = "a list of exit codes from 0 to 255, with "
+			   "ranges such as 10-12,",
+	},
+	[CONF_KEY_READY] = {
+		.name = "ready", APP(ready),
+		.type = CONF_TYPE_READY, .words = readies,
+		.preset = "auto",
+		.allowed = "auto, notify, accept or alive:DURATION",
+	},
+	[CONF_KEY_READY_TIMEOUT] = {
+		.name = "ready_timeout", APP(ready_timeout_ms),
+		DURATION(1), .preset = "60s",
+	},
+	[CONF_KEY_STOP_SIGNAL] = {
+		.name = "stop_signal", APP(stop_signal),
+		.type = CONF_TYPE_SIGNAL, .preset = "TERM",
+		.allowed = "a name such as TERM, INT, QUIT or USR1, or a "
+			   "number from 1 to 64",
+	},
+	[CONF_KEY_STOP_TIMEOUT] = {
+		.name = "stop_timeout", APP(stop_timeout_ms),
+		DURATION(0), .preset = "10s",
+	},
+	[CONF_KEY_DRAIN_TIMEOUT] = {
+		.name = "drain_timeout", APP(drain_timeout_ms),
+		DURATION(0), .preset = "10s",
+	},
+	[CONF_KEY_DRAIN_IDLE] = {
+		.name = "drain_idle", APP(drain_idle_ms),
+		.type = CONF_TYPE_DURATION, .max = DURATION_MAX_MS,
+		.preset = "5s", .nothing = "off",
+		.allowed = "a duration such as 500ms, 10s, 5m or 1h, or off",
+	},
+	[CONF_KEY_MAX_SURGE] = {
+		.name = "max_surge", APP(max_surge),
+		.type = CONF_TYPE_COUNT, .preset = "1",
+		.min = 1, .max = CONF_INSTANCES_MAX,
+		.allowed = "a number from 1 to 4096",
+	},
+	[CONF_KEY_STDOUT] = {
+		.name = "stdout", APP(out),
+		.type = CONF_TYPE_OUTPUT, .words = outputs,
+		.preset = "inherit",
+		.allowed = "inherit, null, prefix or a path",
+	},
+	[CONF_KEY_STDERR] = {
+		.name = "stderr", APP(err),
+		.type = CONF_TYPE_OUTPUT, .words = outputs,
+		.preset = "inherit",
+		.allowed = "inherit, null, prefix or a path",
+	},
+	[CONF_KEY_LOG_MAX_SIZE] = {
+		.name = "log_max_size", APP(log_max_size),
+		.type = CONF_TYPE_SIZE, .preset = "10M", .nothing = "none",
+		/* No line is longer than the least. */
+		.min = 64 * 1024, .max = SIZE_MAX_BYTES,
+		.allowed = "a size from 64K to 1024G, such as 512K, 10M or "
+			   "2G, or none",
+	},
+	[CONF_KEY_LOG_KEEP] = {
+		.name = "log_keep", APP(log_keep),
+		.type = CONF_TYPE_COUNT, .preset = "5",
+		.min = 0, .max = 1000,
+		.allowed = "a number from 0 to 1000",
+	},
+};
+
+static_assert(sizeof(schema) / sizeof(schema[0]) == CONF_KEY_N,
+    "a row for each key");
+
+static bool
+is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool
+conf_name_valid(const char *name, size_t len)
+{
+	if (len == 0 || len > CONF_NAME_MAX || !is_name_byte(name[0]))
+		return false;
+	for (size_t i = 1; i < len; i++) {
+		if (!is_name_byte(name[i]) && name[i] != '_' && name[i] != '-')
+			return false;
+	}
+	return true;
+}
+
+const struct conf_key *
+conf_schema(size_t *ret_n)
+{
+	*ret_n = CONF_KEY_N;
+	return schema;
+}
+
+const struct conf_key *
+conf_schema_find(enum conf_scope scope, const char *name)
+{
+	for (size_t i = 0; i < CONF_KEY_N; i++) {
+		if (schema[i].scope == scope &&
+		    strcmp(schema[i].name, name) == 0)
+			return &schema[i];
+	}
+	return NULL;
+}
+
+const char *
+conf_schema_near(enum conf_scope scope, const char *name)
+{
+	const char *best = NULL;
+	unsigned distance = CONF_NEAR_INIT;
+
+	for (size_t i = 0; i < CONF_KEY_N; i++) {
+		if (schema[i].scope == scope)
+			conf_near(name, schema[i].name, &best, &distance);
+	}
+	return best;
+}
+
+#define NEAR_LEN 32	/* longer than any word of ours */
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static unsigned
+min_of(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Damerau-Levenshtein distance (optimal string alignment), upper and lower
+ * case alike. Three rows of the matrix are enough.
+ */
+static unsigned
+distance_between(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	unsigned rows[3][NEAR_LEN + 1] = { { 0 } };
+	unsigned *before = rows[0], *above = rows[1], *row = rows[2];
+
+	for (size_t j = 0; j <= b_len; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 1; i <= a_len; i++) {
+		unsigned *reused = before;
+
+		before = above;
+		above = row;
+		row = reused;
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= b_len; j++) {
+			char x = lower(a[i - 1]), y = lower(b[j - 1]);
+
+			row[j] = min_of(min_of(above[j], row[j - 1]) + 1,
+			    above[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == y)
+				row[j] = min_of(row[j], before[j - 2] + 1);
+		}
+	}
+	return row[b_len];
+}
+
+void
+conf_near(const char *text, const char *word, const char **best,
+    unsigned *best_distance)
+{
+	size_t text_len = strlen(text), word_len = strlen(word);
+	size_t least = text_len > word_len ? text_len - word_len :
+					     word_len - text_len;
+	unsigned distance;
+
+	if (text_len > NEAR_LEN || word_len > NEAR_LEN ||
+	    least >= *best_distance)
+		return;
+	distance = distance_between(text, text_len, word, word_len);
+	if (distance < *best_distance && distance <= word_len / 3) {
+		*best = word;
+		*best_distance = distance;
+	}
+}

@@ -1,0 +1,142 @@
+/*
+ * When is a retiring worker drained, so that its stop signal loses nothing?
+ *
+ * Its lane gets no new connections by then (steering). What is left: handshakes
+ * that were under way (linger), its accept queue, and the connections that are
+ * open. Of these one that is idle does not hold it up: nothing is unread or
+ * unacknowledged, the server spoke last, or nobody has spoken yet, and no data
+ * moved for drain_idle. One on which the client spoke last is a request that is
+ * being worked on. After drain_timeout it is over in any case.
+ *
+ * Promises, which tests/unit/core/worker/test_drain.c checks against random histories: it
+ * always ends, at drain_timeout if not before; it ends before only after the
+ * linger, and after two looks in a row that found neither a queue nor a
+ * connection that holds it up; it never asks for a look that is in the past or
+ * more than DRAIN_STEP_MAX_MS away.
+ *
+ * Whoever looks, looks in this order: the queues, the connections of the port,
+ * the descriptors of the worker. So a connection that moves on meanwhile is
+ * found where it has gone. One that is in between for a moment, taken from the
+ * queue and without a descriptor yet, is what the second look is for.
+ */
+#ifndef CORE_DRAIN_H
+#define CORE_DRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mono.h"
+
+struct strbuf;
+
+#define DRAIN_STEP_MIN_MS	5
+#define DRAIN_STEP_MAX_MS	200
+/* Between the two looks that have to agree. */
+#define DRAIN_AGREE_MS		10
+/* After steering has changed, for SYNs that were just being handled. */
+#define DRAIN_SETTLE_MS		20
+/* For facts that cannot be told. */
+#define DRAIN_UNKNOWN		(-1)
+
+struct drain_policy {
+	int64_t timeout_ms;	/* drain_timeout; 0: at once */
+	int64_t idle_ms;	/* drain_idle; -1: off */
+	int64_t linger_ms;	/* how long a handshake may take */
+};
+
+/* One open connection of the worker, as the kernel tells it. */
+struct drain_conn {
+	uint32_t unread;	/* bytes that the server has not read */
+	uint32_t unacked;	/* … that it sent and the client has not got */
+	bool timed;		/* the rest is known (not for Unix sockets) */
+	bool sent;		/* the server has ever sent data */
+	bool received;		/* the client has */
+	int64_t sent_ms;	/* how long ago the last time was; */
+	int64_t received_ms;	/* if never: since the connection is open */
+};
+
+enum drain_hold {
+	DRAIN_IDLE,		/* does not hold up the drain */
+	DRAIN_RESTING,		/* nor will it, if nothing moves for a while */
+	DRAIN_BUSY,
+};
+
+/* *ret_rest_ms: of a resting one, until it is idle. */
+enum drain_hold drain_judge(const struct drain_conn *conn, int64_t idle_ms,
+    int64_t *ret_rest_ms);
+
+/* All connections of a worker; zero-initialised. */
+struct drain_tally {
+	unsigned idle;
+	unsigned resting;
+	unsigned busy;
+	int64_t rest_ms;	/* until the last of the resting ones is idle */
+};
+
+void drain_count(struct drain_tally *tally, const struct drain_conn *conn,
+    int64_t idle_ms);
+
+/* What a look has found. */
+struct drain_facts {
+	int64_t queue;		/* connections (and datagrams, or whether there
+				   are any) in its lanes; or DRAIN_UNKNOWN */
+	int64_t half_open;	/* handshakes on its ports that are older than
+				   the change of steering; or DRAIN_UNKNOWN */
+	bool seen;		/* connections could be looked at: `open` */
+	struct drain_tally open;
+};
+
+/* The memory of one drain; started by drain_begin(). */
+struct drain {
+	struct mono began;
+	struct mono steered;	/* MONO_NEVER: the lane still gets some */
+	struct mono quiet;	/* looks have found nothing since; or never */
+	int64_t step_ms;
+};
+
+enum drain_why {
+	/* wait */
+	DRAIN_WHY_LINGER,
+	DRAIN_WHY_QUEUE,
+	DRAIN_WHY_BUSY,
+	DRAIN_WHY_RESTING,
+	DRAIN_WHY_UNSEEN,	/* queue or connections: until the timeout */
+	DRAIN_WHY_AGREE,	/* for the second look */
+	/* done */
+	DRAIN_WHY_AT_ONCE,	/* drain_timeout is 0 */
+	DRAIN_WHY_EMPTY,	/* no connection is open */
+	DRAIN_WHY_IDLE,		/* those that are open are idle */
+	DRAIN_WHY_TIMEOUT,
+	DRAIN_N_WHYS,
+};
+
+struct drain_decision {
+	bool done;
+	enum drain_why why;
+	struct mono again;	/* wait: look again then */
+	int64_t took_ms;	/* since it began */
+};
+
+void drain_begin(struct drain *d, struct mono now);
+
+/* Steering leaves the worker's lanes out from now on. Once; later calls for
+   further lanes move the linger. */
+void drain_steered(struct drain *d, struct mono now);
+
+/* What a handshake's age must be to count for `half_open`. */
+int64_t drain_steered_ms(const struct drain *d, struct mono now);
+
+/* After a look. Not again after it was done. */
+struct drain_decision drain_decide(struct drain *d,
+    const struct drain_policy *policy, const struct drain_facts *facts,
+    struct mono now);
+
+/*
+ * Words for the log, behind "web[2] pid 4711: ": "drained in 1.2s", "drained in
+ * 6.1s, 2 idle connections are left", "drain_timeout after 10.0s: 3
+ * connections still open"; while it waits: "draining for 800ms: 3 connections are busy".
+ */
+void drain_words(struct strbuf *sb, const struct drain_decision *decision,
+    const struct drain_facts *facts);
+
+#endif

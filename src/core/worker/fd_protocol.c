@@ -1,0 +1,189 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/names/address.h"
+#include "core/conf/conf.h"
+#include "core/worker/fd_protocol.h"
+
+/* "3,4" with any separator; `closed`: one behind the last too. */
+static void
+put_fds(struct strbuf *sb, size_t n, char separator, bool closed)
+{
+	for (size_t i = 0; i < n; i++) {
+		strbuf_printf(sb, "%zu", FD_PROTOCOL_FIRST + i);
+		if (closed || i + 1 < n)
+			strbuf_putc(sb, separator);
+	}
+}
+
+/* Take the built entry over; a failed buffer makes the list failed. */
+static void
+add_built(struct strlist *env, struct strbuf *sb)
+{
+	strlist_take(env, strbuf_take(sb));
+}
+
+static void
+append_clusterd(const struct fd_protocol_args *a, struct strlist *env)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	strlist_printf(env, "CLUSTERD_APP=%s", a->app);
+	strlist_printf(env, "CLUSTERD_INSTANCE=%u", a->instance);
+	strlist_printf(env, "CLUSTERD_INSTANCES=%u", a->instances);
+	strlist_printf(env, "CLUSTERD_GENERATION=%u", a->generation);
+	if (a->n_bound == 0)
+		return;
+	strbuf_puts(&sb, "CLUSTERD_FD=");
+	put_fds(&sb, a->n_bound, ',', false);
+	add_built(env, &sb);
+}
+
+/* sd_listen_fds(3) */
+static void
+append_systemd(const struct fd_protocol_args *a, struct strlist *env)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	if (a->n_bound == 0)
+		return;
+	strlist_printf(env, "LISTEN_FDS=%zu", a->n_bound);
+	strlist_add(env, "LISTEN_PID=");
+	strbuf_puts(&sb, "LISTEN_FDNAMES=");
+	for (size_t i = 0; i < a->n_bound; i++)
+		strbuf_printf(&sb, "%s%s", i > 0 ? ":" : "", a->app);
+	add_built(env, &sb);
+}
+
+/*
+ * A port on every address is the bare number, as start_server --port=80 has
+ * it (Server::Starter's documentation).
+ */
+static void
+append_server_starter(const struct fd_protocol_args *a, struct strlist *env)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	if (a->n_bound == 0)
+		return;
+	strbuf_puts(&sb, "SERVER_STARTER_PORT=");
+	for (size_t i = 0; i < a->n_bound; i++) {
+		const struct address *b = &a->bound[i];
+
+		if (i > 0)
+			strbuf_putc(&sb, ';');
+		if (b->kind != ADDRESS_UNIX && b->host == ADDRESS_HOST_ANY) {
+			strbuf_printf(&sb, "%u", b->port);
+		} else {
+			char *name = address_format_numeric(b);
+
+			if (name == NULL)
+				sb.failed = true;
+			else
+				strbuf_puts(&sb, name);
+			free(name);
+		}
+		strbuf_printf(&sb, "=%zu", FD_PROTOCOL_FIRST + i);
+	}
+	add_built(env, &sb);
+	strlist_printf(env, "SERVER_STARTER_GENERATION=%u", a->generation);
+}
+
+/* einhorn's README, "Client API": EINHORN_FD_COUNT and one each. */
+static void
+append_einhorn(const struct fd_protocol_args *a, struct strlist *env)
+{
+	if (a->n_bound == 0)
+		return;
+	strlist_printf(env, "EINHORN_FD_COUNT=%zu", a->n_bound);
+	for (size_t i = 0; i < a->n_bound; i++)
+		strlist_printf(env, "EINHORN_FD_%zu=%zu", i,
+		    FD_PROTOCOL_FIRST + i);
+}
+
+/* nginx, ngx_add_inherited_sockets(): each number ends in ';' or ':'. */
+static void
+append_nginx(const struct fd_protocol_args *a, struct strlist *env)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	if (a->n_bound == 0)
+		return;
+	strbuf_puts(&sb, "NGINX=");
+	put_fds(&sb, a->n_bound, ';', true);
+	add_built(env, &sb);
+}
+
+/* php-fpm, fpm_sockets_init_main(): the key is the address in numbers. */
+static void
+append_php_fpm(const struct fd_protocol_args *a, struct strlist *env)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	if (a->n_bound == 0)
+		return;
+	strbuf_puts(&sb, "FPM_SOCKETS=");
+	for (size_t i = 0; i < a->n_bound; i++) {
+		char *name = address_format_numeric(&a->bound[i]);
+
+		if (name == NULL)
+			sb.failed = true;
+		else
+			strbuf_printf(&sb, "%s%s=%zu", i > 0 ? "," : "", name,
+			    FD_PROTOCOL_FIRST + i);
+		free(name);
+	}
+	add_built(env, &sb);
+}
+
+void
+fd_protocol_append(const struct fd_protocol_args *a, struct strlist *env)
+{
+	static const struct {
+		unsigned bit;
+		void (*append)(const struct fd_protocol_args *,
+		    struct strlist *);
+	} protocols[] = {
+		{ CONF_FDP_CLUSTERD, append_clusterd },
+		{ CONF_FDP_SYSTEMD, append_systemd },
+		{ CONF_FDP_SERVER_STARTER, append_server_starter },
+		{ CONF_FDP_EINHORN, append_einhorn },
+		{ CONF_FDP_NGINX, append_nginx },
+		{ CONF_FDP_PHP_FPM, append_php_fpm },
+	};
+
+	for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++)
+		if ((a->protocols & protocols[i].bit) != 0)
+			protocols[i].append(a, env);
+	if (a->notify_socket != NULL)
+		strlist_printf(env, "NOTIFY_SOCKET=%s", a->notify_socket);
+}
+
+bool
+fd_protocol_scrubs(const char *entry)
+{
+	/* A name that ends in '*' stands for every name that begins so. */
+	static const char *const names[] = {
+		"CLUSTERD_*",
+		"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+		"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "MAINPID",
+		"FDSTORE",
+		"SERVER_STARTER_*", "EINHORN_*", "NGINX", "FPM_SOCKETS",
+		/* Node takes fd 3 for a channel to its parent if told so. */
+		"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
+		"NODE_UNIQUE_ID",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		size_t len = strlen(names[i]);
+
+		if (names[i][len - 1] == '*') {
+			if (strncmp(entry, names[i], len - 1) == 0)
+				return true;
+		} else if (strncmp(entry, names[i], len) == 0 &&
+		    (entry[len] == '=' || entry[len] == '\0')) {
+			return true;
+		}
+	}
+	return false;
+}

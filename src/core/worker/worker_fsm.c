@@ -1,0 +1,554 @@
+#include <assert.h>
+#include <stddef.h>
+
+#include "core/conf/conf.h"
+#include "core/worker/worker_fsm.h"
+
+/* How often a retiring worker that dies is started again for those who wait. */
+#define RESCUES_MAX 5
+
+struct step_args {
+	struct worker_fsm *fsm;
+	const struct conf_app *app;
+	const struct worker_facts *facts;
+	struct worker_step *step;
+};
+
+typedef void cell_fn(const struct step_args *);
+
+static void
+go(const struct step_args *a, enum worker_state to, enum worker_reason why,
+    struct mono deadline)
+{
+	a->fsm->state = to;
+	a->fsm->deadline = deadline;
+	a->step->why = why;
+}
+
+static void
+cell_ignore(const struct step_args *a)
+{
+	(void)a;
+}
+
+static void
+cell_start(const struct step_args *a)
+{
+	a->fsm->executed = a->facts->now;
+	a->step->spawn = true;
+	/* Executing may hang too (a dead file server), hence a deadline. */
+	go(a, WORKER_EXECING, WORKER_WHY_NOTHING,
+	    mono_add_ms(a->facts->now, a->app->ready_timeout_ms));
+}
+
+static void
+cell_fork_failed(const struct step_args *a)
+{
+	if (a->fsm->trial) {
+		go(a, WORKER_FAILED, WORKER_WHY_TRIAL, MONO_NEVER);
+		return;
+	}
+	a->step->delay_ms = restart_delay(a->app, &a->fsm->history,
+	    a->facts->dice);
+	go(a, WORKER_BACKOFF, WORKER_WHY_NO_FORK,
+	    mono_add_ms(a->facts->now, a->step->delay_ms));
+}
+
+/* Is to stay alive for a while all that makes a worker of this app ready? */
+static bool
+alive_is_enough(const struct conf_app *app)
+{
+	return app->ready == CONF_READY_ALIVE ||
+	    (app->ready == CONF_READY_AUTO && app->n_listens == 0);
+}
+
+static void
+cell_executed(const struct step_args *a)
+{
+	int64_t wait_ms = a->app->ready_timeout_ms;
+
+	if (alive_is_enough(a->app) && a->app->ready_alive_ms < wait_ms)
+		wait_ms = a->app->ready_alive_ms;
+	a->fsm->executed = a->facts->now;
+	go(a, WORKER_STARTING, WORKER_WHY_NOTHING,
+	    mono_add_ms(a->facts->now, wait_ms));
+}
+
+static void cell_drain(const struct step_args *a);
+
+static void
+become_ready(const struct step_args *a, enum worker_reason why)
+{
+	a->fsm->trial = false;
+	if (a->fsm->retiring) {
+		cell_drain(a);
+		return;
+	}
+	go(a, WORKER_READY, why, MONO_NEVER);
+}
+
+/* With `ready = accept` only what is seen counts, not what is said. */
+static void
+cell_notified(const struct step_args *a)
+{
+	if (a->app->ready != CONF_READY_ACCEPT)
+		become_ready(a, WORKER_WHY_NOTIFIED);
+}
+
+/*
+ * READY=1 can overtake the end of the exec pipe: both wait in their queues and
+ * the loop takes them in any order. Only the program itself can have sent it.
+ */
+static void
+cell_notified_early(const struct step_args *a)
+{
+	if (a->app->ready == CONF_READY_ACCEPT)
+		return;
+	a->fsm->executed = a->facts->now;
+	become_ready(a, WORKER_WHY_NOTIFIED);
+}
+
+static void
+cell_waits(const struct step_args *a)
+{
+	if (a->app->ready == CONF_READY_AUTO ||
+	    a->app->ready == CONF_READY_ACCEPT)
+		become_ready(a, WORKER_WHY_WAITS);
+}
+
+static void
+cell_kill_exec_timeout(const struct step_args *a)
+{
+	a->step->send_kill = true;
+	go(a, WORKER_KILLED, WORKER_WHY_READY_TIMEOUT, MONO_NEVER);
+}
+
+static void
+cell_starting_deadline(const struct step_args *a)
+{
+	if (alive_is_enough(a->app))
+		become_ready(a, WORKER_WHY_ALIVE);
+	else if (a->app->ready == CONF_READY_AUTO)
+		become_ready(a, WORKER_WHY_UNSEEN);
+	else
+		cell_kill_exec_timeout(a);
+}
+
+static void
+send_stop(const struct step_args *a, enum worker_reason why)
+{
+	a->fsm->unwanted = true;
+	a->step->send_stop = true;
+	go(a, WORKER_STOPPING, why,
+	    mono_add_ms(a->facts->now, a->app->stop_timeout_ms));
+}
+
+static void
+cell_stop(const struct step_args *a)
+{
+	a->fsm->retiring = false;
+	send_stop(a, WORKER_WHY_ASKED);
+}
+
+static void
+cell_drained(const struct step_args *a)
+{
+	send_stop(a, WORKER_WHY_DRAINED);
+}
+
+static void
+cell_drain_timeout(const struct step_args *a)
+{
+	send_stop(a, WORKER_WHY_DRAIN_TIMEOUT);
+}
+
+/* Without listeners there is nothing to see of what it does. */
+static void
+cell_drain(const struct step_args *a)
+{
+	int64_t wait_ms = a->app->drain_timeout_ms;
+
+	a->fsm->unwanted = true;
+	a->fsm->retiring = true;
+	/* Who was started for those who wait serves them before it goes. */
+	if (wait_ms == 0 && a->fsm->rescues > 0)
+		wait_ms = a->app->stop_timeout_ms;
+	if (wait_ms == 0 || a->app->n_listens == 0)
+		send_stop(a, WORKER_WHY_ASKED);
+	else
+		go(a, WORKER_DRAINING, WORKER_WHY_RETIRING,
+		    mono_add_ms(a->facts->now, wait_ms));
+}
+
+static void
+cell_kill(const struct step_args *a)
+{
+	a->fsm->retiring = false;
+	a->fsm->unwanted = true;
+	a->step->send_kill = true;
+	go(a, WORKER_KILLED, WORKER_WHY_ASKED, MONO_NEVER);
+}
+
+static void
+cell_stop_timeout(const struct step_args *a)
+{
+	a->step->send_kill = true;
+	go(a, WORKER_KILLED, WORKER_WHY_STOP_TIMEOUT, MONO_NEVER);
+}
+
+/* No process is there: an unwanted seat is simply over. */
+static void
+cell_give_up(const struct step_args *a)
+{
+	a->fsm->retiring = false;
+	a->fsm->unwanted = true;
+	go(a, WORKER_ENDED, WORKER_WHY_ASKED, MONO_NEVER);
+}
+
+/* A kill that is under way already: only remember that nobody wants it. */
+static void
+cell_unwanted(const struct step_args *a)
+{
+	a->fsm->retiring = false;
+	a->fsm->unwanted = true;
+}
+
+/* It is not ready, but clients of its last process may wait for it. */
+static bool
+goes_on_for_others(const struct step_args *a)
+{
+	if ((!a->facts->waiting && !a->fsm->retiring) || a->fsm->trial ||
+	    a->app->restart == CONF_RESTART_NEVER)
+		return false;
+	a->fsm->unwanted = a->fsm->retiring = true;
+	return true;
+}
+
+static void
+cell_retire_execing(const struct step_args *a)
+{
+	if (!goes_on_for_others(a))
+		cell_kill(a);
+}
+
+static void
+cell_retire_starting(const struct step_args *a)
+{
+	if (!goes_on_for_others(a))
+		cell_stop(a);
+}
+
+static void
+cell_retire_killed(const struct step_args *a)
+{
+	if (!goes_on_for_others(a))
+		cell_unwanted(a);
+}
+
+static void
+cell_retire_backoff(const struct step_args *a)
+{
+	if (goes_on_for_others(a))
+		cell_start(a);
+	else
+		cell_give_up(a);
+}
+
+static void
+cell_exited(const struct step_args *a)
+{
+	struct worker_fsm *fsm = a->fsm;
+	struct restart_decision d;
+
+	if (fsm->retiring && a->facts->waiting &&
+	    a->app->restart != CONF_RESTART_NEVER &&
+	    fsm->rescues < RESCUES_MAX) {
+		fsm->rescues++;
+		cell_start(a);
+		a->step->why = WORKER_WHY_RESCUE;
+		return;
+	}
+	if (fsm->unwanted) {
+		go(a, WORKER_ENDED, WORKER_WHY_ASKED, MONO_NEVER);
+		return;
+	}
+	if (fsm->trial) {
+		/* A job that ended well has done all that was asked of it. */
+		if (a->app->restart != CONF_RESTART_ALWAYS &&
+		    !a->facts->failure)
+			go(a, WORKER_ENDED, WORKER_WHY_POLICY, MONO_NEVER);
+		else
+			go(a, WORKER_FAILED, WORKER_WHY_TRIAL, MONO_NEVER);
+		return;
+	}
+	d = restart_decide(a->app, &fsm->history, a->facts->failure,
+	    mono_ms_between(fsm->executed, a->facts->now), a->facts->now,
+	    a->facts->dice);
+	switch (d.verdict) {
+	case RESTART_END:
+		go(a, a->facts->failure ? WORKER_FAILED : WORKER_ENDED,
+		    WORKER_WHY_POLICY, MONO_NEVER);
+		break;
+	case RESTART_PARK:
+		go(a, WORKER_PARKED, WORKER_WHY_LIMIT, MONO_NEVER);
+		break;
+	case RESTART_AGAIN:
+		a->step->delay_ms = d.delay_ms;
+		if (d.delay_ms == 0)
+			cell_start(a);
+		else
+			go(a, WORKER_BACKOFF, WORKER_WHY_AGAIN,
+			    mono_add_ms(a->facts->now, d.delay_ms));
+		a->step->why = WORKER_WHY_AGAIN;
+		break;
+	}
+}
+
+/* One row per state; a test fails on a cell that is not written out. */
+static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
+	[WORKER_IDLE] = {
+		[WORKER_EV_START] = cell_start,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_ignore,
+		[WORKER_EV_EXITED] = cell_ignore,
+		[WORKER_EV_RETIRE] = cell_give_up,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_give_up,
+		[WORKER_EV_KILL] = cell_give_up,
+	},
+	[WORKER_EXECING] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_fork_failed,
+		[WORKER_EV_EXECUTED] = cell_executed,
+		[WORKER_EV_NOTIFY_READY] = cell_notified_early,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_kill_exec_timeout,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_retire_execing,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		/* The program never ran, there is nothing to finish; and the
+		   stop signal might be one that is ignored by default. */
+		[WORKER_EV_STOP] = cell_kill,
+		[WORKER_EV_KILL] = cell_kill,
+	},
+	[WORKER_STARTING] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_notified,
+		[WORKER_EV_WAITS] = cell_waits,
+		[WORKER_EV_DEADLINE] = cell_starting_deadline,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_retire_starting,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_stop,
+		[WORKER_EV_KILL] = cell_kill,
+	},
+	[WORKER_READY] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_ignore,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_drain,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_stop,
+		[WORKER_EV_KILL] = cell_kill,
+	},
+	[WORKER_DRAINING] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_drain_timeout,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_ignore,
+		[WORKER_EV_DRAINED] = cell_drained,
+		[WORKER_EV_STOP] = cell_stop,
+		[WORKER_EV_KILL] = cell_kill,
+	},
+	[WORKER_STOPPING] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_stop_timeout,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_ignore,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_unwanted,
+		[WORKER_EV_KILL] = cell_kill,
+	},
+	[WORKER_KILLED] = {
+		[WORKER_EV_START] = cell_ignore,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_ignore,
+		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_RETIRE] = cell_retire_killed,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_unwanted,
+		[WORKER_EV_KILL] = cell_unwanted,
+	},
+	[WORKER_BACKOFF] = {
+		[WORKER_EV_START] = cell_start,
+		[WORKER_EV_FORK_FAILED] = cell_ignore,
+		[WORKER_EV_EXECUTED] = cell_ignore,
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_DEADLINE] = cell_start,
+		[WORKER_EV_EXITED] = cell_ignore,
+		[WORKER_EV_RETIRE] = cell_retire_backoff,
+		[WORKER_EV_DRAINED] = cell_ignore,
+		[WORKER_EV_STOP] = cell_give_up,
+		[WORKER_EV_KILL] = cell_give_up,
+	},
+#define FINAL_ROW {						\
+		[WORKER_EV_START] = cell_ignore,		\
+		[WORKER_EV_FORK_FAILED] = cell_ignore,		\
+		[WORKER_EV_EXECUTED] = cell_ignore,		\
+		[WORKER_EV_NOTIFY_READY] = cell_ignore,		\
+		[WORKER_EV_WAITS] = cell_ignore,		\
+		[WORKER_EV_DEADLINE] = cell_ignore,		\
+		[WORKER_EV_EXITED] = cell_ignore,		\
+		[WORKER_EV_RETIRE] = cell_ignore,		\
+		[WORKER_EV_DRAINED] = cell_ignore,		\
+		[WORKER_EV_STOP] = cell_ignore,			\
+		[WORKER_EV_KILL] = cell_ignore,			\
+	}
+	[WORKER_PARKED] = FINAL_ROW,
+	[WORKER_ENDED] = FINAL_ROW,
+	[WORKER_FAILED] = FINAL_ROW,
+};
+
+struct worker_step
+worker_fsm_step(struct worker_fsm *fsm, const struct conf_app *app,
+    enum worker_event event, const struct worker_facts *facts)
+{
+	struct worker_step step = { .from = fsm->state };
+	const struct step_args args = {
+		.fsm = fsm, .app = app, .facts = facts, .step = &step,
+	};
+
+	assert(fsm->state < WORKER_STATES && event < WORKER_EVENTS);
+	cells[fsm->state][event](&args);
+	step.to = fsm->state;
+	return step;
+}
+
+void
+worker_fsm_free(struct worker_fsm *fsm)
+{
+	restart_free(&fsm->history);
+}
+
+bool
+worker_state_alive(enum worker_state state)
+{
+	switch (state) {
+	case WORKER_EXECING:
+	case WORKER_STARTING:
+	case WORKER_READY:
+	case WORKER_DRAINING:
+	case WORKER_STOPPING:
+	case WORKER_KILLED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool
+worker_state_final(enum worker_state state)
+{
+	return state == WORKER_PARKED || state == WORKER_ENDED ||
+	    state == WORKER_FAILED;
+}
+
+static const char *const state_names[] = {
+	[WORKER_IDLE] = "idle",
+	[WORKER_EXECING] = "execing",
+	[WORKER_STARTING] = "starting",
+	[WORKER_READY] = "ready",
+	[WORKER_DRAINING] = "draining",
+	[WORKER_STOPPING] = "stopping",
+	[WORKER_KILLED] = "killed",
+	[WORKER_BACKOFF] = "backoff",
+	[WORKER_PARKED] = "parked",
+	[WORKER_ENDED] = "ended",
+	[WORKER_FAILED] = "failed",
+};
+static_assert(sizeof(state_names) / sizeof(*state_names) == WORKER_STATES,
+    "a state has no name");
+
+static const char *const event_names[] = {
+	[WORKER_EV_START] = "start",
+	[WORKER_EV_FORK_FAILED] = "fork-failed",
+	[WORKER_EV_EXECUTED] = "executed",
+	[WORKER_EV_NOTIFY_READY] = "notify-ready",
+	[WORKER_EV_WAITS] = "waits",
+	[WORKER_EV_DEADLINE] = "deadline",
+	[WORKER_EV_EXITED] = "exited",
+	[WORKER_EV_RETIRE] = "retire",
+	[WORKER_EV_DRAINED] = "drained",
+	[WORKER_EV_STOP] = "stop",
+	[WORKER_EV_KILL] = "kill",
+};
+static_assert(sizeof(event_names) / sizeof(*event_names) == WORKER_EVENTS,
+    "an event has no name");
+
+static const char *const reason_texts[] = {
+	[WORKER_WHY_NOTHING] = "",
+	[WORKER_WHY_NOTIFIED] = "it said READY=1",
+	[WORKER_WHY_WAITS] = "it waits for connections",
+	[WORKER_WHY_ALIVE] = "it stayed alive",
+	[WORKER_WHY_UNSEEN] =
+	    "it lives, but cannot be seen to wait for connections",
+	[WORKER_WHY_READY_TIMEOUT] = "not ready within ready_timeout",
+	[WORKER_WHY_STOP_TIMEOUT] = "still there after stop_timeout",
+	[WORKER_WHY_DRAIN_TIMEOUT] = "still busy after drain_timeout",
+	[WORKER_WHY_RETIRING] = "retiring",
+	[WORKER_WHY_DRAINED] = "drained",
+	[WORKER_WHY_RESCUE] = "restarting for those who wait in its queue",
+	[WORKER_WHY_ASKED] = "as asked",
+	[WORKER_WHY_AGAIN] = "restarting",
+	[WORKER_WHY_LIMIT] = "restart_limit reached",
+	[WORKER_WHY_POLICY] = "not restarted, as the restart policy says",
+	[WORKER_WHY_TRIAL] = "died before it was ready",
+	[WORKER_WHY_NO_FORK] = "no process could be made",
+};
+static_assert(sizeof(reason_texts) / sizeof(*reason_texts) == WORKER_REASONS,
+    "a reason has no text");
+
+const char *
+worker_state_name(enum worker_state state)
+{
+	return state_names[state];
+}
+
+const char *
+worker_event_name(enum worker_event event)
+{
+	return event_names[event];
+}
+
+const char *
+worker_reason_text(enum worker_reason reason)
+{
+	return reason_texts[reason];
+}
+
+bool
+worker_fsm_cell_written(enum worker_state state, enum worker_event event)
+{
+	return cells[state][event] != NULL;
+}

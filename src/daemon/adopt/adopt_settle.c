@@ -1,0 +1,181 @@
+/* Which of an app's addresses its program really serves, once it is ready. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/worker/fd_protocol.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/apps/app.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/supervisor.h"
+#include "daemon/workers/worker.h"
+#include "linux/process/inspect.h"
+#include "linux/process/waiting.h"
+
+/* What was looked up for one READY worker mostly holds for those that follow
+   at once. */
+#define SETTLE_MS 50
+
+/* Other than by the numbers that it was started with, unless it has closed
+   those and got one again for a socket of its own. */
+static bool
+holds(const struct worker *w, struct listener *l)
+{
+	const struct lane *lane = app_spec_lane(w->spec, l, w);
+	const struct conf_app *conf = w->spec->conf;
+	int first = FD_PROTOCOL_FIRST;
+	struct fsids ids;
+	bool held;
+
+	if (lane == NULL)
+		return false;
+	ids = inspect_begin(&conf->creds);
+	if (!w->adopt_low && conf->handoff != CONF_HANDOFF_ADOPT)
+		first += (int)conf->n_listens;
+	held = waiting_holds(w->pid, lane->ino, first);
+	inspect_end(&ids);
+	return held;
+}
+
+/* Has some process of the spec's workers the lane open? Who had it last is asked
+   first. */
+static bool
+is_held(const struct app *app, const struct app_spec *spec,
+    struct listener *l)
+{
+	const struct worker *last = supervisor_find_worker(app->sup,
+	    l->holder);
+
+	if (last != NULL && last->spec == spec && holds(last, l))
+		return true;
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (w->spec == spec && w->pid != 0 && w != last &&
+		    holds(w, l)) {
+			l->holder = w->pid;
+			return true;
+		}
+	/* What has left its parent is not looked through. */
+	return orphans_of_app(app);
+}
+
+/* Does anybody wait for its clients, of whatever generation? */
+static bool
+is_served(const struct app *app, struct listener *l)
+{
+	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
+		const struct lane *lane = app_spec_lane(w->spec, l, w);
+		struct fsids ids;
+		bool served;
+
+		if (w->pid == 0 || lane == NULL)
+			continue;
+		ids = inspect_begin(&w->spec->conf->creds);
+		served = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
+		inspect_end(&ids);
+		if (served || holds(w, l))
+			return true;
+	}
+	return orphans_of_app(app);
+}
+
+/* Does a dual-stack listener of the app take its clients too? */
+static bool
+is_covered(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		const struct listener *other = spec->listeners[i];
+
+		if (other != NULL && other->listening &&
+		    other->bound.kind == l->bound.kind &&
+		    other->bound.port == l->bound.port &&
+		    other->bound.host == ADDRESS_HOST_ANY)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A program that has bound one of its addresses, and is ready, will hardly
+ * accept on another that it has not bound. Clients are refused there, as they
+ * would be without clusterd, instead of left to wait; should it bind the
+ * address later, all is well from then on.
+ */
+static void
+suspend_unserved(const struct app *app, const struct app_spec *spec)
+{
+	bool binds = false;
+
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		binds |= spec->taken[i];
+	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
+		struct listener *l = spec->listeners[i];
+		char *name;
+
+		if (spec->taken[i] || l == NULL || !l->listening ||
+		    l->passed || l->bound.kind != ADDRESS_TCP ||
+		    is_served(app, l))
+			continue;
+		listener_suspend(l);
+		if (is_covered(spec, l))
+			continue;
+		name = address_format_numeric(&l->bound);
+		log_app(LOG_LEVEL_WARNING, app->name, "its program serves "
+		    "other addresses and not %s: connections to it are refused "
+		    "until it does", name != NULL ? name : "?");
+		free(name);
+	}
+}
+
+static bool
+has_ready(const struct app *app, const struct app_spec *spec)
+{
+	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+		if (w->spec == spec && worker_ready(w))
+			return true;
+	return false;
+}
+
+static void
+settle(const struct app *app, struct app_spec *spec)
+{
+	if (spec == NULL || !has_ready(app, spec))
+		return;
+	for (size_t i = spec->n_beside; i-- > 0;)
+		if (!is_held(app, spec, spec->beside[i].listener))
+			app_spec_drop(spec, i);
+	for (size_t i = spec->n_beside; i-- > 0;) {
+		size_t position = spec->beside[i].position;
+		struct listener *l = spec->listeners[position];
+
+		/* One that no server has bound may be served by its number. */
+		if (l != NULL && spec->taken[position] &&
+		    !is_held(app, spec, l))
+			app_spec_promote(spec, i);
+	}
+	suspend_unserved(app, spec);
+}
+
+void
+adopt_settle(struct app *app)
+{
+	if (!app->settle)
+		return;
+	app->settle = false;
+	if (app->stopping)
+		return;
+	settle(app, app->target);
+	settle(app, app->stable);
+}
+
+void
+adopt_settle_soon(struct app *app)
+{
+	struct supervisor *sup = app->sup;
+
+	app->settle = true;
+	if (mono_is_never(sup->settle.due))
+		loop_timer_set(sup->loop, &sup->settle,
+		    mono_add_ms(mono_now(), SETTLE_MS));
+}

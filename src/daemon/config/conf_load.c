@@ -1,0 +1,101 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "core/conf/conf.h"
+#include "daemon/config/conf_load.h"
+#include "linux/child/creds.h"
+#include "linux/file/file.h"
+
+static int
+read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	(void)ctx;
+	return file_read(path, CONF_ENV_FILE_MAX, ret_text, ret_len, err);
+}
+
+static int
+may_become(void *ctx, const struct conf_creds *creds, struct error *err)
+{
+	bool same = (creds->name == NULL || creds->uid == geteuid()) &&
+	    creds->gid == getegid();
+
+	(void)ctx;
+	if (same || creds_privileged())
+		return 0;
+	return error_set(err, -EPERM, "running workers as somebody else takes "
+	    "root, or CAP_SETUID, CAP_SETGID and CAP_KILL");
+}
+
+static int
+check(const struct conf_origin *origin, const struct conf_source *source,
+    struct creds_cache *cache, struct config **ret_config,
+    struct conf_errors *errors)
+{
+	const struct conf_host host = {
+		.ctx = cache,
+		.base_dir = origin->base_dir,
+		.read_file = read_env_file,
+		.find_creds = creds_cache_find,
+		.may_become = may_become,
+	};
+	struct config *config = NULL;
+	int code = conf_check(source, &host, &config, errors);
+
+	if (code < 0)
+		return code;
+	if (creds_cache_pending(cache)) {
+		config_unref(config);
+		config = NULL;
+	}
+	*ret_config = config;
+	return 0;
+}
+
+int
+conf_load(const struct conf_origin *origin, struct creds_cache *cache,
+    struct config **ret_config, struct conf_errors *errors)
+{
+	struct conf_source source = { .sections = NULL };
+	struct error err = ERROR_INIT;
+	char *text;
+	size_t len;
+	int code;
+
+	*ret_config = NULL;
+	if (origin->source != NULL)
+		return check(origin, origin->source, cache, ret_config,
+		    errors);
+	code = file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
+	if (code < 0) {
+		conf_error_add(errors, 0, NULL, "%s", error_text(&err));
+		error_clear(&err);
+		return code == -ENOMEM ? code : 0;
+	}
+	code = conf_read(text, len, &source, errors);
+	free(text);
+	if (code == 0)
+		code = check(origin, &source, cache, ret_config, errors);
+	conf_source_free(&source);
+	return code;
+}
+
+int
+conf_load_wait(const struct conf_origin *origin, struct config **ret_config,
+    struct conf_errors *errors)
+{
+	struct creds_cache cache = CREDS_CACHE_INIT;
+	int code = conf_load(origin, &cache, ret_config, errors);
+
+	/* An answer may give rise to another question, but names are few. */
+	while (code == 0 && creds_cache_pending(&cache)) {
+		conf_errors_free(errors);
+		code = creds_lookup_wait(&cache);
+		if (code == 0)
+			code = conf_load(origin, &cache, ret_config, errors);
+	}
+	creds_cache_free(&cache);
+	return code;
+}

@@ -1,0 +1,163 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "daemon/sockets/balancing.h"
+#include "daemon/sockets/listeners.h"
+#include "linux/bpf/conn_count.h"
+#include "linux/socket/socket.h"
+#include "linux/bpf/steering_ebpf.h"
+
+void
+balancing_init(struct balancing *b)
+{
+	*b = (struct balancing){ .optmem_max = socket_optmem_max() };
+}
+
+void
+balancing_fini(struct balancing *b)
+{
+	conn_count_free(b->count);
+	error_clear(&b->turns.why);
+	error_clear(&b->least.why);
+	b->count = NULL;
+}
+
+int
+balancing_count(struct balancing *b, struct conn_count **ret_count,
+    struct error *err)
+{
+	int code = b->count != NULL ? 0 : conn_count_new(&b->count, err);
+
+	if (code == 0)
+		*ret_count = b->count;
+	return code;
+}
+
+static int
+probe(struct balancing *b, struct balancing_probe *p,
+    enum steering_ebpf_mode mode)
+{
+	struct conn_count *count;
+
+	if (p->done)
+		return p->code;
+	p->done = true;
+	p->code = balancing_count(b, &count, &p->why);
+	if (p->code == 0)
+		p->code = steering_ebpf_probe(mode, count, &p->why);
+	return p->code;
+}
+
+bool
+balancing_can_count(struct balancing *b, const char **ret_why)
+{
+	bool can = probe(b, &b->least, STEERING_EBPF_LEAST) == 0;
+
+	if (ret_why != NULL)
+		*ret_why = can ? NULL : error_text(&b->least.why);
+	return can;
+}
+
+enum balance
+balancing_choose(struct balancing *b, const struct conf_app *app,
+    const struct listener *l, enum balance_accepts accepts)
+{
+	bool can_count = app->balance == CONF_BALANCE_AUTO &&
+	    l->bound.kind == ADDRESS_TCP && balancing_can_count(b, NULL);
+
+	/* One socket is all that was passed. */
+	if (l->passed)
+		return BALANCE_SHARED;
+	return balance_choose(app->balance, l->bound.kind, can_count, accepts);
+}
+
+static bool
+listens_on(const struct conf_app *app, enum address_kind kind)
+{
+	for (size_t i = 0; i < app->n_listens; i++)
+		if (app->listens[i].kind == kind)
+			return true;
+	return false;
+}
+
+static int
+check_app(struct balancing *b, const struct conf_app *app, struct error *err)
+{
+	struct balancing_probe *p = app->balance == CONF_BALANCE_ROUND_ROBIN ?
+	    &b->turns : &b->least;
+	int code = 0;
+
+	if (app->balance == CONF_BALANCE_ROUND_ROBIN)
+		code = probe(b, p, STEERING_EBPF_TURNS);
+	else if (app->balance == CONF_BALANCE_LEAST_CONNECTIONS)
+		code = probe(b, p, STEERING_EBPF_LEAST);
+	if (code < 0)
+		return error_set(err, code, "%s: balance = %s is not possible "
+		    "here: %s; auto, random, source and shared are", app->name,
+		    balance_name(balance_choose(app->balance, ADDRESS_TCP,
+		    true, BALANCE_ACCEPTS_UNKNOWN)), error_text(&p->why));
+	return 0;
+}
+
+static bool
+is_auto(const struct conf_app *app)
+{
+	return app->balance == CONF_BALANCE_AUTO &&
+	    listens_on(app, ADDRESS_TCP);
+}
+
+/* NULL: no memory. */
+static char *
+describe_auto(struct balancing *b)
+{
+	const char *why;
+	char *text;
+
+	if (balancing_can_count(b, &why))
+		return strdup("least-connections here");
+	return asprintf(&text, "random here, or shared for a program that "
+	    "accepts one connection at a time; least-connections is not "
+	    "possible: %s", why) < 0 ? NULL : text;
+}
+
+char *
+balancing_describe(const struct config *config)
+{
+	struct balancing b;
+	char *text = NULL;
+
+	balancing_init(&b);
+	for (size_t i = 0; text == NULL && i < config->n_apps; i++)
+		if (is_auto(&config->apps[i]))
+			text = describe_auto(&b);
+	balancing_fini(&b);
+	return text;
+}
+
+int
+balancing_check(struct balancing *b, const struct config *config,
+    struct error *err)
+{
+	for (size_t i = 0; i < config->n_apps; i++) {
+		const struct conf_app *app = &config->apps[i];
+		char *text;
+		int code;
+
+		if (!listens_on(app, ADDRESS_TCP))
+			continue;
+		code = check_app(b, app, err);
+		if (code < 0)
+			return code;
+		if (!is_auto(app) || b->told)
+			continue;
+		b->told = true;
+		text = describe_auto(b);
+		log_info("balance = auto is %s", text != NULL ? text : "?");
+		free(text);
+	}
+	return 0;
+}

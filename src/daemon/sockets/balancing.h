@@ -1,0 +1,57 @@
+/*
+ * Which balances can be had on this machine, and what the programs of all
+ * listeners share.
+ */
+#ifndef DAEMON_BALANCING_H
+#define DAEMON_BALANCING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "core/sockets/balance.h"
+
+struct config;
+struct conf_app;
+struct conn_count;
+struct listener;
+
+struct balancing {
+	struct balancing_probe {
+		bool done;
+		int code;
+		struct error why;	/* not */
+	} turns, least;
+	struct conn_count *count;	/* with the first probe */
+	size_t optmem_max;		/* net.core.optmem_max, bytes */
+	bool told;			/* what auto is, for want of rights */
+};
+
+void balancing_init(struct balancing *balancing);
+void balancing_fini(struct balancing *balancing);
+
+/*
+ * Can every app of `config` have the balance that it asks for? Tries out what
+ * was not tried before. -errno with words. What `auto` comes to is logged once.
+ */
+int balancing_check(struct balancing *balancing, const struct config *config,
+    struct error *err);
+
+/* What `auto` comes to here, in words, for the apps that have it: the caller
+   frees; NULL when there is none of them, or no memory. */
+char *balancing_describe(const struct config *config);
+
+/* Would `auto` be least-connections? *ret_why, if not: in words, borrowed. */
+bool balancing_can_count(struct balancing *balancing, const char **ret_why);
+
+/* What counts connections, made with the first call. -errno with words. */
+int balancing_count(struct balancing *balancing, struct conn_count **ret_count,
+    struct error *err);
+
+/* In force for a listener of `app`, as far as it is known how its program
+   accepts. */
+enum balance balancing_choose(struct balancing *balancing,
+    const struct conf_app *app, const struct listener *listener,
+    enum balance_accepts accepts);
+
+#endif

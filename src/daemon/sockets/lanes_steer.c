@@ -1,0 +1,484 @@
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/sockets/steering_cbpf.h"
+#include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_steer.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/workers/worker.h"
+#include "linux/socket/lane_queue.h"
+#include "linux/socket/socket.h"
+#include "linux/socket/sockdiag.h"
+#include "linux/bpf/steering_ebpf.h"
+
+/* Slots that a listener starts with, and how many times what is needed it then
+   gets at least: a group that grows is moved to new maps. */
+#define ROOM_MIN	64
+#define ROOM_FACTOR	2
+
+/* Of more lanes than these, those that may be added are not at once: a large
+   program is built for each change. */
+#define LANES_AT_ONCE	64
+
+/* Beside the instances' own: the lane for all. */
+#define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)
+
+static void
+warn(struct listener *l, const char *why)
+{
+	char *name;
+
+	if (l->lanes.warned)
+		return;
+	l->lanes.warned = true;
+	name = address_format_numeric(&l->bound);
+	log_app(LOG_LEVEL_WARNING, l->app, "new connections to %s cannot be "
+	    "steered: %s", name != NULL ? name : "?", why);
+	free(name);
+}
+
+/* ---- classic BPF ---- */
+
+static enum steering_cbpf_key
+key_of(enum balance b)
+{
+	return b == BALANCE_SOURCE ? STEERING_CBPF_SOURCE :
+	    b == BALANCE_FLOW ? STEERING_CBPF_FLOW : STEERING_CBPF_RANDOM;
+}
+
+static bool
+take_seat(uint64_t *taken, unsigned seat)
+{
+	uint64_t bit = UINT64_C(1) << (seat % 64);
+	bool free = (taken[seat / 64] & bit) == 0;
+
+	taken[seat / 64] |= bit;
+	return free;
+}
+
+/* The live lanes at the first `places` of the group; else its first one: never
+   nobody. */
+static size_t
+collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
+{
+	uint64_t taken[STEERING_CBPF_SEATS_MAX / 64] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < places; i++) {
+		const struct lane *lane = ls->v[ls->order.v[i]];
+		unsigned seat = lane->holder != NULL &&
+		    (lane->slot > 0 || !ls->common) ? lane->holder->instance :
+		    COMMON_SEAT;
+
+		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
+		    take_seat(taken, seat))
+			lanes[n++] = (struct steering_cbpf_lane){
+				.seat = seat, .index = (unsigned)i,
+			};
+	}
+	if (n == 0 && places < ls->order.n)
+		return collect(ls, ls->order.n, lanes);
+	if (n == 0)
+		lanes[n++] = (struct steering_cbpf_lane){ .index = 0 };
+	return n;
+}
+
+/*
+ * One of the group, to attach a program to: it belongs to all of them. A live
+ * one, which for a moment gets what comes: socket_begin_attach().
+ */
+static struct lane *
+any_lane(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->order.n; i++) {
+		struct lane *lane = ls->v[ls->order.v[i]];
+
+		if (lane->live && socket_is_listening(lane->fd))
+			return lane;
+	}
+	return ls->v[ls->order.v[0]];
+}
+
+static int
+attach_classic(struct listener *l, size_t places)
+{
+	struct lanes *ls = &l->lanes;
+	struct steering_cbpf_program program;
+	struct steering_cbpf_lane *lanes;
+	size_t n;
+	int fd, code;
+
+	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
+	if (lanes == NULL)
+		return -ENOMEM;
+	n = collect(ls, places, lanes);
+	code = steering_cbpf_build(key_of(ls->balance), lanes, n,
+	    l->all->balancing.optmem_max, &program);
+	free(lanes);
+	if (code < 0)
+		return code;
+	fd = any_lane(ls)->fd;
+	socket_begin_attach(fd);
+	code = socket_attach_cbpf(fd, program.code, program.n);
+	socket_end_attach(fd);
+	steering_cbpf_free(&program);
+	return code;
+}
+
+/* ---- eBPF ---- */
+
+/* One that has listened alone from the beginning is in no group (-EINVAL): with
+   the second one its time comes. */
+static int
+set_lane(struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+	struct error err = ERROR_INIT;
+	int code = steering_ebpf_set_lane(ls->ebpf, lane->slot, lane->fd,
+	    &err);
+
+	if (code < 0 && (code != -EINVAL || ls->order.n > 1))
+		warn(lane->listener, error_text(&err));
+	error_clear(&err);
+	return code;
+}
+
+static int
+attach_extended(struct listener *l, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
+	size_t n = 0;
+	int fd, code;
+
+	if (slots == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < ls->n; i++) {
+		if (!ls->v[i]->live || !ls->v[i]->listening)
+			continue;
+		slots[n++] = ls->v[i]->slot;
+		/* An opportunity to see that the kernel knows it still. */
+		if (ls->n <= LANES_AT_ONCE)
+			(void)set_lane(ls->v[i]);
+	}
+	if (n == 0)
+		slots[n++] = ls->order.v[0];
+	steering_ebpf_set_live(ls->ebpf, slots, n);
+	free(slots);
+	if (ls->attached)
+		return 0;
+	fd = any_lane(ls)->fd;
+	socket_begin_attach(fd);
+	code = steering_ebpf_attach(ls->ebpf, fd, err);
+	socket_end_attach(fd);
+	return code;
+}
+
+static enum steering_ebpf_mode
+mode_of(enum balance b)
+{
+	return b == BALANCE_ROUND_ROBIN ? STEERING_EBPF_TURNS :
+	    STEERING_EBPF_LEAST;
+}
+
+static size_t
+room_for(const struct lanes *ls)
+{
+	size_t n = ls->n > ls->expected ? ls->n : ls->expected;
+	size_t room = ROOM_MIN;
+
+	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
+		room *= 2;
+	return room;
+}
+
+int
+lanes_steer_room(struct listener *l, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (ls->n > STEERING_EBPF_LANES_MAX)
+		return error_set(err, -EMFILE, "too many sockets of one "
+		    "listener");
+	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
+		return 0;
+	code = steering_ebpf_grow(ls->ebpf, room_for(ls),
+	    ls->attached ? any_lane(ls)->fd : -1, err);
+	if (code == 0)
+		ls->ebpf_room = room_for(ls);
+	return code;
+}
+
+/* ---- both ---- */
+
+/* -errno with words: the old program is still there. */
+static int
+attach(struct listener *l, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (ls->order.n == 0)
+		return 0;
+	/* There is no choice yet; where it is in no group, nor a program. */
+	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
+	    set_lane(ls->v[ls->order.v[0]]) < 0))
+		return 0;
+	if (ls->ebpf != NULL) {
+		code = attach_extended(l, err);
+	} else {
+		code = attach_classic(l, ls->order.n);
+		if (code < 0)
+			error_set(err, code, "%s", strerror(-code));
+	}
+	/* One that has listened alone since before there was a choice is in no
+	   group, until a second one joins it. */
+	if (code == -EINVAL && ls->order.n == 1) {
+		error_clear(err);
+		return 0;
+	}
+	if (code == 0)
+		ls->attached = true;
+	return code;
+}
+
+void
+lanes_steer_again(struct listener *l)
+{
+	struct error err = ERROR_INIT;
+
+	if (attach(l, &err) < 0)
+		warn(l, error_text(&err));
+	else
+		l->lanes.warned = false;
+	error_clear(&err);
+}
+
+/* A second one makes it a choice: with a program there from the beginning. */
+static void
+attach_before_second(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (ls->order.n != 1 || ls->attached)
+		return;
+	code = attach_classic(l, ls->order.n);
+	ls->attached = code == 0;
+	if (code < 0)
+		log_app(LOG_LEVEL_DEBUG, l->app, "the kernel may choose a lane "
+		    "for a moment: %s", strerror(-code));
+}
+
+void
+lanes_steer_joining(struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+
+	if (ls->ebpf != NULL)
+		(void)steering_ebpf_mark_lane(ls->ebpf, lane->slot, lane->fd);
+	else
+		attach_before_second(lane->listener);
+}
+
+/* Its place is the last one's until there is another program, and then its own
+   again: nobody is sent there in between. */
+void
+lanes_steer_leaving(const struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+	int code;
+
+	if (ls->ebpf != NULL || !ls->attached || ls->order.n < 2)
+		return;
+	code = attach_classic(lane->listener, ls->order.n - 1);
+	if (code < 0)
+		log_app(LOG_LEVEL_DEBUG, lane->listener->app, "some "
+		    "connections may go astray for a moment: %s",
+		    strerror(-code));
+}
+
+void
+lanes_steer_joined(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+
+	if (ls->ebpf != NULL && ls->order.n == 2)
+		(void)set_lane(ls->v[ls->order.v[0]]);
+	if (ls->ebpf != NULL)
+		(void)set_lane(lane);
+	/* Somebody has to get what comes before anything is known. */
+	if (ls->order.n == 1)
+		lane->live = true;
+	if (!ls->attached)
+		lanes_steer_again(l);
+}
+
+void
+lanes_steer_check(struct lane *lane)
+{
+	if (lane->listener->lanes.ebpf != NULL)
+		(void)set_lane(lane);
+}
+
+void
+lanes_steer_free(struct listener *l)
+{
+	steering_ebpf_free(l->lanes.ebpf);
+	l->lanes.ebpf = NULL;
+}
+
+/* Returns whether something gets worse by waiting. */
+static bool
+is_urgent(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->live && !ls->v[i]->wanted)
+			return true;
+	return false;
+}
+
+bool
+lanes_apply(struct listener *l, struct mono now)
+{
+	struct lanes *ls = &l->lanes;
+	bool any = false, changes = false;
+
+	for (size_t i = 0; i < ls->n; i++) {
+		any |= ls->v[i]->wanted && ls->v[i]->listening;
+		changes |= ls->v[i]->wanted != ls->v[i]->live;
+	}
+	if (!any || !changes)
+		return true;
+	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
+	    mono_ms_between(ls->changed, now) < LANES_PAUSE_MS)
+		return false;
+	for (size_t i = 0; i < ls->n; i++)
+		ls->v[i]->live = ls->v[i]->wanted;
+	ls->changed = now;
+	lanes_steer_again(l);
+	return true;
+}
+
+/* The lanes under a program of another kind: it knows them before it is there. */
+static int
+use_extended(struct listener *l, enum balance b, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	bool attached = ls->attached;
+	struct conn_count *count;
+	int code;
+
+	if (ls->ebpf != NULL)
+		return steering_ebpf_set_mode(ls->ebpf, mode_of(b),
+		    attached ? any_lane(ls)->fd : -1, err);
+	code = balancing_count(&l->all->balancing, &count, err);
+	if (code == 0)
+		code = steering_ebpf_new(mode_of(b), room_for(ls), count,
+		    &ls->ebpf, err);
+	if (code < 0)
+		return code;
+	ls->ebpf_room = room_for(ls);
+	ls->attached = false;
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->listening)
+			(void)set_lane(ls->v[i]);
+	code = attach(l, err);
+	if (code < 0) {
+		steering_ebpf_clear(ls->ebpf);
+		lanes_steer_free(l);
+		ls->attached = attached;
+	}
+	return code;
+}
+
+static int
+use_classic(struct listener *l, enum balance b, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	struct steering_ebpf *old_ebpf = ls->ebpf;
+	enum balance old = ls->balance;
+	int code;
+
+	ls->ebpf = NULL;
+	ls->balance = b;
+	code = attach(l, err);
+	if (code < 0) {
+		ls->ebpf = old_ebpf;
+		ls->balance = old;
+		return code;
+	}
+	if (old_ebpf != NULL)
+		steering_ebpf_clear(old_ebpf);
+	steering_ebpf_free(old_ebpf);
+	return 0;
+}
+
+int
+lanes_set_balance(struct listener *l, enum balance b, struct error *err)
+{
+	int code;
+
+	if (b == l->lanes.balance)
+		return 0;
+	code = balance_is_privileged(b) ? use_extended(l, b, err) :
+	    use_classic(l, b, err);
+	if (code < 0)
+		return code;
+	l->lanes.balance = b;
+	lanes_close_group(l);
+	return 0;
+}
+
+/* A question of its own each time: a Unix listener has one lane, and whoever
+   drains may be in the middle of another question. */
+static int
+queue_of_unix(const struct lane *lane, struct lane_figures *figures)
+{
+	struct sockdiag diag = SOCKDIAG_INIT;
+	struct sockdiag_unix s;
+	int code = sockdiag_open(&diag);
+
+	if (code == 0)
+		code = sockdiag_unix_one(&diag, lane->ino, &s);
+	if (code == 0) {
+		figures->waiting = s.queue;
+		figures->backlog = s.queue_max;
+	}
+	sockdiag_close(&diag);
+	return code;
+}
+
+void
+lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+	struct lane_figures f = { .waiting = 0 };
+
+	if (lane->listening && lane->listener->bound.kind == ADDRESS_TCP)
+		f.queued = lane_queue_tcp(lane->fd, &f.waiting,
+		    &f.backlog) == 0;
+	else if (lane->listener->bound.kind == ADDRESS_UNIX)
+		f.queued = queue_of_unix(lane, &f) == 0;
+	if (ls->ebpf != NULL)
+		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
+		    &f.open, &f.total);
+	*ret_figures = f;
+}
+
+bool
+lanes_dropped(const struct listener *l, uint64_t *ret_packets)
+{
+	if (l->lanes.ebpf == NULL)
+		return false;
+	*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
+	return true;
+}

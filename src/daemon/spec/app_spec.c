@@ -1,0 +1,379 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "daemon/apps/app.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/output/outputs.h"
+#include "daemon/apps/stopped.h"
+#include "daemon/supervisor.h"
+
+/* Addresses that programs of one app may ask for beside the written ones: more
+   than any machine's interfaces, fewer than descriptors. */
+#define APP_SPEC_BESIDE_MAX 64
+
+int
+app_spec_new(struct supervisor *sup, struct config *config,
+    const struct conf_app *conf, struct app_spec **ret_spec,
+    struct error *err)
+{
+	struct app_spec *spec = calloc(1, sizeof(*spec));
+	int code = 0;
+
+	if (spec == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	spec->refs = 1;
+	spec->sup = sup;
+	spec->config = config_ref(config);
+	spec->conf = conf;
+	spec->instances = conf_app_instances(conf, sup->auto_instances);
+	spec->listeners = calloc(conf->n_listens + 1,
+	    sizeof(*spec->listeners));
+	spec->bound = calloc(conf->n_listens + 1, sizeof(*spec->bound));
+	spec->taken = calloc(conf->n_listens + 1, sizeof(*spec->taken));
+	if (spec->listeners == NULL || spec->bound == NULL ||
+	    spec->taken == NULL)
+		code = error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
+		code = listeners_acquire(&sup->listeners, conf, i,
+		    &spec->listeners[i], err);
+		if (code == 0)
+			spec->bound[i] = spec->listeners[i]->bound;
+	}
+	if (code == 0)
+		code = outputs_acquire(&sup->outputs, config, conf,
+		    &conf->out, &spec->outputs[OUT_STREAM_STDOUT], err);
+	if (code == 0)
+		code = outputs_acquire(&sup->outputs, config, conf,
+		    &conf->err, &spec->outputs[OUT_STREAM_STDERR], err);
+	if (code < 0) {
+		app_spec_unref(spec);
+		return code;
+	}
+	*ret_spec = spec;
+	return 0;
+}
+
+struct app_spec *
+app_spec_ref(struct app_spec *spec)
+{
+	spec->refs++;
+	return spec;
+}
+
+void
+app_spec_shut(struct app_spec *spec, bool all)
+{
+	size_t n;
+
+	if (spec == NULL)
+		return;
+	n = spec->listeners != NULL ? spec->conf->n_listens : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (spec->listeners[i] == NULL ||
+		    (!all && spec->listeners[i]->forsaken))
+			continue;
+		listeners_release(spec->listeners[i]);
+		spec->listeners[i] = NULL;
+	}
+	for (size_t i = 0; i < spec->n_beside; i++)
+		listeners_release(spec->beside[i].listener);
+	spec->n_beside = 0;
+}
+
+void
+app_spec_enlist(struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		listener_enlist(spec->listeners[i], spec->conf, i);
+}
+
+void
+app_spec_settle(struct app_spec *spec)
+{
+	for (int i = 0; i < OUT_STREAMS; i++)
+		outputs_adjust(spec->outputs[i], spec->config, spec->conf);
+}
+
+void
+app_spec_reclaim(struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] != NULL)
+			spec->listeners[i]->forsaken = false;
+}
+
+void
+app_spec_unref(struct app_spec *spec)
+{
+	if (spec == NULL || --spec->refs > 0)
+		return;
+	app_spec_shut(spec, true);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		output_unref(spec->outputs[i]);
+	free(spec->listeners);
+	free(spec->bound);
+	free(spec->beside);
+	free(spec->taken);
+	free(spec->hinted);
+	free(spec->passed);
+	config_unref(spec->config);
+	free(spec);
+}
+
+/* ---- what servers ask for by binding ---- */
+
+static struct listener *
+find_beside(const struct app_spec *spec, size_t position,
+    const struct address *target)
+{
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (spec->beside[i].position == position &&
+		    address_equal(&spec->beside[i].listener->bound, target))
+			return spec->beside[i].listener;
+	return NULL;
+}
+
+int
+app_spec_give(struct app_spec *spec, size_t position,
+    const struct address *target, struct listener **ret_listener,
+    struct error *err)
+{
+	struct listener *l = spec->listeners[position];
+	struct app_spec_beside *more;
+	int code;
+
+	assert(l != NULL);
+	/* Another supervisor's socket stays as it is. */
+	if (!l->passed && target->kind != ADDRESS_UNIX &&
+	    !address_equal(&l->bound, target))
+		l = find_beside(spec, position, target);
+	if (l != NULL) {
+		*ret_listener = l;
+		return 0;
+	}
+	if (spec->n_beside >= APP_SPEC_BESIDE_MAX)
+		return error_set(err, -ENOSPC, "its programs ask for too many "
+		    "addresses");
+	more = reallocarray(spec->beside, spec->n_beside + 1, sizeof(*more));
+	if (more == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	spec->beside = more;
+	code = listeners_derive(&spec->sup->listeners, spec->conf, position,
+	    target, spec->accepts, &l, err);
+	if (code < 0)
+		return code;
+	spec->beside[spec->n_beside++] = (struct app_spec_beside){
+		.position = position, .listener = l,
+	};
+	*ret_listener = l;
+	return 0;
+}
+
+struct listener *
+app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] != NULL &&
+		    lanes_find_inode(spec->listeners[i], ino) != NULL)
+			return spec->listeners[i];
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (lanes_find_inode(spec->beside[i].listener, ino) != NULL)
+			return spec->beside[i].listener;
+	return NULL;
+}
+
+/* ---- who has which lane ---- */
+
+bool
+app_spec_has(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; spec != NULL && i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] == l)
+			return true;
+	for (size_t i = 0; spec != NULL && i < spec->n_beside; i++)
+		if (spec->beside[i].listener == l)
+			return true;
+	return false;
+}
+
+bool
+app_spec_shares(const struct app_spec *spec, const struct listener *l)
+{
+	return balancing_choose(&spec->sup->listeners.balancing, spec->conf, l,
+	    spec->accepts) == BALANCE_SHARED;
+}
+
+bool
+app_spec_undecided(const struct app_spec *spec)
+{
+	return spec->conf->balance == CONF_BALANCE_AUTO &&
+	    balance_is_open(spec->conf, balancing_can_count(
+	    &spec->sup->listeners.balancing, NULL), spec->accepts);
+}
+
+static void
+adjust(const struct app_spec *spec, struct listener *l)
+{
+	if (l != NULL)
+		listener_adjust(l, spec->conf, spec->accepts);
+}
+
+void
+app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
+{
+	bool undecided = app_spec_undecided(spec);
+	const struct app *app;
+
+	if (spec->accepts != BALANCE_ACCEPTS_UNKNOWN)
+		return;
+	spec->accepts = accepts;
+	if (!undecided || spec->conf->n_listens == 0)
+		return;
+	log_app(LOG_LEVEL_INFO, spec->conf->name, "balance = auto is %s: its "
+	    "program accepts %s", balance_name(balance_choose(
+	    CONF_BALANCE_AUTO, ADDRESS_TCP, false, accepts)),
+	    accepts == BALANCE_ACCEPTS_BLOCKING ? "one connection at a time" :
+	    "several connections at once");
+	/* One on trial is not in force yet. */
+	app = app_find(spec->sup, spec->conf->name);
+	if (app == NULL || app->stable == spec)
+		app_spec_adjust(spec);
+}
+
+int
+app_spec_take_lane(const struct app_spec *spec, struct listener *l,
+    struct worker *w, struct lane **ret_lane, struct error *err)
+{
+	if (!app_spec_shares(spec, l))
+		return lanes_take(l, w, ret_lane, err);
+	*ret_lane = lanes_common(l);
+	return 0;
+}
+
+struct lane *
+app_spec_lane(const struct app_spec *spec, struct listener *l,
+    const struct worker *w)
+{
+	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, w);
+}
+
+void
+app_spec_promote(struct app_spec *spec, size_t i)
+{
+	struct app_spec_beside b = spec->beside[i];
+	struct listener *old = spec->listeners[b.position];
+
+	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec->listeners[b.position] = b.listener;
+	spec->bound[b.position] = b.listener->bound;
+	b.listener->beside = false;
+	old->forsaken = true;
+	listeners_release(old);
+}
+
+void
+app_spec_drop(struct app_spec *spec, size_t i)
+{
+	struct listener *l = spec->beside[i].listener;
+
+	spec->beside[i] = spec->beside[--spec->n_beside];
+	l->forsaken = true;
+	listeners_release(l);
+}
+
+int
+app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
+{
+	int code = listener_begin(l, spec->conf, err);
+
+	if (code < 0)
+		return code;
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] == l)
+			spec->taken[i] = true;
+	for (size_t i = 0; i < spec->n_beside; i++) {
+		size_t position = spec->beside[i].position;
+
+		if (spec->beside[i].listener != l || spec->taken[position])
+			continue;
+		/* What was opened first is not what the server wants. */
+		spec->taken[position] = true;
+		app_spec_promote(spec, i);
+		break;
+	}
+	return 0;
+}
+
+size_t
+app_spec_inodes(const struct app_spec *spec, const struct worker *w,
+    uint64_t *inos, size_t max)
+{
+	size_t n_listens = spec->conf->n_listens;
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_listens + spec->n_beside && n < max; i++) {
+		struct listener *l = i < n_listens ? spec->listeners[i] :
+		    spec->beside[i - n_listens].listener;
+		const struct lane *lane = l != NULL ?
+		    app_spec_lane(spec, l, w) : NULL;
+
+		if (lane != NULL && lane->listening)
+			inos[n++] = lane->ino;
+	}
+	return n;
+}
+
+void
+app_spec_adjust(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		adjust(spec, spec->listeners[i]);
+	for (size_t i = 0; i < spec->n_beside; i++)
+		adjust(spec, spec->beside[i].listener);
+}
+
+void
+app_spec_restore_paths(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (spec->listeners[i] != NULL)
+			listener_restore_path(spec->listeners[i]);
+}
+
+/* ---- all apps of a configuration ---- */
+
+void
+app_specs_free(struct app_spec **specs, size_t n)
+{
+	for (size_t i = 0; specs != NULL && i < n; i++)
+		app_spec_unref(specs[i]);
+	free(specs);
+}
+
+int
+app_specs_open(struct supervisor *sup, struct config *config,
+    struct app_spec ***ret_specs, struct error *err)
+{
+	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
+	int code = 0;
+
+	if (specs == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
+		if (stopped_find(sup, config->apps[i].name) == NULL)
+			code = app_spec_new(sup, config, &config->apps[i],
+			    &specs[i], err);
+	if (code < 0) {
+		app_specs_free(specs, config->n_apps);
+		return code;
+	}
+	*ret_specs = specs;
+	return 0;
+}

@@ -1,0 +1,145 @@
+/*
+ * One configuration of an app, ready to run: with its listeners open. Shared
+ * by the app and by the workers that run under it.
+ */
+#ifndef DAEMON_APP_SPEC_H
+#define DAEMON_APP_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mono.h"
+#include "core/sockets/balance.h"
+#include "daemon/output/out_pipe.h"
+
+struct address;
+struct conf_app;
+struct config;
+struct error;
+struct lane;
+struct listener;
+struct supervisor;
+struct worker;
+
+struct app_spec {
+	unsigned refs;
+	struct supervisor *sup;
+	struct config *config;		/* a reference, keeps `conf` alive */
+	const struct conf_app *conf;
+	unsigned generation;
+	unsigned instances;		/* conf's, with auto resolved */
+	/* As conf->listens: references, NULL once shut, and how they are
+	   bound (the paths in it are the listeners'). */
+	struct listener **listeners;
+	struct address *bound;
+	/* What its servers have asked for beside those. */
+	struct app_spec_beside {
+		size_t position;
+		struct listener *listener;
+	} *beside;
+	size_t n_beside;
+	/* Where stdout and stderr go through clusterd: references, or NULL. */
+	struct output *outputs[OUT_STREAMS];
+	/* As conf->listens: a server has taken the listener at this place. */
+	bool *taken;
+	enum balance_accepts accepts;	/* how its servers do, once seen */
+	char *hinted;		/* the address that a hint was given for */
+	/* The last address, none of ours, that a worker was let bind. */
+	char *passed;
+	unsigned passed_by;	/* instance */
+	struct mono passed_at;
+};
+
+/* Opens the listeners and the files of output. The caller owns one reference;
+   -errno with words. */
+int app_spec_new(struct supervisor *sup, struct config *config,
+    const struct conf_app *conf, struct app_spec **ret_spec,
+    struct error *err);
+struct app_spec *app_spec_ref(struct app_spec *spec);
+void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
+
+/*
+ * One spec for each app of the configuration, in its order (NULL for one that
+ * is stopped by request), or none at all:
+ * when one listener cannot be opened, those before it are closed again. Free
+ * with app_specs_free(). -errno with words.
+ */
+int app_specs_open(struct supervisor *sup, struct config *config,
+    struct app_spec ***ret_specs, struct error *err);
+void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
+
+/*
+ * Give the listeners back already now: nothing is started from it any more.
+ * NULL is fine. Unless `all`, those stay that the next configuration has left
+ * for another address, and that its workers, while they end, still serve.
+ */
+void app_spec_shut(struct app_spec *spec, bool all);
+
+/* It is put to the test: its listeners listen, and are its app's. */
+void app_spec_enlist(struct app_spec *spec);
+
+/* It is what is stable from now on: its files are rotated as it says. */
+void app_spec_settle(struct app_spec *spec);
+
+/* The next configuration came to nothing: it has left no listener of ours. */
+void app_spec_reclaim(struct app_spec *spec);
+
+/*
+ * The listener for what core/adoption has decided to give at `position`, which
+ * is not shut: it stays the spec's. It may not listen yet. -errno with words.
+ */
+int app_spec_give(struct app_spec *spec, size_t position,
+    const struct address *target, struct listener **ret_listener,
+    struct error *err);
+
+/* The spec's listener with this inode as a lane, or NULL. */
+struct listener *app_spec_find_lane(const struct app_spec *spec, uint64_t ino);
+
+/*
+ * A server listens on it (or has bound it, for UDP): it begins to, and takes
+ * the place of one that no server has asked for. -errno with words.
+ */
+int app_spec_take(struct app_spec *spec, struct listener *listener,
+    struct error *err);
+
+/* Entry `i` of beside: nobody has it open any more; or it is the first, and
+   what was first nobody has. */
+void app_spec_drop(struct app_spec *spec, size_t i);
+void app_spec_promote(struct app_spec *spec, size_t i);
+
+/* Does it refer to the listener? `spec` may be NULL. */
+bool app_spec_has(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* Is one lane of the listener for all of its workers? */
+bool app_spec_shares(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* May it still turn out that its workers share? (core/balance) */
+bool app_spec_undecided(const struct app_spec *spec);
+
+/* It is seen how its servers accept, for the first time; later calls count for
+   nothing. What was undecided is put in force. */
+void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
+
+/* The lane of a worker of the spec's: as lanes_take(), or the lane for all. */
+int app_spec_take_lane(const struct app_spec *spec, struct listener *listener,
+    struct worker *worker, struct lane **ret_lane, struct error *err);
+
+/* The lane that it has, or NULL. */
+struct lane *app_spec_lane(const struct app_spec *spec,
+    struct listener *listener, const struct worker *worker);
+
+/* The inodes of the worker's lanes that listen; at most `max`. Returns how
+   many. */
+size_t app_spec_inodes(const struct app_spec *spec, const struct worker *worker,
+    uint64_t *inos, size_t max);
+
+/* Bring backlog, mode and owner of its listeners to what its app says. */
+void app_spec_adjust(const struct app_spec *spec);
+
+/* See that the paths of its Unix listeners lead to them. */
+void app_spec_restore_paths(const struct app_spec *spec);
+
+#endif

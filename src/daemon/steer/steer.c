@@ -1,0 +1,272 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/sockets/lane_rank.h"
+#include "daemon/apps/app.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/steer/steer.h"
+#include "daemon/supervisor.h"
+#include "daemon/workers/worker.h"
+#include "linux/socket/lane_queue.h"
+
+/* Between two deaths that are told of one by one. */
+#define DEATHS_MS 5
+
+static bool
+is_seated(const struct worker *w)
+{
+	const struct app *app = w->app;
+
+	return w->seated && w->instance < app->n_seats &&
+	    app->seats[w->instance].present == w;
+}
+
+/* A reload may move an address from one app to another: the new one's workers
+   come before the old one's that are as ready. */
+static unsigned
+preference(const struct worker *w, const struct listener *l)
+{
+	unsigned rank = lane_rank(w->fsm.state,
+	    l->bound.kind == ADDRESS_UDP, w->was_ready);
+
+	if (rank == LANE_RANK_NEVER)
+		return 0;
+	return 2 * rank + (strcmp(w->app->name, l->app) == 0);
+}
+
+/* Of the lane for all: the best of those that share it. */
+static unsigned
+common_preference(const struct app *app, struct listener *l)
+{
+	unsigned best = 0;
+
+	if (!l->lanes.common || app == NULL)
+		return 0;
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+		unsigned p;
+
+		if (w == NULL || !app_spec_shares(w->spec, l))
+			continue;
+		p = preference(w, l);
+		if (p > best)
+			best = p;
+	}
+	return best;
+}
+
+static unsigned
+lane_preference(const struct lane *lane, unsigned common)
+{
+	const struct worker *w = lane->holder;
+	unsigned p = lane->slot == 0 ? common : 0;
+
+	if (w != NULL && is_seated(w) &&
+	    !app_spec_shares(w->spec, lane->listener)) {
+		unsigned own = preference(w, lane->listener);
+
+		if (own > p)
+			p = own;
+	}
+	return p;
+}
+
+/* While it is not known whether all will share the first lane, what comes had
+   better wait there. */
+static bool
+waits_in_first(const struct app *app, const struct listener *l, unsigned best)
+{
+	return app != NULL && best < 2 * LANE_RANK_NOW &&
+	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(app->stable);
+}
+
+static void
+want(struct supervisor *sup, struct listener *l)
+{
+	const struct app *app = app_find(sup, l->app);
+	unsigned common = common_preference(app, l);
+	unsigned best = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		unsigned p = lane_preference(l->lanes.v[i], common);
+
+		if (p > best)
+			best = p;
+	}
+	for (size_t i = 0; i < l->lanes.n; i++)
+		l->lanes.v[i]->wanted = best > 0 &&
+		    lane_preference(l->lanes.v[i], common) == best;
+	if (best > 0 && waits_in_first(app, l, best))
+		for (size_t i = 0; i < l->lanes.n; i++)
+			l->lanes.v[i]->wanted = i == 0;
+}
+
+void
+steer_all(struct supervisor *sup)
+{
+	struct mono now = mono_now();
+
+	for (struct listener *l = sup->listeners.first; l != NULL; l = l->next) {
+		if (l->lanes.n == 1 && l->lanes.ebpf == NULL)
+			continue;	/* no choice */
+		want(sup, l);
+		if (!lanes_apply(l, now) && mono_is_never(sup->steer.due))
+			loop_timer_set(sup->loop, &sup->steer,
+			    mono_add_ms(now, LANES_PAUSE_MS));
+	}
+}
+
+void
+steer_due(void *ctx)
+{
+	steer_all(ctx);
+}
+
+void
+steer_death(struct supervisor *sup)
+{
+	struct mono now = mono_now();
+
+	if (mono_ms_between(sup->steered, now) < DEATHS_MS)
+		return;
+	sup->steered = now;
+	steer_all(sup);
+}
+
+void
+steer_ready(const struct worker *w)
+{
+	struct listeners *all = &w->app->sup->listeners;
+
+	/* Who has not bound by now has taken what it was given. */
+	app_spec_decide(w->spec, BALANCE_ACCEPTS_AT_ONCE);
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		struct lane *lane = app_spec_has(w->spec, l) ?
+		    app_spec_lane(w->spec, l, w) : NULL;
+
+		if (lane != NULL)
+			lanes_check(lane);
+	}
+}
+
+void
+steer_figures(const struct worker *w)
+{
+	const struct log_about seat = {
+		.app = w->app->name, .instance = (long)w->instance,
+	};
+	struct listeners *all = &w->app->sup->listeners;
+
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		const struct lane *lane = lanes_find(l, w);
+		struct lane_figures f;
+
+		if (lane == NULL)
+			continue;
+		lanes_figures(lane, &f);
+		log_about(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
+		    "connections open, %llu in all%s", lane->slot, f.waiting,
+		    (unsigned long long)f.open, (unsigned long long)f.total,
+		    f.counted ? "" : " (not counted)");
+	}
+}
+
+static bool
+keeps_waiting(const struct lane *lane, bool dead)
+{
+	uint32_t n = 0, max;
+
+	if (!lane->listening)
+		return false;
+	/* There would be no end of them. */
+	if (lane->listener->door_closed && !lane->listener->door_filter)
+		return false;
+	if (lane->listener->bound.kind == ADDRESS_UDP)
+		return lane_queue_udp(lane->fd, &n) == 0 && n > 0;
+	/* A living worker serves them itself. */
+	if (dead && lanes_can_move(lane))
+		return false;
+	return lane_queue_tcp(lane->fd, &n, &max) == 0 && n > 0;
+}
+
+static bool
+shares(const struct worker *w, const struct listener *l)
+{
+	return app_spec_has(w->spec, l) && app_spec_shares(w->spec, l);
+}
+
+static bool
+has_sharer(const struct listener *l, const struct worker *but, bool seated)
+{
+	const struct supervisor *sup = but->app->sup;
+
+	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+		for (const struct worker *w = a->workers; w != NULL;
+		    w = w->next)
+			if (w != but && (w->seated || !seated) &&
+			    !worker_state_final(w->fsm.state) && shares(w, l))
+				return true;
+	return false;
+}
+
+bool
+steer_has_sharer(const struct listener *l, const struct worker *but)
+{
+	return has_sharer(l, but, true);
+}
+
+/* The worker's lane, if nobody else has it. */
+static const struct lane *
+sole_lane(const struct worker *w, const struct listener *l)
+{
+	if (!app_spec_shares(w->spec, l))
+		return lanes_find(l, w);
+	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
+	    l->lanes.v[0] : NULL;
+}
+
+bool
+steer_keeps_waiting(const struct worker *w)
+{
+	struct listeners *all = &w->app->sup->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		const struct lane *lane = sole_lane(w, l);
+
+		if (lane != NULL && l->bound.kind != ADDRESS_UNIX &&
+		    keeps_waiting(lane, w->pid == 0 || w->lingering))
+			return true;
+	}
+	return false;
+}
+
+void
+steer_unshare(const struct worker *w)
+{
+	struct listeners *all = &w->app->sup->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next)
+		if (l->lanes.common && shares(w, l) &&
+		    !has_sharer(l, w, false))
+			lanes_unshare(l);
+}
+
+void
+steer_abandon(const struct worker *w, bool for_good)
+{
+	struct listeners *all = &w->app->sup->listeners;
+
+	steer_all(w->app->sup);
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		struct lane *lane = lanes_find(l, w);
+
+		if (lane != NULL && !app_spec_shares(w->spec, l))
+			lanes_evacuate(lane, for_good);
+	}
+}

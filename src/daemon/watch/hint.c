@@ -1,0 +1,70 @@
+#include "base/mono.h"
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "daemon/apps/app.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/workers/worker.h"
+#include "daemon/watch/hint.h"
+#include "linux/process/inspect.h"
+#include "linux/process/listening.h"
+
+/* A death this soon after the start has to do with the start: a program that
+   leaves processes behind then, with exit code 0, has put itself into the
+   background, and one that fails then may not have got its port. */
+#define START_MS 5000
+
+/* To look at the kernel's tables of sockets at every death of many would hold
+   everybody up. */
+#define PORT_LOOK_MS 1000
+
+/* Does this death look like a program that went into the background? */
+static bool
+has_daemonized(struct worker *w)
+{
+	return !w->status.signalled && w->status.code == 0 &&
+	    !w->fsm.unwanted && orphans_of(w->app->sup, w);
+}
+
+/* Does another instance have a port that this one may have wanted too? An app
+   that has listeners is told by daemon/adopt, when it happens. */
+static bool
+sibling_listens(struct worker *w, uint16_t *ret_port)
+{
+	struct app *app = w->app;
+	bool found = false;
+
+	if (w->spec->conf->n_listens > 0 || app->wanted < 2 ||
+	    app->port_hinted || w->status.signalled || w->status.code == 0 ||
+	    w->fsm.unwanted || (app->port_looked.ns != 0 &&
+	    mono_ms_between(app->port_looked, mono_now()) < PORT_LOOK_MS))
+		return false;
+	app->port_looked = mono_now();
+	for (const struct worker *o = app->workers; o != NULL && !found;
+	    o = o->next) {
+		struct fsids ids;
+
+		if (o == w || o->pid == 0)
+			continue;
+		ids = inspect_begin(&o->spec->conf->creds);
+		found = listening_port(o->pid, ret_port);
+		inspect_end(&ids);
+	}
+	app->port_hinted = found;
+	return found;
+}
+
+void
+worker_put_hint(struct worker *w, struct strbuf *sb)
+{
+	uint16_t port;
+
+	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
+		return;
+	if (has_daemonized(w))
+		strbuf_puts(sb, "; it left processes behind: if it puts itself "
+		    "into the background, run it in the foreground");
+	else if (sibling_listens(w, &port))
+		strbuf_printf(sb, "; another instance listens on port %u: if "
+		    "that was its trouble, add port = %u", port, port);
+}

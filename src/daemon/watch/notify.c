@@ -1,0 +1,188 @@
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/worker/notify_message.h"
+#include "daemon/apps/app.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/supervisor.h"
+#include "daemon/workers/worker.h"
+#include "daemon/watch/notify.h"
+#include "linux/child/notify_socket.h"
+#include "linux/process/process.h"
+
+/* A worker that says more than this waits until the next second: its own
+   sends block then (unix(7)), ours do not. */
+#define DATAGRAMS_PER_SECOND	100
+#define ANCESTORS_MAX		32
+
+static void
+notify_ready(void *ctx, uint32_t events)
+{
+	(void)events;
+	worker_notify_read(ctx);
+}
+
+int
+worker_notify_open(struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+	int code;
+
+	if ((conf->fd_protocols & CONF_FDP_SYSTEMD) == 0 &&
+	    conf->ready != CONF_READY_NOTIFY)
+		return 0;
+	code = notify_socket_open(&w->notify, &w->notify_name);
+	if (code < 0)
+		return code;
+	code = loop_add(w->app->sup->loop, w->notify, EPOLLIN, false,
+	    notify_ready, w, &w->notify_handle);
+	if (code < 0)
+		worker_notify_close(w);
+	w->notify_paused = w->notify_warned = false;
+	w->notify_count = 0;
+	return code;
+}
+
+void
+worker_notify_close(struct worker *w)
+{
+	loop_del(w->app->sup->loop, &w->notify_handle);
+	fd_close(&w->notify);
+	free(w->notify_name);
+	w->notify_name = NULL;
+}
+
+static bool
+descends_from(pid_t pid, pid_t ancestor)
+{
+	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
+		struct process_stat st;
+
+		if (pid == ancestor)
+			return true;
+		if (!process_stat(pid, &st))
+			return false;
+		if (st.group == ancestor)
+			return true;
+		pid = st.parent;
+	}
+	return false;
+}
+
+/*
+ * The name of the socket is no secret (/proc/net/unix), so the sender must be
+ * of the worker's process tree, whatever uid it has taken. One that has died
+ * meanwhile could have been anybody: systemd-notify(1) waits for a barrier for
+ * that reason, and systemd ignores such messages too. One in a pid namespace
+ * that we cannot see into is believed if it has the right uid.
+ */
+static bool
+sender_is_worker(const struct worker *w, const struct notify_datagram *d)
+{
+	const struct conf_creds *creds = &w->spec->conf->creds;
+	pid_t group;
+
+	if (d->pid == 0)
+		return d->uid == 0 || d->uid == (creds->name != NULL ?
+		    creds->uid : geteuid());
+	group = getpgid(d->pid);
+	return d->pid == w->pid || group == w->pid ||
+	    (group > 0 && descends_from(d->pid, w->pid));
+}
+
+static void
+warn_once(struct worker *w, const char *what, pid_t pid)
+{
+	if (w->notify_warned)
+		return;
+	w->notify_warned = true;
+	worker_log(LOG_LEVEL_WARNING, w, "ignoring a notify message: %s (from "
+	    "pid %d; said once per process)", what, (int)pid);
+}
+
+static void
+handle(struct worker *w, const struct notify_datagram *d)
+{
+	struct notify_message m;
+
+	if (!sender_is_worker(w, d)) {
+		warn_once(w, "its sender is not of this worker", d->pid);
+		return;
+	}
+	if (notify_message_parse(d->text, d->len, &m) < 0) {
+		warn_once(w, "it is not made of NAME=value lines", d->pid);
+		return;
+	}
+	if (m.status != NULL)
+		worker_log(LOG_LEVEL_DEBUG, w, "status: %.*s",
+		    (int)m.status_len, m.status);
+	if (m.stopping)
+		worker_log(LOG_LEVEL_DEBUG, w, "says it is stopping");
+	if (m.ready)
+		worker_said_ready(w);
+}
+
+/* Count one; false: enough for this second. */
+static bool
+within_budget(struct worker *w)
+{
+	struct mono now = mono_now();
+
+	if (mono_ms_between(w->notify_since, now) >= 1000) {
+		w->notify_since = now;
+		w->notify_count = 0;
+	}
+	return ++w->notify_count <= DATAGRAMS_PER_SECOND;
+}
+
+static void
+pause_socket(struct worker *w)
+{
+	struct supervisor *sup = w->app->sup;
+
+	if (loop_set_events(sup->loop, w->notify_handle, 0) < 0)
+		return;
+	w->notify_paused = true;
+	if (mono_is_never(sup->thaw.due))
+		loop_timer_set(sup->loop, &sup->thaw,
+		    mono_add_ms(mono_now(), 1000));
+	worker_log(LOG_LEVEL_DEBUG, w, "notifies too often, pausing");
+}
+
+void
+worker_notify_read(struct worker *w)
+{
+	struct notify_datagram d = { .pid = 0 };
+
+	while (w->notify >= 0 && !w->notify_paused) {
+		int code = notify_socket_receive(w->notify, &d);
+
+		if (code == 0)
+			handle(w, &d);
+		else if (code == -EMSGSIZE)
+			warn_once(w, "it is too long", d.pid);
+		else if (code == -EBADMSG)
+			warn_once(w, "it has no sender", 0);
+		else
+			break;
+		if (!within_budget(w))
+			pause_socket(w);
+	}
+}
+
+void
+worker_notify_thaw(struct worker *w)
+{
+	if (!w->notify_paused)
+		return;
+	w->notify_paused = false;
+	if (w->notify >= 0)
+		(void)loop_set_events(w->app->sup->loop, w->notify_handle,
+		    EPOLLIN);
+}

@@ -1,0 +1,301 @@
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "linux/bpf/bpf_syscall.h"
+
+/* Commands and their arguments: the leading members of union bpf_attr, which
+   the kernel fills up with zeros. */
+enum command {
+	MAP_CREATE = 0,
+	MAP_LOOKUP_ELEM = 1,
+	MAP_UPDATE_ELEM = 2,
+	MAP_DELETE_ELEM = 3,
+	PROG_LOAD = 5,
+	BTF_LOAD = 18,
+	LINK_CREATE = 28,	/* Linux 5.7 */
+};
+
+union arguments {
+	struct {
+		uint32_t map_type;
+		uint32_t key_size;
+		uint32_t value_size;
+		uint32_t max_entries;
+		uint32_t map_flags;
+		uint32_t inner_map_fd;
+		uint32_t unused;
+		char map_name[16];
+		uint32_t map_ifindex;
+		uint32_t btf_fd;
+		uint32_t btf_key_type_id;
+		uint32_t btf_value_type_id;
+	} map;
+	struct {
+		uint32_t map_fd;
+		uint32_t padding;
+		uint64_t key;
+		uint64_t value;
+		uint64_t flags;
+	} element;
+	struct {
+		uint32_t prog_type;
+		uint32_t insn_cnt;
+		uint64_t insns;
+		uint64_t license;
+		uint32_t log_level;
+		uint32_t log_size;
+		uint64_t log_buf;
+		uint32_t kern_version;
+		uint32_t prog_flags;
+		char prog_name[16];
+		uint32_t prog_ifindex;
+		uint32_t expected_attach_type;
+	} program;
+	struct {
+		uint64_t btf;
+		uint64_t log_buf;
+		uint32_t btf_size;
+		uint32_t log_size;
+		uint32_t log_level;
+		uint32_t padding;
+	} btf;
+	struct {
+		uint32_t prog_fd;
+		uint32_t target_fd;
+		uint32_t attach_type;
+		uint32_t flags;
+	} link;
+};
+
+static uint64_t
+pointer(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+static int
+call(enum command command, union arguments *arguments, size_t size)
+{
+	long code = syscall(SYS_bpf, command, arguments, size);
+
+	return code < 0 ? -errno : (int)code;
+}
+
+/* EPERM may be the limit of locked memory, which old kernels held against
+   maps and programs. */
+static int
+call_unlimited(enum command command, union arguments *arguments, size_t size)
+{
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit old;
+	int code = call(command, arguments, size);
+
+	if (code != -EPERM || getrlimit(RLIMIT_MEMLOCK, &old) < 0 ||
+	    setrlimit(RLIMIT_MEMLOCK, &none) < 0)
+		return code;
+	code = call(command, arguments, size);
+	(void)setrlimit(RLIMIT_MEMLOCK, &old);
+	return code;
+}
+
+/* ---- maps ---- */
+
+/*
+ * Types of a storage map: 1, a signed 32-bit int, which the key must be, and 2,
+ * an array of `n` of them (Documentation/bpf/btf.rst). Returns a descriptor.
+ */
+static int
+types_new(uint32_t n)
+{
+	const struct {
+		uint16_t magic;
+		uint8_t version, flags;
+		uint32_t header_len;
+		uint32_t types_at, types_len, names_at, names_len;
+		uint32_t int_name, int_info, int_size, int_bits;
+		uint32_t array_name, array_info, array_size;
+		uint32_t element_type, index_type, elements;
+		char names[8];
+	} blob = {
+		.magic = 0xeb9f,
+		.version = 1,
+		.header_len = 24,
+		.types_len = 40,
+		.names_at = 40,
+		.names_len = 5,
+		.int_name = 1,
+		.int_info = 1U << 24,
+		.int_size = 4,
+		.int_bits = 1U << 24 | 32,
+		.array_info = 3U << 24,
+		.element_type = 1,
+		.index_type = 1,
+		.elements = n,
+		.names = "\0int",
+	};
+	union arguments a;
+
+	memset(&a, 0, sizeof(a));
+	a.btf.btf = pointer(&blob);
+	a.btf.btf_size = 24 + 40 + 5;
+	return call_unlimited(BTF_LOAD, &a, sizeof(a.btf));
+}
+
+int
+bpf_map_new(const struct bpf_map_shape *shape)
+{
+	union arguments a;
+	int types = -1;
+	int code;
+
+	memset(&a, 0, sizeof(a));
+	a.map.map_type = shape->kind;
+	a.map.key_size = shape->key_size;
+	a.map.value_size = shape->value_size;
+	a.map.max_entries = shape->max_entries;
+	a.map.map_flags = shape->flags;
+	if (shape->kind == BPF_KIND_ARRAY_OF_MAPS)
+		a.map.inner_map_fd = (uint32_t)shape->like;
+	strncpy(a.map.map_name, shape->name, sizeof(a.map.map_name) - 1);
+	if (shape->kind == BPF_KIND_SOCKET_STORAGE) {
+		types = types_new(shape->value_size / 4);
+		if (types < 0)
+			return types;
+		a.map.btf_fd = (uint32_t)types;
+		a.map.btf_key_type_id = 1;
+		a.map.btf_value_type_id = 2;
+	}
+	code = call_unlimited(MAP_CREATE, &a, sizeof(a.map));
+	fd_close(&types);
+	return code;
+}
+
+static int
+element(enum command command, int map, const void *key, const void *value)
+{
+	union arguments a;
+
+	memset(&a, 0, sizeof(a));
+	a.element.map_fd = (uint32_t)map;
+	a.element.key = pointer(key);
+	a.element.value = pointer(value);
+	return call(command, &a, sizeof(a.element));
+}
+
+int
+bpf_map_set(int map, const void *key, const void *value)
+{
+	return element(MAP_UPDATE_ELEM, map, key, value);
+}
+
+int
+bpf_map_get(int map, const void *key, void *ret_value)
+{
+	return element(MAP_LOOKUP_ELEM, map, key, ret_value);
+}
+
+int
+bpf_map_remove(int map, const void *key)
+{
+	return element(MAP_DELETE_ELEM, map, key, NULL);
+}
+
+int
+bpf_map_share(int map, size_t len, void **ret_values)
+{
+	void *values = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, map,
+	    0);
+
+	if (values == MAP_FAILED)
+		return -errno;
+	*ret_values = values;
+	return 0;
+}
+
+/* ---- programs ---- */
+
+#define LOG_SIZE (1024 * 1024)
+
+/* The log's last line is a summary of numbers, what is wrong stands before. */
+static char *
+log_tail(char *log)
+{
+	char *end = strstr(log, "\nprocessed ");
+	char *line;
+
+	if (end != NULL)
+		*end = '\0';
+	line = strrchr(log, '\n');
+	return line != NULL ? line + 1 : log;
+}
+
+static int
+refused(union arguments *a, int code, struct error *err)
+{
+	char *log = calloc(1, LOG_SIZE);
+
+	/* Once more, only to be told why; the kernel cuts a long log. */
+	if (log != NULL && code != -EPERM && code != -ENOSYS) {
+		a->program.log_level = 1;
+		a->program.log_size = LOG_SIZE;
+		a->program.log_buf = pointer(log);
+		(void)call(PROG_LOAD, a, sizeof(a->program));
+	}
+	if (log != NULL && log[0] != '\0')
+		error_set(err, code, "%s (%s)", strerror(-code),
+		    log_tail(log));
+	else
+		error_set(err, code, "%s", strerror(-code));
+	free(log);
+	return code;
+}
+
+int
+bpf_program_load(const struct bpf_program *program, const int *maps,
+    struct error *err)
+{
+	struct bpf_insn *code = calloc(program->n_code, sizeof(*code));
+	union arguments a;
+	int fd;
+
+	if (code == NULL)
+		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
+	memcpy(code, program->code, program->n_code * sizeof(*code));
+	for (size_t i = 0; i < program->n_references; i++)
+		code[program->references[i].index].imm =
+		    maps[program->references[i].map];
+	memset(&a, 0, sizeof(a));
+	a.program.prog_type = program->kind;
+	a.program.insn_cnt = (uint32_t)program->n_code;
+	a.program.insns = pointer(code);
+	a.program.license = pointer("BSD");
+	strncpy(a.program.prog_name, program->name,
+	    sizeof(a.program.prog_name) - 1);
+	a.program.expected_attach_type = program->attach_type;
+	fd = call_unlimited(PROG_LOAD, &a, sizeof(a.program));
+	if (fd < 0)
+		refused(&a, fd, err);
+	free(code);
+	return fd;
+}
+
+int
+bpf_link_cgroup(int program, int cgroup, uint32_t attach_type)
+{
+	union arguments a;
+
+	memset(&a, 0, sizeof(a));
+	a.link.prog_fd = (uint32_t)program;
+	a.link.target_fd = (uint32_t)cgroup;
+	a.link.attach_type = attach_type;
+	return call(LINK_CREATE, &a, sizeof(a.link));
+}

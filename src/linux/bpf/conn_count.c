@@ -1,0 +1,365 @@
+#include <sys/mman.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "linux/bpf/bpf_syscall.h"
+#include "linux/process/cgroup.h"
+#include "linux/bpf/conn_count.h"
+#include "linux/bpf/steering_layout.h"
+#include "linux/bpf/steering_programs.h"
+
+/* Moved connections that are noted at a time. More stay with the lane that they
+   came from. */
+#define MOVED_MAX 4096
+
+/* A released cell is free when its last connection has closed. */
+enum cell_use {
+	CELL_FREE,
+	CELL_TAKEN,
+	CELL_RELEASED,
+};
+
+struct conn_pool {
+	struct steer_cell *cells;	/* STEER_POOL of them */
+	unsigned char use[STEER_POOL];	/* enum cell_use */
+};
+
+struct conn_count {
+	struct conn_pool *pools[STEER_POOLS];
+	size_t n_pools;
+	uint32_t next;			/* where to look for a free cell */
+	uint32_t generation;		/* of the latest cell; 0 is none's */
+	int cells_map;
+	int marks_map;
+	int moved_map;
+	int moves_map;
+	int link;			/* -1: nothing is counted */
+	struct error why_not;
+};
+
+/* ---- pools ---- */
+
+static const struct bpf_map_shape pool_shape = {
+	.name = "lane_counts",
+	.kind = BPF_KIND_ARRAY,
+	.key_size = 4,
+	.value_size = sizeof(struct steer_cell),
+	.max_entries = STEER_POOL,
+	.flags = BPF_MAP_MMAPABLE,
+};
+
+static size_t
+pool_len(void)
+{
+	return STEER_POOL * sizeof(struct steer_cell);
+}
+
+static void
+pool_free(struct conn_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	if (pool->cells != NULL)
+		(void)munmap(pool->cells, pool_len());
+	free(pool);
+}
+
+static int
+pool_add(struct conn_count *count)
+{
+	uint32_t number = (uint32_t)count->n_pools;
+	struct conn_pool *pool;
+	void *cells;
+	int map, code;
+
+	if (count->n_pools == STEER_POOLS)
+		return -ENOSPC;
+	pool = calloc(1, sizeof(*pool));
+	if (pool == NULL)
+		return -ENOMEM;
+	map = code = bpf_map_new(&pool_shape);
+	if (code >= 0)
+		code = bpf_map_share(map, pool_len(), &cells);
+	if (code >= 0) {
+		pool->cells = cells;
+		code = bpf_map_set(count->cells_map, &number, &map);
+	}
+	fd_close(&map);
+	if (code < 0) {
+		pool_free(pool);
+		return code;
+	}
+	count->pools[count->n_pools++] = pool;
+	return 0;
+}
+
+/* ---- the program ---- */
+
+static int
+make_cells_map(struct conn_count *count)
+{
+	int like = bpf_map_new(&pool_shape);
+	const struct bpf_map_shape cells = {
+		.name = "lane_pools",
+		.kind = BPF_KIND_ARRAY_OF_MAPS,
+		.key_size = 4,
+		.value_size = 4,
+		.max_entries = STEER_POOLS,
+		.like = like,
+	};
+	int code;
+
+	if (like < 0)
+		return like;
+	code = count->cells_map = bpf_map_new(&cells);
+	fd_close(&like);
+	return code;
+}
+
+static int
+make_maps(struct conn_count *count)
+{
+	const struct bpf_map_shape marks = {
+		.name = "lane_marks",
+		.kind = BPF_KIND_SOCKET_STORAGE,
+		.key_size = 4,
+		.value_size = sizeof(struct steer_mark),
+		.flags = BPF_MAP_NO_PREALLOC | BPF_MAP_CLONE,
+	};
+	const struct bpf_map_shape moved = {
+		.name = "lane_moved",
+		.kind = BPF_KIND_HASH,
+		.key_size = 8,
+		.value_size = 4,
+		.max_entries = MOVED_MAX,
+		.flags = BPF_MAP_NO_PREALLOC,
+	};
+	const struct bpf_map_shape moves = {
+		.name = "lane_moves",
+		.kind = BPF_KIND_ARRAY,
+		.key_size = 4,
+		.value_size = sizeof(struct steer_moves),
+		.max_entries = 1,
+	};
+	int code = make_cells_map(count);
+
+	if (code < 0)
+		return code;
+	if ((count->marks_map = bpf_map_new(&marks)) < 0)
+		return count->marks_map;
+	if ((count->moved_map = bpf_map_new(&moved)) < 0)
+		return count->moved_map;
+	if ((count->moves_map = bpf_map_new(&moves)) < 0)
+		return count->moves_map;
+	return 0;
+}
+
+/* The program that counts, attached to our cgroup. The words are complete. */
+static int
+start_counting(struct conn_count *count, struct error *err)
+{
+	const int maps[STEERING_MAPS] = {
+		[STEERING_MAP_CELLS] = count->cells_map,
+		[STEERING_MAP_MARKS] = count->marks_map,
+		[STEERING_MAP_MOVED] = count->moved_map,
+		[STEERING_VALUE_MOVES] = count->moves_map,
+	};
+	struct error why = ERROR_INIT;
+	int cgroup = -1;
+	int program, code;
+
+	program = bpf_program_load(steering_program(STEERING_COUNT), maps,
+	    &why);
+	if (program < 0) {
+		code = steering_refused(program, "counting connections",
+		    error_text(&why), err);
+		error_clear(&why);
+		return code;
+	}
+	code = cgroup_open_own(&cgroup, err);
+	if (code == 0) {
+		count->link = bpf_link_cgroup(program, cgroup,
+		    BPF_ATTACH_SOCK_OPS);
+		if (count->link < 0)
+			code = steering_refused(count->link,
+			    "attaching to our cgroup", strerror(-count->link),
+			    err);
+	}
+	fd_close(&cgroup);
+	fd_close(&program);
+	return code;
+}
+
+int
+conn_count_new(struct conn_count **ret_count, struct error *err)
+{
+	struct conn_count *count = calloc(1, sizeof(*count));
+	int code;
+
+	if (count == NULL)
+		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
+	count->cells_map = count->marks_map = count->moved_map = -1;
+	count->moves_map = count->link = -1;
+	code = make_maps(count);
+	if (code < 0) {
+		steering_refused(code, "making maps", strerror(-code), err);
+		conn_count_free(count);
+		return code;
+	}
+	if (start_counting(count, &count->why_not) < 0)
+		fd_close(&count->link);
+	*ret_count = count;
+	return 0;
+}
+
+void
+conn_count_free(struct conn_count *count)
+{
+	if (count == NULL)
+		return;
+	fd_close(&count->link);
+	for (size_t i = 0; i < count->n_pools; i++)
+		pool_free(count->pools[i]);
+	fd_close(&count->cells_map);
+	fd_close(&count->marks_map);
+	fd_close(&count->moved_map);
+	fd_close(&count->moves_map);
+	error_clear(&count->why_not);
+	free(count);
+}
+
+const char *
+conn_count_why_not(const struct conn_count *count)
+{
+	return count->link >= 0 ? NULL : error_text(&count->why_not);
+}
+
+struct conn_maps
+conn_count_maps(const struct conn_count *count)
+{
+	return (struct conn_maps){
+		.cells = count->cells_map,
+		.moved = count->moved_map,
+		.moves = count->moves_map,
+	};
+}
+
+/* ---- cells ---- */
+
+struct steer_cell *
+conn_cell(const struct conn_count *count, uint32_t cell)
+{
+	return &count->pools[cell / STEER_POOL]->cells[cell % STEER_POOL];
+}
+
+static unsigned char *
+use_of(const struct conn_count *count, uint32_t cell)
+{
+	return &count->pools[cell / STEER_POOL]->use[cell % STEER_POOL];
+}
+
+static bool
+is_free(const struct conn_count *count, uint32_t cell)
+{
+	unsigned char use = *use_of(count, cell);
+
+	return use == CELL_FREE || (use == CELL_RELEASED &&
+	    __atomic_load_n(&conn_cell(count, cell)->open,
+	    __ATOMIC_ACQUIRE) == 0);
+}
+
+/* From where the last one was found, once round, then from a new pool. */
+static int
+find_free(struct conn_count *count, uint32_t *ret_cell)
+{
+	uint32_t n = (uint32_t)count->n_pools * STEER_POOL;
+	int code;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t cell = (count->next + i) % n;
+
+		if (is_free(count, cell)) {
+			*ret_cell = cell;
+			return 0;
+		}
+	}
+	code = pool_add(count);
+	if (code == 0)
+		*ret_cell = n;
+	return code;
+}
+
+static void
+take(struct conn_count *count, uint32_t number)
+{
+	struct steer_cell *cell = conn_cell(count, number);
+
+	*use_of(count, number) = CELL_TAKEN;
+	count->next = number + 1;
+	if (++count->generation == 0)
+		count->generation = 1;
+	cell->total = 0;
+	cell->pending[0] = cell->pending[1] = 0;
+	__atomic_store_n(&cell->generation, count->generation,
+	    __ATOMIC_RELEASE);
+}
+
+int
+conn_count_take(struct conn_count *count, size_t n, uint32_t *ret_cells,
+    struct error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		int code = find_free(count, &ret_cells[i]);
+
+		if (code < 0) {
+			conn_count_release(count, ret_cells, i);
+			return steering_refused(code, "making room to count",
+			    strerror(-code), err);
+		}
+		take(count, ret_cells[i]);
+	}
+	return 0;
+}
+
+void
+conn_count_release(struct conn_count *count, const uint32_t *cells, size_t n)
+{
+	/* Somebody may still hold the sockets: what they get from now on
+	   does not count. */
+	for (size_t i = 0; i < n; i++) {
+		__atomic_store_n(&conn_cell(count, cells[i])->generation, 0,
+		    __ATOMIC_RELEASE);
+		*use_of(count, cells[i]) = CELL_RELEASED;
+	}
+}
+
+/* ---- marks ---- */
+
+int
+conn_cell_mark(const struct conn_count *count, uint32_t cell, int fd)
+{
+	const struct steer_mark mark = {
+		.cell = cell,
+		.generation = conn_cell(count, cell)->generation,
+	};
+
+	return bpf_map_set(count->marks_map, &fd, &mark);
+}
+
+bool
+conn_cell_marked(const struct conn_count *count, uint32_t cell, int fd,
+    bool *ret_covered)
+{
+	struct steer_mark mark;
+
+	if (bpf_map_get(count->marks_map, &fd, &mark) < 0 ||
+	    mark.cell != cell ||
+	    mark.generation != conn_cell(count, cell)->generation)
+		return false;
+	*ret_covered = mark.covered != 0;
+	return true;
+}

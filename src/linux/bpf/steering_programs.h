@@ -1,0 +1,39 @@
+/*
+ * The eBPF programs of src/bpf/, as clang made them (steering_bytecode.h, by
+ * `make bpf`), and words for when the kernel will not have them.
+ */
+#ifndef LINUX_STEERING_PROGRAMS_H
+#define LINUX_STEERING_PROGRAMS_H
+
+#include "linux/bpf/bpf_syscall.h"
+
+struct error;
+
+/* The maps that they refer to, named as in their sources. */
+enum steering_map {
+	STEERING_MAP_CELLS,
+	STEERING_MAP_LANES,
+	STEERING_MAP_LIVE,
+	STEERING_MAP_MARKS,
+	STEERING_MAP_MOVED,
+	STEERING_MAP_SOCKETS,
+	STEERING_VALUE_GROUP,
+	STEERING_VALUE_MOVES,
+	STEERING_MAPS
+};
+
+enum steering_program {
+	STEERING_COUNT,
+	STEERING_ROUND_ROBIN,
+	STEERING_LEAST_CONNECTIONS,
+	STEERING_PROGRAMS
+};
+
+const struct bpf_program *steering_program(enum steering_program which);
+
+/* Say that `what` was refused with `code` for the reason `why`, and what is
+   missing. Returns `code`. */
+int steering_refused(int code, const char *what, const char *why,
+    struct error *err);
+
+#endif

@@ -1,0 +1,297 @@
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "core/worker/fd_protocol.h"
+#include "linux/child/seccomp_notify.h"
+#include "linux/loop/signals.h"
+#include "linux/child/spawn.h"
+
+/* ---- the child: async-signal-safe calls only, until the exec ---- */
+
+static void __attribute__((noreturn))
+child_fail(int report, enum spawn_stage stage)
+{
+	const struct spawn_failure failure = { .stage = stage, .err = errno };
+
+	/* A packet: arrives whole or not at all. */
+	(void)!write(report, &failure, sizeof(failure));
+	_exit(127);
+}
+
+/* Room for one descriptor, aligned as cmsg(3) wants it. */
+union fd_message {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+/* From here on bind and listen wait for the supervisor's answer. */
+static int
+child_trap(int report)
+{
+	int listener = seccomp_notify_install();
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	union fd_message message = { .room = { 0 } };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = message.room,
+		.msg_controllen = sizeof(message.room),
+	};
+	int sent;
+
+	if (listener < 0) {
+		errno = -listener;
+		return -1;
+	}
+	message.header.cmsg_level = SOL_SOCKET;
+	message.header.cmsg_type = SCM_RIGHTS;
+	message.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&message.header), &listener, sizeof(int));
+	sent = (int)sendmsg(report, &msg, MSG_NOSIGNAL);
+	(void)close(listener);
+	return sent < 0 ? -1 : 0;
+}
+
+/*
+ * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present
+ * numbers may lie in that range in any order, so all of them first move above
+ * it. Everything else that is open is close-on-exec.
+ */
+static int
+child_place_fds(const struct spawn_plan *plan, int *report)
+{
+	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
+	int moved[CONF_LISTENS_MAX];
+	int moved_report = fcntl(*report, F_DUPFD_CLOEXEC, above);
+	int standard[] = { plan->null_fd, plan->out_fd, plan->err_fd };
+
+	if (moved_report < 0)
+		return -1;
+	*report = moved_report;
+	for (int i = 0; i <= STDERR_FILENO; i++) {
+		if (standard[i] < 0)
+			continue;
+		standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, above);
+		if (standard[i] < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < plan->n_fds; i++) {
+		moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, above);
+		if (moved[i] < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < plan->n_fds; i++)
+		if (dup2(moved[i], FD_PROTOCOL_FIRST + (int)i) < 0)
+			return -1;
+	for (int i = 0; i <= STDERR_FILENO; i++)
+		if (standard[i] >= 0 && dup2(standard[i], i) < 0)
+			return -1;
+	return 0;
+}
+
+/* The supplementary groups first, the user last: each needs the privilege
+   that the next one drops. */
+static int
+child_become(const struct conf_creds *creds)
+{
+	uid_t uid;
+
+	if (!creds->set)
+		return 0;
+	uid = creds->name != NULL ? creds->uid : geteuid();
+	/* `group` alone leaves no supplementary group of clusterd's either.
+	   Without privilege one can only be what one is: then the groups stay
+	   as they are. */
+	if (setgroups(creds->n_groups, creds->groups) < 0 &&
+	    (errno != EPERM || uid != getuid() || creds->gid != getgid()))
+		return -1;
+	if (setresgid(creds->gid, creds->gid, creds->gid) < 0 ||
+	    setresuid(uid, uid, uid) < 0)
+		return -1;
+	/* From one ordinary user to another the kernel keeps what systemd's
+	   AmbientCapabilities= gave us, CAP_SETUID included. */
+	if (creds->name != NULL && prctl(PR_CAP_AMBIENT,
+	    PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+		return -1;
+	return 0;
+}
+
+static void
+child_write_pid(char *digits)
+{
+	char reversed[16];
+	unsigned n = 0;
+
+	for (unsigned pid = (unsigned)getpid(); pid > 0; pid /= 10)
+		reversed[n++] = (char)('0' + pid % 10);
+	while (n > 0)
+		*digits++ = reversed[--n];
+	*digits = '\0';
+}
+
+/* As execvp(3): go on behind files that are not there or not allowed, and
+   tell EACCES rather than the ENOENT of a later place. */
+static void
+child_exec(const struct spawn_plan *plan)
+{
+	int err = ENOENT;
+
+	for (char *const *file = plan->files; *file != NULL; file++) {
+		(void)execve(*file, plan->argv, plan->envp);
+		if (errno == EACCES)
+			err = EACCES;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return;
+	}
+	errno = err;
+}
+
+static void __attribute__((noreturn))
+child_run(const struct spawn_plan *plan, int report, pid_t parent)
+{
+	signals_child_reset();
+	if (child_place_fds(plan, &report) < 0)
+		child_fail(report, SPAWN_FDS);
+	/* A session of its own: descendants can be signalled as a group, and
+	   the terminal's Ctrl-C reaches clusterd alone. */
+	if (setsid() < 0)
+		child_fail(report, SPAWN_SESSION);
+	/* With the rights that we still have. */
+	if (plan->trap && child_trap(report) < 0)
+		child_fail(report, SPAWN_TRAP);
+	if (setrlimit(RLIMIT_NOFILE, &plan->nofile) < 0)
+		child_fail(report, SPAWN_NOFILE);
+	if (child_become(plan->creds) < 0)
+		child_fail(report, SPAWN_CREDS);
+	/* A change of uid clears it (prctl(2)), hence after; and the parent
+	   may have died before. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		child_fail(report, SPAWN_PARENT);
+	if (getppid() != parent)
+		_exit(127);
+	if (plan->directory != NULL && chdir(plan->directory) < 0)
+		child_fail(report, SPAWN_DIRECTORY);
+	if (plan->umask >= 0)
+		(void)umask((mode_t)plan->umask);
+	if (plan->listen_pid != NULL)
+		child_write_pid(plan->listen_pid);
+	signals_child_unblock();
+	child_exec(plan);
+	child_fail(report, SPAWN_EXEC);
+}
+
+/* ---- the supervisor ---- */
+
+int
+spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
+{
+	int report[2];
+	pid_t parent = getpid();
+	pid_t pid;
+	int code;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0)
+		return -errno;
+
+	pid = fork();
+	if (pid == 0)
+		child_run(plan, report[1], parent);
+	code = pid < 0 ? -errno : 0;
+	fd_close(&report[1]);
+	if (code < 0) {
+		fd_close(&report[0]);
+		return code;
+	}
+	*ret_pid = pid;
+	*ret_report = fd_take(&report[0]);
+	return 0;
+}
+
+enum spawn_report
+spawn_read_report(int report, struct spawn_failure *ret_failure,
+    int *ret_trap)
+{
+	struct iovec iov = { ret_failure, sizeof(*ret_failure) };
+	union fd_message message;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = message.room,
+		.msg_controllen = sizeof(message.room),
+	};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	do {
+		n = recvmsg(report, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(*ret_failure))
+		return SPAWN_REPORT_FAILED;
+	if (n == 1) {
+		/* Without room for it here, the kernel has dropped it: then
+		   the worker's calls fail with ENOSYS. */
+		c = CMSG_FIRSTHDR(&msg);
+		*ret_trap = -1;
+		if (c != NULL && c->cmsg_type == SCM_RIGHTS)
+			memcpy(ret_trap, CMSG_DATA(c), sizeof(int));
+		return SPAWN_REPORT_TRAPPED;
+	}
+	/* ECONNRESET: it died with something of ours unread. */
+	return n < 0 && errno == EAGAIN ? SPAWN_REPORT_PENDING :
+					  SPAWN_REPORT_EXECUTED;
+}
+
+static const char *
+exec_hint(int err, const char *program)
+{
+	if (err == ENOEXEC)
+		return " (a script needs a first line such as #!/bin/sh; or "
+		    "it was built for another machine)";
+	if (err == ENOENT && access(program, F_OK) == 0)
+		return " (the file is there: the interpreter of its #! line, "
+		    "or its dynamic loader, is not)";
+	if (err == ENOENT && strchr(program, '/') == NULL)
+		return " (not found in PATH)";
+	if (err == EACCES && access(program, X_OK) < 0 &&
+	    access(program, F_OK) == 0)
+		return " (try chmod +x)";
+	return "";
+}
+
+void
+spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
+    const char *program, const char *directory)
+{
+	static const char *const words[SPAWN_STAGES] = {
+		[SPAWN_FDS] = "cannot place its file descriptors",
+		[SPAWN_SESSION] = "cannot make a session",
+		[SPAWN_TRAP] = "cannot trap its binds, as handoff asks for",
+		[SPAWN_NOFILE] = "cannot set limit_nofile",
+		[SPAWN_CREDS] = "cannot change to its user and group",
+		[SPAWN_PARENT] = "cannot tie it to clusterd",
+		[SPAWN_DIRECTORY] = "cannot change to directory",
+		[SPAWN_EXEC] = "cannot execute",
+	};
+	const char *what = failure->stage == SPAWN_EXEC ? program :
+	    failure->stage == SPAWN_DIRECTORY ? directory : NULL;
+
+	strbuf_puts(sb, words[failure->stage]);
+	if (what != NULL)
+		strbuf_printf(sb, " %s", what);
+	strbuf_printf(sb, ": %s", strerror(failure->err));
+	if (failure->stage == SPAWN_EXEC)
+		strbuf_puts(sb, exec_hint(failure->err, program));
+}

@@ -1,0 +1,230 @@
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/mono.h"
+#include "linux/control/control_socket.h"
+
+/* Clients beyond those that are served wait here. */
+#define BACKLOG 1024
+
+/* Two that start in one moment take turns; nobody may hold us up longer by
+   holding the lock. */
+#define LOCK_MS 1000
+
+/* Lock the directory, so that "nobody listens, then it is ours" is one step
+   among all clusterds; without it, as well as may be. */
+static int
+lock_directory(const char *path)
+{
+	struct mono end = mono_add_ms(mono_now(), LOCK_MS);
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	const char *slash = strrchr(path, '/');
+	char *dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	int fd = -1;
+
+	if (dir != NULL)
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(dir);
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 &&
+	    mono_before(mono_now(), end))
+		(void)nanosleep(&pause, NULL);
+	return fd;
+}
+
+/* The credentials are those of whoever called listen(2) (unix(7)). */
+static pid_t
+listener_pid(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return 0;
+	return peer.pid;
+}
+
+/* 0: there is no file (any more) that somebody listens on. */
+static int
+clear_place(const struct sockaddr_un *sun, struct error *err)
+{
+	struct stat st;
+	int fd, code;
+
+	if (lstat(sun->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : error_set(err, -errno,
+		    "control socket %s: %s", sun->sun_path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, -EEXIST, "control socket %s: there is "
+		    "a file of that name that is no socket", sun->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set(err, -errno, "control socket: %s",
+		    strerror(errno));
+	code = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 ?
+	    errno : 0;
+	if (code == 0 || code == EAGAIN) {
+		/* EAGAIN: its queue is full, so somebody has one. */
+		pid_t pid = code == 0 ? listener_pid(fd) : 0;
+
+		code = pid > 0 ? error_set(err, -EBUSY, "already running, "
+		    "pid %d (it answers at %s)", (int)pid, sun->sun_path) :
+		    error_set(err, -EBUSY, "already running (somebody listens "
+		    "at %s)", sun->sun_path);
+	} else if (code == ECONNREFUSED && unlink(sun->sun_path) == 0) {
+		code = 0;
+	} else if (code != ENOENT) {
+		code = error_set(err, -code, "control socket %s: %s",
+		    sun->sun_path, strerror(code));
+	} else {
+		code = 0;
+	}
+	fd_close(&fd);
+	return code;
+}
+
+/*
+ * fchmod(2) before the bind gives the file its mode from the first moment, less
+ * the umask (net/unix/af_unix.c, unix_bind_bsd()); nobody can connect before
+ * listen(2). So nothing is changed by a path that somebody may have exchanged,
+ * but for the group, and lchown(2) follows no link.
+ */
+static int
+bind_and_listen(const struct sockaddr_un *sun, uint32_t gid, int *ret_fd)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    0);
+	mode_t mask;
+	int code = 0;
+
+	if (fd < 0)
+		return -errno;
+	mask = umask(0117);
+	if (fchmod(fd, gid != UINT32_MAX ? 0660 : 0600) < 0 ||
+	    bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0)
+		code = -errno;
+	(void)umask(mask);
+	if (code < 0) {
+		fd_close(&fd);
+		return code;
+	}
+	if ((gid != UINT32_MAX &&
+	    lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0) ||
+	    listen(fd, BACKLOG) < 0) {
+		code = -errno;
+		(void)unlink(sun->sun_path);
+		fd_close(&fd);
+		return code;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int
+control_socket_open(const char *path, uint32_t gid,
+    struct control_socket *ret_socket, struct error *err)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct control_socket s = CONTROL_SOCKET_INIT;
+	struct stat st;
+	int lock, code;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return error_set(err, -ENAMETOOLONG, "control socket %s: the "
+		    "path is too long", path);
+	strcpy(sun.sun_path, path);
+	s.path = strdup(path);
+	if (s.path == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	lock = lock_directory(path);
+	code = clear_place(&sun, err);
+	if (code == 0) {
+		code = bind_and_listen(&sun, gid, &s.fd);
+		if (code < 0)
+			error_set(err, code, "control socket %s: %s", path,
+			    strerror(-code));
+	}
+	fd_close(&lock);
+	if (code < 0) {
+		free(s.path);
+		return code;
+	}
+	if (lstat(path, &st) == 0) {
+		s.dev = st.st_dev;
+		s.ino = st.st_ino;
+	}
+	*ret_socket = s;
+	return 0;
+}
+
+bool
+control_socket_is_there(const struct control_socket *s)
+{
+	struct stat st;
+
+	return s->fd >= 0 && lstat(s->path, &st) == 0 &&
+	    st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+void
+control_socket_close(struct control_socket *s)
+{
+	if (control_socket_is_there(s))
+		(void)unlink(s->path);
+	fd_close(&s->fd);
+	free(s->path);
+	s->path = NULL;
+}
+
+/* SO_PEERGROUPS: the supplementary ones (unix(7)). */
+static bool
+in_group(int fd, gid_t gid)
+{
+	gid_t few[64], *groups = few;
+	socklen_t len = sizeof(few);
+	bool found = false;
+	int code;
+
+	code = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len);
+	if (code < 0 && errno == ERANGE) {
+		groups = malloc(len);
+		if (groups == NULL)
+			return false;
+		code = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len);
+	}
+	for (size_t i = 0; code == 0 && i < len / sizeof(*groups); i++)
+		found |= groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
+int
+control_socket_accept(const struct control_socket *s, uint32_t gid,
+    struct control_peer *ret_peer)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret_peer = (struct control_peer){ .pid = 0, .uid = (uid_t)-1 };
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return fd;
+	ret_peer->pid = peer.pid;
+	ret_peer->uid = peer.uid;
+	ret_peer->allowed = peer.uid == 0 || peer.uid == geteuid() ||
+	    (gid != UINT32_MAX && (peer.gid == gid || in_group(fd, gid)));
+	return fd;
+}

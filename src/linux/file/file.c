@@ -1,0 +1,112 @@
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "linux/file/file.h"
+
+/* `cut`: what is beyond `max` is left out, and no error. */
+static int
+read_all(int fd, size_t max, bool cut, char **ret_text, size_t *ret_len)
+{
+	char *text = NULL;
+	size_t len = 0, cap = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (len + 1 >= cap) {
+			char *more;
+
+			cap = cap == 0 ? 4096 : cap * 2;
+			more = realloc(text, cap);
+			if (more == NULL) {
+				free(text);
+				return -ENOMEM;
+			}
+			text = more;
+		}
+		n = read(fd, text + len, cap - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n > 0 && cut && (size_t)n > max - len) {
+			len += (size_t)n;
+			break;
+		}
+		if (n < 0 || (size_t)n > max - len) {
+			int code = n < 0 ? -errno : -EFBIG;
+
+			free(text);
+			return code;
+		}
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	if (len > max)
+		len = max;
+	text[len] = '\0';
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
+
+/*
+ * Only regular files (those of /proc are too) can be read without waiting for
+ * anybody. From a pipe whatever is there could be half of it.
+ */
+static int
+check_regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	return S_ISREG(st.st_mode) ? 0 : -ENOTSUP;
+}
+
+int
+file_read_start(const char *path, size_t max, char **ret_text, size_t *ret_len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int code = fd < 0 ? -errno : check_regular(fd);
+
+	if (code == 0)
+		code = read_all(fd, max, true, ret_text, ret_len);
+	fd_close(&fd);
+	return code;
+}
+
+int
+file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int code;
+
+	if (fd < 0)
+		code = -errno;
+	else
+		code = check_regular(fd);
+	if (code == 0)
+		code = read_all(fd, max, false, ret_text, ret_len);
+	fd_close(&fd);
+	if (code == -ENOTSUP)
+		return error_set(err, code, "cannot read %s: it is not a "
+		    "regular file", path);
+	if (code == -EFBIG)
+		error_set(err, code, "cannot read %s: larger than %zu bytes",
+		    path, max);
+	else if (code < 0)
+		error_set(err, code, "cannot read %s: %s", path,
+		    strerror(-code));
+	return code;
+}

@@ -1,0 +1,241 @@
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "core/conf/conf.h"
+#include "linux/file/fsids.h"
+#include "linux/file/log_file.h"
+
+/* ---- as the worker's user ---- */
+
+struct acting {
+	struct fsids fsids;
+	bool groups_changed;
+	gid_t *groups;		/* ours */
+	int n_groups;
+};
+
+static void
+stop_acting(struct acting *a)
+{
+	fsids_end(&a->fsids);
+	if (a->groups_changed)
+		(void)setgroups((size_t)a->n_groups, a->groups);
+	free(a->groups);
+	*a = (struct acting){ .groups_changed = false };
+}
+
+static int
+change_groups(const struct conf_creds *creds, struct acting *a)
+{
+	uid_t uid = creds->name != NULL ? creds->uid : geteuid();
+
+	a->n_groups = getgroups(0, NULL);
+	if (a->n_groups < 0)
+		return -errno;
+	a->groups = calloc((size_t)a->n_groups + 1, sizeof(*a->groups));
+	if (a->groups == NULL)
+		return -ENOMEM;
+	a->n_groups = getgroups(a->n_groups, a->groups);
+	if (a->n_groups < 0)
+		return -errno;
+	if (setgroups(creds->n_groups, creds->groups) == 0) {
+		a->groups_changed = true;
+		return 0;
+	}
+	/* Without privilege the worker keeps ours too (linux/spawn). */
+	return errno == EPERM && uid == getuid() && creds->gid == getgid() ?
+	    0 : -errno;
+}
+
+/* To be ended by stop_acting() in any case. */
+static int
+act_as(const struct conf_creds *creds, struct acting *a)
+{
+	int code;
+
+	if (!creds->set)
+		return 0;
+	code = change_groups(creds, a);
+	if (code < 0)
+		return code;
+	a->fsids = fsids_begin(creds);
+	return fsids_are(creds) ? 0 : -EPERM;
+}
+
+/* ---- opening ---- */
+
+static const char *
+open_words(int code)
+{
+	switch (code) {
+	case -ELOOP:
+		return "it is a symbolic link, which is not followed";
+	case -ENXIO:
+		return "it is a FIFO that nobody reads, or a socket";
+	default:
+		return strerror(-code);
+	}
+}
+
+static int
+open_now(const char *path, struct log_file *ret_file)
+{
+	struct log_file file = LOG_FILE_INIT;
+	struct stat st;
+	int code = 0;
+
+	file.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0640);
+	if (file.fd < 0)
+		return -errno;
+	if (fstat(file.fd, &st) < 0)
+		code = -errno;
+	else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) &&
+	    !S_ISCHR(st.st_mode))
+		code = -EINVAL;
+	if (code < 0) {
+		fd_close(&file.fd);
+		return code;
+	}
+	file.regular = S_ISREG(st.st_mode);
+	file.size = st.st_size;
+	file.dev = st.st_dev;
+	file.ino = st.st_ino;
+	*ret_file = file;
+	return 0;
+}
+
+int
+log_file_open(const char *path, const struct conf_creds *creds,
+    struct log_file *ret_file, struct error *err)
+{
+	struct acting acting = { .groups_changed = false };
+	int code = act_as(creds, &acting);
+	bool acts = code == 0;
+
+	if (code == 0)
+		code = open_now(path, ret_file);
+	stop_acting(&acting);
+	if (code < 0)
+		return error_set(err, code, "cannot open %s%s: %s", path,
+		    acts ? "" : " as the user of its workers",
+		    open_words(code));
+	return 0;
+}
+
+/* ---- rotation ---- */
+
+static bool
+name_of(char *name, size_t size, const char *path, unsigned i)
+{
+	int n = i == 0 ? snprintf(name, size, "%s", path) :
+	    snprintf(name, size, "%s.%u", path, i);
+
+	return n > 0 && (size_t)n < size;
+}
+
+static int
+rename_to(const char *path, unsigned from, unsigned to)
+{
+	char old[PATH_MAX], new[PATH_MAX];
+
+	if (!name_of(old, sizeof(old), path, from) ||
+	    !name_of(new, sizeof(new), path, to))
+		return -ENAMETOOLONG;
+	return rename(old, new) < 0 ? -errno : 0;
+}
+
+/* The first number from 1 to `keep` that is free, or `keep`. */
+static unsigned
+free_number(const char *path, unsigned keep)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	unsigned i = 1;
+
+	while (i < keep && name_of(name, sizeof(name), path, i) &&
+	    lstat(name, &st) == 0)
+		i++;
+	return i;
+}
+
+static bool
+leads_to(const char *path, const struct log_file *file)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && st.st_dev == file->dev &&
+	    st.st_ino == file->ino;
+}
+
+static int
+make_room(const char *path, unsigned keep)
+{
+	int code = 0;
+
+	for (unsigned i = free_number(path, keep); code == 0 && i > 0; i--)
+		code = rename_to(path, i - 1, i);
+	return code;
+}
+
+/* *ret_new stays as it is where the file was emptied. */
+static int
+rotate_now(const char *path, unsigned keep, const struct log_file *file,
+    struct log_file *ret_new)
+{
+	/* Else somebody has put it away: it is his. */
+	bool ours = leads_to(path, file);
+	int code;
+
+	if (ours && keep == 0)
+		return ftruncate(file->fd, 0) < 0 ? -errno : 0;
+	code = ours ? make_room(path, keep) : 0;
+	if (code < 0)
+		return code;
+	code = open_now(path, ret_new);
+	if (code < 0 && ours)
+		(void)rename_to(path, 1, 0);
+	return code;
+}
+
+int
+log_file_rotate(const char *path, const struct conf_creds *creds,
+    unsigned keep, struct log_file *file, struct error *err)
+{
+	struct acting acting = { .groups_changed = false };
+	struct log_file new = LOG_FILE_INIT;
+	int code = act_as(creds, &acting);
+
+	if (code == 0)
+		code = rotate_now(path, keep, file, &new);
+	stop_acting(&acting);
+	if (code < 0)
+		return error_set(err, code, "cannot rotate %s: %s", path,
+		    strerror(-code));
+	if (new.fd >= 0) {
+		fd_close(&file->fd);
+		*file = new;
+	} else {
+		file->size = 0;
+	}
+	return 0;
+}
+
+void
+log_file_measure(struct log_file *file)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st) == 0)
+		file->size = st.st_size;
+}

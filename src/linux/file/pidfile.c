@@ -1,0 +1,100 @@
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "linux/file/pidfile.h"
+
+/* Somebody who lives holds a lock on the file that is there now. */
+static int
+check_present(const char *path, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char pid[16] = "";
+	ssize_t n;
+	int code = 0;
+
+	if (fd < 0)
+		return 0;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		n = read(fd, pid, sizeof(pid) - 1);
+		pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+		code = error_set(err, -EBUSY,
+		    "already running, pid %s (%s is locked)", pid, path);
+	}
+	fd_close(&fd);
+	return code;
+}
+
+static int
+write_pid(int fd)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	ssize_t n = write(fd, text, (size_t)len);
+
+	if (n == len)
+		return 0;
+	return n < 0 ? -errno : -ENOSPC;
+}
+
+int
+pidfile_create(const char *path, struct pidfile *ret_pidfile,
+    struct error *err)
+{
+	struct pidfile p = PIDFILE_INIT;
+	char *temporary = NULL;
+	int code = check_present(path, err);
+
+	if (code < 0)
+		return code;
+	if (asprintf(&temporary, "%s.%d", path, (int)getpid()) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	p.path = strdup(path);
+	(void)unlink(temporary);
+	p.fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW, 0644);
+	if (p.path == NULL)
+		code = -ENOMEM;
+	else if (p.fd < 0)
+		code = -errno;
+	else
+		code = write_pid(p.fd);
+	if (code == 0 && (flock(p.fd, LOCK_EX | LOCK_NB) < 0 ||
+	    rename(temporary, path) < 0))
+		code = -errno;
+	if (code < 0) {
+		if (p.fd >= 0)
+			(void)unlink(temporary);
+		fd_close(&p.fd);
+		free(p.path);
+		error_set(err, code, "cannot write pidfile %s: %s", path,
+		    strerror(-code));
+	} else {
+		*ret_pidfile = p;
+	}
+	free(temporary);
+	return code;
+}
+
+void
+pidfile_remove(struct pidfile *p)
+{
+	struct stat ours, there;
+
+	if (p->fd >= 0 && fstat(p->fd, &ours) == 0 &&
+	    lstat(p->path, &there) == 0 && ours.st_dev == there.st_dev &&
+	    ours.st_ino == there.st_ino)
+		(void)unlink(p->path);
+	fd_close(&p->fd);
+	free(p->path);
+	p->path = NULL;
+}

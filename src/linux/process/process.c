@@ -1,0 +1,230 @@
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "core/worker/obituary.h"
+#include "linux/file/file.h"
+#include "linux/process/process.h"
+
+#define ENVIRON_MAX (256 * 1024)
+
+pid_t
+process_next_dead(struct exit_status *ret_status)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	/* WNOWAIT leaves the zombie, and with it the pid and its group. */
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return 0;
+	*ret_status = (struct exit_status){
+		.signalled = info.si_code != CLD_EXITED,
+		.core_dumped = info.si_code == CLD_DUMPED,
+		.code = info.si_status,
+	};
+	return info.si_pid;
+}
+
+void
+process_reap(pid_t pid)
+{
+	siginfo_t info;
+
+	(void)waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
+}
+
+void
+process_kill_group(pid_t pgid, int signo)
+{
+	/* ESRCH and EPERM (a set-uid descendant) are nothing to act on. */
+	if (pgid > 1)
+		(void)kill(-pgid, signo);
+}
+
+/*
+ * Does /proc speak of our pid namespace? In a new one without a mount of its
+ * own, its numbers are another namespace's, and would hit the wrong processes.
+ */
+static bool
+proc_is_ours(void)
+{
+	static enum { UNKNOWN, OURS, NOT_OURS } answer = UNKNOWN;
+	char target[16], own[16];
+	ssize_t n;
+
+	if (answer == UNKNOWN) {
+		n = readlink("/proc/self", target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		snprintf(own, sizeof(own), "%d", (int)getpid());
+		answer = strcmp(target, own) == 0 ? OURS : NOT_OURS;
+	}
+	return answer == OURS;
+}
+
+bool
+process_has_children(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+bool
+process_child_in_group(pid_t pgid)
+{
+	siginfo_t info;
+
+	/* Fails with ECHILD if there is none; WNOWAIT takes nothing. */
+	return waitid(P_PGID, (id_t)pgid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+struct pid_list {
+	pid_t *v;
+	size_t n;
+	size_t cap;
+};
+
+static int
+pid_list_add(struct pid_list *list, pid_t pid)
+{
+	if (list->n == list->cap) {
+		size_t cap = list->cap == 0 ? 64 : list->cap * 2;
+		pid_t *v = reallocarray(list->v, cap, sizeof(*v));
+
+		if (v == NULL)
+			return -ENOMEM;
+		list->v = v;
+		list->cap = cap;
+	}
+	list->v[list->n++] = pid;
+	return 0;
+}
+
+/* proc(5): /proc/PID/task/TID/children, with CONFIG_PROC_CHILDREN. */
+static int
+children_from_list(struct pid_list *list)
+{
+	char path[64];
+	char *text, *word, *rest;
+	size_t len;
+	int code;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+	    (int)getpid());
+	code = file_read(path, 16 * 1024 * 1024, &text, &len, NULL);
+	if (code < 0)
+		return code;
+	for (word = strtok_r(text, " \n", &rest); word != NULL && code == 0;
+	    word = strtok_r(NULL, " \n", &rest)) {
+		uint64_t pid;
+
+		if (num_parse(word, 1, INT32_MAX, &pid))
+			code = pid_list_add(list, (pid_t)pid);
+	}
+	free(text);
+	return code;
+}
+
+/* Kernels without that file: look at every process. */
+static int
+children_from_scan(struct pid_list *list)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	int code = 0;
+
+	if (dir == NULL)
+		return -errno;
+	while (code == 0 && (entry = readdir(dir)) != NULL) {
+		struct process_stat st;
+		uint64_t pid;
+
+		if (num_parse(entry->d_name, 1, INT32_MAX, &pid) &&
+		    process_stat((pid_t)pid, &st) && st.parent == getpid())
+			code = pid_list_add(list, (pid_t)pid);
+	}
+	closedir(dir);
+	return code;
+}
+
+int
+process_children(pid_t **ret_pids, size_t *ret_n)
+{
+	struct pid_list list = { .v = NULL };
+	int code = proc_is_ours() ? children_from_list(&list) : -ENOSYS;
+
+	if (code == -ENOENT)
+		code = children_from_scan(&list);
+	if (code < 0) {
+		free(list.v);
+		return code;
+	}
+	*ret_pids = list.v;
+	*ret_n = list.n;
+	return 0;
+}
+
+bool
+process_stat(pid_t pid, struct process_stat *ret_stat)
+{
+	char path[32], *text, *close_paren;
+	struct process_stat st;
+	size_t len;
+	bool ok;
+
+	if (!proc_is_ours())
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (file_read(path, 4096, &text, &len, NULL) < 0)
+		return false;
+	/* "PID (NAME) STATE PPID PGRP …": the name may hold anything. */
+	close_paren = strrchr(text, ')');
+	ok = close_paren != NULL && sscanf(close_paren + 1, " %c %d %d",
+	    &st.state, &st.parent, &st.group) == 3;
+	free(text);
+	if (ok)
+		*ret_stat = st;
+	return ok;
+}
+
+bool
+process_env(pid_t pid, const char *name, char *value, size_t size)
+{
+	char path[32], *text;
+	size_t len, name_len = strlen(name);
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	if (file_read_start(path, ENVIRON_MAX, &text, &len) < 0)
+		return false;
+	for (const char *entry = text; entry < text + len;
+	    entry += strlen(entry) + 1) {
+		if (strncmp(entry, name, name_len) != 0 ||
+		    entry[name_len] != '=')
+			continue;
+		if (strlen(entry + name_len + 1) < size) {
+			strcpy(value, entry + name_len + 1);
+			found = true;
+		}
+		break;
+	}
+	free(text);
+	return found;
+}
+
+int
+process_become_subreaper(void)
+{
+	return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : 0;
+}

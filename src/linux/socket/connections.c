@@ -1,0 +1,211 @@
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mono.h"
+#include "linux/socket/connections.h"
+#include "linux/socket/sockdiag.h"
+
+/* The kernel's times of handshakes have steps of up to 10 ms. */
+#define STEP_MS	20
+
+int
+connections_begin(struct connections *c, struct sockdiag *diag,
+    const struct connections_of *of, size_t n_of, const pid_t *roots,
+    size_t n_roots, int64_t older_ms)
+{
+	*c = (struct connections){
+		.diag = diag, .n_of = n_of, .older_ms = older_ms,
+	};
+	c->of = calloc(n_of > 0 ? n_of : 1, sizeof(*of));
+	if (c->of == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_of; i++)
+		c->of[i] = of[i];
+	return tree_sockets_begin(&c->tree, roots, n_roots);
+}
+
+void
+connections_end(struct connections *c)
+{
+	tree_sockets_end(&c->tree);
+	free(c->of);
+	free(c->v);
+	*c = (struct connections){ .n = 0 };
+}
+
+static void
+add(struct connections *c, const struct connection *connection)
+{
+	if (c->n == c->cap) {
+		size_t cap = c->cap == 0 ? 64 : c->cap * 2;
+		struct connection *v = reallocarray(c->v, cap, sizeof(*v));
+
+		if (v == NULL) {
+			c->failed = true;
+			return;
+		}
+		c->v = v;
+		c->cap = cap;
+	}
+	c->v[c->n++] = *connection;
+}
+
+static void
+take_tcp(void *ctx, const struct sockdiag_tcp *s)
+{
+	struct connections *c = ctx;
+
+	if (s->state == TCP_SYN_RECV)
+		c->n_half_open += s->age_ms + STEP_MS >= c->older_ms;
+	else if (s->ino != 0)
+		add(c, &(struct connection){
+			.ino = s->ino,
+			.conn = {
+				.unread = s->unread,
+				.unacked = s->unacked,
+				.timed = s->info,
+				.sent = s->bytes_sent > 0,
+				.received = s->bytes_received > 0,
+				.sent_ms = s->sent_ms,
+				.received_ms = s->received_ms,
+			},
+		});
+}
+
+static void
+take_unix(void *ctx, const struct sockdiag_unix *s)
+{
+	struct connections *c = ctx;
+
+	if (s->state != TCP_LISTEN && s->bound &&
+	    s->file_ino == c->file_ino && s->file_dev == c->file_dev)
+		add(c, &(struct connection){
+			.ino = s->ino,
+			.conn = {
+				.unread = s->queue, .unacked = s->queue_max,
+			},
+		});
+}
+
+static int
+ask(struct connections *c, const struct connections_of *of)
+{
+	struct sockdiag_unix listener;
+	int code;
+
+	if (of->family != AF_UNIX)
+		return sockdiag_tcp_ask(c->diag, of->family, of->port);
+	code = sockdiag_unix_one(c->diag, of->ino, &listener);
+	if (code < 0)
+		return code;
+	if (!listener.bound)
+		return -ENOTSUP;
+	c->file_dev = listener.file_dev;
+	c->file_ino = listener.file_ino;
+	return sockdiag_unix_ask(c->diag);
+}
+
+/* Read on in the answer for one listener. */
+static int
+step_of(struct connections *c, int64_t budget_ms)
+{
+	const struct connections_of *of = &c->of[c->at];
+	int code;
+
+	if (!c->asked) {
+		code = ask(c, of);
+		if (code < 0)
+			return code;
+		c->asked = true;
+	}
+	code = of->family == AF_UNIX ?
+	    sockdiag_unix_read(c->diag, budget_ms, take_unix, c) :
+	    sockdiag_tcp_read(c->diag, budget_ms, take_tcp, c);
+	if (c->failed)
+		return -ENOMEM;
+	if (code == 0) {
+		c->asked = false;
+		c->at++;
+		return 1;
+	}
+	return code;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct connection *x = a, *y = b;
+
+	return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+static void
+mark(void *ctx, uint64_t ino)
+{
+	struct connections *c = ctx;
+	const struct connection key = { .ino = ino };
+	struct connection *found = bsearch(&key, c->v, c->n, sizeof(key),
+	    compare);
+
+	if (found != NULL)
+		found->owned = true;
+}
+
+/* Two listeners with one port, on two addresses, are both answered with both;
+   sorted, doubles stand side by side and bsearch() marks one of them. */
+static void
+keep_owned(struct connections *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].owned)
+			c->v[n++] = c->v[i];
+	c->n = n;
+}
+
+static int
+step_tree(struct connections *c, int64_t budget_ms)
+{
+	int code = 0;
+
+	if (!c->sorted && c->n > 0)
+		qsort(c->v, c->n, sizeof(c->v[0]), compare);
+	c->sorted = true;
+	if (c->n > 0)
+		code = tree_sockets_step(&c->tree, budget_ms, mark, c);
+	if (code == 0)
+		keep_owned(c);
+	return code;
+}
+
+int
+connections_step(struct connections *c, int64_t budget_ms)
+{
+	struct mono end = mono_add_ms(mono_now(), budget_ms);
+	int code;
+
+	do {
+		int64_t left_ms = mono_ms_between(mono_now(), end);
+
+		if (left_ms < 0)
+			left_ms = 0;
+		code = c->at < c->n_of ? step_of(c, left_ms) :
+		    step_tree(c, left_ms);
+	} while (code > 0 && mono_before(mono_now(), end));
+	return code;
+}
+
+struct drain_tally
+connections_tally(const struct connections *c, int64_t idle_ms)
+{
+	struct drain_tally tally = { .idle = 0 };
+
+	for (size_t i = 0; i < c->n; i++)
+		drain_count(&tally, &c->v[i].conn, idle_ms);
+	return tally;
+}

@@ -1,0 +1,77 @@
+/*
+ * The open connections of a worker: those of its listeners (sock_diag) of which
+ * its processes have a descriptor (/proc). In steps with a time budget.
+ *
+ * The queues of its lanes are to be read before connections_begin(), so that a
+ * connection which is accepted meanwhile is missed by neither.
+ */
+#ifndef LINUX_CONNECTIONS_H
+#define LINUX_CONNECTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/worker/drain.h"
+#include "linux/process/tree_sockets.h"
+
+struct sockdiag;
+
+/* A listener, by what its connections are told. */
+struct connections_of {
+	int family;		/* AF_INET, AF_INET6, AF_UNIX */
+	uint16_t port;
+	uint64_t ino;		/* of the listening socket; AF_UNIX only */
+};
+
+struct connection {
+	uint64_t ino;
+	bool owned;
+	struct drain_conn conn;
+};
+
+struct connections {
+	/* The result, when connections_step() returned 0. */
+	struct connection *v;	/* the tree's, sorted by ino; owned */
+	size_t n;
+	size_t n_half_open;	/* handshakes older than what was asked for */
+
+	/* Of the look under way. */
+	struct sockdiag *diag;
+	struct connections_of *of;
+	size_t n_of;
+	size_t at;		/* of them the one that is asked for */
+	bool asked;
+	int64_t older_ms;
+	uint32_t file_dev;	/* of the Unix listener that is asked for */
+	uint32_t file_ino;
+	size_t cap;
+	bool failed;		/* short of memory */
+	bool sorted;
+	struct tree_sockets tree;
+};
+
+/*
+ * Begin a look at the trees below `roots`. `diag` is used until the look has
+ * ended, by nothing else; a look that it was used for is dropped by the next
+ * question. Handshakes count from an age of `older_ms` on. 0 or -errno; in
+ * either case, and after each step, connections_end() ends it.
+ */
+int connections_begin(struct connections *c, struct sockdiag *diag,
+    const struct connections_of *of, size_t n_of, const pid_t *roots,
+    size_t n_roots, int64_t older_ms);
+void connections_end(struct connections *c);
+
+/*
+ * Look on for about `budget_ms`. 1: there is more; 0: the result is there;
+ * -errno: there will be none (as of sockdiag.h and tree_sockets.h). To be called
+ * between inspect_begin() and inspect_end().
+ */
+int connections_step(struct connections *c, int64_t budget_ms);
+
+/* The result, as core/worker/drain.h judges it. */
+struct drain_tally connections_tally(const struct connections *c,
+    int64_t idle_ms);
+
+#endif

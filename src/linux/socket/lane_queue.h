@@ -1,0 +1,23 @@
+/* What waits in a lane until a worker takes it. */
+#ifndef LINUX_LANE_QUEUE_H
+#define LINUX_LANE_QUEUE_H
+
+#include <stdint.h>
+
+/*
+ * Connections in the accept queue of a listening TCP socket, and how many it
+ * may hold. Half-open ones are not among them (linux/socket/sockdiag.h has those of
+ * the port; of which of its lanes, nobody tells). -errno; -EINVAL: it does not
+ * listen. Unix listeners: sockdiag_unix_one().
+ */
+int lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max);
+
+/*
+ * Memory that the datagrams in a UDP socket's receive queue take, with the
+ * kernel's overhead (and, until the queue is empty, some of those that were
+ * read): 0 if and only if there is none. SIOCINQ knows the first one alone, and
+ * says 0 for an empty datagram. -errno.
+ */
+int lane_queue_udp(int fd, uint32_t *ret_bytes);
+
+#endif

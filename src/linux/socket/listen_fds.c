@@ -1,0 +1,132 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "core/worker/fd_protocol.h"
+#include "linux/socket/listen_fds.h"
+#include "linux/socket/socket.h"
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)	/* <linux/close_range.h> */
+#endif
+
+static void
+cloexec_by_list(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL) {
+		uint64_t fd;
+
+		if (num_parse(entry->d_name, FD_PROTOCOL_FIRST, INT32_MAX, &fd))
+			(void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+	}
+	closedir(dir);
+}
+
+/* close_range(2) knows CLOEXEC since Linux 5.11. */
+static void
+cloexec_all(void)
+{
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, FD_PROTOCOL_FIRST, ~0U,
+	    CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+#endif
+	cloexec_by_list();
+}
+
+static size_t
+announced(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *fds = getenv("LISTEN_FDS");
+	uint64_t value;
+
+	if (pid == NULL || fds == NULL ||
+	    !num_parse(pid, 1, INT32_MAX, &value) ||
+	    (pid_t)value != getpid() ||
+	    !num_parse(fds, 1, 4096, &value))
+		return 0;
+	return (size_t)value;
+}
+
+int
+listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable)
+{
+	struct listen_fds fds = { .v = NULL };
+	size_t n = announced();
+
+	*ret_unusable = 0;
+	cloexec_all();
+	if (n > 0) {
+		fds.v = calloc(n, sizeof(*fds.v));
+		if (fds.v == NULL)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int fd = FD_PROTOCOL_FIRST + (int)i;
+		struct listen_fd *slot = &fds.v[fds.n];
+
+		if (socket_address(fd, &slot->address) < 0) {
+			fd_close(&fd);
+			(*ret_unusable)++;
+			continue;
+		}
+		slot->fd = fd;
+		fds.n++;
+	}
+	*ret_fds = fds;
+	return 0;
+}
+
+static bool
+is_wildcard(const struct address *a)
+{
+	static const uint8_t zero[16];
+
+	return a->kind != ADDRESS_UNIX && memcmp(a->ip, zero, 16) == 0;
+}
+
+static bool
+serves(const struct address *have, const struct address *want)
+{
+	if (address_equal(have, want))
+		return true;
+	return want->kind == have->kind && want->kind != ADDRESS_UNIX &&
+	    want->host == ADDRESS_HOST_ANY && is_wildcard(have) &&
+	    want->port == have->port;
+}
+
+int
+listen_fds_take(struct listen_fds *fds, const struct address *want)
+{
+	for (size_t i = 0; i < fds->n; i++)
+		if (fds->v[i].fd >= 0 && serves(&fds->v[i].address, want))
+			return fd_take(&fds->v[i].fd);
+	return -1;
+}
+
+void
+listen_fds_close(struct listen_fds *fds,
+    void (*fn)(const struct address *unused))
+{
+	for (size_t i = 0; i < fds->n; i++) {
+		if (fds->v[i].fd >= 0 && fn != NULL)
+			fn(&fds->v[i].address);
+		fd_close(&fds->v[i].fd);
+		address_free(&fds->v[i].address);
+	}
+	free(fds->v);
+	*fds = (struct listen_fds){ .v = NULL };
+}

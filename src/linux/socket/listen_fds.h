@@ -1,0 +1,38 @@
+/*
+ * Sockets that clusterd itself was given by the supervisor above it, through
+ * LISTEN_FDS and LISTEN_PID (sd_listen_fds(3)), waiting to be matched with the
+ * listeners of the configuration by address.
+ */
+#ifndef LINUX_LISTEN_FDS_H
+#define LINUX_LISTEN_FDS_H
+
+#include <stddef.h>
+
+#include "core/names/address.h"
+
+struct listen_fds {
+	struct listen_fd {
+		int fd;			/* -1: taken */
+		struct address address;
+	} *v;
+	size_t n;
+};
+
+/*
+ * Collect them; marks every descriptor from 3 up close-on-exec in any case, so
+ * that no worker ever sees one it was not given. Sockets of unusable kinds are
+ * closed and counted in *ret_unusable. -ENOMEM.
+ */
+int listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable);
+
+/*
+ * Take the socket that is bound to `want` (the caller owns it then), or -1.
+ * "Every address" is also served by an IPv4 or IPv6 wildcard.
+ */
+int listen_fds_take(struct listen_fds *fds, const struct address *want);
+
+/* Close what nobody took; `fn` is told of each. */
+void listen_fds_close(struct listen_fds *fds,
+    void (*fn)(const struct address *unused));
+
+#endif

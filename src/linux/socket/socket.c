@@ -1,0 +1,428 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <linux/filter.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "linux/file/file.h"
+#include "linux/socket/socket.h"
+#include "linux/socket/unix_socket.h"
+
+union sockaddr_any {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+static int
+fail(struct error *err, int code, const struct address *a, const char *what)
+{
+	char *name = address_format(a);
+
+	code = error_set(err, code, "cannot listen on %s: %s%s%s",
+	    name != NULL ? name : "?", what, *what != '\0' ? ": " : "",
+	    strerror(-code));
+	free(name);
+	return code;
+}
+
+static int
+set_option(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ?
+	    -errno : 0;
+}
+
+static socklen_t
+inet_sockaddr(const struct address *a, int family, union sockaddr_any *sa)
+{
+	memset(sa, 0, sizeof(*sa));
+	if (family == AF_INET) {
+		sa->in.sin_family = AF_INET;
+		sa->in.sin_port = htons(a->port);
+		if (a->host == ADDRESS_HOST_IPV4)
+			memcpy(&sa->in.sin_addr, a->ip, 4);
+		return sizeof(sa->in);
+	}
+	sa->in6.sin6_family = AF_INET6;
+	sa->in6.sin6_port = htons(a->port);
+	if (a->host == ADDRESS_HOST_IPV6)
+		memcpy(&sa->in6.sin6_addr, a->ip, 16);
+	sa->in6.sin6_scope_id = a->scope;
+	return sizeof(sa->in6);
+}
+
+/* An IPv4 address in IPv6 form only takes IPv4 clients: a socket that is for
+   IPv6 alone could not be bound to it. */
+static bool
+wants_v6only(const struct address *a)
+{
+	struct in6_addr ip;
+
+	memcpy(&ip, a->ip, sizeof(ip));
+	return a->host == ADDRESS_HOST_IPV6 && !IN6_IS_ADDR_V4MAPPED(&ip);
+}
+
+/* One family: socket, options, bind; a listen follows for TCP. */
+static int
+inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
+{
+	int type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = socket(family, type | SOCK_CLOEXEC, 0);
+	union sockaddr_any sa;
+	socklen_t len;
+	int code = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET6)
+		code = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+		    wants_v6only(a));
+	if (code == 0 && type == SOCK_STREAM)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (code == 0 && beside)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	len = inet_sockaddr(a, family, &sa);
+	if (code == 0 && bind(fd, &sa.sa, len) < 0)
+		code = -errno;
+	if (code < 0) {
+		fd_close(&fd);
+		return code;
+	}
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/*
+ * A socket that was bound to port 0 loses the port that it got when somebody
+ * shuts it down (inet_csk_listen_stop() in net/ipv4); one that was bound to the
+ * number keeps it. The first one holds it until the second one has it.
+ */
+static int
+bind_number(const struct address *a, int *fd)
+{
+	struct address number = { .kind = ADDRESS_TCP };
+	int again = -1;
+	int code = socket_address(*fd, &number);
+
+	if (code < 0 || a->port != 0 || a->kind != ADDRESS_TCP)
+		return code;
+	code = set_option(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (code == 0)
+		code = inet_bind(&number, number.host == ADDRESS_HOST_IPV4 ?
+		    AF_INET : AF_INET6, true, &again);
+	if (code == 0)
+		code = set_option(again, SOL_SOCKET, SO_REUSEPORT, 0);
+	if (code == 0) {
+		fd_close(fd);
+		*fd = fd_take(&again);
+	}
+	fd_close(&again);
+	return code;
+}
+
+static int
+inet_listen(const struct address *a, const struct socket_options *o,
+    int *ret_fd, struct error *err)
+{
+	int family = a->host == ADDRESS_HOST_IPV4 ? AF_INET : AF_INET6;
+	int fd = -1;
+	int code = inet_bind(a, family, o->beside, &fd);
+
+	/* No IPv6 in the kernel, or switched off by sysctl: IPv4 alone. */
+	if (a->host == ADDRESS_HOST_ANY &&
+	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
+		code = inet_bind(a, AF_INET, o->beside, &fd);
+	if (code == 0)
+		code = bind_number(a, &fd);
+	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
+	    listen(fd, (int)o->backlog) < 0)
+		code = -errno;
+	/* Only for the kernel's look at conflicts, in bind and in listen. */
+	if (code == 0 && o->beside)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+	if (code < 0) {
+		fd_close(&fd);
+		return fail(err, code, a, "");
+	}
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int
+unix_listen(const struct address *a, const struct socket_options *o,
+    int *ret_fd, struct socket_file *ret_file, struct error *err)
+{
+	const char *what = "";
+	int code = unix_socket_listen(a->path, o, ret_fd, ret_file, &what);
+
+	return code < 0 ? fail(err, code, a, what) : 0;
+}
+
+int
+socket_listen(const struct address *a, const struct socket_options *o,
+    int *ret_fd, struct address *ret_bound, struct socket_file *ret_file,
+    struct error *err)
+{
+	int fd = -1;
+	int code;
+
+	*ret_file = (struct socket_file){ .ino = 0 };
+	if (a->kind == ADDRESS_UNIX) {
+		code = unix_listen(a, o, &fd, ret_file, err);
+		if (code == 0)
+			code = address_copy(a, ret_bound);
+	} else {
+		code = inet_listen(a, o, &fd, err);
+		if (code == 0)
+			code = socket_address(fd, ret_bound);
+	}
+	if (code < 0) {
+		if (fd >= 0)
+			fail(err, code, a, "");
+		fd_close(&fd);
+		return code;
+	}
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int
+socket_adjust(int fd, const struct address *bound,
+    const struct socket_file *file, const struct socket_options *o,
+    struct error *err)
+{
+	const char *what = "";
+	int code = 0;
+
+	/* listen() again only changes the backlog (listen(2)). */
+	if (bound->kind != ADDRESS_UDP && listen(fd, (int)o->backlog) < 0)
+		code = -errno;
+	if (code == 0 && bound->kind == ADDRESS_UNIX && file->ino != 0)
+		code = unix_socket_dress(bound->path, o, file, &what);
+	return code < 0 ? fail(err, code, bound, what) : 0;
+}
+
+void
+socket_unlink(const struct address *bound, const struct socket_file *file)
+{
+	if (bound->kind == ADDRESS_UNIX && file->ino != 0)
+		unix_socket_unlink(bound->path, file);
+}
+
+static int
+unix_address(const struct sockaddr_un *sun, socklen_t len, struct address *a)
+{
+	size_t room = len - offsetof(struct sockaddr_un, sun_path);
+
+	/* Unnamed and abstract sockets have no path. */
+	if (len <= offsetof(struct sockaddr_un, sun_path) ||
+	    sun->sun_path[0] == '\0')
+		return -EAFNOSUPPORT;
+	a->kind = ADDRESS_UNIX;
+	a->path = strndup(sun->sun_path, room);
+	return a->path != NULL ? 0 : -ENOMEM;
+}
+
+int
+socket_address(int fd, struct address *ret_address)
+{
+	struct address a = { .kind = ADDRESS_TCP };
+	union sockaddr_any sa;
+	socklen_t len = sizeof(sa);
+	int type = 0, v6only = 0;
+	socklen_t optlen = sizeof(type);
+
+	if (getsockname(fd, &sa.sa, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &optlen) < 0)
+		return -errno;
+	if (type == SOCK_DGRAM && sa.sa.sa_family != AF_UNIX)
+		a.kind = ADDRESS_UDP;
+	else if (type != SOCK_STREAM)
+		return -EPROTOTYPE;
+
+	switch (sa.sa.sa_family) {
+	case AF_UNIX:
+		if (unix_address(&sa.un, len, &a) < 0)
+			return -EAFNOSUPPORT;
+		break;
+	case AF_INET:
+		a.host = ADDRESS_HOST_IPV4;
+		memcpy(a.ip, &sa.in.sin_addr, 4);
+		a.port = ntohs(sa.in.sin_port);
+		break;
+	case AF_INET6:
+		optlen = sizeof(v6only);
+		(void)getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
+		    &optlen);
+		memcpy(a.ip, &sa.in6.sin6_addr, 16);
+		a.port = ntohs(sa.in6.sin6_port);
+		/* Of no meaning but for link-local ones (RFC 4007). */
+		if (IN6_IS_ADDR_LINKLOCAL(&sa.in6.sin6_addr))
+			a.scope = sa.in6.sin6_scope_id;
+		a.host = !v6only && IN6_IS_ADDR_UNSPECIFIED(
+		    &sa.in6.sin6_addr) ? ADDRESS_HOST_ANY :
+		    ADDRESS_HOST_IPV6;
+		break;
+	default:
+		return -EAFNOSUPPORT;
+	}
+	*ret_address = a;
+	return 0;
+}
+
+int
+socket_start_listening(int fd, unsigned backlog)
+{
+	return listen(fd, (int)backlog) < 0 ? -errno : 0;
+}
+
+void
+socket_let_beside(int fd, bool on)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+void
+socket_refuse(int fd)
+{
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+bool
+socket_is_connected(int fd)
+{
+	union sockaddr_any peer;
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, &peer.sa, &len) == 0;
+}
+
+uint64_t
+socket_inode(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+bool
+socket_is_listening(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 &&
+	    on != 0;
+}
+
+void
+socket_begin_attach(int fd)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+}
+
+void
+socket_end_attach(int fd)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+/* It has a gap, and the kernel copies it all. */
+static void
+fill_program(struct sock_fprog *program, const struct sock_filter *code,
+    size_t n)
+{
+	memset(program, 0, sizeof(*program));
+	program->len = (unsigned short)n;
+	program->filter = (struct sock_filter *)code;
+}
+
+int
+socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
+{
+	struct sock_fprog program;
+
+	fill_program(&program, code, n);
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+	    sizeof(program)) < 0 ? -errno : 0;
+}
+
+static int
+set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
+{
+	struct sock_fprog program;
+
+	if (!on)
+		return set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+	fill_program(&program, code, n);
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+	    sizeof(program)) < 0 ? -errno : 0;
+}
+
+/* A filter sees the segment from the TCP header on: the flags are its 14th byte
+   (RFC 9293, section 3.1). */
+int
+socket_ignore_syns(int fd, bool on)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),	/* SYN, ACK */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+
+	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
+}
+
+int
+socket_ignore_datagrams(int fd, bool on)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+
+	return set_filter(fd, code, 1, on);
+}
+
+static uint64_t
+read_limit(const char *path)
+{
+	char *text;
+	size_t len;
+	uint64_t value = 0;
+
+	if (file_read(path, 64, &text, &len, NULL) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	(void)num_parse(text, 1, UINT32_MAX, &value);
+	free(text);
+	return value;
+}
+
+unsigned
+socket_somaxconn(void)
+{
+	return (unsigned)read_limit("/proc/sys/net/core/somaxconn");
+}
+
+size_t
+socket_optmem_max(void)
+{
+	return (size_t)read_limit("/proc/sys/net/core/optmem_max");
+}

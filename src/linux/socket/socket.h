@@ -1,0 +1,119 @@
+/*
+ * Listening sockets. This is where a socket is bound.
+ */
+#ifndef LINUX_SOCKET_H
+#define LINUX_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/names/address.h"
+
+struct error;
+struct sock_filter;
+
+struct socket_options {
+	unsigned backlog;
+	bool bind_only;		/* TCP: do not listen yet */
+	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
+				   has opened may overlap with this one */
+	/* Unix listeners: */
+	uint32_t mode;
+	uint32_t uid;		/* (uint32_t)-1: leave */
+	uint32_t gid;
+};
+
+/* The file of a Unix listener, so that only our own is ever removed. */
+struct socket_file {
+	dev_t dev;
+	ino_t ino;
+};
+
+/*
+ * Bind and listen. On success the caller owns *ret_fd (close-on-exec) and
+ * *ret_bound, the address with a port 0 resolved and "every address" as it
+ * came out. -errno with words that name address and reason; -EADDRINUSE also
+ * for a Unix path on which somebody listens.
+ *
+ * TCP: SO_REUSEADDR, so that connections in TIME_WAIT do not hinder a restart.
+ * UDP: without it, because with it a stranger could take the port (ip(7)).
+ * Unix: the file has mode 0 until the socket listens and mode and owner are
+ * right, and gets a second name (linux/unix_socket).
+ */
+int socket_listen(const struct address *address,
+    const struct socket_options *options, int *ret_fd,
+    struct address *ret_bound, struct socket_file *ret_file,
+    struct error *err);
+
+/* Change what can be changed of an open listener: backlog; mode and owner of a
+   Unix listener's file, if it is still ours. */
+int socket_adjust(int fd, const struct address *bound,
+    const struct socket_file *file, const struct socket_options *options,
+    struct error *err);
+
+/* Remove a Unix listener's file if it is still the one we made. */
+void socket_unlink(const struct address *bound, const struct socket_file *file);
+
+/*
+ * The address that a socket is bound to. -EAFNOSUPPORT or -EPROTOTYPE for
+ * sockets that no configuration can ask for. The caller frees *ret_address.
+ */
+int socket_address(int fd, struct address *ret_address);
+
+/* What `bind_only` left out. -errno. */
+int socket_start_listening(int fd, unsigned backlog);
+
+/*
+ * Whether a socket of the same user may be bound beside this one although
+ * their addresses overlap (SO_REUSEPORT). For the moment of the other's bind
+ * only, so that nobody joins by accident; the kernel remembers it for the port,
+ * though, and a process of our user that sets SO_REUSEPORT itself may join.
+ */
+void socket_let_beside(int fd, bool on);
+
+/* No more clients, whoever else holds the socket: what waits in its queue is
+   reset, and new ones are refused. TCP. */
+void socket_refuse(int fd);
+
+bool socket_is_connected(int fd);
+
+/* The number by which /proc knows the socket; 0: none. */
+uint64_t socket_inode(int fd);
+
+/* Does it still listen? Whoever holds it may have shut it down. TCP. */
+bool socket_is_listening(int fd);
+
+/*
+ * No SYN is answered any more, or again; whoever is in a handshake or in the
+ * queue stays there. Connections inherit the filter, which means nothing to
+ * them. TCP. -errno.
+ */
+int socket_ignore_syns(int fd, bool on);
+
+/* No datagram comes any more, or again; those in the buffer stay. -errno. */
+int socket_ignore_datagrams(int fd, bool on);
+
+/*
+ * Around the attaching of a program to the group of a listening socket. If its
+ * holder has shut it down, it would get the program for itself, and could not
+ * join the others again; without SO_REUSEPORT it refuses it (-EINVAL). In
+ * between, what the kernel finds this socket for is its own.
+ */
+void socket_begin_attach(int fd);
+void socket_end_attach(int fd);
+
+/* Attach a classic BPF program to the socket's reuseport group; it takes
+   another one's place at once. -errno; -ENOMEM: larger than
+   socket_optmem_max(). */
+int socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n);
+
+/* The kernel's upper bound of a backlog (net.core.somaxconn); 0: unknown. */
+unsigned socket_somaxconn(void);
+
+/* How many bytes of programs a socket may have (net.core.optmem_max); 0:
+   unknown. */
+size_t socket_optmem_max(void);
+
+#endif

@@ -1,0 +1,26 @@
+# The house: its rooms from the top down, and for each the rooms of its own
+# layer that it may know. All may know the layers below: base < core < linux <
+# daemon < cli. tests/check-rooms.py holds the code against this; the Makefile
+# links a room's unit tests with that room and those below it, and no others.
+
+ROOMS = cli \
+	daemon daemon/control daemon/config daemon/apps daemon/life \
+	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
+	daemon/sockets daemon/output \
+	linux/control linux/child linux/bpf linux/socket linux/process \
+	linux/file linux/loop \
+	core/status core/control core/output core/sockets core/worker \
+	core/conf core/names \
+	base
+
+linux/socket	= linux/file linux/process
+linux/bpf	= linux/process
+linux/child	= linux/loop
+linux/process	= linux/file
+
+core/status	= core/control core/worker
+core/control	= core/conf
+core/output	= core/conf
+core/sockets	= core/worker core/conf core/names
+core/worker	= core/conf core/names
+core/conf	= core/names

@@ -1,0 +1,333 @@
+/*
+ * core/lane_order against the kernel that it mirrors, and core/lane_rank.
+ */
+#include <sys/socket.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/sockets/lane_order.h"
+#include "core/sockets/lane_rank.h"
+
+/* Linked with -Wl,--wrap=reallocarray. */
+void *__real_reallocarray(void *p, size_t n, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+
+static bool no_memory;
+
+void *
+__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return no_memory ? NULL : __real_reallocarray(p, n, size);
+}
+
+/* ---- the order ---- */
+
+static void
+add(struct lane_order *o, unsigned slot)
+{
+	assert_int_equal(lane_order_reserve(o), 0);
+	lane_order_add(o, slot);
+}
+
+static void
+expect(const struct lane_order *o, size_t n, const unsigned *slots)
+{
+	assert_int_equal(o->n, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(o->v[i], slots[i]);
+		assert_int_equal(lane_order_find(o, slots[i]), i);
+	}
+}
+
+static void
+who_comes_is_last(void **state)
+{
+	struct lane_order o = LANE_ORDER_INIT;
+
+	(void)state;
+	assert_int_equal(lane_order_find(&o, 0), LANE_ORDER_NONE);
+	add(&o, 5);
+	add(&o, 0);
+	add(&o, 3);
+	expect(&o, 3, (const unsigned[]){ 5, 0, 3 });
+	assert_int_equal(lane_order_find(&o, 4), LANE_ORDER_NONE);
+	lane_order_free(&o);
+}
+
+static void
+the_last_one_takes_the_place_of_who_goes(void **state)
+{
+	struct lane_order o = LANE_ORDER_INIT;
+
+	(void)state;
+	for (unsigned slot = 0; slot < 5; slot++)
+		add(&o, slot);
+	lane_order_remove(&o, 1);
+	expect(&o, 4, (const unsigned[]){ 0, 4, 2, 3 });
+	lane_order_remove(&o, 3);
+	expect(&o, 3, (const unsigned[]){ 0, 4, 2 });
+	lane_order_remove(&o, 0);
+	expect(&o, 2, (const unsigned[]){ 2, 4 });
+	assert_int_equal(lane_order_find(&o, 0), LANE_ORDER_NONE);
+	add(&o, 1);
+	add(&o, 0);
+	expect(&o, 4, (const unsigned[]){ 2, 4, 1, 0 });
+	lane_order_free(&o);
+}
+
+static void
+who_is_not_there_may_go(void **state)
+{
+	struct lane_order o = LANE_ORDER_INIT;
+
+	(void)state;
+	lane_order_remove(&o, 0);
+	add(&o, 2);
+	lane_order_remove(&o, 0);
+	expect(&o, 1, (const unsigned[]){ 2 });
+	lane_order_remove(&o, 2);
+	lane_order_remove(&o, 2);
+	assert_int_equal(o.n, 0);
+	lane_order_free(&o);
+	lane_order_free(&o);
+}
+
+static void
+it_grows(void **state)
+{
+	struct lane_order o = LANE_ORDER_INIT;
+
+	(void)state;
+	for (unsigned slot = 0; slot < 5000; slot++)
+		add(&o, slot);
+	for (unsigned slot = 0; slot < 5000; slot++)
+		assert_int_equal(o.v[slot], slot);
+	while (o.n > 0)
+		lane_order_remove(&o, o.v[0]);
+	lane_order_free(&o);
+	assert_null(o.v);
+}
+
+static void
+room_that_cannot_be_had_changes_nothing(void **state)
+{
+	struct lane_order o = LANE_ORDER_INIT;
+	unsigned slot = 0;
+
+	(void)state;
+	no_memory = true;
+	assert_int_equal(lane_order_reserve(&o), -ENOMEM);
+	no_memory = false;
+	assert_int_equal(lane_order_reserve(&o), 0);
+	no_memory = true;
+	while (lane_order_reserve(&o) == 0)
+		lane_order_add(&o, slot++);
+	no_memory = false;
+	assert_in_range(slot, 1, 1000);
+	for (unsigned i = 0; i < slot; i++)
+		assert_int_equal(o.v[i], i);
+	add(&o, slot);
+	assert_int_equal(lane_order_find(&o, slot), slot);
+	lane_order_free(&o);
+}
+
+/* ---- the kernel ---- */
+
+#define SOCKETS	7
+#define ROUNDS	60
+
+struct group {
+	struct sockaddr_in sin;
+	int fds[SOCKETS];
+	bool listens[SOCKETS];
+};
+
+static int
+member(struct group *g)
+{
+	socklen_t len = sizeof(g->sin);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one,
+	    sizeof(one)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&g->sin, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&g->sin, &len), 0);
+	return fd;
+}
+
+static void
+always(int fd, size_t position)
+{
+	struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, (uint32_t)position);
+	struct sock_fprog program = { .len = 1, .filter = &code };
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF,
+	    &program, sizeof(program)), 0);
+}
+
+/* Who gets a connection? Looked for in all of them. */
+static unsigned
+who_gets_it(const struct group *g)
+{
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct linger reset = { .l_onoff = 1 };
+	struct pollfd p[SOCKETS];
+	unsigned slot = SOCKETS;
+
+	assert_int_equal(connect(client, (const struct sockaddr *)&g->sin,
+	    sizeof(g->sin)), 0);
+	for (unsigned i = 0; i < SOCKETS; i++)
+		p[i] = (struct pollfd){ .events = POLLIN,
+			.fd = g->listens[i] ? g->fds[i] : -1 };
+	assert_int_equal(poll(p, SOCKETS, 10000), 1);
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		if (p[i].revents == 0)
+			continue;
+		slot = i;
+		close(accept(g->fds[i], NULL, NULL));
+	}
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(client);
+	return slot;
+}
+
+static void
+check_each(const struct group *g, const struct lane_order *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		always(g->fds[o->v[0]], i);
+		assert_int_equal(who_gets_it(g), o->v[i]);
+	}
+}
+
+static void
+the_kernel_has_the_same_order(void **state)
+{
+	struct group g = { .sin.sin_family = AF_INET };
+	struct lane_order o = LANE_ORDER_INIT;
+	unsigned dice = 20;
+	int first;
+
+	(void)state;
+	g.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	/* One that got its port by asking for 0 has another one when it listens
+	   again. */
+	first = member(&g);
+	for (unsigned i = 0; i < SOCKETS; i++)
+		g.fds[i] = member(&g);
+	close(first);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		unsigned i;
+
+		dice = dice * 1103515245 + 12345;
+		i = (dice >> 16) % SOCKETS;
+		if (g.listens[i]) {
+			shutdown(g.fds[i], SHUT_RDWR);
+			lane_order_remove(&o, i);
+		} else {
+			assert_int_equal(listen(g.fds[i], 8), 0);
+			add(&o, i);
+		}
+		g.listens[i] = !g.listens[i];
+		check_each(&g, &o);
+	}
+	for (unsigned i = 0; i < SOCKETS; i++)
+		close(g.fds[i]);
+	lane_order_free(&o);
+}
+
+/* ---- the rank ---- */
+
+static void
+who_serves_comes_first(void **state)
+{
+	(void)state;
+	assert_true(LANE_RANK_NEVER < LANE_RANK_LATER &&
+	    LANE_RANK_LATER < LANE_RANK_SOON &&
+	    LANE_RANK_SOON < LANE_RANK_NOW);
+	for (int was_ready = 0; was_ready < 2; was_ready++) {
+		assert_int_equal(lane_rank(WORKER_READY, false, was_ready),
+		    LANE_RANK_NOW);
+		assert_int_equal(lane_rank(WORKER_IDLE, false, was_ready),
+		    LANE_RANK_SOON);
+		assert_int_equal(lane_rank(WORKER_EXECING, false, was_ready),
+		    LANE_RANK_SOON);
+		assert_int_equal(lane_rank(WORKER_STARTING, false, was_ready),
+		    LANE_RANK_SOON);
+		assert_int_equal(lane_rank(WORKER_BACKOFF, false, was_ready),
+		    LANE_RANK_LATER);
+	}
+}
+
+/* Those that go, and those whose process is only a matter of time. */
+static void
+who_never_accepts_again_gets_none(void **state)
+{
+	(void)state;
+	for (int s = 0; s < WORKER_STATES; s++) {
+		enum worker_state st = (enum worker_state)s;
+
+		if (st == WORKER_READY || st == WORKER_IDLE ||
+		    st == WORKER_EXECING || st == WORKER_STARTING ||
+		    st == WORKER_BACKOFF)
+			continue;
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(lane_rank(st, k & 1, k & 2),
+			    LANE_RANK_NEVER);
+	}
+	assert_int_equal(lane_rank(WORKER_PARKED, true, true),
+	    LANE_RANK_NEVER);
+}
+
+static void
+flows_stay_while_a_worker_starts_again(void **state)
+{
+	static const enum worker_state starts[] = {
+		WORKER_IDLE, WORKER_EXECING, WORKER_STARTING,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(lane_rank(starts[i], true, true),
+		    LANE_RANK_NOW);
+		/* It has no flows yet. */
+		assert_int_equal(lane_rank(starts[i], true, false),
+		    LANE_RANK_SOON);
+	}
+	assert_int_equal(lane_rank(WORKER_BACKOFF, true, true),
+	    LANE_RANK_LATER);
+	assert_int_equal(lane_rank(WORKER_READY, true, true), LANE_RANK_NOW);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_comes_is_last),
+		cmocka_unit_test(the_last_one_takes_the_place_of_who_goes),
+		cmocka_unit_test(who_is_not_there_may_go),
+		cmocka_unit_test(it_grows),
+		cmocka_unit_test(room_that_cannot_be_had_changes_nothing),
+		cmocka_unit_test(the_kernel_has_the_same_order),
+		cmocka_unit_test(who_serves_comes_first),
+		cmocka_unit_test(who_never_accepts_again_gets_none),
+		cmocka_unit_test(flows_stay_while_a_worker_starts_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1175 @@
+/*
+ * eBPF steering, live: real connections over loopback, and over a slow way in a
+ * network namespace. Needs root and a cgroup v2, and is skipped without.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/mono.h"
+#include "delay_net.h"
+#include "linux/bpf/conn_count.h"
+#include "linux/bpf/steering_ebpf.h"
+
+#define LANES_MAX 1000
+#define HELD_MAX 4096
+#define LIMIT_MS 5000
+
+static char why_skipped[512];
+static struct conn_count *count;
+
+struct held {
+	int fd[HELD_MAX];
+	size_t n;
+};
+
+struct group {
+	struct steering_ebpf *s;
+	size_t n;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} address;
+	socklen_t len;
+	int lane[LANES_MAX];
+	unsigned all[LANES_MAX];
+	size_t accepted[LANES_MAX];
+};
+
+static struct group g;
+static struct held clients, served;
+
+#define NEED_EBPF() \
+	do { \
+		if (why_skipped[0] != '\0') { \
+			print_message("skipped: %s\n", why_skipped); \
+			skip(); \
+		} \
+	} while (0)
+
+static void
+must(int code, const struct error *err)
+{
+	if (code < 0)
+		fail_msg("%s", error_text(err));
+}
+
+/* ---- lanes ---- */
+
+static int
+bound_socket(void)
+{
+	int fd = socket(g.address.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
+	int on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+	    sizeof(on)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+	    sizeof(on)), 0);
+	assert_int_equal(bind(fd, &g.address.sa, g.len), 0);
+	assert_int_equal(getsockname(fd, &g.address.sa, &g.len), 0);
+	return fd;
+}
+
+static void
+open_group(enum steering_ebpf_mode mode, size_t n, const char *host)
+{
+	struct error err = ERROR_INIT;
+	int first;
+
+	memset(&g, 0, sizeof(g));
+	g.n = n;
+	if (strchr(host, ':') != NULL) {
+		g.address.in6.sin6_family = AF_INET6;
+		inet_pton(AF_INET6, host, &g.address.in6.sin6_addr);
+		g.len = sizeof(g.address.in6);
+	} else {
+		g.address.in.sin_family = AF_INET;
+		inet_pton(AF_INET, host, &g.address.in.sin_addr);
+		g.len = sizeof(g.address.in);
+	}
+	must(steering_ebpf_new(mode, n + 3, count, &g.s, &err), &err);
+	/* A socket that was bound to port 0 forgets the port at a shutdown():
+	   when it listens again, it is on another one. This one finds a free
+	   port, and all lanes are bound to its number. */
+	first = bound_socket();
+	for (size_t i = 0; i < n; i++) {
+		g.lane[i] = bound_socket();
+		g.all[i] = (unsigned)i;
+		must(steering_ebpf_mark_lane(g.s, i, g.lane[i]), NULL);
+		assert_int_equal(listen(g.lane[i], 4096), 0);
+		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
+		assert_true(steering_ebpf_lane_counted(g.s, i));
+	}
+	close(first);
+	steering_ebpf_set_live(g.s, g.all, n);
+	must(steering_ebpf_attach(g.s, g.lane[0], &err), &err);
+}
+
+static void
+drop_all(struct held *h)
+{
+	while (h->n > 0)
+		close(h->fd[--h->n]);
+}
+
+static void
+close_group(void)
+{
+	drop_all(&clients);
+	drop_all(&served);
+	for (size_t i = 0; i < g.n; i++)
+		close(g.lane[i]);
+	steering_ebpf_free(g.s);
+	g.n = 0;
+}
+
+static void
+hold(struct held *h, int fd)
+{
+	assert_true(h->n < HELD_MAX);
+	h->fd[h->n++] = fd;
+}
+
+/* A connection, or -errno. */
+static int
+try_connect(void)
+{
+	int fd = socket(g.address.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	if (connect(fd, &g.address.sa, g.len) < 0) {
+		int code = -errno;
+
+		close(fd);
+		return code;
+	}
+	return fd;
+}
+
+static void
+connect_held(size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int fd = try_connect();
+
+		if (fd < 0)
+			fail_msg("connect %zu: %s", i, strerror(-fd));
+		hold(&clients, fd);
+	}
+}
+
+static size_t
+accept_lane(size_t lane)
+{
+	size_t n = 0;
+	int fd;
+
+	while ((fd = accept4(g.lane[lane], NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		hold(&served, fd);
+		n++;
+	}
+	g.accepted[lane] += n;
+	return n;
+}
+
+/* Accept until there were `n` of them, all lanes together. */
+static void
+accept_total(size_t n)
+{
+	struct mono limit = mono_add_ms(mono_now(), LIMIT_MS);
+
+	while (n > 0) {
+		size_t more = 0;
+
+		for (size_t i = 0; i < g.n; i++)
+			more += accept_lane(i);
+		assert_true(more <= n);
+		n -= more;
+		if (more == 0 && mono_before(limit, mono_now()))
+			fail_msg("%zu connections do not arrive", n);
+		if (more == 0)
+			(void)poll(NULL, 0, 1);
+	}
+}
+
+static uint64_t
+open_of(size_t lane)
+{
+	uint64_t open = 0, total = 0;
+
+	assert_true(steering_ebpf_counts(g.s, lane, &open, &total));
+	return open;
+}
+
+static uint64_t
+total_of(size_t lane)
+{
+	uint64_t open = 0, total = 0;
+
+	assert_true(steering_ebpf_counts(g.s, lane, &open, &total));
+	return total;
+}
+
+static void
+expect_open(size_t lane, uint64_t n)
+{
+	struct mono limit = mono_add_ms(mono_now(), LIMIT_MS);
+
+	while (open_of(lane) != n) {
+		if (mono_before(limit, mono_now()))
+			fail_msg("lane %zu: %lld open, not %llu", lane,
+			    (long long)(int32_t)open_of(lane),
+			    (unsigned long long)n);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static void
+expect_all_zero(void)
+{
+	for (size_t i = 0; i < g.n; i++)
+		expect_open(i, 0);
+}
+
+/* The most and the fewest open connections that any lane has. */
+static double
+spread(void)
+{
+	uint64_t most = 0, fewest = UINT64_MAX;
+
+	for (size_t i = 0; i < g.n; i++) {
+		uint64_t n = open_of(i);
+
+		most = n > most ? n : most;
+		fewest = n < fewest ? n : fewest;
+	}
+	return fewest == 0 ? 1e9 : (double)most / (double)fewest;
+}
+
+static void
+reset(int fd)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* ---- evenness ---- */
+
+static void
+turns_are_exact(const char *host, size_t n)
+{
+	NEED_EBPF();
+	open_group(STEERING_EBPF_TURNS, 8, host);
+	for (size_t i = 0; i < n / 80; i++) {
+		connect_held(80);
+		accept_total(80);
+		while (clients.n > 0)
+			reset(clients.fd[--clients.n]);
+		drop_all(&served);
+	}
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(g.accepted[i], n / 8);
+		assert_int_equal(total_of(i), n / 8);
+	}
+	expect_all_zero();
+	close_group();
+}
+
+static void
+test_turns_are_exact(void **state)
+{
+	(void)state;
+	turns_are_exact("127.0.0.1", 8000);
+}
+
+static void
+test_turns_are_exact_ipv6(void **state)
+{
+	(void)state;
+	turns_are_exact("::1", 800);
+}
+
+/* Connections that end before the next one comes: all lanes are equal, and
+   none is worn out. */
+static void
+test_least_takes_turns(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
+	for (size_t i = 0; i < 400; i++) {
+		connect_held(1);
+		accept_total(1);
+		drop_all(&served);
+		drop_all(&clients);
+		expect_all_zero();
+	}
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(g.accepted[i], 50);
+	close_group();
+}
+
+static void
+least_is_even(const char *host)
+{
+	const unsigned others[] = { 0, 1, 2, 4, 5, 6, 7 };
+
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 8, host);
+	connect_held(200);
+	/* Lane 3 last, so that its connections are the last in `served`. */
+	for (size_t i = 0; i < 7; i++)
+		accept_lane(others[i]);
+	accept_lane(3);
+	assert_int_equal(served.n, 200);
+	assert_true(spread() <= 1.05);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(g.accepted[i], open_of(i));
+
+	/* Its worker dies, and comes back with nothing. */
+	steering_ebpf_set_live(g.s, others, 7);
+	for (size_t i = 0; i < g.accepted[3]; i++)
+		reset(served.fd[--served.n]);
+	expect_open(3, 0);
+	connect_held(35);
+	accept_total(35);
+	expect_open(3, 0);
+	steering_ebpf_set_live(g.s, g.all, 8);
+	connect_held(30);
+	accept_total(30);
+	assert_true(spread() <= 1.05);
+	close_group();
+}
+
+static void
+test_least_is_even(void **state)
+{
+	(void)state;
+	least_is_even("127.0.0.1");
+}
+
+static void
+test_least_is_even_ipv6(void **state)
+{
+	(void)state;
+	least_is_even("::1");
+}
+
+/* More lanes than a choice looks at. */
+static void
+test_least_of_many(void **state)
+{
+	size_t fewest = SIZE_MAX, most = 0;
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 300, "127.0.0.1");
+	connect_held(1500);
+	for (size_t i = 0; i < g.n; i++) {
+		size_t n = (size_t)open_of(i);
+
+		fewest = n < fewest ? n : fewest;
+		most = n > most ? n : most;
+	}
+	print_message("1500 on 300 lanes: %zu to %zu\n", fewest, most);
+	assert_true(fewest >= 3 && most <= 6);
+	close_group();
+}
+
+/* ---- counting ---- */
+
+static void
+test_counts_come_to_zero(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
+	for (int round = 0; round < 5; round++) {
+		connect_held(100);
+		/* Aborted and closed before they are accepted. */
+		for (size_t i = 0; i < 25; i++) {
+			reset(clients.fd[--clients.n]);
+			close(clients.fd[--clients.n]);
+		}
+		for (size_t i = 0; i < 4; i++)
+			accept_lane(i);
+		/* Reset and closed by either side, in the midst of it. */
+		for (size_t i = 0; served.n > 0; i++) {
+			int fd = served.fd[--served.n];
+
+			if (i % 3 == 0 && clients.n > 0)
+				reset(clients.fd[--clients.n]);
+			if (i % 2 == 0)
+				reset(fd);
+			else
+				close(fd);
+		}
+		drop_all(&clients);
+	}
+	/* Lanes 4 to 7 were never accepted from; lane 4 is not to be. */
+	assert_int_equal(shutdown(g.lane[4], SHUT_RDWR), 0);
+	accept_lane(5);
+	accept_lane(6);
+	accept_lane(7);
+	drop_all(&served);
+	for (size_t i = 0; i < 4; i++)
+		accept_lane(i);
+	drop_all(&served);
+	for (size_t i = 5; i < 8; i++)
+		accept_lane(i);
+	drop_all(&served);
+	expect_all_zero();
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
+	close_group();
+}
+
+/* A listener's cells are used again only after its last connection. */
+static void
+test_cells_are_used_again(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
+	connect_held(16);
+	accept_total(16);
+	for (size_t i = 0; i < 8; i++)
+		close(g.lane[i]);
+	steering_ebpf_free(g.s);
+
+	g.n = 0;
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(total_of(i), 0);
+	expect_all_zero();
+	drop_all(&served);
+	drop_all(&clients);
+	expect_all_zero();
+	close_group();
+	for (size_t i = 0; i < 300; i++) {
+		struct steering_ebpf *s = NULL;
+
+		assert_int_equal(steering_ebpf_new(STEERING_EBPF_TURNS, 16,
+		    count, &s, NULL), 0);
+		steering_ebpf_free(s);
+	}
+}
+
+/* ---- the live set ---- */
+
+static void
+test_only_live_lanes(void **state)
+{
+	const unsigned some[] = { 1, 3 };
+	size_t before;
+
+	(void)state;
+	NEED_EBPF();
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST;
+	    mode++) {
+		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
+		steering_ebpf_set_live(g.s, some, 2);
+		connect_held(100);
+		accept_total(100);
+		assert_int_equal(g.accepted[0] + g.accepted[2], 0);
+		assert_int_equal(g.accepted[1], 50);
+		assert_int_equal(g.accepted[3], 50);
+
+		steering_ebpf_set_live(g.s, some, 0);
+		assert_int_equal(try_connect(), -ECONNREFUSED);
+		steering_ebpf_set_live(g.s, g.all, 4);
+		before = g.accepted[0] + g.accepted[2];
+		connect_held(100);
+		accept_total(100);
+		assert_true(g.accepted[0] + g.accepted[2] >= before + 50);
+		close_group();
+	}
+}
+
+/* A worker that shuts its lane down hurts nobody but itself, and until it is
+   put in order again. */
+static void
+test_lane_that_does_not_listen(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	NEED_EBPF();
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST;
+	    mode++) {
+		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
+		assert_int_equal(shutdown(g.lane[1], SHUT_RDWR), 0);
+		connect_held(120);
+		accept_total(120);
+		assert_int_equal(g.accepted[1], 0);
+		assert_int_equal(steering_ebpf_dropped(g.s), 0);
+		if (mode == STEERING_EBPF_LEAST)
+			for (size_t i = 0; i < 4; i++)
+				assert_int_equal(g.accepted[i],
+				    i == 1 ? 0 : 40);
+
+		assert_int_equal(steering_ebpf_set_lane(g.s, 1, g.lane[1],
+		    &err), -EINVAL);
+		assert_non_null(strstr(error_text(&err), "does not listen"));
+		error_clear(&err);
+		assert_int_equal(listen(g.lane[1], 4096), 0);
+		must(steering_ebpf_set_lane(g.s, 1, g.lane[1], &err), &err);
+		/* In order already. */
+		must(steering_ebpf_set_lane(g.s, 1, g.lane[1], &err), &err);
+		connect_held(40);
+		accept_total(40);
+		assert_int_equal(g.accepted[1],
+		    mode == STEERING_EBPF_LEAST ? 40 : 10);
+		close_group();
+	}
+}
+
+/* ---- moving what waits ---- */
+
+/* All clients that are left get one; `gone` is how many are not. */
+static void
+expect_answers(size_t gone)
+{
+	for (size_t i = 0; i < served.n; i++)
+		if (send(served.fd[i], "x", 1, MSG_NOSIGNAL) != 1)
+			assert_true(gone-- > 0);
+	for (size_t i = 0; i < clients.n; i++) {
+		char c = 0;
+
+		assert_int_equal(recv(clients.fd[i], &c, 1, 0), 1);
+	}
+}
+
+static void
+test_queue_moves(void **state)
+{
+	const unsigned one[] = { 0 }, others[] = { 1, 2, 3 };
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	NEED_EBPF();
+	for (int mode = STEERING_EBPF_TURNS; mode <= STEERING_EBPF_LEAST;
+	    mode++) {
+		open_group((enum steering_ebpf_mode)mode, 4, "127.0.0.1");
+		steering_ebpf_set_live(g.s, one, 1);
+		connect_held(100);
+		expect_open(0, 100);
+		steering_ebpf_set_live(g.s, others, 3);
+		assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+		expect_open(0, 0);
+		assert_int_equal(open_of(1) + open_of(2) + open_of(3), 100);
+		assert_true(open_of(1) >= 33 && open_of(1) <= 34);
+		/* And once more, some of them closed by their clients. */
+		for (size_t i = 0; i < 10; i++)
+			reset(clients.fd[--clients.n]);
+		steering_ebpf_set_live(g.s, others + 1, 2);
+		assert_int_equal(close(g.lane[1]), 0);
+		expect_open(1, 0);
+		assert_int_equal(open_of(2) + open_of(3), 90);
+
+		assert_int_equal(listen(g.lane[0], 4096), 0);
+		must(steering_ebpf_set_lane(g.s, 0, g.lane[0], &err), &err);
+		g.lane[1] = g.lane[0];
+		accept_total(100);	/* resets are accepted, too */
+		assert_int_equal(g.accepted[2] + g.accepted[3], 100);
+		expect_answers(10);
+		drop_all(&served);
+		drop_all(&clients);
+		expect_all_zero();
+		g.lane[1] = -1;
+		close_group();
+	}
+}
+
+/* Connections that nobody counted, because they were there before the mark,
+   move as well and leave the counts alone. */
+static void
+test_uncounted_queue_moves(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 2, "127.0.0.1");
+	close_group();
+	memset(&g, 0, sizeof(g));
+	g.address.in.sin_family = AF_INET;
+	g.address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	g.len = sizeof(g.address.in);
+	g.n = 2;
+	g.lane[0] = bound_socket();
+	assert_int_equal(listen(g.lane[0], 4096), 0);
+	connect_held(10);
+	g.lane[1] = bound_socket();
+	assert_int_equal(listen(g.lane[1], 4096), 0);
+	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, count, &g.s, &err),
+	    &err);
+	for (unsigned i = 0; i < 2; i++) {
+		g.all[i] = i;
+		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
+		assert_false(steering_ebpf_lane_counted(g.s, i));
+	}
+	must(steering_ebpf_attach(g.s, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, 1);
+	connect_held(10);
+	expect_open(0, 10);
+	steering_ebpf_set_live(g.s, g.all + 1, 1);
+	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+	accept_total(20);
+	assert_int_equal(g.accepted[1], 20);
+	expect_answers(0);
+	drop_all(&served);
+	drop_all(&clients);
+	expect_all_zero();
+	close_group();
+}
+
+/*
+ * A listener that becomes least-connections: its sockets listen already, and
+ * connections are open. New ones are counted; from the next listen(2) on that
+ * is known to be all.
+ */
+static void
+test_marked_while_listening(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	int first;
+
+	(void)state;
+	NEED_EBPF();
+	memset(&g, 0, sizeof(g));
+	g.address.in.sin_family = AF_INET;
+	g.address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	g.len = sizeof(g.address.in);
+	g.n = 2;
+	first = bound_socket();
+	for (unsigned i = 0; i < 2; i++) {
+		g.all[i] = i;
+		g.lane[i] = bound_socket();
+		assert_int_equal(listen(g.lane[i], 4096), 0);
+	}
+	close(first);
+	connect_held(10);
+	accept_total(10);
+	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, count, &g.s, &err),
+	    &err);
+	for (unsigned i = 0; i < 2; i++) {
+		must(steering_ebpf_set_lane(g.s, i, g.lane[i], &err), &err);
+		assert_false(steering_ebpf_lane_counted(g.s, i));
+	}
+	steering_ebpf_set_live(g.s, g.all, 2);
+	must(steering_ebpf_attach(g.s, g.lane[0], &err), &err);
+	memset(g.accepted, 0, sizeof(g.accepted));
+	connect_held(20);
+	accept_total(20);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(g.accepted[i], 10);
+		expect_open(i, 10);
+	}
+	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+	assert_int_equal(listen(g.lane[0], 4096), 0);
+	must(steering_ebpf_set_lane(g.s, 0, g.lane[0], &err), &err);
+	assert_true(steering_ebpf_lane_counted(g.s, 0));
+	assert_false(steering_ebpf_lane_counted(g.s, 1));
+	connect_held(20);
+	accept_total(20);
+	expect_open(0, 20);
+	expect_open(1, 20);
+	drop_all(&served);
+	drop_all(&clients);
+	expect_all_zero();
+	close_group();
+}
+
+/* ---- growth ---- */
+
+/* Somebody who connects all the time, to `clients`. */
+struct arrivals {
+	pthread_t thread;
+	size_t n;
+	int code;
+	bool stop;
+};
+
+static void *
+arrive(void *data)
+{
+	struct arrivals *a = data;
+
+	while (!__atomic_load_n(&a->stop, __ATOMIC_ACQUIRE) &&
+	    clients.n < HELD_MAX) {
+		int fd = try_connect();
+
+		if (fd < 0) {
+			a->code = fd;
+			break;
+		}
+		hold(&clients, fd);
+		if (__atomic_add_fetch(&a->n, 1, __ATOMIC_RELEASE) % 4 == 0)
+			(void)poll(NULL, 0, 1);
+	}
+	return NULL;
+}
+
+static size_t
+arrived(struct arrivals *a)
+{
+	return __atomic_load_n(&a->n, __ATOMIC_ACQUIRE);
+}
+
+/* Until some more have come, so that there is some before and after. */
+static void
+expect_arrivals(struct arrivals *a)
+{
+	struct mono limit = mono_add_ms(mono_now(), LIMIT_MS);
+	size_t before = arrived(a);
+
+	while (arrived(a) < before + 4) {
+		assert_true(mono_before(mono_now(), limit));
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+/* Only lane 0 is live: had its socket been away for a moment, there would be
+   nobody to take a SYN, and had the program, the kernel would choose lane 1. */
+static size_t
+grow_under_arrivals(void)
+{
+	static const size_t sizes[] = { 5, 6, 7, 8, 64, 65, 511, 513, 1000,
+	    900, 3000 };
+	struct arrivals a = { .n = 0 };
+	struct error err = ERROR_INIT;
+	struct mono start;
+
+	assert_int_equal(pthread_create(&a.thread, NULL, arrive, &a), 0);
+	expect_arrivals(&a);
+	start = mono_now();
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		must(steering_ebpf_grow(g.s, sizes[i], g.lane[i % 2],
+		    &err), &err);
+		expect_arrivals(&a);
+		accept_lane(0);
+	}
+	print_message("grown under %zu arrivals in %lldms\n", a.n,
+	    (long long)mono_ms_between(start, mono_now()));
+	__atomic_store_n(&a.stop, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(a.thread, NULL), 0);
+	assert_int_equal(a.code, 0);
+	return a.n;
+}
+
+static void
+add_lane(size_t slot)
+{
+	struct error err = ERROR_INIT;
+
+	g.lane[slot] = bound_socket();
+	must(steering_ebpf_mark_lane(g.s, slot, g.lane[slot]), NULL);
+	assert_int_equal(listen(g.lane[slot], 4096), 0);
+	must(steering_ebpf_set_lane(g.s, slot, g.lane[slot], &err), &err);
+	assert_true(steering_ebpf_lane_counted(g.s, slot));
+}
+
+static void
+growth(enum steering_ebpf_mode mode)
+{
+	const unsigned live[] = { 1, 900 };
+	size_t n;
+
+	open_group(mode, 2, "127.0.0.1");
+	for (size_t i = 2; i < LANES_MAX; i++)
+		g.lane[i] = -1;
+	steering_ebpf_set_live(g.s, g.all, 1);
+	connect_held(60);
+	accept_total(60);
+	connect_held(40);	/* which wait */
+	n = 100 + grow_under_arrivals();
+	expect_open(0, n);
+	assert_int_equal(total_of(0), n);
+	assert_int_equal(total_of(1), 0);
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
+
+	/* The old and a new one share what waits in the old one's queue. */
+	while (accept_lane(0) > 0)
+		;
+	connect_held(50);
+	add_lane(900);
+	steering_ebpf_set_live(g.s, live, 2);
+	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+	expect_open(0, n);
+	assert_int_equal(open_of(1), 25);
+	assert_int_equal(open_of(900), 25);
+	connect_held(20);
+	expect_open(1, 35);
+	expect_open(900, 35);
+	assert_true(accept_lane(1) == 35 && accept_lane(900) == 35);
+	expect_answers(0);
+	drop_all(&served);
+	drop_all(&clients);
+	expect_all_zero();
+	expect_open(900, 0);
+	close(g.lane[900]);
+	close_group();
+}
+
+static void
+test_growth(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	growth(STEERING_EBPF_TURNS);
+	growth(STEERING_EBPF_LEAST);
+}
+
+/* What a lane has from before weighs after it. */
+static void
+test_growth_keeps_least(void **state)
+{
+	struct error err = ERROR_INIT;
+	int ends[2];
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 4, "127.0.0.1");
+	steering_ebpf_set_live(g.s, g.all, 2);
+	connect_held(40);
+	accept_total(40);
+	/* Where the program cannot be exchanged, all is as before. */
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(steering_ebpf_grow(g.s, 600, ends[0], &err),
+	    -ENOTSOCK);
+	error_clear(&err);
+	close(ends[0]);
+	close(ends[1]);
+	connect_held(2);
+	accept_total(2);
+	must(steering_ebpf_grow(g.s, 600, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, 4);
+	connect_held(42);
+	accept_total(42);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(g.accepted[i], 21);
+	assert_int_equal(open_of(599), 0);
+	close_group();
+}
+
+/* ---- a slow way ---- */
+
+/* `n` connections under way at once; wait until all are there. */
+static void
+start_connecting(size_t n)
+{
+	inet_pton(AF_INET, "10.77.0.2", &g.address.in.sin_addr);
+	for (size_t i = 0; i < n; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC |
+		    SOCK_NONBLOCK, 0);
+
+		assert_true(fd >= 0);
+		assert_int_equal(connect(fd, &g.address.sa, g.len), -1);
+		assert_int_equal(errno, EINPROGRESS);
+		hold(&clients, fd);
+	}
+}
+
+static void
+slow_burst(void)
+{
+	for (int burst = 1; burst <= 4; burst++) {
+		start_connecting(50);
+		accept_total(50);
+	}
+	for (size_t i = 0; i < 8; i++)
+		print_message("%llu ", (unsigned long long)open_of(i));
+	print_message("\n");
+	assert_true(spread() <= 1.05);
+	drop_all(&clients);
+	drop_all(&served);
+	expect_all_zero();
+}
+
+/* The SYNs are there, the handshakes are not over: the children belong to who
+   takes them. */
+static void
+slow_move(void)
+{
+	const unsigned one[] = { 0 };
+
+	memset(g.accepted, 0, sizeof(g.accepted));
+	steering_ebpf_set_live(g.s, one, 1);
+	start_connecting(80);
+	(void)poll(NULL, 0, 35);	/* of 25 and 75 */
+	steering_ebpf_set_live(g.s, g.all + 1, 7);
+	assert_int_equal(shutdown(g.lane[0], SHUT_RDWR), 0);
+	accept_total(80);
+	assert_int_equal(g.accepted[0], 0);
+	for (size_t i = 1; i < 8; i++)
+		assert_int_equal(open_of(i), g.accepted[i]);
+	print_message("half-open ones moved to: ");
+	for (size_t i = 1; i < 8; i++)
+		print_message("%zu ", g.accepted[i]);
+	print_message("\n");
+	drop_all(&clients);
+	drop_all(&served);
+	expect_all_zero();
+}
+
+static uint16_t
+checksum(const void *bytes, size_t len, uint32_t sum)
+{
+	const unsigned char *b = bytes;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
+	while (sum >> 16 != 0)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+/* From an address to which there is no way: it is never answered. */
+static void
+send_lost_syn(int raw, uint16_t port)
+{
+	struct {
+		struct iphdr ip;
+		struct tcphdr tcp;
+	} p;
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	uint32_t sum = IPPROTO_TCP + sizeof(p.tcp);
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	memset(&p, 0, sizeof(p));
+	p.ip.version = 4;
+	p.ip.ihl = 5;
+	p.ip.ttl = 64;
+	p.ip.protocol = IPPROTO_TCP;
+	p.ip.saddr = htonl(0xcb007105);	/* 203.0.113.5 */
+	p.ip.daddr = to.sin_addr.s_addr;
+	p.tcp.source = htons(port);
+	p.tcp.dest = g.address.in.sin_port;
+	p.tcp.doff = 5;
+	p.tcp.syn = 1;
+	p.tcp.window = htons(1000);
+	sum += (ntohl(p.ip.saddr) >> 16) + (ntohl(p.ip.saddr) & 0xffff);
+	sum += (ntohl(p.ip.daddr) >> 16) + (ntohl(p.ip.daddr) & 0xffff);
+	p.tcp.check = checksum(&p.tcp, sizeof(p.tcp), sum);
+	assert_int_equal(sendto(raw, &p, sizeof(p), 0, (struct sockaddr *)&to,
+	    sizeof(to)), sizeof(p));
+}
+
+/* SYNs that lead to nothing weigh as connections, and for two seconds. */
+static void
+lost_syns(void)
+{
+	const unsigned one[] = { 0 };
+	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	struct mono start, limit;
+
+	assert_true(raw >= 0);
+	g.address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	memset(g.accepted, 0, sizeof(g.accepted));
+	steering_ebpf_set_live(g.s, one, 1);
+	for (uint16_t i = 0; i < 40; i++)
+		send_lost_syn(raw, (uint16_t)(2000 + i));
+	close(raw);
+	start = mono_now();
+	steering_ebpf_set_live(g.s, g.all, 8);
+	connect_held(70);
+	accept_total(70);
+	expect_open(0, 0);
+	for (size_t i = 1; i < 8; i++)
+		assert_int_equal(open_of(i), 10);
+	limit = mono_add_ms(start, LIMIT_MS);
+	while (g.accepted[0] == 0 && mono_before(mono_now(), limit)) {
+		connect_held(1);
+		accept_total(1);
+		if (g.accepted[0] == 0)
+			reset(clients.fd[--clients.n]);
+		(void)poll(NULL, 0, 10);
+	}
+	print_message("lost SYNs were forgotten after %lldms\n",
+	    (long long)mono_ms_between(start, mono_now()));
+	assert_int_equal(g.accepted[0], 1);
+	drop_all(&clients);
+	drop_all(&served);
+	expect_all_zero();
+}
+
+static void
+in_slow_net(void)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(delay_net_start(25), 0);
+	open_group(STEERING_EBPF_LEAST, 8, "0.0.0.0");
+	slow_burst();
+	lost_syns();
+	slow_move();
+	assert_int_equal(listen(g.lane[0], 4096), 0);
+	must(steering_ebpf_set_lane(g.s, 0, g.lane[0], &err), &err);
+	steering_ebpf_set_live(g.s, g.all, 8);
+	slow_burst();
+	close_group();
+}
+
+static void
+test_slow_net(void **state)
+{
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	NEED_EBPF();
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		const struct CMUnitTest slow[] = {
+			cmocka_unit_test((CMUnitTestFunction)in_slow_net),
+		};
+		int code = delay_net_enter();
+
+		if (code < 0 || access("/dev/net/tun", R_OK) < 0) {
+			print_message("no slow network: %s\n",
+			    strerror(code < 0 ? -code : errno));
+			_exit(77);
+		}
+		code = cmocka_run_group_tests_name("slow", slow, NULL, NULL);
+		fflush(NULL);
+		_exit(code != 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- refusals ---- */
+
+static void
+test_refused_in_words(void **state)
+{
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct error err = ERROR_INIT;
+		int code;
+
+		if (geteuid() == 0 && setuid(65534) < 0)
+			_exit(2);
+		code = conn_count_new(&count, &err);
+		if (code == 0)
+			code = steering_ebpf_probe(STEERING_EBPF_LEAST, count,
+			    &err);
+		print_message("as nobody: %s\n", error_text(&err));
+		fflush(NULL);
+		/* Where the kernel lets anybody use BPF maps, counting is
+		   still refused. */
+		_exit(code == -EPERM &&
+		    strstr(error_text(&err), "CAP_BPF") != NULL ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
+test_udp_is_not_for_this(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct steering_ebpf *s = NULL;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	NEED_EBPF();
+	must(steering_ebpf_new(STEERING_EBPF_TURNS, 2, count, &s, &err), &err);
+	assert_int_equal(steering_ebpf_set_lane(s, 0, fd, &err),
+	    -EPROTONOSUPPORT);
+	error_clear(&err);
+	close(fd);
+	steering_ebpf_free(s);
+}
+
+static int
+try_out(void **state)
+{
+	struct rlimit files;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (conn_count_new(&count, &err) < 0 ||
+	    steering_ebpf_probe(STEERING_EBPF_LEAST, count, &err) < 0)
+		snprintf(why_skipped, sizeof(why_skipped), "%s",
+		    error_text(&err));
+	error_clear(&err);
+	return 0;
+}
+
+static int
+clean_up(void **state)
+{
+	(void)state;
+	conn_count_free(count);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_turns_are_exact),
+		cmocka_unit_test(test_turns_are_exact_ipv6),
+		cmocka_unit_test(test_least_takes_turns),
+		cmocka_unit_test(test_least_is_even),
+		cmocka_unit_test(test_least_is_even_ipv6),
+		cmocka_unit_test(test_least_of_many),
+		cmocka_unit_test(test_counts_come_to_zero),
+		cmocka_unit_test(test_cells_are_used_again),
+		cmocka_unit_test(test_only_live_lanes),
+		cmocka_unit_test(test_lane_that_does_not_listen),
+		cmocka_unit_test(test_queue_moves),
+		cmocka_unit_test(test_uncounted_queue_moves),
+		cmocka_unit_test(test_marked_while_listening),
+		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_growth_keeps_least),
+		cmocka_unit_test(test_slow_net),
+		cmocka_unit_test(test_refused_in_words),
+		cmocka_unit_test(test_udp_is_not_for_this),
+	};
+
+	return cmocka_run_group_tests(tests, try_out, clean_up);
+}
