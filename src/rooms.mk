@@ -13,6 +13,22 @@ ROOMS = cli \
 	core/conf core/names \
 	base
 
+daemon		= daemon/control daemon/config daemon/apps daemon/life \
+	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
+	daemon/sockets daemon/output
+daemon/control	= daemon/config daemon/apps daemon/workers daemon/spec \
+	daemon/sockets daemon/output
+daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets
+daemon/apps	= daemon/life daemon/adopt daemon/steer daemon/workers \
+	daemon/spec daemon/sockets daemon/output
+daemon/life	= daemon/adopt daemon/watch daemon/steer daemon/workers \
+	daemon/spec daemon/sockets daemon/output
+daemon/adopt	= daemon/watch daemon/workers daemon/spec daemon/sockets
+daemon/watch	= daemon/steer daemon/workers daemon/spec daemon/sockets
+daemon/steer	= daemon/workers daemon/spec daemon/sockets
+daemon/workers	= daemon/sockets daemon/output
+daemon/spec	= daemon/sockets daemon/output
+
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/process
 linux/child	= linux/loop

@@ -2,6 +2,7 @@
 #include <sys/random.h>
 
 #include <errno.h>
+#include <stddef.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "core/worker/worker_fsm.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/app_specs.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/watch/orphans.h"
@@ -24,100 +26,91 @@
 #include "daemon/steer/steer.h"
 #include "daemon/apps/stopped.h"
 #include "daemon/supervisor.h"
+#include "daemon/control/control.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/apps/apps.h"
+#include "daemon/config/reload.h"
+#include "daemon/life/life.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer.h"
+#include "daemon/watch/drain.h"
+#include "daemon/watch/notify.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/watch/readiness.h"
+#include "daemon/workers/workers.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/output/outputs.h"
 #include "daemon/workers/worker.h"
 #include "daemon/watch/notify.h"
 #include "linux/process/cpus.h"
 #include "linux/process/process.h"
 #include "linux/loop/signals.h"
+#include "linux/loop/loop.h"
+#include "linux/file/pidfile.h"
+#include "linux/child/sd_notify.h"
+
+struct supervisor {
+	struct loop *loop;
+	struct workers workers;
+	struct listeners listeners;
+	struct outputs outputs;
+	struct steering steering;
+	struct readiness readiness;
+	struct notify_sockets notify;
+	struct orphans orphans;
+	struct drain_looks drain;
+	struct adopt adopt;
+	struct life life;
+	struct apps apps;
+	struct reloads reloads;
+	struct control control;
+	struct pidfile pidfile;
+	struct sd_notify up;	/* the supervisor above us */
+	int signal_fd;
+	loop_handle signals;
+	struct loop_timer give_up; /* on what was killed and does not die */
+	bool killing;
+	bool done;
+};
 
 /* How long the end waits for killed processes that do not die (state D). */
 #define GIVE_UP_MS 10000
 
-/* A sweep looks at every child, so one serves all the deaths of this time. */
-#define SWEEP_MS 50
-
-struct worker_facts
-supervisor_facts(void)
-{
-	struct worker_facts facts = { .now = mono_now() };
-
-	(void)!getrandom(&facts.dice, sizeof(facts.dice), GRND_NONBLOCK);
-	return facts;
-}
-
-/* ---- the table of pids ---- */
-
-static struct worker **
-bucket(struct supervisor *sup, pid_t pid)
-{
-	return &sup->by_pid[(unsigned)pid % PID_BUCKETS];
-}
-
-void
-supervisor_add_worker(struct supervisor *sup, struct worker *w)
-{
-	struct worker **b = bucket(sup, w->pid);
-
-	w->next_pid = *b;
-	*b = w;
-}
-
-void
-supervisor_remove_worker(struct supervisor *sup, struct worker *w)
-{
-	for (struct worker **p = bucket(sup, w->pid); *p != NULL;
-	    p = &(*p)->next_pid)
-		if (*p == w) {
-			*p = w->next_pid;
-			return;
-		}
-}
-
-struct worker *
-supervisor_find_worker(struct supervisor *sup, pid_t pid)
-{
-	struct worker *w = *bucket(sup, pid);
-
-	while (w != NULL && w->pid != pid)
-		w = w->next_pid;
-	return w;
-}
-
 /* ---- stop ---- */
 
-void
+static void
 supervisor_stop(struct supervisor *sup)
 {
-	if (sup->stopping)
+	if (sup->apps.stopping)
 		return;
-	sup->stopping = true;
+	sup->apps.stopping = sup->workers.stopping = true;
 	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=stopping");
-	reload_cancel(sup);
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+	reload_cancel(&sup->reloads);
+	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
 		app_stop(a);
 	listeners_shut(&sup->listeners);
-	sup->dirty = true;
+	sup->apps.dirty = true;
 }
 
 static void
 kill_all(struct supervisor *sup)
 {
 	sup->killing = true;
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
 		app_kill(a);
 }
 
-void
+static void
 supervisor_fail(struct supervisor *sup)
 {
-	sup->failed = true;
+	sup->control.failed = sup->life.mute = true;
 	supervisor_stop(sup);
 }
 
 static void
 stop_signal(struct supervisor *sup, int signo)
 {
-	if (!sup->stopping) {
+	if (!sup->apps.stopping) {
 		log_info("SIG%s: stopping", signal_name(signo));
 		supervisor_stop(sup);
 	} else if (!sup->killing) {
@@ -136,9 +129,9 @@ reap_orphan(struct supervisor *sup, pid_t pid)
 	pid_t group = getpgid(pid);
 
 	process_reap(pid);
-	for (struct app *a = sup->apps; a != NULL && sup->lingering > 0;
-	    a = a->next_app)
-		for (struct worker *w = a->workers; w != NULL; w = w->next)
+	for (struct app *a = sup->apps.first;
+	     a != NULL && sup->life.lingering > 0; a = a->next_app)
+		for (struct worker *w = a->crew.workers; w != NULL; w = w->next)
 			if (w->lingering && w->pid == group)
 				worker_check_group(w);
 }
@@ -151,7 +144,7 @@ reap(struct supervisor *sup)
 	pid_t pid;
 
 	while ((pid = process_next_dead(&status)) > 0) {
-		struct worker *w = supervisor_find_worker(sup, pid);
+		struct worker *w = workers_find(&sup->workers, pid);
 
 		if (w != NULL) {
 			worker_died(w, status);
@@ -163,8 +156,8 @@ reap(struct supervisor *sup)
 	if (!orphan)
 		return;
 	/* It may have had children of its own. */
-	supervisor_sweep_soon(sup);
-	sup->dirty = true;
+	orphans_sweep_soon(&sup->orphans);
+	sup->apps.dirty = true;
 }
 
 static void
@@ -172,19 +165,19 @@ reopen_log(struct supervisor *sup)
 {
 	struct error err = ERROR_INIT;
 
-	if (log_open(sup->config->log, &err) < 0)
+	if (log_open(sup->reloads.config->log, &err) < 0)
 		log_error("%s; going on with the old one", error_text(&err));
 	else
 		log_info("SIGUSR1: log reopened");
 	error_clear(&err);
 	outputs_reopen(&sup->outputs);
-	control_restore(sup);
+	control_restore(&sup->control);
 }
 
 static void
 scale_all(struct supervisor *sup, int by)
 {
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
 		app_scale(a, by);
 }
 
@@ -203,10 +196,10 @@ on_signal(void *ctx, int signo)
 		stop_signal(sup, signo);
 		break;
 	case SIGHUP:
-		if (sup->stopping)
+		if (sup->apps.stopping)
 			break;
 		log_info("SIGHUP: reloading");
-		reload_request(sup, NULL);
+		reload_request(&sup->reloads, NULL);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -241,9 +234,10 @@ tell_status(struct supervisor *sup)
 {
 	unsigned ready = 0, wanted = 0;
 
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
+	for (const struct app *a = sup->apps.first; a != NULL;
+	     a = a->next_app) {
 		ready += app_ready_count(a);
-		wanted += a->wanted;
+		wanted += a->crew.wanted;
 	}
 	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready", ready,
 	    wanted);
@@ -253,19 +247,20 @@ tell_status(struct supervisor *sup)
 static void
 check_settled(struct supervisor *sup)
 {
-	if (!sup->starting && !sup->reloading) {
+	if (!sup->control.starting && !sup->reloads.reloading) {
 		tell_status(sup);
 		return;
 	}
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && (!a->settled || a->target != NULL))
+	for (const struct app *a = sup->apps.first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping &&
+		    (!a->settled || a->crew.target != NULL))
 			return;
-	if (sup->reload != NULL)
+	if (sup->reloads.under_way != NULL)
 		return;
-	if (sup->starting)
+	if (sup->control.starting)
 		log_info("start complete");
-	sup->starting = sup->reloading = false;
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->pid);
+	sup->control.starting = sup->reloads.reloading = false;
+	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->control.pid);
 	tell_status(sup);
 }
 
@@ -276,10 +271,11 @@ check_over(struct supervisor *sup)
 	bool failed = false;
 
 	/* Somebody may want to start it again. */
-	if (sup->stopped != NULL)
+	if (sup->apps.stopped != NULL)
 		return;
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
-		if (a->stopping || !a->over || a->target != NULL ||
+	for (const struct app *a = sup->apps.first; a != NULL;
+	     a = a->next_app) {
+		if (a->crew.stopping || !a->over || a->crew.target != NULL ||
 		    app_retires(a))
 			return;
 		if (a->failed)
@@ -289,7 +285,7 @@ check_over(struct supervisor *sup)
 		log_error("no app is left: exiting");
 	else
 		log_info("every app has ended well: exiting");
-	sup->failed = failed;
+	sup->control.failed = failed;
 	supervisor_stop(sup);
 }
 
@@ -297,8 +293,8 @@ check_over(struct supervisor *sup)
 static bool
 only_killed_left(const struct supervisor *sup)
 {
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		for (const struct worker *w = a->workers; w != NULL;
+	for (const struct app *a = sup->apps.first; a != NULL; a = a->next_app)
+		for (const struct worker *w = a->crew.workers; w != NULL;
 		    w = w->next)
 			if (w->fsm.state != WORKER_KILLED)
 				return false;
@@ -308,10 +304,10 @@ only_killed_left(const struct supervisor *sup)
 static void
 check_gone(struct supervisor *sup)
 {
-	if (sup->apps != NULL) {
+	if (sup->apps.first != NULL) {
 		if (!only_killed_left(sup))
 			return;
-	} else if (orphans_kill_all(sup) == 0) {
+	} else if (orphans_kill_all(&sup->orphans) == 0) {
 		/* No worker lives, and nothing that escaped from one. */
 		sup->done = true;
 		return;
@@ -324,77 +320,25 @@ check_gone(struct supervisor *sup)
 static void
 settle_turn(struct supervisor *sup)
 {
-	while (sup->dirty) {
-		sup->dirty = false;
-		for (struct app *a = sup->apps, *next; a != NULL; a = next) {
+	while (sup->apps.dirty) {
+		sup->apps.dirty = false;
+		for (struct app *a = sup->apps.first, *next; a != NULL;
+		     a = next) {
 			next = a->next_app;
 			if (a->dirty)
 				app_advance(a);
 		}
-		if (sup->stopping) {
-			control_turn(sup);
+		if (sup->apps.stopping) {
+			control_turn(&sup->control);
 			check_gone(sup);
 			continue;
 		}
-		steer_all(sup);
+		steer_all(&sup->steering);
 		check_over(sup);
-		if (!sup->stopping)
+		if (!sup->apps.stopping)
 			check_settled(sup);
-		control_turn(sup);
+		control_turn(&sup->control);
 	}
-}
-
-static void
-adopt_again_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
-		for (struct worker *w = a->workers; w != NULL; w = w->next)
-			adopt_retry(w);
-}
-
-static void
-settle_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
-		adopt_settle(a);
-}
-
-static void
-look_due(void *ctx)
-{
-	readiness_look(ctx);
-}
-
-static void
-thaw_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
-		for (struct worker *w = a->workers; w != NULL; w = w->next)
-			worker_notify_thaw(w);
-}
-
-static void
-sweep_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	/* The end of a stop kills every orphan anyway. */
-	if (!sup->stopping)
-		orphans_sweep(sup);
-}
-
-void
-supervisor_sweep_soon(struct supervisor *sup)
-{
-	if (mono_is_never(sup->sweep.due) && !sup->stopping)
-		loop_timer_set(sup->loop, &sup->sweep,
-		    mono_add_ms(mono_now(), SWEEP_MS));
 }
 
 static void
@@ -404,7 +348,7 @@ give_up_due(void *ctx)
 
 	log_error("some processes do not die although they were killed, "
 	    "leaving them");
-	sup->failed = true;
+	sup->control.failed = true;
 	sup->done = true;
 }
 
@@ -423,7 +367,7 @@ open_standard_fds(struct supervisor *sup, struct error *err)
 	if (fd < 0)
 		return error_set(err, -errno, "cannot open /dev/null: %s",
 		    strerror(errno));
-	sup->null_fd = fd;
+	sup->life.null_fd = fd;
 	return 0;
 }
 
@@ -433,11 +377,87 @@ raise_nofile(struct supervisor *sup)
 {
 	struct rlimit most;
 
-	if (getrlimit(RLIMIT_NOFILE, &sup->nofile) < 0)
-		sup->nofile = (struct rlimit){ 1024, 4096 };
-	most = sup->nofile;
+	if (getrlimit(RLIMIT_NOFILE, &sup->life.nofile) < 0)
+		sup->life.nofile = (struct rlimit){ 1024, 4096 };
+	most = sup->life.nofile;
 	most.rlim_cur = most.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &most);
+}
+
+static void
+worker_fatal(struct worker *w)
+{
+	supervisor_fail((struct supervisor *)((char *)app_of(w->crew)->apps -
+	    offsetof(struct supervisor, apps)));
+}
+
+static const struct worker_events worker_events = {
+	.post = life_post,
+	.stepped = app_worker_stepped,
+	.ended = app_worker_ended,
+	.fatal = worker_fatal,
+};
+
+static void
+stop_asked(void *ctx)
+{
+	supervisor_stop(ctx);
+}
+
+static void
+reload_applying(void *ctx)
+{
+	control_restore(ctx);
+}
+
+static const struct apps_watch apps_watch = {
+	.stepped = control_worker_stepped,
+	.ended = control_worker_died,
+};
+
+static const struct reload_watch reload_watch = {
+	.refused = control_reload_refused,
+	.applying = reload_applying,
+};
+
+static void
+acquaint(struct supervisor *sup)
+{
+	sup->apps.workers = &sup->workers;
+	sup->apps.listeners = &sup->listeners;
+	sup->apps.outputs = &sup->outputs;
+	sup->apps.steering = &sup->steering;
+	sup->apps.adopt = &sup->adopt;
+	sup->apps.life = &sup->life;
+	sup->apps.watch = &apps_watch;
+	sup->apps.watch_ctx = &sup->control;
+	sup->reloads.loop = sup->loop;
+	sup->reloads.apps = &sup->apps;
+	sup->reloads.adopt = &sup->adopt;
+	sup->reloads.balancing = &sup->listeners.balancing;
+	sup->reloads.up = &sup->up;
+	sup->reloads.watch = &reload_watch;
+	sup->reloads.watch_ctx = &sup->control;
+	sup->control.loop = sup->loop;
+	sup->control.apps = &sup->apps;
+	sup->control.reloads = &sup->reloads;
+	sup->control.listeners = &sup->listeners;
+	sup->control.outputs = &sup->outputs;
+	sup->control.stop = stop_asked;
+	sup->control.stop_ctx = sup;
+	sup->workers.loop = sup->loop;
+	sup->workers.events = &worker_events;
+	sup->apps.house.listeners = &sup->listeners;
+	sup->apps.house.outputs = &sup->outputs;
+	sup->life.workers = &sup->workers;
+	sup->life.listeners = &sup->listeners;
+	sup->life.outputs = &sup->outputs;
+	sup->life.steering = &sup->steering;
+	sup->life.readiness = &sup->readiness;
+	sup->life.notify = &sup->notify;
+	sup->life.drain = &sup->drain;
+	sup->life.orphans = &sup->orphans;
+	sup->life.adopt = &sup->adopt;
 }
 
 static int
@@ -451,22 +471,22 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		code = signals_open(&sup->signal_fd, err);
 	if (code == 0 && (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true,
 	    signals_ready, sup, &sup->signals) < 0 ||
-	    loop_timer_init(sup->loop, &sup->thaw, thaw_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->sweep, sweep_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->adopt_again, adopt_again_due,
-	    sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->settle, settle_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->look, look_due, sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->steer, steer_due, sup) < 0 ||
-	    drain_init(sup) < 0))
+	    worker_notify_init(&sup->notify, sup->loop, &sup->workers) < 0 ||
+	    orphans_init(&sup->orphans, sup->loop, &sup->workers) < 0 ||
+	    adopt_init(&sup->adopt, sup->loop, &sup->workers,
+	    &sup->orphans) < 0 ||
+	    readiness_init(&sup->readiness, sup->loop) < 0 ||
+	    steer_init(&sup->steering, sup->loop, &sup->listeners,
+	    &sup->workers) < 0 || drain_init(&sup->drain, sup->loop) < 0))
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
 		return code;
+	acquaint(sup);
 	listeners_init(&sup->listeners, sup->loop);
 	outputs_init(&sup->outputs, sup->loop);
 	sup->outputs.told = control_logs_told;
-	sup->outputs.told_ctx = sup;
+	sup->outputs.told_ctx = &sup->control;
 	code = process_become_subreaper();
 	if (code < 0)
 		log_warning("cannot become a subreaper, processes that escape "
@@ -489,17 +509,17 @@ warn_unused(const struct address *unused)
 static int
 start_apps(struct supervisor *sup, struct error *err)
 {
-	struct config *config = sup->config;
+	struct config *config = sup->reloads.config;
 	struct app_spec **specs = NULL;
-	int code = adopt_check(sup, config, err);
+	int code = adopt_check(&sup->adopt, config, err);
 
 	if (code == 0)
 		code = balancing_check(&sup->listeners.balancing, config, err);
 	if (code == 0)
-		code = app_specs_open(sup, config, &specs, err);
+		code = app_specs_open(&sup->apps, config, &specs, err);
 	listen_fds_close(&sup->listeners.passed, warn_unused);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		if (app_add(sup, specs[i], true) < 0)
+		if (app_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
 	app_specs_free(specs, config->n_apps);
 	return code;
@@ -512,89 +532,91 @@ start(struct supervisor *sup, struct error *err)
 	size_t unusable = 0;
 	int code;
 
-	orphans_note_strangers(sup);
+	orphans_note_strangers(&sup->orphans);
 	if (listen_fds_collect(&sup->listeners.passed, &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;
 	}
 	if (open_kernel_things(sup, err) < 0)
 		return 1;
-	if (log_open(sup->config->log, err) < 0)
+	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
 	if (sd_notify_open(&sup->up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
-	if (sup->config->pidfile != NULL &&
-	    pidfile_create(sup->config->pidfile, &sup->pidfile, err) < 0)
+	if (sup->reloads.config->pidfile != NULL &&
+	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <
+		0)
 		return EX_UNAVAILABLE;
-	code = control_open(sup, err);
+	code = control_open(&sup->control, err);
 	if (code < 0)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	raise_nofile(sup);
-	sup->auto_instances = cpus_available();
-	(void)!getrandom(&sup->run_id, sizeof(sup->run_id), GRND_NONBLOCK);
-	sup->starting = true;
+	sup->apps.house.auto_instances = cpus_available();
+	(void)!getrandom(
+	    &sup->workers.run_id, sizeof(sup->workers.run_id), GRND_NONBLOCK);
+	sup->control.starting = true;
 	return start_apps(sup, err) < 0 ? EX_UNAVAILABLE : 0;
 }
 
 static void
 release_all(struct supervisor *sup)
 {
-	free(sup->strangers);
-	stopped_free(sup);
+	stopped_free(&sup->apps);
 	listen_fds_close(&sup->listeners.passed, NULL);
 	pidfile_remove(&sup->pidfile);
 	sd_notify_close(&sup->up);
 	if (sup->loop != NULL) {
-		control_close(sup);
+		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
-		loop_timer_fini(sup->loop, &sup->thaw);
-		loop_timer_fini(sup->loop, &sup->sweep);
 		loop_timer_fini(sup->loop, &sup->give_up);
-		loop_timer_fini(sup->loop, &sup->adopt_again);
-		loop_timer_fini(sup->loop, &sup->settle);
-		loop_timer_fini(sup->loop, &sup->look);
-		loop_timer_fini(sup->loop, &sup->steer);
-		drain_fini(sup);
+		worker_notify_fini(&sup->notify);
+		adopt_fini(&sup->adopt);
+		readiness_fini(&sup->readiness);
+		steer_fini(&sup->steering);
+		drain_fini(&sup->drain);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
 	}
+	orphans_fini(&sup->orphans);
 	fd_close(&sup->signal_fd);
-	fd_close(&sup->null_fd);
+	fd_close(&sup->life.null_fd);
 	loop_free(sup->loop);
-	config_unref(sup->config);
+	config_unref(sup->reloads.config);
 }
 
 int
 supervisor_run(const struct supervisor_setup *setup)
 {
 	struct supervisor sup = {
-		.origin = setup->origin,
-		.log_level = setup->log_level,
-		.config = config_ref(setup->config),
+		.reloads = {
+			.origin = setup->origin,
+			.log_level = setup->log_level,
+			.config = config_ref(setup->config),
+		},
 		.pidfile = PIDFILE_INIT,
 		.control = {
+			.pid = getpid(),
+			.started = mono_now(),
 			.socket = CONTROL_SOCKET_INIT,
 			.clients = TAILQ_HEAD_INITIALIZER(sup.control.clients),
 		},
-		.started = mono_now(),
 		.up = SD_NOTIFY_INIT,
-		.starters = TAILQ_HEAD_INITIALIZER(sup.starters),
 		.listeners = { .inotify = -1 },
 		.drain = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
-		.null_fd = -1,
-		.pid = getpid(),
+		.life = { .null_fd = -1 },
+		.orphans = { .workers = &sup.workers },
 	};
 	struct error err = ERROR_INIT;
 	int status;
 
 	log_set_level(setup->log_level >= 0 ?
 	    (enum log_level)setup->log_level :
-	    (enum log_level)sup.config->log_level);
-	log_set_format((enum log_format)sup.config->log_format);
+	    (enum log_level)sup.reloads.config->log_level);
+	log_set_format((enum log_format)sup.reloads.config->log_format);
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
@@ -612,5 +634,5 @@ supervisor_run(const struct supervisor_setup *setup)
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);
-	return status != 0 ? status : sup.failed ? 1 : 0;
+	return status != 0 ? status : sup.control.failed ? 1 : 0;
 }

@@ -33,81 +33,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
-#include <sys/resource.h>
-#include <sys/types.h>
 
 #include "core/conf/conf.h"
-#include "daemon/control/control.h"
-#include "daemon/watch/drain.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/output/outputs.h"
-#include "linux/loop/loop.h"
-#include "linux/file/pidfile.h"
-#include "linux/child/sd_notify.h"
 
-struct app;
 struct conf_origin;
-struct error;
-struct reload;
-struct stopped_app;
-struct worker;
-
-#define PID_BUCKETS 512
-
-struct supervisor {
-	struct loop *loop;
-	const struct conf_origin *origin;	/* where to read again */
-	int log_level;		/* of the command line; -1: the file's */
-	struct config *config;	/* in force */
-	struct listeners listeners;
-	struct outputs outputs;
-	struct app *apps;	/* list; removed ones until they are gone */
-	struct worker *by_pid[PID_BUCKETS];
-	struct reload *reload;
-	struct stopped_app *stopped;
-	struct control control;
-	struct pidfile pidfile;
-	struct sd_notify up;	/* the supervisor above us */
-
-	int signal_fd;
-	int null_fd;
-	loop_handle signals;
-	struct loop_timer thaw;		/* resumes paused notify sockets */
-	struct loop_timer sweep;	/* for what dead workers left behind */
-	struct loop_timer give_up;	/* on what was killed and does not die */
-	struct loop_timer adopt_again;	/* answers what could not be before */
-	struct loop_timer settle;	/* which addresses are really served */
-	struct loop_timer look;		/* at the starters, when there are any */
-	struct loop_timer steer;	/* lanes that may get connections too */
-	struct drain_looks drain;	/* at retiring workers */
-	struct mono steered;		/* at the latest death of its kind */
-	TAILQ_HEAD(starters, worker) starters;
-	struct rlimit nofile;		/* as inherited, for the workers */
-	unsigned auto_instances;
-	struct mono started;
-	uint64_t serial;		/* of the last worker process */
-	uint64_t number;		/* of the last app or worker */
-	uint64_t apps_added;
-	uint64_t n_reloads;		/* asked for */
-	uint64_t reloads_refused;
-	uint64_t run_id;		/* tells our workers from another's */
-	pid_t *strangers;	/* children we had before we began */
-	size_t n_strangers;
-	pid_t pid;
-
-	unsigned lingering;	/* workers whose leader died before its group */
-	struct mono adopt_pause;	/* until then binds wait */
-	bool can_adopt;		/* tried out, and it works */
-	bool told_no_adoption;
-	bool dirty;		/* an app is */
-	bool starting;		/* until every app was ready once */
-	bool reloading;		/* an app is, since the last HUP */
-	bool stopping;
-	bool killing;
-	bool failed;		/* exit status 1 */
-	bool done;
-};
 
 struct supervisor_setup {
 	const struct conf_origin *origin;
@@ -121,23 +50,5 @@ struct supervisor_setup {
  * opened.
  */
 int supervisor_run(const struct supervisor_setup *setup);
-
-/* For the parts: */
-
-/* The time and a random number. */
-struct worker_facts supervisor_facts(void);
-
-/* End the program with status 1: a worker cannot be executed at the start. */
-void supervisor_fail(struct supervisor *sup);
-
-/* Stop, as SIGTERM does. */
-void supervisor_stop(struct supervisor *sup);
-
-/* Look for what dead workers left behind, soon. */
-void supervisor_sweep_soon(struct supervisor *sup);
-
-void supervisor_add_worker(struct supervisor *sup, struct worker *worker);
-void supervisor_remove_worker(struct supervisor *sup, struct worker *worker);
-struct worker *supervisor_find_worker(struct supervisor *sup, pid_t pid);
 
 #endif

@@ -15,13 +15,12 @@
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/readiness.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/socket/epoll_enter.h"
 #include "linux/process/inspect.h"
 #include "linux/child/seccomp_notify.h"
@@ -53,7 +52,7 @@ asks_for_it(const struct conf_app *conf)
 }
 
 int
-adopt_check(struct supervisor *sup, const struct config *config,
+adopt_check(struct adopt *adopt, const struct config *config,
     struct error *err)
 {
 	const struct conf_app *insists = NULL;
@@ -70,27 +69,27 @@ adopt_check(struct supervisor *sup, const struct config *config,
 		if (app->handoff == CONF_HANDOFF_ADOPT && insists == NULL)
 			insists = app;
 	}
-	if (!wanted || sup->can_adopt)
+	if (!wanted || adopt->can)
 		return 0;
 	code = seccomp_notify_probe(&why);
-	sup->can_adopt = code == 0;
+	adopt->can = code == 0;
 	if (code < 0 && insists != NULL)
 		error_set(err, code, "%s: handoff = adopt is not possible "
 		    "here: %s", insists->name, error_text(&why));
-	else if (code < 0 && !sup->told_no_adoption)
+	else if (code < 0 && !adopt->told_not)
 		log_warning("servers that bind their port by themselves cannot "
 		    "be adopted here: %s; handoff = auto is the same as env",
 		    error_text(&why));
 	if (code < 0 && insists == NULL)
-		sup->told_no_adoption = true;
+		adopt->told_not = true;
 	error_clear(&why);
 	return insists != NULL ? code : 0;
 }
 
 bool
-adopt_wanted(const struct app_spec *spec)
+adopt_wanted(const struct adopt *adopt, const struct app_spec *spec)
 {
-	return spec->sup->can_adopt && asks_for_it(spec->conf);
+	return adopt->can && asks_for_it(spec->conf);
 }
 
 /* ---- the lane in the place of the socket ---- */
@@ -146,9 +145,10 @@ replace_socket(const struct ask *a, int lane)
 }
 
 /*
- * The descriptors that the worker was started with may be of sockets that it has
- * no use for since: another address took their place, or they turned out to be
- * shared. They become the present ones, so that nobody holds the old ones open.
+ * The descriptors that the worker was started with may be of sockets that it
+ * has no use for since: another address took their place, or they turned out to
+ * be shared. They become the present ones, so that nobody holds the old ones
+ * open.
  */
 static void
 renew_given(struct worker *w, const struct seccomp_call *call)
@@ -167,7 +167,7 @@ renew_given(struct worker *w, const struct seccomp_call *call)
 
 		if (w->given[i] == 0 || l == NULL)
 			continue;
-		lane = app_spec_lane(spec, l, w);
+		lane = app_spec_lane(spec, l, &w->holder);
 		if (lane != NULL && lane->ino == w->given[i])
 			continue;
 		ids = inspect_begin(&spec->conf->creds);
@@ -175,7 +175,7 @@ renew_given(struct worker *w, const struct seccomp_call *call)
 		(void)inspect_fd_flags(call->tid, number, &flags);
 		inspect_end(&ids);
 		if (kind == INSPECT_SOCKET && ino == w->given[i] &&
-		    app_spec_take_lane(spec, l, w, &lane, &err) == 0)
+		    app_spec_take_lane(spec, l, &w->holder, &lane, &err) == 0)
 			(void)seccomp_notify_place(w->trap, call, lane->fd,
 			    number, (flags & O_CLOEXEC) != 0);
 		error_clear(&err);
@@ -186,7 +186,7 @@ static void
 log_adopted(const struct ask *a, const struct listener *l)
 {
 	const struct log_about about = {
-		.app = a->w->app->name,
+		.app = a->w->crew->name,
 		.instance = (long)a->w->instance,
 		.pid = (pid_t)a->call->tid,	/* or one of its children */
 	};
@@ -229,7 +229,7 @@ give(const struct ask *a, const struct adoption *d)
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = app_spec_give(spec, d->position, &d->target, &l, &err);
 	if (code == 0)
-		code = app_spec_take_lane(spec, l, a->w, &lane, &err);
+		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
 		code = replace_socket(a, lane->fd);
 	/* Later; or the caller has died meanwhile. */
@@ -412,15 +412,15 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 static void
 queue(struct worker *w, struct adopt_pending *p)
 {
-	struct supervisor *sup = w->app->sup;
+	struct adopt *adopt = w->adopt;
 	struct adopt_pending **end = &w->adopt_pending;
 
 	p->next = NULL;
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = p;
-	if (mono_is_never(sup->adopt_again.due))
-		loop_timer_set(sup->loop, &sup->adopt_again,
+	if (mono_is_never(adopt->again.due))
+		loop_timer_set(adopt->loop, &adopt->again,
 		    mono_add_ms(mono_now(), AGAIN_MS));
 }
 
@@ -448,21 +448,21 @@ static void
 answer_bind_or_later(struct worker *w, const struct seccomp_call *call,
     int gap_ms)
 {
-	struct supervisor *sup = w->app->sup;
+	struct adopt *adopt = w->adopt;
 	struct mono now = mono_now();
 
-	if (mono_before(now, sup->adopt_pause)) {
+	if (mono_before(now, adopt->pause)) {
 		answer_later(w, call, AGAIN_MS);
 	} else if (answer_bind(w, call) == -EINTR) {
-		sup->adopt_pause = mono_add_ms(mono_now(), AGAIN_MS);
+		adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
 		answer_later(w, call, gap_ms < AGAIN_MAX_MS ? 2 * gap_ms :
 							      gap_ms);
 	}
 }
 
 /* Those that are due; others stay. */
-void
-adopt_retry(struct worker *w)
+static void
+retry(struct worker *w)
 {
 	struct adopt_pending *all = w->adopt_pending;
 	struct mono now = mono_now();
@@ -507,10 +507,11 @@ call_ready(void *ctx, uint32_t events)
 }
 
 void
-adopt_begin(struct worker *w, int listener)
+adopt_begin(struct adopt *adopt, struct worker *w, int listener)
 {
+	w->adopt = adopt;
 	w->trap = listener;
-	if (listener >= 0 && loop_add(w->app->sup->loop, listener, EPOLLIN,
+	if (listener >= 0 && loop_add(adopt->loop, listener, EPOLLIN,
 	    false, call_ready, w, &w->trap_handle) == 0)
 		return;
 	/* Without us its calls fail with ENOSYS; it will tell. */
@@ -523,7 +524,7 @@ adopt_begin(struct worker *w, int listener)
 void
 adopt_end(struct worker *w)
 {
-	loop_del(w->app->sup->loop, &w->trap_handle);
+	loop_del(w->crew->all->loop, &w->trap_handle);
 	fd_close(&w->trap);
 	while (w->adopt_pending != NULL) {
 		struct adopt_pending *next = w->adopt_pending->next;
@@ -533,4 +534,44 @@ adopt_end(struct worker *w)
 	}
 	w->adopt_warned = w->give_warned = w->adopt_low = false;
 	w->hints = 0;
+}
+
+static void
+again_due(void *ctx)
+{
+	struct adopt *adopt = ctx;
+
+	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			retry(w);
+}
+
+static void
+settle_due(void *ctx)
+{
+	struct adopt *adopt = ctx;
+
+	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
+		adopt_settle(adopt, c);
+}
+
+int
+adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct orphans *orphans)
+{
+	int code = loop_timer_init(loop, &adopt->again, again_due, adopt);
+
+	adopt->loop = loop;
+	adopt->workers = workers;
+	adopt->orphans = orphans;
+	if (code == 0)
+		code = loop_timer_init(loop, &adopt->settle, settle_due, adopt);
+	return code;
+}
+
+void
+adopt_fini(struct adopt *adopt)
+{
+	loop_timer_fini(adopt->loop, &adopt->again);
+	loop_timer_fini(adopt->loop, &adopt->settle);
 }

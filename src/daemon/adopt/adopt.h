@@ -10,27 +10,48 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct app;
+#include "base/mono.h"
+#include "linux/loop/loop.h"
+
 struct app_spec;
 struct config;
+struct crew;
 struct error;
-struct supervisor;
+struct loop;
+struct orphans;
 struct worker;
+struct workers;
+
+struct adopt {
+	struct loop *loop;
+	struct workers *workers;
+	struct orphans *orphans;
+	struct loop_timer again;	/* answers what could not be before */
+	struct loop_timer settle;	/* which addresses are really served */
+	struct mono pause;		/* until then binds wait */
+	bool can;			/* tried out, and it works */
+	bool told_not;
+};
+
+/* -ENOMEM. Undone by _fini. */
+int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct orphans *orphans);
+void adopt_fini(struct adopt *adopt);
 
 /*
  * Can it be done, for the apps of `config` that want it? Tried out until it
  * works. -errno with words when an app insists (handoff = adopt); for handoff =
  * auto it is logged, once, and adopt_wanted() is false from now on.
  */
-int adopt_check(struct supervisor *sup, const struct config *config,
+int adopt_check(struct adopt *adopt, const struct config *config,
     struct error *err);
 
 /* Are the calls of this spec's workers to be trapped? */
-bool adopt_wanted(const struct app_spec *spec);
+bool adopt_wanted(const struct adopt *adopt, const struct app_spec *spec);
 
 /* Answer the calls that come over `listener`, which is taken over; -1: there
    was no room for it here. */
-void adopt_begin(struct worker *worker, int listener);
+void adopt_begin(struct adopt *adopt, struct worker *worker, int listener);
 void adopt_end(struct worker *worker);
 
 /*
@@ -39,12 +60,9 @@ void adopt_end(struct worker *worker);
  * what the app's program does not bind although it binds others. Looked at a
  * little later, for all that happened by then.
  */
-void adopt_settle_soon(struct app *app);
+void adopt_settle_soon(struct adopt *adopt, struct crew *crew);
 
-/* The timer sup->settle is due. */
-void adopt_settle(struct app *app);
-
-/* Answer again what could not be answered before (sup->adopt_again). */
-void adopt_retry(struct worker *worker);
+/* adopt_settle.c, for adopt.c: the timer `settle` is due. */
+void adopt_settle(struct adopt *adopt, struct crew *crew);
 
 #endif

@@ -10,7 +10,6 @@
 #include "base/mono.h"
 #include "core/conf/conf.h"
 #include "daemon/adopt/adopt_ask.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/workers/worker.h"

@@ -5,12 +5,11 @@
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/orphans.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
 
@@ -23,7 +22,7 @@
 static bool
 holds(const struct worker *w, struct listener *l)
 {
-	const struct lane *lane = app_spec_lane(w->spec, l, w);
+	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
 	const struct conf_app *conf = w->spec->conf;
 	int first = FD_PROTOCOL_FIRST;
 	struct fsids ids;
@@ -39,13 +38,13 @@ holds(const struct worker *w, struct listener *l)
 	return held;
 }
 
-/* Has some process of the spec's workers the lane open? Who had it last is asked
-   first. */
+/* Has some process of the spec's workers the lane open? Who had it last is
+   asked first. */
 static bool
-is_held(const struct app *app, const struct app_spec *spec,
-    struct listener *l)
+is_held(const struct adopt *adopt, const struct crew *app,
+    const struct app_spec *spec, struct listener *l)
 {
-	const struct worker *last = supervisor_find_worker(app->sup,
+	const struct worker *last = workers_find(app->all,
 	    l->holder);
 
 	if (last != NULL && last->spec == spec && holds(last, l))
@@ -57,15 +56,15 @@ is_held(const struct app *app, const struct app_spec *spec,
 			return true;
 		}
 	/* What has left its parent is not looked through. */
-	return orphans_of_app(app);
+	return orphans_of_crew(adopt->orphans, app);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
 static bool
-is_served(const struct app *app, struct listener *l)
+is_served(const struct adopt *adopt, const struct crew *app, struct listener *l)
 {
 	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
-		const struct lane *lane = app_spec_lane(w->spec, l, w);
+		const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
 		struct fsids ids;
 		bool served;
 
@@ -77,7 +76,7 @@ is_served(const struct app *app, struct listener *l)
 		if (served || holds(w, l))
 			return true;
 	}
-	return orphans_of_app(app);
+	return orphans_of_crew(adopt->orphans, app);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -103,7 +102,8 @@ is_covered(const struct app_spec *spec, const struct listener *l)
  * address later, all is well from then on.
  */
 static void
-suspend_unserved(const struct app *app, const struct app_spec *spec)
+suspend_unserved(const struct adopt *adopt, const struct crew *app,
+    const struct app_spec *spec)
 {
 	bool binds = false;
 
@@ -115,7 +115,7 @@ suspend_unserved(const struct app *app, const struct app_spec *spec)
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
 		    l->passed || l->bound.kind != ADDRESS_TCP ||
-		    is_served(app, l))
+		    is_served(adopt, app, l))
 			continue;
 		listener_suspend(l);
 		if (is_covered(spec, l))
@@ -129,7 +129,7 @@ suspend_unserved(const struct app *app, const struct app_spec *spec)
 }
 
 static bool
-has_ready(const struct app *app, const struct app_spec *spec)
+has_ready(const struct crew *app, const struct app_spec *spec)
 {
 	for (const struct worker *w = app->workers; w != NULL; w = w->next)
 		if (w->spec == spec && worker_ready(w))
@@ -138,12 +138,12 @@ has_ready(const struct app *app, const struct app_spec *spec)
 }
 
 static void
-settle(const struct app *app, struct app_spec *spec)
+settle(const struct adopt *adopt, const struct crew *app, struct app_spec *spec)
 {
 	if (spec == NULL || !has_ready(app, spec))
 		return;
 	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(app, spec, spec->beside[i].listener))
+		if (!is_held(adopt, app, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->n_beside; i-- > 0;) {
 		size_t position = spec->beside[i].position;
@@ -151,31 +151,29 @@ settle(const struct app *app, struct app_spec *spec)
 
 		/* One that no server has bound may be served by its number. */
 		if (l != NULL && spec->taken[position] &&
-		    !is_held(app, spec, l))
+		    !is_held(adopt, app, spec, l))
 			app_spec_promote(spec, i);
 	}
-	suspend_unserved(app, spec);
+	suspend_unserved(adopt, app, spec);
 }
 
 void
-adopt_settle(struct app *app)
+adopt_settle(struct adopt *adopt, struct crew *app)
 {
 	if (!app->settle)
 		return;
 	app->settle = false;
 	if (app->stopping)
 		return;
-	settle(app, app->target);
-	settle(app, app->stable);
+	settle(adopt, app, app->target);
+	settle(adopt, app, app->stable);
 }
 
 void
-adopt_settle_soon(struct app *app)
+adopt_settle_soon(struct adopt *adopt, struct crew *app)
 {
-	struct supervisor *sup = app->sup;
-
 	app->settle = true;
-	if (mono_is_never(sup->settle.due))
-		loop_timer_set(sup->loop, &sup->settle,
+	if (mono_is_never(adopt->settle.due))
+		loop_timer_set(adopt->loop, &adopt->settle,
 		    mono_add_ms(mono_now(), SETTLE_MS));
 }

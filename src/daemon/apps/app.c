@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,13 +8,16 @@
 #include "core/names/address.h"
 #include "core/conf/conf.h"
 #include "daemon/adopt/adopt.h"
+#include "daemon/apps/apps.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_seats.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/output/outputs.h"
+#include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
+#include "daemon/life/life.h"
 #include "daemon/workers/worker.h"
 
 /* ---- doors ---- */
@@ -22,7 +26,7 @@
 static bool
 is_seated_under(const struct app *app, const struct listener *l)
 {
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (w->seated && !worker_state_final(w->fsm.state) &&
 		    app_spec_has(w->spec, l))
 			return true;
@@ -30,11 +34,13 @@ is_seated_under(const struct app *app, const struct listener *l)
 }
 
 static bool
-in_force(const struct supervisor *sup, const struct listener *l)
+in_force(const struct apps *apps, const struct listener *l)
 {
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && ((!a->over && app_spec_has(a->stable, l)) ||
-		    app_spec_has(a->target, l) || is_seated_under(a, l)))
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping &&
+		    ((!a->over && app_spec_has(a->crew.stable, l)) ||
+			app_spec_has(a->crew.target, l) ||
+			is_seated_under(a, l)))
 			return true;
 	return false;
 }
@@ -44,9 +50,9 @@ in_force(const struct supervisor *sup, const struct listener *l)
 static void
 close_doors(const struct app *app, const struct app_spec *spec)
 {
-	for (struct listener *l = app->sup->listeners.first; l != NULL;
+	for (struct listener *l = app->apps->listeners->first; l != NULL;
 	    l = l->next)
-		if (app_spec_has(spec, l) && !in_force(app->sup, l))
+		if (app_spec_has(spec, l) && !in_force(app->apps, l))
 			listener_close_door(l);
 }
 
@@ -77,11 +83,11 @@ app_seat_unseat(struct worker **place, void (*how)(struct worker *))
 	*place = NULL;
 	if (w == NULL)
 		return;
-	w->seated = false;
+	w->seated = w->present = false;
 	/* No new connections from here on: to what a failed or superseded
 	   target alone listened on, nobody else would be steered to. */
-	close_doors(w->app, w->spec);
-	steer_all(w->app->sup);
+	close_doors(app_of(w->crew), w->spec);
+	steer_all(app_of(w->crew)->apps->steering);
 	how(w);
 }
 
@@ -106,15 +112,17 @@ bool
 app_seat_start(struct app *app, struct worker **place, struct app_spec *spec,
     unsigned instance, bool trial)
 {
-	struct worker *w = worker_new(app, spec, instance, trial);
+	struct worker *w =
+	    worker_new(app->apps->life, &app->crew, spec, instance, trial);
 
 	if (w == NULL) {
 		log_about(LOG_LEVEL_ERROR, &(struct log_about){
-		    .app = app->name, .instance = (long)instance,
+		    .app = app->crew.name, .instance = (long)instance,
 		}, "no memory for a worker");
 		return false;
 	}
 	w->seated = true;
+	w->present = !trial;
 	*place = w;
 	worker_start(w);
 	return true;
@@ -123,50 +131,50 @@ app_seat_start(struct app *app, struct worker **place, struct app_spec *spec,
 void
 app_seats_fill(struct app *app)
 {
-	if (app->over || !app_seats_ensure(app, app->wanted))
+	if (app->over || !app_seats_ensure(app, app->crew.wanted))
 		return;
-	while (app->n_seats > app->wanted)
+	while (app->n_seats > app->crew.wanted)
 		app_seats_drop_last(app);
 	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present == NULL &&
-		    !app->sup->stopping &&
-		    !app_seat_start(app, &app->seats[i].present, app->stable, i,
-		    false))
+		if (app->seats[i].present == NULL && !app->apps->stopping &&
+		    !app_seat_start(app, &app->seats[i].present,
+			app->crew.stable, i, false))
 			break;
 }
 
 /* ---- life of an app ---- */
 
 int
-app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
+app_add(struct apps *apps, struct app_spec *spec, bool initial)
 {
 	struct app *app = calloc(1, sizeof(*app));
-	struct app **end = &sup->apps;
+	struct app **end = &apps->first;
 
 	if (app == NULL)
 		return -ENOMEM;
-	app->name = strdup(spec->conf->name);
-	if (app->name == NULL) {
+	app->crew.name = strdup(spec->conf->name);
+	if (app->crew.name == NULL) {
 		free(app);
 		return -ENOMEM;
 	}
-	app->sup = sup;
-	app->number = ++sup->number;
-	sup->apps_added++;
-	app->added_by = initial ? 0 : sup->n_reloads;
+	app->apps = apps;
+	app->number = ++apps->workers->number;
+	apps->n_added++;
+	app->added_by = initial ? 0 : apps->n_reloads;
 	app->only = -1;
-	app->initial = initial;
+	app->crew.initial = initial;
 	app->generation = spec->generation = 1;
-	app->stable = app_spec_ref(spec);
+	app->crew.stable = app_spec_ref(spec);
 	app_spec_enlist(spec);
 	app_spec_settle(spec);
-	app->wanted = spec->instances;
-	app->stable_wanted = app->wanted;
+	app->crew.wanted = spec->instances;
+	app->stable_wanted = app->crew.wanted;
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
-	log_app(LOG_LEVEL_INFO, app->name, "starting %u instance%s",
-	    app->wanted, app->wanted == 1 ? "" : "s");
+	workers_enter(apps->workers, &app->crew);
+	log_app(LOG_LEVEL_INFO, app->crew.name, "starting %u instance%s",
+	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
 	app_seats_fill(app);
 	app_touch(app);
 	return 0;
@@ -175,22 +183,24 @@ app_add(struct supervisor *sup, struct app_spec *spec, bool initial)
 static void
 app_free(struct app *app)
 {
-	for (struct app **p = &app->sup->apps; *p != NULL; p = &(*p)->next_app)
+	for (struct app **p = &app->apps->first; *p != NULL;
+	     p = &(*p)->next_app)
 		if (*p == app) {
 			*p = app->next_app;
 			break;
 		}
-	app_spec_unref(app->stable);
-	app_spec_unref(app->target);
+	workers_leave(&app->crew);
+	app_spec_unref(app->crew.stable);
+	app_spec_unref(app->crew.target);
 	for (unsigned i = 0; i < app->n_seats; i++)
 		free(app->seats[i].death);
 	/* Unless it was added again meanwhile, or may be started again. */
-	if (app_find(app->sup, app->name) == NULL &&
-	    stopped_find(app->sup, app->name) == NULL)
-		outputs_forget(&app->sup->outputs, app->name);
+	if (app_find(app->apps, app->crew.name) == NULL &&
+	    stopped_find(app->apps, app->crew.name) == NULL)
+		out_tails_forget(&app->apps->outputs->in.tails, app->crew.name);
 	free(app->seats);
 	free(app->reload_error);
-	free(app->name);
+	free(app->crew.name);
 	free(app);
 }
 
@@ -208,21 +218,21 @@ unseat_all(struct app *app)
 	for (unsigned i = 0; i < app->n_seats; i++)
 		free(app->seats[i].death);
 	app->n_seats = 0;
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
-		w->seated = false;
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		w->seated = w->present = false;
 }
 
 void
 app_remove(struct app *app)
 {
-	if (app->stopping)
+	if (app->crew.stopping)
 		return;
-	app->stopping = true;
+	app->crew.stopping = true;
 	unseat_all(app);
-	close_doors(app, app->target);
-	close_doors(app, app->stable);
-	steer_all(app->sup);
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
+	close_doors(app, app->crew.target);
+	close_doors(app, app->crew.stable);
+	steer_all(app->apps->steering);
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		worker_retire(w);
 	app_touch(app);
 }
@@ -230,43 +240,82 @@ app_remove(struct app *app)
 void
 app_stop(struct app *app)
 {
-	app->stopping = true;
+	app->crew.stopping = true;
 	unseat_all(app);
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		worker_stop(w);
-	app_spec_shut(app->stable, false);
-	app_spec_shut(app->target, false);
+	app_spec_shut(app->crew.stable, false);
+	app_spec_shut(app->crew.target, false);
 	app_touch(app);
 }
 
 void
 app_kill(struct app *app)
 {
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		worker_kill(w);
+}
+
+struct app *
+app_of(struct crew *crew)
+{
+	return (struct app *)((char *)crew - offsetof(struct app, crew));
+}
+
+void
+app_worker_stepped(struct worker *w, const struct worker_step *step)
+{
+	const struct apps *apps = app_of(w->crew)->apps;
+
+	apps->watch->stepped(apps->watch_ctx, w, step);
+	app_touch(app_of(w->crew));
+}
+
+static void
+keep_words(char **at, const char *words)
+{
+	free(*at);
+	*at = strdup(words);
+}
+
+void
+app_worker_ended(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause, const char *words)
+{
+	struct app *app = app_of(w->crew);
+	struct seat *seat = w->seated && w->present ?
+	    &app->seats[w->instance] : NULL;
+
+	app->apps->watch->ended(app->apps->watch_ctx, w, step, words);
+	if (seat == NULL)
+		return;
+	keep_words(&seat->death, words);
+	seat->died = mono_now();
+	if (step->why == WORKER_WHY_AGAIN || step->why == WORKER_WHY_NO_FORK)
+		seat->restarts[cause]++;
 }
 
 void
 app_touch(struct app *app)
 {
 	app->dirty = true;
-	app->sup->dirty = true;
+	app->apps->dirty = true;
 }
 
 struct app *
-app_find(struct supervisor *sup, const char *name)
+app_find(struct apps *apps, const char *name)
 {
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && strcmp(a->name, name) == 0)
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping && strcmp(a->crew.name, name) == 0)
 			return a;
 	return NULL;
 }
 
 bool
-app_lingers(const struct supervisor *sup, const char *name)
+app_lingers(const struct apps *apps, const char *name)
 {
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		if (a->stopping && strcmp(a->name, name) == 0)
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (a->crew.stopping && strcmp(a->crew.name, name) == 0)
 			return true;
 	return false;
 }
@@ -285,24 +334,24 @@ find_common(const struct conf_app *a, const struct conf_app *b)
 }
 
 int
-app_check_listens(const struct supervisor *sup, const struct conf_app *conf,
+app_check_listens(const struct apps *apps, const struct conf_app *conf,
     struct error *err)
 {
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app) {
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
 		const struct address *taken;
 		char *text;
 
-		if (a->stopping || strcmp(a->name, conf->name) == 0)
+		if (a->crew.stopping || strcmp(a->crew.name, conf->name) == 0)
 			continue;
-		taken = find_common(conf, a->stable->conf);
-		if (taken == NULL && a->target != NULL)
-			taken = find_common(conf, a->target->conf);
+		taken = find_common(conf, a->crew.stable->conf);
+		if (taken == NULL && a->crew.target != NULL)
+			taken = find_common(conf, a->crew.target->conf);
 		if (taken == NULL)
 			continue;
 		text = address_format(taken);
 		error_set(err, -EADDRINUSE, "%s is served by %s, which a "
 		    "reload of all apps may change",
-		    text != NULL ? text : "an address", a->name);
+		    text != NULL ? text : "an address", a->crew.name);
 		free(text);
 		return -EADDRINUSE;
 	}
@@ -312,7 +361,7 @@ app_check_listens(const struct supervisor *sup, const struct conf_app *conf,
 bool
 app_retires(const struct app *app)
 {
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (!w->seated && !worker_state_final(w->fsm.state))
 			return true;
 	return false;
@@ -340,19 +389,20 @@ clamp(int64_t n)
 void
 app_scale(struct app *app, int by)
 {
-	unsigned wanted = clamp((int64_t)app->wanted + by);
+	unsigned wanted = clamp((int64_t)app->crew.wanted + by);
 
-	if (app->stopping || app->over)
+	if (app->crew.stopping || app->over)
 		return;
-	if (wanted == app->wanted) {
-		log_app(LOG_LEVEL_INFO, app->name, "stays at %u instance%s",
-		    app->wanted, app->wanted == 1 ? "" : "s");
+	if (wanted == app->crew.wanted) {
+		log_app(LOG_LEVEL_INFO, app->crew.name,
+		    "stays at %u instance%s", app->crew.wanted,
+		    app->crew.wanted == 1 ? "" : "s");
 		return;
 	}
-	app->wanted = wanted;
+	app->crew.wanted = wanted;
 	app->stable_wanted = clamp((int64_t)app->stable_wanted + by);
-	log_app(LOG_LEVEL_INFO, app->name, "scaling to %u instance%s",
-	    app->wanted, app->wanted == 1 ? "" : "s");
+	log_app(LOG_LEVEL_INFO, app->crew.name, "scaling to %u instance%s",
+	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
 	app_touch(app);
 }
 
@@ -362,12 +412,12 @@ app_scale(struct app *app, int by)
 static void
 free_retired(struct app *app)
 {
-	for (struct worker *w = app->workers, *next; w != NULL; w = next) {
+	for (struct worker *w = app->crew.workers, *next; w != NULL; w = next) {
 		next = w->next;
 		if (w->seated || !worker_state_final(w->fsm.state))
 			continue;
 		worker_free(w);
-		adopt_settle_soon(app);
+		adopt_settle_soon(app->apps->adopt, &app->crew);
 	}
 }
 
@@ -405,10 +455,11 @@ check_over(struct app *app)
 	app->over = true;
 	if (failed) {
 		app->failed = true;
-		log_app(LOG_LEVEL_ERROR, app->name, "every instance has ended, "
+		log_app(LOG_LEVEL_ERROR, app->crew.name,
+		    "every instance has ended, "
 		    "at least one of them badly");
 	} else {
-		log_app(LOG_LEVEL_INFO, app->name,
+		log_app(LOG_LEVEL_INFO, app->crew.name,
 		    "every instance has ended well");
 	}
 }
@@ -419,9 +470,9 @@ static void
 close_over(struct app *app)
 {
 	if (app_retires(app))
-		close_doors(app, app->stable);
+		close_doors(app, app->crew.stable);
 	else
-		app_spec_shut(app->stable, true);
+		app_spec_shut(app->crew.stable, true);
 }
 
 void
@@ -429,14 +480,14 @@ app_advance(struct app *app)
 {
 	app->dirty = false;
 	free_retired(app);
-	if (app->stopping) {
-		if (app->workers == NULL)
+	if (app->crew.stopping) {
+		if (app->crew.workers == NULL)
 			app_free(app);
 		return;
 	}
-	while (app->target != NULL && app_rollout_step(app))
+	while (app->crew.target != NULL && app_rollout_step(app))
 		;
-	if (app->target == NULL) {
+	if (app->crew.target == NULL) {
 		app_seats_fill(app);
 		if (!app->over)
 			check_over(app);

@@ -11,11 +11,12 @@
 
 #include "base/mono.h"
 #include "core/worker/restart.h"
+#include "daemon/workers/workers.h"
 
 struct app_spec;
 struct conf_app;
 struct error;
-struct supervisor;
+struct apps;
 struct worker;
 
 struct seat {
@@ -28,14 +29,12 @@ struct seat {
 };
 
 struct app {
-	struct supervisor *sup;
+	struct crew crew;		/* first: app_of() */
+	struct apps *apps;
 	struct app *next_app;
-	char *name;
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	unsigned generation;		/* the latest that was given out */
-	struct app_spec *stable;	/* in force */
-	struct app_spec *target;	/* of the rollout; NULL: none */
 	bool rolling_back;
 	int only;			/* the rollout is the restart of this
 					   instance; -1: it is of all */
@@ -44,18 +43,9 @@ struct app {
 	char *reload_error;		/* why the last was aborted, or NULL */
 	struct seat *seats;
 	unsigned n_seats;
-	unsigned wanted;		/* seats */
 	unsigned stable_wanted;		/* … before the rollout */
-	struct worker *workers;		/* all: seated, on trial, retiring */
 	bool dirty;
-	bool unseen_told;	/* that connections cannot be seen */
-	bool port_hinted;	/* that an app without listeners could have */
-	struct mono port_looked;	/* for that hint; it takes its time */
-	bool settle;		/* its addresses, see daemon/adopt */
 	bool settled;		/* every seat was ready or final once */
-	bool initial;		/* there from the start of the program */
-	bool executed;		/* some worker of it ever was */
-	bool stopping;		/* removed, or the program stops */
 	bool over;		/* every seat is final: listeners are closed,
 				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
@@ -65,7 +55,7 @@ struct app {
  * Add an app and start its seats. Takes a reference. `initial`: at the start of
  * the program, which ends if this app's program cannot be executed. -ENOMEM.
  */
-int app_add(struct supervisor *sup, struct app_spec *spec, bool initial);
+int app_add(struct apps *apps, struct app_spec *spec, bool initial);
 
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
@@ -84,23 +74,30 @@ void app_remove(struct app *app);
 void app_stop(struct app *app);
 void app_kill(struct app *app);
 
+struct app *app_of(struct crew *crew);
+
+/* What apps are told of their workers, as struct worker_events has it. */
+void app_worker_stepped(struct worker *worker, const struct worker_step *step);
+void app_worker_ended(struct worker *worker, const struct worker_step *step,
+    enum restart_cause cause, const char *words);
+
 /* Something about a worker changed: app_advance() comes, at the turn's end. */
 void app_touch(struct app *app);
 
 /* What the changes of this turn call for. The app may be freed. */
 void app_advance(struct app *app);
 
-struct app *app_find(struct supervisor *sup, const char *name);
+struct app *app_find(struct apps *apps, const char *name);
 
 /* Is one of that name, which was removed or stopped, still on its way out? */
-bool app_lingers(const struct supervisor *sup, const char *name);
+bool app_lingers(const struct apps *apps, const char *name);
 
 /*
  * May an app with this configuration be put in force alone, beside what is in
  * force of the others? -EADDRINUSE with words: another one serves one of its
  * addresses.
  */
-int app_check_listens(const struct supervisor *sup,
+int app_check_listens(const struct apps *apps,
     const struct conf_app *conf, struct error *err);
 
 /* Are there workers without a seat that have not gone yet? */

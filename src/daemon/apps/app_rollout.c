@@ -7,12 +7,13 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
+#include "daemon/apps/apps.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_seats.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
-#include "daemon/supervisor.h"
+#include "daemon/life/life.h"
 #include "daemon/workers/worker.h"
 
 /* What is left of the rollouts before. */
@@ -23,36 +24,38 @@ begin(struct app *app, int only)
 	app->only = only;
 	free(app->reload_error);
 	app->reload_error = NULL;
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		w->outdated = false;
 }
 
 void
 app_roll(struct app *app, struct app_spec *spec)
 {
-	if (app->target != NULL) {
-		log_app(LOG_LEVEL_INFO, app->name, "the newer configuration "
+	if (app->crew.target != NULL) {
+		log_app(LOG_LEVEL_INFO, app->crew.name,
+		    "the newer configuration "
 		    "supersedes the reload to generation %u",
-		    app->target->generation);
+		    app->crew.target->generation);
 		for (unsigned i = 0; i < app->n_seats; i++)
 			app_seat_retire(&app->seats[i].next);
 		/* Workers that have changed over stay until the new rollout
 		   comes to their seats. */
-		app_spec_unref(app->target);
-		app->wanted = app->stable_wanted;
+		app_spec_unref(app->crew.target);
+		app->crew.wanted = app->stable_wanted;
 	}
 	spec->generation = ++app->generation;
-	app->target = app_spec_ref(spec);
+	app->crew.target = app_spec_ref(spec);
+	spec->on_trial = true;
 	app_spec_enlist(spec);
 	begin(app, -1);
 	/* A number that was changed by signal stays, unless the file's did
 	   change too. */
-	app->stable_wanted = app->wanted;
-	if (spec->instances != app->stable->instances)
-		app->wanted = spec->instances;
-	log_app(LOG_LEVEL_INFO, app->name, "reloading, generation %u, %u "
-	    "instance%s", spec->generation, app->wanted,
-	    app->wanted == 1 ? "" : "s");
+	app->stable_wanted = app->crew.wanted;
+	if (spec->instances != app->crew.stable->instances)
+		app->crew.wanted = spec->instances;
+	log_app(LOG_LEVEL_INFO, app->crew.name, "reloading, generation %u, %u "
+	    "instance%s", spec->generation, app->crew.wanted,
+	    app->crew.wanted == 1 ? "" : "s");
 	app_touch(app);
 }
 
@@ -65,9 +68,10 @@ restart_one(struct app *app, unsigned instance)
 	begin(app, (int)instance);
 	if (w != NULL)
 		w->outdated = true;
-	app->target = app_spec_ref(app->stable);
-	app->stable_wanted = app->wanted;
-	log_app(LOG_LEVEL_INFO, app->name, "restarting instance %u", instance);
+	app->crew.target = app_spec_ref(app->crew.stable);
+	app->stable_wanted = app->crew.wanted;
+	log_app(
+	    LOG_LEVEL_INFO, app->crew.name, "restarting instance %u", instance);
 	app_touch(app);
 }
 
@@ -76,8 +80,8 @@ static int
 restart_all(struct app *app, struct error *err)
 {
 	struct app_spec *spec;
-	int code = app_spec_new(app->sup, app->stable->config,
-	    app->stable->conf, &spec, err);
+	int code = app_spec_new(&app->apps->house, app->crew.stable->config,
+	    app->crew.stable->conf, &spec, err);
 
 	if (code < 0)
 		return code;
@@ -89,14 +93,14 @@ restart_all(struct app *app, struct error *err)
 int
 app_restart(struct app *app, int instance, struct error *err)
 {
-	if (app->target != NULL)
+	if (app->crew.target != NULL)
 		return error_set(err, -EBUSY, "a reload or restart is under "
 		    "way");
 	if (instance < 0)
 		return restart_all(app, err);
 	if (app->over)
 		return error_set(err, -ESRCH, "every instance has ended: "
-		    "\"restart %s\" starts them", app->name);
+		    "\"restart %s\" starts them", app->crew.name);
 	restart_one(app, (unsigned)instance);
 	return 0;
 }
@@ -128,7 +132,7 @@ view_seat(const struct app *app, const struct seat *seat,
 		ret->on_target = ret->final = true;
 		return;
 	}
-	ret->on_target = w->spec == app->target && !w->outdated;
+	ret->on_target = w->spec == app->crew.target && !w->outdated;
 	ret->ready = worker_ready(w);
 	if (app->rolling_back) {
 		/* What had been stable may well crash, as it did before. */
@@ -148,7 +152,7 @@ count_alive(const struct app *app)
 {
 	unsigned n = 0;
 
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (worker_alive(w) || w->fsm.state == WORKER_BACKOFF)
 			n++;
 	return n;
@@ -167,10 +171,10 @@ rollout_start(struct app *app, unsigned i)
 
 		app_seat_unseat(&seat->present, worker_stop);
 		/* The new one takes over who waits in its queue. */
-		listeners_leave(&app->sup->listeners, old);
+		listeners_leave(app->apps->listeners, &old->holder);
 	}
 	/* Failing that, the seat stays behind, and any event tries again. */
-	(void)app_seat_start(app, &seat->next, app->target, i, true);
+	(void)app_seat_start(app, &seat->next, app->crew.target, i, true);
 }
 
 static void
@@ -180,6 +184,7 @@ rollout_promote(struct app *app, unsigned i)
 	struct worker *old = seat->present;
 
 	seat->present = seat->next;
+	seat->present->present = true;
 	seat->next = NULL;
 	app_seat_retire(&old);
 }
@@ -189,27 +194,34 @@ rollout_done(struct app *app)
 {
 	struct app_spec *old;
 
-	app_spec_adjust(app->target);
+	app_spec_adjust(app->crew.target);
 	if (app->rolling_back) {
-		log_app(LOG_LEVEL_WARNING, app->name,
-		    "rolled back to generation %u", app->target->generation);
-		app_spec_unref(app->target);
+		log_app(LOG_LEVEL_WARNING, app->crew.name,
+		    "rolled back to generation %u",
+		    app->crew.target->generation);
+		app_spec_unref(app->crew.target);
 	} else {
 		if (app->only >= 0)
-			log_app(LOG_LEVEL_INFO, app->name, "instance %d is "
-			    "restarted", app->only);
+			log_app(LOG_LEVEL_INFO, app->crew.name,
+			    "instance %d is "
+			    "restarted",
+			    app->only);
 		else
-			log_app(LOG_LEVEL_INFO, app->name, "reload complete, "
-			    "generation %u", app->target->generation);
+			log_app(LOG_LEVEL_INFO, app->crew.name,
+			    "reload complete, "
+			    "generation %u",
+			    app->crew.target->generation);
 		app->reloads_ok += app->only < 0;
-		old = app->stable;
-		app->stable = app->target;
-		app_spec_settle(app->stable);
-		app->stable_wanted = app->wanted;
-		app->target = NULL;
+		old = app->crew.stable;
+		app->crew.stable = app->crew.target;
+		old->on_trial = true;
+		app->crew.stable->on_trial = false;
+		app_spec_settle(app->crew.stable);
+		app->stable_wanted = app->crew.wanted;
+		app->crew.target = NULL;
 		app_leave_spec(app, old);
 	}
-	app->target = NULL;
+	app->crew.target = NULL;
 	app->rolling_back = false;
 	app->over = app->failed = false;
 }
@@ -238,8 +250,10 @@ tell_abort(struct app *app, unsigned i)
 	struct strbuf why = STRBUF_INIT;
 
 	if (app->rolling_back) {
-		log_app(LOG_LEVEL_ERROR, app->name, "the way back failed too, "
-		    "at instance %u: instances stay as they are", i);
+		log_app(LOG_LEVEL_ERROR, app->crew.name,
+		    "the way back failed too, "
+		    "at instance %u: instances stay as they are",
+		    i);
 		return;
 	}
 	if (bad == NULL) {
@@ -250,10 +264,10 @@ tell_abort(struct app *app, unsigned i)
 	    what, i, did);
 	if (bad != NULL && bad->death != NULL)
 		strbuf_printf(&why, " (%s)", bad->death);
-	strbuf_printf(&why, "; generation %u %s", app->stable->generation,
+	strbuf_printf(&why, "; generation %u %s", app->crew.stable->generation,
 	    app->over ? "had ended before" :
 	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
-	log_app(LOG_LEVEL_ERROR, app->name, "%s",
+	log_app(LOG_LEVEL_ERROR, app->crew.name, "%s",
 	    why.failed ? "reload aborted" : why.text);
 	app->reloads_aborted += app->only < 0;
 	free(app->reload_error);
@@ -272,45 +286,47 @@ tell_abort(struct app *app, unsigned i)
 static void
 rollout_abort(struct app *app, unsigned i)
 {
-	struct app_spec *failed = app->target;
+	struct app_spec *failed = app->crew.target;
 	bool gives_up = app->rolling_back;
 	struct worker *odd;
 
 	tell_abort(app, i);
 	for (unsigned k = 0; k < app->n_seats; k++)
 		app_seat_retire(&app->seats[k].next);
-	app->target = NULL;
+	app->crew.target = NULL;
 	app->rolling_back = false;
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		w->outdated = false;
 	app->only = -1;
-	app->wanted = app->stable_wanted;
-	app_spec_reclaim(app->stable);
-	app_spec_adjust(app->stable);
+	app->crew.wanted = app->stable_wanted;
+	app_spec_reclaim(app->crew.stable);
+	app_spec_adjust(app->crew.stable);
 	if (!gives_up && find_present(app, failed, true) == NULL)
 		app_leave_spec(app, failed);
 	else
 		app_spec_unref(failed);
 
-	odd = find_present(app, app->stable, false);
+	odd = find_present(app, app->crew.stable, false);
 	if (gives_up || odd == NULL)
 		return;
 	if (app->over) {
 		/* What was stable had ended: nothing of it to go back to. */
 		struct app_spec *serves = app_spec_ref(odd->spec);
 
-		app_spec_unref(app->stable);
-		app->stable = serves;
+		app_spec_unref(app->crew.stable);
+		app->crew.stable = serves;
+		serves->on_trial = false;
 		app_spec_settle(serves);
 		app->over = app->failed = false;
 		return;
 	}
-	log_app(LOG_LEVEL_WARNING, app->name, "rolling back the instances that "
+	log_app(LOG_LEVEL_WARNING, app->crew.name,
+	    "rolling back the instances that "
 	    "had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
 	app_seats_fill(app);
-	app->target = app_spec_ref(app->stable);
+	app->crew.target = app_spec_ref(app->crew.stable);
 	app->rolling_back = true;
 }
 
@@ -322,7 +338,7 @@ app_rollout_step(struct app *app)
 	struct rollout_seat *seats;
 	struct rollout_decision d;
 
-	if (!app_seats_ensure(app, app->wanted))
+	if (!app_seats_ensure(app, app->crew.wanted))
 		return false;
 	seats = calloc(app->n_seats, sizeof(*seats));
 	if (seats == NULL)
@@ -331,8 +347,8 @@ app_rollout_step(struct app *app)
 		view_seat(app, &app->seats[i], &seats[i]);
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
-		.n_wanted = app->wanted, .n_alive = count_alive(app),
-		.surge = app->target->conf->max_surge,
+		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
+		.surge = app->crew.target->conf->max_surge,
 	};
 	d = rollout_decide(&view);
 	free(seats);
@@ -351,7 +367,7 @@ app_rollout_step(struct app *app)
 		return true;
 	case ROLLOUT_ABORT:
 		rollout_abort(app, (unsigned)d.seat);
-		return app->target != NULL;
+		return app->crew.target != NULL;
 	case ROLLOUT_DONE:
 		rollout_done(app);
 		return false;

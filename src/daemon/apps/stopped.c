@@ -5,16 +5,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "daemon/apps/apps.h"
 #include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/output/outputs.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
 
 static struct stopped_app **
-find(struct supervisor *sup, const char *name)
+find(struct apps *apps, const char *name)
 {
-	struct stopped_app **p = &sup->stopped;
+	struct stopped_app **p = &apps->stopped;
 
 	while (*p != NULL && strcmp((*p)->conf->name, name) != 0)
 		p = &(*p)->next;
@@ -35,25 +35,25 @@ int
 stopped_put(struct app *app, struct error *err)
 {
 	/* What is in force, not what a rollout tries. */
-	const struct app_spec *spec = app->stable;
-	struct supervisor *sup = app->sup;
+	const struct app_spec *spec = app->crew.stable;
+	struct apps *apps = app->apps;
 	struct stopped_app *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	s->config = config_ref(spec->config);
 	s->conf = spec->conf;
-	s->next = sup->stopped;
-	sup->stopped = s;
-	log_app(LOG_LEVEL_INFO, app->name, "stopping, as asked");
+	s->next = apps->stopped;
+	apps->stopped = s;
+	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
 	app_remove(app);
 	return 0;
 }
 
 const struct stopped_app *
-stopped_find(const struct supervisor *sup, const char *name)
+stopped_find(const struct apps *apps, const char *name)
 {
-	const struct stopped_app *s = sup->stopped;
+	const struct stopped_app *s = apps->stopped;
 
 	while (s != NULL && strcmp(s->conf->name, name) != 0)
 		s = s->next;
@@ -61,33 +61,34 @@ stopped_find(const struct supervisor *sup, const char *name)
 }
 
 int
-stopped_start(struct supervisor *sup, const char *name, struct error *err)
+stopped_start(struct apps *apps, const char *name, struct error *err)
 {
-	struct stopped_app **p = find(sup, name);
+	struct stopped_app **p = find(apps, name);
 	const struct conf_app *conf = (*p)->conf;
 	struct app_spec *spec;
 	int code;
 
-	code = app_check_listens(sup, conf, err);
+	code = app_check_listens(apps, conf, err);
 	if (code == 0)
-		code = app_spec_new(sup, (*p)->config, conf, &spec, err);
+		code =
+		    app_spec_new(&apps->house, (*p)->config, conf, &spec, err);
 	if (code < 0)
 		return code;
-	code = app_add(sup, spec, false);
+	code = app_add(apps, spec, false);
 	app_spec_unref(spec);
 	if (code < 0)
 		return error_set(err, code, "out of memory");
 	/* No reload has. `name` may be that of the request, which is answered
 	   and gone if a worker could not even be spawned. */
-	app_find(sup, conf->name)->added_by = 0;
+	app_find(apps, conf->name)->added_by = 0;
 	drop(p);
 	return 0;
 }
 
 void
-stopped_reload(struct supervisor *sup, struct config *config)
+stopped_reload(struct apps *apps, struct config *config)
 {
-	struct stopped_app **p = &sup->stopped;
+	struct stopped_app **p = &apps->stopped;
 
 	while (*p != NULL) {
 		struct stopped_app *s = *p;
@@ -96,8 +97,9 @@ stopped_reload(struct supervisor *sup, struct config *config)
 
 		if (conf == NULL) {
 			/* app_free() does it, if it has not gone yet. */
-			if (!app_lingers(sup, s->conf->name))
-				outputs_forget(&sup->outputs, s->conf->name);
+			if (!app_lingers(apps, s->conf->name))
+				out_tails_forget(
+				    &apps->outputs->in.tails, s->conf->name);
 			drop(p);
 			continue;
 		}
@@ -109,8 +111,8 @@ stopped_reload(struct supervisor *sup, struct config *config)
 }
 
 void
-stopped_free(struct supervisor *sup)
+stopped_free(struct apps *apps)
 {
-	while (sup->stopped != NULL)
-		drop(&sup->stopped);
+	while (apps->stopped != NULL)
+		drop(&apps->stopped);
 }

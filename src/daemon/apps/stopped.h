@@ -13,7 +13,7 @@ struct app;
 struct config;
 struct conf_app;
 struct error;
-struct supervisor;
+struct apps;
 
 struct stopped_app {
 	struct stopped_app *next;
@@ -26,16 +26,16 @@ struct stopped_app {
 int stopped_put(struct app *app, struct error *err);
 
 /* Is an app of that name stopped? Else NULL. */
-const struct stopped_app *stopped_find(const struct supervisor *sup,
+const struct stopped_app *stopped_find(const struct apps *apps,
     const char *name);
 
 /* Start it. -errno with words: it stays stopped. */
-int stopped_start(struct supervisor *sup, const char *name,
+int stopped_start(struct apps *apps, const char *name,
     struct error *err);
 
 /* A new configuration is in force: those that it does not name are gone. */
-void stopped_reload(struct supervisor *sup, struct config *config);
+void stopped_reload(struct apps *apps, struct config *config);
 
-void stopped_free(struct supervisor *sup);
+void stopped_free(struct apps *apps);
 
 #endif

@@ -12,23 +12,25 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_diff.h"
-#include "daemon/adopt/adopt.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/apps.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/app_specs.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/config/conf_load.h"
-#include "daemon/control/control.h"
 #include "daemon/config/reload.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/sockets/balancing.h"
 #include "linux/process/cpus.h"
+#include "linux/child/sd_notify.h"
 #include "linux/child/creds.h"
 
 #define ANSWERS_MAX (4 * 1024 * 1024)
 
-/* A look-up that is under way; sup->reload while there is one. */
+/* A look-up that is under way; rs->under_way while there is one. */
 struct reload {
-	struct supervisor *sup;
+	struct reloads *rs;
 	struct creds_cache cache;
 	int fd;			/* the child's answers */
 	loop_handle handle;
@@ -39,18 +41,18 @@ struct reload {
 static void reload_free(struct reload *r);
 
 static void
-refuse(struct supervisor *sup, struct conf_errors *errors, const char *why)
+refuse(struct reloads *rs, struct conf_errors *errors, const char *why)
 {
 	conf_errors_sort(errors);
 	for (size_t i = 0; i < errors->n; i++) {
 		log_error("%s", errors->v[i].text);
-		control_reload_refused(sup, errors->v[i].text, false);
+		rs->watch->refused(rs->watch_ctx, errors->v[i].text, false);
 	}
 	if (errors->dropped > 0)
 		log_error("and %zu more errors", errors->dropped);
 	log_error("reload refused, nothing was changed: %s", why);
-	sup->reloads_refused++;
-	control_reload_refused(sup, why, true);
+	rs->refused++;
+	rs->watch->refused(rs->watch_ctx, why, true);
 }
 
 static bool
@@ -60,31 +62,31 @@ same_text(const char *a, const char *b)
 }
 
 static void
-apply_settings(struct supervisor *sup, const struct config *new)
+apply_settings(struct reloads *rs, const struct config *new)
 {
 	struct error err = ERROR_INIT;
 
-	if (sup->log_level < 0)
+	if (rs->log_level < 0)
 		log_set_level((enum log_level)new->log_level);
 	log_set_format((enum log_format)new->log_format);
-	if (!same_text(sup->config->log, new->log) &&
+	if (!same_text(rs->config->log, new->log) &&
 	    log_open(new->log, &err) < 0)
 		log_error("%s; the log stays where it is", error_text(&err));
-	if (!same_text(sup->config->pidfile, new->pidfile))
+	if (!same_text(rs->config->pidfile, new->pidfile))
 		log_warning("pidfile: a change takes effect at the next "
 		    "start");
-	if (sup->config->control_auto != new->control_auto ||
-	    !same_text(sup->config->control, new->control))
+	if (rs->config->control_auto != new->control_auto ||
+	    !same_text(rs->config->control, new->control))
 		log_warning("control: a change takes effect at the next "
 		    "start");
-	if (sup->config->control_gid != new->control_gid)
+	if (rs->config->control_gid != new->control_gid)
 		log_warning("control_group: a change takes effect at the "
 		    "next start");
 	error_clear(&err);
 }
 
 static void
-apply_plan(struct supervisor *sup, const struct conf_diff *diff,
+apply_plan(struct reloads *rs, const struct conf_diff *diff,
     struct app_spec **specs)
 {
 	for (size_t i = 0; i < diff->n_apps; i++) {
@@ -92,12 +94,12 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 		struct app_spec *spec = row->new_app != CONF_DIFF_NONE ?
 		    specs[row->new_app] : NULL;
 		struct app *app = row->old_app == CONF_DIFF_NONE ? NULL :
-		    app_find(sup, sup->config->apps[row->old_app].name);
+		    app_find(rs->apps, rs->config->apps[row->old_app].name);
 
 		switch (row->what) {
 		case CONF_DIFF_REMOVE:
 			if (app != NULL) {
-				log_app(LOG_LEVEL_INFO, app->name,
+				log_app(LOG_LEVEL_INFO, app->crew.name,
 				    "removed, stopping");
 				app_remove(app);
 			}
@@ -111,7 +113,7 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 			__attribute__((fallthrough));
 		case CONF_DIFF_ADD:
 			/* A stopped one has none, and stays stopped. */
-			if (spec != NULL && app_add(sup, spec, false) < 0)
+			if (spec != NULL && app_add(rs->apps, spec, false) < 0)
 				log_app(LOG_LEVEL_ERROR, spec->conf->name,
 				    "no memory to add it");
 			break;
@@ -122,11 +124,11 @@ apply_plan(struct supervisor *sup, const struct conf_diff *diff,
 /* One app alone: the others, and the supervisor's own settings, stay as they
    are until all are reloaded. */
 static int
-apply_one(struct supervisor *sup, const char *name, struct config *new,
+apply_one(struct reloads *rs, const char *name, struct config *new,
     struct error *err)
 {
 	const struct conf_app *conf = config_find_app(new, name);
-	struct app *app = app_find(sup, name);
+	struct app *app = app_find(rs->apps, name);
 	struct app_spec *spec;
 	int code;
 
@@ -136,43 +138,43 @@ apply_one(struct supervisor *sup, const char *name, struct config *new,
 	if (app == NULL)
 		return error_set(err, -ESRCH, "%s was stopped meanwhile",
 		    name);
-	code = app_check_listens(sup, conf, err);
+	code = app_check_listens(rs->apps, conf, err);
 	if (code == 0)
-		code = app_spec_new(sup, new, conf, &spec, err);
+		code = app_spec_new(&rs->apps->house, new, conf, &spec, err);
 	if (code < 0)
 		return code;
 	app_roll(app, spec);
 	app_spec_unref(spec);
-	sup->dirty = true;
+	rs->apps->dirty = true;
 	return 0;
 }
 
 static int
-apply_all(struct supervisor *sup, struct config *new, struct error *err)
+apply_all(struct reloads *rs, struct config *new, struct error *err)
 {
 	struct app_spec **specs = NULL;
 	struct conf_diff diff;
 	int code;
 
-	control_restore(sup);
-	code = app_specs_open(sup, new, &specs, err);
+	rs->watch->applying(rs->watch_ctx);
+	code = app_specs_open(rs->apps, new, &specs, err);
 
 	if (code < 0)
 		return code;
-	code = conf_diff(sup->config, new, &diff);
+	code = conf_diff(rs->config, new, &diff);
 	if (code < 0) {
 		error_set(err, code, "out of memory");
 	} else {
 		log_info("reloading: %zu listener%s kept, %zu opened, %zu to "
 		    "close", diff.n_keep, diff.n_keep == 1 ? "" : "s",
 		    diff.n_open, diff.n_close);
-		apply_settings(sup, new);
-		apply_plan(sup, &diff, specs);
+		apply_settings(rs, new);
+		apply_plan(rs, &diff, specs);
 		conf_diff_free(&diff);
-		stopped_reload(sup, new);
-		config_unref(sup->config);
-		sup->config = config_ref(new);
-		sup->dirty = true;
+		stopped_reload(rs->apps, new);
+		config_unref(rs->config);
+		rs->config = config_ref(new);
+		rs->apps->dirty = true;
 	}
 	app_specs_free(specs, new->n_apps);
 	return code;
@@ -181,53 +183,53 @@ apply_all(struct supervisor *sup, struct config *new, struct error *err)
 static void
 apply(struct reload *r, struct config *new, struct conf_errors *errors)
 {
-	struct supervisor *sup = r->sup;
+	struct reloads *rs = r->rs;
 	struct error err = ERROR_INIT;
 	int code;
 
-	sup->auto_instances = cpus_available();
-	code = adopt_check(sup, new, &err);
+	rs->apps->house.auto_instances = cpus_available();
+	code = adopt_check(rs->adopt, new, &err);
 	if (code == 0)
-		code = balancing_check(&sup->listeners.balancing, new, &err);
+		code = balancing_check(rs->balancing, new, &err);
 	if (code == 0)
-		code = r->only != NULL ? apply_one(sup, r->only, new, &err) :
-		    apply_all(sup, new, &err);
+		code = r->only != NULL ? apply_one(rs, r->only, new, &err) :
+		    apply_all(rs, new, &err);
 	if (code < 0)
-		refuse(sup, errors, error_text(&err));
+		refuse(rs, errors, error_text(&err));
 	error_clear(&err);
 }
 
 static void answers_ready(void *ctx, uint32_t events);
 
 static int
-look_up(struct supervisor *sup, struct reload *r)
+look_up(struct reloads *rs, struct reload *r)
 {
 	int code = creds_lookup_start(&r->cache, &r->fd);
 
 	if (code == 0)
-		code = loop_add(sup->loop, r->fd, EPOLLIN, false,
+		code = loop_add(rs->loop, r->fd, EPOLLIN, false,
 		    answers_ready, r, &r->handle);
 	return code;
 }
 
 /* Read and check; then apply, or refuse, or wait for a look-up. */
 static void
-load(struct supervisor *sup, struct reload *r)
+load(struct reloads *rs, struct reload *r)
 {
-	struct conf_errors errors = { .file = sup->origin->file };
+	struct conf_errors errors = { .file = rs->origin->file };
 	struct config *config = NULL;
-	int code = conf_load(sup->origin, &r->cache, &config, &errors);
+	int code = conf_load(rs->origin, &r->cache, &config, &errors);
 
 	if (code == 0 && creds_cache_pending(&r->cache)) {
-		code = look_up(sup, r);
+		code = look_up(rs, r);
 		conf_errors_free(&errors);
 		if (code == 0)
 			return;
 	}
 	if (code < 0)
-		refuse(sup, &errors, strerror(-code));
+		refuse(rs, &errors, strerror(-code));
 	else if (config == NULL)
-		refuse(sup, &errors, "the configuration has errors");
+		refuse(rs, &errors, "the configuration has errors");
 	else
 		apply(r, config, &errors);
 	config_unref(config);
@@ -249,20 +251,20 @@ answers_ready(void *ctx, uint32_t events)
 		strbuf_add(&r->answers, chunk, (size_t)n);
 		return;
 	}
-	loop_del(r->sup->loop, &r->handle);
+	loop_del(r->rs->loop, &r->handle);
 	fd_close(&r->fd);
 	creds_lookup_finish(&r->cache, r->answers.text, r->answers.len);
 	strbuf_free(&r->answers);
-	load(r->sup, r);
+	load(r->rs, r);
 }
 
 static void
 reload_free(struct reload *r)
 {
 	/* The turn's end tells those who wait for READY=1. */
-	r->sup->dirty = true;
-	r->sup->reload = NULL;
-	loop_del(r->sup->loop, &r->handle);
+	r->rs->apps->dirty = true;
+	r->rs->under_way = NULL;
+	loop_del(r->rs->loop, &r->handle);
 	fd_close(&r->fd);
 	creds_cache_free(&r->cache);
 	strbuf_free(&r->answers);
@@ -271,21 +273,22 @@ reload_free(struct reload *r)
 }
 
 void
-reload_request(struct supervisor *sup, const char *app)
+reload_request(struct reloads *rs, const char *app)
 {
 	struct reload *r;
 
-	if (sup->stopping)
+	if (rs->apps->stopping)
 		return;
 	/* The newest file counts: a look-up for an older one is dropped, and
 	   if that was for more than this, this is for all too. */
-	if (sup->reload != NULL && app != NULL && (sup->reload->only == NULL ||
-	    strcmp(sup->reload->only, app) != 0))
+	if (rs->under_way != NULL && app != NULL &&
+	    (rs->under_way->only == NULL ||
+		strcmp(rs->under_way->only, app) != 0))
 		app = NULL;
-	reload_cancel(sup);
-	sup->n_reloads++;
-	sup->reloading = true;
-	sd_notify_send(&sup->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
+	reload_cancel(rs);
+	rs->apps->n_reloads++;
+	rs->reloading = true;
+	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
 	    "STATUS=reloading", (long long)(mono_now().ns / 1000));
 	r = calloc(1, sizeof(*r));
 	if (r != NULL && app != NULL && (r->only = strdup(app)) == NULL) {
@@ -295,19 +298,19 @@ reload_request(struct supervisor *sup, const char *app)
 	if (r == NULL) {
 		struct conf_errors none = { .file = NULL };
 
-		refuse(sup, &none, "out of memory");
-		sup->dirty = true;
+		refuse(rs, &none, "out of memory");
+		rs->apps->dirty = true;
 		return;
 	}
-	r->sup = sup;
+	r->rs = rs;
 	r->fd = -1;
-	sup->reload = r;
-	load(sup, r);
+	rs->under_way = r;
+	load(rs, r);
 }
 
 void
-reload_cancel(struct supervisor *sup)
+reload_cancel(struct reloads *rs)
 {
-	if (sup->reload != NULL)
-		reload_free(sup->reload);
+	if (rs->under_way != NULL)
+		reload_free(rs->under_way);
 }

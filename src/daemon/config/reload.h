@@ -6,16 +6,50 @@
 #ifndef DAEMON_RELOAD_H
 #define DAEMON_RELOAD_H
 
-struct supervisor;
+#include <stdbool.h>
+#include <stdint.h>
+
+struct adopt;
+struct apps;
+struct balancing;
+struct conf_origin;
+struct config;
+struct loop;
+struct reload;
+struct sd_notify;
+
+/* Whoever wants to hear of reloads; set once. */
+struct reload_watch {
+	void (*refused)(void *ctx, const char *words, bool final);
+	void (*applying)(void *ctx);	/* of all apps, now */
+};
+
+/* The configuration in force, and how it becomes another. */
+struct reloads {
+	struct loop *loop;
+	struct apps *apps;
+	struct adopt *adopt;
+	struct balancing *balancing;
+	struct sd_notify *up;		/* the supervisor above us */
+	const struct conf_origin *origin;	/* where to read again */
+	const struct reload_watch *watch;
+	void *watch_ctx;
+	int log_level;		/* of the command line; -1: the file's */
+	struct config *config;	/* in force */
+	struct reload *under_way;
+	uint64_t refused;
+	bool reloading;		/* an app is, since the last HUP */
+};
+
 
 /*
  * Begin, or begin again if one is at the look-up: of every app, or of the one
  * of that name, which runs. control_reload_refused() tells a refusal; the
  * rollouts of the apps tell the rest.
  */
-void reload_request(struct supervisor *sup, const char *app);
+void reload_request(struct reloads *rs, const char *app);
 
 /* Drop a look-up that is under way: the program stops. */
-void reload_cancel(struct supervisor *sup);
+void reload_cancel(struct reloads *rs);
 
 #endif

@@ -15,7 +15,8 @@
 #include "core/conf/conf.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/control/control.h"
-#include "daemon/supervisor.h"
+#include "daemon/apps/apps.h"
+#include "daemon/config/reload.h"
 #include "linux/control/control_place.h"
 
 /* All portions of one turn together, but one for each client. */
@@ -34,30 +35,28 @@ static void client_ready(void *ctx, uint32_t events);
 /* ---- places ---- */
 
 static void
-pause_accepting(struct supervisor *sup)
+pause_accepting(struct control *control)
 {
-	struct control *control = &sup->control;
 
 	if (!control->paused)
-		(void)loop_set_events(sup->loop, control->handle, 0);
+		(void)loop_set_events(control->loop, control->handle, 0);
 	control->paused = true;
-	loop_timer_set(sup->loop, &control->again,
+	loop_timer_set(control->loop, &control->again,
 	    mono_add_ms(mono_now(), AGAIN_MS));
 }
 
 static void
-resume_accepting(struct supervisor *sup)
+resume_accepting(struct control *control)
 {
-	struct control *control = &sup->control;
 
 	if (!control->paused)
 		return;
-	if (loop_set_events(sup->loop, control->handle, EPOLLIN) < 0) {
-		pause_accepting(sup);
+	if (loop_set_events(control->loop, control->handle, EPOLLIN) < 0) {
+		pause_accepting(control);
 		return;
 	}
 	control->paused = false;
-	loop_timer_set(sup->loop, &control->again, MONO_NEVER);
+	loop_timer_set(control->loop, &control->again, MONO_NEVER);
 }
 
 static bool
@@ -71,16 +70,16 @@ somebody_waits(const struct control *control)
 static void
 client_free(struct control_client *c)
 {
-	struct supervisor *sup = c->sup;
+	struct control *control = c->control;
 
-	TAILQ_REMOVE(&sup->control.clients, c, entry);
-	sup->control.n_clients--;
-	loop_del(sup->loop, &c->handle);
+	TAILQ_REMOVE(&control->clients, c, entry);
+	control->n_clients--;
+	loop_del(control->loop, &c->handle);
 	fd_close(&c->fd);
 	control_logs_free(&c->op);
 	strbuf_free(&c->out);
 	free(c);
-	resume_accepting(sup);
+	resume_accepting(control);
 }
 
 /* Nothing moves, although it is its turn: to send a request, or to read. */
@@ -137,17 +136,16 @@ free_follower(struct control *control)
 static void
 again_due(void *ctx)
 {
-	struct supervisor *sup = ctx;
-	struct control *control = &sup->control;
+	struct control *control = ctx;
 	bool waits = somebody_waits(control);
 
 	if (waits && !free_stalled(control))
 		free_follower(control);
 	/* Without memory or descriptors there may be a place, and none. */
 	if (!waits || control->n_clients < CONTROL_CLIENTS_MAX)
-		resume_accepting(sup);
+		resume_accepting(control);
 	else
-		pause_accepting(sup);
+		pause_accepting(control);
 }
 
 /* ---- bytes ---- */
@@ -157,7 +155,7 @@ set_events(struct control_client *c, uint32_t events)
 {
 	if (events == c->events)
 		return;
-	if (loop_set_events(c->sup->loop, c->handle, events) == 0)
+	if (loop_set_events(c->control->loop, c->handle, events) == 0)
 		c->events = events;
 }
 
@@ -373,7 +371,7 @@ control_go_on(struct control_client *c)
 	if (send_out(c) && c->out.len == c->sent)
 		next_request(c);
 	if (has_portion(c))
-		c->share = end_of_share(&c->sup->control);
+		c->share = end_of_share(c->control);
 	while (has_portion(c) && has_room(c))
 		if (!c->op.more(c))
 			break;
@@ -400,34 +398,34 @@ static void
 greet(struct control_client *c)
 {
 	control_begin(&c->out, CONTROL_GREETING, NULL);
-	control_put_number(&c->out, "pid", (uint64_t)c->sup->pid);
+	control_put_number(&c->out, "pid", (uint64_t)c->control->pid);
 	control_put(&c->out, "version", CLUSTERD_VERSION);
 	control_end(&c->out);
 }
 
 /* -errno: it could not be taken, and is closed. */
 static int
-take_client(struct supervisor *sup, int fd, const struct control_peer *peer)
+take_client(struct control *control, int fd, const struct control_peer *peer)
 {
 	struct control_client *c = calloc(1, sizeof(*c));
 	int code = -ENOMEM;
 
 	if (c != NULL) {
 		c->events = EPOLLIN;
-		code = loop_add(sup->loop, fd, c->events, false, client_ready,
-		    c, &c->handle);
+		code = loop_add(control->loop, fd, c->events, false,
+		    client_ready, c, &c->handle);
 	}
 	if (code < 0) {
 		free(c);
 		fd_close(&fd);
 		return code;
 	}
-	c->sup = sup;
+	c->control = control;
 	c->fd = fd;
 	c->pid = peer->pid;
 	c->moved = mono_now();
-	TAILQ_INSERT_TAIL(&sup->control.clients, c, entry);
-	sup->control.n_clients++;
+	TAILQ_INSERT_TAIL(&control->clients, c, entry);
+	control->n_clients++;
 	greet(c);
 	if (!peer->allowed) {
 		log_warning("control: refused pid %d of user %u",
@@ -443,8 +441,7 @@ take_client(struct supervisor *sup, int fd, const struct control_peer *peer)
 static void
 clients_wait(void *ctx, uint32_t events)
 {
-	struct supervisor *sup = ctx;
-	struct control *control = &sup->control;
+	struct control *control = ctx;
 	struct control_peer peer;
 
 	(void)events;
@@ -455,7 +452,7 @@ clients_wait(void *ctx, uint32_t events)
 		if (i > 0 && control->n_clients >= CONTROL_CLIENTS_MAX)
 			return;
 		if (control->n_clients >= CONTROL_CLIENTS_MAX) {
-			pause_accepting(sup);
+			pause_accepting(control);
 			return;
 		}
 		fd = control_socket_accept(&control->socket, control->gid,
@@ -465,8 +462,8 @@ clients_wait(void *ctx, uint32_t events)
 		if (fd == -EINTR || fd == -ECONNABORTED)
 			continue;
 		/* EMFILE and the like: the queue stays, so wait a little. */
-		if (fd < 0 || take_client(sup, fd, &peer) < 0) {
-			pause_accepting(sup);
+		if (fd < 0 || take_client(control, fd, &peer) < 0) {
+			pause_accepting(control);
 			return;
 		}
 	}
@@ -475,11 +472,11 @@ clients_wait(void *ctx, uint32_t events)
 /* ---- the turn, start and end ---- */
 
 void
-control_turn(struct supervisor *sup)
+control_turn(struct control *control)
 {
 	struct control_client *c, *next;
 
-	for (c = TAILQ_FIRST(&sup->control.clients); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&control->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (c->busy && c->op.check != NULL)
 			c->op.check(c);
@@ -491,9 +488,9 @@ control_turn(struct supervisor *sup)
 
 /* Where it is to be: NULL with 0 is nowhere. */
 static int
-choose_path(const struct supervisor *sup, char **ret_path, struct error *err)
+choose_path(const struct control *control, char **ret_path, struct error *err)
 {
-	const struct config *config = sup->config;
+	const struct config *config = control->reloads->config;
 	char *dir = NULL, *name = NULL;
 	int code = 0;
 
@@ -507,9 +504,9 @@ choose_path(const struct supervisor *sup, char **ret_path, struct error *err)
 	code = control_place_make(&dir, err);
 	if (code < 0)
 		return code;
-	name = sup->origin->path != NULL ?
-	    control_place_name(sup->origin->path) :
-	    control_place_name_of_app(config->apps[0].name, sup->pid);
+	name = control->reloads->origin->path != NULL ?
+	    control_place_name(control->reloads->origin->path) :
+	    control_place_name_of_app(config->apps[0].name, control->pid);
 	if (name == NULL || asprintf(ret_path, "%s/%s", dir, name) < 0) {
 		*ret_path = NULL;
 		code = -ENOMEM;
@@ -520,24 +517,23 @@ choose_path(const struct supervisor *sup, char **ret_path, struct error *err)
 }
 
 int
-control_open(struct supervisor *sup, struct error *err)
+control_open(struct control *control, struct error *err)
 {
-	struct control *control = &sup->control;
-	bool automatic = sup->config->control_auto;
+	bool automatic = control->reloads->config->control_auto;
 	char *path = NULL;
-	int code = choose_path(sup, &path, err);
+	int code = choose_path(control, &path, err);
 
-	control->gid = sup->config->control_gid;
+	control->gid = control->reloads->config->control_gid;
 	if (path != NULL)
 		code = control_socket_open(path, control->gid,
 		    &control->socket, err);
 	free(path);
 	if (code == 0 && control->socket.fd >= 0)
-		code = loop_add(sup->loop, control->socket.fd, EPOLLIN, false,
-		    clients_wait, sup, &control->handle);
+		code = loop_add(control->loop, control->socket.fd, EPOLLIN,
+		    false, clients_wait, control, &control->handle);
 	if (code == 0)
-		code = loop_timer_init(sup->loop, &control->again, again_due,
-		    sup);
+		code = loop_timer_init(
+		    control->loop, &control->again, again_due, control);
 	if (code == 0 || (!automatic && control->socket.fd < 0) ||
 	    code == -EBUSY)
 		return code;
@@ -555,9 +551,8 @@ control_open(struct supervisor *sup, struct error *err)
 }
 
 void
-control_restore(struct supervisor *sup)
+control_restore(struct control *control)
 {
-	struct control *control = &sup->control;
 	struct control_socket fresh = CONTROL_SOCKET_INIT;
 	struct error err = ERROR_INIT;
 	loop_handle handle = 0;
@@ -569,8 +564,8 @@ control_restore(struct supervisor *sup)
 	code = control_socket_open(control->socket.path, control->gid, &fresh,
 	    &err);
 	if (code == 0)
-		code = loop_add(sup->loop, fresh.fd,
-		    control->paused ? 0 : EPOLLIN, false, clients_wait, sup,
+		code = loop_add(control->loop, fresh.fd,
+		    control->paused ? 0 : EPOLLIN, false, clients_wait, control,
 		    &handle);
 	if (code < 0) {
 		log_warning("the control socket is not back: %s",
@@ -578,7 +573,7 @@ control_restore(struct supervisor *sup)
 		control_socket_close(&fresh);
 	} else {
 		log_info("the control socket %s is back", fresh.path);
-		loop_del(sup->loop, &control->handle);
+		loop_del(control->loop, &control->handle);
 		control_socket_close(&control->socket);
 		control->socket = fresh;
 		control->handle = handle;
@@ -598,7 +593,7 @@ last_words(struct control_client *c)
 			(void)c->op.more(c);
 		if (c->busy)
 			control_ok(c, "clusterd has stopped");
-	} else if (c->op.request.verb == CONTROL_STOP && !c->sup->failed) {
+	} else if (c->op.request.verb == CONTROL_STOP && !c->control->failed) {
 		control_ok(c, "stopped");
 	} else {
 		control_fail(c, "failed", "clusterd has ended");
@@ -606,9 +601,8 @@ last_words(struct control_client *c)
 }
 
 void
-control_close(struct supervisor *sup)
+control_close(struct control *control)
 {
-	struct control *control = &sup->control;
 	struct control_client *c;
 
 	while ((c = TAILQ_FIRST(&control->clients)) != NULL) {
@@ -616,7 +610,7 @@ control_close(struct supervisor *sup)
 		(void)send_out(c);
 		client_free(c);
 	}
-	loop_del(sup->loop, &control->handle);
-	loop_timer_fini(sup->loop, &control->again);
+	loop_del(control->loop, &control->handle);
+	loop_timer_fini(control->loop, &control->again);
 	control_socket_close(&control->socket);
 }

@@ -28,7 +28,10 @@
 
 struct app;
 struct error;
-struct supervisor;
+struct apps;
+struct listeners;
+struct outputs;
+struct reloads;
 struct worker;
 struct worker_step;
 
@@ -37,8 +40,8 @@ struct worker_step;
 /* What has not been read: with more, no portion is made and no progress told;
    … */
 #define CONTROL_OUT_ENOUGH	(32 * 1024)
-/* … and with this, not even why a file is refused. What is told at once may come
-   on top: a line, an app with its listeners. */
+/* … and with this, not even why a file is refused. What is told at once may
+   come on top: a line, an app with its listeners. */
 #define CONTROL_OUT_MAX		(64 * 1024)
 
 struct control_client;
@@ -73,12 +76,12 @@ struct control_op {
 	unsigned floor;		/* scale, start: instances from here on are
 				   the request's concern */
 	bool reading;		/* reload: it is not in force yet */
-	uint64_t reload;	/* the number of the reload that was asked for */
+	uint64_t reload; /* the number of the reload that was asked for */
 };
 
 struct control_client {
 	TAILQ_ENTRY(control_client) entry;
-	struct supervisor *sup;
+	struct control *control;
 	int fd;
 	loop_handle handle;
 	uint32_t events;
@@ -97,6 +100,17 @@ struct control_client {
 };
 
 struct control {
+	struct loop *loop;
+	struct apps *apps;
+	struct reloads *reloads;
+	struct listeners *listeners;
+	struct outputs *outputs;
+	void (*stop)(void *ctx);	/* the program, as SIGTERM does */
+	void *stop_ctx;
+	pid_t pid;
+	struct mono started;
+	bool starting;			/* until every app was ready once */
+	bool failed;			/* the program has */
 	struct control_socket socket;
 	loop_handle handle;
 	uint32_t gid;		/* whose members may; (uint32_t)-1 */
@@ -111,24 +125,24 @@ struct control {
  * for one that cannot be had, or another clusterd has it; where none was asked
  * for (auto), other failures are logged only.
  */
-int control_open(struct supervisor *sup, struct error *err);
+int control_open(struct control *control, struct error *err);
 
 /* See that its file is there: whoever cleans up may have removed it. Failure is
    logged. */
-void control_restore(struct supervisor *sup);
+void control_restore(struct control *control);
 
 /* The program ends: answer those who wait for that, and go. */
-void control_close(struct supervisor *sup);
+void control_close(struct control *control);
 
 /* At the end of a turn: what is carried out may be done. */
-void control_turn(struct supervisor *sup);
+void control_turn(struct control *control);
 
 /* News, for those whose request it concerns: */
-void control_worker_stepped(const struct worker *worker,
+void control_worker_stepped(void *control, const struct worker *worker,
     const struct worker_step *step);
-void control_worker_died(const struct worker *worker,
+void control_worker_died(void *control, const struct worker *worker,
     const struct worker_step *step, const char *words);
-void control_reload_refused(struct supervisor *sup, const char *words,
+void control_reload_refused(void *control, const char *words,
     bool final);
 
 /* ---- for its parts ---- */
@@ -150,7 +164,7 @@ bool control_status_more(struct control_client *c);
 
 /* control_logs.c; _told is struct outputs' */
 bool control_logs_more(struct control_client *c);
-void control_logs_told(void *sup);
+void control_logs_told(void *control);
 void control_logs_free(struct control_op *op);
 
 /* What an app and a worker have in common as records and as progress. */

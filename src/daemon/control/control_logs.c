@@ -11,7 +11,8 @@
 #include "daemon/control/control.h"
 #include "daemon/output/outputs.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
+#include "daemon/apps/apps.h"
+#include "daemon/config/reload.h"
 
 /* A client's place in the lines of one app. */
 struct log_reader {
@@ -200,15 +201,16 @@ list_apps(struct control_client *c)
 		l->v[i].ring = NULL;
 		l->v[i].listed = l->v[i].queued = false;
 	}
-	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping)
-			list_app(c, a->stable->conf, n_old);
-	for (const struct stopped_app *s = c->sup->stopped; s != NULL;
+	for (const struct app *a = c->control->apps->first; a != NULL;
+	     a = a->next_app)
+		if (!a->crew.stopping)
+			list_app(c, a->crew.stable->conf, n_old);
+	for (const struct stopped_app *s = c->control->apps->stopped; s != NULL;
 	    s = s->next)
 		list_app(c, s->conf, n_old);
 	if (l->n > 0)
 		qsort(l->v, l->n, sizeof(*l->v), compare);
-	outputs_each_ring(&c->sup->outputs, set_ring, l);
+	out_tails_each(&c->control->outputs->in.tails, set_ring, l);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->v[i].listed || l->v[i].ring != NULL)
 			l->v[n++] = l->v[i];
@@ -217,9 +219,9 @@ list_apps(struct control_client *c)
 	}
 	l->n = n;
 	l->n_queued = 0;
-	l->changes = c->sup->outputs.changes;
-	l->added = c->sup->apps_added;
-	look_at_all(l, c->sup->outputs.seq);
+	l->changes = c->control->outputs->in.tails.changes;
+	l->added = c->control->apps->n_added;
+	look_at_all(l, c->control->outputs->in.tails.seq);
 }
 
 /* False: no memory. */
@@ -233,11 +235,11 @@ be_up_to_date(struct control_client *c)
 		if (l == NULL)
 			return false;
 		list_apps(c);
-	} else if (l->changes != c->sup->outputs.changes ||
-	    l->added != c->sup->apps_added) {
+	} else if (l->changes != c->control->outputs->in.tails.changes ||
+	    l->added != c->control->apps->n_added) {
 		list_apps(c);
-	} else if (l->seq != c->sup->outputs.seq) {
-		look_at_all(l, c->sup->outputs.seq);
+	} else if (l->seq != c->control->outputs->in.tails.seq) {
+		look_at_all(l, c->control->outputs->in.tails.seq);
 	}
 	return true;
 }
@@ -256,13 +258,13 @@ control_logs_free(struct control_op *op)
 /* ---- what does not pass here ---- */
 
 static const struct conf_app *
-find_conf(struct supervisor *sup, const char *name)
+find_conf(struct apps *apps, const char *name)
 {
-	const struct app *app = app_find(sup, name);
-	const struct stopped_app *s = stopped_find(sup, name);
+	const struct app *app = app_find(apps, name);
+	const struct stopped_app *s = stopped_find(apps, name);
 
 	if (app != NULL)
-		return app->stable->conf;
+		return app->crew.stable->conf;
 	return s != NULL ? s->conf : NULL;
 }
 
@@ -277,7 +279,7 @@ put_elsewhere(struct control_client *c)
 		r++;
 	r->untold = false;
 	l->n_untold--;
-	conf = find_conf(c->sup, r->app);
+	conf = find_conf(c->control->apps, r->app);
 	if (conf == NULL)
 		return;
 	control_begin(&c->out, CONTROL_RECORD, "elsewhere");
@@ -364,10 +366,10 @@ control_logs_more(struct control_client *c)
 void
 control_logs_told(void *ctx)
 {
-	struct supervisor *sup = ctx;
+	struct control *control = ctx;
 	struct control_client *c, *next;
 
-	for (c = TAILQ_FIRST(&sup->control.clients); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&control->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (!c->busy || !c->op.waits)
 			continue;

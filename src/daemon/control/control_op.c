@@ -9,7 +9,8 @@
 #include "daemon/control/control.h"
 #include "daemon/config/reload.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
+#include "daemon/apps/apps.h"
+#include "daemon/config/reload.h"
 #include "daemon/workers/worker.h"
 
 /* ---- what is there ---- */
@@ -33,13 +34,13 @@ static struct app *
 find_running(struct control_client *c)
 {
 	const char *name = c->op.request.app;
-	struct app *app = app_find(c->sup, name);
+	struct app *app = app_find(c->control->apps, name);
 
 	if (app != NULL)
 		return app;
-	if (c->sup->stopping)
+	if (c->control->apps->stopping)
 		control_fail(c, "failed", "clusterd is stopping");
-	else if (stopped_find(c->sup, name) != NULL)
+	else if (stopped_find(c->control->apps, name) != NULL)
 		control_fail(c, "failed", "%s is stopped: \"start %s\" starts "
 		    "it", name, name);
 	else
@@ -61,10 +62,10 @@ seat_is_up(const struct app *app, unsigned i)
 static bool
 is_up(const struct app *app, unsigned from)
 {
-	for (unsigned i = from; i < app->wanted; i++)
+	for (unsigned i = from; i < app->crew.wanted; i++)
 		if (!seat_is_up(app, i))
 			return false;
-	return app->target == NULL;
+	return app->crew.target == NULL;
 }
 
 /* One of these will never be: it is not restarted any more. The answer says
@@ -72,16 +73,16 @@ is_up(const struct app *app, unsigned from)
 static bool
 fails_for_good(struct control_client *c, const struct app *app, unsigned from)
 {
-	if (app->target != NULL)
+	if (app->crew.target != NULL)
 		return false;
-	for (unsigned i = from; i < app->wanted && i < app->n_seats; i++) {
+	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
 		const struct seat *seat = &app->seats[i];
 
 		if (seat->present == NULL || seat_is_up(app, i) ||
 		    !worker_state_final(seat->present->fsm.state))
 			continue;
 		control_fail(c, "failed", "%s[%u] is not restarted any more: "
-		    "%s", app->name, i, seat->death != NULL ? seat->death :
+		    "%s", app->crew.name, i, seat->death != NULL ? seat->death :
 		    "it has failed");
 		return true;
 	}
@@ -92,7 +93,7 @@ fails_for_good(struct control_client *c, const struct app *app, unsigned from)
 static bool
 has_ended(const struct app *app)
 {
-	return app->over && app->target == NULL;
+	return app->over && app->crew.target == NULL;
 }
 
 /* ---- progress ---- */
@@ -100,7 +101,7 @@ has_ended(const struct app *app)
 static bool
 tells(const struct control_client *c, const struct app *app)
 {
-	return c->busy && c->op.check != NULL && concerns(c, app->name) &&
+	return c->busy && c->op.check != NULL && concerns(c, app->crew.name) &&
 	    c->out.len - c->sent < CONTROL_OUT_ENOUGH;
 }
 
@@ -108,7 +109,7 @@ static void
 tell_app(struct control_client *c, const struct app *app)
 {
 	control_begin(&c->out, CONTROL_PROGRESS, "app");
-	control_put(&c->out, "app", app->name);
+	control_put(&c->out, "app", app->crew.name);
 	control_put_app(&c->out, app);
 	control_end(&c->out);
 }
@@ -116,21 +117,24 @@ tell_app(struct control_client *c, const struct app *app)
 static void
 tell_apps(struct control_client *c)
 {
-	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && tells(c, a))
+	for (const struct app *a = c->control->apps->first; a != NULL;
+	     a = a->next_app)
+		if (!a->crew.stopping && tells(c, a))
 			tell_app(c, a);
 }
 
 void
-control_worker_stepped(const struct worker *w, const struct worker_step *step)
+control_worker_stepped(void *ctx, const struct worker *w,
+    const struct worker_step *step)
 {
+	struct control *control = ctx;
 	struct control_client *c;
 
 	/* Its pid comes with the next step. */
 	if (step->from == step->to || step->to == WORKER_EXECING)
 		return;
-	TAILQ_FOREACH(c, &w->app->sup->control.clients, entry) {
-		if (!tells(c, w->app))
+	TAILQ_FOREACH(c, &control->clients, entry) {
+		if (!tells(c, app_of(w->crew)))
 			continue;
 		control_begin(&c->out, CONTROL_PROGRESS, "instance");
 		control_put_worker(&c->out, w);
@@ -138,7 +142,7 @@ control_worker_stepped(const struct worker *w, const struct worker_step *step)
 			control_put(&c->out, "why",
 			    worker_reason_text(step->why));
 		control_end(&c->out);
-		tell_app(c, w->app);
+		tell_app(c, app_of(w->crew));
 	}
 }
 
@@ -152,32 +156,35 @@ fails_by(const struct control_client *c, const struct worker *w)
 	switch (c->op.request.verb) {
 	case CONTROL_START:
 	case CONTROL_SCALE:
-		return concerns(c, w->app->name) && w->seated &&
+		return concerns(c, w->crew->name) && w->seated &&
 		    w->instance >= c->op.floor;
 	case CONTROL_RELOAD:
-		return concerns(c, w->app->name) && w->seated &&
-		    w->app->added_by >= c->op.reload && !w->app->settled;
+		return concerns(c, w->crew->name) && w->seated &&
+		       app_of(w->crew)->added_by >= c->op.reload &&
+		       !app_of(w->crew)->settled;
 	default:
 		return false;
 	}
 }
 
 void
-control_worker_died(const struct worker *w, const struct worker_step *step,
-    const char *words)
+control_worker_died(void *ctx, const struct worker *w,
+    const struct worker_step *step, const char *words)
 {
+	struct control *control = ctx;
 	bool early = step->from == WORKER_EXECING ||
 	    step->from == WORKER_STARTING || step->from == WORKER_KILLED ||
 	    step->from == WORKER_BACKOFF;
 	struct control_client *c;
 
-	TAILQ_FOREACH(c, &w->app->sup->control.clients, entry) {
+	TAILQ_FOREACH(c, &control->clients, entry) {
 		/* The end of who was asked to end is a step like others. */
-		if (step->why != WORKER_WHY_ASKED && tells(c, w->app)) {
+		if (step->why != WORKER_WHY_ASKED &&
+		    tells(c, app_of(w->crew))) {
 			char text[512];
 
 			snprintf(text, sizeof(text), "%s[%u]: %s",
-			    w->app->name, w->instance, words);
+			    w->crew->name, w->instance, words);
 			control_begin(&c->out, CONTROL_PROGRESS, "note");
 			control_put(&c->out, "text", text);
 			control_end(&c->out);
@@ -186,16 +193,17 @@ control_worker_died(const struct worker *w, const struct worker_step *step,
 		    step->to != WORKER_ENDED &&
 		    step->why != WORKER_WHY_ASKED && fails_by(c, w))
 			control_fail(c, "failed", "%s[%u] did not become "
-			    "ready: %s", w->app->name, w->instance, words);
+			    "ready: %s", w->crew->name, w->instance, words);
 	}
 }
 
 void
-control_reload_refused(struct supervisor *sup, const char *words, bool final)
+control_reload_refused(void *ctx, const char *words, bool final)
 {
+	struct control *control = ctx;
 	struct control_client *c;
 
-	TAILQ_FOREACH(c, &sup->control.clients, entry) {
+	TAILQ_FOREACH(c, &control->clients, entry) {
 		if (!c->busy || !c->op.reading)
 			continue;
 		if (!final && c->out.len - c->sent >= CONTROL_OUT_MAX)
@@ -217,7 +225,7 @@ static bool
 is_trimmed(const struct control_client *c, const struct app *app)
 {
 	return c->op.request.instance >= 0 &&
-	    (unsigned)c->op.request.instance >= app->wanted;
+	    (unsigned)c->op.request.instance >= app->crew.wanted;
 }
 
 /* The rollouts of the apps that it concerns have ended, and what was added is
@@ -232,34 +240,36 @@ check_reload(struct control_client *c)
 	};
 	const struct app *bad = NULL;
 
-	if (c->sup->stopping) {
+	if (c->control->apps->stopping) {
 		control_fail(c, "failed", "clusterd is stopping");
 		return;
 	}
-	if (names_app(c) && app_find(c->sup, c->op.request.app) == NULL) {
+	if (names_app(c) &&
+	    app_find(c->control->apps, c->op.request.app) == NULL) {
 		control_fail(c, "failed", "%s was stopped meanwhile",
 		    c->op.request.app);
 		return;
 	}
-	if (c->sup->reload != NULL)
+	if (c->control->reloads->under_way != NULL)
 		return;
 	c->op.reading = false;
-	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app) {
-		if (a->stopping || !concerns(c, a->name))
+	for (const struct app *a = c->control->apps->first; a != NULL;
+	     a = a->next_app) {
+		if (a->crew.stopping || !concerns(c, a->crew.name))
 			continue;
 		if (is_trimmed(c, a)) {
 			control_fail(c, "failed", "%s has no instance %d any "
-			    "more", a->name, c->op.request.instance);
+			    "more", a->crew.name, c->op.request.instance);
 			return;
 		}
-		if (a->target != NULL ||
+		if (a->crew.target != NULL ||
 		    (a->added_by >= c->op.reload && !a->settled))
 			return;
 		if (a->reload_error != NULL && bad == NULL)
 			bad = a;
 	}
 	if (bad != NULL)
-		control_fail(c, "failed", "%s: %s", bad->name,
+		control_fail(c, "failed", "%s: %s", bad->crew.name,
 		    bad->reload_error);
 	else
 		control_ok(c, done[c->op.request.verb]);
@@ -269,25 +279,25 @@ check_reload(struct control_client *c)
 static void
 check_up(struct control_client *c)
 {
-	const struct app *app = app_find(c->sup, c->op.request.app);
+	const struct app *app = app_find(c->control->apps, c->op.request.app);
 
-	if (c->sup->stopping || app == NULL) {
+	if (c->control->apps->stopping || app == NULL) {
 		control_fail(c, "failed", "%s was stopped meanwhile",
 		    c->op.request.app);
 	} else if (has_ended(app) && app->failed) {
 		control_fail(c, "failed", "every instance of %s has ended, at "
-		    "least one of them badly", app->name);
+		    "least one of them badly", app->crew.name);
 	} else if (fails_for_good(c, app, c->op.floor)) {
 		return;
-	} else if (is_up(app, c->op.floor) && app->n_seats == app->wanted &&
-	    !app_retires(app)) {
+	} else if (is_up(app, c->op.floor) &&
+		   app->n_seats == app->crew.wanted && !app_retires(app)) {
 		unsigned ready = app_ready_count(app);
 		char text[64];
 
 		/* Others may have ended well, or be none of its concern. */
-		snprintf(text, sizeof(text), ready == app->wanted ?
+		snprintf(text, sizeof(text), ready == app->crew.wanted ?
 		    "%u instance%s ready" : "%u instance%s ready of %u",
-		    ready, ready == 1 ? "" : "s", app->wanted);
+		    ready, ready == 1 ? "" : "s", app->crew.wanted);
 		control_ok(c, text);
 	}
 }
@@ -295,23 +305,25 @@ check_up(struct control_client *c)
 static void
 check_wait(struct control_client *c)
 {
-	if (c->sup->stopping) {
+	if (c->control->apps->stopping) {
 		control_fail(c, "failed", "clusterd is stopping");
 		return;
 	}
-	if (c->sup->reload != NULL)
+	if (c->control->reloads->under_way != NULL)
 		return;
-	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app) {
-		if (!a->stopping && has_ended(a) && a->failed) {
+	for (const struct app *a = c->control->apps->first; a != NULL;
+	     a = a->next_app) {
+		if (!a->crew.stopping && has_ended(a) && a->failed) {
 			control_fail(c, "failed", "every instance of %s has "
-			    "ended, at least one of them badly", a->name);
+			    "ended, at least one of them badly", a->crew.name);
 			return;
 		}
-		if (!a->stopping && fails_for_good(c, a, 0))
+		if (!a->crew.stopping && fails_for_good(c, a, 0))
 			return;
 	}
-	for (const struct app *a = c->sup->apps; a != NULL; a = a->next_app)
-		if (!a->stopping && !is_up(a, 0))
+	for (const struct app *a = c->control->apps->first; a != NULL;
+	     a = a->next_app)
+		if (!a->crew.stopping && !is_up(a, 0))
 			return;
 	control_ok(c, "ready");
 }
@@ -320,7 +332,7 @@ static void
 check_stop(struct control_client *c)
 {
 	/* Of the program: control_close() has the last word. */
-	if (names_app(c) && !app_lingers(c->sup,
+	if (names_app(c) && !app_lingers(c->control->apps,
 	    c->op.request.app))
 		control_ok(c, "stopped");
 }
@@ -334,8 +346,9 @@ begin_reload(struct control_client *c)
 		return;
 	c->op.check = check_reload;
 	c->op.reading = true;
-	c->op.reload = c->sup->n_reloads + 1;
-	reload_request(c->sup, names_app(c) ? c->op.request.app : NULL);
+	c->op.reload = c->control->apps->n_reloads + 1;
+	reload_request(
+	    c->control->reloads, names_app(c) ? c->op.request.app : NULL);
 	if (c->busy)
 		tell_apps(c);
 }
@@ -352,14 +365,14 @@ begin_restart(struct control_client *c)
 		return;
 	if (r->instance >= 0 && (unsigned)r->instance >= app->n_seats) {
 		control_fail(c, "unknown", "%s has instances 0 to %u",
-		    app->name, app->n_seats - 1);
+		    app->crew.name, app->n_seats - 1);
 		return;
 	}
 	c->op.check = check_reload;
 	c->op.reload = UINT64_MAX;
 	code = app_restart(app, r->instance, &err);
 	if (code < 0)
-		control_fail(c, "failed", "%s: %s", app->name,
+		control_fail(c, "failed", "%s: %s", app->crew.name,
 		    error_text(&err));
 	else
 		tell_apps(c);
@@ -371,20 +384,20 @@ static bool
 scale_by(struct control_client *c, const struct app *app, int *ret_by)
 {
 	const struct control_request *r = &c->op.request;
-	int amount = (int)r->amount, wanted = (int)app->wanted;
+	int amount = (int)r->amount, wanted = (int)app->crew.wanted;
 	int by = r->scale == CONTROL_SCALE_UP ? amount :
 	    r->scale == CONTROL_SCALE_DOWN ? -amount : amount - wanted;
 
 	if (has_ended(app)) {
 		control_fail(c, "failed", "every instance of %s has ended: "
-		    "\"restart %s\" starts it", app->name, app->name);
+		    "\"restart %s\" starts it", app->crew.name, app->crew.name);
 	} else if (wanted + by < 1) {
 		control_fail(c, "failed", "%s has %d instance%s, and one is "
-		    "the least: \"stop %s\" stops it", app->name, wanted,
-		    wanted == 1 ? "" : "s", app->name);
+		    "the least: \"stop %s\" stops it", app->crew.name, wanted,
+		    wanted == 1 ? "" : "s", app->crew.name);
 	} else if (wanted + by > CONF_INSTANCES_MAX) {
 		control_fail(c, "failed", "%s has %d instance%s, and %d is "
-		    "the most", app->name, wanted, wanted == 1 ? "" : "s",
+		    "the most", app->crew.name, wanted, wanted == 1 ? "" : "s",
 		    CONF_INSTANCES_MAX);
 	} else {
 		*ret_by = by;
@@ -402,7 +415,7 @@ begin_scale(struct control_client *c)
 	if (app == NULL || !scale_by(c, app, &by))
 		return;
 	c->op.check = check_up;
-	c->op.floor = app->wanted;
+	c->op.floor = app->crew.wanted;
 	app_scale(app, by);
 	tell_apps(c);
 }
@@ -415,14 +428,14 @@ begin_stop(struct control_client *c)
 
 	c->op.check = check_stop;
 	if (!names_app(c)) {
-		supervisor_stop(c->sup);
+		c->control->stop(c->control->stop_ctx);
 		return;
 	}
 	/* Once more is no error. */
-	app = stopped_find(c->sup, c->op.request.app) == NULL ?
+	app = stopped_find(c->control->apps, c->op.request.app) == NULL ?
 	    find_running(c) : NULL;
 	if (app != NULL && stopped_put(app, &err) < 0)
-		control_fail(c, "failed", "%s: %s", app->name,
+		control_fail(c, "failed", "%s: %s", app->crew.name,
 		    error_text(&err));
 	error_clear(&err);
 }
@@ -432,7 +445,7 @@ begin_start(struct control_client *c)
 {
 	const char *name = c->op.request.app;
 	struct error err = ERROR_INIT;
-	struct app *app = app_find(c->sup, name);
+	struct app *app = app_find(c->control->apps, name);
 
 	c->op.check = check_up;
 	if (app != NULL && app->over) {
@@ -441,9 +454,11 @@ begin_start(struct control_client *c)
 		if (has_ended(app) && app_restart(app, -1, &err) < 0)
 			control_fail(c, "failed", "%s: %s", name,
 			    error_text(&err));
-	} else if (app == NULL && stopped_find(c->sup, name) == NULL) {
+	} else if (app == NULL &&
+		   stopped_find(c->control->apps, name) == NULL) {
 		control_fail(c, "unknown", "there is no app \"%s\"", name);
-	} else if (app == NULL && stopped_start(c->sup, name, &err) < 0) {
+	} else if (app == NULL &&
+		   stopped_start(c->control->apps, name, &err) < 0) {
 		control_fail(c, "failed", "%s: %s", name, error_text(&err));
 	}
 	if (c->busy)
@@ -489,12 +504,12 @@ control_op_begin(struct control_client *c)
 	    c->op.request.verb == CONTROL_SCALE ||
 	    c->op.request.verb == CONTROL_START;
 
-	if (changes && c->sup->stopping) {
+	if (changes && c->control->apps->stopping) {
 		control_fail(c, "failed", "clusterd is stopping");
 		return;
 	}
 	begin[c->op.request.verb](c);
 	/* It may be done already; else a turn with news will tell. */
 	if (c->busy && c->op.check != NULL)
-		c->sup->dirty = true;
+		c->control->apps->dirty = true;
 }

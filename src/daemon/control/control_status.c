@@ -12,7 +12,8 @@
 #include "daemon/control/control.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
+#include "daemon/apps/apps.h"
+#include "daemon/config/reload.h"
 #include "daemon/workers/worker.h"
 #include "linux/process/usage.h"
 
@@ -22,31 +23,31 @@
 /* ---- the supervisor ---- */
 
 static const char *
-supervisor_state(const struct supervisor *sup)
+supervisor_state(const struct control *control)
 {
-	if (sup->stopping)
+	if (control->apps->stopping)
 		return "stopping";
-	if (sup->starting)
+	if (control->starting)
 		return "starting";
-	return sup->reloading ? "reloading" : "running";
+	return control->reloads->reloading ? "reloading" : "running";
 }
 
 static void
-put_supervisor(struct strbuf *sb, const struct supervisor *sup)
+put_supervisor(struct strbuf *sb, const struct control *control)
 {
 	struct usage usage = usage_of_self();
 
 	control_begin(sb, CONTROL_RECORD, "clusterd");
-	control_put_number(sb, "pid", (uint64_t)sup->pid);
+	control_put_number(sb, "pid", (uint64_t)control->pid);
 	control_put(sb, "version", CLUSTERD_VERSION);
-	if (sup->origin->path != NULL)
-		control_put(sb, "config", sup->origin->path);
-	control_put(sb, "state", supervisor_state(sup));
+	if (control->reloads->origin->path != NULL)
+		control_put(sb, "config", control->reloads->origin->path);
+	control_put(sb, "state", supervisor_state(control));
 	control_put_number(sb, "uptime_ms",
-	    (uint64_t)mono_ms_between(sup->started, mono_now()));
+	    (uint64_t)mono_ms_between(control->started, mono_now()));
 	control_put_number(sb, "cpu_ns", usage.cpu_ns);
 	control_put_number(sb, "memory_bytes", usage.memory_bytes);
-	control_put_number(sb, "reloads_refused", sup->reloads_refused);
+	control_put_number(sb, "reloads_refused", control->reloads->refused);
 	control_end(sb);
 }
 
@@ -55,9 +56,9 @@ put_supervisor(struct strbuf *sb, const struct supervisor *sup)
 static const char *
 app_state(const struct app *app)
 {
-	if (app->stopping)
+	if (app->crew.stopping)
 		return "stopping";
-	if (app->target != NULL)
+	if (app->crew.target != NULL)
 		return "reloading";
 	if (app->over)
 		return app->failed ? "failed" : "ended";
@@ -72,7 +73,7 @@ count_moved(const struct app *app)
 
 	for (unsigned i = 0; i < app->n_seats; i++)
 		if (app->seats[i].present != NULL &&
-		    app->seats[i].present->spec == app->target &&
+		    app->seats[i].present->spec == app->crew.target &&
 		    !app->seats[i].present->outdated)
 			n++;
 	return n;
@@ -82,12 +83,12 @@ void
 control_put_app(struct strbuf *sb, const struct app *app)
 {
 	control_put(sb, "state", app_state(app));
-	control_put_number(sb, "generation", app->stable->generation);
-	control_put_number(sb, "wanted", app->wanted);
+	control_put_number(sb, "generation", app->crew.stable->generation);
+	control_put_number(sb, "wanted", app->crew.wanted);
 	control_put_number(sb, "ready", app_ready_count(app));
-	if (app->target == NULL)
+	if (app->crew.target == NULL)
 		return;
-	control_put_number(sb, "target", app->target->generation);
+	control_put_number(sb, "target", app->crew.target->generation);
 	control_put_number(sb, "moved", count_moved(app));
 }
 
@@ -102,13 +103,13 @@ static void
 put_app(struct strbuf *sb, const struct app *app)
 {
 	control_begin(sb, CONTROL_RECORD, "app");
-	control_put(sb, "name", app->name);
+	control_put(sb, "name", app->crew.name);
 	control_put_app(sb, app);
 	control_put_number(sb, "reloads_ok", app->reloads_ok);
 	control_put_number(sb, "reloads_aborted", app->reloads_aborted);
 	if (app->reload_error != NULL)
 		control_put(sb, "reload_error", app->reload_error);
-	put_output(sb, app->stable->conf);
+	put_output(sb, app->crew.stable->conf);
 	control_end(sb);
 }
 
@@ -167,7 +168,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		backlog += figures.backlog;
 	}
 	control_begin(sb, CONTROL_RECORD, "listener");
-	control_put(sb, "app", app->name);
+	control_put(sb, "app", app->crew.name);
 	put_address(sb, &l->bound);
 	control_put(sb, "balance", balance);
 	control_put_number(sb, "lanes", open);
@@ -185,9 +186,10 @@ put_listener(struct strbuf *sb, const struct app *app,
 static bool
 has_listener(const struct app *app, const struct listener *l)
 {
-	if (app_spec_has(app->stable, l) || app_spec_has(app->target, l))
+	if (app_spec_has(app->crew.stable, l) ||
+	    app_spec_has(app->crew.target, l))
 		return true;
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (app_spec_has(w->spec, l))
 			return true;
 	return false;
@@ -197,14 +199,14 @@ has_listener(const struct app *app, const struct listener *l)
 static void
 put_listeners(struct strbuf *sb, const struct app *app)
 {
-	const struct app_spec *spec = app->stable;
+	const struct app_spec *spec = app->crew.stable;
 	size_t n = spec->conf->n_listens;
 
 	for (size_t i = 0; i < n; i++)
 		if (spec->listeners[i] != NULL &&
 		    listener_is_open(spec->listeners[i]))
 			put_listener(sb, app, spec->listeners[i]);
-	for (const struct listener *l = app->sup->listeners.first; l != NULL;
+	for (const struct listener *l = app->apps->listeners->first; l != NULL;
 	    l = l->next) {
 		bool told = !listener_is_open(l) || !has_listener(app, l);
 
@@ -221,7 +223,7 @@ put_listeners(struct strbuf *sb, const struct app *app)
 static const char *
 role_of(const struct worker *w)
 {
-	const struct app *app = w->app;
+	const struct app *app = app_of(w->crew);
 
 	if (!w->seated)
 		return "retiring";
@@ -245,7 +247,7 @@ worker_state(const struct worker *w)
 void
 control_put_worker(struct strbuf *sb, const struct worker *w)
 {
-	control_put(sb, "app", w->app->name);
+	control_put(sb, "app", w->crew->name);
 	control_put_number(sb, "instance", w->instance);
 	control_put(sb, "role", role_of(w));
 	if (w->pid != 0)
@@ -279,9 +281,9 @@ put_lanes(struct strbuf *sb, const struct worker *w)
 	struct lane_figures sum = { .queued = true, .counted = true };
 	bool any = false;
 
-	for (const struct listener *l = w->app->sup->listeners.first;
+	for (const struct listener *l = app_of(w->crew)->apps->listeners->first;
 	    l != NULL; l = l->next) {
-		const struct lane *lane = lanes_find(l, w);
+		const struct lane *lane = lanes_find(l, &w->holder);
 		struct lane_figures figures;
 
 		if (lane == NULL || lane->fd < 0)
@@ -324,7 +326,7 @@ put_history(struct strbuf *sb, const struct seat *seat, struct mono now)
 static void
 put_worker(struct strbuf *sb, struct worker *w)
 {
-	const struct app *app = w->app;
+	const struct app *app = app_of(w->crew);
 	struct mono now = mono_now();
 
 	control_begin(sb, CONTROL_RECORD, "instance");
@@ -349,11 +351,11 @@ put_worker(struct strbuf *sb, struct worker *w)
 
 /* The app with the lowest number from `from` on, or NULL. */
 static struct app *
-next_app(const struct supervisor *sup, uint64_t from)
+next_app(const struct control *control, uint64_t from)
 {
 	struct app *next = NULL;
 
-	for (struct app *a = sup->apps; a != NULL; a = a->next_app)
+	for (struct app *a = control->apps->first; a != NULL; a = a->next_app)
 		if (a->number >= from &&
 		    (next == NULL || a->number < next->number))
 			next = a;
@@ -365,7 +367,7 @@ next_retiring(const struct app *app, uint64_t after)
 {
 	struct worker *next = NULL;
 
-	for (struct worker *w = app->workers; w != NULL; w = w->next)
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (!w->seated && w->number > after &&
 		    (next == NULL || w->number < next->number))
 			next = w;
@@ -390,35 +392,35 @@ step_retiring(struct strbuf *sb, struct control_cursor *at,
 }
 
 static bool
-step_stopped(struct supervisor *sup, struct strbuf *sb,
+step_stopped(struct control *control, struct strbuf *sb,
     struct control_cursor *at)
 {
-	const struct stopped_app *s = sup->stopped;
+	const struct stopped_app *s = control->apps->stopped;
 
 	for (unsigned i = 0; i < at->seat && s != NULL; i++)
 		s = s->next;
 	if (s == NULL)
 		return false;
 	/* Until its workers have finished, it is stopping. */
-	if (!app_lingers(sup, s->conf->name))
+	if (!app_lingers(control->apps, s->conf->name))
 		put_stopped(sb, s);
 	at->seat++;
 	return true;
 }
 
 static bool
-step(struct supervisor *sup, struct strbuf *sb, struct control_cursor *at)
+step(struct control *control, struct strbuf *sb, struct control_cursor *at)
 {
 	struct app *app;
 
 	if (at->at == CONTROL_AT_CLUSTERD) {
-		put_supervisor(sb, sup);
+		put_supervisor(sb, control);
 		at->at = CONTROL_AT_APP;
 		return true;
 	}
 	if (at->at == CONTROL_AT_STOPPED)
-		return step_stopped(sup, sb, at);
-	app = next_app(sup, at->app);
+		return step_stopped(control, sb, at);
+	app = next_app(control, at->app);
 	if (app == NULL) {
 		*at = (struct control_cursor){ .at = CONTROL_AT_STOPPED };
 		return true;
@@ -450,7 +452,7 @@ step(struct supervisor *sup, struct strbuf *sb, struct control_cursor *at)
 bool
 control_status_more(struct control_client *c)
 {
-	if (step(c->sup, &c->out, &c->op.cursor))
+	if (step(c->control, &c->out, &c->op.cursor))
 		return true;
 	control_ok(c, NULL);
 	return false;

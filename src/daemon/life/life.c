@@ -1,4 +1,5 @@
 #include <sys/epoll.h>
+#include <sys/random.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -14,15 +15,16 @@
 #include "core/conf/conf.h"
 #include "core/worker/worker_env.h"
 #include "daemon/adopt/adopt.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drain.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/steer/steer.h"
-#include "daemon/supervisor.h"
+#include "daemon/life/life.h"
+#include "daemon/output/outputs.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/notify.h"
 #include "linux/process/process.h"
@@ -38,62 +40,45 @@ static void timer_due(void *ctx);
 static void read_report(struct worker *w);
 static void report_ready(void *ctx, uint32_t events);
 
-struct log_about
-worker_about(const struct worker *w)
-{
-	return (struct log_about){
-		.app = w->app->name,
-		.instance = (long)w->instance,
-		.pid = w->pid,
-	};
-}
-
-void
-worker_log(enum log_level level, const struct worker *w, const char *fmt, ...)
-{
-	const struct log_about about = worker_about(w);
-	va_list ap;
-
-	va_start(ap, fmt);
-	log_vabout(level, &about, fmt, ap);
-	va_end(ap);
-}
-
 struct worker *
-worker_new(struct app *app, struct app_spec *spec, unsigned instance,
-    bool trial)
+worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
+    unsigned instance, bool trial)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return NULL;
 	w->given = calloc(spec->conf->n_listens + 1, sizeof(*w->given));
-	if (w->given == NULL || loop_timer_init(app->sup->loop, &w->timer,
+	if (w->given == NULL || loop_timer_init(crew->all->loop, &w->timer,
 	    timer_due, w) < 0) {
 		free(w->given);
 		free(w);
 		return NULL;
 	}
-	w->app = app;
+	w->crew = crew;
+	w->life = life;
 	w->spec = app_spec_ref(spec);
 	w->instance = instance;
-	w->number = ++app->sup->number;
+	w->holder.about = (struct log_about){
+		.app = crew->name, .instance = (long)instance,
+	};
+	w->number = ++crew->all->number;
 	w->ready_ms = -1;
 	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
 	w->fsm.trial = trial;
 	w->report = w->notify = w->trap = -1;
-	w->next = app->workers;
-	w->prev_next = &app->workers;
+	w->next = crew->workers;
+	w->prev_next = &crew->workers;
 	if (w->next != NULL)
 		w->next->prev_next = &w->next;
-	app->workers = w;
+	crew->workers = w;
 	return w;
 }
 
 static void
 close_report(struct worker *w)
 {
-	loop_del(w->app->sup->loop, &w->report_handle);
+	loop_del(w->crew->all->loop, &w->report_handle);
 	fd_close(&w->report);
 }
 
@@ -109,8 +94,8 @@ forget_process(struct worker *w)
 	drain_forget(w);
 	w->listens = false;
 	if (w->pid != 0 && !w->lingering)
-		supervisor_remove_worker(w->app->sup, w);
-	w->pid = 0;
+		workers_remove(w->crew->all, w);
+	w->pid = w->holder.about.pid = 0;
 	w->lingering = false;
 	w->exec_failed = false;
 	w->timed_out = false;
@@ -124,26 +109,14 @@ worker_free(struct worker *w)
 	if (w->next != NULL)
 		w->next->prev_next = w->prev_next;
 	forget_process(w);
-	listeners_leave(&w->app->sup->listeners, w);
-	steer_unshare(w);
-	loop_timer_fini(w->app->sup->loop, &w->timer);
+	listeners_leave(w->life->listeners, &w->holder);
+	steer_unshare(w->life->steering, w);
+	loop_timer_fini(w->crew->all->loop, &w->timer);
 	worker_fsm_free(&w->fsm);
 	app_spec_unref(w->spec);
 	free(w->given);
 	free(w->death);
 	free(w);
-}
-
-bool
-worker_alive(const struct worker *w)
-{
-	return worker_state_alive(w->fsm.state);
-}
-
-bool
-worker_ready(const struct worker *w)
-{
-	return w->fsm.state == WORKER_READY;
 }
 
 /* ---- start ---- */
@@ -159,10 +132,10 @@ open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
 	    spec->conf->out.kind : spec->conf->err.kind;
 	int code;
 
-	*ret_fd = kind == CONF_OUTPUT_NULL ? w->app->sup->null_fd : -1;
+	*ret_fd = kind == CONF_OUTPUT_NULL ? w->life->null_fd : -1;
 	if (to == NULL)
 		return 0;
-	code = out_pipe_open(&w->app->sup->outputs, to, spec->conf,
+	code = out_pipe_open(&w->life->outputs->in, to, spec->conf,
 	    w->instance, stream, &w->pipes[stream], ret_owned);
 	*ret_fd = *ret_owned;
 	return code;
@@ -179,7 +152,7 @@ static int
 execute(struct worker *w, const struct worker_env *env, const int *fds)
 {
 	const struct conf_app *conf = w->spec->conf;
-	struct supervisor *sup = w->app->sup;
+	struct life *life = w->life;
 	struct spawn_plan plan = {
 		.files = env->files.v,
 		.argv = env->argv.v,
@@ -188,11 +161,11 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		.fds = fds,
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,
-		.trap = adopt_wanted(w->spec),
-		.null_fd = sup->null_fd,
+		.trap = adopt_wanted(life->adopt, w->spec),
+		.null_fd = life->null_fd,
 		.directory = conf->directory,
 		.umask = conf->umask,
-		.nofile = sup->nofile,
+		.nofile = life->nofile,
 		.creds = &conf->creds,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 };
@@ -213,9 +186,10 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 	fd_close(&ends[1]);
 	if (code < 0)
 		return code;
-	supervisor_add_worker(sup, w);
-	code = loop_add(sup->loop, w->report, EPOLLIN, false, report_ready, w,
-	    &w->report_handle);
+	w->holder.about.pid = w->pid;
+	workers_add(w->crew->all, w);
+	code = loop_add(life->workers->loop, w->report, EPOLLIN, false,
+	    report_ready, w, &w->report_handle);
 	/* Started, but we would never hear whether it was executed: its death
 	   makes it a start that failed. */
 	if (code < 0)
@@ -231,8 +205,8 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 
 	for (size_t i = 0; i < spec->conf->n_listens; i++) {
 		struct lane *lane;
-		int code = app_spec_take_lane(spec, spec->listeners[i], w,
-		    &lane, err);
+		int code = app_spec_take_lane(
+		    spec, spec->listeners[i], &w->holder, &lane, err);
 
 		if (code == 0)
 			code = lanes_renew(lane, err);
@@ -248,26 +222,27 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 static int
 spawn_process(struct worker *w, struct error *err)
 {
-	struct supervisor *sup = w->app->sup;
+	struct life *life = w->life;
 	const struct conf_app *conf = w->spec->conf;
 	int fds[CONF_LISTENS_MAX];
 	struct worker_env env;
 	char *id = NULL;
 	int code;
 
-	w->serial = ++sup->serial;
-	code = worker_notify_open(w);
+	w->serial = ++life->serial;
+	code = worker_notify_open(life->notify, w);
 	if (code < 0)
 		return code;
-	if (asprintf(&id, "%016llx.%llu", (unsigned long long)sup->run_id,
-	    (unsigned long long)w->serial) < 0)
+	if (asprintf(&id, "%016llx.%llu",
+		(unsigned long long)life->workers->run_id,
+		(unsigned long long)w->serial) < 0)
 		return -ENOMEM;
 	const struct worker_env_args args = {
 		.app = conf,
 		.inherited = environ,
 		.bound = w->spec->bound,
 		.instance = w->instance,
-		.instances = w->app->wanted,
+		.instances = w->crew->wanted,
 		.generation = w->spec->generation,
 		.notify_socket = w->notify_name,
 		.worker_id = id,
@@ -315,18 +290,8 @@ static void
 note_end(struct worker *w, const struct worker_step *step,
     enum restart_cause cause, const char *words)
 {
-	struct app *app = w->app;
-	struct seat *seat = w->seated && w->instance < app->n_seats ?
-	    &app->seats[w->instance] : NULL;
-
 	keep_words(&w->death, words);
-	control_worker_died(w, step, words);
-	if (seat == NULL || seat->present != w)
-		return;
-	keep_words(&seat->death, words);
-	seat->died = mono_now();
-	if (step->why == WORKER_WHY_AGAIN || step->why == WORKER_WHY_NO_FORK)
-		seat->restarts[cause]++;
+	w->crew->all->events->ended(w, step, cause, words);
 }
 
 static void
@@ -336,7 +301,7 @@ signal_group(struct worker *w, int signo)
 		return;
 	/* A lingering group has no leader that would keep its number: only
 	   signal it if a child of ours is in it. */
-	if (w->lingering && !orphans_in_group(w->app->sup, w->pid))
+	if (w->lingering && !orphans_in_group(w->life->orphans, w->pid))
 		return;
 	process_kill_group(w->pid, signo);
 	/* A child that has not come to its setsid() is in no group yet. */
@@ -384,16 +349,26 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->relapsed = true;
 }
 
+/* The time and a random number. */
+static struct worker_facts
+facts_now(void)
+{
+	struct worker_facts facts = { .now = mono_now() };
+
+	(void)!getrandom(&facts.dice, sizeof(facts.dice), GRND_NONBLOCK);
+	return facts;
+}
+
 static struct worker_step
 take_step(struct worker *w, enum worker_event event, bool failure)
 {
-	struct worker_facts facts = supervisor_facts();
+	struct worker_facts facts = facts_now();
 	struct worker_step step;
 
 	facts.failure = failure;
 	facts.waiting = (event == WORKER_EV_RETIRE ||
 	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
-	    steer_keeps_waiting(w);
+	    steer_keeps_waiting(w->life->steering, w);
 	step = worker_fsm_step(&w->fsm, w->spec->conf, event, &facts);
 	note_readiness(w, &step);
 	return step;
@@ -410,19 +385,18 @@ carry_out(struct worker *w, const struct worker_step *step)
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
 	if (step->to == WORKER_READY && step->from != WORKER_READY) {
-		steer_ready(w);
-		adopt_settle_soon(w->app);
+		steer_ready(w->life->steering, w);
+		adopt_settle_soon(w->life->adopt, w->crew);
 	}
 	if (step->to == WORKER_DRAINING)
-		drain_watch(w);
+		drain_watch(w->life->drain, w);
 	else
 		drain_forget(w);
 	if (step->to != WORKER_STARTING)
 		readiness_forget(w);
 	else if (step->from != WORKER_STARTING)
-		readiness_watch(w);
-	loop_timer_set(w->app->sup->loop, &w->timer, w->fsm.deadline);
-	app_touch(w->app);
+		readiness_watch(w->life->readiness, w);
+	loop_timer_set(w->crew->all->loop, &w->timer, w->fsm.deadline);
 	if (step->spawn) {
 		if (carry_out_spawn(w))
 			worker_log(LOG_LEVEL_DEBUG, w, "started");
@@ -439,7 +413,7 @@ worker_event(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step = take_step(w, event, failure);
 
 	log_step(w, &step);
-	control_worker_stepped(w, &step);
+	w->crew->all->events->stepped(w, &step);
 	if (step.why == WORKER_WHY_NO_FORK)
 		note_end(w, &step, RESTART_CAUSE_START,
 		    "no process could be started");
@@ -475,27 +449,15 @@ worker_retire(struct worker *w)
 }
 
 void
-worker_drained(struct worker *w)
-{
-	worker_event(w, WORKER_EV_DRAINED, false);
-}
-
-void
 worker_kill(struct worker *w)
 {
 	worker_event(w, WORKER_EV_KILL, false);
 }
 
 void
-worker_said_ready(struct worker *w)
+life_post(struct worker *w, enum worker_event event)
 {
-	worker_event(w, WORKER_EV_NOTIFY_READY, false);
-}
-
-void
-worker_seen_waiting(struct worker *w)
-{
-	worker_event(w, WORKER_EV_WAITS, false);
+	worker_event(w, event, false);
 }
 
 static void
@@ -516,7 +478,7 @@ read_report(struct worker *w)
 		case SPAWN_REPORT_PENDING:
 			return;
 		case SPAWN_REPORT_TRAPPED:
-			adopt_begin(w, trap);
+			adopt_begin(w->life->adopt, w, trap);
 			break;
 		case SPAWN_REPORT_FAILED:
 			w->exec_failed = true;
@@ -524,7 +486,7 @@ read_report(struct worker *w)
 			break;
 		case SPAWN_REPORT_EXECUTED:
 			close_report(w);
-			w->app->executed = true;
+			w->crew->executed = true;
 			worker_event(w, WORKER_EV_EXECUTED, false);
 			break;
 		}
@@ -573,21 +535,22 @@ log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
 static bool
 fails_first_start(const struct worker *w)
 {
-	const struct supervisor *sup = w->app->sup;
+	const struct life *life = w->life;
 
-	return w->app->initial && !w->app->executed && w->exec_failed &&
-	    !sup->stopping;
+	return w->crew->initial && !w->crew->executed && w->exec_failed &&
+	    !life->workers->stopping;
 }
 
 /* New connections avoid it before anything else is done. */
 static void
 steer_around(const struct worker *w, const struct worker_step *step)
 {
-	steer_figures(w);
+	steer_figures(w->life->steering, w);
 	if (worker_state_final(step->to) || step->delay_ms > ABANDON_MS)
-		steer_abandon(w, worker_state_final(step->to));
+		steer_abandon(
+		    w->life->steering, w, worker_state_final(step->to));
 	else
-		steer_death(w->app->sup);
+		steer_death(w->life->steering);
 }
 
 static enum restart_cause
@@ -606,7 +569,7 @@ cause_of(const struct worker *w, bool failure)
 static void
 bury(struct worker *w, const char *hint)
 {
-	struct supervisor *sup = w->app->sup;
+	struct life *life = w->life;
 	bool failure = w->status.signalled || w->exec_failed ||
 	    !conf_app_success_code(w->spec->conf, w->status.code);
 	bool fatal = fails_first_start(w);
@@ -619,9 +582,9 @@ bury(struct worker *w, const char *hint)
 	step = take_step(w, WORKER_EV_EXITED, failure);
 	put_cause(w, &cause);
 	if (fatal)
-		log_app(LOG_LEVEL_ERROR, w->app->name, "%s",
+		log_app(LOG_LEVEL_ERROR, w->crew->name, "%s",
 		    cause.failed ? "out of memory" : cause.text);
-	else if (!sup->failed || !sup->stopping)
+	else if (!life->mute)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);
 	log_step(w, &step);
@@ -631,19 +594,19 @@ bury(struct worker *w, const char *hint)
 	strbuf_free(&cause);
 
 	forget_process(w);
-	control_worker_stepped(w, &step);
+	w->crew->all->events->stepped(w, &step);
 	app_spec_restore_paths(w->spec);
 	steer_around(w, &step);
-	supervisor_sweep_soon(sup);
+	orphans_sweep_soon(life->orphans);
 	carry_out(w, &step);
 	if (fatal)
-		supervisor_fail(sup);
+		w->crew->all->events->fatal(w);
 }
 
 void
 worker_died(struct worker *w, struct exit_status status)
 {
-	struct supervisor *sup = w->app->sup;
+	struct life *life = w->life;
 	struct strbuf hint = STRBUF_INIT;
 
 	w->status = status;
@@ -655,19 +618,19 @@ worker_died(struct worker *w, struct exit_status status)
 	read_report(w);
 	close_report(w);
 
-	worker_put_hint(w, &hint);
+	worker_put_hint(life->orphans, w, &hint);
 	/* In a stop the rest of the group has had the signal and may finish
 	   its work; else it has lost its leader and goes too. The zombie still
 	   holds the group's number. */
 	if (w->fsm.state != WORKER_STOPPING)
 		process_kill_group(w->pid, SIGKILL);
 	process_reap(w->pid);
-	supervisor_remove_worker(sup, w);
+	workers_remove(w->crew->all, w);
 	w->lingering = true;
 
 	if (w->fsm.state == WORKER_STOPPING &&
-	    orphans_in_group(sup, w->pid)) {
-		sup->lingering++;
+	    orphans_in_group(life->orphans, w->pid)) {
+		life->lingering++;
 		worker_log(LOG_LEVEL_DEBUG, w, "exited, waiting for the rest "
 		    "of its processes");
 	} else {
@@ -679,8 +642,8 @@ worker_died(struct worker *w, struct exit_status status)
 void
 worker_check_group(struct worker *w)
 {
-	if (w->lingering && !orphans_in_group(w->app->sup, w->pid)) {
-		w->app->sup->lingering--;
+	if (w->lingering && !orphans_in_group(w->life->orphans, w->pid)) {
+		w->life->lingering--;
 		bury(w, "");
 	}
 }

@@ -14,11 +14,21 @@
 #include "core/output/line_split.h"
 #include "core/output/out_tag.h"
 #include "core/output/ring.h"
+#include "daemon/output/out_tails.h"
+#include "daemon/output/output.h"
 #include "linux/loop/loop.h"
 
-struct out_app;
-struct output;
-struct outputs;
+/* All pipes, and what of them may be read in one turn. */
+struct out_intake {
+	struct loop *loop;
+	TAILQ_HEAD(, out_pipe) pipes;
+	struct out_tails tails;
+	char *scratch;			/* what is read goes here */
+	bool news;			/* lines came in this turn */
+	uint64_t round;			/* of reads */
+	size_t read;			/* in this turn */
+	bool crowded;			/* some had to wait for the next */
+};
 
 enum out_stream {
 	OUT_STREAM_STDOUT,
@@ -27,16 +37,15 @@ enum out_stream {
 };
 
 struct out_pipe {
-	struct outputs *outs;
+	struct out_intake *in;
 	struct output *to;		/* a reference */
-	struct out_app *app;		/* NULL: it is no more */
+	struct out_tail *tail;		/* a reference; NULL: none */
 	struct out_pipe **holder;	/* the worker's; NULL: gone */
-	TAILQ_ENTRY(out_pipe) link;	/* in outs->pipes */
-	TAILQ_ENTRY(out_pipe) link_held;/* in to->held */
+	TAILQ_ENTRY(out_pipe) link;	/* in in->pipes */
+	struct output_waiter waiter;	/* in to->held */
 	int fd;
 	loop_handle handle;		/* 0: not read from now */
 	uint64_t round;			/* when it was last read */
-	bool is_held;
 	struct line_split split;
 	struct ring_source source;
 	char app_name[CONF_NAME_MAX + 1];
@@ -48,7 +57,7 @@ struct out_pipe {
  * A pipe to `to` for a stream of an instance of the app, kept in *holder until
  * its end is read. The caller owns *ret_end, the end for the process. -errno.
  */
-int out_pipe_open(struct outputs *outs, struct output *to,
+int out_pipe_open(struct out_intake *in, struct output *to,
     const struct conf_app *conf, unsigned instance, enum out_stream stream,
     struct out_pipe **holder, int *ret_end);
 
@@ -65,10 +74,10 @@ bool out_pipe_read(struct out_pipe *pipe);
 /* Read what is there, but no more than a pipe usually holds. */
 void out_pipe_drain(struct out_pipe *pipe);
 
-/* There may be room for it again. False: it could not be watched, later. */
-bool out_pipe_resume(struct out_pipe *pipe);
-
 /* What is held of a line is written as one. */
 void out_pipe_free(struct out_pipe *pipe);
+
+/* The end of a turn: the next one may read as much again. */
+void out_intake_turn(struct out_intake *in);
 
 #endif

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "core/output/line_split.h"
 #include "core/output/out_tag.h"
-#include "daemon/output/out_pipe.h"
 #include "daemon/output/output.h"
 #include "daemon/output/output_loss.h"
 
@@ -33,17 +32,17 @@ static void free_if_over(struct output *o);
 static void
 resume_held(struct output *o)
 {
-	struct out_pipes held;
+	struct output_waiters held;
 
 	TAILQ_INIT(&held);
-	TAILQ_CONCAT(&held, &o->held, link_held);
+	TAILQ_CONCAT(&held, &o->held, link);
 	while (!TAILQ_EMPTY(&held)) {
-		struct out_pipe *p = TAILQ_FIRST(&held);
+		struct output_waiter *w = TAILQ_FIRST(&held);
 
-		TAILQ_REMOVE(&held, p, link_held);
-		p->is_held = false;
-		if (!out_pipe_resume(p))
-			output_hold(o, p);
+		TAILQ_REMOVE(&held, w, link);
+		w->held = false;
+		if (!w->resume(w))
+			output_hold(o, w);
 	}
 	/* No memory for the loop: again soon. */
 	if (!TAILQ_EMPTY(&o->held))
@@ -182,8 +181,8 @@ wait_for_room(struct output *o)
 		o->state = OUTPUT_FINE;
 	if (o->writable == 0 && (fd < 0 || loop_add(o->loop, fd, EPOLLOUT,
 	    false, writable, o, &o->writable) < 0))
-		due = mono_add_ms(now, o->state == OUTPUT_STUCK ? OUTPUT_RETRY_MS :
-		    TRY_MS);
+		due = mono_add_ms(
+		    now, o->state == OUTPUT_STUCK ? OUTPUT_RETRY_MS : TRY_MS);
 	else if (o->state == OUTPUT_STUCK)
 		due = MONO_NEVER;
 	loop_timer_set(o->loop, &o->timer, due);
@@ -283,18 +282,18 @@ output_room(struct output *o, size_t tag_len)
 }
 
 void
-output_hold(struct output *o, struct out_pipe *p)
+output_hold(struct output *o, struct output_waiter *w)
 {
-	TAILQ_INSERT_TAIL(&o->held, p, link_held);
-	p->is_held = true;
+	TAILQ_INSERT_TAIL(&o->held, w, link);
+	w->held = true;
 }
 
 void
-output_unhold(struct output *o, struct out_pipe *p)
+output_unhold(struct output *o, struct output_waiter *w)
 {
-	if (p->is_held)
-		TAILQ_REMOVE(&o->held, p, link_held);
-	p->is_held = false;
+	if (w->held)
+		TAILQ_REMOVE(&o->held, w, link);
+	w->held = false;
 }
 
 /* Copies what has room. Returns how much of `lines` that is. */
@@ -351,7 +350,8 @@ lose_new(struct output *o, const char *app, const char *lines, size_t len)
 	/* Nothing that is kept will come to be written, and tell of it. */
 	if (o->broken_by == 0)
 		o->broken_by = ENOMEM;
-	loop_timer_set(o->loop, &o->timer, mono_add_ms(mono_now(), OUTPUT_RETRY_MS));
+	loop_timer_set(
+	    o->loop, &o->timer, mono_add_ms(mono_now(), OUTPUT_RETRY_MS));
 }
 
 /* Unless we are told anyway when there is room for it. */

@@ -29,7 +29,6 @@
 #include "linux/loop/loop.h"
 
 struct error;
-struct out_pipe;
 
 #define OUTPUT_KEPT	(256 * 1024)
 #define OUTPUT_STUCK_MS	1000
@@ -41,6 +40,14 @@ enum output_state {
 	OUTPUT_FINE,
 	OUTPUT_STUCK,
 	OUTPUT_BROKEN,
+};
+
+/* Who is not read from now, until there is room again. */
+struct output_waiter {
+	TAILQ_ENTRY(output_waiter) link;
+	bool held;
+	/* There may be room; false: it could not be watched, later. */
+	bool (*resume)(struct output_waiter *waiter);
 };
 
 /* Lines of an app that were lost here, since that was last told. */
@@ -85,7 +92,7 @@ struct output {
 	struct output_loss *losses;
 	uint64_t nameless;		/* lost, and not known whose */
 	bool telling;			/* of these */
-	TAILQ_HEAD(out_pipes, out_pipe) held;	/* not read from now */
+	TAILQ_HEAD(output_waiters, output_waiter) held;
 };
 
 /* Our own descriptor 1 or 2. The caller owns one reference; -ENOMEM. */
@@ -129,9 +136,9 @@ size_t output_room(struct output *output, size_t tag_len);
 void output_put(struct output *output, const char *app, const char *tag,
     size_t tag_len, const char *lines, size_t len);
 
-/* Let the pipe go on when there is room again (out_pipe_resume()). */
-void output_hold(struct output *output, struct out_pipe *pipe);
-void output_unhold(struct output *output, struct out_pipe *pipe);
+/* Let it go on when there is room again. */
+void output_hold(struct output *output, struct output_waiter *waiter);
+void output_unhold(struct output *output, struct output_waiter *waiter);
 
 /* One line of clusterd's own log that goes to the same place (base/log): false
    if it is lost. */

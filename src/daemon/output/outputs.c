@@ -10,100 +10,19 @@
 #include "base/log.h"
 #include "daemon/output/out_pipe.h"
 #include "daemon/output/outputs.h"
-#include "daemon/supervisor.h"
 
 /* Reads of one pipe at the end: more than any pipe holds by default. */
 #define FINISH_READS	64
 #define FINISH_MS	5000
 #define FINISH_POLL_MS	100
 
-/* Of a turn: some milliseconds. A read counts for some bytes more. */
-#define TURN_MAX	(4 * 1024 * 1024)
-#define READ_COST	4096
-
-struct out_app {
-	struct out_app *next;
-	struct ring ring;
-	char *name;
-};
-
 void
 outputs_init(struct outputs *outs, struct loop *loop)
 {
 	outs->loop = loop;
-	outs->round = 1;
-	TAILQ_INIT(&outs->pipes);
-}
-
-/* ---- apps ---- */
-
-static struct out_app *
-find_app(const struct outputs *outs, const char *name)
-{
-	struct out_app *a = outs->apps;
-
-	while (a != NULL && strcmp(a->name, name) != 0)
-		a = a->next;
-	return a;
-}
-
-struct out_app *
-outputs_app(struct outputs *outs, const char *name)
-{
-	struct out_app *a = find_app(outs, name);
-
-	if (a != NULL)
-		return a;
-	a = calloc(1, sizeof(*a));
-	if (a == NULL)
-		return NULL;
-	a->name = strdup(name);
-	if (a->name == NULL) {
-		free(a);
-		return NULL;
-	}
-	a->ring = (struct ring)RING_INIT(++outs->last_ring);
-	a->next = outs->apps;
-	outs->apps = a;
-	outs->changes++;
-	return a;
-}
-
-struct ring *
-out_app_ring(struct out_app *app)
-{
-	return &app->ring;
-}
-
-void
-outputs_each_ring(const struct outputs *outs,
-    void (*fn)(void *ctx, const char *app, const struct ring *ring),
-    void *ctx)
-{
-	for (const struct out_app *a = outs->apps; a != NULL; a = a->next)
-		fn(ctx, a->name, &a->ring);
-}
-
-void
-outputs_forget(struct outputs *outs, const char *app)
-{
-	struct out_app **p = &outs->apps;
-	struct out_app *gone;
-	struct out_pipe *pipe;
-
-	while (*p != NULL && strcmp((*p)->name, app) != 0)
-		p = &(*p)->next;
-	gone = *p;
-	if (gone == NULL)
-		return;
-	*p = gone->next;
-	outs->changes++;
-	TAILQ_FOREACH(pipe, &outs->pipes, link)
-		if (pipe->app == gone)
-			pipe->app = NULL;
-	ring_free(&gone->ring);
-	free(gone->name);
-	free(gone);
+	outs->in.loop = loop;
+	outs->in.round = 1;
+	TAILQ_INIT(&outs->in.pipes);
 }
 
 /* ---- places ---- */
@@ -180,9 +99,9 @@ outputs_acquire(struct outputs *outs, struct config *config,
 		*ret_output = NULL;
 		return 0;
 	}
-	if (outs->scratch == NULL)
-		outs->scratch = malloc(LINE_SPLIT_MAX + OUTPUT_READ_MAX + 1);
-	if (outs->scratch == NULL ||
+	if (outs->in.scratch == NULL)
+		outs->in.scratch = malloc(LINE_SPLIT_MAX + OUTPUT_READ_MAX + 1);
+	if (outs->in.scratch == NULL ||
 	    (where->kind == CONF_OUTPUT_PREFIX && open_standard(outs) < 0))
 		return error_set(err, -ENOMEM, "out of memory");
 	if (where->kind == CONF_OUTPUT_FILE)
@@ -213,30 +132,13 @@ outputs_reopen(struct outputs *outs)
 	}
 }
 
-bool
-outputs_may_read(struct outputs *outs, uint64_t *round)
-{
-	if (*round == outs->round)
-		return false;
-	if (outs->read >= TURN_MAX) {
-		outs->crowded = true;
-		return false;
-	}
-	outs->read += READ_COST;
-	*round = outs->round;
-	return true;
-}
-
 void
 outputs_settle(struct outputs *outs)
 {
-	if (!outs->crowded)
-		outs->round++;
-	outs->crowded = false;
-	outs->read = 0;
-	if (!outs->news)
+	out_intake_turn(&outs->in);
+	if (!outs->in.news)
 		return;
-	outs->news = false;
+	outs->in.news = false;
 	if (outs->told != NULL)
 		outs->told(outs->told_ctx);
 }
@@ -250,7 +152,7 @@ read_pipes(struct outputs *outs)
 	struct out_pipe *p, *next;
 	bool left = false;
 
-	for (p = TAILQ_FIRST(&outs->pipes); p != NULL; p = next) {
+	for (p = TAILQ_FIRST(&outs->in.pipes); p != NULL; p = next) {
 		bool full = false, more = true;
 
 		next = TAILQ_NEXT(p, link);
@@ -338,8 +240,8 @@ outputs_finish(struct outputs *outs)
 	}
 	each_output(outs, give_up_one, NULL);
 	(void)read_pipes(outs);
-	while (!TAILQ_EMPTY(&outs->pipes))
-		out_pipe_free(TAILQ_FIRST(&outs->pipes));
+	while (!TAILQ_EMPTY(&outs->in.pipes))
+		out_pipe_free(TAILQ_FIRST(&outs->in.pipes));
 	each_output(outs, close_one, NULL);
 }
 
@@ -349,8 +251,8 @@ outputs_fini(struct outputs *outs)
 	log_set_aside(NULL, NULL);
 	if (outs->loop == NULL)
 		return;
-	while (!TAILQ_EMPTY(&outs->pipes))
-		out_pipe_free(TAILQ_FIRST(&outs->pipes));
+	while (!TAILQ_EMPTY(&outs->in.pipes))
+		out_pipe_free(TAILQ_FIRST(&outs->in.pipes));
 	output_unref(outs->standard[0]);
 	output_unref(outs->standard[1]);
 	for (struct output *o = outs->files, *next; o != NULL; o = next) {
@@ -358,7 +260,6 @@ outputs_fini(struct outputs *outs)
 		if (o->refs == 0)
 			output_free(o);
 	}
-	while (outs->apps != NULL)
-		outputs_forget(outs, outs->apps->name);
-	free(outs->scratch);
+	out_tails_free(&outs->in.tails);
+	free(outs->in.scratch);
 }

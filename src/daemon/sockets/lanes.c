@@ -7,12 +7,10 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/apps/app.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_steer.h"
 #include "daemon/sockets/listeners.h"
-#include "daemon/workers/worker.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_inherit.h"
@@ -84,7 +82,7 @@ lanes_free(struct listener *l)
 }
 
 struct lane *
-lanes_find(const struct listener *l, const struct worker *w)
+lanes_find(const struct listener *l, const struct lane_holder *w)
 {
 	for (size_t i = 0; i < l->lanes.n; i++)
 		if (l->lanes.v[i]->holder == w)
@@ -120,8 +118,8 @@ lanes_make_room(struct listeners *all, const char *app,
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		if (l == but || a->kind == ADDRESS_UNIX || a->port == 0 ||
-		    l->passed || l->bound.kind != a->kind || l->bound.port != a->port ||
-		    strcmp(l->app, app) != 0)
+		    l->passed || l->bound.kind != a->kind ||
+		    l->bound.port != a->port || strcmp(l->app, app) != 0)
 			continue;
 		any = true;
 		if (is_grouped(l))
@@ -227,14 +225,15 @@ lanes_more_shut(const struct listener *l)
 #define LOOK_MAX 512
 
 /*
- * May one begin to listen now, so that its place in the kernel's order is known?
- * Of what was shut down before there must be no news to come. eBPF does without
- * the order.
+ * May one begin to listen now, so that its place in the kernel's order is
+ * known? Of what was shut down before there must be no news to come. eBPF does
+ * without the order.
  */
 static bool
 order_is_known(const struct listener *l)
 {
-	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !lanes_more_shut(l);
+	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX ||
+	       !lanes_more_shut(l);
 }
 
 /*
@@ -407,8 +406,9 @@ find_free(struct listener *l)
 }
 
 /*
- * A worker has shut down its UDP lane, or connected it, for good. The new socket
- * is bound before the old one goes: somebody has the address all the time.
+ * A worker has shut down its UDP lane, or connected it, for good. The new
+ * socket is bound before the old one goes: somebody has the address all the
+ * time.
  */
 static int
 replace_lane(struct lane *lane, struct error *err)
@@ -436,8 +436,8 @@ replace_lane(struct lane *lane, struct error *err)
 }
 
 int
-lanes_take(struct listener *l, struct worker *w, struct lane **ret_lane,
-    struct error *err)
+lanes_take(struct listener *l, const struct lane_holder *w,
+    struct lane **ret_lane, struct error *err)
 {
 	struct lane *lane = lanes_find(l, w);
 	int code;
@@ -499,7 +499,7 @@ lanes_unshare(struct listener *l)
 }
 
 void
-lanes_leave(struct listener *l, const struct worker *w)
+lanes_leave(struct listener *l, const struct lane_holder *w)
 {
 	struct lane *lane = lanes_find(l, w);
 	uint32_t waiting = 0, backlog;

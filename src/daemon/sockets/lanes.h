@@ -8,9 +8,9 @@
  * none is free, and stay open when it has gone, for the next one: closing a
  * lane loses what waits in it, and moves others in the kernel's order.
  *
- * The kernel does not choose by itself among several lanes: a program is attached
- * before another one begins to listen; or right behind, with the second one, for
- * the first has listened alone and was in no group.
+ * The kernel does not choose by itself among several lanes: a program is
+ * attached before another one begins to listen; or right behind, with the
+ * second one, for the first has listened alone and was in no group.
  */
 #ifndef DAEMON_LANES_H
 #define DAEMON_LANES_H
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/mono.h"
 #include "core/sockets/balance.h"
 #include "core/sockets/lane_order.h"
@@ -35,7 +36,11 @@ struct error;
 struct listener;
 struct listeners;
 struct steering_ebpf;
-struct worker;
+
+/* Who a lane is given to; it is the same one as long as its address is. */
+struct lane_holder {
+	struct log_about about;
+};
 
 struct lane {
 	struct listener *listener;
@@ -43,7 +48,7 @@ struct lane {
 	int fd;			/* -1: the program stops */
 	uint64_t ino;		/* by which /proc knows it */
 	loop_handle hangup;
-	struct worker *holder;	/* whose alone it is, or NULL */
+	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
@@ -94,10 +99,10 @@ int lanes_adjust(struct listener *listener);
  * The worker's own lane: what it has already, else a free one, else a new one.
  * -errno with words.
  */
-int lanes_take(struct listener *listener, struct worker *worker,
+int lanes_take(struct listener *listener, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err);
 struct lane *lanes_find(const struct listener *listener,
-    const struct worker *worker);
+    const struct lane_holder *holder);
 
 /* For a new process that is to have it: what the last one may have changed or
    spoilt is set back. -errno with words. */
@@ -113,7 +118,7 @@ struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
  * The worker has no more use for its lane: it is free. What waits in it goes to
  * the live ones where eBPF can move it; else the next holder serves it.
  */
-void lanes_leave(struct listener *listener, const struct worker *worker);
+void lanes_leave(struct listener *listener, const struct lane_holder *holder);
 
 /* Could the live lanes have what waits in this one? */
 bool lanes_can_move(const struct lane *lane);
@@ -154,8 +159,8 @@ struct lane_figures {
 };
 void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
 
-/* Packets, first ones of connections mostly, that no live lane would take; false:
-   nobody counts them (only eBPF does). */
+/* Packets, first ones of connections mostly, that no live lane would take;
+   false: nobody counts them (only eBPF does). */
 bool lanes_dropped(const struct listener *listener, uint64_t *ret_packets);
 
 /*

@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "daemon/apps/app.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_steer.h"
 #include "daemon/sockets/listeners.h"
-#include "daemon/workers/worker.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
 
@@ -23,10 +21,8 @@ struct culprit {
 static struct culprit
 find_culprit(const struct lane *lane)
 {
-	const struct worker *w = lane->holder;
-
-	if (w != NULL)
-		return (struct culprit){ worker_about(w), "" };
+	if (lane->holder != NULL)
+		return (struct culprit){ lane->holder->about, "" };
 	return (struct culprit){
 		{ .app = lane->listener->app, .instance = -1 }, "a worker ",
 	};
@@ -134,8 +130,8 @@ revive(struct lane *lane)
  * A worker has called shutdown(2) on a lane, which ends the listening for all
  * who have it; some servers do when they stop. The port is there again at once.
  * epoll reports in the order in which it happened (but for two at the very same
- * time); while another one's event is still to come nothing begins to listen, so
- * that the order stays known.
+ * time); while another one's event is still to come nothing begins to listen,
+ * so that the order stays known.
  */
 static void
 hangup(void *ctx, uint32_t events)
@@ -152,7 +148,8 @@ hangup(void *ctx, uint32_t events)
 		return;
 	}
 	loop_del(l->all->loop, &lane->hangup);
-	/* Datagram sockets may have errors to tell, which are their holders'. */
+	/* Datagram sockets may have errors to tell, which are their holders'.
+	 */
 	if ((events & EPOLLHUP) == 0)
 		return;
 	if (l->bound.kind == ADDRESS_UNIX) {

@@ -1,6 +1,6 @@
 /*
- * What workers do to their lanes, and how it is undone: they shut them down, set
- * another backlog. For daemon/lanes.
+ * What workers do to their lanes, and how it is undone: they shut them down,
+ * set another backlog. For daemon/lanes.
  */
 #ifndef DAEMON_LANES_HEAL_H
 #define DAEMON_LANES_HEAL_H

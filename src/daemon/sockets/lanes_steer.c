@@ -11,7 +11,6 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_steer.h"
 #include "daemon/sockets/listeners.h"
-#include "daemon/workers/worker.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/sockdiag.h"
@@ -72,9 +71,10 @@ collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
 
 	for (size_t i = 0; i < places; i++) {
 		const struct lane *lane = ls->v[ls->order.v[i]];
-		unsigned seat = lane->holder != NULL &&
-		    (lane->slot > 0 || !ls->common) ? lane->holder->instance :
-		    COMMON_SEAT;
+		unsigned seat =
+		    lane->holder != NULL && (lane->slot > 0 || !ls->common)
+			? (unsigned)lane->holder->about.instance
+			: COMMON_SEAT;
 
 		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
 		    take_seat(taken, seat))
@@ -368,7 +368,8 @@ lanes_apply(struct listener *l, struct mono now)
 	return true;
 }
 
-/* The lanes under a program of another kind: it knows them before it is there. */
+/* The lanes under a program of another kind: it knows them before it is there.
+ */
 static int
 use_extended(struct listener *l, enum balance b, struct error *err)
 {

@@ -54,8 +54,8 @@ is_for(const struct listener *l, const struct conf_app *app, size_t position)
 }
 
 /*
- * What cannot be mended and has to be opened anew: a Unix listener whose file is
- * gone, with both its names, or that was shut down; a TCP lane that a worker
+ * What cannot be mended and has to be opened anew: a Unix listener whose file
+ * is gone, with both its names, or that was shut down; a TCP lane that a worker
  * has connected to somewhere while it was not listening.
  */
 static bool
@@ -165,7 +165,8 @@ open_socket(struct listeners *ls, struct listener *l,
 	return code;
 }
 
-/* A socket that the supervisor above us holds for this address, or a new one. */
+/* A socket that the supervisor above us holds for this address, or a new one.
+ */
 static int
 open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
     struct error *err)
@@ -539,7 +540,7 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 }
 
 void
-listeners_leave(struct listeners *ls, const struct worker *w)
+listeners_leave(struct listeners *ls, const struct lane_holder *w)
 {
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
 		lanes_leave(l, w);

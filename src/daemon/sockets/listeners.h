@@ -27,7 +27,6 @@
 
 struct conf_app;
 struct error;
-struct worker;
 
 struct listener {
 	struct listeners *all;
@@ -133,6 +132,7 @@ void listener_adjust(struct listener *listener, const struct conf_app *app,
 bool listener_is_open(const struct listener *listener);
 
 /* A worker is gone: its lanes are free. */
-void listeners_leave(struct listeners *listeners, const struct worker *worker);
+void listeners_leave(struct listeners *listeners,
+    const struct lane_holder *holder);
 
 #endif

@@ -5,20 +5,17 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/output/outputs.h"
-#include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
 
 /* Addresses that programs of one app may ask for beside the written ones: more
    than any machine's interfaces, fewer than descriptors. */
 #define APP_SPEC_BESIDE_MAX 64
 
 int
-app_spec_new(struct supervisor *sup, struct config *config,
+app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
     struct error *err)
 {
@@ -28,10 +25,10 @@ app_spec_new(struct supervisor *sup, struct config *config,
 	if (spec == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	spec->refs = 1;
-	spec->sup = sup;
+	spec->house = house;
 	spec->config = config_ref(config);
 	spec->conf = conf;
-	spec->instances = conf_app_instances(conf, sup->auto_instances);
+	spec->instances = conf_app_instances(conf, house->auto_instances);
 	spec->listeners = calloc(conf->n_listens + 1,
 	    sizeof(*spec->listeners));
 	spec->bound = calloc(conf->n_listens + 1, sizeof(*spec->bound));
@@ -40,16 +37,16 @@ app_spec_new(struct supervisor *sup, struct config *config,
 	    spec->taken == NULL)
 		code = error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
-		code = listeners_acquire(&sup->listeners, conf, i,
+		code = listeners_acquire(house->listeners, conf, i,
 		    &spec->listeners[i], err);
 		if (code == 0)
 			spec->bound[i] = spec->listeners[i]->bound;
 	}
 	if (code == 0)
-		code = outputs_acquire(&sup->outputs, config, conf,
+		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->out, &spec->outputs[OUT_STREAM_STDOUT], err);
 	if (code == 0)
-		code = outputs_acquire(&sup->outputs, config, conf,
+		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->err, &spec->outputs[OUT_STREAM_STDERR], err);
 	if (code < 0) {
 		app_spec_unref(spec);
@@ -165,7 +162,7 @@ app_spec_give(struct app_spec *spec, size_t position,
 	if (more == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	spec->beside = more;
-	code = listeners_derive(&spec->sup->listeners, spec->conf, position,
+	code = listeners_derive(spec->house->listeners, spec->conf, position,
 	    target, spec->accepts, &l, err);
 	if (code < 0)
 		return code;
@@ -206,8 +203,8 @@ app_spec_has(const struct app_spec *spec, const struct listener *l)
 bool
 app_spec_shares(const struct app_spec *spec, const struct listener *l)
 {
-	return balancing_choose(&spec->sup->listeners.balancing, spec->conf, l,
-	    spec->accepts) == BALANCE_SHARED;
+	return balancing_choose(&spec->house->listeners->balancing, spec->conf,
+		   l, spec->accepts) == BALANCE_SHARED;
 }
 
 bool
@@ -215,7 +212,7 @@ app_spec_undecided(const struct app_spec *spec)
 {
 	return spec->conf->balance == CONF_BALANCE_AUTO &&
 	    balance_is_open(spec->conf, balancing_can_count(
-	    &spec->sup->listeners.balancing, NULL), spec->accepts);
+	    &spec->house->listeners->balancing, NULL), spec->accepts);
 }
 
 static void
@@ -229,7 +226,6 @@ void
 app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 {
 	bool undecided = app_spec_undecided(spec);
-	const struct app *app;
 
 	if (spec->accepts != BALANCE_ACCEPTS_UNKNOWN)
 		return;
@@ -241,15 +237,13 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 	    CONF_BALANCE_AUTO, ADDRESS_TCP, false, accepts)),
 	    accepts == BALANCE_ACCEPTS_BLOCKING ? "one connection at a time" :
 	    "several connections at once");
-	/* One on trial is not in force yet. */
-	app = app_find(spec->sup, spec->conf->name);
-	if (app == NULL || app->stable == spec)
+	if (!spec->on_trial)
 		app_spec_adjust(spec);
 }
 
 int
 app_spec_take_lane(const struct app_spec *spec, struct listener *l,
-    struct worker *w, struct lane **ret_lane, struct error *err)
+    const struct lane_holder *w, struct lane **ret_lane, struct error *err)
 {
 	if (!app_spec_shares(spec, l))
 		return lanes_take(l, w, ret_lane, err);
@@ -259,7 +253,7 @@ app_spec_take_lane(const struct app_spec *spec, struct listener *l,
 
 struct lane *
 app_spec_lane(const struct app_spec *spec, struct listener *l,
-    const struct worker *w)
+    const struct lane_holder *w)
 {
 	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, w);
 }
@@ -312,7 +306,7 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 }
 
 size_t
-app_spec_inodes(const struct app_spec *spec, const struct worker *w,
+app_spec_inodes(const struct app_spec *spec, const struct lane_holder *w,
     uint64_t *inos, size_t max)
 {
 	size_t n_listens = spec->conf->n_listens;
@@ -345,35 +339,4 @@ app_spec_restore_paths(const struct app_spec *spec)
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		if (spec->listeners[i] != NULL)
 			listener_restore_path(spec->listeners[i]);
-}
-
-/* ---- all apps of a configuration ---- */
-
-void
-app_specs_free(struct app_spec **specs, size_t n)
-{
-	for (size_t i = 0; specs != NULL && i < n; i++)
-		app_spec_unref(specs[i]);
-	free(specs);
-}
-
-int
-app_specs_open(struct supervisor *sup, struct config *config,
-    struct app_spec ***ret_specs, struct error *err)
-{
-	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
-	int code = 0;
-
-	if (specs == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		if (stopped_find(sup, config->apps[i].name) == NULL)
-			code = app_spec_new(sup, config, &config->apps[i],
-			    &specs[i], err);
-	if (code < 0) {
-		app_specs_free(specs, config->n_apps);
-		return code;
-	}
-	*ret_specs = specs;
-	return 0;
 }

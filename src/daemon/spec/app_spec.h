@@ -19,12 +19,21 @@ struct config;
 struct error;
 struct lane;
 struct listener;
-struct supervisor;
-struct worker;
+struct listeners;
+struct outputs;
+struct lane_holder;
+
+/* What all specs are made of. */
+struct app_house {
+	struct listeners *listeners;
+	struct outputs *outputs;
+	unsigned auto_instances;
+};
 
 struct app_spec {
 	unsigned refs;
-	struct supervisor *sup;
+	struct app_house *house;
+	bool on_trial;			/* a rollout's, not in force yet */
 	struct config *config;		/* a reference, keeps `conf` alive */
 	const struct conf_app *conf;
 	unsigned generation;
@@ -53,21 +62,11 @@ struct app_spec {
 
 /* Opens the listeners and the files of output. The caller owns one reference;
    -errno with words. */
-int app_spec_new(struct supervisor *sup, struct config *config,
+int app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
     struct error *err);
 struct app_spec *app_spec_ref(struct app_spec *spec);
 void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
-
-/*
- * One spec for each app of the configuration, in its order (NULL for one that
- * is stopped by request), or none at all:
- * when one listener cannot be opened, those before it are closed again. Free
- * with app_specs_free(). -errno with words.
- */
-int app_specs_open(struct supervisor *sup, struct config *config,
-    struct app_spec ***ret_specs, struct error *err);
-void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
 
 /*
  * Give the listeners back already now: nothing is started from it any more.
@@ -125,16 +124,17 @@ void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
 
 /* The lane of a worker of the spec's: as lanes_take(), or the lane for all. */
 int app_spec_take_lane(const struct app_spec *spec, struct listener *listener,
-    struct worker *worker, struct lane **ret_lane, struct error *err);
+    const struct lane_holder *holder, struct lane **ret_lane,
+    struct error *err);
 
 /* The lane that it has, or NULL. */
 struct lane *app_spec_lane(const struct app_spec *spec,
-    struct listener *listener, const struct worker *worker);
+    struct listener *listener, const struct lane_holder *holder);
 
 /* The inodes of the worker's lanes that listen; at most `max`. Returns how
    many. */
-size_t app_spec_inodes(const struct app_spec *spec, const struct worker *worker,
-    uint64_t *inos, size_t max);
+size_t app_spec_inodes(const struct app_spec *spec,
+    const struct lane_holder *holder, uint64_t *inos, size_t max);
 
 /* Bring backlog, mode and owner of its listeners to what its app says. */
 void app_spec_adjust(const struct app_spec *spec);

@@ -4,13 +4,12 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/sockets/lane_rank.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/socket/lane_queue.h"
 
 /* Between two deaths that are told of one by one. */
@@ -19,10 +18,7 @@
 static bool
 is_seated(const struct worker *w)
 {
-	const struct app *app = w->app;
-
-	return w->seated && w->instance < app->n_seats &&
-	    app->seats[w->instance].present == w;
+	return w->seated && w->present;
 }
 
 /* A reload may move an address from one app to another: the new one's workers
@@ -35,22 +31,21 @@ preference(const struct worker *w, const struct listener *l)
 
 	if (rank == LANE_RANK_NEVER)
 		return 0;
-	return 2 * rank + (strcmp(w->app->name, l->app) == 0);
+	return 2 * rank + (strcmp(w->crew->name, l->app) == 0);
 }
 
 /* Of the lane for all: the best of those that share it. */
 static unsigned
-common_preference(const struct app *app, struct listener *l)
+common_preference(const struct crew *crew, struct listener *l)
 {
 	unsigned best = 0;
 
-	if (!l->lanes.common || app == NULL)
+	if (!l->lanes.common || crew == NULL)
 		return 0;
-	for (unsigned i = 0; i < app->n_seats; i++) {
-		const struct worker *w = app->seats[i].present;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		unsigned p;
 
-		if (w == NULL || !app_spec_shares(w->spec, l))
+		if (!is_seated(w) || !app_spec_shares(w->spec, l))
 			continue;
 		p = preference(w, l);
 		if (p > best)
@@ -62,7 +57,7 @@ common_preference(const struct app *app, struct listener *l)
 static unsigned
 lane_preference(const struct lane *lane, unsigned common)
 {
-	const struct worker *w = lane->holder;
+	const struct worker *w = worker_of_holder(lane->holder);
 	unsigned p = lane->slot == 0 ? common : 0;
 
 	if (w != NULL && is_seated(w) &&
@@ -78,17 +73,17 @@ lane_preference(const struct lane *lane, unsigned common)
 /* While it is not known whether all will share the first lane, what comes had
    better wait there. */
 static bool
-waits_in_first(const struct app *app, const struct listener *l, unsigned best)
+waits_in_first(const struct crew *crew, const struct listener *l, unsigned best)
 {
-	return app != NULL && best < 2 * LANE_RANK_NOW &&
-	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(app->stable);
+	return crew != NULL && best < 2 * LANE_RANK_NOW &&
+	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(crew->stable);
 }
 
 static void
-want(struct supervisor *sup, struct listener *l)
+want(const struct steering *st, struct listener *l)
 {
-	const struct app *app = app_find(sup, l->app);
-	unsigned common = common_preference(app, l);
+	const struct crew *crew = workers_crew(st->workers, l->app);
+	unsigned common = common_preference(crew, l);
 	unsigned best = 0;
 
 	for (size_t i = 0; i < l->lanes.n; i++) {
@@ -100,53 +95,70 @@ want(struct supervisor *sup, struct listener *l)
 	for (size_t i = 0; i < l->lanes.n; i++)
 		l->lanes.v[i]->wanted = best > 0 &&
 		    lane_preference(l->lanes.v[i], common) == best;
-	if (best > 0 && waits_in_first(app, l, best))
+	if (best > 0 && waits_in_first(crew, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
 			l->lanes.v[i]->wanted = i == 0;
 }
 
 void
-steer_all(struct supervisor *sup)
+steer_all(struct steering *st)
 {
 	struct mono now = mono_now();
 
-	for (struct listener *l = sup->listeners.first; l != NULL; l = l->next) {
+	for (struct listener *l = st->listeners->first; l != NULL;
+	     l = l->next) {
 		if (l->lanes.n == 1 && l->lanes.ebpf == NULL)
 			continue;	/* no choice */
-		want(sup, l);
-		if (!lanes_apply(l, now) && mono_is_never(sup->steer.due))
-			loop_timer_set(sup->loop, &sup->steer,
+		want(st, l);
+		if (!lanes_apply(l, now) && mono_is_never(st->again.due))
+			loop_timer_set(st->loop, &st->again,
 			    mono_add_ms(now, LANES_PAUSE_MS));
 	}
 }
 
-void
-steer_due(void *ctx)
+static void
+again_due(void *ctx)
 {
 	steer_all(ctx);
 }
 
-void
-steer_death(struct supervisor *sup)
+int
+steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
+    struct workers *workers)
 {
-	struct mono now = mono_now();
-
-	if (mono_ms_between(sup->steered, now) < DEATHS_MS)
-		return;
-	sup->steered = now;
-	steer_all(sup);
+	st->loop = loop;
+	st->listeners = listeners;
+	st->workers = workers;
+	return loop_timer_init(loop, &st->again, again_due, st);
 }
 
 void
-steer_ready(const struct worker *w)
+steer_fini(struct steering *st)
 {
-	struct listeners *all = &w->app->sup->listeners;
+	loop_timer_fini(st->loop, &st->again);
+}
+
+void
+steer_death(struct steering *st)
+{
+	struct mono now = mono_now();
+
+	if (mono_ms_between(st->died, now) < DEATHS_MS)
+		return;
+	st->died = now;
+	steer_all(st);
+}
+
+void
+steer_ready(struct steering *st, const struct worker *w)
+{
+	struct listeners *all = st->listeners;
 
 	/* Who has not bound by now has taken what it was given. */
 	app_spec_decide(w->spec, BALANCE_ACCEPTS_AT_ONCE);
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		struct lane *lane = app_spec_has(w->spec, l) ?
-		    app_spec_lane(w->spec, l, w) : NULL;
+		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 
 		if (lane != NULL)
 			lanes_check(lane);
@@ -154,17 +166,17 @@ steer_ready(const struct worker *w)
 }
 
 void
-steer_figures(const struct worker *w)
+steer_figures(struct steering *st, const struct worker *w)
 {
 	const struct log_about seat = {
-		.app = w->app->name, .instance = (long)w->instance,
+		.app = w->crew->name, .instance = (long)w->instance,
 	};
-	struct listeners *all = &w->app->sup->listeners;
+	struct listeners *all = st->listeners;
 
 	if (!log_enabled(LOG_LEVEL_DEBUG))
 		return;
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		const struct lane *lane = lanes_find(l, w);
+		const struct lane *lane = lanes_find(l, &w->holder);
 		struct lane_figures f;
 
 		if (lane == NULL)
@@ -204,10 +216,10 @@ shares(const struct worker *w, const struct listener *l)
 static bool
 has_sharer(const struct listener *l, const struct worker *but, bool seated)
 {
-	const struct supervisor *sup = but->app->sup;
+	const struct workers *all = but->crew->all;
 
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
-		for (const struct worker *w = a->workers; w != NULL;
+	for (const struct crew *c = all->crews; c != NULL; c = c->next)
+		for (const struct worker *w = c->workers; w != NULL;
 		    w = w->next)
 			if (w != but && (w->seated || !seated) &&
 			    !worker_state_final(w->fsm.state) && shares(w, l))
@@ -226,15 +238,15 @@ static const struct lane *
 sole_lane(const struct worker *w, const struct listener *l)
 {
 	if (!app_spec_shares(w->spec, l))
-		return lanes_find(l, w);
+		return lanes_find(l, &w->holder);
 	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
 	    l->lanes.v[0] : NULL;
 }
 
 bool
-steer_keeps_waiting(const struct worker *w)
+steer_keeps_waiting(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = &w->app->sup->listeners;
+	struct listeners *all = st->listeners;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		const struct lane *lane = sole_lane(w, l);
@@ -247,9 +259,9 @@ steer_keeps_waiting(const struct worker *w)
 }
 
 void
-steer_unshare(const struct worker *w)
+steer_unshare(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = &w->app->sup->listeners;
+	struct listeners *all = st->listeners;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next)
 		if (l->lanes.common && shares(w, l) &&
@@ -258,13 +270,13 @@ steer_unshare(const struct worker *w)
 }
 
 void
-steer_abandon(const struct worker *w, bool for_good)
+steer_abandon(struct steering *st, const struct worker *w, bool for_good)
 {
-	struct listeners *all = &w->app->sup->listeners;
+	struct listeners *all = st->listeners;
 
-	steer_all(w->app->sup);
+	steer_all(st);
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		struct lane *lane = lanes_find(l, w);
+		struct lane *lane = lanes_find(l, &w->holder);
 
 		if (lane != NULL && !app_spec_shares(w->spec, l))
 			lanes_evacuate(lane, for_good);

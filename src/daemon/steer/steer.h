@@ -7,26 +7,44 @@
 
 #include <stdbool.h>
 
+#include "base/mono.h"
+#include "linux/loop/loop.h"
+
 struct listener;
-struct supervisor;
+struct listeners;
+struct loop;
 struct worker;
+struct workers;
+
+struct steering {
+	struct loop *loop;
+	struct listeners *listeners;
+	struct workers *workers;
+	struct loop_timer again;	/* lanes that may get connections too */
+	struct mono died;		/* the latest death of its kind */
+};
+
+/* -ENOMEM. Undone by _fini. */
+int steer_init(struct steering *st, struct loop *loop,
+    struct listeners *listeners, struct workers *workers);
+void steer_fini(struct steering *st);
 
 /* After any change of workers, at the end of a turn; and at once, where new
    connections are to avoid somebody from now on. */
-void steer_all(struct supervisor *sup);
+void steer_all(struct steering *st);
 
 /* A worker is dead: new connections avoid its lanes from now on. Of many deaths
    at a time the first one; the others when the turn ends. */
-void steer_death(struct supervisor *sup);
+void steer_death(struct steering *st);
 
 /* The worker is ready. What it was seen to do, and what it has changed. */
-void steer_ready(const struct worker *worker);
+void steer_ready(struct steering *st, const struct worker *worker);
 
 /* What its lanes have seen, for those who read along (log_level = debug). */
-void steer_figures(const struct worker *worker);
+void steer_figures(struct steering *st, const struct worker *worker);
 
 /* It is gone: a lane that it was the last to share is one like the others. */
-void steer_unshare(const struct worker *worker);
+void steer_unshare(struct steering *st, const struct worker *worker);
 
 /* Does a seated worker, other than this one, serve the lane for all? */
 bool steer_has_sharer(const struct listener *listener,
@@ -34,13 +52,11 @@ bool steer_has_sharer(const struct listener *listener,
 
 /* Are there clients in its lanes whom nobody else could serve? Moves those whom
    others can. The worker is dead or to retire. */
-bool steer_keeps_waiting(const struct worker *worker);
+bool steer_keeps_waiting(struct steering *st, const struct worker *worker);
 
 /* Nobody will accept from the worker's lanes for a while, or, `for_good`, ever
    again: see what becomes of the clients that wait there. */
-void steer_abandon(const struct worker *worker, bool for_good);
-
-/* The timer sup->steer is due. */
-void steer_due(void *ctx);
+void steer_abandon(
+    struct steering *st, const struct worker *worker, bool for_good);
 
 #endif

@@ -8,14 +8,13 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drain.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/process/process.h"
@@ -39,13 +38,12 @@
 static void look_due(void *ctx);
 
 int
-drain_init(struct supervisor *sup)
+drain_init(struct drain_looks *d, struct loop *loop)
 {
-	struct drain_looks *d = &sup->drain;
-
+	d->loop = loop;
 	TAILQ_INIT(&d->drainers);
 	d->diag = (struct sockdiag)SOCKDIAG_INIT;
-	return loop_timer_init(sup->loop, &d->timer, look_due, sup);
+	return loop_timer_init(loop, &d->timer, look_due, d);
 }
 
 static void
@@ -58,18 +56,17 @@ end_look(struct drain_looks *d)
 }
 
 void
-drain_fini(struct supervisor *sup)
+drain_fini(struct drain_looks *d)
 {
-	end_look(&sup->drain);
-	sockdiag_close(&sup->drain.diag);
-	loop_timer_fini(sup->loop, &sup->drain.timer);
+	end_look(d);
+	sockdiag_close(&d->diag);
+	loop_timer_fini(d->loop, &d->timer);
 }
 
 /* The timer for whoever is due first, or for the look that goes on. */
 static void
-set_timer(struct supervisor *sup)
+set_timer(struct drain_looks *d)
 {
-	struct drain_looks *d = &sup->drain;
 	struct mono due = d->at != NULL ? mono_now() : MONO_NEVER;
 	const struct worker *w;
 
@@ -83,14 +80,14 @@ set_timer(struct supervisor *sup)
 			if (mono_before(w->drain_due, due))
 				due = w->drain_due;
 		}
-	loop_timer_set(sup->loop, &d->timer, due);
+	loop_timer_set(d->loop, &d->timer, due);
 }
 
 static void
 set_due(struct worker *w, struct mono due)
 {
 	w->drain_due = due;
-	set_timer(w->app->sup);
+	set_timer(w->drainage);
 }
 
 /* ---- standing still ---- */
@@ -187,7 +184,7 @@ lane_queue(const struct worker *w, const struct lane *lane, uint32_t *ret_n)
 		*ret_n = *ret_n > 0;
 		return code;
 	case ADDRESS_UNIX:
-		code = sockdiag_unix_one(&w->app->sup->drain.diag, lane->ino,
+		code = sockdiag_unix_one(&w->drainage->diag, lane->ino,
 		    &u);
 		*ret_n = u.queue;
 		return code;
@@ -205,7 +202,7 @@ count_queue(const struct worker *w)
 	for (size_t i = 0; i < n_listeners(w->spec); i++) {
 		struct listener *l = listener_at(w->spec, i);
 		const struct lane *lane = l != NULL ?
-		    app_spec_lane(w->spec, l, w) : NULL;
+		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 		uint32_t n = 0;
 		int code;
 
@@ -263,7 +260,7 @@ end_drain(struct worker *w, const struct drain_decision *d,
 	worker_log(LOG_LEVEL_INFO, w, "%s",
 	    words.failed ? "drained" : words.text);
 	strbuf_free(&words);
-	worker_drained(w);
+	worker_post(w, WORKER_EV_DRAINED);
 }
 
 static void
@@ -321,7 +318,8 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 
 	for (size_t i = 0; i < n_listeners(w->spec); i++) {
 		struct listener *l = listener_at(w->spec, i);
-		const struct lane *lane = l != NULL ? lanes_find(l, w) : NULL;
+		const struct lane *lane =
+		    l != NULL ? lanes_find(l, &w->holder) : NULL;
 		struct lane_figures f;
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
@@ -341,7 +339,7 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 static void
 conclude(struct worker *w, int code)
 {
-	struct drain_looks *d = &w->app->sup->drain;
+	struct drain_looks *d = w->drainage;
 	struct drain_facts facts = {
 		.queue = w->drain_queue,
 		.half_open = DRAIN_UNKNOWN,
@@ -353,11 +351,11 @@ conclude(struct worker *w, int code)
 		facts.open = connections_tally(&d->look,
 		    w->spec->conf->drain_idle_ms);
 	} else {
-		worker_log(w->app->unseen_told ? LOG_LEVEL_DEBUG :
+		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
 		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
-		    "%s%s", strerror(-code), w->app->unseen_told ? "" :
+		    "%s%s", strerror(-code), w->crew->unseen_told ? "" :
 		    " (said once)");
-		w->app->unseen_told = true;
+		w->crew->unseen_told = true;
 		facts.seen = count_open(w, &facts.open);
 	}
 	end_look(d);
@@ -367,7 +365,7 @@ conclude(struct worker *w, int code)
 static void
 go_on(struct worker *w)
 {
-	struct drain_looks *d = &w->app->sup->drain;
+	struct drain_looks *d = w->drainage;
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	int code = connections_step(&d->look, SPELL_MS);
 
@@ -384,7 +382,7 @@ go_on(struct worker *w)
 static void
 begin_look(struct worker *w)
 {
-	struct drain_looks *d = &w->app->sup->drain;
+	struct drain_looks *d = w->drainage;
 	struct connections_of of[2 * CONF_LISTENS_MAX];
 	size_t n = collect_ports(w, of);
 	struct fsids ids;
@@ -432,14 +430,13 @@ look_at(struct worker *w)
 static void
 look_due(void *ctx)
 {
-	struct supervisor *sup = ctx;
-	struct drain_looks *d = &sup->drain;
+	struct drain_looks *d = ctx;
 	struct mono now = mono_now();
 	struct worker *w, *first = NULL;
 
 	if (d->at != NULL) {
 		go_on(d->at);
-		set_timer(sup);
+		set_timer(d);
 		return;
 	}
 	TAILQ_FOREACH(w, &d->drainers, drainer)
@@ -453,13 +450,13 @@ look_due(void *ctx)
 		first->drain_due = MONO_NEVER;
 		look_at(first);
 	}
-	set_timer(sup);
+	set_timer(d);
 }
 
 /* ---- who drains ---- */
 
 void
-drain_watch(struct worker *w)
+drain_watch(struct drain_looks *d, struct worker *w)
 {
 	struct mono now = mono_now();
 
@@ -469,14 +466,15 @@ drain_watch(struct worker *w)
 	w->frozen = false;
 	drain_begin(&w->drain, now);
 	drain_steered(&w->drain, now);
-	TAILQ_INSERT_TAIL(&w->app->sup->drain.drainers, w, drainer);
+	w->drainage = d;
+	TAILQ_INSERT_TAIL(&d->drainers, w, drainer);
 	set_due(w, mono_add_ms(now, DRAIN_STEP_MIN_MS));
 }
 
 void
 drain_forget(struct worker *w)
 {
-	struct drain_looks *d = &w->app->sup->drain;
+	struct drain_looks *d = w->drainage;
 
 	if (!w->drains)
 		return;
@@ -486,7 +484,7 @@ drain_forget(struct worker *w)
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
 	w->frozen = false;
 	TAILQ_REMOVE(&d->drainers, w, drainer);
-	set_timer(w->app->sup);
+	set_timer(w->drainage);
 }
 
 void

@@ -1,10 +1,10 @@
 #include "base/mono.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "daemon/watch/hint.h"
 #include "linux/process/inspect.h"
 #include "linux/process/listening.h"
@@ -20,10 +20,10 @@
 
 /* Does this death look like a program that went into the background? */
 static bool
-has_daemonized(struct worker *w)
+has_daemonized(struct orphans *orphans, struct worker *w)
 {
 	return !w->status.signalled && w->status.code == 0 &&
-	    !w->fsm.unwanted && orphans_of(w->app->sup, w);
+	    !w->fsm.unwanted && orphans_of(orphans, w);
 }
 
 /* Does another instance have a port that this one may have wanted too? An app
@@ -31,7 +31,7 @@ has_daemonized(struct worker *w)
 static bool
 sibling_listens(struct worker *w, uint16_t *ret_port)
 {
-	struct app *app = w->app;
+	struct crew *app = w->crew;
 	bool found = false;
 
 	if (w->spec->conf->n_listens > 0 || app->wanted < 2 ||
@@ -55,13 +55,13 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 }
 
 void
-worker_put_hint(struct worker *w, struct strbuf *sb)
+worker_put_hint(struct orphans *orphans, struct worker *w, struct strbuf *sb)
 {
 	uint16_t port;
 
 	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
 		return;
-	if (has_daemonized(w))
+	if (has_daemonized(orphans, w))
 		strbuf_puts(sb, "; it left processes behind: if it puts itself "
 		    "into the background, run it in the foreground");
 	else if (sibling_listens(w, &port))

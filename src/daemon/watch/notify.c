@@ -8,10 +8,9 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/notify_message.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "daemon/watch/notify.h"
 #include "linux/child/notify_socket.h"
 #include "linux/process/process.h"
@@ -29,7 +28,7 @@ notify_ready(void *ctx, uint32_t events)
 }
 
 int
-worker_notify_open(struct worker *w)
+worker_notify_open(struct notify_sockets *ns, struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
 	int code;
@@ -40,7 +39,8 @@ worker_notify_open(struct worker *w)
 	code = notify_socket_open(&w->notify, &w->notify_name);
 	if (code < 0)
 		return code;
-	code = loop_add(w->app->sup->loop, w->notify, EPOLLIN, false,
+	w->notifies = ns;
+	code = loop_add(ns->loop, w->notify, EPOLLIN, false,
 	    notify_ready, w, &w->notify_handle);
 	if (code < 0)
 		worker_notify_close(w);
@@ -52,7 +52,7 @@ worker_notify_open(struct worker *w)
 void
 worker_notify_close(struct worker *w)
 {
-	loop_del(w->app->sup->loop, &w->notify_handle);
+	loop_del(w->crew->all->loop, &w->notify_handle);
 	fd_close(&w->notify);
 	free(w->notify_name);
 	w->notify_name = NULL;
@@ -125,7 +125,7 @@ handle(struct worker *w, const struct notify_datagram *d)
 	if (m.stopping)
 		worker_log(LOG_LEVEL_DEBUG, w, "says it is stopping");
 	if (m.ready)
-		worker_said_ready(w);
+		worker_post(w, WORKER_EV_NOTIFY_READY);
 }
 
 /* Count one; false: enough for this second. */
@@ -144,13 +144,13 @@ within_budget(struct worker *w)
 static void
 pause_socket(struct worker *w)
 {
-	struct supervisor *sup = w->app->sup;
+	struct notify_sockets *ns = w->notifies;
 
-	if (loop_set_events(sup->loop, w->notify_handle, 0) < 0)
+	if (loop_set_events(ns->loop, w->notify_handle, 0) < 0)
 		return;
 	w->notify_paused = true;
-	if (mono_is_never(sup->thaw.due))
-		loop_timer_set(sup->loop, &sup->thaw,
+	if (mono_is_never(ns->thaw.due))
+		loop_timer_set(ns->loop, &ns->thaw,
 		    mono_add_ms(mono_now(), 1000));
 	worker_log(LOG_LEVEL_DEBUG, w, "notifies too often, pausing");
 }
@@ -176,13 +176,38 @@ worker_notify_read(struct worker *w)
 	}
 }
 
-void
-worker_notify_thaw(struct worker *w)
+static void
+thaw(struct worker *w)
 {
 	if (!w->notify_paused)
 		return;
 	w->notify_paused = false;
 	if (w->notify >= 0)
-		(void)loop_set_events(w->app->sup->loop, w->notify_handle,
+		(void)loop_set_events(w->notifies->loop, w->notify_handle,
 		    EPOLLIN);
+}
+
+static void
+thaw_due(void *ctx)
+{
+	struct notify_sockets *ns = ctx;
+
+	for (struct crew *c = ns->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			thaw(w);
+}
+
+int
+worker_notify_init(struct notify_sockets *ns, struct loop *loop,
+    struct workers *workers)
+{
+	ns->loop = loop;
+	ns->workers = workers;
+	return loop_timer_init(loop, &ns->thaw, thaw_due, ns);
+}
+
+void
+worker_notify_fini(struct notify_sockets *ns)
+{
+	loop_timer_fini(ns->loop, &ns->thaw);
 }

@@ -6,24 +6,25 @@
 
 #include "base/log.h"
 #include "base/num.h"
-#include "daemon/apps/app.h"
 #include "daemon/watch/orphans.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/process/process.h"
 
+#define SWEEP_MS 50
+
 void
-orphans_note_strangers(struct supervisor *sup)
+orphans_note_strangers(struct orphans *o)
 {
-	if (process_children(&sup->strangers, &sup->n_strangers) < 0)
-		sup->n_strangers = 0;
+	if (process_children(&o->strangers, &o->n_strangers) < 0)
+		o->n_strangers = 0;
 }
 
 static bool
-is_stranger(const struct supervisor *sup, pid_t pid)
+is_stranger(const struct orphans *o, pid_t pid)
 {
-	for (size_t i = 0; i < sup->n_strangers; i++)
-		if (sup->strangers[i] == pid)
+	for (size_t i = 0; i < o->n_strangers; i++)
+		if (o->strangers[i] == pid)
 			return true;
 	return false;
 }
@@ -33,8 +34,8 @@ is_stranger(const struct supervisor *sup, pid_t pid)
  * before us, until it returns false. False: the children cannot be listed.
  */
 static bool
-each_orphan(struct supervisor *sup,
-    bool (*fn)(struct supervisor *sup, pid_t pid, void *ctx), void *ctx)
+each_orphan(struct orphans *o,
+    bool (*fn)(struct orphans *o, pid_t pid, void *ctx), void *ctx)
 {
 	pid_t *pids;
 	size_t n;
@@ -42,30 +43,30 @@ each_orphan(struct supervisor *sup,
 	if (process_children(&pids, &n) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (supervisor_find_worker(sup, pids[i]) == NULL &&
-		    !is_stranger(sup, pids[i]) && !fn(sup, pids[i], ctx))
+		if (workers_find(o->workers, pids[i]) == NULL &&
+		    !is_stranger(o, pids[i]) && !fn(o, pids[i], ctx))
 			break;
 	free(pids);
 	return true;
 }
 
 bool
-orphans_in_group(struct supervisor *sup, pid_t pgid)
+orphans_in_group(struct orphans *o, pid_t pgid)
 {
 	/* A worker that has this number now is no leftover of the old one. */
-	return supervisor_find_worker(sup, pgid) == NULL &&
+	return workers_find(o->workers, pgid) == NULL &&
 	    process_child_in_group(pgid);
 }
 
 /* The serial of the worker that a process descends from; 0: not ours. */
 static uint64_t
-serial_of(const struct supervisor *sup, pid_t pid)
+serial_of(const struct orphans *o, pid_t pid)
 {
 	char id[64], own[32];
 	uint64_t serial;
 
 	snprintf(own, sizeof(own), "%016llx.",
-	    (unsigned long long)sup->run_id);
+	    (unsigned long long)o->workers->run_id);
 	if (!process_env(pid, "CLUSTERD_WORKER_ID", id, sizeof(id)) ||
 	    strncmp(id, own, strlen(own)) != 0 ||
 	    !num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
@@ -79,7 +80,7 @@ struct owner_search {
 };
 
 static bool
-look_for_owner(struct supervisor *sup, pid_t pid, void *ctx)
+look_for_owner(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct owner_search *search = ctx;
 	struct process_stat st;
@@ -87,43 +88,43 @@ look_for_owner(struct supervisor *sup, pid_t pid, void *ctx)
 	if (!process_stat(pid, &st) || st.state == 'Z')
 		return true;
 	search->found = st.group == search->worker->pid ||
-	    serial_of(sup, pid) == search->worker->serial;
+	    serial_of(o, pid) == search->worker->serial;
 	return !search->found;
 }
 
 bool
-orphans_of(struct supervisor *sup, const struct worker *worker)
+orphans_of(struct orphans *o, const struct worker *worker)
 {
 	struct owner_search search = { .worker = worker };
 
-	each_orphan(sup, look_for_owner, &search);
+	each_orphan(o, look_for_owner, &search);
 	return search.found;
 }
 
-struct app_search {
-	const struct app *app;
+struct crew_search {
+	const struct crew *crew;
 	bool found;
 };
 
 static bool
-look_for_app(struct supervisor *sup, pid_t pid, void *ctx)
+look_for_crew(struct orphans *o, pid_t pid, void *ctx)
 {
-	struct app_search *search = ctx;
-	uint64_t serial = serial_of(sup, pid);
+	struct crew_search *search = ctx;
+	uint64_t serial = serial_of(o, pid);
 
-	for (const struct worker *w = search->app->workers; w != NULL;
+	for (const struct worker *w = search->crew->workers; w != NULL;
 	    w = w->next)
 		search->found |= serial != 0 && w->serial == serial;
 	return !search->found;
 }
 
 bool
-orphans_of_app(const struct app *app)
+orphans_of_crew(struct orphans *o, const struct crew *crew)
 {
-	struct app_search search = { .app = app };
+	struct crew_search search = { .crew = crew };
 
 	/* What cannot be listed may well be there. */
-	return !each_orphan(app->sup, look_for_app, &search) || search.found;
+	return !each_orphan(o, look_for_crew, &search) || search.found;
 }
 
 static void
@@ -136,9 +137,10 @@ kill_with_group(pid_t pid)
 }
 
 static bool
-serial_lives(const struct supervisor *sup, uint64_t serial)
+serial_lives(const struct orphans *o, uint64_t serial)
 {
-	for (const struct app *a = sup->apps; a != NULL; a = a->next_app)
+	for (const struct crew *a = o->workers->crews; a != NULL;
+	    a = a->next)
 		for (const struct worker *w = a->workers; w != NULL;
 		    w = w->next)
 			if (w->serial == serial && w->pid != 0)
@@ -147,12 +149,12 @@ serial_lives(const struct supervisor *sup, uint64_t serial)
 }
 
 static bool
-sweep_one(struct supervisor *sup, pid_t pid, void *ctx)
+sweep_one(struct orphans *o, pid_t pid, void *ctx)
 {
-	uint64_t serial = serial_of(sup, pid);
+	uint64_t serial = serial_of(o, pid);
 
 	(void)ctx;
-	if (serial != 0 && !serial_lives(sup, serial)) {
+	if (serial != 0 && !serial_lives(o, serial)) {
 		log_debug("killing pid %d, left behind by a dead worker",
 		    (int)pid);
 		kill_with_group(pid);
@@ -160,34 +162,69 @@ sweep_one(struct supervisor *sup, pid_t pid, void *ctx)
 	return true;
 }
 
-void
-orphans_sweep(struct supervisor *sup)
+static void
+sweep(struct orphans *o)
 {
-	each_orphan(sup, sweep_one, NULL);
+	each_orphan(o, sweep_one, NULL);
 }
 
 static bool
-kill_one(struct supervisor *sup, pid_t pid, void *ctx)
+kill_one(struct orphans *o, pid_t pid, void *ctx)
 {
 	size_t *n = ctx;
 
-	(void)sup;
+	(void)o;
 	kill_with_group(pid);
 	(*n)++;
 	return true;
 }
 
 size_t
-orphans_kill_all(struct supervisor *sup)
+orphans_kill_all(struct orphans *o)
 {
 	size_t n = 0;
 
-	if (each_orphan(sup, kill_one, &n) || !process_has_children() ||
-	    sup->n_strangers > 0)
+	if (each_orphan(o, kill_one, &n) || !process_has_children() ||
+	    o->n_strangers > 0)
 		return n;
 	/* There are some, and no list of them. As process 1 we can kill them
 	   all the same: our end would do it too. */
-	if (sup->pid == 1)
+	if (getpid() == 1)
 		(void)kill(-1, SIGKILL);
 	return 1;
+}
+
+static void
+sweep_due(void *ctx)
+{
+	struct orphans *o = ctx;
+
+	/* The end of a stop kills every orphan anyway. */
+	if (!o->workers->stopping)
+		sweep(o);
+}
+
+/* A sweep looks at every child, so one serves all the deaths of this time. */
+void
+orphans_sweep_soon(struct orphans *o)
+{
+	if (mono_is_never(o->sweep.due) && !o->workers->stopping)
+		loop_timer_set(o->loop, &o->sweep,
+		    mono_add_ms(mono_now(), SWEEP_MS));
+}
+
+int
+orphans_init(struct orphans *o, struct loop *loop, struct workers *workers)
+{
+	o->loop = loop;
+	o->workers = workers;
+	return loop_timer_init(loop, &o->sweep, sweep_due, o);
+}
+
+void
+orphans_fini(struct orphans *o)
+{
+	free(o->strangers);
+	if (o->loop != NULL)
+		loop_timer_fini(o->loop, &o->sweep);
 }

@@ -11,26 +11,41 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct app;
-struct supervisor;
+#include "linux/loop/loop.h"
+
+struct crew;
+struct loop;
 struct worker;
+struct workers;
+
+struct orphans {
+	struct loop *loop;
+	struct workers *workers;
+	struct loop_timer sweep;	/* for what dead workers left behind */
+	pid_t *strangers;		/* children we had before we began */
+	size_t n_strangers;
+};
+
+/* -ENOMEM. Undone by _fini. */
+int orphans_init(struct orphans *o, struct loop *loop, struct workers *workers);
+void orphans_fini(struct orphans *o);
+
+/* Look for what dead workers left behind, soon. */
+void orphans_sweep_soon(struct orphans *o);
 
 /* Note the children that we already have: they are none of our business. */
-void orphans_note_strangers(struct supervisor *sup);
+void orphans_note_strangers(struct orphans *o);
 
 /* Is there a child of ours, other than a worker, in this process group? */
-bool orphans_in_group(struct supervisor *sup, pid_t pgid);
+bool orphans_in_group(struct orphans *o, pid_t pgid);
 
 /* Has this worker, which has just died, left a living process behind? */
-bool orphans_of(struct supervisor *sup, const struct worker *worker);
+bool orphans_of(struct orphans *o, const struct worker *worker);
 
 /* Has a worker of this app processes that are no descendants of it any more? */
-bool orphans_of_app(const struct app *app);
-
-/* Kill the orphans whose worker is gone. */
-void orphans_sweep(struct supervisor *sup);
+bool orphans_of_crew(struct orphans *o, const struct crew *crew);
 
 /* Kill every orphan; the number of those not reaped yet. */
-size_t orphans_kill_all(struct supervisor *sup);
+size_t orphans_kill_all(struct orphans *o);
 
 #endif

@@ -1,10 +1,8 @@
 #include <stdlib.h>
 
 #include "core/conf/conf.h"
-#include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/readiness.h"
-#include "daemon/supervisor.h"
 #include "daemon/workers/worker.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
@@ -28,17 +26,17 @@ asks_for_it(const struct conf_app *conf)
 
 /* The timer for the first that is due, but not before `earliest`. */
 static void
-set_timer(struct supervisor *sup, struct mono earliest)
+set_timer(struct readiness *r, struct mono earliest)
 {
 	struct mono due = MONO_NEVER;
 	const struct worker *w;
 
-	TAILQ_FOREACH(w, &sup->starters, starter)
+	TAILQ_FOREACH(w, &r->starters, starter)
 		if (mono_before(w->look_due, due))
 			due = w->look_due;
 	if (!mono_is_never(due) && mono_before(due, earliest))
 		due = earliest;
-	loop_timer_set(sup->loop, &sup->look, due);
+	loop_timer_set(r->loop, &r->look, due);
 }
 
 static void
@@ -51,31 +49,30 @@ set_due(struct worker *w, struct mono now)
 }
 
 void
-readiness_watch(struct worker *w)
+readiness_watch(struct readiness *r, struct worker *w)
 {
-	struct supervisor *sup = w->app->sup;
-
 	if (w->look_gap_ms != 0 || !asks_for_it(w->spec->conf))
 		return;
 	w->look_gap_ms = GAP_MIN_MS;
 	set_due(w, mono_now());
-	TAILQ_INSERT_TAIL(&sup->starters, w, starter);
-	if (mono_before(w->look_due, sup->look.due))
-		loop_timer_set(sup->loop, &sup->look, w->look_due);
+	w->readiness = r;
+	TAILQ_INSERT_TAIL(&r->starters, w, starter);
+	if (mono_before(w->look_due, r->look.due))
+		loop_timer_set(r->loop, &r->look, w->look_due);
 }
 
 void
 readiness_expect(struct worker *w)
 {
-	struct supervisor *sup = w->app->sup;
+	struct readiness *r = w->readiness;
 
 	w->listens = true;
 	if (w->look_gap_ms == 0)
 		return;
 	w->look_gap_ms = GAP_MIN_MS;
 	set_due(w, mono_now());
-	if (mono_before(w->look_due, sup->look.due))
-		loop_timer_set(sup->loop, &sup->look, w->look_due);
+	if (mono_before(w->look_due, r->look.due))
+		loop_timer_set(r->loop, &r->look, w->look_due);
 }
 
 void
@@ -84,14 +81,15 @@ readiness_forget(struct worker *w)
 	if (w->look_gap_ms == 0)
 		return;
 	w->look_gap_ms = 0;
-	TAILQ_REMOVE(&w->app->sup->starters, w, starter);
+	TAILQ_REMOVE(&w->readiness->starters, w, starter);
 }
 
 static bool
 waits(const struct worker *w)
 {
 	uint64_t inos[2 * CONF_LISTENS_MAX];
-	size_t n = app_spec_inodes(w->spec, w, inos, 2 * CONF_LISTENS_MAX);
+	size_t n =
+	    app_spec_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	enum waiting seen = waiting_look(w->pid, inos, n);
 
@@ -101,29 +99,49 @@ waits(const struct worker *w)
 	return seen == WAITING_YES || (seen == WAITING_REFUSED && w->listens);
 }
 
-void
-readiness_look(struct supervisor *sup)
+static void
+look_at_starters(struct readiness *r)
 {
 	struct mono begin = mono_now(), now = begin;
-	struct worker *w, *next, *last = TAILQ_LAST(&sup->starters, starters);
+	struct worker *w, *next, *last = TAILQ_LAST(&r->starters, starters);
 	bool more = last != NULL;
 
-	for (w = TAILQ_FIRST(&sup->starters); more; w = next) {
+	for (w = TAILQ_FIRST(&r->starters); more; w = next) {
 		next = TAILQ_NEXT(w, starter);
 		more = w != last && now.ns - begin.ns < SPELL_NS;
 		if (mono_before(now, w->look_due))
 			continue;
 		if (waits(w)) {
-			worker_seen_waiting(w);
+			worker_post(w, WORKER_EV_WAITS);
 		} else {
 			/* Behind those that were not looked at yet. */
-			TAILQ_REMOVE(&sup->starters, w, starter);
-			TAILQ_INSERT_TAIL(&sup->starters, w, starter);
+			TAILQ_REMOVE(&r->starters, w, starter);
+			TAILQ_INSERT_TAIL(&r->starters, w, starter);
 			set_due(w, mono_now());
 		}
 		now = mono_now();
 	}
 	if (now.ns - begin.ns >= SPELL_NS)
 		now.ns += (now.ns - begin.ns) * PAUSE_FACTOR;
-	set_timer(sup, now);
+	set_timer(r, now);
+}
+
+static void
+look_due(void *ctx)
+{
+	look_at_starters(ctx);
+}
+
+int
+readiness_init(struct readiness *r, struct loop *loop)
+{
+	r->loop = loop;
+	TAILQ_INIT(&r->starters);
+	return loop_timer_init(loop, &r->look, look_due, r);
+}
+
+void
+readiness_fini(struct readiness *r)
+{
+	loop_timer_fini(r->loop, &r->look);
 }

@@ -1,9 +1,9 @@
 /*
  * A worker: the occupant of a seat under one configuration, and the process
- * that it has at the moment. core/worker_fsm decides, this carries out.
+ * that it has at the moment; what daemon/life makes of it.
  */
-#ifndef DAEMON_WORKER_H
-#define DAEMON_WORKER_H
+#ifndef DAEMON_WORKERS_WORKER_H
+#define DAEMON_WORKERS_WORKER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,24 +15,33 @@
 #include "core/worker/obituary.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/output/out_pipe.h"
+#include "daemon/sockets/lanes.h"
 #include "linux/loop/loop.h"
 #include "linux/child/spawn.h"
 #include "linux/process/usage.h"
 
+struct adopt;
 struct adopt_pending;
-struct app;
+struct drain_looks;
+struct notify_sockets;
+struct readiness;
 struct app_spec;
+struct crew;
+struct life;
 
 struct worker {
-	struct app *app;
+	struct crew *crew;
+	struct life *life;
 	struct app_spec *spec;		/* a reference */
 	unsigned instance;
+	struct lane_holder holder;	/* it, for its lanes and the log */
 	uint64_t number;		/* in the order of their making */
 	struct worker_fsm fsm;
 	struct loop_timer timer;	/* fsm.deadline */
 	struct worker *next;		/* in the app's list of all workers */
 	struct worker **prev_next;
 	bool seated;			/* else it retires */
+	bool present; /* … and not on trial: it is its seat's */
 
 	/* The process; reset with every start. */
 	pid_t pid;			/* 0: none */
@@ -48,6 +57,7 @@ struct worker {
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 	bool exec_failed;
 	struct spawn_failure failure;
+	struct notify_sockets *notifies;
 	int notify;			/* its sd_notify socket */
 	char *notify_name;
 	loop_handle notify_handle;
@@ -57,6 +67,7 @@ struct worker {
 	struct mono notify_since;
 
 	/* What it binds (daemon/adopt): */
+	struct adopt *adopt;
 	int trap;			/* the listener of its calls */
 	loop_handle trap_handle;
 	struct adopt_pending *adopt_pending;	/* to be answered later */
@@ -67,7 +78,8 @@ struct worker {
 	unsigned hints;
 
 	/* Whether it waits for connections (daemon/readiness): */
-	TAILQ_ENTRY(worker) starter;	/* in sup->starters … */
+	struct readiness *readiness;
+	TAILQ_ENTRY(worker) starter;	/* in readiness->starters … */
 	int look_gap_ms;		/* … unless this is 0 */
 	struct mono look_due;
 	bool listens;			/* has called listen(2) on a lane */
@@ -78,6 +90,7 @@ struct worker {
 	struct usage usage;
 
 	/* While it drains (daemon/drain): */
+	struct drain_looks *drainage;	/* while it drains */
 	TAILQ_ENTRY(worker) drainer;
 	struct drain drain;
 	struct drain_facts drain_facts;	/* of the latest look */
@@ -97,42 +110,18 @@ struct worker {
 				   ended before it was ready again */
 };
 
-/*
- * A worker in state IDLE, in the app's list; `trial` as in core/worker_fsm.
- * Takes a reference to the spec. NULL: no memory.
- */
-struct worker *worker_new(struct app *app, struct app_spec *spec,
-    unsigned instance, bool trial);
-
-/* Free one whose process is gone; takes it out of the app's list. */
-void worker_free(struct worker *worker);
-
-void worker_start(struct worker *worker);
-void worker_retire(struct worker *worker);	/* finish, then be gone */
-void worker_stop(struct worker *worker);
-void worker_kill(struct worker *worker);
-
-/* The leader is dead, as `status` says, and not yet reaped. Reaps it. */
-void worker_died(struct worker *worker, struct exit_status status);
-
-/* A member of a lingering group was reaped: is the group gone now? */
-void worker_check_group(struct worker *worker);
-
-/* READY=1 came from it. */
-void worker_said_ready(struct worker *worker);
-
-/* It was seen to wait for connections. */
-void worker_seen_waiting(struct worker *worker);
-
-/* Nothing is left that its stop signal could lose. */
-void worker_drained(struct worker *worker);
-
 /* `web[2] pid 4711`; without a process `web[2]`. Borrows the app's name. */
 struct log_about worker_about(const struct worker *worker);
 
 /* One line about it. */
 void worker_log(enum log_level level, const struct worker *worker,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* NULL for NULL. */
+struct worker *worker_of_holder(const struct lane_holder *holder);
+
+/* Have daemon/life take the event. */
+void worker_post(struct worker *worker, enum worker_event event);
 
 bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);

@@ -1,0 +1,75 @@
+/*
+ * All workers, by pid, and the crews that they belong to. What the parts above
+ * are told of them goes through struct worker_events.
+ */
+#ifndef DAEMON_WORKERS_WORKERS_H
+#define DAEMON_WORKERS_WORKERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/mono.h"
+#include "core/worker/restart.h"
+#include "core/worker/worker_fsm.h"
+
+#define PID_BUCKETS 512
+
+struct app_spec;
+struct loop;
+struct worker;
+struct worker_step;
+
+/* Upcalls, set once by those who are told. */
+struct worker_events {
+	/* daemon/life: take an event (core/worker_fsm). */
+	void (*post)(struct worker *worker, enum worker_event event);
+	/* daemon/apps: it has made a step. */
+	void (*stepped)(struct worker *worker, const struct worker_step *step);
+	/* … its process has ended, or none could be started. */
+	void (*ended)(struct worker *worker, const struct worker_step *step,
+	    enum restart_cause cause, const char *words);
+	/* … and that is the end of the program. */
+	void (*fatal)(struct worker *worker);
+};
+
+/* The workers of one app, and what they have in common; an app's, which alone
+   writes it but for what is marked. */
+struct crew {
+	struct workers *all;
+	struct crew *next;
+	char *name;
+	struct app_spec *stable;	/* in force */
+	struct app_spec *target;	/* of the rollout; NULL: none */
+	struct worker *workers;		/* all: seated, on trial, retiring */
+	unsigned wanted;		/* seats */
+	bool stopping;
+	bool initial; /* there from the start of the program */
+	bool executed;			/* life: some worker of it ever was */
+	bool settle;			/* adopt: its addresses */
+	bool unseen_told;		/* drain */
+	bool port_hinted;		/* hint */
+	struct mono port_looked;
+};
+
+struct workers {
+	struct loop *loop;
+	const struct worker_events *events;
+	struct crew *crews;
+	struct worker *by_pid[PID_BUCKETS];
+	uint64_t number;		/* of the last app or worker */
+	uint64_t run_id;		/* tells our workers from another's */
+	bool stopping;			/* the program */
+};
+
+void workers_add(struct workers *workers, struct worker *worker);
+void workers_remove(struct workers *workers, struct worker *worker);
+struct worker *workers_find(struct workers *workers, pid_t pid);
+
+void workers_enter(struct workers *workers, struct crew *crew);
+void workers_leave(struct crew *crew);
+
+/* One that is not on its way out, or NULL. */
+struct crew *workers_crew(const struct workers *workers, const char *name);
+
+#endif
