@@ -16,38 +16,32 @@
 #include "core/names/signal_name.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/adopt/adopt.h"
+#include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_specs.h"
-#include "daemon/spec/app_spec.h"
-#include "daemon/config/conf_load.h"
-#include "daemon/watch/orphans.h"
-#include "daemon/watch/readiness.h"
-#include "daemon/config/reload.h"
-#include "daemon/steer/steer.h"
-#include "daemon/apps/stopped.h"
-#include "daemon/supervisor.h"
-#include "daemon/control/control.h"
-#include "daemon/adopt/adopt.h"
 #include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
+#include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
+#include "daemon/control/control.h"
 #include "daemon/life/life.h"
+#include "daemon/output/outputs.h"
+#include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
-#include "daemon/watch/drain.h"
+#include "daemon/supervisor.h"
+#include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
-#include "daemon/workers/workers.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/output/outputs.h"
 #include "daemon/workers/worker.h"
-#include "daemon/watch/notify.h"
+#include "daemon/workers/workers.h"
+#include "linux/child/sd_notify.h"
+#include "linux/file/pidfile.h"
+#include "linux/loop/loop.h"
+#include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 #include "linux/process/process.h"
-#include "linux/loop/signals.h"
-#include "linux/loop/loop.h"
-#include "linux/file/pidfile.h"
-#include "linux/child/sd_notify.h"
 
 struct supervisor {
 	struct loop *loop;
@@ -58,8 +52,9 @@ struct supervisor {
 	struct readiness readiness;
 	struct notify_sockets notify;
 	struct orphans orphans;
-	struct drain_looks drain;
+	struct drainers drainers;
 	struct adopt adopt;
+	struct adopt_review review;
 	struct life life;
 	struct apps apps;
 	struct reloads reloads;
@@ -103,7 +98,8 @@ kill_all(struct supervisor *sup)
 static void
 supervisor_fail(struct supervisor *sup)
 {
-	sup->control.failed = sup->life.mute = true;
+	sup->control.failed = true;
+	life_mute(&sup->life);
 	supervisor_stop(sup);
 }
 
@@ -122,26 +118,12 @@ stop_signal(struct supervisor *sup, int signo)
 
 /* ---- signals ---- */
 
-/* An orphan is dead: was it the last of a group that outlived its leader? */
-static void
-reap_orphan(struct supervisor *sup, pid_t pid)
-{
-	pid_t group = getpgid(pid);
-
-	process_reap(pid);
-	for (struct app *a = sup->apps.first;
-	     a != NULL && sup->life.lingering > 0; a = a->next_app)
-		for (struct worker *w = a->crew.workers; w != NULL; w = w->next)
-			if (w->lingering && w->pid == group)
-				worker_check_group(w);
-}
-
 static void
 reap(struct supervisor *sup)
 {
 	struct exit_status status;
 	bool orphan = false;
-	pid_t pid;
+	pid_t pid, group;
 
 	while ((pid = process_next_dead(&status)) > 0) {
 		struct worker *w = workers_find(&sup->workers, pid);
@@ -150,7 +132,10 @@ reap(struct supervisor *sup)
 			worker_died(w, status);
 			continue;
 		}
-		reap_orphan(sup, pid);
+		/* Was it the last of a group that outlived its leader? */
+		group = getpgid(pid);
+		process_reap(pid);
+		life_group_shrank(&sup->life, group);
 		orphan = true;
 	}
 	if (!orphan)
@@ -312,14 +297,14 @@ check_gone(struct supervisor *sup)
 		sup->done = true;
 		return;
 	}
-	if (mono_is_never(sup->give_up.due))
-		loop_timer_set(sup->loop, &sup->give_up,
-		    mono_add_ms(mono_now(), GIVE_UP_MS));
+	loop_timer_start(sup->loop, &sup->give_up, GIVE_UP_MS);
 }
 
+/* Workers take what was posted for them, apps advance, which may post more. */
 static void
-settle_turn(struct supervisor *sup)
+end_turn(struct supervisor *sup)
 {
+	life_turn(&sup->life);
 	while (sup->apps.dirty) {
 		sup->apps.dirty = false;
 		for (struct app *a = sup->apps.first, *next; a != NULL;
@@ -328,6 +313,9 @@ settle_turn(struct supervisor *sup)
 			if (a->dirty)
 				app_advance(a);
 		}
+		life_turn(&sup->life);
+		if (life_failed(&sup->life))
+			supervisor_fail(sup);
 		if (sup->apps.stopping) {
 			control_turn(&sup->control);
 			check_gone(sup);
@@ -354,48 +342,9 @@ give_up_due(void *ctx)
 
 /* ---- start ---- */
 
-/* Descriptors 0 to 2 must be something, or a socket would become one. */
-static int
-open_standard_fds(struct supervisor *sup, struct error *err)
-{
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	} while (fd >= 0 && fd <= STDERR_FILENO &&
-	    fcntl(fd, F_SETFD, 0) == 0);
-	if (fd < 0)
-		return error_set(err, -errno, "cannot open /dev/null: %s",
-		    strerror(errno));
-	sup->life.null_fd = fd;
-	return 0;
-}
-
-/* As many descriptors as we are allowed; the workers get the old limit. */
-static void
-raise_nofile(struct supervisor *sup)
-{
-	struct rlimit most;
-
-	if (getrlimit(RLIMIT_NOFILE, &sup->life.nofile) < 0)
-		sup->life.nofile = (struct rlimit){ 1024, 4096 };
-	most = sup->life.nofile;
-	most.rlim_cur = most.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &most);
-}
-
-static void
-worker_fatal(struct worker *w)
-{
-	supervisor_fail((struct supervisor *)((char *)app_of(w->crew)->apps -
-	    offsetof(struct supervisor, apps)));
-}
-
 static const struct worker_events worker_events = {
-	.post = life_post,
 	.stepped = app_worker_stepped,
 	.ended = app_worker_ended,
-	.fatal = worker_fatal,
 };
 
 static void
@@ -421,13 +370,30 @@ static const struct reload_watch reload_watch = {
 };
 
 static void
+furnish_life(struct supervisor *sup)
+{
+	life_move_in(&sup->life, &(struct life_house){
+		.workers = &sup->workers,
+		.listeners = &sup->listeners,
+		.outputs = &sup->outputs,
+		.steering = &sup->steering,
+		.readiness = &sup->readiness,
+		.notify = &sup->notify,
+		.drainers = &sup->drainers,
+		.orphans = &sup->orphans,
+		.adopt = &sup->adopt,
+		.review = &sup->review,
+	});
+}
+
+static void
 acquaint(struct supervisor *sup)
 {
 	sup->apps.workers = &sup->workers;
 	sup->apps.listeners = &sup->listeners;
 	sup->apps.outputs = &sup->outputs;
 	sup->apps.steering = &sup->steering;
-	sup->apps.adopt = &sup->adopt;
+	sup->apps.review = &sup->review;
 	sup->apps.life = &sup->life;
 	sup->apps.watch = &apps_watch;
 	sup->apps.watch_ctx = &sup->control;
@@ -445,43 +411,51 @@ acquaint(struct supervisor *sup)
 	sup->control.outputs = &sup->outputs;
 	sup->control.stop = stop_asked;
 	sup->control.stop_ctx = sup;
-	sup->workers.loop = sup->loop;
-	sup->workers.events = &worker_events;
 	sup->apps.house.listeners = &sup->listeners;
 	sup->apps.house.outputs = &sup->outputs;
-	sup->life.workers = &sup->workers;
-	sup->life.listeners = &sup->listeners;
-	sup->life.outputs = &sup->outputs;
-	sup->life.steering = &sup->steering;
-	sup->life.readiness = &sup->readiness;
-	sup->life.notify = &sup->notify;
-	sup->life.drain = &sup->drain;
-	sup->life.orphans = &sup->orphans;
-	sup->life.adopt = &sup->adopt;
+}
+
+/* Each has timers of its own, or watches something. */
+static int
+init_watchers(struct supervisor *sup)
+{
+	struct loop *loop = sup->loop;
+	int code = notify_init(&sup->notify, loop, &sup->workers);
+
+	if (code == 0)
+		code = orphans_init(&sup->orphans, loop, &sup->workers);
+	if (code == 0)
+		code = adopt_init(&sup->adopt, loop, &sup->workers);
+	if (code == 0)
+		code = adopt_review_init(&sup->review, loop, &sup->workers,
+		    &sup->orphans);
+	if (code == 0)
+		code = readiness_init(&sup->readiness, loop);
+	if (code == 0)
+		code = steer_init(&sup->steering, loop, &sup->listeners,
+		    &sup->workers);
+	if (code == 0)
+		code = drainers_init(&sup->drainers, loop);
+	return code;
 }
 
 static int
 open_kernel_things(struct supervisor *sup, struct error *err)
 {
-	int code = open_standard_fds(sup, err);
+	int code = life_init(&sup->life, err);
 
 	if (code == 0)
 		code = loop_new(&sup->loop, err);
 	if (code == 0)
 		code = signals_open(&sup->signal_fd, err);
-	if (code == 0 && (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true,
-	    signals_ready, sup, &sup->signals) < 0 ||
-	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
-	    worker_notify_init(&sup->notify, sup->loop, &sup->workers) < 0 ||
-	    orphans_init(&sup->orphans, sup->loop, &sup->workers) < 0 ||
-	    adopt_init(&sup->adopt, sup->loop, &sup->workers,
-	    &sup->orphans) < 0 ||
-	    readiness_init(&sup->readiness, sup->loop) < 0 ||
-	    steer_init(&sup->steering, sup->loop, &sup->listeners,
-	    &sup->workers) < 0 || drain_init(&sup->drain, sup->loop) < 0))
-		code = error_set(err, -ENOMEM, "out of memory");
 	if (code < 0)
 		return code;
+	workers_init(&sup->workers, sup->loop, &worker_events);
+	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
+	    sup, &sup->signals) < 0 ||
+	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
+	    init_watchers(sup) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
 	acquaint(sup);
 	listeners_init(&sup->listeners, sup->loop);
 	outputs_init(&sup->outputs, sup->loop);
@@ -553,7 +527,7 @@ start(struct supervisor *sup, struct error *err)
 	code = control_open(&sup->control, err);
 	if (code < 0)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
-	raise_nofile(sup);
+	life_raise_nofile(&sup->life);
 	sup->apps.house.auto_instances = cpus_available();
 	(void)!getrandom(
 	    &sup->workers.run_id, sizeof(sup->workers.run_id), GRND_NONBLOCK);
@@ -572,17 +546,18 @@ release_all(struct supervisor *sup)
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
 		loop_timer_fini(sup->loop, &sup->give_up);
-		worker_notify_fini(&sup->notify);
+		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
+		adopt_review_fini(&sup->review);
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
-		drain_fini(&sup->drain);
+		drainers_fini(&sup->drainers);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
 	fd_close(&sup->signal_fd);
-	fd_close(&sup->life.null_fd);
+	life_fini(&sup->life);
 	loop_free(sup->loop);
 	config_unref(sup->reloads.config);
 }
@@ -605,9 +580,9 @@ supervisor_run(const struct supervisor_setup *setup)
 		},
 		.up = SD_NOTIFY_INIT,
 		.listeners = { .inotify = -1 },
-		.drain = { .diag = SOCKDIAG_INIT },
+		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
-		.life = { .null_fd = -1 },
+		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers },
 	};
 	struct error err = ERROR_INIT;
@@ -617,16 +592,17 @@ supervisor_run(const struct supervisor_setup *setup)
 	    (enum log_level)setup->log_level :
 	    (enum log_level)sup.reloads.config->log_level);
 	log_set_format((enum log_format)sup.reloads.config->log_format);
+	furnish_life(&sup);
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
 		supervisor_stop(&sup);
 	}
 	error_clear(&err);
-	settle_turn(&sup);
+	end_turn(&sup);
 	while (!sup.done) {
 		loop_turn(sup.loop);
-		settle_turn(&sup);
+		end_turn(&sup);
 		outputs_settle(&sup.outputs);
 	}
 	if (sup.outputs.loop != NULL)

@@ -26,7 +26,7 @@
  * die while clients wait in a queue that nobody else can serve, it is started
  * again for them, and goes on draining.
  *
- * A step decides only; daemon/worker carries its effects out, and gives what
+ * A step decides only; daemon/life carries its effects out, and gives what
  * comes of them back as further events. This file is the only writer of the
  * state.
  */
@@ -56,16 +56,18 @@ enum worker_state {
 	WORKER_STATES
 };
 
+/* In the order in which those of one turn are taken: what may be a sign of life
+   before deadlines, and what somebody wants last. */
 enum worker_event {
 	WORKER_EV_START,	/* begin */
 	WORKER_EV_FORK_FAILED,	/* the spawn effect could not be carried out */
 	WORKER_EV_EXECUTED,	/* the program runs */
 	WORKER_EV_NOTIFY_READY,	/* READY=1 came from the worker */
 	WORKER_EV_WAITS,	/* it is seen to wait for connections */
+	WORKER_EV_DRAINED,	/* it has finished */
 	WORKER_EV_DEADLINE,	/* the deadline of the last step has passed */
 	WORKER_EV_EXITED,	/* the process is dead and reaped */
 	WORKER_EV_RETIRE,	/* finish, then be gone */
-	WORKER_EV_DRAINED,	/* it has finished */
 	WORKER_EV_STOP,		/* be gone, with the stop signal */
 	WORKER_EV_KILL,		/* be gone, at once */
 	WORKER_EVENTS

@@ -1,36 +1,25 @@
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "core/sockets/adoption.h"
 #include "core/conf/conf.h"
-#include "core/worker/fd_protocol.h"
+#include "core/sockets/adoption.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
-#include "daemon/spec/app_spec.h"
-#include "daemon/sockets/listener_file.h"
+#include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/socket/epoll_enter.h"
-#include "linux/process/inspect.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/socket/socket_inherit.h"
-
-/* The binds of one process for which is looked whether the port is free. */
-#define HINTS_MAX	8
-
-/* How long a bind that the kernel carries out may take to be seen. */
-#define SIBLING_MS	100
+#include "linux/process/inspect.h"
 
 /* When to answer again a caller that got no CPU time. */
 #define AGAIN_MS	50
@@ -46,7 +35,7 @@ struct adopt_pending {
 /* ---- can it be done ---- */
 
 static bool
-asks_for_it(const struct conf_app *conf)
+may_adopt(const struct conf_app *conf)
 {
 	return conf->n_listens > 0 && conf->handoff != CONF_HANDOFF_ENV;
 }
@@ -63,7 +52,7 @@ adopt_check(struct adopt *adopt, const struct config *config,
 	for (size_t i = 0; i < config->n_apps; i++) {
 		const struct conf_app *app = &config->apps[i];
 
-		if (!asks_for_it(app))
+		if (!may_adopt(app))
 			continue;
 		wanted = true;
 		if (app->handoff == CONF_HANDOFF_ADOPT && insists == NULL)
@@ -89,239 +78,7 @@ adopt_check(struct adopt *adopt, const struct config *config,
 bool
 adopt_wanted(const struct adopt *adopt, const struct app_spec *spec)
 {
-	return adopt->can && asks_for_it(spec->conf);
-}
-
-/* ---- the lane in the place of the socket ---- */
-
-static int
-place(const struct ask *a, int lane, int number, unsigned flags)
-{
-	return seccomp_notify_place(a->w->trap, a->call, lane, number,
-	    (flags & O_CLOEXEC) != 0);
-}
-
-/* -EINTR: the caller gets no CPU time. Others may stay behind: a twin that was
-   closed meanwhile, say. */
-static int
-place_twins(const struct ask *a, const struct ask_kin *k, int lane)
-{
-	int code = 0;
-
-	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++) {
-		struct fsids ids =
-		    inspect_begin(&a->w->spec->conf->creds);
-		unsigned flags = 0;
-
-		(void)inspect_fd_flags(a->call->tid, k->twins[i], &flags);
-		inspect_end(&ids);
-		code = place(a, lane, k->twins[i], flags);
-	}
-	return code == -EINTR ? code : 0;
-}
-
-static int
-replace_socket(const struct ask *a, int lane)
-{
-	struct ask_kin kin;
-	int code;
-
-	if (a->copy >= 0)
-		socket_inherit_options(a->copy, lane);
-	socket_set_nonblocking(lane, (a->flags & O_NONBLOCK) != 0);
-	ask_find_kin(a, &kin);
-	/* The twins first: a call that comes again finds its own descriptor
-	   to be a lane only when all is done. */
-	code = place_twins(a, &kin, lane);
-	if (code == 0)
-		code = place(a, lane, a->call->fd, a->flags);
-	if (code == 0 && kin.n_entries > 0 &&
-	    epoll_enter(kin.entries, kin.n_entries, lane) < 0)
-		worker_log(LOG_LEVEL_WARNING, a->w, "watches its socket by "
-		    "epoll since before it bound it, and that cannot be "
-		    "carried over");
-	ask_kin_free(&kin);
-	return code;
-}
-
-/*
- * The descriptors that the worker was started with may be of sockets that it
- * has no use for since: another address took their place, or they turned out to
- * be shared. They become the present ones, so that nobody holds the old ones
- * open.
- */
-static void
-renew_given(struct worker *w, const struct seccomp_call *call)
-{
-	const struct app_spec *spec = w->spec;
-
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
-		int number = FD_PROTOCOL_FIRST + (int)i;
-		struct listener *l = spec->listeners[i];
-		struct error err = ERROR_INIT;
-		struct fsids ids;
-		enum inspect_kind kind;
-		struct lane *lane;
-		unsigned flags = 0;
-		uint64_t ino = 0;
-
-		if (w->given[i] == 0 || l == NULL)
-			continue;
-		lane = app_spec_lane(spec, l, &w->holder);
-		if (lane != NULL && lane->ino == w->given[i])
-			continue;
-		ids = inspect_begin(&spec->conf->creds);
-		kind = inspect_fd(call->tid, number, &ino);
-		(void)inspect_fd_flags(call->tid, number, &flags);
-		inspect_end(&ids);
-		if (kind == INSPECT_SOCKET && ino == w->given[i] &&
-		    app_spec_take_lane(spec, l, &w->holder, &lane, &err) == 0)
-			(void)seccomp_notify_place(w->trap, call, lane->fd,
-			    number, (flags & O_CLOEXEC) != 0);
-		error_clear(&err);
-	}
-}
-
-static void
-log_adopted(const struct ask *a, const struct listener *l)
-{
-	const struct log_about about = {
-		.app = a->w->crew->name,
-		.instance = (long)a->w->instance,
-		.pid = (pid_t)a->call->tid,	/* or one of its children */
-	};
-	char *name = address_format_numeric(&l->bound);
-
-	log_about(LOG_LEVEL_DEBUG, &about, "adopted, its descriptor %d is the "
-	    "listener %s", a->call->fd, name != NULL ? name : "?");
-	free(name);
-}
-
-/* Of a dual-stack lane for an IPv4 program, which we cannot open in another
-   way: it sees clients' addresses wrong. */
-static void
-warn_family(const struct ask *a, const struct listener *l)
-{
-	if (!l->passed || a->asked.kind == ADDRESS_UNIX ||
-	    (l->bound.host == ADDRESS_HOST_IPV4) ==
-	    (a->asked.host == ADDRESS_HOST_IPV4))
-		return;
-	worker_log(LOG_LEVEL_WARNING, a->w, "asks for an %s socket, and the "
-	    "one that LISTEN_FDS passes is not: it may take clients' addresses "
-	    "wrong", a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
-}
-
-/* Returns the errno for the caller, 0, -EINTR: again later, or another -errno:
-   there is no caller any more. */
-static int
-give(const struct ask *a, const struct adoption *d)
-{
-	struct app_spec *spec = a->w->spec;
-	struct error err = ERROR_INIT;
-	struct listener *l;
-	struct lane *lane;
-	int code;
-
-	if (spec->listeners[d->position] == NULL)
-		return EADDRNOTAVAIL;	/* the app is ending */
-	if (d->target.kind == ADDRESS_TCP)
-		app_spec_decide(spec, (a->flags & O_NONBLOCK) != 0 ?
-		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
-	code = app_spec_give(spec, d->position, &d->target, &l, &err);
-	if (code == 0)
-		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
-	if (code == 0)
-		code = replace_socket(a, lane->fd);
-	/* Later; or the caller has died meanwhile. */
-	if (code == -EINTR || (err.text == NULL && (code == -ENOENT ||
-	    code == -ESRCH)))
-		return code;
-	/* Those have nothing further to wait for. */
-	if (code == 0 && d->target.kind != ADDRESS_TCP)
-		code = app_spec_take(spec, l, &err);
-	if (code == 0) {
-		if (a->call->fd < FD_PROTOCOL_FIRST +
-		    (int)spec->conf->n_listens)
-			a->w->adopt_low = true;
-		renew_given(a->w, a->call);
-		listener_restore_path(l);
-		warn_family(a, l);
-		log_adopted(a, l);
-	} else if (!a->w->give_warned) {
-		a->w->give_warned = true;
-		worker_log(LOG_LEVEL_WARNING, a->w, "cannot give it its "
-		    "listener: %s (said once per process)",
-		    err.text != NULL ? err.text : strerror(-code));
-	}
-	error_clear(&err);
-	return -code;
-}
-
-/* ---- what is none of ours ---- */
-
-static bool
-joins_on_purpose(const struct ask *a)
-{
-	socklen_t len = sizeof(int);
-	int on = 0;
-
-	if (a->copy >= 0)
-		(void)getsockopt(a->copy, SOL_SOCKET, SO_REUSEPORT, &on, &len);
-	return on != 0;
-}
-
-/* Did another instance ask for it just before? Its bind may be under way. */
-static bool
-asked_by_sibling(const struct ask *a, const char *name)
-{
-	const struct app_spec *spec = a->w->spec;
-
-	return spec->passed != NULL && spec->passed_by != a->w->instance &&
-	    strcmp(spec->passed, name) == 0 &&
-	    mono_ms_between(spec->passed_at, mono_now()) < SIBLING_MS;
-}
-
-/* The kernel will refuse it: most likely another instance has the port, and
-   nobody has told clusterd to share it. Said once per address. */
-static void
-hint(const struct ask *a)
-{
-	struct app_spec *spec = a->w->spec;
-	char **noted = &spec->hinted;
-	char *name;
-
-	if (a->asked.kind == ADDRESS_UNIX || a->asked.port == 0 ||
-	    a->w->hints >= HINTS_MAX || joins_on_purpose(a))
-		return;
-	a->w->hints++;
-	name = address_format(&a->asked);
-	if (name == NULL)
-		return;
-	if (!asked_by_sibling(a, name) && !listeners_taken(&a->asked)) {
-		noted = &spec->passed;
-		spec->passed_by = a->w->instance;
-		spec->passed_at = mono_now();
-	} else if (spec->hinted == NULL || strcmp(spec->hinted, name) != 0) {
-		worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s, which is "
-		    "taken and is none of this app's listeners; if its "
-		    "instances are to share it, add listen = %s", name, name);
-	}
-	free(*noted);
-	*noted = name;
-}
-
-static void
-log_refused(const struct ask *a, size_t position)
-{
-	char *asked = address_format(&a->asked);
-	char *written = address_format(
-	    &a->w->spec->conf->listens[position]);
-
-	worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 socket, "
-	    "but listen = %s is for IPv6 alone: refused",
-	    asked != NULL ? asked : "?", written != NULL ? written : "?");
-	free(asked);
-	free(written);
+	return adopt->can && may_adopt(spec->conf);
 }
 
 /* ---- answers ---- */
@@ -350,14 +107,14 @@ judge(const struct ask *a)
 		return bind_again(l, &d);
 	switch (d.verdict) {
 	case ADOPTION_GIVE:
-		return give(a, &d);
+		return adopt_give(a, &d);
 	case ADOPTION_REFUSE:
-		log_refused(a, d.position);
+		adopt_log_refused(a, d.position);
 		return EADDRNOTAVAIL;
 	case ADOPTION_PASS:
 		break;
 	}
-	hint(a);
+	adopt_hint(a);
 	return -ENOTSUP;
 }
 
@@ -374,9 +131,9 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	if (code == -ENOMEM)
 		code = ENOMEM;
 	if (code == -ENOTSUP)
-		seccomp_notify_continue(w->trap, call);
+		seccomp_notify_continue(w->trap->fd, call);
 	else if (code >= 0)
-		seccomp_notify_answer(w->trap, call, code);
+		seccomp_notify_answer(w->trap->fd, call, code);
 	return code == -EINTR ? code : 0;
 }
 
@@ -395,16 +152,16 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	inspect_end(&ids);
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
-		seccomp_notify_continue(w->trap, call);
+		seccomp_notify_continue(w->trap->fd, call);
 		return;
 	}
 	code = app_spec_take(w->spec, l, &err);
 	if (code < 0)
 		worker_log(LOG_LEVEL_WARNING, w, "%s", error_text(&err));
 	else
-		renew_given(w, call);
+		adopt_renew_given(w, call);
 	error_clear(&err);
-	seccomp_notify_answer(w->trap, call, -code);
+	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
 }
 
@@ -412,16 +169,14 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 static void
 queue(struct worker *w, struct adopt_pending *p)
 {
-	struct adopt *adopt = w->adopt;
-	struct adopt_pending **end = &w->adopt_pending;
+	struct adopt *adopt = w->trap->adopt;
+	struct adopt_pending **end = &w->trap->pending;
 
 	p->next = NULL;
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = p;
-	if (mono_is_never(adopt->again.due))
-		loop_timer_set(adopt->loop, &adopt->again,
-		    mono_add_ms(mono_now(), AGAIN_MS));
+	loop_timer_start(adopt->loop, &adopt->again, AGAIN_MS);
 }
 
 static void
@@ -430,7 +185,7 @@ answer_later(struct worker *w, const struct seccomp_call *call, int gap_ms)
 	struct adopt_pending *p = malloc(sizeof(*p));
 
 	if (p == NULL) {
-		seccomp_notify_answer(w->trap, call, ENOMEM);
+		seccomp_notify_answer(w->trap->fd, call, ENOMEM);
 		return;
 	}
 	p->call = *call;
@@ -448,7 +203,7 @@ static void
 answer_bind_or_later(struct worker *w, const struct seccomp_call *call,
     int gap_ms)
 {
-	struct adopt *adopt = w->adopt;
+	struct adopt *adopt = w->trap->adopt;
 	struct mono now = mono_now();
 
 	if (mono_before(now, adopt->pause)) {
@@ -464,13 +219,13 @@ answer_bind_or_later(struct worker *w, const struct seccomp_call *call,
 static void
 retry(struct worker *w)
 {
-	struct adopt_pending *all = w->adopt_pending;
+	struct adopt_pending *all = w->trap->pending;
 	struct mono now = mono_now();
 
-	w->adopt_pending = NULL;
+	w->trap->pending = NULL;
 	while (all != NULL) {
 		struct adopt_pending *p = all;
-		bool valid = seccomp_notify_valid(w->trap, &p->call);
+		bool valid = seccomp_notify_valid(w->trap->fd, &p->call);
 
 		all = p->next;
 		if (valid && mono_before(now, p->due)) {
@@ -495,11 +250,11 @@ call_ready(void *ctx, uint32_t events)
 		adopt_end(w);
 	if ((events & EPOLLIN) == 0)
 		return;
-	if (seccomp_notify_receive(w->trap, &call) < 0)
+	if (seccomp_notify_receive(w->trap->fd, &call) < 0)
 		return;
 	/* From a pid namespace that is not below ours nothing can be seen. */
 	if (call.tid == 0)
-		seccomp_notify_continue(w->trap, &call);
+		seccomp_notify_continue(w->trap->fd, &call);
 	else if (!call.is_bind)
 		answer_listen(w, &call);
 	else
@@ -507,33 +262,55 @@ call_ready(void *ctx, uint32_t events)
 }
 
 void
-adopt_begin(struct adopt *adopt, struct worker *w, int listener)
+adopt_begin(struct worker *w, int listener)
 {
-	w->adopt = adopt;
-	w->trap = listener;
-	if (listener >= 0 && loop_add(adopt->loop, listener, EPOLLIN,
-	    false, call_ready, w, &w->trap_handle) == 0)
+	struct trap *t = w->trap;
+
+	t->fd = listener;
+	if (listener >= 0 && loop_add(t->adopt->loop, listener, EPOLLIN,
+	    false, call_ready, w, &t->handle) == 0)
 		return;
 	/* Without us its calls fail with ENOSYS; it will tell. */
 	worker_log(LOG_LEVEL_WARNING, w, "cannot adopt what it binds, and its "
 	    "binds will fail: %s",
 	    listener < 0 ? "no descriptor is left" : "it cannot be watched");
-	fd_close(&w->trap);
+	fd_close(&t->fd);
 }
 
 void
 adopt_end(struct worker *w)
 {
-	loop_del(w->crew->all->loop, &w->trap_handle);
-	fd_close(&w->trap);
-	while (w->adopt_pending != NULL) {
-		struct adopt_pending *next = w->adopt_pending->next;
+	struct trap *t = w->trap;
 
-		free(w->adopt_pending);
-		w->adopt_pending = next;
+	loop_del(t->adopt->loop, &t->handle);
+	fd_close(&t->fd);
+	while (t->pending != NULL) {
+		struct adopt_pending *next = t->pending->next;
+
+		free(t->pending);
+		t->pending = next;
 	}
-	w->adopt_warned = w->give_warned = w->adopt_low = false;
-	w->hints = 0;
+	*t = (struct trap){ .adopt = t->adopt, .fd = -1 };
+}
+
+int
+adopt_join(struct adopt *adopt, struct worker *w)
+{
+	struct trap *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return -ENOMEM;
+	t->adopt = adopt;
+	t->fd = -1;
+	w->trap = t;
+	return 0;
+}
+
+void
+adopt_leave(struct worker *w)
+{
+	free(w->trap);
+	w->trap = NULL;
 }
 
 static void
@@ -546,32 +323,16 @@ again_due(void *ctx)
 			retry(w);
 }
 
-static void
-settle_due(void *ctx)
-{
-	struct adopt *adopt = ctx;
-
-	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
-		adopt_settle(adopt, c);
-}
-
 int
-adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
-    struct orphans *orphans)
+adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers)
 {
-	int code = loop_timer_init(loop, &adopt->again, again_due, adopt);
-
 	adopt->loop = loop;
 	adopt->workers = workers;
-	adopt->orphans = orphans;
-	if (code == 0)
-		code = loop_timer_init(loop, &adopt->settle, settle_due, adopt);
-	return code;
+	return loop_timer_init(loop, &adopt->again, again_due, adopt);
 }
 
 void
 adopt_fini(struct adopt *adopt)
 {
 	loop_timer_fini(adopt->loop, &adopt->again);
-	loop_timer_fini(adopt->loop, &adopt->settle);
 }

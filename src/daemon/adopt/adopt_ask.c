@@ -10,6 +10,7 @@
 #include "base/mono.h"
 #include "core/conf/conf.h"
 #include "daemon/adopt/adopt_ask.h"
+#include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/workers/worker.h"
@@ -122,9 +123,9 @@ learn_socket(struct ask *a)
 static void
 warn_unreadable(struct worker *w, int code)
 {
-	if (w->adopt_warned)
+	if (w->trap->unreadable_told)
 		return;
-	w->adopt_warned = true;
+	w->trap->unreadable_told = true;
 	worker_log(LOG_LEVEL_WARNING, w, "binds an address that clusterd may "
 	    "not read (%s), so it is not adopted: it changed its user, or "
 	    "needs CAP_SYS_PTRACE here", strerror(-code));
@@ -194,7 +195,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 	if (code == 0 && a.asked.kind == ADDRESS_UNIX)
 		code = translate_path(&a);
 	/* All of it may have been read from somebody who came after. */
-	if (code == 0 && !seccomp_notify_valid(w->trap, call))
+	if (code == 0 && !seccomp_notify_valid(w->trap->fd, call))
 		code = -ESRCH;
 	*ret_ask = a;
 	return code;

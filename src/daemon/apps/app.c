@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "core/names/address.h"
 #include "core/conf/conf.h"
-#include "daemon/adopt/adopt.h"
+#include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
@@ -417,7 +417,7 @@ free_retired(struct app *app)
 		if (w->seated || !worker_state_final(w->fsm.state))
 			continue;
 		worker_free(w);
-		adopt_settle_soon(app->apps->adopt, &app->crew);
+		adopt_review_soon(app->apps->review, &app->crew);
 	}
 }
 

@@ -8,7 +8,7 @@
 #include "core/worker/restart.h"
 #include "daemon/spec/app_spec.h"
 
-struct adopt;
+struct adopt_review;
 struct app;
 struct life;
 struct steering;
@@ -32,7 +32,7 @@ struct apps {
 	struct listeners *listeners;
 	struct outputs *outputs;
 	struct steering *steering;
-	struct adopt *adopt;
+	struct adopt_review *review;
 	struct life *life;
 	struct app_house house;
 	const struct apps_watch *watch;

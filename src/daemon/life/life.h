@@ -1,5 +1,12 @@
 /*
- * What becomes of a worker: core/worker_fsm decides, this carries out.
+ * What becomes of a worker: core/worker_fsm decides, this room carries it out.
+ * Its modules, from the bottom up:
+ *
+ *   leader  the worker's process: started, heard of, forgotten
+ *   step    one step of the machine: its effects, and who is told
+ *   death   a process has died: its one line, and what follows
+ *   life    this door: workers are made and freed, told what to do, and take
+ *           at the end of a turn what was posted for them
  */
 #ifndef DAEMON_LIFE_LIFE_H
 #define DAEMON_LIFE_LIFE_H
@@ -9,13 +16,15 @@
 #include <sys/resource.h>
 
 #include "core/worker/obituary.h"
-#include "core/worker/worker_fsm.h"
 
 struct adopt;
+struct adopt_review;
 struct app_spec;
 struct crew;
-struct drain_looks;
+struct drainers;
+struct error;
 struct listeners;
+struct loop;
 struct notify_sockets;
 struct orphans;
 struct outputs;
@@ -24,32 +33,61 @@ struct steering;
 struct worker;
 struct workers;
 
-/* Whom it asks; set by the supervisor. */
 struct life {
-	struct workers *workers;
-	struct listeners *listeners;
-	struct outputs *outputs;
-	struct steering *steering;
-	struct readiness *readiness;
-	struct notify_sockets *notify;
-	struct drain_looks *drain;
-	struct orphans *orphans;
-	struct adopt *adopt;
-	int null_fd;
+	/* Whom it asks; given to life_init(). */
+	struct life_house {
+		struct workers *workers;
+		struct listeners *listeners;
+		struct outputs *outputs;
+		struct steering *steering;
+		struct readiness *readiness;
+		struct notify_sockets *notify;
+		struct drainers *drainers;
+		struct orphans *orphans;
+		struct adopt *adopt;
+		struct adopt_review *review;
+	} with;
+	int null_fd;			/* /dev/null, for their input */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	uint64_t serial;		/* of the last worker process */
 	unsigned lingering;	/* workers whose leader died before its group */
-	bool mute;		/* deaths are not told: the start has failed */
+	bool failed;		/* life_failed() */
+	bool mute;		/* deaths are not told any more */
 };
 
+#define LIFE_INIT { .null_fd = -1 }
+
 /*
- * A worker in state IDLE, in the app's list; `trial` as in core/worker_fsm.
+ * Before any other descriptor is opened: sees to it that 0 to 2 are something,
+ * or a socket would become one of them. -errno with words. Undone by _fini.
+ */
+int life_init(struct life *life, struct error *err);
+void life_fini(struct life *life);
+
+/* Who is there to be asked; before the first worker. */
+void life_move_in(struct life *life, const struct life_house *house);
+
+/* We take as many descriptors as we may have; the workers get what we had. */
+void life_raise_nofile(struct life *life);
+
+/*
+ * A program could not be executed at the very start: it would only fail again,
+ * N times over, so the whole program is to end. It has been told why.
+ */
+bool life_failed(const struct life *life);
+
+/* The program fails: what dies from now on is not told one by one. */
+void life_mute(struct life *life);
+
+/*
+ * A worker in state IDLE, in the crew's list; `trial` as in core/worker_fsm.
  * Takes a reference to the spec. NULL: no memory.
  */
 struct worker *worker_new(struct life *life, struct crew *crew,
     struct app_spec *spec, unsigned instance, bool trial);
 
-/* Free one whose process is gone; takes it out of the app's list. */
+/* Free one whose process is gone; takes it out of the crew's list. NULL is
+   fine. */
 void worker_free(struct worker *worker);
 
 void worker_start(struct worker *worker);
@@ -60,10 +98,11 @@ void worker_kill(struct worker *worker);
 /* The leader is dead, as `status` says, and not yet reaped. Reaps it. */
 void worker_died(struct worker *worker, struct exit_status status);
 
-/* A member of a lingering group was reaped: is the group gone now? */
-void worker_check_group(struct worker *worker);
+/* A member of this process group was reaped, which may be all that was left of
+   a worker whose leader has died. */
+void life_group_shrank(struct life *life, int group);
 
-/* For struct worker_events. */
-void life_post(struct worker *worker, enum worker_event event);
+/* At the end of a turn: workers take the events that were posted. */
+void life_turn(struct life *life);
 
 #endif

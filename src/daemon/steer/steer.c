@@ -110,9 +110,8 @@ steer_all(struct steering *st)
 		if (l->lanes.n == 1 && l->lanes.ebpf == NULL)
 			continue;	/* no choice */
 		want(st, l);
-		if (!lanes_apply(l, now) && mono_is_never(st->again.due))
-			loop_timer_set(st->loop, &st->again,
-			    mono_add_ms(now, LANES_PAUSE_MS));
+		if (!lanes_apply(l, now))
+			loop_timer_start(st->loop, &st->again, LANES_PAUSE_MS);
 	}
 }
 
@@ -252,7 +251,7 @@ steer_keeps_waiting(struct steering *st, const struct worker *w)
 		const struct lane *lane = sole_lane(w, l);
 
 		if (lane != NULL && l->bound.kind != ADDRESS_UNIX &&
-		    keeps_waiting(lane, w->pid == 0 || w->lingering))
+		    keeps_waiting(lane, !worker_has_leader(w)))
 			return true;
 	}
 	return false;

@@ -50,8 +50,8 @@ void steer_unshare(struct steering *st, const struct worker *worker);
 bool steer_has_sharer(const struct listener *listener,
     const struct worker *but);
 
-/* Are there clients in its lanes whom nobody else could serve? Moves those whom
-   others can. The worker is dead or to retire. */
+/* Are there clients in its lanes whom nobody else could serve? The worker is
+   dead or to retire. */
 bool steer_keeps_waiting(struct steering *st, const struct worker *worker);
 
 /* Nobody will accept from the worker's lanes for a while, or, `for_good`, ever

@@ -55,7 +55,7 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 }
 
 void
-worker_put_hint(struct orphans *orphans, struct worker *w, struct strbuf *sb)
+hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
 {
 	uint16_t port;
 

@@ -20,42 +20,62 @@
 #define DATAGRAMS_PER_SECOND	100
 #define ANCESTORS_MAX		32
 
+struct notify {
+	struct notify_sockets *all;
+	struct worker *worker;
+	int fd;			/* its sd_notify socket; -1: none */
+	char *name;
+	loop_handle handle;
+	bool paused;
+	bool warned;		/* about nonsense, once is enough */
+	unsigned count;		/* since `since` */
+	struct mono since;
+};
+
 static void
 notify_ready(void *ctx, uint32_t events)
 {
 	(void)events;
-	worker_notify_read(ctx);
+	notify_read(ctx);
 }
 
 int
-worker_notify_open(struct notify_sockets *ns, struct worker *w)
+notify_open(struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
+	struct notify *n = w->notify;
 	int code;
 
 	if ((conf->fd_protocols & CONF_FDP_SYSTEMD) == 0 &&
 	    conf->ready != CONF_READY_NOTIFY)
 		return 0;
-	code = notify_socket_open(&w->notify, &w->notify_name);
+	code = notify_socket_open(&n->fd, &n->name);
 	if (code < 0)
 		return code;
-	w->notifies = ns;
-	code = loop_add(ns->loop, w->notify, EPOLLIN, false,
-	    notify_ready, w, &w->notify_handle);
+	code = loop_add(n->all->loop, n->fd, EPOLLIN, false, notify_ready, w,
+	    &n->handle);
 	if (code < 0)
-		worker_notify_close(w);
-	w->notify_paused = w->notify_warned = false;
-	w->notify_count = 0;
+		notify_close(w);
+	n->paused = n->warned = false;
+	n->count = 0;
 	return code;
 }
 
 void
-worker_notify_close(struct worker *w)
+notify_close(struct worker *w)
 {
-	loop_del(w->crew->all->loop, &w->notify_handle);
-	fd_close(&w->notify);
-	free(w->notify_name);
-	w->notify_name = NULL;
+	struct notify *n = w->notify;
+
+	loop_del(n->all->loop, &n->handle);
+	fd_close(&n->fd);
+	free(n->name);
+	n->name = NULL;
+}
+
+const char *
+notify_name(const struct worker *w)
+{
+	return w->notify->name;
 }
 
 static bool
@@ -99,9 +119,9 @@ sender_is_worker(const struct worker *w, const struct notify_datagram *d)
 static void
 warn_once(struct worker *w, const char *what, pid_t pid)
 {
-	if (w->notify_warned)
+	if (w->notify->warned)
 		return;
-	w->notify_warned = true;
+	w->notify->warned = true;
 	worker_log(LOG_LEVEL_WARNING, w, "ignoring a notify message: %s (from "
 	    "pid %d; said once per process)", what, (int)pid);
 }
@@ -130,38 +150,37 @@ handle(struct worker *w, const struct notify_datagram *d)
 
 /* Count one; false: enough for this second. */
 static bool
-within_budget(struct worker *w)
+within_budget(struct notify *n)
 {
 	struct mono now = mono_now();
 
-	if (mono_ms_between(w->notify_since, now) >= 1000) {
-		w->notify_since = now;
-		w->notify_count = 0;
+	if (mono_ms_between(n->since, now) >= 1000) {
+		n->since = now;
+		n->count = 0;
 	}
-	return ++w->notify_count <= DATAGRAMS_PER_SECOND;
+	return ++n->count <= DATAGRAMS_PER_SECOND;
 }
 
 static void
-pause_socket(struct worker *w)
+pause_socket(struct notify *n)
 {
-	struct notify_sockets *ns = w->notifies;
+	struct notify_sockets *ns = n->all;
 
-	if (loop_set_events(ns->loop, w->notify_handle, 0) < 0)
+	if (loop_set_events(ns->loop, n->handle, 0) < 0)
 		return;
-	w->notify_paused = true;
-	if (mono_is_never(ns->thaw.due))
-		loop_timer_set(ns->loop, &ns->thaw,
-		    mono_add_ms(mono_now(), 1000));
-	worker_log(LOG_LEVEL_DEBUG, w, "notifies too often, pausing");
+	n->paused = true;
+	loop_timer_start(ns->loop, &ns->thaw, 1000);
+	worker_log(LOG_LEVEL_DEBUG, n->worker, "notifies too often, pausing");
 }
 
 void
-worker_notify_read(struct worker *w)
+notify_read(struct worker *w)
 {
 	struct notify_datagram d = { .pid = 0 };
+	struct notify *n = w->notify;
 
-	while (w->notify >= 0 && !w->notify_paused) {
-		int code = notify_socket_receive(w->notify, &d);
+	while (n->fd >= 0 && !n->paused) {
+		int code = notify_socket_receive(n->fd, &d);
 
 		if (code == 0)
 			handle(w, &d);
@@ -171,20 +190,19 @@ worker_notify_read(struct worker *w)
 			warn_once(w, "it has no sender", 0);
 		else
 			break;
-		if (!within_budget(w))
-			pause_socket(w);
+		if (!within_budget(n))
+			pause_socket(n);
 	}
 }
 
 static void
-thaw(struct worker *w)
+thaw(struct notify *n)
 {
-	if (!w->notify_paused)
+	if (!n->paused)
 		return;
-	w->notify_paused = false;
-	if (w->notify >= 0)
-		(void)loop_set_events(w->notifies->loop, w->notify_handle,
-		    EPOLLIN);
+	n->paused = false;
+	if (n->fd >= 0)
+		(void)loop_set_events(n->all->loop, n->handle, EPOLLIN);
 }
 
 static void
@@ -194,11 +212,32 @@ thaw_due(void *ctx)
 
 	for (struct crew *c = ns->workers->crews; c != NULL; c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			thaw(w);
+			thaw(w->notify);
 }
 
 int
-worker_notify_init(struct notify_sockets *ns, struct loop *loop,
+notify_join(struct notify_sockets *ns, struct worker *w)
+{
+	struct notify *n = calloc(1, sizeof(*n));
+
+	if (n == NULL)
+		return -ENOMEM;
+	n->all = ns;
+	n->worker = w;
+	n->fd = -1;
+	w->notify = n;
+	return 0;
+}
+
+void
+notify_leave(struct worker *w)
+{
+	free(w->notify);
+	w->notify = NULL;
+}
+
+int
+notify_init(struct notify_sockets *ns, struct loop *loop,
     struct workers *workers)
 {
 	ns->loop = loop;
@@ -207,7 +246,7 @@ worker_notify_init(struct notify_sockets *ns, struct loop *loop,
 }
 
 void
-worker_notify_fini(struct notify_sockets *ns)
+notify_fini(struct notify_sockets *ns)
 {
 	loop_timer_fini(ns->loop, &ns->thaw);
 }

@@ -1,6 +1,6 @@
 /* A worker's sd_notify(3) socket: what it says, and whether it is really it. */
-#ifndef DAEMON_WORKER_NOTIFY_H
-#define DAEMON_WORKER_NOTIFY_H
+#ifndef DAEMON_WATCH_NOTIFY_H
+#define DAEMON_WATCH_NOTIFY_H
 
 #include "linux/loop/loop.h"
 
@@ -14,15 +14,22 @@ struct notify_sockets {
 };
 
 /* -ENOMEM. Undone by _fini. */
-int worker_notify_init(struct notify_sockets *ns, struct loop *loop,
+int notify_init(struct notify_sockets *ns, struct loop *loop,
     struct workers *workers);
-void worker_notify_fini(struct notify_sockets *ns);
+void notify_fini(struct notify_sockets *ns);
+
+/* worker->notify: made, -ENOMEM; and freed, NULL is fine. */
+int notify_join(struct notify_sockets *ns, struct worker *worker);
+void notify_leave(struct worker *worker);
 
 /* Open the socket if the app's configuration calls for one. -errno. */
-int worker_notify_open(struct notify_sockets *ns, struct worker *worker);
-void worker_notify_close(struct worker *worker);
+int notify_open(struct worker *worker);
+void notify_close(struct worker *worker);
 
-/* Take what is there, up to a bound; may bring the worker to READY. */
-void worker_notify_read(struct worker *worker);
+/* For NOTIFY_SOCKET; NULL: there is none. Borrowed, until it is closed. */
+const char *notify_name(const struct worker *worker);
+
+/* Take what is there, up to a bound; NOTIFY_READY may be posted. */
+void notify_read(struct worker *worker);
 
 #endif

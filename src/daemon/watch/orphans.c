@@ -208,9 +208,8 @@ sweep_due(void *ctx)
 void
 orphans_sweep_soon(struct orphans *o)
 {
-	if (mono_is_never(o->sweep.due) && !o->workers->stopping)
-		loop_timer_set(o->loop, &o->sweep,
-		    mono_add_ms(mono_now(), SWEEP_MS));
+	if (!o->workers->stopping)
+		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
 }
 
 int

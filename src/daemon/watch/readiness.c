@@ -1,9 +1,12 @@
+#include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
 
@@ -17,76 +20,83 @@
 #define SPELL_NS	(3 * INT64_C(1000000))
 #define PAUSE_FACTOR	3
 
+/* What is known of a worker that starts. */
+struct look {
+	struct readiness *all;
+	struct worker *worker;
+	struct look_entry entry;	/* listed while it is looked at */
+	int gap_ms;
+	bool listens;			/* has called listen(2) on a lane */
+};
+
+static struct look *
+of_entry(struct look_entry *e)
+{
+	return (struct look *)((char *)e - offsetof(struct look, entry));
+}
+
 static bool
-asks_for_it(const struct conf_app *conf)
+is_to_be_seen(const struct conf_app *conf)
 {
 	return conf->n_listens > 0 && (conf->ready == CONF_READY_AUTO ||
 	    conf->ready == CONF_READY_ACCEPT);
 }
 
-/* The timer for the first that is due, but not before `earliest`. */
+/* Less and less often. */
 static void
-set_timer(struct readiness *r, struct mono earliest)
+look_later(struct look *k, struct mono now)
 {
-	struct mono due = MONO_NEVER;
-	const struct worker *w;
-
-	TAILQ_FOREACH(w, &r->starters, starter)
-		if (mono_before(w->look_due, due))
-			due = w->look_due;
-	if (!mono_is_never(due) && mono_before(due, earliest))
-		due = earliest;
-	loop_timer_set(r->loop, &r->look, due);
+	look_queue_set(&k->all->looks, &k->entry, now, k->gap_ms);
+	k->gap_ms += (k->gap_ms + 1) / 2;
+	if (k->gap_ms > GAP_MAX_MS)
+		k->gap_ms = GAP_MAX_MS;
 }
 
 static void
-set_due(struct worker *w, struct mono now)
+look_soon(struct look *k)
 {
-	w->look_due = mono_add_ms(now, w->look_gap_ms);
-	w->look_gap_ms += (w->look_gap_ms + 1) / 2;
-	if (w->look_gap_ms > GAP_MAX_MS)
-		w->look_gap_ms = GAP_MAX_MS;
+	k->gap_ms = GAP_MIN_MS;
+	look_later(k, mono_now());
 }
 
 void
-readiness_watch(struct readiness *r, struct worker *w)
+readiness_watch(struct worker *w)
 {
-	if (w->look_gap_ms != 0 || !asks_for_it(w->spec->conf))
+	struct look *k = w->look;
+
+	if (k->entry.listed || !is_to_be_seen(w->spec->conf))
 		return;
-	w->look_gap_ms = GAP_MIN_MS;
-	set_due(w, mono_now());
-	w->readiness = r;
-	TAILQ_INSERT_TAIL(&r->starters, w, starter);
-	if (mono_before(w->look_due, r->look.due))
-		loop_timer_set(r->loop, &r->look, w->look_due);
+	look_queue_add(&k->all->looks, &k->entry);
+	look_soon(k);
 }
 
 void
 readiness_expect(struct worker *w)
 {
-	struct readiness *r = w->readiness;
+	struct look *k = w->look;
 
-	w->listens = true;
-	if (w->look_gap_ms == 0)
-		return;
-	w->look_gap_ms = GAP_MIN_MS;
-	set_due(w, mono_now());
-	if (mono_before(w->look_due, r->look.due))
-		loop_timer_set(r->loop, &r->look, w->look_due);
+	k->listens = true;
+	if (k->entry.listed)
+		look_soon(k);
+}
+
+void
+readiness_end(struct worker *w)
+{
+	look_queue_remove(&w->look->all->looks, &w->look->entry);
 }
 
 void
 readiness_forget(struct worker *w)
 {
-	if (w->look_gap_ms == 0)
-		return;
-	w->look_gap_ms = 0;
-	TAILQ_REMOVE(&w->readiness->starters, w, starter);
+	readiness_end(w);
+	w->look->listens = false;
 }
 
 static bool
-waits(const struct worker *w)
+waits(const struct look *k)
 {
+	const struct worker *w = k->worker;
 	uint64_t inos[2 * CONF_LISTENS_MAX];
 	size_t n =
 	    app_spec_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
@@ -96,28 +106,41 @@ waits(const struct worker *w)
 	inspect_end(&ids);
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */
-	return seen == WAITING_YES || (seen == WAITING_REFUSED && w->listens);
+	return seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens);
+}
+
+/* The timer for the first that is due, but not before `earliest`. */
+static void
+set_timer(struct readiness *r, struct mono earliest)
+{
+	const struct look_entry *first = look_queue_first(&r->looks);
+	struct mono due = first != NULL ? first->due : MONO_NEVER;
+
+	look_queue_wake(&r->looks, mono_before(due, earliest) ? earliest : due);
 }
 
 static void
 look_at_starters(struct readiness *r)
 {
 	struct mono begin = mono_now(), now = begin;
-	struct worker *w, *next, *last = TAILQ_LAST(&r->starters, starters);
+	struct look_entries *all = &r->looks.entries;
+	struct look_entry *e, *next, *last = TAILQ_LAST(all, look_entries);
 	bool more = last != NULL;
 
-	for (w = TAILQ_FIRST(&r->starters); more; w = next) {
-		next = TAILQ_NEXT(w, starter);
-		more = w != last && now.ns - begin.ns < SPELL_NS;
-		if (mono_before(now, w->look_due))
+	for (e = TAILQ_FIRST(all); more; e = next) {
+		struct look *k = of_entry(e);
+
+		next = TAILQ_NEXT(e, link);
+		more = e != last && now.ns - begin.ns < SPELL_NS;
+		if (mono_before(now, e->due))
 			continue;
-		if (waits(w)) {
-			worker_post(w, WORKER_EV_WAITS);
+		/* Behind those that were not looked at yet. */
+		look_queue_rotate(&r->looks, e);
+		if (waits(k)) {
+			worker_post(k->worker, WORKER_EV_WAITS);
+			e->due = MONO_NEVER;
 		} else {
-			/* Behind those that were not looked at yet. */
-			TAILQ_REMOVE(&r->starters, w, starter);
-			TAILQ_INSERT_TAIL(&r->starters, w, starter);
-			set_due(w, mono_now());
+			look_later(k, mono_now());
 		}
 		now = mono_now();
 	}
@@ -133,15 +156,33 @@ look_due(void *ctx)
 }
 
 int
+readiness_join(struct readiness *r, struct worker *w)
+{
+	struct look *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return -ENOMEM;
+	k->all = r;
+	k->worker = w;
+	w->look = k;
+	return 0;
+}
+
+void
+readiness_leave(struct worker *w)
+{
+	free(w->look);
+	w->look = NULL;
+}
+
+int
 readiness_init(struct readiness *r, struct loop *loop)
 {
-	r->loop = loop;
-	TAILQ_INIT(&r->starters);
-	return loop_timer_init(loop, &r->look, look_due, r);
+	return look_queue_init(&r->looks, loop, look_due, r);
 }
 
 void
 readiness_fini(struct readiness *r)
 {
-	loop_timer_fini(r->loop, &r->look);
+	look_queue_fini(&r->looks);
 }

@@ -4,32 +4,37 @@
  * connections on their lanes (linux/waiting), and spends a small part of its
  * time on it, however many there are.
  */
-#ifndef DAEMON_READINESS_H
-#define DAEMON_READINESS_H
+#ifndef DAEMON_WATCH_READINESS_H
+#define DAEMON_WATCH_READINESS_H
 
-#include <sys/queue.h>
+#include "daemon/watch/look_queue.h"
 
-#include "linux/loop/loop.h"
-
+struct loop;
 struct worker;
 
 struct readiness {
-	struct loop *loop;
-	struct loop_timer look; /* at the starters, when there are any */
-	TAILQ_HEAD(starters, worker) starters;
+	struct look_queue looks;	/* at the starters, when there are any */
 };
 
-/* -ENOMEM. Undone by _fini. */
+/* -ENOMEM. Undone by _fini, when nobody starts any more. */
 int readiness_init(struct readiness *r, struct loop *loop);
 void readiness_fini(struct readiness *r);
 
-/* The worker's program runs: begin to look, if its app asks for that. */
-void readiness_watch(struct readiness *r, struct worker *worker);
+/* worker->look: made, -ENOMEM; and freed, NULL is fine. */
+int readiness_join(struct readiness *r, struct worker *worker);
+void readiness_leave(struct worker *worker);
+
+/* The worker's program runs: begin to look, if its app asks for that; WAITS is
+   posted when it does. */
+void readiness_watch(struct worker *worker);
 
 /* It listens now: look soon. */
 void readiness_expect(struct worker *worker);
 
-/* It is ready, or gone. */
+/* It is ready; … */
+void readiness_end(struct worker *worker);
+
+/* … or its process is gone. */
 void readiness_forget(struct worker *worker);
 
 #endif

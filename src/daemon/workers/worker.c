@@ -1,7 +1,6 @@
 #include <stddef.h>
 
 #include "daemon/workers/worker.h"
-#include "daemon/workers/workers.h"
 
 struct log_about
 worker_about(const struct worker *w)
@@ -39,8 +38,8 @@ worker_ready(const struct worker *w)
 	return w->fsm.state == WORKER_READY;
 }
 
-void
-worker_post(struct worker *w, enum worker_event event)
+bool
+worker_has_leader(const struct worker *w)
 {
-	w->crew->all->events->post(w, event);
+	return w->pid != 0 && !w->lingering;
 }

@@ -1,7 +1,19 @@
+#include <assert.h>
 #include <string.h>
 
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+
+void
+workers_init(struct workers *ws, struct loop *loop,
+    const struct worker_events *events)
+{
+	ws->loop = loop;
+	ws->events = events;
+	TAILQ_INIT(&ws->posted);
+}
+
+/* ---- by pid ---- */
 
 static struct worker **
 bucket(struct workers *ws, pid_t pid)
@@ -39,6 +51,8 @@ workers_find(struct workers *ws, pid_t pid)
 	return w;
 }
 
+/* ---- crews ---- */
+
 void
 workers_enter(struct workers *ws, struct crew *crew)
 {
@@ -68,4 +82,46 @@ workers_crew(const struct workers *ws, const char *name)
 		if (!c->stopping && strcmp(c->name, name) == 0)
 			return c;
 	return NULL;
+}
+
+/* ---- events that wait ---- */
+
+static_assert(WORKER_EVENTS <= 32, "each is a bit of worker->posted");
+
+void
+worker_post(struct worker *w, enum worker_event event)
+{
+	if (w->posted == 0)
+		TAILQ_INSERT_TAIL(&w->crew->all->posted, w, post);
+	w->posted |= 1u << event;
+}
+
+static void
+set_posted(struct worker *w, unsigned posted)
+{
+	if (w->posted != 0 && posted == 0)
+		TAILQ_REMOVE(&w->crew->all->posted, w, post);
+	w->posted = posted;
+}
+
+bool
+worker_take_post(struct worker *w, enum worker_event *ret_event)
+{
+	if (w->posted == 0)
+		return false;
+	*ret_event = (enum worker_event)__builtin_ctz(w->posted);
+	set_posted(w, w->posted & (w->posted - 1));
+	return true;
+}
+
+void
+worker_unpost(struct worker *w)
+{
+	set_posted(w, 0);
+}
+
+struct worker *
+workers_posted(const struct workers *ws)
+{
+	return TAILQ_FIRST(&ws->posted);
 }

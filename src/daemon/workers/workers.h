@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/mono.h"
@@ -20,17 +21,13 @@ struct loop;
 struct worker;
 struct worker_step;
 
-/* Upcalls, set once by those who are told. */
+/* Upcalls, set once: whoever is above is told of each step of a worker. */
 struct worker_events {
-	/* daemon/life: take an event (core/worker_fsm). */
-	void (*post)(struct worker *worker, enum worker_event event);
-	/* daemon/apps: it has made a step. */
+	/* It has made a step. */
 	void (*stepped)(struct worker *worker, const struct worker_step *step);
 	/* … its process has ended, or none could be started. */
 	void (*ended)(struct worker *worker, const struct worker_step *step,
 	    enum restart_cause cause, const char *words);
-	/* … and that is the end of the program. */
-	void (*fatal)(struct worker *worker);
 };
 
 /* The workers of one app, and what they have in common; an app's, which alone
@@ -46,7 +43,7 @@ struct crew {
 	bool stopping;
 	bool initial; /* there from the start of the program */
 	bool executed;			/* life: some worker of it ever was */
-	bool settle;			/* adopt: its addresses */
+	bool review;			/* adopt: its addresses */
 	bool unseen_told;		/* drain */
 	bool port_hinted;		/* hint */
 	struct mono port_looked;
@@ -57,11 +54,16 @@ struct workers {
 	const struct worker_events *events;
 	struct crew *crews;
 	struct worker *by_pid[PID_BUCKETS];
+	TAILQ_HEAD(, worker) posted;	/* they have events that wait */
 	uint64_t number;		/* of the last app or worker */
 	uint64_t run_id;		/* tells our workers from another's */
 	bool stopping;			/* the program */
 };
 
+void workers_init(struct workers *workers, struct loop *loop,
+    const struct worker_events *events);
+
+/* The table of pids: into it, out of it, and who has that pid, or NULL. */
 void workers_add(struct workers *workers, struct worker *worker);
 void workers_remove(struct workers *workers, struct worker *worker);
 struct worker *workers_find(struct workers *workers, pid_t pid);
@@ -71,5 +73,22 @@ void workers_leave(struct crew *crew);
 
 /* One that is not on its way out, or NULL. */
 struct crew *workers_crew(const struct workers *workers, const char *name);
+
+/*
+ * Events of workers are posted, and taken at the end of the turn (life_turn()),
+ * so that whoever notices one is not called back by what comes of it. Twice the
+ * same one is once.
+ */
+void worker_post(struct worker *worker, enum worker_event event);
+
+/* The first of a worker's, in the order of enum worker_event: what may be a sign
+   of life comes before deadlines. False: none. */
+bool worker_take_post(struct worker *worker, enum worker_event *ret_event);
+
+/* Forget them. */
+void worker_unpost(struct worker *worker);
+
+/* Somebody with events that wait, or NULL. */
+struct worker *workers_posted(const struct workers *workers);
 
 #endif

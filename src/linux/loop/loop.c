@@ -270,6 +270,13 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, struct mono due)
 	heap_down(loop, timer);
 }
 
+void
+loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t ms)
+{
+	if (mono_is_never(timer->due))
+		loop_timer_set(loop, timer, mono_add_ms(mono_now(), ms));
+}
+
 /* Milliseconds until the next timer, rounded up; -1: there is none. */
 static int
 wait_ms(const struct loop *loop)

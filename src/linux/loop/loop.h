@@ -63,6 +63,10 @@ void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
     struct mono due);
 
+/* Fire in `ms` milliseconds, unless it is set already. */
+void loop_timer_start(struct loop *loop, struct loop_timer *timer,
+    int64_t ms);
+
 /*
  * One turn: wait for events or the next timer, and handle them. Never fails:
  * an error of epoll_wait(2) other than EINTR would be a bug of ours.

@@ -3,13 +3,16 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/worker/drain.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/watch/drain.h"
+#include "daemon/watch/drainers.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
@@ -35,19 +38,32 @@
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
-static void look_due(void *ctx);
+/* What is known of a worker that drains, if it does. */
+struct drainage {
+	struct drainers *all;
+	struct worker *worker;
+	struct look_entry entry;	/* listed while it drains */
+	struct drain drain;
+	struct drain_facts facts;	/* of the latest look */
+	int64_t queue;			/* of the one under way */
+	struct mono looked;		/* when the latest look began */
+	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
+};
 
-int
-drain_init(struct drain_looks *d, struct loop *loop)
+static struct drainage *
+of_entry(struct look_entry *e)
 {
-	d->loop = loop;
-	TAILQ_INIT(&d->drainers);
-	d->diag = (struct sockdiag)SOCKDIAG_INIT;
-	return loop_timer_init(loop, &d->timer, look_due, d);
+	return (struct drainage *)((char *)e - offsetof(struct drainage, entry));
+}
+
+static bool
+is_frozen(const struct drainage *x)
+{
+	return x->all->frozen == x;
 }
 
 static void
-end_look(struct drain_looks *d)
+end_look(struct drainers *d)
 {
 	if (d->at == NULL)
 		return;
@@ -55,83 +71,68 @@ end_look(struct drain_looks *d)
 	d->at = NULL;
 }
 
-void
-drain_fini(struct drain_looks *d)
-{
-	end_look(d);
-	sockdiag_close(&d->diag);
-	loop_timer_fini(d->loop, &d->timer);
-}
-
 /* The timer for whoever is due first, or for the look that goes on. */
 static void
-set_timer(struct drain_looks *d)
+set_timer(struct drainers *d)
 {
-	struct mono due = d->at != NULL ? mono_now() : MONO_NEVER;
-	const struct worker *w;
+	struct look_entry *first = d->at == NULL && d->frozen == NULL ?
+	    look_queue_first(&d->looks) : NULL;
 
-	/* A frozen one alone is waited for: see look_due(). */
-	if (d->at == NULL)
-		TAILQ_FOREACH(w, &d->drainers, drainer) {
-			if (w->frozen) {
-				due = w->drain_due;
-				break;
-			}
-			if (mono_before(w->drain_due, due))
-				due = w->drain_due;
-		}
-	loop_timer_set(d->loop, &d->timer, due);
+	look_queue_wake(&d->looks, d->at != NULL ? mono_now() :
+	    d->frozen != NULL ? d->frozen->entry.due :
+	    first != NULL ? first->due : MONO_NEVER);
 }
 
 static void
-set_due(struct worker *w, struct mono due)
+look_again(struct drainage *x, struct mono due)
 {
-	w->drain_due = due;
-	set_timer(w->drainage);
+	x->entry.due = due;
+	set_timer(x->all);
 }
 
 /* ---- standing still ---- */
 
 static void
-freeze(struct worker *w)
+freeze(struct drainage *x)
 {
 	struct mono now = mono_now();
 
-	w->frozen = true;
-	w->frozen_since = now;
-	process_kill_group(w->pid, SIGSTOP);
-	set_due(w, mono_add_ms(now, FREEZE_MS));
+	x->all->frozen = x;
+	x->frozen_since = now;
+	process_kill_group(x->worker->pid, SIGSTOP);
+	look_again(x, mono_add_ms(now, FREEZE_MS));
 }
 
 static void
-thaw(struct worker *w)
+thaw(struct drainage *x)
 {
-	if (!w->frozen)
+	if (!is_frozen(x))
 		return;
-	w->frozen = false;
-	process_kill_group(w->pid, SIGCONT);
+	x->all->frozen = NULL;
+	process_kill_group(x->worker->pid, SIGCONT);
 }
 
 static void
-try_later(struct worker *w)
+try_later(struct drainage *x)
 {
 	struct mono now = mono_now();
-	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(w->drain_looked, now);
+	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(x->looked, now);
 
-	thaw(w);
-	w->drain.quiet = MONO_NEVER;
-	set_due(w, mono_add_ms(now, gap_ms > AGAIN_MS ? gap_ms : AGAIN_MS));
+	thaw(x);
+	x->drain.quiet = MONO_NEVER;
+	look_again(x, mono_add_ms(now, gap_ms > AGAIN_MS ? gap_ms : AGAIN_MS));
 }
 
 /* All threads of it. */
 static bool
-stands_still(const struct worker *w)
+stands_still(const struct drainage *x)
 {
+	pid_t pid = x->worker->pid;
 	siginfo_t info;
 
 	memset(&info, 0, sizeof(info));
-	return waitid(P_PID, (id_t)w->pid, &info,
-	    WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == w->pid;
+	return waitid(P_PID, (id_t)pid, &info,
+	    WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
 /* ---- a look ---- */
@@ -184,7 +185,7 @@ lane_queue(const struct worker *w, const struct lane *lane, uint32_t *ret_n)
 		*ret_n = *ret_n > 0;
 		return code;
 	case ADDRESS_UNIX:
-		code = sockdiag_unix_one(&w->drainage->diag, lane->ino,
+		code = sockdiag_unix_one(&w->drainage->all->diag, lane->ino,
 		    &u);
 		*ret_n = u.queue;
 		return code;
@@ -251,63 +252,64 @@ is_free_now(const struct drain_facts *facts)
 }
 
 static void
-end_drain(struct worker *w, const struct drain_decision *d,
+end_drain(struct drainage *x, const struct drain_decision *d,
     const struct drain_facts *facts)
 {
 	struct strbuf words = STRBUF_INIT;
 
 	drain_words(&words, d, facts);
-	worker_log(LOG_LEVEL_INFO, w, "%s",
+	worker_log(LOG_LEVEL_INFO, x->worker, "%s",
 	    words.failed ? "drained" : words.text);
 	strbuf_free(&words);
-	worker_post(w, WORKER_EV_DRAINED);
+	worker_post(x->worker, WORKER_EV_DRAINED);
 }
 
 static void
-decide_frozen(struct worker *w, const struct drain_facts *facts)
+decide_frozen(struct drainage *x, const struct drain_facts *facts)
 {
 	const struct drain_decision d = {
 		.done = true,
 		.why = facts->open.idle > 0 ? DRAIN_WHY_IDLE : DRAIN_WHY_EMPTY,
-		.took_ms = mono_ms_between(w->drain.began, mono_now()),
+		.took_ms = mono_ms_between(x->drain.began, mono_now()),
 	};
 
 	if (is_free_now(facts))
-		end_drain(w, &d, facts);
+		end_drain(x, &d, facts);
 	else
-		try_later(w);
+		try_later(x);
 }
 
 static void
-decide(struct worker *w, const struct drain_facts *facts)
+decide(struct drainage *x, const struct drain_facts *facts)
 {
+	const struct worker *w = x->worker;
 	const struct drain_policy policy = {
-		.timeout_ms = mono_ms_between(w->drain.began,
+		.timeout_ms = mono_ms_between(x->drain.began,
 		    w->fsm.deadline),
 		.idle_ms = w->spec->conf->drain_idle_ms,
 		.linger_ms = LINGER_MS,
 	};
 	struct drain_decision d;
 
-	w->drain_facts = *facts;
-	if (w->frozen) {
-		decide_frozen(w, facts);
+	x->facts = *facts;
+	if (is_frozen(x)) {
+		decide_frozen(x, facts);
 		return;
 	}
-	d = drain_decide(&w->drain, &policy, facts, mono_now());
+	d = drain_decide(&x->drain, &policy, facts, mono_now());
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
-		set_due(w, MONO_NEVER);
+		look_again(x, MONO_NEVER);
 	else if (shares(w, true) && is_free_now(facts))
-		freeze(w);	/* the moment does not come again soon */
+		freeze(x);	/* the moment does not come again soon */
 	else if (shares(w, true))
-		try_later(w);
+		try_later(x);
 	else if (!d.done)
-		set_due(w, d.again);
+		look_again(x, d.again);
 	else if (shares(w, false))
-		freeze(w);
+		freeze(x);
 	else
-		end_drain(w, &d, facts);
+		end_drain(x, &d, facts);
 }
 
 /* Where they cannot be looked at, they may be counted. */
@@ -337,11 +339,12 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 
 /* The look has come to its end, well or not. */
 static void
-conclude(struct worker *w, int code)
+conclude(struct drainage *x, int code)
 {
-	struct drain_looks *d = w->drainage;
+	struct worker *w = x->worker;
+	struct drainers *d = x->all;
 	struct drain_facts facts = {
-		.queue = w->drain_queue,
+		.queue = x->queue,
 		.half_open = DRAIN_UNKNOWN,
 		.seen = code == 0,
 	};
@@ -359,96 +362,91 @@ conclude(struct worker *w, int code)
 		facts.seen = count_open(w, &facts.open);
 	}
 	end_look(d);
-	decide(w, &facts);
+	decide(x, &facts);
 }
 
 static void
-go_on(struct worker *w)
+go_on(struct drainage *x)
 {
-	struct drain_looks *d = w->drainage;
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	struct drainers *d = x->all;
+	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
 	int code = connections_step(&d->look, SPELL_MS);
 
 	inspect_end(&ids);
 	if (code != 1) {
-		conclude(w, code);
-	} else if (w->frozen && mono_ms_between(w->frozen_since,
+		conclude(x, code);
+	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
 	    mono_now()) >= FROZEN_MAX_MS) {
 		end_look(d);
-		try_later(w);
+		try_later(x);
 	}
 }
 
 static void
-begin_look(struct worker *w)
+begin_look(struct drainage *x)
 {
-	struct drain_looks *d = w->drainage;
+	struct worker *w = x->worker;
+	struct drainers *d = x->all;
 	struct connections_of of[2 * CONF_LISTENS_MAX];
 	size_t n = collect_ports(w, of);
 	struct fsids ids;
 	int code = 0;
 
-	w->drain_looked = mono_now();
+	x->looked = mono_now();
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
-	w->drain_queue = count_queue(w);
+	x->queue = count_queue(w);
 	if (n == 0) {		/* datagrams alone: no connections */
 		const struct drain_facts facts = {
-			.queue = w->drain_queue, .seen = true,
+			.queue = x->queue, .seen = true,
 		};
 
-		decide(w, &facts);
+		decide(x, &facts);
 		return;
 	}
 	memset(&d->look, 0, sizeof(d->look));
-	d->at = w;
+	d->at = x;
 	if (code == 0) {
 		ids = inspect_begin(&w->spec->conf->creds);
 		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
-		    drain_steered_ms(&w->drain, mono_now()));
+		    drain_steered_ms(&x->drain, mono_now()));
 		inspect_end(&ids);
 	}
 	if (code < 0)
-		conclude(w, code);
+		conclude(x, code);
 	else
-		go_on(w);
+		go_on(x);
 }
 
 /* A frozen one is looked at when it stands still, and goes on if it does not
    come to that. */
 static void
-look_at(struct worker *w)
+look_at(struct drainage *x)
 {
-	if (!w->frozen || stands_still(w))
-		begin_look(w);
-	else if (mono_ms_between(w->frozen_since, mono_now()) < FROZEN_MAX_MS)
-		set_due(w, mono_add_ms(mono_now(), FREEZE_MS));
+	if (!is_frozen(x) || stands_still(x))
+		begin_look(x);
+	else if (mono_ms_between(x->frozen_since, mono_now()) < FROZEN_MAX_MS)
+		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));
 	else
-		try_later(w);
+		try_later(x);
 }
 
 static void
 look_due(void *ctx)
 {
-	struct drain_looks *d = ctx;
-	struct mono now = mono_now();
-	struct worker *w, *first = NULL;
+	struct drainers *d = ctx;
+	struct look_entry *first;
 
 	if (d->at != NULL) {
 		go_on(d->at);
 		set_timer(d);
 		return;
 	}
-	TAILQ_FOREACH(w, &d->drainers, drainer)
-		if (first == NULL || w->frozen ||
-		    mono_before(w->drain_due, first->drain_due)) {
-			first = w;
-			if (w->frozen)
-				break;
-		}
-	if (first != NULL && !mono_before(now, first->drain_due)) {
-		first->drain_due = MONO_NEVER;
-		look_at(first);
+	first = d->frozen != NULL ? &d->frozen->entry :
+	    look_queue_first(&d->looks);
+	if (first != NULL && !mono_before(mono_now(), first->due)) {
+		first->due = MONO_NEVER;
+		look_at(of_entry(first));
 	}
 	set_timer(d);
 }
@@ -456,48 +454,83 @@ look_due(void *ctx)
 /* ---- who drains ---- */
 
 void
-drain_watch(struct drain_looks *d, struct worker *w)
+drainers_add(struct worker *w)
 {
+	struct drainage *x = w->drainage;
 	struct mono now = mono_now();
 
-	if (w->drains)
+	if (x->entry.listed)
 		return;
-	w->drains = true;
-	w->frozen = false;
-	drain_begin(&w->drain, now);
-	drain_steered(&w->drain, now);
-	w->drainage = d;
-	TAILQ_INSERT_TAIL(&d->drainers, w, drainer);
-	set_due(w, mono_add_ms(now, DRAIN_STEP_MIN_MS));
+	drain_begin(&x->drain, now);
+	drain_steered(&x->drain, now);
+	look_queue_add(&x->all->looks, &x->entry);
+	look_again(x, mono_add_ms(now, DRAIN_STEP_MIN_MS));
 }
 
 void
-drain_forget(struct worker *w)
+drainers_remove(struct worker *w)
 {
-	struct drain_looks *d = w->drainage;
+	struct drainage *x = w->drainage;
+	struct drainers *d = x->all;
 
-	if (!w->drains)
+	if (!x->entry.listed)
 		return;
-	w->drains = false;
-	if (d->at == w)
+	if (d->at == x)
 		end_look(d);
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
-	w->frozen = false;
-	TAILQ_REMOVE(&d->drainers, w, drainer);
-	set_timer(w->drainage);
+	if (is_frozen(x))
+		d->frozen = NULL;
+	look_queue_remove(&d->looks, &x->entry);
+	set_timer(d);
 }
 
 void
-drain_log_timeout(const struct worker *w)
+drainers_log_timeout(const struct worker *w)
 {
+	const struct drainage *x = w->drainage;
 	const struct drain_decision d = {
 		.done = true, .why = DRAIN_WHY_TIMEOUT,
-		.took_ms = mono_ms_between(w->drain.began, mono_now()),
+		.took_ms = mono_ms_between(x->drain.began, mono_now()),
 	};
 	struct strbuf words = STRBUF_INIT;
 
-	drain_words(&words, &d, &w->drain_facts);
+	drain_words(&words, &d, &x->facts);
 	worker_log(LOG_LEVEL_WARNING, w, "%s",
 	    words.failed ? "drain_timeout" : words.text);
 	strbuf_free(&words);
+}
+
+int
+drainers_join(struct drainers *d, struct worker *w)
+{
+	struct drainage *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return -ENOMEM;
+	x->all = d;
+	x->worker = w;
+	w->drainage = x;
+	return 0;
+}
+
+void
+drainers_leave(struct worker *w)
+{
+	free(w->drainage);
+	w->drainage = NULL;
+}
+
+int
+drainers_init(struct drainers *d, struct loop *loop)
+{
+	d->diag = (struct sockdiag)SOCKDIAG_INIT;
+	return look_queue_init(&d->looks, loop, look_due, d);
+}
+
+void
+drainers_fini(struct drainers *d)
+{
+	end_look(d);
+	sockdiag_close(&d->diag);
+	look_queue_fini(&d->looks);
 }

@@ -4,7 +4,8 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
-#include "daemon/adopt/adopt.h"
+#include "daemon/adopt/adopt_review.h"
+#include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/orphans.h"
@@ -15,7 +16,7 @@
 
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
-#define SETTLE_MS 50
+#define REVIEW_MS 50
 
 /* Other than by the numbers that it was started with, unless it has closed
    those and got one again for a socket of its own. */
@@ -31,7 +32,7 @@ holds(const struct worker *w, struct listener *l)
 	if (lane == NULL)
 		return false;
 	ids = inspect_begin(&conf->creds);
-	if (!w->adopt_low && conf->handoff != CONF_HANDOFF_ADOPT)
+	if (!w->trap->low && conf->handoff != CONF_HANDOFF_ADOPT)
 		first += (int)conf->n_listens;
 	held = waiting_holds(w->pid, lane->ino, first);
 	inspect_end(&ids);
@@ -41,7 +42,7 @@ holds(const struct worker *w, struct listener *l)
 /* Has some process of the spec's workers the lane open? Who had it last is
    asked first. */
 static bool
-is_held(const struct adopt *adopt, const struct crew *app,
+is_held(const struct adopt_review *r, const struct crew *app,
     const struct app_spec *spec, struct listener *l)
 {
 	const struct worker *last = workers_find(app->all,
@@ -56,12 +57,12 @@ is_held(const struct adopt *adopt, const struct crew *app,
 			return true;
 		}
 	/* What has left its parent is not looked through. */
-	return orphans_of_crew(adopt->orphans, app);
+	return orphans_of_crew(r->orphans, app);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
 static bool
-is_served(const struct adopt *adopt, const struct crew *app, struct listener *l)
+is_served(const struct adopt_review *r, const struct crew *app, struct listener *l)
 {
 	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
 		const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
@@ -76,7 +77,7 @@ is_served(const struct adopt *adopt, const struct crew *app, struct listener *l)
 		if (served || holds(w, l))
 			return true;
 	}
-	return orphans_of_crew(adopt->orphans, app);
+	return orphans_of_crew(r->orphans, app);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -102,7 +103,7 @@ is_covered(const struct app_spec *spec, const struct listener *l)
  * address later, all is well from then on.
  */
 static void
-suspend_unserved(const struct adopt *adopt, const struct crew *app,
+suspend_unserved(const struct adopt_review *r, const struct crew *app,
     const struct app_spec *spec)
 {
 	bool binds = false;
@@ -115,7 +116,7 @@ suspend_unserved(const struct adopt *adopt, const struct crew *app,
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
 		    l->passed || l->bound.kind != ADDRESS_TCP ||
-		    is_served(adopt, app, l))
+		    is_served(r, app, l))
 			continue;
 		listener_suspend(l);
 		if (is_covered(spec, l))
@@ -138,12 +139,12 @@ has_ready(const struct crew *app, const struct app_spec *spec)
 }
 
 static void
-settle(const struct adopt *adopt, const struct crew *app, struct app_spec *spec)
+review_spec(const struct adopt_review *r, const struct crew *app, struct app_spec *spec)
 {
 	if (spec == NULL || !has_ready(app, spec))
 		return;
 	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(adopt, app, spec, spec->beside[i].listener))
+		if (!is_held(r, app, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->n_beside; i-- > 0;) {
 		size_t position = spec->beside[i].position;
@@ -151,29 +152,52 @@ settle(const struct adopt *adopt, const struct crew *app, struct app_spec *spec)
 
 		/* One that no server has bound may be served by its number. */
 		if (l != NULL && spec->taken[position] &&
-		    !is_held(adopt, app, spec, l))
+		    !is_held(r, app, spec, l))
 			app_spec_promote(spec, i);
 	}
-	suspend_unserved(adopt, app, spec);
+	suspend_unserved(r, app, spec);
 }
 
-void
-adopt_settle(struct adopt *adopt, struct crew *app)
+static void
+review_crew(const struct adopt_review *r, struct crew *app)
 {
-	if (!app->settle)
+	if (!app->review)
 		return;
-	app->settle = false;
+	app->review = false;
 	if (app->stopping)
 		return;
-	settle(adopt, app, app->target);
-	settle(adopt, app, app->stable);
+	review_spec(r, app, app->target);
+	review_spec(r, app, app->stable);
+}
+
+static void
+review_due(void *ctx)
+{
+	const struct adopt_review *r = ctx;
+
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		review_crew(r, c);
 }
 
 void
-adopt_settle_soon(struct adopt *adopt, struct crew *app)
+adopt_review_soon(struct adopt_review *r, struct crew *app)
 {
-	app->settle = true;
-	if (mono_is_never(adopt->settle.due))
-		loop_timer_set(adopt->loop, &adopt->settle,
-		    mono_add_ms(mono_now(), SETTLE_MS));
+	app->review = true;
+	loop_timer_start(r->loop, &r->timer, REVIEW_MS);
+}
+
+int
+adopt_review_init(struct adopt_review *r, struct loop *loop,
+    struct workers *workers, struct orphans *orphans)
+{
+	r->loop = loop;
+	r->workers = workers;
+	r->orphans = orphans;
+	return loop_timer_init(loop, &r->timer, review_due, r);
+}
+
+void
+adopt_review_fini(struct adopt_review *r)
+{
+	loop_timer_fini(r->loop, &r->timer);
 }

@@ -1,0 +1,25 @@
+/*
+ * The lane takes the place of a worker's own socket: of every descriptor of it,
+ * and in the epoll instances that it is in.
+ */
+#ifndef DAEMON_ADOPT_GIVE_H
+#define DAEMON_ADOPT_GIVE_H
+
+struct adoption;
+struct ask;
+struct seccomp_call;
+struct worker;
+
+/* What core/adoption decided to give. Returns the errno for the caller, 0,
+   -EINTR: again later, or another -errno: there is no caller any more. */
+int adopt_give(const struct ask *ask, const struct adoption *adoption);
+
+/*
+ * The descriptors that the worker was started with may be of sockets that it
+ * has no use for since: another address took their place, or they turned out to
+ * be shared. They become the present ones, so that nobody holds the old ones
+ * open. `call` waits for its answer.
+ */
+void adopt_renew_given(struct worker *worker, const struct seccomp_call *call);
+
+#endif

@@ -1,0 +1,16 @@
+/* Binds that are none of ours, and what people are told of them. */
+#ifndef DAEMON_ADOPT_HINT_H
+#define DAEMON_ADOPT_HINT_H
+
+#include <stddef.h>
+
+struct ask;
+
+/* The kernel will judge: if it will refuse, most likely another instance has
+   the port, and nobody has told clusterd to share it. Said once per address. */
+void adopt_hint(const struct ask *ask);
+
+/* An IPv4 socket for a listener that is for IPv6 alone. */
+void adopt_log_refused(const struct ask *ask, size_t position);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * Which of an app's addresses its program really serves. What servers have
+ * bound and closed again, as some do to see whether a port is free, must not go
+ * on taking clients; nor what the app's program does not bind although it binds
+ * others.
+ */
+#ifndef DAEMON_ADOPT_REVIEW_H
+#define DAEMON_ADOPT_REVIEW_H
+
+#include "linux/loop/loop.h"
+
+struct crew;
+struct orphans;
+struct workers;
+
+struct adopt_review {
+	struct loop *loop;
+	struct workers *workers;
+	struct orphans *orphans;
+	struct loop_timer timer;
+};
+
+/* -ENOMEM. Undone by _fini. */
+int adopt_review_init(struct adopt_review *review, struct loop *loop,
+    struct workers *workers, struct orphans *orphans);
+void adopt_review_fini(struct adopt_review *review);
+
+/* A worker got ready, or went: the crew's addresses are reviewed a little
+   later, for all that happened by then. */
+void adopt_review_soon(struct adopt_review *review, struct crew *crew);
+
+#endif

@@ -1,0 +1,24 @@
+/* What daemon/adopt alone knows of a worker, and writes. */
+#ifndef DAEMON_ADOPT_TRAP_PRIV_H
+#define DAEMON_ADOPT_TRAP_PRIV_H
+
+#include <stdbool.h>
+
+#include "linux/loop/loop.h"
+
+struct adopt;
+struct adopt_pending;
+
+struct trap {
+	struct adopt *adopt;
+	int fd;			/* the listener of its calls; -1: none */
+	loop_handle handle;
+	struct adopt_pending *pending;	/* to be answered later */
+	unsigned hints;		/* adopt_hint: binds looked at */
+	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
+	bool give_warned;	/* adopt_give: a listener could not be given */
+	bool low;		/* adopt_give: it has adopted a number that is
+				   one of those given at the start */
+};
+
+#endif

@@ -1,0 +1,163 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mono.h"
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "core/worker/obituary.h"
+#include "daemon/life/death_priv.h"
+#include "daemon/life/leader_priv.h"
+#include "daemon/life/life.h"
+#include "daemon/life/step_priv.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer.h"
+#include "daemon/watch/hint.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/process/process.h"
+
+/* Clients who wait in its queue are not left to a worker that comes back later
+   than this. */
+#define ABANDON_MS 1000
+
+static void
+put_cause(const struct worker *w, struct strbuf *sb)
+{
+	if (w->leader->exec_failed)
+		spawn_failure_text(sb, &w->leader->failure,
+		    w->spec->conf->command.v[0],
+		    w->spec->conf->directory != NULL ?
+		    w->spec->conf->directory : ".");
+	else
+		obituary_cause(sb, w->status);
+}
+
+/* The one line that a death gets. */
+static void
+log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
+    const struct worker_step *step, bool failure, const char *hint)
+{
+	struct strbuf line = STRBUF_INIT;
+	enum log_level level = failure && step->why != WORKER_WHY_ASKED ?
+	    LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+
+	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
+		level = LOG_LEVEL_ERROR;
+	obituary_line(&line, cause, lived_ms, step);
+	worker_log(level, w, "%s%s", line.failed ? cause : line.text, hint);
+	strbuf_free(&line);
+}
+
+/* Other instances have failed in the same way, or none did yet. */
+static bool
+fails_first_start(const struct worker *w)
+{
+	return w->crew->initial && !w->crew->executed &&
+	    w->leader->exec_failed && !w->crew->all->stopping &&
+	    !w->leader->life->failed;
+}
+
+/* New connections avoid it from now on. */
+static void
+steer_around(const struct worker *w, const struct worker_step *step)
+{
+	steer_figures(w->leader->life->with.steering, w);
+	if (worker_state_final(step->to) || step->delay_ms > ABANDON_MS)
+		steer_abandon(
+		    w->leader->life->with.steering, w, worker_state_final(step->to));
+	else
+		steer_death(w->leader->life->with.steering);
+}
+
+static enum restart_cause
+cause_of(const struct worker *w, bool failure)
+{
+	if (w->leader->exec_failed)
+		return RESTART_CAUSE_START;
+	if (w->leader->timed_out)
+		return RESTART_CAUSE_TIMEOUT;
+	if (w->status.signalled)
+		return RESTART_CAUSE_SIGNAL;
+	return failure ? RESTART_CAUSE_FAILURE : RESTART_CAUSE_EXIT;
+}
+
+/* The process is gone and reaped; with STOPPING, its whole group is. */
+static void
+bury(struct worker *w, const char *hint)
+{
+	struct life *life = w->leader->life;
+	bool failure = w->status.signalled || w->leader->exec_failed ||
+	    !conf_app_success_code(w->spec->conf, w->status.code);
+	bool fatal = fails_first_start(w);
+	int64_t lived_ms = mono_ms_between(w->fsm.executed, mono_now());
+	struct strbuf cause = STRBUF_INIT;
+	struct worker_step step;
+
+	if (fatal) {	/* so that the exit is final */
+		life->failed = life->mute = true;
+		(void)step_take(w, WORKER_EV_KILL, false);
+	}
+	step = step_take(w, WORKER_EV_EXITED, failure);
+	put_cause(w, &cause);
+	if (fatal)
+		log_app(LOG_LEVEL_ERROR, w->crew->name, "%s",
+		    cause.failed ? "out of memory" : cause.text);
+	else if (!life->mute)
+		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
+		    &step, failure, hint);
+	step_log(w, &step);
+	step_tell_end(w, &step, cause_of(w, failure), w->leader->timed_out ?
+	    "it was not ready in time (ready_timeout)" :
+	    cause.failed ? "died" : cause.text);
+	strbuf_free(&cause);
+
+	leader_forget(w);
+	step_tell(w, &step);
+	app_spec_restore_paths(w->spec);
+	steer_around(w, &step);
+	orphans_sweep_soon(life->with.orphans);
+	step_carry_out(w, &step);
+}
+
+void
+death_of_leader(struct worker *w)
+{
+	struct life *life = w->leader->life;
+	struct orphans *orphans = life->with.orphans;
+	struct strbuf hint = STRBUF_INIT;
+
+	hint_put(&hint, w, orphans);
+	/* In a stop the rest of the group has had the signal and may finish
+	   its work; else it has lost its leader and goes too. The zombie still
+	   holds the group's number. */
+	if (w->fsm.state != WORKER_STOPPING)
+		process_kill_group(w->pid, SIGKILL);
+	process_reap(w->pid);
+	workers_remove(w->crew->all, w);
+	w->lingering = true;
+
+	if (w->fsm.state == WORKER_STOPPING &&
+	    orphans_in_group(orphans, w->pid)) {
+		life->lingering++;
+		worker_log(LOG_LEVEL_DEBUG, w, "exited, waiting for the rest "
+		    "of its processes");
+	} else {
+		bury(w, hint.text != NULL ? hint.text : "");
+	}
+	strbuf_free(&hint);
+}
+
+void
+death_of_group(struct worker *w)
+{
+	struct life *life = w->leader->life;
+
+	if (w->lingering && !orphans_in_group(life->with.orphans, w->pid)) {
+		life->lingering--;
+		bury(w, "");
+	}
+}

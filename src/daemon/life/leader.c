@@ -1,0 +1,296 @@
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/worker/worker_env.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/life/leader_priv.h"
+#include "daemon/life/life.h"
+#include "daemon/output/outputs.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/watch/drainers.h"
+#include "daemon/watch/notify.h"
+#include "daemon/watch/readiness.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+
+static void
+timer_due(void *ctx)
+{
+	worker_post(ctx, WORKER_EV_DEADLINE);
+}
+
+int
+leader_join(struct life *life, struct worker *w)
+{
+	struct leader *l = calloc(1, sizeof(*l));
+
+	if (l == NULL || loop_timer_init(life->with.workers->loop, &l->timer,
+	    timer_due, w) < 0) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->life = life;
+	l->worker = w;
+	l->report = -1;
+	w->leader = l;
+	return 0;
+}
+
+static void
+close_report(struct leader *l)
+{
+	loop_del(l->life->with.workers->loop, &l->report_handle);
+	fd_close(&l->report);
+}
+
+static void
+leave_streams(struct leader *l)
+{
+	for (int i = 0; i < OUT_STREAMS; i++)
+		out_pipe_leave(&l->pipes[i]);
+}
+
+void
+leader_forget(struct worker *w)
+{
+	struct leader *l = w->leader;
+
+	close_report(l);
+	leave_streams(l);
+	notify_close(w);
+	adopt_end(w);
+	readiness_forget(w);
+	drainers_remove(w);
+	worker_unpost(w);
+	if (worker_has_leader(w))
+		workers_remove(w->crew->all, w);
+	w->pid = w->holder.about.pid = 0;
+	w->lingering = false;
+	w->ready_ms = -1;
+	l->exec_failed = false;
+	l->timed_out = false;
+}
+
+void
+leader_leave(struct worker *w)
+{
+	struct leader *l = w->leader;
+
+	if (l == NULL)
+		return;
+	loop_timer_fini(l->life->with.workers->loop, &l->timer);
+	free(l);
+	w->leader = NULL;
+}
+
+/* ---- the exec's report ---- */
+
+void
+leader_read_report(struct worker *w)
+{
+	struct leader *l = w->leader;
+
+	while (l->report >= 0) {
+		int trap;
+
+		switch (spawn_read_report(l->report, &l->failure, &trap)) {
+		case SPAWN_REPORT_PENDING:
+			return;
+		case SPAWN_REPORT_TRAPPED:
+			adopt_begin(w, trap);
+			break;
+		case SPAWN_REPORT_FAILED:
+			l->exec_failed = true;
+			close_report(l);
+			break;
+		case SPAWN_REPORT_EXECUTED:
+			close_report(l);
+			w->crew->executed = true;
+			worker_post(w, WORKER_EV_EXECUTED);
+			break;
+		}
+	}
+}
+
+static void
+report_ready(void *ctx, uint32_t events)
+{
+	struct leader *l = ctx;
+
+	(void)events;
+	leader_read_report(l->worker);
+}
+
+void
+leader_read_last(struct worker *w)
+{
+	struct leader *l = w->leader;
+
+	notify_read(w);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		if (l->pipes[i] != NULL)
+			out_pipe_drain(l->pipes[i]);
+	leader_read_report(w);
+	close_report(l);
+}
+
+/* ---- start ---- */
+
+/* Of a stream: its end for the process, or what the process gets instead. */
+static int
+open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
+    int *ret_owned)
+{
+	const struct app_spec *spec = w->spec;
+	struct output *to = spec->outputs[stream];
+	enum conf_output_kind kind = stream == OUT_STREAM_STDOUT ?
+	    spec->conf->out.kind : spec->conf->err.kind;
+	int code;
+
+	*ret_fd = kind == CONF_OUTPUT_NULL ? w->leader->life->null_fd : -1;
+	if (to == NULL)
+		return 0;
+	code = out_pipe_open(&w->leader->life->with.outputs->in, to, spec->conf,
+	    w->instance, stream, &w->leader->pipes[stream], ret_owned);
+	*ret_fd = *ret_owned;
+	return code;
+}
+
+static int
+execute(struct worker *w, const struct worker_env *env, const int *fds)
+{
+	const struct conf_app *conf = w->spec->conf;
+	struct leader *l = w->leader;
+	struct life *life = l->life;
+	struct spawn_plan plan = {
+		.files = env->files.v,
+		.argv = env->argv.v,
+		.envp = env->env.v,
+		.listen_pid = env->listen_pid,
+		.fds = fds,
+		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
+		    conf->n_listens,
+		.trap = adopt_wanted(life->with.adopt, w->spec),
+		.null_fd = life->null_fd,
+		.directory = conf->directory,
+		.umask = conf->umask,
+		.nofile = life->nofile,
+		.creds = &conf->creds,
+	};
+	int ends[OUT_STREAMS] = { -1, -1 };
+	int code;
+
+	if (conf->limit_nofile >= 0) {
+		plan.nofile.rlim_cur = (rlim_t)conf->limit_nofile;
+		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
+			plan.nofile.rlim_max = plan.nofile.rlim_cur;
+	}
+	code = open_stream(w, OUT_STREAM_STDOUT, &plan.out_fd, &ends[0]);
+	if (code == 0)
+		code = open_stream(w, OUT_STREAM_STDERR, &plan.err_fd,
+		    &ends[1]);
+	if (code == 0)
+		code = spawn(&plan, &w->pid, &l->report);
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	if (code < 0)
+		return code;
+	w->holder.about.pid = w->pid;
+	workers_add(w->crew->all, w);
+	code = loop_add(w->crew->all->loop, l->report, EPOLLIN, false,
+	    report_ready, l, &l->report_handle);
+	/* Started, but we would never hear whether it was executed: its death
+	   makes it a start that failed. */
+	if (code < 0)
+		(void)kill(w->pid, SIGKILL);
+	return 0;
+}
+
+/* Its lanes, in the order of the configuration. */
+static int
+collect_lanes(struct worker *w, int *ret_fds, struct error *err)
+{
+	const struct app_spec *spec = w->spec;
+
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct lane *lane;
+		int code = app_spec_take_lane(
+		    spec, spec->listeners[i], &w->holder, &lane, err);
+
+		if (code == 0)
+			code = lanes_renew(lane, err);
+		if (code < 0)
+			return code;
+		ret_fds[i] = lane->fd;
+		w->given[i] = spec->conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
+		    lane->ino;
+	}
+	return 0;
+}
+
+static int
+spawn_process(struct worker *w, struct error *err)
+{
+	struct life *life = w->leader->life;
+	const struct conf_app *conf = w->spec->conf;
+	int fds[CONF_LISTENS_MAX];
+	struct worker_env env;
+	char *id = NULL;
+	int code;
+
+	w->serial = ++life->serial;
+	code = notify_open(w);
+	if (code < 0)
+		return code;
+	if (asprintf(&id, "%016llx.%llu",
+		(unsigned long long)w->crew->all->run_id,
+		(unsigned long long)w->serial) < 0)
+		return -ENOMEM;
+	const struct worker_env_args args = {
+		.app = conf,
+		.inherited = environ,
+		.bound = w->spec->bound,
+		.instance = w->instance,
+		.instances = w->crew->wanted,
+		.generation = w->spec->generation,
+		.notify_socket = notify_name(w),
+		.worker_id = id,
+	};
+	code = collect_lanes(w, fds, err);
+	if (code == 0)
+		code = worker_env_build(&args, &env);
+	if (code == 0) {
+		code = execute(w, &env, fds);
+		worker_env_free(&env);
+	}
+	free(id);
+	return code;
+}
+
+bool
+leader_start(struct worker *w)
+{
+	struct error err = ERROR_INIT;
+	int code;
+
+	leader_forget(w);
+	code = spawn_process(w, &err);
+	if (code < 0) {
+		leader_forget(w);
+		worker_log(LOG_LEVEL_WARNING, w, "cannot start a process: %s",
+		    err.text != NULL ? err.text : strerror(-code));
+	}
+	error_clear(&err);
+	return code == 0;
+}

@@ -1,0 +1,49 @@
+/*
+ * The process of a worker, which leads a group of its own: how it is started,
+ * and what is heard of it until its program is executed. For daemon/life.
+ */
+#ifndef DAEMON_LIFE_LEADER_PRIV_H
+#define DAEMON_LIFE_LEADER_PRIV_H
+
+#include <stdbool.h>
+
+#include "daemon/output/out_pipe.h"
+#include "linux/child/spawn.h"
+#include "linux/loop/loop.h"
+
+struct life;
+struct worker;
+
+/* What daemon/life alone knows of a worker. */
+struct leader {
+	struct life *life;
+	struct worker *worker;
+	struct loop_timer timer;	/* worker->fsm.deadline */
+	bool timed_out;		/* killed for not being ready in time */
+
+	/* From fork to exec, by leader.c: */
+	int report;			/* the exec's pipe; -1: no more */
+	loop_handle report_handle;
+	bool exec_failed;
+	struct spawn_failure failure;	/* … in this way */
+	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
+};
+
+/* worker->leader, without a process: made, -ENOMEM; and freed, NULL is fine. */
+int leader_join(struct life *life, struct worker *worker);
+void leader_leave(struct worker *worker);
+
+/* Start a process; whatever is left of the last one is forgotten. False: there
+   is none, which is logged. */
+bool leader_start(struct worker *worker);
+
+/* Hear of its exec, if there is news: EXECUTED is posted. */
+void leader_read_report(struct worker *worker);
+
+/* It is dead: what it said while it lived is read to the end. */
+void leader_read_last(struct worker *worker);
+
+/* Forget the process and everything that belongs to it alone. */
+void leader_forget(struct worker *worker);
+
+#endif

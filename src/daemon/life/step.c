@@ -1,0 +1,181 @@
+#include <sys/random.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mono.h"
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "core/worker/obituary.h"
+#include "daemon/adopt/adopt_review.h"
+#include "daemon/life/leader_priv.h"
+#include "daemon/life/life.h"
+#include "daemon/life/step_priv.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer.h"
+#include "daemon/watch/drainers.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/watch/readiness.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/process/process.h"
+
+/* ---- to decide ---- */
+
+static void
+note_readiness(struct worker *w, const struct worker_step *step)
+{
+	if (step->to == WORKER_READY && step->from != WORKER_READY) {
+		w->was_ready = true;
+		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
+		w->relapsed = false;
+	}
+	if ((step->from == WORKER_EXECING || step->from == WORKER_STARTING ||
+	    step->from == WORKER_KILLED) && w->was_ready &&
+	    (step->to == WORKER_BACKOFF || step->why == WORKER_WHY_AGAIN))
+		w->relapsed = true;
+}
+
+/* The time and a random number. */
+static struct worker_facts
+facts_now(void)
+{
+	struct worker_facts facts = { .now = mono_now() };
+
+	(void)!getrandom(&facts.dice, sizeof(facts.dice), GRND_NONBLOCK);
+	return facts;
+}
+
+struct worker_step
+step_take(struct worker *w, enum worker_event event, bool failure)
+{
+	struct worker_facts facts = facts_now();
+	struct worker_step step;
+
+	facts.failure = failure;
+	facts.waiting = (event == WORKER_EV_RETIRE ||
+	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
+	    steer_keeps_waiting(w->leader->life->with.steering, w);
+	step = worker_fsm_step(&w->fsm, w->spec->conf, event, &facts);
+	note_readiness(w, &step);
+	return step;
+}
+
+/* ---- to tell ---- */
+
+void
+step_log(const struct worker *w, const struct worker_step *step)
+{
+	struct strbuf age = STRBUF_INIT;
+
+	if (step->from == step->to)
+		return;
+	worker_log(LOG_LEVEL_DEBUG, w, "%s -> %s %s",
+	    worker_state_name(step->from), worker_state_name(step->to),
+	    worker_reason_text(step->why));
+	obituary_duration(&age, mono_ms_between(w->fsm.executed, mono_now()));
+	if (step->to == WORKER_READY)
+		worker_log(step->why == WORKER_WHY_UNSEEN ? LOG_LEVEL_WARNING :
+		    LOG_LEVEL_INFO, w, "ready after %s (%s)",
+		    age.failed ? "?" : age.text,
+		    worker_reason_text(step->why));
+	else if (step->to == WORKER_KILLED &&
+	    step->why != WORKER_WHY_ASKED)
+		worker_log(LOG_LEVEL_WARNING, w, "killing it: %s",
+		    worker_reason_text(step->why));
+	else if (step->why == WORKER_WHY_NO_FORK)
+		worker_log(LOG_LEVEL_INFO, w, "trying again in %dms",
+		    (int)step->delay_ms);
+	strbuf_free(&age);
+}
+
+void
+step_tell(struct worker *w, const struct worker_step *step)
+{
+	w->crew->all->events->stepped(w, step);
+}
+
+static void
+keep_words(char **at, const char *words)
+{
+	free(*at);
+	*at = strdup(words);
+}
+
+/* For the status of its seat, and for whoever waits for it. */
+void
+step_tell_end(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause, const char *words)
+{
+	keep_words(&w->death, words);
+	w->crew->all->events->ended(w, step, cause, words);
+}
+
+/* ---- to do ---- */
+
+static void
+signal_group(struct worker *w, int signo)
+{
+	if (w->pid == 0)
+		return;
+	/* A lingering group has no leader that would keep its number: only
+	   signal it if a child of ours is in it. */
+	if (w->lingering && !orphans_in_group(w->leader->life->with.orphans, w->pid))
+		return;
+	process_kill_group(w->pid, signo);
+	/* A child that has not come to its setsid() is in no group yet. */
+	if (!w->lingering && w->fsm.state == WORKER_KILLED)
+		(void)kill(w->pid, signo);
+}
+
+void
+step_carry_out(struct worker *w, const struct worker_step *step)
+{
+	struct life_house *with = &w->leader->life->with;
+
+	if (step->send_stop) {
+		signal_group(w, w->spec->conf->stop_signal);
+		/* One that is stopped could not act on it. */
+		signal_group(w, SIGCONT);
+	}
+	if (step->send_kill)
+		signal_group(w, SIGKILL);
+	if (step->to == WORKER_READY && step->from != WORKER_READY) {
+		steer_ready(with->steering, w);
+		adopt_review_soon(with->review, w->crew);
+	}
+	if (step->to == WORKER_DRAINING)
+		drainers_add(w);
+	else
+		drainers_remove(w);
+	if (step->to != WORKER_STARTING)
+		readiness_forget(w);
+	else if (step->from != WORKER_STARTING)
+		readiness_watch(w);
+	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
+	if (!step->spawn)
+		return;
+	if (leader_start(w))
+		worker_log(LOG_LEVEL_DEBUG, w, "started");
+	else
+		worker_post(w, WORKER_EV_FORK_FAILED);
+}
+
+void
+step_event(struct worker *w, enum worker_event event)
+{
+	struct worker_step step = step_take(w, event,
+	    event == WORKER_EV_FORK_FAILED);
+
+	step_log(w, &step);
+	step_tell(w, &step);
+	if (step.why == WORKER_WHY_NO_FORK)
+		step_tell_end(w, &step, RESTART_CAUSE_START,
+		    "no process could be started");
+	w->leader->timed_out |= step.why == WORKER_WHY_READY_TIMEOUT;
+	if (step.why == WORKER_WHY_DRAIN_TIMEOUT)
+		drainers_log_timeout(w);
+	step_carry_out(w, &step);
+}
