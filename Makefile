@@ -133,6 +133,7 @@ WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup strndup vasprintf
 WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
+WRAP_look_queue = mono_now
 WRAP_lanes = reallocarray
 WRAP_line_split = malloc
 WRAP_ring = malloc
