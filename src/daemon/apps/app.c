@@ -161,14 +161,13 @@ app_add(struct apps *apps, struct app_spec *spec, bool initial)
 	app->number = ++apps->workers->number;
 	apps->n_added++;
 	app->added_by = initial ? 0 : apps->n_reloads;
-	app->only = -1;
 	app->crew.initial = initial;
 	app->generation = spec->generation = 1;
 	app->crew.stable = app_spec_ref(spec);
 	app_spec_enlist(spec);
 	app_spec_settle(spec);
 	app->crew.wanted = spec->instances;
-	app->stable_wanted = app->crew.wanted;
+	app->rollout.stable_wanted = app->crew.wanted;
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -379,28 +378,17 @@ app_ready_count(const struct app *app)
 	return n;
 }
 
-static unsigned
-clamp(int64_t n)
-{
-	return n < 1 ? 1 : n > CONF_INSTANCES_MAX ? CONF_INSTANCES_MAX :
-	    (unsigned)n;
-}
-
 void
 app_scale(struct app *app, int by)
 {
-	unsigned wanted = clamp((int64_t)app->crew.wanted + by);
-
 	if (app->crew.stopping || app->over)
 		return;
-	if (wanted == app->crew.wanted) {
+	if (!rollout_scale(&app->rollout, &app->crew.wanted, by)) {
 		log_app(LOG_LEVEL_INFO, app->crew.name,
 		    "stays at %u instance%s", app->crew.wanted,
 		    app->crew.wanted == 1 ? "" : "s");
 		return;
 	}
-	app->crew.wanted = wanted;
-	app->stable_wanted = clamp((int64_t)app->stable_wanted + by);
 	log_app(LOG_LEVEL_INFO, app->crew.name, "scaling to %u instance%s",
 	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
 	app_touch(app);

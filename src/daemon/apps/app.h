@@ -11,6 +11,7 @@
 
 #include "base/mono.h"
 #include "core/worker/restart.h"
+#include "core/worker/rollout.h"
 #include "daemon/workers/workers.h"
 
 struct app_spec;
@@ -35,9 +36,7 @@ struct app {
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	unsigned generation;		/* the latest that was given out */
-	bool rolling_back;
-	int only;			/* the rollout is the restart of this
-					   instance; -1: it is of all */
+	struct rollout rollout;		/* to crew.target */
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
 	char *reload_error;		/* why the last was aborted, or NULL */

@@ -343,9 +343,7 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
 		w->relapsed = false;
 	}
-	if ((step->from == WORKER_EXECING || step->from == WORKER_STARTING ||
-	    step->from == WORKER_KILLED) && w->was_ready &&
-	    (step->to == WORKER_BACKOFF || step->why == WORKER_WHY_AGAIN))
+	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
 }
 

@@ -152,6 +152,184 @@ scaled_up_and_down(void **state)
 	expect("o or", 1, 2, 1, ROLLOUT_START, 0);
 }
 
+/* ---- what is seen of a seat ---- */
+
+static struct rollout_seat
+look_at(enum rollout_kind kind, unsigned seat, struct rollout_worker present)
+{
+	const struct rollout r = { .kind = kind, .instance = 1 };
+
+	return rollout_look(&r, seat, &present, NULL);
+}
+
+static enum rollout_next
+look_at_new(struct rollout_worker next)
+{
+	const struct rollout r = { .kind = ROLLOUT_RELOAD };
+
+	return rollout_look(&r, 0, NULL, &next).next;
+}
+
+static void
+a_new_worker_passes_or_fails(void **state)
+{
+	(void)state;
+	for (enum worker_state s = 0; s < WORKER_STATES; s++) {
+		enum rollout_next next = look_at_new(
+		    (struct rollout_worker){ .state = s });
+
+		if (s == WORKER_READY || s == WORKER_ENDED)
+			assert_int_equal(next, ROLLOUT_NEXT_READY);
+		else if (s == WORKER_PARKED || s == WORKER_FAILED)
+			assert_int_equal(next, ROLLOUT_NEXT_FAILED);
+		else
+			assert_int_equal(next, ROLLOUT_NEXT_STARTING);
+	}
+	/* It was ready, waited to be promoted, and then did not come back. */
+	assert_int_equal(look_at_new((struct rollout_worker){
+	    .state = WORKER_BACKOFF, .relapsed = true,
+	}), ROLLOUT_NEXT_FAILED);
+	assert_int_equal(look_at_new((struct rollout_worker){
+	    .state = WORKER_READY, .relapsed = true,
+	}), ROLLOUT_NEXT_READY);
+}
+
+static void
+two_deaths_are_the_programs(void **state)
+{
+	struct rollout_worker w = {
+		.state = WORKER_BACKOFF, .streak = 1, .of_target = true,
+	};
+	struct rollout_seat seat = look_at(ROLLOUT_RELOAD, 0, w);
+
+	(void)state;
+	assert_true(seat.on_target && seat.waits && !seat.relapsed);
+	w.streak = 2;
+	assert_true(look_at(ROLLOUT_RELOAD, 0, w).relapsed);
+	w.streak = 0;
+	w.relapsed = true;
+	assert_true(look_at(ROLLOUT_RELOAD, 0, w).relapsed);
+	/* An old one may die as often as it likes, and so may one that was
+	   stable before. */
+	w.of_target = false;
+	assert_false(look_at(ROLLOUT_RELOAD, 0, w).relapsed);
+	w.of_target = true;
+	seat = look_at(ROLLOUT_BACK, 0, w);
+	assert_true(seat.on_target && seat.final && !seat.relapsed);
+}
+
+static void
+beside_a_restart_the_others_are_let_alone(void **state)
+{
+	const struct rollout_worker w = {
+		.state = WORKER_READY, .of_target = true, .of_stable = true,
+		.outdated = true,
+	};
+	const struct rollout_worker other = { .state = WORKER_FAILED };
+	struct rollout_seat seat = look_at(ROLLOUT_RESTART, 1, w);
+
+	(void)state;
+	assert_true(!seat.on_target && seat.ready && seat.changed);
+	seat = look_at(ROLLOUT_RESTART, 0, other);
+	assert_true(seat.on_target && seat.final && !seat.relapsed);
+	assert_true(seat.odd);
+}
+
+/* ---- how many instances ---- */
+
+static void
+a_number_changed_by_hand_stays(void **state)
+{
+	struct rollout r = { .stable_wanted = 3 };
+	unsigned wanted = 3;
+
+	(void)state;
+	assert_true(rollout_scale(&r, &wanted, 2));
+	assert_int_equal(wanted, 5);
+	rollout_begin(&r, &wanted, 3, 3);
+	assert_int_equal(wanted, 5);
+	assert_int_equal(rollout_done(&r, wanted), ROLLOUT_RELOAD);
+	/* Unless the file's did change. */
+	rollout_begin(&r, &wanted, 3, 4);
+	assert_int_equal(wanted, 4);
+	/* The newer configuration starts from what is stable. */
+	rollout_begin(&r, &wanted, 3, 3);
+	assert_int_equal(wanted, 5);
+	assert_int_equal(rollout_done(&r, wanted), ROLLOUT_RELOAD);
+	assert_int_equal(r.stable_wanted, 5);
+}
+
+static void
+a_number_stays_within_limits(void **state)
+{
+	struct rollout r = { .stable_wanted = 1 };
+	unsigned wanted = 1;
+
+	(void)state;
+	assert_false(rollout_scale(&r, &wanted, -1));
+	assert_int_equal(wanted, 1);
+	assert_true(rollout_scale(&r, &wanted, 2 * CONF_INSTANCES_MAX));
+	assert_int_equal(wanted, CONF_INSTANCES_MAX);
+	assert_false(rollout_scale(&r, &wanted, 1));
+	/* Down as far as it goes, there and for the way back. */
+	rollout_begin(&r, &wanted, 1, 2);
+	assert_int_equal(wanted, 2);
+	assert_true(rollout_scale(&r, &wanted, -1));
+	assert_int_equal(wanted, 1);
+	assert_int_equal(r.stable_wanted, CONF_INSTANCES_MAX - 1);
+}
+
+/* ---- what an abort comes to ---- */
+
+/* Seats as in parse_seats(), of which the odd ones are marked here. */
+static struct rollout_aborted
+abort_of(enum rollout_kind kind, const char *text, const char *odd,
+    const char *changed, bool over)
+{
+	struct rollout r = { .kind = kind, .stable_wanted = 7 };
+	struct rollout_seat seats[8];
+	const struct rollout_view view = {
+		.seats = seats, .n_seats = parse_seats(text, seats),
+		.n_wanted = 1,
+	};
+	unsigned wanted = 1;
+	struct rollout_aborted a;
+
+	for (size_t i = 0; i < view.n_seats; i++) {
+		seats[i].odd = odd[i] == 'y';
+		seats[i].changed = changed[i] == 'y';
+	}
+	a = rollout_abort(&r, &wanted, &view, over);
+	assert_int_equal(wanted, 7);
+	assert_int_equal(r.kind, a.after == ROLLOUT_RETURNS ? ROLLOUT_BACK :
+	    ROLLOUT_NONE);
+	return a;
+}
+
+static void
+an_abort_leads_back(void **state)
+{
+	struct rollout_aborted a;
+
+	(void)state;
+	/* The canary. */
+	a = abort_of(ROLLOUT_RELOAD, "ox o o", "nnn", "nnn", false);
+	assert_true(a.after == ROLLOUT_STAYS && a.leave);
+	/* One that nobody wants counts too. */
+	a = abort_of(ROLLOUT_RELOAD, "ox o t", "nny", "nny", false);
+	assert_true(a.after == ROLLOUT_RETURNS && !a.leave && a.odd == 2);
+	/* Some that a superseded rollout has left, none of this. */
+	a = abort_of(ROLLOUT_RELOAD, "ox o o", "nyy", "nnn", false);
+	assert_true(a.after == ROLLOUT_RETURNS && a.leave && a.odd == 1);
+	a = abort_of(ROLLOUT_RELOAD, "R - fx", "ynn", "ynn", true);
+	assert_true(a.after == ROLLOUT_ADOPTS && !a.leave && a.odd == 0);
+	a = abort_of(ROLLOUT_BACK, "t tx", "ny", "yn", false);
+	assert_true(a.after == ROLLOUT_GIVES_UP && !a.leave);
+	/* Another instance of the same is there, so it is not left. */
+	a = abort_of(ROLLOUT_RESTART, "t ox", "nn", "yy", false);
+	assert_true(a.after == ROLLOUT_STAYS && !a.leave);
+}
+
 /* ---- every view of up to three seats ---- */
 
 static const char *const seat_kinds[] = {
@@ -268,7 +446,7 @@ every_small_view(void **state)
 		assert_true(seen[i] > 100);
 }
 
-/* ---- histories: an app as daemon/apps/app.c drives it, with a fake clock ---- */
+/* ---- histories: an app as daemon/apps drives it, with a fake clock ---- */
 
 #define WORKERS_MAX	64
 #define SEATS_MAX	12
@@ -286,10 +464,6 @@ every_small_view(void **state)
 #define PATIENCE_MS	(2 * SEATS_MAX * (2 * READY_TIMEOUT_MS + \
 			DRAIN_TIMEOUT_MS + STOP_TIMEOUT_MS + 2000))
 
-/* Whether the view counts a worker in backoff as one that is alive, as
-   daemon/apps/app.c does. Without (0) histories with crashes fail. */
-#define COUNT_BACKOFF	1
-
 struct spec {
 	struct conf_app conf;
 	unsigned instances;
@@ -301,7 +475,7 @@ struct worker {
 	bool seated;
 	struct spec *spec;
 	struct worker_fsm fsm;
-	bool was_ready, relapsed;
+	bool was_ready, relapsed, outdated;
 	unsigned rollout;	/* that started it; 0: none did */
 
 	/* What its process is going to do, in fake milliseconds. */
@@ -319,10 +493,11 @@ struct sim {
 	int64_t now;
 
 	/* As in struct app. */
+	struct rollout rollout;
 	struct spec *stable, *target;
-	bool rolling_back, over;
+	bool over;
 	struct seat seats[SEATS_MAX];
-	unsigned n_seats, wanted, stable_wanted, surge;
+	unsigned n_seats, wanted, surge;
 	struct worker workers[WORKERS_MAX];
 
 	/* What may happen. */
@@ -332,6 +507,7 @@ struct sim {
 	unsigned bad_starts;	/* on trial; still to come */
 	unsigned requests;	/* scale and roll; still to come */
 	bool superseding;	/* a roll may come during a rollout */
+	bool restarting;	/* single instances, instead of some rolls */
 	bool ending;		/* workers may end, or be parked, for good */
 
 	/* What is checked. */
@@ -342,7 +518,8 @@ struct sim {
 	unsigned rollouts;	/* begun */
 	unsigned started;	/* by this rollout */
 	bool way_back_failed;
-	unsigned dones, aborts, promotes, trims, drains, rescues;
+	unsigned dones, aborts, promotes, trims, drains, rescues, restarts,
+	    returns;
 };
 
 #define CHECK(sim, condition) do {					\
@@ -471,9 +648,7 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->was_ready = true;
 		w->relapsed = false;
 	}
-	if ((step->from == WORKER_EXECING || step->from == WORKER_STARTING ||
-	    step->from == WORKER_KILLED) && w->was_ready &&
-	    (step->to == WORKER_BACKOFF || step->why == WORKER_WHY_AGAIN))
+	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
 }
 
@@ -511,7 +686,7 @@ worker_event(struct sim *m, struct worker *w, enum worker_event event)
 	}
 }
 
-/* -- the app, as in daemon/apps/app.c -- */
+/* -- the app: what core/rollout decides is done, as in daemon/apps -- */
 
 static void
 unseat(struct sim *m, struct worker **place, enum worker_event how)
@@ -592,83 +767,78 @@ lower_floor(struct sim *m, unsigned wanted)
 static void
 scale(struct sim *m, int by)
 {
-	if (m->over || (by < 0 && m->wanted <= 1) ||
-	    (by > 0 && m->wanted >= SEATS_MAX))
+	if (m->over || m->wanted + (unsigned)by > SEATS_MAX ||
+	    m->rollout.stable_wanted + (unsigned)by > SEATS_MAX ||
+	    !rollout_scale(&m->rollout, &m->wanted, by))
 		return;
-	m->wanted = (unsigned)((int)m->wanted + by);
-	m->stable_wanted = (unsigned)((int)m->stable_wanted + by);
-	if (m->stable_wanted < 1)
-		m->stable_wanted = 1;
-	if (m->stable_wanted > SEATS_MAX)
-		m->stable_wanted = SEATS_MAX;
 	lower_floor(m, m->wanted);
-	lower_floor(m, m->stable_wanted);
+	lower_floor(m, m->rollout.stable_wanted);
 }
 
 static void
-begin_rollout(struct sim *m, struct spec *target)
+begin(struct sim *m, struct spec *target)
 {
 	m->target = target;
 	m->rollouts++;
 	m->started = 0;
 	m->last_upset = m->now;
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		m->workers[i].outdated = false;
 }
 
 static void
-app_roll(struct sim *m, struct spec *spec)
+roll_over(struct sim *m, struct spec *spec)
 {
-	if (m->target != NULL) {
-		for (unsigned i = 0; i < m->n_seats; i++)
-			retire(m, &m->seats[i].next);
-		m->wanted = m->stable_wanted;
-	}
-	begin_rollout(m, spec);
-	m->rolling_back = false;
-	m->stable_wanted = m->wanted;
-	if (spec->instances != m->stable->instances)
-		m->wanted = spec->instances;
+	for (unsigned i = 0; i < m->n_seats; i++)
+		retire(m, &m->seats[i].next);
+	rollout_begin(&m->rollout, &m->wanted, m->stable->instances,
+	    spec->instances);
+	begin(m, spec);
 	lower_floor(m, m->wanted);
 }
 
-static enum rollout_next
-view_next(const struct worker *w)
-{
-	if (w == NULL)
-		return ROLLOUT_NEXT_NONE;
-	if (worker_ready(w) || w->fsm.state == WORKER_ENDED)
-		return ROLLOUT_NEXT_READY;
-	if (worker_state_final(w->fsm.state) || w->relapsed)
-		return ROLLOUT_NEXT_FAILED;
-	return ROLLOUT_NEXT_STARTING;
-}
-
 static void
-view_seat(const struct sim *m, const struct seat *seat,
-    struct rollout_seat *ret)
+restart_one(struct sim *m, unsigned i)
 {
-	const struct worker *w = seat->present;
-
-	*ret = (struct rollout_seat){ .next = view_next(seat->next) };
-	if (w == NULL)
-		return;
-	ret->on_target = w->spec == m->target;
-	ret->ready = worker_ready(w);
-	if (m->rolling_back) {
-		ret->final = ret->on_target ||
-		    worker_state_final(w->fsm.state);
-		return;
-	}
-	ret->final = w->fsm.state == WORKER_ENDED;
-	ret->relapsed = ret->on_target && (w->relapsed ||
-	    w->fsm.state == WORKER_PARKED || w->fsm.state == WORKER_FAILED ||
-	    w->fsm.history.streak >= 2);
+	rollout_begin_restart(&m->rollout, i, m->wanted);
+	begin(m, m->stable);
+	if (m->seats[i].present != NULL)
+		m->seats[i].present->outdated = true;
+	m->restarts++;
 }
 
+static struct rollout_seat
+look(const struct sim *m, unsigned i)
+{
+	const struct worker *both[2] = {
+		m->seats[i].present, m->seats[i].next,
+	};
+	struct rollout_worker seen[2];
+
+	for (int k = 0; k < 2; k++)
+		if (both[k] != NULL)
+			seen[k] = (struct rollout_worker){
+				.state = both[k]->fsm.state,
+				.streak = both[k]->fsm.history.streak,
+				.relapsed = both[k]->relapsed,
+				.outdated = both[k]->outdated,
+				.of_target = both[k]->spec == m->target,
+				.of_stable = both[k]->spec == m->stable,
+			};
+	return rollout_look(&m->rollout, i, both[0] == NULL ? NULL : &seen[0],
+	    both[1] == NULL ? NULL : &seen[1]);
+}
+
+/* Is it where the rollout wants it? Where one instance is restarted, the
+   others are, whoever they are. */
 static bool
 on_target(const struct sim *m, unsigned i)
 {
-	return m->seats[i].present != NULL &&
-	    m->seats[i].present->spec == m->target;
+	const struct worker *w = m->seats[i].present;
+
+	return w != NULL && ((m->rollout.kind == ROLLOUT_RESTART &&
+	    i != m->rollout.instance) ||
+	    (w->spec == m->target && !w->outdated));
 }
 
 /* Is somebody there who serves, or has done all that was asked of him? */
@@ -680,16 +850,17 @@ serves(const struct worker *w)
 
 /*
  * Must it serve before anything is taken from another? On a way back nobody
- * has to: what had been stable may crash as it did before.
+ * has to: what had been stable may crash as it did before. Nor do those who are
+ * there while another is restarted.
  */
 static bool
 must_serve(const struct sim *m, unsigned i)
 {
-	return !m->rolling_back && on_target(m, i);
+	return m->rollout.kind == ROLLOUT_RELOAD && on_target(m, i);
 }
 
 static void
-rollout_start(struct sim *m, unsigned i)
+start(struct sim *m, unsigned i, bool stop)
 {
 	struct seat *seat = &m->seats[i];
 	unsigned n_on_target = 0;
@@ -701,15 +872,17 @@ rollout_start(struct sim *m, unsigned i)
 	if (n_on_target == 0)
 		CHECK(m, m->started == 0);
 	m->started++;
-	if (seat->present != NULL && seat->present->fsm.state ==
-	    WORKER_BACKOFF)
+	if (stop)
 		unseat(m, &seat->present, WORKER_EV_STOP);
+	/* One that comes up again beside the new one would be one too many. */
+	CHECK(m, seat->present == NULL ||
+	    seat->present->fsm.state != WORKER_BACKOFF);
 	seat_worker(m, &seat->next, m->target, true);
 	seat->next->rollout = m->rollouts;
 }
 
 static void
-rollout_promote(struct sim *m, unsigned i)
+promote(struct sim *m, unsigned i)
 {
 	struct seat *seat = &m->seats[i];
 
@@ -726,7 +899,7 @@ rollout_promote(struct sim *m, unsigned i)
 }
 
 static void
-rollout_trim(struct sim *m, unsigned i)
+trim(struct sim *m, unsigned i)
 {
 	CHECK(m, i == m->n_seats - 1 && i >= m->wanted);
 	for (unsigned k = 0; k < m->wanted; k++)
@@ -736,103 +909,126 @@ rollout_trim(struct sim *m, unsigned i)
 	m->trims++;
 }
 
+static bool
+has_seat(const struct sim *m, const struct spec *spec, bool under)
+{
+	for (unsigned i = 0; i < m->n_seats; i++)
+		if (m->seats[i].present != NULL &&
+		    (m->seats[i].present->spec == spec) == under)
+			return true;
+	return false;
+}
+
 static void
-rollout_done(struct sim *m)
+done(struct sim *m)
 {
 	CHECK(m, m->n_seats == m->wanted);
 	for (unsigned k = 0; k < m->n_seats; k++)
 		CHECK(m, on_target(m, k) && (serves(m->seats[k].present) ||
 		    !must_serve(m, k)) && m->seats[k].next == NULL);
-	if (!m->rolling_back) {
-		m->stable = m->target;
-		m->stable_wanted = m->wanted;
-	}
-	m->target = NULL;
-	m->rolling_back = m->over = false;
-	m->way_back_failed = false;
+	/* Unless it was scaled away meanwhile. */
+	if (m->rollout.kind == ROLLOUT_RESTART &&
+	    m->rollout.instance < m->n_seats)
+		CHECK(m, serves(m->seats[m->rollout.instance].present));
 	m->dones++;
+	if (rollout_done(&m->rollout, m->wanted) != ROLLOUT_BACK)
+		m->stable = m->target;
+	m->target = NULL;
+	m->over = false;
+	/* After a restart what a way back has left may still be there. */
+	if (!has_seat(m, m->stable, false))
+		m->way_back_failed = false;
 }
 
-static struct worker *
-find_present_not_of(const struct sim *m, const struct spec *spec)
+/* What an abort comes to is what it says, and what there is. */
+static void
+check_abort(struct sim *m, enum rollout_kind kind, struct rollout_aborted a)
 {
-	for (unsigned i = 0; i < m->n_seats; i++)
-		if (m->seats[i].present != NULL &&
-		    m->seats[i].present->spec != spec)
-			return m->seats[i].present;
-	return NULL;
+	bool odd = has_seat(m, m->stable, false);
+
+	CHECK(m, m->wanted == m->rollout.stable_wanted);
+	CHECK(m, (kind == ROLLOUT_BACK) == (a.after == ROLLOUT_GIVES_UP));
+	CHECK(m, a.leave == (kind != ROLLOUT_BACK &&
+	    !has_seat(m, m->target, true)));
+	CHECK(m, (m->rollout.kind == ROLLOUT_BACK) ==
+	    (a.after == ROLLOUT_RETURNS));
+	if (kind == ROLLOUT_BACK)
+		return;
+	CHECK(m, odd == (a.after != ROLLOUT_STAYS));
+	CHECK(m, (a.after == ROLLOUT_ADOPTS) == (odd && m->over));
+	if (odd)
+		CHECK(m, m->seats[a.odd].present->spec != m->stable);
 }
 
 static void
-rollout_abort(struct sim *m, unsigned i)
+give_up_target(struct sim *m, unsigned i, const struct rollout_view *view)
 {
 	const struct seat *seat = &m->seats[i];
-	bool gives_up = m->rolling_back;
-	const struct worker *odd;
+	enum rollout_kind kind = m->rollout.kind;
+	struct rollout_aborted a;
 
 	/* It is one of its own workers that failed. */
 	CHECK(m, (seat->next != NULL ? seat->next : seat->present)->rollout ==
 	    m->rollouts);
-	CHECK(m, m->rolling_back == (m->target == m->stable));
+	CHECK(m, (kind != ROLLOUT_RELOAD) == (m->target == m->stable));
 	for (unsigned k = 0; k < m->n_seats; k++)
 		retire(m, &m->seats[k].next);
-	m->target = NULL;
-	m->rolling_back = false;
-	m->wanted = m->stable_wanted;
+	a = rollout_abort(&m->rollout, &m->wanted, view, m->over);
+	check_abort(m, kind, a);
 	m->aborts++;
-
-	odd = find_present_not_of(m, m->stable);
-	if (gives_up || odd == NULL) {
-		m->way_back_failed |= gives_up;
-		return;
-	}
-	if (m->over) {
-		/* What was stable had ended; nothing of it to go back to. */
-		m->stable = odd->spec;
+	m->target = NULL;
+	switch (a.after) {
+	case ROLLOUT_STAYS:
+		break;
+	case ROLLOUT_GIVES_UP:
+		m->way_back_failed = true;
+		break;
+	case ROLLOUT_ADOPTS:
+		m->stable = m->seats[a.odd].present->spec;
 		m->over = false;
 		m->way_back_failed = true;
-		return;
+		break;
+	case ROLLOUT_RETURNS:
+		fill_seats(m);
+		begin(m, m->stable);
+		m->returns++;
+		break;
 	}
-	fill_seats(m);
-	m->rolling_back = true;
-	begin_rollout(m, m->stable);
 }
 
 static bool
 rollout_step(struct sim *m)
 {
 	struct rollout_seat seats[SEATS_MAX];
-	struct rollout_view view;
+	struct rollout_view view = { .seats = seats, .surge = m->surge };
 	struct rollout_decision d;
 
 	ensure_seats(m, m->wanted);
 	for (unsigned i = 0; i < m->n_seats; i++)
-		view_seat(m, &m->seats[i], &seats[i]);
-	view = (struct rollout_view){
-		.seats = seats, .n_seats = m->n_seats, .n_wanted = m->wanted,
-			/* One in backoff has no process, but will have one: if its
-		   place were given away, there would be one too many. */
-		.n_alive = COUNT_BACKOFF ? count_places(m) : count_alive(m),
-		.surge = m->surge,
-	};
+		seats[i] = look(m, i);
+	view.n_seats = m->n_seats;
+	view.n_wanted = m->wanted;
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		view.n_alive += m->workers[i].used &&
+		    rollout_takes_place(m->workers[i].fsm.state);
 	d = rollout_decide(&view);
 	switch (d.what) {
 	case ROLLOUT_WAIT:
 		return false;
 	case ROLLOUT_START:
-		rollout_start(m, (unsigned)d.seat);
+		start(m, (unsigned)d.seat, d.stop);
 		return true;
 	case ROLLOUT_PROMOTE:
-		rollout_promote(m, (unsigned)d.seat);
+		promote(m, (unsigned)d.seat);
 		return true;
 	case ROLLOUT_TRIM:
-		rollout_trim(m, (unsigned)d.seat);
+		trim(m, (unsigned)d.seat);
 		return true;
 	case ROLLOUT_ABORT:
-		rollout_abort(m, (unsigned)d.seat);
+		give_up_target(m, (unsigned)d.seat, &view);
 		return m->target != NULL;
 	case ROLLOUT_DONE:
-		rollout_done(m);
+		done(m);
 		return false;
 	}
 	return false;
@@ -1018,9 +1214,12 @@ request_something(struct sim *m)
 		retiring |= m->workers[i].used && !m->workers[i].seated;
 	if (m->target == NULL && retiring)
 		return;
-	if (m->n_specs < sizeof(m->specs) / sizeof(*m->specs) &&
+	if (m->restarting && m->target == NULL && !m->over &&
+	    roll(m, 2) == 0)
+		restart_one(m, roll(m, m->n_seats));
+	else if (m->n_specs < sizeof(m->specs) / sizeof(*m->specs) &&
 	    (m->target == NULL || (m->superseding && roll(m, 4) == 0)))
-		app_roll(m, draw_spec(m));
+		roll_over(m, draw_spec(m));
 	else
 		scale(m, roll(m, 2) == 0 ? 1 : -1);
 	m->requests--;
@@ -1066,12 +1265,12 @@ at_rest(const struct sim *m)
 struct history {
 	unsigned crashes, bad_starts, requests;
 	unsigned surge;		/* 0: 1 to 4 */
-	bool superseding, ending;
+	bool superseding, ending, restarting;
 };
 
 struct totals {
 	unsigned long dones, aborts, promotes, trims, drains, rescues,
-	    failed_ways_back;
+	    restarts, returns, failed_ways_back;
 };
 
 static void
@@ -1088,7 +1287,7 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	m.surge = h->surge != 0 ? h->surge : 1 + roll(&m, 4);
 	m.stable = draw_spec(&m);
 	m.stable->badness = 0;
-	m.wanted = m.stable_wanted = m.stable->instances;
+	m.wanted = m.rollout.stable_wanted = m.stable->instances;
 	fill_seats(&m);
 	/* All are ready, and then it begins. */
 	while (!at_rest(&m))
@@ -1098,7 +1297,8 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	m.bad_starts = h->bad_starts > 0 ? roll(&m, h->bad_starts + 1) : 0;
 	m.requests = 1 + roll(&m, h->requests);
 	m.superseding = h->superseding;
-	app_roll(&m, draw_spec(&m));
+	m.restarting = h->restarting;
+	roll_over(&m, draw_spec(&m));
 	for (unsigned turns = 0; !at_rest(&m); turns++) {
 		CHECK(&m, turns < 100000);
 		turn(&m);
@@ -1119,6 +1319,8 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	totals->trims += m.trims;
 	totals->drains += m.drains;
 	totals->rescues += m.rescues;
+	totals->restarts += m.restarts;
+	totals->returns += m.returns;
 	totals->failed_ways_back += m.way_back_failed;
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		if (m.workers[i].used)
@@ -1193,6 +1395,25 @@ histories_with_ends(void **state)
 	assert_true(t.drains > HISTORIES);
 }
 
+/* Single instances, between reloads that may have left some odd ones. */
+static void
+histories_with_restarts(void **state)
+{
+	const struct history h = {
+		.crashes = 8, .bad_starts = 4, .requests = 8,
+		.superseding = true, .restarting = true,
+	};
+	struct totals t = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < HISTORIES; i++)
+		run_history(i, &h, &t);
+	assert_true(t.restarts > HISTORIES);
+	assert_true(t.returns > HISTORIES / 10);
+	assert_true(t.aborts > HISTORIES / 4);
+	assert_true(t.dones > HISTORIES / 2);
+}
+
 int
 main(void)
 {
@@ -1202,11 +1423,18 @@ main(void)
 		cmocka_unit_test(first_failure_aborts),
 		cmocka_unit_test(crashed_seat_comes_back_first),
 		cmocka_unit_test(scaled_up_and_down),
+		cmocka_unit_test(a_new_worker_passes_or_fails),
+		cmocka_unit_test(two_deaths_are_the_programs),
+		cmocka_unit_test(beside_a_restart_the_others_are_let_alone),
+		cmocka_unit_test(a_number_changed_by_hand_stays),
+		cmocka_unit_test(a_number_stays_within_limits),
+		cmocka_unit_test(an_abort_leads_back),
 		cmocka_unit_test(every_small_view),
 		cmocka_unit_test(histories_without_faults),
 		cmocka_unit_test(histories_with_bad_starts),
 		cmocka_unit_test(histories_with_crashes),
 		cmocka_unit_test(histories_with_ends),
+		cmocka_unit_test(histories_with_restarts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
