@@ -7,14 +7,62 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
-#include "daemon/apps/apps.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
-#include "daemon/apps/app_seats.h"
+#include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/life/life.h"
 #include "daemon/workers/worker.h"
+
+/* ---- configurations ---- */
+
+static void
+give_generation(struct app *app, struct app_spec *spec)
+{
+	spec->generation = ++app->generation;
+}
+
+/* A reference becomes what is stable. */
+static void
+put_in_force(struct app *app, struct app_spec *spec)
+{
+	app->crew.stable = spec;
+	spec->on_trial = false;
+	app_spec_settle(spec);
+}
+
+/* The app does without it: a reference less. */
+static void
+leave(struct app *app, struct app_spec *spec)
+{
+	app_close_doors(app, spec);
+	app_spec_unref(spec);
+}
+
+void
+app_rollout_init(struct app *app, struct app_spec *spec)
+{
+	give_generation(app, spec);
+	app_spec_enlist(spec);
+	put_in_force(app, app_spec_ref(spec));
+	app->crew.wanted = app->rollout.stable_wanted = spec->instances;
+}
+
+void
+app_rollout_free(struct app *app)
+{
+	app_spec_unref(app->crew.stable);
+	app_spec_unref(app->crew.target);
+	free(app->reload_error);
+}
+
+/* ---- its beginning ---- */
+
+static void
+forget_outdated(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		w->outdated = false;
+}
 
 /* What is left of the rollouts before. */
 static void
@@ -22,8 +70,7 @@ forget_last(struct app *app)
 {
 	free(app->reload_error);
 	app->reload_error = NULL;
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		w->outdated = false;
+	forget_outdated(app);
 }
 
 void
@@ -33,11 +80,10 @@ app_roll(struct app *app, struct app_spec *spec)
 		log_app(LOG_LEVEL_INFO, app->crew.name,
 		    "the newer configuration supersedes the reload to "
 		    "generation %u", app->crew.target->generation);
-		for (unsigned i = 0; i < app->n_seats; i++)
-			app_seat_retire(&app->seats[i].next);
+		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
 	}
-	spec->generation = ++app->generation;
+	give_generation(app, spec);
 	app->crew.target = app_spec_ref(spec);
 	spec->on_trial = true;
 	app_spec_enlist(spec);
@@ -96,47 +142,33 @@ app_restart(struct app *app, int instance, struct error *err)
 	return 0;
 }
 
-static void
-start(struct app *app, unsigned i, bool stop)
+void
+app_scale(struct app *app, int by)
 {
-	struct seat *seat = &app->seats[i];
+	const char *how = "stays at";
 
-	if (stop) {
-		/* After an abort app_seats_fill() starts it again. */
-		struct worker *old = seat->present;
-
-		app_seat_unseat(&seat->present, worker_stop);
-		/* The new one takes over who waits in its queue. */
-		listeners_leave(app->apps->listeners, &old->holder);
+	if (app->crew.stopping || app->over)
+		return;
+	if (rollout_scale(&app->rollout, &app->crew.wanted, by)) {
+		how = "scaling to";
+		app_touch(app);
 	}
-	/* Failing that, the seat stays behind, and any event tries again. */
-	(void)app_seat_start(app, &seat->next, app->crew.target, i, true);
+	log_app(LOG_LEVEL_INFO, app->crew.name, "%s %u instance%s", how,
+	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
 }
 
-static void
-promote(struct app *app, unsigned i)
-{
-	struct seat *seat = &app->seats[i];
-	struct worker *old = seat->present;
-
-	seat->present = seat->next;
-	seat->present->present = true;
-	seat->next = NULL;
-	app_seat_retire(&old);
-}
+/* ---- its end ---- */
 
 /* Its new workers have come up: it is what is stable from now on. */
 static void
-put_in_force(struct app *app)
+take_target(struct app *app)
 {
 	struct app_spec *old = app->crew.stable;
 
-	app->crew.stable = app->crew.target;
+	old->on_trial = true;	/* unless it is the same */
+	put_in_force(app, app->crew.target);
 	app->crew.target = NULL;
-	old->on_trial = true;
-	app->crew.stable->on_trial = false;
-	app_spec_settle(app->crew.stable);
-	app_leave_spec(app, old);
+	leave(app, old);
 }
 
 static void
@@ -156,14 +188,14 @@ finish(struct app *app)
 	case ROLLOUT_RESTART:
 		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
 		    app->rollout.instance);
-		put_in_force(app);
+		take_target(app);
 		break;
 	case ROLLOUT_RELOAD:
 	case ROLLOUT_NONE:
 		log_app(LOG_LEVEL_INFO, name, "reload complete, generation %u",
 		    generation);
 		app->reloads_ok++;
-		put_in_force(app);
+		take_target(app);
 		break;
 	}
 	app->over = app->failed = false;
@@ -211,12 +243,10 @@ tell_abort(struct app *app, unsigned i)
 static void
 adopt_odd(struct app *app, const struct worker *odd)
 {
-	struct app_spec *serves = app_spec_ref(odd->spec);
+	struct app_spec *old = app->crew.stable;
 
-	app_spec_unref(app->crew.stable);
-	app->crew.stable = serves;
-	serves->on_trial = false;
-	app_spec_settle(serves);
+	put_in_force(app, app_spec_ref(odd->spec));
+	app_spec_unref(old);
 	app->over = app->failed = false;
 }
 
@@ -227,7 +257,7 @@ go_back(struct app *app)
 	    "rolling back the instances that had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
-	app_seats_fill(app);
+	seats_fill(app);
 	app->crew.target = app_spec_ref(app->crew.stable);
 }
 
@@ -238,17 +268,15 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 	struct rollout_aborted aborted;
 
 	tell_abort(app, i);
-	for (unsigned k = 0; k < app->n_seats; k++)
-		app_seat_retire(&app->seats[k].next);
+	seats_retire_next(app);
 	app->crew.target = NULL;
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		w->outdated = false;
+	forget_outdated(app);
 	aborted = rollout_abort(&app->rollout, &app->crew.wanted, view,
 	    app->over);
 	app_spec_reclaim(app->crew.stable);
 	app_spec_adjust(app->crew.stable);
 	if (aborted.leave)
-		app_leave_spec(app, failed);
+		leave(app, failed);
 	else
 		app_spec_unref(failed);
 	if (aborted.after == ROLLOUT_ADOPTS)
@@ -257,7 +285,7 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 		go_back(app);
 }
 
-/* ---- what there is ---- */
+/* ---- step by step ---- */
 
 static struct rollout_worker
 facts_of(const struct app *app, const struct worker *w)
@@ -297,7 +325,18 @@ count_alive(const struct app *app)
 	return n;
 }
 
-/* One decision, carried out; false when there is nothing more to do now. */
+static bool
+start(struct app *app, unsigned i, bool stop)
+{
+	/* After an abort seats_fill() starts it again. */
+	if (stop)
+		seats_vacate(app, i);
+	/* Failing that, the seat stays behind, and any event tries again. */
+	(void)seats_start_next(app, i, app->crew.target);
+	return app->seats[i].next != NULL;
+}
+
+/* One decision; false when there is nothing more to do now. */
 static bool
 carry_out(struct app *app, const struct rollout_view *view)
 {
@@ -308,13 +347,12 @@ carry_out(struct app *app, const struct rollout_view *view)
 	case ROLLOUT_WAIT:
 		return false;
 	case ROLLOUT_START:
-		start(app, i, d.stop);
-		return app->seats[i].next != NULL;
+		return start(app, i, d.stop);
 	case ROLLOUT_PROMOTE:
-		promote(app, i);
+		seats_promote(app, i);
 		return true;
 	case ROLLOUT_TRIM:
-		app_seats_drop_last(app);
+		seats_drop_last(app);
 		return true;
 	case ROLLOUT_ABORT:
 		give_up_target(app, i, view);
@@ -326,14 +364,15 @@ carry_out(struct app *app, const struct rollout_view *view)
 	return false;
 }
 
-bool
-app_rollout_step(struct app *app)
+/* False when there is nothing more to do now. */
+static bool
+step(struct app *app)
 {
 	struct rollout_view view;
 	struct rollout_seat *seats;
 	bool more;
 
-	if (!app_seats_ensure(app, app->crew.wanted))
+	if (!seats_ensure(app, app->crew.wanted))
 		return false;
 	seats = calloc(app->n_seats, sizeof(*seats));
 	if (seats == NULL)
@@ -348,4 +387,57 @@ app_rollout_step(struct app *app)
 	more = carry_out(app, &view);
 	free(seats);
 	return more;
+}
+
+/* ---- without one ---- */
+
+/* Every seat at its end: nobody would accept. */
+static void
+check_over(struct app *app)
+{
+	bool failed = false;
+
+	if (app->n_seats == 0)	/* no memory for them yet */
+		return;
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w == NULL || !worker_state_final(w->fsm.state))
+			return;
+		if (w->fsm.state != WORKER_ENDED)
+			failed = true;
+	}
+	app->over = true;
+	app->failed = failed;
+	if (failed)
+		log_app(LOG_LEVEL_ERROR, app->crew.name,
+		    "every instance has ended, at least one of them badly");
+	else
+		log_app(LOG_LEVEL_INFO, app->crew.name,
+		    "every instance has ended well");
+}
+
+/* Clients are refused; as long as there are workers that still serve some,
+   they are ignored. */
+static void
+close_over(struct app *app)
+{
+	if (app_retires(app))
+		app_close_doors(app, app->crew.stable);
+	else
+		app_spec_shut(app->crew.stable, true);
+}
+
+void
+app_rollout_turn(struct app *app)
+{
+	while (app->crew.target != NULL && step(app))
+		;
+	if (app->crew.target != NULL)
+		return;
+	seats_fill(app);
+	if (!app->over)
+		check_over(app);
+	if (app->over)
+		close_over(app);
 }

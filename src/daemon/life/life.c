@@ -278,19 +278,12 @@ carry_out_spawn(struct worker *w)
 
 /* ---- the machine's steps ---- */
 
-static void
-keep_words(char **at, const char *words)
-{
-	free(*at);
-	*at = strdup(words);
-}
-
 /* For the status of its seat, and for whoever waits for it. */
 static void
 note_end(struct worker *w, const struct worker_step *step,
     enum restart_cause cause, const char *words)
 {
-	keep_words(&w->death, words);
+	str_keep(&w->death, words);
 	w->crew->all->events->ended(w, step, cause, words);
 }
 
