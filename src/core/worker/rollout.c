@@ -226,12 +226,10 @@ rollout_abort(struct rollout *r, unsigned *wanted,
 }
 
 enum rollout_kind
-rollout_done(struct rollout *r, unsigned wanted)
+rollout_done(struct rollout *r)
 {
 	enum rollout_kind kind = r->kind;
 
-	if (kind != ROLLOUT_BACK)
-		r->stable_wanted = wanted;
 	r->kind = ROLLOUT_NONE;
 	return kind;
 }

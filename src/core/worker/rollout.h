@@ -12,10 +12,10 @@
  * (rollout_look()), asks what to do (rollout_decide()), does it, and reports
  * the end (rollout_abort(), rollout_done()).
  *
- * Promises, which tests/unit/core/worker/test_rollout.c checks against random
- * histories: a ready worker is only retired for a ready successor, and never
- * while another seat that has changed over is down; never more than
- * seats + surge processes; it always ends.
+ * Promises, which test_rollout_histories.c checks against random histories: a
+ * ready worker is only retired for a ready successor, and never while another
+ * seat that has changed over is down; never more than seats + surge processes;
+ * it always ends.
  */
 #ifndef CORE_ROLLOUT_H
 #define CORE_ROLLOUT_H
@@ -32,7 +32,7 @@ enum rollout_kind {
 	ROLLOUT_BACK,		/* after an abort, to what is in force */
 };
 
-/* Zero-initialised when an app begins, but for the number of instances. */
+/* Zero-initialised when an app begins. */
 struct rollout {
 	enum rollout_kind kind;
 	unsigned instance;	/* of ROLLOUT_RESTART */
@@ -158,6 +158,6 @@ struct rollout_aborted rollout_abort(struct rollout *rollout, unsigned *wanted,
 
 /* ROLLOUT_DONE was decided. Returns what it was; after ROLLOUT_BACK what is in
    force stays so, else it is the target from now on. */
-enum rollout_kind rollout_done(struct rollout *rollout, unsigned wanted);
+enum rollout_kind rollout_done(struct rollout *rollout);
 
 #endif

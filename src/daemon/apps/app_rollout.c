@@ -44,7 +44,7 @@ app_rollout_init(struct app *app, struct app_spec *spec)
 	give_generation(app, spec);
 	app_spec_enlist(spec);
 	put_in_force(app, app_spec_ref(spec));
-	app->crew.wanted = app->rollout.stable_wanted = spec->instances;
+	app->crew.wanted = spec->instances;
 }
 
 void
@@ -178,7 +178,7 @@ finish(struct app *app)
 	unsigned generation = app->crew.target->generation;
 
 	app_spec_adjust(app->crew.target);
-	switch (rollout_done(&app->rollout, app->crew.wanted)) {
+	switch (rollout_done(&app->rollout)) {
 	case ROLLOUT_BACK:
 		log_app(LOG_LEVEL_WARNING, name,
 		    "rolled back to generation %u", generation);
