@@ -127,6 +127,9 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before, mostly to make memory fail.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
+WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
+	worker_kill worker_new worker_retire worker_start worker_stop
+WRAP_apps = $(WRAP_app_rollout)
 WRAP_adoption = __asprintf_chk asprintf strdup
 WRAP_base = __vasprintf_chk realloc strdup vasprintf
 WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
@@ -151,6 +154,10 @@ WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 # The sample of status that several tests read.
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
+
+# Workers that are no processes.
+$(foreach t,app_rollout apps,$(call unit,$(t))): \
+    $(B)/tests/daemon/apps/fake_workers.o
 
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
@@ -181,7 +188,7 @@ $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
-    $(B)/tests/linux/bpf/delay_net.d
+    $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \

@@ -147,6 +147,13 @@ strlist_free(struct strlist *sl)
 	*sl = (struct strlist)STRLIST_INIT;
 }
 
+void
+str_keep(char **at, const char *s)
+{
+	free(*at);
+	*at = strdup(s);
+}
+
 bool
 str_starts(const char *s, const char *prefix)
 {

@@ -49,6 +49,9 @@ void strlist_printf(struct strlist *sl, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void strlist_free(struct strlist *sl);
 
+/* Put a copy in the place of what *at owns; NULL when there is no memory. */
+void str_keep(char **at, const char *s);
+
 bool str_starts(const char *s, const char *prefix);
 
 #endif

@@ -17,7 +17,6 @@
 #include "core/worker/worker_fsm.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
-#include "daemon/apps/app.h"
 #include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/stopped.h"
@@ -40,7 +39,6 @@
 #include "linux/file/pidfile.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"
-#include "linux/process/cpus.h"
 #include "linux/process/process.h"
 
 struct supervisor {
@@ -78,21 +76,11 @@ supervisor_stop(struct supervisor *sup)
 {
 	if (sup->apps.stopping)
 		return;
-	sup->apps.stopping = sup->workers.stopping = true;
+	sup->workers.stopping = true;
 	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=stopping");
 	reload_cancel(&sup->reloads);
-	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
-		app_stop(a);
+	apps_stop(&sup->apps);
 	listeners_shut(&sup->listeners);
-	sup->apps.dirty = true;
-}
-
-static void
-kill_all(struct supervisor *sup)
-{
-	sup->killing = true;
-	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
-		app_kill(a);
 }
 
 static void
@@ -112,7 +100,8 @@ stop_signal(struct supervisor *sup, int signo)
 	} else if (!sup->killing) {
 		log_warning("SIG%s again: killing what is left",
 		    signal_name(signo));
-		kill_all(sup);
+		sup->killing = true;
+		apps_kill(&sup->apps);
 	}
 }
 
@@ -142,7 +131,7 @@ reap(struct supervisor *sup)
 		return;
 	/* It may have had children of its own. */
 	orphans_sweep_soon(&sup->orphans);
-	sup->apps.dirty = true;
+	apps_touch(&sup->apps);
 }
 
 static void
@@ -157,13 +146,6 @@ reopen_log(struct supervisor *sup)
 	error_clear(&err);
 	outputs_reopen(&sup->outputs);
 	control_restore(&sup->control);
-}
-
-static void
-scale_all(struct supervisor *sup, int by)
-{
-	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
-		app_scale(a, by);
 }
 
 static void
@@ -194,10 +176,10 @@ on_signal(void *ctx, int signo)
 		    "supported yet, ignored");
 		break;
 	case SIGTTIN:
-		scale_all(sup, 1);
+		apps_scale(&sup->apps, 1);
 		break;
 	case SIGTTOU:
-		scale_all(sup, -1);
+		apps_scale(&sup->apps, -1);
 		break;
 	}
 }
@@ -217,34 +199,27 @@ signals_ready(void *ctx, uint32_t events)
 static void
 tell_status(struct supervisor *sup)
 {
-	unsigned ready = 0, wanted = 0;
+	unsigned ready, wanted;
 
-	for (const struct app *a = sup->apps.first; a != NULL;
-	     a = a->next_app) {
-		ready += app_ready_count(a);
-		wanted += a->crew.wanted;
-	}
+	apps_count(&sup->apps, &ready, &wanted);
 	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready", ready,
 	    wanted);
 }
 
 /* Tell the supervisor above us when a start or a reload has come to its end. */
 static void
-check_settled(struct supervisor *sup)
+check_up(struct supervisor *sup)
 {
 	if (!sup->control.starting && !sup->reloads.reloading) {
 		tell_status(sup);
 		return;
 	}
-	for (const struct app *a = sup->apps.first; a != NULL; a = a->next_app)
-		if (!a->crew.stopping &&
-		    (!a->settled || a->crew.target != NULL))
-			return;
-	if (sup->reloads.under_way != NULL)
+	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
 	if (sup->control.starting)
 		log_info("start complete");
-	sup->control.starting = sup->reloads.reloading = false;
+	sup->control.starting = false;
+	reload_told(&sup->reloads);
 	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->control.pid);
 	tell_status(sup);
 }
@@ -253,19 +228,10 @@ check_settled(struct supervisor *sup)
 static void
 check_over(struct supervisor *sup)
 {
-	bool failed = false;
+	bool failed;
 
-	/* Somebody may want to start it again. */
-	if (sup->apps.stopped != NULL)
+	if (!apps_are_over(&sup->apps, &failed))
 		return;
-	for (const struct app *a = sup->apps.first; a != NULL;
-	     a = a->next_app) {
-		if (a->crew.stopping || !a->over || a->crew.target != NULL ||
-		    app_retires(a))
-			return;
-		if (a->failed)
-			failed = true;
-	}
 	if (failed)
 		log_error("no app is left: exiting");
 	else
@@ -274,23 +240,11 @@ check_over(struct supervisor *sup)
 	supervisor_stop(sup);
 }
 
-/* Is SIGKILL all that can still be done about every worker that is left? */
-static bool
-only_killed_left(const struct supervisor *sup)
-{
-	for (const struct app *a = sup->apps.first; a != NULL; a = a->next_app)
-		for (const struct worker *w = a->crew.workers; w != NULL;
-		    w = w->next)
-			if (w->fsm.state != WORKER_KILLED)
-				return false;
-	return true;
-}
-
 static void
 check_gone(struct supervisor *sup)
 {
 	if (sup->apps.first != NULL) {
-		if (!only_killed_left(sup))
+		if (!apps_only_killed_left(&sup->apps))
 			return;
 	} else if (orphans_kill_all(&sup->orphans) == 0) {
 		/* No worker lives, and nothing that escaped from one. */
@@ -305,14 +259,7 @@ static void
 end_turn(struct supervisor *sup)
 {
 	life_turn(&sup->life);
-	while (sup->apps.dirty) {
-		sup->apps.dirty = false;
-		for (struct app *a = sup->apps.first, *next; a != NULL;
-		     a = next) {
-			next = a->next_app;
-			if (a->dirty)
-				app_advance(a);
-		}
+	while (apps_turn(&sup->apps)) {
 		life_turn(&sup->life);
 		if (life_failed(&sup->life))
 			supervisor_fail(sup);
@@ -324,7 +271,7 @@ end_turn(struct supervisor *sup)
 		steer_all(&sup->steering);
 		check_over(sup);
 		if (!sup->apps.stopping)
-			check_settled(sup);
+			check_up(sup);
 		control_turn(&sup->control);
 	}
 }
@@ -343,8 +290,8 @@ give_up_due(void *ctx)
 /* ---- start ---- */
 
 static const struct worker_events worker_events = {
-	.stepped = app_worker_stepped,
-	.ended = app_worker_ended,
+	.stepped = apps_worker_stepped,
+	.ended = apps_worker_ended,
 };
 
 static void
@@ -493,7 +440,7 @@ start_apps(struct supervisor *sup, struct error *err)
 		code = app_specs_open(&sup->apps, config, &specs, err);
 	listen_fds_close(&sup->listeners.passed, warn_unused);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		if (app_add(&sup->apps, specs[i], true) < 0)
+		if (apps_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
 	app_specs_free(specs, config->n_apps);
 	return code;
@@ -528,7 +475,7 @@ start(struct supervisor *sup, struct error *err)
 	if (code < 0)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	life_raise_nofile(&sup->life);
-	sup->apps.house.auto_instances = cpus_available();
+	apps_count_cpus(&sup->apps);
 	(void)!getrandom(
 	    &sup->workers.run_id, sizeof(sup->workers.run_id), GRND_NONBLOCK);
 	sup->control.starting = true;

@@ -452,6 +452,14 @@ worker_fsm_free(struct worker_fsm *fsm)
 }
 
 bool
+worker_step_relapses(const struct worker_step *step, bool was_ready)
+{
+	return was_ready && (step->from == WORKER_EXECING ||
+	    step->from == WORKER_STARTING || step->from == WORKER_KILLED) &&
+	    (step->to == WORKER_BACKOFF || step->why == WORKER_WHY_AGAIN);
+}
+
+bool
 worker_state_alive(enum worker_state state)
 {
 	switch (state) {

@@ -140,6 +140,9 @@ struct worker_step worker_fsm_step(struct worker_fsm *fsm,
 
 void worker_fsm_free(struct worker_fsm *fsm);
 
+/* Has a start failed that came after the worker had been ready? */
+bool worker_step_relapses(const struct worker_step *step, bool was_ready);
+
 /* Is there a process (or was one just asked for)? */
 bool worker_state_alive(enum worker_state state);
 

@@ -1,6 +1,6 @@
 /*
- * An app at run time: its seats, and the rollout that takes them from one
- * configuration to the next.
+ * The records of apps, and what can be told from them. Each field is written by
+ * the file that is named with it, and by no other.
  */
 #ifndef DAEMON_APP_H
 #define DAEMON_APP_H
@@ -11,14 +11,51 @@
 
 #include "base/mono.h"
 #include "core/worker/restart.h"
+#include "core/worker/rollout.h"
+#include "daemon/spec/app_spec.h"
 #include "daemon/workers/workers.h"
 
-struct app_spec;
-struct conf_app;
-struct error;
-struct apps;
+struct adopt_review;
+struct app;
+struct life;
+struct listener;
+struct steering;
+struct stopped_app;
 struct worker;
 
+/* Whoever wants to hear of workers; set once. */
+struct apps_watch {
+	void (*stepped)(void *ctx, const struct worker *worker,
+	    const struct worker_step *step);
+	void (*ended)(void *ctx, const struct worker *worker,
+	    const struct worker_step *step, const char *words);
+};
+
+/* The apps that run, and those that are stopped by request. */
+struct apps {
+	/* Whom they ask; set once by the supervisor. */
+	struct workers *workers;
+	struct listeners *listeners;
+	struct outputs *outputs;
+	struct steering *steering;
+	struct adopt_review *review;
+	struct life *life;
+	const struct apps_watch *watch;
+	void *watch_ctx;
+
+	/* apps.c */
+	struct app_house house;
+	struct app *first;		/* removed ones until they are gone */
+	uint64_t n_added;
+	uint64_t n_reloads;		/* asked for */
+	bool stopping;
+	/* stopped.c */
+	struct stopped_app *stopped;
+	/* app.c */
+	bool dirty;			/* an app is */
+};
+
+/* seats.c */
 struct seat {
 	struct worker *present;	/* NULL: none */
 	struct worker *next;	/* a rollout's new worker, on trial */
@@ -30,80 +67,53 @@ struct seat {
 
 struct app {
 	struct crew crew;		/* first: app_of() */
+	/* apps.c, and of crew the rest */
 	struct apps *apps;
 	struct app *next_app;
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
+	bool came_up;		/* every seat was ready or final once */
+	/* app_rollout.c, and crew's stable, target and wanted */
+	struct rollout rollout;		/* to crew.target */
 	unsigned generation;		/* the latest that was given out */
-	bool rolling_back;
-	int only;			/* the rollout is the restart of this
-					   instance; -1: it is of all */
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
 	char *reload_error;		/* why the last was aborted, or NULL */
-	struct seat *seats;
-	unsigned n_seats;
-	unsigned stable_wanted;		/* … before the rollout */
-	bool dirty;
-	bool settled;		/* every seat was ready or final once */
-	bool over;		/* every seat is final: listeners are closed,
+	bool over;			/* every seat is final: listeners are closed,
 				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
+	/* seats.c */
+	struct seat *seats;
+	unsigned n_seats;
+	/* app.c */
+	bool dirty;
 };
-
-/*
- * Add an app and start its seats. Takes a reference. `initial`: at the start of
- * the program, which ends if this app's program cannot be executed. -ENOMEM.
- */
-int app_add(struct apps *apps, struct app_spec *spec, bool initial);
-
-/* So many seats more or less; never under one, nor over the limit. */
-void app_scale(struct app *app, int by);
-
-/*
- * Replace the workers, or the one of an instance (-1: all), by new ones of the
- * configuration in force, as a rollout does. -errno with words.
- */
-int app_restart(struct app *app, int instance, struct error *err);
-
-/* It is not configured any more: its workers finish what they have, and it goes
-   when they have gone. */
-void app_remove(struct app *app);
-
-/* Stop every worker now; the app goes when they have gone. */
-void app_stop(struct app *app);
-void app_kill(struct app *app);
 
 struct app *app_of(struct crew *crew);
 
-/* What apps are told of their workers, as struct worker_events has it. */
-void app_worker_stepped(struct worker *worker, const struct worker_step *step);
-void app_worker_ended(struct worker *worker, const struct worker_step *step,
-    enum restart_cause cause, const char *words);
-
-/* Something about a worker changed: app_advance() comes, at the turn's end. */
-void app_touch(struct app *app);
-
-/* What the changes of this turn call for. The app may be freed. */
-void app_advance(struct app *app);
-
-struct app *app_find(struct apps *apps, const char *name);
+/* The one of that name, unless it is on its way out; or NULL. */
+struct app *apps_find(const struct apps *apps, const char *name);
 
 /* Is one of that name, which was removed or stopped, still on its way out? */
-bool app_lingers(const struct apps *apps, const char *name);
+bool apps_lingers(const struct apps *apps, const char *name);
 
-/*
- * May an app with this configuration be put in force alone, beside what is in
- * force of the others? -EADDRINUSE with words: another one serves one of its
- * addresses.
- */
-int app_check_listens(const struct apps *apps,
-    const struct conf_app *conf, struct error *err);
+/* Something about a worker, or about no app in particular, has changed:
+   apps_turn() has something to do at the turn's end. */
+void app_touch(struct app *app);
+void apps_touch(struct apps *apps);
+
+/* Has something changed since it was last asked? For apps_turn() alone. */
+bool app_touched(struct app *app);
+bool apps_touched(struct apps *apps);
 
 /* Are there workers without a seat that have not gone yet? */
 bool app_retires(const struct app *app);
 
 /* Seats whose worker is ready. */
 unsigned app_ready_count(const struct app *app);
+
+/* Its workers of this spec (NULL: none) retire, and serve what they have until
+   they have finished; its listeners that nobody else has take no new clients. */
+void app_close_doors(const struct app *app, const struct app_spec *spec);
 
 #endif

@@ -7,25 +7,70 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
-#include "daemon/apps/apps.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
-#include "daemon/apps/app_seats.h"
+#include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/life/life.h"
 #include "daemon/workers/worker.h"
+
+/* ---- configurations ---- */
+
+static void
+give_generation(struct app *app, struct app_spec *spec)
+{
+	spec->generation = ++app->generation;
+}
+
+/* A reference becomes what is stable. */
+static void
+put_in_force(struct app *app, struct app_spec *spec)
+{
+	app->crew.stable = spec;
+	spec->on_trial = false;
+	app_spec_settle(spec);
+}
+
+/* The app does without it: a reference less. */
+static void
+leave(struct app *app, struct app_spec *spec)
+{
+	app_close_doors(app, spec);
+	app_spec_unref(spec);
+}
+
+void
+app_rollout_init(struct app *app, struct app_spec *spec)
+{
+	give_generation(app, spec);
+	app_spec_enlist(spec);
+	put_in_force(app, app_spec_ref(spec));
+	app->crew.wanted = spec->instances;
+}
+
+void
+app_rollout_free(struct app *app)
+{
+	app_spec_unref(app->crew.stable);
+	app_spec_unref(app->crew.target);
+	free(app->reload_error);
+}
+
+/* ---- its beginning ---- */
+
+static void
+forget_outdated(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		w->outdated = false;
+}
 
 /* What is left of the rollouts before. */
 static void
-begin(struct app *app, int only)
+forget_last(struct app *app)
 {
-	app->rolling_back = false;
-	app->only = only;
 	free(app->reload_error);
 	app->reload_error = NULL;
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		w->outdated = false;
+	forget_outdated(app);
 }
 
 void
@@ -33,26 +78,18 @@ app_roll(struct app *app, struct app_spec *spec)
 {
 	if (app->crew.target != NULL) {
 		log_app(LOG_LEVEL_INFO, app->crew.name,
-		    "the newer configuration "
-		    "supersedes the reload to generation %u",
-		    app->crew.target->generation);
-		for (unsigned i = 0; i < app->n_seats; i++)
-			app_seat_retire(&app->seats[i].next);
-		/* Workers that have changed over stay until the new rollout
-		   comes to their seats. */
+		    "the newer configuration supersedes the reload to "
+		    "generation %u", app->crew.target->generation);
+		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
-		app->crew.wanted = app->stable_wanted;
 	}
-	spec->generation = ++app->generation;
+	give_generation(app, spec);
 	app->crew.target = app_spec_ref(spec);
 	spec->on_trial = true;
 	app_spec_enlist(spec);
-	begin(app, -1);
-	/* A number that was changed by signal stays, unless the file's did
-	   change too. */
-	app->stable_wanted = app->crew.wanted;
-	if (spec->instances != app->crew.stable->instances)
-		app->crew.wanted = spec->instances;
+	forget_last(app);
+	rollout_begin(&app->rollout, &app->crew.wanted,
+	    app->crew.stable->instances, spec->instances);
 	log_app(LOG_LEVEL_INFO, app->crew.name, "reloading, generation %u, %u "
 	    "instance%s", spec->generation, app->crew.wanted,
 	    app->crew.wanted == 1 ? "" : "s");
@@ -65,13 +102,13 @@ restart_one(struct app *app, unsigned instance)
 {
 	struct worker *w = app->seats[instance].present;
 
-	begin(app, (int)instance);
+	forget_last(app);
 	if (w != NULL)
 		w->outdated = true;
 	app->crew.target = app_spec_ref(app->crew.stable);
-	app->stable_wanted = app->crew.wanted;
-	log_app(
-	    LOG_LEVEL_INFO, app->crew.name, "restarting instance %u", instance);
+	rollout_begin_restart(&app->rollout, instance, app->crew.wanted);
+	log_app(LOG_LEVEL_INFO, app->crew.name, "restarting instance %u",
+	    instance);
 	app_touch(app);
 }
 
@@ -105,138 +142,63 @@ app_restart(struct app *app, int instance, struct error *err)
 	return 0;
 }
 
-static enum rollout_next
-view_next(const struct worker *w)
+void
+app_scale(struct app *app, int by)
 {
-	if (w == NULL)
-		return ROLLOUT_NEXT_NONE;
-	if (worker_ready(w) || w->fsm.state == WORKER_ENDED)
-		return ROLLOUT_NEXT_READY;
-	if (worker_state_final(w->fsm.state) || w->relapsed)
-		return ROLLOUT_NEXT_FAILED;
-	return ROLLOUT_NEXT_STARTING;
-}
+	const char *how = "stays at";
 
-static void
-view_seat(const struct app *app, const struct seat *seat,
-    struct rollout_seat *ret)
-{
-	const struct worker *w = seat->present;
-
-	*ret = (struct rollout_seat){ .next = view_next(seat->next) };
-	if (w == NULL)
+	if (app->crew.stopping || app->over)
 		return;
-	/* Beside an instance that is restarted alone, the others are none of
-	   its business. */
-	if (app->only >= 0 && w->instance != (unsigned)app->only) {
-		ret->on_target = ret->final = true;
-		return;
+	if (rollout_scale(&app->rollout, &app->crew.wanted, by)) {
+		how = "scaling to";
+		app_touch(app);
 	}
-	ret->on_target = w->spec == app->crew.target && !w->outdated;
-	ret->ready = worker_ready(w);
-	if (app->rolling_back) {
-		/* What had been stable may well crash, as it did before. */
-		ret->final = ret->on_target || worker_state_final(w->fsm.state);
-		return;
-	}
-	ret->final = w->fsm.state == WORKER_ENDED;
-	/* One death may be anybody's fault, two in a row are the program's. */
-	ret->relapsed = ret->on_target && (w->relapsed ||
-	    w->fsm.state == WORKER_PARKED || w->fsm.state == WORKER_FAILED ||
-	    w->fsm.history.streak >= 2);
+	log_app(LOG_LEVEL_INFO, app->crew.name, "%s %u instance%s", how,
+	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
 }
 
-/* Those that wait for their restart too: it may come at any moment. */
-static unsigned
-count_alive(const struct app *app)
-{
-	unsigned n = 0;
+/* ---- its end ---- */
 
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		if (worker_alive(w) || w->fsm.state == WORKER_BACKOFF)
-			n++;
-	return n;
+/* Its new workers have come up: it is what is stable from now on. */
+static void
+take_target(struct app *app)
+{
+	struct app_spec *old = app->crew.stable;
+
+	old->on_trial = true;	/* unless it is the same */
+	put_in_force(app, app->crew.target);
+	app->crew.target = NULL;
+	leave(app, old);
 }
 
 static void
-rollout_start(struct app *app, unsigned i)
+finish(struct app *app)
 {
-	struct seat *seat = &app->seats[i];
-
-	/* One that waits for its restart must not come up beside the new; after
-	   an abort app_seats_fill() starts it again. */
-	if (seat->present != NULL &&
-	    seat->present->fsm.state == WORKER_BACKOFF) {
-		struct worker *old = seat->present;
-
-		app_seat_unseat(&seat->present, worker_stop);
-		/* The new one takes over who waits in its queue. */
-		listeners_leave(app->apps->listeners, &old->holder);
-	}
-	/* Failing that, the seat stays behind, and any event tries again. */
-	(void)app_seat_start(app, &seat->next, app->crew.target, i, true);
-}
-
-static void
-rollout_promote(struct app *app, unsigned i)
-{
-	struct seat *seat = &app->seats[i];
-	struct worker *old = seat->present;
-
-	seat->present = seat->next;
-	seat->present->present = true;
-	seat->next = NULL;
-	app_seat_retire(&old);
-}
-
-static void
-rollout_done(struct app *app)
-{
-	struct app_spec *old;
+	const char *name = app->crew.name;
+	unsigned generation = app->crew.target->generation;
 
 	app_spec_adjust(app->crew.target);
-	if (app->rolling_back) {
-		log_app(LOG_LEVEL_WARNING, app->crew.name,
-		    "rolled back to generation %u",
-		    app->crew.target->generation);
+	switch (rollout_done(&app->rollout)) {
+	case ROLLOUT_BACK:
+		log_app(LOG_LEVEL_WARNING, name,
+		    "rolled back to generation %u", generation);
 		app_spec_unref(app->crew.target);
-	} else {
-		if (app->only >= 0)
-			log_app(LOG_LEVEL_INFO, app->crew.name,
-			    "instance %d is "
-			    "restarted",
-			    app->only);
-		else
-			log_app(LOG_LEVEL_INFO, app->crew.name,
-			    "reload complete, "
-			    "generation %u",
-			    app->crew.target->generation);
-		app->reloads_ok += app->only < 0;
-		old = app->crew.stable;
-		app->crew.stable = app->crew.target;
-		old->on_trial = true;
-		app->crew.stable->on_trial = false;
-		app_spec_settle(app->crew.stable);
-		app->stable_wanted = app->crew.wanted;
 		app->crew.target = NULL;
-		app_leave_spec(app, old);
+		break;
+	case ROLLOUT_RESTART:
+		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
+		    app->rollout.instance);
+		take_target(app);
+		break;
+	case ROLLOUT_RELOAD:
+	case ROLLOUT_NONE:
+		log_app(LOG_LEVEL_INFO, name, "reload complete, generation %u",
+		    generation);
+		app->reloads_ok++;
+		take_target(app);
+		break;
 	}
-	app->crew.target = NULL;
-	app->rolling_back = false;
 	app->over = app->failed = false;
-}
-
-/* A seated worker that runs (or does not run) under `spec`. */
-static struct worker *
-find_present(const struct app *app, const struct app_spec *spec, bool under)
-{
-	for (unsigned i = 0; i < app->n_seats; i++) {
-		struct worker *w = app->seats[i].present;
-
-		if (w != NULL && (w->spec == spec) == under)
-			return w;
-	}
-	return NULL;
 }
 
 /* Why instance `i` ends the rollout: to the log, and to whoever has asked. */
@@ -246,14 +208,13 @@ tell_abort(struct app *app, unsigned i)
 	const struct seat *seat = &app->seats[i];
 	const struct worker *bad = seat->next;
 	const char *did = "did not become ready";
-	const char *what = app->only >= 0 ? "restart" : "reload";
+	bool reload = app->rollout.kind != ROLLOUT_RESTART;
 	struct strbuf why = STRBUF_INIT;
 
-	if (app->rolling_back) {
+	if (app->rollout.kind == ROLLOUT_BACK) {
 		log_app(LOG_LEVEL_ERROR, app->crew.name,
-		    "the way back failed too, "
-		    "at instance %u: instances stay as they are",
-		    i);
+		    "the way back failed too, at instance %u: instances stay "
+		    "as they are", i);
 		return;
 	}
 	if (bad == NULL) {
@@ -261,7 +222,7 @@ tell_abort(struct app *app, unsigned i)
 		did = "became ready and then died again and again";
 	}
 	strbuf_printf(&why, "%s aborted: the new worker of instance %u %s",
-	    what, i, did);
+	    reload ? "reload" : "restart", i, did);
 	if (bad != NULL && bad->death != NULL)
 		strbuf_printf(&why, " (%s)", bad->death);
 	strbuf_printf(&why, "; generation %u %s", app->crew.stable->generation,
@@ -269,7 +230,7 @@ tell_abort(struct app *app, unsigned i)
 	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
 	log_app(LOG_LEVEL_ERROR, app->crew.name, "%s",
 	    why.failed ? "reload aborted" : why.text);
-	app->reloads_aborted += app->only < 0;
+	app->reloads_aborted += reload;
 	free(app->reload_error);
 	app->reload_error = strbuf_take(&why);
 	/* That it failed must not be lost with the words. */
@@ -278,99 +239,205 @@ tell_abort(struct app *app, unsigned i)
 	strbuf_free(&why);
 }
 
-/*
- * Back to what is stable: first what has not changed over, at once; then, by
- * another rollout, the seats that have, be it to this target or to one that it
- * superseded.
- */
+/* What was stable had ended: nothing of it to go back to. */
 static void
-rollout_abort(struct app *app, unsigned i)
+adopt_odd(struct app *app, const struct worker *odd)
 {
-	struct app_spec *failed = app->crew.target;
-	bool gives_up = app->rolling_back;
-	struct worker *odd;
+	struct app_spec *old = app->crew.stable;
 
-	tell_abort(app, i);
-	for (unsigned k = 0; k < app->n_seats; k++)
-		app_seat_retire(&app->seats[k].next);
-	app->crew.target = NULL;
-	app->rolling_back = false;
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		w->outdated = false;
-	app->only = -1;
-	app->crew.wanted = app->stable_wanted;
-	app_spec_reclaim(app->crew.stable);
-	app_spec_adjust(app->crew.stable);
-	if (!gives_up && find_present(app, failed, true) == NULL)
-		app_leave_spec(app, failed);
-	else
-		app_spec_unref(failed);
+	put_in_force(app, app_spec_ref(odd->spec));
+	app_spec_unref(old);
+	app->over = app->failed = false;
+}
 
-	odd = find_present(app, app->crew.stable, false);
-	if (gives_up || odd == NULL)
-		return;
-	if (app->over) {
-		/* What was stable had ended: nothing of it to go back to. */
-		struct app_spec *serves = app_spec_ref(odd->spec);
-
-		app_spec_unref(app->crew.stable);
-		app->crew.stable = serves;
-		serves->on_trial = false;
-		app_spec_settle(serves);
-		app->over = app->failed = false;
-		return;
-	}
+static void
+go_back(struct app *app)
+{
 	log_app(LOG_LEVEL_WARNING, app->crew.name,
-	    "rolling back the instances that "
-	    "had changed over");
+	    "rolling back the instances that had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
-	app_seats_fill(app);
+	seats_fill(app);
 	app->crew.target = app_spec_ref(app->crew.stable);
-	app->rolling_back = true;
+}
+
+static void
+give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
+{
+	struct app_spec *failed = app->crew.target;
+	struct rollout_aborted aborted;
+
+	tell_abort(app, i);
+	seats_retire_next(app);
+	app->crew.target = NULL;
+	forget_outdated(app);
+	aborted = rollout_abort(&app->rollout, &app->crew.wanted, view,
+	    app->over);
+	app_spec_reclaim(app->crew.stable);
+	app_spec_adjust(app->crew.stable);
+	if (aborted.leave)
+		leave(app, failed);
+	else
+		app_spec_unref(failed);
+	if (aborted.after == ROLLOUT_ADOPTS)
+		adopt_odd(app, app->seats[aborted.odd].present);
+	else if (aborted.after == ROLLOUT_RETURNS)
+		go_back(app);
+}
+
+/* ---- step by step ---- */
+
+static struct rollout_worker
+facts_of(const struct app *app, const struct worker *w)
+{
+	return (struct rollout_worker){
+		.state = w->fsm.state,
+		.streak = w->fsm.history.streak,
+		.relapsed = w->relapsed,
+		.outdated = w->outdated,
+		.of_target = w->spec == app->crew.target,
+		.of_stable = w->spec == app->crew.stable,
+	};
+}
+
+static struct rollout_seat
+look_at_seat(const struct app *app, unsigned i)
+{
+	const struct seat *seat = &app->seats[i];
+	struct rollout_worker present, next;
+
+	if (seat->present != NULL)
+		present = facts_of(app, seat->present);
+	if (seat->next != NULL)
+		next = facts_of(app, seat->next);
+	return rollout_look(&app->rollout, i,
+	    seat->present != NULL ? &present : NULL,
+	    seat->next != NULL ? &next : NULL);
+}
+
+static unsigned
+count_alive(const struct app *app)
+{
+	unsigned n = 0;
+
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		n += rollout_takes_place(w->fsm.state);
+	return n;
+}
+
+static bool
+start(struct app *app, unsigned i, bool stop)
+{
+	/* After an abort seats_fill() starts it again. */
+	if (stop)
+		seats_vacate(app, i);
+	/* Failing that, the seat stays behind, and any event tries again. */
+	(void)seats_start_next(app, i, app->crew.target);
+	return app->seats[i].next != NULL;
 }
 
 /* One decision; false when there is nothing more to do now. */
-bool
-app_rollout_step(struct app *app)
+static bool
+carry_out(struct app *app, const struct rollout_view *view)
 {
-	struct rollout_view view;
-	struct rollout_seat *seats;
-	struct rollout_decision d;
-
-	if (!app_seats_ensure(app, app->crew.wanted))
-		return false;
-	seats = calloc(app->n_seats, sizeof(*seats));
-	if (seats == NULL)
-		return false;
-	for (unsigned i = 0; i < app->n_seats; i++)
-		view_seat(app, &app->seats[i], &seats[i]);
-	view = (struct rollout_view){
-		.seats = seats, .n_seats = app->n_seats,
-		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
-		.surge = app->crew.target->conf->max_surge,
-	};
-	d = rollout_decide(&view);
-	free(seats);
+	struct rollout_decision d = rollout_decide(view);
+	unsigned i = (unsigned)d.seat;
 
 	switch (d.what) {
 	case ROLLOUT_WAIT:
 		return false;
 	case ROLLOUT_START:
-		rollout_start(app, (unsigned)d.seat);
-		return app->seats[d.seat].next != NULL;
+		return start(app, i, d.stop);
 	case ROLLOUT_PROMOTE:
-		rollout_promote(app, (unsigned)d.seat);
+		seats_promote(app, i);
 		return true;
 	case ROLLOUT_TRIM:
-		app_seats_drop_last(app);
+		seats_drop_last(app);
 		return true;
 	case ROLLOUT_ABORT:
-		rollout_abort(app, (unsigned)d.seat);
+		give_up_target(app, i, view);
 		return app->crew.target != NULL;
 	case ROLLOUT_DONE:
-		rollout_done(app);
+		finish(app);
 		return false;
 	}
 	return false;
+}
+
+/* False when there is nothing more to do now. */
+static bool
+step(struct app *app)
+{
+	struct rollout_view view;
+	struct rollout_seat *seats;
+	bool more;
+
+	if (!seats_ensure(app, app->crew.wanted))
+		return false;
+	seats = calloc(app->n_seats, sizeof(*seats));
+	if (seats == NULL)
+		return false;
+	for (unsigned i = 0; i < app->n_seats; i++)
+		seats[i] = look_at_seat(app, i);
+	view = (struct rollout_view){
+		.seats = seats, .n_seats = app->n_seats,
+		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
+		.surge = app->crew.target->conf->max_surge,
+	};
+	more = carry_out(app, &view);
+	free(seats);
+	return more;
+}
+
+/* ---- without one ---- */
+
+/* Every seat at its end: nobody would accept. */
+static void
+check_over(struct app *app)
+{
+	bool failed = false;
+
+	if (app->n_seats == 0)	/* no memory for them yet */
+		return;
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w == NULL || !worker_state_final(w->fsm.state))
+			return;
+		if (w->fsm.state != WORKER_ENDED)
+			failed = true;
+	}
+	app->over = true;
+	app->failed = failed;
+	if (failed)
+		log_app(LOG_LEVEL_ERROR, app->crew.name,
+		    "every instance has ended, at least one of them badly");
+	else
+		log_app(LOG_LEVEL_INFO, app->crew.name,
+		    "every instance has ended well");
+}
+
+/* Clients are refused; as long as there are workers that still serve some,
+   they are ignored. */
+static void
+close_over(struct app *app)
+{
+	if (app_retires(app))
+		app_close_doors(app, app->crew.stable);
+	else
+		app_spec_shut(app->crew.stable, true);
+}
+
+void
+app_rollout_turn(struct app *app)
+{
+	while (app->crew.target != NULL && step(app))
+		;
+	if (app->crew.target != NULL)
+		return;
+	seats_fill(app);
+	if (!app->over)
+		check_over(app);
+	if (app->over)
+		close_over(app);
 }

@@ -1,18 +1,32 @@
-/* How an app gets from one configuration to the next: core/rollout decides,
-   this carries out. */
+/*
+ * The configurations of an app, and how it gets from one to the next:
+ * core/worker/rollout decides, this carries out.
+ */
 #ifndef DAEMON_APP_ROLLOUT_H
 #define DAEMON_APP_ROLLOUT_H
 
-#include <stdbool.h>
-
 struct app;
 struct app_spec;
+struct error;
+
+/* A new app begins with this configuration. Takes a reference. */
+void app_rollout_init(struct app *app, struct app_spec *spec);
+void app_rollout_free(struct app *app);
 
 /* Begin a rollout to `spec`; one that is under way is superseded. */
 void app_roll(struct app *app, struct app_spec *spec);
 
-/* One decision of the rollout that is under way, carried out; false when there
-   is nothing more to do now. */
-bool app_rollout_step(struct app *app);
+/*
+ * Replace the workers, or the one of an instance (-1: all), by new ones of the
+ * configuration in force, as a rollout does. -errno with words.
+ */
+int app_restart(struct app *app, int instance, struct error *err);
+
+/* So many seats more or less; never under one, nor over the limit. */
+void app_scale(struct app *app, int by);
+
+/* At a turn's end: whatever the rollout that is under way can do now; without
+   one every seat has its worker, unless all have ended. */
+void app_rollout_turn(struct app *app);
 
 #endif

@@ -3,12 +3,10 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
-#include "daemon/apps/apps.h"
+#include "daemon/apps/app.h"
 #include "daemon/apps/app_specs.h"
 #include "daemon/apps/stopped.h"
 #include "daemon/spec/app_spec.h"
-
-/* ---- all apps of a configuration ---- */
 
 void
 app_specs_free(struct app_spec **specs, size_t n)

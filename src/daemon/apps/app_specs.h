@@ -1,3 +1,4 @@
+/* What a configuration comes to: a spec for each of its apps. */
 #ifndef DAEMON_APPS_APP_SPECS_H
 #define DAEMON_APPS_APP_SPECS_H
 

@@ -1,46 +1,87 @@
-/* The apps that run, and those that are stopped by request. */
+/*
+ * The apps that run: all of them, and each from its addition until its last
+ * worker has gone. The files of this room, each of which knows only those
+ * before it:
+ *
+ *   app.c          the records; what can be told from them
+ *   seats.c        who has a seat of an app, and who is on trial beside him
+ *   app_rollout.c  from one configuration to the next
+ *   stopped.c      apps that are stopped by request
+ *   app_specs.c    the specs of a whole configuration
+ *   apps.c         the list; additions, removals, the end of a turn
+ */
 #ifndef DAEMON_APPS_APPS_H
 #define DAEMON_APPS_APPS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "core/worker/restart.h"
-#include "daemon/spec/app_spec.h"
+#include "daemon/apps/app.h"
 
-struct adopt_review;
-struct app;
-struct life;
-struct steering;
-struct stopped_app;
+struct app_spec;
+struct conf_app;
+struct error;
 struct worker;
 struct worker_step;
-struct workers;
 
-/* Whoever wants to hear of workers; set once. */
-struct apps_watch {
-	void (*stepped)(void *ctx, const struct worker *worker,
-	    const struct worker_step *step);
-	void (*ended)(void *ctx, const struct worker *worker,
-	    const struct worker_step *step, const char *words);
-};
+/*
+ * Add an app and start its seats. Takes a reference. `initial`: at the start of
+ * the program, which ends if this app's program cannot be executed. -ENOMEM.
+ */
+int apps_add(struct apps *apps, struct app_spec *spec, bool initial);
 
-struct apps {
-	struct app *first;		/* removed ones until they are gone */
-	struct stopped_app *stopped;
-	struct workers *workers;
-	struct listeners *listeners;
-	struct outputs *outputs;
-	struct steering *steering;
-	struct adopt_review *review;
-	struct life *life;
-	struct app_house house;
-	const struct apps_watch *watch;
-	void *watch_ctx;
-	uint64_t n_added;
-	uint64_t n_reloads;		/* config: asked for */
-	bool dirty;			/* an app is */
-	bool stopping;
-};
+/* It is not configured any more: its workers finish what they have, and it goes
+   when they have gone. */
+void apps_remove(struct app *app);
+
+/* The same, to be started again by request. -ENOMEM with words: it runs on. */
+int apps_stop_one(struct app *app, struct error *err);
+
+/* Start one that is stopped. -errno with words: it stays so. */
+int apps_start_one(struct apps *apps, const char *name, struct error *err);
+
+/* Stop every worker now, and start none any more; apps go when theirs have. */
+void apps_stop(struct apps *apps);
+void apps_kill(struct apps *apps);
+
+/* So many seats more or less for each of them. */
+void apps_scale(struct apps *apps, int by);
+
+/*
+ * May an app with this configuration be put in force alone, beside what is in
+ * force of the others? -EADDRINUSE with words: another one serves one of its
+ * addresses.
+ */
+int apps_check_listens(const struct apps *apps, const struct conf_app *conf,
+    struct error *err);
+
+/* Another reload was asked for: apps that it adds are added by this one. */
+void apps_count_reload(struct apps *apps);
+
+/* `instances = auto` is what CPUs there are now. */
+void apps_count_cpus(struct apps *apps);
+
+/* For struct worker_events. */
+void apps_worker_stepped(struct worker *worker,
+    const struct worker_step *step);
+void apps_worker_ended(struct worker *worker, const struct worker_step *step,
+    enum restart_cause cause, const char *words);
+
+/* At the end of a turn: what its changes call for. False: there were none.
+   Those that it brings about are for the next call. */
+bool apps_turn(struct apps *apps);
+
+/* Instances of all apps. */
+void apps_count(const struct apps *apps, unsigned *ret_ready,
+    unsigned *ret_wanted);
+
+/* Have all come up, and is no rollout under way? */
+bool apps_have_come_up(const struct apps *apps);
+
+/* Has every app ended for good, so that nothing is left to supervise? */
+bool apps_are_over(const struct apps *apps, bool *ret_failed);
+
+/* Is SIGKILL all that can still be done about every worker that is left? */
+bool apps_only_killed_left(const struct apps *apps);
 
 #endif

@@ -6,14 +6,10 @@
 #ifndef DAEMON_STOPPED_H
 #define DAEMON_STOPPED_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-struct app;
-struct config;
-struct conf_app;
-struct error;
+struct app_spec;
 struct apps;
+struct conf_app;
+struct config;
 
 struct stopped_app {
 	struct stopped_app *next;
@@ -21,17 +17,14 @@ struct stopped_app {
 	const struct conf_app *conf;
 };
 
-/* Stop an app, to be started again: its workers finish what they have. -ENOMEM
-   with words: it runs on. */
-int stopped_put(struct app *app, struct error *err);
+/* An app that was stopped while this was in force. -ENOMEM. */
+int stopped_put(struct apps *apps, const struct app_spec *spec);
 
 /* Is an app of that name stopped? Else NULL. */
-const struct stopped_app *stopped_find(const struct apps *apps,
-    const char *name);
+struct stopped_app *stopped_find(const struct apps *apps, const char *name);
 
-/* Start it. -errno with words: it stays stopped. */
-int stopped_start(struct apps *apps, const char *name,
-    struct error *err);
+/* It is started, and not stopped any more. */
+void stopped_drop(struct apps *apps, const struct stopped_app *stopped);
 
 /* A new configuration is in force: those that it does not name are gone. */
 void stopped_reload(struct apps *apps, struct config *config);

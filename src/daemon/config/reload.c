@@ -12,17 +12,15 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_diff.h"
-#include "daemon/apps/app.h"
-#include "daemon/apps/apps.h"
+#include "daemon/adopt/adopt.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_specs.h"
-#include "daemon/spec/app_spec.h"
+#include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
-#include "daemon/apps/stopped.h"
-#include "daemon/adopt/adopt.h"
 #include "daemon/sockets/balancing.h"
-#include "linux/process/cpus.h"
+#include "daemon/spec/app_spec.h"
 #include "linux/child/sd_notify.h"
 #include "linux/child/creds.h"
 
@@ -94,14 +92,14 @@ apply_plan(struct reloads *rs, const struct conf_diff *diff,
 		struct app_spec *spec = row->new_app != CONF_DIFF_NONE ?
 		    specs[row->new_app] : NULL;
 		struct app *app = row->old_app == CONF_DIFF_NONE ? NULL :
-		    app_find(rs->apps, rs->config->apps[row->old_app].name);
+		    apps_find(rs->apps, rs->config->apps[row->old_app].name);
 
 		switch (row->what) {
 		case CONF_DIFF_REMOVE:
 			if (app != NULL) {
 				log_app(LOG_LEVEL_INFO, app->crew.name,
 				    "removed, stopping");
-				app_remove(app);
+				apps_remove(app);
 			}
 			break;
 		case CONF_DIFF_ROLL:
@@ -113,7 +111,7 @@ apply_plan(struct reloads *rs, const struct conf_diff *diff,
 			__attribute__((fallthrough));
 		case CONF_DIFF_ADD:
 			/* A stopped one has none, and stays stopped. */
-			if (spec != NULL && app_add(rs->apps, spec, false) < 0)
+			if (spec != NULL && apps_add(rs->apps, spec, false) < 0)
 				log_app(LOG_LEVEL_ERROR, spec->conf->name,
 				    "no memory to add it");
 			break;
@@ -128,7 +126,7 @@ apply_one(struct reloads *rs, const char *name, struct config *new,
     struct error *err)
 {
 	const struct conf_app *conf = config_find_app(new, name);
-	struct app *app = app_find(rs->apps, name);
+	struct app *app = apps_find(rs->apps, name);
 	struct app_spec *spec;
 	int code;
 
@@ -138,14 +136,14 @@ apply_one(struct reloads *rs, const char *name, struct config *new,
 	if (app == NULL)
 		return error_set(err, -ESRCH, "%s was stopped meanwhile",
 		    name);
-	code = app_check_listens(rs->apps, conf, err);
+	code = apps_check_listens(rs->apps, conf, err);
 	if (code == 0)
 		code = app_spec_new(&rs->apps->house, new, conf, &spec, err);
 	if (code < 0)
 		return code;
 	app_roll(app, spec);
 	app_spec_unref(spec);
-	rs->apps->dirty = true;
+	apps_touch(rs->apps);
 	return 0;
 }
 
@@ -158,7 +156,6 @@ apply_all(struct reloads *rs, struct config *new, struct error *err)
 
 	rs->watch->applying(rs->watch_ctx);
 	code = app_specs_open(rs->apps, new, &specs, err);
-
 	if (code < 0)
 		return code;
 	code = conf_diff(rs->config, new, &diff);
@@ -174,7 +171,7 @@ apply_all(struct reloads *rs, struct config *new, struct error *err)
 		stopped_reload(rs->apps, new);
 		config_unref(rs->config);
 		rs->config = config_ref(new);
-		rs->apps->dirty = true;
+		apps_touch(rs->apps);
 	}
 	app_specs_free(specs, new->n_apps);
 	return code;
@@ -187,7 +184,7 @@ apply(struct reload *r, struct config *new, struct conf_errors *errors)
 	struct error err = ERROR_INIT;
 	int code;
 
-	rs->apps->house.auto_instances = cpus_available();
+	apps_count_cpus(rs->apps);
 	code = adopt_check(rs->adopt, new, &err);
 	if (code == 0)
 		code = balancing_check(rs->balancing, new, &err);
@@ -262,7 +259,7 @@ static void
 reload_free(struct reload *r)
 {
 	/* The turn's end tells those who wait for READY=1. */
-	r->rs->apps->dirty = true;
+	apps_touch(r->rs->apps);
 	r->rs->under_way = NULL;
 	loop_del(r->rs->loop, &r->handle);
 	fd_close(&r->fd);
@@ -286,7 +283,7 @@ reload_request(struct reloads *rs, const char *app)
 		strcmp(rs->under_way->only, app) != 0))
 		app = NULL;
 	reload_cancel(rs);
-	rs->apps->n_reloads++;
+	apps_count_reload(rs->apps);
 	rs->reloading = true;
 	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
 	    "STATUS=reloading", (long long)(mono_now().ns / 1000));
@@ -299,7 +296,7 @@ reload_request(struct reloads *rs, const char *app)
 		struct conf_errors none = { .file = NULL };
 
 		refuse(rs, &none, "out of memory");
-		rs->apps->dirty = true;
+		apps_touch(rs->apps);
 		return;
 	}
 	r->rs = rs;
@@ -313,4 +310,10 @@ reload_cancel(struct reloads *rs)
 {
 	if (rs->under_way != NULL)
 		reload_free(rs->under_way);
+}
+
+void
+reload_told(struct reloads *rs)
+{
+	rs->reloading = false;
 }

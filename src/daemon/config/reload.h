@@ -24,8 +24,10 @@ struct reload_watch {
 	void (*applying)(void *ctx);	/* of all apps, now */
 };
 
-/* The configuration in force, and how it becomes another. */
+/* The configuration in force, and how it becomes another. The second part is
+   reload.c's to write. */
 struct reloads {
+	/* Set once by the supervisor. */
 	struct loop *loop;
 	struct apps *apps;
 	struct adopt *adopt;
@@ -35,19 +37,23 @@ struct reloads {
 	const struct reload_watch *watch;
 	void *watch_ctx;
 	int log_level;		/* of the command line; -1: the file's */
-	struct config *config;	/* in force */
+
+	struct config *config;	/* in force; a reference */
 	struct reload *under_way;
 	uint64_t refused;
-	bool reloading;		/* an app is, since the last HUP */
+	bool reloading;		/* asked for, and not reload_told() since */
 };
-
 
 /*
  * Begin, or begin again if one is at the look-up: of every app, or of the one
- * of that name, which runs. control_reload_refused() tells a refusal; the
- * rollouts of the apps tell the rest.
+ * of that name, which runs. watch->refused() tells a refusal; the rollouts of
+ * the apps tell the rest.
  */
 void reload_request(struct reloads *rs, const char *app);
+
+/* Every app has come to the end of its rollout, and whoever waits for that has
+   been told. */
+void reload_told(struct reloads *rs);
 
 /* Drop a look-up that is under way: the program stops. */
 void reload_cancel(struct reloads *rs);

@@ -260,7 +260,7 @@ control_logs_free(struct control_op *op)
 static const struct conf_app *
 find_conf(struct apps *apps, const char *name)
 {
-	const struct app *app = app_find(apps, name);
+	const struct app *app = apps_find(apps, name);
 	const struct stopped_app *s = stopped_find(apps, name);
 
 	if (app != NULL)

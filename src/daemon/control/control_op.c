@@ -5,6 +5,7 @@
 #include "core/conf/conf.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/app_rollout.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/control/control.h"
 #include "daemon/config/reload.h"
@@ -34,7 +35,7 @@ static struct app *
 find_running(struct control_client *c)
 {
 	const char *name = c->op.request.app;
-	struct app *app = app_find(c->control->apps, name);
+	struct app *app = apps_find(c->control->apps, name);
 
 	if (app != NULL)
 		return app;
@@ -161,7 +162,7 @@ fails_by(const struct control_client *c, const struct worker *w)
 	case CONTROL_RELOAD:
 		return concerns(c, w->crew->name) && w->seated &&
 		       app_of(w->crew)->added_by >= c->op.reload &&
-		       !app_of(w->crew)->settled;
+		       !app_of(w->crew)->came_up;
 	default:
 		return false;
 	}
@@ -245,7 +246,7 @@ check_reload(struct control_client *c)
 		return;
 	}
 	if (names_app(c) &&
-	    app_find(c->control->apps, c->op.request.app) == NULL) {
+	    apps_find(c->control->apps, c->op.request.app) == NULL) {
 		control_fail(c, "failed", "%s was stopped meanwhile",
 		    c->op.request.app);
 		return;
@@ -263,7 +264,7 @@ check_reload(struct control_client *c)
 			return;
 		}
 		if (a->crew.target != NULL ||
-		    (a->added_by >= c->op.reload && !a->settled))
+		    (a->added_by >= c->op.reload && !a->came_up))
 			return;
 		if (a->reload_error != NULL && bad == NULL)
 			bad = a;
@@ -279,7 +280,7 @@ check_reload(struct control_client *c)
 static void
 check_up(struct control_client *c)
 {
-	const struct app *app = app_find(c->control->apps, c->op.request.app);
+	const struct app *app = apps_find(c->control->apps, c->op.request.app);
 
 	if (c->control->apps->stopping || app == NULL) {
 		control_fail(c, "failed", "%s was stopped meanwhile",
@@ -332,7 +333,7 @@ static void
 check_stop(struct control_client *c)
 {
 	/* Of the program: control_close() has the last word. */
-	if (names_app(c) && !app_lingers(c->control->apps,
+	if (names_app(c) && !apps_lingers(c->control->apps,
 	    c->op.request.app))
 		control_ok(c, "stopped");
 }
@@ -434,7 +435,7 @@ begin_stop(struct control_client *c)
 	/* Once more is no error. */
 	app = stopped_find(c->control->apps, c->op.request.app) == NULL ?
 	    find_running(c) : NULL;
-	if (app != NULL && stopped_put(app, &err) < 0)
+	if (app != NULL && apps_stop_one(app, &err) < 0)
 		control_fail(c, "failed", "%s: %s", app->crew.name,
 		    error_text(&err));
 	error_clear(&err);
@@ -445,7 +446,7 @@ begin_start(struct control_client *c)
 {
 	const char *name = c->op.request.app;
 	struct error err = ERROR_INIT;
-	struct app *app = app_find(c->control->apps, name);
+	struct app *app = apps_find(c->control->apps, name);
 
 	c->op.check = check_up;
 	if (app != NULL && app->over) {
@@ -458,7 +459,7 @@ begin_start(struct control_client *c)
 		   stopped_find(c->control->apps, name) == NULL) {
 		control_fail(c, "unknown", "there is no app \"%s\"", name);
 	} else if (app == NULL &&
-		   stopped_start(c->control->apps, name, &err) < 0) {
+		   apps_start_one(c->control->apps, name, &err) < 0) {
 		control_fail(c, "failed", "%s: %s", name, error_text(&err));
 	}
 	if (c->busy)
@@ -511,5 +512,5 @@ control_op_begin(struct control_client *c)
 	begin[c->op.request.verb](c);
 	/* It may be done already; else a turn with news will tell. */
 	if (c->busy && c->op.check != NULL)
-		c->control->apps->dirty = true;
+		apps_touch(c->control->apps);
 }

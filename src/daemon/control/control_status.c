@@ -402,7 +402,7 @@ step_stopped(struct control *control, struct strbuf *sb,
 	if (s == NULL)
 		return false;
 	/* Until its workers have finished, it is stopping. */
-	if (!app_lingers(control->apps, s->conf->name))
+	if (!apps_lingers(control->apps, s->conf->name))
 		put_stopped(sb, s);
 	at->seat++;
 	return true;

@@ -32,9 +32,7 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
 		w->relapsed = false;
 	}
-	if ((step->from == WORKER_EXECING || step->from == WORKER_STARTING ||
-	    step->from == WORKER_KILLED) && w->was_ready &&
-	    (step->to == WORKER_BACKOFF || step->why == WORKER_WHY_AGAIN))
+	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
 }
 
@@ -97,19 +95,12 @@ step_tell(struct worker *w, const struct worker_step *step)
 	w->crew->all->events->stepped(w, step);
 }
 
-static void
-keep_words(char **at, const char *words)
-{
-	free(*at);
-	*at = strdup(words);
-}
-
 /* For the status of its seat, and for whoever waits for it. */
 void
 step_tell_end(struct worker *w, const struct worker_step *step,
     enum restart_cause cause, const char *words)
 {
-	keep_words(&w->death, words);
+	str_keep(&w->death, words);
 	w->crew->all->events->ended(w, step, cause, words);
 }
 

@@ -795,6 +795,33 @@ death(enum worker_state from, enum conf_restart restart, bool failure,
 }
 
 static void
+a_relapse_is_a_start_that_fails_later(void **state)
+{
+	const enum worker_state starts[] = {
+		WORKER_EXECING, WORKER_STARTING, WORKER_KILLED,
+	};
+	struct worker_fsm fsm;
+	struct worker_step step;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+		step = death(starts[i], CONF_RESTART_ALWAYS, true, false,
+		    false, &fsm);
+		assert_int_equal(step.to, WORKER_BACKOFF);
+		assert_true(worker_step_relapses(&step, true));
+		/* One that never got so far has nothing to fall back from. */
+		assert_false(worker_step_relapses(&step, false));
+	}
+	step = death(WORKER_READY, CONF_RESTART_ALWAYS, true, false, false,
+	    &fsm);
+	assert_false(worker_step_relapses(&step, true));
+	/* It has ended, and does not come back at all. */
+	step = death(WORKER_STARTING, CONF_RESTART_NEVER, true, false, false,
+	    &fsm);
+	assert_false(worker_step_relapses(&step, true));
+}
+
+static void
 deaths_by_policy(void **state)
 {
 	static const struct {
@@ -1552,6 +1579,7 @@ main(void)
 		cmocka_unit_test(rescues_come_to_an_end),
 		cmocka_unit_test(rescue_that_cannot_be_forked_is_tried_again),
 		cmocka_unit_test(nobody_waits_for_one_on_trial),
+		cmocka_unit_test(a_relapse_is_a_start_that_fails_later),
 		cmocka_unit_test(a_million_events),
 	};
 

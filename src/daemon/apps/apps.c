@@ -1,0 +1,357 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/names/address.h"
+#include "daemon/adopt/adopt_review.h"
+#include "daemon/apps/app_rollout.h"
+#include "daemon/apps/apps.h"
+#include "daemon/apps/seats.h"
+#include "daemon/apps/stopped.h"
+#include "daemon/life/life.h"
+#include "daemon/output/outputs.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer.h"
+#include "daemon/workers/worker.h"
+#include "linux/process/cpus.h"
+
+/* ---- an app's beginning and end ---- */
+
+static struct app *
+app_new(struct apps *apps, struct app_spec *spec, bool initial)
+{
+	struct app *app = calloc(1, sizeof(*app));
+	struct app **end = &apps->first;
+
+	if (app == NULL)
+		return NULL;
+	app->crew.name = strdup(spec->conf->name);
+	if (app->crew.name == NULL) {
+		free(app);
+		return NULL;
+	}
+	app->apps = apps;
+	app->number = ++apps->workers->number;
+	app->crew.initial = initial;
+	app_rollout_init(app, spec);
+	while (*end != NULL)
+		end = &(*end)->next_app;
+	*end = app;
+	workers_enter(apps->workers, &app->crew);
+	return app;
+}
+
+/* `added_by`: the number of the reload; 0: none. */
+static int
+add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by)
+{
+	struct app *app = app_new(apps, spec, initial);
+
+	if (app == NULL)
+		return -ENOMEM;
+	apps->n_added++;
+	app->added_by = added_by;
+	log_app(LOG_LEVEL_INFO, app->crew.name, "starting %u instance%s",
+	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
+	seats_fill(app);
+	app_touch(app);
+	return 0;
+}
+
+int
+apps_add(struct apps *apps, struct app_spec *spec, bool initial)
+{
+	return add(apps, spec, initial, initial ? 0 : apps->n_reloads);
+}
+
+static void
+app_free(struct app *app)
+{
+	struct apps *apps = app->apps;
+	struct app **p = &apps->first;
+
+	while (*p != app)
+		p = &(*p)->next_app;
+	*p = app->next_app;
+	workers_leave(&app->crew);
+	app_rollout_free(app);
+	seats_free(app);
+	/* Unless it was added again meanwhile, or may be started again. */
+	if (apps_find(apps, app->crew.name) == NULL &&
+	    stopped_find(apps, app->crew.name) == NULL)
+		out_tails_forget(&apps->outputs->in.tails, app->crew.name);
+	free(app->crew.name);
+	free(app);
+}
+
+void
+apps_remove(struct app *app)
+{
+	if (app->crew.stopping)
+		return;
+	app->crew.stopping = true;
+	seats_leave(app);
+	app_close_doors(app, app->crew.target);
+	app_close_doors(app, app->crew.stable);
+	steer_all(app->apps->steering);
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		worker_retire(w);
+	app_touch(app);
+}
+
+/* ---- stopped and started by request ---- */
+
+int
+apps_stop_one(struct app *app, struct error *err)
+{
+	/* What is in force, not what a rollout tries. */
+	int code = stopped_put(app->apps, app->crew.stable);
+
+	if (code < 0)
+		return error_set(err, code, "out of memory");
+	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
+	apps_remove(app);
+	return 0;
+}
+
+int
+apps_start_one(struct apps *apps, const char *name, struct error *err)
+{
+	struct stopped_app *s = stopped_find(apps, name);
+	struct app_spec *spec;
+	int code = apps_check_listens(apps, s->conf, err);
+
+	if (code == 0)
+		code = app_spec_new(&apps->house, s->config, s->conf, &spec,
+		    err);
+	if (code < 0)
+		return code;
+	/* `name` may be that of the request, which is answered and gone after
+	   this, if a worker could not even be spawned. */
+	code = add(apps, spec, false, 0);
+	app_spec_unref(spec);
+	if (code < 0)
+		return error_set(err, code, "out of memory");
+	stopped_drop(apps, s);
+	return 0;
+}
+
+/* ---- all of them ---- */
+
+static void
+stop(struct app *app)
+{
+	app->crew.stopping = true;
+	seats_leave(app);
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		worker_stop(w);
+	app_spec_shut(app->crew.stable, false);
+	app_spec_shut(app->crew.target, false);
+	app_touch(app);
+}
+
+void
+apps_stop(struct apps *apps)
+{
+	apps->stopping = true;
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		stop(a);
+	apps_touch(apps);
+}
+
+void
+apps_kill(struct apps *apps)
+{
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		for (struct worker *w = a->crew.workers; w != NULL; w = w->next)
+			worker_kill(w);
+}
+
+void
+apps_scale(struct apps *apps, int by)
+{
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		app_scale(a, by);
+}
+
+/* Port 0 is another port each time. */
+static const struct address *
+find_common(const struct conf_app *a, const struct conf_app *b)
+{
+	for (size_t i = 0; i < a->n_listens; i++)
+		for (size_t k = 0; k < b->n_listens; k++)
+			if ((a->listens[i].kind == ADDRESS_UNIX ||
+			    a->listens[i].port != 0) &&
+			    address_equal(&a->listens[i], &b->listens[k]))
+				return &a->listens[i];
+	return NULL;
+}
+
+int
+apps_check_listens(const struct apps *apps, const struct conf_app *conf,
+    struct error *err)
+{
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
+		const struct address *taken;
+		char *text;
+
+		if (a->crew.stopping || strcmp(a->crew.name, conf->name) == 0)
+			continue;
+		taken = find_common(conf, a->crew.stable->conf);
+		if (taken == NULL && a->crew.target != NULL)
+			taken = find_common(conf, a->crew.target->conf);
+		if (taken == NULL)
+			continue;
+		text = address_format(taken);
+		error_set(err, -EADDRINUSE, "%s is served by %s, which a "
+		    "reload of all apps may change",
+		    text != NULL ? text : "an address", a->crew.name);
+		free(text);
+		return -EADDRINUSE;
+	}
+	return 0;
+}
+
+void
+apps_count_reload(struct apps *apps)
+{
+	apps->n_reloads++;
+}
+
+void
+apps_count_cpus(struct apps *apps)
+{
+	apps->house.auto_instances = cpus_available();
+}
+
+/* ---- what workers do ---- */
+
+void
+apps_worker_stepped(struct worker *w, const struct worker_step *step)
+{
+	const struct apps *apps = app_of(w->crew)->apps;
+
+	apps->watch->stepped(apps->watch_ctx, w, step);
+	app_touch(app_of(w->crew));
+}
+
+void
+apps_worker_ended(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause, const char *words)
+{
+	const struct apps *apps = app_of(w->crew)->apps;
+
+	apps->watch->ended(apps->watch_ctx, w, step, words);
+	seats_note_end(w, step, cause, words);
+}
+
+/* ---- at the end of a turn ---- */
+
+/* Retired workers whose process is gone. */
+static void
+free_retired(struct app *app)
+{
+	for (struct worker *w = app->crew.workers, *next; w != NULL; w = next) {
+		next = w->next;
+		if (w->seated || !worker_state_final(w->fsm.state))
+			continue;
+		worker_free(w);
+		adopt_review_soon(app->apps->review, &app->crew);
+	}
+}
+
+static bool
+has_come_up(const struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w == NULL || (!worker_ready(w) &&
+		    !worker_state_final(w->fsm.state)))
+			return false;
+	}
+	return app->n_seats > 0;
+}
+
+/* The app may be freed. */
+static void
+advance(struct app *app)
+{
+	free_retired(app);
+	if (app->crew.stopping) {
+		if (app->crew.workers == NULL)
+			app_free(app);
+		return;
+	}
+	app_rollout_turn(app);
+	if (!app->came_up)
+		app->came_up = has_come_up(app);
+}
+
+bool
+apps_turn(struct apps *apps)
+{
+	if (!apps_touched(apps))
+		return false;
+	for (struct app *a = apps->first, *next; a != NULL; a = next) {
+		next = a->next_app;
+		if (app_touched(a))
+			advance(a);
+	}
+	return true;
+}
+
+/* ---- how they are ---- */
+
+void
+apps_count(const struct apps *apps, unsigned *ret_ready, unsigned *ret_wanted)
+{
+	*ret_ready = *ret_wanted = 0;
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
+		*ret_ready += app_ready_count(a);
+		*ret_wanted += a->crew.wanted;
+	}
+}
+
+bool
+apps_have_come_up(const struct apps *apps)
+{
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping &&
+		    (!a->came_up || a->crew.target != NULL))
+			return false;
+	return true;
+}
+
+bool
+apps_are_over(const struct apps *apps, bool *ret_failed)
+{
+	bool failed = false;
+
+	/* Somebody may want to start it again. */
+	if (apps->stopped != NULL)
+		return false;
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
+		if (a->crew.stopping || !a->over || a->crew.target != NULL ||
+		    app_retires(a))
+			return false;
+		if (a->failed)
+			failed = true;
+	}
+	*ret_failed = failed;
+	return true;
+}
+
+bool
+apps_only_killed_left(const struct apps *apps)
+{
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		for (const struct worker *w = a->crew.workers; w != NULL;
+		    w = w->next)
+			if (w->fsm.state != WORKER_KILLED)
+				return false;
+	return true;
+}

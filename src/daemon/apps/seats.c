@@ -1,0 +1,158 @@
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/apps/app.h"
+#include "daemon/apps/seats.h"
+#include "daemon/life/life.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/steer/steer.h"
+#include "daemon/workers/worker.h"
+
+bool
+seats_ensure(struct app *app, unsigned n)
+{
+	struct seat *seats;
+
+	if (n <= app->n_seats)
+		return true;
+	seats = reallocarray(app->seats, n, sizeof(*seats));
+	if (seats == NULL)
+		return false;
+	for (unsigned i = app->n_seats; i < n; i++)
+		seats[i] = (struct seat){ .present = NULL };
+	app->seats = seats;
+	app->n_seats = n;
+	return true;
+}
+
+/* Put a new worker of `spec` into a place and start it. False: no memory. */
+static bool
+start(struct app *app, struct worker **place, struct app_spec *spec,
+    unsigned instance, bool trial)
+{
+	struct worker *w =
+	    worker_new(app->apps->life, &app->crew, spec, instance, trial);
+
+	if (w == NULL) {
+		log_about(LOG_LEVEL_ERROR, &(struct log_about){
+		    .app = app->crew.name, .instance = (long)instance,
+		}, "no memory for a worker");
+		return false;
+	}
+	w->seated = true;
+	w->present = !trial;
+	*place = w;
+	worker_start(w);
+	return true;
+}
+
+/* Take a worker, if there is one, from its seat; `how` is what becomes of it,
+   apps_turn() frees it. */
+static void
+unseat(struct worker **place, void (*how)(struct worker *))
+{
+	struct worker *w = *place;
+
+	*place = NULL;
+	if (w == NULL)
+		return;
+	w->seated = w->present = false;
+	/* No new connections from here on: to what a failed or superseded
+	   target alone listened on, nobody else would be steered to. */
+	app_close_doors(app_of(w->crew), w->spec);
+	steer_all(app_of(w->crew)->apps->steering);
+	how(w);
+}
+
+void
+seats_drop_last(struct app *app)
+{
+	struct seat *last = &app->seats[app->n_seats - 1];
+
+	unseat(&last->next, worker_retire);
+	unseat(&last->present, worker_retire);
+	free(last->death);
+	app->n_seats--;
+}
+
+void
+seats_fill(struct app *app)
+{
+	if (app->over || !seats_ensure(app, app->crew.wanted))
+		return;
+	while (app->n_seats > app->crew.wanted)
+		seats_drop_last(app);
+	for (unsigned i = 0; i < app->n_seats; i++)
+		if (app->seats[i].present == NULL && !app->apps->stopping &&
+		    !start(app, &app->seats[i].present, app->crew.stable, i,
+			false))
+			break;
+}
+
+bool
+seats_start_next(struct app *app, unsigned i, struct app_spec *spec)
+{
+	return start(app, &app->seats[i].next, spec, i, true);
+}
+
+void
+seats_promote(struct app *app, unsigned i)
+{
+	struct seat *seat = &app->seats[i];
+	struct worker *old = seat->present;
+
+	seat->present = seat->next;
+	seat->present->present = true;
+	seat->next = NULL;
+	unseat(&old, worker_retire);
+}
+
+void
+seats_retire_next(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++)
+		unseat(&app->seats[i].next, worker_retire);
+}
+
+void
+seats_vacate(struct app *app, unsigned i)
+{
+	struct worker *old = app->seats[i].present;
+
+	unseat(&app->seats[i].present, worker_stop);
+	listeners_leave(app->apps->listeners, &old->holder);
+}
+
+void
+seats_note_end(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause, const char *words)
+{
+	struct seat *seat;
+
+	if (!w->seated || !w->present)
+		return;
+	seat = &app_of(w->crew)->seats[w->instance];
+	str_keep(&seat->death, words);
+	seat->died = mono_now();
+	if (step->why == WORKER_WHY_AGAIN || step->why == WORKER_WHY_NO_FORK)
+		seat->restarts[cause]++;
+}
+
+void
+seats_leave(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++)
+		free(app->seats[i].death);
+	app->n_seats = 0;
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		w->seated = w->present = false;
+}
+
+void
+seats_free(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++)
+		free(app->seats[i].death);
+	free(app->seats);
+}

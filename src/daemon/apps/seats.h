@@ -1,0 +1,46 @@
+/* The seats of an app, and who has them. */
+#ifndef DAEMON_SEATS_H
+#define DAEMON_SEATS_H
+
+#include <stdbool.h>
+
+#include "core/worker/restart.h"
+
+struct app;
+struct app_spec;
+struct worker;
+struct worker_step;
+
+/* At least n places; new ones are empty. False: no memory. */
+bool seats_ensure(struct app *app, unsigned n);
+
+/* Outside a rollout: every wanted seat has a worker, the others have none. */
+void seats_fill(struct app *app);
+
+/* Who has the last one retires. */
+void seats_drop_last(struct app *app);
+
+/* Start a new worker of `spec` beside the one that the seat has, on trial.
+   False: no memory. */
+bool seats_start_next(struct app *app, unsigned seat, struct app_spec *spec);
+
+/* Its present worker retires; the new one takes the seat. */
+void seats_promote(struct app *app, unsigned seat);
+
+/* Those on trial retire. */
+void seats_retire_next(struct app *app);
+
+/* Stop the present worker, of which no process runs: a new one has who waits in
+   its queue. */
+void seats_vacate(struct app *app, unsigned seat);
+
+/* A worker's process has ended, or none could be started. */
+void seats_note_end(struct worker *worker, const struct worker_step *step,
+    enum restart_cause cause, const char *words);
+
+/* No seat has anybody any more; what becomes of the workers is the caller's. */
+void seats_leave(struct app *app);
+
+void seats_free(struct app *app);
+
+#endif

@@ -1,0 +1,526 @@
+/* From one configuration to the next, with workers that are no processes. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "daemon/apps/app_rollout.h"
+#include "daemon/apps/apps.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/workers/worker.h"
+
+#include "fake_workers.h"
+
+static struct worker *
+present(struct app *app, unsigned i)
+{
+	assert_in_range(i, 0, app->n_seats - 1);
+	return app->seats[i].present;
+}
+
+static struct worker *
+next(struct app *app, unsigned i)
+{
+	assert_in_range(i, 0, app->n_seats - 1);
+	return app->seats[i].next;
+}
+
+/* An app whose instances all serve. */
+static struct app *
+serving(const char *text)
+{
+	struct app *app = fake_add(text);
+
+	fake_all_ready(app);
+	assert_true(app->came_up);
+	return app;
+}
+
+/* Every seat has a ready worker of this generation, and that is in force. */
+static void
+expect_all_of(struct app *app, unsigned n, unsigned generation)
+{
+	assert_null(app->crew.target);
+	assert_int_equal(app->rollout.kind, ROLLOUT_NONE);
+	assert_int_equal(app->crew.stable->generation, generation);
+	assert_false(app->crew.stable->on_trial);
+	assert_int_equal(app->crew.wanted, n);
+	assert_int_equal(app->n_seats, n);
+	assert_int_equal(app_ready_count(app), n);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(present(app, i)->spec->generation,
+		    generation);
+		assert_true(present(app, i)->seated && present(app, i)->present);
+		assert_null(next(app, i));
+	}
+}
+
+/* The new worker of a seat comes up, and the old one goes. */
+static void
+change_over(struct app *app, unsigned i)
+{
+	fake_ready(next(app, i));
+	assert_null(next(app, i));
+	fake_retired_go(app);
+}
+
+static void
+a_reload_goes_seat_by_seat(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\n");
+	struct worker *old;
+
+	(void)state;
+	expect_told("start 0/1, start 1/1, start 2/1");
+	fake_roll(app, WEB "instances = 3\n");
+	expect_told("start 0/2");
+	assert_true(app->crew.target->on_trial);
+	assert_false(apps_have_come_up(&fake.apps));
+	old = present(app, 0);
+
+	/* Executed is not ready. */
+	assert_ptr_equal(present(app, 0), old);
+	assert_int_equal(app_ready_count(app), 3);
+	fake_ready(next(app, 0));
+	expect_told("retire 0/1");
+	assert_int_equal(app_ready_count(app), 3);
+	assert_false(old->seated);
+	assert_true(app_retires(app));
+
+	/* The next one comes when the old one has made room. */
+	fake_pass(100);
+	expect_told("");
+	fake_retired_go(app);
+	expect_told("start 1/2");
+	change_over(app, 1);
+	expect_told("retire 1/1, start 2/2");
+	assert_null(app->reload_error);
+	assert_int_equal(app->reloads_ok, 0);
+
+	/* Nobody waits for the last old one. */
+	fake_ready(next(app, 2));
+	expect_told("retire 2/1");
+	expect_all_of(app, 3, 2);
+	assert_int_equal(app->reloads_ok, 1);
+	assert_true(apps_have_come_up(&fake.apps));
+	fake_retired_go(app);
+	assert_int_equal(fake.n_workers, 3);
+	expect_told("");
+}
+
+static void
+more_at_a_time_when_the_canary_is_up(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\n");
+
+	(void)state;
+	expect_told("start 0/1, start 1/1, start 2/1");
+	fake_roll(app, WEB "instances = 3\nmax_surge = 3\n");
+	expect_told("start 0/2");
+	fake_ready(next(app, 0));
+	expect_told("retire 0/1, start 1/2, start 2/2");
+	fake_ready(next(app, 2));
+	fake_ready(next(app, 1));
+	expect_told("retire 2/1, retire 1/1");
+	expect_all_of(app, 3, 2);
+}
+
+static void
+a_canary_that_fails_changes_nothing(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\n");
+	struct worker *old[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		old[i] = present(app, i);
+	expect_told("start 0/1, start 1/1, start 2/1");
+	fake_roll(app, WEB "instances = 5\n");
+	assert_int_equal(app->crew.wanted, 5);
+	expect_told("start 0/2");
+	fake_dies(next(app, 0), true);
+	expect_told("retire 0/2");
+	expect_all_of(app, 3, 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_ptr_equal(present(app, i), old[i]);
+	assert_int_equal(fake.n_workers, 3);
+	assert_int_equal(app->reloads_aborted, 1);
+	assert_int_equal(app->reloads_ok, 0);
+	assert_string_equal(app->reload_error, "reload aborted: the new worker "
+	    "of instance 0 did not become ready (exited with 1); generation 1 "
+	    "keeps serving");
+	/* A death on trial is not the seat's. */
+	assert_null(app->seats[0].death);
+
+	/* The next one has the next number, and no error. */
+	fake_roll(app, WEB "instances = 3\n");
+	expect_told("start 0/3");
+	assert_null(app->reload_error);
+	change_over(app, 0);
+	change_over(app, 1);
+	change_over(app, 2);
+	expect_all_of(app, 3, 3);
+}
+
+static void
+a_canary_that_is_never_ready_is_given_up(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	expect_told("start 0/1, start 1/1, start 0/2");
+	/* At ready_timeout it is killed; its death decides. */
+	fake_pass(2500);
+	assert_int_equal(next(app, 0)->fsm.state, WORKER_KILLED);
+	assert_non_null(app->crew.target);
+	fake_dies(next(app, 0), true);
+	expect_told("retire 0/2");
+	expect_all_of(app, 2, 1);
+	assert_int_equal(app->reloads_aborted, 1);
+}
+
+static void
+two_deaths_after_the_change_lead_back(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 3\n");
+	change_over(app, 0);
+	change_over(app, 1);
+	expect_told("start 0/1, start 1/1, start 2/1, start 0/2, retire 0/1, "
+	    "start 1/2, retire 1/1, start 2/2");
+
+	/* One death may be anybody's fault; nothing goes on without it. */
+	fake_dies(present(app, 0), true);
+	assert_int_equal(present(app, 0)->fsm.state, WORKER_BACKOFF);
+	fake_ready(next(app, 2));
+	expect_told("");
+	assert_non_null(next(app, 2));
+	fake_pass(200);
+	fake_dies(present(app, 0), true);
+
+	/* The new one of the last seat goes, and the first changes back: its
+	   worker, that waits for another start, is not to come up beside. */
+	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
+	assert_int_equal(app->crew.target->generation, 1);
+	assert_int_equal(app->crew.stable->generation, 1);
+	assert_string_equal(app->reload_error, "reload aborted: the new worker "
+	    "of instance 0 became ready and then died again and again (exited "
+	    "with 1); generation 1 keeps serving");
+	expect_told("retire 2/2");
+	fake_retired_go(app);
+	expect_told("stop 0/2, start 0/1, start 1/1");
+	change_over(app, 0);
+	expect_told("");
+	change_over(app, 1);
+	expect_told("retire 1/2");
+	expect_all_of(app, 3, 1);
+	assert_int_equal(app->reloads_aborted, 1);
+	assert_int_equal(app->reloads_ok, 0);
+	assert_int_equal(fake.n_workers, 3);
+}
+
+static void
+a_way_back_that_fails_leaves_all_as_it_is(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+	struct worker *odd;
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	odd = present(app, 0);
+	fake_dies(next(app, 1), true);
+	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2, "
+	    "retire 1/2, start 0/1");
+	fake_dies(next(app, 0), true);
+	assert_null(app->crew.target);
+	assert_ptr_equal(present(app, 0), odd);
+	assert_int_equal(present(app, 1)->spec->generation, 1);
+	assert_int_equal(app->crew.stable->generation, 1);
+	assert_int_equal(app_ready_count(app), 2);
+	/* It is the reload that failed, and once. */
+	assert_int_equal(app->reloads_aborted, 1);
+	expect_told("retire 0/1");
+
+	/* A restart of another instance does not mind the odd one. */
+	assert_int_equal(app_restart(app, 1, NULL), 0);
+	fake_turn();
+	change_over(app, 1);
+	expect_told("start 1/1, retire 1/1");
+	assert_ptr_equal(present(app, 0), odd);
+	assert_null(app->crew.target);
+}
+
+static void
+one_instance_restarts_alone(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\n");
+	struct worker *old[3];
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		old[i] = present(app, i);
+	expect_told("start 0/1, start 1/1, start 2/1");
+	assert_int_equal(app_restart(app, 1, &err), 0);
+	fake_turn();
+	expect_told("start 1/1");
+	/* It serves until its successor does. */
+	assert_ptr_equal(present(app, 1), old[1]);
+	assert_true(old[1]->outdated);
+	assert_int_equal(app_restart(app, 2, &err), -EBUSY);
+	error_clear(&err);
+	/* Another's crash is none of its business. */
+	fake_dies(old[0], true);
+	fake_pass(200);
+	fake_dies(old[0], true);
+	assert_non_null(app->crew.target);
+
+	fake_ready(next(app, 1));
+	expect_told("retire 1/1");
+	assert_null(app->crew.target);
+	assert_ptr_not_equal(present(app, 1), old[1]);
+	assert_ptr_equal(present(app, 0), old[0]);
+	assert_ptr_equal(present(app, 2), old[2]);
+	assert_int_equal(app->crew.stable->generation, 1);
+	assert_false(app->crew.stable->on_trial);
+	assert_int_equal(app->reloads_ok, 0);
+	fake_pass(500);
+	fake_ready(old[0]);
+	fake_retired_go(app);
+	expect_all_of(app, 3, 1);
+}
+
+static void
+a_restart_that_fails_keeps_the_old_one(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+	struct worker *old = present(app, 1);
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(app_restart(app, 1, &err), 0);
+	fake_turn();
+	fake_dies(next(app, 1), true);
+	expect_told("start 0/1, start 1/1, start 1/1, retire 1/1");
+	assert_ptr_equal(present(app, 1), old);
+	assert_false(old->outdated);
+	expect_all_of(app, 2, 1);
+	assert_int_equal(app->reloads_aborted, 0);
+	assert_string_equal(app->reload_error, "restart aborted: the new "
+	    "worker of instance 1 did not become ready (exited with 1); "
+	    "generation 1 keeps serving");
+}
+
+static void
+a_restart_of_one_that_waits_stops_it_first(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	fake_dies(present(app, 0), true);
+	assert_int_equal(app_restart(app, 0, &err), 0);
+	fake_turn();
+	expect_told("start 0/1, start 1/1, stop 0/1, start 0/1");
+	assert_null(present(app, 0));
+	fake_ready(next(app, 0));
+	expect_all_of(app, 2, 1);
+	assert_int_equal(fake.n_workers, 2);
+}
+
+static void
+a_newer_reload_supersedes(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	expect_told("start 0/1, start 1/1, start 2/1, start 0/2, retire 0/1, "
+	    "start 1/2");
+	fake_roll(app, WEB "instances = 3\n");
+	/* The number is the stable one's again; who is on trial goes; who has
+	   changed over serves until it is his turn. */
+	assert_int_equal(app->crew.wanted, 3);
+	expect_told("retire 1/2");
+	assert_int_equal(present(app, 0)->spec->generation, 2);
+	assert_int_equal(app->crew.target->generation, 3);
+	fake_retired_go(app);
+	expect_told("start 0/3");
+	change_over(app, 0);
+	change_over(app, 1);
+	change_over(app, 2);
+	expect_told("retire 0/2, start 1/3, retire 1/1, start 2/3, "
+	    "retire 2/1");
+	expect_all_of(app, 3, 3);
+	assert_int_equal(app->reloads_ok, 1);
+	assert_int_equal(app->reloads_aborted, 0);
+}
+
+/* Its canary fails, but a seat is left from the one that it superseded. */
+static void
+an_abort_leads_back_from_what_was_superseded(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	fake_roll(app, WEB "instances = 2\n");
+	fake_retired_go(app);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2, "
+	    "retire 1/2, start 0/3");
+	fake_dies(next(app, 0), true);
+	expect_told("retire 0/3, start 0/1");
+	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
+	change_over(app, 0);
+	expect_all_of(app, 2, 1);
+}
+
+static void
+scaled_while_it_rolls(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	expect_told("start 0/1, start 1/1, start 0/2");
+	app_scale(app, 1);
+	fake_turn();
+	assert_int_equal(app->n_seats, 3);
+	change_over(app, 0);
+	change_over(app, 1);
+	/* The seat that is new gets its first worker on trial; it takes
+	   nobody's room. */
+	expect_told("retire 0/1, start 1/2, start 2/2, retire 1/1");
+	assert_null(present(app, 2));
+	change_over(app, 2);
+	expect_all_of(app, 3, 2);
+
+	/* Down: whoever goes goes last. */
+	fake_roll(app, WEB "instances = 2\n");
+	app_scale(app, -2);
+	fake_turn();
+	expect_told("start 0/3");
+	assert_int_equal(app->n_seats, 3);
+	fake_ready(next(app, 0));
+	expect_told("retire 0/2, retire 2/2, retire 1/2");
+	expect_all_of(app, 1, 3);
+}
+
+static void
+an_abort_has_the_number_that_it_was_scaled_to(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 4\n");
+	app_scale(app, 1);
+	fake_turn();
+	assert_int_equal(app->crew.wanted, 5);
+	fake_dies(next(app, 0), true);
+	assert_int_equal(app->crew.wanted, 3);
+	assert_int_equal(app->n_seats, 3);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/2, start 2/1");
+	fake_ready(present(app, 2));
+	expect_all_of(app, 3, 1);
+}
+
+static void
+a_number_changed_by_hand_outlives_a_reload(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	app_scale(app, -1);
+	fake_turn();
+	expect_told("start 0/1, start 1/1, retire 1/1");
+	fake_retired_go(app);
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	expect_all_of(app, 1, 2);
+	fake_roll(app, WEB "instances = 3\n");
+	assert_int_equal(app->crew.wanted, 3);
+}
+
+/* What was in force had ended: what came up of the new is better than that. */
+static void
+no_way_back_to_what_has_ended(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\nrestart = never\n");
+
+	(void)state;
+	fake_dies(present(app, 0), false);
+	fake_dies(present(app, 1), true);
+	assert_true(app->over && app->failed);
+	fake_roll(app, WEB "instances = 2\n");
+	fake_ready(next(app, 0));
+	fake_dies(next(app, 1), true);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2, "
+	    "retire 1/2");
+	assert_null(app->crew.target);
+	assert_int_equal(app->crew.stable->generation, 2);
+	assert_false(app->crew.stable->on_trial);
+	assert_false(app->over || app->failed);
+	assert_int_equal(app->reloads_aborted, 1);
+	assert_true(strstr(app->reload_error, "had ended before") != NULL);
+}
+
+/* The seat stays behind, and whatever happens next tries again. */
+static void
+no_memory_for_a_new_worker(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake.no_memory = true;
+	fake_roll(app, WEB "instances = 2\n");
+	expect_told("start 0/1, start 1/1");
+	assert_non_null(app->crew.target);
+	assert_int_equal(app_ready_count(app), 2);
+	fake.no_memory = false;
+	app_touch(app);
+	fake_turn();
+	expect_told("start 0/2");
+	change_over(app, 0);
+	change_over(app, 1);
+	expect_all_of(app, 2, 2);
+}
+
+#define ROLLOUT_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, fake_open, fake_close)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ROLLOUT_TEST(a_reload_goes_seat_by_seat),
+		ROLLOUT_TEST(more_at_a_time_when_the_canary_is_up),
+		ROLLOUT_TEST(a_canary_that_fails_changes_nothing),
+		ROLLOUT_TEST(a_canary_that_is_never_ready_is_given_up),
+		ROLLOUT_TEST(two_deaths_after_the_change_lead_back),
+		ROLLOUT_TEST(a_way_back_that_fails_leaves_all_as_it_is),
+		ROLLOUT_TEST(one_instance_restarts_alone),
+		ROLLOUT_TEST(a_restart_that_fails_keeps_the_old_one),
+		ROLLOUT_TEST(a_restart_of_one_that_waits_stops_it_first),
+		ROLLOUT_TEST(a_newer_reload_supersedes),
+		ROLLOUT_TEST(an_abort_leads_back_from_what_was_superseded),
+		ROLLOUT_TEST(scaled_while_it_rolls),
+		ROLLOUT_TEST(an_abort_has_the_number_that_it_was_scaled_to),
+		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
+		ROLLOUT_TEST(no_way_back_to_what_has_ended),
+		ROLLOUT_TEST(no_memory_for_a_new_worker),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
