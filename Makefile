@@ -196,7 +196,7 @@ SLOW	= not heavy
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
-.PHONY: check check-layers check-core check-unit check-fuzz check-man \
+.PHONY: check check-rooms check-core check-unit check-fuzz check-man \
 	check-metrics check-openloop check-e2e check-asan check-valgrind \
 	check-clang \
 	check-cross check-inih fuzz \
@@ -204,16 +204,17 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 
 # The end-to-end tests mostly wait, so the three ways of running them run beside
 # each other.
-check: all check-layers check-core check-bpf check-man check-unit check-fuzz \
+check: all check-rooms check-core check-bpf check-man check-unit check-fuzz \
     check-metrics check-openloop $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl check-unit check-fuzz
 	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
 
-check-layers:
-	sh tests/check-layers.sh
+check-rooms: $(ALL_OBJ)
+	python3 -B tests/check-rooms.py . $(B)
+	CC='$(CC)' python3 -B tests/check-rooms-test.py
 
 check-core: $(CORE_OBJ) $(BASE_OBJ)
-	sh tests/check-core-pure.sh $(B) $(CORE_OBJ)
+	sh tests/check-core-pure.sh $(CORE_OBJ) $(BASE_OBJ)
 
 check-man:
 	mandoc -T lint -W warning $(MAN)
