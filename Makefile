@@ -177,9 +177,10 @@ $(B)/openloop: tests/bench/openloop.c
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
 FUZZ_TARGETS = adoption conf control
 
-$(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c
+$(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) \
+	    $(INIH_LIBS) $(LDLIBS)
 
 $(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
 $(B)/tests/replay_conf: $(call libraries_of,core/conf)
@@ -242,7 +243,7 @@ check-unit: $(unit_chosen)
 
 ## check-fuzz: the fuzzers' corpora once more
 check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
-	set -e; for t in $(FUZZ_TARGETS); do \
+	@set -e; for t in $(FUZZ_TARGETS); do \
 	    $(B)/tests/replay_$$t tests/fuzz/corpus/$$t/*; \
 	done
 
