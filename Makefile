@@ -119,7 +119,7 @@ unit	= $(filter %/test_$(1),$(UNIT_PROGRAMS))
 
 $(B)/tests/%.o: tests/unit/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) -iquote tests/unit -MMD -MP -c -o $@ $<
 
 define unit_test
 $(B)/tests/$(1): $(B)/tests/$(1).o \
@@ -130,28 +130,21 @@ $(B)/tests/$(1): $(B)/tests/$(1).o \
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 
-# What a test puts its own function before, mostly to make memory fail.
+# What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_adoption = __asprintf_chk asprintf strdup
-WRAP_base = __vasprintf_chk realloc strdup vasprintf
-WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
-	realloc strdup strndup vasprintf
-WRAP_connections = calloc reallocarray
-WRAP_cpu_quota = realloc strndup
-WRAP_lanes = reallocarray
-WRAP_line_split = malloc
-WRAP_ring = malloc
 WRAP_sink = pwritev2
-WRAP_loop = calloc epoll_wait mono_now reallocarray
-WRAP_restart = calloc
-WRAP_sockdiag = malloc recvmsg sendto socket
-WRAP_status = calloc malloc realloc reallocarray strdup
-WRAP_status_view = $(WRAP_status)
-WRAP_metrics = $(WRAP_status)
-WRAP_steering_cbpf = calloc
-WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
-	realloc strdup vasprintf
+WRAP_loop = epoll_wait mono_now
+WRAP_sockdiag = recvmsg sendto socket
+
+# Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.
+ALLOC_TESTS = adoption base conf_print connections cpu_quota lanes line_split \
+	loop metrics restart ring sockdiag status status_view steering_cbpf \
+	worker_env
+ALLOC	= __asprintf_chk __vasprintf_chk asprintf calloc malloc realloc \
+	reallocarray strdup strndup vasprintf
+$(foreach t,$(ALLOC_TESTS),$(eval WRAP_$(t) += $(ALLOC)) \
+	$(eval $(call unit,$(t)): $(B)/tests/lib/alloc_fail.o))
 
 # The sample of status that several tests read.
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
@@ -187,7 +180,7 @@ $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
-    $(B)/tests/linux/bpf/delay_net.d
+    $(B)/tests/linux/bpf/delay_net.d $(B)/tests/lib/alloc_fail.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \
