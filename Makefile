@@ -197,15 +197,15 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-rooms check-core check-unit check-fuzz check-man \
-	check-metrics check-openloop check-e2e check-asan check-valgrind \
+	check-contributing check-metrics check-openloop check-e2e check-asan check-valgrind \
 	check-unit-asan check-fuzz-asan check-clang \
 	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) bench
 
 # What `make check` runs: check-X for each X, those joined by a plus beside each
 # other. The end-to-end tests mostly wait.
-SUITES	= rooms core bpf man unit fuzz metrics openloop unit-asan fuzz-asan \
-	e2e+asan+valgrind
+SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
+	unit-asan fuzz-asan e2e+asan+valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
@@ -220,6 +220,10 @@ check-rooms: $(ALL_OBJ)
 ## check-core: is core/ pure, by the symbols it needs?
 check-core: $(CORE_OBJ) $(BASE_OBJ)
 	@sh tests/check-core-pure.sh $(CORE_OBJ) $(BASE_OBJ)
+
+## check-contributing: is what CONTRIBUTING.md names there?
+check-contributing:
+	@python3 -B tests/check-contributing.py
 
 ## check-man: mandoc's warnings about the manual pages
 check-man:
