@@ -67,10 +67,16 @@ rooms_of = $(filter $(LAYERS_BELOW_$(firstword $(subst /, ,$(1)))) \
 	$(call down,$(1)),$(ROOMS))
 libraries_of = $(foreach r,$(call rooms_of,$(1)),$(call library,$(r)))
 
-.PHONY: all
+.PHONY: all help
+## all: clusterd, clusterctl and the example; what `make` does
 all: $(B)/clusterd $(B)/clusterctl examples/hello-server
 
+## help: this list
+help:
+	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile | expand -t 18
+
 .PHONY: objects
+## objects: all objects, linking nothing
 objects: $(ALL_OBJ)
 
 $(B)/clusterd: $(OBJ) $(LIBRARIES)
@@ -113,7 +119,7 @@ unit	= $(filter %/test_$(1),$(UNIT_PROGRAMS))
 
 $(B)/tests/%.o: tests/unit/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) -iquote tests/unit -MMD -MP -c -o $@ $<
 
 define unit_test
 $(B)/tests/$(1): $(B)/tests/$(1).o \
@@ -124,32 +130,25 @@ $(B)/tests/$(1): $(B)/tests/$(1).o \
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 
-# What a test puts its own function before, mostly to make memory fail.
+# What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
 WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
 	worker_kill worker_new worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
-WRAP_adoption = __asprintf_chk asprintf strdup
-WRAP_base = __vasprintf_chk realloc strdup vasprintf
-WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
-	realloc strdup strndup vasprintf
-WRAP_connections = calloc reallocarray
-WRAP_cpu_quota = realloc strndup
 WRAP_look_queue = mono_now
-WRAP_lanes = reallocarray
-WRAP_line_split = malloc
-WRAP_ring = malloc
 WRAP_sink = pwritev2
-WRAP_loop = calloc epoll_wait mono_now reallocarray
-WRAP_restart = calloc
-WRAP_sockdiag = malloc recvmsg sendto socket
-WRAP_status = calloc malloc realloc reallocarray strdup
-WRAP_status_view = $(WRAP_status)
-WRAP_metrics = $(WRAP_status)
-WRAP_steering_cbpf = calloc
-WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
-	realloc strdup vasprintf
+WRAP_loop = epoll_wait mono_now
+WRAP_sockdiag = recvmsg sendto socket
+
+# Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.
+ALLOC_TESTS = adoption base conf_print connections cpu_quota lanes line_split \
+	loop metrics restart ring sockdiag status status_view steering_cbpf \
+	worker_env
+ALLOC	= __asprintf_chk __vasprintf_chk asprintf calloc malloc realloc \
+	reallocarray strdup strndup vasprintf
+$(foreach t,$(ALLOC_TESTS),$(eval WRAP_$(t) += $(ALLOC)) \
+	$(eval $(call unit,$(t)): $(B)/tests/lib/alloc_fail.o))
 
 # The sample of status that several tests read.
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
@@ -179,21 +178,23 @@ $(B)/openloop: tests/bench/openloop.c
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
 FUZZ_TARGETS = adoption conf control
 
-$(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c
+$(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter-out %.h,$^) \
+	    $(INIH_LIBS) $(LDLIBS)
 
 $(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
 $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
-    $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d
+    $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \
+    $(B)/tests/lib/alloc_fail.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \
 	$$p -c 'import pytest' 2>/dev/null && { echo $$p; break; }; done) \
-	-B -m pytest -p no:cacheprovider -q
+	-B -m pytest -p no:cacheprovider
 ASAN_FLAGS = -g -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 ASAN	= B=build-asan OPT=-O1 HARDEN= LDHARDEN= CFLAGS='$(ASAN_FLAGS)'
@@ -204,63 +205,93 @@ SLOW	= not heavy
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
-.PHONY: check check-layers check-core check-unit check-fuzz check-man \
-	check-metrics check-openloop check-e2e check-asan check-valgrind \
-	check-clang \
+.PHONY: check check-rooms check-core check-unit check-fuzz check-man \
+	check-contributing check-metrics check-openloop check-e2e check-asan check-valgrind \
+	check-unit-asan check-fuzz-asan check-clang \
 	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) bench
 
-# The end-to-end tests mostly wait, so the three ways of running them run beside
-# each other.
-check: all check-layers check-core check-bpf check-man check-unit check-fuzz \
-    check-metrics check-openloop $(WORKERS)
-	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl check-unit check-fuzz
-	$(MAKE) -j3 --output-sync=target check-e2e check-asan check-valgrind
+# What `make check` runs: check-X for each X, those joined by a plus beside each
+# other. The end-to-end tests mostly wait.
+SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
+	unit-asan fuzz-asan e2e+asan+valgrind
 
-check-layers:
-	sh tests/check-layers.sh
+## check: all the suites below; SUITES='unit e2e' for some of them
+check: all $(WORKERS)
+	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl
+	@python3 -B tests/run-suites.py '$(MAKE)' $(B)/check $(SUITES)
 
+## check-rooms: are includes and calls as src/rooms.mk says?
+check-rooms: $(ALL_OBJ)
+	python3 -B tests/check-rooms.py . $(B)
+	CC='$(CC)' python3 -B tests/check-rooms-test.py
+
+## check-core: is core/ pure, by the symbols it needs?
 check-core: $(CORE_OBJ) $(BASE_OBJ)
-	sh tests/check-core-pure.sh $(B) $(CORE_OBJ)
+	@sh tests/check-core-pure.sh $(CORE_OBJ) $(BASE_OBJ)
 
+## check-contributing: is what CONTRIBUTING.md names there?
+check-contributing:
+	@python3 -B tests/check-contributing.py
+
+## check-man: mandoc's warnings about the manual pages
 check-man:
 	mandoc -T lint -W warning $(MAN)
 
-check-unit: $(UNIT_PROGRAMS)
-	@for t in $(UNIT_PROGRAMS); do \
-	    case $$t in */test_man) arg=man/clusterd.ini.5 ;; *) arg= ;; esac; \
-	    $$t $$arg >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
-	    grep '  PASSED  ' $$t.log | sed "s,^,$${t#$(B)/tests/}: ,"; \
-	done
+# All of them, or those of a room or a program.
+UNIT	=
+unit_chosen = $(if $(UNIT),$(filter $(UNIT:%=$(B)/tests/%) \
+	$(UNIT:%=$(B)/tests/%/%),$(UNIT_PROGRAMS)),$(UNIT_PROGRAMS))
 
+## check-unit: the unit tests; UNIT=core/conf or core/conf/test_man for some
+check-unit: $(unit_chosen)
+	@sh tests/run-unit.sh $(B)/tests $(unit_chosen)
+
+## check-fuzz: the fuzzers' corpora once more
 check-fuzz: $(FUZZ_TARGETS:%=$(B)/tests/replay_%)
-	set -e; for t in $(FUZZ_TARGETS); do \
+	@set -e; for t in $(FUZZ_TARGETS); do \
 	    $(B)/tests/replay_$$t tests/fuzz/corpus/$$t/*; \
 	done
 
-# What the metrics are worth to those who read them.
+## check-unit-asan: the unit tests under the sanitizers
+## check-fuzz-asan: the corpora under the sanitizers
+check-unit-asan check-fuzz-asan: check-%-asan:
+	$(MAKE) $(ASAN) check-$*
+
+## check-metrics: can those who read metrics read ours?
 check-metrics: $(call unit,metrics)
 	/usr/bin/python3 -B tests/check-metrics.py $(call unit,metrics)
 
+## check-openloop: does the load generator tell what happens?
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
 
-check-e2e: all $(WORKERS)
-	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder $(PYTEST) tests/e2e
+# What pytest runs: E2E=tests/e2e/test_stop.py for a file, with ::test_name for a
+# test, E2E='tests/e2e -k name' for what has a name in common. Of a choice there
+# may be nothing to run in some way; of the whole that is an error.
+E2E	= tests/e2e
+pytest	= $(PYTEST) $(1) $(E2E) || { code=$$?; \
+	[ $$code = 5 ] && [ "$(E2E)" != tests/e2e ]; }
+E2E_PROGRAMS = PROBE=$(B)/probe BINDER=$(B)/binder
 
-# Everything once more under the address and undefined behaviour sanitizers.
+## check-e2e: the end-to-end tests; E2E=tests/e2e/test_X.py for some
+check-e2e: all $(WORKERS)
+	CLUSTERD=$(B)/clusterd $(E2E_PROGRAMS) $(call pytest)
+
+## check-asan: the end-to-end tests with clusterd under the sanitizers
 check-asan: $(WORKERS)
 	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl
-	CLUSTERD=build-asan/clusterd PROBE=$(B)/probe BINDER=$(B)/binder CLUSTERD_TEST_SLOW=3 \
+	CLUSTERD=build-asan/clusterd $(E2E_PROGRAMS) CLUSTERD_TEST_SLOW=3 \
 	    ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    $(PYTEST) -m '$(SLOW)' tests/e2e
+	    $(call pytest,-m '$(SLOW)')
 
+## check-valgrind: a choice of the end-to-end tests with clusterd under valgrind
 check-valgrind: all $(WORKERS)
-	CLUSTERD=$(B)/clusterd PROBE=$(B)/probe BINDER=$(B)/binder CLUSTERD_TEST_SLOW=5 \
-	    CLUSTERD_WRAP='$(VALGRIND)' \
-	    $(PYTEST) -m valgrind tests/e2e
+	CLUSTERD=$(B)/clusterd $(E2E_PROGRAMS) CLUSTERD_TEST_SLOW=5 \
+	    CLUSTERD_WRAP='$(VALGRIND)' $(call pytest,-m valgrind)
 
+## check-clang: all compiled by clang; a warning is an error
 check-clang:
 	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
 	    build-clang/clusterctl \
@@ -269,6 +300,7 @@ check-clang:
 # Another machine's system call numbers and struct layouts, compiled and not
 # run; inih's header is the same for all, its library is not needed for that.
 CROSS	= aarch64-linux-gnu-gcc
+## check-cross: all compiled for aarch64, where that compiler is at hand
 check-cross:
 	@if command -v $(CROSS) >/dev/null; then \
 	    mkdir -p build-cross/include && \
@@ -279,14 +311,14 @@ check-cross:
 	    echo "$(CROSS) is not at hand: nothing is compiled for it"; \
 	fi
 
-# With upstream's own defaults: make check-inih INIH=DIRECTORY-OF-ITS-SOURCES
+## check-inih: unit tests with upstream's inih as in INIH=DIRECTORY
 check-inih:
 	@mkdir -p build-inih
 	$(CC) -O1 -fPIE -c -o build-inih/ini.o $(INIH)/ini.c
 	$(MAKE) B=build-inih INIH_CFLAGS=-I$(INIH) INIH_LIBS=build-inih/ini.o \
 	    check-unit check-fuzz
 
-# SECONDS for each target; `make fuzz-conf` fuzzes that one alone.
+## fuzz: the fuzzers, SECONDS=60 for each; fuzz-conf runs one
 fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
@@ -316,12 +348,14 @@ $(B)/bpf/%.o: src/bpf/%.c src/bpf/kernel.h src/bpf/cell.h \
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
+## bpf: compile src/bpf/ anew, for whoever has changed it
 bpf: $(BPF_OBJ)
 	python3 -B src/bpf/bytecode.py $(BPF_OBJ) >$(B)/bpf/bytecode.h
 	mv $(B)/bpf/bytecode.h src/linux/bpf/steering_bytecode.h
 
 # Another clang makes other code of the same source: only the one that made the
 # committed code, whose version stands in it, can be compared with.
+## check-bpf: is the committed eBPF code what its source says?
 check-bpf:
 	@version=$$($(BPF_CLANG) --version 2>/dev/null | head -n 1); \
 	if [ -n "$$version" ] && \
@@ -334,6 +368,7 @@ check-bpf:
 	    echo "bpf: not by this clang, not compared"; \
 	fi
 
+## bench: measure the figures of the README
 bench: all
 	python3 -B tests/bench/figures.py
 	python3 -B tests/bench/adopt.py
@@ -382,12 +417,15 @@ need	= @if { $(1); } >/dev/null 2>&1; then :; \
 
 .PHONY: build-deps test-deps demo test
 
+## build-deps: install what a build needs
 build-deps:
 	$(call need,$(BUILD_NEEDS),$(BUILD_PACKAGES))
 
+## test-deps: install what the tests need
 test-deps:
 	$(call need,$(TEST_NEEDS),$(TEST_PACKAGES))
 
+## demo: build, and start the hello cluster
 demo: build-deps
 	@$(MAKE) --no-print-directory -s all
 	@echo
@@ -403,15 +441,17 @@ demo: build-deps
 	@echo
 	@exec $(B)/clusterd -c conf/hello.ini
 
+## test: what CI runs: test-deps, check-clang, check-cross, check
 test: test-deps
-	$(MAKE) check-clang WERROR=1
-	$(MAKE) check-cross
-	$(MAKE) check WERROR=1
+	$(MAKE) --no-print-directory check-clang WERROR=1
+	$(MAKE) --no-print-directory check-cross
+	$(MAKE) --no-print-directory check WERROR=1
 
 # ---- install ----
 
 .PHONY: install uninstall clean
 
+## install: to PREFIX (/usr/local), below DESTDIR
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
@@ -446,6 +486,7 @@ EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \
 	examples/docker/app.ini examples/docker/server.js
 
+## uninstall: take it away again
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(BINDIR)/clusterctl \
 	    $(DESTDIR)$(BASHDIR)/clusterctl $(DESTDIR)$(ZSHDIR)/_clusterctl \
@@ -455,5 +496,6 @@ uninstall:
 	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
 	rm -rf $(DESTDIR)$(DOCDIR)
 
+## clean: remove what was built
 clean:
 	rm -rf build build-asan build-clang build-cross build-fuzz build-inih examples/hello-server

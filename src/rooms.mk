@@ -1,7 +1,9 @@
 # The house: its rooms from the top down, and for each the rooms of its own
 # layer that it may know. All may know the layers below: base < core < linux <
-# daemon < cli. tests/check-rooms.py holds the code against this; the Makefile
-# links a room's unit tests with that room and those below it, and no others.
+# daemon < cli. tests/check-rooms.py holds the code against this, and refuses a
+# permission that nobody uses; the Makefile links a room's unit tests with that
+# room and those below it, and no others. What runs in the kernel, bpf, is no
+# room: it is compiled apart, and shares a header with linux/bpf.
 
 ROOMS = cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \

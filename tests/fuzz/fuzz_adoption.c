@@ -6,9 +6,6 @@
  * The input: a byte each for family, type, protocol, flags (1: v6only, 2: the
  * working directory is unknown); the rest is the sockaddr, where its family,
  * which is in host order, is one byte here.
- *
- *	clang -fsanitize=fuzzer,address,undefined ... fuzz_adoption.c
- *	gcc ... fuzz_adoption.c replay.c	runs over corpus/adoption
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -23,19 +20,7 @@
 #include "base/error.h"
 #include "core/sockets/adoption.h"
 #include "core/conf/conf.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #what); \
-			abort(); \
-		} \
-	} while (0)
-
-#define N(array) (sizeof(array) / sizeof(*(array)))
+#include "fuzz.h"
 
 /* Ports above 255, so that a byte order shows; 0 gets 0x1fff. */
 static const char *const listens[] = {
@@ -167,15 +152,13 @@ socket_of(const uint8_t *data)
 	};
 }
 
-/* An exact copy, so that ASan sees a read beyond the end. */
 static uint8_t *
 sockaddr_of(const uint8_t *data, size_t size, size_t *ret_len)
 {
 	size_t len = size > 0 ? size + 1 : 0;
 	sa_family_t family = size > 0 ? data[0] : 0;
-	uint8_t *bytes = malloc(len > 0 ? len : 1);
+	uint8_t *bytes = fuzz_place(len);
 
-	CHECK(bytes != NULL);
 	if (size > 0) {
 		memcpy(bytes, &family, sizeof(family));
 		memcpy(bytes + sizeof(family), data + 1, size - 1);

@@ -2,9 +2,6 @@
  * Any bytes as a configuration: no crash, errors that are one printable line
  * each, and what is accepted dumps to a text that reads back to the same dump
  * and serves the same addresses.
- *
- *	clang -fsanitize=fuzzer,address,undefined ... fuzz_conf.c
- *	gcc ... fuzz_conf.c replay.c	runs over the files of corpus/conf
  */
 #include <assert.h>
 #include <errno.h>
@@ -16,23 +13,13 @@
 #include "base/error.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_diff.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 struct bytes {
 	const char *text;
 	size_t len;
 	const char *base_dir;
 };
-
-#define CHECK(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #what); \
-			abort(); \
-		} \
-	} while (0)
 
 /* .../env is a good file, any other path is the input itself. */
 static int
@@ -152,13 +139,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const base_dirs[] = { "/base", "/", "/b, c " };
-	/* An exact copy, so that ASan sees a read beyond the end. */
-	char *copy = malloc(size > 0 ? size : 1);
+	char *copy = fuzz_place(size);
 
-	CHECK(copy != NULL);
 	if (size > 0)
 		memcpy(copy, data, size);
-	for (size_t i = 0; i < sizeof(base_dirs) / sizeof(base_dirs[0]); i++) {
+	for (size_t i = 0; i < N(base_dirs); i++) {
 		struct bytes input = { copy, size, base_dirs[i] };
 		struct config *config = load(copy, size, &input);
 

@@ -4,9 +4,6 @@
  * is a line of an answer prints as one that is the same; and a status of its
  * records is shown in lines of the width that was asked for, without a byte
  * that a terminal would obey.
- *
- *	clang -fsanitize=fuzzer,address,undefined ... fuzz_control.c
- *	gcc ... fuzz_control.c replay.c	runs over corpus/control
  */
 #include <errno.h>
 #include <stdint.h>
@@ -23,25 +20,14 @@
 #include "core/status/status_table.h"
 #include "core/status/status_text.h"
 #include "core/status/status_watch.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #what); \
-			abort(); \
-		} \
-	} while (0)
-
-/* An exact copy, so that ASan sees a read beyond the end. */
+/* With `more`, a NUL stands at the end. */
 static char *
 copy_of(const char *bytes, size_t len, size_t more)
 {
-	char *copy = malloc(len + more > 0 ? len + more : 1);
+	char *copy = fuzz_place(len + more);
 
-	CHECK(copy != NULL);
 	memcpy(copy, bytes, len);
 	if (more > 0)
 		copy[len] = '\0';

@@ -15,52 +15,7 @@
 #include "base/mono.h"
 #include "base/num.h"
 #include "base/str.h"
-
-/*
- * Linked with -Wl,--wrap= for each of these: while `no_memory`, they fail.
- */
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__real_strdup(const char *s);
-char *__wrap_strdup(const char *s);
-int __real_vasprintf(char **ret, const char *fmt, va_list ap);
-int __wrap_vasprintf(char **ret, const char *fmt, va_list ap)
-    __attribute__((format(printf, 2, 0)));
-/* What -D_FORTIFY_SOURCE makes of it. */
-int __wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
-    __attribute__((format(printf, 3, 0)));
-
-static bool no_memory;
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-	return no_memory ? NULL : __real_realloc(old, size);
-}
-
-char *
-__wrap_strdup(const char *s)
-{
-	return no_memory ? NULL : __real_strdup(s);
-}
-
-int
-__wrap_vasprintf(char **ret, const char *fmt, va_list ap)
-{
-	if (no_memory) {
-		/* The standard lets it leave rubbish behind. */
-		*ret = (char *)(uintptr_t)1;
-		return -1;
-	}
-	return __real_vasprintf(ret, fmt, ap);
-}
-
-int
-__wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
-{
-	(void)flag;
-	return __wrap_vasprintf(ret, fmt, ap);
-}
+#include "lib/alloc_fail.h"
 
 /* ---- strbuf ---- */
 
@@ -169,9 +124,9 @@ strbuf_failure_sticks(void **state)
 	memset(longer, 'z', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	strbuf_puts(&sb, "kept");
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	strbuf_puts(&sb, longer);
-	no_memory = false;
+	alloc_works();
 	assert_true(sb.failed);
 	/* The text is cut at where it failed, not taken up behind a hole. */
 	strbuf_puts(&sb, "tail");
@@ -186,7 +141,7 @@ strbuf_failure_sticks(void **state)
 	assert_string_equal(sb.text, "new");
 	strbuf_free(&sb);
 
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	strbuf_printf(&sb, "%s", "x");
 	assert_true(sb.failed);
 	assert_null(sb.text);
@@ -194,7 +149,7 @@ strbuf_failure_sticks(void **state)
 	assert_false(sb.failed);
 	/* Not even "" can be had then. */
 	assert_null(strbuf_take(&sb));
-	no_memory = false;
+	alloc_works();
 }
 
 static void
@@ -273,6 +228,7 @@ static void
 strlist_failure_sticks(void **state)
 {
 	struct strlist sl = STRLIST_INIT;
+	char *no_place;
 
 	(void)state;
 	strlist_add(&sl, "kept");
@@ -289,7 +245,7 @@ strlist_failure_sticks(void **state)
 	strlist_free(&sl);
 	assert_false(sl.failed);
 
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	strlist_add(&sl, "x");
 	assert_true(sl.failed);
 	assert_int_equal(sl.n, 0);
@@ -297,14 +253,15 @@ strlist_failure_sticks(void **state)
 	strlist_printf(&sl, "%s", "x");
 	assert_true(sl.failed);
 	strlist_free(&sl);
-	no_memory = false;
+	alloc_works();
 
 	/* The string is there, its place is not. */
 	for (size_t i = 0; i < 7; i++)
 		strlist_add(&sl, "x");
-	no_memory = true;
-	strlist_take(&sl, __real_strdup("no place"));
-	no_memory = false;
+	no_place = strdup("no place");
+	alloc_fail(1, ALLOC_ALL);
+	strlist_take(&sl, no_place);
+	alloc_works();
 	assert_true(sl.failed);
 	assert_int_equal(sl.n, 7);
 	assert_null(sl.v[7]);
@@ -568,9 +525,9 @@ error_without_words(void **state)
 	assert_int_equal(error_set(NULL, -ENOENT, "nobody %s", "listens"),
 	    -ENOENT);
 	error_set(&err, -ENOENT, "old");
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	assert_int_equal(error_set(&err, -EPERM, "new"), -EPERM);
-	no_memory = false;
+	alloc_works();
 	/* Better no text than that of another error. */
 	assert_null(err.text);
 	assert_string_equal(error_text(&err), "out of memory");

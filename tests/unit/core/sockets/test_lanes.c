@@ -20,18 +20,7 @@
 
 #include "core/sockets/lane_order.h"
 #include "core/sockets/lane_rank.h"
-
-/* Linked with -Wl,--wrap=reallocarray. */
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-
-static bool no_memory;
-
-void *
-__wrap_reallocarray(void *p, size_t n, size_t size)
-{
-	return no_memory ? NULL : __real_reallocarray(p, n, size);
-}
+#include "lib/alloc_fail.h"
 
 /* ---- the order ---- */
 
@@ -128,14 +117,14 @@ room_that_cannot_be_had_changes_nothing(void **state)
 	unsigned slot = 0;
 
 	(void)state;
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	assert_int_equal(lane_order_reserve(&o), -ENOMEM);
-	no_memory = false;
+	alloc_works();
 	assert_int_equal(lane_order_reserve(&o), 0);
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	while (lane_order_reserve(&o) == 0)
 		lane_order_add(&o, slot++);
-	no_memory = false;
+	alloc_works();
 	assert_in_range(slot, 1, 1000);
 	for (unsigned i = 0; i < slot; i++)
 		assert_int_equal(o.v[i], i);

@@ -21,22 +21,7 @@
 #include <unistd.h>
 
 #include "core/sockets/steering_cbpf.h"
-
-/* Linked with -Wl,--wrap=calloc: all that the module allocates. */
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-
-static int callocs_left = -1;	/* -1: no limit */
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	if (callocs_left == 0)
-		return NULL;
-	if (callocs_left > 0)
-		callocs_left--;
-	return __real_calloc(n, size);
-}
+#include "lib/alloc_fail.h"
 
 /* ---- a dice of our own: the same in every run ---- */
 
@@ -192,7 +177,7 @@ code_allowed(uint16_t code)
 static void
 check_memory(const struct steering_cbpf_program *p)
 {
-	uint16_t *masks = __real_calloc(p->n, sizeof(*masks));
+	uint16_t *masks = calloc(p->n, sizeof(*masks));
 	uint16_t valid = 0;
 
 	assert_non_null(masks);
@@ -1238,10 +1223,10 @@ says_when_memory_is_short(void **state)
 	for (int i = 0;; i++) {
 		int r;
 
-		callocs_left = i;
+		alloc_fail((unsigned long)i + 1, ALLOC_ALL);
 		r = steering_cbpf_build(STEERING_CBPF_SOURCE, set.lanes, set.n,
 		    STEERING_CBPF_OPTMEM, &p);
-		callocs_left = -1;
+		alloc_works();
 		if (r == 0)
 			break;
 		assert_int_equal(r, -ENOMEM);

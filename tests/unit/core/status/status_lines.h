@@ -1,11 +1,9 @@
 /*
  * What the tests of a status have in common: one built of the lines of an
- * answer, a sample, and memory that fails.
+ * answer, and a sample.
  */
 #ifndef TESTS_STATUS_LINES_H
 #define TESTS_STATUS_LINES_H
-
-#include <stdbool.h>
 
 struct status;
 
@@ -17,10 +15,5 @@ int status_try(struct status *status, const char *text);
 
 /* The same, which must succeed; `status` begins empty. */
 void status_read(struct status *status, const char *text);
-
-/* Allocation number `n` from here on fails, and with `on` all after it; 0:
-   none. memory_failed() tells whether that came to pass. */
-void memory_fails(unsigned n, bool on);
-bool memory_failed(void);
 
 #endif

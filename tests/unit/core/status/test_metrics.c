@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "core/status/metrics_text.h"
 #include "core/status/status.h"
+#include "lib/alloc_fail.h"
 #include "status_lines.h"
 
 static void
@@ -268,14 +269,14 @@ short_memory_is_told(void **state)
 	do {
 		struct strbuf sb = STRBUF_INIT;
 
-		memory_fails(++n, false);
+		alloc_fail(++n, 1);
 		metrics_text(&sb, &s, METRICS_OPENMETRICS);
-		failed = memory_failed();
+		failed = alloc_failed();
 		assert_int_equal(failed, sb.failed);
 		strbuf_free(&sb);
 	} while (failed);
 	assert_true(n > 4);
-	memory_fails(0, false);
+	alloc_works();
 	status_free(&s);
 }
 

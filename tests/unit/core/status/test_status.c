@@ -10,6 +10,7 @@
 
 #include "base/str.h"
 #include "core/status/status.h"
+#include "lib/alloc_fail.h"
 #include "status_lines.h"
 
 static void
@@ -227,13 +228,13 @@ short_memory_loses_one_record(void **state)
 		struct status s = STATUS_INIT;
 		int code;
 
-		memory_fails(++n, false);
+		alloc_fail(++n, 1);
 		code = status_try(&s, status_sample);
-		assert_int_equal(code, memory_failed() ? -ENOMEM : 0);
+		assert_int_equal(code, alloc_failed() ? -ENOMEM : 0);
 		status_free(&s);
-	} while (memory_failed());
+	} while (alloc_failed());
 	assert_true(n > 20);
-	memory_fails(0, false);
+	alloc_works();
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "core/status/status_table.h"
 #include "core/status/status_text.h"
 #include "core/status/status_watch.h"
+#include "lib/alloc_fail.h"
 #include "status_lines.h"
 
 static struct status
@@ -597,20 +598,20 @@ short_memory_is_told(void **state)
 			struct strbuf sb = STRBUF_INIT;
 
 			n++;
-			memory_fails(n, n % 2 == 1);
+			alloc_fail(n, n % 2 == 1 ? ALLOC_ALL : 1);
 			if (view == 0)
 				status_table(&sb, &s, &style);
 			else if (view == 1)
 				status_watch(&sb, &s, &style, 24, "now");
 			else
 				status_json(&sb, &s);
-			failed = memory_failed();
+			failed = alloc_failed();
 			if (failed != sb.failed)
 				fail_msg("view %d, allocation %u", view, n);
 			strbuf_free(&sb);
 		} while (failed);
 		assert_true(n > 4);
-		memory_fails(0, false);
+		alloc_works();
 	}
 	status_free(&s);
 }

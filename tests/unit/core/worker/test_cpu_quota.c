@@ -9,29 +9,7 @@
 #include <string.h>
 
 #include "core/worker/cpu_quota.h"
-
-/*
- * Linked with -Wl,--wrap=realloc,--wrap=strndup: the allocation number
- * `fail_at` (from 1) fails; 0: none does.
- */
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__real_strndup(const char *s, size_t len);
-char *__wrap_strndup(const char *s, size_t len);
-
-static unsigned fail_at, allocations;
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-	return ++allocations == fail_at ? NULL : __real_realloc(old, size);
-}
-
-char *
-__wrap_strndup(const char *s, size_t len)
-{
-	return ++allocations == fail_at ? NULL : __real_strndup(s, len);
-}
+#include "lib/alloc_fail.h"
 
 static void
 v2_rounds_up(void **state)
@@ -442,36 +420,35 @@ no_memory_finds_nothing(void **state)
 	struct cpu_quota_mount mount = { .point = NULL };
 	char point[] = "/cg", root[] = "/";
 	const struct cpu_quota_mount whole = { .point = point, .root = root };
+	unsigned n = 0;
 	char *dir;
 
 	(void)state;
-	for (fail_at = 1;; fail_at++) {
-		allocations = 0;
+	for (;;) {
+		alloc_fail(++n, 1);
 		if (cpu_quota_find_mount(v2_mounts, NULL, &mount))
 			break;
-		assert_int_equal(allocations, 2);
+		assert_int_equal(alloc_count(), 2);
 		assert_null(mount.point);
 		assert_null(mount.root);
 	}
-	assert_int_equal(fail_at, 3);
+	assert_int_equal(n, 3);
 	cpu_quota_mount_free(&mount);
 
-	fail_at = 1;
-	allocations = 0;
+	alloc_fail(1, 1);
 	assert_null(cpu_quota_own_path("0::/x\n", NULL));
-	assert_int_equal(allocations, 1);
-	allocations = 0;
+	assert_int_equal(alloc_count(), 1);
+	alloc_fail(1, 1);
 	assert_null(cpu_quota_dir(&whole, "/x"));
-	assert_int_equal(allocations, 1);
+	assert_int_equal(alloc_count(), 1);
 
 	/* The text is there, and has to grow. */
-	fail_at = 2;
-	allocations = 0;
+	alloc_fail(2, 1);
 	dir = cpu_quota_dir(&whole, "/0123456789012345678901234567890123456789"
 	    "0123456789012345678901234567890123456789");
 	assert_null(dir);
-	assert_int_equal(allocations, 2);
-	fail_at = 0;
+	assert_int_equal(alloc_count(), 2);
+	alloc_works();
 }
 
 int

@@ -8,18 +8,7 @@
 
 #include "core/conf/conf.h"
 #include "core/worker/restart.h"
-
-/* Linked with -Wl,--wrap=calloc: the ring is the only thing allocated. */
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-
-static bool no_memory;
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	return no_memory ? NULL : __real_calloc(n, size);
-}
+#include "lib/alloc_fail.h"
 
 /* Dice that land on a jitter of 0, -10 % and +10 %. */
 #define EVEN	100
@@ -474,7 +463,7 @@ no_memory_for_the_ring_does_not_park(void **state)
 	(void)state;
 	app.restart_limit = 1;
 	app.restart_limit_ms = 60000;
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	expect(restart_decide(&app, &h, true, 0, at(0), EVEN), RESTART_AGAIN,
 	    100);
 	expect(restart_decide(&app, &h, true, 0, at(0), EVEN), RESTART_AGAIN,
@@ -482,18 +471,18 @@ no_memory_for_the_ring_does_not_park(void **state)
 	expect(restart_decide(&app, &h, true, 10000, at(0), EVEN),
 	    RESTART_AGAIN, 0);
 	/* From where there is memory again, the limit counts. */
-	no_memory = false;
+	alloc_works();
 	app.restart_limit = 2;
 	expect(restart_decide(&app, &h, true, 0, at(1), EVEN), RESTART_AGAIN,
 	    100);
 	expect(restart_decide(&app, &h, true, 0, at(2), EVEN), RESTART_PARK,
 	    0);
 	/* Another limit, and no memory for its ring: the old one is no help. */
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	app.restart_limit = 1;
 	expect(restart_decide(&app, &h, true, 0, at(3), EVEN), RESTART_AGAIN,
 	    200);
-	no_memory = false;
+	alloc_works();
 	expect(restart_decide(&app, &h, true, 0, at(4), EVEN), RESTART_PARK,
 	    0);
 	restart_free(&h);

@@ -12,102 +12,7 @@
 #include "core/names/address.h"
 #include "core/conf/conf.h"
 #include "core/worker/worker_env.h"
-
-/*
- * Linked with -Wl,--wrap= for each of these: the allocation number `fail_at`
- * (from 1) fails, and with `fail_on` all that follow; 0: none does.
- */
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__real_strdup(const char *s);
-char *__wrap_strdup(const char *s);
-int __real_vasprintf(char **ret, const char *fmt, va_list ap);
-int __wrap_vasprintf(char **ret, const char *fmt, va_list ap)
-    __attribute__((format(printf, 2, 0)));
-int __wrap_asprintf(char **ret, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-/* What -D_FORTIFY_SOURCE makes of them. */
-int __wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
-    __attribute__((format(printf, 3, 0)));
-int __wrap___asprintf_chk(char **ret, int flag, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static unsigned fail_at, allocations;
-static bool fail_on;
-
-static bool
-refused(void)
-{
-	allocations++;
-	return fail_at != 0 && (allocations == fail_at ||
-	    (fail_on && allocations > fail_at));
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-	return refused() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-	return refused() ? NULL : __real_realloc(old, size);
-}
-
-char *
-__wrap_strdup(const char *s)
-{
-	return refused() ? NULL : __real_strdup(s);
-}
-
-int
-__wrap_vasprintf(char **ret, const char *fmt, va_list ap)
-{
-	return refused() ? -1 : __real_vasprintf(ret, fmt, ap);
-}
-
-int
-__wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
-{
-	(void)flag;
-	return __wrap_vasprintf(ret, fmt, ap);
-}
-
-int
-__wrap_asprintf(char **ret, const char *fmt, ...)
-{
-	va_list ap;
-	int len;
-
-	va_start(ap, fmt);
-	len = __wrap_vasprintf(ret, fmt, ap);
-	va_end(ap);
-	return len;
-}
-
-int
-__wrap___asprintf_chk(char **ret, int flag, const char *fmt, ...)
-{
-	va_list ap;
-	int len;
-
-	(void)flag;
-	va_start(ap, fmt);
-	len = __wrap_vasprintf(ret, fmt, ap);
-	va_end(ap);
-	return len;
-}
+#include "lib/alloc_fail.h"
 
 /* ---- what a test sets up ---- */
 
@@ -699,24 +604,22 @@ any_allocation_may_fail(void **state)
 	for (int both = 0; both < 2; both++) {
 		unsigned n;
 
-		fail_on = both == 1;
 		for (n = 1;; n++) {
 			int code;
 
-			fail_at = n;
-			allocations = 0;
+			alloc_fail(n, both == 1 ? ALLOC_ALL : 1);
 			env = untouched;
 			code = build(&s, &env);
 			if (code == 0)
 				break;
 			assert_int_equal(code, -ENOMEM);
 			assert_memory_equal(&env, &untouched, sizeof(env));
-			assert_true(allocations >= n);
+			assert_true(alloc_failed());
 		}
-		fail_at = 0;
+		alloc_works();
 		/* Only when none was refused did it go well; and it is all
 		   there then. */
-		assert_int_equal(allocations, n - 1);
+		assert_int_equal(alloc_count(), n - 1);
 		assert_true(n > 40);
 		expect_list(&env.files, "/bin/web", "/usr/bin/web",
 		    "/usr/local/bin/web", NULL);
@@ -725,7 +628,6 @@ any_allocation_may_fail(void **state)
 		    1 + 1);
 		worker_env_free(&env);
 	}
-	fail_on = false;
 	setup_free(&s);
 }
 

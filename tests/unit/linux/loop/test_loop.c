@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "linux/loop/loop.h"
+#include "lib/alloc_fail.h"
 
 /*
  * Linked with -Wl,--wrap= for each of these. Time is fake and only goes on
@@ -28,15 +29,10 @@ int __real_epoll_wait(int fd, struct epoll_event *events, int max,
     int timeout);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int max,
     int timeout);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_reallocarray(void *old, size_t n, size_t size);
-void *__wrap_reallocarray(void *old, size_t n, size_t size);
 
 static struct mono now;
 static int slept_ms;		/* what the last wait was told; -1: for ever */
 static unsigned waits;
-static bool no_memory;
 
 struct mono
 __wrap_mono_now(void)
@@ -62,25 +58,13 @@ __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 	return -1;
 }
 
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	return no_memory ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_reallocarray(void *old, size_t n, size_t size)
-{
-	return no_memory ? NULL : __real_reallocarray(old, n, size);
-}
-
 static struct loop *
 new_loop(void)
 {
 	struct loop *loop = NULL;
 
 	now = (struct mono){ .ns = 1000 * INT64_C(1000000000) };
-	no_memory = false;
+	alloc_works();
 	assert_int_equal(loop_new(&loop, NULL), 0);
 	return loop;
 }
@@ -424,7 +408,7 @@ no_memory_for_a_timer(void **state)
 
 	(void)state;
 	alarm_init(&a[n], loop, 'a');
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	while (n + 1 < 64) {
 		struct alarm *next = &a[n + 1];
 
@@ -451,7 +435,7 @@ no_memory_for_a_timer(void **state)
 	    0);
 	assert_int_equal(loop_timer_init(loop, &refused, alarm_due, &a[0]),
 	    -ENOMEM);
-	no_memory = false;
+	alloc_works();
 	alarms_fini(a, n);
 	loop_free(loop);
 }
@@ -943,7 +927,7 @@ no_memory_for_a_loop_or_a_slot(void **state)
 	int code;
 
 	(void)state;
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	assert_int_equal(loop_new(&none, &err), -ENOMEM);
 	assert_null(none);
 	assert_string_equal(error_text(&err), "out of memory");
@@ -952,9 +936,9 @@ no_memory_for_a_loop_or_a_slot(void **state)
 	assert_int_equal(loop_add(loop, w[0].fd, EPOLLIN, false, watch_called,
 	    &w[0], &handle), -ENOMEM);
 	assert_true(handle == 4711);
-	no_memory = false;
+	alloc_works();
 	watch_add(&w[n++], false);
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	for (;;) {
 		assert_true(n < 40);
 		watch_open(&w[n], loop, 'a');
@@ -974,7 +958,7 @@ no_memory_for_a_loop_or_a_slot(void **state)
 	loop_turn(loop);
 	assert_int_equal(n_calls, n);
 	n_calls = 0;
-	no_memory = false;
+	alloc_works();
 	watches_close(w, n + 1);
 	loop_free(loop);
 	loop_free(NULL);

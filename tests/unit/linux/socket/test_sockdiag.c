@@ -23,6 +23,7 @@
 #include "base/mono.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/sockdiag.h"
+#include "lib/alloc_fail.h"
 
 /* A condition that the kernel brings about by itself holds within this. */
 #define LIMIT_MS	10000
@@ -37,11 +38,8 @@ ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags,
     const struct sockaddr *to, socklen_t to_len);
 int __real_socket(int domain, int type, int protocol);
 int __wrap_socket(int domain, int type, int protocol);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
 
 static int socket_error, send_error, receive_error;
-static bool no_memory;
 
 /* What is received instead of the kernel's words, once each. */
 static struct forged {
@@ -96,12 +94,6 @@ __wrap_socket(int domain, int type, int protocol)
 		return -1;
 	}
 	return __real_socket(domain, type, protocol);
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-	return no_memory ? NULL : __real_malloc(size);
 }
 
 /* ---- sockets ---- */
@@ -588,10 +580,10 @@ refusals(void **state)
 		assert_int_equal(d.fd, -1);
 	}
 	socket_error = 0;
-	no_memory = true;
+	alloc_fail(1, ALLOC_ALL);
 	sockdiag_close(&d);
 	assert_int_equal(sockdiag_open(&d), -ENOMEM);
-	no_memory = false;
+	alloc_works();
 	NEEDS_DIAG();
 	send_error = EPERM;
 	assert_int_equal(ask_and_read(&d), -EPERM);
