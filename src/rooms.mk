@@ -28,7 +28,7 @@ daemon/life	= daemon/adopt daemon/watch daemon/steer daemon/workers \
 daemon/adopt	= daemon/watch daemon/workers daemon/spec daemon/sockets
 daemon/watch	= daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/steer	= daemon/workers daemon/spec daemon/sockets
-daemon/workers	= daemon/sockets daemon/output
+daemon/workers	= daemon/sockets
 daemon/spec	= daemon/sockets daemon/output
 
 linux/socket	= linux/file linux/process

@@ -10,7 +10,7 @@
 #include "core/worker/obituary.h"
 #include "daemon/life/death_priv.h"
 #include "daemon/life/leader_priv.h"
-#include "daemon/life/life.h"
+#include "daemon/life/life_house.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"

@@ -14,7 +14,7 @@
 #include "core/worker/worker_env.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/life/leader_priv.h"
-#include "daemon/life/life.h"
+#include "daemon/life/life_house.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/spec/app_spec.h"

@@ -11,7 +11,7 @@
 #include "core/worker/obituary.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/life/leader_priv.h"
-#include "daemon/life/life.h"
+#include "daemon/life/life_house.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"

@@ -1,0 +1,44 @@
+/* What the room has in common: whom it asks, and what is of no one worker. */
+#ifndef DAEMON_LIFE_LIFE_HOUSE_H
+#define DAEMON_LIFE_LIFE_HOUSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+struct adopt;
+struct adopt_review;
+struct drainers;
+struct listeners;
+struct notify_sockets;
+struct orphans;
+struct outputs;
+struct readiness;
+struct steering;
+struct workers;
+
+struct life {
+	/* Whom it asks; given to life_init(). */
+	struct life_house {
+		struct workers *workers;
+		struct listeners *listeners;
+		struct outputs *outputs;
+		struct steering *steering;
+		struct readiness *readiness;
+		struct notify_sockets *notify;
+		struct drainers *drainers;
+		struct orphans *orphans;
+		struct adopt *adopt;
+		struct adopt_review *review;
+	} with;
+	int null_fd;			/* /dev/null, for their input */
+	struct rlimit nofile;		/* as inherited, for the workers */
+	uint64_t serial;		/* of the last worker process */
+	unsigned lingering;	/* workers whose leader died before its group */
+	bool failed;		/* life_failed() */
+	bool mute;		/* deaths are not told any more */
+};
+
+#define LIFE_INIT { .null_fd = -1 }
+
+#endif
