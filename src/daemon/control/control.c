@@ -253,7 +253,7 @@ void
 control_ok(struct control_client *c, const char *text)
 {
 	if (!c->incomplete && !c->out.failed)
-		control_put_ok(&c->out, text);
+		answer_put_ok(&c->out, text);
 	answered(c);
 }
 
@@ -267,7 +267,7 @@ control_fail(struct control_client *c, const char *why, const char *fmt, ...)
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	control_put_error(&c->out, why, text != NULL ? text : "out of memory");
+	answer_put_error(&c->out, why, text != NULL ? text : "out of memory");
 	free(text);
 	answered(c);
 }
@@ -279,14 +279,14 @@ begin_request(struct control_client *c, size_t len)
 
 	if (len > 0 && c->in[len - 1] == '\r')
 		len--;
-	if (control_request_parse(c->in, len, &c->op.request, &err) < 0) {
+	if (request_parse(c->in, len, &c->op.request, &err) < 0) {
 		control_fail(c, "usage", "%s", error_text(&err));
 		error_clear(&err);
 		return;
 	}
-	if (c->op.request.verb != CONTROL_STATUS &&
-	    c->op.request.verb != CONTROL_LOGS &&
-	    c->op.request.verb != CONTROL_FOLLOW)
+	if (c->op.request.verb != REQUEST_STATUS &&
+	    c->op.request.verb != REQUEST_LOGS &&
+	    c->op.request.verb != REQUEST_FOLLOW)
 		log_info("control: pid %d asks for: %.*s", (int)c->pid,
 		    (int)len, c->in);
 	c->busy = true;
@@ -314,7 +314,7 @@ next_request(struct control_client *c)
 	if (newline == NULL) {
 		if (c->n_in == sizeof(c->in)) {
 			control_fail(c, "usage", "a request has %d bytes at "
-			    "most", CONTROL_REQUEST_MAX);
+			    "most", REQUEST_MAX);
 			c->leaving = true;
 		} else if (c->eof && c->n_in > 0) {
 			control_fail(c, "usage", "the request does not end in "
@@ -397,10 +397,10 @@ client_ready(void *ctx, uint32_t events)
 static void
 greet(struct control_client *c)
 {
-	control_begin(&c->out, CONTROL_GREETING, NULL);
-	control_put_number(&c->out, "pid", (uint64_t)c->control->pid);
-	control_put(&c->out, "version", CLUSTERD_VERSION);
-	control_end(&c->out);
+	answer_begin(&c->out, ANSWER_GREETING, NULL);
+	answer_put_number(&c->out, "pid", (uint64_t)c->control->pid);
+	answer_put(&c->out, "version", CLUSTERD_VERSION);
+	answer_end(&c->out);
 }
 
 /* -errno: it could not be taken, and is closed. */
@@ -586,14 +586,14 @@ last_words(struct control_client *c)
 {
 	if (!c->busy)
 		return;
-	if (c->op.request.verb == CONTROL_FOLLOW) {
+	if (c->op.request.verb == REQUEST_FOLLOW) {
 		/* What the workers wrote while they ended. */
 		c->op.waits = false;
 		while (has_portion(c) && c->out.len - c->sent < CONTROL_OUT_MAX)
 			(void)c->op.more(c);
 		if (c->busy)
 			control_ok(c, "clusterd has stopped");
-	} else if (c->op.request.verb == CONTROL_STOP && !c->control->failed) {
+	} else if (c->op.request.verb == REQUEST_STOP && !c->control->failed) {
 		control_ok(c, "stopped");
 	} else {
 		control_fail(c, "failed", "clusterd has ended");

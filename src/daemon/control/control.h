@@ -22,7 +22,8 @@
 
 #include "base/mono.h"
 #include "base/str.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
 #include "linux/control/control_socket.h"
 #include "linux/loop/loop.h"
 
@@ -63,7 +64,7 @@ struct control_cursor {
 
 /* A request that is being carried out. */
 struct control_op {
-	struct control_request request;
+	struct request request;
 	/* Makes a portion of the answer; false: there is no more, and the
 	   answer is ended. NULL: the answer comes when it is done. */
 	bool (*more)(struct control_client *);
@@ -86,7 +87,7 @@ struct control_client {
 	loop_handle handle;
 	uint32_t events;
 	pid_t pid;
-	char in[CONTROL_REQUEST_MAX];
+	char in[REQUEST_MAX];
 	size_t n_in;
 	struct strbuf out;
 	size_t sent;		/* of `out` */

@@ -282,11 +282,11 @@ put_elsewhere(struct control_client *c)
 	conf = find_conf(c->control->apps, r->app);
 	if (conf == NULL)
 		return;
-	control_begin(&c->out, CONTROL_RECORD, "elsewhere");
-	control_put(&c->out, "app", conf->name);
-	control_put(&c->out, "stdout", conf_output_text(&conf->out));
-	control_put(&c->out, "stderr", conf_output_text(&conf->err));
-	control_end(&c->out);
+	answer_begin(&c->out, ANSWER_RECORD, "elsewhere");
+	answer_put(&c->out, "app", conf->name);
+	answer_put(&c->out, "stdout", conf_output_text(&conf->out));
+	answer_put(&c->out, "stderr", conf_output_text(&conf->err));
+	answer_end(&c->out);
 }
 
 /* ---- lines ---- */
@@ -295,26 +295,26 @@ static void
 put_line(struct control_client *c, const struct log_reader *r,
     const struct ring_line *line)
 {
-	const struct control_request *request = &c->op.request;
+	const struct request *request = &c->op.request;
 	struct strbuf *sb = &c->out;
 
 	if (line->lost > 0) {
-		control_begin(sb, CONTROL_RECORD, "lost");
-		control_put(sb, "app", r->app);
-		control_put_number(sb, "count", line->lost);
-		control_end(sb);
+		answer_begin(sb, ANSWER_RECORD, "lost");
+		answer_put(sb, "app", r->app);
+		answer_put_number(sb, "count", line->lost);
+		answer_end(sb);
 	}
 	if (request->instance >= 0 &&
 	    line->source.instance != request->instance)
 		return;
-	control_begin(sb, CONTROL_RECORD, "line");
-	control_put(sb, "app", r->app);
-	control_put_number(sb, "instance", line->source.instance);
-	control_put(sb, "stream",
+	answer_begin(sb, ANSWER_RECORD, "line");
+	answer_put(sb, "app", r->app);
+	answer_put_number(sb, "instance", line->source.instance);
+	answer_put(sb, "stream",
 	    line->source.stream == 1 ? "stdout" : "stderr");
-	control_put_number(sb, "time_ms", (uint64_t)line->source.time_ms);
-	control_put_bytes(sb, "text", line->text, line->len);
-	control_end(sb);
+	answer_put_number(sb, "time_ms", (uint64_t)line->source.time_ms);
+	answer_put_bytes(sb, "text", line->text, line->len);
+	answer_end(sb);
 }
 
 static bool
@@ -356,7 +356,7 @@ control_logs_more(struct control_client *c)
 	}
 	if (put_next(c))
 		return true;
-	if (c->op.request.verb == CONTROL_FOLLOW)
+	if (c->op.request.verb == REQUEST_FOLLOW)
 		c->op.waits = true;
 	else
 		control_ok(c, NULL);

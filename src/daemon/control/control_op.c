@@ -108,10 +108,10 @@ tells(const struct control_client *c, const struct app *app)
 static void
 tell_app(struct control_client *c, const struct app *app)
 {
-	control_begin(&c->out, CONTROL_PROGRESS, "app");
-	control_put(&c->out, "app", app->crew.name);
+	answer_begin(&c->out, ANSWER_PROGRESS, "app");
+	answer_put(&c->out, "app", app->crew.name);
 	control_put_app(&c->out, app);
-	control_end(&c->out);
+	answer_end(&c->out);
 }
 
 static void
@@ -136,12 +136,12 @@ control_worker_stepped(void *ctx, const struct worker *w,
 	TAILQ_FOREACH(c, &control->clients, entry) {
 		if (!tells(c, app_of(w->crew)))
 			continue;
-		control_begin(&c->out, CONTROL_PROGRESS, "instance");
+		answer_begin(&c->out, ANSWER_PROGRESS, "instance");
 		control_put_worker(&c->out, w);
 		if (step->why != WORKER_WHY_NOTHING)
-			control_put(&c->out, "why",
+			answer_put(&c->out, "why",
 			    worker_reason_text(step->why));
-		control_end(&c->out);
+		answer_end(&c->out);
 		tell_app(c, app_of(w->crew));
 	}
 }
@@ -154,11 +154,11 @@ static bool
 fails_by(const struct control_client *c, const struct worker *w)
 {
 	switch (c->op.request.verb) {
-	case CONTROL_START:
-	case CONTROL_SCALE:
+	case REQUEST_START:
+	case REQUEST_SCALE:
 		return concerns(c, w->crew->name) && w->seated &&
 		    w->instance >= c->op.floor;
-	case CONTROL_RELOAD:
+	case REQUEST_RELOAD:
 		return concerns(c, w->crew->name) && w->seated &&
 		       app_of(w->crew)->added_by >= c->op.reload &&
 		       !app_of(w->crew)->settled;
@@ -185,9 +185,9 @@ control_worker_died(void *ctx, const struct worker *w,
 
 			snprintf(text, sizeof(text), "%s[%u]: %s",
 			    w->crew->name, w->instance, words);
-			control_begin(&c->out, CONTROL_PROGRESS, "note");
-			control_put(&c->out, "text", text);
-			control_end(&c->out);
+			answer_begin(&c->out, ANSWER_PROGRESS, "note");
+			answer_put(&c->out, "text", text);
+			answer_end(&c->out);
 		}
 		if (early && c->busy && c->op.check != NULL &&
 		    step->to != WORKER_ENDED &&
@@ -209,9 +209,9 @@ control_reload_refused(void *ctx, const char *words, bool final)
 		if (!final && c->out.len - c->sent >= CONTROL_OUT_MAX)
 			continue;
 		if (!final) {
-			control_begin(&c->out, CONTROL_PROGRESS, "note");
-			control_put(&c->out, "text", words);
-			control_end(&c->out);
+			answer_begin(&c->out, ANSWER_PROGRESS, "note");
+			answer_put(&c->out, "text", words);
+			answer_end(&c->out);
 			continue;
 		}
 		control_fail(c, "failed", "reload refused, nothing was "
@@ -233,10 +233,10 @@ is_trimmed(const struct control_client *c, const struct app *app)
 static void
 check_reload(struct control_client *c)
 {
-	static const char *const done[CONTROL_VERBS] = {
-		[CONTROL_RELOAD] = "reloaded",
-		[CONTROL_RESTART] = "restarted",
-		[CONTROL_START] = "started",
+	static const char *const done[REQUEST_VERBS] = {
+		[REQUEST_RELOAD] = "reloaded",
+		[REQUEST_RESTART] = "restarted",
+		[REQUEST_START] = "started",
 	};
 	const struct app *bad = NULL;
 
@@ -356,7 +356,7 @@ begin_reload(struct control_client *c)
 static void
 begin_restart(struct control_client *c)
 {
-	const struct control_request *r = &c->op.request;
+	const struct request *r = &c->op.request;
 	struct app *app = find_running(c);
 	struct error err = ERROR_INIT;
 	int code;
@@ -383,10 +383,10 @@ begin_restart(struct control_client *c)
 static bool
 scale_by(struct control_client *c, const struct app *app, int *ret_by)
 {
-	const struct control_request *r = &c->op.request;
+	const struct request *r = &c->op.request;
 	int amount = (int)r->amount, wanted = (int)app->crew.wanted;
-	int by = r->scale == CONTROL_SCALE_UP ? amount :
-	    r->scale == CONTROL_SCALE_DOWN ? -amount : amount - wanted;
+	int by = r->scale == REQUEST_SCALE_UP ? amount :
+	    r->scale == REQUEST_SCALE_DOWN ? -amount : amount - wanted;
 
 	if (has_ended(app)) {
 		control_fail(c, "failed", "every instance of %s has ended: "
@@ -488,21 +488,21 @@ begin_logs(struct control_client *c)
 void
 control_op_begin(struct control_client *c)
 {
-	static void (*const begin[CONTROL_VERBS])(struct control_client *) = {
-		[CONTROL_STATUS] = begin_status,
-		[CONTROL_RELOAD] = begin_reload,
-		[CONTROL_RESTART] = begin_restart,
-		[CONTROL_SCALE] = begin_scale,
-		[CONTROL_STOP] = begin_stop,
-		[CONTROL_START] = begin_start,
-		[CONTROL_LOGS] = begin_logs,
-		[CONTROL_FOLLOW] = begin_logs,
-		[CONTROL_WAIT] = begin_wait,
+	static void (*const begin[REQUEST_VERBS])(struct control_client *) = {
+		[REQUEST_STATUS] = begin_status,
+		[REQUEST_RELOAD] = begin_reload,
+		[REQUEST_RESTART] = begin_restart,
+		[REQUEST_SCALE] = begin_scale,
+		[REQUEST_STOP] = begin_stop,
+		[REQUEST_START] = begin_start,
+		[REQUEST_LOGS] = begin_logs,
+		[REQUEST_FOLLOW] = begin_logs,
+		[REQUEST_WAIT] = begin_wait,
 	};
-	bool changes = c->op.request.verb == CONTROL_RELOAD ||
-	    c->op.request.verb == CONTROL_RESTART ||
-	    c->op.request.verb == CONTROL_SCALE ||
-	    c->op.request.verb == CONTROL_START;
+	bool changes = c->op.request.verb == REQUEST_RELOAD ||
+	    c->op.request.verb == REQUEST_RESTART ||
+	    c->op.request.verb == REQUEST_SCALE ||
+	    c->op.request.verb == REQUEST_START;
 
 	if (changes && c->control->apps->stopping) {
 		control_fail(c, "failed", "clusterd is stopping");

@@ -37,18 +37,18 @@ put_supervisor(struct strbuf *sb, const struct control *control)
 {
 	struct usage usage = usage_of_self();
 
-	control_begin(sb, CONTROL_RECORD, "clusterd");
-	control_put_number(sb, "pid", (uint64_t)control->pid);
-	control_put(sb, "version", CLUSTERD_VERSION);
+	answer_begin(sb, ANSWER_RECORD, "clusterd");
+	answer_put_number(sb, "pid", (uint64_t)control->pid);
+	answer_put(sb, "version", CLUSTERD_VERSION);
 	if (control->reloads->origin->path != NULL)
-		control_put(sb, "config", control->reloads->origin->path);
-	control_put(sb, "state", supervisor_state(control));
-	control_put_number(sb, "uptime_ms",
+		answer_put(sb, "config", control->reloads->origin->path);
+	answer_put(sb, "state", supervisor_state(control));
+	answer_put_number(sb, "uptime_ms",
 	    (uint64_t)mono_ms_between(control->started, mono_now()));
-	control_put_number(sb, "cpu_ns", usage.cpu_ns);
-	control_put_number(sb, "memory_bytes", usage.memory_bytes);
-	control_put_number(sb, "reloads_refused", control->reloads->refused);
-	control_end(sb);
+	answer_put_number(sb, "cpu_ns", usage.cpu_ns);
+	answer_put_number(sb, "memory_bytes", usage.memory_bytes);
+	answer_put_number(sb, "reloads_refused", control->reloads->refused);
+	answer_end(sb);
 }
 
 /* ---- an app and its listeners ---- */
@@ -82,47 +82,47 @@ count_moved(const struct app *app)
 void
 control_put_app(struct strbuf *sb, const struct app *app)
 {
-	control_put(sb, "state", app_state(app));
-	control_put_number(sb, "generation", app->crew.stable->generation);
-	control_put_number(sb, "wanted", app->crew.wanted);
-	control_put_number(sb, "ready", app_ready_count(app));
+	answer_put(sb, "state", app_state(app));
+	answer_put_number(sb, "generation", app->crew.stable->generation);
+	answer_put_number(sb, "wanted", app->crew.wanted);
+	answer_put_number(sb, "ready", app_ready_count(app));
 	if (app->crew.target == NULL)
 		return;
-	control_put_number(sb, "target", app->crew.target->generation);
-	control_put_number(sb, "moved", count_moved(app));
+	answer_put_number(sb, "target", app->crew.target->generation);
+	answer_put_number(sb, "moved", count_moved(app));
 }
 
 static void
 put_output(struct strbuf *sb, const struct conf_app *conf)
 {
-	control_put(sb, "stdout", conf_output_text(&conf->out));
-	control_put(sb, "stderr", conf_output_text(&conf->err));
+	answer_put(sb, "stdout", conf_output_text(&conf->out));
+	answer_put(sb, "stderr", conf_output_text(&conf->err));
 }
 
 static void
 put_app(struct strbuf *sb, const struct app *app)
 {
-	control_begin(sb, CONTROL_RECORD, "app");
-	control_put(sb, "name", app->crew.name);
+	answer_begin(sb, ANSWER_RECORD, "app");
+	answer_put(sb, "name", app->crew.name);
 	control_put_app(sb, app);
-	control_put_number(sb, "reloads_ok", app->reloads_ok);
-	control_put_number(sb, "reloads_aborted", app->reloads_aborted);
+	answer_put_number(sb, "reloads_ok", app->reloads_ok);
+	answer_put_number(sb, "reloads_aborted", app->reloads_aborted);
 	if (app->reload_error != NULL)
-		control_put(sb, "reload_error", app->reload_error);
+		answer_put(sb, "reload_error", app->reload_error);
 	put_output(sb, app->crew.stable->conf);
-	control_end(sb);
+	answer_end(sb);
 }
 
 static void
 put_stopped(struct strbuf *sb, const struct stopped_app *s)
 {
-	control_begin(sb, CONTROL_RECORD, "app");
-	control_put(sb, "name", s->conf->name);
-	control_put(sb, "state", "stopped");
-	control_put_number(sb, "wanted", 0);
-	control_put_number(sb, "ready", 0);
+	answer_begin(sb, ANSWER_RECORD, "app");
+	answer_put(sb, "name", s->conf->name);
+	answer_put(sb, "state", "stopped");
+	answer_put_number(sb, "wanted", 0);
+	answer_put_number(sb, "ready", 0);
 	put_output(sb, s->conf);
-	control_end(sb);
+	answer_end(sb);
 }
 
 /* As ss(8) shows it, for a bare port is not seen to be an address. */
@@ -135,9 +135,9 @@ put_address(struct strbuf *sb, const struct address *a)
 	if (a->kind != ADDRESS_UNIX && a->host == ADDRESS_HOST_ANY) {
 		snprintf(any, sizeof(any), "%s*:%u",
 		    a->kind == ADDRESS_UDP ? "udp:" : "", a->port);
-		control_put(sb, "address", any);
+		answer_put(sb, "address", any);
 	} else {
-		control_put(sb, "address", text != NULL ? text : "?");
+		answer_put(sb, "address", text != NULL ? text : "?");
 	}
 	free(text);
 }
@@ -167,19 +167,19 @@ put_listener(struct strbuf *sb, const struct app *app,
 		open++;
 		backlog += figures.backlog;
 	}
-	control_begin(sb, CONTROL_RECORD, "listener");
-	control_put(sb, "app", app->crew.name);
+	answer_begin(sb, ANSWER_RECORD, "listener");
+	answer_put(sb, "app", app->crew.name);
 	put_address(sb, &l->bound);
-	control_put(sb, "balance", balance);
-	control_put_number(sb, "lanes", open);
+	answer_put(sb, "balance", balance);
+	answer_put_number(sb, "lanes", open);
 	if (queued) {
-		control_put_number(sb, "waiting", waiting);
-		control_put_number(sb, "backlog", backlog);
+		answer_put_number(sb, "waiting", waiting);
+		answer_put_number(sb, "backlog", backlog);
 	}
 	if (lanes_dropped(l, &dropped))
-		control_put_number(sb, "dropped", dropped);
-	control_put(sb, "state", l->door_closed ? "closing" : "open");
-	control_end(sb);
+		answer_put_number(sb, "dropped", dropped);
+	answer_put(sb, "state", l->door_closed ? "closing" : "open");
+	answer_end(sb);
 }
 
 /* Those of what is in force, of what is tried, and of who still retires. */
@@ -247,13 +247,13 @@ worker_state(const struct worker *w)
 void
 control_put_worker(struct strbuf *sb, const struct worker *w)
 {
-	control_put(sb, "app", w->crew->name);
-	control_put_number(sb, "instance", w->instance);
-	control_put(sb, "role", role_of(w));
+	answer_put(sb, "app", w->crew->name);
+	answer_put_number(sb, "instance", w->instance);
+	answer_put(sb, "role", role_of(w));
 	if (w->pid != 0)
-		control_put_number(sb, "pid", (uint64_t)w->pid);
-	control_put(sb, "state", worker_state(w));
-	control_put_number(sb, "generation", w->spec->generation);
+		answer_put_number(sb, "pid", (uint64_t)w->pid);
+	answer_put(sb, "state", worker_state(w));
+	answer_put_number(sb, "generation", w->spec->generation);
 }
 
 static void
@@ -271,8 +271,8 @@ put_usage(struct strbuf *sb, struct worker *w, struct mono now)
 		w->usage_at = now;
 		w->usage = usage;
 	}
-	control_put_number(sb, "cpu_ns", w->usage.cpu_ns);
-	control_put_number(sb, "memory_bytes", w->usage.memory_bytes);
+	answer_put_number(sb, "cpu_ns", w->usage.cpu_ns);
+	answer_put_number(sb, "memory_bytes", w->usage.memory_bytes);
 }
 
 static void
@@ -299,11 +299,11 @@ put_lanes(struct strbuf *sb, const struct worker *w)
 	if (!any)
 		return;
 	if (sum.queued)
-		control_put_number(sb, "waiting", sum.waiting);
+		answer_put_number(sb, "waiting", sum.waiting);
 	if (!sum.counted)
 		return;
-	control_put_number(sb, "connections", sum.open);
-	control_put_number(sb, "connections_total", sum.total);
+	answer_put_number(sb, "connections", sum.open);
+	answer_put_number(sb, "connections_total", sum.total);
 }
 
 static void
@@ -314,12 +314,12 @@ put_history(struct strbuf *sb, const struct seat *seat, struct mono now)
 
 		snprintf(key, sizeof(key), "restarts_%s",
 		    restart_cause_name((enum restart_cause)i));
-		control_put_number(sb, key, seat->restarts[i]);
+		answer_put_number(sb, key, seat->restarts[i]);
 	}
 	if (seat->death == NULL)
 		return;
-	control_put(sb, "death", seat->death);
-	control_put_number(sb, "death_ago_ms",
+	answer_put(sb, "death", seat->death);
+	answer_put_number(sb, "death_ago_ms",
 	    (uint64_t)mono_ms_between(seat->died, now));
 }
 
@@ -329,22 +329,22 @@ put_worker(struct strbuf *sb, struct worker *w)
 	const struct app *app = app_of(w->crew);
 	struct mono now = mono_now();
 
-	control_begin(sb, CONTROL_RECORD, "instance");
+	answer_begin(sb, ANSWER_RECORD, "instance");
 	control_put_worker(sb, w);
 	if (w->pid != 0)
-		control_put_number(sb, "uptime_ms",
+		answer_put_number(sb, "uptime_ms",
 		    (uint64_t)mono_ms_between(w->fsm.executed, now));
 	if (w->ready_ms >= 0)
-		control_put_number(sb, "ready_ms", (uint64_t)w->ready_ms);
+		answer_put_number(sb, "ready_ms", (uint64_t)w->ready_ms);
 	if (w->fsm.state == WORKER_BACKOFF)
-		control_put_number(sb, "restart_in_ms", (uint64_t)(
+		answer_put_number(sb, "restart_in_ms", (uint64_t)(
 		    mono_before(now, w->fsm.deadline) ?
 		    mono_ms_between(now, w->fsm.deadline) : 0));
 	put_usage(sb, w, now);
 	put_lanes(sb, w);
 	if (w->seated && app->seats[w->instance].present == w)
 		put_history(sb, &app->seats[w->instance], now);
-	control_end(sb);
+	answer_end(sb);
 }
 
 /* ---- in portions ---- */
