@@ -43,4 +43,11 @@ struct apps {
 	bool stopping;
 };
 
+/* Something that the end of the turn looks at has changed. */
+static inline void
+apps_touch(struct apps *apps)
+{
+	apps->dirty = true;
+}
+
 #endif

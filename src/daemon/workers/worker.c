@@ -3,6 +3,9 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 
+/* Who asks again sooner gets the same figures. */
+#define USAGE_AGE_MS 50
+
 struct log_about
 worker_about(const struct worker *w)
 {
@@ -43,4 +46,23 @@ void
 worker_post(struct worker *w, enum worker_event event)
 {
 	w->crew->all->events->post(w, event);
+}
+
+bool
+worker_usage(struct worker *w, struct mono now, struct usage *ret_usage)
+{
+	struct usage usage;
+
+	if (w->pid == 0 || w->lingering)
+		return false;
+	if (w->usage_serial != w->serial ||
+	    mono_ms_between(w->usage_at, now) >= USAGE_AGE_MS) {
+		if (!usage_of_tree(w->pid, &usage))
+			return false;
+		w->usage_serial = w->serial;
+		w->usage_at = now;
+		w->usage = usage;
+	}
+	*ret_usage = w->usage;
+	return true;
 }

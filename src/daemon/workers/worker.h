@@ -126,4 +126,9 @@ void worker_post(struct worker *worker, enum worker_event event);
 bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);
 
+/* What its process and the descendants of that use, a moment ago at most;
+   false: there is none, or it cannot be told. */
+bool worker_usage(struct worker *worker, struct mono now,
+    struct usage *ret_usage);
+
 #endif
