@@ -2,95 +2,60 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "core/control/answer.h"
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
-#include "core/conf/conf.h"
 #include "core/worker/restart.h"
 #include "daemon/apps/app.h"
-#include "daemon/spec/app_spec.h"
-#include "daemon/config/conf_load.h"
-#include "daemon/control/control.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/apps/stopped.h"
 #include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
+#include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
+#include "daemon/control/control_client.h"
+#include "daemon/control/control_record.h"
+#include "daemon/control/control_setup.h"
+#include "daemon/control/control_status.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 #include "linux/process/usage.h"
 
-/* Who asks again sooner gets the same figures. */
-#define USAGE_AGE_MS 50
-
-/* ---- the supervisor ---- */
+/* ---- the program ---- */
 
 static const char *
-supervisor_state(const struct control *control)
+program_state(const struct control_setup *setup)
 {
-	if (control->apps->stopping)
+	if (setup->apps->stopping)
 		return "stopping";
-	if (control->starting)
+	if (setup->program->starting)
 		return "starting";
-	return control->reloads->reloading ? "reloading" : "running";
+	return setup->reloads->reloading ? "reloading" : "running";
 }
 
 static void
-put_supervisor(struct strbuf *sb, const struct control *control)
+put_program(struct strbuf *sb, const struct control_setup *setup)
 {
+	const struct control_program *program = setup->program;
+	const struct reloads *reloads = setup->reloads;
 	struct usage usage = usage_of_self();
 
 	answer_begin(sb, ANSWER_RECORD, "clusterd");
-	answer_put_number(sb, "pid", (uint64_t)control->pid);
+	answer_put_number(sb, "pid", (uint64_t)program->pid);
 	answer_put(sb, "version", CLUSTERD_VERSION);
-	if (control->reloads->origin->path != NULL)
-		answer_put(sb, "config", control->reloads->origin->path);
-	answer_put(sb, "state", supervisor_state(control));
+	if (reloads->origin->path != NULL)
+		answer_put(sb, "config", reloads->origin->path);
+	answer_put(sb, "state", program_state(setup));
 	answer_put_number(sb, "uptime_ms",
-	    (uint64_t)mono_ms_between(control->started, mono_now()));
+	    (uint64_t)mono_ms_between(program->started, mono_now()));
 	answer_put_number(sb, "cpu_ns", usage.cpu_ns);
 	answer_put_number(sb, "memory_bytes", usage.memory_bytes);
-	answer_put_number(sb, "reloads_refused", control->reloads->refused);
+	answer_put_number(sb, "reloads_refused", reloads->refused);
 	answer_end(sb);
 }
 
 /* ---- an app and its listeners ---- */
-
-static const char *
-app_state(const struct app *app)
-{
-	if (app->crew.stopping)
-		return "stopping";
-	if (app->crew.target != NULL)
-		return "reloading";
-	if (app->over)
-		return app->failed ? "failed" : "ended";
-	return "running";
-}
-
-/* Seats that have the target already. */
-static unsigned
-count_moved(const struct app *app)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present != NULL &&
-		    app->seats[i].present->spec == app->crew.target &&
-		    !app->seats[i].present->outdated)
-			n++;
-	return n;
-}
-
-void
-control_put_app(struct strbuf *sb, const struct app *app)
-{
-	answer_put(sb, "state", app_state(app));
-	answer_put_number(sb, "generation", app->crew.stable->generation);
-	answer_put_number(sb, "wanted", app->crew.wanted);
-	answer_put_number(sb, "ready", app_ready_count(app));
-	if (app->crew.target == NULL)
-		return;
-	answer_put_number(sb, "target", app->crew.target->generation);
-	answer_put_number(sb, "moved", count_moved(app));
-}
 
 static void
 put_output(struct strbuf *sb, const struct conf_app *conf)
@@ -104,7 +69,7 @@ put_app(struct strbuf *sb, const struct app *app)
 {
 	answer_begin(sb, ANSWER_RECORD, "app");
 	answer_put(sb, "name", app->crew.name);
-	control_put_app(sb, app);
+	control_record_app(sb, app);
 	answer_put_number(sb, "reloads_ok", app->reloads_ok);
 	answer_put_number(sb, "reloads_aborted", app->reloads_aborted);
 	if (app->reload_error != NULL)
@@ -219,60 +184,15 @@ put_listeners(struct strbuf *sb, const struct app *app)
 
 /* ---- workers ---- */
 
-/* "seat", "next" or "retiring". */
-static const char *
-role_of(const struct worker *w)
-{
-	const struct app *app = app_of(w->crew);
-
-	if (!w->seated)
-		return "retiring";
-	return w->instance < app->n_seats &&
-	    app->seats[w->instance].next == w ? "next" : "seat";
-}
-
-/* As users are told: that a program is not executed yet is a detail. */
-static const char *
-worker_state(const struct worker *w)
-{
-	switch (w->fsm.state) {
-	case WORKER_IDLE:
-	case WORKER_EXECING:
-		return worker_state_name(WORKER_STARTING);
-	default:
-		return worker_state_name(w->fsm.state);
-	}
-}
-
-void
-control_put_worker(struct strbuf *sb, const struct worker *w)
-{
-	answer_put(sb, "app", w->crew->name);
-	answer_put_number(sb, "instance", w->instance);
-	answer_put(sb, "role", role_of(w));
-	if (w->pid != 0)
-		answer_put_number(sb, "pid", (uint64_t)w->pid);
-	answer_put(sb, "state", worker_state(w));
-	answer_put_number(sb, "generation", w->spec->generation);
-}
-
 static void
 put_usage(struct strbuf *sb, struct worker *w, struct mono now)
 {
 	struct usage usage;
 
-	if (w->pid == 0 || w->lingering)
+	if (!worker_usage(w, now, &usage))
 		return;
-	if (w->usage_serial != w->serial ||
-	    mono_ms_between(w->usage_at, now) >= USAGE_AGE_MS) {
-		if (!usage_of_tree(w->pid, &usage))
-			return;
-		w->usage_serial = w->serial;
-		w->usage_at = now;
-		w->usage = usage;
-	}
-	answer_put_number(sb, "cpu_ns", w->usage.cpu_ns);
-	answer_put_number(sb, "memory_bytes", w->usage.memory_bytes);
+	answer_put_number(sb, "cpu_ns", usage.cpu_ns);
+	answer_put_number(sb, "memory_bytes", usage.memory_bytes);
 }
 
 static void
@@ -323,6 +243,13 @@ put_history(struct strbuf *sb, const struct seat *seat, struct mono now)
 	    (uint64_t)mono_ms_between(seat->died, now));
 }
 
+static uint64_t
+ms_until(struct mono now, struct mono then)
+{
+	return mono_before(now, then) ? (uint64_t)mono_ms_between(now, then) :
+	    0;
+}
+
 static void
 put_worker(struct strbuf *sb, struct worker *w)
 {
@@ -330,16 +257,15 @@ put_worker(struct strbuf *sb, struct worker *w)
 	struct mono now = mono_now();
 
 	answer_begin(sb, ANSWER_RECORD, "instance");
-	control_put_worker(sb, w);
+	control_record_worker(sb, w);
 	if (w->pid != 0)
 		answer_put_number(sb, "uptime_ms",
 		    (uint64_t)mono_ms_between(w->fsm.executed, now));
 	if (w->ready_ms >= 0)
 		answer_put_number(sb, "ready_ms", (uint64_t)w->ready_ms);
 	if (w->fsm.state == WORKER_BACKOFF)
-		answer_put_number(sb, "restart_in_ms", (uint64_t)(
-		    mono_before(now, w->fsm.deadline) ?
-		    mono_ms_between(now, w->fsm.deadline) : 0));
+		answer_put_number(sb, "restart_in_ms",
+		    ms_until(now, w->fsm.deadline));
 	put_usage(sb, w, now);
 	put_lanes(sb, w);
 	if (w->seated && app->seats[w->instance].present == w)
@@ -351,11 +277,11 @@ put_worker(struct strbuf *sb, struct worker *w)
 
 /* The app with the lowest number from `from` on, or NULL. */
 static struct app *
-next_app(const struct control *control, uint64_t from)
+next_app(const struct control_setup *setup, uint64_t from)
 {
 	struct app *next = NULL;
 
-	for (struct app *a = control->apps->first; a != NULL; a = a->next_app)
+	for (struct app *a = setup->apps->first; a != NULL; a = a->next_app)
 		if (a->number >= from &&
 		    (next == NULL || a->number < next->number))
 			next = a;
@@ -392,35 +318,36 @@ step_retiring(struct strbuf *sb, struct control_cursor *at,
 }
 
 static bool
-step_stopped(struct control *control, struct strbuf *sb,
+step_stopped(const struct control_setup *setup, struct strbuf *sb,
     struct control_cursor *at)
 {
-	const struct stopped_app *s = control->apps->stopped;
+	const struct stopped_app *s = setup->apps->stopped;
 
 	for (unsigned i = 0; i < at->seat && s != NULL; i++)
 		s = s->next;
 	if (s == NULL)
 		return false;
 	/* Until its workers have finished, it is stopping. */
-	if (!app_lingers(control->apps, s->conf->name))
+	if (!app_lingers(setup->apps, s->conf->name))
 		put_stopped(sb, s);
 	at->seat++;
 	return true;
 }
 
 static bool
-step(struct control *control, struct strbuf *sb, struct control_cursor *at)
+step(const struct control_setup *setup, struct strbuf *sb,
+    struct control_cursor *at)
 {
 	struct app *app;
 
 	if (at->at == CONTROL_AT_CLUSTERD) {
-		put_supervisor(sb, control);
+		put_program(sb, setup);
 		at->at = CONTROL_AT_APP;
 		return true;
 	}
 	if (at->at == CONTROL_AT_STOPPED)
-		return step_stopped(control, sb, at);
-	app = next_app(control, at->app);
+		return step_stopped(setup, sb, at);
+	app = next_app(setup, at->app);
 	if (app == NULL) {
 		*at = (struct control_cursor){ .at = CONTROL_AT_STOPPED };
 		return true;
@@ -452,8 +379,8 @@ step(struct control *control, struct strbuf *sb, struct control_cursor *at)
 bool
 control_status_more(struct control_client *c)
 {
-	if (step(c->control, &c->out, &c->op.cursor))
+	if (step(c->setup, &c->out, &c->op.cursor))
 		return true;
-	control_ok(c, NULL);
+	control_client_ok(c, NULL);
 	return false;
 }
