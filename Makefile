@@ -131,6 +131,8 @@ WRAP_adoption = __asprintf_chk asprintf strdup
 WRAP_base = __vasprintf_chk realloc strdup vasprintf
 WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup strndup vasprintf
+WRAP_control = control_socket_accept epoll_wait mono_now reload_request
+WRAP_control_places = $(WRAP_control)
 WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
 WRAP_lanes = reallocarray
@@ -150,6 +152,10 @@ WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 # The sample of status that several tests read.
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
+
+# The room with a socket, and its clients.
+$(foreach t,control control_places,$(call unit,$(t))): \
+    $(B)/tests/daemon/control/control_room.o
 
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
@@ -180,7 +186,8 @@ $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
-    $(B)/tests/linux/bpf/delay_net.d
+    $(B)/tests/linux/bpf/delay_net.d \
+    $(B)/tests/daemon/control/control_room.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \
