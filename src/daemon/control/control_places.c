@@ -83,11 +83,17 @@ control_places_fill(void *ctx)
 
 /* ---- giving way ---- */
 
-/* Nothing moves, although it is its turn: to send a request, or to read. */
+/*
+ * Nothing moves, although it is its turn: to send a request, or to read. A
+ * portion that is not made waits for it to read, too, when the kernel has all
+ * of those before: a Unix socket with a quarter of its buffer full does not
+ * count as writable (net/unix/af_unix.c, unix_writable()).
+ */
 static bool
 stalls(const struct control_client *c, struct mono now)
 {
-	return (!c->op.busy || control_client_unsent(c) > 0) &&
+	return (!c->op.busy || control_client_unsent(c) > 0 ||
+	    control_op_has_portion(&c->op)) &&
 	    mono_ms_between(c->moved, now) >= STALLED_MS;
 }
 

@@ -184,6 +184,42 @@ half_a_request_holds_no_place(void **state)
 	empty_places();
 }
 
+/* Also while what it does not read is all in the kernel: the next portion would
+   have been made. */
+static void
+reading_nothing_holds_no_place(void **state)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *last;
+	int late;
+
+	(void)state;
+	room_stop_apps(MANY_APPS);
+	room.reloads.under_way = (struct reload *)&room.reloads;
+	fill_places("wait\n");
+	leave(fds[0]);
+	room_turns();
+	fds[0] = join_and_be_greeted();
+	put(fds[0], "status\n");
+	late = join();
+	room_turns();
+	room_pass_ms(900);
+	expect(late, "");
+	room_pass_ms(100);
+	expect(late, GREETING);
+	assert_true(get(fds[0], &sb));
+	assert_in_range(sb.len, CONTROL_OUT_ENOUGH, MANY_APPS * 70);
+	assert_null(strstr(sb.text, "\nok"));
+	last = strstr(sb.text, "error slow");
+	assert_true(last != NULL && last[-1] == '\n');
+	assert_string_equal(last, SLOW);
+	for (int i = 1; i < CONTROL_CLIENTS_MAX; i++)
+		expect(fds[i], "");
+	strbuf_free(&sb);
+	leave(late);
+	empty_places();
+}
+
 /* All have a request that is carried out: the one that has followed in vain for
    the longest time gives way. */
 static void
@@ -243,6 +279,7 @@ main(void)
 		T(a_client_that_vanishes_in_mid_answer),
 		T(one_too_many),
 		T(half_a_request_holds_no_place),
+		T(reading_nothing_holds_no_place),
 		T(a_follower_gives_way),
 		T(no_descriptor_for_a_client),
 	};
