@@ -219,8 +219,9 @@ find_default(const char *file, struct mono deadline,
 		code = open_default(name, &dirs, deadline, client, &why);
 	put_dirs(&where, &dirs);
 	if (code == -ENOENT)
-		error_set(err, code, "no clusterd runs %s (looked for %s in "
-		    "%s)", file, name, where.text);
+		error_set(err, code,
+		    "no clusterd runs %s (looked for %s in %s)",
+		    file, name, where.text);
 	else if (code < 0)
 		error_set(err, code, "no clusterd runs %s: %s", file,
 		    error_text(&why));
@@ -431,8 +432,8 @@ find_any(struct mono deadline, struct control_link *ret_client,
 		*ret_client = scan.client;
 		scan.client = (struct control_link)CONTROL_LINK_INIT;
 	} else if (scan.code == -ENOENT) {
-		code = error_set(err, -ENOENT, "no clusterd is running (looked in "
-		    "%s)", where.text);
+		code = error_set(err, -ENOENT,
+		    "no clusterd is running (looked in %s)", where.text);
 	} else {
 		code = error_set(err, scan.code, "no clusterd can be reached: %s",
 		    error_text(&scan.why));

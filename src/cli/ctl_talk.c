@@ -46,8 +46,8 @@ next_line(struct control_link *client, const struct ctl_talk *talk,
 		if (!mono_before(mono_now(), talk->deadline))
 			return -ETIMEDOUT;
 		if (!mono_before(mono_now(), silent))
-			return error_set(err, -ETIME, "clusterd does not "
-			    "answer");
+			return error_set(err, -ETIME,
+			    "clusterd does not answer");
 	}
 }
 
@@ -78,8 +78,8 @@ ctl_talk(struct control_link *client, const struct request *request,
 			return code;
 		switch (line.kind) {
 		case ANSWER_GREETING:
-			return error_set(err, -EPROTO, "what clusterd has "
-			    "sent cannot be understood");
+			return error_set(err, -EPROTO,
+			    "what clusterd has sent cannot be understood");
 		case ANSWER_OK:
 			*ret_text = strdup(line.text);
 			return 0;

@@ -49,8 +49,9 @@ static int
 parse_app(const char *word, size_t len, struct request *r, struct error *err)
 {
 	if (!conf_name_valid(word, len))
-		return error_set(err, -EINVAL, "\"%.*s\" is not the name of "
-		    "an app", (int)(len > 64 ? 64 : len), word);
+		return error_set(err, -EINVAL,
+		    "\"%.*s\" is not the name of an app",
+		    (int)(len > 64 ? 64 : len), word);
 	memcpy(r->app, word, len);
 	r->app[len] = '\0';
 	return 0;
@@ -90,11 +91,12 @@ parse_scale(const char *word, struct request *r, struct error *err)
 		digits++;
 	}
 	if (r->scale == REQUEST_SCALE_TO && strcmp(word, "0") == 0)
-		return error_set(err, -EINVAL, "an app has 1 instance at "
-		    "least: \"stop APP\" stops it");
+		return error_set(err, -EINVAL,
+		    "an app has 1 instance at least: \"stop APP\" stops it");
 	if (!num_parse(digits, 1, CONF_INSTANCES_MAX, &n))
-		return error_set(err, -EINVAL, "\"%.64s\" is not N, +N or -N "
-		    "with a number from 1 to %d", word, CONF_INSTANCES_MAX);
+		return error_set(err, -EINVAL,
+		    "\"%.64s\" is not N, +N or -N with a number from 1 to %d",
+		    word, CONF_INSTANCES_MAX);
 	r->amount = (unsigned)n;
 	return 0;
 }
@@ -159,8 +161,8 @@ request_parse(const char *line, size_t len,
 	size_t n = 0;
 
 	if (len >= sizeof(text))
-		return error_set(err, -EINVAL, "a request has %d bytes at "
-		    "most", REQUEST_MAX);
+		return error_set(err, -EINVAL,
+		    "a request has %d bytes at most", REQUEST_MAX);
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' ||
 		    (unsigned char)line[i] >= 0x7f)

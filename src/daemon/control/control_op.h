@@ -42,8 +42,8 @@ struct control_goal {
 		CONTROL_GOAL_RELOADED,
 		/* The same, and nothing came. */
 		CONTROL_GOAL_RESTARTED,
-		/* The app has the instances that are wanted and no others; those
-		   from `floor` on are up. */
+		/* The app has the instances that are wanted and no others;
+		   those from `floor` on are up. */
 		CONTROL_GOAL_UP,
 		/* All instances of all apps are. */
 		CONTROL_GOAL_ALL_UP,

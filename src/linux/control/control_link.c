@@ -34,8 +34,9 @@ connect_errno(const char *path, int code, struct error *err)
 		return error_set(err, -ENOENT, "%s: there is no such file",
 		    path);
 	case -ECONNREFUSED:
-		return error_set(err, code, "%s: clusterd is not running, or "
-		    "this is no socket of it", path);
+		return error_set(err, code,
+		    "%s: clusterd is not running, or this is no socket of it",
+		    path);
 	case -EACCES:
 		return error_set(err, code, "%s: permission denied: only the "
 		    "user that runs clusterd, root, and the members of its "
@@ -66,8 +67,8 @@ connect_until(int fd, const struct sockaddr_un *sun, struct mono deadline)
 static int
 no_answer(const char *path, struct error *err)
 {
-	return error_set(err, -ETIMEDOUT, "%s: clusterd is there and does not "
-	    "answer", path);
+	return error_set(err, -ETIMEDOUT,
+	    "%s: clusterd is there and does not answer", path);
 }
 
 static int
@@ -110,8 +111,8 @@ check_greeting(const struct answer_line *line, const char *path,
 		return error_set(err, -ECONNRESET, "%s: %s", path,
 		    *line->text != '\0' ? line->text : line->word);
 	if (line->kind != ANSWER_GREETING)
-		return error_set(err, -EPROTO, "%s: whoever listens there is "
-		    "no clusterd", path);
+		return error_set(err, -EPROTO,
+		    "%s: whoever listens there is no clusterd", path);
 	if (line->version > ANSWER_PROTOCOL)
 		return error_set(err, -EPROTONOSUPPORT, "%s: this clusterd%s%s"
 		    " speaks version %u of the protocol, and this clusterctl "
@@ -136,13 +137,13 @@ greet(struct control_link *client, const char *path, struct mono deadline,
 	if (code == 1)
 		code = check_greeting(&line, path, err);
 	else if (code == 0)
-		code = error_set(err, -ECONNRESET, "%s: clusterd has closed "
-		    "the connection", path);
+		code = error_set(err, -ECONNRESET,
+		    "%s: clusterd has closed the connection", path);
 	else if (code == -ETIMEDOUT)
 		code = no_answer(path, err);
 	else if (code == -EPROTO)
-		code = error_set(err, code, "%s: whoever listens there is no "
-		    "clusterd", path);
+		code = error_set(err, code,
+		    "%s: whoever listens there is no clusterd", path);
 	else
 		code = error_set(err, code, "%s: %s", path, error_text(&why));
 	error_clear(&why);
@@ -194,8 +195,8 @@ control_link_send(struct control_link *client,
 		code = -EIO;
 	strbuf_free(&sb);
 	if (code == -EPIPE || code == -ECONNRESET)
-		return error_set(err, -ECONNRESET, "clusterd has closed the "
-		    "connection");
+		return error_set(err, -ECONNRESET,
+		    "clusterd has closed the connection");
 	if (code < 0)
 		return error_set(err, code, "cannot send the request: %s",
 		    strerror(-code));
@@ -273,8 +274,8 @@ make_room(struct control_link *client)
 static int
 no_protocol(struct error *err)
 {
-	return error_set(err, -EPROTO, "what clusterd has sent cannot be "
-	    "understood");
+	return error_set(err, -EPROTO,
+	    "what clusterd has sent cannot be understood");
 }
 
 int
@@ -292,8 +293,8 @@ control_link_read(struct control_link *client, struct mono deadline,
 		if (code == 0 || code == -EINTR || code == -ETIMEDOUT)
 			return code;
 		if (code < 0)
-			return error_set(err, code, "cannot read the answer: "
-			    "%s", strerror(-code));
+			return error_set(err, code,
+			    "cannot read the answer: %s", strerror(-code));
 	}
 	begin = client->buffer + client->start;
 	*newline = '\0';
