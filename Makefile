@@ -137,6 +137,8 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
 	worker_kill worker_new worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
 WRAP_look_queue = mono_now
+WRAP_control = control_socket_accept epoll_wait mono_now reload_request
+WRAP_control_places = $(WRAP_control)
 WRAP_sink = pwritev2
 WRAP_loop = epoll_wait mono_now
 WRAP_sockdiag = recvmsg sendto socket
@@ -157,6 +159,10 @@ $(foreach t,metrics status status_view,$(call unit,$(t))): \
 # Workers that are no processes.
 $(foreach t,app_rollout apps,$(call unit,$(t))): \
     $(B)/tests/daemon/apps/fake_workers.o
+
+# The room with a socket, and its clients.
+$(foreach t,control control_places,$(call unit,$(t))): \
+    $(B)/tests/daemon/control/control_room.o
 
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
@@ -189,7 +195,7 @@ $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
     $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \
-    $(B)/tests/lib/alloc_fail.d
+    $(B)/tests/lib/alloc_fail.d $(B)/tests/daemon/control/control_room.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \

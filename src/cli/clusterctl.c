@@ -16,7 +16,7 @@
 #include "cli/ctl_status.h"
 #include "cli/ctl_text.h"
 #include "cli/ctl_watch.h"
-#include "linux/control/control_client.h"
+#include "linux/control/control_link.h"
 
 /* A closed standard descriptor must not become the socket's. */
 static void
@@ -70,7 +70,7 @@ run(const struct ctl_options *o)
 		status = ctl_find_status(code);
 	} else {
 		status = run_command(o, &client);
-		control_client_close(&client);
+		control_link_close(&client);
 	}
 	error_clear(&err);
 	return status;

@@ -13,9 +13,10 @@
 #include "core/names/address.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_schema.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
 #include "core/names/words.h"
-#include "linux/control/control_client.h"
+#include "linux/control/control_link.h"
 #include "linux/control/control_place.h"
 #include "linux/file/file.h"
 
@@ -59,7 +60,7 @@ static int
 open_socket(const char *path, struct mono deadline,
     struct control_link *client, struct error *err)
 {
-	return control_client_open(client, path, until(deadline, GREETING_MS),
+	return control_link_open(client, path, until(deadline, GREETING_MS),
 	    err);
 }
 
@@ -189,7 +190,7 @@ open_default(const char *name, const struct strlist *dirs,
 		strbuf_printf(&path, "%s/%s", dirs->v[i], name);
 		if (path.failed)
 			return -ENOMEM;
-		code = control_client_open(client, path.text,
+		code = control_link_open(client, path.text,
 		    until(deadline, GREETING_MS), &why);
 		strbuf_free(&path);
 		if (code < 0 && weight(code) > weight(worst)) {
@@ -218,8 +219,9 @@ find_default(const char *file, struct mono deadline,
 		code = open_default(name, &dirs, deadline, client, &why);
 	put_dirs(&where, &dirs);
 	if (code == -ENOENT)
-		error_set(err, code, "no clusterd runs %s (looked for %s in "
-		    "%s)", file, name, where.text);
+		error_set(err, code,
+		    "no clusterd runs %s (looked for %s in %s)",
+		    file, name, where.text);
 	else if (code < 0)
 		error_set(err, code, "no clusterd runs %s: %s", file,
 		    error_text(&why));
@@ -271,7 +273,7 @@ scan_one(struct scan *scan, const char *path, struct mono deadline)
 {
 	struct control_link client;
 	struct error why = ERROR_INIT;
-	int code = control_client_open(&client, path, until(deadline,
+	int code = control_link_open(&client, path, until(deadline,
 	    SCAN_MS), &why);
 
 	if (code == 0) {
@@ -279,7 +281,7 @@ scan_one(struct scan *scan, const char *path, struct mono deadline)
 		if (scan->client.fd < 0)
 			scan->client = client;
 		else
-			control_client_close(&client);
+			control_link_close(&client);
 	} else if (code == -ETIMEDOUT) {
 		strlist_add(&scan->silent, path);
 	}
@@ -337,10 +339,10 @@ scan_dirs(struct scan *scan, const struct strlist *dirs, struct mono deadline)
 }
 
 static int
-note_config(void *ctx, const struct control_line *line)
+note_config(void *ctx, const struct answer_line *line)
 {
 	char **config = ctx;
-	const char *value = control_line_get(line, "config");
+	const char *value = answer_line_get(line, "config");
 
 	if (strcmp(line->word, "clusterd") != 0)
 		return 0;
@@ -353,8 +355,8 @@ note_config(void *ctx, const struct control_line *line)
 static char *
 ask_config(const char *path)
 {
-	const struct control_request status = {
-		.verb = CONTROL_STATUS, .instance = -1,
+	const struct request status = {
+		.verb = REQUEST_STATUS, .instance = -1,
 	};
 	char *config = NULL, *text = NULL;
 	const struct ctl_talk talk = {
@@ -363,9 +365,9 @@ ask_config(const char *path)
 	};
 	struct control_link client;
 
-	if (control_client_open(&client, path, talk.deadline, NULL) == 0) {
+	if (control_link_open(&client, path, talk.deadline, NULL) == 0) {
 		(void)ctl_talk(&client, &status, &talk, &text, NULL);
-		control_client_close(&client);
+		control_link_close(&client);
 	}
 	free(text);
 	return config;
@@ -413,7 +415,7 @@ find_any(struct mono deadline, struct control_link *ret_client,
     struct error *err)
 {
 	struct scan scan = {
-		.client = CONTROL_CLIENT_INIT, .why = ERROR_INIT,
+		.client = CONTROL_LINK_INIT, .why = ERROR_INIT,
 		.code = -ENOENT,
 	};
 	struct strlist dirs = STRLIST_INIT;
@@ -428,15 +430,15 @@ find_any(struct mono deadline, struct control_link *ret_client,
 		code = SEVERAL;
 	} else if (scan.answering.n == 1) {
 		*ret_client = scan.client;
-		scan.client = (struct control_link)CONTROL_CLIENT_INIT;
+		scan.client = (struct control_link)CONTROL_LINK_INIT;
 	} else if (scan.code == -ENOENT) {
-		code = error_set(err, -ENOENT, "no clusterd is running (looked in "
-		    "%s)", where.text);
+		code = error_set(err, -ENOENT,
+		    "no clusterd is running (looked in %s)", where.text);
 	} else {
 		code = error_set(err, scan.code, "no clusterd can be reached: %s",
 		    error_text(&scan.why));
 	}
-	control_client_close(&scan.client);
+	control_link_close(&scan.client);
 	strlist_free(&scan.answering);
 	strlist_free(&scan.silent);
 	error_clear(&scan.why);

@@ -6,10 +6,10 @@
 #include "base/str.h"
 #include "cli/ctl_log_line.h"
 #include "cli/ctl_text.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
 
-static const struct control_field *
-find_field(const struct control_line *line, const char *key)
+static const struct answer_field *
+find_field(const struct answer_line *line, const char *key)
 {
 	for (size_t i = 0; i < line->n_fields; i++)
 		if (strcmp(line->fields[i].key, key) == 0)
@@ -18,9 +18,9 @@ find_field(const struct control_line *line, const char *key)
 }
 
 static const char *
-get(const struct control_line *line, const char *key)
+get(const struct answer_line *line, const char *key)
 {
-	const char *value = control_line_get(line, key);
+	const char *value = answer_line_get(line, key);
 
 	return value != NULL ? value : "?";
 }
@@ -42,17 +42,17 @@ put_time(struct strbuf *sb, uint64_t ms)
 }
 
 static void
-put_json(struct strbuf *sb, const struct control_line *line)
+put_json(struct strbuf *sb, const struct answer_line *line)
 {
-	const struct control_field *text = find_field(line, "text");
+	const struct answer_field *text = find_field(line, "text");
 	uint64_t n;
 
 	strbuf_putc(sb, '{');
-	if (control_line_number(line, "time_ms", &n))
+	if (answer_line_number(line, "time_ms", &n))
 		put_time(sb, n);
 	strbuf_puts(sb, "\"app\":");
 	json_put_string(sb, get(line, "app"));
-	if (control_line_number(line, "instance", &n))
+	if (answer_line_number(line, "instance", &n))
 		strbuf_printf(sb, ",\"instance\":%llu", (unsigned long long)n);
 	strbuf_puts(sb, ",\"stream\":");
 	json_put_string(sb, get(line, "stream"));
@@ -66,7 +66,7 @@ put_json(struct strbuf *sb, const struct control_line *line)
 
 /* "web.2 | ", in the colour that clusterd's own prefix has. */
 static void
-put_tag(struct strbuf *sb, const struct control_line *line, bool colour)
+put_tag(struct strbuf *sb, const struct answer_line *line, bool colour)
 {
 	static const unsigned char colours[] = {
 		36, 33, 32, 35, 34, 96, 93, 92, 95, 94,
@@ -75,7 +75,7 @@ put_tag(struct strbuf *sb, const struct control_line *line, bool colour)
 	uint64_t instance = 0;
 	unsigned sum;
 
-	(void)control_line_number(line, "instance", &instance);
+	(void)answer_line_number(line, "instance", &instance);
 	sum = (unsigned)instance;
 	for (const char *c = app; *c != '\0'; c++)
 		sum += (unsigned char)*c;
@@ -131,7 +131,7 @@ put_for_terminal(struct strbuf *sb, char *text, bool colour)
 }
 
 static void
-put_text(struct strbuf *sb, const struct control_field *text,
+put_text(struct strbuf *sb, const struct answer_field *text,
     const struct ctl_log_style *style)
 {
 	size_t len = text->len;
@@ -149,10 +149,10 @@ put_text(struct strbuf *sb, const struct control_field *text,
 }
 
 void
-ctl_log_line(struct strbuf *sb, const struct control_line *line,
+ctl_log_line(struct strbuf *sb, const struct answer_line *line,
     const struct ctl_log_style *style)
 {
-	const struct control_field *text = find_field(line, "text");
+	const struct answer_field *text = find_field(line, "text");
 
 	if (style->json) {
 		put_json(sb, line);
@@ -167,7 +167,7 @@ ctl_log_line(struct strbuf *sb, const struct control_line *line,
 /* ---- what is not there ---- */
 
 void
-ctl_log_lost(struct strbuf *sb, const struct control_line *line)
+ctl_log_lost(struct strbuf *sb, const struct answer_line *line)
 {
 	strbuf_printf(sb, "%s: %s lines are missing here, they were "
 	    "overwritten before they could be sent", get(line, "app"),
@@ -191,7 +191,7 @@ is_elsewhere(const char *place)
 }
 
 bool
-ctl_log_all_elsewhere(const struct control_line *line)
+ctl_log_all_elsewhere(const struct answer_line *line)
 {
 	return is_elsewhere(get(line, "stdout")) &&
 	    is_elsewhere(get(line, "stderr"));
@@ -208,7 +208,7 @@ put_half(struct strbuf *sb, const char *key, const char *stream,
 }
 
 void
-ctl_log_elsewhere(struct strbuf *sb, const struct control_line *line)
+ctl_log_elsewhere(struct strbuf *sb, const struct answer_line *line)
 {
 	const char *out = get(line, "stdout"), *err = get(line, "stderr");
 

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-struct control_line;
+struct answer_line;
 struct strbuf;
 
 struct ctl_log_style {
@@ -19,14 +19,14 @@ struct ctl_log_style {
  * the text goes as the worker has written it; on a terminal its colours stay,
  * where there are to be any, and every other control byte becomes '?'.
  */
-void ctl_log_line(struct strbuf *sb, const struct control_line *line,
+void ctl_log_line(struct strbuf *sb, const struct answer_line *line,
     const struct ctl_log_style *style);
 
 /* The words of a `lost` and of an `elsewhere` record, without newline. */
-void ctl_log_lost(struct strbuf *sb, const struct control_line *line);
-void ctl_log_elsewhere(struct strbuf *sb, const struct control_line *line);
+void ctl_log_lost(struct strbuf *sb, const struct answer_line *line);
+void ctl_log_elsewhere(struct strbuf *sb, const struct answer_line *line);
 
 /* Nothing at all of that app passes through clusterd? */
-bool ctl_log_all_elsewhere(const struct control_line *line);
+bool ctl_log_all_elsewhere(const struct answer_line *line);
 
 #endif

@@ -16,7 +16,7 @@
 #include "cli/ctl_tail.h"
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
 
 /* With -f and -n, what was there before has come when nothing more does for a
    while; and some time there must be something to see. */
@@ -53,7 +53,7 @@ show_tail(struct logs *logs)
 }
 
 static int
-take_line(struct logs *logs, const struct control_line *line)
+take_line(struct logs *logs, const struct answer_line *line)
 {
 	struct strbuf text = STRBUF_INIT;
 
@@ -73,8 +73,8 @@ take_line(struct logs *logs, const struct control_line *line)
 
 /* On stderr, at the place in the output where it belongs. */
 static int
-tell(struct logs *logs, const struct control_line *line,
-    void (*put)(struct strbuf *, const struct control_line *))
+tell(struct logs *logs, const struct answer_line *line,
+    void (*put)(struct strbuf *, const struct answer_line *))
 {
 	struct strbuf sb = STRBUF_INIT;
 
@@ -86,11 +86,11 @@ tell(struct logs *logs, const struct control_line *line,
 }
 
 static int
-on_line(void *ctx, const struct control_line *line)
+on_line(void *ctx, const struct answer_line *line)
 {
 	struct logs *logs = ctx;
 
-	if (line->kind != CONTROL_RECORD)
+	if (line->kind != ANSWER_RECORD)
 		return 0;
 	if (strcmp(line->word, "line") == 0)
 		return take_line(logs, line);

@@ -227,14 +227,14 @@ take_request(struct ctl_options *o, struct line *line)
 		return usage_error("too many arguments, usage: metrics");
 	if (metrics)
 		line->words[0] = "status";
-	if (control_request_from_words(line->words, line->n_words,
+	if (request_from_words(line->words, line->n_words,
 	    &o->request, &err) < 0) {
 		usage_error(error_text(&err));
 		error_clear(&err);
 		return false;
 	}
 	if (o->follow)
-		o->request.verb = CONTROL_FOLLOW;
+		o->request.verb = REQUEST_FOLLOW;
 	return true;
 }
 
@@ -243,7 +243,7 @@ ctl_options_parse(int argc, char *argv[], struct ctl_options *ret_options)
 {
 	struct ctl_options o = {
 		.command = CTL_COMMANDS,
-		.request = { .verb = CONTROL_STATUS, .instance = -1 },
+		.request = { .verb = REQUEST_STATUS, .instance = -1 },
 		.lines = -1, .timeout_ms = -1,
 	};
 	struct line line = { .n_words = 0 };

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/control/control.h"
+#include "core/control/request.h"
 
 enum ctl_command {
 	CTL_STATUS,
@@ -28,7 +28,7 @@ struct ctl_options {
 	enum ctl_command command;
 	const char *config;	/* -c FILE; NULL: not given */
 	const char *socket;	/* -s SOCKET; NULL: not given */
-	struct control_request request;	/* what the server is asked first */
+	struct request request;	/* what the server is asked first */
 	bool json;
 	bool watch;
 	bool follow;

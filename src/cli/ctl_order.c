@@ -19,7 +19,7 @@
 #include "cli/ctl_status.h"
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
-#include "linux/control/control_client.h"
+#include "linux/control/control_link.h"
 
 /* ---- Ctrl-C ---- */
 
@@ -47,7 +47,7 @@ prepare_parting(const struct ctl_options *o, bool live)
 
 	snprintf(parting, sizeof(parting), "%sclusterctl: interrupted; "
 	    "clusterd goes on with the %s\n", live ? "\r\033[K" : "",
-	    control_verb_name(o->request.verb));
+	    request_verb_name(o->request.verb));
 	parting_len = strlen(parting);
 	for (size_t i = 0; i < 2; i++) {
 		struct sigaction old;
@@ -87,11 +87,11 @@ static void
 wait_for_end(struct control_link *client, int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
-	struct control_line line;
+	struct answer_line line;
 	int code;
 
 	do
-		code = control_client_read(client, MONO_NEVER,
+		code = control_link_read(client, MONO_NEVER,
 		    pidfd, &line, NULL);
 	while (code == 1);
 	while (code != -EINTR && pidfd >= 0 && poll(&pfd, 1, -1) < 0 &&
@@ -199,7 +199,7 @@ wait_once(const struct ctl_options *o, struct mono deadline, int *ret_status)
 		code = carry_out(o, &client, until, &text, &err);
 		again = again && code == -ECONNRESET;
 		*ret_status = code == -ECONNRESET ? EX_UNAVAILABLE : 1;
-		control_client_close(&client);
+		control_link_close(&client);
 	}
 	if (code == 0)
 		*ret_status = print_ok(text);

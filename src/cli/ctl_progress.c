@@ -118,35 +118,34 @@ find_app(struct ctl_progress *p, const char *name)
 }
 
 static uint32_t
-count(const struct control_line *line, const char *key, uint32_t otherwise)
+count(const struct answer_line *line, const char *key, uint32_t otherwise)
 {
 	uint64_t n;
 
-	if (!control_line_number(line, key, &n))
+	if (!answer_line_number(line, key, &n))
 		return otherwise;
 	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
 static void
-app_event(struct ctl_progress_app *app, const struct control_line *line)
+app_event(struct ctl_progress_app *app, const struct answer_line *line)
 {
 	app->counted = true;
 	app->wanted = count(line, "wanted", app->wanted);
 	app->ready = count(line, "ready", app->ready);
 	app->moved = count(line, "moved", app->moved);
-	if (!control_line_number(line, "target", &app->target))
+	if (!answer_line_number(line, "target", &app->target))
 		app->target = 0;
 }
 
 /* "web[2] pid 4711 ready (it waits for connections)" */
 static void
-put_event(struct strbuf *sb, const char *name,
-    const struct control_line *line)
+put_event(struct strbuf *sb, const char *name, const struct answer_line *line)
 {
-	const char *instance = control_line_get(line, "instance");
-	const char *state = control_line_get(line, "state");
-	const char *pid = control_line_get(line, "pid");
-	const char *why = control_line_get(line, "why");
+	const char *instance = answer_line_get(line, "instance");
+	const char *state = answer_line_get(line, "state");
+	const char *pid = answer_line_get(line, "pid");
+	const char *why = answer_line_get(line, "why");
 	struct strbuf text = STRBUF_INIT;
 
 	strbuf_puts(&text, name);
@@ -163,9 +162,9 @@ put_event(struct strbuf *sb, const char *name,
 }
 
 static void
-note(struct ctl_progress *p, const struct control_line *line)
+note(struct ctl_progress *p, const struct answer_line *line)
 {
-	const char *text = control_line_get(line, "text");
+	const char *text = answer_line_get(line, "text");
 
 	if (text == NULL)
 		return;
@@ -174,9 +173,9 @@ note(struct ctl_progress *p, const struct control_line *line)
 }
 
 static void
-event(struct ctl_progress *p, const struct control_line *line)
+event(struct ctl_progress *p, const struct answer_line *line)
 {
-	const char *name = control_line_get(line, "app");
+	const char *name = answer_line_get(line, "app");
 	struct ctl_progress_app *app;
 
 	if (name == NULL)
@@ -195,11 +194,11 @@ event(struct ctl_progress *p, const struct control_line *line)
 }
 
 int
-ctl_progress_line(void *ctx, const struct control_line *line)
+ctl_progress_line(void *ctx, const struct answer_line *line)
 {
 	struct ctl_progress *p = ctx;
 
-	if (line->kind != CONTROL_PROGRESS)
+	if (line->kind != ANSWER_PROGRESS)
 		return 0;
 	if (strcmp(line->word, "note") == 0)
 		note(p, line);

@@ -15,7 +15,8 @@
 
 #include "base/mono.h"
 #include "base/str.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
 
 /* Of more apps, the rest has no line. */
 #define CTL_PROGRESS_APPS 64
@@ -23,7 +24,7 @@
 struct ctl_progress {
 	bool live;			/* a terminal */
 	struct ctl_progress_app {
-		char name[sizeof(((struct control_request *)0)->app)];
+		char name[sizeof(((struct request *)0)->app)];
 		bool counted;
 		uint32_t wanted, ready, moved;
 		uint64_t target;	/* generation; 0: no reload */
@@ -39,7 +40,7 @@ struct ctl_progress {
 void ctl_progress_begin(struct ctl_progress *progress);
 
 /* For ctl_talk(), with the progress as ctx; both return 0. */
-int ctl_progress_line(void *ctx, const struct control_line *line);
+int ctl_progress_line(void *ctx, const struct answer_line *line);
 int ctl_progress_idle(void *ctx);
 
 /* Show how it ended, and free; the lines stay. If it went well, what its last

@@ -13,12 +13,13 @@
 #include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "core/conf/conf_schema.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
 #include "core/status/metrics_text.h"
 #include "core/status/status.h"
 #include "core/status/status_json.h"
 #include "core/status/status_table.h"
-#include "linux/control/control_client.h"
+#include "linux/control/control_link.h"
 
 #define BETWEEN_MS	200	/* two samples, to measure CPU time */
 
@@ -35,11 +36,11 @@ struct sample {
 };
 
 static int
-add(void *ctx, const struct control_line *line)
+add(void *ctx, const struct answer_line *line)
 {
 	struct sample *sample = ctx;
 
-	sample->no_memory = line->kind == CONTROL_RECORD &&
+	sample->no_memory = line->kind == ANSWER_RECORD &&
 	    status_add(sample->status, line) < 0;
 	return sample->no_memory;
 }
@@ -49,8 +50,8 @@ ctl_status_sample(struct control_link *client,
     const struct ctl_other *other, struct status *ret_status,
     struct error *err)
 {
-	static const struct control_request request = {
-		.verb = CONTROL_STATUS, .instance = -1,
+	static const struct request request = {
+		.verb = REQUEST_STATUS, .instance = -1,
 	};
 	struct sample sample = { .status = ret_status };
 	const struct ctl_talk talk = {
@@ -232,6 +233,6 @@ ctl_status_not_ready(const struct ctl_options *options, struct strbuf *sb,
 	if (code == 0)
 		list_not_ready(sb, &status);
 	status_free(&status);
-	control_client_close(&client);
+	control_link_close(&client);
 	return code;
 }

@@ -3,8 +3,9 @@
 
 #include "base/error.h"
 #include "cli/ctl_talk.h"
-#include "core/control/control.h"
-#include "linux/control/control_client.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
+#include "linux/control/control_link.h"
 
 static struct mono
 earlier(struct mono a, struct mono b)
@@ -18,10 +19,10 @@ after(int64_t ms)
 	return ms > 0 ? mono_add_ms(mono_now(), ms) : MONO_NEVER;
 }
 
-/* The next line, as control_client_read(); calls idle before it waits. */
+/* The next line, as control_link_read(); calls idle before it waits. */
 static int
 next_line(struct control_link *client, const struct ctl_talk *talk,
-    struct control_line *line, struct error *err)
+    struct answer_line *line, struct error *err)
 {
 	struct mono silent = after(talk->stall_ms);
 	const struct ctl_other *other = talk->other;
@@ -30,12 +31,12 @@ next_line(struct control_link *client, const struct ctl_talk *talk,
 		struct mono until = earlier(talk->deadline, silent);
 		int code;
 
-		if (talk->idle != NULL && control_client_idle(client)) {
+		if (talk->idle != NULL && control_link_idle(client)) {
 			if (talk->idle(talk->ctx) != 0)
 				return -ECANCELED;
 			until = earlier(until, after(talk->wake_ms));
 		}
-		code = control_client_read(client, until,
+		code = control_link_read(client, until,
 		    other != NULL ? other->fd : -1, line, err);
 		if (code == -EINTR && other != NULL &&
 		    other->fn(other->ctx) != 0)
@@ -45,24 +46,24 @@ next_line(struct control_link *client, const struct ctl_talk *talk,
 		if (!mono_before(mono_now(), talk->deadline))
 			return -ETIMEDOUT;
 		if (!mono_before(mono_now(), silent))
-			return error_set(err, -ETIME, "clusterd does not "
-			    "answer");
+			return error_set(err, -ETIME,
+			    "clusterd does not answer");
 	}
 }
 
 static int
-refused(const struct control_line *line, struct error *err)
+refused(const struct answer_line *line, struct error *err)
 {
 	return error_set(err, strcmp(line->word, "usage") == 0 ? -EINVAL :
 	    -EREMOTEIO, "%s", *line->text != '\0' ? line->text : line->word);
 }
 
 int
-ctl_talk(struct control_link *client, const struct control_request *request,
+ctl_talk(struct control_link *client, const struct request *request,
     const struct ctl_talk *talk, char **ret_text, struct error *err)
 {
-	struct control_line line;
-	int code = control_client_send(client, request, err);
+	struct answer_line line;
+	int code = control_link_send(client, request, err);
 
 	*ret_text = NULL;
 	if (code < 0)
@@ -76,16 +77,16 @@ ctl_talk(struct control_link *client, const struct control_request *request,
 		if (code < 0)
 			return code;
 		switch (line.kind) {
-		case CONTROL_GREETING:
-			return error_set(err, -EPROTO, "what clusterd has "
-			    "sent cannot be understood");
-		case CONTROL_OK:
+		case ANSWER_GREETING:
+			return error_set(err, -EPROTO,
+			    "what clusterd has sent cannot be understood");
+		case ANSWER_OK:
 			*ret_text = strdup(line.text);
 			return 0;
-		case CONTROL_ERROR:
+		case ANSWER_ERROR:
 			return refused(&line, err);
-		case CONTROL_RECORD:
-		case CONTROL_PROGRESS:
+		case ANSWER_RECORD:
+		case ANSWER_PROGRESS:
 			/* Somebody might never stop. */
 			if (!mono_before(mono_now(), talk->deadline))
 				return -ETIMEDOUT;

@@ -7,8 +7,8 @@
 #include "base/mono.h"
 
 struct control_link;
-struct control_line;
-struct control_request;
+struct answer_line;
+struct request;
 struct error;
 
 /* What else may come while an answer is waited for. */
@@ -20,7 +20,7 @@ struct ctl_other {
 
 struct ctl_talk {
 	/* Every record and progress line; other than 0: enough. */
-	int (*line)(void *ctx, const struct control_line *line);
+	int (*line)(void *ctx, const struct answer_line *line);
 	/* Nothing more is there yet: a time to draw and to flush. May be NULL.
 	   Other than 0: enough. It is called again after wake_ms. */
 	int (*idle)(void *ctx);
@@ -42,7 +42,7 @@ struct ctl_talk {
  * the deadline; -ECANCELED, a callback had enough.
  */
 int ctl_talk(struct control_link *client,
-    const struct control_request *request, const struct ctl_talk *talk,
+    const struct request *request, const struct ctl_talk *talk,
     char **ret_text, struct error *err);
 
 #endif

@@ -22,7 +22,7 @@
 #include "core/status/status_json.h"
 #include "core/status/status_table.h"
 #include "core/status/status_watch.h"
-#include "linux/control/control_client.h"
+#include "linux/control/control_link.h"
 #include "linux/file/terminal.h"
 
 #define EVERY_MS	1000
@@ -238,7 +238,7 @@ set_trouble(struct watch *w, const struct error *err)
 static void
 lose(struct watch *w, const struct error *err)
 {
-	control_client_close(&w->client);
+	control_link_close(&w->client);
 	w->connected = false;
 	set_trouble(w, err);
 }
@@ -332,7 +332,7 @@ ctl_watch(const struct ctl_options *options, struct control_link *client)
 		.signals = -1, .events = -1,
 	};
 
-	*client = (struct control_link)CONTROL_CLIENT_INIT;
+	*client = (struct control_link)CONTROL_LINK_INIT;
 	if (w.screen && open_events(&w) < 0)
 		w.screen = false;
 	if (w.screen)
@@ -341,7 +341,7 @@ ctl_watch(const struct ctl_options *options, struct control_link *client)
 	terminal_leave(&w.terminal);
 	if (was_stopping(&w) && !w.connected)
 		ctl_text_complain("clusterd has stopped");
-	control_client_close(&w.client);
+	control_link_close(&w.client);
 	status_free(&w.now);
 	fd_close(&w.signals);
 	fd_close(&w.events);

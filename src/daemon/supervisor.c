@@ -56,6 +56,7 @@ struct supervisor {
 	struct life life;
 	struct apps apps;
 	struct reloads reloads;
+	struct control_program program;
 	struct control control;
 	struct pidfile pidfile;
 	struct sd_notify up;	/* the supervisor above us */
@@ -86,7 +87,7 @@ supervisor_stop(struct supervisor *sup)
 static void
 supervisor_fail(struct supervisor *sup)
 {
-	sup->control.failed = true;
+	sup->program.failed = true;
 	life_mute(&sup->life);
 	supervisor_stop(sup);
 }
@@ -210,17 +211,17 @@ tell_status(struct supervisor *sup)
 static void
 check_up(struct supervisor *sup)
 {
-	if (!sup->control.starting && !sup->reloads.reloading) {
+	if (!sup->program.starting && !sup->reloads.reloading) {
 		tell_status(sup);
 		return;
 	}
 	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
-	if (sup->control.starting)
+	if (sup->program.starting)
 		log_info("start complete");
-	sup->control.starting = false;
+	sup->program.starting = false;
 	reload_told(&sup->reloads);
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->control.pid);
+	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->program.pid);
 	tell_status(sup);
 }
 
@@ -236,7 +237,7 @@ check_over(struct supervisor *sup)
 		log_error("no app is left: exiting");
 	else
 		log_info("every app has ended well: exiting");
-	sup->control.failed = failed;
+	sup->program.failed = failed;
 	supervisor_stop(sup);
 }
 
@@ -283,7 +284,7 @@ give_up_due(void *ctx)
 
 	log_error("some processes do not die although they were killed, "
 	    "leaving them");
-	sup->control.failed = true;
+	sup->program.failed = true;
 	sup->done = true;
 }
 
@@ -300,12 +301,6 @@ stop_asked(void *ctx)
 	supervisor_stop(ctx);
 }
 
-static void
-reload_applying(void *ctx)
-{
-	control_restore(ctx);
-}
-
 static const struct apps_watch apps_watch = {
 	.stepped = control_worker_stepped,
 	.ended = control_worker_died,
@@ -313,7 +308,7 @@ static const struct apps_watch apps_watch = {
 
 static const struct reload_watch reload_watch = {
 	.refused = control_reload_refused,
-	.applying = reload_applying,
+	.applying = control_reload_applying,
 };
 
 static void
@@ -351,15 +346,17 @@ acquaint(struct supervisor *sup)
 	sup->reloads.up = &sup->up;
 	sup->reloads.watch = &reload_watch;
 	sup->reloads.watch_ctx = &sup->control;
-	sup->control.loop = sup->loop;
-	sup->control.apps = &sup->apps;
-	sup->control.reloads = &sup->reloads;
-	sup->control.listeners = &sup->listeners;
-	sup->control.outputs = &sup->outputs;
-	sup->control.stop = stop_asked;
-	sup->control.stop_ctx = sup;
 	sup->apps.house.listeners = &sup->listeners;
 	sup->apps.house.outputs = &sup->outputs;
+	control_init(&sup->control, &(struct control_setup){
+		.loop = sup->loop,
+		.apps = &sup->apps,
+		.reloads = &sup->reloads,
+		.outputs = &sup->outputs,
+		.program = &sup->program,
+		.stop = stop_asked,
+		.stop_ctx = sup,
+	});
 }
 
 /* Each has timers of its own, or watches something. */
@@ -406,7 +403,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	acquaint(sup);
 	listeners_init(&sup->listeners, sup->loop);
 	outputs_init(&sup->outputs, sup->loop);
-	sup->outputs.told = control_logs_told;
+	sup->outputs.told = control_lines_came;
 	sup->outputs.told_ctx = &sup->control;
 	code = process_become_subreaper();
 	if (code < 0)
@@ -478,7 +475,7 @@ start(struct supervisor *sup, struct error *err)
 	apps_count_cpus(&sup->apps);
 	(void)!getrandom(
 	    &sup->workers.run_id, sizeof(sup->workers.run_id), GRND_NONBLOCK);
-	sup->control.starting = true;
+	sup->program.starting = true;
 	return start_apps(sup, err) < 0 ? EX_UNAVAILABLE : 0;
 }
 
@@ -519,12 +516,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.config = config_ref(setup->config),
 		},
 		.pidfile = PIDFILE_INIT,
-		.control = {
-			.pid = getpid(),
-			.started = mono_now(),
-			.socket = CONTROL_SOCKET_INIT,
-			.clients = TAILQ_HEAD_INITIALIZER(sup.control.clients),
-		},
+		.program = { .pid = getpid(), .started = mono_now() },
 		.up = SD_NOTIFY_INIT,
 		.listeners = { .inotify = -1 },
 		.drainers = { .diag = SOCKDIAG_INIT },
@@ -557,5 +549,5 @@ supervisor_run(const struct supervisor_setup *setup)
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);
-	return status != 0 ? status : sup.control.failed ? 1 : 0;
+	return status != 0 ? status : sup.program.failed ? 1 : 0;
 }

@@ -13,8 +13,8 @@
  *   drain.c       whether retiring workers have finished
  *   readiness.c   whether starting workers wait for connections yet
  *   orphans.c     what dead workers leave behind
- *   control.c     clients of the control socket; control_op.c what they ask
- *                 for, control_status.c what they are told
+ *   control.c     clients of the control socket, what they ask for and what
+ *                 they are told
  *   stopped.c     apps that are stopped by request
  *   listeners.c   the open listeners; listener_file.c those of Unix sockets
  *   lanes.c       the sockets of a listener, and whose they are; lanes_heal.c

@@ -13,7 +13,8 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
 #include "core/status/metrics_text.h"
 #include "core/status/status.h"
 #include "core/status/status_json.h"
@@ -40,23 +41,23 @@ static void
 check_request(const char *line, size_t len)
 {
 	char *copy = copy_of(line, len, 0);
-	struct control_request r, again;
+	struct request r, again;
 	struct error err = ERROR_INIT;
 	struct strbuf sb = STRBUF_INIT;
 	int code;
 
-	code = control_request_parse(copy, len, &r, &err);
+	code = request_parse(copy, len, &r, &err);
 	free(copy);
 	if (code != 0) {
 		CHECK(code == -EINVAL && err.text != NULL);
 		error_clear(&err);
 		return;
 	}
-	CHECK(r.verb < CONTROL_VERBS && r.instance < 4096);
+	CHECK(r.verb < REQUEST_VERBS && r.instance < 4096);
 	CHECK(err.text == NULL);
-	control_request_print(&sb, &r);
-	CHECK(!sb.failed && sb.len <= CONTROL_REQUEST_MAX);
-	CHECK(control_request_parse(sb.text, sb.len - 1, &again, NULL) == 0);
+	request_print(&sb, &r);
+	CHECK(!sb.failed && sb.len <= REQUEST_MAX);
+	CHECK(request_parse(sb.text, sb.len - 1, &again, NULL) == 0);
 	CHECK(again.verb == r.verb && strcmp(again.app, r.app) == 0);
 	CHECK(again.instance == r.instance && again.scale == r.scale);
 	CHECK(again.amount == r.amount);
@@ -66,25 +67,25 @@ check_request(const char *line, size_t len)
 /* ---- answers ---- */
 
 static void
-print_line(struct strbuf *sb, const struct control_line *line)
+print_line(struct strbuf *sb, const struct answer_line *line)
 {
-	if (line->kind == CONTROL_OK) {
-		control_put_ok(sb, line->text);
+	if (line->kind == ANSWER_OK) {
+		answer_put_ok(sb, line->text);
 		return;
 	}
-	if (line->kind == CONTROL_ERROR) {
-		control_put_error(sb, line->word, line->text);
+	if (line->kind == ANSWER_ERROR) {
+		answer_put_error(sb, line->word, line->text);
 		return;
 	}
-	control_begin(sb, line->kind, line->word);
+	answer_begin(sb, line->kind, line->word);
 	for (size_t i = 0; i < line->n_fields; i++)
-		control_put_bytes(sb, line->fields[i].key,
+		answer_put_bytes(sb, line->fields[i].key,
 		    line->fields[i].value, line->fields[i].len);
-	control_end(sb);
+	answer_end(sb);
 }
 
 static void
-check_same(const struct control_line *a, const struct control_line *b)
+check_same(const struct answer_line *a, const struct answer_line *b)
 {
 	CHECK(a->kind == b->kind && a->n_fields == b->n_fields);
 	CHECK(strcmp(a->word, b->word) == 0);
@@ -100,18 +101,18 @@ static void
 check_answer(struct status *status, const char *text, size_t len)
 {
 	char *copy = copy_of(text, len, 1);
-	struct control_line line, again;
+	struct answer_line line, again;
 	struct strbuf sb = STRBUF_INIT;
-	int code = control_line_parse(copy, len, &line);
+	int code = answer_line_parse(copy, len, &line);
 
 	CHECK(code == 0 || code == -EPROTO);
 	if (code == 0) {
-		CHECK(line.n_fields <= CONTROL_FIELDS_MAX);
+		CHECK(line.n_fields <= ANSWER_FIELDS_MAX);
 		print_line(&sb, &line);
 		CHECK(!sb.failed && sb.text[sb.len - 1] == '\n');
 		CHECK(memchr(sb.text, '\n', sb.len - 1) == NULL);
 		sb.text[sb.len - 1] = '\0';
-		CHECK(control_line_parse(sb.text, sb.len - 1, &again) == 0);
+		CHECK(answer_line_parse(sb.text, sb.len - 1, &again) == 0);
 		check_same(&line, &again);
 		CHECK(status_add(status, &line) == 0);
 	}

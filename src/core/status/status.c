@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "core/control/control.h"
+#include "core/control/answer.h"
 #include "core/status/status.h"
 
 #define N(array) (sizeof(array) / sizeof(*(array)))
@@ -153,12 +153,12 @@ free_texts(void *record, const struct status_key *keys, size_t n)
 /* On failure `record` holds nothing to be freed. */
 static int
 fill(void *record, const struct status_key *keys, size_t n,
-    const struct control_line *line)
+    const struct answer_line *line)
 {
 	bool failed = false;
 
 	for (size_t i = 0; i < n; i++) {
-		const char *value = control_line_get(line, keys[i].name);
+		const char *value = answer_line_get(line, keys[i].name);
 		void *to = (char *)record + keys[i].offset;
 
 		if (keys[i].number) {
@@ -204,7 +204,7 @@ find_app(const struct status *status, const char *name)
 }
 
 static int
-add_clusterd(struct status *status, const struct control_line *line)
+add_clusterd(struct status *status, const struct answer_line *line)
 {
 	struct status_clusterd c = { .cpu_permille = STATUS_UNKNOWN };
 	int code = fill(&c, clusterd_keys, N(clusterd_keys), line);
@@ -218,9 +218,9 @@ add_clusterd(struct status *status, const struct control_line *line)
 }
 
 static int
-add_app(struct status *status, const struct control_line *line)
+add_app(struct status *status, const struct answer_line *line)
 {
-	const char *name = control_line_get(line, "name");
+	const char *name = answer_line_get(line, "name");
 	struct status_app app = { .name = NULL }, *old;
 	int code;
 
@@ -253,14 +253,14 @@ add_app(struct status *status, const struct control_line *line)
 }
 
 static int
-add_listener(struct status *status, const struct control_line *line)
+add_listener(struct status *status, const struct answer_line *line)
 {
-	const char *name = control_line_get(line, "app");
+	const char *name = answer_line_get(line, "app");
 	struct status_app *app = name != NULL ? find_app(status, name) : NULL;
 	struct status_listener l;
 	int code;
 
-	if (app == NULL || control_line_get(line, "address") == NULL)
+	if (app == NULL || answer_line_get(line, "address") == NULL)
 		return 0;
 	if (app->n_listeners == STATUS_LISTENERS_MAX) {
 		status->left_out++;
@@ -276,9 +276,9 @@ add_listener(struct status *status, const struct control_line *line)
 }
 
 static bool
-parse_role(const struct control_line *line, enum status_role *ret_role)
+parse_role(const struct answer_line *line, enum status_role *ret_role)
 {
-	const char *word = control_line_get(line, "role");
+	const char *word = answer_line_get(line, "role");
 
 	for (size_t i = 0; i < N(role_names); i++)
 		if (word == NULL || strcmp(word, role_names[i]) == 0) {
@@ -289,15 +289,15 @@ parse_role(const struct control_line *line, enum status_role *ret_role)
 }
 
 static int
-add_instance(struct status *status, const struct control_line *line)
+add_instance(struct status *status, const struct answer_line *line)
 {
-	const char *name = control_line_get(line, "app");
+	const char *name = answer_line_get(line, "app");
 	struct status_app *app = name != NULL ? find_app(status, name) : NULL;
 	struct status_instance i = { .cpu_permille = STATUS_UNKNOWN };
 	int code;
 
 	if (app == NULL || !parse_role(line, &i.role) ||
-	    !control_line_number(line, "instance", &i.instance) ||
+	    !answer_line_number(line, "instance", &i.instance) ||
 	    i.instance > STATUS_MOST)
 		return 0;
 	if (app->n_instances == STATUS_INSTANCES_MAX) {
@@ -314,11 +314,11 @@ add_instance(struct status *status, const struct control_line *line)
 }
 
 int
-status_add(struct status *status, const struct control_line *line)
+status_add(struct status *status, const struct answer_line *line)
 {
 	static const struct {
 		const char *word;
-		int (*add)(struct status *, const struct control_line *);
+		int (*add)(struct status *, const struct answer_line *);
 	} records[] = {
 		{ "clusterd", add_clusterd },
 		{ "app", add_app },
@@ -326,7 +326,7 @@ status_add(struct status *status, const struct control_line *line)
 		{ "instance", add_instance },
 	};
 
-	if (line->kind != CONTROL_RECORD)
+	if (line->kind != ANSWER_RECORD)
 		return 0;
 	for (size_t i = 0; i < N(records); i++)
 		if (strcmp(line->word, records[i].word) == 0)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct control_line;
+struct answer_line;
 
 /* A number that was not told, or was none. One that is too large for 64 bits
    is STATUS_MOST. Texts that were not told are NULL. */
@@ -117,7 +117,7 @@ struct status {
  * a record without the keys that say what it is about. An app, and clusterd,
  * may be told again: the later word holds. -ENOMEM: it is not in it.
  */
-int status_add(struct status *status, const struct control_line *line);
+int status_add(struct status *status, const struct answer_line *line);
 
 void status_free(struct status *status);
 

@@ -1,18 +1,18 @@
-/* `logs` and `follow`: the rings of daemon/outputs, merged in the order in
-   which their lines came. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/conf/conf.h"
+#include "core/control/answer.h"
 #include "core/output/ring.h"
 #include "daemon/apps/app.h"
-#include "daemon/spec/app_spec.h"
-#include "daemon/control/control.h"
-#include "daemon/output/outputs.h"
-#include "daemon/apps/stopped.h"
 #include "daemon/apps/apps.h"
-#include "daemon/config/reload.h"
+#include "daemon/apps/stopped.h"
+#include "daemon/control/control_client.h"
+#include "daemon/control/control_logs.h"
+#include "daemon/control/control_setup.h"
+#include "daemon/control/control_talk.h"
+#include "daemon/output/outputs.h"
+#include "daemon/spec/app_spec.h"
 
 /* A client's place in the lines of one app. */
 struct log_reader {
@@ -110,6 +110,12 @@ look_at_all(struct log_readers *l, uint64_t seq)
 
 /* ---- which apps ---- */
 
+static const struct out_tails *
+tails_of(const struct control_client *c)
+{
+	return &c->setup->outputs->in.tails;
+}
+
 static int
 compare(const void *a, const void *b)
 {
@@ -168,7 +174,7 @@ list_app(struct control_client *c, const struct conf_app *conf, size_t n_old)
 		return;
 	}
 	if (l->n == l->cap && !grow(l)) {
-		c->out.failed = true;
+		control_client_spoil(c);
 		return;
 	}
 	r = &l->v[l->n++];
@@ -201,16 +207,16 @@ list_apps(struct control_client *c)
 		l->v[i].ring = NULL;
 		l->v[i].listed = l->v[i].queued = false;
 	}
-	for (const struct app *a = c->control->apps->first; a != NULL;
+	for (const struct app *a = c->setup->apps->first; a != NULL;
 	     a = a->next_app)
 		if (!a->crew.stopping)
 			list_app(c, a->crew.stable->conf, n_old);
-	for (const struct stopped_app *s = c->control->apps->stopped; s != NULL;
+	for (const struct stopped_app *s = c->setup->apps->stopped; s != NULL;
 	    s = s->next)
 		list_app(c, s->conf, n_old);
 	if (l->n > 0)
 		qsort(l->v, l->n, sizeof(*l->v), compare);
-	out_tails_each(&c->control->outputs->in.tails, set_ring, l);
+	out_tails_each(tails_of(c), set_ring, l);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->v[i].listed || l->v[i].ring != NULL)
 			l->v[n++] = l->v[i];
@@ -219,9 +225,9 @@ list_apps(struct control_client *c)
 	}
 	l->n = n;
 	l->n_queued = 0;
-	l->changes = c->control->outputs->in.tails.changes;
-	l->added = c->control->apps->n_added;
-	look_at_all(l, c->control->outputs->in.tails.seq);
+	l->changes = tails_of(c)->changes;
+	l->added = c->setup->apps->n_added;
+	look_at_all(l, tails_of(c)->seq);
 }
 
 /* False: no memory. */
@@ -235,11 +241,11 @@ be_up_to_date(struct control_client *c)
 		if (l == NULL)
 			return false;
 		list_apps(c);
-	} else if (l->changes != c->control->outputs->in.tails.changes ||
-	    l->added != c->control->apps->n_added) {
+	} else if (l->changes != tails_of(c)->changes ||
+	    l->added != c->setup->apps->n_added) {
 		list_apps(c);
-	} else if (l->seq != c->control->outputs->in.tails.seq) {
-		look_at_all(l, c->control->outputs->in.tails.seq);
+	} else if (l->seq != tails_of(c)->seq) {
+		look_at_all(l, tails_of(c)->seq);
 	}
 	return true;
 }
@@ -279,14 +285,14 @@ put_elsewhere(struct control_client *c)
 		r++;
 	r->untold = false;
 	l->n_untold--;
-	conf = find_conf(c->control->apps, r->app);
+	conf = find_conf(c->setup->apps, r->app);
 	if (conf == NULL)
 		return;
-	control_begin(&c->out, CONTROL_RECORD, "elsewhere");
-	control_put(&c->out, "app", conf->name);
-	control_put(&c->out, "stdout", conf_output_text(&conf->out));
-	control_put(&c->out, "stderr", conf_output_text(&conf->err));
-	control_end(&c->out);
+	answer_begin(&c->out, ANSWER_RECORD, "elsewhere");
+	answer_put(&c->out, "app", conf->name);
+	answer_put(&c->out, "stdout", conf_output_text(&conf->out));
+	answer_put(&c->out, "stderr", conf_output_text(&conf->err));
+	answer_end(&c->out);
 }
 
 /* ---- lines ---- */
@@ -295,26 +301,26 @@ static void
 put_line(struct control_client *c, const struct log_reader *r,
     const struct ring_line *line)
 {
-	const struct control_request *request = &c->op.request;
+	const struct request *request = &c->op.request;
 	struct strbuf *sb = &c->out;
 
 	if (line->lost > 0) {
-		control_begin(sb, CONTROL_RECORD, "lost");
-		control_put(sb, "app", r->app);
-		control_put_number(sb, "count", line->lost);
-		control_end(sb);
+		answer_begin(sb, ANSWER_RECORD, "lost");
+		answer_put(sb, "app", r->app);
+		answer_put_number(sb, "count", line->lost);
+		answer_end(sb);
 	}
 	if (request->instance >= 0 &&
 	    line->source.instance != request->instance)
 		return;
-	control_begin(sb, CONTROL_RECORD, "line");
-	control_put(sb, "app", r->app);
-	control_put_number(sb, "instance", line->source.instance);
-	control_put(sb, "stream",
+	answer_begin(sb, ANSWER_RECORD, "line");
+	answer_put(sb, "app", r->app);
+	answer_put_number(sb, "instance", line->source.instance);
+	answer_put(sb, "stream",
 	    line->source.stream == 1 ? "stdout" : "stderr");
-	control_put_number(sb, "time_ms", (uint64_t)line->source.time_ms);
-	control_put_bytes(sb, "text", line->text, line->len);
-	control_end(sb);
+	answer_put_number(sb, "time_ms", (uint64_t)line->source.time_ms);
+	answer_put_bytes(sb, "text", line->text, line->len);
+	answer_end(sb);
 }
 
 static bool
@@ -338,8 +344,8 @@ control_logs_more(struct control_client *c)
 	const char *only = c->op.request.app;
 
 	if (!be_up_to_date(c)) {
-		c->out.failed = true;
-		control_ok(c, NULL);
+		control_client_spoil(c);
+		control_client_ok(c, NULL);
 		return false;
 	}
 	if (c->op.readers->n_untold > 0) {
@@ -347,33 +353,46 @@ control_logs_more(struct control_client *c)
 		return true;
 	}
 	if (!c->op.readers->seen && only[0] != '\0') {
-		control_fail(c, "unknown", "there is no app \"%s\"", only);
+		control_client_fail(c, "unknown", "there is no app \"%s\"",
+		    only);
 		return false;
 	}
 	if (!c->op.readers->any) {
-		control_fail(c, "failed", "no output passes through clusterd");
+		control_client_fail(c, "failed",
+		    "no output passes through clusterd");
 		return false;
 	}
 	if (put_next(c))
 		return true;
-	if (c->op.request.verb == CONTROL_FOLLOW)
+	if (c->op.request.verb == REQUEST_FOLLOW)
 		c->op.waits = true;
 	else
-		control_ok(c, NULL);
+		control_client_ok(c, NULL);
 	return false;
 }
 
 void
-control_logs_told(void *ctx)
+control_logs_last(struct control_client *c)
 {
-	struct control *control = ctx;
+	/* What the workers wrote while they ended. */
+	c->op.waits = false;
+	while (control_op_has_portion(&c->op) &&
+	    control_client_unsent(c) < CONTROL_OUT_MAX)
+		(void)control_logs_more(c);
+	if (c->op.busy)
+		control_client_ok(c, "clusterd has stopped");
+}
+
+void
+control_logs_came(struct control_clients *clients)
+{
 	struct control_client *c, *next;
 
-	for (c = TAILQ_FIRST(&control->clients); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&clients->list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		if (!c->busy || !c->op.waits)
+		if (!c->op.busy || !c->op.waits)
 			continue;
 		c->op.waits = false;
-		control_go_on(c);
+		control_talk_go_on(c);
 	}
 }

@@ -18,7 +18,7 @@ struct steering;
 struct workers;
 
 struct life {
-	/* Whom it asks; given to life_init(). */
+	/* Whom it asks; given to life_move_in(). */
 	struct life_house {
 		struct workers *workers;
 		struct listeners *listeners;

@@ -2,6 +2,9 @@
 
 #include "daemon/workers/worker.h"
 
+/* Who asks again sooner gets the same figures. */
+#define USAGE_AGE_MS 50
+
 struct log_about
 worker_about(const struct worker *w)
 {
@@ -42,4 +45,23 @@ bool
 worker_has_leader(const struct worker *w)
 {
 	return w->pid != 0 && !w->lingering;
+}
+
+bool
+worker_usage(struct worker *w, struct mono now, struct usage *ret_usage)
+{
+	struct usage usage;
+
+	if (!worker_has_leader(w))
+		return false;
+	if (w->usage_serial != w->serial ||
+	    mono_ms_between(w->usage_at, now) >= USAGE_AGE_MS) {
+		if (!usage_of_tree(w->pid, &usage))
+			return false;
+		w->usage_serial = w->serial;
+		w->usage_at = now;
+		w->usage = usage;
+	}
+	*ret_usage = w->usage;
+	return true;
 }

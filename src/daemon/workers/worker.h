@@ -66,7 +66,7 @@ struct worker {
 	bool present;		/* … and not on trial: it is its seat's */
 	bool outdated;		/* a restart of its instance is to replace it */
 
-	/* control: what its process used when it was last asked for. */
+	/* worker_usage(): when it was last asked. */
 	uint64_t usage_serial;
 	struct mono usage_at;
 	struct usage usage;
@@ -93,5 +93,10 @@ bool worker_ready(const struct worker *worker);
 
 /* Has it a process whose leader has not died? */
 bool worker_has_leader(const struct worker *worker);
+
+/* What its process and the descendants of that use, a moment ago at most;
+   false: there is none, or it cannot be told. */
+bool worker_usage(struct worker *worker, struct mono now,
+    struct usage *ret_usage);
 
 #endif

@@ -140,8 +140,8 @@ control_socket_open(const char *path, uint32_t gid,
 	int lock, code;
 
 	if (strlen(path) >= sizeof(sun.sun_path))
-		return error_set(err, -ENAMETOOLONG, "control socket %s: the "
-		    "path is too long", path);
+		return error_set(err, -ENAMETOOLONG,
+		    "control socket %s: the path is too long", path);
 	strcpy(sun.sun_path, path);
 	s.path = strdup(path);
 	if (s.path == NULL)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/control/control.h"
+#include "core/control/answer.h"
 #include "core/status/status.h"
 #include "status_lines.h"
 
@@ -19,13 +19,13 @@ status_try(struct status *status, const char *text)
 
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\n");
-		struct control_line parsed;
+		struct answer_line parsed;
 		int code;
 
 		assert_true(len < sizeof(line));
 		memcpy(line, text, len);
 		line[len] = '\0';
-		assert_int_equal(control_line_parse(line, len, &parsed), 0);
+		assert_int_equal(answer_line_parse(line, len, &parsed), 0);
 		code = status_add(status, &parsed);
 		if (code < 0)
 			return code;

@@ -10,8 +10,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/str.h"
-#include "core/control/control.h"
-#include "linux/control/control_client.h"
+#include "core/control/answer.h"
+#include "core/control/request.h"
+#include "linux/control/control_link.h"
 
 /* A full queue of a Unix listener does not tell when it has room again. */
 #define QUEUE_FULL_MS 50
@@ -33,8 +34,9 @@ connect_errno(const char *path, int code, struct error *err)
 		return error_set(err, -ENOENT, "%s: there is no such file",
 		    path);
 	case -ECONNREFUSED:
-		return error_set(err, code, "%s: clusterd is not running, or "
-		    "this is no socket of it", path);
+		return error_set(err, code,
+		    "%s: clusterd is not running, or this is no socket of it",
+		    path);
 	case -EACCES:
 		return error_set(err, code, "%s: permission denied: only the "
 		    "user that runs clusterd, root, and the members of its "
@@ -65,8 +67,8 @@ connect_until(int fd, const struct sockaddr_un *sun, struct mono deadline)
 static int
 no_answer(const char *path, struct error *err)
 {
-	return error_set(err, -ETIMEDOUT, "%s: clusterd is there and does not "
-	    "answer", path);
+	return error_set(err, -ETIMEDOUT,
+	    "%s: clusterd is there and does not answer", path);
 }
 
 static int
@@ -98,26 +100,26 @@ connect_to(struct control_link *client, const char *path,
 }
 
 static int
-check_greeting(const struct control_line *line, const char *path,
+check_greeting(const struct answer_line *line, const char *path,
     struct error *err)
 {
-	const char *version = control_line_get(line, "version");
+	const char *version = answer_line_get(line, "version");
 
-	if (line->kind == CONTROL_ERROR && strcmp(line->word, "denied") == 0)
+	if (line->kind == ANSWER_ERROR && strcmp(line->word, "denied") == 0)
 		return connect_errno(path, -EACCES, err);
-	if (line->kind == CONTROL_ERROR)
+	if (line->kind == ANSWER_ERROR)
 		return error_set(err, -ECONNRESET, "%s: %s", path,
 		    *line->text != '\0' ? line->text : line->word);
-	if (line->kind != CONTROL_GREETING)
-		return error_set(err, -EPROTO, "%s: whoever listens there is "
-		    "no clusterd", path);
-	if (line->version > CONTROL_VERSION)
+	if (line->kind != ANSWER_GREETING)
+		return error_set(err, -EPROTO,
+		    "%s: whoever listens there is no clusterd", path);
+	if (line->version > ANSWER_PROTOCOL)
 		return error_set(err, -EPROTONOSUPPORT, "%s: this clusterd%s%s"
 		    " speaks version %u of the protocol, and this clusterctl "
 		    "%d: use the clusterctl that came with it", path,
 		    version != NULL ? " " : "",
 		    version != NULL ? version : "", line->version,
-		    CONTROL_VERSION);
+		    ANSWER_PROTOCOL);
 	return 0;
 }
 
@@ -125,23 +127,23 @@ static int
 greet(struct control_link *client, const char *path, struct mono deadline,
     struct error *err)
 {
-	struct control_line line;
+	struct answer_line line;
 	struct error why = ERROR_INIT;
 	int code;
 
 	do
-		code = control_client_read(client, deadline, -1, &line, &why);
+		code = control_link_read(client, deadline, -1, &line, &why);
 	while (code == -EINTR);
 	if (code == 1)
 		code = check_greeting(&line, path, err);
 	else if (code == 0)
-		code = error_set(err, -ECONNRESET, "%s: clusterd has closed "
-		    "the connection", path);
+		code = error_set(err, -ECONNRESET,
+		    "%s: clusterd has closed the connection", path);
 	else if (code == -ETIMEDOUT)
 		code = no_answer(path, err);
 	else if (code == -EPROTO)
-		code = error_set(err, code, "%s: whoever listens there is no "
-		    "clusterd", path);
+		code = error_set(err, code,
+		    "%s: whoever listens there is no clusterd", path);
 	else
 		code = error_set(err, code, "%s: %s", path, error_text(&why));
 	error_clear(&why);
@@ -149,42 +151,42 @@ greet(struct control_link *client, const char *path, struct mono deadline,
 }
 
 int
-control_client_open(struct control_link *client, const char *path,
+control_link_open(struct control_link *client, const char *path,
     struct mono deadline, struct error *err)
 {
 	int code;
 
-	*client = (struct control_link)CONTROL_CLIENT_INIT;
-	client->buffer = malloc(CONTROL_ANSWER_MAX);
+	*client = (struct control_link)CONTROL_LINK_INIT;
+	client->buffer = malloc(ANSWER_LINE_MAX);
 	if (client->buffer == NULL)
 		return failed(err, path, -ENOMEM);
 	code = connect_to(client, path, deadline, err);
 	if (code == 0)
 		code = greet(client, path, deadline, err);
 	if (code < 0)
-		control_client_close(client);
+		control_link_close(client);
 	return code;
 }
 
 void
-control_client_close(struct control_link *client)
+control_link_close(struct control_link *client)
 {
 	fd_close(&client->fd);
 	free(client->buffer);
-	*client = (struct control_link)CONTROL_CLIENT_INIT;
+	*client = (struct control_link)CONTROL_LINK_INIT;
 }
 
 /* ---- talking ---- */
 
 int
-control_client_send(struct control_link *client,
-    const struct control_request *request, struct error *err)
+control_link_send(struct control_link *client,
+    const struct request *request, struct error *err)
 {
 	struct strbuf sb = STRBUF_INIT;
 	ssize_t n = -1;
 	int code;
 
-	control_request_print(&sb, request);
+	request_print(&sb, request);
 	if (!sb.failed)
 		n = send(client->fd, sb.text, sb.len, MSG_NOSIGNAL);
 	code = sb.failed ? -ENOMEM : n < 0 ? -errno : 0;
@@ -193,8 +195,8 @@ control_client_send(struct control_link *client,
 		code = -EIO;
 	strbuf_free(&sb);
 	if (code == -EPIPE || code == -ECONNRESET)
-		return error_set(err, -ECONNRESET, "clusterd has closed the "
-		    "connection");
+		return error_set(err, -ECONNRESET,
+		    "clusterd has closed the connection");
 	if (code < 0)
 		return error_set(err, code, "cannot send the request: %s",
 		    strerror(-code));
@@ -229,7 +231,7 @@ receive(struct control_link *client, int other_fd, struct mono deadline)
 {
 	for (;;) {
 		ssize_t n = recv(client->fd, client->buffer + client->end,
-		    CONTROL_ANSWER_MAX - client->end, 0);
+		    ANSWER_LINE_MAX - client->end, 0);
 		int code;
 
 		if (n > 0) {
@@ -272,39 +274,39 @@ make_room(struct control_link *client)
 static int
 no_protocol(struct error *err)
 {
-	return error_set(err, -EPROTO, "what clusterd has sent cannot be "
-	    "understood");
+	return error_set(err, -EPROTO,
+	    "what clusterd has sent cannot be understood");
 }
 
 int
-control_client_read(struct control_link *client, struct mono deadline,
-    int other_fd, struct control_line *ret_line, struct error *err)
+control_link_read(struct control_link *client, struct mono deadline,
+    int other_fd, struct answer_line *ret_line, struct error *err)
 {
 	char *newline, *begin;
 	int code;
 
 	while ((newline = find_newline(client)) == NULL) {
 		make_room(client);
-		if (client->end == CONTROL_ANSWER_MAX)
+		if (client->end == ANSWER_LINE_MAX)
 			return no_protocol(err);
 		code = receive(client, other_fd, deadline);
 		if (code == 0 || code == -EINTR || code == -ETIMEDOUT)
 			return code;
 		if (code < 0)
-			return error_set(err, code, "cannot read the answer: "
-			    "%s", strerror(-code));
+			return error_set(err, code,
+			    "cannot read the answer: %s", strerror(-code));
 	}
 	begin = client->buffer + client->start;
 	*newline = '\0';
 	client->start = client->scanned =
 	    (size_t)(newline - client->buffer) + 1;
-	if (control_line_parse(begin, (size_t)(newline - begin), ret_line) < 0)
+	if (answer_line_parse(begin, (size_t)(newline - begin), ret_line) < 0)
 		return no_protocol(err);
 	return 1;
 }
 
 bool
-control_client_idle(struct control_link *client)
+control_link_idle(struct control_link *client)
 {
 	struct pollfd pfd = { .fd = client->fd, .events = POLLIN };
 

@@ -2,8 +2,8 @@
  * The client's end of a control socket: connects, sends requests, reads lines,
  * each with a time limit and no more memory than the longest line takes.
  */
-#ifndef LINUX_CONTROL_CLIENT_H
-#define LINUX_CONTROL_CLIENT_H
+#ifndef LINUX_CONTROL_LINK_H
+#define LINUX_CONTROL_LINK_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,20 +12,20 @@
 
 #include "base/mono.h"
 
-struct control_line;
-struct control_request;
+struct answer_line;
+struct request;
 struct error;
 
 struct control_link {
 	int fd;
 	pid_t pid;	/* of clusterd; 0: in a namespace not seen from here */
-	char *buffer;	/* CONTROL_ANSWER_MAX bytes */
+	char *buffer;	/* ANSWER_LINE_MAX bytes */
 	size_t start;	/* of what was not read yet */
 	size_t scanned;	/* up to here there is no newline */
 	size_t end;
 };
 
-#define CONTROL_CLIENT_INIT { .fd = -1 }
+#define CONTROL_LINK_INIT { .fd = -1 }
 
 /*
  * Connect, and read the greeting, until `deadline`. With words, that begin with
@@ -33,14 +33,14 @@ struct control_link {
  * nobody behind it; -EACCES, the user may not; -ETIMEDOUT, it does not answer;
  * -EPROTO, it is no clusterd; -EPROTONOSUPPORT, it is a newer one; -errno.
  */
-int control_client_open(struct control_link *client, const char *path,
+int control_link_open(struct control_link *client, const char *path,
     struct mono deadline, struct error *err);
 
-void control_client_close(struct control_link *client);
+void control_link_close(struct control_link *client);
 
 /* -errno with words: -ECONNRESET, nobody is there any more. */
-int control_client_send(struct control_link *client,
-    const struct control_request *request, struct error *err);
+int control_link_send(struct control_link *client,
+    const struct request *request, struct error *err);
 
 /*
  * The next line, which is valid until the next call. Waits until `deadline` and
@@ -48,10 +48,10 @@ int control_client_send(struct control_link *client,
  * -EINTR: a signal, or other_fd can be read. -ETIMEDOUT. With words: -EPROTO,
  * what comes is no line of the protocol; -errno.
  */
-int control_client_read(struct control_link *client, struct mono deadline,
-    int other_fd, struct control_line *ret_line, struct error *err);
+int control_link_read(struct control_link *client, struct mono deadline,
+    int other_fd, struct answer_line *ret_line, struct error *err);
 
 /* Would the next read have to wait? */
-bool control_client_idle(struct control_link *client);
+bool control_link_idle(struct control_link *client);
 
 #endif

@@ -1,0 +1,201 @@
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "core/conf/conf_schema.h"
+#include "core/control/request.h"
+
+_Static_assert(sizeof(((struct request *)0)->app) == CONF_NAME_MAX + 1,
+    "a name fits");
+
+enum arguments {
+	ARGUMENTS_NONE,
+	ARGUMENTS_APP_OR_NONE,
+	ARGUMENTS_APP,
+	ARGUMENTS_SEAT,		/* APP[:N] */
+	ARGUMENTS_SEAT_OR_NONE,
+	ARGUMENTS_SCALE,	/* APP N|+N|-N */
+};
+
+static const struct {
+	const char *name;
+	enum arguments arguments;
+	const char *usage;
+} verbs[REQUEST_VERBS] = {
+	[REQUEST_STATUS] = { "status", ARGUMENTS_NONE, "status" },
+	[REQUEST_RELOAD] = { "reload", ARGUMENTS_APP_OR_NONE,
+	    "reload [APP]" },
+	[REQUEST_RESTART] = { "restart", ARGUMENTS_SEAT, "restart APP[:N]" },
+	[REQUEST_SCALE] = { "scale", ARGUMENTS_SCALE, "scale APP N|+N|-N" },
+	[REQUEST_STOP] = { "stop", ARGUMENTS_APP_OR_NONE, "stop [APP]" },
+	[REQUEST_START] = { "start", ARGUMENTS_APP, "start APP" },
+	[REQUEST_LOGS] = { "logs", ARGUMENTS_SEAT_OR_NONE,
+	    "logs [APP[:N]]" },
+	[REQUEST_FOLLOW] = { "follow", ARGUMENTS_SEAT_OR_NONE,
+	    "follow [APP[:N]]" },
+	[REQUEST_WAIT] = { "wait", ARGUMENTS_NONE, "wait" },
+};
+
+const char *
+request_verb_name(enum request_verb verb)
+{
+	return verbs[verb].name;
+}
+
+static int
+parse_app(const char *word, size_t len, struct request *r, struct error *err)
+{
+	if (!conf_name_valid(word, len))
+		return error_set(err, -EINVAL,
+		    "\"%.*s\" is not the name of an app",
+		    (int)(len > 64 ? 64 : len), word);
+	memcpy(r->app, word, len);
+	r->app[len] = '\0';
+	return 0;
+}
+
+/* APP, or APP:N. */
+static int
+parse_seat(const char *word, struct request *r, struct error *err)
+{
+	const char *colon = strchr(word, ':');
+	uint64_t n;
+	int code;
+
+	if (colon == NULL)
+		return parse_app(word, strlen(word), r, err);
+	code = parse_app(word, (size_t)(colon - word), r, err);
+	if (code < 0)
+		return code;
+	if (!num_parse(colon + 1, 0, CONF_INSTANCES_MAX - 1, &n))
+		return error_set(err, -EINVAL, "\"%.64s\" is not the number "
+		    "of an instance, which is from 0 to %d", colon + 1,
+		    CONF_INSTANCES_MAX - 1);
+	r->instance = (int)n;
+	return 0;
+}
+
+static int
+parse_scale(const char *word, struct request *r, struct error *err)
+{
+	const char *digits = word;
+	uint64_t n;
+
+	r->scale = REQUEST_SCALE_TO;
+	if (*word == '+' || *word == '-') {
+		r->scale = *word == '+' ? REQUEST_SCALE_UP :
+		    REQUEST_SCALE_DOWN;
+		digits++;
+	}
+	if (r->scale == REQUEST_SCALE_TO && strcmp(word, "0") == 0)
+		return error_set(err, -EINVAL,
+		    "an app has 1 instance at least: \"stop APP\" stops it");
+	if (!num_parse(digits, 1, CONF_INSTANCES_MAX, &n))
+		return error_set(err, -EINVAL,
+		    "\"%.64s\" is not N, +N or -N with a number from 1 to %d",
+		    word, CONF_INSTANCES_MAX);
+	r->amount = (unsigned)n;
+	return 0;
+}
+
+static int
+parse_arguments(const char *const *words, size_t n,
+    struct request *r, struct error *err)
+{
+	enum arguments want = verbs[r->verb].arguments;
+	size_t least = want == ARGUMENTS_SCALE ? 2 :
+	    want == ARGUMENTS_APP || want == ARGUMENTS_SEAT ? 1 : 0;
+	size_t most = want == ARGUMENTS_SCALE ? 2 :
+	    want == ARGUMENTS_NONE ? 0 : 1;
+	int code;
+
+	if (n < least || n > most)
+		return error_set(err, -EINVAL, "%s, usage: %s",
+		    n < least ? "an argument is missing" :
+		    "too many arguments", verbs[r->verb].usage);
+	if (n == 0)
+		return 0;
+	if (want == ARGUMENTS_SEAT || want == ARGUMENTS_SEAT_OR_NONE)
+		return parse_seat(words[0], r, err);
+	code = parse_app(words[0], strlen(words[0]), r, err);
+	if (code == 0 && want == ARGUMENTS_SCALE)
+		code = parse_scale(words[1], r, err);
+	return code;
+}
+
+int
+request_from_words(const char *const *words, size_t n,
+    struct request *ret_request, struct error *err)
+{
+	struct request r = { .instance = -1 };
+	const char *best = NULL;
+	unsigned distance = CONF_NEAR_INIT;
+	int code;
+
+	if (n == 0)
+		return error_set(err, -EINVAL, "no command");
+	for (size_t i = 0; i < REQUEST_VERBS; i++) {
+		conf_near(words[0], verbs[i].name, &best, &distance);
+		if (strcmp(words[0], verbs[i].name) != 0)
+			continue;
+		r.verb = (enum request_verb)i;
+		code = parse_arguments(words + 1, n - 1, &r, err);
+		if (code == 0)
+			*ret_request = r;
+		return code;
+	}
+	return error_set(err, -EINVAL, "\"%.64s\" is not a command%s%s%s",
+	    words[0], best != NULL ? ", did you mean " : "",
+	    best != NULL ? best : "", best != NULL ? "?" : "");
+}
+
+int
+request_parse(const char *line, size_t len,
+    struct request *ret_request, struct error *err)
+{
+	char text[REQUEST_MAX], *rest = text, *word;
+	const char *words[4];
+	size_t n = 0;
+
+	if (len >= sizeof(text))
+		return error_set(err, -EINVAL,
+		    "a request has %d bytes at most", REQUEST_MAX);
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)line[i] < ' ' ||
+		    (unsigned char)line[i] >= 0x7f)
+			return error_set(err, -EINVAL, "a request is "
+			    "printable ASCII and ends in a newline");
+	memcpy(text, line, len);
+	text[len] = '\0';
+	while ((word = strsep(&rest, " ")) != NULL) {
+		if (*word == '\0')
+			continue;
+		words[n++] = word;
+		/* One more than any verb takes is too many all the same. */
+		if (n == sizeof(words) / sizeof(words[0]))
+			break;
+	}
+	return request_from_words(words, n, ret_request, err);
+}
+
+void
+request_print(struct strbuf *sb, const struct request *r)
+{
+	static const char *const signs[] = {
+		[REQUEST_SCALE_TO] = "",
+		[REQUEST_SCALE_UP] = "+",
+		[REQUEST_SCALE_DOWN] = "-",
+	};
+
+	strbuf_puts(sb, verbs[r->verb].name);
+	if (r->app[0] != '\0')
+		strbuf_printf(sb, " %s", r->app);
+	if (r->instance >= 0)
+		strbuf_printf(sb, ":%d", r->instance);
+	if (r->verb == REQUEST_SCALE)
+		strbuf_printf(sb, " %s%u", signs[r->scale], r->amount);
+	strbuf_putc(sb, '\n');
+}

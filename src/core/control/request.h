@@ -1,0 +1,61 @@
+/*
+ * What a client of the control socket sends, clusterd-control(7): one line, a
+ * verb and its arguments.
+ *
+ *   restart web:1
+ */
+#ifndef CORE_REQUEST_H
+#define CORE_REQUEST_H
+
+#include <stddef.h>
+
+struct error;
+struct strbuf;
+
+/* Bytes of the line, newline included. */
+#define REQUEST_MAX	1024
+
+enum request_verb {
+	REQUEST_STATUS,		/* status */
+	REQUEST_RELOAD,		/* reload [APP] */
+	REQUEST_RESTART,	/* restart APP[:N] */
+	REQUEST_SCALE,		/* scale APP N|+N|-N */
+	REQUEST_STOP,		/* stop [APP] */
+	REQUEST_START,		/* start APP */
+	REQUEST_LOGS,		/* logs [APP[:N]] */
+	REQUEST_FOLLOW,		/* follow [APP[:N]] */
+	REQUEST_WAIT,		/* wait */
+	REQUEST_VERBS
+};
+
+enum request_scale {
+	REQUEST_SCALE_TO,
+	REQUEST_SCALE_UP,
+	REQUEST_SCALE_DOWN,
+};
+
+struct request {
+	enum request_verb verb;
+	char app[33];		/* CONF_NAME_MAX; "": none was named */
+	int instance;		/* -1: none was named */
+	enum request_scale scale;
+	unsigned amount;	/* of scale: 1 to CONF_INSTANCES_MAX */
+};
+
+/*
+ * Parse one request without its newline. -EINVAL with words for whoever sent
+ * it: an unknown verb, a missing, superfluous or bad argument.
+ */
+int request_parse(const char *line, size_t len,
+    struct request *ret_request, struct error *err);
+
+/* The same from words of a command line: the verb, then at most two. */
+int request_from_words(const char *const *words, size_t n,
+    struct request *ret_request, struct error *err);
+
+/* The line that asks for it, newline included. */
+void request_print(struct strbuf *sb, const struct request *request);
+
+const char *request_verb_name(enum request_verb verb);
+
+#endif

@@ -1,0 +1,277 @@
+#include <stdio.h>
+
+#include "core/worker/worker_fsm.h"
+#include "daemon/apps/app.h"
+#include "daemon/apps/apps.h"
+#include "daemon/config/reload.h"
+#include "daemon/control/control_client.h"
+#include "daemon/control/control_goal.h"
+#include "daemon/control/control_progress.h"
+#include "daemon/control/control_setup.h"
+#include "daemon/workers/worker.h"
+
+void
+control_goal_set(struct control_client *c, const struct control_goal *goal)
+{
+	c->op.goal = *goal;
+}
+
+/* ---- what is there ---- */
+
+static bool
+seat_is_up(const struct app *app, unsigned i)
+{
+	const struct worker *w = i < app->n_seats ? app->seats[i].present :
+	    NULL;
+
+	return w != NULL && (worker_ready(w) || w->fsm.state == WORKER_ENDED);
+}
+
+/* Every instance that is wanted, from number `from` on, is ready or has ended
+   well. */
+static bool
+is_up(const struct app *app, unsigned from)
+{
+	for (unsigned i = from; i < app->crew.wanted; i++)
+		if (!seat_is_up(app, i))
+			return false;
+	return app->crew.target == NULL;
+}
+
+bool
+control_goal_has_ended(const struct app *app)
+{
+	return app->over && app->crew.target == NULL;
+}
+
+/* ---- what will not be reached ---- */
+
+static bool
+fails_by_stop(struct control_client *c)
+{
+	if (!c->setup->apps->stopping)
+		return false;
+	control_client_fail(c, "failed", "clusterd is stopping");
+	return true;
+}
+
+static bool
+fails_by_end(struct control_client *c, const struct app *app)
+{
+	if (!control_goal_has_ended(app) || !app->failed)
+		return false;
+	control_client_fail(c, "failed",
+	    "every instance of %s has ended, at least one of them badly",
+	    app->crew.name);
+	return true;
+}
+
+/* One of these will never be: it is not restarted any more. */
+static bool
+fails_for_good(struct control_client *c, const struct app *app, unsigned from)
+{
+	if (app->crew.target != NULL)
+		return false;
+	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
+		const struct seat *seat = &app->seats[i];
+
+		if (seat->present == NULL || seat_is_up(app, i) ||
+		    !worker_state_final(seat->present->fsm.state))
+			continue;
+		control_client_fail(c, "failed",
+		    "%s[%u] is not restarted any more: %s", app->crew.name, i,
+		    seat->death != NULL ? seat->death : "it has failed");
+		return true;
+	}
+	return false;
+}
+
+/* Did the app come by the reload that was asked for, or after it? */
+static bool
+is_new(const struct control_client *c, const struct app *app)
+{
+	return c->op.goal.kind == CONTROL_GOAL_RELOADED &&
+	    app->added_by >= c->op.goal.reload;
+}
+
+/* The apps that a reload has added, and those that are started, have no worker
+   of before to fall back to: what cannot become ready is told at once. */
+static bool
+needs(const struct control_client *c, const struct worker *w)
+{
+	const struct app *app = app_of(w->crew);
+
+	if (!control_op_concerns(&c->op, w->crew->name) || !w->seated)
+		return false;
+	switch (c->op.request.verb) {
+	case REQUEST_START:
+	case REQUEST_SCALE:
+		return w->instance >= c->op.goal.floor;
+	case REQUEST_RELOAD:
+		return is_new(c, app) && !app->came_up;
+	default:
+		return false;
+	}
+}
+
+void
+control_goal_ended(struct control_clients *clients, const struct worker *w,
+    const struct worker_step *step, const char *words)
+{
+	bool early = step->from == WORKER_EXECING ||
+	    step->from == WORKER_STARTING || step->from == WORKER_KILLED ||
+	    step->from == WORKER_BACKOFF;
+	struct control_client *c;
+
+	if (!early || step->to == WORKER_ENDED ||
+	    step->why == WORKER_WHY_ASKED)
+		return;
+	TAILQ_FOREACH(c, &clients->list, entry)
+		if (control_op_is_awaited(&c->op) && needs(c, w))
+			control_client_fail(c, "failed",
+			    "%s[%u] did not become ready: %s", w->crew->name,
+			    w->instance, words);
+}
+
+void
+control_goal_refused(struct control_clients *clients, const char *words,
+    bool final)
+{
+	struct control_client *c;
+
+	TAILQ_FOREACH(c, &clients->list, entry) {
+		if (!c->op.busy || !c->op.goal.reading)
+			continue;
+		if (final)
+			control_client_fail(c, "failed",
+			    "reload refused, nothing was changed: %s", words);
+		else if (control_client_unsent(c) < CONTROL_OUT_MAX)
+			control_progress_note(c, words);
+	}
+}
+
+/* ---- whether it is reached ---- */
+
+/* The request is for an instance that there is no more. */
+static bool
+fails_by_scale(struct control_client *c, const struct app *app)
+{
+	int instance = c->op.request.instance;
+
+	if (instance < 0 || (unsigned)instance < app->crew.wanted)
+		return false;
+	control_client_fail(c, "failed", "%s has no instance %d any more",
+	    app->crew.name, instance);
+	return true;
+}
+
+/* The rollouts of the apps that it concerns have ended, and what was added is
+   up. */
+static void
+check_rolled_out(struct control_client *c)
+{
+	static const char *const done[REQUEST_VERBS] = {
+		[REQUEST_RELOAD] = "reloaded",
+		[REQUEST_RESTART] = "restarted",
+		[REQUEST_START] = "started",
+	};
+	const char *name = c->op.request.app;
+	const struct app *bad = NULL;
+
+	if (fails_by_stop(c))
+		return;
+	if (control_op_names_app(&c->op) &&
+	    apps_find(c->setup->apps, name) == NULL) {
+		control_client_fail(c, "failed", "%s was stopped meanwhile",
+		    name);
+		return;
+	}
+	if (c->setup->reloads->under_way != NULL)
+		return;
+	c->op.goal.reading = false;
+	for (const struct app *a = c->setup->apps->first; a != NULL;
+	     a = a->next_app) {
+		if (a->crew.stopping ||
+		    !control_op_concerns(&c->op, a->crew.name))
+			continue;
+		if (fails_by_scale(c, a) || a->crew.target != NULL ||
+		    (is_new(c, a) && !a->came_up))
+			return;
+		if (a->reload_error != NULL && bad == NULL)
+			bad = a;
+	}
+	if (bad != NULL)
+		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
+		    bad->reload_error);
+	else
+		control_client_ok(c, done[c->op.request.verb]);
+}
+
+/* Of a scale or a start: nothing superfluous is left either. */
+static void
+check_up(struct control_client *c)
+{
+	const char *name = c->op.request.app;
+	const struct app *app = apps_find(c->setup->apps, name);
+	unsigned from = c->op.goal.floor, ready;
+	char text[64];
+
+	if (c->setup->apps->stopping || app == NULL) {
+		control_client_fail(c, "failed", "%s was stopped meanwhile",
+		    name);
+		return;
+	}
+	if (fails_by_end(c, app) || fails_for_good(c, app, from))
+		return;
+	if (!is_up(app, from) || app->n_seats != app->crew.wanted ||
+	    app_retires(app))
+		return;
+	ready = app_ready_count(app);
+	/* Others may have ended well, or be none of its concern. */
+	snprintf(text, sizeof(text),
+	    ready == app->crew.wanted ? "%u instance%s ready" :
+	    "%u instance%s ready of %u",
+	    ready, ready == 1 ? "" : "s", app->crew.wanted);
+	control_client_ok(c, text);
+}
+
+static void
+check_all_up(struct control_client *c)
+{
+	const struct app *first = c->setup->apps->first;
+
+	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
+		return;
+	for (const struct app *a = first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping &&
+		    (fails_by_end(c, a) || fails_for_good(c, a, 0)))
+			return;
+	for (const struct app *a = first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping && !is_up(a, 0))
+			return;
+	control_client_ok(c, "ready");
+}
+
+static void
+check_stopped(struct control_client *c)
+{
+	/* Of the program: its last words will be the answer. */
+	if (control_op_names_app(&c->op) &&
+	    !apps_lingers(c->setup->apps, c->op.request.app))
+		control_client_ok(c, "stopped");
+}
+
+void
+control_goal_check(struct control_client *c)
+{
+	static void (*const check[CONTROL_GOALS])(struct control_client *) = {
+		[CONTROL_GOAL_RELOADED] = check_rolled_out,
+		[CONTROL_GOAL_RESTARTED] = check_rolled_out,
+		[CONTROL_GOAL_UP] = check_up,
+		[CONTROL_GOAL_ALL_UP] = check_all_up,
+		[CONTROL_GOAL_STOPPED] = check_stopped,
+	};
+
+	if (check[c->op.goal.kind] != NULL)
+		check[c->op.goal.kind](c);
+}

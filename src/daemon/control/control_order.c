@@ -1,0 +1,219 @@
+#include "base/error.h"
+#include "core/conf/conf.h"
+#include "daemon/apps/app.h"
+#include "daemon/apps/app_rollout.h"
+#include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
+#include "daemon/config/reload.h"
+#include "daemon/control/control_client.h"
+#include "daemon/control/control_goal.h"
+#include "daemon/control/control_order.h"
+#include "daemon/control/control_progress.h"
+#include "daemon/control/control_setup.h"
+
+static bool
+comes_too_late(struct control_client *c)
+{
+	if (!c->setup->apps->stopping)
+		return false;
+	control_client_fail(c, "failed", "clusterd is stopping");
+	return true;
+}
+
+/* The app that the request names and that runs; NULL: the answer says why
+   there is none. */
+static struct app *
+find_running(struct control_client *c)
+{
+	const char *name = c->op.request.app;
+	struct app *app = apps_find(c->setup->apps, name);
+
+	if (app != NULL || comes_too_late(c))
+		return app;
+	if (stopped_find(c->setup->apps, name) != NULL)
+		control_client_fail(c, "failed",
+		    "%s is stopped: \"start %s\" starts it", name, name);
+	else
+		control_client_fail(c, "unknown", "there is no app \"%s\"",
+		    name);
+	return NULL;
+}
+
+/* NULL: the answer says why there is none. */
+static struct app *
+find_changeable(struct control_client *c)
+{
+	return comes_too_late(c) ? NULL : find_running(c);
+}
+
+/* The answer where an app could not be changed. */
+static void
+fail_for(struct control_client *c, const char *app, const struct error *err)
+{
+	control_client_fail(c, "failed", "%s: %s", app, error_text(err));
+}
+
+static void
+set_goal(struct control_client *c, enum control_goal_kind kind)
+{
+	control_goal_set(c, &(struct control_goal){ .kind = kind });
+}
+
+void
+control_order_reload(struct control_client *c)
+{
+	bool names_app = control_op_names_app(&c->op);
+
+	if (comes_too_late(c) || (names_app && find_running(c) == NULL))
+		return;
+	control_goal_set(c, &(struct control_goal){
+		.kind = CONTROL_GOAL_RELOADED,
+		.reading = true,
+		.reload = c->setup->apps->n_reloads + 1,
+	});
+	reload_request(c->setup->reloads,
+	    names_app ? c->op.request.app : NULL);
+	control_progress_apps(c);
+}
+
+void
+control_order_restart(struct control_client *c)
+{
+	int instance = c->op.request.instance;
+	struct app *app = find_changeable(c);
+	struct error err = ERROR_INIT;
+
+	if (app == NULL)
+		return;
+	if (instance >= 0 && (unsigned)instance >= app->n_seats) {
+		control_client_fail(c, "unknown", "%s has instances 0 to %u",
+		    app->crew.name, app->n_seats - 1);
+		return;
+	}
+	set_goal(c, CONTROL_GOAL_RESTARTED);
+	if (app_restart(app, instance, &err) < 0)
+		fail_for(c, app->crew.name, &err);
+	control_progress_apps(c);
+	error_clear(&err);
+}
+
+/* How many more it is; false: answered. */
+static bool
+scale_by(struct control_client *c, const struct app *app, int *ret_by)
+{
+	const struct request *r = &c->op.request;
+	const char *name = app->crew.name;
+	int amount = (int)r->amount, wanted = (int)app->crew.wanted;
+	int by = r->scale == REQUEST_SCALE_UP ? amount :
+	    r->scale == REQUEST_SCALE_DOWN ? -amount : amount - wanted;
+
+	if (control_goal_has_ended(app)) {
+		control_client_fail(c, "failed",
+		    "every instance of %s has ended: \"restart %s\" starts it",
+		    name, name);
+	} else if (wanted + by < 1) {
+		control_client_fail(c, "failed",
+		    "%s has %d instance%s, and one is the least: \"stop %s\" "
+		    "stops it", name, wanted, wanted == 1 ? "" : "s", name);
+	} else if (wanted + by > CONF_INSTANCES_MAX) {
+		control_client_fail(c, "failed",
+		    "%s has %d instance%s, and %d is the most", name, wanted,
+		    wanted == 1 ? "" : "s", CONF_INSTANCES_MAX);
+	} else {
+		*ret_by = by;
+		return true;
+	}
+	return false;
+}
+
+void
+control_order_scale(struct control_client *c)
+{
+	struct app *app = find_changeable(c);
+	int by;
+
+	if (app == NULL || !scale_by(c, app, &by))
+		return;
+	control_goal_set(c, &(struct control_goal){
+		.kind = CONTROL_GOAL_UP, .floor = app->crew.wanted,
+	});
+	app_scale(app, by);
+	control_progress_apps(c);
+}
+
+void
+control_order_stop(struct control_client *c)
+{
+	struct error err = ERROR_INIT;
+	struct app *app = NULL;
+
+	set_goal(c, CONTROL_GOAL_STOPPED);
+	if (!control_op_names_app(&c->op)) {
+		c->setup->stop(c->setup->stop_ctx);
+		return;
+	}
+	/* Once more is no error. */
+	if (stopped_find(c->setup->apps, c->op.request.app) == NULL)
+		app = find_running(c);
+	if (app != NULL && apps_stop_one(app, &err) < 0)
+		fail_for(c, app->crew.name, &err);
+	error_clear(&err);
+}
+
+void
+control_order_stopped(struct control_client *c)
+{
+	if (!c->setup->program->failed)
+		control_client_ok(c, "stopped");
+}
+
+/* One that is configured, and of which nothing runs. */
+static void
+start_stopped(struct control_client *c, const char *name)
+{
+	struct error err = ERROR_INIT;
+
+	set_goal(c, CONTROL_GOAL_UP);
+	if (stopped_find(c->setup->apps, name) == NULL)
+		control_client_fail(c, "unknown", "there is no app \"%s\"",
+		    name);
+	else if (apps_start_one(c->setup->apps, name, &err) < 0)
+		fail_for(c, name, &err);
+	error_clear(&err);
+}
+
+/* One whose instances have all come to their end. */
+static void
+start_ended(struct control_client *c, struct app *app)
+{
+	struct error err = ERROR_INIT;
+
+	set_goal(c, CONTROL_GOAL_RESTARTED);
+	if (control_goal_has_ended(app) && app_restart(app, -1, &err) < 0)
+		fail_for(c, app->crew.name, &err);
+	error_clear(&err);
+}
+
+void
+control_order_start(struct control_client *c)
+{
+	const char *name = c->op.request.app;
+	struct app *app = apps_find(c->setup->apps, name);
+
+	if (comes_too_late(c))
+		return;
+	if (app == NULL)
+		start_stopped(c, name);
+	else if (app->over)
+		start_ended(c, app);
+	else
+		set_goal(c, CONTROL_GOAL_UP);
+	control_progress_apps(c);
+}
+
+void
+control_order_wait(struct control_client *c)
+{
+	set_goal(c, CONTROL_GOAL_ALL_UP);
+	control_progress_apps(c);
+}
