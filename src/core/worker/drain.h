@@ -55,24 +55,15 @@ struct drain_conn {
 	int64_t received_ms;	/* if never: since the connection is open */
 };
 
-enum drain_hold {
-	DRAIN_IDLE,		/* does not hold up the drain */
-	DRAIN_RESTING,		/* nor will it, if nothing moves for a while */
-	DRAIN_BUSY,
-};
-
-/* *ret_rest_ms: of a resting one, until it is idle. */
-enum drain_hold drain_judge(const struct drain_conn *conn, int64_t idle_ms,
-    int64_t *ret_rest_ms);
-
 /* All connections of a worker; zero-initialised. */
 struct drain_tally {
-	unsigned idle;
-	unsigned resting;
+	unsigned idle;		/* these do not hold up the drain, */
+	unsigned resting;	/* nor will these, if nothing moves for a while */
 	unsigned busy;
 	int64_t rest_ms;	/* until the last of the resting ones is idle */
 };
 
+/* Add one connection to the tally. `idle_ms` as in the policy. */
 void drain_count(struct drain_tally *tally, const struct drain_conn *conn,
     int64_t idle_ms);
 
