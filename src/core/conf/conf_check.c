@@ -9,8 +9,12 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
+#include "core/conf/conf_error.h"
 #include "core/conf/conf_files.h"
+#include "core/conf/conf_host.h"
 #include "core/conf/conf_schema.h"
+#include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
 
 #define NOBODY		65534u
@@ -136,7 +140,7 @@ parse_key(struct check *c, const struct conf_key *key, struct seen *seen,
 	unsigned line = 0;
 	struct conf_value value = {
 		.key = key,
-		.host = c->host,
+		.base_dir = c->host->base_dir,
 		.errors = c->errors,
 		.listen_lines = note != NULL ? note->listen_lines : NULL,
 	};
@@ -421,7 +425,7 @@ read_env_file(struct check *c, struct conf_app *app)
 	size_t len = 0, n;
 	struct conf_value value = {
 		.key = &conf_schema(&n)[CONF_KEY_ENV_FILE],
-		.host = host,
+		.base_dir = host->base_dir,
 		.errors = c->errors,
 		.numbers = &line,
 		.n = 1,

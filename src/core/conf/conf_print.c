@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_print.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 #include "core/names/signal_name.h"

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_error.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 
@@ -302,7 +303,7 @@ conf_value_absolute(const struct conf_value *v, const char *path,
 	if (*path == '\0')
 		return conf_refuse(v, 0, "the path is empty, %s is needed",
 		    v->key->allowed);
-	full = address_path(path, v->host->base_dir);
+	full = address_path(path, v->base_dir);
 	if (full == NULL)
 		return -ENOMEM;
 	len = strlen(full);

@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 struct conf_errors;
-struct conf_host;
 struct conf_key;
 struct error;
 struct strbuf;
@@ -19,7 +18,7 @@ struct strlist;
 /* One value as it stands in the file, or a default. */
 struct conf_value {
 	const struct conf_key *key;
-	const struct conf_host *host;
+	const char *base_dir;		/* absolute, for relative paths */
 	struct conf_errors *errors;
 	char *const *lines;		/* n, at least one */
 	const unsigned *numbers;	/* the line number of each */

@@ -213,7 +213,7 @@ parse_listen_item(const struct conf_value *v, size_t i, const char *item,
 	struct address a;
 	int r;
 
-	r = address_parse(item, v->host->base_dir, &a, &err);
+	r = address_parse(item, v->base_dir, &a, &err);
 	if (r == -EINVAL)
 		conf_refuse(v, i, "%s", error_text(&err));
 	error_clear(&err);

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_diff.h"
+#include "core/conf/conf_error.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/app_rollout.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/conf/conf.h"
+#include "core/conf/conf_print.h"
 #include "core/output/ring.h"
 #include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"

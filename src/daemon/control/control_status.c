@@ -5,6 +5,7 @@
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_print.h"
 #include "core/worker/restart.h"
 #include "daemon/apps/app.h"
 #include "daemon/spec/app_spec.h"
