@@ -50,7 +50,7 @@ int conf_env_file_parse(const struct conf_value *value, const char *path,
 
 /*
  * For the parsers, which all have the type of conf_value_parse() and are
- * called by it: those of conf_value_app.c and conf_env.c fill several fields
+ * called by it: those of conf_parse_app.c and conf_env.c fill several fields
  * of struct conf_app.
  */
 int conf_parse_command(const struct conf_value *v, void *target);
