@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_check.h"
+#include "core/conf/conf_env.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_files.h"
 #include "core/conf/conf_host.h"
+#include "core/conf/conf_parse.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
@@ -158,7 +160,7 @@ parse_key(struct check *c, const struct conf_key *key, struct seen *seen,
 		value.numbers = &line;
 		value.n = 1;
 	}
-	r = conf_value_parse(&value, target);
+	r = conf_parse(&value, target);
 	free(preset);
 	if (r == -ENOMEM)
 		return r;

@@ -1,4 +1,3 @@
-/* The keys of an app whose values are lists or fill several fields. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_parse_app.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 #include "core/names/signal_name.h"

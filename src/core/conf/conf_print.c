@@ -78,25 +78,6 @@ print_umask(const struct out *o)
 		strbuf_printf(o->sb, "%04o", (unsigned)mask);
 }
 
-/* In the largest unit that is exact. */
-void
-conf_duration_print(struct strbuf *sb, int64_t ms)
-{
-	static const struct {
-		const char *suffix;
-		int64_t ms;
-	} units[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 } };
-
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (ms % units[i].ms == 0 && (ms > 0 || units[i].ms == 1000)) {
-			strbuf_printf(sb, "%lld%s",
-			    (long long)(ms / units[i].ms), units[i].suffix);
-			return;
-		}
-	}
-	strbuf_printf(sb, "%lldms", (long long)ms);
-}
-
 static void
 print_duration(const struct out *o)
 {
