@@ -7,29 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "core/names/address.h"
+#include "linux/socket/socket_options.h"
 
 struct error;
 struct sock_filter;
-
-struct socket_options {
-	unsigned backlog;
-	bool bind_only;		/* TCP: do not listen yet */
-	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
-				   has opened may overlap with this one */
-	/* Unix listeners: */
-	uint32_t mode;
-	uint32_t uid;		/* (uint32_t)-1: leave */
-	uint32_t gid;
-};
-
-/* The file of a Unix listener, so that only our own is ever removed. */
-struct socket_file {
-	dev_t dev;
-	ino_t ino;
-};
 
 /*
  * Bind and listen. On success the caller owns *ret_fd (close-on-exec) and
@@ -40,7 +23,7 @@ struct socket_file {
  * TCP: SO_REUSEADDR, so that connections in TIME_WAIT do not hinder a restart.
  * UDP: without it, because with it a stranger could take the port (ip(7)).
  * Unix: the file has mode 0 until the socket listens and mode and owner are
- * right, and gets a second name (linux/unix_socket).
+ * right, and gets a second name (unix_socket.h).
  */
 int socket_listen(const struct address *address,
     const struct socket_options *options, int *ret_fd,
