@@ -1,7 +1,7 @@
 /*
  * The control protocol, clusterd-control(7): lines of words, over a Unix
  * stream socket. This is its grammar, both ways; daemon/control has the server,
- * linux/control_client the client.
+ * linux/control/control_client the client.
  *
  * A client sends a request: a verb and its arguments. The server greets, and
  * answers with records, progress and one last line:

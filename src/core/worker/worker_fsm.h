@@ -26,7 +26,7 @@
  * die while clients wait in a queue that nobody else can serve, it is started
  * again for them, and goes on draining.
  *
- * A step decides only; daemon/worker carries its effects out, and gives what
+ * A step decides only; daemon/life carries its effects out, and gives what
  * comes of them back as further events. This file is the only writer of the
  * state.
  */

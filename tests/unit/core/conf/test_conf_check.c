@@ -928,7 +928,7 @@ key_user_and_group(void **state)
 	config_unref(config);
 }
 
-/* As daemon/conf_load does it: again, until nothing new is asked. */
+/* As daemon/config/conf_load does it: again, until nothing new is asked. */
 static unsigned
 look_up(const char *text, struct config **ret_config, char **ret_errors)
 {
