@@ -31,7 +31,7 @@ int socket_listen(const struct address *address,
     struct error *err);
 
 /* Change what can be changed of an open listener: backlog; mode and owner of a
-   Unix listener's file, if it is still ours. */
+   Unix listener's file, if it is still ours. -errno with words. */
 int socket_adjust(int fd, const struct address *bound,
     const struct socket_file *file, const struct socket_options *options,
     struct error *err);
@@ -41,7 +41,8 @@ void socket_unlink(const struct address *bound, const struct socket_file *file);
 
 /*
  * The address that a socket is bound to. -EAFNOSUPPORT or -EPROTOTYPE for
- * sockets that no configuration can ask for. The caller frees *ret_address.
+ * sockets that no configuration can ask for; other -errno. The caller frees
+ * *ret_address.
  */
 int socket_address(int fd, struct address *ret_address);
 
@@ -60,6 +61,7 @@ void socket_let_beside(int fd, bool on);
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);
 
+/* Has it a peer? */
 bool socket_is_connected(int fd);
 
 /* The number by which /proc knows the socket; 0: none. */
