@@ -113,7 +113,8 @@ def main():
     print("#ifndef LINUX_STEERING_BYTECODE_H")
     print("#define LINUX_STEERING_BYTECODE_H")
     print("\n#include <linux/bpf.h>")
-    print("\n#include \"linux/bpf/steering_programs.h\"")
+    print("\n#include \"linux/bpf/bpf_syscall.h\"")
+    print("#include \"linux/bpf/steering_maps.h\"")
     for program in programs:
         print_program(*program)
     print("\n#endif")

@@ -12,7 +12,7 @@ struct error;
 
 /*
  * Connect to it: that of -s or -c, or else the only one whose socket is in the
- * directories of linux/control_place. 0, or -errno with words, see below. Waits
+ * directories of control_place.h. 0, or -errno with words, see below. Waits
  * until `deadline` at most, and no longer than a clusterd takes to greet.
  */
 int ctl_find(const struct ctl_options *options, struct mono deadline,

@@ -1,6 +1,6 @@
 /*
  * Text for people, on this terminal: text that came from elsewhere is made
- * harmless by core/status_text, in the style that is told here.
+ * harmless by core/status/status_text, in the style that is told here.
  */
 #ifndef CLI_CTL_TEXT_H
 #define CLI_CTL_TEXT_H

@@ -12,8 +12,14 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
 #include "core/conf/conf_diff.h"
 #include "fuzz.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_print.h"
+#include "core/conf/conf_read.h"
+#include "core/conf/conf_source.h"
 
 struct bytes {
 	const char *text;

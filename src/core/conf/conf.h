@@ -3,11 +3,11 @@
  * conf_read() found in the file (or cli/ on the command line), shared by
  * reference count, replaced on a reload, never edited.
  *
- * Where to look: core/conf/conf_schema.c has one row per key; core/conf/conf_read.c
- * turns bytes into entries through inih; core/conf/conf_value.c parses the values,
- * core/conf/conf_value_app.c those that fill several fields of an app, and
- * core/conf/conf_env.c `env` and the env file; core/conf/conf_check.c makes the config;
- * core/conf/conf_print.c is the -T dump; core/conf/conf_diff.c compares two.
+ * Where to look, all in core/conf/: conf_schema.c has one row per key;
+ * conf_read.c turns bytes into the entries of conf_source.h through inih;
+ * conf_parse.c parses the values, conf_parse_app.c those that fill several
+ * fields of an app, and conf_env.c `env` and the env file; conf_check.c makes
+ * the config; conf_print.c is the -T dump; conf_diff.c compares two.
  */
 #ifndef CORE_CONF_H
 #define CORE_CONF_H
@@ -18,8 +18,6 @@
 
 #include "base/str.h"
 #include "core/names/address.h"
-
-struct error;
 
 /* Stated limits of what a file may hold. */
 #define CONF_FILE_MAX		(4 * 1024 * 1024)	/* bytes */
@@ -32,7 +30,6 @@ struct error;
 #define CONF_LISTENS_MAX	64			/* per app */
 #define CONF_CONTROL_AUTO	"auto"
 #define CONF_CONTROL_PATH_MAX	107	/* bytes; unix(7) */
-#define CONF_ERRORS_MAX		100			/* then "and N more" */
 
 enum conf_restart {
 	CONF_RESTART_ALWAYS,
@@ -185,105 +182,6 @@ struct config {
 	size_t n_apps;
 };
 
-/*
- * What checking a configuration needs of the world outside, so that core/
- * makes no system call. Each returns 0 or -errno with words; -EAGAIN from a
- * look-up means "not known yet": conf_check() then goes on as if the name
- * existed with no rights, and the caller checks again with the answers.
- */
-struct conf_host {
-	void *ctx;
-	const char *base_dir;	/* absolute directory of the file */
-	/* At most CONF_FILE_MAX bytes; caller frees *ret_text (NUL added).
-	   Of those, conf_check() takes CONF_ENV_FILE_MAX. */
-	int (*read_file)(void *ctx, const char *path, char **ret_text,
-	    size_t *ret_len, struct error *err);
-	/* `group` may be NULL (the user's own), `user` may be NULL. Of an app
-	   with both, each is asked for alone and then the pair. */
-	int (*find_creds)(void *ctx, const char *user, const char *group,
-	    struct conf_creds *ret_creds, struct error *err);
-	/* May clusterd start a worker as these? NULL: it may. */
-	int (*may_become)(void *ctx, const struct conf_creds *creds,
-	    struct error *err);
-};
-
-/* One key as it stands in the file, before anything is known of it. */
-struct conf_entry {
-	unsigned section;	/* index into conf_source.sections */
-	unsigned line;
-	char *key;
-	struct strlist lines;	/* the value: first line, then the indented */
-	unsigned *numbers;	/* the line number of each, owned */
-};
-
-struct conf_section {
-	char *name;		/* as written; may be invalid (was reported) */
-	unsigned line;
-};
-
-struct conf_source {
-	struct conf_section *sections;
-	size_t n_sections;
-	struct conf_entry *entries;
-	size_t n_entries;
-};
-
-/*
- * All errors of one pass, each a line without newline:
- * `FILE:LINE: KEY: what is wrong, what is allowed`, sorted by line at the end.
- * More than CONF_ERRORS_MAX are held until then, so that the first by line are
- * kept and not the first to be found.
- */
-struct conf_errors {
-	const char *file;	/* as the user named it; borrowed */
-	struct conf_error {
-		unsigned line;	/* 0: about the whole file */
-		char *text;
-	} *v;
-	size_t n;
-	size_t dropped;		/* beyond CONF_ERRORS_MAX, or no memory */
-	unsigned full_from;	/* those from this line on are only counted;
-				   0: none */
-};
-
-/* `key` may be NULL: an error that is about no key in particular. */
-void conf_error_add(struct conf_errors *errors, unsigned line,
-    const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-
-/* By line, and cut to CONF_ERRORS_MAX. */
-void conf_errors_sort(struct conf_errors *errors);
-
-/* Whether an error about that line is only counted: words would be wasted. */
-bool conf_errors_full(const struct conf_errors *errors, unsigned line);
-void conf_errors_free(struct conf_errors *errors);
-
-/*
- * Bytes of a file to entries. Every problem goes to `errors`, reading goes on
- * behind it. Returns 0 (look at errors->n) or -ENOMEM. The caller frees
- * *ret_source in both cases.
- */
-int conf_read(const char *text, size_t len, struct conf_source *ret_source,
-    struct conf_errors *errors);
-
-/*
- * Build a source by hand, as cli/ does for `clusterd -p 8080 -- ./server`:
- * each `value` is one line. -ENOMEM on failure.
- */
-int conf_source_add_section(struct conf_source *source, const char *name,
-    unsigned line);
-int conf_source_add_entry(struct conf_source *source, unsigned line,
-    const char *key, const char *value);
-void conf_source_free(struct conf_source *source);
-
-/*
- * Check entries and build the config. Every problem goes to `errors`; when
- * there is any (errors->n > 0 or dropped > 0), *ret_config is NULL. Else the
- * caller owns one reference. Returns 0 or -ENOMEM.
- */
-int conf_check(const struct conf_source *source, const struct conf_host *host,
-    struct config **ret_config, struct conf_errors *errors);
-
 /* Free what it holds; the credentials are then not set. */
 void conf_creds_free(struct conf_creds *creds);
 
@@ -293,19 +191,6 @@ bool conf_creds_same(const struct conf_creds *a, const struct conf_creds *b);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
-/* What `auto` comes to on this machine, for comments in the dump. */
-struct conf_here {
-	unsigned instances;
-	const char *balance;	/* in words, one line; NULL: not looked up */
-};
-
-/*
- * The effective configuration as INI: every supported key with its value,
- * parses back to the same dump. `here` only goes into comments.
- * Caller frees; NULL when memory is short.
- */
-char *conf_print(const struct config *config, const struct conf_here *here);
-
 /* The number of seats that an app has where `auto` means auto_instances. */
 unsigned conf_app_instances(const struct conf_app *app,
     unsigned auto_instances);
@@ -313,9 +198,6 @@ unsigned conf_app_instances(const struct conf_app *app,
 /* The app of that name, or NULL. */
 const struct conf_app *config_find_app(const struct config *config,
     const char *name);
-
-/* As the configuration writes it: a word or the path. */
-const char *conf_output_text(const struct conf_output *output);
 
 /* Does the stream pass through clusterd? */
 static inline bool

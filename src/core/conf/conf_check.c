@@ -9,18 +9,17 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_accounts.h"
+#include "core/conf/conf_check.h"
+#include "core/conf/conf_env.h"
+#include "core/conf/conf_error.h"
 #include "core/conf/conf_files.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_keys.h"
+#include "core/conf/conf_listens.h"
 #include "core/conf/conf_schema.h"
+#include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
-
-#define NOBODY		65534u
-#define INHERITED	UINT32_MAX
-
-/* What was found of each key of one section. */
-struct seen {
-	const struct conf_entry *entry;	/* NULL: the default holds */
-	bool bad;			/* was reported */
-};
 
 /* What is remembered of an app beside its struct conf_app. */
 struct app_note {
@@ -41,163 +40,23 @@ struct check {
 	size_t next_entry;		/* of the source */
 	bool read_failed;		/* conf_read() had errors */
 
-	/* The section at hand. */
-	const struct conf_section *section;
-	struct seen seen[CONF_KEY_N];
+	struct conf_keys keys;		/* of the section at hand */
 };
 
-static const char *
-key_name(enum conf_key_id id)
-{
-	size_t n;
-
-	return conf_schema(&n)[id].name;
-}
-
-/* The line to blame for a key: its own, or its section's. */
 static unsigned
 line_of(const struct check *c, enum conf_key_id id)
 {
-	const struct conf_entry *entry = c->seen[id].entry;
-
-	if (entry != NULL)
-		return entry->line;
-	return c->section != NULL ? c->section->line : 0;
+	return conf_keys_line(&c->keys, id);
 }
 
-static void
-report_unknown(struct check *c, enum conf_scope scope,
-    const struct conf_entry *entry)
-{
-	bool in_app = scope == CONF_SCOPE_APP;
-	enum conf_scope other = in_app ? CONF_SCOPE_CLUSTERD : CONF_SCOPE_APP;
-	const char *home = in_app ? "the section [clusterd]" :
-				    "an app's section";
-	const char *near = NULL;
-
-	/* The search takes its time, for up to 65536 keys. */
-	if (conf_errors_full(c->errors, entry->line)) {
-		c->errors->dropped++;
-	} else if (conf_schema_find(other, entry->key) != NULL) {
-		conf_error_add(c->errors, entry->line, entry->key,
-		    "is not a key of %s, it belongs into %s",
-		    in_app ? "an app" : "[clusterd]", home);
-	} else if ((near = conf_schema_near(scope, entry->key)) != NULL) {
-		conf_error_add(c->errors, entry->line, entry->key,
-		    "unknown key, did you mean %s?", near);
-	} else if ((near = conf_schema_near(other, entry->key)) != NULL) {
-		conf_error_add(c->errors, entry->line, entry->key,
-		    "unknown key, did you mean %s? it belongs into %s", near,
-		    home);
-	} else {
-		conf_error_add(c->errors, entry->line, entry->key,
-		    "unknown key, see clusterd.ini(5) for those that are "
-		    "allowed");
-	}
-}
-
-/* Sort the section's entries into c->seen. Entries come section by section. */
-static void
-collect_entries(struct check *c, size_t section, enum conf_scope scope)
-{
-	const struct conf_source *source = c->source;
-	const struct conf_key *schema;
-	size_t n;
-
-	schema = conf_schema(&n);
-	memset(c->seen, 0, sizeof(c->seen));
-	for (; c->next_entry < source->n_entries &&
-	     source->entries[c->next_entry].section == section;
-	     c->next_entry++) {
-		const struct conf_entry *e = &source->entries[c->next_entry];
-		const struct conf_key *key = conf_schema_find(scope, e->key);
-		struct seen *seen;
-
-		if (key == NULL) {
-			report_unknown(c, scope, e);
-			continue;
-		}
-		seen = &c->seen[key - schema];
-		if (seen->entry != NULL)
-			conf_error_add(c->errors, e->line, e->key,
-			    "duplicate key, the first is on line %u",
-			    seen->entry->line);
-		else
-			seen->entry = e;
-	}
-}
-
-/* Parse the value in the file, or the default. 0 or -ENOMEM. */
+/* The section's keys, each by its row. 0 or -ENOMEM. */
 static int
-parse_key(struct check *c, const struct conf_key *key, struct seen *seen,
-    void *target, struct app_note *note)
+parse_section(struct check *c, size_t section, enum conf_scope scope,
+    void *target, unsigned *listen_lines)
 {
-	char *preset = NULL;
-	unsigned line = 0;
-	struct conf_value value = {
-		.key = key,
-		.host = c->host,
-		.errors = c->errors,
-		.listen_lines = note != NULL ? note->listen_lines : NULL,
-	};
-	int r;
-
-	if (seen->entry != NULL) {
-		value.lines = seen->entry->lines.v;
-		value.numbers = seen->entry->numbers;
-		value.n = seen->entry->lines.n;
-	} else {
-		preset = strdup(key->preset);
-		if (preset == NULL)
-			return -ENOMEM;
-		value.lines = &preset;
-		value.numbers = &line;
-		value.n = 1;
-	}
-	r = conf_value_parse(&value, target);
-	free(preset);
-	if (r == -ENOMEM)
-		return r;
-	assert(r == 0 || seen->entry != NULL);	/* a default is good */
-	seen->bad = r < 0;
-	return 0;
-}
-
-static void
-report_missing(struct check *c, const struct conf_key *key)
-{
-	conf_error_add(c->errors, c->section->line, key->name,
-	    "missing in section [%.40s], every app needs one",
-	    c->section->name);
-}
-
-/* Each key of the scope, in the schema's order. */
-static int
-parse_section(struct check *c, enum conf_scope scope, void *target,
-    struct app_note *note)
-{
-	const struct conf_key *schema;
-	size_t n;
-	int r;
-
-	schema = conf_schema(&n);
-	for (size_t i = 0; i < n; i++) {
-		const struct conf_key *key = &schema[i];
-		struct seen *seen = &c->seen[i];
-
-		if (key->scope != scope)
-			continue;
-		if (seen->entry == NULL && key->preset == NULL) {
-			if (!note->duplicate)
-				report_missing(c, key);
-			seen->bad = true;
-			continue;
-		}
-		r = parse_key(c, key, seen, target, note);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	c->next_entry = conf_keys_collect(&c->keys, scope, c->source, section,
+	    c->next_entry);
+	return conf_keys_parse(&c->keys, scope, target, listen_lines);
 }
 
 static bool
@@ -214,7 +73,7 @@ has_inet(const struct conf_app *app)
 static void
 check_braces(struct check *c, const struct conf_app *app)
 {
-	const struct seen *seen = c->seen;
+	const struct conf_seen *seen = c->keys.seen;
 	bool fd = false, port = false;
 
 	if (seen[CONF_KEY_PORT].bad || seen[CONF_KEY_LISTEN].bad)
@@ -241,7 +100,7 @@ check_braces(struct check *c, const struct conf_app *app)
 static void
 check_ready(struct check *c, const struct conf_app *app)
 {
-	const struct seen *seen = c->seen;
+	const struct conf_seen *seen = c->keys.seen;
 
 	if (!seen[CONF_KEY_PORT].bad && !seen[CONF_KEY_LISTEN].bad &&
 	    app->ready == CONF_READY_ACCEPT && app->n_listens == 0)
@@ -267,7 +126,7 @@ report_durations(struct check *c, enum conf_key_id id, const char *prefix,
 	if (sb.failed)
 		c->errors->dropped++;
 	else
-		conf_error_add(c->errors, line_of(c, id), key_name(id), "%s",
+		conf_error_add(c->errors, line_of(c, id), conf_key_name(id), "%s",
 		    sb.text);
 	strbuf_free(&sb);
 }
@@ -275,7 +134,7 @@ report_durations(struct check *c, enum conf_key_id id, const char *prefix,
 static void
 check_durations(struct check *c, const struct conf_app *app)
 {
-	const struct seen *seen = c->seen;
+	const struct conf_seen *seen = c->keys.seen;
 	int64_t delay = app->restart_delay_ms;
 	int64_t delay_max = app->restart_delay_max_ms;
 
@@ -300,117 +159,6 @@ check_durations(struct check *c, const struct conf_app *app)
 		    app->ready_timeout_ms);
 }
 
-/* What a name stands for that is not known yet: somebody without rights. */
-static int
-take_nobody(const char *user, struct conf_creds *ret_creds)
-{
-	struct conf_creds creds = {
-		.set = true,
-		.uid = NOBODY,
-		.gid = NOBODY,
-		.name = user != NULL ? strdup(user) : NULL,
-		.home = user != NULL ? strdup("/") : NULL,
-	};
-
-	if (user != NULL && (creds.name == NULL || creds.home == NULL)) {
-		conf_creds_free(&creds);
-		return -ENOMEM;
-	}
-	*ret_creds = creds;
-	return 0;
-}
-
-/*
- * Look up `user` and `group` (either may be NULL). 0 also when the answer is
- * an error: it is then reported, for the key `blamed`, and nothing is set.
- */
-static int
-find_creds(struct check *c, enum conf_key_id blamed, const char *user,
-    const char *group, struct conf_creds *ret_creds)
-{
-	const struct conf_host *host = c->host;
-	struct error err = ERROR_INIT;
-	int r;
-
-	r = host->find_creds(host->ctx, user, group, ret_creds, &err);
-	if (r == -EAGAIN) {
-		r = take_nobody(user, ret_creds);
-	} else if (r < 0 && r != -ENOMEM) {
-		conf_error_add(c->errors, line_of(c, blamed),
-		    key_name(blamed), "%s", error_text(&err));
-		r = 0;
-	}
-	error_clear(&err);
-	return r;
-}
-
-/*
- * Each alone, so that each has its own error, and both together, for the
- * user's supplementary groups: all are asked for before the first answer.
- */
-static int
-find_worker(struct check *c, struct conf_app *app)
-{
-	struct conf_creds user = { .set = false }, group = { .set = false };
-	int r = 0;
-
-	if (app->user != NULL)
-		r = find_creds(c, CONF_KEY_USER, app->user, NULL, &user);
-	if (r == 0 && app->group != NULL)
-		r = find_creds(c, CONF_KEY_GROUP, NULL, app->group, &group);
-	if (r == 0 && user.set && group.set) {
-		r = find_creds(c, CONF_KEY_USER, app->user, app->group,
-		    &app->creds);
-	} else if (app->group == NULL) {
-		app->creds = user;
-		user = (struct conf_creds){ .set = false };
-	} else if (app->user == NULL) {
-		app->creds = group;
-		group = (struct conf_creds){ .set = false };
-	}
-	conf_creds_free(&user);
-	conf_creds_free(&group);
-	return r;
-}
-
-static void
-check_rights(struct check *c, const struct conf_app *app)
-{
-	bool user = app->user != NULL;
-	enum conf_key_id key = user ? CONF_KEY_USER : CONF_KEY_GROUP;
-	struct error err = ERROR_INIT;
-
-	if (app->creds.set && c->host->may_become != NULL &&
-	    c->host->may_become(c->host->ctx, &app->creds, &err) < 0)
-		conf_error_add(c->errors, line_of(c, key), key_name(key),
-		    "\"%.60s\": %s", user ? app->user : app->group,
-		    error_text(&err));
-	error_clear(&err);
-}
-
-static int
-check_accounts(struct check *c, struct conf_app *app)
-{
-	struct conf_creds owner = { .set = false }, group = { .set = false };
-	int r;
-
-	r = find_worker(c, app);
-	if (r == 0)
-		check_rights(c, app);
-	if (r == 0 && app->socket_user != NULL)
-		r = find_creds(c, CONF_KEY_SOCKET_USER, app->socket_user,
-		    NULL, &owner);
-	if (r == 0 && app->socket_group != NULL)
-		r = find_creds(c, CONF_KEY_SOCKET_GROUP, NULL,
-		    app->socket_group, &group);
-
-	app->socket_uid = owner.set ? owner.uid : INHERITED;
-	app->socket_gid = group.set ? group.gid : INHERITED;
-	conf_creds_free(&owner);
-	conf_creds_free(&group);
-	return r;
-}
-
 static int
 read_env_file(struct check *c, struct conf_app *app)
 {
@@ -421,7 +169,7 @@ read_env_file(struct check *c, struct conf_app *app)
 	size_t len = 0, n;
 	struct conf_value value = {
 		.key = &conf_schema(&n)[CONF_KEY_ENV_FILE],
-		.host = host,
+		.base_dir = host->base_dir,
 		.errors = c->errors,
 		.numbers = &line,
 		.n = 1,
@@ -452,10 +200,10 @@ read_env_file(struct check *c, struct conf_app *app)
 static void
 check_name(struct check *c, size_t section, struct app_note *note)
 {
-	const char *name = c->section->name;
+	const char *name = c->keys.section->name;
 
 	if (!c->read_failed && !conf_name_valid(name, strlen(name)))
-		conf_error_add(c->errors, c->section->line, NULL, "\"%.40s\" "
+		conf_error_add(c->errors, c->keys.section->line, NULL, "\"%.40s\" "
 		    "is not a name for an app, up to %d of a-z, 0-9, _ and - "
 		    "are allowed, a letter or digit first", name,
 		    CONF_NAME_MAX);
@@ -463,7 +211,7 @@ check_name(struct check *c, size_t section, struct app_note *note)
 		note->duplicate =
 		    strcmp(c->source->sections[i].name, name) == 0;
 	if (!c->read_failed && note->duplicate)
-		conf_error_add(c->errors, c->section->line, NULL, "[%.40s] is "
+		conf_error_add(c->errors, c->keys.section->line, NULL, "[%.40s] is "
 		    "a duplicate section", name);
 }
 
@@ -471,14 +219,8 @@ static int
 check_control(struct check *c)
 {
 	struct config *config = c->config;
-	struct conf_creds group = { .set = false };
-	int r = 0;
+	int r = conf_accounts_find_control(&c->keys, c->host, config);
 
-	if (config->control_group != NULL)
-		r = find_creds(c, CONF_KEY_CONTROL_GROUP, NULL,
-		    config->control_group, &group);
-	config->control_gid = group.set ? group.gid : INHERITED;
-	conf_creds_free(&group);
 	if (config->control != NULL && ((config->log != NULL &&
 	    strcmp(config->log, config->control) == 0) ||
 	    (config->pidfile != NULL &&
@@ -495,8 +237,8 @@ check_clusterd(struct check *c, size_t section)
 	const struct config *config = c->config;
 	int r;
 
-	collect_entries(c, section, CONF_SCOPE_CLUSTERD);
-	r = parse_section(c, CONF_SCOPE_CLUSTERD, c->config, NULL);
+	c->keys.duplicate = false;
+	r = parse_section(c, section, CONF_SCOPE_CLUSTERD, c->config, NULL);
 	if (r == 0)
 		r = check_control(c);
 	c->log_line = line_of(c, CONF_KEY_LOG);
@@ -517,14 +259,15 @@ check_app(struct check *c, size_t section)
 	struct conf_app *app = &config->apps[config->n_apps++];
 	int r;
 
-	*app = (struct conf_app){ .line = c->section->line };
-	app->name = strdup(c->section->name);
+	*app = (struct conf_app){ .line = c->keys.section->line };
+	app->name = strdup(c->keys.section->name);
 	if (app->name == NULL)
 		return -ENOMEM;
 
 	check_name(c, section, note);
-	collect_entries(c, section, CONF_SCOPE_APP);
-	r = parse_section(c, CONF_SCOPE_APP, app, note);
+	c->keys.duplicate = note->duplicate;
+	r = parse_section(c, section, CONF_SCOPE_APP, app,
+	    note->listen_lines);
 	if (r < 0)
 		return r;
 	check_braces(c, app);
@@ -532,58 +275,39 @@ check_app(struct check *c, size_t section)
 	check_durations(c, app);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);
 	note->err_line = line_of(c, CONF_KEY_STDERR);
-	r = check_accounts(c, app);
+	r = conf_accounts_find(&c->keys, c->host, app);
 	if (r < 0)
 		return r;
 	return read_env_file(c, app);
 }
 
-/* One listener of any app. */
-struct served {
-	const struct address *address;
-	const struct conf_app *app;
-	const char *key;
-	unsigned line;
-	size_t order;	/* of the file */
-};
-
-static int
-compare_served(const void *a, const void *b)
-{
-	const struct served *x = a, *y = b;
-	int order = address_compare(x->address, y->address);
-
-	if (order != 0)
-		return order;
-	return x->order < y->order ? -1 : x->order > y->order;
-}
-
+/* Port 0 is another port each time. */
 static void
-report_twice(struct check *c, const struct served *again,
-    const struct served *first)
+note_listens(struct conf_listen *all, size_t *n, const struct conf_app *app,
+    const struct app_note *note)
 {
-	char *text = address_format(again->address);
+	for (size_t i = 0; i < app->n_listens; i++) {
+		const struct address *a = &app->listens[i];
 
-	if (text == NULL)
-		c->errors->dropped++;
-	else if (first->app == again->app)
-		conf_error_add(c->errors, again->line, again->key, "%s is "
-		    "served already, by %s on line %u", text, first->key,
-		    first->line);
-	else
-		conf_error_add(c->errors, again->line, again->key, "%s is "
-		    "served already, by [%s] on line %u", text,
-		    first->app->name, first->line);
-	free(text);
+		if (a->kind != ADDRESS_UNIX && a->port == 0)
+			continue;
+		all[*n] = (struct conf_listen){
+			.address = a,
+			.app = app,
+			.key = i == 0 && app->has_port ? "port" : "listen",
+			.line = note->listen_lines[i],
+			.order = *n,
+		};
+		(*n)++;
+	}
 }
 
-/* An address has one app. Port 0 is another port each time. */
 static int
 check_listens(struct check *c)
 {
 	const struct config *config = c->config;
-	struct served *all;
-	size_t n = 0, max = 0, first = 0;
+	struct conf_listen *all;
+	size_t n = 0, max = 0;
 
 	for (size_t i = 0; i < config->n_apps; i++)
 		max += config->apps[i].n_listens;
@@ -592,35 +316,11 @@ check_listens(struct check *c)
 	all = calloc(max, sizeof(*all));
 	if (all == NULL)
 		return -ENOMEM;
-
 	for (size_t i = 0; i < config->n_apps; i++) {
-		const struct conf_app *app = &config->apps[i];
-
-		for (size_t j = 0; j < app->n_listens; j++) {
-			const struct address *a = &app->listens[j];
-
-			if (c->notes[i].duplicate)
-				break;
-			if (a->kind != ADDRESS_UNIX && a->port == 0)
-				continue;
-			all[n] = (struct served){
-				.address = a,
-				.app = app,
-				.key = j == 0 && app->has_port ? "port" :
-								 "listen",
-				.line = c->notes[i].listen_lines[j],
-				.order = n,
-			};
-			n++;
-		}
+		if (!c->notes[i].duplicate)
+			note_listens(all, &n, &config->apps[i], &c->notes[i]);
 	}
-	qsort(all, n, sizeof(*all), compare_served);
-	for (size_t i = 1; i < n; i++) {
-		if (!address_equal(all[i].address, all[first].address))
-			first = i;
-		else
-			report_twice(c, &all[i], &all[first]);
-	}
+	conf_listens_check(all, n, c->errors);
 	free(all);
 	return 0;
 }
@@ -675,8 +375,8 @@ check_sections(struct check *c)
 	int r = 0;
 
 	for (size_t i = 0; i < source->n_sections && r == 0; i++) {
-		c->section = &source->sections[i];
-		if (strcmp(c->section->name, CONF_CLUSTERD_SECTION) == 0) {
+		c->keys.section = &source->sections[i];
+		if (strcmp(c->keys.section->name, CONF_CLUSTERD_SECTION) == 0) {
 			clusterd = true;
 			r = check_clusterd(c, i);
 		} else {
@@ -687,7 +387,7 @@ check_sections(struct check *c)
 		return r;
 	assert(c->next_entry == source->n_entries);
 
-	c->section = NULL;
+	c->keys.section = NULL;
 	if (!clusterd)
 		r = check_clusterd(c, source->n_sections);
 	if (c->config->n_apps == 0)
@@ -706,6 +406,7 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 		.source = source,
 		.host = host,
 		.errors = errors,
+		.keys = { .base_dir = host->base_dir, .errors = errors },
 		.read_failed = errors->n > 0 || errors->dropped > 0,
 	};
 	size_t n = source->n_sections > 0 ? source->n_sections : 1;

@@ -1,10 +1,10 @@
 /*
  * From one configuration to the next: which apps are rolled, added, removed,
  * and which listeners are kept, opened, closed (by address, whichever app has
- * them). Pure. daemon/reload carries out the rows of the apps, and of the
- * listeners it only logs how many there are: their sockets are found and
- * opened by daemon/listeners, app by app, before the plan is made, and what
- * they have in common with it is conf_same_listener().
+ * them). Pure. daemon/config/reload carries out the rows of the apps, and of
+ * the listeners it only logs how many there are: their sockets are found and
+ * opened by daemon/sockets/listeners, app by app, before the plan is made, and
+ * what they have in common with it is conf_same_listener().
  */
 #ifndef CORE_CONF_DIFF_H
 #define CORE_CONF_DIFF_H

@@ -1,10 +1,10 @@
-/* The environment of a worker: `env` and the file that `env_file` names. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/conf/conf_value.h"
 
 /*

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "core/conf/conf.h"
+#include "core/conf/conf_error.h"
 
 /* When so many are held, they are sorted and cut. */
 #define HELD_MAX	(10 * CONF_ERRORS_MAX)

@@ -4,6 +4,7 @@
 
 #include "base/num.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_error.h"
 #include "core/conf/conf_files.h"
 
 static int

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_print.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 #include "core/names/signal_name.h"
@@ -75,25 +76,6 @@ print_umask(const struct out *o)
 		strbuf_puts(o->sb, o->key->nothing);
 	else
 		strbuf_printf(o->sb, "%04o", (unsigned)mask);
-}
-
-/* In the largest unit that is exact. */
-void
-conf_duration_print(struct strbuf *sb, int64_t ms)
-{
-	static const struct {
-		const char *suffix;
-		int64_t ms;
-	} units[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 } };
-
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (ms % units[i].ms == 0 && (ms > 0 || units[i].ms == 1000)) {
-			strbuf_printf(sb, "%lld%s",
-			    (long long)(ms / units[i].ms), units[i].suffix);
-			return;
-		}
-	}
-	strbuf_printf(sb, "%lldms", (long long)ms);
 }
 
 static void

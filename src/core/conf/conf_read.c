@@ -29,7 +29,10 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_read.h"
 #include "core/conf/conf_schema.h"
+#include "core/conf/conf_source.h"
 
 #define SECTIONS_MAX	1024
 #define ENTRIES_MAX	65536	/* of the file */
@@ -85,88 +88,6 @@ static int
 shown(size_t len)
 {
 	return len < 60 ? (int)len : 60;
-}
-
-/* Make room for one more, in an array that doubles at the powers of two. */
-static void *
-grow(void *array, size_t n, size_t size)
-{
-	if ((n & (n - 1)) != 0)
-		return array;
-	return realloc(array, (n > 0 ? 2 * n : 1) * size);
-}
-
-static int
-add_section(struct conf_source *source, struct span name, unsigned line)
-{
-	struct conf_section *v;
-	char *copy;
-
-	v = grow(source->sections, source->n_sections, sizeof(*v));
-	if (v == NULL)
-		return -ENOMEM;
-	source->sections = v;
-	copy = strndup(name.at, name.len);
-	if (copy == NULL)
-		return -ENOMEM;
-	v[source->n_sections++] = (struct conf_section){
-		.name = copy,
-		.line = line,
-	};
-	return 0;
-}
-
-static int
-add_value_line(struct conf_entry *entry, struct span value, unsigned line)
-{
-	unsigned *v = grow(entry->numbers, entry->lines.n, sizeof(*v));
-
-	if (v == NULL)
-		return -ENOMEM;
-	entry->numbers = v;
-	strlist_take(&entry->lines, strndup(value.at, value.len));
-	if (entry->lines.failed)
-		return -ENOMEM;
-	v[entry->lines.n - 1] = line;
-	return 0;
-}
-
-/* The entry has no key and no section until on_pair() brings them. */
-static int
-add_entry(struct conf_source *source, struct span value, unsigned line)
-{
-	struct conf_entry *v;
-
-	v = grow(source->entries, source->n_entries, sizeof(*v));
-	if (v == NULL)
-		return -ENOMEM;
-	source->entries = v;
-	v[source->n_entries] = (struct conf_entry){ .line = line };
-	return add_value_line(&v[source->n_entries++], value, line);
-}
-
-int
-conf_source_add_section(struct conf_source *source, const char *name,
-    unsigned line)
-{
-	return add_section(source, (struct span){ name, strlen(name) }, line);
-}
-
-int
-conf_source_add_entry(struct conf_source *source, unsigned line,
-    const char *key, const char *value)
-{
-	struct conf_entry *entry;
-	int r;
-
-	assert(source->n_sections > 0);
-	r = add_entry(source, (struct span){ value, strlen(value) }, line);
-	if (r < 0)
-		return r;
-	entry = &source->entries[source->n_entries - 1];
-	entry->section = (unsigned)source->n_sections - 1;
-	entry->key = strdup(key);
-	return entry->key != NULL ? 0 : -ENOMEM;
 }
 
 static void
@@ -236,7 +157,8 @@ begin_section(struct reader *rd, struct span name)
 		return;
 	}
 	rd->above = ABOVE_NOTHING;
-	if (add_section(rd->source, name, rd->line) < 0)
+	if (conf_source_put_section(rd->source, name.at, name.len,
+	    rd->line) < 0)
 		rd->no_memory = true;
 }
 
@@ -356,7 +278,8 @@ read_key(struct reader *rd, struct span line, struct span *ret_key)
 	rd->value_len = 0;
 	if (!fits(rd, value.len, key_text(key, name)))
 		return;
-	if (add_entry(rd->source, value, rd->line) < 0) {
+	if (conf_source_put_entry(rd->source, value.at, value.len,
+	    rd->line) < 0) {
 		rd->no_memory = true;
 		return;
 	}
@@ -382,8 +305,8 @@ read_more(struct reader *rd, struct span line)
 	case ABOVE_ENTRY:
 		/* One byte for the newline between. */
 		if (fits(rd, line.len + 1, last_key(source)) &&
-		    add_value_line(&source->entries[source->n_entries - 1],
-			line, rd->line) < 0)
+		    conf_entry_put_line(&source->entries[source->n_entries - 1],
+			line.at, line.len, rd->line) < 0)
 			rd->no_memory = true;
 		break;
 	}

@@ -69,7 +69,7 @@ static const struct conf_word restarts[] = {
 	{ NULL, 0 },
 };
 
-/* `alive` takes a duration; conf_value.c sees to it. */
+/* `alive` takes a duration; conf_parse_app.c sees to it. */
 static const struct conf_word readies[] = {
 	{ "auto", CONF_READY_AUTO },
 	{ "notify", CONF_READY_NOTIFY },

@@ -1,5 +1,5 @@
 /*
- * The schema: one row per key. Parser (conf_value.c), default (parsed by the
+ * The schema: one row per key. Parser (conf_parse.c), default (parsed by the
  * same parser), dump (conf_print.c) and the check of the man page all come
  * from the row; a key that no row has does not exist.
  */

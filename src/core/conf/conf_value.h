@@ -1,6 +1,6 @@
 /*
- * Values: text to fields. conf_value_parse() does what a row of the schema
- * asks for; the rest is shared with conf_check.c and conf_print.c.
+ * One value as it stands in the file, and what its parsers (conf_parse.c,
+ * conf_parse_app.c, conf_env.c) have in common.
  */
 #ifndef CORE_CONF_VALUE_H
 #define CORE_CONF_VALUE_H
@@ -10,16 +10,13 @@
 #include <stdint.h>
 
 struct conf_errors;
-struct conf_host;
 struct conf_key;
-struct error;
 struct strbuf;
-struct strlist;
 
 /* One value as it stands in the file, or a default. */
 struct conf_value {
 	const struct conf_key *key;
-	const struct conf_host *host;
+	const char *base_dir;		/* absolute, for relative paths */
 	struct conf_errors *errors;
 	char *const *lines;		/* n, at least one */
 	const unsigned *numbers;	/* the line number of each */
@@ -28,42 +25,12 @@ struct conf_value {
 	unsigned *listen_lines;
 };
 
-/*
- * Parse into the target of key->scope. Replaces what stood there before (but
- * appends to app->listens). 0; -EINVAL when something was added to
- * value->errors; -ENOMEM.
- */
-int conf_value_parse(const struct conf_value *value, void *target);
-
-/* `500ms`, `10s`, `5m`, `1h`, or a bare number of seconds. */
+/* `500ms`, `10s`, `5m`, `1h`, or a bare number of seconds. False: none of
+   these, or too long for int64_t. */
 bool conf_duration_parse(const char *text, int64_t *ret_ms);
+
+/* In the largest unit that is exact; conf_duration_parse() reads it back. */
 void conf_duration_print(struct strbuf *sb, int64_t ms);
-
-/*
- * A file of NAME=value lines, the simple part of systemd's EnvironmentFile:
- * blank lines, comments (# or ;), `export ` before a name, one pair of quotes
- * around a value. Appends to `entries`; problems are added to value->errors as
- * `PATH:LINE: ...`, without the line's content, which may be secret. 0,
- * -EINVAL, -ENOMEM.
- */
-int conf_env_file_parse(const struct conf_value *value, const char *path,
-    const char *text, size_t len, struct strlist *entries);
-
-/*
- * For the parsers, which all have the type of conf_value_parse() and are
- * called by it: those of conf_value_app.c and conf_env.c fill several fields
- * of struct conf_app.
- */
-int conf_parse_command(const struct conf_value *v, void *target);
-int conf_parse_port(const struct conf_value *v, void *target);
-int conf_parse_listen(const struct conf_value *v, void *target);
-int conf_parse_instances(const struct conf_value *v, void *target);
-int conf_parse_fd_protocol(const struct conf_value *v, void *target);
-int conf_parse_env(const struct conf_value *v, void *target);
-int conf_parse_restart_limit(const struct conf_value *v, void *target);
-int conf_parse_codes(const struct conf_value *v, void *target);
-int conf_parse_ready(const struct conf_value *v, void *target);
-int conf_parse_signal(const struct conf_value *v, void *target);
 
 /* Add an error about line `i` of the value; returns -EINVAL. */
 int conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)

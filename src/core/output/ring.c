@@ -207,25 +207,3 @@ ring_next(const struct ring *ring, struct ring_cursor *cursor,
 	*ret_line = line;
 	return true;
 }
-
-struct ring_cursor
-ring_cursor_last(const struct ring *ring, uint64_t n)
-{
-	struct ring_cursor c = oldest(ring);
-	uint64_t skip = ring_count(ring) > n ? ring_count(ring) - n : 0;
-
-	while (c.record != ring->end && skip > 0) {
-		struct record r = record_at(ring, c.record);
-
-		if (skip >= r.n_lines) {
-			skip -= r.n_lines;
-			c.line += r.n_lines;
-			c.record = behind(c.record, &r);
-			continue;
-		}
-		for (; skip > 0; skip--, c.nth++, c.line++)
-			c.offset += (uint32_t)line_len(ring, c.record, &r,
-			    c.offset) + 1;
-	}
-	return c;
-}

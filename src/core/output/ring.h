@@ -74,15 +74,4 @@ struct ring_line {
 bool ring_next(const struct ring *ring, struct ring_cursor *cursor,
     char text[LINE_SPLIT_MAX], struct ring_line *ret_line);
 
-/* The cursor before the last `n` lines, or before all that are there; 0: behind
-   the newest. */
-struct ring_cursor ring_cursor_last(const struct ring *ring, uint64_t n);
-
-/* Lines that are there. */
-static inline uint64_t
-ring_count(const struct ring *ring)
-{
-	return ring->n_lines - ring->first_line;
-}
-
 #endif

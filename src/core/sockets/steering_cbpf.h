@@ -70,9 +70,9 @@
 
 #include <stddef.h>
 
-struct sock_filter;	/* <linux/filter.h> */
+#include "core/sockets/cbpf_lanes.h"
 
-#define STEERING_CBPF_SEATS_MAX 4096
+struct sock_filter;	/* <linux/filter.h> */
 
 /* The kernel's defaults for net.core.optmem_max: before Linux 6.7, and since. */
 #define STEERING_CBPF_OPTMEM_OLD 20480
@@ -82,11 +82,6 @@ enum steering_cbpf_key {
 	STEERING_CBPF_RANDOM,
 	STEERING_CBPF_SOURCE,
 	STEERING_CBPF_FLOW,
-};
-
-struct steering_cbpf_lane {
-	unsigned seat;	/* instance number, < STEERING_CBPF_SEATS_MAX */
-	unsigned index;	/* in the kernel's array */
 };
 
 struct steering_cbpf_program {

@@ -1,7 +1,7 @@
 /*
  * The texts in which the kernel says how many CPUs a cgroup may use
  * (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/…, proc(5)). Pure; the
- * files are read by linux/cpus.
+ * files are read by linux/process/cpus.
  */
 #ifndef CORE_CPU_QUOTA_H
 #define CORE_CPU_QUOTA_H

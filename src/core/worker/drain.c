@@ -27,19 +27,26 @@ client_spoke_last(const struct drain_conn *c)
 	return c->received && (!c->sent || c->received_ms < c->sent_ms);
 }
 
-enum drain_hold
-drain_judge(const struct drain_conn *c, int64_t idle_ms, int64_t *ret_rest_ms)
+enum hold {
+	IDLE,
+	RESTING,
+	BUSY,
+};
+
+/* *ret_rest_ms: of a resting one, until it is idle. */
+static enum hold
+judge(const struct drain_conn *c, int64_t idle_ms, int64_t *ret_rest_ms)
 {
 	int64_t quiet_ms;
 
 	if (idle_ms < 0 || c->unread > 0 || c->unacked > 0 || !c->timed ||
 	    client_spoke_last(c))
-		return DRAIN_BUSY;
+		return BUSY;
 	quiet_ms = least(c->sent_ms, c->received_ms);
 	if (quiet_ms >= idle_ms)
-		return DRAIN_IDLE;
+		return IDLE;
 	*ret_rest_ms = idle_ms - quiet_ms;
-	return DRAIN_RESTING;
+	return RESTING;
 }
 
 void
@@ -48,15 +55,15 @@ drain_count(struct drain_tally *tally, const struct drain_conn *conn,
 {
 	int64_t rest_ms = 0;
 
-	switch (drain_judge(conn, idle_ms, &rest_ms)) {
-	case DRAIN_IDLE:
+	switch (judge(conn, idle_ms, &rest_ms)) {
+	case IDLE:
 		tally->idle++;
 		break;
-	case DRAIN_RESTING:
+	case RESTING:
 		tally->resting++;
 		tally->rest_ms = most(tally->rest_ms, rest_ms);
 		break;
-	case DRAIN_BUSY:
+	case BUSY:
 		tally->busy++;
 		break;
 	}

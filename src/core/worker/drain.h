@@ -8,11 +8,11 @@
  * moved for drain_idle. One on which the client spoke last is a request that is
  * being worked on. After drain_timeout it is over in any case.
  *
- * Promises, which tests/unit/core/worker/test_drain.c checks against random histories: it
- * always ends, at drain_timeout if not before; it ends before only after the
- * linger, and after two looks in a row that found neither a queue nor a
- * connection that holds it up; it never asks for a look that is in the past or
- * more than DRAIN_STEP_MAX_MS away.
+ * Promises, which its unit test checks against random histories: it always
+ * ends, at drain_timeout if not before; it ends before only after the linger,
+ * and after two looks in a row that found neither a queue nor a connection that
+ * holds it up; it never asks for a look that is in the past or more than
+ * DRAIN_STEP_MAX_MS away.
  *
  * Whoever looks, looks in this order: the queues, the connections of the port,
  * the descriptors of the worker. So a connection that moves on meanwhile is
@@ -55,24 +55,15 @@ struct drain_conn {
 	int64_t received_ms;	/* if never: since the connection is open */
 };
 
-enum drain_hold {
-	DRAIN_IDLE,		/* does not hold up the drain */
-	DRAIN_RESTING,		/* nor will it, if nothing moves for a while */
-	DRAIN_BUSY,
-};
-
-/* *ret_rest_ms: of a resting one, until it is idle. */
-enum drain_hold drain_judge(const struct drain_conn *conn, int64_t idle_ms,
-    int64_t *ret_rest_ms);
-
 /* All connections of a worker; zero-initialised. */
 struct drain_tally {
-	unsigned idle;
-	unsigned resting;
+	unsigned idle;		/* these do not hold up the drain, */
+	unsigned resting;	/* nor will these, if nothing moves for a while */
 	unsigned busy;
 	int64_t rest_ms;	/* until the last of the resting ones is idle */
 };
 
+/* Add one connection to the tally. `idle_ms` as in the policy. */
 void drain_count(struct drain_tally *tally, const struct drain_conn *conn,
     int64_t idle_ms);
 
@@ -134,7 +125,8 @@ struct drain_decision drain_decide(struct drain *d,
 /*
  * Words for the log, behind "web[2] pid 4711: ": "drained in 1.2s", "drained in
  * 6.1s, 2 idle connections are left", "drain_timeout after 10.0s: 3
- * connections still open"; while it waits: "draining for 800ms: 3 connections are busy".
+ * connections still open"; while it waits: "draining for 800ms: 3 connections
+ * still open".
  */
 void drain_words(struct strbuf *sb, const struct drain_decision *decision,
     const struct drain_facts *facts);

@@ -440,6 +440,7 @@ worker_fsm_step(struct worker_fsm *fsm, const struct conf_app *app,
 	};
 
 	assert(fsm->state < WORKER_STATES && event < WORKER_EVENTS);
+	assert(cells[fsm->state][event] != NULL);
 	cells[fsm->state][event](&args);
 	step.to = fsm->state;
 	return step;
@@ -498,22 +499,6 @@ static const char *const state_names[] = {
 static_assert(sizeof(state_names) / sizeof(*state_names) == WORKER_STATES,
     "a state has no name");
 
-static const char *const event_names[] = {
-	[WORKER_EV_START] = "start",
-	[WORKER_EV_FORK_FAILED] = "fork-failed",
-	[WORKER_EV_EXECUTED] = "executed",
-	[WORKER_EV_NOTIFY_READY] = "notify-ready",
-	[WORKER_EV_WAITS] = "waits",
-	[WORKER_EV_DEADLINE] = "deadline",
-	[WORKER_EV_EXITED] = "exited",
-	[WORKER_EV_RETIRE] = "retire",
-	[WORKER_EV_DRAINED] = "drained",
-	[WORKER_EV_STOP] = "stop",
-	[WORKER_EV_KILL] = "kill",
-};
-static_assert(sizeof(event_names) / sizeof(*event_names) == WORKER_EVENTS,
-    "an event has no name");
-
 static const char *const reason_texts[] = {
 	[WORKER_WHY_NOTHING] = "",
 	[WORKER_WHY_NOTIFIED] = "it said READY=1",
@@ -544,19 +529,7 @@ worker_state_name(enum worker_state state)
 }
 
 const char *
-worker_event_name(enum worker_event event)
-{
-	return event_names[event];
-}
-
-const char *
 worker_reason_text(enum worker_reason reason)
 {
 	return reason_texts[reason];
-}
-
-bool
-worker_fsm_cell_written(enum worker_state state, enum worker_event event)
-{
-	return cells[state][event] != NULL;
 }

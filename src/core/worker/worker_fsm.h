@@ -150,10 +150,6 @@ bool worker_state_alive(enum worker_state state);
 bool worker_state_final(enum worker_state state);
 
 const char *worker_state_name(enum worker_state state);
-const char *worker_event_name(enum worker_event event);
 const char *worker_reason_text(enum worker_reason reason);
-
-/* For the test that looks for unwritten cells. */
-bool worker_fsm_cell_written(enum worker_state state, enum worker_event event);
 
 #endif

@@ -4,6 +4,11 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_read.h"
+#include "core/conf/conf_source.h"
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
 #include "linux/file/file.h"

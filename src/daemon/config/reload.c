@@ -13,6 +13,8 @@
 #include "core/conf/conf.h"
 #include "core/conf/conf_diff.h"
 #include "daemon/adopt/adopt.h"
+#include "core/conf/conf_error.h"
+#include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"

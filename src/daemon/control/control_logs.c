@@ -3,6 +3,7 @@
 
 #include "core/conf/conf.h"
 #include "core/control/answer.h"
+#include "core/conf/conf_print.h"
 #include "core/output/ring.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"

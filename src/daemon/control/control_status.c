@@ -7,6 +7,7 @@
 #include "core/control/answer.h"
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
+#include "core/conf/conf_print.h"
 #include "core/worker/restart.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"

@@ -53,15 +53,9 @@ int bpf_map_set(int map, const void *key, const void *value);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_remove(int map, const void *key);
 
-/* Values of a map with BPF_MAP_MMAPABLE lie this far apart. */
-static inline size_t
-bpf_map_stride(uint32_t value_size)
-{
-	return ((size_t)value_size + 7) / 8 * 8;
-}
-
-/* All values of such a map, shared with the programs; to be undone by
-   munmap(2) with the same length, n * bpf_map_stride(). */
+/* The first `len` bytes of the values of a map with BPF_MAP_MMAPABLE, each
+   rounded up to 8 bytes, shared with the programs; to be undone by munmap(2)
+   with the same length. */
 int bpf_map_share(int map, size_t len, void **ret_values);
 
 enum bpf_program_kind {

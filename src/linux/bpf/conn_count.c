@@ -10,6 +10,7 @@
 #include "linux/process/cgroup.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_layout.h"
+#include "linux/bpf/steering_maps.h"
 #include "linux/bpf/steering_programs.h"
 
 /* Moved connections that are noted at a time. More stay with the lane that they

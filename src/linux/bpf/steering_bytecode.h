@@ -5,7 +5,8 @@
 
 #include <linux/bpf.h>
 
-#include "linux/bpf/steering_programs.h"
+#include "linux/bpf/bpf_syscall.h"
+#include "linux/bpf/steering_maps.h"
 
 static const struct bpf_insn count_code[] = {
 	{ 0xbf, 7, 1, 0, 0 },

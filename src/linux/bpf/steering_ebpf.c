@@ -13,6 +13,7 @@
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/bpf/steering_layout.h"
+#include "linux/bpf/steering_maps.h"
 #include "linux/bpf/steering_programs.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF

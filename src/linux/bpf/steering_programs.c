@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "linux/bpf/bpf_syscall.h"
 #include "linux/bpf/steering_bytecode.h"
 #include "linux/bpf/steering_programs.h"
 

@@ -5,22 +5,9 @@
 #ifndef LINUX_STEERING_PROGRAMS_H
 #define LINUX_STEERING_PROGRAMS_H
 
-#include "linux/bpf/bpf_syscall.h"
 
+struct bpf_program;
 struct error;
-
-/* The maps that they refer to, named as in their sources. */
-enum steering_map {
-	STEERING_MAP_CELLS,
-	STEERING_MAP_LANES,
-	STEERING_MAP_LIVE,
-	STEERING_MAP_MARKS,
-	STEERING_MAP_MOVED,
-	STEERING_MAP_SOCKETS,
-	STEERING_VALUE_GROUP,
-	STEERING_VALUE_MOVES,
-	STEERING_MAPS
-};
 
 enum steering_program {
 	STEERING_COUNT,

@@ -34,7 +34,7 @@ struct creds_cache {
 
 #define CREDS_CACHE_INIT { .v = NULL }
 
-/* As conf_host.find_creds, with the cache as ctx. */
+/* As find_creds of core/conf/conf_host.h, with the cache as ctx. */
 int creds_cache_find(void *cache, const char *user, const char *group,
     struct conf_creds *ret_creds, struct error *err);
 
@@ -53,7 +53,8 @@ int creds_lookup_start(const struct creds_cache *cache, int *ret_fd);
 void creds_lookup_finish(struct creds_cache *cache, const char *bytes,
     size_t len);
 
-/* Start, wait, reap, finish: for the start of the program only. */
+/* Start, wait, reap, finish: for the start of the program only. -errno: it could
+   not be begun, as of creds_lookup_start(). */
 int creds_lookup_wait(struct creds_cache *cache);
 
 /* May this process change to other users and groups, and still signal what it

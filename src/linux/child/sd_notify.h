@@ -12,7 +12,8 @@ struct sd_notify {
 
 #define SD_NOTIFY_INIT { .fd = -1 }
 
-/* Look for NOTIFY_SOCKET. -errno: it is there, but of no use. */
+/* Look for NOTIFY_SOCKET. 0: *ret_notify is the caller's to close; untouched
+   where there is none. -errno: it is there, but of no use. */
 int sd_notify_open(struct sd_notify *ret_notify);
 void sd_notify_close(struct sd_notify *notify);
 

@@ -42,7 +42,7 @@ struct seccomp_call {
 
 /*
  * Take one trapped call; to be called when the listener polls readable, then it
- * does not block. -ENOENT when the caller has gone meanwhile.
+ * does not block. -ENOENT when the caller has gone meanwhile, or other -errno.
  */
 int seccomp_notify_receive(int listener, struct seccomp_call *ret_call);
 

@@ -25,7 +25,7 @@ struct spawn_plan {
 	const int *fds;			/* become 3, 4, …; not closed here */
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
 	bool trap;			/* bind and listen, see
-					   linux/seccomp_notify */
+					   seccomp_notify.h */
 	int null_fd;			/* /dev/null, open for reading and
 					   writing */
 	int out_fd;			/* standard output and error; -1: as */

@@ -52,7 +52,7 @@ change_groups(const struct conf_creds *creds, struct acting *a)
 		a->groups_changed = true;
 		return 0;
 	}
-	/* Without privilege the worker keeps ours too (linux/spawn). */
+	/* Without privilege the worker keeps ours too (linux/child/spawn). */
 	return errno == EPERM && uid == getuid() && creds->gid == getgid() ?
 	    0 : -errno;
 }

@@ -28,6 +28,7 @@ typedef void loop_fn(void *ctx, uint32_t events);
 /* Which registration; 0 is none. */
 typedef uint64_t loop_handle;
 
+/* -errno with words. */
 int loop_new(struct loop **ret_loop, struct error *err);
 void loop_free(struct loop *loop);
 
@@ -38,7 +39,7 @@ void loop_free(struct loop *loop);
 int loop_add(struct loop *loop, int fd, uint32_t events, bool late,
     loop_fn *fn, void *ctx, loop_handle *ret_handle);
 
-/* Other events for the same registration; 0 pauses it. */
+/* Other events for the same registration; 0 pauses it. -errno. */
 int loop_set_events(struct loop *loop, loop_handle handle, uint32_t events);
 
 /* Forget the registration and set *handle to 0; 0 is fine. */

@@ -7,8 +7,9 @@ struct error;
 /*
  * Block the signals that clusterd handles, undo any SIG_IGN that was inherited
  * (an ignored signal never reaches a signalfd, and an ignored SIGCHLD reaps
- * children behind our back), ignore SIGPIPE, and open the signalfd. SIGALRM does
- * nothing but interrupt the call that it strikes in (base/alarm).
+ * children behind our back), ignore SIGPIPE and SIGXFSZ, and open the signalfd,
+ * *ret_fd (the caller's, non-blocking, close-on-exec). SIGALRM does nothing but
+ * interrupt the call that it strikes in (base/alarm). -errno with words.
  */
 int signals_open(int *ret_fd, struct error *err);
 

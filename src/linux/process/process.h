@@ -49,7 +49,8 @@ struct process_stat {
 /* False: no such process, or it cannot be looked at. */
 bool process_stat(pid_t pid, struct process_stat *ret_stat);
 
-/* Adopt orphaned descendants (PR_SET_CHILD_SUBREAPER); harmless as pid 1. */
+/* Adopt orphaned descendants (PR_SET_CHILD_SUBREAPER); harmless as pid 1.
+   -errno. */
 int process_become_subreaper(void);
 
 #endif

@@ -6,9 +6,9 @@
 
 /*
  * Connections in the accept queue of a listening TCP socket, and how many it
- * may hold. Half-open ones are not among them (linux/socket/sockdiag.h has those of
- * the port; of which of its lanes, nobody tells). -errno; -EINVAL: it does not
- * listen. Unix listeners: sockdiag_unix_one().
+ * may hold. Half-open ones are not among them (sockdiag.h has those of the port;
+ * of which of its lanes, nobody tells). -errno; -EINVAL: it does not listen. Unix
+ * listeners: sockdiag_unix_one().
  */
 int lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max);
 

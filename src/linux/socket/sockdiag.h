@@ -62,6 +62,7 @@ struct sockdiag_tcp {
 /*
  * Ask for the connections of a port, half-open ones too; listening sockets and
  * TIME_WAIT are left out, by the kernel. AF_INET or AF_INET6 as the listener's.
+ * 0 or -errno.
  */
 int sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port);
 
@@ -89,7 +90,7 @@ struct sockdiag_unix {
 				   the other end has not read */
 };
 
-/* One socket by its inode. -ENOENT also: there is none. */
+/* One socket by its inode. 0 or -errno; -ENOENT: there is none. */
 int sockdiag_unix_one(struct sockdiag *d, uint64_t ino,
     struct sockdiag_unix *ret_socket);
 

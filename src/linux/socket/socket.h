@@ -7,29 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "core/names/address.h"
+#include "linux/socket/socket_options.h"
 
 struct error;
 struct sock_filter;
-
-struct socket_options {
-	unsigned backlog;
-	bool bind_only;		/* TCP: do not listen yet */
-	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
-				   has opened may overlap with this one */
-	/* Unix listeners: */
-	uint32_t mode;
-	uint32_t uid;		/* (uint32_t)-1: leave */
-	uint32_t gid;
-};
-
-/* The file of a Unix listener, so that only our own is ever removed. */
-struct socket_file {
-	dev_t dev;
-	ino_t ino;
-};
 
 /*
  * Bind and listen. On success the caller owns *ret_fd (close-on-exec) and
@@ -40,7 +23,7 @@ struct socket_file {
  * TCP: SO_REUSEADDR, so that connections in TIME_WAIT do not hinder a restart.
  * UDP: without it, because with it a stranger could take the port (ip(7)).
  * Unix: the file has mode 0 until the socket listens and mode and owner are
- * right, and gets a second name (linux/unix_socket).
+ * right, and gets a second name (unix_socket.h).
  */
 int socket_listen(const struct address *address,
     const struct socket_options *options, int *ret_fd,
@@ -48,7 +31,7 @@ int socket_listen(const struct address *address,
     struct error *err);
 
 /* Change what can be changed of an open listener: backlog; mode and owner of a
-   Unix listener's file, if it is still ours. */
+   Unix listener's file, if it is still ours. -errno with words. */
 int socket_adjust(int fd, const struct address *bound,
     const struct socket_file *file, const struct socket_options *options,
     struct error *err);
@@ -58,7 +41,8 @@ void socket_unlink(const struct address *bound, const struct socket_file *file);
 
 /*
  * The address that a socket is bound to. -EAFNOSUPPORT or -EPROTOTYPE for
- * sockets that no configuration can ask for. The caller frees *ret_address.
+ * sockets that no configuration can ask for; other -errno. The caller frees
+ * *ret_address.
  */
 int socket_address(int fd, struct address *ret_address);
 
@@ -77,6 +61,7 @@ void socket_let_beside(int fd, bool on);
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);
 
+/* Has it a peer? */
 bool socket_is_connected(int fd);
 
 /* The number by which /proc knows the socket; 0: none. */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/un.h>
 
-#include "linux/socket/socket.h"
+#include "linux/socket/socket_options.h"
 
 #define UNIX_KEEPER_MAX ((int)sizeof(((struct sockaddr_un *)0)->sun_path))
 

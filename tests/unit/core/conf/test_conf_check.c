@@ -13,7 +13,13 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_print.h"
+#include "core/conf/conf_read.h"
 #include "core/conf/conf_schema.h"
+#include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
 
 /*
@@ -922,7 +928,7 @@ key_user_and_group(void **state)
 	config_unref(config);
 }
 
-/* As daemon/conf_load does it: again, until nothing new is asked. */
+/* As daemon/config/conf_load does it: again, until nothing new is asked. */
 static unsigned
 look_up(const char *text, struct config **ret_config, char **ret_errors)
 {

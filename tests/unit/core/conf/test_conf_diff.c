@@ -11,7 +11,12 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
 #include "core/conf/conf_diff.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_read.h"
+#include "core/conf/conf_source.h"
 
 static int
 no_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,

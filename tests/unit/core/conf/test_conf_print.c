@@ -17,8 +17,14 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
 #include "core/conf/conf_diff.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_print.h"
+#include "core/conf/conf_read.h"
 #include "core/conf/conf_schema.h"
+#include "core/conf/conf_source.h"
 #include "lib/alloc_fail.h"
 
 /* ---- a host that knows every account and file ---- */

@@ -11,6 +11,9 @@
 
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_read.h"
+#include "core/conf/conf_source.h"
 
 /* What conf_read() made of a text. */
 struct result {

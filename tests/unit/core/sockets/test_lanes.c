@@ -1,6 +1,4 @@
-/*
- * core/lane_order against the kernel that it mirrors, and core/lane_rank.
- */
+/* lane_order against the kernel that it mirrors, and lane_rank. */
 #include <sys/socket.h>
 
 #include <stdarg.h>

@@ -34,14 +34,24 @@ conn_of(int64_t sent_ms, int64_t received_ms)
 	};
 }
 
+/* What one connection alone counts as. */
+enum hold {
+	IDLE,
+	RESTING,
+	BUSY,
+};
+
 static void
-expect_hold(struct drain_conn conn, int64_t idle_ms, enum drain_hold hold,
+expect_hold(struct drain_conn conn, int64_t idle_ms, enum hold hold,
     int64_t rest_ms)
 {
-	int64_t ms = 0;
+	struct drain_tally tally = { .idle = 0 };
 
-	assert_int_equal(drain_judge(&conn, idle_ms, &ms), hold);
-	assert_int_equal(ms, rest_ms);
+	drain_count(&tally, &conn, idle_ms);
+	assert_int_equal(tally.idle, hold == IDLE);
+	assert_int_equal(tally.resting, hold == RESTING);
+	assert_int_equal(tally.busy, hold == BUSY);
+	assert_int_equal(tally.rest_ms, rest_ms);
 }
 
 static void
@@ -49,23 +59,23 @@ who_spoke_last(void **state)
 {
 	(void)state;
 	/* A keep-alive connection after an answer. */
-	expect_hold(conn_of(5000, 5100), 5000, DRAIN_IDLE, 0);
-	expect_hold(conn_of(4999, 5100), 5000, DRAIN_RESTING, 1);
-	expect_hold(conn_of(0, 40), 5000, DRAIN_RESTING, 5000);
+	expect_hold(conn_of(5000, 5100), 5000, IDLE, 0);
+	expect_hold(conn_of(4999, 5100), 5000, RESTING, 1);
+	expect_hold(conn_of(0, 40), 5000, RESTING, 5000);
 	/* … whose answer came in the same tick as the request. */
-	expect_hold(conn_of(5000, 5000), 5000, DRAIN_IDLE, 0);
+	expect_hold(conn_of(5000, 5000), 5000, IDLE, 0);
 	/* A request that is being worked on, for however long. */
-	expect_hold(conn_of(5100, 5000), 5000, DRAIN_BUSY, 0);
-	expect_hold(conn_of(90000, 80000), 5000, DRAIN_BUSY, 0);
-	expect_hold(conn_of(-1, 80000), 5000, DRAIN_BUSY, 0);
+	expect_hold(conn_of(5100, 5000), 5000, BUSY, 0);
+	expect_hold(conn_of(90000, 80000), 5000, BUSY, 0);
+	expect_hold(conn_of(-1, 80000), 5000, BUSY, 0);
 	/* … in the first tick of the connection. */
-	expect_hold(conn_of(-1, 9000), 5000, DRAIN_BUSY, 0);
+	expect_hold(conn_of(-1, 9000), 5000, BUSY, 0);
 	/* The server greets, and nobody answers. */
-	expect_hold(conn_of(7000, -1), 5000, DRAIN_IDLE, 0);
-	expect_hold(conn_of(100, -1), 5000, DRAIN_RESTING, 4900);
+	expect_hold(conn_of(7000, -1), 5000, IDLE, 0);
+	expect_hold(conn_of(100, -1), 5000, RESTING, 4900);
 	/* Never used, for 9 s. */
-	expect_hold(conn_of(-1, -1), 5000, DRAIN_IDLE, 0);
-	expect_hold(conn_of(-1, -1), 10000, DRAIN_RESTING, 1000);
+	expect_hold(conn_of(-1, -1), 5000, IDLE, 0);
+	expect_hold(conn_of(-1, -1), 10000, RESTING, 1000);
 }
 
 static void
@@ -74,22 +84,22 @@ what_is_under_way_is_busy(void **state)
 	struct drain_conn conn = conn_of(60000, 60000);
 
 	(void)state;
-	expect_hold(conn, 5000, DRAIN_IDLE, 0);
+	expect_hold(conn, 5000, IDLE, 0);
 	conn.unread = 1;
-	expect_hold(conn, 5000, DRAIN_BUSY, 0);
+	expect_hold(conn, 5000, BUSY, 0);
 	conn.unread = 0;
 	conn.unacked = 1;
-	expect_hold(conn, 5000, DRAIN_BUSY, 0);
+	expect_hold(conn, 5000, BUSY, 0);
 	conn.unacked = 0;
 	/* Of a Unix socket nobody knows who spoke last. */
 	conn.timed = false;
-	expect_hold(conn, 5000, DRAIN_BUSY, 0);
+	expect_hold(conn, 5000, BUSY, 0);
 	conn.timed = true;
 	/* drain_idle = off, and 0. */
-	expect_hold(conn, -1, DRAIN_BUSY, 0);
-	expect_hold(conn_of(-1, -1), -1, DRAIN_BUSY, 0);
-	expect_hold(conn_of(0, 0), 0, DRAIN_IDLE, 0);
-	expect_hold(conn_of(1, 0), 0, DRAIN_BUSY, 0);
+	expect_hold(conn, -1, BUSY, 0);
+	expect_hold(conn_of(-1, -1), -1, BUSY, 0);
+	expect_hold(conn_of(0, 0), 0, IDLE, 0);
+	expect_hold(conn_of(1, 0), 0, BUSY, 0);
 }
 
 static void
@@ -360,7 +370,7 @@ huge_times_do_not_overflow(void **state)
 		assert_false(decision.done);
 		assert_int_equal(decision.why, DRAIN_WHY_LINGER);
 	}
-	expect_hold(conn_of(-1, -1), INT64_MAX, DRAIN_RESTING,
+	expect_hold(conn_of(-1, -1), INT64_MAX, RESTING,
 	    INT64_MAX - 9000);
 }
 

@@ -1,4 +1,3 @@
-/* The keys of an app whose values are lists or fill several fields. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_parse_app.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 #include "core/names/signal_name.h"
@@ -213,7 +213,7 @@ parse_listen_item(const struct conf_value *v, size_t i, const char *item,
 	struct address a;
 	int r;
 
-	r = address_parse(item, v->host->base_dir, &a, &err);
+	r = address_parse(item, v->base_dir, &a, &err);
 	if (r == -EINVAL)
 		conf_refuse(v, i, "%s", error_text(&err));
 	error_clear(&err);

@@ -75,21 +75,6 @@ config_unref(struct config *config)
 	free(config);
 }
 
-void
-conf_source_free(struct conf_source *source)
-{
-	for (size_t i = 0; i < source->n_sections; i++)
-		free(source->sections[i].name);
-	free(source->sections);
-	for (size_t i = 0; i < source->n_entries; i++) {
-		free(source->entries[i].key);
-		strlist_free(&source->entries[i].lines);
-		free(source->entries[i].numbers);
-	}
-	free(source->entries);
-	*source = (struct conf_source){ .sections = NULL };
-}
-
 unsigned
 conf_app_instances(const struct conf_app *app, unsigned auto_instances)
 {

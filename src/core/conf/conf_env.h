@@ -1,0 +1,23 @@
+/* The environment of a worker: `env` and the file that `env_file` names. */
+#ifndef CORE_CONF_ENV_H
+#define CORE_CONF_ENV_H
+
+#include <stddef.h>
+
+struct conf_value;
+struct strlist;
+
+/* As conf_parse(), which calls it; the target is a struct conf_app. */
+int conf_parse_env(const struct conf_value *v, void *target);
+
+/*
+ * A file of NAME=value lines, the simple part of systemd's EnvironmentFile:
+ * blank lines, comments (# or ;), `export ` before a name, one pair of quotes
+ * around a value. Appends to `entries`; problems are added to value->errors as
+ * `PATH:LINE: ...`, without the line's content, which may be secret. 0,
+ * -EINVAL, -ENOMEM.
+ */
+int conf_env_file_parse(const struct conf_value *value, const char *path,
+    const char *text, size_t len, struct strlist *entries);
+
+#endif

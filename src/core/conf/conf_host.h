@@ -1,0 +1,32 @@
+/* The world outside, for whoever checks a configuration. */
+#ifndef CORE_CONF_HOST_H
+#define CORE_CONF_HOST_H
+
+#include <stddef.h>
+
+struct conf_creds;
+struct error;
+
+/*
+ * What checking a configuration needs of the world outside, so that core/
+ * makes no system call. Each returns 0 or -errno with words; -EAGAIN from a
+ * look-up means "not known yet": conf_check() then goes on as if the name
+ * existed with no rights, and the caller checks again with the answers.
+ */
+struct conf_host {
+	void *ctx;
+	const char *base_dir;	/* absolute directory of the file */
+	/* At most CONF_FILE_MAX bytes; caller frees *ret_text (NUL added).
+	   Of those, conf_check() takes CONF_ENV_FILE_MAX. */
+	int (*read_file)(void *ctx, const char *path, char **ret_text,
+	    size_t *ret_len, struct error *err);
+	/* `group` may be NULL (the user's own), `user` may be NULL. Of an app
+	   with both, each is asked for alone and then the pair. */
+	int (*find_creds)(void *ctx, const char *user, const char *group,
+	    struct conf_creds *ret_creds, struct error *err);
+	/* May clusterd start a worker as these? NULL: it may. */
+	int (*may_become)(void *ctx, const struct conf_creds *creds,
+	    struct error *err);
+};
+
+#endif

@@ -1,0 +1,17 @@
+/* The maps of the eBPF programs of src/bpf/, named as in their sources. */
+#ifndef LINUX_STEERING_MAPS_H
+#define LINUX_STEERING_MAPS_H
+
+enum steering_map {
+	STEERING_MAP_CELLS,
+	STEERING_MAP_LANES,
+	STEERING_MAP_LIVE,
+	STEERING_MAP_MARKS,
+	STEERING_MAP_MOVED,
+	STEERING_MAP_SOCKETS,
+	STEERING_VALUE_GROUP,
+	STEERING_VALUE_MOVES,
+	STEERING_MAPS
+};
+
+#endif

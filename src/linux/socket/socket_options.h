@@ -1,0 +1,26 @@
+/* How a listener is to be made, and the file that a Unix listener has. */
+#ifndef LINUX_SOCKET_OPTIONS_H
+#define LINUX_SOCKET_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct socket_options {
+	unsigned backlog;
+	bool bind_only;		/* TCP: do not listen yet */
+	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
+				   has opened may overlap with this one */
+	/* Unix listeners: */
+	uint32_t mode;
+	uint32_t uid;		/* (uint32_t)-1: leave */
+	uint32_t gid;
+};
+
+/* The file of a Unix listener, so that only our own is ever removed. */
+struct socket_file {
+	dev_t dev;
+	ino_t ino;
+};
+
+#endif
