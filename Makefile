@@ -128,11 +128,11 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
 WRAP_adoption = __asprintf_chk asprintf strdup
-WRAP_base = __vasprintf_chk realloc strdup vasprintf
 WRAP_conf_print = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup strndup vasprintf
 WRAP_connections = calloc reallocarray
 WRAP_cpu_quota = realloc strndup
+WRAP_error = __vasprintf_chk vasprintf
 WRAP_lanes = reallocarray
 WRAP_line_split = malloc
 WRAP_ring = malloc
@@ -144,6 +144,7 @@ WRAP_status = calloc malloc realloc reallocarray strdup
 WRAP_status_view = $(WRAP_status)
 WRAP_metrics = $(WRAP_status)
 WRAP_steering_cbpf = calloc
+WRAP_str = __vasprintf_chk realloc strdup vasprintf
 WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 	realloc strdup vasprintf
 
