@@ -11,7 +11,7 @@
 #include "core/output/line_split.h"
 #include "core/output/out_tag.h"
 #include "daemon/output/output.h"
-#include "daemon/output/output_loss.h"
+#include "daemon/output/out_losses.h"
 
 /* Room that is left to clusterd's own lines. */
 #define ASIDE_ROOM	(2 * LOG_LINE_MAX)

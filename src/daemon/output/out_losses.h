@@ -1,6 +1,6 @@
 /* Lines that were lost at an output: whose they were, until that is told. */
-#ifndef DAEMON_OUTPUT_LOSS_H
-#define DAEMON_OUTPUT_LOSS_H
+#ifndef DAEMON_OUT_LOSSES_H
+#define DAEMON_OUT_LOSSES_H
 
 #include <stdint.h>
 

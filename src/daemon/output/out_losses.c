@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "daemon/output/output.h"
-#include "daemon/output/output_loss.h"
+#include "daemon/output/out_losses.h"
 
 void
 output_lose(struct output *o, const char *app, uint64_t lines)
