@@ -197,7 +197,7 @@ app_free(struct app *app)
 	/* Unless it was added again meanwhile, or may be started again. */
 	if (app_find(app->apps, app->crew.name) == NULL &&
 	    stopped_find(app->apps, app->crew.name) == NULL)
-		out_tails_forget(&app->apps->outputs->in.tails, app->crew.name);
+		outputs_forget(app->apps->outputs, app->crew.name);
 	free(app->seats);
 	free(app->reload_error);
 	free(app->crew.name);

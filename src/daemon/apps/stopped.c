@@ -98,8 +98,7 @@ stopped_reload(struct apps *apps, struct config *config)
 		if (conf == NULL) {
 			/* app_free() does it, if it has not gone yet. */
 			if (!app_lingers(apps, s->conf->name))
-				out_tails_forget(
-				    &apps->outputs->in.tails, s->conf->name);
+				outputs_forget(apps->outputs, s->conf->name);
 			drop(p);
 			continue;
 		}

@@ -194,6 +194,7 @@ set_ring(void *ctx, const char *app, const struct ring *ring)
 static void
 list_apps(struct control_client *c)
 {
+	const struct out_tails *tails = outputs_tails(c->control->outputs);
 	struct log_readers *l = c->op.readers;
 	size_t n_old = l->n, n = 0;
 
@@ -210,7 +211,7 @@ list_apps(struct control_client *c)
 		list_app(c, s->conf, n_old);
 	if (l->n > 0)
 		qsort(l->v, l->n, sizeof(*l->v), compare);
-	out_tails_each(&c->control->outputs->in.tails, set_ring, l);
+	out_tails_each(tails, set_ring, l);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->v[i].listed || l->v[i].ring != NULL)
 			l->v[n++] = l->v[i];
@@ -219,15 +220,16 @@ list_apps(struct control_client *c)
 	}
 	l->n = n;
 	l->n_queued = 0;
-	l->changes = c->control->outputs->in.tails.changes;
+	l->changes = out_tails_changes(tails);
 	l->added = c->control->apps->n_added;
-	look_at_all(l, c->control->outputs->in.tails.seq);
+	look_at_all(l, out_tails_seq(tails));
 }
 
 /* False: no memory. */
 static bool
 be_up_to_date(struct control_client *c)
 {
+	const struct out_tails *tails = outputs_tails(c->control->outputs);
 	struct log_readers *l = c->op.readers;
 
 	if (l == NULL) {
@@ -235,11 +237,11 @@ be_up_to_date(struct control_client *c)
 		if (l == NULL)
 			return false;
 		list_apps(c);
-	} else if (l->changes != c->control->outputs->in.tails.changes ||
+	} else if (l->changes != out_tails_changes(tails) ||
 	    l->added != c->control->apps->n_added) {
 		list_apps(c);
-	} else if (l->seq != c->control->outputs->in.tails.seq) {
-		look_at_all(l, c->control->outputs->in.tails.seq);
+	} else if (l->seq != out_tails_seq(tails)) {
+		look_at_all(l, out_tails_seq(tails));
 	}
 	return true;
 }
