@@ -14,24 +14,10 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
+
+#include "base/log_line.h"
 
 struct error;
-
-enum log_level {
-	LOG_LEVEL_ERROR,
-	LOG_LEVEL_WARNING,
-	LOG_LEVEL_INFO,
-	LOG_LEVEL_DEBUG,
-};
-
-enum log_format {
-	LOG_FORMAT_TEXT,
-	LOG_FORMAT_JSON,
-};
-
-/* Longest line, newline included; longer ones are cut and end in "...". */
-#define LOG_LINE_MAX 4096	/* PIPE_BUF: a pipe takes it whole or not */
 
 /*
  * Send the log to the file at `path` (absolute; appended to, created 0640), or
@@ -62,13 +48,6 @@ void log_set_format(enum log_format format);
    bytes become '?', or are escaped in JSON. */
 void log_write(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-
-/* What a line is about: `web`, `web[2]` or `web[2] pid 4711`. */
-struct log_about {
-	const char *app;	/* NULL: clusterd itself; the rest is unused */
-	long instance;		/* -1: none */
-	pid_t pid;		/* 0: none */
-};
 
 void log_about(enum log_level level, const struct log_about *about,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));

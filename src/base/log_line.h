@@ -17,9 +17,30 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <time.h>
 
-#include "base/log.h"
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+};
+
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON,
+};
+
+/* Longest line, newline included; longer ones are cut and end in "...". */
+#define LOG_LINE_MAX 4096	/* PIPE_BUF: a pipe takes it whole or not */
+
+/* What a line is about: `web`, `web[2]` or `web[2] pid 4711`. */
+struct log_about {
+	const char *app;	/* NULL: clusterd itself; the rest is unused */
+	long instance;		/* -1: none */
+	pid_t pid;		/* 0: none */
+};
 
 struct log_line {
 	enum log_format format;
