@@ -138,6 +138,11 @@ WRAP_line_split = malloc
 WRAP_ring = malloc
 WRAP_sink = pwritev2
 WRAP_loop = calloc epoll_wait mono_now reallocarray
+WRAP_out_kept = malloc
+WRAP_out_place = $(WRAP_outputs)
+WRAP_out_readers = $(WRAP_outputs)
+WRAP_output = $(WRAP_outputs)
+WRAP_outputs = __poll_chk epoll_wait mono_now poll
 WRAP_restart = calloc
 WRAP_sockdiag = malloc recvmsg sendto socket
 WRAP_status = calloc malloc realloc reallocarray strdup
@@ -151,6 +156,10 @@ WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 # The sample of status that several tests read.
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
+
+# Their clock, the log in memory, and pipes that nobody has to wait for.
+$(foreach t,out_place out_readers output outputs,$(call unit,$(t))): \
+    $(B)/tests/daemon/output/turns.o $(B)/tests/daemon/output/room.o
 
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
@@ -181,6 +190,7 @@ $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
+    $(B)/tests/daemon/output/turns.d $(B)/tests/daemon/output/room.d \
     $(B)/tests/linux/bpf/delay_net.d
 
 # The first Python that has pytest.

@@ -36,7 +36,8 @@ size_t out_kept_room(struct out_kept *kept);
    of it or nothing; false: no room, or no memory. */
 bool out_kept_add(struct out_kept *kept, const char *bytes, size_t len);
 
-/* Untagged: whole lines of the app, or the end of one that was cut; as above. */
+/* Untagged: whole lines of the app, or the end of one that was cut. All of it or
+   nothing, too. */
 bool out_kept_add_of(struct out_kept *kept, const char *app, const char *bytes,
     size_t len);
 
