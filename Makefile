@@ -139,13 +139,18 @@ WRAP_apps = $(WRAP_app_rollout)
 WRAP_look_queue = mono_now
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
+WRAP_out_kept = malloc
+WRAP_out_place = $(WRAP_outputs)
+WRAP_out_readers = $(WRAP_outputs)
+WRAP_output = $(WRAP_outputs)
+WRAP_outputs = __poll_chk epoll_wait mono_now poll
 WRAP_sink = pwritev2
 WRAP_loop = epoll_wait mono_now
 WRAP_sockdiag = recvmsg sendto socket
 
 # Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.
-ALLOC_TESTS = adoption base conf_print connections cpu_quota lanes line_split \
-	loop metrics restart ring sockdiag status status_view steering_cbpf \
+ALLOC_TESTS = adoption conf_print connections cpu_quota error lanes line_split \
+	loop metrics restart ring sockdiag status status_view steering_cbpf str \
 	worker_env
 ALLOC	= __asprintf_chk __vasprintf_chk asprintf calloc malloc realloc \
 	reallocarray strdup strndup vasprintf
@@ -163,6 +168,10 @@ $(foreach t,app_rollout apps,$(call unit,$(t))): \
 # The room with a socket, and its clients.
 $(foreach t,control control_places,$(call unit,$(t))): \
     $(B)/tests/daemon/control/control_room.o
+
+# Their clock, the log in memory, and pipes that nobody has to wait for.
+$(foreach t,out_place out_readers output outputs,$(call unit,$(t))): \
+    $(B)/tests/daemon/output/turns.o $(B)/tests/daemon/output/room.o
 
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
@@ -195,7 +204,8 @@ $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
     $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \
-    $(B)/tests/lib/alloc_fail.d $(B)/tests/daemon/control/control_room.d
+    $(B)/tests/lib/alloc_fail.d $(B)/tests/daemon/control/control_room.d \
+    $(B)/tests/daemon/output/turns.d $(B)/tests/daemon/output/room.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \

@@ -402,9 +402,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint(sup);
 	listeners_init(&sup->listeners, sup->loop);
-	outputs_init(&sup->outputs, sup->loop);
-	sup->outputs.told = control_lines_came;
-	sup->outputs.told_ctx = &sup->control;
+	outputs_init(&sup->outputs, sup->loop, control_lines_came,
+	    &sup->control);
 	code = process_become_subreaper();
 	if (code < 0)
 		log_warning("cannot become a subreaper, processes that escape "
@@ -542,10 +541,9 @@ supervisor_run(const struct supervisor_setup *setup)
 	while (!sup.done) {
 		loop_turn(sup.loop);
 		end_turn(&sup);
-		outputs_settle(&sup.outputs);
+		outputs_turn(&sup.outputs);
 	}
-	if (sup.outputs.loop != NULL)
-		outputs_finish(&sup.outputs);
+	outputs_finish(&sup.outputs);
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);

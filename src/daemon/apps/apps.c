@@ -82,7 +82,7 @@ app_free(struct app *app)
 	/* Unless it was added again meanwhile, or may be started again. */
 	if (apps_find(apps, app->crew.name) == NULL &&
 	    stopped_find(apps, app->crew.name) == NULL)
-		out_tails_forget(&apps->outputs->in.tails, app->crew.name);
+		outputs_forget(apps->outputs, app->crew.name);
 	free(app->crew.name);
 	free(app);
 }

@@ -65,8 +65,7 @@ stopped_reload(struct apps *apps, struct config *config)
 		if (conf == NULL) {
 			/* If it has not gone yet, its end does it. */
 			if (!apps_lingers(apps, s->conf->name))
-				out_tails_forget(&apps->outputs->in.tails,
-				    s->conf->name);
+				outputs_forget(apps->outputs, s->conf->name);
 			drop(p);
 			continue;
 		}

@@ -114,7 +114,7 @@ look_at_all(struct log_readers *l, uint64_t seq)
 static const struct out_tails *
 tails_of(const struct control_client *c)
 {
-	return &c->setup->outputs->in.tails;
+	return outputs_tails(c->setup->outputs);
 }
 
 static int
@@ -226,9 +226,9 @@ list_apps(struct control_client *c)
 	}
 	l->n = n;
 	l->n_queued = 0;
-	l->changes = tails_of(c)->changes;
+	l->changes = out_tails_changes(tails_of(c));
 	l->added = c->setup->apps->n_added;
-	look_at_all(l, tails_of(c)->seq);
+	look_at_all(l, out_tails_seq(tails_of(c)));
 }
 
 /* False: no memory. */
@@ -242,11 +242,11 @@ be_up_to_date(struct control_client *c)
 		if (l == NULL)
 			return false;
 		list_apps(c);
-	} else if (l->changes != tails_of(c)->changes ||
+	} else if (l->changes != out_tails_changes(tails_of(c)) ||
 	    l->added != c->setup->apps->n_added) {
 		list_apps(c);
-	} else if (l->seq != tails_of(c)->seq) {
-		look_at_all(l, tails_of(c)->seq);
+	} else if (l->seq != out_tails_seq(tails_of(c))) {
+		look_at_all(l, out_tails_seq(tails_of(c)));
 	}
 	return true;
 }

@@ -161,7 +161,7 @@ open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
 	*ret_fd = kind == CONF_OUTPUT_NULL ? w->leader->life->null_fd : -1;
 	if (to == NULL)
 		return 0;
-	code = out_pipe_open(&w->leader->life->with.outputs->in, to, spec->conf,
+	code = outputs_open_pipe(w->leader->life->with.outputs, to, spec->conf,
 	    w->instance, stream, &w->leader->pipes[stream], ret_owned);
 	*ret_fd = *ret_owned;
 	return code;

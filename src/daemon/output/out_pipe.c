@@ -8,16 +8,44 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "core/conf/conf.h"
+#include "core/output/line_split.h"
 #include "core/output/out_tag.h"
+#include "core/output/ring.h"
 #include "daemon/output/out_pipe.h"
+#include "daemon/output/out_tails.h"
+#include "daemon/output/out_waiters.h"
 #include "daemon/output/output.h"
+#include "daemon/output/output_put.h"
+#include "linux/loop/loop.h"
 
 /* 64 KiB, in pieces that have room where each line gets a tag. */
 #define DRAIN_READS	8
+/* At the end, of one pipe: more than any holds by default. */
+#define DRAIN_ALL_READS	64
 
 /* Of a turn: some milliseconds. A read counts for some bytes more. */
 #define TURN_MAX	(4 * 1024 * 1024)
 #define READ_COST	4096
+
+struct out_pipe {
+	struct out_intake *in;
+	struct output *to;		/* a reference */
+	struct out_tail *tail;		/* a reference; NULL: none */
+	struct out_pipe **holder;	/* the worker's; NULL: gone */
+	TAILQ_ENTRY(out_pipe) link;	/* in in->pipes */
+	struct out_waiter waiter;	/* for room in `to` */
+	int fd;
+	loop_handle handle;		/* 0: not read from now */
+	uint64_t round;			/* when it was last read */
+	struct line_split split;
+	struct ring_source source;
+	char app_name[CONF_NAME_MAX + 1];
+	char tag[OUT_TAG_MAX];
+	size_t tag_len;			/* 0: none */
+};
+
+/* ---- reading ---- */
 
 static void
 lines_come(void *ctx, const char *lines, size_t len)
@@ -38,8 +66,26 @@ unwatch(struct out_pipe *p)
 	output_hold(p->to, &p->waiter);
 }
 
-bool
-out_pipe_read(struct out_pipe *p)
+/* What is held of a line is written as one. */
+static void
+pipe_free(struct out_pipe *p)
+{
+	line_split_end(&p->split, lines_come, p);
+	output_unhold(p->to, &p->waiter);
+	loop_del(p->in->loop, &p->handle);
+	TAILQ_REMOVE(&p->in->pipes, p, link);
+	if (p->holder != NULL)
+		*p->holder = NULL;
+	fd_close(&p->fd);
+	output_unref(p->to);
+	out_tail_unref(p->tail);
+	free(p);
+}
+
+/* Read once, what the output has room for. False: nothing is there now, or the
+   output has no room, or it was the end and the pipe is freed. */
+static bool
+pipe_read(struct out_pipe *p)
 {
 	char *data = p->in->scratch + LINE_SPLIT_MAX;
 	size_t room = output_room(p->to, p->tag_len);
@@ -61,14 +107,14 @@ out_pipe_read(struct out_pipe *p)
 		line_split_feed(&p->split, data, (size_t)n, lines_come, p);
 		return true;
 	}
-	out_pipe_free(p);
+	pipe_free(p);
 	return false;
 }
 
 void
 out_pipe_drain(struct out_pipe *p)
 {
-	for (unsigned reads = 0; reads < DRAIN_READS && out_pipe_read(p); )
+	for (unsigned reads = 0; reads < DRAIN_READS && pipe_read(p); )
 		reads++;
 }
 
@@ -88,15 +134,6 @@ may_read(struct out_intake *in, uint64_t *round)
 	return true;
 }
 
-void
-out_intake_turn(struct out_intake *in)
-{
-	if (!in->crowded)
-		in->round++;
-	in->crowded = false;
-	in->read = 0;
-}
-
 static void
 ready(void *ctx, uint32_t events)
 {
@@ -104,11 +141,11 @@ ready(void *ctx, uint32_t events)
 
 	(void)events;
 	if (may_read(p->in, &p->round))
-		(void)out_pipe_read(p);
+		(void)pipe_read(p);
 }
 
 static bool
-resume(struct output_waiter *w)
+resume(struct out_waiter *w)
 {
 	struct out_pipe *p = (struct out_pipe *)((char *)w -
 	    offsetof(struct out_pipe, waiter));
@@ -116,6 +153,8 @@ resume(struct output_waiter *w)
 	return loop_add(p->in->loop, p->fd, EPOLLIN, false, ready, p,
 	    &p->handle) == 0;
 }
+
+/* ---- opening ---- */
 
 /* Such as /dev/stderr: the worker opens that as its own user. */
 static void
@@ -137,14 +176,12 @@ pipe_new(struct out_intake *in, struct output *to, const struct conf_app *conf,
 	p->in = in;
 	p->waiter.resume = resume;
 	p->to = output_ref(to);
-	p->tail = out_tails_get(&in->tails, conf->name);
+	p->tail = out_tails_get(in->tails, conf->name);
 	p->fd = -1;
 	p->source.instance = (uint16_t)instance;
 	p->source.stream = stream == OUT_STREAM_STDOUT ? 1 : 2;
 	strncpy(p->app_name, conf->name, sizeof(p->app_name) - 1);
-	if (to->tags)
-		p->tag_len = out_tag_make(p->tag, p->app_name, instance,
-		    to->colour);
+	p->tag_len = output_tag(to, p->tag, p->app_name, instance);
 	TAILQ_INSERT_TAIL(&in->pipes, p, link);
 	return p;
 }
@@ -172,7 +209,7 @@ out_pipe_open(struct out_intake *in, struct output *to,
 		    &p->handle);
 	if (code < 0) {
 		fd_close(&ends[1]);
-		out_pipe_free(p);
+		pipe_free(p);
 		return code;
 	}
 	give_to_worker(&conf->creds, ends[1]);
@@ -190,17 +227,68 @@ out_pipe_leave(struct out_pipe **holder)
 	*holder = NULL;
 }
 
+/* ---- all of them ---- */
+
 void
-out_pipe_free(struct out_pipe *p)
+out_intake_init(struct out_intake *in, struct loop *loop,
+    struct out_tails *tails)
 {
-	line_split_end(&p->split, lines_come, p);
-	output_unhold(p->to, &p->waiter);
-	loop_del(p->in->loop, &p->handle);
-	TAILQ_REMOVE(&p->in->pipes, p, link);
-	if (p->holder != NULL)
-		*p->holder = NULL;
-	fd_close(&p->fd);
-	output_unref(p->to);
-	out_tail_unref(p->tail);
-	free(p);
+	*in = (struct out_intake){ .loop = loop, .tails = tails, .round = 1 };
+	TAILQ_INIT(&in->pipes);
+}
+
+int
+out_intake_reserve(struct out_intake *in)
+{
+	if (in->scratch == NULL)
+		in->scratch = malloc(LINE_SPLIT_MAX + OUTPUT_READ_MAX + 1);
+	return in->scratch == NULL ? -ENOMEM : 0;
+}
+
+bool
+out_intake_turn(struct out_intake *in)
+{
+	bool news = in->news;
+
+	if (!in->crowded)
+		in->round++;
+	in->crowded = false;
+	in->read = 0;
+	in->news = false;
+	return news;
+}
+
+bool
+out_intake_drain(struct out_intake *in)
+{
+	struct out_pipe *p, *next;
+	bool left = false;
+
+	for (p = TAILQ_FIRST(&in->pipes); p != NULL; p = next) {
+		bool full = false, more = true;
+
+		next = TAILQ_NEXT(p, link);
+		for (unsigned i = 0; i < DRAIN_ALL_READS && more && !full;
+		     i++) {
+			full = output_room(p->to, p->tag_len) == 0;
+			more = !full && pipe_read(p);
+		}
+		left |= full;
+	}
+	return left;
+}
+
+void
+out_intake_close(struct out_intake *in)
+{
+	while (!TAILQ_EMPTY(&in->pipes))
+		pipe_free(TAILQ_FIRST(&in->pipes));
+}
+
+void
+out_intake_free(struct out_intake *in)
+{
+	out_intake_close(in);
+	free(in->scratch);
+	in->scratch = NULL;
 }

@@ -10,19 +10,17 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "core/conf/conf.h"
-#include "core/output/line_split.h"
-#include "core/output/out_tag.h"
-#include "core/output/ring.h"
-#include "daemon/output/out_tails.h"
-#include "daemon/output/output.h"
-#include "linux/loop/loop.h"
+struct conf_app;
+struct loop;
+struct out_pipe;
+struct out_tails;
+struct output;
 
 /* All pipes, and what of them may be read in one turn. */
 struct out_intake {
 	struct loop *loop;
+	struct out_tails *tails;
 	TAILQ_HEAD(, out_pipe) pipes;
-	struct out_tails tails;
 	char *scratch;			/* what is read goes here */
 	bool news;			/* lines came in this turn */
 	uint64_t round;			/* of reads */
@@ -36,22 +34,27 @@ enum out_stream {
 	OUT_STREAMS
 };
 
-struct out_pipe {
-	struct out_intake *in;
-	struct output *to;		/* a reference */
-	struct out_tail *tail;		/* a reference; NULL: none */
-	struct out_pipe **holder;	/* the worker's; NULL: gone */
-	TAILQ_ENTRY(out_pipe) link;	/* in in->pipes */
-	struct output_waiter waiter;	/* in to->held */
-	int fd;
-	loop_handle handle;		/* 0: not read from now */
-	uint64_t round;			/* when it was last read */
-	struct line_split split;
-	struct ring_source source;
-	char app_name[CONF_NAME_MAX + 1];
-	char tag[OUT_TAG_MAX];
-	size_t tag_len;
-};
+/* The last lines of all that comes in are remembered in `tails`. */
+void out_intake_init(struct out_intake *in, struct loop *loop,
+    struct out_tails *tails);
+
+/* Frees what out_intake_reserve() got, and every pipe. */
+void out_intake_free(struct out_intake *in);
+
+/* The memory to read into, once for all, before the first pipe is opened;
+   -ENOMEM. */
+int out_intake_reserve(struct out_intake *in);
+
+/* The end of a turn: the next one may read as much again. Returns whether lines
+   came in this one. */
+bool out_intake_turn(struct out_intake *in);
+
+/* For the end: read all that is in the pipes now. Returns whether something is
+   left in them that has no room. */
+bool out_intake_drain(struct out_intake *in);
+
+/* For the end: no pipe is read any more, all are freed. */
+void out_intake_close(struct out_intake *in);
 
 /*
  * A pipe to `to` for a stream of an instance of the app, kept in *holder until
@@ -65,19 +68,7 @@ int out_pipe_open(struct out_intake *in, struct output *to,
    what is still to come is read all the same. NULL is fine. */
 void out_pipe_leave(struct out_pipe **holder);
 
-/*
- * Read once, what the output has room for. False: nothing is there now, or the
- * output has no room, or it was the end and the pipe is freed.
- */
-bool out_pipe_read(struct out_pipe *pipe);
-
 /* Read what is there, but no more than a pipe usually holds. */
 void out_pipe_drain(struct out_pipe *pipe);
-
-/* What is held of a line is written as one. */
-void out_pipe_free(struct out_pipe *pipe);
-
-/* The end of a turn: the next one may read as much again. */
-void out_intake_turn(struct out_intake *in);
 
 #endif

@@ -18,6 +18,21 @@ struct out_tails {
 	uint64_t changes;		/* rings that came or went */
 };
 
+/* The number of the next line of any app: as long as it is the same, none has
+   come. */
+static inline uint64_t
+out_tails_seq(const struct out_tails *tails)
+{
+	return tails->seq;
+}
+
+/* It is another whenever a ring has come or gone. */
+static inline uint64_t
+out_tails_changes(const struct out_tails *tails)
+{
+	return tails->changes;
+}
+
 /* A reference to the app's, made when there is none; NULL: no memory, its lines
    are not kept then. */
 struct out_tail *out_tails_get(struct out_tails *tails, const char *app);
@@ -31,7 +46,8 @@ void out_tail_add(struct out_tail *tail, struct ring_source *source,
 void out_tails_forget(struct out_tails *tails, const char *app);
 void out_tails_free(struct out_tails *tails);
 
-/* What is remembered of it is good until `changes` is another. */
+/* Each app's ring, which may be remembered until out_tails_changes() is
+   another. */
 void out_tails_each(const struct out_tails *tails,
     void (*fn)(void *ctx, const char *app, const struct ring *ring), void *ctx);
 

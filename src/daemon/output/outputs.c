@@ -8,21 +8,25 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "daemon/output/out_pipe.h"
+#include "base/mono.h"
+#include "core/conf/conf.h"
+#include "daemon/output/output_put.h"
 #include "daemon/output/outputs.h"
 
-/* Reads of one pipe at the end: more than any pipe holds by default. */
-#define FINISH_READS	64
 #define FINISH_MS	5000
 #define FINISH_POLL_MS	100
 
 void
-outputs_init(struct outputs *outs, struct loop *loop)
+outputs_init(struct outputs *outs, struct loop *loop,
+    void (*told)(void *ctx), void *told_ctx)
 {
-	outs->loop = loop;
-	outs->in.loop = loop;
-	outs->in.round = 1;
-	TAILQ_INIT(&outs->in.pipes);
+	*outs = (struct outputs){
+		.loop = loop,
+		.told = told,
+		.told_ctx = told_ctx,
+	};
+	LIST_INIT(&outs->files);
+	out_intake_init(&outs->in, loop, &outs->tails);
 }
 
 /* ---- places ---- */
@@ -71,22 +75,14 @@ acquire_file(struct outputs *outs, struct config *config,
     const struct conf_app *conf, const char *path,
     struct output **ret_output, struct error *err)
 {
-	struct output *o = outs->files;
-	int code;
+	struct output *o = LIST_FIRST(&outs->files);
 
 	while (o != NULL && !output_is(o, path, conf))
-		o = o->next;
-	if (o != NULL) {
-		*ret_output = output_ref(o);
-		return 0;
-	}
-	code = output_new_file(outs->loop, path, config, conf, &o, err);
-	if (code < 0)
-		return code;
-	o->list = &outs->files;
-	o->next = outs->files;
-	outs->files = o;
-	*ret_output = o;
+		o = output_next(o);
+	if (o == NULL)
+		return output_new_file(outs->loop, &outs->files, path, config,
+		    conf, ret_output, err);
+	*ret_output = output_ref(o);
 	return 0;
 }
 
@@ -99,9 +95,7 @@ outputs_acquire(struct outputs *outs, struct config *config,
 		*ret_output = NULL;
 		return 0;
 	}
-	if (outs->in.scratch == NULL)
-		outs->in.scratch = malloc(LINE_SPLIT_MAX + OUTPUT_READ_MAX + 1);
-	if (outs->in.scratch == NULL ||
+	if (out_intake_reserve(&outs->in) < 0 ||
 	    (where->kind == CONF_OUTPUT_PREFIX && open_standard(outs) < 0))
 		return error_set(err, -ENOMEM, "out of memory");
 	if (where->kind == CONF_OUTPUT_FILE)
@@ -111,18 +105,32 @@ outputs_acquire(struct outputs *outs, struct config *config,
 	return 0;
 }
 
-void
-outputs_adjust(struct output *o, struct config *config,
-    const struct conf_app *conf)
+int
+outputs_open_pipe(struct outputs *outs, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int *ret_end)
 {
-	if (o != NULL && o->path != NULL)
-		output_adjust(o, config, conf);
+	return out_pipe_open(&outs->in, to, conf, instance, stream, holder,
+	    ret_end);
+}
+
+const struct out_tails *
+outputs_tails(const struct outputs *outs)
+{
+	return &outs->tails;
+}
+
+void
+outputs_forget(struct outputs *outs, const char *app)
+{
+	out_tails_forget(&outs->tails, app);
 }
 
 void
 outputs_reopen(struct outputs *outs)
 {
-	for (struct output *o = outs->files; o != NULL; o = o->next) {
+	for (struct output *o = LIST_FIRST(&outs->files); o != NULL;
+	     o = output_next(o)) {
 		struct error err = ERROR_INIT;
 
 		if (output_reopen(o, &err) < 0)
@@ -133,37 +141,13 @@ outputs_reopen(struct outputs *outs)
 }
 
 void
-outputs_settle(struct outputs *outs)
+outputs_turn(struct outputs *outs)
 {
-	out_intake_turn(&outs->in);
-	if (!outs->in.news)
-		return;
-	outs->in.news = false;
-	if (outs->told != NULL)
+	if (out_intake_turn(&outs->in) && outs->told != NULL)
 		outs->told(outs->told_ctx);
 }
 
 /* ---- the end ---- */
-
-/* Returns whether something is left in them that has no room. */
-static bool
-read_pipes(struct outputs *outs)
-{
-	struct out_pipe *p, *next;
-	bool left = false;
-
-	for (p = TAILQ_FIRST(&outs->in.pipes); p != NULL; p = next) {
-		bool full = false, more = true;
-
-		next = TAILQ_NEXT(p, link);
-		for (unsigned i = 0; i < FINISH_READS && more && !full; i++) {
-			full = output_room(p->to, p->tag_len) == 0;
-			more = !full && out_pipe_read(p);
-		}
-		left |= full;
-	}
-	return left;
-}
 
 static void
 each_output(struct outputs *outs, void (*fn)(struct output *o, void *ctx),
@@ -174,7 +158,8 @@ each_output(struct outputs *outs, void (*fn)(struct output *o, void *ctx),
 	if (outs->standard[1] != NULL &&
 	    outs->standard[1] != outs->standard[0])
 		fn(outs->standard[1], ctx);
-	for (struct output *o = outs->files; o != NULL; o = o->next)
+	for (struct output *o = LIST_FIRST(&outs->files); o != NULL;
+	     o = output_next(o))
 		fn(o, ctx);
 }
 
@@ -189,12 +174,11 @@ static void
 flush_one(struct output *o, void *ctx)
 {
 	struct waiting *w = ctx;
-	int fd = sink_poll_fd(&o->sink);
+	int fd;
+	size_t kept = output_flush(o, &fd);
 
-	if (!output_flush(o) || o->state != OUTPUT_FINE)
-		return;
-	w->kept += o->n_kept;
-	if (fd >= 0 && w->n < sizeof(w->fds) / sizeof(w->fds[0]))
+	w->kept += kept;
+	if (kept > 0 && fd >= 0 && w->n < sizeof(w->fds) / sizeof(w->fds[0]))
 		w->fds[w->n++] = (struct pollfd){
 			.fd = fd, .events = POLLOUT,
 		};
@@ -220,8 +204,10 @@ outputs_finish(struct outputs *outs)
 	struct mono begun = mono_now(), moved = begun;
 	size_t kept = 0;
 
+	if (outs->loop == NULL)
+		return;
 	for (;;) {
-		bool left = read_pipes(outs);
+		bool left = out_intake_drain(&outs->in);
 		struct waiting w = { .n = 0 };
 		struct mono now;
 
@@ -239,9 +225,8 @@ outputs_finish(struct outputs *outs)
 			(void)poll(w.fds, w.n, FINISH_POLL_MS);
 	}
 	each_output(outs, give_up_one, NULL);
-	(void)read_pipes(outs);
-	while (!TAILQ_EMPTY(&outs->in.pipes))
-		out_pipe_free(TAILQ_FIRST(&outs->in.pipes));
+	(void)out_intake_drain(&outs->in);
+	out_intake_close(&outs->in);
 	each_output(outs, close_one, NULL);
 }
 
@@ -251,15 +236,14 @@ outputs_fini(struct outputs *outs)
 	log_set_aside(NULL, NULL);
 	if (outs->loop == NULL)
 		return;
-	while (!TAILQ_EMPTY(&outs->in.pipes))
-		out_pipe_free(TAILQ_FIRST(&outs->in.pipes));
+	out_intake_free(&outs->in);
+	each_output(outs, close_one, NULL);
 	output_unref(outs->standard[0]);
 	output_unref(outs->standard[1]);
-	for (struct output *o = outs->files, *next; o != NULL; o = next) {
-		next = o->next;
-		if (o->refs == 0)
-			output_free(o);
+	for (struct output *o = LIST_FIRST(&outs->files), *next; o != NULL;
+	     o = next) {
+		next = output_next(o);
+		output_free_unused(o);
 	}
-	out_tails_free(&outs->in.tails);
-	free(outs->in.scratch);
+	out_tails_free(&outs->tails);
 }

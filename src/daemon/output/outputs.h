@@ -1,7 +1,18 @@
 /*
- * Workers' output through clusterd: where it goes (output.h), the pipes
- * that it comes by (out_pipe.h), and the last lines of each app for those
- * who ask (out_tails.h). An app whose streams are inherited has none of this.
+ * Workers' output through clusterd: where it goes, the pipes that it comes by,
+ * and the last lines of each app for those who ask. An app whose streams are
+ * inherited has none of this. This is the door of the room; its modules, each
+ * of which knows only those before it:
+ *
+ *	out_tails	the last lines of each app
+ *	out_waiters	who waits for room
+ *	out_losses	lines that were lost, until that is told
+ *	out_place	a descriptor or file, and its rotation
+ *	out_kept	what the place has not taken yet
+ *	output		such a place's states and its life
+ *	output_put	lines for it
+ *	out_pipe	one stream of a worker
+ *	outputs		all of it
  */
 #ifndef DAEMON_OUTPUTS_H
 #define DAEMON_OUTPUTS_H
@@ -11,6 +22,7 @@
 #include <sys/queue.h>
 
 #include "daemon/output/out_pipe.h"
+#include "daemon/output/out_tails.h"
 #include "daemon/output/output.h"
 
 struct conf_app;
@@ -22,16 +34,21 @@ struct loop;
 struct outputs {
 	struct loop *loop;
 	struct output *standard[2];	/* one for both, if they are the same */
-	struct output *files;
+	struct output_files files;
 	struct out_intake in;
+	struct out_tails tails;
 
-	/* Whoever reads the rings: called at the end of a turn in which lines
-	   came, once. */
+	/* The upcall. */
 	void (*told)(void *ctx);
 	void *told_ctx;
 };
 
-void outputs_init(struct outputs *outs, struct loop *loop);
+/* `told` is the one upcall, to whoever reads the last lines: called at the end
+   of a turn in which lines came, once. NULL: nobody. */
+void outputs_init(struct outputs *outs, struct loop *loop,
+    void (*told)(void *ctx), void *told_ctx);
+
+/* Also when outputs_init() was not called, if all is zero. */
 void outputs_fini(struct outputs *outs);
 
 /*
@@ -43,19 +60,25 @@ int outputs_acquire(struct outputs *outs, struct config *config,
     const struct conf_app *conf, const struct conf_output *where,
     struct output **ret_output, struct error *err);
 
-/* The app's configuration is what is stable: its files are rotated as it says.
-   NULL is fine. */
-void outputs_adjust(struct output *output, struct config *config,
-    const struct conf_app *conf);
+/* A pipe for a worker's stream, see out_pipe_open(). */
+int outputs_open_pipe(struct outputs *outs, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int *ret_end);
+
+/* The last lines of each app. */
+const struct out_tails *outputs_tails(const struct outputs *outs);
+
+/* The app is no more, nor are its last lines. */
+void outputs_forget(struct outputs *outs, const char *app);
 
 /* Open all files again. */
 void outputs_reopen(struct outputs *outs);
 
-/* The end of a turn. */
-void outputs_settle(struct outputs *outs);
+/* The end of a turn: whoever is to be told of its lines is. */
+void outputs_turn(struct outputs *outs);
 
 /* The end of the program: what is left in the pipes is read and written, as
-   long as somebody takes it, and a few seconds at most. */
+   long as somebody takes it, and a few seconds at most. Likewise. */
 void outputs_finish(struct outputs *outs);
 
 #endif

@@ -95,7 +95,7 @@ void
 app_spec_settle(struct app_spec *spec)
 {
 	for (int i = 0; i < OUT_STREAMS; i++)
-		outputs_adjust(spec->outputs[i], spec->config, spec->conf);
+		output_adjust(spec->outputs[i], spec->config, spec->conf);
 }
 
 void

@@ -363,7 +363,7 @@ fake_open(void **state)
 		},
 	};
 	listeners_init(&fake.listeners, loop);
-	outputs_init(&outputs, loop);
+	outputs_init(&outputs, loop, NULL, NULL);
 	return 0;
 }
 

@@ -171,7 +171,7 @@ room_end(void **state)
 {
 	(void)state;
 	control_close(&room.control);
-	out_tails_free(&room.outputs.in.tails);
+	out_tails_free(&room.outputs.tails);
 	loop_free(room.loop);
 	for (struct stopped_app *s = room.apps.stopped; s != NULL; s = s->next)
 		free(s->conf->name);

@@ -356,7 +356,7 @@ add_lines(struct out_tail *tail, const char *lines)
 static void
 following(void **state)
 {
-	struct out_tail *tail = out_tails_get(&room.outputs.in.tails, "app-0");
+	struct out_tail *tail = out_tails_get(&room.outputs.tails, "app-0");
 	int fd = join_and_be_greeted(), other = join_and_be_greeted();
 
 	(void)state;
@@ -381,7 +381,7 @@ following(void **state)
 static void
 last_lines(void **state)
 {
-	struct out_tail *tail = out_tails_get(&room.outputs.in.tails, "app-0");
+	struct out_tail *tail = out_tails_get(&room.outputs.tails, "app-0");
 	int fd = join_and_be_greeted();
 
 	(void)state;
