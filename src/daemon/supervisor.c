@@ -497,11 +497,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 static void
 warn_unused(const struct address *unused)
 {
-	char *name = address_format(unused);
-
 	log_warning("no app listens on %s, which LISTEN_FDS passes: closed",
-	    name != NULL ? name : "?");
-	free(name);
+	    address_text(unused).s);
 }
 
 /* Bind everything, then start everything: a port that is taken stops us

@@ -190,11 +190,9 @@ log_adopted(const struct ask *a, const struct listener *l)
 		.instance = (long)a->w->instance,
 		.pid = (pid_t)a->call->tid,	/* or one of its children */
 	};
-	char *name = address_format_numeric(&l->bound);
 
 	log_about(LOG_LEVEL_DEBUG, &about, "adopted, its descriptor %d is the "
-	    "listener %s", a->call->fd, name != NULL ? name : "?");
-	free(name);
+	    "listener %s", a->call->fd, address_text_numeric(&l->bound).s);
 }
 
 /* Of a dual-stack lane for an IPv4 program, which we cannot open in another
@@ -313,15 +311,10 @@ hint(const struct ask *a)
 static void
 log_refused(const struct ask *a, size_t position)
 {
-	char *asked = address_format(&a->asked);
-	char *written = address_format(
-	    &a->w->spec->conf->listens[position]);
-
 	worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 socket, "
 	    "but listen = %s is for IPv6 alone: refused",
-	    asked != NULL ? asked : "?", written != NULL ? written : "?");
-	free(asked);
-	free(written);
+	    address_text(&a->asked).s,
+	    address_text(&a->w->spec->conf->listens[position]).s);
 }
 
 /* ---- answers ---- */

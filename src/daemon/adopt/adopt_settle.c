@@ -1,6 +1,4 @@
 /* Which of an app's addresses its program really serves, once it is ready. */
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
@@ -111,7 +109,6 @@ suspend_unserved(const struct adopt *adopt, const struct crew *app,
 		binds |= spec->taken[i];
 	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
 		struct listener *l = spec->listeners[i];
-		char *name;
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
 		    l->passed || l->bound.kind != ADDRESS_TCP ||
@@ -120,11 +117,9 @@ suspend_unserved(const struct adopt *adopt, const struct crew *app,
 		listener_suspend(l);
 		if (is_covered(spec, l))
 			continue;
-		name = address_format_numeric(&l->bound);
 		log_app(LOG_LEVEL_WARNING, app->name, "its program serves "
 		    "other addresses and not %s: connections to it are refused "
-		    "until it does", name != NULL ? name : "?");
-		free(name);
+		    "until it does", address_text_numeric(&l->bound).s);
 	}
 }
 

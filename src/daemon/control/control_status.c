@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/names/address.h"
@@ -129,7 +128,6 @@ put_stopped(struct strbuf *sb, const struct stopped_app *s)
 static void
 put_address(struct strbuf *sb, const struct address *a)
 {
-	char *text = address_format(a);
 	char any[16];
 
 	if (a->kind != ADDRESS_UNIX && a->host == ADDRESS_HOST_ANY) {
@@ -137,9 +135,8 @@ put_address(struct strbuf *sb, const struct address *a)
 		    a->kind == ADDRESS_UDP ? "udp:" : "", a->port);
 		control_put(sb, "address", any);
 	} else {
-		control_put(sb, "address", text != NULL ? text : "?");
+		control_put(sb, "address", address_text(a).s);
 	}
-	free(text);
 }
 
 static void

@@ -75,32 +75,31 @@ tell_shut(struct lane *lane, int code)
 {
 	struct listener *l = lane->listener;
 	struct mono now = mono_now();
-	char *name = address_format_numeric(&l->bound);
+	const struct address_text name = address_text_numeric(&l->bound);
 	const struct culprit by = find_culprit(lane);
 
 	if (l->bound.kind == ADDRESS_UNIX) {
 		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
 		    "listener %s: clients are refused until %s", by.who,
-		    name != NULL ? name : "?",
+		    name.s,
 		    l->passed ? "the supervisor above makes it anew" :
 		    "the next reload");
 	} else if (l->bound.kind == ADDRESS_UDP) {
 		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
 		    "listener udp:%s: it hears nothing until its next start",
-		    by.who, name != NULL ? name : "?");
+		    by.who, name.s);
 	} else if (code < 0) {
 		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
 		    "listener %s, and it cannot listen again: %s", by.who,
-		    name != NULL ? name : "?", strerror(-code));
+		    name.s, strerror(-code));
 	} else if (mono_ms_between(l->told_shut, now) >= LANES_TELL_MS) {
 		l->told_shut = now;
 		log_about(LOG_LEVEL_WARNING, &by.about, "%shas shut down the "
 		    "listener %s; it listens again%s", by.who,
-		    name != NULL ? name : "?",
+		    name.s,
 		    l->lanes.ebpf != NULL ? "" :
 		    ", what waited in its queue is lost");
 	}
-	free(name);
 }
 
 static int

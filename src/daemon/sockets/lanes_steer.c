@@ -31,15 +31,11 @@
 static void
 warn(struct listener *l, const char *why)
 {
-	char *name;
-
 	if (l->lanes.warned)
 		return;
 	l->lanes.warned = true;
-	name = address_format_numeric(&l->bound);
 	log_app(LOG_LEVEL_WARNING, l->app, "new connections to %s cannot be "
-	    "steered: %s", name != NULL ? name : "?", why);
-	free(name);
+	    "steered: %s", address_text_numeric(&l->bound).s, why);
 }
 
 /* ---- classic BPF ---- */

@@ -191,25 +191,24 @@ static void
 announce(const struct listener *l, const struct conf_app *app,
     const char *why)
 {
-	char *name = address_format_numeric(&l->bound);
+	const struct address_text name = address_text_numeric(&l->bound);
 	unsigned most = socket_somaxconn();
 
 	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" :
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "",
-	    name != NULL ? name : "?",
+	    name.s,
 	    l->passed ? " (socket passed by the supervisor above)" : why);
 	if (!l->passed && !l->derived &&
 	    l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
 	    l->bound.host == ADDRESS_HOST_IPV4)
 		log_app(LOG_LEVEL_WARNING, app->name, "there is no IPv6 here, "
-		    "%s serves IPv4 alone", name != NULL ? name : "?");
+		    "%s serves IPv4 alone", name.s);
 	if (most > 0 && app->backlog > most &&
 	    l->bound.kind != ADDRESS_UDP)
 		log_app(LOG_LEVEL_WARNING, app->name, "the kernel cuts backlog "
 		    "%u to %u, raise net.core.somaxconn", app->backlog, most);
-	free(name);
 }
 
 /* What is not asked for by name need not be. */
@@ -266,14 +265,9 @@ begin(struct listener *l, const struct conf_app *app, const char *why,
 	if (l->listening)
 		return 0;
 	code = lanes_start(l);
-	if (code < 0) {
-		char *name = address_format(&l->bound);
-
-		error_set(err, code, "cannot listen on %s: %s",
-		    name != NULL ? name : "?", strerror(-code));
-		free(name);
-		return code;
-	}
+	if (code < 0)
+		return error_set(err, code, "cannot listen on %s: %s",
+		    address_text(&l->bound).s, strerror(-code));
 	l->listening = true;
 	announce(l, app, why);
 	return 0;
@@ -449,18 +443,14 @@ listener_begin(struct listener *l, const struct conf_app *app,
 void
 listener_close_door(struct listener *l)
 {
-	char *name;
-
 	if (l->door_closed || !l->listening || l->passed ||
 	    l->bound.kind == ADDRESS_UNIX)
 		return;
 	l->door_closed = true;
 	l->door_filter = lanes_close_door(l, true) == 0;
-	name = address_format_numeric(&l->bound);
 	log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s, but for "
 	    "those who are there", l->bound.kind == ADDRESS_UDP ? "udp:" : "",
-	    name != NULL ? name : "?");
-	free(name);
+	    address_text_numeric(&l->bound).s);
 }
 
 void
@@ -493,13 +483,9 @@ listeners_release(struct listener *l)
 {
 	if (l == NULL || --l->refs > 0)
 		return;
-	if (listener_is_open(l) && l->listening && !l->door_closed) {
-		char *name = address_format_numeric(&l->bound);
-
+	if (listener_is_open(l) && l->listening && !l->door_closed)
 		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s",
-		    name != NULL ? name : "?");
-		free(name);
-	}
+		    address_text_numeric(&l->bound).s);
 	/* Workers may still hold it, without a thought of accepting. */
 	if (l->forsaken)
 		lanes_refuse(l);
