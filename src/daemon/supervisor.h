@@ -19,7 +19,7 @@
  *   listeners.c   the open listeners; listener_file.c those of Unix sockets
  *   lanes.c       the sockets of a listener, and whose they are; lanes_heal.c
  *                 undoes what workers do to them
- *   steer.c       which of them get new connections; lanes_steer.c tells the
+ *   steer.c       which of them get new connections; lanes_program.c tells the
  *                 kernel, balancing.c knows what it lets us
  *   outputs.c     what workers write, where that comes through here; output.c
  *                 one place that it goes to, out_pipe.c one stream of a worker

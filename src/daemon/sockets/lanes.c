@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
-#include "daemon/sockets/lanes_steer.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listeners.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
@@ -72,7 +72,7 @@ lanes_free(struct listener *l)
 	struct lanes *ls = &l->lanes;
 
 	lanes_close(l);
-	lanes_steer_free(l);
+	lanes_program_free(l);
 	for (size_t i = 0; i < ls->n; i++)
 		free(ls->v[i]);
 	free(ls->v);
@@ -146,7 +146,7 @@ lane_joined(struct lane *lane)
 	lane->listening = true;
 	lane_order_add(&lane->listener->lanes.order, lane->slot);
 	lanes_heal_watch(lane);
-	lanes_steer_joined(lane);
+	lanes_program_joined(lane);
 }
 
 /* A socket like the others of the listener; it listens if they do. */
@@ -198,7 +198,7 @@ add_lane(struct listener *l, struct lane **ret_lane, struct error *err)
 
 	if (lane == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	code = lanes_steer_room(l, err);
+	code = lanes_program_room(l, err);
 	if (code == 0)
 		code = open_another(lane, err);
 	if (code < 0) {
@@ -250,7 +250,7 @@ start_lane(struct lane *lane, bool beside)
 
 	if (code < 0 || !order_is_known(l))
 		return code;
-	lanes_steer_joining(lane);
+	lanes_program_joining(lane);
 	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
 	code = socket_start_listening(lane->fd, l->backlog);
 	socket_let_beside(lane->fd, is_grouped(l));
@@ -431,7 +431,7 @@ replace_lane(struct lane *lane, struct error *err)
 	if (lane_order_find(&l->lanes.order, lane->slot) == LANE_ORDER_NONE)
 		lane_order_add(&l->lanes.order, lane->slot);
 	lane->broken = false;
-	lanes_steer_again(l);
+	lanes_program_again(l);
 	return 0;
 }
 
@@ -547,14 +547,14 @@ lanes_list_again(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 
-	lanes_steer_leaving(lane);
+	lanes_program_leaving(lane);
 	loop_del(l->all->loop, &lane->hangup);
 	lane->listening = false;
 	lane_order_remove(&l->lanes.order, lane->slot);
 	socket_refuse(lane->fd);
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
-	lanes_steer_again(l);
+	lanes_program_again(l);
 	if (lanes_is_free(lane))
 		lanes_await_strays(lane, true);
 }

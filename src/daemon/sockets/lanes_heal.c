@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
-#include "daemon/sockets/lanes_steer.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listeners.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
@@ -54,7 +54,7 @@ lanes_check(struct lane *lane)
 
 	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
 		return;
-	lanes_steer_check(lane);
+	lanes_program_check(lane);
 	if (most > 0 && want > most)
 		want = most;
 	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
@@ -121,7 +121,7 @@ revive(struct lane *lane)
 	lane->broken = code < 0 && !lane->listening && ls->n > 1;
 	if (ls->order.n == 0)
 		l->listening = false;
-	lanes_steer_again(l);
+	lanes_program_again(l);
 	return code;
 }
 

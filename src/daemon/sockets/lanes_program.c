@@ -9,7 +9,7 @@
 #include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_steer.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listeners.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
@@ -195,7 +195,7 @@ room_for(const struct lanes *ls)
 }
 
 int
-lanes_steer_room(struct listener *l, struct error *err)
+lanes_program_room(struct listener *l, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
 	int code;
@@ -246,7 +246,7 @@ attach(struct listener *l, struct error *err)
 }
 
 void
-lanes_steer_again(struct listener *l)
+lanes_program_again(struct listener *l)
 {
 	struct error err = ERROR_INIT;
 
@@ -274,7 +274,7 @@ attach_before_second(struct listener *l)
 }
 
 void
-lanes_steer_joining(struct lane *lane)
+lanes_program_joining(struct lane *lane)
 {
 	struct lanes *ls = &lane->listener->lanes;
 
@@ -287,7 +287,7 @@ lanes_steer_joining(struct lane *lane)
 /* Its place is the last one's until there is another program, and then its own
    again: nobody is sent there in between. */
 void
-lanes_steer_leaving(const struct lane *lane)
+lanes_program_leaving(const struct lane *lane)
 {
 	struct lanes *ls = &lane->listener->lanes;
 	int code;
@@ -302,7 +302,7 @@ lanes_steer_leaving(const struct lane *lane)
 }
 
 void
-lanes_steer_joined(struct lane *lane)
+lanes_program_joined(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
@@ -315,18 +315,18 @@ lanes_steer_joined(struct lane *lane)
 	if (ls->order.n == 1)
 		lane->live = true;
 	if (!ls->attached)
-		lanes_steer_again(l);
+		lanes_program_again(l);
 }
 
 void
-lanes_steer_check(struct lane *lane)
+lanes_program_check(struct lane *lane)
 {
 	if (lane->listener->lanes.ebpf != NULL)
 		(void)set_lane(lane);
 }
 
 void
-lanes_steer_free(struct listener *l)
+lanes_program_free(struct listener *l)
 {
 	steering_ebpf_free(l->lanes.ebpf);
 	l->lanes.ebpf = NULL;
@@ -360,7 +360,7 @@ lanes_apply(struct listener *l, struct mono now)
 	for (size_t i = 0; i < ls->n; i++)
 		ls->v[i]->live = ls->v[i]->wanted;
 	ls->changed = now;
-	lanes_steer_again(l);
+	lanes_program_again(l);
 	return true;
 }
 
@@ -391,7 +391,7 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	code = attach(l, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);
-		lanes_steer_free(l);
+		lanes_program_free(l);
 		ls->attached = attached;
 	}
 	return code;
