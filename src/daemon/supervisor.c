@@ -514,7 +514,7 @@ start_apps(struct supervisor *sup, struct error *err)
 		code = balancing_check(&sup->listeners.balancing, config, err);
 	if (code == 0)
 		code = app_specs_open(&sup->apps, config, &specs, err);
-	listen_fds_close(&sup->listeners.passed, warn_unused);
+	listeners_disinherit(&sup->listeners, warn_unused);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (app_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
@@ -530,7 +530,7 @@ start(struct supervisor *sup, struct error *err)
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
-	if (listen_fds_collect(&sup->listeners.passed, &unusable) < 0) {
+	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;
 	}
@@ -562,7 +562,7 @@ static void
 release_all(struct supervisor *sup)
 {
 	stopped_free(&sup->apps);
-	listen_fds_close(&sup->listeners.passed, NULL);
+	listeners_disinherit(&sup->listeners, NULL);
 	pidfile_remove(&sup->pidfile);
 	sd_notify_close(&sup->up);
 	if (sup->loop != NULL) {
@@ -601,7 +601,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.clients = TAILQ_HEAD_INITIALIZER(sup.control.clients),
 		},
 		.up = SD_NOTIFY_INIT,
-		.listeners = { .inotify = -1 },
+		.listeners = LISTENERS_INIT,
 		.drain = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.life = { .null_fd = -1 },

@@ -200,7 +200,7 @@ log_adopted(const struct ask *a, const struct listener *l)
 static void
 warn_family(const struct ask *a, const struct listener *l)
 {
-	if (!l->passed || a->asked.kind == ADDRESS_UNIX ||
+	if (!l->inherited || a->asked.kind == ADDRESS_UNIX ||
 	    (l->bound.host == ADDRESS_HOST_IPV4) ==
 	    (a->asked.host == ADDRESS_HOST_IPV4))
 		return;
@@ -242,7 +242,7 @@ give(const struct ask *a, const struct adoption *d)
 		    (int)spec->conf->n_listens)
 			a->w->adopt_low = true;
 		renew_given(a->w, a->call);
-		listener_restore_path(l);
+		listener_file_restore(l);
 		warn_family(a, l);
 		log_adopted(a, l);
 	} else if (!a->w->give_warned) {
@@ -323,7 +323,7 @@ log_refused(const struct ask *a, size_t position)
 static int
 bind_again(const struct listener *l, const struct adoption *d)
 {
-	bool same = d->verdict == ADOPTION_GIVE && (l->passed ||
+	bool same = d->verdict == ADOPTION_GIVE && (l->inherited ||
 	    address_equal(&l->bound, &d->target));
 
 	return same ? 0 : EINVAL;

@@ -42,15 +42,14 @@ static bool
 is_held(const struct adopt *adopt, const struct crew *app,
     const struct app_spec *spec, struct listener *l)
 {
-	const struct worker *last = workers_find(app->all,
-	    l->holder);
+	const struct worker *last = workers_find(app->all, l->seen_pid);
 
 	if (last != NULL && last->spec == spec && holds(last, l))
 		return true;
 	for (const struct worker *w = app->workers; w != NULL; w = w->next)
 		if (w->spec == spec && w->pid != 0 && w != last &&
 		    holds(w, l)) {
-			l->holder = w->pid;
+			listener_note_seen(l, w->pid);
 			return true;
 		}
 	/* What has left its parent is not looked through. */
@@ -111,7 +110,7 @@ suspend_unserved(const struct adopt *adopt, const struct crew *app,
 		struct listener *l = spec->listeners[i];
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->passed || l->bound.kind != ADDRESS_TCP ||
+		    l->inherited || l->bound.kind != ADDRESS_TCP ||
 		    is_served(adopt, app, l))
 			continue;
 		listener_suspend(l);

@@ -9,7 +9,9 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/control/control.h"
-#include "daemon/sockets/listeners.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_figures.h"
+#include "daemon/sockets/listener.h"
 #include "daemon/apps/stopped.h"
 #include "daemon/apps/apps.h"
 #include "daemon/config/reload.h"
@@ -173,7 +175,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		control_put_number(sb, "waiting", waiting);
 		control_put_number(sb, "backlog", backlog);
 	}
-	if (lanes_dropped(l, &dropped))
+	if (lanes_figures_dropped(l, &dropped))
 		control_put_number(sb, "dropped", dropped);
 	control_put(sb, "state", l->door_closed ? "closing" : "open");
 	control_end(sb);

@@ -17,6 +17,7 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drain.h"
+#include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
@@ -209,7 +210,7 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		    spec, spec->listeners[i], &w->holder, &lane, err);
 
 		if (code == 0)
-			code = lanes_renew(lane, err);
+			code = lanes_heal_renew(lane, err);
 		if (code < 0)
 			return code;
 		ret_fds[i] = lane->fd;

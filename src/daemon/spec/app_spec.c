@@ -5,10 +5,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "daemon/spec/app_spec.h"
-#include "daemon/sockets/listener_file.h"
-#include "daemon/sockets/listeners.h"
 #include "daemon/output/outputs.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_open.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
 
 /* Addresses that programs of one app may ask for beside the written ones: more
    than any machine's interfaces, fewer than descriptors. */
@@ -103,7 +105,7 @@ app_spec_reclaim(struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		if (spec->listeners[i] != NULL)
-			spec->listeners[i]->forsaken = false;
+			listener_reclaim(spec->listeners[i]);
 }
 
 void
@@ -148,7 +150,7 @@ app_spec_give(struct app_spec *spec, size_t position,
 
 	assert(l != NULL);
 	/* Another supervisor's socket stays as it is. */
-	if (!l->passed && target->kind != ADDRESS_UNIX &&
+	if (!l->inherited && target->kind != ADDRESS_UNIX &&
 	    !address_equal(&l->bound, target))
 		l = find_beside(spec, position, target);
 	if (l != NULL) {
@@ -203,8 +205,8 @@ app_spec_has(const struct app_spec *spec, const struct listener *l)
 bool
 app_spec_shares(const struct app_spec *spec, const struct listener *l)
 {
-	return balancing_choose(&spec->house->listeners->balancing, spec->conf,
-		   l, spec->accepts) == BALANCE_SHARED;
+	return listener_balance(l, spec->conf, spec->accepts) ==
+	    BALANCE_SHARED;
 }
 
 bool
@@ -243,19 +245,19 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 
 int
 app_spec_take_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *w, struct lane **ret_lane, struct error *err)
+    const struct lane_holder *holder, struct lane **ret_lane, struct error *err)
 {
 	if (!app_spec_shares(spec, l))
-		return lanes_take(l, w, ret_lane, err);
+		return lanes_take(l, holder, ret_lane, err);
 	*ret_lane = lanes_common(l);
 	return 0;
 }
 
 struct lane *
 app_spec_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *w)
+    const struct lane_holder *holder)
 {
-	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, w);
+	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, holder);
 }
 
 void
@@ -267,8 +269,8 @@ app_spec_promote(struct app_spec *spec, size_t i)
 	spec->beside[i] = spec->beside[--spec->n_beside];
 	spec->listeners[b.position] = b.listener;
 	spec->bound[b.position] = b.listener->bound;
-	b.listener->beside = false;
-	old->forsaken = true;
+	listener_take_place(b.listener);
+	listener_forsake(old);
 	listeners_release(old);
 }
 
@@ -278,14 +280,14 @@ app_spec_drop(struct app_spec *spec, size_t i)
 	struct listener *l = spec->beside[i].listener;
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
-	l->forsaken = true;
+	listener_forsake(l);
 	listeners_release(l);
 }
 
 int
 app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 {
-	int code = listener_begin(l, spec->conf, err);
+	int code = listener_begin(l, spec->conf, true, err);
 
 	if (code < 0)
 		return code;
@@ -306,7 +308,7 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 }
 
 size_t
-app_spec_inodes(const struct app_spec *spec, const struct lane_holder *w,
+app_spec_inodes(const struct app_spec *spec, const struct lane_holder *holder,
     uint64_t *inos, size_t max)
 {
 	size_t n_listens = spec->conf->n_listens;
@@ -316,7 +318,7 @@ app_spec_inodes(const struct app_spec *spec, const struct lane_holder *w,
 		struct listener *l = i < n_listens ? spec->listeners[i] :
 		    spec->beside[i - n_listens].listener;
 		const struct lane *lane = l != NULL ?
-		    app_spec_lane(spec, l, w) : NULL;
+		    app_spec_lane(spec, l, holder) : NULL;
 
 		if (lane != NULL && lane->listening)
 			inos[n++] = lane->ino;
@@ -338,5 +340,5 @@ app_spec_restore_paths(const struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		if (spec->listeners[i] != NULL)
-			listener_restore_path(spec->listeners[i]);
+			listener_file_restore(spec->listeners[i]);
 }

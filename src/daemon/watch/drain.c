@@ -11,6 +11,7 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drain.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
@@ -230,7 +231,8 @@ collect_ports(const struct worker *w, struct connections_of *of)
 			continue;
 		if (l->bound.kind == ADDRESS_UNIX)
 			of[n++] = (struct connections_of){
-				.family = AF_UNIX, .ino = l->lanes.v[0]->ino,
+				.family = AF_UNIX,
+				.ino = listener_first_lane(l)->ino,
 			};
 		else
 			of[n++] = (struct connections_of){

@@ -15,7 +15,7 @@
 #include "core/worker/obituary.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/output/out_pipe.h"
-#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listener.h"
 #include "linux/loop/loop.h"
 #include "linux/child/spawn.h"
 #include "linux/process/usage.h"
