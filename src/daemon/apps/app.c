@@ -163,10 +163,10 @@ app_add(struct apps *apps, struct app_spec *spec, bool initial)
 	app->added_by = initial ? 0 : apps->n_reloads;
 	app->only = -1;
 	app->crew.initial = initial;
-	app->generation = spec->generation = 1;
+	app->generation = 1;
 	app->crew.stable = app_spec_ref(spec);
-	app_spec_enlist(spec);
-	app_spec_settle(spec);
+	app_spec_try(spec, app->generation);
+	app_spec_put_in_force(spec);
 	app->crew.wanted = spec->instances;
 	app->stable_wanted = app->crew.wanted;
 	while (*end != NULL)

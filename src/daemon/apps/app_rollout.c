@@ -43,10 +43,8 @@ app_roll(struct app *app, struct app_spec *spec)
 		app_spec_unref(app->crew.target);
 		app->crew.wanted = app->stable_wanted;
 	}
-	spec->generation = ++app->generation;
 	app->crew.target = app_spec_ref(spec);
-	spec->on_trial = true;
-	app_spec_enlist(spec);
+	app_spec_try(spec, ++app->generation);
 	begin(app, -1);
 	/* A number that was changed by signal stays, unless the file's did
 	   change too. */
@@ -214,9 +212,8 @@ rollout_done(struct app *app)
 		app->reloads_ok += app->only < 0;
 		old = app->crew.stable;
 		app->crew.stable = app->crew.target;
-		old->on_trial = true;
-		app->crew.stable->on_trial = false;
-		app_spec_settle(app->crew.stable);
+		app_spec_supersede(old);
+		app_spec_put_in_force(app->crew.stable);
 		app->stable_wanted = app->crew.wanted;
 		app->crew.target = NULL;
 		app_leave_spec(app, old);
@@ -315,8 +312,7 @@ rollout_abort(struct app *app, unsigned i)
 
 		app_spec_unref(app->crew.stable);
 		app->crew.stable = serves;
-		serves->on_trial = false;
-		app_spec_settle(serves);
+		app_spec_put_in_force(serves);
 		app->over = app->failed = false;
 		return;
 	}

@@ -137,29 +137,14 @@ stands_still(const struct worker *w)
 
 /* ---- a look ---- */
 
-/* A listener at a time: its lane of this worker, if it has one. */
-static struct listener *
-listener_at(const struct app_spec *spec, size_t i)
-{
-	size_t n = spec->conf->n_listens;
-
-	return i < n ? spec->listeners[i] : spec->beside[i - n].listener;
-}
-
-static size_t
-n_listeners(const struct app_spec *spec)
-{
-	return spec->conf->n_listens + spec->n_beside;
-}
-
 /* Has it any lane, or only such ones, that others have too? */
 static bool
 shares(const struct worker *w, bool all)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		const struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		const struct listener *l = app_spec_listener(w->spec, i);
 
 		if (l == NULL)
 			continue;
@@ -200,8 +185,8 @@ count_queue(const struct worker *w)
 {
 	int64_t all = 0;
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
 		const struct lane *lane = l != NULL ?
 		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 		uint32_t n = 0;
@@ -224,8 +209,8 @@ collect_ports(const struct worker *w, struct connections_of *of)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
@@ -318,8 +303,8 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 {
 	struct drain_tally open = { .busy = 0 };
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
 		const struct lane *lane =
 		    l != NULL ? lanes_find(l, &w->holder) : NULL;
 		struct lane_figures f;
