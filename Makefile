@@ -151,6 +151,10 @@ WRAP_worker_env = __asprintf_chk __vasprintf_chk asprintf calloc malloc \
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
 
+# Listeners, their workers and clients.
+$(foreach t,lane_holders listeners,$(call unit,$(t))): \
+    $(B)/tests/daemon/sockets/house.o
+
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
 $(call unit,steering_ebpf): LDLIBS += -pthread
@@ -180,7 +184,7 @@ $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
-    $(B)/tests/linux/bpf/delay_net.d
+    $(B)/tests/linux/bpf/delay_net.d $(B)/tests/daemon/sockets/house.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \
