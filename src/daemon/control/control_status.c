@@ -160,8 +160,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		queued = queued && figures.queued;
 		waiting += figures.waiting;
 		/* Free ones are kept open, and get nobody. */
-		if (!lane->live && lane->holder == NULL &&
-		    !(l->lanes.common && lane->slot == 0))
+		if (!lane->live && lane_is_free(lane))
 			continue;
 		open++;
 		backlog += figures.backlog;

@@ -92,8 +92,9 @@ check_app(struct balancing *b, const struct conf_app *app, struct error *err)
 	else if (app->balance == CONF_BALANCE_LEAST_CONNECTIONS)
 		code = probe(b, p, STEERING_EBPF_LEAST);
 	if (code < 0)
-		return error_set(err, code, "%s: balance = %s is not possible "
-		    "here: %s; auto, random, source and shared are", app->name,
+		return error_set(err, code,
+		    "%s: balance = %s is not possible here: %s; "
+		    "auto, random, source and shared are", app->name,
 		    balance_name(balance_choose(app->balance, ADDRESS_TCP,
 		    true, BALANCE_ACCEPTS_UNKNOWN)), error_text(&p->why));
 	return 0;

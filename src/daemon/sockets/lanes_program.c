@@ -378,6 +378,12 @@ lanes_program_free(struct listener *l)
 	lane_order_free(&l->lanes.order);
 }
 
+bool
+lanes_program_has_choice(const struct listener *l)
+{
+	return l->lanes.n > 1 || l->lanes.ebpf != NULL;
+}
+
 void
 lanes_program_want(struct lane *lane, bool wanted)
 {

@@ -57,6 +57,9 @@ void lanes_program_free(struct listener *listener);
 
 /* ---- who gets new connections ---- */
 
+/* Is there anything to choose, or a program to tell? */
+bool lanes_program_has_choice(const struct listener *listener);
+
 /* It is to, or no more: with the next _apply. */
 void lanes_program_want(struct lane *lane, bool wanted);
 

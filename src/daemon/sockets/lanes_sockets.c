@@ -235,8 +235,7 @@ lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 static bool
 order_is_known(const struct listener *l)
 {
-	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX ||
-	       !more_shut(l);
+	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !more_shut(l);
 }
 
 /*

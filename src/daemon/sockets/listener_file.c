@@ -22,7 +22,8 @@ listener_file_restore(struct listener *l)
 {
 	int code;
 
-	if (l->bound.kind != ADDRESS_UNIX || l->inherited || !listener_is_open(l))
+	if (l->bound.kind != ADDRESS_UNIX || l->inherited ||
+	    !listener_is_open(l))
 		return;
 	code = unix_socket_restore(l->bound.path, &l->file);
 	if (code > 0)

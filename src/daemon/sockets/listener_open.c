@@ -265,9 +265,10 @@ listener_open(struct listeners *ls, const struct conf_app *app,
 }
 
 int
-listener_open_beside(struct listeners *ls, const struct conf_app *app, size_t position,
-    const struct address *target, enum balance_accepts accepts,
-    struct listener **ret_listener, struct error *err)
+listener_open_beside(struct listeners *ls, const struct conf_app *app,
+    size_t position, const struct address *target,
+    enum balance_accepts accepts, struct listener **ret_listener,
+    struct error *err)
 {
 	const struct socket_options options = options_of(app);
 	struct listener *l = listener_new(app, position);

@@ -292,7 +292,8 @@ struct lane *
 app_spec_lane(const struct app_spec *spec, struct listener *l,
     const struct lane_holder *holder)
 {
-	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, holder);
+	return app_spec_shares(spec, l) ? lanes_common(l) :
+	    lanes_find(l, holder);
 }
 
 void

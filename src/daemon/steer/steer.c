@@ -110,8 +110,8 @@ steer_all(struct steering *st)
 
 	for (struct listener *l = st->listeners->first; l != NULL;
 	     l = l->next) {
-		if (l->lanes.n == 1 && l->lanes.ebpf == NULL)
-			continue;	/* no choice */
+		if (!lanes_program_has_choice(l))
+			continue;
 		want(st, l);
 		if (!lanes_program_apply(l, now) && mono_is_never(st->again.due))
 			loop_timer_set(st->loop, &st->again,

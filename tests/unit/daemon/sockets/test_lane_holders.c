@@ -332,7 +332,8 @@ strays_are_reset(void **state)
 	(void)house_take(l, &second);
 	house_serve(l, &live, 1);
 	lanes_leave(l, &first);
-	client = client_connect(&l->bound);	/* before the kernel is told */
+	/* Before the kernel is told. */
+	client = client_connect(&l->bound);
 	assert_true(client >= 0);
 	house_turn_until(&h, nobody_waits, a);
 	assert_int_equal(client_end(client), ECONNRESET);

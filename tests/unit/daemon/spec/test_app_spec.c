@@ -260,7 +260,7 @@ only_what_is_in_force_decides(void **state)
 }
 
 static void
-a_worker_has_a_lane_of_its_own_or_the_common_one(void **state)
+a_worker_has_its_own_lane_or_the_common_one(void **state)
 {
 	struct lane_holder one = { .about = { .app = "web", .instance = 0 } };
 	struct lane_holder other = { .about = { .app = "web", .instance = 1 } };
@@ -323,7 +323,7 @@ main(void)
 		cmocka_unit_test(what_is_taken_first_takes_the_place),
 		cmocka_unit_test(what_is_taken_later_stays_beside),
 		cmocka_unit_test(only_what_is_in_force_decides),
-		cmocka_unit_test(a_worker_has_a_lane_of_its_own_or_the_common_one),
+		cmocka_unit_test(a_worker_has_its_own_lane_or_the_common_one),
 		cmocka_unit_test(hints_are_given_once),
 	};
 
