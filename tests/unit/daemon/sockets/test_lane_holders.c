@@ -225,6 +225,51 @@ live_lanes_in_turn(void **state)
 	only_live_lanes_get_connections(CONF_BALANCE_ROUND_ROBIN);
 }
 
+/* With the last lane the kernel's group has gone, and the program with it. */
+static void
+a_group_gets_its_program_again(enum conf_balance balance)
+{
+	size_t count[2] = { 0 };
+	struct lane *lane[2];
+	const struct lane *live;
+	struct listener *l;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	if (!open_with(balance))
+		skip();
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	for (size_t i = 0; i < 2; i++) {
+		live = lane[i];
+		listener_suspend(l);
+		assert_false(l->lanes.attached);
+		assert_int_equal(l->lanes.order.n, 0);
+		listener_enlist(l, &h.app, 0);
+		house_serve(l, &live, 1);
+		connect_some(l, 20);
+		serve(lane, 2, 20, count);
+		assert_int_equal(count[i], 20);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+a_group_gets_its_program_again_at_random(void **state)
+{
+	(void)state;
+	a_group_gets_its_program_again(CONF_BALANCE_RANDOM);
+}
+
+static void
+a_group_gets_its_program_again_in_turn(void **state)
+{
+	(void)state;
+	a_group_gets_its_program_again(CONF_BALANCE_ROUND_ROBIN);
+}
+
 /* Returns a client that waits in the first lane, of two, which is live no
    more. */
 static int
@@ -513,6 +558,8 @@ main(void)
 		cmocka_unit_test(the_common_lane_is_everybodys),
 		cmocka_unit_test(live_lanes_at_random),
 		cmocka_unit_test(live_lanes_in_turn),
+		cmocka_unit_test(a_group_gets_its_program_again_at_random),
+		cmocka_unit_test(a_group_gets_its_program_again_in_turn),
 		cmocka_unit_test(who_waits_is_reset_or_left),
 		cmocka_unit_test(who_waits_is_moved),
 		cmocka_unit_test(strays_are_reset),
