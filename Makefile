@@ -173,6 +173,10 @@ $(foreach t,control control_places,$(call unit,$(t))): \
 $(foreach t,out_place out_readers output outputs,$(call unit,$(t))): \
     $(B)/tests/daemon/output/turns.o $(B)/tests/daemon/output/room.o
 
+# Listeners, their workers and clients.
+$(foreach t,lane_holders listeners,$(call unit,$(t))): \
+    $(B)/tests/daemon/sockets/house.o
+
 # Its slow network is a thread.
 $(call unit,steering_ebpf): $(B)/tests/linux/bpf/delay_net.o
 $(call unit,steering_ebpf): LDLIBS += -pthread
@@ -205,7 +209,8 @@ $(B)/tests/replay_control: $(call libraries_of,core/status)
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
     $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \
     $(B)/tests/lib/alloc_fail.d $(B)/tests/daemon/control/control_room.d \
-    $(B)/tests/daemon/output/turns.d $(B)/tests/daemon/output/room.d
+    $(B)/tests/daemon/output/turns.d $(B)/tests/daemon/output/room.d \
+    $(B)/tests/daemon/sockets/house.d
 
 # The first Python that has pytest.
 PYTEST	= $$(for p in /usr/bin/python3 python3; do \

@@ -414,11 +414,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 static void
 warn_unused(const struct address *unused)
 {
-	char *name = address_format(unused);
-
 	log_warning("no app listens on %s, which LISTEN_FDS passes: closed",
-	    name != NULL ? name : "?");
-	free(name);
+	    address_text(unused).s);
 }
 
 /* Bind everything, then start everything: a port that is taken stops us
@@ -434,7 +431,7 @@ start_apps(struct supervisor *sup, struct error *err)
 		code = balancing_check(&sup->listeners.balancing, config, err);
 	if (code == 0)
 		code = app_specs_open(&sup->apps, config, &specs, err);
-	listen_fds_close(&sup->listeners.passed, warn_unused);
+	listeners_disinherit(&sup->listeners, warn_unused);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (apps_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
@@ -450,7 +447,7 @@ start(struct supervisor *sup, struct error *err)
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
-	if (listen_fds_collect(&sup->listeners.passed, &unusable) < 0) {
+	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;
 	}
@@ -482,7 +479,7 @@ static void
 release_all(struct supervisor *sup)
 {
 	stopped_free(&sup->apps);
-	listen_fds_close(&sup->listeners.passed, NULL);
+	listeners_disinherit(&sup->listeners, NULL);
 	pidfile_remove(&sup->pidfile);
 	sd_notify_close(&sup->up);
 	if (sup->loop != NULL) {
@@ -517,7 +514,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.pidfile = PIDFILE_INIT,
 		.program = { .pid = getpid(), .started = mono_now() },
 		.up = SD_NOTIFY_INIT,
-		.listeners = { .inotify = -1 },
+		.listeners = LISTENERS_INIT,
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.life = LIFE_INIT,

@@ -16,11 +16,8 @@
  *   control.c     clients of the control socket, what they ask for and what
  *                 they are told
  *   stopped.c     apps that are stopped by request
- *   listeners.c   the open listeners; listener_file.c those of Unix sockets
- *   lanes.c       the sockets of a listener, and whose they are; lanes_heal.c
- *                 undoes what workers do to them
- *   steer.c       which of them get new connections; lanes_steer.c tells the
- *                 kernel, balancing.c knows what it lets us
+ *   listeners.c   the open listeners; their files are in listener.h
+ *   steer.c       which of their lanes get new connections
  *   outputs.c     what workers write, where that comes through here; output.c
  *                 one place that it goes to, out_pipe.c one stream of a worker
  *

@@ -329,47 +329,57 @@ address_equal(const struct address *a, const struct address *b)
 	return address_compare(a, b) == 0;
 }
 
-char *
-address_format_numeric(const struct address *a)
+struct address_text
+address_text_numeric(const struct address *a)
 {
 	char host[INET6_ADDRSTRLEN] = "::";
-	char *text;
+	struct address_text text;
 
-	if (a->kind == ADDRESS_UNIX)
-		return strdup(a->path);
-
+	if (a->kind == ADDRESS_UNIX) {
+		snprintf(text.s, sizeof(text.s), "%s", a->path);
+		return text;
+	}
 	/* Neither can fail: the family is known and the room suffices. */
 	if (a->host == ADDRESS_HOST_IPV4)
 		(void)inet_ntop(AF_INET, a->ip, host, sizeof(host));
 	else if (a->host == ADDRESS_HOST_IPV6)
 		(void)inet_ntop(AF_INET6, a->ip, host, sizeof(host));
-
-	if (asprintf(&text, a->host == ADDRESS_HOST_IPV4 ? "%s:%u" : "[%s]:%u",
-		host, (unsigned)a->port) < 0)
-		return NULL;
+	snprintf(text.s, sizeof(text.s), a->host == ADDRESS_HOST_IPV4 ?
+	    "%s:%u" : "[%s]:%u", host, (unsigned)a->port);
 	return text;
+}
+
+struct address_text
+address_text(const struct address *a)
+{
+	const char *udp = a->kind == ADDRESS_UDP ? "udp:" : "";
+	struct address_text text;
+
+	if (a->kind == ADDRESS_UNIX)
+		snprintf(text.s, sizeof(text.s), "unix:%s", a->path);
+	else if (a->host == ADDRESS_HOST_ANY)
+		snprintf(text.s, sizeof(text.s), "%s%u", udp,
+		    (unsigned)a->port);
+	else
+		snprintf(text.s, sizeof(text.s), "%s%.*s", udp,
+		    (int)(sizeof(text.s) - sizeof("udp:")),
+		    address_text_numeric(a).s);
+	return text;
+}
+
+char *
+address_format_numeric(const struct address *a)
+{
+	return strdup(a->kind == ADDRESS_UNIX ? a->path :
+	    address_text_numeric(a).s);
 }
 
 char *
 address_format(const struct address *a)
 {
-	const char *prefix = "";
-	char *numeric, *text;
-	int len;
+	char *text;
 
-	if (a->kind == ADDRESS_UNIX)
-		prefix = "unix:";
-	else if (a->kind == ADDRESS_UDP)
-		prefix = "udp:";
-
-	if (a->kind != ADDRESS_UNIX && a->host == ADDRESS_HOST_ANY) {
-		len = asprintf(&text, "%s%u", prefix, (unsigned)a->port);
-		return len < 0 ? NULL : text;
-	}
-	numeric = address_format_numeric(a);
-	if (numeric == NULL)
-		return NULL;
-	len = asprintf(&text, "%s%s", prefix, numeric);
-	free(numeric);
-	return len < 0 ? NULL : text;
+	if (a->kind != ADDRESS_UNIX)
+		return strdup(address_text(a).s);
+	return asprintf(&text, "unix:%s", a->path) < 0 ? NULL : text;
 }

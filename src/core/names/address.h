@@ -76,4 +76,15 @@ char *address_format(const struct address *a);
  */
 char *address_format_numeric(const struct address *a);
 
+/*
+ * The same two for messages, which need no memory of their own and cannot fail:
+ * `address_text(a).s` lasts as long as the expression that it stands in. A path
+ * longer than any socket's is cut.
+ */
+struct address_text {
+	char s[128];
+};
+struct address_text address_text(const struct address *a);
+struct address_text address_text_numeric(const struct address *a);
+
 #endif

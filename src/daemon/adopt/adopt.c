@@ -87,7 +87,7 @@ adopt_wanted(const struct adopt *adopt, const struct app_spec *spec)
 static int
 bind_again(const struct listener *l, const struct adoption *d)
 {
-	bool same = d->verdict == ADOPTION_GIVE && (l->passed ||
+	bool same = d->verdict == ADOPTION_GIVE && (l->inherited ||
 	    address_equal(&l->bound, &d->target));
 
 	return same ? 0 : EINVAL;

@@ -93,8 +93,8 @@ is_in_our_network(int fd, const struct app_spec *spec)
 
 	return l == NULL ||
 	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
-	    getsockopt(l->lanes.v[0]->fd, SOL_SOCKET, SO_NETNS_COOKIE, &ours,
-	    &len) < 0 || theirs == ours;
+	    getsockopt(listener_first_lane(l)->fd, SOL_SOCKET, SO_NETNS_COOKIE,
+	    &ours, &len) < 0 || theirs == ours;
 }
 
 /* The socket itself if we may have it, else what its name tells. */

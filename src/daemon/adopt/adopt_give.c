@@ -111,11 +111,9 @@ log_adopted(const struct ask *a, const struct listener *l)
 		.instance = (long)a->w->instance,
 		.pid = (pid_t)a->call->tid,	/* or one of its children */
 	};
-	char *name = address_format_numeric(&l->bound);
 
 	log_about(LOG_LEVEL_DEBUG, &about, "adopted, its descriptor %d is the "
-	    "listener %s", a->call->fd, name != NULL ? name : "?");
-	free(name);
+	    "listener %s", a->call->fd, address_text_numeric(&l->bound).s);
 }
 
 /* Of a dual-stack lane for an IPv4 program, which we cannot open in another
@@ -123,7 +121,7 @@ log_adopted(const struct ask *a, const struct listener *l)
 static void
 warn_family(const struct ask *a, const struct listener *l)
 {
-	if (!l->passed || a->asked.kind == ADDRESS_UNIX ||
+	if (!l->inherited || a->asked.kind == ADDRESS_UNIX ||
 	    (l->bound.host == ADDRESS_HOST_IPV4) ==
 	    (a->asked.host == ADDRESS_HOST_IPV4))
 		return;
@@ -163,7 +161,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		    (int)spec->conf->n_listens)
 			a->w->trap->low = true;
 		adopt_renew_given(a->w, a->call);
-		listener_restore_path(l);
+		listener_file_restore(l);
 		warn_family(a, l);
 		log_adopted(a, l);
 	} else if (!a->w->trap->give_warned) {

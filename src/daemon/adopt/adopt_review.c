@@ -1,6 +1,4 @@
 /* Which of an app's addresses its program really serves, once it is ready. */
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
@@ -45,15 +43,14 @@ static bool
 is_held(const struct adopt_review *r, const struct crew *app,
     const struct app_spec *spec, struct listener *l)
 {
-	const struct worker *last = workers_find(app->all,
-	    l->holder);
+	const struct worker *last = workers_find(app->all, l->seen_pid);
 
 	if (last != NULL && last->spec == spec && holds(last, l))
 		return true;
 	for (const struct worker *w = app->workers; w != NULL; w = w->next)
 		if (w->spec == spec && w->pid != 0 && w != last &&
 		    holds(w, l)) {
-			l->holder = w->pid;
+			listener_note_seen(l, w->pid);
 			return true;
 		}
 	/* What has left its parent is not looked through. */
@@ -112,20 +109,17 @@ suspend_unserved(const struct adopt_review *r, const struct crew *app,
 		binds |= spec->taken[i];
 	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
 		struct listener *l = spec->listeners[i];
-		char *name;
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->passed || l->bound.kind != ADDRESS_TCP ||
+		    l->inherited || l->bound.kind != ADDRESS_TCP ||
 		    is_served(r, app, l))
 			continue;
 		listener_suspend(l);
 		if (is_covered(spec, l))
 			continue;
-		name = address_format_numeric(&l->bound);
 		log_app(LOG_LEVEL_WARNING, app->name, "its program serves "
 		    "other addresses and not %s: connections to it are refused "
-		    "until it does", name != NULL ? name : "?");
-		free(name);
+		    "until it does", address_text_numeric(&l->bound).s);
 	}
 }
 

@@ -15,19 +15,12 @@
 
 /* ---- configurations ---- */
 
-static void
-give_generation(struct app *app, struct app_spec *spec)
-{
-	spec->generation = ++app->generation;
-}
-
 /* A reference becomes what is stable. */
 static void
 put_in_force(struct app *app, struct app_spec *spec)
 {
 	app->crew.stable = spec;
-	spec->on_trial = false;
-	app_spec_settle(spec);
+	app_spec_put_in_force(spec);
 }
 
 /* The app does without it: a reference less. */
@@ -41,8 +34,7 @@ leave(struct app *app, struct app_spec *spec)
 void
 app_rollout_init(struct app *app, struct app_spec *spec)
 {
-	give_generation(app, spec);
-	app_spec_enlist(spec);
+	app_spec_try(spec, ++app->generation);
 	put_in_force(app, app_spec_ref(spec));
 	app->crew.wanted = spec->instances;
 }
@@ -83,10 +75,8 @@ app_roll(struct app *app, struct app_spec *spec)
 		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
 	}
-	give_generation(app, spec);
 	app->crew.target = app_spec_ref(spec);
-	spec->on_trial = true;
-	app_spec_enlist(spec);
+	app_spec_try(spec, ++app->generation);
 	forget_last(app);
 	rollout_begin(&app->rollout, &app->crew.wanted,
 	    app->crew.stable->instances, spec->instances);
@@ -165,7 +155,7 @@ take_target(struct app *app)
 {
 	struct app_spec *old = app->crew.stable;
 
-	old->on_trial = true;	/* unless it is the same */
+	app_spec_supersede(old);	/* unless it is the same */
 	put_in_force(app, app->crew.target);
 	app->crew.target = NULL;
 	leave(app, old);

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -18,6 +17,9 @@
 #include "daemon/control/control_record.h"
 #include "daemon/control/control_setup.h"
 #include "daemon/control/control_status.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_figures.h"
+#include "daemon/sockets/listener.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
@@ -95,7 +97,6 @@ put_stopped(struct strbuf *sb, const struct stopped_app *s)
 static void
 put_address(struct strbuf *sb, const struct address *a)
 {
-	char *text = address_format(a);
 	char any[16];
 
 	if (a->kind != ADDRESS_UNIX && a->host == ADDRESS_HOST_ANY) {
@@ -103,9 +104,8 @@ put_address(struct strbuf *sb, const struct address *a)
 		    a->kind == ADDRESS_UDP ? "udp:" : "", a->port);
 		answer_put(sb, "address", any);
 	} else {
-		answer_put(sb, "address", text != NULL ? text : "?");
+		answer_put(sb, "address", address_text(a).s);
 	}
-	free(text);
 }
 
 static void
@@ -127,8 +127,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		queued = queued && figures.queued;
 		waiting += figures.waiting;
 		/* Free ones are kept open, and get nobody. */
-		if (!lane->live && lane->holder == NULL &&
-		    !(l->lanes.common && lane->slot == 0))
+		if (!lane->live && lane_is_free(lane))
 			continue;
 		open++;
 		backlog += figures.backlog;
@@ -142,7 +141,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		answer_put_number(sb, "waiting", waiting);
 		answer_put_number(sb, "backlog", backlog);
 	}
-	if (lanes_dropped(l, &dropped))
+	if (lanes_figures_dropped(l, &dropped))
 		answer_put_number(sb, "dropped", dropped);
 	answer_put(sb, "state", l->door_closed ? "closing" : "open");
 	answer_end(sb);

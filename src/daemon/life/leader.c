@@ -16,7 +16,8 @@
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/output/outputs.h"
-#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
@@ -229,7 +230,7 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		    spec, spec->listeners[i], &w->holder, &lane, err);
 
 		if (code == 0)
-			code = lanes_renew(lane, err);
+			code = lanes_heal_renew(lane, err);
 		if (code < 0)
 			return code;
 		ret_fds[i] = lane->fd;

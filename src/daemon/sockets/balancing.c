@@ -6,10 +6,9 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "daemon/sockets/balancing.h"
-#include "daemon/sockets/listeners.h"
 #include "linux/bpf/conn_count.h"
-#include "linux/socket/socket.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/socket/socket.h"
 
 void
 balancing_init(struct balancing *b)
@@ -64,15 +63,12 @@ balancing_can_count(struct balancing *b, const char **ret_why)
 
 enum balance
 balancing_choose(struct balancing *b, const struct conf_app *app,
-    const struct listener *l, enum balance_accepts accepts)
+    enum address_kind kind, enum balance_accepts accepts)
 {
 	bool can_count = app->balance == CONF_BALANCE_AUTO &&
-	    l->bound.kind == ADDRESS_TCP && balancing_can_count(b, NULL);
+	    kind == ADDRESS_TCP && balancing_can_count(b, NULL);
 
-	/* One socket is all that was passed. */
-	if (l->passed)
-		return BALANCE_SHARED;
-	return balance_choose(app->balance, l->bound.kind, can_count, accepts);
+	return balance_choose(app->balance, kind, can_count, accepts);
 }
 
 static bool
@@ -96,8 +92,9 @@ check_app(struct balancing *b, const struct conf_app *app, struct error *err)
 	else if (app->balance == CONF_BALANCE_LEAST_CONNECTIONS)
 		code = probe(b, p, STEERING_EBPF_LEAST);
 	if (code < 0)
-		return error_set(err, code, "%s: balance = %s is not possible "
-		    "here: %s; auto, random, source and shared are", app->name,
+		return error_set(err, code,
+		    "%s: balance = %s is not possible here: %s; "
+		    "auto, random, source and shared are", app->name,
 		    balance_name(balance_choose(app->balance, ADDRESS_TCP,
 		    true, BALANCE_ACCEPTS_UNKNOWN)), error_text(&p->why));
 	return 0;

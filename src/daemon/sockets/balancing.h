@@ -9,12 +9,12 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "core/names/address.h"
 #include "core/sockets/balance.h"
 
 struct config;
 struct conf_app;
 struct conn_count;
-struct listener;
 
 struct balancing {
 	struct balancing_probe {
@@ -51,7 +51,7 @@ int balancing_count(struct balancing *balancing, struct conn_count **ret_count,
 /* In force for a listener of `app`, as far as it is known how its program
    accepts. */
 enum balance balancing_choose(struct balancing *balancing,
-    const struct conf_app *app, const struct listener *listener,
+    const struct conf_app *app, enum address_kind kind,
     enum balance_accepts accepts);
 
 #endif

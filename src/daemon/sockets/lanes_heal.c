@@ -1,15 +1,19 @@
 #include <sys/epoll.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
-#include "daemon/sockets/lanes_steer.h"
-#include "daemon/sockets/listeners.h"
+#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_inherit.h"
+
+/* A worker that shuts its lane again and again is told of this seldom. */
+#define TELL_MS 10000
 
 /* Whom to name for what was done to the lane. */
 struct culprit {
@@ -39,22 +43,23 @@ listen_again(struct lane *lane, uint32_t waiting)
 	struct listener *l = lane->listener;
 
 	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
-		lanes_list_again(lane);
+		lanes_sockets_list_again(lane);
 	else
 		(void)socket_start_listening(lane->fd, l->backlog);
 }
 
 void
-lanes_check(struct lane *lane)
+lanes_heal_check(struct lane *lane)
 {
 	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
 	unsigned most = socket_somaxconn(), want = l->backlog;
 	uint32_t waiting, backlog;
 	struct culprit by;
 
-	if (!lane->listening || l->passed || l->bound.kind != ADDRESS_TCP)
+	if (!lane->listening || !listener_is_own_tcp(l))
 		return;
-	lanes_steer_check(lane);
+	lanes_program_check(lane);
 	if (most > 0 && want > most)
 		want = most;
 	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
@@ -62,68 +67,73 @@ lanes_check(struct lane *lane)
 		return;
 	by = find_culprit(lane);
 	/* Most do it at every start. */
-	log_about(l->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
-	    &by.about, "%shas changed the backlog of its listener to %u: back "
-	    "to %u%s", by.who, backlog, want,
-	    l->told_backlog ? "" : " (said once)");
-	l->told_backlog = true;
+	log_about(ls->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	    &by.about,
+	    "%shas changed the backlog of its listener to %u: back to %u%s",
+	    by.who, backlog, want, ls->told_backlog ? "" : " (said once)");
+	ls->told_backlog = true;
 	listen_again(lane, waiting);
+}
+
+int
+lanes_heal_renew(struct lane *lane, struct error *err)
+{
+	const struct listener *l = lane->listener;
+	int code = 0;
+
+	/* A datagram server that serves one client alone connects to it. */
+	if (l->bound.kind == ADDRESS_UDP && !l->inherited &&
+	    socket_is_connected(lane->fd))
+		lanes_sockets_spoilt(lane);
+	if (lane->broken)
+		code = lanes_sockets_replace(lane, err);
+	if (code < 0 || l->inherited || lane->holder == NULL)
+		return code;
+	socket_set_nonblocking(lane->fd, false);
+	lanes_heal_check(lane);
+	return 0;
+}
+
+/* ---- shut down ---- */
+
+/* Once in a while, and not of each of its lanes. */
+static bool
+is_to_tell(struct lanes *ls)
+{
+	struct mono now = mono_now();
+
+	if (ls->told_shut && mono_ms_between(ls->told_shut_at, now) < TELL_MS)
+		return false;
+	ls->told_shut = true;
+	ls->told_shut_at = now;
+	return true;
 }
 
 static void
 tell_shut(struct lane *lane, int code)
 {
 	struct listener *l = lane->listener;
-	struct mono now = mono_now();
-	char *name = address_format_numeric(&l->bound);
+	const struct address_text name = address_text_numeric(&l->bound);
 	const struct culprit by = find_culprit(lane);
 
-	if (l->bound.kind == ADDRESS_UNIX) {
-		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
-		    "listener %s: clients are refused until %s", by.who,
-		    name != NULL ? name : "?",
-		    l->passed ? "the supervisor above makes it anew" :
-		    "the next reload");
-	} else if (l->bound.kind == ADDRESS_UDP) {
-		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
-		    "listener udp:%s: it hears nothing until its next start",
-		    by.who, name != NULL ? name : "?");
-	} else if (code < 0) {
-		log_about(LOG_LEVEL_ERROR, &by.about, "%shas shut down the "
-		    "listener %s, and it cannot listen again: %s", by.who,
-		    name != NULL ? name : "?", strerror(-code));
-	} else if (mono_ms_between(l->told_shut, now) >= LANES_TELL_MS) {
-		l->told_shut = now;
-		log_about(LOG_LEVEL_WARNING, &by.about, "%shas shut down the "
-		    "listener %s; it listens again%s", by.who,
-		    name != NULL ? name : "?",
-		    l->lanes.ebpf != NULL ? "" :
+	if (l->bound.kind == ADDRESS_UNIX)
+		log_about(LOG_LEVEL_ERROR, &by.about,
+		    "%shas shut down the listener %s: clients are refused "
+		    "until %s", by.who, name.s, l->inherited ?
+		    "the supervisor above makes it anew" : "the next reload");
+	else if (l->bound.kind == ADDRESS_UDP)
+		log_about(LOG_LEVEL_ERROR, &by.about,
+		    "%shas shut down the listener udp:%s: it hears nothing "
+		    "until its next start", by.who, name.s);
+	else if (code < 0)
+		log_about(LOG_LEVEL_ERROR, &by.about,
+		    "%shas shut down the listener %s, and it cannot listen "
+		    "again: %s", by.who, name.s, strerror(-code));
+	else if (is_to_tell(&l->lanes))
+		log_about(LOG_LEVEL_WARNING, &by.about,
+		    "%shas shut down the listener %s; it listens again%s",
+		    by.who, name.s, l->lanes.ebpf != NULL ? "" :
 		    ", what waited in its queue is lost");
-	}
-	free(name);
-}
-
-static int
-revive(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-	struct lanes *ls = &l->lanes;
-	int code = 0;
-
-	lane->listening = false;
-	lane_order_remove(&ls->order, lane->slot);
-	if (ls->order.n == 0)
-		ls->attached = false;
-	if (lanes_more_shut(l))
-		return 0;	/* with that one */
-	code = lanes_start(l);
-	/* It would hang up for ever: a worker's listen(2) tries, or the next
-	   process gets another. */
-	lane->broken = code < 0 && !lane->listening && ls->n > 1;
-	if (ls->order.n == 0)
-		l->listening = false;
-	lanes_steer_again(l);
-	return code;
 }
 
 /*
@@ -141,39 +151,33 @@ hangup(void *ctx, uint32_t events)
 	int code = 0;
 
 	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
-		if (lanes_is_free(lane))
+		if (lane_is_free(lane))
 			lanes_evacuate(lane, true);
 		else
-			lanes_await_strays(lane, false);
+			lanes_sockets_await_strays(lane, false);
 		return;
 	}
-	loop_del(l->all->loop, &lane->hangup);
-	/* Datagram sockets may have errors to tell, which are their holders'.
-	 */
+	lanes_sockets_unwatch(lane);
+	/* Datagram sockets may have errors to tell, which are their
+	   holders'. */
 	if ((events & EPOLLHUP) == 0)
 		return;
 	if (l->bound.kind == ADDRESS_UNIX) {
 		l->dead = true;
 	} else if (l->bound.kind == ADDRESS_UDP) {
-		lane->broken = true;
-	} else if (l->passed) {
+		lanes_sockets_spoilt(lane);
+	} else if (l->inherited) {
 		code = socket_start_listening(lane->fd, l->backlog);
 		if (code == 0)
-			lanes_heal_watch(lane);
+			lanes_sockets_watch(lane);
 	} else {
-		code = revive(lane);
+		code = lanes_sockets_revive(lane);
 	}
 	tell_shut(lane, code);
 }
 
-/* Without EPOLLIN: what comes wakes nobody here. */
 void
-lanes_heal_watch(struct lane *lane)
+lanes_heal_init(struct listener *l)
 {
-	struct listener *l = lane->listener;
-
-	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
-	    hangup, lane, &lane->hangup) < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app, "a listener cannot be "
-		    "watched");
+	l->lanes.on_hangup = hangup;
 }

@@ -1,28 +1,22 @@
 /*
  * What workers do to their lanes, and how it is undone: they shut them down,
- * set another backlog. For daemon/lanes.
+ * set another backlog, connect them. Of daemon/sockets.
  */
 #ifndef DAEMON_LANES_HEAL_H
 #define DAEMON_LANES_HEAL_H
 
-#include <stdbool.h>
-
+struct error;
 struct lane;
 struct listener;
 
-/* Hear of its being shut down, from now on. Failure is logged. */
-void lanes_heal_watch(struct lane *lane);
+/* A new listener, of whose lanes nothing was heard yet. */
+void lanes_heal_init(struct listener *listener);
 
-/* By daemon/lanes for this: */
+/* The worker is ready: what it has changed of its lane is set back. */
+void lanes_heal_check(struct lane *lane);
 
-/* Has a lane been shut down, with its event still to come? */
-bool lanes_more_shut(const struct listener *listener);
-
-/* Nobody has it, and anybody may. */
-bool lanes_is_free(const struct lane *lane);
-
-/* A handshake that was under way when steering changed may still end in a lane
-   that nobody has any more: hear of that, or not any more. */
-void lanes_await_strays(struct lane *lane, bool on);
+/* For a new process that is to have it: what the last one may have changed or
+   spoilt is set back. -errno with words. */
+int lanes_heal_renew(struct lane *lane, struct error *err);
 
 #endif

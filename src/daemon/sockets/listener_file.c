@@ -8,27 +8,35 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/listener_file.h"
-#include "daemon/sockets/listeners.h"
+#include "daemon/sockets/listener.h"
 #include "linux/socket/unix_socket.h"
 
 void
-listener_restore_path(struct listener *l)
+listener_file_init(struct listener *l)
+{
+	l->watch = -1;
+}
+
+void
+listener_file_restore(struct listener *l)
 {
 	int code;
 
-	if (l->bound.kind != ADDRESS_UNIX || l->passed || !listener_is_open(l))
+	if (l->bound.kind != ADDRESS_UNIX || l->inherited ||
+	    !listener_is_open(l))
 		return;
 	code = unix_socket_restore(l->bound.path, &l->file);
 	if (code > 0)
-		log_app(LOG_LEVEL_DEBUG, l->app, "%s had been removed, it is "
-		    "back", l->bound.path);
+		log_app(LOG_LEVEL_DEBUG, l->app,
+		    "%s had been removed, it is back", l->bound.path);
 	if (code >= 0) {
 		l->warned = false;
 		return;
 	}
 	if (!l->warned)
-		log_app(LOG_LEVEL_WARNING, l->app, "clients cannot reach the "
-		    "listener %s any more: %s", l->bound.path, code == -EEXIST ?
+		log_app(LOG_LEVEL_WARNING, l->app,
+		    "clients cannot reach the listener %s any more: %s",
+		    l->bound.path, code == -EEXIST ?
 		    "another file has taken its place" : code == -ENOENT ?
 		    "its file was removed" : strerror(-code));
 	l->warned = true;
@@ -49,7 +57,7 @@ files_changed(void *ctx, uint32_t events)
 		at += (ssize_t)(sizeof(*e) + e->len);
 		for (struct listener *l = ls->first; l != NULL; l = l->next)
 			if (l->watch == e->wd || (e->mask & IN_Q_OVERFLOW))
-				listener_restore_path(l);
+				listener_file_restore(l);
 	}
 }
 
@@ -58,7 +66,7 @@ listener_file_watch(struct listener *l)
 {
 	struct listeners *ls = l->all;
 
-	if (l->bound.kind != ADDRESS_UNIX || l->passed)
+	if (l->bound.kind != ADDRESS_UNIX || l->inherited)
 		return;
 	if (ls->inotify < 0) {
 		ls->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -70,8 +78,8 @@ listener_file_watch(struct listener *l)
 	if (ls->inotify >= 0)
 		l->watch = unix_socket_watch(ls->inotify, l->bound.path);
 	if (l->watch < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app, "the path %s cannot be "
-		    "watched", l->bound.path);
+		log_app(LOG_LEVEL_DEBUG, l->app,
+		    "the path %s cannot be watched", l->bound.path);
 }
 
 void
@@ -80,4 +88,17 @@ listener_file_unwatch(struct listener *l)
 	if (l->watch >= 0)
 		(void)inotify_rm_watch(l->all->inotify, l->watch);
 	l->watch = -1;
+}
+
+void
+listener_file_open(struct listeners *ls)
+{
+	ls->inotify = -1;
+}
+
+void
+listener_file_close(struct listeners *ls)
+{
+	loop_del(ls->loop, &ls->inotify_handle);
+	fd_close(&ls->inotify);
 }

@@ -4,71 +4,40 @@
  * the first and closed with the last, so a reload that keeps an address keeps
  * the socket with all that waits in it.
  *
- * A listener has lanes, which are listening sockets (kernel accept queues):
- * daemon/lanes.
+ * What a listener is, and which modules the room has: daemon/sockets/listener.
  *
  * One address of a configuration may have several listeners: those that its
  * servers have asked for by binding (core/adoption), beside the one that was
- * opened first or in its place. daemon/app_spec says which an app has.
+ * opened first or in its place. daemon/spec says which an app has.
  */
 #ifndef DAEMON_LISTENERS_H
 #define DAEMON_LISTENERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <sys/types.h>
 
-#include "core/names/address.h"
-#include "daemon/sockets/balancing.h"
-#include "daemon/sockets/lanes.h"
-#include "linux/socket/listen_fds.h"
-#include "linux/loop/loop.h"
-#include "linux/socket/socket.h"
+#include "core/sockets/balance.h"
+#include "daemon/sockets/listener.h"
 
 struct conf_app;
 struct error;
+struct loop;
 
-struct listener {
-	struct listeners *all;
-	unsigned refs;
-	unsigned backlog;
-	struct address address;	/* as configured */
-	struct address bound;	/* as bound: port 0 resolved */
-	char *app;		/* who opened it; decides for port 0 */
-	size_t position;	/* … and where in its list */
-	struct lanes lanes;
-	bool passed;		/* from LISTEN_FDS: the file is not ours */
-	bool listening;		/* TCP: else bound only */
-	bool derived;		/* opened because a server asked for it */
-	bool beside;		/* asked for by a server, and not in the place
-				   of the one that was opened first */
-	bool dead;		/* Unix: a worker has shut it down */
-	bool door_closed;	/* listener_close_door() … */
-	bool door_filter;	/* … and nothing new comes to its lanes */
-	bool forsaken;		/* no server waits on it any more: the last
-				   reference refuses its clients */
-	struct socket_file file;
-	pid_t holder;		/* the worker that was last seen to have it */
-	int watch;		/* of the file; -1: none */
-	bool warned;		/* that the file cannot be kept */
-	struct mono told_shut;	/* when it was said that a worker shut it */
-	bool told_backlog;	/* that a worker changed it */
-	struct listener *next;
-};
+#define LISTENERS_INIT { .inotify = -1 }
 
-struct listeners {
-	struct listener *first;
-	struct listen_fds passed;	/* not matched yet */
-	struct balancing balancing;
-	struct loop *loop;
-	int inotify;			/* on the files of Unix listeners; -1:
-					   none yet */
-	loop_handle inotify_handle;
-};
-
-/* Before anything else; `loop` must outlive them. Undone by _fini. */
+/* Before any is opened; `loop` must outlive them. Undone by _fini. */
 void listeners_init(struct listeners *listeners, struct loop *loop);
 void listeners_fini(struct listeners *listeners);
+
+/*
+ * Before _init: take what the supervisor above passes in LISTEN_FDS, to be
+ * matched with what is acquired (linux/listen_fds). -ENOMEM. What nobody has
+ * acquired is closed; `fn`, or NULL, is told of each.
+ */
+int listeners_inherit(struct listeners *listeners, size_t *ret_unusable);
+void listeners_disinherit(struct listeners *listeners,
+    void (*fn)(const struct address *unused));
 
 /*
  * A reference to the listener that `app` wants at `position`, opened if need
@@ -92,10 +61,6 @@ void listener_enlist(struct listener *listener, const struct conf_app *app,
 int listeners_derive(struct listeners *listeners, const struct conf_app *app,
     size_t position, const struct address *target,
     enum balance_accepts accepts, struct listener **ret_listener,
-    struct error *err);
-
-/* Begin to listen, if it does not yet. -errno with words. */
-int listener_begin(struct listener *listener, const struct conf_app *app,
     struct error *err);
 
 /* Refuse clients until a server asks for it (listener_begin()): nobody would
@@ -123,13 +88,13 @@ void listeners_release(struct listener *listener);
  */
 void listeners_shut(struct listeners *listeners);
 
-/* Bring backlog, balance, mode and owner to what `app` says; failures are
-   logged. */
-void listener_adjust(struct listener *listener, const struct conf_app *app,
-    enum balance_accepts accepts);
+/* No server waits on it any more: with the last reference clients are refused,
+   whoever still holds it. Or one does again. */
+void listener_forsake(struct listener *listener);
+void listener_reclaim(struct listener *listener);
 
-/* Is its first lane open? Else the program stops. */
-bool listener_is_open(const struct listener *listener);
+/* That worker was seen to have it open: to be asked first the next time. */
+void listener_note_seen(struct listener *listener, pid_t pid);
 
 /* A worker is gone: its lanes are free. */
 void listeners_leave(struct listeners *listeners,

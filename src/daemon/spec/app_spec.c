@@ -1,14 +1,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "daemon/spec/app_spec.h"
-#include "daemon/sockets/listener_file.h"
-#include "daemon/sockets/listeners.h"
 #include "daemon/output/outputs.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_open.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
 
 /* Addresses that programs of one app may ask for beside the written ones: more
    than any machine's interfaces, fewer than descriptors. */
@@ -85,17 +88,26 @@ app_spec_shut(struct app_spec *spec, bool all)
 }
 
 void
-app_spec_enlist(struct app_spec *spec)
+app_spec_try(struct app_spec *spec, unsigned generation)
 {
+	spec->generation = generation;
+	spec->in_force = false;
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		listener_enlist(spec->listeners[i], spec->conf, i);
 }
 
 void
-app_spec_settle(struct app_spec *spec)
+app_spec_put_in_force(struct app_spec *spec)
 {
+	spec->in_force = true;
 	for (int i = 0; i < OUT_STREAMS; i++)
 		output_adjust(spec->outputs[i], spec->config, spec->conf);
+}
+
+void
+app_spec_supersede(struct app_spec *spec)
+{
+	spec->in_force = false;
 }
 
 void
@@ -103,7 +115,7 @@ app_spec_reclaim(struct app_spec *spec)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		if (spec->listeners[i] != NULL)
-			spec->listeners[i]->forsaken = false;
+			listener_reclaim(spec->listeners[i]);
 }
 
 void
@@ -118,10 +130,67 @@ app_spec_unref(struct app_spec *spec)
 	free(spec->bound);
 	free(spec->beside);
 	free(spec->taken);
-	free(spec->hinted);
-	free(spec->passed);
 	config_unref(spec->config);
 	free(spec);
+}
+
+/* ---- its listeners ---- */
+
+size_t
+app_spec_n_listeners(const struct app_spec *spec)
+{
+	return spec->conf->n_listens + spec->n_beside;
+}
+
+struct listener *
+app_spec_listener(const struct app_spec *spec, size_t i)
+{
+	size_t n = spec->conf->n_listens;
+
+	return i < n ? spec->listeners[i] : spec->beside[i - n].listener;
+}
+
+struct listener *
+app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL && lanes_find_inode(l, ino) != NULL)
+			return l;
+	}
+	return NULL;
+}
+
+bool
+app_spec_has(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; spec != NULL && i < app_spec_n_listeners(spec); i++)
+		if (app_spec_listener(spec, i) == l)
+			return true;
+	return false;
+}
+
+void
+app_spec_adjust(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL)
+			listener_adjust(l, spec->conf, spec->accepts);
+	}
+}
+
+void
+app_spec_restore_paths(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL)
+			listener_file_restore(l);
+	}
 }
 
 /* ---- what servers ask for by binding ---- */
@@ -148,7 +217,7 @@ app_spec_give(struct app_spec *spec, size_t position,
 
 	assert(l != NULL);
 	/* Another supervisor's socket stays as it is. */
-	if (!l->passed && target->kind != ADDRESS_UNIX &&
+	if (!l->inherited && target->kind != ADDRESS_UNIX &&
 	    !address_equal(&l->bound, target))
 		l = find_beside(spec, position, target);
 	if (l != NULL) {
@@ -156,8 +225,8 @@ app_spec_give(struct app_spec *spec, size_t position,
 		return 0;
 	}
 	if (spec->n_beside >= APP_SPEC_BESIDE_MAX)
-		return error_set(err, -ENOSPC, "its programs ask for too many "
-		    "addresses");
+		return error_set(err, -ENOSPC,
+		    "its programs ask for too many addresses");
 	more = reallocarray(spec->beside, spec->n_beside + 1, sizeof(*more));
 	if (more == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -173,38 +242,13 @@ app_spec_give(struct app_spec *spec, size_t position,
 	return 0;
 }
 
-struct listener *
-app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
-{
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] != NULL &&
-		    lanes_find_inode(spec->listeners[i], ino) != NULL)
-			return spec->listeners[i];
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (lanes_find_inode(spec->beside[i].listener, ino) != NULL)
-			return spec->beside[i].listener;
-	return NULL;
-}
-
 /* ---- who has which lane ---- */
-
-bool
-app_spec_has(const struct app_spec *spec, const struct listener *l)
-{
-	for (size_t i = 0; spec != NULL && i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] == l)
-			return true;
-	for (size_t i = 0; spec != NULL && i < spec->n_beside; i++)
-		if (spec->beside[i].listener == l)
-			return true;
-	return false;
-}
 
 bool
 app_spec_shares(const struct app_spec *spec, const struct listener *l)
 {
-	return balancing_choose(&spec->house->listeners->balancing, spec->conf,
-		   l, spec->accepts) == BALANCE_SHARED;
+	return listener_balance(l, spec->conf, spec->accepts) ==
+	    BALANCE_SHARED;
 }
 
 bool
@@ -213,13 +257,6 @@ app_spec_undecided(const struct app_spec *spec)
 	return spec->conf->balance == CONF_BALANCE_AUTO &&
 	    balance_is_open(spec->conf, balancing_can_count(
 	    &spec->house->listeners->balancing, NULL), spec->accepts);
-}
-
-static void
-adjust(const struct app_spec *spec, struct listener *l)
-{
-	if (l != NULL)
-		listener_adjust(l, spec->conf, spec->accepts);
 }
 
 void
@@ -232,30 +269,31 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 	spec->accepts = accepts;
 	if (!undecided || spec->conf->n_listens == 0)
 		return;
-	log_app(LOG_LEVEL_INFO, spec->conf->name, "balance = auto is %s: its "
-	    "program accepts %s", balance_name(balance_choose(
-	    CONF_BALANCE_AUTO, ADDRESS_TCP, false, accepts)),
-	    accepts == BALANCE_ACCEPTS_BLOCKING ? "one connection at a time" :
-	    "several connections at once");
-	if (!spec->on_trial)
+	log_app(LOG_LEVEL_INFO, spec->conf->name,
+	    "balance = auto is %s: its program accepts %s",
+	    balance_name(balance_choose(CONF_BALANCE_AUTO, ADDRESS_TCP, false,
+	    accepts)), accepts == BALANCE_ACCEPTS_BLOCKING ?
+	    "one connection at a time" : "several connections at once");
+	if (spec->in_force)
 		app_spec_adjust(spec);
 }
 
 int
 app_spec_take_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *w, struct lane **ret_lane, struct error *err)
+    const struct lane_holder *holder, struct lane **ret_lane, struct error *err)
 {
 	if (!app_spec_shares(spec, l))
-		return lanes_take(l, w, ret_lane, err);
+		return lanes_take(l, holder, ret_lane, err);
 	*ret_lane = lanes_common(l);
 	return 0;
 }
 
 struct lane *
 app_spec_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *w)
+    const struct lane_holder *holder)
 {
-	return app_spec_shares(spec, l) ? lanes_common(l) : lanes_find(l, w);
+	return app_spec_shares(spec, l) ? lanes_common(l) :
+	    lanes_find(l, holder);
 }
 
 void
@@ -267,8 +305,8 @@ app_spec_promote(struct app_spec *spec, size_t i)
 	spec->beside[i] = spec->beside[--spec->n_beside];
 	spec->listeners[b.position] = b.listener;
 	spec->bound[b.position] = b.listener->bound;
-	b.listener->beside = false;
-	old->forsaken = true;
+	listener_take_place(b.listener);
+	listener_forsake(old);
 	listeners_release(old);
 }
 
@@ -278,14 +316,14 @@ app_spec_drop(struct app_spec *spec, size_t i)
 	struct listener *l = spec->beside[i].listener;
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
-	l->forsaken = true;
+	listener_forsake(l);
 	listeners_release(l);
 }
 
 int
 app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 {
-	int code = listener_begin(l, spec->conf, err);
+	int code = listener_begin(l, spec->conf, true, err);
 
 	if (code < 0)
 		return code;
@@ -306,17 +344,15 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 }
 
 size_t
-app_spec_inodes(const struct app_spec *spec, const struct lane_holder *w,
+app_spec_inodes(const struct app_spec *spec, const struct lane_holder *holder,
     uint64_t *inos, size_t max)
 {
-	size_t n_listens = spec->conf->n_listens;
 	size_t n = 0;
 
-	for (size_t i = 0; i < n_listens + spec->n_beside && n < max; i++) {
-		struct listener *l = i < n_listens ? spec->listeners[i] :
-		    spec->beside[i - n_listens].listener;
+	for (size_t i = 0; i < app_spec_n_listeners(spec) && n < max; i++) {
+		struct listener *l = app_spec_listener(spec, i);
 		const struct lane *lane = l != NULL ?
-		    app_spec_lane(spec, l, w) : NULL;
+		    app_spec_lane(spec, l, holder) : NULL;
 
 		if (lane != NULL && lane->listening)
 			inos[n++] = lane->ino;
@@ -324,19 +360,38 @@ app_spec_inodes(const struct app_spec *spec, const struct lane_holder *w,
 	return n;
 }
 
-void
-app_spec_adjust(const struct app_spec *spec)
+/* ---- addresses that are none of ours ---- */
+
+static bool
+is_of(const struct address_text *noted, const struct address *address)
 {
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		adjust(spec, spec->listeners[i]);
-	for (size_t i = 0; i < spec->n_beside; i++)
-		adjust(spec, spec->beside[i].listener);
+	return strcmp(noted->s, address_text(address).s) == 0;
 }
 
 void
-app_spec_restore_paths(const struct app_spec *spec)
+app_spec_note_bind(struct app_spec *spec, const struct address *address,
+    unsigned instance, struct mono now)
 {
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] != NULL)
-			listener_restore_path(spec->listeners[i]);
+	spec->let_bind = address_text(address);
+	spec->let_bind_by = instance;
+	spec->let_bind_at = now;
+}
+
+bool
+app_spec_sibling_bound(const struct app_spec *spec,
+    const struct address *address, unsigned instance, struct mono now,
+    int64_t within_ms)
+{
+	return is_of(&spec->let_bind, address) &&
+	    spec->let_bind_by != instance &&
+	    mono_ms_between(spec->let_bind_at, now) < within_ms;
+}
+
+bool
+app_spec_note_hint(struct app_spec *spec, const struct address *address)
+{
+	bool again = is_of(&spec->hinted, address);
+
+	spec->hinted = address_text(address);
+	return !again;
 }

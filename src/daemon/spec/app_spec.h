@@ -10,18 +10,18 @@
 #include <stdint.h>
 
 #include "base/mono.h"
+#include "core/names/address.h"
 #include "core/sockets/balance.h"
 #include "daemon/output/out_pipe.h"
 
-struct address;
 struct conf_app;
 struct config;
 struct error;
 struct lane;
+struct lane_holder;
 struct listener;
 struct listeners;
 struct outputs;
-struct lane_holder;
 
 /* What all specs are made of. */
 struct app_house {
@@ -30,13 +30,14 @@ struct app_house {
 	unsigned auto_instances;
 };
 
+/* Written by this module alone; everybody may read. */
 struct app_spec {
 	unsigned refs;
 	struct app_house *house;
-	bool on_trial;			/* a rollout's, not in force yet */
+	bool in_force;			/* and not a rollout's, or an old one */
 	struct config *config;		/* a reference, keeps `conf` alive */
 	const struct conf_app *conf;
-	unsigned generation;
+	unsigned generation;		/* of its app; 0: not tried yet */
 	unsigned instances;		/* conf's, with auto resolved */
 	/* As conf->listens: references, NULL once shut, and how they are
 	   bound (the paths in it are the listeners'). */
@@ -53,11 +54,11 @@ struct app_spec {
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
 	enum balance_accepts accepts;	/* how its servers do, once seen */
-	char *hinted;		/* the address that a hint was given for */
-	/* The last address, none of ours, that a worker was let bind. */
-	char *passed;
-	unsigned passed_by;	/* instance */
-	struct mono passed_at;
+	/* The last address that a hint was given for; and, none of ours too,
+	   the last that a worker was let bind: empty where there is none. */
+	struct address_text hinted, let_bind;
+	unsigned let_bind_by;	/* instance */
+	struct mono let_bind_at;
 };
 
 /* Opens the listeners and the files of output. The caller owns one reference;
@@ -75,14 +76,24 @@ void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
  */
 void app_spec_shut(struct app_spec *spec, bool all);
 
-/* It is put to the test: its listeners listen, and are its app's. */
-void app_spec_enlist(struct app_spec *spec);
+/* It is put to the test, as this generation of its app, from 1 up: its
+   listeners listen, and are its app's. */
+void app_spec_try(struct app_spec *spec, unsigned generation);
 
-/* It is what is stable from now on: its files are rotated as it says. */
-void app_spec_settle(struct app_spec *spec);
+/* It is what is stable from now on: its files are rotated as it says, and what
+   is seen of its servers decides for its listeners. */
+void app_spec_put_in_force(struct app_spec *spec);
+
+/* Another one is: what its last servers do decides nothing any more. */
+void app_spec_supersede(struct app_spec *spec);
 
 /* The next configuration came to nothing: it has left no listener of ours. */
 void app_spec_reclaim(struct app_spec *spec);
+
+/* All of its listeners, in the order of the configuration, and then what its
+   servers have asked for beside: `i` < the number. NULL: one that is shut. */
+size_t app_spec_n_listeners(const struct app_spec *spec);
+struct listener *app_spec_listener(const struct app_spec *spec, size_t i);
 
 /*
  * The listener for what core/adoption has decided to give at `position`, which
@@ -141,5 +152,17 @@ void app_spec_adjust(const struct app_spec *spec);
 
 /* See that the paths of its Unix listeners lead to them. */
 void app_spec_restore_paths(const struct app_spec *spec);
+
+/*
+ * Of addresses that are none of ours, and not Unix. A worker is let bind one;
+ * was another instance let bind it so shortly before `now`? A hint is given for
+ * one: false if it is the same one as the last time.
+ */
+void app_spec_note_bind(struct app_spec *spec, const struct address *address,
+    unsigned instance, struct mono now);
+bool app_spec_sibling_bound(const struct app_spec *spec,
+    const struct address *address, unsigned instance, struct mono now,
+    int64_t within_ms);
+bool app_spec_note_hint(struct app_spec *spec, const struct address *address);
 
 #endif

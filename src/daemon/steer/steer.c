@@ -4,9 +4,12 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/sockets/lane_rank.h"
-#include "daemon/spec/app_spec.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/listeners.h"
+#include "daemon/sockets/lanes_figures.h"
+#include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/listener.h"
+#include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -93,11 +96,11 @@ want(const struct steering *st, struct listener *l)
 			best = p;
 	}
 	for (size_t i = 0; i < l->lanes.n; i++)
-		l->lanes.v[i]->wanted = best > 0 &&
-		    lane_preference(l->lanes.v[i], common) == best;
+		lanes_program_want(l->lanes.v[i], best > 0 &&
+		    lane_preference(l->lanes.v[i], common) == best);
 	if (best > 0 && waits_in_first(crew, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
-			l->lanes.v[i]->wanted = i == 0;
+			lanes_program_want(l->lanes.v[i], i == 0);
 }
 
 void
@@ -107,11 +110,11 @@ steer_all(struct steering *st)
 
 	for (struct listener *l = st->listeners->first; l != NULL;
 	     l = l->next) {
-		if (l->lanes.n == 1 && l->lanes.ebpf == NULL)
-			continue;	/* no choice */
+		if (!lanes_program_has_choice(l))
+			continue;
 		want(st, l);
-		if (!lanes_apply(l, now))
-			loop_timer_start(st->loop, &st->again, LANES_PAUSE_MS);
+		if (!lanes_program_apply(l, now))
+			loop_timer_start(st->loop, &st->again, LANES_PROGRAM_PAUSE_MS);
 	}
 }
 
@@ -160,7 +163,7 @@ steer_ready(struct steering *st, const struct worker *w)
 		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 
 		if (lane != NULL)
-			lanes_check(lane);
+			lanes_heal_check(lane);
 	}
 }
 
@@ -239,7 +242,7 @@ sole_lane(const struct worker *w, const struct listener *l)
 	if (!app_spec_shares(w->spec, l))
 		return lanes_find(l, &w->holder);
 	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
-	    l->lanes.v[0] : NULL;
+	    listener_first_lane(l) : NULL;
 }
 
 bool

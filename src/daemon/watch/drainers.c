@@ -14,6 +14,7 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
@@ -137,29 +138,14 @@ stands_still(const struct drainage *x)
 
 /* ---- a look ---- */
 
-/* A listener at a time: its lane of this worker, if it has one. */
-static struct listener *
-listener_at(const struct app_spec *spec, size_t i)
-{
-	size_t n = spec->conf->n_listens;
-
-	return i < n ? spec->listeners[i] : spec->beside[i - n].listener;
-}
-
-static size_t
-n_listeners(const struct app_spec *spec)
-{
-	return spec->conf->n_listens + spec->n_beside;
-}
-
 /* Has it any lane, or only such ones, that others have too? */
 static bool
 shares(const struct worker *w, bool all)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		const struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		const struct listener *l = app_spec_listener(w->spec, i);
 
 		if (l == NULL)
 			continue;
@@ -200,8 +186,8 @@ count_queue(const struct worker *w)
 {
 	int64_t all = 0;
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
 		const struct lane *lane = l != NULL ?
 		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 		uint32_t n = 0;
@@ -224,14 +210,15 @@ collect_ports(const struct worker *w, struct connections_of *of)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
 		if (l->bound.kind == ADDRESS_UNIX)
 			of[n++] = (struct connections_of){
-				.family = AF_UNIX, .ino = l->lanes.v[0]->ino,
+				.family = AF_UNIX,
+				.ino = listener_first_lane(l)->ino,
 			};
 		else
 			of[n++] = (struct connections_of){
@@ -318,8 +305,8 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 {
 	struct drain_tally open = { .busy = 0 };
 
-	for (size_t i = 0; i < n_listeners(w->spec); i++) {
-		struct listener *l = listener_at(w->spec, i);
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
 		const struct lane *lane =
 		    l != NULL ? lanes_find(l, &w->holder) : NULL;
 		struct lane_figures f;

@@ -18,7 +18,7 @@
 #include "base/mono.h"
 #include "core/worker/obituary.h"
 #include "core/worker/worker_fsm.h"
-#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listener.h"
 #include "linux/process/usage.h"
 
 struct app_spec;

@@ -31,13 +31,9 @@ union sockaddr_any {
 static int
 fail(struct error *err, int code, const struct address *a, const char *what)
 {
-	char *name = address_format(a);
-
-	code = error_set(err, code, "cannot listen on %s: %s%s%s",
-	    name != NULL ? name : "?", what, *what != '\0' ? ": " : "",
+	return error_set(err, code, "cannot listen on %s: %s%s%s",
+	    address_text(a).s, what, *what != '\0' ? ": " : "",
 	    strerror(-code));
-	free(name);
-	return code;
 }
 
 static int

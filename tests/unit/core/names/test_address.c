@@ -51,7 +51,25 @@ expect(const char *text, enum address_kind kind, enum address_host host,
 	s = address_format_numeric(&a);
 	assert_string_equal(s, numeric);
 	free(s);
+	assert_string_equal(address_text(&a).s, formatted);
+	assert_string_equal(address_text_numeric(&a).s, numeric);
 	address_free(&a);
+}
+
+static void
+a_text_for_messages_has_its_limit(void **state)
+{
+	char path[512];
+	const struct address a = { .kind = ADDRESS_UNIX, .path = path };
+
+	(void)state;
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(strlen(address_text(&a).s),
+	    sizeof(struct address_text) - 1);
+	assert_int_equal(strlen(address_text_numeric(&a).s),
+	    sizeof(struct address_text) - 1);
+	assert_memory_equal(address_text(&a).s, "unix:xxx", 8);
 }
 
 static void
@@ -347,6 +365,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form_is_read),
+		cmocka_unit_test(a_text_for_messages_has_its_limit),
 		cmocka_unit_test(network_order_of_the_bytes),
 		cmocka_unit_test(the_root_is_a_directory_too),
 		cmocka_unit_test(equal_paths_are_equal_texts),

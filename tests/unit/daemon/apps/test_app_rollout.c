@@ -48,7 +48,7 @@ expect_all_of(struct app *app, unsigned n, unsigned generation)
 	assert_null(app->crew.target);
 	assert_int_equal(app->rollout.kind, ROLLOUT_NONE);
 	assert_int_equal(app->crew.stable->generation, generation);
-	assert_false(app->crew.stable->on_trial);
+	assert_true(app->crew.stable->in_force);
 	assert_int_equal(app->crew.wanted, n);
 	assert_int_equal(app->n_seats, n);
 	assert_int_equal(app_ready_count(app), n);
@@ -79,7 +79,7 @@ a_reload_goes_seat_by_seat(void **state)
 	expect_told("start 0/1, start 1/1, start 2/1");
 	fake_roll(app, WEB "instances = 3\n");
 	expect_told("start 0/2");
-	assert_true(app->crew.target->on_trial);
+	assert_false(app->crew.target->in_force);
 	assert_false(apps_have_come_up(&fake.apps));
 	old = present(app, 0);
 
@@ -292,7 +292,7 @@ one_instance_restarts_alone(void **state)
 	assert_ptr_equal(present(app, 0), old[0]);
 	assert_ptr_equal(present(app, 2), old[2]);
 	assert_int_equal(app->crew.stable->generation, 1);
-	assert_false(app->crew.stable->on_trial);
+	assert_true(app->crew.stable->in_force);
 	assert_int_equal(app->reloads_ok, 0);
 	fake_pass(500);
 	fake_ready(old[0]);
@@ -470,7 +470,7 @@ no_way_back_to_what_has_ended(void **state)
 	    "retire 1/2");
 	assert_null(app->crew.target);
 	assert_int_equal(app->crew.stable->generation, 2);
-	assert_false(app->crew.stable->on_trial);
+	assert_true(app->crew.stable->in_force);
 	assert_false(app->over || app->failed);
 	assert_int_equal(app->reloads_aborted, 1);
 	assert_true(strstr(app->reload_error, "had ended before") != NULL);

@@ -8,13 +8,10 @@
 #include "core/conf/conf.h"
 #include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/balancing.h"
-#include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_steer.h"
-#include "daemon/sockets/listeners.h"
-#include "linux/socket/lane_queue.h"
-#include "linux/socket/socket.h"
-#include "linux/socket/sockdiag.h"
+#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/socket/socket.h"
 
 /* Slots that a listener starts with, and how many times what is needed it then
    gets at least: a group that grows is moved to new maps. */
@@ -31,15 +28,12 @@
 static void
 warn(struct listener *l, const char *why)
 {
-	char *name;
-
 	if (l->lanes.warned)
 		return;
 	l->lanes.warned = true;
-	name = address_format_numeric(&l->bound);
-	log_app(LOG_LEVEL_WARNING, l->app, "new connections to %s cannot be "
-	    "steered: %s", name != NULL ? name : "?", why);
-	free(name);
+	log_app(LOG_LEVEL_WARNING, l->app,
+	    "new connections to %s cannot be steered: %s",
+	    address_text_numeric(&l->bound).s, why);
 }
 
 /* ---- classic BPF ---- */
@@ -61,6 +55,15 @@ take_seat(uint64_t *taken, unsigned seat)
 	return free;
 }
 
+static unsigned
+seat_of(const struct lane *lane)
+{
+	bool common = lane->slot == 0 && lane->listener->lanes.common;
+
+	return lane->holder != NULL && !common ?
+	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
+}
+
 /* The live lanes at the first `places` of the group; else its first one: never
    nobody. */
 static size_t
@@ -71,10 +74,7 @@ collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
 
 	for (size_t i = 0; i < places; i++) {
 		const struct lane *lane = ls->v[ls->order.v[i]];
-		unsigned seat =
-		    lane->holder != NULL && (lane->slot > 0 || !ls->common)
-			? (unsigned)lane->holder->about.instance
-			: COMMON_SEAT;
+		unsigned seat = seat_of(lane);
 
 		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
 		    take_seat(taken, seat))
@@ -199,14 +199,20 @@ room_for(const struct lanes *ls)
 }
 
 int
-lanes_steer_room(struct listener *l, struct error *err)
+lanes_program_reserve(struct listener *l)
+{
+	return lane_order_reserve(&l->lanes.order);
+}
+
+int
+lanes_program_room(struct listener *l, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
 	int code;
 
 	if (ls->n > STEERING_EBPF_LANES_MAX)
-		return error_set(err, -EMFILE, "too many sockets of one "
-		    "listener");
+		return error_set(err, -EMFILE,
+		    "too many sockets of one listener");
 	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
 		return 0;
 	code = steering_ebpf_grow(ls->ebpf, room_for(ls),
@@ -250,7 +256,7 @@ attach(struct listener *l, struct error *err)
 }
 
 void
-lanes_steer_again(struct listener *l)
+lanes_program_again(struct listener *l)
 {
 	struct error err = ERROR_INIT;
 
@@ -273,12 +279,13 @@ attach_before_second(struct listener *l)
 	code = attach_classic(l, ls->order.n);
 	ls->attached = code == 0;
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app, "the kernel may choose a lane "
-		    "for a moment: %s", strerror(-code));
+		log_app(LOG_LEVEL_DEBUG, l->app,
+		    "the kernel may choose a lane for a moment: %s",
+		    strerror(-code));
 }
 
 void
-lanes_steer_joining(struct lane *lane)
+lanes_program_joining(struct lane *lane)
 {
 	struct lanes *ls = &lane->listener->lanes;
 
@@ -291,7 +298,7 @@ lanes_steer_joining(struct lane *lane)
 /* Its place is the last one's until there is another program, and then its own
    again: nobody is sent there in between. */
 void
-lanes_steer_leaving(const struct lane *lane)
+lanes_program_leaving(const struct lane *lane)
 {
 	struct lanes *ls = &lane->listener->lanes;
 	int code;
@@ -300,17 +307,19 @@ lanes_steer_leaving(const struct lane *lane)
 		return;
 	code = attach_classic(lane->listener, ls->order.n - 1);
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, lane->listener->app, "some "
-		    "connections may go astray for a moment: %s",
+		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		    "some connections may go astray for a moment: %s",
 		    strerror(-code));
 }
 
 void
-lanes_steer_joined(struct lane *lane)
+lanes_program_joined(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
 
+	lane->listening = true;
+	lane_order_add(&ls->order, lane->slot);
 	if (ls->ebpf != NULL && ls->order.n == 2)
 		(void)set_lane(ls->v[ls->order.v[0]]);
 	if (ls->ebpf != NULL)
@@ -319,21 +328,72 @@ lanes_steer_joined(struct lane *lane)
 	if (ls->order.n == 1)
 		lane->live = true;
 	if (!ls->attached)
-		lanes_steer_again(l);
+		lanes_program_again(l);
 }
 
 void
-lanes_steer_check(struct lane *lane)
+lanes_program_left(struct lane *lane, bool for_good)
+{
+	struct lanes *ls = &lane->listener->lanes;
+
+	lane->listening = false;
+	if (for_good)
+		lane->live = false;
+	lane_order_remove(&ls->order, lane->slot);
+	/* With the last one the group has gone, and the program with it. */
+	if (ls->order.n == 0)
+		ls->attached = false;
+}
+
+void
+lanes_program_replaced(struct lane *lane)
+{
+	struct lane_order *order = &lane->listener->lanes.order;
+
+	/* It is in the list twice now, of which the first one was the old. */
+	lane_order_remove(order, lane->slot);
+	if (lane_order_find(order, lane->slot) == LANE_ORDER_NONE)
+		lane_order_add(order, lane->slot);
+	lanes_program_again(lane->listener);
+}
+
+void
+lanes_program_check(struct lane *lane)
 {
 	if (lane->listener->lanes.ebpf != NULL)
 		(void)set_lane(lane);
 }
 
-void
-lanes_steer_free(struct listener *l)
+static void
+free_extended(struct lanes *ls)
 {
-	steering_ebpf_free(l->lanes.ebpf);
-	l->lanes.ebpf = NULL;
+	steering_ebpf_free(ls->ebpf);
+	ls->ebpf = NULL;
+}
+
+void
+lanes_program_free(struct listener *l)
+{
+	free_extended(&l->lanes);
+	lane_order_free(&l->lanes.order);
+}
+
+bool
+lanes_program_has_choice(const struct listener *l)
+{
+	return l->lanes.n > 1 || l->lanes.ebpf != NULL;
+}
+
+void
+lanes_program_want(struct lane *lane, bool wanted)
+{
+	lane->wanted = wanted;
+}
+
+void
+lanes_program_expect(struct listener *l, size_t n)
+{
+	l->lanes.expected = n;
 }
 
 /* Returns whether something gets worse by waiting. */
@@ -347,7 +407,7 @@ is_urgent(const struct lanes *ls)
 }
 
 bool
-lanes_apply(struct listener *l, struct mono now)
+lanes_program_apply(struct listener *l, struct mono now)
 {
 	struct lanes *ls = &l->lanes;
 	bool any = false, changes = false;
@@ -359,17 +419,17 @@ lanes_apply(struct listener *l, struct mono now)
 	if (!any || !changes)
 		return true;
 	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
-	    mono_ms_between(ls->changed, now) < LANES_PAUSE_MS)
+	    mono_ms_between(ls->changed, now) < LANES_PROGRAM_PAUSE_MS)
 		return false;
 	for (size_t i = 0; i < ls->n; i++)
 		ls->v[i]->live = ls->v[i]->wanted;
 	ls->changed = now;
-	lanes_steer_again(l);
+	lanes_program_again(l);
 	return true;
 }
 
-/* The lanes under a program of another kind: it knows them before it is there.
- */
+/* The lanes under a program of another kind, which knows them before it is
+   there. */
 static int
 use_extended(struct listener *l, enum balance b, struct error *err)
 {
@@ -395,7 +455,7 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	code = attach(l, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);
-		lanes_steer_free(l);
+		free_extended(ls);
 		ls->attached = attached;
 	}
 	return code;
@@ -424,7 +484,7 @@ use_classic(struct listener *l, enum balance b, struct error *err)
 }
 
 int
-lanes_set_balance(struct listener *l, enum balance b, struct error *err)
+lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 {
 	int code;
 
@@ -432,54 +492,7 @@ lanes_set_balance(struct listener *l, enum balance b, struct error *err)
 		return 0;
 	code = balance_is_privileged(b) ? use_extended(l, b, err) :
 	    use_classic(l, b, err);
-	if (code < 0)
-		return code;
-	l->lanes.balance = b;
-	lanes_close_group(l);
-	return 0;
-}
-
-/* A question of its own each time: a Unix listener has one lane, and whoever
-   drains may be in the middle of another question. */
-static int
-queue_of_unix(const struct lane *lane, struct lane_figures *figures)
-{
-	struct sockdiag diag = SOCKDIAG_INIT;
-	struct sockdiag_unix s;
-	int code = sockdiag_open(&diag);
-
 	if (code == 0)
-		code = sockdiag_unix_one(&diag, lane->ino, &s);
-	if (code == 0) {
-		figures->waiting = s.queue;
-		figures->backlog = s.queue_max;
-	}
-	sockdiag_close(&diag);
+		l->lanes.balance = b;
 	return code;
-}
-
-void
-lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
-{
-	const struct lanes *ls = &lane->listener->lanes;
-	struct lane_figures f = { .waiting = 0 };
-
-	if (lane->listening && lane->listener->bound.kind == ADDRESS_TCP)
-		f.queued = lane_queue_tcp(lane->fd, &f.waiting,
-		    &f.backlog) == 0;
-	else if (lane->listener->bound.kind == ADDRESS_UNIX)
-		f.queued = queue_of_unix(lane, &f) == 0;
-	if (ls->ebpf != NULL)
-		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
-		    &f.open, &f.total);
-	*ret_figures = f;
-}
-
-bool
-lanes_dropped(const struct listener *l, uint64_t *ret_packets)
-{
-	if (l->lanes.ebpf == NULL)
-		return false;
-	*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
-	return true;
 }

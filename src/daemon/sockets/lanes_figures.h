@@ -1,0 +1,27 @@
+/* What waits in a lane and what it has served: for status, metrics and drains.
+   Of daemon/sockets. */
+#ifndef DAEMON_LANES_FIGURES_H
+#define DAEMON_LANES_FIGURES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lane;
+struct listener;
+
+struct lane_figures {
+	bool queued;		/* the next two are known: TCP and Unix */
+	uint32_t waiting;	/* in the accept queue */
+	uint32_t backlog;	/* its length, as the kernel has cut it */
+	bool counted;		/* the rest is known */
+	uint64_t open;		/* connections, established and not closed */
+	uint64_t total;		/* … ever established */
+};
+void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
+
+/* Packets, first ones of connections mostly, that no live lane would take;
+   false: nobody counts them (only eBPF does). */
+bool lanes_figures_dropped(const struct listener *listener,
+    uint64_t *ret_packets);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * The kernel's group of a listener's lanes: who is in it and in which order,
+ * which of them get new connections, and the program that chooses among those.
+ * Of daemon/sockets.
+ *
+ * The kernel does not choose by itself among several lanes: a program is
+ * attached before another one begins to listen; or right behind, with the
+ * second one, for the first has listened alone and was in no group.
+ */
+#ifndef DAEMON_LANES_PROGRAM_H
+#define DAEMON_LANES_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/mono.h"
+#include "core/sockets/balance.h"
+
+struct error;
+struct lane;
+struct listener;
+
+/* What is not urgent may wait so long for more of its kind. */
+#define LANES_PROGRAM_PAUSE_MS 20
+
+/* ---- who is in the group: for lanes_sockets ---- */
+
+/* Room for one more, so that _joined cannot fail. -ENOMEM. */
+int lanes_program_reserve(struct listener *listener);
+
+/* A lane was added to the list: do the program's maps hold it? -errno with
+   words. */
+int lanes_program_room(struct listener *listener, struct error *err);
+
+/* It is about to enter the group; it has, as the last one. */
+void lanes_program_joining(struct lane *lane);
+void lanes_program_joined(struct lane *lane);
+
+/* It is about to leave the group, and to enter it again at once. */
+void lanes_program_leaving(const struct lane *lane);
+
+/* It has left, or was not in it. `for_good`: it gets no connections until
+   somebody wants that again. */
+void lanes_program_left(struct lane *lane, bool for_good);
+
+/* It has joined with another socket, and the old one is closed. */
+void lanes_program_replaced(struct lane *lane);
+
+/* See that the kernel still knows it: its holder may have shut it down and
+   begun to listen again. */
+void lanes_program_check(struct lane *lane);
+
+/* The live lanes, or their places in the group, have changed. */
+void lanes_program_again(struct listener *listener);
+
+void lanes_program_free(struct listener *listener);
+
+/* ---- who gets new connections ---- */
+
+/* Is there anything to choose, or a program to tell? */
+bool lanes_program_has_choice(const struct listener *listener);
+
+/* It is to, or no more: with the next _apply. */
+void lanes_program_want(struct lane *lane, bool wanted);
+
+/*
+ * Make those that are wanted live, and no others. Unless there is none: then
+ * nothing changes. Failure is logged, and leaves the old ones. False: it is not
+ * urgent, and done just before; again a little later.
+ */
+bool lanes_program_apply(struct listener *listener, struct mono now);
+
+/* So many lanes there will be. */
+void lanes_program_expect(struct listener *listener, size_t n);
+
+/* Put a balance in force. -errno with words: the old one stays. */
+int lanes_program_set_balance(struct listener *listener, enum balance balance,
+    struct error *err);
+
+#endif

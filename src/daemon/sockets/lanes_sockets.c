@@ -1,0 +1,438 @@
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/listener.h"
+#include "linux/socket/socket.h"
+
+static int start_lane(struct lane *lane, bool beside);
+
+/* ---- the list ---- */
+
+static struct lane *
+lane_new(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	struct lane **v = reallocarray(ls->v, ls->n + 1, sizeof(struct lane *));
+	struct lane *lane;
+
+	if (v == NULL)
+		return NULL;
+	ls->v = v;
+	lane = calloc(1, sizeof(*lane));
+	if (lane == NULL)
+		return NULL;
+	lane->listener = l;
+	lane->slot = (unsigned)ls->n;
+	lane->fd = -1;
+	ls->v[ls->n++] = lane;
+	return lane;
+}
+
+int
+lanes_sockets_init(struct listener *l)
+{
+	int code = lanes_program_reserve(l);
+
+	return code == 0 && lane_new(l) == NULL ? -ENOMEM : code;
+}
+
+static void
+close_lane(struct lane *lane)
+{
+	lanes_sockets_unwatch(lane);
+	lanes_program_left(lane, true);
+	fd_close(&lane->fd);
+}
+
+void
+lanes_sockets_close(struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		close_lane(l->lanes.v[i]);
+}
+
+void
+lanes_sockets_free(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+
+	lanes_sockets_close(l);
+	lanes_program_free(l);
+	for (size_t i = 0; i < ls->n; i++)
+		free(ls->v[i]);
+	free(ls->v);
+	ls->v = NULL;
+	ls->n = 0;
+}
+
+/* ---- news of them ---- */
+
+/* Without EPOLLIN: what comes wakes nobody here. */
+void
+lanes_sockets_watch(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
+	    l->lanes.on_hangup, lane, &lane->hangup) < 0)
+		log_app(LOG_LEVEL_DEBUG, l->app,
+		    "a listener cannot be watched");
+}
+
+void
+lanes_sockets_unwatch(struct lane *lane)
+{
+	if (lane->listener->all != NULL)
+		loop_del(lane->listener->all->loop, &lane->hangup);
+}
+
+void
+lanes_sockets_await_strays(struct lane *lane, bool on)
+{
+	if (lane->hangup != 0 && lane->listener->bound.kind == ADDRESS_TCP)
+		(void)loop_set_events(lane->listener->all->loop, lane->hangup,
+		    on ? EPOLLIN : 0);
+}
+
+/* Has a lane been shut down, with its event still to come? */
+static bool
+more_shut(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->listening && l->lanes.v[i]->hangup != 0 &&
+		    !socket_is_listening(l->lanes.v[i]->fd))
+			return true;
+	return false;
+}
+
+/* ---- opening ---- */
+
+/* Is SO_REUSEPORT to stay? A lane that is alone goes without, so that nobody
+   can join it. */
+static bool
+is_grouped(const struct listener *l)
+{
+	return l->lanes.n > 1 || (l->lanes.balance != BALANCE_SHARED &&
+	    l->bound.kind == ADDRESS_TCP);
+}
+
+bool
+lanes_sockets_make_room(struct listeners *all, const char *app,
+    const struct address *a, const struct listener *but, bool on)
+{
+	bool any = false;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next) {
+		if (l == but || a->kind == ADDRESS_UNIX || a->port == 0 ||
+		    l->inherited || l->bound.kind != a->kind ||
+		    l->bound.port != a->port || strcmp(l->app, app) != 0)
+			continue;
+		any = true;
+		if (is_grouped(l))
+			continue;	/* they let it anyway */
+		for (size_t i = 0; i < l->lanes.n; i++)
+			socket_let_beside(l->lanes.v[i]->fd, on);
+	}
+	return any;
+}
+
+void
+lanes_sockets_close_group(struct listener *l)
+{
+	if (!listener_is_own_tcp(l) || is_grouped(l))
+		return;
+	for (size_t i = 0; i < l->lanes.n; i++)
+		socket_let_beside(l->lanes.v[i]->fd, false);
+}
+
+/* It is in the kernel's group now, as the last one. */
+static void
+lane_joined(struct lane *lane)
+{
+	lanes_sockets_watch(lane);
+	lanes_program_joined(lane);
+}
+
+/* A socket like the others of the listener; it listens if they do. */
+static int
+open_another(struct lane *lane, struct error *err)
+{
+	struct listener *l = lane->listener;
+	const struct socket_options options = {
+		.bind_only = true, .beside = true,
+	};
+	struct address bound = { .kind = ADDRESS_TCP };
+	struct socket_file file;
+	int code = lanes_program_reserve(l);
+
+	if (code < 0)
+		return error_set(err, code, "out of memory");
+	/* The first one has been alone so far. */
+	if (l->lanes.n == 2)
+		socket_let_beside(l->lanes.v[0]->fd, true);
+	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, true);
+	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
+	    err);
+	if (code == 0)
+		socket_let_beside(lane->fd, true);
+	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
+		code = start_lane(lane, true);
+		if (code < 0)
+			error_set(err, code,
+			    "another socket of the listener cannot listen: %s",
+			    strerror(-code));
+	}
+	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, false);
+	if (code < 0) {
+		close_lane(lane);
+		return code;
+	}
+	address_free(&bound);
+	lane->ino = socket_inode(lane->fd);
+	if (l->bound.kind == ADDRESS_UDP)
+		lane_joined(lane);
+	return 0;
+}
+
+int
+lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	struct lane *lane = lane_new(l);
+	int code;
+
+	if (lane == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = lanes_program_room(l, err);
+	if (code == 0)
+		code = open_another(lane, err);
+	if (code < 0) {
+		/* Still the last one: its slot is free again. */
+		ls->n--;
+		free(lane);
+		return code;
+	}
+	*ret_lane = lane;
+	return 0;
+}
+
+/* A large group is not looked through for each lane. */
+#define LOOK_MAX 512
+
+/*
+ * May one begin to listen now, so that its place in the kernel's order is
+ * known? Of what was shut down before there must be no news to come. eBPF does
+ * without the order.
+ */
+static bool
+order_is_known(const struct listener *l)
+{
+	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !more_shut(l);
+}
+
+/*
+ * TCP. The first one begins to listen alone, without SO_REUSEPORT: of two
+ * programs that start at the same moment one finds the port taken. `beside`:
+ * overlapping listeners of ours let it. Where another one's shutdown comes
+ * between, it does not listen yet: lanes_sockets_revive() sees to it.
+ */
+static int
+start_lane(struct lane *lane, bool beside)
+{
+	struct listener *l = lane->listener;
+	int code = lanes_program_reserve(l);
+
+	if (code < 0 || !order_is_known(l))
+		return code;
+	lanes_program_joining(lane);
+	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
+	code = socket_start_listening(lane->fd, l->backlog);
+	socket_let_beside(lane->fd, is_grouped(l));
+	if (code == 0 && !order_is_known(l))
+		socket_refuse(lane->fd);
+	else if (code == 0)
+		lane_joined(lane);
+	return code;
+}
+
+static int
+start_all(struct listener *l, bool beside)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+		int one = 0;
+
+		if (!lane->listening && !lane->broken && lane->fd >= 0)
+			one = start_lane(lane, beside || i > 0);
+		if (code == 0)
+			code = one;
+	}
+	return code;
+}
+
+int
+lanes_sockets_start(struct listener *l)
+{
+	int code = 0;
+
+	if (listener_is_own_tcp(l))
+		code = start_all(l, false);
+	if (code == -EADDRINUSE &&
+	    lanes_sockets_make_room(l->all, l->app, &l->bound, l, true)) {
+		code = start_all(l, true);
+		(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l,
+		    false);
+	}
+	if (code == 0)
+		l->listening = true;
+	return code;
+}
+
+void
+lanes_sockets_set_first(struct listener *l, int fd)
+{
+	l->lanes.v[0]->fd = fd;
+}
+
+void
+lanes_sockets_enter(struct listener *l, bool listens)
+{
+	struct lane *first = l->lanes.v[0];
+
+	l->listening = listens;
+	first->ino = socket_inode(first->fd);
+	/* Room for it is there since lanes_sockets_init(). */
+	if (!listener_is_own_tcp(l))
+		lane_joined(first);
+}
+
+void
+lanes_sockets_refuse_lane(struct lane *lane)
+{
+	if (!listener_is_own_tcp(lane->listener))
+		return;
+	lanes_sockets_unwatch(lane);
+	if (lane->fd >= 0)
+		socket_refuse(lane->fd);
+	lanes_program_left(lane, true);
+}
+
+void
+lanes_sockets_refuse(struct listener *l)
+{
+	if (!listener_is_own_tcp(l))
+		return;
+	l->listening = false;
+	for (size_t i = 0; i < l->lanes.n; i++)
+		lanes_sockets_refuse_lane(l->lanes.v[i]);
+}
+
+int
+lanes_sockets_close_door(struct listener *l, bool closed)
+{
+	int all = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		int fd = l->lanes.v[i]->fd;
+		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?
+		    socket_ignore_datagrams(fd, closed) :
+		    socket_ignore_syns(fd, closed);
+
+		if (code < 0)
+			all = code;
+	}
+	return all;
+}
+
+int
+lanes_sockets_adjust(struct listener *l)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+
+		/* Again, it only changes the backlog (listen(2)). */
+		if (lane->listening && l->bound.kind != ADDRESS_UDP &&
+		    code == 0 && socket_is_listening(lane->fd))
+			code = socket_start_listening(lane->fd, l->backlog);
+	}
+	return code;
+}
+
+/* ---- again ---- */
+
+void
+lanes_sockets_spoilt(struct lane *lane)
+{
+	lane->broken = true;
+}
+
+/* The new socket is bound before the old one goes: somebody has the address all
+   the time. */
+int
+lanes_sockets_replace(struct lane *lane, struct error *err)
+{
+	struct listener *l = lane->listener;
+	int old = fd_take(&lane->fd);
+	int code;
+
+	lanes_sockets_unwatch(lane);
+	if (l->lanes.n == 1)
+		socket_let_beside(old, true);
+	code = open_another(lane, err);
+	if (code < 0) {
+		lane->fd = old;
+		return code;
+	}
+	fd_close(&old);
+	lane->broken = false;
+	lanes_program_replaced(lane);
+	return 0;
+}
+
+/* Ceasing to listen lets the kernel move the queue, half-open ones with it
+   (BPF_SK_REUSEPORT_SELECT_OR_MIGRATE); or resets it. */
+void
+lanes_sockets_list_again(struct lane *lane)
+{
+	lanes_program_leaving(lane);
+	lanes_sockets_unwatch(lane);
+	lanes_program_left(lane, false);
+	socket_refuse(lane->fd);
+	if (start_lane(lane, true) < 0)
+		lane->broken = true;
+	lanes_program_again(lane->listener);
+	if (lane_is_free(lane))
+		lanes_sockets_await_strays(lane, true);
+}
+
+int
+lanes_sockets_revive(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	lanes_program_left(lane, false);
+	if (more_shut(l))
+		return 0;	/* with that one */
+	code = lanes_sockets_start(l);
+	/* It would hang up for ever: a worker's listen(2) tries, or the next
+	   process gets another. */
+	lane->broken = code < 0 && !lane->listening && ls->n > 1;
+	if (ls->order.n == 0)
+		l->listening = false;
+	lanes_program_again(l);
+	return code;
+}

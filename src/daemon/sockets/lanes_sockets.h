@@ -1,0 +1,83 @@
+/*
+ * The sockets of a listener's lanes: opened, watched, begun to listen, closed.
+ * Of daemon/sockets.
+ */
+#ifndef DAEMON_LANES_SOCKETS_H
+#define DAEMON_LANES_SOCKETS_H
+
+#include <stdbool.h>
+
+struct address;
+struct error;
+struct lane;
+struct listener;
+struct listeners;
+
+/* Slot 0, without a socket yet. -ENOMEM. Undone by _free, which closes. */
+int lanes_sockets_init(struct listener *listener);
+void lanes_sockets_free(struct listener *listener);
+
+/* Takes the first lane's socket. */
+void lanes_sockets_set_first(struct listener *listener, int fd);
+
+/* It is open, and the listener in its list. `listens`: it need not begin to,
+   with _start. */
+void lanes_sockets_enter(struct listener *listener, bool listens);
+
+/* Every lane begins to listen (TCP), and so does the listener. -errno. */
+int lanes_sockets_start(struct listener *listener);
+
+/* Ours are closed; workers keep theirs, and what epoll knows of them. */
+void lanes_sockets_close(struct listener *listener);
+
+/* TCP: no more clients, whoever else has the lanes, or the one. */
+void lanes_sockets_refuse(struct listener *listener);
+void lanes_sockets_refuse_lane(struct lane *lane);
+
+/* TCP, UDP: SYNs and datagrams are ignored from now on, or no more. -errno. */
+int lanes_sockets_close_door(struct listener *listener, bool closed);
+
+/* Nobody may join any more, if there is one lane for all. */
+void lanes_sockets_close_group(struct listener *listener);
+
+/* Backlogs to what the listener says now. -errno. */
+int lanes_sockets_adjust(struct listener *listener);
+
+/* One more lane, which listens if the listener does. -errno with words. */
+int lanes_sockets_add(struct listener *listener, struct lane **ret_lane,
+    struct error *err);
+
+/*
+ * A worker has shut down its UDP lane, or connected it, for good: it is broken.
+ * Another socket takes its place. -errno with words: the old one stays.
+ */
+void lanes_sockets_spoilt(struct lane *lane);
+int lanes_sockets_replace(struct lane *lane, struct error *err);
+
+/* It ceases to listen and begins again, behind all others. TCP; it gets no new
+   connections. */
+void lanes_sockets_list_again(struct lane *lane);
+
+/* Somebody has shut it down, of which epoll has told: it listens again, if not
+   another one's news are to come, and then with that one. -errno. TCP. */
+int lanes_sockets_revive(struct lane *lane);
+
+/* Hear of its being shut down (`on_hangup` of the listener's), from now on or
+   no more. Failure is logged. */
+void lanes_sockets_watch(struct lane *lane);
+void lanes_sockets_unwatch(struct lane *lane);
+
+/* A handshake that was under way when steering changed may still end in a lane
+   that nobody has any more: hear of that, or not any more. */
+void lanes_sockets_await_strays(struct lane *lane, bool on);
+
+/*
+ * Let a socket be bound, or begin to listen, although its address overlaps with
+ * other listeners of the app: its server may ask for 0.0.0.0 where [::] is
+ * open, and a reload may write another address. False: there are none, but for
+ * `but`.
+ */
+bool lanes_sockets_make_room(struct listeners *listeners, const char *app,
+    const struct address *address, const struct listener *but, bool on);
+
+#endif

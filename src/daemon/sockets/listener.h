@@ -1,0 +1,150 @@
+/*
+ * A listener and its lanes: what this room is about, and who writes what.
+ *
+ * A listener is an address that an app serves. It has lanes: listening sockets,
+ * each with a kernel accept queue of its own, in one reuseport group. The lane
+ * in slot 0 is opened with the listener and is what everybody has where the
+ * listener is shared. Others are opened when a worker wants one and none is
+ * free, and stay open when it has gone, for the next one: closing a lane loses
+ * what waits in it, and moves others in the kernel's order.
+ *
+ * The modules of the room, from the bottom up; each knows only those before it:
+ *
+ *   balancing      which balances can be had on this machine
+ *   listener       the structs, and questions that they answer alone
+ *   lanes_figures  what waits in a lane and what it has served
+ *   lanes_program  the kernel's group: who is in it, who gets new connections,
+ *                  and the program that chooses
+ *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
+ *   lanes          whose they are
+ *   lanes_heal     what workers do to them, undone
+ *   listener_file  the paths of Unix listeners
+ *   listener_open  one listener, opened and closed
+ *   listeners      all of them, shared by those who need them
+ *
+ * Each field has one writer, which is named below. Everybody may read.
+ */
+#ifndef DAEMON_LISTENER_H
+#define DAEMON_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "base/mono.h"
+#include "core/names/address.h"
+#include "core/sockets/balance.h"
+#include "core/sockets/lane_order.h"
+#include "daemon/sockets/balancing.h"
+#include "linux/loop/loop.h"
+#include "linux/socket/listen_fds.h"
+#include "linux/socket/socket.h"
+
+struct lane;
+struct listener;
+struct steering_ebpf;
+
+/* Who a lane is given to; it is the same one as long as its address is. */
+struct lane_holder {
+	struct log_about about;
+};
+
+struct lane {
+	/* lanes_sockets: */
+	struct listener *listener;
+	unsigned slot;
+	int fd;			/* -1: the program stops */
+	uint64_t ino;		/* by which /proc knows it */
+	loop_handle hangup;
+	bool broken;		/* its holder has spoilt it beyond repair:
+				   opened anew for the next process */
+	/* lanes: */
+	const struct lane_holder *holder;	/* whose alone it is, or NULL */
+	/* lanes_program: */
+	bool listening;		/* and so in the group; UDP: bound */
+	bool live;		/* gets new connections */
+	bool wanted;		/* is to: lanes_program_apply() */
+};
+
+struct lanes {
+	/* lanes_sockets: */
+	struct lane **v;	/* by slot; at least one */
+	size_t n;
+	/* lanes: */
+	bool common;		/* slot 0 is, or was, everybody's */
+	/* lanes_program: */
+	enum balance balance;	/* in force */
+	struct lane_order order;	/* those that listen, as the kernel has
+					   them */
+	bool attached;		/* a program is */
+	bool warned;		/* that none could be */
+	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
+	size_t ebpf_room;	/* its slots */
+	size_t expected;	/* so many lanes there will be */
+	struct mono changed;	/* when the live ones last did */
+	/* lanes_heal: a lane was shut down, or has somebody in it */
+	loop_fn *on_hangup;
+	bool told_shut;		/* that a worker shut one … */
+	struct mono told_shut_at;	/* … and when */
+	bool told_backlog;	/* that a worker changed it */
+};
+
+struct listener {
+	/* listener_open: */
+	struct listeners *all;
+	struct listener *next;
+	unsigned backlog;
+	struct address address;	/* as configured */
+	struct address bound;	/* as bound: port 0 resolved */
+	char *app;		/* who opened it; decides for port 0 */
+	size_t position;	/* … and where in its list */
+	struct socket_file file;
+	bool inherited;		/* from LISTEN_FDS: the file is not ours */
+	bool derived;		/* opened because a server asked for it */
+	bool beside;		/* asked for by a server, and not in the place
+				   of the one that was opened first */
+	/* listeners: */
+	unsigned refs;
+	bool door_closed;	/* listener_close_door() … */
+	bool door_filter;	/* … and nothing new comes to its lanes */
+	bool forsaken;		/* no server waits on it any more: the last
+				   reference refuses its clients */
+	pid_t seen_pid;		/* the worker that was last seen to have it */
+	/* lanes_sockets: */
+	bool listening;		/* TCP: else bound only */
+	struct lanes lanes;	/* see there */
+	/* lanes_heal: */
+	bool dead;		/* Unix: a worker has shut it down */
+	/* listener_file: */
+	int watch;		/* of the file; -1: none */
+	bool warned;		/* that the file cannot be kept */
+};
+
+struct listeners {
+	struct listener *first;		/* listener_open */
+	/* listeners: */
+	struct loop *loop;
+	struct listen_fds inherited;	/* not matched yet; listener_open takes
+					   from them */
+	struct balancing balancing;
+	/* listener_file: */
+	int inotify;			/* on the files of Unix listeners; -1:
+					   none yet */
+	loop_handle inotify_handle;
+};
+
+/* The first lane: where the listener is shared, everybody's. */
+struct lane *listener_first_lane(const struct listener *listener);
+
+/* Is its first lane open? Else the program stops. */
+bool listener_is_open(const struct listener *listener);
+
+/* TCP, and opened by us: whether it listens is ours to say. */
+bool listener_is_own_tcp(const struct listener *listener);
+
+/* Nobody has it, and anybody may. */
+bool lane_is_free(const struct lane *lane);
+
+#endif

@@ -1,0 +1,337 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_open.h"
+
+static struct socket_options
+options_of(const struct conf_app *app)
+{
+	return (struct socket_options){
+		.backlog = app->backlog,
+		.mode = app->socket_mode,
+		.uid = app->socket_uid,
+		.gid = app->socket_gid,
+	};
+}
+
+static void
+listener_free(struct listener *l)
+{
+	if (l == NULL)
+		return;
+	lanes_sockets_free(l);
+	free(l->app);
+	address_free(&l->address);
+	address_free(&l->bound);
+	free(l);
+}
+
+static struct listener *
+listener_new(const struct conf_app *app, size_t position)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->position = position;
+	l->app = strdup(app->name);
+	lanes_heal_init(l);
+	listener_file_init(l);
+	if (lanes_sockets_init(l) < 0 || l->app == NULL ||
+	    address_copy(&app->listens[position], &l->address) < 0) {
+		listener_free(l);
+		return NULL;
+	}
+	l->backlog = app->backlog;
+	return l;
+}
+
+/* Bound; a Unix listener listens, too. */
+static int
+open_socket(struct listeners *ls, struct listener *l,
+    const struct address *address, const struct socket_options *options,
+    struct error *err)
+{
+	struct socket_options o = *options;
+	int fd = -1;
+	int code;
+
+	o.bind_only = true;
+	/* First alone: a stranger on the port is found out. */
+	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
+	if (code == -EADDRINUSE &&
+	    lanes_sockets_make_room(ls, l->app, address, l, true)) {
+		error_clear(err);
+		o.beside = true;
+		code = socket_listen(address, &o, &fd, &l->bound, &l->file,
+		    err);
+		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
+	}
+	lanes_sockets_set_first(l, fd);
+	return code;
+}
+
+/* A socket that the supervisor above us holds for this address, or a new
+   one. */
+static int
+open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
+    struct error *err)
+{
+	const struct socket_options options = options_of(app);
+	int fd = listen_fds_take(&ls->inherited, &l->address);
+	int code;
+
+	if (fd < 0)
+		return open_socket(ls, l, &l->address, &options, err);
+
+	l->inherited = true;
+	lanes_sockets_set_first(l, fd);
+	code = socket_address(fd, &l->bound);
+	if (code < 0)
+		return error_set(err, code, "socket passed in LISTEN_FDS: %s",
+		    strerror(-code));
+	return socket_adjust(fd, &l->bound, &l->file, &options, err);
+}
+
+static void
+announce(const struct listener *l, const struct conf_app *app, bool asked_for)
+{
+	const struct address_text name = address_text_numeric(&l->bound);
+	unsigned most = socket_somaxconn();
+
+	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
+	    l->bound.kind == ADDRESS_UDP ? "udp:" :
+	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "", name.s,
+	    l->inherited ? " (socket passed by the supervisor above)" :
+	    asked_for ? " (as its program asks for)" : "");
+	if (!l->inherited && !l->derived &&
+	    l->address.host == ADDRESS_HOST_ANY &&
+	    l->address.kind != ADDRESS_UNIX &&
+	    l->bound.host == ADDRESS_HOST_IPV4)
+		log_app(LOG_LEVEL_WARNING, app->name,
+		    "there is no IPv6 here, %s serves IPv4 alone", name.s);
+	if (most > 0 && app->backlog > most &&
+	    l->bound.kind != ADDRESS_UDP)
+		log_app(LOG_LEVEL_WARNING, app->name,
+		    "the kernel cuts backlog %u to %u, "
+		    "raise net.core.somaxconn", app->backlog, most);
+}
+
+enum balance
+listener_balance(const struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts)
+{
+	/* One socket is all that was passed. */
+	if (l->inherited)
+		return BALANCE_SHARED;
+	return balancing_choose(&l->all->balancing, app, l->bound.kind,
+	    accepts);
+}
+
+static int
+set_balance(struct listener *l, enum balance balance, struct error *err)
+{
+	int code;
+
+	if (balance == l->lanes.balance)
+		return 0;
+	code = lanes_program_set_balance(l, balance, err);
+	if (code == 0)
+		lanes_sockets_close_group(l);
+	return code;
+}
+
+/* What is not asked for by name need not be. */
+static int
+put_in_force(struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts, struct error *err)
+{
+	enum balance balance = listener_balance(l, app, accepts);
+	struct error why = ERROR_INIT;
+	int code;
+
+	lanes_program_expect(l, conf_app_instances(app, 1));
+	code = set_balance(l, balance, &why);
+	if (code == 0)
+		return 0;
+	if (app->balance == CONF_BALANCE_AUTO) {
+		log_app(LOG_LEVEL_WARNING, app->name,
+		    "balance = %s failed, it is random now: %s",
+		    balance_name(balance), error_text(&why));
+		code = set_balance(l, BALANCE_RANDOM, err);
+	} else {
+		error_set(err, code, "%s: balance = %s failed: %s", app->name,
+		    balance_name(balance), error_text(&why));
+	}
+	error_clear(&why);
+	return code;
+}
+
+/* Into the list, with the balance in force that the app asks for. */
+static int
+enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
+    bool listens, enum balance_accepts accepts, struct error *err)
+{
+	l->all = ls;
+	l->next = ls->first;
+	ls->first = l;
+	if (l->inherited && app->balance != CONF_BALANCE_AUTO &&
+	    app->balance != CONF_BALANCE_SHARED)
+		log_app(LOG_LEVEL_WARNING, app->name,
+		    "its socket is passed by the supervisor above, and so it "
+		    "is shared: balance does not apply");
+	lanes_sockets_enter(l, listens);
+	listener_file_watch(l);
+	return put_in_force(l, app, accepts, err);
+}
+
+int
+listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
+    struct error *err)
+{
+	int code;
+
+	if (l->listening)
+		return 0;
+	code = lanes_sockets_start(l);
+	if (code < 0)
+		return error_set(err, code, "cannot listen on %s: %s",
+		    address_text(&l->bound).s, strerror(-code));
+	announce(l, app, asked_for);
+	return 0;
+}
+
+void
+listener_shut(struct listener *l)
+{
+	listener_file_unwatch(l);
+	/* The file first: whoever finds the path then can still connect. */
+	if (!l->inherited && listener_is_open(l))
+		socket_unlink(&l->bound, &l->file);
+	lanes_sockets_close(l);
+}
+
+static void
+leave_list(struct listener *l)
+{
+	struct listener **p = &l->all->first;
+
+	while (*p != l)
+		p = &(*p)->next;
+	*p = l->next;
+}
+
+void
+listener_discard(struct listener *l)
+{
+	leave_list(l);
+	listener_shut(l);
+	listener_free(l);
+}
+
+int
+listener_open(struct listeners *ls, const struct conf_app *app,
+    size_t position, struct listener **ret_listener, struct error *err)
+{
+	struct listener *l = listener_new(app, position);
+	int code;
+
+	if (l == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = open_lane(ls, l, app, err);
+	if (code < 0) {
+		listener_free(l);
+		return code;
+	}
+	code = enter(ls, l, app, !listener_is_own_tcp(l),
+	    BALANCE_ACCEPTS_UNKNOWN, err);
+	if (code == 0 && l->listening)
+		announce(l, app, false);
+	else if (code == 0)
+		code = listener_begin(l, app, false, err);
+	if (code < 0)
+		listener_discard(l);
+	else
+		*ret_listener = l;
+	return code;
+}
+
+int
+listener_open_beside(struct listeners *ls, const struct conf_app *app,
+    size_t position, const struct address *target,
+    enum balance_accepts accepts, struct listener **ret_listener,
+    struct error *err)
+{
+	const struct socket_options options = options_of(app);
+	struct listener *l = listener_new(app, position);
+	int code;
+
+	if (l == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = open_socket(ls, l, target, &options, err);
+	if (code < 0) {
+		listener_free(l);
+		return code;
+	}
+	l->beside = l->derived = true;
+	/* UDP listens, but is not announced yet. */
+	code = enter(ls, l, app, false, accepts, err);
+	if (code < 0)
+		listener_discard(l);
+	else
+		*ret_listener = l;
+	return code;
+}
+
+void
+listener_belong(struct listener *l, const struct conf_app *app, size_t position)
+{
+	char *name = strcmp(l->app, app->name) == 0 ? NULL :
+	    strdup(app->name);
+
+	l->position = position;
+	if (name == NULL)
+		return;
+	free(l->app);
+	l->app = name;
+}
+
+void
+listener_adjust(struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts)
+{
+	const struct socket_options options = options_of(app);
+	struct error err = ERROR_INIT;
+	int code;
+
+	l->backlog = app->backlog;
+	if (l->inherited || !l->listening || !listener_is_open(l))
+		return;
+	/* A worker that ends may have removed it just now. */
+	listener_file_restore(l);
+	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :
+	    socket_adjust(listener_first_lane(l)->fd, &l->bound, &l->file,
+	    &options, &err);
+	if (code < 0)
+		log_app(LOG_LEVEL_WARNING, app->name, "%s", err.text != NULL ?
+		    err.text : strerror(-code));
+	error_clear(&err);
+	if (put_in_force(l, app, accepts, &err) < 0)
+		log_warning("%s; it stays %s", error_text(&err),
+		    balance_name(l->lanes.balance));
+	error_clear(&err);
+}
+
+void
+listener_take_place(struct listener *l)
+{
+	l->beside = false;
+}

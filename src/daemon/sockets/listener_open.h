@@ -1,0 +1,57 @@
+/*
+ * One listener: opened, put in force, adjusted, closed. Of daemon/sockets;
+ * daemon/sockets/listeners.h says when.
+ */
+#ifndef DAEMON_LISTENER_OPEN_H
+#define DAEMON_LISTENER_OPEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/sockets/balance.h"
+#include "daemon/sockets/listener.h"
+
+struct conf_app;
+struct error;
+
+/* Open one for the place of the configuration, into the list: it listens, and
+   that is logged. -errno with words. */
+int listener_open(struct listeners *listeners, const struct conf_app *app,
+    size_t position, struct listener **ret_listener, struct error *err);
+
+/* As much for what a server asks for, but it is bound alone: listener_begin().
+   -errno with words. */
+int listener_open_beside(struct listeners *listeners,
+    const struct conf_app *app, size_t position, const struct address *target,
+    enum balance_accepts accepts, struct listener **ret_listener,
+    struct error *err);
+
+/* Begin to listen, if it does not yet, which is logged; because its program has
+   asked for it, or not. -errno with words. */
+int listener_begin(struct listener *listener, const struct conf_app *app,
+    bool asked_for, struct error *err);
+
+/* A reload may move an address from one app to another. */
+void listener_belong(struct listener *listener, const struct conf_app *app,
+    size_t position);
+
+/* Asked for by a server, and from now on in the place of the one that was
+   opened first. */
+void listener_take_place(struct listener *listener);
+
+/* Bring backlog, balance, mode and owner to what `app` says; failures are
+   logged. */
+void listener_adjust(struct listener *listener, const struct conf_app *app,
+    enum balance_accepts accepts);
+
+/* The balance that it would have in force for `app`. */
+enum balance listener_balance(const struct listener *listener,
+    const struct conf_app *app, enum balance_accepts accepts);
+
+/* Close its lanes, and remove its file: the program stops. */
+void listener_shut(struct listener *listener);
+
+/* That too, and out of the list: the last reference is gone. */
+void listener_discard(struct listener *listener);
+
+#endif

@@ -1,0 +1,575 @@
+/*
+ * Lanes on real sockets: whose they are, which get new connections, and what
+ * becomes of them when workers shut them down.
+ */
+#include <sys/socket.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_figures.h"
+#include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_sockets.h"
+#include "house.h"
+#include "linux/socket/lane_queue.h"
+#include "linux/socket/socket.h"
+
+#define ANY_PORT "127.0.0.1:0"
+
+static struct house h;
+
+/* ---- whose they are ---- */
+
+static void
+a_lane_is_kept_until_it_is_left(void **state)
+{
+	struct listener *l;
+	struct lane *a, *b;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	a = house_take(l, &first);
+	b = house_take(l, &second);
+	assert_ptr_not_equal(a, b);
+	assert_ptr_equal(a, listener_first_lane(l));
+	assert_ptr_equal(house_take(l, &first), a);
+	assert_ptr_equal(lanes_find(l, &second), b);
+	assert_ptr_equal(lanes_find_inode(l, b->ino), b);
+	assert_true(b->listening);
+
+	/* Free, and not closed: the next one gets it. */
+	lanes_leave(l, &second);
+	assert_null(lanes_find(l, &second));
+	assert_true(lane_is_free(b) && b->listening);
+	assert_ptr_equal(house_take(l, &third), b);
+	assert_int_equal(l->lanes.n, 2);
+	lanes_leave(l, &second);	/* has none */
+	assert_ptr_equal(b->holder, &third);
+
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+who_waits_is_served_first(void **state)
+{
+	const struct lane *only[1];
+	struct listener *l;
+	size_t served = 0;
+	struct lane *b;
+	int client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	(void)house_take(l, &first);
+	only[0] = b = house_take(l, &second);
+	house_serve(l, only, 1);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	lanes_leave(l, &first);
+	lanes_leave(l, &second);
+	assert_ptr_equal(house_take(l, &third), b);
+	serve(&b, 1, 1, &served);
+	assert_int_equal(client_end(client), 0);
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+the_common_lane_is_everybodys(void **state)
+{
+	struct listener *l;
+	struct lane *common, *own;
+	size_t served = 0;
+	int client;
+	HOLDER(first, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	common = lanes_common(l);
+	assert_ptr_equal(common, listener_first_lane(l));
+	assert_ptr_equal(lanes_common(l), common);
+	assert_false(lane_is_free(common));
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+
+	/* Whoever wants its own does not get it, as long as it is shared. */
+	own = house_take(l, &first);
+	assert_ptr_not_equal(own, common);
+	lanes_leave(l, &first);
+	lanes_unshare(l);
+	assert_true(lane_is_free(common));
+	/* Nobody would have come to it. */
+	assert_int_equal(client_end(client), ECONNRESET);
+	close(client);
+
+	/* The same again, alone: it is the next one's with all that waits. */
+	listeners_release(l);
+	l = house_acquire(&h);
+	common = lanes_common(l);
+	client = client_connect(&l->bound);
+	lanes_unshare(l);
+	assert_ptr_equal(house_take(l, &first), common);
+	serve(&common, 1, 1, &served);
+	assert_int_equal(client_end(client), 0);
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- who gets new connections ---- */
+
+static void
+connect_some(const struct listener *l, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int fd = client_connect(&l->bound);
+
+		assert_true(fd >= 0);
+		close(fd);
+	}
+}
+
+/* False: not permitted here, which was said. */
+static bool
+open_with(enum conf_balance balance)
+{
+	const char *why;
+
+	house_open(&h, ANY_PORT, balance);
+	if (balance == CONF_BALANCE_RANDOM ||
+	    balancing_can_count(&h.all.balancing, &why))
+		return true;
+	print_message("skipped: %s\n", why);
+	house_close(&h);
+	return false;
+}
+
+static void
+only_live_lanes_get_connections(enum conf_balance balance)
+{
+	const struct lane *live[2];
+	struct lane *lane[3];
+	size_t count[3] = { 0 };
+	struct listener *l;
+	uint64_t dropped;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	if (!open_with(balance))
+		skip();
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	lane[2] = house_take(l, &third);
+
+	live[0] = lane[1];
+	live[1] = lane[2];
+	house_serve(l, live, 2);
+	assert_false(lane[0]->live);
+	connect_some(l, 40);
+	serve(lane, 3, 40, count);
+	assert_int_equal(count[0], 0);
+	assert_true(count[1] > 0 && count[2] > 0);
+
+	live[0] = lane[0];
+	house_serve(l, live, 1);
+	connect_some(l, 10);
+	serve(lane, 3, 10, count);
+	assert_int_equal(count[0], 10);
+
+	/* Nobody: then it stays as it was. */
+	house_serve(l, NULL, 0);
+	connect_some(l, 1);
+	serve(lane, 3, 1, count);
+	assert_int_equal(count[0], 11);
+
+	assert_int_equal(lanes_figures_dropped(l, &dropped),
+	    balance != CONF_BALANCE_RANDOM);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+live_lanes_at_random(void **state)
+{
+	(void)state;
+	only_live_lanes_get_connections(CONF_BALANCE_RANDOM);
+}
+
+static void
+live_lanes_in_turn(void **state)
+{
+	(void)state;
+	only_live_lanes_get_connections(CONF_BALANCE_ROUND_ROBIN);
+}
+
+/* With the last lane the kernel's group has gone, and the program with it. */
+static void
+a_group_gets_its_program_again(enum conf_balance balance)
+{
+	size_t count[2] = { 0 };
+	struct lane *lane[2];
+	const struct lane *live;
+	struct listener *l;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	if (!open_with(balance))
+		skip();
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	for (size_t i = 0; i < 2; i++) {
+		live = lane[i];
+		listener_suspend(l);
+		assert_false(l->lanes.attached);
+		assert_int_equal(l->lanes.order.n, 0);
+		listener_enlist(l, &h.app, 0);
+		house_serve(l, &live, 1);
+		connect_some(l, 20);
+		serve(lane, 2, 20, count);
+		assert_int_equal(count[i], 20);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+a_group_gets_its_program_again_at_random(void **state)
+{
+	(void)state;
+	a_group_gets_its_program_again(CONF_BALANCE_RANDOM);
+}
+
+static void
+a_group_gets_its_program_again_in_turn(void **state)
+{
+	(void)state;
+	a_group_gets_its_program_again(CONF_BALANCE_ROUND_ROBIN);
+}
+
+/* Returns a client that waits in the first lane, of two, which is live no
+   more. */
+static int
+wait_in_first(struct listener *l, struct lane *lane[2])
+{
+	const struct lane *live;
+	int client;
+
+	live = lane[0];
+	house_serve(l, &live, 1);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	live = lane[1];
+	house_serve(l, &live, 1);
+	assert_int_equal(waiting_in(lane[0]), 1);
+	return client;
+}
+
+static void
+who_waits_is_reset_or_left(void **state)
+{
+	size_t count[2] = { 0 };
+	struct lane *lane[2];
+	const struct lane *live;
+	struct listener *l;
+	int client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	client = wait_in_first(l, lane);
+	assert_false(lanes_can_move(lane[0]));
+	lanes_evacuate(lane[0], false);
+	assert_int_equal(waiting_in(lane[0]), 1);
+	lanes_evacuate(lane[0], true);
+	assert_int_equal(client_end(client), ECONNRESET);
+	close(client);
+
+	/* It listens again, behind the other one: the order is known. */
+	assert_true(lane[0]->listening);
+	connect_some(l, 10);
+	serve(lane, 2, 10, count);
+	assert_int_equal(count[1], 10);
+	live = lane[0];
+	house_serve(l, &live, 1);
+	connect_some(l, 10);
+	serve(lane, 2, 10, count);
+	assert_int_equal(count[0], 10);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+who_waits_is_moved(void **state)
+{
+	size_t count[2] = { 0 };
+	struct lane *lane[2];
+	struct listener *l;
+	int client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	if (!open_with(CONF_BALANCE_ROUND_ROBIN))
+		skip();
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	client = wait_in_first(l, lane);
+	assert_true(lanes_can_move(lane[0]));
+	lanes_evacuate(lane[0], false);
+	serve(lane, 2, 1, count);
+	assert_int_equal(count[1], 1);
+	assert_int_equal(client_end(client), 0);
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static bool
+nobody_waits(void *ctx)
+{
+	return waiting_in(ctx) == 0;
+}
+
+/* A handshake that ends in a lane that was just left is not forgotten there. */
+static void
+strays_are_reset(void **state)
+{
+	struct listener *l;
+	struct lane *a;
+	const struct lane *live;
+	int client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	live = a = house_take(l, &first);
+	(void)house_take(l, &second);
+	house_serve(l, &live, 1);
+	lanes_leave(l, &first);
+	/* Before the kernel is told. */
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	house_turn_until(&h, nobody_waits, a);
+	assert_int_equal(client_end(client), ECONNRESET);
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- what workers do to them ---- */
+
+static bool
+listens(void *ctx)
+{
+	const struct lane *lane = ctx;
+
+	return lane->listening && socket_is_listening(lane->fd);
+}
+
+static void
+a_shut_lane_listens_again(enum conf_balance balance)
+{
+	size_t count[3] = { 0 };
+	struct lane *lane[3];
+	const struct lane *live;
+	struct listener *l;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	if (!open_with(balance))
+		skip();
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	lane[2] = house_take(l, &third);
+	/* One after the other, the first one among them; then all at once. */
+	for (size_t round = 0; round < 4; round++) {
+		for (size_t i = 0; i < 3; i++)
+			if (i == round || round == 3)
+				worker_shuts(lane[i]);
+		for (size_t i = 0; i < 3; i++)
+			house_turn_until(&h, listens, lane[i]);
+		for (size_t i = 0; i < 3; i++) {
+			size_t before = count[i];
+
+			live = lane[i];
+			house_serve(l, &live, 1);
+			connect_some(l, 5);
+			serve(lane, 3, 5, count);
+			assert_int_equal(count[i], before + 5);
+		}
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+a_shut_lane_listens_again_at_random(void **state)
+{
+	(void)state;
+	a_shut_lane_listens_again(CONF_BALANCE_RANDOM);
+}
+
+static void
+a_shut_lane_listens_again_in_turn(void **state)
+{
+	(void)state;
+	a_shut_lane_listens_again(CONF_BALANCE_ROUND_ROBIN);
+}
+
+/* The only one there is. */
+static void
+a_shut_listener_listens_again(void **state)
+{
+	struct listener *l;
+	struct lane *common;
+	size_t count = 0;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	common = lanes_common(l);
+	for (size_t i = 0; i < 3; i++) {
+		worker_shuts(common);
+		house_turn_until(&h, listens, common);
+		assert_true(l->listening);
+		connect_some(l, 3);
+		serve(&common, 1, 3, &count);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static bool
+is_broken(void *ctx)
+{
+	return ((struct lane *)ctx)->broken;
+}
+
+static void
+a_spoilt_datagram_lane_is_replaced(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	uint64_t ino;
+	char byte;
+	int client;
+	HOLDER(first, 0);
+
+	(void)state;
+	house_open(&h, "udp:127.0.0.1:0", CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	ino = lane->ino;
+
+	/* Connected to somebody; then, once more, shut down. */
+	client = client_try(&l->bound);
+	for (size_t i = 0; i < 2; i++) {
+		struct sockaddr_storage to;
+		socklen_t len = sizeof(to);
+
+		assert_int_equal(getsockname(client, (void *)&to, &len), 0);
+		assert_int_equal(connect(lane->fd, (void *)&to, len), 0);
+		if (i == 1) {
+			worker_shuts(lane);
+			house_turn_until(&h, is_broken, lane);
+		}
+		assert_int_equal(lanes_heal_renew(lane, &err), 0);
+		assert_false(lane->broken);
+		assert_int_not_equal(lane->ino, ino);
+		assert_false(socket_is_connected(lane->fd));
+		ino = lane->ino;
+		assert_int_equal(send(client, "x", 1, 0), 1);
+		assert_int_equal(recv(lane->fd, &byte, 1, 0), 1);
+	}
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+backlog_and_mode_are_set_back(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	uint32_t n, max;
+	HOLDER(first, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	assert_int_equal(listen(lane->fd, 3), 0);
+	lanes_heal_check(lane);
+	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
+	assert_int_equal(max, h.app.backlog);
+
+	assert_int_equal(listen(lane->fd, 3), 0);
+	assert_int_equal(fcntl(lane->fd, F_SETFL,
+	    fcntl(lane->fd, F_GETFL) | O_NONBLOCK), 0);
+	assert_int_equal(lanes_heal_renew(lane, &err), 0);
+	assert_int_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
+	assert_int_equal(max, h.app.backlog);
+	listeners_release(l);
+	house_close(&h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_lane_is_kept_until_it_is_left),
+		cmocka_unit_test(who_waits_is_served_first),
+		cmocka_unit_test(the_common_lane_is_everybodys),
+		cmocka_unit_test(live_lanes_at_random),
+		cmocka_unit_test(live_lanes_in_turn),
+		cmocka_unit_test(a_group_gets_its_program_again_at_random),
+		cmocka_unit_test(a_group_gets_its_program_again_in_turn),
+		cmocka_unit_test(who_waits_is_reset_or_left),
+		cmocka_unit_test(who_waits_is_moved),
+		cmocka_unit_test(strays_are_reset),
+		cmocka_unit_test(a_shut_lane_listens_again_at_random),
+		cmocka_unit_test(a_shut_lane_listens_again_in_turn),
+		cmocka_unit_test(a_shut_listener_listens_again),
+		cmocka_unit_test(a_spoilt_datagram_lane_is_replaced),
+		cmocka_unit_test(backlog_and_mode_are_set_back),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,437 @@
+/*
+ * Listeners on real sockets: who shares them, how they are opened, refused,
+ * closed, and what becomes of a Unix listener's file.
+ */
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listener_open.h"
+#include "house.h"
+#include "linux/socket/socket.h"
+
+#define ANY_PORT "127.0.0.1:0"
+
+static struct house h;
+
+static void
+assert_served(const struct address *a)
+{
+	int fd = client_connect(a);
+
+	if (fd < 0)
+		fail_msg("%s: %s", address_text(a).s, strerror(-fd));
+	close(fd);
+}
+
+static void
+assert_refused(const struct address *a)
+{
+	assert_int_equal(client_connect(a), -ECONNREFUSED);
+}
+
+/* ---- references ---- */
+
+static void
+the_last_reference_closes(void **state)
+{
+	struct listener *l, *again;
+	struct address bound;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	bound = l->bound;
+	assert_int_not_equal(bound.port, 0);
+	assert_true(listener_is_open(l) && listener_is_own_tcp(l));
+	again = house_acquire(&h);
+	assert_ptr_equal(again, l);
+	assert_int_equal(l->refs, 2);
+	assert_served(&bound);
+
+	listeners_release(l);
+	assert_served(&bound);
+	listeners_release(again);
+	assert_refused(&bound);
+	assert_null(h.all.first);
+	listeners_release(NULL);
+	house_close(&h);
+}
+
+/* "Any free port" is another one for each app; a port that is written is the
+   same one for whoever writes it. */
+static void
+a_port_that_is_written_is_shared(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l, *other = NULL;
+	struct conf_app app;
+	char name[] = "api";
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	app = h.app;
+	app.name = name;
+	l = house_acquire(&h);
+	assert_int_equal(listeners_acquire(&h.all, &app, 0, &other, &err), 0);
+	assert_ptr_not_equal(other, l);
+	listeners_release(other);
+	h.written.port = l->bound.port;
+	listeners_release(l);
+
+	l = house_acquire(&h);
+	assert_int_equal(l->bound.port, h.written.port);
+	assert_int_equal(listeners_acquire(&h.all, &app, 0, &other, &err), 0);
+	assert_ptr_equal(other, l);
+	/* A reload moves it from one to the other. */
+	assert_string_equal(l->app, "web");
+	listener_enlist(l, &app, 0);
+	assert_string_equal(l->app, "api");
+	listeners_release(other);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+an_address_in_use_is_told_in_words(void **state)
+{
+	struct socket_options options = { .backlog = 1 };
+	struct error err = ERROR_INIT;
+	struct listener *l = NULL;
+	struct socket_file file;
+	struct address bound;
+	char expected[256];
+	int fd = -1;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	assert_int_equal(socket_listen(&h.written, &options, &fd, &bound,
+	    &file, &err), 0);
+	h.written.port = bound.port;
+	assert_true(listeners_taken(&h.written));
+	assert_int_equal(listeners_acquire(&h.all, &h.app, 0, &l, &err),
+	    -EADDRINUSE);
+	assert_null(l);
+	assert_null(h.all.first);
+	snprintf(expected, sizeof(expected), "cannot listen on %s: ",
+	    address_text(&bound).s);
+	assert_memory_equal(error_text(&err), expected, strlen(expected));
+	error_clear(&err);
+
+	close(fd);
+	assert_false(listeners_taken(&h.written));
+	l = house_acquire(&h);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- what servers ask for ---- */
+
+static void
+a_derived_one_is_bound_first(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l, *d = NULL, *again = NULL;
+	struct address target;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	target = l->bound;
+	target.ip[3] = 2;	/* 127.0.0.2 */
+	assert_int_equal(listeners_derive(&h.all, &h.app, 0, &target,
+	    BALANCE_ACCEPTS_UNKNOWN, &d, &err), 0);
+	assert_ptr_not_equal(d, l);
+	assert_true(d->derived && d->beside && !d->listening);
+	assert_true(address_equal(&d->bound, &target));
+	assert_refused(&target);
+	assert_served(&l->bound);
+
+	assert_int_equal(listeners_derive(&h.all, &h.app, 0, &target,
+	    BALANCE_ACCEPTS_UNKNOWN, &again, &err), 0);
+	assert_ptr_equal(again, d);
+	listeners_release(again);
+
+	assert_int_equal(listener_begin(d, &h.app, true, &err), 0);
+	assert_served(&target);
+	listener_take_place(d);
+	assert_false(d->beside);
+	listeners_release(d);
+	assert_refused(&target);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- refused ---- */
+
+static void
+a_suspended_one_is_opened_by_the_next_reload(void **state)
+{
+	struct listener *l;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	listener_suspend(l);
+	assert_false(l->listening);
+	assert_refused(&l->bound);
+	listener_suspend(l);
+	listener_enlist(l, &h.app, 0);
+	assert_true(l->listening);
+	assert_served(&l->bound);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* A worker may hold it open, without a thought of accepting. */
+static void
+a_forsaken_one_refuses_at_the_end(void **state)
+{
+	struct address bound;
+	struct listener *l;
+	int workers;
+
+	(void)state;
+	for (unsigned forsaken = 0; forsaken < 2; forsaken++) {
+		house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+		l = house_acquire(&h);
+		bound = l->bound;
+		workers = fcntl(listener_first_lane(l)->fd, F_DUPFD_CLOEXEC,
+		    0);
+		assert_true(workers >= 0);
+		listener_forsake(l);
+		if (!forsaken)
+			listener_reclaim(l);
+		listeners_release(l);
+		if (forsaken)
+			assert_refused(&bound);
+		else
+			assert_served(&bound);
+		close(workers);
+		house_close(&h);
+	}
+}
+
+static void
+the_end_closes_whoever_refers_to_them(void **state)
+{
+	struct listener *l;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	listeners_shut(&h.all);
+	assert_false(listener_is_open(l));
+	assert_refused(&l->bound);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- doors ---- */
+
+static void
+behind_a_closed_door_are_those_who_were_there(void **state)
+{
+	struct listener *l;
+	struct lane *lane;
+	size_t served = 0;
+	int there, late;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	lane = lanes_common(l);
+	there = client_connect(&l->bound);
+	assert_true(there >= 0);
+	listener_close_door(l);
+	assert_true(l->door_closed && l->listening);
+	if (!l->door_filter) {
+		print_message("skipped: no filter is permitted here\n");
+		close(there);
+		listeners_release(l);
+		house_close(&h);
+		skip();
+	}
+	late = client_try(&l->bound);
+	assert_true(late >= 0);
+	assert_int_equal(waiting_in(lane), 1);
+	serve(&lane, 1, 1, &served);
+	assert_int_equal(client_end(there), 0);
+
+	/* It knocks again, and finds the door open. */
+	listener_enlist(l, &h.app, 0);
+	assert_false(l->door_closed);
+	client_await(late);
+	serve(&lane, 1, 1, &served);
+	close(there);
+	close(late);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+a_closed_door_takes_no_datagrams(void **state)
+{
+	struct listener *l;
+	int client, fd;
+	char byte;
+
+	(void)state;
+	house_open(&h, "udp:127.0.0.1:0", CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	fd = lanes_common(l)->fd;
+	client = client_try(&l->bound);
+	assert_int_equal(send(client, "1", 1, 0), 1);
+	listener_close_door(l);
+	assert_true(l->door_filter);
+	assert_int_equal(send(client, "2", 1, 0), 1);
+	listener_enlist(l, &h.app, 0);
+	assert_int_equal(send(client, "3", 1, 0), 1);
+	assert_int_equal(recv(fd, &byte, 1, 0), 1);
+	assert_int_equal(byte, '1');
+	assert_int_equal(recv(fd, &byte, 1, 0), 1);
+	assert_int_equal(byte, '3');
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* The lane of a worker that has gone takes nobody any more. */
+static void
+behind_a_closed_door_a_free_lane_refuses(void **state)
+{
+	struct listener *l;
+	HOLDER(first, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	(void)house_take(l, &first);
+	listener_close_door(l);
+	listeners_leave(&h.all, &first);
+	assert_refused(&l->bound);
+	listener_enlist(l, &h.app, 0);
+	assert_served(&l->bound);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- Unix ---- */
+
+static char directory[64];
+
+static int
+make_directory(void **state)
+{
+	(void)state;
+	strcpy(directory, "/tmp/clusterd-listeners-XXXXXX");
+	return mkdtemp(directory) != NULL ? 0 : -1;
+}
+
+static int
+remove_directory(void **state)
+{
+	(void)state;
+	return rmdir(directory);
+}
+
+static void
+open_unix(void)
+{
+	char address[128];
+
+	snprintf(address, sizeof(address), "unix:%s/socket", directory);
+	house_open(&h, address, CONF_BALANCE_AUTO);
+}
+
+static bool
+is_there(void *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+static void
+a_removed_path_comes_back(void **state)
+{
+	struct listener *l;
+	struct stat st;
+
+	(void)state;
+	open_unix();
+	l = house_acquire(&h);
+	assert_int_equal(l->lanes.balance, BALANCE_SHARED);
+	assert_int_equal(stat(l->bound.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, h.app.socket_mode);
+	assert_int_equal(unlink(l->bound.path), 0);
+	house_turn_until(&h, is_there, l->bound.path);
+	assert_served(&l->bound);
+	listeners_release(l);
+	assert_false(is_there(h.written.path));
+	house_close(&h);
+}
+
+static bool
+is_dead(void *ctx)
+{
+	return ((struct listener *)ctx)->dead;
+}
+
+/* A Unix socket does not listen again: the next reload makes another. */
+static void
+a_shut_one_is_dead(void **state)
+{
+	struct listener *l, *next;
+
+	(void)state;
+	open_unix();
+	l = house_acquire(&h);
+	worker_shuts(listener_first_lane(l));
+	house_turn_until(&h, is_dead, l);
+	next = house_acquire(&h);
+	assert_ptr_not_equal(next, l);
+	listeners_release(l);
+	assert_served(&next->bound);
+	listeners_release(next);
+	assert_false(is_there(h.written.path));
+	house_close(&h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_last_reference_closes),
+		cmocka_unit_test(a_port_that_is_written_is_shared),
+		cmocka_unit_test(an_address_in_use_is_told_in_words),
+		cmocka_unit_test(a_derived_one_is_bound_first),
+		cmocka_unit_test(a_suspended_one_is_opened_by_the_next_reload),
+		cmocka_unit_test(a_forsaken_one_refuses_at_the_end),
+		cmocka_unit_test(the_end_closes_whoever_refers_to_them),
+		cmocka_unit_test(behind_a_closed_door_are_those_who_were_there),
+		cmocka_unit_test(a_closed_door_takes_no_datagrams),
+		cmocka_unit_test(behind_a_closed_door_a_free_lane_refuses),
+		cmocka_unit_test(a_removed_path_comes_back),
+		cmocka_unit_test(a_shut_one_is_dead),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, make_directory,
+	    remove_directory);
+}
