@@ -29,8 +29,8 @@ import time
 
 import words
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 SLOW = float(os.environ.get("CLUSTERD_TEST_SLOW", "1"))
 # A Makefile may have broken the line within quotes.
 WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", "").replace("\\\n", " "))

@@ -10,7 +10,7 @@ import pytest
 import harness
 import lanes
 import words
-from harness import (SLOW, Stream, children_of, get, is_alive, probe,
+from harness import (Stream, children_of, get, is_alive, probe,
                      process_state, read_proc, status_field, wait_until)
 
 

@@ -18,18 +18,18 @@ import binder
 import lanes
 import words
 from binder import BINDER
-from harness import (CLUSTERCTL, CLUSTERD, ROOT, SLOW, children_of, free_port,
-                     is_alive, read_proc, status_field, wait_until)
-from test_notify import Supervisor
+from harness import (CLUSTERCTL, CLUSTERD, HERE, ROOT, SLOW, children_of,
+                     free_port, is_alive, read_proc, status_field, wait_until)
+from programs import script
+from supervisors import Supervisor
 
 EXAMPLES = os.path.join(ROOT, "examples")
 UNITS = sorted(os.path.basename(path) for kind in ("service", "timer")
                for path in glob.glob(f"{EXAMPLES}/*.{kind}"))
 UNIT = f"{EXAMPLES}/clusterd.service"
 DOCKER = f"{EXAMPLES}/docker"
-SANDBOX = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                       "unit_sandbox.py")
-HTTP_JS = os.path.join(os.path.dirname(SANDBOX), "servers", "http.js")
+SANDBOX = os.path.join(HERE, "unit_sandbox.py")
+HTTP_JS = script("http.js")
 INSTALLED = {"/usr/local/sbin/clusterd": CLUSTERD,
              "/usr/local/bin/clusterctl": CLUSTERCTL}
 
