@@ -538,7 +538,7 @@ fails_first_start(const struct worker *w)
 	const struct life *life = w->life;
 
 	return w->crew->initial && !w->crew->executed && w->exec_failed &&
-	    !life->workers->stopping;
+	    !spawn_failure_passes(&w->failure) && !life->workers->stopping;
 }
 
 /* New connections avoid it before anything else is done. */

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import words
-from harness import CLUSTERD, PROBE, get, probe, wait_until
+from harness import CLUSTERD, PROBE, TimeLimit, get, probe, wait_until
 
 
 def limited(uid):
@@ -83,6 +83,36 @@ def test_too_few_descriptors_are_survived(box, unwrapped):
         pass
     else:
         d.wait_ready(40, limit=20)
+    d.stop()
+
+
+def test_too_few_descriptors_for_the_first_worker_are_survived(box, unwrapped):
+    """Others may give some back: it is no program that cannot be executed."""
+    failed = "web.*cannot place its file descriptors: Too many open files"
+    box.web(listen=["127.0.0.1:0"] + [f"unix:{box.path(f'{n}.sock')}"
+                                      for n in range(8)],
+            instances=1, restart_delay="20ms", restart_delay_max="50ms")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # Enough for clusterd to fork, but not for the child: somewhere there.
+    for limit in range(20, 60):
+        d = box.start(preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (limit, limit)))
+        try:
+            d.wait_log(rf"{failed}|cannot start a process|web.*: ready\b")
+        except TimeLimit:
+            assert d.process.poll() is not None
+            assert not d.find(failed), d.log()
+            continue
+        if d.find(failed):
+            break
+        d.stop()
+    d.wait_log(failed, count=2)
+    try:
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    except PermissionError:     # no CAP_SYS_RESOURCE
+        pass
+    else:
+        d.wait_ready(1)
     d.stop()
 
 
