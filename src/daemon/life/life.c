@@ -258,6 +258,17 @@ spawn_process(struct worker *w, struct error *err)
 	return code;
 }
 
+/*
+ * No process of it came to its lanes yet, and nobody waits in them for it. Of
+ * few descriptors, those that wait for their first start would hold all.
+ */
+static void
+leave_unused_lanes(struct worker *w)
+{
+	if (!w->executed)
+		listeners_leave(w->life->listeners, &w->holder);
+}
+
 /* Returns whether it could be started. */
 static bool
 carry_out_spawn(struct worker *w)
@@ -269,6 +280,7 @@ carry_out_spawn(struct worker *w)
 	code = spawn_process(w, &err);
 	if (code < 0) {
 		forget_process(w);
+		leave_unused_lanes(w);
 		worker_log(LOG_LEVEL_WARNING, w, "cannot start a process: %s",
 		    err.text != NULL ? err.text : strerror(-code));
 	}
@@ -486,7 +498,7 @@ read_report(struct worker *w)
 			break;
 		case SPAWN_REPORT_EXECUTED:
 			close_report(w);
-			w->crew->executed = true;
+			w->crew->executed = w->executed = true;
 			worker_event(w, WORKER_EV_EXECUTED, false);
 			break;
 		}
@@ -594,6 +606,7 @@ bury(struct worker *w, const char *hint)
 	strbuf_free(&cause);
 
 	forget_process(w);
+	leave_unused_lanes(w);
 	w->crew->all->events->stepped(w, &step);
 	app_spec_restore_paths(w->spec);
 	steer_around(w, &step);

@@ -105,6 +105,7 @@ struct worker {
 	int64_t ready_ms;	/* how long the process took; -1: not ready */
 	bool timed_out;		/* it was killed for not being ready in time */
 	char *death;		/* how its last process ended, or NULL */
+	bool executed;		/* ever, this process or one before */
 	bool was_ready;		/* ever */
 	bool relapsed;		/* had been ready, and the start after that
 				   ended before it was ready again */

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 import words
-from harness import CLUSTERD, PROBE, TimeLimit, get, probe, wait_until
+from harness import (CLUSTERD, PROBE, TimeLimit, get, is_alive, probe,
+                     wait_until)
 
 
 def limited(uid):
@@ -113,6 +114,27 @@ def test_too_few_descriptors_for_the_first_worker_are_survived(box, unwrapped):
         pass
     else:
         d.wait_ready(1)
+    d.stop()
+
+
+def test_starts_that_fail_leave_descriptors_to_those_that_served(
+        box, unwrapped):
+    """Else a worker that dies has no room to come back, and nobody serves."""
+    box.web(instances=1, restart_delay="20ms", restart_delay_max="200ms")
+    d = box.start()
+    pid, = d.wait_ready(1)
+    used = max(map(int, os.listdir(f"/proc/{d.pid}/fd"))) + 1
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used + 6, limits[1]))
+    for n in range(8):
+        d.send(signal.SIGTTIN)
+        # Until one that cannot be started is told, often and of each.
+        d.wait_log(rf"web\[{n + 1}\].*Too many open files", count=4)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid) and d.ready_pids(), "a worker", 20)
+    get(d.port())
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    d.wait_ready(9, limit=20)
     d.stop()
 
 
