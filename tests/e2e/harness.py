@@ -61,6 +61,16 @@ class TimeLimit(AssertionError):
     """What a test waited for did not come."""
 
 
+class HalfAnAnswer(ConnectionError):
+    """The end of the file before the end of the answer."""
+
+
+# How a client sees the death of who serves it: by what was under way, a reset,
+# the end of the file, or an error when it sends.
+CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError,
+       HalfAnAnswer)
+
+
 def wait_until(condition, what, limit=10.0):
     """Poll until condition() is true; returns what it returned."""
     deadline = time.monotonic() + limit * SLOW
@@ -292,10 +302,14 @@ def read_answer(s):
                 break
             reply += part
     head, separator, body = reply.partition(b"\r\n\r\n")
-    if not separator or not head.startswith(b"HTTP/1.0 200"):
-        raise ConnectionError(f"half an answer: {reply!r}")
+    if not separator:
+        raise HalfAnAnswer(repr(reply))
+    if not head.startswith(b"HTTP/1.0 200"):
+        raise ConnectionError(f"no answer: {reply!r}")
     length = int(re.search(rb"Content-Length: (\d+)", head).group(1))
-    if length != len(body):
+    if length > len(body):
+        raise HalfAnAnswer(f"{len(body)} bytes instead of {length}")
+    if length < len(body):
         raise ConnectionError(f"{len(body)} bytes instead of {length}")
     return Answer(body.decode(errors="surrogateescape"))
 

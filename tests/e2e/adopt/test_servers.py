@@ -23,8 +23,8 @@ import time
 import pytest
 
 import words
-from harness import (SLOW, _connect, children_of, free_port, is_alive,
-                     is_refused, kill, wait_until)
+from harness import (CUT, SLOW, HalfAnAnswer, _connect, children_of, free_port,
+                     is_alive, is_refused, kill, wait_until)
 from programs import HTTP_SERVER, PYTHON, script
 
 INSTANCES = 3
@@ -34,14 +34,9 @@ PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
 SEEN = r"it waits for connections"
 KILLED = words.DEATH(how=words.KILLED_9)
-CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
 # --- what a client asks; each returns the pid that answered, if it is told
-
-class HalfAnAnswer(ConnectionResetError):
-    """The server hung up too early."""
-
 
 def read_all(s):
     reply = b""
