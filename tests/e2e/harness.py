@@ -14,6 +14,7 @@ CLUSTERD_TEST_SLOW (a factor for all limits, default 1).
 """
 
 import errno
+import functools
 import os
 import random
 import re
@@ -26,6 +27,8 @@ import subprocess
 import tempfile
 import threading
 import time
+
+import pytest
 
 import words
 
@@ -111,6 +114,47 @@ def free_port(kind=socket.SOCK_STREAM):
             except OSError as e:
                 if e.errno != errno.EADDRINUSE:
                     raise
+
+
+@functools.cache
+def _why_not_unshare(options):
+    if shutil.which("unshare") is None:
+        return "needs unshare(1)"
+    done = subprocess.run(["unshare", *options, "true"],
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, errors="replace")
+    said = done.stderr.strip().rpartition("unshare: ")[2]
+    return None if done.returncode == 0 else \
+        f"may not unshare {' '.join(options)} here: {said}"
+
+
+def unshare(*options):
+    """The launcher of a program in namespaces of its own. Skips the test where
+    they are not to be had: without the rights, or mounts of one's own in a
+    root that is no mount point, as in a plain chroot."""
+    why = _why_not_unshare(options)
+    if why:
+        pytest.skip(why)
+    return ["unshare", *options]
+
+
+@functools.cache
+def _why_not_mount():
+    done = subprocess.run(
+        [*unshare("--mount"), "mount", "-t", "tmpfs", "tmpfs", "/tmp"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        errors="replace")
+    return None if done.returncode == 0 else \
+        f"may not mount here: {done.stderr.strip()}"
+
+
+def with_mounts(script, *arguments):
+    """The launcher of a program that has mounts of its own, which the script
+    makes; `$@` in it is the program, behind the arguments. Skips, too."""
+    launcher = unshare("--mount")
+    if _why_not_mount():
+        pytest.skip(_why_not_mount())
+    return [*launcher, "sh", "-c", script, "sh", *arguments]
 
 
 # --- processes, seen through /proc

@@ -13,7 +13,7 @@ import pytest
 
 import words
 from harness import (IS_ROOT, ask_udp, free_port, get, is_alive, is_refused,
-                     is_socket, probe, start_with_sockets, wait_until)
+                     is_socket, probe, start_with_sockets, unshare, wait_until)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -35,7 +35,7 @@ def test_port_serves_ipv4_where_ipv6_is_switched_off(box, as_root):
     box.web(listen=None, port=0)
     off = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
     d = box.start(launcher=[
-        "unshare", "--net", "sh", "-c", "ip link set lo up; "
+        *unshare("--net"), "sh", "-c", "ip link set lo up; "
         f'test ! -e {off} || echo 1 > {off}; exec "$@"', "sh"])
     d.wait_ready(2)
     said = subprocess.run(
