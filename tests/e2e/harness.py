@@ -207,6 +207,22 @@ def marked_processes(mark):
     return found
 
 
+def descriptors(pid):
+    """What /proc says of each, in the order of their numbers."""
+    found = []
+    for n in sorted(os.listdir(f"/proc/{pid}/fd"), key=int):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{n}"))
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def kinds(pid):
+    """What its descriptors are, without their numbers."""
+    return sorted(target.split(":")[0] for target in descriptors(pid))
+
+
 def describe(pids):
     return ", ".join(
         f"{pid} ({read_proc(pid, 'cmdline').replace(bytes(1), b' ').decode()}"
@@ -559,6 +575,34 @@ class Clusterd:
         wait_until(ask, lambda: f"answers from {count} workers, "
                    f"only {seen} did", limit)
         return seen
+
+    # when it has done what there was to do
+
+    def clients(self):
+        """Connections to the Unix sockets on which it listens, lines of
+        unix(5). A client that has closed its end is one until clusterd has
+        seen to it."""
+        lines = [line.split() for line in
+                 read_proc(self.pid, "net/unix").decode().splitlines()[1:]]
+        lines = [line for line in lines if len(line) == 8]
+        own = {f"socket:[{line[6]}]": line[7] for line in lines
+               if int(line[3], 16) & 0x10000}       # SO_ACCEPTCON
+        places = {own[fd] for fd in descriptors(self.pid) if fd in own}
+        return [line for line in lines if line[7] in places and
+                not int(line[3], 16) & 0x10000]
+
+    def is_at_rest(self):
+        """No death and no client is left to be seen to, and it waits."""
+        return (len(self.children()) == len(self.workers()) and
+                not self.clients() and process_state(self.pid) == "S")
+
+    def kinds_at_rest(self):
+        """What its descriptors are: a measure that can be compared, where one
+        in the middle of something has some more."""
+        wait_until(self.is_at_rest, lambda: "rest; zombies, clients, state: "
+                   f"{set(self.children()) - set(self.workers())}, "
+                   f"{self.clients()}, {process_state(self.pid)}")
+        return kinds(self.pid)
 
     # its end
 

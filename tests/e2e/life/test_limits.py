@@ -143,7 +143,7 @@ def test_too_few_descriptors_do_not_break_stop_and_reload(box, unwrapped):
     box.web(restart_delay="20ms", restart_delay_max="50ms")
     d = box.start()
     old = d.wait_ready(2)
-    used = len(os.listdir(f"/proc/{d.pid}/fd"))
+    used = len(d.kinds_at_rest())
     limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used, limits[1]))
     start = d.mark()
