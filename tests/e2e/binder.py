@@ -30,8 +30,7 @@ def _find():
     directory = tempfile.mkdtemp(prefix="cld-binder-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     path = os.path.join(directory, "binder")
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                          "binder.c")
+    source = os.path.join(harness.HERE, "binder.c")
     subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-std=gnu11",
                     "-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-pthread",
                     "-o", path, source], check=True)

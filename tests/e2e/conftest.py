@@ -1,9 +1,35 @@
 import os
+import resource
+import signal
 import socket
 
 import pytest
 
 import harness
+
+
+def _heed(signo):
+    """What the tests start has the signal's default again; here it goes on to
+    do nothing."""
+    signal.signal(signo, signal.SIG_DFL if signo == signal.SIGCHLD
+                  else lambda *_: None)
+
+
+def pytest_configure(config):
+    """Nothing of whoever started us is to reach clusterd and its workers: nohup
+    and shells that put us in the background ignore signals, for instance."""
+    # Python ignores these itself, and not in what it starts.
+    of_python = (signal.SIGPIPE, signal.SIGXFSZ)
+    for signo in signal.valid_signals():
+        if signal.getsignal(signo) is signal.SIG_IGN and \
+                signo not in of_python:
+            _heed(signo)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < 1024:        # the kernel's own default
+        resource.setrlimit(resource.RLIMIT_NOFILE, (
+            1024 if hard == resource.RLIM_INFINITY else min(1024, hard), hard))
 
 
 def pytest_sessionstart(session):

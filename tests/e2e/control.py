@@ -1,9 +1,7 @@
 """A client of the control socket, as clusterd-control(7) has it, and what the
 tests of it share."""
 
-import contextlib
 import glob
-import os
 import re
 import socket
 
@@ -244,12 +242,3 @@ def wait_status(box, condition, what="that status", limit=10.0):
         return condition(last[0])
     wait_until(look, lambda: f"{what}: {last[0].lines}", limit)
     return last[0]
-
-
-def fds(pid):
-    """What its descriptors are, without their numbers."""
-    found = []
-    for n in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found.append(os.readlink(f"/proc/{pid}/fd/{n}").split(":")[0])
-    return sorted(found)

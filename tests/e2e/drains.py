@@ -21,8 +21,7 @@ import time
 import words
 from harness import (CLUSTERD, ROOT, SLOW, Answer, _connect, is_alive,
                      wait_until)
-
-SERVERS = os.path.join(ROOT, "tests/e2e/servers")
+from programs import SERVERS
 
 # In every test, unless it says otherwise: whoever hangs fails soon.
 KEYS = {"restart_delay": "10ms", "drain_idle": "300ms", "stop_timeout": "5s"}

@@ -14,6 +14,7 @@ CLUSTERD_TEST_SLOW (a factor for all limits, default 1).
 """
 
 import errno
+import functools
 import os
 import random
 import re
@@ -27,10 +28,12 @@ import tempfile
 import threading
 import time
 
+import pytest
+
 import words
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 SLOW = float(os.environ.get("CLUSTERD_TEST_SLOW", "1"))
 # A Makefile may have broken the line within quotes.
 WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", "").replace("\\\n", " "))
@@ -59,6 +62,16 @@ SANITIZED = b"__asan_init" in open(CLUSTERD, "rb").read() \
 
 class TimeLimit(AssertionError):
     """What a test waited for did not come."""
+
+
+class HalfAnAnswer(ConnectionError):
+    """The end of the file before the end of the answer."""
+
+
+# How a client sees the death of who serves it: by what was under way, a reset,
+# the end of the file, or an error when it sends.
+CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError,
+       HalfAnAnswer)
 
 
 def wait_until(condition, what, limit=10.0):
@@ -101,6 +114,47 @@ def free_port(kind=socket.SOCK_STREAM):
             except OSError as e:
                 if e.errno != errno.EADDRINUSE:
                     raise
+
+
+@functools.cache
+def _why_not_unshare(options):
+    if shutil.which("unshare") is None:
+        return "needs unshare(1)"
+    done = subprocess.run(["unshare", *options, "true"],
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, errors="replace")
+    said = done.stderr.strip().rpartition("unshare: ")[2]
+    return None if done.returncode == 0 else \
+        f"may not unshare {' '.join(options)} here: {said}"
+
+
+def unshare(*options):
+    """The launcher of a program in namespaces of its own. Skips the test where
+    they are not to be had: without the rights, or mounts of one's own in a
+    root that is no mount point, as in a plain chroot."""
+    why = _why_not_unshare(options)
+    if why:
+        pytest.skip(why)
+    return ["unshare", *options]
+
+
+@functools.cache
+def _why_not_mount():
+    done = subprocess.run(
+        [*unshare("--mount"), "mount", "-t", "tmpfs", "tmpfs", "/tmp"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        errors="replace")
+    return None if done.returncode == 0 else \
+        f"may not mount here: {done.stderr.strip()}"
+
+
+def with_mounts(script, *arguments):
+    """The launcher of a program that has mounts of its own, which the script
+    makes; `$@` in it is the program, behind the arguments. Skips, too."""
+    launcher = unshare("--mount")
+    if _why_not_mount():
+        pytest.skip(_why_not_mount())
+    return [*launcher, "sh", "-c", script, "sh", *arguments]
 
 
 # --- processes, seen through /proc
@@ -151,6 +205,22 @@ def marked_processes(mark):
             if is_alive(int(entry)):
                 found.append(int(entry))
     return found
+
+
+def descriptors(pid):
+    """What /proc says of each, in the order of their numbers."""
+    found = []
+    for n in sorted(os.listdir(f"/proc/{pid}/fd"), key=int):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{n}"))
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def kinds(pid):
+    """What its descriptors are, without their numbers."""
+    return sorted(target.split(":")[0] for target in descriptors(pid))
 
 
 def describe(pids):
@@ -292,10 +362,14 @@ def read_answer(s):
                 break
             reply += part
     head, separator, body = reply.partition(b"\r\n\r\n")
-    if not separator or not head.startswith(b"HTTP/1.0 200"):
-        raise ConnectionError(f"half an answer: {reply!r}")
+    if not separator:
+        raise HalfAnAnswer(repr(reply))
+    if not head.startswith(b"HTTP/1.0 200"):
+        raise ConnectionError(f"no answer: {reply!r}")
     length = int(re.search(rb"Content-Length: (\d+)", head).group(1))
-    if length != len(body):
+    if length > len(body):
+        raise HalfAnAnswer(f"{len(body)} bytes instead of {length}")
+    if length < len(body):
         raise ConnectionError(f"{len(body)} bytes instead of {length}")
     return Answer(body.decode(errors="surrogateescape"))
 
@@ -501,6 +575,34 @@ class Clusterd:
         wait_until(ask, lambda: f"answers from {count} workers, "
                    f"only {seen} did", limit)
         return seen
+
+    # when it has done what there was to do
+
+    def clients(self):
+        """Connections to the Unix sockets on which it listens, lines of
+        unix(5). A client that has closed its end is one until clusterd has
+        seen to it."""
+        lines = [line.split() for line in
+                 read_proc(self.pid, "net/unix").decode().splitlines()[1:]]
+        lines = [line for line in lines if len(line) == 8]
+        own = {f"socket:[{line[6]}]": line[7] for line in lines
+               if int(line[3], 16) & 0x10000}       # SO_ACCEPTCON
+        places = {own[fd] for fd in descriptors(self.pid) if fd in own}
+        return [line for line in lines if line[7] in places and
+                not int(line[3], 16) & 0x10000]
+
+    def is_at_rest(self):
+        """No death and no client is left to be seen to, and it waits."""
+        return (len(self.children()) == len(self.workers()) and
+                not self.clients() and process_state(self.pid) == "S")
+
+    def kinds_at_rest(self):
+        """What its descriptors are: a measure that can be compared, where one
+        in the middle of something has some more."""
+        wait_until(self.is_at_rest, lambda: "rest; zombies, clients, state: "
+                   f"{set(self.children()) - set(self.workers())}, "
+                   f"{self.clients()}, {process_state(self.pid)}")
+        return kinds(self.pid)
 
     # its end
 

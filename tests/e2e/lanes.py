@@ -20,7 +20,7 @@ import pytest
 
 import harness
 import words
-from harness import (CLUSTERD, IS_ROOT, PROBE, SLOW, ask, get, probe,
+from harness import (CLUSTERD, CUT, IS_ROOT, PROBE, SLOW, ask, get, probe,
                      process_state, read_answer, wait_until)
 
 NOBODY = 65534
@@ -237,9 +237,9 @@ class SlowStream:
                 self.answered += 1
                 took = time.monotonic() - begun
                 if took > self.limit:
-                    self.failures.append(f"{source}: {took:.1f} s")
+                    self.failures.append((source, f"{took:.1f} s"))
             except (OSError, AssertionError) as e:
-                self.failures.append(f"{source}: {e!r}")
+                self.failures.append((source, e))
 
     def wait_more(self, count=20):
         now = self.answered
@@ -252,10 +252,10 @@ class SlowStream:
         self.wait_more()
         return self
 
-    def forgive(self, *words):
-        """Forget failures with these words."""
+    def forgive_cut(self):
+        """Forget those whom the death of a worker has cut off."""
         self.failures = [f for f in self.failures
-                         if not any(w in f for w in words)]
+                         if not isinstance(f[1], CUT)]
 
     def __exit__(self, kind, *_):
         self.over.set()

@@ -57,7 +57,9 @@ static bool
 fails_first_start(const struct worker *w)
 {
 	return w->crew->initial && !w->crew->executed &&
-	    w->leader->exec_failed && !w->crew->all->stopping &&
+	    w->leader->exec_failed &&
+	    !spawn_failure_passes(&w->leader->failure) &&
+	    !w->crew->all->stopping &&
 	    !w->leader->life->failed;
 }
 

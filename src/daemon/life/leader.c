@@ -18,6 +18,7 @@
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
@@ -62,6 +63,17 @@ leave_streams(struct leader *l)
 		out_pipe_leave(&l->pipes[i]);
 }
 
+/*
+ * No process of it came to its lanes yet, and nobody waits in them for it. Of
+ * few descriptors, those that wait for their first start would hold all.
+ */
+static void
+leave_unused_lanes(struct worker *w)
+{
+	if (!w->leader->executed)
+		listeners_leave(w->leader->life->with.listeners, &w->holder);
+}
+
 void
 leader_forget(struct worker *w)
 {
@@ -81,6 +93,7 @@ leader_forget(struct worker *w)
 	w->ready_ms = -1;
 	l->exec_failed = false;
 	l->timed_out = false;
+	leave_unused_lanes(w);
 }
 
 void
@@ -117,7 +130,7 @@ leader_read_report(struct worker *w)
 			break;
 		case SPAWN_REPORT_EXECUTED:
 			close_report(l);
-			w->crew->executed = true;
+			w->crew->executed = l->executed = true;
 			worker_post(w, WORKER_EV_EXECUTED);
 			break;
 		}

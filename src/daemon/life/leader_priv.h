@@ -20,6 +20,7 @@ struct leader {
 	struct worker *worker;
 	struct loop_timer timer;	/* worker->fsm.deadline */
 	bool timed_out;		/* killed for not being ready in time */
+	bool executed;		/* ever, this process or one before */
 
 	/* From fork to exec, by leader.c: */
 	int report;			/* the exec's pipe; -1: no more */
@@ -43,7 +44,8 @@ void leader_read_report(struct worker *worker);
 /* It is dead: what it said while it lived is read to the end. */
 void leader_read_last(struct worker *worker);
 
-/* Forget the process and everything that belongs to it alone. */
+/* Forget the process and everything that belongs to it alone. If none was ever
+   executed, so that nobody waits for it, its lanes are for others. */
 void leader_forget(struct worker *worker);
 
 #endif

@@ -254,6 +254,13 @@ spawn_read_report(int report, struct spawn_failure *ret_failure,
 					  SPAWN_REPORT_EXECUTED;
 }
 
+bool
+spawn_failure_passes(const struct spawn_failure *failure)
+{
+	return failure->err == EMFILE || failure->err == ENFILE ||
+	       failure->err == ENOMEM || failure->err == EAGAIN;
+}
+
 static const char *
 exec_hint(int err, const char *program)
 {

@@ -72,6 +72,10 @@ enum spawn_report {
 enum spawn_report spawn_read_report(int report,
     struct spawn_failure *ret_failure, int *ret_trap);
 
+/* Was it for want of something that others may give back, descriptors, memory
+   or processes? Else it fails every time. */
+bool spawn_failure_passes(const struct spawn_failure *failure);
+
 /* "cannot execute ./server: No such file or directory", with a hint where
    one helps. Looks at the file system for the hint. */
 void spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,

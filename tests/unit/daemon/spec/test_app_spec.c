@@ -49,7 +49,7 @@ open_house(void **state)
 	listeners = (struct listeners)LISTENERS_INIT;
 	assert_int_equal(loop_new(&loop, &err), 0);
 	listeners_init(&listeners, loop);
-	outputs_init(&outputs, loop);
+	outputs_init(&outputs, loop, NULL, NULL);
 	return 0;
 }
 

@@ -1,7 +1,4 @@
-"""The examples: the hello server in C, and the same in other languages.
-
-HELLO names another build of hello-server, for instance with sanitizers.
-"""
+"""The examples: the hello server in C, and the same in other languages."""
 
 import collections
 import glob
@@ -18,10 +15,10 @@ import time
 import pytest
 
 import words
-from harness import (ROOT, SLOW, _connect, _program, free_port, is_alive,
+from harness import (ROOT, SLOW, _connect, free_port, is_alive,
                      is_refused, wait_until)
+from programs import HELLO
 
-HELLO = _program("HELLO", "examples/hello-server")
 EXAMPLES = os.path.join(ROOT, "examples")
 STOPPING = re.compile(r"(?i)\bstopping\b")
 KILLED = words.DEATH(how=words.KILLED_9)

@@ -18,18 +18,19 @@ import binder
 import lanes
 import words
 from binder import BINDER
-from harness import (CLUSTERCTL, CLUSTERD, ROOT, SLOW, children_of, free_port,
-                     is_alive, read_proc, status_field, wait_until)
-from test_notify import Supervisor
+from harness import (CLUSTERCTL, CLUSTERD, HERE, ROOT, SLOW, children_of,
+                     free_port, is_alive, read_proc, status_field, unshare,
+                     wait_until)
+from programs import script
+from supervisors import Supervisor
 
 EXAMPLES = os.path.join(ROOT, "examples")
 UNITS = sorted(os.path.basename(path) for kind in ("service", "timer")
                for path in glob.glob(f"{EXAMPLES}/*.{kind}"))
 UNIT = f"{EXAMPLES}/clusterd.service"
 DOCKER = f"{EXAMPLES}/docker"
-SANDBOX = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                       "unit_sandbox.py")
-HTTP_JS = os.path.join(os.path.dirname(SANDBOX), "servers", "http.js")
+SANDBOX = os.path.join(HERE, "unit_sandbox.py")
+HTTP_JS = script("http.js")
 INSTALLED = {"/usr/local/sbin/clusterd": CLUSTERD,
              "/usr/local/bin/clusterctl": CLUSTERCTL}
 
@@ -115,8 +116,7 @@ def as_unit(box, as_root, unwrapped):
     """Starts clusterd on app.ini as the unit would."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("needs the filter sets of systemd-analyze(1)")
-    if run("unshare", "--mount", "true").returncode != 0:
-        pytest.skip("may not make a mount namespace")
+    unshare("--mount")          # as the sandbox does
     try:
         ctypes.CDLL("libseccomp.so.2")
     except OSError:
@@ -329,8 +329,8 @@ def container(box, as_root):
     """The image's app, as `docker run` in the Dockerfile has it: process 1 of
     its namespace, an ordinary user without any capability, everything but the
     directory of the control socket read-only."""
-    if run("unshare", "--mount", "--pid", "--fork", "true").returncode != 0:
-        pytest.skip("may not make namespaces")
+    namespaces = unshare("--mount", "--pid", "--fork", "--kill-child",
+                         "--mount-proc")
     uid = re.search(r"useradd --uid (\d+)", text_of(f"{DOCKER}/Dockerfile"))[1]
     port = free_port()
     shutil.copy(f"{DOCKER}/server.js", box.path("server.js"))
@@ -349,8 +349,7 @@ def container(box, as_root):
         mount -o remount,bind,ro / && shift && exec "$@" """
     d = box.start(
         program=box.copy(CLUSTERD),
-        launcher=["unshare", "--mount", "--pid", "--fork", "--kill-child",
-                  "--mount-proc", "sh", "-c", script, "sh", box.path("run"),
+        launcher=[*namespaces, "sh", "-c", script, "sh", box.path("run"),
                   *become],
         env={"RUNTIME_DIRECTORY": box.path("run")})
     wait_until(lambda: children_of(d.process.pid), "the child of unshare")

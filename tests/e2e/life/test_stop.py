@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness import (PROBE, SLOW, get, is_alive, is_refused, kill,
-                     marked_processes, probe, wait_until)
+                     marked_processes, probe, stays, wait_until)
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
@@ -280,3 +280,35 @@ def test_several_apps_stop_together(box):
     told = [e["at"] for e in box.events("signal 15")]
     assert len(told) == 4
     assert max(told) - min(told) < 300 * SLOW
+
+
+def test_child_may_finish_after_its_leader_died_of_the_signal(box):
+    """As node(1) under npm(1), and clusterd ends right after it."""
+    count = 3
+    script = box.write("worker.sh", """
+        drain() {
+            trap '' TERM
+            touch "there.$1"
+            until test -e "go.$1"; do sleep 0.02; done
+            touch "finished.$1"
+        }
+        drain "$CLUSTERD_INSTANCE" &
+        exec sleep 1000
+        """)
+    box.config(web={"command": f"sh {script}", "instances": count,
+                    "directory": box.dir, "stop_timeout": "60s"})
+    d = box.start()
+    leaders = d.wait_ready(count)
+    for n in range(count):
+        wait_until(lambda: os.path.exists(box.path(f"there.{n}")), "a child")
+    d.send(signal.SIGTERM)
+    wait_until(lambda: not any(map(is_alive, leaders)), "the leaders' death")
+    for n in range(count):
+        stays(lambda: d.process.poll() is None, "clusterd waits", 0.1)
+        assert not os.path.exists(box.path(f"finished.{n}"))
+        box.touch(f"go.{n}")
+        wait_until(lambda: os.path.exists(box.path(f"finished.{n}")),
+                   "the child may finish")
+    since = time.monotonic()
+    d.wait_end(0)
+    assert time.monotonic() - since < 2 * SLOW

@@ -268,3 +268,16 @@ def test_program_that_went_away_for_good_is_parked(box):
     os.unlink(program)
     os.kill(pid, signal.SIGKILL)
     d.wait_end(1)
+
+
+@pytest.mark.valgrind
+def test_storm_of_deaths_is_survived(box):
+    box.web(instances=20, restart_delay="5ms", restart_delay_max="20ms")
+    d = box.start()
+    for _ in range(5):
+        pids = d.wait_ready(20)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        d.wait_replaced(pids, 20)
+    get(d.port())
+    d.stop()

@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -11,8 +12,8 @@ import subprocess
 import pytest
 
 import words
-from harness import (ask_udp, free_port, get, is_refused, is_socket, probe,
-                     start_with_sockets)
+from harness import (IS_ROOT, ask_udp, free_port, get, is_alive, is_refused,
+                     is_socket, probe, start_with_sockets, unshare, wait_until)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -34,7 +35,7 @@ def test_port_serves_ipv4_where_ipv6_is_switched_off(box, as_root):
     box.web(listen=None, port=0)
     off = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
     d = box.start(launcher=[
-        "unshare", "--net", "sh", "-c", "ip link set lo up; "
+        *unshare("--net"), "sh", "-c", "ip link set lo up; "
         f'test ! -e {off} || echo 1 > {off}; exec "$@"', "sh"])
     d.wait_ready(2)
     said = subprocess.run(
@@ -136,6 +137,19 @@ def test_backlog_that_the_kernel_cuts_is_warned_about(box):
     d = box.start()
     d.wait_ready(2)
     d.wait_log("somaxconn")
+    d.stop()
+
+
+def test_accept_queue_survives_the_death_of_all_workers(box):
+    """The listener is clusterd's: clients wait for the replacement."""
+    box.web(restart_delay="200ms", restart_delay_max="200ms", instances=1)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), "its end")
+    with socket.create_connection(("127.0.0.1", d.port()), timeout=10) as s:
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"200 OK" in s.recv(65536)
     d.stop()
 
 
@@ -340,6 +354,29 @@ def test_unix_path_of_every_length_that_passes_the_check_can_be_used(box):
     d.wait_ready(2)
     get(box.path(longest))
     d.stop()
+
+
+@pytest.mark.valgrind
+def test_link_in_place_of_a_socket_file_is_not_followed(box):
+    path, secret = box.path("web.sock"), box.write("secret", "x", 0o600)
+    owner = {"socket_user": "nobody"} if IS_ROOT else {}
+    box.web(listen=f"unix:{path}", socket_mode="0666", **owner)
+    d = box.start()
+    old = d.wait_ready(2)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o666
+    before = os.stat(secret)
+    # in one step: a path that is missing comes back at once
+    os.symlink(secret, path + ".new")
+    os.rename(path + ".new", path)
+    d.send(signal.SIGHUP)
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    d.wait_replaced(old, 2)
+    d.stop()
+    after = os.stat(secret)
+    assert (after.st_mode, after.st_uid, after.st_gid, after.st_ctime_ns) == \
+        (before.st_mode, before.st_uid, before.st_gid, before.st_ctime_ns)
+    # it is not ours to remove either
+    assert os.path.islink(path)
 
 
 # --- UDP

@@ -17,7 +17,7 @@ import pytest
 import control
 import words
 from control import Answer, Client, client, do, status
-from harness import SLOW, probe, status_field, wait_until
+from harness import SLOW, kinds, probe, status_field, wait_until
 
 
 def rss(pid):
@@ -37,9 +37,8 @@ def open_clients(stack, box, count):
 
 
 def wait_fds(d, before):
-    wait_until(lambda: control.fds(d.pid) == before,
-               lambda: f"the descriptors of before: {before}, "
-               f"{control.fds(d.pid)}")
+    wait_until(lambda: kinds(d.pid) == before,
+               lambda: f"the descriptors of before: {before}, {kinds(d.pid)}")
 
 
 def read_to_end(s):
@@ -56,7 +55,7 @@ def read_to_end(s):
 @pytest.mark.valgrind
 def test_garbage_gets_an_error_and_does_no_harm(box):
     d = ready(box, balance="shared")
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     rng = random.Random(4711)
     for rubbish in (b"\0\n", b"status\0\n", b"\xff\xfe\n", b"%s%n%x\n",
                     b"status\rx\n", b"\x1b[2J\n", b"+ status\n", b"ok\n",
@@ -79,7 +78,7 @@ def test_garbage_gets_an_error_and_does_no_harm(box):
 
 def test_request_without_an_end(box):
     d = ready(box)
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     for rubbish in (b"x" * 1024, b"x" * (1 << 20), b"\0" * 5000,
                     b"status " * 200):
         with client(box) as c:
@@ -117,7 +116,7 @@ def test_many_requests_at_once_get_their_answers_in_turn(box):
 
 def test_client_that_never_reads_its_status(box, unwrapped):
     d = ready(box, 200, balance="shared", stop_timeout="3s")
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     with contextlib.ExitStack() as stack:
         memory = rss(d.pid)
         for c in open_clients(stack, box, 20):
@@ -161,7 +160,7 @@ def test_clients_that_are_killed_in_mid_answer(box):
     d = ready(box, 50, balance="shared")
     do(box, "restart web:0")        # opens what a restart needs
     d.wait_workers(50)
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     path = control.place(box)
     for n in range(40):
         c = Client(path)
@@ -192,7 +191,7 @@ def test_clients_that_are_killed_in_mid_answer(box):
 
 def test_stalled_clients_give_way_to_others(box):
     d = ready(box)
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     with contextlib.ExitStack() as stack:
         stalled = open_clients(stack, box, 300)
         for c in stalled[::2]:
@@ -278,7 +277,7 @@ def test_thousand_clients_at_once_get_whole_answers(box, unwrapped):
     # The first reload needs lanes for old and new workers, which stay open.
     do(box, "reload")
     d.wait_workers(4)
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     pids = status(box).pids()
     memory = rss(d.pid)
     asking = ask_all(box, 1000)
@@ -304,7 +303,7 @@ def test_thousand_clients_at_once_get_whole_answers(box, unwrapped):
 
 def test_too_few_descriptors_are_survived(box, unwrapped):
     d = ready(box)
-    before = control.fds(d.pid)
+    before = d.kinds_at_rest()
     limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(d.pid, resource.RLIMIT_NOFILE,
                      (len(before) + 3, limits[1]))

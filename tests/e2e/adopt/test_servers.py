@@ -18,16 +18,15 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import time
 
 import pytest
 
 import words
-from harness import (SLOW, _connect, children_of, free_port, is_alive,
-                     is_refused, kill, wait_until)
+from harness import (CUT, SLOW, HalfAnAnswer, _connect, children_of, free_port,
+                     is_alive, is_refused, kill, wait_until)
+from programs import HTTP_SERVER, PYTHON, script
 
-SERVERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "servers")
 INSTANCES = 3
 
 # nginx lies where not every user looks.
@@ -35,14 +34,9 @@ PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
 SEEN = r"it waits for connections"
 KILLED = words.DEATH(how=words.KILLED_9)
-CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
 # --- what a client asks; each returns the pid that answered, if it is told
-
-class HalfAnAnswer(ConnectionResetError):
-    """The server hung up too early."""
-
 
 def read_all(s):
     reply = b""
@@ -121,10 +115,6 @@ class Server:
         return "unix:" in self.listen
 
 
-def script(name):
-    return os.path.join(SERVERS, name)
-
-
 def nginx(box, port, built):
     box.write("nginx.conf", f"""
 daemon off;
@@ -154,10 +144,6 @@ def busybox(box, port, built):
     box.write("index.html", "hello\n")
     return ["busybox", "httpd", "-f", "-p", port, "-h", box.dir]
 
-
-# A python3 in the PATH may be a launcher of yet another one.
-PYTHON = sys.executable
-HTTP_SERVER = shlex.join([PYTHON, "-m", "http.server"])
 
 TRIED = {
     "node": Server(

@@ -15,13 +15,12 @@ import time
 import pytest
 
 import words
-from drains import (KEYS, SERVERS, Client, Load, abrupt, begin, hup, reload,
+from drains import (KEYS, Client, Load, abrupt, begin, hup, reload,
                     start, wait_gone)
 from harness import (SLOW, ask, free_port, get, is_alive, is_refused,
                      wait_until)
 from lanes import (answers, as_nobody, client, needs, parametrized, stopped)
-from test_examples import HELLO
-from test_servers import HTTP_SERVER, script
+from programs import HELLO, HTTP_SERVER, SERVERS, script
 
 # Load is for the plain run: under a sanitizer it would be another one.
 pytestmark = pytest.mark.heavy

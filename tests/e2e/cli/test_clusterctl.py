@@ -16,7 +16,7 @@ import pytest
 
 import controls
 import harness
-from harness import CLUSTERCTL, IS_ROOT, ROOT, WRAP, wait_until
+from harness import CLUSTERCTL, HERE, IS_ROOT, ROOT, WRAP, wait_until
 
 UTF8 = {"LC_ALL": "C.UTF-8"}
 
@@ -519,8 +519,7 @@ def test_stop_waits_for_the_end(box):
             "os._exit(0)")
     path = box.path("run/x.sock")
     p = subprocess.Popen([sys.executable, "-B", "-c", code, path],
-                         cwd=os.path.dirname(os.path.abspath(__file__)),
-                         env=box.environment())
+                         cwd=HERE, env=box.environment())
     wait_until(lambda: harness.is_socket(path), "the server")
     done = box.ctl("-s", path, "stop")
     assert (done.returncode, done.stdout) == (0, "stopping\n")

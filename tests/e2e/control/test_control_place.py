@@ -12,7 +12,7 @@ import pytest
 import control
 import lanes
 from control import Client, do, status
-from harness import free_port, get, is_socket, wait_until
+from harness import free_port, get, is_socket, kinds, wait_until
 
 ASK = """
 import os, socket, sys
@@ -115,7 +115,7 @@ def test_workers_get_neither_the_socket_nor_its_clients(box):
         # Born while there is a client.
         c.ask("restart web")
         for pid in status(box).pids():
-            found = control.fds(pid)
+            found = kinds(pid)
             assert found.count("socket") == 1, found
         assert len(get(d.port(), "/dump").fds) == 4
     d.stop()

@@ -1,14 +1,13 @@
 """Changes of `balance` and of the number of instances, under way."""
 
 import itertools
-import os
 import resource
 import signal
 
 import pytest
 
 import words
-from harness import ask_udp, get, wait_until
+from harness import ask_udp, get, kinds, wait_until
 from lanes import (ALL, PRIVILEGED, SlowStream, check_even, client, hup,
                    needs, parametrized, seats_of_clients, wait_asleep,
                    why_not)
@@ -42,10 +41,6 @@ def every_change(balances):
         return False
     assert extend()
     return path
-
-
-def fds(d):
-    return len(os.listdir(f"/proc/{d.pid}/fd"))
 
 
 def test_every_change_of_balance_loses_nobody(box):
@@ -89,8 +84,7 @@ def test_changes_leave_no_descriptors_behind(box):
             box.web(balance=balance, instances=3)
             hup(d, generation)
             d.wait_workers(3)
-        wait_asleep(d)
-        counts.append(fds(d))
+        counts.append(len(d.kinds_at_rest()))
     assert counts[1] == counts[2], counts
     d.stop()
 
@@ -107,10 +101,9 @@ def test_reloads_leave_no_descriptors_behind(box, balance, listen):
         hup(d, generation)
         d.wait_workers(3)
         if generation == 4:
-            wait_asleep(d)
-            before = fds(d)
-    wait_until(lambda: fds(d) <= before,
-               lambda: f"no more than {before} descriptors, {fds(d)}")
+            before = len(d.kinds_at_rest())
+    wait_until(lambda: len(kinds(d.pid)) <= before,
+               lambda: f"no more than {before} descriptors, {kinds(d.pid)}")
     d.stop()
 
 

@@ -7,7 +7,7 @@ import resource
 
 import pytest
 
-from harness import PROBE, WRAP, get, probe, wait_until
+from harness import PROBE, WRAP, get, probe, wait_until, with_mounts
 
 STALE = {
     "CLUSTERD_FD": "99", "CLUSTERD_APP": "stale", "CLUSTERD_INSTANCE": "99",
@@ -390,10 +390,10 @@ def test_user_gives_uid_gid_groups_and_home(box, as_root):
 
 def other_accounts(box, passwd, group):
     """A launcher that shows clusterd other account files."""
-    return ["unshare", "--mount", "sh", "-c",
-            'mount --bind "$0" /etc/passwd && mount --bind "$1" /etc/group '
-            '&& shift && exec "$@"',
-            box.write("passwd", passwd), box.write("group", group)]
+    return with_mounts(
+        'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group '
+        '&& shift 2 && exec "$@"',
+        box.write("passwd", passwd), box.write("group", group))
 
 
 ACCOUNTS = (

@@ -1,0 +1,113 @@
+"""Pid 1, orphans, and what escapes a worker."""
+
+import os
+import signal
+
+import pytest
+
+import words
+from harness import (PROBE, children_of, get, is_alive, process_state,
+                     read_proc, unshare, wait_until)
+
+
+def start_as_pid_1(box, mount_proc=True):
+    d = box.start(launcher=unshare("--pid", "--fork", "--kill-child",
+                                   *["--mount-proc"] * mount_proc))
+    wait_until(lambda: children_of(d.process.pid), "the child of unshare")
+    d.pid = children_of(d.process.pid)[0]
+    wait_until(lambda: b"app.ini" in read_proc(d.pid, "cmdline")
+               and b"unshare" not in read_proc(d.pid, "cmdline"),
+               "clusterd as pid 1")
+    return d
+
+
+def test_as_pid_1_it_serves_and_stops(box, as_root):
+    # The log has the pids of the namespace, so wait for lines, not for pids.
+    box.web("--escape", 0)
+    d = start_as_pid_1(box)
+    d.wait_log(words.READY("web"), count=2)
+    box.wait_events("escaped", 2)
+    get(d.port())
+    pids = d.workers()
+    assert get(d.port(), "/dump").one("ppid") == "1"
+    d.send(signal.SIGTERM)
+    d.wait_end(0)
+    assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.valgrind
+def test_as_pid_1_it_reaps_orphans_and_heals(box, as_root):
+    box.web("--escape", 50, instances=1, restart_delay="10ms")
+    d = start_as_pid_1(box)
+    d.wait_log(words.READY("web"))
+    box.wait_events("escaped")
+    worker = d.wait_workers(1)[0]
+    wait_until(lambda: d.children() == [worker], "the orphan is reaped")
+    os.kill(worker, signal.SIGKILL)
+    d.wait_log(words.READY("web"), count=2)
+    wait_until(lambda: len(d.children()) == 1
+               and process_state(d.children()[0]) != "Z",
+               "only the new worker is left")
+    d.send(signal.SIGTERM)
+    d.wait_end(0)
+
+
+def test_as_pid_1_with_the_proc_of_another_namespace_it_works(box, as_root):
+    """Whose numbers are wrong; and what escapes dies with the namespace."""
+    box.web("--fork-child", "--escape", 0, restart_delay="10ms",
+            stop_timeout="300ms")
+    d = start_as_pid_1(box, mount_proc=False)
+    d.wait_log(words.READY("web"), count=2)
+    box.wait_events("escaped", 2)
+    box.wait_events("child", 2)
+    get(d.port())
+    os.kill(d.workers()[0], signal.SIGKILL)
+    d.wait_log(words.READY("web"), count=3)
+    d.send(signal.SIGTERM)
+    d.wait_end(0)
+
+
+def test_as_pid_1_every_stop_signal_works(box, as_root):
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        box.web()
+        d = start_as_pid_1(box)
+        d.wait_log(words.READY("web"), count=2)
+        d.send(number)
+        d.wait_end(0)
+
+
+def test_orphans_of_a_living_worker_are_reaped(box):
+    box.web("--escape", 100, instances=1)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    orphan = box.wait_events("escaped")[0]["pid"]
+    wait_until(lambda: process_state(orphan) is None, "it is reaped")
+    assert d.children() == [pid]
+    d.stop()
+
+
+def test_worker_that_forks_children_that_die_at_once_costs_nothing(box):
+    script = box.write(
+        "server", "#!/bin/sh\ni=0\nwhile [ $i -lt 300 ]; do\n"
+        f"(true &)\ni=$((i + 1))\ndone\nexec {PROBE}\n", mode=0o755)
+    box.web(command=script, instances=2)
+    d = box.start()
+    pids = d.wait_ready(2, limit=20)
+    wait_until(lambda: sorted(d.children()) == sorted(pids),
+               "all orphans are reaped")
+    d.stop()
+
+
+@pytest.mark.valgrind
+def test_escaped_process_is_swept_whatever_the_size_of_the_environment(box):
+    large = {f"LARGE_{n:03}": "x" * 1000 for n in range(400)}
+    box.web("--escape", 0, instances=1, restart_delay="10ms")
+    d = box.start(env=large)
+    pid, = d.wait_ready(1)
+    escaped = box.wait_events("escaped")[0]["pid"]
+    assert is_alive(escaped)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(escaped), "the escaped one is swept")
+    d.wait_replaced([pid], 1)
+    assert len(get(d.port(), "/dump").env) > 400
+    d.stop()
