@@ -9,8 +9,8 @@
  * fields of an app, and conf_env.c `env` and the env file; conf_check.c makes
  * the config; conf_print.c is the -T dump; conf_diff.c compares two.
  */
-#ifndef CORE_CONF_H
-#define CORE_CONF_H
+#ifndef CORE_CONF_CONF_H
+#define CORE_CONF_CONF_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Users and groups that a configuration names: who they are here. */
-#ifndef CORE_CONF_ACCOUNTS_H
-#define CORE_CONF_ACCOUNTS_H
+#ifndef CORE_CONF_CONF_ACCOUNTS_H
+#define CORE_CONF_CONF_ACCOUNTS_H
 
 struct conf_app;
 struct conf_host;

@@ -1,6 +1,6 @@
 /* Sections and keys to a configuration. */
-#ifndef CORE_CONF_CHECK_H
-#define CORE_CONF_CHECK_H
+#ifndef CORE_CONF_CONF_CHECK_H
+#define CORE_CONF_CONF_CHECK_H
 
 struct conf_errors;
 struct conf_host;

@@ -6,8 +6,8 @@
  * opened by daemon/sockets/listeners, app by app, before the plan is made, and
  * what they have in common with it is conf_same_listener().
  */
-#ifndef CORE_CONF_DIFF_H
-#define CORE_CONF_DIFF_H
+#ifndef CORE_CONF_CONF_DIFF_H
+#define CORE_CONF_CONF_DIFF_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The environment of a worker: `env` and the file that `env_file` names. */
-#ifndef CORE_CONF_ENV_H
-#define CORE_CONF_ENV_H
+#ifndef CORE_CONF_CONF_ENV_H
+#define CORE_CONF_CONF_ENV_H
 
 #include <stddef.h>
 

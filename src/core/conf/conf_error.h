@@ -1,6 +1,6 @@
 /* What is wrong with a configuration, in words for its author. */
-#ifndef CORE_CONF_ERROR_H
-#define CORE_CONF_ERROR_H
+#ifndef CORE_CONF_CONF_ERROR_H
+#define CORE_CONF_CONF_ERROR_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /*
  * Files that clusterd writes to: which of them may be one and the same.
  */
-#ifndef CORE_CONF_FILES_H
-#define CORE_CONF_FILES_H
+#ifndef CORE_CONF_CONF_FILES_H
+#define CORE_CONF_CONF_FILES_H
 
 #include <stddef.h>
 

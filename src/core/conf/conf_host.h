@@ -1,6 +1,6 @@
 /* The world outside, for whoever checks a configuration. */
-#ifndef CORE_CONF_HOST_H
-#define CORE_CONF_HOST_H
+#ifndef CORE_CONF_CONF_HOST_H
+#define CORE_CONF_CONF_HOST_H
 
 #include <stddef.h>
 

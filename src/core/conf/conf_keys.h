@@ -1,6 +1,6 @@
 /* The keys of one section: each by its row of the schema. */
-#ifndef CORE_CONF_KEYS_H
-#define CORE_CONF_KEYS_H
+#ifndef CORE_CONF_CONF_KEYS_H
+#define CORE_CONF_CONF_KEYS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Listeners of all apps: an address has one app. */
-#ifndef CORE_CONF_LISTENS_H
-#define CORE_CONF_LISTENS_H
+#ifndef CORE_CONF_CONF_LISTENS_H
+#define CORE_CONF_CONF_LISTENS_H
 
 #include <stddef.h>
 

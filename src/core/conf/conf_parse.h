@@ -1,6 +1,6 @@
 /* Values: text to fields, as a row of the schema asks for. */
-#ifndef CORE_CONF_PARSE_H
-#define CORE_CONF_PARSE_H
+#ifndef CORE_CONF_CONF_PARSE_H
+#define CORE_CONF_CONF_PARSE_H
 
 struct conf_value;
 

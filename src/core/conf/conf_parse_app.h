@@ -2,8 +2,8 @@
  * Values of an app's keys that are lists, or fill several of its fields. All as
  * conf_parse(), which calls them; the target is a struct conf_app.
  */
-#ifndef CORE_CONF_PARSE_APP_H
-#define CORE_CONF_PARSE_APP_H
+#ifndef CORE_CONF_CONF_PARSE_APP_H
+#define CORE_CONF_CONF_PARSE_APP_H
 
 struct conf_value;
 

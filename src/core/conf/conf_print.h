@@ -1,6 +1,6 @@
 /* A configuration, and parts of it, as text. */
-#ifndef CORE_CONF_PRINT_H
-#define CORE_CONF_PRINT_H
+#ifndef CORE_CONF_CONF_PRINT_H
+#define CORE_CONF_CONF_PRINT_H
 
 struct conf_output;
 struct config;

@@ -1,6 +1,6 @@
 /* Bytes of a file to sections and keys. */
-#ifndef CORE_CONF_READ_H
-#define CORE_CONF_READ_H
+#ifndef CORE_CONF_CONF_READ_H
+#define CORE_CONF_CONF_READ_H
 
 #include <stddef.h>
 

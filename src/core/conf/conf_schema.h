@@ -3,8 +3,8 @@
  * same parser), dump (conf_print.c) and the check of the man page all come
  * from the row; a key that no row has does not exist.
  */
-#ifndef CORE_CONF_SCHEMA_H
-#define CORE_CONF_SCHEMA_H
+#ifndef CORE_CONF_CONF_SCHEMA_H
+#define CORE_CONF_CONF_SCHEMA_H
 
 #include <stdbool.h>
 #include <stddef.h>

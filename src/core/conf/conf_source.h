@@ -1,6 +1,6 @@
 /* A configuration as it is written: sections and keys, nothing checked yet. */
-#ifndef CORE_CONF_SOURCE_H
-#define CORE_CONF_SOURCE_H
+#ifndef CORE_CONF_CONF_SOURCE_H
+#define CORE_CONF_CONF_SOURCE_H
 
 #include <stddef.h>
 

@@ -2,8 +2,8 @@
  * One value as it stands in the file, and what its parsers (conf_parse.c,
  * conf_parse_app.c, conf_env.c) have in common.
  */
-#ifndef CORE_CONF_VALUE_H
-#define CORE_CONF_VALUE_H
+#ifndef CORE_CONF_CONF_VALUE_H
+#define CORE_CONF_CONF_VALUE_H
 
 #include <stdbool.h>
 #include <stddef.h>

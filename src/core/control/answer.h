@@ -9,8 +9,8 @@
  *   ok
  *   error failed web: reload aborted: …
  */
-#ifndef CORE_ANSWER_H
-#define CORE_ANSWER_H
+#ifndef CORE_CONTROL_ANSWER_H
+#define CORE_CONTROL_ANSWER_H
 
 #include <stdbool.h>
 #include <stddef.h>

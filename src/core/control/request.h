@@ -4,8 +4,8 @@
  *
  *   restart web:1
  */
-#ifndef CORE_REQUEST_H
-#define CORE_REQUEST_H
+#ifndef CORE_CONTROL_REQUEST_H
+#define CORE_CONTROL_REQUEST_H
 
 #include <stddef.h>
 

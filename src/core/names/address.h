@@ -2,8 +2,8 @@
  * Addresses that an app serves, as data: parsed, compared and printed without
  * a system call. linux/socket turns them into sockets.
  */
-#ifndef CORE_ADDRESS_H
-#define CORE_ADDRESS_H
+#ifndef CORE_NAMES_ADDRESS_H
+#define CORE_NAMES_ADDRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>

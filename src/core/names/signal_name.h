@@ -1,6 +1,6 @@
 /* Names of signals, without the SIG that POSIX puts before them. */
-#ifndef CORE_SIGNAL_NAME_H
-#define CORE_SIGNAL_NAME_H
+#ifndef CORE_NAMES_SIGNAL_NAME_H
+#define CORE_NAMES_SIGNAL_NAME_H
 
 #include <stdbool.h>
 

@@ -5,8 +5,8 @@
  * argument can be written on one line. Nothing is expanded and no operator is
  * known: `;`, `|`, `$HOME` and `*` are plain text.
  */
-#ifndef CORE_WORDS_H
-#define CORE_WORDS_H
+#ifndef CORE_NAMES_WORDS_H
+#define CORE_NAMES_WORDS_H
 
 struct error;
 struct strbuf;

@@ -6,8 +6,8 @@
  * newline put in between, and so does one that there is no memory to hold until
  * its end has come.
  */
-#ifndef CORE_LINE_SPLIT_H
-#define CORE_LINE_SPLIT_H
+#ifndef CORE_OUTPUT_LINE_SPLIT_H
+#define CORE_OUTPUT_LINE_SPLIT_H
 
 #include <stddef.h>
 

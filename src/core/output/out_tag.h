@@ -3,8 +3,8 @@
  * place of several: "web.2 | ", on a terminal in the instance's colour. Here it
  * is made, and read again, to tell whose line one is that could not be written.
  */
-#ifndef CORE_OUT_TAG_H
-#define CORE_OUT_TAG_H
+#ifndef CORE_OUTPUT_OUT_TAG_H
+#define CORE_OUTPUT_OUT_TAG_H
 
 #include <stdbool.h>
 #include <stddef.h>

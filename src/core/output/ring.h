@@ -7,8 +7,8 @@
  * each, which nobody has to know of: one whose lines have been overwritten goes
  * on at the oldest, and is told how many it has missed.
  */
-#ifndef CORE_RING_H
-#define CORE_RING_H
+#ifndef CORE_OUTPUT_RING_H
+#define CORE_OUTPUT_RING_H
 
 #include <stdbool.h>
 #include <stddef.h>

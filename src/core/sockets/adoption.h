@@ -2,8 +2,8 @@
  * Adoption: a worker binds an address by itself; is it one that its app serves,
  * and which socket is it to get instead? Pure; daemon/adopt carries it out.
  */
-#ifndef CORE_ADOPTION_H
-#define CORE_ADOPTION_H
+#ifndef CORE_SOCKETS_ADOPTION_H
+#define CORE_SOCKETS_ADOPTION_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * How a listener spreads its connections: what the key `balance` comes to for
  * it on this machine. Pure.
  */
-#ifndef CORE_BALANCE_H
-#define CORE_BALANCE_H
+#ifndef CORE_SOCKETS_BALANCE_H
+#define CORE_SOCKETS_BALANCE_H
 
 #include <stdbool.h>
 

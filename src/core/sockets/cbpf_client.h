@@ -1,6 +1,6 @@
 /* What a packet's sender is known by, in classic BPF. */
-#ifndef CORE_CBPF_CLIENT_H
-#define CORE_CBPF_CLIENT_H
+#ifndef CORE_SOCKETS_CBPF_CLIENT_H
+#define CORE_SOCKETS_CBPF_CLIENT_H
 
 #include <stdbool.h>
 

@@ -3,8 +3,8 @@
  * that backward is the way to write them: where they go to is there already. A
  * label is the number of instructions behind it.
  */
-#ifndef CORE_CBPF_CODE_H
-#define CORE_CBPF_CODE_H
+#ifndef CORE_SOCKETS_CBPF_CODE_H
+#define CORE_SOCKETS_CBPF_CODE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * From a number to a lane, in classic BPF: to that of a seat, or to any of all
  * alike.
  */
-#ifndef CORE_CBPF_LANES_H
-#define CORE_CBPF_LANES_H
+#ifndef CORE_SOCKETS_CBPF_LANES_H
+#define CORE_SOCKETS_CBPF_LANES_H
 
 #include <stddef.h>
 

@@ -5,8 +5,8 @@
  * (net/core/sock_reuseport.c): who begins to listen comes last, and into the
  * place of who ceases to comes the last one. Pure.
  */
-#ifndef CORE_LANE_ORDER_H
-#define CORE_LANE_ORDER_H
+#ifndef CORE_SOCKETS_LANE_ORDER_H
+#define CORE_SOCKETS_LANE_ORDER_H
 
 #include <stddef.h>
 

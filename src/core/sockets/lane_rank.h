@@ -3,8 +3,8 @@
  * of the worker. Of a listener's lanes, those of the highest rank that there is
  * get them. Pure.
  */
-#ifndef CORE_LANE_RANK_H
-#define CORE_LANE_RANK_H
+#ifndef CORE_SOCKETS_LANE_RANK_H
+#define CORE_SOCKETS_LANE_RANK_H
 
 #include <stdbool.h>
 

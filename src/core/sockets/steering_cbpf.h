@@ -65,8 +65,8 @@
  * Building takes below 0.4 ms (1.2 once), attaching 0.02 to 0.4 ms, up to 4 ms
  * for 4000 instructions.
  */
-#ifndef CORE_STEERING_CBPF_H
-#define CORE_STEERING_CBPF_H
+#ifndef CORE_SOCKETS_STEERING_CBPF_H
+#define CORE_SOCKETS_STEERING_CBPF_H
 
 #include <stddef.h>
 

@@ -15,8 +15,8 @@
  * counted for each app. Its number is the label `worker`, as `instance` is the
  * one that a Prometheus gives to what it scrapes.
  */
-#ifndef CORE_METRICS_TEXT_H
-#define CORE_METRICS_TEXT_H
+#ifndef CORE_STATUS_METRICS_TEXT_H
+#define CORE_STATUS_METRICS_TEXT_H
 
 struct status;
 struct strbuf;

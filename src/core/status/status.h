@@ -3,8 +3,8 @@
  * their listeners and instances. Built of records, line by line; what it is
  * shown as is in status_table, status_watch, status_json and metrics_text.
  */
-#ifndef CORE_STATUS_H
-#define CORE_STATUS_H
+#ifndef CORE_STATUS_STATUS_H
+#define CORE_STATUS_STATUS_H
 
 #include <stdbool.h>
 #include <stddef.h>

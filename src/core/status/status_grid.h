@@ -2,8 +2,8 @@
  * The rows of instances: columns that are as wide as what is in them, cut and
  * left out where the line is too narrow. Shared by the table and the watch.
  */
-#ifndef CORE_STATUS_GRID_H
-#define CORE_STATUS_GRID_H
+#ifndef CORE_STATUS_STATUS_GRID_H
+#define CORE_STATUS_STATUS_GRID_H
 
 #include <stdbool.h>
 #include <stddef.h>

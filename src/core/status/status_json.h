@@ -12,8 +12,8 @@
  * and the like. "clusterd" is left out if it was not told; "apps",
  * "listeners" and "instances" are always there.
  */
-#ifndef CORE_STATUS_JSON_H
-#define CORE_STATUS_JSON_H
+#ifndef CORE_STATUS_STATUS_JSON_H
+#define CORE_STATUS_STATUS_JSON_H
 
 struct status;
 struct strbuf;

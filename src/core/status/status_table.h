@@ -4,8 +4,8 @@
  * column where that fits, else on a line of its own below the row; with no
  * width (into a pipe) each instance is one line, and nothing is cut.
  */
-#ifndef CORE_STATUS_TABLE_H
-#define CORE_STATUS_TABLE_H
+#ifndef CORE_STATUS_STATUS_TABLE_H
+#define CORE_STATUS_STATUS_TABLE_H
 
 struct status;
 struct status_style;

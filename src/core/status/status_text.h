@@ -4,8 +4,8 @@
  * direction of text become '?'; so does all that is not ASCII if `utf8` is
  * not set.
  */
-#ifndef CORE_STATUS_TEXT_H
-#define CORE_STATUS_TEXT_H
+#ifndef CORE_STATUS_STATUS_TEXT_H
+#define CORE_STATUS_STATUS_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

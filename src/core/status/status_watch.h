@@ -5,8 +5,8 @@
  * where they are not counted: "-"). Lines end in a newline each; moving the
  * cursor and erasing what stood there is the caller's part.
  */
-#ifndef CORE_STATUS_WATCH_H
-#define CORE_STATUS_WATCH_H
+#ifndef CORE_STATUS_STATUS_WATCH_H
+#define CORE_STATUS_STATUS_WATCH_H
 
 struct status;
 struct status_style;

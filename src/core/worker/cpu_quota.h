@@ -3,8 +3,8 @@
  * (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/…, proc(5)). Pure; the
  * files are read by linux/process/cpus.
  */
-#ifndef CORE_CPU_QUOTA_H
-#define CORE_CPU_QUOTA_H
+#ifndef CORE_WORKER_CPU_QUOTA_H
+#define CORE_WORKER_CPU_QUOTA_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -19,8 +19,8 @@
  * found where it has gone. One that is in between for a moment, taken from the
  * queue and without a descriptor yet, is what the second look is for.
  */
-#ifndef CORE_DRAIN_H
-#define CORE_DRAIN_H
+#ifndef CORE_WORKER_DRAIN_H
+#define CORE_WORKER_DRAIN_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * sockets. Listener number i is always fd FD_PROTOCOL_FIRST + i, which is what
  * sd_listen_fds(3) demands.
  */
-#ifndef CORE_FD_PROTOCOL_H
-#define CORE_FD_PROTOCOL_H
+#ifndef CORE_WORKER_FD_PROTOCOL_H
+#define CORE_WORKER_FD_PROTOCOL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The text of sd_notify(3) datagrams: what workers say, what clusterd says. */
-#ifndef CORE_NOTIFY_MESSAGE_H
-#define CORE_NOTIFY_MESSAGE_H
+#ifndef CORE_WORKER_NOTIFY_MESSAGE_H
+#define CORE_WORKER_NOTIFY_MESSAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

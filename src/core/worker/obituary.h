@@ -1,6 +1,6 @@
 /* The one line that a death gets: cause, age, and what happens next. */
-#ifndef CORE_OBITUARY_H
-#define CORE_OBITUARY_H
+#ifndef CORE_WORKER_OBITUARY_H
+#define CORE_WORKER_OBITUARY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * What follows the death of a worker that nobody asked to stop: again, later,
  * or never. Pure: the clock and the dice are arguments.
  */
-#ifndef CORE_RESTART_H
-#define CORE_RESTART_H
+#ifndef CORE_WORKER_RESTART_H
+#define CORE_WORKER_RESTART_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -17,8 +17,8 @@
  * seat that has changed over is down; never more than seats + surge processes;
  * it always ends.
  */
-#ifndef CORE_ROLLOUT_H
-#define CORE_ROLLOUT_H
+#ifndef CORE_WORKER_ROLLOUT_H
+#define CORE_WORKER_ROLLOUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

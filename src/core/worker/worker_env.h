@@ -3,8 +3,8 @@
  * for its program. Built by the supervisor before it forks, because between
  * fork and exec nothing may allocate.
  */
-#ifndef CORE_WORKER_ENV_H
-#define CORE_WORKER_ENV_H
+#ifndef CORE_WORKER_WORKER_ENV_H
+#define CORE_WORKER_WORKER_ENV_H
 
 #include <stddef.h>
 

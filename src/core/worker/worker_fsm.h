@@ -30,8 +30,8 @@
  * comes of them back as further events. This file is the only writer of the
  * state.
  */
-#ifndef CORE_WORKER_FSM_H
-#define CORE_WORKER_FSM_H
+#ifndef CORE_WORKER_WORKER_FSM_H
+#define CORE_WORKER_WORKER_FSM_H
 
 #include <stdbool.h>
 #include <stdint.h>

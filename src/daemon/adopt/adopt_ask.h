@@ -2,8 +2,8 @@
  * A call of bind(2) that waits for an answer, and all that can be learnt of it:
  * which socket, which address, who else refers to the socket.
  */
-#ifndef DAEMON_ADOPT_ASK_H
-#define DAEMON_ADOPT_ASK_H
+#ifndef DAEMON_ADOPT_ADOPT_ASK_H
+#define DAEMON_ADOPT_ADOPT_ASK_H
 
 #include <stddef.h>
 #include <stdint.h>

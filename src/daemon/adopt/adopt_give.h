@@ -2,8 +2,8 @@
  * The lane takes the place of a worker's own socket: of every descriptor of it,
  * and in the epoll instances that it is in.
  */
-#ifndef DAEMON_ADOPT_GIVE_H
-#define DAEMON_ADOPT_GIVE_H
+#ifndef DAEMON_ADOPT_ADOPT_GIVE_H
+#define DAEMON_ADOPT_ADOPT_GIVE_H
 
 struct adoption;
 struct ask;

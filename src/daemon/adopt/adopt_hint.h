@@ -1,6 +1,6 @@
 /* Binds that are none of ours, and what people are told of them. */
-#ifndef DAEMON_ADOPT_HINT_H
-#define DAEMON_ADOPT_HINT_H
+#ifndef DAEMON_ADOPT_ADOPT_HINT_H
+#define DAEMON_ADOPT_ADOPT_HINT_H
 
 #include <stddef.h>
 

@@ -4,8 +4,8 @@
  * on taking clients; nor what the app's program does not bind although it binds
  * others.
  */
-#ifndef DAEMON_ADOPT_REVIEW_H
-#define DAEMON_ADOPT_REVIEW_H
+#ifndef DAEMON_ADOPT_ADOPT_REVIEW_H
+#define DAEMON_ADOPT_ADOPT_REVIEW_H
 
 #include "linux/loop/loop.h"
 

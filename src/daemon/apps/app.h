@@ -2,8 +2,8 @@
  * The records of apps, and what can be told from them. Each field is written by
  * the file that is named with it, and by no other.
  */
-#ifndef DAEMON_APP_H
-#define DAEMON_APP_H
+#ifndef DAEMON_APPS_APP_H
+#define DAEMON_APPS_APP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * The configurations of an app, and how it gets from one to the next:
  * core/worker/rollout decides, this carries out.
  */
-#ifndef DAEMON_APP_ROLLOUT_H
-#define DAEMON_APP_ROLLOUT_H
+#ifndef DAEMON_APPS_APP_ROLLOUT_H
+#define DAEMON_APPS_APP_ROLLOUT_H
 
 struct app;
 struct app_spec;

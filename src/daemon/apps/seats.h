@@ -1,6 +1,6 @@
 /* The seats of an app, and who has them. */
-#ifndef DAEMON_SEATS_H
-#define DAEMON_SEATS_H
+#ifndef DAEMON_APPS_SEATS_H
+#define DAEMON_APPS_SEATS_H
 
 #include <stdbool.h>
 

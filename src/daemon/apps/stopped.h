@@ -3,8 +3,8 @@
  * starts them. A reload gives them the new configuration, and does not start
  * them.
  */
-#ifndef DAEMON_STOPPED_H
-#define DAEMON_STOPPED_H
+#ifndef DAEMON_APPS_STOPPED_H
+#define DAEMON_APPS_STOPPED_H
 
 struct app_spec;
 struct apps;

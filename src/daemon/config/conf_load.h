@@ -1,6 +1,6 @@
 /* From where the configuration comes to a checked struct config. */
-#ifndef DAEMON_CONF_LOAD_H
-#define DAEMON_CONF_LOAD_H
+#ifndef DAEMON_CONFIG_CONF_LOAD_H
+#define DAEMON_CONFIG_CONF_LOAD_H
 
 struct config;
 struct conf_errors;

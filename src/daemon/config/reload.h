@@ -3,8 +3,8 @@
  * ever waiting for anything: user names are looked up by a child, and the
  * workers roll over event by event.
  */
-#ifndef DAEMON_RELOAD_H
-#define DAEMON_RELOAD_H
+#ifndef DAEMON_CONFIG_RELOAD_H
+#define DAEMON_CONFIG_RELOAD_H
 
 #include <stdbool.h>
 #include <stdint.h>

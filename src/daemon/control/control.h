@@ -21,8 +21,8 @@
  * is bounded, an answer that is long is made in portions, when there is room
  * for one, and all portions of one turn together take a few milliseconds.
  */
-#ifndef DAEMON_CONTROL_H
-#define DAEMON_CONTROL_H
+#ifndef DAEMON_CONTROL_CONTROL_H
+#define DAEMON_CONTROL_CONTROL_H
 
 #include <stdbool.h>
 

@@ -2,8 +2,8 @@
  * A client: its connection, the bytes that come and go, and the answer that it
  * gets. Nothing here waits for it.
  */
-#ifndef DAEMON_CONTROL_CLIENT_H
-#define DAEMON_CONTROL_CLIENT_H
+#ifndef DAEMON_CONTROL_CONTROL_CLIENT_H
+#define DAEMON_CONTROL_CONTROL_CLIENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

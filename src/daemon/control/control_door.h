@@ -2,8 +2,8 @@
  * The control socket that clients come by. It can be closed for a while, when
  * there is no room for another one: they wait in its queue then.
  */
-#ifndef DAEMON_CONTROL_DOOR_H
-#define DAEMON_CONTROL_DOOR_H
+#ifndef DAEMON_CONTROL_CONTROL_DOOR_H
+#define DAEMON_CONTROL_CONTROL_DOOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* What a request waits for: when it is reached, and when it never will be. */
-#ifndef DAEMON_CONTROL_GOAL_H
-#define DAEMON_CONTROL_GOAL_H
+#ifndef DAEMON_CONTROL_CONTROL_GOAL_H
+#define DAEMON_CONTROL_CONTROL_GOAL_H
 
 #include <stdbool.h>
 

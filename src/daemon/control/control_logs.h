@@ -1,7 +1,7 @@
 /* `logs` and `follow`: the rings of daemon/output, merged in the order in
    which their lines came. */
-#ifndef DAEMON_CONTROL_LOGS_H
-#define DAEMON_CONTROL_LOGS_H
+#ifndef DAEMON_CONTROL_CONTROL_LOGS_H
+#define DAEMON_CONTROL_CONTROL_LOGS_H
 
 #include <stdbool.h>
 

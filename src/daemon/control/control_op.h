@@ -2,8 +2,8 @@
  * A request that is being carried out. The verbs are a table that the top of
  * the room sets: what is below knows none of those who carry them out.
  */
-#ifndef DAEMON_CONTROL_OP_H
-#define DAEMON_CONTROL_OP_H
+#ifndef DAEMON_CONTROL_CONTROL_OP_H
+#define DAEMON_CONTROL_CONTROL_OP_H
 
 #include <stdbool.h>
 #include <stdint.h>

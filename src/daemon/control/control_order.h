@@ -1,6 +1,6 @@
 /* What changes something, and what waits for it: how each begins. */
-#ifndef DAEMON_CONTROL_ORDER_H
-#define DAEMON_CONTROL_ORDER_H
+#ifndef DAEMON_CONTROL_CONTROL_ORDER_H
+#define DAEMON_CONTROL_CONTROL_ORDER_H
 
 struct control_client;
 

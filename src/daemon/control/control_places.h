@@ -2,8 +2,8 @@
  * Places for clients: who comes in, and who loses its place when there is none
  * left and others wait. Both are for the door; see struct control_clients.
  */
-#ifndef DAEMON_CONTROL_PLACES_H
-#define DAEMON_CONTROL_PLACES_H
+#ifndef DAEMON_CONTROL_CONTROL_PLACES_H
+#define DAEMON_CONTROL_CONTROL_PLACES_H
 
 #define CONTROL_CLIENTS_MAX	256
 

@@ -1,7 +1,7 @@
 /* What happens meanwhile, for those whose request waits for something that it
    concerns: as long as they read. */
-#ifndef DAEMON_CONTROL_PROGRESS_H
-#define DAEMON_CONTROL_PROGRESS_H
+#ifndef DAEMON_CONTROL_CONTROL_PROGRESS_H
+#define DAEMON_CONTROL_CONTROL_PROGRESS_H
 
 struct app;
 struct control_client;

@@ -1,6 +1,6 @@
 /* What an app and a worker have in common as records and as progress. */
-#ifndef DAEMON_CONTROL_RECORD_H
-#define DAEMON_CONTROL_RECORD_H
+#ifndef DAEMON_CONTROL_CONTROL_RECORD_H
+#define DAEMON_CONTROL_CONTROL_RECORD_H
 
 struct app;
 struct strbuf;

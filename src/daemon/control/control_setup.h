@@ -1,6 +1,6 @@
 /* What the room works with and whom it asks; the rest of it is below. */
-#ifndef DAEMON_CONTROL_SETUP_H
-#define DAEMON_CONTROL_SETUP_H
+#ifndef DAEMON_CONTROL_CONTROL_SETUP_H
+#define DAEMON_CONTROL_CONTROL_SETUP_H
 
 #include <stdbool.h>
 #include <sys/types.h>

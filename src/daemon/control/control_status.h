@@ -1,6 +1,6 @@
 /* `status`: the records of all there is, a few in a portion. */
-#ifndef DAEMON_CONTROL_STATUS_H
-#define DAEMON_CONTROL_STATUS_H
+#ifndef DAEMON_CONTROL_CONTROL_STATUS_H
+#define DAEMON_CONTROL_CONTROL_STATUS_H
 
 #include <stdbool.h>
 

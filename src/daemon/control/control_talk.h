@@ -2,8 +2,8 @@
  * A client's turn: its next request, the portions of its answer, and what the
  * loop waits for on its behalf.
  */
-#ifndef DAEMON_CONTROL_TALK_H
-#define DAEMON_CONTROL_TALK_H
+#ifndef DAEMON_CONTROL_CONTROL_TALK_H
+#define DAEMON_CONTROL_CONTROL_TALK_H
 
 #include <stdint.h>
 

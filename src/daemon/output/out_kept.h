@@ -3,8 +3,8 @@
  * whose it is, should it have to be given up: whole lines, but for the first,
  * of which the place may have the beginning.
  */
-#ifndef DAEMON_OUT_KEPT_H
-#define DAEMON_OUT_KEPT_H
+#ifndef DAEMON_OUTPUT_OUT_KEPT_H
+#define DAEMON_OUTPUT_OUT_KEPT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * Lines that were lost at a place: whose they were and why, until that is told
  * in the log.
  */
-#ifndef DAEMON_OUT_LOSSES_H
-#define DAEMON_OUT_LOSSES_H
+#ifndef DAEMON_OUTPUT_OUT_LOSSES_H
+#define DAEMON_OUTPUT_OUT_LOSSES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * The pipe from one stream of a worker's to its output. It outlives the
  * process: whatever it, or what it left behind, has written is read to the end.
  */
-#ifndef DAEMON_OUT_PIPE_H
-#define DAEMON_OUT_PIPE_H
+#ifndef DAEMON_OUTPUT_OUT_PIPE_H
+#define DAEMON_OUTPUT_OUT_PIPE_H
 
 #include <stdbool.h>
 #include <stddef.h>

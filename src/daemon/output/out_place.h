@@ -2,8 +2,8 @@
  * Where an output's bytes go: our own standard output or error, as it came, or
  * a file, which is rotated when it is full. Writing waits for nobody.
  */
-#ifndef DAEMON_OUT_PLACE_H
-#define DAEMON_OUT_PLACE_H
+#ifndef DAEMON_OUTPUT_OUT_PLACE_H
+#define DAEMON_OUTPUT_OUT_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Those who wait until an output has room for what they would read. */
-#ifndef DAEMON_OUT_WAITERS_H
-#define DAEMON_OUT_WAITERS_H
+#ifndef DAEMON_OUTPUT_OUT_WAITERS_H
+#define DAEMON_OUTPUT_OUT_WAITERS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,8 +14,8 @@
  *	STUCK   a reader takes nothing; what was kept still is, new lines go
  *	BROKEN  writing fails; new lines go, but for one try each while
  */
-#ifndef DAEMON_OUTPUT_H
-#define DAEMON_OUTPUT_H
+#ifndef DAEMON_OUTPUT_OUTPUT_H
+#define DAEMON_OUTPUT_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * What an output is, for output.c, which writes it, and output_put.c, which
  * brings lines and calls the functions here.
  */
-#ifndef DAEMON_OUTPUT_PRIV_H
-#define DAEMON_OUTPUT_PRIV_H
+#ifndef DAEMON_OUTPUT_OUTPUT_PRIV_H
+#define DAEMON_OUTPUT_OUTPUT_PRIV_H
 
 #include <stdbool.h>
 #include <stddef.h>

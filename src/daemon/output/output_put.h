@@ -1,6 +1,6 @@
 /* Lines for an output: those of workers, and clusterd's own. */
-#ifndef DAEMON_OUTPUT_PUT_H
-#define DAEMON_OUTPUT_PUT_H
+#ifndef DAEMON_OUTPUT_OUTPUT_PUT_H
+#define DAEMON_OUTPUT_OUTPUT_PUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,8 +14,8 @@
  *	out_pipe	one stream of a worker
  *	outputs		all of it
  */
-#ifndef DAEMON_OUTPUTS_H
-#define DAEMON_OUTPUTS_H
+#ifndef DAEMON_OUTPUT_OUTPUTS_H
+#define DAEMON_OUTPUT_OUTPUTS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * Which balances can be had on this machine, and what the programs of all
  * listeners share.
  */
-#ifndef DAEMON_BALANCING_H
-#define DAEMON_BALANCING_H
+#ifndef DAEMON_SOCKETS_BALANCING_H
+#define DAEMON_SOCKETS_BALANCING_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * Whose the lanes of a listener are, and what becomes of those who wait in one
  * that nobody has. Of daemon/sockets.
  */
-#ifndef DAEMON_LANES_H
-#define DAEMON_LANES_H
+#ifndef DAEMON_SOCKETS_LANES_H
+#define DAEMON_SOCKETS_LANES_H
 
 #include <stdbool.h>
 #include <stdint.h>

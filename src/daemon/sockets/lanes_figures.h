@@ -1,7 +1,7 @@
 /* What waits in a lane and what it has served: for status, metrics and drains.
    Of daemon/sockets. */
-#ifndef DAEMON_LANES_FIGURES_H
-#define DAEMON_LANES_FIGURES_H
+#ifndef DAEMON_SOCKETS_LANES_FIGURES_H
+#define DAEMON_SOCKETS_LANES_FIGURES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * What workers do to their lanes, and how it is undone: they shut them down,
  * set another backlog, connect them. Of daemon/sockets.
  */
-#ifndef DAEMON_LANES_HEAL_H
-#define DAEMON_LANES_HEAL_H
+#ifndef DAEMON_SOCKETS_LANES_HEAL_H
+#define DAEMON_SOCKETS_LANES_HEAL_H
 
 struct error;
 struct lane;

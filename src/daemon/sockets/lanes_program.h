@@ -7,8 +7,8 @@
  * attached before another one begins to listen; or right behind, with the
  * second one, for the first has listened alone and was in no group.
  */
-#ifndef DAEMON_LANES_PROGRAM_H
-#define DAEMON_LANES_PROGRAM_H
+#ifndef DAEMON_SOCKETS_LANES_PROGRAM_H
+#define DAEMON_SOCKETS_LANES_PROGRAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

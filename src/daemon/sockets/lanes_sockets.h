@@ -2,8 +2,8 @@
  * The sockets of a listener's lanes: opened, watched, begun to listen, closed.
  * Of daemon/sockets.
  */
-#ifndef DAEMON_LANES_SOCKETS_H
-#define DAEMON_LANES_SOCKETS_H
+#ifndef DAEMON_SOCKETS_LANES_SOCKETS_H
+#define DAEMON_SOCKETS_LANES_SOCKETS_H
 
 #include <stdbool.h>
 

@@ -24,8 +24,8 @@
  *
  * Each field has one writer, which is named below. Everybody may read.
  */
-#ifndef DAEMON_LISTENER_H
-#define DAEMON_LISTENER_H
+#ifndef DAEMON_SOCKETS_LISTENER_H
+#define DAEMON_SOCKETS_LISTENER_H
 
 #include <stdbool.h>
 #include <stddef.h>

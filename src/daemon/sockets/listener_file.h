@@ -1,7 +1,7 @@
 /* The files of Unix listeners: a path that a worker or anybody removes comes
    back at once. Of daemon/sockets. */
-#ifndef DAEMON_LISTENER_FILE_H
-#define DAEMON_LISTENER_FILE_H
+#ifndef DAEMON_SOCKETS_LISTENER_FILE_H
+#define DAEMON_SOCKETS_LISTENER_FILE_H
 
 struct listener;
 struct listeners;

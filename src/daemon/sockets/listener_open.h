@@ -2,8 +2,8 @@
  * One listener: opened, put in force, adjusted, closed. Of daemon/sockets;
  * daemon/sockets/listeners.h says when.
  */
-#ifndef DAEMON_LISTENER_OPEN_H
-#define DAEMON_LISTENER_OPEN_H
+#ifndef DAEMON_SOCKETS_LISTENER_OPEN_H
+#define DAEMON_SOCKETS_LISTENER_OPEN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,8 +10,8 @@
  * servers have asked for by binding (core/adoption), beside the one that was
  * opened first or in its place. daemon/spec says which an app has.
  */
-#ifndef DAEMON_LISTENERS_H
-#define DAEMON_LISTENERS_H
+#ifndef DAEMON_SOCKETS_LISTENERS_H
+#define DAEMON_SOCKETS_LISTENERS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * One configuration of an app, ready to run: with its listeners open. Shared
  * by the app and by the workers that run under it.
  */
-#ifndef DAEMON_APP_SPEC_H
-#define DAEMON_APP_SPEC_H
+#ifndef DAEMON_SPEC_APP_SPEC_H
+#define DAEMON_SPEC_APP_SPEC_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * Which lanes get new connections: those of the workers that serve. Who is
  * ready, dead or to go is known here, daemon/sockets tells the kernel.
  */
-#ifndef DAEMON_STEER_H
-#define DAEMON_STEER_H
+#ifndef DAEMON_STEER_STEER_H
+#define DAEMON_STEER_STEER_H
 
 #include <stdbool.h>
 

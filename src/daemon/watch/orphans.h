@@ -4,8 +4,8 @@
  * process group, or, when it made a session of its own, by the
  * CLUSTERD_WORKER_ID in its environment.
  */
-#ifndef DAEMON_ORPHANS_H
-#define DAEMON_ORPHANS_H
+#ifndef DAEMON_WATCH_ORPHANS_H
+#define DAEMON_WATCH_ORPHANS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,8 +7,8 @@
  * -errno on failure. -EPERM: the capabilities are not there, or a sandbox
  * forbids it; -EINVAL, -ENOSYS: the kernel is too old for it.
  */
-#ifndef LINUX_BPF_SYSCALL_H
-#define LINUX_BPF_SYSCALL_H
+#ifndef LINUX_BPF_BPF_SYSCALL_H
+#define LINUX_BPF_BPF_SYSCALL_H
 
 #include <stddef.h>
 #include <stdint.h>

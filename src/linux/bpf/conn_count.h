@@ -6,8 +6,8 @@
  * What is counted are connections of listening sockets that were created in the
  * cgroup; those that systemd passes on belong to another one.
  */
-#ifndef LINUX_CONN_COUNT_H
-#define LINUX_CONN_COUNT_H
+#ifndef LINUX_BPF_CONN_COUNT_H
+#define LINUX_BPF_CONN_COUNT_H
 
 #include <stdbool.h>
 #include <stddef.h>

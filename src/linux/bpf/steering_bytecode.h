@@ -1,7 +1,7 @@
 /* Made by `make bpf` from src/bpf/; not to be edited. */
 /* Debian clang version 14.0.6 */
-#ifndef LINUX_STEERING_BYTECODE_H
-#define LINUX_STEERING_BYTECODE_H
+#ifndef LINUX_BPF_STEERING_BYTECODE_H
+#define LINUX_BPF_STEERING_BYTECODE_H
 
 #include <linux/bpf.h>
 

@@ -16,8 +16,8 @@
  * The kernel never chooses by itself: where none of the lanes that the program
  * tries will take a packet, it is dropped, and the client sees a reset.
  */
-#ifndef LINUX_STEERING_EBPF_H
-#define LINUX_STEERING_EBPF_H
+#ifndef LINUX_BPF_STEERING_EBPF_H
+#define LINUX_BPF_STEERING_EBPF_H
 
 #include <stdbool.h>
 #include <stddef.h>

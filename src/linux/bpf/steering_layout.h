@@ -2,8 +2,8 @@
  * What the eBPF programs in src/bpf/ and the supervisor both see: the values of
  * their maps. Kernel types only, so that clang's BPF target compiles it too.
  */
-#ifndef LINUX_STEERING_LAYOUT_H
-#define LINUX_STEERING_LAYOUT_H
+#ifndef LINUX_BPF_STEERING_LAYOUT_H
+#define LINUX_BPF_STEERING_LAYOUT_H
 
 #include <linux/types.h>
 

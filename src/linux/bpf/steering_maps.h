@@ -1,6 +1,6 @@
 /* The maps of the eBPF programs of src/bpf/, named as in their sources. */
-#ifndef LINUX_STEERING_MAPS_H
-#define LINUX_STEERING_MAPS_H
+#ifndef LINUX_BPF_STEERING_MAPS_H
+#define LINUX_BPF_STEERING_MAPS_H
 
 enum steering_map {
 	STEERING_MAP_CELLS,

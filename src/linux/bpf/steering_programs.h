@@ -2,8 +2,8 @@
  * The eBPF programs of src/bpf/, as clang made them (steering_bytecode.h, by
  * `make bpf`), and words for when the kernel will not have them.
  */
-#ifndef LINUX_STEERING_PROGRAMS_H
-#define LINUX_STEERING_PROGRAMS_H
+#ifndef LINUX_BPF_STEERING_PROGRAMS_H
+#define LINUX_BPF_STEERING_PROGRAMS_H
 
 
 struct bpf_program;

@@ -8,8 +8,8 @@
  * not there yet is noted down and answered -EAGAIN; creds_lookup_start() and
  * creds_lookup_finish() get the answers; the configuration is checked again.
  */
-#ifndef LINUX_CREDS_H
-#define LINUX_CREDS_H
+#ifndef LINUX_CHILD_CREDS_H
+#define LINUX_CHILD_CREDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * writable, no full disk. Such names have no owner and no mode (unix(7)), so
  * every datagram's sender is looked at instead.
  */
-#ifndef LINUX_NOTIFY_SOCKET_H
-#define LINUX_NOTIFY_SOCKET_H
+#ifndef LINUX_CHILD_NOTIFY_SOCKET_H
+#define LINUX_CHILD_NOTIFY_SOCKET_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -2,8 +2,8 @@
  * What clusterd says to the supervisor above it (sd_notify(3)), if there is
  * one: NOTIFY_SOCKET of our own environment.
  */
-#ifndef LINUX_SD_NOTIFY_H
-#define LINUX_SD_NOTIFY_H
+#ifndef LINUX_CHILD_SD_NOTIFY_H
+#define LINUX_CHILD_SD_NOTIFY_H
 
 struct sd_notify {
 	int fd;		/* -1: nobody listens */

@@ -7,8 +7,8 @@
  * Not trapped: io_uring's binds, and calls through another architecture's
  * system call table, such as those of 32-bit programs.
  */
-#ifndef LINUX_SECCOMP_NOTIFY_H
-#define LINUX_SECCOMP_NOTIFY_H
+#ifndef LINUX_CHILD_SECCOMP_NOTIFY_H
+#define LINUX_CHILD_SECCOMP_NOTIFY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * async-signal-safe calls. Whether the program could be executed comes back
  * over a close-on-exec socket: its end says yes, a record says where it failed.
  */
-#ifndef LINUX_SPAWN_H
-#define LINUX_SPAWN_H
+#ifndef LINUX_CHILD_SPAWN_H
+#define LINUX_CHILD_SPAWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

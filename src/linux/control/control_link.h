@@ -2,8 +2,8 @@
  * The client's end of a control socket: connects, sends requests, reads lines,
  * each with a time limit and no more memory than the longest line takes.
  */
-#ifndef LINUX_CONTROL_LINK_H
-#define LINUX_CONTROL_LINK_H
+#ifndef LINUX_CONTROL_CONTROL_LINK_H
+#define LINUX_CONTROL_CONTROL_LINK_H
 
 #include <stdbool.h>
 #include <stddef.h>

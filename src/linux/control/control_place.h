@@ -9,8 +9,8 @@
  * ("app-0f3c9d….sock"); of an app on the command line, its name and the pid
  * ("server-4711.sock").
  */
-#ifndef LINUX_CONTROL_PLACE_H
-#define LINUX_CONTROL_PLACE_H
+#ifndef LINUX_CONTROL_CONTROL_PLACE_H
+#define LINUX_CONTROL_CONTROL_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The control socket's file and who its peers are. */
-#ifndef LINUX_CONTROL_SOCKET_H
-#define LINUX_CONTROL_SOCKET_H
+#ifndef LINUX_CONTROL_CONTROL_SOCKET_H
+#define LINUX_CONTROL_CONTROL_SOCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>

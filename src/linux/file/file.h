@@ -1,6 +1,6 @@
 /* Small files, read whole. */
-#ifndef LINUX_FILE_H
-#define LINUX_FILE_H
+#ifndef LINUX_FILE_FILE_H
+#define LINUX_FILE_FILE_H
 
 #include <stddef.h>
 

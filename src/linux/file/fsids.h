@@ -5,8 +5,8 @@
  * The kernel forgets on such a change who wants us to die with our parent, and
  * whose /proc/PID is ours: both are set again afterwards.
  */
-#ifndef LINUX_FSIDS_H
-#define LINUX_FSIDS_H
+#ifndef LINUX_FILE_FSIDS_H
+#define LINUX_FILE_FSIDS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -3,8 +3,8 @@
  * workers have: whoever may write into their directory gains nothing by a link
  * that he puts there.
  */
-#ifndef LINUX_LOG_FILE_H
-#define LINUX_LOG_FILE_H
+#ifndef LINUX_FILE_LOG_FILE_H
+#define LINUX_FILE_LOG_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* The pid file: written whole, locked for as long as we live. */
-#ifndef LINUX_PIDFILE_H
-#define LINUX_PIDFILE_H
+#ifndef LINUX_FILE_PIDFILE_H
+#define LINUX_FILE_PIDFILE_H
 
 struct error;
 

@@ -2,8 +2,8 @@
  * A terminal that is drawn on from top to bottom: its other screen, no cursor,
  * keys as they are pressed. Whoever enters leaves, however it ends.
  */
-#ifndef LINUX_TERMINAL_H
-#define LINUX_TERMINAL_H
+#ifndef LINUX_FILE_TERMINAL_H
+#define LINUX_FILE_TERMINAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,8 +10,8 @@
  * an event for something that a handler of the same turn has removed finds
  * nobody. Handlers may add and remove anything.
  */
-#ifndef LINUX_LOOP_H
-#define LINUX_LOOP_H
+#ifndef LINUX_LOOP_LOOP_H
+#define LINUX_LOOP_LOOP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Signals as events: blocked everywhere, read from a signalfd(2). */
-#ifndef LINUX_SIGNALS_H
-#define LINUX_SIGNALS_H
+#ifndef LINUX_LOOP_SIGNALS_H
+#define LINUX_LOOP_SIGNALS_H
 
 struct error;
 

@@ -1,6 +1,6 @@
 /* The cgroup (v2) of this process. */
-#ifndef LINUX_CGROUP_H
-#define LINUX_CGROUP_H
+#ifndef LINUX_PROCESS_CGROUP_H
+#define LINUX_PROCESS_CGROUP_H
 
 struct error;
 

@@ -1,6 +1,6 @@
 /* How many CPUs this process may really use. */
-#ifndef LINUX_CPUS_H
-#define LINUX_CPUS_H
+#ifndef LINUX_PROCESS_CPUS_H
+#define LINUX_PROCESS_CPUS_H
 
 /*
  * The CPUs of the affinity mask, cut by the CPU quota of the cgroup (v1 or v2)

@@ -8,8 +8,8 @@
  * (setfsuid(2)), which satisfies the checks there and lets nobody signal us.
  * Only pidfd_getfd(2), which goes by the real uid, takes CAP_SYS_PTRACE.
  */
-#ifndef LINUX_INSPECT_H
-#define LINUX_INSPECT_H
+#ifndef LINUX_PROCESS_INSPECT_H
+#define LINUX_PROCESS_INSPECT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Which TCP port a process listens on, as /proc knows it. */
-#ifndef LINUX_LISTENING_H
-#define LINUX_LISTENING_H
+#ifndef LINUX_PROCESS_LISTENING_H
+#define LINUX_PROCESS_LISTENING_H
 
 #include <stdbool.h>
 #include <stdint.h>

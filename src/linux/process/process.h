@@ -4,8 +4,8 @@
  * A pid may be signalled as long as process_reap() has not taken it: the zombie
  * keeps its number. Nothing else in the program waits for children.
  */
-#ifndef LINUX_PROCESS_H
-#define LINUX_PROCESS_H
+#ifndef LINUX_PROCESS_PROCESS_H
+#define LINUX_PROCESS_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * A descriptor that travels in a message (SCM_RIGHTS) between one step and the
  * next, or sits in a Unix socket meanwhile, may be missed.
  */
-#ifndef LINUX_TREE_SOCKETS_H
-#define LINUX_TREE_SOCKETS_H
+#ifndef LINUX_PROCESS_TREE_SOCKETS_H
+#define LINUX_PROCESS_TREE_SOCKETS_H
 
 #include <dirent.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* What a process and its descendants use. */
-#ifndef LINUX_USAGE_H
-#define LINUX_USAGE_H
+#ifndef LINUX_PROCESS_USAGE_H
+#define LINUX_PROCESS_USAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>

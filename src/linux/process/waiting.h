@@ -4,8 +4,8 @@
  * sockets, or an epoll instance has one among its targets. What waits through
  * io_uring cannot be seen.
  */
-#ifndef LINUX_WAITING_H
-#define LINUX_WAITING_H
+#ifndef LINUX_PROCESS_WAITING_H
+#define LINUX_PROCESS_WAITING_H
 
 #include <stdbool.h>
 #include <stddef.h>

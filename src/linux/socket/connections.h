@@ -5,8 +5,8 @@
  * The queues of its lanes are to be read before connections_begin(), so that a
  * connection which is accepted meanwhile is missed by neither.
  */
-#ifndef LINUX_CONNECTIONS_H
-#define LINUX_CONNECTIONS_H
+#ifndef LINUX_SOCKET_CONNECTIONS_H
+#define LINUX_SOCKET_CONNECTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

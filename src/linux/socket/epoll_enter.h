@@ -4,8 +4,8 @@
  * (epoll_ctl(2)), and the number must be the other's, or it could not change or
  * remove it.
  */
-#ifndef LINUX_EPOLL_ENTER_H
-#define LINUX_EPOLL_ENTER_H
+#ifndef LINUX_SOCKET_EPOLL_ENTER_H
+#define LINUX_SOCKET_EPOLL_ENTER_H
 
 #include <stddef.h>
 #include <stdint.h>

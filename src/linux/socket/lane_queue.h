@@ -1,6 +1,6 @@
 /* What waits in a lane until a worker takes it. */
-#ifndef LINUX_LANE_QUEUE_H
-#define LINUX_LANE_QUEUE_H
+#ifndef LINUX_SOCKET_LANE_QUEUE_H
+#define LINUX_SOCKET_LANE_QUEUE_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  * LISTEN_FDS and LISTEN_PID (sd_listen_fds(3)), waiting to be matched with the
  * listeners of the configuration by address.
  */
-#ifndef LINUX_LISTEN_FDS_H
-#define LINUX_LISTEN_FDS_H
+#ifndef LINUX_SOCKET_LISTEN_FDS_H
+#define LINUX_SOCKET_LISTEN_FDS_H
 
 #include <stddef.h>
 

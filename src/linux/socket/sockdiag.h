@@ -11,8 +11,8 @@
  * -EACCES, -EPROTONOSUPPORT (a sandbox). -EAGAIN, -ENOBUFS and -ENOMEM end this
  * answer; the same question may be asked again.
  */
-#ifndef LINUX_SOCKDIAG_H
-#define LINUX_SOCKDIAG_H
+#ifndef LINUX_SOCKET_SOCKDIAG_H
+#define LINUX_SOCKET_SOCKDIAG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /*
  * Listening sockets. This is where a socket is bound.
  */
-#ifndef LINUX_SOCKET_H
-#define LINUX_SOCKET_H
+#ifndef LINUX_SOCKET_SOCKET_H
+#define LINUX_SOCKET_SOCKET_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* What accepted connections inherit from a listening socket, carried over from
    the socket that a server has prepared to the lane that it gets instead. */
-#ifndef LINUX_SOCKET_INHERIT_H
-#define LINUX_SOCKET_INHERIT_H
+#ifndef LINUX_SOCKET_SOCKET_INHERIT_H
+#define LINUX_SOCKET_SOCKET_INHERIT_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* How a listener is to be made, and the file that a Unix listener has. */
-#ifndef LINUX_SOCKET_OPTIONS_H
-#define LINUX_SOCKET_OPTIONS_H
+#ifndef LINUX_SOCKET_SOCKET_OPTIONS_H
+#define LINUX_SOCKET_SOCKET_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>

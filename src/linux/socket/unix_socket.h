@@ -3,8 +3,8 @@
  * configured PATH, and PATH.lane, from which PATH is made again when a worker
  * removes it, as many servers do before they bind and when they end.
  */
-#ifndef LINUX_UNIX_SOCKET_H
-#define LINUX_UNIX_SOCKET_H
+#ifndef LINUX_SOCKET_UNIX_SOCKET_H
+#define LINUX_SOCKET_UNIX_SOCKET_H
 
 #include <stdbool.h>
 #include <sys/un.h>

@@ -2,8 +2,8 @@
  * What the tests of a status have in common: one built of the lines of an
  * answer, and a sample.
  */
-#ifndef TESTS_STATUS_LINES_H
-#define TESTS_STATUS_LINES_H
+#ifndef TESTS_UNIT_CORE_STATUS_STATUS_LINES_H
+#define TESTS_UNIT_CORE_STATUS_STATUS_LINES_H
 
 struct status;
 

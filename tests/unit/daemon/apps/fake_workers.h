@@ -3,8 +3,8 @@
  * the real one, what happens to a process the test says, and time is fake.
  * Linked with -Wl,--wrap= for what daemon/life, adopt and steer would do.
  */
-#ifndef FAKE_WORKERS_H
-#define FAKE_WORKERS_H
+#ifndef TESTS_UNIT_DAEMON_APPS_FAKE_WORKERS_H
+#define TESTS_UNIT_DAEMON_APPS_FAKE_WORKERS_H
 
 #include <stdbool.h>
 #include <stdint.h>

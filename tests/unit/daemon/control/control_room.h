@@ -4,8 +4,8 @@
  * sleeps. Whoever links this has -Wl,--wrap= for control_socket_accept,
  * epoll_wait, mono_now and reload_request.
  */
-#ifndef TESTS_CONTROL_ROOM_H
-#define TESTS_CONTROL_ROOM_H
+#ifndef TESTS_UNIT_DAEMON_CONTROL_CONTROL_ROOM_H
+#define TESTS_UNIT_DAEMON_CONTROL_CONTROL_ROOM_H
 
 #include <stdbool.h>
 #include <stddef.h>

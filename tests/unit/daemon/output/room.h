@@ -1,6 +1,6 @@
 /* The room through its door: pipes of workers to places, and no worker. */
-#ifndef TESTS_ROOM_H
-#define TESTS_ROOM_H
+#ifndef TESTS_UNIT_DAEMON_OUTPUT_ROOM_H
+#define TESTS_UNIT_DAEMON_OUTPUT_ROOM_H
 
 #include "core/conf/conf.h"
 #include "daemon/output/outputs.h"

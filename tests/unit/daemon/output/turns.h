@@ -3,8 +3,8 @@
  * clusterd's log in memory. Linked with -Wl,--wrap= for epoll_wait, mono_now
  * and poll.
  */
-#ifndef TESTS_TURNS_H
-#define TESTS_TURNS_H
+#ifndef TESTS_UNIT_DAEMON_OUTPUT_TURNS_H
+#define TESTS_UNIT_DAEMON_OUTPUT_TURNS_H
 
 #include <stdbool.h>
 #include <stdint.h>

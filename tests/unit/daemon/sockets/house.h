@@ -1,8 +1,8 @@
 /* What tests of listeners need: a loop, an app, and clients on the loopback
    interface. Whatever is waited for comes within a time limit, or the test
    fails. */
-#ifndef TESTS_HOUSE_H
-#define TESTS_HOUSE_H
+#ifndef TESTS_UNIT_DAEMON_SOCKETS_HOUSE_H
+#define TESTS_UNIT_DAEMON_SOCKETS_HOUSE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * A tun device whose packets are sent back with their addresses swapped (which
  * leaves the checksums right); netem is not in every kernel.
  */
-#ifndef DELAY_NET_H
-#define DELAY_NET_H
+#ifndef TESTS_UNIT_LINUX_BPF_DELAY_NET_H
+#define TESTS_UNIT_LINUX_BPF_DELAY_NET_H
 
 /* Enter the namespace, for good. 0 or -errno. */
 int delay_net_enter(void);
