@@ -1,28 +1,12 @@
 /*
- * The supervisor owns everything that runs: the loop, the apps with their
- * workers, the listeners, the table of pids. The files of daemon/ are its
- * parts:
+ * The supervisor owns everything that runs, and alone knows all rooms of
+ * daemon/: it makes them acquainted at the start, takes signals, ends each turn
+ * of the loop and then the program. src/rooms.mk says who else may know whom;
+ * what each room is for stands at the head of its own header.
  *
- *   supervisor.c  start, signals, the end
- *   reload.c      HUP: a new configuration, checked and put in force
- *   app.c         one app: seats, scale; app_rollout.c its reloads
- *   worker.c      one worker: carries out what core/worker_fsm decides;
- *                 here a worker's death is buried
- *   worker_notify.c  what workers say through sd_notify
- *   adopt.c       what workers bind by themselves becomes their listener
- *   drain.c       whether retiring workers have finished
- *   readiness.c   whether starting workers wait for connections yet
- *   orphans.c     what dead workers leave behind
- *   control.c     clients of the control socket, what they ask for and what
- *                 they are told
- *   stopped.c     apps that are stopped by request
- *   listeners.c   the open listeners; their files are in listener.h
- *   steer.c       which of their lanes get new connections
- *   outputs.c     what workers write, where that comes through here; output.c
- *                 one place that it goes to, out_pipe.c one stream of a worker
- *
- * Handlers of loop events change one worker and mark its app dirty; the dirty
- * apps advance at the end of the turn, so nothing recurses.
+ * Handlers of loop events post events of workers (workers/workers.h). At the
+ * end of the turn the workers take them (life/life.h), and the apps that this
+ * has touched advance (apps/apps.h), until nothing is left; so nothing recurses.
  */
 #ifndef DAEMON_SUPERVISOR_H
 #define DAEMON_SUPERVISOR_H

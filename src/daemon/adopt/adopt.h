@@ -1,6 +1,6 @@
 /*
  * Adoption: the binds and listens of a worker's process tree come here, before
- * the kernel sees them. Where core/adoption says that the address is one of the
+ * the kernel sees them. Where core/sockets/adoption says that the address is one of the
  * app's, the worker's own socket becomes the listener's lane; everything else
  * goes on as if nothing had been. Its modules, from the bottom up:
  *

@@ -10,7 +10,7 @@ struct ask;
 struct seccomp_call;
 struct worker;
 
-/* What core/adoption decided to give. Returns the errno for the caller, 0,
+/* What core/sockets/adoption decided to give. Returns the errno for the caller, 0,
    -EINTR: again later, or another -errno: there is no caller any more. */
 int adopt_give(const struct ask *ask, const struct adoption *adoption);
 

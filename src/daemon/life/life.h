@@ -1,5 +1,5 @@
 /*
- * What becomes of a worker: core/worker_fsm decides, this room carries it out.
+ * What becomes of a worker: core/worker/worker_fsm decides, this room carries it out.
  * Its modules, from the bottom up:
  *
  *   leader  the worker's process: started, heard of, forgotten
@@ -44,7 +44,7 @@ bool life_failed(const struct life *life);
 void life_mute(struct life *life);
 
 /*
- * A worker in state IDLE, in the crew's list; `trial` as in core/worker_fsm.
+ * A worker in state IDLE, in the crew's list; `trial` as in core/worker/worker_fsm.
  * Takes a reference to the spec. NULL: no memory.
  */
 struct worker *worker_new(struct life *life, struct crew *crew,

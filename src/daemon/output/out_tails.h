@@ -1,6 +1,6 @@
 /*
  * The last lines of each app of which output has come through clusterd
- * (core/ring), for those who ask.
+ * (core/output/ring), for those who ask.
  */
 #ifndef DAEMON_OUTPUT_OUT_TAILS_H
 #define DAEMON_OUTPUT_OUT_TAILS_H

@@ -7,7 +7,7 @@
  * What a listener is, and which modules the room has: daemon/sockets/listener.
  *
  * One address of a configuration may have several listeners: those that its
- * servers have asked for by binding (core/adoption), beside the one that was
+ * servers have asked for by binding (core/sockets/adoption), beside the one that was
  * opened first or in its place. daemon/spec says which an app has.
  */
 #ifndef DAEMON_SOCKETS_LISTENERS_H
@@ -32,7 +32,7 @@ void listeners_fini(struct listeners *listeners);
 
 /*
  * Before _init: take what the supervisor above passes in LISTEN_FDS, to be
- * matched with what is acquired (linux/listen_fds). -ENOMEM. What nobody has
+ * matched with what is acquired (linux/socket/listen_fds). -ENOMEM. What nobody has
  * acquired is closed; `fn`, or NULL, is told of each.
  */
 int listeners_inherit(struct listeners *listeners, size_t *ret_unusable);

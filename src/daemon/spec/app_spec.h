@@ -96,7 +96,7 @@ size_t app_spec_n_listeners(const struct app_spec *spec);
 struct listener *app_spec_listener(const struct app_spec *spec, size_t i);
 
 /*
- * The listener for what core/adoption has decided to give at `position`, which
+ * The listener for what core/sockets/adoption has decided to give at `position`, which
  * is not shut: it stays the spec's. It may not listen yet. -errno with words.
  */
 int app_spec_give(struct app_spec *spec, size_t position,
@@ -126,7 +126,7 @@ bool app_spec_has(const struct app_spec *spec,
 bool app_spec_shares(const struct app_spec *spec,
     const struct listener *listener);
 
-/* May it still turn out that its workers share? (core/balance) */
+/* May it still turn out that its workers share? (core/sockets/balance) */
 bool app_spec_undecided(const struct app_spec *spec);
 
 /* It is seen how its servers accept, for the first time; later calls count for

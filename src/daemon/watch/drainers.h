@@ -1,6 +1,6 @@
 /*
  * Retiring workers that drain: what they still have is looked at now and then
- * (linux/connections), core/drain decides when they may be stopped.
+ * (linux/socket/connections), core/worker/drain decides when they may be stopped.
  *
  * A worker that shares its lane gets new connections all the same, from the one
  * queue. It is stopped in a moment in which it has none: it is frozen

@@ -1,7 +1,7 @@
 /*
  * Readiness without a worker's help (ready = accept, auto): while workers
  * start, and only then, clusterd looks again and again whether they wait for
- * connections on their lanes (linux/waiting), and spends a small part of its
+ * connections on their lanes (linux/process/waiting), and spends a small part of its
  * time on it, however many there are.
  */
 #ifndef DAEMON_WATCH_READINESS_H

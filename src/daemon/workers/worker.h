@@ -87,7 +87,7 @@ void worker_log(enum log_level level, const struct worker *worker,
 /* NULL for NULL. */
 struct worker *worker_of_holder(const struct lane_holder *holder);
 
-/* Is there a process, or one to come at once? (core/worker_fsm) */
+/* Is there a process, or one to come at once? (core/worker/worker_fsm) */
 bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);
 

@@ -253,7 +253,7 @@ worker_event(struct sim *m, struct worker *w, enum worker_event event)
 	}
 }
 
-/* -- the app: what core/rollout decides is done, as in daemon/apps -- */
+/* -- the app: what core/worker/rollout decides is done, as in daemon/apps -- */
 
 static void
 unseat(struct sim *m, struct worker **place, enum worker_event how)

@@ -1,5 +1,5 @@
 /*
- * Apps with workers that are no processes: the machine of core/worker_fsm is
+ * Apps with workers that are no processes: the machine of core/worker/worker_fsm is
  * the real one, what happens to a process the test says, and time is fake.
  * Linked with -Wl,--wrap= for what daemon/life, adopt and steer would do.
  */
