@@ -9,6 +9,7 @@ GROUPS_STARTED=()
 
 cleanup() {
 	local g
+	exec 2>/dev/null	# the shell's own "Killed"
 	for g in "${GROUPS_STARTED[@]}"; do
 		kill -KILL -- "-$g" 2>/dev/null || :
 	done
