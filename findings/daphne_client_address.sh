@@ -1,8 +1,8 @@
 #!/bin/bash
 # Guess: daphne --fd takes a listening socket of any family.
-# Seen: daphne 4.0.0 on a dual-stack socket ([::], not v6only) serves, but has
-# told Twisted that it is IPv4: scope["client"] is a 16-byte address made of
-# the bytes that lie behind, e.g. "::e8bb:7bf6:fe7f:0%5303355", for IPv4 and
+# Seen: daphne 4.0.0 on an IPv6 (so also a dual-stack) socket serves, but has
+# told Twisted that it is IPv4: scope["client"] is an address of 16 bytes,
+# most of them from elsewhere, e.g. "::e8bb:7bf6:fe7f:0%5303355", for IPv4 and
 # IPv6 clients alike. On an IPv4 socket it is 127.0.0.1. No warning.
 # For a supervisor that hands over one dual-stack socket: allow-lists, rate
 # limits and logs of such servers are void; give IPv4 its own socket there.
@@ -29,8 +29,10 @@ client() { # client LANE HOST: what the application is told
 }
 client 127.0.0.1 127.0.0.1
 test "$ADDRESS" = 127.0.0.1 || changed "IPv4 on IPv4 is $ADDRESS"
-for host in 127.0.0.1 '[::1]'; do
-	client :: "$host"
+for lane in ::ffff:127.0.0.1 ::1; do
+	host=127.0.0.1
+	test $lane != ::1 || host='[::1]'
+	client $lane "$host"
 	case $ADDRESS in
 	127.0.0.1 | ::1 | ::ffff:127.0.0.1) changed "$host is told as $ADDRESS" ;;
 	*:*) ;;
