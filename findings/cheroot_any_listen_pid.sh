@@ -3,7 +3,7 @@
 # that inherits both variables binds its own address.
 # Seen: cheroot 9.0.0 looks whether LISTEN_PID is *set*, not at its value: with
 # another process's number it serves on descriptor 3 and never binds the port
-# that its program asks for. (It also takes every such socket for IPv4.)
+# that its program asks for.
 # For a supervisor: do not leave LISTEN_* in the environment of helpers that a
 # worker starts; such a helper serves the service's clients. Close-on-exec does
 # not help where a shell passes the descriptor on.
