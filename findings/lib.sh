@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by every finding: a temporary folder, pinned packages unpacked into
 # it, processes that end with the script, waiting with a limit, the verdict.
 set -euo pipefail
@@ -5,15 +6,26 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 NAME=$(basename "$0" .sh)
 T=$(mktemp -d)
 ROOT=$T/root
-GROUPS_STARTED=()
+STRAYS=()		# pids of what is nobody's child here
+
+# tree PID...: these and all that descends from them.
+tree() {
+	local p
+	for p; do
+		echo "$p"
+		# shellcheck disable=SC2046
+		tree $(pgrep -P "$p")
+	done
+}
 
 cleanup() {
-	local g
 	exec 2>/dev/null	# the shell's own "Killed"
-	for g in "${GROUPS_STARTED[@]}"; do
-		kill -KILL -- "-$g" 2>/dev/null || :
-	done
-	wait 2>/dev/null || :
+	# Some start groups of their own, so a group's number is not enough.
+	local running=()
+	mapfile -t running < <(jobs -pr)
+	mapfile -t running < <(tree "${running[@]}" "${STRAYS[@]}")
+	kill -KILL "${running[@]}" || :
+	wait || :
 	rm -rf "$T"
 }
 trap cleanup EXIT
@@ -42,8 +54,9 @@ pack() {
 		{ echo "$NAME: a package cannot be had: $*" >&2; exit 2; }
 }
 
-# start COMMAND...: in a process group of its own; its pid is $PID.
-start() { setsid "$@" & PID=$!; GROUPS_STARTED+=("$PID"); }
+# start COMMAND...: in a session of its own; its pid is $PID.
+# shellcheck disable=SC2034
+start() { setsid "$@" & PID=$!; }
 
 # within SECONDS COMMAND...: until it succeeds.
 within() {

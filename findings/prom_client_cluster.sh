@@ -50,5 +50,6 @@ A
 cd "$T"
 timeout 50 node main.js >out 2>err || changed "$(tail -n 3 err)"
 printf '%s\n' 'two 2' 'busy Operation timed out.' 'one 1' \
-	'bare Operation timed out.' | diff - out >diff || changed "$(cat diff)"
+	'bare Operation timed out.' | diff - out >differ ||
+	changed "$(cat differ)"
 seen "prom-client 15.1.3: one busy or bare worker fails the whole scrape"

@@ -32,13 +32,15 @@ try() { # try COMMAND...: the curl status of a request that runs at SIGTERM
 	P=$(free_port)
 	"$@" /bin/bash "$T/run" "$T/pid" "$P" "$T" >/dev/null 2>&1
 	within 20 test -s "$T/pid"
-	GROUPS_STARTED+=("$(cat "$T/pid")")
+	STRAYS=("$(cat "$T/pid")")
 	within 20 answers "http://127.0.0.1:$P/" || changed "puma does not start"
 	get "http://127.0.0.1:$P/slow" 10 >/dev/null & local c=$!
 	within 10 test -e "$MARK"
 	kill "$(cat "$T/pid")"
 	STATUS=0
 	wait "$c" || STATUS=$?
+	within 20 sh -c "! kill -0 ${STRAYS[0]} 2>/dev/null" || changed "it stays"
+	STRAYS=()
 }
 try start
 test "$STATUS" = 0 || changed "the request is lost without it too ($STATUS)"

@@ -41,7 +41,9 @@ A
 }
 says() { test "$(ask "$1")" = "$2"; }
 within 20 says "$T/lane" served || changed "nobody answers"
-polling() { ls -l "/proc/$(cat "$T/$1")/fd" 2>/dev/null | grep -q eventpoll; }
+polling() { # once it has made its epoll descriptor
+	find "/proc/$(cat "$T/$1")/fd" -lname '*eventpoll*' 2>/dev/null | grep -q .
+}
 for i in old new; do within 20 polling $i || changed "$i does not start"; done
 sleep 1
 kill "$(cat "$T/old")"
