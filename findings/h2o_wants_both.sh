@@ -6,6 +6,7 @@
 # --port=[::]:N. One of them is not enough, nor the bare --port=N.
 # For a supervisor: one dual-stack socket cannot stand for what such a server
 # asks for; give it two, IPv4 and IPv6 only, and name both.
+# All addresses are those of a network of its own.
 . "$(dirname "$0")/lib.sh"
 deb h2o=2.2.5+dfsg2-7 libserver-starter-perl=0.35-2 libproc-wait3-perl=0.05-2+b1 \
 	libscope-guard-perl=0.21-2 liblist-moreutils-perl=0.430-2 \
@@ -18,8 +19,10 @@ printf '%s\n' "listen: $P" 'hosts: {default: {paths: {/: {file.dir: '"$T/www"'}}
 serve() { # serve PORT...
 	local ports=() p
 	for p; do ports+=("--port=$p"); done
-	start start_server "${ports[@]}" -- h2o -c "$T/conf" >"$T/log" 2>&1
+	start unshare -n sh -c 'ip link set lo up && exec "$@"' sh \
+	    start_server "${ports[@]}" -- h2o -c "$T/conf" >"$T/log" 2>&1
 }
+in_there() { nsenter -t "$PID" -n curl -sS -m 3 -o "$T/body" "$1" 2>"$T/curl"; }
 end() {
 	kill "$PID"
 	within 20 sh -c "! kill -0 $PID 2>/dev/null" || changed "it does not end"
@@ -32,6 +35,6 @@ for wrong in "$P" "0.0.0.0:$P" "[::]:$P"; do
 	end
 done
 serve "0.0.0.0:$P" "[::]:$P"
-within 20 answers "http://127.0.0.1:$P/" || changed "both are refused"
-answers "http://[::1]:$P/" || changed "IPv6 is not served"
+within 20 in_there "http://127.0.0.1:$P/" || changed "both are refused"
+in_there "http://[::1]:$P/" || changed "IPv6 is not served"
 seen "h2o 2.2.5, Server::Starter 0.35: 0.0.0.0:N and [::]:N, both or none"
