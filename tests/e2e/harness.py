@@ -616,6 +616,12 @@ class Clusterd:
                    f"{describe(self.children())}, log:\n{self.log()}", limit)
         return self.process.returncode
 
+    def wait_gone(self, limit=10.0):
+        """Of one that is no child of ours: not what it says last, but the end
+        of the process. A sanitizer has much to do in between."""
+        wait_until(lambda: not is_alive(self.pid),
+                   lambda: f"the end of clusterd, log:\n{self.log()}", limit)
+
     def wait_end(self, status, limit=10.0):
         """It ends with this status and leaves nobody behind."""
         code = self.wait(limit)

@@ -852,8 +852,10 @@ def test_clusterd_still_dies_with_its_parent(box, as_root):
             ready="alive:1ms")
     d = box.start(launcher=[sys.executable, "-ISc", MORTAL])
     d.wait_log("start complete")
+    d.pid, = d.workers()
     d.process.kill()
-    wait_until(lambda: d.find("SIGTERM: stopping[^$]*stopped"), "its end")
+    d.wait_gone()
+    assert d.find("SIGTERM: stopping[^$]*stopped")
 
 
 def test_file_that_the_worker_may_not_write_is_refused(box, as_root):
