@@ -609,6 +609,12 @@ class Clusterd:
     def send(self, number):
         os.kill(self.pid, number)
 
+    def send_and_wait(self, number):
+        """Until it is taken: of two that come together there is one."""
+        self.send(number)
+        wait_until(lambda: int(status_field(self.pid, "ShdPnd"), 16) == 0,
+                   "the signal is taken")
+
     def wait(self, limit=10.0):
         """Its exit status; negative for a signal."""
         wait_until(lambda: self.process.poll() is not None,
