@@ -7,6 +7,8 @@ import pytest
 
 import harness
 
+LOG_MAX = 20000     # of a report
+
 
 def _heed(signo):
     """What the tests start has the signal's default again; here it goes on to
@@ -41,6 +43,24 @@ def pytest_sessionstart(session):
 def pytest_report_header(config):
     return (f"clusterd: {' '.join([*harness.WRAP, harness.CLUSTERD])}, "
             f"limits x {harness.SLOW:g}, uid {os.geteuid()}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What clusterd said, beside a failure that may not come again."""
+    outcome = yield
+    report = outcome.get_result()
+    box = getattr(item, "funcargs", {}).get("box")
+    if report.when != "call" or not report.failed or box is None:
+        return
+    for d in box.running:
+        try:
+            said = d.log()
+        except OSError as e:        # a test may move it
+            said = str(e)
+        report.sections.append((
+            f"log of clusterd {d.pid}", said if len(said) <= LOG_MAX else
+            f"{said[:LOG_MAX // 2]}\n[…]\n{said[-LOG_MAX // 2:]}"))
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ class Server:
         self.listener.close()
         self.drop()
         for t in self.threads:
-            t.join(10)
+            t.join(10 * harness.SLOW)
         if unlink:
             try:
                 os.unlink(self.path)

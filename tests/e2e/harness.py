@@ -609,12 +609,24 @@ class Clusterd:
     def send(self, number):
         os.kill(self.pid, number)
 
+    def send_and_wait(self, number):
+        """Until it is taken: of two that come together there is one."""
+        self.send(number)
+        wait_until(lambda: int(status_field(self.pid, "ShdPnd"), 16) == 0,
+                   "the signal is taken")
+
     def wait(self, limit=10.0):
         """Its exit status; negative for a signal."""
         wait_until(lambda: self.process.poll() is not None,
                    lambda: f"the end of clusterd, children are "
                    f"{describe(self.children())}, log:\n{self.log()}", limit)
         return self.process.returncode
+
+    def wait_gone(self, limit=10.0):
+        """Of one that is no child of ours: not what it says last, but the end
+        of the process. A sanitizer has much to do in between."""
+        wait_until(lambda: not is_alive(self.pid),
+                   lambda: f"the end of clusterd, log:\n{self.log()}", limit)
 
     def wait_end(self, status, limit=10.0):
         """It ends with this status and leaves nobody behind."""

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from harness import Stream, get, probe, status_field, wait_until
+from harness import Stream, get, probe
 
 
 @pytest.mark.valgrind
@@ -45,10 +45,7 @@ def test_ttou_never_goes_under_one(box):
     d = box.start()
     d.wait_ready(2)
     for _ in range(4):
-        d.send(signal.SIGTTOU)
-        # standard signals do not queue: until this one was taken
-        wait_until(lambda: int(status_field(d.pid, "ShdPnd"), 16) == 0,
-                   "the signal is taken")
+        d.send_and_wait(signal.SIGTTOU)
     d.wait_workers(1)
     assert get(d.port()).instance == 0
     d.send(signal.SIGTTIN)

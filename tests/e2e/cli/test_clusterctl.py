@@ -16,7 +16,7 @@ import pytest
 
 import controls
 import harness
-from harness import CLUSTERCTL, HERE, IS_ROOT, ROOT, WRAP, wait_until
+from harness import CLUSTERCTL, HERE, IS_ROOT, ROOT, SLOW, WRAP, wait_until
 
 UTF8 = {"LC_ALL": "C.UTF-8"}
 
@@ -456,7 +456,7 @@ def test_progress_turns_seat_by_seat(box, serve):
     def slowly(_, connection):
         for step in steps:
             connection.sendall(step.encode())
-            assert go.wait(20)
+            assert go.wait(20 * SLOW)
             go.clear()
         connection.sendall(b"ok ready\n")
     server = serve({"start web": slowly})
@@ -504,7 +504,7 @@ def test_interrupted(box, serve, signo):
     p = start_ctl(box, "-s", server.path, "reload")
     wait_until(lambda: server.requests, "the request")
     p.send_signal(signo)
-    _, stderr = p.communicate(timeout=20)
+    _, stderr = p.communicate(timeout=20 * SLOW)
     assert p.returncode == -signo
     assert stderr == ("clusterctl: interrupted; clusterd goes on with the "
                       "reload\n")
@@ -565,7 +565,7 @@ def test_wait_for_the_start(box, serve, alone):
     time.sleep(0.3)
     assert p.poll() is None
     serve({"wait": "ok ready\n"})
-    stdout, _ = p.communicate(timeout=20)
+    stdout, _ = p.communicate(timeout=20 * SLOW)
     assert (p.returncode, stdout) == (0, "ready\n")
 
 
@@ -581,7 +581,7 @@ def test_wait_goes_on_when_clusterd_is_started_again(box, serve):
     wait_until(lambda: first.requests, "the request")
     first.close()
     serve({"wait": "ok ready\n"})
-    stdout, stderr = p.communicate(timeout=20)
+    stdout, stderr = p.communicate(timeout=20 * SLOW)
     assert (p.returncode, stdout) == (0, "ready\n"), stderr
 
 
@@ -780,7 +780,7 @@ def test_watch_into_a_pipe(box, serve, json_option):
             assert json.loads(line)["clusterd"]["pid"] == 4711
         assert "\x1b" not in line
     p.send_signal(signal.SIGTERM)
-    p.communicate(timeout=20)
+    p.communicate(timeout=20 * SLOW)
     assert p.returncode == -signal.SIGTERM
 
 
@@ -789,7 +789,7 @@ def test_watch_into_a_pipe_that_closes(box, serve):
     p = start_ctl(box, "-s", server.path, "status", "-w", "--json")
     p.stdout.readline()
     p.stdout.close()
-    assert p.wait(20) == 1
+    assert p.wait(20 * SLOW) == 1
     assert p.stderr.read() == ""
     p.stderr.close()
 
@@ -904,7 +904,7 @@ def test_follow(box, serve):
 
     def follow(_, connection):
         connection.sendall(LOGS.encode())
-        assert more.wait(20)
+        assert more.wait(20 * SLOW)
         connection.sendall(line("more").encode())
         return "close"
     server = serve({"follow web:0": follow})
@@ -912,7 +912,7 @@ def test_follow(box, serve):
     assert p.stdout.readline() == "web.0 | hello there\n"
     assert p.stdout.readline() == "web.12 | 100%\n"
     more.set()
-    stdout, stderr = p.communicate(timeout=20)
+    stdout, stderr = p.communicate(timeout=20 * SLOW)
     assert stdout == "web.0 | more\n"
     assert p.returncode == 0
     assert "clusterd has stopped" in stderr
@@ -925,7 +925,7 @@ def test_follow_until_the_reader_goes(box, serve):
     p = start_ctl(box, "-s", server.path, "logs", "-f")
     p.stdout.readline()
     p.stdout.close()
-    assert p.wait(20) == 1
+    assert p.wait(20 * SLOW) == 1
     assert p.stderr.read() == ""
     p.stderr.close()
 
@@ -939,7 +939,7 @@ def test_follow_the_last_lines(box, serve):
     assert p.stdout.readline() == "web.0 | 298\n"
     assert p.stdout.readline() == "web.0 | 299\n"
     p.send_signal(signal.SIGINT)
-    p.communicate(timeout=20)
+    p.communicate(timeout=20 * SLOW)
     assert p.returncode == -signal.SIGINT
 
 
@@ -965,7 +965,7 @@ def complete_bash(box, launcher, *words):
         [*launcher, "bash", "--norc", "-c", BASH, "bash",
          f"{ROOT}/completions/clusterctl.bash", CLUSTERCTL, *words],
         env=box.ctl_environment(), cwd=box.dir, capture_output=True,
-        text=True, timeout=60)
+        text=True, timeout=60 * SLOW)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     return sorted(done.stdout.split())
 

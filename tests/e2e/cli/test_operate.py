@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import controls
-from harness import CLUSTERCTL, WRAP, is_alive, kill, probe, wait_until
+from harness import CLUSTERCTL, SLOW, WRAP, is_alive, kill, probe, wait_until
 
 
 def ctl(box, *arguments, **run):
@@ -113,7 +113,7 @@ def test_wait_waits_for_the_socket_too_and_tells_who_is_not_ready(box):
     assert "web" in text
     box.web(instances=2)
     done(box, "reload")
-    out, err = waiting.communicate(timeout=60)
+    out, err = waiting.communicate(timeout=60 * SLOW)
     assert waiting.returncode == 0, err
     d.stop()
 
@@ -235,7 +235,7 @@ command = sleep 1000
     assert sorted(more) == ["web.0 | one\n", "web.0 | two\n"]
     # The end of clusterd is the end of its lines.
     done(box, "stop")
-    assert following.wait(20) == 0
+    assert following.wait(20 * SLOW) == 0
     d.wait_end(0)
 
 
@@ -285,7 +285,7 @@ def test_interrupted_reload_goes_on(box):
         start_new_session=True)
     d.wait_log("reloading, generation 2")
     asking.send_signal(signal.SIGINT)
-    asking.wait(20)
+    asking.wait(20 * SLOW)
     d.wait_log("reload complete, generation 2", limit=20)
     assert not set(old) & set(pids(box))
     d.stop()

@@ -338,8 +338,7 @@ def test_lines_of_the_log_that_are_lost_are_no_apps(box):
     os.close(fifo.end)
     wait_until(lambda: os.path.exists(box.path("done")), "the worker's lines")
     for _ in range(3):
-        d.send(signal.SIGUSR1)
-        time.sleep(0.05)        # two that come together are one
+        d.send_and_wait(signal.SIGUSR1)
     fifo.close()
     data = bytearray()
     time.sleep(0.1)
@@ -660,8 +659,8 @@ def test_lines_of_the_log_stay_whole_on_a_full_disk(box, as_root):
         return os.path.exists(f"{disk}/filler") and st.f_bavail == 0
     wait_until(is_full, "the full disk")
     for _ in range(5):
-        d.send(signal.SIGUSR1)
-        time.sleep(0.05)        # two that come together are one
+        d.send_and_wait(signal.SIGUSR1)
+        time.sleep(0.05)        # it is tried meanwhile, and dropped
     os.unlink(f"{disk}/filler")
     wait_until(lambda: "of output were lost" in log() and
                "log lines were dropped" in log(), lambda: log()[-2000:])
@@ -852,8 +851,10 @@ def test_clusterd_still_dies_with_its_parent(box, as_root):
             ready="alive:1ms")
     d = box.start(launcher=[sys.executable, "-ISc", MORTAL])
     d.wait_log("start complete")
+    d.pid, = d.workers()
     d.process.kill()
-    wait_until(lambda: d.find("SIGTERM: stopping[^$]*stopped"), "its end")
+    d.wait_gone()
+    assert d.find("SIGTERM: stopping[^$]*stopped")
 
 
 def test_file_that_the_worker_may_not_write_is_refused(box, as_root):

@@ -12,8 +12,9 @@ import subprocess
 import pytest
 
 import words
-from harness import (IS_ROOT, ask_udp, free_port, get, is_alive, is_refused,
-                     is_socket, probe, start_with_sockets, unshare, wait_until)
+from harness import (IS_ROOT, SLOW, ask_udp, free_port, get, is_alive,
+                     is_refused, is_socket, probe, start_with_sockets, unshare,
+                     wait_until)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -42,7 +43,7 @@ def test_port_serves_ipv4_where_ipv6_is_switched_off(box, as_root):
         ["nsenter", "-t", str(d.pid), "-n", "bash", "-c",
          f"exec 3<>/dev/tcp/127.0.0.1/{d.port()} && "
          r"printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3"],
-        capture_output=True, text=True, timeout=20)
+        capture_output=True, text=True, timeout=20 * SLOW)
     assert "200 OK" in said.stdout, said.stderr
     d.stop()
 
@@ -147,7 +148,8 @@ def test_accept_queue_survives_the_death_of_all_workers(box):
     pid, = d.wait_ready(1)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid), "its end")
-    with socket.create_connection(("127.0.0.1", d.port()), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", d.port()),
+                                  timeout=10 * SLOW) as s:
         s.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert b"200 OK" in s.recv(65536)
     d.stop()

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 import words
-from harness import (IS_ROOT, ask_udp, free_port, get, start_with_sockets,
+from harness import (IS_ROOT, SLOW, ask_udp, free_port, get, start_with_sockets,
                      wait_until)
 from lanes import (ALL, OWN_LANES, become_nobody, check_even,
                    client, finish, hold, instances_of, needs, parametrized,
@@ -172,7 +172,7 @@ def seats_of_mapped(port, count):
     found = {}
     for n in range(count):
         with socket.socket(socket.AF_INET6) as s:
-            s.settimeout(10)
+            s.settimeout(10 * SLOW)
             s.bind((f"::ffff:{client(n)}", 0))
             s.connect(("::ffff:127.0.0.1", port))
             found[n] = finish(s).instance
@@ -298,7 +298,7 @@ def flows(port, count):
     found = []
     for _ in range(count):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        s.settimeout(10)
+        s.settimeout(10 * SLOW)
         s.connect(("127.0.0.1", port))
         found.append(s)
     return found

@@ -9,7 +9,8 @@ import pytest
 
 import words
 from binder import BINDER, binder, tcp
-from harness import ask, free_port, get, read_answer, stays, wait_until
+from harness import (SLOW, ask, free_port, get, read_answer, stays,
+                     wait_until)
 from lanes import (PRIVILEGED, SlowStream, as_nobody, check_even, client,
                    kill_and_wait, nobodys, nobodys_probe, parametrized, seats,
                    seats_of_clients, wait_asleep)
@@ -184,11 +185,11 @@ def test_idle_workers_serve_while_one_of_a_blocking_server_is_busy(box):
     port = free_port()
     d = start_binder(box, *tcp(port, "127.0.0.1"), "serve:accept",
                      listen=f"127.0.0.1:{port}")
-    busy = ask(port, "/busy/3000")
+    busy = ask(port, f"/busy/{3000 * SLOW:.0f}")
     begun = time.monotonic()
     for _ in range(30):
         get(port)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 2.5 * SLOW
     read_answer(busy)
     d.stop()
 

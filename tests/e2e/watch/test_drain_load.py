@@ -15,7 +15,7 @@ import time
 import pytest
 
 import words
-from drains import (KEYS, Client, Load, abrupt, begin, hup, reload,
+from drains import (KEYS, PATIENT, Client, Load, abrupt, begin, hup, reload,
                     start, wait_gone)
 from harness import (SLOW, ask, free_port, get, is_alive, is_refused,
                      wait_until)
@@ -42,7 +42,7 @@ def servers(box, program=shlex.quote):
         port = free_port()
         found[name] = ({"command": command.format(port), "instances": 2,
                         "listen": f"127.0.0.1:{port}", "directory": box.dir,
-                        **KEYS, **keys}, port)
+                        **KEYS, **PATIENT, **keys}, port)
     add("hello", program(HELLO), handoff="env", ready="notify")
     add("python", HTTP_SERVER + " {} --bind 127.0.0.1", stderr="null")
     if shutil.which("node"):
@@ -87,7 +87,7 @@ def test_no_request_fails_without_privileges(box, balance):
 @each_way
 def test_no_request_fails_at_a_high_rate(box, balance):
     needs(balance)
-    abrupt(box, instances=2, balance=balance)
+    abrupt(box, instances=2, balance=balance, **PATIENT)
     d = start(box, 2)
     with Load(d.port(), rate=400):
         for _ in range(4):
@@ -212,7 +212,7 @@ def test_datagrams_that_wait_hold_the_drain(box):
 @each_way
 def test_no_request_fails_when_scaled_up_and_down(box, balance):
     needs(balance)
-    abrupt(box, instances=3, balance=balance)
+    abrupt(box, instances=3, balance=balance, **PATIENT)
     d = start(box, 3)
     with Load(d.port(), rate=200):
         for _ in range(3):
@@ -243,12 +243,12 @@ def test_scale_down_finishes_what_has_begun(box):
 def test_no_request_fails_when_the_file_changes_the_number(box, balance):
     needs(balance)
     port = free_port()
-    abrupt(box, instances=4, balance=balance, listen=f"127.0.0.1:{port}")
+    keys = {"balance": balance, "listen": f"127.0.0.1:{port}", **PATIENT}
+    abrupt(box, instances=4, **keys)
     d = start(box, 4)
     with Load(port, rate=200):
         for generation, count in ((2, 1), (3, 3), (4, 2)):
-            abrupt(box, instances=count, balance=balance,
-                   listen=f"127.0.0.1:{port}")
+            abrupt(box, instances=count, **keys)
             reload(d)
             d.wait_workers(count)
     d.stop()
@@ -270,7 +270,7 @@ def fail_under_load(box, balance, **bad):
     needs(balance)
     port = free_port()
     keys = {"instances": 2, "balance": balance,
-            "listen": f"127.0.0.1:{port}"}
+            "listen": f"127.0.0.1:{port}", **PATIENT}
     abrupt(box, **keys)
     d = start(box, 2)
     old = sorted(d.ready_pids())
@@ -307,7 +307,7 @@ def test_no_request_fails_when_a_reload_is_rolled_back(box, balance):
     needs(balance)
     port = free_port()
     keys = {"instances": 3, "balance": balance,
-            "listen": f"127.0.0.1:{port}"}
+            "listen": f"127.0.0.1:{port}", **PATIENT}
     abrupt(box, **keys)
     d = start(box, 3)
     good = shlex.join([sys.executable, "-I", "-S", f"{SERVERS}/abrupt.py"])

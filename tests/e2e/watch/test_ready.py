@@ -354,7 +354,7 @@ def test_client_before_readiness_is_served_after_it(box, port):
         ready="accept"))
     d = box.start()
     box.wait_events("start")
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW) as s:
         s.sendall(b"GET / HTTP/1.0\r\n\r\n")
         box.touch("go")
         s.settimeout(10 * SLOW)
