@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import words
+from control import wait_status
 from harness import get, wait_until
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -170,7 +171,9 @@ def test_what_a_full_disk_took_is_counted_in_json(box):
     os.symlink("/dev/full", box.path("log"))
     box.web(clusterd={"log": "log", "log_format": "json"})
     d = box.start()
-    box.wait_events("ready", 2)
+    # Its words of that are gone before the log is opened again.
+    wait_status(box, lambda s: s.app()["ready"] == 2 and
+                s.one("clusterd")["state"] == "running")
     os.unlink(box.path("log"))
     d.send(signal.SIGUSR1)
     log = reader(box.path("log"))
