@@ -73,7 +73,7 @@ all: $(B)/clusterd $(B)/clusterctl examples/hello-server
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile | expand -t 18
+	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile | expand -t 20
 
 .PHONY: objects
 ## objects: all objects, linking nothing
@@ -88,11 +88,12 @@ CTL_LIBRARIES = $(foreach r,$(filter linux/% core/% base,$(ROOMS)), \
 $(B)/clusterctl: $(CTL_OBJ) $(CTL_LIBRARIES)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
 
+# The folder too: what has left it leaves the library.
 define room_library
-$(call library,$(1)): $(call objects,$(1))
+$(call library,$(1)): $(call objects,$(1)) src/$(1)
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(AR) rcs $$@ $$(filter %.o,$$^)
 endef
 $(foreach r,$(LIBRARY_ROOMS),$(eval $(call room_library,$(r))))
 
@@ -122,7 +123,7 @@ $(B)/tests/%.o: tests/unit/%.c
 	$(CC) $(ALL_CFLAGS) -iquote tests/unit -MMD -MP -c -o $@ $<
 
 define unit_test
-$(B)/tests/$(1): $(B)/tests/$(1).o \
+$(B)/tests/$(1): Makefile src/rooms.mk $(B)/tests/$(1).o \
     $(call libraries_of,$(patsubst %/,%,$(dir $(1))))
 	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
 	    $$(filter %.a,$$^) $(patsubst test_%,$$(WRAP_%:%=$$(wrap)%),$(notdir $(1))) \
@@ -136,6 +137,8 @@ wrap	= -Wl$(comma)--wrap=
 WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
 	worker_kill worker_new worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
+WRAP_life = mono_now process_child_in_group process_kill_group process_reap \
+	spawn
 WRAP_look_queue = mono_now
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
@@ -239,7 +242,8 @@ SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
-	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl
+	@case '$(SUITES)' in *asan*) \
+	    $(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl ;; esac
 	@python3 -B tests/run-suites.py '$(MAKE)' $(B)/check $(SUITES)
 
 ## check-rooms: are includes and calls as src/rooms.mk says?
@@ -287,7 +291,7 @@ check-metrics: $(call unit,metrics)
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
 
-# What pytest runs: E2E=tests/e2e/test_stop.py for a file, with ::test_name for a
+# What pytest runs: E2E=tests/e2e/life/test_stop.py for a file, with ::test_name for a
 # test, E2E='tests/e2e -k name' for what has a name in common. Of a choice there
 # may be nothing to run in some way; of the whole that is an error.
 E2E	= tests/e2e
@@ -295,7 +299,7 @@ pytest	= $(PYTEST) $(1) $(E2E) || { code=$$?; \
 	[ $$code = 5 ] && [ "$(E2E)" != tests/e2e ]; }
 E2E_PROGRAMS = PROBE=$(B)/probe BINDER=$(B)/binder
 
-## check-e2e: the end-to-end tests; E2E=tests/e2e/test_X.py for some
+## check-e2e: the end-to-end tests; E2E=tests/e2e/life/test_X.py for some
 check-e2e: all $(WORKERS)
 	CLUSTERD=$(B)/clusterd $(E2E_PROGRAMS) $(call pytest)
 

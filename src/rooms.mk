@@ -15,9 +15,12 @@ ROOMS = cli \
 	core/conf core/names \
 	base
 
+cli =
+base =
+
 daemon		= daemon/control daemon/config daemon/apps daemon/life \
-	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
-	daemon/sockets daemon/output
+	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/sockets \
+	daemon/output
 daemon/control	= daemon/config daemon/apps daemon/workers daemon/spec \
 	daemon/sockets daemon/output
 daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -14,7 +12,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/names/signal_name.h"
-#include "core/worker/worker_fsm.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app_specs.h"
@@ -26,14 +23,12 @@
 #include "daemon/life/life.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
-#include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/supervisor.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
-#include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/sd_notify.h"
 #include "linux/file/pidfile.h"
@@ -77,7 +72,7 @@ supervisor_stop(struct supervisor *sup)
 {
 	if (sup->apps.stopping)
 		return;
-	sup->workers.stopping = true;
+	workers_stop(&sup->workers);
 	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=stopping");
 	reload_cancel(&sup->reloads);
 	apps_stop(&sup->apps);
@@ -88,7 +83,6 @@ static void
 supervisor_fail(struct supervisor *sup)
 {
 	sup->program.failed = true;
-	life_mute(&sup->life);
 	supervisor_stop(sup);
 }
 
@@ -255,15 +249,22 @@ check_gone(struct supervisor *sup)
 	loop_timer_start(sup->loop, &sup->give_up, GIVE_UP_MS);
 }
 
+/* A failure is known before the apps draw conclusions from the deaths. */
+static void
+workers_turn(struct supervisor *sup)
+{
+	life_turn(&sup->life);
+	if (life_failed(&sup->life) && !sup->program.failed)
+		supervisor_fail(sup);
+}
+
 /* Workers take what was posted for them, apps advance, which may post more. */
 static void
 end_turn(struct supervisor *sup)
 {
-	life_turn(&sup->life);
+	workers_turn(sup);
 	while (apps_turn(&sup->apps)) {
-		life_turn(&sup->life);
-		if (life_failed(&sup->life))
-			supervisor_fail(sup);
+		workers_turn(sup);
 		if (sup->apps.stopping) {
 			control_turn(&sup->control);
 			check_gone(sup);
@@ -311,8 +312,9 @@ static const struct reload_watch reload_watch = {
 	.applying = control_reload_applying,
 };
 
+/* Who is whose neighbour. */
 static void
-furnish_life(struct supervisor *sup)
+acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 {
 	life_move_in(&sup->life, &(struct life_house){
 		.workers = &sup->workers,
@@ -326,28 +328,34 @@ furnish_life(struct supervisor *sup)
 		.adopt = &sup->adopt,
 		.review = &sup->review,
 	});
+	apps_init(&sup->apps, &(struct apps_setup){
+		.workers = &sup->workers,
+		.listeners = &sup->listeners,
+		.outputs = &sup->outputs,
+		.steering = &sup->steering,
+		.review = &sup->review,
+		.life = &sup->life,
+		.watch = &apps_watch,
+		.watch_ctx = &sup->control,
+	});
+	reload_init(&sup->reloads, &(struct reload_setup){
+		.apps = &sup->apps,
+		.adopt = &sup->adopt,
+		.balancing = &sup->listeners.balancing,
+		.up = &sup->up,
+		.origin = setup->origin,
+		.watch = &reload_watch,
+		.watch_ctx = &sup->control,
+		.log_level = setup->log_level,
+		.config = setup->config,
+	});
 }
 
+/* Who needs the loop, too. */
 static void
-acquaint(struct supervisor *sup)
+acquaint_with_loop(struct supervisor *sup)
 {
-	sup->apps.workers = &sup->workers;
-	sup->apps.listeners = &sup->listeners;
-	sup->apps.outputs = &sup->outputs;
-	sup->apps.steering = &sup->steering;
-	sup->apps.review = &sup->review;
-	sup->apps.life = &sup->life;
-	sup->apps.watch = &apps_watch;
-	sup->apps.watch_ctx = &sup->control;
-	sup->reloads.loop = sup->loop;
-	sup->reloads.apps = &sup->apps;
-	sup->reloads.adopt = &sup->adopt;
-	sup->reloads.balancing = &sup->listeners.balancing;
-	sup->reloads.up = &sup->up;
-	sup->reloads.watch = &reload_watch;
-	sup->reloads.watch_ctx = &sup->control;
-	sup->apps.house.listeners = &sup->listeners;
-	sup->apps.house.outputs = &sup->outputs;
+	reload_open(&sup->reloads, sup->loop);
 	control_init(&sup->control, &(struct control_setup){
 		.loop = sup->loop,
 		.apps = &sup->apps,
@@ -386,6 +394,7 @@ init_watchers(struct supervisor *sup)
 static int
 open_kernel_things(struct supervisor *sup, struct error *err)
 {
+	uint64_t run_id = 0;
 	int code = life_init(&sup->life, err);
 
 	if (code == 0)
@@ -394,13 +403,14 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		code = signals_open(&sup->signal_fd, err);
 	if (code < 0)
 		return code;
-	workers_init(&sup->workers, sup->loop, &worker_events);
+	(void)!getrandom(&run_id, sizeof(run_id), GRND_NONBLOCK);
+	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
 	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
 	    sup, &sup->signals) < 0 ||
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	acquaint(sup);
+	acquaint_with_loop(sup);
 	listeners_init(&sup->listeners, sup->loop);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
 	    &sup->control);
@@ -469,8 +479,6 @@ start(struct supervisor *sup, struct error *err)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	life_raise_nofile(&sup->life);
 	apps_count_cpus(&sup->apps);
-	(void)!getrandom(
-	    &sup->workers.run_id, sizeof(sup->workers.run_id), GRND_NONBLOCK);
 	sup->program.starting = true;
 	return start_apps(sup, err) < 0 ? EX_UNAVAILABLE : 0;
 }
@@ -499,18 +507,13 @@ release_all(struct supervisor *sup)
 	fd_close(&sup->signal_fd);
 	life_fini(&sup->life);
 	loop_free(sup->loop);
-	config_unref(sup->reloads.config);
+	reload_fini(&sup->reloads);
 }
 
 int
 supervisor_run(const struct supervisor_setup *setup)
 {
 	struct supervisor sup = {
-		.reloads = {
-			.origin = setup->origin,
-			.log_level = setup->log_level,
-			.config = config_ref(setup->config),
-		},
 		.pidfile = PIDFILE_INIT,
 		.program = { .pid = getpid(), .started = mono_now() },
 		.up = SD_NOTIFY_INIT,
@@ -523,11 +526,11 @@ supervisor_run(const struct supervisor_setup *setup)
 	struct error err = ERROR_INIT;
 	int status;
 
+	acquaint(&sup, setup);
 	log_set_level(setup->log_level >= 0 ?
 	    (enum log_level)setup->log_level :
 	    (enum log_level)sup.reloads.config->log_level);
 	log_set_format((enum log_format)sup.reloads.config->log_format);
-	furnish_life(&sup);
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));

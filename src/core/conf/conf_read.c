@@ -19,7 +19,6 @@
  * inih's compile-time defaults and with those of the distributions: lines of
  * 200 bytes, multi-line values, inline comments, no line number.
  */
-#include <assert.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdio.h>

@@ -12,6 +12,12 @@ app_of(struct crew *crew)
 	return (struct app *)((char *)crew - offsetof(struct app, crew));
 }
 
+const char *
+app_name(const struct app *app)
+{
+	return app->crew.name;
+}
+
 static struct app *
 find(const struct apps *apps, const char *name, bool stopping)
 {
@@ -117,7 +123,7 @@ in_force(const struct apps *apps, const struct listener *l)
 void
 app_close_doors(const struct app *app, const struct app_spec *spec)
 {
-	for (struct listener *l = app->apps->listeners->first; l != NULL;
+	for (struct listener *l = app->apps->house.listeners->first; l != NULL;
 	    l = l->next)
 		if (app_spec_has(spec, l) && !in_force(app->apps, l))
 			listener_close_door(l);

@@ -33,10 +33,8 @@ struct apps_watch {
 
 /* The apps that run, and those that are stopped by request. */
 struct apps {
-	/* Whom they ask; set once by the supervisor. */
+	/* Whom they ask; given to apps_init(). */
 	struct workers *workers;
-	struct listeners *listeners;
-	struct outputs *outputs;
 	struct steering *steering;
 	struct adopt_review *review;
 	struct life *life;
@@ -90,6 +88,9 @@ struct app {
 };
 
 struct app *app_of(struct crew *crew);
+
+/* Borrowed, as long as the app is there. */
+const char *app_name(const struct app *app);
 
 /* The one of that name, unless it is on its way out; or NULL. */
 struct app *apps_find(const struct apps *apps, const char *name);

@@ -235,6 +235,7 @@ adopt_odd(struct app *app, const struct worker *odd)
 {
 	struct app_spec *old = app->crew.stable;
 
+	app_spec_supersede(old);
 	put_in_force(app, app_spec_ref(odd->spec));
 	app_spec_unref(old);
 	app->over = app->failed = false;

@@ -34,7 +34,7 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 		return NULL;
 	}
 	app->apps = apps;
-	app->number = ++apps->workers->number;
+	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
 	app_rollout_init(app, spec);
 	while (*end != NULL)
@@ -61,6 +61,23 @@ add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by)
 	return 0;
 }
 
+void
+apps_init(struct apps *apps, const struct apps_setup *setup)
+{
+	*apps = (struct apps){
+		.workers = setup->workers,
+		.steering = setup->steering,
+		.review = setup->review,
+		.life = setup->life,
+		.watch = setup->watch,
+		.watch_ctx = setup->watch_ctx,
+		.house = {
+			.listeners = setup->listeners,
+			.outputs = setup->outputs,
+		},
+	};
+}
+
 int
 apps_add(struct apps *apps, struct app_spec *spec, bool initial)
 {
@@ -82,7 +99,7 @@ app_free(struct app *app)
 	/* Unless it was added again meanwhile, or may be started again. */
 	if (apps_find(apps, app->crew.name) == NULL &&
 	    stopped_find(apps, app->crew.name) == NULL)
-		outputs_forget(apps->outputs, app->crew.name);
+		outputs_forget(apps->house.outputs, app->crew.name);
 	free(app->crew.name);
 	free(app);
 }
@@ -93,6 +110,7 @@ apps_remove(struct app *app)
 	if (app->crew.stopping)
 		return;
 	app->crew.stopping = true;
+	app_spec_supersede(app->crew.stable);
 	seats_leave(app);
 	app_close_doors(app, app->crew.target);
 	app_close_doors(app, app->crew.stable);

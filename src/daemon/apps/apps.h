@@ -24,6 +24,20 @@ struct error;
 struct worker;
 struct worker_step;
 
+struct apps_setup {
+	struct workers *workers;
+	struct listeners *listeners;
+	struct outputs *outputs;
+	struct steering *steering;
+	struct adopt_review *review;
+	struct life *life;
+	const struct apps_watch *watch;
+	void *watch_ctx;
+};
+
+/* None yet. Undone by apps_stop(), and turns until all have gone. */
+void apps_init(struct apps *apps, const struct apps_setup *setup);
+
 /*
  * Add an app and start its seats. Takes a reference. `initial`: at the start of
  * the program, which ends if this app's program cannot be executed. -ENOMEM.

@@ -121,7 +121,7 @@ seats_vacate(struct app *app, unsigned i)
 	struct worker *old = app->seats[i].present;
 
 	unseat(&app->seats[i].present, worker_stop);
-	listeners_leave(app->apps->listeners, &old->holder);
+	listeners_leave(app->apps->house.listeners, &old->holder);
 }
 
 void

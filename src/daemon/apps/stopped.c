@@ -65,7 +65,7 @@ stopped_reload(struct apps *apps, struct config *config)
 		if (conf == NULL) {
 			/* If it has not gone yet, its end does it. */
 			if (!apps_lingers(apps, s->conf->name))
-				outputs_forget(apps->outputs, s->conf->name);
+				outputs_forget(apps->house.outputs, s->conf->name);
 			drop(p);
 			continue;
 		}

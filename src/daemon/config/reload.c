@@ -99,7 +99,7 @@ apply_plan(struct reloads *rs, const struct conf_diff *diff,
 		switch (row->what) {
 		case CONF_DIFF_REMOVE:
 			if (app != NULL) {
-				log_app(LOG_LEVEL_INFO, app->crew.name,
+				log_app(LOG_LEVEL_INFO, app_name(app),
 				    "removed, stopping");
 				apps_remove(app);
 			}
@@ -269,6 +269,36 @@ reload_free(struct reload *r)
 	strbuf_free(&r->answers);
 	free(r->only);
 	free(r);
+}
+
+void
+reload_init(struct reloads *rs, const struct reload_setup *setup)
+{
+	*rs = (struct reloads){
+		.apps = setup->apps,
+		.adopt = setup->adopt,
+		.balancing = setup->balancing,
+		.up = setup->up,
+		.origin = setup->origin,
+		.watch = setup->watch,
+		.watch_ctx = setup->watch_ctx,
+		.log_level = setup->log_level,
+		.config = config_ref(setup->config),
+	};
+}
+
+void
+reload_open(struct reloads *rs, struct loop *loop)
+{
+	rs->loop = loop;
+}
+
+void
+reload_fini(struct reloads *rs)
+{
+	reload_cancel(rs);
+	config_unref(rs->config);
+	rs->config = NULL;
 }
 
 void

@@ -20,14 +20,14 @@ struct sd_notify;
 
 /* Whoever wants to hear of reloads; set once. */
 struct reload_watch {
+	/* Why it was; `final`: these are the last words. */
 	void (*refused)(void *ctx, const char *words, bool final);
 	void (*applying)(void *ctx);	/* of all apps, now */
 };
 
-/* The configuration in force, and how it becomes another. The second part is
-   reload.c's to write. */
+/* The configuration in force, and how it becomes another. */
 struct reloads {
-	/* Set once by the supervisor. */
+	/* Given to reload_init(). */
 	struct loop *loop;
 	struct apps *apps;
 	struct adopt *adopt;
@@ -43,6 +43,23 @@ struct reloads {
 	uint64_t refused;
 	bool reloading;		/* asked for, and not reload_told() since */
 };
+
+struct reload_setup {
+	struct apps *apps;
+	struct adopt *adopt;
+	struct balancing *balancing;
+	struct sd_notify *up;
+	const struct conf_origin *origin;
+	const struct reload_watch *watch;
+	void *watch_ctx;
+	int log_level;
+	struct config *config;		/* a reference is taken */
+};
+
+/* Before anything else; _open before the first request. Undone by _fini. */
+void reload_init(struct reloads *rs, const struct reload_setup *setup);
+void reload_open(struct reloads *rs, struct loop *loop);
+void reload_fini(struct reloads *rs);
 
 /*
  * Begin, or begin again if one is at the look-up: of every app, or of the one

@@ -171,8 +171,8 @@ put_listeners(struct strbuf *sb, const struct app *app)
 		if (spec->listeners[i] != NULL &&
 		    listener_is_open(spec->listeners[i]))
 			put_listener(sb, app, spec->listeners[i]);
-	for (const struct listener *l = app->apps->listeners->first; l != NULL;
-	    l = l->next) {
+	for (const struct listener *l = app->apps->house.listeners->first;
+	    l != NULL; l = l->next) {
 		bool told = !listener_is_open(l) || !has_listener(app, l);
 
 		for (size_t i = 0; i < n && !told; i++)
@@ -201,7 +201,7 @@ put_lanes(struct strbuf *sb, const struct worker *w)
 	struct lane_figures sum = { .queued = true, .counted = true };
 	bool any = false;
 
-	for (const struct listener *l = app_of(w->crew)->apps->listeners->first;
+	for (const struct listener *l = app_of(w->crew)->apps->house.listeners->first;
 	    l != NULL; l = l->next) {
 		const struct lane *lane = lanes_find(l, &w->holder);
 		struct lane_figures figures;

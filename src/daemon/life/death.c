@@ -1,7 +1,4 @@
-#include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/mono.h"
@@ -52,7 +49,8 @@ log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
 	strbuf_free(&line);
 }
 
-/* Other instances have failed in the same way, or none did yet. */
+/* It would only fail again, N times over. What others of the same turn did is no
+   news then. */
 static bool
 fails_first_start(const struct worker *w)
 {
@@ -99,16 +97,15 @@ bury(struct worker *w, const char *hint)
 	struct strbuf cause = STRBUF_INIT;
 	struct worker_step step;
 
-	if (fatal) {	/* so that the exit is final */
-		life->failed = life->mute = true;
+	life->failed |= fatal;
+	if (life->failed)	/* so that the exit is final */
 		(void)step_take(w, WORKER_EV_KILL, false);
-	}
 	step = step_take(w, WORKER_EV_EXITED, failure);
 	put_cause(w, &cause);
 	if (fatal)
 		log_app(LOG_LEVEL_ERROR, w->crew->name, "%s",
 		    cause.failed ? "out of memory" : cause.text);
-	else if (!life->mute)
+	else if (!life->failed)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);
 	step_log(w, &step);
@@ -121,6 +118,7 @@ bury(struct worker *w, const char *hint)
 	step_tell(w, &step);
 	app_spec_restore_paths(w->spec);
 	steer_around(w, &step);
+	leader_leave_unused_lanes(w);
 	orphans_sweep_soon(life->with.orphans);
 	step_carry_out(w, &step);
 }

@@ -63,17 +63,6 @@ leave_streams(struct leader *l)
 		out_pipe_leave(&l->pipes[i]);
 }
 
-/*
- * No process of it came to its lanes yet, and nobody waits in them for it. Of
- * few descriptors, those that wait for their first start would hold all.
- */
-static void
-leave_unused_lanes(struct worker *w)
-{
-	if (!w->leader->executed)
-		listeners_leave(w->leader->life->with.listeners, &w->holder);
-}
-
 void
 leader_forget(struct worker *w)
 {
@@ -93,7 +82,14 @@ leader_forget(struct worker *w)
 	w->ready_ms = -1;
 	l->exec_failed = false;
 	l->timed_out = false;
-	leave_unused_lanes(w);
+}
+
+/* Of few descriptors, those that wait for their first start would hold all. */
+void
+leader_leave_unused_lanes(struct worker *w)
+{
+	if (!w->leader->executed)
+		listeners_leave(w->leader->life->with.listeners, &w->holder);
 }
 
 void
@@ -302,6 +298,7 @@ leader_start(struct worker *w)
 	code = spawn_process(w, &err);
 	if (code < 0) {
 		leader_forget(w);
+		leader_leave_unused_lanes(w);
 		worker_log(LOG_LEVEL_WARNING, w, "cannot start a process: %s",
 		    err.text != NULL ? err.text : strerror(-code));
 	}

@@ -44,8 +44,11 @@ void leader_read_report(struct worker *worker);
 /* It is dead: what it said while it lived is read to the end. */
 void leader_read_last(struct worker *worker);
 
-/* Forget the process and everything that belongs to it alone. If none was ever
-   executed, so that nobody waits for it, its lanes are for others. */
+/* Forget the process and everything that belongs to it alone. */
 void leader_forget(struct worker *worker);
+
+/* If none of its processes was ever executed, its lanes are for others. Clients
+   may wait in them: see to those before (steer_abandon()). */
+void leader_leave_unused_lanes(struct worker *worker);
 
 #endif

@@ -68,12 +68,6 @@ life_failed(const struct life *life)
 	return life->failed;
 }
 
-void
-life_mute(struct life *life)
-{
-	life->mute = true;
-}
-
 /* ---- workers come and go ---- */
 
 static void
@@ -145,7 +139,7 @@ worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
 		return NULL;
 	}
 	w->spec = app_spec_ref(spec);
-	w->number = ++crew->all->number;
+	w->number = workers_number(crew->all);
 	enlist(w);
 	return w;
 }
@@ -187,11 +181,13 @@ take_posted(struct worker *w)
 		death_of_group(w);
 }
 
-/* In the order in which they came: what was posted goes before. */
+/* In the order in which they came: what was posted goes before. The event itself
+   is never posted, so that a start, which forgets what was, cannot lose it. */
 static void
 take(struct worker *w, enum worker_event event)
 {
-	worker_post(w, event);
+	take_posted(w);
+	step_event(w, event);
 	take_posted(w);
 }
 

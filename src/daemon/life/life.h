@@ -36,12 +36,10 @@ void life_raise_nofile(struct life *life);
 
 /*
  * A program could not be executed at the very start: it would only fail again,
- * N times over, so the whole program is to end. It has been told why.
+ * N times over, so the whole program is to end. It has been told why; what dies
+ * from then on is not told one by one.
  */
 bool life_failed(const struct life *life);
-
-/* The program fails: what dies from now on is not told one by one. */
-void life_mute(struct life *life);
 
 /*
  * A worker in state IDLE, in the crew's list; `trial` as in core/worker/worker_fsm.

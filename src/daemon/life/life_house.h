@@ -36,7 +36,6 @@ struct life {
 	uint64_t serial;		/* of the last worker process */
 	unsigned lingering;	/* workers whose leader died before its group */
 	bool failed;		/* life_failed() */
-	bool mute;		/* deaths are not told any more */
 };
 
 #define LIFE_INIT { .null_fd = -1 }

@@ -142,7 +142,7 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	else
 		drainers_remove(w);
 	if (step->to != WORKER_STARTING)
-		readiness_forget(w);
+		readiness_end(w);
 	else if (step->from != WORKER_STARTING)
 		readiness_watch(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);

@@ -73,6 +73,7 @@ out_tails_forget(struct out_tails *tails, const char *app)
 		return;
 	*p = gone->next;
 	gone->of = NULL;
+	ring_free(&gone->ring);	/* nothing more goes in, nobody reads it */
 	tails->changes++;
 	out_tail_unref(gone);
 }

@@ -5,20 +5,13 @@
 /* Who asks again sooner gets the same figures. */
 #define USAGE_AGE_MS 50
 
-struct log_about
-worker_about(const struct worker *w)
-{
-	return w->holder.about;
-}
-
 void
 worker_log(enum log_level level, const struct worker *w, const char *fmt, ...)
 {
-	const struct log_about about = worker_about(w);
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_vabout(level, &about, fmt, ap);
+	log_vabout(level, &w->holder.about, fmt, ap);
 	va_end(ap);
 }
 
@@ -27,12 +20,6 @@ worker_of_holder(const struct lane_holder *holder)
 {
 	return holder == NULL ? NULL : (struct worker *)((char *)holder -
 	    offsetof(struct worker, holder));
-}
-
-bool
-worker_alive(const struct worker *w)
-{
-	return worker_state_alive(w->fsm.state);
 }
 
 bool

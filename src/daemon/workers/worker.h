@@ -30,7 +30,7 @@ struct notify;
 struct trap;
 
 struct worker {
-	/* life, at its making: */
+	/* life, at its making (and holder.about.pid with each process): */
 	struct crew *crew;
 	struct app_spec *spec;		/* a reference */
 	unsigned instance;
@@ -77,18 +77,13 @@ struct worker {
 	TAILQ_ENTRY(worker) post;	/* … listed unless there are none */
 };
 
-/* `web[2] pid 4711`; without a process `web[2]`. Borrows the app's name. */
-struct log_about worker_about(const struct worker *worker);
-
-/* One line about it. */
+/* One line about it: `web[2] pid 4711: …`; without a process `web[2]: …`. */
 void worker_log(enum log_level level, const struct worker *worker,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* NULL for NULL. */
 struct worker *worker_of_holder(const struct lane_holder *holder);
 
-/* Is there a process, or one to come at once? (core/worker/worker_fsm) */
-bool worker_alive(const struct worker *worker);
 bool worker_ready(const struct worker *worker);
 
 /* Has it a process whose leader has not died? */

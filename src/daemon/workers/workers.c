@@ -6,11 +6,24 @@
 
 void
 workers_init(struct workers *ws, struct loop *loop,
-    const struct worker_events *events)
+    const struct worker_events *events, uint64_t run_id)
 {
 	ws->loop = loop;
 	ws->events = events;
+	ws->run_id = run_id;
 	TAILQ_INIT(&ws->posted);
+}
+
+void
+workers_stop(struct workers *ws)
+{
+	ws->stopping = true;
+}
+
+uint64_t
+workers_number(struct workers *ws)
+{
+	return ++ws->number;
 }
 
 /* ---- by pid ---- */

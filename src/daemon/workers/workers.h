@@ -30,23 +30,23 @@ struct worker_events {
 	    enum restart_cause cause, const char *words);
 };
 
-/* The workers of one app, and what they have in common; an app's, which alone
-   writes it but for what is marked. */
+/* The workers of one app, and what they have in common. It is part of an app,
+   which alone writes what is not marked. */
 struct crew {
-	struct workers *all;
-	struct crew *next;
+	struct workers *all;		/* workers */
+	struct crew *next;		/* workers */
 	char *name;
 	struct app_spec *stable;	/* in force */
 	struct app_spec *target;	/* of the rollout; NULL: none */
-	struct worker *workers;		/* all: seated, on trial, retiring */
+	struct worker *workers;		/* life: seated, on trial, retiring */
 	unsigned wanted;		/* seats */
 	bool stopping;
 	bool initial; /* there from the start of the program */
 	bool executed;			/* life: some worker of it ever was */
 	bool review;			/* adopt: its addresses */
-	bool unseen_told;		/* drain */
+	bool unseen_told;		/* drainers */
 	bool port_hinted;		/* hint */
-	struct mono port_looked;
+	struct mono port_looked;	/* hint */
 };
 
 struct workers {
@@ -55,13 +55,20 @@ struct workers {
 	struct crew *crews;
 	struct worker *by_pid[PID_BUCKETS];
 	TAILQ_HEAD(, worker) posted;	/* they have events that wait */
-	uint64_t number;		/* of the last app or worker */
+	uint64_t number;		/* workers_number() */
 	uint64_t run_id;		/* tells our workers from another's */
 	bool stopping;			/* the program */
 };
 
+/* `run_id`: another for each run of the program. */
 void workers_init(struct workers *workers, struct loop *loop,
-    const struct worker_events *events);
+    const struct worker_events *events, uint64_t run_id);
+
+/* The program stops: what is left behind is seen to at its end. */
+void workers_stop(struct workers *workers);
+
+/* Another one each time, and higher: of an app, or of a worker. */
+uint64_t workers_number(struct workers *workers);
 
 /* The table of pids: into it, out of it, and who has that pid, or NULL. */
 void workers_add(struct workers *workers, struct worker *worker);

@@ -168,6 +168,8 @@ def check_one_line_in_words(done, why):
     lines = [line for line in done.stderr.splitlines()
              if words.CANNOT_EXECUTE(why).search(line)]
     assert len(lines) == 1, done.stderr
+    # The end of it all is no end of an app.
+    assert "every instance" not in done.stderr, done.stderr
 
 
 @pytest.mark.valgrind

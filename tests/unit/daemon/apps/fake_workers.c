@@ -224,7 +224,7 @@ void
 fake_dies(struct worker *w, bool badly)
 {
 	assert_non_null(w);
-	assert_true(worker_alive(w));
+	assert_true(worker_state_alive(w->fsm.state));
 	post(w, WORKER_EV_EXITED, badly);
 	fake_turn();
 }
@@ -233,7 +233,7 @@ void
 fake_retired_go(struct app *app)
 {
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		if (!w->seated && worker_alive(w))
+		if (!w->seated && worker_state_alive(w->fsm.state))
 			post(w, WORKER_EV_EXITED, false);
 	fake_turn();
 }
@@ -352,8 +352,6 @@ fake_open(void **state)
 		.listeners = { .inotify = -1 },
 		.apps = {
 			.workers = &workers,
-			.listeners = &fake.listeners,
-			.outputs = &outputs,
 			.watch = &watch,
 			.house = {
 				.listeners = &fake.listeners,
@@ -375,7 +373,7 @@ fake_close(void **state)
 	apps_kill(&fake.apps);
 	for (struct app *a = fake.apps.first; a != NULL; a = a->next_app)
 		for (struct worker *w = a->crew.workers; w != NULL; w = w->next)
-			if (worker_alive(w))
+			if (worker_state_alive(w->fsm.state))
 				post(w, WORKER_EV_EXITED, true);
 	fake_turn();
 	strbuf_free(&told);

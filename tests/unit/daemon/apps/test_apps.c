@@ -184,7 +184,10 @@ removed_it_goes_with_its_last_worker(void **state)
 
 	(void)state;
 	fake_all_ready(app);
+	assert_true(app->crew.stable->in_force);
 	apps_remove(app);
+	/* What its workers do while they end is the next one's no more. */
+	assert_false(app->crew.stable->in_force);
 	fake_turn();
 	expect_told("start 0/1, start 1/1, retire 1/1, retire 0/1");
 	assert_null(apps_find(&fake.apps, "web"));

@@ -19,7 +19,7 @@ set_up(void **state)
 {
 	(void)state;
 	memset(&all, 0, sizeof(all));
-	workers_init(&all, NULL, NULL);
+	workers_init(&all, NULL, NULL, 1);
 	workers_enter(&all, &crew);
 	a = b = c = (struct worker){ .crew = &crew };
 	return 0;

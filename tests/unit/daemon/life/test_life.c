@@ -1,0 +1,431 @@
+/*
+ * Workers whose processes are none: spawn() gives numbers that no process can
+ * have, and the test says what becomes of them. All else is real.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/conf/conf_check.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_read.h"
+#include "core/conf/conf_source.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/adopt/adopt_review.h"
+#include "daemon/life/life.h"
+#include "daemon/output/outputs.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer.h"
+#include "daemon/watch/drainers.h"
+#include "daemon/watch/notify.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/watch/readiness.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/child/spawn.h"
+#include "linux/process/process.h"
+
+/* Above any pid (PID_MAX_LIMIT, linux/threads.h). */
+#define FIRST_PID (4 * 1024 * 1024 + 1)
+
+/* Linked with --wrap for these. */
+struct mono __wrap_mono_now(void);
+int __wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid,
+    int *ret_report);
+void __wrap_process_kill_group(pid_t pgid, int signo);
+void __wrap_process_reap(pid_t pid);
+bool __wrap_process_child_in_group(pid_t pgid);
+
+static struct mono now;
+static unsigned spawned, told_ends;
+static int spawn_code;
+static int report;		/* the child's end of the latest; -1 */
+static int last_signal;		/* that a group was sent; 0: none */
+static bool group_lives;
+
+static struct loop *loop;
+static struct workers workers;
+static struct listeners listeners;
+static struct outputs outputs;
+static struct steering steering;
+static struct readiness readiness;
+static struct notify_sockets notify;
+static struct orphans orphans;
+static struct drainers drainers;
+static struct adopt adopt;
+static struct adopt_review review;
+static struct life life;
+static struct app_house house = {
+	.listeners = &listeners, .outputs = &outputs, .auto_instances = 1,
+};
+static struct crew crew;
+static struct worker *w;
+
+struct mono
+__wrap_mono_now(void)
+{
+	return now;
+}
+
+int
+__wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
+{
+	int ends[2];
+
+	(void)plan;
+	if (spawn_code < 0)
+		return spawn_code;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0, ends), 0);
+	fd_close(&report);
+	report = ends[1];
+	*ret_report = ends[0];
+	*ret_pid = FIRST_PID + (pid_t)spawned++;
+	return 0;
+}
+
+void
+__wrap_process_kill_group(pid_t pgid, int signo)
+{
+	assert_true(pgid >= FIRST_PID);
+	last_signal = signo;
+}
+
+void
+__wrap_process_reap(pid_t pid)
+{
+	assert_true(pid >= FIRST_PID);
+}
+
+bool
+__wrap_process_child_in_group(pid_t pgid)
+{
+	assert_true(pgid >= FIRST_PID);
+	return group_lives;
+}
+
+/* ---- what the rooms above are told ---- */
+
+static void
+stepped(struct worker *worker, const struct worker_step *step)
+{
+	assert_ptr_equal(worker, w);
+	(void)step;
+}
+
+static void
+ended(struct worker *worker, const struct worker_step *step,
+    enum restart_cause cause, const char *words)
+{
+	(void)worker;
+	(void)step;
+	(void)cause;
+	assert_non_null(words);
+	told_ends++;
+}
+
+static const struct worker_events events = { stepped, ended };
+
+/* ---- the house ---- */
+
+static struct app_spec *
+new_spec(const char *keys)
+{
+	const struct conf_host host = { .base_dir = "/" };
+	struct conf_errors errors = { .file = "test" };
+	struct conf_source source = { .sections = NULL };
+	struct config *config = NULL;
+	struct app_spec *spec = NULL;
+	struct error err = ERROR_INIT;
+	char text[512];
+
+	snprintf(text, sizeof(text), "[web]\ncommand = /x\n%s", keys);
+	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
+	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
+	assert_int_equal(errors.n, 0);
+	assert_int_equal(app_spec_new(&house, config, &config->apps[0], &spec,
+	    &err), 0);
+	app_spec_try(spec, 1);
+	app_spec_put_in_force(spec);
+	config_unref(config);
+	conf_source_free(&source);
+	conf_errors_free(&errors);
+	return spec;
+}
+
+static void
+begin(const char *keys)
+{
+	struct error err = ERROR_INIT;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	now = mono_add_ms((struct mono){ .ns = 0 }, 100000);
+	spawned = told_ends = 0;
+	spawn_code = last_signal = 0;
+	report = -1;
+	group_lives = false;
+	memset(&workers, 0, sizeof(workers));
+	listeners = (struct listeners)LISTENERS_INIT;
+	drainers = (struct drainers){ .diag = SOCKDIAG_INIT };
+	life = (struct life)LIFE_INIT;
+	assert_int_equal(life_init(&life, &err), 0);
+	assert_int_equal(loop_new(&loop, &err), 0);
+	workers_init(&workers, loop, &events, 1);
+	assert_int_equal(notify_init(&notify, loop, &workers), 0);
+	assert_int_equal(orphans_init(&orphans, loop, &workers), 0);
+	assert_int_equal(adopt_init(&adopt, loop, &workers), 0);
+	assert_int_equal(adopt_review_init(&review, loop, &workers, &orphans),
+	    0);
+	assert_int_equal(readiness_init(&readiness, loop), 0);
+	assert_int_equal(steer_init(&steering, loop, &listeners, &workers), 0);
+	assert_int_equal(drainers_init(&drainers, loop), 0);
+	listeners_init(&listeners, loop);
+	outputs_init(&outputs, loop, NULL, NULL);
+	life_move_in(&life, &(struct life_house){
+		.workers = &workers, .listeners = &listeners,
+		.outputs = &outputs, .steering = &steering,
+		.readiness = &readiness, .notify = &notify,
+		.drainers = &drainers, .orphans = &orphans, .adopt = &adopt,
+		.review = &review,
+	});
+	crew = (struct crew){
+		.name = (char *)"web", .wanted = 1, .stable = new_spec(keys),
+	};
+	workers_enter(&workers, &crew);
+	w = worker_new(&life, &crew, crew.stable, 0, false);
+	assert_non_null(w);
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	fd_close(&report);
+	worker_free(w);
+	workers_leave(&crew);
+	app_spec_unref(crew.stable);
+	notify_fini(&notify);
+	orphans_fini(&orphans);
+	adopt_fini(&adopt);
+	adopt_review_fini(&review);
+	readiness_fini(&readiness);
+	steer_fini(&steering);
+	drainers_fini(&drainers);
+	listeners_fini(&listeners);
+	outputs_fini(&outputs);
+	life_fini(&life);
+	loop_free(loop);
+	return 0;
+}
+
+/* The child has executed the program: its end of the report is closed. */
+static void
+execute(void)
+{
+	fd_close(&report);
+	loop_turn(loop);
+}
+
+static void
+die(int code)
+{
+	worker_died(w, (struct exit_status){ .code = code });
+	life_turn(&life);
+}
+
+/* ---- tests ---- */
+
+static void
+an_event_is_taken_at_the_end_of_the_turn(void **state)
+{
+	(void)state;
+	begin("");
+	worker_start(w);
+	assert_int_equal(w->fsm.state, WORKER_EXECING);
+	assert_int_equal(w->pid, FIRST_PID);
+	assert_ptr_equal(workers_find(&workers, FIRST_PID), w);
+	execute();
+	assert_int_equal(w->fsm.state, WORKER_EXECING);
+	assert_ptr_equal(workers_posted(&workers), w);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_STARTING);
+	assert_null(workers_posted(&workers));
+	assert_true(crew.executed);
+}
+
+/* Its exec was still to be read when it died. */
+static void
+what_it_said_while_it_lived_comes_before_its_death(void **state)
+{
+	(void)state;
+	begin("restart = never\n");
+	worker_start(w);
+	fd_close(&report);
+	die(3);
+	assert_true(crew.executed);
+	assert_int_equal(w->fsm.state, WORKER_FAILED);
+	assert_string_equal(w->death, "exited with code 3");
+	assert_int_equal(w->pid, 0);
+	assert_null(workers_find(&workers, FIRST_PID));
+	assert_int_equal(told_ends, 1);
+}
+
+static void
+a_deadline_that_was_moved_is_none(void **state)
+{
+	(void)state;
+	begin("ready = notify\nready_timeout = 1s\n");
+	worker_start(w);
+	now = mono_add_ms(now, 1000);
+	/* Both in one turn: the program runs, which gives it another second. */
+	worker_post(w, WORKER_EV_DEADLINE);
+	execute();
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_STARTING);
+	assert_int_equal(last_signal, 0);
+	now = mono_add_ms(now, 1000);
+	loop_turn(loop);
+	assert_int_equal(w->fsm.state, WORKER_STARTING);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_KILLED);
+	assert_int_equal(last_signal, SIGKILL);
+}
+
+/* The start that was due comes first, and must not forget what is wanted. */
+static void
+a_stop_beside_a_start_that_is_due_is_not_lost(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	die(1);
+	assert_int_equal(w->fsm.state, WORKER_BACKOFF);
+	now = mono_add_ms(now, 200);
+	worker_post(w, WORKER_EV_DEADLINE);
+	worker_stop(w);
+	assert_int_equal(spawned, 2);
+	assert_true(w->fsm.unwanted);
+	assert_int_equal(w->fsm.state, WORKER_KILLED);
+	assert_int_equal(last_signal, SIGKILL);
+	die(0);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_int_equal(spawned, 2);
+}
+
+static void
+a_process_that_cannot_be_had_is_tried_again(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	spawn_code = -EAGAIN;
+	worker_start(w);
+	assert_int_equal(w->fsm.state, WORKER_BACKOFF);
+	assert_int_equal(told_ends, 1);
+	assert_int_equal(w->pid, 0);
+	spawn_code = 0;
+	now = mono_add_ms(now, 200);
+	loop_turn(loop);
+	assert_int_equal(spawned, 0);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_EXECING);
+	assert_int_equal(spawned, 1);
+}
+
+static void
+the_rest_of_a_group_is_waited_for_in_a_stop(void **state)
+{
+	(void)state;
+	begin("stop_timeout = 5s\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	worker_stop(w);
+	assert_int_equal(w->fsm.state, WORKER_STOPPING);
+	group_lives = true;
+	die(0);
+	assert_true(w->lingering);
+	assert_false(worker_has_leader(w));
+	assert_int_equal(w->fsm.state, WORKER_STOPPING);
+	assert_int_equal(told_ends, 0);
+	/* Somebody of another group has died. */
+	life_group_shrank(&life, w->pid + 1);
+	assert_true(w->lingering);
+	group_lives = false;
+	life_group_shrank(&life, w->pid);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_int_equal(told_ends, 1);
+}
+
+/* A seat of which no process was ever executed leaves its lane to others. */
+static void
+a_lane_of_a_first_start_that_failed_is_free(void **state)
+{
+	struct listener *l;
+
+	(void)state;
+	begin("listen = 127.0.0.1:0\nbalance = random\nhandoff = env\n"
+	    "restart_delay = 100ms\n");
+	l = app_spec_listener(crew.stable, 0);
+	spawn_code = -EAGAIN;
+	worker_start(w);
+	assert_int_equal(w->fsm.state, WORKER_BACKOFF);
+	assert_null(listener_first_lane(l)->holder);
+	spawn_code = 0;
+	now = mono_add_ms(now, 200);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_ptr_equal(listener_first_lane(l)->holder, &w->holder);
+	execute();
+	life_turn(&life);
+	/* From now on clients may wait in it for the next process. */
+	die(1);
+	spawn_code = -EAGAIN;
+	now = mono_add_ms(now, 1000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_BACKOFF);
+	assert_ptr_equal(listener_first_lane(l)->holder, &w->holder);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(
+		    an_event_is_taken_at_the_end_of_the_turn, end),
+		cmocka_unit_test_teardown(
+		    what_it_said_while_it_lived_comes_before_its_death, end),
+		cmocka_unit_test_teardown(a_deadline_that_was_moved_is_none,
+		    end),
+		cmocka_unit_test_teardown(
+		    a_stop_beside_a_start_that_is_due_is_not_lost, end),
+		cmocka_unit_test_teardown(
+		    a_process_that_cannot_be_had_is_tried_again, end),
+		cmocka_unit_test_teardown(
+		    the_rest_of_a_group_is_waited_for_in_a_stop, end),
+		cmocka_unit_test_teardown(
+		    a_lane_of_a_first_start_that_failed_is_free, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
