@@ -88,7 +88,8 @@ def write(root, files):
         with open(os.path.join(root, path), "w", encoding="utf-8") as f:
             f.write(text)
     for path in files:
-        if path.endswith(".c") and not path.endswith(".bpf.c"):
+        if path.startswith("src/") and path.endswith(".c") and \
+                not path.endswith(".bpf.c"):
             compile_file(root, path)
 
 
@@ -122,7 +123,8 @@ PLANTED = {
          "core/c", "src/core/c/c.c:5: uses d_do of src/core/d/d.c"]),
     "an include that names no room": (
         {"src/core/d/d.c": '#include "d.h"\n' + D},
-        ["src/core/d/d.c:1: includes d.h, which is in no layer"]),
+        ["src/core/d/d.c:1: includes d.h, which is no file of a room by that "
+         "name"]),
     "a call of a room above, without an include": (
         {"src/daemon/b/b.c": B + "int a_do(void);\nint b3_do(void);\n"
          "int b3_do(void) { return a_do(); }\n"},
@@ -171,6 +173,28 @@ PLANTED = {
         {"src/daemon/a/a.c": '#include "daemon/b/b_priv.h"\n' + A},
         ["src/daemon/a/a.c:1: includes daemon/b/b_priv.h, which is for "
          "daemon/b alone"]),
+    "what is private to another room, declared by hand": (
+        {"src/daemon/b/b_priv.h": header("b_hidden"),
+         "src/daemon/b/b.c": B + "int b_hidden_do(void)\n{\n\treturn 0;\n}\n",
+         "src/daemon/a/a2.c": source("a2", more="int b_hidden_do(void);\n"
+                                     "int (*a2_c)(void) = b_hidden_do;\n")},
+        ["src/daemon/a/a2.c:2: uses b_hidden_do of src/daemon/b/b.c, which "
+         "is private to it"]),
+    "a detour": (
+        {"src/daemon/b/b.h": '#include "core/../daemon/a/a.h"\n' +
+         header("b")},
+        ["src/daemon/b/b.h:1: includes core/../daemon/a/a.h, which is no file "
+         "of a room by that name"]),
+    "a file of another kind": (
+        {"src/daemon/b/b.inc": header("inc")},
+        ["src/daemon/b/b.inc: is neither .c nor .h"]),
+    "an include that hides its name": (
+        {"src/daemon/b/b.h": "#define B \"daemon/a/a.h\"\n#include B\n" +
+         header("b")},
+        ["src/daemon/b/b.h:2: write #include"]),
+    "a test that is never run": (
+        {"tests/unit/daemon/q/test_q.c": "int q;\n"},
+        ["tests/unit/daemon/q/test_q.c: is in no room's folder"]),
     "the supervisor in a room": (
         {"src/daemon/a/a.h": header("a", "struct supervisor;")},
         ["src/daemon/a/a.h:1: struct supervisor is known to "

@@ -30,6 +30,11 @@ GENERATED = {"linux/bpf/steering_bytecode.h"}
 OWNER = "src/daemon/supervisor.c"
 SUPERVISOR = re.compile(r"\bstruct\s+supervisor\b")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"')
+SYSTEM = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<[^>]+>")
+ANY_INCLUDE = re.compile(r"^[ \t]*#[ \t]*(/\*.*\*/)?[ \t]*include(?!_next)\b")
+# No source, but what makes one.
+MAKER = {"src/bpf/bytecode.py"}
+TESTS = "tests/unit"
 
 
 def read_lines(path):
@@ -69,6 +74,7 @@ class House:
         # module: {module of the same room: (file, line or symbol)}
         self.edges = {}
         self.files = []
+        self.words = {}         # (room, private): what its headers name
         self.includes = 0
         self.symbols = 0
 
@@ -165,6 +171,11 @@ class House:
             sources = sorted(n for n in names if n.endswith((".c", ".h")))
             if room in self.rooms or room == KERNEL:
                 self.files += [os.path.join(folder, n) for n in sources]
+                for path in (os.path.join(folder, n) for n in sorted(
+                        set(names) - set(sources))):
+                    if path not in MAKER:
+                        self.wrong(path, 0, "is neither .c nor .h: nobody "
+                                   "would see what it includes", "file " + path)
             elif sources or room not in parents | {""}:
                 self.wrong(folder, 0, "is no room: add it to ROOMS in %s, or "
                            "move what is in it" % TABLE, "folder %s" % room)
@@ -177,6 +188,17 @@ class House:
                 self.wrong(TABLE, self.line_of["ROOMS"], "%s is in ROOMS, "
                            "and src/%s is not there" % (room, room),
                            "folder %s" % room)
+
+    def find_tests(self):
+        """The Makefile looks for them in the folders of the rooms alone."""
+        for folder, _, names in os.walk(TESTS):
+            room = folder.removeprefix(TESTS).lstrip("/")
+            for name in sorted(names):
+                if re.fullmatch(r"test_.*\.c", name) and \
+                        room not in self.rooms:
+                    path = os.path.join(folder, name)
+                    self.wrong(path, 0, "is in no room's folder, and so it is "
+                               "never run: move it", "test " + path)
 
     def link(self, path, to_path, where):
         """One module uses another: of another room, or of the same."""
@@ -197,10 +219,18 @@ class House:
                            "supervisor %s" % path)
             found = INCLUDE.match(line)
             if found is None:
+                if ANY_INCLUDE.match(line) and not SYSTEM.match(line):
+                    self.wrong(path, n, 'write #include "..." or <...>, or '
+                               "nobody sees what it is",
+                               "form %s" % path)
                 continue
             name, to = found.group(1), room_of(found.group(1))
             self.includes += 1
-            if not self.may_know(room, to):
+            if "src/" + name not in self.files:
+                self.wrong(path, n, "includes %s, which is no file of a room "
+                           "by that name: write its path below src/" % name,
+                           "name %s %s" % (path, name))
+            elif not self.may_know(room, to):
                 self.wrong(path, n, "includes %s, %s" % (
                     name, self.refused(room, to)),
                     "include %s %s" % (path, name))
@@ -248,10 +278,31 @@ class House:
                 self.symbols += 1
                 good = [h for h in homes
                         if self.may_know(room_of(path), room_of(h))]
-                if good:
+                if good and self.is_private(path, good[0], name):
+                    self.wrong(path, line_with(path, name), "uses %s of %s, "
+                               "which is private to it: use what its other "
+                               "headers declare" % (name, good[0]),
+                               "private %s %s" % (path, name))
+                elif good:
                     self.link(path, good[0], name)
                 else:
                     self.refuse_symbol(path, name, homes[0])
+
+    def words_of(self, room, private):
+        """What is named in its headers, the private ones or the others."""
+        key = (room, private)
+        if key not in self.words:
+            self.words[key] = {
+                word for p in self.files if room_of(p) == room and
+                p.endswith(".h") and p.endswith("_priv.h") == private
+                for word in re.findall(r"\w+", "\n".join(read_lines(p)))}
+        return self.words[key]
+
+    def is_private(self, path, home, name):
+        """Only a header for the other room alone declares it."""
+        to = room_of(home)
+        return room_of(path) != to and name in self.words_of(to, True) and \
+            name not in self.words_of(to, False)
 
     def refuse_symbol(self, path, name, home):
         self.wrong(path, line_with(path, name), "uses %s of %s, %s" % (
@@ -321,6 +372,7 @@ def main(root=".", build="build"):
     house = House(root, build)
     house.read_table()
     house.find_files()
+    house.find_tests()
     for path in house.files:
         house.check_file(path)
     house.check_objects()

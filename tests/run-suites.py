@@ -216,6 +216,8 @@ def main(make, directory, *stages):
         signal.signal(signo, on_signal)
     os.makedirs(directory, exist_ok=True)
     names = [stage.split("+") for stage in stages]
+    if not names:
+        sys.exit("no suite is named: see `make help`")
     width = max(len(name) for stage in names for name in stage)
     done = []
     for stage in names:

@@ -387,10 +387,10 @@ def test_slow_request_in_flight_is_answered_before_the_end(box):
     address = d.addresses()[0]
     with Client(address) as slow, Client(address) as quick:
         slow.ask()
+        asked = time.monotonic()
         slow.send(b"GET /slow?ms=5600 HTTP/1.1\r\n\r\n")
         quick.send(b"GET /slow?ms=2000 HTTP/1.1\r\n\r\n")
         wait_until(lambda: is_read(slow) and is_read(quick), "both are read")
-        asked = time.monotonic()
         d.send(signal.SIGTERM)
         for client in (quick, slow):
             reply = client.reply()
