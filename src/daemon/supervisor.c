@@ -270,12 +270,13 @@ end_turn(struct supervisor *sup)
 			check_gone(sup);
 			continue;
 		}
-		steer_all(&sup->steering);
+		steer_turn(&sup->steering);
 		check_over(sup);
 		if (!sup->apps.stopping)
 			check_up(sup);
 		control_turn(&sup->control);
 	}
+	steer_turn_if_due(&sup->steering);
 }
 
 static void

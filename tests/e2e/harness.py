@@ -374,6 +374,22 @@ def read_answer(s):
     return Answer(body.decode(errors="surrogateescape"))
 
 
+def finish_all(sockets, limit):
+    """What becomes of each that has asked, within the limit for all: the
+    instance that answers, "cut", or "waits"."""
+    deadline = time.monotonic() + limit
+    found = []
+    for s in sockets:
+        s.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            found.append(read_answer(s).instance)
+        except CUT:
+            found.append("cut")
+        except socket.timeout:
+            found.append("waits")
+    return found
+
+
 def get(address, path="/", limit=10.0, source=None):
     """One request and its answer; see ask()."""
     return read_answer(ask(address, path, limit, source))

@@ -3,6 +3,10 @@
 #include "core/conf/conf.h"
 #include "core/worker/restart.h"
 
+/* Who lived for less is not started again at once, whatever `restart_reset`
+   says: a program that ends at its start would keep the machine busy. */
+#define LIFE_MIN_MS 100
+
 static void
 remember(struct restart_history *h, unsigned limit, struct mono now)
 {
@@ -81,7 +85,7 @@ restart_decide(const struct conf_app *p, struct restart_history *h,
 			return d;
 		}
 	}
-	if (lived_ms >= p->restart_reset_ms) {
+	if (lived_ms >= p->restart_reset_ms && lived_ms >= LIFE_MIN_MS) {
 		h->streak = 0;
 		return d;
 	}

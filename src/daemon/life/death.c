@@ -17,10 +17,6 @@
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
 
-/* Clients who wait in its queue are not left to a worker that comes back later
-   than this. */
-#define ABANDON_MS 1000
-
 static void
 put_cause(const struct worker *w, struct strbuf *sb)
 {
@@ -65,12 +61,13 @@ fails_first_start(const struct worker *w)
 static void
 steer_around(const struct worker *w, const struct worker_step *step)
 {
-	steer_figures(w->leader->life->with.steering, w);
-	if (worker_state_final(step->to) || step->delay_ms > ABANDON_MS)
-		steer_abandon(
-		    w->leader->life->with.steering, w, worker_state_final(step->to));
+	struct steering *steering = w->leader->life->with.steering;
+
+	steer_figures(steering, w);
+	if (worker_state_final(step->to))
+		steer_death_for_good(steering, w);
 	else
-		steer_death(w->leader->life->with.steering);
+		steer_death(steering);
 }
 
 static enum restart_cause

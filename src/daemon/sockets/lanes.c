@@ -59,7 +59,7 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 		if (code < 0)
 			return code;
 		lane->holder = holder;
-		lanes_sockets_await_strays(lane, false);
+		lane->turn++;
 	}
 	*ret_lane = lane;
 	return 0;
@@ -87,19 +87,18 @@ lanes_unshare(struct listener *l)
 	if (l->door_closed || (l->lanes.n == 1 && lane->live))
 		return;
 	lanes_program_want(lane, false);
-	lanes_evacuate(lane, true);
-	lanes_sockets_await_strays(lane, true);
+	listener_tell(l);
 }
 
 void
 lanes_leave(struct listener *l, const struct lane_holder *holder)
 {
 	struct lane *lane = lanes_find(l, holder);
-	uint32_t waiting = 0, backlog;
 
 	if (lane == NULL)
 		return;
 	lane->holder = NULL;
+	lane->turn++;
 	lanes_program_want(lane, false);
 	if (!lane_is_free(lane))
 		return;
@@ -107,10 +106,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 		lanes_sockets_refuse_lane(lane);
 		return;
 	}
-	lanes_evacuate(lane, false);
-	if (lane->listening && l->bound.kind == ADDRESS_TCP &&
-	    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 && waiting == 0)
-		lanes_sockets_await_strays(lane, true);
+	listener_tell(l);
 }
 
 /* Is there another one that gets what this one's clients cannot have? */
@@ -133,26 +129,47 @@ lanes_can_move(const struct lane *lane)
 	return ls->ebpf != NULL && ls->attached && has_other_live(lane);
 }
 
-void
-lanes_evacuate(struct lane *lane, bool or_reset)
+/* How many wait, if that is for us to change; live lanes have somebody. */
+static uint32_t
+count_waiting(const struct lane *lane)
 {
-	struct listener *l = lane->listener;
-	bool moves = lanes_can_move(lane);
 	uint32_t waiting, backlog;
 
-	if (!lane->listening || !listener_is_own_tcp(l) ||
-	    (lane->live && lane->wanted))
-		return;
-	if (!moves && !or_reset)
-		return;
-	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0)
-		waiting = 0;
-	if (!moves && waiting == 0)
+	if (!lane->listening || !listener_is_own_tcp(lane->listener) ||
+	    (lane->live && lane->wanted) ||
+	    lane_queue_tcp(lane->fd, &waiting, &backlog) < 0)
+		return 0;
+	return waiting;
+}
+
+static void
+log_end_of_wait(const struct lane *lane, uint32_t n, const char *how)
+{
+	log_app(LOG_LEVEL_INFO, lane->listener->app,
+	    "%u connection%s that waited for a worker %s", n, n == 1 ? "" : "s",
+	    how);
+}
+
+void
+lanes_move(struct lane *lane)
+{
+	uint32_t n = count_waiting(lane);
+
+	/* Handshakes stay with it, and end in it later. */
+	if (n == 0 || !lanes_can_move(lane))
 		return;
 	lanes_sockets_list_again(lane);
-	if (waiting > 0)
-		log_app(LOG_LEVEL_INFO, l->app,
-		    "%u connection%s that waited for a worker %s", waiting,
-		    waiting == 1 ? "" : "s", moves ? "moved to others" :
-		    "reset, nobody would come");
+	log_end_of_wait(lane, n, "moved to others");
+}
+
+void
+lanes_reset(struct lane *lane)
+{
+	uint32_t n = count_waiting(lane);
+
+	if (n == 0)
+		return;
+	if (lane_queue_reset_tcp(lane->fd) < 0)
+		lanes_sockets_list_again(lane);
+	log_end_of_wait(lane, n, "reset: none comes in time");
 }

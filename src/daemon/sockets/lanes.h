@@ -28,10 +28,8 @@ struct lane *lanes_common(struct listener *listener);
 /* The lane with this inode, or NULL. */
 struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
 
-/*
- * The worker has no more use for its lane: it is free. What waits in it goes to
- * the live ones where eBPF can move it; else the next holder serves it.
- */
+/* The worker has no more use for its lane: it is free. What waits in it is for
+   the next holder, unless it is moved before (lanes_watch). */
 void lanes_leave(struct listener *listener, const struct lane_holder *holder);
 
 /* Could the live lanes have what waits in this one? */
@@ -40,8 +38,9 @@ bool lanes_can_move(const struct lane *lane);
 /* Nobody shares the first lane any more: it is one like the others. */
 void lanes_unshare(struct listener *listener);
 
-/* Nobody will accept from it soon: what waits in it goes to the live lanes, or,
-   with `or_reset` where it cannot, is reset. */
-void lanes_evacuate(struct lane *lane, bool or_reset);
+/* What waits in it goes to the live lanes, if it can; or is reset. Both log how
+   many. For lanes_watch. */
+void lanes_move(struct lane *lane);
+void lanes_reset(struct lane *lane);
 
 #endif

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
@@ -151,10 +151,7 @@ hangup(void *ctx, uint32_t events)
 	int code = 0;
 
 	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
-		if (lane_is_free(lane))
-			lanes_evacuate(lane, true);
-		else
-			lanes_sockets_await_strays(lane, false);
+		lanes_watch_came(lane);
 		return;
 	}
 	lanes_sockets_unwatch(lane);
@@ -172,6 +169,7 @@ hangup(void *ctx, uint32_t events)
 			lanes_sockets_watch(lane);
 	} else {
 		code = lanes_sockets_revive(lane);
+		listener_tell(l);
 	}
 	tell_shut(lane, code);
 }

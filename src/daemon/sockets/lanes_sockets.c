@@ -81,8 +81,11 @@ lanes_sockets_watch(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 
-	if (lane->hangup == 0 && loop_add(l->all->loop, lane->fd, 0, false,
-	    l->lanes.on_hangup, lane, &lane->hangup) < 0)
+	if (lane->hangup != 0)
+		return;
+	lane->awaited = false;
+	if (loop_add(l->all->loop, lane->fd, 0, false, l->lanes.on_hangup,
+		lane, &lane->hangup) < 0)
 		log_app(LOG_LEVEL_DEBUG, l->app,
 		    "a listener cannot be watched");
 }
@@ -95,11 +98,14 @@ lanes_sockets_unwatch(struct lane *lane)
 }
 
 void
-lanes_sockets_await_strays(struct lane *lane, bool on)
+lanes_sockets_await_clients(struct lane *lane, bool on)
 {
-	if (lane->hangup != 0 && lane->listener->bound.kind == ADDRESS_TCP)
-		(void)loop_set_events(lane->listener->all->loop, lane->hangup,
-		    on ? EPOLLIN : 0);
+	if (lane->hangup == 0 || lane->awaited == on ||
+	    lane->listener->bound.kind != ADDRESS_TCP)
+		return;
+	if (loop_set_events(lane->listener->all->loop, lane->hangup,
+		on ? EPOLLIN : 0) == 0)
+		lane->awaited = on;
 }
 
 /* Has a lane been shut down, with its event still to come? */
@@ -413,8 +419,6 @@ lanes_sockets_list_again(struct lane *lane)
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_program_again(lane->listener);
-	if (lane_is_free(lane))
-		lanes_sockets_await_strays(lane, true);
 }
 
 int

@@ -67,9 +67,9 @@ int lanes_sockets_revive(struct lane *lane);
 void lanes_sockets_watch(struct lane *lane);
 void lanes_sockets_unwatch(struct lane *lane);
 
-/* A handshake that was under way when steering changed may still end in a lane
-   that nobody has any more: hear of that, or not any more. */
-void lanes_sockets_await_strays(struct lane *lane, bool on);
+/* TCP: hear of clients who wait in it, too, or not any more. That costs nothing
+   while there is none. */
+void lanes_sockets_await_clients(struct lane *lane, bool on);
 
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with

@@ -18,6 +18,13 @@ listener_is_own_tcp(const struct listener *l)
 	return l->bound.kind == ADDRESS_TCP && !l->inherited;
 }
 
+void
+listener_tell(const struct listener *l)
+{
+	if (l->all != NULL && l->all->tell != NULL)
+		l->all->tell(l->all->tell_ctx);
+}
+
 bool
 lane_is_free(const struct lane *lane)
 {

@@ -17,6 +17,7 @@
  *                  and the program that chooses
  *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
  *   lanes          whose they are
+ *   lanes_watch    who waits in those that nobody serves
  *   lanes_heal     what workers do to them, undone
  *   listener_file  the paths of Unix listeners
  *   listener_open  one listener, opened and closed
@@ -37,6 +38,7 @@
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
 #include "core/sockets/lane_order.h"
+#include "core/sockets/lane_watch.h"
 #include "daemon/sockets/balancing.h"
 #include "linux/loop/loop.h"
 #include "linux/socket/listen_fds.h"
@@ -58,14 +60,20 @@ struct lane {
 	int fd;			/* -1: the program stops */
 	uint64_t ino;		/* by which /proc knows it */
 	loop_handle hangup;
+	bool awaited;		/* … and that one tells of clients too */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
+	unsigned turn;		/* another one's: another number */
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
 	bool wanted;		/* is to: lanes_program_apply() */
+	/* lanes_watch: */
+	struct lane_watch watch;
+	unsigned watched_turn;	/* which `turn` that is about */
+	bool waits;		/* somebody does, as was heard */
 };
 
 struct lanes {
@@ -129,6 +137,8 @@ struct listeners {
 	struct listen_fds inherited;	/* not matched yet; listener_open takes
 					   from them */
 	struct balancing balancing;
+	void (*tell)(void *ctx);	/* listeners_on_news(), or NULL */
+	void *tell_ctx;
 	/* listener_file: */
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */
@@ -143,6 +153,9 @@ bool listener_is_open(const struct listener *listener);
 
 /* TCP, and opened by us: whether it listens is ours to say. */
 bool listener_is_own_tcp(const struct listener *listener);
+
+/* Something is to be looked at: a lane has changed hands, or has clients. */
+void listener_tell(const struct listener *listener);
 
 /* Nobody has it, and anybody may. */
 bool lane_is_free(const struct lane *lane);

@@ -29,6 +29,13 @@ listeners_fini(struct listeners *ls)
 	balancing_fini(&ls->balancing);
 }
 
+void
+listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
+{
+	ls->tell = fn;
+	ls->tell_ctx = ctx;
+}
+
 int
 listeners_inherit(struct listeners *ls, size_t *ret_unusable)
 {

@@ -30,6 +30,11 @@ struct loop;
 void listeners_init(struct listeners *listeners, struct loop *loop);
 void listeners_fini(struct listeners *listeners);
 
+/* Whom to tell that a lane has changed hands, or has somebody in it who is to be
+   looked after: in the midst of a turn, so it only takes a note. */
+void listeners_on_news(struct listeners *listeners, void (*fn)(void *ctx),
+    void *ctx);
+
 /*
  * Before _init: take what the supervisor above passes in LISTEN_FDS, to be
  * matched with what is acquired (linux/socket/listen_fds). -ENOMEM. What nobody has

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +9,10 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
-#include "daemon/sockets/listener.h"
+#include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
+#include "daemon/steer/steer_watch.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/socket/lane_queue.h"
@@ -118,10 +120,36 @@ steer_all(struct steering *st)
 	}
 }
 
-static void
-again_due(void *ctx)
+void
+steer_turn(struct steering *st)
 {
-	steer_all(ctx);
+	struct mono now = mono_now(), next = MONO_NEVER;
+
+	st->due = false;
+	steer_all(st);
+	for (struct listener *l = st->listeners->first; l != NULL;
+	     l = l->next) {
+		struct mono until = steer_watch(st->workers, l, now);
+
+		if (mono_before(until, next))
+			next = until;
+	}
+	loop_timer_set(st->loop, &st->look, next);
+}
+
+void
+steer_turn_if_due(struct steering *st)
+{
+	if (st->due && !st->workers->stopping)
+		steer_turn(st);
+}
+
+static void
+turn_due(void *ctx)
+{
+	struct steering *st = ctx;
+
+	st->due = true;
 }
 
 int
@@ -131,12 +159,18 @@ steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
 	st->loop = loop;
 	st->listeners = listeners;
 	st->workers = workers;
-	return loop_timer_init(loop, &st->again, again_due, st);
+	listeners_on_news(listeners, turn_due, st);
+	if (loop_timer_init(loop, &st->look, turn_due, st) < 0)
+		return -ENOMEM;
+	return loop_timer_init(loop, &st->again, turn_due, st);
 }
 
 void
 steer_fini(struct steering *st)
 {
+	if (st->listeners != NULL)
+		listeners_on_news(st->listeners, NULL, NULL);
+	loop_timer_fini(st->loop, &st->look);
 	loop_timer_fini(st->loop, &st->again);
 }
 
@@ -149,6 +183,13 @@ steer_death(struct steering *st)
 		return;
 	st->died = now;
 	steer_all(st);
+}
+
+void
+steer_death_for_good(struct steering *st, const struct worker *w)
+{
+	listeners_leave(st->listeners, &w->holder);
+	steer_death(st);
 }
 
 void
@@ -269,18 +310,4 @@ steer_unshare(struct steering *st, const struct worker *w)
 		if (l->lanes.common && shares(w, l) &&
 		    !has_sharer(l, w, false))
 			lanes_unshare(l);
-}
-
-void
-steer_abandon(struct steering *st, const struct worker *w, bool for_good)
-{
-	struct listeners *all = st->listeners;
-
-	steer_all(st);
-	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		struct lane *lane = lanes_find(l, &w->holder);
-
-		if (lane != NULL && !app_spec_shares(w->spec, l))
-			lanes_evacuate(lane, for_good);
-	}
 }

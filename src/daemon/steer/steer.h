@@ -1,6 +1,7 @@
 /*
  * Which lanes get new connections: those of the workers that serve. Who is
- * ready, dead or to go is known here, daemon/sockets tells the kernel.
+ * ready, dead or to go is known here, daemon/sockets tells the kernel. And what
+ * becomes of those who wait in a lane that nobody serves (steer_watch).
  */
 #ifndef DAEMON_STEER_STEER_H
 #define DAEMON_STEER_STEER_H
@@ -21,6 +22,8 @@ struct steering {
 	struct listeners *listeners;
 	struct workers *workers;
 	struct loop_timer again;	/* lanes that may get connections too */
+	struct loop_timer look;		/* after those who wait */
+	bool due;			/* one of them has come, or news */
 	struct mono died;		/* the latest death of its kind */
 };
 
@@ -29,13 +32,24 @@ int steer_init(struct steering *st, struct loop *loop,
     struct listeners *listeners, struct workers *workers);
 void steer_fini(struct steering *st);
 
-/* After any change of workers, at the end of a turn; and at once, where new
-   connections are to avoid somebody from now on. */
+/* Whenever new connections are to avoid somebody from now on. */
 void steer_all(struct steering *st);
+
+/* After any change of workers, at the end of a turn: and those who wait where
+   nobody comes are seen to. */
+void steer_turn(struct steering *st);
+
+/* The same, if there is a reason other than that: lanes have clients or have
+   changed hands, or a time has come. */
+void steer_turn_if_due(struct steering *st);
 
 /* A worker is dead: new connections avoid its lanes from now on. Of many deaths
    at a time the first one; the others when the turn ends. */
 void steer_death(struct steering *st);
+
+/* The same, and it will never come again: its lanes are free, for the next
+   process that wants one. */
+void steer_death_for_good(struct steering *st, const struct worker *worker);
 
 /* The worker is ready. What it was seen to do, and what it has changed. */
 void steer_ready(struct steering *st, const struct worker *worker);
@@ -53,10 +67,5 @@ bool steer_has_sharer(const struct listener *listener,
 /* Are there clients in its lanes whom nobody else could serve? The worker is
    dead or to retire. */
 bool steer_keeps_waiting(struct steering *st, const struct worker *worker);
-
-/* Nobody will accept from the worker's lanes for a while, or, `for_good`, ever
-   again: see what becomes of the clients that wait there. */
-void steer_abandon(
-    struct steering *st, const struct worker *worker, bool for_good);
 
 #endif

@@ -1,9 +1,11 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <unistd.h>
 
 #include "linux/socket/lane_queue.h"
 
@@ -21,6 +23,53 @@ lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max)
 	*ret_n = info.tcpi_unacked;
 	*ret_max = info.tcpi_sacked;
 	return 0;
+}
+
+/* A reset instead of the end of the file: nobody has read what the client may
+   have sent. */
+static void
+reset(int client)
+{
+	const struct linger none = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(client, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(client);
+}
+
+static int
+accept_and_reset(int fd)
+{
+	uint32_t n, max;
+	int code = lane_queue_tcp(fd, &n, &max);
+
+	while (code == 0 && n-- > 0) {
+		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (client >= 0)
+			reset(client);
+		else if (errno == EAGAIN)
+			break;		/* somebody else was faster */
+		else if (errno == EMFILE || errno == ENFILE ||
+		    errno == ENOMEM || errno == ENOBUFS || errno == EINVAL)
+			code = -errno;
+	}
+	return code;
+}
+
+int
+lane_queue_reset_tcp(int fd)
+{
+	int flags = fcntl(fd, F_GETFL), code;
+
+	if (flags < 0)
+		return -errno;
+	if ((flags & O_NONBLOCK) == 0 &&
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	code = accept_and_reset(fd);
+	if ((flags & O_NONBLOCK) == 0)
+		(void)fcntl(fd, F_SETFL, flags);
+	return code;
 }
 
 int

@@ -13,6 +13,15 @@
 int lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max);
 
 /*
+ * Resets them, as they are now, without a stop to the listening: the order of
+ * the group stays, and nothing is moved to wherever the kernel likes
+ * (net.ipv4.tcp_migrate_req). Never waits; for that O_NONBLOCK is set for an
+ * instant, which others that have the socket could notice. -errno; then some
+ * may have been reset.
+ */
+int lane_queue_reset_tcp(int fd);
+
+/*
  * Memory that the datagrams in a UDP socket's receive queue take, with the
  * kernel's overhead (and, until the queue is empty, some of those that were
  * read): 0 if and only if there is none. SIOCINQ knows the first one alone, and

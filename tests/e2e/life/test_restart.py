@@ -71,6 +71,19 @@ def test_crash_is_logged_with_its_signal(box):
     d.stop()
 
 
+def test_reset_of_zero_does_not_restart_without_a_pause(box):
+    """It was a thousand starts a second, of a program that ends at once."""
+    box.web("--exit-after", 0, "--exit-code", 3, instances=1,
+            restart_delay="10ms", restart_delay_max="80ms", restart_reset="0")
+    d = box.start()
+    d.wait_log(words.DEATH("web", how=words.EXITED(3)), count=5)
+    deaths = d.find(words.DEATH("web", how=words.EXITED(3)))
+    # One that took long to end, on a busy machine, had lived.
+    waits = [words.RESTARTING_IN.search(m["next"]) for m in deaths[:5]]
+    assert len([w for w in waits if w]) >= 3, d.log()
+    d.stop()
+
+
 def test_long_life_resets_the_backoff(box):
     box.web(instances=1, restart_delay="20ms", restart_delay_max="60s",
             restart_reset="400ms")

@@ -20,6 +20,7 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/lanes_watch.h"
 #include "house.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
@@ -119,16 +120,7 @@ the_common_lane_is_everybodys(void **state)
 	lanes_leave(l, &first);
 	lanes_unshare(l);
 	assert_true(lane_is_free(common));
-	/* Nobody would have come to it. */
-	assert_int_equal(client_end(client), ECONNRESET);
-	close(client);
-
-	/* The same again, alone: it is the next one's with all that waits. */
-	listeners_release(l);
-	l = house_acquire(&h);
-	common = lanes_common(l);
-	client = client_connect(&l->bound);
-	lanes_unshare(l);
+	/* It is the next one's, with all that waits. */
 	assert_ptr_equal(house_take(l, &first), common);
 	serve(&common, 1, 1, &served);
 	assert_int_equal(client_end(client), 0);
@@ -306,14 +298,16 @@ who_waits_is_reset_or_left(void **state)
 	lane[1] = house_take(l, &second);
 	client = wait_in_first(l, lane);
 	assert_false(lanes_can_move(lane[0]));
-	lanes_evacuate(lane[0], false);
+	lanes_move(lane[0]);
 	assert_int_equal(waiting_in(lane[0]), 1);
-	lanes_evacuate(lane[0], true);
+	lanes_reset(lane[0]);
 	assert_int_equal(client_end(client), ECONNRESET);
 	close(client);
 
-	/* It listens again, behind the other one: the order is known. */
+	/* It has listened all the time, and blocks as it did. */
 	assert_true(lane[0]->listening);
+	assert_int_equal(l->lanes.order.v[0], 0);
+	assert_int_equal(fcntl(lane[0]->fd, F_GETFL) & O_NONBLOCK, 0);
 	connect_some(l, 10);
 	serve(lane, 2, 10, count);
 	assert_int_equal(count[1], 10);
@@ -344,7 +338,7 @@ who_waits_is_moved(void **state)
 	lane[1] = house_take(l, &second);
 	client = wait_in_first(l, lane);
 	assert_true(lanes_can_move(lane[0]));
-	lanes_evacuate(lane[0], false);
+	lanes_move(lane[0]);
 	serve(lane, 2, 1, count);
 	assert_int_equal(count[1], 1);
 	assert_int_equal(client_end(client), 0);
@@ -353,19 +347,49 @@ who_waits_is_moved(void **state)
 	house_close(&h);
 }
 
-static bool
-nobody_waits(void *ctx)
+/* ---- those who wait where nobody comes ---- */
+
+static void
+count_news(void *ctx)
 {
-	return waiting_in(ctx) == 0;
+	(*(unsigned *)ctx)++;
 }
+
+static bool
+has_news(void *ctx)
+{
+	return *(unsigned *)ctx > 0;
+}
+
+/* Two lanes, of which the first one's holder has gone; who connects now comes to
+   it. */
+static struct lane *
+leave_first(struct listener *l, const struct lane_holder *first,
+    const struct lane_holder *second, unsigned *news)
+{
+	struct lane *lane[2] = { house_take(l, first), house_take(l, second) };
+	const struct lane *live = lane[0];
+
+	house_serve(l, &live, 1);
+	lanes_leave(l, first);
+	assert_int_equal(*news, 1);
+	*news = 0;
+	return lane[0];
+}
+
+static const struct lane_facts nobody_comes = {
+	.holding = LANE_FREE, .others = LANE_OTHERS_READY,
+};
 
 /* A handshake that ends in a lane that was just left is not forgotten there. */
 static void
 strays_are_reset(void **state)
 {
+	struct mono now = mono_now();
 	struct listener *l;
 	struct lane *a;
 	const struct lane *live;
+	unsigned news = 0;
 	int client;
 	HOLDER(first, 0);
 	HOLDER(second, 1);
@@ -373,15 +397,63 @@ strays_are_reset(void **state)
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
 	l = house_acquire(&h);
-	live = a = house_take(l, &first);
-	(void)house_take(l, &second);
-	house_serve(l, &live, 1);
-	lanes_leave(l, &first);
+	listeners_on_news(&h.all, count_news, &news);
+	a = leave_first(l, &first, &second, &news);
+	assert_true(mono_is_never(lanes_watch(a, &nobody_comes, now)));
 	/* Before the kernel is told. */
 	client = client_connect(&l->bound);
 	assert_true(client >= 0);
-	house_turn_until(&h, nobody_waits, a);
+	house_turn_until(&h, has_news, &news);
+	/* Heard once, and not all the time. */
+	assert_true(a->waits && !a->awaited);
+	live = lanes_find(l, &second);
+	house_serve(l, &live, 1);
+	/* Somebody may take it, for a while. */
+	assert_false(mono_is_never(lanes_watch(a, &nobody_comes, now)));
+	assert_int_equal(waiting_in(a), 1);
+	now = mono_add_ms(now, LANE_WATCH_TAKE_MS);
+	assert_true(mono_is_never(lanes_watch(a, &nobody_comes, now)));
 	assert_int_equal(client_end(client), ECONNRESET);
+	close(client);
+	/* And there may be more. */
+	assert_true(a->awaited && !a->waits);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+who_takes_a_lane_takes_those_who_wait(void **state)
+{
+	const struct lane_facts starting = {
+		.holding = LANE_STARTING, .others = LANE_OTHERS_READY,
+	};
+	struct mono now = mono_now();
+	struct listener *l;
+	struct lane *a;
+	unsigned news = 0;
+	size_t served = 0;
+	int client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	listeners_on_news(&h.all, count_news, &news);
+	a = leave_first(l, &first, &second, &news);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	(void)lanes_watch(a, &nobody_comes, now);
+	house_turn_until(&h, has_news, &news);
+	(void)lanes_watch(a, &nobody_comes, now);
+	assert_ptr_equal(house_take(l, &third), a);
+	/* Its time is its own. */
+	now = mono_add_ms(now, LANE_WATCH_WAIT_MS);
+	assert_int_equal(mono_ms_between(now, lanes_watch(a, &starting, now)),
+	    LANE_WATCH_WAIT_MS);
+	serve(&a, 1, 1, &served);
+	assert_int_equal(client_end(client), 0);
 	close(client);
 	listeners_release(l);
 	house_close(&h);
@@ -563,6 +635,7 @@ main(void)
 		cmocka_unit_test(who_waits_is_reset_or_left),
 		cmocka_unit_test(who_waits_is_moved),
 		cmocka_unit_test(strays_are_reset),
+		cmocka_unit_test(who_takes_a_lane_takes_those_who_wait),
 		cmocka_unit_test(a_shut_lane_listens_again_at_random),
 		cmocka_unit_test(a_shut_lane_listens_again_in_turn),
 		cmocka_unit_test(a_shut_listener_listens_again),

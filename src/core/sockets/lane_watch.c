@@ -1,0 +1,99 @@
+#include "core/sockets/lane_watch.h"
+
+enum lane_holding
+lane_holding(enum worker_state state)
+{
+	switch (state) {
+	case WORKER_READY:
+	case WORKER_DRAINING:
+		return LANE_SERVED;
+	case WORKER_STARTING:
+		return LANE_STARTING;
+	/* One that is killed does not accept any more; what comes of it is
+	   known when it is dead. */
+	case WORKER_IDLE:
+	case WORKER_EXECING:
+	case WORKER_BACKOFF:
+	case WORKER_KILLED:
+		return LANE_DUE;
+	case WORKER_STOPPING:
+		return LANE_ENDING;
+	default:
+		return LANE_FREE;
+	}
+}
+
+static struct lane_decision
+deed(enum lane_deed deed)
+{
+	return (struct lane_decision){ .deed = deed, .until = MONO_NEVER };
+}
+
+/* Not before `ms` have passed since something could be done. */
+static struct lane_decision
+after(const struct lane_watch *watch, int64_t ms, enum lane_deed then,
+    struct mono now)
+{
+	struct mono until = mono_add_ms(watch->since, ms);
+
+	if (!mono_before(now, until))
+		return deed(then);
+	return (struct lane_decision){ .deed = LANE_WAIT, .until = until };
+}
+
+/* Could anything be done for somebody who waited? A client who is reset by the
+   only one that is to come would find nobody else. */
+static bool
+is_hopeful(const struct lane_facts *f)
+{
+	if (f->holding == LANE_SERVED)
+		return false;
+	return f->others == LANE_OTHERS_READY || (f->holding == LANE_FREE &&
+	    f->others == LANE_OTHERS_COMING && !f->can_move);
+}
+
+static struct lane_decision
+decide_to_move(const struct lane_watch *watch, const struct lane_facts *f,
+    struct mono now)
+{
+	if (f->holding == LANE_STARTING || f->holding == LANE_ENDING)
+		return after(watch, LANE_WATCH_START_MS, LANE_MOVE, now);
+	return deed(LANE_MOVE);
+}
+
+static struct lane_decision
+decide_to_reset(const struct lane_watch *watch, const struct lane_facts *f,
+    struct mono now)
+{
+	switch (f->holding) {
+	case LANE_FREE:
+		return after(watch, LANE_WATCH_TAKE_MS, LANE_RESET, now);
+	case LANE_ENDING:	/* stop_timeout has an end for that */
+		return deed(LANE_WAIT);
+	case LANE_DUE:		/* in vain? then there is no use in it */
+		if (mono_before(mono_add_ms(watch->since, LANE_WATCH_WAIT_MS),
+			f->due))
+			return deed(LANE_RESET);
+		break;
+	default:
+		break;
+	}
+	return after(watch, LANE_WATCH_WAIT_MS, LANE_RESET, now);
+}
+
+struct lane_decision
+lane_watch_decide(struct lane_watch *watch, const struct lane_facts *f,
+    struct mono now)
+{
+	if (f->holding == LANE_SERVED)
+		watch->counts = false;
+	if (!is_hopeful(f))
+		return deed(f->waits && f->holding != LANE_SERVED ?
+		    LANE_WAIT : LANE_LEAVE);
+	if (!watch->counts)
+		*watch = (struct lane_watch){ .counts = true, .since = now };
+	if (!f->waits)
+		return deed(LANE_LISTEN);
+	return f->can_move ? decide_to_move(watch, f, now) :
+	    decide_to_reset(watch, f, now);
+}

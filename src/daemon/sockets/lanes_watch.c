@@ -1,0 +1,57 @@
+#include "core/sockets/lane_watch.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/lanes_watch.h"
+#include "daemon/sockets/listener.h"
+
+static bool
+is_watched(const struct lane *lane)
+{
+	return lane->listening && listener_is_own_tcp(lane->listener) &&
+	    !lane->listener->door_closed;
+}
+
+/* It is another one's, or nobody's: what was before counts for nothing. */
+static void
+note_turn(struct lane *lane)
+{
+	if (lane->watched_turn == lane->turn)
+		return;
+	lane->watched_turn = lane->turn;
+	lane->watch = (struct lane_watch){ .counts = false };
+}
+
+struct mono
+lanes_watch(struct lane *lane, const struct lane_facts *given,
+    struct mono now)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+	struct lane_facts facts = *given;
+	struct lane_decision d;
+
+	if (!is_watched(lane))
+		return MONO_NEVER;
+	note_turn(lane);
+	facts.can_move = ls->ebpf != NULL && ls->attached;
+	facts.waits = lane->waits;
+	d = lane_watch_decide(&lane->watch, &facts, now);
+	if (d.deed == LANE_MOVE)
+		lanes_move(lane);
+	else if (d.deed == LANE_RESET)
+		lanes_reset(lane);
+	if (d.deed == LANE_MOVE || d.deed == LANE_RESET)
+		d.deed = LANE_LISTEN;	/* more may come */
+	if (d.deed != LANE_WAIT)
+		lane->waits = false;
+	lanes_sockets_await_clients(lane, d.deed == LANE_LISTEN);
+	return d.until;
+}
+
+void
+lanes_watch_came(struct lane *lane)
+{
+	/* It would be heard of all the time. */
+	lanes_sockets_await_clients(lane, false);
+	lane->waits = true;
+	listener_tell(lane->listener);
+}

@@ -1,0 +1,508 @@
+/*
+ * core/sockets/lane_watch: what is decided one by one, and its promises held
+ * against all histories of three lanes, six events long.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/sockets/lane_rank.h"
+#include "core/sockets/lane_watch.h"
+
+static struct mono
+at(int64_t ms)
+{
+	return mono_add_ms((struct mono){ .ns = 86400 * INT64_C(1000000000) },
+	    ms);
+}
+
+/* ---- one by one ---- */
+
+static void
+every_state_has_its_holding(void **state)
+{
+	(void)state;
+	for (int s = 0; s < WORKER_STATES; s++) {
+		enum lane_holding h = lane_holding((enum worker_state)s);
+
+		if (s == WORKER_READY || s == WORKER_DRAINING)
+			assert_int_equal(h, LANE_SERVED);
+		else if (worker_state_final((enum worker_state)s))
+			assert_int_equal(h, LANE_FREE);
+		else if (s == WORKER_STARTING)
+			assert_int_equal(h, LANE_STARTING);
+		else if (s == WORKER_STOPPING)
+			assert_int_equal(h, LANE_ENDING);
+		else
+			assert_int_equal(h, LANE_DUE);
+	}
+}
+
+static void
+expect(struct lane_watch *w, struct lane_facts f, int64_t now,
+    enum lane_deed deed, int64_t until)
+{
+	struct lane_decision d = lane_watch_decide(w, &f, at(now));
+
+	assert_int_equal(d.deed, deed);
+	if (until < 0)
+		assert_true(mono_is_never(d.until));
+	else
+		assert_int_equal(mono_ms_between(at(0), d.until), until);
+}
+
+#define FACTS(h, o, m, w) ((struct lane_facts){			\
+	.holding = LANE_##h, .others = LANE_OTHERS_##o,			\
+	.can_move = (m), .waits = (w), .due = at(0),			\
+})
+
+static void
+who_is_served_is_left_alone(void **state)
+{
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, FACTS(SERVED, READY, true, true), 0, LANE_LEAVE, -1);
+	expect(&w, FACTS(SERVED, READY, false, true), 0, LANE_LEAVE, -1);
+	expect(&w, FACTS(SERVED, NONE, false, false), 0, LANE_LEAVE, -1);
+}
+
+/* Nobody is to be woken for what cannot be helped. */
+static void
+without_others_nothing_is_heard(void **state)
+{
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, FACTS(STARTING, NONE, true, false), 0, LANE_LEAVE, -1);
+	expect(&w, FACTS(STARTING, COMING, true, false), 0, LANE_LEAVE, -1);
+	expect(&w, FACTS(DUE, COMING, false, true), 0, LANE_WAIT, -1);
+	expect(&w, FACTS(FREE, NONE, false, true), 0, LANE_WAIT, -1);
+	expect(&w, FACTS(STARTING, READY, true, false), 0, LANE_LISTEN, -1);
+}
+
+static void
+who_can_move_does_so_at_once_where_nothing_is_disturbed(void **state)
+{
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, FACTS(FREE, READY, true, true), 0, LANE_MOVE, -1);
+	expect(&w, FACTS(DUE, READY, true, true), 0, LANE_MOVE, -1);
+	w.counts = false;
+	expect(&w, FACTS(STARTING, READY, true, true), 100, LANE_WAIT, 1100);
+	expect(&w, FACTS(STARTING, READY, true, true), 1099, LANE_WAIT, 1100);
+	expect(&w, FACTS(STARTING, READY, true, true), 1100, LANE_MOVE, -1);
+	w.counts = false;
+	expect(&w, FACTS(ENDING, READY, true, true), 100, LANE_WAIT, 1100);
+	expect(&w, FACTS(ENDING, READY, true, true), 1100, LANE_MOVE, -1);
+}
+
+static void
+who_cannot_waits_for_the_restart_as_long_as_that_is_useful(void **state)
+{
+	struct lane_facts f = FACTS(DUE, READY, false, true);
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	f.due = at(5000);
+	expect(&w, f, 0, LANE_WAIT, 5000);
+	f.due = at(5001);
+	expect(&w, f, 10, LANE_RESET, -1);
+	/* It counts from the first death. */
+	expect(&w, FACTS(STARTING, READY, false, true), 3000, LANE_WAIT, 5000);
+	f.due = at(4900);
+	expect(&w, f, 4800, LANE_WAIT, 5000);
+	expect(&w, FACTS(STARTING, READY, false, true), 5000, LANE_RESET, -1);
+	/* Until it was ready once more. */
+	expect(&w, FACTS(SERVED, READY, false, true), 6000, LANE_LEAVE, -1);
+	expect(&w, FACTS(STARTING, READY, false, true), 7000, LANE_WAIT, 12000);
+	/* The stop has its own end. */
+	expect(&w, FACTS(ENDING, READY, false, true), 90000, LANE_WAIT, -1);
+}
+
+static void
+a_free_lane_may_be_taken_for_a_while(void **state)
+{
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, FACTS(FREE, READY, false, true), 0, LANE_WAIT, 1000);
+	expect(&w, FACTS(FREE, COMING, false, true), 1000, LANE_RESET, -1);
+	/* A late handshake, long after. */
+	expect(&w, FACTS(FREE, READY, false, false), 1000, LANE_LISTEN, -1);
+	expect(&w, FACTS(FREE, READY, false, true), 60000, LANE_RESET, -1);
+}
+
+/* ---- all histories ---- */
+
+#define LANES	3
+#define DEPTH	6
+#define TICK_MS	100
+#define FOREVER	(INT64_C(1) << 40)
+
+/* A lane, its worker, and who waits; times in milliseconds. */
+struct row {
+	enum worker_state worker;	/* ENDED: nobody has the lane */
+	int64_t due;			/* BACKOFF */
+	struct lane_watch watch;
+	int64_t since;			/* the same as in watch */
+	int64_t exposed;	/* so long somebody has waited, while another
+				   was ready, for this holder */
+	bool client, heard, listens;
+};
+
+struct world {
+	struct row rows[LANES];
+	int64_t now;
+	bool can_move;
+};
+
+static size_t n_moved, n_reset, n_steps;
+
+static bool
+others_are(const struct world *w, int but, bool ready)
+{
+	for (int i = 0; i < LANES; i++) {
+		enum lane_holding h = lane_holding(w->rows[i].worker);
+
+		if (i != but && (ready ?
+		    w->rows[i].worker == WORKER_READY :
+		    h == LANE_DUE || h == LANE_STARTING))
+			return true;
+	}
+	return false;
+}
+
+/* New connections go to those alone who are moved to: core/sockets/lane_rank
+   and this module agree on who that is. */
+static void
+check_rank(const struct row *row)
+{
+	if (row->worker == WORKER_READY)
+		assert_int_equal(lane_rank(row->worker, false, true),
+		    LANE_RANK_NOW);
+	else
+		assert_true(lane_rank(row->worker, false, true) <
+		    LANE_RANK_NOW);
+}
+
+static void
+check_reset(const struct world *w, int i)
+{
+	const struct row *row = &w->rows[i];
+	int64_t past = w->now - row->since;
+
+	assert_false(w->can_move);
+	assert_true(others_are(w, i, true) || others_are(w, i, false));
+	switch (lane_holding(row->worker)) {
+	case LANE_FREE:
+		assert_true(past >= LANE_WATCH_TAKE_MS);
+		break;
+	case LANE_DUE:
+		assert_true(others_are(w, i, true));
+		assert_true(past >= LANE_WATCH_WAIT_MS ||
+		    row->due > row->since + LANE_WATCH_WAIT_MS);
+		break;
+	case LANE_STARTING:
+		assert_true(others_are(w, i, true));
+		assert_true(past >= LANE_WATCH_WAIT_MS);
+		break;
+	default:
+		fail_msg("they could be served");
+	}
+}
+
+/* As daemon/steer does at the end of a turn. Returns when to come again, and
+   whether somebody was heard meanwhile. */
+static bool
+turn(struct world *w, int64_t *ret_next)
+{
+	bool again = false;
+
+	*ret_next = FOREVER;
+	for (int i = 0; i < LANES; i++) {
+		struct row *row = &w->rows[i];
+		struct lane_facts f = {
+			.holding = lane_holding(row->worker),
+			.due = at(row->due),
+			.others = others_are(w, i, true) ? LANE_OTHERS_READY :
+			    others_are(w, i, false) ? LANE_OTHERS_COMING :
+			    LANE_OTHERS_NONE,
+			.can_move = w->can_move,
+			.waits = row->heard,
+		};
+		struct lane_decision d;
+
+		check_rank(row);
+		if (f.holding == LANE_SERVED)
+			row->client = false;
+		d = lane_watch_decide(&row->watch, &f, at(w->now));
+		row->since = row->watch.counts ?
+		    mono_ms_between(at(0), row->watch.since) : w->now;
+		if (d.deed == LANE_MOVE) {
+			assert_true(others_are(w, i, true));
+			n_moved += row->client;
+		}
+		if (d.deed == LANE_RESET && row->client) {
+			check_reset(w, i);
+			n_reset++;
+		}
+		if (d.deed == LANE_MOVE || d.deed == LANE_RESET) {
+			row->client = false;
+			d.deed = LANE_LISTEN;
+		}
+		if (d.deed != LANE_WAIT)
+			row->heard = false;
+		row->listens = d.deed == LANE_LISTEN;
+		if (row->listens && row->client) {
+			row->listens = false;
+			row->heard = again = true;
+		}
+		if (!mono_is_never(d.until)) {
+			int64_t until = mono_ms_between(at(0), d.until);
+
+			assert_true(d.deed == LANE_WAIT && until > w->now);
+			if (until < *ret_next)
+				*ret_next = until;
+		}
+	}
+	return again;
+}
+
+static int64_t
+settle(struct world *w)
+{
+	int64_t next;
+	int turns = 0;
+
+	while (turn(w, &next))
+		assert_true(++turns < 4);
+	return next;
+}
+
+/* Nobody waits longer than was promised while somebody else is ready. */
+static void
+check_bounds(const struct world *w)
+{
+	for (int i = 0; i < LANES; i++) {
+		const struct row *row = &w->rows[i];
+		enum lane_holding h = lane_holding(row->worker);
+
+		if (!row->client || !others_are(w, i, true))
+			continue;
+		if (w->can_move) {
+			assert_true(h == LANE_STARTING || h == LANE_ENDING);
+			assert_true(row->exposed < LANE_WATCH_START_MS);
+		} else if (h != LANE_ENDING) {
+			assert_true(row->exposed < (h == LANE_FREE ?
+			    LANE_WATCH_TAKE_MS : LANE_WATCH_WAIT_MS));
+		}
+	}
+}
+
+/* Time passes: no further than to what is due. */
+static void
+pass(struct world *w, int64_t ms)
+{
+	int64_t end = w->now + ms;
+
+	while (w->now < end) {
+		int64_t next = settle(w);
+
+		check_bounds(w);
+		if (next > end)
+			next = end;
+		for (int i = 0; i < LANES; i++)
+			if (w->rows[i].worker == WORKER_BACKOFF &&
+			    w->rows[i].due < next)
+				next = w->rows[i].due;
+		for (int i = 0; i < LANES; i++)
+			if (w->rows[i].client && others_are(w, i, true))
+				w->rows[i].exposed += next - w->now;
+		w->now = next;
+		for (int i = 0; i < LANES; i++)
+			if (w->rows[i].worker == WORKER_BACKOFF &&
+			    w->rows[i].due <= next)
+				w->rows[i].worker = WORKER_EXECING;
+	}
+}
+
+enum event {
+	DIES_AND_RESTARTS, DIES_FOR_A_MOMENT, DIES_FOR_LONG, DIES_FOR_GOOD,
+	IS_EXECUTED, IS_READY, IS_STOPPED, IS_TAKEN, CLIENT_COMES,
+	LANE_EVENTS,
+	MOMENT_PASSES = LANE_EVENTS * LANES, LONG_TIME_PASSES, EVENTS
+};
+
+static void
+change_hands(struct row *row)
+{
+	row->watch = (struct lane_watch){ .counts = false };
+	row->exposed = 0;
+}
+
+static bool
+lane_event(struct world *w, struct row *row, enum event e)
+{
+	bool lives = worker_state_alive(row->worker);
+
+	switch (e) {
+	case DIES_AND_RESTARTS:
+		row->worker = WORKER_EXECING;
+		return lives;
+	case DIES_FOR_A_MOMENT:
+		row->worker = WORKER_BACKOFF;
+		row->due = w->now + TICK_MS;
+		return lives;
+	case DIES_FOR_LONG:
+		row->worker = WORKER_BACKOFF;
+		row->due = w->now + 30000;
+		return lives;
+	case DIES_FOR_GOOD:
+		row->worker = WORKER_ENDED;
+		change_hands(row);
+		return lives;
+	case IS_EXECUTED:
+		lives = row->worker == WORKER_EXECING;
+		row->worker = WORKER_STARTING;
+		return lives;
+	case IS_READY:
+		lives = row->worker == WORKER_STARTING;
+		row->worker = WORKER_READY;
+		row->exposed = 0;
+		return lives;
+	case IS_STOPPED:
+		lives = row->worker == WORKER_READY ||
+		    row->worker == WORKER_STARTING;
+		row->worker = WORKER_STOPPING;
+		return lives;
+	case IS_TAKEN:
+		lives = row->worker == WORKER_ENDED;
+		row->worker = WORKER_EXECING;
+		change_hands(row);
+		return lives;
+	default:
+		lives = row->client;
+		row->client = true;
+		row->exposed = lives ? row->exposed : 0;
+		return !lives;
+	}
+}
+
+/* False: it cannot happen now, or makes no difference. */
+static bool
+happen(struct world *w, int e)
+{
+	if (e == MOMENT_PASSES)
+		pass(w, 9 * TICK_MS);
+	else if (e == LONG_TIME_PASSES)
+		pass(w, 6000);
+	else if (!lane_event(w, &w->rows[e / LANE_EVENTS],
+	    (enum event)(e % LANE_EVENTS)))
+		return false;
+	(void)settle(w);
+	check_bounds(w);
+	n_steps++;
+	return true;
+}
+
+/* What was seen already, with as many events to come: by a hash, as times count
+   from now. */
+#define SEEN_BITS 22
+static uint64_t *seen;
+
+static uint64_t
+mix(uint64_t hash, int64_t value)
+{
+	hash = (hash ^ (uint64_t)value) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+static bool
+was_seen(const struct world *w, int depth)
+{
+	uint64_t hash = mix(mix(1, depth), w->can_move);
+	size_t place;
+
+	for (int i = 0; i < LANES; i++) {
+		const struct row *row = &w->rows[i];
+		int64_t past = row->watch.counts ? w->now - row->since : -1;
+
+		hash = mix(hash, row->worker);
+		hash = mix(hash, row->worker == WORKER_BACKOFF ?
+		    row->due - w->now : 0);
+		hash = mix(hash, past > 6000 ? 6000 : past);
+		hash = mix(hash, row->exposed);
+		hash = mix(hash, row->client | row->heard << 1 |
+		    row->listens << 2);
+	}
+	hash |= 1;
+	place = hash >> (64 - SEEN_BITS);
+	if (seen[place] == hash)
+		return true;
+	seen[place] = hash;
+	return false;
+}
+
+static void
+explore(const struct world *w, int depth)
+{
+	if (depth == 0 || was_seen(w, depth))
+		return;
+	for (int e = 0; e < EVENTS; e++) {
+		struct world next = *w;
+
+		if (happen(&next, e))
+			explore(&next, depth - 1);
+	}
+}
+
+static void
+nobody_waits_in_vain(void **state)
+{
+	static const enum worker_state first[][LANES] = {
+		{ WORKER_READY, WORKER_READY, WORKER_READY },
+		{ WORKER_STARTING, WORKER_STARTING, WORKER_STARTING },
+		{ WORKER_READY, WORKER_STARTING, WORKER_ENDED },
+		{ WORKER_ENDED, WORKER_ENDED, WORKER_EXECING },
+	};
+
+	(void)state;
+	seen = calloc((size_t)1 << SEEN_BITS, sizeof(*seen));
+	assert_non_null(seen);
+	for (size_t k = 0; k < sizeof(first) / sizeof(*first); k++)
+		for (int can_move = 0; can_move < 2; can_move++) {
+			struct world w = { .can_move = can_move };
+
+			for (int i = 0; i < LANES; i++)
+				w.rows[i].worker = first[k][i];
+			explore(&w, DEPTH);
+		}
+	free(seen);
+	/* It was about something. */
+	assert_true(n_steps > 1000000 && n_moved > 10000 && n_reset > 10000);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_state_has_its_holding),
+		cmocka_unit_test(who_is_served_is_left_alone),
+		cmocka_unit_test(without_others_nothing_is_heard),
+		cmocka_unit_test(
+		    who_can_move_does_so_at_once_where_nothing_is_disturbed),
+		cmocka_unit_test(
+		    who_cannot_waits_for_the_restart_as_long_as_that_is_useful),
+		cmocka_unit_test(a_free_lane_may_be_taken_for_a_while),
+		cmocka_unit_test(nobody_waits_in_vain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
