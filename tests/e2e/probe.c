@@ -58,6 +58,7 @@ static struct {
 	int crash_signal;
 	bool ignore_term;
 	int64_t term_delay;
+	bool shut_lanes;
 	bool hang;
 	bool fork_child;
 	int64_t escape;			/* ms that it lives, 0 forever; NEVER */
@@ -706,6 +707,9 @@ serve(int signals)
 
 			if (read(signals, &si, sizeof(si)) == sizeof(si)) {
 				event("signal %u", si.ssi_signo);
+				for (size_t i = 0; i < n_listeners &&
+				    opt.shut_lanes; i++)
+					shutdown(listeners[i], SHUT_RDWR);
 				if (!opt.ignore_term && !stopping) {
 					stopping = true;
 					stop_at = now_ms() + (opt.term_delay > 0
@@ -734,6 +738,7 @@ usage(FILE *out)
 	    "  --crash-after MS, --crash-signal N\n"
 	    "  --ignore-term                   go on serving on TERM etc.\n"
 	    "  --term-delay MS                 take MS to end on TERM\n"
+	    "  --shut-lanes                    shut its listeners down on TERM\n"
 	    "  --hang                          do nothing at all\n"
 	    "  --fork-child                    a child that only KILL ends\n"
 	    "  --escape MS                     the same in a session of its\n"
@@ -779,7 +784,8 @@ static void
 parse_options(int argc, char **argv)
 {
 	enum { READY = 1, EXIT_AFTER, EXIT_CODE, CRASH_AFTER, CRASH_SIGNAL,
-	    IGNORE_TERM, TERM_DELAY, HANG, FORK_CHILD, ESCAPE, DAEMONIZE,
+	    IGNORE_TERM, TERM_DELAY, SHUT_LANES, HANG, FORK_CHILD, ESCAPE,
+	    DAEMONIZE,
 	    GARBAGE, FAIL_IF_FILE, EVENTS, SAY_OUT, SAY_ERR, ONLY, NOTE, HELP };
 	static const struct option longs[] = {
 		{ "ready", required_argument, NULL, READY },
@@ -789,6 +795,7 @@ parse_options(int argc, char **argv)
 		{ "crash-signal", required_argument, NULL, CRASH_SIGNAL },
 		{ "ignore-term", no_argument, NULL, IGNORE_TERM },
 		{ "term-delay", required_argument, NULL, TERM_DELAY },
+		{ "shut-lanes", no_argument, NULL, SHUT_LANES },
 		{ "hang", no_argument, NULL, HANG },
 		{ "fork-child", no_argument, NULL, FORK_CHILD },
 		{ "escape", required_argument, NULL, ESCAPE },
@@ -827,6 +834,9 @@ parse_options(int argc, char **argv)
 			break;
 		case TERM_DELAY:
 			opt.term_delay = parse_ms(optarg);
+			break;
+		case SHUT_LANES:
+			opt.shut_lanes = true;
 			break;
 		case HANG:
 			opt.hang = true;

@@ -10,6 +10,7 @@
 #include "core/sockets/cbpf_client.h"
 #include "core/sockets/cbpf_code.h"
 #include "core/sockets/cbpf_lanes.h"
+#include "core/sockets/cbpf_question.h"
 #include "core/sockets/steering_cbpf.h"
 
 static_assert(STEERING_CBPF_SEATS_MAX == 1 << CBPF_LEVELS_MAX,
@@ -293,10 +294,10 @@ put_program(struct build *b, enum steering_cbpf_key key, size_t optmem_max)
 	assert(!c->full);
 }
 
-int
-steering_cbpf_build(enum steering_cbpf_key key,
+static int
+build(enum steering_cbpf_key key,
     const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
-    struct steering_cbpf_program *ret_program)
+    size_t positions, struct steering_cbpf_program *ret_program)
 {
 	struct build b = { .n_edges = 0 };
 	struct sock_filter *code;
@@ -310,6 +311,12 @@ steering_cbpf_build(enum steering_cbpf_key key,
 	if (b.edges == NULL || b.code.at == NULL)
 		goto out;
 	put_program(&b, key, optmem_max);
+	if (positions > 0)
+		cbpf_put_question(&b.code, (uint32_t)positions);
+	if (b.code.full) {
+		r = -E2BIG;
+		goto out;
+	}
 	code = calloc(b.code.n, sizeof(*code));
 	if (code == NULL)
 		goto out;
@@ -324,6 +331,24 @@ out:
 	free(b.edges);
 	free(b.code.at);
 	return r;
+}
+
+int
+steering_cbpf_build(enum steering_cbpf_key key,
+    const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
+    struct steering_cbpf_program *ret_program)
+{
+	return build(key, lanes, n, optmem_max, 0, ret_program);
+}
+
+int
+steering_cbpf_build_asking(enum steering_cbpf_key key,
+    const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
+    size_t positions, struct steering_cbpf_program *ret_program)
+{
+	if (positions > CBPF_QUESTION_POSITIONS)
+		return -E2BIG;
+	return build(key, lanes, n, optmem_max, positions, ret_program);
 }
 
 void

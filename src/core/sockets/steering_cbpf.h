@@ -101,6 +101,15 @@ int steering_cbpf_build(enum steering_cbpf_key key,
     const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
     struct steering_cbpf_program *ret_program);
 
+/*
+ * The same program, which besides gives an answer to questions about the first
+ * `positions` of the group (cbpf_question.h): a SYN that asks goes there. All
+ * others go where they went. 0, -ENOMEM, or -E2BIG: there is no room for it.
+ */
+int steering_cbpf_build_asking(enum steering_cbpf_key key,
+    const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
+    size_t positions, struct steering_cbpf_program *ret_program);
+
 void steering_cbpf_free(struct steering_cbpf_program *program);
 
 #endif

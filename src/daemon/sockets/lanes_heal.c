@@ -42,6 +42,7 @@ listen_again(struct lane *lane, uint32_t waiting)
 {
 	struct listener *l = lane->listener;
 
+	lanes_program_doubt(lane);
 	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
 		lanes_sockets_list_again(lane);
 	else
@@ -139,9 +140,6 @@ tell_shut(struct lane *lane, int code)
 /*
  * A worker has called shutdown(2) on a lane, which ends the listening for all
  * who have it; some servers do when they stop. The port is there again at once.
- * epoll reports in the order in which it happened (but for two at the very same
- * time); while another one's event is still to come nothing begins to listen,
- * so that the order stays known.
  */
 static void
 hangup(void *ctx, uint32_t events)

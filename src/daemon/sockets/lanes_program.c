@@ -8,6 +8,7 @@
 #include "core/conf/conf.h"
 #include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
@@ -38,6 +39,22 @@ warn(struct listener *l, const char *why)
 
 /* ---- classic BPF ---- */
 
+/* Those that lanes_order has found to have left. */
+static bool
+put_out(struct listener *l, size_t n)
+{
+	for (size_t i = 0; n > 0 && i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+
+		if (lane->listening && lane_order_find(&l->lanes.order,
+		    lane->slot) == LANE_ORDER_NONE)
+			lane->listening = false;
+	}
+	if (l->lanes.order.n == 0)
+		l->lanes.attached = false;
+	return n > 0;
+}
+
 static enum steering_cbpf_key
 key_of(enum balance b)
 {
@@ -64,24 +81,47 @@ seat_of(const struct lane *lane)
 	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
 }
 
-/* The live lanes at the first `places` of the group; else its first one: never
-   nobody. */
+/* Are all that are in doubt live? Then it makes no difference who gets what is
+   meant for another one of them. */
+static bool
+doubts_are_live(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->order.n; i++)
+		if (ls->order.v[i].doubt && !ls->v[ls->order.v[i].slot]->live)
+			return false;
+	return true;
+}
+
+/* Of the first `places` of the group; `doubts`: those that are in doubt too. */
 static size_t
-collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
+collect_live(const struct lanes *ls, size_t places, bool doubts,
+    struct steering_cbpf_lane *lanes)
 {
 	uint64_t taken[STEERING_CBPF_SEATS_MAX / 64] = { 0 };
 	size_t n = 0;
 
 	for (size_t i = 0; i < places; i++) {
-		const struct lane *lane = ls->v[ls->order.v[i]];
-		unsigned seat = seat_of(lane);
+		const struct lane *lane = ls->v[ls->order.v[i].slot];
 
 		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
-		    take_seat(taken, seat))
+		    (doubts || !ls->order.v[i].doubt) &&
+		    take_seat(taken, seat_of(lane)))
 			lanes[n++] = (struct steering_cbpf_lane){
-				.seat = seat, .index = (unsigned)i,
+				.seat = seat_of(lane), .index = (unsigned)i,
 			};
 	}
+	return n;
+}
+
+/* The live lanes at the first `places` of the group that it is certain of; else
+   somebody: never nobody. */
+static size_t
+collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
+{
+	size_t n = collect_live(ls, places, doubts_are_live(ls), lanes);
+
+	if (n == 0)
+		n = collect_live(ls, places, true, lanes);
 	if (n == 0 && places < ls->order.n)
 		return collect(ls, ls->order.n, lanes);
 	if (n == 0)
@@ -97,16 +137,17 @@ static struct lane *
 any_lane(const struct lanes *ls)
 {
 	for (size_t i = 0; i < ls->order.n; i++) {
-		struct lane *lane = ls->v[ls->order.v[i]];
+		struct lane *lane = ls->v[ls->order.v[i].slot];
 
 		if (lane->live && socket_is_listening(lane->fd))
 			return lane;
 	}
-	return ls->v[ls->order.v[0]];
+	return ls->v[ls->order.v[0].slot];
 }
 
+/* `asks`: it gives an answer to questions besides. */
 static int
-attach_classic(struct listener *l, size_t places)
+attach_program(struct listener *l, size_t places, bool asks)
 {
 	struct lanes *ls = &l->lanes;
 	struct steering_cbpf_program program;
@@ -118,7 +159,9 @@ attach_classic(struct listener *l, size_t places)
 	if (lanes == NULL)
 		return -ENOMEM;
 	n = collect(ls, places, lanes);
-	code = steering_cbpf_build(key_of(ls->balance), lanes, n,
+	code = asks ? steering_cbpf_build_asking(key_of(ls->balance), lanes, n,
+	    l->all->balancing.optmem_max, ls->order.n, &program) :
+	    steering_cbpf_build(key_of(ls->balance), lanes, n,
 	    l->all->balancing.optmem_max, &program);
 	free(lanes);
 	if (code < 0)
@@ -129,6 +172,36 @@ attach_classic(struct listener *l, size_t places)
 	socket_end_attach(fd);
 	steering_cbpf_free(&program);
 	return code;
+}
+
+/* So often at once, when somebody is shut down meanwhile. */
+#define ASK_TIMES 3
+
+/* Places that are in doubt are asked about; those that stay so get nothing. */
+static void
+find_out(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+
+	for (int i = 0; i < ASK_TIMES && lanes_order_is_question(l); i++) {
+		(void)put_out(l, lanes_order_look(l, false, true));
+		if (ls->order.doubts == 0 ||
+		    attach_program(l, ls->order.n, true) < 0 ||
+		    !lanes_order_ask(l))
+			return;
+	}
+}
+
+static int
+attach_classic(struct listener *l, size_t places)
+{
+	size_t absent = l->lanes.order.n - places;
+
+	find_out(l);
+	if (l->lanes.order.n <= absent)
+		absent = 0;
+	return l->lanes.order.n == 0 ? 0 :
+	    attach_program(l, l->lanes.order.n - absent, false);
 }
 
 /* ---- eBPF ---- */
@@ -168,7 +241,7 @@ attach_extended(struct listener *l, struct error *err)
 			(void)set_lane(ls->v[i]);
 	}
 	if (n == 0)
-		slots[n++] = ls->order.v[0];
+		slots[n++] = ls->order.v[0].slot;
 	steering_ebpf_set_live(ls->ebpf, slots, n);
 	free(slots);
 	if (ls->attached)
@@ -201,7 +274,7 @@ room_for(const struct lanes *ls)
 int
 lanes_program_reserve(struct listener *l)
 {
-	return lane_order_reserve(&l->lanes.order);
+	return lanes_order_reserve(l);
 }
 
 int
@@ -235,7 +308,7 @@ attach(struct listener *l, struct error *err)
 		return 0;
 	/* There is no choice yet; where it is in no group, nor a program. */
 	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
-	    set_lane(ls->v[ls->order.v[0]]) < 0))
+	    set_lane(ls->v[ls->order.v[0].slot]) < 0))
 		return 0;
 	if (ls->ebpf != NULL) {
 		code = attach_extended(l, err);
@@ -251,7 +324,7 @@ attach(struct listener *l, struct error *err)
 		return 0;
 	}
 	if (code == 0)
-		ls->attached = true;
+		ls->attached = ls->order.n > 0;
 	return code;
 }
 
@@ -285,10 +358,45 @@ attach_before_second(struct listener *l)
 }
 
 void
+lanes_program_look(struct listener *l)
+{
+	(void)put_out(l, lanes_order_look(l, false, false));
+}
+
+void
+lanes_program_shut(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (!lane->listening)
+		return;
+	(void)put_out(l, lanes_order_look(l, false, true));
+	/* It was, and listens again by itself, since nobody knows when. */
+	if (lane->listening)
+		lanes_order_doubt(lane);
+}
+
+void
+lanes_program_doubt(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	if (!lane->listening)
+		return;
+	lanes_order_doubt(lane);
+	if (l->lanes.ebpf == NULL && l->lanes.attached &&
+	    lanes_order_is_question(l))
+		lanes_program_again(l);
+}
+
+void
 lanes_program_joining(struct lane *lane)
 {
 	struct lanes *ls = &lane->listener->lanes;
 
+	lanes_program_look(lane->listener);
+	lane->unseen = listener_is_own_tcp(lane->listener) &&
+	    socket_is_listening(lane->fd);
 	if (ls->ebpf != NULL)
 		(void)steering_ebpf_mark_lane(ls->ebpf, lane->slot, lane->fd);
 	else
@@ -317,17 +425,22 @@ lanes_program_joined(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
+	bool changed;
 
 	lane->listening = true;
-	lane_order_add(&ls->order, lane->slot);
+	lanes_order_joined(lane);
+	changed = put_out(l, lanes_order_look(l, true, false));
+	if (lane->unseen)
+		lanes_order_doubt_all(l);
+	lane->unseen = false;
 	if (ls->ebpf != NULL && ls->order.n == 2)
-		(void)set_lane(ls->v[ls->order.v[0]]);
+		(void)set_lane(ls->v[ls->order.v[0].slot]);
 	if (ls->ebpf != NULL)
 		(void)set_lane(lane);
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
-	if (!ls->attached)
+	if (!ls->attached || changed)
 		lanes_program_again(l);
 }
 
@@ -339,7 +452,7 @@ lanes_program_left(struct lane *lane, bool for_good)
 	lane->listening = false;
 	if (for_good)
 		lane->live = false;
-	lane_order_remove(&ls->order, lane->slot);
+	lanes_order_left(lane);
 	/* With the last one the group has gone, and the program with it. */
 	if (ls->order.n == 0)
 		ls->attached = false;
@@ -351,9 +464,9 @@ lanes_program_replaced(struct lane *lane)
 	struct lane_order *order = &lane->listener->lanes.order;
 
 	/* It is in the list twice now, of which the first one was the old. */
-	lane_order_remove(order, lane->slot);
+	lanes_order_left(lane);
 	if (lane_order_find(order, lane->slot) == LANE_ORDER_NONE)
-		lane_order_add(order, lane->slot);
+		lanes_order_joined(lane);
 	lanes_program_again(lane->listener);
 }
 
@@ -375,7 +488,7 @@ void
 lanes_program_free(struct listener *l)
 {
 	free_extended(&l->lanes);
-	lane_order_free(&l->lanes.order);
+	lanes_order_free(l);
 }
 
 bool
@@ -406,8 +519,51 @@ is_urgent(const struct lanes *ls)
 	return false;
 }
 
-bool
-lanes_program_apply(struct listener *l, struct mono now)
+/* Doubts that were left. Returns whether none are that may be asked about. */
+static bool
+find_out_more(struct listener *l)
+{
+	if (l->lanes.ebpf != NULL || !l->lanes.attached)
+		return true;
+	if (lanes_order_may_ask_again(l))
+		lanes_program_again(l);
+	return !lanes_order_may_ask_again(l);
+}
+
+/*
+ * Those that were shut down, as a look has shown, with the news to come. None
+ * will come of one that its holder lets listen again. Returns whether all is
+ * known.
+ */
+static bool
+see_news(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	bool all = true, any = false;
+
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane *lane = ls->v[i];
+
+		if (lane->listening || lane->hangup == 0 ||
+		    !listener_is_own_tcp(l))
+			continue;
+		if (!socket_is_listening(lane->fd) ||
+		    lanes_order_reserve(l) < 0) {
+			all = false;
+			continue;
+		}
+		lane->listening = any = true;
+		lanes_order_joined(lane);
+	}
+	if (any) {
+		lanes_order_doubt_all(l);
+		lanes_program_again(l);
+	}
+	return all;
+}
+
+static bool
+put_in_force(struct listener *l, struct mono now)
 {
 	struct lanes *ls = &l->lanes;
 	bool any = false, changes = false;
@@ -417,7 +573,7 @@ lanes_program_apply(struct listener *l, struct mono now)
 		changes |= ls->v[i]->wanted != ls->v[i]->live;
 	}
 	if (!any || !changes)
-		return true;
+		return find_out_more(l);
 	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
 	    mono_ms_between(ls->changed, now) < LANES_PROGRAM_PAUSE_MS)
 		return false;
@@ -425,7 +581,15 @@ lanes_program_apply(struct listener *l, struct mono now)
 		ls->v[i]->live = ls->v[i]->wanted;
 	ls->changed = now;
 	lanes_program_again(l);
-	return true;
+	return ls->ebpf != NULL || !lanes_order_may_ask_again(l);
+}
+
+bool
+lanes_program_apply(struct listener *l, struct mono now)
+{
+	bool known = see_news(l);
+
+	return put_in_force(l, now) && known;
 }
 
 /* The lanes under a program of another kind, which knows them before it is
@@ -475,6 +639,11 @@ use_classic(struct listener *l, enum balance b, struct error *err)
 	if (code < 0) {
 		ls->ebpf = old_ebpf;
 		ls->balance = old;
+		/* A program that asks may have taken its place. */
+		if (old_ebpf != NULL && ls->attached) {
+			ls->attached = false;
+			lanes_program_again(l);
+		}
 		return code;
 	}
 	if (old_ebpf != NULL)

@@ -32,6 +32,17 @@ int lanes_program_reserve(struct listener *listener);
    words. */
 int lanes_program_room(struct listener *listener, struct error *err);
 
+/* Who was shut down, and of whom news may be still to come, has left. Before
+   and after something is done to the group. */
+void lanes_program_look(struct listener *listener);
+
+/* It was shut down. If it listens, then again, by somebody else. */
+void lanes_program_shut(struct lane *lane);
+
+/* Somebody may have shut it down and listened again, unseen: its place in the
+   group is not certain, until the kernel was asked. */
+void lanes_program_doubt(struct lane *lane);
+
 /* It is about to enter the group; it has, as the last one. */
 void lanes_program_joining(struct lane *lane);
 void lanes_program_joined(struct lane *lane);
@@ -66,7 +77,8 @@ void lanes_program_want(struct lane *lane, bool wanted);
 /*
  * Make those that are wanted live, and no others. Unless there is none: then
  * nothing changes. Failure is logged, and leaves the old ones. False: it is not
- * urgent, and done just before; again a little later.
+ * urgent, and done just before, or something is not known yet; again a little
+ * later.
  */
 bool lanes_program_apply(struct listener *listener, struct mono now);
 

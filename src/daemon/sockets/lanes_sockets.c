@@ -108,17 +108,6 @@ lanes_sockets_await_clients(struct lane *lane, bool on)
 		lane->awaited = on;
 }
 
-/* Has a lane been shut down, with its event still to come? */
-static bool
-more_shut(const struct listener *l)
-{
-	for (size_t i = 0; i < l->lanes.n; i++)
-		if (l->lanes.v[i]->listening && l->lanes.v[i]->hangup != 0 &&
-		    !socket_is_listening(l->lanes.v[i]->fd))
-			return true;
-	return false;
-}
-
 /* ---- opening ---- */
 
 /* Is SO_REUSEPORT to stay? A lane that is alone goes without, so that nobody
@@ -230,25 +219,10 @@ lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 	return 0;
 }
 
-/* A large group is not looked through for each lane. */
-#define LOOK_MAX 512
-
-/*
- * May one begin to listen now, so that its place in the kernel's order is
- * known? Of what was shut down before there must be no news to come. eBPF does
- * without the order.
- */
-static bool
-order_is_known(const struct listener *l)
-{
-	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !more_shut(l);
-}
-
 /*
  * TCP. The first one begins to listen alone, without SO_REUSEPORT: of two
  * programs that start at the same moment one finds the port taken. `beside`:
- * overlapping listeners of ours let it. Where another one's shutdown comes
- * between, it does not listen yet: lanes_sockets_revive() sees to it.
+ * overlapping listeners of ours let it.
  */
 static int
 start_lane(struct lane *lane, bool beside)
@@ -256,17 +230,23 @@ start_lane(struct lane *lane, bool beside)
 	struct listener *l = lane->listener;
 	int code = lanes_program_reserve(l);
 
-	if (code < 0 || !order_is_known(l))
+	if (code < 0)
 		return code;
 	lanes_program_joining(lane);
 	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
 	code = socket_start_listening(lane->fd, l->backlog);
 	socket_let_beside(lane->fd, is_grouped(l));
-	if (code == 0 && !order_is_known(l))
-		socket_refuse(lane->fd);
-	else if (code == 0)
+	if (code == 0)
 		lane_joined(lane);
 	return code;
+}
+
+/* Was it shut down, with the news still to come? Then it listens when they
+   have. */
+static bool
+is_news(const struct lane *lane)
+{
+	return !lane->listening && lane->hangup != 0;
 }
 
 static int
@@ -278,7 +258,8 @@ start_all(struct listener *l, bool beside)
 		struct lane *lane = l->lanes.v[i];
 		int one = 0;
 
-		if (!lane->listening && !lane->broken && lane->fd >= 0)
+		if (!lane->listening && !lane->broken && lane->fd >= 0 &&
+		    !is_news(lane))
 			one = start_lane(lane, beside || i > 0);
 		if (code == 0)
 			code = one;
@@ -328,8 +309,11 @@ lanes_sockets_refuse_lane(struct lane *lane)
 	if (!listener_is_own_tcp(lane->listener))
 		return;
 	lanes_sockets_unwatch(lane);
+	/* What else has left, and this one too if it is seen at once. */
+	lanes_program_look(lane->listener);
 	if (lane->fd >= 0)
 		socket_refuse(lane->fd);
+	lanes_program_look(lane->listener);
 	lanes_program_left(lane, true);
 }
 
@@ -412,13 +396,17 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 void
 lanes_sockets_list_again(struct lane *lane)
 {
+	struct listener *l = lane->listener;
+
+	lanes_program_look(l);
 	lanes_program_leaving(lane);
 	lanes_sockets_unwatch(lane);
-	lanes_program_left(lane, false);
 	socket_refuse(lane->fd);
+	lanes_program_look(l);
+	lanes_program_left(lane, false);
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
-	lanes_program_again(lane->listener);
+	lanes_program_again(l);
 }
 
 int
@@ -428,9 +416,9 @@ lanes_sockets_revive(struct lane *lane)
 	struct lanes *ls = &l->lanes;
 	int code;
 
-	lanes_program_left(lane, false);
-	if (more_shut(l))
-		return 0;	/* with that one */
+	lanes_program_shut(lane);
+	if (lane->listening)
+		lanes_sockets_watch(lane);
 	code = lanes_sockets_start(l);
 	/* It would hang up for ever: a worker's listen(2) tries, or the next
 	   process gets another. */

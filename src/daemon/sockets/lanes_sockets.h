@@ -58,8 +58,8 @@ int lanes_sockets_replace(struct lane *lane, struct error *err);
    connections. */
 void lanes_sockets_list_again(struct lane *lane);
 
-/* Somebody has shut it down, of which epoll has told: it listens again, if not
-   another one's news are to come, and then with that one. -errno. TCP. */
+/* Somebody has shut it down, of which epoll has told: it listens again. -errno.
+   TCP. */
 int lanes_sockets_revive(struct lane *lane);
 
 /* Hear of its being shut down (`on_hangup` of the listener's), from now on or

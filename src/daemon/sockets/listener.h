@@ -13,6 +13,8 @@
  *   balancing      which balances can be had on this machine
  *   listener       the structs, and questions that they answer alone
  *   lanes_figures  what waits in a lane and what it has served
+ *   lanes_order    the order in which the kernel has them, and whether it is
+ *                  known
  *   lanes_program  the kernel's group: who is in it, who gets new connections,
  *                  and the program that chooses
  *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
@@ -70,6 +72,8 @@ struct lane {
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
 	bool wanted;		/* is to: lanes_program_apply() */
+	bool unseen;		/* somebody else let it listen, nobody knows
+				   when */
 	/* lanes_watch: */
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */
@@ -84,14 +88,21 @@ struct lanes {
 	bool common;		/* slot 0 is, or was, everybody's */
 	/* lanes_program: */
 	enum balance balance;	/* in force */
-	struct lane_order order;	/* those that listen, as the kernel has
-					   them */
 	bool attached;		/* a program is */
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
 	size_t expected;	/* so many lanes there will be */
 	struct mono changed;	/* when the live ones last did */
+	/* lanes_order: */
+	struct lane_order order;	/* those that listen, as the kernel has
+					   them */
+	bool order_unseen;	/* some joined a large group without a look */
+	unsigned asked_in_vain;	/* questions to the kernel, in a row … */
+	struct mono asked;	/* … and the last one */
+	bool told_doubt;	/* that there is one, and no answer */
+	bool told_asked;	/* that it was asked … */
+	struct mono told_asked_at;	/* … and when */
 	/* lanes_heal: a lane was shut down, or has somebody in it */
 	loop_fn *on_hangup;
 	bool told_shut;		/* that a worker shut one … */

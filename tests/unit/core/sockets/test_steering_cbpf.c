@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/sockets/cbpf_question.h"
 #include "core/sockets/steering_cbpf.h"
 #include "lib/alloc_fail.h"
 
@@ -846,6 +847,127 @@ loads_of_a_port_stay_in_the_udp_header(void **state)
 	steering_cbpf_free(&p);
 }
 
+/* ---- questions ---- */
+
+/* A SYN with a maximum segment size as its first option. */
+static struct packet
+syn(struct packet from, uint8_t ttl, uint16_t mss)
+{
+	struct packet p = from;
+	bool v6 = p.protocol == ETH_P_IPV6;
+	size_t tcp = v6 ? 40 : 20;
+
+	p.len = tcp + 24;
+	p.bytes[v6 ? 7 : 8] = ttl;
+	p.bytes[tcp + 12] = 0x60;
+	put_32(p.bytes + tcp + 20, 0x02040000u | mss);
+	return p;
+}
+
+static struct packet
+question(bool v6, size_t position)
+{
+	return syn(v6 ? ipv6_from(0, 0, 0, 1) : ipv4_from(0x7f000001),
+	    CBPF_QUESTION_TTL, (uint16_t)(CBPF_QUESTION_MSS_BASE + position));
+}
+
+static void
+a_question_goes_to_the_position_that_it_is_about(void **state)
+{
+	static const size_t sizes[] = { 1, 2, 7, 64, 1000 };
+
+	(void)state;
+	for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++)
+		for (int key = 0; key < 2; key++) {
+			struct steering_cbpf_program asks, plain;
+			size_t n = sizes[s];
+
+			set_plain(&set, n);
+			build(&plain, (enum steering_cbpf_key)key, &set);
+			assert_int_equal(steering_cbpf_build_asking(
+			    (enum steering_cbpf_key)key, set.lanes, set.n,
+			    optmem_max, n + 3, &asks), 0);
+			check_valid(&asks);
+			for (size_t i = 0; i < 2 * n + 8; i++) {
+				struct packet q4 = question(false, i);
+				struct packet q6 = question(true, i);
+
+				if (i < n + 3) {
+					assert_int_equal(choose(&asks, &q4), i);
+					assert_int_equal(choose(&asks, &q6), i);
+					continue;
+				}
+				assert_int_equal(choose(&asks, &q4),
+				    choose(&plain, &q4));
+				assert_int_equal(choose(&asks, &q6),
+				    choose(&plain, &q6));
+			}
+			steering_cbpf_free(&asks);
+			steering_cbpf_free(&plain);
+		}
+}
+
+/* Whatever a client sends, it goes where it went, and no load ends the program;
+   with less than a header the kernel does not ask. */
+static void
+what_is_no_question_goes_where_it_went(void **state)
+{
+	struct steering_cbpf_program asks, plain;
+
+	(void)state;
+	set_plain(&set, 8);
+	set_remove(&set, 3);
+	build(&plain, STEERING_CBPF_SOURCE, &set);
+	assert_int_equal(steering_cbpf_build_asking(STEERING_CBPF_SOURCE,
+	    set.lanes, set.n, optmem_max, 9, &asks), 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		bool v6 = i & 1;
+		size_t tcp = v6 ? 40 : 20;
+		struct packet p = question(v6, i % 9);
+
+		switch (i % 7) {
+		case 0:		/* a client's */
+			p.bytes[v6 ? 7 : 8] = (uint8_t)(2 + i % 254);
+			break;
+		case 1:		/* without options: a header and no more */
+			p.bytes[tcp + 12] = 0x50;
+			p.len = tcp + 20;
+			break;
+		case 2:
+			p.bytes[tcp + 20] = 3;
+			break;
+		case 3:
+			p.bytes[tcp + 21] = 3;
+			break;
+		case 4:
+			p.bytes[tcp + 22] = 0;
+			p.bytes[tcp + 23] = (uint8_t)(i %
+			    CBPF_QUESTION_MSS_BASE);
+			break;
+		case 5:		/* IPv4 options, an IPv6 extension header */
+			p.bytes[v6 ? 6 : 0] = v6 ? 60 : 0x46;
+			break;
+		default:
+			p.protocol = ETH_P_ARP;
+		}
+		assert_int_equal(choose(&asks, &p), choose(&plain, &p));
+	}
+	steering_cbpf_free(&asks);
+	steering_cbpf_free(&plain);
+}
+
+static void
+a_question_needs_room(void **state)
+{
+	struct steering_cbpf_program p;
+
+	(void)state;
+	set_plain(&set, 8);
+	assert_int_equal(steering_cbpf_build_asking(STEERING_CBPF_RANDOM,
+	    set.lanes, set.n, optmem_max, CBPF_QUESTION_POSITIONS + 1, &p),
+	    -E2BIG);
+}
+
 static void
 only_the_address_counts(void **state)
 {
@@ -1577,6 +1699,9 @@ main(void)
 		cmocka_unit_test(nobody_is_steered_elsewhere),
 		cmocka_unit_test(loads_stay_in_the_header),
 		cmocka_unit_test(loads_of_a_port_stay_in_the_udp_header),
+		cmocka_unit_test(a_question_goes_to_the_position_that_it_is_about),
+		cmocka_unit_test(what_is_no_question_goes_where_it_went),
+		cmocka_unit_test(a_question_needs_room),
 		cmocka_unit_test(only_the_address_counts),
 		cmocka_unit_test(only_address_and_port_count),
 		cmocka_unit_test(

@@ -2,6 +2,7 @@
  * Lanes on real sockets: whose they are, which get new connections, and what
  * becomes of them when workers shut them down.
  */
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -19,6 +21,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
 #include "house.h"
@@ -306,7 +309,7 @@ who_waits_is_reset_or_left(void **state)
 
 	/* It has listened all the time, and blocks as it did. */
 	assert_true(lane[0]->listening);
-	assert_int_equal(l->lanes.order.v[0], 0);
+	assert_int_equal(l->lanes.order.v[0].slot, 0);
 	assert_int_equal(fcntl(lane[0]->fd, F_GETFL) & O_NONBLOCK, 0);
 	connect_some(l, 10);
 	serve(lane, 2, 10, count);
@@ -521,6 +524,210 @@ a_shut_lane_listens_again_in_turn(void **state)
 	a_shut_lane_listens_again(CONF_BALANCE_ROUND_ROBIN);
 }
 
+/* ---- in an order that nobody knows ---- */
+
+#define MANY	6
+
+static struct lane *many[MANY];
+static struct lane_holder holders[MANY];
+
+static struct listener *
+open_many(enum conf_balance balance)
+{
+	struct listener *l;
+
+	house_open(&h, ANY_PORT, balance);
+	l = house_acquire(&h);
+	for (int i = 0; i < MANY; i++) {
+		holders[i].about = (struct log_about){ .app = "web",
+			.instance = i };
+		many[i] = house_take(l, &holders[i]);
+	}
+	return l;
+}
+
+static bool
+do_many_listen(void *ctx)
+{
+	(void)ctx;
+	for (int i = 0; i < MANY; i++)
+		if (!many[i]->listening || !socket_is_listening(many[i]->fd))
+			return false;
+	return true;
+}
+
+/* Before anybody looks. */
+static void
+shut_many(unsigned which)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		if (which & 1u << i)
+			worker_shuts(many[i]);
+	house_turn_until(&h, do_many_listen, NULL);
+}
+
+/* Each lane gets what is meant for it. */
+static void
+check_many(struct listener *l)
+{
+	for (size_t i = 0; i < MANY; i++) {
+		const struct lane *only[1] = { many[i] };
+		size_t counts[MANY] = { 0 };
+		int client;
+
+		house_serve(l, only, 1);
+		client = client_connect(&l->bound);
+		assert_true(client >= 0);
+		serve(many, MANY, 1, counts);
+		assert_int_equal(counts[i], 1);
+		close(client);
+	}
+}
+
+static void
+the_order_is_found_out(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_RANDOM);
+
+	(void)state;
+	for (unsigned which = 1; which < 1u << MANY; which++) {
+		shut_many(which);
+		assert_int_equal(l->lanes.order.doubts, 0);
+		if (which % 7 == 0)
+			check_many(l);
+	}
+	check_many(l);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* Nobody sees it; the place of another one, of which it was said too late. */
+static void
+who_listened_again_unseen_is_found_out(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_SOURCE);
+
+	(void)state;
+	worker_shuts(many[1]);
+	assert_int_equal(listen(many[1]->fd, 64), 0);
+	shut_many(1u << 0);
+	lanes_program_doubt(many[1]);
+	assert_int_equal(l->lanes.order.doubts, 0);
+	check_many(l);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* It was seen that it was shut down, but epoll never tells. */
+static void
+who_listens_again_before_the_news_is_there(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_RANDOM);
+
+	(void)state;
+	worker_shuts(many[2]);
+	worker_shuts(many[0]);
+	lanes_program_look(l);
+	assert_false(many[2]->listening || many[0]->listening);
+	assert_int_equal(l->lanes.order.n, MANY - 2);
+	assert_int_equal(listen(many[2]->fd, 64), 0);
+	assert_int_equal(listen(many[0]->fd, 64), 0);
+	assert_true(lanes_program_apply(l, mono_now()));
+	assert_true(many[2]->listening && many[0]->listening);
+	assert_int_equal(l->lanes.order.doubts, 0);
+	check_many(l);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* No descriptor is left to ask with. */
+static struct rlimit
+limit_descriptors(void)
+{
+	struct rlimit old, none;
+	int free = dup(0);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = (rlim_t)free;
+	close(free);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return old;
+}
+
+static void
+connect_many(const struct listener *l, size_t n, size_t *counts)
+{
+	for (size_t i = 0; i < n; i++) {
+		int client = client_connect(&l->bound);
+
+		assert_true(client >= 0);
+		serve(many, MANY, 1, counts);
+		close(client);
+	}
+}
+
+static bool
+has_found_out(void *ctx)
+{
+	struct listener *l = ctx;
+
+	lanes_program_again(l);
+	return l->lanes.order.doubts == 0;
+}
+
+/* Four and five have come to the places of zero and one, or the other way. */
+static void
+places_in_doubt_get_nothing(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_RANDOM);
+	size_t counts[MANY] = { 0 };
+	struct rlimit old;
+
+	(void)state;
+	house_serve(l, (const struct lane *const *)many, MANY);
+	old = limit_descriptors();
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = many[i]->fd;
+
+		assert_int_equal(shutdown(fd, SHUT_RDWR), 0);
+	}
+	house_turn_until(&h, do_many_listen, NULL);
+	assert_int_equal(l->lanes.order.doubts, 2);
+
+	/* Both are live: whichever gets it. */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	connect_many(l, 200, counts);
+	for (size_t i = 0; i < MANY; i++)
+		assert_true(counts[i] > 0);
+
+	/* One of them is not. */
+	old = limit_descriptors();
+	lanes_program_want(many[5], false);
+	(void)lanes_program_apply(l, mono_now());
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	memset(counts, 0, sizeof(counts));
+	connect_many(l, 200, counts);
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(counts[i] > 0, i < 4);
+
+	/* Nobody else is left: never nobody. */
+	old = limit_descriptors();
+	for (size_t i = 0; i < 4; i++)
+		lanes_program_want(many[i], false);
+	(void)lanes_program_apply(l, mono_now());
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	memset(counts, 0, sizeof(counts));
+	connect_many(l, 10, counts);
+	assert_int_equal(counts[4] + counts[5], 10);
+
+	l->lanes.asked_in_vain = 0;	/* as after a while */
+	house_turn_until(&h, has_found_out, l);
+	check_many(l);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* The only one there is. */
 static void
 a_shut_listener_listens_again(void **state)
@@ -638,6 +845,10 @@ main(void)
 		cmocka_unit_test(who_takes_a_lane_takes_those_who_wait),
 		cmocka_unit_test(a_shut_lane_listens_again_at_random),
 		cmocka_unit_test(a_shut_lane_listens_again_in_turn),
+		cmocka_unit_test(the_order_is_found_out),
+		cmocka_unit_test(who_listened_again_unseen_is_found_out),
+		cmocka_unit_test(who_listens_again_before_the_news_is_there),
+		cmocka_unit_test(places_in_doubt_get_nothing),
 		cmocka_unit_test(a_shut_listener_listens_again),
 		cmocka_unit_test(a_spoilt_datagram_lane_is_replaced),
 		cmocka_unit_test(backlog_and_mode_are_set_back),
