@@ -285,6 +285,16 @@ attach_before_second(struct listener *l)
 }
 
 void
+lanes_program_found(const struct lane *lane)
+{
+	int code = socket_found_group(lane->fd);
+
+	if (code < 0)
+		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		    "the first lane is in no group yet: %s", strerror(-code));
+}
+
+void
 lanes_program_joining(struct lane *lane)
 {
 	struct lanes *ls = &lane->listener->lanes;
@@ -362,6 +372,17 @@ lanes_program_check(struct lane *lane)
 {
 	if (lane->listener->lanes.ebpf != NULL)
 		(void)set_lane(lane);
+}
+
+void
+lanes_program_moved(struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+
+	lanes_program_left(lane, false);
+	lane->listening = true;
+	lane_order_add(&ls->order, lane->slot);
+	lanes_program_again(lane->listener);
 }
 
 static void

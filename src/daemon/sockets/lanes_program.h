@@ -4,8 +4,8 @@
  * Of daemon/sockets.
  *
  * The kernel does not choose by itself among several lanes: a program is
- * attached before another one begins to listen; or right behind, with the
- * second one, for the first has listened alone and was in no group.
+ * attached before the first one begins to listen, which finds that one, and the
+ * others take its place.
  */
 #ifndef DAEMON_SOCKETS_LANES_PROGRAM_H
 #define DAEMON_SOCKETS_LANES_PROGRAM_H
@@ -32,6 +32,10 @@ int lanes_program_reserve(struct listener *listener);
    words. */
 int lanes_program_room(struct listener *listener, struct error *err);
 
+/* It is about to listen as the first one, and without SO_REUSEPORT: a group
+   there is all the same. */
+void lanes_program_found(const struct lane *lane);
+
 /* It is about to enter the group; it has, as the last one. */
 void lanes_program_joining(struct lane *lane);
 void lanes_program_joined(struct lane *lane);
@@ -49,6 +53,10 @@ void lanes_program_replaced(struct lane *lane);
 /* See that the kernel still knows it: its holder may have shut it down and
    begun to listen again. */
 void lanes_program_check(struct lane *lane);
+
+/* It has left the group and entered it again, behind all others; nobody knows
+   when. */
+void lanes_program_moved(struct lane *lane);
 
 /* The live lanes, or their places in the group, have changed. */
 void lanes_program_again(struct listener *listener);

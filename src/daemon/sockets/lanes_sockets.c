@@ -124,6 +124,14 @@ is_grouped(const struct listener *l)
 	    l->bound.kind == ADDRESS_TCP);
 }
 
+static bool
+may_overlap(const struct listener *l, const char *app, const struct address *a)
+{
+	return a->kind != ADDRESS_UNIX && a->port != 0 && !l->inherited &&
+	    l->bound.kind == a->kind && l->bound.port == a->port &&
+	    strcmp(l->app, app) == 0;
+}
+
 bool
 lanes_sockets_make_room(struct listeners *all, const char *app,
     const struct address *a, const struct listener *but, bool on)
@@ -131,9 +139,7 @@ lanes_sockets_make_room(struct listeners *all, const char *app,
 	bool any = false;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		if (l == but || a->kind == ADDRESS_UNIX || a->port == 0 ||
-		    l->inherited || l->bound.kind != a->kind ||
-		    l->bound.port != a->port || strcmp(l->app, app) != 0)
+		if (l == but || !may_overlap(l, app, a))
 			continue;
 		any = true;
 		if (is_grouped(l))
@@ -238,6 +244,17 @@ order_is_known(const struct listener *l)
 	return l->lanes.ebpf != NULL || l->lanes.n > LOOK_MAX || !more_shut(l);
 }
 
+/* Which may have to listen beside others: the kernel lets nobody who has a
+   group already (inet_csk_bind_conflict() in net/ipv4). */
+static bool
+has_neighbour(const struct listener *of)
+{
+	for (struct listener *l = of->all->first; l != NULL; l = l->next)
+		if (l != of && may_overlap(l, of->app, &of->bound))
+			return true;
+	return false;
+}
+
 /*
  * TCP. The first one begins to listen alone, without SO_REUSEPORT: of two
  * programs that start at the same moment one finds the port taken. `beside`:
@@ -252,6 +269,8 @@ start_lane(struct lane *lane, bool beside)
 
 	if (code < 0 || !order_is_known(l))
 		return code;
+	if (l->lanes.order.n == 0 && !beside && !has_neighbour(l))
+		lanes_program_found(lane);
 	lanes_program_joining(lane);
 	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
 	code = socket_start_listening(lane->fd, l->backlog);
@@ -260,6 +279,7 @@ start_lane(struct lane *lane, bool beside)
 		socket_refuse(lane->fd);
 	else if (code == 0)
 		lane_joined(lane);
+	lane->noted = lane->listening && socket_note_listening(lane->fd);
 	return code;
 }
 
@@ -371,6 +391,16 @@ lanes_sockets_adjust(struct listener *l)
 }
 
 /* ---- again ---- */
+
+void
+lanes_sockets_check(struct lane *lane)
+{
+	if (!lane->listening || !lane->noted || socket_has_note(lane->fd) ||
+	    !socket_is_listening(lane->fd))
+		return;
+	lane->noted = socket_note_listening(lane->fd);
+	lanes_program_moved(lane);
+}
 
 void
 lanes_sockets_spoilt(struct lane *lane)

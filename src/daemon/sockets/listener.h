@@ -58,6 +58,7 @@ struct lane {
 	int fd;			/* -1: the program stops */
 	uint64_t ino;		/* by which /proc knows it */
 	loop_handle hangup;
+	bool noted;		/* socket_note_listening() */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
 	/* lanes: */

@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -549,6 +551,136 @@ backlog_and_mode_are_set_back(void **state)
 	house_close(&h);
 }
 
+/* ---- the moment at which a second one joins ---- */
+
+/* As the second lane does, but nobody attaches anything then. */
+static int
+join(const struct listener *l)
+{
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+	    sizeof(on)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+	    sizeof(on)), 0);
+	assert_int_equal(getsockname(listener_first_lane(l)->fd, (void *)&at,
+	    &len), 0);
+	assert_int_equal(bind(fd, (void *)&at, len), 0);
+	assert_int_equal(listen(fd, 100), 0);
+	return fd;
+}
+
+static void
+all_come_to_the_first(enum conf_balance balance)
+{
+	struct listener *l;
+	struct lane *first;
+	size_t served = 0;
+	int other;
+
+	if (!open_with(balance))
+		skip();
+	l = house_acquire(&h);
+	first = listener_first_lane(l);
+	/* Once more, when it has been shut down: its group has gone. */
+	for (size_t i = 0; i < 2; i++) {
+		other = join(l);
+		connect_some(l, 30);
+		assert_int_equal(waiting_in(first), 30);
+		serve(&first, 1, 30, &served);
+		close(other);
+		worker_shuts(first);
+		house_turn_until(&h, listens, first);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+until_there_is_a_choice_the_first_gets_all_at_random(void **state)
+{
+	(void)state;
+	all_come_to_the_first(CONF_BALANCE_RANDOM);
+}
+
+static void
+until_there_is_a_choice_the_first_gets_all_in_turn(void **state)
+{
+	(void)state;
+	all_come_to_the_first(CONF_BALANCE_ROUND_ROBIN);
+}
+
+/* Who sits in accept(2) would wake up with an error. */
+static void
+a_backlog_is_set_back_under_a_lane_in_use(void **state)
+{
+	const int bound = 1 << 20;
+	int found = 0;
+	socklen_t len = sizeof(found);
+	struct listener *l;
+	const struct lane *live[1];
+	struct lane *lane;
+	uint32_t n, max;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	live[0] = house_take(l, &first);
+	lane = house_take(l, &second);
+	house_serve(l, live, 1);
+	/* What shutdown(2) would take away. */
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+	    &bound, sizeof(bound)), 0);
+	assert_int_equal(listen(lane->fd, 3), 0);
+	lanes_heal_check(lane);
+	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
+	assert_int_equal(max, h.app.backlog);
+	assert_int_equal(getsockopt(lane->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+	    &found, &len), 0);
+	assert_int_equal(found, bound);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* Nothing of it comes by epoll. */
+static void
+a_lane_that_was_shut_and_listens_again_is_known_to_have_moved(void **state)
+{
+	const struct lane *live[1];
+	struct listener *l;
+	struct lane *lanes[3];
+	size_t served;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lanes[0] = house_take(l, &first);
+	lanes[1] = house_take(l, &second);
+	lanes[2] = house_take(l, &third);
+	worker_shuts(lanes[0]);
+	assert_int_equal(listen(lanes[0]->fd, 5), 0);
+	lanes_heal_check(lanes[0]);
+	for (size_t i = 0; i < 3; i++) {
+		live[0] = lanes[i];
+		house_serve(l, live, 1);
+		connect_some(l, 5);
+		served = 0;
+		serve(&lanes[i], 1, 5, &served);
+		assert_int_equal(served, 5);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
 int
 main(void)
 {
@@ -568,6 +700,13 @@ main(void)
 		cmocka_unit_test(a_shut_listener_listens_again),
 		cmocka_unit_test(a_spoilt_datagram_lane_is_replaced),
 		cmocka_unit_test(backlog_and_mode_are_set_back),
+		cmocka_unit_test(a_backlog_is_set_back_under_a_lane_in_use),
+		cmocka_unit_test(
+		    a_lane_that_was_shut_and_listens_again_is_known_to_have_moved),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_at_random),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_in_turn),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
