@@ -64,7 +64,7 @@ lanes_heal_check(struct lane *lane)
 }
 
 int
-lanes_heal_renew(struct lane *lane, struct error *err)
+lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 {
 	const struct listener *l = lane->listener;
 	int code = 0;
@@ -75,7 +75,9 @@ lanes_heal_renew(struct lane *lane, struct error *err)
 		lanes_sockets_spoilt(lane);
 	if (lane->broken)
 		code = lanes_sockets_replace(lane, err);
-	if (code < 0 || l->inherited || lane->holder == NULL)
+	/* The flags are of the open file, and so everybody's: an event loop
+	   whose socket blocks all of a sudden stands still in accept(2). */
+	if (code < 0 || l->inherited || !unused)
 		return code;
 	socket_set_nonblocking(lane->fd, false);
 	lanes_heal_check(lane);

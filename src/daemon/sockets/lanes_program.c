@@ -58,9 +58,7 @@ take_seat(uint64_t *taken, unsigned seat)
 static unsigned
 seat_of(const struct lane *lane)
 {
-	bool common = lane->slot == 0 && lane->listener->lanes.common;
-
-	return lane->holder != NULL && !common ?
+	return lane->holder != NULL ?
 	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
 }
 

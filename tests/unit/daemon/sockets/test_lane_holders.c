@@ -108,9 +108,9 @@ the_common_lane_is_everybodys(void **state)
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
-	common = lanes_common(l);
+	common = house_share(l);
 	assert_ptr_equal(common, listener_first_lane(l));
-	assert_ptr_equal(lanes_common(l), common);
+	assert_ptr_equal(house_share(l), common);
 	assert_false(lane_is_free(common));
 	client = client_connect(&l->bound);
 	assert_true(client >= 0);
@@ -128,7 +128,7 @@ the_common_lane_is_everybodys(void **state)
 	/* The same again, alone: it is the next one's with all that waits. */
 	listeners_release(l);
 	l = house_acquire(&h);
-	common = lanes_common(l);
+	common = house_share(l);
 	client = client_connect(&l->bound);
 	lanes_unshare(l);
 	assert_ptr_equal(house_take(l, &first), common);
@@ -462,7 +462,7 @@ a_shut_listener_listens_again(void **state)
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
-	common = lanes_common(l);
+	common = house_share(l);
 	for (size_t i = 0; i < 3; i++) {
 		worker_shuts(common);
 		house_turn_until(&h, listens, common);
@@ -509,7 +509,7 @@ a_spoilt_datagram_lane_is_replaced(void **state)
 			worker_shuts(lane);
 			house_turn_until(&h, is_broken, lane);
 		}
-		assert_int_equal(lanes_heal_renew(lane, &err), 0);
+		assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
 		assert_false(lane->broken);
 		assert_int_not_equal(lane->ino, ino);
 		assert_false(socket_is_connected(lane->fd));
@@ -543,7 +543,7 @@ backlog_and_mode_are_set_back(void **state)
 	assert_int_equal(listen(lane->fd, 3), 0);
 	assert_int_equal(fcntl(lane->fd, F_SETFL,
 	    fcntl(lane->fd, F_GETFL) | O_NONBLOCK), 0);
-	assert_int_equal(lanes_heal_renew(lane, &err), 0);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
 	assert_int_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
 	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
 	assert_int_equal(max, h.app.backlog);
@@ -681,6 +681,100 @@ a_lane_that_was_shut_and_listens_again_is_known_to_have_moved(void **state)
 	house_close(&h);
 }
 
+/* ---- one for all ---- */
+
+static void
+one_for_all_is_nobodys_who_would_not_share(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *a, *b, *common, *again;
+	int old = 0, new = 0;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 0);
+	HOLDER(fourth, 1);
+
+	(void)state;
+	first.crowd = second.crowd = &old;
+	third.crowd = fourth.crowd = &new;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	a = house_take(l, &first);
+	b = house_take(l, &second);
+	assert_int_equal(lanes_share(l, &third, &common, &err), 0);
+	assert_ptr_not_equal(common, a);
+	assert_ptr_not_equal(common, b);
+	assert_null(common->holder);
+	assert_false(lane_is_free(common));
+	assert_int_equal(lanes_share(l, &fourth, &again, &err), 0);
+	assert_ptr_equal(again, common);
+	assert_ptr_equal(a->holder, &first);
+	lanes_unshare(l);
+	assert_true(lane_is_free(common));
+
+	/* With its own kind, it is the first one: clients wait in it. */
+	assert_int_equal(lanes_share(l, &second, &common, &err), 0);
+	assert_ptr_equal(common, a);
+	assert_null(common->holder);
+	assert_true(lane_is_free(b));
+	assert_null(lanes_find(l, &second));
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* In classic BPF nothing moves. */
+static void
+who_waits_in_a_lane_that_is_left_to_share_is_told(void **state)
+{
+	const struct lane *live[1];
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *b, *common;
+	int client, crowd = 0;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	first.crowd = second.crowd = &crowd;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	(void)house_take(l, &first);
+	live[0] = b = house_take(l, &second);
+	house_serve(l, live, 1);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	assert_int_equal(waiting_in(b), 1);
+	assert_int_equal(lanes_share(l, &second, &common, &err), 0);
+	assert_ptr_equal(common, listener_first_lane(l));
+	assert_int_equal(client_end(client), ECONNRESET);
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* An event loop would stand still in accept(2). */
+static void
+flags_of_a_lane_in_use_stay(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	lane = house_share(l);
+	assert_int_equal(fcntl(lane->fd, F_SETFL,
+	    fcntl(lane->fd, F_GETFL) | O_NONBLOCK), 0);
+	assert_int_equal(lanes_heal_renew(lane, false, &err), 0);
+	assert_int_not_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	assert_int_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
+	listeners_release(l);
+	house_close(&h);
+}
+
 int
 main(void)
 {
@@ -703,6 +797,10 @@ main(void)
 		cmocka_unit_test(a_backlog_is_set_back_under_a_lane_in_use),
 		cmocka_unit_test(
 		    a_lane_that_was_shut_and_listens_again_is_known_to_have_moved),
+		cmocka_unit_test(one_for_all_is_nobodys_who_would_not_share),
+		cmocka_unit_test(
+		    who_waits_in_a_lane_that_is_left_to_share_is_told),
+		cmocka_unit_test(flags_of_a_lane_in_use_stay),
 		cmocka_unit_test(
 		    until_there_is_a_choice_the_first_gets_all_at_random),
 		cmocka_unit_test(
