@@ -28,7 +28,7 @@ daemon/apps	= daemon/life daemon/adopt daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
 daemon/life	= daemon/adopt daemon/watch daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
-daemon/adopt	= daemon/watch daemon/workers daemon/spec daemon/sockets
+daemon/adopt	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/watch	= daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/steer	= daemon/workers daemon/spec daemon/sockets
 daemon/workers	= daemon/sockets

@@ -21,7 +21,7 @@
  *	dup:S:T			T becomes a duplicate of S
  *	close:S
  *	take:S:N		the Nth descriptor of CLUSTERD_FD
- *	block:S			take away O_NONBLOCK
+ *	block:S, nonblock:S	take away O_NONBLOCK, or set it
  *	epoll:S			register with the epoll instance
  *	epoll-mod:S		change that; fails if it is not registered
  *	rebind:S:COUNT:KIND:ADDRESS
@@ -1137,6 +1137,9 @@ socket_step(const char *what, char *rest)
 	} else if (strcmp(what, "block") == 0) {
 		s = slot_of(last(&rest));
 		fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) & ~O_NONBLOCK);
+	} else if (strcmp(what, "nonblock") == 0) {
+		s = slot_of(last(&rest));
+		fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) | O_NONBLOCK);
 	} else if (strcmp(what, "epoll") == 0) {
 		epoll_change(EPOLL_CTL_ADD, slot_of(last(&rest)));
 	} else if (strcmp(what, "epoll-mod") == 0) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -12,6 +13,7 @@
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
 #include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -128,6 +130,7 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	if (code == 0)
 		code = judge(&a);
 	ask_free(&a);
+	w->trap->adopt->wishes |= wish_pending(w);
 	if (code == -ENOMEM)
 		code = ENOMEM;
 	if (code == -ENOTSUP)
@@ -137,8 +140,9 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	return code == -EINTR ? code : 0;
 }
 
-/* A lane listens already, with the backlog that the configuration says. */
-static void
+/* A lane listens already, with the backlog that the configuration says. -EINTR:
+   again later. */
+static int
 answer_listen(struct worker *w, const struct seccomp_call *call)
 {
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
@@ -153,16 +157,22 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
 		seccomp_notify_continue(w->trap->fd, call);
-		return;
+		return 0;
 	}
-	code = app_spec_take(w->spec, l, &err);
+	code = adopt_settle(w, call, l, ino, &err);
+	if (code == -EINTR)
+		return code;
+	if (code == 0)
+		code = app_spec_take(w->spec, l, &err);
 	if (code < 0)
-		worker_log(LOG_LEVEL_WARNING, w, "%s", error_text(&err));
+		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
+		    err.text : strerror(-code));
 	else
 		adopt_renew_given(w, call);
 	error_clear(&err);
 	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
+	return 0;
 }
 
 /* Takes it over. */
@@ -200,7 +210,7 @@ answer_later(struct worker *w, const struct seccomp_call *call, int gap_ms)
  * of our time than one.
  */
 static void
-answer_bind_or_later(struct worker *w, const struct seccomp_call *call,
+answer_or_later(struct worker *w, const struct seccomp_call *call,
     int gap_ms)
 {
 	struct adopt *adopt = w->trap->adopt;
@@ -208,7 +218,8 @@ answer_bind_or_later(struct worker *w, const struct seccomp_call *call,
 
 	if (mono_before(now, adopt->pause)) {
 		answer_later(w, call, AGAIN_MS);
-	} else if (answer_bind(w, call) == -EINTR) {
+	} else if ((call->is_bind ? answer_bind(w, call) :
+	    answer_listen(w, call)) == -EINTR) {
 		adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
 		answer_later(w, call, gap_ms < AGAIN_MAX_MS ? 2 * gap_ms :
 							      gap_ms);
@@ -233,7 +244,7 @@ retry(struct worker *w)
 			continue;
 		}
 		if (valid)
-			answer_bind_or_later(w, &p->call, p->gap_ms);
+			answer_or_later(w, &p->call, p->gap_ms);
 		free(p);
 	}
 }
@@ -255,10 +266,8 @@ call_ready(void *ctx, uint32_t events)
 	/* From a pid namespace that is not below ours nothing can be seen. */
 	if (call.tid == 0)
 		seccomp_notify_continue(w->trap->fd, &call);
-	else if (!call.is_bind)
-		answer_listen(w, &call);
 	else
-		answer_bind_or_later(w, &call, AGAIN_MS);
+		answer_or_later(w, &call, AGAIN_MS);
 }
 
 void
@@ -290,7 +299,11 @@ adopt_end(struct worker *w)
 		free(t->pending);
 		t->pending = next;
 	}
+	wish_forget(w);
 	*t = (struct trap){ .adopt = t->adopt, .fd = -1 };
+	/* It may be the last one that stood in somebody's way. */
+	if (t->adopt->wishes)
+		loop_timer_start(t->adopt->loop, &t->adopt->again, AGAIN_MS);
 }
 
 int
@@ -314,6 +327,17 @@ adopt_leave(struct worker *w)
 }
 
 static void
+try_wishes(struct adopt *adopt)
+{
+	adopt->wishes = false;
+	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next) {
+			wish_try(w);
+			adopt->wishes |= wish_pending(w);
+		}
+}
+
+static void
 again_due(void *ctx)
 {
 	struct adopt *adopt = ctx;
@@ -321,6 +345,8 @@ again_due(void *ctx)
 	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next)
 			retry(w);
+	if (adopt->wishes)
+		try_wishes(adopt);
 }
 
 int

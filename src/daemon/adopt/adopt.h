@@ -5,6 +5,7 @@
  * goes on as if nothing had been. Its modules, from the bottom up:
  *
  *   adopt_ask     what is asked for, and who else refers to the socket
+ *   adopt_wish    what it has set up on that
  *   adopt_give    the lane takes the socket's place
  *   adopt_hint    what people are told of binds that are none of ours
  *   adopt         this door: calls and their answers
@@ -31,6 +32,7 @@ struct adopt {
 	struct workers *workers;
 	struct loop_timer again;	/* answers what could not be before */
 	struct mono pause;		/* until then binds wait */
+	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */
 	bool told_not;
 };

@@ -10,7 +10,9 @@
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -48,14 +50,13 @@ place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 }
 
 static int
-replace_socket(const struct ask *a, int lane)
+replace_socket(const struct ask *a, const struct lane *to)
 {
 	struct ask_kin kin;
+	int lane = to->fd;
 	int code;
 
-	if (a->copy >= 0)
-		socket_inherit_options(a->copy, lane);
-	socket_set_nonblocking(lane, (a->flags & O_NONBLOCK) != 0);
+	wish_make(a, to);
 	ask_find_kin(a, &kin);
 	/* The twins first: a call that comes again finds its own descriptor
 	   to be a lane only when all is done. */
@@ -103,6 +104,29 @@ adopt_renew_given(struct worker *w, const struct seccomp_call *call)
 	}
 }
 
+int
+adopt_settle(struct worker *w, const struct seccomp_call *call,
+    struct listener *l, uint64_t ino, struct error *err)
+{
+	struct app_spec *spec = w->spec;
+	struct lane *lane = lanes_find_inode(l, ino);
+	struct ask a = { .w = w, .call = call, .ino = ino, .copy = lane->fd };
+	struct fsids ids;
+	int code;
+
+	if (l->bound.kind == ADDRESS_TCP)
+		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
+		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
+	code = app_spec_take_lane(spec, l, &w->holder, &lane, err);
+	if (code < 0 || lane->ino == ino)
+		return code;
+	/* It has bound its own before it was known that they share. */
+	ids = inspect_begin(&spec->conf->creds);
+	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
+	inspect_end(&ids);
+	return code < 0 ? code : replace_socket(&a, lane);
+}
+
 static void
 log_adopted(const struct ask *a, const struct listener *l)
 {
@@ -141,14 +165,11 @@ adopt_give(const struct ask *a, const struct adoption *d)
 
 	if (spec->listeners[d->position] == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
-	if (d->target.kind == ADDRESS_TCP)
-		app_spec_decide(spec, (a->flags & O_NONBLOCK) != 0 ?
-		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = app_spec_give(spec, d->position, &d->target, &l, &err);
 	if (code == 0)
 		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
-		code = replace_socket(a, lane->fd);
+		code = replace_socket(a, lane);
 	/* Later; or the caller has died meanwhile. */
 	if (code == -EINTR || (err.text == NULL && (code == -ENOENT ||
 	    code == -ESRCH)))

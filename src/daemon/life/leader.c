@@ -23,6 +23,7 @@
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
 #include "daemon/watch/readiness.h"
+#include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 
@@ -239,7 +240,8 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		    spec, spec->listeners[i], &w->holder, &lane, err);
 
 		if (code == 0)
-			code = lanes_heal_renew(lane, err);
+			code = lanes_heal_renew(lane,
+			    steer_use_of(lane, w) == STEER_USE_NONE, err);
 		if (code < 0)
 			return code;
 		ret_fds[i] = lane->fd;

@@ -128,6 +128,7 @@ worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
 	w->holder.about = (struct log_about){
 		.app = crew->name, .instance = (long)instance,
 	};
+	w->holder.crowd = spec;
 	w->ready_ms = -1;
 	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
 	w->fsm.trial = trial;

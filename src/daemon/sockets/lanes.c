@@ -65,21 +65,72 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 	return 0;
 }
 
-struct lane *
-lanes_common(struct listener *l)
+/* Those who come before anybody is ready wait in the first one. */
+static struct lane *
+find_for_all(struct listener *l, const struct lane_holder *holder)
 {
-	l->lanes.common = true;
-	return l->lanes.v[0];
+	struct lane *first = l->lanes.v[0];
+	struct lane *own = lanes_find(l, holder);
+
+	if (first->holder == NULL || first->holder->crowd == holder->crowd)
+		return first;
+	return own != NULL ? own : find_free(l);
+}
+
+static int
+begin_to_share(struct listener *l, const struct lane_holder *holder,
+    struct error *err)
+{
+	struct lane *lane = find_for_all(l, holder);
+	int code = lane != NULL ? 0 : lanes_sockets_add(l, &lane, err);
+
+	if (code < 0)
+		return code;
+	lane->holder = NULL;
+	lane->turn++;
+	l->lanes.common = lane;
+	return 0;
+}
+
+/* Nobody will come to it, for those who could share another. */
+static void
+leave_own(struct listener *l, const struct lane_holder *holder)
+{
+	struct lane *own = lanes_find(l, holder);
+
+	if (own == NULL)
+		return;
+	lanes_leave(l, holder);
+	if (l->door_closed)
+		return;
+	if (lanes_can_move(own))
+		lanes_move(own);
+	else
+		lanes_reset(own);
+}
+
+int
+lanes_share(struct listener *l, const struct lane_holder *holder,
+    struct lane **ret_lane, struct error *err)
+{
+	int code = l->lanes.common != NULL ? 0 :
+	    begin_to_share(l, holder, err);
+
+	if (code < 0)
+		return code;
+	leave_own(l, holder);
+	*ret_lane = l->lanes.common;
+	return 0;
 }
 
 void
 lanes_unshare(struct listener *l)
 {
-	struct lane *lane = l->lanes.v[0];
+	struct lane *lane = l->lanes.common;
 
-	if (!l->lanes.common)
+	if (lane == NULL)
 		return;
-	l->lanes.common = false;
+	l->lanes.common = NULL;
 	if (!lane_is_free(lane))
 		return;
 	if (l->door_closed)

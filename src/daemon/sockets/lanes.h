@@ -22,8 +22,14 @@ int lanes_take(struct listener *listener, const struct lane_holder *holder,
 struct lane *lanes_find(const struct listener *listener,
     const struct lane_holder *holder);
 
-/* The lane for all. */
-struct lane *lanes_common(struct listener *listener);
+/*
+ * The lane for all who share one, `lanes.common`; the worker leaves its own, if
+ * it has one. There is none yet: the first one that nobody has who would not
+ * share it. For what one does to a lane, all would have to bear, and a worker
+ * that goes on with its own lane has not asked for company. -errno with words.
+ */
+int lanes_share(struct listener *listener, const struct lane_holder *holder,
+    struct lane **ret_lane, struct error *err);
 
 /* The lane with this inode, or NULL. */
 struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
@@ -35,7 +41,7 @@ void lanes_leave(struct listener *listener, const struct lane_holder *holder);
 /* Could the live lanes have what waits in this one? */
 bool lanes_can_move(const struct lane *lane);
 
-/* Nobody shares the first lane any more: it is one like the others. */
+/* Nobody shares the common lane any more: it is one like the others. */
 void lanes_unshare(struct listener *listener);
 
 /* What waits in it goes to the live lanes, if it can; or is reset. Both log how

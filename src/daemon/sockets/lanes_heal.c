@@ -32,23 +32,6 @@ find_culprit(const struct lane *lane)
 	};
 }
 
-/*
- * It has called listen(2) by itself, and maybe shutdown(2) before that, which
- * nobody sees: then it has the last place in the kernel's order. Once more, and
- * it has it for certain; if nobody waits in it.
- */
-static void
-listen_again(struct lane *lane, uint32_t waiting)
-{
-	struct listener *l = lane->listener;
-
-	lanes_program_doubt(lane);
-	if (waiting == 0 && !lane->live && l->lanes.order.n > 1)
-		lanes_sockets_list_again(lane);
-	else
-		(void)socket_start_listening(lane->fd, l->backlog);
-}
-
 void
 lanes_heal_check(struct lane *lane)
 {
@@ -61,6 +44,7 @@ lanes_heal_check(struct lane *lane)
 	if (!lane->listening || !listener_is_own_tcp(l))
 		return;
 	lanes_program_check(lane);
+	lanes_sockets_check(lane);
 	if (most > 0 && want > most)
 		want = most;
 	if (lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ||
@@ -73,11 +57,14 @@ lanes_heal_check(struct lane *lane)
 	    "%shas changed the backlog of its listener to %u: back to %u%s",
 	    by.who, backlog, want, ls->told_backlog ? "" : " (said once)");
 	ls->told_backlog = true;
-	listen_again(lane, waiting);
+	/* Of one that listens this is all that it changes (listen(2)): its
+	   holder, which may sit in accept(2), sees nothing of it. */
+	if (socket_is_listening(lane->fd))
+		(void)socket_start_listening(lane->fd, l->backlog);
 }
 
 int
-lanes_heal_renew(struct lane *lane, struct error *err)
+lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 {
 	const struct listener *l = lane->listener;
 	int code = 0;
@@ -88,7 +75,9 @@ lanes_heal_renew(struct lane *lane, struct error *err)
 		lanes_sockets_spoilt(lane);
 	if (lane->broken)
 		code = lanes_sockets_replace(lane, err);
-	if (code < 0 || l->inherited || lane->holder == NULL)
+	/* The flags are of the open file, and so everybody's: an event loop
+	   whose socket blocks all of a sudden stands still in accept(2). */
+	if (code < 0 || l->inherited || !unused)
 		return code;
 	socket_set_nonblocking(lane->fd, false);
 	lanes_heal_check(lane);

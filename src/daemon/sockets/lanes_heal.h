@@ -5,6 +5,8 @@
 #ifndef DAEMON_SOCKETS_LANES_HEAL_H
 #define DAEMON_SOCKETS_LANES_HEAL_H
 
+#include <stdbool.h>
+
 struct error;
 struct lane;
 struct listener;
@@ -16,7 +18,8 @@ void lanes_heal_init(struct listener *listener);
 void lanes_heal_check(struct lane *lane);
 
 /* For a new process that is to have it: what the last one may have changed or
-   spoilt is set back. -errno with words. */
-int lanes_heal_renew(struct lane *lane, struct error *err);
+   spoilt is set back; but nothing of what others have before their eyes, unless
+   it is `unused`. -errno with words. */
+int lanes_heal_renew(struct lane *lane, bool unused, struct error *err);
 
 #endif

@@ -75,9 +75,7 @@ take_seat(uint64_t *taken, unsigned seat)
 static unsigned
 seat_of(const struct lane *lane)
 {
-	bool common = lane->slot == 0 && lane->listener->lanes.common;
-
-	return lane->holder != NULL && !common ?
+	return lane->holder != NULL ?
 	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
 }
 
@@ -387,6 +385,16 @@ lanes_program_doubt(struct lane *lane)
 	if (l->lanes.ebpf == NULL && l->lanes.attached &&
 	    lanes_order_is_question(l))
 		lanes_program_again(l);
+}
+
+void
+lanes_program_found(const struct lane *lane)
+{
+	int code = socket_found_group(lane->fd);
+
+	if (code < 0)
+		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		    "the first lane is in no group yet: %s", strerror(-code));
 }
 
 void

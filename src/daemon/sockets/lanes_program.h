@@ -4,8 +4,8 @@
  * Of daemon/sockets.
  *
  * The kernel does not choose by itself among several lanes: a program is
- * attached before another one begins to listen; or right behind, with the
- * second one, for the first has listened alone and was in no group.
+ * attached before the first one begins to listen, which finds that one, and the
+ * others take its place.
  */
 #ifndef DAEMON_SOCKETS_LANES_PROGRAM_H
 #define DAEMON_SOCKETS_LANES_PROGRAM_H
@@ -42,6 +42,9 @@ void lanes_program_shut(struct lane *lane);
 /* Somebody may have shut it down and listened again, unseen: its place in the
    group is not certain, until the kernel was asked. */
 void lanes_program_doubt(struct lane *lane);
+/* It is about to listen as the first one, and without SO_REUSEPORT: a group
+   there is all the same. */
+void lanes_program_found(const struct lane *lane);
 
 /* It is about to enter the group; it has, as the last one. */
 void lanes_program_joining(struct lane *lane);

@@ -119,6 +119,14 @@ is_grouped(const struct listener *l)
 	    l->bound.kind == ADDRESS_TCP);
 }
 
+static bool
+may_overlap(const struct listener *l, const char *app, const struct address *a)
+{
+	return a->kind != ADDRESS_UNIX && a->port != 0 && !l->inherited &&
+	    l->bound.kind == a->kind && l->bound.port == a->port &&
+	    strcmp(l->app, app) == 0;
+}
+
 bool
 lanes_sockets_make_room(struct listeners *all, const char *app,
     const struct address *a, const struct listener *but, bool on)
@@ -126,9 +134,7 @@ lanes_sockets_make_room(struct listeners *all, const char *app,
 	bool any = false;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		if (l == but || a->kind == ADDRESS_UNIX || a->port == 0 ||
-		    l->inherited || l->bound.kind != a->kind ||
-		    l->bound.port != a->port || strcmp(l->app, app) != 0)
+		if (l == but || !may_overlap(l, app, a))
 			continue;
 		any = true;
 		if (is_grouped(l))
@@ -219,6 +225,17 @@ lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 	return 0;
 }
 
+/* Which may have to listen beside others: the kernel lets nobody who has a
+   group already (inet_csk_bind_conflict() in net/ipv4). */
+static bool
+has_neighbour(const struct listener *of)
+{
+	for (struct listener *l = of->all->first; l != NULL; l = l->next)
+		if (l != of && may_overlap(l, of->app, &of->bound))
+			return true;
+	return false;
+}
+
 /*
  * TCP. The first one begins to listen alone, without SO_REUSEPORT: of two
  * programs that start at the same moment one finds the port taken. `beside`:
@@ -232,12 +249,15 @@ start_lane(struct lane *lane, bool beside)
 
 	if (code < 0)
 		return code;
+	if (l->lanes.order.n == 0 && !beside && !has_neighbour(l))
+		lanes_program_found(lane);
 	lanes_program_joining(lane);
 	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
 	code = socket_start_listening(lane->fd, l->backlog);
 	socket_let_beside(lane->fd, is_grouped(l));
 	if (code == 0)
 		lane_joined(lane);
+	lane->noted = lane->listening && socket_note_listening(lane->fd);
 	return code;
 }
 
@@ -361,6 +381,16 @@ lanes_sockets_adjust(struct listener *l)
 }
 
 /* ---- again ---- */
+
+void
+lanes_sockets_check(struct lane *lane)
+{
+	if (!lane->listening || !lane->noted || socket_has_note(lane->fd) ||
+	    !socket_is_listening(lane->fd))
+		return;
+	lane->noted = socket_note_listening(lane->fd);
+	lanes_program_doubt(lane);
+}
 
 void
 lanes_sockets_spoilt(struct lane *lane)

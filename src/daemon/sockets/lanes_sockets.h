@@ -62,6 +62,10 @@ void lanes_sockets_list_again(struct lane *lane);
    TCP. */
 int lanes_sockets_revive(struct lane *lane);
 
+/* A worker may have shut it down and listened again before that was heard of:
+   then it has another place in the kernel's order. TCP. */
+void lanes_sockets_check(struct lane *lane);
+
 /* Hear of its being shut down (`on_hangup` of the listener's), from now on or
    no more. Failure is logged. */
 void lanes_sockets_watch(struct lane *lane);

@@ -29,5 +29,5 @@ bool
 lane_is_free(const struct lane *lane)
 {
 	return lane->holder == NULL && lane->fd >= 0 &&
-	    (lane->slot > 0 || !lane->listener->lanes.common);
+	    lane != lane->listener->lanes.common;
 }

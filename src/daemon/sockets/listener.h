@@ -4,7 +4,7 @@
  * A listener is an address that an app serves. It has lanes: listening sockets,
  * each with a kernel accept queue of its own, in one reuseport group. The lane
  * in slot 0 is opened with the listener and is what everybody has where the
- * listener is shared. Others are opened when a worker wants one and none is
+ * listener is shared from the beginning. Others are opened when a worker wants one and none is
  * free, and stay open when it has gone, for the next one: closing a lane loses
  * what waits in it, and moves others in the kernel's order.
  *
@@ -53,6 +53,8 @@ struct steering_ebpf;
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
 	struct log_about about;
+	const void *crowd;	/* with whom it would share one: all who have
+				   the same here */
 };
 
 struct lane {
@@ -63,6 +65,7 @@ struct lane {
 	uint64_t ino;		/* by which /proc knows it */
 	loop_handle hangup;
 	bool awaited;		/* … and that one tells of clients too */
+	bool noted;		/* socket_note_listening() */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
 	/* lanes: */
@@ -85,7 +88,7 @@ struct lanes {
 	struct lane **v;	/* by slot; at least one */
 	size_t n;
 	/* lanes: */
-	bool common;		/* slot 0 is, or was, everybody's */
+	struct lane *common;	/* for all who share one; it has no holder */
 	/* lanes_program: */
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
@@ -156,7 +159,7 @@ struct listeners {
 	loop_handle inotify_handle;
 };
 
-/* The first lane: where the listener is shared, everybody's. */
+/* The first lane, which was opened with it: the only one of a Unix listener. */
 struct lane *listener_first_lane(const struct listener *listener);
 
 /* Is its first lane open? Else the program stops. */

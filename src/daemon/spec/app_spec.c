@@ -284,15 +284,14 @@ app_spec_take_lane(const struct app_spec *spec, struct listener *l,
 {
 	if (!app_spec_shares(spec, l))
 		return lanes_take(l, holder, ret_lane, err);
-	*ret_lane = lanes_common(l);
-	return 0;
+	return lanes_share(l, holder, ret_lane, err);
 }
 
 struct lane *
 app_spec_lane(const struct app_spec *spec, struct listener *l,
     const struct lane_holder *holder)
 {
-	return app_spec_shares(spec, l) ? lanes_common(l) :
+	return app_spec_shares(spec, l) ? l->lanes.common :
 	    lanes_find(l, holder);
 }
 

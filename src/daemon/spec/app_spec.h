@@ -133,7 +133,7 @@ bool app_spec_undecided(const struct app_spec *spec);
    nothing. What was undecided is put in force. */
 void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
 
-/* The lane of a worker of the spec's: as lanes_take(), or the lane for all. */
+/* The lane of a worker of the spec's: as lanes_take(), or as lanes_share(). */
 int app_spec_take_lane(const struct app_spec *spec, struct listener *listener,
     const struct lane_holder *holder, struct lane **ret_lane,
     struct error *err);

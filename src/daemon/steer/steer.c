@@ -45,7 +45,7 @@ common_preference(const struct crew *crew, struct listener *l)
 {
 	unsigned best = 0;
 
-	if (!l->lanes.common || crew == NULL)
+	if (l->lanes.common == NULL || crew == NULL)
 		return 0;
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		unsigned p;
@@ -63,7 +63,7 @@ static unsigned
 lane_preference(const struct lane *lane, unsigned common)
 {
 	const struct worker *w = worker_of_holder(lane->holder);
-	unsigned p = lane->slot == 0 ? common : 0;
+	unsigned p = lane == lane->listener->lanes.common ? common : 0;
 
 	if (w != NULL && is_seated(w) &&
 	    !app_spec_shares(w->spec, lane->listener)) {
@@ -276,6 +276,30 @@ steer_has_sharer(const struct listener *l, const struct worker *but)
 	return has_sharer(l, but, true);
 }
 
+enum steer_use
+steer_use_of(const struct lane *lane, const struct worker *but)
+{
+	struct listener *l = lane->listener;
+	const struct workers *all = but->crew->all;
+	enum steer_use use = STEER_USE_NONE;
+
+	if (lane != l->lanes.common)
+		return use;
+	for (const struct crew *c = all->crews; c != NULL; c = c->next)
+		for (const struct worker *w = c->workers; w != NULL;
+		    w = w->next) {
+			if (w == but || w->pid == 0 || !shares(w, l))
+				continue;
+			if (w->spec != but->spec)
+				return STEER_USE_OTHERS;
+			if (w->fsm.state != WORKER_STARTING)
+				use = STEER_USE_KIN;
+			else if (use == STEER_USE_NONE)
+				use = STEER_USE_BEGINS;
+		}
+	return use;
+}
+
 /* The worker's lane, if nobody else has it. */
 static const struct lane *
 sole_lane(const struct worker *w, const struct listener *l)
@@ -283,7 +307,7 @@ sole_lane(const struct worker *w, const struct listener *l)
 	if (!app_spec_shares(w->spec, l))
 		return lanes_find(l, &w->holder);
 	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
-	    listener_first_lane(l) : NULL;
+	    l->lanes.common : NULL;
 }
 
 bool
@@ -307,7 +331,7 @@ steer_unshare(struct steering *st, const struct worker *w)
 	struct listeners *all = st->listeners;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next)
-		if (l->lanes.common && shares(w, l) &&
+		if (l->lanes.common != NULL && shares(w, l) &&
 		    !has_sharer(l, w, false))
 			lanes_unshare(l);
 }

@@ -11,6 +11,7 @@
 #include "base/mono.h"
 #include "linux/loop/loop.h"
 
+struct lane;
 struct listener;
 struct listeners;
 struct loop;
@@ -63,6 +64,20 @@ void steer_unshare(struct steering *st, const struct worker *worker);
 /* Does a seated worker, other than this one, serve the lane for all? */
 bool steer_has_sharer(const struct listener *listener,
     const struct worker *but);
+
+/*
+ * Who has a lane beside the worker, which is starting: nobody; those of its own
+ * configuration, who do with it as it does, all starting like it or not; or
+ * others too.
+ */
+enum steer_use {
+	STEER_USE_NONE,
+	STEER_USE_BEGINS,
+	STEER_USE_KIN,
+	STEER_USE_OTHERS,
+};
+enum steer_use steer_use_of(const struct lane *lane,
+    const struct worker *worker);
 
 /* Are there clients in its lanes whom nobody else could serve? The worker is
    dead or to retire. */

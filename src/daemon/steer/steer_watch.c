@@ -50,7 +50,7 @@ of_common(const struct workers *workers, const struct listener *l,
 {
 	struct prospect p = NOBODY;
 
-	if (!l->lanes.common)
+	if (l->lanes.common == NULL)
 		return p;
 	for (const struct crew *c = workers->crews; c != NULL; c = c->next)
 		for (const struct worker *w = c->workers; w != NULL;
@@ -65,7 +65,8 @@ static struct prospect
 of_lane(const struct lane *lane, struct prospect common, struct mono now)
 {
 	const struct worker *w = worker_of_holder(lane->holder);
-	struct prospect p = lane->slot == 0 ? common : NOBODY;
+	struct prospect p = lane == lane->listener->lanes.common ?
+	    common : NOBODY;
 
 	return w != NULL ? better(p, of_worker(w, now)) : p;
 }

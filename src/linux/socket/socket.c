@@ -326,6 +326,29 @@ socket_is_listening(int fd)
 	    on != 0;
 }
 
+/* The largest window that TCP knows: 2^16 - 1, scaled by 14 (RFC 7323). */
+#define WINDOW_MAX (UINT16_MAX << 14)
+
+bool
+socket_has_note(int fd)
+{
+	int clamp = 0;
+	socklen_t len = sizeof(clamp);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp,
+	    &len) == 0 && clamp != 0;
+}
+
+bool
+socket_note_listening(int fd)
+{
+	/* A worker may have set one of its own, which does as well. */
+	if (!socket_has_note(fd))
+		(void)set_option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+		    WINDOW_MAX);
+	return socket_has_note(fd);
+}
+
 void
 socket_begin_attach(int fd)
 {
@@ -356,6 +379,21 @@ socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 	fill_program(&program, code, n);
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
 	    sizeof(program)) < 0 ? -errno : 0;
+}
+
+/* Of one that is not in the kernel's tables the kernel wants SO_REUSEPORT. */
+int
+socket_found_group(int fd)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	int result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+
+	if (result == 0)
+		result = socket_attach_cbpf(fd, code, 1);
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+	return result;
 }
 
 static int

@@ -71,6 +71,16 @@ uint64_t socket_inode(int fd);
 bool socket_is_listening(int fd);
 
 /*
+ * Leave a note on a listening socket, and see whether it is still there: who
+ * shuts the socket down and listens again leaves no other trace. The kernel
+ * forgets the bound of a window that was set then (tcp_disconnect() in
+ * net/ipv4); the one that is set here bounds nothing. TCP. False: there is no
+ * note on it.
+ */
+bool socket_note_listening(int fd);
+bool socket_has_note(int fd);
+
+/*
  * No SYN is answered any more, or again; whoever is in a handshake or in the
  * queue stays there. Connections inherit the filter, which means nothing to
  * them. TCP. -errno.
@@ -79,6 +89,14 @@ int socket_ignore_syns(int fd, bool on);
 
 /* No datagram comes any more, or again; those in the buffer stay. -errno. */
 int socket_ignore_datagrams(int fd, bool on);
+
+/*
+ * Let a socket that does not listen yet have a reuseport group, in which it is
+ * alone, with a program that always finds it. Else one that begins to listen
+ * without SO_REUSEPORT gets its group, without any program, at the moment when
+ * a second one joins it. It cannot listen beside others then. TCP. -errno.
+ */
+int socket_found_group(int fd);
 
 /*
  * Around the attaching of a program to the group of a listening socket. If its

@@ -117,6 +117,14 @@ socket_inherit_options(int from, int to)
 	copy_buffer(from, to, SO_SNDBUF, SO_SNDBUFFORCE, LOCKED_SNDBUF);
 }
 
+bool
+socket_is_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
 void
 socket_set_nonblocking(int fd, bool on)
 {

@@ -12,6 +12,7 @@
 void socket_inherit_options(int from, int to);
 
 /* O_NONBLOCK, which is of the open file and so shared by whoever has it. */
+bool socket_is_nonblocking(int fd);
 void socket_set_nonblocking(int fd, bool on);
 
 #endif

@@ -4,15 +4,16 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 
 import pytest
 
 import words
 from binder import settings
 from harness import ask_udp, get, wait_until
-from lanes import (ALL, OWN_LANES, answers, ask_all, check_even, is_listening,
-                   needs, parametrized, seats, seats_of_clients, stopped,
-                   take_fd, wait_asleep)
+from lanes import (ALL, OWN_LANES, answers, ask_all, check_even, hup,
+                   is_listening, needs, parametrized, seats, seats_of_clients,
+                   stopped, take_fd, wait_asleep)
 
 N = 4
 
@@ -162,6 +163,39 @@ def test_backlog_of_a_given_descriptor_is_set_back(box, balance):
     who = "web: a worker" if balance == "shared" else r"web\[\d\] pid \d+"
     d.wait_log(rf"{who}:? has changed the backlog of its listener to 1: "
                r"back to 77")
+    d.stop()
+
+
+# Who is in accept(2) while its socket is shut down, if only for a moment, gets
+# an error; or not, if it is slow. The bound of the window goes in any case.
+ATTENTIVE = """
+import os, select, socket, sys
+listener = socket.socket(fileno=3)
+listener.listen(5)
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, 1 << 20)
+says = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+says.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
+while listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP):
+    select.select([listener], [], [], 0.01)
+sys.exit("it was shut down")
+"""
+
+
+@parametrized(*OWN_LANES)
+def test_backlog_is_set_back_and_nobody_is_disturbed(box, balance):
+    """Who is about to accept hears nothing of it."""
+    needs(balance)
+    path = box.write("attentive.py", ATTENTIVE)
+    box.config(web={"command": f"{sys.executable} -S -B {path}",
+                    "listen": "127.0.0.1:0", "instances": 2, "max_surge": 2,
+                    "handoff": "env", "balance": balance, "backlog": 77})
+    d = box.start()
+    d.wait_ready(2)
+    for generation in range(2, 10):
+        hup(d, generation)
+        d.wait_workers(2)
+    d.wait_log(r"has changed the backlog of its listener to 5: back to 77")
+    assert not d.find(r"exited with code")
     d.stop()
 
 

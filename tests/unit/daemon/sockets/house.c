@@ -99,6 +99,18 @@ house_take(struct listener *l, const struct lane_holder *holder)
 	return lane;
 }
 
+struct lane *
+house_share(struct listener *l)
+{
+	static HOLDER(somebody, 0);
+	struct error err = ERROR_INIT;
+	struct lane *lane = NULL;
+
+	if (lanes_share(l, &somebody, &lane, &err) < 0)
+		fail_msg("%s", error_text(&err));
+	return lane;
+}
+
 void
 house_serve(struct listener *l, const struct lane *const *lanes, size_t n)
 {

@@ -39,6 +39,9 @@ void house_turn_until(struct house *house, house_fn *fn, void *ctx);
 struct lane *house_take(struct listener *listener,
     const struct lane_holder *holder);
 
+/* The common one, to a holder of no importance. */
+struct lane *house_share(struct listener *listener);
+
 /* New connections to these lanes and no others, from now on. */
 void house_serve(struct listener *listener, const struct lane *const *lanes,
     size_t n);

@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -110,9 +112,9 @@ the_common_lane_is_everybodys(void **state)
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
-	common = lanes_common(l);
+	common = house_share(l);
 	assert_ptr_equal(common, listener_first_lane(l));
-	assert_ptr_equal(lanes_common(l), common);
+	assert_ptr_equal(house_share(l), common);
 	assert_false(lane_is_free(common));
 	client = client_connect(&l->bound);
 	assert_true(client >= 0);
@@ -739,7 +741,7 @@ a_shut_listener_listens_again(void **state)
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
-	common = lanes_common(l);
+	common = house_share(l);
 	for (size_t i = 0; i < 3; i++) {
 		worker_shuts(common);
 		house_turn_until(&h, listens, common);
@@ -786,7 +788,7 @@ a_spoilt_datagram_lane_is_replaced(void **state)
 			worker_shuts(lane);
 			house_turn_until(&h, is_broken, lane);
 		}
-		assert_int_equal(lanes_heal_renew(lane, &err), 0);
+		assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
 		assert_false(lane->broken);
 		assert_int_not_equal(lane->ino, ino);
 		assert_false(socket_is_connected(lane->fd));
@@ -820,10 +822,234 @@ backlog_and_mode_are_set_back(void **state)
 	assert_int_equal(listen(lane->fd, 3), 0);
 	assert_int_equal(fcntl(lane->fd, F_SETFL,
 	    fcntl(lane->fd, F_GETFL) | O_NONBLOCK), 0);
-	assert_int_equal(lanes_heal_renew(lane, &err), 0);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
 	assert_int_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
 	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
 	assert_int_equal(max, h.app.backlog);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- the moment at which a second one joins ---- */
+
+/* As the second lane does, but nobody attaches anything then. */
+static int
+join(const struct listener *l)
+{
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+	    sizeof(on)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+	    sizeof(on)), 0);
+	assert_int_equal(getsockname(listener_first_lane(l)->fd, (void *)&at,
+	    &len), 0);
+	assert_int_equal(bind(fd, (void *)&at, len), 0);
+	assert_int_equal(listen(fd, 100), 0);
+	return fd;
+}
+
+static void
+all_come_to_the_first(enum conf_balance balance)
+{
+	struct listener *l;
+	struct lane *first;
+	size_t served = 0;
+	int other;
+
+	if (!open_with(balance))
+		skip();
+	l = house_acquire(&h);
+	first = listener_first_lane(l);
+	/* Once more, when it has been shut down: its group has gone. */
+	for (size_t i = 0; i < 2; i++) {
+		other = join(l);
+		connect_some(l, 30);
+		assert_int_equal(waiting_in(first), 30);
+		serve(&first, 1, 30, &served);
+		close(other);
+		worker_shuts(first);
+		house_turn_until(&h, listens, first);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+until_there_is_a_choice_the_first_gets_all_at_random(void **state)
+{
+	(void)state;
+	all_come_to_the_first(CONF_BALANCE_RANDOM);
+}
+
+static void
+until_there_is_a_choice_the_first_gets_all_in_turn(void **state)
+{
+	(void)state;
+	all_come_to_the_first(CONF_BALANCE_ROUND_ROBIN);
+}
+
+/* Who sits in accept(2) would wake up with an error. */
+static void
+a_backlog_is_set_back_under_a_lane_in_use(void **state)
+{
+	const int bound = 1 << 20;
+	int found = 0;
+	socklen_t len = sizeof(found);
+	struct listener *l;
+	const struct lane *live[1];
+	struct lane *lane;
+	uint32_t n, max;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	live[0] = house_take(l, &first);
+	lane = house_take(l, &second);
+	house_serve(l, live, 1);
+	/* What shutdown(2) would take away. */
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+	    &bound, sizeof(bound)), 0);
+	assert_int_equal(listen(lane->fd, 3), 0);
+	lanes_heal_check(lane);
+	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
+	assert_int_equal(max, h.app.backlog);
+	assert_int_equal(getsockopt(lane->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+	    &found, &len), 0);
+	assert_int_equal(found, bound);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* Nothing of it comes by epoll. */
+static void
+a_lane_that_was_shut_and_listens_again_is_known_to_have_moved(void **state)
+{
+	const struct lane *live[1];
+	struct listener *l;
+	struct lane *lanes[3];
+	size_t served;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lanes[0] = house_take(l, &first);
+	lanes[1] = house_take(l, &second);
+	lanes[2] = house_take(l, &third);
+	worker_shuts(lanes[0]);
+	assert_int_equal(listen(lanes[0]->fd, 5), 0);
+	lanes_heal_check(lanes[0]);
+	for (size_t i = 0; i < 3; i++) {
+		live[0] = lanes[i];
+		house_serve(l, live, 1);
+		connect_some(l, 5);
+		served = 0;
+		serve(&lanes[i], 1, 5, &served);
+		assert_int_equal(served, 5);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- one for all ---- */
+
+static void
+one_for_all_is_nobodys_who_would_not_share(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *a, *b, *common, *again;
+	int old = 0, new = 0;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 0);
+	HOLDER(fourth, 1);
+
+	(void)state;
+	first.crowd = second.crowd = &old;
+	third.crowd = fourth.crowd = &new;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	a = house_take(l, &first);
+	b = house_take(l, &second);
+	assert_int_equal(lanes_share(l, &third, &common, &err), 0);
+	assert_ptr_not_equal(common, a);
+	assert_ptr_not_equal(common, b);
+	assert_null(common->holder);
+	assert_false(lane_is_free(common));
+	assert_int_equal(lanes_share(l, &fourth, &again, &err), 0);
+	assert_ptr_equal(again, common);
+	assert_ptr_equal(a->holder, &first);
+	lanes_unshare(l);
+	assert_true(lane_is_free(common));
+
+	/* With its own kind, it is the first one: clients wait in it. */
+	assert_int_equal(lanes_share(l, &second, &common, &err), 0);
+	assert_ptr_equal(common, a);
+	assert_null(common->holder);
+	assert_true(lane_is_free(b));
+	assert_null(lanes_find(l, &second));
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* In classic BPF nothing moves. */
+static void
+who_waits_in_a_lane_that_is_left_to_share_is_told(void **state)
+{
+	const struct lane *live[1];
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *b, *common;
+	int client, crowd = 0;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	first.crowd = second.crowd = &crowd;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	(void)house_take(l, &first);
+	live[0] = b = house_take(l, &second);
+	house_serve(l, live, 1);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	assert_int_equal(waiting_in(b), 1);
+	assert_int_equal(lanes_share(l, &second, &common, &err), 0);
+	assert_ptr_equal(common, listener_first_lane(l));
+	assert_int_equal(client_end(client), ECONNRESET);
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* An event loop would stand still in accept(2). */
+static void
+flags_of_a_lane_in_use_stay(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	lane = house_share(l);
+	assert_int_equal(fcntl(lane->fd, F_SETFL,
+	    fcntl(lane->fd, F_GETFL) | O_NONBLOCK), 0);
+	assert_int_equal(lanes_heal_renew(lane, false, &err), 0);
+	assert_int_not_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	assert_int_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -852,6 +1078,17 @@ main(void)
 		cmocka_unit_test(a_shut_listener_listens_again),
 		cmocka_unit_test(a_spoilt_datagram_lane_is_replaced),
 		cmocka_unit_test(backlog_and_mode_are_set_back),
+		cmocka_unit_test(a_backlog_is_set_back_under_a_lane_in_use),
+		cmocka_unit_test(
+		    a_lane_that_was_shut_and_listens_again_is_known_to_have_moved),
+		cmocka_unit_test(one_for_all_is_nobodys_who_would_not_share),
+		cmocka_unit_test(
+		    who_waits_in_a_lane_that_is_left_to_share_is_told),
+		cmocka_unit_test(flags_of_a_lane_in_use_stay),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_at_random),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_in_turn),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -255,7 +255,7 @@ behind_a_closed_door_are_those_who_were_there(void **state)
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
-	lane = lanes_common(l);
+	lane = house_share(l);
 	there = client_connect(&l->bound);
 	assert_true(there >= 0);
 	listener_close_door(l);
@@ -294,7 +294,7 @@ a_closed_door_takes_no_datagrams(void **state)
 	(void)state;
 	house_open(&h, "udp:127.0.0.1:0", CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
-	fd = lanes_common(l)->fd;
+	fd = house_share(l)->fd;
 	client = client_try(&l->bound);
 	assert_int_equal(send(client, "1", 1, 0), 1);
 	listener_close_door(l);
