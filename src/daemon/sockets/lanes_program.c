@@ -312,6 +312,46 @@ lanes_program_leaving(const struct lane *lane)
 		    strerror(-code));
 }
 
+/*
+ * A lane whose connections are not counted seems to have none, and would draw
+ * all that come: from now on they go by turns. Where the supervisor was moved
+ * to a cgroup that it cannot count in.
+ */
+static void
+compare_no_more(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+	struct error why = ERROR_INIT, err = ERROR_INIT;
+
+	if (balancing_cover(&l->all->balancing, &why) == 0)
+		error_set(&why, 0, "clusterd has been moved to another "
+		    "cgroup");
+	if (steering_ebpf_set_mode(ls->ebpf, mode_of(BALANCE_ROUND_ROBIN),
+	    ls->attached ? any_lane(ls)->fd : -1, &err) < 0) {
+		warn(l, error_text(&err));
+	} else {
+		ls->balance = BALANCE_ROUND_ROBIN;
+		log_app(LOG_LEVEL_WARNING, l->app,
+		    "balance = least-connections failed, it is round-robin "
+		    "now: the connections of a new listener of %s are not "
+		    "counted: %s", address_text_numeric(&l->bound).s,
+		    error_text(&why));
+	}
+	error_clear(&why);
+	error_clear(&err);
+}
+
+static void
+see_if_counted(struct lane *lane)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	lane->uncounted = !steering_ebpf_lane_counted(ls->ebpf, lane->slot);
+	if (lane->uncounted && ls->balance == BALANCE_LEAST_CONNECTIONS)
+		compare_no_more(lane);
+}
+
 void
 lanes_program_joined(struct lane *lane)
 {
@@ -322,8 +362,10 @@ lanes_program_joined(struct lane *lane)
 	lane_order_add(&ls->order, lane->slot);
 	if (ls->ebpf != NULL && ls->order.n == 2)
 		(void)set_lane(ls->v[ls->order.v[0]]);
-	if (ls->ebpf != NULL)
+	if (ls->ebpf != NULL) {
 		(void)set_lane(lane);
+		see_if_counted(lane);
+	}
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
@@ -428,6 +470,21 @@ lanes_program_apply(struct listener *l, struct mono now)
 	return true;
 }
 
+/* May connections be compared? */
+static int
+check_counted(struct listener *l, struct error *err)
+{
+	const struct lanes *ls = &l->lanes;
+	int code = balancing_cover(&l->all->balancing, err);
+
+	for (size_t i = 0; code == 0 && i < ls->n; i++)
+		if (ls->v[i]->listening && ls->v[i]->uncounted)
+			code = error_set(err, -ENOENT, "not all connections "
+			    "are counted, since clusterd was moved to another "
+			    "cgroup");
+	return code;
+}
+
 /* The lanes under a program of another kind, which knows them before it is
    there. */
 static int
@@ -436,8 +493,10 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	struct lanes *ls = &l->lanes;
 	bool attached = ls->attached;
 	struct conn_count *count;
-	int code;
+	int code = b != BALANCE_LEAST_CONNECTIONS ? 0 : check_counted(l, err);
 
+	if (code < 0)
+		return code;
 	if (ls->ebpf != NULL)
 		return steering_ebpf_set_mode(ls->ebpf, mode_of(b),
 		    attached ? any_lane(ls)->fd : -1, err);

@@ -66,6 +66,8 @@ struct lane {
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
 	bool wanted;		/* is to: lanes_program_apply() */
+	bool uncounted;		/* eBPF: the kernel does not count its
+				   connections, or not all of them */
 };
 
 struct lanes {
