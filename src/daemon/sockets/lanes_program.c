@@ -89,20 +89,48 @@ collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
 	return n;
 }
 
+/* Which one does the kernel come to later when it looks for a socket? Into the
+   chain of an address IPv4 sockets are put in front, IPv6 ones behind. */
+static bool
+is_behind(const struct lane *a, const struct lane *b)
+{
+	return a->listener->bound.host == ADDRESS_HOST_IPV4 ?
+	    a->joined < b->joined : a->joined > b->joined;
+}
+
+/* The last one of the live lanes, or NULL. `sure`: that listen, as the kernel
+   says. */
+static struct lane *
+find_last(const struct lanes *ls, bool sure)
+{
+	struct lane *found = NULL;
+
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane *lane = ls->v[i];
+
+		if (lane->live && lane->listening &&
+		    (found == NULL || is_behind(lane, found)) &&
+		    (!sure || socket_is_listening(lane->fd)))
+			found = lane;
+	}
+	return found;
+}
+
 /*
- * One of the group, to attach a program to: it belongs to all of them. A live
- * one, which for a moment gets what comes: socket_begin_attach().
+ * One of the group, to attach a program to: it belongs to all of them. The first
+ * one in the chain would get all that comes for a moment, whatever the program
+ * says: socket_begin_attach(). So of those that live, the last one; if it is
+ * alone, it gets everything anyway.
  */
 static struct lane *
 any_lane(const struct lanes *ls)
 {
-	for (size_t i = 0; i < ls->order.n; i++) {
-		struct lane *lane = ls->v[ls->order.v[i]];
+	struct lane *lane = find_last(ls, false);
 
-		if (lane->live && socket_is_listening(lane->fd))
-			return lane;
-	}
-	return ls->v[ls->order.v[0]];
+	if (lane != NULL && lane->listener->bound.kind == ADDRESS_TCP &&
+	    !socket_is_listening(lane->fd))
+		lane = find_last(ls, true);
+	return lane != NULL ? lane : ls->v[ls->order.v[0]];
 }
 
 static int
@@ -155,7 +183,6 @@ attach_extended(struct listener *l, struct error *err)
 	struct lanes *ls = &l->lanes;
 	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
 	size_t n = 0;
-	int fd, code;
 
 	if (slots == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -173,11 +200,7 @@ attach_extended(struct listener *l, struct error *err)
 	free(slots);
 	if (ls->attached)
 		return 0;
-	fd = any_lane(ls)->fd;
-	socket_begin_attach(fd);
-	code = steering_ebpf_attach(ls->ebpf, fd, err);
-	socket_end_attach(fd);
-	return code;
+	return steering_ebpf_attach(ls->ebpf, any_lane(ls)->fd, err);
 }
 
 static enum steering_ebpf_mode
@@ -359,6 +382,7 @@ lanes_program_joined(struct lane *lane)
 	struct lanes *ls = &l->lanes;
 
 	lane->listening = true;
+	lane->joined = ++ls->joins;
 	lane_order_add(&ls->order, lane->slot);
 	if (ls->ebpf != NULL && ls->order.n == 2)
 		(void)set_lane(ls->v[ls->order.v[0]]);

@@ -66,6 +66,8 @@ struct lane {
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
 	bool wanted;		/* is to: lanes_program_apply() */
+	uint64_t joined;	/* the how manieth it was to do so: its place
+				   in the kernel's chain, see any_lane() */
 	bool uncounted;		/* eBPF: the kernel does not count its
 				   connections, or not all of them */
 };
@@ -81,6 +83,7 @@ struct lanes {
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */
 	bool attached;		/* a program is */
+	uint64_t joins;		/* how many there were */
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
