@@ -35,7 +35,7 @@ daemon/workers	= daemon/sockets
 daemon/spec	= daemon/sockets daemon/output
 
 linux/socket	= linux/file linux/process
-linux/bpf	= linux/process
+linux/bpf	= linux/socket linux/process
 linux/child	= linux/loop
 linux/process	= linux/file
 

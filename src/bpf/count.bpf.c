@@ -33,8 +33,9 @@ uncharge(struct steer_cell *cell, __u32 epoch)
 /*
  * The handshake is over. When its SYN came follows from the time that it took
  * (srtt is eight times that, in microseconds), which the kernel measures unless
- * the SYN+ACK was sent twice or there was a cookie instead of a request: then
- * the charge expires by itself.
+ * the SYN+ACK was sent twice, the SYN brought data (TCP Fast Open), or there was
+ * a cookie instead of a request: then it was of late. With a cookie this need
+ * not be the lane that was charged; one charge for one connection it is.
  */
 INLINE void
 settle(struct steer_cell *cell, __u32 srtt)
@@ -44,7 +45,7 @@ settle(struct steer_cell *cell, __u32 srtt)
 	__u32 epoch = syn >> STEER_EPOCH_SHIFT;
 	__u32 current = now >> STEER_EPOCH_SHIFT;
 
-	if (srtt == 0 || current - epoch > 1)
+	if (current - epoch > 1)
 		return;
 	if (uncharge(cell, epoch))
 		return;

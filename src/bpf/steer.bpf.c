@@ -17,8 +17,14 @@ MAP(map_lanes);		/* hash: cookie of a listening socket to its cell */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */
 MAP_VALUE(struct steer_moves, value_moves);
 
-/* Upon a lane that refuses: until this expires, it is nobody's choice. */
+/* Upon a lane that refuses: until this expires, it is nobody's choice. More SYNs
+   than that are not under way. */
 #define PENALTY (1U << 20)
+
+/* What weighs beside the open connections: all that is charged, or penalties
+   alone. */
+#define WEIGH_ALL	(~0U)
+#define WEIGH_PENALTIES	(~(PENALTY - 1))
 
 /* Make the verifier forget what it knows of a number: it would follow all that
    comes next once for each way in which it could have come about. */
@@ -176,14 +182,14 @@ is_current(__u32 epoch, __u64 pending)
 }
 
 INLINE __u32
-load_of(const struct steer_cell *cell, __u32 epoch)
+load_of(const struct steer_cell *cell, __u32 epoch, __u32 weigh)
 {
 	__u64 even = *(volatile __u64 *)&cell->pending[0];
 	__u64 odd = *(volatile __u64 *)&cell->pending[1];
 	__u32 open = *(volatile __u32 *)&cell->open;
 
-	return open + (__u32)(even & is_current(epoch, even)) +
-	    (__u32)(odd & is_current(epoch, odd));
+	return open + (((__u32)(even & is_current(epoch, even)) +
+	    (__u32)(odd & is_current(epoch, odd))) & weigh);
 }
 
 /* A lane's load << 32 | its place after where the look began: the least of them
@@ -197,7 +203,7 @@ struct choice {
    were seen would have the verifier follow all that comes next once more for
    each lane. */
 INLINE int
-look(const struct live *live, __u32 start, __u32 epoch,
+look(const struct live *live, __u32 start, __u32 epoch, __u32 weigh,
     struct choice *ret_choice)
 {
 	struct choice choice = { forget(~0ULL), forget(~0ULL) };
@@ -210,7 +216,7 @@ look(const struct live *live, __u32 start, __u32 epoch,
 		cell = live_cell(live, start + i);
 		if (cell == NULL)
 			return 0;
-		load = (__u64)load_of(cell, epoch) << 32 | i;
+		load = (__u64)load_of(cell, epoch, weigh) << 32 | i;
 		if (load < choice.best) {
 			choice.second = choice.best;
 			choice.best = load;
@@ -262,7 +268,7 @@ claim(const struct live *live, __u32 start, __u32 epoch,
 	if (cell == NULL)
 		return place;
 	seen = *(volatile __u64 *)steer_pending(cell, epoch);
-	if (load_of(cell, epoch) <= choice->best >> 32 &&
+	if (load_of(cell, epoch, WEIGH_ALL) <= choice->best >> 32 &&
 	    charge(cell, epoch, seen, 1))
 		return place;
 	if (choice->second >> 32 <= (choice->best >> 32) + 1) {
@@ -275,32 +281,66 @@ claim(const struct live *live, __u32 start, __u32 epoch,
 	return place;
 }
 
-/* Does this become a connection that is not counted yet? */
-INLINE int
-opens(struct sk_reuseport_md *md)
+enum what {
+	WHAT_OPEN,	/* counted already: it moves */
+	WHAT_OPENS,	/* a request: counted when its handshake is over */
+	WHAT_COOKIE,	/* the ACK that returns a cookie, or a stray */
+};
+
+INLINE __u64
+what_is(struct sk_reuseport_md *md)
 {
 	struct bpf_sock *moving = md->migrating_sk;
 
-	return forget(moving != NULL ? moving->state == BPF_TCP_NEW_SYN_RECV :
-	    is_syn(md));
+	if (moving != NULL)
+		return forget(moving->state == BPF_TCP_NEW_SYN_RECV ?
+		    WHAT_OPENS : WHAT_OPEN);
+	return forget(is_syn(md) ? WHAT_OPENS : WHAT_COOKIE);
 }
 
+/* Where to begin to look. As in steer_pending(): no sum of two ways. */
+INLINE __u32 *
+next_of(__u64 what)
+{
+	__u32 *next;
+
+	if (what == WHAT_COOKIE) {
+		next = &value_group.next_cookie;
+		__asm__ volatile("" : "+r"(next));
+	} else {
+		next = &value_group.next;
+		__asm__ volatile("" : "+r"(next));
+	}
+	return next;
+}
+
+/*
+ * With SYN cookies a SYN leads to no lane: nothing remembers it, and its ACK
+ * chooses anew, with its own SYN among those that are charged. It would avoid
+ * whichever lane the SYN was charged to, and leave the charge there. So it goes
+ * by what is open alone, in turns of its own; when its connection is open, which
+ * it is at once, it takes a charge off the lane that got it (count.bpf.c), and
+ * SYNs and ACKs, which look for the same, stay level.
+ */
 SECTION("program/least_connections")
 int
 least_connections(struct sk_reuseport_md *md)
 {
 	struct live live = live_now();
 	__u32 epoch = ktime_ns() >> STEER_EPOCH_SHIFT;
-	int charged = opens(md);
+	__u64 what = what_is(md);
+	int charged = what == WHAT_OPENS;
 	struct choice choice;
 	struct steer_cell *cell;
 	__u32 position;
 
 	if (live.n == 0)
 		return SK_DROP;
-	position = live.n > STEER_LOOK ? random_u32() : value_group.next;
+	position = live.n > STEER_LOOK ? random_u32() :
+	    *next_of(what);
 	position = forget(position % live.n);
-	if (!look(&live, position, epoch, &choice))
+	if (!look(&live, position, epoch, forget(what == WHAT_COOKIE ?
+	    WEIGH_PENALTIES : WEIGH_ALL), &choice))
 		return SK_DROP;
 	position += charged ? claim(&live, position, epoch, &choice) :
 	    (__u32)choice.best;
@@ -318,7 +358,7 @@ least_connections(struct sk_reuseport_md *md)
 		if (select_slot(md, lane)) {
 			if (charged && i > 0)
 				charge_anyway(cell, epoch, 1);
-			value_group.next = position + 1;
+			*next_of(what) = position + 1;
 			move_count(md, lane >> 32);
 			return SK_PASS;
 		}

@@ -8,6 +8,7 @@
 #include "daemon/sockets/balancing.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/process/cgroup.h"
 #include "linux/socket/socket.h"
 
 void
@@ -20,6 +21,10 @@ void
 balancing_fini(struct balancing *b)
 {
 	conn_count_free(b->count);
+	while (b->n_homes > 0)
+		cgroup_free(&b->homes[--b->n_homes]);
+	free(b->homes);
+	b->homes = NULL;
 	error_clear(&b->turns.why);
 	error_clear(&b->least.why);
 	b->count = NULL;
@@ -33,6 +38,61 @@ balancing_count(struct balancing *b, struct conn_count **ret_count,
 
 	if (code == 0)
 		*ret_count = b->count;
+	return code;
+}
+
+/* We are back in it, maybe by another name. */
+static void
+forget_home(struct balancing *b, uint64_t id)
+{
+	for (size_t i = 0; i < b->n_homes; i++) {
+		if (b->homes[i].id != id)
+			continue;
+		cgroup_free(&b->homes[i]);
+		b->homes[i] = b->homes[--b->n_homes];
+		return;
+	}
+}
+
+/* The present one is the last. NULL: no memory, or no cgroup v2. */
+static struct cgroup *
+add_home(struct balancing *b)
+{
+	struct cgroup *homes = reallocarray(b->homes, b->n_homes + 1,
+	    sizeof(*homes));
+	struct cgroup own;
+
+	if (homes == NULL)
+		return NULL;
+	b->homes = homes;
+	if (cgroup_own(&own, NULL) < 0)
+		return NULL;
+	forget_home(b, own.id);
+	homes[b->n_homes] = own;
+	return &homes[b->n_homes++];
+}
+
+void
+balancing_note_cgroup(struct balancing *b)
+{
+	const struct cgroup *home;
+
+	if (b->n_homes > 0 && cgroup_is_own(&b->homes[b->n_homes - 1]))
+		return;
+	home = add_home(b);
+	/* Failing that, the lane will be found not to be counted. */
+	if (home != NULL && b->count != NULL)
+		(void)conn_count_cover(b->count, home, NULL);
+}
+
+int
+balancing_cover(struct balancing *b, struct error *err)
+{
+	struct conn_count *count;
+	int code = balancing_count(b, &count, err);
+
+	for (size_t i = 0; code == 0 && i < b->n_homes; i++)
+		code = conn_count_cover(count, &b->homes[i], err);
 	return code;
 }
 

@@ -12,6 +12,7 @@
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
 
+struct cgroup;
 struct config;
 struct conf_app;
 struct conn_count;
@@ -23,6 +24,8 @@ struct balancing {
 		struct error why;	/* not */
 	} turns, least;
 	struct conn_count *count;	/* with the first probe */
+	struct cgroup *homes;		/* those that lanes were made in */
+	size_t n_homes;
 	size_t optmem_max;		/* net.core.optmem_max, bytes */
 	bool told;			/* what auto is, for want of rights */
 };
@@ -47,6 +50,15 @@ bool balancing_can_count(struct balancing *balancing, const char **ret_why);
 /* What counts connections, made with the first call. -errno with words. */
 int balancing_count(struct balancing *balancing, struct conn_count **ret_count,
     struct error *err);
+
+/*
+ * Before a lane's socket is made: it belongs to the cgroup that we are in now,
+ * which may not be where we were. To be counted, sockets of each must be.
+ */
+void balancing_note_cgroup(struct balancing *balancing);
+
+/* Are connections of all lanes counted, or from now on? -errno with words. */
+int balancing_cover(struct balancing *balancing, struct error *err);
 
 /* In force for a listener of `app`, as far as it is known how its program
    accepts. */

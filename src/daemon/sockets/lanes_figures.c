@@ -34,7 +34,7 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 		    &f.backlog) == 0;
 	else if (lane->listener->bound.kind == ADDRESS_UNIX)
 		f.queued = queue_of_unix(lane, &f) == 0;
-	if (ls->ebpf != NULL)
+	if (ls->ebpf != NULL && !lane->uncounted)
 		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
 		    &f.open, &f.total);
 	*ret_figures = f;

@@ -127,20 +127,48 @@ collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
 	return n;
 }
 
+/* Which one does the kernel come to later when it looks for a socket? Into the
+   chain of an address IPv4 sockets are put in front, IPv6 ones behind. */
+static bool
+is_behind(const struct lane *a, const struct lane *b)
+{
+	return a->listener->bound.host == ADDRESS_HOST_IPV4 ?
+	    a->joined < b->joined : a->joined > b->joined;
+}
+
+/* The last one of the live lanes, or NULL. `sure`: that listen, as the kernel
+   says. */
+static struct lane *
+find_last(const struct lanes *ls, bool sure)
+{
+	struct lane *found = NULL;
+
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane *lane = ls->v[i];
+
+		if (lane->live && lane->listening &&
+		    (found == NULL || is_behind(lane, found)) &&
+		    (!sure || socket_is_listening(lane->fd)))
+			found = lane;
+	}
+	return found;
+}
+
 /*
- * One of the group, to attach a program to: it belongs to all of them. A live
- * one, which for a moment gets what comes: socket_begin_attach().
+ * One of the group, to attach a program to: it belongs to all of them. The first
+ * one in the chain would get all that comes for a moment, whatever the program
+ * says: socket_begin_attach(). So of those that live, the last one; if it is
+ * alone, it gets everything anyway.
  */
 static struct lane *
 any_lane(const struct lanes *ls)
 {
-	for (size_t i = 0; i < ls->order.n; i++) {
-		struct lane *lane = ls->v[ls->order.v[i].slot];
+	struct lane *lane = find_last(ls, false);
 
-		if (lane->live && socket_is_listening(lane->fd))
-			return lane;
-	}
-	return ls->v[ls->order.v[0].slot];
+	if (lane != NULL && lane->listener->bound.kind == ADDRESS_TCP &&
+	    !socket_is_listening(lane->fd))
+		lane = find_last(ls, true);
+	return lane != NULL ? lane : ls->v[ls->order.v[0].slot];
 }
 
 /* `asks`: it gives an answer to questions besides. */
@@ -226,7 +254,6 @@ attach_extended(struct listener *l, struct error *err)
 	struct lanes *ls = &l->lanes;
 	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
 	size_t n = 0;
-	int fd, code;
 
 	if (slots == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -244,11 +271,7 @@ attach_extended(struct listener *l, struct error *err)
 	free(slots);
 	if (ls->attached)
 		return 0;
-	fd = any_lane(ls)->fd;
-	socket_begin_attach(fd);
-	code = steering_ebpf_attach(ls->ebpf, fd, err);
-	socket_end_attach(fd);
-	return code;
+	return steering_ebpf_attach(ls->ebpf, any_lane(ls)->fd, err);
 }
 
 static enum steering_ebpf_mode
@@ -428,6 +451,46 @@ lanes_program_leaving(const struct lane *lane)
 		    strerror(-code));
 }
 
+/*
+ * A lane whose connections are not counted seems to have none, and would draw
+ * all that come: from now on they go by turns. Where the supervisor was moved
+ * to a cgroup that it cannot count in.
+ */
+static void
+compare_no_more(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+	struct error why = ERROR_INIT, err = ERROR_INIT;
+
+	if (balancing_cover(&l->all->balancing, &why) == 0)
+		error_set(&why, 0, "clusterd has been moved to another "
+		    "cgroup");
+	if (steering_ebpf_set_mode(ls->ebpf, mode_of(BALANCE_ROUND_ROBIN),
+	    ls->attached ? any_lane(ls)->fd : -1, &err) < 0) {
+		warn(l, error_text(&err));
+	} else {
+		ls->balance = BALANCE_ROUND_ROBIN;
+		log_app(LOG_LEVEL_WARNING, l->app,
+		    "balance = least-connections failed, it is round-robin "
+		    "now: the connections of a new listener of %s are not "
+		    "counted: %s", address_text_numeric(&l->bound).s,
+		    error_text(&why));
+	}
+	error_clear(&why);
+	error_clear(&err);
+}
+
+static void
+see_if_counted(struct lane *lane)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	lane->uncounted = !steering_ebpf_lane_counted(ls->ebpf, lane->slot);
+	if (lane->uncounted && ls->balance == BALANCE_LEAST_CONNECTIONS)
+		compare_no_more(lane);
+}
+
 void
 lanes_program_joined(struct lane *lane)
 {
@@ -436,6 +499,7 @@ lanes_program_joined(struct lane *lane)
 	bool changed;
 
 	lane->listening = true;
+	lane->joined = ++ls->joins;
 	lanes_order_joined(lane);
 	changed = put_out(l, lanes_order_look(l, true, false));
 	if (lane->unseen)
@@ -443,8 +507,10 @@ lanes_program_joined(struct lane *lane)
 	lane->unseen = false;
 	if (ls->ebpf != NULL && ls->order.n == 2)
 		(void)set_lane(ls->v[ls->order.v[0].slot]);
-	if (ls->ebpf != NULL)
+	if (ls->ebpf != NULL) {
 		(void)set_lane(lane);
+		see_if_counted(lane);
+	}
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
@@ -600,6 +666,21 @@ lanes_program_apply(struct listener *l, struct mono now)
 	return put_in_force(l, now) && known;
 }
 
+/* May connections be compared? */
+static int
+check_counted(struct listener *l, struct error *err)
+{
+	const struct lanes *ls = &l->lanes;
+	int code = balancing_cover(&l->all->balancing, err);
+
+	for (size_t i = 0; code == 0 && i < ls->n; i++)
+		if (ls->v[i]->listening && ls->v[i]->uncounted)
+			code = error_set(err, -ENOENT, "not all connections "
+			    "are counted, since clusterd was moved to another "
+			    "cgroup");
+	return code;
+}
+
 /* The lanes under a program of another kind, which knows them before it is
    there. */
 static int
@@ -608,8 +689,10 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	struct lanes *ls = &l->lanes;
 	bool attached = ls->attached;
 	struct conn_count *count;
-	int code;
+	int code = b != BALANCE_LEAST_CONNECTIONS ? 0 : check_counted(l, err);
 
+	if (code < 0)
+		return code;
 	if (ls->ebpf != NULL)
 		return steering_ebpf_set_mode(ls->ebpf, mode_of(b),
 		    attached ? any_lane(ls)->fd : -1, err);

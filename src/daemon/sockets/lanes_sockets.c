@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
@@ -180,6 +181,7 @@ open_another(struct lane *lane, struct error *err)
 	if (l->lanes.n == 2)
 		socket_let_beside(l->lanes.v[0]->fd, true);
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, true);
+	balancing_note_cgroup(&l->all->balancing);
 	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
 	    err);
 	if (code == 0)

@@ -77,6 +77,10 @@ struct lane {
 	bool wanted;		/* is to: lanes_program_apply() */
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
+	uint64_t joined;	/* the how manieth it was to do so: its place
+				   in the kernel's chain, see any_lane() */
+	bool uncounted;		/* eBPF: the kernel does not count its
+				   connections, or not all of them */
 	/* lanes_watch: */
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */
@@ -92,6 +96,7 @@ struct lanes {
 	/* lanes_program: */
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
+	uint64_t joins;		/* how many there were */
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */

@@ -65,6 +65,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	int code;
 
 	o.bind_only = true;
+	balancing_note_cgroup(&ls->balancing);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
 	if (code == -EADDRINUSE &&
@@ -163,10 +164,16 @@ put_in_force(struct listener *l, const struct conf_app *app,
 	if (code == 0)
 		return 0;
 	if (app->balance == CONF_BALANCE_AUTO) {
+		/* By turns it was put for the same reason. */
+		enum balance instead =
+		    l->lanes.balance == BALANCE_ROUND_ROBIN ?
+		    BALANCE_ROUND_ROBIN : BALANCE_RANDOM;
+
 		log_app(LOG_LEVEL_WARNING, app->name,
-		    "balance = %s failed, it is random now: %s",
-		    balance_name(balance), error_text(&why));
-		code = set_balance(l, BALANCE_RANDOM, err);
+		    "balance = %s failed, it is %s now: %s",
+		    balance_name(balance), balance_name(instead),
+		    error_text(&why));
+		code = set_balance(l, instead, err);
 	} else {
 		error_set(err, code, "%s: balance = %s failed: %s", app->name,
 		    balance_name(balance), error_text(&why));

@@ -29,6 +29,15 @@ struct conn_pool {
 	unsigned char use[STEER_POOL];	/* enum cell_use */
 };
 
+/* More are not looked after: whoever is moved that often is not counted. */
+#define COVERS_MAX 64
+
+/* A cgroup whose sockets are counted. */
+struct conn_cover {
+	uint64_t cgroup;
+	int link;
+};
+
 struct conn_count {
 	struct conn_pool *pools[STEER_POOLS];
 	size_t n_pools;
@@ -38,7 +47,9 @@ struct conn_count {
 	int marks_map;
 	int moved_map;
 	int moves_map;
-	int link;			/* -1: nothing is counted */
+	int program;			/* which counts; -1: nothing is */
+	struct conn_cover covers[COVERS_MAX];
+	size_t n_covers;
 	struct error why_not;
 };
 
@@ -159,9 +170,9 @@ make_maps(struct conn_count *count)
 	return 0;
 }
 
-/* The program that counts, attached to our cgroup. The words are complete. */
+/* The program that counts. The words are complete. */
 static int
-start_counting(struct conn_count *count, struct error *err)
+load_program(struct conn_count *count, struct error *err)
 {
 	const int maps[STEERING_MAPS] = {
 		[STEERING_MAP_CELLS] = count->cells_map,
@@ -170,28 +181,65 @@ start_counting(struct conn_count *count, struct error *err)
 		[STEERING_VALUE_MOVES] = count->moves_map,
 	};
 	struct error why = ERROR_INIT;
-	int cgroup = -1;
-	int program, code;
 
-	program = bpf_program_load(steering_program(STEERING_COUNT), maps,
-	    &why);
-	if (program < 0) {
-		code = steering_refused(program, "counting connections",
+	count->program = bpf_program_load(steering_program(STEERING_COUNT),
+	    maps, &why);
+	if (count->program < 0)
+		steering_refused(count->program, "counting connections",
 		    error_text(&why), err);
-		error_clear(&why);
+	error_clear(&why);
+	return count->program < 0 ? count->program : 0;
+}
+
+/* One below another that has it already runs it twice, and does not mind. */
+static int
+attach(struct conn_count *count, const struct cgroup *cgroup, struct error *err)
+{
+	int fd = -1;
+	int code = cgroup_open(cgroup, &fd, err);
+	int link;
+
+	if (code < 0)
 		return code;
-	}
-	code = cgroup_open_own(&cgroup, err);
-	if (code == 0) {
-		count->link = bpf_link_cgroup(program, cgroup,
-		    BPF_ATTACH_SOCK_OPS);
-		if (count->link < 0)
-			code = steering_refused(count->link,
-			    "attaching to our cgroup", strerror(-count->link),
-			    err);
-	}
-	fd_close(&cgroup);
-	fd_close(&program);
+	link = bpf_link_cgroup(count->program, fd, BPF_ATTACH_SOCK_OPS);
+	fd_close(&fd);
+	if (link < 0)
+		return steering_refused(link, "attaching to our cgroup",
+		    strerror(-link), err);
+	count->covers[count->n_covers++] = (struct conn_cover){
+		.cgroup = cgroup->id, .link = link,
+	};
+	return 0;
+}
+
+int
+conn_count_cover(struct conn_count *count, const struct cgroup *cgroup,
+    struct error *err)
+{
+	if (count->program < 0)
+		return error_set(err, -EPERM, "%s",
+		    error_text(&count->why_not));
+	for (size_t i = 0; i < count->n_covers; i++)
+		if (count->covers[i].cgroup == cgroup->id)
+			return 0;
+	if (count->n_covers == COVERS_MAX)
+		return error_set(err, -ENOSPC,
+		    "moved to more than %d cgroups", COVERS_MAX);
+	return attach(count, cgroup, err);
+}
+
+static int
+start_counting(struct conn_count *count, struct error *err)
+{
+	struct cgroup own;
+	int code = load_program(count, err);
+
+	if (code == 0)
+		code = cgroup_own(&own, err);
+	if (code < 0)
+		return code;
+	code = attach(count, &own, err);
+	cgroup_free(&own);
 	return code;
 }
 
@@ -204,7 +252,7 @@ conn_count_new(struct conn_count **ret_count, struct error *err)
 	if (count == NULL)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
 	count->cells_map = count->marks_map = count->moved_map = -1;
-	count->moves_map = count->link = -1;
+	count->moves_map = count->program = -1;
 	code = make_maps(count);
 	if (code < 0) {
 		steering_refused(code, "making maps", strerror(-code), err);
@@ -212,7 +260,7 @@ conn_count_new(struct conn_count **ret_count, struct error *err)
 		return code;
 	}
 	if (start_counting(count, &count->why_not) < 0)
-		fd_close(&count->link);
+		fd_close(&count->program);
 	*ret_count = count;
 	return 0;
 }
@@ -222,7 +270,9 @@ conn_count_free(struct conn_count *count)
 {
 	if (count == NULL)
 		return;
-	fd_close(&count->link);
+	while (count->n_covers > 0)
+		fd_close(&count->covers[--count->n_covers].link);
+	fd_close(&count->program);
 	for (size_t i = 0; i < count->n_pools; i++)
 		pool_free(count->pools[i]);
 	fd_close(&count->cells_map);
@@ -236,7 +286,7 @@ conn_count_free(struct conn_count *count)
 const char *
 conn_count_why_not(const struct conn_count *count)
 {
-	return count->link >= 0 ? NULL : error_text(&count->why_not);
+	return count->program >= 0 ? NULL : error_text(&count->why_not);
 }
 
 struct conn_maps

@@ -3,8 +3,10 @@
  * on the supervisor's own cgroup (src/bpf/count.bpf.c). All listeners share it,
  * because it costs every TCP socket of the cgroup a call per connection.
  *
- * What is counted are connections of listening sockets that were created in the
- * cgroup; those that systemd passes on belong to another one.
+ * What is counted are connections of listening sockets that were created in a
+ * cgroup that has the program, or below it. A socket stays in the cgroup that
+ * its maker was in: those that systemd passes on belong to another one, and so
+ * do those that the supervisor makes after it has been moved.
  */
 #ifndef LINUX_BPF_CONN_COUNT_H
 #define LINUX_BPF_CONN_COUNT_H
@@ -13,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cgroup;
 struct conn_count;
 struct error;
 struct steer_cell;
@@ -23,6 +26,12 @@ struct steer_cell;
  * conn_count_why_not() says why.
  */
 int conn_count_new(struct conn_count **ret_count, struct error *err);
+
+/* Count sockets of this cgroup too, if it is another one; those of the ones
+   before stay. Connections that are there already do not count. -errno with
+   words. */
+int conn_count_cover(struct conn_count *count, const struct cgroup *cgroup,
+    struct error *err);
 
 /* All its cells must have been released. */
 void conn_count_free(struct conn_count *count);

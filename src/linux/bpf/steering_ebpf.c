@@ -15,6 +15,7 @@
 #include "linux/bpf/steering_layout.h"
 #include "linux/bpf/steering_maps.h"
 #include "linux/bpf/steering_programs.h"
+#include "linux/socket/socket.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
 #define SO_ATTACH_REUSEPORT_EBPF 52
@@ -225,11 +226,15 @@ room_load(const struct steering_ebpf *s, struct room *room, struct error *err)
 static int
 attach(int program, int fd, struct error *err)
 {
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
-	    sizeof(program)) < 0)
-		return error_set(err, -errno,
-		    "cannot attach the steering program: %s",
-		    strerror(errno));
+	int code;
+
+	socket_begin_attach(fd);
+	code = setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
+	    sizeof(program)) < 0 ? -errno : 0;
+	socket_end_attach(fd);
+	if (code < 0)
+		return error_set(err, code,
+		    "cannot attach the steering program: %s", strerror(-code));
 	return 0;
 }
 

@@ -116,8 +116,11 @@ bool steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot);
 void steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots,
     size_t n);
 
-/* Let the program choose for the reuseport group of `fd`, any of its sockets;
-   it takes another program's place at once. -errno with words. */
+/*
+ * Let the program choose for the reuseport group of `fd`, any of its sockets; it
+ * takes another program's place at once. See socket_begin_attach(), which it
+ * does, for what may go astray, as _grow() and _set_mode() do. -errno with words.
+ */
 int steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err);
 
 /* Connections of a slot, established and not closed, and ever established. No

@@ -65,11 +65,11 @@ struct steer_moves {
 /* One reuseport group. */
 struct steer_group {
 	__u32 counted;		/* or there is nobody who counts */
-	__u32 next;		/* where least-connections looks first */
+	__u32 next;		/* where least-connections looks first, … */
 	__u32 turn;		/* round-robin's, for SYNs */
 	__u32 turn_other;	/* ... for what is none */
 	__u32 dropped;		/* no lane would take it */
-	__u32 unused;
+	__u32 next_cookie;	/* … for ACKs that return SYN cookies */
 	__u64 zero;		/* always, but the verifier does not know */
 };
 

@@ -1,60 +1,117 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "core/worker/cpu_quota.h"
 #include "linux/process/cgroup.h"
 #include "linux/file/file.h"
 
 #define PROC_FILE_MAX (4 * 1024 * 1024)
 
-static int
-open_in(const char *mountinfo, const char *cgroups, int *ret_fd,
-    struct error *err)
+/* NULL: none, or no memory. */
+static char *
+own_path(struct error *err)
 {
-	struct cpu_quota_mount mount;
-	char *path, *dir = NULL;
-	int fd, code = -ENOMEM;
+	char *text, *path;
+	size_t len;
 
-	if (!cpu_quota_find_mount(mountinfo, NULL, &mount))
-		return error_set(err, -ENOENT, "no cgroup v2 is mounted here");
-	path = cpu_quota_own_path(cgroups, NULL);
-	if (path != NULL)
-		dir = cpu_quota_dir(&mount, path);
-	if (dir == NULL) {
-		error_set(err, code, "no cgroup v2 in /proc/self/cgroup");
-	} else {
-		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		code = fd < 0 ? -errno : 0;
-		if (fd < 0)
-			error_set(err, code, "cannot open our cgroup %s: %s",
-			    dir, strerror(-code));
-		else
-			*ret_fd = fd;
-	}
-	free(dir);
-	free(path);
-	cpu_quota_mount_free(&mount);
-	return code;
+	if (file_read("/proc/self/cgroup", PROC_FILE_MAX, &text, &len, err) < 0)
+		return NULL;
+	path = cpu_quota_own_path(text, NULL);
+	free(text);
+	if (path == NULL)
+		error_set(err, -ENOENT, "no cgroup v2 in /proc/self/cgroup");
+	return path;
 }
 
-int
-cgroup_open_own(int *ret_fd, struct error *err)
+static int
+find_dir(const char *path, char **ret_dir, struct error *err)
 {
-	char *mountinfo = NULL, *cgroups = NULL;
+	struct cpu_quota_mount mount;
+	char *mountinfo;
 	size_t len;
 	int code;
 
 	code = file_read("/proc/self/mountinfo", PROC_FILE_MAX, &mountinfo,
 	    &len, err);
-	if (code == 0)
-		code = file_read("/proc/self/cgroup", PROC_FILE_MAX, &cgroups,
-		    &len, err);
-	if (code == 0)
-		code = open_in(mountinfo, cgroups, ret_fd, err);
+	if (code < 0)
+		return code;
+	if (cpu_quota_find_mount(mountinfo, NULL, &mount)) {
+		*ret_dir = cpu_quota_dir(&mount, path);
+		cpu_quota_mount_free(&mount);
+		code = *ret_dir != NULL ? 0 :
+		    error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
+	} else {
+		code = error_set(err, -ENOENT, "no cgroup v2 is mounted here");
+	}
 	free(mountinfo);
-	free(cgroups);
 	return code;
+}
+
+int
+cgroup_own(struct cgroup *ret_cgroup, struct error *err)
+{
+	struct cgroup own = { .path = own_path(err) };
+	struct stat st;
+	int code;
+
+	if (own.path == NULL)
+		return -ENOENT;
+	code = find_dir(own.path, &own.dir, err);
+	if (code == 0 && stat(own.dir, &st) < 0)
+		code = error_set(err, -errno, "cannot look at our cgroup %s: "
+		    "%s", own.dir, strerror(errno));
+	if (code < 0) {
+		cgroup_free(&own);
+		return code;
+	}
+	own.id = st.st_ino;
+	*ret_cgroup = own;
+	return 0;
+}
+
+bool
+cgroup_is_own(const struct cgroup *cgroup)
+{
+	char *path = own_path(NULL);
+	struct stat st;
+	bool is = path != NULL && cgroup->path != NULL &&
+	    strcmp(path, cgroup->path) == 0 &&
+	    stat(cgroup->dir, &st) == 0 && st.st_ino == cgroup->id;
+
+	free(path);
+	return is;
+}
+
+int
+cgroup_open(const struct cgroup *cgroup, int *ret_fd, struct error *err)
+{
+	int fd = open(cgroup->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	int code = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		code = -errno;
+	else if (st.st_ino != cgroup->id)
+		code = -ENOENT;
+	if (code < 0) {
+		fd_close(&fd);
+		return error_set(err, code, "cannot open the cgroup %s: %s",
+		    cgroup->dir, strerror(-code));
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+void
+cgroup_free(struct cgroup *cgroup)
+{
+	free(cgroup->path);
+	free(cgroup->dir);
+	*cgroup = (struct cgroup){ .path = NULL };
 }

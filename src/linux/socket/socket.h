@@ -101,8 +101,10 @@ int socket_found_group(int fd);
 /*
  * Around the attaching of a program to the group of a listening socket. If its
  * holder has shut it down, it would get the program for itself, and could not
- * join the others again; without SO_REUSEPORT it refuses it (-EINVAL). In
- * between, what the kernel finds this socket for is its own.
+ * join the others again (EADDRINUSE); without SO_REUSEPORT it refuses it
+ * (-EINVAL). In between, what the kernel finds this socket for is its own, past
+ * any program: all that comes for the first one in the kernel's chain of an
+ * address, nothing for the others.
  */
 void socket_begin_attach(int fd);
 void socket_end_attach(int fd);

@@ -4,6 +4,7 @@
  */
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -1054,6 +1057,156 @@ flags_of_a_lane_in_use_stay(void **state)
 	house_close(&h);
 }
 
+/* ---- while a program takes another one's place ---- */
+
+#define CLIENTS 12
+#define CONNECTIONS 250		/* of each … */
+#define DATAGRAMS 2500		/* … or datagrams, which are quick */
+
+/* From 127.0.0.`n`, to the listener on all addresses or 127.0.0.1. */
+static int
+client_from(const struct address *a, unsigned n)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET };
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	const struct linger reset = { .l_onoff = 1 };
+	int fd = socket(AF_INET, (a->kind == ADDRESS_UDP ? SOCK_DGRAM :
+	    SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK + n);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = htons(a->port);
+	assert_true(fd >= 0);
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* Who gets the client, or its next datagram? */
+static size_t
+who_gets(struct lane *const *lanes, size_t n, int client)
+{
+	struct pollfd p[8];
+	size_t who = 0;
+	int fd;
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = (struct pollfd){ .fd = lanes[i]->fd, .events = POLLIN };
+	if (lanes[0]->listener->bound.kind == ADDRESS_UDP)
+		assert_int_equal(send(client, "x", 1, 0), 1);
+	assert_int_equal(poll(p, n, 5000), 1);
+	while ((p[who].revents & POLLIN) == 0)
+		who++;
+	if (lanes[0]->listener->bound.kind == ADDRESS_UDP) {
+		char byte;
+
+		assert_int_equal(recv(p[who].fd, &byte, 1, 0), 1);
+		return who;
+	}
+	fd = accept4(p[who].fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	close(fd);
+	return who;
+}
+
+/* Of the clients, how many did not come to where they were the first time? */
+static unsigned
+count_strays(struct lane *const *lanes, size_t n)
+{
+	const struct address *a = &lanes[0]->listener->bound;
+	unsigned times = a->kind == ADDRESS_TCP ? CONNECTIONS : DATAGRAMS;
+	unsigned strays = 0;
+
+	for (unsigned c = 0; c < CLIENTS; c++) {
+		int fd = client_from(a, c);
+		size_t first = who_gets(lanes, n, fd);
+
+		for (unsigned i = 0; i < times; i++) {
+			if (a->kind == ADDRESS_TCP) {
+				close(fd);
+				fd = client_from(a, c);
+			}
+			strays += who_gets(lanes, n, fd) != first;
+		}
+		close(fd);
+	}
+	print_message("astray: %u of %u\n", strays, CLIENTS * times);
+	return strays;
+}
+
+/* Its clients are another process. */
+static void
+attach_all_the_time(struct listener *l, struct lane *const *lanes, size_t n)
+{
+	unsigned attached = 0;
+	int status = 0;
+	pid_t pid, done;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		unsigned strays;
+
+		(void)alarm(60);
+		strays = count_strays(lanes, n);
+		fflush(NULL);
+		_exit(strays > 0);
+	}
+	while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
+		lanes_program_again(l);
+		attached++;
+	}
+	print_message("attached %u times; ", attached);
+	assert_int_equal(done, pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void
+nobody_goes_astray_on(const char *address)
+{
+	struct lane *lane[4];
+	struct listener *l;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+	HOLDER(fourth, 3);
+
+	house_open(&h, address, CONF_BALANCE_SOURCE);
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	lane[2] = house_take(l, &third);
+	lane[3] = house_take(l, &fourth);
+	house_serve(l, (const struct lane *const *)lane, 4);
+	attach_all_the_time(l, lane, 4);
+	if (l->bound.kind == ADDRESS_TCP) {
+		/* It is the last one to listen now, wherever that puts it. */
+		lanes_sockets_list_again(lane[0]);
+		attach_all_the_time(l, lane, 4);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+nobody_goes_astray(void **state)
+{
+	(void)state;
+	nobody_goes_astray_on(ANY_PORT);
+	nobody_goes_astray_on("0");
+}
+
+static void
+no_datagram_goes_astray(void **state)
+{
+	(void)state;
+	nobody_goes_astray_on("udp:" ANY_PORT);
+	nobody_goes_astray_on("udp:0");
+}
+
 int
 main(void)
 {
@@ -1089,6 +1242,8 @@ main(void)
 		    until_there_is_a_choice_the_first_gets_all_at_random),
 		cmocka_unit_test(
 		    until_there_is_a_choice_the_first_gets_all_in_turn),
+		cmocka_unit_test(nobody_goes_astray),
+		cmocka_unit_test(no_datagram_goes_astray),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -8,8 +8,11 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <arpa/inet.h>
@@ -771,8 +774,7 @@ grow_under_arrivals(void)
 	expect_arrivals(&a);
 	start = mono_now();
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		must(steering_ebpf_grow(g.s, sizes[i], g.lane[i % 2],
-		    &err), &err);
+		must(steering_ebpf_grow(g.s, sizes[i], g.lane[0], &err), &err);
 		expect_arrivals(&a);
 		accept_lane(0);
 	}
@@ -1037,29 +1039,28 @@ in_slow_net(void)
 	close_group();
 }
 
+/* In a process and a network namespace of its own. */
 static void
-test_slow_net(void **state)
+test_apart(CMUnitTestFunction test, const char *needs)
 {
 	int status = 0;
 	pid_t pid;
 
-	(void)state;
-	NEED_EBPF();
 	fflush(NULL);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		const struct CMUnitTest slow[] = {
-			cmocka_unit_test((CMUnitTestFunction)in_slow_net),
+		const struct CMUnitTest apart[] = {
+			cmocka_unit_test(test),
 		};
 		int code = delay_net_enter();
 
-		if (code < 0 || access("/dev/net/tun", R_OK) < 0) {
-			print_message("no slow network: %s\n",
+		if (code < 0 || access(needs, R_OK) < 0) {
+			print_message("no such network: %s\n",
 			    strerror(code < 0 ? -code : errno));
 			_exit(77);
 		}
-		code = cmocka_run_group_tests_name("slow", slow, NULL, NULL);
+		code = cmocka_run_group_tests_name("apart", apart, NULL, NULL);
 		fflush(NULL);
 		_exit(code != 0);
 	}
@@ -1068,6 +1069,127 @@ test_slow_net(void **state)
 	if (WEXITSTATUS(status) == 77)
 		skip();
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void
+test_slow_net(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	test_apart((CMUnitTestFunction)in_slow_net, "/dev/net/tun");
+}
+
+/* ---- SYN cookies ---- */
+
+#define SYNCOOKIES "/proc/sys/net/ipv4/tcp_syncookies"
+#define TIMESTAMPS "/proc/sys/net/ipv4/tcp_timestamps"
+
+/* Of this network namespace. */
+static void
+set_sysctl(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, value, 1), 1);
+	close(fd);
+}
+
+static void
+expect_equal_shares(size_t each)
+{
+	for (size_t i = 0; i < g.n; i++) {
+		print_message("%zu ", g.accepted[i]);
+		expect_open(i, each);
+	}
+	print_message("\n");
+	for (size_t i = 0; i < g.n; i++)
+		assert_int_equal(g.accepted[i], each);
+}
+
+/* Held ones, one by one, and some that wait: all lanes have the same. */
+static void
+cookies(size_t lanes)
+{
+	const unsigned others[] = { 1, 2, 3 };
+
+	open_group(STEERING_EBPF_LEAST, lanes, "127.0.0.1");
+	set_sysctl(SYNCOOKIES, "2");
+	for (size_t i = 0; i < 10 * lanes; i++) {
+		connect_held(1);
+		accept_total(1);
+	}
+	connect_held(30 * lanes);
+	accept_total(30 * lanes);
+	expect_equal_shares(40);
+	/* SYNs that nothing came of have left no charge. */
+	set_sysctl(SYNCOOKIES, "1");
+	connect_held(10 * lanes);
+	accept_total(10 * lanes);
+	expect_equal_shares(50);
+
+	/* Who has fewest gets all that come. */
+	set_sysctl(SYNCOOKIES, "2");
+	steering_ebpf_set_live(g.s, others, 3);
+	connect_held(30);
+	accept_total(30);
+	expect_open(0, 50);
+	expect_open(1, 60);
+	steering_ebpf_set_live(g.s, g.all, lanes);
+	connect_held(10);
+	accept_total(10);
+	expect_open(0, 60);
+	expect_open(1, 60);
+	drop_all(&clients);
+	drop_all(&served);
+	expect_all_zero();
+	set_sysctl(SYNCOOKIES, "1");
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
+	close_group();
+}
+
+/* Those that come and go take turns. */
+static void
+short_cookies(size_t lanes)
+{
+	open_group(STEERING_EBPF_LEAST, lanes, "127.0.0.1");
+	set_sysctl(SYNCOOKIES, "2");
+	for (size_t i = 0; i < 20 * lanes; i++) {
+		connect_held(1);
+		accept_total(1);
+		drop_all(&served);
+		drop_all(&clients);
+		expect_all_zero();
+	}
+	for (size_t i = 0; i < lanes; i++)
+		assert_int_equal(g.accepted[i], 20);
+	/* A lane that has ceased to listen is nobody's first choice. */
+	assert_int_equal(shutdown(g.lane[1], SHUT_RDWR), 0);
+	connect_held(2 * lanes);
+	accept_total(2 * lanes);
+	assert_int_equal(g.accepted[1], 20);
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
+	set_sysctl(SYNCOOKIES, "1");
+	close_group();
+}
+
+static void
+with_cookies(void)
+{
+	for (const char *ts = "10"; *ts != '\0'; ts++) {
+		set_sysctl(TIMESTAMPS, ts);
+		cookies(4);
+		short_cookies(4);
+		short_cookies(5);
+	}
+}
+
+static void
+test_cookies(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	test_apart((CMUnitTestFunction)with_cookies, SYNCOOKIES);
 }
 
 /* ---- refusals ---- */
@@ -1101,6 +1223,65 @@ test_refused_in_words(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+}
+
+/* 0 or -errno: what the manual says that it takes, and nothing else. */
+static int
+keep_capabilities(void)
+{
+	const uint64_t some = UINT64_C(1) << CAP_BPF |
+	    UINT64_C(1) << CAP_NET_ADMIN;
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = {
+		{ (uint32_t)some, (uint32_t)some, 0 },
+		{ (uint32_t)(some >> 32), (uint32_t)(some >> 32), 0 },
+	};
+
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
+	    setresuid(65534, 65534, 65534) < 0 ||
+	    syscall(SYS_capset, &header, data) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The verifier is stricter with those who have no CAP_PERFMON. */
+static void
+test_few_capabilities_do(void **state)
+{
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	NEED_EBPF();
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct conn_count *own = NULL;
+		struct error err = ERROR_INIT;
+		int code = keep_capabilities();
+
+		if (code < 0)
+			_exit(77);
+		code = conn_count_new(&own, &err);
+		if (code == 0)
+			code = steering_ebpf_probe(STEERING_EBPF_TURNS, own,
+			    &err);
+		if (code == 0)
+			code = steering_ebpf_probe(STEERING_EBPF_LEAST, own,
+			    &err);
+		print_message("with CAP_BPF and CAP_NET_ADMIN: %s\n",
+		    code == 0 ? "granted" : error_text(&err));
+		fflush(NULL);
+		_exit(code != 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void
@@ -1167,7 +1348,9 @@ main(void)
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_growth_keeps_least),
 		cmocka_unit_test(test_slow_net),
+		cmocka_unit_test(test_cookies),
 		cmocka_unit_test(test_refused_in_words),
+		cmocka_unit_test(test_few_capabilities_do),
 		cmocka_unit_test(test_udp_is_not_for_this),
 	};
 
