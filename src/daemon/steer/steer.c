@@ -230,8 +230,26 @@ has_sharer(const struct listener *l, const struct worker *but, bool seated)
 }
 
 bool
+steer_shares(const struct worker *w, const struct listener *l)
+{
+	const struct lane *lane = lanes_find(l, &w->holder);
+
+	if (app_spec_shares(w->spec, l))
+		return true;
+	return lane != NULL && lane->slot == 0 && l->lanes.common &&
+	    has_sharer(l, w, false);
+}
+
+bool
 steer_has_sharer(const struct listener *l, const struct worker *but)
 {
+	const struct worker *w =
+	    worker_of_holder(listener_first_lane(l)->holder);
+
+	/* One who had it alone, before it was everybody's, still has it. */
+	if (w != NULL && w != but && w->seated &&
+	    !worker_state_final(w->fsm.state))
+		return true;
 	return has_sharer(l, but, true);
 }
 
@@ -239,9 +257,9 @@ steer_has_sharer(const struct listener *l, const struct worker *but)
 static const struct lane *
 sole_lane(const struct worker *w, const struct listener *l)
 {
-	if (!app_spec_shares(w->spec, l))
+	if (!steer_shares(w, l))
 		return lanes_find(l, &w->holder);
-	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
+	return app_spec_has(w->spec, l) && !steer_has_sharer(l, w) ?
 	    listener_first_lane(l) : NULL;
 }
 
@@ -280,7 +298,7 @@ steer_abandon(struct steering *st, const struct worker *w, bool for_good)
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		struct lane *lane = lanes_find(l, &w->holder);
 
-		if (lane != NULL && !app_spec_shares(w->spec, l))
+		if (lane != NULL && !steer_shares(w, l))
 			lanes_evacuate(lane, for_good);
 	}
 }

@@ -46,7 +46,13 @@ void steer_figures(struct steering *st, const struct worker *worker);
 /* It is gone: a lane that it was the last to share is one like the others. */
 void steer_unshare(struct steering *st, const struct worker *worker);
 
-/* Does a seated worker, other than this one, serve the lane for all? */
+/*
+ * Do others take from the worker's lane of the listener too? As the lane is now:
+ * a reload may have made it everybody's, when its worker had it alone.
+ */
+bool steer_shares(const struct worker *worker, const struct listener *listener);
+
+/* Does a seated worker, other than this one, serve the first lane? */
 bool steer_has_sharer(const struct listener *listener,
     const struct worker *but);
 

@@ -149,7 +149,7 @@ shares(const struct worker *w, bool all)
 
 		if (l == NULL)
 			continue;
-		if (app_spec_shares(w->spec, l))
+		if (steer_shares(w, l))
 			any = true;
 		else if (all)
 			return false;
@@ -194,7 +194,7 @@ count_queue(const struct worker *w)
 		int code;
 
 		if (lane == NULL || !lane->listening ||
-		    (app_spec_shares(w->spec, l) && steer_has_sharer(l, w)))
+		    (steer_shares(w, l) && steer_has_sharer(l, w)))
 			continue;
 		code = lane_queue(w, lane, &n);
 		/* It has just been shut down: there is none. */
@@ -321,7 +321,7 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
-		if (lane == NULL || app_spec_shares(w->spec, l))
+		if (lane == NULL || steer_shares(w, l))
 			return false;
 		lanes_figures(lane, &f);
 		if (!f.counted)

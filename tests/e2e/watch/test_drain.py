@@ -14,7 +14,7 @@ import pytest
 import words
 from drains import (DRAINED, KEYS, TIMED_OUT, Client, Watch, abrupt, begin, hup,
                     reload, start, wait_gone)
-from harness import (SLOW, ask, get, is_alive, marked_processes, process_state,
+from harness import (SLOW, ask, free_port, get, is_alive, marked_processes, process_state,
                      status_field, wait_until)
 from lanes import (answers, as_nobody, client, needs, nobodys_probe,
                    parametrized, seats, stopped)
@@ -369,6 +369,29 @@ def test_end_while_a_worker_is_frozen(box, number):
     # Behind a killed one the kernel ends them.
     wait_until(lambda: not marked_processes(box.mark), "all are gone")
     d.wait_end(0 if number == signal.SIGTERM else -number)
+
+
+def test_worker_whose_lane_has_become_everybodys_is_frozen(box):
+    """It had it alone; others take from it when it is to go."""
+    port = free_port()
+    for generation in range(1, 21, 2):
+        abrupt(box, balance="random", listen=f"127.0.0.1:{port}")
+        if generation == 1:
+            d = start(box, 1)
+        else:
+            reload(d)
+        old, = d.ready_pids()
+        abrupt(box, balance="shared", listen=f"127.0.0.1:{port}")
+        mark = hup(d)
+        if frozen(d, old):
+            break
+        d.wait_log(words.RELOAD_DONE("web"), start=mark)
+    else:
+        raise AssertionError("never seen frozen")
+    d.wait_log(words.RELOAD_DONE("web"), start=mark)
+    wait_gone(d, [old])
+    assert get(port).generation == generation + 1
+    d.stop()
 
 
 def test_app_that_is_over_waits_for_those_who_retire(box):

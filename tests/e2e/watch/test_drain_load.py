@@ -238,6 +238,27 @@ def test_scale_down_finishes_what_has_begun(box):
     d.stop()
 
 
+@parametrized("least-connections", "random")
+@pytest.mark.heavy
+def test_no_request_fails_between_own_lanes_and_a_shared_one(box, balance):
+    """The lane of one of the old workers is everybody's then."""
+    needs(balance)
+    port = free_port()
+
+    def keys(balance):
+        abrupt(box, instances=2, balance=balance, listen=f"127.0.0.1:{port}")
+    keys(balance)
+    d = start(box, 2)
+    with Load(port, "--path", "/slow/2", rate=300):
+        for _ in range(3):
+            keys("shared")
+            reload(d)
+            keys(balance)
+            reload(d)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
 @each_way
 @pytest.mark.heavy
 def test_no_request_fails_when_the_file_changes_the_number(box, balance):
