@@ -18,9 +18,18 @@ listener_is_own_tcp(const struct listener *l)
 	return l->bound.kind == ADDRESS_TCP && !l->inherited;
 }
 
+struct lane *
+listener_deaf_lane(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->deaf)
+			return l->lanes.v[i];
+	return NULL;
+}
+
 bool
 lane_is_free(const struct lane *lane)
 {
-	return lane->holder == NULL && lane->fd >= 0 &&
+	return lane->holder == NULL && lane->fd >= 0 && !lane->deaf &&
 	    (lane->slot > 0 || !lane->listener->lanes.common);
 }

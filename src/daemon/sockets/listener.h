@@ -58,6 +58,8 @@ struct lane {
 	int fd;			/* -1: the program stops */
 	uint64_t ino;		/* by which /proc knows it */
 	loop_handle hangup;
+	bool deaf;		/* gets what is to get no answer: the door is
+				   closed */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
 	/* lanes: */
@@ -143,6 +145,9 @@ bool listener_is_open(const struct listener *listener);
 
 /* TCP, and opened by us: whether it listens is ours to say. */
 bool listener_is_own_tcp(const struct listener *listener);
+
+/* The lane that is to get all that comes, and to answer nothing; or NULL. */
+struct lane *listener_deaf_lane(const struct listener *listener);
 
 /* Nobody has it, and anybody may. */
 bool lane_is_free(const struct lane *lane);
