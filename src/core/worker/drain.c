@@ -27,45 +27,42 @@ client_spoke_last(const struct drain_conn *c)
 	return c->received && (!c->sent || c->received_ms < c->sent_ms);
 }
 
-enum hold {
-	IDLE,
-	RESTING,
-	BUSY,
-};
-
-/* *ret_rest_ms: of a resting one, until it is idle. */
-static enum hold
-judge(const struct drain_conn *c, int64_t idle_ms, int64_t *ret_rest_ms)
+static bool
+came_at_once(const struct drain_conn *c)
 {
-	int64_t quiet_ms;
+	return c->sent &&
+	    c->sent_ms - c->received_ms <= c->rtt_ms + DRAIN_REACTION_MS;
+}
 
-	if (idle_ms < 0 || c->unread > 0 || c->unacked > 0 || !c->timed ||
-	    client_spoke_last(c))
-		return BUSY;
-	quiet_ms = least(c->sent_ms, c->received_ms);
-	if (quiet_ms >= idle_ms)
-		return IDLE;
-	*ret_rest_ms = idle_ms - quiet_ms;
-	return RESTING;
+/* For how long nothing may have moved on it, for it to be idle; -1: that tells
+   nothing. */
+static int64_t
+quiet_for(const struct drain_conn *c, const struct drain_policy *p)
+{
+	if (p->idle_ms < 0 || c->unread > 0 || c->unacked > 0 || !c->timed)
+		return -1;
+	if (!client_spoke_last(c))
+		return p->idle_ms;
+	if (!came_at_once(c))
+		return -1;
+	return c->n_received <= c->n_sent ? p->idle_ms :
+	    most(p->idle_ms, p->timeout_ms);
 }
 
 void
 drain_count(struct drain_tally *tally, const struct drain_conn *conn,
-    int64_t idle_ms)
+    const struct drain_policy *policy)
 {
-	int64_t rest_ms = 0;
+	int64_t quiet_ms = least(conn->sent_ms, conn->received_ms);
+	int64_t wanted_ms = quiet_for(conn, policy);
 
-	switch (judge(conn, idle_ms, &rest_ms)) {
-	case IDLE:
-		tally->idle++;
-		break;
-	case RESTING:
-		tally->resting++;
-		tally->rest_ms = most(tally->rest_ms, rest_ms);
-		break;
-	case BUSY:
+	if (wanted_ms < 0) {
 		tally->busy++;
-		break;
+	} else if (quiet_ms >= wanted_ms) {
+		tally->idle++;
+	} else {
+		tally->resting++;
+		tally->rest_ms = most(tally->rest_ms, wanted_ms - quiet_ms);
 	}
 }
 

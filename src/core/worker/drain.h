@@ -4,9 +4,18 @@
  * Its lane gets no new connections by then (steering). What is left: handshakes
  * that were under way (linger), its accept queue, and the connections that are
  * open. Of these one that is idle does not hold it up: nothing is unread or
- * unacknowledged, the server spoke last, or nobody has spoken yet, and no data
- * moved for drain_idle. One on which the client spoke last is a request that is
- * being worked on. After drain_timeout it is over in any case.
+ * unacknowledged, no data moved for drain_idle, and the client is owed nothing.
+ * It is owed an answer if it spoke last, unless that was an acknowledgement of
+ * what the server had said (HTTP/2: SETTINGS, WINDOW_UPDATE, PING), which comes
+ * at once. After drain_timeout it is over in any case.
+ *
+ * The kernel tells when and how often somebody spoke, not what was said: so that
+ * is a guess, in favour of requests. What comes later than a round trip behind
+ * the server's words is one. What comes at once, on a connection on which the
+ * client has spoken more often than the server, may be one right behind an
+ * answer, and is granted what any request is: drain_timeout. What is taken for an
+ * acknowledgement and is a request: one that comes at once where answers were in
+ * several parts, and that gets no word for drain_idle.
  *
  * Promises, which its unit test checks against random histories: it always
  * ends, at drain_timeout if not before; it ends before only after the linger,
@@ -35,6 +44,9 @@ struct strbuf;
 #define DRAIN_AGREE_MS		10
 /* After steering has changed, for SYNs that were just being handled. */
 #define DRAIN_SETTLE_MS		20
+/* How long a client may take, beside the round trip, to acknowledge what the
+   server said; the kernel's times have steps of up to 10 ms. */
+#define DRAIN_REACTION_MS	20
 /* For facts that cannot be told. */
 #define DRAIN_UNKNOWN		(-1)
 
@@ -53,6 +65,9 @@ struct drain_conn {
 	bool received;		/* the client has */
 	int64_t sent_ms;	/* how long ago the last time was; */
 	int64_t received_ms;	/* if never: since the connection is open */
+	uint32_t n_sent;	/* segments with data */
+	uint32_t n_received;
+	int64_t rtt_ms;		/* the round trip, rounded up */
 };
 
 /* All connections of a worker; zero-initialised. */
@@ -63,9 +78,9 @@ struct drain_tally {
 	int64_t rest_ms;	/* until the last of the resting ones is idle */
 };
 
-/* Add one connection to the tally. `idle_ms` as in the policy. */
+/* Add one connection to the tally. */
 void drain_count(struct drain_tally *tally, const struct drain_conn *conn,
-    int64_t idle_ms);
+    const struct drain_policy *policy);
 
 /* What a look has found. */
 struct drain_facts {

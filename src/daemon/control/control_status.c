@@ -127,7 +127,7 @@ put_listener(struct strbuf *sb, const struct app *app,
 		queued = queued && figures.queued;
 		waiting += figures.waiting;
 		/* Free ones are kept open, and get nobody. */
-		if (!lane->live && lane_is_free(lane))
+		if (lane->deaf || (!lane->live && lane_is_free(lane)))
 			continue;
 		open++;
 		backlog += figures.backlog;

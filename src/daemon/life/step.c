@@ -21,6 +21,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
+#include "linux/process/signal_stopped.h"
 
 /* ---- to decide ---- */
 
@@ -121,13 +122,23 @@ signal_group(struct worker *w, int signo)
 		(void)kill(w->pid, signo);
 }
 
+/* One that was frozen in a moment without a request gets no more of them. */
+static void
+signal_stop(struct worker *w)
+{
+	int signo = w->spec->conf->stop_signal;
+
+	if (w->lingering || !signal_stopped(w->pid, signo))
+		signal_group(w, signo);
+}
+
 void
 step_carry_out(struct worker *w, const struct worker_step *step)
 {
 	struct life_house *with = &w->leader->life->with;
 
 	if (step->send_stop) {
-		signal_group(w, w->spec->conf->stop_signal);
+		signal_stop(w);
 		/* One that is stopped could not act on it. */
 		signal_group(w, SIGCONT);
 	}

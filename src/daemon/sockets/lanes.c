@@ -123,6 +123,15 @@ lanes_share(struct listener *l, const struct lane_holder *holder,
 	return 0;
 }
 
+/* Nobody will come to it any more. With a deaf one it stays, lest places in the
+   kernel's order change, and clients get elsewhere for a moment. */
+static void
+close_free(struct lane *lane)
+{
+	if (listener_deaf_lane(lane->listener) == NULL)
+		lanes_sockets_refuse_lane(lane);
+}
+
 void
 lanes_unshare(struct listener *l)
 {
@@ -134,7 +143,7 @@ lanes_unshare(struct listener *l)
 	if (!lane_is_free(lane))
 		return;
 	if (l->door_closed)
-		lanes_sockets_refuse_lane(lane);
+		close_free(lane);
 	if (l->door_closed || (l->lanes.n == 1 && lane->live))
 		return;
 	lanes_program_want(lane, false);
@@ -153,8 +162,8 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 	lanes_program_want(lane, false);
 	if (!lane_is_free(lane))
 		return;
-	if (l->door_closed) {	/* nobody will come to it any more */
-		lanes_sockets_refuse_lane(lane);
+	if (l->door_closed) {
+		close_free(lane);
 		return;
 	}
 	listener_tell(l);
@@ -167,7 +176,8 @@ has_other_live(const struct lane *lane)
 	const struct lanes *ls = &lane->listener->lanes;
 
 	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i] != lane && ls->v[i]->live && ls->v[i]->listening)
+		if (ls->v[i] != lane && ls->v[i]->live &&
+		    ls->v[i]->listening && !ls->v[i]->deaf)
 			return true;
 	return false;
 }

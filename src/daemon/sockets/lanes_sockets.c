@@ -186,6 +186,11 @@ open_another(struct lane *lane, struct error *err)
 	    err);
 	if (code == 0)
 		socket_let_beside(lane->fd, true);
+	if (code == 0 && lane->deaf) {
+		code = socket_ignore_all(lane->fd, true);
+		if (code < 0)
+			error_set(err, code, "%s", strerror(-code));
+	}
 	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
 		code = start_lane(lane, true);
 		if (code < 0)
@@ -205,8 +210,8 @@ open_another(struct lane *lane, struct error *err)
 	return 0;
 }
 
-int
-lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
+static int
+add(struct listener *l, bool deaf, struct lane **ret_lane, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
 	struct lane *lane = lane_new(l);
@@ -214,6 +219,7 @@ lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 
 	if (lane == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
+	lane->deaf = deaf;
 	code = lanes_program_room(l, err);
 	if (code == 0)
 		code = open_another(lane, err);
@@ -225,6 +231,12 @@ lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 	}
 	*ret_lane = lane;
 	return 0;
+}
+
+int
+lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
+{
+	return add(l, false, ret_lane, err);
 }
 
 /* Which may have to listen beside others: the kernel lets nobody who has a
@@ -349,8 +361,8 @@ lanes_sockets_refuse(struct listener *l)
 		lanes_sockets_refuse_lane(l->lanes.v[i]);
 }
 
-int
-lanes_sockets_close_door(struct listener *l, bool closed)
+static int
+filter_door(const struct listener *l, bool closed)
 {
 	int all = 0;
 
@@ -364,6 +376,62 @@ lanes_sockets_close_door(struct listener *l, bool closed)
 			all = code;
 	}
 	return all;
+}
+
+static void
+steer_to(const struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	for (size_t i = 0; i < l->lanes.n; i++)
+		lanes_program_want(l->lanes.v[i], l->lanes.v[i] == lane);
+	(void)lanes_program_apply(l, mono_now());
+}
+
+/* What comes is steered to a lane that hears nothing. Handshakes under way end
+   where they began. */
+static int
+add_deaf(struct listener *l)
+{
+	struct error err = ERROR_INIT;
+	struct lane *deaf = NULL;
+	int code = add(l, true, &deaf, &err);
+
+	if (code < 0)
+		log_app(LOG_LEVEL_DEBUG, l->app,
+		    "new clients cannot be ignored: %s", error_text(&err));
+	else
+		steer_to(deaf);
+	error_clear(&err);
+	return code;
+}
+
+int
+lanes_sockets_close_door(struct listener *l)
+{
+	int code = filter_door(l, true);
+
+	if (code == 0 || l->bound.kind == ADDRESS_UDP)
+		return code;
+	(void)filter_door(l, false);
+	return add_deaf(l);
+}
+
+void
+lanes_sockets_open_door(struct listener *l, bool in_first)
+{
+	struct lane *first = listener_first_lane(l);
+	struct lane *deaf = listener_deaf_lane(l);
+
+	if (deaf == NULL) {
+		(void)filter_door(l, false);
+		return;
+	}
+	deaf->deaf = false;
+	if (deaf->fd >= 0)
+		(void)socket_ignore_all(deaf->fd, false);
+	if (first->listening && (in_first || first->holder == NULL))
+		steer_to(first);
 }
 
 int

@@ -34,8 +34,16 @@ void lanes_sockets_close(struct listener *listener);
 void lanes_sockets_refuse(struct listener *listener);
 void lanes_sockets_refuse_lane(struct lane *lane);
 
-/* TCP, UDP: SYNs and datagrams are ignored from now on, or no more. -errno. */
-int lanes_sockets_close_door(struct listener *listener, bool closed);
+/*
+ * TCP, UDP: SYNs and datagrams are ignored from now on. Where filters are not
+ * permitted, a lane is added for SYNs that hears nothing. -errno: they are not
+ * ignored.
+ */
+int lanes_sockets_close_door(struct listener *listener);
+
+/* No more. Who comes before steering knows of somebody who serves waits in the
+   first lane, or, unless `in_first`, in one that the next worker takes. */
+void lanes_sockets_open_door(struct listener *listener, bool in_first);
 
 /* Nobody may join any more, if there is one lane for all. */
 void lanes_sockets_close_group(struct listener *listener);

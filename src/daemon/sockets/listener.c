@@ -25,9 +25,18 @@ listener_tell(const struct listener *l)
 		l->all->tell(l->all->tell_ctx);
 }
 
+struct lane *
+listener_deaf_lane(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->deaf)
+			return l->lanes.v[i];
+	return NULL;
+}
+
 bool
 lane_is_free(const struct lane *lane)
 {
-	return lane->holder == NULL && lane->fd >= 0 &&
+	return lane->holder == NULL && lane->fd >= 0 && !lane->deaf &&
 	    lane != lane->listener->lanes.common;
 }

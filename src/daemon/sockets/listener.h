@@ -66,6 +66,8 @@ struct lane {
 	loop_handle hangup;
 	bool awaited;		/* … and that one tells of clients too */
 	bool noted;		/* socket_note_listening() */
+	bool deaf;		/* gets what is to get no answer: the door is
+				   closed */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
 	/* lanes: */
@@ -175,6 +177,9 @@ bool listener_is_own_tcp(const struct listener *listener);
 
 /* Something is to be looked at: a lane has changed hands, or has clients. */
 void listener_tell(const struct listener *listener);
+
+/* The lane that is to get all that comes, and to answer nothing; or NULL. */
+struct lane *listener_deaf_lane(const struct listener *listener);
 
 /* Nobody has it, and anybody may. */
 bool lane_is_free(const struct lane *lane);

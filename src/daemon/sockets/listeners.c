@@ -126,6 +126,14 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
 	return 0;
 }
 
+/* Will its workers share the first lane, as far as is known by now? */
+static bool
+may_share(const struct conf_app *app)
+{
+	return app->balance == CONF_BALANCE_SHARED ||
+	    app->balance == CONF_BALANCE_AUTO;
+}
+
 void
 listener_enlist(struct listener *l, const struct conf_app *app,
     size_t position)
@@ -135,7 +143,7 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	l->forsaken = false;
 	if (l->door_closed) {
 		if (l->door_filter)
-			(void)lanes_sockets_close_door(l, false);
+			lanes_sockets_open_door(l, may_share(app));
 		l->door_closed = l->door_filter = false;
 		if (l->listening)
 			(void)lanes_sockets_start(l);
@@ -183,7 +191,7 @@ listener_close_door(struct listener *l)
 	    l->bound.kind == ADDRESS_UNIX)
 		return;
 	l->door_closed = true;
-	l->door_filter = lanes_sockets_close_door(l, true) == 0;
+	l->door_filter = lanes_sockets_close_door(l) == 0;
 	log_app(LOG_LEVEL_INFO, l->app,
 	    "no longer listening on %s%s, but for those who are there",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" : "",

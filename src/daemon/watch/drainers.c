@@ -230,6 +230,19 @@ collect_ports(const struct worker *w, struct connections_of *of)
 	return n;
 }
 
+static struct drain_policy
+policy_of(const struct drainage *x)
+{
+	const struct worker *w = x->worker;
+
+	return (struct drain_policy){
+		.timeout_ms = mono_ms_between(x->drain.began,
+		    w->fsm.deadline),
+		.idle_ms = w->spec->conf->drain_idle_ms,
+		.linger_ms = LINGER_MS,
+	};
+}
+
 /* What holds it up is gone for the moment. */
 static bool
 is_free_now(const struct drain_facts *facts)
@@ -270,12 +283,7 @@ static void
 decide(struct drainage *x, const struct drain_facts *facts)
 {
 	const struct worker *w = x->worker;
-	const struct drain_policy policy = {
-		.timeout_ms = mono_ms_between(x->drain.began,
-		    w->fsm.deadline),
-		.idle_ms = w->spec->conf->drain_idle_ms,
-		.linger_ms = LINGER_MS,
-	};
+	const struct drain_policy policy = policy_of(x);
 	struct drain_decision d;
 
 	x->facts = *facts;
@@ -330,6 +338,7 @@ conclude(struct drainage *x, int code)
 {
 	struct worker *w = x->worker;
 	struct drainers *d = x->all;
+	const struct drain_policy policy = policy_of(x);
 	struct drain_facts facts = {
 		.queue = x->queue,
 		.half_open = DRAIN_UNKNOWN,
@@ -338,8 +347,7 @@ conclude(struct drainage *x, int code)
 
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
-		facts.open = connections_tally(&d->look,
-		    w->spec->conf->drain_idle_ms);
+		facts.open = connections_tally(&d->look, &policy);
 	} else {
 		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
 		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "

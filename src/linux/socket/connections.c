@@ -72,6 +72,9 @@ take_tcp(void *ctx, const struct sockdiag_tcp *s)
 				.received = s->bytes_received > 0,
 				.sent_ms = s->sent_ms,
 				.received_ms = s->received_ms,
+				.n_sent = s->segs_sent,
+				.n_received = s->segs_received,
+				.rtt_ms = (s->rtt_us + 999) / 1000,
 			},
 		});
 }
@@ -201,11 +204,12 @@ connections_step(struct connections *c, int64_t budget_ms)
 }
 
 struct drain_tally
-connections_tally(const struct connections *c, int64_t idle_ms)
+connections_tally(const struct connections *c,
+    const struct drain_policy *policy)
 {
 	struct drain_tally tally = { .idle = 0 };
 
 	for (size_t i = 0; i < c->n; i++)
-		drain_count(&tally, &c->v[i].conn, idle_ms);
+		drain_count(&tally, &c->v[i].conn, policy);
 	return tally;
 }

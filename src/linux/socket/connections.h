@@ -72,6 +72,6 @@ int connections_step(struct connections *c, int64_t budget_ms);
 
 /* The result, as core/worker/drain.h judges it. */
 struct drain_tally connections_tally(const struct connections *c,
-    int64_t idle_ms);
+    const struct drain_policy *policy);
 
 #endif

@@ -55,6 +55,9 @@ struct sockdiag_tcp {
 	uint32_t sent_ms;	/* data was sent (again) */
 	uint32_t received_ms;	/* data came */
 	uint32_t acked_ms;	/* any acknowledgement came, keep-alive's too */
+	uint32_t rtt_us;	/* smoothed; of what the server sends */
+	uint32_t segs_sent;	/* with data, again ones too */
+	uint32_t segs_received;
 	uint64_t bytes_sent;
 	uint64_t bytes_received;
 };

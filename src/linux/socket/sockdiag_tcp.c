@@ -106,6 +106,9 @@ take_info(struct sockdiag_tcp *conn, const void *data, size_t len)
 	conn->sent_ms = info.tcpi_last_data_sent;
 	conn->received_ms = info.tcpi_last_data_recv;
 	conn->acked_ms = info.tcpi_last_ack_recv;
+	conn->rtt_us = info.tcpi_rtt;
+	conn->segs_sent = info.tcpi_data_segs_out;
+	conn->segs_received = info.tcpi_data_segs_in;
 	conn->bytes_sent = info.tcpi_bytes_sent;
 	conn->bytes_received = info.tcpi_bytes_received;
 }

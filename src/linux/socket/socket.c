@@ -424,6 +424,37 @@ socket_ignore_syns(int fd, bool on)
 	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
 }
 
+static int
+demand_signature(int fd, struct tcp_md5sig *sig, bool on)
+{
+	sig->tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;	/* of length 0: all */
+	sig->tcpm_keylen = on ? sizeof(sig->tcpm_key) : 0;
+	return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, sig,
+	    sizeof(*sig)) < 0 ? -errno : 0;
+}
+
+/* RFC 2385: what is not signed is dropped before it is looked at. */
+int
+socket_ignore_all(int fd, bool on)
+{
+	struct tcp_md5sig sig = { .tcpm_keylen = 0 };
+	union sockaddr_any *peers = (union sockaddr_any *)&sig.tcpm_addr;
+	socklen_t len = sizeof(sig.tcpm_addr);
+	int code;
+
+	if (getsockname(fd, &peers->sa, &len) < 0)
+		return -errno;
+	if (peers->sa.sa_family == AF_INET) {
+		peers->in.sin_addr.s_addr = htonl(INADDR_ANY);
+		return demand_signature(fd, &sig, on);
+	}
+	peers->in6.sin6_addr = in6addr_any;
+	code = demand_signature(fd, &sig, on);
+	/* IPv4 has keys of its own. */
+	memset(&peers->in6.sin6_addr.s6_addr[10], 0xff, 2);
+	return code < 0 ? code : demand_signature(fd, &sig, on);
+}
+
 int
 socket_ignore_datagrams(int fd, bool on)
 {

@@ -87,6 +87,13 @@ bool socket_has_note(int fd);
  */
 int socket_ignore_syns(int fd, bool on);
 
+/*
+ * Nothing that comes to the listening socket is heard any more, or again: no SYN
+ * gets an answer, and handshakes do not end. What is in its queue stays there.
+ * Takes no privilege. TCP. -errno; -ENOPROTOOPT: the kernel cannot do it.
+ */
+int socket_ignore_all(int fd, bool on);
+
 /* No datagram comes any more, or again; those in the buffer stay. -errno. */
 int socket_ignore_datagrams(int fd, bool on);
 

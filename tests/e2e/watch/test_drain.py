@@ -14,7 +14,7 @@ import pytest
 import words
 from drains import (DRAINED, KEYS, TIMED_OUT, Client, Watch, abrupt, begin, hup,
                     reload, start, wait_gone)
-from harness import (SLOW, ask, get, is_alive, marked_processes, process_state,
+from harness import (SLOW, ask, free_port, get, is_alive, marked_processes, process_state,
                      status_field, wait_until)
 from lanes import (answers, as_nobody, client, needs, nobodys_probe,
                    parametrized, seats, stopped)

@@ -238,6 +238,27 @@ def test_scale_down_finishes_what_has_begun(box):
     d.stop()
 
 
+@parametrized("least-connections", "random")
+@pytest.mark.heavy
+def test_no_request_fails_between_own_lanes_and_a_shared_one(box, balance):
+    """The lane of one of the old workers is everybody's then."""
+    needs(balance)
+    port = free_port()
+
+    def keys(balance):
+        abrupt(box, instances=2, balance=balance, listen=f"127.0.0.1:{port}")
+    keys(balance)
+    d = start(box, 2)
+    with Load(port, "--path", "/slow/2", rate=300):
+        for _ in range(3):
+            keys("shared")
+            reload(d)
+            keys(balance)
+            reload(d)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
 @each_way
 @pytest.mark.heavy
 def test_no_request_fails_when_the_file_changes_the_number(box, balance):
@@ -363,19 +384,24 @@ def gets_nothing(port):
     return False
 
 
-@each_way
-def test_load_moves_from_port_to_port(box, balance):
+def nobodys_abrupt(box):
+    """The key for abrupt.py of an ordinary user, who may not filter what
+    comes."""
+    return {"command": shlex.join([sys.executable, "-I", "-S", box.copy(
+        script("abrupt.py")), box.events_path])}
+
+
+def move_port(box, balance, rate=200, command=None, how=None):
     """Whoever was connected, or in a queue, when the port was left is served;
     what fails was refused, or never let in."""
-    needs(balance)
     ports = [free_port(), free_port()]
 
     def listen(*numbers):
-        abrupt(box, instances=2, balance=balance,
+        abrupt(box, instances=2, balance=balance, **(command or {}),
                listen=", ".join(f"127.0.0.1:{n}" for n in numbers))
     listen(ports[0])
-    d = start(box, 2)
-    with Load(ports[0], rate=200, lossy=True, timeout=3000) as load:
+    d = start(box, 2, **(how or {}))
+    with Load(ports[0], rate=rate, lossy=True, timeout=3000) as load:
         listen(ports[1])
         reload(d)
         wait_until(lambda: is_refused(ports[0]), "the old port is closed")
@@ -385,25 +411,44 @@ def test_load_moves_from_port_to_port(box, balance):
     d.stop()
 
 
-def test_back_to_the_old_port_while_it_drains(box):
+@each_way
+def test_load_moves_from_port_to_port(box, balance):
+    needs(balance)
+    move_port(box, balance)
+
+
+@parametrized("random", "source", "shared")
+def test_load_moves_from_port_to_port_without_privileges(box, balance):
+    how = as_nobody(box)
+    move_port(box, balance, 600, nobodys_abrupt(box), how)
+
+
+@parametrized("auto", "shared")
+@pytest.mark.parametrize("who", ["user", "nobody"])
+def test_back_to_the_old_port_while_it_drains(box, who, balance):
     one, other = free_port(), free_port()
-    abrupt(box, listen=f"127.0.0.1:{one}", drain_timeout="60s")
-    d = start(box, 1)
+    how = as_nobody(box) if who == "nobody" else {}
+    keys = {"balance": balance, "max_surge": 3,
+            **(nobodys_abrupt(box) if how else {})}
+    abrupt(box, listen=f"127.0.0.1:{one}", drain_timeout="60s", **keys)
+    d = start(box, 1, **how)
     first, = d.ready_pids()
     with contextlib.ExitStack() as stack:
         held, = begin(box, stack, one, "/slow/2000")
-        abrupt(box, listen=f"127.0.0.1:{other}", max_surge=3)
+        abrupt(box, listen=f"127.0.0.1:{other}", **keys)
         hup(d)
         d.wait_log(words.RELOAD_DONE("web", 2))
         second = get(other).pid
         slow, = begin(box, stack, other, "/slow/1500")
         wait_until(lambda: gets_nothing(one), "the old port is shut")
-        abrupt(box, listen=f"127.0.0.1:{one}", max_surge=3)
+        abrupt(box, listen=f"127.0.0.1:{one}", **keys)
         hup(d)
         d.wait_log(words.RELOAD_DONE("web", 3))
         assert is_alive(first)
         with Load(one, rate=200):
-            assert get(one).pid not in (first, second)
+            # From a queue for all, the old one takes its share again.
+            assert balance == "shared" or \
+                get(one).pid not in (first, second)
             assert slow.read().pid == second
             assert held.read().pid == first
             wait_gone(d, [first, second])

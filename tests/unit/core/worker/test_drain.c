@@ -45,9 +45,11 @@ static void
 expect_hold(struct drain_conn conn, int64_t idle_ms, enum hold hold,
     int64_t rest_ms)
 {
+	struct drain_policy policy = defaults;
 	struct drain_tally tally = { .idle = 0 };
 
-	drain_count(&tally, &conn, idle_ms);
+	policy.idle_ms = idle_ms;
+	drain_count(&tally, &conn, &policy);
 	assert_int_equal(tally.idle, hold == IDLE);
 	assert_int_equal(tally.resting, hold == RESTING);
 	assert_int_equal(tally.busy, hold == BUSY);
@@ -78,6 +80,41 @@ who_spoke_last(void **state)
 	expect_hold(conn_of(-1, -1), 10000, RESTING, 1000);
 }
 
+/* HTTP/2's SETTINGS ACK and the like, against a request. */
+static void
+acknowledgement_is_no_request(void **state)
+{
+	struct drain_conn conn = conn_of(6010, 6000);
+
+	(void)state;
+	conn.n_sent = conn.n_received = 2;
+	expect_hold(conn, 5000, IDLE, 0);
+	expect_hold(conn, 6001, RESTING, 1);
+	/* At once is within a round trip. */
+	conn.sent_ms = 6020;
+	expect_hold(conn, 5000, IDLE, 0);
+	conn.sent_ms = 6021;
+	expect_hold(conn, 5000, BUSY, 0);
+	conn.rtt_ms = 1;
+	expect_hold(conn, 5000, IDLE, 0);
+	/* What is unread is no acknowledgement yet. */
+	conn.unread = 9;
+	expect_hold(conn, 5000, BUSY, 0);
+	conn.unread = 0;
+	expect_hold(conn, -1, BUSY, 0);
+	/* One word too many: perhaps a request right behind an answer. */
+	conn.n_received = 3;
+	expect_hold(conn, 5000, RESTING, 4000);
+	conn = conn_of(10010, 10000);
+	conn.n_received = 1;
+	expect_hold(conn, 5000, IDLE, 0);
+	expect_hold(conn, 20000, RESTING, 10000);
+	/* The server has said nothing that could be acknowledged. */
+	conn = conn_of(-1, 9000);
+	conn.n_received = 1;
+	expect_hold(conn, 5000, BUSY, 0);
+}
+
 static void
 what_is_under_way_is_busy(void **state)
 {
@@ -99,7 +136,7 @@ what_is_under_way_is_busy(void **state)
 	expect_hold(conn, -1, BUSY, 0);
 	expect_hold(conn_of(-1, -1), -1, BUSY, 0);
 	expect_hold(conn_of(0, 0), 0, IDLE, 0);
-	expect_hold(conn_of(1, 0), 0, BUSY, 0);
+	expect_hold(conn_of(21, 0), 0, BUSY, 0);
 }
 
 static void
@@ -113,7 +150,7 @@ tally_waits_for_the_last(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(conns) / sizeof(*conns); i++)
-		drain_count(&tally, &conns[i], 5000);
+		drain_count(&tally, &conns[i], &defaults);
 	assert_int_equal(tally.idle, 2);
 	assert_int_equal(tally.resting, 3);
 	assert_int_equal(tally.busy, 1);
@@ -448,13 +485,14 @@ struct client {
 	bool open;
 	bool sent, received;
 	int64_t opened, last_sent, last_received;	/* ms */
-	uint32_t unread, unacked;
+	uint32_t unread, unacked, n_sent, n_received;
 };
 
 struct model {
 	uint32_t seed;
 	int64_t now, steered;	/* ms; steered -1: not yet */
 	int64_t last_handshake;
+	int64_t rtt;
 	bool half_open_known;
 	bool calm;		/* clients ask for nothing more */
 	struct client clients[CONNS];
@@ -489,6 +527,7 @@ happen(struct model *m)
 	} else if (!m->calm && roll(m, 3) == 0) {
 		c->received = true;
 		c->last_received = m->now;
+		c->n_received++;
 		c->unread += 10;
 	} else if (c->queued) {
 		c->queued = false;
@@ -497,6 +536,7 @@ happen(struct model *m)
 	} else if (c->unread == 0 && owes(c) && roll(m, 2) == 0) {
 		c->sent = true;
 		c->last_sent = m->now;
+		c->n_sent += 1 + roll(m, 2);
 		c->unacked = roll(m, 2) * 100;
 	} else if (c->unacked > 0) {
 		c->unacked = 0;
@@ -506,7 +546,7 @@ happen(struct model *m)
 }
 
 static struct drain_facts
-facts_of(struct model *m, int64_t idle_ms)
+facts_of(struct model *m, const struct drain_policy *p)
 {
 	struct drain_facts f = { .seen = true };
 
@@ -524,7 +564,10 @@ facts_of(struct model *m, int64_t idle_ms)
 				    age,
 				.received_ms = c->received ?
 				    m->now - c->last_received : age,
-			}, idle_ms);
+				.n_sent = c->n_sent,
+				.n_received = c->n_received,
+				.rtt_ms = m->rtt,
+			}, p);
 	}
 	f.half_open = !m->half_open_known ? DRAIN_UNKNOWN :
 	    m->now < m->last_handshake;
@@ -535,7 +578,7 @@ facts_of(struct model *m, int64_t idle_ms)
 
 /* By the contract's words and not by the code's: may it be stopped now? */
 static bool
-harmless(const struct model *m, int64_t idle_ms)
+harmless(const struct model *m, const struct drain_policy *p)
 {
 	for (int i = 0; i < CONNS; i++) {
 		const struct client *c = &m->clients[i];
@@ -548,9 +591,15 @@ harmless(const struct model *m, int64_t idle_ms)
 		if (c->received && c->last_received > moved)
 			moved = c->last_received;
 		if (c->queued || c->unread > 0 || c->unacked > 0 ||
-		    idle_ms < 0 || m->now - moved < idle_ms)
+		    p->idle_ms < 0 || m->now - moved < p->idle_ms)
 			return false;
-		if (owes(c))
+		if (!owes(c))
+			continue;
+		if (!c->sent || c->last_received - c->last_sent >
+		    m->rtt + DRAIN_REACTION_MS)
+			return false;
+		if (c->n_received > c->n_sent &&
+		    m->now - moved < p->timeout_ms)
 			return false;
 	}
 	return true;
@@ -582,6 +631,7 @@ history(uint32_t number)
 	struct drain d;
 
 	m.half_open_known = roll(&m, 2) != 0;
+	m.rtt = roll(&m, 40);
 	/* A life before, at a random pace. */
 	for (m.now = -8000; m.now < 0; m.now++)
 		if (roll(&m, pace) < 3)
@@ -601,7 +651,7 @@ history(uint32_t number)
 		}
 		if (m.now < next + late)
 			continue;
-		f = facts_of(&m, p.idle_ms);
+		f = facts_of(&m, &p);
 		decision = look(&d, &p, &f, m.now);
 		assert_int_equal(decision.took_ms, m.now);
 		if (decision.done)
@@ -612,7 +662,7 @@ history(uint32_t number)
 		assert_true(decision.again.ns <=
 		    at(m.now + DRAIN_STEP_MAX_MS).ns);
 		assert_true(decision.again.ns <= at(p.timeout_ms).ns);
-		if (!harmless(&m, p.idle_ms))
+		if (!harmless(&m, &p))
 			last_wait = m.now;
 		next = mono_ms_between(at(0), decision.again);
 	}
@@ -631,7 +681,7 @@ history(uint32_t number)
 		assert_true(m.now >= m.last_handshake);
 		if (!m.half_open_known)
 			assert_true(m.now >= m.steered + p.linger_ms);
-		assert_true(harmless(&m, p.idle_ms));
+		assert_true(harmless(&m, &p));
 		assert_true(m.now >= last_wait + DRAIN_AGREE_MS);
 		break;
 	}
@@ -658,6 +708,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_spoke_last),
+		cmocka_unit_test(acknowledgement_is_no_request),
 		cmocka_unit_test(what_is_under_way_is_busy),
 		cmocka_unit_test(tally_waits_for_the_last),
 		cmocka_unit_test(timeout_of_zero_is_at_once),

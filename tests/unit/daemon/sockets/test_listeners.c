@@ -13,9 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -244,29 +248,53 @@ the_end_closes_whoever_refers_to_them(void **state)
 
 /* ---- doors ---- */
 
+/* Take what it takes to filter TCP, and give it back. */
 static void
-behind_a_closed_door_are_those_who_were_there(void **state)
+permit_filters(bool on)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+	const uint32_t bit = UINT32_C(1) << CAP_NET_ADMIN;
+
+	assert_int_equal(syscall(SYS_capget, &head, data), 0);
+	if (!on)
+		data[0].effective &= ~bit;
+	else
+		data[0].effective |= data[0].permitted & bit;
+	assert_int_equal(syscall(SYS_capset, &head, data), 0);
+}
+
+/* Ends the test where neither way is to be had. */
+static void
+close_door(struct listener *l)
+{
+	listener_close_door(l);
+	assert_true(l->door_closed && l->listening);
+	if (l->door_filter)
+		return;
+	print_message("skipped: neither filters nor signatures here\n");
+	permit_filters(true);
+	listeners_release(l);
+	house_close(&h);
+	skip();
+}
+
+static void
+closed_and_open(void)
 {
 	struct listener *l;
 	struct lane *lane;
 	size_t served = 0;
 	int there, late;
 
-	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
 	l = house_acquire(&h);
 	lane = house_share(l);
 	there = client_connect(&l->bound);
 	assert_true(there >= 0);
-	listener_close_door(l);
-	assert_true(l->door_closed && l->listening);
-	if (!l->door_filter) {
-		print_message("skipped: no filter is permitted here\n");
-		close(there);
-		listeners_release(l);
-		house_close(&h);
-		skip();
-	}
+	close_door(l);
 	late = client_try(&l->bound);
 	assert_true(late >= 0);
 	assert_int_equal(waiting_in(lane), 1);
@@ -280,6 +308,113 @@ behind_a_closed_door_are_those_who_were_there(void **state)
 	serve(&lane, 1, 1, &served);
 	close(there);
 	close(late);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+behind_a_closed_door_are_those_who_were_there(void **state)
+{
+	(void)state;
+	closed_and_open();
+}
+
+static void
+a_door_is_closed_without_filters(void **state)
+{
+	(void)state;
+	permit_filters(false);
+	closed_and_open();
+	permit_filters(true);
+}
+
+/* The lane that hears nothing is the next worker's, with who waits there. */
+static void
+a_door_without_filters_opens_for_the_next_worker(void **state)
+{
+	struct listener *l;
+	struct lane *old, *next;
+	size_t served = 0;
+	bool with_deaf;
+	int client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	permit_filters(false);
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	old = house_take(l, &first);
+	close_door(l);
+	client = client_try(&l->bound);
+	assert_true(client >= 0);
+	with_deaf = listener_deaf_lane(l) != NULL;
+	listener_enlist(l, &h.app, 0);
+	client_await(client);
+	next = house_take(l, &second);
+	/* Before Linux 6.18 anybody may filter. */
+	assert_int_equal(waiting_in(with_deaf ? next : old), 1);
+	serve(with_deaf ? &next : &old, 1, 1, &served);
+	close(client);
+	permit_filters(true);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* Who was in a handshake gets to the lane where it began. */
+static void
+a_door_without_filters_lets_handshakes_end(void **state)
+{
+	struct listener *l;
+	struct lane *lane;
+	size_t served = 0;
+	int client, seconds = 60;
+
+	(void)state;
+	permit_filters(false);
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	lane = house_share(l);
+	/* It has not ended before the client speaks. */
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+	    &seconds, sizeof(seconds)), 0);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	assert_int_equal(waiting_in(lane), 0);
+	close_door(l);
+	assert_int_equal(send(client, "GET", 3, 0), 3);
+	serve(&lane, 1, 1, &served);
+	close(client);
+	permit_filters(true);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* IPv4 on an IPv6 socket is not heard either. */
+static void
+a_door_without_filters_is_closed_for_both_families(void **state)
+{
+	struct address mapped = {
+		.kind = ADDRESS_TCP, .host = ADDRESS_HOST_IPV4,
+		.ip = { 127, 0, 0, 1 },
+	};
+	struct listener *l;
+	int client;
+
+	(void)state;
+	permit_filters(false);
+	house_open(&h, "0", CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	mapped.port = l->bound.port;
+	close_door(l);
+	client = client_try(&mapped);
+	assert_true(client >= 0);
+	for (size_t i = 0; i < l->lanes.n; i++)
+		assert_int_equal(waiting_in(l->lanes.v[i]), 0);
+	listener_enlist(l, &h.app, 0);
+	client_await(client);
+	close(client);
+	permit_filters(true);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -316,17 +451,24 @@ static void
 behind_a_closed_door_a_free_lane_refuses(void **state)
 {
 	struct listener *l;
+	int client = -1;
 	HOLDER(first, 0);
 
 	(void)state;
 	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
 	l = house_acquire(&h);
 	(void)house_take(l, &first);
-	listener_close_door(l);
+	close_door(l);
 	listeners_leave(&h.all, &first);
-	assert_refused(&l->bound);
+	/* Or it gets no answer. */
+	if (listener_deaf_lane(l) == NULL)
+		assert_refused(&l->bound);
+	else
+		client = client_try(&l->bound);
 	listener_enlist(l, &h.app, 0);
 	assert_served(&l->bound);
+	if (client >= 0)
+		close(client);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -425,6 +567,13 @@ main(void)
 		cmocka_unit_test(a_forsaken_one_refuses_at_the_end),
 		cmocka_unit_test(the_end_closes_whoever_refers_to_them),
 		cmocka_unit_test(behind_a_closed_door_are_those_who_were_there),
+		cmocka_unit_test(a_door_is_closed_without_filters),
+		cmocka_unit_test(
+		    a_door_without_filters_opens_for_the_next_worker),
+		cmocka_unit_test(
+		    a_door_without_filters_lets_handshakes_end),
+		cmocka_unit_test(
+		    a_door_without_filters_is_closed_for_both_families),
 		cmocka_unit_test(a_closed_door_takes_no_datagrams),
 		cmocka_unit_test(behind_a_closed_door_a_free_lane_refuses),
 		cmocka_unit_test(a_removed_path_comes_back),

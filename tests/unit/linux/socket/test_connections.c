@@ -394,6 +394,8 @@ several_listeners(void **state)
 	sockdiag_close(&d);
 }
 
+static const struct drain_policy at_once = { .idle_ms = 0 };
+
 static void
 unix_listener(void **state)
 {
@@ -427,7 +429,7 @@ unix_listener(void **state)
 		   too. Who spoke last is not told: it is busy. */
 		assert_int_equal(c.n, 1);
 		assert_int_equal(c.v[0].ino, ino_of(server));
-		assert_int_equal(connections_tally(&c, 0).busy, 1);
+		assert_int_equal(connections_tally(&c, &at_once).busy, 1);
 	} else {
 		print_message("no unix_diag: %s\n", strerror(-code));
 	}
@@ -564,12 +566,15 @@ half_open_ones_by_age(void **state)
 static struct drain_tally
 tally_of(struct sockdiag *d, uint16_t port, int64_t idle_ms)
 {
+	const struct drain_policy policy = {
+		.idle_ms = idle_ms, .timeout_ms = 3600 * 1000,
+	};
 	struct connections c;
 	struct drain_tally tally;
 	pid_t self = getpid();
 
 	assert_int_equal(look(&c, d, port, &self, 1), 0);
-	tally = connections_tally(&c, idle_ms);
+	tally = connections_tally(&c, &policy);
 	connections_end(&c);
 	return tally;
 }
@@ -634,6 +639,47 @@ from_busy_to_idle(void **state)
 	sockdiag_close(&d);
 }
 
+/* Both ends are ours: how long one takes to speak behind the other. */
+static int64_t
+speak(int first, int second)
+{
+	struct mono begun = mono_now();
+	char buf[16];
+
+	assert_int_equal(send(first, "ping", 4, 0), 4);
+	assert_int_equal(recv(second, buf, sizeof(buf), 0), 4);
+	assert_int_equal(send(second, "pong", 4, 0), 4);
+	assert_int_equal(recv(first, buf, sizeof(buf), 0), 4);
+	return mono_ms_between(begun, mono_now());
+}
+
+/* As HTTP/2 has it: a client that has spoken last is owed nothing, if it spoke
+   at once. */
+static void
+client_acknowledges(void **state)
+{
+	struct sockdiag d = SOCKDIAG_INIT;
+	uint16_t port;
+	int listener = tcp_listen(&port);
+	int client = tcp_connect(port), server = accept_one(listener);
+	char buf[16];
+
+	(void)state;
+	NEEDS_DIAG();
+	/* On a busy machine, again. */
+	while (speak(server, client) > DRAIN_REACTION_MS / 2)
+		;
+	await_tally(&d, port, 50, 1, 0);
+	/* A request, later. */
+	assert_int_equal(send(client, "GET", 3, 0), 3);
+	assert_int_equal(recv(server, buf, sizeof(buf), 0), 3);
+	await_tally(&d, port, 50, 0, 1);
+	close(client);
+	close(server);
+	close(listener);
+	sockdiag_close(&d);
+}
+
 int
 main(void)
 {
@@ -647,6 +693,7 @@ main(void)
 		cmocka_unit_test(zombie_is_no_refusal),
 		cmocka_unit_test(half_open_ones_by_age),
 		cmocka_unit_test(from_busy_to_idle),
+		cmocka_unit_test(client_acknowledges),
 	};
 
 	return cmocka_run_group_tests(tests, look_for_diag, NULL);
