@@ -6,25 +6,17 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_attach.h"
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
 
-/* Slots that a listener starts with, and how many times what is needed it then
-   gets at least: a group that grows is moved to new maps. */
-#define ROOM_MIN	64
-#define ROOM_FACTOR	2
-
 /* Of more lanes than these, those that may be added are not at once: a large
    program is built for each change. */
 #define LANES_AT_ONCE	64
-
-/* Beside the instances' own: the lane for all. */
-#define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)
 
 static void
 warn(struct listener *l, const char *why)
@@ -37,7 +29,7 @@ warn(struct listener *l, const char *why)
 	    address_text_numeric(&l->bound).s, why);
 }
 
-/* ---- classic BPF ---- */
+/* ---- who is in the group ---- */
 
 /* Those that lanes_order has found to have left. */
 static bool
@@ -55,150 +47,7 @@ put_out(struct listener *l, size_t n)
 	return n > 0;
 }
 
-static enum steering_cbpf_key
-key_of(enum balance b)
-{
-	return b == BALANCE_SOURCE ? STEERING_CBPF_SOURCE :
-	    b == BALANCE_FLOW ? STEERING_CBPF_FLOW : STEERING_CBPF_RANDOM;
-}
-
-static bool
-take_seat(uint64_t *taken, unsigned seat)
-{
-	uint64_t bit = UINT64_C(1) << (seat % 64);
-	bool free = (taken[seat / 64] & bit) == 0;
-
-	taken[seat / 64] |= bit;
-	return free;
-}
-
-static unsigned
-seat_of(const struct lane *lane)
-{
-	return lane->holder != NULL ?
-	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
-}
-
-/* Are all that are in doubt live? Then it makes no difference who gets what is
-   meant for another one of them. */
-static bool
-doubts_are_live(const struct lanes *ls)
-{
-	for (size_t i = 0; i < ls->order.n; i++)
-		if (ls->order.v[i].doubt && !ls->v[ls->order.v[i].slot]->live)
-			return false;
-	return true;
-}
-
-/* Of the first `places` of the group; `doubts`: those that are in doubt too. */
-static size_t
-collect_live(const struct lanes *ls, size_t places, bool doubts,
-    struct steering_cbpf_lane *lanes)
-{
-	uint64_t taken[STEERING_CBPF_SEATS_MAX / 64] = { 0 };
-	size_t n = 0;
-
-	for (size_t i = 0; i < places; i++) {
-		const struct lane *lane = ls->v[ls->order.v[i].slot];
-
-		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
-		    (doubts || !ls->order.v[i].doubt) &&
-		    take_seat(taken, seat_of(lane)))
-			lanes[n++] = (struct steering_cbpf_lane){
-				.seat = seat_of(lane), .index = (unsigned)i,
-			};
-	}
-	return n;
-}
-
-/* The live lanes at the first `places` of the group that it is certain of; else
-   somebody: never nobody. */
-static size_t
-collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
-{
-	size_t n = collect_live(ls, places, doubts_are_live(ls), lanes);
-
-	if (n == 0)
-		n = collect_live(ls, places, true, lanes);
-	if (n == 0 && places < ls->order.n)
-		return collect(ls, ls->order.n, lanes);
-	if (n == 0)
-		lanes[n++] = (struct steering_cbpf_lane){ .index = 0 };
-	return n;
-}
-
-/* Which one does the kernel come to later when it looks for a socket? Into the
-   chain of an address IPv4 sockets are put in front, IPv6 ones behind. */
-static bool
-is_behind(const struct lane *a, const struct lane *b)
-{
-	return a->listener->bound.host == ADDRESS_HOST_IPV4 ?
-	    a->joined < b->joined : a->joined > b->joined;
-}
-
-/* The last one of the live lanes, or NULL. `sure`: that listen, as the kernel
-   says. */
-static struct lane *
-find_last(const struct lanes *ls, bool sure)
-{
-	struct lane *found = NULL;
-
-	for (size_t i = 0; i < ls->n; i++) {
-		struct lane *lane = ls->v[i];
-
-		if (lane->live && lane->listening &&
-		    (found == NULL || is_behind(lane, found)) &&
-		    (!sure || socket_is_listening(lane->fd)))
-			found = lane;
-	}
-	return found;
-}
-
-/*
- * One of the group, to attach a program to: it belongs to all of them. The first
- * one in the chain would get all that comes for a moment, whatever the program
- * says: socket_begin_attach(). So of those that live, the last one; if it is
- * alone, it gets everything anyway.
- */
-static struct lane *
-any_lane(const struct lanes *ls)
-{
-	struct lane *lane = find_last(ls, false);
-
-	if (lane != NULL && lane->listener->bound.kind == ADDRESS_TCP &&
-	    !socket_is_listening(lane->fd))
-		lane = find_last(ls, true);
-	return lane != NULL ? lane : ls->v[ls->order.v[0].slot];
-}
-
-/* `asks`: it gives an answer to questions besides. */
-static int
-attach_program(struct listener *l, size_t places, bool asks)
-{
-	struct lanes *ls = &l->lanes;
-	struct steering_cbpf_program program;
-	struct steering_cbpf_lane *lanes;
-	size_t n;
-	int fd, code;
-
-	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
-	if (lanes == NULL)
-		return -ENOMEM;
-	n = collect(ls, places, lanes);
-	code = asks ? steering_cbpf_build_asking(key_of(ls->balance), lanes, n,
-	    l->all->balancing.optmem_max, ls->order.n, &program) :
-	    steering_cbpf_build(key_of(ls->balance), lanes, n,
-	    l->all->balancing.optmem_max, &program);
-	free(lanes);
-	if (code < 0)
-		return code;
-	fd = any_lane(ls)->fd;
-	socket_begin_attach(fd);
-	code = socket_attach_cbpf(fd, program.code, program.n);
-	socket_end_attach(fd);
-	steering_cbpf_free(&program);
-	return code;
-}
+/* ---- classic BPF ---- */
 
 /* So often at once, when somebody is shut down meanwhile. */
 #define ASK_TIMES 3
@@ -212,7 +61,7 @@ find_out(struct listener *l)
 	for (int i = 0; i < ASK_TIMES && lanes_order_is_question(l); i++) {
 		(void)put_out(l, lanes_order_look(l, false, true));
 		if (ls->order.doubts == 0 ||
-		    attach_program(l, ls->order.n, true) < 0 ||
+		    lanes_attach_classic(l, ls->order.n, true) < 0 ||
 		    !lanes_order_ask(l))
 			return;
 	}
@@ -227,7 +76,7 @@ attach_classic(struct listener *l, size_t places)
 	if (l->lanes.order.n <= absent)
 		absent = 0;
 	return l->lanes.order.n == 0 ? 0 :
-	    attach_program(l, l->lanes.order.n - absent, false);
+	    lanes_attach_classic(l, l->lanes.order.n - absent, false);
 }
 
 /* ---- eBPF ---- */
@@ -271,25 +120,7 @@ attach_extended(struct listener *l, struct error *err)
 	free(slots);
 	if (ls->attached)
 		return 0;
-	return steering_ebpf_attach(ls->ebpf, any_lane(ls)->fd, err);
-}
-
-static enum steering_ebpf_mode
-mode_of(enum balance b)
-{
-	return b == BALANCE_ROUND_ROBIN ? STEERING_EBPF_TURNS :
-	    STEERING_EBPF_LEAST;
-}
-
-static size_t
-room_for(const struct lanes *ls)
-{
-	size_t n = ls->n > ls->expected ? ls->n : ls->expected;
-	size_t room = ROOM_MIN;
-
-	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
-		room *= 2;
-	return room;
+	return steering_ebpf_attach(ls->ebpf, lanes_attach_point(ls)->fd, err);
 }
 
 int
@@ -309,10 +140,10 @@ lanes_program_room(struct listener *l, struct error *err)
 		    "too many sockets of one listener");
 	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
 		return 0;
-	code = steering_ebpf_grow(ls->ebpf, room_for(ls),
-	    ls->attached ? any_lane(ls)->fd : -1, err);
+	code = steering_ebpf_grow(ls->ebpf, lanes_attach_room(ls),
+	    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
 	if (code == 0)
-		ls->ebpf_room = room_for(ls);
+		ls->ebpf_room = lanes_attach_room(ls);
 	return code;
 }
 
@@ -466,8 +297,8 @@ compare_no_more(struct lane *lane)
 	if (balancing_cover(&l->all->balancing, &why) == 0)
 		error_set(&why, 0, "clusterd has been moved to another "
 		    "cgroup");
-	if (steering_ebpf_set_mode(ls->ebpf, mode_of(BALANCE_ROUND_ROBIN),
-	    ls->attached ? any_lane(ls)->fd : -1, &err) < 0) {
+	if (steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(BALANCE_ROUND_ROBIN),
+	    ls->attached ? lanes_attach_point(ls)->fd : -1, &err) < 0) {
 		warn(l, error_text(&err));
 	} else {
 		ls->balance = BALANCE_ROUND_ROBIN;
@@ -694,15 +525,15 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	if (code < 0)
 		return code;
 	if (ls->ebpf != NULL)
-		return steering_ebpf_set_mode(ls->ebpf, mode_of(b),
-		    attached ? any_lane(ls)->fd : -1, err);
+		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
+		    attached ? lanes_attach_point(ls)->fd : -1, err);
 	code = balancing_count(&l->all->balancing, &count, err);
 	if (code == 0)
-		code = steering_ebpf_new(mode_of(b), room_for(ls), count,
+		code = steering_ebpf_new(lanes_attach_mode(b), lanes_attach_room(ls), count,
 		    &ls->ebpf, err);
 	if (code < 0)
 		return code;
-	ls->ebpf_room = room_for(ls);
+	ls->ebpf_room = lanes_attach_room(ls);
 	ls->attached = false;
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i]->listening)

@@ -15,6 +15,7 @@
  *   lanes_figures  what waits in a lane and what it has served
  *   lanes_order    the order in which the kernel has them, and whether it is
  *                  known
+ *   lanes_attach   what a program for them is made of, and where it goes
  *   lanes_program  the kernel's group: who is in it, who gets new connections,
  *                  and the program that chooses
  *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
@@ -80,7 +81,7 @@ struct lane {
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
 	uint64_t joined;	/* the how manieth it was to do so: its place
-				   in the kernel's chain, see any_lane() */
+				   in the kernel's chain, see lanes_attach_point() */
 	bool uncounted;		/* eBPF: the kernel does not count its
 				   connections, or not all of them */
 	/* lanes_watch: */

@@ -1,0 +1,178 @@
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "core/sockets/steering_cbpf.h"
+#include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_attach.h"
+#include "daemon/sockets/listener.h"
+#include "linux/bpf/steering_ebpf.h"
+#include "linux/socket/socket.h"
+
+/* Slots that a listener starts with, and how many times what is needed it then
+   gets at least: a group that grows is moved to new maps. */
+#define ROOM_MIN	64
+#define ROOM_FACTOR	2
+
+/* Beside the instances' own: the lane for all. */
+#define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)
+
+/* ---- classic BPF ---- */
+
+static enum steering_cbpf_key
+key_of(enum balance b)
+{
+	return b == BALANCE_SOURCE ? STEERING_CBPF_SOURCE :
+	    b == BALANCE_FLOW ? STEERING_CBPF_FLOW : STEERING_CBPF_RANDOM;
+}
+
+static bool
+take_seat(uint64_t *taken, unsigned seat)
+{
+	uint64_t bit = UINT64_C(1) << (seat % 64);
+	bool free = (taken[seat / 64] & bit) == 0;
+
+	taken[seat / 64] |= bit;
+	return free;
+}
+
+static unsigned
+seat_of(const struct lane *lane)
+{
+	return lane->holder != NULL ?
+	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
+}
+
+/* Are all that are in doubt live? Then it makes no difference who gets what is
+   meant for another one of them. */
+static bool
+doubts_are_live(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->order.n; i++)
+		if (ls->order.v[i].doubt && !ls->v[ls->order.v[i].slot]->live)
+			return false;
+	return true;
+}
+
+/* Of the first `places` of the group; `doubts`: those that are in doubt too. */
+static size_t
+collect_live(const struct lanes *ls, size_t places, bool doubts,
+    struct steering_cbpf_lane *lanes)
+{
+	uint64_t taken[STEERING_CBPF_SEATS_MAX / 64] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < places; i++) {
+		const struct lane *lane = ls->v[ls->order.v[i].slot];
+
+		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
+		    (doubts || !ls->order.v[i].doubt) &&
+		    take_seat(taken, seat_of(lane)))
+			lanes[n++] = (struct steering_cbpf_lane){
+				.seat = seat_of(lane), .index = (unsigned)i,
+			};
+	}
+	return n;
+}
+
+/* The live lanes at the first `places` of the group that it is certain of; else
+   somebody: never nobody. */
+static size_t
+collect(const struct lanes *ls, size_t places, struct steering_cbpf_lane *lanes)
+{
+	size_t n = collect_live(ls, places, doubts_are_live(ls), lanes);
+
+	if (n == 0)
+		n = collect_live(ls, places, true, lanes);
+	if (n == 0 && places < ls->order.n)
+		return collect(ls, ls->order.n, lanes);
+	if (n == 0)
+		lanes[n++] = (struct steering_cbpf_lane){ .index = 0 };
+	return n;
+}
+
+/* Which one does the kernel come to later when it looks for a socket? Into the
+   chain of an address IPv4 sockets are put in front, IPv6 ones behind. */
+static bool
+is_behind(const struct lane *a, const struct lane *b)
+{
+	return a->listener->bound.host == ADDRESS_HOST_IPV4 ?
+	    a->joined < b->joined : a->joined > b->joined;
+}
+
+/* The last one of the live lanes, or NULL. `sure`: that listen, as the kernel
+   says. */
+static struct lane *
+find_last(const struct lanes *ls, bool sure)
+{
+	struct lane *found = NULL;
+
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane *lane = ls->v[i];
+
+		if (lane->live && lane->listening &&
+		    (found == NULL || is_behind(lane, found)) &&
+		    (!sure || socket_is_listening(lane->fd)))
+			found = lane;
+	}
+	return found;
+}
+
+struct lane *
+lanes_attach_point(const struct lanes *ls)
+{
+	struct lane *lane = find_last(ls, false);
+
+	if (lane != NULL && lane->listener->bound.kind == ADDRESS_TCP &&
+	    !socket_is_listening(lane->fd))
+		lane = find_last(ls, true);
+	return lane != NULL ? lane : ls->v[ls->order.v[0].slot];
+}
+
+int
+lanes_attach_classic(const struct listener *l, size_t places, bool asks)
+{
+	const struct lanes *ls = &l->lanes;
+	struct steering_cbpf_program program;
+	struct steering_cbpf_lane *lanes;
+	size_t n;
+	int fd, code;
+
+	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
+	if (lanes == NULL)
+		return -ENOMEM;
+	n = collect(ls, places, lanes);
+	code = asks ? steering_cbpf_build_asking(key_of(ls->balance), lanes, n,
+	    l->all->balancing.optmem_max, ls->order.n, &program) :
+	    steering_cbpf_build(key_of(ls->balance), lanes, n,
+	    l->all->balancing.optmem_max, &program);
+	free(lanes);
+	if (code < 0)
+		return code;
+	fd = lanes_attach_point(ls)->fd;
+	socket_begin_attach(fd);
+	code = socket_attach_cbpf(fd, program.code, program.n);
+	socket_end_attach(fd);
+	steering_cbpf_free(&program);
+	return code;
+}
+
+/* ---- eBPF ---- */
+
+enum steering_ebpf_mode
+lanes_attach_mode(enum balance b)
+{
+	return b == BALANCE_ROUND_ROBIN ? STEERING_EBPF_TURNS :
+	    STEERING_EBPF_LEAST;
+}
+
+size_t
+lanes_attach_room(const struct lanes *ls)
+{
+	size_t n = ls->n > ls->expected ? ls->n : ls->expected;
+	size_t room = ROOM_MIN;
+
+	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
+		room *= 2;
+	return room;
+}
