@@ -452,6 +452,7 @@ test-deps:
 
 ## demo: build, and start the hello cluster
 demo: build-deps
+	@echo 'building ...'
 	@$(MAKE) --no-print-directory -s all
 	@echo
 	@echo '  The hello cluster comes up on http://localhost:8080/'
