@@ -124,12 +124,23 @@ lanes_share(struct listener *l, const struct lane_holder *holder,
 }
 
 /* Nobody will come to it any more. With a deaf one it stays, lest places in the
-   kernel's order change, and clients get elsewhere for a moment. */
+   kernel's order change, and clients get elsewhere for a moment; but nobody
+   waits in it. */
 static void
 close_free(struct lane *lane)
 {
 	if (listener_deaf_lane(lane->listener) == NULL)
 		lanes_sockets_refuse_lane(lane);
+	else
+		lanes_reset(lane);
+}
+
+void
+lanes_close_free(struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (lane_is_free(l->lanes.v[i]) && l->lanes.v[i]->listening)
+			close_free(l->lanes.v[i]);
 }
 
 void

@@ -41,6 +41,9 @@ void lanes_leave(struct listener *listener, const struct lane_holder *holder);
 /* Could the live lanes have what waits in this one? */
 bool lanes_can_move(const struct lane *lane);
 
+/* The door is closed: nobody will come to those that are free. */
+void lanes_close_free(struct listener *listener);
+
 /* Nobody shares the common lane any more: it is one like the others. */
 void lanes_unshare(struct listener *listener);
 

@@ -224,8 +224,10 @@ lanes_program_shut(struct lane *lane)
 		return;
 	(void)put_out(l, lanes_order_look(l, false, true));
 	/* It was, and listens again by itself, since nobody knows when. */
-	if (lane->listening)
-		lanes_order_doubt(lane);
+	if (!lane->listening)
+		return;
+	lanes_order_doubt(lane);
+	lanes_program_check(lane);
 }
 
 void
@@ -259,10 +261,12 @@ lanes_program_joining(struct lane *lane)
 	lanes_program_look(lane->listener);
 	lane->unseen = listener_is_own_tcp(lane->listener) &&
 	    socket_is_listening(lane->fd);
-	if (ls->ebpf != NULL)
-		(void)steering_ebpf_mark_lane(ls->ebpf, lane->slot, lane->fd);
-	else
+	if (ls->ebpf == NULL)
 		attach_before_second(lane->listener);
+	/* Of one that listens already, its beginning would not be seen any more:
+	   then it has the mark from before. */
+	else if (!lane->unseen)
+		(void)steering_ebpf_mark_lane(ls->ebpf, lane->slot, lane->fd);
 }
 
 /* Its place is the last one's until there is another program, and then its own
@@ -459,6 +463,7 @@ see_news(struct listener *l)
 		}
 		lane->listening = any = true;
 		lanes_order_joined(lane);
+		lanes_program_check(lane);
 	}
 	if (any) {
 		lanes_order_doubt_all(l);

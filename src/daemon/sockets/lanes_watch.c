@@ -21,6 +21,15 @@ note_turn(struct lane *lane)
 	lane->watch = (struct lane_watch){ .counts = false };
 }
 
+/* New connections go to it, since nobody else could have them: it is not for us
+   to change what waits in it (lanes_move, lanes_reset), until they go
+   elsewhere. */
+static bool
+is_wanted(const struct lane *lane)
+{
+	return lane->live && lane->wanted;
+}
+
 struct mono
 lanes_watch(struct lane *lane, const struct lane_facts *given,
     struct mono now)
@@ -35,6 +44,8 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 	facts.can_move = ls->ebpf != NULL && ls->attached;
 	facts.waits = lane->waits;
 	d = lane_watch_decide(&lane->watch, &facts, now);
+	if ((d.deed == LANE_MOVE || d.deed == LANE_RESET) && is_wanted(lane))
+		d.deed = LANE_WAIT;	/* the news are that it is no more */
 	if (d.deed == LANE_MOVE)
 		lanes_move(lane);
 	else if (d.deed == LANE_RESET)

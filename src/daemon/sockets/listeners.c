@@ -192,6 +192,7 @@ listener_close_door(struct listener *l)
 		return;
 	l->door_closed = true;
 	l->door_filter = lanes_sockets_close_door(l) == 0;
+	lanes_close_free(l);
 	log_app(LOG_LEVEL_INFO, l->app,
 	    "no longer listening on %s%s, but for those who are there",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" : "",

@@ -1,12 +1,12 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "linux/socket/lane_queue.h"
 
 int
@@ -36,39 +36,39 @@ reset(int client)
 	close(client);
 }
 
-static int
-accept_and_reset(int fd)
-{
-	uint32_t n, max;
-	int code = lane_queue_tcp(fd, &n, &max);
+/* Somebody else may be faster, and the queue empty: accept(2) does not wait for
+   longer than that. O_NONBLOCK would be for all who have the socket, one of
+   whom may be setting it. */
+#define WAIT_MS 10
 
-	while (code == 0 && n-- > 0) {
+static int
+accept_and_reset(int fd, uint32_t n)
+{
+	while (n-- > 0) {
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
 		if (client >= 0)
 			reset(client);
-		else if (errno == EAGAIN)
+		else if (errno == EAGAIN || errno == EINTR)
 			break;		/* somebody else was faster */
 		else if (errno == EMFILE || errno == ENFILE ||
 		    errno == ENOMEM || errno == ENOBUFS || errno == EINVAL)
-			code = -errno;
+			return -errno;
 	}
-	return code;
+	return 0;
 }
 
 int
 lane_queue_reset_tcp(int fd)
 {
-	int flags = fcntl(fd, F_GETFL), code;
+	uint32_t n, max;
+	int code = lane_queue_tcp(fd, &n, &max);
 
-	if (flags < 0)
-		return -errno;
-	if ((flags & O_NONBLOCK) == 0 &&
-	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	code = accept_and_reset(fd);
-	if ((flags & O_NONBLOCK) == 0)
-		(void)fcntl(fd, F_SETFL, flags);
+	if (code < 0)
+		return code;
+	alarm_set(WAIT_MS);
+	code = accept_and_reset(fd, n);
+	alarm_set(0);
 	return code;
 }
 

@@ -15,9 +15,9 @@ int lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max);
 /*
  * Resets them, as they are now, without a stop to the listening: the order of
  * the group stays, and nothing is moved to wherever the kernel likes
- * (net.ipv4.tcp_migrate_req). Never waits; for that O_NONBLOCK is set for an
- * instant, which others that have the socket could notice. -errno; then some
- * may have been reset.
+ * (net.ipv4.tcp_migrate_req). Waits for some milliseconds at most, and only where
+ * somebody else that has the socket takes one. -errno; then some may have been
+ * reset.
  */
 int lane_queue_reset_tcp(int fd);
 

@@ -73,6 +73,77 @@ a_lane_is_kept_until_it_is_left(void **state)
 	house_close(&h);
 }
 
+/* Two are shut down at once; the first one's news have shown the second, whose
+   holder lets it listen again before its own are taken. */
+static void
+who_listens_again_by_himself_is_counted(void **state)
+{
+	struct listener *l;
+	struct lane *a, *b;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_LEAST_CONNECTIONS);
+	if (!balancing_can_count(&h.all.balancing, NULL)) {
+		house_close(&h);
+		skip();
+	}
+	l = house_acquire(&h);
+	a = house_take(l, &first);
+	b = house_take(l, &second);
+	assert_false(a->uncounted || b->uncounted);
+	worker_shuts(a);
+	worker_shuts(b);
+	lanes_sockets_unwatch(a);
+	assert_int_equal(lanes_sockets_revive(a), 0);
+	assert_false(b->listening);
+	assert_int_equal(socket_start_listening(b->fd, l->backlog), 0);
+	lanes_sockets_unwatch(b);
+	assert_int_equal(lanes_sockets_revive(b), 0);
+	assert_true(b->listening);
+	assert_false(b->uncounted);
+	assert_int_equal(l->lanes.balance, BALANCE_LEAST_CONNECTIONS);
+
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+who_listens_again_by_himself_gets_clients(void **state)
+{
+	static struct lane_holder holders[80];
+	struct lane *lanes[80];
+	struct listener *l;
+	struct lane *b;
+	int c[800];
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_ROUND_ROBIN);
+	if (!balancing_can_count(&h.all.balancing, NULL)) {
+		house_close(&h);
+		skip();
+	}
+	l = house_acquire(&h);
+	for (int i = 0; i < 80; i++)
+		lanes[i] = house_take(l, &holders[i]);
+	house_serve(l, (const struct lane *const *)lanes, 80);
+	b = lanes[40];
+	worker_shuts(b);
+	assert_int_equal(socket_start_listening(b->fd, l->backlog), 0);
+	lanes_sockets_unwatch(b);
+	assert_int_equal(lanes_sockets_revive(b), 0);
+	assert_true(b->listening);
+	house_serve(l, (const struct lane *const *)lanes, 80);
+	for (int i = 0; i < 800; i++)
+		c[i] = client_connect(&l->bound);
+	assert_int_equal(waiting_in(b), 10);
+	for (int i = 0; i < 800; i++)
+		close(c[i]);
+	listeners_release(l);
+	house_close(&h);
+}
+
 static void
 who_waits_is_served_first(void **state)
 {
@@ -1212,6 +1283,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lane_is_kept_until_it_is_left),
+		cmocka_unit_test(who_listens_again_by_himself_is_counted),
+		cmocka_unit_test(who_listens_again_by_himself_gets_clients),
 		cmocka_unit_test(who_waits_is_served_first),
 		cmocka_unit_test(the_common_lane_is_everybodys),
 		cmocka_unit_test(live_lanes_at_random),
