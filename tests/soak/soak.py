@@ -42,7 +42,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
 import harness                                                  # noqa: E402
 import lanes                                                    # noqa: E402
 import words                                                    # noqa: E402
-from harness import IS_ROOT, SLOW, TimeLimit, wait_until        # noqa: E402
+from harness import IS_ROOT, SLOW, wait_until                   # noqa: E402
 
 SERVER = os.path.abspath(os.environ.get("SOAK_SERVER", os.path.join(
     os.path.dirname(harness.CLUSTERD), "soak-server")))
@@ -142,8 +142,9 @@ def plan_round(rnd, balances, seconds):
 class Client:
     """What became of one."""
 
-    def __init__(self, port):
+    def __init__(self, port, in_round):
         self.port = port
+        self.round = in_round
         self.begun = time.monotonic()
         self.lag = LAG.total
         self.name = None        # its own port
@@ -249,7 +250,6 @@ class Episode:
         self.max_surge = 1
         self.shut = self.defer = False
         self.ports = [harness.free_port(), harness.free_port()]
-        self.old_port = None
         self.box = harness.Box()
         self.bad = self.box.write("bad", "")
         self.trace = []
@@ -267,8 +267,9 @@ class Episode:
         return f"handoff = {self.handoff}, {self.who}"
 
     def fresh_round(self):
+        """What excuses there are, from here on."""
         self.round = {"balances": {self.balance}, "shut": self.shut,
-                      "defer": self.defer, "ports": False, "aborts": False}
+                      "ports": 0}
 
     def note(self, *what):
         self.trace.append(f"{clock(time.monotonic())} "
@@ -304,11 +305,9 @@ class Episode:
         self.shut, self.defer = setting["shut"], setting["defer"]
         if setting["change-port"]:
             self.ports.reverse()
-            self.round["ports"] = True
+            self.round["ports"] += 1
         self.round["balances"].add(self.balance)
         self.round["shut"] |= self.shut
-        self.round["defer"] |= self.defer
-        self.round["aborts"] |= never
         self.configure(never)
         self.d.send_and_wait(signal.SIGHUP)
 
@@ -359,8 +358,9 @@ class Episode:
         n = 0
         while not self.over.wait(0.005 + 0.02 * rnd.random()):
             n += 1
-            ports = self.ports if self.round["ports"] else self.ports[:1]
-            client = Client(rnd.choice(ports))
+            now = self.round
+            ports = self.ports if now["ports"] else self.ports[:1]
+            client = Client(rnd.choice(ports), now)
             self.running[k] = client
             talk(client, rnd, lanes.client((k * 40 + n) % 240), self.look_at)
             with self.lock:
@@ -400,17 +400,23 @@ class Episode:
         self.figures["deaths"] = len(dead)
         self.figures["said moved"] = sum(
             int(m[1]) for m in MOVED.finditer(log))
+        aborted = len(words.RELOAD_ABORTED("web").findall(log))
+        undone = aborted > self.figures["aborts"]
+        self.figures["aborts"] = aborted
         wrong = []
-        moving = self.who == "root" and \
-            self.round["balances"] <= {*MOVING, "auto"}
         for client in done:
+            # It may have begun in the one before.
+            rounds = [client.round, self.round]
+            ports = sum(r["ports"] for r in {id(r): r for r in rounds}.values())
+            shut = any(r["shut"] for r in rounds)
+            moving = self.who == "root" and all(
+                r["balances"] <= {*MOVING, "auto"} for r in rounds)
             self.figures["clients"] += 1
             self.figures[client.how] += 1
             self.worst = max(self.worst, client.end - client.begun)
             if client.how == "ok":
                 continue
-            if client.how == "refused" and (self.round["ports"] or
-                                            self.round["shut"]):
+            if client.how == "refused" and (ports or shut):
                 self.figures["refused: port or shut"] += 1
             elif client.how == "cut" and client.server:
                 how = dead.get(client.server[0], "alive")
@@ -418,11 +424,11 @@ class Episode:
                     wrong.append(f"{client}, which is {how}")
             elif client.how == "cut" and spared["log"] > 0:
                 spared["log"] -= 1
-            elif client.how == "cut" and not moving and self.round["shut"]:
+            elif client.how == "cut" and not moving and shut:
                 # Without eBPF, what waits is lost with the lane.
                 self.figures["cut: lane shut down"] += 1
-            elif client.how == "cut" and self.round["ports"]:
-                # A port that an aborted or changed reload closes again.
+            elif client.how == "cut" and ports and (undone or ports > 1):
+                # A port that an aborted reload, or the next one, closes again.
                 self.figures["cut: port closed"] += 1
             elif client.how == "cut" and spared["death"] > 0:
                 spared["death"] -= 1
@@ -456,9 +462,10 @@ class Episode:
             if time.monotonic() > begun + 2 * BOUND + LAG.total - lag:
                 raise Violation(
                     f"no rest: {harness.describe(self.d.workers())}")
+            # With what a worker has done to its lane before it died seen to.
             return (self.d.find(words.RELOAD_DONE("web"), mark) and
-                    len(self.d.workers()) == self.instances ==
-                    len(self.d.ready_pids()))
+                    len(self.d.children()) == self.instances ==
+                    len(self.d.ready_pids()) and self.d.is_at_rest())
         wait_until(at_rest, "rest", 3600)
         self.serves_all()
         # Who has begun before is through soon, or is bound to be.
@@ -474,7 +481,7 @@ class Episode:
             if time.monotonic() > begun + 10 * SLOW + LAG.total - lag:
                 raise Violation(f"only instances {sorted(seen)} of "
                                 f"{self.instances} serve ({n} clients)")
-            client = Client(self.ports[0])
+            client = Client(self.ports[0], self.round)
             talk(client, random.Random(n), lanes.client(n % 240), self.look_at)
             n += 1
             if client.how != "ok":
@@ -529,14 +536,15 @@ def ms(seconds):
 
 def run_episode(seed, number, seconds):
     episode = Episode(seed, number)
-    said = None
+    said, log = None, ""
     try:
-        episode.run(seconds)
-    except (Violation, TimeLimit) as e:
-        said = str(e)
-    log = episode.d.log() if episode.d else ""
-    try:
-        episode.close()
+        try:
+            episode.run(seconds)
+        except (Violation, AssertionError, OSError) as e:
+            said = f"{type(e).__name__}: {e}"
+        finally:
+            log = episode.d.log() if episode.d else ""
+            episode.close()
     except Violation as e:
         said = f"{said or ''}\n{e}"
     figures = ", ".join(f"{v} {k}" for k, v in episode.figures.items())
