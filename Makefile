@@ -197,6 +197,12 @@ $(B)/openloop: tests/bench/openloop.c
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
 	    -o $@ $< -lm
 
+# What the soak supervises.
+$(B)/soak-server: tests/soak/server.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
+	    -o $@ $<
+
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
 FUZZ_TARGETS = adoption conf control
 
@@ -216,9 +222,9 @@ $(B)/tests/replay_control: $(call libraries_of,core/status)
     $(B)/tests/daemon/sockets/house.d
 
 # The first Python that has pytest.
-PYTEST	= $$(for p in /usr/bin/python3 python3; do \
-	$$p -c 'import pytest' 2>/dev/null && { echo $$p; break; }; done) \
-	-B -m pytest -p no:cacheprovider
+PYTHON	= $$(for p in /usr/bin/python3 python3; do \
+	$$p -c 'import pytest' 2>/dev/null && { echo $$p; break; }; done) -B
+PYTEST	= $(PYTHON) -m pytest -p no:cacheprovider
 ASAN_FLAGS = -g -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 ASAN	= B=build-asan OPT=-O1 HARDEN= LDHARDEN= CFLAGS='$(ASAN_FLAGS)'
@@ -230,15 +236,15 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-rooms check-core check-unit check-fuzz check-man \
-	check-contributing check-metrics check-openloop check-e2e check-asan check-valgrind \
+	check-contributing check-metrics check-openloop check-soak check-e2e check-asan check-valgrind \
 	check-unit-asan check-fuzz-asan check-clang \
 	check-cross check-inih fuzz \
-	$(FUZZ_TARGETS:%=fuzz-%) bench
+	$(FUZZ_TARGETS:%=fuzz-%) soak bench
 
 # What `make check` runs: check-X for each X, those joined by a plus beside each
 # other. The end-to-end tests mostly wait.
 SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
-	unit-asan fuzz-asan e2e+asan+valgrind
+	unit-asan fuzz-asan soak e2e+asan+valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
@@ -290,6 +296,21 @@ check-metrics: $(call unit,metrics)
 ## check-openloop: does the load generator tell what happens?
 check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
+
+# How long, and what of it again: see tests/soak/soak.py.
+SECONDS	= 600
+SEED	=
+EPISODE	=
+soak	= CLUSTERD=$(B)/clusterd SOAK_SERVER=$(B)/soak-server \
+	$(PYTHON) tests/soak/soak.py
+
+## soak: whatever happens to workers, at random; SECONDS=3600 SEED=…
+soak: all $(B)/soak-server
+	$(soak) '$(SECONDS)' '$(SEED)' '$(EPISODE)'
+
+## check-soak: a round of it each way, always the same
+check-soak: all $(B)/soak-server
+	$(soak) 1 1
 
 # What pytest runs: E2E=tests/e2e/life/test_stop.py for a file, with ::test_name for a
 # test, E2E='tests/e2e -k name' for what has a name in common. Of a choice there

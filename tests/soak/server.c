@@ -1,0 +1,301 @@
+/*
+ * The worker of soak.py: it says who it is as soon as it has accepted, so that
+ * a client that is cut off later knows whose death that should have been.
+ *
+ *	server [--port N] [--start FILE] [--defer] [--shut-lanes] [--never]
+ *
+ *	--port N	bind 127.0.0.1:N by itself, instead of CLUSTERD_FD
+ *	--start FILE	its first letter says how a start goes: x fails at
+ *			once, h hangs, d takes 0.4 s
+ *	--defer		TCP_DEFER_ACCEPT
+ *	--shut-lanes	shut the listeners down on TERM
+ *	--never		is never ready, and accepts nothing
+ *
+ * The greeting is "PID INSTANCE GENERATION\n"; a request is a number of
+ * milliseconds and a newline, and is answered "done\n" after these.
+ */
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LISTENERS_MAX	8
+#define CLIENTS_MAX	256
+
+static struct {
+	int port;
+	const char *start;
+	bool defer, shut_lanes, never;
+} opt;
+
+static struct client {
+	int fd;				/* -1: free */
+	int64_t due;			/* when the answer goes out; -1 */
+	size_t len;
+	char request[16];
+} clients[CLIENTS_MAX];
+static int n_clients;
+static int listeners[LISTENERS_MAX];
+static int n_listeners;
+static char greeting[64];
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static const char *
+env_or(const char *name, const char *other)
+{
+	const char *value = getenv(name);
+
+	return value != NULL ? value : other;
+}
+
+static void
+fail(const char *what)
+{
+	perror(what);
+	_exit(70);
+}
+
+static void
+start_badly(void)
+{
+	FILE *f = opt.start != NULL ? fopen(opt.start, "r") : NULL;
+	int letter = f != NULL ? fgetc(f) : EOF;
+
+	if (letter == 'x')
+		_exit(1);
+	while (letter == 'h')
+		pause();
+	if (letter == 'd')
+		usleep(400 * 1000);
+	if (f != NULL)
+		fclose(f);
+}
+
+static void
+bind_own(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)opt.port),
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	if (fd == -1)
+		fail("socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1)
+		fail("bind");
+	if (!opt.never && listen(fd, 1024) == -1)
+		fail("listen");
+	listeners[n_listeners++] = fd;
+}
+
+static void
+find_listeners(void)
+{
+	const char *p = getenv("CLUSTERD_FD");
+
+	if (opt.port != 0) {
+		bind_own();
+		return;
+	}
+	while (p != NULL && *p != '\0' && n_listeners < LISTENERS_MAX) {
+		char *end;
+		int fd = (int)strtol(p, &end, 10);
+
+		if (end == p)
+			break;
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+		listeners[n_listeners++] = fd;
+		p = *end == ',' ? end + 1 : end;
+	}
+}
+
+static void
+tell_ready(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (path == NULL || strlen(path) >= sizeof(sun.sun_path))
+		fail("NOTIFY_SOCKET");
+	memcpy(sun.sun_path, path, strlen(path));
+	if (sun.sun_path[0] == '@')
+		sun.sun_path[0] = '\0';
+	if (sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&sun,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+	    strlen(path))) == -1)
+		fail("notify");
+	close(fd);
+}
+
+static void
+drop(struct client *c)
+{
+	close(c->fd);
+	c->fd = -1;
+	n_clients--;
+}
+
+static void
+take(int listener)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &clients[i];
+
+		if (c->fd != -1)
+			continue;
+		c->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+		if (c->fd == -1)
+			return;
+		c->due = -1;
+		c->len = 0;
+		n_clients++;
+		if (send(c->fd, greeting, strlen(greeting),
+		    MSG_NOSIGNAL) == -1)
+			drop(c);
+		return;
+	}
+}
+
+static void
+hear(struct client *c)
+{
+	ssize_t n = recv(c->fd, c->request + c->len,
+	    sizeof(c->request) - 1 - c->len, 0);
+
+	if (n <= 0) {
+		drop(c);
+		return;
+	}
+	c->len += (size_t)n;
+	c->request[c->len] = '\0';
+	if (strchr(c->request, '\n') != NULL)
+		c->due = now_ms() + atoi(c->request);
+	else if (c->len == sizeof(c->request) - 1)
+		drop(c);
+}
+
+static void
+serve(int signals)
+{
+	bool stopping = false;
+
+	while (!stopping || n_clients > 0) {
+		struct pollfd p[1 + LISTENERS_MAX + CLIENTS_MAX];
+		struct signalfd_siginfo si;
+		int64_t now = now_ms(), next = now + 60000;
+		nfds_t n = 0;
+
+		p[n++] = (struct pollfd){ signals, POLLIN, 0 };
+		for (int i = 0; i < n_listeners; i++)
+			p[n++] = (struct pollfd){ stopping ? -1 :
+				listeners[i], POLLIN, 0 };
+		for (int i = 0; i < CLIENTS_MAX; i++) {
+			struct client *c = &clients[i];
+
+			p[n++] = (struct pollfd){ c->due < 0 ? c->fd : -1,
+				POLLIN, 0 };
+			if (c->fd != -1 && c->due >= 0 && c->due < next)
+				next = c->due;
+		}
+		poll(p, n, (int)(next > now ? next - now : 0));
+		if (read(signals, &si, sizeof(si)) == sizeof(si) &&
+		    si.ssi_signo != SIGHUP) {
+			stopping = true;
+			for (int i = 0; i < n_listeners; i++) {
+				if (opt.shut_lanes)
+					shutdown(listeners[i], SHUT_RDWR);
+				close(listeners[i]);
+			}
+			n_listeners = 0;
+			continue;
+		}
+		for (int i = 0; i < n_listeners; i++)
+			if (p[1 + i].revents != 0)
+				take(listeners[i]);
+		now = now_ms();
+		for (int i = 0; i < CLIENTS_MAX; i++) {
+			struct client *c = &clients[i];
+
+			if (c->fd == -1)
+				continue;
+			if (c->due >= 0 && c->due <= now) {
+				send(c->fd, "done\n", 5, MSG_NOSIGNAL);
+				drop(c);
+			} else if (c->due < 0 &&
+			    p[n - CLIENTS_MAX + (nfds_t)i].fd == c->fd &&
+			    p[n - CLIENTS_MAX + (nfds_t)i].revents != 0) {
+				hear(c);
+			}
+		}
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	sigset_t set;
+	int signals;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--port") == 0 && i + 1 < argc)
+			opt.port = atoi(argv[++i]);
+		else if (strcmp(argv[i], "--start") == 0 && i + 1 < argc)
+			opt.start = argv[++i];
+		else if (strcmp(argv[i], "--defer") == 0)
+			opt.defer = true;
+		else if (strcmp(argv[i], "--shut-lanes") == 0)
+			opt.shut_lanes = true;
+		else if (strcmp(argv[i], "--never") == 0)
+			opt.never = true;
+		else
+			return 64;
+	}
+	start_badly();
+	snprintf(greeting, sizeof(greeting), "%d %s %s\n", getpid(),
+	    env_or("CLUSTERD_INSTANCE", "-"),
+	    env_or("CLUSTERD_GENERATION", "-"));
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		clients[i].fd = -1;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	find_listeners();
+	for (int i = 0; opt.defer && i < n_listeners; i++)
+		setsockopt(listeners[i], IPPROTO_TCP, TCP_DEFER_ACCEPT,
+		    &(int){ 5 }, sizeof(int));
+	if (opt.never) {
+		poll(&(struct pollfd){ signals, POLLIN, 0 }, 1, -1);
+		return 0;
+	}
+	tell_ready();
+	serve(signals);
+	return 0;
+}
