@@ -244,7 +244,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 # What `make check` runs: check-X for each X, those joined by a plus beside each
 # other. The end-to-end tests mostly wait.
 SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
-	unit-asan fuzz-asan soak e2e+asan+valgrind
+	unit-asan fuzz-asan e2e+asan+valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
