@@ -7,7 +7,7 @@
 # object* says AF_INET and IPPROTO_TCP, and each makes that object its own way.
 # For a supervisor: handing over the socket may change latency (Nagle against
 # delayed acknowledgements); set TCP_NODELAY on the listener, it is inherited.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb python3-uvicorn=0.17.6-1 python3-hypercorn=0.13.2-3 python3-h11=0.14.0-1.1~deb12u1 \
 	python3-click=8.1.3-2 python3-h2=4.1.0-4 python3-hpack=4.0.0-2 \
 	python3-hyperframe=6.0.0-1 python3-priority=2.0.0-1 \

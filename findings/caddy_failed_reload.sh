@@ -5,7 +5,7 @@
 # reload says READY=1. (HAProxy does the opposite: haproxy_failed_reload.sh.)
 # For a supervisor: a worker that is "reloading" for ever may be in full
 # service; do not withhold connections from it, and bound the wait.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb caddy=2.6.2-5
 A=$(free_port) P=$(free_port)
 conf() {

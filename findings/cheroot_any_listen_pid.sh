@@ -7,7 +7,7 @@
 # For a supervisor: do not leave LISTEN_* in the environment of helpers that a
 # worker starts; such a helper serves the service's clients. Close-on-exec does
 # not help where a shell passes the descriptor on.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb python3-cheroot=9.0.0+ds1-2 python3-jaraco.functools=3.5.0-1 \
 	python3-more-itertools=8.10.0-2 python3-six=1.16.0-4
 cat >"$T/helper.py" <<'A'

@@ -5,7 +5,7 @@
 # was ever served, and the service manager has already been told "ready".
 # For a supervisor that hands over sockets: READY=1 is no reason to retire the
 # old worker; wait until somebody waits on the listener.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb gunicorn=20.1.0-6+deb12u1 python3-gunicorn=20.1.0-6+deb12u1
 notified
 echo 'import time; time.sleep(1); raise SystemError("no such release")' \

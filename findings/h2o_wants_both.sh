@@ -7,7 +7,7 @@
 # For a supervisor: one dual-stack socket cannot stand for what such a server
 # asks for; give it two, IPv4 and IPv6 only, and name both.
 # All addresses are those of a network of its own.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb h2o=2.2.5+dfsg2-7 libserver-starter-perl=0.35-2 libproc-wait3-perl=0.05-2+b1 \
 	libscope-guard-perl=0.21-2 liblist-moreutils-perl=0.430-2 \
 	liblist-moreutils-xs-perl=0.430-3+b1 libexporter-tiny-perl=1.006000-1

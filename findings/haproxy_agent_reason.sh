@@ -8,7 +8,7 @@
 # word either ("fail" is).
 # For a supervisor's agent: always word, space, #reason, newline; look at
 # last_agt when testing, since what is not understood changes nothing.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb haproxy=2.6.12-1+deb12u4 liblua5.3-0=5.3.6-2 \
 	libopentracing-c-wrapper0=1.1.3-3+b1 libopentracing1=1.6.0-4
 cat >"$T/agent.py" <<'A'

@@ -6,7 +6,7 @@
 # said in the log alone, and no ERRNO or STATUS is sent.
 # For a supervisor: RELOADING=1 followed by READY=1 does not mean that the new
 # configuration is in force; check the file first, or ask the server.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb haproxy=2.6.12-1+deb12u4 liblua5.3-0=5.3.6-2 \
 	libopentracing-c-wrapper0=1.1.3-3+b1 libopentracing1=1.6.0-4
 P=$(free_port)

@@ -7,7 +7,7 @@
 # connect and hang. catatonit 0.1.7 (not as process 1) execs: there it works.
 # For a supervisor: READY=1 and a live worker prove nothing; see who waits on
 # the lane, and name the wrapper in the hint.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb gunicorn=20.1.0-6+deb12u1 python3-gunicorn=20.1.0-6+deb12u1 \
 	dumb-init=1.2.5-2 tini=0.19.0-1+b3 catatonit=0.1.7-1+b2
 cat >"$T/app.py" <<'A'

@@ -7,7 +7,7 @@
 # one process each meet on 5000.
 # For a supervisor that imports a Procfile: do not take over computed ports; say
 # each one in the file.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 pack foreman@3.0.1
 cd "$T"
 cat >show.js <<'A'

@@ -7,7 +7,7 @@
 # Without NGINX= the same signal does nothing.
 # For a supervisor that speaks NGINX=: give the worker no controlling terminal
 # (setsid), and never pass SIGWINCH on.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb nginx=1.22.1-9+deb12u11
 run() { # run HOW COMMAND...
 	printf '%s\n' 'daemon off; events {}' "pid $T/$1.pid; error_log $T/$1.log notice;" \

@@ -7,7 +7,7 @@
 # name that works has no brackets, "::1:PORT=3".
 # For a supervisor: an IPv6 address has brackets in some of these protocols and
 # none in others; each form is tested against its real receiver.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb php8.2-fpm=8.2.36-1~deb12u1
 try() { # try NAME ADDRESS LISTEN
 	rm -f "$T/log"

@@ -6,7 +6,7 @@
 # ENOENT though that service still listens.
 # For a supervisor: name only what the program's own file names; a Unix lane
 # handed to the wrong program disappears from the file system for everybody.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb php8.2-fpm=8.2.36-1~deb12u1
 printf '%s\n' '[global]' "error_log = $T/log" 'daemonize = no' '[www]' \
 	'user = nobody' 'listen = 127.0.0.1:@' 'pm = static' \

@@ -6,7 +6,7 @@
 # "3%" is 3, not a share of the processors: the number in front counts.
 # For a supervisor that reads such files: names and environment are two spaces;
 # a percentage is refused or understood, never cut.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 pack pm2@7.0.4
 cat >"$T/show.js" <<'A'
 require('fs').appendFileSync(process.env.OUT + process.env.name,

@@ -8,7 +8,7 @@
 # the primary's, are lost for that scrape.
 # For a supervisor: metrics from outside the workers must not wait for all of
 # them; a worker that hangs is when the numbers are needed.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 pack prom-client@15.1.3
 cat >"$T/main.js" <<'A'
 const cluster = require('cluster');

@@ -6,7 +6,7 @@
 # target's health is "up"; the same for scrape_duration_seconds. An alert on
 # up == 0 fires for a target that is scraped well.
 # For a supervisor's metrics: every name has the program's prefix.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb prometheus=2.42.0+ds-5+deb12u1
 cat >"$T/target.py" <<'A'
 import http.server, sys

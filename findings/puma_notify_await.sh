@@ -7,7 +7,7 @@
 # gets an empty reply (curl 52). Without NOTIFY_SOCKET it is finished.
 # For a supervisor: keep a worker's notify socket until the worker's end, also
 # when it is being replaced, or its graceful stop is none.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 dpkg-query -W dpkg | grep -q '1\.21\.22' ||
 	{ echo "$NAME: start-stop-daemon is not 1.21.22" >&2; exit 2; }
 deb puma=5.6.5-3+deb12u2 ruby-sd-notify=0.1.1-2 ruby-nio4r=2.5.8-3 \

@@ -6,7 +6,7 @@
 # port and says so on standard output alone; exit status and health are fine.
 # For a supervisor: a port that is held open before the worker binds looks taken
 # to programs that try it by connecting; hold it bound and not listening.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 pack serve@14.2.7 is-port-reachable@4.0.0
 cd "$T"
 mkdir www

@@ -7,7 +7,7 @@
 # socket for IPv4. On an IPv4 socket all is well; --port=N means 0.0.0.0.
 # For a supervisor: a bare port in SERVER_STARTER_PORT stands for an IPv4
 # socket; never put a dual-stack socket behind it.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb starlet=0.31-2 libserver-starter-perl=0.35-2 libplack-perl=1.0050-1 \
 	libparallel-prefork-perl=0.18-1 libproc-wait3-perl=0.05-2+b1 \
 	libapache-logformat-compiler-perl=0.36-3 libclass-accessor-lite-perl=0.08-3 \

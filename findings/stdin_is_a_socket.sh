@@ -7,7 +7,7 @@
 # listens nowhere; distccd refuses the "client" and exits with 113. Started
 # with /dev/null both listen. A supervisor written in Node does this by default.
 # For a supervisor: standard input is /dev/null or a pipe, never a socket.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb rsync=3.5.0+ds1-0+deb12u1 distcc=3.4+really3.4-3 libpopt0=1.19+dfsg-1 \
 	libxxhash0=0.8.1-1
 printf 'use chroot = no\n[m]\npath = %s\n' "$T" >"$T/rsyncd.conf"

@@ -7,7 +7,7 @@
 # two services swapped in the file the same port is "beta". No warning.
 # For a supervisor: the order of its listeners is the contract with such
 # servers; a reordered file sends clients to another service at a reload.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb stunnel4=3:5.68-2+deb12u1 libwrap0=7.6.q-32 libsystemd0=252.39-1~deb12u2
 A=$(free_port) B=$(free_port)
 service() { # a client service with nobody behind it: only its name matters

@@ -8,7 +8,7 @@
 # For a supervisor that tells its workers apart by the sender's pid: the
 # sender may be a dead child and two words of one call differ; use a socket for
 # each worker, take descriptors and close them at once.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 test "$(id -u)" = 0 || { echo "$NAME: must be root" >&2; exit 2; }
 deb systemd=252.39-1~deb12u2 libsystemd-shared=252.39-1~deb12u2
 L=$LD_LIBRARY_PATH:$LD_LIBRARY_PATH/systemd

@@ -7,7 +7,7 @@
 # second link to it). After a successful reload all clients are refused.
 # For a supervisor: a Unix lane cannot listen again; after such a worker's end
 # only a new socket at the same path helps.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb python3-twisted=22.4.0-4+deb12u1 python3-zope.interface=5.5.2-1+b1 \
 	python3-constantly=15.1.0-4 python3-incremental=21.3.0-2 \
 	python3-automat=22.10.0-1 python3-hyperlink=21.0.0-5 python3-attr=22.2.0-1 \

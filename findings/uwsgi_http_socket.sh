@@ -6,7 +6,7 @@
 # 52), on the other port "200". No warning; "socket activation detected".
 # For a supervisor: a server that takes LISTEN_FDS unasked serves nobody on the
 # lane, while all looks ready; announce descriptors only where asked for.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 deb uwsgi-core=2.0.21-5.1 uwsgi-plugin-python3=2.0.21-5.1 \
 	libyajl2=2.1.0-3+deb12u2 libjansson4=2.14-2
 cat >"$T/app.py" <<'A'
