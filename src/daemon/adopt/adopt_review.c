@@ -40,28 +40,28 @@ holds(const struct worker *w, struct listener *l)
 /* Has some process of the spec's workers the lane open? Who had it last is
    asked first. */
 static bool
-is_held(const struct adopt_review *r, const struct crew *app,
+is_held(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec, struct listener *l)
 {
-	const struct worker *last = workers_find(app->all, l->seen_pid);
+	const struct worker *last = workers_find(crew->all, l->seen_pid);
 
 	if (last != NULL && last->spec == spec && holds(last, l))
 		return true;
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
 		if (w->spec == spec && w->pid != 0 && w != last &&
 		    holds(w, l)) {
 			listener_note_seen(l, w->pid);
 			return true;
 		}
 	/* What has left its parent is not looked through. */
-	return orphans_of_crew(r->orphans, app);
+	return orphans_of_crew(r->orphans, crew);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
 static bool
-is_served(const struct adopt_review *r, const struct crew *app, struct listener *l)
+is_served(const struct adopt_review *r, const struct crew *crew, struct listener *l)
 {
-	for (const struct worker *w = app->workers; w != NULL; w = w->next) {
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
 		struct fsids ids;
 		bool served;
@@ -74,7 +74,7 @@ is_served(const struct adopt_review *r, const struct crew *app, struct listener 
 		if (served || holds(w, l))
 			return true;
 	}
-	return orphans_of_crew(r->orphans, app);
+	return orphans_of_crew(r->orphans, crew);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -100,7 +100,7 @@ is_covered(const struct app_spec *spec, const struct listener *l)
  * address later, all is well from then on.
  */
 static void
-suspend_unserved(const struct adopt_review *r, const struct crew *app,
+suspend_unserved(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec)
 {
 	bool binds = false;
@@ -112,33 +112,33 @@ suspend_unserved(const struct adopt_review *r, const struct crew *app,
 
 		if (spec->taken[i] || l == NULL || !l->listening ||
 		    l->inherited || l->bound.kind != ADDRESS_TCP ||
-		    is_served(r, app, l))
+		    is_served(r, crew, l))
 			continue;
 		listener_suspend(l);
 		if (is_covered(spec, l))
 			continue;
-		log_app(LOG_LEVEL_WARNING, app->name, "its program serves "
+		log_app(LOG_LEVEL_WARNING, crew->name, "its program serves "
 		    "other addresses and not %s: connections to it are refused "
 		    "until it does", address_text_numeric(&l->bound).s);
 	}
 }
 
 static bool
-has_ready(const struct crew *app, const struct app_spec *spec)
+has_ready(const struct crew *crew, const struct app_spec *spec)
 {
-	for (const struct worker *w = app->workers; w != NULL; w = w->next)
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
 		if (w->spec == spec && worker_ready(w))
 			return true;
 	return false;
 }
 
 static void
-review_spec(const struct adopt_review *r, const struct crew *app, struct app_spec *spec)
+review_spec(const struct adopt_review *r, const struct crew *crew, struct app_spec *spec)
 {
-	if (spec == NULL || !has_ready(app, spec))
+	if (spec == NULL || !has_ready(crew, spec))
 		return;
 	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(r, app, spec, spec->beside[i].listener))
+		if (!is_held(r, crew, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->n_beside; i-- > 0;) {
 		size_t position = spec->beside[i].position;
@@ -146,22 +146,22 @@ review_spec(const struct adopt_review *r, const struct crew *app, struct app_spe
 
 		/* One that no server has bound may be served by its number. */
 		if (l != NULL && spec->taken[position] &&
-		    !is_held(r, app, spec, l))
+		    !is_held(r, crew, spec, l))
 			app_spec_promote(spec, i);
 	}
-	suspend_unserved(r, app, spec);
+	suspend_unserved(r, crew, spec);
 }
 
 static void
-review_crew(const struct adopt_review *r, struct crew *app)
+review_crew(const struct adopt_review *r, struct crew *crew)
 {
-	if (!app->review)
+	if (!crew->review)
 		return;
-	app->review = false;
-	if (app->stopping)
+	crew->review = false;
+	if (crew->stopping)
 		return;
-	review_spec(r, app, app->target);
-	review_spec(r, app, app->stable);
+	review_spec(r, crew, crew->target);
+	review_spec(r, crew, crew->stable);
 }
 
 static void
@@ -174,9 +174,9 @@ review_due(void *ctx)
 }
 
 void
-adopt_review_soon(struct adopt_review *r, struct crew *app)
+adopt_review_soon(struct adopt_review *r, struct crew *crew)
 {
-	app->review = true;
+	crew->review = true;
 	loop_timer_start(r->loop, &r->timer, REVIEW_MS);
 }
 

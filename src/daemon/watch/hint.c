@@ -31,16 +31,16 @@ has_daemonized(struct orphans *orphans, struct worker *w)
 static bool
 sibling_listens(struct worker *w, uint16_t *ret_port)
 {
-	struct crew *app = w->crew;
+	struct crew *crew = w->crew;
 	bool found = false;
 
-	if (w->spec->conf->n_listens > 0 || app->wanted < 2 ||
-	    app->port_hinted || w->status.signalled || w->status.code == 0 ||
-	    w->fsm.unwanted || (app->port_looked.ns != 0 &&
-	    mono_ms_between(app->port_looked, mono_now()) < PORT_LOOK_MS))
+	if (w->spec->conf->n_listens > 0 || crew->wanted < 2 ||
+	    crew->port_hinted || w->status.signalled || w->status.code == 0 ||
+	    w->fsm.unwanted || (crew->port_looked.ns != 0 &&
+	    mono_ms_between(crew->port_looked, mono_now()) < PORT_LOOK_MS))
 		return false;
-	app->port_looked = mono_now();
-	for (const struct worker *o = app->workers; o != NULL && !found;
+	crew->port_looked = mono_now();
+	for (const struct worker *o = crew->workers; o != NULL && !found;
 	    o = o->next) {
 		struct fsids ids;
 
@@ -50,7 +50,7 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 		found = listening_port(o->pid, ret_port);
 		inspect_end(&ids);
 	}
-	app->port_hinted = found;
+	crew->port_hinted = found;
 	return found;
 }
 

@@ -139,9 +139,9 @@ kill_with_group(pid_t pid)
 static bool
 serial_lives(const struct orphans *o, uint64_t serial)
 {
-	for (const struct crew *a = o->workers->crews; a != NULL;
-	    a = a->next)
-		for (const struct worker *w = a->workers; w != NULL;
+	for (const struct crew *c = o->workers->crews; c != NULL;
+	    c = c->next)
+		for (const struct worker *w = c->workers; w != NULL;
 		    w = w->next)
 			if (w->serial == serial && w->pid != 0)
 				return true;

@@ -54,7 +54,8 @@ struct loop_timer {
 
 /*
  * Prepare a timer; reserves its place in the heap, so that setting it later
- * cannot fail. -ENOMEM. Undone by loop_timer_fini().
+ * cannot fail. -ENOMEM. Undone by loop_timer_fini(), which is fine for one that
+ * was never prepared, if it is all zero.
  */
 int loop_timer_init(struct loop *loop, struct loop_timer *timer,
     void (*fn)(void *ctx), void *ctx);
