@@ -164,6 +164,10 @@ $(foreach t,$(ALLOC_TESTS),$(eval WRAP_$(t) += $(ALLOC)) \
 $(foreach t,metrics status status_view,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
 
+# A configuration, of its text.
+$(foreach t,app_rollout apps app_spec life,$(call unit,$(t))): \
+    $(B)/tests/lib/config.o
+
 # Workers that are no processes.
 $(foreach t,app_rollout apps,$(call unit,$(t))): \
     $(B)/tests/daemon/apps/fake_workers.o
@@ -217,7 +221,8 @@ $(B)/tests/replay_control: $(call libraries_of,core/status)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
     $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \
-    $(B)/tests/lib/alloc_fail.d $(B)/tests/daemon/control/control_room.d \
+    $(B)/tests/lib/alloc_fail.d $(B)/tests/lib/config.d \
+    $(B)/tests/daemon/control/control_room.d \
     $(B)/tests/daemon/output/turns.d $(B)/tests/daemon/output/room.d \
     $(B)/tests/daemon/sockets/house.d
 

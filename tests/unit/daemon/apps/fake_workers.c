@@ -12,11 +12,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
-#include "core/conf/conf_check.h"
-#include "core/conf/conf_error.h"
-#include "core/conf/conf_host.h"
-#include "core/conf/conf_read.h"
-#include "core/conf/conf_source.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/life/life.h"
@@ -25,6 +20,7 @@
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "lib/config.h"
 
 #include "fake_workers.h"
 
@@ -247,40 +243,10 @@ fake_all_ready(struct app *app)
 
 /* ---- apps ---- */
 
-static int
-find_creds(void *ctx, const char *user, const char *group,
-    struct conf_creds *ret_creds, struct error *err)
-{
-	(void)ctx;
-	(void)user;
-	(void)group;
-	(void)ret_creds;
-	return error_set(err, -ENOENT, "nobody is known here");
-}
-
-struct config *
-fake_config(const char *text)
-{
-	const struct conf_host host = {
-		.base_dir = "/", .find_creds = find_creds,
-	};
-	struct conf_source source;
-	struct conf_errors errors = { .file = "app.ini" };
-	struct config *config;
-
-	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
-	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
-	if (errors.n > 0)
-		fail_msg("%s", errors.v[0].text);
-	conf_source_free(&source);
-	conf_errors_free(&errors);
-	return config;
-}
-
 static struct app_spec *
 new_spec(const char *text)
 {
-	struct config *config = fake_config(text);
+	struct config *config = config_of(text);
 	struct app_spec *spec;
 	struct error err = ERROR_INIT;
 

@@ -31,9 +31,6 @@ int fake_open(void **state);
 /* Whatever still runs is killed; nobody may be left. */
 int fake_close(void **state);
 
-/* The checked configuration; the caller's reference. */
-struct config *fake_config(const char *text);
-
 /* Add the first app of the text; or begin a rollout to it. */
 struct app *fake_add(const char *text);
 void fake_roll(struct app *app, const char *text);

@@ -19,6 +19,7 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
+#include "lib/config.h"
 
 #include "fake_workers.h"
 
@@ -245,7 +246,7 @@ static void
 what_is_stopped_follows_the_configuration(void **state)
 {
 	struct app *web = fake_add(ONE), *api = fake_add(API);
-	struct config *config = fake_config("[api]\ncommand = /bin/true\n"
+	struct config *config = config_of("[api]\ncommand = /bin/true\n"
 	    "instances = 4\n");
 	struct app_spec **specs;
 	struct error err = ERROR_INIT;
@@ -399,8 +400,8 @@ an_address_of_another_app_is_refused(void **state)
 	    dir);
 	web = fake_add(text);
 	snprintf(text, sizeof(text), API "listen = unix:%s/s\n", dir);
-	same = fake_config(text);
-	any = fake_config(API "listen = 127.0.0.1:0\n");
+	same = config_of(text);
+	any = config_of(API "listen = 127.0.0.1:0\n");
 
 	/* Port 0 is another port each time. */
 	assert_int_equal(apps_check_listens(&fake.apps, &any->apps[0], &err),

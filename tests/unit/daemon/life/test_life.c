@@ -21,11 +21,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/conf/conf_check.h"
-#include "core/conf/conf_error.h"
-#include "core/conf/conf_host.h"
-#include "core/conf/conf_read.h"
-#include "core/conf/conf_source.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/life/life.h"
@@ -42,6 +37,7 @@
 #include "daemon/workers/workers.h"
 #include "linux/child/spawn.h"
 #include "linux/process/process.h"
+#include "lib/config.h"
 
 /* Above any pid (PID_MAX_LIMIT, linux/threads.h). */
 #define FIRST_PID (4 * 1024 * 1024 + 1)
@@ -149,25 +145,18 @@ static const struct worker_events events = { stepped, ended };
 static struct app_spec *
 new_spec(const char *keys)
 {
-	const struct conf_host host = { .base_dir = "/" };
-	struct conf_errors errors = { .file = "test" };
-	struct conf_source source = { .sections = NULL };
-	struct config *config = NULL;
 	struct app_spec *spec = NULL;
 	struct error err = ERROR_INIT;
+	struct config *config;
 	char text[512];
 
 	snprintf(text, sizeof(text), "[web]\ncommand = /x\n%s", keys);
-	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
-	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
-	assert_int_equal(errors.n, 0);
+	config = config_of(text);
 	assert_int_equal(app_spec_new(&house, config, &config->apps[0], &spec,
 	    &err), 0);
 	app_spec_try(spec, 1);
 	app_spec_put_in_force(spec);
 	config_unref(config);
-	conf_source_free(&source);
-	conf_errors_free(&errors);
 	return spec;
 }
 

@@ -19,17 +19,13 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/conf/conf_check.h"
-#include "core/conf/conf_error.h"
-#include "core/conf/conf_host.h"
-#include "core/conf/conf_read.h"
-#include "core/conf/conf_source.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "linux/loop/loop.h"
 #include "linux/socket/socket.h"
+#include "lib/config.h"
 
 static struct loop *loop;
 static struct listeners listeners;
@@ -68,20 +64,10 @@ close_house(void **state)
 static struct config *
 configure(const char *lines)
 {
-	const struct conf_host host = { .base_dir = "/" };
-	struct conf_errors errors = { .file = "test" };
-	struct conf_source source = { .sections = NULL };
-	struct config *config = NULL;
 	char text[512];
 
 	snprintf(text, sizeof(text), "[web]\ncommand = /bin/true\n%s", lines);
-	assert_int_equal(conf_read(text, strlen(text), &source, &errors), 0);
-	assert_int_equal(conf_check(&source, &host, &config, &errors), 0);
-	if (errors.n > 0)
-		fail_msg("%s", errors.v[0].text);
-	conf_source_free(&source);
-	conf_errors_free(&errors);
-	return config;
+	return config_of(text);
 }
 
 /* The caller owns a reference, which keeps the configuration. */
