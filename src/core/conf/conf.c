@@ -34,7 +34,10 @@ app_free(struct conf_app *app)
 	strlist_free(&app->command);
 	for (size_t i = 0; i < app->n_listens; i++)
 		address_free(&app->listens[i]);
+	for (size_t i = 0; i < app->n_listens; i++)
+		free(app->listen_forms[i]);
 	free(app->listens);
+	free(app->listen_forms);
 	free(app->socket_user);
 	free(app->socket_group);
 	free(app->directory);

@@ -110,6 +110,12 @@ struct conf_app {
 	struct address *listens;	/* `port` first, then `listen` */
 	size_t n_listens;
 	bool has_port;			/* listens[0] came from `port` */
+	/* As listens: one with {instance}, as address_parse() takes it when
+	   that is replaced; NULL: the same for all. In `listens` it is what
+	   instance 0 has, or in a view (conf_instance) that instance. */
+	char **listen_forms;
+	bool is_view;
+	unsigned view_instance;
 	uint32_t socket_mode;
 	char *socket_user;		/* NULL: inherited */
 	char *socket_group;

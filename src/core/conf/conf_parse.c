@@ -143,7 +143,7 @@ parse_path(const struct conf_value *v, void *target)
 	int r = 0;
 
 	if (!conf_value_is_nothing(v))
-		r = conf_value_absolute(v, v->lines[0], &path);
+		r = conf_value_expanded(v, v->lines[0], &path);
 	if (r == 0)
 		replace(conf_value_field(v, target), path);
 	return r;
@@ -196,7 +196,7 @@ parse_output(const struct conf_value *v, void *target)
 	int r;
 
 	if (means_file(v, v->lines[0]))
-		r = conf_value_absolute(v, v->lines[0], &path);
+		r = conf_value_expanded(v, v->lines[0], &path);
 	else
 		r = conf_value_word(v, 0, v->lines[0], &kind);
 	if (r < 0)

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,9 +8,11 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/conf/conf_parse_app.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
+#include "core/names/placeholder.h"
 #include "core/names/signal_name.h"
 #include "core/names/words.h"
 
@@ -160,28 +163,44 @@ conf_parse_command(const struct conf_value *v, void *target)
 	return 0;
 }
 
-/* Takes the address over, also on failure. */
 static int
-add_listen(const struct conf_value *v, size_t i, struct conf_app *app,
-    struct address *a)
+reserve_listen(const struct conf_value *v, size_t i, struct conf_app *app)
 {
 	struct address *listens;
+	char **forms;
 
-	if (app->n_listens >= CONF_LISTENS_MAX) {
-		address_free(a);
+	if (app->n_listens >= CONF_LISTENS_MAX)
 		return conf_refuse(v, i, "more than %d listeners, fewer are "
 		    "allowed", CONF_LISTENS_MAX);
-	}
-	listens = realloc(app->listens,
-	    (app->n_listens + 1) * sizeof(*listens));
-	if (listens == NULL) {
-		address_free(a);
+	listens = reallocarray(app->listens, app->n_listens + 1,
+	    sizeof(*listens));
+	if (listens == NULL)
 		return -ENOMEM;
-	}
 	app->listens = listens;
+	forms = reallocarray(app->listen_forms, app->n_listens + 1,
+	    sizeof(*forms));
+	if (forms == NULL)
+		return -ENOMEM;
+	app->listen_forms = forms;
+	return 0;
+}
+
+/* Takes the address and the form (or NULL) over, also on failure. */
+static int
+add_listen(const struct conf_value *v, size_t i, struct conf_app *app,
+    struct address *a, char *form)
+{
+	int r = reserve_listen(v, i, app);
+
+	if (r < 0) {
+		address_free(a);
+		free(form);
+		return r;
+	}
 	if (v->listen_lines != NULL)
 		v->listen_lines[app->n_listens] = v->numbers[i];
-	listens[app->n_listens++] = *a;
+	app->listen_forms[app->n_listens] = form;
+	app->listens[app->n_listens++] = *a;
 	return 0;
 }
 
@@ -199,10 +218,78 @@ conf_parse_port(const struct conf_value *v, void *target)
 		return conf_refuse(v, 0, "\"%.60s\" is not a port, %s is "
 		    "allowed", v->lines[0], v->key->allowed);
 	a.port = (uint16_t)port;
-	r = add_listen(v, 0, app, &a);
+	r = add_listen(v, 0, app, &a, NULL);
 	if (r == 0)
 		app->has_port = true;
 	return r;
+}
+
+/* What is left in braces is a slip, but for {instance}. */
+static int
+judge_braces(const struct conf_value *v, size_t i, const struct conf_app *app,
+    const char *text)
+{
+	size_t len;
+	const char *unknown = placeholder_find_unknown(text, &len);
+
+	if (unknown != NULL)
+		return conf_refuse(v, i, "%.*s stands for nothing: {instance}, "
+		    "{app}, {port} and {env:NAME} are allowed",
+		    (int)(len < 60 ? len : 60), unknown);
+	if (placeholder_in(PLACEHOLDER_WORKER_ID, text))
+		return conf_refuse(v, i, "{worker_id} is another one at each "
+		    "start, and an address is to stay: {instance} is allowed");
+	if (placeholder_in(PLACEHOLDER_FD, text))
+		return conf_refuse(v, i, "{fd} is known when the socket is "
+		    "open, {instance} is allowed");
+	if (placeholder_in(PLACEHOLDER_PORT, text))
+		return conf_refuse(v, i, app->has_port ? "{port} is any one "
+		    "that is free, a number is allowed" : "{port} is what "
+		    "port says, and the app has none");
+	return 0;
+}
+
+/* With all that is known when the file is read; only {instance} is left. */
+static int
+expand_listen(const struct conf_value *v, size_t i, const struct conf_app *app,
+    const char *item, char **ret_text)
+{
+	struct placeholders p = { .env = NULL };
+	char port[8] = "", *known = NULL, *text;
+	int r = conf_value_expand(v, i, item, &known);
+
+	if (r < 0)
+		return r;
+	if (app->has_port && app->listens[0].port != 0) {
+		snprintf(port, sizeof(port), "%u",
+		    (unsigned)app->listens[0].port);
+		p.values[PLACEHOLDER_PORT] = port;
+	}
+	text = placeholders_expand(&p, known);
+	free(known);
+	if (text == NULL)
+		return -ENOMEM;
+	r = judge_braces(v, i, app, text);
+	if (r < 0)
+		free(text);
+	else
+		*ret_text = text;
+	return r;
+}
+
+/* With the directory, so that nothing but the instance is missing. */
+static char *
+listen_form(const struct conf_value *v, const char *text)
+{
+	char *path, *form;
+
+	if (!str_starts(text, "unix:"))
+		return strdup(text);
+	path = address_path(text + strlen("unix:"), v->base_dir);
+	if (path == NULL || asprintf(&form, "unix:%s", path) < 0)
+		form = NULL;
+	free(path);
+	return form;
 }
 
 static int
@@ -211,13 +298,27 @@ parse_listen_item(const struct conf_value *v, size_t i, const char *item,
 {
 	struct error err = ERROR_INIT;
 	struct address a;
-	int r;
+	char *text = NULL, *form = NULL;
+	bool own;
+	int r = expand_listen(v, i, app, item, &text);
 
-	r = address_parse(item, v->base_dir, &a, &err);
+	if (r < 0)
+		return r;
+	own = placeholder_in(PLACEHOLDER_INSTANCE, text);
+	if (own)
+		form = listen_form(v, text);
+	r = own && form == NULL ? -ENOMEM : own ?
+	    conf_listen_of(form, 0, &a, &err) :
+	    address_parse(text, v->base_dir, &a, &err);
 	if (r == -EINVAL)
 		conf_refuse(v, i, "%s", error_text(&err));
 	error_clear(&err);
-	return r < 0 ? r : add_listen(v, i, app, &a);
+	free(text);
+	if (r < 0) {
+		free(form);
+		return r;
+	}
+	return add_listen(v, i, app, &a, form);
 }
 
 int

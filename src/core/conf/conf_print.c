@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
@@ -182,7 +183,9 @@ print_listen(const struct out *o)
 	if (app->n_listens == first)
 		strbuf_puts(o->sb, o->key->nothing);
 	for (size_t i = first; i < app->n_listens; i++) {
-		char *text = address_format(&app->listens[i]);
+		char *text = conf_listen_is_own(app, i) ?
+		    strdup(app->listen_forms[i]) :
+		    address_format(&app->listens[i]);
 
 		if (i > first)
 			strbuf_puts(o->sb, ", ");

@@ -329,6 +329,34 @@ address_equal(const struct address *a, const struct address *b)
 	return address_compare(a, b) == 0;
 }
 
+void
+address_put_host(struct strbuf *sb, const struct address *a)
+{
+	char host[INET6_ADDRSTRLEN] = "::";
+
+	/* Neither can fail: the family is known and the room suffices. */
+	if (a->host == ADDRESS_HOST_IPV4)
+		(void)inet_ntop(AF_INET, a->ip, host, sizeof(host));
+	else if (a->host == ADDRESS_HOST_IPV6)
+		(void)inet_ntop(AF_INET6, a->ip, host, sizeof(host));
+	strbuf_puts(sb, host);
+}
+
+struct address
+address_unmapped(const struct address *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct address v4 = *a;
+
+	if (a->kind == ADDRESS_UNIX || a->host != ADDRESS_HOST_IPV6 ||
+	    memcmp(a->ip, mapped, sizeof(mapped)) != 0)
+		return v4;
+	v4.host = ADDRESS_HOST_IPV4;
+	memset(v4.ip, 0, sizeof(v4.ip));
+	memcpy(v4.ip, a->ip + sizeof(mapped), 4);
+	return v4;
+}
+
 struct address_text
 address_text_numeric(const struct address *a)
 {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct error;
+struct strbuf;
 
 enum address_kind {
 	ADDRESS_TCP,
@@ -75,6 +76,12 @@ char *address_format(const struct address *a);
  * when memory is short.
  */
 char *address_format_numeric(const struct address *a);
+
+/* The host alone, without brackets: 0.0.0.0, ::1. Not for Unix. */
+void address_put_host(struct strbuf *sb, const struct address *a);
+
+/* ::ffff:127.0.0.1 is 127.0.0.1; others are as they were. Borrows the path. */
+struct address address_unmapped(const struct address *a);
 
 /*
  * The same two for messages, which need no memory of their own and cannot fail:

@@ -197,6 +197,7 @@ widen(const struct address *written, const struct address *asked)
 enum fit {
 	FIT_NOT,
 	FIT_REFUSE,	/* the port, and a family that cannot be given */
+	FIT_BESIDE,	/* UDP, the number of `port` */
 	FIT_MAPPED,	/* the port, IPv4 for an AF_INET6 socket */
 	FIT_PORT,	/* the port */
 	FIT_WIDE,	/* … and every address is served */
@@ -255,6 +256,12 @@ fit(const struct conf_app *app, size_t i, const struct address *bound,
 {
 	const struct address *written = &app->listens[i];
 
+	/* DNS, HTTP/3, syslog: one number for both, at the same addresses. */
+	if (i == 0 && app->has_port && asked->kind == ADDRESS_UDP &&
+	    asked->port != 0 && asked->port == bound->port) {
+		*ret_target = *asked;
+		return FIT_BESIDE;
+	}
 	if (written->kind != asked->kind)
 		return FIT_NOT;
 	if (written->kind == ADDRESS_UNIX) {

@@ -13,6 +13,7 @@
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
 #include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_trial.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
@@ -102,8 +103,9 @@ judge(const struct ask *a)
 {
 	const struct app_spec *spec = a->w->spec;
 	const struct listener *l = app_spec_find_lane(spec, a->ino);
-	struct adoption d = adoption_decide(spec->conf, spec->bound,
-	    &a->asked);
+	struct adoption d = adoption_decide(
+	    app_spec_conf(spec, a->w->instance),
+	    app_spec_bound(spec, a->w->instance), &a->asked);
 
 	if (l != NULL)
 		return bind_again(l, &d);
@@ -156,6 +158,8 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	inspect_end(&ids);
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
+		if (l == NULL)
+			trial_elsewhere(w, call);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
 	}
@@ -163,7 +167,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	if (code == -EINTR)
 		return code;
 	if (code == 0)
-		code = app_spec_take(w->spec, l, &err);
+		code = trial_begin(w, l, &err);
 	if (code < 0)
 		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
@@ -300,7 +304,10 @@ adopt_end(struct worker *w)
 		t->pending = next;
 	}
 	wish_forget(w);
-	*t = (struct trap){ .adopt = t->adopt, .fd = -1 };
+	trial_forget(w);
+	*t = (struct trap){
+		.adopt = t->adopt, .all_trials = t->all_trials, .fd = -1,
+	};
 	/* It may be the last one that stood in somebody's way. */
 	if (t->adopt->wishes)
 		loop_timer_start(t->adopt->loop, &t->adopt->again, AGAIN_MS);
@@ -314,6 +321,7 @@ adopt_join(struct adopt *adopt, struct worker *w)
 	if (t == NULL)
 		return -ENOMEM;
 	t->adopt = adopt;
+	t->all_trials = &adopt->trials;
 	t->fd = -1;
 	w->trap = t;
 	return 0;
@@ -354,6 +362,8 @@ adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers)
 {
 	adopt->loop = loop;
 	adopt->workers = workers;
+	if (trial_init(&adopt->trials, loop, workers) < 0)
+		return -ENOMEM;
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);
 }
 
@@ -361,4 +371,5 @@ void
 adopt_fini(struct adopt *adopt)
 {
 	loop_timer_fini(adopt->loop, &adopt->again);
+	trial_fini(&adopt->trials);
 }

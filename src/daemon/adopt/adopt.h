@@ -7,6 +7,8 @@
  *   adopt_ask     what is asked for, and who else refers to the socket
  *   adopt_wish    what it has set up on that
  *   adopt_give    the lane takes the socket's place
+ *   adopt_held    who has a lane
+ *   adopt_trial   whether a listener is to stay, or was only tried
  *   adopt_hint    what people are told of binds that are none of ours
  *   adopt         this door: calls and their answers
  *   adopt_review  afterwards: which addresses are really served
@@ -18,6 +20,7 @@
 #include <stddef.h>
 
 #include "base/mono.h"
+#include "daemon/adopt/adopt_trial.h"
 #include "linux/loop/loop.h"
 
 struct app_spec;
@@ -31,6 +34,7 @@ struct adopt {
 	struct loop *loop;
 	struct workers *workers;
 	struct loop_timer again;	/* answers what could not be before */
+	struct trials trials;
 	struct mono pause;		/* until then binds wait */
 	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */

@@ -89,8 +89,10 @@ is_in_our_network(int fd, const struct app_spec *spec)
 {
 	uint64_t theirs = 0, ours = 0;
 	socklen_t len = sizeof(theirs);
-	const struct listener *l = spec->listeners[0];
+	const struct listener *l = NULL;
 
+	for (size_t i = 0; l == NULL && i < app_spec_n_listeners(spec); i++)
+		l = app_spec_listener(spec, i);
 	return l == NULL ||
 	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
 	    getsockopt(listener_first_lane(l)->fd, SOL_SOCKET, SO_NETNS_COOKIE,
@@ -168,7 +170,8 @@ read_address(struct ask *a)
 static int
 translate_path(struct ask *a)
 {
-	const struct conf_app *conf = a->w->spec->conf;
+	const struct conf_app *conf = app_spec_conf(a->w->spec,
+	    a->w->instance);
 
 	for (size_t i = 0; i < conf->n_listens; i++) {
 		const struct address *written = &conf->listens[i];

@@ -10,6 +10,7 @@
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_trial.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
@@ -79,7 +80,7 @@ adopt_renew_given(struct worker *w, const struct seccomp_call *call)
 
 	for (size_t i = 0; i < spec->conf->n_listens; i++) {
 		int number = FD_PROTOCOL_FIRST + (int)i;
-		struct listener *l = spec->listeners[i];
+		struct listener *l = app_spec_place(spec, w->instance, i);
 		struct error err = ERROR_INIT;
 		struct fsids ids;
 		enum inspect_kind kind;
@@ -163,9 +164,10 @@ adopt_give(const struct ask *a, const struct adoption *d)
 	struct lane *lane;
 	int code;
 
-	if (spec->listeners[d->position] == NULL)
+	if (app_spec_place(spec, a->w->instance, d->position) == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
-	code = app_spec_give(spec, d->position, &d->target, &l, &err);
+	code = app_spec_give(spec, a->w->instance, d->position, &d->target, &l,
+	    &err);
 	if (code == 0)
 		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
@@ -176,7 +178,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		return code;
 	/* Those have nothing further to wait for. */
 	if (code == 0 && d->target.kind != ADDRESS_TCP)
-		code = app_spec_take(spec, l, &err);
+		code = trial_begin(a->w, l, &err);
 	if (code == 0) {
 		if (a->call->fd < FD_PROTOCOL_FIRST +
 		    (int)spec->conf->n_listens)

@@ -4,11 +4,24 @@
 
 #include <stddef.h>
 
+struct address;
+struct app_spec;
 struct ask;
+struct worker;
 
 /* The kernel will judge: if it will refuse, most likely another instance has
    the port, and nobody has told clusterd to share it. Said once per address. */
 void adopt_hint(const struct ask *ask);
+
+/* It listens there, and that is none of its app's. Said once per address. */
+void adopt_hint_elsewhere(const struct worker *worker,
+    const struct address *address);
+
+/*
+ * Its workers serve what they were given, which is open to all, although the
+ * command names a private address. Said once per generation.
+ */
+void adopt_hint_public(struct app_spec *spec);
 
 /* An IPv4 socket for a listener that is for IPv6 alone. */
 void adopt_log_refused(const struct ask *ask, size_t position);

@@ -1,41 +1,18 @@
 /* Which of an app's addresses its program really serves, once it is ready. */
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/worker/fd_protocol.h"
+#include "daemon/adopt/adopt_held.h"
+#include "daemon/adopt/adopt_hint.h"
 #include "daemon/adopt/adopt_review.h"
-#include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
 
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
 #define REVIEW_MS 50
-
-/* Other than by the numbers that it was started with, unless it has closed
-   those and got one again for a socket of its own. */
-static bool
-holds(const struct worker *w, struct listener *l)
-{
-	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
-	const struct conf_app *conf = w->spec->conf;
-	int first = FD_PROTOCOL_FIRST;
-	struct fsids ids;
-	bool held;
-
-	if (lane == NULL)
-		return false;
-	ids = inspect_begin(&conf->creds);
-	if (!w->trap->low && conf->handoff != CONF_HANDOFF_ADOPT)
-		first += (int)conf->n_listens;
-	held = waiting_holds(w->pid, lane->ino, first);
-	inspect_end(&ids);
-	return held;
-}
 
 /* Has some process of the spec's workers the lane open? Who had it last is
    asked first. */
@@ -45,11 +22,11 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 {
 	const struct worker *last = workers_find(crew->all, l->seen_pid);
 
-	if (last != NULL && last->spec == spec && holds(last, l))
+	if (last != NULL && last->spec == spec && adopt_holds(last, l))
 		return true;
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
 		if (w->spec == spec && w->pid != 0 && w != last &&
-		    holds(w, l)) {
+		    adopt_holds(w, l)) {
 			listener_note_seen(l, w->pid);
 			return true;
 		}
@@ -61,19 +38,10 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 static bool
 is_served(const struct adopt_review *r, const struct crew *crew, struct listener *l)
 {
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
-		const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
-		struct fsids ids;
-		bool served;
-
-		if (w->pid == 0 || lane == NULL)
-			continue;
-		ids = inspect_begin(&w->spec->conf->creds);
-		served = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
-		inspect_end(&ids);
-		if (served || holds(w, l))
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->pid != 0 && app_spec_has(w->spec, l) &&
+		    (adopt_waits(w, l) || adopt_holds(w, l)))
 			return true;
-	}
 	return orphans_of_crew(r->orphans, crew);
 }
 
@@ -93,6 +61,21 @@ is_covered(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+static void
+suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
+    const struct app_spec *spec, struct listener *l)
+{
+	if (!l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
+	    app_spec_has_taken(spec, l) || is_served(r, crew, l))
+		return;
+	listener_suspend(l);
+	if (is_covered(spec, l))
+		return;
+	log_app(LOG_LEVEL_WARNING, crew->name, "its program serves other "
+	    "addresses and not %s: connections to it are refused until it does",
+	    address_text_numeric(&l->bound).s);
+}
+
 /*
  * A program that has bound one of its addresses, and is ready, will hardly
  * accept on another that it has not bound. Clients are refused there, as they
@@ -103,24 +86,16 @@ static void
 suspend_unserved(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec)
 {
-	bool binds = false;
+	size_t n = app_spec_n_listeners(spec);
+	bool binds = spec->n_beside > 0;
 
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		binds |= spec->taken[i];
-	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
-		struct listener *l = spec->listeners[i];
-
-		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->inherited || l->bound.kind != ADDRESS_TCP ||
-		    is_served(r, crew, l))
-			continue;
-		listener_suspend(l);
-		if (is_covered(spec, l))
-			continue;
-		log_app(LOG_LEVEL_WARNING, crew->name, "its program serves "
-		    "other addresses and not %s: connections to it are refused "
-		    "until it does", address_text_numeric(&l->bound).s);
-	}
+	for (size_t i = 0; !binds && i < n; i++)
+		binds = app_spec_listener(spec, i) != NULL &&
+		    app_spec_has_taken(spec, app_spec_listener(spec, i));
+	for (size_t i = 0; binds && i < n; i++)
+		if (app_spec_listener(spec, i) != NULL)
+			suspend_if_unserved(r, crew, spec,
+			    app_spec_listener(spec, i));
 }
 
 static bool
@@ -141,15 +116,17 @@ review_spec(const struct adopt_review *r, const struct crew *crew, struct app_sp
 		if (!is_held(r, crew, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->n_beside; i-- > 0;) {
-		size_t position = spec->beside[i].position;
-		struct listener *l = spec->listeners[position];
+		const struct app_spec_beside *b = &spec->beside[i];
+		struct listener *l = app_spec_in_place(spec, i);
 
 		/* One that no server has bound may be served by its number. */
-		if (l != NULL && spec->taken[position] &&
-		    !is_held(r, crew, spec, l))
+		if (b->listener->listening && !b->listener->quiet &&
+		    l != NULL &&
+		    app_spec_has_taken(spec, l) && !is_held(r, crew, spec, l))
 			app_spec_promote(spec, i);
 	}
 	suspend_unserved(r, crew, spec);
+	adopt_hint_public(spec);
 }
 
 static void

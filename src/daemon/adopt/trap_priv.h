@@ -8,6 +8,8 @@
 
 struct adopt;
 struct adopt_pending;
+struct trial;
+struct trials;
 struct wish;
 
 struct trap {
@@ -16,6 +18,11 @@ struct trap {
 	loop_handle handle;
 	struct adopt_pending *pending;	/* to be answered later */
 	struct wish *wishes;	/* adopt_wish */
+	struct trials *all_trials;
+	struct trial *trials;	/* adopt_trial: what it listens on, for so
+				   short a time that it may be over at once */
+	unsigned tried;		/* adopt_trial: so many there were */
+	bool bound;		/* adopt_trial: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */

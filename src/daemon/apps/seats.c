@@ -74,6 +74,9 @@ seats_drop_last(struct app *app)
 	unseat(&last->present, worker_retire);
 	free(last->death);
 	app->n_seats--;
+	app_spec_unseat(app->crew.stable, app->n_seats);
+	if (app->crew.target != NULL)
+		app_spec_unseat(app->crew.target, app->n_seats);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
 #include "linux/file/file.h"
+#include "linux/process/cpus.h"
 
 static int
 read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
@@ -42,6 +43,8 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 	const struct conf_host host = {
 		.ctx = cache,
 		.base_dir = origin->base_dir,
+		.environ = environ,
+		.auto_instances = cpus_available(),
 		.read_file = read_env_file,
 		.find_creds = creds_cache_find,
 		.may_become = may_become,

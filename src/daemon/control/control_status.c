@@ -143,7 +143,8 @@ put_listener(struct strbuf *sb, const struct app *app,
 	}
 	if (lanes_figures_dropped(l, &dropped))
 		answer_put_number(sb, "dropped", dropped);
-	answer_put(sb, "state", l->door_closed ? "closing" : "open");
+	answer_put(sb, "state", l->door_closed ? "closing" :
+	    l->listening && !l->quiet ? "open" : "refusing");
 	answer_end(sb);
 }
 

@@ -158,28 +158,52 @@ leader_read_last(struct worker *w)
 
 /* ---- start ---- */
 
-/* Of a stream: its end for the process, or what the process gets instead. */
+/* A reference to where a stream goes: the app's, or a file of its own. */
 static int
-open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
-    int *ret_owned)
+find_output(struct worker *w, enum out_stream stream, char *path,
+    struct output **ret_output, struct error *err)
 {
 	const struct app_spec *spec = w->spec;
-	struct output *to = spec->outputs[stream];
-	enum conf_output_kind kind = stream == OUT_STREAM_STDOUT ?
-	    spec->conf->out.kind : spec->conf->err.kind;
+	const struct conf_output own = {
+		.kind = CONF_OUTPUT_FILE, .path = path,
+	};
 	int code;
+
+	if (spec->outputs[stream] != NULL)
+		*ret_output = output_ref(spec->outputs[stream]);
+	if (spec->outputs[stream] != NULL || path == NULL)
+		return 0;
+	code = outputs_acquire(w->leader->life->with.outputs, spec->config,
+	    spec->conf, &own, ret_output, err);
+	if (code == 0)
+		output_adjust(*ret_output, spec->config, spec->conf);
+	return code;
+}
+
+/* Of a stream: its end for the process, or what the process gets instead. */
+static int
+open_stream(struct worker *w, enum out_stream stream, char *path, int *ret_fd,
+    int *ret_owned, struct error *err)
+{
+	const struct conf_app *conf = w->spec->conf;
+	enum conf_output_kind kind = stream == OUT_STREAM_STDOUT ?
+	    conf->out.kind : conf->err.kind;
+	struct output *to = NULL;
+	int code = find_output(w, stream, path, &to, err);
 
 	*ret_fd = kind == CONF_OUTPUT_NULL ? w->leader->life->null_fd : -1;
 	if (to == NULL)
-		return 0;
-	code = outputs_open_pipe(w->leader->life->with.outputs, to, spec->conf,
+		return code;
+	code = outputs_open_pipe(w->leader->life->with.outputs, to, conf,
 	    w->instance, stream, &w->leader->pipes[stream], ret_owned);
+	output_unref(to);
 	*ret_fd = *ret_owned;
 	return code;
 }
 
 static int
-execute(struct worker *w, const struct worker_env *env, const int *fds)
+execute(struct worker *w, const struct worker_env *env, const int *fds,
+    struct error *err)
 {
 	const struct conf_app *conf = w->spec->conf;
 	struct leader *l = w->leader;
@@ -194,7 +218,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		    conf->n_listens,
 		.trap = adopt_wanted(life->with.adopt, w->spec),
 		.null_fd = life->null_fd,
-		.directory = conf->directory,
+		.directory = env->directory,
 		.umask = conf->umask,
 		.nofile = life->nofile,
 		.creds = &conf->creds,
@@ -207,10 +231,11 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
 			plan.nofile.rlim_max = plan.nofile.rlim_cur;
 	}
-	code = open_stream(w, OUT_STREAM_STDOUT, &plan.out_fd, &ends[0]);
+	code = open_stream(w, OUT_STREAM_STDOUT, env->out_path, &plan.out_fd,
+	    &ends[0], err);
 	if (code == 0)
-		code = open_stream(w, OUT_STREAM_STDERR, &plan.err_fd,
-		    &ends[1]);
+		code = open_stream(w, OUT_STREAM_STDERR, env->err_path,
+		    &plan.err_fd, &ends[1], err);
 	if (code == 0)
 		code = spawn(&plan, &w->pid, &l->report);
 	fd_close(&ends[0]);
@@ -232,12 +257,14 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 static int
 collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 {
-	const struct app_spec *spec = w->spec;
+	struct app_spec *spec = w->spec;
+	int seated = app_spec_seat(spec, w->instance, err);
 
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+	for (size_t i = 0; seated == 0 && i < spec->conf->n_listens; i++) {
 		struct lane *lane;
-		int code = app_spec_take_lane(
-		    spec, spec->listeners[i], &w->holder, &lane, err);
+		int code = app_spec_take_lane(spec,
+		    app_spec_place(spec, w->instance, i), &w->holder, &lane,
+		    err);
 
 		if (code == 0)
 			code = lanes_heal_renew(lane,
@@ -248,14 +275,13 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		w->given[i] = spec->conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    lane->ino;
 	}
-	return 0;
+	return seated;
 }
 
 static int
 spawn_process(struct worker *w, struct error *err)
 {
 	struct life *life = w->leader->life;
-	const struct conf_app *conf = w->spec->conf;
 	int fds[CONF_LISTENS_MAX];
 	struct worker_env env;
 	char *id = NULL;
@@ -269,21 +295,21 @@ spawn_process(struct worker *w, struct error *err)
 		(unsigned long long)w->crew->all->run_id,
 		(unsigned long long)w->serial) < 0)
 		return -ENOMEM;
+	code = collect_lanes(w, fds, err);
 	const struct worker_env_args args = {
-		.app = conf,
+		.app = app_spec_conf(w->spec, w->instance),
 		.inherited = environ,
-		.bound = w->spec->bound,
+		.bound = app_spec_bound(w->spec, w->instance),
 		.instance = w->instance,
 		.instances = w->crew->wanted,
 		.generation = w->spec->generation,
 		.notify_socket = notify_name(w),
 		.worker_id = id,
 	};
-	code = collect_lanes(w, fds, err);
 	if (code == 0)
 		code = worker_env_build(&args, &env);
 	if (code == 0) {
-		code = execute(w, &env, fds);
+		code = execute(w, &env, fds, err);
 		worker_env_free(&env);
 	}
 	free(id);

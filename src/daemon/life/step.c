@@ -10,12 +10,14 @@
 #include "core/conf/conf.h"
 #include "core/worker/obituary.h"
 #include "daemon/adopt/adopt_review.h"
+#include "daemon/adopt/adopt_trial.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/watch/drainers.h"
+#include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
@@ -144,7 +146,10 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	}
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
+	if (step->to == WORKER_READY && step->why == WORKER_WHY_UNSEEN)
+		hint_unseen(w);
 	if (step->to == WORKER_READY && step->from != WORKER_READY) {
+		trial_hurry(w);
 		steer_ready(with->steering, w);
 		adopt_review_soon(with->review, w->crew);
 	}

@@ -59,10 +59,20 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 		if (code < 0)
 			return code;
 		lane->holder = holder;
+		lane->claimed = 0;
 		lane->turn++;
 	}
 	*ret_lane = lane;
 	return 0;
+}
+
+void
+lanes_claim(struct lane *lane, uint64_t process)
+{
+	if (lane->claimed == process)
+		return;
+	lane->claimed = process;
+	listener_tell(lane->listener);
 }
 
 /* Those who come before anybody is ready wait in the first one. */
@@ -87,6 +97,7 @@ begin_to_share(struct listener *l, const struct lane_holder *holder,
 	if (code < 0)
 		return code;
 	lane->holder = NULL;
+	lane->claimed = 0;
 	lane->turn++;
 	l->lanes.common = lane;
 	return 0;
@@ -169,6 +180,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 	if (lane == NULL)
 		return;
 	lane->holder = NULL;
+	lane->claimed = 0;
 	lane->turn++;
 	lanes_program_want(lane, false);
 	if (!lane_is_free(lane))

@@ -31,6 +31,10 @@ struct lane *lanes_find(const struct listener *listener,
 int lanes_share(struct listener *listener, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err);
 
+/* The process of that number of the lane's holder serves it by its own wish: it
+   has bound it. It stays noted until the lane is another one's. */
+void lanes_claim(struct lane *lane, uint64_t process);
+
 /* The lane with this inode, or NULL. */
 struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
 

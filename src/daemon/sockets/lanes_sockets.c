@@ -138,10 +138,11 @@ lanes_sockets_make_room(struct listeners *all, const char *app,
 		if (l == but || !may_overlap(l, app, a))
 			continue;
 		any = true;
-		if (is_grouped(l))
+		if (is_grouped(l) && l->listening)
 			continue;	/* they let it anyway */
 		for (size_t i = 0; i < l->lanes.n; i++)
-			socket_let_beside(l->lanes.v[i]->fd, on);
+			socket_let_beside(l->lanes.v[i]->fd,
+			    on || l->lanes.n > 1);
 	}
 	return any;
 }
@@ -161,6 +162,15 @@ lane_joined(struct lane *lane)
 {
 	lanes_sockets_watch(lane);
 	lanes_program_joined(lane);
+}
+
+/* SYNs are dropped. Children would inherit it, but there are none. */
+static int
+hush(const struct lane *lane, bool on)
+{
+	int code = lane->fd < 0 ? 0 : socket_ignore_syns(lane->fd, on);
+
+	return code < 0 ? socket_ignore_all(lane->fd, on) : code;
 }
 
 /* A socket like the others of the listener; it listens if they do. */
@@ -191,6 +201,8 @@ open_another(struct lane *lane, struct error *err)
 		if (code < 0)
 			error_set(err, code, "%s", strerror(-code));
 	}
+	if (code == 0 && l->quiet)
+		(void)hush(lane, true);
 	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
 		code = start_lane(lane, true);
 		if (code < 0)
@@ -301,6 +313,20 @@ start_all(struct listener *l, bool beside)
 	return code;
 }
 
+/* One that was only held so far. */
+static int
+start_unix(struct lane *lane)
+{
+	int code = 0;
+
+	if (!lane->listening && lane->fd >= 0)
+		code = socket_start_listening(lane->fd,
+		    lane->listener->backlog);
+	if (code == 0 && !lane->listening)
+		lane_joined(lane);
+	return code;
+}
+
 int
 lanes_sockets_start(struct listener *l)
 {
@@ -308,6 +334,8 @@ lanes_sockets_start(struct listener *l)
 
 	if (listener_is_own_tcp(l))
 		code = start_all(l, false);
+	else if (l->bound.kind == ADDRESS_UNIX)
+		code = start_unix(listener_first_lane(l));
 	if (code == -EADDRINUSE &&
 	    lanes_sockets_make_room(l->all, l->app, &l->bound, l, true)) {
 		code = start_all(l, true);
@@ -317,6 +345,29 @@ lanes_sockets_start(struct listener *l)
 	if (code == 0)
 		l->listening = true;
 	return code;
+}
+
+int
+lanes_sockets_start_quietly(struct listener *l)
+{
+	int code = listener_is_own_tcp(l) ? 0 : -EOPNOTSUPP;
+
+	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
+		code = hush(l->lanes.v[i], true);
+	l->quiet = code == 0;
+	if (code == 0)
+		code = lanes_sockets_start(l);
+	if (code < 0)
+		lanes_sockets_hear(l);
+	return code;
+}
+
+void
+lanes_sockets_hear(struct listener *l)
+{
+	for (size_t i = 0; l->quiet && i < l->lanes.n; i++)
+		(void)hush(l->lanes.v[i], false);
+	l->quiet = false;
 }
 
 void
@@ -333,7 +384,7 @@ lanes_sockets_enter(struct listener *l, bool listens)
 	l->listening = listens;
 	first->ino = socket_inode(first->fd);
 	/* Room for it is there since lanes_sockets_init(). */
-	if (!listener_is_own_tcp(l))
+	if (listens || l->bound.kind == ADDRESS_UDP)
 		lane_joined(first);
 }
 

@@ -27,6 +27,13 @@ void lanes_sockets_enter(struct listener *listener, bool listens);
 /* Every lane begins to listen (TCP), and so does the listener. -errno. */
 int lanes_sockets_start(struct listener *listener);
 
+/*
+ * The same, but clients are not heard, as if nobody were there; and heard from
+ * now on. -errno: that cannot be had here, nothing was begun.
+ */
+int lanes_sockets_start_quietly(struct listener *listener);
+void lanes_sockets_hear(struct listener *listener);
+
 /* Ours are closed; workers keep theirs, and what epoll knows of them. */
 void lanes_sockets_close(struct listener *listener);
 

@@ -74,6 +74,8 @@ struct lane {
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	unsigned turn;		/* another one's: another number */
+	uint64_t claimed;	/* which of its holder's processes has asked
+				   for it last, lanes_claim(); 0: none */
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
@@ -129,6 +131,7 @@ struct listener {
 	struct address address;	/* as configured */
 	struct address bound;	/* as bound: port 0 resolved */
 	char *app;		/* who opened it; decides for port 0 */
+	long instance;		/* which alone has it; -1: all */
 	size_t position;	/* … and where in its list */
 	struct socket_file file;
 	bool inherited;		/* from LISTEN_FDS: the file is not ours */
@@ -144,6 +147,7 @@ struct listener {
 	pid_t seen_pid;		/* the worker that was last seen to have it */
 	/* lanes_sockets: */
 	bool listening;		/* TCP: else bound only */
+	bool quiet;		/* … and hears nobody yet: on trial */
 	struct lanes lanes;	/* see there */
 	/* lanes_heal: */
 	bool dead;		/* Unix: a worker has shut it down */
@@ -172,6 +176,9 @@ struct lane *listener_first_lane(const struct listener *listener);
 
 /* Is its first lane open? Else the program stops. */
 bool listener_is_open(const struct listener *listener);
+
+/* What stands before its address where that is not TCP's: "udp:", "unix:". */
+const char *listener_scheme(const struct listener *listener);
 
 /* TCP, and opened by us: whether it listens is ours to say. */
 bool listener_is_own_tcp(const struct listener *listener);

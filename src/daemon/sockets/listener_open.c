@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
@@ -34,6 +35,13 @@ listener_free(struct listener *l)
 	free(l);
 }
 
+static long
+instance_of(const struct conf_app *app, size_t position)
+{
+	return app->is_view && conf_listen_is_own(app, position) ?
+	    (long)app->view_instance : -1;
+}
+
 static struct listener *
 listener_new(const struct conf_app *app, size_t position)
 {
@@ -42,6 +50,7 @@ listener_new(const struct conf_app *app, size_t position)
 	if (l == NULL)
 		return NULL;
 	l->position = position;
+	l->instance = instance_of(app, position);
 	l->app = strdup(app->name);
 	lanes_heal_init(l);
 	listener_file_init(l);
@@ -54,7 +63,14 @@ listener_new(const struct conf_app *app, size_t position)
 	return l;
 }
 
-/* Bound; a Unix listener listens, too. */
+bool
+listener_awaits_server(const struct listener *l, const struct conf_app *app)
+{
+	return app->handoff == CONF_HANDOFF_ADOPT && !l->inherited &&
+	    l->address.kind != ADDRESS_UDP;
+}
+
+/* Bound; a Unix listener listens, too, unless it is only held. */
 static int
 open_socket(struct listeners *ls, struct listener *l,
     const struct address *address, const struct socket_options *options,
@@ -86,13 +102,14 @@ static int
 open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
     struct error *err)
 {
-	const struct socket_options options = options_of(app);
+	struct socket_options options = options_of(app);
 	int fd = listen_fds_take(&ls->inherited, &l->address);
 	int code;
 
-	if (fd < 0)
+	if (fd < 0) {
+		options.hold = listener_awaits_server(l, app);
 		return open_socket(ls, l, &l->address, &options, err);
-
+	}
 	l->inherited = true;
 	lanes_sockets_set_first(l, fd);
 	code = socket_address(fd, &l->bound);
@@ -102,6 +119,20 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	return socket_adjust(fd, &l->bound, &l->file, &options, err);
 }
 
+/* With `port` it is the server's own wish; with `listen` an address of the file
+   in the family of the server's sockets. */
+static const char *
+why_derived(const struct listener *l, const struct conf_app *app)
+{
+	if (l->position == 0 && app->has_port)
+		return " (as its program asks for)";
+	return l->bound.host == ADDRESS_HOST_IPV4 ?
+	    " (for its program's IPv4 sockets)" :
+	    l->bound.host == ADDRESS_HOST_IPV6 ?
+	    " (for its program's IPv6 sockets)" :
+	    " (for its program's sockets of both families)";
+}
+
 static void
 announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 {
@@ -109,10 +140,9 @@ announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 	unsigned most = socket_somaxconn();
 
 	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
-	    l->bound.kind == ADDRESS_UDP ? "udp:" :
-	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "", name.s,
-	    l->inherited ? " (socket passed by the supervisor above)" :
-	    asked_for ? " (as its program asks for)" : "");
+	    listener_scheme(l), name.s, l->inherited ?
+	    " (socket passed by the supervisor above)" :
+	    asked_for && l->derived ? why_derived(l, app) : "");
 	if (!l->inherited && !l->derived &&
 	    l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
@@ -159,7 +189,9 @@ put_in_force(struct listener *l, const struct conf_app *app,
 	struct error why = ERROR_INIT;
 	int code;
 
-	lanes_program_expect(l, conf_app_instances(app, 1));
+	/* Of one instance: its worker, and the next one's. */
+	lanes_program_expect(l, l->instance >= 0 ? 2 :
+	    conf_app_instances(app, 1));
 	code = set_balance(l, balance, &why);
 	if (code == 0)
 		return 0;
@@ -206,14 +238,27 @@ listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
 {
 	int code;
 
-	if (l->listening)
+	if (l->listening && !l->quiet)
 		return 0;
-	code = lanes_sockets_start(l);
+	code = l->quiet ? 0 : lanes_sockets_start(l);
+	lanes_sockets_hear(l);
 	if (code < 0)
 		return error_set(err, code, "cannot listen on %s: %s",
 		    address_text(&l->bound).s, strerror(-code));
 	announce(l, app, asked_for);
 	return 0;
+}
+
+int
+listener_try(struct listener *l, const struct conf_app *app, struct error *err)
+{
+	int code = l->listening ? 0 : lanes_sockets_start_quietly(l);
+
+	if (code == -EADDRINUSE)
+		return error_set(err, code, "cannot listen on %s: %s",
+		    address_text(&l->bound).s, strerror(-code));
+	/* Where nobody can be kept from it, it is open a little too early. */
+	return code < 0 ? listener_begin(l, app, true, err) : 0;
 }
 
 void
@@ -258,11 +303,11 @@ listener_open(struct listeners *ls, const struct conf_app *app,
 		listener_free(l);
 		return code;
 	}
-	code = enter(ls, l, app, !listener_is_own_tcp(l),
-	    BALANCE_ACCEPTS_UNKNOWN, err);
+	code = enter(ls, l, app, !listener_is_own_tcp(l) &&
+	    !listener_awaits_server(l, app), BALANCE_ACCEPTS_UNKNOWN, err);
 	if (code == 0 && l->listening)
 		announce(l, app, false);
-	else if (code == 0)
+	else if (code == 0 && !listener_awaits_server(l, app))
 		code = listener_begin(l, app, false, err);
 	if (code < 0)
 		listener_discard(l);
@@ -305,6 +350,7 @@ listener_belong(struct listener *l, const struct conf_app *app, size_t position)
 	    strdup(app->name);
 
 	l->position = position;
+	l->instance = instance_of(app, position);
 	if (name == NULL)
 		return;
 	free(l->app);

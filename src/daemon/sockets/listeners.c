@@ -150,7 +150,8 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	}
 	listener_belong(l, app, position);
 	/* It may be one that the last generation's program did not serve. */
-	if (listener_begin(l, app, false, &err) < 0)
+	if (!listener_awaits_server(l, app) &&
+	    listener_begin(l, app, false, &err) < 0)
 		log_app(LOG_LEVEL_ERROR, app->name, "%s", error_text(&err));
 	error_clear(&err);
 }
@@ -195,8 +196,7 @@ listener_close_door(struct listener *l)
 	lanes_close_free(l);
 	log_app(LOG_LEVEL_INFO, l->app,
 	    "no longer listening on %s%s, but for those who are there",
-	    l->bound.kind == ADDRESS_UDP ? "udp:" : "",
-	    address_text_numeric(&l->bound).s);
+	    listener_scheme(l), address_text_numeric(&l->bound).s);
 }
 
 void
@@ -204,6 +204,15 @@ listener_suspend(struct listener *l)
 {
 	if (l->listening)
 		lanes_sockets_refuse(l);
+}
+
+void
+listener_untry(struct listener *l)
+{
+	if (!l->quiet)
+		return;
+	lanes_sockets_refuse(l);
+	lanes_sockets_hear(l);
 }
 
 bool
@@ -227,9 +236,10 @@ listeners_release(struct listener *l)
 {
 	if (l == NULL || --l->refs > 0)
 		return;
-	if (listener_is_open(l) && l->listening && !l->door_closed)
-		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s",
-		    address_text_numeric(&l->bound).s);
+	if (listener_is_open(l) && l->listening && !l->door_closed &&
+	    !l->quiet)
+		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s",
+		    listener_scheme(l), address_text_numeric(&l->bound).s);
 	/* Workers may still hold it, without a thought of accepting. */
 	if (l->forsaken)
 		lanes_sockets_refuse(l);

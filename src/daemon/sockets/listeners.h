@@ -72,6 +72,9 @@ int listeners_derive(struct listeners *listeners, const struct conf_app *app,
    accept them. TCP; what others have passed to us stays as it is. */
 void listener_suspend(struct listener *listener);
 
+/* It was tried, see listener_try(), and is not wanted: it is bound again. */
+void listener_untry(struct listener *listener);
+
 /*
  * Take no new clients, but let those that are in a queue, or in a handshake, be
  * served: its last workers retire. listener_enlist() opens it again. TCP and

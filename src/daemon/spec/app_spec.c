@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
+#include "core/names/placeholder.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listener_file.h"
@@ -16,6 +18,283 @@
 /* Addresses that programs of one app may ask for beside the written ones: more
    than any machine's interfaces, fewer than descriptors. */
 #define APP_SPEC_BESIDE_MAX 64
+
+/* Programs may take any port that is free, each time. */
+#define APP_SPEC_ELSEWHERE_MAX 16
+
+/* Is it another file for each of the workers? */
+static bool
+is_workers_own(const struct conf_output *where)
+{
+	return where->path != NULL &&
+	    (placeholder_in(PLACEHOLDER_INSTANCE, where->path) ||
+	    placeholder_in(PLACEHOLDER_WORKER_ID, where->path) ||
+	    placeholder_in(PLACEHOLDER_PORT, where->path));
+}
+
+static int
+acquire(struct app_spec *spec, const struct conf_app *conf, size_t position,
+    struct listener **ret_listener, struct address *ret_bound,
+    struct error *err)
+{
+	int code = listeners_acquire(spec->house->listeners, conf, position,
+	    ret_listener, err);
+
+	if (code == 0)
+		*ret_bound = (*ret_listener)->bound;
+	return code;
+}
+
+/* ---- what single instances have ---- */
+
+/* What an instance has in the place of what all have. */
+struct app_spec_own {
+	struct conf_app conf;		/* a view */
+	struct listener **listeners;	/* as conf.listens: references; NULL
+					   where it is all instances' */
+	struct address *bound;		/* for all places */
+	bool *taken;
+	bool closed;			/* the instance is no more */
+};
+
+static void
+own_free(struct app_spec_own *own)
+{
+	if (own == NULL)
+		return;
+	for (size_t i = 0; own->listeners != NULL && i < own->conf.n_listens;
+	    i++)
+		listeners_release(own->listeners[i]);
+	conf_view_free(&own->conf);
+	free(own->listeners);
+	free(own->bound);
+	free(own->taken);
+	free(own);
+}
+
+static int
+own_new(struct app_spec *spec, unsigned instance, struct app_spec_own **ret_own,
+    struct error *err)
+{
+	struct app_spec_own *own = calloc(1, sizeof(*own));
+	size_t n = spec->conf->n_listens;
+	int code;
+
+	if (own == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = conf_view(spec->conf, instance, &own->conf, err);
+	if (code < 0) {
+		free(own);
+		return code;
+	}
+	own->listeners = calloc(n, sizeof(*own->listeners));
+	own->bound = calloc(n, sizeof(*own->bound));
+	own->taken = calloc(n, sizeof(*own->taken));
+	if (own->listeners == NULL || own->bound == NULL || own->taken == NULL)
+		code = error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; code == 0 && i < n; i++)
+		if (conf_listen_is_own(spec->conf, i))
+			code = acquire(spec, &own->conf, i, &own->listeners[i],
+			    &own->bound[i], err);
+	if (code < 0)
+		own_free(own);
+	else
+		*ret_own = own;
+	return code;
+}
+
+static int
+reserve_own(struct app_spec *spec, size_t n)
+{
+	struct app_spec_own **more;
+
+	if (n <= spec->n_own)
+		return 0;
+	more = reallocarray(spec->own, n, sizeof(struct app_spec_own *));
+	if (more == NULL)
+		return -ENOMEM;
+	spec->own = more;
+	while (spec->n_own < n)
+		more[spec->n_own++] = NULL;
+	return 0;
+}
+
+static struct app_spec_own *
+find_own(const struct app_spec *spec, long instance)
+{
+	return instance >= 0 && (size_t)instance < spec->n_own ?
+	    spec->own[instance] : NULL;
+}
+
+static void
+enlist_own(const struct app_spec_own *own)
+{
+	for (size_t i = 0; i < own->conf.n_listens; i++)
+		if (own->listeners[i] != NULL)
+			listener_enlist(own->listeners[i], &own->conf, i);
+}
+
+int
+app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err)
+{
+	struct app_spec_own *own = find_own(spec, instance);
+	int code;
+
+	if (!conf_has_own_listens(spec->conf))
+		return 0;
+	if (own != NULL) {
+		if (own->closed)
+			enlist_own(own);
+		own->closed = false;
+		return 0;
+	}
+	if (reserve_own(spec, (size_t)instance + 1) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	code = own_new(spec, instance, &spec->own[instance], err);
+	/* Of a spec that runs already: scaled. */
+	if (code == 0 && spec->generation > 0)
+		enlist_own(spec->own[instance]);
+	return code;
+}
+
+void
+app_spec_unseat(struct app_spec *spec, unsigned instance)
+{
+	struct app_spec_own *own = find_own(spec, instance);
+
+	if (own == NULL || own->closed)
+		return;
+	own->closed = true;
+	for (size_t i = 0; i < own->conf.n_listens; i++)
+		if (own->listeners[i] != NULL)
+			listener_close_door(own->listeners[i]);
+}
+
+static void
+shut_own(struct app_spec *spec, bool all)
+{
+	for (size_t k = 0; k < spec->n_own; k++) {
+		struct app_spec_own *own = spec->own[k];
+
+		for (size_t i = 0; own != NULL && i < own->conf.n_listens;
+		    i++) {
+			struct listener *l = own->listeners[i];
+
+			if (l == NULL || (!all && l->forsaken))
+				continue;
+			listeners_release(l);
+			own->listeners[i] = NULL;
+		}
+	}
+}
+
+const struct conf_app *
+app_spec_conf(const struct app_spec *spec, unsigned instance)
+{
+	const struct app_spec_own *own = find_own(spec, instance);
+
+	return own != NULL ? &own->conf : spec->conf;
+}
+
+const struct address *
+app_spec_bound(const struct app_spec *spec, unsigned instance)
+{
+	struct app_spec_own *own = find_own(spec, instance);
+
+	if (own == NULL)
+		return spec->bound;
+	for (size_t i = 0; i < own->conf.n_listens; i++)
+		if (!conf_listen_is_own(spec->conf, i))
+			own->bound[i] = spec->bound[i];
+	return own->bound;
+}
+
+/* ---- places ---- */
+
+/* What belongs to a place of the configuration. */
+struct place {
+	struct listener **listener;
+	struct address *bound;
+	bool *taken;
+};
+
+static struct place
+place_of(const struct app_spec *spec, long instance, size_t position)
+{
+	struct app_spec_own *own = find_own(spec, instance);
+
+	if (own != NULL && conf_listen_is_own(spec->conf, position))
+		return (struct place){
+			&own->listeners[position], &own->bound[position],
+			&own->taken[position],
+		};
+	return (struct place){
+		&spec->listeners[position], &spec->bound[position],
+		&spec->taken[position],
+	};
+}
+
+struct listener *
+app_spec_place(const struct app_spec *spec, unsigned instance, size_t position)
+{
+	return *place_of(spec, instance, position).listener;
+}
+
+struct listener *
+app_spec_in_place(const struct app_spec *spec, size_t i)
+{
+	const struct app_spec_beside *b = &spec->beside[i];
+
+	return *place_of(spec, b->listener->instance, b->position).listener;
+}
+
+bool
+app_spec_has_taken(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct place p = place_of(spec, l->instance, i);
+
+		if (*p.listener == l)
+			return *p.taken;
+	}
+	/* Beside it are those that were asked for. */
+	return true;
+}
+
+struct listener *
+app_spec_rival(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (spec->beside[i].listener == l)
+			return app_spec_in_place(spec, i);
+	return NULL;
+}
+
+bool
+app_spec_is_settled(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (spec->beside[i].listener == l)
+			return *place_of(spec, l->instance,
+			    spec->beside[i].position).taken;
+	return app_spec_has_taken(spec, l);
+}
+
+bool
+app_spec_is_for(const struct app_spec *spec, const struct listener *l,
+    unsigned instance)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (app_spec_place(spec, instance, i) == l)
+			return true;
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (spec->beside[i].listener == l)
+			return l->instance < 0 ||
+			    l->instance == (long)instance;
+	return false;
+}
+
+/* ---- its life ---- */
 
 int
 app_spec_new(struct app_house *house, struct config *config,
@@ -39,16 +318,16 @@ app_spec_new(struct app_house *house, struct config *config,
 	if (spec->listeners == NULL || spec->bound == NULL ||
 	    spec->taken == NULL)
 		code = error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
-		code = listeners_acquire(house->listeners, conf, i,
-		    &spec->listeners[i], err);
-		if (code == 0)
-			spec->bound[i] = spec->listeners[i]->bound;
-	}
-	if (code == 0)
+	for (size_t i = 0; code == 0 && i < conf->n_listens; i++)
+		if (!conf_listen_is_own(conf, i))
+			code = acquire(spec, conf, i, &spec->listeners[i],
+			    &spec->bound[i], err);
+	for (unsigned i = 0; code == 0 && i < spec->instances; i++)
+		code = app_spec_seat(spec, i, err);
+	if (code == 0 && !is_workers_own(&conf->out))
 		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->out, &spec->outputs[OUT_STREAM_STDOUT], err);
-	if (code == 0)
+	if (code == 0 && !is_workers_own(&conf->err))
 		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->err, &spec->outputs[OUT_STREAM_STDERR], err);
 	if (code < 0) {
@@ -82,6 +361,7 @@ app_spec_shut(struct app_spec *spec, bool all)
 		listeners_release(spec->listeners[i]);
 		spec->listeners[i] = NULL;
 	}
+	shut_own(spec, all);
 	for (size_t i = 0; i < spec->n_beside; i++)
 		listeners_release(spec->beside[i].listener);
 	spec->n_beside = 0;
@@ -93,7 +373,11 @@ app_spec_try(struct app_spec *spec, unsigned generation)
 	spec->generation = generation;
 	spec->in_force = false;
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		listener_enlist(spec->listeners[i], spec->conf, i);
+		if (spec->listeners[i] != NULL)
+			listener_enlist(spec->listeners[i], spec->conf, i);
+	for (size_t i = 0; i < spec->n_own; i++)
+		if (spec->own[i] != NULL)
+			enlist_own(spec->own[i]);
 }
 
 void
@@ -113,9 +397,9 @@ app_spec_supersede(struct app_spec *spec)
 void
 app_spec_reclaim(struct app_spec *spec)
 {
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] != NULL)
-			listener_reclaim(spec->listeners[i]);
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++)
+		if (app_spec_listener(spec, i) != NULL)
+			listener_reclaim(app_spec_listener(spec, i));
 }
 
 void
@@ -129,7 +413,11 @@ app_spec_unref(struct app_spec *spec)
 	free(spec->listeners);
 	free(spec->bound);
 	free(spec->beside);
+	free(spec->elsewhere);
 	free(spec->taken);
+	for (size_t i = 0; i < spec->n_own; i++)
+		own_free(spec->own[i]);
+	free(spec->own);
 	config_unref(spec->config);
 	free(spec);
 }
@@ -139,15 +427,25 @@ app_spec_unref(struct app_spec *spec)
 size_t
 app_spec_n_listeners(const struct app_spec *spec)
 {
-	return spec->conf->n_listens + spec->n_beside;
+	size_t n = spec->conf->n_listens;
+
+	return n + spec->n_beside + spec->n_own * n;
 }
 
 struct listener *
 app_spec_listener(const struct app_spec *spec, size_t i)
 {
 	size_t n = spec->conf->n_listens;
+	const struct app_spec_own *own;
 
-	return i < n ? spec->listeners[i] : spec->beside[i - n].listener;
+	if (i < n)
+		return spec->listeners[i];
+	i -= n;
+	if (i < spec->n_beside)
+		return spec->beside[i].listener;
+	i -= spec->n_beside;
+	own = spec->own[i / n];
+	return own != NULL ? own->listeners[i % n] : NULL;
 }
 
 struct listener *
@@ -165,7 +463,15 @@ app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
 bool
 app_spec_has(const struct app_spec *spec, const struct listener *l)
 {
-	for (size_t i = 0; spec != NULL && i < app_spec_n_listeners(spec); i++)
+	size_t n;
+
+	if (spec == NULL)
+		return false;
+	if (l->instance >= 0 &&
+	    app_spec_is_for(spec, l, (unsigned)l->instance))
+		return true;
+	n = spec->conf->n_listens + spec->n_beside;
+	for (size_t i = 0; i < n; i++)
 		if (app_spec_listener(spec, i) == l)
 			return true;
 	return false;
@@ -207,32 +513,33 @@ find_beside(const struct app_spec *spec, size_t position,
 }
 
 int
-app_spec_give(struct app_spec *spec, size_t position,
+app_spec_give(struct app_spec *spec, unsigned instance, size_t position,
     const struct address *target, struct listener **ret_listener,
     struct error *err)
 {
-	struct listener *l = spec->listeners[position];
+	struct listener *l = app_spec_place(spec, instance, position);
 	struct app_spec_beside *more;
 	int code;
 
 	assert(l != NULL);
 	/* Another supervisor's socket stays as it is. */
-	if (!l->inherited && target->kind != ADDRESS_UNIX &&
-	    !address_equal(&l->bound, target))
+	if (!(l->inherited && target->kind == l->bound.kind) &&
+	    target->kind != ADDRESS_UNIX && !address_equal(&l->bound, target))
 		l = find_beside(spec, position, target);
 	if (l != NULL) {
 		*ret_listener = l;
 		return 0;
 	}
-	if (spec->n_beside >= APP_SPEC_BESIDE_MAX)
+	if (spec->n_beside >= APP_SPEC_BESIDE_MAX + spec->n_own)
 		return error_set(err, -ENOSPC,
 		    "its programs ask for too many addresses");
 	more = reallocarray(spec->beside, spec->n_beside + 1, sizeof(*more));
 	if (more == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	spec->beside = more;
-	code = listeners_derive(spec->house->listeners, spec->conf, position,
-	    target, spec->accepts, &l, err);
+	code = listeners_derive(spec->house->listeners,
+	    app_spec_conf(spec, instance), position, target, spec->accepts, &l,
+	    err);
 	if (code < 0)
 		return code;
 	spec->beside[spec->n_beside++] = (struct app_spec_beside){
@@ -291,22 +598,45 @@ struct lane *
 app_spec_lane(const struct app_spec *spec, struct listener *l,
     const struct lane_holder *holder)
 {
-	return app_spec_shares(spec, l) ? l->lanes.common :
-	    lanes_find(l, holder);
+	if (!app_spec_shares(spec, l))
+		return lanes_find(l, holder);
+	return l->instance < 0 || l->instance == holder->about.instance ?
+	    l->lanes.common : NULL;
+}
+
+/* `l`, which is beside, is what the place has from now on. */
+static void
+put_in_place(struct app_spec *spec, size_t i)
+{
+	struct app_spec_beside b = spec->beside[i];
+	struct place p = place_of(spec, b.listener->instance, b.position);
+	struct listener *old = *p.listener;
+
+	spec->beside[i] = spec->beside[--spec->n_beside];
+	*p.listener = b.listener;
+	*p.bound = b.listener->bound;
+	listener_take_place(b.listener);
+	listener_forsake(old);
+	listeners_release(old);
+}
+
+/* UDP beside a port is no other address of it. */
+static bool
+may_take_place(const struct app_spec *spec, const struct app_spec_beside *b)
+{
+	struct listener *first =
+	    *place_of(spec, b->listener->instance, b->position).listener;
+
+	return first != NULL && first->bound.kind == b->listener->bound.kind;
 }
 
 void
 app_spec_promote(struct app_spec *spec, size_t i)
 {
-	struct app_spec_beside b = spec->beside[i];
-	struct listener *old = spec->listeners[b.position];
+	const struct app_spec_beside *b = &spec->beside[i];
 
-	spec->beside[i] = spec->beside[--spec->n_beside];
-	spec->listeners[b.position] = b.listener;
-	spec->bound[b.position] = b.listener->bound;
-	listener_take_place(b.listener);
-	listener_forsake(old);
-	listeners_release(old);
+	if (may_take_place(spec, b))
+		put_in_place(spec, i);
 }
 
 void
@@ -320,23 +650,45 @@ app_spec_drop(struct app_spec *spec, size_t i)
 }
 
 int
+app_spec_try_listener(struct app_spec *spec, struct listener *l,
+    struct error *err)
+{
+	return listener_try(l, spec->conf, err);
+}
+
+void
+app_spec_untry(struct app_spec *spec, struct listener *l)
+{
+	for (size_t i = 0; i < spec->n_beside; i++)
+		if (spec->beside[i].listener == l) {
+			app_spec_drop(spec, i);
+			return;
+		}
+	listener_untry(l);
+}
+
+int
 app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 {
 	int code = listener_begin(l, spec->conf, true, err);
 
 	if (code < 0)
 		return code;
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] == l)
-			spec->taken[i] = true;
-	for (size_t i = 0; i < spec->n_beside; i++) {
-		size_t position = spec->beside[i].position;
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct place p = place_of(spec, l->instance, i);
 
-		if (spec->beside[i].listener != l || spec->taken[position])
+		if (*p.listener == l)
+			*p.taken = true;
+	}
+	for (size_t i = 0; i < spec->n_beside; i++) {
+		const struct app_spec_beside *b = &spec->beside[i];
+		struct place p = place_of(spec, l->instance, b->position);
+
+		if (b->listener != l || *p.taken || !may_take_place(spec, b))
 			continue;
 		/* What was opened first is not what the server wants. */
-		spec->taken[position] = true;
-		app_spec_promote(spec, i);
+		*p.taken = true;
+		put_in_place(spec, i);
 		break;
 	}
 	return 0;
@@ -346,14 +698,16 @@ size_t
 app_spec_inodes(const struct app_spec *spec, const struct lane_holder *holder,
     uint64_t *inos, size_t max)
 {
-	size_t n = 0;
+	size_t n_listens = spec->conf->n_listens, n = 0;
 
-	for (size_t i = 0; i < app_spec_n_listeners(spec) && n < max; i++) {
-		struct listener *l = app_spec_listener(spec, i);
+	for (size_t i = 0; i < n_listens + spec->n_beside && n < max; i++) {
+		struct listener *l = i < n_listens ? app_spec_place(spec,
+		    (unsigned)holder->about.instance, i) :
+		    app_spec_listener(spec, i);
 		const struct lane *lane = l != NULL ?
 		    app_spec_lane(spec, l, holder) : NULL;
 
-		if (lane != NULL && lane->listening)
+		if (lane != NULL && lane->listening && !l->quiet)
 			inos[n++] = lane->ino;
 	}
 	return n;
@@ -392,5 +746,33 @@ app_spec_note_hint(struct app_spec *spec, const struct address *address)
 	bool again = is_of(&spec->hinted, address);
 
 	spec->hinted = address_text(address);
+	return !again;
+}
+
+bool
+app_spec_note_elsewhere(struct app_spec *spec, const struct address *address)
+{
+	struct address_text *more;
+
+	for (size_t i = 0; i < spec->n_elsewhere; i++)
+		if (is_of(&spec->elsewhere[i], address))
+			return false;
+	if (spec->n_elsewhere >= APP_SPEC_ELSEWHERE_MAX)
+		return false;
+	more = reallocarray(spec->elsewhere, spec->n_elsewhere + 1,
+	    sizeof(*more));
+	if (more == NULL)
+		return false;
+	spec->elsewhere = more;
+	more[spec->n_elsewhere++] = address_text(address);
+	return true;
+}
+
+bool
+app_spec_note_public(struct app_spec *spec)
+{
+	bool again = spec->public_told;
+
+	spec->public_told = true;
 	return !again;
 }

@@ -49,7 +49,12 @@ struct app_spec {
 		struct listener *listener;
 	} *beside;
 	size_t n_beside;
-	/* Where stdout and stderr go through clusterd: references, or NULL. */
+	/* Where an instance has addresses of its own, by instance: see
+	   app_spec_seat(). */
+	struct app_spec_own **own;
+	size_t n_own;
+	/* Where stdout and stderr go through clusterd: references, or NULL;
+	   also NULL where each worker has a file of its own. */
 	struct output *outputs[OUT_STREAMS];
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
@@ -57,6 +62,10 @@ struct app_spec {
 	/* The last address that a hint was given for; and, none of ours too,
 	   the last that a worker was let bind: empty where there is none. */
 	struct address_text hinted, let_bind;
+	/* Where its workers were seen to listen elsewhere: what was told. */
+	struct address_text *elsewhere;
+	size_t n_elsewhere;
+	bool public_told;
 	unsigned let_bind_by;	/* instance */
 	struct mono let_bind_at;
 };
@@ -90,16 +99,56 @@ void app_spec_supersede(struct app_spec *spec);
 /* The next configuration came to nothing: it has left no listener of ours. */
 void app_spec_reclaim(struct app_spec *spec);
 
-/* All of its listeners, in the order of the configuration, and then what its
-   servers have asked for beside: `i` < the number. NULL: one that is shut. */
+/*
+ * The listeners of which that instance alone has one ({instance} in `listen`)
+ * are opened, if they are not. Those of the first `instances` are from the
+ * beginning. -errno with words.
+ */
+int app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err);
+
+/* The instance is no more, but for who retires: they take no new clients. */
+void app_spec_unseat(struct app_spec *spec, unsigned instance);
+
+/* The configuration as the instance sees it, and how its places are bound; its
+   listener at a place, NULL: shut. It was seated. */
+const struct conf_app *app_spec_conf(const struct app_spec *spec,
+    unsigned instance);
+const struct address *app_spec_bound(const struct app_spec *spec,
+    unsigned instance);
+struct listener *app_spec_place(const struct app_spec *spec, unsigned instance,
+    size_t position);
+
+/* The one whose place entry `i` of beside would take; NULL: shut. */
+struct listener *app_spec_in_place(const struct app_spec *spec, size_t i);
+
+/* Has a server of the spec's taken what is at the listener's place? */
+bool app_spec_has_taken(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* The one in whose place it would be, if it is beside that; or NULL. */
+struct listener *app_spec_rival(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* Has one taken its place, be it this one or another that it is beside? */
+bool app_spec_is_settled(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* May the instance have it? */
+bool app_spec_is_for(const struct app_spec *spec,
+    const struct listener *listener, unsigned instance);
+
+/* All of its listeners, in the order of the configuration, then what its
+   servers have asked for beside, and then what single instances have: `i` < the
+   number. NULL: one that is shut, or that there is none of. */
 size_t app_spec_n_listeners(const struct app_spec *spec);
 struct listener *app_spec_listener(const struct app_spec *spec, size_t i);
 
 /*
- * The listener for what core/sockets/adoption has decided to give at `position`, which
- * is not shut: it stays the spec's. It may not listen yet. -errno with words.
+ * The listener for what core/sockets/adoption has decided to give the instance at
+ * `position`, which is not shut: it stays the spec's. It may not listen yet.
+ * -errno with words.
  */
-int app_spec_give(struct app_spec *spec, size_t position,
+int app_spec_give(struct app_spec *spec, unsigned instance, size_t position,
     const struct address *target, struct listener **ret_listener,
     struct error *err);
 
@@ -112,6 +161,14 @@ struct listener *app_spec_find_lane(const struct app_spec *spec, uint64_t ino);
  */
 int app_spec_take(struct app_spec *spec, struct listener *listener,
     struct error *err);
+
+/* A server listens on it, maybe only to try: it begins to, but nobody comes.
+   -errno with words. */
+int app_spec_try_listener(struct app_spec *spec, struct listener *listener,
+    struct error *err);
+
+/* Nobody has it any more who has only tried it. */
+void app_spec_untry(struct app_spec *spec, struct listener *listener);
 
 /* Entry `i` of beside: nobody has it open any more; or it is the first, and
    what was first nobody has. */
@@ -164,5 +221,12 @@ bool app_spec_sibling_bound(const struct app_spec *spec,
     const struct address *address, unsigned instance, struct mono now,
     int64_t within_ms);
 bool app_spec_note_hint(struct app_spec *spec, const struct address *address);
+
+/* A private address of its command's is served to all: false, it was noted. */
+bool app_spec_note_public(struct app_spec *spec);
+
+/* False: it was noted before, or there are too many. */
+bool app_spec_note_elsewhere(struct app_spec *spec,
+    const struct address *address);
 
 #endif

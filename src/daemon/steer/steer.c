@@ -12,6 +12,7 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
+#include "daemon/steer/steer_claim.h"
 #include "daemon/steer/steer_watch.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -39,6 +40,13 @@ preference(const struct worker *w, const struct listener *l)
 	return 2 * rank + (strcmp(w->crew->name, l->app) == 0);
 }
 
+/* What another instance has of its own is not. */
+static bool
+is_within_reach(const struct worker *w, const struct listener *l)
+{
+	return l->instance < 0 || l->instance == (long)w->instance;
+}
+
 /* Of the lane for all: the best of those that share it. */
 static unsigned
 common_preference(const struct crew *crew, struct listener *l)
@@ -50,7 +58,8 @@ common_preference(const struct crew *crew, struct listener *l)
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		unsigned p;
 
-		if (!is_seated(w) || !app_spec_shares(w->spec, l))
+		if (!is_seated(w) || !app_spec_shares(w->spec, l) ||
+		    !is_within_reach(w, l))
 			continue;
 		p = preference(w, l);
 		if (p > best)
@@ -66,7 +75,8 @@ lane_preference(const struct lane *lane, unsigned common)
 	unsigned p = lane == lane->listener->lanes.common ? common : 0;
 
 	if (w != NULL && is_seated(w) &&
-	    !app_spec_shares(w->spec, lane->listener)) {
+	    !app_spec_shares(w->spec, lane->listener) &&
+	    steer_claims(w, lane)) {
 		unsigned own = preference(w, lane->listener);
 
 		if (own > p)
@@ -258,7 +268,8 @@ keeps_waiting(const struct lane *lane, bool dead)
 static bool
 shares(const struct worker *w, const struct listener *l)
 {
-	return app_spec_has(w->spec, l) && app_spec_shares(w->spec, l);
+	return is_within_reach(w, l) && app_spec_has(w->spec, l) &&
+	    app_spec_shares(w->spec, l);
 }
 
 static bool
@@ -311,7 +322,7 @@ sole_lane(const struct worker *w, const struct listener *l)
 {
 	if (!app_spec_shares(w->spec, l))
 		return lanes_find(l, &w->holder);
-	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
+	return shares(w, l) && !has_sharer(l, w, true) ?
 	    l->lanes.common : NULL;
 }
 

@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "base/mono.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
@@ -8,6 +9,7 @@
 #include "daemon/watch/hint.h"
 #include "linux/process/inspect.h"
 #include "linux/process/listening.h"
+#include "linux/process/locks.h"
 
 /* A death this soon after the start has to do with the start: a program that
    leaves processes behind then, with exit code 0, has put itself into the
@@ -44,7 +46,8 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	    o = o->next) {
 		struct fsids ids;
 
-		if (o == w || o->pid == 0)
+		/* Nobody is advised to share what one has locked. */
+		if (o == w || o->pid == 0 || locks_held(o->pid))
 			continue;
 		ids = inspect_begin(&o->spec->conf->creds);
 		found = listening_port(o->pid, ret_port);
@@ -54,9 +57,62 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	return found;
 }
 
+/* Instances that end soon after each other and for the same reason, as far as
+   can be seen, before that is taken for one. */
+#define ALIKE_MIN 2
+
+/* One that serves, beside which others may not be able to; or NULL. */
+static const struct worker *
+find_survivor(const struct worker *w)
+{
+	for (const struct worker *o = w->crew->workers; o != NULL; o = o->next)
+		if (o != w && o->spec == w->spec && worker_ready(o))
+			return o;
+	return NULL;
+}
+
+/*
+ * Does only one of its kind run, and do all others end, quickly and alike? Then
+ * there is something that only one may have. On trial it is the reload's to
+ * tell.
+ */
+static const struct worker *
+finds_taken(const struct worker *w)
+{
+	struct crew *crew = w->crew;
+	const struct worker *o;
+
+	if (crew->wanted < 2 || w->status.signalled || w->fsm.unwanted ||
+	    w->fsm.trial || w->ready_ms >= 0)
+		return NULL;
+	o = find_survivor(w);
+	if (crew->alike_code != w->status.code || o == NULL)
+		crew->alike = 0;
+	crew->alike_code = w->status.code;
+	if (o == NULL || ++crew->alike < ALIKE_MIN || crew->alike_hinted ||
+	    crew->port_hinted)
+		return NULL;
+	crew->alike_hinted = true;
+	return o;
+}
+
+static void
+put_taken(struct strbuf *sb, const struct worker *w, const struct worker *by)
+{
+	bool no_file = w->spec->conf->line == 0;
+
+	strbuf_printf(sb, "; instance %u lives, and others end at once, all "
+	    "alike: if there is something that only one may have, such as a "
+	    "pid file, a lock or a socket, {worker_id} in the command or in "
+	    "env gives each its own; for what cannot be had twice, such as a "
+	    "data directory: %s", by->instance, no_file ? "-n 1" :
+	    "instances = 1 and max_surge = 0");
+}
+
 void
 hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
 {
+	const struct worker *by;
 	uint16_t port;
 
 	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
@@ -66,5 +122,38 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
 		    "into the background, run it in the foreground");
 	else if (sibling_listens(w, &port))
 		strbuf_printf(sb, "; another instance listens on port %u: if "
-		    "that was its trouble, add port = %u", port, port);
+		    "that was its trouble, and they may share it: %s%u", port,
+		    w->spec->conf->line == 0 ? "-p " : "port = ", port);
+	else if ((by = finds_taken(w)) != NULL)
+		put_taken(sb, w, by);
+}
+
+/* Is it the port of one of the worker's listeners? */
+static bool
+is_ours(const struct worker *w, uint16_t port)
+{
+	const struct address *bound = app_spec_bound(w->spec, w->instance);
+
+	for (size_t i = 0; i < w->spec->conf->n_listens; i++)
+		if (bound[i].kind == ADDRESS_TCP && bound[i].port == port)
+			return true;
+	return false;
+}
+
+void
+hint_unseen(const struct worker *w)
+{
+	struct fsids ids;
+	uint16_t port = 0;
+	bool found;
+
+	if (w->spec->conf->n_listens == 0)
+		return;
+	ids = inspect_begin(&w->spec->conf->creds);
+	found = listening_port(w->pid, &port);
+	inspect_end(&ids);
+	if (found && !is_ours(w, port))
+		worker_log(LOG_LEVEL_WARNING, w, "listens on port %u, which "
+		    "is none of this app's listeners, and was not seen to wait "
+		    "on one of those: clients may wait for ever", port);
 }

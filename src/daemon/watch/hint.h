@@ -13,4 +13,8 @@ struct worker;
 void hint_put(struct strbuf *sb, struct worker *worker,
     struct orphans *orphans);
 
+/* The worker counts as ready although nothing was seen of it. If it listens
+   elsewhere, that is told. */
+void hint_unseen(const struct worker *worker);
+
 #endif

@@ -4,6 +4,7 @@
 
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/hint.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -13,6 +14,9 @@
 /* Between two looks at the same worker: from the first to the last. */
 #define GAP_MIN_MS	1
 #define GAP_MAX_MS	100
+
+/* Who is not seen to wait by then may listen elsewhere. */
+#define ELSEWHERE_MS	1000
 
 /* Looking stops for a while when it has taken this long, and resumes when
    PAUSE_FACTOR times as long has passed: workers that start by the thousand
@@ -27,6 +31,7 @@ struct look {
 	struct look_entry entry;	/* listed while it is looked at */
 	int gap_ms;
 	bool listens;			/* has called listen(2) on a lane */
+	bool hinted;			/* hint_unseen() */
 };
 
 static struct look *
@@ -50,6 +55,20 @@ look_later(struct look *k, struct mono now)
 	k->gap_ms += (k->gap_ms + 1) / 2;
 	if (k->gap_ms > GAP_MAX_MS)
 		k->gap_ms = GAP_MAX_MS;
+}
+
+/* Where binds are not trapped, it is seen only now that it listens elsewhere:
+   after a second or so. */
+static void
+look_elsewhere(struct look *k)
+{
+	struct worker *w = k->worker;
+
+	if (k->hinted || w->spec->conf->handoff != CONF_HANDOFF_ENV ||
+	    mono_ms_between(w->fsm.executed, mono_now()) < ELSEWHERE_MS)
+		return;
+	k->hinted = true;
+	hint_unseen(w);
 }
 
 static void
@@ -90,7 +109,7 @@ void
 readiness_forget(struct worker *w)
 {
 	readiness_end(w);
-	w->look->listens = false;
+	w->look->listens = w->look->hinted = false;
 }
 
 static bool
@@ -140,6 +159,7 @@ look_at_starters(struct readiness *r)
 			worker_post(k->worker, WORKER_EV_WAITS);
 			e->due = MONO_NEVER;
 		} else {
+			look_elsewhere(k);
 			look_later(k, mono_now());
 		}
 		now = mono_now();

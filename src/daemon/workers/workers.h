@@ -47,6 +47,9 @@ struct crew {
 	bool unseen_told;		/* drainers */
 	bool port_hinted;		/* hint */
 	struct mono port_looked;	/* hint */
+	int alike_code;			/* hint: so many starts in a row ended */
+	unsigned alike;			/* … with that code, while one lived */
+	bool alike_hinted;
 };
 
 struct workers {

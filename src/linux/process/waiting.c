@@ -228,8 +228,9 @@ note_children(void *ctx, pid_t tid)
 	return true;
 }
 
-bool
-waiting_holds(pid_t leader, uint64_t ino, int first)
+/* WAITING_REFUSED: it cannot be said, or not in short time. */
+static enum waiting
+search_holder(pid_t leader, uint64_t ino, int first)
 {
 	struct look l = {
 		.inos = &ino, .n_inos = 1, .first = first,
@@ -244,8 +245,14 @@ waiting_holds(pid_t leader, uint64_t ino, int first)
 		code = inspect_each_fd(l.pid, holds_fd, &l);
 		/* Gone is the one thing that is certain. */
 		if (code < 0 && code != -ENOENT && code != -ESRCH)
-			return true;
+			return WAITING_REFUSED;
 		inspect_each_thread(l.pid, note_children, &l);
 	}
-	return l.found || l.late;
+	return l.found ? WAITING_YES : l.late ? WAITING_REFUSED : WAITING_NO;
+}
+
+bool
+waiting_holds(pid_t leader, uint64_t ino, int first)
+{
+	return search_holder(leader, ino, first) != WAITING_NO;
 }

@@ -75,7 +75,8 @@ wants_v6only(const struct address *a)
 
 /* One family: socket, options, bind; a listen follows for TCP. */
 static int
-inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
+inet_bind(const struct address *a, int family, bool beside, bool alone,
+    int *ret_fd)
 {
 	int type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
@@ -88,7 +89,7 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
 	if (family == AF_INET6)
 		code = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
 		    wants_v6only(a));
-	if (code == 0 && type == SOCK_STREAM)
+	if (code == 0 && type == SOCK_STREAM && !alone)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (code == 0 && beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
@@ -120,7 +121,7 @@ bind_number(const struct address *a, int *fd)
 	code = set_option(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (code == 0)
 		code = inet_bind(&number, number.host == ADDRESS_HOST_IPV4 ?
-		    AF_INET : AF_INET6, true, &again);
+		    AF_INET : AF_INET6, true, false, &again);
 	if (code == 0)
 		code = set_option(again, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code == 0) {
@@ -131,18 +132,34 @@ bind_number(const struct address *a, int *fd)
 	return code;
 }
 
+/*
+ * Where nobody listens, SO_REUSEADDR on both sides lets a stranger bind the
+ * address too, and listen before us. Without it the address is ours alone; but
+ * it cannot be had while connections of an earlier listener last.
+ */
+static int
+inet_bind_or_hold(const struct address *a, int family,
+    const struct socket_options *o, int *ret_fd)
+{
+	int code = o->hold && !o->beside ?
+	    inet_bind(a, family, false, true, ret_fd) : -EADDRINUSE;
+
+	return code == -EADDRINUSE ?
+	    inet_bind(a, family, o->beside, false, ret_fd) : code;
+}
+
 static int
 inet_listen(const struct address *a, const struct socket_options *o,
     int *ret_fd, struct error *err)
 {
 	int family = a->host == ADDRESS_HOST_IPV4 ? AF_INET : AF_INET6;
 	int fd = -1;
-	int code = inet_bind(a, family, o->beside, &fd);
+	int code = inet_bind_or_hold(a, family, o, &fd);
 
 	/* No IPv6 in the kernel, or switched off by sysctl: IPv4 alone. */
 	if (a->host == ADDRESS_HOST_ANY &&
 	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
-		code = inet_bind(a, AF_INET, o->beside, &fd);
+		code = inet_bind_or_hold(a, AF_INET, o, &fd);
 	if (code == 0)
 		code = bind_number(a, &fd);
 	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
@@ -284,6 +301,9 @@ socket_address(int fd, struct address *ret_address)
 int
 socket_start_listening(int fd, unsigned backlog)
 {
+	/* One that was only held goes without (inet_bind_or_hold()), and could
+	   not begin again beside its connections. */
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	return listen(fd, (int)backlog) < 0 ? -errno : 0;
 }
 

@@ -9,6 +9,8 @@
 struct socket_options {
 	unsigned backlog;
 	bool bind_only;		/* TCP: do not listen yet */
+	bool hold;		/* TCP, Unix: nobody listens for now, but the
+				   address is to be kept from others */
 	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
 				   has opened may overlap with this one */
 	/* Unix listeners: */

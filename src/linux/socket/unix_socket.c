@@ -153,7 +153,8 @@ unix_socket_listen(const char *path, const struct socket_options *o,
 		fd_close(&fd);
 		return code;
 	}
-	if (listen(fd, (int)o->backlog) < 0 || lstat(path, &st) < 0)
+	if ((!o->hold && listen(fd, (int)o->backlog) < 0) ||
+	    lstat(path, &st) < 0)
 		code = -errno;
 	/* Before it belongs to somebody else (protected_hardlinks, proc(5)). */
 	if (code == 0) {

@@ -596,8 +596,18 @@ static const struct row {
 	{ { "80" }, PORT, "tcp4 127.0.0.1 81", PASS },
 	{ { "80" }, PORT, "tcp4 127.0.0.1 0", PASS },
 	{ { "80" }, PORT, "tcp6 :: 0", PASS },
-	{ { "80" }, PORT, "udp4 0.0.0.0 80", PASS },
-	{ { "80" }, PORT, "udp6 :: 80", PASS },
+	/* By UDP too, at the address that is asked for. */
+	{ { "80" }, PORT, "udp4 0.0.0.0 80", GIVE(0, "udp:0.0.0.0:80") },
+	{ { "80" }, PORT, "udp4 127.0.0.1 80", GIVE(0, "udp:127.0.0.1:80") },
+	{ { "80" }, PORT, "udp6 :: 80", GIVE(0, "udp:80") },
+	{ { "80" }, PORT, "udp4 0.0.0.0 81", PASS },
+	{ { "80" }, PORT, "udp4 0.0.0.0 0", PASS },
+	/* Unless it has its own line. */
+	{ { "80", "udp:127.0.0.1:80" }, PORT, "udp4 0.0.0.0 80",
+	  GIVE(1, "udp:127.0.0.1:80") },
+	/* The line cannot have it, the port can. */
+	{ { "80", "udp:[::1]:80" }, PORT, "udp4 127.0.0.1 80",
+	  GIVE(0, "udp:127.0.0.1:80") },
 	{ { "80" }, PORT, "unix /run/80", PASS },
 	/* Port 0, and what came of it. */
 	{ { "0" }, PORT, "tcp4 127.0.0.1 5000", GIVE(0, "127.0.0.1:5000") },
@@ -827,7 +837,9 @@ static const char *const questions[] = {
 static bool
 concerns(const struct setup *s, size_t i, const struct address *asked)
 {
-	if (s->listens[i].kind != asked->kind)
+	bool beside = i == 0 && s->app.has_port && asked->kind == ADDRESS_UDP;
+
+	if (s->listens[i].kind != asked->kind && !beside)
 		return false;
 	if (asked->kind == ADDRESS_UNIX)
 		return strcmp(s->listens[i].path, asked->path) == 0;

@@ -168,14 +168,14 @@ what_is_taken_first_takes_the_place(void **state)
 	(void)state;
 	spec = new_spec("port = 0\nbalance = random\n");
 	first = app_spec_listener(spec, 0);
-	assert_int_equal(app_spec_give(spec, 0, &first->bound, &l, &err), 0);
+	assert_int_equal(app_spec_give(spec, 0, 0, &first->bound, &l, &err), 0);
 	assert_ptr_equal(l, first);
 
 	target = (struct address){
 		.kind = ADDRESS_TCP, .host = ADDRESS_HOST_IPV4,
 		.ip = { 127, 0, 0, 1 }, .port = first->bound.port,
 	};
-	assert_int_equal(app_spec_give(spec, 0, &target, &l, &err), 0);
+	assert_int_equal(app_spec_give(spec, 0, 0, &target, &l, &err), 0);
 	assert_ptr_not_equal(l, first);
 	assert_int_equal(app_spec_n_listeners(spec), 2);
 	assert_ptr_equal(app_spec_listener(spec, 1), l);
@@ -205,7 +205,7 @@ what_is_taken_later_stays_beside(void **state)
 	assert_int_equal(app_spec_take(spec, first, &err), 0);
 	target = first->bound;
 	target.ip[3] = 2;
-	assert_int_equal(app_spec_give(spec, 0, &target, &l, &err), 0);
+	assert_int_equal(app_spec_give(spec, 0, 0, &target, &l, &err), 0);
 	assert_int_equal(app_spec_take(spec, l, &err), 0);
 	assert_int_equal(app_spec_n_listeners(spec), 2);
 	assert_ptr_equal(app_spec_listener(spec, 0), first);

@@ -1,0 +1,49 @@
+#include <stddef.h>
+
+#include "core/conf/conf.h"
+#include "core/worker/fd_protocol.h"
+#include "daemon/adopt/adopt_held.h"
+#include "daemon/adopt/trap_priv.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/workers/worker.h"
+#include "linux/process/inspect.h"
+#include "linux/process/waiting.h"
+
+bool
+adopt_holds_inode(const struct worker *w, uint64_t ino)
+{
+	const struct conf_app *conf = w->spec->conf;
+	int first = FD_PROTOCOL_FIRST;
+	struct fsids ids = inspect_begin(&conf->creds);
+	bool held;
+
+	if (!w->trap->low && conf->handoff != CONF_HANDOFF_ADOPT)
+		first += (int)conf->n_listens;
+	held = waiting_holds(w->pid, ino, first);
+	inspect_end(&ids);
+	return held;
+}
+
+bool
+adopt_holds(const struct worker *w, struct listener *l)
+{
+	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
+
+	return lane != NULL && adopt_holds_inode(w, lane->ino);
+}
+
+bool
+adopt_waits(const struct worker *w, struct listener *l)
+{
+	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
+	struct fsids ids;
+	bool waits;
+
+	if (lane == NULL)
+		return false;
+	ids = inspect_begin(&w->spec->conf->creds);
+	waits = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
+	inspect_end(&ids);
+	return waits;
+}

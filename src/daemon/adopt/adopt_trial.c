@@ -1,0 +1,301 @@
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mono.h"
+#include "core/conf/conf.h"
+#include "daemon/adopt/adopt_held.h"
+#include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_trial.h"
+#include "daemon/adopt/trap_priv.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/watch/readiness.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/child/seccomp_notify.h"
+#include "linux/process/inspect.h"
+#include "linux/process/listening.h"
+#include "linux/process/waiting.h"
+
+/* What is closed within this time was only tried. Clients of an address that
+   nobody has served yet are refused so long. */
+#define TRIAL_MS	40
+
+/* The same for a listener that is none of ours, where nothing waits. */
+#define ELSEWHERE_MS	500
+
+/* Of one process: more is no server's start, and is not to keep us busy. */
+#define TRIALS_MAX	32
+
+/* After a look into the kernel's tables there is none for so many times as long
+   as it took. */
+#define PAUSE_FACTOR	20
+
+struct trial {
+	uint64_t ino;
+	bool elsewhere;
+	struct mono due;
+	struct trial *next;
+};
+
+/* ---- it was meant ---- */
+
+/* Those that do not bind it by themselves, but serve what they were given, are
+   not to lose their clients. */
+static void
+claim_for_others(const struct worker *w, struct listener *l)
+{
+	for (struct worker *o = w->crew->workers; o != NULL; o = o->next) {
+		struct lane *lane;
+
+		if (o == w || o->pid == 0 || o->spec != w->spec ||
+		    o->trap->bound || !adopt_waits(o, l))
+			continue;
+		lane = app_spec_lane(o->spec, l, &o->holder);
+		if (lane->holder != NULL)
+			lanes_claim(lane, o->serial);
+	}
+}
+
+static int
+take(struct worker *w, struct listener *l, struct error *err)
+{
+	bool first = !app_spec_has_taken(w->spec, l);
+	int code = app_spec_take(w->spec, l, err);
+	struct lane *lane;
+
+	if (code < 0)
+		return code;
+	w->trap->bound = true;
+	lane = app_spec_lane(w->spec, l, &w->holder);
+	if (lane != NULL && lane->holder != NULL)
+		lanes_claim(lane, w->serial);
+	if (first)
+		claim_for_others(w, l);
+	return 0;
+}
+
+static void
+take_late(struct worker *w, struct listener *l)
+{
+	struct error err = ERROR_INIT;
+	int code = take(w, l, &err);
+
+	if (code < 0)
+		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
+		    err.text : strerror(-code));
+	error_clear(&err);
+	readiness_expect(w);
+}
+
+static void
+judge_elsewhere(struct worker *w, uint64_t ino)
+{
+	struct trials *all = w->trap->all_trials;
+	struct mono begin = mono_now(), end;
+	struct address at;
+	struct fsids ids;
+	bool held = listening_find(ino, &at);
+
+	end = mono_now();
+	all->next_look = end;
+	all->next_look.ns += (end.ns - begin.ns) * PAUSE_FACTOR;
+	/* Unix sockets are found nowhere: many are no business of clients. */
+	if (!held)
+		return;
+	ids = inspect_begin(&w->spec->conf->creds);
+	held = waiting_holds(w->pid, ino, 0);
+	inspect_end(&ids);
+	if (held)
+		adopt_hint_elsewhere(w, &at);
+}
+
+static bool
+has_trial(const struct worker *w, const struct listener *l)
+{
+	for (const struct trial *t = w->trap->trials; t != NULL; t = t->next)
+		if (!t->elsewhere && app_spec_find_lane(w->spec, t->ino) == l)
+			return true;
+	return false;
+}
+
+/* Of those of the worker's crew. */
+static bool
+is_tried(const struct worker *w, const struct listener *l)
+{
+	for (const struct worker *o = w->crew->workers; o != NULL; o = o->next)
+		if (has_trial(o, l))
+			return true;
+	return false;
+}
+
+/* What is in the place, and is meant as well, stays there: this one is beside
+   it. */
+static void
+take_place_first(struct worker *w, const struct listener *l)
+{
+	struct listener *first = app_spec_rival(w->spec, l);
+
+	if (first != NULL && has_trial(w, first) && adopt_holds(w, first))
+		take_late(w, first);
+}
+
+static void
+judge(struct worker *w, const struct trial *t)
+{
+	struct listener *l = t->elsewhere ? NULL :
+	    app_spec_find_lane(w->spec, t->ino);
+
+	if (t->elsewhere) {
+		judge_elsewhere(w, t->ino);
+	} else if (l != NULL && adopt_holds_inode(w, t->ino)) {
+		take_place_first(w, l);
+		take_late(w, l);
+	} else if (l != NULL && l->quiet && !is_tried(w, l)) {
+		app_spec_untry(w->spec, l);
+	}
+}
+
+/* ---- until then ---- */
+
+static void
+wake(struct trials *all, struct mono due)
+{
+	if (!mono_before(due, all->due))
+		return;
+	all->due = due;
+	loop_timer_set(all->loop, &all->timer, due);
+}
+
+static int
+add(struct worker *w, const struct trial *of, int ms)
+{
+	struct trial **end = &w->trap->trials, *t;
+
+	for (; *end != NULL; end = &(*end)->next)
+		if ((*end)->ino == of->ino)
+			return 0;
+	t = w->trap->tried < TRIALS_MAX ? calloc(1, sizeof(*t)) : NULL;
+	if (t == NULL)
+		return -ENOMEM;
+	w->trap->tried++;
+	*t = *of;
+	t->due = mono_add_ms(mono_now(), ms);
+	*end = t;
+	wake(w->trap->all_trials, t->due);
+	return 0;
+}
+
+int
+trial_begin(struct worker *w, struct listener *l, struct error *err)
+{
+	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
+	struct trial t = { .ino = lane != NULL ? lane->ino : 0 };
+
+	/* Datagrams come since the bind. */
+	if (lane == NULL || l->bound.kind == ADDRESS_UDP ||
+	    (l->listening && !l->quiet && app_spec_is_settled(w->spec, l)) ||
+	    add(w, &t, TRIAL_MS) < 0)
+		return take(w, l, err);
+	return app_spec_try_listener(w->spec, l, err);
+}
+
+void
+trial_hurry(struct worker *w)
+{
+	for (struct trial **at = &w->trap->trials, *t; (t = *at) != NULL;) {
+		if (t->elsewhere) {
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		judge(w, t);
+		free(t);
+	}
+}
+
+void
+trial_elsewhere(struct worker *w, const struct seccomp_call *call)
+{
+	struct trial t = { .elsewhere = true };
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	enum inspect_kind kind = inspect_fd(call->tid, call->fd, &t.ino);
+
+	inspect_end(&ids);
+	if (kind == INSPECT_SOCKET)
+		(void)add(w, &t, ELSEWHERE_MS);
+}
+
+void
+trial_forget(struct worker *w)
+{
+	while (w->trap->trials != NULL) {
+		struct trial *next = w->trap->trials->next;
+
+		free(w->trap->trials);
+		w->trap->trials = next;
+	}
+}
+
+/* Those that are due. When is the next one? */
+static struct mono
+judge_due(struct worker *w, struct mono now)
+{
+	struct trial **at = &w->trap->trials;
+	struct mono next = MONO_NEVER;
+
+	while (*at != NULL) {
+		struct trial *t = *at;
+
+		if (t->elsewhere &&
+		    mono_before(t->due, w->trap->all_trials->next_look))
+			t->due = w->trap->all_trials->next_look;
+		if (mono_before(now, t->due)) {
+			if (mono_before(t->due, next))
+				next = t->due;
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		judge(w, t);
+		free(t);
+	}
+	return next;
+}
+
+static void
+trials_due(void *ctx)
+{
+	struct trials *all = ctx;
+	struct mono now = mono_now(), next = MONO_NEVER;
+
+	for (struct crew *c = all->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next) {
+			struct mono due = judge_due(w, now);
+
+			if (mono_before(due, next))
+				next = due;
+		}
+	all->due = MONO_NEVER;
+	wake(all, next);
+}
+
+int
+trial_init(struct trials *all, struct loop *loop, struct workers *workers)
+{
+	all->loop = loop;
+	all->workers = workers;
+	all->due = MONO_NEVER;
+	return loop_timer_init(loop, &all->timer, trials_due, all);
+}
+
+void
+trial_fini(struct trials *all)
+{
+	loop_timer_fini(all->loop, &all->timer);
+}
