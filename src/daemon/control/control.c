@@ -24,6 +24,9 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 	[REQUEST_RELOAD] = {
 		.begin = control_order_reload, .check = control_goal_check,
 	},
+	[REQUEST_UPDATE] = {
+		.begin = control_order_update, .check = control_goal_check,
+	},
 	[REQUEST_RESTART] = {
 		.begin = control_order_restart, .check = control_goal_check,
 	},
@@ -203,6 +206,14 @@ void
 control_reload_applying(void *ctx)
 {
 	control_restore(ctx);
+}
+
+void
+control_reload_applied(void *ctx, const struct reload_result *result)
+{
+	struct control *control = ctx;
+
+	control_goal_applied(&control->clients, result);
 }
 
 void

@@ -59,6 +59,23 @@ app_spec_new(struct app_house *house, struct config *config,
 	return 0;
 }
 
+void
+app_spec_renew(struct app_spec *spec, struct config *config,
+    const struct conf_app *conf)
+{
+	struct config *old = spec->config;
+
+	assert(conf->n_listens == spec->conf->n_listens);
+	spec->config = config_ref(config);
+	spec->conf = conf;
+	spec->instances = conf_app_instances(conf,
+	    spec->house->auto_instances);
+	if (spec->in_force)
+		app_spec_put_in_force(spec);
+	app_spec_adjust(spec);
+	config_unref(old);
+}
+
 struct app_spec *
 app_spec_ref(struct app_spec *spec)
 {

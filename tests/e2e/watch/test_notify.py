@@ -1,5 +1,6 @@
 """sd_notify, both ways: from workers, and to clusterd's own supervisor."""
 
+import errno
 import os
 import re
 import signal
@@ -75,8 +76,23 @@ def test_ready_is_told_again_after_a_reload_that_was_refused(box, supervisor):
     d.send(signal.SIGHUP)
     # systemd waits for READY=1 after whatever RELOADING=1 it was sent
     d.wait_log(r"app\.ini:2: prot")
-    wait_until(lambda: supervisor.has("READY=1", before)
-               or not supervisor.has("RELOADING=1", before), "READY=1")
+    message = supervisor.wait("RELOADING=1", before)
+    message = supervisor.wait(
+        "READY=1", supervisor.messages.index(message, before))
+    # It is the only place where the outcome of HUP can be seen there.
+    assert f"ERRNO={errno.EINVAL}" in message
+    supervisor.wait(r"STATUS=2 of 2 instances ready; reload refused: "
+                    r"\S*app\.ini:1: command: missing .*", before)
+    # … also after whatever happens then, until it is mended.
+    before = len(supervisor.look())
+    kill(d.ready_pids()[0])
+    supervisor.wait(r"STATUS=1 of 2 instances ready; reload refused.*", before)
+    d.wait_ready(2)
+    box.web()
+    before = len(supervisor.look())
+    d.send(signal.SIGHUP)
+    assert "ERRNO=0" in supervisor.wait("READY=1", before)
+    supervisor.wait("STATUS=2 of 2 instances ready", before)
     d.stop()
 
 
