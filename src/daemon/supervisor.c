@@ -334,6 +334,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.orphans = &sup->orphans,
 		.adopt = &sup->adopt,
 		.review = &sup->review,
+		.cwd = setup->cwd,
 	});
 	apps_init(&sup->apps, &(struct apps_setup){
 		.workers = &sup->workers,
