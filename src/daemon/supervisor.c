@@ -528,6 +528,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.listeners = LISTENERS_INIT,
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
+		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers },
 	};
