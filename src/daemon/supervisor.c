@@ -450,6 +450,7 @@ start_apps(struct supervisor *sup, struct error *err)
 	if (code == 0)
 		code = app_specs_open(&sup->apps, config, NULL, &specs, err);
 	listeners_disinherit(&sup->listeners, warn_unused);
+	listeners_run(&sup->listeners);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (apps_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
