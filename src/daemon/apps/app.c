@@ -18,6 +18,12 @@ app_name(const struct app *app)
 	return app->crew.name;
 }
 
+struct app_spec *
+app_latest(const struct app *app)
+{
+	return app->crew.target != NULL ? app->crew.target : app->crew.stable;
+}
+
 static struct app *
 find(const struct apps *apps, const char *name, bool stopping)
 {
@@ -72,6 +78,12 @@ bool
 apps_touched(struct apps *apps)
 {
 	return take(&apps->dirty);
+}
+
+bool
+app_came_by(const struct app *app, uint64_t reload)
+{
+	return app->added_by >= reload || app->renewed_by >= reload;
 }
 
 bool

@@ -75,6 +75,7 @@ app_roll(struct app *app, struct app_spec *spec)
 		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
 	}
+	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
 	app_spec_try(spec, ++app->generation);
 	forget_last(app);
@@ -84,6 +85,25 @@ app_roll(struct app *app, struct app_spec *spec)
 	    "instance%s", spec->generation, app->crew.wanted,
 	    app->crew.wanted == 1 ? "" : "s");
 	app_touch(app);
+}
+
+void
+app_renew(struct app *app, struct config *config, const struct conf_app *conf,
+    bool changed)
+{
+	struct app_spec *spec = app_latest(app);
+	unsigned before = spec->instances;
+
+	if (changed)
+		app->renewed_by = app->apps->n_reloads;
+	app_spec_renew(spec, config, conf);
+	if (spec->instances == before)
+		return;
+	/* Who has ended has nobody to scale, until it is started again. */
+	if (app->over)
+		app->crew.wanted = spec->instances;
+	else
+		app_scale(app, (int)spec->instances - (int)app->crew.wanted);
 }
 
 /* Its own new worker, beside the present one, under the spec in force. */

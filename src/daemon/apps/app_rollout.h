@@ -5,8 +5,12 @@
 #ifndef DAEMON_APPS_APP_ROLLOUT_H
 #define DAEMON_APPS_APP_ROLLOUT_H
 
+#include <stdbool.h>
+
 struct app;
 struct app_spec;
+struct conf_app;
+struct config;
 struct error;
 
 /* A new app begins with this configuration. Takes a reference. */
@@ -15,6 +19,12 @@ void app_rollout_free(struct app *app);
 
 /* Begin a rollout to `spec`; one that is under way is superseded. */
 void app_roll(struct app *app, struct app_spec *spec);
+
+/* What is in force, or tried, is renewed: nobody is replaced. The number of
+   instances follows if the configuration's has changed. Not `changed`: for its
+   memory alone. */
+void app_renew(struct app *app, struct config *config,
+    const struct conf_app *conf, bool changed);
 
 /*
  * Replace the workers, or the one of an instance (-1: all), by new ones of the

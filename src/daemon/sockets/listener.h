@@ -23,6 +23,7 @@
  *   lanes_watch    who waits in those that nobody serves
  *   lanes_heal     what workers do to them, undone
  *   listener_file  the paths of Unix listeners
+ *   listener_holder  who has an address that cannot be had
  *   listener_open  one listener, opened and closed
  *   listeners      all of them, shared by those who need them
  *
@@ -159,6 +160,7 @@ struct listeners {
 	struct listen_fds inherited;	/* not matched yet; listener_open takes
 					   from them */
 	struct balancing balancing;
+	bool running;		/* nothing may take long any more */
 	void (*tell)(void *ctx);	/* listeners_on_news(), or NULL */
 	void *tell_ctx;
 	/* listener_file: */

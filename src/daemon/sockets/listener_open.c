@@ -9,6 +9,7 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
 
 static struct socket_options
@@ -76,6 +77,8 @@ open_socket(struct listeners *ls, struct listener *l,
 		    err);
 		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
 	}
+	if (code == -EADDRINUSE)
+		listener_holder_tell(address, ls->running, err);
 	lanes_sockets_set_first(l, fd);
 	return code;
 }

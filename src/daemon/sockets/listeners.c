@@ -30,6 +30,12 @@ listeners_fini(struct listeners *ls)
 }
 
 void
+listeners_run(struct listeners *ls)
+{
+	ls->running = true;
+}
+
+void
 listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
 {
 	ls->tell = fn;
