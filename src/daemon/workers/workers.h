@@ -46,6 +46,7 @@ struct crew {
 	bool review;			/* adopt: its addresses */
 	bool unseen_told;		/* drainers */
 	bool port_hinted;		/* hint */
+	bool stdin_hinted;		/* hint */
 	struct mono port_looked;	/* hint */
 };
 
