@@ -147,7 +147,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 {
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	struct error err = ERROR_INIT;
-	struct listener *l = NULL;
+	struct listener *l = NULL, *was;
 	uint64_t ino;
 	int code;
 
@@ -159,7 +159,10 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
 	}
-	code = adopt_settle(w, call, l, ino, &err);
+	was = l;
+	code = adopt_narrow(w, call, &l, ino, &err);
+	if (code == 0 && l == was)
+		code = adopt_settle(w, call, l, ino, &err);
 	if (code == -EINTR)
 		return code;
 	if (code == 0)

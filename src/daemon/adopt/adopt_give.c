@@ -21,6 +21,7 @@
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
 #include "linux/socket/epoll_enter.h"
+#include "linux/socket/socket.h"
 #include "linux/socket/socket_inherit.h"
 
 static int
@@ -127,6 +128,42 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 	return code < 0 ? code : replace_socket(&a, lane);
 }
 
+/*
+ * A server may keep to an interface only after it has bound its socket, which is
+ * its lane by then. It gets one of a listener that does, instead: beside others
+ * it would hear nothing, and those others have no reason to.
+ */
+int
+adopt_narrow(struct worker *w, const struct seccomp_call *call,
+    struct listener **l, uint64_t ino, struct error *err)
+{
+	struct lane *lane = lanes_find_inode(*l, ino);
+	struct ask a = { .w = w, .call = call, .ino = ino, .copy = lane->fd };
+	struct address target = (*l)->bound;
+	struct listener *narrow;
+	struct fsids ids;
+	int code;
+
+	if ((*l)->bound.kind == ADDRESS_UNIX || (*l)->inherited ||
+	    !socket_interface(lane->fd, target.options.interface) ||
+	    address_equal(&(*l)->bound, &target))
+		return 0;
+	code = app_spec_give(w->spec, (*l)->position, &target, &narrow, err);
+	if (code == 0)
+		code = app_spec_take_lane(w->spec, narrow, &w->holder, &lane,
+		    err);
+	if (code < 0)
+		return code;
+	ids = inspect_begin(&w->spec->conf->creds);
+	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
+	inspect_end(&ids);
+	if (code == 0)
+		code = replace_socket(&a, lane);
+	if (code == 0)
+		*l = narrow;
+	return code;
+}
+
 static void
 log_adopted(const struct ask *a, const struct listener *l)
 {
@@ -166,6 +203,12 @@ adopt_give(const struct ask *a, const struct adoption *d)
 	if (spec->listeners[d->position] == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
 	code = app_spec_give(spec, d->position, &d->target, &l, &err);
+	/* Private, and this one is not. */
+	if (code == 0 && l->inherited &&
+	    a->asked.options.interface[0] != '\0')
+		code = error_set(&err, -EADDRNOTAVAIL, "it keeps to the "
+		    "interface %s, and the socket that LISTEN_FDS passes does "
+		    "not", a->asked.options.interface);
 	if (code == 0)
 		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
