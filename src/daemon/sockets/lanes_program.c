@@ -118,8 +118,8 @@ attach_extended(struct listener *l, struct error *err)
 		slots[n++] = ls->order.v[0].slot;
 	steering_ebpf_set_live(ls->ebpf, slots, n);
 	free(slots);
-	if (ls->attached)
-		return 0;
+	/* A worker may have put its own in its place, or taken it away: nobody
+	   tells, so it is attached each time. */
 	return steering_ebpf_attach(ls->ebpf, lanes_attach_point(ls)->fd, err);
 }
 
@@ -418,6 +418,15 @@ lanes_program_expect(struct listener *l, size_t n)
 	l->lanes.expected = n;
 }
 
+void
+lanes_program_suspect(struct listener *l)
+{
+	if (!l->lanes.attached || l->lanes.suspect)
+		return;
+	l->lanes.suspect = true;
+	listener_tell(l);
+}
+
 /* Returns whether something gets worse by waiting. */
 static bool
 is_urgent(const struct lanes *ls)
@@ -482,7 +491,7 @@ put_in_force(struct listener *l, struct mono now)
 		any |= ls->v[i]->wanted && ls->v[i]->listening;
 		changes |= ls->v[i]->wanted != ls->v[i]->live;
 	}
-	if (!any || !changes)
+	if (!any || (!changes && !ls->suspect))
 		return find_out_more(l);
 	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
 	    mono_ms_between(ls->changed, now) < LANES_PROGRAM_PAUSE_MS)
@@ -490,6 +499,7 @@ put_in_force(struct listener *l, struct mono now)
 	for (size_t i = 0; i < ls->n; i++)
 		ls->v[i]->live = ls->v[i]->wanted;
 	ls->changed = now;
+	ls->suspect = false;
 	lanes_program_again(l);
 	return ls->ebpf != NULL || !lanes_order_may_ask_again(l);
 }

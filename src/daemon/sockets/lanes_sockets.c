@@ -163,13 +163,14 @@ lane_joined(struct lane *lane)
 	lanes_program_joined(lane);
 }
 
-/* A socket like the others of the listener; it listens if they do. */
+/* A socket like the others of the listener; it listens if they do. `over`: one
+   that has left them has the address too. */
 static int
-open_another(struct lane *lane, struct error *err)
+open_another(struct lane *lane, bool over, struct error *err)
 {
 	struct listener *l = lane->listener;
 	const struct socket_options options = {
-		.bind_only = true, .beside = true,
+		.bind_only = true, .beside = true, .over = over,
 	};
 	struct address bound = { .kind = ADDRESS_TCP };
 	struct socket_file file;
@@ -222,7 +223,7 @@ add(struct listener *l, bool deaf, struct lane **ret_lane, struct error *err)
 	lane->deaf = deaf;
 	code = lanes_program_room(l, err);
 	if (code == 0)
-		code = open_another(lane, err);
+		code = open_another(lane, false, err);
 	if (code < 0) {
 		/* Still the last one: its slot is free again. */
 		ls->n--;
@@ -468,27 +469,66 @@ lanes_sockets_spoilt(struct lane *lane)
 	lane->broken = true;
 }
 
-/* The new socket is bound before the old one goes: somebody has the address all
-   the time. */
+/*
+ * The new socket is bound before the old one goes: somebody has the address all
+ * the time. Others may keep the old one: TCP, it is shut down. UDP, it has left
+ * the group: when it was connected, if it had every address, or now; and stays
+ * whole, for the peer that it was connected to.
+ */
 int
 lanes_sockets_replace(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
+	bool datagrams = l->bound.kind == ADDRESS_UDP;
 	int old = fd_take(&lane->fd);
 	int code;
 
 	lanes_sockets_unwatch(lane);
-	if (l->lanes.n == 1)
+	if (datagrams) {
+		socket_leave_group(old);
+		socket_let_over(old, true);
+		lanes_program_left(lane, false);
+	} else if (l->lanes.n == 1) {
 		socket_let_beside(old, true);
-	code = open_another(lane, err);
+	}
+	code = open_another(lane, datagrams, err);
+	if (datagrams)
+		socket_let_over(old, false);
 	if (code < 0) {
 		lane->fd = old;
 		return code;
 	}
+	if (!datagrams)
+		socket_refuse(old);
 	fd_close(&old);
 	lane->broken = false;
-	lanes_program_replaced(lane);
+	if (datagrams)
+		lanes_program_again(l);
+	else
+		lanes_program_replaced(lane);
 	return 0;
+}
+
+/* Without SO_REUSEPORT, in no group: it is found by its peer, once it has one,
+   and until then as the newest of all, as it would be without us. */
+int
+lanes_sockets_open_own(struct listener *l, int *ret_fd, struct error *err)
+{
+	const struct socket_options options = {
+		.bind_only = true, .over = true,
+	};
+	struct address bound = { .kind = ADDRESS_UDP };
+	struct socket_file file;
+	int code;
+
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			socket_let_over(l->lanes.v[i]->fd, true);
+	code = socket_listen(&l->bound, &options, ret_fd, &bound, &file, err);
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			socket_let_over(l->lanes.v[i]->fd, false);
+	return code;
 }
 
 /* Ceasing to listen lets the kernel move the queue, half-open ones with it

@@ -100,6 +100,7 @@ struct lanes {
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
 	uint64_t joins;		/* how many there were */
+	bool suspect;		/* … or was: a worker may have taken its place */
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */

@@ -135,8 +135,8 @@ socket_set_options(int fd, const struct address_options *o, bool all,
 
 /* One family: socket, options, bind; a listen follows for TCP. */
 static int
-inet_bind(const struct address *a, int family, bool beside, int *ret_fd,
-    const char **ret_what)
+inet_bind(const struct address *a, int family,
+    const struct socket_options *o, int *ret_fd, const char **ret_what)
 {
 	const char *what = "";
 	int type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM;
@@ -152,7 +152,9 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd,
 		    wants_v6only(a));
 	if (code == 0 && type == SOCK_STREAM)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (code == 0 && beside)
+	if (code == 0 && o->over)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (code == 0)
 		code = set_before_bind(fd, a, family, &what);
@@ -181,6 +183,7 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd,
 static int
 bind_number(const struct address *a, int *fd, const char **ret_what)
 {
+	const struct socket_options beside = { .beside = true };
 	struct address number = { .kind = ADDRESS_TCP };
 	int again = -1;
 	int code = socket_address(*fd, &number);
@@ -191,7 +194,7 @@ bind_number(const struct address *a, int *fd, const char **ret_what)
 	code = set_option(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (code == 0)
 		code = inet_bind(&number, number.host == ADDRESS_HOST_IPV4 ?
-		    AF_INET : AF_INET6, true, &again, ret_what);
+		    AF_INET : AF_INET6, &beside, &again, ret_what);
 	if (code == 0)
 		code = set_option(again, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code == 0) {
@@ -209,12 +212,12 @@ inet_listen(const struct address *a, const struct socket_options *o,
 	int family = a->host == ADDRESS_HOST_IPV4 ? AF_INET : AF_INET6;
 	const char *what = "";
 	int fd = -1;
-	int code = inet_bind(a, family, o->beside, &fd, &what);
+	int code = inet_bind(a, family, o, &fd, &what);
 
 	/* No IPv6 in the kernel, or switched off by sysctl: IPv4 alone. */
 	if (a->host == ADDRESS_HOST_ANY &&
 	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
-		code = inet_bind(a, AF_INET, o->beside, &fd, &what);
+		code = inet_bind(a, AF_INET, o, &fd, &what);
 	if (code == 0)
 		code = bind_number(a, &fd, &what);
 	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
@@ -223,6 +226,8 @@ inet_listen(const struct address *a, const struct socket_options *o,
 	/* Only for the kernel's look at conflicts, in bind and in listen. */
 	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+	if (code == 0 && o->over)
+		socket_let_over(fd, false);
 	if (code < 0) {
 		fd_close(&fd);
 		return fail(err, code, a, what);
@@ -396,6 +401,60 @@ void
 socket_let_beside(int fd, bool on)
 {
 	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+void
+socket_let_over(int fd, bool on)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, on);
+}
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62	/* Linux 5.0 */
+#endif
+
+/* The kernel finds a new place for it, and that is outside of any group
+   (udp_lib_rehash()). */
+void
+socket_leave_group(int fd)
+{
+	int index = 0;
+	socklen_t len = sizeof(index);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &len) == 0)
+		(void)set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, index);
+	socket_let_beside(fd, false);
+}
+
+int
+socket_set_interface(int fd, const char *name)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name,
+	    (socklen_t)strlen(name)) < 0 ? -errno : 0;
+}
+
+int
+socket_new_like(int fd, const struct address *a)
+{
+	const char *what;
+	int domain = 0, type = 0, code = 0, like;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	like = socket(domain, type | SOCK_CLOEXEC, 0);
+	if (like < 0)
+		return -errno;
+	if (a->kind != ADDRESS_UNIX)
+		code = set_before_bind(like, a, domain, &what);
+	if (code == 0 && a->kind != ADDRESS_UNIX)
+		code = socket_set_options(like, &a->options, false, &what);
+	if (code < 0) {
+		fd_close(&like);
+		return code;
+	}
+	return like;
 }
 
 void

@@ -72,6 +72,20 @@ int socket_start_listening(int fd, unsigned backlog);
  */
 void socket_let_beside(int fd, bool on);
 
+/* UDP: the same with whoever has SO_REUSEADDR too, in no group with it. */
+void socket_let_over(int fd, bool on);
+
+/* UDP: it leaves its reuseport group, where the last one takes its place, and
+   is found by its own address and peer alone. */
+void socket_leave_group(int fd);
+
+/* Empty: any. -errno; -EPERM: only who has CAP_NET_RAW may change it. */
+int socket_set_interface(int fd, const char *name);
+
+/* A new socket of the kind of `fd`, unbound, with the options of that address:
+   the caller's. -errno. */
+int socket_new_like(int fd, const struct address *address);
+
 /* No more clients, whoever else holds the socket: what waits in its queue is
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);

@@ -11,6 +11,8 @@ struct socket_options {
 	bool bind_only;		/* TCP: do not listen yet */
 	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
 				   has opened may overlap with this one */
+	bool over;		/* UDP: … with one that has SO_REUSEADDR
+				   (socket_let_over()) */
 	/* Unix listeners: */
 	uint32_t mode;
 	uint32_t uid;		/* (uint32_t)-1: leave */
