@@ -121,6 +121,7 @@ lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
 		return;
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_leave_groups(lane->fd);
+	lanes_program_ended(lane);
 	lanes_program_suspect(l);
 }
 

@@ -89,6 +89,9 @@ bool lanes_program_apply(struct listener *listener, struct mono now);
    attached again, with the next _apply. */
 void lanes_program_suspect(struct listener *listener);
 
+/* Its holder's process has ended: no flow stays with it. */
+void lanes_program_ended(const struct lane *lane);
+
 /* So many lanes there will be. */
 void lanes_program_expect(struct listener *listener, size_t n);
 

@@ -116,7 +116,8 @@ lanes_sockets_await_clients(struct lane *lane, bool on)
 static bool
 is_grouped(const struct listener *l)
 {
-	return l->lanes.n > 1 || (l->lanes.balance != BALANCE_SHARED &&
+	return l->lanes.n > 1 || l->lanes.flows != NULL ||
+	    (l->lanes.balance != BALANCE_SHARED &&
 	    l->bound.kind == ADDRESS_TCP);
 }
 
@@ -163,14 +164,15 @@ lane_joined(struct lane *lane)
 	lanes_program_joined(lane);
 }
 
-/* A socket like the others of the listener; it listens if they do. `over`: one
-   that has left them has the address too. */
+/* A socket like the others of the listener; it listens if they do. Datagram
+   sockets that workers have connected may have the address too. */
 static int
-open_another(struct lane *lane, bool over, struct error *err)
+open_another(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
 	const struct socket_options options = {
-		.bind_only = true, .beside = true, .over = over,
+		.bind_only = true, .beside = true,
+		.over = l->bound.kind == ADDRESS_UDP,
 	};
 	struct address bound = { .kind = ADDRESS_TCP };
 	struct socket_file file;
@@ -223,7 +225,7 @@ add(struct listener *l, bool deaf, struct lane **ret_lane, struct error *err)
 	lane->deaf = deaf;
 	code = lanes_program_room(l, err);
 	if (code == 0)
-		code = open_another(lane, false, err);
+		code = open_another(lane, err);
 	if (code < 0) {
 		/* Still the last one: its slot is free again. */
 		ls->n--;
@@ -473,7 +475,8 @@ lanes_sockets_spoilt(struct lane *lane)
  * The new socket is bound before the old one goes: somebody has the address all
  * the time. Others may keep the old one: TCP, it is shut down. UDP, it has left
  * the group: when it was connected, if it had every address, or now; and stays
- * whole, for the peer that it was connected to.
+ * whole, for the peer that it was connected to. With SO_REUSEADDR it stands in
+ * nobody's way.
  */
 int
 lanes_sockets_replace(struct lane *lane, struct error *err)
@@ -491,10 +494,10 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	} else if (l->lanes.n == 1) {
 		socket_let_beside(old, true);
 	}
-	code = open_another(lane, datagrams, err);
-	if (datagrams)
-		socket_let_over(old, false);
+	code = open_another(lane, err);
 	if (code < 0) {
+		if (datagrams)
+			socket_let_over(old, false);
 		lane->fd = old;
 		return code;
 	}
@@ -528,6 +531,8 @@ lanes_sockets_open_own(struct listener *l, int *ret_fd, struct error *err)
 	for (size_t i = 0; i < l->lanes.n; i++)
 		if (l->lanes.v[i]->fd >= 0)
 			socket_let_over(l->lanes.v[i]->fd, false);
+	if (code == 0)
+		socket_let_over(*ret_fd, true);
 	return code;
 }
 

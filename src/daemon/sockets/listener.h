@@ -50,6 +50,7 @@
 struct lane;
 struct listener;
 struct steering_ebpf;
+struct steering_flows;
 
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
@@ -104,6 +105,7 @@ struct lanes {
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
+	struct steering_flows *flows;	/* UDP, and NULL likewise */
 	size_t expected;	/* so many lanes there will be */
 	struct mono changed;	/* when the live ones last did */
 	/* lanes_order: */

@@ -65,6 +65,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	int code;
 
 	o.bind_only = true;
+	o.group = true;
 	balancing_note_cgroup(&ls->balancing);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
@@ -72,6 +73,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	    lanes_sockets_make_room(ls, l->app, address, l, true)) {
 		error_clear(err);
 		o.beside = true;
+		o.over = address->kind == ADDRESS_UDP;
 		code = socket_listen(address, &o, &fd, &l->bound, &l->file,
 		    err);
 		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
