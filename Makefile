@@ -386,7 +386,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 # The programs in src/bpf/ are compiled by whoever changes them. What comes of it
 # is committed, so that a build needs no clang.
 BPF_CLANG = clang
-BPF_SRC	= src/bpf/count.bpf.c src/bpf/steer.bpf.c
+BPF_SRC	= src/bpf/count.bpf.c src/bpf/flows.bpf.c src/bpf/steer.bpf.c
 BPF_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(BPF_SRC))
 BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
 	-Wall -Wextra -Werror -iquote src \

@@ -63,10 +63,17 @@ enum conf_ready {
 /* Where a stream of the workers goes. */
 enum conf_output_kind {
 	CONF_OUTPUT_INHERIT,	/* where clusterd's own goes */
+	CONF_OUTPUT_STDOUT,	/* … by its name: that one of the two */
+	CONF_OUTPUT_STDERR,
 	CONF_OUTPUT_NULL,
 	/* Through clusterd: */
 	CONF_OUTPUT_PREFIX,	/* tagged, to its own */
 	CONF_OUTPUT_FILE,
+};
+
+enum conf_stdin {
+	CONF_STDIN_NULL,	/* /dev/null: the end of it at once */
+	CONF_STDIN_OPEN,	/* a pipe without an end, and nothing in it */
 };
 
 struct conf_output {
@@ -152,6 +159,7 @@ struct conf_app {
 	int64_t drain_idle_ms;		/* -1: off */
 	unsigned max_surge;		/* >= 1 */
 
+	enum conf_stdin in;
 	struct conf_output out;
 	struct conf_output err;
 	int64_t log_max_size;		/* bytes, of those files; -1: any */

@@ -77,10 +77,24 @@ static const struct conf_word readies[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word stdins[] = {
+	{ "null", CONF_STDIN_NULL },
+	{ "open", CONF_STDIN_OPEN },
+	{ NULL, 0 },
+};
+
+/* The paths of these are another place in each process: they mean clusterd's
+   own, as people write them for containers. The first of each is printed. */
 static const struct conf_word outputs[] = {
 	{ "inherit", CONF_OUTPUT_INHERIT },
 	{ "null", CONF_OUTPUT_NULL },
 	{ "prefix", CONF_OUTPUT_PREFIX },
+	{ "/dev/stdout", CONF_OUTPUT_STDOUT },
+	{ "/dev/fd/1", CONF_OUTPUT_STDOUT },
+	{ "/proc/self/fd/1", CONF_OUTPUT_STDOUT },
+	{ "/dev/stderr", CONF_OUTPUT_STDERR },
+	{ "/dev/fd/2", CONF_OUTPUT_STDERR },
+	{ "/proc/self/fd/2", CONF_OUTPUT_STDERR },
 	{ NULL, 0 },
 };
 
@@ -288,6 +302,10 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_COUNT, .preset = "1",
 		.min = 1, .max = CONF_INSTANCES_MAX,
 		.allowed = "a number from 1 to 4096",
+	},
+	[CONF_KEY_STDIN] = {
+		.name = "stdin", APP(in),
+		.type = CONF_TYPE_ENUM, .words = stdins, .preset = "null",
 	},
 	[CONF_KEY_STDOUT] = {
 		.name = "stdout", APP(out),

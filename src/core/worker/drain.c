@@ -67,6 +67,25 @@ drain_count(struct drain_tally *tally, const struct drain_conn *conn,
 }
 
 void
+drain_count_flows(struct drain_tally *tally, int64_t known_ms,
+    int64_t fresh_ms, const struct drain_policy *p)
+{
+	int64_t left_ms = 0;
+
+	if (p->idle_ms < 0 && known_ms >= 0)
+		tally->flowing = true;
+	if (p->idle_ms >= 0 && known_ms >= 0)
+		left_ms = most(left_ms, p->idle_ms - known_ms);
+	if (fresh_ms >= 0)
+		left_ms = most(left_ms, (p->idle_ms < 0 ? p->linger_ms :
+		    least(p->idle_ms, p->linger_ms)) - fresh_ms);
+	if (left_ms <= 0)
+		return;
+	tally->flowing = true;
+	tally->flow_ms = most(tally->flow_ms, left_ms);
+}
+
+void
 drain_begin(struct drain *d, struct mono now)
 {
 	*d = (struct drain){
@@ -113,6 +132,8 @@ held_up(const struct drain *d, const struct drain_policy *p,
 		*ret_why = DRAIN_WHY_BUSY;
 	else if (f->open.resting > 0)
 		*ret_why = DRAIN_WHY_RESTING;
+	else if (f->open.flowing)
+		*ret_why = DRAIN_WHY_FLOWS;
 	else
 		return false;
 	return true;
@@ -131,6 +152,8 @@ next_look(struct drain *d, const struct drain_policy *p,
 	d->step_ms = least(step_ms * 2, DRAIN_STEP_MAX_MS);
 	if (why == DRAIN_WHY_RESTING)
 		step_ms = least(step_ms, most(f->open.rest_ms, 1));
+	if (why == DRAIN_WHY_FLOWS && f->open.flow_ms > 0)
+		step_ms = least(step_ms, f->open.flow_ms);
 	again = mono_add_ms(now, step_ms);
 	if (why == DRAIN_WHY_AGREE)
 		again = mono_add_ms(d->quiet, DRAIN_AGREE_MS);
@@ -197,6 +220,8 @@ put_open(struct strbuf *sb, const struct drain_facts *f)
 	} else if (n > 0) {
 		put_connections(sb, n, "");
 		strbuf_puts(sb, " still open");
+	} else if (f->open.flowing) {
+		strbuf_puts(sb, "datagrams of its flows still come");
 	} else if (f->queue < 0) {
 		strbuf_puts(sb, "its queue cannot be seen");
 	} else if (f->queue == 0) {

@@ -9,6 +9,9 @@
  * what the server had said (HTTP/2: SETTINGS, WINDOW_UPDATE, PING), which comes
  * at once. After drain_timeout it is over in any case.
  *
+ * Of UDP, flows are told by the steering program, which keeps those that it
+ * knows on their lane: a flow is over when nothing of it came for drain_idle.
+ *
  * The kernel tells when and how often somebody spoke, not what was said: so that
  * is a guess, in favour of requests. What comes later than a round trip behind
  * the server's words is one. What comes at once, on a connection on which the
@@ -76,11 +79,23 @@ struct drain_tally {
 	unsigned resting;	/* nor will these, if nothing moves for a while */
 	unsigned busy;
 	int64_t rest_ms;	/* until the last of the resting ones is idle */
+	bool flowing;		/* datagrams of flows still come, … */
+	int64_t flow_ms;	/* … unless none does for so long; 0: no matter
+				   how long */
 };
 
 /* Add one connection to the tally. */
 void drain_count(struct drain_tally *tally, const struct drain_conn *conn,
     const struct drain_policy *policy);
+
+/*
+ * Datagrams came to a lane so many ms ago, of flows that were known and of such
+ * that were not; -1: never. A flow is over after drain_idle; of one datagram
+ * alone it is not known whether it is one, and none may follow: then a moment is
+ * enough, as for a handshake.
+ */
+void drain_count_flows(struct drain_tally *tally, int64_t known_ms,
+    int64_t fresh_ms, const struct drain_policy *policy);
 
 /* What a look has found. */
 struct drain_facts {
@@ -106,6 +121,7 @@ enum drain_why {
 	DRAIN_WHY_QUEUE,
 	DRAIN_WHY_BUSY,
 	DRAIN_WHY_RESTING,
+	DRAIN_WHY_FLOWS,
 	DRAIN_WHY_UNSEEN,	/* queue or connections: until the timeout */
 	DRAIN_WHY_AGREE,	/* for the second look */
 	/* done */

@@ -72,7 +72,8 @@ static bool
 passes_on(const struct conf_app *app, const char *entry)
 {
 	if (str_starts(entry, "JOURNAL_STREAM="))
-		return app->err.kind == CONF_OUTPUT_INHERIT;
+		return app->err.kind == CONF_OUTPUT_INHERIT ||
+		    app->err.kind == CONF_OUTPUT_STDERR;
 	return strchr(entry, '=') != NULL && !fd_protocol_scrubs(entry);
 }
 

@@ -140,28 +140,44 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	return code == -EINTR ? code : 0;
 }
 
+static int
+find_called(const struct worker *w, const struct seccomp_call *call,
+    struct listener **ret_l, uint64_t *ret_ino)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	enum inspect_kind kind = inspect_fd(call->tid, call->fd, ret_ino);
+
+	inspect_end(&ids);
+	if (kind != INSPECT_SOCKET)
+		return -ENOTSOCK;
+	*ret_l = app_spec_find_lane(w->spec, *ret_ino);
+	return 0;
+}
+
 /* A lane listens already, with the backlog that the configuration says. -EINTR:
    again later. */
 static int
 answer_listen(struct worker *w, const struct seccomp_call *call)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	struct error err = ERROR_INIT;
-	struct listener *l = NULL;
-	uint64_t ino;
-	int code;
+	struct listener *l = NULL, *was;
+	uint64_t ino = 0;
+	int code = find_called(w, call, &l, &ino);
 
-	if (inspect_fd(call->tid, call->fd, &ino) == INSPECT_SOCKET)
-		l = app_spec_find_lane(w->spec, ino);
-	inspect_end(&ids);
+	was = l;
+	if (code == 0)
+		code = adopt_narrow(w, call, &l, ino, &err);
+	if (code == 0 && l == was && l != NULL)
+		code = l->bound.kind != ADDRESS_UDP ?
+		    adopt_settle(w, call, l, ino, &err) : 0;
+	if (code == -EINTR)
+		return code;
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
+		error_clear(&err);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
 	}
-	code = adopt_settle(w, call, l, ino, &err);
-	if (code == -EINTR)
-		return code;
 	if (code == 0)
 		code = app_spec_take(w->spec, l, &err);
 	if (code < 0)

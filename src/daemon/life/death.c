@@ -64,6 +64,7 @@ steer_around(const struct worker *w, const struct worker_step *step)
 	struct steering *steering = w->leader->life->with.steering;
 
 	steer_figures(steering, w);
+	steer_ended(steering, w);
 	if (worker_state_final(step->to))
 		steer_death_for_good(steering, w);
 	else

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
@@ -63,6 +65,85 @@ lanes_heal_check(struct lane *lane)
 		(void)socket_start_listening(lane->fd, l->backlog);
 }
 
+/* ---- clean ---- */
+
+static void
+note_stain(void *ctx, unsigned option, const char *name, int code)
+{
+	struct lane *lane = ctx;
+
+	(void)option;
+	log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+	    "lane %u: its last holder has set %s, which stays: %s; it gets "
+	    "another socket", lane->slot, name, strerror(-code));
+	lanes_sockets_spoilt(lane);
+}
+
+/* Other than what it was opened with? Then it gets nothing of the others'. */
+static void
+clean_interface(struct lane *lane)
+{
+	const char *wanted = lane->listener->bound.options.interface;
+	char name[16];
+
+	(void)socket_interface(lane->fd, name);
+	if (strcmp(name, wanted) != 0 &&
+	    socket_set_interface(lane->fd, wanted) < 0)
+		lanes_sockets_spoilt(lane);
+}
+
+/* As new: what its last holder has set, joined and attached is undone. What
+   cannot be makes it broken. */
+static void
+clean(struct lane *lane)
+{
+	const struct listener *l = lane->listener;
+	int like = socket_new_like(lane->fd, &l->bound);
+
+	if (like < 0)
+		return;
+	socket_inherit_options(like, lane->fd, note_stain, lane);
+	fd_close(&like);
+	socket_silence(lane->fd);
+	socket_set_nonblocking(lane->fd, false);
+	if (l->bound.kind != ADDRESS_UNIX)
+		clean_interface(lane);
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_leave_groups(lane->fd);
+}
+
+void
+lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
+{
+	struct lane *lane = lanes_find(l, holder);
+
+	if (lane == NULL || l->inherited || lane->fd < 0)
+		return;
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_leave_groups(lane->fd);
+	lanes_program_ended(lane);
+	lanes_program_suspect(l);
+}
+
+/* Is nobody lost if it gets another socket? */
+static bool
+may_replace(const struct lane *lane)
+{
+	uint32_t waiting = 0, backlog;
+
+	switch (lane->listener->bound.kind) {
+	case ADDRESS_TCP:
+		return !lane->listening || lanes_can_move(lane) ||
+		    (lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 &&
+		    waiting == 0);
+	case ADDRESS_UDP:
+		return true;
+	case ADDRESS_UNIX:
+		break;
+	}
+	return false;
+}
+
 int
 lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 {
@@ -73,7 +154,9 @@ lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 	if (l->bound.kind == ADDRESS_UDP && !l->inherited &&
 	    socket_is_connected(lane->fd))
 		lanes_sockets_spoilt(lane);
-	if (lane->broken)
+	else if (unused && !l->inherited && lane->fd >= 0)
+		clean(lane);
+	if (lane->broken && may_replace(lane))
 		code = lanes_sockets_replace(lane, err);
 	/* The flags are of the open file, and so everybody's: an event loop
 	   whose socket blocks all of a sudden stands still in accept(2). */

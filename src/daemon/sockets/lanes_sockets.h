@@ -62,6 +62,11 @@ int lanes_sockets_add(struct listener *listener, struct lane **ret_lane,
 void lanes_sockets_spoilt(struct lane *lane);
 int lanes_sockets_replace(struct lane *lane, struct error *err);
 
+/* UDP: another socket with the listener's address, which is no lane: for a
+   single peer. The caller's. -errno with words. */
+int lanes_sockets_open_own(struct listener *listener, int *ret_fd,
+    struct error *err);
+
 /* It ceases to listen and begins again, behind all others. TCP; it gets no new
    connections. */
 void lanes_sockets_list_again(struct lane *lane);

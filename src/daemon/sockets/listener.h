@@ -51,6 +51,7 @@
 struct lane;
 struct listener;
 struct steering_ebpf;
+struct steering_flows;
 
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
@@ -101,9 +102,11 @@ struct lanes {
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
 	uint64_t joins;		/* how many there were */
+	bool suspect;		/* … or was: a worker may have taken its place */
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
+	struct steering_flows *flows;	/* UDP, and NULL likewise */
 	size_t expected;	/* so many lanes there will be */
 	struct mono changed;	/* when the live ones last did */
 	/* lanes_order: */

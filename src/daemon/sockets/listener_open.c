@@ -66,6 +66,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	int code;
 
 	o.bind_only = true;
+	o.group = true;
 	balancing_note_cgroup(&ls->balancing);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
@@ -73,6 +74,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	    lanes_sockets_make_room(ls, l->app, address, l, true)) {
 		error_clear(err);
 		o.beside = true;
+		o.over = address->kind == ADDRESS_UDP;
 		code = socket_listen(address, &o, &fd, &l->bound, &l->file,
 		    err);
 		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
@@ -109,11 +111,13 @@ static void
 announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 {
 	const struct address_text name = address_text_numeric(&l->bound);
+	const char *interface = l->bound.options.interface;
 	unsigned most = socket_somaxconn();
 
-	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
+	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s%s%s",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" :
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "", name.s,
+	    *interface != '\0' ? " interface=" : "", interface,
 	    l->inherited ? " (socket passed by the supervisor above)" :
 	    asked_for ? " (as its program asks for)" : "");
 	if (!l->inherited && !l->derived &&
@@ -314,6 +318,34 @@ listener_belong(struct listener *l, const struct conf_app *app, size_t position)
 	l->app = name;
 }
 
+/* What the file says of it by now; the interface is its address. */
+static void
+adjust_options(struct listener *l, const struct conf_app *app)
+{
+	const struct address_options *written =
+	    &app->listens[l->position].options;
+	const char *what = "";
+	int all = 0;
+
+	if (l->bound.kind == ADDRESS_UNIX || (
+	    l->address.options.mark == written->mark &&
+	    l->address.options.defer_accept == written->defer_accept &&
+	    l->address.options.fastopen == written->fastopen))
+		return;
+	l->address.options.mark = l->bound.options.mark = written->mark;
+	l->address.options.defer_accept = l->bound.options.defer_accept =
+	    written->defer_accept;
+	l->address.options.fastopen = l->bound.options.fastopen =
+	    written->fastopen;
+	for (size_t i = 0; i < l->lanes.n && all == 0; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			all = socket_set_options(l->lanes.v[i]->fd, written,
+			    true, &what);
+	if (all < 0)
+		log_app(LOG_LEVEL_WARNING, app->name, "cannot change %s of %s: "
+		    "%s", what, address_text(&l->bound).s, strerror(-all));
+}
+
 void
 listener_adjust(struct listener *l, const struct conf_app *app,
     enum balance_accepts accepts)
@@ -325,6 +357,7 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 	l->backlog = app->backlog;
 	if (l->inherited || !l->listening || !listener_is_open(l))
 		return;
+	adjust_options(l, app);
 	/* A worker that ends may have removed it just now. */
 	listener_file_restore(l);
 	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :

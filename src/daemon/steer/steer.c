@@ -191,6 +191,15 @@ steer_death(struct steering *st)
 }
 
 void
+steer_ended(struct steering *st, const struct worker *w)
+{
+	struct listeners *all = st->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next)
+		lanes_heal_ended(l, &w->holder);
+}
+
+void
 steer_death_for_good(struct steering *st, const struct worker *w)
 {
 	listeners_leave(st->listeners, &w->holder);
@@ -208,8 +217,10 @@ steer_ready(struct steering *st, const struct worker *w)
 		struct lane *lane = app_spec_has(w->spec, l) ?
 		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 
-		if (lane != NULL)
-			lanes_heal_check(lane);
+		if (lane == NULL)
+			continue;
+		lanes_heal_check(lane);
+		lanes_program_suspect(l);
 	}
 }
 

@@ -243,12 +243,32 @@ policy_of(const struct drainage *x)
 	};
 }
 
+/* What UDP lanes of its own have to finish. */
+static void
+count_flows(const struct drainage *x, struct drain_tally *tally)
+{
+	const struct worker *w = x->worker;
+	const struct drain_policy policy = policy_of(x);
+	struct mono now = mono_now();
+
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
+		const struct lane *lane =
+		    l != NULL ? lanes_find(l, &w->holder) : NULL;
+		int64_t known_ms, fresh_ms;
+
+		if (lane != NULL && lanes_figures_flows(lane, now, &known_ms,
+		    &fresh_ms))
+			drain_count_flows(tally, known_ms, fresh_ms, &policy);
+	}
+}
+
 /* What holds it up is gone for the moment. */
 static bool
 is_free_now(const struct drain_facts *facts)
 {
 	return facts->seen && facts->queue == 0 && facts->open.busy == 0 &&
-	    facts->open.resting == 0;
+	    facts->open.resting == 0 && !facts->open.flowing;
 }
 
 static void
@@ -356,6 +376,7 @@ conclude(struct drainage *x, int code)
 		w->crew->unseen_told = true;
 		facts.seen = count_open(w, &facts.open);
 	}
+	count_flows(x, &facts.open);
 	end_look(d);
 	decide(x, &facts);
 }
@@ -392,10 +413,11 @@ begin_look(struct drainage *x)
 		code = sockdiag_open(&d->diag);
 	x->queue = count_queue(w);
 	if (n == 0) {		/* datagrams alone: no connections */
-		const struct drain_facts facts = {
+		struct drain_facts facts = {
 			.queue = x->queue, .seen = true,
 		};
 
+		count_flows(x, &facts.open);
 		decide(x, &facts);
 		return;
 	}

@@ -54,6 +54,23 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	return found;
 }
 
+/*
+ * Whether it has read the end of its standard input nobody tells. Most that end
+ * well and at once, without a listener, have: shells, REPLs, relays.
+ */
+static bool
+may_have_read_to_the_end(struct worker *w)
+{
+	struct crew *crew = w->crew;
+
+	if (w->spec->conf->in != CONF_STDIN_NULL || crew->stdin_hinted ||
+	    w->status.signalled || w->status.code != 0 || w->fsm.unwanted ||
+	    w->spec->conf->restart != CONF_RESTART_ALWAYS)
+		return false;
+	crew->stdin_hinted = true;
+	return true;
+}
+
 void
 hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
 {
@@ -67,4 +84,7 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
 	else if (sibling_listens(w, &port))
 		strbuf_printf(sb, "; another instance listens on port %u: if "
 		    "that was its trouble, add port = %u", port, port);
+	else if (may_have_read_to_the_end(w))
+		strbuf_puts(sb, "; if it ends at the end of its standard "
+		    "input, which is /dev/null, add stdin = open");
 }

@@ -76,7 +76,7 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
 	int moved[CONF_LISTENS_MAX];
 	int moved_report = fcntl(*report, F_DUPFD_CLOEXEC, above);
-	int standard[] = { plan->null_fd, plan->out_fd, plan->err_fd };
+	int standard[] = { plan->in_fd, plan->out_fd, plan->err_fd };
 
 	if (moved_report < 0)
 		return -1;

@@ -1312,6 +1312,18 @@ key_stdout_and_stderr(void **state)
 	GOOD("stdout", "/var/log/x", "/var/log/x");
 	GOOD("stderr", "./null", "/etc/app/null");
 	GOOD("stdout", "app.log", "/etc/app/app.log");
+	/* Another place in each process: clusterd's own is meant. */
+	GOOD("stdout", "/dev/stdout", "/dev/stdout");
+	GOOD("stdout", "/dev/stderr", "/dev/stderr");
+	GOOD("stderr", "/dev/stdout", "/dev/stdout");
+	GOOD("stdout", "/dev/fd/1", "/dev/stdout");
+	GOOD("stderr", "/dev/fd/2", "/dev/stderr");
+	GOOD("stdout", "/proc/self/fd/1", "/dev/stdout");
+	GOOD("stdout", "/proc/self/fd/2", "/dev/stderr");
+	BAD("stdout", "/dev/fd/5", "\"/dev/fd/5\" is no place for output: of "
+	    "clusterd's descriptors /dev/stdout and /dev/stderr are allowed");
+	BAD("stderr", "/dev/stdin", "\"/dev/stdin\" is no place for output: of "
+	    "clusterd's descriptors /dev/stdout and /dev/stderr are allowed");
 	BAD("stdout", "nul", "\"nul\" is not known, did you mean null? "
 	    "inherit, null, prefix or a path is allowed");
 	BAD("stdout", "Prefix", "\"Prefix\" is not known, did you mean "
