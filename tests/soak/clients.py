@@ -5,6 +5,7 @@ request is a number of milliseconds and a newline, and is answered "done\\n"
 after these. Of HTTP/2 both are the body of a response, see h2.py.
 """
 
+import bisect
 import select
 import socket
 import time
@@ -13,9 +14,20 @@ PATIENCE = 60.0     # nobody is held on to for longer
 
 
 class Lateness:
-    """How much later than it wanted somebody runs, in all: see soak.Lag."""
+    """How much later than it wanted somebody runs: samples of the machine (see
+    soak.Lag), each (when, how long)."""
 
-    total = 0.0
+    samples = []
+    # So often somebody has to be woken until a client is served: itself, the
+    # worker, clusterd, and those that come in its place.
+    WAKES = 6
+
+    @classmethod
+    def between(cls, a, b):
+        i = bisect.bisect_left(cls.samples, (a - 0.1,))
+        j = bisect.bisect_left(cls.samples, (b + 0.1,))
+        return cls.WAKES * max((late for _, late in cls.samples[i:j]),
+                               default=0.0)
 
 
 class Client:
@@ -26,7 +38,6 @@ class Client:
         self.round = in_round
         self.balance = balance
         self.begun = time.monotonic()
-        self.late = Lateness.total
         self.paused = 0.0               # by itself, …
         self.pausing = None             # … and since when it does
         self.well = self.begun          # when it last saw nothing wrong
@@ -44,14 +55,11 @@ class Client:
 
     def finish(self, how):
         self.how, self.end = how, time.monotonic()
-        self.late = (self.late, Lateness.total)
         return self
 
-    def lateness(self):
+    def lateness(self, now):
         """Of the machine, while it waited."""
-        if isinstance(self.late, tuple):
-            return self.late[1] - self.late[0]
-        return Lateness.total - self.late
+        return Lateness.between(self.begun, self.end or now)
 
     def waited(self, now):
         """Until it was accepted; its own pauses do not count."""
@@ -100,19 +108,19 @@ class Client:
             pass
 
 
-def open_socket(client, source):
+def open_socket(client, source, patience):
     host = client.address[0]
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    s.settimeout(PATIENCE)
+    s.settimeout(patience)
     if source and ":" not in host:
         s.bind((source, 0))
     return s
 
 
 def speak(client, rnd, s, late):
-    """The request; `late`: some say nothing for long."""
+    """The request; `late`: more say nothing for long."""
     kind = rnd.random()
-    if late and kind < 0.3:
+    if kind < (0.3 if late else 0.03):
         client.pause(0.2 + rnd.random() * 2)
     elif kind < 0.3:
         client.pause(rnd.random() * 0.3)
@@ -134,10 +142,10 @@ def hear_rest(client, s):
         pass
 
 
-def talk(client, rnd, source, late=False):
+def talk(client, rnd, source, late=False, patience=PATIENCE):
     """Connect, dawdle, ask, and read; the client then knows how it went."""
     try:
-        client.socket = s = open_socket(client, source)
+        client.socket = s = open_socket(client, source, patience)
     except OSError:     # the address is taken: by a connection that ended
         return client.finish("none")
     with s:

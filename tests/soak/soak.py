@@ -105,10 +105,15 @@ class Lag(threading.Thread):
         while True:
             begun = time.monotonic()
             time.sleep(0.05)
-            late = time.monotonic() - begun - 0.05
-            # Client and worker each may have waited so long, twice.
-            Lateness.total += 4 * late if late > 0.005 else 0.0
-            Lateness.total += self.of_clusterd() if self.pid else 0.0
+            now = time.monotonic()
+            late = max(now - begun - 0.05,
+                       self.of_clusterd() if self.pid else 0.0)
+            if late > 0.005:
+                Lateness.samples.append((now, late))
+
+
+def lateness_since(moment):
+    return Lateness.between(moment, time.monotonic())
 
 
 LAG = Lag()
@@ -170,6 +175,7 @@ class Episode:
         self.worst = collections.defaultdict(float)
         self.lock = threading.Lock()
         self.done = []
+        self.crowd = CLIENTS
         self.running = {}
         self.over = threading.Event()
         self.stopped = {}
@@ -323,6 +329,16 @@ class Episode:
                 self.strike(pid, signal.SIGTERM if what.startswith("term")
                             else signal.SIGKILL)
 
+    def await_complete(self, limit):
+        """The reload, aborted or not."""
+        begun = time.monotonic()
+        while time.monotonic() < begun + limit + lateness_since(begun):
+            self.see()
+            if self.timeline.is_over(self.timeline.hups[-1][0]):
+                break
+            time.sleep(0.02)
+        self.note("the reload is over")
+
     # clients
 
     def address(self, rnd):
@@ -338,6 +354,8 @@ class Episode:
         rnd = random.Random(f"{self.seed}/{k}")
         n = 0
         while not self.over.wait(0.005 + 0.02 * rnd.random()):
+            if k >= self.crowd:
+                continue
             n += 1
             client = Client(self.address(rnd), self.round_balances,
                             self.settings.balance)
@@ -438,12 +456,12 @@ class Episode:
         self.note("quiet, instances", self.instances, now.balance)
         self.reload(Settings(now.balance, self.instances, self.instances,
                              now.port))
-        begun, late = time.monotonic(), Lateness.total
+        begun = time.monotonic()
 
         def at_rest():
             self.check_running()
             self.see()
-            if time.monotonic() > begun + REST_MOST + Lateness.total - late:
+            if time.monotonic() > begun + REST_MOST + lateness_since(begun):
                 raise Violation(f"no rest: {harness.describe(self.children())}")
             # With what a worker has done to its lane before it died seen to.
             return (self.timeline.is_complete(begun) and
@@ -465,14 +483,15 @@ class Episode:
     def serves_all(self):
         own = self.settings.balance not in ("shared", "auto")
         wanted = self.instances if own else 1
-        begun, late, seen, n = time.monotonic(), Lateness.total, set(), 0
+        begun, seen, n = time.monotonic(), set(), 0
         while len(seen) < wanted or n < 20:
-            if time.monotonic() > begun + 10 * SLOW + Lateness.total - late:
+            if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
                                 f"{self.instances} serve ({n} clients)")
             client = Client(("127.0.0.1", self.ports[self.settings.port]),
                             self.round_balances, self.settings.balance)
-            talk(client, random.Random(n), lanes.client(n % 240))
+            talk(client, random.Random(n), lanes.client(n % 240),
+                 patience=10 * SLOW)
             n += 1
             if client.how not in ("ok", "none"):
                 raise Violation("when all was quiet: " +
@@ -532,9 +551,15 @@ class Episode:
                 begun = time.monotonic()
                 plan = Round(self.rnd, self.balances, self.settings,
                              self.light)
+                self.crowd = plan.crowd
+                self.note("clients", self.crowd)
                 for at, what, argument in plan.steps:
                     time.sleep(max(begun + at - time.monotonic(), 0))
-                    self.act(what, argument)
+                    if what == "complete":
+                        self.await_complete(argument)
+                        begun = time.monotonic() - at
+                    else:
+                        self.act(what, argument)
                 self.quiet()
                 self.figures["rounds"] += 1
                 if time.monotonic() > end:

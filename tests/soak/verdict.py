@@ -8,6 +8,8 @@ import bisect
 import re
 import time
 
+from clients import Lateness
+
 # LIMITS in clusterd(8), and a little: for those who move, and for those who
 # cannot.
 WAIT_TO_MOVE = 1.0
@@ -15,6 +17,8 @@ WAIT_FOR_OWN = 5.0
 LITTLE = 0.5
 # What a client takes when nothing happens.
 OWN = 1.0
+# Troubles so soon behind each other are one.
+TOGETHER = 0.5
 # A client meets more than so many troubles one after another by a wonder.
 TROUBLES_MOST = 4
 # Of a port: refused, may have to wait for a reload, served.
@@ -57,7 +61,8 @@ class Timeline:
         self.resets = []        # [when, how many]: what is left of them
         self.moved = 0
         self.aborts = []
-        self.complete = 0.0     # the last reload
+        self.complete = 0.0     # the last reload, …
+        self.reloading = None   # … and when it, or the next one, began
         self.shuts = []         # a worker shut its lanes down
         self.ports = {}         # number → [(when, what it is from then on)]
         self.hups = []          # (when, port)
@@ -98,6 +103,8 @@ class Timeline:
         elif text.startswith("web: reload complete"):
             self.complete = at
             self.see_reload(at)
+        elif text.startswith("web: reloading, generation"):
+            self.reloading = at
         elif text == "start complete":
             self.see_reload(at)
         elif text.startswith("web: every instance has ended"):
@@ -119,16 +126,24 @@ class Timeline:
             worker.forced = worker.forced or at
 
     def see_reload(self, at):
-        """Which port that was is certain if the last two have the same."""
-        wanted = {port for when, port in self.hups[-2:]}
-        if len(wanted) == 1:
-            self.ports.setdefault(wanted.pop(), []).append((at, SERVED))
+        """Which port that was is certain if no other reload was asked for while
+        the file was being read."""
+        read = self.reloading or at
+        ports = [port for when, port in self.hups if when <= read][-1:]
+        ports += [port for when, port in self.hups
+                  if read < when < read + MOMENT]
+        if len(set(ports)) == 1:
+            self.ports.setdefault(ports[0], []).append((at, SERVED))
 
     # questions
 
     def is_complete(self, since):
         """A reload, to the millisecond."""
         return self.complete > since - 0.002
+
+    def is_over(self, since):
+        return self.is_complete(since) or any(
+            at > since - 0.002 for at in self.aborts)
 
     def port_is(self, port, least, a, b):
         """That or more all the time between these, for certain."""
@@ -161,11 +176,18 @@ class Timeline:
                 return True
         return False
 
-    def troubles(self, a, b):
-        """How many workers that had been ready died before their time."""
-        return sum(1 for w in self.workers.values()
-                   if w.ready is not None and w.retired is None and
-                   w.death is not None and a <= w.serves_until() <= b)
+    def troubles(self, a, b, more=()):
+        """How often workers that had been ready died before their time, and
+        what else there was: at the same moment is once."""
+        times = sorted([w.serves_until() for w in self.workers.values()
+                        if w.ready is not None and w.retired is None and
+                        w.death is not None and a <= w.serves_until() <= b] +
+                       list(more))
+        found, last = 0, float("-inf")
+        for at in times:
+            found += at > last + TOGETHER
+            last = at
+        return found
 
     def death_near(self, a, b):
         return any(w.is_excused() and (a <= w.death <= b or
@@ -179,7 +201,7 @@ class Timeline:
              for f, to in w.frozen], a, b))
 
     def gaps(self, a, b):
-        """How long nobody served, and in how many pieces."""
+        """How long nobody served, and the ends of these times."""
         served = []
         for w in self.workers.values():
             if w.ready is None:
@@ -190,11 +212,17 @@ class Timeline:
                 at = max(at, to if to is not None else b)
             served.append((at, end))
         served = clip(served, a, b)
-        pieces, at = 0, a
+        ends, at = [], a
         for f, to in [*served, (b, b)]:
-            pieces += f > at + 0.001
+            if f > at + 0.001:
+                ends.append(f)
             at = max(at, to)
-        return (b - a) - measure(served), pieces
+        return (b - a) - measure(served), ends
+
+
+def moment(at):
+    """How far apart the same moment may be seen there."""
+    return MOMENT + Lateness.between(at - MOMENT, at + MOMENT)
 
 
 def clip(intervals, a, b):
@@ -224,11 +252,10 @@ class Judge:
     def bound(self, client, now):
         """How long it may have waited by now, and why."""
         end = client.greeted or client.end or now
-        begun, late = client.begun, client.lateness()
+        begun, late = client.begun, client.lateness(now)
         frozen = self.timeline.frozen(begun, end)
-        gap, pieces = self.timeline.gaps(begun - MOMENT, end)
-        troubles = pieces + self.timeline.troubles(
-            begun - MOMENT - late, end)
+        gap, ends = self.timeline.gaps(begun - MOMENT, end)
+        troubles = self.timeline.troubles(begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +
                  each * min(troubles, TROUBLES_MOST))
@@ -248,7 +275,7 @@ class Judge:
 
     def is_reachable(self, client):
         """Was its address served when it came?"""
-        w = MOMENT + client.lateness()
+        w = moment(client.begun)
         return self.timeline.port_is(client.address[1], SERVED,
                                      client.begun - w, client.begun + w)
 
@@ -268,7 +295,7 @@ class Judge:
             if self.is_reachable(client) else ("left: port", None)
 
     def of_refused(self, client):
-        t, w = self.timeline, MOMENT + client.lateness()
+        t, w = self.timeline, moment(client.begun)
         a, b = client.begun - w, client.end + w
         if not t.port_is(client.address[1], OPEN, a, b):
             return "refused: port", None
@@ -279,7 +306,7 @@ class Judge:
 
     def of_accepted(self, client):
         worker = self.timeline.workers.get(int(client.server[0]))
-        w = MOMENT + client.lateness() + LITTLE
+        w = moment(client.end) + LITTLE
         if worker is None or not worker.is_excused() or not (
                 client.well - w <= worker.death <= client.end + w):
             return None, (f"is cut, by pid {client.server[0]}, which "
@@ -287,7 +314,7 @@ class Judge:
         return "cut: death", None
 
     def of_cut(self, client):
-        t, w = self.timeline, MOMENT + client.lateness()
+        t, w = self.timeline, moment(client.end)
         a, b = client.well - w, client.end + w
         if not self.moves(client) and t.take_reset(a, b):
             return "reset: said", None
