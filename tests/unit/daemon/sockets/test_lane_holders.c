@@ -952,6 +952,65 @@ backlog_and_mode_are_set_back(void **state)
 	house_close(&h);
 }
 
+static int
+option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
+	return value;
+}
+
+/* As its last holder left it, or as a new one. */
+static void
+check_left(int fd, bool as_left)
+{
+	struct timeval limit;
+	socklen_t len = sizeof(limit);
+
+	assert_int_equal(fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ASYNC),
+	    as_left ? O_NONBLOCK | O_ASYNC : 0);
+	assert_int_equal(fcntl(fd, F_GETOWN), as_left ? getpid() : 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len),
+	    0);
+	assert_int_equal(limit.tv_sec, as_left ? 7 : 0);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), as_left);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0,
+	    as_left);
+}
+
+static void
+what_the_last_holder_left_is_forgotten(void **state)
+{
+	const struct timeval limit = { .tv_sec = 7 };
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	HOLDER(first, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	assert_int_equal(fcntl(lane->fd, F_SETOWN, getpid()), 0);
+	assert_int_equal(fcntl(lane->fd, F_SETFL, O_NONBLOCK | O_ASYNC), 0);
+	assert_int_equal(setsockopt(lane->fd, SOL_SOCKET, SO_RCVTIMEO, &limit,
+	    sizeof(limit)), 0);
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_NODELAY,
+	    &(int){ 1 }, sizeof(int)), 0);
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+	    &(int){ 5 }, sizeof(int)), 0);
+
+	/* Others have it too. */
+	assert_int_equal(lanes_heal_renew(lane, false, &err), 0);
+	check_left(lane->fd, true);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	check_left(lane->fd, false);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* ---- the moment at which a second one joins ---- */
 
 /* As the second lane does, but nobody attaches anything then. */
@@ -1353,6 +1412,7 @@ main(void)
 		cmocka_unit_test(a_shut_listener_listens_again),
 		cmocka_unit_test(a_spoilt_datagram_lane_is_replaced),
 		cmocka_unit_test(backlog_and_mode_are_set_back),
+		cmocka_unit_test(what_the_last_holder_left_is_forgotten),
 		cmocka_unit_test(a_backlog_is_set_back_under_a_lane_in_use),
 		cmocka_unit_test(
 		    a_lane_that_was_shut_and_listens_again_is_known_to_have_moved),
