@@ -1,0 +1,3 @@
+"""Seeds that have found something once: (seed, episode, seconds)."""
+
+KNOWN = []
