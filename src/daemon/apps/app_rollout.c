@@ -11,6 +11,7 @@
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer_sight.h"
 #include "daemon/workers/worker.h"
 
 /* ---- configurations ---- */
@@ -31,17 +32,30 @@ leave(struct app *app, struct app_spec *spec)
 	app_spec_unref(spec);
 }
 
-void
+static void
+look_due(void *ctx)
+{
+	app_touch(ctx);
+}
+
+int
 app_rollout_init(struct app *app, struct app_spec *spec)
 {
+	int code = loop_timer_init(app->apps->workers->loop, &app->look,
+	    look_due, app);
+
+	if (code < 0)
+		return code;
 	app_spec_try(spec, ++app->generation);
 	put_in_force(app, app_spec_ref(spec));
 	app->crew.wanted = spec->instances;
+	return 0;
 }
 
 void
 app_rollout_free(struct app *app)
 {
+	loop_timer_fini(app->apps->workers->loop, &app->look);
 	app_spec_unref(app->crew.stable);
 	app_spec_unref(app->crew.target);
 	free(app->reload_error);
@@ -172,8 +186,7 @@ finish(struct app *app)
 	case ROLLOUT_BACK:
 		log_app(LOG_LEVEL_WARNING, name,
 		    "rolled back to generation %u", generation);
-		app_spec_unref(app->crew.target);
-		app->crew.target = NULL;
+		take_target(app);
 		break;
 	case ROLLOUT_RESTART:
 		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
@@ -191,36 +204,76 @@ finish(struct app *app)
 	app->over = app->failed = false;
 }
 
+/* One that is over so soon after its start may have found something taken. */
+#define CONFLICT_MS 5000
+
+/* May the worker beside which the new one was started be the reason for its
+   death? */
+static bool
+may_conflict(const struct app *app, const struct seat *seat)
+{
+	return app->crew.target->conf->max_surge > 0 &&
+	    seat->present != NULL && seat->next != NULL &&
+	    seat->next_end == RESTART_CAUSE_FAILURE &&
+	    !seat->next->was_ready && worker_has_leader(seat->present) &&
+	    mono_ms_between(seat->next->fsm.executed, mono_now()) <
+	    CONFLICT_MS;
+}
+
+/* What the seat's new worker did to end the rollout. */
+static void
+put_deed(struct strbuf *sb, const struct app *app, const struct seat *seat)
+{
+	const struct worker *next = seat->next;
+	const struct worker *bad = next != NULL ? next : seat->present;
+
+	if (bad != NULL && worker_ready(bad))
+		strbuf_puts(sb, "takes no connections: somebody has waited in "
+		    "its queue for ready_timeout");
+	else if (next == NULL)
+		strbuf_printf(sb, "became ready and then died%s",
+		    app->rollout.deaths < ROLLOUT_DEATHS ? "" :
+		    ", the second death of the new workers");
+	else
+		strbuf_puts(sb, next->was_ready ? "became ready and then "
+		    "died, on trial" : "did not become ready");
+	if (bad != NULL && !worker_ready(bad) && bad->death != NULL)
+		strbuf_printf(sb, " (%s)", bad->death);
+}
+
+static void
+put_abort(struct strbuf *sb, const struct app *app, unsigned i)
+{
+	const struct seat *seat = &app->seats[i];
+
+	strbuf_printf(sb, "%s aborted: the new worker of instance %u ",
+	    app->rollout.kind == ROLLOUT_RESTART ? "restart" : "reload", i);
+	put_deed(sb, app, seat);
+	strbuf_printf(sb, "; generation %u %s", app->crew.stable->generation,
+	    app->over ? "had ended before" :
+	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
+	if (may_conflict(app, seat))
+		strbuf_puts(sb, "; if it takes a lock or a fixed port that "
+		    "the old worker holds: max_surge = 0");
+}
+
 /* Why instance `i` ends the rollout: to the log, and to whoever has asked. */
 static void
 tell_abort(struct app *app, unsigned i)
 {
-	const struct seat *seat = &app->seats[i];
-	const struct worker *bad = seat->next;
-	const char *did = "did not become ready";
-	bool reload = app->rollout.kind != ROLLOUT_RESTART;
 	struct strbuf why = STRBUF_INIT;
 
 	if (app->rollout.kind == ROLLOUT_BACK) {
 		log_app(LOG_LEVEL_ERROR, app->crew.name,
-		    "the way back failed too, at instance %u: instances stay "
-		    "as they are", i);
+		    "the way back failed too, at instance %u%s", i,
+		    app->crew.target == app->crew.stable ?
+		    ": instances stay as they are" : "");
 		return;
 	}
-	if (bad == NULL) {
-		bad = seat->present;
-		did = "became ready and then died again and again";
-	}
-	strbuf_printf(&why, "%s aborted: the new worker of instance %u %s",
-	    reload ? "reload" : "restart", i, did);
-	if (bad != NULL && bad->death != NULL)
-		strbuf_printf(&why, " (%s)", bad->death);
-	strbuf_printf(&why, "; generation %u %s", app->crew.stable->generation,
-	    app->over ? "had ended before" :
-	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
+	put_abort(&why, app, i);
 	log_app(LOG_LEVEL_ERROR, app->crew.name, "%s",
 	    why.failed ? "reload aborted" : why.text);
-	app->reloads_aborted += reload;
+	app->reloads_aborted += app->rollout.kind != ROLLOUT_RESTART;
 	free(app->reload_error);
 	app->reload_error = strbuf_take(&why);
 	/* That it failed must not be lost with the words. */
@@ -252,6 +305,18 @@ go_back(struct app *app)
 	app->crew.target = app_spec_ref(app->crew.stable);
 }
 
+/* The rollout to it was superseded by one that came to nothing: it serves, so
+   everybody goes there. */
+static void
+turn_to(struct app *app, struct app_spec *spec)
+{
+	log_app(LOG_LEVEL_WARNING, app->crew.name, "going on to generation "
+	    "%u, which serves already", spec->generation);
+	if (spec->instances != app->crew.stable->instances)
+		app->crew.wanted = spec->instances;
+	app->crew.target = app_spec_ref(spec);
+}
+
 static void
 give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 {
@@ -259,6 +324,8 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 	struct rollout_aborted aborted;
 
 	tell_abort(app, i);
+	if (failed != app->crew.stable)
+		app_spec_note_failed(failed);
 	seats_retire_next(app);
 	app->crew.target = NULL;
 	forget_outdated(app);
@@ -274,15 +341,55 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 		adopt_odd(app, app->seats[aborted.odd].present);
 	else if (aborted.after == ROLLOUT_RETURNS)
 		go_back(app);
+	else if (aborted.after == ROLLOUT_TURNS)
+		turn_to(app, app->seats[aborted.odd].present->spec);
 }
 
 /* ---- step by step ---- */
 
+/* How long the first new worker has to live; 0: nobody is on trial. */
+static int64_t
+canary_ms(const struct app *app)
+{
+	return app->rollout.kind == ROLLOUT_BACK ? 0 :
+	    app->crew.target->conf->canary_ms;
+}
+
+/* Of a new worker. One without listeners has been seen to live already while
+   it was starting. */
+static enum trial_verdict
+verdict_on(const struct app *app, const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+	const struct trial_terms terms = {
+		.canary_ms = canary_ms(app),
+		.ready_timeout_ms = conf->ready_timeout_ms,
+		.since = conf->n_listens == 0 ? w->fsm.executed :
+		    mono_add_ms(w->fsm.executed, w->ready_ms),
+	};
+
+	return trial_decide(&w->trial, &terms, mono_now());
+}
+
+/* Is it one of the rollout's new workers, and ready? */
+static bool
+is_on_trial(const struct app *app, const struct worker *w)
+{
+	return w != NULL && w->spec == app->crew.target && !w->outdated &&
+	    worker_ready(w);
+}
+
 static struct rollout_worker
 facts_of(const struct app *app, const struct worker *w)
 {
+	const struct app_spec *stable = app->crew.stable;
+
 	return (struct rollout_worker){
 		.state = w->fsm.state,
+		.trial = is_on_trial(app, w) ? verdict_on(app, w) : TRIAL_NEW,
+		.generation = w->spec->generation,
+		.newer = !w->spec->failed &&
+		    w->spec->generation > stable->generation,
 		.streak = w->fsm.history.streak,
 		.relapsed = w->relapsed,
 		.outdated = w->outdated,
@@ -304,6 +411,26 @@ look_at_seat(const struct app *app, unsigned i)
 	return rollout_look(&app->rollout, i,
 	    seat->present != NULL ? &present : NULL,
 	    seat->next != NULL ? &next : NULL);
+}
+
+/* Has a worker that was the seat's still a process? */
+static bool
+leaves(const struct app *app, unsigned i)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (!w->seated && w->instance == i &&
+		    worker_state_alive(w->fsm.state))
+			return true;
+	return false;
+}
+
+static bool
+any_slow(const struct app *app)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->seated && w->spec == app->crew.target && w->trial.kept)
+			return true;
+	return false;
 }
 
 static unsigned
@@ -339,6 +466,9 @@ carry_out(struct app *app, const struct rollout_view *view)
 		return false;
 	case ROLLOUT_START:
 		return start(app, i, d.stop);
+	case ROLLOUT_VACATE:
+		seats_make_room(app, i, app->crew.target);
+		return true;
 	case ROLLOUT_PROMOTE:
 		seats_promote(app, i);
 		return true;
@@ -368,16 +498,126 @@ step(struct app *app)
 	seats = calloc(app->n_seats, sizeof(*seats));
 	if (seats == NULL)
 		return false;
-	for (unsigned i = 0; i < app->n_seats; i++)
+	for (unsigned i = 0; i < app->n_seats; i++) {
 		seats[i] = look_at_seat(app, i);
+		seats[i].leaving = leaves(app, i);
+	}
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
 		.surge = app->crew.target->conf->max_surge,
+		.trial = canary_ms(app) > 0,
+		.alone = app->rollout.kind == ROLLOUT_RESTART,
+		.slow = any_slow(app),
+		.unproven = app->crew.target != app->crew.stable,
+		.deaths = app->rollout.deaths, .died = app->rollout.died,
 	};
 	more = carry_out(app, &view);
 	free(seats);
 	return more;
+}
+
+/* ---- trials ---- */
+
+/* Those that died after they had changed over; a worker that has done its share
+   and makes place for a fresh one is no fault. */
+void
+app_rollout_note_end(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause)
+{
+	struct app *app = app_of(w->crew);
+
+	if (!w->seated || app->seats[w->instance].present != w ||
+	    w->spec != app->crew.target || step->to == WORKER_ENDED ||
+	    step->why == WORKER_WHY_NO_FORK || (cause == RESTART_CAUSE_EXIT &&
+		w->fsm.history.streak == 0))
+		return;
+	rollout_note_death(&app->rollout, w->instance);
+}
+
+static bool
+stalls(const struct app *app, const struct worker *w)
+{
+	enum trial_verdict v = is_on_trial(app, w) ? verdict_on(app, w) :
+	    TRIAL_NEW;
+
+	return v == TRIAL_STALLS || v == TRIAL_FAILS;
+}
+
+/* Is the new worker to have the connections of its seat? One that keeps the
+   first waiting gets no others, as long as the old one is there. */
+static bool
+next_serves(const struct app *app, const struct seat *seat)
+{
+	return seat->next != NULL && (seat->present == NULL ||
+	    (worker_ready(seat->next) && (!stalls(app, seat->next) ||
+		!worker_ready(seat->present))));
+}
+
+static const struct worker *
+server_of(const struct app *app, const struct seat *seat)
+{
+	return next_serves(app, seat) ? seat->next : seat->present;
+}
+
+static bool
+any_serves(const struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = server_of(app, &app->seats[i]);
+
+		if (w != NULL && worker_ready(w) && !stalls(app, w))
+			return true;
+	}
+	return false;
+}
+
+/* Who gets new connections, seat by seat. */
+static void
+share_out(struct app *app)
+{
+	bool others = any_serves(app);
+
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct seat *seat = &app->seats[i];
+
+		/* Nobody, if others serve and this one does not yet. */
+		seats_turn_to(app, i, next_serves(app, seat) ||
+		    (seat->next == NULL && others &&
+			stalls(app, seat->present)));
+	}
+}
+
+/* Has it taken its seat? */
+static bool
+is_settled(const struct app *app, const struct worker *w)
+{
+	return app->seats[w->instance].present == w;
+}
+
+/* Looks at the new workers; returns when to come again, or -1. */
+static int64_t
+look_at_trials(struct app *app)
+{
+	int64_t again_ms = -1;
+
+	if (app->crew.target == NULL || canary_ms(app) == 0)
+		return -1;
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
+		struct trial_sight sight;
+
+		if (!w->seated || !is_on_trial(app, w) ||
+		    (w->trial.taken && is_settled(app, w)))
+			continue;
+		steer_sight(w, &sight);
+		trial_see(&w->trial, w->serial, &sight, mono_now());
+		if (again_ms < 0)
+			again_ms = TRIAL_IDLE_MS;
+		if (w->trial.waits && !w->trial.taken)
+			again_ms = TRIAL_LOOK_MS;
+	}
+	share_out(app);
+	return again_ms;
 }
 
 /* ---- without one ---- */
@@ -422,10 +662,16 @@ close_over(struct app *app)
 void
 app_rollout_turn(struct app *app)
 {
+	int64_t again_ms = look_at_trials(app);
+
 	while (app->crew.target != NULL && step(app))
 		;
-	if (app->crew.target != NULL)
+	if (app->crew.target != NULL) {
+		if (again_ms >= 0)
+			loop_timer_start(app->apps->workers->loop, &app->look,
+			    again_ms);
 		return;
+	}
 	seats_fill(app);
 	if (!app->over)
 		check_over(app);
