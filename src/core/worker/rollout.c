@@ -122,6 +122,7 @@ rollout_look(const struct rollout *r, unsigned i,
 	   its business. */
 	if (r->kind == ROLLOUT_RESTART && i != r->instance) {
 		seat.on_target = seat.final = true;
+		seat.alive = false;
 		return seat;
 	}
 	seat.on_target = w->of_target && !w->outdated;
@@ -220,6 +221,18 @@ any_next(const struct rollout_view *v)
 	return false;
 }
 
+/* Is one there that is not ready yet? On a way back that is no reason to wait,
+   unless another one had to go down meanwhile. */
+static bool
+any_begins(const struct rollout_view *v)
+{
+	for (size_t i = 0; i < v->n_wanted; i++)
+		if (v->seats[i].on_target && v->seats[i].alive &&
+		    !v->seats[i].ready)
+			return true;
+	return false;
+}
+
 /* Has it shown what it has to show? */
 static bool
 may_take_over(const struct rollout_view *v, enum rollout_next next,
@@ -259,7 +272,8 @@ start_next(const struct rollout_view *v, bool canary)
 		return decision(ROLLOUT_WAIT, 0);
 	if (v->surge == 0) {
 		if (s->alive)
-			return decision(ROLLOUT_VACATE, i);
+			return decision(any_begins(v) ? ROLLOUT_WAIT :
+			    ROLLOUT_VACATE, i);
 		/* What waits for its restart has a place, and gives it up. */
 		room = !s->leaving && (room || s->waits);
 	}
@@ -294,6 +308,10 @@ rollout_decide(const struct rollout_view *v)
 	}
 	if (v->deaths >= ROLLOUT_DEATHS && v->died < v->n_wanted)
 		return decision(ROLLOUT_ABORT, v->died);
+	/* Scaled away meanwhile: it only takes somebody's room. */
+	for (size_t i = v->n_wanted; i < v->n_seats; i++)
+		if (v->seats[i].next != ROLLOUT_NEXT_NONE)
+			return decision(ROLLOUT_DROP, i);
 
 	/* A seat that changed over and crashed since comes back first: else
 	   a crash and a retirement together would take two from service. */

@@ -156,6 +156,8 @@ enum rollout_what {
 				   new one is IDLE */
 	ROLLOUT_PROMOTE,	/* the new worker of `seat` takes it over, the
 				   present one retires */
+	ROLLOUT_DROP,		/* the new worker of `seat`, which the target
+				   does not want, retires */
 	ROLLOUT_ABORT,		/* `seat` has failed */
 	ROLLOUT_TRIM,		/* the target does not want `seat`: retire */
 	ROLLOUT_DONE,

@@ -469,6 +469,9 @@ carry_out(struct app *app, const struct rollout_view *view)
 	case ROLLOUT_VACATE:
 		seats_make_room(app, i, app->crew.target);
 		return true;
+	case ROLLOUT_DROP:
+		seats_drop_next(app, i);
+		return true;
 	case ROLLOUT_PROMOTE:
 		seats_promote(app, i);
 		return true;

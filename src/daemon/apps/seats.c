@@ -171,10 +171,15 @@ seats_turn_to(struct app *app, unsigned i, bool next)
 void
 seats_retire_next(struct app *app)
 {
-	for (unsigned i = 0; i < app->n_seats; i++) {
-		seats_turn_to(app, i, false);
-		unseat(&app->seats[i].next, worker_retire);
-	}
+	for (unsigned i = 0; i < app->n_seats; i++)
+		seats_drop_next(app, i);
+}
+
+void
+seats_drop_next(struct app *app, unsigned i)
+{
+	seats_turn_to(app, i, false);
+	unseat(&app->seats[i].next, worker_retire);
 }
 
 void

@@ -34,8 +34,9 @@ void seats_make_room(struct app *app, unsigned seat, struct app_spec *spec);
 /* Who gets the new connections of the seat: the new one, or the present. */
 void seats_turn_to(struct app *app, unsigned seat, bool next);
 
-/* Those on trial retire. */
+/* Those on trial retire; or that of one seat. */
 void seats_retire_next(struct app *app);
+void seats_drop_next(struct app *app, unsigned seat);
 
 /* Stop the present worker, of which no process runs: a new one has who waits in
    its queue. */
