@@ -326,6 +326,9 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 	tell_abort(app, i);
 	if (failed != app->crew.stable)
 		app_spec_note_failed(failed);
+	/* One that takes nobody would keep those who wait for ever. */
+	if (app->seats[i].next != NULL && worker_ready(app->seats[i].next))
+		seats_stop_next(app, i);
 	seats_retire_next(app);
 	app->crew.target = NULL;
 	forget_outdated(app);

@@ -183,6 +183,13 @@ seats_drop_next(struct app *app, unsigned i)
 }
 
 void
+seats_stop_next(struct app *app, unsigned i)
+{
+	seats_turn_to(app, i, false);
+	unseat(&app->seats[i].next, worker_stop);
+}
+
+void
 seats_vacate(struct app *app, unsigned i)
 {
 	struct worker *old = app->seats[i].present;

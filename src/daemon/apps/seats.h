@@ -38,6 +38,9 @@ void seats_turn_to(struct app *app, unsigned seat, bool next);
 void seats_retire_next(struct app *app);
 void seats_drop_next(struct app *app, unsigned seat);
 
+/* That of the seat is stopped: it would not finish what it has. */
+void seats_stop_next(struct app *app, unsigned seat);
+
 /* Stop the present worker, of which no process runs: a new one has who waits in
    its queue. */
 void seats_vacate(struct app *app, unsigned seat);

@@ -503,7 +503,7 @@ a_canary_that_serves_nobody_is_given_up(void **state)
 	fake_pass(1800);
 	assert_non_null(app->crew.target);
 	fake_pass(200);
-	expect_told("start 0/1, start 1/1, start 0/2, retire 0/2");
+	expect_told("start 0/1, start 1/1, start 0/2, stop 0/2");
 	expect_all_of(app, 2, 1);
 	assert_string_equal(app->reload_error, "reload aborted: the new worker "
 	    "of instance 0 takes no connections: somebody has waited in its "
