@@ -433,7 +433,7 @@ bench: all
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
-	golang-go php-cli busybox-static nginx-light redis-server ruby \
+	golang-go php-cli busybox-static nginx-light redis-server ruby gunicorn \
 	ruby-webrick zsh prometheus python3-prometheus-client systemd \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
@@ -443,7 +443,7 @@ TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
+	    redis-server ruby gunicorn zsh promtool aarch64-linux-gnu-gcc && \
 	ruby -e "require 'webrick'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
