@@ -79,10 +79,11 @@ struct app {
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
 	char *reload_error;		/* why the last was aborted, or NULL */
-	struct loop_timer look;		/* at the new workers, on trial */
 	bool over;			/* every seat is final: listeners are closed,
 				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
+	/* app_trials.c */
+	struct loop_timer look;		/* at the new workers */
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;

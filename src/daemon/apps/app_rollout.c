@@ -7,11 +7,12 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
+#include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/steer/steer_sight.h"
 #include "daemon/workers/worker.h"
 
 /* ---- configurations ---- */
@@ -32,17 +33,10 @@ leave(struct app *app, struct app_spec *spec)
 	app_spec_unref(spec);
 }
 
-static void
-look_due(void *ctx)
-{
-	app_touch(ctx);
-}
-
 int
 app_rollout_init(struct app *app, struct app_spec *spec)
 {
-	int code = loop_timer_init(app->apps->workers->loop, &app->look,
-	    look_due, app);
+	int code = trials_init(app);
 
 	if (code < 0)
 		return code;
@@ -55,7 +49,7 @@ app_rollout_init(struct app *app, struct app_spec *spec)
 void
 app_rollout_free(struct app *app)
 {
-	loop_timer_fini(app->apps->workers->loop, &app->look);
+	trials_fini(app);
 	app_spec_unref(app->crew.stable);
 	app_spec_unref(app->crew.target);
 	free(app->reload_error);
@@ -204,59 +198,6 @@ finish(struct app *app)
 	app->over = app->failed = false;
 }
 
-/* One that is over so soon after its start may have found something taken. */
-#define CONFLICT_MS 5000
-
-/* May the worker beside which the new one was started be the reason for its
-   death? */
-static bool
-may_conflict(const struct app *app, const struct seat *seat)
-{
-	return app->crew.target->conf->max_surge > 0 &&
-	    seat->present != NULL && seat->next != NULL &&
-	    seat->next_end == RESTART_CAUSE_FAILURE &&
-	    !seat->next->was_ready && worker_has_leader(seat->present) &&
-	    mono_ms_between(seat->next->fsm.executed, mono_now()) <
-	    CONFLICT_MS;
-}
-
-/* What the seat's new worker did to end the rollout. */
-static void
-put_deed(struct strbuf *sb, const struct app *app, const struct seat *seat)
-{
-	const struct worker *next = seat->next;
-	const struct worker *bad = next != NULL ? next : seat->present;
-
-	if (bad != NULL && worker_ready(bad))
-		strbuf_puts(sb, "takes no connections: somebody has waited in "
-		    "its queue for ready_timeout");
-	else if (next == NULL)
-		strbuf_printf(sb, "became ready and then died%s",
-		    app->rollout.deaths < ROLLOUT_DEATHS ? "" :
-		    ", the second death of the new workers");
-	else
-		strbuf_puts(sb, next->was_ready ? "became ready and then "
-		    "died, on trial" : "did not become ready");
-	if (bad != NULL && !worker_ready(bad) && bad->death != NULL)
-		strbuf_printf(sb, " (%s)", bad->death);
-}
-
-static void
-put_abort(struct strbuf *sb, const struct app *app, unsigned i)
-{
-	const struct seat *seat = &app->seats[i];
-
-	strbuf_printf(sb, "%s aborted: the new worker of instance %u ",
-	    app->rollout.kind == ROLLOUT_RESTART ? "restart" : "reload", i);
-	put_deed(sb, app, seat);
-	strbuf_printf(sb, "; generation %u %s", app->crew.stable->generation,
-	    app->over ? "had ended before" :
-	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
-	if (may_conflict(app, seat))
-		strbuf_puts(sb, "; if it takes a lock or a fixed port that "
-		    "the old worker holds: max_surge = 0");
-}
-
 /* Why instance `i` ends the rollout: to the log, and to whoever has asked. */
 static void
 tell_abort(struct app *app, unsigned i)
@@ -270,7 +211,7 @@ tell_abort(struct app *app, unsigned i)
 		    ": instances stay as they are" : "");
 		return;
 	}
-	put_abort(&why, app, i);
+	abort_words_put(&why, app, i);
 	log_app(LOG_LEVEL_ERROR, app->crew.name, "%s",
 	    why.failed ? "reload aborted" : why.text);
 	app->reloads_aborted += app->rollout.kind != ROLLOUT_RESTART;
@@ -350,38 +291,6 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 
 /* ---- step by step ---- */
 
-/* How long the first new worker has to live; 0: nobody is on trial. */
-static int64_t
-canary_ms(const struct app *app)
-{
-	return app->rollout.kind == ROLLOUT_BACK ? 0 :
-	    app->crew.target->conf->canary_ms;
-}
-
-/* Of a new worker. One without listeners has been seen to live already while
-   it was starting. */
-static enum trial_verdict
-verdict_on(const struct app *app, const struct worker *w)
-{
-	const struct conf_app *conf = w->spec->conf;
-	const struct trial_terms terms = {
-		.canary_ms = canary_ms(app),
-		.ready_timeout_ms = conf->ready_timeout_ms,
-		.since = conf->n_listens == 0 ? w->fsm.executed :
-		    mono_add_ms(w->fsm.executed, w->ready_ms),
-	};
-
-	return trial_decide(&w->trial, &terms, mono_now());
-}
-
-/* Is it one of the rollout's new workers, and ready? */
-static bool
-is_on_trial(const struct app *app, const struct worker *w)
-{
-	return w != NULL && w->spec == app->crew.target && !w->outdated &&
-	    worker_ready(w);
-}
-
 static struct rollout_worker
 facts_of(const struct app *app, const struct worker *w)
 {
@@ -389,7 +298,7 @@ facts_of(const struct app *app, const struct worker *w)
 
 	return (struct rollout_worker){
 		.state = w->fsm.state,
-		.trial = is_on_trial(app, w) ? verdict_on(app, w) : TRIAL_NEW,
+		.trial = trials_verdict(app, w),
 		.generation = w->spec->generation,
 		.newer = !w->spec->failed &&
 		    w->spec->generation > stable->generation,
@@ -423,15 +332,6 @@ leaves(const struct app *app, unsigned i)
 	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (!w->seated && w->instance == i &&
 		    worker_state_alive(w->fsm.state))
-			return true;
-	return false;
-}
-
-static bool
-any_slow(const struct app *app)
-{
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		if (w->seated && w->spec == app->crew.target && w->trial.kept)
 			return true;
 	return false;
 }
@@ -512,9 +412,9 @@ step(struct app *app)
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
 		.surge = app->crew.target->conf->max_surge,
-		.trial = canary_ms(app) > 0,
+		.trial = trials_canary_ms(app) > 0,
 		.alone = app->rollout.kind == ROLLOUT_RESTART,
-		.slow = any_slow(app),
+		.slow = trials_any_slow(app),
 		.unproven = app->crew.target != app->crew.stable,
 		.deaths = app->rollout.deaths, .died = app->rollout.died,
 	};
@@ -522,8 +422,6 @@ step(struct app *app)
 	free(seats);
 	return more;
 }
-
-/* ---- trials ---- */
 
 /* Those that died after they had changed over; a worker that has done its share
    and makes place for a fresh one is no fault. */
@@ -539,91 +437,6 @@ app_rollout_note_end(struct worker *w, const struct worker_step *step,
 		w->fsm.history.streak == 0))
 		return;
 	rollout_note_death(&app->rollout, w->instance);
-}
-
-static bool
-stalls(const struct app *app, const struct worker *w)
-{
-	enum trial_verdict v = is_on_trial(app, w) ? verdict_on(app, w) :
-	    TRIAL_NEW;
-
-	return v == TRIAL_STALLS || v == TRIAL_FAILS;
-}
-
-/* Is the new worker to have the connections of its seat? One that keeps the
-   first waiting gets no others, as long as the old one is there. */
-static bool
-next_serves(const struct app *app, const struct seat *seat)
-{
-	return seat->next != NULL && (seat->present == NULL ||
-	    (worker_ready(seat->next) && (!stalls(app, seat->next) ||
-		!worker_ready(seat->present))));
-}
-
-static const struct worker *
-server_of(const struct app *app, const struct seat *seat)
-{
-	return next_serves(app, seat) ? seat->next : seat->present;
-}
-
-static bool
-any_serves(const struct app *app)
-{
-	for (unsigned i = 0; i < app->n_seats; i++) {
-		const struct worker *w = server_of(app, &app->seats[i]);
-
-		if (w != NULL && worker_ready(w) && !stalls(app, w))
-			return true;
-	}
-	return false;
-}
-
-/* Who gets new connections, seat by seat. */
-static void
-share_out(struct app *app)
-{
-	bool others = any_serves(app);
-
-	for (unsigned i = 0; i < app->n_seats; i++) {
-		const struct seat *seat = &app->seats[i];
-
-		/* Nobody, if others serve and this one does not yet. */
-		seats_turn_to(app, i, next_serves(app, seat) ||
-		    (seat->next == NULL && others &&
-			stalls(app, seat->present)));
-	}
-}
-
-/* Has it taken its seat? */
-static bool
-is_settled(const struct app *app, const struct worker *w)
-{
-	return app->seats[w->instance].present == w;
-}
-
-/* Looks at the new workers; returns when to come again, or -1. */
-static int64_t
-look_at_trials(struct app *app)
-{
-	int64_t again_ms = -1;
-
-	if (app->crew.target == NULL || canary_ms(app) == 0)
-		return -1;
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
-		struct trial_sight sight;
-
-		if (!w->seated || !is_on_trial(app, w) ||
-		    (w->trial.taken && is_settled(app, w)))
-			continue;
-		steer_sight(w, &sight);
-		trial_see(&w->trial, w->serial, &sight, mono_now());
-		if (again_ms < 0)
-			again_ms = TRIAL_IDLE_MS;
-		if (w->trial.waits && !w->trial.taken)
-			again_ms = TRIAL_LOOK_MS;
-	}
-	share_out(app);
-	return again_ms;
 }
 
 /* ---- without one ---- */
@@ -668,16 +481,11 @@ close_over(struct app *app)
 void
 app_rollout_turn(struct app *app)
 {
-	int64_t again_ms = look_at_trials(app);
-
+	trials_look(app);
 	while (app->crew.target != NULL && step(app))
 		;
-	if (app->crew.target != NULL) {
-		if (again_ms >= 0)
-			loop_timer_start(app->apps->workers->loop, &app->look,
-			    again_ms);
+	if (app->crew.target != NULL)
 		return;
-	}
 	seats_fill(app);
 	if (!app->over)
 		check_over(app);

@@ -241,7 +241,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 params = ctypes.create_string_buffer(120)
 if libc.syscall(425, 4, params) < 0:
     sys.exit(77)
-name = os.environ["NOTIFY_SOCKET"].replace("@", chr(0), 1)
+name = os.environ["NOTIFY_SOCKET"]
+name = chr(0) + name[1:] if name[0] == "@" else name
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.sendto(b"READY=1", name)
 time.sleep(60)
