@@ -182,11 +182,20 @@ fails_by_scale(struct control_client *c, const struct app *app)
 static bool
 concerns(const struct control_client *c, const struct app *app)
 {
-	if (app->crew.stopping)
-		return false;
 	return c->op.request.verb == REQUEST_UPDATE ?
-	    app_came_by(app, c->op.goal.reload) :
+	    app->crew.stopping || app_came_by(app, c->op.goal.reload) :
 	    control_op_concerns(&c->op, app->crew.name);
+}
+
+/* Is anybody of it left whom the others have replaced? Who was removed by a
+   reload of everything is replaced by nobody. */
+static bool
+is_left(const struct control_client *c, const struct app *app)
+{
+	if (app->crew.stopping)
+		return c->op.goal.kind == CONTROL_GOAL_RELOADED &&
+		    !control_op_names_app(&c->op);
+	return app_retires(app);
 }
 
 static void
@@ -235,13 +244,14 @@ tell_done(struct control_client *c)
 	control_client_ok(c, text);
 }
 
-/* The rollouts of the apps that it concerns have ended, and what was added is
-   up. */
+/* The rollouts of the apps that it concerns have ended, what was added is up,
+   and those of before have gone. */
 static void
 check_rolled_out(struct control_client *c)
 {
 	const char *name = c->op.request.app;
 	const struct app *bad = NULL;
+	bool left = false;
 
 	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
 		return;
@@ -256,6 +266,9 @@ check_rolled_out(struct control_client *c)
 	     a = a->next_app) {
 		if (!concerns(c, a))
 			continue;
+		left = left || is_left(c, a);
+		if (a->crew.stopping)
+			continue;
 		if (fails_by_scale(c, a) || a->crew.target != NULL ||
 		    (is_new(c, a) && !a->came_up))
 			return;
@@ -265,7 +278,7 @@ check_rolled_out(struct control_client *c)
 	if (bad != NULL)
 		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
 		    bad->reload_error);
-	else
+	else if (!left)
 		tell_done(c);
 }
 
