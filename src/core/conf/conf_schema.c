@@ -77,6 +77,18 @@ static const struct conf_word readies[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word stop_tos[] = {
+	{ "process", CONF_STOP_TO_PROCESS },
+	{ "group", CONF_STOP_TO_GROUP },
+	{ NULL, 0 },
+};
+
+static const struct conf_word orphans[] = {
+	{ "stop", CONF_ORPHANS_STOP },
+	{ "keep", CONF_ORPHANS_KEEP },
+	{ NULL, 0 },
+};
+
 static const struct conf_word outputs[] = {
 	{ "inherit", CONF_OUTPUT_INHERIT },
 	{ "null", CONF_OUTPUT_NULL },
@@ -115,6 +127,10 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_ACCOUNT,
 		.preset = "none", .nothing = "none",
 		.allowed = "the name or number of a group",
+	},
+	[CONF_KEY_STOP_DELAY] = {
+		.name = "stop_delay", GLOBAL(stop_delay_ms),
+		DURATION(0), .preset = "0s",
 	},
 
 	[CONF_KEY_COMMAND] = {
@@ -273,6 +289,14 @@ static const struct conf_key schema[] = {
 		.name = "stop_timeout", APP(stop_timeout_ms),
 		DURATION(0), .preset = "10s",
 	},
+	[CONF_KEY_STOP_TO] = {
+		.name = "stop_to", APP(stop_to),
+		.type = CONF_TYPE_ENUM, .words = stop_tos, .preset = "process",
+	},
+	[CONF_KEY_ORPHANS] = {
+		.name = "orphans", APP(orphans),
+		.type = CONF_TYPE_ENUM, .words = orphans, .preset = "stop",
+	},
 	[CONF_KEY_DRAIN_TIMEOUT] = {
 		.name = "drain_timeout", APP(drain_timeout_ms),
 		DURATION(0), .preset = "10s",
@@ -282,6 +306,12 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_DURATION, .max = DURATION_MAX_MS,
 		.preset = "5s", .nothing = "off",
 		.allowed = "a duration such as 500ms, 10s, 5m or 1h, or off",
+	},
+	[CONF_KEY_DRAIN_SIGNAL] = {
+		.name = "drain_signal", APP(drain_signal),
+		.type = CONF_TYPE_SIGNAL, .preset = "none", .nothing = "none",
+		.allowed = "none, a name such as USR1 or WINCH, or a number "
+			   "from 1 to 64",
 	},
 	[CONF_KEY_MAX_SURGE] = {
 		.name = "max_surge", APP(max_surge),

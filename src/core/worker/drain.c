@@ -94,8 +94,10 @@ static struct mono
 linger_end(const struct drain *d, const struct drain_policy *p,
     const struct drain_facts *f)
 {
+	int64_t settle_ms = p->refused ? DRAIN_REFUSED_MS : DRAIN_SETTLE_MS;
+
 	return mono_add_ms(d->steered, f->half_open == 0 ?
-	    least(p->linger_ms, DRAIN_SETTLE_MS) : p->linger_ms);
+	    least(p->linger_ms, settle_ms) : p->linger_ms);
 }
 
 /* Does anything hold it up, and what? False: nothing. */

@@ -42,8 +42,10 @@ struct strbuf;
 #define DRAIN_STEP_MAX_MS	200
 /* Between the two looks that have to agree. */
 #define DRAIN_AGREE_MS		10
-/* After steering has changed, for SYNs that were just being handled. */
+/* After steering has changed, for SYNs that were just being handled; and where
+   new clients are refused, so that there is no change of places to settle. */
 #define DRAIN_SETTLE_MS		20
+#define DRAIN_REFUSED_MS	2
 /* How long a client may take, beside the round trip, to acknowledge what the
    server said; the kernel's times have steps of up to 10 ms. */
 #define DRAIN_REACTION_MS	20
@@ -54,6 +56,7 @@ struct drain_policy {
 	int64_t timeout_ms;	/* drain_timeout; 0: at once */
 	int64_t idle_ms;	/* drain_idle; -1: off */
 	int64_t linger_ms;	/* how long a handshake may take */
+	bool refused;		/* new clients are refused */
 };
 
 /* One open connection of the worker, as the kernel tells it. */

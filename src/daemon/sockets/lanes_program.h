@@ -85,6 +85,9 @@ void lanes_program_want(struct lane *lane, bool wanted);
  */
 bool lanes_program_apply(struct listener *listener, struct mono now);
 
+/* Nobody is to get any, and nobody does. */
+void lanes_program_nobody(struct listener *listener);
+
 /* So many lanes there will be. */
 void lanes_program_expect(struct listener *listener, size_t n);
 

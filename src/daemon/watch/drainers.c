@@ -29,6 +29,10 @@
 /* How long a handshake may take whose end nobody can see. */
 #define LINGER_MS	1000
 
+/* At a stop no client comes again: a connection between two requests is idle
+   when it has been quiet for a moment. */
+#define STOP_IDLE_MS	200
+
 /* A frozen worker is looked at as soon as it stands still, and not for longer
    than this. */
 #define FREEZE_MS	1
@@ -230,17 +234,42 @@ collect_ports(const struct worker *w, struct connections_of *of)
 	return n;
 }
 
+/* Does nobody get a new connection, neither by a lane of its own nor by one that
+   it shares? */
+static bool
+is_refused(const struct worker *w)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		const struct listener *l = app_spec_listener(w->spec, i);
+
+		if (l != NULL && !l->door_filter)
+			return false;
+	}
+	return true;
+}
+
 static struct drain_policy
 policy_of(const struct drainage *x)
 {
 	const struct worker *w = x->worker;
-
-	return (struct drain_policy){
+	struct drain_policy policy = {
 		.timeout_ms = mono_ms_between(x->drain.began,
 		    w->fsm.deadline),
 		.idle_ms = w->spec->conf->drain_idle_ms,
 		.linger_ms = LINGER_MS,
+		.refused = is_refused(w),
 	};
+
+	if (w->crew->stopping && policy.idle_ms > STOP_IDLE_MS)
+		policy.idle_ms = STOP_IDLE_MS;
+	return policy;
+}
+
+/* By a lane that others have too, the next connection may come to it. */
+static bool
+gets_more(const struct worker *w, bool all)
+{
+	return !is_refused(w) && shares(w, all);
 }
 
 /* What holds it up is gone for the moment. */
@@ -295,13 +324,13 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
 		look_again(x, MONO_NEVER);
-	else if (shares(w, true) && is_free_now(facts))
+	else if (gets_more(w, true) && is_free_now(facts))
 		freeze(x);	/* the moment does not come again soon */
-	else if (shares(w, true))
+	else if (gets_more(w, true))
 		try_later(x);
 	else if (!d.done)
 		look_again(x, d.again);
-	else if (shares(w, false))
+	else if (gets_more(w, false))
 		freeze(x);
 	else
 		end_drain(x, &d, facts);

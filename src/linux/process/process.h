@@ -23,6 +23,12 @@ void process_reap(pid_t pid);
    of its members must have been seen by process_children() just now. */
 void process_kill_group(pid_t pgid, int signo);
 
+/* Signal one process: an unreaped child. */
+void process_kill(pid_t pid, int signo);
+
+/* The name of a process, as ps(1) shows it; "?" where it cannot be told. */
+void process_name(pid_t pid, char *name, size_t size);
+
 /*
  * The pids of all present children, zombies included: ours, and the orphans
  * that we got as a subreaper. The caller frees *ret_pids. 0 or -errno.
