@@ -11,8 +11,10 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/drain.h"
+#include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drainers.h"
+#include "daemon/watch/farewells.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listeners.h"
@@ -50,6 +52,7 @@ struct drainage {
 	struct look_entry entry;	/* listed while it drains */
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
+	struct farewells farewells;
 	int64_t queue;			/* of the one under way */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
@@ -272,6 +275,41 @@ gets_more(const struct worker *w, bool all)
 	return !is_refused(w) && shares(w, all);
 }
 
+static bool
+says_farewell(const struct drainage *x)
+{
+	const struct worker *w = x->worker;
+	const struct drain_policy policy = policy_of(x);
+
+	/* With drain_idle = off nothing that is open is to be touched. */
+	return policy.idle_ms >= 0 && farewell_is_due(
+	    mono_ms_between(x->drain.began, mono_now()), policy.timeout_ms,
+	    w->crew->stopping);
+}
+
+/* Clients that go on using their connections would be cut at the end. */
+static void
+say_farewell(struct drainage *x, const struct connections *look)
+{
+	int n = farewells_look(&x->farewells, look, says_farewell(x));
+
+	if (n > 0)
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
+		    "between two requests", n, n == 1 ? "" : "s");
+	else if (n < 0)
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "kept connections "
+		    "cannot be closed between two requests: %s", strerror(-n));
+}
+
+/* Then, a silence may be over soon. */
+static struct mono
+next_look(const struct drainage *x, struct mono again)
+{
+	struct mono soon = mono_add_ms(mono_now(), FAREWELL_STEP_MS);
+
+	return says_farewell(x) && mono_before(soon, again) ? soon : again;
+}
+
 /* What holds it up is gone for the moment. */
 static bool
 is_free_now(const struct drain_facts *facts)
@@ -329,7 +367,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	else if (gets_more(w, true))
 		try_later(x);
 	else if (!d.done)
-		look_again(x, d.again);
+		look_again(x, next_look(x, d.again));
 	else if (gets_more(w, false))
 		freeze(x);
 	else
@@ -377,6 +415,7 @@ conclude(struct drainage *x, int code)
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
 		facts.open = connections_tally(&d->look, &policy);
+		say_farewell(x, &d->look);
 	} else {
 		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
 		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
@@ -504,6 +543,7 @@ drainers_remove(struct worker *w)
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
 	if (is_frozen(x))
 		d->frozen = NULL;
+	farewells_free(&x->farewells);
 	look_queue_remove(&d->looks, &x->entry);
 	set_timer(d);
 }
@@ -540,6 +580,8 @@ drainers_join(struct drainers *d, struct worker *w)
 void
 drainers_leave(struct worker *w)
 {
+	if (w->drainage != NULL)
+		farewells_free(&w->drainage->farewells);
 	free(w->drainage);
 	w->drainage = NULL;
 }

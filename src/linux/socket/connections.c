@@ -147,15 +147,18 @@ compare(const void *a, const void *b)
 }
 
 static void
-mark(void *ctx, uint64_t ino)
+mark(void *ctx, const struct tree_socket *socket)
 {
 	struct connections *c = ctx;
-	const struct connection key = { .ino = ino };
+	const struct connection key = { .ino = socket->ino };
 	struct connection *found = bsearch(&key, c->v, c->n, sizeof(key),
 	    compare);
 
-	if (found != NULL)
-		found->owned = true;
+	if (found == NULL)
+		return;
+	found->owned = true;
+	found->pid = socket->pid;
+	found->fd = socket->fd;
 }
 
 /* Two listeners with one port, on two addresses, are both answered with both;

@@ -28,6 +28,8 @@ struct connections_of {
 struct connection {
 	uint64_t ino;
 	bool owned;
+	pid_t pid;		/* who has it, as which descriptor */
+	int fd;
 	struct drain_conn conn;
 };
 
