@@ -5,7 +5,7 @@
         [--server abrupt,node] [--way direct,nginx,haproxy]
         [--balance NAME,...] [--clients N] [--pause MS] [KEY=VALUE...]
 
-needs a built tree (`make`), and nginx and haproxy for their ways. Each client
+needs a built tree (`make`; CLUSTERD names another program), and nginx and haproxy for their ways. Each client
 has one connection, on which it POSTs every --pause ms, and takes a new one only
 when the last was closed with nothing under way. Lost is a request that was sent
 and not answered with 200: one that was cut, or a 502 of the proxy in front. That
@@ -210,7 +210,7 @@ class Site:
                 "handoff": "env" if server == "abrupt" else "adopt",
                 **dict(word.split("=", 1) for word in args.keys)}
         with open(f"{self.dir}/app.ini", "w", encoding="utf-8") as f:
-            f.write(f"[clusterd]\nlog = {self.log}\nlog_level = {os.environ.get('LEVEL', 'info')}\ncontrol = none\n[web]\n")
+            f.write(f"[clusterd]\nlog = {self.log}\ncontrol = none\n[web]\n")
             f.writelines(f"{k} = {v}\n" for k, v in keys.items())
         self.start()
         self.proxy = None
@@ -233,8 +233,8 @@ class Site:
 
     def start(self):
         self.clusterd = start(
-            [os.path.join(ROOT, "build/clusterd"), "-c",
-             f"{self.dir}/app.ini"])
+            [os.path.join(ROOT, os.environ.get("CLUSTERD", "build/clusterd")),
+             "-c", f"{self.dir}/app.ini"])
         self.wait_log("start complete", self.count("start complete") + 1)
 
     def count(self, what):
@@ -287,7 +287,6 @@ def measure(directory, args, server, way, balance):
             site.start()
     finally:
         site.close()
-        if "LEVEL" in os.environ: print(open(site.log).read())
     stopped = f"{len(lost['stops']):5} in {stops} stops of " \
         f"{sorted(took)[stops // 2]:.2f} s" if stops else ""
     print(f"{server:8}{way:9}{balance:18}{len(lost['reloads']):5} lost in "

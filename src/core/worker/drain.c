@@ -161,6 +161,8 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 		return done(d, DRAIN_WHY_AT_ONCE, now);
 	if (held_up(d, p, f, now, &why))
 		d->quiet = MONO_NEVER;
+	else if (f->none)
+		return done(d, DRAIN_WHY_EMPTY, now);
 	else if (mono_is_never(d->quiet))
 		d->quiet = now;
 	else if (!mono_before(now, mono_add_ms(d->quiet, DRAIN_AGREE_MS)))

@@ -20,13 +20,14 @@
  * Promises, which its unit test checks against random histories: it always
  * ends, at drain_timeout if not before; it ends before only after the linger,
  * and after two looks in a row that found neither a queue nor a connection that
- * holds it up; it never asks for a look that is in the past or more than
+ * holds it up, or one that found no connection at all; it never asks for a look that is in the past or more than
  * DRAIN_STEP_MAX_MS away.
  *
  * Whoever looks, looks in this order: the queues, the connections of the port,
  * the descriptors of the worker. So a connection that moves on meanwhile is
  * found where it has gone. One that is in between for a moment, taken from the
- * queue and without a descriptor yet, is what the second look is for.
+ * queue and without a descriptor yet, is what the second look is for; where the
+ * kernel knows of none, one look does.
  */
 #ifndef CORE_WORKER_DRAIN_H
 #define CORE_WORKER_DRAIN_H
@@ -92,6 +93,8 @@ struct drain_facts {
 	int64_t half_open;	/* handshakes on its ports that are older than
 				   the change of steering; or DRAIN_UNKNOWN */
 	bool seen;		/* connections could be looked at: `open` */
+	bool none;		/* … and the kernel has none at all on its ports,
+				   whoever they might belong to */
 	struct drain_tally open;
 };
 

@@ -399,6 +399,26 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 	return true;
 }
 
+/* It goes for all others that drain with the same listeners, of which there may
+   be hundreds at a stop. */
+static void
+spread_none(const struct drainage *x, const struct drain_facts *facts)
+{
+	struct look_entry *e;
+
+	TAILQ_FOREACH(e, &x->all->looks.entries, link) {
+		struct drainage *y = of_entry(e);
+		struct drain_facts its = *facts;
+
+		if (y == x || y->worker->spec != x->worker->spec ||
+		    mono_is_never(e->due))
+			continue;
+		its.queue = count_queue(y->worker);
+		e->due = MONO_NEVER;
+		decide(y, &its);
+	}
+}
+
 /* The look has come to its end, well or not. */
 static void
 conclude(struct drainage *x, int code)
@@ -414,6 +434,7 @@ conclude(struct drainage *x, int code)
 
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
+		facts.none = d->look.none;
 		facts.open = connections_tally(&d->look, &policy);
 		say_farewell(x, &d->look);
 	} else {
@@ -426,6 +447,8 @@ conclude(struct drainage *x, int code)
 	}
 	end_look(d);
 	decide(x, &facts);
+	if (facts.none)
+		spread_none(x, &facts);
 }
 
 static void
@@ -461,7 +484,7 @@ begin_look(struct drainage *x)
 	x->queue = count_queue(w);
 	if (n == 0) {		/* datagrams alone: no connections */
 		const struct drain_facts facts = {
-			.queue = x->queue, .seen = true,
+			.queue = x->queue, .seen = true, .none = true,
 		};
 
 		decide(x, &facts);
@@ -527,7 +550,8 @@ drainers_add(struct worker *w)
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
-	look_again(x, mono_add_ms(now, DRAIN_STEP_MIN_MS));
+	look_again(x, mono_add_ms(now, is_refused(w) ? DRAIN_REFUSED_MS :
+	    DRAIN_STEP_MIN_MS));
 }
 
 void

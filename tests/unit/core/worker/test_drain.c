@@ -42,6 +42,17 @@ refused_clients_need_no_time_to_settle(void **state)
 	assert_true(d.done);
 	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
 
+	/* Of no connection anybody knows: it needs no second look. */
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.none = true;
+	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS - 1));
+	assert_false(d.done);
+	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS));
+	assert_true(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
+	facts.none = false;
+
 	drain_begin(&drain, at(0));
 	drain_steered(&drain, at(0));
 	facts.half_open = 1;
