@@ -138,8 +138,8 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_sight \
 	worker_free worker_kill worker_new worker_pass worker_retire \
 	worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
-WRAP_life = mono_now process_child_in_group process_kill_group process_reap \
-	spawn
+WRAP_life = mono_now process_child_in_group process_kill \
+	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)

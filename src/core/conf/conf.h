@@ -60,6 +60,18 @@ enum conf_ready {
 	CONF_READY_ALIVE,
 };
 
+/* Who gets the stop signal first. */
+enum conf_stop_to {
+	CONF_STOP_TO_PROCESS,	/* the worker's own; the rest when it has ended */
+	CONF_STOP_TO_GROUP,	/* all of its group at once */
+};
+
+/* What becomes of what a dead worker leaves behind. */
+enum conf_orphans {
+	CONF_ORPHANS_STOP,
+	CONF_ORPHANS_KEEP,
+};
+
 /* Where a stream of the workers goes. */
 enum conf_output_kind {
 	CONF_OUTPUT_INHERIT,	/* where clusterd's own goes */
@@ -155,8 +167,11 @@ struct conf_app {
 	int64_t ready_timeout_ms;	/* > 0 */
 	int stop_signal;
 	int64_t stop_timeout_ms;
+	enum conf_stop_to stop_to;
+	enum conf_orphans orphans;
 	int64_t drain_timeout_ms;	/* 0: no drain */
 	int64_t drain_idle_ms;		/* -1: off */
+	int drain_signal;		/* 0: none */
 	unsigned max_surge;		/* 0: the old worker goes first */
 	int64_t canary_ms;		/* 0: none */
 
@@ -190,6 +205,7 @@ struct config {
 	char *control;		/* absolute path; NULL: none, or auto */
 	char *control_group;	/* NULL: none */
 	uint32_t control_gid;	/* (uint32_t)-1: none */
+	int64_t stop_delay_ms;	/* from the order to stop to its beginning */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
 };

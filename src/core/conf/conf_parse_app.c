@@ -414,10 +414,15 @@ int
 conf_parse_signal(const struct conf_value *v, void *target)
 {
 	const char *text = v->lines[0];
-	int signo;
+	int signo = 0;
 
-	if (!signal_parse(text, &signo))
+	if (!conf_value_is_nothing(v) && !signal_parse(text, &signo))
 		return conf_refuse(v, 0, "\"%.60s\" is not a signal, %s is "
+		    "allowed", text, v->key->allowed);
+	/* Where none is needed, it is to tell something. */
+	if (v->key->nothing != NULL && (signo == SIGSTOP || signo == SIGCONT ||
+	    signo == SIGCHLD || signo == SIGKILL))
+		return conf_refuse(v, 0, "%.60s tells a program nothing, %s is "
 		    "allowed", text, v->key->allowed);
 	if (signo == SIGSTOP || signo == SIGCONT || signo == SIGCHLD)
 		return conf_refuse(v, 0, "%.60s ends no process, a signal such "

@@ -298,7 +298,7 @@ static void
 print_signal(const struct out *o)
 {
 	int signo = *(const int *)field(o);
-	const char *name = signal_name(signo);
+	const char *name = signo == 0 ? o->key->nothing : signal_name(signo);
 
 	if (name != NULL)
 		strbuf_puts(o->sb, name);

@@ -77,6 +77,18 @@ static const struct conf_word readies[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word stop_tos[] = {
+	{ "process", CONF_STOP_TO_PROCESS },
+	{ "group", CONF_STOP_TO_GROUP },
+	{ NULL, 0 },
+};
+
+static const struct conf_word orphans[] = {
+	{ "stop", CONF_ORPHANS_STOP },
+	{ "keep", CONF_ORPHANS_KEEP },
+	{ NULL, 0 },
+};
+
 static const struct conf_word stdins[] = {
 	{ "null", CONF_STDIN_NULL },
 	{ "open", CONF_STDIN_OPEN },
@@ -129,6 +141,10 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_ACCOUNT,
 		.preset = "none", .nothing = "none",
 		.allowed = "the name or number of a group",
+	},
+	[CONF_KEY_STOP_DELAY] = {
+		.name = "stop_delay", GLOBAL(stop_delay_ms),
+		DURATION(0), .preset = "0s",
 	},
 
 	[CONF_KEY_COMMAND] = {
@@ -287,6 +303,14 @@ static const struct conf_key schema[] = {
 		.name = "stop_timeout", APP(stop_timeout_ms), .live = true,
 		DURATION(0), .preset = "10s",
 	},
+	[CONF_KEY_STOP_TO] = {
+		.name = "stop_to", APP(stop_to), .live = true,
+		.type = CONF_TYPE_ENUM, .words = stop_tos, .preset = "process",
+	},
+	[CONF_KEY_ORPHANS] = {
+		.name = "orphans", APP(orphans), .live = true,
+		.type = CONF_TYPE_ENUM, .words = orphans, .preset = "stop",
+	},
 	[CONF_KEY_DRAIN_TIMEOUT] = {
 		.name = "drain_timeout", APP(drain_timeout_ms), .live = true,
 		DURATION(0), .preset = "10s",
@@ -297,6 +321,12 @@ static const struct conf_key schema[] = {
 		.preset = "5s", .nothing = "off",
 		.allowed = "a duration such as 500ms, 10s, 5m or 1h, or off",
 	},
+	[CONF_KEY_DRAIN_SIGNAL] = {
+		.name = "drain_signal", APP(drain_signal), .live = true,
+		.type = CONF_TYPE_SIGNAL, .preset = "none", .nothing = "none",
+		.allowed = "none, a name such as USR1 or WINCH, or a number "
+			   "from 1 to 64",
+	},
 	[CONF_KEY_MAX_SURGE] = {
 		.name = "max_surge", APP(max_surge), .live = true,
 		.type = CONF_TYPE_COUNT, .preset = "1",
@@ -304,7 +334,7 @@ static const struct conf_key schema[] = {
 		.allowed = "a number from 0 to 4096",
 	},
 	[CONF_KEY_CANARY] = {
-		.name = "canary", APP(canary_ms),
+		.name = "canary", APP(canary_ms), .live = true,
 		DURATION(0), .preset = "1s",
 	},
 	[CONF_KEY_STDIN] = {

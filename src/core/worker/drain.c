@@ -113,8 +113,10 @@ static struct mono
 linger_end(const struct drain *d, const struct drain_policy *p,
     const struct drain_facts *f)
 {
+	int64_t settle_ms = p->refused ? DRAIN_REFUSED_MS : DRAIN_SETTLE_MS;
+
 	return mono_add_ms(d->steered, f->half_open == 0 ?
-	    least(p->linger_ms, DRAIN_SETTLE_MS) : p->linger_ms);
+	    least(p->linger_ms, settle_ms) : p->linger_ms);
 }
 
 /* Does anything hold it up, and what? False: nothing. */
@@ -182,6 +184,8 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 		return done(d, DRAIN_WHY_AT_ONCE, now);
 	if (held_up(d, p, f, now, &why))
 		d->quiet = MONO_NEVER;
+	else if (f->none)
+		return done(d, DRAIN_WHY_EMPTY, now);
 	else if (mono_is_never(d->quiet))
 		d->quiet = now;
 	else if (!mono_before(now, mono_add_ms(d->quiet, DRAIN_AGREE_MS)))

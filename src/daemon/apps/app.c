@@ -132,11 +132,25 @@ in_force(const struct apps *apps, const struct listener *l)
 	return false;
 }
 
-void
-app_close_doors(const struct app *app, const struct app_spec *spec)
+static void
+close_doors(const struct app *app, const struct app_spec *spec,
+    void (*how)(struct listener *))
 {
 	for (struct listener *l = app->apps->house.listeners->first; l != NULL;
 	    l = l->next)
 		if (app_spec_has(spec, l) && !in_force(app->apps, l))
-			listener_close_door(l);
+			how(l);
+}
+
+void
+app_close_doors(const struct app *app, const struct app_spec *spec)
+{
+	close_doors(app, spec, listener_close_door);
+}
+
+void
+app_refuse(const struct app *app)
+{
+	close_doors(app, app->crew.target, listener_refuse);
+	close_doors(app, app->crew.stable, listener_refuse);
 }

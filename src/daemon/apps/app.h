@@ -128,4 +128,8 @@ unsigned app_ready_count(const struct app *app);
    they have finished; its listeners that nobody else has take no new clients. */
 void app_close_doors(const struct app *app, const struct app_spec *spec);
 
+/* The same of all of its listeners, and new clients are refused where that can
+   be had; the app is on its way out, and will not have them again. */
+void app_refuse(const struct app *app);
+
 #endif

@@ -56,6 +56,13 @@ int apps_stop_one(struct app *app, struct error *err);
 /* Start one that is stopped. -errno with words: it stays so. */
 int apps_start_one(struct apps *apps, const char *name, struct error *err);
 
+/*
+ * New clients are refused, every worker finishes what it has and is stopped, and
+ * apps go when theirs have. Returns for how long the last of them may take, in
+ * ms; apps_stop() is for those that take longer than that.
+ */
+int64_t apps_drain(struct apps *apps);
+
 /* Stop every worker now, and start none any more; apps go when theirs have. */
 void apps_stop(struct apps *apps);
 void apps_kill(struct apps *apps);

@@ -32,6 +32,8 @@ program_state(const struct control_setup *setup)
 {
 	if (setup->apps->stopping)
 		return "stopping";
+	if (setup->program->leaving)
+		return "going down";
 	if (setup->program->starting)
 		return "starting";
 	return setup->reloads->reloading ? "reloading" : "running";

@@ -126,6 +126,16 @@ signal_group(struct worker *w, int signo)
 		(void)kill(w->pid, signo);
 }
 
+/* To the worker's own process, or to all of its group. */
+static void
+signal_as_asked(struct worker *w, int signo)
+{
+	if (w->lingering || w->spec->conf->stop_to == CONF_STOP_TO_GROUP)
+		signal_group(w, signo);
+	else if (w->pid != 0)
+		process_kill(w->pid, signo);
+}
+
 /* One that was frozen in a moment without a request gets no more of them. */
 static void
 signal_stop(struct worker *w)
@@ -133,7 +143,16 @@ signal_stop(struct worker *w)
 	int signo = w->spec->conf->stop_signal;
 
 	if (w->lingering || !signal_stopped(w->pid, signo))
-		signal_group(w, signo);
+		signal_as_asked(w, signo);
+}
+
+/* For a server that then tells its clients to come no more on the connections
+   that they have. */
+static void
+signal_drain(struct worker *w)
+{
+	if (w->spec->conf->drain_signal != 0)
+		signal_as_asked(w, w->spec->conf->drain_signal);
 }
 
 void
@@ -152,6 +171,8 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 		steer_ready(with->steering, w);
 		adopt_review_soon(with->review, w->crew);
 	}
+	if (step->to == WORKER_DRAINING && step->from != WORKER_DRAINING)
+		signal_drain(w);
 	if (step->to == WORKER_DRAINING)
 		drainers_add(w);
 	else

@@ -486,6 +486,13 @@ lanes_program_want(struct lane *lane, bool wanted)
 }
 
 void
+lanes_program_nobody(struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		l->lanes.v[i]->wanted = l->lanes.v[i]->live = false;
+}
+
+void
 lanes_program_expect(struct listener *l, size_t n)
 {
 	l->lanes.expected = n;

@@ -91,6 +91,8 @@ void lanes_program_suspect(struct listener *listener);
 
 /* Its holder's process has ended: no flow stays with it. */
 void lanes_program_ended(const struct lane *lane);
+/* Nobody is to get any, and nobody does. */
+void lanes_program_nobody(struct listener *listener);
 
 /* So many lanes there will be. */
 void lanes_program_expect(struct listener *listener, size_t n);

@@ -364,6 +364,19 @@ lanes_sockets_refuse(struct listener *l)
 		lanes_sockets_refuse_lane(l->lanes.v[i]);
 }
 
+int
+lanes_sockets_refuse_new(struct listener *l)
+{
+	int code = listener_is_own_tcp(l) ? 0 : -EOPNOTSUPP;
+
+	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			code = socket_refuse_new(l->lanes.v[i]->fd);
+	if (code == 0)
+		lanes_program_nobody(l);
+	return code;
+}
+
 static int
 filter_door(const struct listener *l, bool closed)
 {

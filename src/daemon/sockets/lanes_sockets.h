@@ -34,6 +34,10 @@ void lanes_sockets_close(struct listener *listener);
 void lanes_sockets_refuse(struct listener *listener);
 void lanes_sockets_refuse_lane(struct lane *lane);
 
+/* TCP: new clients are refused, and those who are there are served. For good,
+   and -errno: not, or not all. */
+int lanes_sockets_refuse_new(struct listener *listener);
+
 /*
  * TCP, UDP: SYNs and datagrams are ignored from now on. Where filters are not
  * permitted, a lane is added for SYNs that hears nothing. -errno: they are not

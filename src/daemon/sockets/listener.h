@@ -143,6 +143,7 @@ struct listener {
 	unsigned refs;
 	bool door_closed;	/* listener_close_door() … */
 	bool door_filter;	/* … and nothing new comes to its lanes */
+	bool refuses;		/* listener_refuse(), for good */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	pid_t seen_pid;		/* the worker that was last seen to have it */

@@ -224,12 +224,18 @@ listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
 }
 
 void
-listener_shut(struct listener *l)
+listener_hide(struct listener *l)
 {
 	listener_file_unwatch(l);
-	/* The file first: whoever finds the path then can still connect. */
 	if (!l->inherited && listener_is_open(l))
 		socket_unlink(&l->bound, &l->file);
+}
+
+void
+listener_shut(struct listener *l)
+{
+	/* The file first: whoever finds the path then can still connect. */
+	listener_hide(l);
 	lanes_sockets_close(l);
 }
 

@@ -48,6 +48,9 @@ void listener_adjust(struct listener *listener, const struct conf_app *app,
 enum balance listener_balance(const struct listener *listener,
     const struct conf_app *app, enum balance_accepts accepts);
 
+/* Unix: its file is removed, and who is in its queue is served. */
+void listener_hide(struct listener *listener);
+
 /* Close its lanes, and remove its file: the program stops. */
 void listener_shut(struct listener *listener);
 

@@ -85,6 +85,13 @@ void listener_suspend(struct listener *listener);
  */
 void listener_close_door(struct listener *listener);
 
+/*
+ * The same for good, and new clients are refused: TCP by a reset, Unix since the
+ * file is gone. Where that cannot be had (Linux before 5.7 without CAP_NET_RAW,
+ * or a socket that is bound to an interface), and with UDP, the door is closed.
+ */
+void listener_refuse(struct listener *listener);
+
 /* Is the address taken, as far as TCP and UDP go? */
 bool listeners_taken(const struct address *address);
 

@@ -51,6 +51,13 @@ process_kill_group(pid_t pgid, int signo)
 		(void)kill(-pgid, signo);
 }
 
+void
+process_kill(pid_t pid, int signo)
+{
+	if (pid > 1)
+		(void)kill(pid, signo);
+}
+
 /*
  * Does /proc speak of our pid namespace? In a new one without a mount of its
  * own, its numbers are another namespace's, and would hit the wrong processes.
@@ -229,12 +236,13 @@ process_name(pid_t pid, char *name, size_t size)
 	char path[32], *text;
 	size_t len;
 
+	snprintf(name, size, "?");
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	if (file_read_start(path, 64, &text, &len) < 0)
+	if (!proc_is_ours() || file_read_start(path, 64, &text, &len) < 0)
 		return false;
-	if (len > 0 && text[len - 1] == '\n')
-		text[len - 1] = '\0';
-	snprintf(name, size, "%s", text);
+	text[strcspn(text, "\n")] = '\0';
+	if (*text != '\0')
+		snprintf(name, size, "%s", text);
 	free(text);
 	return true;
 }

@@ -28,6 +28,8 @@ struct connections_of {
 struct connection {
 	uint64_t ino;
 	bool owned;
+	pid_t pid;		/* who has it, as which descriptor */
+	int fd;
 	struct drain_conn conn;
 };
 
@@ -36,6 +38,7 @@ struct connections {
 	struct connection *v;	/* the tree's, sorted by ino; owned */
 	size_t n;
 	size_t n_half_open;	/* handshakes older than what was asked for */
+	bool none;		/* there is none, in a queue or of anybody's */
 
 	/* Of the look under way. */
 	struct sockdiag *diag;

@@ -465,6 +465,17 @@ socket_refuse(int fd)
 	(void)shutdown(fd, SHUT_RDWR);
 }
 
+/*
+ * For the kernel's look-up of listeners it is bound to an interface that there is
+ * not: a SYN finds nobody and is answered with a reset. Requests and accepted
+ * sockets go by the interface that their SYN came on (inet_rsk(req)->ir_iif).
+ */
+int
+socket_refuse_new(int fd)
+{
+	return set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, INT32_MAX);
+}
+
 bool
 socket_is_connected(int fd)
 {

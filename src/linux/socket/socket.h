@@ -90,6 +90,14 @@ int socket_new_like(int fd, const struct address *address);
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);
 
+/*
+ * New clients are refused from now on, whoever else holds the socket, while what
+ * waits in its queue, and handshakes that have begun, go on. TCP, IPv4 or IPv6.
+ * Not to be undone without CAP_NET_RAW. -EPERM: it is bound to an interface, and
+ * we have not; -errno.
+ */
+int socket_refuse_new(int fd);
+
 /* Has it a peer? */
 bool socket_is_connected(int fd);
 

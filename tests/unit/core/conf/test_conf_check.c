@@ -1311,6 +1311,53 @@ key_stop_signal(void **state)
 	config = expect_ok("[a]\ncommand = x\nstop_signal = SIGQUIT\n");
 	assert_int_equal(config->apps[0].stop_signal, SIGQUIT);
 	config_unref(config);
+	/* There is none of nothing. */
+	BAD("stop_signal", "none", "\"none\" is not a signal, a name such as "
+	    "TERM, INT, QUIT or USR1, or a number from 1 to 64 is allowed");
+}
+
+#define DRAIN_SIGNAL "none, a name such as USR1 or WINCH, or a number from 1 " \
+	"to 64 is allowed"
+
+static void
+key_drain_signal(void **state)
+{
+	struct config *config = expect_ok("[a]\ncommand = x\n"
+	    "[b]\ncommand = x\ndrain_signal = USR1\n");
+
+	(void)state;
+	assert_int_equal(config->apps[0].drain_signal, 0);
+	assert_int_equal(config->apps[1].drain_signal, SIGUSR1);
+	config_unref(config);
+	GOOD("drain_signal", "none", "none");
+	GOOD("drain_signal", "SIGWINCH", "WINCH");
+	GOOD("drain_signal", "34", "34");
+	BAD("drain_signal", "0", "\"0\" is not a signal, " DRAIN_SIGNAL);
+	BAD("drain_signal", "NONE", "\"NONE\" is not a signal, " DRAIN_SIGNAL);
+	BAD("drain_signal", "KILL", "KILL tells a program nothing, "
+	    DRAIN_SIGNAL);
+	BAD("drain_signal", "STOP", "STOP tells a program nothing, "
+	    DRAIN_SIGNAL);
+}
+
+static void
+key_stop_words(void **state)
+{
+	struct config *config = expect_ok("[clusterd]\nstop_delay = 5s\n"
+	    "[a]\ncommand = x\nstop_to = group\norphans = keep\n");
+
+	(void)state;
+	assert_int_equal(config->stop_delay_ms, 5000);
+	assert_int_equal(config->apps[0].stop_to, CONF_STOP_TO_GROUP);
+	assert_int_equal(config->apps[0].orphans, CONF_ORPHANS_KEEP);
+	config_unref(config);
+	config = expect_ok("[a]\ncommand = x\n");
+	assert_int_equal(config->stop_delay_ms, 0);
+	assert_int_equal(config->apps[0].stop_to, CONF_STOP_TO_PROCESS);
+	assert_int_equal(config->apps[0].orphans, CONF_ORPHANS_STOP);
+	config_unref(config);
+	GOOD("stop_to", "process", "process");
+	GOOD("orphans", "stop", "stop");
 }
 
 static void
@@ -1889,6 +1936,8 @@ main(void)
 		cmocka_unit_test(key_ready),
 		cmocka_unit_test(ready_accept_needs_a_listener),
 		cmocka_unit_test(key_stop_signal),
+		cmocka_unit_test(key_drain_signal),
+		cmocka_unit_test(key_stop_words),
 		cmocka_unit_test(key_stdout_and_stderr),
 		cmocka_unit_test(key_log_max_size),
 		cmocka_unit_test(key_log_keep),

@@ -20,6 +20,54 @@ at(int64_t ms)
 	    ms);
 }
 
+/* ---- where new clients are refused ---- */
+
+/* There is no change of places to wait for, but handshakes there may be. */
+static void
+refused_clients_need_no_time_to_settle(void **state)
+{
+	struct drain_policy policy = defaults;
+	struct drain_facts facts = { .seen = true };
+	struct drain_decision d;
+	struct drain drain;
+
+	(void)state;
+	policy.refused = true;
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	d = drain_decide(&drain, &policy, &facts, at(5));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_AGREE);
+	d = drain_decide(&drain, &policy, &facts, at(5 + DRAIN_AGREE_MS));
+	assert_true(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
+
+	/* Of no connection anybody knows: it needs no second look. */
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.none = true;
+	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS - 1));
+	assert_false(d.done);
+	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS));
+	assert_true(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
+	facts.none = false;
+
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.half_open = 1;
+	d = drain_decide(&drain, &policy, &facts, at(500));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_LINGER);
+	/* Without, the same look is too early. */
+	policy.refused = false;
+	facts.half_open = 0;
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	d = drain_decide(&drain, &policy, &facts, at(5));
+	assert_int_equal(d.why, DRAIN_WHY_LINGER);
+}
+
 /* ---- one connection ---- */
 
 /* How long ago each spoke; -1: never, and it was opened 9 s ago. */
@@ -707,6 +755,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refused_clients_need_no_time_to_settle),
 		cmocka_unit_test(who_spoke_last),
 		cmocka_unit_test(acknowledgement_is_no_request),
 		cmocka_unit_test(what_is_under_way_is_busy),

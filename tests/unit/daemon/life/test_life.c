@@ -46,6 +46,7 @@
 struct mono __wrap_mono_now(void);
 int __wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid,
     int *ret_report);
+void __wrap_process_kill(pid_t pid, int signo);
 void __wrap_process_kill_group(pid_t pgid, int signo);
 void __wrap_process_reap(pid_t pid);
 bool __wrap_process_child_in_group(pid_t pgid);
@@ -102,6 +103,13 @@ void
 __wrap_process_kill_group(pid_t pgid, int signo)
 {
 	assert_true(pgid >= FIRST_PID);
+	last_signal = signo;
+}
+
+void
+__wrap_process_kill(pid_t pid, int signo)
+{
+	assert_true(pid >= FIRST_PID);
 	last_signal = signo;
 }
 
