@@ -12,6 +12,7 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_hint.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
@@ -168,7 +169,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	else
-		adopt_renew_given(w, call);
+		given_renew(w, call);
 	error_clear(&err);
 	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
@@ -275,6 +276,8 @@ adopt_begin(struct worker *w, int listener)
 {
 	struct trap *t = w->trap;
 
+	w->bound = 0;
+	w->trapped = true;
 	t->fd = listener;
 	if (listener >= 0 && loop_add(t->adopt->loop, listener, EPOLLIN,
 	    false, call_ready, w, &t->handle) == 0)

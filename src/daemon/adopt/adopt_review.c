@@ -6,6 +6,7 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -123,6 +124,33 @@ suspend_unserved(const struct adopt_review *r, const struct crew *crew,
 	}
 }
 
+/* For a program that waits for a descriptor that it was not told of: ready as
+   it says, it serves nobody. */
+static void
+hint_unbound(const struct adopt_review *r, const struct crew *crew,
+    struct app_spec *spec)
+{
+	const struct worker *w = crew->workers;
+
+	while (w != NULL && (w->spec != spec || !worker_ready(w) ||
+	    !hint_is_unbound(w)))
+		w = w->next;
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l == NULL || is_served(r, crew, l))
+			return;
+	}
+	if (app_spec_note_unbound(spec))
+		worker_log(LOG_LEVEL_WARNING, w, "is ready and has not bound "
+		    "%s, and of its descriptor it is told by CLUSTERD_FD "
+		    "alone: if it looks for LISTEN_FDS, add handoff = env; for "
+		    "another protocol see fd_protocol",
+		    address_text(&spec->bound[0]).s);
+}
+
 static bool
 has_ready(const struct crew *crew, const struct app_spec *spec)
 {
@@ -130,6 +158,21 @@ has_ready(const struct crew *crew, const struct app_spec *spec)
 		if (w->spec == spec && worker_ready(w))
 			return true;
 	return false;
+}
+
+/* Is the first at this place of no use to anybody, so that another one may take
+   its place? By the number that it was given under it is served without a bind:
+   then somebody waits on it, in whichever process. */
+static bool
+is_useless(const struct adopt_review *r, const struct crew *crew,
+    const struct app_spec *spec, size_t position)
+{
+	struct listener *l = spec->listeners[position];
+
+	if (l == NULL || (!spec->taken[position] &&
+	    !conf_app_announces(spec->conf)))
+		return false;
+	return !is_held(r, crew, spec, l) && !is_served(r, crew, l);
 }
 
 static void
@@ -140,16 +183,11 @@ review_spec(const struct adopt_review *r, const struct crew *crew, struct app_sp
 	for (size_t i = spec->n_beside; i-- > 0;)
 		if (!is_held(r, crew, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
-	for (size_t i = spec->n_beside; i-- > 0;) {
-		size_t position = spec->beside[i].position;
-		struct listener *l = spec->listeners[position];
-
-		/* One that no server has bound may be served by its number. */
-		if (l != NULL && spec->taken[position] &&
-		    !is_held(r, crew, spec, l))
+	for (size_t i = spec->n_beside; i-- > 0;)
+		if (is_useless(r, crew, spec, spec->beside[i].position))
 			app_spec_promote(spec, i);
-	}
 	suspend_unserved(r, crew, spec);
+	hint_unbound(r, crew, spec);
 }
 
 static void

@@ -127,7 +127,7 @@ death_of_leader(struct worker *w)
 	struct orphans *orphans = life->with.orphans;
 	struct strbuf hint = STRBUF_INIT;
 
-	hint_put(&hint, w, orphans);
+	hint_put(&hint, w, orphans, w->leader->timed_out);
 	/* In a stop the rest of the group has had the signal and may finish
 	   its work; else it has lost its leader and goes too. The zombie still
 	   holds the group's number. */

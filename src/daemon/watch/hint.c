@@ -54,17 +54,40 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	return found;
 }
 
-void
-hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
+bool
+hint_is_unbound(const struct worker *w)
 {
+	const struct conf_app *conf = w->spec->conf;
+
+	return w->trapped && w->bound == 0 &&
+	    conf->handoff == CONF_HANDOFF_AUTO && !conf_app_announces(conf);
+}
+
+/* It may be that it has looked for a descriptor, and for nothing else. */
+static bool
+has_looked_in_vain(const struct worker *w, bool timed_out)
+{
+	return hint_is_unbound(w) && (timed_out ||
+	    (w->fsm.state == WORKER_STARTING && !w->status.signalled)) &&
+	    app_spec_note_unbound(w->spec);
+}
+
+void
+hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
+    bool timed_out)
+{
+	bool early = mono_ms_between(w->fsm.executed, mono_now()) < START_MS;
 	uint16_t port;
 
-	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
-		return;
-	if (has_daemonized(orphans, w))
+	if (early && has_daemonized(orphans, w))
 		strbuf_puts(sb, "; it left processes behind: if it puts itself "
 		    "into the background, run it in the foreground");
-	else if (sibling_listens(w, &port))
+	else if (has_looked_in_vain(w, timed_out))
+		strbuf_printf(sb, "; it never bound %s: if it looks for "
+		    "LISTEN_FDS, add handoff = env; for another protocol see "
+		    "fd_protocol (said once)",
+		    address_text(&w->spec->bound[0]).s);
+	else if (early && sibling_listens(w, &port))
 		strbuf_printf(sb, "; another instance listens on port %u: if "
 		    "that was its trouble, add port = %u", port, port);
 }
