@@ -14,6 +14,7 @@
 #include "daemon/adopt/adopt_give.h"
 #include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
@@ -96,6 +97,20 @@ bind_again(const struct listener *l, const struct adoption *d)
 	return same ? 0 : EINVAL;
 }
 
+/* A server that goes elsewhere, as some do when they read their configuration
+   again, has most likely left what it had. Port 0 is a client's. */
+static void
+note_move(const struct ask *a)
+{
+	struct worker *w = a->w;
+
+	if (!worker_ready(w) || (a->asked.kind != ADDRESS_UNIX &&
+	    a->asked.port == 0))
+		return;
+	w->trap->moved = true;
+	adopt_review_soon(w->trap->adopt->review, w->crew);
+}
+
 /* The errno for the caller, or 0; -ENOTSUP: let the kernel judge; -EINTR: again
    later. */
 static int
@@ -108,6 +123,7 @@ judge(const struct ask *a)
 
 	if (l != NULL)
 		return bind_again(l, &d);
+	note_move(a);
 	switch (d.verdict) {
 	case ADOPTION_GIVE:
 		return adopt_give(a, &d);
@@ -353,8 +369,10 @@ again_due(void *ctx)
 }
 
 int
-adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers)
+adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct adopt_review *review)
 {
+	adopt->review = review;
 	adopt->loop = loop;
 	adopt->workers = workers;
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);

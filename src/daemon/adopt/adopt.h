@@ -20,6 +20,7 @@
 #include "base/mono.h"
 #include "linux/loop/loop.h"
 
+struct adopt_review;
 struct app_spec;
 struct config;
 struct error;
@@ -30,6 +31,7 @@ struct workers;
 struct adopt {
 	struct loop *loop;
 	struct workers *workers;
+	struct adopt_review *review;
 	struct loop_timer again;	/* answers what could not be before */
 	struct mono pause;		/* until then binds wait */
 	bool wishes;			/* some are pending: adopt_wish */
@@ -37,8 +39,10 @@ struct adopt {
 	bool told_not;
 };
 
-/* -ENOMEM. Undone by _fini. */
-int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers);
+/* `review`: to be initialised too, before the first worker starts. -ENOMEM.
+   Undone by _fini. */
+int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct adopt_review *review);
 void adopt_fini(struct adopt *adopt);
 
 /* worker->trap: made, -ENOMEM; and freed, NULL is fine. */

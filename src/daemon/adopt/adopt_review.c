@@ -5,6 +5,7 @@
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
@@ -190,6 +191,42 @@ review_spec(const struct adopt_review *r, const struct crew *crew, struct app_sp
 	hint_unbound(r, crew, spec);
 }
 
+/* Has no process of it the lane open any more? */
+static bool
+is_deserted(const struct worker *w, const struct lane *lane)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	bool held = waiting_holds(w->pid, lane->ino, 0);
+
+	inspect_end(&ids);
+	return !held;
+}
+
+/* Of what it has to itself: new clients go elsewhere. */
+static void
+review_moved(const struct adopt_review *r, struct worker *w)
+{
+	const struct app_spec *spec = w->spec;
+
+	if (!w->trap->moved)
+		return;
+	w->trap->moved = false;
+	if (!worker_ready(w) || orphans_of_crew(r->orphans, w->crew))
+		return;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+		struct lane *lane = l == NULL || app_spec_shares(spec, l) ?
+		    NULL : lanes_find(l, &w->holder);
+
+		if (lane == NULL || lane->deserted || !is_deserted(w, lane))
+			continue;
+		lanes_desert(lane);
+		worker_log(LOG_LEVEL_WARNING, w, "has left the listener %s "
+		    "and serves another address: new connections go to others, "
+		    "if there are any, until it binds it again", address_text(&l->bound).s);
+	}
+}
+
 static void
 review_crew(const struct adopt_review *r, struct crew *crew)
 {
@@ -198,6 +235,8 @@ review_crew(const struct adopt_review *r, struct crew *crew)
 	crew->review = false;
 	if (crew->stopping)
 		return;
+	for (struct worker *w = crew->workers; w != NULL; w = w->next)
+		review_moved(r, w);
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
 }

@@ -61,8 +61,18 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 		lane->holder = holder;
 		lane->turn++;
 	}
+	if (lane->deserted)
+		listener_tell(l);
+	lane->deserted = false;
 	*ret_lane = lane;
 	return 0;
+}
+
+void
+lanes_desert(struct lane *lane)
+{
+	lane->deserted = true;
+	listener_tell(lane->listener);
 }
 
 /* Those who come before anybody is ready wait in the first one. */
@@ -170,6 +180,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 		return;
 	lane->holder = NULL;
 	lane->turn++;
+	lane->deserted = false;
 	lanes_program_want(lane, false);
 	if (!lane_is_free(lane))
 		return;

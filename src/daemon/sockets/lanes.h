@@ -31,6 +31,10 @@ struct lane *lanes_find(const struct listener *listener,
 int lanes_share(struct listener *listener, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err);
 
+/* The holder has closed it and goes on without it: until it takes it again,
+   nobody is served there. */
+void lanes_desert(struct lane *lane);
+
 /* The lane with this inode, or NULL. */
 struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
 
