@@ -71,7 +71,8 @@ adopt_check(struct adopt *adopt, const struct config *config,
 		    "here: %s", insists->name, error_text(&why));
 	else if (code < 0 && !adopt->told_not)
 		log_warning("servers that bind their port by themselves cannot "
-		    "be adopted here: %s; handoff = auto is the same as env",
+		    "be adopted here: %s; handoff = auto passes descriptors "
+		    "alone",
 		    error_text(&why));
 	if (code < 0 && insists == NULL)
 		adopt->told_not = true;

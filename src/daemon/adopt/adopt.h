@@ -6,10 +6,11 @@
  *
  *   adopt_ask     what is asked for, and who else refers to the socket
  *   adopt_wish    what it has set up on that
+ *   adopt_given   what it was started with goes, or is put right
  *   adopt_give    the lane takes the socket's place
  *   adopt_hint    what people are told of binds that are none of ours
- *   adopt         this door: calls and their answers
  *   adopt_review  afterwards: which addresses are really served
+ *   adopt         this door: calls and their answers
  */
 #ifndef DAEMON_ADOPT_ADOPT_H
 #define DAEMON_ADOPT_ADOPT_H
