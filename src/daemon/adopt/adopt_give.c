@@ -87,9 +87,15 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = app_spec_take_lane(spec, l, &w->holder, &lane, err);
+	/* Where there is no other one to be had, it keeps this one. */
+	if (code == 0 && lane->ino == ino && !app_spec_shares(spec, l) &&
+	    listener_is_own_tcp(l) && given_to_wrapper(w, call, ino) &&
+	    lanes_exchange(l, &w->holder, &lane, err) < 0)
+		error_clear(err);
 	if (code < 0 || lane->ino == ino)
 		return code;
-	/* It has bound its own before it was known that they share. */
+	/* It has bound its own before it was known that they share, or that
+	   another process has it too. */
 	ids = inspect_begin(&spec->conf->creds);
 	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
 	inspect_end(&ids);

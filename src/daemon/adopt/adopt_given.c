@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -12,6 +13,10 @@
 #include "daemon/workers/worker.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
+#include "linux/process/process.h"
+
+/* Shells, package runners and inits before a server are fewer. */
+#define ANCESTORS_MAX 16
 
 /* Put `fd` there, if the caller still has under that number what it was given:
    it may have closed it, and something else be there. */
@@ -46,6 +51,40 @@ given_close(struct worker *w, const struct seccomp_call *call, size_t i)
 		code = replace(w, call, i, fd);
 	fd_close(&fd);
 	return code == -EINTR ? code : 0;
+}
+
+static bool
+has_fd(const struct worker *w, pid_t pid, int number, uint64_t ino)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	uint64_t found = 0;
+	bool has = inspect_fd(pid, number, &found) == INSPECT_SOCKET &&
+	    found == ino;
+
+	inspect_end(&ids);
+	return has;
+}
+
+bool
+given_to_wrapper(const struct worker *w, const struct seccomp_call *call,
+    uint64_t ino)
+{
+	pid_t pid = inspect_process_of(call->tid);
+	size_t i = 0, n = w->spec->conf->n_listens;
+	struct process_stat st;
+
+	while (i < n && w->given[i] != ino)
+		i++;
+	if (i == n || (w->bound >> i & 1) == 0 ||
+	    conf_app_announces(w->spec->conf))
+		return false;
+	for (int depth = 0; depth < ANCESTORS_MAX && pid > 1 &&
+	    pid != w->pid && process_stat(pid, &st); depth++) {
+		pid = st.parent;
+		if (has_fd(w, pid, FD_PROTOCOL_FIRST + (int)i, ino))
+			return pid != getpid();
+	}
+	return false;
 }
 
 /* Has what was given been closed by given_close(), or is it the lane that the

@@ -2,7 +2,9 @@
 #ifndef DAEMON_ADOPT_ADOPT_GIVEN_H
 #define DAEMON_ADOPT_ADOPT_GIVEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct seccomp_call;
 struct worker;
@@ -16,6 +18,14 @@ struct worker;
  */
 int given_close(struct worker *worker, const struct seccomp_call *call,
     size_t position);
+
+/*
+ * Has a process between the caller and the worker's own, such as a shell, still
+ * the lane with this inode, which it was given, and which the caller has bound?
+ * It will never accept, and its descriptors are out of reach.
+ */
+bool given_to_wrapper(const struct worker *worker,
+    const struct seccomp_call *call, uint64_t ino);
 
 /*
  * What was given may be of a lane that the worker has no use for since: another

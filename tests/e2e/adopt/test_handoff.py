@@ -19,7 +19,7 @@ import words
 from harness import (IS_ROOT, SLOW, ask, free_port, get, is_alive, is_refused,
                      kill, stays, wait_until)
 from programs import PYTHON
-from test_servers import read_all, sockets_of
+from test_servers import listening_on, read_all, sockets_of, tree
 
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -243,16 +243,24 @@ process.on('SIGTERM', () => server.close());
 """
 
 
-def test_a_server_that_closes_its_listener_refuses_at_once(box):
+# It stays until the server has ended, whatever it gets.
+WRAPPED = """sh -c "trap : TERM; node server.js; exit 0" """
+
+
+@pytest.mark.parametrize("balance", ["auto", "random"])
+@pytest.mark.parametrize("command", ["node server.js", WRAPPED],
+                         ids=["bare", "wrapped"])
+def test_a_server_that_closes_its_listener_refuses_at_once(box, command,
+                                                           balance):
     """What it has is finished, and who comes now is refused: not accepted,
     never served, and reset at the end."""
     needs("node")
     port = free_port()
     box.write("server.js", GRACEFUL % port)
-    box.config(web={"command": "node server.js", "port": port, "instances": 2,
-                    "stop_timeout": "20s"})
+    box.config(web={"command": command, "listen": f"127.0.0.1:{port}",
+                    "instances": 2, "stop_timeout": "20s", "balance": balance})
     d = box.start()
-    workers = d.wait_ready(2)
+    workers = [pid for leader in d.wait_ready(2) for pid in tree(leader)]
     before = {pid: len(sockets_of(pid)) for pid in workers}
     slow = [ask(port, "/slow") for _ in range(4)]
     wait_until(lambda: sum(len(sockets_of(pid)) - n
@@ -265,6 +273,32 @@ def test_a_server_that_closes_its_listener_refuses_at_once(box):
         assert read_all(s).startswith(b"HTTP/1.1 200")
         s.close()
     d.wait_end(0)
+
+
+def test_a_wrapper_costs_no_sockets(box):
+    """Each start of it needs one more, which is used again."""
+    needs("node")
+    port = free_port()
+    box.write("server.js", GRACEFUL % port)
+    box.config(web={"command": WRAPPED, "listen": f"127.0.0.1:{port}",
+                    "instances": 2, "restart_delay": "10ms",
+                    "restart_delay_max": "10ms"})
+    d = box.start()
+    d.wait_ready(2)
+    most = 0
+    for turn in range(6):
+        before = d.ready_pids()
+        kill(before[turn % 2])
+        d.wait_replaced([before[turn % 2]], 2)
+        for _ in range(10):
+            assert exchange((V4, port), b"GET / HTTP/1.0\r\n\r\n")
+        n = len(listening_on(port) & set(sockets_of(d.pid).values()))
+        assert n == 2
+        sockets = len(sockets_of(d.pid))
+        if turn == 2:
+            most = sockets
+        assert turn < 3 or sockets <= most
+    d.stop(limit=20)
 
 
 def test_what_was_given_is_nothing_once_it_is_bound(box):
