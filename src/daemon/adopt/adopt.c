@@ -108,8 +108,7 @@ note_move(const struct ask *a)
 	if (!worker_ready(w) || (a->asked.kind != ADDRESS_UNIX &&
 	    a->asked.port == 0))
 		return;
-	w->trap->moved = true;
-	adopt_review_soon(w->trap->adopt->review, w->crew);
+	adopt_review_move(w->trap->adopt->review, w);
 }
 
 /* The errno for the caller, or 0; -ENOTSUP: let the kernel judge; -EINTR: again

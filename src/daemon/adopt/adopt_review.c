@@ -1,4 +1,6 @@
 /* Which of an app's addresses its program really serves, once it is ready. */
+#include <errno.h>
+
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
@@ -17,6 +19,12 @@
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
 #define REVIEW_MS 50
+
+/* After a move: soon at first, seldom for those who bind all the time, and not
+   for long at a time. */
+#define MOVE_MS 50
+#define MOVE_PAUSE_MS 1000
+#define MOVE_LOOK_MS 20
 
 /* Other than by the numbers that it was started with, unless it has closed
    those and got one again for a socket of its own. */
@@ -202,29 +210,60 @@ is_deserted(const struct worker *w, const struct lane *lane)
 	return !held;
 }
 
-/* Of what it has to itself: new clients go elsewhere. */
-static void
-review_moved(const struct adopt_review *r, struct worker *w)
+/* Of what it has to itself: new clients go elsewhere. Returns false if there was
+   no time for all. */
+static bool
+review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 {
 	const struct app_spec *spec = w->spec;
 
-	if (!w->trap->moved)
-		return;
-	w->trap->moved = false;
-	if (!worker_ready(w) || orphans_of_crew(r->orphans, w->crew))
-		return;
-	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+	for (size_t i = 0; worker_ready(w) && i < app_spec_n_listeners(spec) &&
+	    !orphans_of_crew(r->orphans, w->crew); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 		struct lane *lane = l == NULL || app_spec_shares(spec, l) ?
 		    NULL : lanes_find(l, &w->holder);
 
-		if (lane == NULL || lane->deserted || !is_deserted(w, lane))
+		if (lane == NULL || lane->deserted)
+			continue;
+		if (!mono_before(mono_now(), end))
+			return false;
+		if (!is_deserted(w, lane))
 			continue;
 		lanes_desert(lane);
 		worker_log(LOG_LEVEL_WARNING, w, "has left the listener %s "
 		    "and serves another address: new connections go to others, "
-		    "if there are any, until it binds it again", address_text(&l->bound).s);
+		    "if there are any, until it binds it again",
+		    address_text(&l->bound).s);
 	}
+	return true;
+}
+
+static void
+moves_due(void *ctx)
+{
+	struct adopt_review *r = ctx;
+	struct mono end = mono_add_ms(mono_now(), MOVE_LOOK_MS);
+
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next) {
+			if (!w->trap->moved)
+				continue;
+			w->trap->moved = !review_moved(r, w, end);
+			if (w->trap->moved)
+				loop_timer_start(r->loop, &r->moves,
+				    MOVE_PAUSE_MS);
+		}
+	r->looked = mono_now();
+}
+
+void
+adopt_review_move(struct adopt_review *r, struct worker *w)
+{
+	bool again = r->looked.ns != 0 &&
+	    mono_ms_between(r->looked, mono_now()) < MOVE_PAUSE_MS;
+
+	w->trap->moved = true;
+	loop_timer_start(r->loop, &r->moves, again ? MOVE_PAUSE_MS : MOVE_MS);
 }
 
 static void
@@ -235,8 +274,6 @@ review_crew(const struct adopt_review *r, struct crew *crew)
 	crew->review = false;
 	if (crew->stopping)
 		return;
-	for (struct worker *w = crew->workers; w != NULL; w = w->next)
-		review_moved(r, w);
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
 }
@@ -264,11 +301,14 @@ adopt_review_init(struct adopt_review *r, struct loop *loop,
 	r->loop = loop;
 	r->workers = workers;
 	r->orphans = orphans;
-	return loop_timer_init(loop, &r->timer, review_due, r);
+	if (loop_timer_init(loop, &r->timer, review_due, r) < 0)
+		return -ENOMEM;
+	return loop_timer_init(loop, &r->moves, moves_due, r);
 }
 
 void
 adopt_review_fini(struct adopt_review *r)
 {
 	loop_timer_fini(r->loop, &r->timer);
+	loop_timer_fini(r->loop, &r->moves);
 }

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/mono.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
@@ -54,12 +56,22 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	return found;
 }
 
+/* The words of its command tell it of the descriptor. */
+static bool
+is_told_by_words(const struct conf_app *conf)
+{
+	for (size_t i = 0; i < conf->command.n; i++)
+		if (strstr(conf->command.v[i], "{fd}") != NULL)
+			return true;
+	return false;
+}
+
 bool
 hint_is_unbound(const struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
 
-	return w->trapped && w->bound == 0 &&
+	return !is_told_by_words(conf) && w->trapped && w->bound == 0 &&
 	    conf->handoff == CONF_HANDOFF_AUTO && !conf_app_announces(conf);
 }
 

@@ -426,6 +426,16 @@ def test_a_server_that_takes_clusterd_fd_is_no_case_of_it(box):
     assert not d.find("LISTEN_FDS")
 
 
+def test_a_server_that_is_told_by_its_words_is_no_case_of_it(box):
+    box.config(web={"command": f"{PYTHON} -c 'import sys; sys.exit(3)' "
+                    "--fd {fd}", "port": free_port(), "instances": 2,
+                    "restart_delay": "10ms"})
+    d = box.start()
+    d.wait_log(words.DEATH("web"), count=4)
+    d.stop()
+    assert not d.find("LISTEN_FDS")
+
+
 # --- who leaves its lane
 
 LEAVES = """
