@@ -181,7 +181,8 @@ http {{
 SERVERS = {
     "uwsgi": (uwsgi, ask_http, {V4, OTHER}, {}),
     "unicorn": (unicorn, ask_http, {V4}, {}),
-    "puma": (puma, ask_http, {V4, OTHER, V6}, {}),
+    # Its sd_notify, where that is installed, takes no abstract name.
+    "puma": (puma, ask_http, {V4, OTHER, V6}, {"fd_protocol": "clusterd"}),
     "gunicorn": (gunicorn, ask_http, {V4}, {}),
     "nbdkit": (nbdkit, ask_greeting(b"NBDMAGIC"), {V4, OTHER, V6}, {}),
     # It refuses to run as root.
