@@ -431,21 +431,27 @@ bench: all
 # ---- a new machine ----
 
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
+# Servers that read LISTEN_FDS unasked, and those that a protocol is for.
+TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
+	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
+	libserver-starter-perl python3-systemd
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick puma ruby-sd-notify gunicorn tarantool zsh prometheus \
+	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
 	python3-prometheus-client systemd \
-	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
-	/usr/bin/python3 -c 'import pytest, prometheus_client' && \
+	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
+	    systemd.daemon' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby puma gunicorn tarantool zsh promtool \
-	    aarch64-linux-gnu-gcc && \
+	    redis-server ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
+	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
+	    plackup starman h2o && ls /usr/sbin/php-fpm* && \
 	ruby -e "require 'webrick'; require 'sd_notify'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where

@@ -513,7 +513,8 @@ init_watchers(struct supervisor *sup)
 	if (code == 0)
 		code = orphans_init(&sup->orphans, loop, &sup->workers);
 	if (code == 0)
-		code = adopt_init(&sup->adopt, loop, &sup->workers);
+		code = adopt_init(&sup->adopt, loop, &sup->workers,
+		    &sup->review);
 	if (code == 0)
 		code = adopt_review_init(&sup->review, loop, &sup->workers,
 		    &sup->orphans);

@@ -28,6 +28,8 @@
 #define CONF_ENV_MAX		1024	/* entries of env, and of env_file */
 #define CONF_INSTANCES_MAX	4096
 #define CONF_LISTENS_MAX	64			/* per app */
+/* Of a listener's name; systemd's FileDescriptorName= takes as many. */
+#define CONF_LISTEN_NAME_MAX	255			/* bytes */
 #define CONF_CONTROL_AUTO	"auto"
 #define CONF_CONTROL_PATH_MAX	107	/* bytes; unix(7) */
 
@@ -99,7 +101,7 @@ enum conf_instances {
 	CONF_INSTANCES_PERCENT,	/* of auto, rounded up, at least 1 */
 };
 
-/* Bits of conf_app.fd_protocols; CLUSTERD is always set. */
+/* Bits of conf_app.fd_protocols. */
 enum conf_fd_protocol {
 	CONF_FDP_CLUSTERD	= 1 << 0,
 	CONF_FDP_SYSTEMD	= 1 << 1,
@@ -127,6 +129,7 @@ struct conf_app {
 
 	struct strlist command;		/* words, braces not replaced yet */
 	struct address *listens;	/* `port` first, then `listen` */
+	char **listen_names;		/* as listens; NULL: it has none */
 	size_t n_listens;
 	bool has_port;			/* listens[0] came from `port` */
 	unsigned *listen_lines;		/* as listens: where they were written;
@@ -142,7 +145,9 @@ struct conf_app {
 	unsigned instances;		/* number or percentage */
 	enum conf_balance balance;
 	enum conf_handoff handoff;
-	unsigned fd_protocols;		/* enum conf_fd_protocol bits */
+	unsigned fd_protocols;		/* enum conf_fd_protocol bits, as
+					   written; 0: auto. What they come to:
+					   conf_app_fd_protocols() */
 
 	char *directory;		/* absolute; NULL: inherited */
 	int32_t umask;			/* -1: inherited */
@@ -222,6 +227,20 @@ void config_unref(struct config *config);
 /* The number of seats that an app has where `auto` means auto_instances. */
 unsigned conf_app_instances(const struct conf_app *app,
     unsigned auto_instances);
+
+/*
+ * Which protocols tell a worker of its descriptors: CLUSTERD is always among
+ * them. Those that a server may read unasked are spoken only where the file
+ * asks for them, by fd_protocol or by handoff = env.
+ */
+unsigned conf_app_fd_protocols(const struct conf_app *app);
+
+/* Are its descriptors announced to a worker in a way that it may follow
+   unasked? */
+bool conf_app_announces(const struct conf_app *app);
+
+/* Does a worker of it get a NOTIFY_SOCKET? */
+bool conf_app_notifies(const struct conf_app *app);
 
 /* The app of that name, or NULL. */
 const struct conf_app *config_find_app(const struct config *config,

@@ -17,6 +17,7 @@
 #include "core/conf/conf_host.h"
 #include "core/conf/conf_keys.h"
 #include "core/conf/conf_listens.h"
+#include "core/conf/conf_said.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
@@ -288,6 +289,7 @@ check_app(struct check *c, size_t section)
 	check_braces(c, app);
 	check_ready(c, app);
 	check_durations(c, app);
+	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);
 	note->err_line = line_of(c, CONF_KEY_STDERR);
 	r = conf_accounts_find(&c->keys, c->host, app);

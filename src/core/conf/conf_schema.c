@@ -205,7 +205,9 @@ static const struct conf_key schema[] = {
 	[CONF_KEY_FD_PROTOCOL] = {
 		.name = "fd_protocol", APP(fd_protocols),
 		.type = CONF_TYPE_FD_PROTOCOL, .words = fd_protocols,
-		.list = true, .preset = "clusterd systemd",
+		.list = true, .preset = "auto",
+		.allowed = "auto, clusterd, systemd, server-starter, einhorn, "
+			   "nginx or php-fpm",
 	},
 	[CONF_KEY_DIRECTORY] = {
 		.name = "directory", APP(directory),

@@ -417,6 +417,19 @@ address_format_numeric(const struct address *a)
 }
 
 char *
+address_format_bare(const struct address *a)
+{
+	char *text = address_format_numeric(a);
+	char *end = text != NULL && *text == '[' ? strchr(text, ']') : NULL;
+
+	if (end == NULL)
+		return text;
+	memmove(end, end + 1, strlen(end));
+	memmove(text, text + 1, strlen(text));
+	return text;
+}
+
+char *
 address_format(const struct address *a)
 {
 	struct strbuf sb = STRBUF_INIT;

@@ -75,10 +75,11 @@ char *address_format(const struct address *a);
 
 /*
  * HOST:PORT with the host spelled out (`[::]:80`, `0.0.0.0:80`) or the bare
- * path of a Unix socket: the key that php-fpm compares. Caller frees; NULL
- * when memory is short.
+ * path of a Unix socket; or with no brackets around IPv6 (`:::80`), as php-fpm
+ * has it. Caller frees; NULL when memory is short.
  */
 char *address_format_numeric(const struct address *a);
+char *address_format_bare(const struct address *a);
 
 /*
  * The same two for messages, which need no memory of their own and cannot fail:

@@ -90,14 +90,16 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 {
 	const struct conf_app *app = a->app;
 	const struct fd_protocol_args protocol = {
-		.protocols = app->fd_protocols,
+		.protocols = conf_app_fd_protocols(app),
 		.app = app->name,
 		.bound = a->bound,
+		.names = app->listen_names,
 		.n_bound = app->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    app->n_listens,
 		.instance = a->instance,
 		.instances = a->instances,
 		.generation = a->generation,
+		.master = a->master,
 		.notify_socket = a->notify_socket,
 	};
 

@@ -12,7 +12,9 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
@@ -69,7 +71,8 @@ adopt_check(struct adopt *adopt, const struct config *config,
 		    "here: %s", insists->name, error_text(&why));
 	else if (code < 0 && !adopt->told_not)
 		log_warning("servers that bind their port by themselves cannot "
-		    "be adopted here: %s; handoff = auto is the same as env",
+		    "be adopted here: %s; handoff = auto passes descriptors "
+		    "alone",
 		    error_text(&why));
 	if (code < 0 && insists == NULL)
 		adopt->told_not = true;
@@ -95,6 +98,19 @@ bind_again(const struct listener *l, const struct adoption *d)
 	return same ? 0 : EINVAL;
 }
 
+/* A server that goes elsewhere, as some do when they read their configuration
+   again, has most likely left what it had. Port 0 is a client's. */
+static void
+note_move(const struct ask *a)
+{
+	struct worker *w = a->w;
+
+	if (!worker_ready(w) || (a->asked.kind != ADDRESS_UNIX &&
+	    a->asked.port == 0))
+		return;
+	adopt_review_move(w->trap->adopt->review, w);
+}
+
 /* The errno for the caller, or 0; -ENOTSUP: let the kernel judge; -EINTR: again
    later. */
 static int
@@ -107,6 +123,7 @@ judge(const struct ask *a)
 
 	if (l != NULL)
 		return bind_again(l, &d);
+	note_move(a);
 	switch (d.verdict) {
 	case ADOPTION_GIVE:
 		return adopt_give(a, &d);
@@ -184,7 +201,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	else
-		adopt_renew_given(w, call);
+		given_renew(w, call);
 	error_clear(&err);
 	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
@@ -291,6 +308,8 @@ adopt_begin(struct worker *w, int listener)
 {
 	struct trap *t = w->trap;
 
+	w->bound = 0;
+	w->trapped = true;
 	t->fd = listener;
 	if (listener >= 0 && loop_add(t->adopt->loop, listener, EPOLLIN,
 	    false, call_ready, w, &t->handle) == 0)
@@ -366,8 +385,10 @@ again_due(void *ctx)
 }
 
 int
-adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers)
+adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct adopt_review *review)
 {
+	adopt->review = review;
 	adopt->loop = loop;
 	adopt->workers = workers;
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);

@@ -13,6 +13,7 @@
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_datagram.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
@@ -76,38 +77,6 @@ replace_socket(const struct ask *a, const struct lane *to)
 	return code;
 }
 
-void
-adopt_renew_given(struct worker *w, const struct seccomp_call *call)
-{
-	const struct app_spec *spec = w->spec;
-
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
-		int number = FD_PROTOCOL_FIRST + (int)i;
-		struct listener *l = spec->listeners[i];
-		struct error err = ERROR_INIT;
-		struct fsids ids;
-		enum inspect_kind kind;
-		struct lane *lane;
-		unsigned flags = 0;
-		uint64_t ino = 0;
-
-		if (w->given[i] == 0 || l == NULL)
-			continue;
-		lane = app_spec_lane(spec, l, &w->holder);
-		if (lane != NULL && lane->ino == w->given[i])
-			continue;
-		ids = inspect_begin(&spec->conf->creds);
-		kind = inspect_fd(call->tid, number, &ino);
-		(void)inspect_fd_flags(call->tid, number, &flags);
-		inspect_end(&ids);
-		if (kind == INSPECT_SOCKET && ino == w->given[i] &&
-		    app_spec_take_lane(spec, l, &w->holder, &lane, &err) == 0)
-			(void)seccomp_notify_place(w->trap->fd, call, lane->fd,
-			    number, (flags & O_CLOEXEC) != 0);
-		error_clear(&err);
-	}
-}
-
 int
 adopt_settle(struct worker *w, const struct seccomp_call *call,
     struct listener *l, uint64_t ino, struct error *err)
@@ -122,9 +91,15 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = app_spec_take_lane(spec, l, &w->holder, &lane, err);
+	/* Where there is no other one to be had, it keeps this one. */
+	if (code == 0 && lane->ino == ino && !app_spec_shares(spec, l) &&
+	    listener_is_own_tcp(l) && given_to_wrapper(w, call, ino) &&
+	    lanes_exchange(l, &w->holder, &lane, err) < 0)
+		error_clear(err);
 	if (code < 0 || lane->ino == ino)
 		return code;
-	/* It has bound its own before it was known that they share. */
+	/* It has bound its own before it was known that they share, or that
+	   another process has it too. */
 	ids = inspect_begin(&spec->conf->creds);
 	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
 	inspect_end(&ids);
@@ -306,6 +281,8 @@ adopt_give(const struct ask *a, const struct adoption *d)
 	if (code == 0)
 		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
+		code = given_close(a->w, a->call, d->position);
+	if (code == 0)
 		code = give_lane(a, lane, &err);
 	/* Later; or the caller has died meanwhile. */
 	if (code == -EINTR || (err.text == NULL && (code == -ENOENT ||
@@ -318,7 +295,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		if (a->call->fd < FD_PROTOCOL_FIRST +
 		    (int)spec->conf->n_listens)
 			a->w->trap->low = true;
-		adopt_renew_given(a->w, a->call);
+		given_renew(a->w, a->call);
 		listener_file_restore(l);
 		warn_family(a, l);
 		log_adopted(a, l);

@@ -160,7 +160,7 @@ death_of_leader(struct worker *w)
 	struct orphans *orphans = life->with.orphans;
 	struct strbuf hint = STRBUF_INIT;
 
-	hint_put(&hint, w, orphans);
+	hint_put(&hint, w, orphans, w->leader->timed_out);
 	stop_group(w);
 	process_reap(w->pid);
 	workers_remove(w->crew->all, w);

@@ -307,6 +307,7 @@ spawn_process(struct worker *w, struct error *err)
 		.instance = w->instance,
 		.instances = w->crew->wanted,
 		.generation = w->spec->generation,
+		.master = getpid(),
 		.notify_socket = notify_name(w),
 		.worker_id = id,
 	};

@@ -352,6 +352,7 @@ app_spec_promote(struct app_spec *spec, size_t i)
 	struct listener *old = spec->listeners[b.position];
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec->taken[b.position] = true;
 	spec->listeners[b.position] = b.listener;
 	spec->bound[b.position] = b.listener->bound;
 	listener_take_place(b.listener);
@@ -384,8 +385,11 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 
 		if (spec->beside[i].listener != l || spec->taken[position])
 			continue;
+		/* Who was told of it may serve what was opened first, too:
+		   that is seen when it is ready (daemon/adopt). */
+		if (conf_app_announces(spec->conf))
+			continue;
 		/* What was opened first is not what the server wants. */
-		spec->taken[position] = true;
 		app_spec_promote(spec, i);
 		break;
 	}
@@ -442,5 +446,14 @@ app_spec_note_hint(struct app_spec *spec, const struct address *address)
 	bool again = is_of(&spec->hinted, address);
 
 	spec->hinted = address_text(address);
+	return !again;
+}
+
+bool
+app_spec_note_unbound(struct app_spec *spec)
+{
+	bool again = spec->unbound_told;
+
+	spec->unbound_told = true;
 	return !again;
 }

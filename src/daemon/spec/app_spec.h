@@ -59,6 +59,7 @@ struct app_spec {
 	/* The last address that a hint was given for; and, none of ours too,
 	   the last that a worker was let bind: empty where there is none. */
 	struct address_text hinted, let_bind;
+	bool unbound_told;	/* that nobody binds what it serves */
 	unsigned let_bind_by;	/* instance */
 	struct mono let_bind_at;
 };
@@ -177,5 +178,9 @@ bool app_spec_sibling_bound(const struct app_spec *spec,
     const struct address *address, unsigned instance, struct mono now,
     int64_t within_ms);
 bool app_spec_note_hint(struct app_spec *spec, const struct address *address);
+
+/* A hint is given that a worker has bound none of ours: false if it was given
+   before. */
+bool app_spec_note_unbound(struct app_spec *spec);
 
 #endif

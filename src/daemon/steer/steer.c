@@ -70,6 +70,9 @@ lane_preference(const struct lane *lane, unsigned common)
 	    !app_spec_shares(w->spec, lane->listener)) {
 		unsigned own = preference(w, lane->listener);
 
+		/* Whoever else may come some time is better. */
+		if (lane->deserted && own > 0)
+			own = 1;
 		if (own > p)
 			p = own;
 	}

@@ -107,8 +107,7 @@ notify_open(struct worker *w)
 	struct notify *n = w->notify;
 	int code;
 
-	if ((conf->fd_protocols & CONF_FDP_SYSTEMD) == 0 &&
-	    conf->ready != CONF_READY_NOTIFY)
+	if (!conf_app_notifies(conf))
 		return 0;
 	code = open_socket(w);
 	if (code < 0)

@@ -62,6 +62,11 @@ struct worker {
 	uint64_t *given;	/* as conf->listens: the inodes of the lanes
 				   that it was started with; 0 */
 
+	/* adopt; of the process: */
+	bool trapped;		/* its binds are */
+	uint64_t bound;		/* bit N: it has bound the listener that is
+				   conf->listens[N] */
+
 	/* apps: */
 	bool seated;		/* else it retires */
 	bool present;		/* … and not on trial: it is its seat's */

@@ -620,25 +620,158 @@ key_handoff(void **state)
 	config_unref(config);
 }
 
-#define PROTOCOLS "clusterd, systemd, server-starter, einhorn, nginx or " \
+#define PROTOCOLS "auto, clusterd, systemd, server-starter, einhorn, nginx or " \
 	"php-fpm is allowed"
 
 static void
 key_fd_protocol(void **state)
 {
 	(void)state;
+	GOOD("fd_protocol", "auto", "auto");
 	GOOD("fd_protocol", "clusterd", "clusterd");
 	GOOD("fd_protocol", "systemd", "clusterd systemd");
 	GOOD("fd_protocol", "php-fpm,nginx\teinhorn\n server-starter , nginx",
 	    "clusterd server-starter einhorn nginx php-fpm");
-	BAD("fd_protocol", "", "is empty, one or more of clusterd, systemd, "
-	    "server-starter, einhorn, nginx and php-fpm are allowed");
+	BAD("fd_protocol", "", "is empty, " PROTOCOLS);
+	BAD("fd_protocol", "auto systemd", "\"auto\" stands alone, and the "
+	    "others together");
 	BAD("fd_protocol", "systemd ngnix", "\"ngnix\" is not known, did you "
 	    "mean nginx? " PROTOCOLS);
 	BAD("fd_protocol", "none", "\"none\" is not known, " PROTOCOLS);
 	expect_errors("[a]\ncommand = x\nfd_protocol = a\n nginx\n b\n",
 	    "app.ini:3: fd_protocol: \"a\" is not known, " PROTOCOLS "\n"
 	    "app.ini:5: fd_protocol: \"b\" is not known, " PROTOCOLS "\n");
+}
+
+/* What is spoken is what the file asks for. */
+static void
+protocols_of_each_handoff(void **state)
+{
+	static const struct {
+		const char *lines;
+		unsigned protocols;
+		bool announces, notifies;
+	} rows[] = {
+		{ "", CONF_FDP_CLUSTERD, false, true },
+		{ "handoff = auto", CONF_FDP_CLUSTERD, false, true },
+		{ "handoff = env", CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD, true,
+		    true },
+		{ "handoff = adopt", CONF_FDP_CLUSTERD, false, true },
+		{ "fd_protocol = systemd",
+		    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD, true, true },
+		{ "fd_protocol = nginx", CONF_FDP_CLUSTERD | CONF_FDP_NGINX,
+		    true, false },
+		{ "fd_protocol = clusterd", CONF_FDP_CLUSTERD, false, false },
+		{ "fd_protocol = clusterd\nready = notify",
+		    CONF_FDP_CLUSTERD, false, true },
+		{ "handoff = env\nfd_protocol = clusterd", CONF_FDP_CLUSTERD,
+		    false, false },
+		{ "handoff = adopt\nfd_protocol = systemd",
+		    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct strbuf text = STRBUF_INIT;
+		struct config *config;
+		const struct conf_app *app;
+
+		strbuf_printf(&text, "[a]\ncommand = x\nport = 80\n%s\n",
+		    rows[i].lines);
+		config = expect_ok(text.text);
+		app = &config->apps[0];
+		assert_int_equal(conf_app_fd_protocols(app),
+		    rows[i].protocols);
+		assert_int_equal(conf_app_announces(app), rows[i].announces);
+		assert_int_equal(conf_app_notifies(app), rows[i].notifies);
+		config_unref(config);
+		strbuf_free(&text);
+	}
+}
+
+#define STARTER_ANY(n, udp) #n " on all addresses, IPv6 and IPv4, cannot be " \
+	"said in the form of fd_protocol = server-starter; listen = " udp \
+	"0.0.0.0:" #n " is allowed, or for programs that take both listen = " \
+	udp "0.0.0.0:" #n ", " udp "[::]:" #n "\n"
+
+/* Some addresses have no form in some protocols. */
+static void
+protocols_that_cannot_say_it(void **state)
+{
+	(void)state;
+	expect_errors("[a]\ncommand = x\nport = 80\n"
+	       "listen = 127.0.0.1:1,\n\t81, udp:82, unix:/a;b=c\n"
+	       "fd_protocol = server-starter\n",
+	    "app.ini:3: port: " STARTER_ANY(80, "")
+	    "app.ini:5: listen: " STARTER_ANY(81, "")
+	    "app.ini:5: listen: " STARTER_ANY(82, "udp:")
+	    "app.ini:5: listen: \"/a;b=c\" has a ;, which cannot be said in "
+	    "the form of fd_protocol = server-starter; a path without is "
+	    "allowed\n");
+	expect_errors("[a]\ncommand = x\nlisten = unix:/run/a=b\n"
+	       "fd_protocol = php-fpm server-starter\nhandoff = env\n",
+	    "app.ini:3: listen: \"/run/a=b\" has a =, which cannot be said "
+	    "in the form of fd_protocol = server-starter; a path without is "
+	    "allowed\n"
+	    "app.ini:3: listen: \"/run/a=b\" has a =, which cannot be said "
+	    "in the form of fd_protocol = php-fpm; a path without is "
+	    "allowed\n");
+	config_unref(expect_ok("[a]\ncommand = x\nfd_protocol = php-fpm\n"
+	       "port = 80\nlisten = unix:/a;b\n"));
+	config_unref(expect_ok("[a]\ncommand = x\nport = 80\n"
+	       "listen = unix:/a=b;c\nfd_protocol = systemd nginx einhorn\n"));
+	config_unref(expect_ok("[a]\ncommand = x\n"
+	       "listen = 0.0.0.0:80, [::]:80, udp:[::1]:1, unix:/a,\n"
+	       "fd_protocol = server-starter\n"));
+	/* To whom no descriptor is told. */
+	config_unref(expect_ok("[a]\ncommand = x\nport = 80\n"
+	       "fd_protocol = server-starter\nhandoff = adopt\n"));
+}
+
+static void
+names_of_listeners(void **state)
+{
+	struct config *config;
+	struct strbuf text = STRBUF_INIT;
+
+	(void)state;
+	GOOD("listen", "https=0.0.0.0:8443", "https=0.0.0.0:8443");
+	GOOD("listen", "a=80,Http-2.x_y=81 , udp:5353", "a=80, "
+	    "Http-2.x_y=81, udp:5353");
+	GOOD("listen", "x=unix:/a=b, unix:/c=d=e", "x=unix:/a=b, unix:/c=d=e");
+	GOOD("listen", "x=udp:53", "x=udp:53");
+#define NAME "is not a name for a listener, letters, digits, _, . and - are " \
+	"allowed, and not digits alone"
+	BAD("listen", "=80", "\"\" " NAME);
+	BAD("listen", "80=81", "\"80\" " NAME);
+	BAD("listen", "a:b=81", "\"a:b\" " NAME);
+	BAD("listen", "127.0.0.1:80=81", "\"127.0.0.1:80\" " NAME);
+	BAD("listen", "a b=81", "\"a b\" " NAME);
+	BAD("listen", "a =81", "\"a \" " NAME);
+	BAD("listen", "a=", "\"\" is not an address, PORT, IPV4:PORT, "
+	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed");
+
+	config = expect_ok("[a]\ncommand = x\nport = 1\n"
+	       "listen = https=2, 3\n");
+	assert_null(config->apps[0].listen_names[0]);
+	assert_string_equal(config->apps[0].listen_names[1], "https");
+	assert_null(config->apps[0].listen_names[2]);
+	config_unref(config);
+
+	strbuf_puts(&text, "[a]\ncommand = x\nlisten = ");
+	for (int i = 0; i < CONF_LISTEN_NAME_MAX; i++)
+		strbuf_putc(&text, 'n');
+	strbuf_puts(&text, "=80\n");
+	config_unref(expect_ok(text.text));
+	strbuf_free(&text);
+	strbuf_puts(&text, "[a]\ncommand = x\nlisten = ");
+	for (int i = 0; i < CONF_LISTEN_NAME_MAX + 1; i++)
+		strbuf_putc(&text, 'n');
+	strbuf_puts(&text, "=80\n");
+	expect_errors(text.text, "app.ini:3: listen: \""
+	    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\" and so on is too long "
+	    "for the name of a listener, 255 bytes are allowed\n");
+	strbuf_free(&text);
 }
 
 static void
@@ -1762,8 +1895,7 @@ defaults(void **state)
 	assert_int_equal(app->backlog, 4096);
 	assert_int_equal(app->instances_kind, CONF_INSTANCES_AUTO);
 	assert_int_equal(app->handoff, CONF_HANDOFF_AUTO);
-	assert_int_equal(app->fd_protocols,
-	    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD);
+	assert_int_equal(app->fd_protocols, 0);
 	assert_null(app->directory);
 	assert_int_equal(app->umask, -1);
 	assert_int_equal(app->env.n, 0);
@@ -1910,6 +2042,9 @@ main(void)
 		cmocka_unit_test(key_balance),
 		cmocka_unit_test(key_handoff),
 		cmocka_unit_test(key_fd_protocol),
+		cmocka_unit_test(protocols_of_each_handoff),
+		cmocka_unit_test(protocols_that_cannot_say_it),
+		cmocka_unit_test(names_of_listeners),
 		cmocka_unit_test(key_directory_and_umask),
 		cmocka_unit_test(a_path_is_limited),
 		cmocka_unit_test(key_env),

@@ -137,7 +137,7 @@ defaults_of_every_supported_key(void **state)
 	    "instances = auto\n"
 	    "balance = auto\n"
 	    "handoff = auto\n"
-	    "fd_protocol = clusterd systemd\n"
+	    "fd_protocol = auto\n"
 	    "directory = inherit\n"
 	    "umask = inherit\n"
 	    "env = none\n"
@@ -187,11 +187,11 @@ static const char rich[] =
     "\t  a word ; with 'all' of \"it\" \\  \n"
     "   $'tab\\there\\n\\x7f' $HOME {port} {instance} {\n"
     "port = 0\n"
-    "listen = 80, udp:80,\n"
+    "listen = http=80, udp:80,\n"
     "\t127.0.0.1:81, [2001:db8::1]:82\n"
     "\n"
     "  # the socket\n"
-    "\tunix:run/web sock.sock\n"
+    "\tunix:run/web=1 sock.sock\n"
     "socket_mode = 7\n"
     "socket_user = web\n"
     "socket_group = www\n"
@@ -266,8 +266,8 @@ a_rich_file(void **state)
 	    "'$x \"y\"' 'a word ; with '\\''all'\\'' of \"it\" \\' "
 	    "'$'\\''tab\\there\\n\\x7f'\\'' $HOME {port} {instance} {'\n"
 	    "port = 0\n"
-	    "listen = 80, udp:80, 127.0.0.1:81, [2001:db8::1]:82, "
-	    "unix:/srv/my app's/run/web sock.sock\n"
+	    "listen = http=80, udp:80, 127.0.0.1:81, [2001:db8::1]:82, "
+	    "unix:/srv/my app's/run/web=1 sock.sock\n"
 	    "socket_mode = 0007\n"
 	    "socket_user = web\n"
 	    "socket_group = www\n"
@@ -312,7 +312,9 @@ a_rich_file(void **state)
 	assert_non_null(strstr(rest + 1, "command = $'x\\ny' "
 					 "$'\\x01f\\'\\\\'\n"));
 	assert_non_null(strstr(rest + 1, "instances = 7\n"));
-	assert_null(strstr(rest + 1, "# "));
+	assert_null(strstr(rest + 1, " here\n"));
+	assert_non_null(strstr(rest + 1, "# auto is clusterd\n"
+	    "fd_protocol = auto\n"));
 	free(dump);
 }
 

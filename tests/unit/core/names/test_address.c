@@ -57,6 +57,30 @@ expect(const char *text, enum address_kind kind, enum address_host host,
 }
 
 static void
+bare_has_no_brackets(void **state)
+{
+	static const struct {
+		const char *text, *bare;
+	} rows[] = {
+		{ "80", ":::80" },
+		{ "127.0.0.1:80", "127.0.0.1:80" },
+		{ "[::1]:9000", "::1:9000" },
+		{ "[2001:db8::1]:1", "2001:db8::1:1" },
+		{ "unix:/a[b]c", "/a[b]c" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct address a = parse(rows[i].text);
+		char *bare = address_format_bare(&a);
+
+		assert_string_equal(bare, rows[i].bare);
+		free(bare);
+		address_free(&a);
+	}
+}
+
+static void
 a_text_for_messages_has_its_limit(void **state)
 {
 	char path[512];
@@ -365,6 +389,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form_is_read),
+		cmocka_unit_test(bare_has_no_brackets),
 		cmocka_unit_test(a_text_for_messages_has_its_limit),
 		cmocka_unit_test(network_order_of_the_bytes),
 		cmocka_unit_test(the_root_is_a_directory_too),

@@ -76,6 +76,87 @@ a_lane_is_kept_until_it_is_left(void **state)
 	house_close(&h);
 }
 
+/* Who holds the old one open keeps nobody from being refused, and its slot is
+   used again. */
+static void
+one_is_exchanged_for_another(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *first, *other, *lane;
+	size_t counts[2] = { 0 };
+	uint64_t ino;
+	int copy, client;
+	HOLDER(w, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	first = house_take(l, &w);
+	house_serve(l, (const struct lane *[]){ first }, 1);
+	copy = dup(first->fd);
+	ino = first->ino;
+
+	assert_int_equal(lanes_exchange(l, &w, &other, &err), 0);
+	assert_ptr_not_equal(other, first);
+	assert_ptr_equal(lanes_find(l, &w), other);
+	assert_true(lane_is_free(first) && !first->listening);
+	assert_false(socket_is_listening(copy));
+	assert_true(other->live && other->listening);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	serve((struct lane *[]){ other }, 1, 1, counts);
+	close(client);
+
+	/* The other way round: as good as new. */
+	assert_int_equal(lanes_exchange(l, &w, &lane, &err), 0);
+	assert_ptr_equal(lane, first);
+	assert_int_not_equal(first->ino, ino);
+	assert_true(first->live && first->listening);
+	assert_int_equal(l->lanes.n, 2);
+
+	/* Whoever waits and cannot be moved is not lost. */
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	assert_int_equal(waiting_in(first), 1);
+	assert_int_equal(lanes_exchange(l, &w, &lane, &err), 0);
+	assert_ptr_equal(lane, first);
+	assert_ptr_equal(lanes_find(l, &w), first);
+	assert_true(first->live);
+	assert_int_equal(waiting_in(first), 1);
+	close(client);
+
+	close(copy);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* It runs without it: another one's, or taken again, it counts as before. */
+static void
+one_is_deserted_until_it_is_taken_again(void **state)
+{
+	struct listener *l;
+	struct lane *lane;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	lanes_desert(lane);
+	assert_true(lane->deserted);
+	assert_ptr_equal(house_take(l, &first), lane);
+	assert_false(lane->deserted);
+	lanes_desert(lane);
+	lanes_leave(l, &first);
+	assert_false(lane->deserted);
+	assert_ptr_equal(house_take(l, &second), lane);
+	assert_false(lane->deserted);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* Two are shut down at once; the first one's news have shown the second, whose
    holder lets it listen again before its own are taken. */
 static void
@@ -1390,6 +1471,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lane_is_kept_until_it_is_left),
+		cmocka_unit_test(one_is_exchanged_for_another),
+		cmocka_unit_test(one_is_deserted_until_it_is_taken_again),
 		cmocka_unit_test(who_listens_again_by_himself_is_counted),
 		cmocka_unit_test(who_listens_again_by_himself_gets_clients),
 		cmocka_unit_test(who_waits_is_served_first),
