@@ -12,6 +12,7 @@ struct app_spec;
 struct conf_app;
 struct config;
 struct error;
+struct listener;
 
 /* A new app begins with this configuration. Takes a reference. */
 void app_rollout_init(struct app *app, struct app_spec *spec);
@@ -34,6 +35,10 @@ int app_restart(struct app *app, int instance, struct error *err);
 
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
+
+/* A listener of it is another socket now: those who have the old one are deaf,
+   and are replaced one by one. */
+void app_note_deaf(struct app *app, const struct listener *listener);
 
 /* At a turn's end: whatever the rollout that is under way can do now; without
    one every seat has its worker, unless all have ended. */
