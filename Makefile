@@ -439,12 +439,12 @@ TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
-	python3-prometheus-client systemd \
+	python3-prometheus-client python3-twisted systemd \
 	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
-	    systemd.daemon' && \
+	    systemd.daemon, twisted' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \

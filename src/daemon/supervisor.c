@@ -551,6 +551,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
 	listeners_init(&sup->listeners, sup->loop);
+	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
 	    &sup->control);
 	code = process_become_subreaper();

@@ -120,8 +120,8 @@ is_seated_under(const struct app *app, const struct listener *l)
 	return false;
 }
 
-static bool
-in_force(const struct apps *apps, const struct listener *l)
+bool
+apps_want(const struct apps *apps, const struct listener *l)
 {
 	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
 		if (!a->crew.stopping &&
@@ -138,7 +138,7 @@ close_doors(const struct app *app, const struct app_spec *spec,
 {
 	for (struct listener *l = app->apps->house.listeners->first; l != NULL;
 	    l = l->next)
-		if (app_spec_has(spec, l) && !in_force(app->apps, l))
+		if (app_spec_has(spec, l) && !apps_want(app->apps, l))
 			how(l);
 }
 

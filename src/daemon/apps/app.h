@@ -118,6 +118,9 @@ bool apps_touched(struct apps *apps);
 /* Has this reload, or a later one, added it or put something new in force? */
 bool app_came_by(const struct app *app, uint64_t reload);
 
+/* Does an app that runs, and goes on, have this listener? */
+bool apps_want(const struct apps *apps, const struct listener *listener);
+
 /* Are there workers without a seat that have not gone yet? */
 bool app_retires(const struct app *app);
 

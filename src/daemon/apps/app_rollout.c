@@ -130,6 +130,35 @@ restart_one(struct app *app, unsigned instance)
 	app_touch(app);
 }
 
+/* Who adopts, and has not listened yet, will get the new one. */
+void
+app_note_deaf(struct app *app, const struct listener *l)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->pid != 0 && w->seated && app_spec_has(w->spec, l) &&
+		    (w->spec->conf->handoff != CONF_HANDOFF_ADOPT ||
+			worker_ready(w)))
+			w->deaf_serial = w->serial;
+	app_touch(app);
+}
+
+/* Without a rollout, which would see to it: the first one's begins. */
+static bool
+replace_deaf(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats && !app->over; i++) {
+		struct worker *w = app->seats[i].present;
+
+		if (w == NULL || !worker_is_deaf(w))
+			continue;
+		restart_one(app, i);
+		/* Whatever comes of it, once is enough. */
+		w->deaf_serial = 0;
+		return true;
+	}
+	return false;
+}
+
 /* What has ended has given its listeners back: they are opened again. */
 static int
 restart_all(struct app *app, struct error *err)
@@ -324,7 +353,7 @@ facts_of(const struct app *app, const struct worker *w)
 		    w->spec->generation > stable->generation,
 		.streak = w->fsm.history.streak,
 		.relapsed = w->relapsed,
-		.outdated = w->outdated,
+		.outdated = w->outdated || worker_is_deaf(w),
 		.of_target = w->spec == app->crew.target,
 		.of_stable = w->spec == app->crew.stable,
 	};
@@ -502,8 +531,11 @@ void
 app_rollout_turn(struct app *app)
 {
 	trials_look(app);
-	while (app->crew.target != NULL && step(app))
-		;
+	do
+		while (app->crew.target != NULL && step(app))
+			;
+	while (app->crew.target == NULL && !app->apps->stopping &&
+	    replace_deaf(app));
 	if (app->crew.target != NULL)
 		return;
 	seats_fill(app);

@@ -13,6 +13,7 @@ struct app_spec;
 struct conf_app;
 struct config;
 struct error;
+struct listener;
 struct worker;
 struct worker_step;
 
@@ -42,6 +43,9 @@ void app_scale(struct app *app, int by);
 /* A seated worker's process has ended, or none could be started. */
 void app_rollout_note_end(struct worker *worker,
     const struct worker_step *step, enum restart_cause cause);
+/* A listener of it is another socket now: those who have the old one are deaf,
+   and are replaced one by one. */
+void app_note_deaf(struct app *app, const struct listener *listener);
 
 /* At a turn's end: whatever the rollout that is under way can do now; without
    one every seat has its worker, unless all have ended. */

@@ -42,6 +42,14 @@ listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
 	ls->tell_ctx = ctx;
 }
 
+void
+listeners_on_death(struct listeners *ls,
+    enum listener_fate (*fn)(void *ctx, struct listener *l), void *ctx)
+{
+	ls->died = fn;
+	ls->died_ctx = ctx;
+}
+
 int
 listeners_inherit(struct listeners *ls, size_t *ret_unusable)
 {

@@ -38,6 +38,11 @@ void listeners_run(struct listeners *listeners);
 void listeners_on_news(struct listeners *listeners, void (*fn)(void *ctx),
     void *ctx);
 
+/* Whom to ask what is to become of a Unix listener that a worker has shut down:
+   it may call listener_renew(). */
+void listeners_on_death(struct listeners *listeners,
+    enum listener_fate (*fn)(void *ctx, struct listener *listener), void *ctx);
+
 /*
  * Before _init: take what the supervisor above passes in LISTEN_FDS, to be
  * matched with what is acquired (linux/socket/listen_fds). -ENOMEM. What nobody has

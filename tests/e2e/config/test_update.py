@@ -38,7 +38,8 @@ def test_update_replaces_those_whose_section_has_changed(box):
     assert after.pids("web") == before.pids("web")
     assert not set(after.pids("other")) & set(before.pids("other"))
     assert generations(box) == {"web": 1, "other": 2}
-    assert get(b, "/dump").env["COLOUR"] == "green"
+    wait_until(lambda: get(b, "/dump").env.get("COLOUR") == "green",
+               "the new one")
     d.stop()
 
 
