@@ -32,12 +32,15 @@ the exit status is 1 then.
 """
 
 import collections
+import json
 import os
 import random
+import select
 import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -58,7 +61,9 @@ SERVER = os.path.abspath(os.environ.get("SOAK_SERVER", os.path.join(
     os.path.dirname(harness.CLUSTERD), "soak-server")))
 
 CLIENTS = 6
+JOBS = 4                # episodes beside each other
 EPISODE_MOST = 60.0     # seconds; the log of a longer one costs too much
+EPISODE_LEAST = 8.0
 SETTLE_MOST = 12.0
 REST_MOST = 30.0
 
@@ -583,34 +588,8 @@ class Episode:
             raise Violation("\n".join(wrong))
 
 
-class Totals:
-    """Of all episodes, by balance."""
-
-    def __init__(self):
-        self.figures = collections.defaultdict(collections.Counter)
-        self.worst = collections.defaultdict(float)
-
-    def add(self, episode):
-        for balance, figures in episode.of_balance.items():
-            self.figures[balance].update(figures)
-            self.worst[balance] = max(self.worst[balance],
-                                      episode.worst[balance])
-
-    def tell(self):
-        for balance in sorted(self.figures):
-            f = self.figures[balance]
-            others = ", ".join(f"{f[k]} {k}" for k in sorted(f)
-                               if ":" in k)
-            print(f"soak: {balance}: {f['clients']} clients, {f['ok']} "
-                  f"served, {f['refused']} refused, {f['cut: death']} cut by "
-                  f"a death; waited longest {self.worst[balance]:.2f} s"
-                  f"{' (' + others + ')' if others else ''}", flush=True)
-
-
-TOTALS = Totals()
-
-
 def run_episode(seed, number, seconds):
+    """Figures by balance go out in a line of their own, for Totals."""
     episode = Episode(seed, number)
     said, log = None, ""
     try:
@@ -623,50 +602,112 @@ def run_episode(seed, number, seconds):
             episode.close()
     except Violation as e:
         said = f"{said or ''}\n{e}"
-    TOTALS.add(episode)
     figures = ", ".join(f"{v} {k}" for k, v in episode.figures.items())
     worst = max(episode.worst.values(), default=0.0)
     print(f"soak: episode {number} of {seed}, {episode}: {figures}; longest "
-          f"{worst:.2f} s", flush=True)
+          f"{worst:.2f} s")
     if said:
         print(f"--- clusterd's log\n{log}\n--- what was done\n" +
               "\n".join(episode.trace) +
               f"\n--- violated\n{said}\n--- again: make soak SEED={seed} "
-              f"EPISODE={number}", flush=True)
+              f"EPISODE={number}")
+    print(FIGURES + json.dumps([episode.of_balance, episode.worst]),
+          flush=True)
     return said is None
 
 
-def end(passed, failed):
-    TOTALS.tell()
-    print(f"soak: {passed} passed, {failed} failed, 0 skipped")
-    sys.exit(failed > 0)
+# --- all of them
+
+FIGURES = "figures: "
 
 
-def main(seconds, seed=None, episode=None):
+class Totals:
+    """Of all episodes, by balance."""
+
+    def __init__(self):
+        self.figures = collections.defaultdict(collections.Counter)
+        self.worst = collections.defaultdict(float)
+        self.passed = self.failed = 0
+
+    def add(self, text):
+        figures, worst = json.loads(text)
+        for balance, counted in figures.items():
+            self.figures[balance].update(counted)
+            self.worst[balance] = max(self.worst[balance],
+                                      worst.get(balance, 0.0))
+
+    def tell(self):
+        for balance in sorted(self.figures):
+            f = self.figures[balance]
+            others = ", ".join(f"{f[k]} {k}" for k in sorted(f) if ":" in k)
+            print(f"soak: {balance}: {f['clients']} clients, {f['ok']} "
+                  f"served, {f['refused']} refused, {f['cut: death']} cut by "
+                  f"a death; waited longest {self.worst[balance]:.2f} s"
+                  f"{' (' + others + ')' if others else ''}", flush=True)
+        print(f"soak: {self.passed} passed, {self.failed} failed, 0 skipped")
+
+
+def start_episode(seed, number, seconds):
+    """In a process of its own: most of the time nothing is to be done."""
+    return subprocess.Popen(
+        [sys.executable, "-B", os.path.abspath(__file__), "episode",
+         str(seed), str(number), f"{seconds:.1f}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def finish_episode(process, totals):
+    text = process.communicate()[0]
+    for line in text.splitlines():
+        if line.startswith(FIGURES):
+            totals.add(line[len(FIGURES):])
+        else:
+            print(line, flush=True)
+    totals.passed += process.returncode == 0
+    totals.failed += process.returncode != 0
+
+
+def episodes(seed, known, until, seconds):
+    """Which are to run, as long as there is time."""
+    if known:
+        yield from KNOWN
+    for number in range(10 ** 6):
+        left = until - time.monotonic()
+        if number > 0 and left < EPISODE_LEAST / 2:
+            return
+        yield seed, number, max(min(seconds / 4, EPISODE_MOST, left), 1)
+
+
+def run_all(seconds, seed, known):
+    print(f"soak: seed {seed}, {seconds:g} s", flush=True)
+    totals, running = Totals(), []
+    for one in episodes(seed, known, time.monotonic() + seconds, seconds):
+        while len(running) >= JOBS:
+            time.sleep(0.1)
+            for process in [p for p in running if p.poll() is not None or
+                            select.select([p.stdout], [], [], 0)[0]]:
+                running.remove(process)
+                finish_episode(process, totals)
+        if totals.failed:
+            break
+        running.append(start_episode(*one))
+    for process in running:
+        finish_episode(process, totals)
+    totals.tell()
+    return totals.failed == 0
+
+
+def main(seconds, seed=None, episode=None, least="0"):
     if not os.access(SERVER, os.X_OK):
         sys.exit(f"{SERVER} is not there: `make soak` builds it")
-    passed, begun = 0, time.monotonic()
-    if seconds == "known":
+    if seconds == "episode":        # SEED NUMBER SECONDS, see start_episode()
+        sys.exit(not run_episode(seed, int(episode), float(least)))
+    known = seconds == "known"
+    if known:
         seconds, seed = seed, None
-        for known, number, least in KNOWN:
-            if not run_episode(known, number, least):
-                end(passed, 1)
-            passed += 1
-    seed = seed or str(random.SystemRandom().randrange(10 ** 6))
-    until = begun + float(seconds)
-    print(f"soak: seed {seed}, {float(seconds):g} s", flush=True)
     if episode:
-        well = run_episode(seed, int(episode), float(seconds))
-        end(int(well), int(not well))
-    each = min(float(seconds) / 4, EPISODE_MOST)
-    for n in range(10 ** 6):
-        left = until - time.monotonic()
-        if n > 0 and left < each / 2:
-            break
-        if not run_episode(seed, n, min(each, max(left, 1))):
-            end(passed, 1)
-        passed += 1
-    end(passed, 0)
+        sys.exit(not run_episode(seed, int(episode), float(seconds)))
+    seed = seed or str(random.SystemRandom().randrange(10 ** 6))
+    sys.exit(not run_all(float(seconds), seed, known))
 
 
 if __name__ == "__main__":
