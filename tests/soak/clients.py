@@ -15,7 +15,7 @@ PATIENCE = 60.0     # nobody is held on to for longer
 
 class Lateness:
     """How much later than it wanted somebody runs: samples of the machine (see
-    soak.Lag), each (when, how long)."""
+    episode.Lag), each (when, how long)."""
 
     samples = []
     # So often somebody has to be woken until a client is served: itself, the
