@@ -15,7 +15,7 @@ PATIENCE = 60.0     # nobody is held on to for longer
 
 class Lateness:
     """How much later than it wanted somebody runs: samples of the machine (see
-    soak.Lag), each (when, how long)."""
+    episode.Lag), each (when, how long)."""
 
     samples = []
     # So often somebody has to be woken until a client is served: itself, the
@@ -120,7 +120,7 @@ def open_socket(client, source, patience):
 def speak(client, rnd, s, late):
     """The request; `late`: more say nothing for long."""
     kind = rnd.random()
-    if kind < (0.3 if late else 0.03):
+    if kind < (0.6 if late else 0.03):
         client.pause(0.2 + rnd.random() * 2)
     elif kind < 0.3:
         client.pause(rnd.random() * 0.3)
