@@ -165,8 +165,19 @@ fails_by_scale(struct control_client *c, const struct app *app)
 	return true;
 }
 
-/* The rollouts of the apps that it concerns have ended, and what was added is
-   up. */
+/* Is anybody of it left whom the others have replaced? Who was removed by a
+   reload of everything is replaced by nobody. */
+static bool
+is_left(const struct control_client *c, const struct app *app)
+{
+	if (app->crew.stopping)
+		return c->op.goal.kind == CONTROL_GOAL_RELOADED &&
+		    !control_op_names_app(&c->op);
+	return app_retires(app);
+}
+
+/* The rollouts of the apps that it concerns have ended, what was added is up,
+   and those of before have gone. */
 static void
 check_rolled_out(struct control_client *c)
 {
@@ -177,6 +188,7 @@ check_rolled_out(struct control_client *c)
 	};
 	const char *name = c->op.request.app;
 	const struct app *bad = NULL;
+	bool left = false;
 
 	if (fails_by_stop(c))
 		return;
@@ -191,8 +203,10 @@ check_rolled_out(struct control_client *c)
 	c->op.goal.reading = false;
 	for (const struct app *a = c->setup->apps->first; a != NULL;
 	     a = a->next_app) {
-		if (a->crew.stopping ||
-		    !control_op_concerns(&c->op, a->crew.name))
+		if (!control_op_concerns(&c->op, a->crew.name))
+			continue;
+		left = left || is_left(c, a);
+		if (a->crew.stopping)
 			continue;
 		if (fails_by_scale(c, a) || a->crew.target != NULL ||
 		    (is_new(c, a) && !a->came_up))
@@ -203,7 +217,7 @@ check_rolled_out(struct control_client *c)
 	if (bad != NULL)
 		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
 		    bad->reload_error);
-	else
+	else if (!left)
 		control_client_ok(c, done[c->op.request.verb]);
 }
 
