@@ -134,8 +134,9 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
-	worker_kill worker_new worker_retire worker_start worker_stop
+WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_sight \
+	worker_free worker_kill worker_new worker_pass worker_retire \
+	worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
 WRAP_life = mono_now process_child_in_group process_kill_group process_reap \
 	spawn
@@ -432,7 +433,7 @@ bench: all
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
-	golang-go php-cli busybox-static nginx-light redis-server ruby \
+	golang-go php-cli busybox-static nginx-light redis-server ruby gunicorn \
 	ruby-webrick zsh prometheus python3-prometheus-client systemd \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
@@ -442,7 +443,7 @@ TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
+	    redis-server ruby gunicorn zsh promtool aarch64-linux-gnu-gcc && \
 	ruby -e "require 'webrick'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where

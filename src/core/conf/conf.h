@@ -148,7 +148,8 @@ struct conf_app {
 	int64_t stop_timeout_ms;
 	int64_t drain_timeout_ms;	/* 0: no drain */
 	int64_t drain_idle_ms;		/* -1: off */
-	unsigned max_surge;		/* >= 1 */
+	unsigned max_surge;		/* 0: the old worker goes first */
+	int64_t canary_ms;		/* 0: none */
 
 	struct conf_output out;
 	struct conf_output err;

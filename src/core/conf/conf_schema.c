@@ -286,8 +286,12 @@ static const struct conf_key schema[] = {
 	[CONF_KEY_MAX_SURGE] = {
 		.name = "max_surge", APP(max_surge),
 		.type = CONF_TYPE_COUNT, .preset = "1",
-		.min = 1, .max = CONF_INSTANCES_MAX,
-		.allowed = "a number from 1 to 4096",
+		.min = 0, .max = CONF_INSTANCES_MAX,
+		.allowed = "a number from 0 to 4096",
+	},
+	[CONF_KEY_CANARY] = {
+		.name = "canary", APP(canary_ms),
+		DURATION(0), .preset = "1s",
 	},
 	[CONF_KEY_STDOUT] = {
 		.name = "stdout", APP(out),

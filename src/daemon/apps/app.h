@@ -14,6 +14,7 @@
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/workers.h"
+#include "linux/loop/loop.h"
 
 struct adopt_review;
 struct app;
@@ -56,7 +57,8 @@ struct apps {
 /* seats.c */
 struct seat {
 	struct worker *present;	/* NULL: none */
-	struct worker *next;	/* a rollout's new worker, on trial */
+	struct worker *next;	/* a rollout's new worker, on trial … */
+	enum restart_cause next_end;	/* … and how it ended */
 	/* What has become of its workers, whichever they were: */
 	uint64_t restarts[RESTART_CAUSES];
 	char *death;		/* of the latest, in words; NULL: none */
@@ -80,6 +82,8 @@ struct app {
 	bool over;			/* every seat is final: listeners are closed,
 				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
+	/* app_trials.c */
+	struct loop_timer look;		/* at the new workers */
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;

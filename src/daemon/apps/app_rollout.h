@@ -5,12 +5,17 @@
 #ifndef DAEMON_APPS_APP_ROLLOUT_H
 #define DAEMON_APPS_APP_ROLLOUT_H
 
+#include "core/worker/restart.h"
+
 struct app;
 struct app_spec;
 struct error;
+struct worker;
+struct worker_step;
 
-/* A new app begins with this configuration. Takes a reference. */
-void app_rollout_init(struct app *app, struct app_spec *spec);
+/* A new app begins with this configuration. Takes a reference. -ENOMEM, and
+   nothing to free. */
+int app_rollout_init(struct app *app, struct app_spec *spec);
 void app_rollout_free(struct app *app);
 
 /* Begin a rollout to `spec`; one that is under way is superseded. */
@@ -24,6 +29,10 @@ int app_restart(struct app *app, int instance, struct error *err);
 
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
+
+/* A seated worker's process has ended, or none could be started. */
+void app_rollout_note_end(struct worker *worker,
+    const struct worker_step *step, enum restart_cause cause);
 
 /* At a turn's end: whatever the rollout that is under way can do now; without
    one every seat has its worker, unless all have ended. */

@@ -36,7 +36,11 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 	app->apps = apps;
 	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
-	app_rollout_init(app, spec);
+	if (app_rollout_init(app, spec) < 0) {
+		free(app->crew.name);
+		free(app);
+		return NULL;
+	}
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -264,6 +268,7 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 
 	apps->watch->ended(apps->watch_ctx, w, step, words);
 	seats_note_end(w, step, cause, words);
+	app_rollout_note_end(w, step, cause);
 }
 
 /* ---- at the end of a turn ---- */

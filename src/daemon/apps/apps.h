@@ -5,6 +5,8 @@
  *
  *   app.c          the records; what can be told from them
  *   seats.c        who has a seat of an app, and who is on trial beside him
+ *   app_trials.c   whether the new workers of a rollout serve
+ *   abort_words.c  why one was aborted
  *   app_rollout.c  from one configuration to the next
  *   stopped.c      apps that are stopped by request
  *   app_specs.c    the specs of a whole configuration

@@ -75,7 +75,7 @@ cause_of(const struct worker *w, bool failure)
 {
 	if (w->leader->exec_failed)
 		return RESTART_CAUSE_START;
-	if (w->leader->timed_out)
+	if (w->leader->timed_out != NULL)
 		return RESTART_CAUSE_TIMEOUT;
 	if (w->status.signalled)
 		return RESTART_CAUSE_SIGNAL;
@@ -106,8 +106,8 @@ bury(struct worker *w, const char *hint)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);
 	step_log(w, &step);
-	step_tell_end(w, &step, cause_of(w, failure), w->leader->timed_out ?
-	    "it was not ready in time (ready_timeout)" :
+	step_tell_end(w, &step, cause_of(w, failure),
+	    w->leader->timed_out != NULL ? w->leader->timed_out :
 	    cause.failed ? "died" : cause.text);
 	strbuf_free(&cause);
 

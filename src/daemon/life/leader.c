@@ -82,7 +82,7 @@ leader_forget(struct worker *w)
 	w->lingering = false;
 	w->ready_ms = -1;
 	l->exec_failed = false;
-	l->timed_out = false;
+	l->timed_out = NULL;
 }
 
 /* Of few descriptors, those that wait for their first start would hold all. */

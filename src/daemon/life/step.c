@@ -32,6 +32,9 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->was_ready = true;
 		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
 		w->relapsed = false;
+		if (step->why == WORKER_WHY_WAITS ||
+		    step->why == WORKER_WHY_NOTIFIED_WAITS)
+			app_spec_note_seen(w->spec);
 	}
 	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
@@ -54,6 +57,7 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step;
 
 	facts.failure = failure;
+	facts.seen_before = w->crew->stable != NULL && w->crew->stable->seen;
 	facts.waiting = (event == WORKER_EV_RETIRE ||
 	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
 	    steer_keeps_waiting(w->leader->life->with.steering, w);
@@ -154,7 +158,7 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 		drainers_remove(w);
 	if (step->to != WORKER_STARTING)
 		readiness_end(w);
-	else if (step->from != WORKER_STARTING)
+	else
 		readiness_watch(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
 	if (!step->spawn)
@@ -176,7 +180,12 @@ step_event(struct worker *w, enum worker_event event)
 	if (step.why == WORKER_WHY_NO_FORK)
 		step_tell_end(w, &step, RESTART_CAUSE_START,
 		    "no process could be started");
-	w->leader->timed_out |= step.why == WORKER_WHY_READY_TIMEOUT;
+	if (step.why == WORKER_WHY_READY_TIMEOUT)
+		w->leader->timed_out = "it was not ready in time "
+		    "(ready_timeout)";
+	else if (step.why == WORKER_WHY_NEVER_WAITED)
+		w->leader->timed_out = "it was not seen to wait for "
+		    "connections within ready_timeout";
 	if (step.why == WORKER_WHY_DRAIN_TIMEOUT)
 		drainers_log_timeout(w);
 	step_carry_out(w, &step);

@@ -278,6 +278,18 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 		app_spec_adjust(spec);
 }
 
+void
+app_spec_note_seen(struct app_spec *spec)
+{
+	spec->seen = true;
+}
+
+void
+app_spec_note_failed(struct app_spec *spec)
+{
+	spec->failed = true;
+}
+
 int
 app_spec_take_lane(const struct app_spec *spec, struct listener *l,
     const struct lane_holder *holder, struct lane **ret_lane, struct error *err)

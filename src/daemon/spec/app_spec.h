@@ -54,6 +54,8 @@ struct app_spec {
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
 	enum balance_accepts accepts;	/* how its servers do, once seen */
+	bool seen;		/* one of them was seen to wait for clients */
+	bool failed;		/* a rollout to it was aborted */
 	/* The last address that a hint was given for; and, none of ours too,
 	   the last that a worker was let bind: empty where there is none. */
 	struct address_text hinted, let_bind;
@@ -146,6 +148,12 @@ struct lane *app_spec_lane(const struct app_spec *spec,
    many. */
 size_t app_spec_inodes(const struct app_spec *spec,
     const struct lane_holder *holder, uint64_t *inos, size_t max);
+
+/* A worker of it was seen to wait for connections: so all can be. */
+void app_spec_note_seen(struct app_spec *spec);
+
+/* A rollout to it was aborted. */
+void app_spec_note_failed(struct app_spec *spec);
 
 /* Bring backlog, mode and owner of its listeners to what its app says. */
 void app_spec_adjust(const struct app_spec *spec);

@@ -20,10 +20,11 @@
 /* Between two deaths that are told of one by one. */
 #define DEATHS_MS 5
 
+/* One on trial gets what its instance gets, from when it is ready on. */
 static bool
 is_seated(const struct worker *w)
 {
-	return w->seated && w->present;
+	return w->seated && !w->aside && (w->present || worker_ready(w));
 }
 
 /* A reload may move an address from one app to another: the new one's workers

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "core/worker/obituary.h"
+#include "core/worker/trial.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/sockets/listener.h"
 #include "linux/process/usage.h"
@@ -64,6 +65,9 @@ struct worker {
 	/* apps: */
 	bool seated;		/* else it retires */
 	bool present;		/* … and not on trial: it is its seat's */
+	bool aside;		/* … and another one, on trial or not, gets the
+				   new connections in its place */
+	struct trial trial;	/* … of a rollout, if it serves: what is seen */
 	bool outdated;		/* a restart of its instance is to replace it */
 
 	/* worker_usage(): when it was last asked. */

@@ -41,6 +41,7 @@ enum inspect_kind {
 	INSPECT_OTHER,
 	INSPECT_SOCKET,
 	INSPECT_EPOLL,
+	INSPECT_IO_URING,
 };
 
 /* *ret_ino: the inode, of a socket; else untouched. */

@@ -50,6 +50,7 @@ stop_timeout = 3s
 drain_timeout = 20s
 drain_idle = off
 max_surge = 2
+canary = 3s
 stdout = null
 stderr = logs/web.log
 log_max_size = 64M

@@ -8,8 +8,8 @@ import socket
 import pytest
 
 import words
-from harness import (PROBE, get, kill, process_state, read_proc, stays,
-                     wait_until)
+from harness import (PROBE, ask, get, is_alive, kill, process_state, read_proc,
+                     stays, wait_until)
 from supervisors import Supervisor
 
 
@@ -42,6 +42,37 @@ def test_supervisor_is_told_of_start_reload_and_stop(box, supervisor):
     before = len(supervisor.look())
     d.stop()
     supervisor.wait("STOPPING=1", before)
+
+
+def test_supervisor_is_told_of_a_reload_when_the_new_ones_serve(box,
+                                                                supervisor):
+    """The old one may have an hour to finish: clusterctl waits for it, the
+    supervisor does not."""
+    box.web(instances=1, drain_timeout="60s", canary="0")
+    d = box.start(env=supervisor.env)
+    old, = d.wait_ready(1)
+    supervisor.wait("READY=1")
+    before = len(supervisor.look())
+    with ask(d.port(), "/slow/60000"):
+        assert get(d.port()).pid == old
+        d.send(signal.SIGHUP)
+        supervisor.wait("RELOADING=1", before)
+        supervisor.wait("READY=1", before)
+        assert is_alive(old)
+        kill(old)
+    d.stop()
+
+
+def test_worker_that_reloads_itself_goes_on_to_serve(box):
+    box.web(instances=1, ready="notify")
+    d = box.start()
+    pid, = d.wait_ready(1)
+    get(d.port(), "/notify/RELOADING=1")
+    stays(lambda: get(d.port()).pid == pid, "it answers", 0.2)
+    get(d.port(), "/notify/READY=1")
+    assert get(d.port()).pid == pid
+    assert len(d.find(words.READY("web"))) == 1
+    d.stop()
 
 
 def test_supervisor_is_told_on_an_abstract_socket_too(box):

@@ -1119,21 +1119,34 @@ key_drain_idle(void **state)
 	BAD("drain_idle", "", "\"\" " DURATION);
 }
 
-#define SURGE "is not valid, a number from 1 to 4096 is allowed"
+#define SURGE "is not valid, a number from 0 to 4096 is allowed"
 
 static void
 key_max_surge(void **state)
 {
 	(void)state;
+	GOOD("max_surge", "0", "0");
 	GOOD("max_surge", "1", "1");
 	GOOD("max_surge", "4096", "4096");
-	BAD("max_surge", "0", "\"0\" " SURGE);
+	BAD("max_surge", "-1", "\"-1\" " SURGE);
 	BAD("max_surge", "4097", "\"4097\" " SURGE);
 	BAD("max_surge", "50%", "\"50%\" " SURGE);
 	BAD("max_surge", "auto", "\"auto\" " SURGE);
 	BAD("max_surge", "", "\"\" " SURGE);
 	BAD("max_surge", "18446744073709551617",
 	    "\"18446744073709551617\" " SURGE);
+}
+
+static void
+key_canary(void **state)
+{
+	(void)state;
+	GOOD("canary", "0", "0s");
+	GOOD("canary", "1500ms", "1500ms");
+	GOOD("canary", "5m", "5m");
+	BAD("canary", "off", "\"off\" " DURATION);
+	BAD("canary", "-1", "\"-1\" " DURATION);
+	BAD("canary", "", "\"\" " DURATION);
 }
 
 static void
@@ -1713,6 +1726,7 @@ defaults(void **state)
 	assert_int_equal(app->drain_timeout_ms, 10000);
 	assert_int_equal(app->drain_idle_ms, 5000);
 	assert_int_equal(app->max_surge, 1);
+	assert_int_equal(app->canary_ms, 1000);
 	assert_int_equal(app->out.kind, CONF_OUTPUT_INHERIT);
 	assert_int_equal(app->err.kind, CONF_OUTPUT_INHERIT);
 	assert_true(app->log_max_size == 10 << 20);
@@ -1856,6 +1870,7 @@ main(void)
 		cmocka_unit_test(keys_of_durations),
 		cmocka_unit_test(key_drain_idle),
 		cmocka_unit_test(key_max_surge),
+		cmocka_unit_test(key_canary),
 		cmocka_unit_test(durations_that_belong_together),
 		cmocka_unit_test(key_restart_limit),
 		cmocka_unit_test(key_success_codes),
