@@ -564,8 +564,7 @@ static const char *const reason_texts[] = {
 	[WORKER_WHY_UNSEEN] =
 	    "it lives, but cannot be seen to wait for connections",
 	[WORKER_WHY_READY_TIMEOUT] = "not ready within ready_timeout",
-	[WORKER_WHY_NEVER_WAITED] = "not seen to wait for connections within "
-	    "ready_timeout, as those before it were",
+	[WORKER_WHY_NEVER_WAITED] = "not seen to wait, as those before it were",
 	[WORKER_WHY_STOP_TIMEOUT] = "still there after stop_timeout",
 	[WORKER_WHY_DRAIN_TIMEOUT] = "still busy after drain_timeout",
 	[WORKER_WHY_RETIRING] = "retiring",

@@ -38,13 +38,14 @@ trials_canary_ms(const struct app *app)
 	    app->crew.target->conf->canary_ms;
 }
 
-/* Is it one of the rollout's new workers, and ready? */
+/* Is it one of the rollout's new workers, and ready? Beside an instance that is
+   restarted alone, those who have their seats are not. */
 static bool
 is_on_trial(const struct app *app, const struct worker *w)
 {
 	return w->spec == app->crew.target && !w->outdated &&
-	    (app->rollout.kind != ROLLOUT_RESTART ||
-		w->instance == app->rollout.instance) && worker_ready(w);
+	    (app->rollout.kind != ROLLOUT_RESTART || w->fsm.trial) &&
+	    worker_ready(w);
 }
 
 /* One without listeners has been seen to live already while it was starting. */

@@ -440,7 +440,7 @@ is_on_trial(const struct sim *m, const struct worker *w)
 {
 	return w != NULL && w->used && w->seated && w->spec == m->target &&
 	    !w->outdated && (m->rollout.kind != ROLLOUT_RESTART ||
-		w->instance == m->rollout.instance) && worker_ready(w);
+		w->fsm.trial) && worker_ready(w);
 }
 
 static enum trial_verdict
