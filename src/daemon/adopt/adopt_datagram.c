@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 
 #include "core/conf/conf.h"
+#include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_datagram.h"
 #include "daemon/sockets/lanes_heal.h"
@@ -15,6 +16,7 @@
 struct search {
 	pid_t tid;
 	uint64_t ino;
+	int given_end;		/* from here on they are its own doing */
 	bool found;
 };
 
@@ -24,6 +26,9 @@ compare_fd(void *ctx, int fd)
 	struct search *s = ctx;
 	uint64_t ino = 0;
 
+	/* What it was started with it need not even know of. */
+	if (fd >= FD_PROTOCOL_FIRST && fd < s->given_end)
+		return true;
 	s->found = inspect_fd(s->tid, fd, &ino) == INSPECT_SOCKET &&
 	    ino == s->ino;
 	return !s->found;
@@ -32,8 +37,13 @@ compare_fd(void *ctx, int fd)
 static bool
 has_open(const struct ask *a, const struct lane *lane)
 {
-	struct search s = { .tid = a->call->tid, .ino = lane->ino };
-	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
+	const struct conf_app *conf = a->w->spec->conf;
+	struct search s = {
+		.tid = a->call->tid, .ino = lane->ino,
+		.given_end = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
+		    FD_PROTOCOL_FIRST + (int)conf->n_listens,
+	};
+	struct fsids ids = inspect_begin(&conf->creds);
 
 	(void)inspect_each_fd(a->call->tid, compare_fd, &s);
 	inspect_end(&ids);

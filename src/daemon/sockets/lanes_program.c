@@ -148,6 +148,7 @@ attach_flows(struct listener *l, struct error *err)
 	    reallocarray(NULL, ls->n, sizeof(*lanes));
 	const struct lane *first;
 	size_t n = 0;
+	int code;
 
 	if (lanes == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -172,8 +173,13 @@ attach_flows(struct listener *l, struct error *err)
 	}
 	steering_flows_set_live(ls->flows, lanes, n);
 	free(lanes);
-	return steering_flows_attach(ls->flows, lanes_attach_point(ls)->fd,
+	code = steering_flows_attach(ls->flows, lanes_attach_point(ls)->fd,
 	    err);
+	/* One that its worker has connected is in no group any more. */
+	if (code != -EINVAL)
+		return code;
+	error_clear(err);
+	return 0;
 }
 
 void

@@ -96,13 +96,13 @@ def test_options_of_the_last_worker_are_gone(box):
     d = box.start()
     pid, = d.wait_ready(1)
     asked = ["opt(s, 0, 2)", "opt(s, 6, 2)", "opt(s, 1, 8)",
-             "opt(s, 1, 13, 8)", "opt(s, 1, 20, 16)"]
+             "opt(s, 1, 13, 8)[:8]", "opt(s, 1, 20, 16)"]
     before = optioned.values("tcp", port, *asked)
     assert before[:3] == [33, 700, 18000]
     pid = crash(d, pid)
     with socket.socket() as fresh:
         expected = [fresh.getsockopt(0, 2), fresh.getsockopt(6, 2),
-                    fresh.getsockopt(1, 8), "00" * 8, "00" * 16]
+                    fresh.getsockopt(1, 8), "00" * 4, "00" * 16]
     assert optioned.values("tcp", port, *asked) == expected
     d.stop()
 

@@ -422,6 +422,15 @@ key_listen(void **state)
 	    "  unix:x y.sock,\n",
 	    "8080, 127.0.0.1:81, [::1]:82, udp:53, unix:/etc/app/x y.sock");
 	GOOD("listen", "\n  [::1]:80\n  81", "[::1]:80, 81");
+	GOOD("listen", "80  freebind interface=lo, 81 defer_accept=3",
+	    "80 interface=lo freebind, 81 defer_accept=3");
+	/* One address, for two interfaces. */
+	GOOD("listen", "80 interface=a, 80 interface=b",
+	    "80 interface=a, 80 interface=b");
+	BAD("listen", "80 81", "\"81\" is not an option of a listener, "
+	    "interface=NAME, freebind, transparent, mark=NUMBER, "
+	    "defer_accept=SECONDS, fastopen=LENGTH or v6only is allowed behind "
+	    "an address; a comma separates addresses");
 	BAD("listen", "", "is empty, none or PORT, IPV4:PORT, [IPV6]:PORT "
 	    "(udp: before it for UDP) or unix:PATH is allowed");
 	BAD("listen", ",", "an entry is empty, PORT, IPV4:PORT, [IPV6]:PORT "
