@@ -203,7 +203,9 @@ waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 	}
 	if (l.found)
 		return WAITING_YES;
-	return l.refused ? WAITING_REFUSED : WAITING_NO;
+	if (l.refused)
+		return WAITING_REFUSED;
+	return l.late ? WAITING_LATE : WAITING_NO;
 }
 
 static bool

@@ -19,6 +19,7 @@ enum waiting {
 	WAITING_NO,
 	WAITING_YES,
 	WAITING_REFUSED,	/* NO, and not all of it could be looked at */
+	WAITING_LATE,		/* NO, and there was no time for the rest */
 };
 
 /*
