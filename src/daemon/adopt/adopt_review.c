@@ -20,6 +20,10 @@
    at once. */
 #define REVIEW_MS 50
 
+/* So often in a row nobody must be seen on a listener that a worker was told of
+   before it is closed for another one. */
+#define LOOKS 3
+
 /* After a move: soon at first, seldom for those who bind all the time, and not
    for long at a time. */
 #define MOVE_MS 50
@@ -103,6 +107,18 @@ is_covered(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+/* Then that one may take its place, if nobody who was told of the first serves
+   it: promote_instead(). */
+static bool
+has_beside(const struct app_spec *spec, size_t position)
+{
+	for (size_t i = 0; conf_app_announces(spec->conf) &&
+	    i < spec->n_beside; i++)
+		if (spec->beside[i].position == position)
+			return true;
+	return false;
+}
+
 /*
  * A program that has bound one of its addresses, and is ready, will hardly
  * accept on another that it has not bound. Clients are refused there, as they
@@ -120,8 +136,8 @@ suspend_unserved(const struct adopt_review *r, const struct crew *crew,
 	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
 		struct listener *l = spec->listeners[i];
 
-		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->inherited || l->bound.kind != ADDRESS_TCP ||
+		if (spec->taken[i] || has_beside(spec, i) || l == NULL ||
+		    !l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
 		    is_served(r, crew, l))
 			continue;
 		listener_suspend(l);
@@ -184,8 +200,23 @@ is_useless(const struct adopt_review *r, const struct crew *crew,
 	return !is_held(r, crew, spec, l) && !is_served(r, crew, l);
 }
 
+/* One who serves it may be between two waits, or not have come to all of his
+   first ones: it is looked again before anything is closed. */
 static void
-review_spec(const struct adopt_review *r, const struct crew *crew, struct app_spec *spec)
+promote_instead(struct adopt_review *r, struct crew *crew,
+    struct app_spec *spec, size_t i)
+{
+	bool useless = is_useless(r, crew, spec, spec->beside[i].position);
+	unsigned looks = app_spec_note_useless(spec, i, useless);
+
+	if (looks >= LOOKS || (useless && !conf_app_announces(spec->conf)))
+		app_spec_promote(spec, i);
+	else if (useless)
+		adopt_review_soon(r, crew);
+}
+
+static void
+review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 {
 	if (spec == NULL || !has_ready(crew, spec))
 		return;
@@ -193,8 +224,7 @@ review_spec(const struct adopt_review *r, const struct crew *crew, struct app_sp
 		if (!is_held(r, crew, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->n_beside; i-- > 0;)
-		if (is_useless(r, crew, spec, spec->beside[i].position))
-			app_spec_promote(spec, i);
+		promote_instead(r, crew, spec, i);
 	suspend_unserved(r, crew, spec);
 	hint_unbound(r, crew, spec);
 }
@@ -267,7 +297,7 @@ adopt_review_move(struct adopt_review *r, struct worker *w)
 }
 
 static void
-review_crew(const struct adopt_review *r, struct crew *crew)
+review_crew(struct adopt_review *r, struct crew *crew)
 {
 	if (!crew->review)
 		return;
@@ -281,7 +311,7 @@ review_crew(const struct adopt_review *r, struct crew *crew)
 static void
 review_due(void *ctx)
 {
-	const struct adopt_review *r = ctx;
+	struct adopt_review *r = ctx;
 
 	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
 		review_crew(r, c);

@@ -360,6 +360,15 @@ app_spec_promote(struct app_spec *spec, size_t i)
 	listeners_release(old);
 }
 
+unsigned
+app_spec_note_useless(struct app_spec *spec, size_t i, bool useless)
+{
+	struct app_spec_beside *b = &spec->beside[i];
+
+	b->looks = useless ? b->looks + 1 : 0;
+	return b->looks;
+}
+
 void
 app_spec_drop(struct app_spec *spec, size_t i)
 {

@@ -47,6 +47,7 @@ struct app_spec {
 	struct app_spec_beside {
 		size_t position;
 		struct listener *listener;
+		unsigned looks;	/* app_spec_note_useless() */
 	} *beside;
 	size_t n_beside;
 	/* Where stdout and stderr go through clusterd: references, or NULL. */
@@ -125,6 +126,10 @@ int app_spec_take(struct app_spec *spec, struct listener *listener,
    what was first nobody has. */
 void app_spec_drop(struct app_spec *spec, size_t i);
 void app_spec_promote(struct app_spec *spec, size_t i);
+
+/* Nobody was seen on what is first where entry `i` of beside is, or somebody:
+   how often in a row nobody was. */
+unsigned app_spec_note_useless(struct app_spec *spec, size_t i, bool useless);
 
 /* Does it refer to the listener? `spec` may be NULL. */
 bool app_spec_has(const struct app_spec *spec,

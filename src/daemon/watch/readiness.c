@@ -113,7 +113,8 @@ look(const struct look *k, enum worker_event *ret_event)
 	if (seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens))
 		return true;
 	*ret_event = WORKER_EV_BLIND;
-	return seen != WAITING_NO && w->fsm.said;
+	return (seen == WAITING_REFUSED || seen == WAITING_BLIND) &&
+	    w->fsm.said;
 }
 
 /* The timer for the first that is due, but not before `earliest`. */

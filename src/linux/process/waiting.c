@@ -214,8 +214,9 @@ waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 		return WAITING_YES;
 	if (l.refused)
 		return WAITING_REFUSED;
-	return l.blind || l.n_todo == WAITING_PROCESSES_MAX ?
-	    WAITING_BLIND : WAITING_NO;
+	if (l.blind || l.n_todo == WAITING_PROCESSES_MAX)
+		return WAITING_BLIND;
+	return l.late ? WAITING_LATE : WAITING_NO;
 }
 
 static bool

@@ -21,6 +21,7 @@ enum waiting {
 	WAITING_REFUSED,	/* NO, and not all of it could be looked at */
 	WAITING_BLIND,		/* NO, but it has an io_uring, or very many
 				   processes: it may wait all the same */
+	WAITING_LATE,		/* NO, and there was no time for the rest */
 };
 
 /*
