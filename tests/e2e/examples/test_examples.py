@@ -455,7 +455,7 @@ def test_half_a_request_does_not_hold_the_stop(box):
 
 
 def test_request_that_is_completed_during_the_stop_is_answered(box):
-    hello(box, instances=1)
+    hello(box, instances=1, drain_timeout="0")
     d = box.start()
     d.wait_ready(1)
     address = d.addresses()[0]
