@@ -36,6 +36,21 @@ def ctl(box, *arguments):
                    env={"RUNTIME_DIRECTORY": box.dir})
 
 
+def half(stack, address, count=1):
+    """Requests that hold their worker up until they are complete."""
+    clients = [stack.enter_context(Client(address)) for _ in range(count)]
+    for client in clients:
+        client.socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    return clients
+
+
+def complete(client):
+    client.socket.sendall(b"\r\n")
+    answer = client.read()
+    client.socket.close()
+    return answer
+
+
 # --- what is under way is finished, and who comes is refused
 
 @each_way
@@ -43,11 +58,11 @@ def ctl(box, *arguments):
 def test_requests_are_finished_and_new_clients_refused(box, balance, number):
     d, address = start_abrupt(box, balance, 2, drain_timeout="60s")
     with contextlib.ExitStack() as stack:
-        clients = begin(box, stack, address, "/slow/1000", count=6)
+        clients = half(stack, address, count=6)
         d.send(number)
         wait_refused(address)
         assert d.process.poll() is None, "the requests are not finished yet"
-        assert {c.read().instance for c in clients} <= {0, 1}
+        assert {complete(c).instance for c in clients} <= {0, 1}
     d.wait_end(0)
 
 
@@ -58,13 +73,13 @@ def test_without_privileges_too(box, balance):
     d = box.start(**who)
     d.wait_ready(2)
     address = d.addresses()[0]
-    asked = [ask(address, "/slow/1000") for _ in range(6)]
-    box.wait_events("slow", 6)
-    d.send(signal.SIGTERM)
-    wait_refused(address)
-    assert box.events("signal 15") == []
-    for s in asked:
-        read_answer(s)
+    with contextlib.ExitStack() as stack:
+        clients = half(stack, address, count=6)
+        d.send(signal.SIGTERM)
+        wait_refused(address)
+        assert box.events("signal 15") == []
+        for client in clients:
+            complete(client)
     d.wait_end(0)
 
 
@@ -74,11 +89,11 @@ def test_on_all_addresses(box, host):
     d, address = start_abrupt(box, listen="0", drain_timeout="60s")
     address = (host, d.port())
     with contextlib.ExitStack() as stack:
-        client, = begin(box, stack, address, "/slow/800")
+        client, = half(stack, address)
         d.send(signal.SIGTERM)
         wait_refused(("127.0.0.1", d.port()))
         wait_refused(("::1", d.port()))
-        client.read()
+        complete(client)
     d.wait_end(0)
 
 
@@ -244,7 +259,7 @@ def test_retiring_workers_of_a_reload_finish_too(box):
 # --- stop_delay
 
 def test_stop_delay_goes_on_as_before(box):
-    box.web(clusterd={"stop_delay": "2s"}, instances=1, restart_delay="10ms")
+    box.web(clusterd={"stop_delay": "60s"}, instances=1, restart_delay="10ms")
     d = start(box, 1)
     pid, = d.ready_pids()
     address = d.addresses()[0]
@@ -254,7 +269,16 @@ def test_stop_delay_goes_on_as_before(box):
     os.kill(pid, signal.SIGKILL)
     d.wait_replaced([pid], 1)
     assert get(address).pid != pid
-    d.wait_end(0)
+    d.stop(limit=20)
+
+
+def test_stop_delay_ends_in_a_stop(box):
+    box.web(clusterd={"stop_delay": "300ms"}, instances=1)
+    d = start(box, 1)
+    d.send(signal.SIGTERM)
+    d.wait_end(0, limit=20)
+    assert d.find("going down"), d.log()
+    assert len(box.events("signal 15")) == 1
 
 
 def test_second_signal_ends_stop_delay(box):
@@ -291,14 +315,13 @@ def test_stopped_app_refuses_and_finishes(box, balance):
     old, = d.ready_pids()
     done = []
     with contextlib.ExitStack() as stack:
-        client, = begin(box, stack, address, "/slow/1500")
+        client, = half(stack, address)
         thread = threading.Thread(
             target=lambda: done.append(ctl(box, "stop", "web")))
         thread.start()
         wait_refused(address)
         assert is_alive(old)
-        assert client.read().pid == old
-        client.socket.close()
+        assert complete(client).pid == old
         thread.join()
     assert done[0].returncode == 0, done[0].stderr
     wait_gone(d, [old])
@@ -314,7 +337,7 @@ def test_app_is_started_while_it_stops(box, balance):
                               drain_timeout="60s")
     old, = d.ready_pids()
     with contextlib.ExitStack() as stack:
-        client, = begin(box, stack, address, "/slow/2500")
+        client, = half(stack, address)
         thread = threading.Thread(target=lambda: ctl(box, "stop", "web"))
         thread.start()
         wait_refused(address)
@@ -322,8 +345,7 @@ def test_app_is_started_while_it_stops(box, balance):
         assert started.returncode == 0, started.stderr + d.log()
         assert get(address).pid != old
         assert is_alive(old)
-        assert client.read().pid == old
-        client.socket.close()
+        assert complete(client).pid == old
         thread.join()
     wait_gone(d, [old])
     get(address)
