@@ -83,6 +83,21 @@ conf_view_free(struct conf_app *view)
 	view->n_listens = 0;
 }
 
+void
+conf_view_renew(struct conf_app *view, const struct conf_app *app)
+{
+	struct address *listens = view->listens;
+	unsigned instance = view->view_instance;
+
+	*view = *app;
+	view->is_view = true;
+	view->view_instance = instance;
+	view->listens = listens;
+	for (size_t i = 0; i < app->n_listens; i++)
+		if (!conf_listen_is_own(app, i))
+			listens[i] = app->listens[i];
+}
+
 /* Appends; -ENOMEM. Port 0 is another port each time. */
 static int
 collect(struct address *all, size_t *n, const struct address *a)

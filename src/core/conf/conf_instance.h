@@ -30,6 +30,9 @@ int conf_view(const struct conf_app *app, unsigned instance,
     struct conf_app *ret_view, struct error *err);
 void conf_view_free(struct conf_app *view);
 
+/* From now on of another configuration, whose listens are the same. */
+void conf_view_renew(struct conf_app *view, const struct conf_app *app);
+
 /* All that the first `n` instances listen on, without those whose port is any
    one that is free; both to be freed. What is no address is left out. NULL: no
    memory. */

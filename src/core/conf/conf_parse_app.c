@@ -163,43 +163,62 @@ conf_parse_command(const struct conf_value *v, void *target)
 	return 0;
 }
 
-static int
-reserve_listen(const struct conf_value *v, size_t i, struct conf_app *app)
-{
-	struct address *listens;
-	char **forms;
+/* What a listener has beside its address; each may be NULL. */
+struct listen_words {
+	char *name, *form;
+};
 
-	if (app->n_listens >= CONF_LISTENS_MAX)
-		return conf_refuse(v, i, "more than %d listeners, fewer are "
-		    "allowed", CONF_LISTENS_MAX);
-	listens = reallocarray(app->listens, app->n_listens + 1,
+static void
+listen_words_free(struct listen_words *words)
+{
+	free(words->name);
+	free(words->form);
+}
+
+/* Room for one more. */
+static int
+grow_listens(struct conf_app *app)
+{
+	size_t n = app->n_listens + 1;
+	struct address *listens = reallocarray(app->listens, n,
 	    sizeof(*listens));
+	char **names, **forms;
+
 	if (listens == NULL)
 		return -ENOMEM;
 	app->listens = listens;
-	forms = reallocarray(app->listen_forms, app->n_listens + 1,
-	    sizeof(*forms));
+	names = reallocarray(app->listen_names, n, sizeof(*names));
+	if (names == NULL)
+		return -ENOMEM;
+	app->listen_names = names;
+	forms = reallocarray(app->listen_forms, n, sizeof(*forms));
 	if (forms == NULL)
 		return -ENOMEM;
 	app->listen_forms = forms;
 	return 0;
 }
 
-/* Takes the address and the form (or NULL) over, also on failure. */
+/* Takes the address and the words over, also on failure. */
 static int
 add_listen(const struct conf_value *v, size_t i, struct conf_app *app,
-    struct address *a, char *form)
+    struct address *a, struct listen_words *words)
 {
-	int r = reserve_listen(v, i, app);
+	int r = 0;
 
+	if (app->n_listens >= CONF_LISTENS_MAX)
+		r = conf_refuse(v, i, "more than %d listeners, fewer are "
+		    "allowed", CONF_LISTENS_MAX);
+	if (r == 0)
+		r = grow_listens(app);
 	if (r < 0) {
 		address_free(a);
-		free(form);
+		listen_words_free(words);
 		return r;
 	}
 	if (v->listen_lines != NULL)
 		v->listen_lines[app->n_listens] = v->numbers[i];
-	app->listen_forms[app->n_listens] = form;
+	app->listen_names[app->n_listens] = words->name;
+	app->listen_forms[app->n_listens] = words->form;
 	app->listens[app->n_listens++] = *a;
 	return 0;
 }
@@ -209,6 +228,7 @@ conf_parse_port(const struct conf_value *v, void *target)
 {
 	struct conf_app *app = target;
 	struct address a = { .kind = ADDRESS_TCP, .host = ADDRESS_HOST_ANY };
+	struct listen_words none = { .name = NULL };
 	uint64_t port;
 	int r;
 
@@ -218,7 +238,7 @@ conf_parse_port(const struct conf_value *v, void *target)
 		return conf_refuse(v, 0, "\"%.60s\" is not a port, %s is "
 		    "allowed", v->lines[0], v->key->allowed);
 	a.port = (uint16_t)port;
-	r = add_listen(v, 0, app, &a, NULL);
+	r = add_listen(v, 0, app, &a, &none);
 	if (r == 0)
 		app->has_port = true;
 	return r;
@@ -292,12 +312,39 @@ listen_form(const struct conf_value *v, const char *text)
 	return form;
 }
 
+/*
+ * The bytes of a name and its `=` before an address: 0 where there is none. The
+ * path of a Unix socket may have a `=` too, behind `unix:`, and so do options,
+ * behind a blank. -EINVAL (added).
+ */
+static ssize_t
+listen_name_len(const struct conf_value *v, size_t i, const char *item)
+{
+	static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-";
+	size_t len = strcspn(item, "=/ \t");
+
+	if (item[len] != '=' || str_starts(item, "unix:"))
+		return 0;
+	if (len > CONF_LISTEN_NAME_MAX)
+		return conf_refuse(v, i, "\"%.40s\" and so on is too long for "
+		    "the name of a listener, %d bytes are allowed", item,
+		    CONF_LISTEN_NAME_MAX);
+	if (len == 0 || strspn(item, allowed) < len ||
+	    strspn(item, "0123456789") == len)
+		return conf_refuse(v, i, "\"%.*s\" is not a name for a "
+		    "listener, letters, digits, _, . and - are allowed, and "
+		    "not digits alone", (int)(len < 60 ? len : 60), item);
+	return (ssize_t)len + 1;
+}
+
+/* An address, or what becomes one with the instance: *ret_form, or NULL. */
 static int
-parse_listen_item(const struct conf_value *v, size_t i, const char *item,
-    struct conf_app *app)
+parse_listen_address(const struct conf_value *v, size_t i,
+    const struct conf_app *app, const char *item, struct address *a,
+    char **ret_form)
 {
 	struct error err = ERROR_INIT;
-	struct address a;
 	char *text = NULL, *form = NULL;
 	bool own;
 	int r = expand_listen(v, i, app, item, &text);
@@ -308,17 +355,43 @@ parse_listen_item(const struct conf_value *v, size_t i, const char *item,
 	if (own)
 		form = listen_form(v, text);
 	r = own && form == NULL ? -ENOMEM : own ?
-	    conf_listen_of(form, 0, &a, &err) :
-	    address_parse(text, v->base_dir, &a, &err);
+	    conf_listen_of(form, 0, a, &err) :
+	    address_parse(text, v->base_dir, a, &err);
 	if (r == -EINVAL)
 		conf_refuse(v, i, "%s", error_text(&err));
 	error_clear(&err);
 	free(text);
-	if (r < 0) {
+	if (r < 0)
 		free(form);
+	else
+		*ret_form = form;
+	return r;
+}
+
+/* [NAME=]ADDRESS */
+static int
+parse_listen_item(const struct conf_value *v, size_t i, const char *item,
+    struct conf_app *app)
+{
+	ssize_t len = listen_name_len(v, i, item);
+	struct listen_words words = { .name = NULL };
+	struct address a;
+	int r;
+
+	if (len < 0)
+		return (int)len;
+	r = parse_listen_address(v, i, app, item + len, &a, &words.form);
+	if (r < 0)
 		return r;
+	if (len > 0) {
+		words.name = strndup(item, (size_t)len - 1);
+		if (words.name == NULL) {
+			address_free(&a);
+			listen_words_free(&words);
+			return -ENOMEM;
+		}
 	}
-	return add_listen(v, i, app, &a, form);
+	return add_listen(v, i, app, &a, &words);
 }
 
 int
@@ -390,8 +463,15 @@ conf_parse_fd_protocol(const struct conf_value *v, void *target)
 	char *item;
 	int r = 0, more, one;
 
+	if (v->n == 1 && strcmp(v->lines[0], v->key->preset) == 0) {
+		app->fd_protocols = 0;
+		return 0;
+	}
 	while ((more = next_word(v, &it, &item)) > 0) {
-		one = conf_value_word(v, it.line, item, &bit);
+		one = strcmp(item, v->key->preset) == 0 ?
+		    conf_refuse(v, it.line, "\"%s\" stands alone, and the "
+			"others together", item) :
+		    conf_value_word(v, it.line, item, &bit);
 		if (one == 0)
 			bits |= bit;
 		else
@@ -403,9 +483,8 @@ conf_parse_fd_protocol(const struct conf_value *v, void *target)
 	if (more < 0)
 		return more;
 	if (r == 0 && bits == 0)
-		r = conf_refuse(v, 0, "is empty, one or more of clusterd, "
-		    "systemd, server-starter, einhorn, nginx and php-fpm are "
-		    "allowed");
+		r = conf_refuse(v, 0, "is empty, %s is allowed",
+		    v->key->allowed);
 	/* A worker can always rely on the CLUSTERD_ variables. */
 	if (r == 0)
 		app->fd_protocols = bits | CONF_FDP_CLUSTERD;
@@ -515,10 +594,15 @@ int
 conf_parse_signal(const struct conf_value *v, void *target)
 {
 	const char *text = v->lines[0];
-	int signo;
+	int signo = 0;
 
-	if (!signal_parse(text, &signo))
+	if (!conf_value_is_nothing(v) && !signal_parse(text, &signo))
 		return conf_refuse(v, 0, "\"%.60s\" is not a signal, %s is "
+		    "allowed", text, v->key->allowed);
+	/* Where none is needed, it is to tell something. */
+	if (v->key->nothing != NULL && (signo == SIGSTOP || signo == SIGCONT ||
+	    signo == SIGCHLD || signo == SIGKILL))
+		return conf_refuse(v, 0, "%.60s tells a program nothing, %s is "
 		    "allowed", text, v->key->allowed);
 	if (signo == SIGSTOP || signo == SIGCONT || signo == SIGCHLD)
 		return conf_refuse(v, 0, "%.60s ends no process, a signal such "

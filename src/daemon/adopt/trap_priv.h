@@ -8,8 +8,8 @@
 
 struct adopt;
 struct adopt_pending;
-struct trial;
-struct trials;
+struct tryout;
+struct tryouts;
 struct wish;
 
 struct trap {
@@ -18,14 +18,15 @@ struct trap {
 	loop_handle handle;
 	struct adopt_pending *pending;	/* to be answered later */
 	struct wish *wishes;	/* adopt_wish */
-	struct trials *all_trials;
-	struct trial *trials;	/* adopt_trial: what it listens on, for so
+	struct tryouts *all_tryouts;
+	struct tryout *tryouts;	/* adopt_tryout: what it listens on, for so
 				   short a time that it may be over at once */
-	unsigned tried;		/* adopt_trial: so many there were */
-	bool bound;		/* adopt_trial: it serves something of ours */
+	unsigned tried;		/* adopt_tryout: so many there were */
+	bool bound;		/* adopt_tryout: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */
+	bool moved;		/* adopt_review: it is to be looked at */
 	bool low;		/* adopt_give: it has adopted a number that is
 				   one of those given at the start */
 };

@@ -32,6 +32,25 @@ is_workers_own(const struct conf_output *where)
 	    placeholder_in(PLACEHOLDER_PORT, where->path));
 }
 
+/* Before the words: where the listener is written. */
+static void
+say_where(const struct config *config, const struct conf_app *conf, size_t i,
+    int code, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	bool known = config->file != NULL && conf->listen_lines != NULL &&
+	    conf->listen_lines[i] > 0;
+
+	if (err == NULL || !known)
+		return;
+	why = *err;
+	*err = (struct error)ERROR_INIT;
+	error_set(err, code, "%s:%u: %s: %s", config->file,
+	    conf->listen_lines[i], i == 0 && conf->has_port ? "port" :
+	    "listen", error_text(&why));
+	error_clear(&why);
+}
+
 static int
 acquire(struct app_spec *spec, const struct conf_app *conf, size_t position,
     struct listener **ret_listener, struct address *ret_bound,
@@ -40,7 +59,9 @@ acquire(struct app_spec *spec, const struct conf_app *conf, size_t position,
 	int code = listeners_acquire(spec->house->listeners, conf, position,
 	    ret_listener, err);
 
-	if (code == 0)
+	if (code < 0)
+		say_where(spec->config, conf, position, code, err);
+	else
 		*ret_bound = (*ret_listener)->bound;
 	return code;
 }
@@ -338,6 +359,26 @@ app_spec_new(struct app_house *house, struct config *config,
 	return 0;
 }
 
+void
+app_spec_renew(struct app_spec *spec, struct config *config,
+    const struct conf_app *conf)
+{
+	struct config *old = spec->config;
+
+	assert(conf->n_listens == spec->conf->n_listens);
+	spec->config = config_ref(config);
+	spec->conf = conf;
+	spec->instances = conf_app_instances(conf,
+	    spec->house->auto_instances);
+	for (size_t i = 0; i < spec->n_own; i++)
+		if (spec->own[i] != NULL)
+			conf_view_renew(&spec->own[i]->conf, conf);
+	if (spec->in_force)
+		app_spec_put_in_force(spec);
+	app_spec_adjust(spec);
+	config_unref(old);
+}
+
 struct app_spec *
 app_spec_ref(struct app_spec *spec)
 {
@@ -585,6 +626,18 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 		app_spec_adjust(spec);
 }
 
+void
+app_spec_note_seen(struct app_spec *spec)
+{
+	spec->seen = true;
+}
+
+void
+app_spec_note_failed(struct app_spec *spec)
+{
+	spec->failed = true;
+}
+
 int
 app_spec_take_lane(const struct app_spec *spec, struct listener *l,
     const struct lane_holder *holder, struct lane **ret_lane, struct error *err)
@@ -613,6 +666,7 @@ put_in_place(struct app_spec *spec, size_t i)
 	struct listener *old = *p.listener;
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
+	*p.taken = true;
 	*p.listener = b.listener;
 	*p.bound = b.listener->bound;
 	listener_take_place(b.listener);
@@ -637,6 +691,15 @@ app_spec_promote(struct app_spec *spec, size_t i)
 
 	if (may_take_place(spec, b))
 		put_in_place(spec, i);
+}
+
+unsigned
+app_spec_note_useless(struct app_spec *spec, size_t i, bool useless)
+{
+	struct app_spec_beside *b = &spec->beside[i];
+
+	b->looks = useless ? b->looks + 1 : 0;
+	return b->looks;
 }
 
 void
@@ -686,8 +749,11 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 
 		if (b->listener != l || *p.taken || !may_take_place(spec, b))
 			continue;
+		/* Who was told of it may serve what was opened first, too:
+		   that is seen when it is ready (daemon/adopt). */
+		if (conf_app_announces(spec->conf))
+			continue;
 		/* What was opened first is not what the server wants. */
-		*p.taken = true;
 		put_in_place(spec, i);
 		break;
 	}
@@ -774,5 +840,14 @@ app_spec_note_public(struct app_spec *spec)
 	bool again = spec->public_told;
 
 	spec->public_told = true;
+	return !again;
+}
+
+bool
+app_spec_note_unbound(struct app_spec *spec)
+{
+	bool again = spec->unbound_told;
+
+	spec->unbound_told = true;
 	return !again;
 }

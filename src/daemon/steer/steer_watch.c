@@ -71,9 +71,10 @@ of_lane(const struct lane *lane, struct prospect common, struct mono now)
 	struct prospect p = lane == lane->listener->lanes.common ?
 	    common : NOBODY;
 
-	if (w != NULL && worker_ready(w) && !steer_claims(w, lane))
+	if (w == NULL || lane->deserted ||
+	    (worker_ready(w) && !steer_claims(w, lane)))
 		return p;
-	return w != NULL ? better(p, of_worker(w, now)) : p;
+	return better(p, of_worker(w, now));
 }
 
 /* Do new connections go to it, and are they served? */

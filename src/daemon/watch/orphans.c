@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -5,13 +6,43 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mono.h"
 #include "base/num.h"
+#include "core/conf/conf.h"
+#include "daemon/spec/app_spec.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
 
 #define SWEEP_MS 50
+
+/* Of whom nobody knows whose it was: the defaults of an app. */
+#define UNKNOWN_SIGNAL	SIGTERM
+#define UNKNOWN_MS	10000
+
+/* What is to become of whatever a dead worker has left behind. Kept until a
+   sweep finds nothing of it. */
+struct legacy {
+	struct legacy *next;
+	uint64_t serial;	/* the worker's; 0: of nobody known */
+	pid_t pid;		/* … and that of its process group */
+	char *app;
+	unsigned instance;
+	int signo;
+	int64_t timeout_ms;
+	bool keep;
+	bool found;		/* somebody, in the sweep under way */
+};
+
+struct orphan {
+	struct orphan *next;
+	pid_t pid;		/* our child, not reaped */
+	struct legacy *legacy;	/* NULL: of nobody known */
+	bool kept;
+	bool killed;
+	struct mono kill_at;
+};
 
 void
 orphans_note_strangers(struct orphans *o)
@@ -127,15 +158,6 @@ orphans_of_crew(struct orphans *o, const struct crew *crew)
 	return !each_orphan(o, look_for_crew, &search) || search.found;
 }
 
-static void
-kill_with_group(pid_t pid)
-{
-	/* It is our unreaped child, so the number is its own. */
-	if (getpgid(pid) == pid)
-		process_kill_group(pid, SIGKILL);
-	(void)kill(pid, SIGKILL);
-}
-
 static bool
 serial_lives(const struct orphans *o, uint64_t serial)
 {
@@ -148,68 +170,337 @@ serial_lives(const struct orphans *o, uint64_t serial)
 	return false;
 }
 
+/* ---- whose it is ---- */
+
+static struct legacy *
+find_legacy(const struct orphans *o, uint64_t serial, pid_t group)
+{
+	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
+		if (serial != 0 ? l->serial == serial : l->pid == group)
+			return l;
+	return NULL;
+}
+
+/* False: it belongs to a worker that lives, or nobody knows whose it was. */
+static bool
+is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
+{
+	uint64_t serial = serial_of(o, pid);
+	struct process_stat st;
+
+	if (serial != 0 && serial_lives(o, serial))
+		return false;
+	if (!process_stat(pid, &st) || st.state == 'Z')
+		return false;
+	if (serial == 0 && workers_find(o->workers, st.group) != NULL)
+		return false;
+	*ret_legacy = find_legacy(o, serial, st.group);
+	return serial != 0 || *ret_legacy != NULL;
+}
+
+void
+orphans_begin(struct orphans *o, const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+	struct legacy *l = calloc(1, sizeof(*l));
+
+	o->keeps |= conf->orphans == CONF_ORPHANS_KEEP;
+	if (l == NULL)
+		return;		/* the defaults do */
+	*l = (struct legacy){
+		.next = o->legacies, .serial = w->serial, .pid = w->pid,
+		.app = strdup(w->crew->name), .instance = w->instance,
+		.signo = conf->stop_signal, .timeout_ms = conf->stop_timeout_ms,
+		.keep = conf->orphans == CONF_ORPHANS_KEEP,
+	};
+	o->legacies = l;
+}
+
+static void
+drop_legacies(struct orphans *o)
+{
+	struct legacy **p = &o->legacies;
+
+	for (const struct orphan *x = o->known; x != NULL; x = x->next)
+		if (x->legacy != NULL)
+			x->legacy->found = true;
+	while (*p != NULL) {
+		struct legacy *l = *p;
+
+		if (l->found) {
+			p = &l->next;
+			continue;
+		}
+		*p = l->next;
+		free(l->app);
+		free(l);
+	}
+}
+
+/* ---- what becomes of it ---- */
+
+static struct orphan *
+find_known(const struct orphans *o, pid_t pid)
+{
+	for (struct orphan *x = o->known; x != NULL; x = x->next)
+		if (x->pid == pid)
+			return x;
+	return NULL;
+}
+
+void
+orphans_reaped(struct orphans *o, pid_t pid)
+{
+	struct orphan **p = &o->known;
+
+	while (*p != NULL && (*p)->pid != pid)
+		p = &(*p)->next;
+	if (*p != NULL) {
+		struct orphan *x = *p;
+
+		*p = x->next;
+		free(x);
+	}
+}
+
+static void
+tell(const struct legacy *l, pid_t pid, const char *deed, const char *why)
+{
+	char name[32];
+
+	process_name(pid, name, sizeof(name));
+	if (l == NULL || l->app == NULL)
+		log_info("%s pid %d (%s)%s", deed, (int)pid, name, why);
+	else
+		log_about(LOG_LEVEL_INFO, &(struct log_about){
+		    .app = l->app, .instance = (long)l->instance,
+		    .pid = l->pid,
+		}, "%s pid %d (%s), which it left behind%s", deed, (int)pid,
+		    name, why);
+}
+
+static void
+kill_with_group(pid_t pid)
+{
+	/* It is our unreaped child, so the number is its own. */
+	if (getpgid(pid) == pid)
+		process_kill_group(pid, SIGKILL);
+	process_kill(pid, SIGKILL);
+}
+
+static void
+kill_orphan(struct orphan *x)
+{
+	x->killed = true;
+	x->kill_at = MONO_NEVER;
+	if (x->legacy != NULL && getpgid(x->pid) == x->legacy->pid)
+		process_kill_group(x->legacy->pid, SIGKILL);
+	kill_with_group(x->pid);
+}
+
+static void
+send_signal(const struct orphan *x)
+{
+	/* Its worker's group has had it. */
+	if (x->legacy != NULL && getpgid(x->pid) == x->legacy->pid)
+		return;
+	process_kill(x->pid, x->legacy != NULL ? x->legacy->signo :
+	    UNKNOWN_SIGNAL);
+	process_kill(x->pid, SIGCONT);
+}
+
+/* It is seen for the first time. */
+static void
+take(struct orphans *o, pid_t pid, struct legacy *l)
+{
+	struct orphan *x = calloc(1, sizeof(*x));
+
+	if (x == NULL) {
+		kill_with_group(pid);
+		return;
+	}
+	*x = (struct orphan){
+		.next = o->known, .pid = pid, .legacy = l,
+		.kept = l != NULL && l->keep, .kill_at = MONO_NEVER,
+	};
+	o->known = x;
+	if (x->kept) {
+		tell(l, pid, "leaving alone", " (orphans = keep)");
+		return;
+	}
+	tell(l, pid, "stopping", l == NULL ? ", of which nobody knows whose it "
+	    "was" : "");
+	x->kill_at = mono_add_ms(mono_now(), l != NULL ? l->timeout_ms :
+	    UNKNOWN_MS);
+	send_signal(x);
+}
+
 static bool
 sweep_one(struct orphans *o, pid_t pid, void *ctx)
 {
-	uint64_t serial = serial_of(o, pid);
+	struct orphan *x = find_known(o, pid);
+	struct legacy *l;
 
 	(void)ctx;
-	if (serial != 0 && !serial_lives(o, serial)) {
-		log_debug("killing pid %d, left behind by a dead worker",
-		    (int)pid);
-		kill_with_group(pid);
-	}
+	if (x != NULL)
+		l = x->legacy;
+	else if (is_left_behind(o, pid, &l))
+		take(o, pid, l);
+	else
+		return true;
+	if (l != NULL)
+		l->found = true;
 	return true;
+}
+
+static void
+kill_due(void *ctx)
+{
+	struct orphans *o = ctx;
+	struct mono next = MONO_NEVER, now = mono_now();
+
+	for (struct orphan *x = o->known; x != NULL; x = x->next) {
+		if (!mono_before(now, x->kill_at)) {
+			tell(x->legacy, x->pid, "killing",
+			    ": still there after stop_timeout");
+			kill_orphan(x);
+		}
+		if (mono_before(x->kill_at, next))
+			next = x->kill_at;
+	}
+	if (o->loop != NULL)
+		loop_timer_set(o->loop, &o->due, next);
 }
 
 static void
 sweep(struct orphans *o)
 {
-	each_orphan(o, sweep_one, NULL);
+	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
+		l->found = false;
+	/* Who is in none of the lists of children has been reaped. */
+	if (each_orphan(o, sweep_one, NULL))
+		drop_legacies(o);
+	kill_due(o);
+}
+
+/* ---- the end ---- */
+
+static bool
+take_unknown(struct orphans *o, pid_t pid, void *ctx)
+{
+	struct process_stat st;
+
+	(void)ctx;
+	if (find_known(o, pid) == NULL && process_stat(pid, &st) &&
+	    st.state != 'Z')
+		take(o, pid, NULL);
+	return true;
 }
 
 static bool
 kill_one(struct orphans *o, pid_t pid, void *ctx)
 {
-	size_t *n = ctx;
+	struct orphan *x = find_known(o, pid);
 
-	(void)o;
-	kill_with_group(pid);
-	(*n)++;
+	(void)ctx;
+	if (x != NULL && !x->kept)
+		kill_orphan(x);
+	else if (x == NULL && !o->keeps)
+		kill_with_group(pid);
 	return true;
 }
 
-size_t
-orphans_kill_all(struct orphans *o)
-{
-	size_t n = 0;
+struct rest {
+	size_t n;
+	size_t n_killed;
+};
 
-	if (each_orphan(o, kill_one, &n) || !process_has_children() ||
-	    o->n_strangers > 0)
-		return n;
-	/* There are some, and no list of them. As process 1 we can kill them
-	   all the same: our end would do it too. */
+static bool
+count_one(struct orphans *o, pid_t pid, void *ctx)
+{
+	const struct orphan *x = find_known(o, pid);
+	struct rest *rest = ctx;
+
+	if (x != NULL ? x->kept : o->keeps)
+		return true;
+	rest->n++;
+	rest->n_killed += x == NULL || x->killed;
+	return true;
+}
+
+/* There are some, and no list of them. As process 1 we can kill them all the
+   same: our end would do it too. */
+static enum orphans_left
+kill_unlisted(const struct orphans *o)
+{
+	if (!process_has_children() || o->n_strangers > 0)
+		return ORPHANS_NONE;
 	if (getpid() == 1)
 		(void)kill(-1, SIGKILL);
-	return 1;
+	return ORPHANS_KILLED;
+}
+
+static enum orphans_left
+end_all(struct orphans *o, bool (*fn)(struct orphans *, pid_t, void *))
+{
+	struct rest rest = { .n = 0 };
+
+	sweep(o);
+	if (fn != NULL)
+		each_orphan(o, fn, NULL);
+	kill_due(o);
+	if (!each_orphan(o, count_one, &rest))
+		return kill_unlisted(o);
+	return rest.n == 0 ? ORPHANS_NONE : rest.n_killed == rest.n ?
+	    ORPHANS_KILLED : ORPHANS_STOP;
+}
+
+enum orphans_left
+orphans_stop_all(struct orphans *o)
+{
+	/* One without a trace may be of an app that lets them live. */
+	return end_all(o, o->keeps ? NULL : take_unknown);
+}
+
+enum orphans_left
+orphans_kill_all(struct orphans *o)
+{
+	return end_all(o, kill_one);
+}
+
+static bool
+log_member(struct orphans *o, pid_t pid, void *ctx)
+{
+	const struct worker *w = ctx;
+	struct process_stat st;
+	char name[32];
+
+	(void)o;
+	if (!process_stat(pid, &st) || st.state == 'Z' || st.group != w->pid)
+		return true;
+	process_name(pid, name, sizeof(name));
+	worker_log(LOG_LEVEL_INFO, w, "exited; pid %d (%s) of its process "
+	    "group is still there", (int)pid, name);
+	return true;
+}
+
+void
+orphans_log_group(struct orphans *o, const struct worker *w)
+{
+	each_orphan(o, log_member, (void *)w);
 }
 
 static void
 sweep_due(void *ctx)
 {
-	struct orphans *o = ctx;
-
-	/* The end of a stop kills every orphan anyway. */
-	if (!o->workers->stopping)
-		sweep(o);
+	sweep(ctx);
 }
 
 /* A sweep looks at every child, so one serves all the deaths of this time. */
 void
 orphans_sweep_soon(struct orphans *o)
 {
-	if (!o->workers->stopping)
-		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
+	loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
 }
 
 int
@@ -217,13 +508,22 @@ orphans_init(struct orphans *o, struct loop *loop, struct workers *workers)
 {
 	o->loop = loop;
 	o->workers = workers;
+	if (loop_timer_init(loop, &o->due, kill_due, o) < 0)
+		return -ENOMEM;
 	return loop_timer_init(loop, &o->sweep, sweep_due, o);
 }
 
 void
 orphans_fini(struct orphans *o)
 {
+	while (o->known != NULL)
+		orphans_reaped(o, o->known->pid);
+	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
+		l->found = false;
+	drop_legacies(o);
 	free(o->strangers);
-	if (o->loop != NULL)
-		loop_timer_fini(o->loop, &o->sweep);
+	if (o->loop == NULL)
+		return;
+	loop_timer_fini(o->loop, &o->sweep);
+	loop_timer_fini(o->loop, &o->due);
 }

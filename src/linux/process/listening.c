@@ -81,12 +81,12 @@ struct sockets {
 };
 
 static void
-note(void *ctx, uint64_t ino)
+note(void *ctx, const struct tree_socket *socket)
 {
 	struct sockets *s = ctx;
 
 	if (s->n < sizeof(s->inos) / sizeof(s->inos[0]))
-		s->inos[s->n++] = ino;
+		s->inos[s->n++] = socket->ino;
 }
 
 static bool

@@ -9,7 +9,7 @@
 #include "core/conf/conf.h"
 #include "daemon/adopt/adopt_held.h"
 #include "daemon/adopt/adopt_hint.h"
-#include "daemon/adopt/adopt_trial.h"
+#include "daemon/adopt/adopt_tryout.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
@@ -24,23 +24,23 @@
 
 /* What is closed within this time was only tried. Clients of an address that
    nobody has served yet are refused so long. */
-#define TRIAL_MS	40
+#define TRYOUT_MS	40
 
 /* The same for a listener that is none of ours, where nothing waits. */
 #define ELSEWHERE_MS	500
 
 /* Of one process: more is no server's start, and is not to keep us busy. */
-#define TRIALS_MAX	32
+#define TRYOUTS_MAX	32
 
 /* After a look into the kernel's tables there is none for so many times as long
    as it took. */
 #define PAUSE_FACTOR	20
 
-struct trial {
+struct tryout {
 	uint64_t ino;
 	bool elsewhere;
 	struct mono due;
-	struct trial *next;
+	struct tryout *next;
 };
 
 /* ---- it was meant ---- */
@@ -96,7 +96,7 @@ take_late(struct worker *w, struct listener *l)
 static void
 judge_elsewhere(struct worker *w, uint64_t ino)
 {
-	struct trials *all = w->trap->all_trials;
+	struct tryouts *all = w->trap->all_tryouts;
 	struct mono begin = mono_now(), end;
 	struct address at;
 	struct fsids ids;
@@ -116,9 +116,9 @@ judge_elsewhere(struct worker *w, uint64_t ino)
 }
 
 static bool
-has_trial(const struct worker *w, const struct listener *l)
+has_tryout(const struct worker *w, const struct listener *l)
 {
-	for (const struct trial *t = w->trap->trials; t != NULL; t = t->next)
+	for (const struct tryout *t = w->trap->tryouts; t != NULL; t = t->next)
 		if (!t->elsewhere && app_spec_find_lane(w->spec, t->ino) == l)
 			return true;
 	return false;
@@ -129,7 +129,7 @@ static bool
 is_tried(const struct worker *w, const struct listener *l)
 {
 	for (const struct worker *o = w->crew->workers; o != NULL; o = o->next)
-		if (has_trial(o, l))
+		if (has_tryout(o, l))
 			return true;
 	return false;
 }
@@ -141,12 +141,12 @@ take_place_first(struct worker *w, const struct listener *l)
 {
 	struct listener *first = app_spec_rival(w->spec, l);
 
-	if (first != NULL && has_trial(w, first) && adopt_holds(w, first))
+	if (first != NULL && has_tryout(w, first) && adopt_holds(w, first))
 		take_late(w, first);
 }
 
 static void
-judge(struct worker *w, const struct trial *t)
+judge(struct worker *w, const struct tryout *t)
 {
 	struct listener *l = t->elsewhere ? NULL :
 	    app_spec_find_lane(w->spec, t->ino);
@@ -164,7 +164,7 @@ judge(struct worker *w, const struct trial *t)
 /* ---- until then ---- */
 
 static void
-wake(struct trials *all, struct mono due)
+wake(struct tryouts *all, struct mono due)
 {
 	if (!mono_before(due, all->due))
 		return;
@@ -173,42 +173,42 @@ wake(struct trials *all, struct mono due)
 }
 
 static int
-add(struct worker *w, const struct trial *of, int ms)
+add(struct worker *w, const struct tryout *of, int ms)
 {
-	struct trial **end = &w->trap->trials, *t;
+	struct tryout **end = &w->trap->tryouts, *t;
 
 	for (; *end != NULL; end = &(*end)->next)
 		if ((*end)->ino == of->ino)
 			return 0;
-	t = w->trap->tried < TRIALS_MAX ? calloc(1, sizeof(*t)) : NULL;
+	t = w->trap->tried < TRYOUTS_MAX ? calloc(1, sizeof(*t)) : NULL;
 	if (t == NULL)
 		return -ENOMEM;
 	w->trap->tried++;
 	*t = *of;
 	t->due = mono_add_ms(mono_now(), ms);
 	*end = t;
-	wake(w->trap->all_trials, t->due);
+	wake(w->trap->all_tryouts, t->due);
 	return 0;
 }
 
 int
-trial_begin(struct worker *w, struct listener *l, struct error *err)
+tryout_begin(struct worker *w, struct listener *l, struct error *err)
 {
 	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
-	struct trial t = { .ino = lane != NULL ? lane->ino : 0 };
+	struct tryout t = { .ino = lane != NULL ? lane->ino : 0 };
 
 	/* Datagrams come since the bind. */
 	if (lane == NULL || l->bound.kind == ADDRESS_UDP ||
 	    (l->listening && !l->quiet && app_spec_is_settled(w->spec, l)) ||
-	    add(w, &t, TRIAL_MS) < 0)
+	    add(w, &t, TRYOUT_MS) < 0)
 		return take(w, l, err);
 	return app_spec_try_listener(w->spec, l, err);
 }
 
 void
-trial_hurry(struct worker *w)
+tryout_hurry(struct worker *w)
 {
-	for (struct trial **at = &w->trap->trials, *t; (t = *at) != NULL;) {
+	for (struct tryout **at = &w->trap->tryouts, *t; (t = *at) != NULL;) {
 		if (t->elsewhere) {
 			at = &t->next;
 			continue;
@@ -220,9 +220,9 @@ trial_hurry(struct worker *w)
 }
 
 void
-trial_elsewhere(struct worker *w, const struct seccomp_call *call)
+tryout_elsewhere(struct worker *w, const struct seccomp_call *call)
 {
-	struct trial t = { .elsewhere = true };
+	struct tryout t = { .elsewhere = true };
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	enum inspect_kind kind = inspect_fd(call->tid, call->fd, &t.ino);
 
@@ -232,13 +232,13 @@ trial_elsewhere(struct worker *w, const struct seccomp_call *call)
 }
 
 void
-trial_forget(struct worker *w)
+tryout_forget(struct worker *w)
 {
-	while (w->trap->trials != NULL) {
-		struct trial *next = w->trap->trials->next;
+	while (w->trap->tryouts != NULL) {
+		struct tryout *next = w->trap->tryouts->next;
 
-		free(w->trap->trials);
-		w->trap->trials = next;
+		free(w->trap->tryouts);
+		w->trap->tryouts = next;
 	}
 }
 
@@ -246,15 +246,15 @@ trial_forget(struct worker *w)
 static struct mono
 judge_due(struct worker *w, struct mono now)
 {
-	struct trial **at = &w->trap->trials;
+	struct tryout **at = &w->trap->tryouts;
 	struct mono next = MONO_NEVER;
 
 	while (*at != NULL) {
-		struct trial *t = *at;
+		struct tryout *t = *at;
 
 		if (t->elsewhere &&
-		    mono_before(t->due, w->trap->all_trials->next_look))
-			t->due = w->trap->all_trials->next_look;
+		    mono_before(t->due, w->trap->all_tryouts->next_look))
+			t->due = w->trap->all_tryouts->next_look;
 		if (mono_before(now, t->due)) {
 			if (mono_before(t->due, next))
 				next = t->due;
@@ -269,9 +269,9 @@ judge_due(struct worker *w, struct mono now)
 }
 
 static void
-trials_due(void *ctx)
+tryouts_due(void *ctx)
 {
-	struct trials *all = ctx;
+	struct tryouts *all = ctx;
 	struct mono now = mono_now(), next = MONO_NEVER;
 
 	for (struct crew *c = all->workers->crews; c != NULL; c = c->next)
@@ -286,16 +286,16 @@ trials_due(void *ctx)
 }
 
 int
-trial_init(struct trials *all, struct loop *loop, struct workers *workers)
+tryout_init(struct tryouts *all, struct loop *loop, struct workers *workers)
 {
 	all->loop = loop;
 	all->workers = workers;
 	all->due = MONO_NEVER;
-	return loop_timer_init(loop, &all->timer, trials_due, all);
+	return loop_timer_init(loop, &all->timer, tryouts_due, all);
 }
 
 void
-trial_fini(struct trials *all)
+tryout_fini(struct tryouts *all)
 {
 	loop_timer_fini(all->loop, &all->timer);
 }

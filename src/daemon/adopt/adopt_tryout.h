@@ -4,8 +4,8 @@
  * that, nor does an address take another one's place; and nobody is told that a
  * program listens elsewhere. What is still there a moment later was meant.
  */
-#ifndef DAEMON_ADOPT_ADOPT_TRIAL_H
-#define DAEMON_ADOPT_ADOPT_TRIAL_H
+#ifndef DAEMON_ADOPT_ADOPT_TRYOUT_H
+#define DAEMON_ADOPT_ADOPT_TRYOUT_H
 
 #include "base/mono.h"
 #include "linux/loop/loop.h"
@@ -16,7 +16,7 @@ struct seccomp_call;
 struct worker;
 struct workers;
 
-struct trials {
+struct tryouts {
 	struct loop *loop;
 	struct workers *workers;
 	struct loop_timer timer;
@@ -25,22 +25,22 @@ struct trials {
 };
 
 /* -ENOMEM. Undone by _fini. */
-int trial_init(struct trials *trials, struct loop *loop,
+int tryout_init(struct tryouts *tryouts, struct loop *loop,
     struct workers *workers);
-void trial_fini(struct trials *trials);
+void tryout_fini(struct tryouts *tryouts);
 
 /* A server has come to listen on it; its lane is known. If others serve it, or
    it is UDP and bound, that is that. -errno with words. */
-int trial_begin(struct worker *worker, struct listener *listener,
+int tryout_begin(struct worker *worker, struct listener *listener,
     struct error *err);
 
 /* It is ready: what it listens on was meant. */
-void trial_hurry(struct worker *worker);
+void tryout_hurry(struct worker *worker);
 
 /* `call` is a listen(2) on a socket that is none of ours. */
-void trial_elsewhere(struct worker *worker, const struct seccomp_call *call);
+void tryout_elsewhere(struct worker *worker, const struct seccomp_call *call);
 
 /* With the process they are over. */
-void trial_forget(struct worker *worker);
+void tryout_forget(struct worker *worker);
 
 #endif
