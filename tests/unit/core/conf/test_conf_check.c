@@ -749,6 +749,10 @@ names_of_listeners(void **state)
 	    "Http-2.x_y=81, udp:5353");
 	GOOD("listen", "x=unix:/a=b, unix:/c=d=e", "x=unix:/a=b, unix:/c=d=e");
 	GOOD("listen", "x=udp:53", "x=udp:53");
+	GOOD("listen", "x=80 interface=lo mark=1", "x=80 interface=lo mark=1");
+	GOOD("listen", "127.0.0.1:80 interface=lo", "127.0.0.1:80 interface=lo");
+	GOOD("listen", "x=127.0.0.1:80{instance} interface=lo",
+	    "x=127.0.0.1:80{instance} interface=lo");
 #define NAME "is not a name for a listener, letters, digits, _, . and - are " \
 	"allowed, and not digits alone"
 	BAD("listen", "=80", "\"\" " NAME);
