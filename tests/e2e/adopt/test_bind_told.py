@@ -140,8 +140,9 @@ s.on('error', () => serve(port));
 
 
 def test_server_that_looks_whether_its_port_is_free(box, port):
+    # The look itself waits in the queue, and a stop for that.
     app = {"command": node(box, LOOKS_FIRST), "port": port, "instances": 1,
-           "ready_timeout": "3s"}
+           "ready_timeout": "3s", "drain_timeout": "100ms"}
     box.config(web=app)
     d = box.start()
     d.wait_log(rf"listens on 127\.0\.0\.1:\d+, which is none of this app's "

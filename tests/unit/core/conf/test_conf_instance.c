@@ -43,6 +43,30 @@ a_view_has_its_own(void **state)
 }
 
 static void
+a_view_is_renewed(void **state)
+{
+	static struct address newer_listens[3];
+	struct conf_app newer = {
+		.listens = newer_listens, .n_listens = 3, .listen_forms = forms,
+		.backlog = 7,
+	};
+	struct conf_app view;
+
+	(void)state;
+	newer_listens[0] = listens[0];
+	newer_listens[0].options.mark = 5;
+	assert_int_equal(conf_view(&app, 3, &view, NULL), 0);
+	conf_view_renew(&view, &newer);
+	assert_true(view.is_view);
+	assert_int_equal(view.view_instance, 3);
+	assert_int_equal(view.backlog, 7);
+	assert_int_equal(view.listens[0].options.mark, 5);
+	assert_int_equal(view.listens[1].port, 9243);
+	assert_string_equal(view.listens[2].path, "/run/3/s");
+	conf_view_free(&view);
+}
+
+static void
 what_is_no_address(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -75,6 +99,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_view_has_its_own),
+		cmocka_unit_test(a_view_is_renewed),
 		cmocka_unit_test(what_is_no_address),
 		cmocka_unit_test(all_of_all_instances),
 	};
