@@ -63,7 +63,8 @@ check_braces(struct conf_keys *keys, const struct conf_app *app)
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		if (!has_inet(app) && uses(app, ids[i], PLACEHOLDER_PORT))
 			conf_error_add(keys->errors,
-			    conf_keys_line(keys, ids[i]), conf_key_name(ids[i]), "{port} is the number of a "
+			    conf_keys_line(keys, ids[i]),
+			    conf_key_name(ids[i]), "{port} is the number of a "
 			    "TCP or UDP port, but the app has none; port or "
 			    "listen gives it one");
 }

@@ -176,10 +176,10 @@ has_ready(const struct crew *crew, const struct app_spec *spec)
 	return false;
 }
 
-/* Is what is in the place of entry `i` of beside, which is no mere trial, of no
-   use to anybody, so that the entry may take its place? By the number that it
-   was given under it is served without a bind: then somebody waits on it, in
-   whichever process. */
+/* Is what is in the place of entry `i` of beside, which is not only tried, of
+   no use to anybody, so that the entry may take its place? By the number that
+   it was given under it is served without a bind: then somebody waits on it,
+   in whichever process. */
 static bool
 is_useless(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec, size_t i)

@@ -253,7 +253,9 @@ listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
 	if (code < 0)
 		return error_set(err, code, "cannot listen on %s: %s",
 		    address_text(&l->bound).s, strerror(-code));
-	announce(l, app, asked_for);
+	/* At a stop it was only tried. */
+	if (!l->refuses)
+		announce(l, app, asked_for);
 	return 0;
 }
 
