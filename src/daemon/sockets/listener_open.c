@@ -125,12 +125,14 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	return socket_adjust(fd, &l->bound, &l->file, &options, err);
 }
 
-/* With `port` it is the server's own wish; with `listen` an address of the file
-   in the family of the server's sockets. */
+/* With `port` it is the server's own wish, and so is an interface; with `listen`
+   an address of the file in the family of the server's sockets. */
 static const char *
 why_derived(const struct listener *l, const struct conf_app *app)
 {
-	if (l->position == 0 && app->has_port)
+	if ((l->position == 0 && app->has_port) ||
+	    strcmp(l->bound.options.interface,
+	    l->address.options.interface) != 0)
 		return " (as its program asks for)";
 	return l->bound.host == ADDRESS_HOST_IPV4 ?
 	    " (for its program's IPv4 sockets)" :
