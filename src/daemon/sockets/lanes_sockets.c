@@ -174,7 +174,6 @@ hush(const struct lane *lane, bool on)
 	return code < 0 ? socket_ignore_all(lane->fd, on) : code;
 }
 
-/* A socket like the others of the listener; it listens if they do. */
 /* A socket like the others of the listener; it listens if they do. Datagram
    sockets that workers have connected may have the address too. */
 static int
