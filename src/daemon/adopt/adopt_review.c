@@ -89,13 +89,25 @@ has_beside(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+/* One who might serve it: what an instance has of its own, its worker alone. */
+static bool
+has_ready_for(const struct crew *crew, const struct app_spec *spec,
+    const struct listener *l)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->spec == spec && worker_ready(w) && (l->instance < 0 ||
+		    l->instance == (long)w->instance))
+			return true;
+	return false;
+}
+
 static void
 suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec, struct listener *l)
 {
 	if (!l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
 	    app_spec_has_taken(spec, l) || has_beside(spec, l) ||
-	    is_served(r, crew, l))
+	    !has_ready_for(crew, spec, l) || is_served(r, crew, l))
 		return;
 	listener_suspend(l);
 	if (is_covered(spec, l))
