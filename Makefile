@@ -433,17 +433,18 @@ BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick zsh prometheus python3-prometheus-client systemd \
+	ruby-webrick puma ruby-sd-notify tarantool zsh prometheus \
+	python3-prometheus-client python3-twisted systemd \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
-	/usr/bin/python3 -c 'import pytest, prometheus_client' && \
+	/usr/bin/python3 -c 'import pytest, prometheus_client, twisted' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
-	ruby -e "require 'webrick'"
+	    redis-server ruby puma tarantool zsh promtool aarch64-linux-gnu-gcc && \
+	ruby -e "require 'webrick'; require 'sd_notify'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
 # there is one; a list of what to install elsewhere. Servers among the packages

@@ -161,7 +161,7 @@ on_signal(void *ctx, int signo)
 		if (sup->apps.stopping)
 			break;
 		log_info("SIGHUP: reloading");
-		reload_request(&sup->reloads, NULL);
+		reload_request(&sup->reloads, RELOAD_ALL, NULL);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -194,11 +194,13 @@ signals_ready(void *ctx, uint32_t events)
 static void
 tell_status(struct supervisor *sup)
 {
+	const char *refusal = sup->reloads.refusal;
 	unsigned ready, wanted;
 
 	apps_count(&sup->apps, &ready, &wanted);
-	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready", ready,
-	    wanted);
+	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready%s%s", ready,
+	    wanted, refusal != NULL ? "; reload refused: " : "",
+	    refusal != NULL ? refusal : "");
 }
 
 /* Tell the supervisor above us when a start or a reload has come to its end. */
@@ -213,9 +215,12 @@ check_up(struct supervisor *sup)
 		return;
 	if (sup->program.starting)
 		log_info("start complete");
+	/* No message says that a reload has failed, and without READY=1 systemd
+	   waits until its time is over. */
+	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d\nERRNO=%d",
+	    (int)sup->program.pid, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	reload_told(&sup->reloads);
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->program.pid);
 	tell_status(sup);
 }
 
@@ -311,6 +316,7 @@ static const struct apps_watch apps_watch = {
 static const struct reload_watch reload_watch = {
 	.refused = control_reload_refused,
 	.applying = control_reload_applying,
+	.applied = control_reload_applied,
 };
 
 /* Who is whose neighbour. */
@@ -328,6 +334,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.orphans = &sup->orphans,
 		.adopt = &sup->adopt,
 		.review = &sup->review,
+		.cwd = setup->cwd,
 	});
 	apps_init(&sup->apps, &(struct apps_setup){
 		.workers = &sup->workers,
@@ -413,6 +420,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
 	listeners_init(&sup->listeners, sup->loop);
+	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
 	    &sup->control);
 	code = process_become_subreaper();
@@ -441,8 +449,9 @@ start_apps(struct supervisor *sup, struct error *err)
 	if (code == 0)
 		code = balancing_check(&sup->listeners.balancing, config, err);
 	if (code == 0)
-		code = app_specs_open(&sup->apps, config, &specs, err);
+		code = app_specs_open(&sup->apps, config, NULL, &specs, err);
 	listeners_disinherit(&sup->listeners, warn_unused);
+	listeners_run(&sup->listeners);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (apps_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
@@ -521,6 +530,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.listeners = LISTENERS_INIT,
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
+		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers },
 	};

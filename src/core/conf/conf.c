@@ -35,6 +35,7 @@ app_free(struct conf_app *app)
 	for (size_t i = 0; i < app->n_listens; i++)
 		address_free(&app->listens[i]);
 	free(app->listens);
+	free(app->listen_lines);
 	free(app->socket_user);
 	free(app->socket_group);
 	free(app->directory);
@@ -68,6 +69,7 @@ config_unref(struct config *config)
 	for (size_t i = 0; i < config->n_apps; i++)
 		app_free(&config->apps[i]);
 	free(config->apps);
+	free(config->file);
 	free(config->log);
 	free(config->pidfile);
 	free(config->control);

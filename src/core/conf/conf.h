@@ -110,6 +110,8 @@ struct conf_app {
 	struct address *listens;	/* `port` first, then `listen` */
 	size_t n_listens;
 	bool has_port;			/* listens[0] came from `port` */
+	unsigned *listen_lines;		/* as listens: where they were written;
+					   0: on the command line */
 	uint32_t socket_mode;
 	char *socket_user;		/* NULL: inherited */
 	char *socket_group;
@@ -170,6 +172,7 @@ enum conf_log_format {	/* as in base/log.h */
 
 struct config {
 	unsigned refs;
+	char *file;		/* as the user named it, for messages */
 	enum conf_log_level log_level;
 	enum conf_log_format log_format;
 	char *log;		/* absolute path; NULL: stderr */

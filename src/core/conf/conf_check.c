@@ -252,6 +252,19 @@ check_clusterd(struct check *c, size_t section)
 }
 
 static int
+keep_listen_lines(struct conf_app *app, const struct app_note *note)
+{
+	size_t n = app->n_listens;
+
+	app->listen_lines = calloc(n + 1, sizeof(*app->listen_lines));
+	if (app->listen_lines == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		app->listen_lines[i] = note->listen_lines[i];
+	return 0;
+}
+
+static int
 check_app(struct check *c, size_t section)
 {
 	struct config *config = c->config;
@@ -270,6 +283,8 @@ check_app(struct check *c, size_t section)
 	    note->listen_lines);
 	if (r < 0)
 		return r;
+	if (keep_listen_lines(app, note) < 0)
+		return -ENOMEM;
 	check_braces(c, app);
 	check_ready(c, app);
 	check_durations(c, app);
@@ -417,9 +432,11 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	if (c.config == NULL)
 		return -ENOMEM;
 	c.config->refs = 1;
+	c.config->file = strdup(errors->file);
 	c.config->apps = calloc(n, sizeof(*c.config->apps));
 	c.notes = calloc(n, sizeof(*c.notes));
-	if (c.config->apps != NULL && c.notes != NULL)
+	if (c.config->file != NULL && c.config->apps != NULL &&
+	    c.notes != NULL)
 		r = check_sections(&c);
 	free(c.notes);
 

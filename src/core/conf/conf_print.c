@@ -390,6 +390,19 @@ print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
 }
 
 char *
+conf_print_key(const struct conf_key *key, const void *target)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const struct out o = { .sb = &sb, .key = key, .target = target };
+	char *text;
+
+	printers[key->type](&o);
+	text = strbuf_take(&sb);
+	strbuf_free(&sb);
+	return text;
+}
+
+char *
 conf_print(const struct config *config, const struct conf_here *here)
 {
 	struct strbuf sb = STRBUF_INIT;

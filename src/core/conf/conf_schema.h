@@ -123,6 +123,8 @@ struct conf_key {
 	uint64_t max;
 	const struct conf_word *words;	/* ends with a NULL word */
 	bool list;		/* may go on over indented lines */
+	bool live;		/* of an app: a change takes effect without new
+				   workers */
 	const char *allowed;	/* in words, for messages and the manual */
 };
 

@@ -74,6 +74,7 @@ struct app {
 	/* app_rollout.c, and crew's stable, target and wanted */
 	struct rollout rollout;		/* to crew.target */
 	unsigned generation;		/* the latest that was given out */
+	uint64_t renewed_by;		/* the latest reload that concerned it */
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
 	char *reload_error;		/* why the last was aborted, or NULL */
@@ -92,6 +93,9 @@ struct app *app_of(struct crew *crew);
 /* Borrowed, as long as the app is there. */
 const char *app_name(const struct app *app);
 
+/* What it is to run under: what a rollout tries, else what is in force. */
+struct app_spec *app_latest(const struct app *app);
+
 /* The one of that name, unless it is on its way out; or NULL. */
 struct app *apps_find(const struct apps *apps, const char *name);
 
@@ -106,6 +110,12 @@ void apps_touch(struct apps *apps);
 /* Has something changed since it was last asked? For apps_turn() alone. */
 bool app_touched(struct app *app);
 bool apps_touched(struct apps *apps);
+
+/* Has this reload, or a later one, added it or put something new in force? */
+bool app_came_by(const struct app *app, uint64_t reload);
+
+/* Does an app that runs, and goes on, have this listener? */
+bool apps_want(const struct apps *apps, const struct listener *listener);
 
 /* Are there workers without a seat that have not gone yet? */
 bool app_retires(const struct app *app);

@@ -75,6 +75,7 @@ app_roll(struct app *app, struct app_spec *spec)
 		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
 	}
+	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
 	app_spec_try(spec, ++app->generation);
 	forget_last(app);
@@ -84,6 +85,25 @@ app_roll(struct app *app, struct app_spec *spec)
 	    "instance%s", spec->generation, app->crew.wanted,
 	    app->crew.wanted == 1 ? "" : "s");
 	app_touch(app);
+}
+
+void
+app_renew(struct app *app, struct config *config, const struct conf_app *conf,
+    bool changed)
+{
+	struct app_spec *spec = app_latest(app);
+	unsigned before = spec->instances;
+
+	if (changed)
+		app->renewed_by = app->apps->n_reloads;
+	app_spec_renew(spec, config, conf);
+	if (spec->instances == before)
+		return;
+	/* Who has ended has nobody to scale, until it is started again. */
+	if (app->over)
+		app->crew.wanted = spec->instances;
+	else
+		app_scale(app, (int)spec->instances - (int)app->crew.wanted);
 }
 
 /* Its own new worker, beside the present one, under the spec in force. */
@@ -100,6 +120,35 @@ restart_one(struct app *app, unsigned instance)
 	log_app(LOG_LEVEL_INFO, app->crew.name, "restarting instance %u",
 	    instance);
 	app_touch(app);
+}
+
+/* Who adopts, and has not listened yet, will get the new one. */
+void
+app_note_deaf(struct app *app, const struct listener *l)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->pid != 0 && w->seated && app_spec_has(w->spec, l) &&
+		    (w->spec->conf->handoff != CONF_HANDOFF_ADOPT ||
+			worker_ready(w)))
+			w->deaf_serial = w->serial;
+	app_touch(app);
+}
+
+/* Without a rollout, which would see to it: the first one's begins. */
+static bool
+replace_deaf(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats && !app->over; i++) {
+		struct worker *w = app->seats[i].present;
+
+		if (w == NULL || !worker_is_deaf(w))
+			continue;
+		restart_one(app, i);
+		/* Whatever comes of it, once is enough. */
+		w->deaf_serial = 0;
+		return true;
+	}
+	return false;
 }
 
 /* What has ended has given its listeners back: they are opened again. */
@@ -285,7 +334,7 @@ facts_of(const struct app *app, const struct worker *w)
 		.state = w->fsm.state,
 		.streak = w->fsm.history.streak,
 		.relapsed = w->relapsed,
-		.outdated = w->outdated,
+		.outdated = w->outdated || worker_is_deaf(w),
 		.of_target = w->spec == app->crew.target,
 		.of_stable = w->spec == app->crew.stable,
 	};
@@ -422,8 +471,11 @@ close_over(struct app *app)
 void
 app_rollout_turn(struct app *app)
 {
-	while (app->crew.target != NULL && step(app))
-		;
+	do
+		while (app->crew.target != NULL && step(app))
+			;
+	while (app->crew.target == NULL && !app->apps->stopping &&
+	    replace_deaf(app));
 	if (app->crew.target != NULL)
 		return;
 	seats_fill(app);

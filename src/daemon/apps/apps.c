@@ -13,6 +13,7 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/life/life.h"
 #include "daemon/output/outputs.h"
+#include "daemon/sockets/listener_open.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
@@ -264,6 +265,26 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 
 	apps->watch->ended(apps->watch_ctx, w, step, words);
 	seats_note_end(w, step, cause, words);
+}
+
+enum listener_fate
+apps_listener_died(void *ctx, struct listener *l)
+{
+	struct apps *apps = ctx;
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (apps->stopping || !apps_want(apps, l))
+		return LISTENER_UNWANTED;
+	code = listener_renew(l, &err);
+	if (code < 0)
+		log_app(LOG_LEVEL_ERROR, l->app, "%s", error_text(&err));
+	error_clear(&err);
+	if (code < 0)
+		return LISTENER_STAYS_DEAD;
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		app_note_deaf(a, l);
+	return LISTENER_RENEWED;
 }
 
 /* ---- at the end of a turn ---- */

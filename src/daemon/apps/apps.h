@@ -17,6 +17,7 @@
 
 #include "core/worker/restart.h"
 #include "daemon/apps/app.h"
+#include "daemon/sockets/listener.h"
 
 struct app_spec;
 struct conf_app;
@@ -74,6 +75,9 @@ void apps_count_reload(struct apps *apps);
 
 /* `instances = auto` is what CPUs there are now. */
 void apps_count_cpus(struct apps *apps);
+
+/* For listeners_on_death(): of `ctx`, the apps. */
+enum listener_fate apps_listener_died(void *ctx, struct listener *listener);
 
 /* For struct worker_events. */
 void apps_worker_stepped(struct worker *worker,

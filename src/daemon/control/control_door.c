@@ -40,10 +40,10 @@ control_door_init(struct control_door *door, struct loop *loop,
 }
 
 int
-control_door_open(struct control_door *door, const char *path, uint32_t gid,
-    struct error *err)
+control_door_open(struct control_door *door, const char *path,
+    const char *also, uint32_t gid, struct error *err)
 {
-	int code = control_socket_open(path, gid, &door->socket, err);
+	int code = control_socket_open(path, also, gid, &door->socket, err);
 
 	door->gid = gid;
 	if (code == 0)
@@ -57,17 +57,17 @@ control_door_open(struct control_door *door, const char *path, uint32_t gid,
 	return code;
 }
 
-void
-control_door_restore(struct control_door *door)
+/* Removed by somebody. */
+static void
+make_again(struct control_door *door)
 {
 	struct control_socket fresh = CONTROL_SOCKET_INIT;
 	struct error err = ERROR_INIT;
 	loop_handle handle = 0;
 	int code;
 
-	if (door->socket.fd < 0 || control_socket_is_there(&door->socket))
-		return;
-	code = control_socket_open(door->socket.path, door->gid, &fresh, &err);
+	code = control_socket_open(door->socket.path, NULL, door->gid, &fresh,
+	    &err);
 	if (code == 0)
 		code = loop_add(door->loop, fresh.fd,
 		    door->paused ? 0 : EPOLLIN, false, arrived, door, &handle);
@@ -82,6 +82,21 @@ control_door_restore(struct control_door *door)
 		door->socket = fresh;
 		door->handle = handle;
 	}
+	error_clear(&err);
+}
+
+void
+control_door_restore(struct control_door *door, const char *also)
+{
+	struct error err = ERROR_INIT;
+
+	if (door->socket.fd < 0)
+		return;
+	if (!control_socket_is_there(&door->socket))
+		make_again(door);
+	if (control_socket_also(&door->socket, also, &err) < 0)
+		log_warning("the configuration is found by clusterctl under "
+		    "this one's name for it alone: %s", error_text(&err));
 	error_clear(&err);
 }
 

@@ -37,6 +37,16 @@ control_progress_apps(struct control_client *c)
 }
 
 void
+control_progress_renewed(struct control_client *c, uint64_t reload)
+{
+	for (const struct app *a = c->setup->apps->first; a != NULL;
+	     a = a->next_app)
+		if (!a->crew.stopping && app_came_by(a, reload) &&
+		    is_told(c, a))
+			tell_app(c, a);
+}
+
+void
 control_progress_note(struct control_client *c, const char *text)
 {
 	answer_begin(&c->out, ANSWER_PROGRESS, "note");

@@ -195,6 +195,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		.trap = adopt_wanted(life->with.adopt, w->spec),
 		.null_fd = life->null_fd,
 		.directory = conf->directory,
+		.cwd = life->with.cwd,
 		.umask = conf->umask,
 		.nofile = life->nofile,
 		.creds = &conf->creds,

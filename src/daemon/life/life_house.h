@@ -30,6 +30,8 @@ struct life {
 		struct orphans *orphans;
 		struct adopt *adopt;
 		struct adopt_review *review;
+		const char *cwd;	/* for workers without a directory of
+					   their own; NULL: ours */
 	} with;
 	int null_fd;			/* /dev/null, for their input */
 	struct rlimit nofile;		/* as inherited, for the workers */

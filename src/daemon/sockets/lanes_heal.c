@@ -100,18 +100,31 @@ is_to_tell(struct lanes *ls)
 }
 
 static void
+tell_shut_unix(struct lane *lane, enum listener_fate fate)
+{
+	struct listener *l = lane->listener;
+	const struct culprit by = find_culprit(lane);
+
+	if (fate == LISTENER_STAYS_DEAD)
+		log_about(LOG_LEVEL_ERROR, &by.about,
+		    "%shas shut down the listener %s: clients are refused "
+		    "until %s", by.who, l->bound.path, l->inherited ?
+		    "the supervisor above makes it anew" : "the next reload");
+	else if (fate == LISTENER_RENEWED && is_to_tell(&l->lanes))
+		log_about(LOG_LEVEL_WARNING, &by.about,
+		    "%shas shut down the listener %s; there is another one in "
+		    "its place, and workers that have the old one are replaced",
+		    by.who, l->bound.path);
+}
+
+static void
 tell_shut(struct lane *lane, int code)
 {
 	struct listener *l = lane->listener;
 	const struct address_text name = address_text_numeric(&l->bound);
 	const struct culprit by = find_culprit(lane);
 
-	if (l->bound.kind == ADDRESS_UNIX)
-		log_about(LOG_LEVEL_ERROR, &by.about,
-		    "%shas shut down the listener %s: clients are refused "
-		    "until %s", by.who, name.s, l->inherited ?
-		    "the supervisor above makes it anew" : "the next reload");
-	else if (l->bound.kind == ADDRESS_UDP)
+	if (l->bound.kind == ADDRESS_UDP)
 		log_about(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener udp:%s: it hears nothing "
 		    "until its next start", by.who, name.s);
@@ -135,6 +148,7 @@ hangup(void *ctx, uint32_t events)
 {
 	struct lane *lane = ctx;
 	struct listener *l = lane->listener;
+	struct listeners *all = l->all;
 	int code = 0;
 
 	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
@@ -147,8 +161,14 @@ hangup(void *ctx, uint32_t events)
 	if ((events & EPOLLHUP) == 0)
 		return;
 	if (l->bound.kind == ADDRESS_UNIX) {
-		l->dead = true;
-	} else if (l->bound.kind == ADDRESS_UDP) {
+		enum listener_fate fate = l->inherited || all->died == NULL ?
+		    LISTENER_STAYS_DEAD : all->died(all->died_ctx, l);
+
+		l->dead = fate != LISTENER_RENEWED;
+		tell_shut_unix(lane, fate);
+		return;
+	}
+	if (l->bound.kind == ADDRESS_UDP) {
 		lanes_sockets_spoilt(lane);
 	} else if (l->inherited) {
 		code = socket_start_listening(lane->fd, l->backlog);

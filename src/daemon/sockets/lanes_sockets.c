@@ -338,6 +338,18 @@ lanes_sockets_enter(struct listener *l, bool listens)
 }
 
 void
+lanes_sockets_renew_first(struct listener *l, int fd)
+{
+	struct lane *first = l->lanes.v[0];
+
+	lanes_sockets_unwatch(first);
+	fd_close(&first->fd);
+	first->fd = fd;
+	first->ino = socket_inode(fd);
+	lanes_sockets_watch(first);
+}
+
+void
 lanes_sockets_refuse_lane(struct lane *lane)
 {
 	if (!listener_is_own_tcp(lane->listener))

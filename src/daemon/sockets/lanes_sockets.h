@@ -74,6 +74,9 @@ int lanes_sockets_revive(struct lane *lane);
    then it has another place in the kernel's order. TCP. */
 void lanes_sockets_check(struct lane *lane);
 
+/* Unix: this socket takes the place of the first one, which is closed. */
+void lanes_sockets_renew_first(struct listener *listener, int fd);
+
 /* Hear of its being shut down (`on_hangup` of the listener's), from now on or
    no more. Failure is logged. */
 void lanes_sockets_watch(struct lane *lane);

@@ -23,6 +23,7 @@
  *   lanes_watch    who waits in those that nobody serves
  *   lanes_heal     what workers do to them, undone
  *   listener_file  the paths of Unix listeners
+ *   listener_holder  who has an address that cannot be had
  *   listener_open  one listener, opened and closed
  *   listeners      all of them, shared by those who need them
  *
@@ -46,6 +47,9 @@
 #include "linux/loop/loop.h"
 #include "linux/socket/listen_fds.h"
 #include "linux/socket/socket.h"
+
+/* As many as a drain may have to look for. */
+#define LISTENER_OLD_FILES 2
 
 struct lane;
 struct listener;
@@ -131,6 +135,11 @@ struct listener {
 	char *app;		/* who opened it; decides for port 0 */
 	size_t position;	/* … and where in its list */
 	struct socket_file file;
+	struct socket_options options;	/* as its app's section has them */
+	uint64_t old_files[LISTENER_OLD_FILES];	/* Unix: inodes that it had
+					   before it was shut down, and its
+					   connections of then still have */
+	size_t n_old_files;
 	bool inherited;		/* from LISTEN_FDS: the file is not ours */
 	bool derived;		/* opened because a server asked for it */
 	bool beside;		/* asked for by a server, and not in the place
@@ -152,6 +161,13 @@ struct listener {
 	bool warned;		/* that the file cannot be kept */
 };
 
+/* What becomes of a Unix listener that a worker has shut down. */
+enum listener_fate {
+	LISTENER_STAYS_DEAD,
+	LISTENER_RENEWED,
+	LISTENER_UNWANTED,	/* nobody will miss it */
+};
+
 struct listeners {
 	struct listener *first;		/* listener_open */
 	/* listeners: */
@@ -159,8 +175,11 @@ struct listeners {
 	struct listen_fds inherited;	/* not matched yet; listener_open takes
 					   from them */
 	struct balancing balancing;
+	bool running;		/* nothing may take long any more */
 	void (*tell)(void *ctx);	/* listeners_on_news(), or NULL */
 	void *tell_ctx;
+	enum listener_fate (*died)(void *ctx, struct listener *listener);
+	void *died_ctx;		/* listeners_on_death(), or NULL */
 	/* listener_file: */
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */

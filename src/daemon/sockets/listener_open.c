@@ -9,6 +9,7 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
 
 static struct socket_options
@@ -51,6 +52,7 @@ listener_new(const struct conf_app *app, size_t position)
 		return NULL;
 	}
 	l->backlog = app->backlog;
+	l->options = options_of(app);
 	return l;
 }
 
@@ -76,6 +78,8 @@ open_socket(struct listeners *ls, struct listener *l,
 		    err);
 		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
 	}
+	if (code == -EADDRINUSE)
+		listener_holder_tell(address, ls->running, err);
 	lanes_sockets_set_first(l, fd);
 	return code;
 }
@@ -320,6 +324,7 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 	int code;
 
 	l->backlog = app->backlog;
+	l->options = options;
 	if (l->inherited || !l->listening || !listener_is_open(l))
 		return;
 	/* A worker that ends may have removed it just now. */
@@ -335,6 +340,38 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 		log_warning("%s; it stays %s", error_text(&err),
 		    balance_name(l->lanes.balance));
 	error_clear(&err);
+}
+
+/* Those who came by the old file are still served. */
+static void
+note_old_file(struct listener *l)
+{
+	if (l->n_old_files == LISTENER_OLD_FILES) {
+		memmove(l->old_files, l->old_files + 1,
+		    (LISTENER_OLD_FILES - 1) * sizeof(l->old_files[0]));
+		l->n_old_files--;
+	}
+	l->old_files[l->n_old_files++] = l->file.ino;
+}
+
+int
+listener_renew(struct listener *l, struct error *err)
+{
+	struct address bound = { .kind = ADDRESS_UNIX };
+	struct socket_file file;
+	int fd = -1, code;
+
+	listener_file_unwatch(l);
+	socket_unlink(&l->bound, &l->file);
+	code = socket_listen(&l->bound, &l->options, &fd, &bound, &file, err);
+	if (code < 0)
+		return code;
+	address_free(&bound);
+	note_old_file(l);
+	l->file = file;
+	lanes_sockets_renew_first(l, fd);
+	listener_file_watch(l);
+	return 0;
 }
 
 void

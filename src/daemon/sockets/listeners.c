@@ -30,10 +30,24 @@ listeners_fini(struct listeners *ls)
 }
 
 void
+listeners_run(struct listeners *ls)
+{
+	ls->running = true;
+}
+
+void
 listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
 {
 	ls->tell = fn;
 	ls->tell_ctx = ctx;
+}
+
+void
+listeners_on_death(struct listeners *ls,
+    enum listener_fate (*fn)(void *ctx, struct listener *l), void *ctx)
+{
+	ls->died = fn;
+	ls->died_ctx = ctx;
 }
 
 int

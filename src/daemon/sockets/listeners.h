@@ -30,10 +30,18 @@ struct loop;
 void listeners_init(struct listeners *listeners, struct loop *loop);
 void listeners_fini(struct listeners *listeners);
 
+/* The start is over: from now on the loop turns, and is not to be held up. */
+void listeners_run(struct listeners *listeners);
+
 /* Whom to tell that a lane has changed hands, or has somebody in it who is to be
    looked after: in the midst of a turn, so it only takes a note. */
 void listeners_on_news(struct listeners *listeners, void (*fn)(void *ctx),
     void *ctx);
+
+/* Whom to ask what is to become of a Unix listener that a worker has shut down:
+   it may call listener_renew(). */
+void listeners_on_death(struct listeners *listeners,
+    enum listener_fate (*fn)(void *ctx, struct listener *listener), void *ctx);
 
 /*
  * Before _init: take what the supervisor above passes in LISTEN_FDS, to be

@@ -17,6 +17,25 @@
    than any machine's interfaces, fewer than descriptors. */
 #define APP_SPEC_BESIDE_MAX 64
 
+/* Before the words: where the listener is written. */
+static void
+say_where(const struct config *config, const struct conf_app *conf, size_t i,
+    int code, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	bool known = config->file != NULL && conf->listen_lines != NULL &&
+	    conf->listen_lines[i] > 0;
+
+	if (err == NULL || !known)
+		return;
+	why = *err;
+	*err = (struct error)ERROR_INIT;
+	error_set(err, code, "%s:%u: %s: %s", config->file,
+	    conf->listen_lines[i], i == 0 && conf->has_port ? "port" :
+	    "listen", error_text(&why));
+	error_clear(&why);
+}
+
 int
 app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
@@ -42,7 +61,9 @@ app_spec_new(struct app_house *house, struct config *config,
 	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
 		code = listeners_acquire(house->listeners, conf, i,
 		    &spec->listeners[i], err);
-		if (code == 0)
+		if (code < 0)
+			say_where(config, conf, i, code, err);
+		else
 			spec->bound[i] = spec->listeners[i]->bound;
 	}
 	if (code == 0)
@@ -57,6 +78,23 @@ app_spec_new(struct app_house *house, struct config *config,
 	}
 	*ret_spec = spec;
 	return 0;
+}
+
+void
+app_spec_renew(struct app_spec *spec, struct config *config,
+    const struct conf_app *conf)
+{
+	struct config *old = spec->config;
+
+	assert(conf->n_listens == spec->conf->n_listens);
+	spec->config = config_ref(config);
+	spec->conf = conf;
+	spec->instances = conf_app_instances(conf,
+	    spec->house->auto_instances);
+	if (spec->in_force)
+		app_spec_put_in_force(spec);
+	app_spec_adjust(spec);
+	config_unref(old);
 }
 
 struct app_spec *

@@ -66,6 +66,11 @@ struct app_spec {
 int app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
     struct error *err);
+/* A newer configuration that asks for the same workers (core/conf/conf_change):
+   what else it says holds from now on. */
+void app_spec_renew(struct app_spec *spec, struct config *config,
+    const struct conf_app *conf);
+
 struct app_spec *app_spec_ref(struct app_spec *spec);
 void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
 

@@ -205,6 +205,22 @@ count_queue(const struct worker *w)
 	return all;
 }
 
+/* Those who came before somebody shut it down, too. */
+static size_t
+collect_unix(const struct listener *l, struct connections_of *of)
+{
+	size_t n = 0;
+
+	of[n++] = (struct connections_of){
+		.family = AF_UNIX, .ino = listener_first_lane(l)->ino,
+	};
+	for (size_t i = 0; i < l->n_old_files; i++)
+		of[n++] = (struct connections_of){
+			.family = AF_UNIX, .file = l->old_files[i],
+		};
+	return n;
+}
+
 static size_t
 collect_ports(const struct worker *w, struct connections_of *of)
 {
@@ -216,10 +232,7 @@ collect_ports(const struct worker *w, struct connections_of *of)
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
 		if (l->bound.kind == ADDRESS_UNIX)
-			of[n++] = (struct connections_of){
-				.family = AF_UNIX,
-				.ino = listener_first_lane(l)->ino,
-			};
+			n += collect_unix(l, of + n);
 		else
 			of[n++] = (struct connections_of){
 				.family = l->bound.host == ADDRESS_HOST_IPV4 ?
@@ -382,7 +395,8 @@ begin_look(struct drainage *x)
 {
 	struct worker *w = x->worker;
 	struct drainers *d = x->all;
-	struct connections_of of[2 * CONF_LISTENS_MAX];
+	struct connections_of of[(2 + LISTENER_OLD_FILES) *
+	    CONF_LISTENS_MAX];
 	size_t n = collect_ports(w, of);
 	struct fsids ids;
 	int code = 0;

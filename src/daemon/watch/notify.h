@@ -2,6 +2,9 @@
 #ifndef DAEMON_WATCH_NOTIFY_H
 #define DAEMON_WATCH_NOTIFY_H
 
+#include <stdbool.h>
+
+#include "linux/child/notify_dir.h"
 #include "linux/loop/loop.h"
 
 struct worker;
@@ -11,6 +14,8 @@ struct notify_sockets {
 	struct loop *loop;
 	struct workers *workers;
 	struct loop_timer thaw;		/* resumes paused sockets */
+	struct notify_dir dir;		/* made with the first socket */
+	bool told;			/* that one is not there */
 };
 
 /* -ENOMEM. Undone by _fini. */

@@ -65,6 +65,8 @@ struct worker {
 	bool seated;		/* else it retires */
 	bool present;		/* … and not on trial: it is its seat's */
 	bool outdated;		/* a restart of its instance is to replace it */
+	uint64_t deaf_serial;	/* the process whose listener was shut down,
+				   and that has no other: worker_is_deaf() */
 
 	/* worker_usage(): when it was last asked. */
 	uint64_t usage_serial;
@@ -85,6 +87,9 @@ void worker_log(enum log_level level, const struct worker *worker,
 struct worker *worker_of_holder(const struct lane_holder *holder);
 
 bool worker_ready(const struct worker *worker);
+
+/* Clients do not reach it any more, although it waits for them. */
+bool worker_is_deaf(const struct worker *worker);
 
 /* Has it a process whose leader has not died? */
 bool worker_has_leader(const struct worker *worker);

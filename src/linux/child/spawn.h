@@ -30,7 +30,9 @@ struct spawn_plan {
 					   writing */
 	int out_fd;			/* standard output and error; -1: as */
 	int err_fd;			/* ours */
-	const char *directory;		/* NULL: stay */
+	const char *directory;		/* NULL: … */
+	const char *cwd;		/* … there if it is possible; NULL:
+					   stay */
 	int32_t umask;			/* -1: stay */
 	struct rlimit nofile;
 	const struct conf_creds *creds;

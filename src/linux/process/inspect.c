@@ -193,6 +193,12 @@ inspect_each_fd(pid_t tid, bool (*fn)(void *ctx, int fd), void *ctx)
 }
 
 void
+inspect_each_process(bool (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	(void)each_number("/proc", fn, ctx);
+}
+
+void
 inspect_each_thread(pid_t pid, bool (*fn)(void *ctx, pid_t tid), void *ctx)
 {
 	char path[64];

@@ -223,6 +223,22 @@ process_env(pid_t pid, const char *name, char *value, size_t size)
 	return found;
 }
 
+bool
+process_name(pid_t pid, char *name, size_t size)
+{
+	char path[32], *text;
+	size_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	if (file_read_start(path, 64, &text, &len) < 0)
+		return false;
+	if (len > 0 && text[len - 1] == '\n')
+		text[len - 1] = '\0';
+	snprintf(name, size, "%s", text);
+	free(text);
+	return true;
+}
+
 int
 process_become_subreaper(void)
 {

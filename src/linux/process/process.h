@@ -34,6 +34,9 @@ int process_children(pid_t **ret_pids, size_t *ret_n);
    `size`. */
 bool process_env(pid_t pid, const char *name, char *value, size_t size);
 
+/* Its name, as ps(1) has it; false: there is no such process. */
+bool process_name(pid_t pid, char *name, size_t size);
+
 /* Is there any child, dead or alive? */
 bool process_has_children(void);
 

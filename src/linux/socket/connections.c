@@ -85,7 +85,8 @@ take_unix(void *ctx, const struct sockdiag_unix *s)
 	struct connections *c = ctx;
 
 	if (s->state != TCP_LISTEN && s->bound &&
-	    s->file_ino == c->file_ino && s->file_dev == c->file_dev)
+	    s->file_ino == c->file_ino &&
+	    (c->any_dev || s->file_dev == c->file_dev))
 		add(c, &(struct connection){
 			.ino = s->ino,
 			.conn = {
@@ -102,6 +103,10 @@ ask(struct connections *c, const struct connections_of *of)
 
 	if (of->family != AF_UNIX)
 		return sockdiag_tcp_ask(c->diag, of->family, of->port);
+	c->any_dev = of->file != 0;
+	c->file_ino = (uint32_t)of->file;
+	if (c->any_dev)
+		return sockdiag_unix_ask(c->diag);
 	code = sockdiag_unix_one(c->diag, of->ino, &listener);
 	if (code < 0)
 		return code;

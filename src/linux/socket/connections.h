@@ -23,6 +23,8 @@ struct connections_of {
 	int family;		/* AF_INET, AF_INET6, AF_UNIX */
 	uint16_t port;
 	uint64_t ino;		/* of the listening socket; AF_UNIX only */
+	uint64_t file;		/* … or of the file that it had, if there is no
+				   such socket any more */
 };
 
 struct connection {
@@ -46,6 +48,7 @@ struct connections {
 	int64_t older_ms;
 	uint32_t file_dev;	/* of the Unix listener that is asked for */
 	uint32_t file_ino;
+	bool any_dev;		/* … whose device is not known */
 	size_t cap;
 	bool failed;		/* short of memory */
 	bool sorted;

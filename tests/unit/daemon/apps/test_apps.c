@@ -260,7 +260,7 @@ what_is_stopped_follows_the_configuration(void **state)
 	assert_null(fake.apps.first);
 
 	/* It gets no spec, and so is not started. */
-	assert_int_equal(app_specs_open(&fake.apps, config, &specs, &err), 0);
+	assert_int_equal(app_specs_open(&fake.apps, config, NULL, &specs, &err), 0);
 	assert_null(specs[0]);
 	app_specs_free(specs, 1);
 	stopped_reload(&fake.apps, config);
