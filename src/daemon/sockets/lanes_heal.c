@@ -79,7 +79,7 @@ lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 	   whose socket blocks all of a sudden stands still in accept(2). */
 	if (code < 0 || l->inherited || !unused)
 		return code;
-	socket_set_nonblocking(lane->fd, false);
+	socket_forget_holder(lane->fd);
 	lanes_heal_check(lane);
 	return 0;
 }

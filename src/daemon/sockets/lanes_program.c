@@ -59,10 +59,15 @@ find_out(struct listener *l)
 	struct lanes *ls = &l->lanes;
 
 	for (int i = 0; i < ASK_TIMES && lanes_order_is_question(l); i++) {
+		int code;
+
 		(void)put_out(l, lanes_order_look(l, false, true));
-		if (ls->order.doubts == 0 ||
-		    lanes_attach_classic(l, ls->order.n, true) < 0 ||
-		    !lanes_order_ask(l))
+		if (ls->order.doubts == 0)
+			return;
+		code = lanes_attach_classic(l, ls->order.n, true);
+		if (code < 0)
+			lanes_order_failed(l, code);
+		if (code < 0 || !lanes_order_ask(l))
 			return;
 	}
 }

@@ -1,10 +1,12 @@
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "linux/socket/socket_inherit.h"
 
 #ifndef SO_BUF_LOCK
@@ -115,6 +117,44 @@ socket_inherit_options(int from, int to)
 	copy_linger(from, to);
 	copy_buffer(from, to, SO_RCVBUF, SO_RCVBUFFORCE, LOCKED_RCVBUF);
 	copy_buffer(from, to, SO_SNDBUF, SO_SNDBUFFORCE, LOCKED_SNDBUF);
+}
+
+static void
+forget_options(int fd)
+{
+	int domain, type, fresh;
+
+	if (!get(fd, SOL_SOCKET, SO_DOMAIN, &domain) ||
+	    !get(fd, SOL_SOCKET, SO_TYPE, &type))
+		return;
+	fresh = socket(domain, type | SOCK_CLOEXEC, 0);
+	if (fresh < 0)
+		return;
+	socket_inherit_options(fresh, fd);
+	fd_close(&fresh);
+}
+
+static void
+forget_flags(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	int wanted = flags & ~(O_NONBLOCK | O_ASYNC);
+
+	if (flags >= 0 && wanted != flags)
+		(void)fcntl(fd, F_SETFL, wanted);
+}
+
+void
+socket_forget_holder(int fd)
+{
+	const struct timeval none = { .tv_sec = 0 };
+
+	forget_flags(fd);
+	(void)fcntl(fd, F_SETOWN, 0);
+	(void)fcntl(fd, F_SETSIG, 0);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
+	forget_options(fd);
 }
 
 bool

@@ -11,6 +11,14 @@
  */
 void socket_inherit_options(int from, int to);
 
+/*
+ * The socket goes to another process, which is to find it as if nobody had had
+ * it: the same options as in a new one (but for sizes of buffers, which cannot be
+ * taken back), blocking, without the time limits of calls and the signals that
+ * were asked for.
+ */
+void socket_forget_holder(int fd);
+
 /* O_NONBLOCK, which is of the open file and so shared by whoever has it. */
 bool socket_is_nonblocking(int fd);
 void socket_set_nonblocking(int fd, bool on);
