@@ -104,6 +104,11 @@ app_renew(struct app *app, struct config *config, const struct conf_app *conf,
 
 	if (changed)
 		app->renewed_by = app->apps->n_reloads;
+	/* What a reload before has failed of is over. */
+	if (changed && app->crew.target == NULL) {
+		free(app->reload_error);
+		app->reload_error = NULL;
+	}
 	app_spec_renew(spec, config, conf);
 	if (spec->instances == before)
 		return;

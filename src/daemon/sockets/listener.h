@@ -168,6 +168,9 @@ struct listener {
 	/* listener_file: */
 	int watch;		/* of the file; -1: none */
 	bool warned;		/* that the file cannot be kept */
+	/* Sockets made for ones that workers have shut down, since then. */
+	unsigned renewals;
+	struct mono renewing_since;
 };
 
 /* What becomes of a Unix listener that a worker has shut down. */

@@ -14,29 +14,37 @@
 #define NAME_MAX_LEN	64
 #define ANCESTORS_MAX	32
 
-static bool
+/* By its name, which may be ours in another version: 1, 0; -1: that cannot be
+   told. */
+static int
 is_clusterd(pid_t pid)
 {
-	char name[NAME_MAX_LEN];
+	char name[NAME_MAX_LEN], own[NAME_MAX_LEN];
 
-	return process_name(pid, name, sizeof(name)) &&
-	    strcmp(name, "clusterd") == 0;
+	if (!process_name(pid, name, sizeof(name)))
+		return -1;
+	return strcmp(name, "clusterd") == 0 ||
+	    (process_name(getpid(), own, sizeof(own)) &&
+		strcmp(name, own) == 0);
 }
 
-/* The nearest clusterd above it; 0: there is none. */
+/* The nearest clusterd above it; 0: there is none; -1: not all of those above
+   it can be seen. */
 static pid_t
 find_clusterd(pid_t pid)
 {
 	struct process_stat st;
 
 	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
-		if (is_clusterd(pid))
-			return pid;
+		int yes = is_clusterd(pid);
+
+		if (yes != 0)
+			return yes > 0 ? pid : -1;
 		if (!process_stat(pid, &st))
-			break;
+			return -1;
 		pid = st.parent;
 	}
-	return pid == 1 && is_clusterd(1) ? 1 : 0;
+	return pid == 1 ? (pid_t)is_clusterd(1) : -1;
 }
 
 static bool
@@ -74,7 +82,7 @@ put_pids(struct strbuf *sb, const struct socket_holders *h, bool quick)
 		    others == 1 ? "" : "es");
 	if (clusterd == getpid())
 		strbuf_puts(sb, ", of this clusterd");
-	else if (clusterd != 0 && clusterd != first)
+	else if (clusterd > 0 && clusterd != first)
 		strbuf_printf(sb, ", of the clusterd with pid %d",
 		    (int)clusterd);
 	else if (clusterd == 0 && !quick && is_worker(first))

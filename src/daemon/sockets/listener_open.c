@@ -13,6 +13,10 @@
 #include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
 
+/* So many sockets in the place of ones that were shut down, in such a time. */
+#define RENEWALS_MAX 10
+#define RENEWALS_MS 60000
+
 static struct socket_options
 options_of(const struct conf_app *app)
 {
@@ -443,6 +447,21 @@ note_old_file(struct listener *l)
 	l->old_files[l->n_old_files++] = l->file.ino;
 }
 
+/* By one that shuts it down whenever it is ready, say: there would be no end of
+   replacing those who are deaf then. */
+static bool
+is_renewed_too_often(struct listener *l)
+{
+	struct mono now = mono_now();
+
+	if (l->renewals == 0 ||
+	    mono_ms_between(l->renewing_since, now) >= RENEWALS_MS) {
+		l->renewals = 0;
+		l->renewing_since = now;
+	}
+	return ++l->renewals > RENEWALS_MAX;
+}
+
 int
 listener_renew(struct listener *l, struct error *err)
 {
@@ -450,6 +469,10 @@ listener_renew(struct listener *l, struct error *err)
 	struct socket_file file;
 	int fd = -1, code;
 
+	if (is_renewed_too_often(l))
+		return error_set(err, -EBUSY, "%s has been shut down more than "
+		    "%d times in a minute, and stays so until the next reload",
+		    l->bound.path, RENEWALS_MAX);
 	listener_file_unwatch(l);
 	socket_unlink(&l->bound, &l->file);
 	code = socket_listen(&l->bound, &l->options, &fd, &bound, &file, err);

@@ -170,8 +170,11 @@ notify_dir_open(const char *runtime, struct notify_dir *ret_dir,
 {
 	const char *tmp = getenv("TMPDIR");
 	int code = -ENOENT;
+	struct stat st;
 
-	if (runtime != NULL)
+	/* Root's workers may become anybody. */
+	if (runtime != NULL && (geteuid() != 0 ||
+	    (stat(runtime, &st) == 0 && (st.st_mode & S_IXOTH) != 0)))
 		code = make_below(runtime, RUNTIME_PREFIX, ret_dir, NULL);
 	if (code == 0)
 		return 0;

@@ -184,6 +184,21 @@ add_name(struct control_socket *s, const char *also, struct error *err)
 	return 0;
 }
 
+/* It is reached by the first name, too, and the next reload tries again: only one
+   that somebody else has is an error. */
+static int
+add_name_if_possible(struct control_socket *s, const char *also,
+    struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int code = add_name(s, also, &why);
+
+	if (code == -EBUSY)
+		error_set(err, code, "%s", error_text(&why));
+	error_clear(&why);
+	return code == -EBUSY ? code : 0;
+}
+
 static void
 drop_name(struct control_socket *s)
 {
@@ -218,7 +233,7 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 	code = clear_place(&sun, err);
 	/* Whoever has named the file otherwise has this one. */
 	if (code == 0 && also != NULL)
-		code = add_name(&s, also, err);
+		code = add_name_if_possible(&s, also, err);
 	if (code == 0) {
 		code = bind_and_listen(&sun, gid, &s.fd);
 		if (code < 0)
@@ -247,7 +262,8 @@ control_socket_also(struct control_socket *s, const char *also,
 	struct stat st;
 	int lock, code = 0;
 
-	if (s->fd < 0 || (also != NULL && s->also != NULL &&
+	if (s->fd < 0 || (also == NULL && s->also == NULL) ||
+	    (also != NULL && s->also != NULL &&
 	    strcmp(also, s->also) == 0 && lstat(also, &st) == 0))
 		return 0;
 	lock = lock_directory(s->path);

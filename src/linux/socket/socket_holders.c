@@ -67,10 +67,12 @@ set_time(struct search *s, int64_t budget_ms)
 static void
 add_inode(struct search *s, uint64_t ino, uint32_t uid)
 {
+	if (ino == 0)	/* a connection that ends: nobody's any more */
+		return;
 	s->found->known = true;
 	if (s->n_inodes == 0)
 		s->found->uid = uid;
-	if (ino != 0 && s->n_inodes < INODES_MAX)
+	if (s->n_inodes < INODES_MAX)
 		s->inodes[s->n_inodes++] = ino;
 }
 
@@ -183,7 +185,7 @@ look_at_fd(void *ctx, int fd)
 		return true;
 	for (size_t i = 0; i < s->n_inodes; i++)
 		s->holds |= s->inodes[i] == ino;
-	return !s->holds;
+	return !s->holds && has_time(s);
 }
 
 static bool
