@@ -17,6 +17,7 @@
 #include "linux/process/inspect.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 #include "linux/socket/unix_socket.h"
 
 /* A worker with so many descriptors that this is too short is not looked
@@ -43,21 +44,6 @@ learn_from_copy(struct ask *a)
 		(void)getsockopt(a->copy, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
 		    &len);
 	s->v6only = v6only != 0;
-}
-
-/*
- * Close a duplicate of a worker's socket. If it is the last one of a connection
- * that is to linger, close(2) would wait for the peer, and we are not to.
- */
-static void
-close_copy(int *fd)
-{
-	const struct linger off = { .l_onoff = 0 };
-
-	if (*fd >= 0 && socket_is_connected(*fd))
-		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off,
-		    sizeof(off));
-	fd_close(fd);
 }
 
 /* What is bound already, or connected, the kernel does not bind again. */
@@ -108,7 +94,7 @@ learn_socket(struct ask *a)
 	a->copy = pid > 0 ? inspect_take_fd(pid, c->fd) : -1;
 	/* A thread may have a table of its own (unshare(2)). */
 	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
-		close_copy(&a->copy);
+		socket_close_copy(&a->copy);
 	if (a->copy >= 0) {
 		learn_from_copy(a);
 		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
@@ -204,7 +190,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 void
 ask_free(struct ask *a)
 {
-	close_copy(&a->copy);
+	socket_close_copy(&a->copy);
 	address_free(&a->asked);
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 
 static int start_lane(struct lane *lane, bool beside);
 
@@ -50,7 +51,7 @@ close_lane(struct lane *lane)
 {
 	lanes_sockets_unwatch(lane);
 	lanes_program_left(lane, true);
-	fd_close(&lane->fd);
+	socket_close(&lane->fd);
 }
 
 void
@@ -485,7 +486,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 		lane->fd = old;
 		return code;
 	}
-	fd_close(&old);
+	socket_close(&old);
 	lane->broken = false;
 	lanes_program_replaced(lane);
 	return 0;

@@ -2,6 +2,8 @@
 #ifndef DAEMON_WATCH_NOTIFY_H
 #define DAEMON_WATCH_NOTIFY_H
 
+#include <sys/queue.h>
+
 #include "linux/loop/loop.h"
 
 struct worker;
@@ -10,7 +12,11 @@ struct workers;
 struct notify_sockets {
 	struct loop *loop;
 	struct workers *workers;
-	struct loop_timer thaw;		/* resumes paused sockets */
+	TAILQ_HEAD(notify_queue, notify) queue;
+	struct loop_timer tick;	/* of the queue, and for helpers */
+	uint64_t turn;		/* of the loop, in which */
+	unsigned heard;		/* so many sockets were looked at, */
+	unsigned helpers;	/* and so many helpers were started */
 };
 
 /* -ENOMEM. Undone by _fini. */
@@ -29,7 +35,8 @@ void notify_close(struct worker *worker);
 /* For NOTIFY_SOCKET; NULL: there is none. Borrowed, until it is closed. */
 const char *notify_name(const struct worker *worker);
 
-/* Take what is there, up to a bound; NOTIFY_READY may be posted. */
+/* Take what a dead worker has left there, up to a bound; NOTIFY_READY may be
+   posted. */
 void notify_read(struct worker *worker);
 
 #endif

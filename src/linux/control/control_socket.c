@@ -177,10 +177,16 @@ control_socket_is_there(const struct control_socket *s)
 }
 
 void
-control_socket_close(struct control_socket *s)
+control_socket_remove(const struct control_socket *s)
 {
 	if (control_socket_is_there(s))
 		(void)unlink(s->path);
+}
+
+void
+control_socket_close(struct control_socket *s)
+{
+	control_socket_remove(s);
 	fd_close(&s->fd);
 	free(s->path);
 	s->path = NULL;

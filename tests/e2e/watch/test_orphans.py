@@ -6,19 +6,8 @@ import signal
 import pytest
 
 import words
-from harness import (PROBE, children_of, get, is_alive, process_state,
-                     read_proc, unshare, wait_until)
-
-
-def start_as_pid_1(box, mount_proc=True):
-    d = box.start(launcher=unshare("--pid", "--fork", "--kill-child",
-                                   *["--mount-proc"] * mount_proc))
-    wait_until(lambda: children_of(d.process.pid), "the child of unshare")
-    d.pid = children_of(d.process.pid)[0]
-    wait_until(lambda: b"app.ini" in read_proc(d.pid, "cmdline")
-               and b"unshare" not in read_proc(d.pid, "cmdline"),
-               "clusterd as pid 1")
-    return d
+from harness import (PROBE, get, is_alive, process_state,
+                     start_as_pid_1, wait_until)
 
 
 def test_as_pid_1_it_serves_and_stops(box, as_root):
