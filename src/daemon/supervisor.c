@@ -21,6 +21,7 @@
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
 #include "daemon/life/life.h"
+#include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
@@ -49,6 +50,7 @@ struct supervisor {
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
+	struct reaper reaper;
 	struct apps apps;
 	struct reloads reloads;
 	struct control_program program;
@@ -103,27 +105,10 @@ stop_signal(struct supervisor *sup, int signo)
 /* ---- signals ---- */
 
 static void
-reap(struct supervisor *sup)
+orphan_died(void *ctx)
 {
-	struct exit_status status;
-	bool orphan = false;
-	pid_t pid, group;
+	struct supervisor *sup = ctx;
 
-	while ((pid = process_next_dead(&status)) > 0) {
-		struct worker *w = workers_find(&sup->workers, pid);
-
-		if (w != NULL) {
-			worker_died(w, status);
-			continue;
-		}
-		/* Was it the last of a group that outlived its leader? */
-		group = getpgid(pid);
-		process_reap(pid);
-		life_group_shrank(&sup->life, group);
-		orphan = true;
-	}
-	if (!orphan)
-		return;
 	/* It may have had children of its own. */
 	orphans_sweep_soon(&sup->orphans);
 	apps_touch(&sup->apps);
@@ -144,13 +129,13 @@ reopen_log(struct supervisor *sup)
 }
 
 static void
-on_signal(void *ctx, int signo)
+on_signal(void *ctx, int signo, int pid)
 {
 	struct supervisor *sup = ctx;
 
 	switch (signo) {
 	case SIGCHLD:
-		reap(sup);
+		reaper_child_died(&sup->reaper, pid);
 		break;
 	case SIGTERM:
 	case SIGINT:
@@ -388,6 +373,9 @@ init_watchers(struct supervisor *sup)
 		code = steer_init(&sup->steering, loop, &sup->listeners,
 		    &sup->workers);
 	if (code == 0)
+		code = reaper_init(&sup->reaper, loop, &sup->life,
+		    &sup->workers, orphan_died, sup);
+	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
 	return code;
 }
@@ -501,6 +489,7 @@ release_all(struct supervisor *sup)
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
 	}
@@ -522,7 +511,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.life = LIFE_INIT,
-		.orphans = { .workers = &sup.workers },
+		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 	};
 	struct error err = ERROR_INIT;
 	int status;

@@ -13,11 +13,33 @@
 
 #define SWEEP_MS 50
 
+/* Of a turn, in which so many environments are read as there is time for; others
+   have the loop in between. One look that cannot be made in parts ends then. */
+#define BUDGET_NS	INT64_C(2000000)
+#define PAUSE_MS	4
+
 void
 orphans_note_strangers(struct orphans *o)
 {
 	if (process_children(&o->strangers, &o->n_strangers) < 0)
 		o->n_strangers = 0;
+}
+
+void
+orphans_forget(struct orphans *o, pid_t pid)
+{
+	for (size_t i = 0; i < o->n_strangers; i++)
+		if (o->strangers[i] == pid)
+			o->strangers[i--] = o->strangers[--o->n_strangers];
+}
+
+static struct mono
+end_of_budget(void)
+{
+	struct mono end = mono_now();
+
+	end.ns += BUDGET_NS;
+	return end;
 }
 
 static bool
@@ -76,6 +98,7 @@ serial_of(const struct orphans *o, pid_t pid)
 
 struct owner_search {
 	const struct worker *worker;
+	struct mono end;
 	bool found;
 };
 
@@ -89,13 +112,15 @@ look_for_owner(struct orphans *o, pid_t pid, void *ctx)
 		return true;
 	search->found = st.group == search->worker->pid ||
 	    serial_of(o, pid) == search->worker->serial;
-	return !search->found;
+	return !search->found && mono_before(mono_now(), search->end);
 }
 
 bool
 orphans_of(struct orphans *o, const struct worker *worker)
 {
-	struct owner_search search = { .worker = worker };
+	struct owner_search search = {
+		.worker = worker, .end = end_of_budget(),
+	};
 
 	each_orphan(o, look_for_owner, &search);
 	return search.found;
@@ -103,6 +128,7 @@ orphans_of(struct orphans *o, const struct worker *worker)
 
 struct crew_search {
 	const struct crew *crew;
+	struct mono end;
 	bool found;
 };
 
@@ -115,13 +141,15 @@ look_for_crew(struct orphans *o, pid_t pid, void *ctx)
 	for (const struct worker *w = search->crew->workers; w != NULL;
 	    w = w->next)
 		search->found |= serial != 0 && w->serial == serial;
+	/* As what cannot be listed. */
+	search->found |= !mono_before(mono_now(), search->end);
 	return !search->found;
 }
 
 bool
 orphans_of_crew(struct orphans *o, const struct crew *crew)
 {
-	struct crew_search search = { .crew = crew };
+	struct crew_search search = { .crew = crew, .end = end_of_budget() };
 
 	/* What cannot be listed may well be there. */
 	return !each_orphan(o, look_for_crew, &search) || search.found;
@@ -148,24 +176,43 @@ serial_lives(const struct orphans *o, uint64_t serial)
 	return false;
 }
 
-static bool
-sweep_one(struct orphans *o, pid_t pid, void *ctx)
+static void
+sweep_one(struct orphans *o, pid_t pid)
 {
 	uint64_t serial = serial_of(o, pid);
 
-	(void)ctx;
 	if (serial != 0 && !serial_lives(o, serial)) {
 		log_debug("killing pid %d, left behind by a dead worker",
 		    (int)pid);
 		kill_with_group(pid);
 	}
+}
+
+/* Kernels that list no children: all of them, once. */
+static bool
+sweep_at_once(struct orphans *o, pid_t pid, void *ctx)
+{
+	(void)ctx;
+	sweep_one(o, pid);
 	return true;
 }
 
-static void
+/* A part of it; false: that was all. A pid that was taken anew meanwhile is no
+   child of ours, or is looked at like any other. */
+static bool
 sweep(struct orphans *o)
 {
-	each_orphan(o, sweep_one, NULL);
+	struct mono end = end_of_budget();
+	pid_t pid;
+
+	while (mono_before(mono_now(), end)) {
+		if (!child_scan_next(&o->scan, &pid))
+			return false;
+		if (pid != 0 && workers_find(o->workers, pid) == NULL &&
+		    !is_stranger(o, pid) && process_is_child(pid))
+			sweep_one(o, pid);
+	}
+	return true;
 }
 
 static bool
@@ -200,14 +247,28 @@ sweep_due(void *ctx)
 	struct orphans *o = ctx;
 
 	/* The end of a stop kills every orphan anyway. */
-	if (!o->workers->stopping)
-		sweep(o);
+	if (o->workers->stopping)
+		return;
+	if (o->sweeping || child_scan_begin(&o->scan) == 0)
+		o->sweeping = sweep(o);
+	else
+		each_orphan(o, sweep_at_once, NULL);
+	if (o->sweeping) {
+		loop_timer_start(o->loop, &o->sweep, PAUSE_MS);
+		return;
+	}
+	child_scan_end(&o->scan);
+	if (o->again)
+		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
+	o->again = false;
 }
 
 /* A sweep looks at every child, so one serves all the deaths of this time. */
 void
 orphans_sweep_soon(struct orphans *o)
 {
+	/* One that is under way may be past them. */
+	o->again = o->sweeping;
 	if (!o->workers->stopping)
 		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
 }
@@ -224,6 +285,7 @@ void
 orphans_fini(struct orphans *o)
 {
 	free(o->strangers);
+	child_scan_end(&o->scan);
 	if (o->loop != NULL)
 		loop_timer_fini(o->loop, &o->sweep);
 }

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "linux/loop/loop.h"
+#include "linux/process/child_scan.h"
 
 struct crew;
 struct loop;
@@ -22,6 +23,9 @@ struct orphans {
 	struct loop *loop;
 	struct workers *workers;
 	struct loop_timer sweep;	/* for what dead workers left behind */
+	struct child_scan scan;		/* of a sweep */
+	bool sweeping;			/* one is under way, in parts */
+	bool again;			/* when it is over */
 	pid_t *strangers;		/* children we had before we began */
 	size_t n_strangers;
 };
@@ -35,6 +39,9 @@ void orphans_sweep_soon(struct orphans *o);
 
 /* Note the children that we already have: they are none of our business. */
 void orphans_note_strangers(struct orphans *o);
+
+/* This child is reaped: who gets its number is somebody else. */
+void orphans_forget(struct orphans *o, pid_t pid);
 
 /* Is there a child of ours, other than a worker, in this process group? */
 bool orphans_in_group(struct orphans *o, pid_t pgid);

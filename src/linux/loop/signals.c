@@ -46,7 +46,7 @@ signals_open(int *ret_fd, struct error *err)
 }
 
 void
-signals_read(int fd, void (*fn)(void *ctx, int signo), void *ctx)
+signals_read(int fd, void (*fn)(void *ctx, int signo, int pid), void *ctx)
 {
 	struct signalfd_siginfo info[8];
 	ssize_t n;
@@ -54,7 +54,8 @@ signals_read(int fd, void (*fn)(void *ctx, int signo), void *ctx)
 	do {
 		n = read(fd, info, sizeof(info));
 		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*info); i++)
-			fn(ctx, (int)info[i].ssi_signo);
+			fn(ctx, (int)info[i].ssi_signo,
+			    (int)info[i].ssi_pid);
 	} while (n == (ssize_t)sizeof(info));
 }
 

@@ -13,8 +13,9 @@ struct error;
  */
 int signals_open(int *ret_fd, struct error *err);
 
-/* Call `fn` once per signal that is pending; returns when there is none. */
-void signals_read(int fd, void (*fn)(void *ctx, int signo), void *ctx);
+/* Call `fn` once per signal that is pending; returns when there is none. `pid`:
+   who has sent it, or of SIGCHLD the child; of several deaths the first. */
+void signals_read(int fd, void (*fn)(void *ctx, int signo, int pid), void *ctx);
 
 /*
  * In a forked child: every disposition to its default. The mask stays; open it
