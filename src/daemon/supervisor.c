@@ -75,7 +75,8 @@ supervisor_stop(struct supervisor *sup)
 	if (sup->apps.stopping)
 		return;
 	workers_stop(&sup->workers);
-	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=stopping");
+	sd_notify_send(&sup->up, "STOPPING=1");
+	sd_notify_status(&sup->up, "STATUS=stopping");
 	reload_cancel(&sup->reloads);
 	apps_stop(&sup->apps);
 	listeners_shut(&sup->listeners);
@@ -182,7 +183,7 @@ tell_status(struct supervisor *sup)
 	unsigned ready, wanted;
 
 	apps_count(&sup->apps, &ready, &wanted);
-	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready", ready,
+	sd_notify_status(&sup->up, "STATUS=%u of %u instances ready", ready,
 	    wanted);
 }
 
@@ -457,7 +458,7 @@ start(struct supervisor *sup, struct error *err)
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
-	if (sd_notify_open(&sup->up) < 0)
+	if (sd_notify_open(sup->loop, &sup->up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
 	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <

@@ -317,8 +317,9 @@ reload_request(struct reloads *rs, const char *app)
 	reload_cancel(rs);
 	apps_count_reload(rs->apps);
 	rs->reloading = true;
-	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
-	    "STATUS=reloading", (long long)(mono_now().ns / 1000));
+	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)(mono_now().ns / 1000));
+	sd_notify_status(rs->up, "STATUS=reloading");
 	r = calloc(1, sizeof(*r));
 	if (r != NULL && app != NULL && (r->only = strdup(app)) == NULL) {
 		free(r);
