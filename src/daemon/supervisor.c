@@ -59,6 +59,7 @@ struct supervisor {
 	struct sd_notify up;	/* the supervisor above us */
 	int signal_fd;
 	loop_handle signals;
+	struct loop_timer left_out; /* lines of the log, to be told */
 	struct loop_timer give_up; /* on what was killed and does not die */
 	bool killing;
 	bool done;
@@ -66,6 +67,9 @@ struct supervisor {
 
 /* How long the end waits for killed processes that do not die (state D). */
 #define GIVE_UP_MS 10000
+
+/* Soon after it is known how many there were. */
+#define LEFT_OUT_MS 1000
 
 /* ---- stop ---- */
 
@@ -263,6 +267,15 @@ end_turn(struct supervisor *sup)
 		control_turn(&sup->control);
 	}
 	steer_turn_if_due(&sup->steering);
+	if (!mono_is_never(log_left_out_due()))
+		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
+}
+
+static void
+left_out_due(void *ctx)
+{
+	(void)ctx;
+	log_tell_left_out(false);
 }
 
 static void
@@ -398,6 +411,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
 	    sup, &sup->signals) < 0 ||
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
+	    sup) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
@@ -484,6 +499,7 @@ release_all(struct supervisor *sup)
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
 		loop_timer_fini(sup->loop, &sup->give_up);
+		loop_timer_fini(sup->loop, &sup->left_out);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);
@@ -535,6 +551,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		outputs_turn(&sup.outputs);
 	}
 	outputs_finish(&sup.outputs);
+	log_tell_left_out(true);
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);

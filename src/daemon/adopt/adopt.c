@@ -165,7 +165,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	if (code == 0)
 		code = app_spec_take(w->spec, l, &err);
 	if (code < 0)
-		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
+		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	else
 		adopt_renew_given(w, call);

@@ -43,8 +43,8 @@ adopt_hint(const struct ask *a)
 	    SIBLING_MS) && !listeners_taken(&a->asked))
 		app_spec_note_bind(spec, &a->asked, a->w->instance, now);
 	else if (app_spec_note_hint(spec, &a->asked))
-		worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s, which is "
-		    "taken and is none of this app's listeners; if its "
+		worker_log_often(LOG_LEVEL_WARNING, a->w, "asks for %s, which "
+		    "is taken and is none of this app's listeners; if its "
 		    "instances are to share it, add listen = %s", name.s,
 		    name.s);
 }
@@ -52,8 +52,8 @@ adopt_hint(const struct ask *a)
 void
 adopt_log_refused(const struct ask *a, size_t position)
 {
-	worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 socket, "
-	    "but listen = %s is for IPv6 alone: refused",
+	worker_log_often(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 "
+	    "socket, but listen = %s is for IPv6 alone: refused",
 	    address_text(&a->asked).s,
 	    address_text(&a->w->spec->conf->listens[position]).s);
 }

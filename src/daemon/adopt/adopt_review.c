@@ -117,7 +117,7 @@ suspend_unserved(const struct adopt_review *r, const struct crew *crew,
 		listener_suspend(l);
 		if (is_covered(spec, l))
 			continue;
-		log_app(LOG_LEVEL_WARNING, crew->name, "its program serves "
+		log_app_often(LOG_LEVEL_WARNING, crew->name, "its program serves "
 		    "other addresses and not %s: connections to it are refused "
 		    "until it does", address_text_numeric(&l->bound).s);
 	}

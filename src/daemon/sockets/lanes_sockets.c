@@ -88,7 +88,7 @@ lanes_sockets_watch(struct lane *lane)
 	lane->awaited = false;
 	if (loop_add(l->all->loop, lane->fd, 0, false, l->lanes.on_hangup,
 		lane, &lane->hangup) < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
+		log_app_often(LOG_LEVEL_DEBUG, l->app,
 		    "a listener cannot be watched");
 }
 

@@ -27,14 +27,14 @@ listener_file_restore(struct listener *l)
 		return;
 	code = unix_socket_restore(l->bound.path, &l->file);
 	if (code > 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
+		log_app_often(LOG_LEVEL_DEBUG, l->app,
 		    "%s had been removed, it is back", l->bound.path);
 	if (code >= 0) {
 		l->warned = false;
 		return;
 	}
 	if (!l->warned)
-		log_app(LOG_LEVEL_WARNING, l->app,
+		log_app_often(LOG_LEVEL_WARNING, l->app,
 		    "clients cannot reach the listener %s any more: %s",
 		    l->bound.path, code == -EEXIST ?
 		    "another file has taken its place" : code == -ENOENT ?

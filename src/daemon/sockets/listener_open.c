@@ -108,7 +108,7 @@ announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 	const struct address_text name = address_text_numeric(&l->bound);
 	unsigned most = socket_somaxconn();
 
-	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
+	log_app_often(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" :
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "", name.s,
 	    l->inherited ? " (socket passed by the supervisor above)" :

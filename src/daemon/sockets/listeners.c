@@ -228,7 +228,7 @@ listeners_release(struct listener *l)
 	if (l == NULL || --l->refs > 0)
 		return;
 	if (listener_is_open(l) && l->listening && !l->door_closed)
-		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s",
+		log_app_often(LOG_LEVEL_INFO, l->app, "no longer listening on %s",
 		    address_text_numeric(&l->bound).s);
 	/* Workers may still hold it, without a thought of accepting. */
 	if (l->forsaken)

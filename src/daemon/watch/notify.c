@@ -170,10 +170,10 @@ obey(struct worker *w, const struct notify_datagram *d)
 		return;
 	}
 	if (m.status != NULL)
-		worker_log(LOG_LEVEL_DEBUG, w, "status: %.*s",
+		worker_log_often(LOG_LEVEL_DEBUG, w, "status: %.*s",
 		    (int)m.status_len, m.status);
 	if (m.stopping)
-		worker_log(LOG_LEVEL_DEBUG, w, "says it is stopping");
+		worker_log_often(LOG_LEVEL_DEBUG, w, "says it is stopping");
 	if (m.ready)
 		worker_post(w, WORKER_EV_NOTIFY_READY);
 }
@@ -297,7 +297,7 @@ kill_late(struct notify *n)
 		return true;
 	n->helped = MONO_NEVER;
 	helper_kill(n->helper);
-	worker_log(LOG_LEVEL_DEBUG, n->worker, "a descriptor that came with a "
+	worker_log_often(LOG_LEVEL_DEBUG, n->worker, "a descriptor that came with a "
 	    "notify message takes long to close");
 	return false;
 }

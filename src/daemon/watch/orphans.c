@@ -182,7 +182,7 @@ sweep_one(struct orphans *o, pid_t pid)
 	uint64_t serial = serial_of(o, pid);
 
 	if (serial != 0 && !serial_lives(o, serial)) {
-		log_debug("killing pid %d, left behind by a dead worker",
+		log_own_often(LOG_LEVEL_DEBUG, "killing pid %d, left behind by a dead worker",
 		    (int)pid);
 		kill_with_group(pid);
 	}
