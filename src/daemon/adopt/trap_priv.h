@@ -7,14 +7,12 @@
 #include "linux/loop/loop.h"
 
 struct adopt;
-struct adopt_pending;
 struct wish;
 
 struct trap {
 	struct adopt *adopt;
 	int fd;			/* the listener of its calls; -1: none */
 	loop_handle handle;
-	struct adopt_pending *pending;	/* to be answered later */
 	struct wish *wishes;	/* adopt_wish */
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */

@@ -14,6 +14,24 @@ static const int handled[] = {
 	SIGCHLD,
 };
 
+static void
+block(sigset_t *ret_set)
+{
+	sigemptyset(ret_set);
+	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
+		sigaddset(ret_set, handled[i]);
+	sigprocmask(SIG_SETMASK, ret_set, NULL);
+}
+
+void
+signals_block_early(void)
+{
+	sigset_t set;
+
+	if (getpid() == 1)
+		block(&set);
+}
+
 int
 signals_open(int *ret_fd, struct error *err)
 {
@@ -22,11 +40,8 @@ signals_open(int *ret_fd, struct error *err)
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
-		sigaddset(&set, handled[i]);
 	/* First the mask, so that nothing strikes in between. */
-	sigprocmask(SIG_SETMASK, &set, NULL);
+	block(&set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);

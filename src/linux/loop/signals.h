@@ -13,6 +13,10 @@ struct error;
  */
 int signals_open(int *ret_fd, struct error *err);
 
+/* Block them already, where the kernel drops what nobody handles: to process 1.
+   They wait for signals_open() then. Elsewhere they end a start, as ever. */
+void signals_block_early(void);
+
 /* Call `fn` once per signal that is pending; returns when there is none. `pid`:
    who has sent it, or of SIGCHLD the child; of several deaths the first. */
 void signals_read(int fd, void (*fn)(void *ctx, int signo, int pid), void *ctx);

@@ -155,3 +155,14 @@ def test_many_orphans_and_many_deaths_hold_nobody_up(box):
     wait_until(lambda: not any(is_alive(p) for p in left),
                "those of the dead worker are swept", 30)
     d.stop(limit=30)
+
+
+def test_term_right_after_the_start_of_pid_1_is_heard(box, as_root):
+    """The kernel drops what process 1 neither handles nor blocks."""
+    path = box.web(instances=1)
+    with open(path, "a") as f:      # takes a while to read
+        f.write("; nothing\n" * 300_000)
+    for _ in range(3):
+        d = start_as_pid_1(box)
+        d.send(signal.SIGTERM)
+        d.wait_end(0, limit=20)
