@@ -57,3 +57,32 @@ def test_descriptors_in_the_queue_of_a_unix_listener(box):
         l.send(c, b"x")
         c.close()
         d.stop()
+
+
+REMOVES = """
+import os, sys, time
+path, times, mark = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+end = time.monotonic() + 20
+for _ in range(times):
+    while time.monotonic() < end:
+        try:
+            os.unlink(path)
+            break
+        except FileNotFoundError:
+            pass
+open(mark, "w").close()
+time.sleep(600)
+"""
+
+
+def test_path_that_is_removed_again_and_again_comes_back(box):
+    """The news of a removal comes before the name has gone."""
+    path, mark = box.path("s"), box.path("mark")
+    script = box.write("worker.py", REMOVES)
+    box.web(command=f"{sys.executable} {script} {path} 1000 {mark}",
+            listen=f"unix:{path}", instances=2, ready="alive:10ms",
+            stop_timeout="1s")
+    d = box.start()
+    wait_until(lambda: os.path.exists(mark), "the removals", 60)
+    wait_until(lambda: os.path.exists(path), "the path is back")
+    d.stop()
