@@ -51,6 +51,9 @@ signal.pause()
 BINDS = r"""
 import contextlib, os, resource, socket, sys, threading, time
 _, end, fds, mark, what = sys.argv
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+fds = min(int(fds), hard - 100)
 hold = [socket.socket() for _ in range(int(fds))]
 open(mark, "w").close()
 address = {"refused": ("127.0.0.1", int(os.environ.get("PORT", "1")) ),
@@ -177,7 +180,7 @@ def binds(workers, fds, what):
     mark = tempfile.mktemp(prefix="held-")
     command = f"{written(BINDS)} {SECONDS + 5} {fds} {mark} {what}"
     with Box(app("a", command, instances=workers, port=18099,
-                 ready="alive:10ms", limit_nofile=30000)) as box:
+                 ready="alive:10ms")) as box:
         box.wait(lambda: os.path.exists(mark))
         time.sleep(2)
         box.measure(f"binds, {what}: {workers} x {fds}")

@@ -25,7 +25,7 @@
 #define SEARCH_MS 4
 
 /* So many are looked at however long it takes, when others have the CPU. */
-#define SEARCH_MIN 1024
+#define SEARCH_MIN 256
 #define SEARCH_MIN_EPOLLS 4
 
 #ifndef SO_NETNS_COOKIE
