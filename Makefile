@@ -134,11 +134,12 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
-	worker_kill worker_new worker_retire worker_start worker_stop
+WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_sight \
+	worker_free worker_kill worker_new worker_pass worker_retire \
+	worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
-WRAP_life = mono_now process_child_in_group process_kill_group process_reap \
-	spawn
+WRAP_life = mono_now process_child_in_group process_kill \
+	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
@@ -303,19 +304,19 @@ check-openloop: $(B)/openloop
 	python3 -B tests/bench/check_openloop.py $(B)/openloop
 
 # How long, and what of it again: see tests/soak/soak.py.
-SECONDS	= 600
+SOAK_SECONDS = 3600
 SEED	=
 EPISODE	=
 soak	= CLUSTERD=$(B)/clusterd SOAK_SERVER=$(B)/soak-server \
 	$(PYTHON) tests/soak/soak.py
 
-## soak: whatever happens to workers, at random; SECONDS=3600 SEED=…
+## soak: whatever happens to workers, at random, for SOAK_SECONDS=3600; SEED=…
 soak: all $(B)/soak-server
-	$(soak) '$(SECONDS)' '$(SEED)' '$(EPISODE)'
+	$(soak) '$(SOAK_SECONDS)' '$(SEED)' '$(EPISODE)'
 
-## check-soak: a round of it each way, always the same
+## check-soak: a minute of it, first what has found something once
 check-soak: all $(B)/soak-server
-	$(soak) 1 1
+	$(soak) known 60
 
 # What pytest runs: E2E=tests/e2e/life/test_stop.py for a file, with ::test_name for a
 # test, E2E='tests/e2e -k name' for what has a name in common. Of a choice there
@@ -386,7 +387,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 # The programs in src/bpf/ are compiled by whoever changes them. What comes of it
 # is committed, so that a build needs no clang.
 BPF_CLANG = clang
-BPF_SRC	= src/bpf/count.bpf.c src/bpf/steer.bpf.c
+BPF_SRC	= src/bpf/count.bpf.c src/bpf/flows.bpf.c src/bpf/steer.bpf.c
 BPF_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(BPF_SRC))
 BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
 	-Wall -Wextra -Werror -iquote src \
@@ -430,20 +431,28 @@ bench: all
 # ---- a new machine ----
 
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
+# Servers that read LISTEN_FDS unasked, and those that a protocol is for.
+TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
+	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
+	libserver-starter-perl python3-systemd
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick zsh prometheus python3-prometheus-client systemd \
-	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
+	python3-prometheus-client python3-twisted systemd \
+	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
-	/usr/bin/python3 -c 'import pytest, prometheus_client' && \
+	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
+	    systemd.daemon, twisted' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby zsh promtool aarch64-linux-gnu-gcc && \
-	ruby -e "require 'webrick'"
+	    redis-server ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
+	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
+	    plackup starman h2o && ls /usr/sbin/php-fpm* && \
+	ruby -e "require 'webrick'; require 'sd_notify'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
 # there is one; a list of what to install elsewhere. Servers among the packages

@@ -52,9 +52,9 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload restart scale stop start logs metrics wait"
+		word="status reload update restart scale stop start logs metrics wait"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
-	reload | restart | scale | stop | start | logs)
+	status | reload | restart | scale | stop | start | logs)
 		[[ $n -eq 0 ]] || return
 		# Asks the running clusterd; the program that stands there.
 		word=$("${COMP_WORDS[0]}" "${which[@]}" --list-apps 2>/dev/null)

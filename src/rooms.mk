@@ -36,7 +36,8 @@ daemon/spec	= daemon/sockets daemon/output
 
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
-linux/child	= linux/loop
+linux/control	= linux/file
+linux/child	= linux/file linux/loop
 linux/process	= linux/file
 
 core/status	= core/control core/worker

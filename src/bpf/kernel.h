@@ -36,6 +36,8 @@ static void *(*const storage_get)(void *map, void *sk, void *value,
     __u64 flags) = (void *)BPF_FUNC_sk_storage_get;
 static long (*const select_lane)(struct sk_reuseport_md *md, void *map,
     void *key, __u64 flags) = (void *)BPF_FUNC_sk_select_reuseport;
+static long (*const load_relative)(const void *skb, __u32 offset, void *to,
+    __u32 len, __u32 start) = (void *)BPF_FUNC_skb_load_bytes_relative;
 static long (*const callbacks_set)(struct bpf_sock_ops *ops, int flags) =
     (void *)BPF_FUNC_sock_ops_cb_flags_set;
 

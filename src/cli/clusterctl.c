@@ -43,7 +43,7 @@ run_command(const struct ctl_options *o, struct control_link *client)
 	switch (o->command) {
 	case CTL_STATUS:
 		return o->watch ? ctl_watch(o, client) :
-		    ctl_status(client, o->json);
+		    ctl_status(o, client);
 	case CTL_LOGS:
 		return ctl_logs(o, client);
 	case CTL_METRICS:

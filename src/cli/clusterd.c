@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -20,6 +19,7 @@
 #include "daemon/sockets/balancing.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
+#include "linux/file/place.h"
 #include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 
@@ -88,55 +88,34 @@ source_of_options(const struct options *o, struct conf_source *source)
 struct place {		/* owns what a conf_origin points to */
 	char *path;
 	char *base_dir;
+	char *cwd;	/* as the shell has it; NULL: it is not known */
 };
 
-/* NULL: there is none, or no memory; it was told. */
-static char *
-working_directory(void)
-{
-	char *cwd = getcwd(NULL, 0);
-
-	if (cwd == NULL)
-		fprintf(stderr, "clusterd: working directory: %s\n",
-		    strerror(errno));
-	return cwd;
-}
-
-/* The file's absolute name; only a relative one needs the directory. */
-static char *
-absolute_path(const char *file)
-{
-	struct strbuf path = STRBUF_INIT;
-	char *cwd;
-
-	if (*file != '/') {
-		cwd = working_directory();
-		if (cwd == NULL)
-			return NULL;
-		strbuf_printf(&path, "%s/", strcmp(cwd, "/") == 0 ? "" : cwd);
-		free(cwd);
-	}
-	strbuf_puts(&path, file);
-	return strbuf_take(&path);
-}
-
-/* Relative names are meant as of the start, whatever becomes of the working
-   directory. */
+/*
+ * Relative names are meant as of the start, whatever becomes of the working
+ * directory; but through the links that the user has named, as they point when
+ * they are followed. False: there is none, or no memory; it was told.
+ */
 static bool
 find_place(const struct options *o, struct place *place)
 {
 	char *slash;
 
+	place->cwd = place_shell_cwd();
 	if (o->config == NULL) {
-		place->base_dir = working_directory();
-		return place->base_dir != NULL;
+		place->base_dir = place_cwd();
+	} else {
+		place->path = place_absolute(o->config);
+		if (place->path != NULL)
+			place->base_dir = strdup(place->path);
 	}
-	place->path = absolute_path(o->config);
-	if (place->path == NULL)
+	if (place->base_dir == NULL) {
+		fprintf(stderr, "clusterd: working directory: %s\n",
+		    strerror(errno));
 		return false;
-	place->base_dir = strdup(place->path);
-	if (place->base_dir == NULL)
-		return false;
+	}
+	if (o->config == NULL)
+		return true;
 	slash = strrchr(place->base_dir, '/');
 	/* The root directory keeps its slash. */
 	slash[slash == place->base_dir ? 1 : 0] = '\0';
@@ -172,10 +151,11 @@ dump(const struct config *config)
 
 static int
 act(const struct options *o, const struct conf_origin *origin,
-    struct config *config)
+    const char *cwd, struct config *config)
 {
 	const struct supervisor_setup setup = {
 		.origin = origin, .config = config, .log_level = o->log_level,
+		.cwd = cwd,
 	};
 	int status = 0;
 
@@ -222,7 +202,7 @@ run(const struct options *o, const struct place *place)
 		status = EX_CONFIG;
 	} else {
 		conf_errors_free(&errors);
-		status = act(o, &origin, config);
+		status = act(o, &origin, place->cwd, config);
 	}
 	conf_errors_free(&errors);
 	conf_source_free(&source);
@@ -254,6 +234,7 @@ main(int argc, char *argv[])
 	if (find_place(&o, &place))
 		status = run(&o, &place);
 	free(place.path);
+	free(place.cwd);
 	free(place.base_dir);
 	return status;
 }

@@ -1,8 +1,9 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -22,6 +23,7 @@
 #include "linux/control/control_link.h"
 #include "linux/control/control_place.h"
 #include "linux/file/file.h"
+#include "linux/file/place.h"
 
 /* Time to greet; where several may have to be asked, of each. */
 #define GREETING_MS	5000
@@ -121,15 +123,8 @@ read_control(const char *file, char **ret_value, struct error *err)
 static char *
 control_path(const char *file, const char *value)
 {
-	char *cwd = *file == '/' ? strdup("") : getcwd(NULL, 0);
-	char *dir, *path = NULL, *slash;
-	struct strbuf sb = STRBUF_INIT;
+	char *dir = place_absolute(file), *path, *slash;
 
-	if (cwd == NULL)
-		return NULL;
-	strbuf_printf(&sb, "%s%s%s", cwd, *file == '/' ? "" : "/", file);
-	free(cwd);
-	dir = strbuf_take(&sb);
 	if (dir == NULL)
 		return NULL;
 	slash = strrchr(dir, '/');
@@ -208,18 +203,110 @@ open_default(const char *name, const struct strlist *dirs,
 }
 
 static int
+note_config(void *ctx, const struct answer_line *line)
+{
+	char **config = ctx;
+	const char *value = answer_line_get(line, "config");
+
+	if (strcmp(line->word, "clusterd") != 0)
+		return 0;
+	if (value != NULL && *value == '/')
+		*config = strdup(value);
+	return 1;
+}
+
+/* The configuration of the clusterd of this socket, or NULL. */
+static char *
+ask_config(const char *path, struct mono deadline)
+{
+	const struct request status = {
+		.verb = REQUEST_STATUS, .instance = -1,
+	};
+	char *config = NULL, *text = NULL;
+	const struct ctl_talk talk = {
+		.line = note_config, .ctx = &config,
+		.deadline = until(deadline, SCAN_MS),
+	};
+	struct control_link client;
+
+	if (control_link_open(&client, path, talk.deadline, NULL) == 0) {
+		(void)ctl_talk(&client, &status, &talk, &text, NULL);
+		control_link_close(&client);
+	}
+	free(text);
+	return config;
+}
+
+static bool
+same_file(const char *a, const char *b)
+{
+	struct stat at_a, at_b;
+
+	return stat(a, &at_a) == 0 && stat(b, &at_b) == 0 &&
+	    at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino;
+}
+
+/* Who runs the same file under another name. -ENOENT: nobody. */
+static int
+open_by_asking(const char *file, const struct strlist *dirs,
+    struct mono deadline, struct control_link *client, struct error *err)
+{
+	struct strlist paths = STRLIST_INIT;
+	int code = -ENOENT;
+
+	for (size_t i = 0; i < dirs->n; i++)
+		(void)control_place_list(dirs->v[i], &paths);
+	for (size_t i = 0; code == -ENOENT && i < paths.n; i++) {
+		char *config = ask_config(paths.v[i], deadline);
+
+		if (config != NULL && same_file(config, file))
+			code = control_link_open(client, paths.v[i],
+			    until(deadline, GREETING_MS), err);
+		free(config);
+	}
+	strlist_free(&paths);
+	return code;
+}
+
+/* Not even a socket, or one that a dead one has left behind. */
+static bool
+is_nobody(int code)
+{
+	return code == -ENOENT || code == -ECONNREFUSED;
+}
+
+/* By what the user calls it, by what that comes to, or by asking all. */
+static int
+open_for_file(const char *file, const char *name, const struct strlist *dirs,
+    struct mono deadline, struct control_link *client, struct error *err)
+{
+	char *also = control_place_name_of_target(file);
+	int first = open_default(name, dirs, deadline, client, err);
+	int code = first;
+
+	if (is_nobody(code) && also != NULL && strcmp(also, name) != 0)
+		code = open_default(also, dirs, deadline, client, err);
+	free(also);
+	if (is_nobody(code))
+		code = open_by_asking(file, dirs, deadline, client, err);
+	return code == -ENOENT ? first : code;
+}
+
+static int
 find_default(const char *file, struct mono deadline,
     struct control_link *client, struct error *err)
 {
 	struct strlist dirs = STRLIST_INIT;
 	struct strbuf where = STRBUF_INIT;
 	struct error why = ERROR_INIT;
-	char *name = control_place_name(file);
+	char *path = place_absolute(file);
+	char *name = path != NULL ? control_place_name(path) : NULL;
 	int code = -ENOMEM;
 
 	control_place_dirs(&dirs);
 	if (name != NULL && !dirs.failed)
-		code = open_default(name, &dirs, deadline, client, &why);
+		code = open_for_file(path, name, &dirs, deadline, client,
+		    &why);
 	put_dirs(&where, &dirs);
 	if (code == -ENOENT)
 		error_set(err, code,
@@ -231,6 +318,7 @@ find_default(const char *file, struct mono deadline,
 	error_clear(&why);
 	strbuf_free(&where);
 	strlist_free(&dirs);
+	free(path);
 	free(name);
 	return code;
 }
@@ -341,46 +429,11 @@ scan_dirs(struct scan *scan, const struct strlist *dirs, struct mono deadline)
 	strlist_free(&real);
 }
 
-static int
-note_config(void *ctx, const struct answer_line *line)
-{
-	char **config = ctx;
-	const char *value = answer_line_get(line, "config");
-
-	if (strcmp(line->word, "clusterd") != 0)
-		return 0;
-	if (value != NULL && *value == '/')
-		*config = strdup(value);
-	return 1;
-}
-
-/* The configuration of the clusterd of this socket, or NULL. */
-static char *
-ask_config(const char *path)
-{
-	const struct request status = {
-		.verb = REQUEST_STATUS, .instance = -1,
-	};
-	char *config = NULL, *text = NULL;
-	const struct ctl_talk talk = {
-		.line = note_config, .ctx = &config,
-		.deadline = mono_add_ms(mono_now(), SCAN_MS),
-	};
-	struct control_link client;
-
-	if (control_link_open(&client, path, talk.deadline, NULL) == 0) {
-		(void)ctl_talk(&client, &status, &talk, &text, NULL);
-		control_link_close(&client);
-	}
-	free(text);
-	return config;
-}
-
 /* What to type for it. */
 static void
 tell_one(struct strbuf *sb, const char *path, bool silent)
 {
-	char *config = silent ? NULL : ask_config(path);
+	char *config = silent ? NULL : ask_config(path, MONO_NEVER);
 	struct strbuf word = STRBUF_INIT;
 
 	words_quote(&word, config != NULL ? config : path);

@@ -183,6 +183,9 @@ judge(struct logs *logs, struct control_link *client, int code,
 		    "nothing more");
 		return 0;
 	}
+	/* It was told where it goes. */
+	if (code == -EREMOTEIO && in_vain(logs))
+		return 1;
 	if (code < 0 && code != -ECANCELED) {
 		ctl_text_complain(error_text(err));
 		return code == -EINVAL ? EX_USAGE : 1;

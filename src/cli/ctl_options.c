@@ -14,8 +14,12 @@ const char ctl_usage[] =
     "\n"
     "Talks to a running clusterd; with neither option, to the only one.\n"
     "\n"
-    "  status [-w] [--json]     what runs; -w, --watch: again every second\n"
-    "  reload [APP]             read the configuration again, replace workers\n"
+    "  status [-w] [--json] [APP[:N]]\n"
+    "                           what runs; -w, --watch: again every second\n"
+    "  reload [APP]             read the configuration again, replace workers; an\n"
+    "                           APP that is new in it is added\n"
+    "  update                   read it again, replace workers of the apps whose\n"
+    "                           section has changed, add and remove apps\n"
     "  restart APP[:N]          replace workers, configuration as it is\n"
     "  scale APP N|+N|-N        so many instances, or so many more or less\n"
     "  stop [APP]               stop an app, or clusterd itself\n"
@@ -40,6 +44,7 @@ static const struct {
 } commands[CTL_COMMANDS] = {
 	[CTL_STATUS] = { "status", "jw" },
 	[CTL_RELOAD] = { "reload", "" },
+	[CTL_UPDATE] = { "update", "" },
 	[CTL_RESTART] = { "restart", "" },
 	[CTL_SCALE] = { "scale", "" },
 	[CTL_STOP] = { "stop", "" },

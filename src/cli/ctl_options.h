@@ -10,6 +10,7 @@
 enum ctl_command {
 	CTL_STATUS,
 	CTL_RELOAD,
+	CTL_UPDATE,
 	CTL_RESTART,
 	CTL_SCALE,
 	CTL_STOP,

@@ -46,11 +46,11 @@ add(void *ctx, const struct answer_line *line)
 }
 
 int
-ctl_status_sample(struct control_link *client,
+ctl_status_sample(struct control_link *client, const struct request *request,
     const struct ctl_other *other, struct status *ret_status,
     struct error *err)
 {
-	static const struct request request = {
+	static const struct request all = {
 		.verb = REQUEST_STATUS, .instance = -1,
 	};
 	struct sample sample = { .status = ret_status };
@@ -63,7 +63,8 @@ ctl_status_sample(struct control_link *client,
 	int code;
 
 	*ret_status = (struct status)STATUS_INIT;
-	code = ctl_talk(client, &request, &talk, &text, err);
+	code = ctl_talk(client, request != NULL ? request : &all, &talk,
+	    &text, err);
 	free(text);
 	if (sample.no_memory)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -74,16 +75,17 @@ ctl_status_sample(struct control_link *client,
 
 /* Two samples, so that CPU is that of this moment. */
 static int
-measure(struct control_link *client, struct status *ret_status,
-    struct error *err)
+measure(struct control_link *client, const struct request *request,
+    struct status *ret_status, struct error *err)
 {
 	struct status before;
-	int code = ctl_status_sample(client, NULL, &before, err);
+	int code = ctl_status_sample(client, request, NULL, &before, err);
 
 	*ret_status = (struct status)STATUS_INIT;
 	if (code == 0) {
 		(void)poll(NULL, 0, BETWEEN_MS);
-		code = ctl_status_sample(client, NULL, ret_status, err);
+		code = ctl_status_sample(client, request, NULL, ret_status,
+		    err);
 	}
 	if (code == 0)
 		status_measure(ret_status, &before);
@@ -102,15 +104,15 @@ complain(int code, struct error *err)
 /* ---- commands ---- */
 
 int
-ctl_status(struct control_link *client, bool json)
+ctl_status(const struct ctl_options *o, struct control_link *client)
 {
 	const struct status_style style = ctl_text_style(STDOUT_FILENO);
 	struct ctl_out out = CTL_OUT_INIT;
 	struct error err = ERROR_INIT;
 	struct status status;
-	int code = measure(client, &status, &err);
+	int code = measure(client, &o->request, &status, &err);
 
-	if (code == 0 && json)
+	if (code == 0 && o->json)
 		status_json(&out.text, &status);
 	else if (code == 0)
 		status_table(&out.text, &status, &style);
@@ -124,7 +126,7 @@ ctl_metrics(struct control_link *client)
 	struct ctl_out out = CTL_OUT_INIT;
 	struct error err = ERROR_INIT;
 	struct status status;
-	int code = ctl_status_sample(client, NULL, &status, &err);
+	int code = ctl_status_sample(client, NULL, NULL, &status, &err);
 
 	if (code == 0)
 		metrics_text(&out.text, &status, METRICS_OPENMETRICS);
@@ -138,7 +140,7 @@ ctl_status_apps(struct control_link *client)
 	struct ctl_out out = CTL_OUT_INIT;
 	struct error err = ERROR_INIT;
 	struct status status;
-	int code = ctl_status_sample(client, NULL, &status, &err);
+	int code = ctl_status_sample(client, NULL, NULL, &status, &err);
 
 	/* A shell gets to see them: names and nothing else. */
 	for (size_t i = 0; code == 0 && i < status.n_apps; i++) {
@@ -165,7 +167,7 @@ ctl_status_has_logs(struct control_link *client)
 {
 	struct error err = ERROR_INIT;
 	struct status status;
-	bool has = ctl_status_sample(client, NULL, &status, &err) < 0;
+	bool has = ctl_status_sample(client, NULL, NULL, &status, &err) < 0;
 
 	for (size_t i = 0; i < status.n_apps; i++)
 		has = has || passes_through(status.apps[i].stdout_to) ||
@@ -229,7 +231,7 @@ ctl_status_not_ready(const struct ctl_options *options, struct strbuf *sb,
 
 	if (code < 0)
 		return code;
-	code = ctl_status_sample(&client, NULL, &status, err);
+	code = ctl_status_sample(&client, NULL, NULL, &status, err);
 	if (code == 0)
 		list_not_ready(sb, &status);
 	status_free(&status);

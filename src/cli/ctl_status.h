@@ -8,17 +8,18 @@ struct control_link;
 struct ctl_options;
 struct ctl_other;
 struct error;
+struct request;
 struct status;
 struct strbuf;
 
-/* One sample; the caller frees it in any case. 0, or as ctl_talk(). `other`
+/* One sample, of what the request asks for (NULL: of all); the caller frees it in any case. 0, or as ctl_talk(). `other`
    may be NULL. */
 int ctl_status_sample(struct control_link *client,
-    const struct ctl_other *other, struct status *ret_status,
+    const struct request *request, const struct ctl_other *other, struct status *ret_status,
     struct error *err);
 
 /* The commands. The exit status; a failure was told. */
-int ctl_status(struct control_link *client, bool json);
+int ctl_status(const struct ctl_options *options, struct control_link *client);
 int ctl_metrics(struct control_link *client);
 
 /* A name in a line, of each app. */

@@ -275,15 +275,15 @@ take_sample(struct watch *w)
 
 	if (!connect_again(w))
 		return;
-	code = ctl_status_sample(&w->client, w->screen ? &other : NULL,
-	    &status, &err);
+	code = ctl_status_sample(&w->client, &w->options->request,
+	    w->screen ? &other : NULL, &status, &err);
 	/* It gave our place to another client, or is a new one. */
 	if (code == -ECONNRESET) {
 		lose(w, &err);
 		status_free(&status);
 		if (!connect_again(w))
 			goto out;
-		code = ctl_status_sample(&w->client,
+		code = ctl_status_sample(&w->client, &w->options->request,
 		    w->screen ? &other : NULL, &status, &err);
 	}
 	if (code == 0) {
@@ -322,6 +322,27 @@ run(struct watch *w)
 	}
 }
 
+/* What is not there now is a slip of who has typed it; what goes away later is
+   waited for. */
+static bool
+is_there(const struct ctl_options *options, struct control_link *client)
+{
+	struct error err = ERROR_INIT;
+	struct status status;
+	bool there = true;
+
+	if (options->request.app[0] != '\0' &&
+	    ctl_status_sample(client, &options->request, NULL, &status,
+		&err) < 0) {
+		ctl_text_complain(error_text(&err));
+		there = false;
+	}
+	if (options->request.app[0] != '\0')
+		status_free(&status);
+	error_clear(&err);
+	return there;
+}
+
 int
 ctl_watch(const struct ctl_options *options, struct control_link *client)
 {
@@ -332,6 +353,8 @@ ctl_watch(const struct ctl_options *options, struct control_link *client)
 		.signals = -1, .events = -1,
 	};
 
+	if (!is_there(options, client))
+		return 1;
 	*client = (struct control_link)CONTROL_LINK_INIT;
 	if (w.screen && open_events(&w) < 0)
 		w.screen = false;

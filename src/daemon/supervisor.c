@@ -59,6 +59,13 @@ struct supervisor {
 	struct sd_notify up;	/* the supervisor above us */
 	int signal_fd;
 	loop_handle signals;
+	enum {
+		PHASE_RUNS,
+		PHASE_LEAVES,	/* stop_delay: all goes on as before */
+		PHASE_DRAINS,
+		PHASE_STOPS,
+	} phase;
+	struct loop_timer next_phase;
 	struct loop_timer left_out; /* lines of the log, to be told */
 	struct loop_timer give_up; /* on what was killed and does not die */
 	bool killing;
@@ -73,17 +80,105 @@ struct supervisor {
 
 /* ---- stop ---- */
 
+/* The longest that the end may take: of the slowest app, whose orphans come after
+   its workers. */
+static int64_t
+stop_ms(const struct config *config)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < config->n_apps; i++) {
+		const struct conf_app *app = &config->apps[i];
+		int64_t ms = app->drain_timeout_ms + 2 * app->stop_timeout_ms;
+
+		if (ms > most)
+			most = ms;
+	}
+	return most + GIVE_UP_MS;
+}
+
+/* The supervisor above us has a time limit of its own. */
+static void
+tell_stop(struct supervisor *sup, const char *words, int64_t delay_ms)
+{
+	const struct config *config = sup->reloads.config;
+
+	sd_notify_send(&sup->up, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+	    (long long)(delay_ms + stop_ms(config)) * 1000);
+	sd_notify_status(&sup->up, "STATUS=%s", words);
+}
+
+/* Nothing new begins from here on. */
+static void
+begin_end(struct supervisor *sup)
+{
+	workers_stop(&sup->workers);
+	reload_cancel(&sup->reloads);
+	sup->program.leaving = false;
+}
+
+/* At once, whatever is under way. */
 static void
 supervisor_stop(struct supervisor *sup)
 {
-	if (sup->apps.stopping)
+	if (sup->phase == PHASE_STOPS)
 		return;
-	workers_stop(&sup->workers);
-	sd_notify_send(&sup->up, "STOPPING=1");
-	sd_notify_status(&sup->up, "STATUS=stopping");
-	reload_cancel(&sup->reloads);
+	begin_end(sup);
+	if (sup->phase != PHASE_DRAINS)
+		tell_stop(sup, "stopping", 0);
+	sup->phase = PHASE_STOPS;
+	if (sup->loop != NULL)
+		loop_timer_set(sup->loop, &sup->next_phase, MONO_NEVER);
 	apps_stop(&sup->apps);
 	listeners_shut(&sup->listeners);
+}
+
+/* Who has not begun to drain has nothing that would end it in time. */
+#define OVERTIME_MS 1000
+
+static void
+supervisor_drain(struct supervisor *sup)
+{
+	int64_t ms;
+
+	begin_end(sup);
+	tell_stop(sup, "stopping", 0);
+	sup->phase = PHASE_DRAINS;
+	ms = apps_drain(&sup->apps);
+	loop_timer_set(sup->loop, &sup->next_phase,
+	    mono_add_ms(mono_now(), ms + OVERTIME_MS));
+}
+
+/* As users want it who have not said more: when it is convenient. */
+static void
+supervisor_leave(struct supervisor *sup)
+{
+	int64_t delay_ms = sup->reloads.config->stop_delay_ms;
+
+	if (sup->phase != PHASE_RUNS)
+		return;
+	if (delay_ms == 0) {
+		supervisor_drain(sup);
+		return;
+	}
+	log_info("going down: stopping in %lld.%03llds",
+	    (long long)delay_ms / 1000, (long long)delay_ms % 1000);
+	sup->phase = PHASE_LEAVES;
+	sup->program.leaving = true;
+	tell_stop(sup, "going down", delay_ms);
+	loop_timer_set(sup->loop, &sup->next_phase,
+	    mono_add_ms(mono_now(), delay_ms));
+}
+
+static void
+next_phase_due(void *ctx)
+{
+	struct supervisor *sup = ctx;
+
+	if (sup->phase == PHASE_LEAVES)
+		supervisor_drain(sup);
+	else if (sup->phase == PHASE_DRAINS)
+		supervisor_stop(sup);
 }
 
 static void
@@ -96,13 +191,18 @@ supervisor_fail(struct supervisor *sup)
 static void
 stop_signal(struct supervisor *sup, int signo)
 {
-	if (!sup->apps.stopping) {
-		log_info("SIG%s: stopping", signal_name(signo));
-		supervisor_stop(sup);
+	if (sup->phase == PHASE_RUNS) {
+		log_info("SIG%s: stopping%s", signal_name(signo),
+		    signo == SIGINT ? " without draining" : "");
+		if (signo == SIGINT)
+			supervisor_stop(sup);
+		else
+			supervisor_leave(sup);
 	} else if (!sup->killing) {
 		log_warning("SIG%s again: killing what is left",
 		    signal_name(signo));
 		sup->killing = true;
+		supervisor_stop(sup);
 		apps_kill(&sup->apps);
 	}
 }
@@ -133,10 +233,25 @@ reopen_log(struct supervisor *sup)
 	control_restore(&sup->control);
 }
 
+/* Closing the window is no way to say "read the file again". */
 static void
-on_signal(void *ctx, int signo, int pid)
+terminal_gone(struct supervisor *sup)
+{
+	if (sup->phase != PHASE_RUNS)
+		return;
+	log_info("SIGHUP: the terminal is gone, stopping");
+	supervisor_leave(sup);
+}
+
+static void
+on_signal(void *ctx, int signo, int pid, bool hangup)
 {
 	struct supervisor *sup = ctx;
+
+	if (hangup) {
+		terminal_gone(sup);
+		return;
+	}
 
 	switch (signo) {
 	case SIGCHLD:
@@ -151,7 +266,7 @@ on_signal(void *ctx, int signo, int pid)
 		if (sup->apps.stopping)
 			break;
 		log_info("SIGHUP: reloading");
-		reload_request(&sup->reloads, NULL);
+		reload_request(&sup->reloads, RELOAD_ALL, NULL);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -184,11 +299,13 @@ signals_ready(void *ctx, uint32_t events)
 static void
 tell_status(struct supervisor *sup)
 {
+	const char *refusal = sup->reloads.refusal;
 	unsigned ready, wanted;
 
 	apps_count(&sup->apps, &ready, &wanted);
-	sd_notify_status(&sup->up, "STATUS=%u of %u instances ready", ready,
-	    wanted);
+	sd_notify_status(&sup->up, "STATUS=%u of %u instances ready%s%s",
+	    ready, wanted, refusal != NULL ? "; reload refused: " : "",
+	    refusal != NULL ? refusal : "");
 }
 
 /* Tell the supervisor above us when a start or a reload has come to its end. */
@@ -203,9 +320,12 @@ check_up(struct supervisor *sup)
 		return;
 	if (sup->program.starting)
 		log_info("start complete");
+	/* No message says that a reload has failed, and without READY=1 systemd
+	   waits until its time is over. */
+	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d\nERRNO=%d",
+	    (int)sup->program.pid, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	reload_told(&sup->reloads);
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d", (int)sup->program.pid);
 	tell_status(sup);
 }
 
@@ -231,10 +351,18 @@ check_gone(struct supervisor *sup)
 	if (sup->apps.first != NULL) {
 		if (!apps_only_killed_left(&sup->apps))
 			return;
-	} else if (orphans_kill_all(&sup->orphans) == 0) {
+	} else {
+		enum orphans_left left = sup->killing ?
+		    orphans_kill_all(&sup->orphans) :
+		    orphans_stop_all(&sup->orphans);
+
 		/* No worker lives, and nothing that escaped from one. */
-		sup->done = true;
-		return;
+		if (left == ORPHANS_NONE)
+			sup->done = true;
+		if (left == ORPHANS_STOP)
+			loop_timer_set(sup->loop, &sup->give_up, MONO_NEVER);
+		if (left != ORPHANS_KILLED)
+			return;
 	}
 	loop_timer_start(sup->loop, &sup->give_up, GIVE_UP_MS);
 }
@@ -267,6 +395,9 @@ end_turn(struct supervisor *sup)
 		control_turn(&sup->control);
 	}
 	steer_turn_if_due(&sup->steering);
+	/* Of the last orphans some may have been killed, and not died. */
+	if (sup->apps.stopping && sup->apps.first == NULL && !sup->done)
+		check_gone(sup);
 	if (!mono_is_never(log_left_out_due()))
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
 }
@@ -299,7 +430,7 @@ static const struct worker_events worker_events = {
 static void
 stop_asked(void *ctx)
 {
-	supervisor_stop(ctx);
+	supervisor_leave(ctx);
 }
 
 static const struct apps_watch apps_watch = {
@@ -310,6 +441,7 @@ static const struct apps_watch apps_watch = {
 static const struct reload_watch reload_watch = {
 	.refused = control_reload_refused,
 	.applying = control_reload_applying,
+	.applied = control_reload_applied,
 };
 
 /* Who is whose neighbour. */
@@ -327,6 +459,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.orphans = &sup->orphans,
 		.adopt = &sup->adopt,
 		.review = &sup->review,
+		.cwd = setup->cwd,
 	});
 	apps_init(&sup->apps, &(struct apps_setup){
 		.workers = &sup->workers,
@@ -377,7 +510,8 @@ init_watchers(struct supervisor *sup)
 	if (code == 0)
 		code = orphans_init(&sup->orphans, loop, &sup->workers);
 	if (code == 0)
-		code = adopt_init(&sup->adopt, loop, &sup->workers);
+		code = adopt_init(&sup->adopt, loop, &sup->workers,
+		    &sup->review);
 	if (code == 0)
 		code = adopt_review_init(&sup->review, loop, &sup->workers,
 		    &sup->orphans);
@@ -412,11 +546,14 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    sup, &sup->signals) < 0 ||
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
-	    sup) < 0 ||
+		sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->next_phase, next_phase_due,
+		sup) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
 	listeners_init(&sup->listeners, sup->loop);
+	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
 	    &sup->control);
 	code = process_become_subreaper();
@@ -445,8 +582,9 @@ start_apps(struct supervisor *sup, struct error *err)
 	if (code == 0)
 		code = balancing_check(&sup->listeners.balancing, config, err);
 	if (code == 0)
-		code = app_specs_open(&sup->apps, config, &specs, err);
+		code = app_specs_open(&sup->apps, config, NULL, &specs, err);
 	listeners_disinherit(&sup->listeners, warn_unused);
+	listeners_run(&sup->listeners);
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
 		if (apps_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
@@ -499,6 +637,7 @@ release_all(struct supervisor *sup)
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
 		loop_timer_fini(sup->loop, &sup->give_up);
+		loop_timer_fini(sup->loop, &sup->next_phase);
 		loop_timer_fini(sup->loop, &sup->left_out);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
@@ -527,6 +666,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.listeners = LISTENERS_INIT,
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
+		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 	};

@@ -23,6 +23,7 @@ struct supervisor_setup {
 	const struct conf_origin *origin;
 	struct config *config;		/* checked; a reference is taken */
 	int log_level;			/* enum log_level, or -1 */
+	const char *cwd;		/* as the shell has it, or NULL */
 };
 
 /*

@@ -2,17 +2,25 @@
  * The worker of soak.py: it says who it is as soon as it has accepted, so that
  * a client that is cut off later knows whose death that should have been.
  *
- *	server [--port N] [--start FILE] [--defer] [--shut-lanes] [--never]
+ *	server [--port N [--dual]] [--start FILE] [--defer] [--shut-lanes]
+ *	    [--events FILE] [--never] [--dies] [--exec PROGRAM ARGUMENT …]
  *
  *	--port N	bind 127.0.0.1:N by itself, instead of CLUSTERD_FD
+ *	--dual		… or [::]:N, for IPv4 too
  *	--start FILE	its first letter says how a start goes: x fails at
- *			once, h hangs, d takes 0.4 s
+ *			once, h hangs, d takes 0.4 s; 0 or 1 behind it: of
+ *			even or odd instances
  *	--defer		TCP_DEFER_ACCEPT
  *	--shut-lanes	shut the listeners down on TERM
+ *	--events FILE	… and write "shut MILLISECONDS", of CLOCK_MONOTONIC,
+ *			behind what is there, before and after
  *	--never		is never ready, and accepts nothing
+ *	--dies		fails at once, whatever the file says
+ *	--exec		if the start goes well, become another server
  *
  * The greeting is "PID INSTANCE GENERATION\n"; a request is a number of
- * milliseconds and a newline, and is answered "done\n" after these.
+ * milliseconds and a newline, and is answered "done\n" after these. A datagram is
+ * answered with the greeting.
  */
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -39,8 +47,9 @@
 
 static struct {
 	int port;
-	const char *start;
-	bool defer, shut_lanes, never;
+	const char *start, *events;
+	bool dual, defer, shut_lanes, never, dies;
+	char **exec;			/* what comes behind it, or NULL */
 } opt;
 
 static struct client {
@@ -78,12 +87,26 @@ fail(const char *what)
 	_exit(70);
 }
 
+static bool
+is_stream(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_STREAM;
+}
+
 static void
 start_badly(void)
 {
 	FILE *f = opt.start != NULL ? fopen(opt.start, "r") : NULL;
 	int letter = f != NULL ? fgetc(f) : EOF;
+	int whose = letter != EOF ? fgetc(f) : EOF;
 
+	if (whose != EOF && atoi(env_or("CLUSTERD_INSTANCE", "0")) % 2 !=
+	    whose - '0')
+		letter = EOF;
 	if (letter == 'x')
 		_exit(1);
 	while (letter == 'h')
@@ -94,19 +117,35 @@ start_badly(void)
 		fclose(f);
 }
 
-static void
-bind_own(void)
+static int
+bind_at(const struct sockaddr *sa, socklen_t len)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)opt.port),
-		.sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int one = 1, none = 0;
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	if (fd == -1)
 		fail("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1)
+	if (opt.dual)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &none, sizeof(none));
+	if (bind(fd, sa, len) == -1)
 		fail("bind");
+	return fd;
+}
+
+static void
+bind_own(void)
+{
+	const struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)opt.port),
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	const struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)opt.port),
+		.sin6_addr = IN6ADDR_ANY_INIT };
+	int fd = opt.dual ?
+	    bind_at((const struct sockaddr *)&sin6, sizeof(sin6)) :
+	    bind_at((const struct sockaddr *)&sin, sizeof(sin));
+
 	if (!opt.never && listen(fd, 1024) == -1)
 		fail("listen");
 	listeners[n_listeners++] = fd;
@@ -160,9 +199,57 @@ drop(struct client *c)
 	n_clients--;
 }
 
+/* Of those who shut down a lane at that moment clients may be refused. */
+static void
+note_shut(void)
+{
+	char line[40];
+	int fd, n;
+
+	if (opt.events == NULL)
+		return;
+	fd = open(opt.events, O_WRONLY | O_APPEND | O_CLOEXEC);
+	n = snprintf(line, sizeof(line), "shut %lld\n", (long long)now_ms());
+	if (fd == -1 || write(fd, line, (size_t)n) != n)
+		fail("events");
+	close(fd);
+}
+
+static void
+stop_listening(void)
+{
+	if (opt.shut_lanes)
+		note_shut();
+	for (int i = 0; i < n_listeners; i++) {
+		if (opt.shut_lanes && is_stream(listeners[i]))
+			shutdown(listeners[i], SHUT_RDWR);
+		close(listeners[i]);
+	}
+	if (opt.shut_lanes)
+		note_shut();
+	n_listeners = 0;
+}
+
+static void
+answer_datagram(int fd)
+{
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	char request[100];
+
+	if (recvfrom(fd, request, sizeof(request), 0, (struct sockaddr *)&from,
+	    &len) >= 0)
+		sendto(fd, greeting, strlen(greeting), 0,
+		    (struct sockaddr *)&from, len);
+}
+
 static void
 take(int listener)
 {
+	if (!is_stream(listener)) {
+		answer_datagram(listener);
+		return;
+	}
 	for (int i = 0; i < CLIENTS_MAX; i++) {
 		struct client *c = &clients[i];
 
@@ -226,12 +313,7 @@ serve(int signals)
 		if (read(signals, &si, sizeof(si)) == sizeof(si) &&
 		    si.ssi_signo != SIGHUP) {
 			stopping = true;
-			for (int i = 0; i < n_listeners; i++) {
-				if (opt.shut_lanes)
-					shutdown(listeners[i], SHUT_RDWR);
-				close(listeners[i]);
-			}
-			n_listeners = 0;
+			stop_listening();
 			continue;
 		}
 		for (int i = 0; i < n_listeners; i++)
@@ -255,42 +337,78 @@ serve(int signals)
 	}
 }
 
-int
-main(int argc, char **argv)
+static bool
+parse(char **argv)
+{
+	while (*argv != NULL) {
+		const char *a = *argv++;
+		const char **text = strcmp(a, "--start") == 0 ? &opt.start :
+		    strcmp(a, "--events") == 0 ? &opt.events : NULL;
+		bool *flag = strcmp(a, "--dual") == 0 ? &opt.dual :
+		    strcmp(a, "--defer") == 0 ? &opt.defer :
+		    strcmp(a, "--shut-lanes") == 0 ? &opt.shut_lanes :
+		    strcmp(a, "--never") == 0 ? &opt.never :
+		    strcmp(a, "--dies") == 0 ? &opt.dies : NULL;
+
+		if (flag != NULL) {
+			*flag = true;
+			continue;
+		}
+		if (*argv == NULL)
+			return false;
+		if (strcmp(a, "--exec") == 0) {
+			opt.exec = argv;
+			return true;
+		}
+		if (text != NULL)
+			*text = *argv++;
+		else if (strcmp(a, "--port") == 0)
+			opt.port = atoi(*argv++);
+		else
+			return false;
+	}
+	return true;
+}
+
+static int
+take_signals(void)
 {
 	sigset_t set;
-	int signals;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--port") == 0 && i + 1 < argc)
-			opt.port = atoi(argv[++i]);
-		else if (strcmp(argv[i], "--start") == 0 && i + 1 < argc)
-			opt.start = argv[++i];
-		else if (strcmp(argv[i], "--defer") == 0)
-			opt.defer = true;
-		else if (strcmp(argv[i], "--shut-lanes") == 0)
-			opt.shut_lanes = true;
-		else if (strcmp(argv[i], "--never") == 0)
-			opt.never = true;
-		else
-			return 64;
-	}
-	start_badly();
-	snprintf(greeting, sizeof(greeting), "%d %s %s\n", getpid(),
-	    env_or("CLUSTERD_INSTANCE", "-"),
-	    env_or("CLUSTERD_GENERATION", "-"));
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		clients[i].fd = -1;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	find_listeners();
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int
+main(int argc, char **argv)
+{
+	int signals;
+
+	if (argc < 1 || !parse(argv + 1))
+		return 64;
+	if (opt.dies)
+		return 1;
+	start_badly();
+	if (opt.exec != NULL && !opt.never) {
+		execvp(opt.exec[0], opt.exec);
+		fail(opt.exec[0]);
+	}
+	snprintf(greeting, sizeof(greeting), "%d %s %s\n", getpid(),
+	    env_or("CLUSTERD_INSTANCE", "-"),
+	    env_or("CLUSTERD_GENERATION", "-"));
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		clients[i].fd = -1;
+	signals = take_signals();
+	if (!opt.never || opt.exec == NULL)
+		find_listeners();
 	for (int i = 0; opt.defer && i < n_listeners; i++)
-		setsockopt(listeners[i], IPPROTO_TCP, TCP_DEFER_ACCEPT,
-		    &(int){ 5 }, sizeof(int));
+		if (is_stream(listeners[i]))
+			setsockopt(listeners[i], IPPROTO_TCP, TCP_DEFER_ACCEPT,
+			    &(int){ 5 }, sizeof(int));
 	if (opt.never) {
 		poll(&(struct pollfd){ signals, POLLIN, 0 }, 1, -1);
 		return 0;

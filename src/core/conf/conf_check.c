@@ -17,6 +17,7 @@
 #include "core/conf/conf_host.h"
 #include "core/conf/conf_keys.h"
 #include "core/conf/conf_listens.h"
+#include "core/conf/conf_said.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
@@ -252,6 +253,19 @@ check_clusterd(struct check *c, size_t section)
 }
 
 static int
+keep_listen_lines(struct conf_app *app, const struct app_note *note)
+{
+	size_t n = app->n_listens;
+
+	app->listen_lines = calloc(n + 1, sizeof(*app->listen_lines));
+	if (app->listen_lines == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		app->listen_lines[i] = note->listen_lines[i];
+	return 0;
+}
+
+static int
 check_app(struct check *c, size_t section)
 {
 	struct config *config = c->config;
@@ -270,9 +284,12 @@ check_app(struct check *c, size_t section)
 	    note->listen_lines);
 	if (r < 0)
 		return r;
+	if (keep_listen_lines(app, note) < 0)
+		return -ENOMEM;
 	check_braces(c, app);
 	check_ready(c, app);
 	check_durations(c, app);
+	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);
 	note->err_line = line_of(c, CONF_KEY_STDERR);
 	r = conf_accounts_find(&c->keys, c->host, app);
@@ -417,9 +434,11 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	if (c.config == NULL)
 		return -ENOMEM;
 	c.config->refs = 1;
+	c.config->file = strdup(errors->file);
 	c.config->apps = calloc(n, sizeof(*c.config->apps));
 	c.notes = calloc(n, sizeof(*c.notes));
-	if (c.config->apps != NULL && c.notes != NULL)
+	if (c.config->file != NULL && c.config->apps != NULL &&
+	    c.notes != NULL)
 		r = check_sections(&c);
 	free(c.notes);
 

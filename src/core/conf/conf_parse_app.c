@@ -160,28 +160,45 @@ conf_parse_command(const struct conf_value *v, void *target)
 	return 0;
 }
 
-/* Takes the address over, also on failure. */
+/* Room for one more. */
+static int
+grow_listens(struct conf_app *app)
+{
+	size_t n = app->n_listens + 1;
+	struct address *listens = realloc(app->listens, n * sizeof(*listens));
+	char **names;
+
+	if (listens == NULL)
+		return -ENOMEM;
+	app->listens = listens;
+	names = realloc(app->listen_names, n * sizeof(char *));
+	if (names == NULL)
+		return -ENOMEM;
+	app->listen_names = names;
+	return 0;
+}
+
+/* Takes the address and the name, or NULL, over, also on failure. */
 static int
 add_listen(const struct conf_value *v, size_t i, struct conf_app *app,
-    struct address *a)
+    struct address *a, char *name)
 {
-	struct address *listens;
+	int r = 0;
 
-	if (app->n_listens >= CONF_LISTENS_MAX) {
-		address_free(a);
-		return conf_refuse(v, i, "more than %d listeners, fewer are "
+	if (app->n_listens >= CONF_LISTENS_MAX)
+		r = conf_refuse(v, i, "more than %d listeners, fewer are "
 		    "allowed", CONF_LISTENS_MAX);
-	}
-	listens = realloc(app->listens,
-	    (app->n_listens + 1) * sizeof(*listens));
-	if (listens == NULL) {
+	if (r == 0)
+		r = grow_listens(app);
+	if (r < 0) {
 		address_free(a);
-		return -ENOMEM;
+		free(name);
+		return r;
 	}
-	app->listens = listens;
 	if (v->listen_lines != NULL)
 		v->listen_lines[app->n_listens] = v->numbers[i];
-	listens[app->n_listens++] = *a;
+	app->listen_names[app->n_listens] = name;
+	app->listens[app->n_listens++] = *a;
 	return 0;
 }
 
@@ -199,25 +216,64 @@ conf_parse_port(const struct conf_value *v, void *target)
 		return conf_refuse(v, 0, "\"%.60s\" is not a port, %s is "
 		    "allowed", v->lines[0], v->key->allowed);
 	a.port = (uint16_t)port;
-	r = add_listen(v, 0, app, &a);
+	r = add_listen(v, 0, app, &a, NULL);
 	if (r == 0)
 		app->has_port = true;
 	return r;
 }
 
+/*
+ * The bytes of a name and its `=` before an address: 0 where there is none. The
+ * path of a Unix socket may have a `=` too, behind `unix:`. -EINVAL (added).
+ */
+static ssize_t
+listen_name_len(const struct conf_value *v, size_t i, const char *item)
+{
+	static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-";
+	size_t len = strcspn(item, "=/");
+
+	if (item[len] != '=' || str_starts(item, "unix:"))
+		return 0;
+	if (len > CONF_LISTEN_NAME_MAX)
+		return conf_refuse(v, i, "\"%.40s\" and so on is too long for "
+		    "the name of a listener, %d bytes are allowed", item,
+		    CONF_LISTEN_NAME_MAX);
+	if (len == 0 || strspn(item, allowed) < len ||
+	    strspn(item, "0123456789") == len)
+		return conf_refuse(v, i, "\"%.*s\" is not a name for a "
+		    "listener, letters, digits, _, . and - are allowed, and "
+		    "not digits alone", (int)(len < 60 ? len : 60), item);
+	return (ssize_t)len + 1;
+}
+
+/* [NAME=]ADDRESS */
 static int
 parse_listen_item(const struct conf_value *v, size_t i, const char *item,
     struct conf_app *app)
 {
+	ssize_t len = listen_name_len(v, i, item);
 	struct error err = ERROR_INIT;
 	struct address a;
+	char *name = NULL;
 	int r;
 
-	r = address_parse(item, v->base_dir, &a, &err);
+	if (len < 0)
+		return (int)len;
+	r = address_parse(item + len, v->base_dir, &a, &err);
 	if (r == -EINVAL)
 		conf_refuse(v, i, "%s", error_text(&err));
 	error_clear(&err);
-	return r < 0 ? r : add_listen(v, i, app, &a);
+	if (r < 0)
+		return r;
+	if (len > 0) {
+		name = strndup(item, (size_t)len - 1);
+		if (name == NULL) {
+			address_free(&a);
+			return -ENOMEM;
+		}
+	}
+	return add_listen(v, i, app, &a, name);
 }
 
 int
@@ -289,8 +345,15 @@ conf_parse_fd_protocol(const struct conf_value *v, void *target)
 	char *item;
 	int r = 0, more, one;
 
+	if (v->n == 1 && strcmp(v->lines[0], v->key->preset) == 0) {
+		app->fd_protocols = 0;
+		return 0;
+	}
 	while ((more = next_word(v, &it, &item)) > 0) {
-		one = conf_value_word(v, it.line, item, &bit);
+		one = strcmp(item, v->key->preset) == 0 ?
+		    conf_refuse(v, it.line, "\"%s\" stands alone, and the "
+			"others together", item) :
+		    conf_value_word(v, it.line, item, &bit);
 		if (one == 0)
 			bits |= bit;
 		else
@@ -302,9 +365,8 @@ conf_parse_fd_protocol(const struct conf_value *v, void *target)
 	if (more < 0)
 		return more;
 	if (r == 0 && bits == 0)
-		r = conf_refuse(v, 0, "is empty, one or more of clusterd, "
-		    "systemd, server-starter, einhorn, nginx and php-fpm are "
-		    "allowed");
+		r = conf_refuse(v, 0, "is empty, %s is allowed",
+		    v->key->allowed);
 	/* A worker can always rely on the CLUSTERD_ variables. */
 	if (r == 0)
 		app->fd_protocols = bits | CONF_FDP_CLUSTERD;
@@ -414,10 +476,15 @@ int
 conf_parse_signal(const struct conf_value *v, void *target)
 {
 	const char *text = v->lines[0];
-	int signo;
+	int signo = 0;
 
-	if (!signal_parse(text, &signo))
+	if (!conf_value_is_nothing(v) && !signal_parse(text, &signo))
 		return conf_refuse(v, 0, "\"%.60s\" is not a signal, %s is "
+		    "allowed", text, v->key->allowed);
+	/* Where none is needed, it is to tell something. */
+	if (v->key->nothing != NULL && (signo == SIGSTOP || signo == SIGCONT ||
+	    signo == SIGCHLD || signo == SIGKILL))
+		return conf_refuse(v, 0, "%.60s tells a program nothing, %s is "
 		    "allowed", text, v->key->allowed);
 	if (signo == SIGSTOP || signo == SIGCONT || signo == SIGCHLD)
 		return conf_refuse(v, 0, "%.60s ends no process, a signal such "

@@ -2,6 +2,7 @@
 #ifndef CORE_CONF_CONF_PRINT_H
 #define CORE_CONF_CONF_PRINT_H
 
+struct conf_key;
 struct conf_output;
 struct config;
 
@@ -17,6 +18,10 @@ struct conf_here {
  * Caller frees; NULL when memory is short.
  */
 char *conf_print(const struct config *config, const struct conf_here *here);
+
+/* The value of one key, as the dump has it; `target` as for its scope. The
+   caller frees; NULL when memory is short. */
+char *conf_print_key(const struct conf_key *key, const void *target);
 
 /* As the configuration writes it: a word or the path. */
 const char *conf_output_text(const struct conf_output *output);

@@ -77,10 +77,36 @@ static const struct conf_word readies[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word stop_tos[] = {
+	{ "process", CONF_STOP_TO_PROCESS },
+	{ "group", CONF_STOP_TO_GROUP },
+	{ NULL, 0 },
+};
+
+static const struct conf_word orphans[] = {
+	{ "stop", CONF_ORPHANS_STOP },
+	{ "keep", CONF_ORPHANS_KEEP },
+	{ NULL, 0 },
+};
+
+static const struct conf_word stdins[] = {
+	{ "null", CONF_STDIN_NULL },
+	{ "open", CONF_STDIN_OPEN },
+	{ NULL, 0 },
+};
+
+/* The paths of these are another place in each process: they mean clusterd's
+   own, as people write them for containers. The first of each is printed. */
 static const struct conf_word outputs[] = {
 	{ "inherit", CONF_OUTPUT_INHERIT },
 	{ "null", CONF_OUTPUT_NULL },
 	{ "prefix", CONF_OUTPUT_PREFIX },
+	{ "/dev/stdout", CONF_OUTPUT_STDOUT },
+	{ "/dev/fd/1", CONF_OUTPUT_STDOUT },
+	{ "/proc/self/fd/1", CONF_OUTPUT_STDOUT },
+	{ "/dev/stderr", CONF_OUTPUT_STDERR },
+	{ "/dev/fd/2", CONF_OUTPUT_STDERR },
+	{ "/proc/self/fd/2", CONF_OUTPUT_STDERR },
 	{ NULL, 0 },
 };
 
@@ -116,6 +142,10 @@ static const struct conf_key schema[] = {
 		.preset = "none", .nothing = "none",
 		.allowed = "the name or number of a group",
 	},
+	[CONF_KEY_STOP_DELAY] = {
+		.name = "stop_delay", GLOBAL(stop_delay_ms),
+		DURATION(0), .preset = "0s",
+	},
 
 	[CONF_KEY_COMMAND] = {
 		.name = "command", APP(command),
@@ -135,30 +165,30 @@ static const struct conf_key schema[] = {
 		    "UDP) or unix:PATH",
 	},
 	[CONF_KEY_SOCKET_MODE] = {
-		.name = "socket_mode", APP(socket_mode),
+		.name = "socket_mode", APP(socket_mode), .live = true,
 		.type = CONF_TYPE_MODE, .preset = "0660", .max = 0777,
 		.allowed = "an octal mode from 0 to 0777",
 	},
 	[CONF_KEY_SOCKET_USER] = {
-		.name = "socket_user", APP(socket_user),
+		.name = "socket_user", APP(socket_user), .live = true,
 		.type = CONF_TYPE_ACCOUNT,
 		.preset = "inherit", .nothing = "inherit",
 		.allowed = "the name or number of a user",
 	},
 	[CONF_KEY_SOCKET_GROUP] = {
-		.name = "socket_group", APP(socket_group),
+		.name = "socket_group", APP(socket_group), .live = true,
 		.type = CONF_TYPE_ACCOUNT,
 		.preset = "inherit", .nothing = "inherit",
 		.allowed = "the name or number of a group",
 	},
 	[CONF_KEY_BACKLOG] = {
-		.name = "backlog", APP(backlog),
+		.name = "backlog", APP(backlog), .live = true,
 		.type = CONF_TYPE_COUNT, .preset = "4096",
 		.min = 1, .max = 65535,
 		.allowed = "a number from 1 to 65535",
 	},
 	[CONF_KEY_INSTANCES] = {
-		.name = "instances", APP(instances),
+		.name = "instances", APP(instances), .live = true,
 		.type = CONF_TYPE_INSTANCES, .preset = "auto",
 		.min = 1, .max = CONF_INSTANCES_MAX,
 		.allowed = "auto, a number from 1 to 4096 or a percentage "
@@ -175,7 +205,9 @@ static const struct conf_key schema[] = {
 	[CONF_KEY_FD_PROTOCOL] = {
 		.name = "fd_protocol", APP(fd_protocols),
 		.type = CONF_TYPE_FD_PROTOCOL, .words = fd_protocols,
-		.list = true, .preset = "clusterd systemd",
+		.list = true, .preset = "auto",
+		.allowed = "auto, clusterd, systemd, server-starter, einhorn, "
+			   "nginx or php-fpm",
 	},
 	[CONF_KEY_DIRECTORY] = {
 		.name = "directory", APP(directory),
@@ -222,24 +254,24 @@ static const struct conf_key schema[] = {
 		.allowed = "the name or number of a group",
 	},
 	[CONF_KEY_RESTART] = {
-		.name = "restart", APP(restart),
+		.name = "restart", APP(restart), .live = true,
 		.type = CONF_TYPE_ENUM, .words = restarts,
 		.preset = "always",
 	},
 	[CONF_KEY_RESTART_DELAY] = {
-		.name = "restart_delay", APP(restart_delay_ms),
+		.name = "restart_delay", APP(restart_delay_ms), .live = true,
 		DURATION(1), .preset = "100ms",
 	},
 	[CONF_KEY_RESTART_DELAY_MAX] = {
 		.name = "restart_delay_max", APP(restart_delay_max_ms),
-		DURATION(1), .preset = "30s",
+		.live = true, DURATION(1), .preset = "30s",
 	},
 	[CONF_KEY_RESTART_RESET] = {
-		.name = "restart_reset", APP(restart_reset_ms),
+		.name = "restart_reset", APP(restart_reset_ms), .live = true,
 		DURATION(0), .preset = "10s",
 	},
 	[CONF_KEY_RESTART_LIMIT] = {
-		.name = "restart_limit", APP(restart_limit),
+		.name = "restart_limit", APP(restart_limit), .live = true,
 		.type = CONF_TYPE_RESTART_LIMIT,
 		.preset = "none", .nothing = "none",
 		.min = 1, .max = 1000,
@@ -247,7 +279,7 @@ static const struct conf_key schema[] = {
 			   "duration, such as 5/60s",
 	},
 	[CONF_KEY_SUCCESS_CODES] = {
-		.name = "success_codes", APP(success_codes),
+		.name = "success_codes", APP(success_codes), .live = true,
 		.type = CONF_TYPE_CODES, .list = true,
 		.preset = "0", .max = 255,
 		.allowed = "a list of exit codes from 0 to 255, with "
@@ -260,34 +292,56 @@ static const struct conf_key schema[] = {
 		.allowed = "auto, notify, accept or alive:DURATION",
 	},
 	[CONF_KEY_READY_TIMEOUT] = {
-		.name = "ready_timeout", APP(ready_timeout_ms),
+		.name = "ready_timeout", APP(ready_timeout_ms), .live = true,
 		DURATION(1), .preset = "60s",
 	},
 	[CONF_KEY_STOP_SIGNAL] = {
-		.name = "stop_signal", APP(stop_signal),
+		.name = "stop_signal", APP(stop_signal), .live = true,
 		.type = CONF_TYPE_SIGNAL, .preset = "TERM",
 		.allowed = "a name such as TERM, INT, QUIT or USR1, or a "
 			   "number from 1 to 64",
 	},
 	[CONF_KEY_STOP_TIMEOUT] = {
-		.name = "stop_timeout", APP(stop_timeout_ms),
+		.name = "stop_timeout", APP(stop_timeout_ms), .live = true,
 		DURATION(0), .preset = "10s",
 	},
+	[CONF_KEY_STOP_TO] = {
+		.name = "stop_to", APP(stop_to), .live = true,
+		.type = CONF_TYPE_ENUM, .words = stop_tos, .preset = "process",
+	},
+	[CONF_KEY_ORPHANS] = {
+		.name = "orphans", APP(orphans), .live = true,
+		.type = CONF_TYPE_ENUM, .words = orphans, .preset = "stop",
+	},
 	[CONF_KEY_DRAIN_TIMEOUT] = {
-		.name = "drain_timeout", APP(drain_timeout_ms),
+		.name = "drain_timeout", APP(drain_timeout_ms), .live = true,
 		DURATION(0), .preset = "10s",
 	},
 	[CONF_KEY_DRAIN_IDLE] = {
-		.name = "drain_idle", APP(drain_idle_ms),
+		.name = "drain_idle", APP(drain_idle_ms), .live = true,
 		.type = CONF_TYPE_DURATION, .max = DURATION_MAX_MS,
 		.preset = "5s", .nothing = "off",
 		.allowed = "a duration such as 500ms, 10s, 5m or 1h, or off",
 	},
+	[CONF_KEY_DRAIN_SIGNAL] = {
+		.name = "drain_signal", APP(drain_signal), .live = true,
+		.type = CONF_TYPE_SIGNAL, .preset = "none", .nothing = "none",
+		.allowed = "none, a name such as USR1 or WINCH, or a number "
+			   "from 1 to 64",
+	},
 	[CONF_KEY_MAX_SURGE] = {
-		.name = "max_surge", APP(max_surge),
+		.name = "max_surge", APP(max_surge), .live = true,
 		.type = CONF_TYPE_COUNT, .preset = "1",
-		.min = 1, .max = CONF_INSTANCES_MAX,
-		.allowed = "a number from 1 to 4096",
+		.min = 0, .max = CONF_INSTANCES_MAX,
+		.allowed = "a number from 0 to 4096",
+	},
+	[CONF_KEY_CANARY] = {
+		.name = "canary", APP(canary_ms), .live = true,
+		DURATION(0), .preset = "1s",
+	},
+	[CONF_KEY_STDIN] = {
+		.name = "stdin", APP(in),
+		.type = CONF_TYPE_ENUM, .words = stdins, .preset = "null",
 	},
 	[CONF_KEY_STDOUT] = {
 		.name = "stdout", APP(out),
@@ -302,7 +356,7 @@ static const struct conf_key schema[] = {
 		.allowed = "inherit, null, prefix or a path",
 	},
 	[CONF_KEY_LOG_MAX_SIZE] = {
-		.name = "log_max_size", APP(log_max_size),
+		.name = "log_max_size", APP(log_max_size), .live = true,
 		.type = CONF_TYPE_SIZE, .preset = "10M", .nothing = "none",
 		/* No line is longer than the least. */
 		.min = 64 * 1024, .max = SIZE_MAX_BYTES,
@@ -310,7 +364,7 @@ static const struct conf_key schema[] = {
 			   "2G, or none",
 	},
 	[CONF_KEY_LOG_KEEP] = {
-		.name = "log_keep", APP(log_keep),
+		.name = "log_keep", APP(log_keep), .live = true,
 		.type = CONF_TYPE_COUNT, .preset = "5",
 		.min = 0, .max = 1000,
 		.allowed = "a number from 0 to 1000",

@@ -28,6 +28,7 @@ enum conf_key_id {
 	CONF_KEY_PIDFILE,
 	CONF_KEY_CONTROL,
 	CONF_KEY_CONTROL_GROUP,
+	CONF_KEY_STOP_DELAY,
 
 	CONF_KEY_COMMAND,
 	CONF_KEY_PORT,
@@ -57,9 +58,14 @@ enum conf_key_id {
 	CONF_KEY_READY_TIMEOUT,
 	CONF_KEY_STOP_SIGNAL,
 	CONF_KEY_STOP_TIMEOUT,
+	CONF_KEY_STOP_TO,
+	CONF_KEY_ORPHANS,
 	CONF_KEY_DRAIN_TIMEOUT,
 	CONF_KEY_DRAIN_IDLE,
+	CONF_KEY_DRAIN_SIGNAL,
 	CONF_KEY_MAX_SURGE,
+	CONF_KEY_CANARY,
+	CONF_KEY_STDIN,
 	CONF_KEY_STDOUT,
 	CONF_KEY_STDERR,
 	CONF_KEY_LOG_MAX_SIZE,
@@ -123,6 +129,8 @@ struct conf_key {
 	uint64_t max;
 	const struct conf_word *words;	/* ends with a NULL word */
 	bool list;		/* may go on over indented lines */
+	bool live;		/* of an app: a change takes effect without new
+				   workers */
 	const char *allowed;	/* in words, for messages and the manual */
 };
 

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -25,9 +27,11 @@ static const struct {
 	enum arguments arguments;
 	const char *usage;
 } verbs[REQUEST_VERBS] = {
-	[REQUEST_STATUS] = { "status", ARGUMENTS_NONE, "status" },
+	[REQUEST_STATUS] = { "status", ARGUMENTS_SEAT_OR_NONE,
+	    "status [APP[:N]]" },
 	[REQUEST_RELOAD] = { "reload", ARGUMENTS_APP_OR_NONE,
 	    "reload [APP]" },
+	[REQUEST_UPDATE] = { "update", ARGUMENTS_NONE, "update" },
 	[REQUEST_RESTART] = { "restart", ARGUMENTS_SEAT, "restart APP[:N]" },
 	[REQUEST_SCALE] = { "scale", ARGUMENTS_SCALE, "scale APP N|+N|-N" },
 	[REQUEST_STOP] = { "stop", ARGUMENTS_APP_OR_NONE, "stop [APP]" },
@@ -57,22 +61,31 @@ parse_app(const char *word, size_t len, struct request *r, struct error *err)
 	return 0;
 }
 
-/* APP, or APP:N. */
+/* APP, or APP:N; as the log and others write it, APP[N] and APP.N too. */
 static int
 parse_seat(const char *word, struct request *r, struct error *err)
 {
-	const char *colon = strchr(word, ':');
+	size_t len = strcspn(word, ":.[");
+	const char *number = word + len;
+	char digits[16];
+	size_t n_digits;
 	uint64_t n;
-	int code;
+	int code = parse_app(word, len, r, err);
 
-	if (colon == NULL)
-		return parse_app(word, strlen(word), r, err);
-	code = parse_app(word, (size_t)(colon - word), r, err);
-	if (code < 0)
+	if (code < 0 || *number == '\0')
 		return code;
-	if (!num_parse(colon + 1, 0, CONF_INSTANCES_MAX - 1, &n))
+	n_digits = strlen(number + 1);
+	if (*number == '[' && n_digits > 0 && number[n_digits] == ']')
+		n_digits--;
+	else if (*number == '[')
+		n_digits = 0;
+	snprintf(digits, sizeof(digits), "%.*s", (int)(n_digits <
+	    sizeof(digits) ? n_digits : sizeof(digits) - 1), number + 1);
+	if (n_digits >= sizeof(digits) ||
+	    !num_parse(digits, 0, CONF_INSTANCES_MAX - 1, &n))
 		return error_set(err, -EINVAL, "\"%.64s\" is not the number "
-		    "of an instance, which is from 0 to %d", colon + 1,
+		    "of an instance, which is from 0 to %d",
+		    *number == '[' ? number : number + 1,
 		    CONF_INSTANCES_MAX - 1);
 	r->instance = (int)n;
 	return 0;

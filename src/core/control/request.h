@@ -1,6 +1,6 @@
 /*
  * What a client of the control socket sends, clusterd-control(7): one line, a
- * verb and its arguments.
+ * verb and its arguments. An instance may also be written web.1 and web[1].
  *
  *   restart web:1
  */
@@ -16,8 +16,9 @@ struct strbuf;
 #define REQUEST_MAX	1024
 
 enum request_verb {
-	REQUEST_STATUS,		/* status */
+	REQUEST_STATUS,		/* status [APP[:N]] */
 	REQUEST_RELOAD,		/* reload [APP] */
+	REQUEST_UPDATE,		/* update */
 	REQUEST_RESTART,	/* restart APP[:N] */
 	REQUEST_SCALE,		/* scale APP N|+N|-N */
 	REQUEST_STOP,		/* stop [APP] */

@@ -29,12 +29,11 @@ deed(enum lane_deed deed)
 	return (struct lane_decision){ .deed = deed, .until = MONO_NEVER };
 }
 
-/* Not before `ms` have passed since something could be done. */
+/* Not before `ms` have passed. */
 static struct lane_decision
-after(const struct lane_watch *watch, int64_t ms, enum lane_deed then,
-    struct mono now)
+after(struct mono since, int64_t ms, enum lane_deed then, struct mono now)
 {
-	struct mono until = mono_add_ms(watch->since, ms);
+	struct mono until = mono_add_ms(since, ms);
 
 	if (!mono_before(now, until))
 		return deed(then);
@@ -57,8 +56,14 @@ decide_to_move(const struct lane_watch *watch, const struct lane_facts *f,
     struct mono now)
 {
 	if (f->holding == LANE_STARTING || f->holding == LANE_ENDING)
-		return after(watch, LANE_WATCH_START_MS, LANE_MOVE, now);
+		return after(watch->since, LANE_WATCH_START_MS, LANE_MOVE, now);
 	return deed(LANE_MOVE);
+}
+
+static struct mono
+later(struct mono a, struct mono b)
+{
+	return mono_before(a, b) ? b : a;
 }
 
 static struct lane_decision
@@ -67,7 +72,8 @@ decide_to_reset(const struct lane_watch *watch, const struct lane_facts *f,
 {
 	switch (f->holding) {
 	case LANE_FREE:
-		return after(watch, LANE_WATCH_TAKE_MS, LANE_RESET, now);
+		return after(later(watch->since, watch->came),
+		    LANE_WATCH_TAKE_MS, LANE_RESET, now);
 	case LANE_ENDING:	/* stop_timeout has an end for that */
 		return deed(LANE_WAIT);
 	case LANE_DUE:		/* in vain? then there is no use in it */
@@ -78,22 +84,33 @@ decide_to_reset(const struct lane_watch *watch, const struct lane_facts *f,
 	default:
 		break;
 	}
-	return after(watch, LANE_WATCH_WAIT_MS, LANE_RESET, now);
+	return after(watch->since, LANE_WATCH_WAIT_MS, LANE_RESET, now);
 }
 
 struct lane_decision
 lane_watch_decide(struct lane_watch *watch, const struct lane_facts *f,
     struct mono now)
 {
+	struct lane_decision d;
+
 	if (f->holding == LANE_SERVED)
 		watch->counts = false;
+	if (f->waits && !watch->waits)
+		watch->came = now;
+	watch->waits = f->waits;
 	if (!is_hopeful(f))
 		return deed(f->waits && f->holding != LANE_SERVED ?
 		    LANE_WAIT : LANE_LEAVE);
-	if (!watch->counts)
-		*watch = (struct lane_watch){ .counts = true, .since = now };
+	if (!watch->counts) {
+		watch->counts = true;
+		watch->since = now;
+	}
 	if (!f->waits)
 		return deed(LANE_LISTEN);
-	return f->can_move ? decide_to_move(watch, f, now) :
+	d = f->can_move ? decide_to_move(watch, f, now) :
 	    decide_to_reset(watch, f, now);
+	/* Whoever waits then has come after these. */
+	if (d.deed != LANE_WAIT)
+		watch->waits = false;
+	return d;
 }

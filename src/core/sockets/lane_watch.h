@@ -4,7 +4,9 @@
  * One rule: a lane without a ready holder is watched, and whoever waits in it is
  * moved as soon as somebody else is ready, or let go when nobody will come. The
  * time counts from when somebody else is ready, or nobody would come, and goes
- * on over all starts of the holder that come to nothing.
+ * on over all starts of the holder that come to nothing. In a lane that nobody
+ * has it counts from when the first of them came, if that was later: he may have
+ * strayed there long after, when a lane in use was shut down.
  *
  * To move them, the lane ceases to listen for an instant, which a program that
  * has it open would notice: where one runs that may be about to accept, it is
@@ -29,7 +31,8 @@
    another one would serve them if they came anew. */
 #define LANE_WATCH_WAIT_MS 5000
 
-/* A lane that nobody has may still be taken by the next process, so long. */
+/* A lane that nobody has may still be taken, with those who wait in it, by the
+   next process, so long. */
 #define LANE_WATCH_TAKE_MS 1000
 
 /* What is to be expected of whoever has the lane, from the least on. */
@@ -63,6 +66,8 @@ struct lane_facts {
 struct lane_watch {
 	bool counts;		/* something could be done, … */
 	struct mono since;	/* … since then */
+	bool waits;		/* somebody does, … */
+	struct mono came;	/* … since then */
 };
 
 enum lane_deed {

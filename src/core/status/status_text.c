@@ -17,6 +17,7 @@ status_state_colour(const char *state)
 		{ "ready", STATUS_GREEN }, { "running", STATUS_GREEN },
 		{ "starting", STATUS_YELLOW }, { "backoff", STATUS_YELLOW },
 		{ "draining", STATUS_YELLOW }, { "stopping", STATUS_YELLOW },
+		{ "going down", STATUS_YELLOW },
 		{ "reloading", STATUS_YELLOW }, { "stopped", STATUS_YELLOW },
 		{ "killed", STATUS_RED }, { "parked", STATUS_RED },
 		{ "failed", STATUS_RED },

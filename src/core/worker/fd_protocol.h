@@ -19,7 +19,10 @@ struct fd_protocol_args {
 	unsigned protocols;		/* enum conf_fd_protocol bits */
 	const char *app;
 	const struct address *bound;	/* as bound: a port 0 is resolved */
+	char *const *names;		/* as bound: NULL: the app's. NULL: all
+					   of them */
 	size_t n_bound;
+	long master;			/* the pid of the worker's parent */
 	unsigned instance;
 	unsigned instances;
 	unsigned generation;

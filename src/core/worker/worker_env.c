@@ -72,7 +72,8 @@ static bool
 passes_on(const struct conf_app *app, const char *entry)
 {
 	if (str_starts(entry, "JOURNAL_STREAM="))
-		return app->err.kind == CONF_OUTPUT_INHERIT;
+		return app->err.kind == CONF_OUTPUT_INHERIT ||
+		    app->err.kind == CONF_OUTPUT_STDERR;
 	return strchr(entry, '=') != NULL && !fd_protocol_scrubs(entry);
 }
 
@@ -89,14 +90,16 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 {
 	const struct conf_app *app = a->app;
 	const struct fd_protocol_args protocol = {
-		.protocols = app->fd_protocols,
+		.protocols = conf_app_fd_protocols(app),
 		.app = app->name,
 		.bound = a->bound,
+		.names = app->listen_names,
 		.n_bound = app->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    app->n_listens,
 		.instance = a->instance,
 		.instances = a->instances,
 		.generation = a->generation,
+		.master = a->master,
 		.notify_socket = a->notify_socket,
 	};
 

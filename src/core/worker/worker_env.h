@@ -22,6 +22,7 @@ struct worker_env_args {
 	unsigned instance;
 	unsigned instances;
 	unsigned generation;
+	long master;			/* our pid */
 	const char *notify_socket;	/* NULL: none */
 	const char *worker_id;		/* CLUSTERD_WORKER_ID: tells the whole
 					   process tree of one start */

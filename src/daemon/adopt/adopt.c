@@ -12,7 +12,9 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
@@ -78,7 +80,8 @@ adopt_check(struct adopt *adopt, const struct config *config,
 		    "here: %s", insists->name, error_text(&why));
 	else if (code < 0 && !adopt->told_not)
 		log_warning("servers that bind their port by themselves cannot "
-		    "be adopted here: %s; handoff = auto is the same as env",
+		    "be adopted here: %s; handoff = auto passes descriptors "
+		    "alone",
 		    error_text(&why));
 	if (code < 0 && insists == NULL)
 		adopt->told_not = true;
@@ -104,6 +107,19 @@ bind_again(const struct listener *l, const struct adoption *d)
 	return same ? 0 : EINVAL;
 }
 
+/* A server that goes elsewhere, as some do when they read their configuration
+   again, has most likely left what it had. Port 0 is a client's. */
+static void
+note_move(const struct ask *a)
+{
+	struct worker *w = a->w;
+
+	if (!worker_ready(w) || (a->asked.kind != ADDRESS_UNIX &&
+	    a->asked.port == 0))
+		return;
+	adopt_review_move(w->trap->adopt->review, w);
+}
+
 /* The errno for the caller, or 0; -ENOTSUP: let the kernel judge; -EINTR: again
    later. */
 static int
@@ -116,6 +132,7 @@ judge(const struct ask *a)
 
 	if (l != NULL)
 		return bind_again(l, &d);
+	note_move(a);
 	switch (d.verdict) {
 	case ADOPTION_GIVE:
 		return adopt_give(a, &d);
@@ -149,35 +166,51 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	return code == -EINTR ? code : 0;
 }
 
+static int
+find_called(const struct worker *w, const struct seccomp_call *call,
+    struct listener **ret_l, uint64_t *ret_ino)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	enum inspect_kind kind = inspect_fd(call->tid, call->fd, ret_ino);
+
+	inspect_end(&ids);
+	if (kind != INSPECT_SOCKET)
+		return -ENOTSOCK;
+	*ret_l = app_spec_find_lane(w->spec, *ret_ino);
+	return 0;
+}
+
 /* A lane listens already, with the backlog that the configuration says. -EINTR:
    again later. */
 static int
 answer_listen(struct worker *w, const struct seccomp_call *call)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	struct error err = ERROR_INIT;
-	struct listener *l = NULL;
-	uint64_t ino;
-	int code;
+	struct listener *l = NULL, *was;
+	uint64_t ino = 0;
+	int code = find_called(w, call, &l, &ino);
 
-	if (inspect_fd(call->tid, call->fd, &ino) == INSPECT_SOCKET)
-		l = app_spec_find_lane(w->spec, ino);
-	inspect_end(&ids);
+	was = l;
+	if (code == 0)
+		code = adopt_narrow(w, call, &l, ino, &err);
+	if (code == 0 && l == was && l != NULL)
+		code = l->bound.kind != ADDRESS_UDP ?
+		    adopt_settle(w, call, l, ino, &err) : 0;
+	if (code == -EINTR)
+		return code;
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
+		error_clear(&err);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
 	}
-	code = adopt_settle(w, call, l, ino, &err);
-	if (code == -EINTR)
-		return code;
 	if (code == 0)
 		code = app_spec_take(w->spec, l, &err);
 	if (code < 0)
 		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	else
-		adopt_renew_given(w, call);
+		given_renew(w, call);
 	error_clear(&err);
 	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
@@ -316,6 +349,8 @@ adopt_begin(struct worker *w, int listener)
 {
 	struct trap *t = w->trap;
 
+	w->bound = 0;
+	w->trapped = true;
 	t->fd = listener;
 	if (listener >= 0 && loop_add(t->adopt->loop, listener, EPOLLIN,
 	    false, call_ready, w, &t->handle) == 0)
@@ -397,8 +432,10 @@ again_due(void *ctx)
 }
 
 int
-adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers)
+adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct adopt_review *review)
 {
+	adopt->review = review;
 	adopt->loop = loop;
 	adopt->workers = workers;
 	TAILQ_INIT(&adopt->queue);

@@ -6,10 +6,11 @@
  *
  *   adopt_ask     what is asked for, and who else refers to the socket
  *   adopt_wish    what it has set up on that
+ *   adopt_given   what it was started with goes, or is put right
  *   adopt_give    the lane takes the socket's place
  *   adopt_hint    what people are told of binds that are none of ours
- *   adopt         this door: calls and their answers
  *   adopt_review  afterwards: which addresses are really served
+ *   adopt         this door: calls and their answers
  */
 #ifndef DAEMON_ADOPT_ADOPT_H
 #define DAEMON_ADOPT_ADOPT_H
@@ -23,6 +24,7 @@
 #include "base/mono.h"
 #include "linux/loop/loop.h"
 
+struct adopt_review;
 struct app_spec;
 struct config;
 struct error;
@@ -33,6 +35,7 @@ struct workers;
 struct adopt {
 	struct loop *loop;
 	struct workers *workers;
+	struct adopt_review *review;
 	struct loop_timer again;	/* answers what could not be before */
 	struct mono pause;		/* until then binds wait */
 	TAILQ_HEAD(adopt_queue, adopt_pending) queue;
@@ -43,8 +46,10 @@ struct adopt {
 	bool told_not;
 };
 
-/* -ENOMEM. Undone by _fini. */
-int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers);
+/* `review`: to be initialised too, before the first worker starts. -ENOMEM.
+   Undone by _fini. */
+int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct adopt_review *review);
 void adopt_fini(struct adopt *adopt);
 
 /* worker->trap: made, -ENOMEM; and freed, NULL is fine. */

@@ -166,6 +166,8 @@ read_address(struct ask *a)
 		cwd = inspect_cwd(c->tid);
 	code = adoption_parse(&a->socket, &bytes, c->len, cwd, &a->asked);
 	free(cwd);
+	if (code == 0 && a->copy >= 0 && family != AF_UNIX)
+		socket_wishes(a->copy, &a->asked.options);
 	return code == -ENOMEM ? code : code < 0 ? -ENOTSUP : 0;
 }
 

@@ -2,14 +2,18 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/sockets/adoption.h"
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
+#include "daemon/adopt/adopt_datagram.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
@@ -21,6 +25,7 @@
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
 #include "linux/socket/epoll_enter.h"
+#include "linux/socket/socket.h"
 #include "linux/socket/socket_inherit.h"
 
 static int
@@ -72,38 +77,6 @@ replace_socket(const struct ask *a, const struct lane *to)
 	return code;
 }
 
-void
-adopt_renew_given(struct worker *w, const struct seccomp_call *call)
-{
-	const struct app_spec *spec = w->spec;
-
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
-		int number = FD_PROTOCOL_FIRST + (int)i;
-		struct listener *l = spec->listeners[i];
-		struct error err = ERROR_INIT;
-		struct fsids ids;
-		enum inspect_kind kind;
-		struct lane *lane;
-		unsigned flags = 0;
-		uint64_t ino = 0;
-
-		if (w->given[i] == 0 || l == NULL)
-			continue;
-		lane = app_spec_lane(spec, l, &w->holder);
-		if (lane != NULL && lane->ino == w->given[i])
-			continue;
-		ids = inspect_begin(&spec->conf->creds);
-		kind = inspect_fd(call->tid, number, &ino);
-		(void)inspect_fd_flags(call->tid, number, &flags);
-		inspect_end(&ids);
-		if (kind == INSPECT_SOCKET && ino == w->given[i] &&
-		    app_spec_take_lane(spec, l, &w->holder, &lane, &err) == 0)
-			(void)seccomp_notify_place(w->trap->fd, call, lane->fd,
-			    number, (flags & O_CLOEXEC) != 0);
-		error_clear(&err);
-	}
-}
-
 int
 adopt_settle(struct worker *w, const struct seccomp_call *call,
     struct listener *l, uint64_t ino, struct error *err)
@@ -118,13 +91,112 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = app_spec_take_lane(spec, l, &w->holder, &lane, err);
+	/* Where there is no other one to be had, it keeps this one. */
+	if (code == 0 && lane->ino == ino && !app_spec_shares(spec, l) &&
+	    listener_is_own_tcp(l) && given_to_wrapper(w, call, ino) &&
+	    lanes_exchange(l, &w->holder, &lane, err) < 0)
+		error_clear(err);
 	if (code < 0 || lane->ino == ino)
 		return code;
-	/* It has bound its own before it was known that they share. */
+	/* It has bound its own before it was known that they share, or that
+	   another process has it too. */
 	ids = inspect_begin(&spec->conf->creds);
 	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
 	inspect_end(&ids);
 	return code < 0 ? code : replace_socket(&a, lane);
+}
+
+/* The lane in the place of a socket that was bound before. */
+static int
+exchange(struct ask *a, struct listener *l, struct error *err)
+{
+	struct app_spec *spec = a->w->spec;
+	struct lane *lane;
+	struct fsids ids;
+	int code = app_spec_take_lane(spec, l, &a->w->holder, &lane, err);
+
+	if (code < 0)
+		return code;
+	ids = inspect_begin(&spec->conf->creds);
+	code = inspect_fd_flags(a->call->tid, a->call->fd, &a->flags);
+	inspect_end(&ids);
+	return code < 0 ? code : replace_socket(a, lane);
+}
+
+/* The listener that has this address and interface already: another worker was
+   faster, and the one whose lane this was is gone. */
+static struct listener *
+find_narrow(const struct app_spec *spec, int fd, char name[16])
+{
+	struct address at = { .kind = ADDRESS_UNIX };
+
+	if (socket_address(fd, &at) < 0 || at.kind != ADDRESS_TCP) {
+		address_free(&at);
+		return NULL;
+	}
+	memcpy(at.options.interface, name, sizeof(at.options.interface));
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL && !l->inherited && address_equal(&l->bound, &at))
+			return l;
+	}
+	return NULL;
+}
+
+static int
+take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
+    struct listener **ret_l, struct error *err)
+{
+	struct ask a = { .w = w, .call = call, .ino = ino, .copy = -1 };
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	pid_t pid = inspect_process_of(call->tid);
+	struct listener *l = NULL;
+	char name[16];
+	int code = 0;
+
+	a.copy = pid > 0 ? inspect_take_fd(pid, call->fd) : -1;
+	inspect_end(&ids);
+	if (a.copy >= 0 && socket_inode(a.copy) == ino &&
+	    !socket_is_listening(a.copy) && socket_interface(a.copy, name))
+		l = find_narrow(w->spec, a.copy, name);
+	if (l != NULL)
+		code = exchange(&a, l, err);
+	if (l != NULL && code == 0)
+		*ret_l = l;
+	if (a.copy >= 0)
+		(void)close(a.copy);
+	return code;
+}
+
+/*
+ * A server may keep to an interface only after it has bound its socket, which is
+ * its lane by then. It gets one of a listener that does, instead: beside others
+ * it would hear nothing, and those others have no reason to.
+ */
+int
+adopt_narrow(struct worker *w, const struct seccomp_call *call,
+    struct listener **l, uint64_t ino, struct error *err)
+{
+	struct ask a = { .w = w, .call = call, .ino = ino };
+	struct listener *narrow;
+	struct address target;
+	int code;
+
+	if (*l == NULL)
+		return take_over(w, call, ino, l, err);
+	a.copy = lanes_find_inode(*l, ino)->fd;
+	target = (*l)->bound;
+	if (target.kind != ADDRESS_TCP || (*l)->inherited ||
+	    !socket_interface(a.copy, target.options.interface) ||
+	    address_equal(&(*l)->bound, &target))
+		return 0;
+	code = app_spec_give(w->spec, (*l)->position, &target, &narrow, err);
+	if (code == 0)
+		code = exchange(&a, narrow, err);
+	if (code == 0)
+		*l = narrow;
+	return code;
 }
 
 static void
@@ -154,6 +226,40 @@ warn_family(const struct ask *a, const struct listener *l)
 	    "wrong", a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
 }
 
+/* In the place of its own socket one that is no lane, and nobody else's. */
+static int
+give_own(const struct ask *a, int fd)
+{
+	struct ask_kin kin;
+	int code;
+
+	if (a->copy >= 0)
+		socket_inherit_options(a->copy, fd, NULL, NULL);
+	socket_set_nonblocking(fd, (a->flags & O_NONBLOCK) != 0);
+	ask_find_kin(a, &kin);
+	code = place_twins(a, &kin, fd);
+	if (code == 0)
+		code = place(a, fd, a->call->fd, a->flags);
+	if (code == 0 && kin.n_entries > 0)
+		(void)epoll_enter(kin.entries, kin.n_entries, fd);
+	ask_kin_free(&kin);
+	return code;
+}
+
+static int
+give_lane(const struct ask *a, struct lane *lane, struct error *err)
+{
+	int fd = -1;
+	int code = lane->listener->bound.kind == ADDRESS_UDP ?
+	    adopt_datagram(a, lane, &fd, err) : 0;
+
+	if (code < 0)
+		return code;
+	code = code == 1 ? give_own(a, fd) : replace_socket(a, lane);
+	fd_close(&fd);
+	return code;
+}
+
 int
 adopt_give(const struct ask *a, const struct adoption *d)
 {
@@ -166,10 +272,18 @@ adopt_give(const struct ask *a, const struct adoption *d)
 	if (spec->listeners[d->position] == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
 	code = app_spec_give(spec, d->position, &d->target, &l, &err);
+	/* Private, and this one is not. */
+	if (code == 0 && l->inherited &&
+	    a->asked.options.interface[0] != '\0')
+		code = error_set(&err, -EADDRNOTAVAIL, "it keeps to the "
+		    "interface %s, and the socket that LISTEN_FDS passes does "
+		    "not", a->asked.options.interface);
 	if (code == 0)
 		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
-		code = replace_socket(a, lane);
+		code = given_close(a->w, a->call, d->position);
+	if (code == 0)
+		code = give_lane(a, lane, &err);
 	/* Later; or the caller has died meanwhile. */
 	if (code == -EINTR || (err.text == NULL && (code == -ENOENT ||
 	    code == -ESRCH)))
@@ -181,7 +295,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		if (a->call->fd < FD_PROTOCOL_FIRST +
 		    (int)spec->conf->n_listens)
 			a->w->trap->low = true;
-		adopt_renew_given(a->w, a->call);
+		given_renew(a->w, a->call);
 		listener_file_restore(l);
 		warn_family(a, l);
 		log_adopted(a, l);

@@ -1,11 +1,15 @@
 /* Which of an app's addresses its program really serves, once it is ready. */
+#include <errno.h>
+
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -15,6 +19,16 @@
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
 #define REVIEW_MS 50
+
+/* So often in a row nobody must be seen on a listener that a worker was told of
+   before it is closed for another one. */
+#define LOOKS 3
+
+/* After a move: soon at first, seldom for those who bind all the time, and not
+   for long at a time. */
+#define MOVE_MS 50
+#define MOVE_PAUSE_MS 1000
+#define MOVE_LOOK_MS 20
 
 /* Other than by the numbers that it was started with, unless it has closed
    those and got one again for a socket of its own. */
@@ -93,6 +107,18 @@ is_covered(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+/* Then that one may take its place, if nobody who was told of the first serves
+   it: promote_instead(). */
+static bool
+has_beside(const struct app_spec *spec, size_t position)
+{
+	for (size_t i = 0; conf_app_announces(spec->conf) &&
+	    i < spec->n_beside; i++)
+		if (spec->beside[i].position == position)
+			return true;
+	return false;
+}
+
 /*
  * A program that has bound one of its addresses, and is ready, will hardly
  * accept on another that it has not bound. Clients are refused there, as they
@@ -110,8 +136,8 @@ suspend_unserved(const struct adopt_review *r, const struct crew *crew,
 	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
 		struct listener *l = spec->listeners[i];
 
-		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->inherited || l->bound.kind != ADDRESS_TCP ||
+		if (spec->taken[i] || has_beside(spec, i) || l == NULL ||
+		    !l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
 		    is_served(r, crew, l))
 			continue;
 		listener_suspend(l);
@@ -123,6 +149,33 @@ suspend_unserved(const struct adopt_review *r, const struct crew *crew,
 	}
 }
 
+/* For a program that waits for a descriptor that it was not told of: ready as
+   it says, it serves nobody. */
+static void
+hint_unbound(const struct adopt_review *r, const struct crew *crew,
+    struct app_spec *spec)
+{
+	const struct worker *w = crew->workers;
+
+	while (w != NULL && (w->spec != spec || !worker_ready(w) ||
+	    !hint_is_unbound(w)))
+		w = w->next;
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l == NULL || is_served(r, crew, l))
+			return;
+	}
+	if (app_spec_note_unbound(spec))
+		worker_log(LOG_LEVEL_WARNING, w, "is ready and has not bound "
+		    "%s, and of its descriptor it is told by CLUSTERD_FD "
+		    "alone: if it looks for LISTEN_FDS, add handoff = env; for "
+		    "another protocol see fd_protocol",
+		    address_text(&spec->bound[0]).s);
+}
+
 static bool
 has_ready(const struct crew *crew, const struct app_spec *spec)
 {
@@ -132,28 +185,119 @@ has_ready(const struct crew *crew, const struct app_spec *spec)
 	return false;
 }
 
+/* Is the first at this place of no use to anybody, so that another one may take
+   its place? By the number that it was given under it is served without a bind:
+   then somebody waits on it, in whichever process. */
+static bool
+is_useless(const struct adopt_review *r, const struct crew *crew,
+    const struct app_spec *spec, size_t position)
+{
+	struct listener *l = spec->listeners[position];
+
+	if (l == NULL || (!spec->taken[position] &&
+	    !conf_app_announces(spec->conf)))
+		return false;
+	return !is_held(r, crew, spec, l) && !is_served(r, crew, l);
+}
+
+/* One who serves it may be between two waits, or not have come to all of his
+   first ones: it is looked again before anything is closed. */
 static void
-review_spec(const struct adopt_review *r, const struct crew *crew, struct app_spec *spec)
+promote_instead(struct adopt_review *r, struct crew *crew,
+    struct app_spec *spec, size_t i)
+{
+	bool useless = is_useless(r, crew, spec, spec->beside[i].position);
+	unsigned looks = app_spec_note_useless(spec, i, useless);
+
+	if (looks >= LOOKS || (useless && !conf_app_announces(spec->conf)))
+		app_spec_promote(spec, i);
+	else if (useless)
+		adopt_review_soon(r, crew);
+}
+
+static void
+review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 {
 	if (spec == NULL || !has_ready(crew, spec))
 		return;
 	for (size_t i = spec->n_beside; i-- > 0;)
 		if (!is_held(r, crew, spec, spec->beside[i].listener))
 			app_spec_drop(spec, i);
-	for (size_t i = spec->n_beside; i-- > 0;) {
-		size_t position = spec->beside[i].position;
-		struct listener *l = spec->listeners[position];
-
-		/* One that no server has bound may be served by its number. */
-		if (l != NULL && spec->taken[position] &&
-		    !is_held(r, crew, spec, l))
-			app_spec_promote(spec, i);
-	}
+	for (size_t i = spec->n_beside; i-- > 0;)
+		promote_instead(r, crew, spec, i);
 	suspend_unserved(r, crew, spec);
+	hint_unbound(r, crew, spec);
+}
+
+/* Has no process of it the lane open any more? */
+static bool
+is_deserted(const struct worker *w, const struct lane *lane)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	bool held = waiting_holds(w->pid, lane->ino, 0);
+
+	inspect_end(&ids);
+	return !held;
+}
+
+/* Of what it has to itself: new clients go elsewhere. Returns false if there was
+   no time for all. */
+static bool
+review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
+{
+	const struct app_spec *spec = w->spec;
+
+	for (size_t i = 0; worker_ready(w) && i < app_spec_n_listeners(spec) &&
+	    !orphans_of_crew(r->orphans, w->crew); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+		struct lane *lane = l == NULL || app_spec_shares(spec, l) ?
+		    NULL : lanes_find(l, &w->holder);
+
+		if (lane == NULL || lane->deserted)
+			continue;
+		if (!mono_before(mono_now(), end))
+			return false;
+		if (!is_deserted(w, lane))
+			continue;
+		lanes_desert(lane);
+		worker_log(LOG_LEVEL_WARNING, w, "has left the listener %s "
+		    "and serves another address: new connections go to others, "
+		    "if there are any, until it binds it again",
+		    address_text(&l->bound).s);
+	}
+	return true;
 }
 
 static void
-review_crew(const struct adopt_review *r, struct crew *crew)
+moves_due(void *ctx)
+{
+	struct adopt_review *r = ctx;
+	struct mono end = mono_add_ms(mono_now(), MOVE_LOOK_MS);
+
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next) {
+			if (!w->trap->moved)
+				continue;
+			w->trap->moved = !review_moved(r, w, end);
+			if (w->trap->moved)
+				loop_timer_start(r->loop, &r->moves,
+				    MOVE_PAUSE_MS);
+		}
+	r->looked = mono_now();
+}
+
+void
+adopt_review_move(struct adopt_review *r, struct worker *w)
+{
+	bool again = r->looked.ns != 0 &&
+	    mono_ms_between(r->looked, mono_now()) < MOVE_PAUSE_MS;
+
+	w->trap->moved = true;
+	loop_timer_start(r->loop, &r->moves, again ? MOVE_PAUSE_MS : MOVE_MS);
+}
+
+static void
+review_crew(struct adopt_review *r, struct crew *crew)
 {
 	if (!crew->review)
 		return;
@@ -167,7 +311,7 @@ review_crew(const struct adopt_review *r, struct crew *crew)
 static void
 review_due(void *ctx)
 {
-	const struct adopt_review *r = ctx;
+	struct adopt_review *r = ctx;
 
 	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
 		review_crew(r, c);
@@ -187,11 +331,14 @@ adopt_review_init(struct adopt_review *r, struct loop *loop,
 	r->loop = loop;
 	r->workers = workers;
 	r->orphans = orphans;
-	return loop_timer_init(loop, &r->timer, review_due, r);
+	if (loop_timer_init(loop, &r->timer, review_due, r) < 0)
+		return -ENOMEM;
+	return loop_timer_init(loop, &r->moves, moves_due, r);
 }
 
 void
 adopt_review_fini(struct adopt_review *r)
 {
 	loop_timer_fini(r->loop, &r->timer);
+	loop_timer_fini(r->loop, &r->moves);
 }

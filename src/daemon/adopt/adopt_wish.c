@@ -1,6 +1,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/fd.h"
+#include "base/log.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
@@ -10,6 +13,7 @@
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
 #include "linux/socket/socket_inherit.h"
 
@@ -30,6 +34,37 @@ find(const struct worker *w, uint64_t ino)
 		x = x->next;
 	return x;
 }
+
+/* ---- what cannot be carried over ---- */
+
+/* Once for each option of an app. */
+static void
+tell_lost(void *ctx, unsigned option, const char *name, int code)
+{
+	struct worker *w = ctx;
+	uint64_t *told = &w->crew->options_told[option / 64];
+	uint64_t bit = UINT64_C(1) << (option % 64);
+
+	if ((*told & bit) != 0)
+		return;
+	*told |= bit;
+	worker_log(LOG_LEVEL_WARNING, w, "has set %s on its socket, and that "
+	    "cannot be carried over to the listener: %s (said once)", name,
+	    strerror(-code));
+}
+
+/* What the file says wins. */
+static void
+inherit(struct worker *w, int copy, const struct lane *lane)
+{
+	const char *what;
+
+	socket_inherit_options(copy, lane->fd, tell_lost, w);
+	(void)socket_set_options(lane->fd, &lane->listener->bound.options,
+	    false, &what);
+}
+
+/* ---- for later ---- */
 
 /* For want of memory the lane stays as it is. */
 static void
@@ -69,7 +104,7 @@ wish_make(const struct ask *a, const struct lane *lane)
 		return;
 	}
 	if (a->copy >= 0)
-		socket_inherit_options(a->copy, lane->fd);
+		inherit(a->w, a->copy, lane);
 	if (on || use == STEER_USE_NONE)
 		socket_set_nonblocking(lane->fd, on);
 }
@@ -112,8 +147,7 @@ wish_try(struct worker *w)
 		if (l == NULL || !all_wish(l, x, w->crew->all))
 			continue;
 		if (x->copy >= 0)
-			socket_inherit_options(x->copy,
-			    lanes_find_inode(l, x->ino)->fd);
+			inherit(w, x->copy, lanes_find_inode(l, x->ino));
 		if (x->nonblocking)
 			socket_set_nonblocking(
 			    lanes_find_inode(l, x->ino)->fd, true);

@@ -17,6 +17,7 @@ struct trap {
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */
+	bool moved;		/* adopt_review: it is to be looked at */
 	bool low;		/* adopt_give: it has adopted a number that is
 				   one of those given at the start */
 };

@@ -18,6 +18,12 @@ app_name(const struct app *app)
 	return app->crew.name;
 }
 
+struct app_spec *
+app_latest(const struct app *app)
+{
+	return app->crew.target != NULL ? app->crew.target : app->crew.stable;
+}
+
 static struct app *
 find(const struct apps *apps, const char *name, bool stopping)
 {
@@ -75,6 +81,12 @@ apps_touched(struct apps *apps)
 }
 
 bool
+app_came_by(const struct app *app, uint64_t reload)
+{
+	return app->added_by >= reload || app->renewed_by >= reload;
+}
+
+bool
 app_retires(const struct app *app)
 {
 	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
@@ -108,8 +120,8 @@ is_seated_under(const struct app *app, const struct listener *l)
 	return false;
 }
 
-static bool
-in_force(const struct apps *apps, const struct listener *l)
+bool
+apps_want(const struct apps *apps, const struct listener *l)
 {
 	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
 		if (!a->crew.stopping &&
@@ -120,11 +132,25 @@ in_force(const struct apps *apps, const struct listener *l)
 	return false;
 }
 
-void
-app_close_doors(const struct app *app, const struct app_spec *spec)
+static void
+close_doors(const struct app *app, const struct app_spec *spec,
+    void (*how)(struct listener *))
 {
 	for (struct listener *l = app->apps->house.listeners->first; l != NULL;
 	    l = l->next)
-		if (app_spec_has(spec, l) && !in_force(app->apps, l))
-			listener_close_door(l);
+		if (app_spec_has(spec, l) && !apps_want(app->apps, l))
+			how(l);
+}
+
+void
+app_close_doors(const struct app *app, const struct app_spec *spec)
+{
+	close_doors(app, spec, listener_close_door);
+}
+
+void
+app_refuse(const struct app *app)
+{
+	close_doors(app, app->crew.target, listener_refuse);
+	close_doors(app, app->crew.stable, listener_refuse);
 }

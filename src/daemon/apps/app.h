@@ -14,6 +14,7 @@
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/workers.h"
+#include "linux/loop/loop.h"
 
 struct adopt_review;
 struct app;
@@ -56,7 +57,8 @@ struct apps {
 /* seats.c */
 struct seat {
 	struct worker *present;	/* NULL: none */
-	struct worker *next;	/* a rollout's new worker, on trial */
+	struct worker *next;	/* a rollout's new worker, on trial … */
+	enum restart_cause next_end;	/* … and how it ended */
 	/* What has become of its workers, whichever they were: */
 	uint64_t restarts[RESTART_CAUSES];
 	char *death;		/* of the latest, in words; NULL: none */
@@ -74,12 +76,15 @@ struct app {
 	/* app_rollout.c, and crew's stable, target and wanted */
 	struct rollout rollout;		/* to crew.target */
 	unsigned generation;		/* the latest that was given out */
+	uint64_t renewed_by;		/* the latest reload that concerned it */
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
 	char *reload_error;		/* why the last was aborted, or NULL */
 	bool over;			/* every seat is final: listeners are closed,
 				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
+	/* app_trials.c */
+	struct loop_timer look;		/* at the new workers */
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;
@@ -91,6 +96,9 @@ struct app *app_of(struct crew *crew);
 
 /* Borrowed, as long as the app is there. */
 const char *app_name(const struct app *app);
+
+/* What it is to run under: what a rollout tries, else what is in force. */
+struct app_spec *app_latest(const struct app *app);
 
 /* The one of that name, unless it is on its way out; or NULL. */
 struct app *apps_find(const struct apps *apps, const char *name);
@@ -107,6 +115,12 @@ void apps_touch(struct apps *apps);
 bool app_touched(struct app *app);
 bool apps_touched(struct apps *apps);
 
+/* Has this reload, or a later one, added it or put something new in force? */
+bool app_came_by(const struct app *app, uint64_t reload);
+
+/* Does an app that runs, and goes on, have this listener? */
+bool apps_want(const struct apps *apps, const struct listener *listener);
+
 /* Are there workers without a seat that have not gone yet? */
 bool app_retires(const struct app *app);
 
@@ -116,5 +130,9 @@ unsigned app_ready_count(const struct app *app);
 /* Its workers of this spec (NULL: none) retire, and serve what they have until
    they have finished; its listeners that nobody else has take no new clients. */
 void app_close_doors(const struct app *app, const struct app_spec *spec);
+
+/* The same of all of its listeners, and new clients are refused where that can
+   be had; the app is on its way out, and will not have them again. */
+void app_refuse(const struct app *app);
 
 #endif

@@ -7,8 +7,10 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
+#include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
@@ -31,17 +33,23 @@ leave(struct app *app, struct app_spec *spec)
 	app_spec_unref(spec);
 }
 
-void
+int
 app_rollout_init(struct app *app, struct app_spec *spec)
 {
+	int code = trials_init(app);
+
+	if (code < 0)
+		return code;
 	app_spec_try(spec, ++app->generation);
 	put_in_force(app, app_spec_ref(spec));
 	app->crew.wanted = spec->instances;
+	return 0;
 }
 
 void
 app_rollout_free(struct app *app)
 {
+	trials_fini(app);
 	app_spec_unref(app->crew.stable);
 	app_spec_unref(app->crew.target);
 	free(app->reload_error);
@@ -75,6 +83,7 @@ app_roll(struct app *app, struct app_spec *spec)
 		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
 	}
+	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
 	app_spec_try(spec, ++app->generation);
 	forget_last(app);
@@ -84,6 +93,25 @@ app_roll(struct app *app, struct app_spec *spec)
 	    "instance%s", spec->generation, app->crew.wanted,
 	    app->crew.wanted == 1 ? "" : "s");
 	app_touch(app);
+}
+
+void
+app_renew(struct app *app, struct config *config, const struct conf_app *conf,
+    bool changed)
+{
+	struct app_spec *spec = app_latest(app);
+	unsigned before = spec->instances;
+
+	if (changed)
+		app->renewed_by = app->apps->n_reloads;
+	app_spec_renew(spec, config, conf);
+	if (spec->instances == before)
+		return;
+	/* Who has ended has nobody to scale, until it is started again. */
+	if (app->over)
+		app->crew.wanted = spec->instances;
+	else
+		app_scale(app, (int)spec->instances - (int)app->crew.wanted);
 }
 
 /* Its own new worker, beside the present one, under the spec in force. */
@@ -100,6 +128,35 @@ restart_one(struct app *app, unsigned instance)
 	log_app(LOG_LEVEL_INFO, app->crew.name, "restarting instance %u",
 	    instance);
 	app_touch(app);
+}
+
+/* Who adopts, and has not listened yet, will get the new one. */
+void
+app_note_deaf(struct app *app, const struct listener *l)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->pid != 0 && w->seated && app_spec_has(w->spec, l) &&
+		    (w->spec->conf->handoff != CONF_HANDOFF_ADOPT ||
+			worker_ready(w)))
+			w->deaf_serial = w->serial;
+	app_touch(app);
+}
+
+/* Without a rollout, which would see to it: the first one's begins. */
+static bool
+replace_deaf(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats && !app->over; i++) {
+		struct worker *w = app->seats[i].present;
+
+		if (w == NULL || !worker_is_deaf(w))
+			continue;
+		restart_one(app, i);
+		/* Whatever comes of it, once is enough. */
+		w->deaf_serial = 0;
+		return true;
+	}
+	return false;
 }
 
 /* What has ended has given its listeners back: they are opened again. */
@@ -172,8 +229,7 @@ finish(struct app *app)
 	case ROLLOUT_BACK:
 		log_app(LOG_LEVEL_WARNING, name,
 		    "rolled back to generation %u", generation);
-		app_spec_unref(app->crew.target);
-		app->crew.target = NULL;
+		take_target(app);
 		break;
 	case ROLLOUT_RESTART:
 		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
@@ -195,32 +251,19 @@ finish(struct app *app)
 static void
 tell_abort(struct app *app, unsigned i)
 {
-	const struct seat *seat = &app->seats[i];
-	const struct worker *bad = seat->next;
-	const char *did = "did not become ready";
-	bool reload = app->rollout.kind != ROLLOUT_RESTART;
 	struct strbuf why = STRBUF_INIT;
 
 	if (app->rollout.kind == ROLLOUT_BACK) {
 		log_app(LOG_LEVEL_ERROR, app->crew.name,
-		    "the way back failed too, at instance %u: instances stay "
-		    "as they are", i);
+		    "the way back failed too, at instance %u%s", i,
+		    app->crew.target == app->crew.stable ?
+		    ": instances stay as they are" : "");
 		return;
 	}
-	if (bad == NULL) {
-		bad = seat->present;
-		did = "became ready and then died again and again";
-	}
-	strbuf_printf(&why, "%s aborted: the new worker of instance %u %s",
-	    reload ? "reload" : "restart", i, did);
-	if (bad != NULL && bad->death != NULL)
-		strbuf_printf(&why, " (%s)", bad->death);
-	strbuf_printf(&why, "; generation %u %s", app->crew.stable->generation,
-	    app->over ? "had ended before" :
-	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
+	abort_words_put(&why, app, i);
 	log_app(LOG_LEVEL_ERROR, app->crew.name, "%s",
 	    why.failed ? "reload aborted" : why.text);
-	app->reloads_aborted += reload;
+	app->reloads_aborted += app->rollout.kind != ROLLOUT_RESTART;
 	free(app->reload_error);
 	app->reload_error = strbuf_take(&why);
 	/* That it failed must not be lost with the words. */
@@ -252,6 +295,18 @@ go_back(struct app *app)
 	app->crew.target = app_spec_ref(app->crew.stable);
 }
 
+/* The rollout to it was superseded by one that came to nothing: it serves, so
+   everybody goes there. */
+static void
+turn_to(struct app *app, struct app_spec *spec)
+{
+	log_app(LOG_LEVEL_WARNING, app->crew.name, "going on to generation "
+	    "%u, which serves already", spec->generation);
+	if (spec->instances != app->crew.stable->instances)
+		app->crew.wanted = spec->instances;
+	app->crew.target = app_spec_ref(spec);
+}
+
 static void
 give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 {
@@ -259,6 +314,11 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 	struct rollout_aborted aborted;
 
 	tell_abort(app, i);
+	if (failed != app->crew.stable)
+		app_spec_note_failed(failed);
+	/* One that takes nobody would keep those who wait for ever. */
+	if (app->seats[i].next != NULL && worker_ready(app->seats[i].next))
+		seats_stop_next(app, i);
 	seats_retire_next(app);
 	app->crew.target = NULL;
 	forget_outdated(app);
@@ -274,6 +334,8 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 		adopt_odd(app, app->seats[aborted.odd].present);
 	else if (aborted.after == ROLLOUT_RETURNS)
 		go_back(app);
+	else if (aborted.after == ROLLOUT_TURNS)
+		turn_to(app, app->seats[aborted.odd].present->spec);
 }
 
 /* ---- step by step ---- */
@@ -281,11 +343,17 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 static struct rollout_worker
 facts_of(const struct app *app, const struct worker *w)
 {
+	const struct app_spec *stable = app->crew.stable;
+
 	return (struct rollout_worker){
 		.state = w->fsm.state,
+		.trial = trials_verdict(app, w),
+		.generation = w->spec->generation,
+		.newer = !w->spec->failed &&
+		    w->spec->generation > stable->generation,
 		.streak = w->fsm.history.streak,
 		.relapsed = w->relapsed,
-		.outdated = w->outdated,
+		.outdated = w->outdated || worker_is_deaf(w),
 		.of_target = w->spec == app->crew.target,
 		.of_stable = w->spec == app->crew.stable,
 	};
@@ -304,6 +372,17 @@ look_at_seat(const struct app *app, unsigned i)
 	return rollout_look(&app->rollout, i,
 	    seat->present != NULL ? &present : NULL,
 	    seat->next != NULL ? &next : NULL);
+}
+
+/* Has a worker that was the seat's still a process? */
+static bool
+leaves(const struct app *app, unsigned i)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (!w->seated && w->instance == i &&
+		    worker_state_alive(w->fsm.state))
+			return true;
+	return false;
 }
 
 static unsigned
@@ -339,6 +418,12 @@ carry_out(struct app *app, const struct rollout_view *view)
 		return false;
 	case ROLLOUT_START:
 		return start(app, i, d.stop);
+	case ROLLOUT_VACATE:
+		seats_make_room(app, i, app->crew.target);
+		return true;
+	case ROLLOUT_DROP:
+		seats_drop_next(app, i);
+		return true;
 	case ROLLOUT_PROMOTE:
 		seats_promote(app, i);
 		return true;
@@ -368,16 +453,39 @@ step(struct app *app)
 	seats = calloc(app->n_seats, sizeof(*seats));
 	if (seats == NULL)
 		return false;
-	for (unsigned i = 0; i < app->n_seats; i++)
+	for (unsigned i = 0; i < app->n_seats; i++) {
 		seats[i] = look_at_seat(app, i);
+		seats[i].leaving = leaves(app, i);
+	}
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
 		.surge = app->crew.target->conf->max_surge,
+		.trial = trials_canary_ms(app) > 0,
+		.alone = app->rollout.kind == ROLLOUT_RESTART,
+		.slow = trials_any_slow(app),
+		.unproven = app->crew.target != app->crew.stable,
+		.deaths = app->rollout.deaths, .died = app->rollout.died,
 	};
 	more = carry_out(app, &view);
 	free(seats);
 	return more;
+}
+
+/* Those that died after they had changed over; a worker that has done its share
+   and makes place for a fresh one is no fault. */
+void
+app_rollout_note_end(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause)
+{
+	struct app *app = app_of(w->crew);
+
+	if (!w->seated || app->seats[w->instance].present != w ||
+	    w->spec != app->crew.target || step->to == WORKER_ENDED ||
+	    step->why == WORKER_WHY_NO_FORK || (cause == RESTART_CAUSE_EXIT &&
+		w->fsm.history.streak == 0))
+		return;
+	rollout_note_death(&app->rollout, w->instance);
 }
 
 /* ---- without one ---- */
@@ -422,8 +530,12 @@ close_over(struct app *app)
 void
 app_rollout_turn(struct app *app)
 {
-	while (app->crew.target != NULL && step(app))
-		;
+	trials_look(app);
+	do
+		while (app->crew.target != NULL && step(app))
+			;
+	while (app->crew.target == NULL && !app->apps->stopping &&
+	    replace_deaf(app));
 	if (app->crew.target != NULL)
 		return;
 	seats_fill(app);

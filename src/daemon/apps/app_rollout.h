@@ -5,16 +5,31 @@
 #ifndef DAEMON_APPS_APP_ROLLOUT_H
 #define DAEMON_APPS_APP_ROLLOUT_H
 
+#include <stdbool.h>
+#include "core/worker/restart.h"
+
 struct app;
 struct app_spec;
+struct conf_app;
+struct config;
 struct error;
+struct listener;
+struct worker;
+struct worker_step;
 
-/* A new app begins with this configuration. Takes a reference. */
-void app_rollout_init(struct app *app, struct app_spec *spec);
+/* A new app begins with this configuration. Takes a reference. -ENOMEM, and
+   nothing to free. */
+int app_rollout_init(struct app *app, struct app_spec *spec);
 void app_rollout_free(struct app *app);
 
 /* Begin a rollout to `spec`; one that is under way is superseded. */
 void app_roll(struct app *app, struct app_spec *spec);
+
+/* What is in force, or tried, is renewed: nobody is replaced. The number of
+   instances follows if the configuration's has changed. Not `changed`: for its
+   memory alone. */
+void app_renew(struct app *app, struct config *config,
+    const struct conf_app *conf, bool changed);
 
 /*
  * Replace the workers, or the one of an instance (-1: all), by new ones of the
@@ -24,6 +39,13 @@ int app_restart(struct app *app, int instance, struct error *err);
 
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
+
+/* A seated worker's process has ended, or none could be started. */
+void app_rollout_note_end(struct worker *worker,
+    const struct worker_step *step, enum restart_cause cause);
+/* A listener of it is another socket now: those who have the old one are deaf,
+   and are replaced one by one. */
+void app_note_deaf(struct app *app, const struct listener *listener);
 
 /* At a turn's end: whatever the rollout that is under way can do now; without
    one every seat has its worker, unless all have ended. */

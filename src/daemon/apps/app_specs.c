@@ -18,7 +18,7 @@ app_specs_free(struct app_spec **specs, size_t n)
 
 int
 app_specs_open(struct apps *apps, struct config *config,
-    struct app_spec ***ret_specs, struct error *err)
+    const bool *which, struct app_spec ***ret_specs, struct error *err)
 {
 	struct app_spec **specs = calloc(config->n_apps + 1, sizeof(*specs));
 	int code = 0;
@@ -26,7 +26,8 @@ app_specs_open(struct apps *apps, struct config *config,
 	if (specs == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		if (stopped_find(apps, config->apps[i].name) == NULL)
+		if ((which == NULL || which[i]) &&
+		    stopped_find(apps, config->apps[i].name) == NULL)
 			code = app_spec_new(&apps->house, config,
 			    &config->apps[i], &specs[i], err);
 	if (code < 0) {

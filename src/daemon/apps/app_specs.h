@@ -2,6 +2,7 @@
 #ifndef DAEMON_APPS_APP_SPECS_H
 #define DAEMON_APPS_APP_SPECS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct app_spec;
@@ -11,12 +12,12 @@ struct apps;
 
 /*
  * One spec for each app of the configuration, in its order (NULL for one that
- * is stopped by request), or none at all:
- * when one listener cannot be opened, those before it are closed again. Free
- * with app_specs_free(). -errno with words.
+ * is stopped by request, or that is not in `which`, unless that is NULL), or
+ * none at all: when one listener cannot be opened, those before it are closed
+ * again. Free with app_specs_free(). -errno with words.
  */
 int app_specs_open(struct apps *apps, struct config *config,
-    struct app_spec ***ret_specs, struct error *err);
+    const bool *which, struct app_spec ***ret_specs, struct error *err);
 void app_specs_free(struct app_spec **specs, size_t n);	/* NULL is fine */
 
 #endif

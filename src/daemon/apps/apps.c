@@ -13,6 +13,8 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/life/life.h"
 #include "daemon/output/outputs.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/sockets/listener_open.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
@@ -36,7 +38,11 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 	app->apps = apps;
 	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
-	app_rollout_init(app, spec);
+	if (app_rollout_init(app, spec) < 0) {
+		free(app->crew.name);
+		free(app);
+		return NULL;
+	}
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -104,20 +110,32 @@ app_free(struct app *app)
 	free(app);
 }
 
+static void
+leave(struct app *app)
+{
+	app->crew.stopping = true;
+	app_spec_supersede(app->crew.stable);
+	seats_leave(app);
+}
+
+static void
+retire(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		worker_retire(w);
+	app_touch(app);
+}
+
 void
 apps_remove(struct app *app)
 {
 	if (app->crew.stopping)
 		return;
-	app->crew.stopping = true;
-	app_spec_supersede(app->crew.stable);
-	seats_leave(app);
+	leave(app);
 	app_close_doors(app, app->crew.target);
 	app_close_doors(app, app->crew.stable);
 	steer_all(app->apps->steering);
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		worker_retire(w);
-	app_touch(app);
+	retire(app);
 }
 
 /* ---- stopped and started by request ---- */
@@ -131,7 +149,9 @@ apps_stop_one(struct app *app, struct error *err)
 	if (code < 0)
 		return error_set(err, code, "out of memory");
 	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
-	apps_remove(app);
+	leave(app);
+	app_refuse(app);
+	retire(app);
 	return 0;
 }
 
@@ -178,6 +198,40 @@ apps_stop(struct apps *apps)
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
 		stop(a);
 	apps_touch(apps);
+}
+
+/* Whose end is not known is over by then. */
+static int64_t
+drain_ms(const struct app *app)
+{
+	int64_t most = 0;
+
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->spec->conf->drain_timeout_ms > most)
+			most = w->spec->conf->drain_timeout_ms;
+	return most;
+}
+
+int64_t
+apps_drain(struct apps *apps)
+{
+	int64_t most = 0;
+
+	apps->stopping = true;
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next)
+		listener_refuse(l);
+	for (struct app *a = apps->first; a != NULL; a = a->next_app) {
+		int64_t ms = drain_ms(a);
+
+		if (ms > most)
+			most = ms;
+		if (!a->crew.stopping)
+			leave(a);
+		retire(a);
+	}
+	apps_touch(apps);
+	return most;
 }
 
 void
@@ -264,6 +318,27 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 
 	apps->watch->ended(apps->watch_ctx, w, step, words);
 	seats_note_end(w, step, cause, words);
+	app_rollout_note_end(w, step, cause);
+}
+
+enum listener_fate
+apps_listener_died(void *ctx, struct listener *l)
+{
+	struct apps *apps = ctx;
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (apps->stopping || !apps_want(apps, l))
+		return LISTENER_UNWANTED;
+	code = listener_renew(l, &err);
+	if (code < 0)
+		log_app(LOG_LEVEL_ERROR, l->app, "%s", error_text(&err));
+	error_clear(&err);
+	if (code < 0)
+		return LISTENER_STAYS_DEAD;
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		app_note_deaf(a, l);
+	return LISTENER_RENEWED;
 }
 
 /* ---- at the end of a turn ---- */

@@ -5,6 +5,8 @@
  *
  *   app.c          the records; what can be told from them
  *   seats.c        who has a seat of an app, and who is on trial beside him
+ *   app_trials.c   whether the new workers of a rollout serve
+ *   abort_words.c  why one was aborted
  *   app_rollout.c  from one configuration to the next
  *   stopped.c      apps that are stopped by request
  *   app_specs.c    the specs of a whole configuration
@@ -17,6 +19,7 @@
 
 #include "core/worker/restart.h"
 #include "daemon/apps/app.h"
+#include "daemon/sockets/listener.h"
 
 struct app_spec;
 struct conf_app;
@@ -54,6 +57,13 @@ int apps_stop_one(struct app *app, struct error *err);
 /* Start one that is stopped. -errno with words: it stays so. */
 int apps_start_one(struct apps *apps, const char *name, struct error *err);
 
+/*
+ * New clients are refused, every worker finishes what it has and is stopped, and
+ * apps go when theirs have. Returns for how long the last of them may take, in
+ * ms; apps_stop() is for those that take longer than that.
+ */
+int64_t apps_drain(struct apps *apps);
+
 /* Stop every worker now, and start none any more; apps go when theirs have. */
 void apps_stop(struct apps *apps);
 void apps_kill(struct apps *apps);
@@ -74,6 +84,9 @@ void apps_count_reload(struct apps *apps);
 
 /* `instances = auto` is what CPUs there are now. */
 void apps_count_cpus(struct apps *apps);
+
+/* For listeners_on_death(): of `ctx`, the apps. */
+enum listener_fate apps_listener_died(void *ctx, struct listener *listener);
 
 /* For struct worker_events. */
 void apps_worker_stepped(struct worker *worker,

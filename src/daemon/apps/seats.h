@@ -20,15 +20,26 @@ void seats_fill(struct app *app);
 /* Who has the last one retires. */
 void seats_drop_last(struct app *app);
 
-/* Start a new worker of `spec` beside the one that the seat has, on trial.
-   False: no memory. */
+/* Start a new worker of `spec` beside the one that the seat has, on trial, or
+   the one that waits to be started. False: no memory. */
 bool seats_start_next(struct app *app, unsigned seat, struct app_spec *spec);
 
-/* Its present worker retires; the new one takes the seat. */
+/* Its present worker, if there is one, retires; the new one takes the seat. */
 void seats_promote(struct app *app, unsigned seat);
 
-/* Those on trial retire. */
+/* Its present worker retires; a new one of `spec` is there, not started, and new
+   clients wait for it. */
+void seats_make_room(struct app *app, unsigned seat, struct app_spec *spec);
+
+/* Who gets the new connections of the seat: the new one, or the present. */
+void seats_turn_to(struct app *app, unsigned seat, bool next);
+
+/* Those on trial retire; or that of one seat. */
 void seats_retire_next(struct app *app);
+void seats_drop_next(struct app *app, unsigned seat);
+
+/* That of the seat is stopped: it would not finish what it has. */
+void seats_stop_next(struct app *app, unsigned seat);
 
 /* Stop the present worker, of which no process runs: a new one has who waits in
    its queue. */

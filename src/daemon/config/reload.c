@@ -11,18 +11,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
-#include "core/conf/conf_diff.h"
-#include "daemon/adopt/adopt.h"
 #include "core/conf/conf_error.h"
+#include "daemon/adopt/adopt.h"
 #include "daemon/apps/app.h"
-#include "daemon/apps/app_rollout.h"
-#include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"
-#include "daemon/apps/stopped.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
+#include "daemon/config/reload_apply.h"
 #include "daemon/sockets/balancing.h"
-#include "daemon/spec/app_spec.h"
 #include "linux/child/sd_notify.h"
 #include "linux/child/creds.h"
 
@@ -35,13 +31,14 @@ struct reload {
 	int fd;			/* the child's answers */
 	loop_handle handle;
 	struct strbuf answers;
-	char *only;		/* the app that is reloaded; NULL: all */
+	struct reload_wish wish;
 };
 
 static void reload_free(struct reload *r);
 
 static void
-refuse(struct reloads *rs, struct conf_errors *errors, const char *why)
+refuse(struct reloads *rs, struct conf_errors *errors, int code,
+    const char *why)
 {
 	conf_errors_sort(errors);
 	for (size_t i = 0; i < errors->n; i++) {
@@ -52,6 +49,8 @@ refuse(struct reloads *rs, struct conf_errors *errors, const char *why)
 		log_error("and %zu more errors", errors->dropped);
 	log_error("reload refused, nothing was changed: %s", why);
 	rs->refused++;
+	str_keep(&rs->refusal, errors->n > 0 ? errors->v[0].text : why);
+	rs->refusal_errno = -code;
 	rs->watch->refused(rs->watch_ctx, why, true);
 }
 
@@ -59,6 +58,17 @@ static bool
 same_text(const char *a, const char *b)
 {
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+same_settings(const struct config *a, const struct config *b)
+{
+	return a->log_level == b->log_level &&
+	    a->log_format == b->log_format && same_text(a->log, b->log) &&
+	    same_text(a->pidfile, b->pidfile) &&
+	    a->control_auto == b->control_auto &&
+	    same_text(a->control, b->control) &&
+	    a->control_gid == b->control_gid;
 }
 
 static void
@@ -85,98 +95,30 @@ apply_settings(struct reloads *rs, const struct config *new)
 	error_clear(&err);
 }
 
-static void
-apply_plan(struct reloads *rs, const struct conf_diff *diff,
-    struct app_spec **specs)
-{
-	for (size_t i = 0; i < diff->n_apps; i++) {
-		const struct conf_diff_row *row = &diff->apps[i];
-		struct app_spec *spec = row->new_app != CONF_DIFF_NONE ?
-		    specs[row->new_app] : NULL;
-		struct app *app = row->old_app == CONF_DIFF_NONE ? NULL :
-		    apps_find(rs->apps, rs->config->apps[row->old_app].name);
-
-		switch (row->what) {
-		case CONF_DIFF_REMOVE:
-			if (app != NULL) {
-				log_app(LOG_LEVEL_INFO, app_name(app),
-				    "removed, stopping");
-				apps_remove(app);
-			}
-			break;
-		case CONF_DIFF_ROLL:
-			if (app != NULL) {
-				app_roll(app, spec);
-				break;
-			}
-			/* Its addition had failed: again. */
-			__attribute__((fallthrough));
-		case CONF_DIFF_ADD:
-			/* A stopped one has none, and stays stopped. */
-			if (spec != NULL && apps_add(rs->apps, spec, false) < 0)
-				log_app(LOG_LEVEL_ERROR, spec->conf->name,
-				    "no memory to add it");
-			break;
-		}
-	}
-}
-
-/* One app alone: the others, and the supervisor's own settings, stay as they
-   are until all are reloaded. */
 static int
-apply_one(struct reloads *rs, const char *name, struct config *new,
-    struct error *err)
+put_in_force(struct reload *r, struct config *new, struct error *err)
 {
-	const struct conf_app *conf = config_find_app(new, name);
-	struct app *app = apps_find(rs->apps, name);
-	struct app_spec *spec;
+	struct reloads *rs = r->rs;
+	struct reload_result result;
+	bool whole = reload_wish_whole(&r->wish);
 	int code;
 
-	if (conf == NULL)
-		return error_set(err, -ENOENT, "the file has no app \"%s\" "
-		    "any more: a reload of all apps removes it", name);
-	if (app == NULL)
-		return error_set(err, -ESRCH, "%s was stopped meanwhile",
-		    name);
-	code = apps_check_listens(rs->apps, conf, err);
-	if (code == 0)
-		code = app_spec_new(&rs->apps->house, new, conf, &spec, err);
+	if (whole)
+		rs->watch->applying(rs->watch_ctx);
+	code = reload_apply(rs->apps, new, &r->wish, &result, err);
 	if (code < 0)
 		return code;
-	app_roll(app, spec);
-	app_spec_unref(spec);
-	apps_touch(rs->apps);
-	return 0;
-}
-
-static int
-apply_all(struct reloads *rs, struct config *new, struct error *err)
-{
-	struct app_spec **specs = NULL;
-	struct conf_diff diff;
-	int code;
-
-	rs->watch->applying(rs->watch_ctx);
-	code = app_specs_open(rs->apps, new, &specs, err);
-	if (code < 0)
-		return code;
-	code = conf_diff(rs->config, new, &diff);
-	if (code < 0) {
-		error_set(err, code, "out of memory");
-	} else {
-		log_info("reloading: %zu listener%s kept, %zu opened, %zu to "
-		    "close", diff.n_keep, diff.n_keep == 1 ? "" : "s",
-		    diff.n_open, diff.n_close);
+	if (whole) {
+		result.settings = !same_settings(rs->config, new);
 		apply_settings(rs, new);
-		apply_plan(rs, &diff, specs);
-		conf_diff_free(&diff);
-		stopped_reload(rs->apps, new);
 		config_unref(rs->config);
 		rs->config = config_ref(new);
-		apps_touch(rs->apps);
 	}
-	app_specs_free(specs, new->n_apps);
-	return code;
+	free(rs->refusal);
+	rs->refusal = NULL;
+	rs->refusal_errno = 0;
+	rs->watch->applied(rs->watch_ctx, &result);
+	return 0;
 }
 
 static void
@@ -191,10 +133,9 @@ apply(struct reload *r, struct config *new, struct conf_errors *errors)
 	if (code == 0)
 		code = balancing_check(rs->balancing, new, &err);
 	if (code == 0)
-		code = r->only != NULL ? apply_one(rs, r->only, new, &err) :
-		    apply_all(rs, new, &err);
+		code = put_in_force(r, new, &err);
 	if (code < 0)
-		refuse(rs, errors, error_text(&err));
+		refuse(rs, errors, code, error_text(&err));
 	error_clear(&err);
 }
 
@@ -226,9 +167,9 @@ load(struct reloads *rs, struct reload *r)
 			return;
 	}
 	if (code < 0)
-		refuse(rs, &errors, strerror(-code));
+		refuse(rs, &errors, code, strerror(-code));
 	else if (config == NULL)
-		refuse(rs, &errors, "the configuration has errors");
+		refuse(rs, &errors, -EINVAL, "the configuration has errors");
 	else
 		apply(r, config, &errors);
 	config_unref(config);
@@ -267,7 +208,7 @@ reload_free(struct reload *r)
 	fd_close(&r->fd);
 	creds_cache_free(&r->cache);
 	strbuf_free(&r->answers);
-	free(r->only);
+	strlist_free(&r->wish.apps);
 	free(r);
 }
 
@@ -299,41 +240,59 @@ reload_fini(struct reloads *rs)
 	reload_cancel(rs);
 	config_unref(rs->config);
 	rs->config = NULL;
+	free(rs->refusal);
+	rs->refusal = NULL;
+}
+
+/* The newest file counts: a look-up for an older one is dropped, and what it
+   was for is for this one to do. */
+static struct reload *
+reload_new(struct reloads *rs, enum reload_scope scope, const char *app)
+{
+	struct reload *r = calloc(1, sizeof(*r));
+	const struct reload_wish *old = rs->under_way != NULL ?
+	    &rs->under_way->wish : NULL;
+
+	if (r == NULL)
+		return NULL;
+	r->rs = rs;
+	r->fd = -1;
+	r->wish.all = scope == RELOAD_ALL || (old != NULL && old->all);
+	r->wish.update = scope == RELOAD_CHANGED ||
+	    (old != NULL && old->update);
+	for (size_t i = 0; old != NULL && i < old->apps.n; i++)
+		strlist_add(&r->wish.apps, old->apps.v[i]);
+	if (scope == RELOAD_APP)
+		strlist_add(&r->wish.apps, app);
+	if (r->wish.apps.failed) {
+		strlist_free(&r->wish.apps);
+		free(r);
+		return NULL;
+	}
+	return r;
 }
 
 void
-reload_request(struct reloads *rs, const char *app)
+reload_request(struct reloads *rs, enum reload_scope scope, const char *app)
 {
 	struct reload *r;
 
 	if (rs->apps->stopping)
 		return;
-	/* The newest file counts: a look-up for an older one is dropped, and
-	   if that was for more than this, this is for all too. */
-	if (rs->under_way != NULL && app != NULL &&
-	    (rs->under_way->only == NULL ||
-		strcmp(rs->under_way->only, app) != 0))
-		app = NULL;
+	r = reload_new(rs, scope, app);
 	reload_cancel(rs);
 	apps_count_reload(rs->apps);
 	rs->reloading = true;
 	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)(mono_now().ns / 1000));
 	sd_notify_status(rs->up, "STATUS=reloading");
-	r = calloc(1, sizeof(*r));
-	if (r != NULL && app != NULL && (r->only = strdup(app)) == NULL) {
-		free(r);
-		r = NULL;
-	}
 	if (r == NULL) {
 		struct conf_errors none = { .file = NULL };
 
-		refuse(rs, &none, "out of memory");
+		refuse(rs, &none, -ENOMEM, "out of memory");
 		apps_touch(rs->apps);
 		return;
 	}
-	r->rs = rs;
-	r->fd = -1;
 	rs->under_way = r;
 	load(rs, r);
 }

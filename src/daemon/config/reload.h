@@ -16,13 +16,16 @@ struct conf_origin;
 struct config;
 struct loop;
 struct reload;
+struct reload_result;
 struct sd_notify;
 
 /* Whoever wants to hear of reloads; set once. */
 struct reload_watch {
 	/* Why it was; `final`: these are the last words. */
 	void (*refused)(void *ctx, const char *words, bool final);
-	void (*applying)(void *ctx);	/* of all apps, now */
+	void (*applying)(void *ctx);	/* the whole file, now */
+	/* It is in force, and rollouts have begun. */
+	void (*applied)(void *ctx, const struct reload_result *result);
 };
 
 /* The configuration in force, and how it becomes another. */
@@ -41,6 +44,8 @@ struct reloads {
 	struct config *config;	/* in force; a reference */
 	struct reload *under_way;
 	uint64_t refused;
+	char *refusal;		/* why the latest was … */
+	int refusal_errno;	/* … and as a number; 0: it was not */
 	bool reloading;		/* asked for, and not reload_told() since */
 };
 
@@ -61,12 +66,19 @@ void reload_init(struct reloads *rs, const struct reload_setup *setup);
 void reload_open(struct reloads *rs, struct loop *loop);
 void reload_fini(struct reloads *rs);
 
+enum reload_scope {
+	RELOAD_ALL,		/* every app gets new workers */
+	RELOAD_CHANGED,		/* those whose section has changed */
+	RELOAD_APP,		/* the one of that name, new or not */
+};
+
 /*
- * Begin, or begin again if one is at the look-up: of every app, or of the one
- * of that name, which runs. watch->refused() tells a refusal; the rollouts of
- * the apps tell the rest.
+ * Begin; one that is at the look-up is begun again, with both wishes. `app` is
+ * NULL but for RELOAD_APP. watch->refused() tells a refusal, ->applied() what
+ * it comes to; the rollouts of the apps tell the rest.
  */
-void reload_request(struct reloads *rs, const char *app);
+void reload_request(struct reloads *rs, enum reload_scope scope,
+    const char *app);
 
 /* Every app has come to the end of its rollout, and whoever waits for that has
    been told. */

@@ -24,6 +24,9 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 	[REQUEST_RELOAD] = {
 		.begin = control_order_reload, .check = control_goal_check,
 	},
+	[REQUEST_UPDATE] = {
+		.begin = control_order_update, .check = control_goal_check,
+	},
 	[REQUEST_RESTART] = {
 		.begin = control_order_restart, .check = control_goal_check,
 	},
@@ -67,6 +70,16 @@ control_init(struct control *control, const struct control_setup *setup)
 
 /* ---- start and end ---- */
 
+/* In the directory; NULL: no memory. */
+static char *
+join(const char *dir, const char *name)
+{
+	char *path;
+
+	return name != NULL && asprintf(&path, "%s/%s", dir, name) >= 0 ?
+	    path : NULL;
+}
+
 /* Where it is to be: NULL with 0 is nowhere. */
 static int
 choose_path(const struct control_setup *setup, char **ret_path,
@@ -90,25 +103,48 @@ choose_path(const struct control_setup *setup, char **ret_path,
 	name = file != NULL ? control_place_name(file) :
 	    control_place_name_of_app(config->apps[0].name,
 	    setup->program->pid);
-	if (name == NULL || asprintf(ret_path, "%s/%s", dir, name) < 0) {
-		*ret_path = NULL;
-		code = -ENOMEM;
-	}
+	*ret_path = join(dir, name);
 	free(name);
 	free(dir);
-	return code;
+	return *ret_path != NULL ? 0 : -ENOMEM;
+}
+
+/* Beside it, for who names the file by where its links lead now. NULL: there is
+   no need for another name. */
+static char *
+choose_second(const struct control_setup *setup, const char *path)
+{
+	const char *file = setup->reloads->origin->path;
+	const char *slash = strrchr(path, '/');
+	char *dir, *name, *also;
+
+	if (!setup->reloads->config->control_auto || file == NULL)
+		return NULL;
+	dir = strndup(path, (size_t)(slash - path));
+	name = control_place_name_of_target(file);
+	also = dir != NULL ? join(dir, name) : NULL;
+	free(dir);
+	free(name);
+	if (also != NULL && strcmp(also, path) == 0) {
+		free(also);
+		also = NULL;
+	}
+	return also;
 }
 
 int
 control_open(struct control *control, struct error *err)
 {
 	const struct config *config = control->setup.reloads->config;
-	char *path = NULL;
+	char *path = NULL, *also = NULL;
 	int code = choose_path(&control->setup, &path, err);
 
-	if (path != NULL)
-		code = control_door_open(&control->door, path,
+	if (path != NULL) {
+		also = choose_second(&control->setup, path);
+		code = control_door_open(&control->door, path, also,
 		    config->control_gid, err);
+	}
+	free(also);
 	free(path);
 	if (code == 0 || code == -EBUSY || !config->control_auto)
 		return code;
@@ -125,7 +161,14 @@ control_open(struct control *control, struct error *err)
 void
 control_restore(struct control *control)
 {
-	control_door_restore(&control->door);
+	const char *path = control->door.socket.path;
+	char *also;
+
+	if (path == NULL)
+		return;
+	also = choose_second(&control->setup, path);
+	control_door_restore(&control->door, also);
+	free(also);
 }
 
 static void
@@ -203,6 +246,14 @@ void
 control_reload_applying(void *ctx)
 {
 	control_restore(ctx);
+}
+
+void
+control_reload_applied(void *ctx, const struct reload_result *result)
+{
+	struct control *control = ctx;
+
+	control_goal_applied(&control->clients, result);
 }
 
 void

@@ -31,6 +31,7 @@
 #include "daemon/control/control_setup.h"
 
 struct error;
+struct reload_result;
 struct worker;
 struct worker_step;
 
@@ -69,6 +70,8 @@ void control_worker_died(void *control, const struct worker *worker,
     const struct worker_step *step, const char *words);
 void control_reload_refused(void *control, const char *words, bool final);
 void control_reload_applying(void *control);
+void control_reload_applied(void *control,
+    const struct reload_result *result);
 void control_lines_came(void *control);
 
 #endif

@@ -43,10 +43,10 @@ control_door_init(struct control_door *door, struct loop *loop,
 /* Descriptors have no business here. Kernels that cannot refuse them have them
    left in the queue, see socket_receive(). */
 static int
-open_socket(struct control_door *door, const char *path,
+open_socket(struct control_door *door, const char *path, const char *also,
     struct control_socket *ret_socket, struct error *err)
 {
-	int code = control_socket_open(path, door->gid, ret_socket, err);
+	int code = control_socket_open(path, also, door->gid, ret_socket, err);
 
 	if (code == 0)
 		(void)socket_refuse_descriptors(ret_socket->fd);
@@ -62,13 +62,13 @@ close_socket(struct control_socket *s)
 }
 
 int
-control_door_open(struct control_door *door, const char *path, uint32_t gid,
-    struct error *err)
+control_door_open(struct control_door *door, const char *path,
+    const char *also, uint32_t gid, struct error *err)
 {
 	int code;
 
 	door->gid = gid;
-	code = open_socket(door, path, &door->socket, err);
+	code = open_socket(door, path, also, &door->socket, err);
 	if (code == 0)
 		code = loop_add(door->loop, door->socket.fd, EPOLLIN, false,
 		    arrived, door, &door->handle);
@@ -80,17 +80,16 @@ control_door_open(struct control_door *door, const char *path, uint32_t gid,
 	return code;
 }
 
-void
-control_door_restore(struct control_door *door)
+/* Removed by somebody. */
+static void
+make_again(struct control_door *door)
 {
 	struct control_socket fresh = CONTROL_SOCKET_INIT;
 	struct error err = ERROR_INIT;
 	loop_handle handle = 0;
 	int code;
 
-	if (door->socket.fd < 0 || control_socket_is_there(&door->socket))
-		return;
-	code = open_socket(door, door->socket.path, &fresh, &err);
+	code = open_socket(door, door->socket.path, NULL, &fresh, &err);
 	if (code == 0)
 		code = loop_add(door->loop, fresh.fd,
 		    door->paused ? 0 : EPOLLIN, false, arrived, door, &handle);
@@ -105,6 +104,21 @@ control_door_restore(struct control_door *door)
 		door->socket = fresh;
 		door->handle = handle;
 	}
+	error_clear(&err);
+}
+
+void
+control_door_restore(struct control_door *door, const char *also)
+{
+	struct error err = ERROR_INIT;
+
+	if (door->socket.fd < 0)
+		return;
+	if (!control_socket_is_there(&door->socket))
+		make_again(door);
+	if (control_socket_also(&door->socket, also, &err) < 0)
+		log_warning("the configuration is found by clusterctl under "
+		    "this one's name for it alone: %s", error_text(&err));
 	error_clear(&err);
 }
 

@@ -35,11 +35,11 @@ void control_door_init(struct control_door *door, struct loop *loop,
 
 /* As control_socket_open(); -errno. */
 int control_door_open(struct control_door *door, const char *path,
-    uint32_t gid, struct error *err);
+    const char *also, uint32_t gid, struct error *err);
 
-/* See that its file is there: whoever cleans up may have removed it. Failure is
-   logged. */
-void control_door_restore(struct control_door *door);
+/* See that its file is there, by its second name `also`, or NULL, too: whoever
+   cleans up may have removed it. Failure is logged. */
+void control_door_restore(struct control_door *door, const char *also);
 
 /* One that was never opened is fine. */
 void control_door_close(struct control_door *door);

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "base/str.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
@@ -108,6 +109,7 @@ needs(const struct control_client *c, const struct worker *w)
 	case REQUEST_SCALE:
 		return w->instance >= c->op.goal.floor;
 	case REQUEST_RELOAD:
+	case REQUEST_UPDATE:
 		return is_new(c, app) && !app->came_up;
 	default:
 		return false;
@@ -150,6 +152,17 @@ control_goal_refused(struct control_clients *clients, const char *words,
 	}
 }
 
+void
+control_goal_applied(struct control_clients *clients,
+    const struct reload_result *result)
+{
+	struct control_client *c;
+
+	TAILQ_FOREACH(c, &clients->list, entry)
+		if (c->op.busy && c->op.goal.reading)
+			c->op.goal.result = *result;
+}
+
 /* ---- whether it is reached ---- */
 
 /* The request is for an instance that there is no more. */
@@ -165,20 +178,82 @@ fails_by_scale(struct control_client *c, const struct app *app)
 	return true;
 }
 
-/* The rollouts of the apps that it concerns have ended, and what was added is
-   up. */
+/* What an update touches is known when it is in force. */
+static bool
+concerns(const struct control_client *c, const struct app *app)
+{
+	return c->op.request.verb == REQUEST_UPDATE ?
+	    app->crew.stopping || app_came_by(app, c->op.goal.reload) :
+	    control_op_concerns(&c->op, app->crew.name);
+}
+
+/* Is anybody of it left whom the others have replaced? Who was removed by a
+   reload of everything is replaced by nobody. */
+static bool
+is_left(const struct control_client *c, const struct app *app)
+{
+	if (app->crew.stopping)
+		return c->op.goal.kind == CONTROL_GOAL_RELOADED &&
+		    !control_op_names_app(&c->op);
+	return app_retires(app);
+}
+
 static void
-check_rolled_out(struct control_client *c)
+put_count(struct strbuf *sb, unsigned n, const char *what)
+{
+	if (n > 0)
+		strbuf_printf(sb, "%s%u %s", sb->len > 0 ? ", " : "updated: ",
+		    n, what);
+}
+
+static void
+tell_updated(struct control_client *c)
+{
+	const struct reload_result *r = &c->op.goal.result;
+	struct strbuf sb = STRBUF_INIT;
+
+	put_count(&sb, r->rolled, "reloaded");
+	put_count(&sb, r->renewed, "changed without new workers");
+	put_count(&sb, r->added, "added");
+	put_count(&sb, r->removed, "removed");
+	if (r->settings)
+		strbuf_printf(&sb, "%s[clusterd]", sb.len > 0 ? ", " :
+		    "updated: ");
+	control_client_ok(c, sb.len == 0 ? "nothing has changed" :
+	    sb.failed ? "updated" : sb.text);
+	strbuf_free(&sb);
+}
+
+static void
+tell_done(struct control_client *c)
 {
 	static const char *const done[REQUEST_VERBS] = {
 		[REQUEST_RELOAD] = "reloaded",
 		[REQUEST_RESTART] = "restarted",
 		[REQUEST_START] = "started",
 	};
+	const char *text = done[c->op.request.verb];
+
+	if (c->op.request.verb == REQUEST_UPDATE) {
+		tell_updated(c);
+		return;
+	}
+	/* Nobody was replaced: it is new. */
+	if (c->op.goal.result.added > 0 && control_op_names_app(&c->op))
+		text = "added";
+	control_client_ok(c, text);
+}
+
+/* The rollouts of the apps that it concerns have ended, what was added is up,
+   and those of before have gone. */
+static void
+check_rolled_out(struct control_client *c)
+{
 	const char *name = c->op.request.app;
 	const struct app *bad = NULL;
+	bool left = false;
 
-	if (fails_by_stop(c))
+	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
 		return;
 	if (control_op_names_app(&c->op) &&
 	    apps_find(c->setup->apps, name) == NULL) {
@@ -186,13 +261,13 @@ check_rolled_out(struct control_client *c)
 		    name);
 		return;
 	}
-	if (c->setup->reloads->under_way != NULL)
-		return;
 	c->op.goal.reading = false;
 	for (const struct app *a = c->setup->apps->first; a != NULL;
 	     a = a->next_app) {
-		if (a->crew.stopping ||
-		    !control_op_concerns(&c->op, a->crew.name))
+		if (!concerns(c, a))
+			continue;
+		left = left || is_left(c, a);
+		if (a->crew.stopping)
 			continue;
 		if (fails_by_scale(c, a) || a->crew.target != NULL ||
 		    (is_new(c, a) && !a->came_up))
@@ -203,8 +278,8 @@ check_rolled_out(struct control_client *c)
 	if (bad != NULL)
 		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
 		    bad->reload_error);
-	else
-		control_client_ok(c, done[c->op.request.verb]);
+	else if (!left)
+		tell_done(c);
 }
 
 /* Of a scale or a start: nothing superfluous is left either. */

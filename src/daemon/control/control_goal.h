@@ -9,6 +9,7 @@
 struct app;
 struct control_client;
 struct control_clients;
+struct reload_result;
 struct worker;
 struct worker_step;
 
@@ -26,6 +27,10 @@ void control_goal_ended(struct control_clients *clients,
 /* What is wrong with the configuration that is read; `final`: it is refused. */
 void control_goal_refused(struct control_clients *clients, const char *words,
     bool final);
+
+/* It is in force. */
+void control_goal_applied(struct control_clients *clients,
+    const struct reload_result *result);
 
 /* Every instance has ended, and no rollout is about to change that. */
 bool control_goal_has_ended(const struct app *app);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/control/request.h"
+#include "daemon/config/reload_apply.h"
 
 struct control_client;
 struct control_op;
@@ -53,6 +54,7 @@ struct control_goal {
 	} kind;
 	uint64_t reload;	/* the number of the one that was asked for */
 	bool reading;		/* … which is not in force yet */
+	struct reload_result result;	/* … or is: what it came to */
 	unsigned floor;
 };
 

@@ -59,21 +59,44 @@ set_goal(struct control_client *c, enum control_goal_kind kind)
 	control_goal_set(c, &(struct control_goal){ .kind = kind });
 }
 
-void
-control_order_reload(struct control_client *c)
+static void
+begin_reload(struct control_client *c, enum reload_scope scope,
+    const char *app)
 {
-	bool names_app = control_op_names_app(&c->op);
+	uint64_t number = c->setup->apps->n_reloads + 1;
 
-	if (comes_too_late(c) || (names_app && find_running(c) == NULL))
-		return;
 	control_goal_set(c, &(struct control_goal){
 		.kind = CONTROL_GOAL_RELOADED,
 		.reading = true,
-		.reload = c->setup->apps->n_reloads + 1,
+		.reload = number,
 	});
-	reload_request(c->setup->reloads,
-	    names_app ? c->op.request.app : NULL);
-	control_progress_apps(c);
+	reload_request(c->setup->reloads, scope, app);
+	if (scope == RELOAD_CHANGED)
+		control_progress_renewed(c, number);
+	else
+		control_progress_apps(c);
+}
+
+void
+control_order_reload(struct control_client *c)
+{
+	const char *name = c->op.request.app;
+
+	if (comes_too_late(c))
+		return;
+	if (!control_op_names_app(&c->op))
+		begin_reload(c, RELOAD_ALL, NULL);
+	/* One that is not there may be new in the file. */
+	else if (stopped_find(c->setup->apps, name) == NULL ||
+	    find_running(c) != NULL)
+		begin_reload(c, RELOAD_APP, name);
+}
+
+void
+control_order_update(struct control_client *c)
+{
+	if (!comes_too_late(c))
+		begin_reload(c, RELOAD_CHANGED, NULL);
 }
 
 void

@@ -5,6 +5,7 @@
 struct control_client;
 
 /* See struct control_verb. */
+void control_order_update(struct control_client *client);
 void control_order_reload(struct control_client *client);
 void control_order_restart(struct control_client *client);
 void control_order_scale(struct control_client *client);

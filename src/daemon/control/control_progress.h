@@ -3,6 +3,8 @@
 #ifndef DAEMON_CONTROL_CONTROL_PROGRESS_H
 #define DAEMON_CONTROL_CONTROL_PROGRESS_H
 
+#include <stdint.h>
+
 struct app;
 struct control_client;
 struct control_clients;
@@ -11,6 +13,9 @@ struct worker_step;
 
 /* How the apps are that the request concerns. */
 void control_progress_apps(struct control_client *client);
+
+/* … of them those that this reload, or a later one, concerns. */
+void control_progress_renewed(struct control_client *client, uint64_t reload);
 
 /* Words for one that is to have them in any case. */
 void control_progress_note(struct control_client *client, const char *text);

@@ -32,6 +32,8 @@ program_state(const struct control_setup *setup)
 {
 	if (setup->apps->stopping)
 		return "stopping";
+	if (setup->program->leaving)
+		return "going down";
 	if (setup->program->starting)
 		return "starting";
 	return setup->reloads->reloading ? "reloading" : "running";
@@ -275,26 +277,38 @@ put_worker(struct strbuf *sb, struct worker *w)
 
 /* ---- in portions ---- */
 
+/* Is that instance, of an app that is asked for, asked for? */
+static bool
+wants(const struct request *request, unsigned instance)
+{
+	return request->instance < 0 ||
+	    (unsigned)request->instance == instance;
+}
+
 /* The app with the lowest number from `from` on, or NULL. */
 static struct app *
-next_app(const struct control_setup *setup, uint64_t from)
+next_app(const struct control_setup *setup, const struct control_op *op,
+    uint64_t from)
 {
 	struct app *next = NULL;
 
 	for (struct app *a = setup->apps->first; a != NULL; a = a->next_app)
 		if (a->number >= from &&
+		    control_op_concerns(op, a->crew.name) &&
 		    (next == NULL || a->number < next->number))
 			next = a;
 	return next;
 }
 
 static struct worker *
-next_retiring(const struct app *app, uint64_t after)
+next_retiring(const struct app *app, const struct request *request,
+    uint64_t after)
 {
 	struct worker *next = NULL;
 
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		if (!w->seated && w->number > after &&
+		    wants(request, w->instance) &&
 		    (next == NULL || w->number < next->number))
 			next = w;
 	return next;
@@ -302,10 +316,10 @@ next_retiring(const struct app *app, uint64_t after)
 
 /* One step of the way; false: the end. */
 static bool
-step_retiring(struct strbuf *sb, struct control_cursor *at,
-    const struct app *app)
+step_retiring(struct strbuf *sb, struct control_op *op, const struct app *app)
 {
-	struct worker *w = next_retiring(app, at->worker);
+	struct control_cursor *at = &op->cursor;
+	struct worker *w = next_retiring(app, &op->request, at->worker);
 
 	if (w != NULL) {
 		put_worker(sb, w);
@@ -319,8 +333,9 @@ step_retiring(struct strbuf *sb, struct control_cursor *at,
 
 static bool
 step_stopped(const struct control_setup *setup, struct strbuf *sb,
-    struct control_cursor *at)
+    struct control_op *op)
 {
+	struct control_cursor *at = &op->cursor;
 	const struct stopped_app *s = setup->apps->stopped;
 
 	for (unsigned i = 0; i < at->seat && s != NULL; i++)
@@ -328,16 +343,32 @@ step_stopped(const struct control_setup *setup, struct strbuf *sb,
 	if (s == NULL)
 		return false;
 	/* Until its workers have finished, it is stopping. */
-	if (!apps_lingers(setup->apps, s->conf->name))
+	if (control_op_concerns(op, s->conf->name) &&
+	    !apps_lingers(setup->apps, s->conf->name))
 		put_stopped(sb, s);
 	at->seat++;
 	return true;
 }
 
+static void
+step_seat(struct strbuf *sb, struct control_op *op, const struct app *app)
+{
+	unsigned i = op->cursor.seat++;
+	const struct seat *seat = &app->seats[i];
+
+	if (!wants(&op->request, i))
+		return;
+	if (seat->present != NULL)
+		put_worker(sb, seat->present);
+	if (seat->next != NULL)
+		put_worker(sb, seat->next);
+}
+
 static bool
 step(const struct control_setup *setup, struct strbuf *sb,
-    struct control_cursor *at)
+    struct control_op *op)
 {
+	struct control_cursor *at = &op->cursor;
 	struct app *app;
 
 	if (at->at == CONTROL_AT_CLUSTERD) {
@@ -346,8 +377,8 @@ step(const struct control_setup *setup, struct strbuf *sb,
 		return true;
 	}
 	if (at->at == CONTROL_AT_STOPPED)
-		return step_stopped(setup, sb, at);
-	app = next_app(setup, at->app);
+		return step_stopped(setup, sb, op);
+	app = next_app(setup, op, at->app);
 	if (app == NULL) {
 		*at = (struct control_cursor){ .at = CONTROL_AT_STOPPED };
 		return true;
@@ -362,24 +393,44 @@ step(const struct control_setup *setup, struct strbuf *sb,
 		return true;
 	}
 	if (at->at == CONTROL_AT_RETIRING)
-		return step_retiring(sb, at, app);
+		return step_retiring(sb, op, app);
 	if (at->seat < app->n_seats) {
-		const struct seat *seat = &app->seats[at->seat++];
-
-		if (seat->present != NULL)
-			put_worker(sb, seat->present);
-		if (seat->next != NULL)
-			put_worker(sb, seat->next);
+		step_seat(sb, op, app);
 		return true;
 	}
 	at->at = CONTROL_AT_RETIRING;
 	return true;
 }
 
+/* Is there what was asked for? False: the answer says that there is not. */
+static bool
+is_known(struct control_client *c)
+{
+	const struct request *r = &c->op.request;
+	const struct app *app = apps_find(c->setup->apps, r->app);
+
+	if (!control_op_names_app(&c->op) ||
+	    (app == NULL && (apps_lingers(c->setup->apps, r->app) ||
+		stopped_find(c->setup->apps, r->app) != NULL)))
+		return true;
+	if (app == NULL) {
+		control_client_fail(c, "unknown", "there is no app \"%s\"",
+		    r->app);
+		return false;
+	}
+	if (r->instance < 0 || (unsigned)r->instance < app->n_seats)
+		return true;
+	control_client_fail(c, "unknown", "%s has instances 0 to %u", r->app,
+	    app->n_seats - 1);
+	return false;
+}
+
 bool
 control_status_more(struct control_client *c)
 {
-	if (step(c->setup, &c->out, &c->op.cursor))
+	if (c->op.cursor.at == CONTROL_AT_CLUSTERD && !is_known(c))
+		return false;
+	if (step(c->setup, &c->out, &c->op))
 		return true;
 	control_client_ok(c, NULL);
 	return false;

@@ -26,6 +26,7 @@
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/file/stdio_fds.h"
 
 static void
 timer_due(void *ctx)
@@ -82,7 +83,7 @@ leader_forget(struct worker *w)
 	w->lingering = false;
 	w->ready_ms = -1;
 	l->exec_failed = false;
-	l->timed_out = false;
+	l->timed_out = NULL;
 }
 
 /* Of few descriptors, those that wait for their first start would hold all. */
@@ -158,6 +159,15 @@ leader_read_last(struct worker *w)
 
 /* ---- start ---- */
 
+/* Where our own goes. A description of the process's own, where one can be had:
+   what it does to it, such as O_NONBLOCK, is not done to others. */
+static void
+open_own(int fd, int *ret_fd, int *ret_owned)
+{
+	*ret_owned = stdio_reopen(fd);
+	*ret_fd = *ret_owned >= 0 ? *ret_owned : fd;
+}
+
 /* Of a stream: its end for the process, or what the process gets instead. */
 static int
 open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
@@ -169,13 +179,30 @@ open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
 	    spec->conf->out.kind : spec->conf->err.kind;
 	int code;
 
-	*ret_fd = kind == CONF_OUTPUT_NULL ? w->leader->life->null_fd : -1;
+	if (kind == CONF_OUTPUT_STDOUT || (kind == CONF_OUTPUT_INHERIT &&
+	    stream == OUT_STREAM_STDOUT))
+		open_own(STDOUT_FILENO, ret_fd, ret_owned);
+	else if (kind == CONF_OUTPUT_NULL)
+		*ret_fd = w->leader->life->null_fd;
+	else if (to == NULL)
+		open_own(STDERR_FILENO, ret_fd, ret_owned);
 	if (to == NULL)
 		return 0;
 	code = outputs_open_pipe(w->leader->life->with.outputs, to, spec->conf,
 	    w->instance, stream, &w->leader->pipes[stream], ret_owned);
 	*ret_fd = *ret_owned;
 	return code;
+}
+
+static int
+open_input(struct worker *w, int *ret_fd, int *ret_owned)
+{
+	*ret_fd = w->leader->life->null_fd;
+	if (w->spec->conf->in == CONF_STDIN_NULL)
+		return 0;
+	*ret_owned = stdio_endless();
+	*ret_fd = *ret_owned;
+	return *ret_owned < 0 ? *ret_owned : 0;
 }
 
 static int
@@ -193,13 +220,13 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,
 		.trap = adopt_wanted(life->with.adopt, w->spec),
-		.null_fd = life->null_fd,
 		.directory = conf->directory,
+		.cwd = life->with.cwd,
 		.umask = conf->umask,
 		.nofile = life->nofile,
 		.creds = &conf->creds,
 	};
-	int ends[OUT_STREAMS] = { -1, -1 };
+	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
 	int code;
 
 	if (conf->limit_nofile >= 0) {
@@ -207,12 +234,16 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
 			plan.nofile.rlim_max = plan.nofile.rlim_cur;
 	}
-	code = open_stream(w, OUT_STREAM_STDOUT, &plan.out_fd, &ends[0]);
+	code = open_input(w, &plan.in_fd, &input);
+	if (code == 0)
+		code = open_stream(w, OUT_STREAM_STDOUT, &plan.out_fd,
+		    &ends[0]);
 	if (code == 0)
 		code = open_stream(w, OUT_STREAM_STDERR, &plan.err_fd,
 		    &ends[1]);
 	if (code == 0)
 		code = spawn(&plan, &w->pid, &l->report);
+	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	if (code < 0)
@@ -276,6 +307,7 @@ spawn_process(struct worker *w, struct error *err)
 		.instance = w->instance,
 		.instances = w->crew->wanted,
 		.generation = w->spec->generation,
+		.master = getpid(),
 		.notify_socket = notify_name(w),
 		.worker_id = id,
 	};

@@ -27,7 +27,7 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 	/* Was it the last of a group that outlived its leader? */
 	group = getpgid(pid);
 	process_reap(pid);
-	orphans_forget(r->life->with.orphans, pid);
+	orphans_reaped(r->life->with.orphans, pid);
 	life_group_shrank(r->life, group);
 	r->orphan = true;
 }

@@ -32,6 +32,9 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->was_ready = true;
 		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
 		w->relapsed = false;
+		if (step->why == WORKER_WHY_WAITS ||
+		    step->why == WORKER_WHY_NOTIFIED_WAITS)
+			app_spec_note_seen(w->spec);
 	}
 	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
@@ -54,6 +57,7 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step;
 
 	facts.failure = failure;
+	facts.seen_before = w->crew->stable != NULL && w->crew->stable->seen;
 	facts.waiting = (event == WORKER_EV_RETIRE ||
 	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
 	    steer_keeps_waiting(w->leader->life->with.steering, w);
@@ -122,6 +126,16 @@ signal_group(struct worker *w, int signo)
 		(void)kill(w->pid, signo);
 }
 
+/* To the worker's own process, or to all of its group. */
+static void
+signal_as_asked(struct worker *w, int signo)
+{
+	if (w->lingering || w->spec->conf->stop_to == CONF_STOP_TO_GROUP)
+		signal_group(w, signo);
+	else if (w->pid != 0)
+		process_kill(w->pid, signo);
+}
+
 /* One that was frozen in a moment without a request gets no more of them. */
 static void
 signal_stop(struct worker *w)
@@ -129,7 +143,16 @@ signal_stop(struct worker *w)
 	int signo = w->spec->conf->stop_signal;
 
 	if (w->lingering || !signal_stopped(w->pid, signo))
-		signal_group(w, signo);
+		signal_as_asked(w, signo);
+}
+
+/* For a server that then tells its clients to come no more on the connections
+   that they have. */
+static void
+signal_drain(struct worker *w)
+{
+	if (w->spec->conf->drain_signal != 0)
+		signal_as_asked(w, w->spec->conf->drain_signal);
 }
 
 void
@@ -148,13 +171,15 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 		steer_ready(with->steering, w);
 		adopt_review_soon(with->review, w->crew);
 	}
+	if (step->to == WORKER_DRAINING && step->from != WORKER_DRAINING)
+		signal_drain(w);
 	if (step->to == WORKER_DRAINING)
 		drainers_add(w);
 	else
 		drainers_remove(w);
 	if (step->to != WORKER_STARTING)
 		readiness_end(w);
-	else if (step->from != WORKER_STARTING)
+	else
 		readiness_watch(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
 	if (!step->spawn)
@@ -176,7 +201,12 @@ step_event(struct worker *w, enum worker_event event)
 	if (step.why == WORKER_WHY_NO_FORK)
 		step_tell_end(w, &step, RESTART_CAUSE_START,
 		    "no process could be started");
-	w->leader->timed_out |= step.why == WORKER_WHY_READY_TIMEOUT;
+	if (step.why == WORKER_WHY_READY_TIMEOUT)
+		w->leader->timed_out = "it was not ready in time "
+		    "(ready_timeout)";
+	else if (step.why == WORKER_WHY_NEVER_WAITED)
+		w->leader->timed_out = "it was not seen to wait for "
+		    "connections within ready_timeout";
 	if (step.why == WORKER_WHY_DRAIN_TIMEOUT)
 		drainers_log_timeout(w);
 	step_carry_out(w, &step);

@@ -27,6 +27,7 @@ struct balancing {
 	struct cgroup *homes;		/* those that lanes were made in */
 	size_t n_homes;
 	size_t optmem_max;		/* net.core.optmem_max, bytes */
+	bool told_flows;	/* that flows of datagrams do not stay */
 	bool told;			/* what auto is, for want of rights */
 };
 

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/mono.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
@@ -46,6 +47,29 @@ find_free(struct listener *l)
 	return found;
 }
 
+/* One that nobody has, as good as new. */
+static int
+find_another(struct listener *l, struct lane **ret_lane, struct error *err)
+{
+	struct lane *lane = find_free(l);
+	int code = 0;
+
+	if (lane == NULL)
+		return lanes_sockets_add(l, ret_lane, err);
+	if (lane->broken)
+		code = lanes_sockets_replace(lane, err);
+	if (code == 0)
+		*ret_lane = lane;
+	return code;
+}
+
+static void
+hand_over(struct lane *lane, const struct lane_holder *holder)
+{
+	lane->holder = holder;
+	lane->turn++;
+}
+
 int
 lanes_take(struct listener *l, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err)
@@ -54,15 +78,23 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 	int code;
 
 	if (lane == NULL) {
-		lane = find_free(l);
-		code = lane != NULL ? 0 : lanes_sockets_add(l, &lane, err);
+		code = find_another(l, &lane, err);
 		if (code < 0)
 			return code;
-		lane->holder = holder;
-		lane->turn++;
+		hand_over(lane, holder);
 	}
+	if (lane->deserted)
+		listener_tell(l);
+	lane->deserted = false;
 	*ret_lane = lane;
 	return 0;
+}
+
+void
+lanes_desert(struct lane *lane)
+{
+	lane->deserted = true;
+	listener_tell(lane->listener);
 }
 
 /* Those who come before anybody is ready wait in the first one. */
@@ -170,6 +202,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 		return;
 	lane->holder = NULL;
 	lane->turn++;
+	lane->deserted = false;
 	lanes_program_want(lane, false);
 	if (!lane_is_free(lane))
 		return;
@@ -244,4 +277,37 @@ lanes_reset(struct lane *lane)
 	if (lane_queue_reset_tcp(lane->fd) < 0)
 		lanes_sockets_list_again(lane);
 	log_end_of_wait(lane, n, "reset: none comes in time");
+}
+
+/* Clients of the one are the other's from now on. */
+static void
+exchange(struct lane *from, struct lane *to, const struct lane_holder *holder)
+{
+	hand_over(to, holder);
+	hand_over(from, NULL);
+	lanes_program_want(to, from->wanted);
+	lanes_program_want(from, false);
+	(void)lanes_program_apply(from->listener, mono_now());
+}
+
+int
+lanes_exchange(struct listener *l, const struct lane_holder *holder,
+    struct lane **ret_lane, struct error *err)
+{
+	struct lane *old = lanes_find(l, holder), *lane;
+	int code = find_another(l, &lane, err);
+
+	if (code < 0)
+		return code;
+	exchange(old, lane, holder);
+	if (count_waiting(old) > 0 && !lanes_can_move(old)) {
+		exchange(lane, old, holder);
+		lane = old;
+	} else {
+		lanes_sockets_refuse_lane(old);
+		lanes_sockets_spoilt(old);
+	}
+	listener_tell(l);
+	*ret_lane = lane;
+	return 0;
 }

@@ -36,8 +36,8 @@ take_seat(uint64_t *taken, unsigned seat)
 	return free;
 }
 
-static unsigned
-seat_of(const struct lane *lane)
+unsigned
+lanes_attach_seat(const struct lane *lane)
 {
 	return lane->holder != NULL ?
 	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
@@ -67,9 +67,9 @@ collect_live(const struct lanes *ls, size_t places, bool doubts,
 
 		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
 		    (doubts || !ls->order.v[i].doubt) &&
-		    take_seat(taken, seat_of(lane)))
+		    take_seat(taken, lanes_attach_seat(lane)))
 			lanes[n++] = (struct steering_cbpf_lane){
-				.seat = seat_of(lane), .index = (unsigned)i,
+				.seat = lanes_attach_seat(lane), .index = (unsigned)i,
 			};
 	}
 	return n;

@@ -31,6 +31,9 @@ struct lane *lanes_attach_point(const struct lanes *ls);
 int lanes_attach_classic(const struct listener *listener, size_t places,
     bool asks);
 
+/* By which a client is told to belong to it: its instance. */
+unsigned lanes_attach_seat(const struct lane *lane);
+
 /* What an extended one is to do, and how many lanes it is to have room for. */
 enum steering_ebpf_mode lanes_attach_mode(enum balance balance);
 size_t lanes_attach_room(const struct lanes *ls);

@@ -1,6 +1,7 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/bpf/steering_flows.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/sockdiag.h"
 
@@ -38,6 +39,19 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
 		    &f.open, &f.total);
 	*ret_figures = f;
+}
+
+bool
+lanes_figures_flows(const struct lane *lane, struct mono now,
+    int64_t *ret_known_ms, int64_t *ret_fresh_ms)
+{
+	const struct steering_flows *flows = lane->listener->lanes.flows;
+
+	if (flows == NULL)
+		return false;
+	steering_flows_heard(flows, lane->slot, now, ret_known_ms,
+	    ret_fresh_ms);
+	return true;
 }
 
 bool

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
@@ -63,6 +65,85 @@ lanes_heal_check(struct lane *lane)
 		(void)socket_start_listening(lane->fd, l->backlog);
 }
 
+/* ---- clean ---- */
+
+static void
+note_stain(void *ctx, unsigned option, const char *name, int code)
+{
+	struct lane *lane = ctx;
+
+	(void)option;
+	log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+	    "lane %u: its last holder has set %s, which stays: %s; it gets "
+	    "another socket", lane->slot, name, strerror(-code));
+	lanes_sockets_spoilt(lane);
+}
+
+/* Other than what it was opened with? Then it gets nothing of the others'. */
+static void
+clean_interface(struct lane *lane)
+{
+	const char *wanted = lane->listener->bound.options.interface;
+	char name[16];
+
+	(void)socket_interface(lane->fd, name);
+	if (strcmp(name, wanted) != 0 &&
+	    socket_set_interface(lane->fd, wanted) < 0)
+		lanes_sockets_spoilt(lane);
+}
+
+/* As new: what its last holder has set, joined and attached is undone. What
+   cannot be makes it broken. */
+static void
+clean(struct lane *lane)
+{
+	const struct listener *l = lane->listener;
+	int like = socket_new_like(lane->fd, &l->bound);
+
+	if (like < 0)
+		return;
+	socket_inherit_options(like, lane->fd, note_stain, lane);
+	fd_close(&like);
+	socket_silence(lane->fd);
+	socket_set_nonblocking(lane->fd, false);
+	if (l->bound.kind != ADDRESS_UNIX)
+		clean_interface(lane);
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_leave_groups(lane->fd);
+}
+
+void
+lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
+{
+	struct lane *lane = lanes_find(l, holder);
+
+	if (lane == NULL || l->inherited || lane->fd < 0)
+		return;
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_leave_groups(lane->fd);
+	lanes_program_ended(lane);
+	lanes_program_suspect(l);
+}
+
+/* Is nobody lost if it gets another socket? */
+static bool
+may_replace(const struct lane *lane)
+{
+	uint32_t waiting = 0, backlog;
+
+	switch (lane->listener->bound.kind) {
+	case ADDRESS_TCP:
+		return !lane->listening || lanes_can_move(lane) ||
+		    (lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 &&
+		    waiting == 0);
+	case ADDRESS_UDP:
+		return true;
+	case ADDRESS_UNIX:
+		break;
+	}
+	return false;
+}
+
 int
 lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 {
@@ -73,7 +154,9 @@ lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 	if (l->bound.kind == ADDRESS_UDP && !l->inherited &&
 	    socket_is_connected(lane->fd))
 		lanes_sockets_spoilt(lane);
-	if (lane->broken)
+	else if (unused && !l->inherited && lane->fd >= 0)
+		clean(lane);
+	if (lane->broken && may_replace(lane))
 		code = lanes_sockets_replace(lane, err);
 	/* The flags are of the open file, and so everybody's: an event loop
 	   whose socket blocks all of a sudden stands still in accept(2). */
@@ -100,18 +183,31 @@ is_to_tell(struct lanes *ls)
 }
 
 static void
+tell_shut_unix(struct lane *lane, enum listener_fate fate)
+{
+	struct listener *l = lane->listener;
+	const struct culprit by = find_culprit(lane);
+
+	if (fate == LISTENER_STAYS_DEAD)
+		log_about(LOG_LEVEL_ERROR, &by.about,
+		    "%shas shut down the listener %s: clients are refused "
+		    "until %s", by.who, l->bound.path, l->inherited ?
+		    "the supervisor above makes it anew" : "the next reload");
+	else if (fate == LISTENER_RENEWED && is_to_tell(&l->lanes))
+		log_about(LOG_LEVEL_WARNING, &by.about,
+		    "%shas shut down the listener %s; there is another one in "
+		    "its place, and workers that have the old one are replaced",
+		    by.who, l->bound.path);
+}
+
+static void
 tell_shut(struct lane *lane, int code)
 {
 	struct listener *l = lane->listener;
 	const struct address_text name = address_text_numeric(&l->bound);
 	const struct culprit by = find_culprit(lane);
 
-	if (l->bound.kind == ADDRESS_UNIX)
-		log_about(LOG_LEVEL_ERROR, &by.about,
-		    "%shas shut down the listener %s: clients are refused "
-		    "until %s", by.who, name.s, l->inherited ?
-		    "the supervisor above makes it anew" : "the next reload");
-	else if (l->bound.kind == ADDRESS_UDP)
+	if (l->bound.kind == ADDRESS_UDP)
 		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener udp:%s: it hears nothing "
 		    "until its next start", by.who, name.s);
@@ -135,6 +231,7 @@ hangup(void *ctx, uint32_t events)
 {
 	struct lane *lane = ctx;
 	struct listener *l = lane->listener;
+	struct listeners *all = l->all;
 	int code = 0;
 
 	if ((events & (EPOLLHUP | EPOLLIN)) == EPOLLIN) {
@@ -147,8 +244,14 @@ hangup(void *ctx, uint32_t events)
 	if ((events & EPOLLHUP) == 0)
 		return;
 	if (l->bound.kind == ADDRESS_UNIX) {
-		l->dead = true;
-	} else if (l->bound.kind == ADDRESS_UDP) {
+		enum listener_fate fate = l->inherited || all->died == NULL ?
+		    LISTENER_STAYS_DEAD : all->died(all->died_ctx, l);
+
+		l->dead = fate != LISTENER_RENEWED;
+		tell_shut_unix(lane, fate);
+		return;
+	}
+	if (l->bound.kind == ADDRESS_UDP) {
 		lanes_sockets_spoilt(lane);
 	} else if (l->inherited) {
 		code = socket_start_listening(lane->fd, l->backlog);

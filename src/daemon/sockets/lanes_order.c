@@ -382,6 +382,16 @@ tell_failure(struct listener *l, size_t doubts, int code)
 	    "a packet to its own address does not arrive" : strerror(-code));
 }
 
+void
+lanes_order_failed(struct listener *l, int code)
+{
+	struct lanes *ls = &l->lanes;
+
+	ls->asked = mono_now();
+	if (++ls->asked_in_vain >= IN_VAIN_MAX)
+		tell_failure(l, ls->order.doubts, code);
+}
+
 bool
 lanes_order_ask(struct listener *l)
 {
@@ -389,10 +399,12 @@ lanes_order_ask(struct listener *l)
 	size_t doubts = ls->order.doubts;
 	long r = inquire(ls);
 
-	ls->asked = mono_now();
-	if (r == -EINTR)
+	if (r == -EINTR) {
+		ls->asked = mono_now();
 		return true;
+	}
 	if (r >= 0) {
+		ls->asked = mono_now();
 		ls->asked_in_vain = 0;
 		ls->told_doubt = false;
 		tell_answer(l, doubts, r == 0);
@@ -401,7 +413,6 @@ lanes_order_ask(struct listener *l)
 	/* One was not where there was no doubt: nothing is certain. */
 	if (r == -ESTALE)
 		lane_order_doubt_all(&ls->order);
-	if (++ls->asked_in_vain >= IN_VAIN_MAX)
-		tell_failure(l, doubts, (int)r);
+	lanes_order_failed(l, (int)r);
 	return r == -ESTALE;
 }

@@ -47,6 +47,9 @@ bool lanes_order_may_ask_again(const struct listener *listener);
  */
 bool lanes_order_ask(struct listener *listener);
 
+/* The program that answers could not be attached (-errno): a failure, too. */
+void lanes_order_failed(struct listener *listener, int code);
+
 void lanes_order_free(struct listener *listener);
 
 #endif

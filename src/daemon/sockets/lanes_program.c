@@ -12,6 +12,7 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/bpf/steering_flows.h"
 #include "linux/socket/socket.h"
 
 /* Of more lanes than these, those that may be added are not at once: a large
@@ -59,10 +60,15 @@ find_out(struct listener *l)
 	struct lanes *ls = &l->lanes;
 
 	for (int i = 0; i < ASK_TIMES && lanes_order_is_question(l); i++) {
+		int code;
+
 		(void)put_out(l, lanes_order_look(l, false, true));
-		if (ls->order.doubts == 0 ||
-		    lanes_attach_classic(l, ls->order.n, true) < 0 ||
-		    !lanes_order_ask(l))
+		if (ls->order.doubts == 0)
+			return;
+		code = lanes_attach_classic(l, ls->order.n, true);
+		if (code < 0)
+			lanes_order_failed(l, code);
+		if (code < 0 || !lanes_order_ask(l))
 			return;
 	}
 }
@@ -118,9 +124,71 @@ attach_extended(struct listener *l, struct error *err)
 		slots[n++] = ls->order.v[0].slot;
 	steering_ebpf_set_live(ls->ebpf, slots, n);
 	free(slots);
-	if (ls->attached)
-		return 0;
+	/* A worker may have put its own in its place, or taken it away: nobody
+	   tells, so it is attached each time. */
 	return steering_ebpf_attach(ls->ebpf, lanes_attach_point(ls)->fd, err);
+}
+
+/* ---- eBPF, of datagrams ---- */
+
+/* Another holder's: another number, and none is 0. */
+static uint32_t
+number_of(const struct lane *lane)
+{
+	return (uint32_t)lane->turn | UINT32_C(1) << 31;
+}
+
+/* One that is not live, and was, stays open to the flows that it has, until its
+   holder's process ends. */
+static int
+attach_flows(struct listener *l, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	struct steering_flows_lane *lanes =
+	    reallocarray(NULL, ls->n, sizeof(*lanes));
+	const struct lane *first;
+	size_t n = 0;
+	int code;
+
+	if (lanes == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < ls->n; i++) {
+		const struct lane *lane = ls->v[i];
+
+		if (lane->listening && lane->fd >= 0)
+			(void)steering_flows_set_lane(ls->flows, lane->slot,
+			    lane->fd);
+		if (!lane->live || !lane->listening)
+			continue;
+		lanes[n++] = (struct steering_flows_lane){
+			.seat = lanes_attach_seat(lane), .slot = lane->slot,
+		};
+		steering_flows_open(ls->flows, lane->slot, number_of(lane));
+	}
+	if (n == 0) {
+		first = ls->v[ls->order.v[0].slot];
+		lanes[n++] = (struct steering_flows_lane){
+			.seat = lanes_attach_seat(first), .slot = first->slot,
+		};
+	}
+	steering_flows_set_live(ls->flows, lanes, n);
+	free(lanes);
+	code = steering_flows_attach(ls->flows, lanes_attach_point(ls)->fd,
+	    err);
+	/* One that its worker has connected is in no group any more. */
+	if (code != -EINVAL)
+		return code;
+	error_clear(err);
+	return 0;
+}
+
+void
+lanes_program_ended(const struct lane *lane)
+{
+	struct steering_flows *flows = lane->listener->lanes.flows;
+
+	if (flows != NULL)
+		steering_flows_open(flows, lane->slot, 0);
 }
 
 int
@@ -138,6 +206,9 @@ lanes_program_room(struct listener *l, struct error *err)
 	if (ls->n > STEERING_EBPF_LANES_MAX)
 		return error_set(err, -EMFILE,
 		    "too many sockets of one listener");
+	if (ls->flows != NULL && ls->n > STEERING_FLOWS_LANES_MAX)
+		return error_set(err, -EMFILE,
+		    "too many sockets of one UDP listener");
 	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
 		return 0;
 	code = steering_ebpf_grow(ls->ebpf, lanes_attach_room(ls),
@@ -158,6 +229,11 @@ attach(struct listener *l, struct error *err)
 
 	if (ls->order.n == 0)
 		return 0;
+	if (ls->flows != NULL) {
+		code = attach_flows(l, err);
+		ls->attached = code == 0;
+		return code;
+	}
 	/* There is no choice yet; where it is in no group, nor a program. */
 	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
 	    set_lane(ls->v[ls->order.v[0].slot]) < 0))
@@ -261,7 +337,7 @@ lanes_program_joining(struct lane *lane)
 	lanes_program_look(lane->listener);
 	lane->unseen = listener_is_own_tcp(lane->listener) &&
 	    socket_is_listening(lane->fd);
-	if (ls->ebpf == NULL)
+	if (ls->ebpf == NULL && ls->flows == NULL)
 		attach_before_second(lane->listener);
 	/* Of one that listens already, its beginning would not be seen any more:
 	   then it has the mark from before. */
@@ -349,7 +425,7 @@ lanes_program_joined(struct lane *lane)
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
-	if (!ls->attached || changed)
+	if (!ls->attached || changed || ls->flows != NULL)
 		lanes_program_again(l);
 }
 
@@ -397,13 +473,16 @@ void
 lanes_program_free(struct listener *l)
 {
 	free_extended(&l->lanes);
+	steering_flows_free(l->lanes.flows);
+	l->lanes.flows = NULL;
 	lanes_order_free(l);
 }
 
 bool
 lanes_program_has_choice(const struct listener *l)
 {
-	return l->lanes.n > 1 || l->lanes.ebpf != NULL;
+	return l->lanes.n > 1 || l->lanes.ebpf != NULL ||
+	    l->lanes.flows != NULL;
 }
 
 void
@@ -413,9 +492,25 @@ lanes_program_want(struct lane *lane, bool wanted)
 }
 
 void
+lanes_program_nobody(struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		l->lanes.v[i]->wanted = l->lanes.v[i]->live = false;
+}
+
+void
 lanes_program_expect(struct listener *l, size_t n)
 {
 	l->lanes.expected = n;
+}
+
+void
+lanes_program_suspect(struct listener *l)
+{
+	if (!l->lanes.attached || l->lanes.suspect)
+		return;
+	l->lanes.suspect = true;
+	listener_tell(l);
 }
 
 /* Returns whether something gets worse by waiting. */
@@ -432,7 +527,8 @@ is_urgent(const struct lanes *ls)
 static bool
 find_out_more(struct listener *l)
 {
-	if (l->lanes.ebpf != NULL || !l->lanes.attached)
+	if (l->lanes.ebpf != NULL || l->lanes.flows != NULL ||
+	    !l->lanes.attached)
 		return true;
 	if (lanes_order_may_ask_again(l))
 		lanes_program_again(l);
@@ -482,7 +578,7 @@ put_in_force(struct listener *l, struct mono now)
 		any |= ls->v[i]->wanted && ls->v[i]->listening;
 		changes |= ls->v[i]->wanted != ls->v[i]->live;
 	}
-	if (!any || !changes)
+	if (!any || (!changes && !ls->suspect))
 		return find_out_more(l);
 	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
 	    mono_ms_between(ls->changed, now) < LANES_PROGRAM_PAUSE_MS)
@@ -490,6 +586,7 @@ put_in_force(struct listener *l, struct mono now)
 	for (size_t i = 0; i < ls->n; i++)
 		ls->v[i]->live = ls->v[i]->wanted;
 	ls->changed = now;
+	ls->suspect = false;
 	lanes_program_again(l);
 	return ls->ebpf != NULL || !lanes_order_may_ask_again(l);
 }
@@ -579,6 +676,62 @@ use_classic(struct listener *l, enum balance b, struct error *err)
 	return 0;
 }
 
+/* Known flows stay with their workers. -errno with words. */
+static int
+use_flows(struct listener *l, enum balance b, struct error *err)
+{
+	struct lanes *ls = &l->lanes;
+	bool fresh = ls->flows == NULL;
+	int code = 0;
+
+	if (ls->n > STEERING_FLOWS_LANES_MAX)
+		return error_set(err, -EMFILE, "too many sockets");
+	if (fresh)
+		code = steering_flows_new(&ls->flows, err);
+	if (code < 0)
+		return code;
+	steering_flows_by_source(ls->flows, b == BALANCE_SOURCE);
+	code = attach(l, err);
+	if (code < 0 && fresh) {
+		steering_flows_clear(ls->flows);
+		steering_flows_free(ls->flows);
+		ls->flows = NULL;
+	}
+	return code;
+}
+
+static void
+leave_flows(struct lanes *ls)
+{
+	struct steering_flows *flows = ls->flows;
+
+	ls->flows = NULL;
+	if (flows != NULL)
+		steering_flows_clear(flows);
+	steering_flows_free(flows);
+}
+
+/* True: that is it. Else they go by what they are, which takes no privilege. */
+static bool
+keeps_flows(struct listener *l, enum balance b)
+{
+	struct balancing *balancing = &l->all->balancing;
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (l->bound.kind != ADDRESS_UDP || l->inherited ||
+	    (b != BALANCE_FLOW && b != BALANCE_SOURCE))
+		return false;
+	code = use_flows(l, b, &err);
+	if (code < 0 && !balancing->told_flows)
+		log_app(LOG_LEVEL_INFO, l->app, "flows of datagrams do not "
+		    "stay with their worker while it drains, at a reload: %s",
+		    error_text(&err));
+	balancing->told_flows |= code < 0;
+	error_clear(&err);
+	return code == 0;
+}
+
 int
 lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 {
@@ -586,6 +739,11 @@ lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 
 	if (b == l->lanes.balance)
 		return 0;
+	if (keeps_flows(l, b)) {
+		l->lanes.balance = b;
+		return 0;
+	}
+	leave_flows(&l->lanes);
 	code = balance_is_privileged(b) ? use_extended(l, b, err) :
 	    use_classic(l, b, err);
 	if (code == 0)

@@ -85,6 +85,15 @@ void lanes_program_want(struct lane *lane, bool wanted);
  */
 bool lanes_program_apply(struct listener *listener, struct mono now);
 
+/* A worker may have attached a program of its own, or have detached ours: it is
+   attached again, with the next _apply. */
+void lanes_program_suspect(struct listener *listener);
+
+/* Its holder's process has ended: no flow stays with it. */
+void lanes_program_ended(const struct lane *lane);
+/* Nobody is to get any, and nobody does. */
+void lanes_program_nobody(struct listener *listener);
+
 /* So many lanes there will be. */
 void lanes_program_expect(struct listener *listener, size_t n);
 

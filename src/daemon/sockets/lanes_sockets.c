@@ -117,7 +117,8 @@ lanes_sockets_await_clients(struct lane *lane, bool on)
 static bool
 is_grouped(const struct listener *l)
 {
-	return l->lanes.n > 1 || (l->lanes.balance != BALANCE_SHARED &&
+	return l->lanes.n > 1 || l->lanes.flows != NULL ||
+	    (l->lanes.balance != BALANCE_SHARED &&
 	    l->bound.kind == ADDRESS_TCP);
 }
 
@@ -164,13 +165,15 @@ lane_joined(struct lane *lane)
 	lanes_program_joined(lane);
 }
 
-/* A socket like the others of the listener; it listens if they do. */
+/* A socket like the others of the listener; it listens if they do. Datagram
+   sockets that workers have connected may have the address too. */
 static int
 open_another(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
 	const struct socket_options options = {
 		.bind_only = true, .beside = true,
+		.over = l->bound.kind == ADDRESS_UDP,
 	};
 	struct address bound = { .kind = ADDRESS_TCP };
 	struct socket_file file;
@@ -339,6 +342,18 @@ lanes_sockets_enter(struct listener *l, bool listens)
 }
 
 void
+lanes_sockets_renew_first(struct listener *l, int fd)
+{
+	struct lane *first = l->lanes.v[0];
+
+	lanes_sockets_unwatch(first);
+	fd_close(&first->fd);
+	first->fd = fd;
+	first->ino = socket_inode(fd);
+	lanes_sockets_watch(first);
+}
+
+void
 lanes_sockets_refuse_lane(struct lane *lane)
 {
 	if (!listener_is_own_tcp(lane->listener))
@@ -360,6 +375,19 @@ lanes_sockets_refuse(struct listener *l)
 	l->listening = false;
 	for (size_t i = 0; i < l->lanes.n; i++)
 		lanes_sockets_refuse_lane(l->lanes.v[i]);
+}
+
+int
+lanes_sockets_refuse_new(struct listener *l)
+{
+	int code = listener_is_own_tcp(l) ? 0 : -EOPNOTSUPP;
+
+	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			code = socket_refuse_new(l->lanes.v[i]->fd);
+	if (code == 0)
+		lanes_program_nobody(l);
+	return code;
 }
 
 static int
@@ -469,27 +497,69 @@ lanes_sockets_spoilt(struct lane *lane)
 	lane->broken = true;
 }
 
-/* The new socket is bound before the old one goes: somebody has the address all
-   the time. */
+/*
+ * The new socket is bound before the old one goes: somebody has the address all
+ * the time. Others may keep the old one: TCP, it is shut down. UDP, it has left
+ * the group: when it was connected, if it had every address, or now; and stays
+ * whole, for the peer that it was connected to. With SO_REUSEADDR it stands in
+ * nobody's way.
+ */
 int
 lanes_sockets_replace(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
+	bool datagrams = l->bound.kind == ADDRESS_UDP;
 	int old = fd_take(&lane->fd);
 	int code;
 
 	lanes_sockets_unwatch(lane);
-	if (l->lanes.n == 1)
+	if (datagrams) {
+		socket_leave_group(old);
+		socket_let_over(old, true);
+		lanes_program_left(lane, false);
+	} else if (l->lanes.n == 1) {
 		socket_let_beside(old, true);
+	}
 	code = open_another(lane, err);
 	if (code < 0) {
+		if (datagrams)
+			socket_let_over(old, false);
 		lane->fd = old;
 		return code;
 	}
+	if (!datagrams)
+		socket_refuse(old);
 	socket_close(&old);
 	lane->broken = false;
-	lanes_program_replaced(lane);
+	if (datagrams)
+		lanes_program_again(l);
+	else
+		lanes_program_replaced(lane);
 	return 0;
+}
+
+/* Without SO_REUSEPORT, in no group: it is found by its peer, once it has one,
+   and until then as the newest of all, as it would be without us. */
+int
+lanes_sockets_open_own(struct listener *l, int *ret_fd, struct error *err)
+{
+	const struct socket_options options = {
+		.bind_only = true, .over = true,
+	};
+	struct address bound = { .kind = ADDRESS_UDP };
+	struct socket_file file;
+	int code;
+
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			socket_let_over(l->lanes.v[i]->fd, true);
+	code = socket_listen(&l->bound, &options, ret_fd, &bound, &file, err);
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			socket_let_over(l->lanes.v[i]->fd, false);
+	if (code == 0)
+		socket_let_over(*ret_fd, true);
+	return code;
 }
 
 /* Ceasing to listen lets the kernel move the queue, half-open ones with it

@@ -34,6 +34,10 @@ void lanes_sockets_close(struct listener *listener);
 void lanes_sockets_refuse(struct listener *listener);
 void lanes_sockets_refuse_lane(struct lane *lane);
 
+/* TCP: new clients are refused, and those who are there are served. For good,
+   and -errno: not, or not all. */
+int lanes_sockets_refuse_new(struct listener *listener);
+
 /*
  * TCP, UDP: SYNs and datagrams are ignored from now on. Where filters are not
  * permitted, a lane is added for SYNs that hears nothing. -errno: they are not
@@ -62,6 +66,11 @@ int lanes_sockets_add(struct listener *listener, struct lane **ret_lane,
 void lanes_sockets_spoilt(struct lane *lane);
 int lanes_sockets_replace(struct lane *lane, struct error *err);
 
+/* UDP: another socket with the listener's address, which is no lane: for a
+   single peer. The caller's. -errno with words. */
+int lanes_sockets_open_own(struct listener *listener, int *ret_fd,
+    struct error *err);
+
 /* It ceases to listen and begins again, behind all others. TCP; it gets no new
    connections. */
 void lanes_sockets_list_again(struct lane *lane);
@@ -73,6 +82,9 @@ int lanes_sockets_revive(struct lane *lane);
 /* A worker may have shut it down and listened again before that was heard of:
    then it has another place in the kernel's order. TCP. */
 void lanes_sockets_check(struct lane *lane);
+
+/* Unix: this socket takes the place of the first one, which is closed. */
+void lanes_sockets_renew_first(struct listener *listener, int fd);
 
 /* Hear of its being shut down (`on_hangup` of the listener's), from now on or
    no more. Failure is logged. */

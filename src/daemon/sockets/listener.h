@@ -23,6 +23,7 @@
  *   lanes_watch    who waits in those that nobody serves
  *   lanes_heal     what workers do to them, undone
  *   listener_file  the paths of Unix listeners
+ *   listener_holder  who has an address that cannot be had
  *   listener_open  one listener, opened and closed
  *   listeners      all of them, shared by those who need them
  *
@@ -47,9 +48,13 @@
 #include "linux/socket/listen_fds.h"
 #include "linux/socket/socket.h"
 
+/* As many as a drain may have to look for. */
+#define LISTENER_OLD_FILES 2
+
 struct lane;
 struct listener;
 struct steering_ebpf;
+struct steering_flows;
 
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
@@ -74,6 +79,7 @@ struct lane {
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	unsigned turn;		/* another one's: another number */
+	bool deserted;		/* its holder runs, and has closed it */
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
@@ -100,9 +106,11 @@ struct lanes {
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
 	uint64_t joins;		/* how many there were */
+	bool suspect;		/* … or was: a worker may have taken its place */
 	bool warned;		/* that none could be */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
+	struct steering_flows *flows;	/* UDP, and NULL likewise */
 	size_t expected;	/* so many lanes there will be */
 	struct mono changed;	/* when the live ones last did */
 	/* lanes_order: */
@@ -131,6 +139,11 @@ struct listener {
 	char *app;		/* who opened it; decides for port 0 */
 	size_t position;	/* … and where in its list */
 	struct socket_file file;
+	struct socket_options options;	/* as its app's section has them */
+	uint64_t old_files[LISTENER_OLD_FILES];	/* Unix: inodes that it had
+					   before it was shut down, and its
+					   connections of then still have */
+	size_t n_old_files;
 	bool inherited;		/* from LISTEN_FDS: the file is not ours */
 	bool derived;		/* opened because a server asked for it */
 	bool beside;		/* asked for by a server, and not in the place
@@ -139,6 +152,7 @@ struct listener {
 	unsigned refs;
 	bool door_closed;	/* listener_close_door() … */
 	bool door_filter;	/* … and nothing new comes to its lanes */
+	bool refuses;		/* listener_refuse(), for good */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	pid_t seen_pid;		/* the worker that was last seen to have it */
@@ -152,6 +166,13 @@ struct listener {
 	bool warned;		/* that the file cannot be kept */
 };
 
+/* What becomes of a Unix listener that a worker has shut down. */
+enum listener_fate {
+	LISTENER_STAYS_DEAD,
+	LISTENER_RENEWED,
+	LISTENER_UNWANTED,	/* nobody will miss it */
+};
+
 struct listeners {
 	struct listener *first;		/* listener_open */
 	/* listeners: */
@@ -159,8 +180,11 @@ struct listeners {
 	struct listen_fds inherited;	/* not matched yet; listener_open takes
 					   from them */
 	struct balancing balancing;
+	bool running;		/* nothing may take long any more */
 	void (*tell)(void *ctx);	/* listeners_on_news(), or NULL */
 	void *tell_ctx;
+	enum listener_fate (*died)(void *ctx, struct listener *listener);
+	void *died_ctx;		/* listeners_on_death(), or NULL */
 	/* listener_file: */
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */

@@ -26,7 +26,7 @@ listener_file_restore(struct listener *l)
 {
 	int code;
 
-	if (l->bound.kind != ADDRESS_UNIX || l->inherited ||
+	if (l->bound.kind != ADDRESS_UNIX || l->inherited || l->refuses ||
 	    !listener_is_open(l))
 		return;
 	code = unix_socket_restore(l->bound.path, &l->file);

@@ -9,6 +9,7 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
 
 static struct socket_options
@@ -51,6 +52,7 @@ listener_new(const struct conf_app *app, size_t position)
 		return NULL;
 	}
 	l->backlog = app->backlog;
+	l->options = options_of(app);
 	return l;
 }
 
@@ -65,6 +67,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	int code;
 
 	o.bind_only = true;
+	o.group = true;
 	balancing_note_cgroup(&ls->balancing);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
@@ -72,10 +75,13 @@ open_socket(struct listeners *ls, struct listener *l,
 	    lanes_sockets_make_room(ls, l->app, address, l, true)) {
 		error_clear(err);
 		o.beside = true;
+		o.over = address->kind == ADDRESS_UDP;
 		code = socket_listen(address, &o, &fd, &l->bound, &l->file,
 		    err);
 		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
 	}
+	if (code == -EADDRINUSE)
+		listener_holder_tell(address, ls->running, err);
 	lanes_sockets_set_first(l, fd);
 	return code;
 }
@@ -106,11 +112,13 @@ static void
 announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 {
 	const struct address_text name = address_text_numeric(&l->bound);
+	const char *interface = l->bound.options.interface;
 	unsigned most = socket_somaxconn();
 
-	log_app_often(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
+	log_app_often(LOG_LEVEL_INFO, app->name, "listening on %s%s%s%s%s",
 	    l->bound.kind == ADDRESS_UDP ? "udp:" :
 	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "", name.s,
+	    *interface != '\0' ? " interface=" : "", interface,
 	    l->inherited ? " (socket passed by the supervisor above)" :
 	    asked_for ? " (as its program asks for)" : "");
 	if (!l->inherited && !l->derived &&
@@ -217,12 +225,18 @@ listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
 }
 
 void
-listener_shut(struct listener *l)
+listener_hide(struct listener *l)
 {
 	listener_file_unwatch(l);
-	/* The file first: whoever finds the path then can still connect. */
 	if (!l->inherited && listener_is_open(l))
 		socket_unlink(&l->bound, &l->file);
+}
+
+void
+listener_shut(struct listener *l)
+{
+	/* The file first: whoever finds the path then can still connect. */
+	listener_hide(l);
 	lanes_sockets_close(l);
 }
 
@@ -311,6 +325,34 @@ listener_belong(struct listener *l, const struct conf_app *app, size_t position)
 	l->app = name;
 }
 
+/* What the file says of it by now; the interface is its address. */
+static void
+adjust_options(struct listener *l, const struct conf_app *app)
+{
+	const struct address_options *written =
+	    &app->listens[l->position].options;
+	const char *what = "";
+	int all = 0;
+
+	if (l->bound.kind == ADDRESS_UNIX || (
+	    l->address.options.mark == written->mark &&
+	    l->address.options.defer_accept == written->defer_accept &&
+	    l->address.options.fastopen == written->fastopen))
+		return;
+	l->address.options.mark = l->bound.options.mark = written->mark;
+	l->address.options.defer_accept = l->bound.options.defer_accept =
+	    written->defer_accept;
+	l->address.options.fastopen = l->bound.options.fastopen =
+	    written->fastopen;
+	for (size_t i = 0; i < l->lanes.n && all == 0; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			all = socket_set_options(l->lanes.v[i]->fd, written,
+			    true, &what);
+	if (all < 0)
+		log_app(LOG_LEVEL_WARNING, app->name, "cannot change %s of %s: "
+		    "%s", what, address_text(&l->bound).s, strerror(-all));
+}
+
 void
 listener_adjust(struct listener *l, const struct conf_app *app,
     enum balance_accepts accepts)
@@ -320,8 +362,10 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 	int code;
 
 	l->backlog = app->backlog;
+	l->options = options;
 	if (l->inherited || !l->listening || !listener_is_open(l))
 		return;
+	adjust_options(l, app);
 	/* A worker that ends may have removed it just now. */
 	listener_file_restore(l);
 	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :
@@ -335,6 +379,38 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 		log_warning("%s; it stays %s", error_text(&err),
 		    balance_name(l->lanes.balance));
 	error_clear(&err);
+}
+
+/* Those who came by the old file are still served. */
+static void
+note_old_file(struct listener *l)
+{
+	if (l->n_old_files == LISTENER_OLD_FILES) {
+		memmove(l->old_files, l->old_files + 1,
+		    (LISTENER_OLD_FILES - 1) * sizeof(l->old_files[0]));
+		l->n_old_files--;
+	}
+	l->old_files[l->n_old_files++] = l->file.ino;
+}
+
+int
+listener_renew(struct listener *l, struct error *err)
+{
+	struct address bound = { .kind = ADDRESS_UNIX };
+	struct socket_file file;
+	int fd = -1, code;
+
+	listener_file_unwatch(l);
+	socket_unlink(&l->bound, &l->file);
+	code = socket_listen(&l->bound, &l->options, &fd, &bound, &file, err);
+	if (code < 0)
+		return code;
+	address_free(&bound);
+	note_old_file(l);
+	l->file = file;
+	lanes_sockets_renew_first(l, fd);
+	listener_file_watch(l);
+	return 0;
 }
 
 void

@@ -44,9 +44,19 @@ void listener_take_place(struct listener *listener);
 void listener_adjust(struct listener *listener, const struct conf_app *app,
     enum balance_accepts accepts);
 
+/*
+ * A Unix listener that was shut down cannot listen again: another socket takes
+ * its place, at the same path. Who has the old one is deaf. -errno with words:
+ * it stays dead.
+ */
+int listener_renew(struct listener *listener, struct error *err);
+
 /* The balance that it would have in force for `app`. */
 enum balance listener_balance(const struct listener *listener,
     const struct conf_app *app, enum balance_accepts accepts);
+
+/* Unix: its file is removed, and who is in its queue is served. */
+void listener_hide(struct listener *listener);
 
 /* Close its lanes, and remove its file: the program stops. */
 void listener_shut(struct listener *listener);

@@ -30,10 +30,24 @@ listeners_fini(struct listeners *ls)
 }
 
 void
+listeners_run(struct listeners *ls)
+{
+	ls->running = true;
+}
+
+void
 listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
 {
 	ls->tell = fn;
 	ls->tell_ctx = ctx;
+}
+
+void
+listeners_on_death(struct listeners *ls,
+    enum listener_fate (*fn)(void *ctx, struct listener *l), void *ctx)
+{
+	ls->died = fn;
+	ls->died_ctx = ctx;
 }
 
 int
@@ -53,7 +67,7 @@ listeners_disinherit(struct listeners *ls,
 static bool
 is_for(const struct listener *l, const struct conf_app *app, size_t position)
 {
-	return listener_is_open(l) && conf_same_listener(l->app, l->position,
+	return listener_is_open(l) && !l->refuses && conf_same_listener(l->app, l->position,
 	    &l->address, app->name, position, &app->listens[position]);
 }
 
@@ -67,6 +81,8 @@ is_lost(const struct listener *l)
 {
 	if (l->inherited)
 		return false;
+	if (l->refuses)
+		return true;
 	if (l->bound.kind == ADDRESS_UNIX)
 		return l->dead || unix_socket_restore(l->bound.path,
 		    &l->file) == -ENOENT;
@@ -184,19 +200,43 @@ listeners_derive(struct listeners *ls, const struct conf_app *app,
 	return 0;
 }
 
+static void
+door_is_closed(struct listener *l, bool filter)
+{
+	bool was_closed = l->door_closed;
+
+	l->door_closed = true;
+	l->door_filter = filter;
+	lanes_close_free(l);
+	if (!was_closed)
+		log_app(LOG_LEVEL_INFO, l->app,
+		    "no longer listening on %s%s, but for those who are there",
+		    l->bound.kind == ADDRESS_UDP ? "udp:" : "",
+		    address_text_numeric(&l->bound).s);
+}
+
 void
 listener_close_door(struct listener *l)
 {
 	if (l->door_closed || !l->listening || l->inherited ||
 	    l->bound.kind == ADDRESS_UNIX)
 		return;
-	l->door_closed = true;
-	l->door_filter = lanes_sockets_close_door(l) == 0;
-	lanes_close_free(l);
-	log_app(LOG_LEVEL_INFO, l->app,
-	    "no longer listening on %s%s, but for those who are there",
-	    l->bound.kind == ADDRESS_UDP ? "udp:" : "",
-	    address_text_numeric(&l->bound).s);
+	door_is_closed(l, lanes_sockets_close_door(l) == 0);
+}
+
+void
+listener_refuse(struct listener *l)
+{
+	if (l->refuses || l->inherited || !l->listening)
+		return;
+	if (l->bound.kind == ADDRESS_UNIX)
+		listener_hide(l);
+	else if (lanes_sockets_refuse_new(l) < 0) {
+		listener_close_door(l);
+		return;
+	}
+	l->refuses = true;
+	door_is_closed(l, true);
 }
 
 void

@@ -30,10 +30,18 @@ struct loop;
 void listeners_init(struct listeners *listeners, struct loop *loop);
 void listeners_fini(struct listeners *listeners);
 
+/* The start is over: from now on the loop turns, and is not to be held up. */
+void listeners_run(struct listeners *listeners);
+
 /* Whom to tell that a lane has changed hands, or has somebody in it who is to be
    looked after: in the midst of a turn, so it only takes a note. */
 void listeners_on_news(struct listeners *listeners, void (*fn)(void *ctx),
     void *ctx);
+
+/* Whom to ask what is to become of a Unix listener that a worker has shut down:
+   it may call listener_renew(). */
+void listeners_on_death(struct listeners *listeners,
+    enum listener_fate (*fn)(void *ctx, struct listener *listener), void *ctx);
 
 /*
  * Before _init: take what the supervisor above passes in LISTEN_FDS, to be
@@ -81,6 +89,13 @@ void listener_suspend(struct listener *listener);
  * worker has gone.
  */
 void listener_close_door(struct listener *listener);
+
+/*
+ * The same for good, and new clients are refused: TCP by a reset, Unix since the
+ * file is gone. Where that cannot be had (Linux before 5.7 without CAP_NET_RAW,
+ * or a socket that is bound to an interface), and with UDP, the door is closed.
+ */
+void listener_refuse(struct listener *listener);
 
 /* Is the address taken, as far as TCP and UDP go? */
 bool listeners_taken(const struct address *address);

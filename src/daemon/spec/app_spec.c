@@ -17,6 +17,25 @@
    than any machine's interfaces, fewer than descriptors. */
 #define APP_SPEC_BESIDE_MAX 64
 
+/* Before the words: where the listener is written. */
+static void
+say_where(const struct config *config, const struct conf_app *conf, size_t i,
+    int code, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	bool known = config->file != NULL && conf->listen_lines != NULL &&
+	    conf->listen_lines[i] > 0;
+
+	if (err == NULL || !known)
+		return;
+	why = *err;
+	*err = (struct error)ERROR_INIT;
+	error_set(err, code, "%s:%u: %s: %s", config->file,
+	    conf->listen_lines[i], i == 0 && conf->has_port ? "port" :
+	    "listen", error_text(&why));
+	error_clear(&why);
+}
+
 int
 app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
@@ -42,7 +61,9 @@ app_spec_new(struct app_house *house, struct config *config,
 	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
 		code = listeners_acquire(house->listeners, conf, i,
 		    &spec->listeners[i], err);
-		if (code == 0)
+		if (code < 0)
+			say_where(config, conf, i, code, err);
+		else
 			spec->bound[i] = spec->listeners[i]->bound;
 	}
 	if (code == 0)
@@ -57,6 +78,23 @@ app_spec_new(struct app_house *house, struct config *config,
 	}
 	*ret_spec = spec;
 	return 0;
+}
+
+void
+app_spec_renew(struct app_spec *spec, struct config *config,
+    const struct conf_app *conf)
+{
+	struct config *old = spec->config;
+
+	assert(conf->n_listens == spec->conf->n_listens);
+	spec->config = config_ref(config);
+	spec->conf = conf;
+	spec->instances = conf_app_instances(conf,
+	    spec->house->auto_instances);
+	if (spec->in_force)
+		app_spec_put_in_force(spec);
+	app_spec_adjust(spec);
+	config_unref(old);
 }
 
 struct app_spec *
@@ -278,6 +316,18 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 		app_spec_adjust(spec);
 }
 
+void
+app_spec_note_seen(struct app_spec *spec)
+{
+	spec->seen = true;
+}
+
+void
+app_spec_note_failed(struct app_spec *spec)
+{
+	spec->failed = true;
+}
+
 int
 app_spec_take_lane(const struct app_spec *spec, struct listener *l,
     const struct lane_holder *holder, struct lane **ret_lane, struct error *err)
@@ -302,11 +352,21 @@ app_spec_promote(struct app_spec *spec, size_t i)
 	struct listener *old = spec->listeners[b.position];
 
 	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec->taken[b.position] = true;
 	spec->listeners[b.position] = b.listener;
 	spec->bound[b.position] = b.listener->bound;
 	listener_take_place(b.listener);
 	listener_forsake(old);
 	listeners_release(old);
+}
+
+unsigned
+app_spec_note_useless(struct app_spec *spec, size_t i, bool useless)
+{
+	struct app_spec_beside *b = &spec->beside[i];
+
+	b->looks = useless ? b->looks + 1 : 0;
+	return b->looks;
 }
 
 void
@@ -334,8 +394,11 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 
 		if (spec->beside[i].listener != l || spec->taken[position])
 			continue;
+		/* Who was told of it may serve what was opened first, too:
+		   that is seen when it is ready (daemon/adopt). */
+		if (conf_app_announces(spec->conf))
+			continue;
 		/* What was opened first is not what the server wants. */
-		spec->taken[position] = true;
 		app_spec_promote(spec, i);
 		break;
 	}
@@ -392,5 +455,14 @@ app_spec_note_hint(struct app_spec *spec, const struct address *address)
 	bool again = is_of(&spec->hinted, address);
 
 	spec->hinted = address_text(address);
+	return !again;
+}
+
+bool
+app_spec_note_unbound(struct app_spec *spec)
+{
+	bool again = spec->unbound_told;
+
+	spec->unbound_told = true;
 	return !again;
 }

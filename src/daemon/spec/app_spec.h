@@ -47,6 +47,7 @@ struct app_spec {
 	struct app_spec_beside {
 		size_t position;
 		struct listener *listener;
+		unsigned looks;	/* app_spec_note_useless() */
 	} *beside;
 	size_t n_beside;
 	/* Where stdout and stderr go through clusterd: references, or NULL. */
@@ -54,9 +55,12 @@ struct app_spec {
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
 	enum balance_accepts accepts;	/* how its servers do, once seen */
+	bool seen;		/* one of them was seen to wait for clients */
+	bool failed;		/* a rollout to it was aborted */
 	/* The last address that a hint was given for; and, none of ours too,
 	   the last that a worker was let bind: empty where there is none. */
 	struct address_text hinted, let_bind;
+	bool unbound_told;	/* that nobody binds what it serves */
 	unsigned let_bind_by;	/* instance */
 	struct mono let_bind_at;
 };
@@ -66,6 +70,11 @@ struct app_spec {
 int app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
     struct error *err);
+/* A newer configuration that asks for the same workers (core/conf/conf_change):
+   what else it says holds from now on. */
+void app_spec_renew(struct app_spec *spec, struct config *config,
+    const struct conf_app *conf);
+
 struct app_spec *app_spec_ref(struct app_spec *spec);
 void app_spec_unref(struct app_spec *spec);	/* NULL is fine */
 
@@ -118,6 +127,10 @@ int app_spec_take(struct app_spec *spec, struct listener *listener,
 void app_spec_drop(struct app_spec *spec, size_t i);
 void app_spec_promote(struct app_spec *spec, size_t i);
 
+/* Nobody was seen on what is first where entry `i` of beside is, or somebody:
+   how often in a row nobody was. */
+unsigned app_spec_note_useless(struct app_spec *spec, size_t i, bool useless);
+
 /* Does it refer to the listener? `spec` may be NULL. */
 bool app_spec_has(const struct app_spec *spec,
     const struct listener *listener);
@@ -147,6 +160,12 @@ struct lane *app_spec_lane(const struct app_spec *spec,
 size_t app_spec_inodes(const struct app_spec *spec,
     const struct lane_holder *holder, uint64_t *inos, size_t max);
 
+/* A worker of it was seen to wait for connections: so all can be. */
+void app_spec_note_seen(struct app_spec *spec);
+
+/* A rollout to it was aborted. */
+void app_spec_note_failed(struct app_spec *spec);
+
 /* Bring backlog, mode and owner of its listeners to what its app says. */
 void app_spec_adjust(const struct app_spec *spec);
 
@@ -164,5 +183,9 @@ bool app_spec_sibling_bound(const struct app_spec *spec,
     const struct address *address, unsigned instance, struct mono now,
     int64_t within_ms);
 bool app_spec_note_hint(struct app_spec *spec, const struct address *address);
+
+/* A hint is given that a worker has bound none of ours: false if it was given
+   before. */
+bool app_spec_note_unbound(struct app_spec *spec);
 
 #endif

@@ -20,10 +20,11 @@
 /* Between two deaths that are told of one by one. */
 #define DEATHS_MS 5
 
+/* One on trial gets what its instance gets, from when it is ready on. */
 static bool
 is_seated(const struct worker *w)
 {
-	return w->seated && w->present;
+	return w->seated && !w->aside && (w->present || worker_ready(w));
 }
 
 /* A reload may move an address from one app to another: the new one's workers
@@ -69,6 +70,9 @@ lane_preference(const struct lane *lane, unsigned common)
 	    !app_spec_shares(w->spec, lane->listener)) {
 		unsigned own = preference(w, lane->listener);
 
+		/* Whoever else may come some time is better. */
+		if (lane->deserted && own > 0)
+			own = 1;
 		if (own > p)
 			p = own;
 	}
@@ -191,6 +195,15 @@ steer_death(struct steering *st)
 }
 
 void
+steer_ended(struct steering *st, const struct worker *w)
+{
+	struct listeners *all = st->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next)
+		lanes_heal_ended(l, &w->holder);
+}
+
+void
 steer_death_for_good(struct steering *st, const struct worker *w)
 {
 	listeners_leave(st->listeners, &w->holder);
@@ -208,8 +221,10 @@ steer_ready(struct steering *st, const struct worker *w)
 		struct lane *lane = app_spec_has(w->spec, l) ?
 		    app_spec_lane(w->spec, l, &w->holder) : NULL;
 
-		if (lane != NULL)
-			lanes_heal_check(lane);
+		if (lane == NULL)
+			continue;
+		lanes_heal_check(lane);
+		lanes_program_suspect(l);
 	}
 }
 

@@ -68,7 +68,7 @@ of_lane(const struct lane *lane, struct prospect common, struct mono now)
 	struct prospect p = lane == lane->listener->lanes.common ?
 	    common : NOBODY;
 
-	return w != NULL ? better(p, of_worker(w, now)) : p;
+	return w != NULL && !lane->deserted ? better(p, of_worker(w, now)) : p;
 }
 
 /* Do new connections go to it, and are they served? */

@@ -11,8 +11,10 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/drain.h"
+#include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drainers.h"
+#include "daemon/watch/farewells.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listeners.h"
@@ -28,6 +30,10 @@
 
 /* How long a handshake may take whose end nobody can see. */
 #define LINGER_MS	1000
+
+/* At a stop no client comes again: a connection between two requests is idle
+   when it has been quiet for a moment. */
+#define STOP_IDLE_MS	200
 
 /* A frozen worker is looked at as soon as it stands still, and not for longer
    than this. */
@@ -46,6 +52,7 @@ struct drainage {
 	struct look_entry entry;	/* listed while it drains */
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
+	struct farewells farewells;
 	int64_t queue;			/* of the one under way */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
@@ -205,6 +212,22 @@ count_queue(const struct worker *w)
 	return all;
 }
 
+/* Those who came before somebody shut it down, too. */
+static size_t
+collect_unix(const struct listener *l, struct connections_of *of)
+{
+	size_t n = 0;
+
+	of[n++] = (struct connections_of){
+		.family = AF_UNIX, .ino = listener_first_lane(l)->ino,
+	};
+	for (size_t i = 0; i < l->n_old_files; i++)
+		of[n++] = (struct connections_of){
+			.family = AF_UNIX, .file = l->old_files[i],
+		};
+	return n;
+}
+
 static size_t
 collect_ports(const struct worker *w, struct connections_of *of)
 {
@@ -216,10 +239,7 @@ collect_ports(const struct worker *w, struct connections_of *of)
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
 		if (l->bound.kind == ADDRESS_UNIX)
-			of[n++] = (struct connections_of){
-				.family = AF_UNIX,
-				.ino = listener_first_lane(l)->ino,
-			};
+			n += collect_unix(l, of + n);
 		else
 			of[n++] = (struct connections_of){
 				.family = l->bound.host == ADDRESS_HOST_IPV4 ?
@@ -230,17 +250,97 @@ collect_ports(const struct worker *w, struct connections_of *of)
 	return n;
 }
 
+/* Does nobody get a new connection, neither by a lane of its own nor by one that
+   it shares? */
+static bool
+is_refused(const struct worker *w)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		const struct listener *l = app_spec_listener(w->spec, i);
+
+		if (l != NULL && !l->door_filter)
+			return false;
+	}
+	return true;
+}
+
 static struct drain_policy
 policy_of(const struct drainage *x)
 {
 	const struct worker *w = x->worker;
-
-	return (struct drain_policy){
+	struct drain_policy policy = {
 		.timeout_ms = mono_ms_between(x->drain.began,
 		    w->fsm.deadline),
 		.idle_ms = w->spec->conf->drain_idle_ms,
 		.linger_ms = LINGER_MS,
+		.refused = is_refused(w),
 	};
+
+	if (w->crew->stopping && policy.idle_ms > STOP_IDLE_MS)
+		policy.idle_ms = STOP_IDLE_MS;
+	return policy;
+}
+
+/* By a lane that others have too, the next connection may come to it. */
+static bool
+gets_more(const struct worker *w, bool all)
+{
+	return !is_refused(w) && shares(w, all);
+}
+
+static bool
+says_farewell(const struct drainage *x)
+{
+	const struct worker *w = x->worker;
+	const struct drain_policy policy = policy_of(x);
+
+	/* With drain_idle = off nothing that is open is to be touched. */
+	return policy.idle_ms >= 0 && farewell_is_due(
+	    mono_ms_between(x->drain.began, mono_now()), policy.timeout_ms,
+	    w->crew->stopping);
+}
+
+/* Clients that go on using their connections would be cut at the end. */
+static void
+say_farewell(struct drainage *x, const struct connections *look)
+{
+	int n = farewells_look(&x->farewells, look, says_farewell(x));
+
+	if (n > 0)
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
+		    "between two requests", n, n == 1 ? "" : "s");
+	else if (n < 0)
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "kept connections "
+		    "cannot be closed between two requests: %s", strerror(-n));
+}
+
+/* Then, a silence may be over soon. */
+static struct mono
+next_look(const struct drainage *x, struct mono again)
+{
+	struct mono soon = mono_add_ms(mono_now(), FAREWELL_STEP_MS);
+
+	return says_farewell(x) && mono_before(soon, again) ? soon : again;
+}
+
+/* What UDP lanes of its own have to finish. */
+static void
+count_flows(const struct drainage *x, struct drain_tally *tally)
+{
+	const struct worker *w = x->worker;
+	const struct drain_policy policy = policy_of(x);
+	struct mono now = mono_now();
+
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
+		const struct lane *lane =
+		    l != NULL ? lanes_find(l, &w->holder) : NULL;
+		int64_t known_ms, fresh_ms;
+
+		if (lane != NULL && lanes_figures_flows(lane, now, &known_ms,
+		    &fresh_ms))
+			drain_count_flows(tally, known_ms, fresh_ms, &policy);
+	}
 }
 
 /* What holds it up is gone for the moment. */
@@ -248,7 +348,7 @@ static bool
 is_free_now(const struct drain_facts *facts)
 {
 	return facts->seen && facts->queue == 0 && facts->open.busy == 0 &&
-	    facts->open.resting == 0;
+	    facts->open.resting == 0 && !facts->open.flowing;
 }
 
 static void
@@ -295,13 +395,13 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
 		look_again(x, MONO_NEVER);
-	else if (shares(w, true) && is_free_now(facts))
+	else if (gets_more(w, true) && is_free_now(facts))
 		freeze(x);	/* the moment does not come again soon */
-	else if (shares(w, true))
+	else if (gets_more(w, true))
 		try_later(x);
 	else if (!d.done)
-		look_again(x, d.again);
-	else if (shares(w, false))
+		look_again(x, next_look(x, d.again));
+	else if (gets_more(w, false))
 		freeze(x);
 	else
 		end_drain(x, &d, facts);
@@ -332,6 +432,28 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 	return true;
 }
 
+/* It goes for all others that drain with the same listeners, of which there may
+   be hundreds at a stop. */
+static void
+spread_none(const struct drainage *x, const struct drain_facts *facts)
+{
+	struct look_entry *e;
+
+	TAILQ_FOREACH(e, &x->all->looks.entries, link) {
+		struct drainage *y = of_entry(e);
+		struct drain_facts its = *facts;
+
+		if (y == x || y->worker->spec != x->worker->spec ||
+		    mono_is_never(e->due))
+			continue;
+		its.queue = count_queue(y->worker);
+		its.open = (struct drain_tally){ .busy = 0 };
+		count_flows(y, &its.open);
+		e->due = MONO_NEVER;
+		decide(y, &its);
+	}
+}
+
 /* The look has come to its end, well or not. */
 static void
 conclude(struct drainage *x, int code)
@@ -347,7 +469,9 @@ conclude(struct drainage *x, int code)
 
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
+		facts.none = d->look.none;
 		facts.open = connections_tally(&d->look, &policy);
+		say_farewell(x, &d->look);
 	} else {
 		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
 		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
@@ -356,8 +480,11 @@ conclude(struct drainage *x, int code)
 		w->crew->unseen_told = true;
 		facts.seen = count_open(w, &facts.open);
 	}
+	count_flows(x, &facts.open);
 	end_look(d);
 	decide(x, &facts);
+	if (facts.none)
+		spread_none(x, &facts);
 }
 
 static void
@@ -382,7 +509,8 @@ begin_look(struct drainage *x)
 {
 	struct worker *w = x->worker;
 	struct drainers *d = x->all;
-	struct connections_of of[2 * CONF_LISTENS_MAX];
+	struct connections_of of[(2 + LISTENER_OLD_FILES) *
+	    CONF_LISTENS_MAX];
 	size_t n = collect_ports(w, of);
 	struct fsids ids;
 	int code = 0;
@@ -392,10 +520,11 @@ begin_look(struct drainage *x)
 		code = sockdiag_open(&d->diag);
 	x->queue = count_queue(w);
 	if (n == 0) {		/* datagrams alone: no connections */
-		const struct drain_facts facts = {
-			.queue = x->queue, .seen = true,
+		struct drain_facts facts = {
+			.queue = x->queue, .seen = true, .none = true,
 		};
 
+		count_flows(x, &facts.open);
 		decide(x, &facts);
 		return;
 	}
@@ -459,7 +588,8 @@ drainers_add(struct worker *w)
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
-	look_again(x, mono_add_ms(now, DRAIN_STEP_MIN_MS));
+	look_again(x, mono_add_ms(now, is_refused(w) ? DRAIN_REFUSED_MS :
+	    DRAIN_STEP_MIN_MS));
 }
 
 void
@@ -475,6 +605,7 @@ drainers_remove(struct worker *w)
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
 	if (is_frozen(x))
 		d->frozen = NULL;
+	farewells_free(&x->farewells);
 	look_queue_remove(&d->looks, &x->entry);
 	set_timer(d);
 }
@@ -511,6 +642,8 @@ drainers_join(struct drainers *d, struct worker *w)
 void
 drainers_leave(struct worker *w)
 {
+	if (w->drainage != NULL)
+		farewells_free(&w->drainage->farewells);
 	free(w->drainage);
 	w->drainage = NULL;
 }

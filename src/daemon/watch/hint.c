@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/mono.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
@@ -54,17 +56,70 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	return found;
 }
 
-void
-hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans)
+/*
+ * Whether it has read the end of its standard input nobody tells. Most that end
+ * well and at once, without a listener, have: shells, REPLs, relays.
+ */
+static bool
+may_have_read_to_the_end(struct worker *w)
 {
+	struct crew *crew = w->crew;
+
+	if (w->spec->conf->in != CONF_STDIN_NULL || crew->stdin_hinted ||
+	    w->status.signalled || w->status.code != 0 || w->fsm.unwanted ||
+	    w->spec->conf->restart != CONF_RESTART_ALWAYS)
+		return false;
+	crew->stdin_hinted = true;
+	return true;
+}
+
+/* The words of its command tell it of the descriptor. */
+static bool
+is_told_by_words(const struct conf_app *conf)
+{
+	for (size_t i = 0; i < conf->command.n; i++)
+		if (strstr(conf->command.v[i], "{fd}") != NULL)
+			return true;
+	return false;
+}
+
+bool
+hint_is_unbound(const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+
+	return !is_told_by_words(conf) && w->trapped && w->bound == 0 &&
+	    conf->handoff == CONF_HANDOFF_AUTO && !conf_app_announces(conf);
+}
+
+/* It may be that it has looked for a descriptor, and for nothing else. */
+static bool
+has_looked_in_vain(const struct worker *w, bool timed_out)
+{
+	return hint_is_unbound(w) && (timed_out ||
+	    (w->fsm.state == WORKER_STARTING && !w->status.signalled)) &&
+	    app_spec_note_unbound(w->spec);
+}
+
+void
+hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
+    bool timed_out)
+{
+	bool early = mono_ms_between(w->fsm.executed, mono_now()) < START_MS;
 	uint16_t port;
 
-	if (mono_ms_between(w->fsm.executed, mono_now()) >= START_MS)
-		return;
-	if (has_daemonized(orphans, w))
+	if (early && has_daemonized(orphans, w))
 		strbuf_puts(sb, "; it left processes behind: if it puts itself "
 		    "into the background, run it in the foreground");
-	else if (sibling_listens(w, &port))
+	else if (has_looked_in_vain(w, timed_out))
+		strbuf_printf(sb, "; it never bound %s: if it looks for "
+		    "LISTEN_FDS, add handoff = env; for another protocol see "
+		    "fd_protocol (said once)",
+		    address_text(&w->spec->bound[0]).s);
+	else if (early && sibling_listens(w, &port))
 		strbuf_printf(sb, "; another instance listens on port %u: if "
 		    "that was its trouble, add port = %u", port, port);
+	else if (may_have_read_to_the_end(w))
+		strbuf_puts(sb, "; if it ends at the end of its standard "
+		    "input, which is /dev/null, add stdin = open");
 }

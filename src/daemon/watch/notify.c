@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
@@ -13,6 +15,7 @@
 #include "daemon/workers/workers.h"
 #include "daemon/watch/notify.h"
 #include "linux/child/notify_socket.h"
+#include "linux/control/control_place.h"
 #include "linux/process/helper.h"
 #include "linux/process/process.h"
 #include "linux/socket/socket_close.h"
@@ -71,6 +74,64 @@ leave_helper(struct notify *n)
 	fd_close(&n->helper);
 }
 
+/* Once, for an abstract name is no path to some who are to send to it. */
+static void
+tell_abstract(struct notify_sockets *ns, const char *why)
+{
+	if (ns->told)
+		return;
+	ns->told = true;
+	log_info("NOTIFY_SOCKET is an abstract name, which some programs cannot "
+	    "use, for there is no directory for it: %s", why);
+}
+
+static void
+open_dir(struct notify_sockets *ns)
+{
+	struct error err = ERROR_INIT;
+	char *runtime = NULL;
+
+	if (ns->dir.fd >= 0)
+		return;
+	if (control_place_make(&runtime, NULL) < 0)
+		runtime = NULL;
+	if (notify_dir_open(runtime, &ns->dir, &err) < 0)
+		tell_abstract(ns, error_text(&err));
+	error_clear(&err);
+	free(runtime);
+}
+
+static int
+open_file(struct worker *w)
+{
+	struct notify *n = w->notify;
+	struct notify_sockets *ns = n->all;
+
+	open_dir(ns);
+	return ns->dir.fd < 0 ? -ENOENT : notify_socket_open(&ns->dir,
+	    w->serial, &w->spec->conf->creds, &n->fd, &n->name);
+}
+
+static int
+open_socket(struct worker *w)
+{
+	struct notify_sockets *ns = w->notify->all;
+	int code = open_file(w);
+
+	/* Somebody has cleaned up. */
+	if (code == -ENOENT && ns->dir.fd >= 0) {
+		notify_dir_close(&ns->dir);
+		code = open_file(w);
+	}
+	if (code == 0)
+		return 0;
+	if (code == -EACCES)
+		tell_abstract(ns, "a worker's user may not reach it");
+	else
+		tell_abstract(ns, strerror(-code));
+	return notify_socket_open_abstract(&w->notify->fd, &w->notify->name);
+}
+
 int
 notify_open(struct worker *w)
 {
@@ -78,10 +139,9 @@ notify_open(struct worker *w)
 	struct notify *n = w->notify;
 	int code;
 
-	if ((conf->fd_protocols & CONF_FDP_SYSTEMD) == 0 &&
-	    conf->ready != CONF_READY_NOTIFY)
+	if (!conf_app_notifies(conf))
 		return 0;
-	code = notify_socket_open(&n->fd, &n->name);
+	code = open_socket(w);
 	if (code < 0)
 		return code;
 	code = loop_add(n->all->loop, n->fd, EPOLLIN, false, ready, n,
@@ -101,6 +161,7 @@ notify_close(struct worker *w)
 	leave_queue(n);
 	leave_helper(n);
 	loop_del(n->all->loop, &n->handle);
+	notify_socket_unlink(&n->all->dir, n->name);
 	socket_close(&n->fd);
 	free(n->name);
 	n->name = NULL;
@@ -132,8 +193,8 @@ descends_from(pid_t pid, pid_t ancestor)
 }
 
 /*
- * The name of the socket is no secret (/proc/net/unix), so the sender must be
- * of the worker's process tree, whatever uid it has taken. One that has died
+ * The name of the socket is no secret (/proc/net/unix), and its mode may let
+ * everybody send, so the sender must be of the worker's process tree, whatever uid it has taken. One that has died
  * meanwhile could have been anybody: systemd-notify(1) waits for a barrier for
  * that reason, and systemd ignores such messages too. One without a pid is in a
  * pid namespace that is not below ours: no descendant of anybody here.
@@ -427,6 +488,8 @@ notify_init(struct notify_sockets *ns, struct loop *loop,
 	ns->loop = loop;
 	ns->workers = workers;
 	TAILQ_INIT(&ns->queue);
+	ns->dir = (struct notify_dir)NOTIFY_DIR_INIT;
+	ns->told = false;
 	return loop_timer_init(loop, &ns->tick, tick_due, ns);
 }
 
@@ -434,4 +497,5 @@ void
 notify_fini(struct notify_sockets *ns)
 {
 	loop_timer_fini(ns->loop, &ns->tick);
+	notify_dir_close(&ns->dir);
 }

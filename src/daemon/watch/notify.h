@@ -2,8 +2,10 @@
 #ifndef DAEMON_WATCH_NOTIFY_H
 #define DAEMON_WATCH_NOTIFY_H
 
+#include <stdbool.h>
 #include <sys/queue.h>
 
+#include "linux/child/notify_dir.h"
 #include "linux/loop/loop.h"
 
 struct worker;
@@ -17,6 +19,8 @@ struct notify_sockets {
 	uint64_t turn;		/* of the loop, in which */
 	unsigned heard;		/* so many sockets were looked at, */
 	unsigned helpers;	/* and so many helpers were started */
+	struct notify_dir dir;	/* made with the first socket */
+	bool told;		/* that one is not there */
 };
 
 /* -ENOMEM. Undone by _fini. */

@@ -36,10 +36,12 @@ of_entry(struct look_entry *e)
 }
 
 static bool
-is_to_be_seen(const struct conf_app *conf)
+is_to_be_seen(const struct worker *w)
 {
+	const struct conf_app *conf = w->spec->conf;
+
 	return conf->n_listens > 0 && (conf->ready == CONF_READY_AUTO ||
-	    conf->ready == CONF_READY_ACCEPT);
+	    conf->ready == CONF_READY_ACCEPT || w->fsm.said);
 }
 
 /* Less and less often. */
@@ -64,7 +66,7 @@ readiness_watch(struct worker *w)
 {
 	struct look *k = w->look;
 
-	if (k->entry.listed || !is_to_be_seen(w->spec->conf))
+	if (k->entry.listed || !is_to_be_seen(w))
 		return;
 	look_queue_add(&k->all->looks, &k->entry);
 	look_soon(k);
@@ -93,8 +95,9 @@ readiness_forget(struct worker *w)
 	w->look->listens = false;
 }
 
+/* False: nothing of importance was seen. */
 static bool
-waits(const struct look *k)
+look(const struct look *k, enum worker_event *ret_event)
 {
 	const struct worker *w = k->worker;
 	uint64_t inos[2 * CONF_LISTENS_MAX];
@@ -104,9 +107,14 @@ waits(const struct look *k)
 	enum waiting seen = waiting_look(w->pid, inos, n);
 
 	inspect_end(&ids);
+	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */
-	return seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens);
+	if (seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens))
+		return true;
+	*ret_event = WORKER_EV_BLIND;
+	return (seen == WAITING_REFUSED || seen == WAITING_BLIND) &&
+	    w->fsm.said;
 }
 
 /* The timer for the first that is due, but not before `earliest`. */
@@ -129,6 +137,7 @@ look_at_starters(struct readiness *r)
 
 	for (e = TAILQ_FIRST(all); more; e = next) {
 		struct look *k = of_entry(e);
+		enum worker_event event;
 
 		next = TAILQ_NEXT(e, link);
 		more = e != last && now.ns - begin.ns < SPELL_NS;
@@ -136,8 +145,8 @@ look_at_starters(struct readiness *r)
 			continue;
 		/* Behind those that were not looked at yet. */
 		look_queue_rotate(&r->looks, e);
-		if (waits(k)) {
-			worker_post(k->worker, WORKER_EV_WAITS);
+		if (look(k, &event)) {
+			worker_post(k->worker, event);
 			e->due = MONO_NEVER;
 		} else {
 			look_later(k, mono_now());

@@ -40,6 +40,12 @@ worker_ready(const struct worker *w)
 }
 
 bool
+worker_is_deaf(const struct worker *w)
+{
+	return w->pid != 0 && w->deaf_serial == w->serial;
+}
+
+bool
 worker_has_leader(const struct worker *w)
 {
 	return w->pid != 0 && !w->lingering;

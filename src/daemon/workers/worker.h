@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "core/worker/obituary.h"
+#include "core/worker/trial.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/sockets/listener.h"
 #include "linux/process/usage.h"
@@ -61,10 +62,20 @@ struct worker {
 	uint64_t *given;	/* as conf->listens: the inodes of the lanes
 				   that it was started with; 0 */
 
+	/* adopt; of the process: */
+	bool trapped;		/* its binds are */
+	uint64_t bound;		/* bit N: it has bound the listener that is
+				   conf->listens[N] */
+
 	/* apps: */
 	bool seated;		/* else it retires */
 	bool present;		/* … and not on trial: it is its seat's */
+	bool aside;		/* … and another one, on trial or not, gets the
+				   new connections in its place */
+	struct trial trial;	/* … of a rollout, if it serves: what is seen */
 	bool outdated;		/* a restart of its instance is to replace it */
+	uint64_t deaf_serial;	/* the process whose listener was shut down,
+				   and that has no other: worker_is_deaf() */
 
 	/* worker_usage(): when it was last asked. */
 	uint64_t usage_serial;
@@ -89,6 +100,9 @@ void worker_log_often(enum log_level level, const struct worker *worker,
 struct worker *worker_of_holder(const struct lane_holder *holder);
 
 bool worker_ready(const struct worker *worker);
+
+/* Clients do not reach it any more, although it waits for them. */
+bool worker_is_deaf(const struct worker *worker);
 
 /* Has it a process whose leader has not died? */
 bool worker_has_leader(const struct worker *worker);

@@ -46,6 +46,8 @@ struct crew {
 	bool review;			/* adopt: its addresses */
 	bool unseen_told;		/* drainers */
 	bool port_hinted;		/* hint */
+	bool stdin_hinted;		/* hint */
+	uint64_t options_told[2];	/* adopt: socket_inherit.h's numbers */
 	struct mono port_looked;	/* hint */
 };
 

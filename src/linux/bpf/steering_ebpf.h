@@ -1,8 +1,7 @@
 /*
  * Which worker's lane gets a new TCP connection, decided in the kernel by eBPF
  * (src/bpf/steer.bpf.c), for one listener's reuseport group, IPv4 and IPv6
- * alike. UDP is left to classic BPF, which keeps a flow on its worker by hashing
- * its source and needs no privilege.
+ * alike. Of UDP: steering_flows.h.
  *
  * The order for a listener: steering_ebpf_new(); for each lane a socket is
  * bound, steering_ebpf_mark_lane(), listen(2), steering_ebpf_set_lane(); then

@@ -73,4 +73,41 @@ struct steer_group {
 	__u64 zero;		/* always, but the verifier does not know */
 };
 
+/* ---- datagrams (src/bpf/flows.bpf.c) ---- */
+
+/* How many flows are known of a listener; of more, those that were heard of
+   longest ago are forgotten. Some 8 MB of the kernel's memory. */
+#define STEER_FLOWS 65536
+
+/* Lanes of a listener. */
+#define STEER_FLOW_LANES 4096
+
+struct steer_flow_key {
+	__u32 ip[4];		/* network order; IPv4: behind ones */
+	__u32 port;
+};
+
+struct steer_flow {
+	__u32 slot;
+	__u32 open;		/* its lane's, then */
+};
+
+/* By slot. The supervisor writes `open`, the program the rest. */
+struct steer_flow_lane {
+	__u64 known_ns;		/* when a flow was last heard of that had been
+				   before; 0: never */
+	__u64 fresh_ns;		/* … that had not */
+	__u32 open;		/* to flows that have the same number; 0: to
+				   none */
+	__u32 unused;
+};
+
+/* The live lanes are listed as those above, but that a lane is its seat << 32 |
+   its slot, and none comes twice. */
+struct steer_flow_group {
+	__u32 by_source;	/* of a flow its address alone decides */
+	__u32 dropped;		/* no lane would take it */
+	__u64 zero;		/* always, but the verifier does not know */
+};
+
 #endif

@@ -35,6 +35,15 @@ static const struct bpf_program programs[] = {
 		.references = least_connections_references,
 		.n_references = COUNT_OF(least_connections_references),
 	},
+	[STEERING_FLOWS] = {
+		.name = "lane_flows",
+		.kind = BPF_KIND_SK_REUSEPORT,
+		.attach_type = BPF_ATTACH_SELECT_OR_MIGRATE,
+		.code = flows_code,
+		.n_code = COUNT_OF(flows_code),
+		.references = flows_references,
+		.n_references = COUNT_OF(flows_references),
+	},
 };
 static_assert(COUNT_OF(programs) == STEERING_PROGRAMS, "one row for each");
 

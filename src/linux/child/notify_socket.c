@@ -1,8 +1,10 @@
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,18 +13,136 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "core/conf/conf.h"
+#include "linux/child/notify_dir.h"
 #include "linux/child/notify_socket.h"
+#include "linux/file/fsids.h"
 
 #define FDS_MAX 253	/* SCM_MAX_FD, unix(7) */
 
+/* It does not block us, and says who has sent what. -errno. */
+static int
+open_socket(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0) {
+		int code = -errno;
+
+		fd_close(&fd);
+		return code;
+	}
+	return fd;
+}
+
+/* Another user than ours? */
+static bool
+is_foreign(const struct conf_creds *creds)
+{
+	return creds->set && creds->name != NULL && creds->uid != geteuid();
+}
+
+/* A worker that is root may become somebody else, and has to be heard then. */
+static mode_t
+mode_for(const struct conf_creds *creds)
+{
+	return is_foreign(creds) ? creds->uid == 0 ? 0666 : 0600 :
+	    geteuid() == 0 ? 0666 : 0600;
+}
+
+/* The kernel takes the socket's mode, less the umask, for the file's
+   (net/unix/af_unix.c, unix_bind_bsd()). */
+static int
+bind_file(int fd, const struct sockaddr_un *sun, mode_t mode)
+{
+	mode_t saved = umask(0);
+	int code = fchmod(fd, mode) < 0 ||
+	    bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 ?
+	    -errno : 0;
+
+	(void)umask(saved);
+	return code;
+}
+
+/* Can the worker reach it? Asked with its rights, of the whole path. */
+static int
+try_as(const struct conf_creds *creds, const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct fsids fsids = fsids_begin(creds);
+	int code = fd < 0 || connect(fd, (const struct sockaddr *)sun,
+	    sizeof(*sun)) < 0 ? -errno : 0;
+
+	fsids_end(&fsids);
+	fd_close(&fd);
+	return code;
+}
+
+static int
+give_to(const struct notify_dir *dir, const char *name,
+    const struct conf_creds *creds, const struct sockaddr_un *sun)
+{
+	if (!is_foreign(creds))
+		return 0;
+	/* Without CAP_CHOWN, senders are still looked at. */
+	if (fchownat(dir->fd, name, creds->uid, (gid_t)-1,
+		AT_SYMLINK_NOFOLLOW) < 0 &&
+	    fchmodat(dir->fd, name, 0666, 0) < 0)
+		return -errno;
+	return try_as(creds, sun);
+}
+
 int
-notify_socket_open(int *ret_fd, char **ret_name)
+notify_socket_open(const struct notify_dir *dir, uint64_t number,
+    const struct conf_creds *creds, int *ret_fd, char **ret_path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	char *path = NULL;
+	int fd, code;
+
+	if (asprintf(&path, "%s/%llu", dir->path,
+	    (unsigned long long)number) < 0)
+		return -ENOMEM;
+	if (strlen(path) >= sizeof(sun.sun_path)) {
+		free(path);
+		return -ENAMETOOLONG;
+	}
+	strcpy(sun.sun_path, path);
+	fd = code = open_socket();
+	if (fd >= 0)
+		code = bind_file(fd, &sun, mode_for(creds));
+	if (code == 0) {
+		code = give_to(dir, strrchr(path, '/') + 1, creds, &sun);
+		if (code < 0)
+			notify_socket_unlink(dir, path);
+	}
+	if (code < 0) {
+		fd_close(&fd);
+		free(path);
+		return code;
+	}
+	*ret_fd = fd;
+	*ret_path = path;
+	return 0;
+}
+
+void
+notify_socket_unlink(const struct notify_dir *dir, const char *name)
+{
+	if (name != NULL && *name == '/' && dir->fd >= 0)
+		(void)unlinkat(dir->fd, strrchr(name, '/') + 1, 0);
+}
+
+int
+notify_socket_open_abstract(int *ret_fd, char **ret_name)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	static unsigned serial;
 	uint64_t random = 0;
 	char *name = NULL;
-	int on = 1;
 	int fd, code;
 
 	/* Only has to be new, which the serial number sees to even when there
@@ -33,13 +153,12 @@ notify_socket_open(int *ret_fd, char **ret_name)
 		return -ENOMEM;
 	memcpy(sun.sun_path + 1, name + 1, strlen(name) - 1);
 
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	    bind(fd, (struct sockaddr *)&sun,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-	    strlen(name))) < 0) {
-		code = -errno;
+	fd = code = open_socket();
+	if (fd >= 0)
+		code = bind(fd, (struct sockaddr *)&sun,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+		    strlen(name))) < 0 ? -errno : 0;
+	if (code < 0) {
 		fd_close(&fd);
 		free(name);
 		return code;

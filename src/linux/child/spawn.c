@@ -76,7 +76,7 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
 	int moved[CONF_LISTENS_MAX];
 	int moved_report = fcntl(*report, F_DUPFD_CLOEXEC, above);
-	int standard[] = { plan->null_fd, plan->out_fd, plan->err_fd };
+	int standard[] = { plan->in_fd, plan->out_fd, plan->err_fd };
 
 	if (moved_report < 0)
 		return -1;
@@ -184,6 +184,11 @@ child_run(const struct spawn_plan *plan, int report, pid_t parent)
 		_exit(127);
 	if (plan->directory != NULL && chdir(plan->directory) < 0)
 		child_fail(report, SPAWN_DIRECTORY);
+	/* A link in it may point elsewhere by now. Where it leads nowhere, or
+	   may not be followed, we are in the directory already. */
+	if (plan->directory == NULL && plan->cwd != NULL &&
+	    chdir(plan->cwd) < 0)
+		errno = 0;
 	if (plan->umask >= 0)
 		(void)umask((mode_t)plan->umask);
 	if (plan->listen_pid != NULL)

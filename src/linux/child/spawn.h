@@ -26,11 +26,12 @@ struct spawn_plan {
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
 	bool trap;			/* bind and listen, see
 					   seccomp_notify.h */
-	int null_fd;			/* /dev/null, open for reading and
-					   writing */
+	int in_fd;			/* standard input */
 	int out_fd;			/* standard output and error; -1: as */
 	int err_fd;			/* ours */
-	const char *directory;		/* NULL: stay */
+	const char *directory;		/* NULL: … */
+	const char *cwd;		/* … there if it is possible; NULL:
+					   stay */
 	int32_t umask;			/* -1: stay */
 	struct rlimit nofile;
 	const struct conf_creds *creds;

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "linux/control/control_place.h"
+#include "linux/file/place.h"
 
 #define SUFFIX ".sock"
 
@@ -29,11 +30,9 @@ hash(const char *s)
    has 107 bytes (unix(7)). */
 #define STEM_MAX 32
 
-char *
-control_place_name(const char *path)
+static char *
+name_for(const char *whole)
 {
-	char *real = realpath(path, NULL);
-	const char *whole = real != NULL ? real : path;
 	const char *stem = strrchr(whole, '/');
 	const char *dot;
 	size_t len;
@@ -46,6 +45,25 @@ control_place_name(const char *path)
 	    (int)(len < STEM_MAX ? len : STEM_MAX), stem,
 	    (unsigned long long)hash(whole)) < 0)
 		name = NULL;
+	return name;
+}
+
+char *
+control_place_name(const char *path)
+{
+	char *plain = place_plain(path);
+	char *name = plain != NULL ? name_for(plain) : NULL;
+
+	free(plain);
+	return name;
+}
+
+char *
+control_place_name_of_target(const char *path)
+{
+	char *real = realpath(path, NULL);
+	char *name = real != NULL ? name_for(real) : NULL;
+
 	free(real);
 	return name;
 }

@@ -5,9 +5,11 @@
  * The directory is the first of $RUNTIME_DIRECTORY (systemd.exec(5)), which
  * must be there; /run/clusterd, for root; $XDG_RUNTIME_DIR/clusterd. Never one
  * below which others may write. The name says which clusterd it is: of a
- * configuration file, its name without the suffix and a hash of its real path
+ * configuration file, its name without the suffix and a hash of its path as the
+ * user has named it, through links that may point elsewhere tomorrow
  * ("app-0f3c9d….sock"); of an app on the command line, its name and the pid
- * ("server-4711.sock").
+ * ("server-4711.sock"). A second name, made of the real path, is a link to the
+ * first: for who names the file otherwise.
  */
 #ifndef LINUX_CONTROL_CONTROL_PLACE_H
 #define LINUX_CONTROL_CONTROL_PLACE_H
@@ -20,9 +22,13 @@
 
 struct error;
 
-/* The socket's name for a configuration file. The caller frees; NULL: no
-   memory. Where links cannot be resolved, `path` itself is hashed. */
+/* The socket's name for a configuration file, by its absolute path. The caller
+   frees; NULL: no memory. */
 char *control_place_name(const char *path);
+
+/* … and for what its links lead to now, the same if there are none. NULL also
+   where they lead nowhere. */
+char *control_place_name_of_target(const char *path);
 
 /* … for an app on the command line. */
 char *control_place_name_of_app(const char *app, pid_t pid);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,16 @@ listener_pid(int fd)
 	return peer.pid;
 }
 
+/* A link to a socket beside it, as control_socket_also() makes them? */
+static bool
+is_second_name(const char *path)
+{
+	char target[NAME_MAX + 1];
+	ssize_t n = readlink(path, target, sizeof(target));
+
+	return n > 0 && memchr(target, '/', (size_t)n) == NULL;
+}
+
 /* 0: there is no file (any more) that somebody listens on. */
 static int
 clear_place(const struct sockaddr_un *sun, struct error *err)
@@ -95,7 +106,7 @@ clear_place(const struct sockaddr_un *sun, struct error *err)
 	if (lstat(sun->sun_path, &st) < 0)
 		return errno == ENOENT ? 0 : error_set(err, -errno,
 		    "control socket %s: %s", sun->sun_path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
+	if (!S_ISSOCK(st.st_mode) && !is_second_name(sun->sun_path))
 		return error_set(err, -EEXIST, "control socket %s: there is "
 		    "a file of that name that is no socket", sun->sun_path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -112,7 +123,8 @@ clear_place(const struct sockaddr_un *sun, struct error *err)
 		    "pid %d (it answers at %s)", (int)pid, sun->sun_path) :
 		    error_set(err, -EBUSY, "already running (somebody listens "
 		    "at %s)", sun->sun_path);
-	} else if (code == ECONNREFUSED && unlink(sun->sun_path) == 0) {
+	} else if ((code == ECONNREFUSED || S_ISLNK(st.st_mode)) &&
+	    unlink(sun->sun_path) == 0) {
 		code = 0;
 	} else if (code != ENOENT) {
 		code = error_set(err, -code, "control socket %s: %s",
@@ -161,20 +173,76 @@ bind_and_listen(const struct sockaddr_un *sun, uint32_t gid, int *ret_fd)
 	return 0;
 }
 
-int
-control_socket_open(const char *path, uint32_t gid,
-    struct control_socket *ret_socket, struct error *err)
+static int
+fill_sockaddr(const char *path, struct sockaddr_un *sun, struct error *err)
 {
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct control_socket s = CONTROL_SOCKET_INIT;
-	struct stat st;
-	char *name;
-	int lock, code;
-
-	if (strlen(path) >= sizeof(sun.sun_path))
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(sun->sun_path))
 		return error_set(err, -ENAMETOOLONG,
 		    "control socket %s: the path is too long", path);
-	strcpy(sun.sun_path, path);
+	strcpy(sun->sun_path, path);
+	return 0;
+}
+
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+/* The directory is locked, and the socket there. */
+static int
+add_name(struct control_socket *s, const char *also, struct error *err)
+{
+	struct sockaddr_un sun;
+	char *name = strdup(also);
+	int code = fill_sockaddr(also, &sun, err);
+
+	if (name == NULL)
+		code = error_set(err, -ENOMEM, "out of memory");
+	if (code == 0)
+		code = clear_place(&sun, err);
+	if (code == 0 && symlink(base_name(s->path), also) < 0)
+		code = error_set(err, -errno, "control socket %s: %s", also,
+		    strerror(errno));
+	if (code < 0) {
+		free(name);
+		return code;
+	}
+	s->also = name;
+	return 0;
+}
+
+static void
+drop_name(struct control_socket *s)
+{
+	char target[NAME_MAX + 1];
+	ssize_t n;
+
+	if (s->also == NULL)
+		return;
+	n = readlink(s->also, target, sizeof(target));
+	if (n > 0 && (size_t)n == strlen(base_name(s->path)) &&
+	    memcmp(target, base_name(s->path), (size_t)n) == 0)
+		(void)unlink(s->also);
+	free(s->also);
+	s->also = NULL;
+}
+
+int
+control_socket_open(const char *path, const char *also, uint32_t gid,
+    struct control_socket *ret_socket, struct error *err)
+{
+	struct control_socket s = CONTROL_SOCKET_INIT;
+	struct sockaddr_un sun;
+	struct stat st;
+	char *name;
+	int lock, code = fill_sockaddr(path, &sun, err);
+
+	if (code < 0)
+		return code;
 	s.path = strdup(path);
 	if (s.path == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -184,12 +252,17 @@ control_socket_open(const char *path, uint32_t gid,
 	}
 	lock = lock_place(name);
 	code = clear_place(&sun, err);
+	/* Whoever has named the file otherwise has this one. */
+	if (code == 0 && also != NULL)
+		code = add_name(&s, also, err);
 	if (code == 0) {
 		code = bind_and_listen(&sun, gid, &s.fd);
 		if (code < 0)
 			error_set(err, code, "control socket %s: %s", path,
 			    strerror(-code));
 	}
+	if (code < 0)
+		drop_name(&s);
 	unlock_place(&lock, name);
 	free(name);
 	if (code < 0) {
@@ -204,6 +277,28 @@ control_socket_open(const char *path, uint32_t gid,
 	return 0;
 }
 
+int
+control_socket_also(struct control_socket *s, const char *also,
+    struct error *err)
+{
+	struct stat st;
+	char *name;
+	int lock, code = 0;
+
+	if (s->fd < 0 || (also != NULL && s->also != NULL &&
+	    strcmp(also, s->also) == 0 && lstat(also, &st) == 0))
+		return 0;
+	if (asprintf(&name, "%s" LOCK_SUFFIX, s->path) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	lock = lock_place(name);
+	drop_name(s);
+	if (also != NULL)
+		code = add_name(s, also, err);
+	unlock_place(&lock, name);
+	free(name);
+	return code;
+}
+
 bool
 control_socket_is_there(const struct control_socket *s)
 {
@@ -214,8 +309,9 @@ control_socket_is_there(const struct control_socket *s)
 }
 
 void
-control_socket_remove(const struct control_socket *s)
+control_socket_remove(struct control_socket *s)
 {
+	drop_name(s);
 	if (control_socket_is_there(s))
 		(void)unlink(s->path);
 }

@@ -11,6 +11,7 @@ struct error;
 struct control_socket {
 	int fd;		/* listens; non-blocking, close-on-exec; -1: none */
 	char *path;
+	char *also;	/* its second name, or NULL */
 	dev_t dev;	/* of the file */
 	ino_t ino;
 };
@@ -18,18 +19,26 @@ struct control_socket {
 #define CONTROL_SOCKET_INIT { .fd = -1 }
 
 /*
- * Bind `path` and listen; mode 0600, or 0660 for `gid` unless that is
+ * Bind `path` and listen, by the name `also`, too, unless that is NULL: a link
+ * in the same directory; mode 0600, or 0660 for `gid` unless that is
  * (uint32_t)-1. A file that nobody listens on is replaced; -EBUSY with words
  * ("already running, pid N") when somebody does; else -errno with words.
  */
-int control_socket_open(const char *path, uint32_t gid,
+int control_socket_open(const char *path, const char *also, uint32_t gid,
     struct control_socket *ret_socket, struct error *err);
+
+/*
+ * It has this second name from now on, and no other; NULL: none. -EBUSY with
+ * words: another one has it, and this one has none then; -errno.
+ */
+int control_socket_also(struct control_socket *s, const char *also,
+    struct error *err);
 
 /* Is the file still there, and ours? */
 bool control_socket_is_there(const struct control_socket *s);
 
 /* Remove its file if that is still ours. */
-void control_socket_remove(const struct control_socket *s);
+void control_socket_remove(struct control_socket *s);
 
 /* Close it, and remove the file if it is still ours. */
 void control_socket_close(struct control_socket *s);

@@ -142,6 +142,8 @@ inspect_fd(pid_t tid, int fd, uint64_t *ret_ino)
 	target[n] = '\0';
 	if (sscanf(target, "socket:[%" SCNu64 "]", ret_ino) == 1)
 		return INSPECT_SOCKET;
+	if (strcmp(target, "anon_inode:[io_uring]") == 0)
+		return INSPECT_IO_URING;
 	return strcmp(target, "anon_inode:[eventpoll]") == 0 ?
 	    INSPECT_EPOLL : INSPECT_OTHER;
 }
@@ -190,6 +192,12 @@ inspect_each_fd(pid_t tid, bool (*fn)(void *ctx, int fd), void *ctx)
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)tid);
 	return each_number(path, fn, ctx);
+}
+
+void
+inspect_each_process(bool (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	(void)each_number("/proc", fn, ctx);
 }
 
 void

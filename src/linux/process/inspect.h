@@ -41,6 +41,7 @@ enum inspect_kind {
 	INSPECT_OTHER,
 	INSPECT_SOCKET,
 	INSPECT_EPOLL,
+	INSPECT_IO_URING,
 };
 
 /* *ret_ino: the inode, of a socket; else untouched. */
@@ -75,6 +76,9 @@ struct inspect_call {
 };
 bool inspect_syscall(pid_t pid, pid_t tid, struct inspect_call *ret_call,
     bool *ret_refused);
+
+/* Call `fn` for each process, until it returns false. */
+void inspect_each_process(bool (*fn)(void *ctx, pid_t pid), void *ctx);
 
 /* Call `fn` for each thread of a process, until it returns false. */
 void inspect_each_thread(pid_t pid, bool (*fn)(void *ctx, pid_t tid),

@@ -63,6 +63,13 @@ process_kill_group(pid_t pgid, int signo)
 		(void)kill(-pgid, signo);
 }
 
+void
+process_kill(pid_t pid, int signo)
+{
+	if (pid > 1)
+		(void)kill(pid, signo);
+}
+
 bool
 process_proc_is_ours(void)
 {
@@ -238,6 +245,23 @@ process_env(pid_t pid, const char *name, char *value, size_t size)
 	}
 	free(text);
 	return found;
+}
+
+bool
+process_name(pid_t pid, char *name, size_t size)
+{
+	char path[32], *text;
+	size_t len;
+
+	snprintf(name, size, "?");
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	if (!process_proc_is_ours() || file_read_start(path, 64, &text, &len) < 0)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	if (*text != '\0')
+		snprintf(name, size, "%s", text);
+	free(text);
+	return true;
 }
 
 int

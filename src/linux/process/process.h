@@ -27,6 +27,9 @@ void process_reap(pid_t pid);
    of its members must have been seen by process_children() just now. */
 void process_kill_group(pid_t pgid, int signo);
 
+/* Signal one process: an unreaped child. */
+void process_kill(pid_t pid, int signo);
+
 /*
  * The pids of all present children, zombies included: ours, and the orphans
  * that we got as a subreaper. The caller frees *ret_pids. 0 or -errno.
@@ -43,6 +46,9 @@ bool process_env(pid_t pid, const char *name, char *value, size_t size);
  * own, its numbers are another namespace's, and would hit the wrong processes.
  */
 bool process_proc_is_ours(void);
+/* The name of a process, as ps(1) shows it; false: "?", there is none, or it
+   cannot be told. */
+bool process_name(pid_t pid, char *name, size_t size);
 
 /* Is there any child, dead or alive? */
 bool process_has_children(void);

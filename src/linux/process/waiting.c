@@ -24,6 +24,7 @@ struct look {
 	bool late;		/* it has passed */
 	bool found;
 	bool refused;
+	bool blind;
 	pid_t todo[WAITING_PROCESSES_MAX];
 	size_t n_todo;
 };
@@ -169,8 +170,16 @@ look_at_fd(void *ctx, int fd)
 
 	if (is_late(l))
 		return false;
-	if (inspect_fd(l->pid, fd, &ino) == INSPECT_EPOLL)
+	switch (inspect_fd(l->pid, fd, &ino)) {
+	case INSPECT_EPOLL:
 		inspect_each_epoll_target(l->pid, fd, look_at_target, l);
+		break;
+	case INSPECT_IO_URING:
+		l->blind = true;
+		break;
+	default:
+		break;
+	}
 	return !l->found;
 }
 
@@ -203,7 +212,11 @@ waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 	}
 	if (l.found)
 		return WAITING_YES;
-	return l.refused ? WAITING_REFUSED : WAITING_NO;
+	if (l.refused)
+		return WAITING_REFUSED;
+	if (l.blind || l.n_todo == WAITING_PROCESSES_MAX)
+		return WAITING_BLIND;
+	return l.late ? WAITING_LATE : WAITING_NO;
 }
 
 static bool

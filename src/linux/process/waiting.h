@@ -19,6 +19,9 @@ enum waiting {
 	WAITING_NO,
 	WAITING_YES,
 	WAITING_REFUSED,	/* NO, and not all of it could be looked at */
+	WAITING_BLIND,		/* NO, but it has an io_uring, or very many
+				   processes: it may wait all the same */
+	WAITING_LATE,		/* NO, and there was no time for the rest */
 };
 
 /*

@@ -19,6 +19,7 @@ connections_begin(struct connections *c, struct sockdiag *diag,
 {
 	*c = (struct connections){
 		.diag = diag, .n_of = n_of, .older_ms = older_ms,
+		.none = true,
 	};
 	c->of = calloc(n_of > 0 ? n_of : 1, sizeof(*of));
 	if (c->of == NULL)
@@ -59,6 +60,11 @@ take_tcp(void *ctx, const struct sockdiag_tcp *s)
 {
 	struct connections *c = ctx;
 
+	/* Without an inode it is in a queue, on its way from there to a
+	   descriptor, or closed by the server. */
+	if (s->ino != 0 || s->state == TCP_SYN_RECV ||
+	    s->state == TCP_ESTABLISHED || s->state == TCP_CLOSE_WAIT)
+		c->none = false;
 	if (s->state == TCP_SYN_RECV)
 		c->n_half_open += s->age_ms + STEP_MS >= c->older_ms;
 	else if (s->ino != 0)
@@ -84,8 +90,11 @@ take_unix(void *ctx, const struct sockdiag_unix *s)
 {
 	struct connections *c = ctx;
 
+	/* Those in a queue are not listed. */
+	c->none = false;
 	if (s->state != TCP_LISTEN && s->bound &&
-	    s->file_ino == c->file_ino && s->file_dev == c->file_dev)
+	    s->file_ino == c->file_ino &&
+	    (c->any_dev || s->file_dev == c->file_dev))
 		add(c, &(struct connection){
 			.ino = s->ino,
 			.conn = {
@@ -102,6 +111,10 @@ ask(struct connections *c, const struct connections_of *of)
 
 	if (of->family != AF_UNIX)
 		return sockdiag_tcp_ask(c->diag, of->family, of->port);
+	c->any_dev = of->file != 0;
+	c->file_ino = (uint32_t)of->file;
+	if (c->any_dev)
+		return sockdiag_unix_ask(c->diag);
 	code = sockdiag_unix_one(c->diag, of->ino, &listener);
 	if (code < 0)
 		return code;
@@ -147,15 +160,18 @@ compare(const void *a, const void *b)
 }
 
 static void
-mark(void *ctx, uint64_t ino)
+mark(void *ctx, const struct tree_socket *socket)
 {
 	struct connections *c = ctx;
-	const struct connection key = { .ino = ino };
+	const struct connection key = { .ino = socket->ino };
 	struct connection *found = bsearch(&key, c->v, c->n, sizeof(key),
 	    compare);
 
-	if (found != NULL)
-		found->owned = true;
+	if (found == NULL)
+		return;
+	found->owned = true;
+	found->pid = socket->pid;
+	found->fd = socket->fd;
 }
 
 /* Two listeners with one port, on two addresses, are both answered with both;

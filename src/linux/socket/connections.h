@@ -23,11 +23,15 @@ struct connections_of {
 	int family;		/* AF_INET, AF_INET6, AF_UNIX */
 	uint16_t port;
 	uint64_t ino;		/* of the listening socket; AF_UNIX only */
+	uint64_t file;		/* … or of the file that it had, if there is no
+				   such socket any more */
 };
 
 struct connection {
 	uint64_t ino;
 	bool owned;
+	pid_t pid;		/* who has it, as which descriptor */
+	int fd;
 	struct drain_conn conn;
 };
 
@@ -36,6 +40,7 @@ struct connections {
 	struct connection *v;	/* the tree's, sorted by ino; owned */
 	size_t n;
 	size_t n_half_open;	/* handshakes older than what was asked for */
+	bool none;		/* there is none, in a queue or of anybody's */
 
 	/* Of the look under way. */
 	struct sockdiag *diag;
@@ -46,6 +51,7 @@ struct connections {
 	int64_t older_ms;
 	uint32_t file_dev;	/* of the Unix listener that is asked for */
 	uint32_t file_ino;
+	bool any_dev;		/* … whose device is not known */
 	size_t cap;
 	bool failed;		/* short of memory */
 	bool sorted;

@@ -21,6 +21,10 @@
 #include "linux/socket/socket.h"
 #include "linux/socket/unix_socket.h"
 
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78	/* Linux 4.15 */
+#endif
+
 union sockaddr_any {
 	struct sockaddr sa;
 	struct sockaddr_in in;
@@ -73,10 +77,68 @@ wants_v6only(const struct address *a)
 	return a->host == ADDRESS_HOST_IPV6 && !IN6_IS_ADDR_V4MAPPED(&ip);
 }
 
+/* Before the address is: on which it may depend. */
+static int
+set_before_bind(int fd, const struct address *a, int family,
+    const char **ret_what)
+{
+	const struct address_options *o = &a->options;
+	int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	int code = 0;
+
+	if (o->interface[0] != '\0' && setsockopt(fd, SOL_SOCKET,
+	    SO_BINDTODEVICE, o->interface,
+	    (socklen_t)strlen(o->interface)) < 0)
+		code = -errno;
+	if (code < 0) {
+		*ret_what = "its interface";
+		return code;
+	}
+	if (o->freebind)
+		code = set_option(fd, level, family == AF_INET6 ?
+		    IPV6_FREEBIND : IP_FREEBIND, 1);
+	if (code == 0 && o->transparent) {
+		*ret_what = "transparent (which takes CAP_NET_ADMIN or "
+		    "CAP_NET_RAW)";
+		code = set_option(fd, level, family == AF_INET6 ?
+		    IPV6_TRANSPARENT : IP_TRANSPARENT, 1);
+	}
+	return code;
+}
+
+int
+socket_set_options(int fd, const struct address_options *o, bool all,
+    const char **ret_what)
+{
+	int code = 0;
+
+	if (all || o->mark != 0) {
+		*ret_what = "mark (which takes CAP_NET_ADMIN or CAP_NET_RAW)";
+		code = set_option(fd, SOL_SOCKET, SO_MARK, (int)o->mark);
+		/* None is what an ordinary user's socket has. */
+		if (o->mark == 0)
+			code = 0;
+	}
+	if (code == 0 && (all || o->defer_accept != 0)) {
+		*ret_what = "defer_accept";
+		code = set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+		    (int)o->defer_accept);
+	}
+	if (code == 0 && (all || o->fastopen != 0)) {
+		*ret_what = "fastopen";
+		code = set_option(fd, IPPROTO_TCP, TCP_FASTOPEN,
+		    (int)o->fastopen);
+	}
+	/* Datagram sockets have neither. */
+	return code == -ENOPROTOOPT || code == -EOPNOTSUPP ? 0 : code;
+}
+
 /* One family: socket, options, bind; a listen follows for TCP. */
 static int
-inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
+inet_bind(const struct address *a, int family,
+    const struct socket_options *o, int *ret_fd, const char **ret_what)
 {
+	const char *what = "";
 	int type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
 	union sockaddr_any sa;
@@ -90,12 +152,24 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
 		    wants_v6only(a));
 	if (code == 0 && type == SOCK_STREAM)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (code == 0 && beside)
+	if (code == 0 && o->over)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	len = inet_sockaddr(a, family, &sa);
-	if (code == 0 && bind(fd, &sa.sa, len) < 0)
-		code = -errno;
+	if (code == 0 && o->group && !o->beside && type == SOCK_DGRAM)
+		(void)socket_found_group(fd);
+	if (code == 0)
+		code = set_before_bind(fd, a, family, &what);
+	if (code == 0)
+		code = socket_set_options(fd, &a->options, false, &what);
+	if (code == 0) {
+		what = "";
+		len = inet_sockaddr(a, family, &sa);
+		if (bind(fd, &sa.sa, len) < 0)
+			code = -errno;
+	}
 	if (code < 0) {
+		*ret_what = what;
 		fd_close(&fd);
 		return code;
 	}
@@ -109,18 +183,20 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
  * number keeps it. The first one holds it until the second one has it.
  */
 static int
-bind_number(const struct address *a, int *fd)
+bind_number(const struct address *a, int *fd, const char **ret_what)
 {
+	const struct socket_options beside = { .beside = true };
 	struct address number = { .kind = ADDRESS_TCP };
 	int again = -1;
 	int code = socket_address(*fd, &number);
 
 	if (code < 0 || a->port != 0 || a->kind != ADDRESS_TCP)
 		return code;
+	number.options = a->options;
 	code = set_option(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (code == 0)
 		code = inet_bind(&number, number.host == ADDRESS_HOST_IPV4 ?
-		    AF_INET : AF_INET6, true, &again);
+		    AF_INET : AF_INET6, &beside, &again, ret_what);
 	if (code == 0)
 		code = set_option(again, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code == 0) {
@@ -136,24 +212,27 @@ inet_listen(const struct address *a, const struct socket_options *o,
     int *ret_fd, struct error *err)
 {
 	int family = a->host == ADDRESS_HOST_IPV4 ? AF_INET : AF_INET6;
+	const char *what = "";
 	int fd = -1;
-	int code = inet_bind(a, family, o->beside, &fd);
+	int code = inet_bind(a, family, o, &fd, &what);
 
 	/* No IPv6 in the kernel, or switched off by sysctl: IPv4 alone. */
 	if (a->host == ADDRESS_HOST_ANY &&
 	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
-		code = inet_bind(a, AF_INET, o->beside, &fd);
+		code = inet_bind(a, AF_INET, o, &fd, &what);
 	if (code == 0)
-		code = bind_number(a, &fd);
+		code = bind_number(a, &fd, &what);
 	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
 	    listen(fd, (int)o->backlog) < 0)
 		code = -errno;
 	/* Only for the kernel's look at conflicts, in bind and in listen. */
 	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+	if (code == 0 && o->over)
+		socket_let_over(fd, false);
 	if (code < 0) {
 		fd_close(&fd);
-		return fail(err, code, a, "");
+		return fail(err, code, a, what);
 	}
 	*ret_fd = fd_take(&fd);
 	return 0;
@@ -186,6 +265,8 @@ socket_listen(const struct address *a, const struct socket_options *o,
 		code = inet_listen(a, o, &fd, err);
 		if (code == 0)
 			code = socket_address(fd, ret_bound);
+		if (code == 0)
+			ret_bound->options = a->options;
 	}
 	if (code < 0) {
 		if (fd >= 0)
@@ -281,6 +362,37 @@ socket_address(int fd, struct address *ret_address)
 	return 0;
 }
 
+bool
+socket_interface(int fd, char name[16])
+{
+	socklen_t len = 16;
+
+	memset(name, 0, 16);
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) < 0)
+		return false;
+	name[15] = '\0';
+	return name[0] != '\0';
+}
+
+static bool
+is_set(int fd, int level, int option)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, level, option, &on, &len) == 0 && on != 0;
+}
+
+void
+socket_wishes(int fd, struct address_options *ret)
+{
+	(void)socket_interface(fd, ret->interface);
+	ret->freebind = is_set(fd, IPPROTO_IP, IP_FREEBIND) ||
+	    is_set(fd, IPPROTO_IPV6, IPV6_FREEBIND);
+	ret->transparent = is_set(fd, IPPROTO_IP, IP_TRANSPARENT) ||
+	    is_set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+}
+
 int
 socket_start_listening(int fd, unsigned backlog)
 {
@@ -294,9 +406,74 @@ socket_let_beside(int fd, bool on)
 }
 
 void
+socket_let_over(int fd, bool on)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, on);
+}
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62	/* Linux 5.0 */
+#endif
+
+/* The kernel finds a new place for it, and that is outside of any group
+   (udp_lib_rehash()). */
+void
+socket_leave_group(int fd)
+{
+	int index = 0;
+	socklen_t len = sizeof(index);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &len) == 0)
+		(void)set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, index);
+	socket_let_beside(fd, false);
+}
+
+int
+socket_set_interface(int fd, const char *name)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name,
+	    (socklen_t)strlen(name)) < 0 ? -errno : 0;
+}
+
+int
+socket_new_like(int fd, const struct address *a)
+{
+	const char *what;
+	int domain = 0, type = 0, code = 0, like;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	like = socket(domain, type | SOCK_CLOEXEC, 0);
+	if (like < 0)
+		return -errno;
+	if (a->kind != ADDRESS_UNIX)
+		code = set_before_bind(like, a, domain, &what);
+	if (code == 0 && a->kind != ADDRESS_UNIX)
+		code = socket_set_options(like, &a->options, false, &what);
+	if (code < 0) {
+		fd_close(&like);
+		return code;
+	}
+	return like;
+}
+
+void
 socket_refuse(int fd)
 {
 	(void)shutdown(fd, SHUT_RDWR);
+}
+
+/*
+ * For the kernel's look-up of listeners it is bound to an interface that there is
+ * not: a SYN finds nobody and is answered with a reset. Requests and accepted
+ * sockets go by the interface that their SYN came on (inet_rsk(req)->ir_iif).
+ */
+int
+socket_refuse_new(int fd)
+{
+	return set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, INT32_MAX);
 }
 
 bool
@@ -326,9 +503,6 @@ socket_is_listening(int fd)
 	    on != 0;
 }
 
-/* The largest window that TCP knows: 2^16 - 1, scaled by 14 (RFC 7323). */
-#define WINDOW_MAX (UINT16_MAX << 14)
-
 bool
 socket_has_note(int fd)
 {
@@ -345,7 +519,7 @@ socket_note_listening(int fd)
 	/* A worker may have set one of its own, which does as well. */
 	if (!socket_has_note(fd))
 		(void)set_option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
-		    WINDOW_MAX);
+		    SOCKET_WINDOW_MAX);
 	return socket_has_note(fd);
 }
 

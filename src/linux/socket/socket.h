@@ -30,6 +30,21 @@ int socket_listen(const struct address *address,
     struct address *ret_bound, struct socket_file *ret_file,
     struct error *err);
 
+/*
+ * The options of an address that an open socket takes as well: mark,
+ * defer_accept, fastopen. Unless `all`, those that are none are left as they
+ * are. -errno with the option in *ret_what.
+ */
+int socket_set_options(int fd, const struct address_options *options, bool all,
+    const char **ret_what);
+
+/* The interface that the socket is bound to. False: none. */
+bool socket_interface(int fd, char name[16]);
+
+/* What a server has set up that its address goes by: interface, freebind,
+   transparent. The rest of it is left as it is. */
+void socket_wishes(int fd, struct address_options *ret_options);
+
 /* Change what can be changed of an open listener: backlog; mode and owner of a
    Unix listener's file, if it is still ours. -errno with words. */
 int socket_adjust(int fd, const struct address *bound,
@@ -57,9 +72,31 @@ int socket_start_listening(int fd, unsigned backlog);
  */
 void socket_let_beside(int fd, bool on);
 
+/* UDP: the same with whoever has SO_REUSEADDR too, in no group with it. */
+void socket_let_over(int fd, bool on);
+
+/* UDP: it leaves its reuseport group, where the last one takes its place, and
+   is found by its own address and peer alone. */
+void socket_leave_group(int fd);
+
+/* Empty: any. -errno; -EPERM: only who has CAP_NET_RAW may change it. */
+int socket_set_interface(int fd, const char *name);
+
+/* A new socket of the kind of `fd`, unbound, with the options of that address:
+   the caller's. -errno. */
+int socket_new_like(int fd, const struct address *address);
+
 /* No more clients, whoever else holds the socket: what waits in its queue is
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);
+
+/*
+ * New clients are refused from now on, whoever else holds the socket, while what
+ * waits in its queue, and handshakes that have begun, go on. TCP, IPv4 or IPv6.
+ * Not to be undone without CAP_NET_RAW. -EPERM: it is bound to an interface, and
+ * we have not; -errno.
+ */
+int socket_refuse_new(int fd);
 
 /* Has it a peer? */
 bool socket_is_connected(int fd);
@@ -69,6 +106,9 @@ uint64_t socket_inode(int fd);
 
 /* Does it still listen? Whoever holds it may have shut it down. TCP. */
 bool socket_is_listening(int fd);
+
+/* The largest window that TCP knows: 2^16 - 1, scaled by 14 (RFC 7323). */
+#define SOCKET_WINDOW_MAX (UINT16_MAX << 14)
 
 /*
  * Leave a note on a listening socket, and see whether it is still there: who

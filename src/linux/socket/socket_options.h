@@ -11,6 +11,10 @@ struct socket_options {
 	bool bind_only;		/* TCP: do not listen yet */
 	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
 				   has opened may overlap with this one */
+	bool over;		/* UDP: … with one that has SO_REUSEADDR
+				   (socket_let_over()) */
+	bool group;		/* UDP: alone in a reuseport group, as of
+				   socket_found_group() */
 	/* Unix listeners: */
 	uint32_t mode;
 	uint32_t uid;		/* (uint32_t)-1: leave */

@@ -27,15 +27,16 @@ def test_one_connection_carries_many_requests(box):
             assert c.answer().ok
         for request, word in (
                 ("nonsense", "nonsense"), ("", "no command"),
-                ("scale web", "missing"), ("status web", "too many"),
+                ("scale web", "missing"), ("status a b", "too many"),
+                ("update web", "too many"),
                 ("scale web x", "x"), ("scale web 0", "stop APP"),
                 ("scale web 5000", "4096"), ("restart web:x", "x"),
                 ("restart web:4096", "4095"), ("reload WEB", "WEB"),
                 ("status\tx", "printable"), ("caf\u00e9", "printable")):
             answer = c.ask(request)
             assert answer.why == "usage" and word in answer.text, answer.lines
-        for request in ("reload db", "restart db", "scale db 2", "stop db",
-                        "start db", "restart web:2"):
+        for request in ("status db", "restart db", "scale db 2", "stop db",
+                        "start db", "restart web:2", "status web:2"):
             assert c.ask(request).why == "unknown", request
         assert "status" in c.ask("statsu").text
         c.socket.sendall(b" restart  web:1 \r\n")
@@ -130,7 +131,8 @@ def test_reload_of_an_app_that_the_file_has_not_got_any_more(box):
     assert status(box).one("clusterd")["reloads_refused"] == 1
     do(box, "reload")
     wait_status(box, lambda s: not s.all("app", name="other"))
-    assert "other" in refused(box, "reload other", "unknown")
+    assert "other" in refused(box, "reload other")
+    assert "other" in refused(box, "restart other", "unknown")
     d.stop()
 
 

@@ -5,12 +5,13 @@ import os
 import signal
 import socket
 import sys
+import time
 
 import pytest
 
 import words
 from binder import settings
-from harness import ask_udp, get, wait_until
+from harness import CUT, SLOW, ask_udp, get, wait_until
 from lanes import (ALL, OWN_LANES, answers, ask_all, check_even, hup,
                    is_listening, needs, parametrized, seats, seats_of_clients,
                    stopped, take_fd, wait_asleep)
@@ -149,6 +150,48 @@ def test_clients_who_wait_move_when_their_lane_is_shut_down(box, balance):
 
 
 # --- the backlog
+
+def shared_beside_a_free_lane(box):
+    """The lane for all, and one that nobody has had for long."""
+    d = start(box, "random", instances=1)
+    box.web(balance="shared", instances=1)
+    hup(d, 2)
+    d.wait_workers(1)
+    time.sleep(1.2 * SLOW)      # so long it might have been taken
+    wait_asleep(d)
+    return d
+
+
+def strays(d):
+    """Clients who come while the lane for all is shut, as clusterd has yet to
+    see: they end in the free one."""
+    with take_fd(seats(d)[0]) as lane:
+        shut([lane])
+    return ask_all(d.port(), 4)
+
+
+def test_stray_has_the_time_in_which_its_lane_may_be_taken(box):
+    d = shared_beside_a_free_lane(box)
+    with stopped([d.pid]):
+        clients = strays(d)
+        begun = time.monotonic()
+    found = answers(clients)
+    assert time.monotonic() - begun > 1
+    assert all(isinstance(e, CUT) for e in found), found
+    d.wait_log("4 connections that waited for a worker reset")
+    get(d.port())
+    d.stop()
+
+
+def test_stray_is_served_by_the_process_that_takes_its_lane(box):
+    d = shared_beside_a_free_lane(box)
+    box.web(balance="random", instances=1)
+    with stopped([d.pid]):
+        clients = strays(d)
+        d.send(signal.SIGHUP)
+    assert [a.generation for a in answers(clients)] == [3] * 4
+    d.stop()
+
 
 @parametrized("auto", *ALL)
 def test_backlog_of_a_given_descriptor_is_set_back(box, balance):

@@ -1,15 +1,23 @@
 """sd_notify, both ways: from workers, and to clusterd's own supervisor."""
 
+import errno
+import glob
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
+import stat
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 
 import words
-from harness import (PROBE, get, kill, process_state, read_proc, stays,
-                     wait_until)
+from harness import (PROBE, ask, free_port, get, is_alive, is_socket, kill,
+                     process_state, read_proc, stays, wait_until)
 from supervisors import Supervisor
 
 
@@ -44,6 +52,37 @@ def test_supervisor_is_told_of_start_reload_and_stop(box, supervisor):
     supervisor.wait("STOPPING=1", before)
 
 
+def test_supervisor_is_told_of_a_reload_when_the_new_ones_serve(box,
+                                                                supervisor):
+    """The old one may have an hour to finish: clusterctl waits for it, the
+    supervisor does not."""
+    box.web(instances=1, drain_timeout="60s", canary="0")
+    d = box.start(env=supervisor.env)
+    old, = d.wait_ready(1)
+    supervisor.wait("READY=1")
+    before = len(supervisor.look())
+    with ask(d.port(), "/slow/60000"):
+        assert get(d.port()).pid == old
+        d.send(signal.SIGHUP)
+        supervisor.wait("RELOADING=1", before)
+        supervisor.wait("READY=1", before)
+        assert is_alive(old)
+        kill(old)
+    d.stop()
+
+
+def test_worker_that_reloads_itself_goes_on_to_serve(box):
+    box.web(instances=1, ready="notify")
+    d = box.start()
+    pid, = d.wait_ready(1)
+    get(d.port(), "/notify/RELOADING=1")
+    stays(lambda: get(d.port()).pid == pid, "it answers", 0.2)
+    get(d.port(), "/notify/READY=1")
+    assert get(d.port()).pid == pid
+    assert len(d.find(words.READY("web"))) == 1
+    d.stop()
+
+
 def test_supervisor_is_told_on_an_abstract_socket_too(box):
     name = f"clusterd-e2e-{box.mark}"
     with Supervisor("\0" + name) as supervisor:
@@ -75,8 +114,23 @@ def test_ready_is_told_again_after_a_reload_that_was_refused(box, supervisor):
     d.send(signal.SIGHUP)
     # systemd waits for READY=1 after whatever RELOADING=1 it was sent
     d.wait_log(r"app\.ini:2: prot")
-    wait_until(lambda: supervisor.has("READY=1", before)
-               or not supervisor.has("RELOADING=1", before), "READY=1")
+    message = supervisor.wait("RELOADING=1", before)
+    message = supervisor.wait(
+        "READY=1", supervisor.messages.index(message, before))
+    # It is the only place where the outcome of HUP can be seen there.
+    assert f"ERRNO={errno.EINVAL}" in message
+    supervisor.wait(r"STATUS=2 of 2 instances ready; reload refused: "
+                    r"\S*app\.ini:1: command: missing .*", before)
+    # … also after whatever happens then, until it is mended.
+    before = len(supervisor.look())
+    kill(d.ready_pids()[0])
+    supervisor.wait(r"STATUS=1 of 2 instances ready; reload refused.*", before)
+    d.wait_ready(2)
+    box.web()
+    before = len(supervisor.look())
+    d.send(signal.SIGHUP)
+    assert "ERRNO=0" in supervisor.wait("READY=1", before)
+    supervisor.wait("STATUS=2 of 2 instances ready", before)
     d.stop()
 
 
@@ -319,4 +373,253 @@ def test_garbage_alone_makes_nobody_ready(box):
     # The queue may still be full of it; sd_notify(3) would wait, too.
     wait_until(lambda: get(d.port(), "/notify/READY=1").errno == 0, "room")
     d.wait_ready(1)
+    d.stop()
+
+
+# --- the file of the socket
+
+# Of the protocol it knows what most who write it by hand do: a path.
+PATHS_ONLY = """#!/usr/bin/python3 -IS
+import os, signal, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+def end(*_):
+    s.sendto(b"STOPPING=1", os.environ["NOTIFY_SOCKET"])
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+while True:
+    signal.pause()
+"""
+
+
+def paths_only(box, **keys):
+    box.config(web={"command": box.write("paths-only", PATHS_ONLY, 0o755),
+                    "ready": "notify", "instances": 2, **keys},
+               clusterd={"log_level": "debug"})
+
+
+def notify_dirs(box, pattern="notify.*"):
+    return glob.glob(box.path(pattern))
+
+
+def files_of(box):
+    return sorted(glob.glob(box.path("notify.*/*")))
+
+
+@pytest.mark.valgrind
+def test_socket_is_a_file_as_long_as_its_worker_lives(box):
+    paths_only(box)
+    d = box.start()
+    pids = d.wait_ready(2)
+    names = [notify_socket_of(pid) for pid in pids]
+    assert sorted(names) == files_of(box) and all(map(is_socket, names))
+    directory, = notify_dirs(box)
+    assert stat.S_IMODE(os.lstat(directory).st_mode) == 0o711
+    for name in names:
+        mode = stat.S_IMODE(os.lstat(name).st_mode)
+        # root may become anybody
+        assert mode == (0o666 if os.geteuid() == 0 else 0o600)
+    os.kill(pids[0], signal.SIGKILL)
+    new, = set(d.wait_replaced(pids[:1], 2)) - {pids[1]}
+    assert files_of(box) == sorted([names[1], notify_socket_of(new)])
+    # Up to the end: what it says while it stops is heard.
+    mark = d.mark()
+    os.kill(d.pid, signal.SIGHUP)
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    d.wait_log("says it is stopping", count=2, start=mark)
+    wait_until(lambda: len(files_of(box)) == 2, "those of the new ones")
+    d.stop()
+    assert notify_dirs(box) == []
+
+
+def test_socket_of_a_worker_with_a_user(box, as_root):
+    paths_only(box, user="nobody", instances=1)
+    os.chmod(box.dir, 0o755)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    name = notify_socket_of(pid)
+    st = os.lstat(name)
+    assert st.st_uid == pwd.getpwnam("nobody").pw_uid
+    assert stat.S_IMODE(st.st_mode) == 0o600
+    # Nobody else may even try.
+    said = subprocess.run(
+        [sys.executable, "-ISc", "import os, socket, sys; os.setgroups([]); "
+         "os.setresgid(1, 1, 1); os.setresuid(1, 1, 1); socket.socket("
+         "socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', sys.argv[1])",
+         name], capture_output=True, text=True)
+    assert "PermissionError" in said.stderr
+    d.stop()
+
+
+def test_user_who_cannot_reach_the_directory(box, as_root):
+    os.mkdir(box.path("closed"), 0o700)
+    box.web("--ready", "now", user="nobody", ready="notify", instances=1,
+            command=f"{box.copy(PROBE)}")
+    os.chmod(box.dir, 0o755)
+    d = box.start(env={"RUNTIME_DIRECTORY": box.path("closed")})
+    pid, = d.wait_ready(1)
+    assert notify_socket_of(pid).startswith("@clusterd/")
+    d.wait_log("a worker's user may not reach it")
+    assert glob.glob(box.path("closed/notify.*/*")) == []
+    d.stop()
+
+
+def test_what_a_killed_clusterd_left_is_removed_by_the_next(box):
+    paths_only(box)
+    d = box.start()
+    d.wait_ready(2)
+    left, = notify_dirs(box)
+    d.send(signal.SIGKILL)
+    d.wait()
+    wait_until(lambda: not box.survivors(), "its workers die with it")
+    assert len(files_of(box)) == 2
+    # Others' things are left alone, and so is what a link leads to.
+    os.mkdir(box.path("precious"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(box.path("precious/1"))
+    os.symlink("precious", box.path("notify.abcdef"))
+    box.write("notify.ghijkl", "a file")
+    os.mkdir(box.path("notify.mnopqr"))
+    box.write("notify.mnopqr/file", "not a socket")
+    os.mkdir(box.path("notify.longer-name"))
+    d = box.start()
+    d.wait_ready(2)
+    assert not os.path.exists(left)
+    assert is_socket(box.path("precious/1"))
+    for name in ("notify.abcdef", "notify.ghijkl", "notify.mnopqr/file",
+                 "notify.longer-name"):
+        assert os.path.lexists(box.path(name)), name
+    # One beside it is alive.
+    before = files_of(box)
+    paths_only(box)
+    os.rename(box.path("app.ini"), box.path("other.ini"))
+    other = box.start("-c", "other.ini")
+    other.wait_ready(2)
+    assert set(before) < set(files_of(box))
+    other.send(signal.SIGTERM)
+    assert other.wait() == 0
+    assert files_of(box) == before
+    d.stop()
+
+
+def test_directory_in_tmp_where_there_is_no_other(box):
+    """A container, cron, a user without a session."""
+    as_user = []
+    if os.geteuid() == 0:
+        as_user = ["setpriv", "--reuid", "nobody", "--regid", "nogroup",
+                   "--clear-groups"]
+        os.chmod(box.dir, 0o777)
+    os.mkdir(box.path("tmp"), 0o777)
+    os.chmod(box.path("tmp"), 0o1777)
+    paths_only(box)
+    where = {"RUNTIME_DIRECTORY": "", "TMPDIR": box.path("tmp")}
+    d = box.start(env=where, launcher=as_user)
+    pids = d.wait_ready(2)
+    assert all(notify_socket_of(pid).startswith(
+        box.path("tmp/clusterd-notify.")) for pid in pids)
+    d.stop()
+    assert os.listdir(box.path("tmp")) == []
+    # Where others could put theirs in its place, there is none.
+    os.chmod(box.path("tmp"), 0o777)
+    box.web(ready="notify", instances=1)
+    d = box.start(env=where, launcher=as_user)
+    pid, = d.wait_ready(1)
+    assert notify_socket_of(pid).startswith("@clusterd/")
+    line = d.wait_log("abstract name.*")
+    assert "others may replace files in" in line[0]
+    assert len(d.find("abstract name")) == 1
+    d.stop()
+
+
+def test_directory_whose_name_is_too_long(box):
+    long = box.path("x" * 90)
+    os.mkdir(long)
+    os.mkdir(box.path("tmp"))
+    paths_only(box, instances=1)
+    d = box.start(env={"RUNTIME_DIRECTORY": long, "TMPDIR": box.path("tmp")})
+    pid, = d.wait_ready(1)
+    assert notify_socket_of(pid).startswith(box.path("tmp/"))
+    d.stop()
+
+
+def test_file_that_somebody_removes(box):
+    """It is its worker's loss; the next one has another."""
+    paths_only(box)
+    d = box.start()
+    pids = d.wait_ready(2)
+    directory, = notify_dirs(box)
+    shutil.rmtree(directory)
+    mark = d.mark()
+    os.kill(pids[0], signal.SIGKILL)
+    d.wait_replaced(pids[:1], 2)
+    assert len(files_of(box)) == 1 and notify_dirs(box) != [directory]
+    assert not d.find("abstract", mark)
+    d.send(signal.SIGHUP)
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    d.stop()
+    assert notify_dirs(box) == []
+
+
+# --- real clients of the protocol
+
+def heard(box, d, count=1):
+    return d.wait_log(r"ready after \S+ \(it said READY=1\)", count=count,
+                      limit=60)
+
+
+@pytest.mark.skipif(not shutil.which("puma"), reason="needs puma")
+def test_puma_says_that_it_is_ready(box):
+    """Its sd_notify gem dies of an abstract name."""
+    if subprocess.run(["ruby", "-e", "require 'sd_notify'"],
+                      capture_output=True).returncode != 0:
+        pytest.skip("needs ruby-sd-notify")
+    box.write("config.ru", "run ->(env) { [200, {}, ['hello']] }\n")
+    port = free_port()
+    box.config(web={"command": f"puma -b tcp://127.0.0.1:{port} -t 1:1 "
+                    + box.path("config.ru"), "port": port, "instances": 1,
+                    "handoff": "adopt", "ready": "notify", "env": "HOME=/"},
+               clusterd={"log_level": "debug"})
+    d = box.start()
+    heard(box, d)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+        assert answer.read() == b"hello"
+    mark = d.mark()
+    d.send(signal.SIGHUP)
+    d.wait_log(words.RELOAD_DONE("web", 2), limit=60)
+    d.wait_log("says it is stopping", start=mark, limit=30)
+    d.stop(limit=30)
+
+
+@pytest.mark.skipif(not shutil.which("tarantool"), reason="needs tarantool")
+def test_tarantool_says_that_it_is_ready(box):
+    script = box.write("init.lua", "box.cfg{work_dir=os.getenv('WHERE'), "
+                       "log_level=3, memtx_memory=32*1024*1024}\n")
+    os.mkdir(box.path("data"))
+    box.config(db={"command": f"tarantool {script}", "instances": 1,
+                   "ready": "notify", "ready_timeout": "30s",
+                   "env": f"WHERE={box.path('data')}"})
+    d = box.start()
+    heard(box, d)
+    d.stop(limit=30)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_systemd_daemon_of_npm_says_that_it_is_ready(box):
+    if subprocess.run(["node", "-e", "require('unix-dgram'), "
+                       "require('systemd-daemon')"],
+                      capture_output=True).returncode != 0:
+        pytest.skip("needs systemd-daemon of npm, in NODE_PATH")
+    script = box.write("server.js", "require('systemd-daemon')"
+                       ".notify('READY=1'); setInterval(() => {}, 1000)\n")
+    box.config(web={"command": f"node {script}", "instances": 1,
+                    "ready": "notify", "ready_timeout": "30s"})
+    d = box.start(env={"NODE_PATH": os.environ.get("NODE_PATH", "")})
+    heard(box, d)
+    d.stop(limit=30)
+
+
+def test_hand_written_client_of_paths_alone(box):
+    paths_only(box, ready_timeout="30s")
+    d = box.start()
+    heard(box, d, 2)
     d.stop()

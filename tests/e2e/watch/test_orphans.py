@@ -14,7 +14,7 @@ from harness import (PROBE, get, is_alive, process_state,
 
 def test_as_pid_1_it_serves_and_stops(box, as_root):
     # The log has the pids of the namespace, so wait for lines, not for pids.
-    box.web("--escape", 0)
+    box.web("--escape", 0, stop_timeout="300ms")
     d = start_as_pid_1(box)
     d.wait_log(words.READY("web"), count=2)
     box.wait_events("escaped", 2)
@@ -92,7 +92,8 @@ def test_worker_that_forks_children_that_die_at_once_costs_nothing(box):
 @pytest.mark.valgrind
 def test_escaped_process_is_swept_whatever_the_size_of_the_environment(box):
     large = {f"LARGE_{n:03}": "x" * 1000 for n in range(400)}
-    box.web("--escape", 0, instances=1, restart_delay="10ms")
+    box.web("--escape", 0, instances=1, restart_delay="10ms",
+            stop_timeout="300ms")
     d = box.start(env=large)
     pid, = d.wait_ready(1)
     escaped = box.wait_events("escaped")[0]["pid"]

@@ -271,6 +271,32 @@ test_sample_file_shows_every_key_once(void **state)
 	free_lines(&sample);
 }
 
+/* The page lists those keys whose change needs no new workers. */
+static void
+test_live_keys_are_listed(void **state)
+{
+	const struct conf_key *schema;
+	struct lines page;
+	size_t n, from;
+
+	(void)state;
+	schema = conf_schema(&n);
+	read_lines(page_path, &page);
+	from = find_section(&page, "APP KEYS");
+	for (size_t i = 0; i < n; i++) {
+		bool listed = false;
+
+		for (size_t k = from; k < page.n &&
+		    !starts(page.v[k], ".Ss "); k++)
+			listed |= starts(page.v[k], ".Ic ") &&
+			    has_word(page.v[k], schema[i].name);
+		if (listed != schema[i].live)
+			fail_msg("%s: %s is %slisted", page_path,
+			    schema[i].name, listed ? "" : "not ");
+	}
+	free_lines(&page);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -281,6 +307,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_every_word_is_described),
 		cmocka_unit_test(
 		    test_sample_file_shows_every_key_once),
+		cmocka_unit_test(test_live_keys_are_listed),
 	};
 
 	if (argc > 1)

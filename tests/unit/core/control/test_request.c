@@ -49,6 +49,11 @@ every_verb(void **state)
 {
 	(void)state;
 	expect_request("status", REQUEST_STATUS, "", -1, "status\n");
+	expect_request("status web", REQUEST_STATUS, "web", -1,
+	    "status web\n");
+	expect_request("status web:2", REQUEST_STATUS, "web", 2,
+	    "status web:2\n");
+	expect_request("update", REQUEST_UPDATE, "", -1, "update\n");
 	expect_request("reload", REQUEST_RELOAD, "", -1, "reload\n");
 	expect_request("reload web", REQUEST_RELOAD, "web", -1, "reload web\n");
 	expect_request("restart web", REQUEST_RESTART, "web", -1,
@@ -68,6 +73,35 @@ every_verb(void **state)
 	expect_request("wait", REQUEST_WAIT, "", -1, "wait\n");
 	for (int verb = 0; verb < REQUEST_VERBS; verb++)
 		assert_non_null(request_verb_name((enum request_verb)verb));
+}
+
+/* As the log, the prefix of lines, and others write it. */
+static void
+an_instance_has_several_spellings(void **state)
+{
+	(void)state;
+	expect_request("restart web.1", REQUEST_RESTART, "web", 1,
+	    "restart web:1\n");
+	expect_request("restart web[1]", REQUEST_RESTART, "web", 1,
+	    "restart web:1\n");
+	expect_request("logs web-2_x[4095]", REQUEST_LOGS, "web-2_x", 4095,
+	    "logs web-2_x:4095\n");
+	expect_request("status web.0", REQUEST_STATUS, "web", 0,
+	    "status web:0\n");
+	expect_refused("restart web[1", "\"[1\" is not the number of an "
+	    "instance, which is from 0 to 4095");
+	expect_refused("restart web[]", "\"[]\" is not the number of an "
+	    "instance, which is from 0 to 4095");
+	expect_refused("restart web.1]", "\"1]\" is not the number of an "
+	    "instance, which is from 0 to 4095");
+	expect_refused("restart web.", "\"\" is not the number of an "
+	    "instance, which is from 0 to 4095");
+	expect_refused("restart web[4096]", "\"[4096]\" is not the number of "
+	    "an instance, which is from 0 to 4095");
+	expect_refused("restart web.000000000000000001",
+	    "\"000000000000000001\" is not the number of an instance, which "
+	    "is from 0 to 4095");
+	expect_refused("restart [1]", "\"\" is not the name of an app");
 }
 
 static void
@@ -122,7 +156,9 @@ bad_requests_are_told_in_words(void **state)
 	expect_refused("start", "an argument is missing, usage: start APP");
 	expect_refused("scale web",
 	    "an argument is missing, usage: scale APP N|+N|-N");
-	expect_refused("status web", "too many arguments, usage: status");
+	expect_refused("status a b",
+	    "too many arguments, usage: status [APP[:N]]");
+	expect_refused("update a", "too many arguments, usage: update");
 	expect_refused("wait 1", "too many arguments, usage: wait");
 	expect_refused("reload a b", "too many arguments, usage: reload [APP]");
 	expect_refused("scale a 1 2 3 4 5 6",
@@ -208,6 +244,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_verb),
+		cmocka_unit_test(an_instance_has_several_spellings),
 		cmocka_unit_test(how_many_instances),
 		cmocka_unit_test(spaces_do_not_matter),
 		cmocka_unit_test(bad_requests_are_told_in_words),

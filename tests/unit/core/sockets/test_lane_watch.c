@@ -134,9 +134,22 @@ a_free_lane_may_be_taken_for_a_while(void **state)
 	(void)state;
 	expect(&w, FACTS(FREE, READY, false, true), 0, LANE_WAIT, 1000);
 	expect(&w, FACTS(FREE, COMING, false, true), 1000, LANE_RESET, -1);
-	/* A late handshake, long after. */
+	/* A late handshake, or one that strayed, long after: the first one's
+	   time is that of those who come behind. */
 	expect(&w, FACTS(FREE, READY, false, false), 1000, LANE_LISTEN, -1);
-	expect(&w, FACTS(FREE, READY, false, true), 60000, LANE_RESET, -1);
+	expect(&w, FACTS(FREE, READY, false, true), 60000, LANE_WAIT, 61000);
+	expect(&w, FACTS(FREE, READY, false, true), 60900, LANE_WAIT, 61000);
+	expect(&w, FACTS(FREE, READY, false, true), 61000, LANE_RESET, -1);
+	/* Who comes behind a reset is not of the same time, though nobody has
+	   looked in between. */
+	expect(&w, FACTS(FREE, READY, false, true), 61000, LANE_WAIT, 62000);
+	/* It moves at once, whenever it came. */
+	expect(&w, FACTS(FREE, READY, true, true), 61500, LANE_MOVE, -1);
+	/* It came when nothing could be done: it counts from when it could. */
+	w = (struct lane_watch){ .counts = false };
+	expect(&w, FACTS(FREE, NONE, false, true), 0, LANE_WAIT, -1);
+	expect(&w, FACTS(FREE, READY, false, true), 5000, LANE_WAIT, 6000);
+	expect(&w, FACTS(FREE, READY, false, true), 6000, LANE_RESET, -1);
 }
 
 /* ---- all histories ---- */
@@ -152,6 +165,7 @@ struct row {
 	int64_t due;			/* BACKOFF */
 	struct lane_watch watch;
 	int64_t since;			/* the same as in watch */
+	int64_t came;			/* the one who waits, to this holder */
 	int64_t exposed;	/* so long somebody has waited, while another
 				   was ready, for this holder */
 	bool client, heard, listens;
@@ -203,6 +217,7 @@ check_reset(const struct world *w, int i)
 	switch (lane_holding(row->worker)) {
 	case LANE_FREE:
 		assert_true(past >= LANE_WATCH_TAKE_MS);
+		assert_true(w->now - row->came >= LANE_WATCH_TAKE_MS);
 		break;
 	case LANE_DUE:
 		assert_true(others_are(w, i, true));
@@ -341,9 +356,10 @@ enum event {
 };
 
 static void
-change_hands(struct row *row)
+change_hands(struct world *w, struct row *row)
 {
 	row->watch = (struct lane_watch){ .counts = false };
+	row->came = w->now;
 	row->exposed = 0;
 }
 
@@ -366,7 +382,7 @@ lane_event(struct world *w, struct row *row, enum event e)
 		return lives;
 	case DIES_FOR_GOOD:
 		row->worker = WORKER_ENDED;
-		change_hands(row);
+		change_hands(w, row);
 		return lives;
 	case IS_EXECUTED:
 		lives = row->worker == WORKER_EXECING;
@@ -385,11 +401,12 @@ lane_event(struct world *w, struct row *row, enum event e)
 	case IS_TAKEN:
 		lives = row->worker == WORKER_ENDED;
 		row->worker = WORKER_EXECING;
-		change_hands(row);
+		change_hands(w, row);
 		return lives;
 	default:
 		lives = row->client;
 		row->client = true;
+		row->came = lives ? row->came : w->now;
 		row->exposed = lives ? row->exposed : 0;
 		return !lives;
 	}
@@ -437,6 +454,8 @@ was_seen(const struct world *w, int depth)
 		hash = mix(hash, row->worker);
 		hash = mix(hash, row->worker == WORKER_BACKOFF ?
 		    row->due - w->now : 0);
+		hash = mix(hash, past > 6000 ? 6000 : past);
+		past = row->client ? w->now - row->came : -1;
 		hash = mix(hash, past > 6000 ? 6000 : past);
 		hash = mix(hash, row->exposed);
 		hash = mix(hash, row->client | row->heard << 1 |

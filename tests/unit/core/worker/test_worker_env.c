@@ -624,7 +624,7 @@ any_allocation_may_fail(void **state)
 		expect_list(&env.files, "/bin/web", "/usr/bin/web",
 		    "/usr/local/bin/web", NULL);
 		expect_list(&env.argv, "web", "--port=8080", "x", NULL);
-		assert_int_equal(env.env.n, 6 + 3 + 2 + 5 + 3 + 2 + 4 + 1 + 1 +
+		assert_int_equal(env.env.n, 6 + 3 + 2 + 5 + 3 + 2 + 9 + 1 + 1 +
 		    1 + 1);
 		worker_env_free(&env);
 	}

@@ -260,7 +260,7 @@ what_is_stopped_follows_the_configuration(void **state)
 	assert_null(fake.apps.first);
 
 	/* It gets no spec, and so is not started. */
-	assert_int_equal(app_specs_open(&fake.apps, config, &specs, &err), 0);
+	assert_int_equal(app_specs_open(&fake.apps, config, NULL, &specs, &err), 0);
 	assert_null(specs[0]);
 	app_specs_free(specs, 1);
 	stopped_reload(&fake.apps, config);
@@ -377,6 +377,9 @@ an_address_of_a_superseded_reload_is_closed(void **state)
 	fake_retired_go(app);
 	assert_ptr_equal(present(app, 0), odd);
 	assert_false(l->door_closed);
+	/* The older one comes first. */
+	fake_ready(app->seats[1].next);
+	fake_retired_go(app);
 	fake_ready(app->seats[0].next);
 	assert_int_equal(odd->fsm.state, WORKER_DRAINING);
 	assert_ptr_equal(fake.listeners.first, l);

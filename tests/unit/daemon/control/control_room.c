@@ -30,7 +30,8 @@ int __real_control_socket_accept(const struct control_socket *s, uint32_t gid,
     struct control_peer *ret_peer);
 int __wrap_control_socket_accept(const struct control_socket *s, uint32_t gid,
     struct control_peer *ret_peer);
-void __wrap_reload_request(struct reloads *rs, const char *app);
+void __wrap_reload_request(struct reloads *rs, enum reload_scope scope,
+    const char *app);
 
 /* Of clusterd's end: the default is another from machine to machine. */
 #define SEND_BUFFER	(64 * 1024)
@@ -70,9 +71,11 @@ __wrap_control_socket_accept(const struct control_socket *s, uint32_t gid,
 }
 
 void
-__wrap_reload_request(struct reloads *rs, const char *app)
+__wrap_reload_request(struct reloads *rs, enum reload_scope scope,
+    const char *app)
 {
 	(void)rs;
+	assert_int_equal(scope, RELOAD_ALL);
 	assert_null(app);
 	room.reloads_asked++;
 	rs->under_way = (struct reload *)&room.reloads_asked;

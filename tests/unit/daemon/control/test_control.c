@@ -43,7 +43,7 @@ requests_in_one_packet(void **state)
 	int fd = join_and_be_greeted();
 
 	(void)state;
-	put(fd, "wait\nnonsense\nwait\n\nreload nobody\nwa");
+	put(fd, "wait\nnonsense\nwait\n\nrestart nobody\nwa");
 	room_turns();
 	expect(fd, "ok ready\n"
 	    "error usage \"nonsense\" is not a command\n"

@@ -4,6 +4,7 @@
  */
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -26,6 +28,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -69,6 +72,87 @@ a_lane_is_kept_until_it_is_left(void **state)
 	lanes_leave(l, &second);	/* has none */
 	assert_ptr_equal(b->holder, &third);
 
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* Who holds the old one open keeps nobody from being refused, and its slot is
+   used again. */
+static void
+one_is_exchanged_for_another(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *first, *other, *lane;
+	size_t counts[2] = { 0 };
+	uint64_t ino;
+	int copy, client;
+	HOLDER(w, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	first = house_take(l, &w);
+	house_serve(l, (const struct lane *[]){ first }, 1);
+	copy = dup(first->fd);
+	ino = first->ino;
+
+	assert_int_equal(lanes_exchange(l, &w, &other, &err), 0);
+	assert_ptr_not_equal(other, first);
+	assert_ptr_equal(lanes_find(l, &w), other);
+	assert_true(lane_is_free(first) && !first->listening);
+	assert_false(socket_is_listening(copy));
+	assert_true(other->live && other->listening);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	serve((struct lane *[]){ other }, 1, 1, counts);
+	close(client);
+
+	/* The other way round: as good as new. */
+	assert_int_equal(lanes_exchange(l, &w, &lane, &err), 0);
+	assert_ptr_equal(lane, first);
+	assert_int_not_equal(first->ino, ino);
+	assert_true(first->live && first->listening);
+	assert_int_equal(l->lanes.n, 2);
+
+	/* Whoever waits and cannot be moved is not lost. */
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	assert_int_equal(waiting_in(first), 1);
+	assert_int_equal(lanes_exchange(l, &w, &lane, &err), 0);
+	assert_ptr_equal(lane, first);
+	assert_ptr_equal(lanes_find(l, &w), first);
+	assert_true(first->live);
+	assert_int_equal(waiting_in(first), 1);
+	close(client);
+
+	close(copy);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* It runs without it: another one's, or taken again, it counts as before. */
+static void
+one_is_deserted_until_it_is_taken_again(void **state)
+{
+	struct listener *l;
+	struct lane *lane;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	lanes_desert(lane);
+	assert_true(lane->deserted);
+	assert_ptr_equal(house_take(l, &first), lane);
+	assert_false(lane->deserted);
+	lanes_desert(lane);
+	lanes_leave(l, &first);
+	assert_false(lane->deserted);
+	assert_ptr_equal(house_take(l, &second), lane);
+	assert_false(lane->deserted);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -804,6 +888,51 @@ places_in_doubt_get_nothing(void **state)
 	house_close(&h);
 }
 
+/* Programs longer than that are refused by the kernel. */
+static unsigned short longest = UINT16_MAX;
+static unsigned short attached_len;
+
+int
+setsockopt(int fd, int level, int option, const void *value, socklen_t len)
+{
+	if (level == SOL_SOCKET && option == SO_ATTACH_REUSEPORT_CBPF) {
+		attached_len = ((const struct sock_fprog *)value)->len;
+		if (attached_len > longest) {
+			errno = ENOMEM;
+			return -1;
+		}
+	}
+	return (int)syscall(SYS_setsockopt, fd, level, option, value, len);
+}
+
+/* The program that asks is longer: it counts as a question in vain, and so has
+   an end. */
+static void
+a_program_that_cannot_ask_asks_in_vain(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_RANDOM);
+
+	(void)state;
+	house_serve(l, (const struct lane *const *)many, 1);
+	lanes_program_again(l);
+	longest = attached_len;
+	lanes_order_doubt_all(l);
+	for (int i = 0; i < 20 && lanes_order_may_ask_again(l); i++)
+		lanes_program_again(l);
+	assert_int_equal(l->lanes.order.doubts, MANY);
+	assert_false(lanes_order_may_ask_again(l));
+	assert_false(lanes_order_is_question(l));
+	assert_true(l->lanes.told_doubt);
+	assert_true(lanes_program_apply(l, mono_now()));
+
+	longest = UINT16_MAX;
+	l->lanes.asked_in_vain = 0;	/* as after a while */
+	house_turn_until(&h, has_found_out, l);
+	check_many(l);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* The only one there is. */
 static void
 a_shut_listener_listens_again(void **state)
@@ -900,6 +1029,65 @@ backlog_and_mode_are_set_back(void **state)
 	assert_int_equal(fcntl(lane->fd, F_GETFL) & O_NONBLOCK, 0);
 	assert_int_equal(lane_queue_tcp(lane->fd, &n, &max), 0);
 	assert_int_equal(max, h.app.backlog);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static int
+option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
+	return value;
+}
+
+/* As its last holder left it, or as a new one. */
+static void
+check_left(int fd, bool as_left)
+{
+	struct timeval limit;
+	socklen_t len = sizeof(limit);
+
+	assert_int_equal(fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ASYNC),
+	    as_left ? O_NONBLOCK | O_ASYNC : 0);
+	assert_int_equal(fcntl(fd, F_GETOWN), as_left ? getpid() : 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len),
+	    0);
+	assert_int_equal(limit.tv_sec, as_left ? 7 : 0);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), as_left);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0,
+	    as_left);
+}
+
+static void
+what_the_last_holder_left_is_forgotten(void **state)
+{
+	const struct timeval limit = { .tv_sec = 7 };
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	HOLDER(first, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	assert_int_equal(fcntl(lane->fd, F_SETOWN, getpid()), 0);
+	assert_int_equal(fcntl(lane->fd, F_SETFL, O_NONBLOCK | O_ASYNC), 0);
+	assert_int_equal(setsockopt(lane->fd, SOL_SOCKET, SO_RCVTIMEO, &limit,
+	    sizeof(limit)), 0);
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_NODELAY,
+	    &(int){ 1 }, sizeof(int)), 0);
+	assert_int_equal(setsockopt(lane->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+	    &(int){ 5 }, sizeof(int)), 0);
+
+	/* Others have it too. */
+	assert_int_equal(lanes_heal_renew(lane, false, &err), 0);
+	check_left(lane->fd, true);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	check_left(lane->fd, false);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -1283,6 +1471,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lane_is_kept_until_it_is_left),
+		cmocka_unit_test(one_is_exchanged_for_another),
+		cmocka_unit_test(one_is_deserted_until_it_is_taken_again),
 		cmocka_unit_test(who_listens_again_by_himself_is_counted),
 		cmocka_unit_test(who_listens_again_by_himself_gets_clients),
 		cmocka_unit_test(who_waits_is_served_first),
@@ -1301,9 +1491,11 @@ main(void)
 		cmocka_unit_test(who_listened_again_unseen_is_found_out),
 		cmocka_unit_test(who_listens_again_before_the_news_is_there),
 		cmocka_unit_test(places_in_doubt_get_nothing),
+		cmocka_unit_test(a_program_that_cannot_ask_asks_in_vain),
 		cmocka_unit_test(a_shut_listener_listens_again),
 		cmocka_unit_test(a_spoilt_datagram_lane_is_replaced),
 		cmocka_unit_test(backlog_and_mode_are_set_back),
+		cmocka_unit_test(what_the_last_holder_left_is_forgotten),
 		cmocka_unit_test(a_backlog_is_set_back_under_a_lane_in_use),
 		cmocka_unit_test(
 		    a_lane_that_was_shut_and_listens_again_is_known_to_have_moved),

@@ -1,0 +1,106 @@
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "core/names/address.h"
+#include "daemon/sockets/listener_holder.h"
+#include "linux/process/process.h"
+#include "linux/socket/socket_holders.h"
+
+#define BUDGET_MS	1000
+#define QUICK_MS	10
+#define NAME_MAX_LEN	64
+#define ANCESTORS_MAX	32
+
+static bool
+is_clusterd(pid_t pid)
+{
+	char name[NAME_MAX_LEN];
+
+	return process_name(pid, name, sizeof(name)) &&
+	    strcmp(name, "clusterd") == 0;
+}
+
+/* The nearest clusterd above it; 0: there is none. */
+static pid_t
+find_clusterd(pid_t pid)
+{
+	struct process_stat st;
+
+	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
+		if (is_clusterd(pid))
+			return pid;
+		if (!process_stat(pid, &st))
+			break;
+		pid = st.parent;
+	}
+	return pid == 1 && is_clusterd(1) ? 1 : 0;
+}
+
+static bool
+is_worker(pid_t pid)
+{
+	char id[NAME_MAX_LEN];
+
+	return process_env(pid, "CLUSTERD_WORKER_ID", id, sizeof(id));
+}
+
+/* What ends those that nobody looks after. */
+static void
+put_left_behind(struct strbuf *sb, const struct socket_holders *h)
+{
+	strbuf_puts(sb, ", which a clusterd that is gone has left behind: "
+	    "\"kill");
+	for (size_t i = 0; i < h->n; i++)
+		if (is_worker(h->pids[i]) && find_clusterd(h->pids[i]) == 0)
+			strbuf_printf(sb, " %d", (int)h->pids[i]);
+	strbuf_printf(sb, "\" ends %s", h->n == 1 ? "it" : "them");
+}
+
+static void
+put_pids(struct strbuf *sb, const struct socket_holders *h, bool quick)
+{
+	pid_t first = h->pids[0], clusterd = find_clusterd(first);
+	size_t others = h->n + h->more - 1;
+	char name[NAME_MAX_LEN];
+
+	strbuf_printf(sb, ", by pid %d", (int)first);
+	if (process_name(first, name, sizeof(name)))
+		strbuf_printf(sb, " (%s)", name);
+	if (others > 0)
+		strbuf_printf(sb, " and %zu other process%s", others,
+		    others == 1 ? "" : "es");
+	if (clusterd == getpid())
+		strbuf_puts(sb, ", of this clusterd");
+	else if (clusterd != 0 && clusterd != first)
+		strbuf_printf(sb, ", of the clusterd with pid %d",
+		    (int)clusterd);
+	else if (clusterd == 0 && !quick && is_worker(first))
+		put_left_behind(sb, h);
+}
+
+void
+listener_holder_tell(const struct address *a, bool quick, struct error *err)
+{
+	struct socket_holders holders;
+	struct strbuf sb = STRBUF_INIT;
+
+	if (err == NULL)
+		return;
+	socket_holders_find(a, quick ? QUICK_MS : BUDGET_MS, &holders);
+	if (!holders.known)
+		return;
+	strbuf_puts(&sb, error_text(err));
+	if (holders.n > 0)
+		put_pids(&sb, &holders, quick);
+	else if (holders.uid != (uint32_t)-1)
+		strbuf_printf(&sb, ", by a process of the user with number %u",
+		    (unsigned)holders.uid);
+	else
+		strbuf_puts(&sb, ", by a process that cannot be looked at");
+	if (!sb.failed)
+		error_set(err, -EADDRINUSE, "%s", sb.text);
+	strbuf_free(&sb);
+}

@@ -1,0 +1,238 @@
+"""clusterctl update, and the reload of an app that is new in the file: nobody
+is replaced whose section is as it was."""
+
+import pytest
+
+from control import ask, do, refused, status, two_apps, wait_status
+from harness import (Stream, free_port, get, is_alive, is_refused, probe,
+                     wait_until)
+
+
+def config(box, **sections):
+    """Sections of the given keys, each a probe on a port of its own."""
+    common = {"command": probe("--events", box.events_path),
+              "instances": 2}
+    box.config(**{name: {**common, **keys}
+                  for name, keys in sections.items()})
+
+
+def generations(box):
+    return {r["name"]: r["generation"] for r in status(box).all("app")}
+
+
+@pytest.mark.valgrind
+def test_update_replaces_those_whose_section_has_changed(box):
+    a, b = free_port(), free_port()
+    same = {"listen": f"127.0.0.1:{a}"}
+    config(box, web=same, other={"listen": f"127.0.0.1:{b}"})
+    d = box.start()
+    d.wait_ready(4)
+    before = status(box)
+    config(box, web=same, other={"listen": f"127.0.0.1:{b}",
+                                 "env": "COLOUR=green"})
+    with Stream(a), Stream(b):
+        answer = do(box, "update")
+    assert answer.text == "updated: 1 reloaded"
+    assert {r["app"] for r in answer.progress} == {"other"}
+    after = status(box)
+    assert after.pids("web") == before.pids("web")
+    assert not set(after.pids("other")) & set(before.pids("other"))
+    assert generations(box) == {"web": 1, "other": 2}
+    wait_until(lambda: get(b, "/dump").env.get("COLOUR") == "green",
+               "the new one")
+    d.stop()
+
+
+def test_update_of_the_same_file_touches_nobody_and_says_so(box):
+    two_apps(box)
+    d = box.start()
+    d.wait_ready(4)
+    before = status(box)
+    mark = d.mark()
+    answer = do(box, "update")
+    assert answer.text == "nothing has changed" and not answer.progress
+    with open(box.path("app.ini"), "a") as f:
+        f.write("\n# a comment, and a value that is the default\n"
+                "backlog = 4096\n")
+    done = box.ctl("-c", "app.ini", "update",
+                   env={"RUNTIME_DIRECTORY": box.dir})
+    assert done.returncode == 0, done
+    assert done.stdout == "nothing has changed\n" and done.stderr == ""
+    now = status(box)
+    assert now.pids("web") == before.pids("web")
+    assert now.pids("other") == before.pids("other")
+    assert not d.find("starting|stopping", mark)
+    # A reload means everybody, as before.
+    do(box, "reload")
+    assert not set(status(box).pids()) & set(before.pids())
+    d.stop()
+
+
+def test_update_adds_and_removes_apps(box):
+    a, b, c = free_port(), free_port(), free_port()
+    config(box, web={"listen": f"127.0.0.1:{a}"},
+           gone={"listen": f"127.0.0.1:{b}"})
+    d = box.start()
+    d.wait_ready(4)
+    before = status(box)
+    config(box, web={"listen": f"127.0.0.1:{a}"},
+           new={"listen": f"127.0.0.1:{c}", "env": "NAME=new"})
+    with Stream(a):
+        answer = do(box, "update")
+        assert answer.text == "updated: 1 added, 1 removed"
+        assert get(c, "/dump").env["NAME"] == "new"
+        wait_until(lambda: is_refused(b), "gone is gone")
+    assert status(box).pids("web") == before.pids("web")
+    wait_status(box, lambda s: not s.all("app", name="gone"))
+    assert generations(box) == {"web": 1, "new": 1}
+    d.stop()
+
+
+def test_update_puts_in_force_what_needs_no_new_workers(box):
+    """Among them the number of instances."""
+    port = free_port()
+    web = {"listen": f"127.0.0.1:{port}", "stop_timeout": "30s"}
+    config(box, web=web)
+    d = box.start()
+    d.wait_ready(2)
+    before = status(box).pids()
+    config(box, web={**web, "instances": 3, "stop_timeout": "100ms",
+                     "backlog": 7})
+    with Stream(port):
+        assert do(box, "update").text == \
+            "updated: 1 changed without new workers"
+        d.wait_ready(3)
+        assert status(box).pids()[:2] == before
+        listener = status(box).one("listener")
+        assert listener.get("backlog", 21) in (7, 14, 21)
+        config(box, web={**web, "instances": 1})
+        do(box, "update")
+        wait_status(box, lambda s: s.pids() == before[:1])
+    d.stop()
+
+
+def test_the_new_stop_timeout_holds_for_workers_that_stay(box):
+    box.web("--ignore-term", stop_timeout="60s", instances=1)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    box.web("--ignore-term", stop_timeout="100ms", instances=1)
+    assert "without new workers" in do(box, "update").text
+    assert status(box).pids() == [pid]
+    d.send(15)
+    d.wait_log(r"killed by signal 9", limit=30)
+    d.wait()
+
+
+def test_what_a_scale_has_set_stays(box):
+    two_apps(box)
+    d = box.start()
+    d.wait_ready(4)
+    do(box, "scale web 3")
+    d.wait_ready(5)
+    assert do(box, "update").text == "nothing has changed"
+    assert len(status(box).pids()) == 3
+    two_apps(box, env="A=1")
+    assert do(box, "update").text == "updated: 1 reloaded"
+    assert len(status(box).pids()) == 3
+    d.stop()
+
+
+def test_update_that_fails_says_so_and_is_tried_again(box):
+    """What was not put in force differs from the file, whatever the file was
+    the last time."""
+    two_apps(box)
+    d = box.start()
+    d.wait_ready(4)
+    before = status(box)
+    two_apps(box, command="/bin/sh -c 'exit 7'")
+    for _ in range(2):
+        text = refused(box, "update")
+        assert "aborted" in text and "exited with code 7" in text
+    assert status(box).pids() == before.pids()
+    two_apps(box)
+    assert do(box, "update").text == "nothing has changed"
+    # Of an abort before nothing is said, where it is none of this one's.
+    two_apps(box, command="/bin/sh -c 'exit 7'")
+    assert "aborted" in refused(box, "update")
+    with open(box.path("app.ini"), "a") as f:
+        f.write("umask = 027\n")
+    two = status(box)
+    assert "aborted" in refused(box, "update")
+    assert status(box).pids("other") != two.pids("other")
+    assert status(box).pids("web") == before.pids("web")
+    with open(box.path("app.ini"), "a") as f:
+        f.write("instanecs = 3\n")
+    assert "did you mean instances?" in ask(box, "update").notes[0]
+    d.stop()
+
+
+def test_update_of_clusterds_own_settings(box):
+    two_apps(box)
+    d = box.start()
+    d.wait_ready(4)
+    before = status(box)
+    with open(box.path("app.ini")) as f:
+        text = f.read()
+    box.write("app.ini", "[clusterd]\nlog_level = debug\n" + text)
+    assert do(box, "update").text == "updated: [clusterd]"
+    assert status(box).pids() == before.pids()
+    d.stop()
+
+
+def test_a_stopped_app_stays_so_and_gets_its_new_section(box):
+    two_apps(box)
+    d = box.start()
+    d.wait_ready(4)
+    do(box, "stop web")
+    two_apps(box, env="A=1")
+    assert do(box, "update").text == \
+        "updated: 1 changed without new workers"
+    assert do(box, "update").text == "nothing has changed"
+    assert "stopped" in refused(box, "reload web")
+    do(box, "start web")
+    address, = [r["address"] for r in status(box).all("listener", app="web")]
+    port = int(address.rpartition(":")[2])
+    assert get(port, "/dump").env["A"] == "1"
+    d.stop()
+
+
+def test_a_reload_of_an_app_that_is_new_in_the_file_adds_it(box):
+    a, b = free_port(), free_port()
+    config(box, web={"listen": f"127.0.0.1:{a}"})
+    d = box.start()
+    d.wait_ready(2)
+    before = status(box)
+    assert "the file has no app \"new\"" in refused(box, "reload new")
+    config(box, web={"listen": f"127.0.0.1:{a}", "env": "A=1"},
+           new={"listen": f"127.0.0.1:{b}", "env": "NAME=new"})
+    with Stream(a):
+        assert do(box, "reload new").text == "added"
+        assert get(b, "/dump").env["NAME"] == "new"
+    assert status(box).pids() == before.pids()
+    assert do(box, "reload new").text == "reloaded"
+    # It is there once, whoever asks next, and goes as others do.
+    assert do(box, "update").text == "updated: 1 reloaded"
+    do(box, "reload")
+    assert len(status(box).all("app")) == 2
+    assert generations(box) == {"web": 3, "new": 3}
+    config(box, web={"listen": f"127.0.0.1:{a}", "env": "A=1"})
+    assert do(box, "update").text == "updated: 1 removed"
+    wait_status(box, lambda s: not s.all("app", name="new"))
+    d.stop()
+
+
+def test_a_new_app_that_cannot_be_had(box):
+    a = free_port()
+    config(box, web={"listen": f"127.0.0.1:{a}"})
+    d = box.start()
+    d.wait_ready(2)
+    config(box, web={"listen": "127.0.0.1:0"},
+           new={"listen": f"127.0.0.1:{a}"})
+    # web has the address as long as web is not reloaded.
+    assert "is served by web" in refused(box, "reload new")
+    assert len(status(box).all("app")) == 1
+    config(box, web={"listen": f"127.0.0.1:{a}"},
+           new={"listen": "127.0.0.1:0", "command": "/bin/sh -c 'exit 7'"})
+    assert "did not become ready" in refused(box, "reload new")
+    assert all(is_alive(pid) for pid in status(box).pids())
+    d.stop()

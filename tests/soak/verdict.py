@@ -1,0 +1,328 @@
+"""What happened, by clusterd's log and by who did it, and what it excuses.
+
+Times are of CLOCK_MONOTONIC, in seconds; those of the log are known to the
+millisecond.
+"""
+
+import bisect
+import re
+import time
+
+from clients import Lateness
+
+# LIMITS in clusterd(8), and a little: for those who move, and for those who
+# cannot.
+WAIT_TO_MOVE = 1.0
+WAIT_FOR_OWN = 5.0
+LITTLE = 0.5
+# What a client takes when nothing happens.
+OWN = 1.0
+# Troubles so soon behind each other are one.
+TOGETHER = 0.5
+# A client meets more than so many troubles one after another by a wonder.
+TROUBLES_MOST = 4
+# Of a port: refused, may have to wait for a reload, served.
+CLOSED, OPEN, SERVED = range(3)
+# What happens at the same moment is seen so far apart.
+MOMENT = 0.3
+
+LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{3}) +\w+ +(.*)$")
+OF_WORKER = re.compile(r"web\[(\d+)\] pid (\d+): (.*)$")
+DEATH = re.compile(r"(killed by signal \d+|exited with code \d+)")
+RESET = re.compile(r"web: (\d+) connections? that waited for a worker reset")
+MOVED = re.compile(r"web: (\d+) connections? that waited for a worker moved")
+LISTENING = re.compile(r"web: (no longer )?listening on \S*:(\d+)\b")
+
+
+class Worker:
+    def __init__(self, instance):
+        self.instance = instance
+        self.ready = None       # when
+        self.retired = None     # it got the stop signal, drained
+        self.forced = None      # … or not, or was killed for its lateness
+        self.struck = None      # by the driver, to death
+        self.death = None
+        self.how = ""
+        self.frozen = []        # [from, to] by the driver; to: None yet
+
+    def serves_until(self):
+        return min(t for t in (self.struck, self.retired, self.forced,
+                               self.death, float("inf")) if t is not None)
+
+    def is_excused(self):
+        """Did it end by what was done to it? Then its clients' ends are its."""
+        return (self.death is not None and "code 0" not in self.how and
+                (self.struck is not None or self.forced is not None))
+
+
+class Timeline:
+    def __init__(self):
+        self.workers = {}       # by pid
+        self.resets = []        # [when, how many]: what is left of them
+        self.moved = 0
+        self.aborts = []
+        self.complete = 0.0     # the last reload, …
+        self.reloading = None   # … and when it, or the next one, began
+        self.shuts = []         # a worker shut its lanes down
+        self.ports = {}         # number → [(when, what it is from then on)]
+        self.hups = []          # (when, port)
+        self.second = (None, 0.0)
+
+    # the log
+
+    def when(self, stamp, milliseconds):
+        if stamp != self.second[0]:
+            at = time.mktime(time.strptime(stamp, "%Y-%m-%d %H:%M:%S"))
+            self.second = (stamp, at - time.time() + time.monotonic())
+        return self.second[1] + int(milliseconds) / 1000
+
+    def read(self, lines):
+        for line in lines:
+            m = LINE.match(line)
+            if m:
+                self.take(self.when(m[1], m[2]), m[3])
+
+    def worker(self, pid, instance=None):
+        found = self.workers.setdefault(pid, Worker(instance))
+        found.instance = instance if instance is not None else found.instance
+        return found
+
+    def take(self, at, text):
+        m = OF_WORKER.match(text)
+        if m:
+            self.take_of_worker(at, self.worker(int(m[2]), int(m[1])), m[3])
+            return
+        m = LISTENING.match(text)
+        if m:
+            self.ports.setdefault(int(m[2]), []).append(
+                (at, CLOSED if m[1] else OPEN))
+        elif RESET.match(text):
+            self.resets.append([at, int(RESET.match(text)[1])])
+        elif MOVED.match(text):
+            self.moved += int(MOVED.match(text)[1])
+        elif text.startswith("web: reload complete"):
+            self.complete = at
+            self.see_reload(at)
+        elif text.startswith("web: reloading, generation"):
+            self.reloading = at
+        elif text == "start complete":
+            self.see_reload(at)
+        elif text.startswith("web: every instance has ended"):
+            for changes in self.ports.values():
+                changes.append((at, CLOSED))
+        elif text.startswith("web: reload aborted"):
+            self.aborts.append(at)
+
+    @staticmethod
+    def take_of_worker(at, worker, text):
+        death = DEATH.match(text)
+        if text.startswith("ready after"):
+            worker.ready = at
+        elif death:
+            worker.death, worker.how = at, death[1]
+        elif text.startswith("drained in"):
+            worker.retired = at
+        elif text.startswith(("drain_timeout after", "killing it")):
+            worker.forced = worker.forced or at
+
+    def see_reload(self, at):
+        """Which port that was is certain if no other reload was asked for while
+        the file was being read."""
+        read = self.reloading or at
+        ports = [port for when, port in self.hups if when <= read][-1:]
+        ports += [port for when, port in self.hups
+                  if read < when < read + MOMENT]
+        if len(set(ports)) == 1:
+            self.ports.setdefault(ports[0], []).append((at, SERVED))
+
+    # questions
+
+    def is_complete(self, since):
+        """A reload, to the millisecond."""
+        return self.complete > since - 0.002
+
+    def is_over(self, since):
+        return self.is_complete(since) or any(
+            at > since - 0.002 for at in self.aborts)
+
+    def port_is(self, port, least, a, b):
+        """That or more all the time between these, for certain."""
+        now = CLOSED
+        for when, what in self.ports.get(port, []):
+            if when > b:
+                break
+            if when > a and (now < least or what < least):
+                return False
+            now = what
+        return now >= least
+
+    def given_up(self, port, a, b):
+        """Was it closed under those who waited: nobody serves any more, or the
+        reload that had opened it was aborted?"""
+        return any(a <= t <= b and to == CLOSED and (
+            self.gaps(t - MOMENT, t + MOMENT)[1] or
+            any(abs(t - abort) < MOMENT for abort in self.aborts))
+            for t, to in self.ports.get(port, []))
+
+    def is_shut(self, a, b):
+        i = bisect.bisect_left(self.shuts, a)
+        return i < len(self.shuts) and self.shuts[i] <= b
+
+    def take_reset(self, a, b):
+        """One of those of which clusterd has said so."""
+        for entry in self.resets:
+            if a <= entry[0] <= b and entry[1] > 0:
+                entry[1] -= 1
+                return True
+        return False
+
+    def troubles(self, a, b, more=()):
+        """How often workers that had been ready died before their time, and
+        what else there was: at the same moment is once."""
+        times = sorted([w.serves_until() for w in self.workers.values()
+                        if w.ready is not None and w.retired is None and
+                        w.death is not None and a <= w.serves_until() <= b] +
+                       list(more))
+        found, last = 0, float("-inf")
+        for at in times:
+            found += at > last + TOGETHER
+            last = at
+        return found
+
+    def death_near(self, a, b):
+        return any(w.is_excused() and (a <= w.death <= b or
+                                       a <= (w.struck or w.death) <= b)
+                   for w in self.workers.values())
+
+    def frozen(self, a, b):
+        """How long somebody was, in all."""
+        return measure(clip(
+            [(f, to if to is not None else b) for w in self.workers.values()
+             for f, to in w.frozen], a, b))
+
+    def gaps(self, a, b):
+        """How long nobody served, and the ends of these times."""
+        served = []
+        for w in self.workers.values():
+            if w.ready is None:
+                continue
+            at, end = w.ready, w.serves_until()
+            for f, to in w.frozen:
+                served.append((at, f))
+                at = max(at, to if to is not None else b)
+            served.append((at, end))
+        served = clip(served, a, b)
+        ends, at = [], a
+        for f, to in [*served, (b, b)]:
+            if f > at + 0.001:
+                ends.append(f)
+            at = max(at, to)
+        return (b - a) - measure(served), ends
+
+
+def moment(at):
+    """How far apart the same moment may be seen there."""
+    return MOMENT + Lateness.between(at - MOMENT, at + MOMENT)
+
+
+def clip(intervals, a, b):
+    """Sorted, and without overlaps."""
+    found = []
+    for f, to in sorted((max(f, a), min(to, b)) for f, to in intervals):
+        if to <= f:
+            continue
+        if found and f <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], to))
+        else:
+            found.append((f, to))
+    return found
+
+
+def measure(intervals):
+    return sum(to - f for f, to in intervals)
+
+
+class Judge:
+    """`moves(client)`: could who waited be moved, all the time?"""
+
+    def __init__(self, timeline, moves):
+        self.timeline = timeline
+        self.moves = moves
+
+    def bound(self, client, now):
+        """How long it may have waited by now, and why."""
+        end = client.greeted or client.end or now
+        begun, late = client.begun, client.lateness(now)
+        frozen = self.timeline.frozen(begun, end)
+        gap, ends = self.timeline.gaps(begun - MOMENT, end)
+        troubles = self.timeline.troubles(begun - MOMENT - late, end, ends)
+        each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
+        bound = (OWN + late + frozen + gap +
+                 each * min(troubles, TROUBLES_MOST))
+        return bound, (f"{OWN:g} s, {late:.2f} s of the machine's, {frozen:.2f}"
+                       f" s frozen, {gap:.2f} s without anybody, {troubles} "
+                       f"times {each:g} s")
+
+    def too_long(self, client, now):
+        """Why it should not wait any more, or None."""
+        if client.waited(now) < OWN:
+            return None
+        if not self.is_reachable(client):
+            return None
+        bound, why = self.bound(client, now)
+        return None if client.waited(now) <= bound else \
+            f"{client.waited(now):.2f} s, may wait {bound:.2f} s: {why}"
+
+    def is_reachable(self, client):
+        """Was its address served when it came?"""
+        w = moment(client.begun)
+        return self.timeline.port_is(client.address[1], SERVED,
+                                     client.begun - w, client.begun + w)
+
+    def of(self, client):
+        """(excuse or None, what is wrong or None)"""
+        now = client.end
+        if client.how == "none":
+            return None, None
+        if client.how == "ok":
+            return None, self.too_long(client, now)
+        if client.how == "refused":
+            return self.of_refused(client)
+        if client.how == "cut":
+            return (self.of_accepted(client) if client.server else
+                    self.of_cut(client))
+        return (None, self.too_long(client, now)) \
+            if self.is_reachable(client) else ("left: port", None)
+
+    def of_refused(self, client):
+        t, w = self.timeline, moment(client.begun)
+        a, b = client.begun - w, client.end + w
+        if not t.port_is(client.address[1], OPEN, a, b):
+            return "refused: port", None
+        # With eBPF as long as somebody has a lane none is refused.
+        if t.is_shut(a, b) and (not self.moves(client) or t.gaps(a, b)[1]):
+            return "refused: lanes shut", None
+        return None, "is refused"
+
+    def of_accepted(self, client):
+        worker = self.timeline.workers.get(int(client.server[0]))
+        w = moment(client.end) + LITTLE
+        if worker is None or not worker.is_excused() or not (
+                client.well - w <= worker.death <= client.end + w):
+            return None, (f"is cut, by pid {client.server[0]}, which "
+                          f"{worker and worker.how or 'lives'}")
+        return "cut: death", None
+
+    def of_cut(self, client):
+        t, w = self.timeline, moment(client.end)
+        a, b = client.well - w, client.end + w
+        if not self.moves(client) and t.take_reset(a, b):
+            return "reset: said", None
+        if not self.moves(client) and t.is_shut(a, b):
+            return "cut: lane shut", None
+        if not self.is_reachable(client) or t.given_up(
+                client.address[1], a, b):
+            return "cut: port", None
+        if t.death_near(a, b):
+            return "cut: death at accept", None
+        return None, "is cut, and nobody had accepted it"
