@@ -224,14 +224,15 @@ conf_parse_port(const struct conf_value *v, void *target)
 
 /*
  * The bytes of a name and its `=` before an address: 0 where there is none. The
- * path of a Unix socket may have a `=` too, behind `unix:`. -EINVAL (added).
+ * path of a Unix socket may have a `=` too, behind `unix:`, and options behind
+ * an address. -EINVAL (added).
  */
 static ssize_t
 listen_name_len(const struct conf_value *v, size_t i, const char *item)
 {
 	static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-";
-	size_t len = strcspn(item, "=/");
+	size_t len = strcspn(item, "=/ \t");
 
 	if (item[len] != '=' || str_starts(item, "unix:"))
 		return 0;

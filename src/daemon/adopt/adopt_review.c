@@ -260,7 +260,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 		if (!is_deserted(w, lane))
 			continue;
 		lanes_desert(lane);
-		worker_log(LOG_LEVEL_WARNING, w, "has left the listener %s "
+		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "
 		    "and serves another address: new connections go to others, "
 		    "if there are any, until it binds it again",
 		    address_text(&l->bound).s);

@@ -189,12 +189,12 @@ tell_shut_unix(struct lane *lane, enum listener_fate fate)
 	const struct culprit by = find_culprit(lane);
 
 	if (fate == LISTENER_STAYS_DEAD)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener %s: clients are refused "
 		    "until %s", by.who, l->bound.path, l->inherited ?
 		    "the supervisor above makes it anew" : "the next reload");
 	else if (fate == LISTENER_RENEWED && is_to_tell(&l->lanes))
-		log_about(LOG_LEVEL_WARNING, &by.about,
+		log_often(LOG_LEVEL_WARNING, &by.about,
 		    "%shas shut down the listener %s; there is another one in "
 		    "its place, and workers that have the old one are replaced",
 		    by.who, l->bound.path);

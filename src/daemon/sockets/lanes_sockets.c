@@ -347,7 +347,7 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 	struct lane *first = l->lanes.v[0];
 
 	lanes_sockets_unwatch(first);
-	fd_close(&first->fd);
+	socket_close(&first->fd);
 	first->fd = fd;
 	first->ino = socket_inode(fd);
 	lanes_sockets_watch(first);

@@ -36,6 +36,17 @@ may_hold_descriptors(int fd)
 	    (p.revents & POLLIN) != 0;
 }
 
+/* One that resets at once, {1, 0}, does not. */
+static bool
+waits_at_its_end(int fd)
+{
+	struct linger l = { .l_onoff = 0 };
+	socklen_t len = sizeof(l);
+
+	return socket_is_connected(fd) && getsockopt(fd, SOL_SOCKET, SO_LINGER,
+	    &l, &len) == 0 && l.l_onoff != 0 && l.l_linger > 0;
+}
+
 static void
 close_it(int *fd, bool lingers)
 {
@@ -62,7 +73,7 @@ void
 socket_close_copy(int *fd)
 {
 	if (*fd >= 0)
-		close_it(fd, socket_is_connected(*fd));
+		close_it(fd, waits_at_its_end(*fd));
 }
 
 int
