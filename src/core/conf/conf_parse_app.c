@@ -222,6 +222,16 @@ conf_parse_port(const struct conf_value *v, void *target)
 	return r;
 }
 
+/* Before its options there is an address, however wrong. */
+static bool
+begins_with_address(const char *item)
+{
+	size_t len = strcspn(item, " \t=");
+
+	return (item[len] == ' ' || item[len] == '\t') && (strspn(item, "0123456789") >= len ||
+	    memchr(item, ':', len) != NULL);
+}
+
 /*
  * The bytes of a name and its `=` before an address: 0 where there is none. The
  * path of a Unix socket may have a `=` too, behind `unix:`, and options behind
@@ -232,9 +242,10 @@ listen_name_len(const struct conf_value *v, size_t i, const char *item)
 {
 	static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-";
-	size_t len = strcspn(item, "=/ \t");
+	size_t len = strcspn(item, "=/");
 
-	if (item[len] != '=' || str_starts(item, "unix:"))
+	if (item[len] != '=' || str_starts(item, "unix:") ||
+	    begins_with_address(item))
 		return 0;
 	if (len > CONF_LISTEN_NAME_MAX)
 		return conf_refuse(v, i, "\"%.40s\" and so on is too long for "
