@@ -222,37 +222,34 @@ conf_parse_port(const struct conf_value *v, void *target)
 	return r;
 }
 
-/* Before its options there is an address, however wrong. */
 static bool
-begins_with_address(const char *item)
+is_listen_name(const char *text, size_t len)
 {
-	size_t len = strcspn(item, " \t=");
+	static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-";
 
-	return (item[len] == ' ' || item[len] == '\t') && (strspn(item, "0123456789") >= len ||
-	    memchr(item, ':', len) != NULL);
+	return len > 0 && strspn(text, allowed) >= len &&
+	    strspn(text, "0123456789") < len;
 }
 
 /*
  * The bytes of a name and its `=` before an address: 0 where there is none. The
- * path of a Unix socket may have a `=` too, behind `unix:`, and options behind
- * an address. -EINVAL (added).
+ * path of a Unix socket may have a `=` too, behind `unix:`, and so may options,
+ * behind an address and a blank. -EINVAL (added).
  */
 static ssize_t
 listen_name_len(const struct conf_value *v, size_t i, const char *item)
 {
-	static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-";
-	size_t len = strcspn(item, "=/");
+	size_t len = strcspn(item, "=/"), word = strcspn(item, " \t");
 
 	if (item[len] != '=' || str_starts(item, "unix:") ||
-	    begins_with_address(item))
+	    (word < len && !is_listen_name(item, word)))
 		return 0;
 	if (len > CONF_LISTEN_NAME_MAX)
 		return conf_refuse(v, i, "\"%.40s\" and so on is too long for "
 		    "the name of a listener, %d bytes are allowed", item,
 		    CONF_LISTEN_NAME_MAX);
-	if (len == 0 || strspn(item, allowed) < len ||
-	    strspn(item, "0123456789") == len)
+	if (!is_listen_name(item, len))
 		return conf_refuse(v, i, "\"%.*s\" is not a name for a "
 		    "listener, letters, digits, _, . and - are allowed, and "
 		    "not digits alone", (int)(len < 60 ? len : 60), item);

@@ -504,7 +504,7 @@ sweep_due(void *ctx)
 {
 	struct orphans *o = ctx;
 
-	o->swept = !sweep(o);
+	o->swept = !sweep(o) && o->ending;
 }
 
 /* A sweep looks at every child, so one serves all the deaths of this time. */
@@ -568,8 +568,15 @@ kill_unlisted(const struct orphans *o)
 static bool
 is_swept(struct orphans *o)
 {
-	bool swept = o->swept || (!o->sweeping && !sweep(o));
+	bool swept;
 
+	/* One from before has spared some. */
+	if (!o->ending) {
+		child_scan_end(&o->scan);
+		o->sweeping = false;
+	}
+	o->ending = true;
+	swept = o->swept || (!o->sweeping && !sweep(o));
 	o->swept = false;
 	return swept;
 }

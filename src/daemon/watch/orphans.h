@@ -37,7 +37,8 @@ struct orphans {
 	bool again;			/* when it is over */
 	bool swept;			/* it is, and the end has not seen it */
 	bool disturbed;			/* children went meanwhile */
-	bool takes_all;			/* the program ends */
+	bool ending;			/* no worker is left */
+	bool takes_all;			/* whoever they came from */
 	struct legacy *legacies;	/* of dead workers, whose orphans there
 					   may be */
 	TAILQ_HEAD(, orphan) known;	/* those that were seen */
