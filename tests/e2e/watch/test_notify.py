@@ -563,7 +563,7 @@ def test_file_that_somebody_removes(box):
 # --- real clients of the protocol
 
 def heard(box, d, count=1):
-    return d.wait_log(r"ready after \S+ \(it said READY=1\)", count=count,
+    return d.wait_log(r"ready after \S+ \(it said READY=1[^)]*\)", count=count,
                       limit=60)
 
 

@@ -104,7 +104,7 @@ time.sleep(600)
 def test_flood_of_strangers_lets_the_worker_be_heard(box):
     script = box.write("worker.py", SAYS_READY)
     box.web(command=f"{sys.executable} {script} {box.path('go')}",
-            ready="notify", ready_timeout="60s", instances=4)
+            listen=None, ready="notify", ready_timeout="60s", instances=4)
     d = box.start()
     d.wait_workers(4)
     wait_until(lambda: all(address_of(p) for p in d.workers()), "the execs")
