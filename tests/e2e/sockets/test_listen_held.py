@@ -39,7 +39,7 @@ def test_lane_that_is_to_linger(box):
         port = l.listener.getsockname()[1]
         box.web(command=f"{sys.executable} {script} {port} {mark}",
                 instances=1, ready="alive:10ms", handoff="env",
-                stop_timeout="1s")
+                stop_timeout="1s", drain_timeout="200ms")
         d = box.start()
         wait_until(lambda: os.path.exists(mark), "the lane is connected")
         d.stop()
@@ -49,7 +49,7 @@ def test_descriptors_in_the_queue_of_a_unix_listener(box):
     """From a client that nobody has accepted."""
     path = box.path("s")
     box.web(command="sleep 600", listen=f"unix:{path}", instances=1,
-            ready="alive:10ms", stop_timeout="1s")
+            ready="alive:10ms", stop_timeout="1s", drain_timeout="200ms")
     d = box.start()
     d.wait_ready(1)
     with lingering.Lingering() as l, socket.socket(socket.AF_UNIX) as c:
