@@ -20,6 +20,7 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
 #include "linux/file/place.h"
+#include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 
 static int
@@ -216,6 +217,7 @@ main(int argc, char *argv[])
 	struct options o;
 	int status = 1;
 
+	signals_block_early();
 	tzset();
 	if (!options_parse(argc, argv, &o))
 		return EX_USAGE;

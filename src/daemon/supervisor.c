@@ -21,6 +21,7 @@
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
 #include "daemon/life/life.h"
+#include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
@@ -49,6 +50,7 @@ struct supervisor {
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
+	struct reaper reaper;
 	struct apps apps;
 	struct reloads reloads;
 	struct control_program program;
@@ -64,6 +66,7 @@ struct supervisor {
 		PHASE_STOPS,
 	} phase;
 	struct loop_timer next_phase;
+	struct loop_timer left_out; /* lines of the log, to be told */
 	struct loop_timer give_up; /* on what was killed and does not die */
 	bool killing;
 	bool done;
@@ -71,6 +74,9 @@ struct supervisor {
 
 /* How long the end waits for killed processes that do not die (state D). */
 #define GIVE_UP_MS 10000
+
+/* Soon after it is known how many there were. */
+#define LEFT_OUT_MS 1000
 
 /* ---- stop ---- */
 
@@ -93,13 +99,13 @@ stop_ms(const struct config *config)
 
 /* The supervisor above us has a time limit of its own. */
 static void
-tell_stop(const struct supervisor *sup, const char *words, int64_t delay_ms)
+tell_stop(struct supervisor *sup, const char *words, int64_t delay_ms)
 {
 	const struct config *config = sup->reloads.config;
 
-	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=%s\n"
-	    "EXTEND_TIMEOUT_USEC=%lld", words,
+	sd_notify_send(&sup->up, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
 	    (long long)(delay_ms + stop_ms(config)) * 1000);
+	sd_notify_status(&sup->up, "STATUS=%s", words);
 }
 
 /* Nothing new begins from here on. */
@@ -204,28 +210,10 @@ stop_signal(struct supervisor *sup, int signo)
 /* ---- signals ---- */
 
 static void
-reap(struct supervisor *sup)
+orphan_died(void *ctx)
 {
-	struct exit_status status;
-	bool orphan = false;
-	pid_t pid, group;
+	struct supervisor *sup = ctx;
 
-	while ((pid = process_next_dead(&status)) > 0) {
-		struct worker *w = workers_find(&sup->workers, pid);
-
-		if (w != NULL) {
-			worker_died(w, status);
-			continue;
-		}
-		/* Was it the last of a group that outlived its leader? */
-		group = getpgid(pid);
-		process_reap(pid);
-		orphans_reaped(&sup->orphans, pid);
-		life_group_shrank(&sup->life, group);
-		orphan = true;
-	}
-	if (!orphan)
-		return;
 	/* It may have had children of its own. */
 	orphans_sweep_soon(&sup->orphans);
 	apps_touch(&sup->apps);
@@ -256,7 +244,7 @@ terminal_gone(struct supervisor *sup)
 }
 
 static void
-on_signal(void *ctx, int signo, bool hangup)
+on_signal(void *ctx, int signo, int pid, bool hangup)
 {
 	struct supervisor *sup = ctx;
 
@@ -267,7 +255,7 @@ on_signal(void *ctx, int signo, bool hangup)
 
 	switch (signo) {
 	case SIGCHLD:
-		reap(sup);
+		reaper_child_died(&sup->reaper, pid);
 		break;
 	case SIGTERM:
 	case SIGINT:
@@ -315,8 +303,8 @@ tell_status(struct supervisor *sup)
 	unsigned ready, wanted;
 
 	apps_count(&sup->apps, &ready, &wanted);
-	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready%s%s", ready,
-	    wanted, refusal != NULL ? "; reload refused: " : "",
+	sd_notify_status(&sup->up, "STATUS=%u of %u instances ready%s%s",
+	    ready, wanted, refusal != NULL ? "; reload refused: " : "",
 	    refusal != NULL ? refusal : "");
 }
 
@@ -410,6 +398,15 @@ end_turn(struct supervisor *sup)
 	/* Of the last orphans some may have been killed, and not died. */
 	if (sup->apps.stopping && sup->apps.first == NULL && !sup->done)
 		check_gone(sup);
+	if (!mono_is_never(log_left_out_due()))
+		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
+}
+
+static void
+left_out_due(void *ctx)
+{
+	(void)ctx;
+	log_tell_left_out(false);
 }
 
 static void
@@ -524,6 +521,9 @@ init_watchers(struct supervisor *sup)
 		code = steer_init(&sup->steering, loop, &sup->listeners,
 		    &sup->workers);
 	if (code == 0)
+		code = reaper_init(&sup->reaper, loop, &sup->life,
+		    &sup->workers, orphan_died, sup);
+	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
 	return code;
 }
@@ -545,6 +545,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
 	    sup, &sup->signals) < 0 ||
 	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
+		sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->next_phase, next_phase_due,
 		sup) < 0 ||
 	    init_watchers(sup) < 0)
@@ -609,7 +611,7 @@ start(struct supervisor *sup, struct error *err)
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
-	if (sd_notify_open(&sup->up) < 0)
+	if (sd_notify_open(sup->loop, &sup->up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
 	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <
@@ -636,12 +638,14 @@ release_all(struct supervisor *sup)
 		loop_del(sup->loop, &sup->signals);
 		loop_timer_fini(sup->loop, &sup->give_up);
 		loop_timer_fini(sup->loop, &sup->next_phase);
+		loop_timer_fini(sup->loop, &sup->left_out);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
 	}
@@ -664,7 +668,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.signal_fd = -1,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
-		.orphans = { .workers = &sup.workers },
+		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 	};
 	struct error err = ERROR_INIT;
 	int status;
@@ -687,6 +691,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		outputs_turn(&sup.outputs);
 	}
 	outputs_finish(&sup.outputs);
+	log_tell_left_out(true);
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);

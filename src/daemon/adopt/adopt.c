@@ -25,16 +25,23 @@
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
+#include "linux/process/process.h"
 
 /* When to answer again a caller that got no CPU time. */
 #define AGAIN_MS	50
 #define AGAIN_MAX_MS	1000
 
+/* What all calls of a turn may take together, but for the last one; and how many
+   of a worker are taken at a time. */
+#define BUDGET_NS	INT64_C(2000000)
+#define CALLS_MAX	16
+
 struct adopt_pending {
+	struct worker *worker;
 	struct seccomp_call call;
 	struct mono due;
 	int gap_ms;
-	struct adopt_pending *next;
+	TAILQ_ENTRY(adopt_pending) entry;
 };
 
 /* ---- can it be done ---- */
@@ -65,7 +72,9 @@ adopt_check(struct adopt *adopt, const struct config *config,
 	}
 	if (!wanted || adopt->can)
 		return 0;
-	code = seccomp_notify_probe(&why);
+	code = process_proc_is_ours() ? seccomp_notify_probe(&why) :
+	    error_set(&why, -ENOENT, "there is no /proc of clusterd's own pid "
+	    "namespace, so that nothing can be seen of them");
 	adopt->can = code == 0;
 	if (code < 0 && insists != NULL)
 		error_set(err, code, "%s: handoff = adopt is not possible "
@@ -202,7 +211,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	if (code == 0)
 		code = tryout_begin(w, l, &err);
 	if (code < 0)
-		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
+		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	else
 		given_renew(w, call);
@@ -212,99 +221,131 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	return 0;
 }
 
-/* Takes it over. */
+/* Whoever comes first is answered first, but for those who wait. */
 static void
-queue(struct worker *w, struct adopt_pending *p)
+queue(struct worker *w, const struct seccomp_call *call)
 {
 	struct adopt *adopt = w->trap->adopt;
-	struct adopt_pending **end = &w->trap->pending;
-
-	p->next = NULL;
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = p;
-	loop_timer_start(adopt->loop, &adopt->again, AGAIN_MS);
-}
-
-static void
-answer_later(struct worker *w, const struct seccomp_call *call, int gap_ms)
-{
 	struct adopt_pending *p = malloc(sizeof(*p));
 
 	if (p == NULL) {
 		seccomp_notify_answer(w->trap->fd, call, ENOMEM);
 		return;
 	}
-	p->call = *call;
-	p->gap_ms = gap_ms;
-	p->due = mono_add_ms(mono_now(), gap_ms);
-	queue(w, p);
+	*p = (struct adopt_pending){
+		.worker = w, .call = *call, .gap_ms = AGAIN_MS,
+		.due = mono_now(),
+	};
+	TAILQ_INSERT_TAIL(&adopt->queue, p, entry);
+}
+
+static void
+drop(struct adopt *adopt, struct adopt_pending *p)
+{
+	TAILQ_REMOVE(&adopt->queue, p, entry);
+	free(p);
 }
 
 /*
  * A caller without CPU time holds us up until we give up on it. When that has
  * happened, all others wait a little too, so that a herd of them takes no more
- * of our time than one.
+ * of our time than one. False: it is answered.
  */
-static void
-answer_or_later(struct worker *w, const struct seccomp_call *call,
-    int gap_ms)
+static bool
+has_to_wait(struct adopt *adopt, struct adopt_pending *p)
 {
-	struct adopt *adopt = w->trap->adopt;
-	struct mono now = mono_now();
+	struct worker *w = p->worker;
 
-	if (mono_before(now, adopt->pause)) {
-		answer_later(w, call, AGAIN_MS);
-	} else if ((call->is_bind ? answer_bind(w, call) :
-	    answer_listen(w, call)) == -EINTR) {
-		adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
-		answer_later(w, call, gap_ms < AGAIN_MAX_MS ? 2 * gap_ms :
-							      gap_ms);
-	}
+	if ((p->call.is_bind ? answer_bind(w, &p->call) :
+	    answer_listen(w, &p->call)) != -EINTR)
+		return false;
+	adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
+	if (p->gap_ms < AGAIN_MAX_MS)
+		p->gap_ms *= 2;
+	p->due = mono_add_ms(mono_now(), p->gap_ms);
+	return true;
 }
 
-/* Those that are due; others stay. */
-static void
-retry(struct worker *w)
+/* All calls of a turn together. */
+static bool
+has_budget(struct adopt *adopt)
 {
-	struct adopt_pending *all = w->trap->pending;
+	uint64_t turn = loop_turn_number(adopt->loop);
 	struct mono now = mono_now();
 
-	w->trap->pending = NULL;
-	while (all != NULL) {
-		struct adopt_pending *p = all;
-		bool valid = seccomp_notify_valid(w->trap->fd, &p->call);
+	if (adopt->turn != turn) {
+		adopt->turn = turn;
+		adopt->until = now;
+		adopt->until.ns += BUDGET_NS;
+	}
+	return mono_before(now, adopt->until);
+}
 
-		all = p->next;
-		if (valid && mono_before(now, p->due)) {
-			queue(w, p);
-			continue;
+/* Those that are due, as far as the turn has room; when the others are. */
+static void
+answer_queue(struct adopt *adopt)
+{
+	struct adopt_pending *p, *next;
+	struct mono now = mono_now(), first = MONO_NEVER;
+
+	for (p = TAILQ_FIRST(&adopt->queue); p != NULL; p = next) {
+		struct mono due = mono_before(p->due, adopt->pause) ?
+		    adopt->pause : p->due;
+
+		next = TAILQ_NEXT(p, entry);
+		if (!mono_before(now, due)) {
+			if (!has_budget(adopt)) {
+				first = now;
+				break;
+			}
+			if (!seccomp_notify_valid(p->worker->trap->fd,
+			    &p->call) || !has_to_wait(adopt, p)) {
+				drop(adopt, p);
+				continue;
+			}
+			due = p->due;
 		}
-		if (valid)
-			answer_or_later(w, &p->call, p->gap_ms);
-		free(p);
+		if (mono_before(due, first))
+			first = due;
+	}
+	if (!mono_is_never(first) && (mono_is_never(adopt->again.due) ||
+	    mono_before(first, adopt->again.due)))
+		loop_timer_set(adopt->loop, &adopt->again, first);
+}
+
+/* They are taken as soon as may be: a signal ends a call with EINTR as long as
+   nobody has taken it (seccomp_unotify(2)). */
+static void
+take_calls(struct worker *w)
+{
+	for (int i = 0; i < CALLS_MAX; i++) {
+		struct seccomp_call call;
+
+		if (i > 0 && !seccomp_notify_is_there(w->trap->fd))
+			return;
+		if (seccomp_notify_receive(w->trap->fd, &call) < 0)
+			continue;
+		/* From a pid namespace that is not below ours nothing can be
+		   seen. */
+		if (call.tid == 0)
+			seccomp_notify_continue(w->trap->fd, &call);
+		else
+			queue(w, &call);
 	}
 }
 
-/* One call per turn of the loop and worker: none can keep us to itself. */
 static void
 call_ready(void *ctx, uint32_t events)
 {
 	struct worker *w = ctx;
-	struct seccomp_call call;
 
 	/* Nobody is left who could call. */
 	if ((events & (EPOLLIN | EPOLLHUP)) == EPOLLHUP)
 		adopt_end(w);
 	if ((events & EPOLLIN) == 0)
 		return;
-	if (seccomp_notify_receive(w->trap->fd, &call) < 0)
-		return;
-	/* From a pid namespace that is not below ours nothing can be seen. */
-	if (call.tid == 0)
-		seccomp_notify_continue(w->trap->fd, &call);
-	else
-		answer_or_later(w, &call, AGAIN_MS);
+	take_calls(w);
+	answer_queue(w->trap->adopt);
 }
 
 void
@@ -325,6 +366,19 @@ adopt_begin(struct worker *w, int listener)
 	fd_close(&t->fd);
 }
 
+static void
+forget_calls(const struct worker *w)
+{
+	struct adopt *adopt = w->trap->adopt;
+	struct adopt_pending *p, *next;
+
+	for (p = TAILQ_FIRST(&adopt->queue); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (p->worker == w)
+			drop(adopt, p);
+	}
+}
+
 void
 adopt_end(struct worker *w)
 {
@@ -332,12 +386,7 @@ adopt_end(struct worker *w)
 
 	loop_del(t->adopt->loop, &t->handle);
 	fd_close(&t->fd);
-	while (t->pending != NULL) {
-		struct adopt_pending *next = t->pending->next;
-
-		free(t->pending);
-		t->pending = next;
-	}
+	forget_calls(w);
 	wish_forget(w);
 	tryout_forget(w);
 	*t = (struct trap){
@@ -385,9 +434,7 @@ again_due(void *ctx)
 {
 	struct adopt *adopt = ctx;
 
-	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
-		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			retry(w);
+	answer_queue(adopt);
 	if (adopt->wishes)
 		try_wishes(adopt);
 }
@@ -401,6 +448,7 @@ adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
 	adopt->workers = workers;
 	if (tryout_init(&adopt->tryouts, loop, workers) < 0)
 		return -ENOMEM;
+	TAILQ_INIT(&adopt->queue);
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);
 }
 

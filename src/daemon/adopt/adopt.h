@@ -17,8 +17,11 @@
 #ifndef DAEMON_ADOPT_ADOPT_H
 #define DAEMON_ADOPT_ADOPT_H
 
+#include <sys/queue.h>
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/mono.h"
 #include "daemon/adopt/adopt_tryout.h"
@@ -39,6 +42,9 @@ struct adopt {
 	struct loop_timer again;	/* answers what could not be before */
 	struct tryouts tryouts;
 	struct mono pause;		/* until then binds wait */
+	TAILQ_HEAD(adopt_queue, adopt_pending) queue;
+	uint64_t turn;			/* of the loop, in which calls are */
+	struct mono until;		/* answered until then */
 	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */
 	bool told_not;

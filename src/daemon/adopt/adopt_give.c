@@ -71,7 +71,7 @@ replace_socket(const struct ask *a, const struct lane *to)
 		code = place(a, lane, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0 &&
 	    epoll_enter(kin.entries, kin.n_entries, lane) < 0)
-		worker_log(LOG_LEVEL_WARNING, a->w, "watches its socket by "
+		worker_log_often(LOG_LEVEL_WARNING, a->w, "watches its socket by "
 		    "epoll since before it bound it, and that cannot be "
 		    "carried over");
 	ask_kin_free(&kin);
@@ -210,7 +210,7 @@ log_adopted(const struct ask *a, const struct listener *l)
 		.pid = (pid_t)a->call->tid,	/* or one of its children */
 	};
 
-	log_about(LOG_LEVEL_DEBUG, &about, "adopted, its descriptor %d is the "
+	log_often(LOG_LEVEL_DEBUG, &about, "adopted, its descriptor %d is the "
 	    "listener %s", a->call->fd, address_text_numeric(&l->bound).s);
 }
 
@@ -223,7 +223,7 @@ warn_family(const struct ask *a, const struct listener *l)
 	    (l->bound.host == ADDRESS_HOST_IPV4) ==
 	    (a->asked.host == ADDRESS_HOST_IPV4))
 		return;
-	worker_log(LOG_LEVEL_WARNING, a->w, "asks for an %s socket, and the "
+	worker_log_often(LOG_LEVEL_WARNING, a->w, "asks for an %s socket, and the "
 	    "one that LISTEN_FDS passes is not: it may take clients' addresses "
 	    "wrong", a->asked.host == ADDRESS_HOST_IPV4 ? "IPv4" : "IPv6");
 }

@@ -57,16 +57,16 @@ hint_taken(const struct worker *w, const struct address *at)
 	const char *in_file = w->spec->conf->line == 0 ? " in a file (-c)" : "";
 
 	if (has_locked_sibling(w))
-		worker_log(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
+		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
 		    "and is none of this app's listeners; another instance "
 		    "holds a lock on a file, so they are hardly to share it: "
 		    "instances = 1 if only one may run", name.s);
 	else if (w->crew->wanted < 2)
-		worker_log(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
+		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
 		    "and is none of this app's listeners; if the worker before "
 		    "it has it: listen = %s%s", name.s, name.s, in_file);
 	else
-		worker_log(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
+		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
 		    "and is none of this app's listeners; if its instances may "
 		    "share it, and no data of their own: listen = %s%s; if "
 		    "each is to have one: {instance} in that", name.s, name.s,
@@ -143,7 +143,7 @@ adopt_hint_elsewhere(const struct worker *w, const struct address *at)
 	strbuf_putc(&sb, ')');
 	if (alone)
 		put_remedies(&sb, w, &where);
-	worker_log(alone ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, w, "listens on "
+	worker_log_often(alone ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, w, "listens on "
 	    "%s, which is none of this app's listeners (%s",
 	    address_text_numeric(&where).s, sb.failed ? "?)" : sb.text);
 	strbuf_free(&sb);
@@ -209,8 +209,8 @@ adopt_hint_public(struct app_spec *spec)
 void
 adopt_log_refused(const struct ask *a, size_t position)
 {
-	worker_log(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 socket, "
-	    "but listen = %s is for IPv6 alone: refused",
+	worker_log_often(LOG_LEVEL_WARNING, a->w, "asks for %s with an IPv4 "
+	    "socket, but listen = %s is for IPv6 alone: refused",
 	    address_text(&a->asked).s,
 	    address_text(&a->w->spec->conf->listens[position]).s);
 }

@@ -112,7 +112,7 @@ suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
 	listener_suspend(l);
 	if (is_covered(spec, l))
 		return;
-	log_app(LOG_LEVEL_WARNING, crew->name, "its program serves other "
+	log_app_often(LOG_LEVEL_WARNING, crew->name, "its program serves other "
 	    "addresses and not %s: connections to it are refused until it does",
 	    address_text_numeric(&l->bound).s);
 }
@@ -266,7 +266,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 		if (!is_deserted(w, lane))
 			continue;
 		lanes_desert(lane);
-		worker_log(LOG_LEVEL_WARNING, w, "has left the listener %s "
+		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "
 		    "and serves another address: new connections go to others, "
 		    "if there are any, until it binds it again",
 		    address_text(&l->bound).s);

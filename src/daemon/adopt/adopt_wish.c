@@ -14,6 +14,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 #include "linux/socket/socket_inherit.h"
 
 struct wish {
@@ -79,7 +80,7 @@ note(const struct ask *a, const struct lane *lane, bool nonblocking)
 		x->next = a->w->trap->wishes;
 		a->w->trap->wishes = x;
 	} else {
-		fd_close(&x->copy);
+		socket_close_copy(&x->copy);
 	}
 	x->copy = a->copy < 0 ? -1 : fcntl(a->copy, F_DUPFD_CLOEXEC, 0);
 	x->nonblocking = nonblocking;
@@ -150,7 +151,7 @@ wish_try(struct worker *w)
 		if (x->nonblocking)
 			socket_set_nonblocking(
 			    lanes_find_inode(l, x->ino)->fd, true);
-		fd_close(&x->copy);
+		socket_close_copy(&x->copy);
 		x->done = true;
 	}
 }
@@ -162,7 +163,7 @@ wish_forget(struct worker *w)
 		struct wish *x = w->trap->wishes;
 
 		w->trap->wishes = x->next;
-		fd_close(&x->copy);
+		socket_close_copy(&x->copy);
 		free(x);
 	}
 }

@@ -7,7 +7,6 @@
 #include "linux/loop/loop.h"
 
 struct adopt;
-struct adopt_pending;
 struct tryout;
 struct tryouts;
 struct wish;
@@ -16,7 +15,6 @@ struct trap {
 	struct adopt *adopt;
 	int fd;			/* the listener of its calls; -1: none */
 	loop_handle handle;
-	struct adopt_pending *pending;	/* to be answered later */
 	struct wish *wishes;	/* adopt_wish */
 	struct tryouts *all_tryouts;
 	struct tryout *tryouts;	/* adopt_tryout: what it listens on, for so

@@ -19,7 +19,9 @@ read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
     struct error *err)
 {
 	(void)ctx;
-	return file_read(path, CONF_ENV_FILE_MAX, ret_text, ret_len, err);
+	/* It may lie where the app's user may put what he likes. */
+	return file_read_trusted(path, CONF_ENV_FILE_MAX, ret_text, ret_len,
+	    err);
 }
 
 static int

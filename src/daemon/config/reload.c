@@ -283,8 +283,9 @@ reload_request(struct reloads *rs, enum reload_scope scope, const char *app)
 	reload_cancel(rs);
 	apps_count_reload(rs->apps);
 	rs->reloading = true;
-	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
-	    "STATUS=reloading", (long long)(mono_now().ns / 1000));
+	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)(mono_now().ns / 1000));
+	sd_notify_status(rs->up, "STATUS=reloading");
 	if (r == NULL) {
 		struct conf_errors none = { .file = NULL };
 

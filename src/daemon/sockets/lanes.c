@@ -262,7 +262,7 @@ count_waiting(const struct lane *lane)
 static void
 log_end_of_wait(const struct lane *lane, uint32_t n, const char *how)
 {
-	log_app(LOG_LEVEL_INFO, lane->listener->app,
+	log_app_often(LOG_LEVEL_INFO, lane->listener->app,
 	    "%u connection%s that waited for a worker %s", n, n == 1 ? "" : "s",
 	    how);
 }

@@ -54,7 +54,7 @@ lanes_heal_check(struct lane *lane)
 		return;
 	by = find_culprit(lane);
 	/* Most do it at every start. */
-	log_about(ls->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	log_often(ls->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
 	    &by.about,
 	    "%shas changed the backlog of its listener to %u: back to %u%s",
 	    by.who, backlog, want, ls->told_backlog ? "" : " (said once)");
@@ -189,12 +189,12 @@ tell_shut_unix(struct lane *lane, enum listener_fate fate)
 	const struct culprit by = find_culprit(lane);
 
 	if (fate == LISTENER_STAYS_DEAD)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener %s: clients are refused "
 		    "until %s", by.who, l->bound.path, l->inherited ?
 		    "the supervisor above makes it anew" : "the next reload");
 	else if (fate == LISTENER_RENEWED && is_to_tell(&l->lanes))
-		log_about(LOG_LEVEL_WARNING, &by.about,
+		log_often(LOG_LEVEL_WARNING, &by.about,
 		    "%shas shut down the listener %s; there is another one in "
 		    "its place, and workers that have the old one are replaced",
 		    by.who, l->bound.path);
@@ -208,15 +208,15 @@ tell_shut(struct lane *lane, int code)
 	const struct culprit by = find_culprit(lane);
 
 	if (l->bound.kind == ADDRESS_UDP)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener udp:%s: it hears nothing "
 		    "until its next start", by.who, name.s);
 	else if (code < 0)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener %s, and it cannot listen "
 		    "again: %s", by.who, name.s, strerror(-code));
 	else if (is_to_tell(&l->lanes))
-		log_about(LOG_LEVEL_WARNING, &by.about,
+		log_often(LOG_LEVEL_WARNING, &by.about,
 		    "%shas shut down the listener %s; it listens again%s",
 		    by.who, name.s, l->lanes.ebpf != NULL ? "" :
 		    ", what waited in its queue is lost");

@@ -363,7 +363,7 @@ tell_answer(struct listener *l, size_t doubts, bool guessed)
 {
 	bool tells = !guessed && is_to_tell(&l->lanes);
 
-	log_app(tells ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, l->app,
+	log_app_often(tells ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, l->app,
 	    "the order of %zu sockets of %s was in doubt: the kernel was asked",
 	    doubts, address_text_numeric(&l->bound).s);
 }
@@ -374,7 +374,7 @@ tell_failure(struct listener *l, size_t doubts, int code)
 	if (l->lanes.told_doubt)
 		return;
 	l->lanes.told_doubt = true;
-	log_app(LOG_LEVEL_INFO, l->app,
+	log_app_often(LOG_LEVEL_INFO, l->app,
 	    "the order of %zu sockets of %s is in doubt, and the kernel cannot "
 	    "be asked: %s; they get no new connections until it is known, if "
 	    "others do", doubts, address_text_numeric(&l->bound).s,

@@ -25,7 +25,7 @@ warn(struct listener *l, const char *why)
 	if (l->lanes.warned)
 		return;
 	l->lanes.warned = true;
-	log_app(LOG_LEVEL_WARNING, l->app,
+	log_app_often(LOG_LEVEL_WARNING, l->app,
 	    "new connections to %s cannot be steered: %s",
 	    address_text_numeric(&l->bound).s, why);
 }
@@ -280,7 +280,7 @@ attach_before_second(struct listener *l)
 	code = attach_classic(l, ls->order.n);
 	ls->attached = code == 0;
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
+		log_app_often(LOG_LEVEL_DEBUG, l->app,
 		    "the kernel may choose a lane for a moment: %s",
 		    strerror(-code));
 }
@@ -325,7 +325,7 @@ lanes_program_found(const struct lane *lane)
 	int code = socket_found_group(lane->fd);
 
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
 		    "the first lane is in no group yet: %s", strerror(-code));
 }
 
@@ -357,7 +357,7 @@ lanes_program_leaving(const struct lane *lane)
 		return;
 	code = attach_classic(lane->listener, ls->order.n - 1);
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
 		    "some connections may go astray for a moment: %s",
 		    strerror(-code));
 }

@@ -12,6 +12,7 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 
 static int start_lane(struct lane *lane, bool beside);
 
@@ -50,7 +51,7 @@ close_lane(struct lane *lane)
 {
 	lanes_sockets_unwatch(lane);
 	lanes_program_left(lane, true);
-	fd_close(&lane->fd);
+	socket_close(&lane->fd);
 }
 
 void
@@ -87,7 +88,7 @@ lanes_sockets_watch(struct lane *lane)
 	lane->awaited = false;
 	if (loop_add(l->all->loop, lane->fd, 0, false, l->lanes.on_hangup,
 		lane, &lane->hangup) < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
+		log_app_often(LOG_LEVEL_DEBUG, l->app,
 		    "a listener cannot be watched");
 }
 
@@ -397,7 +398,7 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 	struct lane *first = l->lanes.v[0];
 
 	lanes_sockets_unwatch(first);
-	fd_close(&first->fd);
+	socket_close(&first->fd);
 	first->fd = fd;
 	first->ino = socket_inode(fd);
 	lanes_sockets_watch(first);
@@ -579,7 +580,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	}
 	if (!datagrams)
 		socket_refuse(old);
-	fd_close(&old);
+	socket_close(&old);
 	lane->broken = false;
 	if (datagrams)
 		lanes_program_again(l);

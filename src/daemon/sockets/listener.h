@@ -196,6 +196,8 @@ struct listeners {
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */
 	loop_handle inotify_handle;
+	struct loop_timer file_again;	/* looks at their files again, */
+	unsigned file_tries;		/* so often already */
 };
 
 /* The first lane, which was opened with it: the only one of a Unix listener. */

@@ -152,7 +152,7 @@ announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 	const char *interface = l->bound.options.interface;
 	unsigned most = socket_somaxconn();
 
-	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s%s%s",
+	log_app_often(LOG_LEVEL_INFO, app->name, "listening on %s%s%s%s%s",
 	    listener_scheme(l), name.s,
 	    *interface != '\0' ? " interface=" : "", interface, l->inherited ?
 	    " (socket passed by the supervisor above)" :

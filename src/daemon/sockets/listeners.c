@@ -279,7 +279,7 @@ listeners_release(struct listener *l)
 		return;
 	if (listener_is_open(l) && l->listening && !l->door_closed &&
 	    !l->quiet)
-		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s",
+		log_app_often(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s",
 		    listener_scheme(l), address_text_numeric(&l->bound).s);
 	/* Workers may still hold it, without a thought of accepting. */
 	if (l->forsaken)

@@ -255,7 +255,7 @@ steer_figures(struct steering *st, const struct worker *w)
 		if (lane == NULL)
 			continue;
 		lanes_figures(lane, &f);
-		log_about(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
+		log_often(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
 		    "connections open, %llu in all%s", lane->slot, f.waiting,
 		    (unsigned long long)f.open, (unsigned long long)f.total,
 		    f.counted ? "" : " (not counted)");

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,6 +17,11 @@
 #include "linux/process/process.h"
 
 #define SWEEP_MS 50
+
+/* Of a turn, in which so many environments are read as there is time for; others
+   have the loop in between. One look that cannot be made in parts ends then. */
+#define BUDGET_NS	INT64_C(2000000)
+#define PAUSE_MS	4
 
 /* Of whom nobody knows whose it was: the defaults of an app. */
 #define UNKNOWN_SIGNAL	SIGTERM
@@ -36,7 +42,8 @@ struct legacy {
 };
 
 struct orphan {
-	struct orphan *next;
+	TAILQ_ENTRY(orphan) entry;
+	struct orphan *chain;	/* of those with a similar pid */
 	pid_t pid;		/* our child, not reaped */
 	struct legacy *legacy;	/* NULL: of nobody known */
 	bool kept;
@@ -49,6 +56,15 @@ orphans_note_strangers(struct orphans *o)
 {
 	if (process_children(&o->strangers, &o->n_strangers) < 0)
 		o->n_strangers = 0;
+}
+
+static struct mono
+end_of_budget(void)
+{
+	struct mono end = mono_now();
+
+	end.ns += BUDGET_NS;
+	return end;
 }
 
 static bool
@@ -107,6 +123,7 @@ serial_of(const struct orphans *o, pid_t pid)
 
 struct owner_search {
 	const struct worker *worker;
+	struct mono end;
 	bool found;
 };
 
@@ -120,13 +137,15 @@ look_for_owner(struct orphans *o, pid_t pid, void *ctx)
 		return true;
 	search->found = st.group == search->worker->pid ||
 	    serial_of(o, pid) == search->worker->serial;
-	return !search->found;
+	return !search->found && mono_before(mono_now(), search->end);
 }
 
 bool
 orphans_of(struct orphans *o, const struct worker *worker)
 {
-	struct owner_search search = { .worker = worker };
+	struct owner_search search = {
+		.worker = worker, .end = end_of_budget(),
+	};
 
 	each_orphan(o, look_for_owner, &search);
 	return search.found;
@@ -134,6 +153,7 @@ orphans_of(struct orphans *o, const struct worker *worker)
 
 struct crew_search {
 	const struct crew *crew;
+	struct mono end;
 	bool found;
 };
 
@@ -146,13 +166,15 @@ look_for_crew(struct orphans *o, pid_t pid, void *ctx)
 	for (const struct worker *w = search->crew->workers; w != NULL;
 	    w = w->next)
 		search->found |= serial != 0 && w->serial == serial;
+	/* As what cannot be listed. */
+	search->found |= !mono_before(mono_now(), search->end);
 	return !search->found;
 }
 
 bool
 orphans_of_crew(struct orphans *o, const struct crew *crew)
 {
-	struct crew_search search = { .crew = crew };
+	struct crew_search search = { .crew = crew, .end = end_of_budget() };
 
 	/* What cannot be listed may well be there. */
 	return !each_orphan(o, look_for_crew, &search) || search.found;
@@ -212,6 +234,8 @@ orphans_begin(struct orphans *o, const struct worker *w)
 		.app = strdup(w->crew->name), .instance = w->instance,
 		.signo = conf->stop_signal, .timeout_ms = conf->stop_timeout_ms,
 		.keep = conf->orphans == CONF_ORPHANS_KEEP,
+		/* A sweep that is under way may be past them. */
+		.found = true,
 	};
 	o->legacies = l;
 }
@@ -220,8 +244,9 @@ static void
 drop_legacies(struct orphans *o)
 {
 	struct legacy **p = &o->legacies;
+	const struct orphan *x;
 
-	for (const struct orphan *x = o->known; x != NULL; x = x->next)
+	TAILQ_FOREACH(x, &o->known, entry)
 		if (x->legacy != NULL)
 			x->legacy->found = true;
 	while (*p != NULL) {
@@ -239,28 +264,43 @@ drop_legacies(struct orphans *o)
 
 /* ---- what becomes of it ---- */
 
-static struct orphan *
-find_known(const struct orphans *o, pid_t pid)
+static struct orphan **
+find_place(struct orphans *o, pid_t pid)
 {
-	for (struct orphan *x = o->known; x != NULL; x = x->next)
-		if (x->pid == pid)
-			return x;
-	return NULL;
+	struct orphan **p = &o->by_pid[(unsigned)pid % ORPHANS_CHAINS];
+
+	while (*p != NULL && (*p)->pid != pid)
+		p = &(*p)->chain;
+	return p;
+}
+
+static struct orphan *
+find_known(struct orphans *o, pid_t pid)
+{
+	return *find_place(o, pid);
+}
+
+static void
+forget_known(struct orphans *o, pid_t pid)
+{
+	struct orphan **p = find_place(o, pid);
+	struct orphan *x = *p;
+
+	if (x == NULL)
+		return;
+	*p = x->chain;
+	TAILQ_REMOVE(&o->known, x, entry);
+	free(x);
 }
 
 void
 orphans_reaped(struct orphans *o, pid_t pid)
 {
-	struct orphan **p = &o->known;
-
-	while (*p != NULL && (*p)->pid != pid)
-		p = &(*p)->next;
-	if (*p != NULL) {
-		struct orphan *x = *p;
-
-		*p = x->next;
-		free(x);
-	}
+	forget_known(o, pid);
+	o->disturbed = true;
+	for (size_t i = 0; i < o->n_strangers; i++)
+		if (o->strangers[i] == pid)
+			o->strangers[i--] = o->strangers[--o->n_strangers];
 }
 
 static void
@@ -270,9 +310,10 @@ tell(const struct legacy *l, pid_t pid, const char *deed, const char *why)
 
 	process_name(pid, name, sizeof(name));
 	if (l == NULL || l->app == NULL)
-		log_info("%s pid %d (%s)%s", deed, (int)pid, name, why);
+		log_own_often(LOG_LEVEL_INFO, "%s pid %d (%s)%s", deed, (int)pid,
+		    name, why);
 	else
-		log_about(LOG_LEVEL_INFO, &(struct log_about){
+		log_often(LOG_LEVEL_INFO, &(struct log_about){
 		    .app = l->app, .instance = (long)l->instance,
 		    .pid = l->pid,
 		}, "%s pid %d (%s), which it left behind%s", deed, (int)pid,
@@ -320,10 +361,11 @@ take(struct orphans *o, pid_t pid, struct legacy *l)
 		return;
 	}
 	*x = (struct orphan){
-		.next = o->known, .pid = pid, .legacy = l,
-		.kept = l != NULL && l->keep, .kill_at = MONO_NEVER,
+		.pid = pid, .legacy = l, .kept = l != NULL && l->keep,
+		.kill_at = MONO_NEVER,
 	};
-	o->known = x;
+	TAILQ_INSERT_TAIL(&o->known, x, entry);
+	*find_place(o, pid) = x;
 	if (x->kept) {
 		tell(l, pid, "leaving alone", " (orphans = keep)");
 		return;
@@ -335,32 +377,19 @@ take(struct orphans *o, pid_t pid, struct legacy *l)
 	send_signal(x);
 }
 
-static bool
-sweep_one(struct orphans *o, pid_t pid, void *ctx)
-{
-	struct orphan *x = find_known(o, pid);
-	struct legacy *l;
-
-	(void)ctx;
-	if (x != NULL)
-		l = x->legacy;
-	else if (is_left_behind(o, pid, &l))
-		take(o, pid, l);
-	else
-		return true;
-	if (l != NULL)
-		l->found = true;
-	return true;
-}
-
 static void
 kill_due(void *ctx)
 {
 	struct orphans *o = ctx;
-	struct mono next = MONO_NEVER, now = mono_now();
+	struct mono next = MONO_NEVER, now = mono_now(), end = end_of_budget();
+	struct orphan *x;
 
-	for (struct orphan *x = o->known; x != NULL; x = x->next) {
+	TAILQ_FOREACH(x, &o->known, entry) {
 		if (!mono_before(now, x->kill_at)) {
+			if (!mono_before(mono_now(), end)) {
+				next = mono_add_ms(now, PAUSE_MS);
+				break;
+			}
 			tell(x->legacy, x->pid, "killing",
 			    ": still there after stop_timeout");
 			kill_orphan(x);
@@ -372,30 +401,124 @@ kill_due(void *ctx)
 		loop_timer_set(o->loop, &o->due, next);
 }
 
+/* ---- a sweep ---- */
+
+/* At the end nobody else is there whose it could be; but a helper of ours, which
+   nobody has to hear of. */
 static void
-sweep(struct orphans *o)
-{
-	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
-		l->found = false;
-	/* Who is in none of the lists of children has been reaped. */
-	if (each_orphan(o, sweep_one, NULL))
-		drop_legacies(o);
-	kill_due(o);
-}
-
-/* ---- the end ---- */
-
-static bool
-take_unknown(struct orphans *o, pid_t pid, void *ctx)
+take_unknown(struct orphans *o, pid_t pid)
 {
 	struct process_stat st;
 
-	(void)ctx;
-	if (find_known(o, pid) == NULL && process_stat(pid, &st) &&
-	    st.state != 'Z')
+	if (!process_stat(pid, &st) || st.state == 'Z')
+		return;
+	if (st.group == getpgrp())
+		process_kill(pid, SIGKILL);
+	else
 		take(o, pid, NULL);
+}
+
+static bool
+sweep_one(struct orphans *o, pid_t pid, void *ctx)
+{
+	struct orphan *x = find_known(o, pid);
+	struct legacy *l = NULL;
+
+	(void)ctx;
+	if (x != NULL)
+		l = x->legacy;
+	else if (is_left_behind(o, pid, &l))
+		take(o, pid, l);
+	else if (o->takes_all)
+		take_unknown(o, pid);
+	if (l != NULL)
+		l->found = true;
 	return true;
 }
+
+/* A part of it; false: that was all. A pid that was taken anew meanwhile is no
+   child of ours, or is looked at like any other. */
+static bool
+sweep_part(struct orphans *o)
+{
+	struct mono end = end_of_budget();
+	pid_t pid;
+
+	while (mono_before(mono_now(), end)) {
+		if (!child_scan_next(&o->scan, &pid))
+			return false;
+		if (pid != 0 && workers_find(o->workers, pid) == NULL &&
+		    !is_stranger(o, pid) && process_is_child(pid))
+			sweep_one(o, pid, NULL);
+	}
+	return true;
+}
+
+/* Who is in none of the lists of children has been reaped; but a list whose
+   children go while it is read may lack some. */
+static void
+end_sweep(struct orphans *o, bool listed)
+{
+	child_scan_end(&o->scan);
+	if (listed && !o->disturbed)
+		drop_legacies(o);
+	kill_due(o);
+	if (o->again)
+		orphans_sweep_soon(o);
+	o->again = false;
+}
+
+static void
+begin_sweep(struct orphans *o)
+{
+	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
+		l->found = false;
+	o->disturbed = false;
+}
+
+/* Begin one, or go on with it; false: that was all. */
+static bool
+sweep(struct orphans *o)
+{
+	bool listed = true;
+
+	if (o->sweeping) {
+		o->sweeping = sweep_part(o);
+	} else {
+		begin_sweep(o);
+		if (child_scan_begin(&o->scan) == 0)
+			o->sweeping = sweep_part(o);
+		else	/* all of them, once */
+			listed = each_orphan(o, sweep_one, NULL);
+	}
+	if (o->sweeping) {
+		loop_timer_start(o->loop, &o->sweep, PAUSE_MS);
+		return true;
+	}
+	end_sweep(o, listed);
+	return false;
+}
+
+static void
+sweep_due(void *ctx)
+{
+	struct orphans *o = ctx;
+
+	o->swept = !sweep(o) && o->ending;
+}
+
+/* A sweep looks at every child, so one serves all the deaths of this time. */
+void
+orphans_sweep_soon(struct orphans *o)
+{
+	/* One that is under way may be past them. */
+	if (o->sweeping)
+		o->again = true;
+	else
+		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
+}
+
+/* ---- the end ---- */
 
 static bool
 kill_one(struct orphans *o, pid_t pid, void *ctx)
@@ -403,7 +526,7 @@ kill_one(struct orphans *o, pid_t pid, void *ctx)
 	struct orphan *x = find_known(o, pid);
 
 	(void)ctx;
-	if (x != NULL && !x->kept)
+	if (x != NULL && !x->kept && !x->killed)
 		kill_orphan(x);
 	else if (x == NULL && !o->keeps)
 		kill_with_group(pid);
@@ -440,15 +563,33 @@ kill_unlisted(const struct orphans *o)
 	return ORPHANS_KILLED;
 }
 
+/* One sweep after each change: what it finds in several turns, it has said when
+   the last of them is over. */
+static bool
+is_swept(struct orphans *o)
+{
+	bool swept;
+
+	/* One from before has spared some. */
+	if (!o->ending) {
+		child_scan_end(&o->scan);
+		o->sweeping = false;
+	}
+	o->ending = true;
+	swept = o->swept || (!o->sweeping && !sweep(o));
+	o->swept = false;
+	return swept;
+}
+
 static enum orphans_left
 end_all(struct orphans *o, bool (*fn)(struct orphans *, pid_t, void *))
 {
 	struct rest rest = { .n = 0 };
 
-	sweep(o);
+	if (!is_swept(o))
+		return ORPHANS_STOP;
 	if (fn != NULL)
 		each_orphan(o, fn, NULL);
-	kill_due(o);
 	if (!each_orphan(o, count_one, &rest))
 		return kill_unlisted(o);
 	return rest.n == 0 ? ORPHANS_NONE : rest.n_killed == rest.n ?
@@ -459,7 +600,8 @@ enum orphans_left
 orphans_stop_all(struct orphans *o)
 {
 	/* One without a trace may be of an app that lets them live. */
-	return end_all(o, o->keeps ? NULL : take_unknown);
+	o->takes_all = !o->keeps;
+	return end_all(o, NULL);
 }
 
 enum orphans_left
@@ -468,39 +610,36 @@ orphans_kill_all(struct orphans *o)
 	return end_all(o, kill_one);
 }
 
+struct member_list {
+	const struct worker *worker;
+	struct mono end;
+};
+
 static bool
 log_member(struct orphans *o, pid_t pid, void *ctx)
 {
-	const struct worker *w = ctx;
+	const struct member_list *list = ctx;
 	struct process_stat st;
 	char name[32];
 
 	(void)o;
-	if (!process_stat(pid, &st) || st.state == 'Z' || st.group != w->pid)
+	if (!mono_before(mono_now(), list->end))
+		return false;
+	if (!process_stat(pid, &st) || st.state == 'Z' ||
+	    st.group != list->worker->pid)
 		return true;
 	process_name(pid, name, sizeof(name));
-	worker_log(LOG_LEVEL_INFO, w, "exited; pid %d (%s) of its process "
-	    "group is still there", (int)pid, name);
+	worker_log_often(LOG_LEVEL_INFO, list->worker, "exited; pid %d (%s) of "
+	    "its process group is still there", (int)pid, name);
 	return true;
 }
 
 void
 orphans_log_group(struct orphans *o, const struct worker *w)
 {
-	each_orphan(o, log_member, (void *)w);
-}
+	struct member_list list = { .worker = w, .end = end_of_budget() };
 
-static void
-sweep_due(void *ctx)
-{
-	sweep(ctx);
-}
-
-/* A sweep looks at every child, so one serves all the deaths of this time. */
-void
-orphans_sweep_soon(struct orphans *o)
-{
-	loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
+	each_orphan(o, log_member, &list);
 }
 
 int
@@ -508,6 +647,7 @@ orphans_init(struct orphans *o, struct loop *loop, struct workers *workers)
 {
 	o->loop = loop;
 	o->workers = workers;
+	TAILQ_INIT(&o->known);
 	if (loop_timer_init(loop, &o->due, kill_due, o) < 0)
 		return -ENOMEM;
 	return loop_timer_init(loop, &o->sweep, sweep_due, o);
@@ -516,14 +656,16 @@ orphans_init(struct orphans *o, struct loop *loop, struct workers *workers)
 void
 orphans_fini(struct orphans *o)
 {
-	while (o->known != NULL)
-		orphans_reaped(o, o->known->pid);
+	free(o->strangers);
+	/* There was no _init(). */
+	if (o->loop == NULL)
+		return;
+	while (!TAILQ_EMPTY(&o->known))
+		forget_known(o, TAILQ_FIRST(&o->known)->pid);
 	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
 		l->found = false;
 	drop_legacies(o);
-	free(o->strangers);
-	if (o->loop == NULL)
-		return;
+	child_scan_end(&o->scan);
 	loop_timer_fini(o->loop, &o->sweep);
 	loop_timer_fini(o->loop, &o->due);
 }

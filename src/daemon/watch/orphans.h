@@ -12,9 +12,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "linux/loop/loop.h"
+#include "linux/process/child_scan.h"
 
 struct crew;
 struct legacy;
@@ -23,14 +25,24 @@ struct orphan;
 struct worker;
 struct workers;
 
+#define ORPHANS_CHAINS	64
+
 struct orphans {
 	struct loop *loop;
 	struct workers *workers;
 	struct loop_timer sweep;	/* for what dead workers left behind */
 	struct loop_timer due;		/* somebody has had its stop_timeout */
+	struct child_scan scan;		/* of a sweep */
+	bool sweeping;			/* one is under way, in parts */
+	bool again;			/* when it is over */
+	bool swept;			/* it is, and the end has not seen it */
+	bool disturbed;			/* children went meanwhile */
+	bool ending;			/* no worker is left */
+	bool takes_all;			/* whoever they came from */
 	struct legacy *legacies;	/* of dead workers, whose orphans there
 					   may be */
-	struct orphan *known;		/* those that were seen */
+	TAILQ_HEAD(, orphan) known;	/* those that were seen */
+	struct orphan *by_pid[ORPHANS_CHAINS];
 	bool keeps;			/* some app lets its own live */
 	pid_t *strangers;		/* children we had before we began */
 	size_t n_strangers;
@@ -49,7 +61,8 @@ void orphans_begin(struct orphans *o, const struct worker *worker);
 /* Look for what dead workers left behind, soon. */
 void orphans_sweep_soon(struct orphans *o);
 
-/* This child, no worker, is dead and reaped. */
+/* This child, no worker, is dead and reaped: who gets its number is somebody
+   else. */
 void orphans_reaped(struct orphans *o, pid_t pid);
 
 /* Note the children that we already have: they are none of our business. */

@@ -92,6 +92,10 @@ struct worker {
 void worker_log(enum log_level level, const struct worker *worker,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same for what it can bring about at will, see log_often(). */
+void worker_log_often(enum log_level level, const struct worker *worker,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 /* NULL for NULL. */
 struct worker *worker_of_holder(const struct lane_holder *holder);
 

@@ -262,8 +262,10 @@ spawn_read_report(int report, struct spawn_failure *ret_failure,
 bool
 spawn_failure_passes(const struct spawn_failure *failure)
 {
+	/* ETXTBSY: the program is being written just now. */
 	return failure->err == EMFILE || failure->err == ENFILE ||
-	       failure->err == ENOMEM || failure->err == EAGAIN;
+	       failure->err == ENOMEM || failure->err == EAGAIN ||
+	       failure->err == ETXTBSY;
 }
 
 static const char *

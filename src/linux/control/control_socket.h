@@ -37,6 +37,9 @@ int control_socket_also(struct control_socket *s, const char *also,
 /* Is the file still there, and ours? */
 bool control_socket_is_there(const struct control_socket *s);
 
+/* Remove its file if that is still ours. */
+void control_socket_remove(struct control_socket *s);
+
 /* Close it, and remove the file if it is still ours. */
 void control_socket_close(struct control_socket *s);
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/open_trusted.h"
 #include "linux/file/file.h"
 
 /* `cut`: what is beyond `max` is left out, and no error. */
@@ -85,17 +86,14 @@ file_read_start(const char *path, size_t max, char **ret_text, size_t *ret_len)
 	return code;
 }
 
-int
-file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
-    struct error *err)
+/* Takes over `fd`, or what opening it has come to. */
+static int
+read_opened(int fd, const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int code;
 
-	if (fd < 0)
-		code = -errno;
-	else
-		code = check_regular(fd);
+	code = fd < 0 ? fd : check_regular(fd);
 	if (code == 0)
 		code = read_all(fd, max, false, ret_text, ret_len);
 	fd_close(&fd);
@@ -109,4 +107,22 @@ file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 		error_set(err, code, "cannot read %s: %s", path,
 		    strerror(-code));
 	return code;
+}
+
+int
+file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	return read_opened(fd < 0 ? -errno : fd, path, max, ret_text, ret_len,
+	    err);
+}
+
+int
+file_read_trusted(const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err)
+{
+	return read_opened(open_trusted(path, O_RDONLY | O_NOCTTY |
+	    O_NONBLOCK, 0), path, max, ret_text, ret_len, err);
 }

@@ -69,6 +69,10 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer,
 void loop_timer_start(struct loop *loop, struct loop_timer *timer,
     int64_t ms);
 
+/* The number of the present turn, for what is to be done so and so often in
+   each. */
+uint64_t loop_turn_number(const struct loop *loop);
+
 /*
  * One turn: wait for events or the next timer, and handle them. Never fails:
  * an error of epoll_wait(2) other than EINTR would be a bug of ours.

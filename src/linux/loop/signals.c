@@ -15,6 +15,24 @@ static const int handled[] = {
 	SIGCHLD,
 };
 
+static void
+block(sigset_t *ret_set)
+{
+	sigemptyset(ret_set);
+	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
+		sigaddset(ret_set, handled[i]);
+	sigprocmask(SIG_SETMASK, ret_set, NULL);
+}
+
+void
+signals_block_early(void)
+{
+	sigset_t set;
+
+	if (getpid() == 1)
+		block(&set);
+}
+
 /* As they were when we began. */
 static bool hup_ignored;
 static bool had_terminal;
@@ -49,11 +67,8 @@ signals_open(int *ret_fd, struct error *err)
 	int fd;
 
 	note_beginning();
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
-		sigaddset(&set, handled[i]);
 	/* First the mask, so that nothing strikes in between. */
-	sigprocmask(SIG_SETMASK, &set, NULL);
+	block(&set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);
@@ -85,7 +100,8 @@ is_hangup(const struct signalfd_siginfo *info)
 }
 
 void
-signals_read(int fd, void (*fn)(void *ctx, int signo, bool hangup), void *ctx)
+signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
+    void *ctx)
 {
 	struct signalfd_siginfo info[8];
 	ssize_t n;
@@ -96,7 +112,8 @@ signals_read(int fd, void (*fn)(void *ctx, int signo, bool hangup), void *ctx)
 			bool hangup = is_hangup(&info[i]);
 
 			if (!hangup || !hup_ignored)
-				fn(ctx, (int)info[i].ssi_signo, hangup);
+				fn(ctx, (int)info[i].ssi_signo,
+				    (int)info[i].ssi_pid, hangup);
 		}
 	} while (n == (ssize_t)sizeof(info));
 }

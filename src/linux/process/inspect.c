@@ -316,6 +316,37 @@ inspect_protocol_name(pid_t tid, int fd, char *name, size_t size)
 	return true;
 }
 
+/* By what is known already: its file system may belong to somebody who does not
+   answer. */
+static bool
+same_place(pid_t tid, const char *name)
+{
+	struct statx theirs, ours;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+	    STATX_INO, &theirs) < 0)
+		return true;
+	snprintf(path, sizeof(path), "/proc/self/%s", name);
+	return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+	    STATX_INO, &ours) < 0 || (theirs.stx_ino == ours.stx_ino &&
+	    theirs.stx_dev_major == ours.stx_dev_major &&
+	    theirs.stx_dev_minor == ours.stx_dev_minor);
+}
+
+bool
+inspect_same_network(pid_t tid)
+{
+	return same_place(tid, "ns/net");
+}
+
+bool
+inspect_same_root(pid_t tid)
+{
+	return same_place(tid, "root");
+}
+
 char *
 inspect_cwd(pid_t tid)
 {

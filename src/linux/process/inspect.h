@@ -97,6 +97,11 @@ int inspect_take_fd(pid_t pid, int fd);
    whoever may see the descriptor (`system.sockprotoname`). False: unknown. */
 bool inspect_protocol_name(pid_t tid, int fd, char *name, size_t size);
 
+/* Is it in the network namespace that we are in; is its root directory ours?
+   Yes, where that cannot be told. */
+bool inspect_same_network(pid_t tid);
+bool inspect_same_root(pid_t tid);
+
 /* The working directory; the caller frees. NULL: unknown. */
 char *inspect_cwd(pid_t tid);
 

@@ -6,6 +6,7 @@
 
 #include "base/mono.h"
 #include "linux/process/inspect.h"
+#include "linux/process/process.h"
 #include "linux/process/waiting.h"
 
 /* What a poll or select may span to be looked at. */
@@ -205,6 +206,9 @@ waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 		.todo = { leader }, .n_todo = 1,
 	};
 
+	/* Its numbers are those of others. */
+	if (!process_proc_is_ours())
+		return WAITING_REFUSED;
 	/* todo grows while we walk along it. */
 	for (size_t i = 0; i < l.n_todo && !l.found && !l.late; i++) {
 		l.pid = l.todo[i];
@@ -251,6 +255,8 @@ search_holder(pid_t leader, uint64_t ino, int first)
 		.todo = { leader }, .n_todo = 1,
 	};
 
+	if (!process_proc_is_ours())
+		return true;
 	for (size_t i = 0; i < l.n_todo && !l.found; i++) {
 		int code;
 

@@ -5,10 +5,10 @@
 #include <netinet/in.h>
 #include <stddef.h>
 
-#include "base/fd.h"
 #include "linux/process/inspect.h"
 #include "linux/socket/half_close.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 
 /* As in <netinet/tcp.h>, which has an older struct. */
 #define TCP_ESTABLISHED	1
@@ -42,6 +42,6 @@ half_close(pid_t pid, int fd, uint64_t ino, const struct drain_conn *conn)
 	if (code == 0 && shutdown(copy, SHUT_RD) < 0)
 		code = -errno;
 	/* As long as we have it, the server's close(2) would end nothing. */
-	fd_close(&copy);
+	socket_close_copy(&copy);
 	return code;
 }

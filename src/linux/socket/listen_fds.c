@@ -12,6 +12,7 @@
 #include "core/worker/fd_protocol.h"
 #include "linux/socket/listen_fds.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)	/* <linux/close_range.h> */
@@ -79,7 +80,7 @@ listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable)
 		struct listen_fd *slot = &fds.v[fds.n];
 
 		if (socket_address(fd, &slot->address) < 0) {
-			fd_close(&fd);
+			socket_close(&fd);
 			(*ret_unusable)++;
 			continue;
 		}
@@ -124,7 +125,7 @@ listen_fds_close(struct listen_fds *fds,
 	for (size_t i = 0; i < fds->n; i++) {
 		if (fds->v[i].fd >= 0 && fn != NULL)
 			fn(&fds->v[i].address);
-		fd_close(&fds->v[i].fd);
+		socket_close(&fds->v[i].fd);
 		address_free(&fds->v[i].address);
 	}
 	free(fds->v);

@@ -30,7 +30,7 @@ void unix_socket_unlink(const char *path, const struct socket_file *file);
 /*
  * See that both names are there. 1: PATH had gone and is back; 0: nothing was
  * amiss. -EEXIST: PATH is somebody else's file now; -ENOENT: both names are
- * gone, for good; other -errno: it could not be made.
+ * gone, for good; -EAGAIN: one of them is about to go, look again; other -errno: it could not be made.
  */
 int unix_socket_restore(const char *path, const struct socket_file *file);
 

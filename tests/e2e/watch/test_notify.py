@@ -162,18 +162,60 @@ def test_workers_do_not_see_the_supervisors_socket(box, supervisor):
 
 def test_supervisor_that_does_not_read_blocks_nothing(box, supervisor):
     box.web(restart_delay="10ms", restart_delay_max="10ms")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
-        filler.setblocking(False)
-        try:
-            while True:
-                filler.sendto(b"X=1", supervisor.env["NOTIFY_SOCKET"])
-        except BlockingIOError:
-            pass
+    fill(supervisor.env["NOTIFY_SOCKET"])
     d = box.start(env=supervisor.env)
     old = d.wait_ready(2)
     d.send(signal.SIGHUP)
     d.wait_replaced(old, 2)
     d.stop()
+
+
+def fill(address):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+        filler.setblocking(False)
+        try:
+            while True:
+                filler.sendto(b"X=1", address)
+        except BlockingIOError:
+            pass
+
+
+def test_messages_wait_for_a_supervisor_whose_queue_is_full(box, supervisor):
+    box.web()
+    address = supervisor.env["NOTIFY_SOCKET"]
+    fill(address)
+    d = box.start(env=supervisor.env)
+    old = d.wait_ready(2)
+    d.wait_log("start complete")
+    assert not supervisor.has("READY=1")
+    supervisor.wait("READY=1")
+    supervisor.wait("STATUS=2 of 2 instances ready")
+    before = len(supervisor.look())
+    fill(address)
+    d.send(signal.SIGHUP)
+    d.wait_replaced(old, 2)
+    d.wait_log(r"web: reload")
+    wait_until(lambda: supervisor.has("READY=1", before), "READY=1")
+    told = [line for message in supervisor.messages[before:]
+            for line in message if line.endswith("G=1") or line == "READY=1"]
+    assert told == ["RELOADING=1", "READY=1"]
+    before = len(supervisor.look())
+    d.stop()
+    supervisor.wait("STOPPING=1", before)
+
+
+def test_status_is_told_when_it_has_changed(box, supervisor):
+    box.web(restart_delay="10ms", instances=1)
+    d = box.start(env=supervisor.env)
+    pid, = d.wait_ready(1)
+    supervisor.wait("STATUS=1 of 1 instances ready")
+    for _ in range(5):
+        os.kill(pid, signal.SIGKILL)
+        pid, = d.wait_replaced([pid], 1)
+    d.stop()
+    told = [line for message in supervisor.look() for line in message
+            if line.startswith("STATUS=")]
+    assert all(a != b for a, b in zip(told, told[1:])), told
 
 
 def test_supervisor_that_is_not_there_is_no_reason_to_fail(box):
@@ -521,7 +563,7 @@ def test_file_that_somebody_removes(box):
 # --- real clients of the protocol
 
 def heard(box, d, count=1):
-    return d.wait_log(r"ready after \S+ \(it said READY=1\)", count=count,
+    return d.wait_log(r"ready after \S+ \(it said READY=1[^)]*\)", count=count,
                       limit=60)
 
 

@@ -424,6 +424,8 @@ key_listen(void **state)
 	GOOD("listen", "\n  [::1]:80\n  81", "[::1]:80, 81");
 	GOOD("listen", "80  freebind interface=lo, 81 defer_accept=3",
 	    "80 interface=lo freebind, 81 defer_accept=3");
+	GOOD("listen", "w=[::1]:80 mark=7, 1.2.3.4:81 mark=7",
+	    "w=[::1]:80 mark=7, 1.2.3.4:81 mark=7");
 	/* One address, for two interfaces. */
 	GOOD("listen", "80 interface=a, 80 interface=b",
 	    "80 interface=a, 80 interface=b");

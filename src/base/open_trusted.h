@@ -1,0 +1,15 @@
+/* Opening a file whose directory may belong to somebody we do not trust. */
+#ifndef BASE_OPEN_TRUSTED_H
+#define BASE_OPEN_TRUSTED_H
+
+#include <sys/types.h>
+
+/*
+ * As open(2), of an absolute path, but symbolic links are only followed, anywhere
+ * in it, if they belong to root or to us: who owns a directory could otherwise
+ * have us write to, or read, a file of root's. O_CLOEXEC is implied. -errno:
+ * -ELOOP also for such a link.
+ */
+int open_trusted(const char *path, int flags, mode_t mode);
+
+#endif
