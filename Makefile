@@ -47,7 +47,7 @@ library	= $(B)/rooms/$(subst /,-,$(1)).a
 DAEMON_MAIN = src/cli/clusterd.c src/cli/options.c
 CTL_SRC	= $(filter-out $(DAEMON_MAIN),$(call sources,cli))
 MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
-	man/clusterd-control.7
+	man/clusterd-control.7 man/clusterd-recipes.7
 
 LIBRARY_ROOMS = $(filter-out cli,$(ROOMS))
 LIBRARIES = $(foreach r,$(LIBRARY_ROOMS),$(call library,$(r)))
@@ -434,7 +434,7 @@ BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
 # Servers that read LISTEN_FDS unasked, and those that a protocol is for.
 TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
 	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
-	libserver-starter-perl python3-systemd
+	libserver-starter-perl python3-systemd uvicorn python3-celery celery
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
@@ -531,6 +531,8 @@ install: all
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
 	$(INSTALL) -m 644 man/clusterd-control.7 \
 	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
+	$(INSTALL) -m 644 man/clusterd-recipes.7 \
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
@@ -554,7 +556,8 @@ uninstall:
 	    $(DESTDIR)$(MANDIR)/man1/clusterctl.1 \
 	    $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7 \
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 ## clean: remove what was built
