@@ -116,9 +116,10 @@ def test_every_client_is_served(box, source, host, instances, balance):
 @pytest.mark.parametrize("instances", [1, 2])
 def test_socat_serves_every_client(box, instances):
     port = free_port(socket.SOCK_DGRAM)
+    box.write("echo.sh", "while read x; do echo $$ $x; done\n")
     box.config(web={
         "command": f"socat -t 5 UDP4-LISTEN:{port},fork,reuseaddr "
-        "EXEC:'sh -c \"while read x; do echo $$ $x; done\"'",
+        "'EXEC:sh echo.sh'",
         "listen": f"udp:{port}", "instances": instances})
     d = box.start()
     d.wait_ready(instances)
