@@ -65,10 +65,22 @@ child_trap(int report)
 	return sent < 0 ? -1 : 0;
 }
 
+/* Of the standard streams; two may have the same one. */
+static void
+child_close_sources(const struct spawn_plan *plan)
+{
+	const int sources[] = { plan->in_fd, plan->out_fd, plan->err_fd };
+
+	for (int i = 0; i <= STDERR_FILENO; i++)
+		if (sources[i] > STDERR_FILENO)
+			(void)close(sources[i]);
+}
+
 /*
  * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present
  * numbers may lie in that range in any order, so all of them first move above
- * it. Everything else that is open is close-on-exec.
+ * it. Everything else that is open is close-on-exec. What has moved is closed at
+ * once: few may be left, and a worker that comes back is to have room.
  */
 static int
 child_place_fds(const struct spawn_plan *plan, int *report)
@@ -80,6 +92,7 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 
 	if (moved_report < 0)
 		return -1;
+	(void)close(*report);
 	*report = moved_report;
 	for (int i = 0; i <= STDERR_FILENO; i++) {
 		if (standard[i] < 0)
@@ -88,6 +101,7 @@ child_place_fds(const struct spawn_plan *plan, int *report)
 		if (standard[i] < 0)
 			return -1;
 	}
+	child_close_sources(plan);
 	for (size_t i = 0; i < plan->n_fds; i++) {
 		moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, above);
 		if (moved[i] < 0)
@@ -212,8 +226,10 @@ spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
 		return -errno;
 
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		(void)close(report[0]);
 		child_run(plan, report[1], parent);
+	}
 	code = pid < 0 ? -errno : 0;
 	fd_close(&report[1]);
 	if (code < 0) {
