@@ -1,5 +1,6 @@
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "core/conf/conf.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_datagram.h"
@@ -9,6 +10,7 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
@@ -51,6 +53,19 @@ is_for_one_peer(const struct ask *a)
 	    is_set(a->copy, SO_REUSEADDR);
 }
 
+/* The others have the connected one, too, and nobody can take it from them. */
+static void
+warn_shared(const struct ask *a, struct listener *l)
+{
+	if (!app_spec_shares(a->w->spec, l) || a->w->crew->wanted < 2 ||
+	    l->lanes.told_connected)
+		return;
+	l->lanes.told_connected = true;
+	worker_log(LOG_LEVEL_WARNING, a->w, "has connected the socket that all "
+	    "workers share to one client, whose datagrams others of them may "
+	    "get: balance = auto gives each a socket of its own (said once)");
+}
+
 int
 adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
     struct error *err)
@@ -60,8 +75,10 @@ adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
 
 	if (l->inherited)
 		return 0;
-	if (socket_is_connected(lane->fd))
+	if (socket_is_connected(lane->fd)) {
+		warn_shared(a, l);
 		return lanes_heal_renew(lane, false, err);
+	}
 	if (!is_for_one_peer(a) || !has_open(a, lane))
 		return 0;
 	code = lanes_sockets_open_own(l, ret_fd, err);
