@@ -1,53 +1,33 @@
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_datagram.h"
+#include "daemon/adopt/adopt_held.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
+#include "linux/process/waiting.h"
 #include "linux/socket/socket.h"
 
-struct search {
-	pid_t tid;
-	uint64_t ino;
-	int given_end;		/* from here on they are its own doing */
-	bool found;
-};
-
-static bool
-compare_fd(void *ctx, int fd)
-{
-	struct search *s = ctx;
-	uint64_t ino = 0;
-
-	/* What it was started with it need not even know of. */
-	if (fd >= FD_PROTOCOL_FIRST && fd < s->given_end)
-		return true;
-	s->found = inspect_fd(s->tid, fd, &ino) == INSPECT_SOCKET &&
-	    ino == s->ino;
-	return !s->found;
-}
-
+/* Has the caller it open, or who got it from the caller? It may fork first, and
+   the child connect it. */
 static bool
 has_open(const struct ask *a, const struct lane *lane)
 {
-	const struct conf_app *conf = a->w->spec->conf;
-	struct search s = {
-		.tid = a->call->tid, .ino = lane->ino,
-		.given_end = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
-		    FD_PROTOCOL_FIRST + (int)conf->n_listens,
-	};
-	struct fsids ids = inspect_begin(&conf->creds);
+	pid_t pid = inspect_process_of(a->call->tid);
+	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
+	bool open = pid > 0 &&
+	    waiting_holds(pid, lane->ino, adopt_first_own(a->w));
 
-	(void)inspect_each_fd(a->call->tid, compare_fd, &s);
 	inspect_end(&ids);
-	return s.found;
+	return open;
 }
 
 static bool
@@ -73,6 +53,19 @@ is_for_one_peer(const struct ask *a)
 	    is_set(a->copy, SO_REUSEADDR);
 }
 
+/* The others have the connected one, too, and nobody can take it from them. */
+static void
+warn_shared(const struct ask *a, struct listener *l)
+{
+	if (!app_spec_shares(a->w->spec, l) || a->w->crew->wanted < 2 ||
+	    l->lanes.told_connected)
+		return;
+	l->lanes.told_connected = true;
+	worker_log(LOG_LEVEL_WARNING, a->w, "has connected the socket that all "
+	    "workers share to one client, whose datagrams others of them may "
+	    "get: balance = auto gives each a socket of its own (said once)");
+}
+
 int
 adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
     struct error *err)
@@ -82,8 +75,10 @@ adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
 
 	if (l->inherited)
 		return 0;
-	if (socket_is_connected(lane->fd))
+	if (socket_is_connected(lane->fd)) {
+		warn_shared(a, l);
 		return lanes_heal_renew(lane, false, err);
+	}
 	if (!is_for_one_peer(a) || !has_open(a, lane))
 		return 0;
 	code = lanes_sockets_open_own(l, ret_fd, err);

@@ -10,17 +10,21 @@
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
 
+int
+adopt_first_own(const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+
+	return FD_PROTOCOL_FIRST + (w->trap->low ||
+	    conf->handoff == CONF_HANDOFF_ADOPT ? 0 : (int)conf->n_listens);
+}
+
 bool
 adopt_holds_inode(const struct worker *w, uint64_t ino)
 {
-	const struct conf_app *conf = w->spec->conf;
-	int first = FD_PROTOCOL_FIRST;
-	struct fsids ids = inspect_begin(&conf->creds);
-	bool held;
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	bool held = waiting_holds(w->pid, ino, adopt_first_own(w));
 
-	if (!w->trap->low && conf->handoff != CONF_HANDOFF_ADOPT)
-		first += (int)conf->n_listens;
-	held = waiting_holds(w->pid, ino, first);
 	inspect_end(&ids);
 	return held;
 }

@@ -8,9 +8,13 @@
 struct listener;
 struct worker;
 
-/* Has some process of the worker's the socket, other than by the numbers that
+/* From this number on descriptors are the worker's own doing: behind those that
    it was started with, unless it has closed those and got one again for a
-   socket of its own? True also where that cannot be seen. */
+   socket of its own. */
+int adopt_first_own(const struct worker *worker);
+
+/* Has some process of the worker's the socket, by a number of its own doing?
+   True also where that cannot be seen. */
 bool adopt_holds_inode(const struct worker *worker, uint64_t ino);
 
 /* The same of the worker's lane; false: it has none. */

@@ -129,6 +129,8 @@ struct lanes {
 	bool told_shut;		/* that a worker shut one … */
 	struct mono told_shut_at;	/* … and when */
 	bool told_backlog;	/* that a worker changed it */
+	bool told_connected;	/* adopt_datagram: that one which several
+				   workers share was */
 };
 
 struct listener {

@@ -92,11 +92,14 @@ def harness_join(host, port):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@pytest.mark.parametrize("source", [CONNECTS, BESIDE],
-                         ids=["connects", "beside"])
+# What one has connected, others cannot share.
+@pytest.mark.parametrize("source, instances, balance", [
+    *(pytest.param(source, instances, balance,
+                   id=f"{name}-{instances}-{balance}")
+      for name, source in (("connects", CONNECTS), ("beside", BESIDE))
+      for instances, balance in ((1, "auto"), (3, "auto"), (3, "source"))),
+    pytest.param(BESIDE, 3, "shared", id="beside-3-shared")])
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "::"])
-@pytest.mark.parametrize("instances, balance", [
-    (1, "auto"), (3, "auto"), (3, "source"), (3, "shared")])
 def test_every_client_is_served(box, source, host, instances, balance):
     port = free_port(socket.SOCK_DGRAM)
     d = start(box, source, port, host, instances=instances, balance=balance)
@@ -112,13 +115,28 @@ def test_every_client_is_served(box, source, host, instances, balance):
     d.stop()
 
 
+def test_who_connects_what_all_share_is_told_so(box):
+    """The others have the connected socket too: all is answered, by any."""
+    port = free_port(socket.SOCK_DGRAM)
+    d = start(box, CONNECTS, port, "127.0.0.1", instances=3, balance="shared")
+    d.wait_ready(3)
+    clients = [Client(port) for _ in range(12)]
+    for _ in range(3):
+        for c in clients:
+            c.ask()
+    d.wait_log("has connected the socket that all workers share")
+    assert len(d.find("has connected the socket")) == 1
+    d.stop()
+
+
 @pytest.mark.skipif(shutil.which("socat") is None, reason="needs socat")
 @pytest.mark.parametrize("instances", [1, 2])
 def test_socat_serves_every_client(box, instances):
     port = free_port(socket.SOCK_DGRAM)
+    box.write("echo.sh", "while read x; do echo $$ $x; done\n")
     box.config(web={
         "command": f"socat -t 5 UDP4-LISTEN:{port},fork,reuseaddr "
-        "EXEC:'sh -c \"while read x; do echo $$ $x; done\"'",
+        "'EXEC:sh echo.sh'",
         "listen": f"udp:{port}", "instances": instances})
     d = box.start()
     d.wait_ready(instances)

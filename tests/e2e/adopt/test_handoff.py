@@ -244,7 +244,7 @@ process.on('SIGTERM', () => server.close());
 """
 
 
-# It stays until the server has ended, whatever it gets.
+# It stays until the server has ended, whatever it gets, and passes nothing on.
 WRAPPED = """sh -c "trap : TERM; node server.js; exit 0" """
 
 
@@ -259,7 +259,8 @@ def test_a_server_that_closes_its_listener_refuses_at_once(box, command,
     port = free_port()
     box.write("server.js", GRACEFUL % port)
     box.config(web={"command": command, "listen": f"127.0.0.1:{port}",
-                    "instances": 2, "stop_timeout": "20s", "balance": balance})
+                    "instances": 2, "stop_timeout": "20s", "balance": balance,
+                    "stop_to": "group"})
     d = box.start()
     workers = [pid for leader in d.wait_ready(2) for pid in tree(leader)]
     before = {pid: len(sockets_of(pid)) for pid in workers}
@@ -283,7 +284,7 @@ def test_a_wrapper_costs_no_sockets(box):
     box.write("server.js", GRACEFUL % port)
     box.config(web={"command": WRAPPED, "listen": f"127.0.0.1:{port}",
                     "instances": 2, "restart_delay": "10ms",
-                    "restart_delay_max": "10ms"})
+                    "restart_delay_max": "10ms", "stop_to": "group"})
     d = box.start()
     d.wait_ready(2)
     most = 0
@@ -398,7 +399,17 @@ def test_a_server_that_waits_for_a_descriptor_is_told_of_once(box):
 
 
 def test_a_server_that_says_it_is_ready_without_a_socket_is_told_of_once(box):
-    _, d = looks(box, NOTIFY, ready="notify")
+    """It is not ready by that, and is taken for ready when its time is up."""
+    _, d = looks(box, NOTIFY, ready="notify", ready_timeout="300ms")
+    d.wait_ready(2)
+    assert len(d.find("cannot be seen to wait for connections")) == 2
+    d.wait_log(HINT_READY)
+    stays(lambda: len(d.find(HINT_READY)) == 1, "it is said once")
+    d.stop()
+
+
+def test_a_server_that_is_ready_by_its_age_without_a_socket_is_told_of_once(box):
+    _, d = looks(box, "signal.pause()", ready="alive:100ms")
     d.wait_ready(2)
     d.wait_log(HINT_READY)
     stays(lambda: len(d.find(HINT_READY)) == 1, "it is said once")
