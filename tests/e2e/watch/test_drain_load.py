@@ -291,6 +291,23 @@ def test_no_request_fails_when_the_file_changes_the_number(box, balance):
             abrupt(box, instances=count, **keys)
             reload(d)
             d.wait_workers(count)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def test_none_is_left_frozen_of_several_that_drain_at_once(box):
+    """They share a lane: each is looked at while it stands still, one after
+    the other, and goes on where it gets a request meanwhile."""
+    port = free_port()
+    keys = {"balance": "shared", "listen": f"127.0.0.1:{port}", **PATIENT,
+            "drain_timeout": "60s"}
+    abrupt(box, instances=6, **keys)
+    d = start(box, 6)
+    with Load(port, rate=100):
+        for count in (1, 6, 1, 6, 1):
+            abrupt(box, instances=count, **keys)
+            reload(d)
+            d.wait_workers(count)
     d.stop()
 
 
