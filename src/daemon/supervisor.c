@@ -202,8 +202,10 @@ stop_signal(struct supervisor *sup, int signo)
 		log_warning("SIG%s again: killing what is left",
 		    signal_name(signo));
 		sup->killing = true;
-		supervisor_stop(sup);
+		/* In this order: nobody gets a stop signal that it could not
+		   obey. */
 		apps_kill(&sup->apps);
+		supervisor_stop(sup);
 	}
 }
 

@@ -373,8 +373,11 @@ output_flush(struct output *o, int *ret_fd)
 void
 output_give_up(struct output *o)
 {
-	if (o->kept.n > 0)
-		o->state = OUTPUT_STUCK;
+	if (o->kept.n == 0)
+		return;
+	o->losses.slow = o->state == OUTPUT_FINE &&
+	    mono_ms_between(o->taken, mono_now()) < OUTPUT_STUCK_MS;
+	o->state = OUTPUT_STUCK;
 }
 
 void

@@ -483,7 +483,8 @@ conclude(struct drainage *x, int code)
 	count_flows(x, &facts.open);
 	end_look(d);
 	decide(x, &facts);
-	if (facts.none)
+	/* Of those who get more, one at a time stands still to be looked at. */
+	if (facts.none && !gets_more(w, false))
 		spread_none(x, &facts);
 }
 
