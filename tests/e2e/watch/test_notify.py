@@ -451,16 +451,35 @@ def test_socket_of_a_worker_with_a_user(box, as_root):
     d.stop()
 
 
-def test_user_who_cannot_reach_the_directory(box, as_root):
-    os.mkdir(box.path("closed"), 0o700)
+def test_directory_that_others_cannot_reach_is_not_used(box, as_root):
+    """Workers that are root may become anybody, and say READY=1 then."""
+    for name, mode in (("closed", 0o700), ("temporary", 0o755)):
+        os.mkdir(box.path(name), mode)
     box.web("--ready", "now", user="nobody", ready="notify", instances=1,
             command=f"{box.copy(PROBE)}")
     os.chmod(box.dir, 0o755)
-    d = box.start(env={"RUNTIME_DIRECTORY": box.path("closed")})
+    d = box.start(env={"RUNTIME_DIRECTORY": box.path("closed"),
+                       "TMPDIR": box.path("temporary")})
+    pid, = d.wait_ready(1)
+    assert notify_socket_of(pid).startswith(
+        box.path("temporary/clusterd-notify."))
+    assert glob.glob(box.path("closed/notify.*")) == []
+    d.stop()
+    assert os.listdir(box.path("temporary")) == []
+
+
+def test_user_who_cannot_reach_any_directory(box, as_root):
+    for name in ("closed", "temporary"):
+        os.mkdir(box.path(name), 0o700)
+    box.web("--ready", "now", user="nobody", ready="notify", instances=1,
+            command=f"{box.copy(PROBE)}")
+    os.chmod(box.dir, 0o755)
+    d = box.start(env={"RUNTIME_DIRECTORY": box.path("closed"),
+                       "TMPDIR": box.path("temporary")})
     pid, = d.wait_ready(1)
     assert notify_socket_of(pid).startswith("@clusterd/")
     d.wait_log("a worker's user may not reach it")
-    assert glob.glob(box.path("closed/notify.*/*")) == []
+    assert glob.glob(box.path("temporary/clusterd-notify.*/*")) == []
     d.stop()
 
 
