@@ -68,6 +68,21 @@ def test_update_of_the_same_file_touches_nobody_and_says_so(box):
     d.stop()
 
 
+def test_update_in_force_is_no_failure_of_the_reload_before_it(box):
+    same = {"listen": f"127.0.0.1:{free_port()}"}
+    config(box, web=same)
+    d = box.start()
+    d.wait_ready(2)
+    before = status(box)
+    config(box, web={**same, "command": "/bin/false"})
+    assert not ask(box, "reload").ok
+    config(box, web={**same, "stop_timeout": "3s"})
+    answer = do(box, "update")
+    assert answer.text == "updated: 1 changed without new workers"
+    assert status(box).pids("web") == before.pids("web")
+    d.stop()
+
+
 def test_update_adds_and_removes_apps(box):
     a, b, c = free_port(), free_port(), free_port()
     config(box, web={"listen": f"127.0.0.1:{a}"},

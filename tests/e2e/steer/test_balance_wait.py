@@ -72,8 +72,9 @@ def late_handshakes(d, balance):
         assert found["cut"] < 20, found
     if balance == "shared":
         assert not found["cut"], found
-    # They all send at once: whose handshake ends in the very instant in which
-    # the ones before it are moved is reset, seldom, and seldom more than one.
+    # None should be. They all send at once, and one is reset now and then, it
+    # seems when its handshake ends while the ones before it are moved: a fault
+    # that is known and not mended.
     if balance in PRIVILEGED:
         assert found["cut"] <= 2, found
     d.stop()
