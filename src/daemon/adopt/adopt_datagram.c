@@ -9,6 +9,7 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
@@ -57,7 +58,7 @@ is_for_one_peer(const struct ask *a)
 static void
 warn_shared(const struct ask *a, struct listener *l)
 {
-	if (!app_spec_shares(a->w->spec, l) || a->w->crew->wanted < 2 ||
+	if (!spec_lanes_shared(a->w->spec, l) || a->w->crew->wanted < 2 ||
 	    l->lanes.told_connected)
 		return;
 	l->lanes.told_connected = true;

@@ -21,6 +21,7 @@
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
@@ -91,9 +92,9 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 	if (l->bound.kind == ADDRESS_TCP)
 		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
-	code = app_spec_take_lane(spec, l, &w->holder, &lane, err);
+	code = spec_lanes_take(spec, l, &w->holder, &lane, err);
 	/* Where there is no other one to be had, it keeps this one. */
-	if (code == 0 && lane->ino == ino && !app_spec_shares(spec, l) &&
+	if (code == 0 && lane->ino == ino && !spec_lanes_shared(spec, l) &&
 	    listener_is_own_tcp(l) && given_to_wrapper(w, call, ino) &&
 	    lanes_exchange(l, &w->holder, &lane, err) < 0)
 		error_clear(err);
@@ -114,7 +115,7 @@ exchange(struct ask *a, struct listener *l, struct error *err)
 	struct app_spec *spec = a->w->spec;
 	struct lane *lane;
 	struct fsids ids;
-	int code = app_spec_take_lane(spec, l, &a->w->holder, &lane, err);
+	int code = spec_lanes_take(spec, l, &a->w->holder, &lane, err);
 
 	if (code < 0)
 		return code;
@@ -282,7 +283,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		    "interface %s, and the socket that LISTEN_FDS passes does "
 		    "not", a->asked.options.interface);
 	if (code == 0)
-		code = app_spec_take_lane(spec, l, &a->w->holder, &lane, &err);
+		code = spec_lanes_take(spec, l, &a->w->holder, &lane, &err);
 	if (code == 0)
 		code = given_close(a->w, a->call, d->position);
 	if (code == 0)

@@ -10,6 +10,7 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/workers/worker.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
@@ -120,10 +121,10 @@ given_renew(struct worker *w, const struct seccomp_call *call)
 
 		if (l == NULL)
 			continue;
-		lane = app_spec_lane(spec, l, &w->holder);
+		lane = spec_lanes_find(spec, l, &w->holder);
 		if (is_settled(w, i, lane) || is_followed(w, i))
 			continue;
-		if (app_spec_take_lane(spec, l, &w->holder, &lane, &err) == 0)
+		if (spec_lanes_take(spec, l, &w->holder, &lane, &err) == 0)
 			(void)replace(w, call, i, lane->fd);
 		error_clear(&err);
 	}

@@ -6,6 +6,7 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/workers/worker.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
@@ -32,7 +33,7 @@ adopt_holds_inode(const struct worker *w, uint64_t ino)
 bool
 adopt_holds(const struct worker *w, struct listener *l)
 {
-	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
+	const struct lane *lane = spec_lanes_find(w->spec, l, &w->holder);
 
 	return lane != NULL && adopt_holds_inode(w, lane->ino);
 }
@@ -40,7 +41,7 @@ adopt_holds(const struct worker *w, struct listener *l)
 bool
 adopt_waits(const struct worker *w, struct listener *l)
 {
-	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
+	const struct lane *lane = spec_lanes_find(w->spec, l, &w->holder);
 	struct fsids ids;
 	bool waits;
 

@@ -85,10 +85,10 @@ adopt_hint(const struct ask *a)
 		return;
 	a->w->trap->hints++;
 	/* Another instance's bind may be under way. */
-	if (!app_spec_sibling_bound(spec, &asked, a->w->instance, now,
+	if (!spec_told_sibling_bound(&spec->told, &asked, a->w->instance, now,
 	    SIBLING_MS) && !listeners_taken(&a->asked))
-		app_spec_note_bind(spec, &asked, a->w->instance, now);
-	else if (app_spec_note_hint(spec, &asked))
+		spec_told_note_bind(&spec->told, &asked, a->w->instance, now);
+	else if (spec_told_note_hint(&spec->told, &asked))
 		hint_taken(a->w, &asked);
 }
 
@@ -137,7 +137,7 @@ adopt_hint_elsewhere(const struct worker *w, const struct address *at)
 	struct strbuf sb = STRBUF_INIT;
 	bool alone = !w->trap->bound && !worker_ready(w);
 
-	if (!app_spec_note_elsewhere(w->spec, &where))
+	if (!spec_told_note_elsewhere(&w->spec->told, &where))
 		return;
 	put_listens(&sb, w);
 	strbuf_putc(&sb, ')');
@@ -195,7 +195,7 @@ adopt_hint_public(struct app_spec *spec)
 
 		if (is_public(spec, l) && expand_command(conf, port, &words))
 			word = private_word(&words, port);
-		if (word != NULL && app_spec_note_public(spec))
+		if (word != NULL && spec_told_note_public(&spec->told))
 			log_app(LOG_LEVEL_WARNING, conf->name, "its command "
 			    "says %s, and its workers serve %s, which they "
 			    "were given and which is open to all: listen = "

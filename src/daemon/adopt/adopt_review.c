@@ -8,6 +8,7 @@
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/hint.h"
@@ -83,7 +84,7 @@ static bool
 has_beside(const struct app_spec *spec, const struct listener *l)
 {
 	for (size_t i = 0; conf_app_announces(spec->conf) &&
-	    i < spec->n_beside; i++)
+	    i < spec->beside.n; i++)
 		if (app_spec_in_place(spec, i) == l)
 			return true;
 	return false;
@@ -122,7 +123,7 @@ suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
 static bool
 binds(const struct app_spec *spec)
 {
-	if (spec->n_beside > 0 && !conf_app_announces(spec->conf))
+	if (spec->beside.n > 0 && !conf_app_announces(spec->conf))
 		return true;
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		const struct listener *l = app_spec_listener(spec, i);
@@ -171,7 +172,7 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 		if (l != NULL && is_served(r, crew, l))
 			return;
 	}
-	if (app_spec_note_unbound(spec))
+	if (spec_told_note_unbound(&spec->told))
 		worker_log(LOG_LEVEL_WARNING, w, "is ready and has not bound "
 		    "%s, and of its descriptor it is told by CLUSTERD_FD "
 		    "alone: if it looks for LISTEN_FDS, add handoff = env; for "
@@ -196,7 +197,7 @@ static bool
 is_useless(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec, size_t i)
 {
-	const struct listener *beside = spec->beside[i].listener;
+	const struct listener *beside = spec->beside.v[i].listener;
 	struct listener *l = app_spec_in_place(spec, i);
 
 	if (l == NULL || !beside->listening || beside->quiet ||
@@ -212,7 +213,8 @@ promote_instead(struct adopt_review *r, struct crew *crew,
     struct app_spec *spec, size_t i)
 {
 	bool useless = is_useless(r, crew, spec, i);
-	unsigned looks = app_spec_note_useless(spec, i, useless);
+	unsigned looks = spec_beside_note_useless(&spec->beside, i,
+	    useless);
 
 	if (looks >= LOOKS || (useless && !conf_app_announces(spec->conf)))
 		app_spec_promote(spec, i);
@@ -225,10 +227,10 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 {
 	if (spec == NULL || !has_ready(crew, spec))
 		return;
-	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(r, crew, spec, spec->beside[i].listener))
+	for (size_t i = spec->beside.n; i-- > 0;)
+		if (!is_held(r, crew, spec, spec->beside.v[i].listener))
 			app_spec_drop(spec, i);
-	for (size_t i = spec->n_beside; i-- > 0;)
+	for (size_t i = spec->beside.n; i-- > 0;)
 		promote_instead(r, crew, spec, i);
 	suspend_unserved(r, crew, spec);
 	hint_unbound(r, crew, spec);
@@ -256,7 +258,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 	for (size_t i = 0; worker_ready(w) && i < app_spec_n_listeners(spec) &&
 	    !orphans_of_crew(r->orphans, w->crew); i++) {
 		struct listener *l = app_spec_listener(spec, i);
-		struct lane *lane = l == NULL || app_spec_shares(spec, l) ?
+		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
 		    NULL : lanes_find(l, &w->holder);
 
 		if (lane == NULL || lane->deserted)

@@ -14,6 +14,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -56,7 +57,7 @@ claim_for_others(const struct worker *w, struct listener *l)
 		if (o == w || o->pid == 0 || o->spec != w->spec ||
 		    o->trap->bound || !adopt_waits(o, l))
 			continue;
-		lane = app_spec_lane(o->spec, l, &o->holder);
+		lane = spec_lanes_find(o->spec, l, &o->holder);
 		if (lane->holder != NULL)
 			lanes_claim(lane, o->serial);
 	}
@@ -72,7 +73,7 @@ take(struct worker *w, struct listener *l, struct error *err)
 	if (code < 0)
 		return code;
 	w->trap->bound = true;
-	lane = app_spec_lane(w->spec, l, &w->holder);
+	lane = spec_lanes_find(w->spec, l, &w->holder);
 	if (lane != NULL && lane->holder != NULL)
 		lanes_claim(lane, w->serial);
 	if (first)
@@ -194,7 +195,7 @@ add(struct worker *w, const struct tryout *of, int ms)
 int
 tryout_begin(struct worker *w, struct listener *l, struct error *err)
 {
-	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
+	const struct lane *lane = spec_lanes_find(w->spec, l, &w->holder);
 	struct tryout t = { .ino = lane != NULL ? lane->ino : 0 };
 
 	/* Datagrams come since the bind. */

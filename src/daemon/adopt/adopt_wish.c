@@ -10,6 +10,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -121,7 +122,7 @@ all_wish(const struct listener *l, const struct wish *x,
 			const struct wish *other = find(w, x->ino);
 
 			if (w->pid != 0 && app_spec_has(w->spec, l) &&
-			    app_spec_shares(w->spec, l) && (other == NULL ||
+			    spec_lanes_shared(w->spec, l) && (other == NULL ||
 			    other->nonblocking != x->nonblocking))
 				return false;
 		}

@@ -9,6 +9,7 @@
 #include "daemon/life/life.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 
@@ -148,7 +149,7 @@ give_lanes(struct worker *w)
 		struct listener *l = app_spec_place(spec, w->instance, i);
 
 		if (l != NULL)
-			(void)app_spec_take_lane(spec, l, &w->holder, &lane,
+			(void)spec_lanes_take(spec, l, &w->holder, &lane,
 			    &err);
 	}
 	error_clear(&err);

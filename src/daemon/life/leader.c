@@ -20,6 +20,7 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
 #include "daemon/watch/readiness.h"
@@ -302,7 +303,7 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 
 	for (size_t i = 0; seated == 0 && i < spec->conf->n_listens; i++) {
 		struct lane *lane;
-		int code = app_spec_take_lane(spec,
+		int code = spec_lanes_take(spec,
 		    app_spec_place(spec, w->instance, i), &w->holder, &lane,
 		    err);
 

@@ -1,7 +1,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -14,13 +13,7 @@
 #include "daemon/sockets/listener_open.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
-
-/* Addresses that programs of one app may ask for beside the written ones: more
-   than any machine's interfaces, fewer than descriptors. */
-#define APP_SPEC_BESIDE_MAX 64
-
-/* Programs may take any port that is free, each time. */
-#define APP_SPEC_ELSEWHERE_MAX 16
+#include "daemon/spec/spec_listen.h"
 
 /* Is it another file for each of the workers? */
 static bool
@@ -32,187 +25,25 @@ is_workers_own(const struct conf_output *where)
 	    placeholder_in(PLACEHOLDER_PORT, where->path));
 }
 
-/* Before the words: where the listener is written. */
-static void
-say_where(const struct config *config, const struct conf_app *conf, size_t i,
-    int code, struct error *err)
-{
-	struct error why = ERROR_INIT;
-	bool known = config->file != NULL && conf->listen_lines != NULL &&
-	    conf->listen_lines[i] > 0;
-
-	if (err == NULL || !known)
-		return;
-	why = *err;
-	*err = (struct error)ERROR_INIT;
-	error_set(err, code, "%s:%u: %s: %s", config->file,
-	    conf->listen_lines[i], i == 0 && conf->has_port ? "port" :
-	    "listen", error_text(&why));
-	error_clear(&why);
-}
-
-static int
-acquire(struct app_spec *spec, const struct conf_app *conf, size_t position,
-    struct listener **ret_listener, struct address *ret_bound,
-    struct error *err)
-{
-	int code = listeners_acquire(spec->house->listeners, conf, position,
-	    ret_listener, err);
-
-	if (code < 0)
-		say_where(spec->config, conf, position, code, err);
-	else
-		*ret_bound = (*ret_listener)->bound;
-	return code;
-}
-
 /* ---- what single instances have ---- */
-
-/* What an instance has in the place of what all have. */
-struct app_spec_own {
-	struct conf_app conf;		/* a view */
-	struct listener **listeners;	/* as conf.listens: references; NULL
-					   where it is all instances' */
-	struct address *bound;		/* for all places */
-	bool *taken;
-	bool closed;			/* the instance is no more */
-};
-
-static void
-own_free(struct app_spec_own *own)
-{
-	if (own == NULL)
-		return;
-	for (size_t i = 0; own->listeners != NULL && i < own->conf.n_listens;
-	    i++)
-		listeners_release(own->listeners[i]);
-	conf_view_free(&own->conf);
-	free(own->listeners);
-	free(own->bound);
-	free(own->taken);
-	free(own);
-}
-
-static int
-own_new(struct app_spec *spec, unsigned instance, struct app_spec_own **ret_own,
-    struct error *err)
-{
-	struct app_spec_own *own = calloc(1, sizeof(*own));
-	size_t n = spec->conf->n_listens;
-	int code;
-
-	if (own == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	code = conf_view(spec->conf, instance, &own->conf, err);
-	if (code < 0) {
-		free(own);
-		return code;
-	}
-	own->listeners = calloc(n, sizeof(*own->listeners));
-	own->bound = calloc(n, sizeof(*own->bound));
-	own->taken = calloc(n, sizeof(*own->taken));
-	if (own->listeners == NULL || own->bound == NULL || own->taken == NULL)
-		code = error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; code == 0 && i < n; i++)
-		if (conf_listen_is_own(spec->conf, i))
-			code = acquire(spec, &own->conf, i, &own->listeners[i],
-			    &own->bound[i], err);
-	if (code < 0)
-		own_free(own);
-	else
-		*ret_own = own;
-	return code;
-}
-
-static int
-reserve_own(struct app_spec *spec, size_t n)
-{
-	struct app_spec_own **more;
-
-	if (n <= spec->n_own)
-		return 0;
-	more = reallocarray(spec->own, n, sizeof(struct app_spec_own *));
-	if (more == NULL)
-		return -ENOMEM;
-	spec->own = more;
-	while (spec->n_own < n)
-		more[spec->n_own++] = NULL;
-	return 0;
-}
-
-static struct app_spec_own *
-find_own(const struct app_spec *spec, long instance)
-{
-	return instance >= 0 && (size_t)instance < spec->n_own ?
-	    spec->own[instance] : NULL;
-}
-
-static void
-enlist_own(const struct app_spec_own *own)
-{
-	for (size_t i = 0; i < own->conf.n_listens; i++)
-		if (own->listeners[i] != NULL)
-			listener_enlist(own->listeners[i], &own->conf, i);
-}
 
 int
 app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err)
 {
-	struct app_spec_own *own = find_own(spec, instance);
-	int code;
-
-	if (!conf_has_own_listens(spec->conf))
-		return 0;
-	if (own != NULL) {
-		if (own->closed)
-			enlist_own(own);
-		own->closed = false;
-		return 0;
-	}
-	if (reserve_own(spec, (size_t)instance + 1) < 0)
-		return error_set(err, -ENOMEM, "out of memory");
-	code = own_new(spec, instance, &spec->own[instance], err);
-	/* Of a spec that runs already: scaled. */
-	if (code == 0 && spec->generation > 0)
-		enlist_own(spec->own[instance]);
-	return code;
+	return spec_own_seat(&spec->own, spec->house->listeners, spec->config,
+	    spec->conf, instance, spec->generation > 0, err);
 }
 
 void
 app_spec_unseat(struct app_spec *spec, unsigned instance)
 {
-	struct app_spec_own *own = find_own(spec, instance);
-
-	if (own == NULL || own->closed)
-		return;
-	own->closed = true;
-	for (size_t i = 0; i < own->conf.n_listens; i++)
-		if (own->listeners[i] != NULL)
-			listener_close_door(own->listeners[i]);
-}
-
-static void
-shut_own(struct app_spec *spec, bool all)
-{
-	for (size_t k = 0; k < spec->n_own; k++) {
-		struct app_spec_own *own = spec->own[k];
-
-		for (size_t i = 0; own != NULL && i < own->conf.n_listens;
-		    i++) {
-			struct listener *l = own->listeners[i];
-
-			if (l == NULL || (!all && l->forsaken))
-				continue;
-			listeners_release(l);
-			own->listeners[i] = NULL;
-		}
-	}
+	spec_own_unseat(&spec->own, instance);
 }
 
 const struct conf_app *
 app_spec_conf(const struct app_spec *spec, unsigned instance)
 {
-	const struct app_spec_own *own = find_own(spec, instance);
+	const struct spec_own *own = spec_own_find(&spec->own, instance);
 
 	return own != NULL ? &own->conf : spec->conf;
 }
@@ -220,7 +51,7 @@ app_spec_conf(const struct app_spec *spec, unsigned instance)
 const struct address *
 app_spec_bound(const struct app_spec *spec, unsigned instance)
 {
-	struct app_spec_own *own = find_own(spec, instance);
+	struct spec_own *own = spec_own_find(&spec->own, instance);
 
 	if (own == NULL)
 		return spec->bound;
@@ -242,7 +73,7 @@ struct place {
 static struct place
 place_of(const struct app_spec *spec, long instance, size_t position)
 {
-	struct app_spec_own *own = find_own(spec, instance);
+	struct spec_own *own = spec_own_find(&spec->own, instance);
 
 	if (own != NULL && conf_listen_is_own(spec->conf, position))
 		return (struct place){
@@ -264,7 +95,7 @@ app_spec_place(const struct app_spec *spec, unsigned instance, size_t position)
 struct listener *
 app_spec_in_place(const struct app_spec *spec, size_t i)
 {
-	const struct app_spec_beside *b = &spec->beside[i];
+	const struct spec_beside_entry *b = &spec->beside.v[i];
 
 	return *place_of(spec, b->listener->instance, b->position).listener;
 }
@@ -285,8 +116,8 @@ app_spec_has_taken(const struct app_spec *spec, const struct listener *l)
 struct listener *
 app_spec_rival(const struct app_spec *spec, const struct listener *l)
 {
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (spec->beside[i].listener == l)
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l)
 			return app_spec_in_place(spec, i);
 	return NULL;
 }
@@ -294,10 +125,10 @@ app_spec_rival(const struct app_spec *spec, const struct listener *l)
 bool
 app_spec_is_settled(const struct app_spec *spec, const struct listener *l)
 {
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (spec->beside[i].listener == l)
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l)
 			return *place_of(spec, l->instance,
-			    spec->beside[i].position).taken;
+			    spec->beside.v[i].position).taken;
 	return app_spec_has_taken(spec, l);
 }
 
@@ -308,8 +139,8 @@ app_spec_is_for(const struct app_spec *spec, const struct listener *l,
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		if (app_spec_place(spec, instance, i) == l)
 			return true;
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (spec->beside[i].listener == l)
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l)
 			return l->instance < 0 ||
 			    l->instance == (long)instance;
 	return false;
@@ -341,8 +172,8 @@ app_spec_new(struct app_house *house, struct config *config,
 		code = error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; code == 0 && i < conf->n_listens; i++)
 		if (!conf_listen_is_own(conf, i))
-			code = acquire(spec, conf, i, &spec->listeners[i],
-			    &spec->bound[i], err);
+			code = spec_listen(house->listeners, config, conf, i,
+			    &spec->listeners[i], &spec->bound[i], err);
 	for (unsigned i = 0; code == 0 && i < spec->instances; i++)
 		code = app_spec_seat(spec, i, err);
 	if (code == 0 && !is_workers_own(&conf->out))
@@ -370,9 +201,7 @@ app_spec_renew(struct app_spec *spec, struct config *config,
 	spec->conf = conf;
 	spec->instances = conf_app_instances(conf,
 	    spec->house->auto_instances);
-	for (size_t i = 0; i < spec->n_own; i++)
-		if (spec->own[i] != NULL)
-			conf_view_renew(&spec->own[i]->conf, conf);
+	spec_own_renew(&spec->own, conf);
 	if (spec->in_force)
 		app_spec_put_in_force(spec);
 	app_spec_adjust(spec);
@@ -402,10 +231,8 @@ app_spec_shut(struct app_spec *spec, bool all)
 		listeners_release(spec->listeners[i]);
 		spec->listeners[i] = NULL;
 	}
-	shut_own(spec, all);
-	for (size_t i = 0; i < spec->n_beside; i++)
-		listeners_release(spec->beside[i].listener);
-	spec->n_beside = 0;
+	spec_own_shut(&spec->own, all);
+	spec_beside_shut(&spec->beside);
 }
 
 void
@@ -416,9 +243,7 @@ app_spec_try(struct app_spec *spec, unsigned generation)
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
 		if (spec->listeners[i] != NULL)
 			listener_enlist(spec->listeners[i], spec->conf, i);
-	for (size_t i = 0; i < spec->n_own; i++)
-		if (spec->own[i] != NULL)
-			enlist_own(spec->own[i]);
+	spec_own_enlist(&spec->own);
 }
 
 void
@@ -453,12 +278,10 @@ app_spec_unref(struct app_spec *spec)
 		output_unref(spec->outputs[i]);
 	free(spec->listeners);
 	free(spec->bound);
-	free(spec->beside);
-	free(spec->elsewhere);
+	spec_beside_free(&spec->beside);
+	spec_told_free(&spec->told);
 	free(spec->taken);
-	for (size_t i = 0; i < spec->n_own; i++)
-		own_free(spec->own[i]);
-	free(spec->own);
+	spec_own_free(&spec->own);
 	config_unref(spec->config);
 	free(spec);
 }
@@ -470,22 +293,22 @@ app_spec_n_listeners(const struct app_spec *spec)
 {
 	size_t n = spec->conf->n_listens;
 
-	return n + spec->n_beside + spec->n_own * n;
+	return n + spec->beside.n + spec->own.n * n;
 }
 
 struct listener *
 app_spec_listener(const struct app_spec *spec, size_t i)
 {
 	size_t n = spec->conf->n_listens;
-	const struct app_spec_own *own;
+	const struct spec_own *own;
 
 	if (i < n)
 		return spec->listeners[i];
 	i -= n;
-	if (i < spec->n_beside)
-		return spec->beside[i].listener;
-	i -= spec->n_beside;
-	own = spec->own[i / n];
+	if (i < spec->beside.n)
+		return spec->beside.v[i].listener;
+	i -= spec->beside.n;
+	own = spec->own.v[i / n];
 	return own != NULL ? own->listeners[i % n] : NULL;
 }
 
@@ -511,7 +334,7 @@ app_spec_has(const struct app_spec *spec, const struct listener *l)
 	if (l->instance >= 0 &&
 	    app_spec_is_for(spec, l, (unsigned)l->instance))
 		return true;
-	n = spec->conf->n_listens + spec->n_beside;
+	n = spec->conf->n_listens + spec->beside.n;
 	for (size_t i = 0; i < n; i++)
 		if (app_spec_listener(spec, i) == l)
 			return true;
@@ -542,62 +365,37 @@ app_spec_restore_paths(const struct app_spec *spec)
 
 /* ---- what servers ask for by binding ---- */
 
-static struct listener *
-find_beside(const struct app_spec *spec, size_t position,
-    const struct address *target)
-{
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (spec->beside[i].position == position &&
-		    address_equal(&spec->beside[i].listener->bound, target))
-			return spec->beside[i].listener;
-	return NULL;
-}
-
 int
 app_spec_give(struct app_spec *spec, unsigned instance, size_t position,
     const struct address *target, struct listener **ret_listener,
     struct error *err)
 {
 	struct listener *l = app_spec_place(spec, instance, position);
-	struct app_spec_beside *more;
 	int code;
 
 	assert(l != NULL);
 	/* Another supervisor's socket stays as it is. */
 	if (!(l->inherited && target->kind == l->bound.kind) &&
 	    target->kind != ADDRESS_UNIX && !address_equal(&l->bound, target))
-		l = find_beside(spec, position, target);
+		l = spec_beside_find(&spec->beside, position, target);
 	if (l != NULL) {
 		*ret_listener = l;
 		return 0;
 	}
-	if (spec->n_beside >= APP_SPEC_BESIDE_MAX + spec->n_own)
-		return error_set(err, -ENOSPC,
-		    "its programs ask for too many addresses");
-	more = reallocarray(spec->beside, spec->n_beside + 1, sizeof(*more));
-	if (more == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	spec->beside = more;
+	code = spec_beside_reserve(&spec->beside, spec->own.n, err);
+	if (code < 0)
+		return code;
 	code = listeners_derive(spec->house->listeners,
 	    app_spec_conf(spec, instance), position, target, spec->accepts, &l,
 	    err);
 	if (code < 0)
 		return code;
-	spec->beside[spec->n_beside++] = (struct app_spec_beside){
-		.position = position, .listener = l,
-	};
+	spec_beside_add(&spec->beside, position, l);
 	*ret_listener = l;
 	return 0;
 }
 
-/* ---- who has which lane ---- */
-
-bool
-app_spec_shares(const struct app_spec *spec, const struct listener *l)
-{
-	return listener_balance(l, spec->conf, spec->accepts) ==
-	    BALANCE_SHARED;
-}
+/* ---- what is seen of its servers ---- */
 
 bool
 app_spec_undecided(const struct app_spec *spec)
@@ -638,34 +436,17 @@ app_spec_note_failed(struct app_spec *spec)
 	spec->failed = true;
 }
 
-int
-app_spec_take_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *holder, struct lane **ret_lane, struct error *err)
-{
-	if (!app_spec_shares(spec, l))
-		return lanes_take(l, holder, ret_lane, err);
-	return lanes_share(l, holder, ret_lane, err);
-}
-
-struct lane *
-app_spec_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *holder)
-{
-	if (!app_spec_shares(spec, l))
-		return lanes_find(l, holder);
-	return l->instance < 0 || l->instance == holder->about.instance ?
-	    l->lanes.common : NULL;
-}
+/* ---- what they take ---- */
 
 /* `l`, which is beside, is what the place has from now on. */
 static void
 put_in_place(struct app_spec *spec, size_t i)
 {
-	struct app_spec_beside b = spec->beside[i];
+	struct spec_beside_entry b = spec->beside.v[i];
 	struct place p = place_of(spec, b.listener->instance, b.position);
 	struct listener *old = *p.listener;
 
-	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec_beside_remove(&spec->beside, i);
 	*p.taken = true;
 	*p.listener = b.listener;
 	*p.bound = b.listener->bound;
@@ -676,7 +457,7 @@ put_in_place(struct app_spec *spec, size_t i)
 
 /* UDP beside a port is no other address of it. */
 static bool
-may_take_place(const struct app_spec *spec, const struct app_spec_beside *b)
+may_take_place(const struct app_spec *spec, const struct spec_beside_entry *b)
 {
 	struct listener *first =
 	    *place_of(spec, b->listener->instance, b->position).listener;
@@ -687,27 +468,18 @@ may_take_place(const struct app_spec *spec, const struct app_spec_beside *b)
 void
 app_spec_promote(struct app_spec *spec, size_t i)
 {
-	const struct app_spec_beside *b = &spec->beside[i];
+	const struct spec_beside_entry *b = &spec->beside.v[i];
 
 	if (may_take_place(spec, b))
 		put_in_place(spec, i);
 }
 
-unsigned
-app_spec_note_useless(struct app_spec *spec, size_t i, bool useless)
-{
-	struct app_spec_beside *b = &spec->beside[i];
-
-	b->looks = useless ? b->looks + 1 : 0;
-	return b->looks;
-}
-
 void
 app_spec_drop(struct app_spec *spec, size_t i)
 {
-	struct listener *l = spec->beside[i].listener;
+	struct listener *l = spec->beside.v[i].listener;
 
-	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec_beside_remove(&spec->beside, i);
 	listener_forsake(l);
 	listeners_release(l);
 }
@@ -722,8 +494,8 @@ app_spec_try_listener(struct app_spec *spec, struct listener *l,
 void
 app_spec_untry(struct app_spec *spec, struct listener *l)
 {
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (spec->beside[i].listener == l) {
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l) {
 			app_spec_drop(spec, i);
 			return;
 		}
@@ -743,8 +515,8 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 		if (*p.listener == l)
 			*p.taken = true;
 	}
-	for (size_t i = 0; i < spec->n_beside; i++) {
-		const struct app_spec_beside *b = &spec->beside[i];
+	for (size_t i = 0; i < spec->beside.n; i++) {
+		const struct spec_beside_entry *b = &spec->beside.v[i];
 		struct place p = place_of(spec, l->instance, b->position);
 
 		if (b->listener != l || *p.taken || !may_take_place(spec, b))
@@ -760,94 +532,3 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 	return 0;
 }
 
-size_t
-app_spec_inodes(const struct app_spec *spec, const struct lane_holder *holder,
-    uint64_t *inos, size_t max)
-{
-	size_t n_listens = spec->conf->n_listens, n = 0;
-
-	for (size_t i = 0; i < n_listens + spec->n_beside && n < max; i++) {
-		struct listener *l = i < n_listens ? app_spec_place(spec,
-		    (unsigned)holder->about.instance, i) :
-		    app_spec_listener(spec, i);
-		const struct lane *lane = l != NULL ?
-		    app_spec_lane(spec, l, holder) : NULL;
-
-		if (lane != NULL && lane->listening && !l->quiet)
-			inos[n++] = lane->ino;
-	}
-	return n;
-}
-
-/* ---- addresses that are none of ours ---- */
-
-static bool
-is_of(const struct address_text *noted, const struct address *address)
-{
-	return strcmp(noted->s, address_text(address).s) == 0;
-}
-
-void
-app_spec_note_bind(struct app_spec *spec, const struct address *address,
-    unsigned instance, struct mono now)
-{
-	spec->let_bind = address_text(address);
-	spec->let_bind_by = instance;
-	spec->let_bind_at = now;
-}
-
-bool
-app_spec_sibling_bound(const struct app_spec *spec,
-    const struct address *address, unsigned instance, struct mono now,
-    int64_t within_ms)
-{
-	return is_of(&spec->let_bind, address) &&
-	    spec->let_bind_by != instance &&
-	    mono_ms_between(spec->let_bind_at, now) < within_ms;
-}
-
-bool
-app_spec_note_hint(struct app_spec *spec, const struct address *address)
-{
-	bool again = is_of(&spec->hinted, address);
-
-	spec->hinted = address_text(address);
-	return !again;
-}
-
-bool
-app_spec_note_elsewhere(struct app_spec *spec, const struct address *address)
-{
-	struct address_text *more;
-
-	for (size_t i = 0; i < spec->n_elsewhere; i++)
-		if (is_of(&spec->elsewhere[i], address))
-			return false;
-	if (spec->n_elsewhere >= APP_SPEC_ELSEWHERE_MAX)
-		return false;
-	more = reallocarray(spec->elsewhere, spec->n_elsewhere + 1,
-	    sizeof(*more));
-	if (more == NULL)
-		return false;
-	spec->elsewhere = more;
-	more[spec->n_elsewhere++] = address_text(address);
-	return true;
-}
-
-bool
-app_spec_note_public(struct app_spec *spec)
-{
-	bool again = spec->public_told;
-
-	spec->public_told = true;
-	return !again;
-}
-
-bool
-app_spec_note_unbound(struct app_spec *spec)
-{
-	bool again = spec->unbound_told;
-
-	spec->unbound_told = true;
-	return !again;
-}

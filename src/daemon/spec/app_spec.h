@@ -9,10 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/mono.h"
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
 #include "daemon/output/out_pipe.h"
+#include "daemon/spec/spec_beside.h"
+#include "daemon/spec/spec_own.h"
+#include "daemon/spec/spec_told.h"
 
 struct conf_app;
 struct config;
@@ -30,7 +32,8 @@ struct app_house {
 	unsigned auto_instances;
 };
 
-/* Written by this module alone; everybody may read. */
+/* Written by this module alone, but for what other modules of the room declare;
+   everybody may read. */
 struct app_spec {
 	unsigned refs;
 	struct app_house *house;
@@ -43,17 +46,11 @@ struct app_spec {
 	   bound (the paths in it are the listeners'). */
 	struct listener **listeners;
 	struct address *bound;
-	/* What its servers have asked for beside those. */
-	struct app_spec_beside {
-		size_t position;
-		struct listener *listener;
-		unsigned looks;	/* app_spec_note_useless() */
-	} *beside;
-	size_t n_beside;
+	struct spec_beside beside;	/* what its servers have asked for
+					   beside those */
 	/* Where an instance has addresses of its own, by instance: see
 	   app_spec_seat(). */
-	struct app_spec_own **own;
-	size_t n_own;
+	struct spec_owns own;
 	/* Where stdout and stderr go through clusterd: references, or NULL;
 	   also NULL where each worker has a file of its own. */
 	struct output *outputs[OUT_STREAMS];
@@ -62,16 +59,7 @@ struct app_spec {
 	enum balance_accepts accepts;	/* how its servers do, once seen */
 	bool seen;		/* one of them was seen to wait for clients */
 	bool failed;		/* a rollout to it was aborted */
-	/* The last address that a hint was given for; and, none of ours too,
-	   the last that a worker was let bind: empty where there is none. */
-	struct address_text hinted, let_bind;
-	/* Where its workers were seen to listen elsewhere: what was told. */
-	struct address_text *elsewhere;
-	size_t n_elsewhere;
-	bool public_told;
-	bool unbound_told;	/* that nobody binds what it serves */
-	unsigned let_bind_by;	/* instance */
-	struct mono let_bind_at;
+	struct spec_told told;	/* spec_told's */
 };
 
 /* Opens the listeners and the files of output. The caller owns one reference;
@@ -184,16 +172,8 @@ void app_spec_untry(struct app_spec *spec, struct listener *listener);
 void app_spec_drop(struct app_spec *spec, size_t i);
 void app_spec_promote(struct app_spec *spec, size_t i);
 
-/* Nobody was seen on what is first where entry `i` of beside is, or somebody:
-   how often in a row nobody was. */
-unsigned app_spec_note_useless(struct app_spec *spec, size_t i, bool useless);
-
 /* Does it refer to the listener? `spec` may be NULL. */
 bool app_spec_has(const struct app_spec *spec,
-    const struct listener *listener);
-
-/* Is one lane of the listener for all of its workers? */
-bool app_spec_shares(const struct app_spec *spec,
     const struct listener *listener);
 
 /* May it still turn out that its workers share? (core/sockets/balance) */
@@ -202,20 +182,6 @@ bool app_spec_undecided(const struct app_spec *spec);
 /* It is seen how its servers accept, for the first time; later calls count for
    nothing. What was undecided is put in force. */
 void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
-
-/* The lane of a worker of the spec's: as lanes_take(), or as lanes_share(). */
-int app_spec_take_lane(const struct app_spec *spec, struct listener *listener,
-    const struct lane_holder *holder, struct lane **ret_lane,
-    struct error *err);
-
-/* The lane that it has, or NULL. */
-struct lane *app_spec_lane(const struct app_spec *spec,
-    struct listener *listener, const struct lane_holder *holder);
-
-/* The inodes of the worker's lanes that listen; at most `max`. Returns how
-   many. */
-size_t app_spec_inodes(const struct app_spec *spec,
-    const struct lane_holder *holder, uint64_t *inos, size_t max);
 
 /* A worker of it was seen to wait for connections: so all can be. */
 void app_spec_note_seen(struct app_spec *spec);
@@ -228,28 +194,5 @@ void app_spec_adjust(const struct app_spec *spec);
 
 /* See that the paths of its Unix listeners lead to them. */
 void app_spec_restore_paths(const struct app_spec *spec);
-
-/*
- * Of addresses that are none of ours, and not Unix. A worker is let bind one;
- * was another instance let bind it so shortly before `now`? A hint is given for
- * one: false if it is the same one as the last time.
- */
-void app_spec_note_bind(struct app_spec *spec, const struct address *address,
-    unsigned instance, struct mono now);
-bool app_spec_sibling_bound(const struct app_spec *spec,
-    const struct address *address, unsigned instance, struct mono now,
-    int64_t within_ms);
-bool app_spec_note_hint(struct app_spec *spec, const struct address *address);
-
-/* A private address of its command's is served to all: false, it was noted. */
-bool app_spec_note_public(struct app_spec *spec);
-
-/* False: it was noted before, or there are too many. */
-bool app_spec_note_elsewhere(struct app_spec *spec,
-    const struct address *address);
-
-/* A hint is given that a worker has bound none of ours: false if it was given
-   before. */
-bool app_spec_note_unbound(struct app_spec *spec);
 
 #endif

@@ -11,6 +11,7 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer.h"
 #include "daemon/steer/steer_claim.h"
 #include "daemon/steer/steer_watch.h"
@@ -59,7 +60,7 @@ common_preference(const struct crew *crew, struct listener *l)
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		unsigned p;
 
-		if (!is_seated(w) || !app_spec_shares(w->spec, l) ||
+		if (!is_seated(w) || !spec_lanes_shared(w->spec, l) ||
 		    !is_within_reach(w, l))
 			continue;
 		p = preference(w, l);
@@ -76,7 +77,7 @@ lane_preference(const struct lane *lane, unsigned common)
 	unsigned p = lane == lane->listener->lanes.common ? common : 0;
 
 	if (w != NULL && is_seated(w) &&
-	    !app_spec_shares(w->spec, lane->listener) &&
+	    !spec_lanes_shared(w->spec, lane->listener) &&
 	    steer_claims(w, lane)) {
 		unsigned own = preference(w, lane->listener);
 
@@ -229,7 +230,7 @@ steer_ready(struct steering *st, const struct worker *w)
 	app_spec_decide(w->spec, BALANCE_ACCEPTS_AT_ONCE);
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		struct lane *lane = app_spec_has(w->spec, l) ?
-		    app_spec_lane(w->spec, l, &w->holder) : NULL;
+		    spec_lanes_find(w->spec, l, &w->holder) : NULL;
 
 		if (lane == NULL)
 			continue;
@@ -284,7 +285,7 @@ static bool
 shares(const struct worker *w, const struct listener *l)
 {
 	return is_within_reach(w, l) && app_spec_has(w->spec, l) &&
-	    app_spec_shares(w->spec, l);
+	    spec_lanes_shared(w->spec, l);
 }
 
 static bool
@@ -335,7 +336,7 @@ steer_use_of(const struct lane *lane, const struct worker *but)
 static const struct lane *
 sole_lane(const struct worker *w, const struct listener *l)
 {
-	if (!app_spec_shares(w->spec, l))
+	if (!spec_lanes_shared(w->spec, l))
 		return lanes_find(l, &w->holder);
 	return shares(w, l) && !has_sharer(l, w, true) ?
 	    l->lanes.common : NULL;

@@ -5,6 +5,7 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer_sight.h"
 #include "daemon/workers/worker.h"
 
@@ -34,7 +35,7 @@ steer_sight(const struct worker *w, struct trial_sight *ret_sight)
 		const struct lane *lane = NULL;
 
 		if (l != NULL && l->bound.kind == ADDRESS_TCP &&
-		    !app_spec_shares(w->spec, l))
+		    !spec_lanes_shared(w->spec, l))
 			lane = lanes_find(l, &w->holder);
 		if (lane != NULL && lane->listening)
 			add(&sight, lane);

@@ -4,6 +4,7 @@
 #include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer_claim.h"
 #include "daemon/steer/steer_watch.h"
 #include "daemon/workers/worker.h"
@@ -59,7 +60,7 @@ of_common(const struct workers *workers, const struct listener *l,
 			if ((l->instance < 0 ||
 			    l->instance == (long)w->instance) &&
 			    app_spec_has(w->spec, l) &&
-			    app_spec_shares(w->spec, l))
+			    spec_lanes_shared(w->spec, l))
 				p = better(p, of_worker(w, now));
 	return p;
 }

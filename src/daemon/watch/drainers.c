@@ -13,6 +13,7 @@
 #include "core/worker/drain.h"
 #include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
 #include "daemon/sockets/lanes.h"
@@ -156,7 +157,7 @@ shares(const struct worker *w, bool all)
 
 		if (l == NULL)
 			continue;
-		if (app_spec_shares(w->spec, l))
+		if (spec_lanes_shared(w->spec, l))
 			any = true;
 		else if (all)
 			return false;
@@ -196,12 +197,12 @@ count_queue(const struct worker *w)
 	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
 		struct listener *l = app_spec_listener(w->spec, i);
 		const struct lane *lane = l != NULL ?
-		    app_spec_lane(w->spec, l, &w->holder) : NULL;
+		    spec_lanes_find(w->spec, l, &w->holder) : NULL;
 		uint32_t n = 0;
 		int code;
 
 		if (lane == NULL || !lane->listening ||
-		    (app_spec_shares(w->spec, l) && steer_has_sharer(l, w)))
+		    (spec_lanes_shared(w->spec, l) && steer_has_sharer(l, w)))
 			continue;
 		code = lane_queue(w, lane, &n);
 		/* It has just been shut down: there is none. */
@@ -421,7 +422,7 @@ count_open(const struct worker *w, struct drain_tally *ret_open)
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
-		if (lane == NULL || app_spec_shares(w->spec, l))
+		if (lane == NULL || spec_lanes_shared(w->spec, l))
 			return false;
 		lanes_figures(lane, &f);
 		if (!f.counted)

@@ -157,7 +157,7 @@ has_looked_in_vain(const struct worker *w, bool timed_out)
 	return (other == NULL || other->bound == 0) && hint_is_unbound(w) &&
 	    (timed_out ||
 	    (w->fsm.state == WORKER_STARTING && !w->status.signalled)) &&
-	    app_spec_note_unbound(w->spec);
+	    spec_told_note_unbound(&w->spec->told);
 }
 
 void

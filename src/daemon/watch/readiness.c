@@ -4,6 +4,7 @@
 
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
@@ -121,7 +122,7 @@ look(const struct look *k, enum worker_event *ret_event)
 	const struct worker *w = k->worker;
 	uint64_t inos[2 * CONF_LISTENS_MAX];
 	size_t n =
-	    app_spec_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
+	    spec_lanes_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	enum waiting seen = waiting_look(w->pid, inos, n);
 
