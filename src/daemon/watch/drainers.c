@@ -1,4 +1,3 @@
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -13,17 +12,12 @@
 #include "core/worker/drain.h"
 #include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
-#include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_figures.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
-#include "linux/socket/lane_queue.h"
 #include "linux/process/process.h"
 
 /* How long a look goes on before everything else gets its turn. */
@@ -146,125 +140,6 @@ stands_still(const struct drainage *x)
 
 /* ---- a look ---- */
 
-/* Has it any lane, or only such ones, that others have too? */
-static bool
-shares(const struct worker *w, bool all)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		const struct listener *l = app_spec_listener(w->spec, i);
-
-		if (l == NULL)
-			continue;
-		if (spec_lanes_shared(w->spec, l))
-			any = true;
-		else if (all)
-			return false;
-	}
-	return any;
-}
-
-/* Connections, or whether there are datagrams. -errno. */
-static int
-lane_queue(const struct worker *w, const struct lane *lane, uint32_t *ret_n)
-{
-	struct sockdiag_unix u = { .queue = 0 };
-	uint32_t max;
-	int code;
-
-	switch (lane->listener->bound.kind) {
-	case ADDRESS_UDP:
-		code = lane_queue_udp(lane->fd, ret_n);
-		*ret_n = *ret_n > 0;
-		return code;
-	case ADDRESS_UNIX:
-		code = sockdiag_unix_one(&w->drainage->all->diag, lane->ino,
-		    &u);
-		*ret_n = u.queue;
-		return code;
-	default:
-		return lane_queue_tcp(lane->fd, ret_n, &max);
-	}
-}
-
-/* Of a lane that others have too, what waits in it is theirs. */
-static int64_t
-count_queue(const struct worker *w)
-{
-	int64_t all = 0;
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-		const struct lane *lane = l != NULL ?
-		    spec_lanes_find(w->spec, l, &w->holder) : NULL;
-		uint32_t n = 0;
-		int code;
-
-		if (lane == NULL || !lane->listening ||
-		    (spec_lanes_shared(w->spec, l) && steer_has_sharer(l, w)))
-			continue;
-		code = lane_queue(w, lane, &n);
-		/* It has just been shut down: there is none. */
-		if (code < 0 && code != -EINVAL)
-			return DRAIN_UNKNOWN;
-		all += n;
-	}
-	return all;
-}
-
-/* Those who came before somebody shut it down, too. */
-static size_t
-collect_unix(const struct listener *l, struct connections_of *of)
-{
-	size_t n = 0;
-
-	of[n++] = (struct connections_of){
-		.family = AF_UNIX, .ino = listener_first_lane(l)->ino,
-	};
-	for (size_t i = 0; i < l->n_old_files; i++)
-		of[n++] = (struct connections_of){
-			.family = AF_UNIX, .file = l->old_files[i],
-		};
-	return n;
-}
-
-static size_t
-collect_ports(const struct worker *w, struct connections_of *of)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-
-		if (l == NULL || l->bound.kind == ADDRESS_UDP)
-			continue;
-		if (l->bound.kind == ADDRESS_UNIX)
-			n += collect_unix(l, of + n);
-		else
-			of[n++] = (struct connections_of){
-				.family = l->bound.host == ADDRESS_HOST_IPV4 ?
-				    AF_INET : AF_INET6,
-				.port = l->bound.port,
-			};
-	}
-	return n;
-}
-
-/* Does nobody get a new connection, neither by a lane of its own nor by one that
-   it shares? */
-static bool
-is_refused(const struct worker *w)
-{
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		const struct listener *l = app_spec_listener(w->spec, i);
-
-		if (l != NULL && !l->door_filter)
-			return false;
-	}
-	return true;
-}
-
 static struct drain_policy
 policy_of(const struct drainage *x)
 {
@@ -274,7 +149,7 @@ policy_of(const struct drainage *x)
 		    w->fsm.deadline),
 		.idle_ms = w->spec->conf->drain_idle_ms,
 		.linger_ms = LINGER_MS,
-		.refused = is_refused(w),
+		.refused = drain_sight_refused(w),
 	};
 
 	if (w->crew->stopping && policy.idle_ms > STOP_IDLE_MS)
@@ -282,11 +157,12 @@ policy_of(const struct drainage *x)
 	return policy;
 }
 
-/* By a lane that others have too, the next connection may come to it. */
-static bool
-gets_more(const struct worker *w, bool all)
+static void
+count_flows(const struct drainage *x, struct drain_tally *tally)
 {
-	return !is_refused(w) && shares(w, all);
+	const struct drain_policy policy = policy_of(x);
+
+	drain_sight_flows(x->worker, &policy, tally);
 }
 
 static bool
@@ -322,26 +198,6 @@ next_look(const struct drainage *x, struct mono again)
 	struct mono soon = mono_add_ms(mono_now(), FAREWELL_STEP_MS);
 
 	return says_farewell(x) && mono_before(soon, again) ? soon : again;
-}
-
-/* What UDP lanes of its own have to finish. */
-static void
-count_flows(const struct drainage *x, struct drain_tally *tally)
-{
-	const struct worker *w = x->worker;
-	const struct drain_policy policy = policy_of(x);
-	struct mono now = mono_now();
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-		const struct lane *lane =
-		    l != NULL ? lanes_find(l, &w->holder) : NULL;
-		int64_t known_ms, fresh_ms;
-
-		if (lane != NULL && lanes_figures_flows(lane, now, &known_ms,
-		    &fresh_ms))
-			drain_count_flows(tally, known_ms, fresh_ms, &policy);
-	}
 }
 
 /* What holds it up is gone for the moment. */
@@ -396,41 +252,16 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
 		look_again(x, MONO_NEVER);
-	else if (gets_more(w, true) && is_free_now(facts))
+	else if (drain_sight_gets_more(w, true) && is_free_now(facts))
 		freeze(x);	/* the moment does not come again soon */
-	else if (gets_more(w, true))
+	else if (drain_sight_gets_more(w, true))
 		try_later(x);
 	else if (!d.done)
 		look_again(x, next_look(x, d.again));
-	else if (gets_more(w, false))
+	else if (drain_sight_gets_more(w, false))
 		freeze(x);
 	else
 		end_drain(x, &d, facts);
-}
-
-/* Where they cannot be looked at, they may be counted. */
-static bool
-count_open(const struct worker *w, struct drain_tally *ret_open)
-{
-	struct drain_tally open = { .busy = 0 };
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-		const struct lane *lane =
-		    l != NULL ? lanes_find(l, &w->holder) : NULL;
-		struct lane_figures f;
-
-		if (l == NULL || l->bound.kind == ADDRESS_UDP)
-			continue;
-		if (lane == NULL || spec_lanes_shared(w->spec, l))
-			return false;
-		lanes_figures(lane, &f);
-		if (!f.counted)
-			return false;
-		open.busy += (unsigned)f.open;
-	}
-	*ret_open = open;
-	return true;
 }
 
 /* It goes for all others that drain with the same listeners, of which there may
@@ -447,7 +278,7 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 		if (y == x || y->worker->spec != x->worker->spec ||
 		    mono_is_never(e->due))
 			continue;
-		its.queue = count_queue(y->worker);
+		its.queue = drain_sight_queue(y->worker, &y->all->diag);
 		its.open = (struct drain_tally){ .busy = 0 };
 		count_flows(y, &its.open);
 		e->due = MONO_NEVER;
@@ -479,13 +310,13 @@ conclude(struct drainage *x, int code)
 		    "%s%s", strerror(-code), w->crew->unseen_told ? "" :
 		    " (said once)");
 		w->crew->unseen_told = true;
-		facts.seen = count_open(w, &facts.open);
+		facts.seen = drain_sight_open(w, &facts.open);
 	}
 	count_flows(x, &facts.open);
 	end_look(d);
 	decide(x, &facts);
 	/* Of those who get more, one at a time stands still to be looked at. */
-	if (facts.none && !gets_more(w, false))
+	if (facts.none && !drain_sight_gets_more(w, false))
 		spread_none(x, &facts);
 }
 
@@ -511,16 +342,15 @@ begin_look(struct drainage *x)
 {
 	struct worker *w = x->worker;
 	struct drainers *d = x->all;
-	struct connections_of of[(2 + LISTENER_OLD_FILES) *
-	    CONF_LISTENS_MAX];
-	size_t n = collect_ports(w, of);
+	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
+	size_t n = drain_sight_ports(w, of);
 	struct fsids ids;
 	int code = 0;
 
 	x->looked = mono_now();
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
-	x->queue = count_queue(w);
+	x->queue = drain_sight_queue(w, &d->diag);
 	if (n == 0) {		/* datagrams alone: no connections */
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
@@ -590,8 +420,8 @@ drainers_add(struct worker *w)
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
-	look_again(x, mono_add_ms(now, is_refused(w) ? DRAIN_REFUSED_MS :
-	    DRAIN_STEP_MIN_MS));
+	look_again(x, mono_add_ms(now, drain_sight_refused(w) ?
+	    DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS));
 }
 
 void
