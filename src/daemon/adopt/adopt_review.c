@@ -12,7 +12,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/hint.h"
-#include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
@@ -48,7 +48,7 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 			return true;
 		}
 	/* What has left its parent is not looked through. */
-	return orphans_of_crew(r->orphans, crew);
+	return orphans_look_for_crew(r->orphans, crew);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
@@ -59,7 +59,7 @@ is_served(const struct adopt_review *r, const struct crew *crew, struct listener
 		if (w->pid != 0 && app_spec_has(w->spec, l) &&
 		    (adopt_waits(w, l) || adopt_holds(w, l)))
 			return true;
-	return orphans_of_crew(r->orphans, crew);
+	return orphans_look_for_crew(r->orphans, crew);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -256,7 +256,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 	const struct app_spec *spec = w->spec;
 
 	for (size_t i = 0; worker_ready(w) && i < app_spec_n_listeners(spec) &&
-	    !orphans_of_crew(r->orphans, w->crew); i++) {
+	    !orphans_look_for_crew(r->orphans, w->crew); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
 		    NULL : lanes_find(l, &w->holder);

@@ -13,6 +13,7 @@
 #include "daemon/steer/steer.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
@@ -150,7 +151,7 @@ waits_for_group(const struct worker *w, struct orphans *orphans)
 {
 	return w->fsm.state == WORKER_STOPPING &&
 	    w->spec->conf->orphans != CONF_ORPHANS_KEEP &&
-	    orphans_in_group(orphans, w->pid);
+	    orphans_look_in_group(orphans, w->pid);
 }
 
 void
@@ -168,7 +169,7 @@ death_of_leader(struct worker *w)
 
 	if (waits_for_group(w, orphans)) {
 		life->lingering++;
-		orphans_log_group(orphans, w);
+		orphans_look_log(orphans, w);
 	} else {
 		bury(w, hint.text != NULL ? hint.text : "");
 	}
@@ -180,7 +181,8 @@ death_of_group(struct worker *w)
 {
 	struct life *life = w->leader->life;
 
-	if (w->lingering && !orphans_in_group(life->with.orphans, w->pid)) {
+	if (w->lingering &&
+	    !orphans_look_in_group(life->with.orphans, w->pid)) {
 		life->lingering--;
 		bury(w, "");
 	}

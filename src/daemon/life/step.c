@@ -18,7 +18,7 @@
 #include "daemon/steer/steer.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/hint.h"
-#include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -120,7 +120,8 @@ signal_group(struct worker *w, int signo)
 		return;
 	/* A lingering group has no leader that would keep its number: only
 	   signal it if a child of ours is in it. */
-	if (w->lingering && !orphans_in_group(w->leader->life->with.orphans, w->pid))
+	if (w->lingering &&
+	    !orphans_look_in_group(w->leader->life->with.orphans, w->pid))
 		return;
 	process_kill_group(w->pid, signo);
 	/* A child that has not come to its setsid() is in no group yet. */

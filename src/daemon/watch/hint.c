@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
-#include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "daemon/watch/hint.h"
@@ -27,7 +27,7 @@ static bool
 has_daemonized(struct orphans *orphans, struct worker *w)
 {
 	return !w->status.signalled && w->status.code == 0 &&
-	    !w->fsm.unwanted && orphans_of(orphans, w);
+	    !w->fsm.unwanted && orphans_look_for(orphans, w);
 }
 
 /* Does another instance have a port that this one may have wanted too? An app

@@ -27,20 +27,6 @@
 #define UNKNOWN_SIGNAL	SIGTERM
 #define UNKNOWN_MS	10000
 
-/* What is to become of whatever a dead worker has left behind. Kept until a
-   sweep finds nothing of it. */
-struct legacy {
-	struct legacy *next;
-	uint64_t serial;	/* the worker's; 0: of nobody known */
-	pid_t pid;		/* … and that of its process group */
-	char *app;
-	unsigned instance;
-	int signo;
-	int64_t timeout_ms;
-	bool keep;
-	bool found;		/* somebody, in the sweep under way */
-};
-
 struct orphan {
 	TAILQ_ENTRY(orphan) entry;
 	struct orphan *chain;	/* of those with a similar pid */
@@ -58,8 +44,8 @@ orphans_note_strangers(struct orphans *o)
 		o->n_strangers = 0;
 }
 
-static struct mono
-end_of_budget(void)
+struct mono
+orphans_budget(void)
 {
 	struct mono end = mono_now();
 
@@ -76,12 +62,8 @@ is_stranger(const struct orphans *o, pid_t pid)
 	return false;
 }
 
-/*
- * Call `fn` for every child that is neither a worker's leader nor was there
- * before us, until it returns false. False: the children cannot be listed.
- */
-static bool
-each_orphan(struct orphans *o,
+bool
+orphans_each(struct orphans *o,
     bool (*fn)(struct orphans *o, pid_t pid, void *ctx), void *ctx)
 {
 	pid_t *pids;
@@ -97,17 +79,8 @@ each_orphan(struct orphans *o,
 	return true;
 }
 
-bool
-orphans_in_group(struct orphans *o, pid_t pgid)
-{
-	/* A worker that has this number now is no leftover of the old one. */
-	return workers_find(o->workers, pgid) == NULL &&
-	    process_child_in_group(pgid);
-}
-
-/* The serial of the worker that a process descends from; 0: not ours. */
-static uint64_t
-serial_of(const struct orphans *o, pid_t pid)
+uint64_t
+orphans_serial_of(const struct orphans *o, pid_t pid)
 {
 	char id[64], own[32];
 	uint64_t serial;
@@ -119,65 +92,6 @@ serial_of(const struct orphans *o, pid_t pid)
 	    !num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
 		return 0;
 	return serial;
-}
-
-struct owner_search {
-	const struct worker *worker;
-	struct mono end;
-	bool found;
-};
-
-static bool
-look_for_owner(struct orphans *o, pid_t pid, void *ctx)
-{
-	struct owner_search *search = ctx;
-	struct process_stat st;
-
-	if (!process_stat(pid, &st) || st.state == 'Z')
-		return true;
-	search->found = st.group == search->worker->pid ||
-	    serial_of(o, pid) == search->worker->serial;
-	return !search->found && mono_before(mono_now(), search->end);
-}
-
-bool
-orphans_of(struct orphans *o, const struct worker *worker)
-{
-	struct owner_search search = {
-		.worker = worker, .end = end_of_budget(),
-	};
-
-	each_orphan(o, look_for_owner, &search);
-	return search.found;
-}
-
-struct crew_search {
-	const struct crew *crew;
-	struct mono end;
-	bool found;
-};
-
-static bool
-look_for_crew(struct orphans *o, pid_t pid, void *ctx)
-{
-	struct crew_search *search = ctx;
-	uint64_t serial = serial_of(o, pid);
-
-	for (const struct worker *w = search->crew->workers; w != NULL;
-	    w = w->next)
-		search->found |= serial != 0 && w->serial == serial;
-	/* As what cannot be listed. */
-	search->found |= !mono_before(mono_now(), search->end);
-	return !search->found;
-}
-
-bool
-orphans_of_crew(struct orphans *o, const struct crew *crew)
-{
-	struct crew_search search = { .crew = crew, .end = end_of_budget() };
-
-	/* What cannot be listed may well be there. */
-	return !each_orphan(o, look_for_crew, &search) || search.found;
 }
 
 static bool
@@ -194,20 +108,11 @@ serial_lives(const struct orphans *o, uint64_t serial)
 
 /* ---- whose it is ---- */
 
-static struct legacy *
-find_legacy(const struct orphans *o, uint64_t serial, pid_t group)
-{
-	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
-		if (serial != 0 ? l->serial == serial : l->pid == group)
-			return l;
-	return NULL;
-}
-
 /* False: it belongs to a worker that lives, or nobody knows whose it was. */
 static bool
 is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 {
-	uint64_t serial = serial_of(o, pid);
+	uint64_t serial = orphans_serial_of(o, pid);
 	struct process_stat st;
 
 	if (serial != 0 && serial_lives(o, serial))
@@ -216,50 +121,26 @@ is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 		return false;
 	if (serial == 0 && workers_find(o->workers, st.group) != NULL)
 		return false;
-	*ret_legacy = find_legacy(o, serial, st.group);
+	*ret_legacy = legacies_find(&o->legacies, serial, st.group);
 	return serial != 0 || *ret_legacy != NULL;
 }
 
 void
 orphans_begin(struct orphans *o, const struct worker *w)
 {
-	const struct conf_app *conf = w->spec->conf;
-	struct legacy *l = calloc(1, sizeof(*l));
-
-	o->keeps |= conf->orphans == CONF_ORPHANS_KEEP;
-	if (l == NULL)
-		return;		/* the defaults do */
-	*l = (struct legacy){
-		.next = o->legacies, .serial = w->serial, .pid = w->pid,
-		.app = strdup(w->crew->name), .instance = w->instance,
-		.signo = conf->stop_signal, .timeout_ms = conf->stop_timeout_ms,
-		.keep = conf->orphans == CONF_ORPHANS_KEEP,
-		/* A sweep that is under way may be past them. */
-		.found = true,
-	};
-	o->legacies = l;
+	o->keeps |= w->spec->conf->orphans == CONF_ORPHANS_KEEP;
+	legacies_add(&o->legacies, w);
 }
 
 static void
 drop_legacies(struct orphans *o)
 {
-	struct legacy **p = &o->legacies;
 	const struct orphan *x;
 
 	TAILQ_FOREACH(x, &o->known, entry)
 		if (x->legacy != NULL)
-			x->legacy->found = true;
-	while (*p != NULL) {
-		struct legacy *l = *p;
-
-		if (l->found) {
-			p = &l->next;
-			continue;
-		}
-		*p = l->next;
-		free(l->app);
-		free(l);
-	}
+			legacies_note_found(x->legacy);
+	legacies_drop(&o->legacies);
 }
 
 /* ---- what becomes of it ---- */
@@ -381,7 +262,7 @@ static void
 kill_due(void *ctx)
 {
 	struct orphans *o = ctx;
-	struct mono next = MONO_NEVER, now = mono_now(), end = end_of_budget();
+	struct mono next = MONO_NEVER, now = mono_now(), end = orphans_budget();
 	struct orphan *x;
 
 	TAILQ_FOREACH(x, &o->known, entry) {
@@ -432,7 +313,7 @@ sweep_one(struct orphans *o, pid_t pid, void *ctx)
 	else if (o->takes_all)
 		take_unknown(o, pid);
 	if (l != NULL)
-		l->found = true;
+		legacies_note_found(l);
 	return true;
 }
 
@@ -441,7 +322,7 @@ sweep_one(struct orphans *o, pid_t pid, void *ctx)
 static bool
 sweep_part(struct orphans *o)
 {
-	struct mono end = end_of_budget();
+	struct mono end = orphans_budget();
 	pid_t pid;
 
 	while (mono_before(mono_now(), end)) {
@@ -471,8 +352,7 @@ end_sweep(struct orphans *o, bool listed)
 static void
 begin_sweep(struct orphans *o)
 {
-	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
-		l->found = false;
+	legacies_begin(&o->legacies);
 	o->disturbed = false;
 }
 
@@ -489,7 +369,7 @@ sweep(struct orphans *o)
 		if (child_scan_begin(&o->scan) == 0)
 			o->sweeping = sweep_part(o);
 		else	/* all of them, once */
-			listed = each_orphan(o, sweep_one, NULL);
+			listed = orphans_each(o, sweep_one, NULL);
 	}
 	if (o->sweeping) {
 		loop_timer_start(o->loop, &o->sweep, PAUSE_MS);
@@ -589,8 +469,8 @@ end_all(struct orphans *o, bool (*fn)(struct orphans *, pid_t, void *))
 	if (!is_swept(o))
 		return ORPHANS_STOP;
 	if (fn != NULL)
-		each_orphan(o, fn, NULL);
-	if (!each_orphan(o, count_one, &rest))
+		orphans_each(o, fn, NULL);
+	if (!orphans_each(o, count_one, &rest))
 		return kill_unlisted(o);
 	return rest.n == 0 ? ORPHANS_NONE : rest.n_killed == rest.n ?
 	    ORPHANS_KILLED : ORPHANS_STOP;
@@ -608,38 +488,6 @@ enum orphans_left
 orphans_kill_all(struct orphans *o)
 {
 	return end_all(o, kill_one);
-}
-
-struct member_list {
-	const struct worker *worker;
-	struct mono end;
-};
-
-static bool
-log_member(struct orphans *o, pid_t pid, void *ctx)
-{
-	const struct member_list *list = ctx;
-	struct process_stat st;
-	char name[32];
-
-	(void)o;
-	if (!mono_before(mono_now(), list->end))
-		return false;
-	if (!process_stat(pid, &st) || st.state == 'Z' ||
-	    st.group != list->worker->pid)
-		return true;
-	process_name(pid, name, sizeof(name));
-	worker_log_often(LOG_LEVEL_INFO, list->worker, "exited; pid %d (%s) of "
-	    "its process group is still there", (int)pid, name);
-	return true;
-}
-
-void
-orphans_log_group(struct orphans *o, const struct worker *w)
-{
-	struct member_list list = { .worker = w, .end = end_of_budget() };
-
-	each_orphan(o, log_member, &list);
 }
 
 int
@@ -662,9 +510,7 @@ orphans_fini(struct orphans *o)
 		return;
 	while (!TAILQ_EMPTY(&o->known))
 		forget_known(o, TAILQ_FIRST(&o->known)->pid);
-	for (struct legacy *l = o->legacies; l != NULL; l = l->next)
-		l->found = false;
-	drop_legacies(o);
+	legacies_free(&o->legacies);
 	child_scan_end(&o->scan);
 	loop_timer_fini(o->loop, &o->sweep);
 	loop_timer_fini(o->loop, &o->due);

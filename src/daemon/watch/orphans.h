@@ -12,14 +12,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "base/mono.h"
+#include "daemon/watch/legacies.h"
 #include "linux/loop/loop.h"
 #include "linux/process/child_scan.h"
 
-struct crew;
-struct legacy;
 struct loop;
 struct orphan;
 struct worker;
@@ -39,7 +40,7 @@ struct orphans {
 	bool disturbed;			/* children went meanwhile */
 	bool ending;			/* no worker is left */
 	bool takes_all;			/* whoever they came from */
-	struct legacy *legacies;	/* of dead workers, whose orphans there
+	struct legacies legacies;	/* of dead workers, whose orphans there
 					   may be */
 	TAILQ_HEAD(, orphan) known;	/* those that were seen */
 	struct orphan *by_pid[ORPHANS_CHAINS];
@@ -68,18 +69,6 @@ void orphans_reaped(struct orphans *o, pid_t pid);
 /* Note the children that we already have: they are none of our business. */
 void orphans_note_strangers(struct orphans *o);
 
-/* Is there a child of ours, other than a worker, in this process group? */
-bool orphans_in_group(struct orphans *o, pid_t pgid);
-
-/* Name those of them that live, in the worker's log. */
-void orphans_log_group(struct orphans *o, const struct worker *worker);
-
-/* Has this worker, which has just died, left a living process behind? */
-bool orphans_of(struct orphans *o, const struct worker *worker);
-
-/* Has a worker of this app processes that are no descendants of it any more? */
-bool orphans_of_crew(struct orphans *o, const struct crew *crew);
-
 /*
  * The program ends, and no worker is left: all others are told to stop, whoever
  * they came from. To be asked again whenever one was reaped.
@@ -93,5 +82,20 @@ enum orphans_left orphans_stop_all(struct orphans *o);
 
 /* The same, at once. */
 enum orphans_left orphans_kill_all(struct orphans *o);
+
+/* ---- for orphans_look ---- */
+
+/*
+ * Call `fn` for every child that is neither a worker's leader nor was there
+ * before us, until it returns false. False: the children cannot be listed.
+ */
+bool orphans_each(struct orphans *o,
+    bool (*fn)(struct orphans *o, pid_t pid, void *ctx), void *ctx);
+
+/* The serial of the worker that a process descends from; 0: not ours. */
+uint64_t orphans_serial_of(const struct orphans *o, pid_t pid);
+
+/* When a look that begins now is to end. */
+struct mono orphans_budget(void);
 
 #endif
