@@ -1,7 +1,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
@@ -200,7 +200,7 @@ lanes_unshare(struct listener *l)
 		close_free(lane);
 	if (l->door_closed || (l->lanes.n == 1 && lane->live))
 		return;
-	lanes_program_want(lane, false);
+	lanes_live_want(lane, false);
 	listener_tell(l);
 }
 
@@ -215,7 +215,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 	lane->claimed = 0;
 	lane->turn++;
 	lane->deserted = false;
-	lanes_program_want(lane, false);
+	lanes_live_want(lane, false);
 	if (!lane_is_free(lane))
 		return;
 	if (l->door_closed) {
@@ -297,9 +297,9 @@ exchange(struct lane *from, struct lane *to, const struct lane_holder *holder)
 {
 	hand_over(to, holder);
 	hand_over(from, NULL);
-	lanes_program_want(to, from->wanted);
-	lanes_program_want(from, false);
-	(void)lanes_program_apply(from->listener, mono_now());
+	lanes_live_want(to, from->wanted);
+	lanes_live_want(from, false);
+	(void)lanes_live_apply(from->listener, mono_now());
 }
 
 int

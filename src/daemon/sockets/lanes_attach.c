@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes_attach.h"
@@ -175,4 +176,23 @@ lanes_attach_room(const struct lanes *ls)
 	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
 		room *= 2;
 	return room;
+}
+
+/* ---- whether it could be ---- */
+
+void
+lanes_attach_failed(struct listener *l, const char *why)
+{
+	if (l->lanes.warned)
+		return;
+	l->lanes.warned = true;
+	log_app_often(LOG_LEVEL_WARNING, l->app,
+	    "new connections to %s cannot be steered: %s",
+	    address_text_numeric(&l->bound).s, why);
+}
+
+void
+lanes_attach_worked(struct listener *l)
+{
+	l->lanes.warned = false;
 }

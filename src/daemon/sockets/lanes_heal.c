@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -121,8 +123,8 @@ lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
 		return;
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_leave_groups(lane->fd);
-	lanes_program_ended(lane);
-	lanes_program_suspect(l);
+	lanes_flows_ended(lane);
+	lanes_live_suspect(l);
 }
 
 /* Is nobody lost if it gets another socket? */

@@ -1,6 +1,4 @@
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -8,27 +6,13 @@
 #include "core/conf/conf.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes_attach.h"
+#include "daemon/sockets/lanes_extended.h"
+#include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
-#include "linux/bpf/steering_flows.h"
 #include "linux/socket/socket.h"
-
-/* Of more lanes than these, those that may be added are not at once: a large
-   program is built for each change. */
-#define LANES_AT_ONCE	64
-
-static void
-warn(struct listener *l, const char *why)
-{
-	if (l->lanes.warned)
-		return;
-	l->lanes.warned = true;
-	log_app_often(LOG_LEVEL_WARNING, l->app,
-	    "new connections to %s cannot be steered: %s",
-	    address_text_numeric(&l->bound).s, why);
-}
 
 /* ---- who is in the group ---- */
 
@@ -85,112 +69,6 @@ attach_classic(struct listener *l, size_t places)
 	    lanes_attach_classic(l, l->lanes.order.n - absent, false);
 }
 
-/* ---- eBPF ---- */
-
-/* One that has listened alone from the beginning is in no group (-EINVAL): with
-   the second one its time comes. */
-static int
-set_lane(struct lane *lane)
-{
-	struct lanes *ls = &lane->listener->lanes;
-	struct error err = ERROR_INIT;
-	int code = steering_ebpf_set_lane(ls->ebpf, lane->slot, lane->fd,
-	    &err);
-
-	if (code < 0 && (code != -EINVAL || ls->order.n > 1))
-		warn(lane->listener, error_text(&err));
-	error_clear(&err);
-	return code;
-}
-
-static int
-attach_extended(struct listener *l, struct error *err)
-{
-	struct lanes *ls = &l->lanes;
-	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
-	size_t n = 0;
-
-	if (slots == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < ls->n; i++) {
-		if (!ls->v[i]->live || !ls->v[i]->listening)
-			continue;
-		slots[n++] = ls->v[i]->slot;
-		/* An opportunity to see that the kernel knows it still. */
-		if (ls->n <= LANES_AT_ONCE)
-			(void)set_lane(ls->v[i]);
-	}
-	if (n == 0)
-		slots[n++] = ls->order.v[0].slot;
-	steering_ebpf_set_live(ls->ebpf, slots, n);
-	free(slots);
-	/* A worker may have put its own in its place, or taken it away: nobody
-	   tells, so it is attached each time. */
-	return steering_ebpf_attach(ls->ebpf, lanes_attach_point(ls)->fd, err);
-}
-
-/* ---- eBPF, of datagrams ---- */
-
-/* Another holder's: another number, and none is 0. */
-static uint32_t
-number_of(const struct lane *lane)
-{
-	return (uint32_t)lane->turn | UINT32_C(1) << 31;
-}
-
-/* One that is not live, and was, stays open to the flows that it has, until its
-   holder's process ends. */
-static int
-attach_flows(struct listener *l, struct error *err)
-{
-	struct lanes *ls = &l->lanes;
-	struct steering_flows_lane *lanes =
-	    reallocarray(NULL, ls->n, sizeof(*lanes));
-	const struct lane *first;
-	size_t n = 0;
-	int code;
-
-	if (lanes == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < ls->n; i++) {
-		const struct lane *lane = ls->v[i];
-
-		if (lane->listening && lane->fd >= 0)
-			(void)steering_flows_set_lane(ls->flows, lane->slot,
-			    lane->fd);
-		if (!lane->live || !lane->listening)
-			continue;
-		lanes[n++] = (struct steering_flows_lane){
-			.seat = lanes_attach_seat(lane), .slot = lane->slot,
-		};
-		steering_flows_open(ls->flows, lane->slot, number_of(lane));
-	}
-	if (n == 0) {
-		first = ls->v[ls->order.v[0].slot];
-		lanes[n++] = (struct steering_flows_lane){
-			.seat = lanes_attach_seat(first), .slot = first->slot,
-		};
-	}
-	steering_flows_set_live(ls->flows, lanes, n);
-	free(lanes);
-	code = steering_flows_attach(ls->flows, lanes_attach_point(ls)->fd,
-	    err);
-	/* One that its worker has connected is in no group any more. */
-	if (code != -EINVAL)
-		return code;
-	error_clear(err);
-	return 0;
-}
-
-void
-lanes_program_ended(const struct lane *lane)
-{
-	struct steering_flows *flows = lane->listener->lanes.flows;
-
-	if (flows != NULL)
-		steering_flows_open(flows, lane->slot, 0);
-}
-
 int
 lanes_program_reserve(struct listener *l)
 {
@@ -200,21 +78,10 @@ lanes_program_reserve(struct listener *l)
 int
 lanes_program_room(struct listener *l, struct error *err)
 {
-	struct lanes *ls = &l->lanes;
-	int code;
+	int code = lanes_extended_room(l, err);
 
-	if (ls->n > STEERING_EBPF_LANES_MAX)
-		return error_set(err, -EMFILE,
-		    "too many sockets of one listener");
-	if (ls->flows != NULL && ls->n > STEERING_FLOWS_LANES_MAX)
-		return error_set(err, -EMFILE,
-		    "too many sockets of one UDP listener");
-	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
-		return 0;
-	code = steering_ebpf_grow(ls->ebpf, lanes_attach_room(ls),
-	    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
 	if (code == 0)
-		ls->ebpf_room = lanes_attach_room(ls);
+		code = lanes_flows_room(&l->lanes, err);
 	return code;
 }
 
@@ -230,16 +97,16 @@ attach(struct listener *l, struct error *err)
 	if (ls->order.n == 0)
 		return 0;
 	if (ls->flows != NULL) {
-		code = attach_flows(l, err);
+		code = lanes_flows_attach(l, err);
 		ls->attached = code == 0;
 		return code;
 	}
 	/* There is no choice yet; where it is in no group, nor a program. */
 	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
-	    set_lane(ls->v[ls->order.v[0].slot]) < 0))
+	    lanes_extended_set_lane(ls->v[ls->order.v[0].slot]) < 0))
 		return 0;
 	if (ls->ebpf != NULL) {
-		code = attach_extended(l, err);
+		code = lanes_extended_attach(l, err);
 	} else {
 		code = attach_classic(l, ls->order.n);
 		if (code < 0)
@@ -262,9 +129,9 @@ lanes_program_again(struct listener *l)
 	struct error err = ERROR_INIT;
 
 	if (attach(l, &err) < 0)
-		warn(l, error_text(&err));
+		lanes_attach_failed(l, error_text(&err));
 	else
-		l->lanes.warned = false;
+		lanes_attach_worked(l);
 	error_clear(&err);
 }
 
@@ -362,46 +229,6 @@ lanes_program_leaving(const struct lane *lane)
 		    strerror(-code));
 }
 
-/*
- * A lane whose connections are not counted seems to have none, and would draw
- * all that come: from now on they go by turns. Where the supervisor was moved
- * to a cgroup that it cannot count in.
- */
-static void
-compare_no_more(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-	struct lanes *ls = &l->lanes;
-	struct error why = ERROR_INIT, err = ERROR_INIT;
-
-	if (balancing_cover(&l->all->balancing, &why) == 0)
-		error_set(&why, 0, "clusterd has been moved to another "
-		    "cgroup");
-	if (steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(BALANCE_ROUND_ROBIN),
-	    ls->attached ? lanes_attach_point(ls)->fd : -1, &err) < 0) {
-		warn(l, error_text(&err));
-	} else {
-		ls->balance = BALANCE_ROUND_ROBIN;
-		log_app(LOG_LEVEL_WARNING, l->app,
-		    "balance = least-connections failed, it is round-robin "
-		    "now: the connections of a new listener of %s are not "
-		    "counted: %s", address_text_numeric(&l->bound).s,
-		    error_text(&why));
-	}
-	error_clear(&why);
-	error_clear(&err);
-}
-
-static void
-see_if_counted(struct lane *lane)
-{
-	const struct lanes *ls = &lane->listener->lanes;
-
-	lane->uncounted = !steering_ebpf_lane_counted(ls->ebpf, lane->slot);
-	if (lane->uncounted && ls->balance == BALANCE_LEAST_CONNECTIONS)
-		compare_no_more(lane);
-}
-
 void
 lanes_program_joined(struct lane *lane)
 {
@@ -417,10 +244,11 @@ lanes_program_joined(struct lane *lane)
 		lanes_order_doubt_all(l);
 	lane->unseen = false;
 	if (ls->ebpf != NULL && ls->order.n == 2)
-		(void)set_lane(ls->v[ls->order.v[0].slot]);
+		(void)lanes_extended_set_lane(ls->v[ls->order.v[0].slot]);
 	if (ls->ebpf != NULL) {
-		(void)set_lane(lane);
-		see_if_counted(lane);
+		(void)lanes_extended_set_lane(lane);
+		if (lanes_extended_see_counted(lane))
+			ls->balance = BALANCE_ROUND_ROBIN;
 	}
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
@@ -459,22 +287,14 @@ void
 lanes_program_check(struct lane *lane)
 {
 	if (lane->listener->lanes.ebpf != NULL)
-		(void)set_lane(lane);
-}
-
-static void
-free_extended(struct lanes *ls)
-{
-	steering_ebpf_free(ls->ebpf);
-	ls->ebpf = NULL;
+		(void)lanes_extended_set_lane(lane);
 }
 
 void
 lanes_program_free(struct listener *l)
 {
-	free_extended(&l->lanes);
-	steering_flows_free(l->lanes.flows);
-	l->lanes.flows = NULL;
+	lanes_extended_free(l);
+	lanes_flows_free(l);
 	lanes_order_free(l);
 }
 
@@ -486,46 +306,19 @@ lanes_program_has_choice(const struct listener *l)
 }
 
 void
-lanes_program_want(struct lane *lane, bool wanted)
-{
-	lane->wanted = wanted;
-}
-
-void
-lanes_program_nobody(struct listener *l)
-{
-	for (size_t i = 0; i < l->lanes.n; i++)
-		l->lanes.v[i]->wanted = l->lanes.v[i]->live = false;
-}
-
-void
 lanes_program_expect(struct listener *l, size_t n)
 {
 	l->lanes.expected = n;
 }
 
 void
-lanes_program_suspect(struct listener *l)
+lanes_program_set_live(struct lane *lane, bool live)
 {
-	if (!l->lanes.attached || l->lanes.suspect)
-		return;
-	l->lanes.suspect = true;
-	listener_tell(l);
+	lane->live = live;
 }
 
-/* Returns whether something gets worse by waiting. */
-static bool
-is_urgent(const struct lanes *ls)
-{
-	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i]->live && !ls->v[i]->wanted)
-			return true;
-	return false;
-}
-
-/* Doubts that were left. Returns whether none are that may be asked about. */
-static bool
-find_out_more(struct listener *l)
+bool
+lanes_program_find_out(struct listener *l)
 {
 	if (l->lanes.ebpf != NULL || l->lanes.flows != NULL ||
 	    !l->lanes.attached)
@@ -535,13 +328,8 @@ find_out_more(struct listener *l)
 	return !lanes_order_may_ask_again(l);
 }
 
-/*
- * Those that were shut down, as a look has shown, with the news to come. None
- * will come of one that its holder lets listen again. Returns whether all is
- * known.
- */
-static bool
-see_news(struct listener *l)
+bool
+lanes_program_see_news(struct listener *l)
 {
 	struct lanes *ls = &l->lanes;
 	bool all = true, any = false;
@@ -568,82 +356,25 @@ see_news(struct listener *l)
 	return all;
 }
 
-static bool
-put_in_force(struct listener *l, struct mono now)
-{
-	struct lanes *ls = &l->lanes;
-	bool any = false, changes = false;
-
-	for (size_t i = 0; i < ls->n; i++) {
-		any |= ls->v[i]->wanted && ls->v[i]->listening;
-		changes |= ls->v[i]->wanted != ls->v[i]->live;
-	}
-	if (!any || (!changes && !ls->suspect))
-		return find_out_more(l);
-	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
-	    mono_ms_between(ls->changed, now) < LANES_PROGRAM_PAUSE_MS)
-		return false;
-	for (size_t i = 0; i < ls->n; i++)
-		ls->v[i]->live = ls->v[i]->wanted;
-	ls->changed = now;
-	ls->suspect = false;
-	lanes_program_again(l);
-	return ls->ebpf != NULL || !lanes_order_may_ask_again(l);
-}
-
-bool
-lanes_program_apply(struct listener *l, struct mono now)
-{
-	bool known = see_news(l);
-
-	return put_in_force(l, now) && known;
-}
-
-/* May connections be compared? */
-static int
-check_counted(struct listener *l, struct error *err)
-{
-	const struct lanes *ls = &l->lanes;
-	int code = balancing_cover(&l->all->balancing, err);
-
-	for (size_t i = 0; code == 0 && i < ls->n; i++)
-		if (ls->v[i]->listening && ls->v[i]->uncounted)
-			code = error_set(err, -ENOENT, "not all connections "
-			    "are counted, since clusterd was moved to another "
-			    "cgroup");
-	return code;
-}
-
 /* The lanes under a program of another kind, which knows them before it is
    there. */
 static int
 use_extended(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	bool attached = ls->attached;
-	struct conn_count *count;
-	int code = b != BALANCE_LEAST_CONNECTIONS ? 0 : check_counted(l, err);
+	bool attached = ls->attached, fresh = ls->ebpf == NULL;
+	int code = lanes_extended_open(l, b, err);
 
-	if (code < 0)
+	if (code < 0 || !fresh)
 		return code;
-	if (ls->ebpf != NULL)
-		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
-		    attached ? lanes_attach_point(ls)->fd : -1, err);
-	code = balancing_count(&l->all->balancing, &count, err);
-	if (code == 0)
-		code = steering_ebpf_new(lanes_attach_mode(b), lanes_attach_room(ls), count,
-		    &ls->ebpf, err);
-	if (code < 0)
-		return code;
-	ls->ebpf_room = lanes_attach_room(ls);
 	ls->attached = false;
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i]->listening)
-			(void)set_lane(ls->v[i]);
+			(void)lanes_extended_set_lane(ls->v[i]);
 	code = attach(l, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);
-		free_extended(ls);
+		lanes_extended_free(l);
 		ls->attached = attached;
 	}
 	return code;
@@ -653,15 +384,14 @@ static int
 use_classic(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	struct steering_ebpf *old_ebpf = ls->ebpf;
+	struct steering_ebpf *old_ebpf = lanes_extended_swap(l, NULL);
 	enum balance old = ls->balance;
 	int code;
 
-	ls->ebpf = NULL;
 	ls->balance = b;
 	code = attach(l, err);
 	if (code < 0) {
-		ls->ebpf = old_ebpf;
+		(void)lanes_extended_swap(l, old_ebpf);
 		ls->balance = old;
 		/* A program that asks may have taken its place. */
 		if (old_ebpf != NULL && ls->attached) {
@@ -680,35 +410,15 @@ use_classic(struct listener *l, enum balance b, struct error *err)
 static int
 use_flows(struct listener *l, enum balance b, struct error *err)
 {
-	struct lanes *ls = &l->lanes;
-	bool fresh = ls->flows == NULL;
-	int code = 0;
+	bool fresh = l->lanes.flows == NULL;
+	int code = lanes_flows_open(l, b, err);
 
-	if (ls->n > STEERING_FLOWS_LANES_MAX)
-		return error_set(err, -EMFILE, "too many sockets");
-	if (fresh)
-		code = steering_flows_new(&ls->flows, err);
 	if (code < 0)
 		return code;
-	steering_flows_by_source(ls->flows, b == BALANCE_SOURCE);
 	code = attach(l, err);
-	if (code < 0 && fresh) {
-		steering_flows_clear(ls->flows);
-		steering_flows_free(ls->flows);
-		ls->flows = NULL;
-	}
+	if (code < 0 && fresh)
+		lanes_flows_leave(l);
 	return code;
-}
-
-static void
-leave_flows(struct lanes *ls)
-{
-	struct steering_flows *flows = ls->flows;
-
-	ls->flows = NULL;
-	if (flows != NULL)
-		steering_flows_clear(flows);
-	steering_flows_free(flows);
 }
 
 /* True: that is it. Else they go by what they are, which takes no privilege. */
@@ -743,7 +453,7 @@ lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 		l->lanes.balance = b;
 		return 0;
 	}
-	leave_flows(&l->lanes);
+	lanes_flows_leave(l);
 	code = balance_is_privileged(b) ? use_extended(l, b, err) :
 	    use_classic(l, b, err);
 	if (code == 0)

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
@@ -437,7 +438,7 @@ lanes_sockets_refuse_new(struct listener *l)
 		if (l->lanes.v[i]->fd >= 0)
 			code = socket_refuse_new(l->lanes.v[i]->fd);
 	if (code == 0)
-		lanes_program_nobody(l);
+		lanes_live_nobody(l);
 	return code;
 }
 
@@ -464,8 +465,8 @@ steer_to(const struct lane *lane)
 	struct listener *l = lane->listener;
 
 	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_program_want(l->lanes.v[i], l->lanes.v[i] == lane);
-	(void)lanes_program_apply(l, mono_now());
+		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == lane);
+	(void)lanes_live_apply(l, mono_now());
 }
 
 /* What comes is steered to a lane that hears nothing. Handshakes under way end

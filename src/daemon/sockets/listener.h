@@ -16,8 +16,11 @@
  *   lanes_order    the order in which the kernel has them, and whether it is
  *                  known
  *   lanes_attach   what a program for them is made of, and where it goes
- *   lanes_program  the kernel's group: who is in it, who gets new connections,
- *                  and the program that chooses
+ *   lanes_extended, lanes_flows
+ *                  the programs that take privileges: for TCP, and for UDP
+ *   lanes_program  the kernel's group: who is in it, and the program that
+ *                  chooses
+ *   lanes_live     who gets new connections, and when that is put in force
  *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
  *   lanes          whose they are
  *   lanes_watch    who waits in those that nobody serves
@@ -85,13 +88,15 @@ struct lane {
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
-	bool wanted;		/* is to: lanes_program_apply() */
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
 	uint64_t joined;	/* the how manieth it was to do so: its place
 				   in the kernel's chain, see lanes_attach_point() */
-	bool uncounted;		/* eBPF: the kernel does not count its
-				   connections, or not all of them */
+	/* lanes_live: */
+	bool wanted;		/* is to be live: lanes_live_apply() */
+	/* lanes_extended: */
+	bool uncounted;		/* the kernel does not count its connections,
+				   or not all of them */
 	/* lanes_watch: */
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */
@@ -108,13 +113,18 @@ struct lanes {
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
 	uint64_t joins;		/* how many there were */
-	bool suspect;		/* … or was: a worker may have taken its place */
-	bool warned;		/* that none could be */
+	size_t expected;	/* so many lanes there will be */
+	/* lanes_live: */
+	bool suspect;		/* a program is attached, or was: a worker may
+				   have taken its place */
+	struct mono changed;	/* when the live ones last did */
+	/* lanes_attach: */
+	bool warned;		/* that no program could be attached */
+	/* lanes_extended: */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
+	/* lanes_flows: */
 	struct steering_flows *flows;	/* UDP, and NULL likewise */
-	size_t expected;	/* so many lanes there will be */
-	struct mono changed;	/* when the live ones last did */
 	/* lanes_order: */
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */

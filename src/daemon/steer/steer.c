@@ -8,6 +8,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -108,7 +109,7 @@ want(const struct steering *st, struct listener *l)
 	unsigned best = 0;
 
 	for (size_t i = 0; deaf != NULL && i < l->lanes.n; i++)
-		lanes_program_want(l->lanes.v[i], l->lanes.v[i] == deaf);
+		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == deaf);
 	if (deaf != NULL)
 		return;
 	for (size_t i = 0; i < l->lanes.n; i++) {
@@ -118,11 +119,11 @@ want(const struct steering *st, struct listener *l)
 			best = p;
 	}
 	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_program_want(l->lanes.v[i], best > 0 &&
+		lanes_live_want(l->lanes.v[i], best > 0 &&
 		    lane_preference(l->lanes.v[i], common) == best);
 	if (best > 0 && waits_in_first(crew, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
-			lanes_program_want(l->lanes.v[i], i == 0);
+			lanes_live_want(l->lanes.v[i], i == 0);
 }
 
 void
@@ -135,8 +136,9 @@ steer_all(struct steering *st)
 		if (!lanes_program_has_choice(l))
 			continue;
 		want(st, l);
-		if (!lanes_program_apply(l, now))
-			loop_timer_start(st->loop, &st->again, LANES_PROGRAM_PAUSE_MS);
+		if (!lanes_live_apply(l, now))
+			loop_timer_start(st->loop, &st->again,
+			    LANES_LIVE_PAUSE_MS);
 	}
 }
 
@@ -235,7 +237,7 @@ steer_ready(struct steering *st, const struct worker *w)
 		if (lane == NULL)
 			continue;
 		lanes_heal_check(lane);
-		lanes_program_suspect(l);
+		lanes_live_suspect(l);
 	}
 }
 

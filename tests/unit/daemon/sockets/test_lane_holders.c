@@ -29,6 +29,7 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_order.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -792,7 +793,7 @@ who_listens_again_before_the_news_is_there(void **state)
 	assert_int_equal(l->lanes.order.n, MANY - 2);
 	assert_int_equal(listen(many[2]->fd, 64), 0);
 	assert_int_equal(listen(many[0]->fd, 64), 0);
-	assert_true(lanes_program_apply(l, mono_now()));
+	assert_true(lanes_live_apply(l, mono_now()));
 	assert_true(many[2]->listening && many[0]->listening);
 	assert_int_equal(l->lanes.order.doubts, 0);
 	check_many(l);
@@ -863,8 +864,8 @@ places_in_doubt_get_nothing(void **state)
 
 	/* One of them is not. */
 	old = limit_descriptors();
-	lanes_program_want(many[5], false);
-	(void)lanes_program_apply(l, mono_now());
+	lanes_live_want(many[5], false);
+	(void)lanes_live_apply(l, mono_now());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	memset(counts, 0, sizeof(counts));
 	connect_many(l, 200, counts);
@@ -874,8 +875,8 @@ places_in_doubt_get_nothing(void **state)
 	/* Nobody else is left: never nobody. */
 	old = limit_descriptors();
 	for (size_t i = 0; i < 4; i++)
-		lanes_program_want(many[i], false);
-	(void)lanes_program_apply(l, mono_now());
+		lanes_live_want(many[i], false);
+	(void)lanes_live_apply(l, mono_now());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	memset(counts, 0, sizeof(counts));
 	connect_many(l, 10, counts);
@@ -923,7 +924,7 @@ a_program_that_cannot_ask_asks_in_vain(void **state)
 	assert_false(lanes_order_may_ask_again(l));
 	assert_false(lanes_order_is_question(l));
 	assert_true(l->lanes.told_doubt);
-	assert_true(lanes_program_apply(l, mono_now()));
+	assert_true(lanes_live_apply(l, mono_now()));
 
 	longest = UINT16_MAX;
 	l->lanes.asked_in_vain = 0;	/* as after a while */

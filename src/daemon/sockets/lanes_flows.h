@@ -1,0 +1,38 @@
+/*
+ * The program of a UDP listener that keeps known flows with their lanes, which
+ * takes privileges. Of daemon/sockets; lanes_program says when.
+ */
+#ifndef DAEMON_SOCKETS_LANES_FLOWS_H
+#define DAEMON_SOCKETS_LANES_FLOWS_H
+
+#include "core/sockets/balance.h"
+
+struct error;
+struct lane;
+struct lanes;
+struct listener;
+
+/* A lane was added to the list: is there room for it? -errno with words. */
+int lanes_flows_room(const struct lanes *lanes, struct error *err);
+
+/* There is one from now on, by source or by flow; it is not attached by that.
+   -errno with words: nothing has changed. */
+int lanes_flows_open(struct listener *listener, enum balance balance,
+    struct error *err);
+
+/*
+ * Attach it, for the lanes as they are now. One that is not live, and was,
+ * stays open to the flows that it has, until its holder's process ends. -errno
+ * with words.
+ */
+int lanes_flows_attach(struct listener *listener, struct error *err);
+
+/* Its holder's process has ended: no flow stays with it. */
+void lanes_flows_ended(const struct lane *lane);
+
+/* There is none any more, and the lanes know nothing of it; or at the end, with
+   them. NULL is fine. */
+void lanes_flows_leave(struct listener *listener);
+void lanes_flows_free(struct listener *listener);
+
+#endif
