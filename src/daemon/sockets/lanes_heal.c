@@ -8,6 +8,7 @@
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -240,7 +241,7 @@ hangup(void *ctx, uint32_t events)
 		lanes_watch_came(lane);
 		return;
 	}
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	/* Datagram sockets may have errors to tell, which are their
 	   holders'. */
 	if ((events & EPOLLHUP) == 0)
@@ -258,7 +259,7 @@ hangup(void *ctx, uint32_t events)
 	} else if (l->inherited) {
 		code = socket_start_listening(lane->fd, l->backlog);
 		if (code == 0)
-			lanes_sockets_watch(lane);
+			lanes_news_watch(lane);
 	} else {
 		code = lanes_sockets_revive(lane);
 		listener_tell(l);

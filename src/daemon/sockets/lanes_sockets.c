@@ -1,5 +1,3 @@
-#include <sys/epoll.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
-#include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
@@ -50,7 +48,7 @@ lanes_sockets_init(struct listener *l)
 static void
 close_lane(struct lane *lane)
 {
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	lanes_program_left(lane, true);
 	socket_close(&lane->fd);
 }
@@ -74,41 +72,6 @@ lanes_sockets_free(struct listener *l)
 	free(ls->v);
 	ls->v = NULL;
 	ls->n = 0;
-}
-
-/* ---- news of them ---- */
-
-/* Without EPOLLIN: what comes wakes nobody here. */
-void
-lanes_sockets_watch(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-
-	if (lane->hangup != 0)
-		return;
-	lane->awaited = false;
-	if (loop_add(l->all->loop, lane->fd, 0, false, l->lanes.on_hangup,
-		lane, &lane->hangup) < 0)
-		log_app_often(LOG_LEVEL_DEBUG, l->app,
-		    "a listener cannot be watched");
-}
-
-void
-lanes_sockets_unwatch(struct lane *lane)
-{
-	if (lane->listener->all != NULL)
-		loop_del(lane->listener->all->loop, &lane->hangup);
-}
-
-void
-lanes_sockets_await_clients(struct lane *lane, bool on)
-{
-	if (lane->hangup == 0 || lane->awaited == on ||
-	    lane->listener->bound.kind != ADDRESS_TCP)
-		return;
-	if (loop_set_events(lane->listener->all->loop, lane->hangup,
-		on ? EPOLLIN : 0) == 0)
-		lane->awaited = on;
 }
 
 /* ---- opening ---- */
@@ -163,7 +126,7 @@ lanes_sockets_close_group(struct listener *l)
 static void
 lane_joined(struct lane *lane)
 {
-	lanes_sockets_watch(lane);
+	lanes_news_watch(lane);
 	lanes_program_joined(lane);
 }
 
@@ -254,6 +217,21 @@ int
 lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 {
 	return add(l, false, ret_lane, err);
+}
+
+int
+lanes_sockets_add_deaf(struct listener *l, struct lane **ret_lane,
+    struct error *err)
+{
+	return add(l, true, ret_lane, err);
+}
+
+void
+lanes_sockets_undeafen(struct lane *lane)
+{
+	lane->deaf = false;
+	if (lane->fd >= 0)
+		(void)socket_ignore_all(lane->fd, false);
 }
 
 /* Which may have to listen beside others: the kernel lets nobody who has a
@@ -398,11 +376,11 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 {
 	struct lane *first = l->lanes.v[0];
 
-	lanes_sockets_unwatch(first);
+	lanes_news_unwatch(first);
 	socket_close(&first->fd);
 	first->fd = fd;
 	first->ino = socket_inode(fd);
-	lanes_sockets_watch(first);
+	lanes_news_watch(first);
 }
 
 void
@@ -410,7 +388,7 @@ lanes_sockets_refuse_lane(struct lane *lane)
 {
 	if (!listener_is_own_tcp(lane->listener))
 		return;
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	/* What else has left, and this one too if it is seen at once. */
 	lanes_program_look(lane->listener);
 	if (lane->fd >= 0)
@@ -427,92 +405,6 @@ lanes_sockets_refuse(struct listener *l)
 	l->listening = false;
 	for (size_t i = 0; i < l->lanes.n; i++)
 		lanes_sockets_refuse_lane(l->lanes.v[i]);
-}
-
-int
-lanes_sockets_refuse_new(struct listener *l)
-{
-	int code = listener_is_own_tcp(l) ? 0 : -EOPNOTSUPP;
-
-	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
-		if (l->lanes.v[i]->fd >= 0)
-			code = socket_refuse_new(l->lanes.v[i]->fd);
-	if (code == 0)
-		lanes_live_nobody(l);
-	return code;
-}
-
-static int
-filter_door(const struct listener *l, bool closed)
-{
-	int all = 0;
-
-	for (size_t i = 0; i < l->lanes.n; i++) {
-		int fd = l->lanes.v[i]->fd;
-		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?
-		    socket_ignore_datagrams(fd, closed) :
-		    socket_ignore_syns(fd, closed);
-
-		if (code < 0)
-			all = code;
-	}
-	return all;
-}
-
-static void
-steer_to(const struct lane *lane)
-{
-	struct listener *l = lane->listener;
-
-	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == lane);
-	(void)lanes_live_apply(l, mono_now());
-}
-
-/* What comes is steered to a lane that hears nothing. Handshakes under way end
-   where they began. */
-static int
-add_deaf(struct listener *l)
-{
-	struct error err = ERROR_INIT;
-	struct lane *deaf = NULL;
-	int code = add(l, true, &deaf, &err);
-
-	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
-		    "new clients cannot be ignored: %s", error_text(&err));
-	else
-		steer_to(deaf);
-	error_clear(&err);
-	return code;
-}
-
-int
-lanes_sockets_close_door(struct listener *l)
-{
-	int code = filter_door(l, true);
-
-	if (code == 0 || l->bound.kind == ADDRESS_UDP)
-		return code;
-	(void)filter_door(l, false);
-	return add_deaf(l);
-}
-
-void
-lanes_sockets_open_door(struct listener *l, bool in_first)
-{
-	struct lane *first = listener_first_lane(l);
-	struct lane *deaf = listener_deaf_lane(l);
-
-	if (deaf == NULL) {
-		(void)filter_door(l, false);
-		return;
-	}
-	deaf->deaf = false;
-	if (deaf->fd >= 0)
-		(void)socket_ignore_all(deaf->fd, false);
-	if (first->listening && (in_first || first->holder == NULL))
-		steer_to(first);
 }
 
 int
@@ -564,7 +456,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	int old = fd_take(&lane->fd);
 	int code;
 
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	if (datagrams) {
 		socket_leave_group(old);
 		socket_let_over(old, true);
@@ -623,7 +515,7 @@ lanes_sockets_list_again(struct lane *lane)
 
 	lanes_program_look(l);
 	lanes_program_leaving(lane);
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	socket_refuse(lane->fd);
 	lanes_program_look(l);
 	lanes_program_left(lane, false);
@@ -641,7 +533,7 @@ lanes_sockets_revive(struct lane *lane)
 
 	lanes_program_shut(lane);
 	if (lane->listening)
-		lanes_sockets_watch(lane);
+		lanes_news_watch(lane);
 	code = lanes_sockets_start(l);
 	/* It would hang up for ever: a worker's listen(2) tries, or the next
 	   process gets another. */

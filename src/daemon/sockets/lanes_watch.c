@@ -1,6 +1,6 @@
 #include "core/sockets/lane_watch.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
 
@@ -54,7 +54,7 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 		d.deed = LANE_LISTEN;	/* more may come */
 	if (d.deed != LANE_WAIT)
 		lane->waits = false;
-	lanes_sockets_await_clients(lane, d.deed == LANE_LISTEN);
+	lanes_news_await_clients(lane, d.deed == LANE_LISTEN);
 	return d.until;
 }
 
@@ -62,7 +62,7 @@ void
 lanes_watch_came(struct lane *lane)
 {
 	/* It would be heard of all the time. */
-	lanes_sockets_await_clients(lane, false);
+	lanes_news_await_clients(lane, false);
 	lane->waits = true;
 	listener_tell(lane->listener);
 }

@@ -21,7 +21,9 @@
  *   lanes_program  the kernel's group: who is in it, and the program that
  *                  chooses
  *   lanes_live     who gets new connections, and when that is put in force
- *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
+ *   lanes_news     what epoll tells of their sockets
+ *   lanes_sockets  the sockets: opened, begun to listen, closed
+ *   lanes_door     nobody new comes in
  *   lanes          whose they are
  *   lanes_watch    who waits in those that nobody serves
  *   lanes_heal     what workers do to them, undone
@@ -72,13 +74,14 @@ struct lane {
 	unsigned slot;
 	int fd;			/* -1: the program stops */
 	uint64_t ino;		/* by which /proc knows it */
-	loop_handle hangup;
-	bool awaited;		/* … and that one tells of clients too */
 	bool noted;		/* socket_note_listening() */
 	bool deaf;		/* gets what is to get no answer: the door is
 				   closed */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
+	/* lanes_news: */
+	loop_handle hangup;
+	bool awaited;		/* … and that one tells of clients too */
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	unsigned turn;		/* another one's: another number */

@@ -8,6 +8,7 @@
 #include "core/conf/conf_diff.h"
 #include "core/sockets/adoption.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_door.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_open.h"
@@ -159,7 +160,7 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	l->forsaken = false;
 	if (l->door_closed) {
 		if (l->door_filter)
-			lanes_sockets_open_door(l, may_share(app));
+			lanes_door_open(l, may_share(app));
 		l->door_closed = l->door_filter = false;
 		if (l->listening)
 			(void)lanes_sockets_start(l);
@@ -222,7 +223,7 @@ listener_close_door(struct listener *l)
 	if (l->door_closed || !l->listening || l->inherited ||
 	    l->bound.kind == ADDRESS_UNIX)
 		return;
-	door_is_closed(l, lanes_sockets_close_door(l) == 0);
+	door_is_closed(l, lanes_door_close(l) == 0);
 }
 
 void
@@ -232,7 +233,7 @@ listener_refuse(struct listener *l)
 		return;
 	if (l->bound.kind == ADDRESS_UNIX)
 		listener_hide(l);
-	else if (lanes_sockets_refuse_new(l) < 0) {
+	else if (lanes_door_refuse_new(l) < 0) {
 		listener_close_door(l);
 		return;
 	}

@@ -30,6 +30,7 @@
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -180,11 +181,11 @@ who_listens_again_by_himself_is_counted(void **state)
 	assert_false(a->uncounted || b->uncounted);
 	worker_shuts(a);
 	worker_shuts(b);
-	lanes_sockets_unwatch(a);
+	lanes_news_unwatch(a);
 	assert_int_equal(lanes_sockets_revive(a), 0);
 	assert_false(b->listening);
 	assert_int_equal(socket_start_listening(b->fd, l->backlog), 0);
-	lanes_sockets_unwatch(b);
+	lanes_news_unwatch(b);
 	assert_int_equal(lanes_sockets_revive(b), 0);
 	assert_true(b->listening);
 	assert_false(b->uncounted);
@@ -216,7 +217,7 @@ who_listens_again_by_himself_gets_clients(void **state)
 	b = lanes[40];
 	worker_shuts(b);
 	assert_int_equal(socket_start_listening(b->fd, l->backlog), 0);
-	lanes_sockets_unwatch(b);
+	lanes_news_unwatch(b);
 	assert_int_equal(lanes_sockets_revive(b), 0);
 	assert_true(b->listening);
 	house_serve(l, (const struct lane *const *)lanes, 80);
