@@ -6,8 +6,9 @@
  * Where to look, all in core/conf/: conf_schema.c has one row per key;
  * conf_read.c turns bytes into the entries of conf_source.h through inih;
  * conf_parse.c parses the values, conf_parse_app.c those that fill several
- * fields of an app, and conf_env.c `env` and the env file; conf_check.c makes
- * the config; conf_print.c is the -T dump; conf_diff.c compares two.
+ * fields of an app, conf_parse_listen.c its addresses, and conf_env.c `env` and
+ * the env file; conf_check.c makes the config; conf_print.c is the -T dump;
+ * conf_diff.c compares two.
  */
 #ifndef CORE_CONF_CONF_H
 #define CORE_CONF_CONF_H

@@ -8,6 +8,7 @@
 #include "core/conf/conf_env.h"
 #include "core/conf/conf_parse.h"
 #include "core/conf/conf_parse_app.h"
+#include "core/conf/conf_parse_listen.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 

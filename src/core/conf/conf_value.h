@@ -1,6 +1,6 @@
 /*
  * One value as it stands in the file, and what its parsers (conf_parse.c,
- * conf_parse_app.c, conf_env.c) have in common.
+ * conf_parse_app.c, conf_parse_listen.c, conf_env.c) have in common.
  */
 #ifndef CORE_CONF_CONF_VALUE_H
 #define CORE_CONF_CONF_VALUE_H
