@@ -9,7 +9,7 @@
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/process/cgroup.h"
-#include "linux/socket/socket.h"
+#include "linux/socket/socket_limits.h"
 
 void
 balancing_init(struct balancing *b)

@@ -9,6 +9,7 @@
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 /* Slots that a listener starts with, and how many times what is needed it then
    gets at least: a group that grows is moved to new maps. */

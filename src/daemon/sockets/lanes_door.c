@@ -8,6 +8,7 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 int
 lanes_door_refuse_new(struct listener *l)

@@ -15,6 +15,7 @@
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_limits.h"
 #include "linux/socket/socket_inherit.h"
 
 /* A worker that shuts its lane again and again is told of this seldom. */

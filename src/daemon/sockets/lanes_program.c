@@ -13,6 +13,7 @@
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 /* ---- who is in the group ---- */
 

@@ -12,6 +12,7 @@
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
+#include "linux/socket/socket_filter.h"
 
 static int start_lane(struct lane *lane, bool beside);
 

@@ -12,6 +12,7 @@
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
+#include "linux/socket/socket_limits.h"
 
 /* So many sockets in the place of ones that were shut down, in such a time. */
 #define RENEWALS_MAX 10

@@ -13,7 +13,7 @@
 #include "linux/bpf/steering_layout.h"
 #include "linux/bpf/steering_maps.h"
 #include "linux/bpf/steering_programs.h"
-#include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
 #define SO_ATTACH_REUSEPORT_EBPF 52

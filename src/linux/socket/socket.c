@@ -2,8 +2,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <linux/filter.h>
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,9 +14,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/num.h"
-#include "linux/file/file.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 #include "linux/socket/unix_socket.h"
 
 #ifndef IPV6_FREEBIND
@@ -545,145 +542,3 @@ socket_note_listening(int fd)
 	return socket_has_note(fd);
 }
 
-void
-socket_begin_attach(int fd)
-{
-	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
-}
-
-void
-socket_end_attach(int fd)
-{
-	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-}
-
-/* It has a gap, and the kernel copies it all. */
-static void
-fill_program(struct sock_fprog *program, const struct sock_filter *code,
-    size_t n)
-{
-	memset(program, 0, sizeof(*program));
-	program->len = (unsigned short)n;
-	program->filter = (struct sock_filter *)code;
-}
-
-int
-socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
-{
-	struct sock_fprog program;
-
-	fill_program(&program, code, n);
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-	    sizeof(program)) < 0 ? -errno : 0;
-}
-
-/* Of one that is not in the kernel's tables the kernel wants SO_REUSEPORT. */
-int
-socket_found_group(int fd)
-{
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	int result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-
-	if (result == 0)
-		result = socket_attach_cbpf(fd, code, 1);
-	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
-	return result;
-}
-
-static int
-set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
-{
-	struct sock_fprog program;
-
-	if (!on)
-		return set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
-	fill_program(&program, code, n);
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-	    sizeof(program)) < 0 ? -errno : 0;
-}
-
-/* A filter sees the segment from the TCP header on: the flags are its 14th byte
-   (RFC 9293, section 3.1). */
-int
-socket_ignore_syns(int fd, bool on)
-{
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),	/* SYN, ACK */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-	};
-
-	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
-}
-
-static int
-demand_signature(int fd, struct tcp_md5sig *sig, bool on)
-{
-	sig->tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;	/* of length 0: all */
-	sig->tcpm_keylen = on ? sizeof(sig->tcpm_key) : 0;
-	return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, sig,
-	    sizeof(*sig)) < 0 ? -errno : 0;
-}
-
-/* RFC 2385: what is not signed is dropped before it is looked at. */
-int
-socket_ignore_all(int fd, bool on)
-{
-	struct tcp_md5sig sig = { .tcpm_keylen = 0 };
-	union sockaddr_any *peers = (union sockaddr_any *)&sig.tcpm_addr;
-	socklen_t len = sizeof(sig.tcpm_addr);
-	int code;
-
-	if (getsockname(fd, &peers->sa, &len) < 0)
-		return -errno;
-	if (peers->sa.sa_family == AF_INET) {
-		peers->in.sin_addr.s_addr = htonl(INADDR_ANY);
-		return demand_signature(fd, &sig, on);
-	}
-	peers->in6.sin6_addr = in6addr_any;
-	code = demand_signature(fd, &sig, on);
-	/* IPv4 has keys of its own. */
-	memset(&peers->in6.sin6_addr.s6_addr[10], 0xff, 2);
-	return code < 0 ? code : demand_signature(fd, &sig, on);
-}
-
-int
-socket_ignore_datagrams(int fd, bool on)
-{
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-
-	return set_filter(fd, code, 1, on);
-}
-
-static uint64_t
-read_limit(const char *path)
-{
-	char *text;
-	size_t len;
-	uint64_t value = 0;
-
-	if (file_read(path, 64, &text, &len, NULL) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = '\0';
-	(void)num_parse(text, 1, UINT32_MAX, &value);
-	free(text);
-	return value;
-}
-
-unsigned
-socket_somaxconn(void)
-{
-	return (unsigned)read_limit("/proc/sys/net/core/somaxconn");
-}
-
-size_t
-socket_optmem_max(void)
-{
-	return (size_t)read_limit("/proc/sys/net/core/optmem_max");
-}
