@@ -247,10 +247,11 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) soak bench
 
-# What `make check` runs: check-X for each X, those joined by a plus beside each
-# other. The end-to-end tests mostly wait.
+# What `make check` runs: check-X for each X. Those joined by a plus would run
+# beside each other (SUITES=e2e+asan+valgrind), which saves some minutes on an
+# idle machine; one after another a failure is about the suite that it is in.
 SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
-	unit-asan fuzz-asan e2e+asan+valgrind
+	unit-asan fuzz-asan e2e asan valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
