@@ -403,7 +403,7 @@ def test_slow_request_in_flight_is_answered_before_the_end(box):
 
 
 def test_stop_timeout_ends_a_request_that_takes_too_long(box):
-    hello(box, instances=1, stop_timeout="300ms")
+    hello(box, instances=1, drain_timeout="300ms", stop_timeout="300ms")
     d = box.start()
     d.wait_ready(1)
     with Client(d.addresses()[0]) as client:
@@ -525,7 +525,8 @@ def test_crash_is_healed(box):
 def test_every_listener_answers(box, instances):
     ports = [free_port(), free_port()]
     paths = [box.path("a.sock"), box.path("b.sock")]
-    hello(box, instances=instances, listen=", ".join(
+    # Of a Unix socket nobody can see that it is idle.
+    hello(box, instances=instances, drain_timeout="500ms", listen=", ".join(
         [f"127.0.0.1:{ports[0]}", f"unix:{paths[0]}",
          f"127.0.0.1:{ports[1]}", f"unix:{paths[1]}"]))
     d = box.start()

@@ -294,7 +294,7 @@ def test_notify_sockets_of_workers_differ(box):
 
 
 def test_app_without_listeners_has_no_listening_variables(box):
-    box.web("--escape", 0, listen=None, instances=1,
+    box.web("--escape", 0, listen=None, instances=1, stop_timeout="300ms",
             fd_protocol="clusterd systemd nginx")
     d = box.start(env=STALE)
     pid, = d.wait_ready(1)

@@ -426,7 +426,8 @@ def test_sockets_from_the_parent_are_matched_by_address(box):
         ports = [s.getsockname()[1] for s in (a, b)]
         # not in the order of the configuration, and one more from us
         box.web(listen=f"127.0.0.1:{ports[1]}, 127.0.0.1:0, unix:{path}, "
-                f"127.0.0.1:{ports[0]}", instances=1)
+                f"127.0.0.1:{ports[0]}", instances=1,
+                fd_protocol="clusterd systemd")
         d = start_with_sockets(box, a, b, c)
         d.wait_ready(1)
         dump = get(ports[0], "/dump")
