@@ -335,8 +335,10 @@ class Judge:
             return "reset: said", None
         if not self.moves(client) and t.is_shut(a, b):
             return "cut: lane shut", None
+        # Who has not spoken yet may hear of that only when it does
+        # (TCP_DEFER_ACCEPT).
         if not self.is_reachable(client) or t.given_up(
-                client.address[1], a, b):
+                client.address[1], client.begun - w, b):
             return "cut: port", None
         if t.death_near(a, b):
             return "cut: death at accept", None
