@@ -202,7 +202,7 @@ def test_queue_waits_where_it_cannot_move(box, balance):
     assert time.monotonic() - begun > 1.5
     assert set(found) == {0, 1, 2}, found
     assert sum(found.values()) == 150
-    assert d.find(words.READY(index=0), mark)
+    d.wait_log(words.READY(index=0), start=mark)
     d.stop()
 
 
