@@ -189,12 +189,17 @@ def test_thousand_instances(box, balance):
     wait_until(lambda: len(d.find(words.READY("web"))) >= count,
                lambda: f"{count} are ready:\n{d.log()[-2000:]}", 90)
     wait_asleep(d)
-    found = [get(d.port(), source=client(n), limit=20).instance
-             for n in range(2000)]
+
+    def served():
+        found = [get(d.port(), source=client(n), limit=20).instance
+                 for n in range(2000)]
+        return [found.count(n) for n in range(count)]
     if balance == "round-robin":
-        assert {found.count(n) for n in range(count)} == {2}
+        # Of so many the last ones come in only after a pause, and the first
+        # round may have begun before that.
+        assert {2} in (set(served()), set(served()))
     else:
-        assert len(set(found)) > count / 2
+        assert count - served().count(0) > count / 2
     d.stop(limit=60)
 
 
