@@ -10,6 +10,7 @@ import pytest
 import harness
 import optioned
 from harness import IS_ROOT, free_port, wait_until
+from lanes import wait_asleep
 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 STAYS = r"flows of datagrams do not stay with their worker"
@@ -35,6 +36,9 @@ def start(box, port, host="0.0.0.0", **keys):
         "drain_timeout": "60s", "drain_idle": "1s", **keys})
     d = box.start()
     d.wait_ready(keys.get("instances", 1))
+    # The line comes before the program that knows the flows.
+    d.wait_log("start complete")
+    wait_asleep(d)
     return d
 
 
