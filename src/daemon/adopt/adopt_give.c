@@ -267,13 +267,18 @@ int
 adopt_give(const struct ask *a, const struct adoption *d)
 {
 	struct app_spec *spec = a->w->spec;
+	const struct listener *first = app_spec_place(spec, a->w->instance,
+	    d->position);
 	struct error err = ERROR_INIT;
 	struct listener *l;
 	struct lane *lane;
+	bool replaces;
 	int code;
 
-	if (app_spec_place(spec, a->w->instance, d->position) == NULL)
+	if (first == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
+	/* UDP beside `port` says nothing of what was given for TCP. */
+	replaces = first->bound.kind == d->target.kind;
 	code = app_spec_give(spec, a->w->instance, d->position, &d->target, &l,
 	    &err);
 	/* Private, and this one is not. */
@@ -284,7 +289,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		    "not", a->asked.options.interface);
 	if (code == 0)
 		code = spec_lanes_take(spec, l, &a->w->holder, &lane, &err);
-	if (code == 0)
+	if (code == 0 && replaces)
 		code = given_close(a->w, a->call, d->position);
 	if (code == 0)
 		code = give_lane(a, lane, &err);

@@ -78,6 +78,16 @@ is_covered(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+/* Is it another address of what is in its place? UDP beside `port` is none. */
+static bool
+is_rival(const struct app_spec *spec, size_t i)
+{
+	const struct listener *first = app_spec_in_place(spec, i);
+
+	return first != NULL &&
+	    first->bound.kind == spec->beside.v[i].listener->bound.kind;
+}
+
 /* Then that one may take its place, if nobody who was told of the first serves
    it: promote_instead(). */
 static bool
@@ -85,7 +95,7 @@ has_beside(const struct app_spec *spec, const struct listener *l)
 {
 	for (size_t i = 0; conf_app_announces(spec->conf) &&
 	    i < spec->beside.n; i++)
-		if (app_spec_in_place(spec, i) == l)
+		if (is_rival(spec, i) && app_spec_in_place(spec, i) == l)
 			return true;
 	return false;
 }
@@ -123,8 +133,9 @@ suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
 static bool
 binds(const struct app_spec *spec)
 {
-	if (spec->beside.n > 0 && !conf_app_announces(spec->conf))
-		return true;
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (!conf_app_announces(spec->conf) && is_rival(spec, i))
+			return true;
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		const struct listener *l = app_spec_listener(spec, i);
 

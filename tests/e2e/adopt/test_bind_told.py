@@ -396,6 +396,25 @@ def test_port_is_clustered_by_udp_too(box, port):
     d.stop()
 
 
+def test_who_binds_udp_alone_keeps_what_it_was_given(box, port):
+    """As HTTP/3 servers do that take the TCP listener by its number."""
+    go = box.path("go")
+    box.config(web=settings(
+        "take:a:0", "nonblock:a", *udp(port, "127.0.0.1", "b", flags=NONBLOCK),
+        "need:b", f"until:{go}", "serve:epoll",
+        port=port, ready="alive:100ms"))
+    d = box.start()
+    d.wait_ready(2)
+    d.wait_log(rf"listening on udp:127\.0\.0\.1:{port} \(as its program")
+    # Nobody waits on it yet, and it has been looked whether somebody does.
+    stays(lambda: not is_refused(port), "it is open")
+    box.touch("go")
+    assert get(port).pid in d.ready_pids()
+    assert ask_udp(("127.0.0.1", port)).pid in d.ready_pids()
+    assert not d.find("serves other addresses")
+    d.stop()
+
+
 def test_log_says_what_udp_is_bound_to(box, port):
     box.config(web=settings(*udp(port, "127.0.0.1"), "serve:poll",
                             listen=f"udp:{port}"))
