@@ -441,12 +441,12 @@ again_due(void *ctx)
 
 int
 adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
-    struct adopt_review *review)
+    struct orphans *orphans, struct adopt_review *review)
 {
 	adopt->review = review;
 	adopt->loop = loop;
 	adopt->workers = workers;
-	if (tryout_init(&adopt->tryouts, loop, workers) < 0)
+	if (tryout_init(&adopt->tryouts, loop, workers, orphans) < 0)
 		return -ENOMEM;
 	TAILQ_INIT(&adopt->queue);
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);

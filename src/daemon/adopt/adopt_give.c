@@ -301,8 +301,8 @@ adopt_give(const struct ask *a, const struct adoption *d)
 	if (code == 0 && d->target.kind != ADDRESS_TCP)
 		code = tryout_begin(a->w, l, &err);
 	if (code == 0) {
-		if (a->call->fd < FD_PROTOCOL_FIRST +
-		    (int)spec->conf->n_listens)
+		if (a->call->fd >= FD_PROTOCOL_FIRST && a->call->fd <
+		    FD_PROTOCOL_FIRST + (int)spec->conf->n_listens)
 			a->w->trap->low = true;
 		given_renew(a->w, a->call);
 		listener_file_restore(l);

@@ -31,6 +31,30 @@
 #define MOVE_MS 50
 #define MOVE_PAUSE_MS 1000
 #define MOVE_LOOK_MS 20
+
+/* Is there a process of the crew's that has left its parent, and so is not
+   looked through, or any such one that has a lane of the listener? */
+static bool
+is_escaped(const struct adopt_review *r, const struct crew *crew,
+    struct listener *l)
+{
+	uint64_t last = 0;
+
+	if (orphans_look_for_crew(r->orphans, crew))
+		return true;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
+		    l) ? spec_lanes_find(w->spec, l, &w->holder) : NULL;
+
+		if (lane == NULL || lane->ino == last)
+			continue;
+		last = lane->ino;
+		if (adopt_is_escaped(r->orphans, w, lane->ino))
+			return true;
+	}
+	return false;
+}
+
 /* Has some process of the spec's workers the lane open? Who had it last is
    asked first. */
 static bool
@@ -47,8 +71,7 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 			listener_note_seen(l, w->pid);
 			return true;
 		}
-	/* What has left its parent is not looked through. */
-	return orphans_look_for_crew(r->orphans, crew);
+	return is_escaped(r, crew, l);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
@@ -59,7 +82,7 @@ is_served(const struct adopt_review *r, const struct crew *crew, struct listener
 		if (w->pid != 0 && app_spec_has(w->spec, l) &&
 		    (adopt_waits(w, l) || adopt_holds(w, l)))
 			return true;
-	return orphans_look_for_crew(r->orphans, crew);
+	return is_escaped(r, crew, l);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -253,7 +276,7 @@ static bool
 is_deserted(const struct worker *w, const struct lane *lane)
 {
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, lane->ino, 0);
+	bool held = waiting_holds(w->pid, lane->ino, 0, 0);
 
 	inspect_end(&ids);
 	return !held;
@@ -276,7 +299,8 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 			continue;
 		if (!mono_before(mono_now(), end))
 			return false;
-		if (!is_deserted(w, lane))
+		if (!is_deserted(w, lane) ||
+		    adopt_is_escaped(r->orphans, w, lane->ino))
 			continue;
 		lanes_desert(lane);
 		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "

@@ -110,7 +110,7 @@ judge_elsewhere(struct worker *w, uint64_t ino)
 	if (!held)
 		return;
 	ids = inspect_begin(&w->spec->conf->creds);
-	held = waiting_holds(w->pid, ino, 0);
+	held = waiting_holds(w->pid, ino, 0, 0);
 	inspect_end(&ids);
 	if (held)
 		adopt_hint_elsewhere(w, &at);
@@ -135,6 +135,15 @@ is_tried(const struct worker *w, const struct listener *l)
 	return false;
 }
 
+/* Has it somebody, be it one that has left the worker's tree, as a daemon does
+   behind a wrapper? */
+static bool
+is_kept(const struct worker *w, uint64_t ino)
+{
+	return adopt_holds_inode(w, ino) ||
+	    adopt_is_escaped(w->trap->all_tryouts->orphans, w, ino);
+}
+
 /* What is in the place, and is meant as well, stays there: this one is beside
    it. */
 static void
@@ -154,7 +163,7 @@ judge(struct worker *w, const struct tryout *t)
 
 	if (t->elsewhere) {
 		judge_elsewhere(w, t->ino);
-	} else if (l != NULL && adopt_holds_inode(w, t->ino)) {
+	} else if (l != NULL && is_kept(w, t->ino)) {
 		take_place_first(w, l);
 		take_late(w, l);
 	} else if (l != NULL && l->quiet && !is_tried(w, l)) {
@@ -287,10 +296,12 @@ tryouts_due(void *ctx)
 }
 
 int
-tryout_init(struct tryouts *all, struct loop *loop, struct workers *workers)
+tryout_init(struct tryouts *all, struct loop *loop, struct workers *workers,
+    struct orphans *orphans)
 {
 	all->loop = loop;
 	all->workers = workers;
+	all->orphans = orphans;
 	all->due = MONO_NEVER;
 	return loop_timer_init(loop, &all->timer, tryouts_due, all);
 }
