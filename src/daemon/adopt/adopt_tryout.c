@@ -155,6 +155,14 @@ take_place_first(struct worker *w, const struct listener *l)
 		take_late(w, first);
 }
 
+/* Nobody who comes is to wait for one that has only tried it, or has died. */
+static void
+untry(const struct worker *w, struct listener *l)
+{
+	if (l != NULL && l->quiet && !is_tried(w, l))
+		app_spec_untry(w->spec, l);
+}
+
 static void
 judge(struct worker *w, const struct tryout *t)
 {
@@ -166,8 +174,8 @@ judge(struct worker *w, const struct tryout *t)
 	} else if (l != NULL && is_kept(w, t->ino)) {
 		take_place_first(w, l);
 		take_late(w, l);
-	} else if (l != NULL && l->quiet && !is_tried(w, l)) {
-		app_spec_untry(w->spec, l);
+	} else {
+		untry(w, l);
 	}
 }
 
@@ -245,10 +253,12 @@ void
 tryout_forget(struct worker *w)
 {
 	while (w->trap->tryouts != NULL) {
-		struct tryout *next = w->trap->tryouts->next;
+		struct tryout *t = w->trap->tryouts;
 
-		free(w->trap->tryouts);
-		w->trap->tryouts = next;
+		w->trap->tryouts = t->next;
+		if (!t->elsewhere)
+			untry(w, app_spec_find_lane(w->spec, t->ino));
+		free(t);
 	}
 }
 

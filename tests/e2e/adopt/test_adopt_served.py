@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+import words
 from binder import NONBLOCK, all_answer, settings, start, tcp, warnings
 from harness import SLOW, free_port, get, is_refused, stays, wait_until
 from programs import PYTHON
@@ -283,4 +284,21 @@ while True:
     for _ in range(4):
         with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as s:
             assert s.recv(5, socket.MSG_WAITALL) == b"hello"
+    d.stop()
+
+
+@pytest.mark.parametrize("handoff", ["adopt", "auto"])
+def test_who_dies_at_its_listen_keeps_nobody_waiting(box, port, handoff):
+    """It is not heard until it is known to be meant; with its end that is
+    over."""
+    box.config(web=settings(*tcp(port, "127.0.0.1"), "exit:1", port=port,
+                            instances=1, handoff=handoff,
+                            restart_delay="60s", restart_delay_max="60s"))
+    d = box.start()
+    d.wait_log(words.DEATH("web"))
+    if handoff == "adopt":
+        wait_until(lambda: is_refused(("127.0.0.1", port)), d.log)
+    else:
+        # It waits for the next one, as with the port that was given.
+        socket.create_connection(("127.0.0.1", port), 10 * SLOW).close()
     d.stop()
