@@ -224,6 +224,24 @@ def listeners_on(port):
             for line in said.splitlines()}
 
 
+@root
+@pytest.mark.parametrize("when", ["before bind", "before listen"])
+def test_interface_of_the_file_wins(box, when):
+    others = [name for _, name in socket.if_nameindex() if name != "lo"]
+    if not others:
+        pytest.skip("there is no other interface")
+    port = free_port()
+    optioned.config(box, "tcp", port, port=None,
+                    listen=f"0.0.0.0:{port} interface=lo", **{
+                        "code" if when == "before bind" else "after":
+                        f"s.setsockopt(1, 25, b'{others[0]}\\0')"})
+    d = box.start()
+    d.wait_ready(1)
+    assert optioned.ask("tcp", port)["pid"] in d.ready_pids()
+    assert listeners_on(port) == {"lo"}
+    d.stop()
+
+
 def test_interface_that_is_not_there_is_the_servers_own_trouble(box):
     port = free_port()
     optioned.config(box, "tcp", port, "s.setsockopt(1, 25, b'nowhere0\\0')")
