@@ -4,6 +4,7 @@
 #include "base/mono.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/names/placeholder.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
@@ -128,14 +129,20 @@ may_have_read_to_the_end(struct worker *w)
 	return true;
 }
 
-/* The words of its command tell it of the descriptor. */
+static bool
+has_fd(const struct strlist *words)
+{
+	for (size_t i = 0; i < words->n; i++)
+		if (placeholder_in(PLACEHOLDER_FD, words->v[i]))
+			return true;
+	return false;
+}
+
+/* The words of its command tell it of the descriptor, or variables. */
 static bool
 is_told_by_words(const struct conf_app *conf)
 {
-	for (size_t i = 0; i < conf->command.n; i++)
-		if (strstr(conf->command.v[i], "{fd}") != NULL)
-			return true;
-	return false;
+	return has_fd(&conf->command) || has_fd(&conf->env);
 }
 
 bool
