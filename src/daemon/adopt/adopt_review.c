@@ -256,6 +256,19 @@ promote_instead(struct adopt_review *r, struct crew *crew,
 		adopt_review_soon(r, crew);
 }
 
+struct review_of {
+	const struct adopt_review *review;
+	const struct crew *crew;
+};
+
+static bool
+is_served_now(void *ctx, struct listener *l)
+{
+	const struct review_of *of = ctx;
+
+	return is_served(of->review, of->crew, l);
+}
+
 static void
 review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 {
@@ -268,7 +281,8 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 		promote_instead(r, crew, spec, i);
 	suspend_unserved(r, crew, spec);
 	hint_unbound(r, crew, spec);
-	adopt_hint_public(spec);
+	adopt_hint_public(spec, is_served_now,
+	    &(struct review_of){ .review = r, .crew = crew });
 }
 
 /* Has no process of it the lane open any more? */

@@ -37,6 +37,7 @@ static bool
 sibling_listens(struct worker *w, uint16_t *ret_port)
 {
 	struct crew *crew = w->crew;
+	struct locks locks;
 	bool found = false;
 
 	if (w->spec->conf->n_listens > 0 || crew->wanted < 2 ||
@@ -45,17 +46,20 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	    mono_ms_between(crew->port_looked, mono_now()) < PORT_LOOK_MS))
 		return false;
 	crew->port_looked = mono_now();
+	locks_read(&locks);
 	for (const struct worker *o = crew->workers; o != NULL && !found;
 	    o = o->next) {
 		struct fsids ids;
 
-		/* Nobody is advised to share what one has locked. */
-		if (o == w || o->pid == 0 || locks_held(o->pid))
+		if (o == w || o->pid == 0)
 			continue;
 		ids = inspect_begin(&o->spec->conf->creds);
-		found = listening_port(o->pid, ret_port);
+		/* Nobody is advised to share what one has locked. */
+		found = !locks_held(&locks, o->pid) &&
+		    listening_port(o->pid, ret_port);
 		inspect_end(&ids);
 	}
+	locks_free(&locks);
 	crew->port_hinted = found;
 	return found;
 }
