@@ -154,7 +154,9 @@ hint_is_unbound(const struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
 
-	return !is_told_by_words(conf) && w->trapped && w->bound == 0 &&
+	/* Who is not trapped for want of a filter cannot bind it. */
+	return !is_told_by_words(conf) && w->bound == 0 &&
+	    (w->trapped || w->crew->all->untrapped) && conf->n_listens > 0 &&
 	    conf->handoff == CONF_HANDOFF_AUTO && !conf_app_announces(conf);
 }
 
