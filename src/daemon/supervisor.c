@@ -513,7 +513,7 @@ init_watchers(struct supervisor *sup)
 		code = orphans_init(&sup->orphans, loop, &sup->workers);
 	if (code == 0)
 		code = adopt_init(&sup->adopt, loop, &sup->workers,
-		    &sup->review);
+		    &sup->orphans, &sup->review);
 	if (code == 0)
 		code = adopt_review_init(&sup->review, loop, &sup->workers,
 		    &sup->orphans);

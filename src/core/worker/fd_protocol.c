@@ -169,32 +169,3 @@ fd_protocol_append(const struct fd_protocol_args *a, struct strlist *env)
 	if (a->notify_socket != NULL)
 		strlist_printf(env, "NOTIFY_SOCKET=%s", a->notify_socket);
 }
-
-bool
-fd_protocol_scrubs(const char *entry)
-{
-	/* A name that ends in '*' stands for every name that begins so. */
-	static const char *const names[] = {
-		"CLUSTERD_*",
-		"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
-		"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "MAINPID",
-		"FDSTORE",
-		"SERVER_STARTER_*", "EINHORN_*", "NGINX", "FPM_SOCKETS",
-		/* Node takes fd 3 for a channel to its parent if told so. */
-		"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
-		"NODE_UNIQUE_ID",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		size_t len = strlen(names[i]);
-
-		if (names[i][len - 1] == '*') {
-			if (strncmp(entry, names[i], len - 1) == 0)
-				return true;
-		} else if (strncmp(entry, names[i], len) == 0 &&
-		    (entry[len] == '=' || entry[len] == '\0')) {
-			return true;
-		}
-	}
-	return false;
-}

@@ -37,11 +37,4 @@ struct fd_protocol_args {
 void fd_protocol_append(const struct fd_protocol_args *args,
     struct strlist *env);
 
-/*
- * Is this NAME=value (or NAME) a variable that describes fds, or somebody's
- * place in a supervision tree, and so must not reach a worker from
- * clusterd's own environment?
- */
-bool fd_protocol_scrubs(const char *entry);
-
 #endif

@@ -6,6 +6,7 @@
 #include "core/names/address.h"
 #include "core/names/placeholder.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/worker/fd_protocol.h"
 #include "core/worker/worker_env.h"
 
@@ -65,25 +66,11 @@ set_named(struct strlist *env, const char *name, const char *value)
 	set_entry(env, strbuf_take(&sb));
 }
 
-/*
- * JOURNAL_STREAM tells a program that its standard error goes to the journal.
- * That is so for a worker that has it from us, and not where another one has
- * been put in its place: those who do not compare would be wrong.
- */
-static bool
-passes_on(const struct conf_app *app, const char *entry)
-{
-	if (str_starts(entry, "JOURNAL_STREAM="))
-		return app->err.kind == CONF_OUTPUT_INHERIT ||
-		    app->err.kind == CONF_OUTPUT_STDERR;
-	return strchr(entry, '=') != NULL && !fd_protocol_scrubs(entry);
-}
-
 static void
 inherit(const struct worker_env_args *a, struct strlist *env)
 {
 	for (char *const *entry = a->inherited; *entry != NULL; entry++)
-		if (passes_on(a->app, *entry))
+		if (conf_env_passes_on(a->app, *entry))
 			strlist_add(env, *entry);
 }
 
@@ -278,6 +265,8 @@ worker_env_build(const struct worker_env_args *a, struct worker_env *ret_env)
 	}
 	if (!out.argv.failed && out.argv.n > 0)
 		build_files(&out);
+	/* It is for who has the descriptor, and paths are ours. */
+	w.p.values[PLACEHOLDER_FD] = NULL;
 	if (out.env.failed || out.argv.failed || out.files.failed ||
 	    out.files.n == 0 ||
 	    expand_path(&w, a->app->directory, &out.directory) < 0 ||

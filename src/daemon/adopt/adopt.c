@@ -76,13 +76,15 @@ adopt_check(struct adopt *adopt, const struct config *config,
 	    error_set(&why, -ENOENT, "there is no /proc of clusterd's own pid "
 	    "namespace, so that nothing can be seen of them");
 	adopt->can = code == 0;
+	adopt->workers->untrapped = !adopt->can;
 	if (code < 0 && insists != NULL)
 		error_set(err, code, "%s: handoff = adopt is not possible "
 		    "here: %s", insists->name, error_text(&why));
 	else if (code < 0 && !adopt->told_not)
 		log_warning("servers that bind their port by themselves cannot "
 		    "be adopted here: %s; handoff = auto passes descriptors "
-		    "alone",
+		    "alone, by CLUSTERD_FD: servers that look for LISTEN_FDS "
+		    "need handoff = env",
 		    error_text(&why));
 	if (code < 0 && insists == NULL)
 		adopt->told_not = true;
@@ -441,12 +443,12 @@ again_due(void *ctx)
 
 int
 adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
-    struct adopt_review *review)
+    struct orphans *orphans, struct adopt_review *review)
 {
 	adopt->review = review;
 	adopt->loop = loop;
 	adopt->workers = workers;
-	if (tryout_init(&adopt->tryouts, loop, workers) < 0)
+	if (tryout_init(&adopt->tryouts, loop, workers, orphans) < 0)
 		return -ENOMEM;
 	TAILQ_INIT(&adopt->queue);
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);

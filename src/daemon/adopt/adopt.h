@@ -32,6 +32,7 @@ struct app_spec;
 struct config;
 struct error;
 struct loop;
+struct orphans;
 struct worker;
 struct workers;
 
@@ -53,7 +54,7 @@ struct adopt {
 /* `review`: to be initialised too, before the first worker starts. -ENOMEM.
    Undone by _fini. */
 int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
-    struct adopt_review *review);
+    struct orphans *orphans, struct adopt_review *review);
 void adopt_fini(struct adopt *adopt);
 
 /* worker->trap: made, -ENOMEM; and freed, NULL is fine. */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_datagram.h"
 #include "daemon/adopt/adopt_held.h"
@@ -25,7 +26,8 @@ has_open(const struct ask *a, const struct lane *lane)
 	pid_t pid = inspect_process_of(a->call->tid);
 	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
 	bool open = pid > 0 &&
-	    waiting_holds(pid, lane->ino, adopt_first_own(a->w));
+	    waiting_holds(pid, lane->ino, FD_PROTOCOL_FIRST,
+	    adopt_n_given(a->w));
 
 	inspect_end(&ids);
 	return open;

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -28,6 +27,7 @@
 #include "linux/process/inspect.h"
 #include "linux/socket/epoll_enter.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 #include "linux/socket/socket_inherit.h"
 
 static int
@@ -125,6 +125,20 @@ exchange(struct ask *a, struct listener *l, struct error *err)
 	return code < 0 ? code : replace_socket(a, lane);
 }
 
+/* Does one of its listeners keep to an interface? Most have none. */
+static bool
+is_narrow(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		const struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL && l->bound.kind == ADDRESS_TCP &&
+		    l->bound.options.interface[0] != '\0')
+			return true;
+	}
+	return false;
+}
+
 /* The listener that has this address and interface already: another worker was
    faster, and the one whose lane this was is gone. */
 static struct listener *
@@ -166,9 +180,20 @@ take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
 		code = exchange(&a, l, err);
 	if (l != NULL && code == 0)
 		*ret_l = l;
-	if (a.copy >= 0)
-		(void)close(a.copy);
+	socket_close_copy(&a.copy);
 	return code;
+}
+
+/* The file's interface wins. */
+static int
+put_back(int fd, const char *found, const char *written, struct error *err)
+{
+	int code = strcmp(found, written) == 0 ? 0 :
+	    socket_set_interface(fd, written);
+
+	return code == 0 ? 0 : error_set(err, code, "has put its listener to "
+	    "the interface \"%s\", and it cannot be put back to %s: %s", found,
+	    written, strerror(-code));
 }
 
 /*
@@ -181,24 +206,32 @@ adopt_narrow(struct worker *w, const struct seccomp_call *call,
     struct listener **l, uint64_t ino, struct error *err)
 {
 	struct ask a = { .w = w, .call = call, .ino = ino };
-	struct listener *narrow;
+	struct listener *other;
 	struct address target;
+	const char *written;
+	bool narrow;
 	int code;
 
 	if (*l == NULL)
-		return take_over(w, call, ino, l, err);
+		return is_narrow(w->spec) ? take_over(w, call, ino, l, err) :
+		    0;
 	a.copy = lanes_find_inode(*l, ino)->fd;
 	target = (*l)->bound;
-	if (target.kind != ADDRESS_TCP || (*l)->inherited ||
-	    !socket_interface(a.copy, target.options.interface) ||
-	    address_equal(&(*l)->bound, &target))
+	if (target.kind != ADDRESS_TCP || (*l)->inherited)
+		return 0;
+	narrow = socket_interface(a.copy, target.options.interface);
+	written = app_spec_conf(w->spec, w->instance)
+	    ->listens[(*l)->position].options.interface;
+	if (written[0] != '\0')
+		return put_back(a.copy, target.options.interface, written, err);
+	if (!narrow || address_equal(&(*l)->bound, &target))
 		return 0;
 	code = app_spec_give(w->spec, w->instance, (*l)->position, &target,
-	    &narrow, err);
+	    &other, err);
 	if (code == 0)
-		code = exchange(&a, narrow, err);
+		code = exchange(&a, other, err);
 	if (code == 0)
-		*l = narrow;
+		*l = other;
 	return code;
 }
 
@@ -267,13 +300,18 @@ int
 adopt_give(const struct ask *a, const struct adoption *d)
 {
 	struct app_spec *spec = a->w->spec;
+	const struct listener *first = app_spec_place(spec, a->w->instance,
+	    d->position);
 	struct error err = ERROR_INIT;
 	struct listener *l;
 	struct lane *lane;
+	bool replaces;
 	int code;
 
-	if (app_spec_place(spec, a->w->instance, d->position) == NULL)
+	if (first == NULL)
 		return EADDRNOTAVAIL;	/* the app is ending */
+	/* UDP beside `port` says nothing of what was given for TCP. */
+	replaces = first->bound.kind == d->target.kind;
 	code = app_spec_give(spec, a->w->instance, d->position, &d->target, &l,
 	    &err);
 	/* Private, and this one is not. */
@@ -284,7 +322,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		    "not", a->asked.options.interface);
 	if (code == 0)
 		code = spec_lanes_take(spec, l, &a->w->holder, &lane, &err);
-	if (code == 0)
+	if (code == 0 && replaces)
 		code = given_close(a->w, a->call, d->position);
 	if (code == 0)
 		code = give_lane(a, lane, &err);
@@ -296,8 +334,8 @@ adopt_give(const struct ask *a, const struct adoption *d)
 	if (code == 0 && d->target.kind != ADDRESS_TCP)
 		code = tryout_begin(a->w, l, &err);
 	if (code == 0) {
-		if (a->call->fd < FD_PROTOCOL_FIRST +
-		    (int)spec->conf->n_listens)
+		if (a->call->fd >= FD_PROTOCOL_FIRST && a->call->fd <
+		    FD_PROTOCOL_FIRST + (int)spec->conf->n_listens)
 			a->w->trap->low = true;
 		given_renew(a->w, a->call);
 		listener_file_restore(l);

@@ -7,27 +7,36 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
 
 int
-adopt_first_own(const struct worker *w)
+adopt_n_given(const struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
 
-	return FD_PROTOCOL_FIRST + (w->trap->low ||
-	    conf->handoff == CONF_HANDOFF_ADOPT ? 0 : (int)conf->n_listens);
+	return w->trap->low || conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
+	    (int)conf->n_listens;
 }
 
 bool
 adopt_holds_inode(const struct worker *w, uint64_t ino)
 {
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, ino, adopt_first_own(w));
+	bool held = waiting_holds(w->pid, ino, FD_PROTOCOL_FIRST,
+	    adopt_n_given(w));
 
 	inspect_end(&ids);
 	return held;
+}
+
+bool
+adopt_is_escaped(struct orphans *o, const struct worker *w, uint64_t ino)
+{
+	return orphans_look_holds(o, &w->spec->conf->creds, ino,
+	    FD_PROTOCOL_FIRST, adopt_n_given(w));
 }
 
 bool

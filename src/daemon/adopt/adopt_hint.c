@@ -16,6 +16,7 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/process/inspect.h"
 #include "linux/process/locks.h"
 
 /* The binds of one process for which is looked whether the port is free. */
@@ -39,10 +40,22 @@ joins_on_purpose(const struct ask *a)
 static bool
 has_locked_sibling(const struct worker *w)
 {
-	for (const struct worker *o = w->crew->workers; o != NULL; o = o->next)
-		if (o != w && o->pid != 0 && locks_held(o->pid))
-			return true;
-	return false;
+	struct locks locks;
+	bool found = false;
+
+	locks_read(&locks);
+	for (const struct worker *o = w->crew->workers; o != NULL && !found;
+	    o = o->next) {
+		struct fsids ids;
+
+		if (o == w || o->pid == 0)
+			continue;
+		ids = inspect_begin(&o->spec->conf->creds);
+		found = locks_held(&locks, o->pid);
+		inspect_end(&ids);
+	}
+	locks_free(&locks);
+	return found;
 }
 
 /*
@@ -181,21 +194,23 @@ is_public(const struct app_spec *spec, const struct listener *l)
 }
 
 void
-adopt_hint_public(struct app_spec *spec)
+adopt_hint_public(struct app_spec *spec,
+    bool (*is_served)(void *ctx, struct listener *l), void *ctx)
 {
 	const struct conf_app *conf = spec->conf;
 
-	if (conf->handoff == CONF_HANDOFF_ADOPT)
+	if (conf->handoff == CONF_HANDOFF_ADOPT || spec->told.public)
 		return;
 	for (size_t i = 0; i < conf->n_listens; i++) {
-		const struct listener *l = spec->listeners[i];
+		struct listener *l = spec->listeners[i];
 		struct strlist words = STRLIST_INIT;
 		const char *word = NULL;
 		unsigned port = spec->bound[i].port;
 
 		if (is_public(spec, l) && expand_command(conf, port, &words))
 			word = private_word(&words, port);
-		if (word != NULL && spec_told_note_public(&spec->told))
+		if (word != NULL && is_served(ctx, l) &&
+		    spec_told_note_public(&spec->told))
 			log_app(LOG_LEVEL_WARNING, conf->name, "its command "
 			    "says %s, and its workers serve %s, which they "
 			    "were given and which is open to all: listen = "

@@ -31,6 +31,30 @@
 #define MOVE_MS 50
 #define MOVE_PAUSE_MS 1000
 #define MOVE_LOOK_MS 20
+
+/* Is there a process of the crew's that has left its parent, and so is not
+   looked through, or any such one that has a lane of the listener? */
+static bool
+is_escaped(const struct adopt_review *r, const struct crew *crew,
+    struct listener *l)
+{
+	uint64_t last = 0;
+
+	if (orphans_look_for_crew(r->orphans, crew))
+		return true;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
+		    l) ? spec_lanes_find(w->spec, l, &w->holder) : NULL;
+
+		if (lane == NULL || lane->ino == last)
+			continue;
+		last = lane->ino;
+		if (adopt_is_escaped(r->orphans, w, lane->ino))
+			return true;
+	}
+	return false;
+}
+
 /* Has some process of the spec's workers the lane open? Who had it last is
    asked first. */
 static bool
@@ -47,8 +71,7 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 			listener_note_seen(l, w->pid);
 			return true;
 		}
-	/* What has left its parent is not looked through. */
-	return orphans_look_for_crew(r->orphans, crew);
+	return is_escaped(r, crew, l);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
@@ -59,7 +82,7 @@ is_served(const struct adopt_review *r, const struct crew *crew, struct listener
 		if (w->pid != 0 && app_spec_has(w->spec, l) &&
 		    (adopt_waits(w, l) || adopt_holds(w, l)))
 			return true;
-	return orphans_look_for_crew(r->orphans, crew);
+	return is_escaped(r, crew, l);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -78,6 +101,16 @@ is_covered(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+/* Is it another address of what is in its place? UDP beside `port` is none. */
+static bool
+is_rival(const struct app_spec *spec, size_t i)
+{
+	const struct listener *first = app_spec_in_place(spec, i);
+
+	return first != NULL &&
+	    first->bound.kind == spec->beside.v[i].listener->bound.kind;
+}
+
 /* Then that one may take its place, if nobody who was told of the first serves
    it: promote_instead(). */
 static bool
@@ -85,7 +118,7 @@ has_beside(const struct app_spec *spec, const struct listener *l)
 {
 	for (size_t i = 0; conf_app_announces(spec->conf) &&
 	    i < spec->beside.n; i++)
-		if (app_spec_in_place(spec, i) == l)
+		if (is_rival(spec, i) && app_spec_in_place(spec, i) == l)
 			return true;
 	return false;
 }
@@ -123,8 +156,9 @@ suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
 static bool
 binds(const struct app_spec *spec)
 {
-	if (spec->beside.n > 0 && !conf_app_announces(spec->conf))
-		return true;
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (!conf_app_announces(spec->conf) && is_rival(spec, i))
+			return true;
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		const struct listener *l = app_spec_listener(spec, i);
 
@@ -222,6 +256,19 @@ promote_instead(struct adopt_review *r, struct crew *crew,
 		adopt_review_soon(r, crew);
 }
 
+struct review_of {
+	const struct adopt_review *review;
+	const struct crew *crew;
+};
+
+static bool
+is_served_now(void *ctx, struct listener *l)
+{
+	const struct review_of *of = ctx;
+
+	return is_served(of->review, of->crew, l);
+}
+
 static void
 review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 {
@@ -234,7 +281,8 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 		promote_instead(r, crew, spec, i);
 	suspend_unserved(r, crew, spec);
 	hint_unbound(r, crew, spec);
-	adopt_hint_public(spec);
+	adopt_hint_public(spec, is_served_now,
+	    &(struct review_of){ .review = r, .crew = crew });
 }
 
 /* Has no process of it the lane open any more? */
@@ -242,7 +290,7 @@ static bool
 is_deserted(const struct worker *w, const struct lane *lane)
 {
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, lane->ino, 0);
+	bool held = waiting_holds(w->pid, lane->ino, 0, 0);
 
 	inspect_end(&ids);
 	return !held;
@@ -265,7 +313,8 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 			continue;
 		if (!mono_before(mono_now(), end))
 			return false;
-		if (!is_deserted(w, lane))
+		if (!is_deserted(w, lane) ||
+		    adopt_is_escaped(r->orphans, w, lane->ino))
 			continue;
 		lanes_desert(lane);
 		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "

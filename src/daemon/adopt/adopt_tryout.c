@@ -37,31 +37,91 @@
    as it took. */
 #define PAUSE_FACTOR	20
 
+/* So long they are judged in one go, and then not for a multiple of what it took:
+   a herd that starts at once must not hold up who is served. */
+#define SPELL_NS	INT64_C(3000000)
+#define REST_FACTOR	4
+
+enum tryout_kind {
+	TRYOUT_OURS,
+	TRYOUT_ELSEWHERE,	/* none of the app's listeners */
+	TRYOUT_CLAIM,		/* its lane was claimed for it: does it wait? */
+};
+
 struct tryout {
 	uint64_t ino;
-	bool elsewhere;
+	enum tryout_kind kind;
 	struct mono due;
 	struct tryout *next;
 };
 
-/* ---- it was meant ---- */
+/* ---- those of a worker ---- */
 
-/* Those that do not bind it by themselves, but serve what they were given, are
-   not to lose their clients. */
+static void
+wake(struct tryouts *all, struct mono due)
+{
+	if (!mono_before(due, all->due))
+		return;
+	all->due = due;
+	loop_timer_set(all->loop, &all->timer, due);
+}
+
+/* False: it is there. */
+static bool
+append(struct worker *w, struct tryout *t)
+{
+	struct tryout **end = &w->trap->tryouts;
+
+	for (; *end != NULL; end = &(*end)->next)
+		if ((*end)->ino == t->ino && (*end)->kind == t->kind)
+			return false;
+	*end = t;
+	wake(w->trap->all_tryouts, t->due);
+	return true;
+}
+
+/*
+ * Those that do not bind it by themselves, but serve what they were given, are
+ * not to lose their clients. Whether they do takes a look at each: that comes
+ * later, and until then they do.
+ */
 static void
 claim_for_others(const struct worker *w, struct listener *l)
 {
 	for (struct worker *o = w->crew->workers; o != NULL; o = o->next) {
-		struct lane *lane;
+		struct lane *lane = o == w || o->pid == 0 ||
+		    o->spec != w->spec || o->trap->bound ? NULL :
+		    spec_lanes_find(o->spec, l, &o->holder);
+		struct tryout *t;
 
-		if (o == w || o->pid == 0 || o->spec != w->spec ||
-		    o->trap->bound || !adopt_waits(o, l))
+		if (lane == NULL || lane->holder == NULL)
 			continue;
-		lane = spec_lanes_find(o->spec, l, &o->holder);
-		if (lane->holder != NULL)
-			lanes_claim(lane, o->serial);
+		lanes_claim(lane, o->serial);
+		t = calloc(1, sizeof(*t));
+		if (t == NULL)
+			continue;
+		*t = (struct tryout){
+			.ino = lane->ino, .kind = TRYOUT_CLAIM,
+			.due = mono_now(),
+		};
+		if (!append(o, t))
+			free(t);
 	}
 }
+
+static void
+judge_claim(const struct worker *w, uint64_t ino)
+{
+	struct listener *l = app_spec_find_lane(w->spec, ino);
+	struct lane *lane = l == NULL ? NULL :
+	    spec_lanes_find(w->spec, l, &w->holder);
+
+	if (lane != NULL && lane->ino == ino && !w->trap->bound &&
+	    lane->claimed == w->serial && !adopt_waits(w, l))
+		lanes_claim(lane, 0);
+}
+
+/* ---- it was meant ---- */
 
 static int
 take(struct worker *w, struct listener *l, struct error *err)
@@ -110,7 +170,7 @@ judge_elsewhere(struct worker *w, uint64_t ino)
 	if (!held)
 		return;
 	ids = inspect_begin(&w->spec->conf->creds);
-	held = waiting_holds(w->pid, ino, 0);
+	held = waiting_holds(w->pid, ino, 0, 0);
 	inspect_end(&ids);
 	if (held)
 		adopt_hint_elsewhere(w, &at);
@@ -120,7 +180,8 @@ static bool
 has_tryout(const struct worker *w, const struct listener *l)
 {
 	for (const struct tryout *t = w->trap->tryouts; t != NULL; t = t->next)
-		if (!t->elsewhere && app_spec_find_lane(w->spec, t->ino) == l)
+		if (t->kind == TRYOUT_OURS &&
+		    app_spec_find_lane(w->spec, t->ino) == l)
 			return true;
 	return false;
 }
@@ -135,6 +196,15 @@ is_tried(const struct worker *w, const struct listener *l)
 	return false;
 }
 
+/* Has it somebody, be it one that has left the worker's tree, as a daemon does
+   behind a wrapper? */
+static bool
+is_kept(const struct worker *w, uint64_t ino)
+{
+	return adopt_holds_inode(w, ino) ||
+	    adopt_is_escaped(w->trap->all_tryouts->orphans, w, ino);
+}
+
 /* What is in the place, and is meant as well, stays there: this one is beside
    it. */
 static void
@@ -146,49 +216,57 @@ take_place_first(struct worker *w, const struct listener *l)
 		take_late(w, first);
 }
 
+/* Nobody who comes is to wait for one that has only tried it, or has died. */
+static void
+untry(const struct worker *w, struct listener *l)
+{
+	if (l != NULL && l->quiet && !is_tried(w, l))
+		app_spec_untry(w->spec, l);
+}
+
 static void
 judge(struct worker *w, const struct tryout *t)
 {
-	struct listener *l = t->elsewhere ? NULL :
-	    app_spec_find_lane(w->spec, t->ino);
+	struct listener *l = t->kind == TRYOUT_OURS ?
+	    app_spec_find_lane(w->spec, t->ino) : NULL;
 
-	if (t->elsewhere) {
+	if (t->kind == TRYOUT_ELSEWHERE) {
 		judge_elsewhere(w, t->ino);
-	} else if (l != NULL && adopt_holds_inode(w, t->ino)) {
+	} else if (t->kind == TRYOUT_CLAIM) {
+		judge_claim(w, t->ino);
+	} else if (l != NULL && is_kept(w, t->ino)) {
 		take_place_first(w, l);
 		take_late(w, l);
-	} else if (l != NULL && l->quiet && !is_tried(w, l)) {
-		app_spec_untry(w->spec, l);
+	} else {
+		untry(w, l);
 	}
 }
 
 /* ---- until then ---- */
 
-static void
-wake(struct tryouts *all, struct mono due)
+static bool
+has_added(const struct worker *w, const struct tryout *of)
 {
-	if (!mono_before(due, all->due))
-		return;
-	all->due = due;
-	loop_timer_set(all->loop, &all->timer, due);
+	for (const struct tryout *t = w->trap->tryouts; t != NULL; t = t->next)
+		if (t->ino == of->ino && t->kind == of->kind)
+			return true;
+	return false;
 }
 
 static int
 add(struct worker *w, const struct tryout *of, int ms)
 {
-	struct tryout **end = &w->trap->tryouts, *t;
+	struct tryout *t;
 
-	for (; *end != NULL; end = &(*end)->next)
-		if ((*end)->ino == of->ino)
-			return 0;
+	if (has_added(w, of))
+		return 0;
 	t = w->trap->tried < TRYOUTS_MAX ? calloc(1, sizeof(*t)) : NULL;
 	if (t == NULL)
 		return -ENOMEM;
 	w->trap->tried++;
 	*t = *of;
 	t->due = mono_add_ms(mono_now(), ms);
-	*end = t;
-	wake(w->trap->all_tryouts, t->due);
+	append(w, t);
 	return 0;
 }
 
@@ -210,7 +288,7 @@ void
 tryout_hurry(struct worker *w)
 {
 	for (struct tryout **at = &w->trap->tryouts, *t; (t = *at) != NULL;) {
-		if (t->elsewhere) {
+		if (t->kind != TRYOUT_OURS) {
 			at = &t->next;
 			continue;
 		}
@@ -223,7 +301,7 @@ tryout_hurry(struct worker *w)
 void
 tryout_elsewhere(struct worker *w, const struct seccomp_call *call)
 {
-	struct tryout t = { .elsewhere = true };
+	struct tryout t = { .kind = TRYOUT_ELSEWHERE };
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	enum inspect_kind kind = inspect_fd(call->tid, call->fd, &t.ino);
 
@@ -236,16 +314,18 @@ void
 tryout_forget(struct worker *w)
 {
 	while (w->trap->tryouts != NULL) {
-		struct tryout *next = w->trap->tryouts->next;
+		struct tryout *t = w->trap->tryouts;
 
-		free(w->trap->tryouts);
-		w->trap->tryouts = next;
+		w->trap->tryouts = t->next;
+		if (t->kind == TRYOUT_OURS)
+			untry(w, app_spec_find_lane(w->spec, t->ino));
+		free(t);
 	}
 }
 
-/* Those that are due. When is the next one? */
+/* Those that are due, as long as there is time. When is the next one? */
 static struct mono
-judge_due(struct worker *w, struct mono now)
+judge_due(struct worker *w, struct mono now, struct mono end)
 {
 	struct tryout **at = &w->trap->tryouts;
 	struct mono next = MONO_NEVER;
@@ -253,10 +333,11 @@ judge_due(struct worker *w, struct mono now)
 	while (*at != NULL) {
 		struct tryout *t = *at;
 
-		if (t->elsewhere &&
+		if (t->kind == TRYOUT_ELSEWHERE &&
 		    mono_before(t->due, w->trap->all_tryouts->next_look))
 			t->due = w->trap->all_tryouts->next_look;
-		if (mono_before(now, t->due)) {
+		if (mono_before(now, t->due) ||
+		    !mono_before(mono_now(), end)) {
 			if (mono_before(t->due, next))
 				next = t->due;
 			at = &t->next;
@@ -273,24 +354,37 @@ static void
 tryouts_due(void *ctx)
 {
 	struct tryouts *all = ctx;
-	struct mono now = mono_now(), next = MONO_NEVER;
+	struct mono begin = mono_now(), end = begin, next = MONO_NEVER, now;
 
+	end.ns += SPELL_NS;
+	all->due = MONO_NEVER;
 	for (struct crew *c = all->workers->crews; c != NULL; c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next) {
-			struct mono due = judge_due(w, now);
+			struct mono due = judge_due(w, begin, end);
 
 			if (mono_before(due, next))
 				next = due;
 		}
+	/* What was added meanwhile has set it. */
+	if (mono_before(all->due, next))
+		next = all->due;
+	now = mono_now();
+	if (!mono_before(now, end)) {
+		now.ns += (now.ns - begin.ns) * REST_FACTOR;
+		if (mono_before(next, now))
+			next = now;
+	}
 	all->due = MONO_NEVER;
 	wake(all, next);
 }
 
 int
-tryout_init(struct tryouts *all, struct loop *loop, struct workers *workers)
+tryout_init(struct tryouts *all, struct loop *loop, struct workers *workers,
+    struct orphans *orphans)
 {
 	all->loop = loop;
 	all->workers = workers;
+	all->orphans = orphans;
 	all->due = MONO_NEVER;
 	return loop_timer_init(loop, &all->timer, tryouts_due, all);
 }

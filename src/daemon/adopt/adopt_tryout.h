@@ -12,6 +12,7 @@
 
 struct error;
 struct listener;
+struct orphans;
 struct seccomp_call;
 struct worker;
 struct workers;
@@ -19,6 +20,7 @@ struct workers;
 struct tryouts {
 	struct loop *loop;
 	struct workers *workers;
+	struct orphans *orphans;
 	struct loop_timer timer;
 	struct mono due;
 	struct mono next_look;	/* into the kernel's tables: not before */
@@ -26,7 +28,7 @@ struct tryouts {
 
 /* -ENOMEM. Undone by _fini. */
 int tryout_init(struct tryouts *tryouts, struct loop *loop,
-    struct workers *workers);
+    struct workers *workers, struct orphans *orphans);
 void tryout_fini(struct tryouts *tryouts);
 
 /* A server has come to listen on it; its lane is known. If others serve it, or

@@ -107,6 +107,7 @@ clean(struct lane *lane)
 	if (like < 0)
 		return;
 	socket_inherit_options(like, lane->fd, note_stain, lane);
+	lanes_sockets_hush_again(lane);
 	fd_close(&like);
 	socket_silence(lane->fd);
 	socket_set_nonblocking(lane->fd, false);

@@ -131,7 +131,8 @@ lane_joined(struct lane *lane)
 	lanes_program_joined(lane);
 }
 
-/* SYNs are dropped. Children would inherit it, but there are none. */
+/* SYNs are dropped; or, beside a filter of the server's, everything. Children
+   would inherit it, but there are none. */
 static int
 hush(const struct lane *lane, bool on)
 {
@@ -352,6 +353,13 @@ lanes_sockets_hear(struct listener *l)
 	for (size_t i = 0; l->quiet && i < l->lanes.n; i++)
 		(void)hush(l->lanes.v[i], false);
 	l->quiet = false;
+}
+
+void
+lanes_sockets_hush_again(const struct lane *lane)
+{
+	if (lane->listener->quiet)
+		(void)hush(lane, true);
 }
 
 void

@@ -34,6 +34,10 @@ int lanes_sockets_start(struct listener *listener);
 int lanes_sockets_start_quietly(struct listener *listener);
 void lanes_sockets_hear(struct listener *listener);
 
+/* A filter of the lane's may have been taken away, or be another one: it is not
+   heard all the same, if its listener is not. */
+void lanes_sockets_hush_again(const struct lane *lane);
+
 /* Ours are closed; workers keep theirs, and what epoll knows of them. */
 void lanes_sockets_close(struct listener *listener);
 

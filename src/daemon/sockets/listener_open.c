@@ -255,7 +255,7 @@ listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
 
 	if (l->listening && !l->quiet)
 		return 0;
-	code = l->quiet ? 0 : lanes_sockets_start(l);
+	code = l->quiet && l->listening ? 0 : lanes_sockets_start(l);
 	lanes_sockets_hear(l);
 	if (code < 0)
 		return error_set(err, code, "cannot listen on %s: %s",

@@ -4,6 +4,7 @@
 #include "base/mono.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/names/placeholder.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
@@ -36,6 +37,7 @@ static bool
 sibling_listens(struct worker *w, uint16_t *ret_port)
 {
 	struct crew *crew = w->crew;
+	struct locks locks;
 	bool found = false;
 
 	if (w->spec->conf->n_listens > 0 || crew->wanted < 2 ||
@@ -44,17 +46,20 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	    mono_ms_between(crew->port_looked, mono_now()) < PORT_LOOK_MS))
 		return false;
 	crew->port_looked = mono_now();
+	locks_read(&locks);
 	for (const struct worker *o = crew->workers; o != NULL && !found;
 	    o = o->next) {
 		struct fsids ids;
 
-		/* Nobody is advised to share what one has locked. */
-		if (o == w || o->pid == 0 || locks_held(o->pid))
+		if (o == w || o->pid == 0)
 			continue;
 		ids = inspect_begin(&o->spec->conf->creds);
-		found = listening_port(o->pid, ret_port);
+		/* Nobody is advised to share what one has locked. */
+		found = !locks_held(&locks, o->pid) &&
+		    listening_port(o->pid, ret_port);
 		inspect_end(&ids);
 	}
+	locks_free(&locks);
 	crew->port_hinted = found;
 	return found;
 }
@@ -128,14 +133,20 @@ may_have_read_to_the_end(struct worker *w)
 	return true;
 }
 
-/* The words of its command tell it of the descriptor. */
+static bool
+has_fd(const struct strlist *words)
+{
+	for (size_t i = 0; i < words->n; i++)
+		if (placeholder_in(PLACEHOLDER_FD, words->v[i]))
+			return true;
+	return false;
+}
+
+/* The words of its command tell it of the descriptor, or variables. */
 static bool
 is_told_by_words(const struct conf_app *conf)
 {
-	for (size_t i = 0; i < conf->command.n; i++)
-		if (strstr(conf->command.v[i], "{fd}") != NULL)
-			return true;
-	return false;
+	return has_fd(&conf->command) || has_fd(&conf->env);
 }
 
 bool
@@ -143,7 +154,9 @@ hint_is_unbound(const struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
 
-	return !is_told_by_words(conf) && w->trapped && w->bound == 0 &&
+	/* Who is not trapped for want of a filter cannot bind it. */
+	return !is_told_by_words(conf) && w->bound == 0 &&
+	    (w->trapped || w->crew->all->untrapped) && conf->n_listens > 0 &&
 	    conf->handoff == CONF_HANDOFF_AUTO && !conf_app_announces(conf);
 }
 

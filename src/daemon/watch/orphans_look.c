@@ -4,7 +4,9 @@
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/process/inspect.h"
 #include "linux/process/process.h"
+#include "linux/process/waiting.h"
 
 bool
 orphans_look_in_group(struct orphans *o, pid_t pgid)
@@ -71,6 +73,45 @@ orphans_look_for_crew(struct orphans *o, const struct crew *crew)
 
 	/* What cannot be listed may well be there. */
 	return !orphans_each(o, look_for_crew, &search) || search.found;
+}
+
+struct holder_search {
+	const struct conf_creds *creds;
+	uint64_t ino;
+	int given, n_given;
+	struct mono end;
+	bool found;
+};
+
+static bool
+look_for_holder(struct orphans *o, pid_t pid, void *ctx)
+{
+	struct holder_search *search = ctx;
+	struct process_stat st;
+	struct fsids ids;
+
+	(void)o;
+	/* As what cannot be listed. */
+	search->found = !mono_before(mono_now(), search->end);
+	if (search->found || !process_stat(pid, &st) || st.state == 'Z')
+		return !search->found;
+	ids = inspect_begin(search->creds);
+	search->found = waiting_holds(pid, search->ino, search->given,
+	    search->n_given);
+	inspect_end(&ids);
+	return !search->found;
+}
+
+bool
+orphans_look_holds(struct orphans *o, const struct conf_creds *creds,
+    uint64_t ino, int given, int n)
+{
+	struct holder_search search = {
+		.creds = creds, .ino = ino, .given = given, .n_given = n,
+		.end = orphans_budget(),
+	};
+
+	return !orphans_each(o, look_for_holder, &search) || search.found;
 }
 
 struct member_list {

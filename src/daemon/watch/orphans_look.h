@@ -4,8 +4,10 @@
 #define DAEMON_WATCH_ORPHANS_LOOK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+struct conf_creds;
 struct crew;
 struct orphans;
 struct worker;
@@ -21,5 +23,13 @@ bool orphans_look_for(struct orphans *o, const struct worker *worker);
 
 /* Has a worker of this app processes that are no descendants of it any more? */
 bool orphans_look_for_crew(struct orphans *o, const struct crew *crew);
+
+/*
+ * Has a child of ours, other than a worker, or a descendant of one the socket?
+ * As waiting_holds(), with the rights of `creds`. It needs no CLUSTERD_WORKER_ID,
+ * which a program that writes a title over its environment has lost.
+ */
+bool orphans_look_holds(struct orphans *o, const struct conf_creds *creds,
+    uint64_t ino, int given, int n);
 
 #endif

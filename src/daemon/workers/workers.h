@@ -63,6 +63,8 @@ struct workers {
 	uint64_t number;		/* workers_number() */
 	uint64_t run_id;		/* tells our workers from another's */
 	bool stopping;			/* the program */
+	bool untrapped;			/* adopt: binds of workers cannot be
+					   trapped here */
 };
 
 /* `run_id`: another for each run of the program. */

@@ -15,8 +15,19 @@
 #define SYS_close_range 436
 #endif
 
-/* One that sleeps for ever must not keep our ports. Linux 5.9; before, it goes
-   with them. */
+/* Before Linux 5.9 one by one. */
+static void
+close_from_to(unsigned first, unsigned last)
+{
+	long end = sysconf(_SC_OPEN_MAX);
+
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+	for (unsigned fd = first; fd <= last && (long)fd < end; fd++)
+		(void)close((int)fd);
+}
+
+/* One that sleeps for ever must not keep our ports. */
 static void
 close_but(const int *keep, size_t n)
 {
@@ -24,11 +35,10 @@ close_but(const int *keep, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		if ((unsigned)keep[i] > from)
-			(void)syscall(SYS_close_range, from,
-			    (unsigned)keep[i] - 1, 0);
+			close_from_to(from, (unsigned)keep[i] - 1);
 		from = (unsigned)keep[i] + 1;
 	}
-	(void)syscall(SYS_close_range, from, UINT_MAX, 0);
+	close_from_to(from, UINT_MAX);
 }
 
 int

@@ -20,7 +20,7 @@ struct look {
 	const uint64_t *inos;
 	size_t n_inos;
 	pid_t pid;		/* the process at hand */
-	int first;		/* waiting_holds() only */
+	int given, n_given;	/* waiting_holds() only */
 	struct mono deadline;
 	bool late;		/* it has passed */
 	bool found;
@@ -230,7 +230,8 @@ holds_fd(void *ctx, int fd)
 
 	if (is_late(l))
 		return false;
-	l->found = fd >= l->first && fd_is_ours(l, fd);
+	l->found = (fd < l->given || fd - l->given >= l->n_given) &&
+	    fd_is_ours(l, fd);
 	return !l->found;
 }
 
@@ -247,16 +248,16 @@ note_children(void *ctx, pid_t tid)
 
 /* WAITING_REFUSED: it cannot be said, or not in short time. */
 static enum waiting
-search_holder(pid_t leader, uint64_t ino, int first)
+search_holder(pid_t leader, uint64_t ino, int given, int n)
 {
 	struct look l = {
-		.inos = &ino, .n_inos = 1, .first = first,
+		.inos = &ino, .n_inos = 1, .given = given, .n_given = n,
 		.deadline = mono_add_ms(mono_now(), LOOK_MS),
 		.todo = { leader }, .n_todo = 1,
 	};
 
 	if (!process_proc_is_ours())
-		return true;
+		return WAITING_REFUSED;
 	for (size_t i = 0; i < l.n_todo && !l.found; i++) {
 		int code;
 
@@ -271,7 +272,7 @@ search_holder(pid_t leader, uint64_t ino, int first)
 }
 
 bool
-waiting_holds(pid_t leader, uint64_t ino, int first)
+waiting_holds(pid_t leader, uint64_t ino, int given, int n)
 {
-	return search_holder(leader, ino, first) != WAITING_NO;
+	return search_holder(leader, ino, given, n) != WAITING_NO;
 }

@@ -82,6 +82,31 @@ set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
 	    sizeof(program)) < 0 ? -errno : 0;
 }
 
+/* Is this the filter that it has? None is longer than a few instructions of
+   ours. */
+static bool
+has_filter(int fd, const struct sock_filter *code, size_t n)
+{
+	struct sock_filter found[8];
+	socklen_t len = 0;
+
+	if (n > sizeof(found) / sizeof(*found) || getsockopt(fd, SOL_SOCKET,
+	    SO_GET_FILTER, NULL, &len) < 0 || len != n)
+		return false;
+	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, found, &len) == 0 &&
+	    memcmp(found, code, n * sizeof(*code)) == 0;
+}
+
+/* One of any kind: an extended one cannot be had back. */
+static bool
+has_any_filter(int fd)
+{
+	socklen_t len = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ?
+	    errno == EACCES : len != 0;
+}
+
 /* A filter sees the segment from the TCP header on: the flags are its 14th byte
    (RFC 9293, section 3.1). */
 int
@@ -94,7 +119,14 @@ socket_ignore_syns(int fd, bool on)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
+	bool ours = has_filter(fd, code, sizeof(code) / sizeof(*code));
 
+	if (on && ours)
+		return 0;
+	if (on && has_any_filter(fd))
+		return -EEXIST;
+	if (!on && !ours)
+		return -ENOENT;
 	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
 }
 

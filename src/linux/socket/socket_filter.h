@@ -13,7 +13,8 @@ struct sock_filter;
 /*
  * No SYN is answered any more, or again; whoever is in a handshake or in the
  * queue stays there. Connections inherit the filter, which means nothing to
- * them. TCP. -errno.
+ * them. TCP. -errno; -EEXIST: it has a filter that its server has set, which
+ * stays; -ENOENT: it was not ignoring them in this way.
  */
 int socket_ignore_syns(int fd, bool on);
 

@@ -10,7 +10,8 @@ import pytest
 
 import harness
 import optioned
-from harness import IS_ROOT, free_port
+from harness import IS_ROOT, SLOW, free_port
+from programs import PYTHON
 
 root = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 
@@ -92,6 +93,38 @@ def test_options_with_other_values_reach_the_lane(box):
     assert struct.unpack("ll", bytes.fromhex(found[3])) == (4, 0)
     assert bytes.fromhex(found[4]).rstrip(b"\0") == b"reno"
     assert struct.unpack("ii", bytes.fromhex(found[5])) == (1, 5)
+    d.stop()
+
+
+@pytest.mark.parametrize("when", ["before bind", "after bind"])
+def test_filter_of_a_server_is_still_there_when_it_is_heard(box, when):
+    """Nobody is heard at first, until it is known that it is no tryout."""
+    port = free_port()
+    box.write("server.py", f"""
+import ctypes, socket, struct
+code = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffffffff))
+s = socket.socket()
+def attach():
+    s.setsockopt(1, 26, struct.pack('HxxxxxxP', 1, ctypes.addressof(code)))
+{'attach()' if when == 'before bind' else ''}
+s.bind(("127.0.0.1", {port}))
+{'attach()' if when == 'after bind' else ''}
+s.listen()
+libc = ctypes.CDLL(None)
+while True:
+    c, _ = s.accept()
+    n = ctypes.c_int(0)
+    libc.getsockopt(s.fileno(), 1, 26, None, ctypes.byref(n))
+    c.sendall(b"%d" % n.value)
+    c.close()
+""")
+    box.config(web={"command": f"{PYTHON} server.py", "port": port,
+                    "instances": 2, "handoff": "adopt"})
+    d = box.start()
+    d.wait_ready(2)
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as c:
+            assert c.recv(8) == b"1"
     d.stop()
 
 
@@ -189,6 +222,24 @@ def listeners_on(port):
                           capture_output=True, text=True, check=True).stdout
     return {re.sub(r".*?(?:%(\w+))?:\d+$", r"\1", line.split()[3])
             for line in said.splitlines()}
+
+
+@root
+@pytest.mark.parametrize("when", ["before bind", "before listen"])
+def test_interface_of_the_file_wins(box, when):
+    others = [name for _, name in socket.if_nameindex() if name != "lo"]
+    if not others:
+        pytest.skip("there is no other interface")
+    port = free_port()
+    optioned.config(box, "tcp", port, port=None,
+                    listen=f"0.0.0.0:{port} interface=lo", **{
+                        "code" if when == "before bind" else "after":
+                        f"s.setsockopt(1, 25, b'{others[0]}\\0')"})
+    d = box.start()
+    d.wait_ready(1)
+    assert optioned.ask("tcp", port)["pid"] in d.ready_pids()
+    assert listeners_on(port) == {"lo"}
+    d.stop()
 
 
 def test_interface_that_is_not_there_is_the_servers_own_trouble(box):

@@ -190,6 +190,23 @@ def test_private_address_of_a_command_that_is_served_to_all(box, port):
     d.stop()
 
 
+def test_private_address_that_is_bound_late_is_private(box, port):
+    """When it counts as ready nobody serves what it was given."""
+    go = box.path("go")
+    run = box.write("run.sh", "exec " + binder(
+        f"until:{go}", *tcp(port, "127.0.0.1"), "serve:epoll") + "\n")
+    app = settings(port=port, ready="alive:100ms")
+    app["command"] = f"sh {run} -b 127.0.0.1:{port}"
+    box.config(web=app)
+    d = box.start()
+    d.wait_ready(2)
+    d.wait_log("is ready and has not bound")     # it has been looked
+    box.touch("go")
+    d.wait_log(rf"listening on 127\.0\.0\.1:{port} \(as its program")
+    stays(lambda: not d.find("its command says"), d.log)
+    d.stop()
+
+
 def test_private_address_that_is_adopted_is_private(box, port):
     run = box.write("run.sh", "exec " + binder(*tcp(port, "127.0.0.1"),
                                                "serve:epoll") + "\n")
@@ -396,6 +413,25 @@ def test_port_is_clustered_by_udp_too(box, port):
     d.stop()
 
 
+def test_who_binds_udp_alone_keeps_what_it_was_given(box, port):
+    """As HTTP/3 servers do that take the TCP listener by its number."""
+    go = box.path("go")
+    box.config(web=settings(
+        "take:a:0", "nonblock:a", *udp(port, "127.0.0.1", "b", flags=NONBLOCK),
+        "need:b", f"until:{go}", "serve:epoll",
+        port=port, ready="alive:100ms"))
+    d = box.start()
+    d.wait_ready(2)
+    d.wait_log(rf"listening on udp:127\.0\.0\.1:{port} \(as its program")
+    # Nobody waits on it yet, and it has been looked whether somebody does.
+    stays(lambda: not is_refused(port), "it is open")
+    box.touch("go")
+    assert get(port).pid in d.ready_pids()
+    assert ask_udp(("127.0.0.1", port)).pid in d.ready_pids()
+    assert not d.find("serves other addresses")
+    d.stop()
+
+
 def test_log_says_what_udp_is_bound_to(box, port):
     box.config(web=settings(*udp(port, "127.0.0.1"), "serve:poll",
                             listen=f"udp:{port}"))
@@ -433,18 +469,29 @@ def test_what_only_one_may_have(box, port):
     d.stop()
 
 
-def test_nobody_is_advised_to_share_what_is_locked(box, port):
+LOCKS = {
+    "flock": "fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+    # F_OFD_SETLK: of no process, but of who has the file open.
+    "ofd": "fcntl.fcntl(f, 37, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, "
+           "0))",
+}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("command", ["python3 {}", 'sh -c "python3 {}; exit 1"'],
+                         ids=["bare", "wrapped"])
+def test_nobody_is_advised_to_share_what_is_locked(box, port, command, lock):
     other = free_port()
     db = box.write("db.py", f"""
-import fcntl, socket, time
+import fcntl, socket, struct, time
 f = open({box.path('data')!r}, "w")
 s = socket.socket()
 s.bind(("127.0.0.1", {other}))
-fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+{LOCKS[lock]}
 s.listen()
 time.sleep(1000)
 """)
-    box.config(db={"command": f"python3 {db}", "port": port, "instances": 2,
+    box.config(db={"command": command.format(db), "port": port, "instances": 2,
                    "restart_delay": "10ms", "ready": "alive:300ms"})
     d = box.start()
     d.wait_log(rf"asks for 127\.0\.0\.1:{other}, which is taken.*a lock on a "

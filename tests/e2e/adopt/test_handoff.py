@@ -438,10 +438,12 @@ def test_a_server_that_takes_clusterd_fd_is_no_case_of_it(box):
     assert not d.find("LISTEN_FDS")
 
 
-def test_a_server_that_is_told_by_its_words_is_no_case_of_it(box):
+@pytest.mark.parametrize("words_, env", [("--fd {fd}", None),
+                                         ("", "SERVER_FD={fd}")])
+def test_a_server_that_is_told_by_its_words_is_no_case_of_it(box, words_, env):
     box.config(web={"command": f"{PYTHON} -c 'import sys; sys.exit(3)' "
-                    "--fd {fd}", "port": free_port(), "instances": 2,
-                    "restart_delay": "10ms"})
+                    f"{words_}", "port": free_port(), "instances": 2,
+                    "restart_delay": "10ms", **({"env": env} if env else {})})
     d = box.start()
     d.wait_log(words.DEATH("web"), count=4)
     d.stop()

@@ -116,8 +116,14 @@ static const struct conf_host strict_host = {
 	.may_become = fake_may_become,
 };
 
+static char *const host_environ[] = {
+	(char[]){ "LANG=C" }, (char[]){ "LISTEN_FDS=1" },
+	(char[]){ "CLUSTERD_FD=9" }, (char[]){ "JOURNAL_STREAM=8:1" }, NULL,
+};
+
 static const struct conf_host host = {
 	.base_dir = "/etc/app",
+	.environ = host_environ,
 	.read_file = fake_read_file,
 	.find_creds = fake_find_creds,
 };
@@ -390,6 +396,56 @@ brace_fd_needs_a_handoff(void **state)
 	       "handoff = adpt\n",
 	    "app.ini:4: handoff: \"adpt\" is not known, did you mean adopt? "
 	    "auto, env or adopt is allowed\n");
+}
+
+static void
+brace_fd_is_for_env_too(void **state)
+{
+	(void)state;
+	config_unref(expect_ok("[a]\ncommand = x\nenv = F={fd}\nport = 80\n"));
+	expect_errors("[a]\ncommand = x\nenv = F={fd}\n"
+	       "[b]\ncommand = x\nenv = F={fd}\nport = 80\n"
+	       "handoff = adopt\n",
+	    "app.ini:3: env: {fd} is the number of a listening socket, but "
+	    "the app has none; port or listen gives it one\n"
+	    "app.ini:6: env: {fd} is the number of a listening socket, but "
+	    "handoff = adopt passes none; env or auto does\n");
+}
+
+/* What a worker has when the text is made, and nothing else. */
+static void
+brace_env_needs_its_variable(void **state)
+{
+#define NONE(line, key, name, where) "app.ini:" #line ": " key ": {env:" name \
+	"}: there is no such variable, in env" where ", env_file or " \
+	"clusterd's own environment\n"
+	(void)state;
+	config_unref(expect_ok("[a]\n"
+	       "command = x {env:LANG} {env:PORT} {env:HOST} {env:A} {env:B}\n"
+	       " {env:CLUSTERD_FD} {env:CLUSTERD_WORKER_ID} {env:LISTEN_FDS}\n"
+	       " {env:CLUSTERD_INSTANCES} {env:NOTIFY_SOCKET}\n"
+	       "env =\n A={env:HOST}{env:PORT}{env:CLUSTERD_WORKER_ID}\n"
+	       " B={env:A}\nlisten = 127.0.0.1:80\nfd_protocol = systemd\n"
+	       "[b]\ncommand = x {env:JOURNAL_STREAM}\n"));
+	/* A host that stands nowhere is no HOST. */
+	expect_errors("[a]\ncommand = x {env:HOST} {env:PORT}\nport = 80\n",
+	    NONE(2, "command", "HOST", ""));
+	/* clusterd's own are not the worker's. */
+	expect_errors("[a]\ncommand = x {env:LISTEN_FDS} {env:CLUSTERD_FD}\n",
+	    NONE(2, "command", "LISTEN_FDS", "")
+	    NONE(2, "command", "CLUSTERD_FD", ""));
+	expect_errors("[a]\ncommand = x {env:JOURNAL_STREAM}\nstderr = null\n",
+	    NONE(2, "command", "JOURNAL_STREAM", ""));
+	expect_errors("[a]\ncommand = x {env:CLUSTERD_NONE}\n",
+	    NONE(2, "command", "CLUSTERD_NONE", ""));
+	/* They come after env. */
+	expect_errors("[a]\ncommand = x\nport = 80\n"
+	       "env = A={env:CLUSTERD_INSTANCE}{env:CLUSTERD_FD}\n",
+	    NONE(4, "env", "CLUSTERD_INSTANCE", " before it")
+	    NONE(4, "env", "CLUSTERD_FD", " before it"));
+	expect_errors("[a]\ncommand = x\nenv =\n A={env:B}\n B=1\n",
+	    NONE(3, "env", "B", " before it"));
+#undef NONE
 }
 
 static void
@@ -2046,6 +2102,8 @@ main(void)
 		cmocka_unit_test(an_indented_key_below_command_is_told),
 		cmocka_unit_test(braces_need_their_listener),
 		cmocka_unit_test(brace_fd_needs_a_handoff),
+		cmocka_unit_test(brace_fd_is_for_env_too),
+		cmocka_unit_test(brace_env_needs_its_variable),
 		cmocka_unit_test(key_port),
 		cmocka_unit_test(key_listen),
 		cmocka_unit_test(too_many_listeners),

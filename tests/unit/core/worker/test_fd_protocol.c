@@ -9,6 +9,7 @@
 
 #include "core/names/address.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/worker/fd_protocol.h"
 
 static char unix_path[] = "/run/web.sock";
@@ -323,7 +324,7 @@ bits_are_distinct(void **state)
 		for (size_t k = 0; k < env.n; k++) {
 			assert_true(str_starts(env.v[k], rows[i].first));
 			/* What a worker gets is scrubbed from our own. */
-			assert_true(fd_protocol_scrubs(env.v[k]));
+			assert_true(conf_env_scrubs(env.v[k]));
 		}
 		strlist_free(&env);
 	}
@@ -362,21 +363,21 @@ scrubbed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(go) / sizeof(*go); i++) {
-		if (!fd_protocol_scrubs(go[i]))
+		if (!conf_env_scrubs(go[i]))
 			fail_msg("%s stays", go[i]);
 		snprintf(entry, sizeof(entry), "%s=", go[i]);
-		assert_true(fd_protocol_scrubs(entry));
+		assert_true(conf_env_scrubs(entry));
 		snprintf(entry, sizeof(entry), "%s=3=x", go[i]);
-		assert_true(fd_protocol_scrubs(entry));
+		assert_true(conf_env_scrubs(entry));
 	}
 	for (size_t i = 0; i < sizeof(stay) / sizeof(*stay); i++) {
-		if (fd_protocol_scrubs(stay[i]))
+		if (conf_env_scrubs(stay[i]))
 			fail_msg("%s goes", stay[i]);
 		snprintf(entry, sizeof(entry), "%s=3", stay[i]);
-		assert_false(fd_protocol_scrubs(entry));
+		assert_false(conf_env_scrubs(entry));
 		/* It is about the name, not about the value. */
 		snprintf(entry, sizeof(entry), "%s=LISTEN_FDS=3", stay[i]);
-		assert_false(fd_protocol_scrubs(entry));
+		assert_false(conf_env_scrubs(entry));
 	}
 }
 

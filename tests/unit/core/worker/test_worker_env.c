@@ -415,8 +415,8 @@ port_and_host(void **state)
 static void
 braces_in_environment_and_paths(void **state)
 {
-	static char directory[] = "/srv/{app}/{instance}";
-	static char out[] = "/log/{worker_id}.log";
+	static char directory[] = "/srv/{app}/{instance}{fd}";
+	static char out[] = "/log/{worker_id}{fd}.log";
 	struct setup s;
 	struct worker_env env;
 
@@ -428,15 +428,15 @@ braces_in_environment_and_paths(void **state)
 	set_list(&s.inherited, "A=1", NULL);
 	set_list(&s.app.env_file_entries, "C={instance}", NULL);
 	set_list(&s.app.env, "A={env:A}{instance}", "B={env:A}-{env:C}",
-	    "D={env:B}{x}", NULL);
+	    "D={env:B}{x}{fd}", NULL);
 	assert_int_equal(build(&s, &env), 0);
 	/* A file for others is as it is; those above count, and no later. */
 	expect_env(&env.env, "A=12", "C={instance}", "B=12-{instance}",
-	    "D=12-{instance}{x}", NO_LISTENERS, NULL);
+	    "D=12-{instance}{x}3", NO_LISTENERS, NULL);
 	expect_list(&env.argv, "/bin/true", "12-{instance}", "{env:NONE}",
 	    "00ff.12", NULL);
-	assert_string_equal(env.directory, "/srv/web/2");
-	assert_string_equal(env.out_path, "/log/00ff.12.log");
+	assert_string_equal(env.directory, "/srv/web/2{fd}");
+	assert_string_equal(env.out_path, "/log/00ff.12{fd}.log");
 	assert_null(env.err_path);
 	worker_env_free(&env);
 	setup_free(&s);

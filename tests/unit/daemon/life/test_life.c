@@ -188,7 +188,8 @@ begin(const char *keys)
 	workers_init(&workers, loop, &events, 1);
 	assert_int_equal(notify_init(&notify, loop, &workers), 0);
 	assert_int_equal(orphans_init(&orphans, loop, &workers), 0);
-	assert_int_equal(adopt_init(&adopt, loop, &workers, &review), 0);
+	assert_int_equal(adopt_init(&adopt, loop, &workers, &orphans, &review),
+	    0);
 	assert_int_equal(adopt_review_init(&review, loop, &workers, &orphans),
 	    0);
 	assert_int_equal(readiness_init(&readiness, loop), 0);
