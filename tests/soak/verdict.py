@@ -195,10 +195,13 @@ class Timeline:
                    for w in self.workers.values())
 
     def frozen(self, a, b):
-        """How long somebody was, in all."""
+        """How long somebody was, in all; who is told to end by others than
+        clusterd finishes what it has, and accepts no more."""
         return measure(clip(
             [(f, to if to is not None else b) for w in self.workers.values()
-             for f, to in w.frozen], a, b))
+             for f, to in [*w.frozen, *([(w.struck, w.death)]
+                                        if w.struck is not None else [])]],
+            a, b))
 
     def gaps(self, a, b):
         """How long nobody served, and the ends of these times."""
