@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "daemon/sockets/lanes_door.h"
+#include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
@@ -68,10 +70,12 @@ add_deaf(struct listener *l)
 	return code;
 }
 
+/* The kernel asks a program before a filter: it would go on telling that
+   datagrams come which the filter then drops. */
 int
 lanes_door_close(struct listener *l)
 {
-	int code = filter_door(l, true);
+	int code = lanes_flows_close_door(l) ? 0 : filter_door(l, true);
 
 	if (code == 0 || l->bound.kind == ADDRESS_UDP)
 		return code;
@@ -85,6 +89,8 @@ lanes_door_open(struct listener *l, bool in_first)
 	struct lane *first = listener_first_lane(l);
 	struct lane *deaf = listener_deaf_lane(l);
 
+	if (lanes_flows_open_door(l))
+		lanes_program_again(l);
 	if (deaf == NULL) {
 		(void)filter_door(l, false);
 		return;

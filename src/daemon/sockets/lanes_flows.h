@@ -5,6 +5,8 @@
 #ifndef DAEMON_SOCKETS_LANES_FLOWS_H
 #define DAEMON_SOCKETS_LANES_FLOWS_H
 
+#include <stdbool.h>
+
 #include "core/sockets/balance.h"
 
 struct error;
@@ -27,8 +29,18 @@ int lanes_flows_open(struct listener *listener, enum balance balance,
  */
 int lanes_flows_attach(struct listener *listener, struct error *err);
 
+/* It is another one's from now on: its flows are those that come. */
+void lanes_flows_turned(const struct lane *lane);
+
 /* Its holder's process has ended: no flow stays with it. */
 void lanes_flows_ended(const struct lane *lane);
+
+/* No new flow is let in, whichever lanes are live: those that are known go on.
+   False: there is no program that does it. */
+bool lanes_flows_close_door(struct listener *listener);
+
+/* False: nothing is to be attached again for it. */
+bool lanes_flows_open_door(struct listener *listener);
 
 /* There is none any more, and the lanes know nothing of it; or at the end, with
    them. NULL is fine. */

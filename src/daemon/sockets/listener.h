@@ -128,6 +128,7 @@ struct lanes {
 	size_t ebpf_room;	/* its slots */
 	/* lanes_flows: */
 	struct steering_flows *flows;	/* UDP, and NULL likewise */
+	bool known_alone;	/* no new flow is let in: the door is closed */
 	/* lanes_order: */
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */

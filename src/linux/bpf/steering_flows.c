@@ -251,6 +251,12 @@ steering_flows_heard(const struct steering_flows *s, size_t slot,
 	*ret_fresh_ms = ago_ms(&s->lanes[slot].fresh_ns, now);
 }
 
+uint64_t
+steering_flows_dropped(const struct steering_flows *s)
+{
+	return __atomic_load_n(&s->group->dropped, __ATOMIC_RELAXED);
+}
+
 int
 steering_flows_attach(struct steering_flows *s, int fd, struct error *err)
 {

@@ -103,7 +103,7 @@ struct steer_flow_lane {
 };
 
 /* The live lanes are listed as those above, but that a lane is its seat << 32 |
-   its slot, and none comes twice. */
+   its slot, and none comes twice; the list may be empty. */
 struct steer_flow_group {
 	__u32 by_source;	/* of a flow its address alone decides */
 	__u32 dropped;		/* no lane would take it */
