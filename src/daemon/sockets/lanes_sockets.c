@@ -10,9 +10,11 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
+#include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
 #include "linux/socket/socket_filter.h"
+#include "linux/socket/socket_shut.h"
 
 static int start_lane(struct lane *lane, bool beside);
 
@@ -33,7 +35,7 @@ lane_new(struct listener *l)
 		return NULL;
 	lane->listener = l;
 	lane->slot = (unsigned)ls->n;
-	lane->fd = -1;
+	lane->fd = lane->old = -1;
 	ls->v[ls->n++] = lane;
 	return lane;
 }
@@ -182,7 +184,7 @@ open_another(struct lane *lane, struct error *err)
 	}
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, false);
 	if (code < 0) {
-		close_lane(lane);
+		socket_close(&lane->fd);
 		return code;
 	}
 	address_free(&bound);
@@ -335,11 +337,14 @@ lanes_sockets_start(struct listener *l)
 int
 lanes_sockets_start_quietly(struct listener *l)
 {
-	int code = listener_is_own_tcp(l) ? 0 : -EOPNOTSUPP;
+	int code = 0;
 
+	if (!listener_is_own_tcp(l))
+		return -EOPNOTSUPP;
+	/* Whatever fails, those that are by then are heard again. */
+	l->quiet = true;
 	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
 		code = hush(l->lanes.v[i], true);
-	l->quiet = code == 0;
 	if (code == 0)
 		code = lanes_sockets_start(l);
 	if (code < 0)
@@ -392,11 +397,26 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 	lanes_news_watch(first);
 }
 
-void
-lanes_sockets_refuse_lane(struct lane *lane)
+/* Clients of a lane that has ceased to listen were moved to these. */
+static void
+wake_live(const struct listener *l)
 {
-	if (!listener_is_own_tcp(lane->listener))
-		return;
+	const struct lanes *ls = &l->lanes;
+	uint32_t waiting, backlog;
+
+	for (size_t i = 0; ls->ebpf != NULL && i < ls->n; i++) {
+		const struct lane *lane = ls->v[i];
+
+		if (lane->live && lane->listening &&
+		    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 &&
+		    waiting > 0)
+			socket_wake(lane->fd);
+	}
+}
+
+static void
+refuse_lane(struct lane *lane)
+{
 	lanes_news_unwatch(lane);
 	/* What else has left, and this one too if it is seen at once. */
 	lanes_program_look(lane->listener);
@@ -407,13 +427,22 @@ lanes_sockets_refuse_lane(struct lane *lane)
 }
 
 void
+lanes_sockets_refuse_lane(struct lane *lane)
+{
+	if (!listener_is_own_tcp(lane->listener))
+		return;
+	refuse_lane(lane);
+	wake_live(lane->listener);
+}
+
+void
 lanes_sockets_refuse(struct listener *l)
 {
 	if (!listener_is_own_tcp(l))
 		return;
 	l->listening = false;
 	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_sockets_refuse_lane(l->lanes.v[i]);
+		refuse_lane(l->lanes.v[i]);
 }
 
 int
@@ -442,12 +471,29 @@ lanes_sockets_check(struct lane *lane)
 		return;
 	lane->noted = socket_note_listening(lane->fd);
 	lanes_program_doubt(lane);
+	wake_live(lane->listener);
 }
 
 void
 lanes_sockets_spoilt(struct lane *lane)
 {
 	lane->broken = true;
+}
+
+/* As it was; of UDP, in no group any more. */
+static void
+take_back(struct lane *lane, int old, bool watched)
+{
+	const struct listener *l = lane->listener;
+
+	lane->fd = old;
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_let_over(old, false);
+	else if (l->lanes.n == 1)
+		socket_let_beside(old, is_grouped(l));
+	lane->noted = lane->listening && socket_has_note(old);
+	if (watched)
+		lanes_news_watch(lane);
 }
 
 /*
@@ -463,6 +509,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	struct listener *l = lane->listener;
 	bool datagrams = l->bound.kind == ADDRESS_UDP;
 	int old = fd_take(&lane->fd);
+	bool watched = lane->hangup != 0;
 	int code;
 
 	lanes_news_unwatch(lane);
@@ -473,11 +520,11 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	} else if (l->lanes.n == 1) {
 		socket_let_beside(old, true);
 	}
+	lane->old = datagrams ? -1 : old;
 	code = open_another(lane, err);
+	lane->old = -1;
 	if (code < 0) {
-		if (datagrams)
-			socket_let_over(old, false);
-		lane->fd = old;
+		take_back(lane, old, watched);
 		return code;
 	}
 	if (!datagrams)
@@ -488,6 +535,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 		lanes_program_again(l);
 	else
 		lanes_program_replaced(lane);
+	wake_live(l);
 	return 0;
 }
 
@@ -531,6 +579,7 @@ lanes_sockets_list_again(struct lane *lane)
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_program_again(l);
+	wake_live(l);
 }
 
 int
@@ -538,17 +587,25 @@ lanes_sockets_revive(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
+	bool spoilt = lane->broken;
 	int code;
 
 	lanes_program_shut(lane);
 	if (lane->listening)
 		lanes_news_watch(lane);
+	/* What its holder has spoilt is no less listened to. */
+	lane->broken = false;
 	code = lanes_sockets_start(l);
+	if (lane->listening)
+		code = 0;
+	else if (code == 0)
+		code = -EINVAL;
 	/* It would hang up for ever: a worker's listen(2) tries, or the next
 	   process gets another. */
-	lane->broken = code < 0 && !lane->listening && ls->n > 1;
+	lane->broken = spoilt || (code < 0 && ls->n > 1);
 	if (ls->order.n == 0)
 		l->listening = false;
 	lanes_program_again(l);
+	wake_live(l);
 	return code;
 }

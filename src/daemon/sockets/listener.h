@@ -73,6 +73,8 @@ struct lane {
 	struct listener *listener;
 	unsigned slot;
 	int fd;			/* -1: the program stops */
+	int old;		/* TCP: the one in whose place `fd` is being
+				   opened, still in the group; -1: none */
 	uint64_t ino;		/* by which /proc knows it */
 	bool noted;		/* socket_note_listening() */
 	bool deaf;		/* gets what is to get no answer: the door is

@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_open.h"
 #include "house.h"
 #include "linux/socket/socket.h"
@@ -177,6 +178,49 @@ a_derived_one_is_bound_first(void **state)
 	assert_false(d->beside);
 	listeners_release(d);
 	assert_refused(&target);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* Where one lane cannot be kept quiet, none is. */
+static void
+a_tryout_that_fails_is_heard(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l, *d = NULL;
+	struct lane *lane[2];
+	struct address target;
+	size_t served[2] = { 0 };
+	int pipes[2], kept, client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	target = l->bound;
+	target.ip[3] = 2;
+	assert_int_equal(listeners_derive(&h.all, &h.app, 0, &target,
+	    BALANCE_ACCEPTS_UNKNOWN, &d, &err), 0);
+	lane[0] = house_take(d, &first);
+	lane[1] = house_take(d, &second);
+	assert_int_equal(pipe(pipes), 0);
+	kept = dup(lane[1]->fd);
+	assert_int_equal(dup2(pipes[0], lane[1]->fd), lane[1]->fd);
+	assert_true(lanes_sockets_start_quietly(d) < 0);
+	assert_int_equal(dup2(kept, lane[1]->fd), lane[1]->fd);
+	assert_false(d->quiet);
+	assert_int_equal(listener_begin(d, &h.app, true, &err), 0);
+	house_serve(d, (const struct lane *[]){ lane[0] }, 1);
+	client = client_connect(&target);
+	assert_true(client >= 0);
+	serve(lane, 2, 1, served);
+	assert_int_equal(served[0], 1);
+	close(client);
+	close(kept);
+	close(pipes[0]);
+	close(pipes[1]);
+	listeners_release(d);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -563,6 +607,7 @@ main(void)
 		cmocka_unit_test(a_port_that_is_written_is_shared),
 		cmocka_unit_test(an_address_in_use_is_told_in_words),
 		cmocka_unit_test(a_derived_one_is_bound_first),
+		cmocka_unit_test(a_tryout_that_fails_is_heard),
 		cmocka_unit_test(a_suspended_one_is_opened_by_the_next_reload),
 		cmocka_unit_test(a_forsaken_one_refuses_at_the_end),
 		cmocka_unit_test(the_end_closes_whoever_refers_to_them),
