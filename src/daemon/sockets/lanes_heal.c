@@ -7,6 +7,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
@@ -107,11 +108,12 @@ clean(struct lane *lane)
 	if (like < 0)
 		return;
 	socket_inherit_options(like, lane->fd, note_stain, lane);
-	lanes_sockets_hush_again(lane);
+	lanes_hush_again(lane);
 	fd_close(&like);
 	socket_silence(lane->fd);
 	socket_set_nonblocking(lane->fd, false);
-	if (l->bound.kind != ADDRESS_UNIX)
+	/* That is how it refuses. */
+	if (l->bound.kind != ADDRESS_UNIX && !l->refuses)
 		clean_interface(lane);
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_leave_groups(lane->fd);

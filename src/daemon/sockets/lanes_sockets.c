@@ -6,15 +6,15 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_hush.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
-#include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
 #include "linux/socket/socket_filter.h"
-#include "linux/socket/socket_shut.h"
 
 static int start_lane(struct lane *lane, bool beside);
 
@@ -89,12 +89,14 @@ is_grouped(const struct listener *l)
 	    l->bound.kind == ADDRESS_TCP);
 }
 
+/* One that refuses for good hinders nobody: whoever has the port next gets the
+   clients that come. */
 static bool
 may_overlap(const struct listener *l, const char *app, const struct address *a)
 {
 	return a->kind != ADDRESS_UNIX && a->port != 0 && !l->inherited &&
 	    l->bound.kind == a->kind && l->bound.port == a->port &&
-	    strcmp(l->app, app) == 0;
+	    (l->refuses || strcmp(l->app, app) == 0);
 }
 
 bool
@@ -133,16 +135,6 @@ lane_joined(struct lane *lane)
 	lanes_program_joined(lane);
 }
 
-/* SYNs are dropped; or, beside a filter of the server's, everything. Children
-   would inherit it, but there are none. */
-static int
-hush(const struct lane *lane, bool on)
-{
-	int code = lane->fd < 0 ? 0 : socket_ignore_syns(lane->fd, on);
-
-	return code < 0 ? socket_ignore_all(lane->fd, on) : code;
-}
-
 /* A socket like the others of the listener; it listens if they do. Datagram
    sockets that workers have connected may have the address too. */
 static int
@@ -173,8 +165,8 @@ open_another(struct lane *lane, struct error *err)
 		if (code < 0)
 			error_set(err, code, "%s", strerror(-code));
 	}
-	if (code == 0 && l->quiet)
-		(void)hush(lane, true);
+	if (code == 0)
+		lanes_hush_again(lane);
 	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
 		code = start_lane(lane, true);
 		if (code < 0)
@@ -344,7 +336,7 @@ lanes_sockets_start_quietly(struct listener *l)
 	/* Whatever fails, those that are by then are heard again. */
 	l->quiet = true;
 	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
-		code = hush(l->lanes.v[i], true);
+		code = lanes_hush(l->lanes.v[i], true);
 	if (code == 0)
 		code = lanes_sockets_start(l);
 	if (code < 0)
@@ -356,15 +348,8 @@ void
 lanes_sockets_hear(struct listener *l)
 {
 	for (size_t i = 0; l->quiet && i < l->lanes.n; i++)
-		(void)hush(l->lanes.v[i], false);
+		(void)lanes_hush(l->lanes.v[i], false);
 	l->quiet = false;
-}
-
-void
-lanes_sockets_hush_again(const struct lane *lane)
-{
-	if (lane->listener->quiet)
-		(void)hush(lane, true);
 }
 
 void
@@ -397,23 +382,6 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 	lanes_news_watch(first);
 }
 
-/* Clients of a lane that has ceased to listen were moved to these. */
-static void
-wake_live(const struct listener *l)
-{
-	const struct lanes *ls = &l->lanes;
-	uint32_t waiting, backlog;
-
-	for (size_t i = 0; ls->ebpf != NULL && i < ls->n; i++) {
-		const struct lane *lane = ls->v[i];
-
-		if (lane->live && lane->listening &&
-		    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 &&
-		    waiting > 0)
-			socket_wake(lane->fd);
-	}
-}
-
 static void
 refuse_lane(struct lane *lane)
 {
@@ -432,7 +400,7 @@ lanes_sockets_refuse_lane(struct lane *lane)
 	if (!listener_is_own_tcp(lane->listener))
 		return;
 	refuse_lane(lane);
-	wake_live(lane->listener);
+	lanes_live_wake(lane->listener);
 }
 
 void
@@ -471,7 +439,7 @@ lanes_sockets_check(struct lane *lane)
 		return;
 	lane->noted = socket_note_listening(lane->fd);
 	lanes_program_doubt(lane);
-	wake_live(lane->listener);
+	lanes_live_wake(lane->listener);
 }
 
 void
@@ -535,7 +503,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 		lanes_program_again(l);
 	else
 		lanes_program_replaced(lane);
-	wake_live(l);
+	lanes_live_wake(l);
 	return 0;
 }
 
@@ -579,7 +547,7 @@ lanes_sockets_list_again(struct lane *lane)
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_program_again(l);
-	wake_live(l);
+	lanes_live_wake(l);
 }
 
 int
@@ -606,6 +574,6 @@ lanes_sockets_revive(struct lane *lane)
 	if (ls->order.n == 0)
 		l->listening = false;
 	lanes_program_again(l);
-	wake_live(l);
+	lanes_live_wake(l);
 	return code;
 }

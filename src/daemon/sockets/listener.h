@@ -21,6 +21,7 @@
  *   lanes_program  the kernel's group: who is in it, and the program that
  *                  chooses
  *   lanes_live     who gets new connections, and when that is put in force
+ *   lanes_hush     what they do not hear
  *   lanes_news     what epoll tells of their sockets
  *   lanes_sockets  the sockets: opened, begun to listen, closed
  *   lanes_door     nobody new comes in
