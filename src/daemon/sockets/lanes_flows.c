@@ -120,12 +120,18 @@ lanes_flows_open_door(struct listener *l)
 	return was_closed && l->lanes.flows != NULL;
 }
 
-void
-lanes_flows_leave(struct listener *l)
+struct steering_flows *
+lanes_flows_swap(struct listener *l, struct steering_flows *flows)
 {
-	struct steering_flows *flows = l->lanes.flows;
+	struct steering_flows *old = l->lanes.flows;
 
-	l->lanes.flows = NULL;
+	l->lanes.flows = flows;
+	return old;
+}
+
+void
+lanes_flows_end(struct steering_flows *flows)
+{
 	if (flows != NULL)
 		steering_flows_clear(flows);
 	steering_flows_free(flows);

@@ -13,6 +13,7 @@ struct error;
 struct lane;
 struct lanes;
 struct listener;
+struct steering_flows;
 
 /* A lane was added to the list: is there room for it? -errno with words. */
 int lanes_flows_room(const struct lanes *lanes, struct error *err);
@@ -42,9 +43,14 @@ bool lanes_flows_close_door(struct listener *listener);
 /* False: nothing is to be attached again for it. */
 bool lanes_flows_open_door(struct listener *listener);
 
-/* There is none any more, and the lanes know nothing of it; or at the end, with
-   them. NULL is fine. */
-void lanes_flows_leave(struct listener *listener);
+/* This is it from now on, or none; returns the one that was, the caller's. Its
+   end, which has to come after another one is attached: the lanes know nothing of
+   it any more. NULL is fine. */
+struct steering_flows *lanes_flows_swap(struct listener *listener,
+    struct steering_flows *flows);
+void lanes_flows_end(struct steering_flows *flows);
+
+/* At the end of its lanes. */
 void lanes_flows_free(struct listener *listener);
 
 #endif

@@ -1558,6 +1558,54 @@ no_datagram_goes_astray(void **state)
 	nobody_goes_astray_on("udp:0");
 }
 
+/* The program that is to take its place cannot be attached. */
+static void
+flows_go_on_if_the_next_balance_fails(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct lane *lane[2];
+	struct listener *l;
+	int kept[2], pipes[2], client;
+	char byte;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, "udp:" ANY_PORT, CONF_BALANCE_AUTO);
+	l = house_acquire(&h);
+	if (l->lanes.flows == NULL) {
+		listeners_release(l);
+		house_close(&h);
+		skip();
+	}
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	house_serve(l, (const struct lane *[]){ lane[1] }, 1);
+	client = client_try(&l->bound);
+	assert_int_equal(send(client, "1", 1, 0), 1);
+	assert_int_equal(pipe(pipes), 0);
+	for (size_t i = 0; i < 2; i++) {
+		kept[i] = dup(lane[i]->fd);
+		assert_true(dup2(pipes[0], lane[i]->fd) >= 0);
+	}
+	assert_true(lanes_program_set_balance(l, BALANCE_RANDOM, &err) < 0);
+	error_clear(&err);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(dup2(kept[i], lane[i]->fd) >= 0);
+		close(kept[i]);
+		close(pipes[i]);
+	}
+	assert_non_null(l->lanes.flows);
+	assert_int_equal(send(client, "2", 1, 0), 1);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(recv(lane[1]->fd, &byte, 1, MSG_DONTWAIT), 1);
+		assert_int_equal(byte, '1' + (int)i);
+	}
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
 int
 main(void)
 {
@@ -1603,6 +1651,7 @@ main(void)
 		    until_there_is_a_choice_the_first_gets_all_in_turn),
 		cmocka_unit_test(nobody_goes_astray),
 		cmocka_unit_test(no_datagram_goes_astray),
+		cmocka_unit_test(flows_go_on_if_the_next_balance_fails),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
