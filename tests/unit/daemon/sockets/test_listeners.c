@@ -248,6 +248,28 @@ a_suspended_one_is_opened_by_the_next_reload(void **state)
 	house_close(&h);
 }
 
+/* What a reload has changed of an address is so when it listens again. */
+static void
+options_of_a_suspended_one_are_changed(void **state)
+{
+	socklen_t len = sizeof(int);
+	struct listener *l;
+	int seconds = 0;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	listener_suspend(l);
+	h.written.options.defer_accept = 60;
+	listener_adjust(l, &h.app, BALANCE_ACCEPTS_UNKNOWN);
+	assert_int_equal(getsockopt(listener_first_lane(l)->fd, IPPROTO_TCP,
+	    TCP_DEFER_ACCEPT, &seconds, &len), 0);
+	assert_true(seconds >= 60);
+	assert_int_equal(l->bound.options.defer_accept, 60);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* A worker may hold it open, without a thought of accepting. */
 static void
 a_forsaken_one_refuses_at_the_end(void **state)
@@ -813,6 +835,7 @@ main(void)
 		cmocka_unit_test(a_derived_one_is_bound_first),
 		cmocka_unit_test(a_tryout_that_fails_is_heard),
 		cmocka_unit_test(a_suspended_one_is_opened_by_the_next_reload),
+		cmocka_unit_test(options_of_a_suspended_one_are_changed),
 		cmocka_unit_test(a_forsaken_one_refuses_at_the_end),
 		cmocka_unit_test(the_end_closes_whoever_refers_to_them),
 		cmocka_unit_test(behind_a_closed_door_are_those_who_were_there),
