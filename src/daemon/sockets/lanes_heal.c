@@ -115,7 +115,9 @@ clean(struct lane *lane)
 	/* That is how it refuses. */
 	if (l->bound.kind != ADDRESS_UNIX && !l->refuses)
 		clean_interface(lane);
-	if (l->bound.kind == ADDRESS_UDP)
+	/* That takes long where there are many interfaces. */
+	if (l->bound.kind == ADDRESS_UDP &&
+	    (lane->holder == NULL || lane->had == lane->ino))
 		socket_leave_groups(lane->fd);
 }
 
@@ -126,6 +128,7 @@ lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
 
 	if (lane == NULL || l->inherited || lane->fd < 0)
 		return;
+	lane->had = lane->ino;
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_leave_groups(lane->fd);
 	lanes_flows_ended(lane);

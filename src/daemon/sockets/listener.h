@@ -98,6 +98,9 @@ struct lane {
 				   when */
 	uint64_t joined;	/* the how manieth it was to do so: its place
 				   in the kernel's chain, see lanes_attach_point() */
+	/* lanes_heal: */
+	uint64_t had;		/* the inode of the latest one that a process of
+				   its holder's had, which has ended; 0: none */
 	/* lanes_live: */
 	bool wanted;		/* is to be live: lanes_live_apply() */
 	/* lanes_extended: */
