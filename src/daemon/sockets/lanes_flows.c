@@ -26,7 +26,7 @@ lanes_flows_open(struct listener *l, enum balance b, struct error *err)
 	if (ls->n > STEERING_FLOWS_LANES_MAX)
 		return error_set(err, -EMFILE, "too many sockets");
 	if (ls->flows == NULL)
-		code = steering_flows_new(&ls->flows, err);
+		code = steering_flows_new(l->instance >= 0, &ls->flows, err);
 	if (code == 0)
 		steering_flows_by_source(ls->flows, b == BALANCE_SOURCE);
 	return code;

@@ -4,7 +4,8 @@
  * known stay where they are, as long as their lane is open to them, and new ones
  * go to a live lane.
  *
- * The maps are the kernel's memory, some 8 MB for each listener.
+ * The maps are the kernel's memory, some 8 MB for each listener, or a sixteenth of
+ * it.
  */
 #ifndef LINUX_BPF_STEERING_FLOWS_H
 #define LINUX_BPF_STEERING_FLOWS_H
@@ -21,8 +22,10 @@ struct steering_flows;
 /* Lanes of a listener. */
 #define STEERING_FLOWS_LANES_MAX 4096
 
-/* -errno with words: not permitted here, or the kernel is too old. */
-int steering_flows_new(struct steering_flows **ret_s, struct error *err);
+/* `few`: clients there will be. -errno with words: not permitted here, or the
+   kernel is too old. */
+int steering_flows_new(bool few, struct steering_flows **ret_s,
+    struct error *err);
 void steering_flows_free(struct steering_flows *s);
 
 /* Let go of the sockets, before another program is attached for good. */

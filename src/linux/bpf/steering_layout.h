@@ -76,8 +76,10 @@ struct steer_group {
 /* ---- datagrams (src/bpf/flows.bpf.c) ---- */
 
 /* How many flows are known of a listener; of more, those that were heard of
-   longest ago are forgotten. Some 8 MB of the kernel's memory. */
+   longest ago are forgotten. Some 8 MB of the kernel's memory; or less, of one
+   that few have. */
 #define STEER_FLOWS 65536
+#define STEER_FLOWS_FEW 4096
 
 /* Lanes of a listener. */
 #define STEER_FLOW_LANES 4096
