@@ -1,7 +1,8 @@
 /*
  * Which lane gets a datagram: the one that its flow, the client's address and
  * port, has had before, while that is open to known flows; a new one goes to a
- * lane of the live set. For a reuseport group of UDP.
+ * lane of the live set, and nowhere where there is none: the door is closed to
+ * it, and nobody hears of it. For a reuseport group of UDP.
  *
  * The choice for a new flow depends on the flow (or the client's address alone)
  * and on the seats of the live lanes, and on nothing else: when a seat goes, its
@@ -77,6 +78,9 @@ live_lane(__u32 first, __u32 position)
 	return lane != NULL ? *(volatile __u64 *)lane : 0;
 }
 
+/* No lane has this slot. */
+#define NOWHERE STEER_FLOW_LANES
+
 /* Of more lanes than the look is for, it is at a place of its own. */
 INLINE __u32
 choose(__u32 hash)
@@ -85,7 +89,7 @@ choose(__u32 hash)
 	__u64 *head = map_lookup(&map_flow_live, &zero);
 	__u64 word = head != NULL ? *(volatile __u64 *)head : 0;
 	__u32 n = (__u32)word, first = word >> 32;
-	__u64 best = forget(0);
+	__u64 best = forget(NOWHERE);
 
 	if (n > STEER_LOOK)
 		return live_lane(first, hash % n);
@@ -97,7 +101,7 @@ choose(__u32 hash)
 		lane = live_lane(first, i);
 		weight = (__u64)mix(hash ^ mix((lane >> 32) + 1)) << 32 |
 		    (__u32)lane;
-		best = forget(weight > best ? weight : best);
+		best = forget(i == 0 || weight > best ? weight : best);
 	}
 	return best;
 }
@@ -124,6 +128,8 @@ flows(struct sk_reuseport_md *md)
 		}
 	}
 	slot = choose(hash_of(&key));
+	if (slot == NOWHERE)
+		return SK_DROP;
 	lane = map_lookup(&map_flow_lanes, &slot);
 	if (lane == NULL ||
 	    select_lane(md, &map_flow_sockets, &slot, 0) != 0) {

@@ -217,7 +217,8 @@ adopt_narrow(struct worker *w, const struct seccomp_call *call,
 		    0;
 	a.copy = lanes_find_inode(*l, ino)->fd;
 	target = (*l)->bound;
-	if (target.kind != ADDRESS_TCP || (*l)->inherited)
+	/* That it refuses is an interface too. */
+	if (target.kind != ADDRESS_TCP || (*l)->inherited || (*l)->refuses)
 		return 0;
 	narrow = socket_interface(a.copy, target.options.interface);
 	written = app_spec_conf(w->spec, w->instance)

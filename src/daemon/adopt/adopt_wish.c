@@ -8,7 +8,7 @@
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
@@ -64,7 +64,7 @@ inherit(struct worker *w, int copy, const struct lane *lane)
 	socket_inherit_options(copy, lane->fd, tell_lost, w);
 	(void)socket_set_options(lane->fd, &lane->listener->bound.options,
 	    false, &what);
-	lanes_sockets_hush_again(lane);
+	lanes_hush_again(lane);
 }
 
 /* ---- for later ---- */

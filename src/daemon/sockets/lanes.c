@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
@@ -63,12 +64,21 @@ find_another(struct listener *l, struct lane **ret_lane, struct error *err)
 	return code;
 }
 
+/* Whatever was, was another one's: at once, lest somebody comes before steering
+   is put in force again, and is another one's then. */
+static void
+begin_turn(struct lane *lane)
+{
+	lane->claimed = 0;
+	lane->turn++;
+	lanes_flows_turned(lane);
+}
+
 static void
 hand_over(struct lane *lane, const struct lane_holder *holder)
 {
 	lane->holder = holder;
-	lane->claimed = 0;
-	lane->turn++;
+	begin_turn(lane);
 }
 
 int
@@ -129,8 +139,7 @@ begin_to_share(struct listener *l, const struct lane_holder *holder,
 	if (code < 0)
 		return code;
 	lane->holder = NULL;
-	lane->claimed = 0;
-	lane->turn++;
+	begin_turn(lane);
 	l->lanes.common = lane;
 	return 0;
 }
@@ -212,8 +221,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 	if (lane == NULL)
 		return;
 	lane->holder = NULL;
-	lane->claimed = 0;
-	lane->turn++;
+	begin_turn(lane);
 	lane->deserted = false;
 	lanes_live_want(lane, false);
 	if (!lane_is_free(lane))

@@ -4,7 +4,10 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "daemon/sockets/lanes_door.h"
+#include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
@@ -23,21 +26,29 @@ lanes_door_refuse_new(struct listener *l)
 	return code;
 }
 
+/* Where a server has a filter of its own, that stays, and this cannot be had. */
 static int
-filter_door(const struct listener *l, bool closed)
+close_by_filter(const struct listener *l)
 {
 	int all = 0;
 
 	for (size_t i = 0; i < l->lanes.n; i++) {
 		int fd = l->lanes.v[i]->fd;
 		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?
-		    socket_ignore_datagrams(fd, closed) :
-		    socket_ignore_syns(fd, closed);
+		    socket_ignore_datagrams(fd, true) :
+		    socket_ignore_syns(fd, true);
 
 		if (code < 0)
 			all = code;
 	}
 	return all;
+}
+
+static void
+open_filters(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		(void)lanes_hush(l->lanes.v[i], false);
 }
 
 static void
@@ -68,14 +79,16 @@ add_deaf(struct listener *l)
 	return code;
 }
 
+/* The kernel asks a program before a filter: it would go on telling that
+   datagrams come which the filter then drops. */
 int
 lanes_door_close(struct listener *l)
 {
-	int code = filter_door(l, true);
+	int code = lanes_flows_close_door(l) ? 0 : close_by_filter(l);
 
 	if (code == 0 || l->bound.kind == ADDRESS_UDP)
 		return code;
-	(void)filter_door(l, false);
+	open_filters(l);
 	return add_deaf(l);
 }
 
@@ -85,8 +98,10 @@ lanes_door_open(struct listener *l, bool in_first)
 	struct lane *first = listener_first_lane(l);
 	struct lane *deaf = listener_deaf_lane(l);
 
+	if (lanes_flows_open_door(l))
+		lanes_program_again(l);
 	if (deaf == NULL) {
-		(void)filter_door(l, false);
+		open_filters(l);
 		return;
 	}
 	lanes_sockets_undeafen(deaf);

@@ -14,7 +14,8 @@ struct listener;
 int lanes_door_refuse_new(struct listener *listener);
 
 /*
- * TCP, UDP: SYNs and datagrams are ignored from now on. Where filters are not
+ * TCP, UDP: SYNs and datagrams are ignored from now on, but for those of known
+ * flows, where there is a program that knows them. Where filters are not
  * permitted, a lane is added for SYNs that hears nothing. -errno: they are not
  * ignored.
  */

@@ -57,8 +57,11 @@ lanes_figures_flows(const struct lane *lane, struct mono now,
 bool
 lanes_figures_dropped(const struct listener *l, uint64_t *ret_packets)
 {
-	if (l->lanes.ebpf == NULL)
+	if (l->lanes.flows != NULL)
+		*ret_packets = steering_flows_dropped(l->lanes.flows);
+	else if (l->lanes.ebpf != NULL)
+		*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
+	else
 		return false;
-	*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
 	return true;
 }

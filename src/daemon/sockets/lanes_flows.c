@@ -26,7 +26,7 @@ lanes_flows_open(struct listener *l, enum balance b, struct error *err)
 	if (ls->n > STEERING_FLOWS_LANES_MAX)
 		return error_set(err, -EMFILE, "too many sockets");
 	if (ls->flows == NULL)
-		code = steering_flows_new(&ls->flows, err);
+		code = steering_flows_new(l->instance >= 0, &ls->flows, err);
 	if (code == 0)
 		steering_flows_by_source(ls->flows, b == BALANCE_SOURCE);
 	return code;
@@ -64,13 +64,13 @@ lanes_flows_attach(struct listener *l, struct error *err)
 		};
 		steering_flows_open(ls->flows, lane->slot, number_of(lane));
 	}
-	if (n == 0) {
+	if (n == 0 && !ls->known_alone) {
 		first = ls->v[ls->order.v[0].slot];
 		lanes[n++] = (struct steering_flows_lane){
 			.seat = lanes_attach_seat(first), .slot = first->slot,
 		};
 	}
-	steering_flows_set_live(ls->flows, lanes, n);
+	steering_flows_set_live(ls->flows, lanes, ls->known_alone ? 0 : n);
 	free(lanes);
 	code = steering_flows_attach(ls->flows, lanes_attach_point(ls)->fd,
 	    err);
@@ -82,6 +82,15 @@ lanes_flows_attach(struct listener *l, struct error *err)
 }
 
 void
+lanes_flows_turned(const struct lane *lane)
+{
+	struct steering_flows *flows = lane->listener->lanes.flows;
+
+	if (flows != NULL && lane->live && lane->listening)
+		steering_flows_open(flows, lane->slot, number_of(lane));
+}
+
+void
 lanes_flows_ended(const struct lane *lane)
 {
 	struct steering_flows *flows = lane->listener->lanes.flows;
@@ -90,12 +99,39 @@ lanes_flows_ended(const struct lane *lane)
 		steering_flows_open(flows, lane->slot, 0);
 }
 
-void
-lanes_flows_leave(struct listener *l)
+bool
+lanes_flows_close_door(struct listener *l)
 {
-	struct steering_flows *flows = l->lanes.flows;
+	struct lanes *ls = &l->lanes;
 
-	l->lanes.flows = NULL;
+	if (ls->flows == NULL || !ls->attached)
+		return false;
+	ls->known_alone = true;
+	steering_flows_set_live(ls->flows, NULL, 0);
+	return true;
+}
+
+bool
+lanes_flows_open_door(struct listener *l)
+{
+	bool was_closed = l->lanes.known_alone;
+
+	l->lanes.known_alone = false;
+	return was_closed && l->lanes.flows != NULL;
+}
+
+struct steering_flows *
+lanes_flows_swap(struct listener *l, struct steering_flows *flows)
+{
+	struct steering_flows *old = l->lanes.flows;
+
+	l->lanes.flows = flows;
+	return old;
+}
+
+void
+lanes_flows_end(struct steering_flows *flows)
+{
 	if (flows != NULL)
 		steering_flows_clear(flows);
 	steering_flows_free(flows);

@@ -5,12 +5,15 @@
 #ifndef DAEMON_SOCKETS_LANES_FLOWS_H
 #define DAEMON_SOCKETS_LANES_FLOWS_H
 
+#include <stdbool.h>
+
 #include "core/sockets/balance.h"
 
 struct error;
 struct lane;
 struct lanes;
 struct listener;
+struct steering_flows;
 
 /* A lane was added to the list: is there room for it? -errno with words. */
 int lanes_flows_room(const struct lanes *lanes, struct error *err);
@@ -27,12 +30,27 @@ int lanes_flows_open(struct listener *listener, enum balance balance,
  */
 int lanes_flows_attach(struct listener *listener, struct error *err);
 
+/* It is another one's from now on: its flows are those that come. */
+void lanes_flows_turned(const struct lane *lane);
+
 /* Its holder's process has ended: no flow stays with it. */
 void lanes_flows_ended(const struct lane *lane);
 
-/* There is none any more, and the lanes know nothing of it; or at the end, with
-   them. NULL is fine. */
-void lanes_flows_leave(struct listener *listener);
+/* No new flow is let in, whichever lanes are live: those that are known go on.
+   False: there is no program that does it. */
+bool lanes_flows_close_door(struct listener *listener);
+
+/* False: nothing is to be attached again for it. */
+bool lanes_flows_open_door(struct listener *listener);
+
+/* This is it from now on, or none; returns the one that was, the caller's. Its
+   end, which has to come after another one is attached: the lanes know nothing of
+   it any more. NULL is fine. */
+struct steering_flows *lanes_flows_swap(struct listener *listener,
+    struct steering_flows *flows);
+void lanes_flows_end(struct steering_flows *flows);
+
+/* At the end of its lanes. */
 void lanes_flows_free(struct listener *listener);
 
 #endif

@@ -7,6 +7,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
@@ -107,13 +108,16 @@ clean(struct lane *lane)
 	if (like < 0)
 		return;
 	socket_inherit_options(like, lane->fd, note_stain, lane);
-	lanes_sockets_hush_again(lane);
+	lanes_hush_again(lane);
 	fd_close(&like);
 	socket_silence(lane->fd);
 	socket_set_nonblocking(lane->fd, false);
-	if (l->bound.kind != ADDRESS_UNIX)
+	/* That is how it refuses. */
+	if (l->bound.kind != ADDRESS_UNIX && !l->refuses)
 		clean_interface(lane);
-	if (l->bound.kind == ADDRESS_UDP)
+	/* That takes long where there are many interfaces. */
+	if (l->bound.kind == ADDRESS_UDP &&
+	    (lane->holder == NULL || lane->had == lane->ino))
 		socket_leave_groups(lane->fd);
 }
 
@@ -124,6 +128,7 @@ lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
 
 	if (lane == NULL || l->inherited || lane->fd < 0)
 		return;
+	lane->had = lane->ino;
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_leave_groups(lane->fd);
 	lanes_flows_ended(lane);

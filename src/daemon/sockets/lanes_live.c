@@ -2,6 +2,8 @@
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
+#include "linux/socket/lane_queue.h"
+#include "linux/socket/socket_shut.h"
 
 /* Of more lanes than these, those that may be added are not at once: a large
    program is built for each change. */
@@ -70,4 +72,20 @@ lanes_live_apply(struct listener *l, struct mono now)
 	bool known = lanes_program_see_news(l);
 
 	return put_in_force(l, now) && known;
+}
+
+void
+lanes_live_wake(const struct listener *l)
+{
+	const struct lanes *ls = &l->lanes;
+	uint32_t waiting, backlog;
+
+	for (size_t i = 0; ls->ebpf != NULL && i < ls->n; i++) {
+		const struct lane *lane = ls->v[i];
+
+		if (lane->live && lane->listening &&
+		    lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 &&
+		    waiting > 0)
+			socket_wake(lane->fd);
+	}
 }

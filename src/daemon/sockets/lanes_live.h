@@ -33,4 +33,8 @@ void lanes_live_suspect(struct listener *listener);
 /* Nobody is to get any, and nobody does. */
 void lanes_live_nobody(struct listener *listener);
 
+/* One has ceased to listen: clients that the kernel may have moved to others are
+   heard of there. */
+void lanes_live_wake(const struct listener *listener);
+
 #endif

@@ -62,6 +62,14 @@ lane_at(const struct lanes *ls, size_t place)
 
 /* ---- who has left ---- */
 
+/* One that is being replaced is there as the old one, and then as the new. */
+static bool
+is_there(const struct lane *lane)
+{
+	return socket_is_listening(lane->fd) ||
+	    (lane->old >= 0 && socket_is_listening(lane->old));
+}
+
 static size_t
 mark_shut(struct lanes *ls)
 {
@@ -70,7 +78,7 @@ mark_shut(struct lanes *ls)
 	for (size_t i = 0; i < ls->order.n; i++) {
 		const struct lane *lane = lane_at(ls, i);
 
-		if (ls->order.v[i].leaving || socket_is_listening(lane->fd))
+		if (ls->order.v[i].leaving || is_there(lane))
 			continue;
 		lane_order_mark(&ls->order, lane->slot);
 		found++;

@@ -418,7 +418,7 @@ use_flows(struct listener *l, enum balance b, struct error *err)
 		return code;
 	code = attach(l, err);
 	if (code < 0 && fresh)
-		lanes_flows_leave(l);
+		lanes_flows_end(lanes_flows_swap(l, NULL));
 	return code;
 }
 
@@ -446,6 +446,7 @@ keeps_flows(struct listener *l, enum balance b)
 int
 lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 {
+	struct steering_flows *flows;
 	int code;
 
 	if (b == l->lanes.balance)
@@ -454,10 +455,15 @@ lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 		l->lanes.balance = b;
 		return 0;
 	}
-	lanes_flows_leave(l);
+	flows = lanes_flows_swap(l, NULL);
 	code = balance_is_privileged(b) ? use_extended(l, b, err) :
 	    use_classic(l, b, err);
-	if (code == 0)
-		l->lanes.balance = b;
-	return code;
+	/* The old program is still there. */
+	if (code < 0) {
+		(void)lanes_flows_swap(l, flows);
+		return code;
+	}
+	lanes_flows_end(flows);
+	l->lanes.balance = b;
+	return 0;
 }

@@ -6,6 +6,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_hush.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
@@ -33,7 +35,7 @@ lane_new(struct listener *l)
 		return NULL;
 	lane->listener = l;
 	lane->slot = (unsigned)ls->n;
-	lane->fd = -1;
+	lane->fd = lane->old = -1;
 	ls->v[ls->n++] = lane;
 	return lane;
 }
@@ -87,12 +89,14 @@ is_grouped(const struct listener *l)
 	    l->bound.kind == ADDRESS_TCP);
 }
 
+/* One that refuses for good hinders nobody: whoever has the port next gets the
+   clients that come. */
 static bool
 may_overlap(const struct listener *l, const char *app, const struct address *a)
 {
 	return a->kind != ADDRESS_UNIX && a->port != 0 && !l->inherited &&
 	    l->bound.kind == a->kind && l->bound.port == a->port &&
-	    strcmp(l->app, app) == 0;
+	    (l->refuses || strcmp(l->app, app) == 0);
 }
 
 bool
@@ -131,16 +135,6 @@ lane_joined(struct lane *lane)
 	lanes_program_joined(lane);
 }
 
-/* SYNs are dropped; or, beside a filter of the server's, everything. Children
-   would inherit it, but there are none. */
-static int
-hush(const struct lane *lane, bool on)
-{
-	int code = lane->fd < 0 ? 0 : socket_ignore_syns(lane->fd, on);
-
-	return code < 0 ? socket_ignore_all(lane->fd, on) : code;
-}
-
 /* A socket like the others of the listener; it listens if they do. Datagram
    sockets that workers have connected may have the address too. */
 static int
@@ -171,8 +165,8 @@ open_another(struct lane *lane, struct error *err)
 		if (code < 0)
 			error_set(err, code, "%s", strerror(-code));
 	}
-	if (code == 0 && l->quiet)
-		(void)hush(lane, true);
+	if (code == 0)
+		lanes_hush_again(lane);
 	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
 		code = start_lane(lane, true);
 		if (code < 0)
@@ -182,7 +176,7 @@ open_another(struct lane *lane, struct error *err)
 	}
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, false);
 	if (code < 0) {
-		close_lane(lane);
+		socket_close(&lane->fd);
 		return code;
 	}
 	address_free(&bound);
@@ -335,11 +329,14 @@ lanes_sockets_start(struct listener *l)
 int
 lanes_sockets_start_quietly(struct listener *l)
 {
-	int code = listener_is_own_tcp(l) ? 0 : -EOPNOTSUPP;
+	int code = 0;
 
+	if (!listener_is_own_tcp(l))
+		return -EOPNOTSUPP;
+	/* Whatever fails, those that are by then are heard again. */
+	l->quiet = true;
 	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
-		code = hush(l->lanes.v[i], true);
-	l->quiet = code == 0;
+		code = lanes_hush(l->lanes.v[i], true);
 	if (code == 0)
 		code = lanes_sockets_start(l);
 	if (code < 0)
@@ -351,15 +348,8 @@ void
 lanes_sockets_hear(struct listener *l)
 {
 	for (size_t i = 0; l->quiet && i < l->lanes.n; i++)
-		(void)hush(l->lanes.v[i], false);
+		(void)lanes_hush(l->lanes.v[i], false);
 	l->quiet = false;
-}
-
-void
-lanes_sockets_hush_again(const struct lane *lane)
-{
-	if (lane->listener->quiet)
-		(void)hush(lane, true);
 }
 
 void
@@ -392,11 +382,9 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 	lanes_news_watch(first);
 }
 
-void
-lanes_sockets_refuse_lane(struct lane *lane)
+static void
+refuse_lane(struct lane *lane)
 {
-	if (!listener_is_own_tcp(lane->listener))
-		return;
 	lanes_news_unwatch(lane);
 	/* What else has left, and this one too if it is seen at once. */
 	lanes_program_look(lane->listener);
@@ -407,13 +395,22 @@ lanes_sockets_refuse_lane(struct lane *lane)
 }
 
 void
+lanes_sockets_refuse_lane(struct lane *lane)
+{
+	if (!listener_is_own_tcp(lane->listener))
+		return;
+	refuse_lane(lane);
+	lanes_live_wake(lane->listener);
+}
+
+void
 lanes_sockets_refuse(struct listener *l)
 {
 	if (!listener_is_own_tcp(l))
 		return;
 	l->listening = false;
 	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_sockets_refuse_lane(l->lanes.v[i]);
+		refuse_lane(l->lanes.v[i]);
 }
 
 int
@@ -442,12 +439,29 @@ lanes_sockets_check(struct lane *lane)
 		return;
 	lane->noted = socket_note_listening(lane->fd);
 	lanes_program_doubt(lane);
+	lanes_live_wake(lane->listener);
 }
 
 void
 lanes_sockets_spoilt(struct lane *lane)
 {
 	lane->broken = true;
+}
+
+/* As it was; of UDP, in no group any more. */
+static void
+take_back(struct lane *lane, int old, bool watched)
+{
+	const struct listener *l = lane->listener;
+
+	lane->fd = old;
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_let_over(old, false);
+	else if (l->lanes.n == 1)
+		socket_let_beside(old, is_grouped(l));
+	lane->noted = lane->listening && socket_has_note(old);
+	if (watched)
+		lanes_news_watch(lane);
 }
 
 /*
@@ -463,6 +477,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	struct listener *l = lane->listener;
 	bool datagrams = l->bound.kind == ADDRESS_UDP;
 	int old = fd_take(&lane->fd);
+	bool watched = lane->hangup != 0;
 	int code;
 
 	lanes_news_unwatch(lane);
@@ -473,11 +488,11 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	} else if (l->lanes.n == 1) {
 		socket_let_beside(old, true);
 	}
+	lane->old = datagrams ? -1 : old;
 	code = open_another(lane, err);
+	lane->old = -1;
 	if (code < 0) {
-		if (datagrams)
-			socket_let_over(old, false);
-		lane->fd = old;
+		take_back(lane, old, watched);
 		return code;
 	}
 	if (!datagrams)
@@ -488,6 +503,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 		lanes_program_again(l);
 	else
 		lanes_program_replaced(lane);
+	lanes_live_wake(l);
 	return 0;
 }
 
@@ -531,6 +547,7 @@ lanes_sockets_list_again(struct lane *lane)
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_program_again(l);
+	lanes_live_wake(l);
 }
 
 int
@@ -538,17 +555,25 @@ lanes_sockets_revive(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
+	bool spoilt = lane->broken;
 	int code;
 
 	lanes_program_shut(lane);
 	if (lane->listening)
 		lanes_news_watch(lane);
+	/* What its holder has spoilt is no less listened to. */
+	lane->broken = false;
 	code = lanes_sockets_start(l);
+	if (lane->listening)
+		code = 0;
+	else if (code == 0)
+		code = -EINVAL;
 	/* It would hang up for ever: a worker's listen(2) tries, or the next
 	   process gets another. */
-	lane->broken = code < 0 && !lane->listening && ls->n > 1;
+	lane->broken = spoilt || (code < 0 && ls->n > 1);
 	if (ls->order.n == 0)
 		l->listening = false;
 	lanes_program_again(l);
+	lanes_live_wake(l);
 	return code;
 }

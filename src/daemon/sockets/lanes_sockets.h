@@ -34,10 +34,6 @@ int lanes_sockets_start(struct listener *listener);
 int lanes_sockets_start_quietly(struct listener *listener);
 void lanes_sockets_hear(struct listener *listener);
 
-/* A filter of the lane's may have been taken away, or be another one: it is not
-   heard all the same, if its listener is not. */
-void lanes_sockets_hush_again(const struct lane *lane);
-
 /* Ours are closed; workers keep theirs, and what epoll knows of them. */
 void lanes_sockets_close(struct listener *listener);
 
@@ -91,7 +87,8 @@ void lanes_sockets_renew_first(struct listener *listener, int fd);
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with
  * other listeners of the app: its server may ask for 0.0.0.0 where [::] is
- * open, and a reload may write another address. False: there are none, but for
+ * open, and a reload may write another address; or with one of any app that takes
+ * no clients any more. False: there are none, but for
  * `but`.
  */
 bool lanes_sockets_make_room(struct listeners *listeners, const char *app,

@@ -21,6 +21,7 @@
  *   lanes_program  the kernel's group: who is in it, and the program that
  *                  chooses
  *   lanes_live     who gets new connections, and when that is put in force
+ *   lanes_hush     what they do not hear
  *   lanes_news     what epoll tells of their sockets
  *   lanes_sockets  the sockets: opened, begun to listen, closed
  *   lanes_door     nobody new comes in
@@ -73,6 +74,8 @@ struct lane {
 	struct listener *listener;
 	unsigned slot;
 	int fd;			/* -1: the program stops */
+	int old;		/* TCP: the one in whose place `fd` is being
+				   opened, still in the group; -1: none */
 	uint64_t ino;		/* by which /proc knows it */
 	bool noted;		/* socket_note_listening() */
 	bool deaf;		/* gets what is to get no answer: the door is
@@ -95,6 +98,9 @@ struct lane {
 				   when */
 	uint64_t joined;	/* the how manieth it was to do so: its place
 				   in the kernel's chain, see lanes_attach_point() */
+	/* lanes_heal: */
+	uint64_t had;		/* the inode of the latest one that a process of
+				   its holder's had, which has ended; 0: none */
 	/* lanes_live: */
 	bool wanted;		/* is to be live: lanes_live_apply() */
 	/* lanes_extended: */
@@ -128,6 +134,7 @@ struct lanes {
 	size_t ebpf_room;	/* its slots */
 	/* lanes_flows: */
 	struct steering_flows *flows;	/* UDP, and NULL likewise */
+	bool known_alone;	/* no new flow is let in: the door is closed */
 	/* lanes_order: */
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */

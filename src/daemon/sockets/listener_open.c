@@ -107,6 +107,30 @@ open_socket(struct listeners *ls, struct listener *l,
 	return code;
 }
 
+/* What can be set of a socket that is bound already. */
+static void
+set_passed(struct listener *l, int fd)
+{
+	struct address_options there = { .mark = 0 };
+	const char *what = "";
+	int code = 0;
+
+	l->bound.options = l->address.options;
+	if (l->bound.kind != ADDRESS_UNIX)
+		code = socket_set_options(fd, &l->address.options, false,
+		    &what);
+	socket_wishes(fd, &there);
+	if (code == 0 && l->address.options.transparent &&
+	    !there.transparent) {
+		code = -EINVAL;
+		what = "transparent";
+	}
+	if (code < 0)
+		log_app(LOG_LEVEL_WARNING, l->app, "the socket of %s is passed "
+		    "by the supervisor above, which would have to set %s",
+		    address_text(&l->bound).s, what);
+}
+
 /* A socket that the supervisor above us holds for this address, or a new
    one. */
 static int
@@ -114,9 +138,11 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
     struct error *err)
 {
 	struct socket_options options = options_of(app);
-	int fd = listen_fds_take(&ls->inherited, &l->address);
-	int code;
+	int fd = -1;
+	int code = listen_fds_take(&ls->inherited, &l->address, &fd, err);
 
+	if (code < 0 && code != -ENOENT)
+		return code;
 	if (fd < 0) {
 		options.hold = listener_awaits_server(l, app);
 		return open_socket(ls, l, &l->address, &options, err);
@@ -127,6 +153,7 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	if (code < 0)
 		return error_set(err, code, "socket passed in LISTEN_FDS: %s",
 		    strerror(-code));
+	set_passed(l, fd);
 	return socket_adjust(fd, &l->bound, &l->file, &options, err);
 }
 
@@ -418,9 +445,12 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 
 	l->backlog = app->backlog;
 	l->options = options;
-	if (l->inherited || !l->listening || !listener_is_open(l))
+	if (l->inherited || !listener_is_open(l))
 		return;
 	adjust_options(l, app);
+	/* The rest comes when it listens. */
+	if (!l->listening)
+		return;
 	/* A worker that ends may have removed it just now. */
 	listener_file_restore(l);
 	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :

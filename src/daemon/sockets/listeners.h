@@ -86,7 +86,8 @@ void listener_untry(struct listener *listener);
 /*
  * Take no new clients, but let those that are in a queue, or in a handshake, be
  * served: its last workers retire. listener_enlist() opens it again. TCP and
- * UDP; others and what was passed to us take clients until they are closed.
+ * UDP (whose known flows are served where clusterd keeps them with their workers);
+ * others and what was passed to us take clients until they are closed.
  * Where neither TCP filters are permitted (Linux 6.18 wants CAP_NET_ADMIN), nor
  * TCP signatures are known (CONFIG_TCP_MD5SIG), a lane takes clients until its
  * worker has gone.

@@ -121,8 +121,18 @@ load(struct steering_flows *s, const int *maps, struct error *err)
 	return s->program < 0 ? s->program : 0;
 }
 
+static int
+map_new(enum map map, bool few)
+{
+	struct bpf_map_shape shape = shapes[map];
+
+	if (map == MAP_FLOWS && few)
+		shape.max_entries = STEER_FLOWS_FEW;
+	return bpf_map_new(&shape);
+}
+
 int
-steering_flows_new(struct steering_flows **ret_s, struct error *err)
+steering_flows_new(bool few, struct steering_flows **ret_s, struct error *err)
 {
 	struct steering_flows *s = calloc(1, sizeof(*s));
 	int maps[MAPS];
@@ -132,7 +142,7 @@ steering_flows_new(struct steering_flows **ret_s, struct error *err)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
 	s->sockets = s->program = -1;
 	for (int i = 0; i < MAPS; i++) {
-		maps[i] = code < 0 ? -1 : bpf_map_new(&shapes[i]);
+		maps[i] = code < 0 ? -1 : map_new((enum map)i, few);
 		if (code == 0 && maps[i] < 0)
 			code = maps[i];
 	}
@@ -249,6 +259,12 @@ steering_flows_heard(const struct steering_flows *s, size_t slot,
 	assert(slot < STEER_FLOW_LANES);
 	*ret_known_ms = ago_ms(&s->lanes[slot].known_ns, now);
 	*ret_fresh_ms = ago_ms(&s->lanes[slot].fresh_ns, now);
+}
+
+uint64_t
+steering_flows_dropped(const struct steering_flows *s)
+{
+	return __atomic_load_n(&s->group->dropped, __ATOMIC_RELAXED);
 }
 
 int

@@ -4,7 +4,8 @@
  * known stay where they are, as long as their lane is open to them, and new ones
  * go to a live lane.
  *
- * The maps are the kernel's memory, some 8 MB for each listener.
+ * The maps are the kernel's memory, some 8 MB for each listener, or a sixteenth of
+ * it.
  */
 #ifndef LINUX_BPF_STEERING_FLOWS_H
 #define LINUX_BPF_STEERING_FLOWS_H
@@ -21,8 +22,10 @@ struct steering_flows;
 /* Lanes of a listener. */
 #define STEERING_FLOWS_LANES_MAX 4096
 
-/* -errno with words: not permitted here, or the kernel is too old. */
-int steering_flows_new(struct steering_flows **ret_s, struct error *err);
+/* `few`: clients there will be. -errno with words: not permitted here, or the
+   kernel is too old. */
+int steering_flows_new(bool few, struct steering_flows **ret_s,
+    struct error *err);
 void steering_flows_free(struct steering_flows *s);
 
 /* Let go of the sockets, before another program is attached for good. */
@@ -39,7 +42,8 @@ int steering_flows_set_lane(struct steering_flows *s, size_t slot, int fd);
 void steering_flows_open(struct steering_flows *s, size_t slot,
     uint32_t number);
 
-/* New flows go to these: all at once. No system call. */
+/* New flows go to these: all at once. None: no new one is let in, and what comes
+   of one is not heard of. No system call. */
 struct steering_flows_lane {
 	uint32_t seat;
 	uint32_t slot;
@@ -51,6 +55,10 @@ void steering_flows_set_live(struct steering_flows *s,
    not, in ms before `now`; -1: never. No system call. */
 void steering_flows_heard(const struct steering_flows *s, size_t slot,
     struct mono now, int64_t *ret_known_ms, int64_t *ret_fresh_ms);
+
+/* How many datagrams no lane would take, of those that were let in. No system
+   call. */
+uint64_t steering_flows_dropped(const struct steering_flows *s);
 
 /* As steering_ebpf_attach(). */
 int steering_flows_attach(struct steering_flows *s, int fd, struct error *err);

@@ -76,8 +76,10 @@ struct steer_group {
 /* ---- datagrams (src/bpf/flows.bpf.c) ---- */
 
 /* How many flows are known of a listener; of more, those that were heard of
-   longest ago are forgotten. Some 8 MB of the kernel's memory. */
+   longest ago are forgotten. Some 8 MB of the kernel's memory; or less, of one
+   that few have. */
 #define STEER_FLOWS 65536
+#define STEER_FLOWS_FEW 4096
 
 /* Lanes of a listener. */
 #define STEER_FLOW_LANES 4096
@@ -103,7 +105,7 @@ struct steer_flow_lane {
 };
 
 /* The live lanes are listed as those above, but that a lane is its seat << 32 |
-   its slot, and none comes twice. */
+   its slot, and none comes twice; the list may be empty. */
 struct steer_flow_group {
 	__u32 by_source;	/* of a flow its address alone decides */
 	__u32 dropped;		/* no lane would take it */

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
+#include "linux/socket/socket_shut.h"
 #include "linux/socket/unix_socket.h"
 
 #ifndef IPV6_FREEBIND
@@ -415,6 +416,7 @@ socket_start_listening(int fd, unsigned backlog)
 	/* One that was only held goes without (inet_bind_or_hold()), and could
 	   not begin again beside its connections. */
 	(void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	socket_unshut(fd);
 	return listen(fd, (int)backlog) < 0 ? -errno : 0;
 }
 

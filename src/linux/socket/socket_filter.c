@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "linux/socket/socket_filter.h"
@@ -161,12 +162,60 @@ socket_ignore_all(int fd, bool on)
 	return code < 0 ? code : demand_signature(fd, &sig, on);
 }
 
+/* By which ours is known; what follows it is never run. */
+#define MARK 0x636c7564
+#define MARK_LENGTH 2
+
+static const struct sock_filter ignoring[MARK_LENGTH] = {
+	BPF_STMT(BPF_LD | BPF_IMM, MARK),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+};
+
+/* The filter that it has, behind room for ours: the caller frees. -errno; -EACCES:
+   an extended one. */
+static int
+get_filter(int fd, struct sock_filter **ret_code, size_t *ret_n)
+{
+	struct sock_filter *code;
+	socklen_t n = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0)
+		return -errno;
+	code = calloc(n + MARK_LENGTH, sizeof(*code));
+	if (code == NULL)
+		return -ENOMEM;
+	if (n > 0 && getsockopt(fd, SOL_SOCKET, SO_GET_FILTER,
+	    code + MARK_LENGTH, &n) < 0) {
+		int result = -errno;
+
+		free(code);
+		return result;
+	}
+	*ret_code = code;
+	*ret_n = n;
+	return 0;
+}
+
+/* The server's own is kept behind ours meanwhile. */
 int
 socket_ignore_datagrams(int fd, bool on)
 {
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
+	struct sock_filter *code = NULL, *own;
+	size_t n = 0;
+	int result = get_filter(fd, &code, &n);
+	bool ours;
 
-	return set_filter(fd, code, 1, on);
+	if (result < 0)
+		return result;
+	own = code + MARK_LENGTH;
+	ours = n >= MARK_LENGTH &&
+	    memcmp(own, ignoring, sizeof(ignoring)) == 0;
+	memcpy(code, ignoring, sizeof(ignoring));
+	if (on && !ours)
+		result = set_filter(fd, code, n + MARK_LENGTH, true);
+	else if (!on && ours)
+		result = set_filter(fd, own + MARK_LENGTH, n - MARK_LENGTH,
+		    n > MARK_LENGTH);
+	free(code);
+	return result;
 }

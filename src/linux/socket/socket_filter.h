@@ -25,7 +25,8 @@ int socket_ignore_syns(int fd, bool on);
  */
 int socket_ignore_all(int fd, bool on);
 
-/* No datagram comes any more, or again; those in the buffer stay. -errno. */
+/* No datagram comes any more, or again; those in the buffer stay, and so does a
+   filter of the server's. -errno; -EACCES: it has an extended one. */
 int socket_ignore_datagrams(int fd, bool on);
 
 /*

@@ -1,5 +1,6 @@
 #include <sys/socket.h>
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -293,6 +294,28 @@ socket_inherit_options(int from, int to, socket_lost_fn *lost, void *ctx)
 
 /* ---- groups ---- */
 
+/*
+ * Each interface is in these by itself, and then nobody else is who is counted. To
+ * ask for each of them takes the lock of all of the network's configuration.
+ */
+static bool
+is_kernels_ipv4(in_addr_t group, unsigned users)
+{
+	return users <= 1 && group == htonl(INADDR_ALLHOSTS_GROUP);
+}
+
+/* All nodes, all routers, and solicited nodes (RFC 4291, section 2.7.1). */
+static bool
+is_kernels_ipv6(const struct in6_addr *group, unsigned users)
+{
+	static const uint8_t zeros[13], solicited[11] = { [9] = 1, [10] = 0xff };
+	const uint8_t *ip = group->s6_addr;
+
+	return users <= 1 && ip[0] == 0xff && (
+	    (memcmp(ip + 2, zeros, 13) == 0 && (ip[15] == 1 || ip[15] == 2)) ||
+	    (ip[1] == 2 && memcmp(ip + 2, solicited, 11) == 0));
+}
+
 /* The device stands before its groups: `1 lo : 1 V3`, and below it a group as
    the memory has it, in hexadecimal. */
 static void
@@ -304,12 +327,14 @@ leave_ipv4(int fd)
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
 		struct ip_mreqn group = { .imr_ifindex = index };
-		unsigned number;
+		unsigned number, users;
 
 		if (line[0] != '\t') {
 			if (sscanf(line, "%d", &index) != 1)
 				index = 0;
-		} else if (index > 0 && sscanf(line, " %8X", &number) == 1) {
+		} else if (index > 0 &&
+		    sscanf(line, " %8X %u", &number, &users) == 2 &&
+		    !is_kernels_ipv4(number, users)) {
 			group.imr_multiaddr.s_addr = number;
 			(void)setsockopt(fd, IPPROTO_IP, IP_DROP_MEMBERSHIP,
 			    &group, sizeof(group));
@@ -328,18 +353,20 @@ leave_ipv6(int fd)
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
 		struct ipv6_mreq group = { .ipv6mr_interface = 0 };
-		unsigned index;
+		unsigned index, users;
 		size_t i = 0;
 
-		if (sscanf(line, "%u %*s %32[0-9a-f]", &index, digits) != 2 ||
+		if (sscanf(line, "%u %*s %32[0-9a-f] %u", &index, digits,
+		    &users) != 3 ||
 		    strlen(digits) != 32)
 			continue;
 		group.ipv6mr_interface = index;
 		for (; i < sizeof(group.ipv6mr_multiaddr); i++)
 			(void)sscanf(&digits[2 * i], "%2hhx",
 			    &group.ipv6mr_multiaddr.s6_addr[i]);
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP,
-		    &group, sizeof(group));
+		if (!is_kernels_ipv6(&group.ipv6mr_multiaddr, users))
+			(void)setsockopt(fd, IPPROTO_IPV6,
+			    IPV6_DROP_MEMBERSHIP, &group, sizeof(group));
 	}
 	if (f != NULL)
 		(void)fclose(f);

@@ -36,6 +36,37 @@ def test_groups_can_be_joined_again_after_a_crash(box):
     wait_until(lambda: members("239.7.7.7") == 0, "nobody is in the group")
 
 
+@pytest.mark.parametrize("host, join", [
+    (None, JOIN.replace("239.7.7.7", "224.0.0.1")),
+    ("::", "s.setsockopt(41, 20, socket.inet_pton(10, 'ff02::1') + "
+             "(1).to_bytes(4, 'little'))")])
+def test_groups_that_the_kernel_is_in_itself_can_be_joined_again(box, host,
+                                                                 join):
+    port = free_port(socket.SOCK_DGRAM)
+    optioned.config(box, "udp", port, "", join, host=host)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    for _ in range(2):
+        assert pid_of("udp", port) == pid
+        pid = crash(d, pid)
+    assert not d.find("exited with code 1")
+    d.stop()
+
+
+def test_groups_that_the_kernel_alone_is_in_are_not_left(box):
+    port = free_port(socket.SOCK_DGRAM)
+    optioned.config(box, "udp", port)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    calls = harness.system_calls(box, d, lambda: crash(d, pid))
+    if calls is None:
+        pytest.skip("system calls cannot be seen")
+    text = "\n".join(map(str, calls))
+    assert "setsockopt" in text
+    assert '"224.0.0.1"' not in text and '"ff02::1"' not in text
+    d.stop()
+
+
 def members(group):
     number = socket.inet_aton(group)[::-1].hex().upper()
     with open("/proc/net/igmp") as f:

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from harness import IS_ROOT, free_port, get, is_refused, probe, wait_until
+from harness import (IS_ROOT, free_port, get, is_refused, probe,
+                     start_with_sockets, wait_until)
 
 root = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 SOL, TCP, IP = 1, 6, 0
@@ -155,3 +156,40 @@ def test_what_is_not_to_be_had_is_an_error_at_the_start(box, options, words):
                   if IS_ROOT else ())
     d.wait_end(69)
     assert re.search(rf"cannot listen on 127\.0\.0\.1:0.*: {words}", d.log())
+
+
+def passed(interface, listen):
+    s = socket.socket()
+    if interface:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE,
+                     interface.encode())
+    s.bind(("127.0.0.1", 0))
+    s.listen(5)
+    port = s.getsockname()[1]
+    return s, listen.replace("PORT", str(port))
+
+
+def test_passed_socket_that_does_not_keep_to_the_interface_is_refused(box):
+    """It would serve all of them."""
+    s, listen = passed("", "127.0.0.1:PORT interface=lo")
+    with s:
+        box.config(web={"command": probe(), "listen": listen,
+                        "instances": 1})
+        d = start_with_sockets(box, s)
+        d.wait_end(69)
+        assert re.search(r"the socket passed in LISTEN_FDS for \S+ keeps to no "
+                         r"interface, not to interface=lo", d.log())
+
+
+def test_passed_socket_gets_what_can_be_set(box):
+    s, listen = passed("lo", "127.0.0.1:PORT interface=lo defer_accept=7 "
+                       "transparent")
+    with s:
+        box.config(web={"command": probe(), "listen": listen,
+                        "instances": 1})
+        d = start_with_sockets(box, s)
+        d.wait_ready(1)
+        d.wait_log(r"passed by the supervisor above, which would have to set "
+                   r"transparent")
+        assert s.getsockopt(TCP, socket.TCP_DEFER_ACCEPT) > 0
+        d.stop()

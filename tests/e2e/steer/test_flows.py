@@ -4,6 +4,7 @@ workers."""
 import json
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -152,3 +153,67 @@ def test_without_privileges_the_log_says_what_is_missing(box):
     d.wait_replaced(old, 2, limit=30)
     assert flow.pid() in d.ready_pids()
     d.stop()
+
+
+class Strangers:
+    """Each datagram is another client's, as with DNS; nobody waits for the
+    answer."""
+
+    def __init__(self, port):
+        self.port = port
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.over.wait(0.01):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.sendto(b"0", ("127.0.0.1", self.port))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("privileged", [
+    pytest.param(True, marks=needs_root), False])
+@pytest.mark.parametrize("how", ["stop", "moved"])
+def test_a_closed_door_keeps_who_is_known_and_nobody_else(box, privileged,
+                                                          how):
+    """Strangers are not answered any more, and hold nothing up."""
+    port, other = (free_port(socket.SOCK_DGRAM) for _ in range(2))
+    keys = {"host": "0.0.0.0", "instances": 2, "max_surge": 4,
+            "drain_timeout": "60s", "drain_idle": "1s"}
+    optioned.config(box, "udp", port, **keys)
+    d = box.start(launcher=[] if privileged or not IS_ROOT else [
+        "setpriv", "--bounding-set=-all", "--inh-caps=-all",
+        "--ambient-caps=-all"])
+    d.wait_ready(2)
+    old = d.ready_pids()
+    flow = Flow(port)
+    pid = flow.pid()
+    assert flow.pid() == pid
+    with Strangers(port):
+        if how == "stop":
+            d.send(signal.SIGTERM)
+        else:
+            optioned.config(box, "udp", other, **keys)
+            d.send(signal.SIGHUP)
+        closed = rf"no longer listening on udp:\S+:{port}, but for those"
+        if not privileged:
+            d.wait_log(closed)
+        else:
+            # All the time, it is where it was.
+            wait_until(lambda: flow.pid() == pid and d.find(closed),
+                       "the door is closed", 20)
+            assert [flow.pid() for _ in range(20)] == [pid] * 20
+        if how == "stop":
+            d.wait_end(0, limit=20)
+        else:
+            d.wait_replaced(old, 2, limit=20)
+            d.stop()
+    assert not d.find("drain_timeout")
+    flow.close()
