@@ -339,8 +339,11 @@ get_help(struct notify *n)
 	if (n->helper >= 0 && loop_add(ns->loop, n->helper, EPOLLIN, false,
 	    helper_ended, n, &n->helper_handle) < 0)
 		leave_helper(n);
-	if (n->helper < 0)
+	if (n->helper < 0) {
+		/* It may have been started, and take it out all the same. */
+		n->heard = false;
 		return false;
+	}
 	ns->helpers++;
 	n->helped = mono_now();
 	mute(n, true);

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -99,6 +100,42 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
              "\\0" + name[1:] if name.startswith("@") else name)
 time.sleep(600)
 """
+
+
+# The first with a descriptor; the second when that has been taken out.
+SAYS_BOTH = """
+import array, fcntl, os, socket, struct, sys, termios, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+name = os.environ["NOTIFY_SOCKET"]
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+    s.connect("\\0" + name[1:] if name.startswith("@") else name)
+    s.sendmsg([b"X=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                          array.array("i", [0]))])
+    waits = struct.pack("i", 0)
+    while fcntl.ioctl(s, termios.TIOCOUTQ, waits) != waits:
+        time.sleep(0.01)
+    s.send(b"READY=1")
+time.sleep(600)
+"""
+
+
+def test_what_follows_a_descriptor_is_heard_where_none_is_free(box, unwrapped):
+    """Whoever takes it out cannot be watched then."""
+    script = box.write("worker.py", SAYS_BOTH)
+    box.web(command=f"{sys.executable} {script} {box.path('go')}",
+            listen=None, ready="notify", ready_timeout="60s", instances=1)
+    d = box.start()
+    d.wait_workers(1)
+    wait_until(lambda: all(address_of(p) for p in d.workers()), "the exec")
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    used = {int(n) for n in os.listdir(f"/proc/{d.pid}/fd")}
+    free = min(set(range(len(used) + 1)) - used)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+    box.touch("go")
+    d.wait_ready(1)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    d.stop()
 
 
 def test_flood_of_strangers_lets_the_worker_be_heard(box):
