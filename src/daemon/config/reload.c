@@ -66,6 +66,7 @@ same_settings(const struct config *a, const struct config *b)
 	return a->log_level == b->log_level &&
 	    a->log_format == b->log_format && same_text(a->log, b->log) &&
 	    same_text(a->pidfile, b->pidfile) &&
+	    a->stop_delay_ms == b->stop_delay_ms &&
 	    a->control_auto == b->control_auto &&
 	    same_text(a->control, b->control) &&
 	    a->control_gid == b->control_gid;

@@ -188,8 +188,10 @@ def test_update_of_clusterds_own_settings(box):
     before = status(box)
     with open(box.path("app.ini")) as f:
         text = f.read()
-    box.write("app.ini", "[clusterd]\nlog_level = debug\n" + text)
-    assert do(box, "update").text == "updated: [clusterd]"
+    for setting in ("log_level = debug", "stop_delay = 1ms"):
+        box.write("app.ini", f"[clusterd]\n{setting}\n{text}")
+        assert do(box, "update").text == "updated: [clusterd]"
+        assert do(box, "update").text == "nothing has changed"
     assert status(box).pids() == before.pids()
     d.stop()
 
