@@ -471,6 +471,7 @@ static const struct apps_watch apps_watch = {
 
 static const struct reload_watch reload_watch = {
 	.refused = control_reload_refused,
+	.refused_app = control_reload_refused_app,
 	.applying = control_reload_applying,
 	.applied = control_reload_applied,
 };
