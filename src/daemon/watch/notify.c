@@ -33,6 +33,9 @@
 #define HELPERS_PER_TURN	2
 #define HELPER_MS		100
 
+/* Where no directory can be had, how often one is looked for. */
+#define NO_DIR_MS		60000
+
 #define LAST_WORDS_MAX		32
 #define ANCESTORS_MAX		32
 
@@ -85,20 +88,38 @@ tell_abstract(struct notify_sockets *ns, const char *why)
 	    "use, for there is no directory for it: %s", why);
 }
 
-static void
+/* For want of what the next start may have, not of a directory. */
+static bool
+is_want(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM ||
+	    code == -ENOBUFS;
+}
+
+static int
 open_dir(struct notify_sockets *ns)
 {
+	struct mono now = mono_now();
 	struct error err = ERROR_INIT;
 	char *runtime = NULL;
+	int code;
 
 	if (ns->dir.fd >= 0)
-		return;
+		return 0;
+	if (mono_before(now, ns->dir_again))
+		return -ENOENT;
 	if (control_place_make(&runtime, NULL) < 0)
 		runtime = NULL;
-	if (notify_dir_open(runtime, &ns->dir, &err) < 0)
+	code = notify_dir_open(runtime, !ns->swept, &ns->dir, &err);
+	if (code < 0 && !is_want(code)) {
 		tell_abstract(ns, error_text(&err));
+		ns->dir_again = mono_add_ms(now, NO_DIR_MS);
+		code = -ENOENT;
+	}
+	ns->swept |= !is_want(code);
 	error_clear(&err);
 	free(runtime);
+	return code;
 }
 
 static int
@@ -106,10 +127,10 @@ open_file(struct worker *w)
 {
 	struct notify *n = w->notify;
 	struct notify_sockets *ns = n->all;
+	int code = open_dir(ns);
 
-	open_dir(ns);
-	return ns->dir.fd < 0 ? -ENOENT : notify_socket_open(&ns->dir,
-	    w->serial, &w->spec->conf->creds, &n->fd, &n->name);
+	return code < 0 ? code : notify_socket_open(&ns->dir, w->serial,
+	    &w->spec->conf->creds, &n->fd, &n->name);
 }
 
 static int
@@ -125,7 +146,11 @@ open_socket(struct worker *w)
 	}
 	if (code == 0)
 		return 0;
-	if (code == -EACCES)
+	if (is_want(code))
+		worker_log_often(LOG_LEVEL_WARNING, w, "its NOTIFY_SOCKET is "
+		    "an abstract name until its next start: %s",
+		    strerror(-code));
+	else if (code == -EACCES)
 		tell_abstract(ns, "a worker's user may not reach it");
 	else
 		tell_abstract(ns, strerror(-code));

@@ -20,6 +20,8 @@ struct notify_sockets {
 	unsigned heard;		/* so many sockets were looked at, */
 	unsigned helpers;	/* and so many helpers were started */
 	struct notify_dir dir;	/* made with the first socket */
+	bool swept;		/* what dead ones have left */
+	struct mono dir_again;	/* there was none: not before then */
 	bool told;		/* that one is not there */
 };
 

@@ -547,6 +547,11 @@ def test_directory_in_tmp_where_there_is_no_other(box):
     line = d.wait_log("abstract name.*")
     assert "others may replace files in" in line[0]
     assert len(d.find("abstract name")) == 1
+    # It is not looked for at each start.
+    os.chmod(box.path("tmp"), 0o1777)
+    kill(pid)
+    pid, = d.wait_replaced([pid], 1)
+    assert notify_socket_of(pid).startswith("@clusterd/")
     d.stop()
 
 
