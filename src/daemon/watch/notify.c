@@ -39,6 +39,11 @@
 #define LAST_WORDS_MAX		32
 #define ANCESTORS_MAX		32
 
+/* Each takes a read of /proc: so many in a turn, of all senders, and no stranger
+   is looked at twice in a second. */
+#define ANCESTORS_PER_TURN	64
+#define STRANGER_MS		1000
+
 struct notify {
 	struct notify_sockets *all;
 	struct worker *worker;
@@ -54,6 +59,8 @@ struct notify {
 	bool warned;		/* about nonsense, once is enough */
 	unsigned count;		/* since `since` */
 	struct mono since;
+	pid_t stranger;		/* who has sent last and is none of its; 0 */
+	struct mono stranger_at;
 };
 
 static void ready(void *ctx, uint32_t events);
@@ -175,6 +182,7 @@ notify_open(struct worker *w)
 		notify_close(w);
 	n->heard = n->warned = false;
 	n->count = 0;
+	n->stranger = 0;
 	return code;
 }
 
@@ -201,13 +209,14 @@ notify_name(const struct worker *w)
 /* ---- what is said ---- */
 
 static bool
-descends_from(pid_t pid, pid_t ancestor)
+descends_from(struct notify_sockets *ns, pid_t pid, pid_t ancestor)
 {
 	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
 		struct process_stat st;
 
 		if (pid == ancestor)
 			return true;
+		ns->ancestors++;
 		if (!process_stat(pid, &st))
 			return false;
 		if (st.group == ancestor)
@@ -227,13 +236,20 @@ descends_from(pid_t pid, pid_t ancestor)
 static bool
 sender_is_worker(const struct worker *w, const struct notify_datagram *d)
 {
+	struct notify *n = w->notify;
+	struct mono now = mono_now();
 	pid_t group;
 
-	if (d->pid == 0)
+	if (d->pid == 0 || (d->pid == n->stranger &&
+	    mono_ms_between(n->stranger_at, now) < STRANGER_MS))
 		return false;
 	group = getpgid(d->pid);
-	return d->pid == w->pid || group == w->pid ||
-	    (group > 0 && descends_from(d->pid, w->pid));
+	if (d->pid == w->pid || group == w->pid ||
+	    (group > 0 && descends_from(n->all, d->pid, w->pid)))
+		return true;
+	n->stranger = d->pid;
+	n->stranger_at = now;
+	return false;
 }
 
 static void
@@ -336,7 +352,7 @@ new_turn(struct notify_sockets *ns)
 	if (ns->turn == turn)
 		return;
 	ns->turn = turn;
-	ns->heard = ns->helpers = 0;
+	ns->heard = ns->helpers = ns->ancestors = 0;
 }
 
 /* ---- descriptors ---- */
@@ -427,7 +443,8 @@ ready(void *ctx, uint32_t events)
 
 	(void)events;
 	new_turn(ns);
-	if (ns->heard++ >= AT_ONCE_PER_TURN)
+	if (ns->heard++ >= AT_ONCE_PER_TURN ||
+	    ns->ancestors >= ANCESTORS_PER_TURN)
 		return;
 	taken = take_one(n, true);
 	if (taken == TAKEN_STRANGE ||
@@ -474,7 +491,8 @@ tick_due(void *ctx)
 	bool late = false;
 
 	new_turn(ns);
-	for (int i = 0; i < QUEUE_PORTION && n != last; i++) {
+	for (int i = 0; i < QUEUE_PORTION && n != last &&
+	    ns->ancestors < ANCESTORS_PER_TURN; i++) {
 		n = TAILQ_FIRST(&ns->queue);
 		take_in_turn(n);
 	}
