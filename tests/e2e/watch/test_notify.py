@@ -4,6 +4,7 @@ import errno
 import glob
 import os
 import pwd
+import resource
 import re
 import shutil
 import signal
@@ -448,6 +449,32 @@ def test_socket_of_a_worker_with_a_user(box, as_root):
          "socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', sys.argv[1])",
          name], capture_output=True, text=True)
     assert "PermissionError" in said.stderr
+    d.stop()
+
+
+def test_want_of_a_descriptor_is_no_want_of_a_directory(
+        box, as_root, unwrapped):
+    paths_only(box, user="nobody", instances=1, restart_delay="1s",
+               restart_delay_max="1s")
+    os.chmod(box.dir, 0o755)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    mark = d.mark()
+    kill(pid)
+    d.wait_log("restarting in", start=mark)
+    # One is left: for the socket, not for the look whether nobody reaches it.
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    used = {int(n) for n in os.listdir(f"/proc/{d.pid}/fd")}
+    free = sorted(set(range(len(used) + 2)) - used)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (free[1], limits[1]))
+    d.wait_log(r"its NOTIFY_SOCKET is an abstract name until its next start: "
+               "Too many open files", start=mark)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    pid, = d.wait_ready(1, limit=20)
+    assert not d.find("there is no directory")
+    d.send(signal.SIGHUP)
+    pid, = d.wait_replaced([pid], 1)
+    assert is_socket(notify_socket_of(pid))
     d.stop()
 
 
