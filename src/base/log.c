@@ -57,6 +57,7 @@ choose_stderr(void)
 int
 log_open(const char *path, struct error *err)
 {
+	struct error why = ERROR_INIT;
 	int code;
 
 	if (path == NULL) {
@@ -65,10 +66,13 @@ log_open(const char *path, struct error *err)
 		to_stderr = true;
 		return 0;
 	}
-	code = sink_open(&sink, path);
+	code = sink_open(&sink, path, &why);
 	if (code < 0)
-		return error_set(err, code, "cannot open log file %s: %s",
-		    path, strerror(-code));
+		error_set(err, code, "cannot open log file %s: %s", path,
+		    error_text(&why));
+	error_clear(&why);
+	if (code < 0)
+		return code;
 	journal = false;
 	torn = false;
 	to_stderr = false;

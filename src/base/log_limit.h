@@ -12,7 +12,7 @@
 #include "base/mono.h"
 
 #define LOG_LIMIT_PER_SECOND	20
-#define LOG_LIMIT_KINDS		64	/* at a time; the oldest makes room */
+#define LOG_LIMIT_KINDS		256	/* in a second; all others are one */
 
 struct log_limit_kind {
 	char app[33];			/* "": clusterd itself */
@@ -24,14 +24,13 @@ struct log_limit_kind {
 };
 
 struct log_limit {
-	struct log_limit_kind v[LOG_LIMIT_KINDS];
+	struct log_limit_kind v[LOG_LIMIT_KINDS + 1];	/* the last: others */
 };
 
 /*
  * May this line be written? `app`: NULL is clusterd itself. *ret_kind is where it
  * counts: with left_out == 1 its sample is the caller's to fill in. Told before
- * is what was left out of a second that has passed, or makes room: `tell` may be
- * called.
+ * is what was left out of a second that has passed: `tell` may be called.
  */
 bool log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
     struct mono now, void (*tell)(const struct log_limit_kind *kind),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/open_trusted.h"
 
@@ -19,7 +20,10 @@ struct walk {
 	int dir;
 	char rest[PATH_MAX];	/* still to be walked, without a leading '/' */
 	int links;
+	struct error *err;	/* words of what was refused */
 };
+
+static const char *below;
 
 static int
 enter(struct walk *w, const char *name)
@@ -35,11 +39,25 @@ enter(struct walk *w, const char *name)
 }
 
 static int
-enter_root(struct walk *w)
+enter_at(struct walk *w, const char *dir)
 {
 	fd_close(&w->dir);
-	w->dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	w->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return w->dir < 0 ? -errno : 0;
+}
+
+/* The directory that was named, and what is left behind it; or the root. */
+static int
+enter_first(struct walk *w, const char *path)
+{
+	size_t len = below != NULL ? strlen(below) : 0;
+
+	if (len > 0 && strncmp(path, below, len) == 0 && path[len] == '/') {
+		strcpy(w->rest, path + len);
+		return enter_at(w, below);
+	}
+	strcpy(w->rest, path);
+	return enter_at(w, "/");
 }
 
 /* The first part of what is left goes to `name`. */
@@ -68,6 +86,21 @@ is_magic(int dir)
 	return fstatfs(dir, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
+static int
+refuse(struct walk *w, const char *name, uid_t owner)
+{
+	char proc[32], dir[PATH_MAX];
+	ssize_t n;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", w->dir);
+	n = readlink(proc, dir, sizeof(dir) - 1);
+	dir[n < 0 ? 0 : n] = '\0';
+	return error_set(w->err, -ELOOP, "the symbolic link %s%s%s belongs to "
+	    "user %u, and only those of root and of clusterd's own user are "
+	    "followed", dir, n > 0 && dir[n - 1] == '/' ? "" : "/", name,
+	    (unsigned)owner);
+}
+
 /* Puts the link's text in front of what is left. */
 static int
 follow(struct walk *w, const char *name, const struct stat *st)
@@ -76,8 +109,9 @@ follow(struct walk *w, const char *name, const struct stat *st)
 	ssize_t n;
 	int len;
 
-	if ((st->st_uid != 0 && st->st_uid != geteuid()) ||
-	    ++w->links > LINKS_MAX)
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		return refuse(w, name, st->st_uid);
+	if (++w->links > LINKS_MAX)
 		return -ELOOP;
 	n = readlinkat(w->dir, name, target, sizeof(target) - 1);
 	if (n < 0)
@@ -87,7 +121,7 @@ follow(struct walk *w, const char *name, const struct stat *st)
 	if (len >= (int)sizeof(w->rest))
 		return -ENAMETOOLONG;
 	strcpy(w->rest, whole);
-	return target[0] == '/' ? enter_root(w) : 0;
+	return target[0] == '/' ? enter_at(w, "/") : 0;
 }
 
 static int
@@ -126,17 +160,25 @@ walk(struct walk *w, int flags, mode_t mode)
 }
 
 int
-open_trusted(const char *path, int flags, mode_t mode)
+open_trusted(const char *path, int flags, mode_t mode, struct error *err)
 {
-	struct walk w = { .dir = -1 };
-	int code;
+	struct error refused = ERROR_INIT;
+	struct walk w = { .dir = -1, .err = &refused };
+	int code = strlen(path) >= sizeof(w.rest) ? -ENAMETOOLONG :
+	    enter_first(&w, path);
 
-	if (strlen(path) >= sizeof(w.rest))
-		return -ENAMETOOLONG;
-	strcpy(w.rest, path);
-	code = enter_root(&w);
 	if (code == 0)
 		code = walk(&w, flags, mode);
 	fd_close(&w.dir);
+	if (code < 0)
+		error_set(err, code, "%s", refused.text != NULL ?
+		    refused.text : strerror(-code));
+	error_clear(&refused);
 	return code;
+}
+
+void
+open_trusted_below(const char *dir)
+{
+	below = dir;
 }

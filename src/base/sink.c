@@ -57,11 +57,11 @@ sink_inherit(struct sink *sink, int fd)
 }
 
 int
-sink_open(struct sink *sink, const char *path)
+sink_open(struct sink *sink, const char *path, struct error *err)
 {
 	struct stat st;
 	int fd = open_trusted(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY |
-	    O_NONBLOCK, 0640);
+	    O_NONBLOCK, 0640, err);
 
 	if (fd < 0)
 		return fd;

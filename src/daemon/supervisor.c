@@ -68,6 +68,7 @@ struct supervisor {
 	struct loop_timer next_phase;
 	struct loop_timer left_out; /* lines of the log, to be told */
 	struct loop_timer give_up; /* on what was killed and does not die */
+	bool signalled;		/* to stop, once */
 	bool killing;
 	bool done;
 };
@@ -188,24 +189,52 @@ supervisor_fail(struct supervisor *sup)
 	supervisor_stop(sup);
 }
 
+/* A stop that is under way has another cause, such as clusterctl: nobody has lost
+   patience yet. */
+static void
+hasten(struct supervisor *sup, int signo)
+{
+	if (signo == SIGINT && sup->phase != PHASE_STOPS) {
+		log_info("SIGINT: stopping without draining");
+		supervisor_stop(sup);
+	} else if (sup->phase == PHASE_LEAVES) {
+		log_info("SIG%s: stopping now", signal_name(signo));
+		supervisor_drain(sup);
+	} else {
+		log_info("SIG%s: stopping already, another one kills what is "
+		    "left", signal_name(signo));
+	}
+}
+
+static void
+kill_what_is_left(struct supervisor *sup, int signo)
+{
+	if (sup->killing)
+		return;
+	log_warning("SIG%s again: killing what is left", signal_name(signo));
+	sup->killing = true;
+	/* In this order: nobody gets a stop signal that it could not obey. */
+	apps_kill(&sup->apps);
+	supervisor_stop(sup);
+}
+
 static void
 stop_signal(struct supervisor *sup, int signo)
 {
-	if (sup->phase == PHASE_RUNS) {
+	bool again = sup->signalled;
+
+	sup->signalled = true;
+	if (again) {
+		kill_what_is_left(sup, signo);
+	} else if (sup->phase != PHASE_RUNS) {
+		hasten(sup, signo);
+	} else {
 		log_info("SIG%s: stopping%s", signal_name(signo),
 		    signo == SIGINT ? " without draining" : "");
 		if (signo == SIGINT)
 			supervisor_stop(sup);
 		else
 			supervisor_leave(sup);
-	} else if (!sup->killing) {
-		log_warning("SIG%s again: killing what is left",
-		    signal_name(signo));
-		sup->killing = true;
-		/* In this order: nobody gets a stop signal that it could not
-		   obey. */
-		apps_kill(&sup->apps);
-		supervisor_stop(sup);
 	}
 }
 
@@ -442,6 +471,7 @@ static const struct apps_watch apps_watch = {
 
 static const struct reload_watch reload_watch = {
 	.refused = control_reload_refused,
+	.refused_app = control_reload_refused_app,
 	.applying = control_reload_applying,
 	.applied = control_reload_applied,
 };

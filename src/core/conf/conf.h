@@ -56,8 +56,8 @@ enum conf_handoff {
 };
 
 enum conf_ready {
-	CONF_READY_AUTO,	/* notify or accept, whichever comes first;
-				   without listeners, alive */
+	CONF_READY_AUTO,	/* accept, or at the word where a wait cannot be
+				   seen; without listeners, alive */
 	CONF_READY_NOTIFY,
 	CONF_READY_ACCEPT,
 	CONF_READY_ALIVE,

@@ -92,6 +92,10 @@ look_at_next(const struct rollout *r, const struct rollout_worker *w)
 		return look_at_ready(r, w);
 	case WORKER_ENDED:
 		return ROLLOUT_NEXT_PASSED;
+	case WORKER_EXECING:
+	case WORKER_STARTING:
+		return w->outdated ? ROLLOUT_NEXT_OUTDATED : w->relapsed ?
+		    ROLLOUT_NEXT_FAILED : ROLLOUT_NEXT_STARTING;
 	default:
 		return worker_state_final(w->state) || w->relapsed ?
 		    ROLLOUT_NEXT_FAILED : ROLLOUT_NEXT_STARTING;
@@ -308,9 +312,12 @@ rollout_decide(const struct rollout_view *v)
 	}
 	if (v->deaths >= ROLLOUT_DEATHS && v->died < v->n_wanted)
 		return decision(ROLLOUT_ABORT, v->died);
-	/* Scaled away meanwhile: it only takes somebody's room. */
-	for (size_t i = v->n_wanted; i < v->n_seats; i++)
-		if (v->seats[i].next != ROLLOUT_NEXT_NONE)
+	/* Scaled away meanwhile, or nobody reaches it: it only takes somebody's
+	   room. */
+	for (size_t i = 0; i < v->n_seats; i++)
+		if (v->seats[i].next == ROLLOUT_NEXT_OUTDATED ||
+		    (i >= v->n_wanted &&
+			v->seats[i].next != ROLLOUT_NEXT_NONE))
 			return decision(ROLLOUT_DROP, i);
 
 	/* A seat that changed over and crashed since comes back first: else

@@ -85,7 +85,8 @@ struct rollout_worker {
 	unsigned streak;	/* quick deaths in a row */
 	bool relapsed;		/* worker_step_relapses(), and not ready since */
 	bool outdated;		/* the rollout is to replace it, although it
-				   runs under the target */
+				   runs under the target; of a new one: it
+				   begins, and nobody reaches it */
 	bool of_target;		/* its configuration is the target … */
 	bool of_stable;		/* … or what is in force; both, when they are
 				   the same */
@@ -101,6 +102,7 @@ enum rollout_next {	/* the seat's new worker, beside the present one */
 	ROLLOUT_NEXT_SERVES,	/* … and somebody was served */
 	ROLLOUT_NEXT_PASSED,	/* … and its trial is over */
 	ROLLOUT_NEXT_FAILED,
+	ROLLOUT_NEXT_OUTDATED,	/* it begins in vain: another one is to */
 };
 
 struct rollout_seat {
@@ -157,7 +159,7 @@ enum rollout_what {
 	ROLLOUT_PROMOTE,	/* the new worker of `seat` takes it over, the
 				   present one retires */
 	ROLLOUT_DROP,		/* the new worker of `seat`, which the target
-				   does not want, retires */
+				   does not want, or which is OUTDATED, retires */
 	ROLLOUT_ABORT,		/* `seat` has failed */
 	ROLLOUT_TRIM,		/* the target does not want `seat`: retire */
 	ROLLOUT_DONE,

@@ -303,8 +303,12 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 {
 	const struct app_spec *spec = w->spec;
 
-	for (size_t i = 0; worker_ready(w) && i < app_spec_n_listeners(spec) &&
-	    !orphans_look_for_crew(r->orphans, w->crew); i++) {
+	if (!mono_before(mono_now(), end))
+		return false;
+	/* Asked once: that takes a while too. */
+	if (!worker_ready(w) || orphans_look_for_crew(r->orphans, w->crew))
+		return true;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
 		    NULL : lanes_find(l, &w->holder);

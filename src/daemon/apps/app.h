@@ -59,6 +59,8 @@ struct seat {
 	struct worker *present;	/* NULL: none */
 	struct worker *next;	/* a rollout's new worker, on trial … */
 	enum restart_cause next_end;	/* … and how it ended */
+	bool anew;		/* the rollout has begun it anew, for nobody
+				   would have reached it */
 	/* What has become of its workers, whichever they were: */
 	uint64_t restarts[RESTART_CAUSES];
 	char *death;		/* of the latest, in words; NULL: none */

@@ -62,6 +62,8 @@ forget_outdated(struct app *app)
 {
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		w->outdated = false;
+	for (unsigned i = 0; i < app->n_seats; i++)
+		app->seats[i].anew = false;
 }
 
 /* What is left of the rollouts before. */
@@ -374,6 +376,9 @@ look_at_seat(const struct app *app, unsigned i)
 		present = facts_of(app, seat->present);
 	if (seat->next != NULL)
 		next = facts_of(app, seat->next);
+	/* Once is enough: it may have done that itself. */
+	if (seat->next != NULL && seat->anew)
+		next.outdated = false;
 	return rollout_look(&app->rollout, i,
 	    seat->present != NULL ? &present : NULL,
 	    seat->next != NULL ? &next : NULL);
@@ -411,6 +416,18 @@ start(struct app *app, unsigned i, bool stop)
 	return app->seats[i].next != NULL;
 }
 
+/* What is wanted still is begun anew. */
+static void
+drop(struct app *app, unsigned i)
+{
+	if (i < app->crew.wanted) {
+		worker_log(LOG_LEVEL_INFO, app->seats[i].next, "is replaced: "
+		    "its listener was shut down before it was ready");
+		app->seats[i].anew = true;
+	}
+	seats_drop_next(app, i);
+}
+
 /* One decision; false when there is nothing more to do now. */
 static bool
 carry_out(struct app *app, const struct rollout_view *view)
@@ -427,7 +444,7 @@ carry_out(struct app *app, const struct rollout_view *view)
 		seats_make_room(app, i, app->crew.target);
 		return true;
 	case ROLLOUT_DROP:
-		seats_drop_next(app, i);
+		drop(app, i);
 		return true;
 	case ROLLOUT_PROMOTE:
 		seats_promote(app, i);

@@ -243,6 +243,14 @@ control_reload_refused(void *ctx, const char *words, bool final)
 }
 
 void
+control_reload_refused_app(void *ctx, const char *app, const char *words)
+{
+	struct control *control = ctx;
+
+	control_goal_refused_app(&control->clients, app, words);
+}
+
+void
 control_reload_applying(void *ctx)
 {
 	control_restore(ctx);

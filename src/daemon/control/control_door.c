@@ -44,9 +44,10 @@ control_door_init(struct control_door *door, struct loop *loop,
    left in the queue, see socket_receive(). */
 static int
 open_socket(struct control_door *door, const char *path, const char *also,
-    struct control_socket *ret_socket, struct error *err)
+    bool waits, struct control_socket *ret_socket, struct error *err)
 {
-	int code = control_socket_open(path, also, door->gid, ret_socket, err);
+	int code = control_socket_open(path, also, door->gid, waits, ret_socket,
+	    err);
 
 	if (code == 0)
 		(void)socket_refuse_descriptors(ret_socket->fd);
@@ -68,7 +69,7 @@ control_door_open(struct control_door *door, const char *path,
 	int code;
 
 	door->gid = gid;
-	code = open_socket(door, path, also, &door->socket, err);
+	code = open_socket(door, path, also, true, &door->socket, err);
 	if (code == 0)
 		code = loop_add(door->loop, door->socket.fd, EPOLLIN, false,
 		    arrived, door, &door->handle);
@@ -89,7 +90,7 @@ make_again(struct control_door *door)
 	loop_handle handle = 0;
 	int code;
 
-	code = open_socket(door, door->socket.path, NULL, &fresh, &err);
+	code = open_socket(door, door->socket.path, NULL, false, &fresh, &err);
 	if (code == 0)
 		code = loop_add(door->loop, fresh.fd,
 		    door->paused ? 0 : EPOLLIN, false, arrived, door, &handle);

@@ -153,6 +153,20 @@ control_goal_refused(struct control_clients *clients, const char *words,
 }
 
 void
+control_goal_refused_app(struct control_clients *clients, const char *app,
+    const char *words)
+{
+	struct control_client *c;
+
+	TAILQ_FOREACH(c, &clients->list, entry)
+		if (c->op.busy && c->op.goal.reading &&
+		    control_op_names_app(&c->op) &&
+		    control_op_concerns(&c->op, app))
+			control_client_fail(c, "failed", "reload refused, "
+			    "nothing was changed: %s", words);
+}
+
+void
 control_goal_applied(struct control_clients *clients,
     const struct reload_result *result)
 {

@@ -33,8 +33,16 @@
 #define HELPERS_PER_TURN	2
 #define HELPER_MS		100
 
+/* Where no directory can be had, how often one is looked for. */
+#define NO_DIR_MS		60000
+
 #define LAST_WORDS_MAX		32
 #define ANCESTORS_MAX		32
+
+/* Each takes a read of /proc: so many in a turn, of all senders, and no stranger
+   is looked at twice in a second. */
+#define ANCESTORS_PER_TURN	64
+#define STRANGER_MS		1000
 
 struct notify {
 	struct notify_sockets *all;
@@ -51,6 +59,8 @@ struct notify {
 	bool warned;		/* about nonsense, once is enough */
 	unsigned count;		/* since `since` */
 	struct mono since;
+	pid_t stranger;		/* who has sent last and is none of its; 0 */
+	struct mono stranger_at;
 };
 
 static void ready(void *ctx, uint32_t events);
@@ -85,20 +95,38 @@ tell_abstract(struct notify_sockets *ns, const char *why)
 	    "use, for there is no directory for it: %s", why);
 }
 
-static void
+/* For want of what the next start may have, not of a directory. */
+static bool
+is_want(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM ||
+	    code == -ENOBUFS;
+}
+
+static int
 open_dir(struct notify_sockets *ns)
 {
+	struct mono now = mono_now();
 	struct error err = ERROR_INIT;
 	char *runtime = NULL;
+	int code;
 
 	if (ns->dir.fd >= 0)
-		return;
+		return 0;
+	if (mono_before(now, ns->dir_again))
+		return -ENOENT;
 	if (control_place_make(&runtime, NULL) < 0)
 		runtime = NULL;
-	if (notify_dir_open(runtime, &ns->dir, &err) < 0)
+	code = notify_dir_open(runtime, !ns->swept, &ns->dir, &err);
+	if (code < 0 && !is_want(code)) {
 		tell_abstract(ns, error_text(&err));
+		ns->dir_again = mono_add_ms(now, NO_DIR_MS);
+		code = -ENOENT;
+	}
+	ns->swept |= !is_want(code);
 	error_clear(&err);
 	free(runtime);
+	return code;
 }
 
 static int
@@ -106,10 +134,10 @@ open_file(struct worker *w)
 {
 	struct notify *n = w->notify;
 	struct notify_sockets *ns = n->all;
+	int code = open_dir(ns);
 
-	open_dir(ns);
-	return ns->dir.fd < 0 ? -ENOENT : notify_socket_open(&ns->dir,
-	    w->serial, &w->spec->conf->creds, &n->fd, &n->name);
+	return code < 0 ? code : notify_socket_open(&ns->dir, w->serial,
+	    &w->spec->conf->creds, &n->fd, &n->name);
 }
 
 static int
@@ -125,7 +153,11 @@ open_socket(struct worker *w)
 	}
 	if (code == 0)
 		return 0;
-	if (code == -EACCES)
+	if (is_want(code))
+		worker_log_often(LOG_LEVEL_WARNING, w, "its NOTIFY_SOCKET is "
+		    "an abstract name until its next start: %s",
+		    strerror(-code));
+	else if (code == -EACCES)
 		tell_abstract(ns, "a worker's user may not reach it");
 	else
 		tell_abstract(ns, strerror(-code));
@@ -150,6 +182,7 @@ notify_open(struct worker *w)
 		notify_close(w);
 	n->heard = n->warned = false;
 	n->count = 0;
+	n->stranger = 0;
 	return code;
 }
 
@@ -176,13 +209,14 @@ notify_name(const struct worker *w)
 /* ---- what is said ---- */
 
 static bool
-descends_from(pid_t pid, pid_t ancestor)
+descends_from(struct notify_sockets *ns, pid_t pid, pid_t ancestor)
 {
 	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
 		struct process_stat st;
 
 		if (pid == ancestor)
 			return true;
+		ns->ancestors++;
 		if (!process_stat(pid, &st))
 			return false;
 		if (st.group == ancestor)
@@ -202,13 +236,20 @@ descends_from(pid_t pid, pid_t ancestor)
 static bool
 sender_is_worker(const struct worker *w, const struct notify_datagram *d)
 {
+	struct notify *n = w->notify;
+	struct mono now = mono_now();
 	pid_t group;
 
-	if (d->pid == 0)
+	if (d->pid == 0 || (d->pid == n->stranger &&
+	    mono_ms_between(n->stranger_at, now) < STRANGER_MS))
 		return false;
 	group = getpgid(d->pid);
-	return d->pid == w->pid || group == w->pid ||
-	    (group > 0 && descends_from(d->pid, w->pid));
+	if (d->pid == w->pid || group == w->pid ||
+	    (group > 0 && descends_from(n->all, d->pid, w->pid)))
+		return true;
+	n->stranger = d->pid;
+	n->stranger_at = now;
+	return false;
 }
 
 static void
@@ -311,7 +352,7 @@ new_turn(struct notify_sockets *ns)
 	if (ns->turn == turn)
 		return;
 	ns->turn = turn;
-	ns->heard = ns->helpers = 0;
+	ns->heard = ns->helpers = ns->ancestors = 0;
 }
 
 /* ---- descriptors ---- */
@@ -339,8 +380,11 @@ get_help(struct notify *n)
 	if (n->helper >= 0 && loop_add(ns->loop, n->helper, EPOLLIN, false,
 	    helper_ended, n, &n->helper_handle) < 0)
 		leave_helper(n);
-	if (n->helper < 0)
+	if (n->helper < 0) {
+		/* It may have been started, and take it out all the same. */
+		n->heard = false;
 		return false;
+	}
 	ns->helpers++;
 	n->helped = mono_now();
 	mute(n, true);
@@ -399,7 +443,8 @@ ready(void *ctx, uint32_t events)
 
 	(void)events;
 	new_turn(ns);
-	if (ns->heard++ >= AT_ONCE_PER_TURN)
+	if (ns->heard++ >= AT_ONCE_PER_TURN ||
+	    ns->ancestors >= ANCESTORS_PER_TURN)
 		return;
 	taken = take_one(n, true);
 	if (taken == TAKEN_STRANGE ||
@@ -446,7 +491,8 @@ tick_due(void *ctx)
 	bool late = false;
 
 	new_turn(ns);
-	for (int i = 0; i < QUEUE_PORTION && n != last; i++) {
+	for (int i = 0; i < QUEUE_PORTION && n != last &&
+	    ns->ancestors < ANCESTORS_PER_TURN; i++) {
 		n = TAILQ_FIRST(&ns->queue);
 		take_in_turn(n);
 	}

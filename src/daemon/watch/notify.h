@@ -18,8 +18,11 @@ struct notify_sockets {
 	struct loop_timer tick;	/* of the queue, and for helpers */
 	uint64_t turn;		/* of the loop, in which */
 	unsigned heard;		/* so many sockets were looked at, */
-	unsigned helpers;	/* and so many helpers were started */
+	unsigned helpers;	/* and so many helpers were started, */
+	unsigned ancestors;	/* and so many of senders were looked at */
 	struct notify_dir dir;	/* made with the first socket */
+	bool swept;		/* what dead ones have left */
+	struct mono dir_again;	/* there was none: not before then */
 	bool told;		/* that one is not there */
 };
 

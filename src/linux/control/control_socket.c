@@ -24,14 +24,23 @@
 #define LOCK_MS 1000
 #define LOCK_SUFFIX ".lock"
 
-/* Ours alone, and still the one of that name. */
+/* Can nobody else have it? */
 static bool
-is_own_lock(int fd, const char *name)
+is_own(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_uid == geteuid();
+}
+
+/* Still the one of that name? */
+static bool
+is_there(int fd, const char *name)
 {
 	struct stat st, there;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_uid == geteuid() && lstat(name, &there) == 0 &&
+	return fstat(fd, &st) == 0 && lstat(name, &there) == 0 &&
 	    st.st_dev == there.st_dev && st.st_ino == there.st_ino;
 }
 
@@ -39,12 +48,12 @@ is_own_lock(int fd, const char *name)
  * A file beside it that only we can open, locked for as long as the start takes,
  * so that "nobody listens, then it is ours" is one step among all clusterds;
  * without it, as well as may be. A lock of the directory anybody could have who
- * may read it.
+ * may read it. Whoever has a loop to turn does not wait for it.
  */
 static int
-lock_place(const char *name)
+lock_place(const char *name, bool waits)
 {
-	struct mono end = mono_add_ms(mono_now(), LOCK_MS);
+	struct mono end = mono_add_ms(mono_now(), waits ? LOCK_MS : 0);
 	const struct timespec pause = { .tv_nsec = 5000000 };
 
 	do {
@@ -56,12 +65,16 @@ lock_place(const char *name)
 
 		if (fd < 0)
 			return -1;
-		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 &&
-		    is_own_lock(fd, name))
+		if (!is_own(fd)) {
+			fd_close(&fd);
+			return -1;
+		}
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && is_there(fd, name))
 			return fd;
 		/* Somebody starts, or has just removed it. */
 		fd_close(&fd);
-		(void)nanosleep(&pause, NULL);
+		if (waits)
+			(void)nanosleep(&pause, NULL);
 	} while (mono_before(mono_now(), end));
 	return -1;
 }
@@ -248,7 +261,7 @@ drop_name(struct control_socket *s)
 
 int
 control_socket_open(const char *path, const char *also, uint32_t gid,
-    struct control_socket *ret_socket, struct error *err)
+    bool waits, struct control_socket *ret_socket, struct error *err)
 {
 	struct control_socket s = CONTROL_SOCKET_INIT;
 	struct sockaddr_un sun;
@@ -265,7 +278,7 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 		free(s.path);
 		return error_set(err, -ENOMEM, "out of memory");
 	}
-	lock = lock_place(name);
+	lock = lock_place(name, waits);
 	code = clear_place(&sun, err);
 	/* Whoever has named the file otherwise has this one. */
 	if (code == 0 && also != NULL)
@@ -306,7 +319,7 @@ control_socket_also(struct control_socket *s, const char *also,
 		return 0;
 	if (asprintf(&name, "%s" LOCK_SUFFIX, s->path) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	lock = lock_place(name);
+	lock = lock_place(name, false);
 	drop_name(s);
 	if (also != NULL)
 		code = add_name(s, also, err);

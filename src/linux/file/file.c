@@ -86,14 +86,19 @@ file_read_start(const char *path, size_t max, char **ret_text, size_t *ret_len)
 	return code;
 }
 
-/* Takes over `fd`, or what opening it has come to. */
+static int
+cannot(const char *path, int code, const char *why, struct error *err)
+{
+	return error_set(err, code, "cannot read %s: %s", path, why);
+}
+
+/* Takes over `fd`. */
 static int
 read_opened(int fd, const char *path, size_t max, char **ret_text,
     size_t *ret_len, struct error *err)
 {
-	int code;
+	int code = check_regular(fd);
 
-	code = fd < 0 ? fd : check_regular(fd);
 	if (code == 0)
 		code = read_all(fd, max, false, ret_text, ret_len);
 	fd_close(&fd);
@@ -104,8 +109,7 @@ read_opened(int fd, const char *path, size_t max, char **ret_text,
 		error_set(err, code, "cannot read %s: larger than %zu bytes",
 		    path, max);
 	else if (code < 0)
-		error_set(err, code, "cannot read %s: %s", path,
-		    strerror(-code));
+		cannot(path, code, strerror(-code), err);
 	return code;
 }
 
@@ -115,14 +119,21 @@ file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	return read_opened(fd < 0 ? -errno : fd, path, max, ret_text, ret_len,
-	    err);
+	if (fd < 0)
+		return cannot(path, -errno, strerror(errno), err);
+	return read_opened(fd, path, max, ret_text, ret_len, err);
 }
 
 int
 file_read_trusted(const char *path, size_t max, char **ret_text,
     size_t *ret_len, struct error *err)
 {
-	return read_opened(open_trusted(path, O_RDONLY | O_NOCTTY |
-	    O_NONBLOCK, 0), path, max, ret_text, ret_len, err);
+	struct error why = ERROR_INIT;
+	int fd = open_trusted(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0,
+	    &why);
+	int code = fd < 0 ? cannot(path, fd, error_text(&why), err) :
+	    read_opened(fd, path, max, ret_text, ret_len, err);
+
+	error_clear(&why);
+	return code;
 }

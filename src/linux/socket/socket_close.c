@@ -85,19 +85,42 @@ socket_refuse_descriptors(int fd)
 	    sizeof(off)) < 0 ? -errno : 0;
 }
 
-ssize_t
-socket_receive(int fd, void *buf, size_t len)
+/* Linux 5.17. A peek passes such a byte over, though descriptors may come with
+   it, and poll(2) goes on telling that it is there. */
+static bool
+holds_urgent_byte(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLPRI) != 0;
+}
+
+/* How much can be read without dropping a descriptor. */
+static ssize_t
+look_first(int fd, void *buf, size_t len)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_PEEK);
 
-	if (n < 0)
-		return -errno;
+	n = n < 0 ? -errno : n;
 	/* No room was given for any (unix(7)). */
-	if ((msg.msg_flags & MSG_CTRUNC) != 0)
+	if ((n >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0) ||
+	    holds_urgent_byte(fd))
 		return -EBADMSG;
-	/* No further than that was seen. */
-	n = n == 0 ? 0 : recv(fd, buf, (size_t)n, MSG_DONTWAIT);
-	return n < 0 ? -errno : n;
+	return n;
+}
+
+ssize_t
+socket_receive(int fd, void *buf, size_t len)
+{
+	ssize_t n = option(fd, SO_PASSRIGHTS) == 0 ? (ssize_t)len :
+	    look_first(fd, buf, len);
+
+	/* No further than was seen. */
+	if (n > 0) {
+		n = recv(fd, buf, (size_t)n, MSG_DONTWAIT);
+		n = n < 0 ? -errno : n;
+	}
+	return n;
 }

@@ -22,9 +22,10 @@ void socket_close_copy(int *fd);
    a kernel that cannot do that. */
 int socket_refuse_descriptors(int fd);
 
-/* As recv(2), without waiting, of a Unix stream; -errno. -EBADMSG: there are
-   descriptors among it, or right behind, and all of it is still there: to drop
-   them, which receiving would do here, may take as long as the sender likes. */
+/* As recv(2), without waiting, of a Unix stream; -errno. -EBADMSG, where they are
+   not refused: there are descriptors among it, or right behind, or an urgent byte
+   (MSG_OOB), which may hide some, and all of it is still there: to drop them,
+   which receiving would do here, may take as long as the sender likes. */
 ssize_t socket_receive(int fd, void *buf, size_t len);
 
 #endif

@@ -273,5 +273,31 @@ def test_env_file_is_no_strangers_link(box, as_root):
     os.lchown(box.path("env"), 65534, 65534)
     done = box.run("-t", "-c", "app.ini")
     assert done.returncode == 78 and "env_file" in done.stderr
+    assert f"{box.path('env')} belongs to user 65534" in done.stderr
     os.lchown(box.path("env"), 0, 0)
     assert box.run("-t", "-c", "app.ini").returncode == 0
+
+
+@pytest.mark.parametrize("config", ["current/app.ini", "./current//app.ini"])
+def test_directory_that_was_named_may_be_behind_a_strangers_link(
+        box, as_root, config):
+    """Who owns the link has the configuration in his hands anyway."""
+    os.mkdir(box.path("1"))
+    box.write("1/env", "A=1\n")
+    box.config("1/app.ini", clusterd={"log": "own.log"}, web={
+        "command": probe(), "env_file": "env", "instances": 1})
+    os.symlink("1", box.path("current"))
+    os.lchown(box.path("current"), 65534, 65534)
+    d = box.start("-c", config)
+    d.log_path = box.path("1/own.log")
+    wait_until(lambda: os.path.exists(d.log_path), "the log")
+    d.wait_ready(1)
+    d.send(signal.SIGUSR1)
+    d.wait_log("log reopened")
+    # A link in it that is a stranger's is none of what was named.
+    os.rename(d.log_path, box.path("1/secret"))
+    os.symlink("secret", d.log_path)
+    os.lchown(d.log_path, 65534, 65534)
+    d.send(signal.SIGUSR1)
+    d.wait_log(r"own\.log: the symbolic link \S+/own\.log belongs to user 65534")
+    d.stop()

@@ -99,6 +99,21 @@ def test_at_a_reload(box, instances):
     assert not os.path.lexists(box.path("web.unix.lane"))
 
 
+def test_who_starts_meanwhile_is_begun_anew(box):
+    """An old worker ends while new ones are not ready yet."""
+    shutting(box, "--ready", 700, ready="notify", instances=2, max_surge=2,
+             ready_timeout="8s")
+    d = box.start()
+    d.wait_ready(2)
+    do(box, "reload", 60)
+    assert d.find(r"web\[1\] pid \d+: is replaced: its listener was shut down")
+    assert status(box).app()["reloads_aborted"] == 0
+    settled(box, d, 2)
+    for _ in range(10):
+        served(box)
+    d.stop()
+
+
 def test_at_a_scale_down_the_others_are_replaced(box):
     shutting(box, instances=3)
     d = box.start()

@@ -3,10 +3,10 @@
 import os
 import pty
 import signal
+import socket
 
 import words
-from harness import children_of, wait_until
-from harness import kill, wait_until
+from harness import SLOW, children_of, wait_until
 
 # A session with the terminal as its own; then what it is to be.
 SESSION = """
@@ -52,6 +52,19 @@ def test_hangup_of_the_terminal_is_a_stop(box):
     os.close(master)
     d.wait_end(0)
     assert "the terminal is gone" in d.log()
+
+
+def test_signal_after_the_hangup_kills_nobody(box):
+    d, master = start(box, ALONE)
+    with socket.create_connection(("127.0.0.1", d.port())) as s:
+        s.settimeout(15 * SLOW)
+        s.sendall(b"GET /slow/800 HTTP/1.0\r\n\r\n")
+        box.wait_events("slow")
+        os.close(master)
+        d.wait_log("the terminal is gone")
+        d.send(signal.SIGTERM)
+        assert s.recv(1)
+    d.wait_end(0)
 
 
 def test_hangup_that_a_shell_passes_on_is_a_stop(box):

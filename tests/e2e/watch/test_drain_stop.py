@@ -7,13 +7,14 @@ they have not finished, and the probe.
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
 
 from drains import DRAINED, TIMED_OUT, Client, abrupt, begin, start, wait_gone
-from harness import (CUT, ask, free_port, get, is_alive, is_refused, is_socket,
-                     read_answer, wait_until)
+from harness import (CLUSTERCTL, CUT, ask, free_port, get, is_alive,
+                     is_refused, is_socket, read_answer, wait_until)
 from lanes import as_nobody, needs, nobodys_probe, parametrized
 
 each_way = parametrized("least-connections", "round-robin", "random", "source",
@@ -34,6 +35,13 @@ def wait_refused(address):
 def ctl(box, *arguments):
     return box.ctl("-c", box.path("app.ini"), *arguments,
                    env={"RUNTIME_DIRECTORY": box.dir})
+
+
+def stop_by_clusterctl(box):
+    """Which waits for the end."""
+    return subprocess.Popen([CLUSTERCTL, "-c", box.path("app.ini"), "stop"],
+                            env=box.ctl_environment(
+                                {"RUNTIME_DIRECTORY": box.dir}))
 
 
 def half(stack, address, count=1):
@@ -242,6 +250,35 @@ def test_second_signal_kills_in_the_midst_of_a_drain(box, second):
     assert box.events("signal 15") == []
 
 
+def test_first_signal_kills_nobody_in_the_midst_of_a_stop_by_clusterctl(box):
+    box.web("--ignore-term", instances=1, drain_timeout="60s",
+            stop_timeout="60s")
+    d = start(box, 1)
+    address = d.addresses()[0]
+    slow = ask(address, "/slow/800")
+    box.wait_events("slow")
+    stop = stop_by_clusterctl(box)
+    wait_refused(address)
+    d.send(signal.SIGTERM)
+    d.wait_log("SIGTERM: stopping already")
+    read_answer(slow)
+    d.stop(limit=20)
+    stop.wait()
+    assert "SIGTERM again: killing what is left" in d.log()
+
+
+def test_int_after_clusterctl_ends_the_drain(box):
+    d, address = start_abrupt(box, drain_timeout="60s")
+    with contextlib.ExitStack() as stack:
+        client, = begin(box, stack, address, "/slow/60000")
+        stop = stop_by_clusterctl(box)
+        wait_refused(address)
+        d.stop(signal.SIGINT, limit=20)
+        stop.wait()
+        assert client.is_cut()
+    assert "killing what is left" not in d.log()
+
+
 def test_retiring_workers_of_a_reload_finish_too(box):
     d, address = start_abrupt(box, drain_timeout="60s")
     with contextlib.ExitStack() as stack:
@@ -287,6 +324,21 @@ def test_second_signal_ends_stop_delay(box):
     d.send(signal.SIGTERM)
     d.wait_log("going down")
     d.stop(limit=20)
+
+
+def test_first_signal_ends_stop_delay_of_clusterctl(box):
+    box.web(clusterd={"stop_delay": "60s"}, instances=1, drain_timeout="60s")
+    d = start(box, 1)
+    address = d.addresses()[0]
+    stop = stop_by_clusterctl(box)
+    d.wait_log("going down")
+    slow = ask(address, "/slow/800")
+    box.wait_events("slow")
+    d.send(signal.SIGTERM)
+    wait_refused(address)
+    read_answer(slow)
+    d.wait_end(0, limit=20)
+    stop.wait()
 
 
 # --- other listeners

@@ -4,6 +4,7 @@ import errno
 import glob
 import os
 import pwd
+import resource
 import re
 import shutil
 import signal
@@ -451,6 +452,32 @@ def test_socket_of_a_worker_with_a_user(box, as_root):
     d.stop()
 
 
+def test_want_of_a_descriptor_is_no_want_of_a_directory(
+        box, as_root, unwrapped):
+    paths_only(box, user="nobody", instances=1, restart_delay="1s",
+               restart_delay_max="1s")
+    os.chmod(box.dir, 0o755)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    mark = d.mark()
+    kill(pid)
+    d.wait_log("restarting in", start=mark)
+    # One is left: for the socket, not for the look whether nobody reaches it.
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    used = {int(n) for n in os.listdir(f"/proc/{d.pid}/fd")}
+    free = sorted(set(range(len(used) + 2)) - used)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (free[1], limits[1]))
+    d.wait_log(r"its NOTIFY_SOCKET is an abstract name until its next start: "
+               "Too many open files", start=mark)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    pid, = d.wait_ready(1, limit=20)
+    assert not d.find("there is no directory")
+    d.send(signal.SIGHUP)
+    pid, = d.wait_replaced([pid], 1)
+    assert is_socket(notify_socket_of(pid))
+    d.stop()
+
+
 def test_directory_that_others_cannot_reach_is_not_used(box, as_root):
     """Workers that are root may become anybody, and say READY=1 then."""
     for name, mode in (("closed", 0o700), ("temporary", 0o755)):
@@ -547,6 +574,11 @@ def test_directory_in_tmp_where_there_is_no_other(box):
     line = d.wait_log("abstract name.*")
     assert "others may replace files in" in line[0]
     assert len(d.find("abstract name")) == 1
+    # It is not looked for at each start.
+    os.chmod(box.path("tmp"), 0o1777)
+    kill(pid)
+    pid, = d.wait_replaced([pid], 1)
+    assert notify_socket_of(pid).startswith("@clusterd/")
     d.stop()
 
 

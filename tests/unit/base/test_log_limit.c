@@ -88,22 +88,56 @@ each_app_and_kind(void **state)
 	assert_int_equal(times, 4);
 }
 
+/* So many apps say something in turn. */
+static unsigned
+pass_apps(struct log_limit *l, unsigned from, unsigned n, int64_t ms,
+    unsigned each)
+{
+	unsigned passed = 0;
+	char app[16];
+
+	for (unsigned i = from; i < from + n; i++) {
+		snprintf(app, sizeof(app), "app%u", i);
+		passed += pass(l, app, a, ms, each);
+	}
+	return passed;
+}
+
 /* Nothing that was counted is forgotten. */
 static void
 room_is_made(void **state)
 {
+	const unsigned n = LOG_LIMIT_KINDS;
 	struct log_limit l = { 0 };
-	unsigned passed = 0, n = 3 * LOG_LIMIT_KINDS;
-	char app[16];
 
 	(void)state;
-	for (unsigned i = 0; i < n; i++) {
-		snprintf(app, sizeof(app), "app%u", i);
-		passed += pass(&l, app, a, i, 30);
-	}
-	assert_int_equal(passed, 20 * n);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(pass_apps(&l, i * n, n, i * 1000, 30), 20 * n);
 	log_limit_tell(&l, MONO_NEVER, tell);
-	assert_int_equal(told, 10 * n);
+	assert_int_equal(told, 3 * 10 * n);
+}
+
+/* No room is made within a second: what is too much together counts as one. */
+static void
+others_are_one(void **state)
+{
+	const unsigned n = 2 * LOG_LIMIT_KINDS;
+	struct log_limit l = { 0 };
+	unsigned passed = 0;
+
+	(void)state;
+	for (int64_t ms = 0; ms < 1000; ms += 10)
+		passed += pass_apps(&l, 0, n, ms, 1);
+	assert_int_equal(passed, 20 * (LOG_LIMIT_KINDS + 1));
+	assert_int_equal(log_limit_due(&l).ns, at(1000).ns);
+	log_limit_tell(&l, at(1000), tell);
+	assert_int_equal(told, 100 * n - passed);
+	assert_int_equal(times, LOG_LIMIT_KINDS + 1);
+	assert_int_equal(pass_apps(&l, n, LOG_LIMIT_KINDS + 20, 1000, 1),
+	    LOG_LIMIT_KINDS + 20);
+	assert_int_equal(pass_apps(&l, 3 * n, 1, 1000, 1), 0);
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_int_equal(told, 100 * n - passed + 1);
 }
 
 static void
@@ -126,6 +160,7 @@ main(void)
 		cmocka_unit_test_setup(twenty_a_second, setup),
 		cmocka_unit_test_setup(each_app_and_kind, setup),
 		cmocka_unit_test_setup(room_is_made, setup),
+		cmocka_unit_test_setup(others_are_one, setup),
 		cmocka_unit_test_setup(long_name, setup),
 	};
 

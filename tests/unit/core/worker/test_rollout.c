@@ -21,10 +21,10 @@
  *            and not, `F` on target and over, `G` and it starts again, `R` relapsed, `-` nobody, `m` and
  *            `n` newer than what is in force, and ready
  *   next     nothing, `i` idle, `s` starting, `w` ready and somebody waits,
- *            `r` ready, `v` serves, `p` passed, `x` failed
+ *            `r` ready, `v` serves, `p` passed, `x` failed, `d` outdated
  *   leaving  `!` at the end
  */
-static const char next_letters[] = "iswrvpx";
+static const char next_letters[] = "iswrvpxd";
 
 static size_t
 parse_seats(const char *text, struct rollout_seat *seats)
@@ -280,6 +280,20 @@ scaled_up_and_down(void **state)
 	expect("ox os", 1, 3, 1, ROLLOUT_ABORT, 0);
 }
 
+/* Nobody reaches it: another one, once it has made room. */
+static void
+a_new_worker_that_begins_in_vain(void **state)
+{
+	(void)state;
+	expect("t od os", 3, 5, 2, ROLLOUT_DROP, 1);
+	expect("t o os", 3, 5, 2, ROLLOUT_WAIT, 1);
+	expect("t o os", 3, 4, 2, ROLLOUT_START, 1);
+	expect("T od o", 3, 4, 1, ROLLOUT_DROP, 1);
+	expect("-d o", 2, 1, 0, ROLLOUT_DROP, 0);
+	expect("od ox", 2, 4, 2, ROLLOUT_ABORT, 1);
+	expect("t od", 1, 3, 1, ROLLOUT_DROP, 1);
+}
+
 /* ---- what is seen of a seat ---- */
 
 static struct rollout_seat
@@ -303,8 +317,13 @@ a_new_worker_passes_or_fails(void **state)
 {
 	(void)state;
 	for (enum worker_state s = 0; s < WORKER_STATES; s++) {
+		const bool begins = s == WORKER_EXECING || s == WORKER_STARTING;
 		enum rollout_next next = look_at_new(
 		    (struct rollout_worker){ .state = s });
+
+		assert_int_equal(look_at_new((struct rollout_worker){
+		    .state = s, .outdated = true }),
+		    begins ? ROLLOUT_NEXT_OUTDATED : next);
 
 		if (s == WORKER_IDLE)
 			assert_int_equal(next, ROLLOUT_NEXT_IDLE);
@@ -510,8 +529,8 @@ an_abort_leads_back(void **state)
 /* ---- every view of up to three seats ---- */
 
 static const char *const seat_kinds[] = {
-	"o", "os", "ow", "or", "ov", "op", "ox", "O", "Os", "Op", "b", "f",
-	"fs", "fr", "-", "-!", "-i", "-i!", "-s", "-r", "-p", "t", "T", "F",
+	"o", "os", "ow", "or", "ov", "op", "ox", "od", "O", "Os", "Op", "b", "f",
+	"fs", "fr", "-", "-!", "-i", "-i!", "-s", "-r", "-p", "-d", "t", "T", "F",
 	"G", "R",
 };
 
@@ -554,8 +573,10 @@ judge(const struct rollout_view *v)
 		.superfluous = v->n_seats,
 	};
 
-	for (size_t i = v->n_seats; i-- > v->n_wanted; )
-		if (v->seats[i].next != ROLLOUT_NEXT_NONE)
+	for (size_t i = v->n_seats; i-- > 0; )
+		if (v->seats[i].next == ROLLOUT_NEXT_OUTDATED ||
+		    (i >= v->n_wanted &&
+			v->seats[i].next != ROLLOUT_NEXT_NONE))
 			j.superfluous = i;
 	for (size_t i = 0; i < v->n_wanted; i++)
 		j.changed_over |= v->seats[i].on_target;
@@ -691,6 +712,7 @@ main(void)
 		cmocka_unit_test(first_failure_aborts),
 		cmocka_unit_test(crashed_seat_comes_back_first),
 		cmocka_unit_test(scaled_up_and_down),
+		cmocka_unit_test(a_new_worker_that_begins_in_vain),
 		cmocka_unit_test(a_new_worker_passes_or_fails),
 		cmocka_unit_test(a_new_worker_is_tried),
 		cmocka_unit_test(two_deaths_are_the_programs),

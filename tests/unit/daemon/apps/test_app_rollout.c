@@ -736,6 +736,61 @@ no_way_back_to_what_has_ended(void **state)
 }
 
 /* The seat stays behind, and whatever happens next tries again. */
+/* As if a worker had shut the app's listener down, and another were there. */
+static void
+deafen(struct app *app, struct worker *w)
+{
+	w->pid = 4711;
+	w->deaf_serial = w->serial;
+	app_touch(app);
+	fake_turn();
+}
+
+static void
+a_new_one_whose_listener_is_another_begins_anew(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2");
+	deafen(app, next(app, 1));
+	expect_told("retire 1/2");
+	assert_null(next(app, 1));
+	fake_retired_go(app);
+	expect_told("start 1/2");
+
+	/* It does so itself: that is not waited for again and again. */
+	deafen(app, next(app, 1));
+	expect_told("");
+	fake_pass(2000);
+	fake_dies(next(app, 1), true);
+	assert_non_null(app->reload_error);
+	assert_int_equal(app->reloads_aborted, 1);
+}
+
+static void
+who_is_begun_anew_changes_over(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	for (unsigned generation = 2; generation < 4; generation++) {
+		fake_roll(app, WEB "instances = 2\n");
+		deafen(app, next(app, 0));
+		fake_retired_go(app);
+		change_over(app, 0);
+		change_over(app, 1);
+		expect_all_of(app, 2, generation);
+	}
+	expect_told("start 0/1, start 1/1, "
+	    "start 0/2, retire 0/2, start 0/2, retire 0/1, start 1/2, "
+	    "retire 1/1, "
+	    "start 0/3, retire 0/3, start 0/3, retire 0/2, start 1/3, "
+	    "retire 1/2");
+}
+
 static void
 no_memory_for_a_new_worker(void **state)
 {
@@ -789,6 +844,8 @@ main(void)
 		ROLLOUT_TEST(an_abort_has_the_number_that_it_was_scaled_to),
 		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
 		ROLLOUT_TEST(no_way_back_to_what_has_ended),
+		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),
+		ROLLOUT_TEST(who_is_begun_anew_changes_over),
 		ROLLOUT_TEST(no_memory_for_a_new_worker),
 	};
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,7 +66,7 @@ lingering_end(struct lingering *l)
 }
 
 static void
-pass(int to, int *fd)
+pass(int to, int *fd, int flags)
 {
 	char byte = 'x';
 	struct iovec iov = { &byte, 1 };
@@ -82,7 +83,7 @@ pass(int to, int *fd)
 	m.header.cmsg_type = SCM_RIGHTS;
 	m.header.cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(&m.header), fd, sizeof(int));
-	assert_int_equal(sendmsg(to, &msg, 0), 1);
+	assert_int_equal(sendmsg(to, &msg, flags), 1);
 	close(*fd);
 	*fd = -1;
 }
@@ -154,7 +155,7 @@ queued(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
 	    pair), 0);
-	pass(pair[1], &l.fd);
+	pass(pair[1], &l.fd, 0);
 	since = mono_now();
 	socket_close(&pair[0]);
 	assert_quick(since);
@@ -182,7 +183,7 @@ received(void **state)
 	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), 1);
 	assert_int_equal(buf[0], 'b');
 	assert_int_equal(write(pair[1], "cd", 2), 2);
-	pass(pair[1], &l.fd);
+	pass(pair[1], &l.fd, 0);
 	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), -EBADMSG);
 	socket_close(&pair[0]);
 	await_helpers();
@@ -194,6 +195,62 @@ received(void **state)
 	close(pair[1]);
 	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), 0);
 	socket_close(&pair[0]);
+}
+
+/* A peek passes an urgent byte over, and its descriptors with it, while poll(2)
+   goes on telling that something is there. */
+static void
+urgent(void **state)
+{
+	int pair[2], ends[2];
+	char buf[16];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+	    pair), 0);
+	if (send(pair[1], "x", 1, MSG_OOB) < 0)
+		skip();
+	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), -EBADMSG);
+	close(pair[0]);
+	close(pair[1]);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+	    pair), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	pass(pair[1], &ends[1], MSG_OOB);
+	assert_int_equal(write(pair[1], "ab", 2), 2);
+	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), -EBADMSG);
+	/* It has not been closed by who received. */
+	assert_int_equal(read(ends[0], buf, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(pair[0]);
+	close(pair[1]);
+	close(ends[0]);
+}
+
+/* Where no descriptors come, it is dropped, and what is behind it arrives. */
+static void
+urgent_alone(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+	int pair[2];
+	char buf[16];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+	    pair), 0);
+	if (socket_refuse_descriptors(pair[0]) < 0 ||
+	    send(pair[1], "x", 1, MSG_OOB) < 0)
+		skip();
+	p.fd = pair[0];
+	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), -EAGAIN);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(send(pair[1], "x", 1, MSG_OOB), 1);
+	assert_int_equal(write(pair[1], "ab", 2), 2);
+	assert_int_equal(socket_receive(pair[0], buf, sizeof(buf)), 2);
+	assert_memory_equal(buf, "ab", 2);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 static void
@@ -218,6 +275,8 @@ main(void)
 		cmocka_unit_test(copy_leaves_option),
 		cmocka_unit_test(queued),
 		cmocka_unit_test(received),
+		cmocka_unit_test(urgent),
+		cmocka_unit_test(urgent_alone),
 		cmocka_unit_test(none),
 	};
 
