@@ -366,7 +366,8 @@ sweep(struct orphans *o)
 		o->sweeping = sweep_part(o);
 	} else {
 		begin_sweep(o);
-		if (child_scan_begin(&o->scan) == 0)
+		/* In parts, if there is a timer for the next ones. */
+		if (o->loop != NULL && child_scan_begin(&o->scan) == 0)
 			o->sweeping = sweep_part(o);
 		else	/* all of them, once */
 			listed = orphans_each(o, sweep_one, NULL);
