@@ -249,14 +249,18 @@ cell_unwanted(const struct step_args *a)
 	a->fsm->unwanted = true;
 }
 
-/* It is not ready, but clients of its last process may wait for it. */
+/* It is not ready, but clients may wait for it: of its last process, or, while
+   the old one has made room for it, its own. These its successor serves, if one
+   is to come. */
 static bool
 goes_on_for_others(const struct step_args *a)
 {
-	if ((!a->facts->waiting && !a->fsm->retiring) || a->fsm->trial ||
+	if ((!a->facts->waiting && !a->fsm->retiring) ||
+	    (a->fsm->trial && !a->facts->no_successor) ||
 	    a->app->restart == CONF_RESTART_NEVER)
 		return false;
 	a->fsm->unwanted = a->fsm->retiring = true;
+	a->fsm->trial = false;
 	return true;
 }
 
@@ -282,7 +286,7 @@ cell_retire_killed(const struct step_args *a)
 }
 
 static void
-cell_retire_backoff(const struct step_args *a)
+cell_retire_without_process(const struct step_args *a)
 {
 	if (goes_on_for_others(a))
 		cell_start(a);
@@ -353,7 +357,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_PASSED] = cell_passed,
-		[WORKER_EV_RETIRE] = cell_give_up,
+		[WORKER_EV_RETIRE] = cell_retire_without_process,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,
@@ -460,7 +464,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = cell_start,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_PASSED] = cell_passed,
-		[WORKER_EV_RETIRE] = cell_retire_backoff,
+		[WORKER_EV_RETIRE] = cell_retire_without_process,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,

@@ -379,17 +379,6 @@ look_at_seat(const struct app *app, unsigned i)
 	    seat->next != NULL ? &next : NULL);
 }
 
-/* Has a worker that was the seat's still a process? */
-static bool
-leaves(const struct app *app, unsigned i)
-{
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		if (!w->seated && w->instance == i &&
-		    worker_state_alive(w->fsm.state))
-			return true;
-	return false;
-}
-
 static unsigned
 count_alive(const struct app *app)
 {
@@ -460,7 +449,7 @@ step(struct app *app)
 		return false;
 	for (unsigned i = 0; i < app->n_seats; i++) {
 		seats[i] = look_at_seat(app, i);
-		seats[i].leaving = leaves(app, i);
+		seats[i].leaving = seats_leaves(app, i);
 	}
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,

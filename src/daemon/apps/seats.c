@@ -30,6 +30,16 @@ seats_ensure(struct app *app, unsigned n)
 	return true;
 }
 
+bool
+seats_leaves(const struct app *app, unsigned i)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (!w->seated && w->instance == i &&
+		    worker_state_alive(w->fsm.state))
+			return true;
+	return false;
+}
+
 /* Put a new worker of `spec` into a place. False: no memory. */
 static bool
 put_worker(struct app *app, struct worker **place, struct app_spec *spec,

@@ -14,6 +14,9 @@ struct worker_step;
 /* At least n places; new ones are empty. False: no memory. */
 bool seats_ensure(struct app *app, unsigned n);
 
+/* Has a worker that was the seat's still a process? */
+bool seats_leaves(const struct app *app, unsigned seat);
+
 /* Outside a rollout: every wanted seat has a worker, the others have none. */
 void seats_fill(struct app *app);
 

@@ -6,6 +6,7 @@ they have not finished, and the probe.
 
 import contextlib
 import os
+import shlex
 import signal
 import threading
 
@@ -13,7 +14,7 @@ import pytest
 
 from drains import DRAINED, TIMED_OUT, Client, abrupt, begin, start, wait_gone
 from harness import (CUT, ask, free_port, get, is_alive, is_refused, is_socket,
-                     read_answer, wait_until)
+                     probe, read_answer, wait_until)
 from lanes import as_nobody, needs, nobodys_probe, parametrized
 
 each_way = parametrized("least-connections", "round-robin", "random", "source",
@@ -253,6 +254,51 @@ def test_retiring_workers_of_a_reload_finish_too(box):
         wait_refused(address)
         assert client.read().generation == 1
         assert other.read().generation == 2
+    d.wait_end(0)
+
+
+@pytest.mark.parametrize("how", ["signal", "stop"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_waits_for_the_successor_is_served(box, begun, how):
+    """max_surge = 0: while the old one drains, clients wait for the new, which
+    is not there yet, or has just begun; and never two at a time."""
+    gate = box.path("gate")
+    slow = shlex.join(["sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; "
+                       f"done; exec {probe('--events', box.events_path)}"])
+    keys = {"instances": 1, "balance": "random", "max_surge": 0,
+            "drain_timeout": "60s"}
+    box.web(**keys)
+    d = start(box, 1)
+    old, = d.ready_pids()
+    address = d.addresses()[0]
+    held = ask(address, "/slow/1500")
+    box.wait_events("slow")
+    box.web(command=slow, **keys)
+    d.send(signal.SIGHUP)
+    wait_until(lambda: "draining" in ctl(box, "status").stdout,
+               "the old one drains")
+    if begun:
+        read_answer(held)
+        wait_until(lambda: d.workers() and old not in d.workers(),
+                   "the new one starts")
+    waiting = [ask(address) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        if how == "stop":
+            stopping = threading.Thread(target=ctl, args=(box, "stop", "web"))
+            stopping.start()
+            stack.callback(stopping.join)
+        else:
+            d.send(signal.SIGTERM)
+        wait_refused(address)
+        if not begun:
+            assert d.workers() == [old]
+            read_answer(held)
+            wait_until(lambda: old not in d.workers(), "it goes")
+        box.touch("gate")
+        for s in waiting:
+            assert read_answer(s).generation == 2
+    if how == "stop":
+        d.send(signal.SIGTERM)
     d.wait_end(0)
 
 
