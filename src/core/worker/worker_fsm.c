@@ -188,6 +188,8 @@ cell_drained(const struct step_args *a)
 static void
 cell_drain_timeout(const struct step_args *a)
 {
+	if (a->facts->ends)
+		a->fsm->retiring = false;
 	send_stop(a, WORKER_WHY_DRAIN_TIMEOUT);
 }
 

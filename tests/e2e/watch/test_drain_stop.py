@@ -134,6 +134,46 @@ def test_worker_that_dies_is_started_again_for_those_who_wait(box):
     d.wait_end(0)
 
 
+def test_no_worker_is_started_for_those_whose_sharer_still_serves(box):
+    box.web(instances=2, balance="shared", restart_delay="10ms",
+            drain_timeout="60s")
+    d = start(box, 2)
+    address = d.addresses()[0]
+    busy = []
+    for n in 1, 2:      # one that sees two clients takes both
+        busy.append(ask(address, "/busy/1500"))
+        pids = {e["pid"] for e in box.wait_events("busy", n)}
+    assert len(pids) == 2
+    waiting = [ask(address) for _ in range(3)]
+    d.send(signal.SIGTERM)
+    wait_refused(address)
+    pid = pids.pop()
+    os.kill(pid, signal.SIGKILL)
+    for s in waiting:
+        assert {read_answer(s).pid} == pids
+    for s in busy:
+        s.close()
+    d.wait_end(0)
+    assert len(box.events("start")) == 2
+
+
+def test_nobody_is_started_when_the_time_is_over(box):
+    """It would be stopped again a moment later."""
+    box.web(instances=1, balance="random", drain_timeout="400ms",
+            stop_signal="KILL")
+    d = start(box, 1)
+    address = d.addresses()[0]
+    busy = ask(address, "/busy/60000")
+    box.wait_events("busy")
+    waiting = ask(address)
+    d.send(signal.SIGTERM)
+    d.wait_end(0)
+    assert d.find("drain_timeout after"), d.log()
+    assert len(box.events("start")) == 1
+    for s in busy, waiting:
+        s.close()
+
+
 class UntilRefused:
     """Clients that come all the time, until nobody lets them in."""
 

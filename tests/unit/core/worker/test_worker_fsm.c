@@ -1416,6 +1416,24 @@ early_word_of_a_rescuer_counts(void **state)
 	worker_fsm_free(&fsm);
 }
 
+static void
+nobody_is_rescued_after_the_drain_of_a_stop(void **state)
+{
+	const struct conf_app app = with_listener();
+	const struct worker_facts facts = {
+		.now = at(600), .dice = EVEN, .ends = true,
+	};
+	struct worker_fsm fsm = machine(WORKER_READY);
+
+	(void)state;
+	step_while(&fsm, &app, WORKER_EV_RETIRE, 500, false);
+	worker_fsm_step(&fsm, &app, WORKER_EV_DEADLINE, &facts);
+	assert_int_equal(fsm.state, WORKER_STOPPING);
+	step_while(&fsm, &app, WORKER_EV_EXITED, 700, true);
+	assert_int_equal(fsm.state, WORKER_ENDED);
+	worker_fsm_free(&fsm);
+}
+
 /* A drain_timeout of 0 meets one that was to go on for those who wait. */
 static void
 rescue_without_a_drain_is_stopped_when_ready(void **state)
@@ -1766,6 +1784,7 @@ main(void)
 		cmocka_unit_test(rescue_without_a_drain_is_stopped_when_ready),
 		cmocka_unit_test(rescues_come_to_an_end),
 		cmocka_unit_test(rescue_that_cannot_be_forked_is_tried_again),
+		cmocka_unit_test(nobody_is_rescued_after_the_drain_of_a_stop),
 		cmocka_unit_test(nobody_waits_for_one_on_trial),
 		cmocka_unit_test(
 		    one_on_trial_serves_who_waits_if_nobody_comes_after_it),
