@@ -168,6 +168,7 @@ apps_stop_one(struct app *app, struct error *err)
 		return error_set(err, code, "out of memory");
 	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
 	leave(app);
+	app->crew.dismissed = true;
 	app_refuse(app);
 	retire(app);
 	return 0;
@@ -246,6 +247,7 @@ apps_drain(struct apps *apps)
 			most = ms;
 		if (!a->crew.stopping)
 			leave(a);
+		a->crew.dismissed = true;
 		retire(a);
 	}
 	apps_touch(apps);

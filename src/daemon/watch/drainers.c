@@ -152,7 +152,7 @@ policy_of(const struct drainage *x)
 		.refused = drain_sight_refused(w),
 	};
 
-	if (w->crew->stopping && policy.idle_ms > STOP_IDLE_MS)
+	if (w->crew->dismissed && policy.idle_ms > STOP_IDLE_MS)
 		policy.idle_ms = STOP_IDLE_MS;
 	return policy;
 }
@@ -174,7 +174,7 @@ says_farewell(const struct drainage *x)
 	/* With drain_idle = off nothing that is open is to be touched. */
 	return policy.idle_ms >= 0 && farewell_is_due(
 	    mono_ms_between(x->drain.began, mono_now()), policy.timeout_ms,
-	    w->crew->stopping);
+	    w->crew->dismissed);
 }
 
 /* Clients that go on using their connections would be cut at the end. */
