@@ -110,7 +110,7 @@ struct rollout_seat {
 	bool relapsed;		/* on target, had been ready, and has turned
 				   out to be no good since */
 	bool waits;		/* the present worker is dead, until its restart
-				   is due */
+				   is due, or its place free */
 	bool alive;		/* the present worker has a process … */
 	bool leaving;		/* … or one that was, and is not gone yet: for
 				   the caller to set */

@@ -525,6 +525,9 @@ void
 app_rollout_turn(struct app *app)
 {
 	trials_look(app);
+	/* A reload has its own instead of them. */
+	if (app->rollout.kind != ROLLOUT_RELOAD)
+		seats_start_idle(app);
 	do
 		while (app->crew.target != NULL && step(app))
 			;

@@ -17,8 +17,13 @@ bool seats_ensure(struct app *app, unsigned n);
 /* Has a worker that was the seat's still a process? */
 bool seats_leaves(const struct app *app, unsigned seat);
 
-/* Outside a rollout: every wanted seat has a worker, the others have none. */
+/* Outside a rollout: every wanted seat has a worker, the others have none. With
+   max_surge = 0 one whose place is not free yet is not started, but new clients
+   wait for it. */
 void seats_fill(struct app *app);
+
+/* Those that may be started now. */
+void seats_start_idle(struct app *app);
 
 /* Who has the last one retires. */
 void seats_drop_last(struct app *app);
