@@ -113,7 +113,7 @@ struct rollout_seat {
 				   is due, or its place free */
 	bool alive;		/* the present worker has a process … */
 	bool leaving;		/* … or one that was, and is not gone yet: for
-				   the caller to set */
+				   the caller to set, if there is no surge */
 	unsigned generation;	/* the present worker's; 0: nobody */
 	bool changed;		/* it runs under the target, and may yet have to
 				   be replaced */

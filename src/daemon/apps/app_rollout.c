@@ -434,10 +434,19 @@ carry_out(struct app *app, const struct rollout_view *view)
 	return false;
 }
 
+static void
+note_leaving(const struct app *app, struct rollout_seat *seats)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (seats_leaves_one(w) && w->instance < app->n_seats)
+			seats[w->instance].leaving = true;
+}
+
 /* False when there is nothing more to do now. */
 static bool
 step(struct app *app)
 {
+	const unsigned surge = app->crew.target->conf->max_surge;
 	struct rollout_view view;
 	struct rollout_seat *seats;
 	bool more;
@@ -447,14 +456,14 @@ step(struct app *app)
 	seats = calloc(app->n_seats, sizeof(*seats));
 	if (seats == NULL)
 		return false;
-	for (unsigned i = 0; i < app->n_seats; i++) {
+	for (unsigned i = 0; i < app->n_seats; i++)
 		seats[i] = look_at_seat(app, i);
-		seats[i].leaving = seats_leaves(app, i);
-	}
+	if (surge == 0)
+		note_leaving(app, seats);
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
-		.surge = app->crew.target->conf->max_surge,
+		.surge = surge,
 		.trial = trials_canary_ms(app) > 0,
 		.alone = app->rollout.kind == ROLLOUT_RESTART,
 		.slow = trials_any_slow(app),

@@ -134,6 +134,15 @@ is_settled(const struct app *app, const struct worker *w)
 	return app->seats[w->instance].present == w;
 }
 
+/* Has it shown what it has to show, of those that have changed over? There may
+   be very many. */
+static bool
+is_known(const struct app *app, const struct worker *w)
+{
+	return is_settled(app, w) && (w->trial.taken ||
+	    trials_verdict(app, w) == TRIAL_PASSED);
+}
+
 /* ---- looks ---- */
 
 /* Looks at the new workers; returns when to come again, or -1. */
@@ -145,8 +154,7 @@ look_at_all(struct app *app)
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
 		struct trial_sight sight;
 
-		if (!w->seated || !is_on_trial(app, w) ||
-		    (w->trial.taken && is_settled(app, w)))
+		if (!w->seated || !is_on_trial(app, w) || is_known(app, w))
 			continue;
 		steer_sight(w, &sight);
 		trial_see(&w->trial, w->serial, &sight, mono_now());

@@ -31,11 +31,16 @@ seats_ensure(struct app *app, unsigned n)
 }
 
 bool
+seats_leaves_one(const struct worker *w)
+{
+	return !w->seated && worker_state_alive(w->fsm.state);
+}
+
+bool
 seats_leaves(const struct app *app, unsigned i)
 {
 	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		if (!w->seated && w->instance == i &&
-		    worker_state_alive(w->fsm.state))
+		if (w->instance == i && seats_leaves_one(w))
 			return true;
 	return false;
 }

@@ -72,6 +72,7 @@ void
 __wrap_steer_sight(const struct worker *w, struct trial_sight *ret_sight)
 {
 	(void)w;
+	fake.looks++;
 	*ret_sight = (struct trial_sight){ .waiting = fake.waiting };
 }
 

@@ -611,6 +611,29 @@ without_a_surge_the_old_one_goes_first(void **state)
 	expect_all_of(app, 2, 2);
 }
 
+/* Of hundreds that have changed over, each would be looked at in each turn. */
+static void
+who_has_shown_what_it_can_is_not_looked_at(void **state)
+{
+	struct app *app = serving(CANARY "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 2\n");
+	fake_ready(next(app, 0));
+	fake_pass(999);
+	assert_int_not_equal(fake.looks, 0);
+	fake_pass(1);
+	assert_null(next(app, 0));
+	fake_retired_go(app);
+	assert_int_equal(next(app, 1)->fsm.state, WORKER_EXECING);
+	fake.looks = 0;
+	app_touch(app);
+	fake_turn();
+	assert_int_equal(fake.looks, 0);
+	change_over(app, 1);
+	expect_all_of(app, 2, 2);
+}
+
 /* Then what was there before comes back, when there is room for it. */
 static void
 without_a_surge_an_abort_brings_the_old_one_back(void **state)
@@ -832,6 +855,7 @@ main(void)
 		ROLLOUT_TEST(a_slow_one_is_waited_for),
 		ROLLOUT_TEST(two_deaths_of_two_seats_lead_back),
 		ROLLOUT_TEST(old_workers_that_end_well_are_no_deaths),
+		ROLLOUT_TEST(who_has_shown_what_it_can_is_not_looked_at),
 		ROLLOUT_TEST(without_a_surge_the_old_one_goes_first),
 		ROLLOUT_TEST(without_a_surge_an_abort_brings_the_old_one_back),
 		ROLLOUT_TEST(without_a_surge_an_abort_waits_for_room_too),
