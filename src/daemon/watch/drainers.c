@@ -302,6 +302,7 @@ conclude(struct drainage *x, int code)
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
 		facts.none = d->look.none;
+		facts.blink = d->look.blink;
 		facts.open = connections_tally(&d->look, &policy);
 		say_farewell(x, &d->look);
 	} else {
