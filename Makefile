@@ -134,7 +134,7 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_sight \
+WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_proof steer_sight \
 	worker_free worker_kill worker_new worker_pass worker_retire \
 	worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
