@@ -245,6 +245,20 @@ terminal_gone(struct supervisor *sup)
 	supervisor_leave(sup);
 }
 
+/* Whoever was told that we stop is not to hear of a reload. */
+static void
+reload_by_signal(struct supervisor *sup)
+{
+	if (sup->apps.stopping)
+		return;
+	if (sup->program.leaving) {
+		log_warning("SIGHUP: going down, no reload");
+		return;
+	}
+	log_info("SIGHUP: reloading");
+	reload_request(&sup->reloads, RELOAD_ALL, NULL);
+}
+
 static void
 on_signal(void *ctx, int signo, int pid, bool hangup)
 {
@@ -265,10 +279,7 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		stop_signal(sup, signo);
 		break;
 	case SIGHUP:
-		if (sup->apps.stopping)
-			break;
-		log_info("SIGHUP: reloading");
-		reload_request(&sup->reloads, RELOAD_ALL, NULL);
+		reload_by_signal(sup);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -297,13 +308,16 @@ signals_ready(void *ctx, uint32_t events)
 
 /* ---- the end of a turn ---- */
 
-/* One line of STATUS= for the supervisor above us, after any change. */
+/* One line of STATUS= for the supervisor above us, after any change; but that we
+   go down is the last one. */
 static void
 tell_status(struct supervisor *sup)
 {
 	const char *refusal = sup->reloads.refusal;
 	unsigned ready, wanted;
 
+	if (sup->program.leaving)
+		return;
 	apps_count(&sup->apps, &ready, &wanted);
 	sd_notify_status(&sup->up, "STATUS=%u of %u instances ready%s%s",
 	    ready, wanted, refusal != NULL ? "; reload refused: " : "",
@@ -323,9 +337,10 @@ check_up(struct supervisor *sup)
 	if (sup->program.starting)
 		log_info("start complete");
 	/* No message says that a reload has failed, and without READY=1 systemd
-	   waits until its time is over. */
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d\nERRNO=%d",
-	    (int)sup->program.pid, sup->reloads.refusal_errno);
+	   waits until its time is over; but for one that waits for our end. */
+	if (!sup->program.leaving)
+		sd_notify_send(&sup->up, "READY=1\nMAINPID=%d\nERRNO=%d",
+		    (int)sup->program.pid, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	reload_told(&sup->reloads);
 	tell_status(sup);
