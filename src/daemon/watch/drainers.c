@@ -35,8 +35,8 @@
 #define FREEZE_MS	1
 #define FROZEN_MAX_MS	50
 
-/* Between two attempts to find one without work who gets more all the time, and
-   how many times as long as it took to look. */
+/* Between two attempts to find one without work who gets more all the time; and
+   how many times as long as it took to look, also for a farewell. */
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
@@ -115,15 +115,22 @@ thaw(struct drainage *x)
 	process_kill_group(x->worker->pid, SIGCONT);
 }
 
-static void
-try_later(struct drainage *x)
+/* No sooner than after a gap, and than others have had their time. */
+static struct mono
+after_gap(const struct drainage *x, int64_t least_ms)
 {
 	struct mono now = mono_now();
 	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(x->looked, now);
 
+	return mono_add_ms(now, gap_ms > least_ms ? gap_ms : least_ms);
+}
+
+static void
+try_later(struct drainage *x)
+{
 	thaw(x);
 	x->drain.quiet = MONO_NEVER;
-	look_again(x, mono_add_ms(now, gap_ms > AGAIN_MS ? gap_ms : AGAIN_MS));
+	look_again(x, after_gap(x, AGAIN_MS));
 }
 
 /* All threads of it. */
@@ -195,7 +202,7 @@ say_farewell(struct drainage *x, const struct connections *look)
 static struct mono
 next_look(const struct drainage *x, struct mono again)
 {
-	struct mono soon = mono_add_ms(mono_now(), FAREWELL_STEP_MS);
+	struct mono soon = after_gap(x, FAREWELL_STEP_MS);
 
 	return says_farewell(x) && mono_before(soon, again) ? soon : again;
 }
