@@ -272,9 +272,10 @@ check-core: $(CORE_OBJ) $(BASE_OBJ)
 check-contributing:
 	@python3 -B tests/check-contributing.py
 
-## check-man: mandoc's warnings about the manual pages
+## check-man: mandoc's warnings about the manual pages, and what they quote
 check-man:
 	mandoc -T lint -W warning $(MAN)
+	python3 -B tests/check-diagnostics.py
 
 # All of them, or those of a room or a program.
 UNIT	=
