@@ -129,7 +129,9 @@ void
 orphans_begin(struct orphans *o, const struct worker *w)
 {
 	o->keeps |= w->spec->conf->orphans == CONF_ORPHANS_KEEP;
-	legacies_add(&o->legacies, w);
+	/* Else no sweep would find any of them, nor drop what it has not. */
+	if (process_proc_is_ours())
+		legacies_add(&o->legacies, w);
 }
 
 static void
