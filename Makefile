@@ -134,13 +134,15 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_sight \
+WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_proof steer_sight \
 	worker_free worker_kill worker_new worker_pass worker_retire \
 	worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
 WRAP_life = mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
+WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
+WRAP_orphans = process_proc_is_ours
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
 WRAP_out_kept = malloc
@@ -272,9 +274,10 @@ check-core: $(CORE_OBJ) $(BASE_OBJ)
 check-contributing:
 	@python3 -B tests/check-contributing.py
 
-## check-man: mandoc's warnings about the manual pages
+## check-man: mandoc's warnings about the manual pages, and what they quote
 check-man:
 	mandoc -T lint -W warning $(MAN)
+	python3 -B tests/check-diagnostics.py
 
 # All of them, or those of a room or a program.
 UNIT	=

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/names/signal_name.h"
+#include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app_specs.h"
@@ -20,6 +21,7 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
+#include "daemon/ending.h"
 #include "daemon/life/life.h"
 #include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
@@ -31,7 +33,6 @@
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/workers.h"
-#include "linux/child/sd_notify.h"
 #include "linux/file/pidfile.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"
@@ -56,7 +57,8 @@ struct supervisor {
 	struct control_program program;
 	struct control control;
 	struct pidfile pidfile;
-	struct sd_notify up;	/* the supervisor above us */
+	struct above above;	/* the supervisor */
+	struct ending ending;
 	int signal_fd;
 	loop_handle signals;
 	enum {
@@ -67,47 +69,14 @@ struct supervisor {
 	} phase;
 	struct loop_timer next_phase;
 	struct loop_timer left_out; /* lines of the log, to be told */
-	struct loop_timer give_up; /* on what was killed and does not die */
 	bool signalled;		/* to stop, once */
 	bool killing;
-	bool done;
 };
-
-/* How long the end waits for killed processes that do not die (state D). */
-#define GIVE_UP_MS 10000
 
 /* Soon after it is known how many there were. */
 #define LEFT_OUT_MS 1000
 
 /* ---- stop ---- */
-
-/* The longest that the end may take: of the slowest app, whose orphans come after
-   its workers. */
-static int64_t
-stop_ms(const struct config *config)
-{
-	int64_t most = 0;
-
-	for (size_t i = 0; i < config->n_apps; i++) {
-		const struct conf_app *app = &config->apps[i];
-		int64_t ms = app->drain_timeout_ms + 2 * app->stop_timeout_ms;
-
-		if (ms > most)
-			most = ms;
-	}
-	return most + GIVE_UP_MS;
-}
-
-/* The supervisor above us has a time limit of its own. */
-static void
-tell_stop(struct supervisor *sup, const char *words, int64_t delay_ms)
-{
-	const struct config *config = sup->reloads.config;
-
-	sd_notify_send(&sup->up, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
-	    (long long)(delay_ms + stop_ms(config)) * 1000);
-	sd_notify_status(&sup->up, "STATUS=%s", words);
-}
 
 /* Nothing new begins from here on. */
 static void
@@ -126,7 +95,8 @@ supervisor_stop(struct supervisor *sup)
 		return;
 	begin_end(sup);
 	if (sup->phase != PHASE_DRAINS)
-		tell_stop(sup, "stopping", 0);
+		above_tell_stop(&sup->above, sup->reloads.config, "stopping",
+		    0);
 	sup->phase = PHASE_STOPS;
 	if (sup->loop != NULL)
 		loop_timer_set(sup->loop, &sup->next_phase, MONO_NEVER);
@@ -143,7 +113,7 @@ supervisor_drain(struct supervisor *sup)
 	int64_t ms;
 
 	begin_end(sup);
-	tell_stop(sup, "stopping", 0);
+	above_tell_stop(&sup->above, sup->reloads.config, "stopping", 0);
 	sup->phase = PHASE_DRAINS;
 	ms = apps_drain(&sup->apps);
 	loop_timer_set(sup->loop, &sup->next_phase,
@@ -166,7 +136,8 @@ supervisor_leave(struct supervisor *sup)
 	    (long long)delay_ms / 1000, (long long)delay_ms % 1000);
 	sup->phase = PHASE_LEAVES;
 	sup->program.leaving = true;
-	tell_stop(sup, "going down", delay_ms);
+	above_tell_stop(&sup->above, sup->reloads.config, "going down",
+	    delay_ms);
 	loop_timer_set(sup->loop, &sup->next_phase,
 	    mono_add_ms(mono_now(), delay_ms));
 }
@@ -274,6 +245,20 @@ terminal_gone(struct supervisor *sup)
 	supervisor_leave(sup);
 }
 
+/* Whoever was told that we stop is not to hear of a reload. */
+static void
+reload_by_signal(struct supervisor *sup)
+{
+	if (sup->apps.stopping)
+		return;
+	if (sup->program.leaving) {
+		log_warning("SIGHUP: going down, no reload");
+		return;
+	}
+	log_info("SIGHUP: reloading");
+	reload_request(&sup->reloads, RELOAD_ALL, NULL);
+}
+
 static void
 on_signal(void *ctx, int signo, int pid, bool hangup)
 {
@@ -294,10 +279,7 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		stop_signal(sup, signo);
 		break;
 	case SIGHUP:
-		if (sup->apps.stopping)
-			break;
-		log_info("SIGHUP: reloading");
-		reload_request(&sup->reloads, RELOAD_ALL, NULL);
+		reload_by_signal(sup);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -326,17 +308,10 @@ signals_ready(void *ctx, uint32_t events)
 
 /* ---- the end of a turn ---- */
 
-/* One line of STATUS= for the supervisor above us, after any change. */
 static void
 tell_status(struct supervisor *sup)
 {
-	const char *refusal = sup->reloads.refusal;
-	unsigned ready, wanted;
-
-	apps_count(&sup->apps, &ready, &wanted);
-	sd_notify_status(&sup->up, "STATUS=%u of %u instances ready%s%s",
-	    ready, wanted, refusal != NULL ? "; reload refused: " : "",
-	    refusal != NULL ? refusal : "");
+	above_tell_status(&sup->above, &sup->apps, sup->reloads.refusal);
 }
 
 /* Tell the supervisor above us when a start or a reload has come to its end. */
@@ -351,10 +326,7 @@ check_up(struct supervisor *sup)
 		return;
 	if (sup->program.starting)
 		log_info("start complete");
-	/* No message says that a reload has failed, and without READY=1 systemd
-	   waits until its time is over. */
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d\nERRNO=%d",
-	    (int)sup->program.pid, sup->reloads.refusal_errno);
+	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	reload_told(&sup->reloads);
 	tell_status(sup);
@@ -376,28 +348,6 @@ check_over(struct supervisor *sup)
 	supervisor_stop(sup);
 }
 
-static void
-check_gone(struct supervisor *sup)
-{
-	if (sup->apps.first != NULL) {
-		if (!apps_only_killed_left(&sup->apps))
-			return;
-	} else {
-		enum orphans_left left = sup->killing ?
-		    orphans_kill_all(&sup->orphans) :
-		    orphans_stop_all(&sup->orphans);
-
-		/* No worker lives, and nothing that escaped from one. */
-		if (left == ORPHANS_NONE)
-			sup->done = true;
-		if (left == ORPHANS_STOP)
-			loop_timer_set(sup->loop, &sup->give_up, MONO_NEVER);
-		if (left != ORPHANS_KILLED)
-			return;
-	}
-	loop_timer_start(sup->loop, &sup->give_up, GIVE_UP_MS);
-}
-
 /* A failure is known before the apps draw conclusions from the deaths. */
 static void
 workers_turn(struct supervisor *sup)
@@ -416,7 +366,7 @@ end_turn(struct supervisor *sup)
 		workers_turn(sup);
 		if (sup->apps.stopping) {
 			control_turn(&sup->control);
-			check_gone(sup);
+			ending_look(&sup->ending, sup->killing);
 			continue;
 		}
 		steer_turn(&sup->steering);
@@ -427,8 +377,8 @@ end_turn(struct supervisor *sup)
 	}
 	steer_turn_if_due(&sup->steering);
 	/* Of the last orphans some may have been killed, and not died. */
-	if (sup->apps.stopping && sup->apps.first == NULL && !sup->done)
-		check_gone(sup);
+	if (sup->apps.stopping && sup->apps.first == NULL && !sup->ending.done)
+		ending_look(&sup->ending, sup->killing);
 	if (!mono_is_never(log_left_out_due()))
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
 }
@@ -438,17 +388,6 @@ left_out_due(void *ctx)
 {
 	(void)ctx;
 	log_tell_left_out(false);
-}
-
-static void
-give_up_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	log_error("some processes do not die although they were killed, "
-	    "leaving them");
-	sup->program.failed = true;
-	sup->done = true;
 }
 
 /* ---- start ---- */
@@ -507,7 +446,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.apps = &sup->apps,
 		.adopt = &sup->adopt,
 		.balancing = &sup->listeners.balancing,
-		.up = &sup->up,
+		.up = &sup->above.up,
 		.origin = setup->origin,
 		.watch = &reload_watch,
 		.watch_ctx = &sup->control,
@@ -576,7 +515,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
 	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
 	    sup, &sup->signals) < 0 ||
-	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
+	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
 		sup) < 0 ||
 	    loop_timer_init(sup->loop, &sup->next_phase, next_phase_due,
@@ -643,7 +582,7 @@ start(struct supervisor *sup, struct error *err)
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
-	if (sd_notify_open(sup->loop, &sup->up) < 0)
+	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
 	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <
@@ -664,11 +603,11 @@ release_all(struct supervisor *sup)
 	stopped_free(&sup->apps);
 	listeners_disinherit(&sup->listeners, NULL);
 	pidfile_remove(&sup->pidfile);
-	sd_notify_close(&sup->up);
+	sd_notify_close(&sup->above.up);
 	if (sup->loop != NULL) {
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
-		loop_timer_fini(sup->loop, &sup->give_up);
+		ending_fini(&sup->ending);
 		loop_timer_fini(sup->loop, &sup->next_phase);
 		loop_timer_fini(sup->loop, &sup->left_out);
 		notify_fini(&sup->notify);
@@ -694,13 +633,14 @@ supervisor_run(const struct supervisor_setup *setup)
 	struct supervisor sup = {
 		.pidfile = PIDFILE_INIT,
 		.program = { .pid = getpid(), .started = mono_now() },
-		.up = SD_NOTIFY_INIT,
+		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
+		.ending = { .apps = &sup.apps, .orphans = &sup.orphans },
 	};
 	struct error err = ERROR_INIT;
 	int status;
@@ -717,7 +657,7 @@ supervisor_run(const struct supervisor_setup *setup)
 	}
 	error_clear(&err);
 	end_turn(&sup);
-	while (!sup.done) {
+	while (!sup.ending.done) {
 		loop_turn(sup.loop);
 		end_turn(&sup);
 		outputs_turn(&sup.outputs);

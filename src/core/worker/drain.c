@@ -184,7 +184,7 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 		return done(d, DRAIN_WHY_AT_ONCE, now);
 	if (held_up(d, p, f, now, &why))
 		d->quiet = MONO_NEVER;
-	else if (f->none)
+	else if (f->none && !f->blink)
 		return done(d, DRAIN_WHY_EMPTY, now);
 	else if (mono_is_never(d->quiet))
 		d->quiet = now;

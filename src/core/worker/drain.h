@@ -23,8 +23,8 @@
  * Promises, which its unit test checks against random histories: it always
  * ends, at drain_timeout if not before; it ends before only after the linger,
  * and after two looks in a row that found neither a queue nor a connection that
- * holds it up, or one that found no connection at all; it never asks for a look that is in the past or more than
- * DRAIN_STEP_MAX_MS away.
+ * holds it up, or one that found no connection at all; it never asks for a look
+ * that is in the past or more than DRAIN_STEP_MAX_MS away.
  *
  * Whoever looks, looks in this order: the queues, the connections of the port,
  * the descriptors of the worker. So a connection that moves on meanwhile is
@@ -109,7 +109,9 @@ struct drain_facts {
 				   the change of steering; or DRAIN_UNKNOWN */
 	bool seen;		/* connections could be looked at: `open` */
 	bool none;		/* … and the kernel has none at all on its ports,
-				   whoever they might belong to */
+				   whoever they might belong to … */
+	bool blink;		/* … but one that was being accepted was not
+				   seen, which the next look will see */
 	struct drain_tally open;
 };
 

@@ -105,7 +105,7 @@ look_at_next(const struct rollout *r, const struct rollout_worker *w)
 static void
 look_at_present(struct rollout_seat *seat, const struct rollout_worker *w)
 {
-	seat->waits = w->state == WORKER_BACKOFF;
+	seat->waits = w->state == WORKER_BACKOFF || w->state == WORKER_IDLE;
 	seat->alive = worker_state_alive(w->state);
 	seat->generation = w->generation;
 	seat->changed = w->of_target;

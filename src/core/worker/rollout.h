@@ -112,10 +112,10 @@ struct rollout_seat {
 	bool relapsed;		/* on target, had been ready, and has turned
 				   out to be no good since */
 	bool waits;		/* the present worker is dead, until its restart
-				   is due */
+				   is due, or its place free */
 	bool alive;		/* the present worker has a process … */
 	bool leaving;		/* … or one that was, and is not gone yet: for
-				   the caller to set */
+				   the caller to set, if there is no surge */
 	unsigned generation;	/* the present worker's; 0: nobody */
 	bool changed;		/* it runs under the target, and may yet have to
 				   be replaced */

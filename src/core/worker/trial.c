@@ -14,7 +14,7 @@ begin(struct trial *t, uint64_t serial, const struct trial_sight *sight)
 static bool
 has_taken(const struct trial *t, const struct trial_sight *sight)
 {
-	return (t->waits && sight->waiting < t->waiting) ||
+	return sight->serves || (t->waits && sight->waiting < t->waiting) ||
 	    sight->came > t->came + sight->waiting;
 }
 

@@ -26,6 +26,7 @@
 struct trial_sight {
 	uint32_t waiting;	/* connections in their queues, after … */
 	uint64_t came;		/* … so many had come in all; 0: unknown */
+	bool serves;		/* a connection is open that it has accepted */
 };
 
 /* What is known of a worker's process; zero-initialised. */

@@ -188,6 +188,8 @@ cell_drained(const struct step_args *a)
 static void
 cell_drain_timeout(const struct step_args *a)
 {
+	if (a->facts->ends)
+		a->fsm->retiring = false;
 	send_stop(a, WORKER_WHY_DRAIN_TIMEOUT);
 }
 
@@ -249,14 +251,18 @@ cell_unwanted(const struct step_args *a)
 	a->fsm->unwanted = true;
 }
 
-/* It is not ready, but clients of its last process may wait for it. */
+/* It is not ready, but clients may wait for it: of its last process, or, while
+   the old one has made room for it, its own. These its successor serves, if one
+   is to come. */
 static bool
 goes_on_for_others(const struct step_args *a)
 {
-	if ((!a->facts->waiting && !a->fsm->retiring) || a->fsm->trial ||
+	if ((!a->facts->waiting && !a->fsm->retiring) ||
+	    (a->fsm->trial && !a->facts->no_successor) ||
 	    a->app->restart == CONF_RESTART_NEVER)
 		return false;
 	a->fsm->unwanted = a->fsm->retiring = true;
+	a->fsm->trial = false;
 	return true;
 }
 
@@ -282,7 +288,7 @@ cell_retire_killed(const struct step_args *a)
 }
 
 static void
-cell_retire_backoff(const struct step_args *a)
+cell_retire_without_process(const struct step_args *a)
 {
 	if (goes_on_for_others(a))
 		cell_start(a);
@@ -353,7 +359,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_PASSED] = cell_passed,
-		[WORKER_EV_RETIRE] = cell_give_up,
+		[WORKER_EV_RETIRE] = cell_retire_without_process,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,
@@ -460,7 +466,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_DEADLINE] = cell_start,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_PASSED] = cell_passed,
-		[WORKER_EV_RETIRE] = cell_retire_backoff,
+		[WORKER_EV_RETIRE] = cell_retire_without_process,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,

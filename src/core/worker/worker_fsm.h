@@ -85,6 +85,10 @@ struct worker_facts {
 	bool failure;		/* EXITED: exit code or signal is a failure */
 	bool waiting;		/* EXITED, RETIRE: clients wait whom nobody else
 				   can serve */
+	bool no_successor;	/* RETIRE: nobody comes in its place, who would
+				   serve those that wait for one on trial */
+	bool ends;		/* DEADLINE: the program does, and nobody whose
+				   time is over is started again */
 	bool seen_before;	/* DEADLINE: those of the configuration in force
 				   were seen to wait for connections */
 };

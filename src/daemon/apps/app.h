@@ -13,6 +13,7 @@
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer_proof.h"
 #include "daemon/workers/workers.h"
 #include "linux/loop/loop.h"
 
@@ -87,6 +88,7 @@ struct app {
 	bool failed;		/* … and at least one of them badly */
 	/* app_trials.c */
 	struct loop_timer look;		/* at the new workers */
+	struct steer_proof proof;	/* … of whom nobody was seen to come */
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;

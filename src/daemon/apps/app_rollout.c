@@ -384,17 +384,6 @@ look_at_seat(const struct app *app, unsigned i)
 	    seat->next != NULL ? &next : NULL);
 }
 
-/* Has a worker that was the seat's still a process? */
-static bool
-leaves(const struct app *app, unsigned i)
-{
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		if (!w->seated && w->instance == i &&
-		    worker_state_alive(w->fsm.state))
-			return true;
-	return false;
-}
-
 static unsigned
 count_alive(const struct app *app)
 {
@@ -462,10 +451,19 @@ carry_out(struct app *app, const struct rollout_view *view)
 	return false;
 }
 
+static void
+note_leaving(const struct app *app, struct rollout_seat *seats)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (seats_leaves_one(w) && w->instance < app->n_seats)
+			seats[w->instance].leaving = true;
+}
+
 /* False when there is nothing more to do now. */
 static bool
 step(struct app *app)
 {
+	const unsigned surge = app->crew.target->conf->max_surge;
 	struct rollout_view view;
 	struct rollout_seat *seats;
 	bool more;
@@ -475,14 +473,14 @@ step(struct app *app)
 	seats = calloc(app->n_seats, sizeof(*seats));
 	if (seats == NULL)
 		return false;
-	for (unsigned i = 0; i < app->n_seats; i++) {
+	for (unsigned i = 0; i < app->n_seats; i++)
 		seats[i] = look_at_seat(app, i);
-		seats[i].leaving = leaves(app, i);
-	}
+	if (surge == 0)
+		note_leaving(app, seats);
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
-		.surge = app->crew.target->conf->max_surge,
+		.surge = surge,
 		.trial = trials_canary_ms(app) > 0,
 		.alone = app->rollout.kind == ROLLOUT_RESTART,
 		.slow = trials_any_slow(app),
@@ -553,6 +551,9 @@ void
 app_rollout_turn(struct app *app)
 {
 	trials_look(app);
+	/* A reload has its own instead of them. */
+	if (app->rollout.kind != ROLLOUT_RELOAD)
+		seats_start_idle(app);
 	do
 		while (app->crew.target != NULL && step(app))
 			;

@@ -7,6 +7,7 @@
 #include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer_proof.h"
 #include "daemon/steer/steer_sight.h"
 #include "daemon/workers/worker.h"
 
@@ -19,6 +20,7 @@ look_due(void *ctx)
 int
 trials_init(struct app *app)
 {
+	app->proof = (struct steer_proof)STEER_PROOF_INIT;
 	return loop_timer_init(app->apps->workers->loop, &app->look, look_due,
 	    app);
 }
@@ -27,6 +29,7 @@ void
 trials_fini(struct app *app)
 {
 	loop_timer_fini(app->apps->workers->loop, &app->look);
+	steer_proof_end(&app->proof);
 }
 
 /* ---- what is known ---- */
@@ -134,6 +137,15 @@ is_settled(const struct app *app, const struct worker *w)
 	return app->seats[w->instance].present == w;
 }
 
+/* Has it shown what it has to show, of those that have changed over? There may
+   be very many. */
+static bool
+is_known(const struct app *app, const struct worker *w)
+{
+	return is_settled(app, w) && (w->trial.taken ||
+	    trials_verdict(app, w) == TRIAL_PASSED);
+}
+
 /* ---- looks ---- */
 
 /* Looks at the new workers; returns when to come again, or -1. */
@@ -145,10 +157,13 @@ look_at_all(struct app *app)
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
 		struct trial_sight sight;
 
-		if (!w->seated || !is_on_trial(app, w) ||
-		    (w->trial.taken && is_settled(app, w)))
+		if (!w->seated || !is_on_trial(app, w) || is_known(app, w))
 			continue;
 		steer_sight(w, &sight);
+		/* One that works on a client for long has been too fast for a
+		   look at its queue, and keeps the next one waiting. */
+		sight.serves = sight.waiting > 0 && !w->trial.taken &&
+		    steer_proof(&app->proof, w);
 		trial_see(&w->trial, w->serial, &sight, mono_now());
 		if (again_ms < 0)
 			again_ms = TRIAL_IDLE_MS;

@@ -119,12 +119,29 @@ leave(struct app *app)
 	seats_leave(app);
 }
 
+/* One that waits until the old one is gone (max_surge = 0) does so still: it may
+   be started for those who wait for it. */
+static bool
+waits_for_room(const struct app *app, const struct worker *w)
+{
+	return w->fsm.state == WORKER_IDLE && seats_leaves(app, w->instance);
+}
+
 static void
 retire(struct app *app)
 {
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		worker_retire(w);
+		if (!waits_for_room(app, w))
+			worker_retire(w);
 	app_touch(app);
+}
+
+static void
+retire_late(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->fsm.state == WORKER_IDLE && !waits_for_room(app, w))
+			worker_retire(w);
 }
 
 void
@@ -151,6 +168,7 @@ apps_stop_one(struct app *app, struct error *err)
 		return error_set(err, code, "out of memory");
 	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
 	leave(app);
+	app->crew.dismissed = true;
 	app_refuse(app);
 	retire(app);
 	return 0;
@@ -229,6 +247,7 @@ apps_drain(struct apps *apps)
 			most = ms;
 		if (!a->crew.stopping)
 			leave(a);
+		a->crew.dismissed = true;
 		retire(a);
 	}
 	apps_touch(apps);
@@ -398,6 +417,7 @@ advance(struct app *app)
 {
 	free_retired(app);
 	if (app->crew.stopping) {
+		retire_late(app);
 		if (app->crew.workers == NULL)
 			app_free(app);
 		return;

@@ -30,6 +30,21 @@ seats_ensure(struct app *app, unsigned n)
 	return true;
 }
 
+bool
+seats_leaves_one(const struct worker *w)
+{
+	return !w->seated && worker_state_alive(w->fsm.state);
+}
+
+bool
+seats_leaves(const struct app *app, unsigned i)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->instance == i && seats_leaves_one(w))
+			return true;
+	return false;
+}
+
 /* Put a new worker of `spec` into a place. False: no memory. */
 static bool
 put_worker(struct app *app, struct worker **place, struct app_spec *spec,
@@ -93,20 +108,6 @@ seats_drop_last(struct app *app)
 		app_spec_unseat(app->crew.target, app->n_seats);
 }
 
-void
-seats_fill(struct app *app)
-{
-	if (app->over || !seats_ensure(app, app->crew.wanted))
-		return;
-	while (app->n_seats > app->crew.wanted)
-		seats_drop_last(app);
-	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present == NULL && !app->apps->stopping &&
-		    !start(app, &app->seats[i].present, app->crew.stable, i,
-			false))
-			break;
-}
-
 bool
 seats_start_next(struct app *app, unsigned i, struct app_spec *spec)
 {
@@ -153,6 +154,52 @@ give_lanes(struct worker *w)
 			    &err);
 	}
 	error_clear(&err);
+}
+
+/* With max_surge = 0 the old one is gone first, here too: who comes meanwhile
+   waits. */
+static bool
+waits_for_room(const struct app *app, unsigned i)
+{
+	return app->crew.stable->conf->max_surge == 0 && seats_leaves(app, i);
+}
+
+static bool
+fill(struct app *app, unsigned i)
+{
+	struct worker **place = &app->seats[i].present;
+
+	if (!waits_for_room(app, i))
+		return start(app, place, app->crew.stable, i, false);
+	if (!put_worker(app, place, app->crew.stable, i, false))
+		return false;
+	give_lanes(*place);
+	return true;
+}
+
+void
+seats_fill(struct app *app)
+{
+	if (app->over || !seats_ensure(app, app->crew.wanted))
+		return;
+	while (app->n_seats > app->crew.wanted)
+		seats_drop_last(app);
+	for (unsigned i = 0; i < app->n_seats; i++)
+		if (app->seats[i].present == NULL && !app->apps->stopping &&
+		    !fill(app, i))
+			break;
+}
+
+void
+seats_start_idle(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		struct worker *w = app->seats[i].present;
+
+		if (w != NULL && w->fsm.state == WORKER_IDLE &&
+		    !waits_for_room(app, i))
+			worker_start(w);
+	}
 }
 
 void

@@ -14,8 +14,17 @@ struct worker_step;
 /* At least n places; new ones are empty. False: no memory. */
 bool seats_ensure(struct app *app, unsigned n);
 
-/* Outside a rollout: every wanted seat has a worker, the others have none. */
+/* Has a worker that was the seat's still a process? And is it that one? */
+bool seats_leaves(const struct app *app, unsigned seat);
+bool seats_leaves_one(const struct worker *worker);
+
+/* Outside a rollout: every wanted seat has a worker, the others have none. With
+   max_surge = 0 one whose place is not free yet is not started, but new clients
+   wait for it. */
 void seats_fill(struct app *app);
+
+/* Those that may be started now. */
+void seats_start_idle(struct app *app);
 
 /* Who has the last one retires. */
 void seats_drop_last(struct app *app);

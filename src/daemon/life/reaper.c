@@ -21,6 +21,7 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 
 	r->found = true;
 	if (w != NULL) {
+		r->worker = true;
 		worker_died(w, status);
 		return;
 	}
@@ -92,6 +93,15 @@ tell_orphans(struct reaper *r)
 	r->orphan = false;
 }
 
+/* What workers leave behind may die without end, and clients are to be heard
+   meanwhile; of workers there are only so many, and at a stop nobody else is
+   waited for. */
+static bool
+is_to_pause(const struct reaper *r, int64_t took_ns)
+{
+	return took_ns > CHEAP_NS && !r->worker && !r->workers->stopping;
+}
+
 static void
 look(struct reaper *r)
 {
@@ -99,6 +109,7 @@ look(struct reaper *r)
 	int64_t took;
 
 	end.ns += BUDGET_NS;
+	r->worker = false;
 	if (r->scanning) {
 		go_on_scanning(r, end);
 	} else {
@@ -108,7 +119,7 @@ look(struct reaper *r)
 	}
 	took = mono_now().ns - begin.ns;
 	r->not_before = mono_now();
-	if (took > CHEAP_NS)
+	if (is_to_pause(r, took))
 		r->not_before.ns += PAUSE_TIMES * took;
 	if (r->scanning || r->news)
 		loop_timer_set(r->loop, &r->again, r->not_before);

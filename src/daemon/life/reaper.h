@@ -29,6 +29,7 @@ struct reaper {
 	bool scanning;
 	bool news;			/* of a death, since the last look */
 	bool found;			/* one, in this scan */
+	bool worker;			/* … in this look, a worker */
 	bool orphan;			/* it was no worker */
 };
 

@@ -63,6 +63,8 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 	facts.waiting = (event == WORKER_EV_RETIRE ||
 	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
 	    steer_keeps_waiting(w->leader->life->with.steering, w);
+	facts.no_successor = w->crew->stopping;
+	facts.ends = w->crew->all->stopping;
 	step = worker_fsm_step(&w->fsm, w->spec->conf, event, &facts);
 	note_readiness(w, &step);
 	return step;

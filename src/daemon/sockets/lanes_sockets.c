@@ -385,12 +385,18 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 static void
 refuse_lane(struct lane *lane)
 {
+	struct listener *l = lane->listener;
+
 	lanes_news_unwatch(lane);
-	/* What else has left, and this one too if it is seen at once. */
-	lanes_program_look(lane->listener);
+	/* What else has left, and this one too if it is seen at once. Where new
+	   clients are refused, places in the order matter to nobody: at a stop
+	   there may be hundreds of lanes, and each is left. */
+	if (!l->refuses)
+		lanes_program_look(l);
 	if (lane->fd >= 0)
 		socket_refuse(lane->fd);
-	lanes_program_look(lane->listener);
+	if (!l->refuses)
+		lanes_program_look(l);
 	lanes_program_left(lane, true);
 }
 

@@ -291,14 +291,36 @@ shares(const struct worker *w, const struct listener *l)
 }
 
 static bool
-has_sharer(const struct listener *l, const struct worker *but, bool seated)
+is_seated_at_all(const struct worker *w)
+{
+	return w->seated;
+}
+
+/* Where all retire, nobody is: who does so serves, or is asked itself whom it
+   leaves behind. */
+static bool
+serves_to_the_end(const struct worker *w)
+{
+	return w->seated || w->fsm.retiring || worker_ready(w);
+}
+
+static bool
+is_there(const struct worker *w)
+{
+	(void)w;
+	return true;
+}
+
+static bool
+has_sharer(const struct listener *l, const struct worker *but,
+    bool (*counts)(const struct worker *w))
 {
 	const struct workers *all = but->crew->all;
 
 	for (const struct crew *c = all->crews; c != NULL; c = c->next)
 		for (const struct worker *w = c->workers; w != NULL;
 		    w = w->next)
-			if (w != but && (w->seated || !seated) &&
+			if (w != but && counts(w) &&
 			    !worker_state_final(w->fsm.state) && shares(w, l))
 				return true;
 	return false;
@@ -307,7 +329,7 @@ has_sharer(const struct listener *l, const struct worker *but, bool seated)
 bool
 steer_has_sharer(const struct listener *l, const struct worker *but)
 {
-	return has_sharer(l, but, true);
+	return has_sharer(l, but, is_seated_at_all);
 }
 
 enum steer_use
@@ -340,8 +362,8 @@ sole_lane(const struct worker *w, const struct listener *l)
 {
 	if (!spec_lanes_shared(w->spec, l))
 		return lanes_find(l, &w->holder);
-	return shares(w, l) && !has_sharer(l, w, true) ?
-	    l->lanes.common : NULL;
+	return shares(w, l) && !has_sharer(l, w, w->crew->stopping ?
+	    serves_to_the_end : is_seated_at_all) ? l->lanes.common : NULL;
 }
 
 bool
@@ -366,6 +388,6 @@ steer_unshare(struct steering *st, const struct worker *w)
 
 	for (struct listener *l = all->first; l != NULL; l = l->next)
 		if (l->lanes.common != NULL && shares(w, l) &&
-		    !has_sharer(l, w, false))
+		    !has_sharer(l, w, is_there))
 			lanes_unshare(l);
 }

@@ -99,11 +99,20 @@ drain_sight_ports(const struct worker *w, struct connections_of *of)
 	return n;
 }
 
+/* What no server of it has bound yet has no clients. */
+static const struct listener *
+serving(const struct worker *w, size_t i)
+{
+	const struct listener *l = app_spec_listener(w->spec, i);
+
+	return l != NULL && l->listening ? l : NULL;
+}
+
 bool
 drain_sight_refused(const struct worker *w)
 {
 	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		const struct listener *l = app_spec_listener(w->spec, i);
+		const struct listener *l = serving(w, i);
 
 		if (l != NULL && !l->door_filter)
 			return false;
@@ -118,7 +127,7 @@ shares(const struct worker *w, bool all)
 	bool any = false;
 
 	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		const struct listener *l = app_spec_listener(w->spec, i);
+		const struct listener *l = serving(w, i);
 
 		if (l == NULL)
 			continue;

@@ -35,8 +35,8 @@
 #define FREEZE_MS	1
 #define FROZEN_MAX_MS	50
 
-/* Between two attempts to find one without work who gets more all the time, and
-   how many times as long as it took to look. */
+/* Between two attempts to find one without work who gets more all the time; and
+   how many times as long as it took to look, also for a farewell. */
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
@@ -115,15 +115,22 @@ thaw(struct drainage *x)
 	process_kill_group(x->worker->pid, SIGCONT);
 }
 
-static void
-try_later(struct drainage *x)
+/* No sooner than after a gap, and than others have had their time. */
+static struct mono
+after_gap(const struct drainage *x, int64_t least_ms)
 {
 	struct mono now = mono_now();
 	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(x->looked, now);
 
+	return mono_add_ms(now, gap_ms > least_ms ? gap_ms : least_ms);
+}
+
+static void
+try_later(struct drainage *x)
+{
 	thaw(x);
 	x->drain.quiet = MONO_NEVER;
-	look_again(x, mono_add_ms(now, gap_ms > AGAIN_MS ? gap_ms : AGAIN_MS));
+	look_again(x, after_gap(x, AGAIN_MS));
 }
 
 /* All threads of it. */
@@ -152,7 +159,7 @@ policy_of(const struct drainage *x)
 		.refused = drain_sight_refused(w),
 	};
 
-	if (w->crew->stopping && policy.idle_ms > STOP_IDLE_MS)
+	if (w->crew->dismissed && policy.idle_ms > STOP_IDLE_MS)
 		policy.idle_ms = STOP_IDLE_MS;
 	return policy;
 }
@@ -174,7 +181,7 @@ says_farewell(const struct drainage *x)
 	/* With drain_idle = off nothing that is open is to be touched. */
 	return policy.idle_ms >= 0 && farewell_is_due(
 	    mono_ms_between(x->drain.began, mono_now()), policy.timeout_ms,
-	    w->crew->stopping);
+	    w->crew->dismissed);
 }
 
 /* Clients that go on using their connections would be cut at the end. */
@@ -195,7 +202,7 @@ say_farewell(struct drainage *x, const struct connections *look)
 static struct mono
 next_look(const struct drainage *x, struct mono again)
 {
-	struct mono soon = mono_add_ms(mono_now(), FAREWELL_STEP_MS);
+	struct mono soon = after_gap(x, FAREWELL_STEP_MS);
 
 	return says_farewell(x) && mono_before(soon, again) ? soon : again;
 }
@@ -302,6 +309,7 @@ conclude(struct drainage *x, int code)
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
 		facts.none = d->look.none;
+		facts.blink = d->look.blink;
 		facts.open = connections_tally(&d->look, &policy);
 		say_farewell(x, &d->look);
 	} else {

@@ -129,7 +129,9 @@ void
 orphans_begin(struct orphans *o, const struct worker *w)
 {
 	o->keeps |= w->spec->conf->orphans == CONF_ORPHANS_KEEP;
-	legacies_add(&o->legacies, w);
+	/* Else no sweep would find any of them, nor drop what it has not. */
+	if (process_proc_is_ours())
+		legacies_add(&o->legacies, w);
 }
 
 static void
@@ -366,7 +368,8 @@ sweep(struct orphans *o)
 		o->sweeping = sweep_part(o);
 	} else {
 		begin_sweep(o);
-		if (child_scan_begin(&o->scan) == 0)
+		/* In parts, if there is a timer for the next ones. */
+		if (o->loop != NULL && child_scan_begin(&o->scan) == 0)
 			o->sweeping = sweep_part(o);
 		else	/* all of them, once */
 			listed = orphans_each(o, sweep_one, NULL);

@@ -40,7 +40,9 @@ struct crew {
 	struct app_spec *target;	/* of the rollout; NULL: none */
 	struct worker *workers;		/* life: seated, on trial, retiring */
 	unsigned wanted;		/* seats */
-	bool stopping;
+	bool stopping;			/* or removed */
+	bool dismissed;			/* … and no client finds another that
+				   serves it: a stop, of it or of all */
 	bool initial; /* there from the start of the program */
 	bool executed;			/* life: some worker of it ever was */
 	bool review;			/* adopt: its addresses */

@@ -254,6 +254,9 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, struct mono due)
 {
 	bool was_set = !mono_is_never(timer->due);
 
+	/* Never prepared, and all zero: a due time of 0 is no setting. */
+	if (timer->fn == NULL)
+		return;
 	if (mono_is_never(due)) {
 		if (was_set)
 			heap_remove(loop, timer);

@@ -61,7 +61,8 @@ int loop_timer_init(struct loop *loop, struct loop_timer *timer,
     void (*fn)(void *ctx), void *ctx);
 void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
 
-/* Fire once at or after `due`; replaces an earlier setting; MONO_NEVER: off. */
+/* Fire once at or after `due`; replaces an earlier setting; MONO_NEVER: off. Of
+   one that was never prepared, if it is all zero, nothing comes. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
     struct mono due);
 

@@ -24,8 +24,12 @@ connections_begin(struct connections *c, struct sockdiag *diag,
 	c->of = calloc(n_of > 0 ? n_of : 1, sizeof(*of));
 	if (c->of == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < n_of; i++)
+	for (size_t i = 0; i < n_of; i++) {
 		c->of[i] = of[i];
+		/* Those in a queue are not listed, nor one on its way from
+		   there to a descriptor. */
+		c->blink |= of[i].family == AF_UNIX;
+	}
 	return tree_sockets_begin(&c->tree, roots, n_roots);
 }
 
@@ -90,17 +94,15 @@ take_unix(void *ctx, const struct sockdiag_unix *s)
 {
 	struct connections *c = ctx;
 
-	/* Those in a queue are not listed. */
+	if (s->state == TCP_LISTEN || !s->bound ||
+	    s->file_ino != c->file_ino ||
+	    (!c->any_dev && s->file_dev != c->file_dev))
+		return;
 	c->none = false;
-	if (s->state != TCP_LISTEN && s->bound &&
-	    s->file_ino == c->file_ino &&
-	    (c->any_dev || s->file_dev == c->file_dev))
-		add(c, &(struct connection){
-			.ino = s->ino,
-			.conn = {
-				.unread = s->queue, .unacked = s->queue_max,
-			},
-		});
+	add(c, &(struct connection){
+		.ino = s->ino,
+		.conn = { .unread = s->queue, .unacked = s->queue_max },
+	});
 }
 
 static int

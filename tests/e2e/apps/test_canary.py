@@ -268,6 +268,26 @@ def test_seen_is_not_served(box, port, instances):
     d.stop()
 
 
+def test_server_that_has_one_client_for_long_takes_connections(box):
+    """No look has seen him wait, and the next one does so for longer than
+    ready_timeout."""
+    keys = {"instances": 1, "balance": "random", "ready_timeout": "2s",
+            "drain_timeout": "20s", **KEYS}
+    box.web(**keys)
+    d = box.start()
+    old, = d.wait_ready(1)
+    start = d.mark()
+    process = beside(box, "reload")
+    d.wait_log(r"ready after", start=start)
+    with ask(d.port(), "/busy/4000", limit=20) as first:
+        event, = box.wait_events("busy")
+        with ask(d.port(), limit=20) as second:
+            assert event["pid"] != old
+            ends(process, 0)
+            assert read_answer(first).pid == read_answer(second).pid
+    d.stop()
+
+
 def test_server_that_takes_nobody_is_given_up(box, port):
     keys = {"listen": f"127.0.0.1:{port}", "instances": 2, **KEYS,
             "ready_timeout": "2s"}

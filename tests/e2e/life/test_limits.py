@@ -87,6 +87,25 @@ def test_too_few_descriptors_are_survived(box, unwrapped):
     d.stop()
 
 
+def test_too_few_descriptors_to_begin_are_told(box, unwrapped):
+    """Whatever of its own clusterd has no descriptor for."""
+    box.web(instances=1, restart_delay="20ms", restart_delay_max="50ms")
+    failed = 0
+    # With fewer than 5 the program itself is not loaded.
+    for limit in range(5, 17):
+        d = box.start(preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (limit, limit)))
+        wait_until(lambda: d.process.poll() is not None or
+                   d.find("starting 1 instance"), lambda: d.log())
+        if d.process.poll() is None:
+            d.stop()
+            continue
+        failed += 1
+        assert d.process.returncode > 0, (limit, d.log())
+        assert d.find("error .*Too many open files"), (limit, d.log())
+    assert failed > 0
+
+
 def test_too_few_descriptors_for_the_first_worker_are_survived(box, unwrapped):
     """Others may give some back: it is no program that cannot be executed."""
     failed = "web.*cannot place its file descriptors: Too many open files"

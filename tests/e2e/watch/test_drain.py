@@ -98,6 +98,29 @@ def test_idle_connection_holds_it_for_drain_idle_only(box, balance):
     d.stop()
 
 
+def test_removed_app_has_its_drain_idle_too(box):
+    """It is no stop: whoever has a connection may go on to use it."""
+    abrupt(box, drain_idle="1500ms")
+    d = start(box, 1)
+    with open(box.path("app.ini")) as f:
+        both = f.read()
+    box.write("app.ini", both + both.replace("[web]", "[gone]"))
+    hup(d)
+    d.wait_ready(1, app="gone")
+    old, = d.ready_pids("gone")
+    with Client(d.addresses("gone")[0]) as kept:
+        kept.get()
+        spoke = time.monotonic()
+        box.write("app.ini", both)
+        hup(d)
+        wait_gone(d, [old])
+        held = time.monotonic() - spoke
+        assert kept.is_cut()
+    assert 1.4 < held < 8 * SLOW
+    assert d.find(DRAINED(old, "1 idle connection is left")), d.log()
+    d.stop()
+
+
 def test_connection_that_has_been_idle_for_long_holds_nothing_up(box):
     d, address, old = start_one(box, drain_idle="200ms", drain_timeout="60s")
     with Client(address) as kept, Client(address) as silent:

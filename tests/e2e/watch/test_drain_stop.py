@@ -6,16 +6,21 @@ they have not finished, and the probe.
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import threading
 
 import pytest
 
+from binder import settings as binder_settings
+from binder import tcp
 from drains import DRAINED, TIMED_OUT, Client, abrupt, begin, start, wait_gone
 from harness import (CLUSTERCTL, CUT, ask, free_port, get, is_alive,
-                     is_refused, is_socket, read_answer, wait_until)
+                     is_refused, is_socket, probe, read_answer, wait_until)
 from lanes import as_nobody, needs, nobodys_probe, parametrized
+
+SETTLE_MS = 20      # DRAIN_SETTLE_MS of core/worker/drain.h
 
 each_way = parametrized("least-connections", "round-robin", "random", "source",
                         "shared")
@@ -141,6 +146,46 @@ def test_worker_that_dies_is_started_again_for_those_who_wait(box):
     d.wait_end(0)
 
 
+def test_no_worker_is_started_for_those_whose_sharer_still_serves(box):
+    box.web(instances=2, balance="shared", restart_delay="10ms",
+            drain_timeout="60s")
+    d = start(box, 2)
+    address = d.addresses()[0]
+    busy = []
+    for n in 1, 2:      # one that sees two clients takes both
+        busy.append(ask(address, "/busy/1500"))
+        pids = {e["pid"] for e in box.wait_events("busy", n)}
+    assert len(pids) == 2
+    waiting = [ask(address) for _ in range(3)]
+    d.send(signal.SIGTERM)
+    wait_refused(address)
+    pid = pids.pop()
+    os.kill(pid, signal.SIGKILL)
+    for s in waiting:
+        assert {read_answer(s).pid} == pids
+    for s in busy:
+        s.close()
+    d.wait_end(0)
+    assert len(box.events("start")) == 2
+
+
+def test_nobody_is_started_when_the_time_is_over(box):
+    """It would be stopped again a moment later."""
+    box.web(instances=1, balance="random", drain_timeout="400ms",
+            stop_signal="KILL")
+    d = start(box, 1)
+    address = d.addresses()[0]
+    busy = ask(address, "/busy/60000")
+    box.wait_events("busy")
+    waiting = ask(address)
+    d.send(signal.SIGTERM)
+    d.wait_end(0)
+    assert d.find("drain_timeout after"), d.log()
+    assert len(box.events("start")) == 1
+    for s in busy, waiting:
+        s.close()
+
+
 class UntilRefused:
     """Clients that come all the time, until nobody lets them in."""
 
@@ -195,6 +240,25 @@ def test_idle_connections_do_not_hold_a_stop_up(box):
         d.stop(limit=20)
         assert used.is_cut()
     assert d.find(DRAINED(pid, "2 idle connections are left")), d.log()
+
+
+def test_address_that_no_server_binds_does_not_hold_a_stop_up(box):
+    """Where new clients are refused there are no places in the kernel's order
+    that have to settle."""
+    ports = [free_port(), free_port()]
+    box.config(web=binder_settings(
+        *tcp(ports[0]), "serve:epoll", listen=ports, handoff="adopt",
+        ready="accept", balance="random", instances=2))
+    took = []
+    for _ in range(20):     # of a busy machine, the best
+        d = start(box, 2)
+        get(ports[0])
+        d.send(signal.SIGTERM)
+        d.wait_end(0)
+        took += [int(m[1]) for m in d.find(r"drained in (\d+)ms")]
+        if took and min(took) < SETTLE_MS:
+            break
+    assert min(took) < SETTLE_MS, took
 
 
 def test_with_drain_idle_off_connections_have_to_be_closed(box):
@@ -290,6 +354,51 @@ def test_retiring_workers_of_a_reload_finish_too(box):
         wait_refused(address)
         assert client.read().generation == 1
         assert other.read().generation == 2
+    d.wait_end(0)
+
+
+@pytest.mark.parametrize("how", ["signal", "stop"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_waits_for_the_successor_is_served(box, begun, how):
+    """max_surge = 0: while the old one drains, clients wait for the new, which
+    is not there yet, or has just begun; and never two at a time."""
+    gate = box.path("gate")
+    slow = shlex.join(["sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; "
+                       f"done; exec {probe('--events', box.events_path)}"])
+    keys = {"instances": 1, "balance": "random", "max_surge": 0,
+            "drain_timeout": "60s"}
+    box.web(**keys)
+    d = start(box, 1)
+    old, = d.ready_pids()
+    address = d.addresses()[0]
+    held = ask(address, "/slow/1500")
+    box.wait_events("slow")
+    box.web(command=slow, **keys)
+    d.send(signal.SIGHUP)
+    wait_until(lambda: "draining" in ctl(box, "status").stdout,
+               "the old one drains")
+    if begun:
+        read_answer(held)
+        wait_until(lambda: d.workers() and old not in d.workers(),
+                   "the new one starts")
+    waiting = [ask(address) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        if how == "stop":
+            stopping = threading.Thread(target=ctl, args=(box, "stop", "web"))
+            stopping.start()
+            stack.callback(stopping.join)
+        else:
+            d.send(signal.SIGTERM)
+        wait_refused(address)
+        if not begun:
+            assert d.workers() == [old]
+            read_answer(held)
+            wait_until(lambda: old not in d.workers(), "it goes")
+        box.touch("gate")
+        for s in waiting:
+            assert read_answer(s).generation == 2
+    if how == "stop":
+        d.send(signal.SIGTERM)
     d.wait_end(0)
 
 

@@ -53,6 +53,33 @@ def test_supervisor_is_told_of_start_reload_and_stop(box, supervisor):
     supervisor.wait("STOPPING=1", before)
 
 
+def test_supervisor_that_was_told_of_the_stop_hears_nothing_else(
+        box, supervisor):
+    """During stop_delay all goes on as before, but for reloads."""
+    box.web(clusterd={"stop_delay": "60s"}, restart_delay="10ms")
+    d = box.start(env=supervisor.env)
+    old = d.wait_ready(2)
+    supervisor.wait("READY=1")
+    before = len(supervisor.look())
+    d.send(signal.SIGTERM)
+    supervisor.wait("STOPPING=1", before)
+    supervisor.wait("STATUS=going down", before)
+    before = len(supervisor.look())
+    kill(old[0])
+    d.wait_replaced(old[:1], 2)
+    d.send(signal.SIGHUP)
+    d.wait_log("SIGHUP: going down, no reload")
+    for verb in "reload", "update":
+        done = box.ctl("-c", box.path("app.ini"), verb,
+                       env={"RUNTIME_DIRECTORY": box.dir})
+        assert done.returncode == 1
+        assert "clusterd is going down" in done.stderr
+    assert supervisor.look()[before:] == []
+    d.stop()
+    assert not supervisor.has("READY=1", before)
+    assert not supervisor.has("RELOADING=1", before)
+
+
 def test_supervisor_is_told_of_a_reload_when_the_new_ones_serve(box,
                                                                 supervisor):
     """The old one may have an hour to finish: clusterctl waits for it, the

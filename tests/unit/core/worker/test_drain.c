@@ -51,7 +51,16 @@ refused_clients_need_no_time_to_settle(void **state)
 	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS));
 	assert_true(d.done);
 	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
-	facts.none = false;
+	/* But if one could be missed. */
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.blink = true;
+	d = drain_decide(&drain, &policy, &facts, at(5));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_AGREE);
+	d = drain_decide(&drain, &policy, &facts, at(5 + DRAIN_AGREE_MS));
+	assert_true(d.done);
+	facts.none = facts.blink = false;
 
 	drain_begin(&drain, at(0));
 	drain_steered(&drain, at(0));

@@ -78,6 +78,21 @@ more_have_come_than_wait(void **state)
 	assert_int_equal(see(&t, 10, 1, 102), TRIAL_SERVES);
 }
 
+/* Where it does not, of one that has a client for long, and the next one waits. */
+static void
+one_with_a_connection_has_taken_it(void **state)
+{
+	const struct trial_sight sight = { .waiting = 1, .serves = true };
+	struct trial t = { .serial = 0 };
+
+	(void)state;
+	assert_int_equal(see(&t, 100, 1, 0), TRIAL_WAITS);
+	trial_see(&t, 7, &sight, at(120));
+	assert_true(t.taken);
+	assert_int_equal(see(&t, 100 + TIMEOUT_MS, 1, 0), TRIAL_PASSED);
+	assert_false(t.kept);
+}
+
 static void
 first_one_is_kept_waiting(void **state)
 {
@@ -161,6 +176,7 @@ main(void)
 		cmocka_unit_test(nobody_comes),
 		cmocka_unit_test(fewer_wait_than_before),
 		cmocka_unit_test(more_have_come_than_wait),
+		cmocka_unit_test(one_with_a_connection_has_taken_it),
 		cmocka_unit_test(first_one_is_kept_waiting),
 		cmocka_unit_test(another_process_begins_anew),
 		cmocka_unit_test(without_a_canary_there_is_no_trial),

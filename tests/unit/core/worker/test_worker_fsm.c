@@ -419,7 +419,7 @@ every_cell_with_listeners(void **state)
 		}
 }
 
-/* So are five where clients wait whom nobody else can serve. */
+/* So are six where clients wait whom nobody else can serve. */
 static void
 every_cell_while_somebody_waits(void **state)
 {
@@ -442,7 +442,8 @@ every_cell_while_somebody_waits(void **state)
 
 			if (s == WORKER_DRAINING && e == WORKER_EV_EXITED)
 				cell = &rescue;
-			if (s == WORKER_BACKOFF && e == WORKER_EV_RETIRE)
+			if ((s == WORKER_BACKOFF || s == WORKER_IDLE) &&
+			    e == WORKER_EV_RETIRE)
 				cell = &again;
 			for (size_t i = 0; i < 3; i++)
 				if ((int)on[i].to == s &&
@@ -1415,6 +1416,24 @@ early_word_of_a_rescuer_counts(void **state)
 	worker_fsm_free(&fsm);
 }
 
+static void
+nobody_is_rescued_after_the_drain_of_a_stop(void **state)
+{
+	const struct conf_app app = with_listener();
+	const struct worker_facts facts = {
+		.now = at(600), .dice = EVEN, .ends = true,
+	};
+	struct worker_fsm fsm = machine(WORKER_READY);
+
+	(void)state;
+	step_while(&fsm, &app, WORKER_EV_RETIRE, 500, false);
+	worker_fsm_step(&fsm, &app, WORKER_EV_DEADLINE, &facts);
+	assert_int_equal(fsm.state, WORKER_STOPPING);
+	step_while(&fsm, &app, WORKER_EV_EXITED, 700, true);
+	assert_int_equal(fsm.state, WORKER_ENDED);
+	worker_fsm_free(&fsm);
+}
+
 /* A drain_timeout of 0 meets one that was to go on for those who wait. */
 static void
 rescue_without_a_drain_is_stopped_when_ready(void **state)
@@ -1473,13 +1492,14 @@ rescue_that_cannot_be_forked_is_tried_again(void **state)
 	worker_fsm_free(&fsm);
 }
 
-/* What is on trial has had no clients yet. */
+/* Whoever waits for one on trial, its successor serves. */
 static void
 nobody_waits_for_one_on_trial(void **state)
 {
 	static const struct {
 		enum worker_state from, to;
 	} rows[] = {
+		{ WORKER_IDLE, WORKER_ENDED },
 		{ WORKER_EXECING, WORKER_KILLED },
 		{ WORKER_STARTING, WORKER_STOPPING },
 		{ WORKER_KILLED, WORKER_KILLED },
@@ -1496,6 +1516,40 @@ nobody_waits_for_one_on_trial(void **state)
 		assert_int_equal(fsm.state, rows[i].to);
 		assert_true(fsm.unwanted);
 		assert_false(fsm.retiring);
+		worker_fsm_free(&fsm);
+	}
+}
+
+/* At a stop there is none: it has its place already, and those who have come
+   since the old one made room (max_surge = 0). */
+static void
+one_on_trial_serves_who_waits_if_nobody_comes_after_it(void **state)
+{
+	static const struct {
+		enum worker_state from, to;
+	} rows[] = {
+		{ WORKER_IDLE, WORKER_EXECING },
+		{ WORKER_EXECING, WORKER_EXECING },
+		{ WORKER_STARTING, WORKER_STARTING },
+	};
+	const struct conf_app app = with_listener();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct worker_facts facts = {
+			.now = at(500), .dice = EVEN, .waiting = true,
+			.no_successor = true,
+		};
+		struct worker_fsm fsm = machine(rows[i].from);
+
+		fsm.trial = true;
+		worker_fsm_step(&fsm, &app, WORKER_EV_RETIRE, &facts);
+		assert_int_equal(fsm.state, rows[i].to);
+		assert_true(fsm.unwanted && fsm.retiring);
+		assert_false(fsm.trial);
+		step_while(&fsm, &app, WORKER_EV_EXECUTED, 600, false);
+		step_while(&fsm, &app, WORKER_EV_WAITS, 700, false);
+		assert_int_equal(fsm.state, WORKER_DRAINING);
 		worker_fsm_free(&fsm);
 	}
 }
@@ -1670,6 +1724,7 @@ a_million_events(void **state)
 			.now = at(w.now_ms), .dice = roll(&w),
 			.failure = roll(&w) % 2 == 0,
 			.waiting = roll(&w) % 3 == 0,
+			.no_successor = roll(&w) % 2 == 0,
 		};
 		step = worker_fsm_step(&w.fsm, &w.app, event, &facts);
 		check_invariants(&w, &before, event, &step);
@@ -1729,7 +1784,10 @@ main(void)
 		cmocka_unit_test(rescue_without_a_drain_is_stopped_when_ready),
 		cmocka_unit_test(rescues_come_to_an_end),
 		cmocka_unit_test(rescue_that_cannot_be_forked_is_tried_again),
+		cmocka_unit_test(nobody_is_rescued_after_the_drain_of_a_stop),
 		cmocka_unit_test(nobody_waits_for_one_on_trial),
+		cmocka_unit_test(
+		    one_on_trial_serves_who_waits_if_nobody_comes_after_it),
 		cmocka_unit_test(a_relapse_is_a_start_that_fails_later),
 		cmocka_unit_test(a_million_events),
 	};

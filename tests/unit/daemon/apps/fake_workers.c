@@ -35,6 +35,7 @@ void __wrap_worker_stop(struct worker *w);
 void __wrap_worker_kill(struct worker *w);
 void __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew);
 void __wrap_steer_all(struct steering *st);
+bool __wrap_steer_proof(struct steer_proof *proof, const struct worker *w);
 void __wrap_steer_sight(const struct worker *w, struct trial_sight *sight);
 
 #define WORKERS_MAX	64
@@ -68,10 +69,19 @@ __wrap_steer_all(struct steering *st)
 	(void)st;
 }
 
+bool
+__wrap_steer_proof(struct steer_proof *proof, const struct worker *w)
+{
+	(void)proof;
+	(void)w;
+	return false;
+}
+
 void
 __wrap_steer_sight(const struct worker *w, struct trial_sight *ret_sight)
 {
 	(void)w;
+	fake.looks++;
 	*ret_sight = (struct trial_sight){ .waiting = fake.waiting };
 }
 

@@ -611,6 +611,29 @@ without_a_surge_the_old_one_goes_first(void **state)
 	expect_all_of(app, 2, 2);
 }
 
+/* Of hundreds that have changed over, each would be looked at in each turn. */
+static void
+who_has_shown_what_it_can_is_not_looked_at(void **state)
+{
+	struct app *app = serving(CANARY "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 2\n");
+	fake_ready(next(app, 0));
+	fake_pass(999);
+	assert_int_not_equal(fake.looks, 0);
+	fake_pass(1);
+	assert_null(next(app, 0));
+	fake_retired_go(app);
+	assert_int_equal(next(app, 1)->fsm.state, WORKER_EXECING);
+	fake.looks = 0;
+	app_touch(app);
+	fake_turn();
+	assert_int_equal(fake.looks, 0);
+	change_over(app, 1);
+	expect_all_of(app, 2, 2);
+}
+
 /* Then what was there before comes back, when there is room for it. */
 static void
 without_a_surge_an_abort_brings_the_old_one_back(void **state)
@@ -627,6 +650,56 @@ without_a_surge_an_abort_brings_the_old_one_back(void **state)
 	    "stays");
 	fake_ready(present(app, 0));
 	expect_all_of(app, 1, 1);
+}
+
+/* It is ready, and takes nobody: stopped, it has its place until it is gone. */
+static void
+without_a_surge_an_abort_waits_for_room_too(void **state)
+{
+	struct app *app = serving(CANARY "instances = 1\nmax_surge = 0\n");
+	struct worker *back;
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 1\nmax_surge = 0\n");
+	fake_retired_go(app);
+	fake_ready(next(app, 0));
+	expect_told("start 0/1, retire 0/1, start 0/2");
+	fake.waiting = 1;
+	for (int i = 0; i < 30; i++)
+		fake_pass(100);
+	fake.waiting = 0;
+	assert_int_equal(app->reloads_aborted, 1);
+	/* Its clients have somebody to wait for. */
+	back = present(app, 0);
+	assert_int_equal(back->fsm.state, WORKER_IDLE);
+	expect_told("stop 0/2");
+	fake_retired_go(app);
+	expect_told("start 0/1");
+	fake_ready(back);
+	expect_all_of(app, 1, 1);
+}
+
+/* The same of one that was scaled away, and of a reload that comes then. */
+static void
+without_a_surge_a_seat_is_filled_when_it_is_free(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\nmax_surge = 0\n");
+
+	(void)state;
+	app_scale(app, -1);
+	fake_turn();
+	app_scale(app, 1);
+	fake_turn();
+	expect_told("start 0/1, start 1/1, retire 1/1");
+	assert_int_equal(present(app, 1)->fsm.state, WORKER_IDLE);
+	fake_roll(app, WEB "instances = 2\nmax_surge = 0\n");
+	expect_told("");
+	fake_retired_go(app);
+	expect_told("stop 1/1, start 1/2");
+	change_over(app, 1);
+	expect_told("retire 0/1, start 0/2");
+	change_over(app, 0);
+	expect_all_of(app, 2, 2);
 }
 
 static void
@@ -837,8 +910,11 @@ main(void)
 		ROLLOUT_TEST(a_slow_one_is_waited_for),
 		ROLLOUT_TEST(two_deaths_of_two_seats_lead_back),
 		ROLLOUT_TEST(old_workers_that_end_well_are_no_deaths),
+		ROLLOUT_TEST(who_has_shown_what_it_can_is_not_looked_at),
 		ROLLOUT_TEST(without_a_surge_the_old_one_goes_first),
 		ROLLOUT_TEST(without_a_surge_an_abort_brings_the_old_one_back),
+		ROLLOUT_TEST(without_a_surge_an_abort_waits_for_room_too),
+		ROLLOUT_TEST(without_a_surge_a_seat_is_filled_when_it_is_free),
 		ROLLOUT_TEST(a_restarted_instance_has_a_trial),
 		ROLLOUT_TEST(scaled_while_it_rolls),
 		ROLLOUT_TEST(an_abort_has_the_number_that_it_was_scaled_to),
