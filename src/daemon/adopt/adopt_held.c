@@ -6,9 +6,9 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
-#include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 int
 adopt_first_own(const struct worker *w)
@@ -22,11 +22,9 @@ adopt_first_own(const struct worker *w)
 bool
 adopt_holds_inode(const struct worker *w, uint64_t ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, ino, adopt_first_own(w));
+	const struct looker_whom whom = look_at_whom(w);
 
-	inspect_end(&ids);
-	return held;
+	return look_holds(&whom, w->pid, ino, adopt_first_own(w));
 }
 
 bool
@@ -41,13 +39,9 @@ bool
 adopt_waits(const struct worker *w, struct listener *l)
 {
 	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
-	struct fsids ids;
-	bool waits;
+	const struct looker_whom whom = look_at_whom(w);
+	int code;
 
-	if (lane == NULL)
-		return false;
-	ids = inspect_begin(&w->spec->conf->creds);
-	waits = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
-	inspect_end(&ids);
-	return waits;
+	return lane != NULL &&
+	    look_waiting(&whom, &lane->ino, 1, &code) != WAITING_NO;
 }

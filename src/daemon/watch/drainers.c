@@ -15,6 +15,7 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listeners.h"
@@ -304,7 +305,8 @@ says_farewell(const struct drainage *x)
 static void
 say_farewell(struct drainage *x, const struct connections *look)
 {
-	int n = farewells_look(&x->farewells, look, says_farewell(x));
+	const struct looker_whom whom = look_at_whom(x->worker);
+	int n = farewells_look(&x->farewells, look, &whom, says_farewell(x));
 
 	if (n > 0)
 		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "

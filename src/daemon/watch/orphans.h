@@ -37,6 +37,7 @@ struct orphans {
 	bool again;			/* when it is over */
 	bool swept;			/* it is, and the end has not seen it */
 	bool disturbed;			/* children went meanwhile */
+	bool unseen;			/* some could not be looked at */
 	bool ending;			/* no worker is left */
 	bool takes_all;			/* whoever they came from */
 	struct legacy *legacies;	/* of dead workers, whose orphans there
