@@ -177,6 +177,11 @@ def is_alive(pid):
     return process_state(pid) not in (None, "Z", "X")
 
 
+def is_looker(pid):
+    """The child of clusterd that looks at other processes; also a dead one."""
+    return read_proc(pid, "comm") == b"clusterd-look\n"
+
+
 def children_of(pid):
     """Pids of the children, zombies too, in the order of their birth."""
     found = []
@@ -527,7 +532,8 @@ class Clusterd:
     # its workers
 
     def children(self):
-        return children_of(self.pid)
+        """But for the one that looks at the others."""
+        return [pid for pid in children_of(self.pid) if not is_looker(pid)]
 
     def workers(self):
         """Living children."""

@@ -22,7 +22,6 @@
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/process/process.h"
 
@@ -494,10 +493,10 @@ static void
 go_on(struct drainage *x)
 {
 	struct drainers *d = x->all;
-	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
-	int code = connections_step(&d->look, SPELL_MS);
+	int code = connections_step(&d->look, &x->worker->spec->conf->creds,
+	    SPELL_MS);
 
-	inspect_end(&ids);
+	(void)look_at_failed(x->worker, code);
 	if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
@@ -515,7 +514,6 @@ begin_look(struct drainage *x)
 	struct connections_of of[(2 + LISTENER_OLD_FILES) *
 	    CONF_LISTENS_MAX];
 	size_t n = collect_ports(w, of);
-	struct fsids ids;
 	int code = 0;
 
 	x->looked = mono_now();
@@ -533,12 +531,9 @@ begin_look(struct drainage *x)
 	}
 	memset(&d->look, 0, sizeof(d->look));
 	d->at = x;
-	if (code == 0) {
-		ids = inspect_begin(&w->spec->conf->creds);
+	if (code == 0)
 		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
 		    drain_steered_ms(&x->drain, mono_now()));
-		inspect_end(&ids);
-	}
 	if (code < 0)
 		conclude(x, code);
 	else

@@ -1,12 +1,16 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +29,9 @@
 
 /* Without questions it ends. */
 #define IDLE_MS		500
+
+/* How long it may take to end: it has nothing to do. */
+#define END_MS		100
 
 /* One that was given up, or has just ended, and then a fresh one. */
 #define TRIES		2
@@ -246,12 +253,26 @@ give_up(void)
 	leave();
 }
 
+/* By its state (proc(5)), for which no memory is needed. */
 static bool
 is_starved(void)
 {
-	struct process_stat st;
+	char path[32], text[128], *end;
+	ssize_t n = -1;
+	int fd;
 
-	return process_stat(looker.pid, &st) && st.state == 'R';
+	if (!process_proc_is_ours())
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)looker.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		n = read(fd, text, sizeof(text) - 1);
+	fd_close(&fd);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end != NULL && strncmp(end, ") R", 3) == 0;
 }
 
 static bool
@@ -421,4 +442,22 @@ looker_reaped(pid_t pid)
 			looker.held_up[i].child = 0;
 	if (looker.pid == pid && pid != 0)
 		leave();
+}
+
+void
+looker_end(void)
+{
+	struct pollfd end = { .fd = -1, .events = POLLIN };
+	siginfo_t info;
+
+	if (looker.fd < 0)
+		return;
+	end.fd = (int)syscall(SYS_pidfd_open, looker.pid, 0);
+	if (waitid(P_PID, (id_t)looker.pid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) == 0)
+		process_kill(looker.pid, SIGKILL);
+	(void)poll(&end, 1, END_MS);
+	process_reap(looker.pid);
+	fd_close(&end.fd);
+	leave();
 }

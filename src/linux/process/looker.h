@@ -64,6 +64,10 @@ bool looker_is_held_up(int code);
    business. */
 bool looker_is(pid_t pid);
 
+/* The child at hand ends, and is reaped. A process that was forked calls it, too,
+   if it is to look by itself: the one at hand is its parent's. */
+void looker_end(void);
+
 /* This child of ours is dead and reaped, whoever it was. */
 void looker_reaped(pid_t pid);
 

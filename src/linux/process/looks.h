@@ -16,6 +16,7 @@
 
 #include "linux/process/inspect.h"
 #include "linux/process/looker.h"
+#include "linux/process/tree_sockets.h"
 #include "linux/process/waiting.h"
 
 /* A descriptor of a thread. */
@@ -87,6 +88,24 @@ bool look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
 
 /* listening_port() of whom->pid; false also where there is no answer. */
 bool look_listening_port(const struct looker_whom *whom, uint16_t *ret_port);
+
+/*
+ * The sockets of the trees below some processes, in steps, as
+ * linux/process/tree_sockets.h has it; some may be told more than once. The
+ * first of the processes is the one who is looked at. _begin() returns 0,
+ * -ENOMEM or -E2BIG, and _end() takes a zeroed one too.
+ */
+#define LOOK_ROOTS_MAX		1024
+struct look_sockets {
+	pid_t *roots;		/* owned */
+	size_t n;
+	uint64_t number;	/* of the search over there; 0: none as yet */
+};
+int look_sockets_begin(struct look_sockets *s, const pid_t *roots, size_t n);
+int look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
+    int64_t budget_ms, void (*fn)(void *ctx, const struct tree_socket *socket),
+    void *ctx);
+void look_sockets_end(struct look_sockets *s);
 
 /* process_env() of whom->pid, of no more than 255 characters; -ENODATA: not
    there, not readable, longer. */

@@ -13,7 +13,8 @@ import time
 import pytest
 
 from binder import settings, tcp
-from harness import (SLOW, free_port, get, kill, process_state, wait_until)
+from harness import (SLOW, children_of, free_port, get, kill, process_state,
+                     wait_until)
 
 # Says "held" when its epoll is; binds when it may; lets go when it may.
 HOLDS = """
@@ -112,7 +113,7 @@ def start(box, good_port, **keys):
 
 def looks_stuck(d):
     """Children of clusterd that nothing can end."""
-    return [pid for pid in d.children() if process_state(pid) == "D"]
+    return [pid for pid in children_of(d.pid) if process_state(pid) == "D"]
 
 
 def test_stuck_look_holds_nobody_else_up(box):
