@@ -615,14 +615,14 @@ class Clusterd:
 
     def is_at_rest(self):
         """No death and no client is left to be seen to, and it waits."""
-        return (len(self.children()) == len(self.workers()) and
+        return (len(children_of(self.pid)) == len(self.workers()) and
                 not self.clients() and process_state(self.pid) == "S")
 
     def kinds_at_rest(self):
         """What its descriptors are: a measure that can be compared, where one
         in the middle of something has some more."""
         wait_until(self.is_at_rest, lambda: "rest; zombies, clients, state: "
-                   f"{set(self.children()) - set(self.workers())}, "
+                   f"{set(children_of(self.pid)) - set(self.workers())}, "
                    f"{self.clients()}, {process_state(self.pid)}")
         return kinds(self.pid)
 

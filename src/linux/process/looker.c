@@ -101,7 +101,7 @@ answer(int fd, int code, const void *ret, size_t ret_len,
 }
 
 static void
-look(int fd, const struct question *q, const void *arg)
+look_and_answer(int fd, const struct question *q, const void *arg)
 {
 	static char name[] = "?";
 	const struct conf_creds creds = {
@@ -141,7 +141,7 @@ serve(void *ctx)
 			continue;
 		if (n < (ssize_t)sizeof(q))
 			break;
-		look(fd, &q, arg);
+		look_and_answer(fd, &q, arg);
 	}
 }
 
@@ -165,6 +165,20 @@ holds_up(pid_t whom, looker_fn *fn)
 
 	return h != NULL &&
 	    (h->child != 0 || mono_before(mono_now(), h->until));
+}
+
+/* Now, or not long ago. */
+static bool
+anybody_holds_up(void)
+{
+	const struct mono now = mono_now();
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (looker.held_up[i].child != 0 ||
+		    (looker.held_up[i].whom != 0 && mono_before(now,
+		    mono_add_ms(looker.held_up[i].until, GAP_MAX_MS))))
+			return true;
+	return false;
 }
 
 /* A free place, or that of the one who may be looked at first. */
@@ -372,6 +386,29 @@ receive(const struct looker_question *question, int *ret_code)
 	return 0;
 }
 
+/* Where there can be no child, as when the table of processes is full. But if
+   somebody holds up others, it may be full for that. */
+static int
+look_here(const struct looker_whom *whom,
+    const struct looker_question *question, int *ret_code)
+{
+	const struct conf_creds us = { .set = false };
+	_Alignas(max_align_t) char ret[LOOKER_BYTES_MAX] = { 0 };
+	struct looker_fds fds = { .n = 0 };
+	struct fsids ids;
+
+	if (anybody_holds_up())
+		return -EBUSY;
+	ids = inspect_begin(whom->creds != NULL ? whom->creds : &us);
+	*ret_code = question->fn(question->arg, ret, &fds);
+	inspect_end(&ids);
+	if (question->ret_len > 0)
+		memcpy(question->ret, ret, question->ret_len);
+	if (question->fds != NULL)
+		*question->fds = fds;
+	return 0;
+}
+
 /* -EPIPE: another one may do better. */
 static int
 try(const struct looker_whom *whom, const struct looker_question *question,
@@ -380,7 +417,7 @@ try(const struct looker_whom *whom, const struct looker_question *question,
 	int code = begin();
 
 	if (code < 0)
-		return code;
+		return look_here(whom, question, ret_code);
 	if (!ask(whom, question)) {
 		leave();
 		return -EPIPE;
