@@ -28,7 +28,7 @@
 #define STARVED_MS	40
 
 /* Without questions it ends. */
-#define IDLE_MS		500
+#define IDLE_MS		200
 
 /* How long it may take to end: it has nothing to do. */
 #define END_MS		100
