@@ -47,8 +47,8 @@ struct ask_kin {
 	size_t n_entries;
 };
 
-/* 0; -EINTR: again later. After some attempts in vain there are none, and that is
-   logged. To be freed in any case. */
+/* 0; -EINTR: again later. After some attempts in vain there are none, and that
+   is logged. To be freed in any case. */
 int ask_find_kin(const struct ask *ask, struct ask_kin *ret_kin);
 void ask_kin_free(struct ask_kin *kin);
 
