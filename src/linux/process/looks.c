@@ -490,6 +490,29 @@ look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
 	return code == -ESTALE ? 1 : code;
 }
 
+/* ---- what it uses ---- */
+
+static int
+do_usage(const void *arg, void *ret, struct looker_fds *fds)
+{
+	(void)fds;
+	return usage_of_tree(*(const pid_t *)arg, ret) ? 0 : -ESRCH;
+}
+
+bool
+look_usage(const struct looker_whom *whom, struct usage *ret_usage)
+{
+	struct usage usage;
+	bool ok = looker_ask(whom, &(struct looker_question){
+	    .fn = do_usage, .arg = &whom->pid, .arg_len = sizeof(whom->pid),
+	    .ret = &usage, .ret_len = sizeof(usage),
+	}) == 0;
+
+	if (ok)
+		*ret_usage = usage;
+	return ok;
+}
+
 /* ---- the environment ---- */
 
 struct of_env {

@@ -17,6 +17,7 @@
 #include "linux/process/inspect.h"
 #include "linux/process/looker.h"
 #include "linux/process/tree_sockets.h"
+#include "linux/process/usage.h"
 #include "linux/process/waiting.h"
 
 /* A descriptor of a thread. */
@@ -106,6 +107,9 @@ int look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
     int64_t budget_ms, void (*fn)(void *ctx, const struct tree_socket *socket),
     void *ctx);
 void look_sockets_end(struct look_sockets *s);
+
+/* usage_of_tree() of whom->pid; false also where there is no answer. */
+bool look_usage(const struct looker_whom *whom, struct usage *ret_usage);
 
 /* process_env() of whom->pid, of no more than 255 characters; -ENODATA: not
    there, not readable, longer. */
