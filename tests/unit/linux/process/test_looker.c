@@ -231,6 +231,7 @@ stopped_one_is_replaced(void **state)
 	(void)state;
 	assert_true(looker_is(pid));
 	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
 	assert_int_equal(ask(BLOCKS, do_nothing, ""), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_true(looker_is(pid));
