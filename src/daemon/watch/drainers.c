@@ -15,9 +15,9 @@
 #include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
 #include "linux/process/process.h"
 
 /* How long a look goes on before everything else gets its turn. */
@@ -188,7 +188,8 @@ says_farewell(const struct drainage *x)
 static void
 say_farewell(struct drainage *x, const struct connections *look)
 {
-	int n = farewells_look(&x->farewells, look, says_farewell(x));
+	const struct looker_whom whom = look_at_whom(x->worker);
+	int n = farewells_look(&x->farewells, look, &whom, says_farewell(x));
 
 	if (n > 0)
 		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
@@ -332,10 +333,10 @@ static void
 go_on(struct drainage *x)
 {
 	struct drainers *d = x->all;
-	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
-	int code = connections_step(&d->look, SPELL_MS);
+	int code = connections_step(&d->look, &x->worker->spec->conf->creds,
+	    SPELL_MS);
 
-	inspect_end(&ids);
+	(void)look_at_failed(x->worker, code);
 	if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
@@ -352,7 +353,6 @@ begin_look(struct drainage *x)
 	struct drainers *d = x->all;
 	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
 	size_t n = drain_sight_ports(w, of);
-	struct fsids ids;
 	int code = 0;
 
 	x->looked = mono_now();
@@ -370,12 +370,9 @@ begin_look(struct drainage *x)
 	}
 	memset(&d->look, 0, sizeof(d->look));
 	d->at = x;
-	if (code == 0) {
-		ids = inspect_begin(&w->spec->conf->creds);
+	if (code == 0)
 		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
 		    drain_steered_ms(&x->drain, mono_now()));
-		inspect_end(&ids);
-	}
 	if (code < 0)
 		conclude(x, code);
 	else

@@ -41,12 +41,11 @@ close_but(const int *keep, size_t n)
 	close_from_to(from, UINT_MAX);
 }
 
-int
-helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+pid_t
+helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 {
 	pid_t parent = getpid();
 	pid_t pid = fork();
-	int pidfd;
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -55,8 +54,17 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 			fn(ctx);
 		_exit(0);
 	}
+	return pid < 0 ? -errno : pid;
+}
+
+int
+helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+{
+	pid_t pid = helper_fork(fn, ctx, keep, n);
+	int pidfd;
+
 	if (pid < 0)
-		return -errno;
+		return pid;
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;

@@ -1,0 +1,29 @@
+#include <errno.h>
+
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/watch/look_at.h"
+#include "daemon/workers/worker.h"
+
+struct looker_whom
+look_at_whom(const struct worker *w)
+{
+	return (struct looker_whom){
+		.pid = w->pid, .creds = &w->spec->conf->creds,
+	};
+}
+
+bool
+look_at_failed(struct worker *w, int code)
+{
+	if (code == -ETIMEDOUT && w->held_up_serial != w->serial) {
+		w->held_up_serial = w->serial;
+		worker_log_often(LOG_LEVEL_WARNING, w, "cannot be looked at "
+		    "for now, because a file system or a lock that it waits "
+		    "for holds up whoever looks: until that is over, its binds "
+		    "wait, and it is not seen to be ready (said once per "
+		    "process)");
+	}
+	return looker_is_held_up(code);
+}
