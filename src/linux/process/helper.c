@@ -1,19 +1,42 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 #include "linux/process/helper.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+
+/* Those that are open: there may be a million that are not. */
+static bool
+close_by_list(unsigned first, unsigned last)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL) {
+		uint64_t fd;
+
+		if (num_parse(entry->d_name, first, last, &fd) &&
+		    (int)fd != dirfd(dir))
+			(void)close((int)fd);
+	}
+	closedir(dir);
+	return true;
+}
 
 /* Before Linux 5.9 one by one. */
 static void
@@ -21,7 +44,8 @@ close_from_to(unsigned first, unsigned last)
 {
 	long end = sysconf(_SC_OPEN_MAX);
 
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0 ||
+	    close_by_list(first, last))
 		return;
 	for (unsigned fd = first; fd <= last && (long)fd < end; fd++)
 		(void)close((int)fd);
