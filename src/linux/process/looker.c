@@ -289,20 +289,23 @@ is_starved(void)
 	return end != NULL && strncmp(end, ") R", 3) == 0;
 }
 
+/* When we do not get the CPU ourselves, as where a cgroup's quota is used up, nor
+   may it: of each step no more is counted than was to be waited. */
 static bool
 await(void)
 {
 	struct pollfd p = { .fd = looker.fd, .events = POLLIN };
-	struct mono begin = mono_now();
+	int64_t waited_ms = 0;
 
 	for (;;) {
-		int64_t waited_ms = mono_ms_between(begin, mono_now());
-		int n = poll(&p, 1, waited_ms < WAIT_MS ?
-		    (int)(WAIT_MS - waited_ms) : 1);
+		int64_t step_ms = waited_ms < WAIT_MS ? WAIT_MS - waited_ms : 1;
+		struct mono begin = mono_now();
+		int64_t took_ms;
 
-		if (n > 0)
+		if (poll(&p, 1, (int)step_ms) > 0)
 			return true;
-		waited_ms = mono_ms_between(begin, mono_now());
+		took_ms = mono_ms_between(begin, mono_now());
+		waited_ms += took_ms < step_ms ? took_ms : step_ms;
 		if (waited_ms >= STARVED_MS ||
 		    (waited_ms >= WAIT_MS && !is_starved()))
 			return poll(&p, 1, 0) > 0;

@@ -294,6 +294,37 @@ works_on(void **state)
 	assert_int_equal(ask(OTHER, do_work, ""), 0);
 }
 
+/* Longer than anybody is waited for. */
+static int
+do_stop_who_asks(const void *arg, void *ret, struct looker_fds *fds)
+{
+	struct mono begin = mono_now();
+	pid_t asks = getppid();
+
+	(void)arg, (void)ret, (void)fds;
+	(void)kill(asks, SIGSTOP);
+	while (mono_ms_between(begin, mono_now()) < 100)
+		continue;
+	(void)kill(asks, SIGCONT);
+	return do_work(NULL, NULL, NULL);
+}
+
+/* While we do not get the CPU ourselves, no time passes. */
+static void
+waits_only_while_we_run(void **state)
+{
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	looker_end();
+	pid = fork();
+	if (pid == 0)
+		_exit(ask(OTHER, do_stop_who_asks, "") == 0 ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* Of very many that hold up, the others pay nothing. */
 static void
 many_hold_up(void **state)
@@ -372,6 +403,7 @@ main(void)
 		cmocka_unit_test(dead_one_is_replaced),
 		cmocka_unit_test(idle_one_ends),
 		cmocka_unit_test(works_on),
+		cmocka_unit_test(waits_only_while_we_run),
 		cmocka_unit_test(many_hold_up),
 		cmocka_unit_test(answers_without_close_range),
 	};
