@@ -161,7 +161,8 @@ take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
 	if (look_at_failed(w, code))
 		return -EINTR;
 	code = 0;
-	if (a.copy >= 0 && !socket_is_listening(a.copy) && socket_interface(a.copy, name))
+	if (a.copy >= 0 && !socket_is_listening(a.copy) &&
+	    socket_interface(a.copy, name))
 		l = find_narrow(w->spec, a.copy, name);
 	if (l != NULL)
 		code = exchange(&a, l, err);

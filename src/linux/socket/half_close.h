@@ -24,9 +24,9 @@ struct half_close_of {
 
 /*
  * Of each of the sockets, of which there are HALF_CLOSE_MAX at most, if nothing
- * has moved since it was seen. Nothing goes to the client for that; what it sends until
- * the server has closed is still read, before the end of the file, and can be
- * answered (tcp_recvmsg() in net/ipv4). -EAGAIN: something has moved, or the
+ * has moved since it was seen. Nothing goes to the client for that; what it sends
+ * until the server has closed is still read, before the end of the file, and can
+ * be answered (tcp_recvmsg() in net/ipv4). -EAGAIN: something has moved, or the
  * descriptor is another one by now; -EPERM: it may not be taken, as inspect.h has
  * it; other -errno: that is ret_codes[]. -errno: as of looker_ask(), by which it
  * is done.
