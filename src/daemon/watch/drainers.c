@@ -40,6 +40,9 @@
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
+/* Until the next look at one that has held up the last. */
+#define HELD_UP_MS	50
+
 /* What is known of a worker that drains, if it does. */
 struct drainage {
 	struct drainers *all;
@@ -336,8 +339,11 @@ go_on(struct drainage *x)
 	int code = connections_step(&d->look, &x->worker->spec->conf->creds,
 	    SPELL_MS);
 
-	(void)look_at_failed(x->worker, code);
-	if (code != 1) {
+	if (look_at_failed(x->worker, code) && look_at_may_pass(x->worker)) {
+		end_look(d);
+		thaw(x);
+		look_again(x, after_gap(x, HELD_UP_MS));
+	} else if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
 	    mono_now()) >= FROZEN_MAX_MS) {

@@ -47,6 +47,7 @@ struct held_up {
 	pid_t whom;		/* 0: a free place */
 	looker_fn *fn;
 	pid_t child;		/* that was held up, and is there; or 0 */
+	struct mono since;
 	struct mono until;
 	int gap_ms;
 };
@@ -199,6 +200,7 @@ blame(pid_t whom, looker_fn *fn)
 {
 	struct held_up *h = find_held_up(whom, fn);
 	int gap_ms = h == NULL ? GAP_MIN_MS : 2 * h->gap_ms;
+	struct mono now = mono_now(), since = h == NULL ? now : h->since;
 
 	if (whom == 0)
 		return;
@@ -208,7 +210,8 @@ blame(pid_t whom, looker_fn *fn)
 		h = place_for_another();
 	*h = (struct held_up){
 		.whom = whom, .fn = fn, .child = looker.pid,
-		.gap_ms = gap_ms, .until = mono_add_ms(mono_now(), gap_ms),
+		.gap_ms = gap_ms, .since = since,
+		.until = mono_add_ms(now, gap_ms),
 	};
 }
 
@@ -463,6 +466,22 @@ bool
 looker_is_held_up(int code)
 {
 	return code == -ETIMEDOUT || code == -EBUSY;
+}
+
+int64_t
+looker_held_up_ms(pid_t whom)
+{
+	struct mono now = mono_now();
+	int64_t most_ms = 0;
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		const struct held_up *h = &looker.held_up[i];
+		int64_t ms = h->whom != whom || whom == 0 ? 0 :
+		    mono_ms_between(h->since, now);
+
+		most_ms = ms > most_ms ? ms : most_ms;
+	}
+	return most_ms;
 }
 
 bool

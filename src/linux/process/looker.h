@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct conf_creds;
@@ -60,6 +61,10 @@ int looker_ask(const struct looker_whom *whom,
 
 /* Is that an error that will be over, sooner or later? */
 bool looker_is_held_up(int code);
+
+/* For how long some look at this process has been held up, without one of its
+   kind in between that was not; 0: none is. */
+int64_t looker_held_up_ms(pid_t whom);
 
 /* Is this one of our children that look? That it may be held up is nobody's
    business. */
