@@ -27,6 +27,11 @@
 #define WAIT_MS		5
 #define STARVED_MS	40
 
+/* One that was held up before may take this part of the time between two of its
+   kind, and no longer than a starved one: what maps memory all the time lets
+   nobody look in less. */
+#define WAIT_PART	5
+
 /* Without questions it ends. */
 #define IDLE_MS		200
 
@@ -182,6 +187,15 @@ anybody_holds_up(void)
 	return false;
 }
 
+static int64_t
+patience(pid_t whom, looker_fn *fn)
+{
+	const struct held_up *h = find_held_up(whom, fn);
+	int64_t ms = h == NULL ? WAIT_MS : h->gap_ms / WAIT_PART;
+
+	return ms > STARVED_MS ? STARVED_MS : ms;
+}
+
 /* A free place, or that of the one who may be looked at first. */
 static struct held_up *
 place_for_another(void)
@@ -295,13 +309,13 @@ is_starved(void)
 /* When we do not get the CPU ourselves, as where a cgroup's quota is used up, nor
    may it: of each step no more is counted than was to be waited. */
 static bool
-await(void)
+await(int64_t wait_ms)
 {
 	struct pollfd p = { .fd = looker.fd, .events = POLLIN };
 	int64_t waited_ms = 0;
 
 	for (;;) {
-		int64_t step_ms = waited_ms < WAIT_MS ? WAIT_MS - waited_ms : 1;
+		int64_t step_ms = waited_ms < wait_ms ? wait_ms - waited_ms : 1;
 		struct mono begin = mono_now();
 		int64_t took_ms;
 
@@ -310,7 +324,7 @@ await(void)
 		took_ms = mono_ms_between(begin, mono_now());
 		waited_ms += took_ms < step_ms ? took_ms : step_ms;
 		if (waited_ms >= STARVED_MS ||
-		    (waited_ms >= WAIT_MS && !is_starved()))
+		    (waited_ms >= wait_ms && !is_starved()))
 			return poll(&p, 1, 0) > 0;
 	}
 }
@@ -428,7 +442,7 @@ try(const struct looker_whom *whom, const struct looker_question *question,
 		leave();
 		return -EPIPE;
 	}
-	if (!await()) {
+	if (!await(patience(whom->pid, question->fn))) {
 		bool untaken = is_untaken();
 
 		if (untaken)
