@@ -402,6 +402,7 @@ end_turn(struct supervisor *sup)
 		check_gone(sup);
 	if (!mono_is_never(log_left_out_due()))
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
+	apps_end_turn(&sup->apps);
 }
 
 static void
@@ -527,6 +528,8 @@ init_watchers(struct supervisor *sup)
 		    &sup->workers, orphan_died, sup);
 	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
+	if (code == 0)
+		code = apps_open(&sup->apps);
 	return code;
 }
 
@@ -647,6 +650,7 @@ release_all(struct supervisor *sup)
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		apps_close(&sup->apps);
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);

@@ -532,13 +532,24 @@ close_over(struct app *app)
 		app_spec_shut(app->crew.stable, true);
 }
 
+/* As many steps as are to be done now; others wait for the next turn when this
+   one has taken long. */
+static void
+step_on(struct app *app)
+{
+	while (app->crew.target != NULL && step(app))
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+}
+
 void
 app_rollout_turn(struct app *app)
 {
 	trials_look(app);
 	do
-		while (app->crew.target != NULL && step(app))
-			;
+		step_on(app);
 	while (app->crew.target == NULL && !app->apps->stopping &&
 	    replace_deaf(app));
 	if (app->crew.target != NULL)

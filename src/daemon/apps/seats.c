@@ -99,11 +99,17 @@ seats_fill(struct app *app)
 		return;
 	while (app->n_seats > app->crew.wanted)
 		seats_drop_last(app);
-	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present == NULL && !app->apps->stopping &&
-		    !start(app, &app->seats[i].present, app->crew.stable, i,
+	for (unsigned i = 0; i < app->n_seats && !app->apps->stopping; i++) {
+		if (app->seats[i].present != NULL)
+			continue;
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+		if (!start(app, &app->seats[i].present, app->crew.stable, i,
 			false))
 			break;
+	}
 }
 
 bool

@@ -14,7 +14,8 @@ struct worker_step;
 /* At least n places; new ones are empty. False: no memory. */
 bool seats_ensure(struct app *app, unsigned n);
 
-/* Outside a rollout: every wanted seat has a worker, the others have none. */
+/* Outside a rollout: every wanted seat has a worker, the others have none; or will
+   have, with the next turns, where there is no time for all of them. */
 void seats_fill(struct app *app);
 
 /* Who has the last one retires. */
