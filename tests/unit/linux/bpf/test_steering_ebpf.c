@@ -37,6 +37,7 @@
 #define LANES_MAX 1000
 #define HELD_MAX 4096
 #define LIMIT_MS 5000
+#define GROUPS 64
 
 static char why_skipped[512];
 static struct conn_count *count;
@@ -160,18 +161,25 @@ hold(struct held *h, int fd)
 
 /* A connection, or -errno. */
 static int
-try_connect(void)
+connect_to(const struct group *to)
 {
-	int fd = socket(g.address.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(to->address.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC,
+	    0);
 
 	assert_true(fd >= 0);
-	if (connect(fd, &g.address.sa, g.len) < 0) {
+	if (connect(fd, &to->address.sa, to->len) < 0) {
 		int code = -errno;
 
 		close(fd);
 		return code;
 	}
 	return fd;
+}
+
+static int
+try_connect(void)
+{
+	return connect_to(&g);
 }
 
 static void
@@ -482,6 +490,91 @@ test_cells_are_used_again(void **state)
 		    hub, &s, NULL), 0);
 		steering_ebpf_free(s);
 	}
+}
+
+/* A group more costs nearly nothing: the kernel looks through the programs once,
+   which takes it 20 ms or more, and waits for nothing. */
+static void
+test_many_groups(void **state)
+{
+	struct steering_ebpf *s[GROUPS];
+	struct error err = ERROR_INIT;
+	struct mono start = mono_now();
+	int64_t took_ms;
+
+	(void)state;
+	NEED_EBPF();
+	for (size_t i = 0; i < GROUPS; i++)
+		must(steering_ebpf_new(STEERING_EBPF_LEAST, 8, hub, &s[i],
+		    &err), &err);
+	took_ms = mono_ms_between(start, mono_now());
+	for (size_t i = 0; i < GROUPS; i++)
+		steering_ebpf_free(s[i]);
+	print_message("%d groups in %lldms\n", GROUPS, (long long)took_ms);
+	assert_true(took_ms < GROUPS * 5);
+}
+
+/* Lanes are of one supply: who asks for too many gets none, and what was there
+   stays. */
+static void
+test_no_room(void **state)
+{
+	struct steering_ebpf *small = NULL, *large = NULL, *none = NULL;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 2, "127.0.0.1");
+	must(steering_ebpf_new(STEERING_EBPF_TURNS, 100, hub, &small, &err),
+	    &err);
+	must(steering_ebpf_new(STEERING_EBPF_TURNS, STEERING_EBPF_LANES_MAX,
+	    hub, &large, &err), &err);
+	assert_int_equal(steering_ebpf_new(STEERING_EBPF_TURNS,
+	    STEERING_EBPF_LANES_MAX, hub, &none, &err), -ENOSPC);
+	error_clear(&err);
+	assert_null(none);
+	assert_int_equal(steering_ebpf_grow(g.s, STEERING_EBPF_LANES_MAX,
+	    &err), -ENOSPC);
+	error_clear(&err);
+	connect_held(20);
+	accept_total(20);
+	assert_int_equal(g.accepted[0], 10);
+	steering_ebpf_free(large);
+	must(steering_ebpf_grow(g.s, STEERING_EBPF_LANES_MAX, &err), &err);
+	steering_ebpf_free(small);
+	connect_held(20);
+	accept_total(20);
+	assert_int_equal(g.accepted[0], 20);
+	close_group();
+}
+
+/* A place that was another group's: who asks by the old one's program gets none
+   of the new one's lanes. */
+static void
+test_place_is_used_again(void **state)
+{
+	struct steering_ebpf *old;
+	struct group was;
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 4, "127.0.0.1");
+	connect_held(4);
+	accept_total(4);
+	was = g;
+	old = g.s;
+	steering_ebpf_free(old);
+	g.n = 0;
+	open_group(STEERING_EBPF_LEAST, 4, "127.0.0.1");
+	connect_held(40);
+	accept_total(40);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(g.accepted[i], 10);
+	assert_int_equal(connect_to(&was), -ECONNREFUSED);
+	assert_int_equal(steering_ebpf_dropped(g.s), 0);
+	for (size_t i = 0; i < 4; i++)
+		close(was.lane[i]);
+	close_group();
 }
 
 /* ---- the live set ---- */
@@ -1340,6 +1433,9 @@ main(void)
 		cmocka_unit_test(test_least_of_many),
 		cmocka_unit_test(test_counts_come_to_zero),
 		cmocka_unit_test(test_cells_are_used_again),
+		cmocka_unit_test(test_many_groups),
+		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_place_is_used_again),
 		cmocka_unit_test(test_only_live_lanes),
 		cmocka_unit_test(test_lane_that_does_not_listen),
 		cmocka_unit_test(test_queue_moves),
