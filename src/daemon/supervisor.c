@@ -381,6 +381,7 @@ end_turn(struct supervisor *sup)
 		ending_look(&sup->ending, sup->killing);
 	if (!mono_is_never(log_left_out_due()))
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
+	apps_end_turn(&sup->apps);
 }
 
 static void
@@ -496,6 +497,8 @@ init_watchers(struct supervisor *sup)
 		    &sup->workers, orphan_died, sup);
 	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
+	if (code == 0)
+		code = apps_open(&sup->apps);
 	return code;
 }
 
@@ -616,6 +619,7 @@ release_all(struct supervisor *sup)
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		apps_close(&sup->apps);
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
