@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "core/names/signal_name.h"
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
@@ -27,6 +26,7 @@
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
+#include "daemon/stopping.h"
 #include "daemon/supervisor.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
@@ -62,152 +62,18 @@ struct supervisor {
 	struct ending ending;
 	int signal_fd;
 	loop_handle signals;
-	enum {
-		PHASE_RUNS,
-		PHASE_LEAVES,	/* stop_delay: all goes on as before */
-		PHASE_DRAINS,
-		PHASE_STOPS,
-	} phase;
-	struct loop_timer next_phase;
+	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
-	bool signalled;		/* to stop, once */
-	bool killing;
 };
 
 /* Soon after it is known how many there were. */
 #define LEFT_OUT_MS 1000
 
-/* ---- stop ---- */
-
-/* Nothing new begins from here on. */
-static void
-begin_end(struct supervisor *sup)
-{
-	workers_stop(&sup->workers);
-	reload_cancel(&sup->reloads);
-	sup->program.leaving = false;
-}
-
-/* At once, whatever is under way. */
-static void
-supervisor_stop(struct supervisor *sup)
-{
-	if (sup->phase == PHASE_STOPS)
-		return;
-	begin_end(sup);
-	if (sup->phase != PHASE_DRAINS)
-		above_tell_stop(&sup->above, sup->reloads.config, "stopping",
-		    0);
-	sup->phase = PHASE_STOPS;
-	if (sup->loop != NULL)
-		loop_timer_set(sup->loop, &sup->next_phase, MONO_NEVER);
-	apps_stop(&sup->apps);
-	listeners_shut(&sup->listeners);
-}
-
-/* Who has not begun to drain has nothing that would end it in time. */
-#define OVERTIME_MS 1000
-
-static void
-supervisor_drain(struct supervisor *sup)
-{
-	int64_t ms;
-
-	begin_end(sup);
-	above_tell_stop(&sup->above, sup->reloads.config, "stopping", 0);
-	sup->phase = PHASE_DRAINS;
-	ms = apps_drain(&sup->apps);
-	loop_timer_set(sup->loop, &sup->next_phase,
-	    mono_add_ms(mono_now(), ms + OVERTIME_MS));
-}
-
-/* As users want it who have not said more: when it is convenient. */
-static void
-supervisor_leave(struct supervisor *sup)
-{
-	int64_t delay_ms = sup->reloads.config->stop_delay_ms;
-
-	if (sup->phase != PHASE_RUNS)
-		return;
-	if (delay_ms == 0) {
-		supervisor_drain(sup);
-		return;
-	}
-	log_info("going down: stopping in %lld.%03llds",
-	    (long long)delay_ms / 1000, (long long)delay_ms % 1000);
-	sup->phase = PHASE_LEAVES;
-	sup->program.leaving = true;
-	above_tell_stop(&sup->above, sup->reloads.config, "going down",
-	    delay_ms);
-	loop_timer_set(sup->loop, &sup->next_phase,
-	    mono_add_ms(mono_now(), delay_ms));
-}
-
-static void
-next_phase_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	if (sup->phase == PHASE_LEAVES)
-		supervisor_drain(sup);
-	else if (sup->phase == PHASE_DRAINS)
-		supervisor_stop(sup);
-}
-
 static void
 supervisor_fail(struct supervisor *sup)
 {
 	sup->program.failed = true;
-	supervisor_stop(sup);
-}
-
-/* A stop that is under way has another cause, such as clusterctl: nobody has lost
-   patience yet. */
-static void
-hasten(struct supervisor *sup, int signo)
-{
-	if (signo == SIGINT && sup->phase != PHASE_STOPS) {
-		log_info("SIGINT: stopping without draining");
-		supervisor_stop(sup);
-	} else if (sup->phase == PHASE_LEAVES) {
-		log_info("SIG%s: stopping now", signal_name(signo));
-		supervisor_drain(sup);
-	} else {
-		log_info("SIG%s: stopping already, another one kills what is "
-		    "left", signal_name(signo));
-	}
-}
-
-static void
-kill_what_is_left(struct supervisor *sup, int signo)
-{
-	if (sup->killing)
-		return;
-	log_warning("SIG%s again: killing what is left", signal_name(signo));
-	sup->killing = true;
-	/* In this order: nobody gets a stop signal that it could not obey. */
-	apps_kill(&sup->apps);
-	supervisor_stop(sup);
-}
-
-static void
-stop_signal(struct supervisor *sup, int signo)
-{
-	bool again = sup->signalled;
-
-	sup->signalled = true;
-	if (again) {
-		kill_what_is_left(sup, signo);
-	} else if (sup->phase != PHASE_RUNS) {
-		hasten(sup, signo);
-	} else {
-		log_info("SIG%s: stopping%s", signal_name(signo),
-		    signo == SIGINT ? " without draining" : "");
-		if (signo == SIGINT)
-			supervisor_stop(sup);
-		else
-			supervisor_leave(sup);
-	}
+	stopping_now(&sup->stopping);
 }
 
 /* ---- signals ---- */
@@ -236,16 +102,6 @@ reopen_log(struct supervisor *sup)
 	control_restore(&sup->control);
 }
 
-/* Closing the window is no way to say "read the file again". */
-static void
-terminal_gone(struct supervisor *sup)
-{
-	if (sup->phase != PHASE_RUNS)
-		return;
-	log_info("SIGHUP: the terminal is gone, stopping");
-	supervisor_leave(sup);
-}
-
 /* Whoever was told that we stop is not to hear of a reload. */
 static void
 reload_by_signal(struct supervisor *sup)
@@ -266,7 +122,7 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 	struct supervisor *sup = ctx;
 
 	if (hangup) {
-		terminal_gone(sup);
+		stopping_hangup(&sup->stopping);
 		return;
 	}
 
@@ -277,7 +133,7 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 	case SIGTERM:
 	case SIGINT:
 	case SIGQUIT:
-		stop_signal(sup, signo);
+		stopping_signal(&sup->stopping, signo);
 		break;
 	case SIGHUP:
 		reload_by_signal(sup);
@@ -346,7 +202,7 @@ check_over(struct supervisor *sup)
 	else
 		log_info("every app has ended well: exiting");
 	sup->program.failed = failed;
-	supervisor_stop(sup);
+	stopping_now(&sup->stopping);
 }
 
 /* A failure is known before the apps draw conclusions from the deaths. */
@@ -367,7 +223,7 @@ end_turn(struct supervisor *sup)
 		workers_turn(sup);
 		if (sup->apps.stopping) {
 			control_turn(&sup->control);
-			ending_look(&sup->ending, sup->killing);
+			ending_look(&sup->ending, sup->stopping.killing);
 			continue;
 		}
 		steer_turn(&sup->steering);
@@ -379,9 +235,10 @@ end_turn(struct supervisor *sup)
 	steer_turn_if_due(&sup->steering);
 	/* Of the last orphans some may have been killed, and not died. */
 	if (sup->apps.stopping && sup->apps.first == NULL && !sup->ending.done)
-		ending_look(&sup->ending, sup->killing);
+		ending_look(&sup->ending, sup->stopping.killing);
 	if (!mono_is_never(log_left_out_due()))
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
+	apps_end_turn(&sup->apps);
 }
 
 static void
@@ -401,7 +258,9 @@ static const struct worker_events worker_events = {
 static void
 stop_asked(void *ctx)
 {
-	supervisor_leave(ctx);
+	struct supervisor *sup = ctx;
+
+	stopping_leave(&sup->stopping);
 }
 
 static const struct apps_watch apps_watch = {
@@ -497,6 +356,8 @@ init_watchers(struct supervisor *sup)
 		    &sup->workers, orphan_died, sup);
 	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
+	if (code == 0)
+		code = apps_open(&sup->apps);
 	return code;
 }
 
@@ -519,8 +380,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
 		sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->next_phase, next_phase_due,
-		sup) < 0 ||
+	    stopping_init(&sup->stopping, sup->loop) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
@@ -609,7 +469,7 @@ release_all(struct supervisor *sup)
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
 		ending_fini(&sup->ending);
-		loop_timer_fini(sup->loop, &sup->next_phase);
+		stopping_fini(&sup->stopping);
 		loop_timer_fini(sup->loop, &sup->left_out);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
@@ -617,6 +477,7 @@ release_all(struct supervisor *sup)
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		apps_close(&sup->apps);
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
@@ -643,6 +504,14 @@ supervisor_run(const struct supervisor_setup *setup)
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 		.ending = { .apps = &sup.apps, .orphans = &sup.orphans },
+		.stopping = {
+			.workers = &sup.workers,
+			.listeners = &sup.listeners,
+			.apps = &sup.apps,
+			.reloads = &sup.reloads,
+			.program = &sup.program,
+			.above = &sup.above,
+		},
 	};
 	struct error err = ERROR_INIT;
 	int status;
@@ -655,7 +524,7 @@ supervisor_run(const struct supervisor_setup *setup)
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
-		supervisor_stop(&sup);
+		stopping_now(&sup.stopping);
 	}
 	error_clear(&err);
 	end_turn(&sup);

@@ -219,7 +219,10 @@ put_open(struct strbuf *sb, const struct drain_facts *f)
 		if (!f->seen || n > 0)
 			strbuf_puts(sb, ", ");
 	}
-	if (!f->seen) {
+	if (!f->seen && f->late) {
+		strbuf_puts(sb, "clusterd has had no time to look at its "
+		    "connections");
+	} else if (!f->seen) {
 		strbuf_puts(sb, "its connections cannot be seen");
 	} else if (n > 0) {
 		put_connections(sb, n, "");

@@ -108,6 +108,7 @@ struct drain_facts {
 	int64_t half_open;	/* handshakes on its ports that are older than
 				   the change of steering; or DRAIN_UNKNOWN */
 	bool seen;		/* connections could be looked at: `open` */
+	bool late;		/* … or nobody came to it */
 	bool none;		/* … and the kernel has none at all on its ports,
 				   whoever they might belong to … */
 	bool blink;		/* … but one that was being accepted was not

@@ -59,6 +59,30 @@ apps_touch(struct apps *apps)
 	apps->dirty = true;
 }
 
+/* Half of what a turn may take. */
+#define TIME_NS 2000000
+
+bool
+apps_have_time(struct apps *apps)
+{
+	struct mono now = mono_now();
+
+	if (apps->time_ends.ns == 0)
+		apps->time_ends = (struct mono){ now.ns + TIME_NS };
+	return apps->stopping || mono_before(now, apps->time_ends);
+}
+
+void
+app_later(struct app *app)
+{
+	struct apps *apps = app->apps;
+
+	app->dirty = true;
+	if (mono_is_never(apps->go_on.due))
+		apps->behind = app->number;
+	loop_timer_start(apps->workers->loop, &apps->go_on, 0);
+}
+
 static bool
 take(bool *flag)
 {

@@ -53,6 +53,9 @@ struct apps {
 	struct stopped_app *stopped;
 	/* app.c */
 	bool dirty;			/* an app is */
+	struct mono time_ends;		/* of this turn; all zero: has not begun */
+	struct loop_timer go_on;	/* in the next one … */
+	uint64_t behind;		/* … with this app's number first */
 };
 
 /* seats.c */
@@ -114,6 +117,14 @@ bool apps_lingers(const struct apps *apps, const char *name);
    apps_turn() has something to do at the turn's end. */
 void app_touch(struct app *app);
 void apps_touch(struct apps *apps);
+
+/*
+ * Is there any time left for apps in this turn? Else what may wait, waits for the
+ * next one, so that everybody else gets a turn as well: app_later() sees to it
+ * that it comes. At a stop there always is.
+ */
+bool apps_have_time(struct apps *apps);
+void app_later(struct app *app);
 
 /* Has something changed since it was last asked? For apps_turn() alone. */
 bool app_touched(struct app *app);

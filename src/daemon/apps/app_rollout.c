@@ -547,6 +547,18 @@ close_over(struct app *app)
 		app_spec_shut(app->crew.stable, true);
 }
 
+/* As many steps as are to be done now; others wait for the next turn when this
+   one has taken long. */
+static void
+step_on(struct app *app)
+{
+	while (app->crew.target != NULL && step(app))
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+}
+
 void
 app_rollout_turn(struct app *app)
 {
@@ -555,8 +567,7 @@ app_rollout_turn(struct app *app)
 	if (app->rollout.kind != ROLLOUT_RELOAD)
 		seats_start_idle(app);
 	do
-		while (app->crew.target != NULL && step(app))
-			;
+		step_on(app);
 	while (app->crew.target == NULL && !app->apps->stopping &&
 	    replace_deaf(app));
 	if (app->crew.target != NULL)

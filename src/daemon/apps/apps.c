@@ -85,6 +85,26 @@ apps_init(struct apps *apps, const struct apps_setup *setup)
 	};
 }
 
+/* Those that had no time are touched still. */
+static void
+go_on_due(void *ctx)
+{
+	apps_touch(ctx);
+}
+
+int
+apps_open(struct apps *apps)
+{
+	return loop_timer_init(apps->workers->loop, &apps->go_on, go_on_due,
+	    apps);
+}
+
+void
+apps_close(struct apps *apps)
+{
+	loop_timer_fini(apps->workers->loop, &apps->go_on);
+}
+
 int
 apps_add(struct apps *apps, struct app_spec *spec, bool initial)
 {
@@ -427,17 +447,37 @@ advance(struct app *app)
 		app->came_up = has_come_up(app);
 }
 
+static void
+advance_some(struct apps *apps, uint64_t from, uint64_t to)
+{
+	for (struct app *a = apps->first, *next; a != NULL; a = next) {
+		next = a->next_app;
+		if (a->number < from || a->number >= to || !a->dirty)
+			continue;
+		if (!apps_have_time(apps))
+			app_later(a);
+		else if (app_touched(a))
+			advance(a);
+	}
+}
+
 bool
 apps_turn(struct apps *apps)
 {
+	const uint64_t behind = apps->behind;
+
 	if (!apps_touched(apps))
 		return false;
-	for (struct app *a = apps->first, *next; a != NULL; a = next) {
-		next = a->next_app;
-		if (app_touched(a))
-			advance(a);
-	}
+	/* Nobody is always the last one. */
+	advance_some(apps, behind, UINT64_MAX);
+	advance_some(apps, 0, behind);
 	return true;
+}
+
+void
+apps_end_turn(struct apps *apps)
+{
+	apps->time_ends = (struct mono){ .ns = 0 };
 }
 
 /* ---- how they are ---- */

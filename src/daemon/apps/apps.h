@@ -41,6 +41,11 @@ struct apps_setup {
 /* None yet. Undone by apps_stop(), and turns until all have gone. */
 void apps_init(struct apps *apps, const struct apps_setup *setup);
 
+/* When the workers have a loop: before the first is added. -ENOMEM. Undone by
+   _close, with the loop still there. */
+int apps_open(struct apps *apps);
+void apps_close(struct apps *apps);
+
 /*
  * Add an app and start its seats. Takes a reference. `initial`: at the start of
  * the program, which ends if this app's program cannot be executed. -ENOMEM.
@@ -97,6 +102,9 @@ void apps_worker_ended(struct worker *worker, const struct worker_step *step,
 /* At the end of a turn: what its changes call for. False: there were none.
    Those that it brings about are for the next call. */
 bool apps_turn(struct apps *apps);
+
+/* It has come to its end: the next one has time again. */
+void apps_end_turn(struct apps *apps);
 
 /* Instances of all apps. */
 void apps_count(const struct apps *apps, unsigned *ret_ready,

@@ -184,10 +184,16 @@ seats_fill(struct app *app)
 		return;
 	while (app->n_seats > app->crew.wanted)
 		seats_drop_last(app);
-	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present == NULL && !app->apps->stopping &&
-		    !fill(app, i))
+	for (unsigned i = 0; i < app->n_seats && !app->apps->stopping; i++) {
+		if (app->seats[i].present != NULL)
+			continue;
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
 			break;
+		}
+		if (!fill(app, i))
+			break;
+	}
 }
 
 void
@@ -196,9 +202,14 @@ seats_start_idle(struct app *app)
 	for (unsigned i = 0; i < app->n_seats; i++) {
 		struct worker *w = app->seats[i].present;
 
-		if (w != NULL && w->fsm.state == WORKER_IDLE &&
-		    !waits_for_room(app, i))
-			worker_start(w);
+		if (w == NULL || w->fsm.state != WORKER_IDLE ||
+		    waits_for_room(app, i))
+			continue;
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+		worker_start(w);
 	}
 }
 

@@ -18,12 +18,13 @@ bool seats_ensure(struct app *app, unsigned n);
 bool seats_leaves(const struct app *app, unsigned seat);
 bool seats_leaves_one(const struct worker *worker);
 
-/* Outside a rollout: every wanted seat has a worker, the others have none. With
+/* Outside a rollout: every wanted seat has a worker, the others have none; or will
+   have, with the next turns, where there is no time for all of them. With
    max_surge = 0 one whose place is not free yet is not started, but new clients
    wait for it. */
 void seats_fill(struct app *app);
 
-/* Those that may be started now. */
+/* Those that may be started now; the others, with the next turns. */
 void seats_start_idle(struct app *app);
 
 /* Who has the last one retires. */

@@ -11,10 +11,8 @@
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
 
-/* Slots that a listener starts with, and how many times what is needed it then
-   gets at least: a group that grows is moved to new maps. */
-#define ROOM_MIN	64
-#define ROOM_FACTOR	2
+/* Slots that a listener starts with; those of all come from one supply. */
+#define ROOM_MIN	8
 
 /* Beside the instances' own: the lane for all. */
 #define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)
@@ -174,7 +172,7 @@ lanes_attach_room(const struct lanes *ls)
 	size_t n = ls->n > ls->expected ? ls->n : ls->expected;
 	size_t room = ROOM_MIN;
 
-	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
+	while (room < n && room < STEERING_EBPF_LANES_MAX)
 		room *= 2;
 	return room;
 }

@@ -33,7 +33,7 @@ int
 lanes_extended_open(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	struct conn_count *count;
+	struct steering_hub *hub;
 	int code = b != BALANCE_LEAST_CONNECTIONS ? 0 : check_counted(l, err);
 
 	if (code < 0)
@@ -41,10 +41,10 @@ lanes_extended_open(struct listener *l, enum balance b, struct error *err)
 	if (ls->ebpf != NULL)
 		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
 		    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
-	code = balancing_count(&l->all->balancing, &count, err);
+	code = balancing_hub(&l->all->balancing, &hub, err);
 	if (code == 0)
 		code = steering_ebpf_new(lanes_attach_mode(b),
-		    lanes_attach_room(ls), count, &ls->ebpf, err);
+		    lanes_attach_room(ls), hub, &ls->ebpf, err);
 	if (code == 0)
 		ls->ebpf_room = lanes_attach_room(ls);
 	return code;
@@ -61,8 +61,7 @@ lanes_extended_room(struct listener *l, struct error *err)
 		    "too many sockets of one listener");
 	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
 		return 0;
-	code = steering_ebpf_grow(ls->ebpf, lanes_attach_room(ls),
-	    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
+	code = steering_ebpf_grow(ls->ebpf, lanes_attach_room(ls), err);
 	if (code == 0)
 		ls->ebpf_room = lanes_attach_room(ls);
 	return code;

@@ -52,6 +52,7 @@ struct drainage {
 	struct drain_facts facts;	/* of the latest look */
 	struct farewells farewells;
 	int64_t queue;			/* of the one under way */
+	bool seen;			/* there was one that came to an end */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -255,6 +256,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	struct drain_decision d;
 
 	x->facts = *facts;
+	x->seen = true;
 	if (is_frozen(x)) {
 		decide_frozen(x, facts);
 		return;
@@ -273,6 +275,22 @@ decide(struct drainage *x, const struct drain_facts *facts)
 		freeze(x);
 	else
 		end_drain(x, &d, facts);
+}
+
+/*
+ * To look takes the kernel's table of connections, which is long where many
+ * drain, and then others have to wait for their turn. Where all connections of
+ * the lanes are counted, it need not be asked who has none. Handshakes are not
+ * counted: those that nobody has seen have an end by then.
+ */
+static bool
+has_none(const struct drainage *x)
+{
+	struct drain_tally open;
+
+	return x->queue == 0 &&
+	    drain_steered_ms(&x->drain, mono_now()) >= LINGER_MS &&
+	    drain_sight_open(x->worker, &open) && open.busy == 0;
 }
 
 /* It goes for all others that drain with the same listeners, of which there may
@@ -365,7 +383,7 @@ begin_look(struct drainage *x)
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
 	x->queue = drain_sight_queue(w, &d->diag);
-	if (n == 0) {		/* datagrams alone: no connections */
+	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
 		};
@@ -398,23 +416,31 @@ look_at(struct drainage *x)
 		try_later(x);
 }
 
+/* At whoever is due, if anybody is. */
+static bool
+look_next(struct drainers *d)
+{
+	struct look_entry *first = d->frozen != NULL ? &d->frozen->entry :
+	    look_queue_first(&d->looks);
+
+	if (first == NULL || mono_before(mono_now(), first->due))
+		return false;
+	first->due = MONO_NEVER;
+	look_at(of_entry(first));
+	return true;
+}
+
+/* At as many as there is time for. */
 static void
 look_due(void *ctx)
 {
 	struct drainers *d = ctx;
-	struct look_entry *first;
+	struct mono end = mono_add_ms(mono_now(), SPELL_MS);
 
-	if (d->at != NULL) {
+	if (d->at != NULL)
 		go_on(d->at);
-		set_timer(d);
-		return;
-	}
-	first = d->frozen != NULL ? &d->frozen->entry :
-	    look_queue_first(&d->looks);
-	if (first != NULL && !mono_before(mono_now(), first->due)) {
-		first->due = MONO_NEVER;
-		look_at(of_entry(first));
-	}
+	while (d->at == NULL && mono_before(mono_now(), end) && look_next(d))
+		;
 	set_timer(d);
 }
 
@@ -428,6 +454,7 @@ drainers_add(struct worker *w)
 
 	if (x->entry.listed)
 		return;
+	x->seen = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
@@ -453,18 +480,35 @@ drainers_remove(struct worker *w)
 	set_timer(d);
 }
 
+/* Nobody has come to look at it: what can be told at once. */
+static struct drain_facts
+facts_at_last(const struct worker *w)
+{
+	struct drain_facts facts = {
+		.queue = drain_sight_queue(w, &w->drainage->all->diag),
+		.half_open = DRAIN_UNKNOWN,
+	};
+
+	facts.seen = drain_sight_open(w, &facts.open);
+	facts.late = !facts.seen;
+	return facts;
+}
+
 void
 drainers_log_timeout(const struct worker *w)
 {
 	const struct drainage *x = w->drainage;
+	const struct drain_facts facts = x->seen ? x->facts : facts_at_last(w);
+	const bool empty = !x->seen && is_free_now(&facts);
 	const struct drain_decision d = {
-		.done = true, .why = DRAIN_WHY_TIMEOUT,
+		.done = true,
+		.why = empty ? DRAIN_WHY_EMPTY : DRAIN_WHY_TIMEOUT,
 		.took_ms = mono_ms_between(x->drain.began, mono_now()),
 	};
 	struct strbuf words = STRBUF_INIT;
 
-	drain_words(&words, &d, &x->facts);
-	worker_log(LOG_LEVEL_WARNING, w, "%s",
+	drain_words(&words, &d, &facts);
+	worker_log(empty ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, w, "%s",
 	    words.failed ? "drain_timeout" : words.text);
 	strbuf_free(&words);
 }

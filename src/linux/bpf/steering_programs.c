@@ -17,6 +17,15 @@ static const struct bpf_program programs[] = {
 		.references = count_references,
 		.n_references = COUNT_OF(count_references),
 	},
+	[STEERING_ENTER] = {
+		.name = "lane_enter",
+		.kind = BPF_KIND_SK_REUSEPORT,
+		.attach_type = BPF_ATTACH_SELECT_OR_MIGRATE,
+		.code = enter_code,
+		.n_code = COUNT_OF(enter_code),
+		.references = enter_references,
+		.n_references = COUNT_OF(enter_references),
+	},
 	[STEERING_ROUND_ROBIN] = {
 		.name = "lane_turn",
 		.kind = BPF_KIND_SK_REUSEPORT,

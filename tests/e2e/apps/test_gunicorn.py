@@ -16,6 +16,11 @@ def application(environ, start_response):
     return [b"%s"]
 """
 
+NOTE = """
+import os
+open("%s-%%d" %% os.getpid(), "w").close()
+"""
+
 SLOW_IMPORT = """
 import os, time
 open(%r, "w").close()
@@ -31,7 +36,7 @@ def gunicorn(box):
     if program is None:
         pytest.skip("needs gunicorn")
     port = free_port()
-    box.write("app.py", GOOD % "one")
+    box.write("app.py", NOTE % box.path("loaded") + GOOD % "one")
     box.config(web={
         "command": f"{program} --workers 2 --chdir {box.dir} app",
         "listen": f"127.0.0.1:{port}", "instances": 2, "handoff": "env",
@@ -39,6 +44,11 @@ def gunicorn(box):
         "env": "PYTHONDONTWRITEBYTECODE=1"})
     d = box.start()
     d.wait_ready(2, limit=20)
+    # gunicorn starts its second worker up to 0.1 s after the first one, which
+    # waits for connections by then: it is to load this application, too
+    wait_until(lambda: sum(name.startswith("loaded-")
+                           for name in os.listdir(box.dir)) == 4,
+               "the application in every process of gunicorn", 20)
     d.gunicorn_port = port
     return d
 

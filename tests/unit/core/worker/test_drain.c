@@ -587,6 +587,11 @@ words(void **state)
 	expect_words(true, DRAIN_WHY_TIMEOUT, 10000, f,
 	    "drain_timeout after 10.0s: 2 waiting in the queue, its "
 	    "connections cannot be seen");
+	f.late = true;
+	expect_words(true, DRAIN_WHY_TIMEOUT, 10000, f,
+	    "drain_timeout after 10.0s: 2 waiting in the queue, clusterd has "
+	    "had no time to look at its connections");
+	f.late = false;
 	f.queue = DRAIN_UNKNOWN;
 	expect_words(false, DRAIN_WHY_UNSEEN, 50, f,
 	    "draining for 50ms: its connections cannot be seen");

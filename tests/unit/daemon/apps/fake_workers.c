@@ -209,6 +209,7 @@ fake_turn(void)
 
 	while (apps_turn(&fake.apps))
 		assert_in_range(++turns, 1, TURNS_MAX);
+	apps_end_turn(&fake.apps);
 }
 
 /* One whose deadline has come, or NULL. */
@@ -358,6 +359,8 @@ fake_open(void **state)
 			},
 		},
 	};
+	if (apps_open(&fake.apps) < 0)
+		return -1;
 	listeners_init(&fake.listeners, loop);
 	outputs_init(&outputs, loop, NULL, NULL);
 	return 0;
@@ -379,6 +382,7 @@ fake_close(void **state)
 		return -1;
 	listeners_fini(&fake.listeners);
 	outputs_fini(&outputs);
+	apps_close(&fake.apps);
 	loop_free(loop);
 	return 0;
 }
