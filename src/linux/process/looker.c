@@ -175,14 +175,19 @@ holds_up(pid_t whom, looker_fn *fn)
 
 /* Now, or not long ago. */
 static bool
+is_recent(const struct held_up *h, struct mono now)
+{
+	return h->child != 0 || (h->whom != 0 &&
+	    mono_before(now, mono_add_ms(h->until, GAP_MAX_MS)));
+}
+
+static bool
 anybody_holds_up(void)
 {
 	const struct mono now = mono_now();
 
 	for (size_t i = 0; i < HELD_UP_MAX; i++)
-		if (looker.held_up[i].child != 0 ||
-		    (looker.held_up[i].whom != 0 && mono_before(now,
-		    mono_add_ms(looker.held_up[i].until, GAP_MAX_MS))))
+		if (is_recent(&looker.held_up[i], now))
 			return true;
 	return false;
 }
@@ -214,12 +219,14 @@ blame(pid_t whom, looker_fn *fn)
 {
 	struct held_up *h = find_held_up(whom, fn);
 	int gap_ms = h == NULL ? GAP_MIN_MS : 2 * h->gap_ms;
-	struct mono now = mono_now(), since = h == NULL ? now : h->since;
+	struct mono now = mono_now(), since = now;
 
 	if (whom == 0)
 		return;
 	if (gap_ms > GAP_MAX_MS)
 		gap_ms = GAP_MAX_MS;
+	if (h != NULL && is_recent(h, now))
+		since = h->since;
 	if (h == NULL)
 		h = place_for_another();
 	*h = (struct held_up){
@@ -490,8 +497,8 @@ looker_held_up_ms(pid_t whom)
 
 	for (size_t i = 0; i < HELD_UP_MAX; i++) {
 		const struct held_up *h = &looker.held_up[i];
-		int64_t ms = h->whom != whom || whom == 0 ? 0 :
-		    mono_ms_between(h->since, now);
+		int64_t ms = h->whom == whom && is_recent(h, now) ?
+		    mono_ms_between(h->since, now) : 0;
 
 		most_ms = ms > most_ms ? ms : most_ms;
 	}

@@ -62,8 +62,8 @@ int looker_ask(const struct looker_whom *whom,
 /* Is that an error that will be over, sooner or later? */
 bool looker_is_held_up(int code);
 
-/* For how long some look at this process has been held up, without one of its
-   kind in between that was not; 0: none is. */
+/* For how long some look at this process has been held up of late, without one
+   of its kind in between that was not; 0: none is. */
 int64_t looker_held_up_ms(pid_t whom);
 
 /* Is this one of our children that look? That it may be held up is nobody's
