@@ -385,6 +385,8 @@ def test_reader_that_is_too_slow_at_the_end_is_left(box):
     # A page at least, so that there is room for more; of what is kept, the most
     # is more than is read in the seconds that the end may take.
     reader.start(pause=0.2, piece=4096)
+    # One that takes nothing at all is not waited for.
+    wait_until(lambda: len(reader.data) >= 3 * 4096, "it takes something")
     d.stop(limit=30)
     reader.pause, reader.piece = 0, 65536
     found = d.find(r"web: (\d+) lines of output were lost: standard output "
