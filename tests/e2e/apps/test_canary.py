@@ -122,6 +122,10 @@ def test_new_code_that_dies_while_it_is_tried_is_found_out(box):
         said = reload_fails(box, "became ready and then died, on trial "
                             "(exited with code 3)")
     assert "generation 1 keeps serving" in said
+    # its death in the log, and in what clusterctl shows meanwhile
+    assert d.find(r"exited with code 3 after \S+, died on trial\n")
+    assert not d.find("before it was ready")
+    assert "before it was ready" not in said
     assert d.ready_pids() == old
     assert d.pids_that_answer(port, 4) == set(old)
     starts = [e for e in box.events("start") if e["generation"] == "2"]
