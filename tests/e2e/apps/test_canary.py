@@ -365,6 +365,20 @@ def test_old_one_comes_back_if_its_successor_fails(box):
     d.stop()
 
 
+def test_instance_that_is_missing_after_an_abort_is_counted(box):
+    """The program itself is broken, so that the old one does not come back."""
+    keys = {"instances": 2, "max_surge": 0, **KEYS}
+    box.web("--fail-if-file", box.path("bad"), **keys)
+    d = box.start()
+    d.wait_ready(2)
+    box.touch("bad")
+    said = reload_fails(box, "did not become ready")
+    assert "generation 1 keeps serving with 1 of 2 instances" in said
+    d.wait_log("reload aborted: .*; generation 1 keeps serving with 1 of 2 "
+               "instances")
+    d.stop()
+
+
 # --- reloads come faster than they can be carried out
 
 def test_every_instance_is_replaced_by_hasty_reloads(box):
