@@ -67,6 +67,22 @@ fails_by_end(struct control_client *c, const struct app *app)
 	return true;
 }
 
+/* A scale-up that fails is not taken back: a longer wait, or a mended program,
+   may be all that is missing. The caller frees. */
+static struct strbuf
+how_to_undo(const struct control_client *c, const struct app *app)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *name = app->crew.name;
+
+	if (c->op.request.verb == REQUEST_SCALE &&
+	    app->crew.wanted > c->op.goal.floor)
+		strbuf_printf(&sb, "; %s goes on with %u instances wanted: "
+		    "\"scale %s %u\" takes that back", name,
+		    app->crew.wanted, name, c->op.goal.floor);
+	return sb;
+}
+
 /* One of these will never be: it is not restarted any more. */
 static bool
 fails_for_good(struct control_client *c, const struct app *app, unsigned from)
@@ -75,13 +91,17 @@ fails_for_good(struct control_client *c, const struct app *app, unsigned from)
 		return false;
 	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
 		const struct seat *seat = &app->seats[i];
+		struct strbuf undo;
 
 		if (seat->present == NULL || seat_is_up(app, i) ||
 		    !worker_state_final(seat->present->fsm.state))
 			continue;
+		undo = how_to_undo(c, app);
 		control_client_fail(c, "failed",
-		    "%s[%u] is not restarted any more: %s", app->crew.name, i,
-		    seat->death != NULL ? seat->death : "it has failed");
+		    "%s[%u] is not restarted any more: %s%s", app->crew.name,
+		    i, seat->death != NULL ? seat->death : "it has failed",
+		    undo.len > 0 && !undo.failed ? undo.text : "");
+		strbuf_free(&undo);
 		return true;
 	}
 	return false;
@@ -128,11 +148,18 @@ control_goal_ended(struct control_clients *clients, const struct worker *w,
 	if (!early || step->to == WORKER_ENDED ||
 	    step->why == WORKER_WHY_ASKED)
 		return;
-	TAILQ_FOREACH(c, &clients->list, entry)
-		if (control_op_is_awaited(&c->op) && needs(c, w))
-			control_client_fail(c, "failed",
-			    "%s[%u] did not become ready: %s", w->crew->name,
-			    w->instance, words);
+	TAILQ_FOREACH(c, &clients->list, entry) {
+		struct strbuf undo;
+
+		if (!control_op_is_awaited(&c->op) || !needs(c, w))
+			continue;
+		undo = how_to_undo(c, app_of(w->crew));
+		control_client_fail(c, "failed",
+		    "%s[%u] did not become ready: %s%s", w->crew->name,
+		    w->instance, words,
+		    undo.len > 0 && !undo.failed ? undo.text : "");
+		strbuf_free(&undo);
+	}
 }
 
 void
