@@ -1,9 +1,11 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "core/conf/conf.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_goal.h"
@@ -351,6 +353,31 @@ check_up(struct control_client *c)
 	control_client_ok(c, text);
 }
 
+/* So many are named. */
+#define STOPPED_NAMED 3
+
+/* Who was stopped by request is not waited for, but not passed over in silence
+   either. */
+static void
+tell_all_up(struct control_client *c)
+{
+	const struct stopped_app *s = c->setup->apps->stopped;
+	struct strbuf sb = STRBUF_INIT;
+	size_t n = 0;
+
+	strbuf_puts(&sb, "ready");
+	for (; s != NULL; s = s->next, n++)
+		if (n < STOPPED_NAMED)
+			strbuf_printf(&sb, "%s%s", n == 0 ? " (" : ", ",
+			    s->conf->name);
+	if (n > STOPPED_NAMED)
+		strbuf_printf(&sb, " and %zu more", n - STOPPED_NAMED);
+	if (n > 0)
+		strbuf_printf(&sb, " %s stopped)", n == 1 ? "is" : "are");
+	control_client_ok(c, sb.failed ? "ready" : sb.text);
+	strbuf_free(&sb);
+}
+
 static void
 check_all_up(struct control_client *c)
 {
@@ -365,7 +392,7 @@ check_all_up(struct control_client *c)
 	for (const struct app *a = first; a != NULL; a = a->next_app)
 		if (!a->crew.stopping && !is_up(a, 0))
 			return;
-	control_client_ok(c, "ready");
+	tell_all_up(c);
 }
 
 static void
