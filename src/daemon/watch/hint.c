@@ -118,7 +118,8 @@ put_taken(struct strbuf *sb, const struct worker *w, const struct worker *by)
 
 /*
  * Whether it has read the end of its standard input nobody tells. Most that end
- * well and at once, without a listener, have: shells, REPLs, relays.
+ * well and at once, without having served, have: shells, REPLs, relays. Others
+ * were asked to end, by whomever.
  */
 static bool
 may_have_read_to_the_end(struct worker *w)
@@ -127,6 +128,7 @@ may_have_read_to_the_end(struct worker *w)
 
 	if (w->spec->conf->in != CONF_STDIN_NULL || crew->stdin_hinted ||
 	    w->status.signalled || w->status.code != 0 || w->fsm.unwanted ||
+	    (w->spec->conf->n_listens > 0 && w->ready_ms >= 0) ||
 	    w->spec->conf->restart != CONF_RESTART_ALWAYS)
 		return false;
 	crew->stdin_hinted = true;
@@ -212,7 +214,7 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
 		    w->spec->conf->line == 0 ? "-p " : "port = ", port);
 	else if (early && (by = finds_taken(w)) != NULL)
 		put_taken(sb, w, by);
-	else if (may_have_read_to_the_end(w))
+	else if (early && may_have_read_to_the_end(w))
 		strbuf_puts(sb, "; if it ends at the end of its standard "
 		    "input, which is /dev/null, add stdin = open");
 }

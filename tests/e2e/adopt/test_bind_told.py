@@ -273,6 +273,7 @@ def test_each_instance_has_its_own_port(box, port):
     each_answers(d.ready_pids())
     # One more, and one less.
     d.send(signal.SIGTTIN)
+    d.wait_log("SIGTTIN: one instance more of each app")
     wait_until(lambda: not is_refused(("127.0.0.1", base * 10 + 3)) and
                get(("127.0.0.1", base * 10 + 3)).instance == 3, d.log)
     d.send(signal.SIGTTOU)
