@@ -299,7 +299,7 @@ go_back(struct app *app)
 	    "rolling back the instances that had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
-	seats_fill(app);
+	seats_fill_now(app);
 	app->crew.target = app_spec_ref(app->crew.stable);
 }
 
