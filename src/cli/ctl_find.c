@@ -491,7 +491,8 @@ find_any(struct mono deadline, struct control_link *ret_client,
 		scan.client = (struct control_link)CONTROL_LINK_INIT;
 	} else if (scan.code == -ENOENT) {
 		code = error_set(err, -ENOENT,
-		    "no clusterd is running (looked in %s)", where.text);
+		    "no clusterd is running (looked in %s; one that has no "
+		    "control socket is not found)", where.text);
 	} else {
 		code = error_set(err, scan.code, "no clusterd can be reached: %s",
 		    error_text(&scan.why));

@@ -146,9 +146,11 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		    "supported yet, ignored");
 		break;
 	case SIGTTIN:
+		log_info("SIGTTIN: one instance more of each app");
 		apps_scale(&sup->apps, 1);
 		break;
 	case SIGTTOU:
+		log_info("SIGTTOU: one instance less of each app");
 		apps_scale(&sup->apps, -1);
 		break;
 	}

@@ -29,6 +29,16 @@ status_state_colour(const char *state)
 	return STATUS_PLAIN;
 }
 
+const char *
+status_app_state(const struct status_app *app)
+{
+	bool nobody = app->ready == 0 && app->wanted != 0 &&
+	    app->wanted != STATUS_UNKNOWN;
+
+	return nobody && app->state != NULL &&
+	    strcmp(app->state, "running") == 0 ? "starting" : app->state;
+}
+
 /* What would not stand where it is written: controls (C1 too) and marks that
    turn the direction of what follows. */
 static bool

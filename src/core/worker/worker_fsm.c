@@ -580,7 +580,7 @@ static const char *const reason_texts[] = {
 	[WORKER_WHY_AGAIN] = "restarting",
 	[WORKER_WHY_LIMIT] = "restart_limit reached",
 	[WORKER_WHY_POLICY] = "not restarted, as the restart policy says",
-	[WORKER_WHY_TRIAL] = "died before it was ready",
+	[WORKER_WHY_TRIAL] = "died on trial",
 	[WORKER_WHY_NO_FORK] = "no process could be made",
 };
 static_assert(sizeof(reason_texts) / sizeof(*reason_texts) == WORKER_REASONS,

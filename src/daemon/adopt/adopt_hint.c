@@ -36,6 +36,36 @@ joins_on_purpose(const struct ask *a)
 	return on != 0;
 }
 
+static bool
+is_told_port(const struct conf_app *conf)
+{
+	for (size_t i = 0; i < conf->command.n; i++)
+		if (placeholder_in(PLACEHOLDER_PORT, conf->command.v[i]))
+			return true;
+	for (size_t i = 0; i < conf->env.n; i++)
+		if (placeholder_in(PLACEHOLDER_PORT, conf->env.v[i]))
+			return true;
+	return false;
+}
+
+/* One that has bound none of its listeners was most likely not told of the port
+   that {port} and PORT have: that of the first with a port. */
+static void
+put_untold(struct strbuf *sb, const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+	const struct address *bound = app_spec_bound(w->spec, w->instance);
+	size_t i = 0;
+
+	while (i < conf->n_listens && bound[i].kind == ADDRESS_UNIX)
+		i++;
+	if (i < conf->n_listens && bound[i].kind == ADDRESS_TCP &&
+	    w->bound == 0 && !is_told_port(conf))
+		strbuf_printf(sb, "; if it is to serve %u, tell it: {port} in "
+		    "its command, or PORT, which its environment has",
+		    (unsigned)bound[i].port);
+}
+
 /* Does another instance hold a file for itself alone? */
 static bool
 has_locked_sibling(const struct worker *w)
@@ -67,7 +97,11 @@ hint_taken(const struct worker *w, const struct address *at)
 {
 	const struct address_text name = address_text(at);
 	const char *in_file = w->spec->conf->line == 0 ? " in a file (-c)" : "";
+	struct strbuf untold = STRBUF_INIT;
+	const char *first;
 
+	put_untold(&untold, w);
+	first = untold.text != NULL && !untold.failed ? untold.text : "";
 	if (has_locked_sibling(w))
 		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
 		    "and is none of this app's listeners; another instance "
@@ -75,14 +109,16 @@ hint_taken(const struct worker *w, const struct address *at)
 		    "instances = 1 if only one may run", name.s);
 	else if (w->crew->wanted < 2)
 		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
-		    "and is none of this app's listeners; if the worker before "
-		    "it has it: listen = %s%s", name.s, name.s, in_file);
+		    "and is none of this app's listeners%s; if the worker "
+		    "before it has it: listen = %s%s", name.s, first, name.s,
+		    in_file);
 	else
 		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, which is taken "
-		    "and is none of this app's listeners; if its instances may "
-		    "share it, and no data of their own: listen = %s%s; if "
-		    "each is to have one: {instance} in that", name.s, name.s,
-		    in_file);
+		    "and is none of this app's listeners%s; if its instances "
+		    "may share it, and no data of their own: listen = %s%s; if "
+		    "each is to have one: {instance} in that", name.s, first,
+		    name.s, in_file);
+	strbuf_free(&untold);
 }
 
 void
@@ -129,6 +165,7 @@ put_remedies(struct strbuf *sb, const struct worker *w,
 	const struct conf_app *conf = w->spec->conf;
 	bool no_file = conf->line == 0;
 
+	put_untold(sb, w);
 	strbuf_printf(sb, "; if clients are to come there: ");
 	if (no_file)
 		strbuf_printf(sb, "-p %u", (unsigned)at->port);

@@ -206,7 +206,7 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 		if (l != NULL && is_served(r, crew, l))
 			return;
 	}
-	if (spec_told_note_unbound(&spec->told))
+	if (app_spec_note_unbound(spec, crew->stable))
 		worker_log(LOG_LEVEL_WARNING, w, "is ready and has not bound "
 		    "%s, and of its descriptor it is told by CLUSTERD_FD "
 		    "alone: if it looks for LISTEN_FDS, add handoff = env; for "

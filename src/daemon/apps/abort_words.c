@@ -46,6 +46,21 @@ put_deed(struct strbuf *sb, const struct app *app, const struct seat *seat)
 		strbuf_printf(sb, " (%s)", bad->death);
 }
 
+/* With how many that serve: one that went first, for want of a surge, or one
+   that had changed over and died, is missing for now. */
+static void
+put_what_is_left(struct strbuf *sb, const struct app *app)
+{
+	unsigned wanted = app->rollout.stable_wanted;
+	unsigned ready = app_ready_count(app);
+
+	strbuf_printf(sb, "; generation %u %s", app->crew.stable->generation,
+	    app->over ? "had ended before" :
+	    ready > 0 ? "keeps serving" : "stays");
+	if (!app->over && ready > 0 && ready < wanted)
+		strbuf_printf(sb, " with %u of %u instances", ready, wanted);
+}
+
 void
 abort_words_put(struct strbuf *sb, const struct app *app, unsigned i)
 {
@@ -54,9 +69,7 @@ abort_words_put(struct strbuf *sb, const struct app *app, unsigned i)
 	strbuf_printf(sb, "%s aborted: the new worker of instance %u ",
 	    app->rollout.kind == ROLLOUT_RESTART ? "restart" : "reload", i);
 	put_deed(sb, app, seat);
-	strbuf_printf(sb, "; generation %u %s", app->crew.stable->generation,
-	    app->over ? "had ended before" :
-	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
+	put_what_is_left(sb, app);
 	if (may_conflict(app, seat))
 		strbuf_puts(sb, "; if it takes a lock or a fixed port that "
 		    "the old worker holds: max_surge = 0");

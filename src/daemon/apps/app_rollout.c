@@ -88,6 +88,7 @@ app_roll(struct app *app, struct app_spec *spec)
 	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
 	app_spec_try(spec, ++app->generation);
+	app_spec_follow(spec, app->crew.stable);
 	forget_last(app);
 	rollout_begin(&app->rollout, &app->crew.wanted,
 	    app->crew.stable->instances, spec->instances);
@@ -298,7 +299,7 @@ go_back(struct app *app)
 	    "rolling back the instances that had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
-	seats_fill(app);
+	seats_fill_now(app);
 	app->crew.target = app_spec_ref(app->crew.stable);
 }
 

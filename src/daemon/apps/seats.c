@@ -177,8 +177,8 @@ fill(struct app *app, unsigned i)
 	return true;
 }
 
-void
-seats_fill(struct app *app)
+static void
+fill_all(struct app *app, bool in_time)
 {
 	if (app->over || !seats_ensure(app, app->crew.wanted))
 		return;
@@ -187,13 +187,25 @@ seats_fill(struct app *app)
 	for (unsigned i = 0; i < app->n_seats && !app->apps->stopping; i++) {
 		if (app->seats[i].present != NULL)
 			continue;
-		if (!apps_have_time(app->apps)) {
+		if (in_time && !apps_have_time(app->apps)) {
 			app_later(app);
 			break;
 		}
 		if (!fill(app, i))
 			break;
 	}
+}
+
+void
+seats_fill(struct app *app)
+{
+	fill_all(app, true);
+}
+
+void
+seats_fill_now(struct app *app)
+{
+	fill_all(app, false);
 }
 
 void

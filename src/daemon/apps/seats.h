@@ -24,6 +24,10 @@ bool seats_leaves_one(const struct worker *worker);
    wait for it. */
 void seats_fill(struct app *app);
 
+/* However long it takes: before a rollout, for which an empty seat is another
+   thing. */
+void seats_fill_now(struct app *app);
+
 /* Those that may be started now; the others, with the next turns. */
 void seats_start_idle(struct app *app);
 

@@ -1,9 +1,11 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "core/conf/conf.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_goal.h"
@@ -67,6 +69,22 @@ fails_by_end(struct control_client *c, const struct app *app)
 	return true;
 }
 
+/* A scale-up that fails is not taken back: a longer wait, or a mended program,
+   may be all that is missing. The caller frees. */
+static struct strbuf
+how_to_undo(const struct control_client *c, const struct app *app)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *name = app->crew.name;
+
+	if (c->op.request.verb == REQUEST_SCALE &&
+	    app->crew.wanted > c->op.goal.floor)
+		strbuf_printf(&sb, "; %s goes on with %u instances wanted: "
+		    "\"scale %s %u\" takes that back", name,
+		    app->crew.wanted, name, c->op.goal.floor);
+	return sb;
+}
+
 /* One of these will never be: it is not restarted any more. */
 static bool
 fails_for_good(struct control_client *c, const struct app *app, unsigned from)
@@ -75,13 +93,17 @@ fails_for_good(struct control_client *c, const struct app *app, unsigned from)
 		return false;
 	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
 		const struct seat *seat = &app->seats[i];
+		struct strbuf undo;
 
 		if (seat->present == NULL || seat_is_up(app, i) ||
 		    !worker_state_final(seat->present->fsm.state))
 			continue;
+		undo = how_to_undo(c, app);
 		control_client_fail(c, "failed",
-		    "%s[%u] is not restarted any more: %s", app->crew.name, i,
-		    seat->death != NULL ? seat->death : "it has failed");
+		    "%s[%u] is not restarted any more: %s%s", app->crew.name,
+		    i, seat->death != NULL ? seat->death : "it has failed",
+		    undo.len > 0 && !undo.failed ? undo.text : "");
+		strbuf_free(&undo);
 		return true;
 	}
 	return false;
@@ -128,11 +150,18 @@ control_goal_ended(struct control_clients *clients, const struct worker *w,
 	if (!early || step->to == WORKER_ENDED ||
 	    step->why == WORKER_WHY_ASKED)
 		return;
-	TAILQ_FOREACH(c, &clients->list, entry)
-		if (control_op_is_awaited(&c->op) && needs(c, w))
-			control_client_fail(c, "failed",
-			    "%s[%u] did not become ready: %s", w->crew->name,
-			    w->instance, words);
+	TAILQ_FOREACH(c, &clients->list, entry) {
+		struct strbuf undo;
+
+		if (!control_op_is_awaited(&c->op) || !needs(c, w))
+			continue;
+		undo = how_to_undo(c, app_of(w->crew));
+		control_client_fail(c, "failed",
+		    "%s[%u] did not become ready: %s%s", w->crew->name,
+		    w->instance, words,
+		    undo.len > 0 && !undo.failed ? undo.text : "");
+		strbuf_free(&undo);
+	}
 }
 
 void
@@ -324,6 +353,31 @@ check_up(struct control_client *c)
 	control_client_ok(c, text);
 }
 
+/* So many are named. */
+#define STOPPED_NAMED 3
+
+/* Who was stopped by request is not waited for, but not passed over in silence
+   either. */
+static void
+tell_all_up(struct control_client *c)
+{
+	const struct stopped_app *s = c->setup->apps->stopped;
+	struct strbuf sb = STRBUF_INIT;
+	size_t n = 0;
+
+	strbuf_puts(&sb, "ready");
+	for (; s != NULL; s = s->next, n++)
+		if (n < STOPPED_NAMED)
+			strbuf_printf(&sb, "%s%s", n == 0 ? " (" : ", ",
+			    s->conf->name);
+	if (n > STOPPED_NAMED)
+		strbuf_printf(&sb, " and %zu more", n - STOPPED_NAMED);
+	if (n > 0)
+		strbuf_printf(&sb, " %s stopped)", n == 1 ? "is" : "are");
+	control_client_ok(c, sb.failed ? "ready" : sb.text);
+	strbuf_free(&sb);
+}
+
 static void
 check_all_up(struct control_client *c)
 {
@@ -338,7 +392,7 @@ check_all_up(struct control_client *c)
 	for (const struct app *a = first; a != NULL; a = a->next_app)
 		if (!a->crew.stopping && !is_up(a, 0))
 			return;
-	control_client_ok(c, "ready");
+	tell_all_up(c);
 }
 
 static void

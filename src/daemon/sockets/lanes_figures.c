@@ -42,6 +42,19 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 }
 
 bool
+lanes_figures_are_all(const struct listener *l)
+{
+	const struct lanes *ls = &l->lanes;
+
+	if (ls->ebpf == NULL || !steering_ebpf_counts_all(ls->ebpf))
+		return false;
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->listening && ls->v[i]->uncounted)
+			return false;
+	return true;
+}
+
+bool
 lanes_figures_flows(const struct lane *lane, struct mono now,
     int64_t *ret_known_ms, int64_t *ret_fresh_ms)
 {

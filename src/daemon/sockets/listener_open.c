@@ -13,6 +13,7 @@
 #include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
 #include "linux/socket/socket_limits.h"
+#include "linux/socket/unix_socket.h"
 
 /* So many sockets in the place of ones that were shut down, in such a time. */
 #define RENEWALS_MAX 10
@@ -435,16 +436,35 @@ adjust_options(struct listener *l, const struct conf_app *app)
 		    "%s", what, address_text(&l->bound).s, strerror(-all));
 }
 
+/*
+ * Mode and owner of the file are put in force when the configuration says
+ * others than before, and not at every reload: between that they are its
+ * server's, which may have set its own.
+ */
+static int
+adjust_unix(struct listener *l, const struct conf_app *app, struct error *err)
+{
+	const struct socket_options options = options_of(app);
+	const struct socket_file none = { .ino = 0 };
+	bool same = options.mode == l->options.mode &&
+	    options.uid == l->options.uid && options.gid == l->options.gid;
+	int code = socket_adjust(listener_first_lane(l)->fd, &l->bound,
+	    same ? &none : &l->file, &options, err);
+
+	/* What failed is tried again at the next reload. */
+	if (code == 0)
+		l->options = options;
+	return code;
+}
+
 void
 listener_adjust(struct listener *l, const struct conf_app *app,
     enum balance_accepts accepts)
 {
-	const struct socket_options options = options_of(app);
 	struct error err = ERROR_INIT;
 	int code;
 
 	l->backlog = app->backlog;
-	l->options = options;
 	if (l->inherited || !listener_is_open(l))
 		return;
 	adjust_options(l, app);
@@ -454,8 +474,7 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 	/* A worker that ends may have removed it just now. */
 	listener_file_restore(l);
 	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :
-	    socket_adjust(listener_first_lane(l)->fd, &l->bound, &l->file,
-	    &options, &err);
+	    adjust_unix(l, app, &err);
 	if (code < 0)
 		log_app(LOG_LEVEL_WARNING, app->name, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
@@ -493,10 +512,32 @@ is_renewed_too_often(struct listener *l)
 	return ++l->renewals > RENEWALS_MAX;
 }
 
+/* Mode and owner as the old file has them, which its server may have set; where
+   that is not permitted, as they are configured. */
+static int
+listen_again(struct listener *l, int *ret_fd, struct socket_file *ret_file,
+    struct error *err)
+{
+	struct socket_options worn = l->options;
+	struct address bound = { .kind = ADDRESS_UNIX };
+	int code;
+
+	worn.backlog = l->backlog;
+	unix_socket_worn(l->bound.path, &l->file, &worn);
+	socket_unlink(&l->bound, &l->file);
+	code = socket_listen(&l->bound, &worn, ret_fd, &bound, ret_file, err);
+	if (code == -EPERM) {
+		error_clear(err);
+		code = socket_listen(&l->bound, &l->options, ret_fd, &bound,
+		    ret_file, err);
+	}
+	address_free(&bound);
+	return code;
+}
+
 int
 listener_renew(struct listener *l, struct error *err)
 {
-	struct address bound = { .kind = ADDRESS_UNIX };
 	struct socket_file file;
 	int fd = -1, code;
 
@@ -505,11 +546,9 @@ listener_renew(struct listener *l, struct error *err)
 		    "%d times in a minute, and stays so until the next reload",
 		    l->bound.path, RENEWALS_MAX);
 	listener_file_unwatch(l);
-	socket_unlink(&l->bound, &l->file);
-	code = socket_listen(&l->bound, &l->options, &fd, &bound, &file, err);
+	code = listen_again(l, &fd, &file, err);
 	if (code < 0)
 		return code;
-	address_free(&bound);
 	note_old_file(l);
 	l->file = file;
 	lanes_sockets_renew_first(l, fd);

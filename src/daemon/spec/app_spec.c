@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_change.h"
 #include "core/conf/conf_instance.h"
 #include "core/names/placeholder.h"
 #include "daemon/output/outputs.h"
@@ -252,6 +253,33 @@ app_spec_put_in_force(struct app_spec *spec)
 	spec->in_force = true;
 	for (int i = 0; i < OUT_STREAMS; i++)
 		output_adjust(spec->outputs[i], spec->config, spec->conf);
+}
+
+static bool
+has_same_workers(const struct app_spec *a, const struct app_spec *b)
+{
+	enum conf_change change;
+
+	return conf_change(a->conf, b->conf, &change) == 0 &&
+	    change != CONF_CHANGE_WORKERS;
+}
+
+bool
+app_spec_note_unbound(struct app_spec *spec, struct app_spec *stable)
+{
+	bool first = spec_told_note_unbound(&spec->told);
+
+	if (first && stable != NULL && stable != spec &&
+	    has_same_workers(stable, spec))
+		first = spec_told_note_unbound(&stable->told);
+	return first;
+}
+
+void
+app_spec_follow(struct app_spec *spec, const struct app_spec *stable)
+{
+	if (stable->told.unbound && has_same_workers(stable, spec))
+		(void)spec_told_note_unbound(&spec->told);
 }
 
 void

@@ -90,6 +90,15 @@ void app_spec_try(struct app_spec *spec, unsigned generation);
    is seen of its servers decides for its listeners. */
 void app_spec_put_in_force(struct app_spec *spec);
 
+/* People are told that a worker has bound none of ours; for the same workers
+   that is once, over reloads, `stable` being what is in force (or NULL). False:
+   they were told. */
+bool app_spec_note_unbound(struct app_spec *spec, struct app_spec *stable);
+
+/* It comes after `stable`: what people were told of the same workers, they are
+   not told again. */
+void app_spec_follow(struct app_spec *spec, const struct app_spec *stable);
+
 /* Another one is: what its last servers do decides nothing any more. */
 void app_spec_supersede(struct app_spec *spec);
 

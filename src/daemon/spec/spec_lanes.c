@@ -31,15 +31,32 @@ spec_lanes_find(const struct app_spec *spec, struct listener *l,
 }
 
 size_t
+spec_lanes_n_places(const struct app_spec *spec)
+{
+	return spec->conf->n_listens + spec->beside.n;
+}
+
+struct listener *
+spec_lanes_listener(const struct app_spec *spec, unsigned instance, size_t i)
+{
+	struct listener *l;
+
+	if (i < spec->conf->n_listens)
+		return app_spec_place(spec, instance, i);
+	l = app_spec_listener(spec, i);
+	return l != NULL && (l->instance < 0 || l->instance == (long)instance) ?
+	    l : NULL;
+}
+
+size_t
 spec_lanes_inodes(const struct app_spec *spec, const struct lane_holder *holder,
     uint64_t *inos, size_t max)
 {
-	size_t n_listens = spec->conf->n_listens, n = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; i < n_listens + spec->beside.n && n < max; i++) {
-		struct listener *l = i < n_listens ? app_spec_place(spec,
-		    (unsigned)holder->about.instance, i) :
-		    app_spec_listener(spec, i);
+	for (size_t i = 0; i < spec_lanes_n_places(spec) && n < max; i++) {
+		struct listener *l = spec_lanes_listener(spec,
+		    (unsigned)holder->about.instance, i);
 		const struct lane *lane = l != NULL ?
 		    spec_lanes_find(spec, l, holder) : NULL;
 

@@ -26,6 +26,12 @@ int spec_lanes_take(const struct app_spec *spec, struct listener *listener,
 struct lane *spec_lanes_find(const struct app_spec *spec,
     struct listener *listener, const struct lane_holder *holder);
 
+/* The listeners that the workers of one instance have, each once, of so many
+   places; NULL: none is in that place. */
+size_t spec_lanes_n_places(const struct app_spec *spec);
+struct listener *spec_lanes_listener(const struct app_spec *spec,
+    unsigned instance, size_t place);
+
 /* The inodes of the worker's lanes that listen; at most `max`. Returns how
    many. */
 size_t spec_lanes_inodes(const struct app_spec *spec,

@@ -69,6 +69,13 @@ spec_told_note_public(struct spec_told *told)
 }
 
 bool
+spec_told_binds_elsewhere(const struct spec_told *told)
+{
+	return told->let_bind.s[0] != '\0' || told->hinted.s[0] != '\0' ||
+	    told->n_elsewhere > 0;
+}
+
+bool
 spec_told_note_unbound(struct spec_told *told)
 {
 	bool again = told->unbound;

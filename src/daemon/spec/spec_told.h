@@ -48,6 +48,9 @@ bool spec_told_note_public(struct spec_told *told);
 bool spec_told_note_elsewhere(struct spec_told *told,
     const struct address *address);
 
+/* Has one of its workers asked for an address that is none of ours? */
+bool spec_told_binds_elsewhere(const struct spec_told *told);
+
 /* A hint is given that a worker has bound none of ours: false if it was given
    before. */
 bool spec_told_note_unbound(struct spec_told *told);

@@ -3,6 +3,7 @@
 #include "core/conf/conf.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer_proof.h"
 #include "daemon/workers/worker.h"
 
@@ -13,13 +14,18 @@
 #define GAP_FACTOR	10
 #define STALE_MS	200
 
+/* More than any worker has; of more, those beside what is written are left out. */
+#define PORTS_MAX (2 * CONF_LISTENS_MAX)
+
 static size_t
 collect_ports(const struct worker *w, struct connections_of *of)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		const struct listener *l = app_spec_listener(w->spec, i);
+	for (size_t i = 0; i < spec_lanes_n_places(w->spec) && n < PORTS_MAX;
+	    i++) {
+		const struct listener *l =
+		    spec_lanes_listener(w->spec, w->instance, i);
 
 		if (l != NULL && l->bound.kind == ADDRESS_TCP && l->listening)
 			of[n++] = (struct connections_of){
@@ -37,6 +43,7 @@ end_look(struct steer_proof *p, struct mono now)
 	int64_t took_ms = mono_ms_between(p->began, now);
 
 	connections_end(&p->look);
+	sockdiag_close(&p->diag);
 	p->serial = 0;
 	p->next = mono_add_ms(now, GAP_MS + GAP_FACTOR * took_ms);
 }
@@ -44,7 +51,7 @@ end_look(struct steer_proof *p, struct mono now)
 static int
 begin_look(struct steer_proof *p, const struct worker *w, struct mono now)
 {
-	struct connections_of of[CONF_LISTENS_MAX];
+	struct connections_of of[PORTS_MAX];
 	size_t n = collect_ports(w, of);
 	int code = sockdiag_open(&p->diag);
 

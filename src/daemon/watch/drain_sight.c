@@ -61,6 +61,8 @@ drain_sight_queue(const struct worker *w, struct sockdiag *diag)
 	return all;
 }
 
+#define PORTS_OF_ONE (1 + LISTENER_OLD_FILES)
+
 /* Those who came before somebody shut it down, too. */
 static size_t
 collect_unix(const struct listener *l, struct connections_of *of)
@@ -82,8 +84,10 @@ drain_sight_ports(const struct worker *w, struct connections_of *of)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
+	for (size_t i = 0; i < spec_lanes_n_places(w->spec) &&
+	    n + PORTS_OF_ONE <= DRAIN_SIGHT_PORTS_MAX; i++) {
+		struct listener *l =
+		    spec_lanes_listener(w->spec, w->instance, i);
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
@@ -184,5 +188,19 @@ drain_sight_open(const struct worker *w, struct drain_tally *ret_open)
 		open.busy += (unsigned)f.open;
 	}
 	*ret_open = open;
+	return true;
+}
+
+bool
+drain_sight_open_is_all(const struct worker *w)
+{
+	for (size_t i = 0; i < spec_lanes_n_places(w->spec); i++) {
+		const struct listener *l =
+		    spec_lanes_listener(w->spec, w->instance, i);
+
+		if (l != NULL && l->bound.kind != ADDRESS_UDP &&
+		    !lanes_figures_are_all(l))
+			return false;
+	}
 	return true;
 }

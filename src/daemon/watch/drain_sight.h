@@ -27,7 +27,8 @@ struct worker;
 int64_t drain_sight_queue(const struct worker *worker, struct sockdiag *diag);
 
 /* Where its connections may be: so many of `of`, DRAIN_SIGHT_PORTS_MAX at most;
-   0: it has datagrams alone. */
+   0: it has datagrams alone. Of more, those beside what is written are left
+   out. */
 size_t drain_sight_ports(const struct worker *worker,
     struct connections_of *of);
 
@@ -47,5 +48,8 @@ void drain_sight_flows(const struct worker *worker,
    not. */
 bool drain_sight_open(const struct worker *worker,
     struct drain_tally *ret_open);
+
+/* Are these all, also of those that were moved from lane to lane? */
+bool drain_sight_open_is_all(const struct worker *worker);
 
 #endif

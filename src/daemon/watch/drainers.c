@@ -290,7 +290,8 @@ has_none(const struct drainage *x)
 
 	return x->queue == 0 &&
 	    drain_steered_ms(&x->drain, mono_now()) >= LINGER_MS &&
-	    drain_sight_open(x->worker, &open) && open.busy == 0;
+	    drain_sight_open(x->worker, &open) && open.busy == 0 &&
+	    drain_sight_open_is_all(x->worker);
 }
 
 /* It goes for all others that drain with the same listeners, of which there may

@@ -117,7 +117,8 @@ put_taken(struct strbuf *sb, const struct worker *w, const struct worker *by)
 
 /*
  * Whether it has read the end of its standard input nobody tells. Most that end
- * well and at once, without a listener, have: shells, REPLs, relays.
+ * well and at once, without having served, have: shells, REPLs, relays. Others
+ * were asked to end, by whomever.
  */
 static bool
 may_have_read_to_the_end(struct worker *w)
@@ -126,6 +127,7 @@ may_have_read_to_the_end(struct worker *w)
 
 	if (w->spec->conf->in != CONF_STDIN_NULL || crew->stdin_hinted ||
 	    w->status.signalled || w->status.code != 0 || w->fsm.unwanted ||
+	    (w->spec->conf->n_listens > 0 && w->ready_ms >= 0) ||
 	    w->spec->conf->restart != CONF_RESTART_ALWAYS)
 		return false;
 	crew->stdin_hinted = true;
@@ -159,17 +161,37 @@ hint_is_unbound(const struct worker *w)
 	    conf->handoff == CONF_HANDOFF_AUTO && !conf_app_announces(conf);
 }
 
+/* Of whichever generation: the old code's servers bind, and new code that ends
+   does so for another reason. */
+static bool
+somebody_binds(const struct crew *crew)
+{
+	for (const struct worker *o = crew->workers; o != NULL; o = o->next)
+		if (worker_ready(o) && o->bound != 0)
+			return true;
+	return false;
+}
+
 /* It may be that it has looked for a descriptor, and for nothing else; but not
-   where another one binds. */
+   where another one binds, or where it binds something else. */
 static bool
 has_looked_in_vain(const struct worker *w, bool timed_out)
 {
-	const struct worker *other = find_survivor(w);
-
-	return (other == NULL || other->bound == 0) && hint_is_unbound(w) &&
-	    (timed_out ||
+	return !somebody_binds(w->crew) && hint_is_unbound(w) &&
+	    !spec_told_binds_elsewhere(&w->spec->told) && (timed_out ||
 	    (w->fsm.state == WORKER_STARTING && !w->status.signalled)) &&
-	    spec_told_note_unbound(&w->spec->told);
+	    app_spec_note_unbound(w->spec, w->crew->stable);
+}
+
+/* Most that end with an error have another one, and say which. */
+static void
+put_unbound(struct strbuf *sb, const struct worker *w, bool timed_out)
+{
+	strbuf_printf(sb, "; it never bound %s: %sif it looks for LISTEN_FDS, "
+	    "add handoff = env; for another protocol see fd_protocol (said "
+	    "once)", address_text(app_spec_bound(w->spec, w->instance)).s,
+	    !timed_out && w->status.code != 0 ?
+	    "what it writes may say why; " : "");
 }
 
 void
@@ -184,17 +206,14 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
 		strbuf_puts(sb, "; it left processes behind: if it puts itself "
 		    "into the background, run it in the foreground");
 	else if (has_looked_in_vain(w, timed_out))
-		strbuf_printf(sb, "; it never bound %s: if it looks for "
-		    "LISTEN_FDS, add handoff = env; for another protocol see "
-		    "fd_protocol (said once)",
-		    address_text(app_spec_bound(w->spec, w->instance)).s);
+		put_unbound(sb, w, timed_out);
 	else if (early && sibling_listens(w, &port))
 		strbuf_printf(sb, "; another instance listens on port %u: if "
 		    "that was its trouble, and they may share it: %s%u", port,
 		    w->spec->conf->line == 0 ? "-p " : "port = ", port);
 	else if (early && (by = finds_taken(w)) != NULL)
 		put_taken(sb, w, by);
-	else if (may_have_read_to_the_end(w))
+	else if (early && may_have_read_to_the_end(w))
 		strbuf_puts(sb, "; if it ends at the end of its standard "
 		    "input, which is /dev/null, add stdin = open");
 }

@@ -226,6 +226,16 @@ conn_count_why_not(const struct conn_count *count)
 	return count->program >= 0 ? NULL : error_text(&count->why_not);
 }
 
+bool
+conn_count_is_whole(const struct conn_count *count)
+{
+	struct steer_moves moves;
+	uint32_t key = 0;
+
+	return bpf_map_get(count->moves_map, &key, &moves) == 0 &&
+	    moves.lost == 0;
+}
+
 struct conn_maps
 conn_count_maps(const struct conn_count *count)
 {

@@ -275,8 +275,12 @@ steering_ebpf_free(struct steering_ebpf *s)
 	conn_count_release(s->count, s->room.cells, s->room.max);
 	release_lists(s, s->old_lists, s->old_max);
 	release_lists(s, s->room.lists, s->room.max);
-	if (s->generation != 0)
+	if (s->generation != 0) {
+		/* A socket that somebody still has would go on to look at what
+		   is another group's then. */
+		store_live(s, 0, 0);
 		steering_hub_release(s->hub, s->group, STEER_GROUP_WORDS);
+	}
 	fd_close(&s->program);
 	free(s->room.cells);
 	free(s->room.cookies);
@@ -384,6 +388,12 @@ bool
 steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot)
 {
 	return s->room.cookies[slot] != 0;
+}
+
+bool
+steering_ebpf_counts_all(const struct steering_ebpf *s)
+{
+	return conn_count_is_whole(s->count);
 }
 
 void

@@ -94,6 +94,9 @@ int steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
  */
 bool steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot);
 
+/* As conn_count_is_whole(). */
+bool steering_ebpf_counts_all(const struct steering_ebpf *s);
+
 /*
  * These slots, `n` different ones, may be chosen from the next SYN on; with none
  * of them all are refused. All at once: a choice is made by the old or the new

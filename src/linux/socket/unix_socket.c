@@ -192,6 +192,25 @@ whose(const char *path, const struct socket_file *file, nlink_t *ret_names)
 }
 
 void
+unix_socket_worn(const char *path, const struct socket_file *file,
+    struct socket_options *o)
+{
+	char keeper[UNIX_KEEPER_MAX];
+	struct stat st;
+	nlink_t names;
+
+	keeper_path(path, keeper);
+	if (whose(path, file, &names) != 1)
+		path = keeper;
+	if (lstat(path, &st) < 0 || st.st_dev != file->dev ||
+	    st.st_ino != file->ino)
+		return;
+	o->mode = st.st_mode & 0777;
+	o->uid = st.st_uid;
+	o->gid = st.st_gid;
+}
+
+void
 unix_socket_unlink(const char *path, const struct socket_file *file)
 {
 	char keeper[UNIX_KEEPER_MAX];

@@ -24,6 +24,10 @@ int unix_socket_listen(const char *path, const struct socket_options *options,
 int unix_socket_dress(const char *path, const struct socket_options *options,
     const struct socket_file *ours, const char **ret_what);
 
+/* Take mode and owner from the file, if it is still there, under either name. */
+void unix_socket_worn(const char *path, const struct socket_file *file,
+    struct socket_options *options);
+
 /* Remove the names that are still ours. */
 void unix_socket_unlink(const char *path, const struct socket_file *file);
 

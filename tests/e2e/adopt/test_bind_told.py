@@ -61,6 +61,8 @@ def test_server_that_listens_elsewhere_is_named(box, port):
                             port=port, instances=1, ready_timeout="3s"))
     d = box.start()
     d.wait_log(ELSEWHERE.format(other, port) +
+               rf"; if it is to serve {port}, tell it: {{port}} in its "
+               r"command, or PORT, which its environment has"
                rf"; if clients are to come there: port = {other}; .*handoff "
                "= adopt")
     d.wait_log(rf"listens on port {other}, which is none of this app's")
@@ -70,6 +72,25 @@ def test_server_that_listens_elsewhere_is_named(box, port):
     os.kill(first, signal.SIGKILL)
     d.wait_replaced([first], 1, limit=20)
     assert len(d.find(ELSEWHERE.format(other, port))) == 1
+    d.stop()
+
+
+def test_several_that_listen_elsewhere_are_told_of_their_own_port(box, port):
+    """All but one find it taken. Who was told of the port is not told again."""
+    other = free_port()
+    keys = settings(*tcp(other, "127.0.0.1"), "need:a", "serve:epoll",
+                    port=port, instances=2, ready_timeout="3s")
+    told = rf"asks for 127\.0\.0\.1:{other}, which is taken and is none of " \
+        r"this app's listeners"
+    box.config(web=keys)
+    d = box.start()
+    d.wait_log(rf"{told}; if it is to serve {port}, tell it: {{port}} in its "
+               r"command, or PORT, which its environment has; if its instances "
+               "may share it")
+    d.stop()
+    box.config(web={**keys, "env": "HTTP_PORT={port}"})
+    d = box.start()
+    d.wait_log(rf"{told}; if its instances may share it")
     d.stop()
 
 
@@ -252,6 +273,7 @@ def test_each_instance_has_its_own_port(box, port):
     each_answers(d.ready_pids())
     # One more, and one less.
     d.send(signal.SIGTTIN)
+    d.wait_log("SIGTTIN: one instance more of each app")
     wait_until(lambda: not is_refused(("127.0.0.1", base * 10 + 3)) and
                get(("127.0.0.1", base * 10 + 3)).instance == 3, d.log)
     d.send(signal.SIGTTOU)

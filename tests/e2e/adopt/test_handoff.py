@@ -16,6 +16,7 @@ import subprocess
 import pytest
 
 import words
+from binder import binder, tcp
 from harness import (IS_ROOT, SLOW, ask, free_port, get, is_alive, is_refused,
                      kill, stays, wait_until)
 from programs import PYTHON
@@ -358,7 +359,10 @@ while True:
 
 # --- who looks in vain
 
-HINT = (r"it never bound \S+: if it looks for LISTEN_FDS, add handoff = env")
+HINT = r"it never bound \S+: if it looks for LISTEN_FDS, add handoff = env"
+# Most that end with an error have another one.
+HINT_FAILED = (r"it never bound \S+: what it writes may say why; if it looks "
+               r"for LISTEN_FDS, add handoff = env")
 HINT_READY = (r"is ready and has not bound \S+, .* add handoff = env")
 LOOKS = """
 import os, signal, socket, sys
@@ -387,8 +391,45 @@ def looks(box, otherwise, **keys):
 def test_a_server_that_ends_for_want_of_a_descriptor_is_told_of_once(box):
     _, d = looks(box, "sys.exit('no socket')")
     d.wait_log(words.DEATH("web"), count=6)
-    assert len(d.find(HINT)) == 1
+    assert len(d.find(HINT_FAILED)) == 1
+    # Nor is it said again because of a reload.
+    for generation in (2, 3):
+        mark = d.mark()
+        d.send(signal.SIGHUP)
+        d.wait_log(words.RELOAD_ABORTED("web"), start=mark)
+        d.wait_log(words.DEATH("web"), count=4, start=mark)
+    assert len(d.find("LISTEN_FDS")) == 1
     d.stop()
+
+
+def test_new_code_that_fails_where_the_old_one_binds_is_no_case_of_it(box):
+    port = free_port()
+    good = {"command": binder(*tcp(port), "serve:poll"), "port": port,
+            "instances": 2, "restart_delay": "10ms"}
+    box.config(web=good)
+    d = box.start()
+    d.wait_ready(2)
+    box.config(web={**good, "command": binder("exit:7")})
+    d.send(signal.SIGHUP)
+    d.wait_log(words.RELOAD_ABORTED("web"))
+    assert not d.find("LISTEN_FDS")
+    d.stop()
+
+
+def test_a_server_that_finds_another_port_taken_is_no_case_of_it(box):
+    port = free_port()
+    with socket.socket() as other:
+        other.bind((V4, 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        box.config(web={"command": binder(*tcp(taken)[:3], "exit:7"),
+                        "port": port, "instances": 2,
+                        "restart_delay": "10ms"})
+        d = box.start()
+        d.wait_log(words.DEATH("web"), count=4)
+        assert d.find("which is taken")
+        assert not d.find("LISTEN_FDS")
+        d.stop()
 
 
 def test_a_server_that_waits_for_a_descriptor_is_told_of_once(box):

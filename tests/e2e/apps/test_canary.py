@@ -122,6 +122,10 @@ def test_new_code_that_dies_while_it_is_tried_is_found_out(box):
         said = reload_fails(box, "became ready and then died, on trial "
                             "(exited with code 3)")
     assert "generation 1 keeps serving" in said
+    # its death in the log, and in what clusterctl shows meanwhile
+    assert d.find(r"exited with code 3 after \S+, died on trial\n")
+    assert not d.find("before it was ready")
+    assert "before it was ready" not in said
     assert d.ready_pids() == old
     assert d.pids_that_answer(port, 4) == set(old)
     starts = [e for e in box.events("start") if e["generation"] == "2"]
@@ -358,6 +362,20 @@ def test_old_one_comes_back_if_its_successor_fails(box):
         assert "max_surge" not in said
         d.wait_ready(1)
     assert get(d.port()).generation == 1
+    d.stop()
+
+
+def test_instance_that_is_missing_after_an_abort_is_counted(box):
+    """The program itself is broken, so that the old one does not come back."""
+    keys = {"instances": 2, "max_surge": 0, **KEYS}
+    box.web("--fail-if-file", box.path("bad"), **keys)
+    d = box.start()
+    d.wait_ready(2)
+    box.touch("bad")
+    said = reload_fails(box, "did not become ready")
+    assert "generation 1 keeps serving with 1 of 2 instances" in said
+    d.wait_log("reload aborted: .*; generation 1 keeps serving with 1 of 2 "
+               "instances")
     d.stop()
 
 

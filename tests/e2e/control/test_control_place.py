@@ -170,7 +170,7 @@ def test_without_any_place_it_goes_on_without_a_socket(box, as_root):
     box.web(command=lanes.nobodys_probe(box))
     d = box.start(env={"RUNTIME_DIRECTORY": ""}, **lanes.as_nobody(box))
     d.wait_ready(2)
-    d.wait_log("no control socket: .*XDG_RUNTIME_DIR")
+    d.wait_log("warning no control socket: .*XDG_RUNTIME_DIR")
     get(d.port())
     d.stop()
 

@@ -382,8 +382,11 @@ def test_reader_that_is_too_slow_at_the_end_is_left(box):
     reader = Reader()
     d = start(box, reader)
     wait_until(lambda: os.path.exists(box.path("done")), "the worker's loop")
-    # A page at least, so that there is room for more.
-    reader.start(pause=0.1, piece=4096)
+    # A page at least, so that there is room for more; of what is kept, the most
+    # is more than is read in the seconds that the end may take.
+    reader.start(pause=0.2, piece=4096)
+    # One that takes nothing at all is not waited for.
+    wait_until(lambda: len(reader.data) >= 3 * 4096, "it takes something")
     d.stop(limit=30)
     reader.pause, reader.piece = 0, 65536
     found = d.find(r"web: (\d+) lines of output were lost: standard output "

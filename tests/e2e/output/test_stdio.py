@@ -182,6 +182,18 @@ def test_standard_input_is_at_its_end_by_default(box):
     d.stop()
 
 
+def test_no_hint_where_somebody_has_ended_it(box):
+    """A server that served, and ends well on a signal from elsewhere."""
+    box.web(instances=2)
+    d = box.start()
+    pids = d.wait_ready(2)
+    os.kill(pids[0], signal.SIGTERM)
+    d.wait_log(rf"pid {pids[0]}: exited with code 0 after")
+    d.wait_replaced(pids[:1], 2)
+    assert not d.find("add stdin")
+    d.stop()
+
+
 def test_no_hint_where_the_end_is_no_surprise(box):
     box.config(once={"command": "true", "instances": 1, "restart": "never"},
                fails={"command": "false", "instances": 1,

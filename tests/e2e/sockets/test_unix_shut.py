@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 
 import pytest
@@ -97,6 +98,19 @@ def test_at_a_reload(box, instances):
     d.stop()
     assert not os.path.lexists(box.path("web.unix"))
     assert not os.path.lexists(box.path("web.unix.lane"))
+
+
+def test_new_one_has_the_mode_of_the_old_one(box):
+    """A server may have set it."""
+    shutting(box)
+    d = box.start()
+    d.wait_ready(2)
+    os.chmod(box.path("web.unix"), 0o606)
+    do(box, "reload", 60)
+    settled(box, d, 2)
+    assert d.find(SHUT)
+    assert stat.S_IMODE(os.stat(box.path("web.unix")).st_mode) == 0o606
+    d.stop()
 
 
 def test_who_starts_meanwhile_is_begun_anew(box):

@@ -16,7 +16,7 @@ import pytest
 from binder import settings as binder_settings
 from binder import tcp
 from drains import DRAINED, TIMED_OUT, Client, abrupt, begin, start, wait_gone
-from harness import (CLUSTERCTL, CUT, ask, free_port, get, is_alive,
+from harness import (CLUSTERCTL, CUT, SLOW, ask, free_port, get, is_alive,
                      is_refused, is_socket, probe, read_answer, wait_until)
 from lanes import as_nobody, needs, nobodys_probe, parametrized
 
@@ -326,8 +326,9 @@ def test_first_signal_kills_nobody_in_the_midst_of_a_stop_by_clusterctl(box):
     d.send(signal.SIGTERM)
     d.wait_log("SIGTERM: stopping already")
     read_answer(slow)
-    d.stop(limit=20)
-    stop.wait()
+    d.send(signal.SIGTERM)
+    stop.wait(20 * SLOW)
+    d.wait_end(0, limit=20)
     assert "SIGTERM again: killing what is left" in d.log()
 
 
@@ -337,8 +338,9 @@ def test_int_after_clusterctl_ends_the_drain(box):
         client, = begin(box, stack, address, "/slow/60000")
         stop = stop_by_clusterctl(box)
         wait_refused(address)
-        d.stop(signal.SIGINT, limit=20)
-        stop.wait()
+        d.send(signal.SIGINT)
+        stop.wait(20 * SLOW)
+        d.wait_end(0, limit=20)
         assert client.is_cut()
     assert "killing what is left" not in d.log()
 
@@ -446,8 +448,8 @@ def test_first_signal_ends_stop_delay_of_clusterctl(box):
     d.send(signal.SIGTERM)
     wait_refused(address)
     read_answer(slow)
+    stop.wait(20 * SLOW)
     d.wait_end(0, limit=20)
-    stop.wait()
 
 
 # --- other listeners

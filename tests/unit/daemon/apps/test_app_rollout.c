@@ -213,7 +213,8 @@ two_deaths_after_the_change_lead_back(void **state)
 	assert_int_equal(app->crew.stable->generation, 1);
 	assert_string_equal(app->reload_error, "reload aborted: the new worker "
 	    "of instance 0 became ready and then died, the second death of the "
-	    "new workers (exited with 1); generation 1 keeps serving");
+	    "new workers (exited with 1); generation 1 keeps serving with 2 of "
+	    "3 instances");
 	expect_told("retire 2/2");
 	fake_retired_go(app);
 	expect_told("stop 0/2, start 0/1, start 1/1");
@@ -564,7 +565,8 @@ two_deaths_of_two_seats_lead_back(void **state)
 	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
 	assert_string_equal(app->reload_error, "reload aborted: the new worker "
 	    "of instance 1 became ready and then died, the second death of the "
-	    "new workers (exited with 1); generation 1 keeps serving");
+	    "new workers (exited with 1); generation 1 keeps serving with 2 of "
+	    "4 instances");
 }
 
 /* Who has done his share and makes place for a fresh one is no fault. */
