@@ -11,7 +11,7 @@ import pytest
 import harness
 import optioned
 from harness import IS_ROOT, free_port, wait_until
-from lanes import wait_asleep
+from lanes import kill_and_wait, wait_asleep
 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 STAYS = r"flows of datagrams do not stay with their worker"
@@ -98,8 +98,7 @@ def test_flow_of_a_dead_worker_goes_to_another_and_stays_there(box):
     flows = [Flow(port) for _ in range(12)]
     before = [f.pid() for f in flows]
     victim = before[0]
-    harness.kill(victim)
-    d.wait_log(rf"pid {victim}: killed by signal 9")
+    kill_and_wait(d, victim)
     after = [f.pid() for f in flows]
     assert victim not in after and set(after) <= pids
     # Nobody else has moved.

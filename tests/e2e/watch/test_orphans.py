@@ -1,6 +1,7 @@
 """Pid 1, orphans, and what escapes a worker."""
 
 import os
+import re
 import signal
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 import control
 import words
-from harness import (PROBE, get, is_alive, process_state,
+from harness import (PROBE, get, is_alive, process_state, read_proc,
                      start_as_pid_1, wait_until)
 
 
@@ -163,7 +164,14 @@ def test_term_right_after_the_start_of_pid_1_is_heard(box, as_root):
     path = box.web(instances=1)
     with open(path, "a") as f:      # takes a while to read
         f.write("; nothing\n" * 300_000)
+
+    def blocks(pid):
+        status = read_proc(pid, "status").decode()
+        mask = int(re.search(r"^SigBlk:\s*(\w+)", status, re.M)[1], 16)
+        return mask >> signal.SIGTERM - 1 & 1
     for _ in range(3):
         d = start_as_pid_1(box)
+        # What comes before its first instruction, nobody could block.
+        wait_until(lambda: blocks(d.pid), "it blocks the signal")
         d.send(signal.SIGTERM)
         d.wait_end(0, limit=20)
