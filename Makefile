@@ -47,7 +47,7 @@ library	= $(B)/rooms/$(subst /,-,$(1)).a
 DAEMON_MAIN = src/cli/clusterd.c src/cli/options.c
 CTL_SRC	= $(filter-out $(DAEMON_MAIN),$(call sources,cli))
 MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
-	man/clusterd-control.7
+	man/clusterd-control.7 man/clusterd-recipes.7
 
 LIBRARY_ROOMS = $(filter-out cli,$(ROOMS))
 LIBRARIES = $(foreach r,$(LIBRARY_ROOMS),$(call library,$(r)))
@@ -134,12 +134,15 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_all worker_free \
-	worker_kill worker_new worker_retire worker_start worker_stop
+WRAP_app_rollout = adopt_review_soon mono_now steer_all steer_proof steer_sight \
+	worker_free worker_kill worker_new worker_pass worker_retire \
+	worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
-WRAP_life = mono_now process_child_in_group process_kill_group process_reap \
-	spawn
+WRAP_life = mono_now process_child_in_group process_kill \
+	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
+WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
+WRAP_orphans = process_proc_is_ours
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
 WRAP_out_kept = malloc
@@ -246,10 +249,11 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) soak bench
 
-# What `make check` runs: check-X for each X, those joined by a plus beside each
-# other. The end-to-end tests mostly wait.
+# What `make check` runs: check-X for each X. Those joined by a plus would run
+# beside each other (SUITES=e2e+asan+valgrind), which saves some minutes on an
+# idle machine; one after another a failure is about the suite that it is in.
 SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
-	unit-asan fuzz-asan e2e+asan+valgrind
+	unit-asan fuzz-asan e2e asan valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
@@ -270,9 +274,10 @@ check-core: $(CORE_OBJ) $(BASE_OBJ)
 check-contributing:
 	@python3 -B tests/check-contributing.py
 
-## check-man: mandoc's warnings about the manual pages
+## check-man: mandoc's warnings about the manual pages, and what they quote
 check-man:
 	mandoc -T lint -W warning $(MAN)
+	python3 -B tests/check-diagnostics.py
 
 # All of them, or those of a room or a program.
 UNIT	=
@@ -386,7 +391,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 # The programs in src/bpf/ are compiled by whoever changes them. What comes of it
 # is committed, so that a build needs no clang.
 BPF_CLANG = clang
-BPF_SRC	= src/bpf/count.bpf.c src/bpf/steer.bpf.c
+BPF_SRC	= src/bpf/count.bpf.c src/bpf/flows.bpf.c src/bpf/steer.bpf.c
 BPF_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(BPF_SRC))
 BPF_CFLAGS = -std=gnu11 -target bpfel -mcpu=v3 -O2 -fno-unroll-loops \
 	-Wall -Wextra -Werror -iquote src \
@@ -430,20 +435,27 @@ bench: all
 # ---- a new machine ----
 
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
+# Servers that read LISTEN_FDS unasked, and those that a protocol is for.
+TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
+	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
+	libserver-starter-perl python3-systemd uvicorn python3-celery celery
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server ruby \
-	ruby-webrick puma ruby-sd-notify tarantool zsh prometheus \
+	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
 	python3-prometheus-client python3-twisted systemd \
-	gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
-	/usr/bin/python3 -c 'import pytest, prometheus_client, twisted' && \
+	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
+	    systemd.daemon, twisted' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby puma tarantool zsh promtool aarch64-linux-gnu-gcc && \
+	    redis-server ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
+	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
+	    plackup starman h2o && ls /usr/sbin/php-fpm* && \
 	ruby -e "require 'webrick'; require 'sd_notify'"
 
 # $(call need,CONDITION,PACKAGES): nothing where all is there; apt-get where
@@ -523,6 +535,8 @@ install: all
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
 	$(INSTALL) -m 644 man/clusterd-control.7 \
 	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
+	$(INSTALL) -m 644 man/clusterd-recipes.7 \
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
@@ -546,7 +560,8 @@ uninstall:
 	    $(DESTDIR)$(MANDIR)/man1/clusterctl.1 \
 	    $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
 	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7 \
+	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 ## clean: remove what was built

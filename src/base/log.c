@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/log_line.h"
 #include "base/sink.h"
 
@@ -24,6 +25,8 @@ static void *aside_ctx;
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format format = LOG_FORMAT_TEXT;
 static unsigned long dropped;
+static struct log_limit limit;
+static bool left_out;		/* there is something to tell */
 
 /*
  * JOURNAL_STREAM is device and inode of the socket that systemd made our
@@ -54,6 +57,7 @@ choose_stderr(void)
 int
 log_open(const char *path, struct error *err)
 {
+	struct error why = ERROR_INIT;
 	int code;
 
 	if (path == NULL) {
@@ -62,10 +66,13 @@ log_open(const char *path, struct error *err)
 		to_stderr = true;
 		return 0;
 	}
-	code = sink_open(&sink, path);
+	code = sink_open(&sink, path, &why);
 	if (code < 0)
-		return error_set(err, code, "cannot open log file %s: %s",
-		    path, strerror(-code));
+		error_set(err, code, "cannot open log file %s: %s", path,
+		    error_text(&why));
+	error_clear(&why);
+	if (code < 0)
+		return code;
 	journal = false;
 	torn = false;
 	to_stderr = false;
@@ -244,4 +251,57 @@ log_write(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	log_vabout(level, &clusterd, fmt, ap);
 	va_end(ap);
+}
+
+static void
+tell_left_out(const struct log_limit_kind *kind)
+{
+	const struct log_about about = {
+		.app = kind->app[0] != '\0' ? kind->app : NULL, .instance = -1,
+	};
+
+	log_about(LOG_LEVEL_WARNING, &about, "%lu more lines such as \"%s\" "
+	    "were left out", kind->left_out, kind->sample);
+}
+
+void
+log_voften(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap)
+{
+	struct log_limit_kind *kind;
+
+	if (!log_enabled(level))
+		return;
+	if (log_limit_pass(&limit, about->app, fmt, mono_now(), tell_left_out,
+	    &kind)) {
+		log_vabout(level, about, fmt, ap);
+		return;
+	}
+	left_out = true;
+	if (kind->left_out == 1)
+		(void)vsnprintf(kind->sample, sizeof(kind->sample), fmt, ap);
+}
+
+void
+log_often(enum log_level level, const struct log_about *about,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_voften(level, about, fmt, ap);
+	va_end(ap);
+}
+
+struct mono
+log_left_out_due(void)
+{
+	return left_out ? log_limit_due(&limit) : MONO_NEVER;
+}
+
+void
+log_tell_left_out(bool all)
+{
+	log_limit_tell(&limit, all ? MONO_NEVER : mono_now(), tell_left_out);
+	left_out = !mono_is_never(log_limit_due(&limit));
 }

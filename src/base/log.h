@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "base/log_line.h"
+#include "base/mono.h"
 
 struct error;
 
@@ -54,9 +55,29 @@ void log_about(enum log_level level, const struct log_about *about,
 void log_vabout(enum log_level level, const struct log_about *about,
     const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
+/*
+ * For what a worker or a client can bring about as often as it likes: of each app
+ * and `fmt` there are 20 lines a second, the others are counted. The count is
+ * told with the next line of that kind, or by log_tell_left_out().
+ */
+void log_often(enum log_level level, const struct log_about *about,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void log_voften(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
+/* When log_tell_left_out() is to be called; MONO_NEVER: nothing is left out. */
+struct mono log_left_out_due(void);
+
+/* `all`: of this second, too. */
+void log_tell_left_out(bool all);
+
 /* About the app of that name; NULL: clusterd itself. */
 #define log_app(level, name, ...) \
 	log_about(level, &(const struct log_about){ \
+	    .app = (name), .instance = -1 }, __VA_ARGS__)
+
+#define log_app_often(level, name, ...) \
+	log_often(level, &(const struct log_about){ \
 	    .app = (name), .instance = -1 }, __VA_ARGS__)
 
 /* As log_about(), but false where the line had to be dropped, which then counts
@@ -66,6 +87,10 @@ bool log_try(enum log_level level, const struct log_about *about,
 
 /* Would a line of that level be written? */
 bool log_enabled(enum log_level level);
+
+/* Of clusterd itself. */
+#define log_own_often(level, ...) \
+	log_often(level, &(const struct log_about){ .app = NULL }, __VA_ARGS__)
 
 #define log_error(...)		log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...)	log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

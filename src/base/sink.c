@@ -12,6 +12,7 @@
 
 #include "base/alarm.h"
 #include "base/fd.h"
+#include "base/open_trusted.h"
 #include "base/sink.h"
 
 /* For a write that POLLOUT had promised to be none. */
@@ -56,14 +57,14 @@ sink_inherit(struct sink *sink, int fd)
 }
 
 int
-sink_open(struct sink *sink, const char *path)
+sink_open(struct sink *sink, const char *path, struct error *err)
 {
 	struct stat st;
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOCTTY | O_NONBLOCK, 0640);
+	int fd = open_trusted(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY |
+	    O_NONBLOCK, 0640, err);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	sink_close(sink);
 	sink->kind = SINK_OWN;
 	sink->fd = fd;

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct error;
+
 enum sink_kind {
 	SINK_NONE,
 	SINK_SHARED,	/* as it came: a regular file, or a pipe or terminal
@@ -35,10 +37,10 @@ struct sink {
 void sink_inherit(struct sink *sink, int fd);
 
 /*
- * Take the file at `path`: appended to, created 0640. 0 or -errno; on failure
- * the sink keeps what it had, else that is closed.
+ * Take the file at `path`: appended to, created 0640. 0 or -errno with words; on
+ * failure the sink keeps what it had, else that is closed.
  */
-int sink_open(struct sink *sink, const char *path);
+int sink_open(struct sink *sink, const char *path, struct error *err);
 
 /*
  * Write what can be written at once. Returns how many bytes of `len`, which

@@ -6,8 +6,8 @@ them refer to which map.
 
 A program is what is in a section program/NAME. A map is a symbol of section
 `map` (instructions get its descriptor) or `map_value` (the address of its one
-value). Anything else that would need a loader is an error. $BPF_CLANG says
-which compiler it was.
+value), and one of `constant` a number that is known when it is loaded. Anything
+else that would need a loader is an error. $BPF_CLANG says which compiler it was.
 """
 
 import os
@@ -16,7 +16,8 @@ import subprocess
 import sys
 
 LOAD_IMM64 = 0x18
-PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
+# What the kernel takes the number of an instruction for, by section.
+PSEUDO = {"map": 1, "map_value": 2, "constant": 0}
 SHT_SYMTAB, SHT_REL = 2, 9
 R_BPF_64_64 = 1
 
@@ -60,7 +61,7 @@ class Object:
             self.symbols.append((self.string(strings, name), where))
 
     def programs(self):
-        """Yield (name, instructions, {index: map})."""
+        """Yield (name, instructions, {index: map or constant})."""
         for i, (name, head) in enumerate(self.sections):
             if not name.startswith("program/"):
                 continue
@@ -79,7 +80,7 @@ class Object:
             index = offset // 8
             if (info & 0xffffffff != R_BPF_64_64
                     or code[index][0] != LOAD_IMM64
-                    or not name or where not in ("map", "map_value")):
+                    or not name or where not in PSEUDO):
                 self.fail(f"instruction {index} refers to {name or where}")
             is_value = where == "map_value"
             # The second half has the offset into the value, the first one
@@ -88,8 +89,7 @@ class Object:
                 self.fail(f"instruction {index}: inside the map {name}")
             code[index + 1][3] = code[index][3] if is_value else 0
             code[index][3] = 0
-            pseudo = PSEUDO_MAP_VALUE if is_value else PSEUDO_MAP_FD
-            code[index][1] = code[index][1] & 0x0f | pseudo << 4
+            code[index][1] = code[index][1] & 0x0f | PSEUDO[where] << 4
             maps[index] = name
 
 

@@ -5,16 +5,12 @@
 #include "bpf/kernel.h"
 #include "linux/bpf/steering_layout.h"
 
-MAP(map_cells);		/* pools: arrays of steer_cell, all groups' */
+MAP(map_cells);		/* array of steer_cell, all groups' */
 
 INLINE struct steer_cell *
 steer_cell(__u32 number)
 {
-	__u32 pool = number / STEER_POOL;
-	__u32 index = number % STEER_POOL;
-	void *cells = map_lookup(&map_cells, &pool);
-
-	return cells != NULL ? map_lookup(cells, &index) : NULL;
+	return map_lookup(&map_cells, &number);
 }
 
 /*

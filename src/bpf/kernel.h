@@ -22,6 +22,10 @@ struct map {
 /* The one value of a map, reached without a call. */
 #define MAP_VALUE(type, name) type name SECTION("map_value")
 
+/* A number that stands in the program, and is set when it is loaded. */
+#define CONSTANT(name) struct map name SECTION("constant")
+#define CONSTANT_OF(name) ((__u32)(unsigned long)&(name))
+
 static void *(*const map_lookup)(void *map, const void *key) =
     (void *)BPF_FUNC_map_lookup_elem;
 static long (*const map_update)(void *map, const void *key, const void *value,
@@ -36,6 +40,10 @@ static void *(*const storage_get)(void *map, void *sk, void *value,
     __u64 flags) = (void *)BPF_FUNC_sk_storage_get;
 static long (*const select_lane)(struct sk_reuseport_md *md, void *map,
     void *key, __u64 flags) = (void *)BPF_FUNC_sk_select_reuseport;
+static long (*const tail_call)(void *ctx, void *map, __u32 index) =
+    (void *)BPF_FUNC_tail_call;
+static long (*const load_relative)(const void *skb, __u32 offset, void *to,
+    __u32 len, __u32 start) = (void *)BPF_FUNC_skb_load_bytes_relative;
 static long (*const callbacks_set)(struct bpf_sock_ops *ops, int flags) =
     (void *)BPF_FUNC_sock_ops_cb_flags_set;
 

@@ -1,7 +1,9 @@
 /*
- * Which lane gets a new connection: two programs for a reuseport group, of
- * which one is attached. The kernel also asks them where to move a connection
- * that waits in the queue of a lane which has stopped listening (`migrating`).
+ * Which lane gets a new connection. All reuseport groups share two programs that
+ * choose; attached to a group is a small one of its own, which says which group
+ * it is and goes on in one of the two. The kernel also asks where to move a
+ * connection that waits in the queue of a lane which has stopped listening
+ * (`migrating`).
  *
  * What they answer is a lane of the live set, or SK_DROP: SK_PASS without a
  * selection would let the kernel's hash choose among all sockets of the port.
@@ -10,12 +12,40 @@
 #include "bpf/kernel.h"
 #include "linux/bpf/steering_layout.h"
 
-MAP_VALUE(struct steer_group, value_group);
-MAP(map_live);		/* array: the live lanes */
-MAP(map_sockets);	/* shelves: reuseport arrays of slots' sockets */
+MAP_VALUE(struct steer_hub, value_hub);
+MAP(map_calls);		/* by processor: steer_call */
+MAP(map_programs);	/* those that choose, by mode */
+MAP(map_words);		/* array: the groups' words */
+MAP(map_sockets);	/* reuseport array, by cell: lanes' sockets */
 MAP(map_lanes);		/* hash: cookie of a listening socket to its cell */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */
 MAP_VALUE(struct steer_moves, value_moves);
+
+CONSTANT(constant_group);
+CONSTANT(constant_generation);
+CONSTANT(constant_mode);
+
+/*
+ * The kernel asks with softirqs off, so nobody else is asked on this processor
+ * before the other program has read it. (Where a real-time kernel lets them
+ * preempt each other, another group's lane is chosen, which the kernel does not
+ * take: the packet is dropped, and sent again.) Without a supervisor there are
+ * no programs to go on in: then the kernel chooses.
+ */
+SECTION("program/enter")
+int
+enter(struct sk_reuseport_md *md)
+{
+	__u32 zero = 0;
+	struct steer_call *call = map_lookup(&map_calls, &zero);
+
+	if (call == NULL)
+		return SK_DROP;
+	call->group = CONSTANT_OF(constant_group);
+	call->generation = CONSTANT_OF(constant_generation);
+	tail_call(md, &map_programs, CONSTANT_OF(constant_mode));
+	return SK_PASS;
+}
 
 /* Upon a lane that refuses: until this expires, it is nobody's choice. More SYNs
    than that are not under way. */
@@ -31,51 +61,82 @@ MAP_VALUE(struct steer_moves, value_moves);
 INLINE __u64
 forget(__u64 number)
 {
-	return number ^ *(volatile __u64 *)&value_group.zero;
+	return number ^ *(volatile __u64 *)&value_hub.zero;
 }
 
 struct live {
+	__u32 group;
 	__u32 n;
 	__u32 first;
 };
 
+INLINE __u64 *
+word_at(__u32 place)
+{
+	return map_lookup(&map_words, &place);
+}
+
 INLINE struct live
 live_now(void)
 {
+	struct live live = { 0, 0, 0 };
 	__u32 zero = 0;
-	__u64 *head = map_lookup(&map_live, &zero);
+	struct steer_call *call = map_lookup(&map_calls, &zero);
+	__u64 *head, word;
+
+	if (call == NULL)
+		return live;
+	live.group = call->group;
+	head = word_at(live.group + STEER_WORD_LIVE);
+	if (head == NULL)
+		return live;
 	/* One load: how many there are and where they are belong together. */
-	__u64 word = head != NULL ? *(volatile __u64 *)head : 0;
-
-	return (struct live){ .n = (__u32)word, .first = word >> 32 };
+	word = *(volatile __u64 *)head;
+	if (word >> 32 != call->generation)
+		return live;
+	live.first = (__u32)(word >> 16 & 0xffff) * STEER_UNIT;
+	live.n = (__u32)(word & 0xffff);
+	return live;
 }
 
-/* A live lane, or NULL. */
-INLINE __u64 *
-live_lane(const struct live *live, __u32 position)
+INLINE int
+drop(const struct live *live)
 {
-	__u32 key = live->first + position;
+	__u64 *dropped = word_at(live->group + STEER_WORD_DROPPED);
 
-	return map_lookup(&map_live, &key);
+	if (dropped != NULL)
+		__sync_fetch_and_add(dropped, 1);
+	return SK_DROP;
 }
 
+/* After the last lane the first one comes again: below 2 n. Arithmetic, because
+   a branch in a loop doubles what the verifier has to look at. */
+INLINE __u32
+turn_round(__u64 position, __u64 n)
+{
+	__u64 beyond = (__u64)((__s64)(n - 1 - position) >> 63);
+
+	__asm__ volatile("" : "+r"(beyond));
+	return (__u32)(position - (n & beyond));
+}
+
+/* A live lane's cell. */
 INLINE struct steer_cell *
-live_cell(const struct live *live, __u32 position)
+live_cell(const struct live *live, __u32 position, __u32 *ret_number)
 {
-	__u64 *lane = live_lane(live, position);
+	__u64 *lane = word_at(live->first + position);
 
-	return lane != NULL ? steer_cell(*lane >> 32) : NULL;
+	if (lane == NULL)
+		return NULL;
+	*ret_number = (__u32)*(volatile __u64 *)lane;
+	return steer_cell(*ret_number);
 }
 
 /* False: it does not listen. */
 INLINE int
-select_slot(struct sk_reuseport_md *md, __u32 slot)
+select_cell(struct sk_reuseport_md *md, __u32 cell)
 {
-	__u32 shelf = slot / STEER_SHELF;
-	__u32 index = slot % STEER_SHELF;
-	void *sockets = map_lookup(&map_sockets, &shelf);
-
-	return sockets != NULL && select_lane(md, sockets, &index, 0) == 0;
+	return select_lane(md, &map_sockets, &cell, 0) == 0;
 }
 
 /* A SYN opens a connection; what else comes here is the ACK that returns a SYN
@@ -106,7 +167,7 @@ move_count(struct sk_reuseport_md *md, __u32 to)
 	__u32 *known;
 	struct steer_cell *cell;
 
-	if (sk == NULL || !value_group.counted)
+	if (sk == NULL || !value_hub.counted)
 		return;
 	state = sk->state;
 	if (state == BPF_TCP_NEW_SYN_RECV || state == BPF_TCP_CLOSE)
@@ -142,34 +203,35 @@ int
 round_robin(struct sk_reuseport_md *md)
 {
 	struct live live = live_now();
+	__u64 *turns;
 	__u32 turn;
 
 	if (live.n == 0)
 		return SK_DROP;
 	/* SYNs have their own counter: whatever else comes would make them
 	   uneven, cookies' ACKs even systematically. */
-	if (md->migrating_sk == NULL && is_syn(md))
-		turn = __sync_fetch_and_add(&value_group.turn, 1);
-	else
-		turn = __sync_fetch_and_add(&value_group.turn_other, 1);
+	turns = word_at(live.group + (md->migrating_sk == NULL && is_syn(md) ?
+	    STEER_WORD_TURN : STEER_WORD_TURN_OTHER));
+	if (turns == NULL)
+		return SK_DROP;
+	turn = (__u32)__sync_fetch_and_add(turns, 1);
 	for (__u32 i = 0; i < STEER_TRIES; i++) {
-		__u64 *at = live_lane(&live, (turn + i) % live.n);
-		__u64 lane;
+		__u64 *at = word_at(live.first + (turn + i) % live.n);
+		__u32 cell;
 
 		if (at == NULL)
 			continue;
-		lane = *(volatile __u64 *)at;
-		if (!select_slot(md, lane))
+		cell = (__u32)*(volatile __u64 *)at;
+		if (!select_cell(md, cell))
 			continue;
-		move_count(md, lane >> 32);
+		move_count(md, cell);
 		return SK_PASS;
 	}
-	__sync_fetch_and_add(&value_group.dropped, 1);
-	return SK_DROP;
+	return drop(&live);
 }
 
-/* All bits if `epoch` is the tag's or the one after it, else none. Arithmetic,
-   because a branch in a loop doubles what the verifier has to look at. */
+/* All bits if `epoch` is the tag's or the one after it, else none. Arithmetic, as
+   in turn_round(). */
 INLINE __u64
 is_current(__u32 epoch, __u64 pending)
 {
@@ -207,13 +269,15 @@ look(const struct live *live, __u32 start, __u32 epoch, __u32 weigh,
     struct choice *ret_choice)
 {
 	struct choice choice = { forget(~0ULL), forget(~0ULL) };
-	__u32 n = live->n < STEER_LOOK ? live->n : STEER_LOOK;
+	__u32 n_all = live->n;
+	__u32 n = n_all < STEER_LOOK ? n_all : STEER_LOOK;
 
 	for (__u32 i = 0; i < n; i++) {
 		struct steer_cell *cell;
+		__u32 number;
 		__u64 load;
 
-		cell = live_cell(live, start + i);
+		cell = live_cell(live, turn_round(start + i, n_all), &number);
 		if (cell == NULL)
 			return 0;
 		load = (__u64)load_of(cell, epoch, weigh) << 32 | i;
@@ -261,8 +325,9 @@ INLINE __u32
 claim(const struct live *live, __u32 start, __u32 epoch,
     const struct choice *choice)
 {
-	__u32 place = choice->best;
-	struct steer_cell *cell = live_cell(live, start + place);
+	__u32 place = choice->best, number;
+	struct steer_cell *cell = live_cell(live,
+	    turn_round(start + place, live->n), &number);
 	__u64 seen;
 
 	if (cell == NULL)
@@ -273,7 +338,8 @@ claim(const struct live *live, __u32 start, __u32 epoch,
 		return place;
 	if (choice->second >> 32 <= (choice->best >> 32) + 1) {
 		place = choice->second;
-		cell = live_cell(live, start + place);
+		cell = live_cell(live, turn_round(start + place, live->n),
+		    &number);
 		if (cell == NULL)
 			return place;
 	}
@@ -298,20 +364,12 @@ what_is(struct sk_reuseport_md *md)
 	return forget(is_syn(md) ? WHAT_OPENS : WHAT_COOKIE);
 }
 
-/* Where to begin to look. As in steer_pending(): no sum of two ways. */
-INLINE __u32 *
-next_of(__u64 what)
+/* Where to begin to look. */
+INLINE __u64 *
+next_of(const struct live *live, __u64 what)
 {
-	__u32 *next;
-
-	if (what == WHAT_COOKIE) {
-		next = &value_group.next_cookie;
-		__asm__ volatile("" : "+r"(next));
-	} else {
-		next = &value_group.next;
-		__asm__ volatile("" : "+r"(next));
-	}
-	return next;
+	return word_at(live->group + (what == WHAT_COOKIE ?
+	    STEER_WORD_NEXT_COOKIE : STEER_WORD_NEXT));
 }
 
 /*
@@ -332,12 +390,16 @@ least_connections(struct sk_reuseport_md *md)
 	int charged = what == WHAT_OPENS;
 	struct choice choice;
 	struct steer_cell *cell;
-	__u32 position;
+	__u32 position, number;
+	__u64 *next;
 
 	if (live.n == 0)
 		return SK_DROP;
+	next = next_of(&live, what);
+	if (next == NULL)
+		return SK_DROP;
 	position = live.n > STEER_LOOK ? random_u32() :
-	    *next_of(what);
+	    (__u32)*(volatile __u64 *)next;
 	position = forget(position % live.n);
 	if (!look(&live, position, epoch, forget(what == WHAT_COOKIE ?
 	    WEIGH_PENALTIES : WEIGH_ALL), &choice))
@@ -345,25 +407,18 @@ least_connections(struct sk_reuseport_md *md)
 	position += charged ? claim(&live, position, epoch, &choice) :
 	    (__u32)choice.best;
 	for (__u32 i = 0; i < STEER_TRIES; i++, position++) {
-		__u64 *at, lane;
-
-		position = forget(position);
-		at = live_lane(&live, position);
-		if (at == NULL)
-			break;
-		lane = *(volatile __u64 *)at;
-		cell = steer_cell(lane >> 32);
+		position = forget(turn_round(position, live.n));
+		cell = live_cell(&live, position, &number);
 		if (cell == NULL)
 			break;
-		if (select_slot(md, lane)) {
+		if (select_cell(md, number)) {
 			if (charged && i > 0)
 				charge_anyway(cell, epoch, 1);
-			*next_of(what) = position + 1;
-			move_count(md, lane >> 32);
+			*(volatile __u64 *)next = position + 1;
+			move_count(md, number);
 			return SK_PASS;
 		}
 		charge_anyway(cell, epoch, PENALTY);
 	}
-	__sync_fetch_and_add(&value_group.dropped, 1);
-	return SK_DROP;
+	return drop(&live);
 }

@@ -9,17 +9,20 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/open_trusted.h"
 #include "base/str.h"
 #include "cli/options.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_source.h"
+#include "core/names/address.h"
 #include "core/names/words.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
 #include "linux/file/place.h"
+#include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 
 static int
@@ -98,26 +101,30 @@ struct place {		/* owns what a conf_origin points to */
 static bool
 find_place(const struct options *o, struct place *place)
 {
-	char *slash;
+	char *dir, *slash;
 
 	place->cwd = place_shell_cwd();
 	if (o->config == NULL) {
-		place->base_dir = place_cwd();
+		dir = place_cwd();
 	} else {
 		place->path = place_absolute(o->config);
-		if (place->path != NULL)
-			place->base_dir = strdup(place->path);
+		dir = place->path != NULL ? strdup(place->path) : NULL;
 	}
+	if (dir != NULL && o->config != NULL) {
+		slash = strrchr(dir, '/');
+		/* The root directory keeps its slash. */
+		slash[slash == dir ? 1 : 0] = '\0';
+	}
+	/* As the paths below it are written. */
+	if (dir != NULL)
+		place->base_dir = address_path(dir, "/");
+	free(dir);
 	if (place->base_dir == NULL) {
 		fprintf(stderr, "clusterd: working directory: %s\n",
 		    strerror(errno));
 		return false;
 	}
-	if (o->config == NULL)
-		return true;
-	slash = strrchr(place->base_dir, '/');
-	/* The root directory keeps its slash. */
-	slash[slash == place->base_dir ? 1 : 0] = '\0';
+	open_trusted_below(place->base_dir);
 	return true;
 }
 
@@ -216,6 +223,7 @@ main(int argc, char *argv[])
 	struct options o;
 	int status = 1;
 
+	signals_block_early();
 	tzset();
 	if (!options_parse(argc, argv, &o))
 		return EX_USAGE;

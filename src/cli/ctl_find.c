@@ -431,9 +431,10 @@ scan_dirs(struct scan *scan, const struct strlist *dirs, struct mono deadline)
 
 /* What to type for it. */
 static void
-tell_one(struct strbuf *sb, const char *path, bool silent)
+tell_one(struct strbuf *sb, const char *path, bool silent,
+    struct mono deadline)
 {
-	char *config = silent ? NULL : ask_config(path, MONO_NEVER);
+	char *config = silent ? NULL : ask_config(path, deadline);
 	struct strbuf word = STRBUF_INIT;
 
 	words_quote(&word, config != NULL ? config : path);
@@ -448,15 +449,16 @@ tell_one(struct strbuf *sb, const char *path, bool silent)
 }
 
 static void
-tell_several(const struct scan *scan, struct error *err)
+tell_several(const struct scan *scan, struct mono deadline,
+    struct error *err)
 {
 	size_t n = scan->answering.n + scan->silent.n, told = 0;
 	struct strbuf sb = STRBUF_INIT;
 
 	for (; told < scan->answering.n && told < TELL_MAX; told++)
-		tell_one(&sb, scan->answering.v[told], false);
+		tell_one(&sb, scan->answering.v[told], false, deadline);
 	for (size_t i = 0; i < scan->silent.n && told < TELL_MAX; i++) {
-		tell_one(&sb, scan->silent.v[i], true);
+		tell_one(&sb, scan->silent.v[i], true, deadline);
 		told++;
 	}
 	if (told < n)
@@ -482,14 +484,15 @@ find_any(struct mono deadline, struct control_link *ret_client,
 	scan_dirs(&scan, &dirs, deadline);
 	put_dirs(&where, &dirs);
 	if (scan.answering.n + scan.silent.n > 1) {
-		tell_several(&scan, err);
+		tell_several(&scan, deadline, err);
 		code = SEVERAL;
 	} else if (scan.answering.n == 1) {
 		*ret_client = scan.client;
 		scan.client = (struct control_link)CONTROL_LINK_INIT;
 	} else if (scan.code == -ENOENT) {
 		code = error_set(err, -ENOENT,
-		    "no clusterd is running (looked in %s)", where.text);
+		    "no clusterd is running (looked in %s; one that has no "
+		    "control socket is not found)", where.text);
 	} else {
 		code = error_set(err, scan.code, "no clusterd can be reached: %s",
 		    error_text(&scan.why));

@@ -45,6 +45,9 @@ put_row(struct strbuf *sb, const struct ctl_progress_app *app,
 			    (unsigned long long)app->target);
 		else
 			strbuf_puts(&row, "ready");
+		if (app->target == 0 && app->retiring > 0)
+			strbuf_printf(&row, ", %u old to finish",
+			    (unsigned)app->retiring);
 	}
 	if (app->last.len > 0)
 		strbuf_printf(&row, "  %s", app->last.text);
@@ -134,6 +137,7 @@ app_event(struct ctl_progress_app *app, const struct answer_line *line)
 	app->wanted = count(line, "wanted", app->wanted);
 	app->ready = count(line, "ready", app->ready);
 	app->moved = count(line, "moved", app->moved);
+	app->retiring = count(line, "retiring", 0);
 	if (!answer_line_number(line, "target", &app->target))
 		app->target = 0;
 }

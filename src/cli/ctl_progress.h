@@ -26,7 +26,7 @@ struct ctl_progress {
 	struct ctl_progress_app {
 		char name[sizeof(((struct request *)0)->app)];
 		bool counted;
-		uint32_t wanted, ready, moved;
+		uint32_t wanted, ready, moved, retiring;
 		uint64_t target;	/* generation; 0: no reload */
 		struct strbuf last;	/* what its last event was */
 	} apps[CTL_PROGRESS_APPS];

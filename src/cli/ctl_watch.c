@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,7 +31,9 @@
 #define FIND_MS		500	/* for a clusterd that was lost */
 
 struct watch {
-	const struct ctl_options *options;
+	struct ctl_options options;
+	char *socket;		/* its, where the user has not said which one;
+				   or NULL */
 	struct control_link client;
 	bool connected;
 	struct status now;		/* the last sample */
@@ -95,7 +98,7 @@ print(struct watch *w)
 {
 	const struct status_style style = ctl_text_style(STDOUT_FILENO);
 
-	if (w->options->json) {
+	if (w->options.json) {
 		status_json(&w->out.text, &w->now);
 	} else {
 		status_table(&w->out.text, &w->now, &style);
@@ -217,7 +220,8 @@ was_stopping(const struct watch *w)
 {
 	const char *state = w->now.clusterd.state;
 
-	return state != NULL && strcmp(state, "stopping") == 0;
+	return state != NULL && (strcmp(state, "stopping") == 0 ||
+	    strcmp(state, "going down") == 0);
 }
 
 static void
@@ -251,7 +255,7 @@ connect_again(struct watch *w)
 
 	if (w->connected)
 		return true;
-	code = ctl_find(w->options, mono_add_ms(mono_now(), FIND_MS),
+	code = ctl_find(&w->options, mono_add_ms(mono_now(), FIND_MS),
 	    &w->client, &err);
 	w->connected = code == 0;
 	if (code < 0) {
@@ -275,7 +279,7 @@ take_sample(struct watch *w)
 
 	if (!connect_again(w))
 		return;
-	code = ctl_status_sample(&w->client, &w->options->request,
+	code = ctl_status_sample(&w->client, &w->options.request,
 	    w->screen ? &other : NULL, &status, &err);
 	/* It gave our place to another client, or is a new one. */
 	if (code == -ECONNRESET) {
@@ -283,7 +287,7 @@ take_sample(struct watch *w)
 		status_free(&status);
 		if (!connect_again(w))
 			goto out;
-		code = ctl_status_sample(&w->client, &w->options->request,
+		code = ctl_status_sample(&w->client, &w->options.request,
 		    w->screen ? &other : NULL, &status, &err);
 	}
 	if (code == 0) {
@@ -343,11 +347,22 @@ is_there(const struct ctl_options *options, struct control_link *client)
 	return there;
 }
 
+/* It was the only one: another, of which there may be one when it has gone, is
+   not what is watched. */
+static void
+stay_with(struct watch *w)
+{
+	if (w->options.socket != NULL || w->options.config != NULL)
+		return;
+	w->socket = strdup(w->client.path);
+	w->options.socket = w->socket;
+}
+
 int
 ctl_watch(const struct ctl_options *options, struct control_link *client)
 {
 	struct watch w = {
-		.options = options, .client = *client, .connected = true,
+		.options = *options, .client = *client, .connected = true,
 		.now = STATUS_INIT, .out = CTL_OUT_INIT,
 		.screen = !options->json && ctl_text_terminal(STDOUT_FILENO),
 		.signals = -1, .events = -1,
@@ -356,6 +371,7 @@ ctl_watch(const struct ctl_options *options, struct control_link *client)
 	if (!is_there(options, client))
 		return 1;
 	*client = (struct control_link)CONTROL_LINK_INIT;
+	stay_with(&w);
 	if (w.screen && open_events(&w) < 0)
 		w.screen = false;
 	if (w.screen)
@@ -366,6 +382,7 @@ ctl_watch(const struct ctl_options *options, struct control_link *client)
 		ctl_text_complain("clusterd has stopped");
 	control_link_close(&w.client);
 	status_free(&w.now);
+	free(w.socket);
 	fd_close(&w.signals);
 	fd_close(&w.events);
 	if (w.signo != 0) {

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "core/names/signal_name.h"
+#include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app_specs.h"
@@ -20,17 +20,19 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
+#include "daemon/ending.h"
 #include "daemon/life/life.h"
+#include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
+#include "daemon/stopping.h"
 #include "daemon/supervisor.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/workers.h"
-#include "linux/child/sd_notify.h"
 #include "linux/file/pidfile.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"
@@ -49,81 +51,37 @@ struct supervisor {
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
+	struct reaper reaper;
 	struct apps apps;
 	struct reloads reloads;
 	struct control_program program;
 	struct control control;
 	struct pidfile pidfile;
-	struct sd_notify up;	/* the supervisor above us */
+	struct above above;	/* the supervisor */
+	struct ending ending;
 	int signal_fd;
 	loop_handle signals;
-	struct loop_timer give_up; /* on what was killed and does not die */
-	bool killing;
-	bool done;
+	struct stopping stopping;
+	struct loop_timer left_out; /* lines of the log, to be told */
 };
 
-/* How long the end waits for killed processes that do not die (state D). */
-#define GIVE_UP_MS 10000
-
-/* ---- stop ---- */
-
-static void
-supervisor_stop(struct supervisor *sup)
-{
-	if (sup->apps.stopping)
-		return;
-	workers_stop(&sup->workers);
-	sd_notify_send(&sup->up, "STOPPING=1\nSTATUS=stopping");
-	reload_cancel(&sup->reloads);
-	apps_stop(&sup->apps);
-	listeners_shut(&sup->listeners);
-}
+/* Soon after it is known how many there were. */
+#define LEFT_OUT_MS 1000
 
 static void
 supervisor_fail(struct supervisor *sup)
 {
 	sup->program.failed = true;
-	supervisor_stop(sup);
-}
-
-static void
-stop_signal(struct supervisor *sup, int signo)
-{
-	if (!sup->apps.stopping) {
-		log_info("SIG%s: stopping", signal_name(signo));
-		supervisor_stop(sup);
-	} else if (!sup->killing) {
-		log_warning("SIG%s again: killing what is left",
-		    signal_name(signo));
-		sup->killing = true;
-		apps_kill(&sup->apps);
-	}
+	stopping_now(&sup->stopping);
 }
 
 /* ---- signals ---- */
 
 static void
-reap(struct supervisor *sup)
+orphan_died(void *ctx)
 {
-	struct exit_status status;
-	bool orphan = false;
-	pid_t pid, group;
+	struct supervisor *sup = ctx;
 
-	while ((pid = process_next_dead(&status)) > 0) {
-		struct worker *w = workers_find(&sup->workers, pid);
-
-		if (w != NULL) {
-			worker_died(w, status);
-			continue;
-		}
-		/* Was it the last of a group that outlived its leader? */
-		group = getpgid(pid);
-		process_reap(pid);
-		life_group_shrank(&sup->life, group);
-		orphan = true;
-	}
-	if (!orphan)
-		return;
 	/* It may have had children of its own. */
 	orphans_sweep_soon(&sup->orphans);
 	apps_touch(&sup->apps);
@@ -143,25 +101,41 @@ reopen_log(struct supervisor *sup)
 	control_restore(&sup->control);
 }
 
+/* Whoever was told that we stop is not to hear of a reload. */
 static void
-on_signal(void *ctx, int signo)
+reload_by_signal(struct supervisor *sup)
+{
+	if (sup->apps.stopping)
+		return;
+	if (sup->program.leaving) {
+		log_warning("SIGHUP: going down, no reload");
+		return;
+	}
+	log_info("SIGHUP: reloading");
+	reload_request(&sup->reloads, RELOAD_ALL, NULL);
+}
+
+static void
+on_signal(void *ctx, int signo, int pid, bool hangup)
 {
 	struct supervisor *sup = ctx;
 
+	if (hangup) {
+		stopping_hangup(&sup->stopping);
+		return;
+	}
+
 	switch (signo) {
 	case SIGCHLD:
-		reap(sup);
+		reaper_child_died(&sup->reaper, pid);
 		break;
 	case SIGTERM:
 	case SIGINT:
 	case SIGQUIT:
-		stop_signal(sup, signo);
+		stopping_signal(&sup->stopping, signo);
 		break;
 	case SIGHUP:
-		if (sup->apps.stopping)
-			break;
-		log_info("SIGHUP: reloading");
-		reload_request(&sup->reloads, RELOAD_ALL, NULL);
+		reload_by_signal(sup);
 		break;
 	case SIGUSR1:
 		reopen_log(sup);
@@ -171,9 +145,11 @@ on_signal(void *ctx, int signo)
 		    "supported yet, ignored");
 		break;
 	case SIGTTIN:
+		log_info("SIGTTIN: one instance more of each app");
 		apps_scale(&sup->apps, 1);
 		break;
 	case SIGTTOU:
+		log_info("SIGTTOU: one instance less of each app");
 		apps_scale(&sup->apps, -1);
 		break;
 	}
@@ -190,17 +166,10 @@ signals_ready(void *ctx, uint32_t events)
 
 /* ---- the end of a turn ---- */
 
-/* One line of STATUS= for the supervisor above us, after any change. */
 static void
 tell_status(struct supervisor *sup)
 {
-	const char *refusal = sup->reloads.refusal;
-	unsigned ready, wanted;
-
-	apps_count(&sup->apps, &ready, &wanted);
-	sd_notify_send(&sup->up, "STATUS=%u of %u instances ready%s%s", ready,
-	    wanted, refusal != NULL ? "; reload refused: " : "",
-	    refusal != NULL ? refusal : "");
+	above_tell_status(&sup->above, &sup->apps, sup->reloads.refusal);
 }
 
 /* Tell the supervisor above us when a start or a reload has come to its end. */
@@ -215,10 +184,7 @@ check_up(struct supervisor *sup)
 		return;
 	if (sup->program.starting)
 		log_info("start complete");
-	/* No message says that a reload has failed, and without READY=1 systemd
-	   waits until its time is over. */
-	sd_notify_send(&sup->up, "READY=1\nMAINPID=%d\nERRNO=%d",
-	    (int)sup->program.pid, sup->reloads.refusal_errno);
+	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	reload_told(&sup->reloads);
 	tell_status(sup);
@@ -237,21 +203,7 @@ check_over(struct supervisor *sup)
 	else
 		log_info("every app has ended well: exiting");
 	sup->program.failed = failed;
-	supervisor_stop(sup);
-}
-
-static void
-check_gone(struct supervisor *sup)
-{
-	if (sup->apps.first != NULL) {
-		if (!apps_only_killed_left(&sup->apps))
-			return;
-	} else if (orphans_kill_all(&sup->orphans) == 0) {
-		/* No worker lives, and nothing that escaped from one. */
-		sup->done = true;
-		return;
-	}
-	loop_timer_start(sup->loop, &sup->give_up, GIVE_UP_MS);
+	stopping_now(&sup->stopping);
 }
 
 /* A failure is known before the apps draw conclusions from the deaths. */
@@ -272,7 +224,7 @@ end_turn(struct supervisor *sup)
 		workers_turn(sup);
 		if (sup->apps.stopping) {
 			control_turn(&sup->control);
-			check_gone(sup);
+			ending_look(&sup->ending, sup->stopping.killing);
 			continue;
 		}
 		steer_turn(&sup->steering);
@@ -282,17 +234,19 @@ end_turn(struct supervisor *sup)
 		control_turn(&sup->control);
 	}
 	steer_turn_if_due(&sup->steering);
+	/* Of the last orphans some may have been killed, and not died. */
+	if (sup->apps.stopping && sup->apps.first == NULL && !sup->ending.done)
+		ending_look(&sup->ending, sup->stopping.killing);
+	if (!mono_is_never(log_left_out_due()))
+		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
+	apps_end_turn(&sup->apps);
 }
 
 static void
-give_up_due(void *ctx)
+left_out_due(void *ctx)
 {
-	struct supervisor *sup = ctx;
-
-	log_error("some processes do not die although they were killed, "
-	    "leaving them");
-	sup->program.failed = true;
-	sup->done = true;
+	(void)ctx;
+	log_tell_left_out(false);
 }
 
 /* ---- start ---- */
@@ -305,7 +259,9 @@ static const struct worker_events worker_events = {
 static void
 stop_asked(void *ctx)
 {
-	supervisor_stop(ctx);
+	struct supervisor *sup = ctx;
+
+	stopping_leave(&sup->stopping);
 }
 
 static const struct apps_watch apps_watch = {
@@ -315,6 +271,7 @@ static const struct apps_watch apps_watch = {
 
 static const struct reload_watch reload_watch = {
 	.refused = control_reload_refused,
+	.refused_app = control_reload_refused_app,
 	.applying = control_reload_applying,
 	.applied = control_reload_applied,
 };
@@ -350,7 +307,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.apps = &sup->apps,
 		.adopt = &sup->adopt,
 		.balancing = &sup->listeners.balancing,
-		.up = &sup->up,
+		.up = &sup->above.up,
 		.origin = setup->origin,
 		.watch = &reload_watch,
 		.watch_ctx = &sup->control,
@@ -385,7 +342,8 @@ init_watchers(struct supervisor *sup)
 	if (code == 0)
 		code = orphans_init(&sup->orphans, loop, &sup->workers);
 	if (code == 0)
-		code = adopt_init(&sup->adopt, loop, &sup->workers);
+		code = adopt_init(&sup->adopt, loop, &sup->workers,
+		    &sup->orphans, &sup->review);
 	if (code == 0)
 		code = adopt_review_init(&sup->review, loop, &sup->workers,
 		    &sup->orphans);
@@ -395,7 +353,12 @@ init_watchers(struct supervisor *sup)
 		code = steer_init(&sup->steering, loop, &sup->listeners,
 		    &sup->workers);
 	if (code == 0)
+		code = reaper_init(&sup->reaper, loop, &sup->life,
+		    &sup->workers, orphan_died, sup);
+	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
+	if (code == 0)
+		code = apps_open(&sup->apps);
 	return code;
 }
 
@@ -415,7 +378,10 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
 	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
 	    sup, &sup->signals) < 0 ||
-	    loop_timer_init(sup->loop, &sup->give_up, give_up_due, sup) < 0 ||
+	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
+	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
+		sup) < 0 ||
+	    stopping_init(&sup->stopping, sup->loop) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
@@ -478,7 +444,7 @@ start(struct supervisor *sup, struct error *err)
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
-	if (sd_notify_open(&sup->up) < 0)
+	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
 	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <
@@ -499,17 +465,21 @@ release_all(struct supervisor *sup)
 	stopped_free(&sup->apps);
 	listeners_disinherit(&sup->listeners, NULL);
 	pidfile_remove(&sup->pidfile);
-	sd_notify_close(&sup->up);
+	sd_notify_close(&sup->above.up);
 	if (sup->loop != NULL) {
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
-		loop_timer_fini(sup->loop, &sup->give_up);
+		ending_fini(&sup->ending);
+		stopping_fini(&sup->stopping);
+		loop_timer_fini(sup->loop, &sup->left_out);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		apps_close(&sup->apps);
+		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
 	}
@@ -526,13 +496,22 @@ supervisor_run(const struct supervisor_setup *setup)
 	struct supervisor sup = {
 		.pidfile = PIDFILE_INIT,
 		.program = { .pid = getpid(), .started = mono_now() },
-		.up = SD_NOTIFY_INIT,
+		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
 		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
-		.orphans = { .workers = &sup.workers },
+		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
+		.ending = { .apps = &sup.apps, .orphans = &sup.orphans },
+		.stopping = {
+			.workers = &sup.workers,
+			.listeners = &sup.listeners,
+			.apps = &sup.apps,
+			.reloads = &sup.reloads,
+			.program = &sup.program,
+			.above = &sup.above,
+		},
 	};
 	struct error err = ERROR_INIT;
 	int status;
@@ -545,16 +524,17 @@ supervisor_run(const struct supervisor_setup *setup)
 	status = start(&sup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
-		supervisor_stop(&sup);
+		stopping_now(&sup.stopping);
 	}
 	error_clear(&err);
 	end_turn(&sup);
-	while (!sup.done) {
+	while (!sup.ending.done) {
 		loop_turn(sup.loop);
 		end_turn(&sup);
 		outputs_turn(&sup.outputs);
 	}
 	outputs_finish(&sup.outputs);
+	log_tell_left_out(true);
 	if (status == 0)
 		log_info("stopped");
 	release_all(&sup);

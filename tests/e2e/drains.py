@@ -24,7 +24,8 @@ from harness import (CLUSTERD, ROOT, SLOW, Answer, _connect, is_alive,
 from programs import SERVERS
 
 # In every test, unless it says otherwise: whoever hangs fails soon.
-KEYS = {"restart_delay": "10ms", "drain_idle": "300ms", "stop_timeout": "5s"}
+KEYS = {"restart_delay": "10ms", "drain_idle": "300ms", "stop_timeout": "5s",
+        "canary": "0"}
 
 # Under load: a client that has connected and then does not get the processor
 # for drain_idle is cut before it has asked, and rightly so. These all leave

@@ -903,3 +903,15 @@ def is_socket(path):
         return stat.S_ISSOCK(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
+
+
+def start_as_pid_1(box, mount_proc=True):
+    """In a pid namespace of its own; as root."""
+    d = box.start(launcher=unshare("--pid", "--fork", "--kill-child",
+                                   *["--mount-proc"] * mount_proc))
+    wait_until(lambda: children_of(d.process.pid), "the child of unshare")
+    d.pid = children_of(d.process.pid)[0]
+    wait_until(lambda: b"app.ini" in read_proc(d.pid, "cmdline")
+               and b"unshare" not in read_proc(d.pid, "cmdline"),
+               "clusterd as pid 1")
+    return d

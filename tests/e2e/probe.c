@@ -589,6 +589,7 @@ client_read(struct client *c)
 		c->answer_at += atoi(c->request + 10);
 		event("slow");
 	} else if (strncmp(c->request, "GET /busy/", 10) == 0) {
+		event("busy");
 		sleep_ms(atoi(c->request + 10));
 	}
 }

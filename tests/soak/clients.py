@@ -44,9 +44,11 @@ class Client:
         self.asked_for = 0.0            # so long the answer takes
         self.name = None                # its own port
         self.connected = None
-        self.server = None              # pid, instance, generation
+        # Pid, instance, generation; of HTTP/2 the pid alone at first.
+        self.server = None
         self.greeted = None
         self.reply = b""
+        self.unprocessed = False        # HTTP/2 says so, of the request
         self.phase = "connects"
         self.end = None
         self.how = None                 # ok, refused, cut
@@ -93,11 +95,51 @@ class Client:
     def hear(self):
         """False: the end of the file."""
         part = self.socket.recv(100)
+        self.take_reply(part)
+        return part != b""
+
+    def take_reply(self, part):
         self.reply += part
-        if b"\n" in self.reply and not self.server:
+        if b"\n" in self.reply and not self.greeted:
             self.greeted = self.well = time.monotonic()
             self.server = self.reply.split(b"\n")[0].decode().split()
-        return part != b""
+
+    def hear_rest(self):
+        """What was said before the end is there still."""
+        try:
+            self.socket.settimeout(0)
+            while self.hear():
+                pass
+        except OSError:
+            pass
+
+    def words(self, milliseconds):
+        """A request."""
+        return b"0%d\n" % milliseconds
+
+    def ask(self, rnd, late):
+        """… with pauses; `late`: more say nothing for long."""
+        kind = rnd.random()
+        if kind < (0.6 if late else 0.03):
+            self.pause(0.2 + rnd.random() * 2)
+        elif kind < 0.3:
+            self.pause(rnd.random() * 0.3)
+        milliseconds = 0 if kind < 0.7 else rnd.randrange(200)
+        words = self.words(milliseconds)
+        if kind < 0.15:
+            self.socket.sendall(words[:1])
+            self.pause(rnd.random() * 0.2)
+            words = words[1:]
+        self.asked_for = milliseconds / 1000
+        self.socket.sendall(words)
+
+    def is_answered(self):
+        return self.reply.endswith(b"done\n")
+
+    def unanswered(self):
+        """How, if it is over."""
+        return ("refused" if self.unprocessed else
+                "waits" if self.over else "cut")
 
     def give_up(self):
         """By the driver, who has seen enough."""
@@ -117,28 +159,14 @@ def open_socket(client, source, patience):
     return s
 
 
-def speak(client, rnd, s, late):
-    """The request; `late`: more say nothing for long."""
-    kind = rnd.random()
-    if kind < (0.6 if late else 0.03):
-        client.pause(0.2 + rnd.random() * 2)
-    elif kind < 0.3:
-        client.pause(rnd.random() * 0.3)
-    if kind < 0.15:
-        s.sendall(b"0")
-        client.pause(rnd.random() * 0.2)
-    milliseconds = 0 if kind < 0.7 else rnd.randrange(200)
-    client.asked_for = milliseconds / 1000
-    s.sendall(b"%d\n" % milliseconds)
-
-
-def hear_rest(client, s):
-    """What was said before the end is there still."""
-    try:
-        s.settimeout(0)
-        while client.hear():
-            pass
-    except OSError:
+def converse(client, rnd, late):
+    client.socket.connect(client.address)
+    client.connected = client.well = time.monotonic()
+    client.name = client.socket.getsockname()[1]
+    client.phase = "is to ask"
+    client.ask(rnd, late)
+    client.phase = "has asked"
+    while client.hear():
         pass
 
 
@@ -150,20 +178,13 @@ def talk(client, rnd, source, late=False, patience=PATIENCE):
         return client.finish("none")
     with s:
         try:
-            s.connect(client.address)
-            client.connected = client.well = time.monotonic()
-            client.name = s.getsockname()[1]
-            client.phase = "is to ask"
-            speak(client, rnd, s, late)
-            client.phase = "has asked"
-            while client.hear():
-                pass
-            return client.finish("ok" if client.reply.endswith(b"done\n") else
-                                 "waits" if client.over else "cut")
+            converse(client, rnd, late)
         except ConnectionRefusedError:
             return client.finish("refused")
         except TimeoutError:
             return client.finish("waits")
         except OSError:
-            hear_rest(client, s)
-            return client.finish("waits" if client.over else "cut")
+            client.hear_rest()
+            return client.finish(client.unanswered())
+        return client.finish("ok" if client.is_answered() else
+                             client.unanswered())

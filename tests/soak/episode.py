@@ -20,6 +20,7 @@ import lanes                                                    # noqa: E402
 from harness import IS_ROOT, SLOW, wait_until                   # noqa: E402
 
 from clients import Client, Lateness, talk                      # noqa: E402
+from h2 import Http2Client                                      # noqa: E402
 from plan import BALANCES, POLICIES, Round, Settings            # noqa: E402
 from verdict import Judge, Timeline                             # noqa: E402
 
@@ -39,11 +40,12 @@ STOP_TIMEOUT = 2.0
 MOVING = ["round-robin", "least-connections"]
 
 # Servers, how often, and the command of those that server.c becomes.
-KINDS = {"c": 5, "loop": 3, "threads": 1, "node": 1}
+KINDS = {"c": 5, "loop": 3, "threads": 1, "node": 1, "http2": 1}
 COMMANDS = {
     "loop": ["/usr/bin/python3", "-B", "loop.py"],
     "threads": ["/usr/bin/python3", "-B", "threads.py"],
     "node": [shutil.which("node") or "", "node.js"],
+    "http2": [shutil.which("node") or "", "http2.js"],
 }
 
 
@@ -126,8 +128,9 @@ class Episode:
         self.handoff, self.who = kinds[number % len(kinds)]
         self.kind, = self.rnd.choices(list(KINDS), list(KINDS.values()))
         self.dual = self.rnd.random() < 0.3 and self.kind == "c"
-        if self.kind == "node" and not COMMANDS["node"][0]:
+        if self.kind != "c" and not COMMANDS[self.kind][0]:
             self.kind = "loop"
+        self.client = Http2Client if self.kind == "http2" else Client
         self.light = self.kind != "c"
         self.balances = [b for b in BALANCES if b not in MOVING or (
             self.who == "root" and not lanes.why_not())]
@@ -149,7 +152,7 @@ class Episode:
         self.over = threading.Event()
         self.stopped = {}
         self.timeline = Timeline()
-        self.judge = Judge(self.timeline, self.moves)
+        self.judge = Judge(self.timeline, self.moves, DRAIN_TIMEOUT * SLOW)
         self.d = self.log = None
         self.round_balances = {self.settings.balance}
 
@@ -326,8 +329,8 @@ class Episode:
             if k >= self.crowd:
                 continue
             n += 1
-            client = Client(self.address(rnd), self.round_balances,
-                            self.settings.balance)
+            client = self.client(self.address(rnd), self.round_balances,
+                                 self.settings.balance)
             self.running[k] = client
             talk(client, rnd, lanes.client((k * 40 + n) % 240),
                  self.settings.defer)
@@ -368,7 +371,7 @@ class Episode:
             left = [c for c in before if not c.how]
             for client in left:
                 wrong = self.judge.too_long(client, now)
-                if wrong and not client.server:
+                if wrong and not client.greeted:
                     evidence = self.look_at(client)
                     if not client.how:
                         raise Violation(f"{self.say(client, wrong)}\n\t"
@@ -457,8 +460,9 @@ class Episode:
             if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
                                 f"{self.instances} serve ({n} clients)")
-            client = Client(("127.0.0.1", self.ports[self.settings.port]),
-                            self.round_balances, self.settings.balance)
+            client = self.client(
+                ("127.0.0.1", self.ports[self.settings.port]),
+                self.round_balances, self.settings.balance)
             talk(client, random.Random(n), lanes.client(n % 240),
                  patience=10 * SLOW)
             n += 1

@@ -23,7 +23,8 @@ What has to hold (verdict.py):
 * Who is in a queue is reset only where it cannot be moved: when clusterd says
   so, or its lane was shut down by a worker at that moment.
 * None is refused but on a port that is opened or left at that moment, or where
-  the workers have shut their listeners down at that moment.
+  the workers have shut their listeners down at that moment. Of HTTP/2 a worker
+  that drains may also turn requests away, if it says so (h2.py).
 * At the end of a round the cluster comes to rest, and each ready instance
   serves (with `shared`, somebody does), also UDP.
 

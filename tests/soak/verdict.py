@@ -195,10 +195,13 @@ class Timeline:
                    for w in self.workers.values())
 
     def frozen(self, a, b):
-        """How long somebody was, in all."""
+        """How long somebody was, in all; who is told to end by others than
+        clusterd finishes what it has, and accepts no more."""
         return measure(clip(
             [(f, to if to is not None else b) for w in self.workers.values()
-             for f, to in w.frozen], a, b))
+             for f, to in [*w.frozen, *([(w.struck, w.death)]
+                                        if w.struck is not None else [])]],
+            a, b))
 
     def gaps(self, a, b):
         """How long nobody served, and the ends of these times."""
@@ -243,11 +246,13 @@ def measure(intervals):
 
 
 class Judge:
-    """`moves(client)`: could who waited be moved, all the time?"""
+    """`moves(client)`: could who waited be moved, all the time? `drain`: so
+    long a worker may know that it is to end."""
 
-    def __init__(self, timeline, moves):
+    def __init__(self, timeline, moves, drain):
         self.timeline = timeline
         self.moves = moves
+        self.drain = drain
 
     def bound(self, client, now):
         """How long it may have waited by now, and why."""
@@ -287,7 +292,8 @@ class Judge:
         if client.how == "ok":
             return None, self.too_long(client, now)
         if client.how == "refused":
-            return self.of_refused(client)
+            return (self.of_unprocessed(client) if client.connected else
+                    self.of_refused(client))
         if client.how == "cut":
             return (self.of_accepted(client) if client.server else
                     self.of_cut(client))
@@ -303,6 +309,18 @@ class Judge:
         if t.is_shut(a, b) and (not self.moves(client) or t.gaps(a, b)[1]):
             return "refused: lanes shut", None
         return None, "is refused"
+
+    def of_unprocessed(self, client):
+        """HTTP/2 has said so. Who drains may: "servers that then ask their
+        clients to come no more on the connections that they have, by … GOAWAY"
+        (drain_signal in clusterd.ini(5))."""
+        pid = client.server and int(client.server[0])
+        worker = self.timeline.workers.get(pid)
+        w = moment(client.end)
+        if worker is None or not (client.end - w <= worker.serves_until() <=
+                                  client.end + self.drain + w):
+            return None, f"is turned away by pid {pid}, which is to go on"
+        return "refused: not processed", None
 
     def of_accepted(self, client):
         worker = self.timeline.workers.get(int(client.server[0]))
@@ -320,8 +338,10 @@ class Judge:
             return "reset: said", None
         if not self.moves(client) and t.is_shut(a, b):
             return "cut: lane shut", None
+        # Who has not spoken yet may hear of that only when it does
+        # (TCP_DEFER_ACCEPT).
         if not self.is_reachable(client) or t.given_up(
-                client.address[1], a, b):
+                client.address[1], client.begun - w, b):
             return "cut: port", None
         if t.death_near(a, b):
             return "cut: death at accept", None

@@ -34,8 +34,14 @@ app_free(struct conf_app *app)
 	strlist_free(&app->command);
 	for (size_t i = 0; i < app->n_listens; i++)
 		address_free(&app->listens[i]);
+	for (size_t i = 0; i < app->n_listens; i++)
+		free(app->listen_forms[i]);
 	free(app->listens);
+	free(app->listen_forms);
 	free(app->listen_lines);
+	for (size_t i = 0; i < app->n_listens; i++)
+		free(app->listen_names[i]);
+	free(app->listen_names);
 	free(app->socket_user);
 	free(app->socket_group);
 	free(app->directory);
@@ -95,6 +101,31 @@ conf_app_instances(const struct conf_app *app, unsigned auto_instances)
 	if (n < 1)
 		return 1;
 	return n > CONF_INSTANCES_MAX ? CONF_INSTANCES_MAX : (unsigned)n;
+}
+
+unsigned
+conf_app_fd_protocols(const struct conf_app *app)
+{
+	unsigned protocols = app->fd_protocols;
+
+	if (protocols == 0 && app->handoff == CONF_HANDOFF_ENV)
+		protocols = CONF_FDP_SYSTEMD;
+	return protocols | CONF_FDP_CLUSTERD;
+}
+
+bool
+conf_app_announces(const struct conf_app *app)
+{
+	return app->handoff != CONF_HANDOFF_ADOPT &&
+	    conf_app_fd_protocols(app) != CONF_FDP_CLUSTERD;
+}
+
+bool
+conf_app_notifies(const struct conf_app *app)
+{
+	return app->fd_protocols == 0 ||
+	    (app->fd_protocols & CONF_FDP_SYSTEMD) != 0 ||
+	    app->ready == CONF_READY_NOTIFY;
 }
 
 const struct conf_app *

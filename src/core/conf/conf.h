@@ -6,8 +6,9 @@
  * Where to look, all in core/conf/: conf_schema.c has one row per key;
  * conf_read.c turns bytes into the entries of conf_source.h through inih;
  * conf_parse.c parses the values, conf_parse_app.c those that fill several
- * fields of an app, and conf_env.c `env` and the env file; conf_check.c makes
- * the config; conf_print.c is the -T dump; conf_diff.c compares two.
+ * fields of an app, conf_parse_listen.c its addresses, and conf_env.c `env` and
+ * the env file; conf_check.c makes the config; conf_print.c is the -T dump;
+ * conf_diff.c compares two.
  */
 #ifndef CORE_CONF_CONF_H
 #define CORE_CONF_CONF_H
@@ -28,6 +29,8 @@
 #define CONF_ENV_MAX		1024	/* entries of env, and of env_file */
 #define CONF_INSTANCES_MAX	4096
 #define CONF_LISTENS_MAX	64			/* per app */
+/* Of a listener's name; systemd's FileDescriptorName= takes as many. */
+#define CONF_LISTEN_NAME_MAX	255			/* bytes */
 #define CONF_CONTROL_AUTO	"auto"
 #define CONF_CONTROL_PATH_MAX	107	/* bytes; unix(7) */
 
@@ -53,20 +56,39 @@ enum conf_handoff {
 };
 
 enum conf_ready {
-	CONF_READY_AUTO,	/* notify or accept, whichever comes first;
-				   without listeners, alive */
+	CONF_READY_AUTO,	/* accept, or at the word where a wait cannot be
+				   seen; without listeners, alive */
 	CONF_READY_NOTIFY,
 	CONF_READY_ACCEPT,
 	CONF_READY_ALIVE,
 };
 
+/* Who gets the stop signal first. */
+enum conf_stop_to {
+	CONF_STOP_TO_PROCESS,	/* the worker's own; the rest when it has ended */
+	CONF_STOP_TO_GROUP,	/* all of its group at once */
+};
+
+/* What becomes of what a dead worker leaves behind. */
+enum conf_orphans {
+	CONF_ORPHANS_STOP,
+	CONF_ORPHANS_KEEP,
+};
+
 /* Where a stream of the workers goes. */
 enum conf_output_kind {
 	CONF_OUTPUT_INHERIT,	/* where clusterd's own goes */
+	CONF_OUTPUT_STDOUT,	/* … by its name: that one of the two */
+	CONF_OUTPUT_STDERR,
 	CONF_OUTPUT_NULL,
 	/* Through clusterd: */
 	CONF_OUTPUT_PREFIX,	/* tagged, to its own */
 	CONF_OUTPUT_FILE,
+};
+
+enum conf_stdin {
+	CONF_STDIN_NULL,	/* /dev/null: the end of it at once */
+	CONF_STDIN_OPEN,	/* a pipe without an end, and nothing in it */
 };
 
 struct conf_output {
@@ -80,7 +102,7 @@ enum conf_instances {
 	CONF_INSTANCES_PERCENT,	/* of auto, rounded up, at least 1 */
 };
 
-/* Bits of conf_app.fd_protocols; CLUSTERD is always set. */
+/* Bits of conf_app.fd_protocols. */
 enum conf_fd_protocol {
 	CONF_FDP_CLUSTERD	= 1 << 0,
 	CONF_FDP_SYSTEMD	= 1 << 1,
@@ -108,10 +130,17 @@ struct conf_app {
 
 	struct strlist command;		/* words, braces not replaced yet */
 	struct address *listens;	/* `port` first, then `listen` */
+	char **listen_names;		/* as listens; NULL: it has none */
 	size_t n_listens;
 	bool has_port;			/* listens[0] came from `port` */
 	unsigned *listen_lines;		/* as listens: where they were written;
 					   0: on the command line */
+	/* As listens: one with {instance}, as address_parse() takes it when
+	   that is replaced; NULL: the same for all. In `listens` it is what
+	   instance 0 has, or in a view (conf_instance) that instance. */
+	char **listen_forms;
+	bool is_view;
+	unsigned view_instance;
 	uint32_t socket_mode;
 	char *socket_user;		/* NULL: inherited */
 	char *socket_group;
@@ -123,7 +152,9 @@ struct conf_app {
 	unsigned instances;		/* number or percentage */
 	enum conf_balance balance;
 	enum conf_handoff handoff;
-	unsigned fd_protocols;		/* enum conf_fd_protocol bits */
+	unsigned fd_protocols;		/* enum conf_fd_protocol bits, as
+					   written; 0: auto. What they come to:
+					   conf_app_fd_protocols() */
 
 	char *directory;		/* absolute; NULL: inherited */
 	int32_t umask;			/* -1: inherited */
@@ -148,10 +179,15 @@ struct conf_app {
 	int64_t ready_timeout_ms;	/* > 0 */
 	int stop_signal;
 	int64_t stop_timeout_ms;
+	enum conf_stop_to stop_to;
+	enum conf_orphans orphans;
 	int64_t drain_timeout_ms;	/* 0: no drain */
 	int64_t drain_idle_ms;		/* -1: off */
-	unsigned max_surge;		/* >= 1 */
+	int drain_signal;		/* 0: none */
+	unsigned max_surge;		/* 0: the old worker goes first */
+	int64_t canary_ms;		/* 0: none */
 
+	enum conf_stdin in;
 	struct conf_output out;
 	struct conf_output err;
 	int64_t log_max_size;		/* bytes, of those files; -1: any */
@@ -181,6 +217,7 @@ struct config {
 	char *control;		/* absolute path; NULL: none, or auto */
 	char *control_group;	/* NULL: none */
 	uint32_t control_gid;	/* (uint32_t)-1: none */
+	int64_t stop_delay_ms;	/* from the order to stop to its beginning */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
 };
@@ -197,6 +234,20 @@ void config_unref(struct config *config);
 /* The number of seats that an app has where `auto` means auto_instances. */
 unsigned conf_app_instances(const struct conf_app *app,
     unsigned auto_instances);
+
+/*
+ * Which protocols tell a worker of its descriptors: CLUSTERD is always among
+ * them. Those that a server may read unasked are spoken only where the file
+ * asks for them, by fd_protocol or by handoff = env.
+ */
+unsigned conf_app_fd_protocols(const struct conf_app *app);
+
+/* Are its descriptors announced to a worker in a way that it may follow
+   unasked? */
+bool conf_app_announces(const struct conf_app *app);
+
+/* Does a worker of it get a NOTIFY_SOCKET? */
+bool conf_app_notifies(const struct conf_app *app);
 
 /* The app of that name, or NULL. */
 const struct conf_app *config_find_app(const struct config *config,

@@ -10,16 +10,20 @@
 #include "base/error.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_accounts.h"
+#include "core/conf/conf_braces.h"
 #include "core/conf/conf_check.h"
 #include "core/conf/conf_env.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_files.h"
 #include "core/conf/conf_host.h"
+#include "core/conf/conf_instance.h"
 #include "core/conf/conf_keys.h"
 #include "core/conf/conf_listens.h"
+#include "core/conf/conf_said.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_source.h"
 #include "core/conf/conf_value.h"
+#include "core/names/placeholder.h"
 
 /* What is remembered of an app beside its struct conf_app. */
 struct app_note {
@@ -57,43 +61,6 @@ parse_section(struct check *c, size_t section, enum conf_scope scope,
 	c->next_entry = conf_keys_collect(&c->keys, scope, c->source, section,
 	    c->next_entry);
 	return conf_keys_parse(&c->keys, scope, target, listen_lines);
-}
-
-static bool
-has_inet(const struct conf_app *app)
-{
-	for (size_t i = 0; i < app->n_listens; i++) {
-		if (app->listens[i].kind != ADDRESS_UNIX)
-			return true;
-	}
-	return false;
-}
-
-/* A brace that nothing will replace is a slip, not text. */
-static void
-check_braces(struct check *c, const struct conf_app *app)
-{
-	const struct conf_seen *seen = c->keys.seen;
-	bool fd = false, port = false;
-
-	if (seen[CONF_KEY_PORT].bad || seen[CONF_KEY_LISTEN].bad)
-		return;
-	for (size_t i = 0; i < app->command.n; i++) {
-		fd |= strstr(app->command.v[i], "{fd}") != NULL;
-		port |= strstr(app->command.v[i], "{port}") != NULL;
-	}
-	if (fd && app->n_listens == 0)
-		conf_error_add(c->errors, line_of(c, CONF_KEY_COMMAND),
-		    "command", "{fd} is the number of a listening socket, but "
-		    "the app has none; port or listen gives it one");
-	else if (fd && app->handoff == CONF_HANDOFF_ADOPT)
-		conf_error_add(c->errors, line_of(c, CONF_KEY_COMMAND),
-		    "command", "{fd} is the number of a listening socket, but "
-		    "handoff = adopt passes none; env or auto does");
-	if (port && !has_inet(app))
-		conf_error_add(c->errors, line_of(c, CONF_KEY_COMMAND),
-		    "command", "{port} is the number of a TCP or UDP port, "
-		    "but the app has none; port or listen gives it one");
 }
 
 /* What has no listener waits for no connection. */
@@ -270,74 +237,144 @@ check_app(struct check *c, size_t section)
 	struct config *config = c->config;
 	struct app_note *note = &c->notes[config->n_apps];
 	struct conf_app *app = &config->apps[config->n_apps++];
+	struct placeholders known = { .env = c->host->environ };
 	int r;
 
 	*app = (struct conf_app){ .line = c->keys.section->line };
 	app->name = strdup(c->keys.section->name);
 	if (app->name == NULL)
 		return -ENOMEM;
+	known.values[PLACEHOLDER_APP] = app->name;
 
 	check_name(c, section, note);
 	c->keys.duplicate = note->duplicate;
+	c->keys.placeholders = &known;
 	r = parse_section(c, section, CONF_SCOPE_APP, app,
 	    note->listen_lines);
+	c->keys.placeholders = NULL;
 	if (r < 0)
 		return r;
 	if (keep_listen_lines(app, note) < 0)
 		return -ENOMEM;
-	check_braces(c, app);
 	check_ready(c, app);
 	check_durations(c, app);
+	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);
 	note->err_line = line_of(c, CONF_KEY_STDERR);
 	r = conf_accounts_find(&c->keys, c->host, app);
-	if (r < 0)
-		return r;
-	return read_env_file(c, app);
+	if (r == 0)
+		r = read_env_file(c, app);
+	return r < 0 ? r : conf_braces_check(&c->keys, c->host, app);
 }
 
-/* Port 0 is another port each time. */
-static void
-note_listens(struct conf_listen *all, size_t *n, const struct conf_app *app,
-    const struct app_note *note)
-{
-	for (size_t i = 0; i < app->n_listens; i++) {
-		const struct address *a = &app->listens[i];
+/* All listeners of all apps, and of all instances. */
+struct all_listens {
+	struct conf_listen *v;
+	struct address *owned;	/* those of single instances */
+	size_t n, n_owned;
+};
 
-		if (a->kind != ADDRESS_UNIX && a->port == 0)
-			continue;
-		all[*n] = (struct conf_listen){
-			.address = a,
-			.app = app,
-			.key = i == 0 && app->has_port ? "port" : "listen",
-			.line = note->listen_lines[i],
-			.order = *n,
-		};
-		(*n)++;
+static unsigned
+instances_of(const struct check *c, const struct conf_app *app)
+{
+	unsigned n = c->host->auto_instances;
+
+	return conf_app_instances(app, n > 0 ? n : 1);
+}
+
+static void
+note_listen(struct all_listens *all, const struct address *a,
+    const struct conf_app *app, const struct app_note *note, size_t i)
+{
+	/* Port 0 is another port each time. */
+	if (a->kind != ADDRESS_UNIX && a->port == 0)
+		return;
+	all->v[all->n] = (struct conf_listen){
+		.address = a,
+		.app = app,
+		.key = i == 0 && app->has_port ? "port" : "listen",
+		.line = note->listen_lines[i],
+		.order = all->n,
+	};
+	all->n++;
+}
+
+/* Of each instance one; with one more digit it may be none: 65536. */
+static int
+note_own_listens(struct check *c, struct all_listens *all,
+    const struct conf_app *app, const struct app_note *note, size_t i)
+{
+	unsigned n = instances_of(c, app);
+
+	for (unsigned k = 0; k < n; k++) {
+		struct address *a = &all->owned[all->n_owned];
+		struct error err = ERROR_INIT;
+		int r = conf_listen_of(app->listen_forms[i], k, a, &err);
+
+		if (r == -EINVAL)
+			conf_error_add(c->errors, note->listen_lines[i],
+			    "listen", "for instance %u: %s", k,
+			    error_text(&err));
+		error_clear(&err);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			return 0;
+		all->n_owned++;
+		note_listen(all, a, app, note, i);
 	}
+	return 0;
+}
+
+static int
+note_listens(struct check *c, struct all_listens *all)
+{
+	const struct config *config = c->config;
+	int r = 0;
+
+	for (size_t k = 0; k < config->n_apps && r == 0; k++) {
+		const struct conf_app *app = &config->apps[k];
+		const struct app_note *note = &c->notes[k];
+
+		for (size_t i = 0; !note->duplicate && r == 0 &&
+		    i < app->n_listens; i++)
+			if (conf_listen_is_own(app, i))
+				r = note_own_listens(c, all, app, note, i);
+			else
+				note_listen(all, &app->listens[i], app, note,
+				    i);
+	}
+	return r;
 }
 
 static int
 check_listens(struct check *c)
 {
 	const struct config *config = c->config;
-	struct conf_listen *all;
-	size_t n = 0, max = 0;
+	struct all_listens all = { .n = 0 };
+	size_t max = 0;
+	int r = -ENOMEM;
 
-	for (size_t i = 0; i < config->n_apps; i++)
-		max += config->apps[i].n_listens;
+	for (size_t k = 0; k < config->n_apps; k++) {
+		const struct conf_app *app = &config->apps[k];
+
+		for (size_t i = 0; i < app->n_listens; i++)
+			max += conf_listen_is_own(app, i) ?
+			    instances_of(c, app) : 1;
+	}
 	if (max == 0)
 		return 0;
-	all = calloc(max, sizeof(*all));
-	if (all == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->n_apps; i++) {
-		if (!c->notes[i].duplicate)
-			note_listens(all, &n, &config->apps[i], &c->notes[i]);
-	}
-	conf_listens_check(all, n, c->errors);
-	free(all);
-	return 0;
+	all.v = calloc(max, sizeof(*all.v));
+	all.owned = calloc(max, sizeof(*all.owned));
+	if (all.v != NULL && all.owned != NULL)
+		r = note_listens(c, &all);
+	if (r == 0)
+		conf_listens_check(all.v, all.n, c->errors);
+	for (size_t i = 0; i < all.n_owned; i++)
+		address_free(&all.owned[i]);
+	free(all.owned);
+	free(all.v);
+	return r;
 }
 
 static void

@@ -160,3 +160,46 @@ conf_env_file_parse(const struct conf_value *value, const char *path,
 		    path, entries->n, CONF_ENV_MAX);
 	return r;
 }
+
+bool
+conf_env_scrubs(const char *entry)
+{
+	/* A name that ends in '*' stands for every name that begins so. */
+	static const char *const names[] = {
+		"CLUSTERD_*",
+		"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+		"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "MAINPID",
+		"FDSTORE",
+		"SERVER_STARTER_*", "EINHORN_*", "NGINX", "FPM_SOCKETS",
+		/* Node takes fd 3 for a channel to its parent if told so. */
+		"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
+		"NODE_UNIQUE_ID",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		size_t len = strlen(names[i]);
+
+		if (names[i][len - 1] == '*') {
+			if (strncmp(entry, names[i], len - 1) == 0)
+				return true;
+		} else if (strncmp(entry, names[i], len) == 0 &&
+		    (entry[len] == '=' || entry[len] == '\0')) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * JOURNAL_STREAM tells a program that its standard error goes to the journal.
+ * That is so for a worker that has it from us, and not where another one has
+ * been put in its place: those who do not compare would be wrong.
+ */
+bool
+conf_env_passes_on(const struct conf_app *app, const char *entry)
+{
+	if (str_starts(entry, "JOURNAL_STREAM="))
+		return app->err.kind == CONF_OUTPUT_INHERIT ||
+		    app->err.kind == CONF_OUTPUT_STDERR;
+	return strchr(entry, '=') != NULL && !conf_env_scrubs(entry);
+}

@@ -2,8 +2,10 @@
 #ifndef CORE_CONF_CONF_ENV_H
 #define CORE_CONF_CONF_ENV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+struct conf_app;
 struct conf_value;
 struct strlist;
 
@@ -19,5 +21,15 @@ int conf_parse_env(const struct conf_value *v, void *target);
  */
 int conf_env_file_parse(const struct conf_value *value, const char *path,
     const char *text, size_t len, struct strlist *entries);
+
+/*
+ * Is this NAME=value (or NAME) a variable that describes fds, or somebody's
+ * place in a supervision tree, and so must not reach a worker from
+ * clusterd's own environment?
+ */
+bool conf_env_scrubs(const char *entry);
+
+/* Does the app's worker have this NAME=value of clusterd's own environment? */
+bool conf_env_passes_on(const struct conf_app *app, const char *entry);
 
 #endif

@@ -16,6 +16,8 @@ struct error;
 struct conf_host {
 	void *ctx;
 	const char *base_dir;	/* absolute directory of the file */
+	char *const *environ;	/* clusterd's own; NULL: none */
+	unsigned auto_instances;	/* what `auto` comes to; 0: 1 */
 	/* At most CONF_FILE_MAX bytes; caller frees *ret_text (NUL added).
 	   Of those, conf_check() takes CONF_ENV_FILE_MAX. */
 	int (*read_file)(void *ctx, const char *path, char **ret_text,

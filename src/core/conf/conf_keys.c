@@ -100,6 +100,7 @@ parse_key(struct conf_keys *keys, const struct conf_key *key,
 		.base_dir = keys->base_dir,
 		.errors = keys->errors,
 		.listen_lines = listen_lines,
+		.placeholders = keys->placeholders,
 	};
 	int r;
 

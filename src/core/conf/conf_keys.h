@@ -9,11 +9,13 @@
 
 struct conf_entry;
 struct conf_errors;
+struct placeholders;
 struct conf_section;
 struct conf_source;
 
 struct conf_keys {
 	const char *base_dir;	/* absolute, for relative paths */
+	const struct placeholders *placeholders;	/* or NULL */
 	struct conf_errors *errors;
 	const struct conf_section *section;	/* NULL: not in the file */
 	bool duplicate;		/* … or a second one of its name, of which

@@ -8,6 +8,7 @@
 #include "core/conf/conf_env.h"
 #include "core/conf/conf_parse.h"
 #include "core/conf/conf_parse_app.h"
+#include "core/conf/conf_parse_listen.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 
@@ -143,7 +144,7 @@ parse_path(const struct conf_value *v, void *target)
 	int r = 0;
 
 	if (!conf_value_is_nothing(v))
-		r = conf_value_absolute(v, v->lines[0], &path);
+		r = conf_value_expanded(v, v->lines[0], &path);
 	if (r == 0)
 		replace(conf_value_field(v, target), path);
 	return r;
@@ -187,16 +188,31 @@ means_file(const struct conf_value *v, const char *text)
 	return near == NULL;
 }
 
+/* A descriptor of clusterd's, other than its standard output and error? */
+static bool
+is_descriptor(const char *path)
+{
+	return str_starts(path, "/dev/fd/") || strcmp(path, "/dev/stdin") == 0 ||
+	    str_starts(path, "/proc/self/fd/");
+}
+
 static int
 parse_output(const struct conf_value *v, void *target)
 {
 	struct conf_output *output = conf_value_field(v, target);
+	const struct conf_word *w = v->key->words;
 	unsigned kind = CONF_OUTPUT_FILE;
 	char *path = NULL;
 	int r;
 
-	if (means_file(v, v->lines[0]))
-		r = conf_value_absolute(v, v->lines[0], &path);
+	while (w->word != NULL && strcmp(w->word, v->lines[0]) != 0)
+		w++;
+	if (w->word == NULL && is_descriptor(v->lines[0]))
+		return conf_refuse(v, 0, "\"%.60s\" is no place for output: of "
+		    "clusterd's descriptors /dev/stdout and /dev/stderr are "
+		    "allowed", v->lines[0]);
+	if (w->word == NULL && means_file(v, v->lines[0]))
+		r = conf_value_expanded(v, v->lines[0], &path);
 	else
 		r = conf_value_word(v, 0, v->lines[0], &kind);
 	if (r < 0)

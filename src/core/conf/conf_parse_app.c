@@ -7,57 +7,12 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_items.h"
 #include "core/conf/conf_parse_app.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 #include "core/names/signal_name.h"
 #include "core/names/words.h"
-
-/*
- * The words of a list, cut at any byte of `separators`, over all lines. The
- * caller starts with a zeroed struct and frees `text` at the end.
- */
-struct items {
-	size_t line;	/* index of the line that the item stands on */
-	char *text;
-	char *rest;
-};
-
-/* 1 with *ret_item, 0 at the end, -ENOMEM. */
-static int
-next_item(const struct conf_value *v, const char *separators, struct items *it,
-    char **ret_item)
-{
-	for (;;) {
-		if (it->text == NULL) {
-			if (it->line >= v->n)
-				return 0;
-			it->text = strdup(v->lines[it->line]);
-			if (it->text == NULL)
-				return -ENOMEM;
-			it->rest = it->text;
-		}
-		if (it->rest != NULL) {
-			*ret_item = strsep(&it->rest, separators);
-			return 1;
-		}
-		free(it->text);
-		it->text = NULL;
-		it->line++;
-	}
-}
-
-/* The same for a list in which several separators are as good as one. */
-static int
-next_word(const struct conf_value *v, struct items *it, char **ret_word)
-{
-	int r;
-
-	do
-		r = next_item(v, " \t,", it, ret_word);
-	while (r > 0 && **ret_word == '\0');
-	return r;
-}
 
 /*
  * A word of its own per indented line, verbatim, so that `sh -c` and its
@@ -160,98 +115,6 @@ conf_parse_command(const struct conf_value *v, void *target)
 	return 0;
 }
 
-/* Takes the address over, also on failure. */
-static int
-add_listen(const struct conf_value *v, size_t i, struct conf_app *app,
-    struct address *a)
-{
-	struct address *listens;
-
-	if (app->n_listens >= CONF_LISTENS_MAX) {
-		address_free(a);
-		return conf_refuse(v, i, "more than %d listeners, fewer are "
-		    "allowed", CONF_LISTENS_MAX);
-	}
-	listens = realloc(app->listens,
-	    (app->n_listens + 1) * sizeof(*listens));
-	if (listens == NULL) {
-		address_free(a);
-		return -ENOMEM;
-	}
-	app->listens = listens;
-	if (v->listen_lines != NULL)
-		v->listen_lines[app->n_listens] = v->numbers[i];
-	listens[app->n_listens++] = *a;
-	return 0;
-}
-
-int
-conf_parse_port(const struct conf_value *v, void *target)
-{
-	struct conf_app *app = target;
-	struct address a = { .kind = ADDRESS_TCP, .host = ADDRESS_HOST_ANY };
-	uint64_t port;
-	int r;
-
-	if (conf_value_is_nothing(v))
-		return 0;
-	if (!num_parse(v->lines[0], 0, v->key->max, &port))
-		return conf_refuse(v, 0, "\"%.60s\" is not a port, %s is "
-		    "allowed", v->lines[0], v->key->allowed);
-	a.port = (uint16_t)port;
-	r = add_listen(v, 0, app, &a);
-	if (r == 0)
-		app->has_port = true;
-	return r;
-}
-
-static int
-parse_listen_item(const struct conf_value *v, size_t i, const char *item,
-    struct conf_app *app)
-{
-	struct error err = ERROR_INIT;
-	struct address a;
-	int r;
-
-	r = address_parse(item, v->base_dir, &a, &err);
-	if (r == -EINVAL)
-		conf_refuse(v, i, "%s", error_text(&err));
-	error_clear(&err);
-	return r < 0 ? r : add_listen(v, i, app, &a);
-}
-
-int
-conf_parse_listen(const struct conf_value *v, void *target)
-{
-	struct items it = { .line = 0 };
-	size_t n = 0;
-	char *item;
-	int r = 0, more, one;
-
-	if (conf_value_is_nothing(v))
-		return 0;
-	while ((more = next_item(v, ",", &it, &item)) > 0) {
-		item = conf_value_trim(item);
-		/* A line may be empty or end in a comma, others follow it. */
-		if (*item == '\0' && it.rest == NULL)
-			continue;
-		n++;
-		one = *item == '\0' ?
-		    conf_refuse(v, it.line, "an entry is empty, %s is allowed",
-			v->key->allowed) :
-		    parse_listen_item(v, it.line, item, target);
-		if (one < 0)
-			r = one;
-		if (one == -ENOMEM)
-			break;
-	}
-	free(it.text);
-	if (more < 0)
-		return more;
-	return n > 0 ? r : conf_refuse(v, 0, "is empty, none or %s is allowed",
-	    v->key->allowed);
-}
-
 int
 conf_parse_instances(const struct conf_value *v, void *target)
 {
@@ -284,13 +147,20 @@ int
 conf_parse_fd_protocol(const struct conf_value *v, void *target)
 {
 	struct conf_app *app = target;
-	struct items it = { .line = 0 };
+	struct conf_items it = { .line = 0 };
 	unsigned bits = 0, bit;
 	char *item;
 	int r = 0, more, one;
 
-	while ((more = next_word(v, &it, &item)) > 0) {
-		one = conf_value_word(v, it.line, item, &bit);
+	if (v->n == 1 && strcmp(v->lines[0], v->key->preset) == 0) {
+		app->fd_protocols = 0;
+		return 0;
+	}
+	while ((more = conf_items_word(v, &it, &item)) > 0) {
+		one = strcmp(item, v->key->preset) == 0 ?
+		    conf_refuse(v, it.line, "\"%s\" stands alone, and the "
+			"others together", item) :
+		    conf_value_word(v, it.line, item, &bit);
 		if (one == 0)
 			bits |= bit;
 		else
@@ -302,9 +172,8 @@ conf_parse_fd_protocol(const struct conf_value *v, void *target)
 	if (more < 0)
 		return more;
 	if (r == 0 && bits == 0)
-		r = conf_refuse(v, 0, "is empty, one or more of clusterd, "
-		    "systemd, server-starter, einhorn, nginx and php-fpm are "
-		    "allowed");
+		r = conf_refuse(v, 0, "is empty, %s is allowed",
+		    v->key->allowed);
 	/* A worker can always rely on the CLUSTERD_ variables. */
 	if (r == 0)
 		app->fd_protocols = bits | CONF_FDP_CLUSTERD;
@@ -362,13 +231,13 @@ set_codes(char *item, uint8_t codes[32])
 int
 conf_parse_codes(const struct conf_value *v, void *target)
 {
-	struct items it = { .line = 0 };
+	struct conf_items it = { .line = 0 };
 	uint8_t codes[32] = { 0 };
 	size_t n = 0;
 	char *item;
 	int r = 0, more;
 
-	while ((more = next_word(v, &it, &item)) > 0) {
+	while ((more = conf_items_word(v, &it, &item)) > 0) {
 		n++;
 		if (!set_codes(item, codes))
 			r = conf_refuse_text(v, it.line, item);
@@ -414,10 +283,15 @@ int
 conf_parse_signal(const struct conf_value *v, void *target)
 {
 	const char *text = v->lines[0];
-	int signo;
+	int signo = 0;
 
-	if (!signal_parse(text, &signo))
+	if (!conf_value_is_nothing(v) && !signal_parse(text, &signo))
 		return conf_refuse(v, 0, "\"%.60s\" is not a signal, %s is "
+		    "allowed", text, v->key->allowed);
+	/* Where none is needed, it is to tell something. */
+	if (v->key->nothing != NULL && (signo == SIGSTOP || signo == SIGCONT ||
+	    signo == SIGCHLD || signo == SIGKILL))
+		return conf_refuse(v, 0, "%.60s tells a program nothing, %s is "
 		    "allowed", text, v->key->allowed);
 	if (signo == SIGSTOP || signo == SIGCONT || signo == SIGCHLD)
 		return conf_refuse(v, 0, "%.60s ends no process, a signal such "

@@ -8,8 +8,6 @@
 struct conf_value;
 
 int conf_parse_command(const struct conf_value *v, void *target);
-int conf_parse_port(const struct conf_value *v, void *target);
-int conf_parse_listen(const struct conf_value *v, void *target);
 int conf_parse_instances(const struct conf_value *v, void *target);
 int conf_parse_fd_protocol(const struct conf_value *v, void *target);
 int conf_parse_restart_limit(const struct conf_value *v, void *target);

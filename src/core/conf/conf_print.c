@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
@@ -182,10 +183,14 @@ print_listen(const struct out *o)
 	if (app->n_listens == first)
 		strbuf_puts(o->sb, o->key->nothing);
 	for (size_t i = first; i < app->n_listens; i++) {
-		char *text = address_format(&app->listens[i]);
+		char *text = conf_listen_is_own(app, i) ?
+		    strdup(app->listen_forms[i]) :
+		    address_format(&app->listens[i]);
 
 		if (i > first)
 			strbuf_puts(o->sb, ", ");
+		if (app->listen_names[i] != NULL)
+			strbuf_printf(o->sb, "%s=", app->listen_names[i]);
 		if (text != NULL)
 			strbuf_puts(o->sb, text);
 		else
@@ -218,6 +223,8 @@ print_fd_protocol(const struct out *o)
 	const struct conf_app *app = o->target;
 	const char *gap = "";
 
+	if (app->fd_protocols == 0)
+		strbuf_puts(o->sb, o->key->preset);
 	for (const struct conf_word *w = o->key->words; w->word != NULL; w++) {
 		if ((app->fd_protocols & w->value) == 0)
 			continue;
@@ -298,7 +305,7 @@ static void
 print_signal(const struct out *o)
 {
 	int signo = *(const int *)field(o);
-	const char *name = signal_name(signo);
+	const char *name = signo == 0 ? o->key->nothing : signal_name(signo);
 
 	if (name != NULL)
 		strbuf_puts(o->sb, name);
@@ -363,6 +370,14 @@ comment_balance(struct strbuf *sb, const struct conf_app *app,
 }
 
 static void
+comment_fd_protocol(struct strbuf *sb, const struct conf_app *app)
+{
+	if (app->fd_protocols == 0 && app->n_listens > 0)
+		strbuf_printf(sb, "# auto is clusterd%s\n",
+		    conf_app_announces(app) ? " systemd" : "");
+}
+
+static void
 print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
     const void *target, const struct conf_here *here)
 {
@@ -383,6 +398,8 @@ print_section(struct strbuf *sb, const char *name, enum conf_scope scope,
 			comment_instances(sb, target, here->instances);
 		if (o.key == &schema[CONF_KEY_BALANCE])
 			comment_balance(sb, target, here);
+		if (o.key == &schema[CONF_KEY_FD_PROTOCOL])
+			comment_fd_protocol(sb, target);
 		strbuf_printf(sb, "%s = ", o.key->name);
 		printers[o.key->type](&o);
 		strbuf_putc(sb, '\n');

@@ -77,10 +77,36 @@ static const struct conf_word readies[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word stop_tos[] = {
+	{ "process", CONF_STOP_TO_PROCESS },
+	{ "group", CONF_STOP_TO_GROUP },
+	{ NULL, 0 },
+};
+
+static const struct conf_word orphans[] = {
+	{ "stop", CONF_ORPHANS_STOP },
+	{ "keep", CONF_ORPHANS_KEEP },
+	{ NULL, 0 },
+};
+
+static const struct conf_word stdins[] = {
+	{ "null", CONF_STDIN_NULL },
+	{ "open", CONF_STDIN_OPEN },
+	{ NULL, 0 },
+};
+
+/* The paths of these are another place in each process: they mean clusterd's
+   own, as people write them for containers. The first of each is printed. */
 static const struct conf_word outputs[] = {
 	{ "inherit", CONF_OUTPUT_INHERIT },
 	{ "null", CONF_OUTPUT_NULL },
 	{ "prefix", CONF_OUTPUT_PREFIX },
+	{ "/dev/stdout", CONF_OUTPUT_STDOUT },
+	{ "/dev/fd/1", CONF_OUTPUT_STDOUT },
+	{ "/proc/self/fd/1", CONF_OUTPUT_STDOUT },
+	{ "/dev/stderr", CONF_OUTPUT_STDERR },
+	{ "/dev/fd/2", CONF_OUTPUT_STDERR },
+	{ "/proc/self/fd/2", CONF_OUTPUT_STDERR },
 	{ NULL, 0 },
 };
 
@@ -115,6 +141,10 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_ACCOUNT,
 		.preset = "none", .nothing = "none",
 		.allowed = "the name or number of a group",
+	},
+	[CONF_KEY_STOP_DELAY] = {
+		.name = "stop_delay", GLOBAL(stop_delay_ms),
+		DURATION(0), .preset = "0s",
 	},
 
 	[CONF_KEY_COMMAND] = {
@@ -175,7 +205,9 @@ static const struct conf_key schema[] = {
 	[CONF_KEY_FD_PROTOCOL] = {
 		.name = "fd_protocol", APP(fd_protocols),
 		.type = CONF_TYPE_FD_PROTOCOL, .words = fd_protocols,
-		.list = true, .preset = "clusterd systemd",
+		.list = true, .preset = "auto",
+		.allowed = "auto, clusterd, systemd, server-starter, einhorn, "
+			   "nginx or php-fpm",
 	},
 	[CONF_KEY_DIRECTORY] = {
 		.name = "directory", APP(directory),
@@ -273,6 +305,14 @@ static const struct conf_key schema[] = {
 		.name = "stop_timeout", APP(stop_timeout_ms), .live = true,
 		DURATION(0), .preset = "10s",
 	},
+	[CONF_KEY_STOP_TO] = {
+		.name = "stop_to", APP(stop_to), .live = true,
+		.type = CONF_TYPE_ENUM, .words = stop_tos, .preset = "process",
+	},
+	[CONF_KEY_ORPHANS] = {
+		.name = "orphans", APP(orphans), .live = true,
+		.type = CONF_TYPE_ENUM, .words = orphans, .preset = "stop",
+	},
 	[CONF_KEY_DRAIN_TIMEOUT] = {
 		.name = "drain_timeout", APP(drain_timeout_ms), .live = true,
 		DURATION(0), .preset = "10s",
@@ -283,11 +323,25 @@ static const struct conf_key schema[] = {
 		.preset = "5s", .nothing = "off",
 		.allowed = "a duration such as 500ms, 10s, 5m or 1h, or off",
 	},
+	[CONF_KEY_DRAIN_SIGNAL] = {
+		.name = "drain_signal", APP(drain_signal), .live = true,
+		.type = CONF_TYPE_SIGNAL, .preset = "none", .nothing = "none",
+		.allowed = "none, a name such as USR1 or WINCH, or a number "
+			   "from 1 to 64",
+	},
 	[CONF_KEY_MAX_SURGE] = {
 		.name = "max_surge", APP(max_surge), .live = true,
 		.type = CONF_TYPE_COUNT, .preset = "1",
-		.min = 1, .max = CONF_INSTANCES_MAX,
-		.allowed = "a number from 1 to 4096",
+		.min = 0, .max = CONF_INSTANCES_MAX,
+		.allowed = "a number from 0 to 4096",
+	},
+	[CONF_KEY_CANARY] = {
+		.name = "canary", APP(canary_ms), .live = true,
+		DURATION(0), .preset = "1s",
+	},
+	[CONF_KEY_STDIN] = {
+		.name = "stdin", APP(in),
+		.type = CONF_TYPE_ENUM, .words = stdins, .preset = "null",
 	},
 	[CONF_KEY_STDOUT] = {
 		.name = "stdout", APP(out),

@@ -10,6 +10,7 @@
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
 #include "core/names/address.h"
+#include "core/names/placeholder.h"
 
 #define PATH_MAX_BYTES	4095	/* the kernel takes no more */
 
@@ -223,4 +224,35 @@ conf_value_absolute(const struct conf_value *v, const char *path,
 	}
 	free(full);
 	return -EINVAL;
+}
+
+int
+conf_value_expand(const struct conf_value *v, size_t i, const char *text,
+    char **ret_text)
+{
+	const struct placeholders none = { .env = NULL };
+	const struct placeholders *p = v->placeholders;
+	size_t len = 0;
+	const char *unset = p == NULL ? NULL :
+	    placeholder_find_unset(text, p->env, &len);
+
+	if (unset != NULL)
+		return conf_refuse(v, i, "%.*s: there is no such variable in "
+		    "clusterd's environment", (int)(len < 60 ? len : 60),
+		    unset);
+	*ret_text = placeholders_expand(p != NULL ? p : &none, text);
+	return *ret_text != NULL ? 0 : -ENOMEM;
+}
+
+int
+conf_value_expanded(const struct conf_value *v, const char *path,
+    char **ret_path)
+{
+	char *text = NULL;
+	int r = conf_value_expand(v, 0, path, &text);
+
+	if (r == 0)
+		r = conf_value_absolute(v, text, ret_path);
+	free(text);
+	return r;
 }

@@ -1,6 +1,6 @@
 /*
  * One value as it stands in the file, and what its parsers (conf_parse.c,
- * conf_parse_app.c, conf_env.c) have in common.
+ * conf_parse_app.c, conf_parse_listen.c, conf_env.c) have in common.
  */
 #ifndef CORE_CONF_CONF_VALUE_H
 #define CORE_CONF_CONF_VALUE_H
@@ -11,6 +11,7 @@
 
 struct conf_errors;
 struct conf_key;
+struct placeholders;
 struct strbuf;
 
 /* One value as it stands in the file, or a default. */
@@ -23,6 +24,8 @@ struct conf_value {
 	size_t n;
 	/* For port and listen: where each of app->listens was written. */
 	unsigned *listen_lines;
+	/* Those that can be replaced when the file is read; NULL: none. */
+	const struct placeholders *placeholders;
 };
 
 /* `500ms`, `10s`, `5m`, `1h`, or a bare number of seconds. False: none of
@@ -59,6 +62,15 @@ int conf_value_duration(const struct conf_value *v, const char *text,
  * -EINVAL (added), -ENOMEM.
  */
 int conf_value_absolute(const struct conf_value *v, const char *path,
+    char **ret_path);
+
+/* `text`, on line `i`, with what can be replaced when the file is read. The
+   caller frees *ret_text. 0, -EINVAL (added), -ENOMEM. */
+int conf_value_expand(const struct conf_value *v, size_t i, const char *text,
+    char **ret_text);
+
+/* conf_value_absolute() of that. */
+int conf_value_expanded(const struct conf_value *v, const char *path,
     char **ret_path);
 
 /* Cut blanks off the end of `s` and return its first byte that is none. */

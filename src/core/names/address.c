@@ -243,16 +243,13 @@ parse_inet(const char *text, const char *rest, struct address *a,
 	return parse_port(text, colon + 1, a, err);
 }
 
-int
-address_parse(const char *text, const char *base_dir,
-    struct address *ret_address, struct error *err)
+/* Of TCP and UDP, without what stands behind it. */
+static int
+parse_bare(const char *text, struct address *ret_address, struct error *err)
 {
 	struct address a = { .kind = ADDRESS_TCP, .host = ADDRESS_HOST_ANY };
 	const char *rest = text;
 	int r;
-
-	if (str_starts(text, "unix:"))
-		return parse_unix(text, base_dir, ret_address, err);
 
 	if (str_starts(text, "udp:")) {
 		a.kind = ADDRESS_UDP;
@@ -264,6 +261,48 @@ address_parse(const char *text, const char *base_dir,
 		return error_set(err, -EINVAL, "\"%.80s\": a Unix listener is "
 		    "always a stream, unix:PATH is allowed", text);
 	r = parse_inet(text, rest, &a, err);
+	if (r == 0)
+		*ret_address = a;
+	return r;
+}
+
+/* One socket for IPv6 alone is what [::] is; the port alone is for both. */
+static int
+make_v6only(struct address *a, struct error *err)
+{
+	if (a->host == ADDRESS_HOST_IPV4)
+		return error_set(err, -EINVAL, "v6only stands behind an IPv4 "
+		    "address, PORT or [IPV6]:PORT is allowed with it");
+	a->host = ADDRESS_HOST_IPV6;
+	return 0;
+}
+
+int
+address_parse(const char *text, const char *base_dir,
+    struct address *ret_address, struct error *err)
+{
+	size_t len = strcspn(text, " \t");
+	struct address a = { .kind = ADDRESS_TCP };
+	bool v6only = false;
+	char *copy;
+	int r;
+
+	/* Its path may have blanks. */
+	if (str_starts(text, "unix:"))
+		return parse_unix(text, base_dir, ret_address, err);
+	if (text[len] == '\0')
+		return parse_bare(text, ret_address, err);
+	copy = strdup(text);
+	if (copy == NULL)
+		return -ENOMEM;
+	copy[len] = '\0';
+	r = parse_bare(copy, &a, err);
+	if (r == 0)
+		r = address_options_parse(copy + len + 1,
+		    a.kind == ADDRESS_TCP, &a.options, &v6only, err);
+	if (r == 0 && v6only)
+		r = make_v6only(&a, err);
+	free(copy);
 	if (r == 0)
 		*ret_address = a;
 	return r;
@@ -320,6 +359,9 @@ address_compare(const struct address *a, const struct address *b)
 		return order;
 	if (a->scope != b->scope)
 		return a->scope < b->scope ? -1 : 1;
+	order = strcmp(a->options.interface, b->options.interface);
+	if (order != 0)
+		return order;
 	return (int)a->port - (int)b->port;
 }
 
@@ -327,6 +369,34 @@ bool
 address_equal(const struct address *a, const struct address *b)
 {
 	return address_compare(a, b) == 0;
+}
+
+void
+address_put_host(struct strbuf *sb, const struct address *a)
+{
+	char host[INET6_ADDRSTRLEN] = "::";
+
+	/* Neither can fail: the family is known and the room suffices. */
+	if (a->host == ADDRESS_HOST_IPV4)
+		(void)inet_ntop(AF_INET, a->ip, host, sizeof(host));
+	else if (a->host == ADDRESS_HOST_IPV6)
+		(void)inet_ntop(AF_INET6, a->ip, host, sizeof(host));
+	strbuf_puts(sb, host);
+}
+
+struct address
+address_unmapped(const struct address *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct address v4 = *a;
+
+	if (a->kind == ADDRESS_UNIX || a->host != ADDRESS_HOST_IPV6 ||
+	    memcmp(a->ip, mapped, sizeof(mapped)) != 0)
+		return v4;
+	v4.host = ADDRESS_HOST_IPV4;
+	memset(v4.ip, 0, sizeof(v4.ip));
+	memcpy(v4.ip, a->ip + sizeof(mapped), 4);
+	return v4;
 }
 
 struct address_text
@@ -375,11 +445,28 @@ address_format_numeric(const struct address *a)
 }
 
 char *
+address_format_bare(const struct address *a)
+{
+	char *text = address_format_numeric(a);
+	char *end = text != NULL && *text == '[' ? strchr(text, ']') : NULL;
+
+	if (end == NULL)
+		return text;
+	memmove(end, end + 1, strlen(end));
+	memmove(text, text + 1, strlen(text));
+	return text;
+}
+
+char *
 address_format(const struct address *a)
 {
+	struct strbuf sb = STRBUF_INIT;
 	char *text;
 
-	if (a->kind != ADDRESS_UNIX)
-		return strdup(address_text(a).s);
+	if (a->kind != ADDRESS_UNIX) {
+		strbuf_puts(&sb, address_text(a).s);
+		address_options_put(&sb, &a->options);
+		return strbuf_take(&sb);
+	}
 	return asprintf(&text, "unix:%s", a->path) < 0 ? NULL : text;
 }

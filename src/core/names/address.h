@@ -8,7 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/names/address_options.h"
+
 struct error;
+struct strbuf;
 
 enum address_kind {
 	ADDRESS_TCP,
@@ -31,6 +34,7 @@ struct address {
 	uint32_t scope;		/* IPv6: the interface of a link-local address
 				   that a worker asked for; else 0 */
 	char *path;		/* UNIX: absolute, owned; else NULL */
+	struct address_options options;	/* TCP, UDP */
 };
 
 /*
@@ -46,7 +50,8 @@ bool address_has_control(const char *s);
 
 /*
  * Parse `8080`, `127.0.0.1:8080`, `[::1]:8080`, `*:8080`, each with `udp:` or
- * `tcp:` before it, or `unix:PATH`, where PATH goes through address_path(). On
+ * `tcp:` before it and options behind it (address_options.h), or `unix:PATH`,
+ * where PATH goes through address_path(). On
  * success the caller owns *ret_address and frees it with address_free().
  * -EINVAL with words, or -ENOMEM.
  */
@@ -57,7 +62,7 @@ int address_parse(const char *text, const char *base_dir,
 int address_copy(const struct address *from, struct address *ret_address);
 void address_free(struct address *a);
 
-/* Same kind, host, port and path: one socket serves both. */
+/* Same kind, host, port, interface and path: one socket serves both. */
 bool address_equal(const struct address *a, const struct address *b);
 
 /* A total order in which equal addresses stand together: for qsort(3). */
@@ -71,10 +76,17 @@ char *address_format(const struct address *a);
 
 /*
  * HOST:PORT with the host spelled out (`[::]:80`, `0.0.0.0:80`) or the bare
- * path of a Unix socket: the key that php-fpm compares. Caller frees; NULL
- * when memory is short.
+ * path of a Unix socket; or with no brackets around IPv6 (`:::80`), as php-fpm
+ * has it. Caller frees; NULL when memory is short.
  */
 char *address_format_numeric(const struct address *a);
+char *address_format_bare(const struct address *a);
+
+/* The host alone, without brackets: 0.0.0.0, ::1. Not for Unix. */
+void address_put_host(struct strbuf *sb, const struct address *a);
+
+/* ::ffff:127.0.0.1 is 127.0.0.1; others are as they were. Borrows the path. */
+struct address address_unmapped(const struct address *a);
 
 /*
  * The same two for messages, which need no memory of their own and cannot fail:

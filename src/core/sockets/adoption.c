@@ -197,6 +197,7 @@ widen(const struct address *written, const struct address *asked)
 enum fit {
 	FIT_NOT,
 	FIT_REFUSE,	/* the port, and a family that cannot be given */
+	FIT_BESIDE,	/* UDP, the number of `port` */
 	FIT_MAPPED,	/* the port, IPv4 for an AF_INET6 socket */
 	FIT_PORT,	/* the port */
 	FIT_WIDE,	/* … and every address is served */
@@ -217,11 +218,39 @@ writes_both(const struct conf_app *app, const struct address *v6)
 	return false;
 }
 
+/* How a socket is set up has no part in whose it is. */
+static struct address
+without_options(const struct address *a)
+{
+	struct address bare = *a;
+
+	memset(&bare.options, 0, sizeof(bare.options));
+	return bare;
+}
+
+/*
+ * The file's options, and what the server has set up that its address goes by:
+ * one that keeps to an interface is not to be reached by others.
+ */
+static struct address_options
+both_options(const struct address *written, const struct address *asked)
+{
+	struct address_options o = written->options;
+
+	if (o.interface[0] == '\0')
+		memcpy(o.interface, asked->options.interface,
+		    sizeof(o.interface));
+	o.freebind |= asked->options.freebind;
+	o.transparent |= asked->options.transparent;
+	return o;
+}
+
 static enum fit
 fit_inet(const struct conf_app *app, size_t i, const struct address *asked,
     struct address *ret_target)
 {
-	const struct address *written = &app->listens[i];
+	const struct address bare = without_options(&app->listens[i]);
+	const struct address *written = &bare;
 	bool decides = i == 0 && app->has_port;
 	struct address target = *written;
 
@@ -255,6 +284,12 @@ fit(const struct conf_app *app, size_t i, const struct address *bound,
 {
 	const struct address *written = &app->listens[i];
 
+	/* DNS, HTTP/3, syslog: one number for both, at the same addresses. */
+	if (i == 0 && app->has_port && asked->kind == ADDRESS_UDP &&
+	    asked->port != 0 && asked->port == bound->port) {
+		*ret_target = *asked;
+		return FIT_BESIDE;
+	}
 	if (written->kind != asked->kind)
 		return FIT_NOT;
 	if (written->kind == ADDRESS_UNIX) {
@@ -271,12 +306,13 @@ struct adoption
 adoption_decide(const struct conf_app *app, const struct address *bound,
     const struct address *asked)
 {
+	const struct address bare = without_options(asked);
 	struct adoption a = { .verdict = ADOPTION_PASS };
 	enum fit best = FIT_NOT;
 
 	for (size_t i = 0; i < app->n_listens; i++) {
 		struct address target = { .kind = ADDRESS_TCP };
-		enum fit f = fit(app, i, &bound[i], asked, &target);
+		enum fit f = fit(app, i, &bound[i], &bare, &target);
 
 		if (f <= best)
 			continue;
@@ -284,6 +320,7 @@ adoption_decide(const struct conf_app *app, const struct address *bound,
 		a.verdict = f == FIT_REFUSE ? ADOPTION_REFUSE : ADOPTION_GIVE;
 		a.position = i;
 		a.target = target;
+		a.target.options = both_options(&app->listens[i], asked);
 	}
 	return a;
 }
@@ -296,6 +333,13 @@ adoption_may_keep(const struct conf_app *app, size_t position,
 	struct address target = *written;
 
 	target.port = bound->port;
+	if (written->kind != ADDRESS_UNIX &&
+	    written->options.interface[0] != '\0' &&
+	    strcmp(written->options.interface, bound->options.interface) != 0)
+		return false;
+	/* Its server may have kept to one. */
+	memcpy(target.options.interface, bound->options.interface,
+	    sizeof(target.options.interface));
 	if (written->kind == ADDRESS_UNIX ||
 	    (position == 0 && app->has_port) ||
 	    address_equal(&target, bound))

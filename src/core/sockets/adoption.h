@@ -51,7 +51,8 @@ struct adoption {
 /*
  * `bound` as struct app_spec has it (ports resolved). The rules:
  *
- * - `port`: the server decides, target is what it asks for.
+ * - `port`: the server decides, target is what it asks for; by UDP too, which
+ *   is then beside the TCP listener, unless a `listen` has it.
  * - `listen`, every address: it stays so, in the family of the server's
  *   socket: an AF_INET program must never see an IPv6 peer.
  * - `listen`, an IPv4 address: it stays so; an AF_INET6 socket gets it in its

@@ -51,19 +51,36 @@ is_hopeful(const struct lane_facts *f)
 	    f->others == LANE_OTHERS_COMING && !f->can_move);
 }
 
-static struct lane_decision
-decide_to_move(const struct lane_watch *watch, const struct lane_facts *f,
-    struct mono now)
-{
-	if (f->holding == LANE_STARTING || f->holding == LANE_ENDING)
-		return after(watch->since, LANE_WATCH_START_MS, LANE_MOVE, now);
-	return deed(LANE_MOVE);
-}
-
 static struct mono
 later(struct mono a, struct mono b)
 {
 	return mono_before(a, b) ? b : a;
+}
+
+/* When no handshake is likely to end in it. */
+static struct mono
+settled(const struct lane_watch *watch, const struct lane_facts *f,
+    struct mono now)
+{
+	struct mono quiet = mono_add_ms(watch->grew, LANE_WATCH_SETTLE_MS);
+	struct mono most = mono_add_ms(watch->came, LANE_WATCH_SETTLE_MAX_MS);
+
+	if (f->queue == 0 || (f->holding == LANE_DUE && !mono_before(
+		mono_add_ms(now, LANE_WATCH_SETTLE_MS), f->due)))
+		return now;
+	return mono_before(quiet, most) ? quiet : most;
+}
+
+static struct lane_decision
+decide_to_move(const struct lane_watch *watch, const struct lane_facts *f,
+    struct mono now)
+{
+	struct mono calm = settled(watch, f, now);
+
+	if (f->holding == LANE_STARTING || f->holding == LANE_ENDING)
+		calm = later(calm, mono_add_ms(watch->since,
+		    LANE_WATCH_START_MS));
+	return after(calm, 0, LANE_MOVE, now);
 }
 
 static struct lane_decision
@@ -97,6 +114,9 @@ lane_watch_decide(struct lane_watch *watch, const struct lane_facts *f,
 		watch->counts = false;
 	if (f->waits && !watch->waits)
 		watch->came = now;
+	if (f->queue > watch->queue)
+		watch->grew = now;
+	watch->queue = f->queue;
 	watch->waits = f->waits;
 	if (!is_hopeful(f))
 		return deed(f->waits && f->holding != LANE_SERVED ?

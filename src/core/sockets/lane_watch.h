@@ -35,6 +35,17 @@
    next process, so long. */
 #define LANE_WATCH_TAKE_MS 1000
 
+/*
+ * The kernel resets a connection whose handshake ends in the very instant in
+ * which its socket ceases to listen (inet_csk_reqsk_queue_add() in net/ipv4: the
+ * socket was chosen while it listened). Handshakes come in bursts, so that who
+ * waits is moved when nobody has come for LANE_WATCH_SETTLE_MS, or after
+ * LANE_WATCH_SETTLE_MAX_MS at the latest; at once where a program is about to be
+ * started, which would have to be given its time then.
+ */
+#define LANE_WATCH_SETTLE_MS 10
+#define LANE_WATCH_SETTLE_MAX_MS 200
+
 /* What is to be expected of whoever has the lane, from the least on. */
 enum lane_holding {
 	LANE_FREE,	/* nobody comes, but who takes it next */
@@ -59,6 +70,7 @@ struct lane_facts {
 	enum lane_others others;
 	bool can_move;		/* what waits, to those who are ready */
 	bool waits;		/* somebody, as far as was heard */
+	uint32_t queue;		/* how many do; 0: that is not known */
 };
 
 /* The memory of one lane; zero-initialised, and again when somebody takes the
@@ -68,6 +80,8 @@ struct lane_watch {
 	struct mono since;	/* … since then */
 	bool waits;		/* somebody does, … */
 	struct mono came;	/* … since then */
+	uint32_t queue;		/* so many did, at the last look, … */
+	struct mono grew;	/* … and the last of them had just come then */
 };
 
 enum lane_deed {

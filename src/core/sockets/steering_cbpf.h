@@ -19,7 +19,7 @@
  * addresses in a row too: of 10,000 clients the fullest of 8 lanes has 1.02 to
  * 1.07 times the mean, of 64 lanes 1.14 to 1.26 (in nine of ten crowds).
  *
- * STEERING_CBPF_FLOW, for UDP listeners: the same by the client's address and
+ * STEERING_CBPF_FLOW, for UDP listeners where eBPF is not permitted: the same by the client's address and
  * its port. All that is said here of clients holds for flows, those of a single
  * address too. What else is in the headers makes no difference, be it IPv4
  * options or fragments; but IPv6 extension headers put the port out of reach.

@@ -120,7 +120,7 @@ put_app_line(struct strbuf *sb, const struct status_app *app,
 	struct status_flow flow = status_flow_begin(sb, 0, 2, style);
 
 	status_flow_put(&flow, STATUS_BOLD, app->name);
-	put_state(&flow, app->state);
+	put_state(&flow, status_app_state(app));
 	put_ready(&flow, app);
 	put_piece(&flow, "generation ", app->generation, status_put_number,
 	    "");

@@ -17,6 +17,7 @@ status_state_colour(const char *state)
 		{ "ready", STATUS_GREEN }, { "running", STATUS_GREEN },
 		{ "starting", STATUS_YELLOW }, { "backoff", STATUS_YELLOW },
 		{ "draining", STATUS_YELLOW }, { "stopping", STATUS_YELLOW },
+		{ "going down", STATUS_YELLOW },
 		{ "reloading", STATUS_YELLOW }, { "stopped", STATUS_YELLOW },
 		{ "killed", STATUS_RED }, { "parked", STATUS_RED },
 		{ "failed", STATUS_RED },
@@ -26,6 +27,16 @@ status_state_colour(const char *state)
 		if (state != NULL && strcmp(state, colours[i].state) == 0)
 			return colours[i].colour;
 	return STATUS_PLAIN;
+}
+
+const char *
+status_app_state(const struct status_app *app)
+{
+	bool nobody = app->ready == 0 && app->wanted != 0 &&
+	    app->wanted != STATUS_UNKNOWN;
+
+	return nobody && app->state != NULL &&
+	    strcmp(app->state, "running") == 0 ? "starting" : app->state;
 }
 
 /* What would not stand where it is written: controls (C1 too) and marks that

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct status_app;
 struct strbuf;
 
 struct status_style {
@@ -29,6 +30,10 @@ enum status_colour {
 
 /* Of the state of clusterd, of an app, or of an instance; NULL: unknown. */
 enum status_colour status_state_colour(const char *state);
+
+/* The state of an app as people see it: one that runs, and of which nobody is
+   ready, is starting. NULL: unknown. */
+const char *status_app_state(const struct status_app *app);
 
 /* How many columns the text takes once it is made harmless. */
 size_t status_columns(const char *text, const struct status_style *style);

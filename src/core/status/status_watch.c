@@ -224,7 +224,7 @@ put_app(struct strbuf *sb, const struct status_app *app,
 	struct pieces p = { .sb = sb, .style = style, .most = style->width };
 
 	put_piece(&p, STATUS_BOLD, app->name);
-	put_state(&p, app->state);
+	put_state(&p, status_app_state(app));
 	if (app->wanted != STATUS_UNKNOWN) {
 		put_value(&p, ", ", or_nothing(app->ready),
 		    status_put_number, "");

@@ -67,6 +67,25 @@ drain_count(struct drain_tally *tally, const struct drain_conn *conn,
 }
 
 void
+drain_count_flows(struct drain_tally *tally, int64_t known_ms,
+    int64_t fresh_ms, const struct drain_policy *p)
+{
+	int64_t left_ms = 0;
+
+	if (p->idle_ms < 0 && known_ms >= 0)
+		tally->flowing = true;
+	if (p->idle_ms >= 0 && known_ms >= 0)
+		left_ms = most(left_ms, p->idle_ms - known_ms);
+	if (fresh_ms >= 0)
+		left_ms = most(left_ms, (p->idle_ms < 0 ? p->linger_ms :
+		    least(p->idle_ms, p->linger_ms)) - fresh_ms);
+	if (left_ms <= 0)
+		return;
+	tally->flowing = true;
+	tally->flow_ms = most(tally->flow_ms, left_ms);
+}
+
+void
 drain_begin(struct drain *d, struct mono now)
 {
 	*d = (struct drain){
@@ -94,8 +113,10 @@ static struct mono
 linger_end(const struct drain *d, const struct drain_policy *p,
     const struct drain_facts *f)
 {
+	int64_t settle_ms = p->refused ? DRAIN_REFUSED_MS : DRAIN_SETTLE_MS;
+
 	return mono_add_ms(d->steered, f->half_open == 0 ?
-	    least(p->linger_ms, DRAIN_SETTLE_MS) : p->linger_ms);
+	    least(p->linger_ms, settle_ms) : p->linger_ms);
 }
 
 /* Does anything hold it up, and what? False: nothing. */
@@ -113,6 +134,8 @@ held_up(const struct drain *d, const struct drain_policy *p,
 		*ret_why = DRAIN_WHY_BUSY;
 	else if (f->open.resting > 0)
 		*ret_why = DRAIN_WHY_RESTING;
+	else if (f->open.flowing)
+		*ret_why = DRAIN_WHY_FLOWS;
 	else
 		return false;
 	return true;
@@ -131,6 +154,8 @@ next_look(struct drain *d, const struct drain_policy *p,
 	d->step_ms = least(step_ms * 2, DRAIN_STEP_MAX_MS);
 	if (why == DRAIN_WHY_RESTING)
 		step_ms = least(step_ms, most(f->open.rest_ms, 1));
+	if (why == DRAIN_WHY_FLOWS && f->open.flow_ms > 0)
+		step_ms = least(step_ms, f->open.flow_ms);
 	again = mono_add_ms(now, step_ms);
 	if (why == DRAIN_WHY_AGREE)
 		again = mono_add_ms(d->quiet, DRAIN_AGREE_MS);
@@ -159,6 +184,8 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 		return done(d, DRAIN_WHY_AT_ONCE, now);
 	if (held_up(d, p, f, now, &why))
 		d->quiet = MONO_NEVER;
+	else if (f->none && !f->blink)
+		return done(d, DRAIN_WHY_EMPTY, now);
 	else if (mono_is_never(d->quiet))
 		d->quiet = now;
 	else if (!mono_before(now, mono_add_ms(d->quiet, DRAIN_AGREE_MS)))
@@ -192,11 +219,16 @@ put_open(struct strbuf *sb, const struct drain_facts *f)
 		if (!f->seen || n > 0)
 			strbuf_puts(sb, ", ");
 	}
-	if (!f->seen) {
+	if (!f->seen && f->late) {
+		strbuf_puts(sb, "clusterd has had no time to look at its "
+		    "connections");
+	} else if (!f->seen) {
 		strbuf_puts(sb, "its connections cannot be seen");
 	} else if (n > 0) {
 		put_connections(sb, n, "");
 		strbuf_puts(sb, " still open");
+	} else if (f->open.flowing) {
+		strbuf_puts(sb, "datagrams of its flows still come");
 	} else if (f->queue < 0) {
 		strbuf_puts(sb, "its queue cannot be seen");
 	} else if (f->queue == 0) {

@@ -9,6 +9,9 @@
  * what the server had said (HTTP/2: SETTINGS, WINDOW_UPDATE, PING), which comes
  * at once. After drain_timeout it is over in any case.
  *
+ * Of UDP, flows are told by the steering program, which keeps those that it
+ * knows on their lane: a flow is over when nothing of it came for drain_idle.
+ *
  * The kernel tells when and how often somebody spoke, not what was said: so that
  * is a guess, in favour of requests. What comes later than a round trip behind
  * the server's words is one. What comes at once, on a connection on which the
@@ -20,13 +23,14 @@
  * Promises, which its unit test checks against random histories: it always
  * ends, at drain_timeout if not before; it ends before only after the linger,
  * and after two looks in a row that found neither a queue nor a connection that
- * holds it up; it never asks for a look that is in the past or more than
- * DRAIN_STEP_MAX_MS away.
+ * holds it up, or one that found no connection at all; it never asks for a look
+ * that is in the past or more than DRAIN_STEP_MAX_MS away.
  *
  * Whoever looks, looks in this order: the queues, the connections of the port,
  * the descriptors of the worker. So a connection that moves on meanwhile is
  * found where it has gone. One that is in between for a moment, taken from the
- * queue and without a descriptor yet, is what the second look is for.
+ * queue and without a descriptor yet, is what the second look is for; where the
+ * kernel knows of none, one look does.
  */
 #ifndef CORE_WORKER_DRAIN_H
 #define CORE_WORKER_DRAIN_H
@@ -42,8 +46,10 @@ struct strbuf;
 #define DRAIN_STEP_MAX_MS	200
 /* Between the two looks that have to agree. */
 #define DRAIN_AGREE_MS		10
-/* After steering has changed, for SYNs that were just being handled. */
+/* After steering has changed, for SYNs that were just being handled; and where
+   new clients are refused, so that there is no change of places to settle. */
 #define DRAIN_SETTLE_MS		20
+#define DRAIN_REFUSED_MS	2
 /* How long a client may take, beside the round trip, to acknowledge what the
    server said; the kernel's times have steps of up to 10 ms. */
 #define DRAIN_REACTION_MS	20
@@ -54,6 +60,7 @@ struct drain_policy {
 	int64_t timeout_ms;	/* drain_timeout; 0: at once */
 	int64_t idle_ms;	/* drain_idle; -1: off */
 	int64_t linger_ms;	/* how long a handshake may take */
+	bool refused;		/* new clients are refused */
 };
 
 /* One open connection of the worker, as the kernel tells it. */
@@ -76,11 +83,23 @@ struct drain_tally {
 	unsigned resting;	/* nor will these, if nothing moves for a while */
 	unsigned busy;
 	int64_t rest_ms;	/* until the last of the resting ones is idle */
+	bool flowing;		/* datagrams of flows still come, … */
+	int64_t flow_ms;	/* … unless none does for so long; 0: no matter
+				   how long */
 };
 
 /* Add one connection to the tally. */
 void drain_count(struct drain_tally *tally, const struct drain_conn *conn,
     const struct drain_policy *policy);
+
+/*
+ * Datagrams came to a lane so many ms ago, of flows that were known and of such
+ * that were not; -1: never. A flow is over after drain_idle; of one datagram
+ * alone it is not known whether it is one, and none may follow: then a moment is
+ * enough, as for a handshake.
+ */
+void drain_count_flows(struct drain_tally *tally, int64_t known_ms,
+    int64_t fresh_ms, const struct drain_policy *policy);
 
 /* What a look has found. */
 struct drain_facts {
@@ -89,6 +108,11 @@ struct drain_facts {
 	int64_t half_open;	/* handshakes on its ports that are older than
 				   the change of steering; or DRAIN_UNKNOWN */
 	bool seen;		/* connections could be looked at: `open` */
+	bool late;		/* … or nobody came to it */
+	bool none;		/* … and the kernel has none at all on its ports,
+				   whoever they might belong to … */
+	bool blink;		/* … but one that was being accepted was not
+				   seen, which the next look will see */
 	struct drain_tally open;
 };
 
@@ -106,6 +130,7 @@ enum drain_why {
 	DRAIN_WHY_QUEUE,
 	DRAIN_WHY_BUSY,
 	DRAIN_WHY_RESTING,
+	DRAIN_WHY_FLOWS,
 	DRAIN_WHY_UNSEEN,	/* queue or connections: until the timeout */
 	DRAIN_WHY_AGREE,	/* for the second look */
 	/* done */

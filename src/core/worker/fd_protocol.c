@@ -51,13 +51,15 @@ append_systemd(const struct fd_protocol_args *a, struct strlist *env)
 	strlist_add(env, "LISTEN_PID=");
 	strbuf_puts(&sb, "LISTEN_FDNAMES=");
 	for (size_t i = 0; i < a->n_bound; i++)
-		strbuf_printf(&sb, "%s%s", i > 0 ? ":" : "", a->app);
+		strbuf_printf(&sb, "%s%s", i > 0 ? ":" : "",
+		    a->names != NULL && a->names[i] != NULL ? a->names[i] :
+		    a->app);
 	add_built(env, &sb);
 }
 
 /*
- * A port on every address is the bare number, as start_server --port=80 has
- * it (Server::Starter's documentation).
+ * HOST:PORT or a path for each, as start_server --port has it. A socket that is
+ * for IPv6 and IPv4 has no name there: conf_said_check() refuses it.
  */
 static void
 append_server_starter(const struct fd_protocol_args *a, struct strlist *env)
@@ -68,37 +70,45 @@ append_server_starter(const struct fd_protocol_args *a, struct strlist *env)
 		return;
 	strbuf_puts(&sb, "SERVER_STARTER_PORT=");
 	for (size_t i = 0; i < a->n_bound; i++) {
-		const struct address *b = &a->bound[i];
+		char *name = address_format_numeric(&a->bound[i]);
 
-		if (i > 0)
-			strbuf_putc(&sb, ';');
-		if (b->kind != ADDRESS_UNIX && b->host == ADDRESS_HOST_ANY) {
-			strbuf_printf(&sb, "%u", b->port);
-		} else {
-			char *name = address_format_numeric(b);
-
-			if (name == NULL)
-				sb.failed = true;
-			else
-				strbuf_puts(&sb, name);
-			free(name);
-		}
-		strbuf_printf(&sb, "=%zu", FD_PROTOCOL_FIRST + i);
+		if (name == NULL)
+			sb.failed = true;
+		else
+			strbuf_printf(&sb, "%s%s=%zu", i > 0 ? ";" : "", name,
+			    FD_PROTOCOL_FIRST + i);
+		free(name);
 	}
 	add_built(env, &sb);
 	strlist_printf(env, "SERVER_STARTER_GENERATION=%u", a->generation);
 }
 
-/* einhorn's README, "Client API": EINHORN_FD_COUNT and one each. */
+static const char *
+family_name(const struct address *a)
+{
+	if (a->kind == ADDRESS_UNIX)
+		return "AF_UNIX";
+	return a->host == ADDRESS_HOST_IPV4 ? "AF_INET" : "AF_INET6";
+}
+
+/*
+ * EINHORN_FD_COUNT and one each; a client whose parent is not the master that
+ * is named believes nothing of it. Without a family it is AF_INET to them.
+ */
 static void
 append_einhorn(const struct fd_protocol_args *a, struct strlist *env)
 {
 	if (a->n_bound == 0)
 		return;
+	strlist_printf(env, "EINHORN_MASTER_PID=%ld", a->master);
+	strlist_printf(env, "EINHORN_CHILD_INDEX=%u", a->instance);
 	strlist_printf(env, "EINHORN_FD_COUNT=%zu", a->n_bound);
-	for (size_t i = 0; i < a->n_bound; i++)
+	for (size_t i = 0; i < a->n_bound; i++) {
 		strlist_printf(env, "EINHORN_FD_%zu=%zu", i,
 		    FD_PROTOCOL_FIRST + i);
+		strlist_printf(env, "EINHORN_FD_FAMILY_%zu=%s", i,
+		    family_name(&a->bound[i]));
+	}
 }
 
 /* nginx, ngx_add_inherited_sockets(): each number ends in ';' or ':'. */
@@ -114,7 +124,8 @@ append_nginx(const struct fd_protocol_args *a, struct strlist *env)
 	add_built(env, &sb);
 }
 
-/* php-fpm, fpm_sockets_init_main(): the key is the address in numbers. */
+/* php-fpm compares with what it makes of its own `listen`: the address in
+   numbers, IPv6 without brackets (":::9000" for a bare port). */
 static void
 append_php_fpm(const struct fd_protocol_args *a, struct strlist *env)
 {
@@ -124,7 +135,7 @@ append_php_fpm(const struct fd_protocol_args *a, struct strlist *env)
 		return;
 	strbuf_puts(&sb, "FPM_SOCKETS=");
 	for (size_t i = 0; i < a->n_bound; i++) {
-		char *name = address_format_numeric(&a->bound[i]);
+		char *name = address_format_bare(&a->bound[i]);
 
 		if (name == NULL)
 			sb.failed = true;
@@ -157,33 +168,4 @@ fd_protocol_append(const struct fd_protocol_args *a, struct strlist *env)
 			protocols[i].append(a, env);
 	if (a->notify_socket != NULL)
 		strlist_printf(env, "NOTIFY_SOCKET=%s", a->notify_socket);
-}
-
-bool
-fd_protocol_scrubs(const char *entry)
-{
-	/* A name that ends in '*' stands for every name that begins so. */
-	static const char *const names[] = {
-		"CLUSTERD_*",
-		"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
-		"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "MAINPID",
-		"FDSTORE",
-		"SERVER_STARTER_*", "EINHORN_*", "NGINX", "FPM_SOCKETS",
-		/* Node takes fd 3 for a channel to its parent if told so. */
-		"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
-		"NODE_UNIQUE_ID",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		size_t len = strlen(names[i]);
-
-		if (names[i][len - 1] == '*') {
-			if (strncmp(entry, names[i], len - 1) == 0)
-				return true;
-		} else if (strncmp(entry, names[i], len) == 0 &&
-		    (entry[len] == '=' || entry[len] == '\0')) {
-			return true;
-		}
-	}
-	return false;
 }

@@ -19,7 +19,10 @@ struct fd_protocol_args {
 	unsigned protocols;		/* enum conf_fd_protocol bits */
 	const char *app;
 	const struct address *bound;	/* as bound: a port 0 is resolved */
+	char *const *names;		/* as bound: NULL: the app's. NULL: all
+					   of them */
 	size_t n_bound;
+	long master;			/* the pid of the worker's parent */
 	unsigned instance;
 	unsigned instances;
 	unsigned generation;
@@ -33,12 +36,5 @@ struct fd_protocol_args {
  */
 void fd_protocol_append(const struct fd_protocol_args *args,
     struct strlist *env);
-
-/*
- * Is this NAME=value (or NAME) a variable that describes fds, or somebody's
- * place in a supervision tree, and so must not reach a worker from
- * clusterd's own environment?
- */
-bool fd_protocol_scrubs(const char *entry);
 
 #endif

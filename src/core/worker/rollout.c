@@ -1,3 +1,5 @@
+#include <limits.h>
+
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
 
@@ -27,6 +29,15 @@ rollout_begin_restart(struct rollout *r, unsigned instance, unsigned wanted)
 	};
 }
 
+void
+rollout_note_death(struct rollout *r, unsigned seat)
+{
+	if (r->kind != ROLLOUT_RELOAD)
+		return;
+	r->deaths++;
+	r->died = seat;
+}
+
 static unsigned
 within_limits(int64_t n)
 {
@@ -48,33 +59,74 @@ rollout_scale(struct rollout *r, unsigned *wanted, int by)
 
 /* ---- what there is ---- */
 
+/* Whoever goes back is known: a trial would only take time. */
 static enum rollout_next
-look_at_next(const struct rollout_worker *w)
+look_at_ready(const struct rollout *r, const struct rollout_worker *w)
+{
+	if (r->kind == ROLLOUT_BACK)
+		return ROLLOUT_NEXT_PASSED;
+	switch (w->trial) {
+	case TRIAL_WAITS:
+	case TRIAL_STALLS:
+		return ROLLOUT_NEXT_TRIED;
+	case TRIAL_SERVES:
+		return ROLLOUT_NEXT_SERVES;
+	case TRIAL_PASSED:
+		return ROLLOUT_NEXT_PASSED;
+	case TRIAL_FAILS:
+		return ROLLOUT_NEXT_FAILED;
+	default:
+		return ROLLOUT_NEXT_READY;
+	}
+}
+
+static enum rollout_next
+look_at_next(const struct rollout *r, const struct rollout_worker *w)
 {
 	if (w == NULL)
 		return ROLLOUT_NEXT_NONE;
-	if (w->state == WORKER_READY || w->state == WORKER_ENDED)
-		return ROLLOUT_NEXT_READY;
-	if (worker_state_final(w->state) || w->relapsed)
-		return ROLLOUT_NEXT_FAILED;
-	return ROLLOUT_NEXT_STARTING;
+	switch (w->state) {
+	case WORKER_IDLE:
+		return ROLLOUT_NEXT_IDLE;
+	case WORKER_READY:
+		return look_at_ready(r, w);
+	case WORKER_ENDED:
+		return ROLLOUT_NEXT_PASSED;
+	case WORKER_EXECING:
+	case WORKER_STARTING:
+		return w->outdated ? ROLLOUT_NEXT_OUTDATED : w->relapsed ?
+		    ROLLOUT_NEXT_FAILED : ROLLOUT_NEXT_STARTING;
+	default:
+		return worker_state_final(w->state) || w->relapsed ?
+		    ROLLOUT_NEXT_FAILED : ROLLOUT_NEXT_STARTING;
+	}
+}
+
+static void
+look_at_present(struct rollout_seat *seat, const struct rollout_worker *w)
+{
+	seat->waits = w->state == WORKER_BACKOFF || w->state == WORKER_IDLE;
+	seat->alive = worker_state_alive(w->state);
+	seat->generation = w->generation;
+	seat->changed = w->of_target;
+	seat->odd = !w->of_stable;
+	seat->newer = w->newer && w->state == WORKER_READY;
 }
 
 struct rollout_seat
 rollout_look(const struct rollout *r, unsigned i,
     const struct rollout_worker *w, const struct rollout_worker *next)
 {
-	struct rollout_seat seat = { .next = look_at_next(next) };
+	struct rollout_seat seat = { .next = look_at_next(r, next) };
 
 	if (w == NULL)
 		return seat;
-	seat.waits = w->state == WORKER_BACKOFF;
-	seat.changed = w->of_target;
-	seat.odd = !w->of_stable;
+	look_at_present(&seat, w);
 	/* Beside an instance that is restarted alone, the others are none of
 	   its business. */
 	if (r->kind == ROLLOUT_RESTART && i != r->instance) {
 		seat.on_target = seat.final = true;
+		seat.alive = false;
 		return seat;
 	}
 	seat.on_target = w->of_target && !w->outdated;
@@ -85,10 +137,14 @@ rollout_look(const struct rollout *r, unsigned i,
 		return seat;
 	}
 	seat.final = w->state == WORKER_ENDED;
+	/* One that keeps clients waiting does not serve. */
+	if (seat.on_target && w->trial == TRIAL_STALLS)
+		seat.ready = false;
 	/* One death may be anybody's fault, two in a row are the program's. */
 	seat.relapsed = seat.on_target && (w->relapsed ||
 	    w->state == WORKER_PARKED || w->state == WORKER_FAILED ||
-	    w->streak >= 2);
+	    (seat.ready && w->trial == TRIAL_FAILS) ||
+	    w->streak >= ROLLOUT_DEATHS);
 	return seat;
 }
 
@@ -115,15 +171,38 @@ settled(const struct rollout_seat *s)
 	return s->on_target && (s->ready || s->final);
 }
 
-/* The first seat, of those wanted, that has no worker of the target yet. */
+/* Without room beside the old ones whoever is down comes first, lest another one
+   goes down too; a seat that is new comes last. */
+static unsigned
+turn_of(const struct rollout_view *v, const struct rollout_seat *s)
+{
+	if (v->surge == 0 && !s->alive)
+		return 0;
+	return s->generation > 0 ? s->generation : UINT_MAX;
+}
+
+/*
+ * The seat that comes next, of those wanted that have no worker of the target
+ * yet: the one of the oldest generation, so that reloads which come faster than
+ * they can be carried out move everybody on. One whose new worker is IDLE has
+ * begun already.
+ */
 static size_t
 first_behind(const struct rollout_view *v)
 {
-	for (size_t i = 0; i < v->n_wanted; i++)
-		if (!v->seats[i].on_target &&
-		    v->seats[i].next == ROLLOUT_NEXT_NONE)
+	size_t found = v->n_wanted;
+
+	for (size_t i = 0; i < v->n_wanted; i++) {
+		const struct rollout_seat *s = &v->seats[i];
+
+		if (s->next == ROLLOUT_NEXT_IDLE)
 			return i;
-	return v->n_wanted;
+		if (!s->on_target && s->next == ROLLOUT_NEXT_NONE &&
+		    (found == v->n_wanted ||
+			turn_of(v, s) < turn_of(v, &v->seats[found])))
+			found = i;
+	}
+	return found;
 }
 
 /* Has any seat changed over? Until then a new worker is the canary. */
@@ -136,13 +215,43 @@ canary_passed(const struct rollout_view *v)
 	return false;
 }
 
+/* Is there a new worker that has not taken its seat yet? */
 static bool
-any_starting(const struct rollout_view *v)
+any_next(const struct rollout_view *v)
 {
 	for (size_t i = 0; i < v->n_wanted; i++)
-		if (v->seats[i].next == ROLLOUT_NEXT_STARTING)
+		if (v->seats[i].next > ROLLOUT_NEXT_IDLE)
 			return true;
 	return false;
+}
+
+/* Is one there that is not ready yet? On a way back that is no reason to wait,
+   unless another one had to go down meanwhile. */
+static bool
+any_begins(const struct rollout_view *v)
+{
+	for (size_t i = 0; i < v->n_wanted; i++)
+		if (v->seats[i].on_target && v->seats[i].alive &&
+		    !v->seats[i].ready)
+			return true;
+	return false;
+}
+
+/* Has it shown what it has to show? */
+static bool
+may_take_over(const struct rollout_view *v, enum rollout_next next,
+    bool canary)
+{
+	switch (next) {
+	case ROLLOUT_NEXT_PASSED:
+		return true;
+	case ROLLOUT_NEXT_SERVES:
+		return !canary;
+	case ROLLOUT_NEXT_READY:
+		return !canary && !v->slow;
+	default:
+		return false;
+	}
 }
 
 /* One that waits for its restart must not come up beside the new. */
@@ -155,12 +264,41 @@ start(const struct rollout_view *v, size_t seat)
 	};
 }
 
+/* The next new worker, where there is room for it; else nothing. */
+static struct rollout_decision
+start_next(const struct rollout_view *v, bool canary)
+{
+	size_t i = first_behind(v);
+	const struct rollout_seat *s = &v->seats[i];
+	bool room = v->n_alive < v->n_seats + v->surge;
+
+	if (i == v->n_wanted || ((canary || v->surge == 0) && any_next(v)))
+		return decision(ROLLOUT_WAIT, 0);
+	if (v->surge == 0) {
+		if (s->alive)
+			return decision(any_begins(v) ? ROLLOUT_WAIT :
+			    ROLLOUT_VACATE, i);
+		/* What waits for its restart has a place, and gives it up. */
+		room = !s->leaving && (room || s->waits);
+	}
+	return room ? start(v, i) : decision(ROLLOUT_WAIT, 0);
+}
+
+static struct rollout_decision
+take_over(const struct rollout_view *v, bool canary)
+{
+	for (size_t i = 0; i < v->n_wanted; i++)
+		if (may_take_over(v, v->seats[i].next, canary))
+			return decision(ROLLOUT_PROMOTE, i);
+	return decision(ROLLOUT_WAIT, 0);
+}
+
 struct rollout_decision
 rollout_decide(const struct rollout_view *v)
 {
-	bool all_settled = true;
-	bool changed_over_serve = true;
-	size_t behind;
+	bool all_settled = true, changed_over_serve = true;
+	bool canary = v->trial && (v->alone || !canary_passed(v));
+	struct rollout_decision d = decision(ROLLOUT_WAIT, 0);
 
 	for (size_t i = 0; i < v->n_wanted; i++) {
 		const struct rollout_seat *s = &v->seats[i];
@@ -172,22 +310,24 @@ rollout_decide(const struct rollout_view *v)
 		if (s->on_target && !settled(s))
 			changed_over_serve = false;
 	}
+	if (v->deaths >= ROLLOUT_DEATHS && v->died < v->n_wanted)
+		return decision(ROLLOUT_ABORT, v->died);
+	/* Scaled away meanwhile, or nobody reaches it: it only takes somebody's
+	   room. */
+	for (size_t i = 0; i < v->n_seats; i++)
+		if (v->seats[i].next == ROLLOUT_NEXT_OUTDATED ||
+		    (i >= v->n_wanted &&
+			v->seats[i].next != ROLLOUT_NEXT_NONE))
+			return decision(ROLLOUT_DROP, i);
 
 	/* A seat that changed over and crashed since comes back first: else
 	   a crash and a retirement together would take two from service. */
 	if (changed_over_serve)
-		for (size_t i = 0; i < v->n_wanted; i++)
-			if (v->seats[i].next == ROLLOUT_NEXT_READY)
-				return decision(ROLLOUT_PROMOTE, i);
-
-	behind = first_behind(v);
-	if (behind < v->n_wanted && changed_over_serve &&
-	    v->n_alive < v->n_seats + v->surge &&
-	    (canary_passed(v) || !any_starting(v)))
-		return start(v, behind);
-
-	if (!all_settled)
-		return decision(ROLLOUT_WAIT, 0);
+		d = take_over(v, canary);
+	if (changed_over_serve && d.what == ROLLOUT_WAIT)
+		d = start_next(v, !canary_passed(v));
+	if (d.what != ROLLOUT_WAIT || !all_settled)
+		return d;
 
 	/* Scaled down: only now, so that there were never too few. */
 	if (v->n_seats > v->n_wanted)
@@ -197,10 +337,38 @@ rollout_decide(const struct rollout_view *v)
 
 /* ---- its end ---- */
 
+/* Where to go back to: what nobody had a way back from, or the newest that has
+   somebody who serves. */
+static void
+find_way_back(struct rollout_aborted *a, const struct rollout_view *v,
+    bool over)
+{
+	const struct rollout_seat *newest = NULL;
+
+	for (size_t i = v->n_seats; i-- > 0; ) {
+		const struct rollout_seat *s = &v->seats[i];
+
+		if (s->changed)
+			a->leave = false;
+		if (s->odd) {
+			a->after = over ? ROLLOUT_ADOPTS : ROLLOUT_RETURNS;
+			a->odd = i;
+		}
+		if (s->newer && !s->changed && (newest == NULL ||
+			s->generation > newest->generation))
+			newest = s;
+	}
+	if (newest != NULL) {
+		a->after = over ? ROLLOUT_ADOPTS : ROLLOUT_TURNS;
+		a->odd = (size_t)(newest - v->seats);
+	}
+}
+
 /*
- * Back to what is stable: first what has not changed over, at once; then, by
+ * Back to what serves: first what has not changed over, at once; then, by
  * another rollout, the seats that have, be it to this target or to one that it
- * superseded.
+ * superseded. A way back to a configuration that was never in force may fail
+ * too, and leaves the one to what is.
  */
 struct rollout_aborted
 rollout_abort(struct rollout *r, unsigned *wanted,
@@ -208,20 +376,19 @@ rollout_abort(struct rollout *r, unsigned *wanted,
 {
 	struct rollout_aborted a = { .after = ROLLOUT_STAYS, .leave = true };
 
-	for (size_t i = v->n_seats; i-- > 0; ) {
-		if (v->seats[i].changed)
-			a.leave = false;
-		if (v->seats[i].odd) {
-			a.after = over ? ROLLOUT_ADOPTS : ROLLOUT_RETURNS;
-			a.odd = i;
-		}
-	}
-	if (r->kind == ROLLOUT_BACK) {
+	find_way_back(&a, v, over);
+	if (r->kind == ROLLOUT_BACK && !v->unproven) {
 		a.after = ROLLOUT_GIVES_UP;
 		a.leave = false;
+	} else if (r->kind == ROLLOUT_BACK) {
+		a.after = ROLLOUT_RETURNS;
 	}
 	*wanted = r->stable_wanted;
-	r->kind = a.after == ROLLOUT_RETURNS ? ROLLOUT_BACK : ROLLOUT_NONE;
+	*r = (struct rollout){
+		.kind = a.after == ROLLOUT_RETURNS ||
+		    a.after == ROLLOUT_TURNS ? ROLLOUT_BACK : ROLLOUT_NONE,
+		.instance = r->instance, .stable_wanted = r->stable_wanted,
+	};
 	return a;
 }
 

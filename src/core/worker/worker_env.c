@@ -1,9 +1,12 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/names/address.h"
+#include "core/names/placeholder.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/worker/fd_protocol.h"
 #include "core/worker/worker_env.h"
 
@@ -63,40 +66,103 @@ set_named(struct strlist *env, const char *name, const char *value)
 	set_entry(env, strbuf_take(&sb));
 }
 
-/*
- * JOURNAL_STREAM tells a program that its standard error goes to the journal.
- * That is so for a worker that has it from us, and not where another one has
- * been put in its place: those who do not compare would be wrong.
- */
-static bool
-passes_on(const struct conf_app *app, const char *entry)
-{
-	if (str_starts(entry, "JOURNAL_STREAM="))
-		return app->err.kind == CONF_OUTPUT_INHERIT;
-	return strchr(entry, '=') != NULL && !fd_protocol_scrubs(entry);
-}
-
 static void
 inherit(const struct worker_env_args *a, struct strlist *env)
 {
 	for (char *const *entry = a->inherited; *entry != NULL; entry++)
-		if (passes_on(a->app, *entry))
+		if (conf_env_passes_on(a->app, *entry))
 			strlist_add(env, *entry);
 }
 
+/* ---- {port} and the like ---- */
+
+/* What the words come to for this worker. */
+struct words {
+	struct placeholders p;
+	char fd[16], port[16], instance[16];
+};
+
+/* The first one with a port, which PORT is about too; n_listens: none. */
+static size_t
+first_inet(const struct worker_env_args *a)
+{
+	size_t i = 0;
+
+	while (i < a->app->n_listens && a->bound[i].kind == ADDRESS_UNIX)
+		i++;
+	return i;
+}
+
 static void
-build_env(const struct worker_env_args *a, struct worker_env *out)
+words_init(const struct worker_env_args *a, struct words *w)
+{
+	size_t first = first_inet(a);
+
+	snprintf(w->fd, sizeof(w->fd), "%d", FD_PROTOCOL_FIRST);
+	snprintf(w->port, sizeof(w->port), "%u", first < a->app->n_listens ?
+	    (unsigned)a->bound[first].port : 0);
+	snprintf(w->instance, sizeof(w->instance), "%u", a->instance);
+	w->p = (struct placeholders){
+		.values = {
+			[PLACEHOLDER_FD] = w->fd,
+			[PLACEHOLDER_PORT] = w->port,
+			[PLACEHOLDER_INSTANCE] = w->instance,
+			[PLACEHOLDER_APP] = a->app->name,
+			[PLACEHOLDER_WORKER_ID] = a->worker_id,
+		},
+	};
+}
+
+/* PORT and HOST of the first listener with a port; the file may set others. */
+static void
+set_port(const struct worker_env_args *a, struct strlist *env)
+{
+	size_t first = first_inet(a);
+	const struct address *written;
+	char text[24];
+
+	if (first == a->app->n_listens)
+		return;
+	snprintf(text, sizeof(text), "%u", (unsigned)a->bound[first].port);
+	set_named(env, "PORT", text);
+	written = &a->app->listens[first];
+	if (written->host != ADDRESS_HOST_ANY) {
+		struct strbuf host = STRBUF_INIT;
+
+		address_put_host(&host, written);
+		set_named(env, "HOST", host.failed ? "" : host.text);
+		env->failed |= host.failed;
+		strbuf_free(&host);
+	}
+}
+
+/* Each may refer to those before it. */
+static void
+set_expanded(struct strlist *env, const struct strlist *from,
+    struct placeholders *p)
+{
+	for (size_t i = 0; i < from->n && !env->failed; i++) {
+		p->env = env->v;
+		set_entry(env, placeholders_expand(p, from->v[i]));
+	}
+}
+
+static void
+build_env(const struct worker_env_args *a, struct words *w,
+    struct worker_env *out)
 {
 	const struct conf_app *app = a->app;
 	const struct fd_protocol_args protocol = {
-		.protocols = app->fd_protocols,
+		.protocols = conf_app_fd_protocols(app),
 		.app = app->name,
 		.bound = a->bound,
+		.names = app->listen_names,
 		.n_bound = app->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    app->n_listens,
 		.instance = a->instance,
 		.instances = a->instances,
 		.generation = a->generation,
+		.master = a->master,
 		.notify_socket = a->notify_socket,
 	};
 
@@ -108,8 +174,9 @@ build_env(const struct worker_env_args *a, struct worker_env *out)
 		set_named(&out->env, "LOGNAME", app->creds.name);
 		set_named(&out->env, "HOME", app->creds.home);
 	}
+	set_port(a, &out->env);
 	set_all(&out->env, &app->env_file_entries);
-	set_all(&out->env, &app->env);
+	set_expanded(&out->env, &app->env, &w->p);
 	/* No duplicates can come of this: inherit() scrubbed these names and
 	   conf_check refuses them in env and env_file. */
 	fd_protocol_append(&protocol, &out->env);
@@ -136,47 +203,23 @@ reserve_listen_pid(struct worker_env *out)
 	out->listen_pid = roomy + len;
 }
 
-static unsigned
-first_port(const struct worker_env_args *a)
-{
-	for (size_t i = 0; i < a->app->n_listens; i++)
-		if (a->bound[i].kind != ADDRESS_UNIX)
-			return a->bound[i].port;
-	return 0;
-}
-
-/* Replace {fd}, {port}, {instance}, {app}; other braces stay as they are. */
-static char *
-expand_word(const char *word, const struct worker_env_args *a)
-{
-	struct strbuf sb = STRBUF_INIT;
-
-	while (*word != '\0') {
-		if (str_starts(word, "{fd}")) {
-			strbuf_printf(&sb, "%d", FD_PROTOCOL_FIRST);
-			word += strlen("{fd}");
-		} else if (str_starts(word, "{port}")) {
-			strbuf_printf(&sb, "%u", first_port(a));
-			word += strlen("{port}");
-		} else if (str_starts(word, "{instance}")) {
-			strbuf_printf(&sb, "%u", a->instance);
-			word += strlen("{instance}");
-		} else if (str_starts(word, "{app}")) {
-			strbuf_puts(&sb, a->app->name);
-			word += strlen("{app}");
-		} else {
-			strbuf_putc(&sb, *word++);
-		}
-	}
-	return strbuf_take(&sb);
-}
-
 static void
-build_argv(const struct worker_env_args *a, struct worker_env *out)
+build_argv(const struct worker_env_args *a, const struct words *w,
+    struct worker_env *out)
 {
 	for (size_t i = 0; i < a->app->command.n; i++)
 		strlist_take(&out->argv,
-		    expand_word(a->app->command.v[i], a));
+		    placeholders_expand(&w->p, a->app->command.v[i]));
+}
+
+/* 0; -ENOMEM. NULL stays NULL. */
+static int
+expand_path(const struct words *w, const char *path, char **ret_path)
+{
+	if (path == NULL)
+		return 0;
+	*ret_path = placeholders_expand(&w->p, path);
+	return *ret_path != NULL ? 0 : -ENOMEM;
 }
 
 /* As execvp(3) searches, with the PATH that the worker will have. */
@@ -211,15 +254,24 @@ int
 worker_env_build(const struct worker_env_args *a, struct worker_env *ret_env)
 {
 	struct worker_env out = { .listen_pid = NULL };
+	struct words w;
 
-	build_env(a, &out);
-	if (!out.env.failed)
+	words_init(a, &w);
+	build_env(a, &w, &out);
+	if (!out.env.failed) {
 		reserve_listen_pid(&out);
-	build_argv(a, &out);
+		w.p.env = out.env.v;
+		build_argv(a, &w, &out);
+	}
 	if (!out.argv.failed && out.argv.n > 0)
 		build_files(&out);
+	/* It is for who has the descriptor, and paths are ours. */
+	w.p.values[PLACEHOLDER_FD] = NULL;
 	if (out.env.failed || out.argv.failed || out.files.failed ||
-	    out.files.n == 0) {
+	    out.files.n == 0 ||
+	    expand_path(&w, a->app->directory, &out.directory) < 0 ||
+	    expand_path(&w, a->app->out.path, &out.out_path) < 0 ||
+	    expand_path(&w, a->app->err.path, &out.err_path) < 0) {
 		worker_env_free(&out);
 		return -ENOMEM;
 	}
@@ -233,5 +285,8 @@ worker_env_free(struct worker_env *env)
 	strlist_free(&env->env);
 	strlist_free(&env->argv);
 	strlist_free(&env->files);
-	env->listen_pid = NULL;
+	free(env->directory);
+	free(env->out_path);
+	free(env->err_path);
+	*env = (struct worker_env){ .listen_pid = NULL };
 }

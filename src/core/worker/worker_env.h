@@ -22,6 +22,7 @@ struct worker_env_args {
 	unsigned instance;
 	unsigned instances;
 	unsigned generation;
+	long master;			/* our pid */
 	const char *notify_socket;	/* NULL: none */
 	const char *worker_id;		/* CLUSTERD_WORKER_ID: tells the whole
 					   process tree of one start */
@@ -34,13 +35,20 @@ struct worker_env {
 	/* Where the child writes its pid in decimal, at most
 	   WORKER_ENV_PID_ROOM bytes with the NUL; NULL: nowhere. */
 	char *listen_pid;
+	/* As the app has them, with what stands in braces; NULL as there. */
+	char *directory;
+	char *out_path;
+	char *err_path;
 };
 
 #define WORKER_ENV_PID_ROOM 24
 
 /*
  * Later wins: clusterd's environment without other supervisors' variables,
- * HOME USER LOGNAME of `user`, env_file, env, the fd protocols. 0 or -ENOMEM.
+ * HOME USER LOGNAME of `user`, PORT and HOST of the first listener that has a
+ * port (HOST where it names one), env_file, env, the fd protocols. Placeholders
+ * (core/names/placeholder) are replaced in the command, in env, and in paths;
+ * {env:NAME} is what the worker has, in env what stands before. 0 or -ENOMEM.
  */
 int worker_env_build(const struct worker_env_args *args,
     struct worker_env *ret_env);

@@ -35,6 +35,7 @@ static void
 cell_start(const struct step_args *a)
 {
 	a->fsm->executed = a->facts->now;
+	a->fsm->said = false;
 	a->step->spawn = true;
 	/* Executing may hang too (a dead file server), hence a deadline. */
 	go(a, WORKER_EXECING, WORKER_WHY_NOTHING,
@@ -79,7 +80,6 @@ static void cell_drain(const struct step_args *a);
 static void
 become_ready(const struct step_args *a, enum worker_reason why)
 {
-	a->fsm->trial = false;
 	if (a->fsm->retiring) {
 		cell_drain(a);
 		return;
@@ -87,12 +87,20 @@ become_ready(const struct step_args *a, enum worker_reason why)
 	go(a, WORKER_READY, why, MONO_NEVER);
 }
 
-/* With `ready = accept` only what is seen counts, not what is said. */
+/*
+ * With `ready = accept` only what is seen counts, not what is said. Many say it
+ * before anybody serves: a master before its first child, an application server
+ * before it has loaded the application.
+ */
 static void
 cell_notified(const struct step_args *a)
 {
-	if (a->app->ready != CONF_READY_ACCEPT)
+	if (a->app->ready == CONF_READY_ACCEPT)
+		return;
+	if (a->app->n_listens == 0)
 		become_ready(a, WORKER_WHY_NOTIFIED);
+	else
+		a->fsm->said = true;
 }
 
 /*
@@ -104,8 +112,8 @@ cell_notified_early(const struct step_args *a)
 {
 	if (a->app->ready == CONF_READY_ACCEPT)
 		return;
-	a->fsm->executed = a->facts->now;
-	become_ready(a, WORKER_WHY_NOTIFIED);
+	cell_executed(a);
+	cell_notified(a);
 }
 
 static void
@@ -114,6 +122,16 @@ cell_waits(const struct step_args *a)
 	if (a->app->ready == CONF_READY_AUTO ||
 	    a->app->ready == CONF_READY_ACCEPT)
 		become_ready(a, WORKER_WHY_WAITS);
+	else if (a->fsm->said)
+		become_ready(a, WORKER_WHY_NOTIFIED_WAITS);
+}
+
+/* Then what it says is all there is. */
+static void
+cell_blind(const struct step_args *a)
+{
+	if (a->fsm->said)
+		become_ready(a, WORKER_WHY_NOTIFIED);
 }
 
 static void
@@ -124,14 +142,25 @@ cell_kill_exec_timeout(const struct step_args *a)
 }
 
 static void
+cell_kill_unseen(const struct step_args *a)
+{
+	a->step->send_kill = true;
+	go(a, WORKER_KILLED, WORKER_WHY_NEVER_WAITED, MONO_NEVER);
+}
+
+/* Who cannot be seen may serve all the same; but not in the place of somebody
+   whose like could be seen. */
+static void
 cell_starting_deadline(const struct step_args *a)
 {
 	if (alive_is_enough(a->app))
 		become_ready(a, WORKER_WHY_ALIVE);
-	else if (a->app->ready == CONF_READY_AUTO)
-		become_ready(a, WORKER_WHY_UNSEEN);
-	else
+	else if (a->app->ready != CONF_READY_AUTO && !a->fsm->said)
 		cell_kill_exec_timeout(a);
+	else if (a->fsm->trial && a->facts->seen_before)
+		cell_kill_unseen(a);
+	else
+		become_ready(a, WORKER_WHY_UNSEEN);
 }
 
 static void
@@ -159,6 +188,8 @@ cell_drained(const struct step_args *a)
 static void
 cell_drain_timeout(const struct step_args *a)
 {
+	if (a->facts->ends)
+		a->fsm->retiring = false;
 	send_stop(a, WORKER_WHY_DRAIN_TIMEOUT);
 }
 
@@ -170,6 +201,7 @@ cell_drain(const struct step_args *a)
 
 	a->fsm->unwanted = true;
 	a->fsm->retiring = true;
+	a->fsm->trial = false;
 	/* Who was started for those who wait serves them before it goes. */
 	if (wait_ms == 0 && a->fsm->rescues > 0)
 		wait_ms = a->app->stop_timeout_ms;
@@ -196,6 +228,12 @@ cell_stop_timeout(const struct step_args *a)
 	go(a, WORKER_KILLED, WORKER_WHY_STOP_TIMEOUT, MONO_NEVER);
 }
 
+static void
+cell_passed(const struct step_args *a)
+{
+	a->fsm->trial = false;
+}
+
 /* No process is there: an unwanted seat is simply over. */
 static void
 cell_give_up(const struct step_args *a)
@@ -213,14 +251,18 @@ cell_unwanted(const struct step_args *a)
 	a->fsm->unwanted = true;
 }
 
-/* It is not ready, but clients of its last process may wait for it. */
+/* It is not ready, but clients may wait for it: of its last process, or, while
+   the old one has made room for it, its own. These its successor serves, if one
+   is to come. */
 static bool
 goes_on_for_others(const struct step_args *a)
 {
-	if ((!a->facts->waiting && !a->fsm->retiring) || a->fsm->trial ||
+	if ((!a->facts->waiting && !a->fsm->retiring) ||
+	    (a->fsm->trial && !a->facts->no_successor) ||
 	    a->app->restart == CONF_RESTART_NEVER)
 		return false;
 	a->fsm->unwanted = a->fsm->retiring = true;
+	a->fsm->trial = false;
 	return true;
 }
 
@@ -246,7 +288,7 @@ cell_retire_killed(const struct step_args *a)
 }
 
 static void
-cell_retire_backoff(const struct step_args *a)
+cell_retire_without_process(const struct step_args *a)
 {
 	if (goes_on_for_others(a))
 		cell_start(a);
@@ -273,9 +315,10 @@ cell_exited(const struct step_args *a)
 		return;
 	}
 	if (fsm->trial) {
-		/* A job that ended well has done all that was asked of it. */
+		/* A job that ended well has done all that was asked of it; a
+		   server that ends does not serve. */
 		if (a->app->restart != CONF_RESTART_ALWAYS &&
-		    !a->facts->failure)
+		    !a->facts->failure && a->app->n_listens == 0)
 			go(a, WORKER_ENDED, WORKER_WHY_POLICY, MONO_NEVER);
 		else
 			go(a, WORKER_FAILED, WORKER_WHY_TRIAL, MONO_NEVER);
@@ -312,9 +355,11 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_ignore,
-		[WORKER_EV_RETIRE] = cell_give_up,
+		[WORKER_EV_PASSED] = cell_passed,
+		[WORKER_EV_RETIRE] = cell_retire_without_process,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,
@@ -325,8 +370,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_executed,
 		[WORKER_EV_NOTIFY_READY] = cell_notified_early,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_kill_exec_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_PASSED] = cell_passed,
 		[WORKER_EV_RETIRE] = cell_retire_execing,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		/* The program never ran, there is nothing to finish; and the
@@ -340,8 +387,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_notified,
 		[WORKER_EV_WAITS] = cell_waits,
+		[WORKER_EV_BLIND] = cell_blind,
 		[WORKER_EV_DEADLINE] = cell_starting_deadline,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_PASSED] = cell_passed,
 		[WORKER_EV_RETIRE] = cell_retire_starting,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_stop,
@@ -353,8 +402,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_PASSED] = cell_passed,
 		[WORKER_EV_RETIRE] = cell_drain,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_stop,
@@ -366,8 +417,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_drain_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_PASSED] = cell_passed,
 		[WORKER_EV_RETIRE] = cell_ignore,
 		[WORKER_EV_DRAINED] = cell_drained,
 		[WORKER_EV_STOP] = cell_stop,
@@ -379,8 +432,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_stop_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_PASSED] = cell_passed,
 		[WORKER_EV_RETIRE] = cell_ignore,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_unwanted,
@@ -392,8 +447,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
+		[WORKER_EV_PASSED] = cell_passed,
 		[WORKER_EV_RETIRE] = cell_retire_killed,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_unwanted,
@@ -405,9 +462,11 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
+		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_start,
 		[WORKER_EV_EXITED] = cell_ignore,
-		[WORKER_EV_RETIRE] = cell_retire_backoff,
+		[WORKER_EV_PASSED] = cell_passed,
+		[WORKER_EV_RETIRE] = cell_retire_without_process,
 		[WORKER_EV_DRAINED] = cell_ignore,
 		[WORKER_EV_STOP] = cell_give_up,
 		[WORKER_EV_KILL] = cell_give_up,
@@ -418,8 +477,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = cell_ignore,		\
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,		\
 		[WORKER_EV_WAITS] = cell_ignore,		\
+		[WORKER_EV_BLIND] = cell_ignore,		\
 		[WORKER_EV_DEADLINE] = cell_ignore,		\
 		[WORKER_EV_EXITED] = cell_ignore,		\
+		[WORKER_EV_PASSED] = cell_passed,		\
 		[WORKER_EV_RETIRE] = cell_ignore,		\
 		[WORKER_EV_DRAINED] = cell_ignore,		\
 		[WORKER_EV_STOP] = cell_ignore,			\
@@ -502,11 +563,14 @@ static_assert(sizeof(state_names) / sizeof(*state_names) == WORKER_STATES,
 static const char *const reason_texts[] = {
 	[WORKER_WHY_NOTHING] = "",
 	[WORKER_WHY_NOTIFIED] = "it said READY=1",
+	[WORKER_WHY_NOTIFIED_WAITS] =
+	    "it said READY=1 and waits for connections",
 	[WORKER_WHY_WAITS] = "it waits for connections",
 	[WORKER_WHY_ALIVE] = "it stayed alive",
 	[WORKER_WHY_UNSEEN] =
 	    "it lives, but cannot be seen to wait for connections",
 	[WORKER_WHY_READY_TIMEOUT] = "not ready within ready_timeout",
+	[WORKER_WHY_NEVER_WAITED] = "not seen to wait, as those before it were",
 	[WORKER_WHY_STOP_TIMEOUT] = "still there after stop_timeout",
 	[WORKER_WHY_DRAIN_TIMEOUT] = "still busy after drain_timeout",
 	[WORKER_WHY_RETIRING] = "retiring",
@@ -516,7 +580,7 @@ static const char *const reason_texts[] = {
 	[WORKER_WHY_AGAIN] = "restarting",
 	[WORKER_WHY_LIMIT] = "restart_limit reached",
 	[WORKER_WHY_POLICY] = "not restarted, as the restart policy says",
-	[WORKER_WHY_TRIAL] = "died before it was ready",
+	[WORKER_WHY_TRIAL] = "died on trial",
 	[WORKER_WHY_NO_FORK] = "no process could be made",
 };
 static_assert(sizeof(reason_texts) / sizeof(*reason_texts) == WORKER_REASONS,

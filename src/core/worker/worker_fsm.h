@@ -18,9 +18,12 @@
  *             restart of an exit that was no failure    (final)
  *   FAILED    died and is not to be restarted           (final)
  *
- * A machine `on trial` is a reload's new worker before it is ready: whatever
- * goes wrong then makes it FAILED, and the reload decides. READY ends the
- * trial, and so does a good end that the restart policy does not mind.
+ * A machine `on trial` is a reload's new worker that has not taken its seat yet:
+ * whatever goes wrong then makes it FAILED, and the reload decides. PASSED ends
+ * the trial; so does a good end of a job that the restart policy does not mind.
+ *
+ * Where a worker has listeners, that it says READY=1 is not enough: it has to
+ * be seen to wait for connections too, unless that cannot be seen.
  *
  * A machine that retires (RETIRE) is not wanted any more. Should its process
  * die while clients wait in a queue that nobody else can serve, it is started
@@ -64,9 +67,11 @@ enum worker_event {
 	WORKER_EV_EXECUTED,	/* the program runs */
 	WORKER_EV_NOTIFY_READY,	/* READY=1 came from the worker */
 	WORKER_EV_WAITS,	/* it is seen to wait for connections */
+	WORKER_EV_BLIND,	/* whether it does cannot be seen */
 	WORKER_EV_DRAINED,	/* it has finished */
 	WORKER_EV_DEADLINE,	/* the deadline of the last step has passed */
 	WORKER_EV_EXITED,	/* the process is dead and reaped */
+	WORKER_EV_PASSED,	/* its trial is over, the seat is its own */
 	WORKER_EV_RETIRE,	/* finish, then be gone */
 	WORKER_EV_STOP,		/* be gone, with the stop signal */
 	WORKER_EV_KILL,		/* be gone, at once */
@@ -80,11 +85,19 @@ struct worker_facts {
 	bool failure;		/* EXITED: exit code or signal is a failure */
 	bool waiting;		/* EXITED, RETIRE: clients wait whom nobody else
 				   can serve */
+	bool no_successor;	/* RETIRE: nobody comes in its place, who would
+				   serve those that wait for one on trial */
+	bool ends;		/* DEADLINE: the program does, and nobody whose
+				   time is over is started again */
+	bool seen_before;	/* DEADLINE: those of the configuration in force
+				   were seen to wait for connections */
 };
 
 struct worker_fsm {
 	enum worker_state state;
 	bool trial;
+	bool said;		/* READY=1 came from the present process, which
+				   is not ready by that */
 	bool unwanted;		/* RETIRE, STOP or KILL came: an exit is final,
 				   but for those who wait */
 	bool retiring;		/* RETIRE came, and no STOP or KILL since */
@@ -101,10 +114,12 @@ struct worker_fsm {
 enum worker_reason {
 	WORKER_WHY_NOTHING,
 	WORKER_WHY_NOTIFIED,		/* ready: it said so */
+	WORKER_WHY_NOTIFIED_WAITS,	/* ready: … and waits for connections */
 	WORKER_WHY_WAITS,		/* ready: it waits for connections */
 	WORKER_WHY_ALIVE,		/* ready: it lived long enough */
 	WORKER_WHY_UNSEEN,		/* ready: lived until ready_timeout */
 	WORKER_WHY_READY_TIMEOUT,	/* killed */
+	WORKER_WHY_NEVER_WAITED,	/* killed: as those before it did */
 	WORKER_WHY_STOP_TIMEOUT,	/* killed */
 	WORKER_WHY_DRAIN_TIMEOUT,	/* stopped, with connections open */
 	WORKER_WHY_RETIRING,		/* draining */

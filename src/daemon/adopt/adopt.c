@@ -12,7 +12,10 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_give.h"
+#include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/adopt_hint.h"
+#include "daemon/adopt/adopt_review.h"
+#include "daemon/adopt/adopt_tryout.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
@@ -22,16 +25,23 @@
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
+#include "linux/process/process.h"
 
 /* When to answer again a caller that got no CPU time. */
 #define AGAIN_MS	50
 #define AGAIN_MAX_MS	1000
 
+/* What all calls of a turn may take together, but for the last one; and how many
+   of a worker are taken at a time. */
+#define BUDGET_NS	INT64_C(2000000)
+#define CALLS_MAX	16
+
 struct adopt_pending {
+	struct worker *worker;
 	struct seccomp_call call;
 	struct mono due;
 	int gap_ms;
-	struct adopt_pending *next;
+	TAILQ_ENTRY(adopt_pending) entry;
 };
 
 /* ---- can it be done ---- */
@@ -62,14 +72,19 @@ adopt_check(struct adopt *adopt, const struct config *config,
 	}
 	if (!wanted || adopt->can)
 		return 0;
-	code = seccomp_notify_probe(&why);
+	code = process_proc_is_ours() ? seccomp_notify_probe(&why) :
+	    error_set(&why, -ENOENT, "there is no /proc of clusterd's own pid "
+	    "namespace, so that nothing can be seen of them");
 	adopt->can = code == 0;
+	adopt->workers->untrapped = !adopt->can;
 	if (code < 0 && insists != NULL)
 		error_set(err, code, "%s: handoff = adopt is not possible "
 		    "here: %s", insists->name, error_text(&why));
 	else if (code < 0 && !adopt->told_not)
 		log_warning("servers that bind their port by themselves cannot "
-		    "be adopted here: %s; handoff = auto is the same as env",
+		    "be adopted here: %s; handoff = auto passes descriptors "
+		    "alone, by CLUSTERD_FD: servers that look for LISTEN_FDS "
+		    "need handoff = env",
 		    error_text(&why));
 	if (code < 0 && insists == NULL)
 		adopt->told_not = true;
@@ -95,6 +110,19 @@ bind_again(const struct listener *l, const struct adoption *d)
 	return same ? 0 : EINVAL;
 }
 
+/* A server that goes elsewhere, as some do when they read their configuration
+   again, has most likely left what it had. Port 0 is a client's. */
+static void
+note_move(const struct ask *a)
+{
+	struct worker *w = a->w;
+
+	if (!worker_ready(w) || (a->asked.kind != ADDRESS_UNIX &&
+	    a->asked.port == 0))
+		return;
+	adopt_review_move(w->trap->adopt->review, w);
+}
+
 /* The errno for the caller, or 0; -ENOTSUP: let the kernel judge; -EINTR: again
    later. */
 static int
@@ -102,11 +130,13 @@ judge(const struct ask *a)
 {
 	const struct app_spec *spec = a->w->spec;
 	const struct listener *l = app_spec_find_lane(spec, a->ino);
-	struct adoption d = adoption_decide(spec->conf, spec->bound,
-	    &a->asked);
+	struct adoption d = adoption_decide(
+	    app_spec_conf(spec, a->w->instance),
+	    app_spec_bound(spec, a->w->instance), &a->asked);
 
 	if (l != NULL)
 		return bind_again(l, &d);
+	note_move(a);
 	switch (d.verdict) {
 	case ADOPTION_GIVE:
 		return adopt_give(a, &d);
@@ -140,134 +170,184 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	return code == -EINTR ? code : 0;
 }
 
+static int
+find_called(const struct worker *w, const struct seccomp_call *call,
+    struct listener **ret_l, uint64_t *ret_ino)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	enum inspect_kind kind = inspect_fd(call->tid, call->fd, ret_ino);
+
+	inspect_end(&ids);
+	if (kind != INSPECT_SOCKET)
+		return -ENOTSOCK;
+	*ret_l = app_spec_find_lane(w->spec, *ret_ino);
+	return 0;
+}
+
 /* A lane listens already, with the backlog that the configuration says. -EINTR:
    again later. */
 static int
 answer_listen(struct worker *w, const struct seccomp_call *call)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	struct error err = ERROR_INIT;
-	struct listener *l = NULL;
-	uint64_t ino;
-	int code;
+	struct listener *l = NULL, *was;
+	uint64_t ino = 0;
+	int code = find_called(w, call, &l, &ino);
 
-	if (inspect_fd(call->tid, call->fd, &ino) == INSPECT_SOCKET)
-		l = app_spec_find_lane(w->spec, ino);
-	inspect_end(&ids);
+	was = l;
+	if (code == 0)
+		code = adopt_narrow(w, call, &l, ino, &err);
+	if (code == 0 && l == was && l != NULL)
+		code = l->bound.kind != ADDRESS_UDP ?
+		    adopt_settle(w, call, l, ino, &err) : 0;
+	if (code == -EINTR)
+		return code;
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
+		if (l == NULL)
+			tryout_elsewhere(w, call);
+		error_clear(&err);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
 	}
-	code = adopt_settle(w, call, l, ino, &err);
-	if (code == -EINTR)
-		return code;
 	if (code == 0)
-		code = app_spec_take(w->spec, l, &err);
+		code = tryout_begin(w, l, &err);
 	if (code < 0)
-		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
+		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	else
-		adopt_renew_given(w, call);
+		given_renew(w, call);
 	error_clear(&err);
 	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
 	return 0;
 }
 
-/* Takes it over. */
+/* Whoever comes first is answered first, but for those who wait. */
 static void
-queue(struct worker *w, struct adopt_pending *p)
+queue(struct worker *w, const struct seccomp_call *call)
 {
 	struct adopt *adopt = w->trap->adopt;
-	struct adopt_pending **end = &w->trap->pending;
-
-	p->next = NULL;
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = p;
-	loop_timer_start(adopt->loop, &adopt->again, AGAIN_MS);
-}
-
-static void
-answer_later(struct worker *w, const struct seccomp_call *call, int gap_ms)
-{
 	struct adopt_pending *p = malloc(sizeof(*p));
 
 	if (p == NULL) {
 		seccomp_notify_answer(w->trap->fd, call, ENOMEM);
 		return;
 	}
-	p->call = *call;
-	p->gap_ms = gap_ms;
-	p->due = mono_add_ms(mono_now(), gap_ms);
-	queue(w, p);
+	*p = (struct adopt_pending){
+		.worker = w, .call = *call, .gap_ms = AGAIN_MS,
+		.due = mono_now(),
+	};
+	TAILQ_INSERT_TAIL(&adopt->queue, p, entry);
+}
+
+static void
+drop(struct adopt *adopt, struct adopt_pending *p)
+{
+	TAILQ_REMOVE(&adopt->queue, p, entry);
+	free(p);
 }
 
 /*
  * A caller without CPU time holds us up until we give up on it. When that has
  * happened, all others wait a little too, so that a herd of them takes no more
- * of our time than one.
+ * of our time than one. False: it is answered.
  */
-static void
-answer_or_later(struct worker *w, const struct seccomp_call *call,
-    int gap_ms)
+static bool
+has_to_wait(struct adopt *adopt, struct adopt_pending *p)
 {
-	struct adopt *adopt = w->trap->adopt;
-	struct mono now = mono_now();
+	struct worker *w = p->worker;
 
-	if (mono_before(now, adopt->pause)) {
-		answer_later(w, call, AGAIN_MS);
-	} else if ((call->is_bind ? answer_bind(w, call) :
-	    answer_listen(w, call)) == -EINTR) {
-		adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
-		answer_later(w, call, gap_ms < AGAIN_MAX_MS ? 2 * gap_ms :
-							      gap_ms);
-	}
+	if ((p->call.is_bind ? answer_bind(w, &p->call) :
+	    answer_listen(w, &p->call)) != -EINTR)
+		return false;
+	adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
+	if (p->gap_ms < AGAIN_MAX_MS)
+		p->gap_ms *= 2;
+	p->due = mono_add_ms(mono_now(), p->gap_ms);
+	return true;
 }
 
-/* Those that are due; others stay. */
-static void
-retry(struct worker *w)
+/* All calls of a turn together. */
+static bool
+has_budget(struct adopt *adopt)
 {
-	struct adopt_pending *all = w->trap->pending;
+	uint64_t turn = loop_turn_number(adopt->loop);
 	struct mono now = mono_now();
 
-	w->trap->pending = NULL;
-	while (all != NULL) {
-		struct adopt_pending *p = all;
-		bool valid = seccomp_notify_valid(w->trap->fd, &p->call);
+	if (adopt->turn != turn) {
+		adopt->turn = turn;
+		adopt->until = now;
+		adopt->until.ns += BUDGET_NS;
+	}
+	return mono_before(now, adopt->until);
+}
 
-		all = p->next;
-		if (valid && mono_before(now, p->due)) {
-			queue(w, p);
-			continue;
+/* Those that are due, as far as the turn has room; when the others are. */
+static void
+answer_queue(struct adopt *adopt)
+{
+	struct adopt_pending *p, *next;
+	struct mono now = mono_now(), first = MONO_NEVER;
+
+	for (p = TAILQ_FIRST(&adopt->queue); p != NULL; p = next) {
+		struct mono due = mono_before(p->due, adopt->pause) ?
+		    adopt->pause : p->due;
+
+		next = TAILQ_NEXT(p, entry);
+		if (!mono_before(now, due)) {
+			if (!has_budget(adopt)) {
+				first = now;
+				break;
+			}
+			if (!seccomp_notify_valid(p->worker->trap->fd,
+			    &p->call) || !has_to_wait(adopt, p)) {
+				drop(adopt, p);
+				continue;
+			}
+			due = p->due;
 		}
-		if (valid)
-			answer_or_later(w, &p->call, p->gap_ms);
-		free(p);
+		if (mono_before(due, first))
+			first = due;
+	}
+	if (!mono_is_never(first) && (mono_is_never(adopt->again.due) ||
+	    mono_before(first, adopt->again.due)))
+		loop_timer_set(adopt->loop, &adopt->again, first);
+}
+
+/* They are taken as soon as may be: a signal ends a call with EINTR as long as
+   nobody has taken it (seccomp_unotify(2)). */
+static void
+take_calls(struct worker *w)
+{
+	for (int i = 0; i < CALLS_MAX; i++) {
+		struct seccomp_call call;
+
+		if (i > 0 && !seccomp_notify_is_there(w->trap->fd))
+			return;
+		if (seccomp_notify_receive(w->trap->fd, &call) < 0)
+			continue;
+		/* From a pid namespace that is not below ours nothing can be
+		   seen. */
+		if (call.tid == 0)
+			seccomp_notify_continue(w->trap->fd, &call);
+		else
+			queue(w, &call);
 	}
 }
 
-/* One call per turn of the loop and worker: none can keep us to itself. */
 static void
 call_ready(void *ctx, uint32_t events)
 {
 	struct worker *w = ctx;
-	struct seccomp_call call;
 
 	/* Nobody is left who could call. */
 	if ((events & (EPOLLIN | EPOLLHUP)) == EPOLLHUP)
 		adopt_end(w);
 	if ((events & EPOLLIN) == 0)
 		return;
-	if (seccomp_notify_receive(w->trap->fd, &call) < 0)
-		return;
-	/* From a pid namespace that is not below ours nothing can be seen. */
-	if (call.tid == 0)
-		seccomp_notify_continue(w->trap->fd, &call);
-	else
-		answer_or_later(w, &call, AGAIN_MS);
+	take_calls(w);
+	answer_queue(w->trap->adopt);
 }
 
 void
@@ -275,6 +355,8 @@ adopt_begin(struct worker *w, int listener)
 {
 	struct trap *t = w->trap;
 
+	w->bound = 0;
+	w->trapped = true;
 	t->fd = listener;
 	if (listener >= 0 && loop_add(t->adopt->loop, listener, EPOLLIN,
 	    false, call_ready, w, &t->handle) == 0)
@@ -286,6 +368,19 @@ adopt_begin(struct worker *w, int listener)
 	fd_close(&t->fd);
 }
 
+static void
+forget_calls(const struct worker *w)
+{
+	struct adopt *adopt = w->trap->adopt;
+	struct adopt_pending *p, *next;
+
+	for (p = TAILQ_FIRST(&adopt->queue); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (p->worker == w)
+			drop(adopt, p);
+	}
+}
+
 void
 adopt_end(struct worker *w)
 {
@@ -293,14 +388,12 @@ adopt_end(struct worker *w)
 
 	loop_del(t->adopt->loop, &t->handle);
 	fd_close(&t->fd);
-	while (t->pending != NULL) {
-		struct adopt_pending *next = t->pending->next;
-
-		free(t->pending);
-		t->pending = next;
-	}
+	forget_calls(w);
 	wish_forget(w);
-	*t = (struct trap){ .adopt = t->adopt, .fd = -1 };
+	tryout_forget(w);
+	*t = (struct trap){
+		.adopt = t->adopt, .all_tryouts = t->all_tryouts, .fd = -1,
+	};
 	/* It may be the last one that stood in somebody's way. */
 	if (t->adopt->wishes)
 		loop_timer_start(t->adopt->loop, &t->adopt->again, AGAIN_MS);
@@ -314,6 +407,7 @@ adopt_join(struct adopt *adopt, struct worker *w)
 	if (t == NULL)
 		return -ENOMEM;
 	t->adopt = adopt;
+	t->all_tryouts = &adopt->tryouts;
 	t->fd = -1;
 	w->trap = t;
 	return 0;
@@ -342,18 +436,21 @@ again_due(void *ctx)
 {
 	struct adopt *adopt = ctx;
 
-	for (struct crew *c = adopt->workers->crews; c != NULL; c = c->next)
-		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			retry(w);
+	answer_queue(adopt);
 	if (adopt->wishes)
 		try_wishes(adopt);
 }
 
 int
-adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers)
+adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct orphans *orphans, struct adopt_review *review)
 {
+	adopt->review = review;
 	adopt->loop = loop;
 	adopt->workers = workers;
+	if (tryout_init(&adopt->tryouts, loop, workers, orphans) < 0)
+		return -ENOMEM;
+	TAILQ_INIT(&adopt->queue);
 	return loop_timer_init(loop, &adopt->again, again_due, adopt);
 }
 
@@ -361,4 +458,5 @@ void
 adopt_fini(struct adopt *adopt)
 {
 	loop_timer_fini(adopt->loop, &adopt->again);
+	tryout_fini(&adopt->tryouts);
 }

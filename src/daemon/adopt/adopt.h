@@ -6,39 +6,55 @@
  *
  *   adopt_ask     what is asked for, and who else refers to the socket
  *   adopt_wish    what it has set up on that
+ *   adopt_given   what it was started with goes, or is put right
  *   adopt_give    the lane takes the socket's place
+ *   adopt_held    who has a lane
+ *   adopt_tryout   whether a listener is to stay, or was only tried
  *   adopt_hint    what people are told of binds that are none of ours
- *   adopt         this door: calls and their answers
  *   adopt_review  afterwards: which addresses are really served
+ *   adopt         this door: calls and their answers
  */
 #ifndef DAEMON_ADOPT_ADOPT_H
 #define DAEMON_ADOPT_ADOPT_H
 
+#include <sys/queue.h>
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/mono.h"
+#include "daemon/adopt/adopt_tryout.h"
 #include "linux/loop/loop.h"
 
+struct adopt_review;
 struct app_spec;
 struct config;
 struct error;
 struct loop;
+struct orphans;
 struct worker;
 struct workers;
 
 struct adopt {
 	struct loop *loop;
 	struct workers *workers;
+	struct adopt_review *review;
 	struct loop_timer again;	/* answers what could not be before */
+	struct tryouts tryouts;
 	struct mono pause;		/* until then binds wait */
+	TAILQ_HEAD(adopt_queue, adopt_pending) queue;
+	uint64_t turn;			/* of the loop, in which calls are */
+	struct mono until;		/* answered until then */
 	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */
 	bool told_not;
 };
 
-/* -ENOMEM. Undone by _fini. */
-int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers);
+/* `review`: to be initialised too, before the first worker starts. -ENOMEM.
+   Undone by _fini. */
+int adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
+    struct orphans *orphans, struct adopt_review *review);
 void adopt_fini(struct adopt *adopt);
 
 /* worker->trap: made, -ENOMEM; and freed, NULL is fine. */

@@ -17,11 +17,16 @@
 #include "linux/process/inspect.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 #include "linux/socket/unix_socket.h"
 
 /* A worker with so many descriptors that this is too short is not looked
    through to the end: it would hold everything else up. */
-#define SEARCH_MS 20
+#define SEARCH_MS 4
+
+/* So many are looked at however long it takes, when others have the CPU. */
+#define SEARCH_MIN 256
+#define SEARCH_MIN_EPOLLS 4
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -43,21 +48,6 @@ learn_from_copy(struct ask *a)
 		(void)getsockopt(a->copy, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
 		    &len);
 	s->v6only = v6only != 0;
-}
-
-/*
- * Close a duplicate of a worker's socket. If it is the last one of a connection
- * that is to linger, close(2) would wait for the peer, and we are not to.
- */
-static void
-close_copy(int *fd)
-{
-	const struct linger off = { .l_onoff = 0 };
-
-	if (*fd >= 0 && socket_is_connected(*fd))
-		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off,
-		    sizeof(off));
-	fd_close(fd);
 }
 
 /* What is bound already, or connected, the kernel does not bind again. */
@@ -89,8 +79,10 @@ is_in_our_network(int fd, const struct app_spec *spec)
 {
 	uint64_t theirs = 0, ours = 0;
 	socklen_t len = sizeof(theirs);
-	const struct listener *l = spec->listeners[0];
+	const struct listener *l = NULL;
 
+	for (size_t i = 0; l == NULL && i < app_spec_n_listeners(spec); i++)
+		l = app_spec_listener(spec, i);
 	return l == NULL ||
 	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
 	    getsockopt(listener_first_lane(l)->fd, SOL_SOCKET, SO_NETNS_COOKIE,
@@ -108,7 +100,7 @@ learn_socket(struct ask *a)
 	a->copy = pid > 0 ? inspect_take_fd(pid, c->fd) : -1;
 	/* A thread may have a table of its own (unshare(2)). */
 	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
-		close_copy(&a->copy);
+		socket_close_copy(&a->copy);
 	if (a->copy >= 0) {
 		learn_from_copy(a);
 		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
@@ -116,19 +108,28 @@ learn_socket(struct ask *a)
 		    is_in_our_network(a->copy, a->w->spec));
 	}
 	a->copy = -1;
-	return inspect_protocol_name(c->tid, c->fd, name, sizeof(name)) &&
+	return inspect_same_network(c->tid) &&
+	    inspect_protocol_name(c->tid, c->fd, name, sizeof(name)) &&
 	    adoption_socket_from_name(name, &a->socket);
 }
 
+/* Once per process. Of a caller that has gone there is nothing to tell. */
 static void
-warn_unreadable(struct worker *w, int code)
+warn_unreadable(const struct ask *a, int code)
 {
-	if (w->trap->unreadable_told)
+	struct worker *w = a->w;
+	const char *hint = code == -EPERM || code == -EACCES ?
+	    ": it changed its user, or clusterd needs CAP_SYS_PTRACE here" :
+	    code == -EMFILE || code == -ENFILE ?
+	    ": raise the limit of descriptors that clusterd has" : "";
+
+	if (w->trap->unreadable_told ||
+	    !seccomp_notify_valid(w->trap->fd, a->call))
 		return;
 	w->trap->unreadable_told = true;
-	worker_log(LOG_LEVEL_WARNING, w, "binds an address that clusterd may "
-	    "not read (%s), so it is not adopted: it changed its user, or "
-	    "needs CAP_SYS_PTRACE here", strerror(-code));
+	worker_log(LOG_LEVEL_WARNING, w, "binds an address that clusterd "
+	    "cannot look at (%s), so it is not adopted%s", strerror(-code),
+	    hint);
 }
 
 /* 0; -ENOTSUP: nothing that could be adopted; other -errno. */
@@ -145,22 +146,30 @@ read_address(struct ask *a)
 	if (c->len < sizeof(family) || c->len > sizeof(bytes))
 		return -ENOTSUP;
 	n = inspect_memory(c->tid, c->address, &bytes, c->len);
-	if (n == -EPERM || n == -EACCES)
-		warn_unreadable(a->w, (int)n);
+	/* EFAULT is what the kernel will say, too. */
+	if (n < 0 && n != -EFAULT)
+		warn_unreadable(a, (int)n);
 	if (n != (ssize_t)c->len)
 		return -ENOTSUP;
 	family = bytes.ss_family;
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX &&
 	    family != AF_UNSPEC)
 		return -ENOTSUP;
-	if (inspect_fd(c->tid, c->fd, &a->ino) != INSPECT_SOCKET ||
-	    inspect_fd_flags(c->tid, c->fd, &a->flags) < 0 ||
-	    !learn_socket(a))
+	if (inspect_fd(c->tid, c->fd, &a->ino) != INSPECT_SOCKET)
+		return -ENOTSUP;
+	code = inspect_fd_flags(c->tid, c->fd, &a->flags);
+	if (code < 0)
+		warn_unreadable(a, code);
+	/* In a root of its own its paths are not ours. */
+	if (code < 0 || !learn_socket(a) ||
+	    (family == AF_UNIX && !inspect_same_root(c->tid)))
 		return -ENOTSUP;
 	if (family == AF_UNIX)
 		cwd = inspect_cwd(c->tid);
 	code = adoption_parse(&a->socket, &bytes, c->len, cwd, &a->asked);
 	free(cwd);
+	if (code == 0 && a->copy >= 0 && family != AF_UNIX)
+		socket_wishes(a->copy, &a->asked.options);
 	return code == -ENOMEM ? code : code < 0 ? -ENOTSUP : 0;
 }
 
@@ -168,7 +177,8 @@ read_address(struct ask *a)
 static int
 translate_path(struct ask *a)
 {
-	const struct conf_app *conf = a->w->spec->conf;
+	const struct conf_app *conf = app_spec_conf(a->w->spec,
+	    a->w->instance);
 
 	for (size_t i = 0; i < conf->n_listens; i++) {
 		const struct address *written = &conf->listens[i];
@@ -204,7 +214,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 void
 ask_free(struct ask *a)
 {
-	close_copy(&a->copy);
+	socket_close_copy(&a->copy);
 	address_free(&a->asked);
 }
 
@@ -213,6 +223,7 @@ ask_free(struct ask *a)
 struct search {
 	const struct ask *ask;
 	struct ask_kin kin;
+	size_t n;			/* descriptors looked at */
 	int epolls[ASK_ENTRIES_MAX];	/* over there */
 	size_t n_epolls;
 	int epoll;			/* at hand */
@@ -226,7 +237,7 @@ note_fd(void *ctx, int fd)
 	struct ask_kin *k = &s->kin;
 	uint64_t ino;
 
-	if (!mono_before(mono_now(), s->deadline))
+	if (++s->n > SEARCH_MIN && !mono_before(mono_now(), s->deadline))
 		return false;
 	switch (inspect_fd(s->ask->call->tid, fd, &ino)) {
 	case INSPECT_SOCKET:
@@ -272,8 +283,8 @@ ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 	size_t n = 0;
 
 	(void)inspect_each_fd(tid, note_fd, &s);
-	for (size_t i = 0; i < s.n_epolls &&
-	    mono_before(mono_now(), s.deadline); i++) {
+	for (size_t i = 0; i < s.n_epolls && (i < SEARCH_MIN_EPOLLS ||
+	    mono_before(mono_now(), s.deadline)); i++) {
 		s.epoll = s.epolls[i];
 		inspect_each_epoll_target(tid, s.epoll, note_target, &s);
 	}

@@ -27,12 +27,9 @@ int adopt_give(const struct ask *ask, const struct adoption *adoption);
 int adopt_settle(struct worker *worker, const struct seccomp_call *call,
     struct listener *listener, uint64_t ino, struct error *err);
 
-/*
- * The descriptors that the worker was started with may be of sockets that it
- * has no use for since: another address took their place, or they turned out to
- * be shared. They become the present ones, so that nobody holds the old ones
- * open. `call` waits for its answer.
- */
-void adopt_renew_given(struct worker *worker, const struct seccomp_call *call);
+/* `call` is a listen(2) on a lane that the worker has bound to an interface: it
+   gets one of another listener, which *l is then. As above. */
+int adopt_narrow(struct worker *worker, const struct seccomp_call *call,
+    struct listener **listener, uint64_t ino, struct error *err);
 
 #endif

@@ -2,13 +2,30 @@
 #ifndef DAEMON_ADOPT_ADOPT_HINT_H
 #define DAEMON_ADOPT_ADOPT_HINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+struct address;
+struct app_spec;
 struct ask;
+struct listener;
+struct worker;
 
 /* The kernel will judge: if it will refuse, most likely another instance has
    the port, and nobody has told clusterd to share it. Said once per address. */
 void adopt_hint(const struct ask *ask);
+
+/* It listens there, and that is none of its app's. Said once per address. */
+void adopt_hint_elsewhere(const struct worker *worker,
+    const struct address *address);
+
+/*
+ * Its workers serve what they were given, which is open to all, although the
+ * command names a private address. Said once per generation, and not before
+ * somebody does: a server may bind late.
+ */
+void adopt_hint_public(struct app_spec *spec,
+    bool (*is_served)(void *ctx, struct listener *listener), void *ctx);
 
 /* An IPv4 socket for a listener that is for IPv6 alone. */
 void adopt_log_refused(const struct ask *ask, size_t position);

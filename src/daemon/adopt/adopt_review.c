@@ -1,12 +1,18 @@
 /* Which of an app's addresses its program really serves, once it is ready. */
+#include <errno.h>
+
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/worker/fd_protocol.h"
+#include "daemon/adopt/adopt_held.h"
+#include "daemon/adopt/adopt_hint.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
-#include "daemon/watch/orphans.h"
+#include "daemon/watch/hint.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
@@ -16,25 +22,37 @@
    at once. */
 #define REVIEW_MS 50
 
-/* Other than by the numbers that it was started with, unless it has closed
-   those and got one again for a socket of its own. */
-static bool
-holds(const struct worker *w, struct listener *l)
-{
-	const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
-	const struct conf_app *conf = w->spec->conf;
-	int first = FD_PROTOCOL_FIRST;
-	struct fsids ids;
-	bool held;
+/* So often in a row nobody must be seen on a listener that a worker was told of
+   before it is closed for another one. */
+#define LOOKS 3
 
-	if (lane == NULL)
-		return false;
-	ids = inspect_begin(&conf->creds);
-	if (!w->trap->low && conf->handoff != CONF_HANDOFF_ADOPT)
-		first += (int)conf->n_listens;
-	held = waiting_holds(w->pid, lane->ino, first);
-	inspect_end(&ids);
-	return held;
+/* After a move: soon at first, seldom for those who bind all the time, and not
+   for long at a time. */
+#define MOVE_MS 50
+#define MOVE_PAUSE_MS 1000
+#define MOVE_LOOK_MS 20
+
+/* Is there a process of the crew's that has left its parent, and so is not
+   looked through, or any such one that has a lane of the listener? */
+static bool
+is_escaped(const struct adopt_review *r, const struct crew *crew,
+    struct listener *l)
+{
+	uint64_t last = 0;
+
+	if (orphans_look_for_crew(r->orphans, crew))
+		return true;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
+		    l) ? spec_lanes_find(w->spec, l, &w->holder) : NULL;
+
+		if (lane == NULL || lane->ino == last)
+			continue;
+		last = lane->ino;
+		if (adopt_is_escaped(r->orphans, w, lane->ino))
+			return true;
+	}
+	return false;
 }
 
 /* Has some process of the spec's workers the lane open? Who had it last is
@@ -45,36 +63,26 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 {
 	const struct worker *last = workers_find(crew->all, l->seen_pid);
 
-	if (last != NULL && last->spec == spec && holds(last, l))
+	if (last != NULL && last->spec == spec && adopt_holds(last, l))
 		return true;
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
 		if (w->spec == spec && w->pid != 0 && w != last &&
-		    holds(w, l)) {
+		    adopt_holds(w, l)) {
 			listener_note_seen(l, w->pid);
 			return true;
 		}
-	/* What has left its parent is not looked through. */
-	return orphans_of_crew(r->orphans, crew);
+	return is_escaped(r, crew, l);
 }
 
 /* Does anybody wait for its clients, of whatever generation? */
 static bool
 is_served(const struct adopt_review *r, const struct crew *crew, struct listener *l)
 {
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
-		const struct lane *lane = app_spec_lane(w->spec, l, &w->holder);
-		struct fsids ids;
-		bool served;
-
-		if (w->pid == 0 || lane == NULL)
-			continue;
-		ids = inspect_begin(&w->spec->conf->creds);
-		served = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
-		inspect_end(&ids);
-		if (served || holds(w, l))
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->pid != 0 && app_spec_has(w->spec, l) &&
+		    (adopt_waits(w, l) || adopt_holds(w, l)))
 			return true;
-	}
-	return orphans_of_crew(r->orphans, crew);
+	return is_escaped(r, crew, l);
 }
 
 /* Does a dual-stack listener of the app take its clients too? */
@@ -93,6 +101,72 @@ is_covered(const struct app_spec *spec, const struct listener *l)
 	return false;
 }
 
+/* Is it another address of what is in its place? UDP beside `port` is none. */
+static bool
+is_rival(const struct app_spec *spec, size_t i)
+{
+	const struct listener *first = app_spec_in_place(spec, i);
+
+	return first != NULL &&
+	    first->bound.kind == spec->beside.v[i].listener->bound.kind;
+}
+
+/* Then that one may take its place, if nobody who was told of the first serves
+   it: promote_instead(). */
+static bool
+has_beside(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; conf_app_announces(spec->conf) &&
+	    i < spec->beside.n; i++)
+		if (is_rival(spec, i) && app_spec_in_place(spec, i) == l)
+			return true;
+	return false;
+}
+
+/* One who might serve it: what an instance has of its own, its worker alone. */
+static bool
+has_ready_for(const struct crew *crew, const struct app_spec *spec,
+    const struct listener *l)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->spec == spec && worker_ready(w) && (l->instance < 0 ||
+		    l->instance == (long)w->instance))
+			return true;
+	return false;
+}
+
+static void
+suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
+    const struct app_spec *spec, struct listener *l)
+{
+	if (!l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
+	    app_spec_has_taken(spec, l) || has_beside(spec, l) ||
+	    !has_ready_for(crew, spec, l) || is_served(r, crew, l))
+		return;
+	listener_suspend(l);
+	if (is_covered(spec, l))
+		return;
+	log_app_often(LOG_LEVEL_WARNING, crew->name, "its program serves other "
+	    "addresses and not %s: connections to it are refused until it does",
+	    address_text_numeric(&l->bound).s);
+}
+
+/* Does its program bind what it serves, as far as can be told? One that was
+   told of what it was given may serve that, and bind something beside it. */
+static bool
+binds(const struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (!conf_app_announces(spec->conf) && is_rival(spec, i))
+			return true;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		const struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL && !l->beside && app_spec_has_taken(spec, l))
+			return true;
+	}
+	return false;
+}
 /*
  * A program that has bound one of its addresses, and is ready, will hardly
  * accept on another that it has not bound. Clients are refused there, as they
@@ -103,24 +177,41 @@ static void
 suspend_unserved(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec)
 {
-	bool binds = false;
+	size_t n = app_spec_n_listeners(spec);
 
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		binds |= spec->taken[i];
-	for (size_t i = 0; binds && i < spec->conf->n_listens; i++) {
-		struct listener *l = spec->listeners[i];
+	if (!binds(spec))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (app_spec_listener(spec, i) != NULL)
+			suspend_if_unserved(r, crew, spec,
+			    app_spec_listener(spec, i));
+}
 
-		if (spec->taken[i] || l == NULL || !l->listening ||
-		    l->inherited || l->bound.kind != ADDRESS_TCP ||
-		    is_served(r, crew, l))
-			continue;
-		listener_suspend(l);
-		if (is_covered(spec, l))
-			continue;
-		log_app(LOG_LEVEL_WARNING, crew->name, "its program serves "
-		    "other addresses and not %s: connections to it are refused "
-		    "until it does", address_text_numeric(&l->bound).s);
+/* For a program that waits for a descriptor that it was not told of: ready as
+   it says, it serves nobody. */
+static void
+hint_unbound(const struct adopt_review *r, const struct crew *crew,
+    struct app_spec *spec)
+{
+	const struct worker *w = crew->workers;
+
+	while (w != NULL && (w->spec != spec || !worker_ready(w) ||
+	    !hint_is_unbound(w)))
+		w = w->next;
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+
+		if (l != NULL && is_served(r, crew, l))
+			return;
 	}
+	if (app_spec_note_unbound(spec, crew->stable))
+		worker_log(LOG_LEVEL_WARNING, w, "is ready and has not bound "
+		    "%s, and of its descriptor it is told by CLUSTERD_FD "
+		    "alone: if it looks for LISTEN_FDS, add handoff = env; for "
+		    "another protocol see fd_protocol",
+		    address_text(app_spec_bound(spec, w->instance)).s);
 }
 
 static bool
@@ -132,28 +223,142 @@ has_ready(const struct crew *crew, const struct app_spec *spec)
 	return false;
 }
 
-static void
-review_spec(const struct adopt_review *r, const struct crew *crew, struct app_spec *spec)
+/* Is what is in the place of entry `i` of beside, which is not only tried, of
+   no use to anybody, so that the entry may take its place? By the number that
+   it was given under it is served without a bind: then somebody waits on it,
+   in whichever process. */
+static bool
+is_useless(const struct adopt_review *r, const struct crew *crew,
+    const struct app_spec *spec, size_t i)
 {
-	if (spec == NULL || !has_ready(crew, spec))
-		return;
-	for (size_t i = spec->n_beside; i-- > 0;)
-		if (!is_held(r, crew, spec, spec->beside[i].listener))
-			app_spec_drop(spec, i);
-	for (size_t i = spec->n_beside; i-- > 0;) {
-		size_t position = spec->beside[i].position;
-		struct listener *l = spec->listeners[position];
+	const struct listener *beside = spec->beside.v[i].listener;
+	struct listener *l = app_spec_in_place(spec, i);
 
-		/* One that no server has bound may be served by its number. */
-		if (l != NULL && spec->taken[position] &&
-		    !is_held(r, crew, spec, l))
-			app_spec_promote(spec, i);
-	}
-	suspend_unserved(r, crew, spec);
+	if (l == NULL || !beside->listening || beside->quiet ||
+	    (!app_spec_has_taken(spec, l) && !conf_app_announces(spec->conf)))
+		return false;
+	return !is_held(r, crew, spec, l) && !is_served(r, crew, l);
+}
+
+/* One who serves it may be between two waits, or not have come to all of his
+   first ones: it is looked again before anything is closed. */
+static void
+promote_instead(struct adopt_review *r, struct crew *crew,
+    struct app_spec *spec, size_t i)
+{
+	bool useless = is_useless(r, crew, spec, i);
+	unsigned looks = spec_beside_note_useless(&spec->beside, i,
+	    useless);
+
+	if (looks >= LOOKS || (useless && !conf_app_announces(spec->conf)))
+		app_spec_promote(spec, i);
+	else if (useless)
+		adopt_review_soon(r, crew);
+}
+
+struct review_of {
+	const struct adopt_review *review;
+	const struct crew *crew;
+};
+
+static bool
+is_served_now(void *ctx, struct listener *l)
+{
+	const struct review_of *of = ctx;
+
+	return is_served(of->review, of->crew, l);
 }
 
 static void
-review_crew(const struct adopt_review *r, struct crew *crew)
+review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
+{
+	if (spec == NULL || !has_ready(crew, spec))
+		return;
+	for (size_t i = spec->beside.n; i-- > 0;)
+		if (!is_held(r, crew, spec, spec->beside.v[i].listener))
+			app_spec_drop(spec, i);
+	for (size_t i = spec->beside.n; i-- > 0;)
+		promote_instead(r, crew, spec, i);
+	suspend_unserved(r, crew, spec);
+	hint_unbound(r, crew, spec);
+	adopt_hint_public(spec, is_served_now,
+	    &(struct review_of){ .review = r, .crew = crew });
+}
+
+/* Has no process of it the lane open any more? */
+static bool
+is_deserted(const struct worker *w, const struct lane *lane)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	bool held = waiting_holds(w->pid, lane->ino, 0, 0);
+
+	inspect_end(&ids);
+	return !held;
+}
+
+/* Of what it has to itself: new clients go elsewhere. Returns false if there was
+   no time for all. */
+static bool
+review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
+{
+	const struct app_spec *spec = w->spec;
+
+	if (!mono_before(mono_now(), end))
+		return false;
+	/* Asked once: that takes a while too. */
+	if (!worker_ready(w) || orphans_look_for_crew(r->orphans, w->crew))
+		return true;
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+		struct listener *l = app_spec_listener(spec, i);
+		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
+		    NULL : lanes_find(l, &w->holder);
+
+		if (lane == NULL || lane->deserted)
+			continue;
+		if (!mono_before(mono_now(), end))
+			return false;
+		if (!is_deserted(w, lane) ||
+		    adopt_is_escaped(r->orphans, w, lane->ino))
+			continue;
+		lanes_desert(lane);
+		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "
+		    "and serves another address: new connections go to others, "
+		    "if there are any, until it binds it again",
+		    address_text(&l->bound).s);
+	}
+	return true;
+}
+
+static void
+moves_due(void *ctx)
+{
+	struct adopt_review *r = ctx;
+	struct mono end = mono_add_ms(mono_now(), MOVE_LOOK_MS);
+
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next) {
+			if (!w->trap->moved)
+				continue;
+			w->trap->moved = !review_moved(r, w, end);
+			if (w->trap->moved)
+				loop_timer_start(r->loop, &r->moves,
+				    MOVE_PAUSE_MS);
+		}
+	r->looked = mono_now();
+}
+
+void
+adopt_review_move(struct adopt_review *r, struct worker *w)
+{
+	bool again = r->looked.ns != 0 &&
+	    mono_ms_between(r->looked, mono_now()) < MOVE_PAUSE_MS;
+
+	w->trap->moved = true;
+	loop_timer_start(r->loop, &r->moves, again ? MOVE_PAUSE_MS : MOVE_MS);
+}
+
+static void
+review_crew(struct adopt_review *r, struct crew *crew)
 {
 	if (!crew->review)
 		return;
@@ -167,7 +372,7 @@ review_crew(const struct adopt_review *r, struct crew *crew)
 static void
 review_due(void *ctx)
 {
-	const struct adopt_review *r = ctx;
+	struct adopt_review *r = ctx;
 
 	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
 		review_crew(r, c);
@@ -187,11 +392,14 @@ adopt_review_init(struct adopt_review *r, struct loop *loop,
 	r->loop = loop;
 	r->workers = workers;
 	r->orphans = orphans;
-	return loop_timer_init(loop, &r->timer, review_due, r);
+	if (loop_timer_init(loop, &r->timer, review_due, r) < 0)
+		return -ENOMEM;
+	return loop_timer_init(loop, &r->moves, moves_due, r);
 }
 
 void
 adopt_review_fini(struct adopt_review *r)
 {
 	loop_timer_fini(r->loop, &r->timer);
+	loop_timer_fini(r->loop, &r->moves);
 }

@@ -11,6 +11,7 @@
 
 struct crew;
 struct orphans;
+struct worker;
 struct workers;
 
 struct adopt_review {
@@ -18,6 +19,8 @@ struct adopt_review {
 	struct workers *workers;
 	struct orphans *orphans;
 	struct loop_timer timer;
+	struct loop_timer moves;
+	struct mono looked;		/* after the last one */
 };
 
 /* -ENOMEM. Undone by _fini. */
@@ -28,5 +31,9 @@ void adopt_review_fini(struct adopt_review *review);
 /* A worker got ready, or went: the crew's addresses are reviewed a little
    later, for all that happened by then. */
 void adopt_review_soon(struct adopt_review *review, struct crew *crew);
+
+/* A ready worker has bound something: it is looked a little later whether it
+   still has its lanes open. */
+void adopt_review_move(struct adopt_review *review, struct worker *worker);
 
 #endif

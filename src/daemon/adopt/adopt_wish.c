@@ -1,16 +1,22 @@
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 #include "linux/socket/socket_inherit.h"
 
 struct wish {
@@ -31,6 +37,38 @@ find(const struct worker *w, uint64_t ino)
 	return x;
 }
 
+/* ---- what cannot be carried over ---- */
+
+/* Once for each option of an app. */
+static void
+tell_lost(void *ctx, unsigned option, const char *name, int code)
+{
+	struct worker *w = ctx;
+	uint64_t *told = &w->crew->options_told[option / 64];
+	uint64_t bit = UINT64_C(1) << (option % 64);
+
+	if ((*told & bit) != 0)
+		return;
+	*told |= bit;
+	worker_log(LOG_LEVEL_WARNING, w, "has set %s on its socket, and that "
+	    "cannot be carried over to the listener: %s (said once)", name,
+	    strerror(-code));
+}
+
+/* What the file says wins. */
+static void
+inherit(struct worker *w, int copy, const struct lane *lane)
+{
+	const char *what;
+
+	socket_inherit_options(copy, lane->fd, tell_lost, w);
+	(void)socket_set_options(lane->fd, &lane->listener->bound.options,
+	    false, &what);
+	lanes_hush_again(lane);
+}
+
+/* ---- for later ---- */
+
 /* For want of memory the lane stays as it is. */
 static void
 note(const struct ask *a, const struct lane *lane, bool nonblocking)
@@ -45,7 +83,7 @@ note(const struct ask *a, const struct lane *lane, bool nonblocking)
 		x->next = a->w->trap->wishes;
 		a->w->trap->wishes = x;
 	} else {
-		fd_close(&x->copy);
+		socket_close_copy(&x->copy);
 	}
 	x->copy = a->copy < 0 ? -1 : fcntl(a->copy, F_DUPFD_CLOEXEC, 0);
 	x->nonblocking = nonblocking;
@@ -69,7 +107,7 @@ wish_make(const struct ask *a, const struct lane *lane)
 		return;
 	}
 	if (a->copy >= 0)
-		socket_inherit_options(a->copy, lane->fd);
+		inherit(a->w, a->copy, lane);
 	if (on || use == STEER_USE_NONE)
 		socket_set_nonblocking(lane->fd, on);
 }
@@ -86,7 +124,7 @@ all_wish(const struct listener *l, const struct wish *x,
 			const struct wish *other = find(w, x->ino);
 
 			if (w->pid != 0 && app_spec_has(w->spec, l) &&
-			    app_spec_shares(w->spec, l) && (other == NULL ||
+			    spec_lanes_shared(w->spec, l) && (other == NULL ||
 			    other->nonblocking != x->nonblocking))
 				return false;
 		}
@@ -112,12 +150,11 @@ wish_try(struct worker *w)
 		if (l == NULL || !all_wish(l, x, w->crew->all))
 			continue;
 		if (x->copy >= 0)
-			socket_inherit_options(x->copy,
-			    lanes_find_inode(l, x->ino)->fd);
+			inherit(w, x->copy, lanes_find_inode(l, x->ino));
 		if (x->nonblocking)
 			socket_set_nonblocking(
 			    lanes_find_inode(l, x->ino)->fd, true);
-		fd_close(&x->copy);
+		socket_close_copy(&x->copy);
 		x->done = true;
 	}
 }
@@ -129,7 +166,7 @@ wish_forget(struct worker *w)
 		struct wish *x = w->trap->wishes;
 
 		w->trap->wishes = x->next;
-		fd_close(&x->copy);
+		socket_close_copy(&x->copy);
 		free(x);
 	}
 }

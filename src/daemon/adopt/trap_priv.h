@@ -7,18 +7,24 @@
 #include "linux/loop/loop.h"
 
 struct adopt;
-struct adopt_pending;
+struct tryout;
+struct tryouts;
 struct wish;
 
 struct trap {
 	struct adopt *adopt;
 	int fd;			/* the listener of its calls; -1: none */
 	loop_handle handle;
-	struct adopt_pending *pending;	/* to be answered later */
 	struct wish *wishes;	/* adopt_wish */
+	struct tryouts *all_tryouts;
+	struct tryout *tryouts;	/* adopt_tryout: what it listens on, for so
+				   short a time that it may be over at once */
+	unsigned tried;		/* adopt_tryout: so many there were */
+	bool bound;		/* adopt_tryout: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */
+	bool moved;		/* adopt_review: it is to be looked at */
 	bool low;		/* adopt_give: it has adopted a number that is
 				   one of those given at the start */
 };

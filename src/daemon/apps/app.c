@@ -59,6 +59,30 @@ apps_touch(struct apps *apps)
 	apps->dirty = true;
 }
 
+/* Half of what a turn may take. */
+#define TIME_NS 2000000
+
+bool
+apps_have_time(struct apps *apps)
+{
+	struct mono now = mono_now();
+
+	if (apps->time_ends.ns == 0)
+		apps->time_ends = (struct mono){ now.ns + TIME_NS };
+	return apps->stopping || mono_before(now, apps->time_ends);
+}
+
+void
+app_later(struct app *app)
+{
+	struct apps *apps = app->apps;
+
+	app->dirty = true;
+	if (mono_is_never(apps->go_on.due))
+		apps->behind = app->number;
+	loop_timer_start(apps->workers->loop, &apps->go_on, 0);
+}
+
 static bool
 take(bool *flag)
 {
@@ -132,11 +156,25 @@ apps_want(const struct apps *apps, const struct listener *l)
 	return false;
 }
 
-void
-app_close_doors(const struct app *app, const struct app_spec *spec)
+static void
+close_doors(const struct app *app, const struct app_spec *spec,
+    void (*how)(struct listener *))
 {
 	for (struct listener *l = app->apps->house.listeners->first; l != NULL;
 	    l = l->next)
 		if (app_spec_has(spec, l) && !apps_want(app->apps, l))
-			listener_close_door(l);
+			how(l);
+}
+
+void
+app_close_doors(const struct app *app, const struct app_spec *spec)
+{
+	close_doors(app, spec, listener_close_door);
+}
+
+void
+app_refuse(const struct app *app)
+{
+	close_doors(app, app->crew.target, listener_refuse);
+	close_doors(app, app->crew.stable, listener_refuse);
 }

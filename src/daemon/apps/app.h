@@ -13,7 +13,9 @@
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer_proof.h"
 #include "daemon/workers/workers.h"
+#include "linux/loop/loop.h"
 
 struct adopt_review;
 struct app;
@@ -51,12 +53,18 @@ struct apps {
 	struct stopped_app *stopped;
 	/* app.c */
 	bool dirty;			/* an app is */
+	struct mono time_ends;		/* of this turn; all zero: has not begun */
+	struct loop_timer go_on;	/* in the next one … */
+	uint64_t behind;		/* … with this app's number first */
 };
 
 /* seats.c */
 struct seat {
 	struct worker *present;	/* NULL: none */
-	struct worker *next;	/* a rollout's new worker, on trial */
+	struct worker *next;	/* a rollout's new worker, on trial … */
+	enum restart_cause next_end;	/* … and how it ended */
+	bool anew;		/* the rollout has begun it anew, for nobody
+				   would have reached it */
 	/* What has become of its workers, whichever they were: */
 	uint64_t restarts[RESTART_CAUSES];
 	char *death;		/* of the latest, in words; NULL: none */
@@ -81,6 +89,9 @@ struct app {
 	bool over;			/* every seat is final: listeners are closed,
 				   once nobody retires any more */
 	bool failed;		/* … and at least one of them badly */
+	/* app_trials.c */
+	struct loop_timer look;		/* at the new workers */
+	struct steer_proof proof;	/* … of whom nobody was seen to come */
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;
@@ -107,6 +118,14 @@ bool apps_lingers(const struct apps *apps, const char *name);
 void app_touch(struct app *app);
 void apps_touch(struct apps *apps);
 
+/*
+ * Is there any time left for apps in this turn? Else what may wait, waits for the
+ * next one, so that everybody else gets a turn as well: app_later() sees to it
+ * that it comes. At a stop there always is.
+ */
+bool apps_have_time(struct apps *apps);
+void app_later(struct app *app);
+
 /* Has something changed since it was last asked? For apps_turn() alone. */
 bool app_touched(struct app *app);
 bool apps_touched(struct apps *apps);
@@ -126,5 +145,9 @@ unsigned app_ready_count(const struct app *app);
 /* Its workers of this spec (NULL: none) retire, and serve what they have until
    they have finished; its listeners that nobody else has take no new clients. */
 void app_close_doors(const struct app *app, const struct app_spec *spec);
+
+/* The same of all of its listeners, and new clients are refused where that can
+   be had; the app is on its way out, and will not have them again. */
+void app_refuse(const struct app *app);
 
 #endif

@@ -7,8 +7,10 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/rollout.h"
+#include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
@@ -31,17 +33,23 @@ leave(struct app *app, struct app_spec *spec)
 	app_spec_unref(spec);
 }
 
-void
+int
 app_rollout_init(struct app *app, struct app_spec *spec)
 {
+	int code = trials_init(app);
+
+	if (code < 0)
+		return code;
 	app_spec_try(spec, ++app->generation);
 	put_in_force(app, app_spec_ref(spec));
 	app->crew.wanted = spec->instances;
+	return 0;
 }
 
 void
 app_rollout_free(struct app *app)
 {
+	trials_fini(app);
 	app_spec_unref(app->crew.stable);
 	app_spec_unref(app->crew.target);
 	free(app->reload_error);
@@ -54,6 +62,8 @@ forget_outdated(struct app *app)
 {
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		w->outdated = false;
+	for (unsigned i = 0; i < app->n_seats; i++)
+		app->seats[i].anew = false;
 }
 
 /* What is left of the rollouts before. */
@@ -78,6 +88,7 @@ app_roll(struct app *app, struct app_spec *spec)
 	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
 	app_spec_try(spec, ++app->generation);
+	app_spec_follow(spec, app->crew.stable);
 	forget_last(app);
 	rollout_begin(&app->rollout, &app->crew.wanted,
 	    app->crew.stable->instances, spec->instances);
@@ -226,8 +237,7 @@ finish(struct app *app)
 	case ROLLOUT_BACK:
 		log_app(LOG_LEVEL_WARNING, name,
 		    "rolled back to generation %u", generation);
-		app_spec_unref(app->crew.target);
-		app->crew.target = NULL;
+		take_target(app);
 		break;
 	case ROLLOUT_RESTART:
 		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
@@ -249,32 +259,19 @@ finish(struct app *app)
 static void
 tell_abort(struct app *app, unsigned i)
 {
-	const struct seat *seat = &app->seats[i];
-	const struct worker *bad = seat->next;
-	const char *did = "did not become ready";
-	bool reload = app->rollout.kind != ROLLOUT_RESTART;
 	struct strbuf why = STRBUF_INIT;
 
 	if (app->rollout.kind == ROLLOUT_BACK) {
 		log_app(LOG_LEVEL_ERROR, app->crew.name,
-		    "the way back failed too, at instance %u: instances stay "
-		    "as they are", i);
+		    "the way back failed too, at instance %u%s", i,
+		    app->crew.target == app->crew.stable ?
+		    ": instances stay as they are" : "");
 		return;
 	}
-	if (bad == NULL) {
-		bad = seat->present;
-		did = "became ready and then died again and again";
-	}
-	strbuf_printf(&why, "%s aborted: the new worker of instance %u %s",
-	    reload ? "reload" : "restart", i, did);
-	if (bad != NULL && bad->death != NULL)
-		strbuf_printf(&why, " (%s)", bad->death);
-	strbuf_printf(&why, "; generation %u %s", app->crew.stable->generation,
-	    app->over ? "had ended before" :
-	    app_ready_count(app) > 0 ? "keeps serving" : "stays");
+	abort_words_put(&why, app, i);
 	log_app(LOG_LEVEL_ERROR, app->crew.name, "%s",
 	    why.failed ? "reload aborted" : why.text);
-	app->reloads_aborted += reload;
+	app->reloads_aborted += app->rollout.kind != ROLLOUT_RESTART;
 	free(app->reload_error);
 	app->reload_error = strbuf_take(&why);
 	/* That it failed must not be lost with the words. */
@@ -302,8 +299,20 @@ go_back(struct app *app)
 	    "rolling back the instances that had changed over");
 	/* Seats that are empty by now get plain workers, which may crash as
 	   they did before without being a failure of the way back. */
-	seats_fill(app);
+	seats_fill_now(app);
 	app->crew.target = app_spec_ref(app->crew.stable);
+}
+
+/* The rollout to it was superseded by one that came to nothing: it serves, so
+   everybody goes there. */
+static void
+turn_to(struct app *app, struct app_spec *spec)
+{
+	log_app(LOG_LEVEL_WARNING, app->crew.name, "going on to generation "
+	    "%u, which serves already", spec->generation);
+	if (spec->instances != app->crew.stable->instances)
+		app->crew.wanted = spec->instances;
+	app->crew.target = app_spec_ref(spec);
 }
 
 static void
@@ -313,6 +322,11 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 	struct rollout_aborted aborted;
 
 	tell_abort(app, i);
+	if (failed != app->crew.stable)
+		app_spec_note_failed(failed);
+	/* One that takes nobody would keep those who wait for ever. */
+	if (app->seats[i].next != NULL && worker_ready(app->seats[i].next))
+		seats_stop_next(app, i);
 	seats_retire_next(app);
 	app->crew.target = NULL;
 	forget_outdated(app);
@@ -328,6 +342,8 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 		adopt_odd(app, app->seats[aborted.odd].present);
 	else if (aborted.after == ROLLOUT_RETURNS)
 		go_back(app);
+	else if (aborted.after == ROLLOUT_TURNS)
+		turn_to(app, app->seats[aborted.odd].present->spec);
 }
 
 /* ---- step by step ---- */
@@ -335,8 +351,14 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 static struct rollout_worker
 facts_of(const struct app *app, const struct worker *w)
 {
+	const struct app_spec *stable = app->crew.stable;
+
 	return (struct rollout_worker){
 		.state = w->fsm.state,
+		.trial = trials_verdict(app, w),
+		.generation = w->spec->generation,
+		.newer = !w->spec->failed &&
+		    w->spec->generation > stable->generation,
 		.streak = w->fsm.history.streak,
 		.relapsed = w->relapsed,
 		.outdated = w->outdated || worker_is_deaf(w),
@@ -355,6 +377,9 @@ look_at_seat(const struct app *app, unsigned i)
 		present = facts_of(app, seat->present);
 	if (seat->next != NULL)
 		next = facts_of(app, seat->next);
+	/* Once is enough: it may have done that itself. */
+	if (seat->next != NULL && seat->anew)
+		next.outdated = false;
 	return rollout_look(&app->rollout, i,
 	    seat->present != NULL ? &present : NULL,
 	    seat->next != NULL ? &next : NULL);
@@ -381,6 +406,18 @@ start(struct app *app, unsigned i, bool stop)
 	return app->seats[i].next != NULL;
 }
 
+/* What is wanted still is begun anew. */
+static void
+drop(struct app *app, unsigned i)
+{
+	if (i < app->crew.wanted) {
+		worker_log(LOG_LEVEL_INFO, app->seats[i].next, "is replaced: "
+		    "its listener was shut down before it was ready");
+		app->seats[i].anew = true;
+	}
+	seats_drop_next(app, i);
+}
+
 /* One decision; false when there is nothing more to do now. */
 static bool
 carry_out(struct app *app, const struct rollout_view *view)
@@ -393,6 +430,12 @@ carry_out(struct app *app, const struct rollout_view *view)
 		return false;
 	case ROLLOUT_START:
 		return start(app, i, d.stop);
+	case ROLLOUT_VACATE:
+		seats_make_room(app, i, app->crew.target);
+		return true;
+	case ROLLOUT_DROP:
+		drop(app, i);
+		return true;
 	case ROLLOUT_PROMOTE:
 		seats_promote(app, i);
 		return true;
@@ -409,10 +452,19 @@ carry_out(struct app *app, const struct rollout_view *view)
 	return false;
 }
 
+static void
+note_leaving(const struct app *app, struct rollout_seat *seats)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (seats_leaves_one(w) && w->instance < app->n_seats)
+			seats[w->instance].leaving = true;
+}
+
 /* False when there is nothing more to do now. */
 static bool
 step(struct app *app)
 {
+	const unsigned surge = app->crew.target->conf->max_surge;
 	struct rollout_view view;
 	struct rollout_seat *seats;
 	bool more;
@@ -424,14 +476,37 @@ step(struct app *app)
 		return false;
 	for (unsigned i = 0; i < app->n_seats; i++)
 		seats[i] = look_at_seat(app, i);
+	if (surge == 0)
+		note_leaving(app, seats);
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
-		.surge = app->crew.target->conf->max_surge,
+		.surge = surge,
+		.trial = trials_canary_ms(app) > 0,
+		.alone = app->rollout.kind == ROLLOUT_RESTART,
+		.slow = trials_any_slow(app),
+		.unproven = app->crew.target != app->crew.stable,
+		.deaths = app->rollout.deaths, .died = app->rollout.died,
 	};
 	more = carry_out(app, &view);
 	free(seats);
 	return more;
+}
+
+/* Those that died after they had changed over; a worker that has done its share
+   and makes place for a fresh one is no fault. */
+void
+app_rollout_note_end(struct worker *w, const struct worker_step *step,
+    enum restart_cause cause)
+{
+	struct app *app = app_of(w->crew);
+
+	if (!w->seated || app->seats[w->instance].present != w ||
+	    w->spec != app->crew.target || step->to == WORKER_ENDED ||
+	    step->why == WORKER_WHY_NO_FORK || (cause == RESTART_CAUSE_EXIT &&
+		w->fsm.history.streak == 0))
+		return;
+	rollout_note_death(&app->rollout, w->instance);
 }
 
 /* ---- without one ---- */
@@ -473,12 +548,27 @@ close_over(struct app *app)
 		app_spec_shut(app->crew.stable, true);
 }
 
+/* As many steps as are to be done now; others wait for the next turn when this
+   one has taken long. */
+static void
+step_on(struct app *app)
+{
+	while (app->crew.target != NULL && step(app))
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+}
+
 void
 app_rollout_turn(struct app *app)
 {
+	trials_look(app);
+	/* A reload has its own instead of them. */
+	if (app->rollout.kind != ROLLOUT_RELOAD)
+		seats_start_idle(app);
 	do
-		while (app->crew.target != NULL && step(app))
-			;
+		step_on(app);
 	while (app->crew.target == NULL && !app->apps->stopping &&
 	    replace_deaf(app));
 	if (app->crew.target != NULL)

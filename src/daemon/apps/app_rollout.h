@@ -6,6 +6,7 @@
 #define DAEMON_APPS_APP_ROLLOUT_H
 
 #include <stdbool.h>
+#include "core/worker/restart.h"
 
 struct app;
 struct app_spec;
@@ -13,9 +14,12 @@ struct conf_app;
 struct config;
 struct error;
 struct listener;
+struct worker;
+struct worker_step;
 
-/* A new app begins with this configuration. Takes a reference. */
-void app_rollout_init(struct app *app, struct app_spec *spec);
+/* A new app begins with this configuration. Takes a reference. -ENOMEM, and
+   nothing to free. */
+int app_rollout_init(struct app *app, struct app_spec *spec);
 void app_rollout_free(struct app *app);
 
 /* Begin a rollout to `spec`; one that is under way is superseded. */
@@ -36,6 +40,9 @@ int app_restart(struct app *app, int instance, struct error *err);
 /* So many seats more or less; never under one, nor over the limit. */
 void app_scale(struct app *app, int by);
 
+/* A seated worker's process has ended, or none could be started. */
+void app_rollout_note_end(struct worker *worker,
+    const struct worker_step *step, enum restart_cause cause);
 /* A listener of it is another socket now: those who have the old one are deaf,
    and are replaced one by one. */
 void app_note_deaf(struct app *app, const struct listener *listener);

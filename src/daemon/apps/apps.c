@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/names/address.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app_rollout.h"
@@ -13,6 +14,7 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/life/life.h"
 #include "daemon/output/outputs.h"
+#include "daemon/sockets/listeners.h"
 #include "daemon/sockets/listener_open.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
@@ -37,7 +39,11 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 	app->apps = apps;
 	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
-	app_rollout_init(app, spec);
+	if (app_rollout_init(app, spec) < 0) {
+		free(app->crew.name);
+		free(app);
+		return NULL;
+	}
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -79,6 +85,26 @@ apps_init(struct apps *apps, const struct apps_setup *setup)
 	};
 }
 
+/* Those that had no time are touched still. */
+static void
+go_on_due(void *ctx)
+{
+	apps_touch(ctx);
+}
+
+int
+apps_open(struct apps *apps)
+{
+	return loop_timer_init(apps->workers->loop, &apps->go_on, go_on_due,
+	    apps);
+}
+
+void
+apps_close(struct apps *apps)
+{
+	loop_timer_fini(apps->workers->loop, &apps->go_on);
+}
+
 int
 apps_add(struct apps *apps, struct app_spec *spec, bool initial)
 {
@@ -105,20 +131,49 @@ app_free(struct app *app)
 	free(app);
 }
 
+static void
+leave(struct app *app)
+{
+	app->crew.stopping = true;
+	app_spec_supersede(app->crew.stable);
+	seats_leave(app);
+}
+
+/* One that waits until the old one is gone (max_surge = 0) does so still: it may
+   be started for those who wait for it. */
+static bool
+waits_for_room(const struct app *app, const struct worker *w)
+{
+	return w->fsm.state == WORKER_IDLE && seats_leaves(app, w->instance);
+}
+
+static void
+retire(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (!waits_for_room(app, w))
+			worker_retire(w);
+	app_touch(app);
+}
+
+static void
+retire_late(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->fsm.state == WORKER_IDLE && !waits_for_room(app, w))
+			worker_retire(w);
+}
+
 void
 apps_remove(struct app *app)
 {
 	if (app->crew.stopping)
 		return;
-	app->crew.stopping = true;
-	app_spec_supersede(app->crew.stable);
-	seats_leave(app);
+	leave(app);
 	app_close_doors(app, app->crew.target);
 	app_close_doors(app, app->crew.stable);
 	steer_all(app->apps->steering);
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		worker_retire(w);
-	app_touch(app);
+	retire(app);
 }
 
 /* ---- stopped and started by request ---- */
@@ -132,7 +187,10 @@ apps_stop_one(struct app *app, struct error *err)
 	if (code < 0)
 		return error_set(err, code, "out of memory");
 	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
-	apps_remove(app);
+	leave(app);
+	app->crew.dismissed = true;
+	app_refuse(app);
+	retire(app);
 	return 0;
 }
 
@@ -181,6 +239,41 @@ apps_stop(struct apps *apps)
 	apps_touch(apps);
 }
 
+/* Whose end is not known is over by then. */
+static int64_t
+drain_ms(const struct app *app)
+{
+	int64_t most = 0;
+
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->spec->conf->drain_timeout_ms > most)
+			most = w->spec->conf->drain_timeout_ms;
+	return most;
+}
+
+int64_t
+apps_drain(struct apps *apps)
+{
+	int64_t most = 0;
+
+	apps->stopping = true;
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next)
+		listener_refuse(l);
+	for (struct app *a = apps->first; a != NULL; a = a->next_app) {
+		int64_t ms = drain_ms(a);
+
+		if (ms > most)
+			most = ms;
+		if (!a->crew.stopping)
+			leave(a);
+		a->crew.dismissed = true;
+		retire(a);
+	}
+	apps_touch(apps);
+	return most;
+}
+
 void
 apps_kill(struct apps *apps)
 {
@@ -196,38 +289,60 @@ apps_scale(struct apps *apps, int by)
 		app_scale(a, by);
 }
 
-/* Port 0 is another port each time. */
-static const struct address *
-find_common(const struct conf_app *a, const struct conf_app *b)
+static int
+compare(const void *a, const void *b)
 {
-	for (size_t i = 0; i < a->n_listens; i++)
-		for (size_t k = 0; k < b->n_listens; k++)
-			if ((a->listens[i].kind == ADDRESS_UNIX ||
-			    a->listens[i].port != 0) &&
-			    address_equal(&a->listens[i], &b->listens[k]))
-				return &a->listens[i];
-	return NULL;
+	return address_compare(a, b);
+}
+
+/* An address that both want, of all their instances. 1, with its text or NULL;
+   0: none; -ENOMEM. */
+static int
+find_common(const struct conf_app *a, unsigned n_a, const struct conf_app *b,
+    unsigned n_b, char **ret_text)
+{
+	size_t n_ours = 0, n_theirs = 0;
+	struct address *ours = conf_all_listens(a, n_a, &n_ours);
+	struct address *theirs = conf_all_listens(b, n_b, &n_theirs);
+	int r = ours == NULL || theirs == NULL ? -ENOMEM : 0;
+
+	if (r == 0)
+		qsort(theirs, n_theirs, sizeof(*theirs), compare);
+	for (size_t i = 0; r == 0 && i < n_ours; i++)
+		if (bsearch(&ours[i], theirs, n_theirs, sizeof(*theirs),
+		    compare) != NULL) {
+			*ret_text = address_format(&ours[i]);
+			r = 1;
+		}
+	conf_all_listens_free(ours, n_ours);
+	conf_all_listens_free(theirs, n_theirs);
+	return r;
 }
 
 int
 apps_check_listens(const struct apps *apps, const struct conf_app *conf,
     struct error *err)
 {
-	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
-		const struct address *taken;
-		char *text;
+	unsigned n = conf_app_instances(conf, apps->house.auto_instances);
 
-		if (a->crew.stopping || strcmp(a->crew.name, conf->name) == 0)
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
+		const struct crew *c = &a->crew;
+		char *text = NULL;
+		int r;
+
+		if (c->stopping || strcmp(c->name, conf->name) == 0)
 			continue;
-		taken = find_common(conf, a->crew.stable->conf);
-		if (taken == NULL && a->crew.target != NULL)
-			taken = find_common(conf, a->crew.target->conf);
-		if (taken == NULL)
+		r = find_common(conf, n, c->stable->conf, c->wanted, &text);
+		if (r == 0 && c->target != NULL)
+			r = find_common(conf, n, c->target->conf, c->wanted,
+			    &text);
+		if (r < 0)
+			return error_set(err, r, "out of memory");
+		if (r == 0)
 			continue;
-		text = address_format(taken);
 		error_set(err, -EADDRINUSE, "%s is served by %s, which a "
 		    "reload of all apps may change",
-		    text != NULL ? text : "an address", a->crew.name);
+		    text != NULL ? text : "an address", c->name);
 		free(text);
 		return -EADDRINUSE;
 	}
@@ -265,6 +380,7 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 
 	apps->watch->ended(apps->watch_ctx, w, step, words);
 	seats_note_end(w, step, cause, words);
+	app_rollout_note_end(w, step, cause);
 }
 
 enum listener_fate
@@ -321,6 +437,7 @@ advance(struct app *app)
 {
 	free_retired(app);
 	if (app->crew.stopping) {
+		retire_late(app);
 		if (app->crew.workers == NULL)
 			app_free(app);
 		return;
@@ -330,17 +447,37 @@ advance(struct app *app)
 		app->came_up = has_come_up(app);
 }
 
+static void
+advance_some(struct apps *apps, uint64_t from, uint64_t to)
+{
+	for (struct app *a = apps->first, *next; a != NULL; a = next) {
+		next = a->next_app;
+		if (a->number < from || a->number >= to || !a->dirty)
+			continue;
+		if (!apps_have_time(apps))
+			app_later(a);
+		else if (app_touched(a))
+			advance(a);
+	}
+}
+
 bool
 apps_turn(struct apps *apps)
 {
+	const uint64_t behind = apps->behind;
+
 	if (!apps_touched(apps))
 		return false;
-	for (struct app *a = apps->first, *next; a != NULL; a = next) {
-		next = a->next_app;
-		if (app_touched(a))
-			advance(a);
-	}
+	/* Nobody is always the last one. */
+	advance_some(apps, behind, UINT64_MAX);
+	advance_some(apps, 0, behind);
 	return true;
+}
+
+void
+apps_end_turn(struct apps *apps)
+{
+	apps->time_ends = (struct mono){ .ns = 0 };
 }
 
 /* ---- how they are ---- */

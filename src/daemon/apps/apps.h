@@ -5,6 +5,8 @@
  *
  *   app.c          the records; what can be told from them
  *   seats.c        who has a seat of an app, and who is on trial beside him
+ *   app_trials.c   whether the new workers of a rollout serve
+ *   abort_words.c  why one was aborted
  *   app_rollout.c  from one configuration to the next
  *   stopped.c      apps that are stopped by request
  *   app_specs.c    the specs of a whole configuration
@@ -39,6 +41,11 @@ struct apps_setup {
 /* None yet. Undone by apps_stop(), and turns until all have gone. */
 void apps_init(struct apps *apps, const struct apps_setup *setup);
 
+/* When the workers have a loop: before the first is added. -ENOMEM. Undone by
+   _close, with the loop still there. */
+int apps_open(struct apps *apps);
+void apps_close(struct apps *apps);
+
 /*
  * Add an app and start its seats. Takes a reference. `initial`: at the start of
  * the program, which ends if this app's program cannot be executed. -ENOMEM.
@@ -54,6 +61,13 @@ int apps_stop_one(struct app *app, struct error *err);
 
 /* Start one that is stopped. -errno with words: it stays so. */
 int apps_start_one(struct apps *apps, const char *name, struct error *err);
+
+/*
+ * New clients are refused, every worker finishes what it has and is stopped, and
+ * apps go when theirs have. Returns for how long the last of them may take, in
+ * ms; apps_stop() is for those that take longer than that.
+ */
+int64_t apps_drain(struct apps *apps);
 
 /* Stop every worker now, and start none any more; apps go when theirs have. */
 void apps_stop(struct apps *apps);
@@ -88,6 +102,9 @@ void apps_worker_ended(struct worker *worker, const struct worker_step *step,
 /* At the end of a turn: what its changes call for. False: there were none.
    Those that it brings about are for the next call. */
 bool apps_turn(struct apps *apps);
+
+/* It has come to its end: the next one has time again. */
+void apps_end_turn(struct apps *apps);
 
 /* Instances of all apps. */
 void apps_count(const struct apps *apps, unsigned *ret_ready,

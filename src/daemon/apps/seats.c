@@ -1,11 +1,15 @@
 #include <stdlib.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "core/conf/conf.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/seats.h"
 #include "daemon/life/life.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 
@@ -26,9 +30,24 @@ seats_ensure(struct app *app, unsigned n)
 	return true;
 }
 
-/* Put a new worker of `spec` into a place and start it. False: no memory. */
+bool
+seats_leaves_one(const struct worker *w)
+{
+	return !w->seated && worker_state_alive(w->fsm.state);
+}
+
+bool
+seats_leaves(const struct app *app, unsigned i)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->instance == i && seats_leaves_one(w))
+			return true;
+	return false;
+}
+
+/* Put a new worker of `spec` into a place. False: no memory. */
 static bool
-start(struct app *app, struct worker **place, struct app_spec *spec,
+put_worker(struct app *app, struct worker **place, struct app_spec *spec,
     unsigned instance, bool trial)
 {
 	struct worker *w =
@@ -43,7 +62,17 @@ start(struct app *app, struct worker **place, struct app_spec *spec,
 	w->seated = true;
 	w->present = !trial;
 	*place = w;
-	worker_start(w);
+	return true;
+}
+
+/* … and start it. */
+static bool
+start(struct app *app, struct worker **place, struct app_spec *spec,
+    unsigned instance, bool trial)
+{
+	if (!put_worker(app, place, spec, instance, trial))
+		return false;
+	worker_start(*place);
 	return true;
 }
 
@@ -57,7 +86,7 @@ unseat(struct worker **place, void (*how)(struct worker *))
 	*place = NULL;
 	if (w == NULL)
 		return;
-	w->seated = w->present = false;
+	w->seated = w->present = w->aside = false;
 	/* No new connections from here on: to what a failed or superseded
 	   target alone listened on, nobody else would be steered to. */
 	app_close_doors(app_of(w->crew), w->spec);
@@ -74,26 +103,20 @@ seats_drop_last(struct app *app)
 	unseat(&last->present, worker_retire);
 	free(last->death);
 	app->n_seats--;
-}
-
-void
-seats_fill(struct app *app)
-{
-	if (app->over || !seats_ensure(app, app->crew.wanted))
-		return;
-	while (app->n_seats > app->crew.wanted)
-		seats_drop_last(app);
-	for (unsigned i = 0; i < app->n_seats; i++)
-		if (app->seats[i].present == NULL && !app->apps->stopping &&
-		    !start(app, &app->seats[i].present, app->crew.stable, i,
-			false))
-			break;
+	app_spec_unseat(app->crew.stable, app->n_seats);
+	if (app->crew.target != NULL)
+		app_spec_unseat(app->crew.target, app->n_seats);
 }
 
 bool
 seats_start_next(struct app *app, unsigned i, struct app_spec *spec)
 {
-	return start(app, &app->seats[i].next, spec, i, true);
+	struct worker *next = app->seats[i].next;
+
+	if (next == NULL)
+		return start(app, &app->seats[i].next, spec, i, true);
+	worker_start(next);
+	return true;
 }
 
 void
@@ -104,15 +127,147 @@ seats_promote(struct app *app, unsigned i)
 
 	seat->present = seat->next;
 	seat->present->present = true;
+	seat->present->aside = false;
 	seat->next = NULL;
+	worker_pass(seat->present);
 	unseat(&old, worker_retire);
+}
+
+/* Its lanes, before it has a process: who comes meanwhile waits there. */
+static void
+give_lanes(struct worker *w)
+{
+	struct app_spec *spec = w->spec;
+	struct error err = ERROR_INIT;
+	struct lane *lane;
+
+	/* Failing that, it gets them when it starts. */
+	if (app_spec_seat(spec, w->instance, &err) < 0) {
+		error_clear(&err);
+		return;
+	}
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct listener *l = app_spec_place(spec, w->instance, i);
+
+		if (l != NULL)
+			(void)spec_lanes_take(spec, l, &w->holder, &lane,
+			    &err);
+	}
+	error_clear(&err);
+}
+
+/* With max_surge = 0 the old one is gone first, here too: who comes meanwhile
+   waits. */
+static bool
+waits_for_room(const struct app *app, unsigned i)
+{
+	return app->crew.stable->conf->max_surge == 0 && seats_leaves(app, i);
+}
+
+static bool
+fill(struct app *app, unsigned i)
+{
+	struct worker **place = &app->seats[i].present;
+
+	if (!waits_for_room(app, i))
+		return start(app, place, app->crew.stable, i, false);
+	if (!put_worker(app, place, app->crew.stable, i, false))
+		return false;
+	give_lanes(*place);
+	return true;
+}
+
+static void
+fill_all(struct app *app, bool in_time)
+{
+	if (app->over || !seats_ensure(app, app->crew.wanted))
+		return;
+	while (app->n_seats > app->crew.wanted)
+		seats_drop_last(app);
+	for (unsigned i = 0; i < app->n_seats && !app->apps->stopping; i++) {
+		if (app->seats[i].present != NULL)
+			continue;
+		if (in_time && !apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+		if (!fill(app, i))
+			break;
+	}
+}
+
+void
+seats_fill(struct app *app)
+{
+	fill_all(app, true);
+}
+
+void
+seats_fill_now(struct app *app)
+{
+	fill_all(app, false);
+}
+
+void
+seats_start_idle(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		struct worker *w = app->seats[i].present;
+
+		if (w == NULL || w->fsm.state != WORKER_IDLE ||
+		    waits_for_room(app, i))
+			continue;
+		if (!apps_have_time(app->apps)) {
+			app_later(app);
+			break;
+		}
+		worker_start(w);
+	}
+}
+
+void
+seats_make_room(struct app *app, unsigned i, struct app_spec *spec)
+{
+	struct seat *s = &app->seats[i];
+
+	if (put_worker(app, &s->next, spec, i, true)) {
+		/* As the seat's own, for those who come. */
+		s->next->present = true;
+		give_lanes(s->next);
+	}
+	unseat(&s->present, worker_retire);
+}
+
+void
+seats_turn_to(struct app *app, unsigned i, bool next)
+{
+	struct seat *s = &app->seats[i];
+
+	if (s->present != NULL)
+		s->present->aside = next;
+	if (s->next != NULL)
+		s->next->aside = !next;
 }
 
 void
 seats_retire_next(struct app *app)
 {
 	for (unsigned i = 0; i < app->n_seats; i++)
-		unseat(&app->seats[i].next, worker_retire);
+		seats_drop_next(app, i);
+}
+
+void
+seats_drop_next(struct app *app, unsigned i)
+{
+	seats_turn_to(app, i, false);
+	unseat(&app->seats[i].next, worker_retire);
+}
+
+void
+seats_stop_next(struct app *app, unsigned i)
+{
+	seats_turn_to(app, i, false);
+	unseat(&app->seats[i].next, worker_stop);
 }
 
 void
@@ -130,9 +285,13 @@ seats_note_end(struct worker *w, const struct worker_step *step,
 {
 	struct seat *seat;
 
-	if (!w->seated || !w->present)
+	if (!w->seated)
 		return;
 	seat = &app_of(w->crew)->seats[w->instance];
+	if (seat->next == w)
+		seat->next_end = cause;
+	if (seat->present != w)
+		return;
 	str_keep(&seat->death, words);
 	seat->died = mono_now();
 	if (step->why == WORKER_WHY_AGAIN || step->why == WORKER_WHY_NO_FORK)
@@ -146,7 +305,7 @@ seats_leave(struct app *app)
 		free(app->seats[i].death);
 	app->n_seats = 0;
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		w->seated = w->present = false;
+		w->seated = w->present = w->aside = false;
 }
 
 void

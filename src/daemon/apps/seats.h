@@ -14,21 +14,46 @@ struct worker_step;
 /* At least n places; new ones are empty. False: no memory. */
 bool seats_ensure(struct app *app, unsigned n);
 
-/* Outside a rollout: every wanted seat has a worker, the others have none. */
+/* Has a worker that was the seat's still a process? And is it that one? */
+bool seats_leaves(const struct app *app, unsigned seat);
+bool seats_leaves_one(const struct worker *worker);
+
+/* Outside a rollout: every wanted seat has a worker, the others have none; or will
+   have, with the next turns, where there is no time for all of them. With
+   max_surge = 0 one whose place is not free yet is not started, but new clients
+   wait for it. */
 void seats_fill(struct app *app);
+
+/* However long it takes: before a rollout, for which an empty seat is another
+   thing. */
+void seats_fill_now(struct app *app);
+
+/* Those that may be started now; the others, with the next turns. */
+void seats_start_idle(struct app *app);
 
 /* Who has the last one retires. */
 void seats_drop_last(struct app *app);
 
-/* Start a new worker of `spec` beside the one that the seat has, on trial.
-   False: no memory. */
+/* Start a new worker of `spec` beside the one that the seat has, on trial, or
+   the one that waits to be started. False: no memory. */
 bool seats_start_next(struct app *app, unsigned seat, struct app_spec *spec);
 
-/* Its present worker retires; the new one takes the seat. */
+/* Its present worker, if there is one, retires; the new one takes the seat. */
 void seats_promote(struct app *app, unsigned seat);
 
-/* Those on trial retire. */
+/* Its present worker retires; a new one of `spec` is there, not started, and new
+   clients wait for it. */
+void seats_make_room(struct app *app, unsigned seat, struct app_spec *spec);
+
+/* Who gets the new connections of the seat: the new one, or the present. */
+void seats_turn_to(struct app *app, unsigned seat, bool next);
+
+/* Those on trial retire; or that of one seat. */
 void seats_retire_next(struct app *app);
+void seats_drop_next(struct app *app, unsigned seat);
+
+/* That of the seat is stopped: it would not finish what it has. */
+void seats_stop_next(struct app *app, unsigned seat);
 
 /* Stop the present worker, of which no process runs: a new one has who waits in
    its queue. */

@@ -12,13 +12,16 @@
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
 #include "linux/file/file.h"
+#include "linux/process/cpus.h"
 
 static int
 read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
     struct error *err)
 {
 	(void)ctx;
-	return file_read(path, CONF_ENV_FILE_MAX, ret_text, ret_len, err);
+	/* It may lie where the app's user may put what he likes. */
+	return file_read_trusted(path, CONF_ENV_FILE_MAX, ret_text, ret_len,
+	    err);
 }
 
 static int
@@ -42,6 +45,8 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 	const struct conf_host host = {
 		.ctx = cache,
 		.base_dir = origin->base_dir,
+		.environ = environ,
+		.auto_instances = cpus_available(),
 		.read_file = read_env_file,
 		.find_creds = creds_cache_find,
 		.may_become = may_become,

@@ -54,6 +54,45 @@ refuse(struct reloads *rs, struct conf_errors *errors, int code,
 	rs->watch->refused(rs->watch_ctx, why, true);
 }
 
+static void
+refuse_app(struct reloads *rs, const char *app, const char *why)
+{
+	log_app(LOG_LEVEL_ERROR, app, "its reload is refused: %s", why);
+	rs->refused++;
+	rs->watch->refused_app(rs->watch_ctx, app, why);
+}
+
+/* A name that is no good is nobody's business but of who has given it. -errno
+   with words: nothing is left to be done. */
+static int
+check_names(struct reload *r, const struct config *new, struct error *err)
+{
+	struct strlist *apps = &r->wish.apps;
+	bool whole = reload_wish_whole(&r->wish);
+	size_t n = apps->n;
+
+	apps->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		char *name = apps->v[i];
+		int code = reload_check_app(r->rs->apps, name, new, whole,
+		    err);
+
+		apps->v[i] = NULL;
+		if (code == 0) {
+			apps->v[apps->n++] = name;
+			continue;
+		}
+		if (whole || apps->n > 0 || i + 1 < n) {
+			refuse_app(r->rs, name, error_text(err));
+			code = 0;
+		}
+		free(name);
+		if (code < 0)
+			return code;
+	}
+	return 0;
+}
+
 static bool
 same_text(const char *a, const char *b)
 {
@@ -66,6 +105,7 @@ same_settings(const struct config *a, const struct config *b)
 	return a->log_level == b->log_level &&
 	    a->log_format == b->log_format && same_text(a->log, b->log) &&
 	    same_text(a->pidfile, b->pidfile) &&
+	    a->stop_delay_ms == b->stop_delay_ms &&
 	    a->control_auto == b->control_auto &&
 	    same_text(a->control, b->control) &&
 	    a->control_gid == b->control_gid;
@@ -132,6 +172,8 @@ apply(struct reload *r, struct config *new, struct conf_errors *errors)
 	code = adopt_check(rs->adopt, new, &err);
 	if (code == 0)
 		code = balancing_check(rs->balancing, new, &err);
+	if (code == 0)
+		code = check_names(r, new, &err);
 	if (code == 0)
 		code = put_in_force(r, new, &err);
 	if (code < 0)
@@ -244,6 +286,15 @@ reload_fini(struct reloads *rs)
 	rs->refusal = NULL;
 }
 
+static bool
+has(const struct strlist *sl, const char *s)
+{
+	for (size_t i = 0; i < sl->n; i++)
+		if (strcmp(sl->v[i], s) == 0)
+			return true;
+	return false;
+}
+
 /* The newest file counts: a look-up for an older one is dropped, and what it
    was for is for this one to do. */
 static struct reload *
@@ -262,7 +313,7 @@ reload_new(struct reloads *rs, enum reload_scope scope, const char *app)
 	    (old != NULL && old->update);
 	for (size_t i = 0; old != NULL && i < old->apps.n; i++)
 		strlist_add(&r->wish.apps, old->apps.v[i]);
-	if (scope == RELOAD_APP)
+	if (scope == RELOAD_APP && !has(&r->wish.apps, app))
 		strlist_add(&r->wish.apps, app);
 	if (r->wish.apps.failed) {
 		strlist_free(&r->wish.apps);
@@ -283,8 +334,9 @@ reload_request(struct reloads *rs, enum reload_scope scope, const char *app)
 	reload_cancel(rs);
 	apps_count_reload(rs->apps);
 	rs->reloading = true;
-	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld\n"
-	    "STATUS=reloading", (long long)(mono_now().ns / 1000));
+	sd_notify_send(rs->up, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)(mono_now().ns / 1000));
+	sd_notify_status(rs->up, "STATUS=reloading");
 	if (r == NULL) {
 		struct conf_errors none = { .file = NULL };
 

@@ -23,6 +23,8 @@ struct sd_notify;
 struct reload_watch {
 	/* Why it was; `final`: these are the last words. */
 	void (*refused)(void *ctx, const char *words, bool final);
+	/* Of this app alone; what else was asked for goes on. */
+	void (*refused_app)(void *ctx, const char *app, const char *words);
 	void (*applying)(void *ctx);	/* the whole file, now */
 	/* It is in force, and rollouts have begun. */
 	void (*applied)(void *ctx, const struct reload_result *result);

@@ -30,12 +30,9 @@ names(const struct reload_wish *wish, const char *app)
 	return false;
 }
 
-/* ---- some apps alone ---- */
-
-/* The others, and the supervisor's own settings, stay as they are. */
-static int
-check_one(struct apps *apps, const char *name, const struct config *new,
-    struct error *err)
+int
+reload_check_app(struct apps *apps, const char *name,
+    const struct config *new, bool whole, struct error *err)
 {
 	const struct conf_app *conf = config_find_app(new, name);
 
@@ -44,12 +41,16 @@ check_one(struct apps *apps, const char *name, const struct config *new,
 		    name);
 	if (conf == NULL)
 		return error_set(err, -ENOENT, "the file has no app \"%s\" "
-		    "any more: \"update\" removes it", name);
+		    "any more%s", name,
+		    whole ? "" : ": \"update\" removes it");
 	if (stopped_find(apps, name) != NULL)
 		return error_set(err, -ESRCH, "%s was stopped meanwhile",
 		    name);
-	return apps_check_listens(apps, conf, err);
+	return whole ? 0 : apps_check_listens(apps, conf, err);
 }
+
+/* ---- some apps alone ---- */
+
 
 static int
 add(struct apps *apps, struct app_spec *spec)
@@ -76,6 +77,7 @@ roll_or_add(struct apps *apps, struct app_spec *spec,
 	}
 }
 
+/* The others, and the supervisor's own settings, stay as they are. */
 static int
 apply_some(struct apps *apps, struct config *new,
     const struct reload_wish *wish, struct reload_result *result,
@@ -86,8 +88,6 @@ apply_some(struct apps *apps, struct config *new,
 	int code = which == NULL ? error_set(err, -ENOMEM, "out of memory") :
 	    0;
 
-	for (size_t i = 0; code == 0 && i < wish->apps.n; i++)
-		code = check_one(apps, wish->apps.v[i], new, err);
 	for (size_t i = 0; code == 0 && i < new->n_apps; i++)
 		which[i] = names(wish, new->apps[i].name);
 	if (code == 0)

@@ -34,7 +34,12 @@ struct reload_result {
 	bool settings;		/* clusterd's own have changed */
 };
 
-/* To what runs now. -errno with words: nothing has changed. */
+/* May this app be reloaded to what it is in `new`, of which the `whole` is put in
+   force, or some apps alone? -errno with words: it may not. */
+int reload_check_app(struct apps *apps, const char *name,
+    const struct config *new, bool whole, struct error *err);
+
+/* To what runs now; the apps that are wished for were checked. -errno with words: nothing has changed. */
 int reload_apply(struct apps *apps, struct config *new,
     const struct reload_wish *wish, struct reload_result *ret_result,
     struct error *err);

@@ -148,12 +148,10 @@ control_open(struct control *control, struct error *err)
 	free(path);
 	if (code == 0 || code == -EBUSY || !config->control_auto)
 		return code;
-	/* Nobody asked for it, so that it is no reason not to start. */
-	if (code == -ENOENT)
-		log_info("no control socket: %s", error_text(err));
-	else
-		log_warning("no control socket: %s",
-		    err->text != NULL ? err->text : strerror(-code));
+	/* Nobody asked for it, so that it is no reason not to start; but who
+	   looks for it with clusterctl is told that nobody runs. */
+	log_warning("no control socket: %s",
+	    err->text != NULL ? err->text : strerror(-code));
 	error_clear(err);
 	return 0;
 }
@@ -240,6 +238,14 @@ control_reload_refused(void *ctx, const char *words, bool final)
 	struct control *control = ctx;
 
 	control_goal_refused(&control->clients, words, final);
+}
+
+void
+control_reload_refused_app(void *ctx, const char *app, const char *words)
+{
+	struct control *control = ctx;
+
+	control_goal_refused_app(&control->clients, app, words);
 }
 
 void

@@ -69,6 +69,8 @@ void control_worker_stepped(void *control, const struct worker *worker,
 void control_worker_died(void *control, const struct worker *worker,
     const struct worker_step *step, const char *words);
 void control_reload_refused(void *control, const char *words, bool final);
+void control_reload_refused_app(void *control, const char *app,
+    const char *words);
 void control_reload_applying(void *control);
 void control_reload_applied(void *control,
     const struct reload_result *result);

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "core/control/answer.h"
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_door.h"
 #include "daemon/control/control_setup.h"
+#include "linux/socket/socket_close.h"
 
 void
 control_clients_init(struct control_clients *clients,
@@ -38,7 +38,7 @@ control_client_new(struct control_clients *clients, int fd, pid_t pid,
 	}
 	if (code < 0) {
 		free(c);
-		fd_close(&fd);
+		socket_close(&fd);
 		return code;
 	}
 	c->all = clients;
@@ -60,7 +60,7 @@ control_client_free(struct control_client *c)
 	TAILQ_REMOVE(&all->list, c, entry);
 	all->n--;
 	loop_del(c->setup->loop, &c->handle);
-	fd_close(&c->fd);
+	socket_close(&c->fd);
 	control_op_end(&c->op);
 	strbuf_free(&c->out);
 	free(c);
@@ -73,13 +73,13 @@ bool
 control_client_receive(struct control_client *c)
 {
 	while (!c->eof && c->n_in < sizeof(c->in)) {
-		ssize_t n = recv(c->fd, c->in + c->n_in,
-		    sizeof(c->in) - c->n_in, MSG_DONTWAIT);
+		ssize_t n = socket_receive(c->fd, c->in + c->n_in,
+		    sizeof(c->in) - c->n_in);
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN;
+			return n == -EAGAIN;
 		if (n == 0)
 			c->eof = true;
 		c->n_in += (size_t)n;

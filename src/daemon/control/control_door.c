@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/control/control_door.h"
+#include "linux/socket/socket_close.h"
 
 /* How often room is looked for, while somebody waits for it. */
 #define AGAIN_MS	100
@@ -39,13 +40,36 @@ control_door_init(struct control_door *door, struct loop *loop,
 	};
 }
 
+/* Descriptors have no business here. Kernels that cannot refuse them have them
+   left in the queue, see socket_receive(). */
+static int
+open_socket(struct control_door *door, const char *path, const char *also,
+    bool waits, struct control_socket *ret_socket, struct error *err)
+{
+	int code = control_socket_open(path, also, door->gid, waits, ret_socket,
+	    err);
+
+	if (code == 0)
+		(void)socket_refuse_descriptors(ret_socket->fd);
+	return code;
+}
+
+static void
+close_socket(struct control_socket *s)
+{
+	control_socket_remove(s);
+	socket_close(&s->fd);
+	control_socket_close(s);
+}
+
 int
 control_door_open(struct control_door *door, const char *path,
     const char *also, uint32_t gid, struct error *err)
 {
-	int code = control_socket_open(path, also, gid, &door->socket, err);
+	int code;
 
 	door->gid = gid;
+	code = open_socket(door, path, also, true, &door->socket, err);
 	if (code == 0)
 		code = loop_add(door->loop, door->socket.fd, EPOLLIN, false,
 		    arrived, door, &door->handle);
@@ -66,19 +90,18 @@ make_again(struct control_door *door)
 	loop_handle handle = 0;
 	int code;
 
-	code = control_socket_open(door->socket.path, NULL, door->gid, &fresh,
-	    &err);
+	code = open_socket(door, door->socket.path, NULL, false, &fresh, &err);
 	if (code == 0)
 		code = loop_add(door->loop, fresh.fd,
 		    door->paused ? 0 : EPOLLIN, false, arrived, door, &handle);
 	if (code < 0) {
 		log_warning("the control socket is not back: %s",
 		    err.text != NULL ? err.text : strerror(-code));
-		control_socket_close(&fresh);
+		close_socket(&fresh);
 	} else {
 		log_info("the control socket %s is back", fresh.path);
 		loop_del(door->loop, &door->handle);
-		control_socket_close(&door->socket);
+		close_socket(&door->socket);
 		door->socket = fresh;
 		door->handle = handle;
 	}
@@ -105,7 +128,7 @@ control_door_close(struct control_door *door)
 {
 	loop_del(door->loop, &door->handle);
 	loop_timer_fini(door->loop, &door->again);
-	control_socket_close(&door->socket);
+	close_socket(&door->socket);
 }
 
 int

@@ -1,9 +1,11 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "core/conf/conf.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
+#include "daemon/apps/stopped.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_goal.h"
@@ -67,6 +69,22 @@ fails_by_end(struct control_client *c, const struct app *app)
 	return true;
 }
 
+/* A scale-up that fails is not taken back: a longer wait, or a mended program,
+   may be all that is missing. The caller frees. */
+static struct strbuf
+how_to_undo(const struct control_client *c, const struct app *app)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *name = app->crew.name;
+
+	if (c->op.request.verb == REQUEST_SCALE &&
+	    app->crew.wanted > c->op.goal.floor)
+		strbuf_printf(&sb, "; %s goes on with %u instances wanted: "
+		    "\"scale %s %u\" takes that back", name,
+		    app->crew.wanted, name, c->op.goal.floor);
+	return sb;
+}
+
 /* One of these will never be: it is not restarted any more. */
 static bool
 fails_for_good(struct control_client *c, const struct app *app, unsigned from)
@@ -75,13 +93,17 @@ fails_for_good(struct control_client *c, const struct app *app, unsigned from)
 		return false;
 	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
 		const struct seat *seat = &app->seats[i];
+		struct strbuf undo;
 
 		if (seat->present == NULL || seat_is_up(app, i) ||
 		    !worker_state_final(seat->present->fsm.state))
 			continue;
+		undo = how_to_undo(c, app);
 		control_client_fail(c, "failed",
-		    "%s[%u] is not restarted any more: %s", app->crew.name, i,
-		    seat->death != NULL ? seat->death : "it has failed");
+		    "%s[%u] is not restarted any more: %s%s", app->crew.name,
+		    i, seat->death != NULL ? seat->death : "it has failed",
+		    undo.len > 0 && !undo.failed ? undo.text : "");
+		strbuf_free(&undo);
 		return true;
 	}
 	return false;
@@ -128,11 +150,18 @@ control_goal_ended(struct control_clients *clients, const struct worker *w,
 	if (!early || step->to == WORKER_ENDED ||
 	    step->why == WORKER_WHY_ASKED)
 		return;
-	TAILQ_FOREACH(c, &clients->list, entry)
-		if (control_op_is_awaited(&c->op) && needs(c, w))
-			control_client_fail(c, "failed",
-			    "%s[%u] did not become ready: %s", w->crew->name,
-			    w->instance, words);
+	TAILQ_FOREACH(c, &clients->list, entry) {
+		struct strbuf undo;
+
+		if (!control_op_is_awaited(&c->op) || !needs(c, w))
+			continue;
+		undo = how_to_undo(c, app_of(w->crew));
+		control_client_fail(c, "failed",
+		    "%s[%u] did not become ready: %s%s", w->crew->name,
+		    w->instance, words,
+		    undo.len > 0 && !undo.failed ? undo.text : "");
+		strbuf_free(&undo);
+	}
 }
 
 void
@@ -150,6 +179,20 @@ control_goal_refused(struct control_clients *clients, const char *words,
 		else if (control_client_unsent(c) < CONTROL_OUT_MAX)
 			control_progress_note(c, words);
 	}
+}
+
+void
+control_goal_refused_app(struct control_clients *clients, const char *app,
+    const char *words)
+{
+	struct control_client *c;
+
+	TAILQ_FOREACH(c, &clients->list, entry)
+		if (c->op.busy && c->op.goal.reading &&
+		    control_op_names_app(&c->op) &&
+		    control_op_concerns(&c->op, app))
+			control_client_fail(c, "failed", "reload refused, "
+			    "nothing was changed: %s", words);
 }
 
 void
@@ -182,11 +225,20 @@ fails_by_scale(struct control_client *c, const struct app *app)
 static bool
 concerns(const struct control_client *c, const struct app *app)
 {
-	if (app->crew.stopping)
-		return false;
 	return c->op.request.verb == REQUEST_UPDATE ?
-	    app_came_by(app, c->op.goal.reload) :
+	    app->crew.stopping || app_came_by(app, c->op.goal.reload) :
 	    control_op_concerns(&c->op, app->crew.name);
+}
+
+/* Is anybody of it left whom the others have replaced? Who was removed by a
+   reload of everything is replaced by nobody. */
+static bool
+is_left(const struct control_client *c, const struct app *app)
+{
+	if (app->crew.stopping)
+		return c->op.goal.kind == CONTROL_GOAL_RELOADED &&
+		    !control_op_names_app(&c->op);
+	return app_retires(app);
 }
 
 static void
@@ -235,13 +287,14 @@ tell_done(struct control_client *c)
 	control_client_ok(c, text);
 }
 
-/* The rollouts of the apps that it concerns have ended, and what was added is
-   up. */
+/* The rollouts of the apps that it concerns have ended, what was added is up,
+   and those of before have gone. */
 static void
 check_rolled_out(struct control_client *c)
 {
 	const char *name = c->op.request.app;
 	const struct app *bad = NULL;
+	bool left = false;
 
 	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
 		return;
@@ -256,6 +309,9 @@ check_rolled_out(struct control_client *c)
 	     a = a->next_app) {
 		if (!concerns(c, a))
 			continue;
+		left = left || is_left(c, a);
+		if (a->crew.stopping)
+			continue;
 		if (fails_by_scale(c, a) || a->crew.target != NULL ||
 		    (is_new(c, a) && !a->came_up))
 			return;
@@ -265,7 +321,7 @@ check_rolled_out(struct control_client *c)
 	if (bad != NULL)
 		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
 		    bad->reload_error);
-	else
+	else if (!left)
 		tell_done(c);
 }
 
@@ -297,6 +353,31 @@ check_up(struct control_client *c)
 	control_client_ok(c, text);
 }
 
+/* So many are named. */
+#define STOPPED_NAMED 3
+
+/* Who was stopped by request is not waited for, but not passed over in silence
+   either. */
+static void
+tell_all_up(struct control_client *c)
+{
+	const struct stopped_app *s = c->setup->apps->stopped;
+	struct strbuf sb = STRBUF_INIT;
+	size_t n = 0;
+
+	strbuf_puts(&sb, "ready");
+	for (; s != NULL; s = s->next, n++)
+		if (n < STOPPED_NAMED)
+			strbuf_printf(&sb, "%s%s", n == 0 ? " (" : ", ",
+			    s->conf->name);
+	if (n > STOPPED_NAMED)
+		strbuf_printf(&sb, " and %zu more", n - STOPPED_NAMED);
+	if (n > 0)
+		strbuf_printf(&sb, " %s stopped)", n == 1 ? "is" : "are");
+	control_client_ok(c, sb.failed ? "ready" : sb.text);
+	strbuf_free(&sb);
+}
+
 static void
 check_all_up(struct control_client *c)
 {
@@ -311,7 +392,7 @@ check_all_up(struct control_client *c)
 	for (const struct app *a = first; a != NULL; a = a->next_app)
 		if (!a->crew.stopping && !is_up(a, 0))
 			return;
-	control_client_ok(c, "ready");
+	tell_all_up(c);
 }
 
 static void

@@ -28,6 +28,10 @@ void control_goal_ended(struct control_clients *clients,
 void control_goal_refused(struct control_clients *clients, const char *words,
     bool final);
 
+/* The reload of this app alone is refused. */
+void control_goal_refused_app(struct control_clients *clients,
+    const char *app, const char *words);
+
 /* It is in force. */
 void control_goal_applied(struct control_clients *clients,
     const struct reload_result *result);

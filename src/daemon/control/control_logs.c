@@ -38,6 +38,7 @@ struct log_readers {
 	uint64_t seq;			/* when the others were looked at */
 	bool seen;			/* there was one … */
 	bool any;			/* … of which lines may come */
+	bool known;			/* the instance asked for: see below */
 };
 
 /* ---- the queue ---- */
@@ -314,6 +315,7 @@ put_line(struct control_client *c, const struct log_reader *r,
 	if (request->instance >= 0 &&
 	    line->source.instance != request->instance)
 		return;
+	c->op.readers->known = true;
 	answer_begin(sb, ANSWER_RECORD, "line");
 	answer_put(sb, "app", r->app);
 	answer_put_number(sb, "instance", line->source.instance);
@@ -337,6 +339,27 @@ put_next(struct control_client *c)
 		put_line(c, r, &line);
 	look(c->op.readers, r);
 	return true;
+}
+
+/*
+ * When all that there is was looked at: is the instance that was asked for
+ * there, or was it, by its lines? What follows one goes on when it has gone.
+ * False: answered.
+ */
+static bool
+knows_instance(struct control_client *c)
+{
+	const struct request *r = &c->op.request;
+	const struct app *app = apps_find(c->setup->apps, r->app);
+
+	if (c->op.readers->known || r->instance < 0 || app == NULL ||
+	    (unsigned)r->instance < app->n_seats) {
+		c->op.readers->known = true;
+		return true;
+	}
+	control_client_fail(c, "unknown", "%s has instances 0 to %u", r->app,
+	    app->n_seats - 1);
+	return false;
 }
 
 bool
@@ -365,6 +388,8 @@ control_logs_more(struct control_client *c)
 	}
 	if (put_next(c))
 		return true;
+	if (!knows_instance(c))
+		return false;
 	if (c->op.request.verb == REQUEST_FOLLOW)
 		c->op.waits = true;
 	else

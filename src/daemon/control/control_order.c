@@ -20,6 +20,16 @@ comes_too_late(struct control_client *c)
 	return true;
 }
 
+/* The supervisor above us knows already that there will be no other one. */
+static bool
+comes_too_late_to_reload(struct control_client *c)
+{
+	if (!c->setup->program->leaving)
+		return comes_too_late(c);
+	control_client_fail(c, "failed", "clusterd is going down");
+	return true;
+}
+
 /* The app that the request names and that runs; NULL: the answer says why
    there is none. */
 static struct app *
@@ -82,7 +92,7 @@ control_order_reload(struct control_client *c)
 {
 	const char *name = c->op.request.app;
 
-	if (comes_too_late(c))
+	if (comes_too_late_to_reload(c))
 		return;
 	if (!control_op_names_app(&c->op))
 		begin_reload(c, RELOAD_ALL, NULL);
@@ -95,7 +105,7 @@ control_order_reload(struct control_client *c)
 void
 control_order_update(struct control_client *c)
 {
-	if (!comes_too_late(c))
+	if (!comes_too_late_to_reload(c))
 		begin_reload(c, RELOAD_CHANGED, NULL);
 }
 

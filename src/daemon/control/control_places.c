@@ -41,7 +41,7 @@ take_client(struct control_clients *clients, int fd,
 		return code;
 	greet(c);
 	if (!peer->allowed) {
-		log_warning("control: refused pid %d of user %u",
+		log_own_often(LOG_LEVEL_WARNING, "control: refused pid %d of user %u",
 		    (int)peer->pid, (unsigned)peer->uid);
 		control_client_fail(c, "denied",
 		    "only root, clusterd's own user and members of "

@@ -18,12 +18,24 @@ is_told(const struct control_client *c, const struct app *app)
 	    control_client_has_room(c);
 }
 
+static unsigned
+count_retiring(const struct app *app)
+{
+	unsigned n = 0;
+
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		n += !w->seated && !worker_state_final(w->fsm.state);
+	return n;
+}
+
 static void
 tell_app(struct control_client *c, const struct app *app)
 {
 	answer_begin(&c->out, ANSWER_PROGRESS, "app");
 	answer_put(&c->out, "app", app->crew.name);
 	control_record_app(&c->out, app);
+	if (app_retires(app))
+		answer_put_number(&c->out, "retiring", count_retiring(app));
 	answer_end(&c->out);
 }
 

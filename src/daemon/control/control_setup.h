@@ -17,6 +17,7 @@ struct control_program {
 	pid_t pid;
 	struct mono started;
 	bool starting;			/* until every app was ready once */
+	bool leaving;			/* stop_delay runs */
 	bool failed;
 };
 

@@ -32,6 +32,8 @@ program_state(const struct control_setup *setup)
 {
 	if (setup->apps->stopping)
 		return "stopping";
+	if (setup->program->leaving)
+		return "going down";
 	if (setup->program->starting)
 		return "starting";
 	return setup->reloads->reloading ? "reloading" : "running";
@@ -143,7 +145,8 @@ put_listener(struct strbuf *sb, const struct app *app,
 	}
 	if (lanes_figures_dropped(l, &dropped))
 		answer_put_number(sb, "dropped", dropped);
-	answer_put(sb, "state", l->door_closed ? "closing" : "open");
+	answer_put(sb, "state", l->door_closed ? "closing" :
+	    l->listening && !l->quiet ? "open" : "refusing");
 	answer_end(sb);
 }
 

@@ -49,7 +49,7 @@ begin_request(struct control_client *c, size_t len)
 	}
 	verb = &c->all->verbs[request.verb];
 	if (!verb->quiet)
-		log_info("control: pid %d asks for: %.*s", (int)c->pid,
+		log_own_often(LOG_LEVEL_INFO, "control: pid %d asks for: %.*s", (int)c->pid,
 		    (int)len, c->in);
 	control_op_begin(&c->op, verb, &request);
 	if (verb->begin != NULL)

@@ -13,6 +13,7 @@
 #include "daemon/steer/steer.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
@@ -64,6 +65,7 @@ steer_around(const struct worker *w, const struct worker_step *step)
 	struct steering *steering = w->leader->life->with.steering;
 
 	steer_figures(steering, w);
+	steer_ended(steering, w);
 	if (worker_state_final(step->to))
 		steer_death_for_good(steering, w);
 	else
@@ -75,7 +77,7 @@ cause_of(const struct worker *w, bool failure)
 {
 	if (w->leader->exec_failed)
 		return RESTART_CAUSE_START;
-	if (w->leader->timed_out)
+	if (w->leader->timed_out != NULL)
 		return RESTART_CAUSE_TIMEOUT;
 	if (w->status.signalled)
 		return RESTART_CAUSE_SIGNAL;
@@ -106,11 +108,12 @@ bury(struct worker *w, const char *hint)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);
 	step_log(w, &step);
-	step_tell_end(w, &step, cause_of(w, failure), w->leader->timed_out ?
-	    "it was not ready in time (ready_timeout)" :
+	step_tell_end(w, &step, cause_of(w, failure),
+	    w->leader->timed_out != NULL ? w->leader->timed_out :
 	    cause.failed ? "died" : cause.text);
 	strbuf_free(&cause);
 
+	orphans_begin(life->with.orphans, w);
 	leader_forget(w);
 	step_tell(w, &step);
 	app_spec_restore_paths(w->spec);
@@ -120,6 +123,37 @@ bury(struct worker *w, const char *hint)
 	step_carry_out(w, &step);
 }
 
+/*
+ * The rest of its group has lost its leader and goes too, at its own pace: in a
+ * stop we wait for it. The zombie still holds the group's number.
+ */
+static void
+stop_group(const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+
+	if (w->fsm.state == WORKER_KILLED) {
+		process_kill_group(w->pid, SIGKILL);
+		return;
+	}
+	if (conf->orphans == CONF_ORPHANS_KEEP)
+		return;
+	/* With stop_to = group, all have had it already. */
+	if (w->fsm.state == WORKER_STOPPING &&
+	    conf->stop_to == CONF_STOP_TO_GROUP)
+		return;
+	process_kill_group(w->pid, conf->stop_signal);
+	process_kill_group(w->pid, SIGCONT);
+}
+
+static bool
+waits_for_group(const struct worker *w, struct orphans *orphans)
+{
+	return w->fsm.state == WORKER_STOPPING &&
+	    w->spec->conf->orphans != CONF_ORPHANS_KEEP &&
+	    orphans_look_in_group(orphans, w->pid);
+}
+
 void
 death_of_leader(struct worker *w)
 {
@@ -127,21 +161,15 @@ death_of_leader(struct worker *w)
 	struct orphans *orphans = life->with.orphans;
 	struct strbuf hint = STRBUF_INIT;
 
-	hint_put(&hint, w, orphans);
-	/* In a stop the rest of the group has had the signal and may finish
-	   its work; else it has lost its leader and goes too. The zombie still
-	   holds the group's number. */
-	if (w->fsm.state != WORKER_STOPPING)
-		process_kill_group(w->pid, SIGKILL);
+	hint_put(&hint, w, orphans, w->leader->timed_out);
+	stop_group(w);
 	process_reap(w->pid);
 	workers_remove(w->crew->all, w);
 	w->lingering = true;
 
-	if (w->fsm.state == WORKER_STOPPING &&
-	    orphans_in_group(orphans, w->pid)) {
+	if (waits_for_group(w, orphans)) {
 		life->lingering++;
-		worker_log(LOG_LEVEL_DEBUG, w, "exited, waiting for the rest "
-		    "of its processes");
+		orphans_look_log(orphans, w);
 	} else {
 		bury(w, hint.text != NULL ? hint.text : "");
 	}
@@ -153,7 +181,8 @@ death_of_group(struct worker *w)
 {
 	struct life *life = w->leader->life;
 
-	if (w->lingering && !orphans_in_group(life->with.orphans, w->pid)) {
+	if (w->lingering &&
+	    !orphans_look_in_group(life->with.orphans, w->pid)) {
 		life->lingering--;
 		bury(w, "");
 	}

@@ -20,12 +20,14 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/file/stdio_fds.h"
 
 static void
 timer_due(void *ctx)
@@ -82,7 +84,7 @@ leader_forget(struct worker *w)
 	w->lingering = false;
 	w->ready_ms = -1;
 	l->exec_failed = false;
-	l->timed_out = false;
+	l->timed_out = NULL;
 }
 
 /* Of few descriptors, those that wait for their first start would hold all. */
@@ -158,28 +160,88 @@ leader_read_last(struct worker *w)
 
 /* ---- start ---- */
 
-/* Of a stream: its end for the process, or what the process gets instead. */
+/* Where our own goes. A description of the process's own, where one can be had:
+   what it does to it, such as O_NONBLOCK, is not done to others. */
+static void
+open_own(int fd, int *ret_fd, int *ret_owned)
+{
+	*ret_owned = stdio_reopen(fd);
+	*ret_fd = *ret_owned >= 0 ? *ret_owned : fd;
+}
+
+/* A reference to where a stream goes: the app's, or a file of its own. */
 static int
-open_stream(struct worker *w, enum out_stream stream, int *ret_fd,
-    int *ret_owned)
+find_output(struct worker *w, enum out_stream stream, char *path,
+    struct output **ret_output, struct error *err)
 {
 	const struct app_spec *spec = w->spec;
-	struct output *to = spec->outputs[stream];
-	enum conf_output_kind kind = stream == OUT_STREAM_STDOUT ?
-	    spec->conf->out.kind : spec->conf->err.kind;
+	const struct conf_output own = {
+		.kind = CONF_OUTPUT_FILE, .path = path,
+	};
 	int code;
 
-	*ret_fd = kind == CONF_OUTPUT_NULL ? w->leader->life->null_fd : -1;
-	if (to == NULL)
+	if (spec->outputs[stream] != NULL)
+		*ret_output = output_ref(spec->outputs[stream]);
+	if (spec->outputs[stream] != NULL || path == NULL)
 		return 0;
-	code = outputs_open_pipe(w->leader->life->with.outputs, to, spec->conf,
+	code = outputs_acquire(w->leader->life->with.outputs, spec->config,
+	    spec->conf, &own, ret_output, err);
+	if (code == 0)
+		output_adjust(*ret_output, spec->config, spec->conf);
+	return code;
+}
+
+/* Without a pipe of ours. */
+static void
+open_direct(struct worker *w, enum out_stream stream,
+    enum conf_output_kind kind, int *ret_fd, int *ret_owned)
+{
+	if (kind == CONF_OUTPUT_STDOUT || (kind == CONF_OUTPUT_INHERIT &&
+	    stream == OUT_STREAM_STDOUT))
+		open_own(STDOUT_FILENO, ret_fd, ret_owned);
+	else if (kind == CONF_OUTPUT_NULL)
+		*ret_fd = w->leader->life->null_fd;
+	else
+		open_own(STDERR_FILENO, ret_fd, ret_owned);
+}
+
+/* Of a stream: its end for the process, or what the process gets instead. */
+static int
+open_stream(struct worker *w, enum out_stream stream, char *path, int *ret_fd,
+    int *ret_owned, struct error *err)
+{
+	const struct conf_app *conf = w->spec->conf;
+	struct output *to = NULL;
+	int code = find_output(w, stream, path, &to, err);
+
+	if (code < 0)
+		return code;
+	if (to == NULL) {
+		open_direct(w, stream, stream == OUT_STREAM_STDOUT ?
+		    conf->out.kind : conf->err.kind, ret_fd, ret_owned);
+		return 0;
+	}
+	code = outputs_open_pipe(w->leader->life->with.outputs, to, conf,
 	    w->instance, stream, &w->leader->pipes[stream], ret_owned);
+	output_unref(to);
 	*ret_fd = *ret_owned;
 	return code;
 }
 
 static int
-execute(struct worker *w, const struct worker_env *env, const int *fds)
+open_input(struct worker *w, int *ret_fd, int *ret_owned)
+{
+	*ret_fd = w->leader->life->null_fd;
+	if (w->spec->conf->in == CONF_STDIN_NULL)
+		return 0;
+	*ret_owned = stdio_endless();
+	*ret_fd = *ret_owned;
+	return *ret_owned < 0 ? *ret_owned : 0;
+}
+
+static int
+execute(struct worker *w, const struct worker_env *env, const int *fds,
+    struct error *err)
 {
 	const struct conf_app *conf = w->spec->conf;
 	struct leader *l = w->leader;
@@ -193,14 +255,13 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,
 		.trap = adopt_wanted(life->with.adopt, w->spec),
-		.null_fd = life->null_fd,
-		.directory = conf->directory,
+		.directory = env->directory,
 		.cwd = life->with.cwd,
 		.umask = conf->umask,
 		.nofile = life->nofile,
 		.creds = &conf->creds,
 	};
-	int ends[OUT_STREAMS] = { -1, -1 };
+	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
 	int code;
 
 	if (conf->limit_nofile >= 0) {
@@ -208,12 +269,16 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
 			plan.nofile.rlim_max = plan.nofile.rlim_cur;
 	}
-	code = open_stream(w, OUT_STREAM_STDOUT, &plan.out_fd, &ends[0]);
+	code = open_input(w, &plan.in_fd, &input);
 	if (code == 0)
-		code = open_stream(w, OUT_STREAM_STDERR, &plan.err_fd,
-		    &ends[1]);
+		code = open_stream(w, OUT_STREAM_STDOUT, env->out_path,
+		    &plan.out_fd, &ends[0], err);
+	if (code == 0)
+		code = open_stream(w, OUT_STREAM_STDERR, env->err_path,
+		    &plan.err_fd, &ends[1], err);
 	if (code == 0)
 		code = spawn(&plan, &w->pid, &l->report);
+	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	if (code < 0)
@@ -233,12 +298,14 @@ execute(struct worker *w, const struct worker_env *env, const int *fds)
 static int
 collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 {
-	const struct app_spec *spec = w->spec;
+	struct app_spec *spec = w->spec;
+	int seated = app_spec_seat(spec, w->instance, err);
 
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+	for (size_t i = 0; seated == 0 && i < spec->conf->n_listens; i++) {
 		struct lane *lane;
-		int code = app_spec_take_lane(
-		    spec, spec->listeners[i], &w->holder, &lane, err);
+		int code = spec_lanes_take(spec,
+		    app_spec_place(spec, w->instance, i), &w->holder, &lane,
+		    err);
 
 		if (code == 0)
 			code = lanes_heal_renew(lane,
@@ -249,14 +316,13 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		w->given[i] = spec->conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    lane->ino;
 	}
-	return 0;
+	return seated;
 }
 
 static int
 spawn_process(struct worker *w, struct error *err)
 {
 	struct life *life = w->leader->life;
-	const struct conf_app *conf = w->spec->conf;
 	int fds[CONF_LISTENS_MAX];
 	struct worker_env env;
 	char *id = NULL;
@@ -270,21 +336,22 @@ spawn_process(struct worker *w, struct error *err)
 		(unsigned long long)w->crew->all->run_id,
 		(unsigned long long)w->serial) < 0)
 		return -ENOMEM;
+	code = collect_lanes(w, fds, err);
 	const struct worker_env_args args = {
-		.app = conf,
+		.app = app_spec_conf(w->spec, w->instance),
 		.inherited = environ,
-		.bound = w->spec->bound,
+		.bound = app_spec_bound(w->spec, w->instance),
 		.instance = w->instance,
 		.instances = w->crew->wanted,
 		.generation = w->spec->generation,
+		.master = getpid(),
 		.notify_socket = notify_name(w),
 		.worker_id = id,
 	};
-	code = collect_lanes(w, fds, err);
 	if (code == 0)
 		code = worker_env_build(&args, &env);
 	if (code == 0) {
-		code = execute(w, &env, fds);
+		code = execute(w, &env, fds, err);
 		worker_env_free(&env);
 	}
 	free(id);

@@ -19,7 +19,8 @@ struct leader {
 	struct life *life;
 	struct worker *worker;
 	struct loop_timer timer;	/* worker->fsm.deadline */
-	bool timed_out;		/* killed for not being ready in time */
+	const char *timed_out;	/* killed for not being ready in time, in
+				   words; or NULL */
 	bool executed;		/* ever, this process or one before */
 
 	/* From fork to exec, by leader.c: */

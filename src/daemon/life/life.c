@@ -199,6 +199,12 @@ worker_start(struct worker *w)
 }
 
 void
+worker_pass(struct worker *w)
+{
+	take(w, WORKER_EV_PASSED);
+}
+
+void
 worker_stop(struct worker *w)
 {
 	/* It may be executed already, and serving, with the news of it still

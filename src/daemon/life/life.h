@@ -53,6 +53,7 @@ struct worker *worker_new(struct life *life, struct crew *crew,
 void worker_free(struct worker *worker);
 
 void worker_start(struct worker *worker);
+void worker_pass(struct worker *worker);	/* its trial is over */
 void worker_retire(struct worker *worker);	/* finish, then be gone */
 void worker_stop(struct worker *worker);
 void worker_kill(struct worker *worker);

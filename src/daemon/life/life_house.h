@@ -33,7 +33,7 @@ struct life {
 		const char *cwd;	/* for workers without a directory of
 					   their own; NULL: ours */
 	} with;
-	int null_fd;			/* /dev/null, for their input */
+	int null_fd;			/* /dev/null, to read and write */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	uint64_t serial;		/* of the last worker process */
 	unsigned lingering;	/* workers whose leader died before its group */

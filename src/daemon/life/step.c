@@ -10,13 +10,15 @@
 #include "core/conf/conf.h"
 #include "core/worker/obituary.h"
 #include "daemon/adopt/adopt_review.h"
+#include "daemon/adopt/adopt_tryout.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/watch/drainers.h"
-#include "daemon/watch/orphans.h"
+#include "daemon/watch/hint.h"
+#include "daemon/watch/orphans_look.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -32,6 +34,9 @@ note_readiness(struct worker *w, const struct worker_step *step)
 		w->was_ready = true;
 		w->ready_ms = mono_ms_between(w->fsm.executed, mono_now());
 		w->relapsed = false;
+		if (step->why == WORKER_WHY_WAITS ||
+		    step->why == WORKER_WHY_NOTIFIED_WAITS)
+			app_spec_note_seen(w->spec);
 	}
 	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
@@ -54,9 +59,12 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step;
 
 	facts.failure = failure;
+	facts.seen_before = w->crew->stable != NULL && w->crew->stable->seen;
 	facts.waiting = (event == WORKER_EV_RETIRE ||
 	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&
 	    steer_keeps_waiting(w->leader->life->with.steering, w);
+	facts.no_successor = w->crew->stopping;
+	facts.ends = w->crew->all->stopping;
 	step = worker_fsm_step(&w->fsm, w->spec->conf, event, &facts);
 	note_readiness(w, &step);
 	return step;
@@ -114,12 +122,23 @@ signal_group(struct worker *w, int signo)
 		return;
 	/* A lingering group has no leader that would keep its number: only
 	   signal it if a child of ours is in it. */
-	if (w->lingering && !orphans_in_group(w->leader->life->with.orphans, w->pid))
+	if (w->lingering &&
+	    !orphans_look_in_group(w->leader->life->with.orphans, w->pid))
 		return;
 	process_kill_group(w->pid, signo);
 	/* A child that has not come to its setsid() is in no group yet. */
 	if (!w->lingering && w->fsm.state == WORKER_KILLED)
 		(void)kill(w->pid, signo);
+}
+
+/* To the worker's own process, or to all of its group. */
+static void
+signal_as_asked(struct worker *w, int signo)
+{
+	if (w->lingering || w->spec->conf->stop_to == CONF_STOP_TO_GROUP)
+		signal_group(w, signo);
+	else if (w->pid != 0)
+		process_kill(w->pid, signo);
 }
 
 /* One that was frozen in a moment without a request gets no more of them. */
@@ -129,7 +148,16 @@ signal_stop(struct worker *w)
 	int signo = w->spec->conf->stop_signal;
 
 	if (w->lingering || !signal_stopped(w->pid, signo))
-		signal_group(w, signo);
+		signal_as_asked(w, signo);
+}
+
+/* For a server that then tells its clients to come no more on the connections
+   that they have. */
+static void
+signal_drain(struct worker *w)
+{
+	if (w->spec->conf->drain_signal != 0)
+		signal_as_asked(w, w->spec->conf->drain_signal);
 }
 
 void
@@ -144,17 +172,22 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	}
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
+	if (step->to == WORKER_READY && step->why == WORKER_WHY_UNSEEN)
+		hint_unseen(w);
 	if (step->to == WORKER_READY && step->from != WORKER_READY) {
+		tryout_hurry(w);
 		steer_ready(with->steering, w);
 		adopt_review_soon(with->review, w->crew);
 	}
+	if (step->to == WORKER_DRAINING && step->from != WORKER_DRAINING)
+		signal_drain(w);
 	if (step->to == WORKER_DRAINING)
 		drainers_add(w);
 	else
 		drainers_remove(w);
 	if (step->to != WORKER_STARTING)
 		readiness_end(w);
-	else if (step->from != WORKER_STARTING)
+	else
 		readiness_watch(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
 	if (!step->spawn)
@@ -176,7 +209,12 @@ step_event(struct worker *w, enum worker_event event)
 	if (step.why == WORKER_WHY_NO_FORK)
 		step_tell_end(w, &step, RESTART_CAUSE_START,
 		    "no process could be started");
-	w->leader->timed_out |= step.why == WORKER_WHY_READY_TIMEOUT;
+	if (step.why == WORKER_WHY_READY_TIMEOUT)
+		w->leader->timed_out = "it was not ready in time "
+		    "(ready_timeout)";
+	else if (step.why == WORKER_WHY_NEVER_WAITED)
+		w->leader->timed_out = "it was not seen to wait for "
+		    "connections within ready_timeout";
 	if (step.why == WORKER_WHY_DRAIN_TIMEOUT)
 		drainers_log_timeout(w);
 	step_carry_out(w, &step);

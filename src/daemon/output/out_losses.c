@@ -56,14 +56,17 @@ out_losses_blame(struct out_losses *losses, int why)
 }
 
 static bool
-tell(int why, const char *place, const char *app, uint64_t lines)
+tell(const struct out_losses *losses, const char *place, const char *app,
+    uint64_t lines)
 {
 	const struct log_about about = { .app = app, .instance = -1 };
+	int why = losses->why;
 
 	return log_try(LOG_LEVEL_WARNING, &about,
 	    "%llu line%s of output %s lost: %s%s%s", (unsigned long long)lines,
 	    lines == 1 ? "" : "s", lines == 1 ? "was" : "were", place,
-	    why != 0 ? ": " : "", why != 0 ? strerror(why) : " takes nothing");
+	    why != 0 ? ": " : "", why != 0 ? strerror(why) : losses->slow ?
+	    " is too slow" : " takes nothing");
 }
 
 /* What is lost here meanwhile counts anew. */
@@ -73,7 +76,7 @@ tell_nameless(struct out_losses *losses, const char *place)
 	uint64_t lines = losses->nameless;
 
 	losses->nameless = 0;
-	if (tell(losses->why, place, NULL, lines))
+	if (tell(losses, place, NULL, lines))
 		return true;
 	losses->nameless += lines;
 	return false;
@@ -85,7 +88,7 @@ tell_first(struct out_losses *losses, const char *place)
 	struct out_loss *l = losses->first, *same;
 
 	losses->first = l->next;
-	if (tell(losses->why, place, l->app, l->lines)) {
+	if (tell(losses, place, l->app, l->lines)) {
 		free(l);
 		return true;
 	}

@@ -13,7 +13,8 @@ struct out_loss;
 struct out_losses {
 	struct out_loss *first;		/* of each app */
 	uint64_t nameless;		/* it is not known whose */
-	int why;			/* errno; 0: it takes nothing */
+	int why;			/* errno; 0: it takes nothing, */
+	bool slow;			/* or less than it would have to */
 	bool telling;			/* of these */
 };
 

@@ -110,7 +110,7 @@ rotate(struct out_place *place)
 	if (code < 0) {
 		place->rotate_again = mono_add_ms(mono_now(), ROTATE_MS);
 		if (!place->rotate_told)
-			log_error("%s; going on with the full file",
+			log_own_often(LOG_LEVEL_ERROR, "%s; going on with the full file",
 			    error_text(&err));
 		place->rotate_told = true;
 	} else {

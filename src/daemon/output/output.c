@@ -107,7 +107,7 @@ output_broke(struct output *o, int code)
 	o->state = OUTPUT_BROKEN;
 	out_losses_blame(&o->losses, -code);
 	if (news)
-		log_error("%s cannot be written: %s; output is lost until it "
+		log_own_often(LOG_LEVEL_ERROR, "%s cannot be written: %s; output is lost until it "
 		    "can", o->place.name, strerror(-code));
 	resume_held(o);
 }
@@ -373,8 +373,11 @@ output_flush(struct output *o, int *ret_fd)
 void
 output_give_up(struct output *o)
 {
-	if (o->kept.n > 0)
-		o->state = OUTPUT_STUCK;
+	if (o->kept.n == 0)
+		return;
+	o->losses.slow = o->state == OUTPUT_FINE &&
+	    mono_ms_between(o->taken, mono_now()) < OUTPUT_STUCK_MS;
+	o->state = OUTPUT_STUCK;
 }
 
 void

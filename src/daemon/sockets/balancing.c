@@ -8,8 +8,9 @@
 #include "daemon/sockets/balancing.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/bpf/steering_hub.h"
 #include "linux/process/cgroup.h"
-#include "linux/socket/socket.h"
+#include "linux/socket/socket_limits.h"
 
 void
 balancing_init(struct balancing *b)
@@ -20,6 +21,7 @@ balancing_init(struct balancing *b)
 void
 balancing_fini(struct balancing *b)
 {
+	steering_hub_free(b->hub);
 	conn_count_free(b->count);
 	while (b->n_homes > 0)
 		cgroup_free(&b->homes[--b->n_homes]);
@@ -28,16 +30,19 @@ balancing_fini(struct balancing *b)
 	error_clear(&b->turns.why);
 	error_clear(&b->least.why);
 	b->count = NULL;
+	b->hub = NULL;
 }
 
 int
-balancing_count(struct balancing *b, struct conn_count **ret_count,
+balancing_hub(struct balancing *b, struct steering_hub **ret_hub,
     struct error *err)
 {
 	int code = b->count != NULL ? 0 : conn_count_new(&b->count, err);
 
+	if (code == 0 && b->hub == NULL)
+		code = steering_hub_new(b->count, &b->hub, err);
 	if (code == 0)
-		*ret_count = b->count;
+		*ret_hub = b->hub;
 	return code;
 }
 
@@ -88,11 +93,11 @@ balancing_note_cgroup(struct balancing *b)
 int
 balancing_cover(struct balancing *b, struct error *err)
 {
-	struct conn_count *count;
-	int code = balancing_count(b, &count, err);
+	struct steering_hub *hub;
+	int code = balancing_hub(b, &hub, err);
 
 	for (size_t i = 0; code == 0 && i < b->n_homes; i++)
-		code = conn_count_cover(count, &b->homes[i], err);
+		code = conn_count_cover(b->count, &b->homes[i], err);
 	return code;
 }
 
@@ -100,14 +105,14 @@ static int
 probe(struct balancing *b, struct balancing_probe *p,
     enum steering_ebpf_mode mode)
 {
-	struct conn_count *count;
+	struct steering_hub *hub;
 
 	if (p->done)
 		return p->code;
 	p->done = true;
-	p->code = balancing_count(b, &count, &p->why);
+	p->code = balancing_hub(b, &hub, &p->why);
 	if (p->code == 0)
-		p->code = steering_ebpf_probe(mode, count, &p->why);
+		p->code = steering_ebpf_probe(mode, hub, &p->why);
 	return p->code;
 }
 

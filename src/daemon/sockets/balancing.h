@@ -16,6 +16,7 @@ struct cgroup;
 struct config;
 struct conf_app;
 struct conn_count;
+struct steering_hub;
 
 struct balancing {
 	struct balancing_probe {
@@ -24,9 +25,11 @@ struct balancing {
 		struct error why;	/* not */
 	} turns, least;
 	struct conn_count *count;	/* with the first probe */
+	struct steering_hub *hub;	/* likewise */
 	struct cgroup *homes;		/* those that lanes were made in */
 	size_t n_homes;
 	size_t optmem_max;		/* net.core.optmem_max, bytes */
+	bool told_flows;	/* that flows of datagrams do not stay */
 	bool told;			/* what auto is, for want of rights */
 };
 
@@ -47,8 +50,8 @@ char *balancing_describe(const struct config *config);
 /* Would `auto` be least-connections? *ret_why, if not: in words, borrowed. */
 bool balancing_can_count(struct balancing *balancing, const char **ret_why);
 
-/* What counts connections, made with the first call. -errno with words. */
-int balancing_count(struct balancing *balancing, struct conn_count **ret_count,
+/* What all listeners share, made with the first call. -errno with words. */
+int balancing_hub(struct balancing *balancing, struct steering_hub **ret_hub,
     struct error *err);
 
 /*

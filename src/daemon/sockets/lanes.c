@@ -1,6 +1,8 @@
 #include "base/log.h"
+#include "base/mono.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
@@ -46,6 +48,39 @@ find_free(struct listener *l)
 	return found;
 }
 
+/* One that nobody has, as good as new. */
+static int
+find_another(struct listener *l, struct lane **ret_lane, struct error *err)
+{
+	struct lane *lane = find_free(l);
+	int code = 0;
+
+	if (lane == NULL)
+		return lanes_sockets_add(l, ret_lane, err);
+	if (lane->broken)
+		code = lanes_sockets_replace(lane, err);
+	if (code == 0)
+		*ret_lane = lane;
+	return code;
+}
+
+/* Whatever was, was another one's: at once, lest somebody comes before steering
+   is put in force again, and is another one's then. */
+static void
+begin_turn(struct lane *lane)
+{
+	lane->claimed = 0;
+	lane->turn++;
+	lanes_flows_turned(lane);
+}
+
+static void
+hand_over(struct lane *lane, const struct lane_holder *holder)
+{
+	lane->holder = holder;
+	begin_turn(lane);
+}
+
 int
 lanes_take(struct listener *l, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err)
@@ -54,15 +89,32 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 	int code;
 
 	if (lane == NULL) {
-		lane = find_free(l);
-		code = lane != NULL ? 0 : lanes_sockets_add(l, &lane, err);
+		code = find_another(l, &lane, err);
 		if (code < 0)
 			return code;
-		lane->holder = holder;
-		lane->turn++;
+		hand_over(lane, holder);
 	}
+	if (lane->deserted)
+		listener_tell(l);
+	lane->deserted = false;
 	*ret_lane = lane;
 	return 0;
+}
+
+void
+lanes_claim(struct lane *lane, uint64_t process)
+{
+	if (lane->claimed == process)
+		return;
+	lane->claimed = process;
+	listener_tell(lane->listener);
+}
+
+void
+lanes_desert(struct lane *lane)
+{
+	lane->deserted = true;
+	listener_tell(lane->listener);
 }
 
 /* Those who come before anybody is ready wait in the first one. */
@@ -87,7 +139,7 @@ begin_to_share(struct listener *l, const struct lane_holder *holder,
 	if (code < 0)
 		return code;
 	lane->holder = NULL;
-	lane->turn++;
+	begin_turn(lane);
 	l->lanes.common = lane;
 	return 0;
 }
@@ -157,7 +209,7 @@ lanes_unshare(struct listener *l)
 		close_free(lane);
 	if (l->door_closed || (l->lanes.n == 1 && lane->live))
 		return;
-	lanes_program_want(lane, false);
+	lanes_live_want(lane, false);
 	listener_tell(l);
 }
 
@@ -169,8 +221,9 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 	if (lane == NULL)
 		return;
 	lane->holder = NULL;
-	lane->turn++;
-	lanes_program_want(lane, false);
+	begin_turn(lane);
+	lane->deserted = false;
+	lanes_live_want(lane, false);
 	if (!lane_is_free(lane))
 		return;
 	if (l->door_closed) {
@@ -217,7 +270,7 @@ count_waiting(const struct lane *lane)
 static void
 log_end_of_wait(const struct lane *lane, uint32_t n, const char *how)
 {
-	log_app(LOG_LEVEL_INFO, lane->listener->app,
+	log_app_often(LOG_LEVEL_INFO, lane->listener->app,
 	    "%u connection%s that waited for a worker %s", n, n == 1 ? "" : "s",
 	    how);
 }
@@ -244,4 +297,37 @@ lanes_reset(struct lane *lane)
 	if (lane_queue_reset_tcp(lane->fd) < 0)
 		lanes_sockets_list_again(lane);
 	log_end_of_wait(lane, n, "reset: none comes in time");
+}
+
+/* Clients of the one are the other's from now on. */
+static void
+exchange(struct lane *from, struct lane *to, const struct lane_holder *holder)
+{
+	hand_over(to, holder);
+	hand_over(from, NULL);
+	lanes_live_want(to, from->wanted);
+	lanes_live_want(from, false);
+	(void)lanes_live_apply(from->listener, mono_now());
+}
+
+int
+lanes_exchange(struct listener *l, const struct lane_holder *holder,
+    struct lane **ret_lane, struct error *err)
+{
+	struct lane *old = lanes_find(l, holder), *lane;
+	int code = find_another(l, &lane, err);
+
+	if (code < 0)
+		return code;
+	exchange(old, lane, holder);
+	if (count_waiting(old) > 0 && !lanes_can_move(old)) {
+		exchange(lane, old, holder);
+		lane = old;
+	} else {
+		lanes_sockets_refuse_lane(old);
+		lanes_sockets_spoilt(old);
+	}
+	listener_tell(l);
+	*ret_lane = lane;
+	return 0;
 }

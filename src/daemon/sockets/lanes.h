@@ -31,6 +31,14 @@ struct lane *lanes_find(const struct listener *listener,
 int lanes_share(struct listener *listener, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err);
 
+/* The process of that number of the lane's holder serves it by its own wish: it
+   has bound it. It stays noted until the lane is another one's. */
+void lanes_claim(struct lane *lane, uint64_t process);
+
+/* The holder has closed it and goes on without it: until it takes it again,
+   nobody is served there. */
+void lanes_desert(struct lane *lane);
+
 /* The lane with this inode, or NULL. */
 struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
 
@@ -46,6 +54,15 @@ void lanes_close_free(struct listener *listener);
 
 /* Nobody shares the common lane any more: it is one like the others. */
 void lanes_unshare(struct listener *listener);
+
+/*
+ * The worker gets another lane in the place of its own, which refuses: somebody
+ * who is not to accept from it has it too, and would keep it open. TCP, opened
+ * by us. It keeps its own if somebody waits there who cannot be moved. -errno
+ * with words.
+ */
+int lanes_exchange(struct listener *listener, const struct lane_holder *holder,
+    struct lane **ret_lane, struct error *err);
 
 /* What waits in it goes to the live lanes, if it can; or is reset. Both log how
    many. For lanes_watch. */

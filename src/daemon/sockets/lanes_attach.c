@@ -2,17 +2,17 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes_attach.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
-/* Slots that a listener starts with, and how many times what is needed it then
-   gets at least: a group that grows is moved to new maps. */
-#define ROOM_MIN	64
-#define ROOM_FACTOR	2
+/* Slots that a listener starts with; those of all come from one supply. */
+#define ROOM_MIN	8
 
 /* Beside the instances' own: the lane for all. */
 #define COMMON_SEAT (STEERING_CBPF_SEATS_MAX - 1)
@@ -36,8 +36,8 @@ take_seat(uint64_t *taken, unsigned seat)
 	return free;
 }
 
-static unsigned
-seat_of(const struct lane *lane)
+unsigned
+lanes_attach_seat(const struct lane *lane)
 {
 	return lane->holder != NULL ?
 	    (unsigned)lane->holder->about.instance : COMMON_SEAT;
@@ -67,9 +67,9 @@ collect_live(const struct lanes *ls, size_t places, bool doubts,
 
 		if (lane->live && n < STEERING_CBPF_SEATS_MAX &&
 		    (doubts || !ls->order.v[i].doubt) &&
-		    take_seat(taken, seat_of(lane)))
+		    take_seat(taken, lanes_attach_seat(lane)))
 			lanes[n++] = (struct steering_cbpf_lane){
-				.seat = seat_of(lane), .index = (unsigned)i,
+				.seat = lanes_attach_seat(lane), .index = (unsigned)i,
 			};
 	}
 	return n;
@@ -172,7 +172,26 @@ lanes_attach_room(const struct lanes *ls)
 	size_t n = ls->n > ls->expected ? ls->n : ls->expected;
 	size_t room = ROOM_MIN;
 
-	while (room < ROOM_FACTOR * n && room < STEERING_EBPF_LANES_MAX)
+	while (room < n && room < STEERING_EBPF_LANES_MAX)
 		room *= 2;
 	return room;
+}
+
+/* ---- whether it could be ---- */
+
+void
+lanes_attach_failed(struct listener *l, const char *why)
+{
+	if (l->lanes.warned)
+		return;
+	l->lanes.warned = true;
+	log_app_often(LOG_LEVEL_WARNING, l->app,
+	    "new connections to %s cannot be steered: %s",
+	    address_text_numeric(&l->bound).s, why);
+}
+
+void
+lanes_attach_worked(struct listener *l)
+{
+	l->lanes.warned = false;
 }

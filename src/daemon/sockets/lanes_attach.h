@@ -1,6 +1,6 @@
 /*
  * What a program for a listener is made of, and where it is attached: as the
- * lanes are now. Changes nothing of them.
+ * lanes are now. Changes nothing of them, but for what was told.
  */
 #ifndef DAEMON_SOCKETS_LANES_ATTACH_H
 #define DAEMON_SOCKETS_LANES_ATTACH_H
@@ -31,8 +31,15 @@ struct lane *lanes_attach_point(const struct lanes *ls);
 int lanes_attach_classic(const struct listener *listener, size_t places,
     bool asks);
 
+/* By which a client is told to belong to it: its instance. */
+unsigned lanes_attach_seat(const struct lane *lane);
+
 /* What an extended one is to do, and how many lanes it is to have room for. */
 enum steering_ebpf_mode lanes_attach_mode(enum balance balance);
 size_t lanes_attach_room(const struct lanes *ls);
+
+/* It cannot be attached, which is logged once until it could. */
+void lanes_attach_failed(struct listener *listener, const char *why);
+void lanes_attach_worked(struct listener *listener);
 
 #endif

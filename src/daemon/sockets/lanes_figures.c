@@ -1,6 +1,7 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/bpf/steering_flows.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/sockdiag.h"
 
@@ -41,10 +42,39 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 }
 
 bool
+lanes_figures_are_all(const struct listener *l)
+{
+	const struct lanes *ls = &l->lanes;
+
+	if (ls->ebpf == NULL || !steering_ebpf_counts_all(ls->ebpf))
+		return false;
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->listening && ls->v[i]->uncounted)
+			return false;
+	return true;
+}
+
+bool
+lanes_figures_flows(const struct lane *lane, struct mono now,
+    int64_t *ret_known_ms, int64_t *ret_fresh_ms)
+{
+	const struct steering_flows *flows = lane->listener->lanes.flows;
+
+	if (flows == NULL)
+		return false;
+	steering_flows_heard(flows, lane->slot, now, ret_known_ms,
+	    ret_fresh_ms);
+	return true;
+}
+
+bool
 lanes_figures_dropped(const struct listener *l, uint64_t *ret_packets)
 {
-	if (l->lanes.ebpf == NULL)
+	if (l->lanes.flows != NULL)
+		*ret_packets = steering_flows_dropped(l->lanes.flows);
+	else if (l->lanes.ebpf != NULL)
+		*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
+	else
 		return false;
-	*ret_packets = steering_ebpf_dropped(l->lanes.ebpf);
 	return true;
 }

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/mono.h"
+
 struct lane;
 struct listener;
 
@@ -18,6 +20,14 @@ struct lane_figures {
 	uint64_t total;		/* … ever established */
 };
 void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
+
+/* Is each connection of the listener among those that one of its lanes has open,
+   also where it was moved from one to another? */
+bool lanes_figures_are_all(const struct listener *listener);
+
+/* When datagrams came to it, as steering_flows_heard(). False: nobody knows. */
+bool lanes_figures_flows(const struct lane *lane, struct mono now,
+    int64_t *ret_known_ms, int64_t *ret_fresh_ms);
 
 /* Packets, first ones of connections mostly, that no live lane would take;
    false: nobody counts them (only eBPF does). */

@@ -2,14 +2,21 @@
 
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_hush.h"
+#include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_limits.h"
 #include "linux/socket/socket_inherit.h"
 
 /* A worker that shuts its lane again and again is told of this seldom. */
@@ -52,7 +59,7 @@ lanes_heal_check(struct lane *lane)
 		return;
 	by = find_culprit(lane);
 	/* Most do it at every start. */
-	log_about(ls->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	log_often(ls->told_backlog ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
 	    &by.about,
 	    "%shas changed the backlog of its listener to %u: back to %u%s",
 	    by.who, backlog, want, ls->told_backlog ? "" : " (said once)");
@@ -61,6 +68,90 @@ lanes_heal_check(struct lane *lane)
 	   holder, which may sit in accept(2), sees nothing of it. */
 	if (socket_is_listening(lane->fd))
 		(void)socket_start_listening(lane->fd, l->backlog);
+}
+
+/* ---- clean ---- */
+
+static void
+note_stain(void *ctx, unsigned option, const char *name, int code)
+{
+	struct lane *lane = ctx;
+
+	(void)option;
+	log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+	    "lane %u: its last holder has set %s, which stays: %s; it gets "
+	    "another socket", lane->slot, name, strerror(-code));
+	lanes_sockets_spoilt(lane);
+}
+
+/* Other than what it was opened with? Then it gets nothing of the others'. */
+static void
+clean_interface(struct lane *lane)
+{
+	const char *wanted = lane->listener->bound.options.interface;
+	char name[16];
+
+	(void)socket_interface(lane->fd, name);
+	if (strcmp(name, wanted) != 0 &&
+	    socket_set_interface(lane->fd, wanted) < 0)
+		lanes_sockets_spoilt(lane);
+}
+
+/* As new: what its last holder has set, joined and attached is undone. What
+   cannot be makes it broken. */
+static void
+clean(struct lane *lane)
+{
+	const struct listener *l = lane->listener;
+	int like = socket_new_like(lane->fd, &l->bound);
+
+	if (like < 0)
+		return;
+	socket_inherit_options(like, lane->fd, note_stain, lane);
+	lanes_hush_again(lane);
+	fd_close(&like);
+	socket_silence(lane->fd);
+	socket_set_nonblocking(lane->fd, false);
+	/* That is how it refuses. */
+	if (l->bound.kind != ADDRESS_UNIX && !l->refuses)
+		clean_interface(lane);
+	/* That takes long where there are many interfaces. */
+	if (l->bound.kind == ADDRESS_UDP &&
+	    (lane->holder == NULL || lane->had == lane->ino))
+		socket_leave_groups(lane->fd);
+}
+
+void
+lanes_heal_ended(struct listener *l, const struct lane_holder *holder)
+{
+	struct lane *lane = lanes_find(l, holder);
+
+	if (lane == NULL || l->inherited || lane->fd < 0)
+		return;
+	lane->had = lane->ino;
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_leave_groups(lane->fd);
+	lanes_flows_ended(lane);
+	lanes_live_suspect(l);
+}
+
+/* Is nobody lost if it gets another socket? */
+static bool
+may_replace(const struct lane *lane)
+{
+	uint32_t waiting = 0, backlog;
+
+	switch (lane->listener->bound.kind) {
+	case ADDRESS_TCP:
+		return !lane->listening || lanes_can_move(lane) ||
+		    (lane_queue_tcp(lane->fd, &waiting, &backlog) == 0 &&
+		    waiting == 0);
+	case ADDRESS_UDP:
+		return true;
+	case ADDRESS_UNIX:
+		break;
+	}
+	return false;
 }
 
 int
@@ -73,13 +164,15 @@ lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 	if (l->bound.kind == ADDRESS_UDP && !l->inherited &&
 	    socket_is_connected(lane->fd))
 		lanes_sockets_spoilt(lane);
-	if (lane->broken)
+	else if (unused && !l->inherited && lane->fd >= 0)
+		clean(lane);
+	if (lane->broken && may_replace(lane))
 		code = lanes_sockets_replace(lane, err);
 	/* The flags are of the open file, and so everybody's: an event loop
 	   whose socket blocks all of a sudden stands still in accept(2). */
 	if (code < 0 || l->inherited || !unused)
 		return code;
-	socket_forget_holder(lane->fd);
+	socket_set_nonblocking(lane->fd, false);
 	lanes_heal_check(lane);
 	return 0;
 }
@@ -106,12 +199,12 @@ tell_shut_unix(struct lane *lane, enum listener_fate fate)
 	const struct culprit by = find_culprit(lane);
 
 	if (fate == LISTENER_STAYS_DEAD)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener %s: clients are refused "
 		    "until %s", by.who, l->bound.path, l->inherited ?
 		    "the supervisor above makes it anew" : "the next reload");
 	else if (fate == LISTENER_RENEWED && is_to_tell(&l->lanes))
-		log_about(LOG_LEVEL_WARNING, &by.about,
+		log_often(LOG_LEVEL_WARNING, &by.about,
 		    "%shas shut down the listener %s; there is another one in "
 		    "its place, and workers that have the old one are replaced",
 		    by.who, l->bound.path);
@@ -125,15 +218,15 @@ tell_shut(struct lane *lane, int code)
 	const struct culprit by = find_culprit(lane);
 
 	if (l->bound.kind == ADDRESS_UDP)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener udp:%s: it hears nothing "
 		    "until its next start", by.who, name.s);
 	else if (code < 0)
-		log_about(LOG_LEVEL_ERROR, &by.about,
+		log_often(LOG_LEVEL_ERROR, &by.about,
 		    "%shas shut down the listener %s, and it cannot listen "
 		    "again: %s", by.who, name.s, strerror(-code));
 	else if (is_to_tell(&l->lanes))
-		log_about(LOG_LEVEL_WARNING, &by.about,
+		log_often(LOG_LEVEL_WARNING, &by.about,
 		    "%shas shut down the listener %s; it listens again%s",
 		    by.who, name.s, l->lanes.ebpf != NULL ? "" :
 		    ", what waited in its queue is lost");
@@ -155,7 +248,7 @@ hangup(void *ctx, uint32_t events)
 		lanes_watch_came(lane);
 		return;
 	}
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	/* Datagram sockets may have errors to tell, which are their
 	   holders'. */
 	if ((events & EPOLLHUP) == 0)
@@ -173,7 +266,7 @@ hangup(void *ctx, uint32_t events)
 	} else if (l->inherited) {
 		code = socket_start_listening(lane->fd, l->backlog);
 		if (code == 0)
-			lanes_sockets_watch(lane);
+			lanes_news_watch(lane);
 	} else {
 		code = lanes_sockets_revive(lane);
 		listener_tell(l);

@@ -9,6 +9,7 @@
 
 struct error;
 struct lane;
+struct lane_holder;
 struct listener;
 
 /* A new listener, of whose lanes nothing was heard yet. */
@@ -16,6 +17,11 @@ void lanes_heal_init(struct listener *listener);
 
 /* The worker is ready: what it has changed of its lane is set back. */
 void lanes_heal_check(struct lane *lane);
+
+/* The holder's process has ended: groups that it joined are left, and the
+   program that steers is put back where it may have taken it away. */
+void lanes_heal_ended(struct listener *listener,
+    const struct lane_holder *holder);
 
 /* For a new process that is to have it: what the last one may have changed or
    spoilt is set back; but nothing of what others have before their eyes, unless

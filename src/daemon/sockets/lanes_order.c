@@ -62,6 +62,14 @@ lane_at(const struct lanes *ls, size_t place)
 
 /* ---- who has left ---- */
 
+/* One that is being replaced is there as the old one, and then as the new. */
+static bool
+is_there(const struct lane *lane)
+{
+	return socket_is_listening(lane->fd) ||
+	    (lane->old >= 0 && socket_is_listening(lane->old));
+}
+
 static size_t
 mark_shut(struct lanes *ls)
 {
@@ -70,7 +78,7 @@ mark_shut(struct lanes *ls)
 	for (size_t i = 0; i < ls->order.n; i++) {
 		const struct lane *lane = lane_at(ls, i);
 
-		if (ls->order.v[i].leaving || socket_is_listening(lane->fd))
+		if (ls->order.v[i].leaving || is_there(lane))
 			continue;
 		lane_order_mark(&ls->order, lane->slot);
 		found++;
@@ -363,7 +371,7 @@ tell_answer(struct listener *l, size_t doubts, bool guessed)
 {
 	bool tells = !guessed && is_to_tell(&l->lanes);
 
-	log_app(tells ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, l->app,
+	log_app_often(tells ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, l->app,
 	    "the order of %zu sockets of %s was in doubt: the kernel was asked",
 	    doubts, address_text_numeric(&l->bound).s);
 }
@@ -374,7 +382,7 @@ tell_failure(struct listener *l, size_t doubts, int code)
 	if (l->lanes.told_doubt)
 		return;
 	l->lanes.told_doubt = true;
-	log_app(LOG_LEVEL_INFO, l->app,
+	log_app_often(LOG_LEVEL_INFO, l->app,
 	    "the order of %zu sockets of %s is in doubt, and the kernel cannot "
 	    "be asked: %s; they get no new connections until it is known, if "
 	    "others do", doubts, address_text_numeric(&l->bound).s,

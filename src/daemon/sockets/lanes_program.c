@@ -1,6 +1,4 @@
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -8,26 +6,14 @@
 #include "core/conf/conf.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes_attach.h"
+#include "daemon/sockets/lanes_extended.h"
+#include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
-
-/* Of more lanes than these, those that may be added are not at once: a large
-   program is built for each change. */
-#define LANES_AT_ONCE	64
-
-static void
-warn(struct listener *l, const char *why)
-{
-	if (l->lanes.warned)
-		return;
-	l->lanes.warned = true;
-	log_app(LOG_LEVEL_WARNING, l->app,
-	    "new connections to %s cannot be steered: %s",
-	    address_text_numeric(&l->bound).s, why);
-}
+#include "linux/socket/socket_filter.h"
 
 /* ---- who is in the group ---- */
 
@@ -84,50 +70,6 @@ attach_classic(struct listener *l, size_t places)
 	    lanes_attach_classic(l, l->lanes.order.n - absent, false);
 }
 
-/* ---- eBPF ---- */
-
-/* One that has listened alone from the beginning is in no group (-EINVAL): with
-   the second one its time comes. */
-static int
-set_lane(struct lane *lane)
-{
-	struct lanes *ls = &lane->listener->lanes;
-	struct error err = ERROR_INIT;
-	int code = steering_ebpf_set_lane(ls->ebpf, lane->slot, lane->fd,
-	    &err);
-
-	if (code < 0 && (code != -EINVAL || ls->order.n > 1))
-		warn(lane->listener, error_text(&err));
-	error_clear(&err);
-	return code;
-}
-
-static int
-attach_extended(struct listener *l, struct error *err)
-{
-	struct lanes *ls = &l->lanes;
-	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
-	size_t n = 0;
-
-	if (slots == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < ls->n; i++) {
-		if (!ls->v[i]->live || !ls->v[i]->listening)
-			continue;
-		slots[n++] = ls->v[i]->slot;
-		/* An opportunity to see that the kernel knows it still. */
-		if (ls->n <= LANES_AT_ONCE)
-			(void)set_lane(ls->v[i]);
-	}
-	if (n == 0)
-		slots[n++] = ls->order.v[0].slot;
-	steering_ebpf_set_live(ls->ebpf, slots, n);
-	free(slots);
-	if (ls->attached)
-		return 0;
-	return steering_ebpf_attach(ls->ebpf, lanes_attach_point(ls)->fd, err);
-}
-
 int
 lanes_program_reserve(struct listener *l)
 {
@@ -137,18 +79,10 @@ lanes_program_reserve(struct listener *l)
 int
 lanes_program_room(struct listener *l, struct error *err)
 {
-	struct lanes *ls = &l->lanes;
-	int code;
+	int code = lanes_extended_room(l, err);
 
-	if (ls->n > STEERING_EBPF_LANES_MAX)
-		return error_set(err, -EMFILE,
-		    "too many sockets of one listener");
-	if (ls->ebpf == NULL || ls->n <= ls->ebpf_room)
-		return 0;
-	code = steering_ebpf_grow(ls->ebpf, lanes_attach_room(ls),
-	    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
 	if (code == 0)
-		ls->ebpf_room = lanes_attach_room(ls);
+		code = lanes_flows_room(&l->lanes, err);
 	return code;
 }
 
@@ -163,12 +97,17 @@ attach(struct listener *l, struct error *err)
 
 	if (ls->order.n == 0)
 		return 0;
+	if (ls->flows != NULL) {
+		code = lanes_flows_attach(l, err);
+		ls->attached = code == 0;
+		return code;
+	}
 	/* There is no choice yet; where it is in no group, nor a program. */
 	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
-	    set_lane(ls->v[ls->order.v[0].slot]) < 0))
+	    lanes_extended_set_lane(ls->v[ls->order.v[0].slot]) < 0))
 		return 0;
 	if (ls->ebpf != NULL) {
-		code = attach_extended(l, err);
+		code = lanes_extended_attach(l, err);
 	} else {
 		code = attach_classic(l, ls->order.n);
 		if (code < 0)
@@ -191,9 +130,9 @@ lanes_program_again(struct listener *l)
 	struct error err = ERROR_INIT;
 
 	if (attach(l, &err) < 0)
-		warn(l, error_text(&err));
+		lanes_attach_failed(l, error_text(&err));
 	else
-		l->lanes.warned = false;
+		lanes_attach_worked(l);
 	error_clear(&err);
 }
 
@@ -209,7 +148,7 @@ attach_before_second(struct listener *l)
 	code = attach_classic(l, ls->order.n);
 	ls->attached = code == 0;
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
+		log_app_often(LOG_LEVEL_DEBUG, l->app,
 		    "the kernel may choose a lane for a moment: %s",
 		    strerror(-code));
 }
@@ -254,7 +193,7 @@ lanes_program_found(const struct lane *lane)
 	int code = socket_found_group(lane->fd);
 
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
 		    "the first lane is in no group yet: %s", strerror(-code));
 }
 
@@ -266,7 +205,7 @@ lanes_program_joining(struct lane *lane)
 	lanes_program_look(lane->listener);
 	lane->unseen = listener_is_own_tcp(lane->listener) &&
 	    socket_is_listening(lane->fd);
-	if (ls->ebpf == NULL)
+	if (ls->ebpf == NULL && ls->flows == NULL)
 		attach_before_second(lane->listener);
 	/* Of one that listens already, its beginning would not be seen any more:
 	   then it has the mark from before. */
@@ -286,49 +225,9 @@ lanes_program_leaving(const struct lane *lane)
 		return;
 	code = attach_classic(lane->listener, ls->order.n - 1);
 	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
 		    "some connections may go astray for a moment: %s",
 		    strerror(-code));
-}
-
-/*
- * A lane whose connections are not counted seems to have none, and would draw
- * all that come: from now on they go by turns. Where the supervisor was moved
- * to a cgroup that it cannot count in.
- */
-static void
-compare_no_more(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-	struct lanes *ls = &l->lanes;
-	struct error why = ERROR_INIT, err = ERROR_INIT;
-
-	if (balancing_cover(&l->all->balancing, &why) == 0)
-		error_set(&why, 0, "clusterd has been moved to another "
-		    "cgroup");
-	if (steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(BALANCE_ROUND_ROBIN),
-	    ls->attached ? lanes_attach_point(ls)->fd : -1, &err) < 0) {
-		warn(l, error_text(&err));
-	} else {
-		ls->balance = BALANCE_ROUND_ROBIN;
-		log_app(LOG_LEVEL_WARNING, l->app,
-		    "balance = least-connections failed, it is round-robin "
-		    "now: the connections of a new listener of %s are not "
-		    "counted: %s", address_text_numeric(&l->bound).s,
-		    error_text(&why));
-	}
-	error_clear(&why);
-	error_clear(&err);
-}
-
-static void
-see_if_counted(struct lane *lane)
-{
-	const struct lanes *ls = &lane->listener->lanes;
-
-	lane->uncounted = !steering_ebpf_lane_counted(ls->ebpf, lane->slot);
-	if (lane->uncounted && ls->balance == BALANCE_LEAST_CONNECTIONS)
-		compare_no_more(lane);
 }
 
 void
@@ -346,15 +245,16 @@ lanes_program_joined(struct lane *lane)
 		lanes_order_doubt_all(l);
 	lane->unseen = false;
 	if (ls->ebpf != NULL && ls->order.n == 2)
-		(void)set_lane(ls->v[ls->order.v[0].slot]);
+		(void)lanes_extended_set_lane(ls->v[ls->order.v[0].slot]);
 	if (ls->ebpf != NULL) {
-		(void)set_lane(lane);
-		see_if_counted(lane);
+		(void)lanes_extended_set_lane(lane);
+		if (lanes_extended_see_counted(lane))
+			ls->balance = BALANCE_ROUND_ROBIN;
 	}
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
-	if (!ls->attached || changed)
+	if (!ls->attached || changed || ls->flows != NULL)
 		lanes_program_again(l);
 }
 
@@ -388,33 +288,22 @@ void
 lanes_program_check(struct lane *lane)
 {
 	if (lane->listener->lanes.ebpf != NULL)
-		(void)set_lane(lane);
-}
-
-static void
-free_extended(struct lanes *ls)
-{
-	steering_ebpf_free(ls->ebpf);
-	ls->ebpf = NULL;
+		(void)lanes_extended_set_lane(lane);
 }
 
 void
 lanes_program_free(struct listener *l)
 {
-	free_extended(&l->lanes);
+	lanes_extended_free(l);
+	lanes_flows_free(l);
 	lanes_order_free(l);
 }
 
 bool
 lanes_program_has_choice(const struct listener *l)
 {
-	return l->lanes.n > 1 || l->lanes.ebpf != NULL;
-}
-
-void
-lanes_program_want(struct lane *lane, bool wanted)
-{
-	lane->wanted = wanted;
+	return l->lanes.n > 1 || l->lanes.ebpf != NULL ||
+	    l->lanes.flows != NULL;
 }
 
 void
@@ -423,34 +312,25 @@ lanes_program_expect(struct listener *l, size_t n)
 	l->lanes.expected = n;
 }
 
-/* Returns whether something gets worse by waiting. */
-static bool
-is_urgent(const struct lanes *ls)
+void
+lanes_program_set_live(struct lane *lane, bool live)
 {
-	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i]->live && !ls->v[i]->wanted)
-			return true;
-	return false;
+	lane->live = live;
 }
 
-/* Doubts that were left. Returns whether none are that may be asked about. */
-static bool
-find_out_more(struct listener *l)
+bool
+lanes_program_find_out(struct listener *l)
 {
-	if (l->lanes.ebpf != NULL || !l->lanes.attached)
+	if (l->lanes.ebpf != NULL || l->lanes.flows != NULL ||
+	    !l->lanes.attached)
 		return true;
 	if (lanes_order_may_ask_again(l))
 		lanes_program_again(l);
 	return !lanes_order_may_ask_again(l);
 }
 
-/*
- * Those that were shut down, as a look has shown, with the news to come. None
- * will come of one that its holder lets listen again. Returns whether all is
- * known.
- */
-static bool
-see_news(struct listener *l)
+bool
+lanes_program_see_news(struct listener *l)
 {
 	struct lanes *ls = &l->lanes;
 	bool all = true, any = false;
@@ -477,81 +357,25 @@ see_news(struct listener *l)
 	return all;
 }
 
-static bool
-put_in_force(struct listener *l, struct mono now)
-{
-	struct lanes *ls = &l->lanes;
-	bool any = false, changes = false;
-
-	for (size_t i = 0; i < ls->n; i++) {
-		any |= ls->v[i]->wanted && ls->v[i]->listening;
-		changes |= ls->v[i]->wanted != ls->v[i]->live;
-	}
-	if (!any || !changes)
-		return find_out_more(l);
-	if (ls->n > LANES_AT_ONCE && !is_urgent(ls) &&
-	    mono_ms_between(ls->changed, now) < LANES_PROGRAM_PAUSE_MS)
-		return false;
-	for (size_t i = 0; i < ls->n; i++)
-		ls->v[i]->live = ls->v[i]->wanted;
-	ls->changed = now;
-	lanes_program_again(l);
-	return ls->ebpf != NULL || !lanes_order_may_ask_again(l);
-}
-
-bool
-lanes_program_apply(struct listener *l, struct mono now)
-{
-	bool known = see_news(l);
-
-	return put_in_force(l, now) && known;
-}
-
-/* May connections be compared? */
-static int
-check_counted(struct listener *l, struct error *err)
-{
-	const struct lanes *ls = &l->lanes;
-	int code = balancing_cover(&l->all->balancing, err);
-
-	for (size_t i = 0; code == 0 && i < ls->n; i++)
-		if (ls->v[i]->listening && ls->v[i]->uncounted)
-			code = error_set(err, -ENOENT, "not all connections "
-			    "are counted, since clusterd was moved to another "
-			    "cgroup");
-	return code;
-}
-
 /* The lanes under a program of another kind, which knows them before it is
    there. */
 static int
 use_extended(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	bool attached = ls->attached;
-	struct conn_count *count;
-	int code = b != BALANCE_LEAST_CONNECTIONS ? 0 : check_counted(l, err);
+	bool attached = ls->attached, fresh = ls->ebpf == NULL;
+	int code = lanes_extended_open(l, b, err);
 
-	if (code < 0)
+	if (code < 0 || !fresh)
 		return code;
-	if (ls->ebpf != NULL)
-		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
-		    attached ? lanes_attach_point(ls)->fd : -1, err);
-	code = balancing_count(&l->all->balancing, &count, err);
-	if (code == 0)
-		code = steering_ebpf_new(lanes_attach_mode(b), lanes_attach_room(ls), count,
-		    &ls->ebpf, err);
-	if (code < 0)
-		return code;
-	ls->ebpf_room = lanes_attach_room(ls);
 	ls->attached = false;
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i]->listening)
-			(void)set_lane(ls->v[i]);
+			(void)lanes_extended_set_lane(ls->v[i]);
 	code = attach(l, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);
-		free_extended(ls);
+		lanes_extended_free(l);
 		ls->attached = attached;
 	}
 	return code;
@@ -561,15 +385,14 @@ static int
 use_classic(struct listener *l, enum balance b, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
-	struct steering_ebpf *old_ebpf = ls->ebpf;
+	struct steering_ebpf *old_ebpf = lanes_extended_swap(l, NULL);
 	enum balance old = ls->balance;
 	int code;
 
-	ls->ebpf = NULL;
 	ls->balance = b;
 	code = attach(l, err);
 	if (code < 0) {
-		ls->ebpf = old_ebpf;
+		(void)lanes_extended_swap(l, old_ebpf);
 		ls->balance = old;
 		/* A program that asks may have taken its place. */
 		if (old_ebpf != NULL && ls->attached) {
@@ -584,16 +407,63 @@ use_classic(struct listener *l, enum balance b, struct error *err)
 	return 0;
 }
 
+/* Known flows stay with their workers. -errno with words. */
+static int
+use_flows(struct listener *l, enum balance b, struct error *err)
+{
+	bool fresh = l->lanes.flows == NULL;
+	int code = lanes_flows_open(l, b, err);
+
+	if (code < 0)
+		return code;
+	code = attach(l, err);
+	if (code < 0 && fresh)
+		lanes_flows_end(lanes_flows_swap(l, NULL));
+	return code;
+}
+
+/* True: that is it. Else they go by what they are, which takes no privilege. */
+static bool
+keeps_flows(struct listener *l, enum balance b)
+{
+	struct balancing *balancing = &l->all->balancing;
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (l->bound.kind != ADDRESS_UDP || l->inherited ||
+	    (b != BALANCE_FLOW && b != BALANCE_SOURCE))
+		return false;
+	code = use_flows(l, b, &err);
+	if (code < 0 && !balancing->told_flows)
+		log_app(LOG_LEVEL_INFO, l->app, "flows of datagrams do not "
+		    "stay with their worker while it drains, at a reload: %s",
+		    error_text(&err));
+	balancing->told_flows |= code < 0;
+	error_clear(&err);
+	return code == 0;
+}
+
 int
 lanes_program_set_balance(struct listener *l, enum balance b, struct error *err)
 {
+	struct steering_flows *flows;
 	int code;
 
 	if (b == l->lanes.balance)
 		return 0;
+	if (keeps_flows(l, b)) {
+		l->lanes.balance = b;
+		return 0;
+	}
+	flows = lanes_flows_swap(l, NULL);
 	code = balance_is_privileged(b) ? use_extended(l, b, err) :
 	    use_classic(l, b, err);
-	if (code == 0)
-		l->lanes.balance = b;
-	return code;
+	/* The old program is still there. */
+	if (code < 0) {
+		(void)lanes_flows_swap(l, flows);
+		return code;
+	}
+	lanes_flows_end(flows);
+	l->lanes.balance = b;
+	return 0;
 }

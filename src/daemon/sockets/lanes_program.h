@@ -20,9 +20,6 @@ struct error;
 struct lane;
 struct listener;
 
-/* What is not urgent may wait so long for more of its kind. */
-#define LANES_PROGRAM_PAUSE_MS 20
-
 /* ---- who is in the group: for lanes_sockets ---- */
 
 /* Room for one more, so that _joined cannot fail. -ENOMEM. */
@@ -69,21 +66,26 @@ void lanes_program_again(struct listener *listener);
 
 void lanes_program_free(struct listener *listener);
 
-/* ---- who gets new connections ---- */
+/* ---- for lanes_live ---- */
+
+/* It gets new connections, or not any more: with the next _again. */
+void lanes_program_set_live(struct lane *lane, bool live);
+
+/* Ask about doubts that were left, if it is time to. Returns whether none are
+   that may be asked about. */
+bool lanes_program_find_out(struct listener *listener);
+
+/*
+ * Those that were shut down, as a look has shown, with the news to come. None
+ * will come of one that its holder lets listen again. Returns whether all is
+ * known.
+ */
+bool lanes_program_see_news(struct listener *listener);
+
+/* ---- which program ---- */
 
 /* Is there anything to choose, or a program to tell? */
 bool lanes_program_has_choice(const struct listener *listener);
-
-/* It is to, or no more: with the next _apply. */
-void lanes_program_want(struct lane *lane, bool wanted);
-
-/*
- * Make those that are wanted live, and no others. Unless there is none: then
- * nothing changes. Failure is logged, and leaves the old ones. False: it is not
- * urgent, and done just before, or something is not known yet; again a little
- * later.
- */
-bool lanes_program_apply(struct listener *listener, struct mono now);
 
 /* So many lanes there will be. */
 void lanes_program_expect(struct listener *listener, size_t n);

@@ -1,5 +1,3 @@
-#include <sys/epoll.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +6,15 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_hush.h"
+#include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
+#include "linux/socket/socket_filter.h"
 
 static int start_lane(struct lane *lane, bool beside);
 
@@ -32,7 +35,7 @@ lane_new(struct listener *l)
 		return NULL;
 	lane->listener = l;
 	lane->slot = (unsigned)ls->n;
-	lane->fd = -1;
+	lane->fd = lane->old = -1;
 	ls->v[ls->n++] = lane;
 	return lane;
 }
@@ -48,9 +51,9 @@ lanes_sockets_init(struct listener *l)
 static void
 close_lane(struct lane *lane)
 {
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	lanes_program_left(lane, true);
-	fd_close(&lane->fd);
+	socket_close(&lane->fd);
 }
 
 void
@@ -74,41 +77,6 @@ lanes_sockets_free(struct listener *l)
 	ls->n = 0;
 }
 
-/* ---- news of them ---- */
-
-/* Without EPOLLIN: what comes wakes nobody here. */
-void
-lanes_sockets_watch(struct lane *lane)
-{
-	struct listener *l = lane->listener;
-
-	if (lane->hangup != 0)
-		return;
-	lane->awaited = false;
-	if (loop_add(l->all->loop, lane->fd, 0, false, l->lanes.on_hangup,
-		lane, &lane->hangup) < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
-		    "a listener cannot be watched");
-}
-
-void
-lanes_sockets_unwatch(struct lane *lane)
-{
-	if (lane->listener->all != NULL)
-		loop_del(lane->listener->all->loop, &lane->hangup);
-}
-
-void
-lanes_sockets_await_clients(struct lane *lane, bool on)
-{
-	if (lane->hangup == 0 || lane->awaited == on ||
-	    lane->listener->bound.kind != ADDRESS_TCP)
-		return;
-	if (loop_set_events(lane->listener->all->loop, lane->hangup,
-		on ? EPOLLIN : 0) == 0)
-		lane->awaited = on;
-}
-
 /* ---- opening ---- */
 
 /* Is SO_REUSEPORT to stay? A lane that is alone goes without, so that nobody
@@ -116,16 +84,19 @@ lanes_sockets_await_clients(struct lane *lane, bool on)
 static bool
 is_grouped(const struct listener *l)
 {
-	return l->lanes.n > 1 || (l->lanes.balance != BALANCE_SHARED &&
+	return l->lanes.n > 1 || l->lanes.flows != NULL ||
+	    (l->lanes.balance != BALANCE_SHARED &&
 	    l->bound.kind == ADDRESS_TCP);
 }
 
+/* One that refuses for good hinders nobody: whoever has the port next gets the
+   clients that come. */
 static bool
 may_overlap(const struct listener *l, const char *app, const struct address *a)
 {
 	return a->kind != ADDRESS_UNIX && a->port != 0 && !l->inherited &&
 	    l->bound.kind == a->kind && l->bound.port == a->port &&
-	    strcmp(l->app, app) == 0;
+	    (l->refuses || strcmp(l->app, app) == 0);
 }
 
 bool
@@ -138,10 +109,11 @@ lanes_sockets_make_room(struct listeners *all, const char *app,
 		if (l == but || !may_overlap(l, app, a))
 			continue;
 		any = true;
-		if (is_grouped(l))
+		if (is_grouped(l) && l->listening)
 			continue;	/* they let it anyway */
 		for (size_t i = 0; i < l->lanes.n; i++)
-			socket_let_beside(l->lanes.v[i]->fd, on);
+			socket_let_beside(l->lanes.v[i]->fd,
+			    on || l->lanes.n > 1);
 	}
 	return any;
 }
@@ -159,17 +131,19 @@ lanes_sockets_close_group(struct listener *l)
 static void
 lane_joined(struct lane *lane)
 {
-	lanes_sockets_watch(lane);
+	lanes_news_watch(lane);
 	lanes_program_joined(lane);
 }
 
-/* A socket like the others of the listener; it listens if they do. */
+/* A socket like the others of the listener; it listens if they do. Datagram
+   sockets that workers have connected may have the address too. */
 static int
 open_another(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
 	const struct socket_options options = {
 		.bind_only = true, .beside = true,
+		.over = l->bound.kind == ADDRESS_UDP,
 	};
 	struct address bound = { .kind = ADDRESS_TCP };
 	struct socket_file file;
@@ -191,6 +165,8 @@ open_another(struct lane *lane, struct error *err)
 		if (code < 0)
 			error_set(err, code, "%s", strerror(-code));
 	}
+	if (code == 0)
+		lanes_hush_again(lane);
 	if (code == 0 && l->bound.kind == ADDRESS_TCP && l->listening) {
 		code = start_lane(lane, true);
 		if (code < 0)
@@ -200,7 +176,7 @@ open_another(struct lane *lane, struct error *err)
 	}
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, false);
 	if (code < 0) {
-		close_lane(lane);
+		socket_close(&lane->fd);
 		return code;
 	}
 	address_free(&bound);
@@ -237,6 +213,21 @@ int
 lanes_sockets_add(struct listener *l, struct lane **ret_lane, struct error *err)
 {
 	return add(l, false, ret_lane, err);
+}
+
+int
+lanes_sockets_add_deaf(struct listener *l, struct lane **ret_lane,
+    struct error *err)
+{
+	return add(l, true, ret_lane, err);
+}
+
+void
+lanes_sockets_undeafen(struct lane *lane)
+{
+	lane->deaf = false;
+	if (lane->fd >= 0)
+		(void)socket_ignore_all(lane->fd, false);
 }
 
 /* Which may have to listen beside others: the kernel lets nobody who has a
@@ -301,6 +292,20 @@ start_all(struct listener *l, bool beside)
 	return code;
 }
 
+/* One that was only held so far. */
+static int
+start_unix(struct lane *lane)
+{
+	int code = 0;
+
+	if (!lane->listening && lane->fd >= 0)
+		code = socket_start_listening(lane->fd,
+		    lane->listener->backlog);
+	if (code == 0 && !lane->listening)
+		lane_joined(lane);
+	return code;
+}
+
 int
 lanes_sockets_start(struct listener *l)
 {
@@ -308,6 +313,8 @@ lanes_sockets_start(struct listener *l)
 
 	if (listener_is_own_tcp(l))
 		code = start_all(l, false);
+	else if (l->bound.kind == ADDRESS_UNIX)
+		code = start_unix(listener_first_lane(l));
 	if (code == -EADDRINUSE &&
 	    lanes_sockets_make_room(l->all, l->app, &l->bound, l, true)) {
 		code = start_all(l, true);
@@ -317,6 +324,32 @@ lanes_sockets_start(struct listener *l)
 	if (code == 0)
 		l->listening = true;
 	return code;
+}
+
+int
+lanes_sockets_start_quietly(struct listener *l)
+{
+	int code = 0;
+
+	if (!listener_is_own_tcp(l))
+		return -EOPNOTSUPP;
+	/* Whatever fails, those that are by then are heard again. */
+	l->quiet = true;
+	for (size_t i = 0; code == 0 && i < l->lanes.n; i++)
+		code = lanes_hush(l->lanes.v[i], true);
+	if (code == 0)
+		code = lanes_sockets_start(l);
+	if (code < 0)
+		lanes_sockets_hear(l);
+	return code;
+}
+
+void
+lanes_sockets_hear(struct listener *l)
+{
+	for (size_t i = 0; l->quiet && i < l->lanes.n; i++)
+		(void)lanes_hush(l->lanes.v[i], false);
+	l->quiet = false;
 }
 
 void
@@ -333,7 +366,7 @@ lanes_sockets_enter(struct listener *l, bool listens)
 	l->listening = listens;
 	first->ino = socket_inode(first->fd);
 	/* Room for it is there since lanes_sockets_init(). */
-	if (!listener_is_own_tcp(l))
+	if (listens || l->bound.kind == ADDRESS_UDP)
 		lane_joined(first);
 }
 
@@ -342,11 +375,29 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 {
 	struct lane *first = l->lanes.v[0];
 
-	lanes_sockets_unwatch(first);
-	fd_close(&first->fd);
+	lanes_news_unwatch(first);
+	socket_close(&first->fd);
 	first->fd = fd;
 	first->ino = socket_inode(fd);
-	lanes_sockets_watch(first);
+	lanes_news_watch(first);
+}
+
+static void
+refuse_lane(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+
+	lanes_news_unwatch(lane);
+	/* What else has left, and this one too if it is seen at once. Where new
+	   clients are refused, places in the order matter to nobody: at a stop
+	   there may be hundreds of lanes, and each is left. */
+	if (!l->refuses)
+		lanes_program_look(l);
+	if (lane->fd >= 0)
+		socket_refuse(lane->fd);
+	if (!l->refuses)
+		lanes_program_look(l);
+	lanes_program_left(lane, true);
 }
 
 void
@@ -354,13 +405,8 @@ lanes_sockets_refuse_lane(struct lane *lane)
 {
 	if (!listener_is_own_tcp(lane->listener))
 		return;
-	lanes_sockets_unwatch(lane);
-	/* What else has left, and this one too if it is seen at once. */
-	lanes_program_look(lane->listener);
-	if (lane->fd >= 0)
-		socket_refuse(lane->fd);
-	lanes_program_look(lane->listener);
-	lanes_program_left(lane, true);
+	refuse_lane(lane);
+	lanes_live_wake(lane->listener);
 }
 
 void
@@ -370,80 +416,7 @@ lanes_sockets_refuse(struct listener *l)
 		return;
 	l->listening = false;
 	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_sockets_refuse_lane(l->lanes.v[i]);
-}
-
-static int
-filter_door(const struct listener *l, bool closed)
-{
-	int all = 0;
-
-	for (size_t i = 0; i < l->lanes.n; i++) {
-		int fd = l->lanes.v[i]->fd;
-		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?
-		    socket_ignore_datagrams(fd, closed) :
-		    socket_ignore_syns(fd, closed);
-
-		if (code < 0)
-			all = code;
-	}
-	return all;
-}
-
-static void
-steer_to(const struct lane *lane)
-{
-	struct listener *l = lane->listener;
-
-	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_program_want(l->lanes.v[i], l->lanes.v[i] == lane);
-	(void)lanes_program_apply(l, mono_now());
-}
-
-/* What comes is steered to a lane that hears nothing. Handshakes under way end
-   where they began. */
-static int
-add_deaf(struct listener *l)
-{
-	struct error err = ERROR_INIT;
-	struct lane *deaf = NULL;
-	int code = add(l, true, &deaf, &err);
-
-	if (code < 0)
-		log_app(LOG_LEVEL_DEBUG, l->app,
-		    "new clients cannot be ignored: %s", error_text(&err));
-	else
-		steer_to(deaf);
-	error_clear(&err);
-	return code;
-}
-
-int
-lanes_sockets_close_door(struct listener *l)
-{
-	int code = filter_door(l, true);
-
-	if (code == 0 || l->bound.kind == ADDRESS_UDP)
-		return code;
-	(void)filter_door(l, false);
-	return add_deaf(l);
-}
-
-void
-lanes_sockets_open_door(struct listener *l, bool in_first)
-{
-	struct lane *first = listener_first_lane(l);
-	struct lane *deaf = listener_deaf_lane(l);
-
-	if (deaf == NULL) {
-		(void)filter_door(l, false);
-		return;
-	}
-	deaf->deaf = false;
-	if (deaf->fd >= 0)
-		(void)socket_ignore_all(deaf->fd, false);
-	if (first->listening && (in_first || first->holder == NULL))
-		steer_to(first);
+		refuse_lane(l->lanes.v[i]);
 }
 
 int
@@ -472,6 +445,7 @@ lanes_sockets_check(struct lane *lane)
 		return;
 	lane->noted = socket_note_listening(lane->fd);
 	lanes_program_doubt(lane);
+	lanes_live_wake(lane->listener);
 }
 
 void
@@ -480,27 +454,87 @@ lanes_sockets_spoilt(struct lane *lane)
 	lane->broken = true;
 }
 
-/* The new socket is bound before the old one goes: somebody has the address all
-   the time. */
+/* As it was; of UDP, in no group any more. */
+static void
+take_back(struct lane *lane, int old, bool watched)
+{
+	const struct listener *l = lane->listener;
+
+	lane->fd = old;
+	if (l->bound.kind == ADDRESS_UDP)
+		socket_let_over(old, false);
+	else if (l->lanes.n == 1)
+		socket_let_beside(old, is_grouped(l));
+	lane->noted = lane->listening && socket_has_note(old);
+	if (watched)
+		lanes_news_watch(lane);
+}
+
+/*
+ * The new socket is bound before the old one goes: somebody has the address all
+ * the time. Others may keep the old one: TCP, it is shut down. UDP, it has left
+ * the group: when it was connected, if it had every address, or now; and stays
+ * whole, for the peer that it was connected to. With SO_REUSEADDR it stands in
+ * nobody's way.
+ */
 int
 lanes_sockets_replace(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
+	bool datagrams = l->bound.kind == ADDRESS_UDP;
 	int old = fd_take(&lane->fd);
+	bool watched = lane->hangup != 0;
 	int code;
 
-	lanes_sockets_unwatch(lane);
-	if (l->lanes.n == 1)
+	lanes_news_unwatch(lane);
+	if (datagrams) {
+		socket_leave_group(old);
+		socket_let_over(old, true);
+		lanes_program_left(lane, false);
+	} else if (l->lanes.n == 1) {
 		socket_let_beside(old, true);
+	}
+	lane->old = datagrams ? -1 : old;
 	code = open_another(lane, err);
+	lane->old = -1;
 	if (code < 0) {
-		lane->fd = old;
+		take_back(lane, old, watched);
 		return code;
 	}
-	fd_close(&old);
+	if (!datagrams)
+		socket_refuse(old);
+	socket_close(&old);
 	lane->broken = false;
-	lanes_program_replaced(lane);
+	if (datagrams)
+		lanes_program_again(l);
+	else
+		lanes_program_replaced(lane);
+	lanes_live_wake(l);
 	return 0;
+}
+
+/* Without SO_REUSEPORT, in no group: it is found by its peer, once it has one,
+   and until then as the newest of all, as it would be without us. */
+int
+lanes_sockets_open_own(struct listener *l, int *ret_fd, struct error *err)
+{
+	const struct socket_options options = {
+		.bind_only = true, .over = true,
+	};
+	struct address bound = { .kind = ADDRESS_UDP };
+	struct socket_file file;
+	int code;
+
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			socket_let_over(l->lanes.v[i]->fd, true);
+	code = socket_listen(&l->bound, &options, ret_fd, &bound, &file, err);
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			socket_let_over(l->lanes.v[i]->fd, false);
+	if (code == 0)
+		socket_let_over(*ret_fd, true);
+	return code;
 }
 
 /* Ceasing to listen lets the kernel move the queue, half-open ones with it
@@ -512,13 +546,14 @@ lanes_sockets_list_again(struct lane *lane)
 
 	lanes_program_look(l);
 	lanes_program_leaving(lane);
-	lanes_sockets_unwatch(lane);
+	lanes_news_unwatch(lane);
 	socket_refuse(lane->fd);
 	lanes_program_look(l);
 	lanes_program_left(lane, false);
 	if (start_lane(lane, true) < 0)
 		lane->broken = true;
 	lanes_program_again(l);
+	lanes_live_wake(l);
 }
 
 int
@@ -526,17 +561,25 @@ lanes_sockets_revive(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 	struct lanes *ls = &l->lanes;
+	bool spoilt = lane->broken;
 	int code;
 
 	lanes_program_shut(lane);
 	if (lane->listening)
-		lanes_sockets_watch(lane);
+		lanes_news_watch(lane);
+	/* What its holder has spoilt is no less listened to. */
+	lane->broken = false;
 	code = lanes_sockets_start(l);
+	if (lane->listening)
+		code = 0;
+	else if (code == 0)
+		code = -EINVAL;
 	/* It would hang up for ever: a worker's listen(2) tries, or the next
 	   process gets another. */
-	lane->broken = code < 0 && !lane->listening && ls->n > 1;
+	lane->broken = spoilt || (code < 0 && ls->n > 1);
 	if (ls->order.n == 0)
 		l->listening = false;
 	lanes_program_again(l);
+	lanes_live_wake(l);
 	return code;
 }

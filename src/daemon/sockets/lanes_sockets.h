@@ -1,5 +1,5 @@
 /*
- * The sockets of a listener's lanes: opened, watched, begun to listen, closed.
+ * The sockets of a listener's lanes: opened, begun to listen, closed.
  * Of daemon/sockets.
  */
 #ifndef DAEMON_SOCKETS_LANES_SOCKETS_H
@@ -27,6 +27,13 @@ void lanes_sockets_enter(struct listener *listener, bool listens);
 /* Every lane begins to listen (TCP), and so does the listener. -errno. */
 int lanes_sockets_start(struct listener *listener);
 
+/*
+ * The same, but clients are not heard, as if nobody were there; and heard from
+ * now on. -errno: that cannot be had here, nothing was begun.
+ */
+int lanes_sockets_start_quietly(struct listener *listener);
+void lanes_sockets_hear(struct listener *listener);
+
 /* Ours are closed; workers keep theirs, and what epoll knows of them. */
 void lanes_sockets_close(struct listener *listener);
 
@@ -34,19 +41,14 @@ void lanes_sockets_close(struct listener *listener);
 void lanes_sockets_refuse(struct listener *listener);
 void lanes_sockets_refuse_lane(struct lane *lane);
 
-/*
- * TCP, UDP: SYNs and datagrams are ignored from now on. Where filters are not
- * permitted, a lane is added for SYNs that hears nothing. -errno: they are not
- * ignored.
- */
-int lanes_sockets_close_door(struct listener *listener);
-
-/* No more. Who comes before steering knows of somebody who serves waits in the
-   first lane, or, unless `in_first`, in one that the next worker takes. */
-void lanes_sockets_open_door(struct listener *listener, bool in_first);
-
 /* Nobody may join any more, if there is one lane for all. */
 void lanes_sockets_close_group(struct listener *listener);
+
+/* One that gets what is to get no answer, and hears nothing; it hears from now
+   on. -errno with words. */
+int lanes_sockets_add_deaf(struct listener *listener, struct lane **ret_lane,
+    struct error *err);
+void lanes_sockets_undeafen(struct lane *lane);
 
 /* Backlogs to what the listener says now. -errno. */
 int lanes_sockets_adjust(struct listener *listener);
@@ -61,6 +63,11 @@ int lanes_sockets_add(struct listener *listener, struct lane **ret_lane,
  */
 void lanes_sockets_spoilt(struct lane *lane);
 int lanes_sockets_replace(struct lane *lane, struct error *err);
+
+/* UDP: another socket with the listener's address, which is no lane: for a
+   single peer. The caller's. -errno with words. */
+int lanes_sockets_open_own(struct listener *listener, int *ret_fd,
+    struct error *err);
 
 /* It ceases to listen and begins again, behind all others. TCP; it gets no new
    connections. */
@@ -77,19 +84,11 @@ void lanes_sockets_check(struct lane *lane);
 /* Unix: this socket takes the place of the first one, which is closed. */
 void lanes_sockets_renew_first(struct listener *listener, int fd);
 
-/* Hear of its being shut down (`on_hangup` of the listener's), from now on or
-   no more. Failure is logged. */
-void lanes_sockets_watch(struct lane *lane);
-void lanes_sockets_unwatch(struct lane *lane);
-
-/* TCP: hear of clients who wait in it, too, or not any more. That costs nothing
-   while there is none. */
-void lanes_sockets_await_clients(struct lane *lane, bool on);
-
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with
  * other listeners of the app: its server may ask for 0.0.0.0 where [::] is
- * open, and a reload may write another address. False: there are none, but for
+ * open, and a reload may write another address; or with one of any app that takes
+ * no clients any more. False: there are none, but for
  * `but`.
  */
 bool lanes_sockets_make_room(struct listeners *listeners, const char *app,

@@ -1,8 +1,9 @@
 #include "core/sockets/lane_watch.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
+#include "linux/socket/lane_queue.h"
 
 static bool
 is_watched(const struct lane *lane)
@@ -30,6 +31,14 @@ is_wanted(const struct lane *lane)
 	return lane->live && lane->wanted;
 }
 
+static uint32_t
+count_queue(const struct lane *lane)
+{
+	uint32_t waiting, backlog;
+
+	return lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ? 0 : waiting;
+}
+
 struct mono
 lanes_watch(struct lane *lane, const struct lane_facts *given,
     struct mono now)
@@ -43,6 +52,7 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 	note_turn(lane);
 	facts.can_move = ls->ebpf != NULL && ls->attached;
 	facts.waits = lane->waits;
+	facts.queue = facts.waits && facts.can_move ? count_queue(lane) : 0;
 	d = lane_watch_decide(&lane->watch, &facts, now);
 	if ((d.deed == LANE_MOVE || d.deed == LANE_RESET) && is_wanted(lane))
 		d.deed = LANE_WAIT;	/* the news are that it is no more */
@@ -54,7 +64,7 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 		d.deed = LANE_LISTEN;	/* more may come */
 	if (d.deed != LANE_WAIT)
 		lane->waits = false;
-	lanes_sockets_await_clients(lane, d.deed == LANE_LISTEN);
+	lanes_news_await_clients(lane, d.deed == LANE_LISTEN);
 	return d.until;
 }
 
@@ -62,7 +72,7 @@ void
 lanes_watch_came(struct lane *lane)
 {
 	/* It would be heard of all the time. */
-	lanes_sockets_await_clients(lane, false);
+	lanes_news_await_clients(lane, false);
 	lane->waits = true;
 	listener_tell(lane->listener);
 }

@@ -40,3 +40,10 @@ lane_is_free(const struct lane *lane)
 	return lane->holder == NULL && lane->fd >= 0 && !lane->deaf &&
 	    lane != lane->listener->lanes.common;
 }
+
+const char *
+listener_scheme(const struct listener *l)
+{
+	return l->bound.kind == ADDRESS_UDP ? "udp:" :
+	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "";
+}

@@ -16,9 +16,15 @@
  *   lanes_order    the order in which the kernel has them, and whether it is
  *                  known
  *   lanes_attach   what a program for them is made of, and where it goes
- *   lanes_program  the kernel's group: who is in it, who gets new connections,
- *                  and the program that chooses
- *   lanes_sockets  the sockets: opened, watched, begun to listen, closed
+ *   lanes_extended, lanes_flows
+ *                  the programs that take privileges: for TCP, and for UDP
+ *   lanes_program  the kernel's group: who is in it, and the program that
+ *                  chooses
+ *   lanes_live     who gets new connections, and when that is put in force
+ *   lanes_hush     what they do not hear
+ *   lanes_news     what epoll tells of their sockets
+ *   lanes_sockets  the sockets: opened, begun to listen, closed
+ *   lanes_door     nobody new comes in
  *   lanes          whose they are
  *   lanes_watch    who waits in those that nobody serves
  *   lanes_heal     what workers do to them, undone
@@ -54,6 +60,7 @@
 struct lane;
 struct listener;
 struct steering_ebpf;
+struct steering_flows;
 
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
@@ -67,27 +74,38 @@ struct lane {
 	struct listener *listener;
 	unsigned slot;
 	int fd;			/* -1: the program stops */
+	int old;		/* TCP: the one in whose place `fd` is being
+				   opened, still in the group; -1: none */
 	uint64_t ino;		/* by which /proc knows it */
-	loop_handle hangup;
-	bool awaited;		/* … and that one tells of clients too */
 	bool noted;		/* socket_note_listening() */
 	bool deaf;		/* gets what is to get no answer: the door is
 				   closed */
 	bool broken;		/* its holder has spoilt it beyond repair:
 				   opened anew for the next process */
+	/* lanes_news: */
+	loop_handle hangup;
+	bool awaited;		/* … and that one tells of clients too */
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	unsigned turn;		/* another one's: another number */
+	uint64_t claimed;	/* which of its holder's processes has asked
+				   for it last, lanes_claim(); 0: none */
+	bool deserted;		/* its holder runs, and has closed it */
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
-	bool wanted;		/* is to: lanes_program_apply() */
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
 	uint64_t joined;	/* the how manieth it was to do so: its place
 				   in the kernel's chain, see lanes_attach_point() */
-	bool uncounted;		/* eBPF: the kernel does not count its
-				   connections, or not all of them */
+	/* lanes_heal: */
+	uint64_t had;		/* the inode of the latest one that a process of
+				   its holder's had, which has ended; 0: none */
+	/* lanes_live: */
+	bool wanted;		/* is to be live: lanes_live_apply() */
+	/* lanes_extended: */
+	bool uncounted;		/* the kernel does not count its connections,
+				   or not all of them */
 	/* lanes_watch: */
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */
@@ -104,11 +122,19 @@ struct lanes {
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
 	uint64_t joins;		/* how many there were */
-	bool warned;		/* that none could be */
+	size_t expected;	/* so many lanes there will be */
+	/* lanes_live: */
+	bool suspect;		/* a program is attached, or was: a worker may
+				   have taken its place */
+	struct mono changed;	/* when the live ones last did */
+	/* lanes_attach: */
+	bool warned;		/* that no program could be attached */
+	/* lanes_extended: */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */
-	size_t expected;	/* so many lanes there will be */
-	struct mono changed;	/* when the live ones last did */
+	/* lanes_flows: */
+	struct steering_flows *flows;	/* UDP, and NULL likewise */
+	bool known_alone;	/* no new flow is let in: the door is closed */
 	/* lanes_order: */
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */
@@ -123,6 +149,8 @@ struct lanes {
 	bool told_shut;		/* that a worker shut one … */
 	struct mono told_shut_at;	/* … and when */
 	bool told_backlog;	/* that a worker changed it */
+	bool told_connected;	/* adopt_datagram: that one which several
+				   workers share was */
 };
 
 struct listener {
@@ -133,6 +161,7 @@ struct listener {
 	struct address address;	/* as configured */
 	struct address bound;	/* as bound: port 0 resolved */
 	char *app;		/* who opened it; decides for port 0 */
+	long instance;		/* which alone has it; -1: all */
 	size_t position;	/* … and where in its list */
 	struct socket_file file;
 	struct socket_options options;	/* as its app's section has them */
@@ -148,11 +177,13 @@ struct listener {
 	unsigned refs;
 	bool door_closed;	/* listener_close_door() … */
 	bool door_filter;	/* … and nothing new comes to its lanes */
+	bool refuses;		/* listener_refuse(), for good */
 	bool forsaken;		/* no server waits on it any more: the last
 				   reference refuses its clients */
 	pid_t seen_pid;		/* the worker that was last seen to have it */
 	/* lanes_sockets: */
 	bool listening;		/* TCP: else bound only */
+	bool quiet;		/* … and hears nobody yet: on trial */
 	struct lanes lanes;	/* see there */
 	/* lanes_heal: */
 	bool dead;		/* Unix: a worker has shut it down */
@@ -187,6 +218,8 @@ struct listeners {
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */
 	loop_handle inotify_handle;
+	struct loop_timer file_again;	/* looks at their files again, */
+	unsigned file_tries;		/* so often already */
 };
 
 /* The first lane, which was opened with it: the only one of a Unix listener. */
@@ -194,6 +227,9 @@ struct lane *listener_first_lane(const struct listener *listener);
 
 /* Is its first lane open? Else the program stops. */
 bool listener_is_open(const struct listener *listener);
+
+/* What stands before its address where that is not TCP's: "udp:", "unix:". */
+const char *listener_scheme(const struct listener *listener);
 
 /* TCP, and opened by us: whether it listens is ours to say. */
 bool listener_is_own_tcp(const struct listener *listener);

@@ -5,12 +5,15 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_holder.h"
 #include "daemon/sockets/listener_open.h"
+#include "linux/socket/socket_limits.h"
+#include "linux/socket/unix_socket.h"
 
 /* So many sockets in the place of ones that were shut down, in such a time. */
 #define RENEWALS_MAX 10
@@ -39,6 +42,13 @@ listener_free(struct listener *l)
 	free(l);
 }
 
+static long
+instance_of(const struct conf_app *app, size_t position)
+{
+	return app->is_view && conf_listen_is_own(app, position) ?
+	    (long)app->view_instance : -1;
+}
+
 static struct listener *
 listener_new(const struct conf_app *app, size_t position)
 {
@@ -47,6 +57,7 @@ listener_new(const struct conf_app *app, size_t position)
 	if (l == NULL)
 		return NULL;
 	l->position = position;
+	l->instance = instance_of(app, position);
 	l->app = strdup(app->name);
 	lanes_heal_init(l);
 	listener_file_init(l);
@@ -60,7 +71,14 @@ listener_new(const struct conf_app *app, size_t position)
 	return l;
 }
 
-/* Bound; a Unix listener listens, too. */
+bool
+listener_awaits_server(const struct listener *l, const struct conf_app *app)
+{
+	return app->handoff == CONF_HANDOFF_ADOPT && !l->inherited &&
+	    l->address.kind != ADDRESS_UDP;
+}
+
+/* Bound; a Unix listener listens, too, unless it is only held. */
 static int
 open_socket(struct listeners *ls, struct listener *l,
     const struct address *address, const struct socket_options *options,
@@ -71,6 +89,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	int code;
 
 	o.bind_only = true;
+	o.group = true;
 	balancing_note_cgroup(&ls->balancing);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
@@ -78,6 +97,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	    lanes_sockets_make_room(ls, l->app, address, l, true)) {
 		error_clear(err);
 		o.beside = true;
+		o.over = address->kind == ADDRESS_UDP;
 		code = socket_listen(address, &o, &fd, &l->bound, &l->file,
 		    err);
 		(void)lanes_sockets_make_room(ls, l->app, address, l, false);
@@ -88,39 +108,84 @@ open_socket(struct listeners *ls, struct listener *l,
 	return code;
 }
 
+/* What can be set of a socket that is bound already. */
+static void
+set_passed(struct listener *l, int fd)
+{
+	struct address_options there = { .mark = 0 };
+	const char *what = "";
+	int code = 0;
+
+	l->bound.options = l->address.options;
+	if (l->bound.kind != ADDRESS_UNIX)
+		code = socket_set_options(fd, &l->address.options, false,
+		    &what);
+	socket_wishes(fd, &there);
+	if (code == 0 && l->address.options.transparent &&
+	    !there.transparent) {
+		code = -EINVAL;
+		what = "transparent";
+	}
+	if (code < 0)
+		log_app(LOG_LEVEL_WARNING, l->app, "the socket of %s is passed "
+		    "by the supervisor above, which would have to set %s",
+		    address_text(&l->bound).s, what);
+}
+
 /* A socket that the supervisor above us holds for this address, or a new
    one. */
 static int
 open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
     struct error *err)
 {
-	const struct socket_options options = options_of(app);
-	int fd = listen_fds_take(&ls->inherited, &l->address);
-	int code;
+	struct socket_options options = options_of(app);
+	int fd = -1;
+	int code = listen_fds_take(&ls->inherited, &l->address, &fd, err);
 
-	if (fd < 0)
+	if (code < 0 && code != -ENOENT)
+		return code;
+	if (fd < 0) {
+		options.hold = listener_awaits_server(l, app);
 		return open_socket(ls, l, &l->address, &options, err);
-
+	}
 	l->inherited = true;
 	lanes_sockets_set_first(l, fd);
 	code = socket_address(fd, &l->bound);
 	if (code < 0)
 		return error_set(err, code, "socket passed in LISTEN_FDS: %s",
 		    strerror(-code));
+	set_passed(l, fd);
 	return socket_adjust(fd, &l->bound, &l->file, &options, err);
+}
+
+/* With `port` it is the server's own wish, and so is an interface; with `listen`
+   an address of the file in the family of the server's sockets. */
+static const char *
+why_derived(const struct listener *l, const struct conf_app *app)
+{
+	if ((l->position == 0 && app->has_port) ||
+	    strcmp(l->bound.options.interface,
+	    l->address.options.interface) != 0)
+		return " (as its program asks for)";
+	return l->bound.host == ADDRESS_HOST_IPV4 ?
+	    " (for its program's IPv4 sockets)" :
+	    l->bound.host == ADDRESS_HOST_IPV6 ?
+	    " (for its program's IPv6 sockets)" :
+	    " (for its program's sockets of both families)";
 }
 
 static void
 announce(const struct listener *l, const struct conf_app *app, bool asked_for)
 {
 	const struct address_text name = address_text_numeric(&l->bound);
+	const char *interface = l->bound.options.interface;
 	unsigned most = socket_somaxconn();
 
-	log_app(LOG_LEVEL_INFO, app->name, "listening on %s%s%s",
-	    l->bound.kind == ADDRESS_UDP ? "udp:" :
-	    l->bound.kind == ADDRESS_UNIX ? "unix:" : "", name.s,
-	    l->inherited ? " (socket passed by the supervisor above)" :
-	    asked_for ? " (as its program asks for)" : "");
+	log_app_often(LOG_LEVEL_INFO, app->name, "listening on %s%s%s%s%s",
+	    listener_scheme(l), name.s,
+	    *interface != '\0' ? " interface=" : "", interface, l->inherited ?
+	    " (socket passed by the supervisor above)" :
+	    asked_for && l->derived ? why_derived(l, app) : "");
 	if (!l->inherited && !l->derived &&
 	    l->address.host == ADDRESS_HOST_ANY &&
 	    l->address.kind != ADDRESS_UNIX &&
@@ -167,7 +232,9 @@ put_in_force(struct listener *l, const struct conf_app *app,
 	struct error why = ERROR_INIT;
 	int code;
 
-	lanes_program_expect(l, conf_app_instances(app, 1));
+	/* Of one instance: its worker, and the next one's. */
+	lanes_program_expect(l, l->instance >= 0 ? 2 :
+	    conf_app_instances(app, 1));
 	code = set_balance(l, balance, &why);
 	if (code == 0)
 		return 0;
@@ -214,23 +281,44 @@ listener_begin(struct listener *l, const struct conf_app *app, bool asked_for,
 {
 	int code;
 
-	if (l->listening)
+	if (l->listening && !l->quiet)
 		return 0;
-	code = lanes_sockets_start(l);
+	code = l->quiet && l->listening ? 0 : lanes_sockets_start(l);
+	lanes_sockets_hear(l);
 	if (code < 0)
 		return error_set(err, code, "cannot listen on %s: %s",
 		    address_text(&l->bound).s, strerror(-code));
-	announce(l, app, asked_for);
+	/* At a stop it was only tried. */
+	if (!l->refuses)
+		announce(l, app, asked_for);
 	return 0;
+}
+
+int
+listener_try(struct listener *l, const struct conf_app *app, struct error *err)
+{
+	int code = l->listening ? 0 : lanes_sockets_start_quietly(l);
+
+	if (code == -EADDRINUSE)
+		return error_set(err, code, "cannot listen on %s: %s",
+		    address_text(&l->bound).s, strerror(-code));
+	/* Where nobody can be kept from it, it is open a little too early. */
+	return code < 0 ? listener_begin(l, app, true, err) : 0;
+}
+
+void
+listener_hide(struct listener *l)
+{
+	listener_file_unwatch(l);
+	if (!l->inherited && listener_is_open(l))
+		socket_unlink(&l->bound, &l->file);
 }
 
 void
 listener_shut(struct listener *l)
 {
-	listener_file_unwatch(l);
 	/* The file first: whoever finds the path then can still connect. */
-	if (!l->inherited && listener_is_open(l))
-		socket_unlink(&l->bound, &l->file);
+	listener_hide(l);
 	lanes_sockets_close(l);
 }
 
@@ -266,11 +354,11 @@ listener_open(struct listeners *ls, const struct conf_app *app,
 		listener_free(l);
 		return code;
 	}
-	code = enter(ls, l, app, !listener_is_own_tcp(l),
-	    BALANCE_ACCEPTS_UNKNOWN, err);
+	code = enter(ls, l, app, !listener_is_own_tcp(l) &&
+	    !listener_awaits_server(l, app), BALANCE_ACCEPTS_UNKNOWN, err);
 	if (code == 0 && l->listening)
 		announce(l, app, false);
-	else if (code == 0)
+	else if (code == 0 && !listener_awaits_server(l, app))
 		code = listener_begin(l, app, false, err);
 	if (code < 0)
 		listener_discard(l);
@@ -313,29 +401,80 @@ listener_belong(struct listener *l, const struct conf_app *app, size_t position)
 	    strdup(app->name);
 
 	l->position = position;
+	l->instance = instance_of(app, position);
 	if (name == NULL)
 		return;
 	free(l->app);
 	l->app = name;
 }
 
+/* What the file says of it by now; the interface is its address. */
+static void
+adjust_options(struct listener *l, const struct conf_app *app)
+{
+	const struct address_options *written =
+	    &app->listens[l->position].options;
+	const char *what = "";
+	int all = 0;
+
+	if (l->bound.kind == ADDRESS_UNIX || (
+	    l->address.options.mark == written->mark &&
+	    l->address.options.defer_accept == written->defer_accept &&
+	    l->address.options.fastopen == written->fastopen))
+		return;
+	l->address.options.mark = l->bound.options.mark = written->mark;
+	l->address.options.defer_accept = l->bound.options.defer_accept =
+	    written->defer_accept;
+	l->address.options.fastopen = l->bound.options.fastopen =
+	    written->fastopen;
+	for (size_t i = 0; i < l->lanes.n && all == 0; i++)
+		if (l->lanes.v[i]->fd >= 0)
+			all = socket_set_options(l->lanes.v[i]->fd, written,
+			    true, &what);
+	if (all < 0)
+		log_app(LOG_LEVEL_WARNING, app->name, "cannot change %s of %s: "
+		    "%s", what, address_text(&l->bound).s, strerror(-all));
+}
+
+/*
+ * Mode and owner of the file are put in force when the configuration says
+ * others than before, and not at every reload: between that they are its
+ * server's, which may have set its own.
+ */
+static int
+adjust_unix(struct listener *l, const struct conf_app *app, struct error *err)
+{
+	const struct socket_options options = options_of(app);
+	const struct socket_file none = { .ino = 0 };
+	bool same = options.mode == l->options.mode &&
+	    options.uid == l->options.uid && options.gid == l->options.gid;
+	int code = socket_adjust(listener_first_lane(l)->fd, &l->bound,
+	    same ? &none : &l->file, &options, err);
+
+	/* What failed is tried again at the next reload. */
+	if (code == 0)
+		l->options = options;
+	return code;
+}
+
 void
 listener_adjust(struct listener *l, const struct conf_app *app,
     enum balance_accepts accepts)
 {
-	const struct socket_options options = options_of(app);
 	struct error err = ERROR_INIT;
 	int code;
 
 	l->backlog = app->backlog;
-	l->options = options;
-	if (l->inherited || !l->listening || !listener_is_open(l))
+	if (l->inherited || !listener_is_open(l))
+		return;
+	adjust_options(l, app);
+	/* The rest comes when it listens. */
+	if (!l->listening)
 		return;
 	/* A worker that ends may have removed it just now. */
 	listener_file_restore(l);
 	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :
-	    socket_adjust(listener_first_lane(l)->fd, &l->bound, &l->file,
-	    &options, &err);
+	    adjust_unix(l, app, &err);
 	if (code < 0)
 		log_app(LOG_LEVEL_WARNING, app->name, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
@@ -373,10 +512,32 @@ is_renewed_too_often(struct listener *l)
 	return ++l->renewals > RENEWALS_MAX;
 }
 
+/* Mode and owner as the old file has them, which its server may have set; where
+   that is not permitted, as they are configured. */
+static int
+listen_again(struct listener *l, int *ret_fd, struct socket_file *ret_file,
+    struct error *err)
+{
+	struct socket_options worn = l->options;
+	struct address bound = { .kind = ADDRESS_UNIX };
+	int code;
+
+	worn.backlog = l->backlog;
+	unix_socket_worn(l->bound.path, &l->file, &worn);
+	socket_unlink(&l->bound, &l->file);
+	code = socket_listen(&l->bound, &worn, ret_fd, &bound, ret_file, err);
+	if (code == -EPERM) {
+		error_clear(err);
+		code = socket_listen(&l->bound, &l->options, ret_fd, &bound,
+		    ret_file, err);
+	}
+	address_free(&bound);
+	return code;
+}
+
 int
 listener_renew(struct listener *l, struct error *err)
 {
-	struct address bound = { .kind = ADDRESS_UNIX };
 	struct socket_file file;
 	int fd = -1, code;
 
@@ -385,11 +546,9 @@ listener_renew(struct listener *l, struct error *err)
 		    "%d times in a minute, and stays so until the next reload",
 		    l->bound.path, RENEWALS_MAX);
 	listener_file_unwatch(l);
-	socket_unlink(&l->bound, &l->file);
-	code = socket_listen(&l->bound, &l->options, &fd, &bound, &file, err);
+	code = listen_again(l, &fd, &file, err);
 	if (code < 0)
 		return code;
-	address_free(&bound);
 	note_old_file(l);
 	l->file = file;
 	lanes_sockets_renew_first(l, fd);

@@ -14,8 +14,13 @@
 struct conf_app;
 struct error;
 
+/* Is its address only to be kept from others, until a server of the app's asks
+   for it (handoff = adopt)? */
+bool listener_awaits_server(const struct listener *listener,
+    const struct conf_app *app);
+
 /* Open one for the place of the configuration, into the list: it listens, and
-   that is logged. -errno with words. */
+   that is logged; unless it awaits a server. -errno with words. */
 int listener_open(struct listeners *listeners, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err);
 
@@ -30,6 +35,11 @@ int listener_open_beside(struct listeners *listeners,
    asked for it, or not. -errno with words. */
 int listener_begin(struct listener *listener, const struct conf_app *app,
     bool asked_for, struct error *err);
+
+/* The same, but nobody comes to it until it has begun, where that can be had.
+   -errno with words. */
+int listener_try(struct listener *listener, const struct conf_app *app,
+    struct error *err);
 
 /* A reload may move an address from one app to another. */
 void listener_belong(struct listener *listener, const struct conf_app *app,
@@ -54,6 +64,9 @@ int listener_renew(struct listener *listener, struct error *err);
 /* The balance that it would have in force for `app`. */
 enum balance listener_balance(const struct listener *listener,
     const struct conf_app *app, enum balance_accepts accepts);
+
+/* Unix: its file is removed, and who is in its queue is served. */
+void listener_hide(struct listener *listener);
 
 /* Close its lanes, and remove its file: the program stops. */
 void listener_shut(struct listener *listener);

@@ -8,6 +8,7 @@
 #include "core/conf/conf_diff.h"
 #include "core/sockets/adoption.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_door.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_open.h"
@@ -67,7 +68,7 @@ listeners_disinherit(struct listeners *ls,
 static bool
 is_for(const struct listener *l, const struct conf_app *app, size_t position)
 {
-	return listener_is_open(l) && conf_same_listener(l->app, l->position,
+	return listener_is_open(l) && !l->refuses && conf_same_listener(l->app, l->position,
 	    &l->address, app->name, position, &app->listens[position]);
 }
 
@@ -81,6 +82,8 @@ is_lost(const struct listener *l)
 {
 	if (l->inherited)
 		return false;
+	if (l->refuses)
+		return true;
 	if (l->bound.kind == ADDRESS_UNIX)
 		return l->dead || unix_socket_restore(l->bound.path,
 		    &l->file) == -ENOENT;
@@ -157,14 +160,15 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 	l->forsaken = false;
 	if (l->door_closed) {
 		if (l->door_filter)
-			lanes_sockets_open_door(l, may_share(app));
+			lanes_door_open(l, may_share(app));
 		l->door_closed = l->door_filter = false;
 		if (l->listening)
 			(void)lanes_sockets_start(l);
 	}
 	listener_belong(l, app, position);
 	/* It may be one that the last generation's program did not serve. */
-	if (listener_begin(l, app, false, &err) < 0)
+	if (!listener_awaits_server(l, app) &&
+	    listener_begin(l, app, false, &err) < 0)
 		log_app(LOG_LEVEL_ERROR, app->name, "%s", error_text(&err));
 	error_clear(&err);
 }
@@ -198,19 +202,43 @@ listeners_derive(struct listeners *ls, const struct conf_app *app,
 	return 0;
 }
 
+static void
+door_is_closed(struct listener *l, bool filter)
+{
+	bool was_closed = l->door_closed;
+
+	l->door_closed = true;
+	l->door_filter = filter;
+	lanes_close_free(l);
+	/* What was only tried was not announced either. */
+	if (!was_closed && !l->quiet)
+		log_app(LOG_LEVEL_INFO, l->app,
+		    "no longer listening on %s%s, but for those who are there",
+		    listener_scheme(l), address_text_numeric(&l->bound).s);
+}
+
 void
 listener_close_door(struct listener *l)
 {
 	if (l->door_closed || !l->listening || l->inherited ||
 	    l->bound.kind == ADDRESS_UNIX)
 		return;
-	l->door_closed = true;
-	l->door_filter = lanes_sockets_close_door(l) == 0;
-	lanes_close_free(l);
-	log_app(LOG_LEVEL_INFO, l->app,
-	    "no longer listening on %s%s, but for those who are there",
-	    l->bound.kind == ADDRESS_UDP ? "udp:" : "",
-	    address_text_numeric(&l->bound).s);
+	door_is_closed(l, lanes_door_close(l) == 0);
+}
+
+void
+listener_refuse(struct listener *l)
+{
+	if (l->refuses || l->inherited || !l->listening)
+		return;
+	if (l->bound.kind == ADDRESS_UNIX)
+		listener_hide(l);
+	else if (lanes_door_refuse_new(l) < 0) {
+		listener_close_door(l);
+		return;
+	}
+	l->refuses = true;
+	door_is_closed(l, true);
 }
 
 void
@@ -218,6 +246,15 @@ listener_suspend(struct listener *l)
 {
 	if (l->listening)
 		lanes_sockets_refuse(l);
+}
+
+void
+listener_untry(struct listener *l)
+{
+	if (!l->quiet)
+		return;
+	lanes_sockets_refuse(l);
+	lanes_sockets_hear(l);
 }
 
 bool
@@ -241,9 +278,10 @@ listeners_release(struct listener *l)
 {
 	if (l == NULL || --l->refs > 0)
 		return;
-	if (listener_is_open(l) && l->listening && !l->door_closed)
-		log_app(LOG_LEVEL_INFO, l->app, "no longer listening on %s",
-		    address_text_numeric(&l->bound).s);
+	if (listener_is_open(l) && l->listening && !l->door_closed &&
+	    !l->quiet)
+		log_app_often(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s",
+		    listener_scheme(l), address_text_numeric(&l->bound).s);
 	/* Workers may still hold it, without a thought of accepting. */
 	if (l->forsaken)
 		lanes_sockets_refuse(l);

@@ -80,15 +80,26 @@ int listeners_derive(struct listeners *listeners, const struct conf_app *app,
    accept them. TCP; what others have passed to us stays as it is. */
 void listener_suspend(struct listener *listener);
 
+/* It was tried, see listener_try(), and is not wanted: it is bound again. */
+void listener_untry(struct listener *listener);
+
 /*
  * Take no new clients, but let those that are in a queue, or in a handshake, be
  * served: its last workers retire. listener_enlist() opens it again. TCP and
- * UDP; others and what was passed to us take clients until they are closed.
+ * UDP (whose known flows are served where clusterd keeps them with their workers);
+ * others and what was passed to us take clients until they are closed.
  * Where neither TCP filters are permitted (Linux 6.18 wants CAP_NET_ADMIN), nor
  * TCP signatures are known (CONFIG_TCP_MD5SIG), a lane takes clients until its
  * worker has gone.
  */
 void listener_close_door(struct listener *listener);
+
+/*
+ * The same for good, and new clients are refused: TCP by a reset, Unix since the
+ * file is gone. Where that cannot be had (Linux before 5.7 without CAP_NET_RAW,
+ * or a socket that is bound to an interface), and with UDP, the door is closed.
+ */
+void listener_refuse(struct listener *listener);
 
 /* Is the address taken, as far as TCP and UDP go? */
 bool listeners_taken(const struct address *address);

@@ -1,40 +1,153 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_change.h"
+#include "core/conf/conf_instance.h"
+#include "core/names/placeholder.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_open.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_listen.h"
 
-/* Addresses that programs of one app may ask for beside the written ones: more
-   than any machine's interfaces, fewer than descriptors. */
-#define APP_SPEC_BESIDE_MAX 64
-
-/* Before the words: where the listener is written. */
-static void
-say_where(const struct config *config, const struct conf_app *conf, size_t i,
-    int code, struct error *err)
+/* Is it another file for each of the workers? */
+static bool
+is_workers_own(const struct conf_output *where)
 {
-	struct error why = ERROR_INIT;
-	bool known = config->file != NULL && conf->listen_lines != NULL &&
-	    conf->listen_lines[i] > 0;
-
-	if (err == NULL || !known)
-		return;
-	why = *err;
-	*err = (struct error)ERROR_INIT;
-	error_set(err, code, "%s:%u: %s: %s", config->file,
-	    conf->listen_lines[i], i == 0 && conf->has_port ? "port" :
-	    "listen", error_text(&why));
-	error_clear(&why);
+	return where->path != NULL &&
+	    (placeholder_in(PLACEHOLDER_INSTANCE, where->path) ||
+	    placeholder_in(PLACEHOLDER_WORKER_ID, where->path) ||
+	    placeholder_in(PLACEHOLDER_PORT, where->path));
 }
+
+/* ---- what single instances have ---- */
+
+int
+app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err)
+{
+	return spec_own_seat(&spec->own, spec->house->listeners, spec->config,
+	    spec->conf, instance, spec->generation > 0, err);
+}
+
+void
+app_spec_unseat(struct app_spec *spec, unsigned instance)
+{
+	spec_own_unseat(&spec->own, instance);
+}
+
+const struct conf_app *
+app_spec_conf(const struct app_spec *spec, unsigned instance)
+{
+	const struct spec_own *own = spec_own_find(&spec->own, instance);
+
+	return own != NULL ? &own->conf : spec->conf;
+}
+
+const struct address *
+app_spec_bound(const struct app_spec *spec, unsigned instance)
+{
+	struct spec_own *own = spec_own_find(&spec->own, instance);
+
+	if (own == NULL)
+		return spec->bound;
+	for (size_t i = 0; i < own->conf.n_listens; i++)
+		if (!conf_listen_is_own(spec->conf, i))
+			own->bound[i] = spec->bound[i];
+	return own->bound;
+}
+
+/* ---- places ---- */
+
+/* What belongs to a place of the configuration. */
+struct place {
+	struct listener **listener;
+	struct address *bound;
+	bool *taken;
+};
+
+static struct place
+place_of(const struct app_spec *spec, long instance, size_t position)
+{
+	struct spec_own *own = spec_own_find(&spec->own, instance);
+
+	if (own != NULL && conf_listen_is_own(spec->conf, position))
+		return (struct place){
+			&own->listeners[position], &own->bound[position],
+			&own->taken[position],
+		};
+	return (struct place){
+		&spec->listeners[position], &spec->bound[position],
+		&spec->taken[position],
+	};
+}
+
+struct listener *
+app_spec_place(const struct app_spec *spec, unsigned instance, size_t position)
+{
+	return *place_of(spec, instance, position).listener;
+}
+
+struct listener *
+app_spec_in_place(const struct app_spec *spec, size_t i)
+{
+	const struct spec_beside_entry *b = &spec->beside.v[i];
+
+	return *place_of(spec, b->listener->instance, b->position).listener;
+}
+
+bool
+app_spec_has_taken(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct place p = place_of(spec, l->instance, i);
+
+		if (*p.listener == l)
+			return *p.taken;
+	}
+	/* Beside it are those that were asked for. */
+	return true;
+}
+
+struct listener *
+app_spec_rival(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l)
+			return app_spec_in_place(spec, i);
+	return NULL;
+}
+
+bool
+app_spec_is_settled(const struct app_spec *spec, const struct listener *l)
+{
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l)
+			return *place_of(spec, l->instance,
+			    spec->beside.v[i].position).taken;
+	return app_spec_has_taken(spec, l);
+}
+
+bool
+app_spec_is_for(const struct app_spec *spec, const struct listener *l,
+    unsigned instance)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (app_spec_place(spec, instance, i) == l)
+			return true;
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l)
+			return l->instance < 0 ||
+			    l->instance == (long)instance;
+	return false;
+}
+
+/* ---- its life ---- */
 
 int
 app_spec_new(struct app_house *house, struct config *config,
@@ -58,18 +171,16 @@ app_spec_new(struct app_house *house, struct config *config,
 	if (spec->listeners == NULL || spec->bound == NULL ||
 	    spec->taken == NULL)
 		code = error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; code == 0 && i < conf->n_listens; i++) {
-		code = listeners_acquire(house->listeners, conf, i,
-		    &spec->listeners[i], err);
-		if (code < 0)
-			say_where(config, conf, i, code, err);
-		else
-			spec->bound[i] = spec->listeners[i]->bound;
-	}
-	if (code == 0)
+	for (size_t i = 0; code == 0 && i < conf->n_listens; i++)
+		if (!conf_listen_is_own(conf, i))
+			code = spec_listen(house->listeners, config, conf, i,
+			    &spec->listeners[i], &spec->bound[i], err);
+	for (unsigned i = 0; code == 0 && i < spec->instances; i++)
+		code = app_spec_seat(spec, i, err);
+	if (code == 0 && !is_workers_own(&conf->out))
 		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->out, &spec->outputs[OUT_STREAM_STDOUT], err);
-	if (code == 0)
+	if (code == 0 && !is_workers_own(&conf->err))
 		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->err, &spec->outputs[OUT_STREAM_STDERR], err);
 	if (code < 0) {
@@ -91,6 +202,7 @@ app_spec_renew(struct app_spec *spec, struct config *config,
 	spec->conf = conf;
 	spec->instances = conf_app_instances(conf,
 	    spec->house->auto_instances);
+	spec_own_renew(&spec->own, conf);
 	if (spec->in_force)
 		app_spec_put_in_force(spec);
 	app_spec_adjust(spec);
@@ -120,9 +232,8 @@ app_spec_shut(struct app_spec *spec, bool all)
 		listeners_release(spec->listeners[i]);
 		spec->listeners[i] = NULL;
 	}
-	for (size_t i = 0; i < spec->n_beside; i++)
-		listeners_release(spec->beside[i].listener);
-	spec->n_beside = 0;
+	spec_own_shut(&spec->own, all);
+	spec_beside_shut(&spec->beside);
 }
 
 void
@@ -131,7 +242,9 @@ app_spec_try(struct app_spec *spec, unsigned generation)
 	spec->generation = generation;
 	spec->in_force = false;
 	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		listener_enlist(spec->listeners[i], spec->conf, i);
+		if (spec->listeners[i] != NULL)
+			listener_enlist(spec->listeners[i], spec->conf, i);
+	spec_own_enlist(&spec->own);
 }
 
 void
@@ -140,6 +253,33 @@ app_spec_put_in_force(struct app_spec *spec)
 	spec->in_force = true;
 	for (int i = 0; i < OUT_STREAMS; i++)
 		output_adjust(spec->outputs[i], spec->config, spec->conf);
+}
+
+static bool
+has_same_workers(const struct app_spec *a, const struct app_spec *b)
+{
+	enum conf_change change;
+
+	return conf_change(a->conf, b->conf, &change) == 0 &&
+	    change != CONF_CHANGE_WORKERS;
+}
+
+bool
+app_spec_note_unbound(struct app_spec *spec, struct app_spec *stable)
+{
+	bool first = spec_told_note_unbound(&spec->told);
+
+	if (first && stable != NULL && stable != spec &&
+	    has_same_workers(stable, spec))
+		first = spec_told_note_unbound(&stable->told);
+	return first;
+}
+
+void
+app_spec_follow(struct app_spec *spec, const struct app_spec *stable)
+{
+	if (stable->told.unbound && has_same_workers(stable, spec))
+		(void)spec_told_note_unbound(&spec->told);
 }
 
 void
@@ -151,9 +291,9 @@ app_spec_supersede(struct app_spec *spec)
 void
 app_spec_reclaim(struct app_spec *spec)
 {
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] != NULL)
-			listener_reclaim(spec->listeners[i]);
+	for (size_t i = 0; i < app_spec_n_listeners(spec); i++)
+		if (app_spec_listener(spec, i) != NULL)
+			listener_reclaim(app_spec_listener(spec, i));
 }
 
 void
@@ -166,8 +306,10 @@ app_spec_unref(struct app_spec *spec)
 		output_unref(spec->outputs[i]);
 	free(spec->listeners);
 	free(spec->bound);
-	free(spec->beside);
+	spec_beside_free(&spec->beside);
+	spec_told_free(&spec->told);
 	free(spec->taken);
+	spec_own_free(&spec->own);
 	config_unref(spec->config);
 	free(spec);
 }
@@ -177,15 +319,25 @@ app_spec_unref(struct app_spec *spec)
 size_t
 app_spec_n_listeners(const struct app_spec *spec)
 {
-	return spec->conf->n_listens + spec->n_beside;
+	size_t n = spec->conf->n_listens;
+
+	return n + spec->beside.n + spec->own.n * n;
 }
 
 struct listener *
 app_spec_listener(const struct app_spec *spec, size_t i)
 {
 	size_t n = spec->conf->n_listens;
+	const struct spec_own *own;
 
-	return i < n ? spec->listeners[i] : spec->beside[i - n].listener;
+	if (i < n)
+		return spec->listeners[i];
+	i -= n;
+	if (i < spec->beside.n)
+		return spec->beside.v[i].listener;
+	i -= spec->beside.n;
+	own = spec->own.v[i / n];
+	return own != NULL ? own->listeners[i % n] : NULL;
 }
 
 struct listener *
@@ -203,7 +355,15 @@ app_spec_find_lane(const struct app_spec *spec, uint64_t ino)
 bool
 app_spec_has(const struct app_spec *spec, const struct listener *l)
 {
-	for (size_t i = 0; spec != NULL && i < app_spec_n_listeners(spec); i++)
+	size_t n;
+
+	if (spec == NULL)
+		return false;
+	if (l->instance >= 0 &&
+	    app_spec_is_for(spec, l, (unsigned)l->instance))
+		return true;
+	n = spec->conf->n_listens + spec->beside.n;
+	for (size_t i = 0; i < n; i++)
 		if (app_spec_listener(spec, i) == l)
 			return true;
 	return false;
@@ -233,61 +393,37 @@ app_spec_restore_paths(const struct app_spec *spec)
 
 /* ---- what servers ask for by binding ---- */
 
-static struct listener *
-find_beside(const struct app_spec *spec, size_t position,
-    const struct address *target)
-{
-	for (size_t i = 0; i < spec->n_beside; i++)
-		if (spec->beside[i].position == position &&
-		    address_equal(&spec->beside[i].listener->bound, target))
-			return spec->beside[i].listener;
-	return NULL;
-}
-
 int
-app_spec_give(struct app_spec *spec, size_t position,
+app_spec_give(struct app_spec *spec, unsigned instance, size_t position,
     const struct address *target, struct listener **ret_listener,
     struct error *err)
 {
-	struct listener *l = spec->listeners[position];
-	struct app_spec_beside *more;
+	struct listener *l = app_spec_place(spec, instance, position);
 	int code;
 
 	assert(l != NULL);
 	/* Another supervisor's socket stays as it is. */
-	if (!l->inherited && target->kind != ADDRESS_UNIX &&
-	    !address_equal(&l->bound, target))
-		l = find_beside(spec, position, target);
+	if (!(l->inherited && target->kind == l->bound.kind) &&
+	    target->kind != ADDRESS_UNIX && !address_equal(&l->bound, target))
+		l = spec_beside_find(&spec->beside, position, target);
 	if (l != NULL) {
 		*ret_listener = l;
 		return 0;
 	}
-	if (spec->n_beside >= APP_SPEC_BESIDE_MAX)
-		return error_set(err, -ENOSPC,
-		    "its programs ask for too many addresses");
-	more = reallocarray(spec->beside, spec->n_beside + 1, sizeof(*more));
-	if (more == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	spec->beside = more;
-	code = listeners_derive(spec->house->listeners, spec->conf, position,
-	    target, spec->accepts, &l, err);
+	code = spec_beside_reserve(&spec->beside, spec->own.n, err);
 	if (code < 0)
 		return code;
-	spec->beside[spec->n_beside++] = (struct app_spec_beside){
-		.position = position, .listener = l,
-	};
+	code = listeners_derive(spec->house->listeners,
+	    app_spec_conf(spec, instance), position, target, spec->accepts, &l,
+	    err);
+	if (code < 0)
+		return code;
+	spec_beside_add(&spec->beside, position, l);
 	*ret_listener = l;
 	return 0;
 }
 
-/* ---- who has which lane ---- */
-
-bool
-app_spec_shares(const struct app_spec *spec, const struct listener *l)
-{
-	return listener_balance(l, spec->conf, spec->accepts) ==
-	    BALANCE_SHARED;
-}
+/* ---- what is seen of its servers ---- */
 
 bool
 app_spec_undecided(const struct app_spec *spec)
@@ -316,45 +452,82 @@ app_spec_decide(struct app_spec *spec, enum balance_accepts accepts)
 		app_spec_adjust(spec);
 }
 
-int
-app_spec_take_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *holder, struct lane **ret_lane, struct error *err)
+void
+app_spec_note_seen(struct app_spec *spec)
 {
-	if (!app_spec_shares(spec, l))
-		return lanes_take(l, holder, ret_lane, err);
-	return lanes_share(l, holder, ret_lane, err);
-}
-
-struct lane *
-app_spec_lane(const struct app_spec *spec, struct listener *l,
-    const struct lane_holder *holder)
-{
-	return app_spec_shares(spec, l) ? l->lanes.common :
-	    lanes_find(l, holder);
+	spec->seen = true;
 }
 
 void
-app_spec_promote(struct app_spec *spec, size_t i)
+app_spec_note_failed(struct app_spec *spec)
 {
-	struct app_spec_beside b = spec->beside[i];
-	struct listener *old = spec->listeners[b.position];
+	spec->failed = true;
+}
 
-	spec->beside[i] = spec->beside[--spec->n_beside];
-	spec->listeners[b.position] = b.listener;
-	spec->bound[b.position] = b.listener->bound;
+/* ---- what they take ---- */
+
+/* `l`, which is beside, is what the place has from now on. */
+static void
+put_in_place(struct app_spec *spec, size_t i)
+{
+	struct spec_beside_entry b = spec->beside.v[i];
+	struct place p = place_of(spec, b.listener->instance, b.position);
+	struct listener *old = *p.listener;
+
+	spec_beside_remove(&spec->beside, i);
+	*p.taken = true;
+	*p.listener = b.listener;
+	*p.bound = b.listener->bound;
 	listener_take_place(b.listener);
 	listener_forsake(old);
 	listeners_release(old);
 }
 
+/* UDP beside a port is no other address of it. */
+static bool
+may_take_place(const struct app_spec *spec, const struct spec_beside_entry *b)
+{
+	struct listener *first =
+	    *place_of(spec, b->listener->instance, b->position).listener;
+
+	return first != NULL && first->bound.kind == b->listener->bound.kind;
+}
+
+void
+app_spec_promote(struct app_spec *spec, size_t i)
+{
+	const struct spec_beside_entry *b = &spec->beside.v[i];
+
+	if (may_take_place(spec, b))
+		put_in_place(spec, i);
+}
+
 void
 app_spec_drop(struct app_spec *spec, size_t i)
 {
-	struct listener *l = spec->beside[i].listener;
+	struct listener *l = spec->beside.v[i].listener;
 
-	spec->beside[i] = spec->beside[--spec->n_beside];
+	spec_beside_remove(&spec->beside, i);
 	listener_forsake(l);
 	listeners_release(l);
+}
+
+int
+app_spec_try_listener(struct app_spec *spec, struct listener *l,
+    struct error *err)
+{
+	return listener_try(l, spec->conf, err);
+}
+
+void
+app_spec_untry(struct app_spec *spec, struct listener *l)
+{
+	for (size_t i = 0; i < spec->beside.n; i++)
+		if (spec->beside.v[i].listener == l) {
+			app_spec_drop(spec, i);
+			return;
+		}
+	listener_untry(l);
 }
 
 int
@@ -364,71 +537,26 @@ app_spec_take(struct app_spec *spec, struct listener *l, struct error *err)
 
 	if (code < 0)
 		return code;
-	for (size_t i = 0; i < spec->conf->n_listens; i++)
-		if (spec->listeners[i] == l)
-			spec->taken[i] = true;
-	for (size_t i = 0; i < spec->n_beside; i++) {
-		size_t position = spec->beside[i].position;
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct place p = place_of(spec, l->instance, i);
 
-		if (spec->beside[i].listener != l || spec->taken[position])
+		if (*p.listener == l)
+			*p.taken = true;
+	}
+	for (size_t i = 0; i < spec->beside.n; i++) {
+		const struct spec_beside_entry *b = &spec->beside.v[i];
+		struct place p = place_of(spec, l->instance, b->position);
+
+		if (b->listener != l || *p.taken || !may_take_place(spec, b))
+			continue;
+		/* Who was told of it may serve what was opened first, too:
+		   that is seen when it is ready (daemon/adopt). */
+		if (conf_app_announces(spec->conf))
 			continue;
 		/* What was opened first is not what the server wants. */
-		spec->taken[position] = true;
-		app_spec_promote(spec, i);
+		put_in_place(spec, i);
 		break;
 	}
 	return 0;
 }
 
-size_t
-app_spec_inodes(const struct app_spec *spec, const struct lane_holder *holder,
-    uint64_t *inos, size_t max)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < app_spec_n_listeners(spec) && n < max; i++) {
-		struct listener *l = app_spec_listener(spec, i);
-		const struct lane *lane = l != NULL ?
-		    app_spec_lane(spec, l, holder) : NULL;
-
-		if (lane != NULL && lane->listening)
-			inos[n++] = lane->ino;
-	}
-	return n;
-}
-
-/* ---- addresses that are none of ours ---- */
-
-static bool
-is_of(const struct address_text *noted, const struct address *address)
-{
-	return strcmp(noted->s, address_text(address).s) == 0;
-}
-
-void
-app_spec_note_bind(struct app_spec *spec, const struct address *address,
-    unsigned instance, struct mono now)
-{
-	spec->let_bind = address_text(address);
-	spec->let_bind_by = instance;
-	spec->let_bind_at = now;
-}
-
-bool
-app_spec_sibling_bound(const struct app_spec *spec,
-    const struct address *address, unsigned instance, struct mono now,
-    int64_t within_ms)
-{
-	return is_of(&spec->let_bind, address) &&
-	    spec->let_bind_by != instance &&
-	    mono_ms_between(spec->let_bind_at, now) < within_ms;
-}
-
-bool
-app_spec_note_hint(struct app_spec *spec, const struct address *address)
-{
-	bool again = is_of(&spec->hinted, address);
-
-	spec->hinted = address_text(address);
-	return !again;
-}

@@ -9,10 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/mono.h"
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
 #include "daemon/output/out_pipe.h"
+#include "daemon/spec/spec_beside.h"
+#include "daemon/spec/spec_own.h"
+#include "daemon/spec/spec_told.h"
 
 struct conf_app;
 struct config;
@@ -30,7 +32,8 @@ struct app_house {
 	unsigned auto_instances;
 };
 
-/* Written by this module alone; everybody may read. */
+/* Written by this module alone, but for what other modules of the room declare;
+   everybody may read. */
 struct app_spec {
 	unsigned refs;
 	struct app_house *house;
@@ -43,22 +46,20 @@ struct app_spec {
 	   bound (the paths in it are the listeners'). */
 	struct listener **listeners;
 	struct address *bound;
-	/* What its servers have asked for beside those. */
-	struct app_spec_beside {
-		size_t position;
-		struct listener *listener;
-	} *beside;
-	size_t n_beside;
-	/* Where stdout and stderr go through clusterd: references, or NULL. */
+	struct spec_beside beside;	/* what its servers have asked for
+					   beside those */
+	/* Where an instance has addresses of its own, by instance: see
+	   app_spec_seat(). */
+	struct spec_owns own;
+	/* Where stdout and stderr go through clusterd: references, or NULL;
+	   also NULL where each worker has a file of its own. */
 	struct output *outputs[OUT_STREAMS];
 	/* As conf->listens: a server has taken the listener at this place. */
 	bool *taken;
 	enum balance_accepts accepts;	/* how its servers do, once seen */
-	/* The last address that a hint was given for; and, none of ours too,
-	   the last that a worker was let bind: empty where there is none. */
-	struct address_text hinted, let_bind;
-	unsigned let_bind_by;	/* instance */
-	struct mono let_bind_at;
+	bool seen;		/* one of them was seen to wait for clients */
+	bool failed;		/* a rollout to it was aborted */
+	struct spec_told told;	/* spec_told's */
 };
 
 /* Opens the listeners and the files of output. The caller owns one reference;
@@ -89,22 +90,71 @@ void app_spec_try(struct app_spec *spec, unsigned generation);
    is seen of its servers decides for its listeners. */
 void app_spec_put_in_force(struct app_spec *spec);
 
+/* People are told that a worker has bound none of ours; for the same workers
+   that is once, over reloads, `stable` being what is in force (or NULL). False:
+   they were told. */
+bool app_spec_note_unbound(struct app_spec *spec, struct app_spec *stable);
+
+/* It comes after `stable`: what people were told of the same workers, they are
+   not told again. */
+void app_spec_follow(struct app_spec *spec, const struct app_spec *stable);
+
 /* Another one is: what its last servers do decides nothing any more. */
 void app_spec_supersede(struct app_spec *spec);
 
 /* The next configuration came to nothing: it has left no listener of ours. */
 void app_spec_reclaim(struct app_spec *spec);
 
-/* All of its listeners, in the order of the configuration, and then what its
-   servers have asked for beside: `i` < the number. NULL: one that is shut. */
+/*
+ * The listeners of which that instance alone has one ({instance} in `listen`)
+ * are opened, if they are not. Those of the first `instances` are from the
+ * beginning. -errno with words.
+ */
+int app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err);
+
+/* The instance is no more, but for who retires: they take no new clients. */
+void app_spec_unseat(struct app_spec *spec, unsigned instance);
+
+/* The configuration as the instance sees it, and how its places are bound; its
+   listener at a place, NULL: shut. It was seated. */
+const struct conf_app *app_spec_conf(const struct app_spec *spec,
+    unsigned instance);
+const struct address *app_spec_bound(const struct app_spec *spec,
+    unsigned instance);
+struct listener *app_spec_place(const struct app_spec *spec, unsigned instance,
+    size_t position);
+
+/* The one whose place entry `i` of beside would take; NULL: shut. */
+struct listener *app_spec_in_place(const struct app_spec *spec, size_t i);
+
+/* Has a server of the spec's taken what is at the listener's place? */
+bool app_spec_has_taken(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* The one in whose place it would be, if it is beside that; or NULL. */
+struct listener *app_spec_rival(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* Has one taken its place, be it this one or another that it is beside? */
+bool app_spec_is_settled(const struct app_spec *spec,
+    const struct listener *listener);
+
+/* May the instance have it? */
+bool app_spec_is_for(const struct app_spec *spec,
+    const struct listener *listener, unsigned instance);
+
+/* All of its listeners, in the order of the configuration, then what its
+   servers have asked for beside, and then what single instances have: `i` < the
+   number. NULL: one that is shut, or that there is none of. */
 size_t app_spec_n_listeners(const struct app_spec *spec);
 struct listener *app_spec_listener(const struct app_spec *spec, size_t i);
 
 /*
- * The listener for what core/sockets/adoption has decided to give at `position`, which
- * is not shut: it stays the spec's. It may not listen yet. -errno with words.
+ * The listener for what core/sockets/adoption has decided to give the instance at
+ * `position`, which is not shut: it stays the spec's. It may not listen yet.
+ * -errno with words.
  */
-int app_spec_give(struct app_spec *spec, size_t position,
+int app_spec_give(struct app_spec *spec, unsigned instance, size_t position,
     const struct address *target, struct listener **ret_listener,
     struct error *err);
 
@@ -118,6 +168,14 @@ struct listener *app_spec_find_lane(const struct app_spec *spec, uint64_t ino);
 int app_spec_take(struct app_spec *spec, struct listener *listener,
     struct error *err);
 
+/* A server listens on it, maybe only to try: it begins to, but nobody comes.
+   -errno with words. */
+int app_spec_try_listener(struct app_spec *spec, struct listener *listener,
+    struct error *err);
+
+/* Nobody has it any more who has only tried it. */
+void app_spec_untry(struct app_spec *spec, struct listener *listener);
+
 /* Entry `i` of beside: nobody has it open any more; or it is the first, and
    what was first nobody has. */
 void app_spec_drop(struct app_spec *spec, size_t i);
@@ -127,10 +185,6 @@ void app_spec_promote(struct app_spec *spec, size_t i);
 bool app_spec_has(const struct app_spec *spec,
     const struct listener *listener);
 
-/* Is one lane of the listener for all of its workers? */
-bool app_spec_shares(const struct app_spec *spec,
-    const struct listener *listener);
-
 /* May it still turn out that its workers share? (core/sockets/balance) */
 bool app_spec_undecided(const struct app_spec *spec);
 
@@ -138,36 +192,16 @@ bool app_spec_undecided(const struct app_spec *spec);
    nothing. What was undecided is put in force. */
 void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
 
-/* The lane of a worker of the spec's: as lanes_take(), or as lanes_share(). */
-int app_spec_take_lane(const struct app_spec *spec, struct listener *listener,
-    const struct lane_holder *holder, struct lane **ret_lane,
-    struct error *err);
+/* A worker of it was seen to wait for connections: so all can be. */
+void app_spec_note_seen(struct app_spec *spec);
 
-/* The lane that it has, or NULL. */
-struct lane *app_spec_lane(const struct app_spec *spec,
-    struct listener *listener, const struct lane_holder *holder);
-
-/* The inodes of the worker's lanes that listen; at most `max`. Returns how
-   many. */
-size_t app_spec_inodes(const struct app_spec *spec,
-    const struct lane_holder *holder, uint64_t *inos, size_t max);
+/* A rollout to it was aborted. */
+void app_spec_note_failed(struct app_spec *spec);
 
 /* Bring backlog, mode and owner of its listeners to what its app says. */
 void app_spec_adjust(const struct app_spec *spec);
 
 /* See that the paths of its Unix listeners lead to them. */
 void app_spec_restore_paths(const struct app_spec *spec);
-
-/*
- * Of addresses that are none of ours, and not Unix. A worker is let bind one;
- * was another instance let bind it so shortly before `now`? A hint is given for
- * one: false if it is the same one as the last time.
- */
-void app_spec_note_bind(struct app_spec *spec, const struct address *address,
-    unsigned instance, struct mono now);
-bool app_spec_sibling_bound(const struct app_spec *spec,
-    const struct address *address, unsigned instance, struct mono now,
-    int64_t within_ms);
-bool app_spec_note_hint(struct app_spec *spec, const struct address *address);
 
 #endif

@@ -8,10 +8,13 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer.h"
+#include "daemon/steer/steer_claim.h"
 #include "daemon/steer/steer_watch.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -20,10 +23,11 @@
 /* Between two deaths that are told of one by one. */
 #define DEATHS_MS 5
 
+/* One on trial gets what its instance gets, from when it is ready on. */
 static bool
 is_seated(const struct worker *w)
 {
-	return w->seated && w->present;
+	return w->seated && !w->aside && (w->present || worker_ready(w));
 }
 
 /* A reload may move an address from one app to another: the new one's workers
@@ -39,6 +43,13 @@ preference(const struct worker *w, const struct listener *l)
 	return 2 * rank + (strcmp(w->crew->name, l->app) == 0);
 }
 
+/* What another instance has of its own is not. */
+static bool
+is_within_reach(const struct worker *w, const struct listener *l)
+{
+	return l->instance < 0 || l->instance == (long)w->instance;
+}
+
 /* Of the lane for all: the best of those that share it. */
 static unsigned
 common_preference(const struct crew *crew, struct listener *l)
@@ -50,7 +61,8 @@ common_preference(const struct crew *crew, struct listener *l)
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		unsigned p;
 
-		if (!is_seated(w) || !app_spec_shares(w->spec, l))
+		if (!is_seated(w) || !spec_lanes_shared(w->spec, l) ||
+		    !is_within_reach(w, l))
 			continue;
 		p = preference(w, l);
 		if (p > best)
@@ -66,9 +78,13 @@ lane_preference(const struct lane *lane, unsigned common)
 	unsigned p = lane == lane->listener->lanes.common ? common : 0;
 
 	if (w != NULL && is_seated(w) &&
-	    !app_spec_shares(w->spec, lane->listener)) {
+	    !spec_lanes_shared(w->spec, lane->listener) &&
+	    steer_claims(w, lane)) {
 		unsigned own = preference(w, lane->listener);
 
+		/* Whoever else may come some time is better. */
+		if (lane->deserted && own > 0)
+			own = 1;
 		if (own > p)
 			p = own;
 	}
@@ -93,7 +109,7 @@ want(const struct steering *st, struct listener *l)
 	unsigned best = 0;
 
 	for (size_t i = 0; deaf != NULL && i < l->lanes.n; i++)
-		lanes_program_want(l->lanes.v[i], l->lanes.v[i] == deaf);
+		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == deaf);
 	if (deaf != NULL)
 		return;
 	for (size_t i = 0; i < l->lanes.n; i++) {
@@ -103,11 +119,11 @@ want(const struct steering *st, struct listener *l)
 			best = p;
 	}
 	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_program_want(l->lanes.v[i], best > 0 &&
+		lanes_live_want(l->lanes.v[i], best > 0 &&
 		    lane_preference(l->lanes.v[i], common) == best);
 	if (best > 0 && waits_in_first(crew, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
-			lanes_program_want(l->lanes.v[i], i == 0);
+			lanes_live_want(l->lanes.v[i], i == 0);
 }
 
 void
@@ -120,8 +136,9 @@ steer_all(struct steering *st)
 		if (!lanes_program_has_choice(l))
 			continue;
 		want(st, l);
-		if (!lanes_program_apply(l, now))
-			loop_timer_start(st->loop, &st->again, LANES_PROGRAM_PAUSE_MS);
+		if (!lanes_live_apply(l, now))
+			loop_timer_start(st->loop, &st->again,
+			    LANES_LIVE_PAUSE_MS);
 	}
 }
 
@@ -191,6 +208,15 @@ steer_death(struct steering *st)
 }
 
 void
+steer_ended(struct steering *st, const struct worker *w)
+{
+	struct listeners *all = st->listeners;
+
+	for (struct listener *l = all->first; l != NULL; l = l->next)
+		lanes_heal_ended(l, &w->holder);
+}
+
+void
 steer_death_for_good(struct steering *st, const struct worker *w)
 {
 	listeners_leave(st->listeners, &w->holder);
@@ -206,10 +232,12 @@ steer_ready(struct steering *st, const struct worker *w)
 	app_spec_decide(w->spec, BALANCE_ACCEPTS_AT_ONCE);
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		struct lane *lane = app_spec_has(w->spec, l) ?
-		    app_spec_lane(w->spec, l, &w->holder) : NULL;
+		    spec_lanes_find(w->spec, l, &w->holder) : NULL;
 
-		if (lane != NULL)
-			lanes_heal_check(lane);
+		if (lane == NULL)
+			continue;
+		lanes_heal_check(lane);
+		lanes_live_suspect(l);
 	}
 }
 
@@ -230,7 +258,7 @@ steer_figures(struct steering *st, const struct worker *w)
 		if (lane == NULL)
 			continue;
 		lanes_figures(lane, &f);
-		log_about(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
+		log_often(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
 		    "connections open, %llu in all%s", lane->slot, f.waiting,
 		    (unsigned long long)f.open, (unsigned long long)f.total,
 		    f.counted ? "" : " (not counted)");
@@ -258,18 +286,41 @@ keeps_waiting(const struct lane *lane, bool dead)
 static bool
 shares(const struct worker *w, const struct listener *l)
 {
-	return app_spec_has(w->spec, l) && app_spec_shares(w->spec, l);
+	return is_within_reach(w, l) && app_spec_has(w->spec, l) &&
+	    spec_lanes_shared(w->spec, l);
 }
 
 static bool
-has_sharer(const struct listener *l, const struct worker *but, bool seated)
+is_seated_at_all(const struct worker *w)
+{
+	return w->seated;
+}
+
+/* Where all retire, nobody is: who does so serves, or is asked itself whom it
+   leaves behind. */
+static bool
+serves_to_the_end(const struct worker *w)
+{
+	return w->seated || w->fsm.retiring || worker_ready(w);
+}
+
+static bool
+is_there(const struct worker *w)
+{
+	(void)w;
+	return true;
+}
+
+static bool
+has_sharer(const struct listener *l, const struct worker *but,
+    bool (*counts)(const struct worker *w))
 {
 	const struct workers *all = but->crew->all;
 
 	for (const struct crew *c = all->crews; c != NULL; c = c->next)
 		for (const struct worker *w = c->workers; w != NULL;
 		    w = w->next)
-			if (w != but && (w->seated || !seated) &&
+			if (w != but && counts(w) &&
 			    !worker_state_final(w->fsm.state) && shares(w, l))
 				return true;
 	return false;
@@ -278,7 +329,7 @@ has_sharer(const struct listener *l, const struct worker *but, bool seated)
 bool
 steer_has_sharer(const struct listener *l, const struct worker *but)
 {
-	return has_sharer(l, but, true);
+	return has_sharer(l, but, is_seated_at_all);
 }
 
 enum steer_use
@@ -309,10 +360,10 @@ steer_use_of(const struct lane *lane, const struct worker *but)
 static const struct lane *
 sole_lane(const struct worker *w, const struct listener *l)
 {
-	if (!app_spec_shares(w->spec, l))
+	if (!spec_lanes_shared(w->spec, l))
 		return lanes_find(l, &w->holder);
-	return app_spec_has(w->spec, l) && !has_sharer(l, w, true) ?
-	    l->lanes.common : NULL;
+	return shares(w, l) && !has_sharer(l, w, w->crew->stopping ?
+	    serves_to_the_end : is_seated_at_all) ? l->lanes.common : NULL;
 }
 
 bool
@@ -337,6 +388,6 @@ steer_unshare(struct steering *st, const struct worker *w)
 
 	for (struct listener *l = all->first; l != NULL; l = l->next)
 		if (l->lanes.common != NULL && shares(w, l) &&
-		    !has_sharer(l, w, false))
+		    !has_sharer(l, w, is_there))
 			lanes_unshare(l);
 }

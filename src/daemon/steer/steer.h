@@ -48,8 +48,12 @@ void steer_turn_if_due(struct steering *st);
    at a time the first one; the others when the turn ends. */
 void steer_death(struct steering *st);
 
-/* The same, and it will never come again: its lanes are free, for the next
-   process that wants one. */
+/* What the process has left behind in the kernel is undone, where others would
+   have to bear it. */
+void steer_ended(struct steering *steering, const struct worker *worker);
+
+/* The same as steer_death(), and it will never come again: its lanes are free,
+   for the next process that wants one. */
 void steer_death_for_good(struct steering *st, const struct worker *worker);
 
 /* The worker is ready. What it was seen to do, and what it has changed. */

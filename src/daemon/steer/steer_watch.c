@@ -4,6 +4,8 @@
 #include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
+#include "daemon/steer/steer_claim.h"
 #include "daemon/steer/steer_watch.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -55,8 +57,10 @@ of_common(const struct workers *workers, const struct listener *l,
 	for (const struct crew *c = workers->crews; c != NULL; c = c->next)
 		for (const struct worker *w = c->workers; w != NULL;
 		    w = w->next)
-			if (app_spec_has(w->spec, l) &&
-			    app_spec_shares(w->spec, l))
+			if ((l->instance < 0 ||
+			    l->instance == (long)w->instance) &&
+			    app_spec_has(w->spec, l) &&
+			    spec_lanes_shared(w->spec, l))
 				p = better(p, of_worker(w, now));
 	return p;
 }
@@ -68,7 +72,10 @@ of_lane(const struct lane *lane, struct prospect common, struct mono now)
 	struct prospect p = lane == lane->listener->lanes.common ?
 	    common : NOBODY;
 
-	return w != NULL ? better(p, of_worker(w, now)) : p;
+	if (w == NULL || lane->deserted ||
+	    (worker_ready(w) && !steer_claims(w, lane)))
+		return p;
+	return better(p, of_worker(w, now));
 }
 
 /* Do new connections go to it, and are they served? */

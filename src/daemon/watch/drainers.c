@@ -1,4 +1,3 @@
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -11,16 +10,14 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/drain.h"
+#include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
-#include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_figures.h"
-#include "daemon/sockets/listeners.h"
-#include "daemon/steer/steer.h"
+#include "daemon/watch/farewells.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
-#include "linux/socket/lane_queue.h"
 #include "linux/process/process.h"
 
 /* How long a look goes on before everything else gets its turn. */
@@ -29,13 +26,17 @@
 /* How long a handshake may take whose end nobody can see. */
 #define LINGER_MS	1000
 
+/* At a stop no client comes again: a connection between two requests is idle
+   when it has been quiet for a moment. */
+#define STOP_IDLE_MS	200
+
 /* A frozen worker is looked at as soon as it stands still, and not for longer
    than this. */
 #define FREEZE_MS	1
 #define FROZEN_MAX_MS	50
 
-/* Between two attempts to find one without work who gets more all the time, and
-   how many times as long as it took to look. */
+/* Between two attempts to find one without work who gets more all the time; and
+   how many times as long as it took to look, also for a farewell. */
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
@@ -46,7 +47,9 @@ struct drainage {
 	struct look_entry entry;	/* listed while it drains */
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
+	struct farewells farewells;
 	int64_t queue;			/* of the one under way */
+	bool seen;			/* there was one that came to an end */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -113,15 +116,22 @@ thaw(struct drainage *x)
 	process_kill_group(x->worker->pid, SIGCONT);
 }
 
-static void
-try_later(struct drainage *x)
+/* No sooner than after a gap, and than others have had their time. */
+static struct mono
+after_gap(const struct drainage *x, int64_t least_ms)
 {
 	struct mono now = mono_now();
 	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(x->looked, now);
 
+	return mono_add_ms(now, gap_ms > least_ms ? gap_ms : least_ms);
+}
+
+static void
+try_later(struct drainage *x)
+{
 	thaw(x);
 	x->drain.quiet = MONO_NEVER;
-	look_again(x, mono_add_ms(now, gap_ms > AGAIN_MS ? gap_ms : AGAIN_MS));
+	look_again(x, after_gap(x, AGAIN_MS));
 }
 
 /* All threads of it. */
@@ -138,122 +148,64 @@ stands_still(const struct drainage *x)
 
 /* ---- a look ---- */
 
-/* Has it any lane, or only such ones, that others have too? */
-static bool
-shares(const struct worker *w, bool all)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		const struct listener *l = app_spec_listener(w->spec, i);
-
-		if (l == NULL)
-			continue;
-		if (app_spec_shares(w->spec, l))
-			any = true;
-		else if (all)
-			return false;
-	}
-	return any;
-}
-
-/* Connections, or whether there are datagrams. -errno. */
-static int
-lane_queue(const struct worker *w, const struct lane *lane, uint32_t *ret_n)
-{
-	struct sockdiag_unix u = { .queue = 0 };
-	uint32_t max;
-	int code;
-
-	switch (lane->listener->bound.kind) {
-	case ADDRESS_UDP:
-		code = lane_queue_udp(lane->fd, ret_n);
-		*ret_n = *ret_n > 0;
-		return code;
-	case ADDRESS_UNIX:
-		code = sockdiag_unix_one(&w->drainage->all->diag, lane->ino,
-		    &u);
-		*ret_n = u.queue;
-		return code;
-	default:
-		return lane_queue_tcp(lane->fd, ret_n, &max);
-	}
-}
-
-/* Of a lane that others have too, what waits in it is theirs. */
-static int64_t
-count_queue(const struct worker *w)
-{
-	int64_t all = 0;
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-		const struct lane *lane = l != NULL ?
-		    app_spec_lane(w->spec, l, &w->holder) : NULL;
-		uint32_t n = 0;
-		int code;
-
-		if (lane == NULL || !lane->listening ||
-		    (app_spec_shares(w->spec, l) && steer_has_sharer(l, w)))
-			continue;
-		code = lane_queue(w, lane, &n);
-		/* It has just been shut down: there is none. */
-		if (code < 0 && code != -EINVAL)
-			return DRAIN_UNKNOWN;
-		all += n;
-	}
-	return all;
-}
-
-/* Those who came before somebody shut it down, too. */
-static size_t
-collect_unix(const struct listener *l, struct connections_of *of)
-{
-	size_t n = 0;
-
-	of[n++] = (struct connections_of){
-		.family = AF_UNIX, .ino = listener_first_lane(l)->ino,
-	};
-	for (size_t i = 0; i < l->n_old_files; i++)
-		of[n++] = (struct connections_of){
-			.family = AF_UNIX, .file = l->old_files[i],
-		};
-	return n;
-}
-
-static size_t
-collect_ports(const struct worker *w, struct connections_of *of)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-
-		if (l == NULL || l->bound.kind == ADDRESS_UDP)
-			continue;
-		if (l->bound.kind == ADDRESS_UNIX)
-			n += collect_unix(l, of + n);
-		else
-			of[n++] = (struct connections_of){
-				.family = l->bound.host == ADDRESS_HOST_IPV4 ?
-				    AF_INET : AF_INET6,
-				.port = l->bound.port,
-			};
-	}
-	return n;
-}
-
 static struct drain_policy
 policy_of(const struct drainage *x)
 {
 	const struct worker *w = x->worker;
-
-	return (struct drain_policy){
+	struct drain_policy policy = {
 		.timeout_ms = mono_ms_between(x->drain.began,
 		    w->fsm.deadline),
 		.idle_ms = w->spec->conf->drain_idle_ms,
 		.linger_ms = LINGER_MS,
+		.refused = drain_sight_refused(w),
 	};
+
+	if (w->crew->dismissed && policy.idle_ms > STOP_IDLE_MS)
+		policy.idle_ms = STOP_IDLE_MS;
+	return policy;
+}
+
+static void
+count_flows(const struct drainage *x, struct drain_tally *tally)
+{
+	const struct drain_policy policy = policy_of(x);
+
+	drain_sight_flows(x->worker, &policy, tally);
+}
+
+static bool
+says_farewell(const struct drainage *x)
+{
+	const struct worker *w = x->worker;
+	const struct drain_policy policy = policy_of(x);
+
+	/* With drain_idle = off nothing that is open is to be touched. */
+	return policy.idle_ms >= 0 && farewell_is_due(
+	    mono_ms_between(x->drain.began, mono_now()), policy.timeout_ms,
+	    w->crew->dismissed);
+}
+
+/* Clients that go on using their connections would be cut at the end. */
+static void
+say_farewell(struct drainage *x, const struct connections *look)
+{
+	int n = farewells_look(&x->farewells, look, says_farewell(x));
+
+	if (n > 0)
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
+		    "between two requests", n, n == 1 ? "" : "s");
+	else if (n < 0)
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "kept connections "
+		    "cannot be closed between two requests: %s", strerror(-n));
+}
+
+/* Then, a silence may be over soon. */
+static struct mono
+next_look(const struct drainage *x, struct mono again)
+{
+	struct mono soon = after_gap(x, FAREWELL_STEP_MS);
+
+	return says_farewell(x) && mono_before(soon, again) ? soon : again;
 }
 
 /* What holds it up is gone for the moment. */
@@ -261,7 +213,7 @@ static bool
 is_free_now(const struct drain_facts *facts)
 {
 	return facts->seen && facts->queue == 0 && facts->open.busy == 0 &&
-	    facts->open.resting == 0;
+	    facts->open.resting == 0 && !facts->open.flowing;
 }
 
 static void
@@ -300,6 +252,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	struct drain_decision d;
 
 	x->facts = *facts;
+	x->seen = true;
 	if (is_frozen(x)) {
 		decide_frozen(x, facts);
 		return;
@@ -308,41 +261,55 @@ decide(struct drainage *x, const struct drain_facts *facts)
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
 		look_again(x, MONO_NEVER);
-	else if (shares(w, true) && is_free_now(facts))
+	else if (drain_sight_gets_more(w, true) && is_free_now(facts))
 		freeze(x);	/* the moment does not come again soon */
-	else if (shares(w, true))
+	else if (drain_sight_gets_more(w, true))
 		try_later(x);
 	else if (!d.done)
-		look_again(x, d.again);
-	else if (shares(w, false))
+		look_again(x, next_look(x, d.again));
+	else if (drain_sight_gets_more(w, false))
 		freeze(x);
 	else
 		end_drain(x, &d, facts);
 }
 
-/* Where they cannot be looked at, they may be counted. */
+/*
+ * To look takes the kernel's table of connections, which is long where many
+ * drain, and then others have to wait for their turn. Where all connections of
+ * the lanes are counted, it need not be asked who has none. Handshakes are not
+ * counted: those that nobody has seen have an end by then.
+ */
 static bool
-count_open(const struct worker *w, struct drain_tally *ret_open)
+has_none(const struct drainage *x)
 {
-	struct drain_tally open = { .busy = 0 };
+	struct drain_tally open;
 
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *l = app_spec_listener(w->spec, i);
-		const struct lane *lane =
-		    l != NULL ? lanes_find(l, &w->holder) : NULL;
-		struct lane_figures f;
+	return x->queue == 0 &&
+	    drain_steered_ms(&x->drain, mono_now()) >= LINGER_MS &&
+	    drain_sight_open(x->worker, &open) && open.busy == 0 &&
+	    drain_sight_open_is_all(x->worker);
+}
 
-		if (l == NULL || l->bound.kind == ADDRESS_UDP)
+/* It goes for all others that drain with the same listeners, of which there may
+   be hundreds at a stop. */
+static void
+spread_none(const struct drainage *x, const struct drain_facts *facts)
+{
+	struct look_entry *e;
+
+	TAILQ_FOREACH(e, &x->all->looks.entries, link) {
+		struct drainage *y = of_entry(e);
+		struct drain_facts its = *facts;
+
+		if (y == x || y->worker->spec != x->worker->spec ||
+		    mono_is_never(e->due))
 			continue;
-		if (lane == NULL || app_spec_shares(w->spec, l))
-			return false;
-		lanes_figures(lane, &f);
-		if (!f.counted)
-			return false;
-		open.busy += (unsigned)f.open;
+		its.queue = drain_sight_queue(y->worker, &y->all->diag);
+		its.open = (struct drain_tally){ .busy = 0 };
+		count_flows(y, &its.open);
+		e->due = MONO_NEVER;
+		decide(y, &its);
 	}
-	*ret_open = open;
-	return true;
 }
 
 /* The look has come to its end, well or not. */
@@ -360,17 +327,24 @@ conclude(struct drainage *x, int code)
 
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
+		facts.none = d->look.none;
+		facts.blink = d->look.blink;
 		facts.open = connections_tally(&d->look, &policy);
+		say_farewell(x, &d->look);
 	} else {
 		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
 		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
 		    "%s%s", strerror(-code), w->crew->unseen_told ? "" :
 		    " (said once)");
 		w->crew->unseen_told = true;
-		facts.seen = count_open(w, &facts.open);
+		facts.seen = drain_sight_open(w, &facts.open);
 	}
+	count_flows(x, &facts.open);
 	end_look(d);
 	decide(x, &facts);
+	/* Of those who get more, one at a time stands still to be looked at. */
+	if (facts.none && !drain_sight_gets_more(w, false))
+		spread_none(x, &facts);
 }
 
 static void
@@ -395,21 +369,21 @@ begin_look(struct drainage *x)
 {
 	struct worker *w = x->worker;
 	struct drainers *d = x->all;
-	struct connections_of of[(2 + LISTENER_OLD_FILES) *
-	    CONF_LISTENS_MAX];
-	size_t n = collect_ports(w, of);
+	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
+	size_t n = drain_sight_ports(w, of);
 	struct fsids ids;
 	int code = 0;
 
 	x->looked = mono_now();
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
-	x->queue = count_queue(w);
-	if (n == 0) {		/* datagrams alone: no connections */
-		const struct drain_facts facts = {
-			.queue = x->queue, .seen = true,
+	x->queue = drain_sight_queue(w, &d->diag);
+	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
+		struct drain_facts facts = {
+			.queue = x->queue, .seen = true, .none = true,
 		};
 
+		count_flows(x, &facts.open);
 		decide(x, &facts);
 		return;
 	}
@@ -440,23 +414,31 @@ look_at(struct drainage *x)
 		try_later(x);
 }
 
+/* At whoever is due, if anybody is. */
+static bool
+look_next(struct drainers *d)
+{
+	struct look_entry *first = d->frozen != NULL ? &d->frozen->entry :
+	    look_queue_first(&d->looks);
+
+	if (first == NULL || mono_before(mono_now(), first->due))
+		return false;
+	first->due = MONO_NEVER;
+	look_at(of_entry(first));
+	return true;
+}
+
+/* At as many as there is time for. */
 static void
 look_due(void *ctx)
 {
 	struct drainers *d = ctx;
-	struct look_entry *first;
+	struct mono end = mono_add_ms(mono_now(), SPELL_MS);
 
-	if (d->at != NULL) {
+	if (d->at != NULL)
 		go_on(d->at);
-		set_timer(d);
-		return;
-	}
-	first = d->frozen != NULL ? &d->frozen->entry :
-	    look_queue_first(&d->looks);
-	if (first != NULL && !mono_before(mono_now(), first->due)) {
-		first->due = MONO_NEVER;
-		look_at(of_entry(first));
-	}
+	while (d->at == NULL && mono_before(mono_now(), end) && look_next(d))
+		;
 	set_timer(d);
 }
 
@@ -470,10 +452,12 @@ drainers_add(struct worker *w)
 
 	if (x->entry.listed)
 		return;
+	x->seen = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
-	look_again(x, mono_add_ms(now, DRAIN_STEP_MIN_MS));
+	look_again(x, mono_add_ms(now, drain_sight_refused(w) ?
+	    DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS));
 }
 
 void
@@ -489,22 +473,40 @@ drainers_remove(struct worker *w)
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
 	if (is_frozen(x))
 		d->frozen = NULL;
+	farewells_free(&x->farewells);
 	look_queue_remove(&d->looks, &x->entry);
 	set_timer(d);
+}
+
+/* Nobody has come to look at it: what can be told at once. */
+static struct drain_facts
+facts_at_last(const struct worker *w)
+{
+	struct drain_facts facts = {
+		.queue = drain_sight_queue(w, &w->drainage->all->diag),
+		.half_open = DRAIN_UNKNOWN,
+	};
+
+	facts.seen = drain_sight_open(w, &facts.open);
+	facts.late = !facts.seen;
+	return facts;
 }
 
 void
 drainers_log_timeout(const struct worker *w)
 {
 	const struct drainage *x = w->drainage;
+	const struct drain_facts facts = x->seen ? x->facts : facts_at_last(w);
+	const bool empty = !x->seen && is_free_now(&facts);
 	const struct drain_decision d = {
-		.done = true, .why = DRAIN_WHY_TIMEOUT,
+		.done = true,
+		.why = empty ? DRAIN_WHY_EMPTY : DRAIN_WHY_TIMEOUT,
 		.took_ms = mono_ms_between(x->drain.began, mono_now()),
 	};
 	struct strbuf words = STRBUF_INIT;
 
-	drain_words(&words, &d, &x->facts);
-	worker_log(LOG_LEVEL_WARNING, w, "%s",
+	drain_words(&words, &d, &facts);
+	worker_log(empty ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, w, "%s",
 	    words.failed ? "drain_timeout" : words.text);
 	strbuf_free(&words);
 }
@@ -525,6 +527,8 @@ drainers_join(struct drainers *d, struct worker *w)
 void
 drainers_leave(struct worker *w)
 {
+	if (w->drainage != NULL)
+		farewells_free(&w->drainage->farewells);
 	free(w->drainage);
 	w->drainage = NULL;
 }

@@ -16,30 +16,72 @@
 #include "daemon/watch/notify.h"
 #include "linux/child/notify_socket.h"
 #include "linux/control/control_place.h"
+#include "linux/process/helper.h"
 #include "linux/process/process.h"
+#include "linux/socket/socket_close.h"
 
-/* A worker that says more than this waits until the next second: its own
-   sends block then (unix(7)), ours do not. */
-#define DATAGRAMS_PER_SECOND	100
+/* What a worker may say in a second and be heard at once, and how much of that
+   all together in a turn. Beyond that, and while strangers write to its socket,
+   it takes its place in a queue, of which all get the same: its own sends block
+   then (unix(7)), ours do not. */
+#define AT_ONCE_PER_SECOND	10
+#define AT_ONCE_PER_TURN	32
+#define QUEUE_MS		10
+#define QUEUE_PORTION		10	/* in so many milliseconds */
+
+/* Descriptors are left to a helper, which ends when they are closed. */
+#define HELPERS_PER_TURN	2
+#define HELPER_MS		100
+
+/* Where no directory can be had, how often one is looked for. */
+#define NO_DIR_MS		60000
+
+#define LAST_WORDS_MAX		32
 #define ANCESTORS_MAX		32
+
+/* Each takes a read of /proc: so many in a turn, of all senders, and no stranger
+   is looked at twice in a second. */
+#define ANCESTORS_PER_TURN	64
+#define STRANGER_MS		1000
 
 struct notify {
 	struct notify_sockets *all;
 	struct worker *worker;
 	int fd;			/* its sd_notify socket; -1: none */
 	char *name;
-	loop_handle handle;
-	bool paused;
+	loop_handle handle;	/* with no events while it waits or is helped */
+	bool waits;		/* in the queue */
+	TAILQ_ENTRY(notify) entry;
+	int helper;		/* takes the next datagram out; -1: none */
+	loop_handle helper_handle;
+	struct mono helped;	/* since when */
+	bool heard;		/* the next datagram, which is still there */
 	bool warned;		/* about nonsense, once is enough */
 	unsigned count;		/* since `since` */
 	struct mono since;
+	pid_t stranger;		/* who has sent last and is none of its; 0 */
+	struct mono stranger_at;
 };
 
+static void ready(void *ctx, uint32_t events);
+
+/* ---- the socket ---- */
+
 static void
-notify_ready(void *ctx, uint32_t events)
+leave_queue(struct notify *n)
 {
-	(void)events;
-	notify_read(ctx);
+	if (n->waits)
+		TAILQ_REMOVE(&n->all->queue, n, entry);
+	n->waits = false;
+}
+
+static void
+leave_helper(struct notify *n)
+{
+	if (n->helper >= 0)
+		helper_kill(n->helper);
+	loop_del(n->all->loop, &n->helper_handle);
+	fd_close(&n->helper);
 }
 
 /* Once, for an abstract name is no path to some who are to send to it. */
@@ -53,20 +95,38 @@ tell_abstract(struct notify_sockets *ns, const char *why)
 	    "use, for there is no directory for it: %s", why);
 }
 
-static void
+/* For want of what the next start may have, not of a directory. */
+static bool
+is_want(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM ||
+	    code == -ENOBUFS;
+}
+
+static int
 open_dir(struct notify_sockets *ns)
 {
+	struct mono now = mono_now();
 	struct error err = ERROR_INIT;
 	char *runtime = NULL;
+	int code;
 
 	if (ns->dir.fd >= 0)
-		return;
+		return 0;
+	if (mono_before(now, ns->dir_again))
+		return -ENOENT;
 	if (control_place_make(&runtime, NULL) < 0)
 		runtime = NULL;
-	if (notify_dir_open(runtime, &ns->dir, &err) < 0)
+	code = notify_dir_open(runtime, !ns->swept, &ns->dir, &err);
+	if (code < 0 && !is_want(code)) {
 		tell_abstract(ns, error_text(&err));
+		ns->dir_again = mono_add_ms(now, NO_DIR_MS);
+		code = -ENOENT;
+	}
+	ns->swept |= !is_want(code);
 	error_clear(&err);
 	free(runtime);
+	return code;
 }
 
 static int
@@ -74,10 +134,10 @@ open_file(struct worker *w)
 {
 	struct notify *n = w->notify;
 	struct notify_sockets *ns = n->all;
+	int code = open_dir(ns);
 
-	open_dir(ns);
-	return ns->dir.fd < 0 ? -ENOENT : notify_socket_open(&ns->dir,
-	    w->serial, &w->spec->conf->creds, &n->fd, &n->name);
+	return code < 0 ? code : notify_socket_open(&ns->dir, w->serial,
+	    &w->spec->conf->creds, &n->fd, &n->name);
 }
 
 static int
@@ -93,7 +153,11 @@ open_socket(struct worker *w)
 	}
 	if (code == 0)
 		return 0;
-	if (code == -EACCES)
+	if (is_want(code))
+		worker_log_often(LOG_LEVEL_WARNING, w, "its NOTIFY_SOCKET is "
+		    "an abstract name until its next start: %s",
+		    strerror(-code));
+	else if (code == -EACCES)
 		tell_abstract(ns, "a worker's user may not reach it");
 	else
 		tell_abstract(ns, strerror(-code));
@@ -107,18 +171,18 @@ notify_open(struct worker *w)
 	struct notify *n = w->notify;
 	int code;
 
-	if ((conf->fd_protocols & CONF_FDP_SYSTEMD) == 0 &&
-	    conf->ready != CONF_READY_NOTIFY)
+	if (!conf_app_notifies(conf))
 		return 0;
 	code = open_socket(w);
 	if (code < 0)
 		return code;
-	code = loop_add(n->all->loop, n->fd, EPOLLIN, false, notify_ready, w,
+	code = loop_add(n->all->loop, n->fd, EPOLLIN, false, ready, n,
 	    &n->handle);
 	if (code < 0)
 		notify_close(w);
-	n->paused = n->warned = false;
+	n->heard = n->warned = false;
 	n->count = 0;
+	n->stranger = 0;
 	return code;
 }
 
@@ -127,9 +191,11 @@ notify_close(struct worker *w)
 {
 	struct notify *n = w->notify;
 
+	leave_queue(n);
+	leave_helper(n);
 	loop_del(n->all->loop, &n->handle);
 	notify_socket_unlink(&n->all->dir, n->name);
-	fd_close(&n->fd);
+	socket_close(&n->fd);
 	free(n->name);
 	n->name = NULL;
 }
@@ -140,14 +206,17 @@ notify_name(const struct worker *w)
 	return w->notify->name;
 }
 
+/* ---- what is said ---- */
+
 static bool
-descends_from(pid_t pid, pid_t ancestor)
+descends_from(struct notify_sockets *ns, pid_t pid, pid_t ancestor)
 {
 	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
 		struct process_stat st;
 
 		if (pid == ancestor)
 			return true;
+		ns->ancestors++;
 		if (!process_stat(pid, &st))
 			return false;
 		if (st.group == ancestor)
@@ -161,21 +230,26 @@ descends_from(pid_t pid, pid_t ancestor)
  * The name of the socket is no secret (/proc/net/unix), and its mode may let
  * everybody send, so the sender must be of the worker's process tree, whatever uid it has taken. One that has died
  * meanwhile could have been anybody: systemd-notify(1) waits for a barrier for
- * that reason, and systemd ignores such messages too. One in a pid namespace
- * that we cannot see into is believed if it has the right uid.
+ * that reason, and systemd ignores such messages too. One without a pid is in a
+ * pid namespace that is not below ours: no descendant of anybody here.
  */
 static bool
 sender_is_worker(const struct worker *w, const struct notify_datagram *d)
 {
-	const struct conf_creds *creds = &w->spec->conf->creds;
+	struct notify *n = w->notify;
+	struct mono now = mono_now();
 	pid_t group;
 
-	if (d->pid == 0)
-		return d->uid == 0 || d->uid == (creds->name != NULL ?
-		    creds->uid : geteuid());
+	if (d->pid == 0 || (d->pid == n->stranger &&
+	    mono_ms_between(n->stranger_at, now) < STRANGER_MS))
+		return false;
 	group = getpgid(d->pid);
-	return d->pid == w->pid || group == w->pid ||
-	    (group > 0 && descends_from(d->pid, w->pid));
+	if (d->pid == w->pid || group == w->pid ||
+	    (group > 0 && descends_from(n->all, d->pid, w->pid)))
+		return true;
+	n->stranger = d->pid;
+	n->stranger_at = now;
+	return false;
 }
 
 static void
@@ -189,30 +263,77 @@ warn_once(struct worker *w, const char *what, pid_t pid)
 }
 
 static void
-handle(struct worker *w, const struct notify_datagram *d)
+obey(struct worker *w, const struct notify_datagram *d)
 {
 	struct notify_message m;
 
-	if (!sender_is_worker(w, d)) {
-		warn_once(w, "its sender is not of this worker", d->pid);
-		return;
-	}
 	if (notify_message_parse(d->text, d->len, &m) < 0) {
 		warn_once(w, "it is not made of NAME=value lines", d->pid);
 		return;
 	}
 	if (m.status != NULL)
-		worker_log(LOG_LEVEL_DEBUG, w, "status: %.*s",
+		worker_log_often(LOG_LEVEL_DEBUG, w, "status: %.*s",
 		    (int)m.status_len, m.status);
 	if (m.stopping)
-		worker_log(LOG_LEVEL_DEBUG, w, "says it is stopping");
+		worker_log_often(LOG_LEVEL_DEBUG, w, "says it is stopping");
 	if (m.ready)
 		worker_post(w, WORKER_EV_NOTIFY_READY);
 }
 
+/* `code` is what the look at it has told. False: it is not the worker's. */
+static bool
+hear(struct worker *w, const struct notify_datagram *d, int code)
+{
+	if (code == -EBADMSG) {
+		warn_once(w, "it has no sender", 0);
+		return false;
+	}
+	if (!sender_is_worker(w, d)) {
+		warn_once(w, "its sender is not of this worker", d->pid);
+		return false;
+	}
+	if (code == -EMSGSIZE)
+		warn_once(w, "it is too long", d->pid);
+	else
+		obey(w, d);
+	return true;
+}
+
+/* ---- whose turn it is ---- */
+
+static void
+tick_in(struct notify_sockets *ns, int64_t ms)
+{
+	struct mono due = mono_add_ms(mono_now(), ms);
+
+	if (mono_is_never(ns->tick.due) || mono_before(due, ns->tick.due))
+		loop_timer_set(ns->loop, &ns->tick, due);
+}
+
+static void
+mute(struct notify *n, bool on)
+{
+	if (n->fd >= 0)
+		(void)loop_set_events(n->all->loop, n->handle,
+		    on ? 0 : EPOLLIN);
+}
+
+static void
+queue_up(struct notify *n)
+{
+	struct notify_sockets *ns = n->all;
+
+	if (n->waits)
+		return;
+	mute(n, true);
+	n->waits = true;
+	TAILQ_INSERT_TAIL(&ns->queue, n, entry);
+	tick_in(ns, QUEUE_MS);
+}
+
 /* Count one; false: enough for this second. */
 static bool
-within_budget(struct notify *n)
+may_be_heard_at_once(struct notify *n)
 {
 	struct mono now = mono_now();
 
@@ -220,62 +341,169 @@ within_budget(struct notify *n)
 		n->since = now;
 		n->count = 0;
 	}
-	return ++n->count <= DATAGRAMS_PER_SECOND;
+	return ++n->count <= AT_ONCE_PER_SECOND;
 }
 
 static void
-pause_socket(struct notify *n)
+new_turn(struct notify_sockets *ns)
+{
+	uint64_t turn = loop_turn_number(ns->loop);
+
+	if (ns->turn == turn)
+		return;
+	ns->turn = turn;
+	ns->heard = ns->helpers = ns->ancestors = 0;
+}
+
+/* ---- descriptors ---- */
+
+static void
+helper_ended(void *ctx, uint32_t events)
+{
+	struct notify *n = ctx;
+
+	(void)events;
+	leave_helper(n);
+	n->heard = false;
+	queue_up(n);
+}
+
+/* The next datagram is left to a helper; false: it has to wait. */
+static bool
+get_help(struct notify *n)
 {
 	struct notify_sockets *ns = n->all;
 
-	if (loop_set_events(ns->loop, n->handle, 0) < 0)
+	if (ns->helpers == HELPERS_PER_TURN)
+		return false;
+	n->helper = helper_start(notify_socket_swallow, &n->fd, &n->fd, 1);
+	if (n->helper >= 0 && loop_add(ns->loop, n->helper, EPOLLIN, false,
+	    helper_ended, n, &n->helper_handle) < 0)
+		leave_helper(n);
+	if (n->helper < 0) {
+		/* It may have been started, and take it out all the same. */
+		n->heard = false;
+		return false;
+	}
+	ns->helpers++;
+	n->helped = mono_now();
+	mute(n, true);
+	tick_in(ns, HELPER_MS);
+	return true;
+}
+
+/* One that is held up costs its worker the socket, if not even that helps. */
+static bool
+kill_late(struct notify *n)
+{
+	if (n->helper < 0 || mono_is_never(n->helped))
+		return false;
+	if (mono_ms_between(n->helped, mono_now()) < HELPER_MS)
+		return true;
+	n->helped = MONO_NEVER;
+	helper_kill(n->helper);
+	worker_log_often(LOG_LEVEL_DEBUG, n->worker, "a descriptor that came with a "
+	    "notify message takes long to close");
+	return false;
+}
+
+/* ---- reading ---- */
+
+enum taken {
+	TAKEN_NONE,		/* nothing is there */
+	TAKEN_OWN,
+	TAKEN_STRANGE,		/* a stranger's, or it is still to be taken */
+	TAKEN_HELPED,		/* a helper takes it */
+};
+
+static enum taken
+take_one(struct notify *n, bool help)
+{
+	struct notify_datagram d;
+	int code = notify_socket_peek(n->fd, &d);
+	bool own;
+
+	if (code == -EAGAIN)
+		return TAKEN_NONE;
+	own = !n->heard && hear(n->worker, &d, code);
+	n->heard = d.descriptors;
+	if (d.descriptors)
+		return help && get_help(n) ? TAKEN_HELPED : TAKEN_STRANGE;
+	notify_socket_drop(n->fd);
+	return own ? TAKEN_OWN : TAKEN_STRANGE;
+}
+
+/* One in a turn of the loop. */
+static void
+ready(void *ctx, uint32_t events)
+{
+	struct notify *n = ctx;
+	struct notify_sockets *ns = n->all;
+	enum taken taken;
+
+	(void)events;
+	new_turn(ns);
+	if (ns->heard++ >= AT_ONCE_PER_TURN ||
+	    ns->ancestors >= ANCESTORS_PER_TURN)
 		return;
-	n->paused = true;
-	loop_timer_start(ns->loop, &ns->thaw, 1000);
-	worker_log(LOG_LEVEL_DEBUG, n->worker, "notifies too often, pausing");
+	taken = take_one(n, true);
+	if (taken == TAKEN_STRANGE ||
+	    (taken == TAKEN_OWN && !may_be_heard_at_once(n)))
+		queue_up(n);
+}
+
+static void
+take_in_turn(struct notify *n)
+{
+	leave_queue(n);
+	switch (take_one(n, true)) {
+	case TAKEN_NONE:
+		mute(n, false);
+		break;
+	case TAKEN_HELPED:
+		break;
+	default:
+		queue_up(n);
+		break;
+	}
 }
 
 void
 notify_read(struct worker *w)
 {
-	struct notify_datagram d = { .pid = 0 };
 	struct notify *n = w->notify;
 
-	while (n->fd >= 0 && !n->paused) {
-		int code = notify_socket_receive(n->fd, &d);
+	if (n->fd < 0 || n->helper >= 0)
+		return;
+	for (int i = 0; i < LAST_WORDS_MAX; i++) {
+		enum taken taken = take_one(n, false);
 
-		if (code == 0)
-			handle(w, &d);
-		else if (code == -EMSGSIZE)
-			warn_once(w, "it is too long", d.pid);
-		else if (code == -EBADMSG)
-			warn_once(w, "it has no sender", 0);
-		else
+		if (taken == TAKEN_NONE || n->heard)
 			break;
-		if (!within_budget(n))
-			pause_socket(n);
 	}
 }
 
 static void
-thaw(struct notify *n)
-{
-	if (!n->paused)
-		return;
-	n->paused = false;
-	if (n->fd >= 0)
-		(void)loop_set_events(n->all->loop, n->handle, EPOLLIN);
-}
-
-static void
-thaw_due(void *ctx)
+tick_due(void *ctx)
 {
 	struct notify_sockets *ns = ctx;
+	struct notify *last = TAILQ_LAST(&ns->queue, notify_queue), *n = NULL;
+	bool late = false;
 
+	new_turn(ns);
+	for (int i = 0; i < QUEUE_PORTION && n != last &&
+	    ns->ancestors < ANCESTORS_PER_TURN; i++) {
+		n = TAILQ_FIRST(&ns->queue);
+		take_in_turn(n);
+	}
 	for (struct crew *c = ns->workers->crews; c != NULL; c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			thaw(w->notify);
+			late |= kill_late(w->notify);
+	if (late || !TAILQ_EMPTY(&ns->queue))
+		tick_in(ns, QUEUE_MS);
 }
+
+/* ---- coming and going ---- */
 
 int
 notify_join(struct notify_sockets *ns, struct worker *w)
@@ -287,6 +515,7 @@ notify_join(struct notify_sockets *ns, struct worker *w)
 	n->all = ns;
 	n->worker = w;
 	n->fd = -1;
+	n->helper = -1;
 	w->notify = n;
 	return 0;
 }
@@ -304,14 +533,15 @@ notify_init(struct notify_sockets *ns, struct loop *loop,
 {
 	ns->loop = loop;
 	ns->workers = workers;
+	TAILQ_INIT(&ns->queue);
 	ns->dir = (struct notify_dir)NOTIFY_DIR_INIT;
 	ns->told = false;
-	return loop_timer_init(loop, &ns->thaw, thaw_due, ns);
+	return loop_timer_init(loop, &ns->tick, tick_due, ns);
 }
 
 void
 notify_fini(struct notify_sockets *ns)
 {
-	loop_timer_fini(ns->loop, &ns->thaw);
+	loop_timer_fini(ns->loop, &ns->tick);
 	notify_dir_close(&ns->dir);
 }

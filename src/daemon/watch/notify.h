@@ -3,6 +3,7 @@
 #define DAEMON_WATCH_NOTIFY_H
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "linux/child/notify_dir.h"
 #include "linux/loop/loop.h"
@@ -13,9 +14,16 @@ struct workers;
 struct notify_sockets {
 	struct loop *loop;
 	struct workers *workers;
-	struct loop_timer thaw;		/* resumes paused sockets */
-	struct notify_dir dir;		/* made with the first socket */
-	bool told;			/* that one is not there */
+	TAILQ_HEAD(notify_queue, notify) queue;
+	struct loop_timer tick;	/* of the queue, and for helpers */
+	uint64_t turn;		/* of the loop, in which */
+	unsigned heard;		/* so many sockets were looked at, */
+	unsigned helpers;	/* and so many helpers were started, */
+	unsigned ancestors;	/* and so many of senders were looked at */
+	struct notify_dir dir;	/* made with the first socket */
+	bool swept;		/* what dead ones have left */
+	struct mono dir_again;	/* there was none: not before then */
+	bool told;		/* that one is not there */
 };
 
 /* -ENOMEM. Undone by _fini. */
@@ -34,7 +42,8 @@ void notify_close(struct worker *worker);
 /* For NOTIFY_SOCKET; NULL: there is none. Borrowed, until it is closed. */
 const char *notify_name(const struct worker *worker);
 
-/* Take what is there, up to a bound; NOTIFY_READY may be posted. */
+/* Take what a dead worker has left there, up to a bound; NOTIFY_READY may be
+   posted. */
 void notify_read(struct worker *worker);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/hint.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -13,6 +15,9 @@
 /* Between two looks at the same worker: from the first to the last. */
 #define GAP_MIN_MS	1
 #define GAP_MAX_MS	100
+
+/* Who is not seen to wait by then may listen elsewhere. */
+#define ELSEWHERE_MS	1000
 
 /* Looking stops for a while when it has taken this long, and resumes when
    PAUSE_FACTOR times as long has passed: workers that start by the thousand
@@ -27,6 +32,7 @@ struct look {
 	struct look_entry entry;	/* listed while it is looked at */
 	int gap_ms;
 	bool listens;			/* has called listen(2) on a lane */
+	bool hinted;			/* hint_unseen() */
 };
 
 static struct look *
@@ -36,10 +42,12 @@ of_entry(struct look_entry *e)
 }
 
 static bool
-is_to_be_seen(const struct conf_app *conf)
+is_to_be_seen(const struct worker *w)
 {
+	const struct conf_app *conf = w->spec->conf;
+
 	return conf->n_listens > 0 && (conf->ready == CONF_READY_AUTO ||
-	    conf->ready == CONF_READY_ACCEPT);
+	    conf->ready == CONF_READY_ACCEPT || w->fsm.said);
 }
 
 /* Less and less often. */
@@ -50,6 +58,20 @@ look_later(struct look *k, struct mono now)
 	k->gap_ms += (k->gap_ms + 1) / 2;
 	if (k->gap_ms > GAP_MAX_MS)
 		k->gap_ms = GAP_MAX_MS;
+}
+
+/* Where binds are not trapped, it is seen only now that it listens elsewhere:
+   after a second or so. */
+static void
+look_elsewhere(struct look *k)
+{
+	struct worker *w = k->worker;
+
+	if (k->hinted || w->spec->conf->handoff != CONF_HANDOFF_ENV ||
+	    mono_ms_between(w->fsm.executed, mono_now()) < ELSEWHERE_MS)
+		return;
+	k->hinted = true;
+	hint_unseen(w);
 }
 
 static void
@@ -64,7 +86,7 @@ readiness_watch(struct worker *w)
 {
 	struct look *k = w->look;
 
-	if (k->entry.listed || !is_to_be_seen(w->spec->conf))
+	if (k->entry.listed || !is_to_be_seen(w))
 		return;
 	look_queue_add(&k->all->looks, &k->entry);
 	look_soon(k);
@@ -90,23 +112,29 @@ void
 readiness_forget(struct worker *w)
 {
 	readiness_end(w);
-	w->look->listens = false;
+	w->look->listens = w->look->hinted = false;
 }
 
+/* False: nothing of importance was seen. */
 static bool
-waits(const struct look *k)
+look(const struct look *k, enum worker_event *ret_event)
 {
 	const struct worker *w = k->worker;
 	uint64_t inos[2 * CONF_LISTENS_MAX];
 	size_t n =
-	    app_spec_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
+	    spec_lanes_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
 	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	enum waiting seen = waiting_look(w->pid, inos, n);
 
 	inspect_end(&ids);
+	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */
-	return seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens);
+	if (seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens))
+		return true;
+	*ret_event = WORKER_EV_BLIND;
+	return (seen == WAITING_REFUSED || seen == WAITING_BLIND) &&
+	    w->fsm.said;
 }
 
 /* The timer for the first that is due, but not before `earliest`. */
@@ -129,6 +157,7 @@ look_at_starters(struct readiness *r)
 
 	for (e = TAILQ_FIRST(all); more; e = next) {
 		struct look *k = of_entry(e);
+		enum worker_event event;
 
 		next = TAILQ_NEXT(e, link);
 		more = e != last && now.ns - begin.ns < SPELL_NS;
@@ -136,10 +165,11 @@ look_at_starters(struct readiness *r)
 			continue;
 		/* Behind those that were not looked at yet. */
 		look_queue_rotate(&r->looks, e);
-		if (waits(k)) {
-			worker_post(k->worker, WORKER_EV_WAITS);
+		if (look(k, &event)) {
+			worker_post(k->worker, event);
 			e->due = MONO_NEVER;
 		} else {
+			look_elsewhere(k);
 			look_later(k, mono_now());
 		}
 		now = mono_now();

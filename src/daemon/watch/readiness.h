@@ -1,7 +1,7 @@
 /*
- * Readiness without a worker's help (ready = accept, auto): while workers
- * start, and only then, clusterd looks again and again whether they wait for
- * connections on their lanes (linux/process/waiting), and spends a small part of its
+ * Readiness as it is seen (ready = accept, auto; and of whoever has said
+ * READY=1): while workers start, and only then, clusterd looks again and again
+ * whether they wait for connections on their lanes (linux/process/waiting), and spends a small part of its
  * time on it, however many there are.
  */
 #ifndef DAEMON_WATCH_READINESS_H
@@ -24,8 +24,9 @@ void readiness_fini(struct readiness *r);
 int readiness_join(struct readiness *r, struct worker *worker);
 void readiness_leave(struct worker *worker);
 
-/* The worker's program runs: begin to look, if its app asks for that; WAITS is
-   posted when it does. */
+/* The worker's program runs, or has said READY=1: begin to look, if that
+   matters; WAITS is posted when it does, and BLIND if it has said READY=1 and
+   cannot be looked at. Again is no harm. */
 void readiness_watch(struct worker *worker);
 
 /* It listens now: look soon. */

@@ -15,6 +15,17 @@ worker_log(enum log_level level, const struct worker *w, const char *fmt, ...)
 	va_end(ap);
 }
 
+void
+worker_log_often(enum log_level level, const struct worker *w,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_voften(level, &w->holder.about, fmt, ap);
+	va_end(ap);
+}
+
 struct worker *
 worker_of_holder(const struct lane_holder *holder)
 {

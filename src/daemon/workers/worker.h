@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "core/worker/obituary.h"
+#include "core/worker/trial.h"
 #include "core/worker/worker_fsm.h"
 #include "daemon/sockets/listener.h"
 #include "linux/process/usage.h"
@@ -61,9 +62,17 @@ struct worker {
 	uint64_t *given;	/* as conf->listens: the inodes of the lanes
 				   that it was started with; 0 */
 
+	/* adopt; of the process: */
+	bool trapped;		/* its binds are */
+	uint64_t bound;		/* bit N: it has bound the listener that is
+				   conf->listens[N] */
+
 	/* apps: */
 	bool seated;		/* else it retires */
 	bool present;		/* … and not on trial: it is its seat's */
+	bool aside;		/* … and another one, on trial or not, gets the
+				   new connections in its place */
+	struct trial trial;	/* … of a rollout, if it serves: what is seen */
 	bool outdated;		/* a restart of its instance is to replace it */
 	uint64_t deaf_serial;	/* the process whose listener was shut down,
 				   and that has no other: worker_is_deaf() */
@@ -81,6 +90,10 @@ struct worker {
 
 /* One line about it: `web[2] pid 4711: …`; without a process `web[2]: …`. */
 void worker_log(enum log_level level, const struct worker *worker,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same for what it can bring about at will, see log_often(). */
+void worker_log_often(enum log_level level, const struct worker *worker,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* NULL for NULL. */

@@ -40,13 +40,20 @@ struct crew {
 	struct app_spec *target;	/* of the rollout; NULL: none */
 	struct worker *workers;		/* life: seated, on trial, retiring */
 	unsigned wanted;		/* seats */
-	bool stopping;
+	bool stopping;			/* or removed */
+	bool dismissed;			/* … and no client finds another that
+				   serves it: a stop, of it or of all */
 	bool initial; /* there from the start of the program */
 	bool executed;			/* life: some worker of it ever was */
 	bool review;			/* adopt: its addresses */
 	bool unseen_told;		/* drainers */
 	bool port_hinted;		/* hint */
+	bool stdin_hinted;		/* hint */
+	uint64_t options_told[2];	/* adopt: socket_inherit.h's numbers */
 	struct mono port_looked;	/* hint */
+	int alike_code;			/* hint: so many starts in a row ended */
+	unsigned alike;			/* … with that code, while one lived */
+	bool alike_hinted;
 };
 
 struct workers {
@@ -58,6 +65,8 @@ struct workers {
 	uint64_t number;		/* workers_number() */
 	uint64_t run_id;		/* tells our workers from another's */
 	bool stopping;			/* the program */
+	bool untrapped;			/* adopt: binds of workers cannot be
+					   trapped here */
 };
 
 /* `run_id`: another for each run of the program. */

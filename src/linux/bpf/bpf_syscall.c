@@ -163,8 +163,6 @@ bpf_map_new(const struct bpf_map_shape *shape)
 	a.map.value_size = shape->value_size;
 	a.map.max_entries = shape->max_entries;
 	a.map.map_flags = shape->flags;
-	if (shape->kind == BPF_KIND_ARRAY_OF_MAPS)
-		a.map.inner_map_fd = (uint32_t)shape->like;
 	strncpy(a.map.map_name, shape->name, sizeof(a.map.map_name) - 1);
 	if (shape->kind == BPF_KIND_SOCKET_STORAGE) {
 		types = types_new(shape->value_size / 4);
@@ -219,6 +217,53 @@ bpf_map_share(int map, size_t len, void **ret_values)
 		return -errno;
 	*ret_values = values;
 	return 0;
+}
+
+/* A step of a window: a multiple of the size of any page. */
+#define STEP ((size_t)65536)
+#define SMALL_STEP ((size_t)16384)
+
+static size_t
+step(void)
+{
+	return sysconf(_SC_PAGESIZE) > (long)SMALL_STEP ? STEP : SMALL_STEP;
+}
+
+int
+bpf_window_open(struct bpf_window *w, int map, size_t size)
+{
+	void *values = mmap(NULL, size, PROT_NONE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (values == MAP_FAILED)
+		return -errno;
+	*w = (struct bpf_window){ .map = map, .size = size, .values = values };
+	return 0;
+}
+
+int
+bpf_window_reach(struct bpf_window *w, size_t len)
+{
+	size_t end = (len + step() - 1) / step() * step();
+
+	if (len <= w->shared)
+		return 0;
+	if (end > w->size)
+		end = w->size;
+	if (mmap((char *)w->values + w->shared, end - w->shared,
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, w->map,
+	    (off_t)w->shared) == MAP_FAILED)
+		return -errno;
+	w->shared = end;
+	return 0;
+}
+
+void
+bpf_window_close(struct bpf_window *w)
+{
+	if (w->values != NULL)
+		(void)munmap(w->values, w->size);
+	w->values = NULL;
 }
 
 /* ---- programs ---- */

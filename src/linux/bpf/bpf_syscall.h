@@ -19,7 +19,9 @@ struct error;
 enum bpf_map_kind {
 	BPF_KIND_HASH = 1,
 	BPF_KIND_ARRAY = 2,
-	BPF_KIND_ARRAY_OF_MAPS = 12,
+	BPF_KIND_PROGRAMS = 3,
+	BPF_KIND_ARRAY_OF_EACH_CPU = 6,
+	BPF_KIND_LRU_HASH = 9,
 	BPF_KIND_REUSEPORT_SOCKETS = 20,
 	BPF_KIND_SOCKET_STORAGE = 24,
 };
@@ -36,8 +38,6 @@ struct bpf_map_shape {
 	uint32_t value_size;
 	uint32_t max_entries;
 	uint32_t flags;
-	int like;		/* of an array of maps: a map that is as they
-				   will be; only looked at */
 };
 
 /*
@@ -47,8 +47,8 @@ struct bpf_map_shape {
  */
 int bpf_map_new(const struct bpf_map_shape *shape);
 
-/* What goes into an array of maps is a descriptor; there it waits until no
-   program uses the map whose place it takes, some milliseconds. */
+/* What goes into an array of programs is a descriptor; they leave it when its own
+   last descriptor is closed. */
 int bpf_map_set(int map, const void *key, const void *value);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_remove(int map, const void *key);
@@ -58,12 +58,29 @@ int bpf_map_remove(int map, const void *key);
    with the same length. */
 int bpf_map_share(int map, size_t len, void **ret_values);
 
+/*
+ * The same for a large map of which little is used at first: all values have
+ * their addresses, but only those at the beginning are shared, and are the
+ * program's own memory. _reach: at least so many bytes. -errno.
+ */
+struct bpf_window {
+	int map;		/* borrowed */
+	size_t size;		/* of all values */
+	size_t shared;
+	void *values;
+};
+#define BPF_WINDOW_INIT { .map = -1 }
+int bpf_window_open(struct bpf_window *window, int map, size_t size);
+int bpf_window_reach(struct bpf_window *window, size_t len);
+void bpf_window_close(struct bpf_window *window);
+
 enum bpf_program_kind {
 	BPF_KIND_SOCK_OPS = 13,
 	BPF_KIND_SK_REUSEPORT = 21,
 };
 
-/* The instruction at `index` loads map number `map` of the caller's. */
+/* The instruction at `index` loads map number `map` of the caller's, or the
+   constant that stands there. */
 struct bpf_reference {
 	uint32_t index;
 	uint32_t map;
@@ -82,7 +99,8 @@ struct bpf_program {
 #define BPF_ATTACH_SOCK_OPS 3U
 #define BPF_ATTACH_SELECT_OR_MIGRATE 40U	/* Linux 5.14 */
 
-/* `maps`: descriptors by the numbers of the references. The words say what the
+/* `maps`: descriptors, or constants, by the numbers of the references. It takes
+   the kernel's verifier up to some 20 ms for a large program. The words say what the
    kernel's verifier said last. */
 int bpf_program_load(const struct bpf_program *program, const int *maps,
     struct error *err);

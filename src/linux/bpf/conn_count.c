@@ -24,11 +24,6 @@ enum cell_use {
 	CELL_RELEASED,
 };
 
-struct conn_pool {
-	struct steer_cell *cells;	/* STEER_POOL of them */
-	unsigned char use[STEER_POOL];	/* enum cell_use */
-};
-
 /* More are not looked after: whoever is moved that often is not counted. */
 #define COVERS_MAX 64
 
@@ -39,9 +34,10 @@ struct conn_cover {
 };
 
 struct conn_count {
-	struct conn_pool *pools[STEER_POOLS];
-	size_t n_pools;
-	uint32_t next;			/* where to look for a free cell */
+	struct bpf_window cells;	/* STEER_LANES of them */
+	unsigned char *use;		/* enum cell_use, of the first `n` */
+	uint32_t n;
+	uint32_t next;			/* where to look for a free one */
 	uint32_t generation;		/* of the latest cell; 0 is none's */
 	int cells_map;
 	int marks_map;
@@ -53,83 +49,23 @@ struct conn_count {
 	struct error why_not;
 };
 
-/* ---- pools ---- */
-
-static const struct bpf_map_shape pool_shape = {
-	.name = "lane_counts",
-	.kind = BPF_KIND_ARRAY,
-	.key_size = 4,
-	.value_size = sizeof(struct steer_cell),
-	.max_entries = STEER_POOL,
-	.flags = BPF_MAP_MMAPABLE,
-};
-
-static size_t
-pool_len(void)
-{
-	return STEER_POOL * sizeof(struct steer_cell);
-}
-
-static void
-pool_free(struct conn_pool *pool)
-{
-	if (pool == NULL)
-		return;
-	if (pool->cells != NULL)
-		(void)munmap(pool->cells, pool_len());
-	free(pool);
-}
-
-static int
-pool_add(struct conn_count *count)
-{
-	uint32_t number = (uint32_t)count->n_pools;
-	struct conn_pool *pool;
-	void *cells;
-	int map, code;
-
-	if (count->n_pools == STEER_POOLS)
-		return -ENOSPC;
-	pool = calloc(1, sizeof(*pool));
-	if (pool == NULL)
-		return -ENOMEM;
-	map = code = bpf_map_new(&pool_shape);
-	if (code >= 0)
-		code = bpf_map_share(map, pool_len(), &cells);
-	if (code >= 0) {
-		pool->cells = cells;
-		code = bpf_map_set(count->cells_map, &number, &map);
-	}
-	fd_close(&map);
-	if (code < 0) {
-		pool_free(pool);
-		return code;
-	}
-	count->pools[count->n_pools++] = pool;
-	return 0;
-}
-
 /* ---- the program ---- */
 
 static int
-make_cells_map(struct conn_count *count)
+make_cells(struct conn_count *count)
 {
-	int like = bpf_map_new(&pool_shape);
 	const struct bpf_map_shape cells = {
-		.name = "lane_pools",
-		.kind = BPF_KIND_ARRAY_OF_MAPS,
+		.name = "lane_counts",
+		.kind = BPF_KIND_ARRAY,
 		.key_size = 4,
-		.value_size = 4,
-		.max_entries = STEER_POOLS,
-		.like = like,
+		.value_size = sizeof(struct steer_cell),
+		.max_entries = STEER_LANES,
+		.flags = BPF_MAP_MMAPABLE,
 	};
-	int code;
+	int code = count->cells_map = bpf_map_new(&cells);
 
-	if (like < 0)
-		return like;
-	code = count->cells_map = bpf_map_new(&cells);
-	fd_close(&like);
-	return code;
+	return code < 0 ? code : bpf_window_open(&count->cells,
+	    count->cells_map, STEER_LANES * sizeof(struct steer_cell));
 }
 
 static int
@@ -157,7 +93,7 @@ make_maps(struct conn_count *count)
 		.value_size = sizeof(struct steer_moves),
 		.max_entries = 1,
 	};
-	int code = make_cells_map(count);
+	int code = make_cells(count);
 
 	if (code < 0)
 		return code;
@@ -253,6 +189,7 @@ conn_count_new(struct conn_count **ret_count, struct error *err)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
 	count->cells_map = count->marks_map = count->moved_map = -1;
 	count->moves_map = count->program = -1;
+	count->cells = (struct bpf_window)BPF_WINDOW_INIT;
 	code = make_maps(count);
 	if (code < 0) {
 		steering_refused(code, "making maps", strerror(-code), err);
@@ -273,8 +210,8 @@ conn_count_free(struct conn_count *count)
 	while (count->n_covers > 0)
 		fd_close(&count->covers[--count->n_covers].link);
 	fd_close(&count->program);
-	for (size_t i = 0; i < count->n_pools; i++)
-		pool_free(count->pools[i]);
+	bpf_window_close(&count->cells);
+	free(count->use);
 	fd_close(&count->cells_map);
 	fd_close(&count->marks_map);
 	fd_close(&count->moved_map);
@@ -287,6 +224,16 @@ const char *
 conn_count_why_not(const struct conn_count *count)
 {
 	return count->program >= 0 ? NULL : error_text(&count->why_not);
+}
+
+bool
+conn_count_is_whole(const struct conn_count *count)
+{
+	struct steer_moves moves;
+	uint32_t key = 0;
+
+	return bpf_map_get(count->moves_map, &key, &moves) == 0 &&
+	    moves.lost == 0;
 }
 
 struct conn_maps
@@ -304,30 +251,48 @@ conn_count_maps(const struct conn_count *count)
 struct steer_cell *
 conn_cell(const struct conn_count *count, uint32_t cell)
 {
-	return &count->pools[cell / STEER_POOL]->cells[cell % STEER_POOL];
-}
-
-static unsigned char *
-use_of(const struct conn_count *count, uint32_t cell)
-{
-	return &count->pools[cell / STEER_POOL]->use[cell % STEER_POOL];
+	return (struct steer_cell *)count->cells.values + cell;
 }
 
 static bool
 is_free(const struct conn_count *count, uint32_t cell)
 {
-	unsigned char use = *use_of(count, cell);
+	unsigned char use = count->use[cell];
 
 	return use == CELL_FREE || (use == CELL_RELEASED &&
 	    __atomic_load_n(&conn_cell(count, cell)->open,
 	    __ATOMIC_ACQUIRE) == 0);
 }
 
-/* From where the last one was found, once round, then from a new pool. */
+/* As many more as are shared by one step. */
+static int
+add_cells(struct conn_count *count)
+{
+	const size_t size = sizeof(struct steer_cell);
+	unsigned char *use;
+	size_t n;
+	int code;
+
+	if (count->n == STEER_LANES)
+		return -ENOSPC;
+	code = bpf_window_reach(&count->cells, (count->n + 1) * size);
+	if (code < 0)
+		return code;
+	n = count->cells.shared / size;
+	use = realloc(count->use, n);
+	if (use == NULL)
+		return -ENOMEM;
+	memset(use + count->n, CELL_FREE, n - count->n);
+	count->use = use;
+	count->n = (uint32_t)n;
+	return 0;
+}
+
+/* From where the last one was found, once round, then of those not used yet. */
 static int
 find_free(struct conn_count *count, uint32_t *ret_cell)
 {
-	uint32_t n = (uint32_t)count->n_pools * STEER_POOL;
+	uint32_t n = count->n;
 	int code;
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -338,7 +303,7 @@ find_free(struct conn_count *count, uint32_t *ret_cell)
 			return 0;
 		}
 	}
-	code = pool_add(count);
+	code = add_cells(count);
 	if (code == 0)
 		*ret_cell = n;
 	return code;
@@ -349,7 +314,7 @@ take(struct conn_count *count, uint32_t number)
 {
 	struct steer_cell *cell = conn_cell(count, number);
 
-	*use_of(count, number) = CELL_TAKEN;
+	count->use[number] = CELL_TAKEN;
 	count->next = number + 1;
 	if (++count->generation == 0)
 		count->generation = 1;
@@ -384,7 +349,7 @@ conn_count_release(struct conn_count *count, const uint32_t *cells, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		__atomic_store_n(&conn_cell(count, cells[i])->generation, 0,
 		    __ATOMIC_RELEASE);
-		*use_of(count, cells[i]) = CELL_RELEASED;
+		count->use[cells[i]] = CELL_RELEASED;
 	}
 }
 

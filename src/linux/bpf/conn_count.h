@@ -39,6 +39,10 @@ void conn_count_free(struct conn_count *count);
 /* NULL when it counts. */
 const char *conn_count_why_not(const struct conn_count *count);
 
+/* Is every connection that was moved counted where it is now? There is room for
+   so many of them at a time; once there was none, never again. */
+bool conn_count_is_whole(const struct conn_count *count);
+
 /* Descriptors for programs that refer to cells. */
 struct conn_maps {
 	int cells;

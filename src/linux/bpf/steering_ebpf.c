@@ -1,4 +1,3 @@
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <assert.h>
@@ -12,215 +11,151 @@
 #include "linux/bpf/bpf_syscall.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/bpf/steering_hub.h"
 #include "linux/bpf/steering_layout.h"
-#include "linux/bpf/steering_maps.h"
 #include "linux/bpf/steering_programs.h"
-#include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
 #define SO_ATTACH_REUSEPORT_EBPF 52
 #endif
 
-/* What has room for `max` lanes and no more, and the program that refers to it.
-   For more lanes a larger one takes its place. */
+/* What has room for `max` lanes and no more. For more lanes a larger one takes
+   its place. */
 struct room {
 	size_t max;
 	uint32_t *cells;
-	uint64_t *cookies;	/* of the lanes in `lanes_map`; 0 */
-	uint64_t *live;		/* shared with the program */
-	int lanes_map;
-	int live_map;
-	int program;
+	uint64_t *cookies;	/* of the lanes that the hub knows by theirs; 0 */
+	uint32_t lists;		/* two, among the hub's words */
 };
-
-#define ROOM_NONE { .lanes_map = -1, .live_map = -1, .program = -1 }
 
 struct steering_ebpf {
 	enum steering_ebpf_mode mode;
+	struct steering_hub *hub;
 	struct conn_count *count;
-	struct steer_group *group;	/* shared with the program */
+	uint32_t group;			/* its words */
+	uint32_t generation;
 	struct room room;
-	int group_map;
-	int shelves_map;		/* the map of these */
-	int shelves[STEER_SHELVES];
-	size_t n_shelves;
+	/* From which the programs may have read a moment ago. */
+	uint32_t old_lists;
+	size_t old_max;
+	int program;			/* its own */
 };
 
-/* ---- the live set's array (linux/bpf/steering_layout.h) ---- */
+/* ---- the group's words (linux/bpf/steering_layout.h) ---- */
 
-static size_t
-list_size(size_t max)
+static uint64_t *
+word(const struct steering_ebpf *s, enum steer_word which)
 {
-	return max + STEER_BEYOND;
+	return steering_hub_words(s->hub) + s->group + which;
+}
+
+static void
+store_live(struct steering_ebpf *s, uint32_t first, size_t n)
+{
+	__atomic_store_n(word(s, STEER_WORD_LIVE),
+	    (uint64_t)s->generation << 32 |
+	    (uint64_t)(first / STEER_UNIT) << 16 | n, __ATOMIC_RELEASE);
+}
+
+static uint32_t
+live_first(const struct steering_ebpf *s)
+{
+	return (uint32_t)(*word(s, STEER_WORD_LIVE) >> 16 & 0xffff) *
+	    STEER_UNIT;
 }
 
 static size_t
-live_size(size_t max)
+live_n(const struct steering_ebpf *s)
 {
-	return 1 + 2 * list_size(max);
+	return *word(s, STEER_WORD_LIVE) & 0xffff;
 }
 
-static size_t
-live_first(const uint64_t *live)
+static void
+begin_words(struct steering_ebpf *s)
 {
-	return live[0] >> 32;
-}
-
-static size_t
-live_n(const uint64_t *live)
-{
-	return (uint32_t)live[0];
+	s->generation = steering_hub_generation(s->hub);
+	for (int i = 0; i < STEER_GROUP_WORDS; i++)
+		__atomic_store_n(word(s, (enum steer_word)i), 0,
+		    __ATOMIC_RELAXED);
 }
 
 /* ---- room for lanes ---- */
 
-static const struct bpf_map_shape lanes_shape = {
-	.name = "lane_cookies",
-	.kind = BPF_KIND_HASH,
-	.key_size = 8,
-	.value_size = 4,
-	.flags = BPF_MAP_NO_PREALLOC,
-};
-
-static const struct bpf_map_shape live_shape = {
-	.name = "lane_live",
-	.kind = BPF_KIND_ARRAY,
-	.key_size = 4,
-	.value_size = 8,
-	.flags = BPF_MAP_MMAPABLE,
-};
-
-static const struct bpf_map_shape shelf_shape = {
-	.name = "lane_sockets",
-	.kind = BPF_KIND_REUSEPORT_SOCKETS,
-	.key_size = 4,
-	.value_size = 8,
-	.max_entries = STEER_SHELF,
-};
-
-static int
-map_new(const struct bpf_map_shape *shape, size_t n, int *ret_map)
+/* A list begins at a multiple of STEER_UNIT. */
+static size_t
+list_size(size_t max)
 {
-	struct bpf_map_shape sized = *shape;
-	int map;
-
-	sized.max_entries = (uint32_t)n;
-	map = bpf_map_new(&sized);
-	if (map < 0)
-		return map;
-	*ret_map = map;
-	return 0;
+	return (max + STEER_UNIT - 1) / STEER_UNIT * STEER_UNIT;
 }
 
 static void
-room_free(struct room *room)
+release_lists(const struct steering_ebpf *s, uint32_t lists, size_t max)
 {
-	if (room->live != NULL)
-		(void)munmap(room->live,
-		    live_size(room->max) * sizeof(*room->live));
-	fd_close(&room->lanes_map);
-	fd_close(&room->live_map);
-	fd_close(&room->program);
-	free(room->cells);
-	free(room->cookies);
+	if (max > 0)
+		steering_hub_release(s->hub, lists, 2 * list_size(max));
 }
 
+/* More of the same: what was there has its place. */
 static int
-room_new(size_t max, struct room *ret_room)
+stretch(struct room *room, size_t max)
 {
-	struct room room = ROOM_NONE;
-	void *values;
-	int code = 0;
+	uint32_t *cells = reallocarray(room->cells, max, sizeof(*cells));
+	uint64_t *cookies;
 
-	room.max = max;
-	room.cells = calloc(max, sizeof(*room.cells));
-	room.cookies = calloc(max, sizeof(*room.cookies));
-	if (room.cells == NULL || room.cookies == NULL)
-		code = -ENOMEM;
-	if (code == 0)
-		code = map_new(&lanes_shape, max, &room.lanes_map);
-	if (code == 0)
-		code = map_new(&live_shape, live_size(max), &room.live_map);
-	if (code == 0)
-		code = bpf_map_share(room.live_map,
-		    live_size(max) * sizeof(*room.live), &values);
-	if (code == 0) {
-		room.live = values;
-		*ret_room = room;
-	} else {
-		room_free(&room);
-	}
-	return code;
+	if (cells == NULL)
+		return -ENOMEM;
+	room->cells = cells;
+	cookies = reallocarray(room->cookies, max, sizeof(*cookies));
+	if (cookies == NULL)
+		return -ENOMEM;
+	room->cookies = cookies;
+	memset(cookies + room->max, 0, (max - room->max) * sizeof(*cookies));
+	return 0;
 }
 
-/* All that is in `from` and not its own: the lanes and the live set. */
-static int
-room_copy(struct room *room, const struct room *from)
+/* The programs go from the one list to the other at once, and both have the same
+   lanes. */
+static void
+move_lists(struct steering_ebpf *s, uint32_t lists, size_t max)
 {
-	room->live[0] = UINT64_C(1) << 32;
-	if (from->max == 0)
+	uint64_t *words = steering_hub_words(s->hub);
+	size_t n = live_n(s);
+
+	memcpy(words + lists, words + live_first(s), n * sizeof(*words));
+	store_live(s, lists, n);
+	release_lists(s, s->old_lists, s->old_max);
+	s->old_lists = s->room.lists;
+	s->old_max = s->room.max;
+	s->room.lists = lists;
+	s->room.max = max;
+}
+
+int
+steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes, struct error *err)
+{
+	struct room *room = &s->room;
+	const size_t more = max_lanes - room->max;
+	uint32_t lists = 0;
+	int code;
+
+	assert(max_lanes <= STEERING_EBPF_LANES_MAX);
+	if (max_lanes <= room->max)
 		return 0;
-	memcpy(room->cells, from->cells, from->max * sizeof(*from->cells));
-	for (size_t i = 0; i < from->max; i++) {
-		int code = from->cookies[i] == 0 ? 0 : bpf_map_set(
-		    room->lanes_map, &from->cookies[i], &from->cells[i]);
-
-		if (code < 0)
-			return code;
-		room->cookies[i] = from->cookies[i];
+	code = stretch(room, max_lanes);
+	if (code == 0)
+		code = steering_hub_take(s->hub, 2 * list_size(max_lanes),
+		    &lists);
+	if (code < 0)
+		return steering_refused(code, "making room", strerror(-code),
+		    err);
+	code = conn_count_take(s->count, more, room->cells + room->max, err);
+	if (code < 0) {
+		release_lists(s, lists, max_lanes);
+		return code;
 	}
-	memcpy(room->live + 1, from->live + live_first(from->live),
-	    list_size(from->max) * sizeof(*room->live));
-	room->live[0] |= live_n(from->live);
+	move_lists(s, lists, max_lanes);
 	return 0;
-}
-
-/* Shelves are only ever added: a socket cannot be in two, and while it is in
-   none it would get nothing. */
-static int
-add_shelves(struct steering_ebpf *s, size_t max)
-{
-	while (s->n_shelves * STEER_SHELF < max) {
-		uint32_t key = (uint32_t)s->n_shelves;
-		int *shelf = &s->shelves[key];
-		int code = map_new(&shelf_shape, STEER_SHELF, shelf);
-
-		if (code == 0)
-			code = bpf_map_set(s->shelves_map, &key, shelf);
-		if (code < 0) {
-			fd_close(shelf);
-			return code;
-		}
-		s->n_shelves++;
-	}
-	return 0;
-}
-
-static int
-room_load(const struct steering_ebpf *s, struct room *room, struct error *err)
-{
-	const struct conn_maps counts = conn_count_maps(s->count);
-	const int maps[STEERING_MAPS] = {
-		[STEERING_VALUE_GROUP] = s->group_map,
-		[STEERING_MAP_LIVE] = room->live_map,
-		[STEERING_MAP_SOCKETS] = s->shelves_map,
-		[STEERING_MAP_LANES] = room->lanes_map,
-		[STEERING_MAP_CELLS] = counts.cells,
-		[STEERING_MAP_MOVED] = counts.moved,
-		[STEERING_VALUE_MOVES] = counts.moves,
-	};
-	struct error why = ERROR_INIT;
-
-	room->program = bpf_program_load(steering_program(
-	    s->mode == STEERING_EBPF_LEAST ? STEERING_LEAST_CONNECTIONS :
-	    STEERING_ROUND_ROBIN), maps, &why);
-	if (room->program < 0)
-		steering_refused(room->program, "loading the program",
-		    error_text(&why), err);
-	error_clear(&why);
-	/* The program and the mapping have it. */
-	fd_close(&room->live_map);
-	return room->program < 0 ? room->program : 0;
 }
 
 static int
@@ -238,144 +173,65 @@ attach(int program, int fd, struct error *err)
 	return 0;
 }
 
-/* A larger room, complete but for the new lanes' cells. */
-static int
-make_room(struct steering_ebpf *s, size_t max, struct room *ret_room,
-    struct error *err)
-{
-	struct room room = ROOM_NONE;
-	int code = add_shelves(s, max);
-
-	if (code == 0)
-		code = room_new(max, &room);
-	if (code == 0)
-		code = room_copy(&room, &s->room);
-	if (code < 0)
-		steering_refused(code, "making maps", strerror(-code), err);
-	else
-		code = room_load(s, &room, err);
-	if (code == 0)
-		*ret_room = room;
-	else
-		room_free(&room);
-	return code;
-}
-
-int
-steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes, int fd,
-    struct error *err)
-{
-	const size_t old = s->room.max;
-	struct room room = ROOM_NONE;
-	int code;
-
-	assert(max_lanes <= STEERING_EBPF_LANES_MAX);
-	if (max_lanes <= old)
-		return 0;
-	code = make_room(s, max_lanes, &room, err);
-	if (code < 0)
-		return code;
-	code = conn_count_take(s->count, max_lanes - old, room.cells + old,
-	    err);
-	/* The kernel exchanges the programs at once, and both choose from the
-	   same lanes. */
-	if (code == 0 && fd >= 0) {
-		code = attach(room.program, fd, err);
-		if (code < 0)
-			conn_count_release(s->count, room.cells + old,
-			    max_lanes - old);
-	}
-	if (code < 0) {
-		room_free(&room);
-		return code;
-	}
-	room_free(&s->room);
-	s->room = room;
-	return 0;
-}
-
 int
 steering_ebpf_set_mode(struct steering_ebpf *s, enum steering_ebpf_mode mode,
     int fd, struct error *err)
 {
-	const enum steering_ebpf_mode old = s->mode;
-	struct room room = ROOM_NONE;
-	int code;
+	int program, code = 0;
 
-	if (mode == old)
+	if (mode == s->mode)
 		return 0;
 	if (mode == STEERING_EBPF_LEAST &&
 	    conn_count_why_not(s->count) != NULL)
 		return error_set(err, -EPERM, "%s",
 		    conn_count_why_not(s->count));
-	s->mode = mode;
-	code = make_room(s, s->room.max, &room, err);
-	if (code == 0 && fd >= 0)
-		code = attach(room.program, fd, err);
+	program = steering_hub_enter(s->hub, mode, s->group, s->generation,
+	    err);
+	if (program < 0)
+		return program;
+	if (fd >= 0)
+		code = attach(program, fd, err);
 	if (code < 0) {
-		s->mode = old;
-		room_free(&room);
+		fd_close(&program);
 		return code;
 	}
-	room_free(&s->room);
-	s->room = room;
+	fd_close(&s->program);
+	s->program = program;
+	s->mode = mode;
 	return 0;
 }
 
 void
 steering_ebpf_clear(struct steering_ebpf *s)
 {
-	for (size_t i = 0; i < s->n_shelves; i++)
-		for (uint32_t key = 0; key < STEER_SHELF; key++)
-			(void)bpf_map_remove(s->shelves[i], &key);
+	for (size_t i = 0; i < s->room.max; i++)
+		(void)bpf_map_remove(steering_hub_sockets(s->hub),
+		    &s->room.cells[i]);
 }
 
 /* ---- the group ---- */
 
 static int
-make_group(struct steering_ebpf *s)
+begin(struct steering_ebpf *s, size_t max_lanes, struct error *err)
 {
-	const struct bpf_map_shape group = {
-		.name = "lane_group",
-		.kind = BPF_KIND_ARRAY,
-		.key_size = 4,
-		.value_size = sizeof(struct steer_group),
-		.flags = BPF_MAP_MMAPABLE,
-	};
-	void *values;
-	int code = map_new(&group, 1, &s->group_map);
+	int code = steering_hub_take(s->hub, STEER_GROUP_WORDS, &s->group);
 
-	if (code == 0)
-		code = bpf_map_share(s->group_map, sizeof(*s->group), &values);
 	if (code < 0)
-		return code;
-	s->group = values;
-	s->group->counted = conn_count_why_not(s->count) == NULL;
-	return 0;
-}
-
-static int
-make_shelves_map(struct steering_ebpf *s)
-{
-	int like = bpf_map_new(&shelf_shape);
-	const struct bpf_map_shape shelves = {
-		.name = "lane_shelves",
-		.kind = BPF_KIND_ARRAY_OF_MAPS,
-		.key_size = 4,
-		.value_size = 4,
-		.like = like,
-	};
-	int code = like < 0 ? like : map_new(&shelves, STEER_SHELVES,
-	    &s->shelves_map);
-
-	fd_close(&like);
-	return code;
+		return steering_refused(code, "making room", strerror(-code),
+		    err);
+	begin_words(s);
+	code = steering_ebpf_grow(s, max_lanes, err);
+	if (code == 0)
+		code = s->program = steering_hub_enter(s->hub, s->mode,
+		    s->group, s->generation, err);
+	return code < 0 ? code : 0;
 }
 
 int
 steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
-    struct conn_count *count, struct steering_ebpf **ret_s, struct error *err)
+    struct steering_hub *hub, struct steering_ebpf **ret_s, struct error *err)
 {
+	struct conn_count *count = steering_hub_count(hub);
 	struct steering_ebpf *s;
 	int code;
 
@@ -387,16 +243,10 @@ steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
 	s->mode = mode;
+	s->hub = hub;
 	s->count = count;
-	s->group_map = s->shelves_map = -1;
-	s->room = (struct room)ROOM_NONE;
-	code = make_group(s);
-	if (code == 0)
-		code = make_shelves_map(s);
-	if (code < 0)
-		steering_refused(code, "making maps", strerror(-code), err);
-	else
-		code = steering_ebpf_grow(s, max_lanes, -1, err);
+	s->program = -1;
+	code = begin(s, max_lanes, err);
 	if (code < 0) {
 		steering_ebpf_free(s);
 		return code;
@@ -405,19 +255,35 @@ steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
 	return 0;
 }
 
+/* The hub knows a cell's socket until the next one's takes its place, and a
+   cookie for ever, unless it is told. */
+static void
+forget_cookies(struct steering_ebpf *s)
+{
+	for (size_t i = 0; i < s->room.max; i++)
+		if (s->room.cookies[i] != 0)
+			(void)bpf_map_remove(steering_hub_cookies(s->hub),
+			    &s->room.cookies[i]);
+}
+
 void
 steering_ebpf_free(struct steering_ebpf *s)
 {
 	if (s == NULL)
 		return;
+	forget_cookies(s);
 	conn_count_release(s->count, s->room.cells, s->room.max);
-	room_free(&s->room);
-	if (s->group != NULL)
-		(void)munmap(s->group, sizeof(*s->group));
-	while (s->n_shelves > 0)
-		fd_close(&s->shelves[--s->n_shelves]);
-	fd_close(&s->group_map);
-	fd_close(&s->shelves_map);
+	release_lists(s, s->old_lists, s->old_max);
+	release_lists(s, s->room.lists, s->room.max);
+	if (s->generation != 0) {
+		/* A socket that somebody still has would go on to look at what
+		   is another group's then. */
+		store_live(s, 0, 0);
+		steering_hub_release(s->hub, s->group, STEER_GROUP_WORDS);
+	}
+	fd_close(&s->program);
+	free(s->room.cells);
+	free(s->room.cookies);
 	free(s);
 }
 
@@ -461,25 +327,25 @@ know_cookie(struct steering_ebpf *s, size_t slot, uint64_t cookie, bool covered)
 	uint64_t *known = &s->room.cookies[slot];
 
 	if (*known != 0 && (!covered || *known != cookie)) {
-		(void)bpf_map_remove(s->room.lanes_map, known);
+		(void)bpf_map_remove(steering_hub_cookies(s->hub), known);
 		*known = 0;
 	}
 	if (covered && *known == 0 &&
-	    bpf_map_set(s->room.lanes_map, &cookie, &cell) == 0)
+	    bpf_map_set(steering_hub_cookies(s->hub), &cookie, &cell) == 0)
 		*known = cookie;
 }
 
-/* Onto its shelf. A socket can be on one shelf, and once. */
+/* A socket can be in one place, and once. */
 static int
 insert(struct steering_ebpf *s, size_t slot, int fd, uint64_t cookie)
 {
-	const int shelf = s->shelves[slot / STEER_SHELF];
-	uint32_t key = (uint32_t)(slot % STEER_SHELF);
+	const int sockets = steering_hub_sockets(s->hub);
+	const uint32_t cell = s->room.cells[slot];
 	uint64_t value = (uint64_t)fd, there = 0;
-	int code = bpf_map_set(shelf, &key, &value);
+	int code = bpf_map_set(sockets, &cell, &value);
 
 	if (code == -EBUSY &&
-	    bpf_map_get(shelf, &key, &there) == 0 && there == cookie)
+	    bpf_map_get(sockets, &cell, &there) == 0 && there == cookie)
 		return 0;
 	return code;
 }
@@ -524,29 +390,33 @@ steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot)
 	return s->room.cookies[slot] != 0;
 }
 
+bool
+steering_ebpf_counts_all(const struct steering_ebpf *s)
+{
+	return conn_count_is_whole(s->count);
+}
+
 void
 steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots, size_t n)
 {
-	uint64_t *live = s->room.live;
-	size_t first = live_first(live) == 1 ? 1 + list_size(s->room.max) : 1;
+	const uint32_t lists = s->room.lists;
+	const uint32_t first = live_first(s) != lists ? lists :
+	    lists + (uint32_t)list_size(s->room.max);
+	uint64_t *list = steering_hub_words(s->hub) + first;
 
 	assert(n <= s->room.max);
-	for (size_t i = 0; n > 0 && i < n + STEER_BEYOND; i++) {
-		const unsigned slot = slots[i % n];
-
-		assert(slot < s->room.max);
-		__atomic_store_n(&live[first + i],
-		    (uint64_t)s->room.cells[slot] << 32 | slot,
+	for (size_t i = 0; i < n; i++) {
+		assert(slots[i] < s->room.max);
+		__atomic_store_n(&list[i], s->room.cells[slots[i]],
 		    __ATOMIC_RELAXED);
 	}
-	__atomic_store_n(&live[0], (uint64_t)first << 32 | n,
-	    __ATOMIC_RELEASE);
+	store_live(s, first, n);
 }
 
 int
 steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err)
 {
-	return attach(s->room.program, fd, err);
+	return attach(s->program, fd, err);
 }
 
 bool
@@ -556,7 +426,7 @@ steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
 	const struct steer_cell *cell;
 
 	assert(slot < s->room.max);
-	if (!s->group->counted)
+	if (conn_count_why_not(s->count) != NULL)
 		return false;
 	cell = conn_cell(s->count, s->room.cells[slot]);
 	*ret_open = __atomic_load_n(&cell->open, __ATOMIC_RELAXED);
@@ -567,5 +437,5 @@ steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
 uint64_t
 steering_ebpf_dropped(const struct steering_ebpf *s)
 {
-	return __atomic_load_n(&s->group->dropped, __ATOMIC_RELAXED);
+	return __atomic_load_n(word(s, STEER_WORD_DROPPED), __ATOMIC_RELAXED);
 }

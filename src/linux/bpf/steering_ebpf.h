@@ -1,8 +1,7 @@
 /*
  * Which worker's lane gets a new TCP connection, decided in the kernel by eBPF
  * (src/bpf/steer.bpf.c), for one listener's reuseport group, IPv4 and IPv6
- * alike. UDP is left to classic BPF, which keeps a flow on its worker by hashing
- * its source and needs no privilege.
+ * alike. Of UDP: steering_flows.h.
  *
  * The order for a listener: steering_ebpf_new(); for each lane a socket is
  * bound, steering_ebpf_mark_lane(), listen(2), steering_ebpf_set_lane(); then
@@ -23,20 +22,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct conn_count;
+#include "linux/bpf/steering_hub.h"
+
 struct error;
 struct steering_ebpf;
-
-enum steering_ebpf_mode {
-	/* Exactly even: each SYN goes to the next live lane. */
-	STEERING_EBPF_TURNS,
-	/*
-	 * The fewest connections, open ones and SYNs under way (which expire
-	 * after one to two seconds), ties in turn. Of more than 64 live lanes
-	 * it looks at 64 neighbours, from a random one on.
-	 */
-	STEERING_EBPF_LEAST,
-};
 
 /* Lanes of a listener, the pool for reloads included. */
 #define STEERING_EBPF_LANES_MAX 16384
@@ -46,32 +35,29 @@ enum steering_ebpf_mode {
  * of its own on the loopback interface. 0, or -errno with words for what is
  * missing.
  */
-int steering_ebpf_probe(enum steering_ebpf_mode mode, struct conn_count *count,
+int steering_ebpf_probe(enum steering_ebpf_mode mode, struct steering_hub *hub,
     struct error *err);
 
 /*
- * A group of at most `max_lanes` lanes, none of them live. `count` must outlive
+ * A group of at most `max_lanes` lanes, none of them live. `hub` must outlive
  * it; STEERING_EBPF_LEAST cannot do without counting, STEERING_EBPF_TURNS then
  * only has no figures. -errno with words.
  */
 int steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
-    struct conn_count *count, struct steering_ebpf **ret_s,
-    struct error *err);
+    struct steering_hub *hub, struct steering_ebpf **ret_s, struct error *err);
 
 /*
- * Make room for `max_lanes`, if that is more than there is. `fd` is any socket
- * of the group that the program is attached to; -1 before
- * steering_ebpf_attach(). What is there stays as it is: slots, sockets, live
- * set, counts; at no moment is there less of it. It loads a program anew, and
- * waits for the kernel some 10 ms for each 512 lanes: ask for more than the next
- * lane. -errno with words, and then all is as before.
+ * Make room for `max_lanes`, if that is more than there is. What is there stays
+ * as it is: slots, sockets, live set, counts; at no moment is there less of it.
+ * -errno with words, and then all is as before.
  */
-int steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes, int fd,
+int steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes,
     struct error *err);
 
 /*
- * Choose in another way from now on; `fd` as for steering_ebpf_grow(). -errno
- * with words, and then all is as before.
+ * Choose in another way from now on; `fd` is any socket of the group that the
+ * program is attached to; -1 before steering_ebpf_attach(). -errno with words,
+ * and then all is as before.
  */
 int steering_ebpf_set_mode(struct steering_ebpf *steering,
     enum steering_ebpf_mode mode, int fd, struct error *err);
@@ -81,8 +67,8 @@ int steering_ebpf_set_mode(struct steering_ebpf *steering,
 void steering_ebpf_clear(struct steering_ebpf *steering);
 
 /*
- * Sockets that the program is attached to keep it, with the last live set. NULL
- * is fine.
+ * Sockets that the program is attached to keep it, with the last live set, until
+ * another group needs the place. NULL is fine.
  */
 void steering_ebpf_free(struct steering_ebpf *s);
 
@@ -108,6 +94,9 @@ int steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
  */
 bool steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot);
 
+/* As conn_count_is_whole(). */
+bool steering_ebpf_counts_all(const struct steering_ebpf *s);
+
 /*
  * These slots, `n` different ones, may be chosen from the next SYN on; with none
  * of them all are refused. All at once: a choice is made by the old or the new
@@ -119,7 +108,7 @@ void steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots,
 /*
  * Let the program choose for the reuseport group of `fd`, any of its sockets; it
  * takes another program's place at once. See socket_begin_attach(), which it
- * does, for what may go astray, as _grow() and _set_mode() do. -errno with words.
+ * does, for what may go astray, as _set_mode() does. -errno with words.
  */
 int steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err);
 

@@ -11,13 +11,13 @@
    counts and the one before, so that a charge expires after one to two. */
 #define STEER_EPOCH_SHIFT 30
 
-/* Cells come in pools of this size, sockets of a listener in shelves: maps in a
-   map that has room for more of them, so that nothing that is there moves when
-   lanes are added. Number n is element n % size of map n / size. */
-#define STEER_POOL 512
-#define STEER_POOLS 256
-#define STEER_SHELF 512
-#define STEER_SHELVES 32
+/*
+ * All groups share their maps and programs, since to have the kernel look through
+ * a program takes it some 20 ms, and to put a map into another one some 10 ms:
+ * with maps of its own each listener would hold up the supervisor for as long.
+ * They have room for all that may come, some 3 MB of the kernel's memory.
+ */
+#define STEER_LANES 32768
 
 /* One lane's connections. The supervisor sets `generation`, and for the rest
    only ever zeros before its first use. */
@@ -54,22 +54,79 @@ struct steer_moves {
 #define STEER_TRIES 8
 
 /*
- * The live lanes, an array of 64-bit numbers. Element 0: where the list begins
- * << 32 | how many lanes are in it. There are two lists, of which one counts
- * while the other one is being written. A lane: its cell << 32 | its slot.
- * After the last lane the first ones come again, STEER_BEYOND of them, so that
- * nobody has to turn round.
+ * A group's own: words of 64 bits in one array for all groups. At its place in
+ * there it has those of enum steer_word, and somewhere two lists of its live
+ * lanes, of which one counts while the other one is being written. In a list a
+ * lane is the number of its cell, by which its socket is found as well.
  */
-#define STEER_BEYOND (STEER_LOOK + STEER_TRIES)
+#define STEER_WORDS (4 * STEER_LANES)
 
-/* One reuseport group. */
-struct steer_group {
+enum steer_word {
+	/* The generation of the group << 32 | where its list begins, in units
+	   of STEER_UNIT << 16 | how many lanes are in it. */
+	STEER_WORD_LIVE,
+	STEER_WORD_NEXT,	/* where least-connections looks first, … */
+	STEER_WORD_NEXT_COOKIE,	/* … for ACKs that return SYN cookies */
+	STEER_WORD_TURN,	/* round-robin's, for SYNs */
+	STEER_WORD_TURN_OTHER,	/* … for what is none */
+	STEER_WORD_DROPPED,	/* no lane would take it */
+	STEER_GROUP_WORDS = 8
+};
+
+/* Places begin at multiples of this. */
+#define STEER_UNIT 8
+
+/* Which group is asked, from the program that is attached to it, to the one that
+   chooses for all. */
+struct steer_call {
+	__u32 group;		/* its place among the words */
+	__u32 generation;	/* … and if that is another one's by now: none */
+};
+
+/* What is the same for all groups. */
+struct steer_hub {
 	__u32 counted;		/* or there is nobody who counts */
-	__u32 next;		/* where least-connections looks first, … */
-	__u32 turn;		/* round-robin's, for SYNs */
-	__u32 turn_other;	/* ... for what is none */
+	__u32 unused;
+	__u64 zero;		/* always, but the verifier does not know */
+};
+
+/* ---- datagrams (src/bpf/flows.bpf.c) ---- */
+
+/* How many flows are known of a listener; of more, those that were heard of
+   longest ago are forgotten. Some 8 MB of the kernel's memory; or less, of one
+   that few have. */
+#define STEER_FLOWS 65536
+#define STEER_FLOWS_FEW 4096
+
+/* Lanes of a listener. */
+#define STEER_FLOW_LANES 4096
+
+struct steer_flow_key {
+	__u32 ip[4];		/* network order; IPv4: behind ones */
+	__u32 port;
+};
+
+struct steer_flow {
+	__u32 slot;
+	__u32 open;		/* its lane's, then */
+};
+
+/* By slot. The supervisor writes `open`, the program the rest. */
+struct steer_flow_lane {
+	__u64 known_ns;		/* when a flow was last heard of that had been
+				   before; 0: never */
+	__u64 fresh_ns;		/* … that had not */
+	__u32 open;		/* to flows that have the same number; 0: to
+				   none */
+	__u32 unused;
+};
+
+/* The live lanes, an array of 64-bit numbers. Element 0: where the list begins
+   << 32 | how many lanes are in it. There are two lists, as above. A lane is its
+   seat << 32 | its slot, and none comes twice; the list may be empty. */
+struct steer_flow_group {
+	__u32 by_source;	/* of a flow its address alone decides */
 	__u32 dropped;		/* no lane would take it */
-	__u32 next_cookie;	/* … for ACKs that return SYN cookies */
 	__u64 zero;		/* always, but the verifier does not know */
 };
 

@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
 
 /* A socket to try it on, bound and not listening. Where there is no loopback
@@ -67,12 +66,12 @@ try_lane(struct steering_ebpf *s, enum steering_ebpf_mode mode, int fd,
 }
 
 int
-steering_ebpf_probe(enum steering_ebpf_mode mode, struct conn_count *count,
+steering_ebpf_probe(enum steering_ebpf_mode mode, struct steering_hub *hub,
     struct error *err)
 {
 	struct steering_ebpf *s = NULL;
 	int fd = -1;
-	int code = steering_ebpf_new(mode, 1, count, &s, err);
+	int code = steering_ebpf_new(mode, 1, hub, &s, err);
 
 	if (code == 0) {
 		code = probe_socket(AF_INET, &fd);

@@ -17,6 +17,15 @@ static const struct bpf_program programs[] = {
 		.references = count_references,
 		.n_references = COUNT_OF(count_references),
 	},
+	[STEERING_ENTER] = {
+		.name = "lane_enter",
+		.kind = BPF_KIND_SK_REUSEPORT,
+		.attach_type = BPF_ATTACH_SELECT_OR_MIGRATE,
+		.code = enter_code,
+		.n_code = COUNT_OF(enter_code),
+		.references = enter_references,
+		.n_references = COUNT_OF(enter_references),
+	},
 	[STEERING_ROUND_ROBIN] = {
 		.name = "lane_turn",
 		.kind = BPF_KIND_SK_REUSEPORT,
@@ -34,6 +43,15 @@ static const struct bpf_program programs[] = {
 		.n_code = COUNT_OF(least_connections_code),
 		.references = least_connections_references,
 		.n_references = COUNT_OF(least_connections_references),
+	},
+	[STEERING_FLOWS] = {
+		.name = "lane_flows",
+		.kind = BPF_KIND_SK_REUSEPORT,
+		.attach_type = BPF_ATTACH_SELECT_OR_MIGRATE,
+		.code = flows_code,
+		.n_code = COUNT_OF(flows_code),
+		.references = flows_references,
+		.n_references = COUNT_OF(flows_references),
 	},
 };
 static_assert(COUNT_OF(programs) == STEERING_PROGRAMS, "one row for each");

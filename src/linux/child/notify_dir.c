@@ -122,8 +122,8 @@ make(char *path, int *ret_fd)
 }
 
 static int
-make_below(const char *base, const char *prefix, struct notify_dir *ret_dir,
-    struct error *err)
+make_below(const char *base, const char *prefix, bool first,
+    struct notify_dir *ret_dir, struct error *err)
 {
 	char *path = NULL;
 	int fd = -1, code = -EAGAIN;
@@ -132,7 +132,8 @@ make_below(const char *base, const char *prefix, struct notify_dir *ret_dir,
 	    NOTIFY_NAME_MAX >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return error_set(err, -ENAMETOOLONG, "%s: too long for the "
 		    "paths of sockets", base);
-	sweep(base, prefix);
+	if (first)
+		sweep(base, prefix);
 	for (int i = 0; i < TRIES && code == -EAGAIN; i++) {
 		free(path);
 		if (asprintf(&path, "%s/%s" RANDOM, base, prefix) < 0)
@@ -165,8 +166,8 @@ check_tmp(const char *tmp, struct error *err)
 }
 
 int
-notify_dir_open(const char *runtime, struct notify_dir *ret_dir,
-    struct error *err)
+notify_dir_open(const char *runtime, bool first,
+    struct notify_dir *ret_dir, struct error *err)
 {
 	const char *tmp = getenv("TMPDIR");
 	int code = -ENOENT;
@@ -175,13 +176,15 @@ notify_dir_open(const char *runtime, struct notify_dir *ret_dir,
 	/* Root's workers may become anybody. */
 	if (runtime != NULL && (geteuid() != 0 ||
 	    (stat(runtime, &st) == 0 && (st.st_mode & S_IXOTH) != 0)))
-		code = make_below(runtime, RUNTIME_PREFIX, ret_dir, NULL);
+		code = make_below(runtime, RUNTIME_PREFIX, first, ret_dir,
+		    NULL);
 	if (code == 0)
 		return 0;
 	if (tmp == NULL || *tmp != '/')
 		tmp = "/tmp";
 	code = check_tmp(tmp, err);
-	return code == 0 ? make_below(tmp, TMP_PREFIX, ret_dir, err) : code;
+	return code == 0 ? make_below(tmp, TMP_PREFIX, first, ret_dir, err) :
+	    code;
 }
 
 void

@@ -6,6 +6,8 @@
 #ifndef LINUX_CHILD_NOTIFY_DIR_H
 #define LINUX_CHILD_NOTIFY_DIR_H
 
+#include <stdbool.h>
+
 struct error;
 
 struct notify_dir {
@@ -20,11 +22,11 @@ struct notify_dir {
 
 /*
  * Make it below `runtime`, a directory to which nobody else may write (NULL:
- * there is none), or else below $TMPDIR or /tmp; and remove those of the dead
- * there. Does not wait. -errno with words: it is nowhere to be had.
+ * there is none), or else below $TMPDIR or /tmp; where it is the `first`, remove
+ * those of the dead there. Does not wait. -errno with words: it is nowhere to be had.
  */
-int notify_dir_open(const char *runtime, struct notify_dir *ret_dir,
-    struct error *err);
+int notify_dir_open(const char *runtime, bool first,
+    struct notify_dir *ret_dir, struct error *err);
 
 /* Remove it with what is left in it. NULL path and -1 are fine. */
 void notify_dir_close(struct notify_dir *dir);

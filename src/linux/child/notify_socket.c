@@ -168,26 +168,31 @@ notify_socket_open_abstract(int *ret_fd, char **ret_name)
 	return 0;
 }
 
+/* Of which the kernel says that there was no room for them: even a peek would
+   install them here if there were. */
 static void
-close_fds(const struct cmsghdr *c)
+note_control(struct msghdr *msg, struct notify_datagram *d, bool *ret_known)
 {
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
+	    c = CMSG_NXTHDR(msg, c)) {
+		struct ucred cred;
 
-	for (size_t i = 0; i < n; i++) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-		fd_close(&fd);
+		if (c->cmsg_level != SOL_SOCKET ||
+		    c->cmsg_type != SCM_CREDENTIALS)
+			continue;
+		memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+		d->pid = cred.pid;
+		*ret_known = true;
 	}
+	d->descriptors = (msg->msg_flags & MSG_CTRUNC) != 0;
 }
 
 int
-notify_socket_receive(int fd, struct notify_datagram *d)
+notify_socket_peek(int fd, struct notify_datagram *d)
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(struct ucred)) +
-		    CMSG_SPACE(FDS_MAX * sizeof(int))];
+		char room[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = { .iov_base = d->text, .iov_len = sizeof(d->text) };
 	struct msghdr msg = {
@@ -195,25 +200,12 @@ notify_socket_receive(int fd, struct notify_datagram *d)
 		.msg_control = &control, .msg_controllen = sizeof(control),
 	};
 	bool known = false;
-	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_PEEK);
 
 	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL;
-	    c = CMSG_NXTHDR(&msg, c)) {
-		struct ucred cred;
-
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_RIGHTS) {
-			close_fds(c);
-		} else if (c->cmsg_type == SCM_CREDENTIALS) {
-			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-			d->pid = cred.pid;
-			d->uid = cred.uid;
-			known = true;
-		}
-	}
+		return -EAGAIN;
+	d->pid = 0;
+	note_control(&msg, d, &known);
 	if ((msg.msg_flags & MSG_TRUNC) != 0 ||
 	    (size_t)n > NOTIFY_MESSAGE_MAX)
 		return -EMSGSIZE;
@@ -222,4 +214,26 @@ notify_socket_receive(int fd, struct notify_datagram *d)
 	d->len = (size_t)n;
 	d->text[n] = '\0';
 	return 0;
+}
+
+void
+notify_socket_drop(int fd)
+{
+	(void)recv(fd, NULL, 0, MSG_DONTWAIT);
+}
+
+void
+notify_socket_swallow(void *ctx)
+{
+	const int *fd = ctx;
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(struct ucred)) +
+		    CMSG_SPACE(FDS_MAX * sizeof(int))];
+	} control;
+	struct msghdr msg = {
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+
+	(void)recvmsg(*fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 }

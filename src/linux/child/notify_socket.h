@@ -9,6 +9,7 @@
 #ifndef LINUX_CHILD_NOTIFY_SOCKET_H
 #define LINUX_CHILD_NOTIFY_SOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,16 +36,24 @@ void notify_socket_unlink(const struct notify_dir *dir, const char *name);
 
 struct notify_datagram {
 	pid_t pid;	/* the sender; 0: in a pid namespace we cannot see */
-	uid_t uid;
+	bool descriptors;	/* come with it */
 	size_t len;
 	char text[NOTIFY_MESSAGE_MAX + 1];
 };
 
 /*
- * Receive one; descriptors that came with it are closed (which is also the
- * answer that sd_notify_barrier(3) waits for). -EAGAIN: none there;
- * -EMSGSIZE: one was too long; -EBADMSG: one without a sender; else 0.
+ * Look at the next one, which stays. -EAGAIN: none is there; -EMSGSIZE: it is
+ * too long; -EBADMSG: it has no sender; else 0. What is said of descriptors is
+ * true of those, too.
  */
-int notify_socket_receive(int fd, struct notify_datagram *ret_datagram);
+int notify_socket_peek(int fd, struct notify_datagram *ret_datagram);
+
+/* Take out the next one, which must have come without descriptors: to close a
+   stranger's could take as long as he likes. */
+void notify_socket_drop(int fd);
+
+/* The same for one with descriptors; `fd` is an int *. For a helper, whose end
+   closes them, which is also the answer that sd_notify_barrier(3) waits for. */
+void notify_socket_swallow(void *fd);
 
 #endif

@@ -5,20 +5,44 @@
 #ifndef LINUX_CHILD_SD_NOTIFY_H
 #define LINUX_CHILD_SD_NOTIFY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "linux/loop/loop.h"
+
+#define SD_NOTIFY_KEPT_MAX	8
+
 struct sd_notify {
 	int fd;		/* -1: nobody listens */
 	char *name;
+	struct loop *loop;
+	struct loop_timer again;
+	char *kept[SD_NOTIFY_KEPT_MAX];	/* not taken yet, in order */
+	size_t n_kept;
+	char *status;			/* the last one, */
+	bool told;			/* and it was taken */
+	int64_t gap_ms;			/* to the next attempt */
 };
 
 #define SD_NOTIFY_INIT { .fd = -1 }
 
 /* Look for NOTIFY_SOCKET. 0: *ret_notify is the caller's to close; untouched
-   where there is none. -errno: it is there, but of no use. */
-int sd_notify_open(struct sd_notify *ret_notify);
+   where there is none; it stays where it is. -errno: it is there, but of no
+   use. */
+int sd_notify_open(struct loop *loop, struct sd_notify *ret_notify);
+
+/* With a last attempt at what was not taken. */
 void sd_notify_close(struct sd_notify *notify);
 
-/* Send NAME=value lines; never blocks; a lost message is nobody's loss. */
-void sd_notify_send(const struct sd_notify *notify, const char *fmt, ...)
+/* Send NAME=value lines. Never blocks: while the queue over there is full they
+   are kept, and sent in their order; of very many, the last. */
+void sd_notify_send(struct sd_notify *notify, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* STATUS= that text, after what is kept; nothing, if it is what was told last. Of
+   several that are not taken the last is sent. */
+void sd_notify_status(struct sd_notify *notify, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -8,6 +8,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -182,11 +183,24 @@ seccomp_notify_receive(int listener, struct seccomp_call *ret_call)
 }
 
 bool
+seccomp_notify_is_there(int listener)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0;
+}
+
+bool
 seccomp_notify_valid(int listener, const struct seccomp_call *call)
 {
 	uint64_t id = call->id;
+	int code;
 
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+	/* A signal ends the kernel's wait for its own lock. */
+	do {
+		code = ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id);
+	} while (code < 0 && errno == EINTR);
+	return code == 0;
 }
 
 static void
@@ -198,7 +212,9 @@ respond(int listener, const struct seccomp_call *call, int err, uint32_t flags)
 	r.resp.id = call->id;
 	r.resp.error = -err;
 	r.resp.flags = flags;
-	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r.resp);
+	while (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r.resp) < 0 &&
+	    errno == EINTR)
+		continue;
 }
 
 void

@@ -65,39 +65,61 @@ child_trap(int report)
 	return sent < 0 ? -1 : 0;
 }
 
+/* `v[i]` to above the numbers that are given, and away from where it was; but our
+   own standard streams stay, and what is wanted again before `i` in `v`. */
+static int
+child_move(int *v, size_t i, int above)
+{
+	int from = v[i];
+	bool stays = from <= STDERR_FILENO;
+
+	v[i] = fcntl(from, F_DUPFD_CLOEXEC, above);
+	for (size_t other = 0; other < i; other++)
+		stays = stays || v[other] == from;
+	if (v[i] >= 0 && !stays)
+		(void)close(from);
+	return v[i] < 0 ? -1 : 0;
+}
+
+/* To its place. */
+static int
+child_put(int fd, int place)
+{
+	if (dup2(fd, place) < 0)
+		return -1;
+	(void)close(fd);
+	return 0;
+}
+
 /*
  * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present
  * numbers may lie in that range in any order, so all of them first move above
- * it. Everything else that is open is close-on-exec.
+ * it. Everything else that is open is close-on-exec. What has moved is closed at
+ * once: few may be left, and a worker that comes back is to have room.
  */
 static int
 child_place_fds(const struct spawn_plan *plan, int *report)
 {
 	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
 	int moved[CONF_LISTENS_MAX];
-	int moved_report = fcntl(*report, F_DUPFD_CLOEXEC, above);
-	int standard[] = { plan->null_fd, plan->out_fd, plan->err_fd };
+	int standard[] = { plan->in_fd, plan->out_fd, plan->err_fd };
 
-	if (moved_report < 0)
+	if (child_move(report, 0, above) < 0)
 		return -1;
-	*report = moved_report;
-	for (int i = 0; i <= STDERR_FILENO; i++) {
-		if (standard[i] < 0)
-			continue;
-		standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, above);
-		if (standard[i] < 0)
-			return -1;
-	}
 	for (size_t i = 0; i < plan->n_fds; i++) {
-		moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, above);
-		if (moved[i] < 0)
+		moved[i] = plan->fds[i];
+		if (child_move(&moved[i], 0, above) < 0)
 			return -1;
 	}
+	/* Those of its own first: they leave room. */
+	for (size_t i = STDERR_FILENO + 1; i-- > 0;)
+		if (standard[i] >= 0 && child_move(standard, i, above) < 0)
+			return -1;
 	for (size_t i = 0; i < plan->n_fds; i++)
-		if (dup2(moved[i], FD_PROTOCOL_FIRST + (int)i) < 0)
+		if (child_put(moved[i], FD_PROTOCOL_FIRST + (int)i) < 0)
 			return -1;
 	for (int i = 0; i <= STDERR_FILENO; i++)
-		if (standard[i] >= 0 && dup2(standard[i], i) < 0)
+		if (standard[i] >= 0 && child_put(standard[i], i) < 0)
 			return -1;
 	return 0;
 }
@@ -212,8 +234,10 @@ spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
 		return -errno;
 
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		(void)close(report[0]);
 		child_run(plan, report[1], parent);
+	}
 	code = pid < 0 ? -errno : 0;
 	fd_close(&report[1]);
 	if (code < 0) {
@@ -262,8 +286,10 @@ spawn_read_report(int report, struct spawn_failure *ret_failure,
 bool
 spawn_failure_passes(const struct spawn_failure *failure)
 {
+	/* ETXTBSY: the program is being written just now. */
 	return failure->err == EMFILE || failure->err == ENFILE ||
-	       failure->err == ENOMEM || failure->err == EAGAIN;
+	       failure->err == ENOMEM || failure->err == EAGAIN ||
+	       failure->err == ETXTBSY;
 }
 
 static const char *

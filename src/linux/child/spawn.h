@@ -26,8 +26,7 @@ struct spawn_plan {
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
 	bool trap;			/* bind and listen, see
 					   seccomp_notify.h */
-	int null_fd;			/* /dev/null, open for reading and
-					   writing */
+	int in_fd;			/* standard input */
 	int out_fd;			/* standard output and error; -1: as */
 	int err_fd;			/* ours */
 	const char *directory;		/* NULL: … */
@@ -74,8 +73,8 @@ enum spawn_report {
 enum spawn_report spawn_read_report(int report,
     struct spawn_failure *ret_failure, int *ret_trap);
 
-/* Was it for want of something that others may give back, descriptors, memory
-   or processes? Else it fails every time. */
+/* Was it for want of something that others may give back, descriptors, memory,
+   processes, or the program that somebody writes? Else it fails every time. */
 bool spawn_failure_passes(const struct spawn_failure *failure);
 
 /* "cannot execute ./server: No such file or directory", with a hint where

@@ -158,9 +158,11 @@ control_link_open(struct control_link *client, const char *path,
 
 	*client = (struct control_link)CONTROL_LINK_INIT;
 	client->buffer = malloc(ANSWER_LINE_MAX);
-	if (client->buffer == NULL)
-		return failed(err, path, -ENOMEM);
-	code = connect_to(client, path, deadline, err);
+	client->path = strdup(path);
+	if (client->buffer == NULL || client->path == NULL)
+		code = failed(err, path, -ENOMEM);
+	else
+		code = connect_to(client, path, deadline, err);
 	if (code == 0)
 		code = greet(client, path, deadline, err);
 	if (code < 0)
@@ -173,6 +175,7 @@ control_link_close(struct control_link *client)
 {
 	fd_close(&client->fd);
 	free(client->buffer);
+	free(client->path);
 	*client = (struct control_link)CONTROL_LINK_INIT;
 }
 

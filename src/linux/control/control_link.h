@@ -18,6 +18,7 @@ struct error;
 
 struct control_link {
 	int fd;
+	char *path;	/* as it was given */
 	pid_t pid;	/* of clusterd; 0: in a namespace not seen from here */
 	char *buffer;	/* ANSWER_LINE_MAX bytes */
 	size_t start;	/* of what was not read yet */

@@ -1,4 +1,3 @@
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -6,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,25 +22,69 @@
 /* Two that start in one moment take turns; nobody may hold us up longer by
    holding the lock. */
 #define LOCK_MS 1000
+#define LOCK_SUFFIX ".lock"
 
-/* Lock the directory, so that "nobody listens, then it is ours" is one step
-   among all clusterds; without it, as well as may be. */
-static int
-lock_directory(const char *path)
+/* Can nobody else have it? */
+static bool
+is_own(int fd)
 {
-	struct mono end = mono_add_ms(mono_now(), LOCK_MS);
-	const struct timespec pause = { .tv_nsec = 5000000 };
-	const char *slash = strrchr(path, '/');
-	char *dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	int fd = -1;
+	struct stat st;
 
-	if (dir != NULL)
-		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(dir);
-	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 &&
-	    mono_before(mono_now(), end))
-		(void)nanosleep(&pause, NULL);
-	return fd;
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_uid == geteuid();
+}
+
+/* Still the one of that name? */
+static bool
+is_there(int fd, const char *name)
+{
+	struct stat st, there;
+
+	return fstat(fd, &st) == 0 && lstat(name, &there) == 0 &&
+	    st.st_dev == there.st_dev && st.st_ino == there.st_ino;
+}
+
+/*
+ * A file beside it that only we can open, locked for as long as the start takes,
+ * so that "nobody listens, then it is ours" is one step among all clusterds;
+ * without it, as well as may be. A lock of the directory anybody could have who
+ * may read it. Whoever has a loop to turn does not wait for it.
+ */
+static int
+lock_place(const char *name, bool waits)
+{
+	struct mono end = mono_add_ms(mono_now(), waits ? LOCK_MS : 0);
+	const struct timespec pause = { .tv_nsec = 5000000 };
+
+	do {
+		struct flock lock = {
+			.l_type = F_WRLCK, .l_whence = SEEK_SET,
+		};
+		int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+		    O_NONBLOCK, 0600);
+
+		if (fd < 0)
+			return -1;
+		if (!is_own(fd)) {
+			fd_close(&fd);
+			return -1;
+		}
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && is_there(fd, name))
+			return fd;
+		/* Somebody starts, or has just removed it. */
+		fd_close(&fd);
+		if (waits)
+			(void)nanosleep(&pause, NULL);
+	} while (mono_before(mono_now(), end));
+	return -1;
+}
+
+static void
+unlock_place(int *fd, const char *name)
+{
+	if (*fd >= 0)
+		(void)unlink(name);
+	fd_close(fd);
 }
 
 /* The credentials are those of whoever called listen(2) (unix(7)). */
@@ -217,11 +261,12 @@ drop_name(struct control_socket *s)
 
 int
 control_socket_open(const char *path, const char *also, uint32_t gid,
-    struct control_socket *ret_socket, struct error *err)
+    bool waits, struct control_socket *ret_socket, struct error *err)
 {
 	struct control_socket s = CONTROL_SOCKET_INIT;
 	struct sockaddr_un sun;
 	struct stat st;
+	char *name;
 	int lock, code = fill_sockaddr(path, &sun, err);
 
 	if (code < 0)
@@ -229,7 +274,11 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 	s.path = strdup(path);
 	if (s.path == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	lock = lock_directory(path);
+	if (asprintf(&name, "%s" LOCK_SUFFIX, path) < 0) {
+		free(s.path);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
+	lock = lock_place(name, waits);
 	code = clear_place(&sun, err);
 	/* Whoever has named the file otherwise has this one. */
 	if (code == 0 && also != NULL)
@@ -242,7 +291,8 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 	}
 	if (code < 0)
 		drop_name(&s);
-	fd_close(&lock);
+	unlock_place(&lock, name);
+	free(name);
 	if (code < 0) {
 		free(s.path);
 		return code;
@@ -260,17 +310,21 @@ control_socket_also(struct control_socket *s, const char *also,
     struct error *err)
 {
 	struct stat st;
+	char *name;
 	int lock, code = 0;
 
 	if (s->fd < 0 || (also == NULL && s->also == NULL) ||
 	    (also != NULL && s->also != NULL &&
 	    strcmp(also, s->also) == 0 && lstat(also, &st) == 0))
 		return 0;
-	lock = lock_directory(s->path);
+	if (asprintf(&name, "%s" LOCK_SUFFIX, s->path) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	lock = lock_place(name, false);
 	drop_name(s);
 	if (also != NULL)
 		code = add_name(s, also, err);
-	fd_close(&lock);
+	unlock_place(&lock, name);
+	free(name);
 	return code;
 }
 
@@ -284,11 +338,17 @@ control_socket_is_there(const struct control_socket *s)
 }
 
 void
-control_socket_close(struct control_socket *s)
+control_socket_remove(struct control_socket *s)
 {
 	drop_name(s);
 	if (control_socket_is_there(s))
 		(void)unlink(s->path);
+}
+
+void
+control_socket_close(struct control_socket *s)
+{
+	control_socket_remove(s);
 	fd_close(&s->fd);
 	free(s->path);
 	s->path = NULL;

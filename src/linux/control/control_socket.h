@@ -22,10 +22,11 @@ struct control_socket {
  * Bind `path` and listen, by the name `also`, too, unless that is NULL: a link
  * in the same directory; mode 0600, or 0660 for `gid` unless that is
  * (uint32_t)-1. A file that nobody listens on is replaced; -EBUSY with words
- * ("already running, pid N") when somebody does; else -errno with words.
+ * ("already running, pid N") when somebody does; else -errno with words. `waits`:
+ * up to a second for others who do the same there.
  */
 int control_socket_open(const char *path, const char *also, uint32_t gid,
-    struct control_socket *ret_socket, struct error *err);
+    bool waits, struct control_socket *ret_socket, struct error *err);
 
 /*
  * It has this second name from now on, and no other; NULL: none. -EBUSY with
@@ -36,6 +37,9 @@ int control_socket_also(struct control_socket *s, const char *also,
 
 /* Is the file still there, and ours? */
 bool control_socket_is_there(const struct control_socket *s);
+
+/* Remove its file if that is still ours. */
+void control_socket_remove(struct control_socket *s);
 
 /* Close it, and remove the file if it is still ours. */
 void control_socket_close(struct control_socket *s);

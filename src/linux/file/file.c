@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/open_trusted.h"
 #include "linux/file/file.h"
 
 /* `cut`: what is beyond `max` is left out, and no error. */
@@ -85,17 +86,19 @@ file_read_start(const char *path, size_t max, char **ret_text, size_t *ret_len)
 	return code;
 }
 
-int
-file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
-    struct error *err)
+static int
+cannot(const char *path, int code, const char *why, struct error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	int code;
+	return error_set(err, code, "cannot read %s: %s", path, why);
+}
 
-	if (fd < 0)
-		code = -errno;
-	else
-		code = check_regular(fd);
+/* Takes over `fd`. */
+static int
+read_opened(int fd, const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err)
+{
+	int code = check_regular(fd);
+
 	if (code == 0)
 		code = read_all(fd, max, false, ret_text, ret_len);
 	fd_close(&fd);
@@ -106,7 +109,31 @@ file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 		error_set(err, code, "cannot read %s: larger than %zu bytes",
 		    path, max);
 	else if (code < 0)
-		error_set(err, code, "cannot read %s: %s", path,
-		    strerror(-code));
+		cannot(path, code, strerror(-code), err);
+	return code;
+}
+
+int
+file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
+    struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return cannot(path, -errno, strerror(errno), err);
+	return read_opened(fd, path, max, ret_text, ret_len, err);
+}
+
+int
+file_read_trusted(const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int fd = open_trusted(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0,
+	    &why);
+	int code = fd < 0 ? cannot(path, fd, error_text(&why), err) :
+	    read_opened(fd, path, max, ret_text, ret_len, err);
+
+	error_clear(&why);
 	return code;
 }

@@ -15,7 +15,11 @@ struct error;
 int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
     struct error *err);
 
-/* The same, but of a longer file only the first `max` bytes. */
+/* The same, see open_trusted(). */
+int file_read_trusted(const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err);
+
+/* As file_read(), but of a longer file only the first `max` bytes. */
 int file_read_start(const char *path, size_t max, char **ret_text,
     size_t *ret_len);
 

@@ -1,4 +1,3 @@
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -13,18 +12,23 @@
 #include "base/fd.h"
 #include "linux/file/pidfile.h"
 
-/* Somebody who lives holds a lock on the file that is there now. */
+/*
+ * Somebody who lives holds a lock on the file that is there now: one for writing,
+ * which only who may write it can have (fcntl(2)). A flock(2) anybody can who
+ * may read it.
+ */
 static int
 check_present(const char *path, struct error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
 	char pid[16] = "";
 	ssize_t n;
 	int code = 0;
 
 	if (fd < 0)
 		return 0;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
 		n = read(fd, pid, sizeof(pid) - 1);
 		pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
 		code = error_set(err, -EBUSY,
@@ -32,6 +36,16 @@ check_present(const char *path, struct error *err)
 	}
 	fd_close(&fd);
 	return code;
+}
+
+/* Before anybody else can open it; then it is to be read. */
+static int
+lock_own(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 || fchmod(fd, 0644) < 0 ?
+	    -errno : 0;
 }
 
 static int
@@ -61,15 +75,16 @@ pidfile_create(const char *path, struct pidfile *ret_pidfile,
 	p.path = strdup(path);
 	(void)unlink(temporary);
 	p.fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
-	    O_NOFOLLOW, 0644);
+	    O_NOFOLLOW, 0600);
 	if (p.path == NULL)
 		code = -ENOMEM;
 	else if (p.fd < 0)
 		code = -errno;
 	else
 		code = write_pid(p.fd);
-	if (code == 0 && (flock(p.fd, LOCK_EX | LOCK_NB) < 0 ||
-	    rename(temporary, path) < 0))
+	if (code == 0)
+		code = lock_own(p.fd);
+	if (code == 0 && rename(temporary, path) < 0)
 		code = -errno;
 	if (code < 0) {
 		if (p.fd >= 0)

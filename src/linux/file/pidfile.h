@@ -12,7 +12,7 @@ struct pidfile {
 #define PIDFILE_INIT { .fd = -1 }
 
 /*
- * Write our pid to a temporary file, lock that (flock(2)), and rename it into
+ * Write our pid to a temporary file, lock that (fcntl(2)), and rename it into
  * place. -EBUSY with words ("already running, pid N") when the file that is
  * there is locked; else -errno with words.
  */

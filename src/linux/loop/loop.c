@@ -33,6 +33,7 @@ struct loop {
 	struct mono running;	/* the time at which timers are run; else 0 */
 	struct epoll_event *events;	/* of a turn */
 	uint32_t events_cap;
+	uint64_t turn;
 };
 
 int
@@ -253,6 +254,9 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, struct mono due)
 {
 	bool was_set = !mono_is_never(timer->due);
 
+	/* Never prepared, and all zero: a due time of 0 is no setting. */
+	if (timer->fn == NULL)
+		return;
 	if (mono_is_never(due)) {
 		if (was_set)
 			heap_remove(loop, timer);
@@ -337,6 +341,12 @@ make_room(struct loop *loop)
 	loop->events_cap = loop->n_slots;
 }
 
+uint64_t
+loop_turn_number(const struct loop *loop)
+{
+	return loop->turn;
+}
+
 void
 loop_turn(struct loop *loop)
 {
@@ -351,6 +361,7 @@ loop_turn(struct loop *loop)
 	}
 	n = epoll_wait(loop->epoll, events, max, wait_ms(loop));
 	assert(n >= 0 || errno == EINTR);
+	loop->turn++;
 	if (n > 0) {
 		dispatch(loop, events, n, false);
 		dispatch(loop, events, n, true);

@@ -61,13 +61,18 @@ int loop_timer_init(struct loop *loop, struct loop_timer *timer,
     void (*fn)(void *ctx), void *ctx);
 void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
 
-/* Fire once at or after `due`; replaces an earlier setting; MONO_NEVER: off. */
+/* Fire once at or after `due`; replaces an earlier setting; MONO_NEVER: off. Of
+   one that was never prepared, if it is all zero, nothing comes. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
     struct mono due);
 
 /* Fire in `ms` milliseconds, unless it is set already. */
 void loop_timer_start(struct loop *loop, struct loop_timer *timer,
     int64_t ms);
+
+/* The number of the present turn, for what is to be done so and so often in
+   each. */
+uint64_t loop_turn_number(const struct loop *loop);
 
 /*
  * One turn: wait for events or the next timer, and handle them. Never fails:

@@ -1,6 +1,7 @@
 #include <sys/signalfd.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,49 @@ static const int handled[] = {
 	SIGCHLD,
 };
 
+static void
+block(sigset_t *ret_set)
+{
+	sigemptyset(ret_set);
+	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
+		sigaddset(ret_set, handled[i]);
+	sigprocmask(SIG_SETMASK, ret_set, NULL);
+}
+
+void
+signals_block_early(void)
+{
+	sigset_t set;
+
+	if (getpid() == 1)
+		block(&set);
+}
+
+/* As they were when we began. */
+static bool hup_ignored;
+static bool had_terminal;
+
+static bool
+has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static void
+note_beginning(void)
+{
+	struct sigaction hup;
+
+	hup_ignored = sigaction(SIGHUP, NULL, &hup) == 0 &&
+	    hup.sa_handler == SIG_IGN;
+	had_terminal = has_terminal();
+}
+
 int
 signals_open(int *ret_fd, struct error *err)
 {
@@ -22,11 +66,9 @@ signals_open(int *ret_fd, struct error *err)
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
-		sigaddset(&set, handled[i]);
+	note_beginning();
 	/* First the mask, so that nothing strikes in between. */
-	sigprocmask(SIG_SETMASK, &set, NULL);
+	block(&set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);
@@ -45,16 +87,34 @@ signals_open(int *ret_fd, struct error *err)
 	return 0;
 }
 
+/* A shell leads the session of what it has started. Once it has lost its
+   terminal, a SIGHUP of its own is the terminal's. */
+static bool
+is_hangup(const struct signalfd_siginfo *info)
+{
+	if (info->ssi_signo != SIGHUP)
+		return false;
+	return info->ssi_code == SI_KERNEL || (had_terminal &&
+	    info->ssi_pid != 0 && (pid_t)info->ssi_pid == getsid(0) &&
+	    !has_terminal());
+}
+
 void
-signals_read(int fd, void (*fn)(void *ctx, int signo), void *ctx)
+signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
+    void *ctx)
 {
 	struct signalfd_siginfo info[8];
 	ssize_t n;
 
 	do {
 		n = read(fd, info, sizeof(info));
-		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*info); i++)
-			fn(ctx, (int)info[i].ssi_signo);
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*info); i++) {
+			bool hangup = is_hangup(&info[i]);
+
+			if (!hangup || !hup_ignored)
+				fn(ctx, (int)info[i].ssi_signo,
+				    (int)info[i].ssi_pid, hangup);
+		}
 	} while (n == (ssize_t)sizeof(info));
 }
 

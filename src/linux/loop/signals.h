@@ -2,6 +2,8 @@
 #ifndef LINUX_LOOP_SIGNALS_H
 #define LINUX_LOOP_SIGNALS_H
 
+#include <stdbool.h>
+
 struct error;
 
 /*
@@ -13,8 +15,19 @@ struct error;
  */
 int signals_open(int *ret_fd, struct error *err);
 
-/* Call `fn` once per signal that is pending; returns when there is none. */
-void signals_read(int fd, void (*fn)(void *ctx, int signo), void *ctx);
+/* Block them already, where the kernel drops what nobody handles: to process 1.
+   They wait for signals_open() then. Elsewhere they end a start, as ever. */
+void signals_block_early(void);
+
+/*
+ * Call `fn` once per signal that is pending; returns when there is none. `pid`:
+ * who has sent it, or of SIGCHLD the child; of several deaths the first.
+ * `hangup`: it is a SIGHUP because the terminal is gone: sent by the kernel, or by
+ * the shell that we were started from, which passes it on. Not so where SIGHUP was
+ * ignored when we began, as by nohup(1): that one is left out.
+ */
+void signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
+    void *ctx);
 
 /*
  * In a forked child: every disposition to its default. The mask stays; open it

@@ -142,6 +142,8 @@ inspect_fd(pid_t tid, int fd, uint64_t *ret_ino)
 	target[n] = '\0';
 	if (sscanf(target, "socket:[%" SCNu64 "]", ret_ino) == 1)
 		return INSPECT_SOCKET;
+	if (strcmp(target, "anon_inode:[io_uring]") == 0)
+		return INSPECT_IO_URING;
 	return strcmp(target, "anon_inode:[eventpoll]") == 0 ?
 	    INSPECT_EPOLL : INSPECT_OTHER;
 }
@@ -312,6 +314,37 @@ inspect_protocol_name(pid_t tid, int fd, char *name, size_t size)
 		return false;
 	name[n] = '\0';
 	return true;
+}
+
+/* By what is known already: its file system may belong to somebody who does not
+   answer. */
+static bool
+same_place(pid_t tid, const char *name)
+{
+	struct statx theirs, ours;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+	    STATX_INO, &theirs) < 0)
+		return true;
+	snprintf(path, sizeof(path), "/proc/self/%s", name);
+	return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+	    STATX_INO, &ours) < 0 || (theirs.stx_ino == ours.stx_ino &&
+	    theirs.stx_dev_major == ours.stx_dev_major &&
+	    theirs.stx_dev_minor == ours.stx_dev_minor);
+}
+
+bool
+inspect_same_network(pid_t tid)
+{
+	return same_place(tid, "ns/net");
+}
+
+bool
+inspect_same_root(pid_t tid)
+{
+	return same_place(tid, "root");
 }
 
 char *

@@ -41,6 +41,7 @@ enum inspect_kind {
 	INSPECT_OTHER,
 	INSPECT_SOCKET,
 	INSPECT_EPOLL,
+	INSPECT_IO_URING,
 };
 
 /* *ret_ino: the inode, of a socket; else untouched. */
@@ -95,6 +96,11 @@ int inspect_take_fd(pid_t pid, int fd);
 /* The kernel's name for a socket's protocol, such as "TCPv6", which it tells to
    whoever may see the descriptor (`system.sockprotoname`). False: unknown. */
 bool inspect_protocol_name(pid_t tid, int fd, char *name, size_t size);
+
+/* Is it in the network namespace that we are in; is its root directory ours?
+   Yes, where that cannot be told. */
+bool inspect_same_network(pid_t tid);
+bool inspect_same_root(pid_t tid);
 
 /* The working directory; the caller frees. NULL: unknown. */
 char *inspect_cwd(pid_t tid);

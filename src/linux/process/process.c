@@ -19,13 +19,13 @@
 
 #define ENVIRON_MAX (256 * 1024)
 
-pid_t
-process_next_dead(struct exit_status *ret_status)
+static pid_t
+dead(idtype_t type, pid_t pid, struct exit_status *ret_status)
 {
 	siginfo_t info = { .si_pid = 0 };
 
 	/* WNOWAIT leaves the zombie, and with it the pid and its group. */
-	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+	if (waitid(type, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
 		return 0;
 	*ret_status = (struct exit_status){
 		.signalled = info.si_code != CLD_EXITED,
@@ -33,6 +33,18 @@ process_next_dead(struct exit_status *ret_status)
 		.code = info.si_status,
 	};
 	return info.si_pid;
+}
+
+pid_t
+process_next_dead(struct exit_status *ret_status)
+{
+	return dead(P_ALL, 0, ret_status);
+}
+
+bool
+process_is_dead(pid_t pid, struct exit_status *ret_status)
+{
+	return dead(P_PID, pid, ret_status) == pid;
 }
 
 void
@@ -51,12 +63,15 @@ process_kill_group(pid_t pgid, int signo)
 		(void)kill(-pgid, signo);
 }
 
-/*
- * Does /proc speak of our pid namespace? In a new one without a mount of its
- * own, its numbers are another namespace's, and would hit the wrong processes.
- */
-static bool
-proc_is_ours(void)
+void
+process_kill(pid_t pid, int signo)
+{
+	if (pid > 1)
+		(void)kill(pid, signo);
+}
+
+bool
+process_proc_is_ours(void)
 {
 	static enum { UNKNOWN, OURS, NOT_OURS } answer = UNKNOWN;
 	char target[16], own[16];
@@ -77,6 +92,15 @@ process_has_children(void)
 	siginfo_t info;
 
 	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+bool
+process_is_child(pid_t pid)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t)pid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 bool
@@ -162,7 +186,7 @@ int
 process_children(pid_t **ret_pids, size_t *ret_n)
 {
 	struct pid_list list = { .v = NULL };
-	int code = proc_is_ours() ? children_from_list(&list) : -ENOSYS;
+	int code = process_proc_is_ours() ? children_from_list(&list) : -ENOSYS;
 
 	if (code == -ENOENT)
 		code = children_from_scan(&list);
@@ -183,7 +207,7 @@ process_stat(pid_t pid, struct process_stat *ret_stat)
 	size_t len;
 	bool ok;
 
-	if (!proc_is_ours())
+	if (!process_proc_is_ours())
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (file_read(path, 4096, &text, &len, NULL) < 0)
@@ -229,12 +253,13 @@ process_name(pid_t pid, char *name, size_t size)
 	char path[32], *text;
 	size_t len;
 
+	snprintf(name, size, "?");
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	if (file_read_start(path, 64, &text, &len) < 0)
+	if (!process_proc_is_ours() || file_read_start(path, 64, &text, &len) < 0)
 		return false;
-	if (len > 0 && text[len - 1] == '\n')
-		text[len - 1] = '\0';
-	snprintf(name, size, "%s", text);
+	text[strcspn(text, "\n")] = '\0';
+	if (*text != '\0')
+		snprintf(name, size, "%s", text);
 	free(text);
 	return true;
 }

@@ -13,8 +13,12 @@
 
 struct exit_status;
 
-/* A child that is dead and not reaped, with its status, or 0. */
+/* A child that is dead and not reaped, with its status, or 0. The kernel looks
+   at one child after the other (a tenth of a microsecond each). */
 pid_t process_next_dead(struct exit_status *ret_status);
+
+/* Is this one a child of ours that is dead and not reaped? */
+bool process_is_dead(pid_t pid, struct exit_status *ret_status);
 
 /* Reap a dead child: its pid is free from now on. */
 void process_reap(pid_t pid);
@@ -22,6 +26,9 @@ void process_reap(pid_t pid);
 /* Signal a process group; the group's leader must be an unreaped child, or one
    of its members must have been seen by process_children() just now. */
 void process_kill_group(pid_t pgid, int signo);
+
+/* Signal one process: an unreaped child. */
+void process_kill(pid_t pid, int signo);
 
 /*
  * The pids of all present children, zombies included: ours, and the orphans
@@ -34,11 +41,20 @@ int process_children(pid_t **ret_pids, size_t *ret_n);
    `size`. */
 bool process_env(pid_t pid, const char *name, char *value, size_t size);
 
-/* Its name, as ps(1) has it; false: there is no such process. */
+/*
+ * Does /proc speak of our pid namespace? In a new one without a mount of its
+ * own, its numbers are another namespace's, and would hit the wrong processes.
+ */
+bool process_proc_is_ours(void);
+/* The name of a process, as ps(1) shows it; false: "?", there is none, or it
+   cannot be told. */
 bool process_name(pid_t pid, char *name, size_t size);
 
 /* Is there any child, dead or alive? */
 bool process_has_children(void);
+
+/* Is this one a child of ours, dead or alive? */
+bool process_is_child(pid_t pid);
 
 /* Has this process group a member that is a child of ours, alive or not? */
 bool process_child_in_group(pid_t pgid);

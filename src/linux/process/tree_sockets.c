@@ -84,11 +84,11 @@ look_at_thread(struct tree_sockets *t, pid_t tid)
 /* By its own directory, which spares the way through /proc each time. */
 static void
 look_at_fd(struct tree_sockets *t, const char *name,
-    void (*fn)(void *, uint64_t), void *ctx)
+    void (*fn)(void *, const struct tree_socket *), void *ctx)
 {
 	static const char kind[] = "socket:[";
 	char target[64], *end;
-	uint64_t ino;
+	uint64_t ino, fd;
 	ssize_t n = readlinkat(dirfd(t->dir), name, target,
 	    sizeof(target) - 1);
 
@@ -105,8 +105,11 @@ look_at_fd(struct tree_sockets *t, const char *name,
 	if (end == NULL)
 		return;
 	*end = '\0';
-	if (num_parse(target + sizeof(kind) - 1, 1, UINT64_MAX, &ino))
-		fn(ctx, ino);
+	if (num_parse(target + sizeof(kind) - 1, 1, UINT64_MAX, &ino) &&
+	    num_parse(name, 0, INT_MAX, &fd))
+		fn(ctx, &(struct tree_socket){
+			.ino = ino, .pid = t->pids[t->at], .fd = (int)fd,
+		});
 }
 
 /* A zombie has no descriptors; its directory of them is root's. */
@@ -150,7 +153,8 @@ close_and_go_on(struct tree_sockets *t)
 
 /* One entry of a directory. 1: there is more; 0; -errno. */
 static int
-look_at_entry(struct tree_sockets *t, void (*fn)(void *, uint64_t), void *ctx)
+look_at_entry(struct tree_sockets *t,
+    void (*fn)(void *, const struct tree_socket *), void *ctx)
 {
 	struct dirent *entry = NULL;
 	uint64_t number;
@@ -179,7 +183,7 @@ look_at_entry(struct tree_sockets *t, void (*fn)(void *, uint64_t), void *ctx)
 
 int
 tree_sockets_step(struct tree_sockets *t, int64_t budget_ms,
-    void (*fn)(void *ctx, uint64_t ino), void *ctx)
+    void (*fn)(void *ctx, const struct tree_socket *socket), void *ctx)
 {
 	struct mono end = mono_add_ms(mono_now(), budget_ms);
 	int code = 1;

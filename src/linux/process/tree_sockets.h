@@ -32,14 +32,21 @@ struct tree_sockets {
 int tree_sockets_begin(struct tree_sockets *t, const pid_t *roots, size_t n);
 void tree_sockets_end(struct tree_sockets *t);
 
+/* A socket, and a descriptor of it. */
+struct tree_socket {
+	uint64_t ino;
+	pid_t pid;
+	int fd;
+};
+
 /*
  * Look on for about `budget_ms`, at 64 entries at least, and call `fn` for each
- * socket's inode, once per descriptor. 1: there is more; 0: that was all;
+ * socket, once per descriptor. 1: there is more; 0: that was all;
  * -EACCES: that was all but for processes that may not be looked at; -E2BIG,
  * -ENOMEM. Processes that have gone are no error. Each step is to be called
  * between inspect_begin() and inspect_end().
  */
 int tree_sockets_step(struct tree_sockets *t, int64_t budget_ms,
-    void (*fn)(void *ctx, uint64_t ino), void *ctx);
+    void (*fn)(void *ctx, const struct tree_socket *socket), void *ctx);
 
 #endif

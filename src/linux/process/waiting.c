@@ -6,6 +6,7 @@
 
 #include "base/mono.h"
 #include "linux/process/inspect.h"
+#include "linux/process/process.h"
 #include "linux/process/waiting.h"
 
 /* What a poll or select may span to be looked at. */
@@ -19,11 +20,12 @@ struct look {
 	const uint64_t *inos;
 	size_t n_inos;
 	pid_t pid;		/* the process at hand */
-	int first;		/* waiting_holds() only */
+	int given, n_given;	/* waiting_holds() only */
 	struct mono deadline;
 	bool late;		/* it has passed */
 	bool found;
 	bool refused;
+	bool blind;
 	pid_t todo[WAITING_PROCESSES_MAX];
 	size_t n_todo;
 };
@@ -169,8 +171,16 @@ look_at_fd(void *ctx, int fd)
 
 	if (is_late(l))
 		return false;
-	if (inspect_fd(l->pid, fd, &ino) == INSPECT_EPOLL)
+	switch (inspect_fd(l->pid, fd, &ino)) {
+	case INSPECT_EPOLL:
 		inspect_each_epoll_target(l->pid, fd, look_at_target, l);
+		break;
+	case INSPECT_IO_URING:
+		l->blind = true;
+		break;
+	default:
+		break;
+	}
 	return !l->found;
 }
 
@@ -196,6 +206,9 @@ waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 		.todo = { leader }, .n_todo = 1,
 	};
 
+	/* Its numbers are those of others. */
+	if (!process_proc_is_ours())
+		return WAITING_REFUSED;
 	/* todo grows while we walk along it. */
 	for (size_t i = 0; i < l.n_todo && !l.found && !l.late; i++) {
 		l.pid = l.todo[i];
@@ -203,7 +216,11 @@ waiting_look(pid_t leader, const uint64_t *inos, size_t n)
 	}
 	if (l.found)
 		return WAITING_YES;
-	return l.refused ? WAITING_REFUSED : WAITING_NO;
+	if (l.refused)
+		return WAITING_REFUSED;
+	if (l.blind || l.n_todo == WAITING_PROCESSES_MAX)
+		return WAITING_BLIND;
+	return l.late ? WAITING_LATE : WAITING_NO;
 }
 
 static bool
@@ -213,7 +230,8 @@ holds_fd(void *ctx, int fd)
 
 	if (is_late(l))
 		return false;
-	l->found = fd >= l->first && fd_is_ours(l, fd);
+	l->found = (fd < l->given || fd - l->given >= l->n_given) &&
+	    fd_is_ours(l, fd);
 	return !l->found;
 }
 
@@ -228,15 +246,18 @@ note_children(void *ctx, pid_t tid)
 	return true;
 }
 
-bool
-waiting_holds(pid_t leader, uint64_t ino, int first)
+/* WAITING_REFUSED: it cannot be said, or not in short time. */
+static enum waiting
+search_holder(pid_t leader, uint64_t ino, int given, int n)
 {
 	struct look l = {
-		.inos = &ino, .n_inos = 1, .first = first,
+		.inos = &ino, .n_inos = 1, .given = given, .n_given = n,
 		.deadline = mono_add_ms(mono_now(), LOOK_MS),
 		.todo = { leader }, .n_todo = 1,
 	};
 
+	if (!process_proc_is_ours())
+		return WAITING_REFUSED;
 	for (size_t i = 0; i < l.n_todo && !l.found; i++) {
 		int code;
 
@@ -244,8 +265,14 @@ waiting_holds(pid_t leader, uint64_t ino, int first)
 		code = inspect_each_fd(l.pid, holds_fd, &l);
 		/* Gone is the one thing that is certain. */
 		if (code < 0 && code != -ENOENT && code != -ESRCH)
-			return true;
+			return WAITING_REFUSED;
 		inspect_each_thread(l.pid, note_children, &l);
 	}
-	return l.found || l.late;
+	return l.found ? WAITING_YES : l.late ? WAITING_REFUSED : WAITING_NO;
+}
+
+bool
+waiting_holds(pid_t leader, uint64_t ino, int given, int n)
+{
+	return search_holder(leader, ino, given, n) != WAITING_NO;
 }

@@ -19,6 +19,9 @@ enum waiting {
 	WAITING_NO,
 	WAITING_YES,
 	WAITING_REFUSED,	/* NO, and not all of it could be looked at */
+	WAITING_BLIND,		/* NO, but it has an io_uring, or very many
+				   processes: it may wait all the same */
+	WAITING_LATE,		/* NO, and there was no time for the rest */
 };
 
 /*
@@ -27,8 +30,9 @@ enum waiting {
  */
 enum waiting waiting_look(pid_t leader, const uint64_t *inos, size_t n);
 
-/* Has one of these processes a descriptor, number `first` or above, of the
-   socket? True also where that cannot be looked at, or not in short time. */
-bool waiting_holds(pid_t leader, uint64_t ino, int first);
+/* Has one of these processes a descriptor of the socket, by a number that is
+   none of the `n` from `given` on? True also where that cannot be looked at, or
+   not in short time. */
+bool waiting_holds(pid_t leader, uint64_t ino, int given, int n);
 
 #endif

@@ -19,12 +19,17 @@ connections_begin(struct connections *c, struct sockdiag *diag,
 {
 	*c = (struct connections){
 		.diag = diag, .n_of = n_of, .older_ms = older_ms,
+		.none = true,
 	};
 	c->of = calloc(n_of > 0 ? n_of : 1, sizeof(*of));
 	if (c->of == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < n_of; i++)
+	for (size_t i = 0; i < n_of; i++) {
 		c->of[i] = of[i];
+		/* Those in a queue are not listed, nor one on its way from
+		   there to a descriptor. */
+		c->blink |= of[i].family == AF_UNIX;
+	}
 	return tree_sockets_begin(&c->tree, roots, n_roots);
 }
 
@@ -59,6 +64,11 @@ take_tcp(void *ctx, const struct sockdiag_tcp *s)
 {
 	struct connections *c = ctx;
 
+	/* Without an inode it is in a queue, on its way from there to a
+	   descriptor, or closed by the server. */
+	if (s->ino != 0 || s->state == TCP_SYN_RECV ||
+	    s->state == TCP_ESTABLISHED || s->state == TCP_CLOSE_WAIT)
+		c->none = false;
 	if (s->state == TCP_SYN_RECV)
 		c->n_half_open += s->age_ms + STEP_MS >= c->older_ms;
 	else if (s->ino != 0)
@@ -84,15 +94,15 @@ take_unix(void *ctx, const struct sockdiag_unix *s)
 {
 	struct connections *c = ctx;
 
-	if (s->state != TCP_LISTEN && s->bound &&
-	    s->file_ino == c->file_ino &&
-	    (c->any_dev || s->file_dev == c->file_dev))
-		add(c, &(struct connection){
-			.ino = s->ino,
-			.conn = {
-				.unread = s->queue, .unacked = s->queue_max,
-			},
-		});
+	if (s->state == TCP_LISTEN || !s->bound ||
+	    s->file_ino != c->file_ino ||
+	    (!c->any_dev && s->file_dev != c->file_dev))
+		return;
+	c->none = false;
+	add(c, &(struct connection){
+		.ino = s->ino,
+		.conn = { .unread = s->queue, .unacked = s->queue_max },
+	});
 }
 
 static int
@@ -152,15 +162,18 @@ compare(const void *a, const void *b)
 }
 
 static void
-mark(void *ctx, uint64_t ino)
+mark(void *ctx, const struct tree_socket *socket)
 {
 	struct connections *c = ctx;
-	const struct connection key = { .ino = ino };
+	const struct connection key = { .ino = socket->ino };
 	struct connection *found = bsearch(&key, c->v, c->n, sizeof(key),
 	    compare);
 
-	if (found != NULL)
-		found->owned = true;
+	if (found == NULL)
+		return;
+	found->owned = true;
+	found->pid = socket->pid;
+	found->fd = socket->fd;
 }
 
 /* Two listeners with one port, on two addresses, are both answered with both;

@@ -30,6 +30,8 @@ struct connections_of {
 struct connection {
 	uint64_t ino;
 	bool owned;
+	pid_t pid;		/* who has it, as which descriptor */
+	int fd;
 	struct drain_conn conn;
 };
 
@@ -38,6 +40,8 @@ struct connections {
 	struct connection *v;	/* the tree's, sorted by ino; owned */
 	size_t n;
 	size_t n_half_open;	/* handshakes older than what was asked for */
+	bool none;		/* there is none, in a queue or of anybody's … */
+	bool blink;		/* … but a moment later there may be one */
 
 	/* Of the look under way. */
 	struct sockdiag *diag;

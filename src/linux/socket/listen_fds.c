@@ -7,11 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/num.h"
 #include "core/worker/fd_protocol.h"
 #include "linux/socket/listen_fds.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)	/* <linux/close_range.h> */
@@ -79,10 +81,13 @@ listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable)
 		struct listen_fd *slot = &fds.v[fds.n];
 
 		if (socket_address(fd, &slot->address) < 0) {
-			fd_close(&fd);
+			socket_close(&fd);
 			(*ret_unusable)++;
 			continue;
 		}
+		if (slot->address.kind != ADDRESS_UNIX)
+			(void)socket_interface(fd,
+			    slot->address.options.interface);
 		slot->fd = fd;
 		fds.n++;
 	}
@@ -98,23 +103,57 @@ is_wildcard(const struct address *a)
 	return a->kind != ADDRESS_UNIX && memcmp(a->ip, zero, 16) == 0;
 }
 
+/* Whatever the interface. */
 static bool
 serves(const struct address *have, const struct address *want)
 {
-	if (address_equal(have, want))
+	struct address same = *have;
+
+	memcpy(same.options.interface, want->options.interface,
+	    sizeof(same.options.interface));
+	if (address_equal(&same, want))
 		return true;
 	return want->kind == have->kind && want->kind != ADDRESS_UNIX &&
 	    want->host == ADDRESS_HOST_ANY && is_wildcard(have) &&
 	    want->port == have->port;
 }
 
-int
-listen_fds_take(struct listen_fds *fds, const struct address *want)
+/* One that keeps to the same interface, or to any: that is its supervisor's
+   business then. */
+static struct listen_fd *
+find(struct listen_fds *fds, const struct address *want, bool same)
 {
-	for (size_t i = 0; i < fds->n; i++)
-		if (fds->v[i].fd >= 0 && serves(&fds->v[i].address, want))
-			return fd_take(&fds->v[i].fd);
-	return -1;
+	for (size_t i = 0; i < fds->n; i++) {
+		struct listen_fd *x = &fds->v[i];
+
+		if (x->fd >= 0 && serves(&x->address, want) &&
+		    (!same || strcmp(x->address.options.interface,
+		    want->options.interface) == 0))
+			return x;
+	}
+	return NULL;
+}
+
+int
+listen_fds_take(struct listen_fds *fds, const struct address *want,
+    int *ret_fd, struct error *err)
+{
+	struct listen_fd *x = find(fds, want, true);
+	const char *interface;
+
+	if (x == NULL)
+		x = find(fds, want, false);
+	if (x == NULL)
+		return -ENOENT;
+	interface = x->address.options.interface;
+	if (want->options.interface[0] != '\0' &&
+	    strcmp(interface, want->options.interface) != 0)
+		return error_set(err, -EADDRNOTAVAIL, "the socket passed in "
+		    "LISTEN_FDS for %s keeps to %s%s, not to interface=%s",
+		    address_text(want).s, *interface != '\0' ? "interface=" :
+		    "no interface", interface, want->options.interface);
+	*ret_fd = fd_take(&x->fd);
+	return 0;
 }
 
 void
@@ -124,7 +163,7 @@ listen_fds_close(struct listen_fds *fds,
 	for (size_t i = 0; i < fds->n; i++) {
 		if (fds->v[i].fd >= 0 && fn != NULL)
 			fn(&fds->v[i].address);
-		fd_close(&fds->v[i].fd);
+		socket_close(&fds->v[i].fd);
 		address_free(&fds->v[i].address);
 	}
 	free(fds->v);

@@ -10,6 +10,8 @@
 
 #include "core/names/address.h"
 
+struct error;
+
 struct listen_fds {
 	struct listen_fd {
 		int fd;			/* -1: taken */
@@ -26,10 +28,13 @@ struct listen_fds {
 int listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable);
 
 /*
- * Take the socket that is bound to `want` (the caller owns it then), or -1.
- * "Every address" is also served by an IPv4 or IPv6 wildcard.
+ * Take the socket that is bound to `want`: the caller owns *ret_fd then. "Every
+ * address" is also served by an IPv4 or IPv6 wildcard. -ENOENT: there is none;
+ * -EADDRNOTAVAIL with words: there is, and it does not keep to the interface that
+ * is wanted.
  */
-int listen_fds_take(struct listen_fds *fds, const struct address *want);
+int listen_fds_take(struct listen_fds *fds, const struct address *want,
+    int *ret_fd, struct error *err);
 
 /* Close what nobody took; `fn` is told of each. */
 void listen_fds_close(struct listen_fds *fds,

@@ -2,8 +2,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <linux/filter.h>
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,10 +14,14 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/num.h"
-#include "linux/file/file.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
+#include "linux/socket/socket_shut.h"
 #include "linux/socket/unix_socket.h"
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78	/* Linux 4.15 */
+#endif
 
 union sockaddr_any {
 	struct sockaddr sa;
@@ -73,10 +75,68 @@ wants_v6only(const struct address *a)
 	return a->host == ADDRESS_HOST_IPV6 && !IN6_IS_ADDR_V4MAPPED(&ip);
 }
 
+/* Before the address is: on which it may depend. */
+static int
+set_before_bind(int fd, const struct address *a, int family,
+    const char **ret_what)
+{
+	const struct address_options *o = &a->options;
+	int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	int code = 0;
+
+	if (o->interface[0] != '\0' && setsockopt(fd, SOL_SOCKET,
+	    SO_BINDTODEVICE, o->interface,
+	    (socklen_t)strlen(o->interface)) < 0)
+		code = -errno;
+	if (code < 0) {
+		*ret_what = "its interface";
+		return code;
+	}
+	if (o->freebind)
+		code = set_option(fd, level, family == AF_INET6 ?
+		    IPV6_FREEBIND : IP_FREEBIND, 1);
+	if (code == 0 && o->transparent) {
+		*ret_what = "transparent (which takes CAP_NET_ADMIN or "
+		    "CAP_NET_RAW)";
+		code = set_option(fd, level, family == AF_INET6 ?
+		    IPV6_TRANSPARENT : IP_TRANSPARENT, 1);
+	}
+	return code;
+}
+
+int
+socket_set_options(int fd, const struct address_options *o, bool all,
+    const char **ret_what)
+{
+	int code = 0;
+
+	if (all || o->mark != 0) {
+		*ret_what = "mark (which takes CAP_NET_ADMIN or CAP_NET_RAW)";
+		code = set_option(fd, SOL_SOCKET, SO_MARK, (int)o->mark);
+		/* None is what an ordinary user's socket has. */
+		if (o->mark == 0)
+			code = 0;
+	}
+	if (code == 0 && (all || o->defer_accept != 0)) {
+		*ret_what = "defer_accept";
+		code = set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+		    (int)o->defer_accept);
+	}
+	if (code == 0 && (all || o->fastopen != 0)) {
+		*ret_what = "fastopen";
+		code = set_option(fd, IPPROTO_TCP, TCP_FASTOPEN,
+		    (int)o->fastopen);
+	}
+	/* Datagram sockets have neither. */
+	return code == -ENOPROTOOPT || code == -EOPNOTSUPP ? 0 : code;
+}
+
 /* One family: socket, options, bind; a listen follows for TCP. */
 static int
-inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
+inet_bind(const struct address *a, int family,
+    const struct socket_options *o, int *ret_fd, const char **ret_what)
 {
+	const char *what = "";
 	int type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
 	union sockaddr_any sa;
@@ -88,14 +148,26 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
 	if (family == AF_INET6)
 		code = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
 		    wants_v6only(a));
-	if (code == 0 && type == SOCK_STREAM)
+	if (code == 0 && type == SOCK_STREAM && !o->hold)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (code == 0 && beside)
+	if (code == 0 && o->over)
+		code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	len = inet_sockaddr(a, family, &sa);
-	if (code == 0 && bind(fd, &sa.sa, len) < 0)
-		code = -errno;
+	if (code == 0 && o->group && !o->beside && type == SOCK_DGRAM)
+		(void)socket_found_group(fd);
+	if (code == 0)
+		code = set_before_bind(fd, a, family, &what);
+	if (code == 0)
+		code = socket_set_options(fd, &a->options, false, &what);
+	if (code == 0) {
+		what = "";
+		len = inet_sockaddr(a, family, &sa);
+		if (bind(fd, &sa.sa, len) < 0)
+			code = -errno;
+	}
 	if (code < 0) {
+		*ret_what = what;
 		fd_close(&fd);
 		return code;
 	}
@@ -109,18 +181,20 @@ inet_bind(const struct address *a, int family, bool beside, int *ret_fd)
  * number keeps it. The first one holds it until the second one has it.
  */
 static int
-bind_number(const struct address *a, int *fd)
+bind_number(const struct address *a, int *fd, const char **ret_what)
 {
+	const struct socket_options beside = { .beside = true };
 	struct address number = { .kind = ADDRESS_TCP };
 	int again = -1;
 	int code = socket_address(*fd, &number);
 
 	if (code < 0 || a->port != 0 || a->kind != ADDRESS_TCP)
 		return code;
+	number.options = a->options;
 	code = set_option(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (code == 0)
 		code = inet_bind(&number, number.host == ADDRESS_HOST_IPV4 ?
-		    AF_INET : AF_INET6, true, &again);
+		    AF_INET : AF_INET6, &beside, &again, ret_what);
 	if (code == 0)
 		code = set_option(again, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code == 0) {
@@ -131,29 +205,51 @@ bind_number(const struct address *a, int *fd)
 	return code;
 }
 
+/*
+ * Where nobody listens, SO_REUSEADDR on both sides lets a stranger bind the
+ * address too, and listen before us. Without it the address is ours alone; but
+ * it cannot be had while connections of an earlier listener last.
+ */
+static int
+inet_bind_or_hold(const struct address *a, int family,
+    const struct socket_options *o, int *ret_fd, const char **ret_what)
+{
+	struct socket_options plain = *o;
+	int code = -EADDRINUSE;
+
+	plain.hold = false;
+	if (o->hold && !o->beside && a->kind == ADDRESS_TCP)
+		code = inet_bind(a, family, o, ret_fd, ret_what);
+	return code == -EADDRINUSE ?
+	    inet_bind(a, family, &plain, ret_fd, ret_what) : code;
+}
+
 static int
 inet_listen(const struct address *a, const struct socket_options *o,
     int *ret_fd, struct error *err)
 {
 	int family = a->host == ADDRESS_HOST_IPV4 ? AF_INET : AF_INET6;
+	const char *what = "";
 	int fd = -1;
-	int code = inet_bind(a, family, o->beside, &fd);
+	int code = inet_bind_or_hold(a, family, o, &fd, &what);
 
 	/* No IPv6 in the kernel, or switched off by sysctl: IPv4 alone. */
 	if (a->host == ADDRESS_HOST_ANY &&
 	    (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
-		code = inet_bind(a, AF_INET, o->beside, &fd);
+		code = inet_bind_or_hold(a, AF_INET, o, &fd, &what);
 	if (code == 0)
-		code = bind_number(a, &fd);
+		code = bind_number(a, &fd, &what);
 	if (code == 0 && a->kind == ADDRESS_TCP && !o->bind_only &&
 	    listen(fd, (int)o->backlog) < 0)
 		code = -errno;
 	/* Only for the kernel's look at conflicts, in bind and in listen. */
 	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+	if (code == 0 && o->over)
+		socket_let_over(fd, false);
 	if (code < 0) {
 		fd_close(&fd);
-		return fail(err, code, a, "");
+		return fail(err, code, a, what);
 	}
 	*ret_fd = fd_take(&fd);
 	return 0;
@@ -186,6 +282,8 @@ socket_listen(const struct address *a, const struct socket_options *o,
 		code = inet_listen(a, o, &fd, err);
 		if (code == 0)
 			code = socket_address(fd, ret_bound);
+		if (code == 0)
+			ret_bound->options = a->options;
 	}
 	if (code < 0) {
 		if (fd >= 0)
@@ -281,9 +379,44 @@ socket_address(int fd, struct address *ret_address)
 	return 0;
 }
 
+bool
+socket_interface(int fd, char name[16])
+{
+	socklen_t len = 16;
+
+	memset(name, 0, 16);
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) < 0)
+		return false;
+	name[15] = '\0';
+	return name[0] != '\0';
+}
+
+static bool
+is_set(int fd, int level, int option)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, level, option, &on, &len) == 0 && on != 0;
+}
+
+void
+socket_wishes(int fd, struct address_options *ret)
+{
+	(void)socket_interface(fd, ret->interface);
+	ret->freebind = is_set(fd, IPPROTO_IP, IP_FREEBIND) ||
+	    is_set(fd, IPPROTO_IPV6, IPV6_FREEBIND);
+	ret->transparent = is_set(fd, IPPROTO_IP, IP_TRANSPARENT) ||
+	    is_set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+}
+
 int
 socket_start_listening(int fd, unsigned backlog)
 {
+	/* One that was only held goes without (inet_bind_or_hold()), and could
+	   not begin again beside its connections. */
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	socket_unshut(fd);
 	return listen(fd, (int)backlog) < 0 ? -errno : 0;
 }
 
@@ -294,9 +427,74 @@ socket_let_beside(int fd, bool on)
 }
 
 void
+socket_let_over(int fd, bool on)
+{
+	(void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, on);
+}
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62	/* Linux 5.0 */
+#endif
+
+/* The kernel finds a new place for it, and that is outside of any group
+   (udp_lib_rehash()). */
+void
+socket_leave_group(int fd)
+{
+	int index = 0;
+	socklen_t len = sizeof(index);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &len) == 0)
+		(void)set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, index);
+	socket_let_beside(fd, false);
+}
+
+int
+socket_set_interface(int fd, const char *name)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name,
+	    (socklen_t)strlen(name)) < 0 ? -errno : 0;
+}
+
+int
+socket_new_like(int fd, const struct address *a)
+{
+	const char *what;
+	int domain = 0, type = 0, code = 0, like;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	like = socket(domain, type | SOCK_CLOEXEC, 0);
+	if (like < 0)
+		return -errno;
+	if (a->kind != ADDRESS_UNIX)
+		code = set_before_bind(like, a, domain, &what);
+	if (code == 0 && a->kind != ADDRESS_UNIX)
+		code = socket_set_options(like, &a->options, false, &what);
+	if (code < 0) {
+		fd_close(&like);
+		return code;
+	}
+	return like;
+}
+
+void
 socket_refuse(int fd)
 {
 	(void)shutdown(fd, SHUT_RDWR);
+}
+
+/*
+ * For the kernel's look-up of listeners it is bound to an interface that there is
+ * not: a SYN finds nobody and is answered with a reset. Requests and accepted
+ * sockets go by the interface that their SYN came on (inet_rsk(req)->ir_iif).
+ */
+int
+socket_refuse_new(int fd)
+{
+	return set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, INT32_MAX);
 }
 
 bool
@@ -326,9 +524,6 @@ socket_is_listening(int fd)
 	    on != 0;
 }
 
-/* The largest window that TCP knows: 2^16 - 1, scaled by 14 (RFC 7323). */
-#define WINDOW_MAX (UINT16_MAX << 14)
-
 bool
 socket_has_note(int fd)
 {
@@ -345,149 +540,7 @@ socket_note_listening(int fd)
 	/* A worker may have set one of its own, which does as well. */
 	if (!socket_has_note(fd))
 		(void)set_option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
-		    WINDOW_MAX);
+		    SOCKET_WINDOW_MAX);
 	return socket_has_note(fd);
 }
 
-void
-socket_begin_attach(int fd)
-{
-	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
-}
-
-void
-socket_end_attach(int fd)
-{
-	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-}
-
-/* It has a gap, and the kernel copies it all. */
-static void
-fill_program(struct sock_fprog *program, const struct sock_filter *code,
-    size_t n)
-{
-	memset(program, 0, sizeof(*program));
-	program->len = (unsigned short)n;
-	program->filter = (struct sock_filter *)code;
-}
-
-int
-socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
-{
-	struct sock_fprog program;
-
-	fill_program(&program, code, n);
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-	    sizeof(program)) < 0 ? -errno : 0;
-}
-
-/* Of one that is not in the kernel's tables the kernel wants SO_REUSEPORT. */
-int
-socket_found_group(int fd)
-{
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	int result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-
-	if (result == 0)
-		result = socket_attach_cbpf(fd, code, 1);
-	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
-	return result;
-}
-
-static int
-set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
-{
-	struct sock_fprog program;
-
-	if (!on)
-		return set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
-	fill_program(&program, code, n);
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-	    sizeof(program)) < 0 ? -errno : 0;
-}
-
-/* A filter sees the segment from the TCP header on: the flags are its 14th byte
-   (RFC 9293, section 3.1). */
-int
-socket_ignore_syns(int fd, bool on)
-{
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),	/* SYN, ACK */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-	};
-
-	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
-}
-
-static int
-demand_signature(int fd, struct tcp_md5sig *sig, bool on)
-{
-	sig->tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;	/* of length 0: all */
-	sig->tcpm_keylen = on ? sizeof(sig->tcpm_key) : 0;
-	return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, sig,
-	    sizeof(*sig)) < 0 ? -errno : 0;
-}
-
-/* RFC 2385: what is not signed is dropped before it is looked at. */
-int
-socket_ignore_all(int fd, bool on)
-{
-	struct tcp_md5sig sig = { .tcpm_keylen = 0 };
-	union sockaddr_any *peers = (union sockaddr_any *)&sig.tcpm_addr;
-	socklen_t len = sizeof(sig.tcpm_addr);
-	int code;
-
-	if (getsockname(fd, &peers->sa, &len) < 0)
-		return -errno;
-	if (peers->sa.sa_family == AF_INET) {
-		peers->in.sin_addr.s_addr = htonl(INADDR_ANY);
-		return demand_signature(fd, &sig, on);
-	}
-	peers->in6.sin6_addr = in6addr_any;
-	code = demand_signature(fd, &sig, on);
-	/* IPv4 has keys of its own. */
-	memset(&peers->in6.sin6_addr.s6_addr[10], 0xff, 2);
-	return code < 0 ? code : demand_signature(fd, &sig, on);
-}
-
-int
-socket_ignore_datagrams(int fd, bool on)
-{
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-
-	return set_filter(fd, code, 1, on);
-}
-
-static uint64_t
-read_limit(const char *path)
-{
-	char *text;
-	size_t len;
-	uint64_t value = 0;
-
-	if (file_read(path, 64, &text, &len, NULL) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = '\0';
-	(void)num_parse(text, 1, UINT32_MAX, &value);
-	free(text);
-	return value;
-}
-
-unsigned
-socket_somaxconn(void)
-{
-	return (unsigned)read_limit("/proc/sys/net/core/somaxconn");
-}
-
-size_t
-socket_optmem_max(void)
-{
-	return (size_t)read_limit("/proc/sys/net/core/optmem_max");
-}

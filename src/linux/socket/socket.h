@@ -12,7 +12,6 @@
 #include "linux/socket/socket_options.h"
 
 struct error;
-struct sock_filter;
 
 /*
  * Bind and listen. On success the caller owns *ret_fd (close-on-exec) and
@@ -29,6 +28,21 @@ int socket_listen(const struct address *address,
     const struct socket_options *options, int *ret_fd,
     struct address *ret_bound, struct socket_file *ret_file,
     struct error *err);
+
+/*
+ * The options of an address that an open socket takes as well: mark,
+ * defer_accept, fastopen. Unless `all`, those that are none are left as they
+ * are. -errno with the option in *ret_what.
+ */
+int socket_set_options(int fd, const struct address_options *options, bool all,
+    const char **ret_what);
+
+/* The interface that the socket is bound to. False: none. */
+bool socket_interface(int fd, char name[16]);
+
+/* What a server has set up that its address goes by: interface, freebind,
+   transparent. The rest of it is left as it is. */
+void socket_wishes(int fd, struct address_options *ret_options);
 
 /* Change what can be changed of an open listener: backlog; mode and owner of a
    Unix listener's file, if it is still ours. -errno with words. */
@@ -57,9 +71,31 @@ int socket_start_listening(int fd, unsigned backlog);
  */
 void socket_let_beside(int fd, bool on);
 
+/* UDP: the same with whoever has SO_REUSEADDR too, in no group with it. */
+void socket_let_over(int fd, bool on);
+
+/* UDP: it leaves its reuseport group, where the last one takes its place, and
+   is found by its own address and peer alone. */
+void socket_leave_group(int fd);
+
+/* Empty: any. -errno; -EPERM: only who has CAP_NET_RAW may change it. */
+int socket_set_interface(int fd, const char *name);
+
+/* A new socket of the kind of `fd`, unbound, with the options of that address:
+   the caller's. -errno. */
+int socket_new_like(int fd, const struct address *address);
+
 /* No more clients, whoever else holds the socket: what waits in its queue is
    reset, and new ones are refused. TCP. */
 void socket_refuse(int fd);
+
+/*
+ * New clients are refused from now on, whoever else holds the socket, while what
+ * waits in its queue, and handshakes that have begun, go on. TCP, IPv4 or IPv6.
+ * Not to be undone without CAP_NET_RAW. -EPERM: it is bound to an interface, and
+ * we have not; -errno.
+ */
+int socket_refuse_new(int fd);
 
 /* Has it a peer? */
 bool socket_is_connected(int fd);
@@ -70,6 +106,9 @@ uint64_t socket_inode(int fd);
 /* Does it still listen? Whoever holds it may have shut it down. TCP. */
 bool socket_is_listening(int fd);
 
+/* The largest window that TCP knows: 2^16 - 1, scaled by 14 (RFC 7323). */
+#define SOCKET_WINDOW_MAX (UINT16_MAX << 14)
+
 /*
  * Leave a note on a listening socket, and see whether it is still there: who
  * shuts the socket down and listens again leaves no other trace. The kernel
@@ -79,53 +118,5 @@ bool socket_is_listening(int fd);
  */
 bool socket_note_listening(int fd);
 bool socket_has_note(int fd);
-
-/*
- * No SYN is answered any more, or again; whoever is in a handshake or in the
- * queue stays there. Connections inherit the filter, which means nothing to
- * them. TCP. -errno.
- */
-int socket_ignore_syns(int fd, bool on);
-
-/*
- * Nothing that comes to the listening socket is heard any more, or again: no SYN
- * gets an answer, and handshakes do not end. What is in its queue stays there.
- * Takes no privilege. TCP. -errno; -ENOPROTOOPT: the kernel cannot do it.
- */
-int socket_ignore_all(int fd, bool on);
-
-/* No datagram comes any more, or again; those in the buffer stay. -errno. */
-int socket_ignore_datagrams(int fd, bool on);
-
-/*
- * Let a socket that does not listen yet have a reuseport group, in which it is
- * alone, with a program that always finds it. Else one that begins to listen
- * without SO_REUSEPORT gets its group, without any program, at the moment when
- * a second one joins it. It cannot listen beside others then. TCP. -errno.
- */
-int socket_found_group(int fd);
-
-/*
- * Around the attaching of a program to the group of a listening socket. If its
- * holder has shut it down, it would get the program for itself, and could not
- * join the others again (EADDRINUSE); without SO_REUSEPORT it refuses it
- * (-EINVAL). In between, what the kernel finds this socket for is its own, past
- * any program: all that comes for the first one in the kernel's chain of an
- * address, nothing for the others.
- */
-void socket_begin_attach(int fd);
-void socket_end_attach(int fd);
-
-/* Attach a classic BPF program to the socket's reuseport group; it takes
-   another one's place at once. -errno; -ENOMEM: larger than
-   socket_optmem_max(). */
-int socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n);
-
-/* The kernel's upper bound of a backlog (net.core.somaxconn); 0: unknown. */
-unsigned socket_somaxconn(void);
-
-/* How many bytes of programs a socket may have (net.core.optmem_max); 0:
-   unknown. */
-size_t socket_optmem_max(void);
 
 #endif

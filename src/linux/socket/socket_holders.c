@@ -115,7 +115,10 @@ take_inet(void *ctx, const struct nlmsghdr *header)
 	const struct inet_diag_msg *m = NLMSG_DATA(header);
 	bool listens = m->idiag_state == STATE_LISTEN;
 
+	/* Of those that are bound and do not listen the kernel sends all, whatever
+	   port was asked for (net/ipv4/inet_diag.c, since 6.8). */
 	if (header->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) ||
+	    m->id.idiag_sport != htons(s->address->port) ||
 	    !overlaps(s->address, m) || (s->listening && !listens))
 		return;
 	if (listens && !s->listening) {

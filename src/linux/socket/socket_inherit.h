@@ -1,26 +1,42 @@
-/* What accepted connections inherit from a listening socket, carried over from
-   the socket that a server has prepared to the lane that it gets instead. */
+/*
+ * What a socket was set up with, carried over to another one: from what a server
+ * has prepared to the lane that it gets instead, and from a new socket to a lane
+ * that somebody has used.
+ */
 #ifndef LINUX_SOCKET_SOCKET_INHERIT_H
 #define LINUX_SOCKET_SOCKET_INHERIT_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+/* More options than there are. */
+#define SOCKET_INHERIT_MAX 128
+
+/* Called for each option that cannot be carried over: its number, below
+   SOCKET_INHERIT_MAX, its name, and -errno. */
+typedef void socket_lost_fn(void *ctx, unsigned option, const char *name,
+    int code);
 
 /*
- * Copy options from `from` to `to`, where they differ: TCP_NODELAY, SO_LINGER,
- * buffer sizes that were set, and so on. What `to` does not take is left out.
+ * Make the options of `to` those of `from`, where they differ: all that accepted
+ * connections inherit, that a datagram is received with, or that accept(2) goes
+ * by. Not the address with what belongs to it (SO_BINDTODEVICE, IPV6_V6ONLY,
+ * SO_REUSEPORT), nor what the kernel does not tell: groups that were joined,
+ * keys (TCP_MD5SIG), programs of the reuseport group. `lost` may be NULL.
  */
-void socket_inherit_options(int from, int to);
+void socket_inherit_options(int from, int to, socket_lost_fn *lost, void *ctx);
 
 /*
- * The socket goes to another process, which is to find it as if nobody had had
- * it: the same options as in a new one (but for sizes of buffers, which cannot be
- * taken back), blocking, without the time limits of calls and the signals that
- * were asked for.
+ * Multicast groups that the socket has joined: all are left. As far as the
+ * kernel lists them (/proc/net/igmp, igmp6).
  */
-void socket_forget_holder(int fd);
+void socket_leave_groups(int fd);
 
 /* O_NONBLOCK, which is of the open file and so shared by whoever has it. */
 bool socket_is_nonblocking(int fd);
 void socket_set_nonblocking(int fd, bool on);
+
+/* Nobody gets a signal about it any more (O_ASYNC, F_SETOWN). */
+void socket_silence(int fd);
 
 #endif

@@ -9,8 +9,14 @@
 struct socket_options {
 	unsigned backlog;
 	bool bind_only;		/* TCP: do not listen yet */
+	bool hold;		/* TCP, Unix: nobody listens for now, but the
+				   address is to be kept from others */
 	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
 				   has opened may overlap with this one */
+	bool over;		/* UDP: … with one that has SO_REUSEADDR
+				   (socket_let_over()) */
+	bool group;		/* UDP: alone in a reuseport group, as of
+				   socket_found_group() */
 	/* Unix listeners: */
 	uint32_t mode;
 	uint32_t uid;		/* (uint32_t)-1: leave */

@@ -153,7 +153,8 @@ unix_socket_listen(const char *path, const struct socket_options *o,
 		fd_close(&fd);
 		return code;
 	}
-	if (listen(fd, (int)o->backlog) < 0 || lstat(path, &st) < 0)
+	if ((!o->hold && listen(fd, (int)o->backlog) < 0) ||
+	    lstat(path, &st) < 0)
 		code = -errno;
 	/* Before it belongs to somebody else (protected_hardlinks, proc(5)). */
 	if (code == 0) {
@@ -176,26 +177,49 @@ unix_socket_listen(const char *path, const struct socket_options *o,
 	return 0;
 }
 
-/* 1: our file; 0: nothing is there; -EEXIST: something else. */
+/* 1: our file; 0: nothing is there; -EEXIST: something else. *ret_names: how many
+   names our file has. */
 static int
-whose(const char *path, const struct socket_file *file)
+whose(const char *path, const struct socket_file *file, nlink_t *ret_names)
 {
 	struct stat st;
 
+	*ret_names = 0;
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
+	*ret_names = st.st_nlink;
 	return st.st_dev == file->dev && st.st_ino == file->ino ? 1 : -EEXIST;
+}
+
+void
+unix_socket_worn(const char *path, const struct socket_file *file,
+    struct socket_options *o)
+{
+	char keeper[UNIX_KEEPER_MAX];
+	struct stat st;
+	nlink_t names;
+
+	keeper_path(path, keeper);
+	if (whose(path, file, &names) != 1)
+		path = keeper;
+	if (lstat(path, &st) < 0 || st.st_dev != file->dev ||
+	    st.st_ino != file->ino)
+		return;
+	o->mode = st.st_mode & 0777;
+	o->uid = st.st_uid;
+	o->gid = st.st_gid;
 }
 
 void
 unix_socket_unlink(const char *path, const struct socket_file *file)
 {
 	char keeper[UNIX_KEEPER_MAX];
+	nlink_t names;
 
 	keeper_path(path, keeper);
-	if (whose(path, file) == 1)
+	if (whose(path, file, &names) == 1)
 		(void)unlink(path);
-	if (whose(keeper, file) == 1)
+	if (whose(keeper, file, &names) == 1)
 		(void)unlink(keeper);
 }
 
@@ -203,11 +227,16 @@ int
 unix_socket_restore(const char *path, const struct socket_file *file)
 {
 	char keeper[UNIX_KEEPER_MAX];
-	int there = whose(path, file);
+	nlink_t names, kept_names;
+	int there = whose(path, file, &names);
 	int kept;
 
 	keeper_path(path, keeper);
-	kept = whose(keeper, file);
+	kept = whose(keeper, file, &kept_names);
+	/* A name can still be found when its link is gone already, and the news
+	   of that has come (fs/namei.c, vfs_unlink()). */
+	if (there == 1 && kept == 1 && (names < 2 || kept_names < 2))
+		return -EAGAIN;
 	if (there == 1 && kept == 0 && link(path, keeper) < 0)
 		return -errno;
 	if (there != 0)

@@ -24,13 +24,17 @@ int unix_socket_listen(const char *path, const struct socket_options *options,
 int unix_socket_dress(const char *path, const struct socket_options *options,
     const struct socket_file *ours, const char **ret_what);
 
+/* Take mode and owner from the file, if it is still there, under either name. */
+void unix_socket_worn(const char *path, const struct socket_file *file,
+    struct socket_options *options);
+
 /* Remove the names that are still ours. */
 void unix_socket_unlink(const char *path, const struct socket_file *file);
 
 /*
  * See that both names are there. 1: PATH had gone and is back; 0: nothing was
  * amiss. -EEXIST: PATH is somebody else's file now; -ENOENT: both names are
- * gone, for good; other -errno: it could not be made.
+ * gone, for good; -EAGAIN: one of them is about to go, look again; other -errno: it could not be made.
  */
 int unix_socket_restore(const char *path, const struct socket_file *file);
 

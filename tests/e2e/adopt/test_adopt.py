@@ -377,9 +377,20 @@ def test_auto_passes_them_as_well(box, port):
     all_answer(d, port, 2)
     dump = get(port, "/dump")
     assert dump.env["CLUSTERD_FD"] == "3"
-    assert dump.env["LISTEN_FDS"] == "1"
     assert dump.fds[3] == f"socket:[{dump.one('inode.a')}]"
     assert sorted(dump.fds) == [0, 1, 2, 3]
+    # That was at its start. It has bound another, and needs this one no more.
+    assert os.readlink(f"/proc/{dump.pid}/fd/3") == "/dev/null"
+    d.stop()
+
+
+def test_auto_leaves_those_that_a_protocol_tells_of(box, port):
+    d = start(box, *tcp(port, "127.0.0.1"), "serve:poll",
+              listen=f"127.0.0.1:{port}", fd_protocol="systemd")
+    dump = get(port, "/dump")
+    assert dump.env["LISTEN_FDS"] == "1"
+    assert os.readlink(f"/proc/{dump.pid}/fd/3") == \
+        f"socket:[{dump.one('inode.a')}]"
     d.stop()
 
 

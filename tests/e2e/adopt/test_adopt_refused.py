@@ -66,6 +66,19 @@ def test_auto_goes_on_with_env_and_says_so_once(box, port, kind, why):
     assert len(warnings(d, why)) == 1, d.log()
 
 
+@pytest.mark.parametrize("server, hint", [
+    ("exit:3", "it never bound"), ("pause", "is ready and has not bound")])
+def test_who_looks_for_listen_fds_is_told_what_to_write(box, port, server,
+                                                        hint):
+    box.config(web=settings(server, port=port, ready="alive:100ms"))
+    d = box.start(launcher=sandbox("eperm=seccomp"))
+    d.wait_log("cannot be adopted here: .* by CLUSTERD_FD: servers that look "
+               "for LISTEN_FDS need handoff = env")
+    d.wait_log(rf"{hint} \S+.* if it looks for LISTEN_FDS, add handoff = env")
+    d.stop()
+    assert len(d.find(hint)) == 1
+
+
 @pytest.mark.parametrize("kind, why", REFUSALS)
 def test_readiness_is_seen_without_adoption(box, port, kind, why):
     box.config(web=settings("take:a:0", "block:a", "serve:accept", port=port))

@@ -6,8 +6,10 @@ import socket
 
 import pytest
 
+import words
 from binder import NONBLOCK, all_answer, settings, start, tcp, warnings
-from harness import free_port, get, is_refused, stays, wait_until
+from harness import SLOW, free_port, get, is_refused, stays, wait_until
+from programs import PYTHON
 from test_adopt_address import BOTH, EACH, served
 
 
@@ -24,15 +26,11 @@ def test_server_that_tries_the_port_first_is_followed(box, port):
     """As detect-port and its like do: listen, close, and listen for good."""
     d = start(box, *closed(tcp(port, "127.0.0.1"), "a"),
               *tcp(port, "::", slot="b"), "serve:poll:b", port=port)
-    wait_until(lambda: d.find(rf"no longer listening on 127\.0\.0\.1:{port}"),
-               d.log)
     served(d, port, BOTH)
     # It does so again with every start.
-    mark = d.mark()
     first, _ = d.ready_pids()
     os.kill(first, signal.SIGKILL)
     d.wait_replaced([first], 2)
-    d.wait_log(rf"no longer listening on 127\.0\.0\.1:{port}", start=mark)
     served(d, port, BOTH)
     d.stop()
 
@@ -224,6 +222,83 @@ def test_app_without_a_listener_is_told_which_port_to_add(box, port):
     box.config(web=settings(*tcp(port, flags=NONBLOCK), "need:a",
                             "serve:poll", ready="alive:200ms"))
     d = box.start()
-    d.wait_log(rf"another instance listens on port {port}: .*add port = {port}")
-    assert len(d.find("add port = ")) == 1
+    d.wait_log(rf"another instance listens on port {port}: .*: port = {port}")
+    assert len(d.find(r": port = ")) == 1
+    d.stop()
+
+
+# --- who has it
+
+@pytest.mark.parametrize("environment", ["os.environ", "{}"])
+def test_daemon_behind_a_wrapper_is_no_tryout(box, port, environment):
+    """Its parent is gone, and with a title over its environment it cannot even
+    be told whose it was."""
+    box.write("daemon.py", f"""
+import os, socket, sys
+if len(sys.argv) == 1:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.execve(sys.executable, [sys.executable, __file__, "serve"],
+              {environment})
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", {port}))
+s.listen()
+while True:
+    c, _ = s.accept()
+    c.sendall(b"hello")
+    c.close()
+""")
+    box.config(web={"command": f'sh -c "{PYTHON} daemon.py; exec sleep 1000"',
+                    "port": port, "instances": 1, "ready": "alive:500ms"})
+    d = box.start()
+    d.wait_log(rf"listening on 127\.0\.0\.1:{port} \(as its program")
+    d.wait_ready(1)
+    # It has been looked who serves what.
+    stays(lambda: not is_refused(port), "it is open")
+    with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as s:
+        assert s.recv(5, socket.MSG_WAITALL) == b"hello"
+    d.stop()
+
+
+def test_listener_by_a_low_number_is_no_tryout(box, port):
+    """As servers of the UCSPI family have it, whose clients' programs get 0."""
+    box.write("server.py", f"""
+import os, socket
+os.close(0)
+s = socket.socket()
+assert s.fileno() == 0
+s.bind(("127.0.0.1", {port}))
+s.listen()
+while True:
+    c, _ = s.accept()
+    c.sendall(b"hello")
+    c.close()
+""")
+    box.config(web={"command": f"{PYTHON} server.py", "port": port,
+                    "instances": 2})
+    d = box.start()
+    d.wait_log(rf"listening on 127\.0\.0\.1:{port} \(as its program")
+    d.wait_ready(2)
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as s:
+            assert s.recv(5, socket.MSG_WAITALL) == b"hello"
+    d.stop()
+
+
+@pytest.mark.parametrize("handoff", ["adopt", "auto"])
+def test_who_dies_at_its_listen_keeps_nobody_waiting(box, port, handoff):
+    """It is not heard until it is known to be meant; with its end that is
+    over."""
+    box.config(web=settings(*tcp(port, "127.0.0.1"), "exit:1", port=port,
+                            instances=1, handoff=handoff,
+                            restart_delay="60s", restart_delay_max="60s"))
+    d = box.start()
+    d.wait_log(words.DEATH("web"))
+    if handoff == "adopt":
+        wait_until(lambda: is_refused(("127.0.0.1", port)), d.log)
+    else:
+        # It waits for the next one, as with the port that was given.
+        socket.create_connection(("127.0.0.1", port), 10 * SLOW).close()
     d.stop()

@@ -22,9 +22,8 @@ pidfile = clusterd.pid
 
 [web]
 command = "./my server" --flag 'two words' {fd} {port} {instance} {app} {x}
-port = 8080
-listen = 127.0.0.1:8081, [::1]:8082
-\tudp:5353
+listen = web.http=0.0.0.0:8080, 127.0.0.1:8081, [::1]:8082
+\tudp:0.0.0.0:5353
 \tudp:127.0.0.1:5354
 \tunix:run/web.sock
 socket_mode = 0600
@@ -50,6 +49,8 @@ stop_timeout = 3s
 drain_timeout = 20s
 drain_idle = off
 max_surge = 2
+canary = 3s
+stdin = open
 stdout = null
 stderr = logs/web.log
 log_max_size = 64M
@@ -231,7 +232,7 @@ def test_dump_of_the_defaults_names_the_keys_that_have_one(box):
     assert re.search(r"^instances = auto$", dump, re.M)
     assert re.search(r"^balance = auto$", dump, re.M)
     assert re.search(r"^backlog = 4096$", dump, re.M)
-    assert re.search(r"^fd_protocol = clusterd systemd$", dump, re.M)
+    assert re.search(r"^# auto is clusterd\nfd_protocol = auto$", dump, re.M)
 
 
 def test_dump_of_the_command_line_is_a_file_that_does_the_same(box):

@@ -62,13 +62,14 @@ def start_ctl(box, *arguments, env=None, launcher=(), **popen):
            "stderr": subprocess.PIPE, **popen})
 
 
-def terminal(box, *arguments, env=None, **more):
+def terminal(box, *arguments, env=None, launcher=(), **more):
     settings = {"TERM": "xterm", **UTF8, **(env or {})}
     environment = box.ctl_environment(
         {k: v for k, v in settings.items() if v is not None})
     if settings.get("TERM") is None:
         environment.pop("TERM", None)
-    return controls.Terminal([CLUSTERCTL, *arguments], environment, **more)
+    return controls.Terminal([*launcher, CLUSTERCTL, *arguments],
+                             environment, **more)
 
 
 # --- the command line
@@ -166,6 +167,7 @@ def test_nobody_is_there(box, alone):
     assert done.returncode == 69
     assert "no clusterd is running (looked in" in done.stderr
     assert box.path("run") in done.stderr
+    assert "; one that has no control socket is not found)" in done.stderr
 
 
 @pytest.mark.parametrize("make, words", [
@@ -221,6 +223,18 @@ def test_several(box, serve, alone):
         f"  clusterctl -s {box.path('run/c.sock')}",
         "  clusterctl -c /etc/app.ini",
     ]
+
+
+def test_asking_several_who_they_are_has_an_end(box, serve, alone):
+    """Each is given two seconds, but no longer than there is."""
+    for n in range(4):
+        serve({"status": lambda server, connection: server.over.wait(60)},
+              path=box.path(f"run/{n}.sock"))
+    begun = time.monotonic()
+    done = box.ctl("wait", "-t", "500ms", launcher=alone)
+    assert time.monotonic() - begun < 6
+    assert done.returncode == 64
+    assert "4 clusterds are running" in done.stderr
 
 
 def test_a_silent_one_is_counted(box, serve, alone):
@@ -761,9 +775,27 @@ def test_watch_finds_clusterd_again(box, serve):
         assert_restored(t)
 
 
-def test_watch_ends_with_clusterd(box, serve):
+def test_watch_stays_with_the_one_that_it_has_found(box, serve, alone):
+    first = serve()
+    with terminal(box, "status", "-w", launcher=alone) as t:
+        t.wait_for(rb"web\.0")
+        second = serve({"status": controls.STATUS.replace("4712", "6666")},
+                       path=box.path("run/other.sock"))
+        first.close()
+        t.wait_for(rb"trying again")
+        mark = len(t.text)
+        serve({"status": controls.STATUS.replace("4712", "7777")},
+              path=first.path)
+        t.wait_for(rb"7777", start=mark)
+        t.key(b"q")
+        assert t.finish() == 0
+    assert second.requests == [] and b"6666" not in t.text
+
+
+@pytest.mark.parametrize("state", ["stopping", "going%20down"])
+def test_watch_ends_with_clusterd(box, serve, state):
     server = serve({"status": controls.STATUS.replace(
-        "state=running uptime", "state=stopping uptime")})
+        "state=running uptime", f"state={state} uptime")})
     with terminal(box, "-s", server.path, "status", "-w") as t:
         t.wait_for(rb"web\.0")
         server.close()

@@ -225,6 +225,14 @@ command = sleep 1000
     assert "quiet" in failed(box, "logs", "quiet")
     assert "quiet" in ctl(box, "logs").stderr
 
+    # As status and restart say it; of one that has gone there are lines.
+    for more in (["web:2"], ["-f", "web:9"]):
+        assert "web has instances 0 to 1" in failed(box, "logs", *more)
+    done(box, "scale", "web", "1")
+    assert sorted(done(box, "logs", "web:1").stdout.splitlines()) == \
+        ["web.1 | one", "web.1 | two"]
+    assert "web has instances 0 to 0" in failed(box, "logs", "web:2")
+
     following = subprocess.Popen(
         [*WRAP, CLUSTERCTL, "-c", "app.ini", "logs", "-f", "web:0"],
         cwd=box.dir, env=box.ctl_environment({"RUNTIME_DIRECTORY": box.dir}),

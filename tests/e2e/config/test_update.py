@@ -1,9 +1,13 @@
 """clusterctl update, and the reload of an app that is new in the file: nobody
 is replaced whose section is as it was."""
 
+import os
+import pwd
+import signal
+
 import pytest
 
-from control import ask, do, refused, status, two_apps, wait_status
+from control import ask, client, do, refused, status, two_apps, wait_status
 from harness import (Stream, free_port, get, is_alive, is_refused, probe,
                      wait_until)
 
@@ -188,9 +192,55 @@ def test_update_of_clusterds_own_settings(box):
     before = status(box)
     with open(box.path("app.ini")) as f:
         text = f.read()
-    box.write("app.ini", "[clusterd]\nlog_level = debug\n" + text)
-    assert do(box, "update").text == "updated: [clusterd]"
+    for setting in ("log_level = debug", "stop_delay = 1ms"):
+        box.write("app.ini", f"[clusterd]\n{setting}\n{text}")
+        assert do(box, "update").text == "updated: [clusterd]"
+        assert do(box, "update").text == "nothing has changed"
     assert status(box).pids() == before.pids()
+    d.stop()
+
+
+@pytest.mark.parametrize("first", ["reload web", "update", "reload"])
+def test_a_bad_name_is_refused_to_who_has_given_it(box, first):
+    """Both wait for one look-up of a user's name."""
+    config(box, web={"user": pwd.getpwuid(os.getuid()).pw_name,
+                     "env": "A=1"})
+    d = box.start()
+    old = d.wait_ready(2)
+    config(box, web={"user": pwd.getpwuid(os.getuid()).pw_name,
+                     "env": "A=2"})
+    with client(box) as a, client(box) as b, client(box) as c:
+        for one in (a, b, c):
+            one.greet()
+        d.send(signal.SIGSTOP)
+        a.send(first)
+        b.send("reload typo")
+        c.send("reload typos")
+        d.send(signal.SIGCONT)
+        for one, name in ((b, "typo"), (c, "typos")):
+            answer = one.answer()
+            assert not answer.ok
+            assert f"the file has no app \"{name}\"" in answer.text
+        assert a.answer().ok
+    d.wait_replaced(old, 2)
+    assert status(box).one("clusterd")["reloads_refused"] == 2
+    d.stop()
+
+
+def test_names_that_are_all_bad_are_refused_each_in_its_words(box):
+    config(box, web={"user": pwd.getpwuid(os.getuid()).pw_name})
+    d = box.start()
+    old = d.wait_ready(2)
+    with client(box) as a, client(box) as b:
+        a.greet()
+        b.greet()
+        d.send(signal.SIGSTOP)
+        a.send("reload typo")
+        b.send("reload typos")
+        d.send(signal.SIGCONT)
+        assert "\"typo\"" in a.answer().text
+        assert "\"typos\"" in b.answer().text
+    assert d.ready_pids() == old
     d.stop()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import control
 import harness
+import lingering
 import words
 from control import Answer, Client, client, do, status
 from harness import SLOW, kinds, probe, status_field, wait_until
@@ -385,3 +386,32 @@ def test_those_that_ask_on_and_on_leave_time_to_others(box):
             for thread in threads:
                 thread.join()
     d.stop()
+
+
+def test_urgent_byte_does_not_keep_it_busy(box, unwrapped):
+    """A look at what is there does not show such a byte, epoll does."""
+    d = ready(box)
+    with client(box) as c:
+        c.greet()
+        c.socket.send(b"x", socket.MSG_OOB)
+        ticks = cpu_ticks(d.pid)
+        # What is measured, not a wait.
+        time.sleep(1)
+        assert cpu_ticks(d.pid) - ticks <= 20
+    assert status(box).ok
+    d.stop()
+
+
+# --- descriptors
+
+def test_descriptors_that_a_client_sends_hold_nobody_up(box):
+    """Refused by the kernel with the sender, or dropped with the client."""
+    d = ready(box)
+    with lingering.Lingering() as l:
+        with client(box) as c:
+            c.greet()
+            with contextlib.suppress(OSError):
+                l.send(c.socket, b"status\n")
+                assert c.line() is None
+        assert status(box).ok
+        d.stop()

@@ -1,9 +1,11 @@
 """The control socket's file: where it is, who may use it, and how it goes."""
 
+import fcntl
 import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 
@@ -168,7 +170,7 @@ def test_without_any_place_it_goes_on_without_a_socket(box, as_root):
     box.web(command=lanes.nobodys_probe(box))
     d = box.start(env={"RUNTIME_DIRECTORY": ""}, **lanes.as_nobody(box))
     d.wait_ready(2)
-    d.wait_log("no control socket: .*XDG_RUNTIME_DIR")
+    d.wait_log("warning no control socket: .*XDG_RUNTIME_DIR")
     get(d.port())
     d.stop()
 
@@ -331,6 +333,40 @@ def test_file_of_somebody_else_is_not_removed(box):
     d = box.start()
     d.wait_ready(2)
     os.unlink(control.place(box))
+    d.stop()
+
+
+def ms_of(line):
+    """Of the day, as the log has it."""
+    clock, _, ms = line.split()[1].partition(".")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int(ms)
+
+
+@pytest.mark.parametrize("whose", ["own", "foreign"])
+def test_lock_that_somebody_has_does_not_hold_a_running_one_up(
+        box, as_root, whose):
+    """A start waits for its own kind, for a second at most."""
+    box.web()
+    d = box.start()
+    d.wait_ready(2)
+    path = control.place(box)
+    lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if whose == "own":
+        # As F_OFD_SETLK has it: struct flock of a 64-bit system.
+        fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0,
+                                          0))
+    else:
+        os.fchown(lock, 65534, 65534)
+    os.unlink(path)
+    d.send(signal.SIGUSR1)
+    d.wait_log("is back")
+    begun = d.wait_log(r"[^\n]*SIGUSR1: log reopened")[0]
+    ended = d.wait_log(r"[^\n]* is back")[0]
+    assert ms_of(ended) - ms_of(begun) < 900
+    assert os.path.exists(path + ".lock")
+    os.close(lock)
+    os.unlink(path + ".lock")
     d.stop()
 
 

@@ -53,9 +53,19 @@ def test_scale_fails_by_a_new_instance_that_crashes(box):
     old = d.wait_ready(2)
     answer = ask(box, "scale web 4")
     assert answer.why == "failed" and "exited with code 4" in answer.text
+    assert answer.text.endswith("; web goes on with 4 instances wanted: "
+                                '"scale web 2" takes that back')
     now = status(box)
     assert now.pids()[:2] == [pid for pid in now.pids()[:2] if pid in old]
+    assert now.app()["wanted"] == 4
     do(box, "scale web 2")
+    # The same of those that are not restarted.
+    box.web(command=script, restart="never")
+    do(box, "update")
+    text = refused(box, "scale web +1")
+    assert "web[2]" in text and text.endswith(
+        "; web goes on with 3 instances wanted: "
+        '"scale web 2" takes that back')
     d.stop()
 
 

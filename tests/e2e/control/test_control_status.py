@@ -253,13 +253,15 @@ def test_cpu_time_is_that_of_the_whole_tree(box):
 
 
 def test_retiring_workers_are_told_as_such(box):
-    box.web()
+    box.web(canary="0", max_surge=2)
     d = box.start()
     old = d.wait_ready(2)
-    busy = [ask(d.port(), "/slow/700") for _ in range(6)]
+    busy = [ask(d.port(), "/slow/2000") for _ in range(6)]
     box.wait_events("slow", 6)
-    do(box, "reload")
-    now = wait_status(box, lambda s: s.all("instance", role="retiring"))
+    # without clusterctl's, which ends when they have gone
+    d.send(signal.SIGHUP)
+    now = wait_status(box, lambda s: s.all("instance", role="retiring") and
+                      {r["generation"] for r in s.seats()} == {2})
     for r in now.all("instance", role="retiring"):
         assert r["pid"] in old and r["generation"] == 1
         assert r["state"] in ("draining", "stopping")
@@ -272,15 +274,15 @@ def test_retiring_workers_are_told_as_such(box):
 
 
 def test_listener_that_is_closing(box):
-    box.web(listen=f"127.0.0.1:{free_port()}")
+    box.web(listen=f"127.0.0.1:{free_port()}", canary="0")
     d = box.start()
     d.wait_ready(2)
-    busy = ask(d.port(), "/slow/700")
+    busy = ask(d.port(), "/slow/2000")
     box.wait_events("slow")
-    box.web()
-    do(box, "reload")
-    states = sorted(r["state"] for r in status(box).all("listener"))
-    assert states == ["closing", "open"]
+    box.web(canary="0")
+    d.send(signal.SIGHUP)
+    wait_status(box, lambda s: sorted(
+        r["state"] for r in s.all("listener")) == ["closing", "open"])
     read_answer(busy)
     wait_status(box, lambda s: len(s.all("listener")) == 1)
     d.stop()

@@ -54,7 +54,10 @@ def test_wait_fails_by_an_app_that_has_failed_and_ignores_stopped_ones(box):
         assert answer.why == "failed" and "web" in answer.text
     assert "web" in refused(box, "wait")
     do(box, "stop web")
-    do(box, "wait")
+    assert do(box, "wait").text == "ready (web is stopped)"
+    do(box, "stop other")
+    assert do(box, "wait").text in ("ready (web, other are stopped)",
+                                    "ready (other, web are stopped)")
     d.stop()
 
 

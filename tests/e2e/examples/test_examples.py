@@ -381,7 +381,7 @@ def test_connections_go_to_every_worker(box):
 
 def test_slow_request_in_flight_is_answered_before_the_end(box):
     """Also when it takes longer than 5 s: only clusterd sets a limit."""
-    hello(box, instances=1, stop_timeout="60s")
+    hello(box, instances=1, stop_timeout="60s", drain_timeout="0")
     d = box.start()
     d.wait_ready(1)
     address = d.addresses()[0]
@@ -403,7 +403,7 @@ def test_slow_request_in_flight_is_answered_before_the_end(box):
 
 
 def test_stop_timeout_ends_a_request_that_takes_too_long(box):
-    hello(box, instances=1, stop_timeout="300ms")
+    hello(box, instances=1, drain_timeout="300ms", stop_timeout="300ms")
     d = box.start()
     d.wait_ready(1)
     with Client(d.addresses()[0]) as client:
@@ -426,7 +426,7 @@ def drip(client):
 
 
 def test_half_a_request_does_not_hold_the_stop(box):
-    hello(box, instances=1, stop_timeout="60s")
+    hello(box, instances=1, stop_timeout="60s", drain_timeout="0")
     d = box.start()
     d.wait_ready(1)
     address = d.addresses()[0]
@@ -463,7 +463,8 @@ def test_request_that_is_completed_during_the_stop_is_answered(box):
         half.send(GET[:10])
         kept.ask()
         wait_until(lambda: is_read(half), "the half is read")
-        d.send(signal.SIGTERM)
+        # Without a drain: it is the server that refuses.
+        d.send(signal.SIGINT)
         wait_until(lambda: is_refused(address), "the worker drains")
         half.send(GET[10:])
         kept.send(GET)
@@ -524,7 +525,8 @@ def test_crash_is_healed(box):
 def test_every_listener_answers(box, instances):
     ports = [free_port(), free_port()]
     paths = [box.path("a.sock"), box.path("b.sock")]
-    hello(box, instances=instances, listen=", ".join(
+    # Of a Unix socket nobody can see that it is idle.
+    hello(box, instances=instances, drain_timeout="500ms", listen=", ".join(
         [f"127.0.0.1:{ports[0]}", f"unix:{paths[0]}",
          f"127.0.0.1:{ports[1]}", f"unix:{paths[1]}"]))
     d = box.start()

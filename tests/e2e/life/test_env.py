@@ -193,7 +193,10 @@ def test_protocol_server_starter(box):
 def test_protocol_einhorn(box):
     dump, _, _ = two_listeners(box, "einhorn")
     assert variables(dump.env, "EINHORN_") == {
-        "EINHORN_FD_COUNT": "2", "EINHORN_FD_0": "3", "EINHORN_FD_1": "4"}
+        "EINHORN_MASTER_PID": dump.one("ppid"), "EINHORN_CHILD_INDEX": "0",
+        "EINHORN_FD_COUNT": "2",
+        "EINHORN_FD_0": "3", "EINHORN_FD_FAMILY_0": "AF_INET",
+        "EINHORN_FD_1": "4", "EINHORN_FD_FAMILY_1": "AF_UNIX"}
 
 
 def test_protocol_nginx(box):
@@ -217,18 +220,43 @@ def test_all_protocols_together(box):
     assert env["FPM_SOCKETS"] and env["SERVER_STARTER_PORT"]
 
 
-def test_default_protocols_are_clusterd_and_systemd(box):
+READ_UNASKED = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NGINX",
+                "FPM_SOCKETS", "EINHORN_FD_COUNT", "EINHORN_MASTER_PID",
+                "SERVER_STARTER_PORT", "NODE_CHANNEL_FD"}
+
+
+def test_by_default_no_server_is_told_of_descriptors_that_did_not_ask(box):
     box.web(instances=1)
+    dump = dump_of(box, env=STALE)
+    assert dump.env["CLUSTERD_FD"] == "3"
+    assert dump.env["NOTIFY_SOCKET"]
+    assert not READ_UNASKED & set(dump.env)
+
+
+def test_default_protocols_of_env_are_clusterd_and_systemd(box):
+    box.web(instances=1, handoff="env")
     dump = dump_of(box, env=STALE)
     assert dump.env["CLUSTERD_FD"] == "3"
     assert dump.env["LISTEN_FDS"] == "1"
     assert dump.env["LISTEN_PID"] == str(dump.pid)
-    assert not {"NGINX", "FPM_SOCKETS", "EINHORN_FD_COUNT",
-                "SERVER_STARTER_PORT", "NODE_CHANNEL_FD"} & set(dump.env)
+    assert dump.env["NOTIFY_SOCKET"]
+    assert not (READ_UNASKED - {"LISTEN_FDS", "LISTEN_PID",
+                                "LISTEN_FDNAMES"}) & set(dump.env)
+
+
+def test_listeners_have_names(box):
+    path = box.path("a=b.sock")
+    box.web(instances=1, fd_protocol="systemd", ready="alive:50ms", port=0,
+            listen=f"https=127.0.0.1:0, unix:{path}, admin=udp:0")
+    d = box.start()
+    d.wait_ready(1)
+    dump = get(d.addresses(count=2)[1][1], "/dump")
+    assert dump.env["LISTEN_FDNAMES"] == "web:https:web:admin"
+    d.stop()
 
 
 def test_listen_pid_is_each_workers_own(box):
-    box.web(instances=4)
+    box.web(instances=4, handoff="env")
     d = box.start()
     d.wait_ready(4)
     for _ in range(8):
@@ -239,7 +267,8 @@ def test_listen_pid_is_each_workers_own(box):
 
 
 def test_server_starter_generation_counts_reloads(box):
-    box.web(instances=1, fd_protocol="server-starter", ready="alive:50ms")
+    box.web(instances=1, fd_protocol="server-starter", ready="alive:50ms",
+            listen="127.0.0.1:0")
     d = box.start()
     old = d.wait_ready(1)
     d.send(1)
@@ -265,7 +294,7 @@ def test_notify_sockets_of_workers_differ(box):
 
 
 def test_app_without_listeners_has_no_listening_variables(box):
-    box.web("--escape", 0, listen=None, instances=1,
+    box.web("--escape", 0, listen=None, instances=1, stop_timeout="300ms",
             fd_protocol="clusterd systemd nginx")
     d = box.start(env=STALE)
     pid, = d.wait_ready(1)

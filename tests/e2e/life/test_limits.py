@@ -87,15 +87,35 @@ def test_too_few_descriptors_are_survived(box, unwrapped):
     d.stop()
 
 
+def test_too_few_descriptors_to_begin_are_told(box, unwrapped):
+    """Whatever of its own clusterd has no descriptor for."""
+    box.web(instances=1, restart_delay="20ms", restart_delay_max="50ms")
+    failed = 0
+    # With fewer than 5 the program itself is not loaded.
+    for limit in range(5, 17):
+        d = box.start(preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (limit, limit)))
+        wait_until(lambda: d.process.poll() is not None or
+                   d.find("starting 1 instance"), lambda: d.log())
+        if d.process.poll() is None:
+            d.stop()
+            continue
+        failed += 1
+        assert d.process.returncode > 0, (limit, d.log())
+        assert d.find("error .*Too many open files"), (limit, d.log())
+    assert failed > 0
+
+
 def test_too_few_descriptors_for_the_first_worker_are_survived(box, unwrapped):
     """Others may give some back: it is no program that cannot be executed."""
     failed = "web.*cannot place its file descriptors: Too many open files"
     box.web(listen=["127.0.0.1:0"] + [f"unix:{box.path(f'{n}.sock')}"
-                                      for n in range(8)],
+                                      for n in range(24)],
             instances=1, restart_delay="20ms", restart_delay_max="50ms")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # Enough for clusterd to fork, but not for the child: somewhere there.
-    for limit in range(20, 60):
+    # Enough for clusterd to fork, but not for the child, which has to move so
+    # many listeners out of the way: somewhere there.
+    for limit in range(36, 76):
         d = box.start(preexec_fn=lambda: resource.setrlimit(
             resource.RLIMIT_NOFILE, (limit, limit)))
         try:
@@ -125,7 +145,8 @@ def test_starts_that_fail_leave_descriptors_to_those_that_served(
     pid, = d.wait_ready(1)
     used = max(map(int, os.listdir(f"/proc/{d.pid}/fd"))) + 1
     limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used + 6, limits[1]))
+    # A start needs six: lane, messages, two streams, two ends of the report.
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used + 5, limits[1]))
     for n in range(8):
         d.send(signal.SIGTTIN)
         # Until one that cannot be started is told, often and of each.
@@ -160,7 +181,7 @@ def test_too_few_descriptors_do_not_break_stop_and_reload(box, unwrapped):
 
 def test_limit_of_descriptors_that_is_too_small_is_told(box, unwrapped):
     box.config(web={"command": probe(), "listen": ["127.0.0.1:0"] +
-                    [f"unix:{box.path(f'{n}.sock')}" for n in range(8)],
+                    [f"unix:{box.path(f'{n}.sock')}" for n in range(24)],
                     "instances": 1, "restart_delay": "10ms",
                     "restart_delay_max": "10ms"})
     d = box.start()

@@ -259,7 +259,7 @@ def test_clusterd_under_clusterd(box):
     inner = box.web(name="inner.ini", listen=f"127.0.0.1:{port}")
     box.config(outer={"command": f"{CLUSTERD} -c {inner}", "instances": 1,
                       "listen": f"127.0.0.1:{port}", "ready": "notify",
-                      "restart_delay": "10ms"})
+                      "handoff": "env", "restart_delay": "10ms"})
     d = box.start()
     inner_pid, = d.wait_ready(1, app="outer")
     workers = [e["pid"] for e in box.wait_events("ready", 2)]

@@ -231,3 +231,73 @@ def test_clusterd_ends_when_told_although_it_could_not_tell_anybody(box):
     d = box.start(env={"NOTIFY_SOCKET": "/nowhere"})
     box.wait_events("ready", 2)
     d.stop()
+
+
+@pytest.mark.parametrize("where", ["file", "directory"])
+def test_log_does_not_follow_a_strangers_link(box, as_root, where):
+    """Who owns the directory could have root write to any file."""
+    os.mkdir(box.path("logs"))
+    os.mkdir(box.path("elsewhere"))
+    box.web(instances=1, clusterd={"log": box.path("logs/clusterd.log")})
+    d = box.start()
+    d.log_path = box.path("logs/clusterd.log")
+    wait_until(lambda: os.path.exists(d.log_path), "the log")
+    d.wait_ready(1)
+    if where == "file":
+        os.rename(d.log_path, box.path("old"))
+        link, target = d.log_path, box.touch("elsewhere/secret")
+        d.log_path = box.path("old")
+    else:
+        os.rename(box.path("logs"), box.path("old"))
+        link, target = box.path("logs"), box.path("elsewhere")
+        d.log_path = box.path("old/clusterd.log")
+    os.symlink(target, link)
+    os.lchown(link, 65534, 65534)
+    d.send(signal.SIGUSR1)
+    d.wait_log("cannot open log file [^\n]*; going on with the old one")
+    assert all(os.path.getsize(box.path(f"elsewhere/{n}")) == 0
+               for n in os.listdir(box.path("elsewhere")))
+    # One of root's own is fine.
+    os.lchown(link, 0, 0)
+    d.send(signal.SIGUSR1)
+    wait_until(lambda: any("log reopened" in open(box.path(f"elsewhere/{n}"))
+                           .read() for n in
+                           os.listdir(box.path("elsewhere"))), "the log there")
+    d.stop()
+
+
+def test_env_file_is_no_strangers_link(box, as_root):
+    secret = box.write("secret", "A=1\n")
+    os.symlink(secret, box.path("env"))
+    box.web(instances=1, env_file=box.path("env"))
+    os.lchown(box.path("env"), 65534, 65534)
+    done = box.run("-t", "-c", "app.ini")
+    assert done.returncode == 78 and "env_file" in done.stderr
+    assert f"{box.path('env')} belongs to user 65534" in done.stderr
+    os.lchown(box.path("env"), 0, 0)
+    assert box.run("-t", "-c", "app.ini").returncode == 0
+
+
+@pytest.mark.parametrize("config", ["current/app.ini", "./current//app.ini"])
+def test_directory_that_was_named_may_be_behind_a_strangers_link(
+        box, as_root, config):
+    """Who owns the link has the configuration in his hands anyway."""
+    os.mkdir(box.path("1"))
+    box.write("1/env", "A=1\n")
+    box.config("1/app.ini", clusterd={"log": "own.log"}, web={
+        "command": probe(), "env_file": "env", "instances": 1})
+    os.symlink("1", box.path("current"))
+    os.lchown(box.path("current"), 65534, 65534)
+    d = box.start("-c", config)
+    d.log_path = box.path("1/own.log")
+    wait_until(lambda: os.path.exists(d.log_path), "the log")
+    d.wait_ready(1)
+    d.send(signal.SIGUSR1)
+    d.wait_log("log reopened")
+    # A link in it that is a stranger's is none of what was named.
+    os.rename(d.log_path, box.path("1/secret"))
+    os.symlink("secret", d.log_path)
+    os.lchown(d.log_path, 65534, 65534)
+    d.send(signal.SIGUSR1)
+    d.wait_log(r"own\.log: the symbolic link \S+/own\.log belongs to user 65534")
+    d.stop()

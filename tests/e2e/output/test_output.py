@@ -66,13 +66,14 @@ class Reader:
         self.data += part
         return part
 
-    def _run(self, pause, piece):
-        while self.take(piece):
-            time.sleep(pause)
+    def _run(self):
+        while self.take(self.piece):
+            time.sleep(self.pause)
 
     def start(self, pause=0, piece=65536):
-        self.thread = threading.Thread(target=self._run, args=(pause, piece),
-                                       daemon=True)
+        """Both may be changed meanwhile."""
+        self.pause, self.piece = pause, piece
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def all(self, limit=20):
@@ -363,12 +364,39 @@ def test_slow_reader_loses_nothing(box):
     once(box, python("import os; " + numbers(0, 200000)), stdout="prefix")
     reader = Reader()
     d = start(box, reader)
-    # Under what counts as stuck, then in small pieces.
+    # Under what counts as stuck, then in small pieces; but the end is bounded.
     time.sleep(0.6)
     reader.start(pause=0.001, piece=7001)
+    wait_until(lambda: len(reader.data) > 1500000 or d.process.poll() is not
+               None, "half of it", 60)
+    reader.pause, reader.piece = 0, 65536
     assert numbers_in(reader.all(60)) == list(range(200000))
     d.wait_end(0)
     assert "lost" not in d.stderr()
+
+
+def test_reader_that_is_too_slow_at_the_end_is_left(box):
+    """It takes something all the time, and the log does not say otherwise."""
+    staying(box, shell("seq -f %06.0f 0 99999; : >done; exec sleep 1000"),
+            stdout="prefix", directory=box.dir)
+    reader = Reader()
+    d = start(box, reader)
+    wait_until(lambda: os.path.exists(box.path("done")), "the worker's loop")
+    # A page at least, so that there is room for more; of what is kept, the most
+    # is more than is read in the seconds that the end may take.
+    reader.start(pause=0.2, piece=4096)
+    # One that takes nothing at all is not waited for.
+    wait_until(lambda: len(reader.data) >= 3 * 4096, "it takes something")
+    d.stop(limit=30)
+    reader.pause, reader.piece = 0, 65536
+    found = d.find(r"web: (\d+) lines of output were lost: standard output "
+                   r"is too slow")
+    came = numbers_in(reader.all().rpartition(b"\n")[0])
+    # Some may have been lost before the end, and one have come in part.
+    lost = sum(int(m[1]) for m in [*found, *d.find(LOST)])
+    assert found, d.log()
+    assert len(came) + lost in (99999, 100000)
+    assert came == list(range(len(came)))
 
 
 def test_stuck_reader_holds_up_nobody_and_the_loss_is_told(box):
@@ -815,9 +843,15 @@ def test_fifo_whose_reader_goes_and_whose_next_one_is_stuck(box):
     wait_until(lambda: os.path.exists(box.path("done")), "the worker goes on")
     calls = harness.system_calls(box, d, lambda: time.sleep(0.5))
     assert calls is None or len(calls) < 20, calls[:20]
-    while not d.find("lines of output were lost: .*web.log takes nothing"):
-        assert select.select([second], [], [], 10 * SLOW)[0], d.log()
-        os.read(second, 65536)
+    # It may be said before all is read, or after: one does not bring the other.
+    os.set_blocking(second, False)
+
+    def said():
+        while select.select([second], [], [], 0)[0] and \
+                os.read(second, 65536):
+            pass
+        return d.find("lines of output were lost: .*web.log takes nothing")
+    wait_until(said, lambda: "what was lost is told\n" + d.log())
     os.close(second)
     d.stop()
 

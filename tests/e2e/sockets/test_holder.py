@@ -59,6 +59,36 @@ def test_of_a_tcp_port(box, theirs, ours, request):
         start_fails(box, message(5, address))
 
 
+BIND = """
+import signal, socket
+s = [socket.socket(f) for f in (socket.AF_INET, socket.AF_INET6)]
+s[0].bind(("0.0.0.0", 0))
+s[1].bind(("::", 0))
+print("bound", flush=True)
+signal.pause()
+"""
+
+
+def test_whoever_has_bound_another_port_is_not_named(box, has_ipv6):
+    port = free_port()
+    other = subprocess.Popen([sys.executable, "-c", BIND],
+                             stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"bound\n"
+        for theirs, ours in (("::", "0.0.0.0:{}"), ("::", "127.0.0.1:{}"),
+                             ("127.0.0.1", "{}")):
+            address = ours.format(port)
+            family = socket.AF_INET6 if ":" in theirs else socket.AF_INET
+            with taken(family, socket.SOCK_STREAM, (theirs, port)):
+                box.config(web={"command": probe(), "listen": [address]})
+                said = start_fails(box, message(3, address))
+                assert str(other.pid) not in said and "other" not in said
+    finally:
+        kill(other.pid)
+        other.wait()
+        other.stdout.close()
+
+
 def test_of_the_key_port_and_of_the_command_line(box):
     port = free_port()
     with taken(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", port)):

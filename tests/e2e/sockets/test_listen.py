@@ -12,9 +12,10 @@ import subprocess
 import pytest
 
 import words
+from control import do
 from harness import (IS_ROOT, SLOW, ask_udp, free_port, get, is_alive,
-                     is_refused, is_socket, probe, start_with_sockets, unshare,
-                     wait_until)
+                     is_refused, is_socket, kill, probe, start_with_sockets,
+                     unshare, wait_until)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -358,6 +359,39 @@ def test_unix_path_of_every_length_that_passes_the_check_can_be_used(box):
     d.stop()
 
 
+def mode_of(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_mode_that_a_server_sets_stays(box):
+    """Whatever brings new workers; only what the file says anew is put in
+    force."""
+    path = box.path("web.unix")
+    box.web(listen=f"unix:{path}")
+    d = box.start()
+    pids = d.wait_ready(2)
+    assert mode_of(path) == 0o660
+    os.chmod(path, 0o606)
+    for request in ("reload", "restart web", "update", "scale web 3",
+                    "scale web 2"):
+        do(box, request)
+        assert mode_of(path) == 0o606, request
+    pids = d.ready_pids()
+    kill(pids[0])
+    d.wait_replaced(pids[:1], 2)
+    assert mode_of(path) == 0o606
+    box.web(listen=f"unix:{path}", socket_mode="0640")
+    do(box, "update")
+    assert mode_of(path) == 0o640
+    os.chmod(path, 0o606)
+    do(box, "reload")
+    assert mode_of(path) == 0o606
+    box.web(listen=f"unix:{path}")
+    do(box, "reload")
+    assert mode_of(path) == 0o660
+    d.stop()
+
+
 @pytest.mark.valgrind
 def test_link_in_place_of_a_socket_file_is_not_followed(box):
     path, secret = box.path("web.sock"), box.write("secret", "x", 0o600)
@@ -370,6 +404,7 @@ def test_link_in_place_of_a_socket_file_is_not_followed(box):
     # in one step: a path that is missing comes back at once
     os.symlink(secret, path + ".new")
     os.rename(path + ".new", path)
+    box.web(listen=f"unix:{path}", socket_mode="0640", **owner)
     d.send(signal.SIGHUP)
     d.wait_log(words.RELOAD_DONE("web", 2))
     d.wait_replaced(old, 2)
@@ -426,7 +461,8 @@ def test_sockets_from_the_parent_are_matched_by_address(box):
         ports = [s.getsockname()[1] for s in (a, b)]
         # not in the order of the configuration, and one more from us
         box.web(listen=f"127.0.0.1:{ports[1]}, 127.0.0.1:0, unix:{path}, "
-                f"127.0.0.1:{ports[0]}", instances=1)
+                f"127.0.0.1:{ports[0]}", instances=1,
+                fd_protocol="clusterd systemd")
         d = start_with_sockets(box, a, b, c)
         d.wait_ready(1)
         dump = get(ports[0], "/dump")

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 
 import pytest
@@ -97,6 +98,34 @@ def test_at_a_reload(box, instances):
     d.stop()
     assert not os.path.lexists(box.path("web.unix"))
     assert not os.path.lexists(box.path("web.unix.lane"))
+
+
+def test_new_one_has_the_mode_of_the_old_one(box):
+    """A server may have set it."""
+    shutting(box)
+    d = box.start()
+    d.wait_ready(2)
+    os.chmod(box.path("web.unix"), 0o606)
+    do(box, "reload", 60)
+    settled(box, d, 2)
+    assert d.find(SHUT)
+    assert stat.S_IMODE(os.stat(box.path("web.unix")).st_mode) == 0o606
+    d.stop()
+
+
+def test_who_starts_meanwhile_is_begun_anew(box):
+    """An old worker ends while new ones are not ready yet."""
+    shutting(box, "--ready", 700, ready="notify", instances=2, max_surge=2,
+             ready_timeout="8s")
+    d = box.start()
+    d.wait_ready(2)
+    do(box, "reload", 60)
+    assert d.find(r"web\[1\] pid \d+: is replaced: its listener was shut down")
+    assert status(box).app()["reloads_aborted"] == 0
+    settled(box, d, 2)
+    for _ in range(10):
+        served(box)
+    d.stop()
 
 
 def test_at_a_scale_down_the_others_are_replaced(box):

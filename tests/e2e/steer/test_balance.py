@@ -210,6 +210,7 @@ def test_port_0_is_one_number_for_all_instances(box, balance):
         os.kill(pid, signal.SIGKILL)
         d.wait_log(rf"pid {pid}: killed by signal 9")
     d.wait_ready(N)
+    wait_asleep(d)
     check_even(port, balance, N)
     assert len(d.find(words.LISTENING("web"))) == 1
     d.stop()

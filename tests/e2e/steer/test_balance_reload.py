@@ -45,12 +45,12 @@ def every_change(balances):
 
 def test_every_change_of_balance_loses_nobody(box):
     rounds = every_change(possible())
-    box.web(balance=rounds[0], instances=3)
+    box.web(balance=rounds[0], instances=3, canary="0")
     d = box.start()
     d.wait_ready(3)
     with SlowStream(d.port()) as stream:
         for generation, balance in enumerate(rounds[1:], 2):
-            box.web(balance=balance, instances=3)
+            box.web(balance=balance, instances=3, canary="0")
             hup(d, generation)
             d.wait_workers(3)
             stream.wait_more(10)
@@ -59,11 +59,11 @@ def test_every_change_of_balance_loses_nobody(box):
 
 def test_every_balance_is_in_force_after_a_change(box):
     rounds = every_change(possible())
-    box.web(balance=rounds[0], instances=3)
+    box.web(balance=rounds[0], instances=3, canary="0")
     d = box.start()
     d.wait_ready(3)
     for generation, balance in enumerate(rounds[1:], 2):
-        box.web(balance=balance, instances=3)
+        box.web(balance=balance, instances=3, canary="0")
         hup(d, generation)
         d.wait_workers(3)
         wait_asleep(d)
@@ -73,7 +73,7 @@ def test_every_balance_is_in_force_after_a_change(box):
 
 def test_changes_leave_no_descriptors_behind(box):
     rounds = every_change(possible())
-    box.web(balance=rounds[0], instances=3)
+    box.web(balance=rounds[0], instances=3, canary="0")
     d = box.start()
     d.wait_ready(3)
     generation = 1
@@ -81,7 +81,7 @@ def test_changes_leave_no_descriptors_behind(box):
     for _ in range(3):
         for balance in rounds[1:]:
             generation += 1
-            box.web(balance=balance, instances=3)
+            box.web(balance=balance, instances=3, canary="0")
             hup(d, generation)
             d.wait_workers(3)
         counts.append(len(d.kinds_at_rest()))
@@ -93,7 +93,7 @@ def test_changes_leave_no_descriptors_behind(box):
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "udp:127.0.0.1:0"])
 def test_reloads_leave_no_descriptors_behind(box, balance, listen):
     needs(balance)
-    box.web(balance=balance, listen=listen, instances=3)
+    box.web(balance=balance, listen=listen, instances=3, canary="0")
     d = box.start()
     d.wait_ready(3)
     before = None
@@ -110,7 +110,7 @@ def test_reloads_leave_no_descriptors_behind(box, balance, listen):
 @parametrized(*ALL)
 def test_no_request_fails_during_reloads(box, balance):
     needs(balance)
-    box.web(balance=balance, instances=4)
+    box.web(balance=balance, instances=4, canary="0")
     d = box.start()
     d.wait_ready(4)
     with SlowStream(d.port(), clients=4) as stream:
@@ -126,13 +126,13 @@ def test_no_request_fails_during_reloads(box, balance):
 @parametrized(*ALL)
 def test_scaling_far_up_and_down(box, balance):
     needs(balance)
-    box.web(balance=balance, instances=2)
+    box.web(balance=balance, instances=2, canary="0")
     d = box.start()
     d.wait_ready(2)
     before = seats_of_clients(d.port(), 100) if balance == "source" else None
     for generation, instances in enumerate((40, 2, 40, 2), 2):
         with SlowStream(d.port()):
-            box.web(balance=balance, instances=instances)
+            box.web(balance=balance, instances=instances, canary="0")
             hup(d, generation)
             d.wait_workers(instances, limit=30)
         wait_asleep(d)
@@ -189,12 +189,17 @@ def test_thousand_instances(box, balance):
     wait_until(lambda: len(d.find(words.READY("web"))) >= count,
                lambda: f"{count} are ready:\n{d.log()[-2000:]}", 90)
     wait_asleep(d)
-    found = [get(d.port(), source=client(n), limit=20).instance
-             for n in range(2000)]
+
+    def served():
+        found = [get(d.port(), source=client(n), limit=20).instance
+                 for n in range(2000)]
+        return [found.count(n) for n in range(count)]
     if balance == "round-robin":
-        assert {found.count(n) for n in range(count)} == {2}
+        # Of so many the last ones come in only after a pause, and the first
+        # round may have begun before that.
+        assert {2} in (set(served()), set(served()))
     else:
-        assert len(set(found)) > count / 2
+        assert count - served().count(0) > count / 2
     d.stop(limit=60)
 
 

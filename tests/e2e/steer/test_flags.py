@@ -208,7 +208,7 @@ def test_flags_that_a_worker_sets_later_stay(box, how):
     wait_asleep(d)
     for _ in range(N):
         old = d.ready_pids()
-        with take_fd(old[0], 3) as lane:
+        with take_fd(old[0], 4) as lane:     # its own; 3 was what it was given
             wait_until(lambda: nonblocking(lane), "it does not block")
             os.kill(old[1], signal.SIGKILL)
 

@@ -1,5 +1,6 @@
 """The pid file: one clusterd of a name at a time."""
 
+import fcntl
 import os
 import signal
 
@@ -57,3 +58,21 @@ def test_pidfile_stays_locked_across_a_reload(box):
     assert box.run("-c", "app.ini").returncode not in (0, 64, 78)
     assert open(box.path("run.pid")).read() == f"{d.pid}\n"
     d.stop()
+
+
+def test_locks_of_others_do_not_prevent_a_start(box):
+    """Of the pid file, which everybody may read, or of the directory."""
+    path = box.write("run.pid", "1\n", mode=0o644)
+    box.web(clusterd={"pidfile": "run.pid"})
+    with open(path) as f, open(path) as g:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        fcntl.lockf(g, fcntl.LOCK_SH)
+        directory = os.open(box.dir, os.O_RDONLY)
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        d = box.start()
+        d.wait_ready(2)
+        assert open(path).read() == f"{d.pid}\n"
+        assert os.stat(path).st_mode & 0o777 == 0o644
+        assert not [n for n in os.listdir(box.dir) if n.endswith(".lock")]
+        d.stop()
+        os.close(directory)

@@ -98,6 +98,29 @@ def test_idle_connection_holds_it_for_drain_idle_only(box, balance):
     d.stop()
 
 
+def test_removed_app_has_its_drain_idle_too(box):
+    """It is no stop: whoever has a connection may go on to use it."""
+    abrupt(box, drain_idle="1500ms")
+    d = start(box, 1)
+    with open(box.path("app.ini")) as f:
+        both = f.read()
+    box.write("app.ini", both + both.replace("[web]", "[gone]"))
+    hup(d)
+    d.wait_ready(1, app="gone")
+    old, = d.ready_pids("gone")
+    with Client(d.addresses("gone")[0]) as kept:
+        kept.get()
+        spoke = time.monotonic()
+        box.write("app.ini", both)
+        hup(d)
+        wait_gone(d, [old])
+        held = time.monotonic() - spoke
+        assert kept.is_cut()
+    assert 1.4 < held < 8 * SLOW
+    assert d.find(DRAINED(old, "1 idle connection is left")), d.log()
+    d.stop()
+
+
 def test_connection_that_has_been_idle_for_long_holds_nothing_up(box):
     d, address, old = start_one(box, drain_idle="200ms", drain_timeout="60s")
     with Client(address) as kept, Client(address) as silent:
@@ -289,14 +312,36 @@ def draining(box, stack, balance="random", **keys):
 
 
 @each_way
-def test_term_during_a_drain_stops_at_once(box, balance):
+def test_int_during_a_drain_stops_at_once(box, balance):
     with contextlib.ExitStack() as stack:
         d, _, _, held = draining(box, stack, balance)
-        d.stop(limit=5)
+        d.stop(signal.SIGINT)
         assert held.is_cut()
 
 
-def test_second_term_during_a_drain_kills(box):
+@each_way
+def test_term_during_a_drain_lets_it_finish(box, balance):
+    """The one that the reload replaced, too: the stop waits for it."""
+    d, address, old = start_one(box, balance, drain_timeout="60s")
+    with Client(address) as held:
+        held.socket.sendall(b"GET / HTTP/1.1\r\n")
+        wait_until(lambda: is_read(held.socket), "the half is read")
+        hup(d)
+        wait_draining(d, old)
+        new, = set(d.workers()) - {old}
+        d.send(signal.SIGTERM)
+        wait_gone(d, [new])
+        assert is_alive(old) and d.process.poll() is None
+        held.socket.sendall(b"\r\n")
+        assert held.read().pid == old
+    d.wait_end(0)
+    assert not d.find(TIMED_OUT(old)), d.log()
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_during_a_drain_kills(box, second):
+    """One has had TERM and does not care, the other drains on and has had
+    none."""
     box.web("--ignore-term", instances=1, drain_timeout="60s",
             stop_timeout="60s", balance="random")
     d = start(box, 1)
@@ -305,10 +350,12 @@ def test_second_term_during_a_drain_kills(box):
         box.wait_events("slow")
         hup(d)
         wait_draining(d, old)
+        new, = set(d.workers()) - {old}
         d.send(signal.SIGTERM)
-        box.wait_events("signal 15", 2)
-        assert is_alive(old)
-        d.stop(limit=5)
+        box.wait_events("signal 15")
+        assert is_alive(old) and is_alive(new)
+        d.stop(second)
+    assert [e["pid"] for e in box.events("signal 15")] == [new]
 
 
 def test_hup_during_a_drain_begins_another(box):
@@ -320,7 +367,8 @@ def test_hup_during_a_drain_begins_another(box):
         wait_gone(d, [second])
         assert get(address).generation == 3
         assert is_alive(old) and len(d.workers()) == 2
-        d.stop(limit=5)
+        d.stop(signal.SIGINT)
+        assert held.is_cut()
 
 
 def test_reload_waits_for_room_and_a_newer_file_takes_its_place(box):

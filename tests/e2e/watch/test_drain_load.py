@@ -15,8 +15,8 @@ import time
 import pytest
 
 import words
-from drains import (KEYS, PATIENT, Client, Load, abrupt, begin, hup, reload,
-                    start, wait_gone)
+from drains import (KEYS, PATIENT, TIMED_OUT, Client, Load, abrupt, begin, hup,
+                    reload, start, wait_gone)
 from harness import (SLOW, ask, free_port, get, is_alive, is_refused,
                      wait_until)
 from lanes import (answers, as_nobody, client, needs, parametrized, stopped)
@@ -174,15 +174,34 @@ def test_request_on_a_unix_listener_is_finished(box):
 def test_no_datagram_is_lost(box, balance):
     """Each has a lane's buffer to wait in. A shared one is read by the old and
     the new worker, so that only a server that ends between two datagrams loses
-    none."""
+    none. The flows are short: a datagram each, in the time that this takes."""
     extra = ["graceful"] if balance == "shared" else []
     abrupt(box, *extra, instances=2, balance=balance, ready="alive:150ms",
-           listen="udp:127.0.0.1:0")
+           listen="udp:127.0.0.1:0", drain_timeout="60s")
     d = start(box, 2)
-    with Load(d.port(), "--udp", rate=300):
+    with Load(d.port(), "--udp", "--keepalive", 3000, rate=200):
         for _ in range(2):
             reload(d)
     assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+@parametrized("auto", "random")
+def test_no_datagram_of_flows_that_never_pause_is_lost(box, balance):
+    """They stay with their worker until drain_timeout, and go on to another
+    then. What came for it meanwhile is answered by one that is started for
+    that, if it ends between two datagrams."""
+    abrupt(box, "graceful", instances=2, balance=balance, ready="alive:150ms",
+           listen="udp:127.0.0.1:0", drain_timeout="1s")
+    d = start(box, 2)
+    stays = not d.find(r"flows of datagrams do not stay with their worker")
+    with Load(d.port(), "--udp", rate=300):
+        for _ in range(2):
+            old = d.ready_pids()
+            reload(d)
+            for pid in old if stays else []:
+                assert d.find(TIMED_OUT(
+                    pid, "datagrams of its flows still come")), d.log()
     d.stop()
 
 
@@ -269,6 +288,23 @@ def test_no_request_fails_when_the_file_changes_the_number(box, balance):
     d = start(box, 4)
     with Load(port, rate=200):
         for generation, count in ((2, 1), (3, 3), (4, 2)):
+            abrupt(box, instances=count, **keys)
+            reload(d)
+            d.wait_workers(count)
+    assert not d.find("drain_timeout"), d.log()
+    d.stop()
+
+
+def test_none_is_left_frozen_of_several_that_drain_at_once(box):
+    """They share a lane: each is looked at while it stands still, one after
+    the other, and goes on where it gets a request meanwhile."""
+    port = free_port()
+    keys = {"balance": "shared", "listen": f"127.0.0.1:{port}", **PATIENT,
+            "drain_timeout": "60s"}
+    abrupt(box, instances=6, **keys)
+    d = start(box, 6)
+    with Load(port, rate=100):
+        for count in (1, 6, 1, 6, 1):
             abrupt(box, instances=count, **keys)
             reload(d)
             d.wait_workers(count)

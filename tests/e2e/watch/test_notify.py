@@ -4,6 +4,7 @@ import errno
 import glob
 import os
 import pwd
+import resource
 import re
 import shutil
 import signal
@@ -16,8 +17,8 @@ import urllib.request
 import pytest
 
 import words
-from harness import (PROBE, free_port, get, is_socket, kill, process_state,
-                     read_proc, stays, wait_until)
+from harness import (PROBE, ask, free_port, get, is_alive, is_socket, kill,
+                     process_state, read_proc, stays, wait_until)
 from supervisors import Supervisor
 
 
@@ -50,6 +51,64 @@ def test_supervisor_is_told_of_start_reload_and_stop(box, supervisor):
     before = len(supervisor.look())
     d.stop()
     supervisor.wait("STOPPING=1", before)
+
+
+def test_supervisor_that_was_told_of_the_stop_hears_nothing_else(
+        box, supervisor):
+    """During stop_delay all goes on as before, but for reloads."""
+    box.web(clusterd={"stop_delay": "60s"}, restart_delay="10ms")
+    d = box.start(env=supervisor.env)
+    old = d.wait_ready(2)
+    supervisor.wait("READY=1")
+    before = len(supervisor.look())
+    d.send(signal.SIGTERM)
+    supervisor.wait("STOPPING=1", before)
+    supervisor.wait("STATUS=going down", before)
+    before = len(supervisor.look())
+    kill(old[0])
+    d.wait_replaced(old[:1], 2)
+    d.send(signal.SIGHUP)
+    d.wait_log("SIGHUP: going down, no reload")
+    for verb in "reload", "update":
+        done = box.ctl("-c", box.path("app.ini"), verb,
+                       env={"RUNTIME_DIRECTORY": box.dir})
+        assert done.returncode == 1
+        assert "clusterd is going down" in done.stderr
+    assert supervisor.look()[before:] == []
+    d.stop()
+    assert not supervisor.has("READY=1", before)
+    assert not supervisor.has("RELOADING=1", before)
+
+
+def test_supervisor_is_told_of_a_reload_when_the_new_ones_serve(box,
+                                                                supervisor):
+    """The old one may have an hour to finish: clusterctl waits for it, the
+    supervisor does not."""
+    box.web(instances=1, drain_timeout="60s", canary="0")
+    d = box.start(env=supervisor.env)
+    old, = d.wait_ready(1)
+    supervisor.wait("READY=1")
+    before = len(supervisor.look())
+    with ask(d.port(), "/slow/60000"):
+        assert get(d.port()).pid == old
+        d.send(signal.SIGHUP)
+        supervisor.wait("RELOADING=1", before)
+        supervisor.wait("READY=1", before)
+        assert is_alive(old)
+        kill(old)
+    d.stop()
+
+
+def test_worker_that_reloads_itself_goes_on_to_serve(box):
+    box.web(instances=1, ready="notify")
+    d = box.start()
+    pid, = d.wait_ready(1)
+    get(d.port(), "/notify/RELOADING=1")
+    stays(lambda: get(d.port()).pid == pid, "it answers", 0.2)
+    get(d.port(), "/notify/READY=1")
+    assert get(d.port()).pid == pid
+    assert len(d.find(words.READY("web"))) == 1
+    d.stop()
 
 
 def test_supervisor_is_told_on_an_abstract_socket_too(box):
@@ -131,18 +190,60 @@ def test_workers_do_not_see_the_supervisors_socket(box, supervisor):
 
 def test_supervisor_that_does_not_read_blocks_nothing(box, supervisor):
     box.web(restart_delay="10ms", restart_delay_max="10ms")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
-        filler.setblocking(False)
-        try:
-            while True:
-                filler.sendto(b"X=1", supervisor.env["NOTIFY_SOCKET"])
-        except BlockingIOError:
-            pass
+    fill(supervisor.env["NOTIFY_SOCKET"])
     d = box.start(env=supervisor.env)
     old = d.wait_ready(2)
     d.send(signal.SIGHUP)
     d.wait_replaced(old, 2)
     d.stop()
+
+
+def fill(address):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+        filler.setblocking(False)
+        try:
+            while True:
+                filler.sendto(b"X=1", address)
+        except BlockingIOError:
+            pass
+
+
+def test_messages_wait_for_a_supervisor_whose_queue_is_full(box, supervisor):
+    box.web()
+    address = supervisor.env["NOTIFY_SOCKET"]
+    fill(address)
+    d = box.start(env=supervisor.env)
+    old = d.wait_ready(2)
+    d.wait_log("start complete")
+    assert not supervisor.has("READY=1")
+    supervisor.wait("READY=1")
+    supervisor.wait("STATUS=2 of 2 instances ready")
+    before = len(supervisor.look())
+    fill(address)
+    d.send(signal.SIGHUP)
+    d.wait_replaced(old, 2)
+    d.wait_log(r"web: reload")
+    wait_until(lambda: supervisor.has("READY=1", before), "READY=1")
+    told = [line for message in supervisor.messages[before:]
+            for line in message if line.endswith("G=1") or line == "READY=1"]
+    assert told == ["RELOADING=1", "READY=1"]
+    before = len(supervisor.look())
+    d.stop()
+    supervisor.wait("STOPPING=1", before)
+
+
+def test_status_is_told_when_it_has_changed(box, supervisor):
+    box.web(restart_delay="10ms", instances=1)
+    d = box.start(env=supervisor.env)
+    pid, = d.wait_ready(1)
+    supervisor.wait("STATUS=1 of 1 instances ready")
+    for _ in range(5):
+        os.kill(pid, signal.SIGKILL)
+        pid, = d.wait_replaced([pid], 1)
+    d.stop()
+    told = [line for message in supervisor.look() for line in message
+            if line.startswith("STATUS=")]
+    assert all(a != b for a, b in zip(told, told[1:])), told
 
 
 def test_supervisor_that_is_not_there_is_no_reason_to_fail(box):
@@ -378,6 +479,32 @@ def test_socket_of_a_worker_with_a_user(box, as_root):
     d.stop()
 
 
+def test_want_of_a_descriptor_is_no_want_of_a_directory(
+        box, as_root, unwrapped):
+    paths_only(box, user="nobody", instances=1, restart_delay="1s",
+               restart_delay_max="1s")
+    os.chmod(box.dir, 0o755)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    mark = d.mark()
+    kill(pid)
+    d.wait_log("restarting in", start=mark)
+    # One is left: for the socket, not for the look whether nobody reaches it.
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    used = {int(n) for n in os.listdir(f"/proc/{d.pid}/fd")}
+    free = sorted(set(range(len(used) + 2)) - used)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (free[1], limits[1]))
+    d.wait_log(r"its NOTIFY_SOCKET is an abstract name until its next start: "
+               "Too many open files", start=mark)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    pid, = d.wait_ready(1, limit=20)
+    assert not d.find("there is no directory")
+    d.send(signal.SIGHUP)
+    pid, = d.wait_replaced([pid], 1)
+    assert is_socket(notify_socket_of(pid))
+    d.stop()
+
+
 def test_directory_that_others_cannot_reach_is_not_used(box, as_root):
     """Workers that are root may become anybody, and say READY=1 then."""
     for name, mode in (("closed", 0o700), ("temporary", 0o755)):
@@ -474,6 +601,11 @@ def test_directory_in_tmp_where_there_is_no_other(box):
     line = d.wait_log("abstract name.*")
     assert "others may replace files in" in line[0]
     assert len(d.find("abstract name")) == 1
+    # It is not looked for at each start.
+    os.chmod(box.path("tmp"), 0o1777)
+    kill(pid)
+    pid, = d.wait_replaced([pid], 1)
+    assert notify_socket_of(pid).startswith("@clusterd/")
     d.stop()
 
 
@@ -509,7 +641,7 @@ def test_file_that_somebody_removes(box):
 # --- real clients of the protocol
 
 def heard(box, d, count=1):
-    return d.wait_log(r"ready after \S+ \(it said READY=1\)", count=count,
+    return d.wait_log(r"ready after \S+ \(it said READY=1[^)]*\)", count=count,
                       limit=60)
 
 

@@ -1,29 +1,21 @@
 """Pid 1, orphans, and what escapes a worker."""
 
 import os
+import re
 import signal
+import sys
 
 import pytest
 
+import control
 import words
-from harness import (PROBE, children_of, get, is_alive, process_state,
-                     read_proc, unshare, wait_until)
-
-
-def start_as_pid_1(box, mount_proc=True):
-    d = box.start(launcher=unshare("--pid", "--fork", "--kill-child",
-                                   *["--mount-proc"] * mount_proc))
-    wait_until(lambda: children_of(d.process.pid), "the child of unshare")
-    d.pid = children_of(d.process.pid)[0]
-    wait_until(lambda: b"app.ini" in read_proc(d.pid, "cmdline")
-               and b"unshare" not in read_proc(d.pid, "cmdline"),
-               "clusterd as pid 1")
-    return d
+from harness import (PROBE, get, is_alive, process_state, read_proc,
+                     start_as_pid_1, wait_until)
 
 
 def test_as_pid_1_it_serves_and_stops(box, as_root):
     # The log has the pids of the namespace, so wait for lines, not for pids.
-    box.web("--escape", 0)
+    box.web("--escape", 0, stop_timeout="300ms")
     d = start_as_pid_1(box)
     d.wait_log(words.READY("web"), count=2)
     box.wait_events("escaped", 2)
@@ -101,7 +93,8 @@ def test_worker_that_forks_children_that_die_at_once_costs_nothing(box):
 @pytest.mark.valgrind
 def test_escaped_process_is_swept_whatever_the_size_of_the_environment(box):
     large = {f"LARGE_{n:03}": "x" * 1000 for n in range(400)}
-    box.web("--escape", 0, instances=1, restart_delay="10ms")
+    box.web("--escape", 0, instances=1, restart_delay="10ms",
+            stop_timeout="300ms")
     d = box.start(env=large)
     pid, = d.wait_ready(1)
     escaped = box.wait_events("escaped")[0]["pid"]
@@ -111,3 +104,74 @@ def test_escaped_process_is_swept_whatever_the_size_of_the_environment(box):
     d.wait_replaced([pid], 1)
     assert len(get(d.port(), "/dump").env) > 400
     d.stop()
+
+
+# Leaves `n` behind that live, and chains of processes each of which is left
+# behind by the one before it, for a while.
+LEAVES = """
+import os, signal, sys, time
+n, chains, seconds, mark = int(sys.argv[1]), int(sys.argv[2]), \\
+    float(sys.argv[3]), sys.argv[4]
+if os.fork() == 0:
+    os.setsid()
+    for _ in range(n):
+        if os.fork() == 0:
+            signal.pause()
+    for _ in range(chains):
+        if os.fork() == 0:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                if os.fork():
+                    os._exit(0)
+            os._exit(0)
+    os._exit(0)
+os.wait()
+open(mark, "w").close()
+signal.pause()
+"""
+
+
+def test_many_orphans_and_many_deaths_hold_nobody_up(box):
+    script = box.write("leaves.py", LEAVES)
+    mark = box.path("mark")
+    box.config(
+        leaves={"command": f"{sys.executable} {script} 200 3 2 {mark}",
+                "instances": 1, "ready": "alive:10ms"},
+        web={"command": f"{PROBE} --events {box.events_path}",
+             "listen": "127.0.0.1:0", "instances": 1,
+             "restart_delay": "10ms"})
+    d = box.start()
+    pid, = d.wait_ready(1, "web")
+    wait_until(lambda: os.path.exists(mark), "the orphans", 30)
+    for _ in range(3):
+        assert control.ask(box, "status").ok
+        os.kill(pid, signal.SIGKILL)
+        pid, = d.wait_replaced([pid], 1, "web", limit=30)
+    # All of those that ended are reaped, the last too.
+    wait_until(lambda: len(d.children()) == len(d.workers()) == 202,
+               lambda: f"no zombies, there are {len(d.children())} children "
+               f"and {len(d.workers())} live", 30)
+    leader, = d.ready_pids("leaves")
+    left = set(d.workers()) - {leader, pid}
+    os.kill(leader, signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(p) for p in left),
+               "those of the dead worker are swept", 30)
+    d.stop(limit=30)
+
+
+def test_term_right_after_the_start_of_pid_1_is_heard(box, as_root):
+    """The kernel drops what process 1 neither handles nor blocks."""
+    path = box.web(instances=1)
+    with open(path, "a") as f:      # takes a while to read
+        f.write("; nothing\n" * 300_000)
+
+    def blocks(pid):
+        status = read_proc(pid, "status").decode()
+        mask = int(re.search(r"^SigBlk:\s*(\w+)", status, re.M)[1], 16)
+        return mask >> signal.SIGTERM - 1 & 1
+    for _ in range(3):
+        d = start_as_pid_1(box)
+        # What comes before its first instruction, nobody could block.
+        wait_until(lambda: blocks(d.pid), "it blocks the signal")
+        d.send(signal.SIGTERM)
+        d.wait_end(0, limit=20)

@@ -186,13 +186,97 @@ def test_auto_counts_a_living_worker_as_ready_at_ready_timeout(box, port):
     d.stop()
 
 
-def test_auto_takes_notify_where_that_comes_first(box, port):
-    box.config(web=settings(*tcp(port), "notify:READY=1", "pause", port=port,
-                            instances=1, ready_timeout="60s"))
+SAID = re.compile(words.READY("web").pattern +
+                  rf" after {words.DURATION} \(it said READY=1( and {WAITS[3:]})?\)")
+
+
+@pytest.mark.parametrize("ready", ["auto", "notify", "alive:50s"])
+def test_word_alone_is_not_enough(box, port, ready):
+    """Many say it before anybody serves."""
+    box.config(web=settings(
+        *watched(box, *tcp(port), "notify:READY=1", "touch:" + box.path("said"),
+                 f"until:{box.path('go')}", "serve:poll"),
+        port=port, instances=1, ready=ready, ready_timeout="60s"))
     d = box.start()
+    wait_until(lambda: os.path.exists(box.path("said")), "it says so")
+    stays(lambda: not d.ready_pids(), "it is not ready", 0.5)
+    box.touch("go")
     d.wait_ready(1)
-    assert not d.find(WAITS)
+    d.wait_log(SEEN if ready == "auto" else SAID)
     assert not warnings(d, UNSEEN)
+    get(port)
+    d.stop()
+
+
+def test_word_of_a_master_without_a_child_is_not_enough(box, port):
+    """The child comes later, and waits."""
+    box.config(web=settings(
+        *watched(box, *tcp(port), "notify:READY=1",
+                 f"until:{box.path('go')}", "in:fork", "serve:accept"),
+        port=port, instances=1, ready="notify", ready_timeout="60s"))
+    d = box.start()
+    box.wait_events("listen.a 0")
+    stays(lambda: not d.ready_pids(), "it is not ready", 0.3)
+    box.touch("go")
+    d.wait_ready(1)
+    assert SAID.search(d.log())[1]
+    get(port)
+    d.stop()
+
+
+def test_word_counts_at_ready_timeout(box, port):
+    """Nobody of its kind was ever seen, so that it may serve all the same."""
+    box.config(web=settings(*tcp(port), "notify:READY=1", "pause", port=port,
+                            instances=1, ready="notify",
+                            ready_timeout="400ms"))
+    d = box.start()
+    pid, = d.wait_ready(1)
+    assert warnings(d, rf"web\[0\] pid {pid}: .*{UNSEEN}"), d.log()
+    d.stop()
+
+
+IO_URING = """
+import ctypes, os, socket, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+params = ctypes.create_string_buffer(120)
+if libc.syscall(425, 4, params) < 0:
+    sys.exit(77)
+name = os.environ["NOTIFY_SOCKET"]
+name = chr(0) + name[1:] if name[0] == "@" else name
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(b"READY=1", name)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("ready", ["auto", "notify"])
+def test_word_is_enough_of_one_that_cannot_be_seen(box, port, ready):
+    """A wait through an io_uring shows nowhere."""
+    script = box.write("uring.py", IO_URING)
+    box.config(web={"command": f"/usr/bin/python3 {script}", "port": port,
+                    "instances": 1, "ready": ready, "ready_timeout": "60s",
+                    "fd_protocol": "systemd", "success_codes": "0 77"})
+    d = box.start()
+    wait_until(lambda: d.ready_pids() or d.find("exited with code 77"),
+               "it is ready")
+    if not d.ready_pids():
+        pytest.skip("may not make an io_uring here")
+    assert SAID.search(d.log())
+    d.stop()
+
+
+@pytest.mark.parametrize("ready", ["auto", "notify"])
+def test_reload_to_a_word_without_a_wait_is_aborted(box, port, ready):
+    d = start(box, *tcp(port), "notify:READY=1", "serve:poll", port=port,
+              ready=ready)
+    old = d.ready_pids()
+    box.config(web=settings(*tcp(port), "notify:READY=1", "pause", port=port,
+                            ready=ready, ready_timeout="600ms"))
+    d.send(signal.SIGHUP)
+    why = d.wait_log(words.RELOAD_ABORTED("web"))["why"]
+    assert "not seen to wait" in why
+    assert d.ready_pids() == old
+    assert {a.pid for a in all_answer(d, port, 2)} == set(old)
     d.stop()
 
 

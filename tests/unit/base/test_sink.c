@@ -164,16 +164,16 @@ a_file(void **state)
 	assert_int_equal(sink_poll_fd(&sink), -1);
 	assert_int_equal(sink_write(&sink, "inherited ", 10), 10);
 	/* Another name fails: the sink stays as it was. */
-	assert_int_equal(sink_open(&sink, "/proc/none/here"), -ENOENT);
+	assert_int_equal(sink_open(&sink, "/proc/none/here", NULL), -ENOENT);
 	assert_int_equal(sink.fd, fd);
-	assert_int_equal(sink_open(&sink, path), 0);
+	assert_int_equal(sink_open(&sink, path, NULL), 0);
 	assert_int_equal(sink.kind, SINK_OWN);
 	assert_int_equal(sink_poll_fd(&sink), -1);
 	assert_int_equal(sink_write(&sink, "own", 3), 3);
 	assert_int_equal(pread(fd, text, sizeof(text), 0), 13);
 	assert_string_equal(text, "inherited own");
 	unlink(path);
-	assert_int_equal(sink_open(&sink, path), 0);
+	assert_int_equal(sink_open(&sink, path, NULL), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0137, 0);
 	unlink(path);
@@ -240,7 +240,7 @@ a_full_disk(void **state)
 	struct sink sink = SINK_INIT;
 
 	(void)state;
-	assert_int_equal(sink_open(&sink, "/dev/full"), 0);
+	assert_int_equal(sink_open(&sink, "/dev/full", NULL), 0);
 	assert_int_equal(sink_write(&sink, "x", 1), -ENOSPC);
 	sink_close(&sink);
 	assert_int_equal(sink_write(&sink, "x", 1), -EBADF);

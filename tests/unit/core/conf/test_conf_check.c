@@ -116,8 +116,14 @@ static const struct conf_host strict_host = {
 	.may_become = fake_may_become,
 };
 
+static char *const host_environ[] = {
+	(char[]){ "LANG=C" }, (char[]){ "LISTEN_FDS=1" },
+	(char[]){ "CLUSTERD_FD=9" }, (char[]){ "JOURNAL_STREAM=8:1" }, NULL,
+};
+
 static const struct conf_host host = {
 	.base_dir = "/etc/app",
+	.environ = host_environ,
 	.read_file = fake_read_file,
 	.find_creds = fake_find_creds,
 };
@@ -393,6 +399,56 @@ brace_fd_needs_a_handoff(void **state)
 }
 
 static void
+brace_fd_is_for_env_too(void **state)
+{
+	(void)state;
+	config_unref(expect_ok("[a]\ncommand = x\nenv = F={fd}\nport = 80\n"));
+	expect_errors("[a]\ncommand = x\nenv = F={fd}\n"
+	       "[b]\ncommand = x\nenv = F={fd}\nport = 80\n"
+	       "handoff = adopt\n",
+	    "app.ini:3: env: {fd} is the number of a listening socket, but "
+	    "the app has none; port or listen gives it one\n"
+	    "app.ini:6: env: {fd} is the number of a listening socket, but "
+	    "handoff = adopt passes none; env or auto does\n");
+}
+
+/* What a worker has when the text is made, and nothing else. */
+static void
+brace_env_needs_its_variable(void **state)
+{
+#define NONE(line, key, name, where) "app.ini:" #line ": " key ": {env:" name \
+	"}: there is no such variable, in env" where ", env_file or " \
+	"clusterd's own environment\n"
+	(void)state;
+	config_unref(expect_ok("[a]\n"
+	       "command = x {env:LANG} {env:PORT} {env:HOST} {env:A} {env:B}\n"
+	       " {env:CLUSTERD_FD} {env:CLUSTERD_WORKER_ID} {env:LISTEN_FDS}\n"
+	       " {env:CLUSTERD_INSTANCES} {env:NOTIFY_SOCKET}\n"
+	       "env =\n A={env:HOST}{env:PORT}{env:CLUSTERD_WORKER_ID}\n"
+	       " B={env:A}\nlisten = 127.0.0.1:80\nfd_protocol = systemd\n"
+	       "[b]\ncommand = x {env:JOURNAL_STREAM}\n"));
+	/* A host that stands nowhere is no HOST. */
+	expect_errors("[a]\ncommand = x {env:HOST} {env:PORT}\nport = 80\n",
+	    NONE(2, "command", "HOST", ""));
+	/* clusterd's own are not the worker's. */
+	expect_errors("[a]\ncommand = x {env:LISTEN_FDS} {env:CLUSTERD_FD}\n",
+	    NONE(2, "command", "LISTEN_FDS", "")
+	    NONE(2, "command", "CLUSTERD_FD", ""));
+	expect_errors("[a]\ncommand = x {env:JOURNAL_STREAM}\nstderr = null\n",
+	    NONE(2, "command", "JOURNAL_STREAM", ""));
+	expect_errors("[a]\ncommand = x {env:CLUSTERD_NONE}\n",
+	    NONE(2, "command", "CLUSTERD_NONE", ""));
+	/* They come after env. */
+	expect_errors("[a]\ncommand = x\nport = 80\n"
+	       "env = A={env:CLUSTERD_INSTANCE}{env:CLUSTERD_FD}\n",
+	    NONE(4, "env", "CLUSTERD_INSTANCE", " before it")
+	    NONE(4, "env", "CLUSTERD_FD", " before it"));
+	expect_errors("[a]\ncommand = x\nenv =\n A={env:B}\n B=1\n",
+	    NONE(3, "env", "B", " before it"));
+#undef NONE
+}
+
+static void
 key_port(void **state)
 {
 	(void)state;
@@ -422,6 +478,17 @@ key_listen(void **state)
 	    "  unix:x y.sock,\n",
 	    "8080, 127.0.0.1:81, [::1]:82, udp:53, unix:/etc/app/x y.sock");
 	GOOD("listen", "\n  [::1]:80\n  81", "[::1]:80, 81");
+	GOOD("listen", "80  freebind interface=lo, 81 defer_accept=3",
+	    "80 interface=lo freebind, 81 defer_accept=3");
+	GOOD("listen", "w=[::1]:80 mark=7, 1.2.3.4:81 mark=7",
+	    "w=[::1]:80 mark=7, 1.2.3.4:81 mark=7");
+	/* One address, for two interfaces. */
+	GOOD("listen", "80 interface=a, 80 interface=b",
+	    "80 interface=a, 80 interface=b");
+	BAD("listen", "80 81", "\"81\" is not an option of a listener, "
+	    "interface=NAME, freebind, transparent, mark=NUMBER, "
+	    "defer_accept=SECONDS, fastopen=LENGTH or v6only is allowed behind "
+	    "an address; a comma separates addresses");
 	BAD("listen", "", "is empty, none or PORT, IPV4:PORT, [IPV6]:PORT "
 	    "(udp: before it for UDP) or unix:PATH is allowed");
 	BAD("listen", ",", "an entry is empty, PORT, IPV4:PORT, [IPV6]:PORT "
@@ -620,25 +687,162 @@ key_handoff(void **state)
 	config_unref(config);
 }
 
-#define PROTOCOLS "clusterd, systemd, server-starter, einhorn, nginx or " \
+#define PROTOCOLS "auto, clusterd, systemd, server-starter, einhorn, nginx or " \
 	"php-fpm is allowed"
 
 static void
 key_fd_protocol(void **state)
 {
 	(void)state;
+	GOOD("fd_protocol", "auto", "auto");
 	GOOD("fd_protocol", "clusterd", "clusterd");
 	GOOD("fd_protocol", "systemd", "clusterd systemd");
 	GOOD("fd_protocol", "php-fpm,nginx\teinhorn\n server-starter , nginx",
 	    "clusterd server-starter einhorn nginx php-fpm");
-	BAD("fd_protocol", "", "is empty, one or more of clusterd, systemd, "
-	    "server-starter, einhorn, nginx and php-fpm are allowed");
+	BAD("fd_protocol", "", "is empty, " PROTOCOLS);
+	BAD("fd_protocol", "auto systemd", "\"auto\" stands alone, and the "
+	    "others together");
 	BAD("fd_protocol", "systemd ngnix", "\"ngnix\" is not known, did you "
 	    "mean nginx? " PROTOCOLS);
 	BAD("fd_protocol", "none", "\"none\" is not known, " PROTOCOLS);
 	expect_errors("[a]\ncommand = x\nfd_protocol = a\n nginx\n b\n",
 	    "app.ini:3: fd_protocol: \"a\" is not known, " PROTOCOLS "\n"
 	    "app.ini:5: fd_protocol: \"b\" is not known, " PROTOCOLS "\n");
+}
+
+/* What is spoken is what the file asks for. */
+static void
+protocols_of_each_handoff(void **state)
+{
+	static const struct {
+		const char *lines;
+		unsigned protocols;
+		bool announces, notifies;
+	} rows[] = {
+		{ "", CONF_FDP_CLUSTERD, false, true },
+		{ "handoff = auto", CONF_FDP_CLUSTERD, false, true },
+		{ "handoff = env", CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD, true,
+		    true },
+		{ "handoff = adopt", CONF_FDP_CLUSTERD, false, true },
+		{ "fd_protocol = systemd",
+		    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD, true, true },
+		{ "fd_protocol = nginx", CONF_FDP_CLUSTERD | CONF_FDP_NGINX,
+		    true, false },
+		{ "fd_protocol = clusterd", CONF_FDP_CLUSTERD, false, false },
+		{ "fd_protocol = clusterd\nready = notify",
+		    CONF_FDP_CLUSTERD, false, true },
+		{ "handoff = env\nfd_protocol = clusterd", CONF_FDP_CLUSTERD,
+		    false, false },
+		{ "handoff = adopt\nfd_protocol = systemd",
+		    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct strbuf text = STRBUF_INIT;
+		struct config *config;
+		const struct conf_app *app;
+
+		strbuf_printf(&text, "[a]\ncommand = x\nport = 80\n%s\n",
+		    rows[i].lines);
+		config = expect_ok(text.text);
+		app = &config->apps[0];
+		assert_int_equal(conf_app_fd_protocols(app),
+		    rows[i].protocols);
+		assert_int_equal(conf_app_announces(app), rows[i].announces);
+		assert_int_equal(conf_app_notifies(app), rows[i].notifies);
+		config_unref(config);
+		strbuf_free(&text);
+	}
+}
+
+#define STARTER_ANY(n, udp) #n " on all addresses, IPv6 and IPv4, cannot be " \
+	"said in the form of fd_protocol = server-starter; listen = " udp \
+	"0.0.0.0:" #n " is allowed, or for programs that take both listen = " \
+	udp "0.0.0.0:" #n ", " udp "[::]:" #n "\n"
+
+/* Some addresses have no form in some protocols. */
+static void
+protocols_that_cannot_say_it(void **state)
+{
+	(void)state;
+	expect_errors("[a]\ncommand = x\nport = 80\n"
+	       "listen = 127.0.0.1:1,\n\t81, udp:82, unix:/a;b=c\n"
+	       "fd_protocol = server-starter\n",
+	    "app.ini:3: port: " STARTER_ANY(80, "")
+	    "app.ini:5: listen: " STARTER_ANY(81, "")
+	    "app.ini:5: listen: " STARTER_ANY(82, "udp:")
+	    "app.ini:5: listen: \"/a;b=c\" has a ;, which cannot be said in "
+	    "the form of fd_protocol = server-starter; a path without is "
+	    "allowed\n");
+	expect_errors("[a]\ncommand = x\nlisten = unix:/run/a=b\n"
+	       "fd_protocol = php-fpm server-starter\nhandoff = env\n",
+	    "app.ini:3: listen: \"/run/a=b\" has a =, which cannot be said "
+	    "in the form of fd_protocol = server-starter; a path without is "
+	    "allowed\n"
+	    "app.ini:3: listen: \"/run/a=b\" has a =, which cannot be said "
+	    "in the form of fd_protocol = php-fpm; a path without is "
+	    "allowed\n");
+	config_unref(expect_ok("[a]\ncommand = x\nfd_protocol = php-fpm\n"
+	       "port = 80\nlisten = unix:/a;b\n"));
+	config_unref(expect_ok("[a]\ncommand = x\nport = 80\n"
+	       "listen = unix:/a=b;c\nfd_protocol = systemd nginx einhorn\n"));
+	config_unref(expect_ok("[a]\ncommand = x\n"
+	       "listen = 0.0.0.0:80, [::]:80, udp:[::1]:1, unix:/a,\n"
+	       "fd_protocol = server-starter\n"));
+	/* To whom no descriptor is told. */
+	config_unref(expect_ok("[a]\ncommand = x\nport = 80\n"
+	       "fd_protocol = server-starter\nhandoff = adopt\n"));
+}
+
+static void
+names_of_listeners(void **state)
+{
+	struct config *config;
+	struct strbuf text = STRBUF_INIT;
+
+	(void)state;
+	GOOD("listen", "https=0.0.0.0:8443", "https=0.0.0.0:8443");
+	GOOD("listen", "a=80,Http-2.x_y=81 , udp:5353", "a=80, "
+	    "Http-2.x_y=81, udp:5353");
+	GOOD("listen", "x=unix:/a=b, unix:/c=d=e", "x=unix:/a=b, unix:/c=d=e");
+	GOOD("listen", "x=udp:53", "x=udp:53");
+	GOOD("listen", "x=80 interface=lo mark=1", "x=80 interface=lo mark=1");
+	GOOD("listen", "127.0.0.1:80 interface=lo", "127.0.0.1:80 interface=lo");
+	GOOD("listen", "x=127.0.0.1:80{instance} interface=lo",
+	    "x=127.0.0.1:80{instance} interface=lo");
+#define NAME "is not a name for a listener, letters, digits, _, . and - are " \
+	"allowed, and not digits alone"
+	BAD("listen", "=80", "\"\" " NAME);
+	BAD("listen", "80=81", "\"80\" " NAME);
+	BAD("listen", "a:b=81", "\"a:b\" " NAME);
+	BAD("listen", "127.0.0.1:80=81", "\"127.0.0.1:80\" " NAME);
+	BAD("listen", "a b=81", "\"a b\" " NAME);
+	BAD("listen", "a =81", "\"a \" " NAME);
+	BAD("listen", "a=", "\"\" is not an address, PORT, IPV4:PORT, "
+	    "[IPV6]:PORT (udp: before it for UDP) or unix:PATH is allowed");
+
+	config = expect_ok("[a]\ncommand = x\nport = 1\n"
+	       "listen = https=2, 3\n");
+	assert_null(config->apps[0].listen_names[0]);
+	assert_string_equal(config->apps[0].listen_names[1], "https");
+	assert_null(config->apps[0].listen_names[2]);
+	config_unref(config);
+
+	strbuf_puts(&text, "[a]\ncommand = x\nlisten = ");
+	for (int i = 0; i < CONF_LISTEN_NAME_MAX; i++)
+		strbuf_putc(&text, 'n');
+	strbuf_puts(&text, "=80\n");
+	config_unref(expect_ok(text.text));
+	strbuf_free(&text);
+	strbuf_puts(&text, "[a]\ncommand = x\nlisten = ");
+	for (int i = 0; i < CONF_LISTEN_NAME_MAX + 1; i++)
+		strbuf_putc(&text, 'n');
+	strbuf_puts(&text, "=80\n");
+	expect_errors(text.text, "app.ini:3: listen: \""
+	    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\" and so on is too long "
+	    "for the name of a listener, 255 bytes are allowed\n");
+	strbuf_free(&text);
 }
 
 static void
@@ -1119,21 +1323,34 @@ key_drain_idle(void **state)
 	BAD("drain_idle", "", "\"\" " DURATION);
 }
 
-#define SURGE "is not valid, a number from 1 to 4096 is allowed"
+#define SURGE "is not valid, a number from 0 to 4096 is allowed"
 
 static void
 key_max_surge(void **state)
 {
 	(void)state;
+	GOOD("max_surge", "0", "0");
 	GOOD("max_surge", "1", "1");
 	GOOD("max_surge", "4096", "4096");
-	BAD("max_surge", "0", "\"0\" " SURGE);
+	BAD("max_surge", "-1", "\"-1\" " SURGE);
 	BAD("max_surge", "4097", "\"4097\" " SURGE);
 	BAD("max_surge", "50%", "\"50%\" " SURGE);
 	BAD("max_surge", "auto", "\"auto\" " SURGE);
 	BAD("max_surge", "", "\"\" " SURGE);
 	BAD("max_surge", "18446744073709551617",
 	    "\"18446744073709551617\" " SURGE);
+}
+
+static void
+key_canary(void **state)
+{
+	(void)state;
+	GOOD("canary", "0", "0s");
+	GOOD("canary", "1500ms", "1500ms");
+	GOOD("canary", "5m", "5m");
+	BAD("canary", "off", "\"off\" " DURATION);
+	BAD("canary", "-1", "\"-1\" " DURATION);
+	BAD("canary", "", "\"\" " DURATION);
 }
 
 static void
@@ -1298,6 +1515,53 @@ key_stop_signal(void **state)
 	config = expect_ok("[a]\ncommand = x\nstop_signal = SIGQUIT\n");
 	assert_int_equal(config->apps[0].stop_signal, SIGQUIT);
 	config_unref(config);
+	/* There is none of nothing. */
+	BAD("stop_signal", "none", "\"none\" is not a signal, a name such as "
+	    "TERM, INT, QUIT or USR1, or a number from 1 to 64 is allowed");
+}
+
+#define DRAIN_SIGNAL "none, a name such as USR1 or WINCH, or a number from 1 " \
+	"to 64 is allowed"
+
+static void
+key_drain_signal(void **state)
+{
+	struct config *config = expect_ok("[a]\ncommand = x\n"
+	    "[b]\ncommand = x\ndrain_signal = USR1\n");
+
+	(void)state;
+	assert_int_equal(config->apps[0].drain_signal, 0);
+	assert_int_equal(config->apps[1].drain_signal, SIGUSR1);
+	config_unref(config);
+	GOOD("drain_signal", "none", "none");
+	GOOD("drain_signal", "SIGWINCH", "WINCH");
+	GOOD("drain_signal", "34", "34");
+	BAD("drain_signal", "0", "\"0\" is not a signal, " DRAIN_SIGNAL);
+	BAD("drain_signal", "NONE", "\"NONE\" is not a signal, " DRAIN_SIGNAL);
+	BAD("drain_signal", "KILL", "KILL tells a program nothing, "
+	    DRAIN_SIGNAL);
+	BAD("drain_signal", "STOP", "STOP tells a program nothing, "
+	    DRAIN_SIGNAL);
+}
+
+static void
+key_stop_words(void **state)
+{
+	struct config *config = expect_ok("[clusterd]\nstop_delay = 5s\n"
+	    "[a]\ncommand = x\nstop_to = group\norphans = keep\n");
+
+	(void)state;
+	assert_int_equal(config->stop_delay_ms, 5000);
+	assert_int_equal(config->apps[0].stop_to, CONF_STOP_TO_GROUP);
+	assert_int_equal(config->apps[0].orphans, CONF_ORPHANS_KEEP);
+	config_unref(config);
+	config = expect_ok("[a]\ncommand = x\n");
+	assert_int_equal(config->stop_delay_ms, 0);
+	assert_int_equal(config->apps[0].stop_to, CONF_STOP_TO_PROCESS);
+	assert_int_equal(config->apps[0].orphans, CONF_ORPHANS_STOP);
+	config_unref(config);
+	GOOD("stop_to", "process", "process");
+	GOOD("orphans", "stop", "stop");
 }
 
 static void
@@ -1312,6 +1576,18 @@ key_stdout_and_stderr(void **state)
 	GOOD("stdout", "/var/log/x", "/var/log/x");
 	GOOD("stderr", "./null", "/etc/app/null");
 	GOOD("stdout", "app.log", "/etc/app/app.log");
+	/* Another place in each process: clusterd's own is meant. */
+	GOOD("stdout", "/dev/stdout", "/dev/stdout");
+	GOOD("stdout", "/dev/stderr", "/dev/stderr");
+	GOOD("stderr", "/dev/stdout", "/dev/stdout");
+	GOOD("stdout", "/dev/fd/1", "/dev/stdout");
+	GOOD("stderr", "/dev/fd/2", "/dev/stderr");
+	GOOD("stdout", "/proc/self/fd/1", "/dev/stdout");
+	GOOD("stdout", "/proc/self/fd/2", "/dev/stderr");
+	BAD("stdout", "/dev/fd/5", "\"/dev/fd/5\" is no place for output: of "
+	    "clusterd's descriptors /dev/stdout and /dev/stderr are allowed");
+	BAD("stderr", "/dev/stdin", "\"/dev/stdin\" is no place for output: of "
+	    "clusterd's descriptors /dev/stdout and /dev/stderr are allowed");
 	BAD("stdout", "nul", "\"nul\" is not known, did you mean null? "
 	    "inherit, null, prefix or a path is allowed");
 	BAD("stdout", "Prefix", "\"Prefix\" is not known, did you mean "
@@ -1690,8 +1966,7 @@ defaults(void **state)
 	assert_int_equal(app->backlog, 4096);
 	assert_int_equal(app->instances_kind, CONF_INSTANCES_AUTO);
 	assert_int_equal(app->handoff, CONF_HANDOFF_AUTO);
-	assert_int_equal(app->fd_protocols,
-	    CONF_FDP_CLUSTERD | CONF_FDP_SYSTEMD);
+	assert_int_equal(app->fd_protocols, 0);
 	assert_null(app->directory);
 	assert_int_equal(app->umask, -1);
 	assert_int_equal(app->env.n, 0);
@@ -1713,6 +1988,7 @@ defaults(void **state)
 	assert_int_equal(app->drain_timeout_ms, 10000);
 	assert_int_equal(app->drain_idle_ms, 5000);
 	assert_int_equal(app->max_surge, 1);
+	assert_int_equal(app->canary_ms, 1000);
 	assert_int_equal(app->out.kind, CONF_OUTPUT_INHERIT);
 	assert_int_equal(app->err.kind, CONF_OUTPUT_INHERIT);
 	assert_true(app->log_max_size == 10 << 20);
@@ -1826,6 +2102,8 @@ main(void)
 		cmocka_unit_test(an_indented_key_below_command_is_told),
 		cmocka_unit_test(braces_need_their_listener),
 		cmocka_unit_test(brace_fd_needs_a_handoff),
+		cmocka_unit_test(brace_fd_is_for_env_too),
+		cmocka_unit_test(brace_env_needs_its_variable),
 		cmocka_unit_test(key_port),
 		cmocka_unit_test(key_listen),
 		cmocka_unit_test(too_many_listeners),
@@ -1837,6 +2115,9 @@ main(void)
 		cmocka_unit_test(key_balance),
 		cmocka_unit_test(key_handoff),
 		cmocka_unit_test(key_fd_protocol),
+		cmocka_unit_test(protocols_of_each_handoff),
+		cmocka_unit_test(protocols_that_cannot_say_it),
+		cmocka_unit_test(names_of_listeners),
 		cmocka_unit_test(key_directory_and_umask),
 		cmocka_unit_test(a_path_is_limited),
 		cmocka_unit_test(key_env),
@@ -1856,12 +2137,15 @@ main(void)
 		cmocka_unit_test(keys_of_durations),
 		cmocka_unit_test(key_drain_idle),
 		cmocka_unit_test(key_max_surge),
+		cmocka_unit_test(key_canary),
 		cmocka_unit_test(durations_that_belong_together),
 		cmocka_unit_test(key_restart_limit),
 		cmocka_unit_test(key_success_codes),
 		cmocka_unit_test(key_ready),
 		cmocka_unit_test(ready_accept_needs_a_listener),
 		cmocka_unit_test(key_stop_signal),
+		cmocka_unit_test(key_drain_signal),
+		cmocka_unit_test(key_stop_words),
 		cmocka_unit_test(key_stdout_and_stderr),
 		cmocka_unit_test(key_log_max_size),
 		cmocka_unit_test(key_log_keep),

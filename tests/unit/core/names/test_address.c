@@ -57,6 +57,30 @@ expect(const char *text, enum address_kind kind, enum address_host host,
 }
 
 static void
+bare_has_no_brackets(void **state)
+{
+	static const struct {
+		const char *text, *bare;
+	} rows[] = {
+		{ "80", ":::80" },
+		{ "127.0.0.1:80", "127.0.0.1:80" },
+		{ "[::1]:9000", "::1:9000" },
+		{ "[2001:db8::1]:1", "2001:db8::1:1" },
+		{ "unix:/a[b]c", "/a[b]c" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct address a = parse(rows[i].text);
+		char *bare = address_format_bare(&a);
+
+		assert_string_equal(bare, rows[i].bare);
+		free(bare);
+		address_free(&a);
+	}
+}
+
+static void
 a_text_for_messages_has_its_limit(void **state)
 {
 	char path[512];
@@ -70,6 +94,97 @@ a_text_for_messages_has_its_limit(void **state)
 	assert_int_equal(strlen(address_text_numeric(&a).s),
 	    sizeof(struct address_text) - 1);
 	assert_memory_equal(address_text(&a).s, "unix:xxx", 8);
+}
+
+/* ---- options ---- */
+
+static void
+expect_options(const char *text, const char *formatted)
+{
+	struct address a = parse(text), again;
+	char *s = address_format(&a);
+
+	assert_non_null(s);
+	if (strcmp(s, formatted) != 0)
+		fail_msg("%s: %s is expected, not %s", text, formatted, s);
+	again = parse(s);
+	assert_true(address_equal(&a, &again));
+	assert_memory_equal(&a.options, &again.options, sizeof(a.options));
+	/* The key that others compare has none of it. */
+	assert_null(strchr(address_text_numeric(&a).s, ' '));
+	free(s);
+}
+
+static void
+expect_refused(const char *text, const char *words)
+{
+	struct error err = ERROR_INIT;
+	struct address a;
+
+	assert_int_equal(address_parse(text, BASE, &a, &err), -EINVAL);
+	if (strstr(error_text(&err), words) == NULL)
+		fail_msg("%s: %s is expected in: %s", text, words,
+		    error_text(&err));
+	error_clear(&err);
+}
+
+static void
+options_stand_behind_an_address(void **state)
+{
+	(void)state;
+	expect_options("8080 interface=eth0", "8080 interface=eth0");
+	expect_options("8080\t freebind ", "8080 freebind");
+	expect_options("127.0.0.1:80 fastopen=256 defer_accept=5 mark=7 "
+	    "transparent freebind interface=a",
+	    "127.0.0.1:80 interface=a freebind transparent mark=7 "
+	    "defer_accept=5 fastopen=256");
+	expect_options("udp:53 mark=4294967295 transparent",
+	    "udp:53 transparent mark=4294967295");
+	expect_options("8080 mark=0", "8080");
+	/* What [::] is anyway. */
+	expect_options("8080 v6only", "[::]:8080");
+	expect_options("[::]:8080 v6only", "[::]:8080");
+	expect_options("udp:*:53 v6only mark=1", "udp:[::]:53 mark=1");
+	expect_options("[::1]:8080 v6only", "[::1]:8080");
+	expect_options("8080 interface=abcdefghijklmno",
+	    "8080 interface=abcdefghijklmno");
+}
+
+static void
+what_is_no_option_is_told_in_words(void **state)
+{
+	(void)state;
+	expect_refused("8080 8081", "\"8081\" is not an option of a listener");
+	expect_refused("8080 8081", "a comma separates addresses");
+	expect_refused("8080 interface", "interface needs a value");
+	expect_refused("8080 interface=", "interface=: the name of a network");
+	expect_refused("8080 interface=abcdefghijklmnop", "the name of a");
+	expect_refused("8080 interface=a/b", "the name of a network");
+	expect_refused("8080 freebind=1", "freebind takes no value");
+	expect_refused("8080 mark=-1", "mark=-1: a number from 0 to");
+	expect_refused("8080 mark=4294967296", "a number from 0 to 4294967295");
+	expect_refused("8080 mark=0x1", "a number from 0");
+	expect_refused("8080 defer_accept=0", "a number from 1 to 3600");
+	expect_refused("8080 fastopen=65536", "a number from 1 to 65535");
+	expect_refused("udp:53 defer_accept=5", "defer_accept is for TCP alone");
+	expect_refused("udp:53 fastopen=5", "fastopen is for TCP alone");
+	expect_refused("127.0.0.1:80 v6only", "v6only stands behind an IPv4");
+	expect_refused("80 mark=1 mark=1", "mark stands here twice");
+	expect_refused("x freebind", "\"x\" is not an address");
+}
+
+static void
+an_interface_is_part_of_the_address(void **state)
+{
+	struct address a = parse("80 interface=a"), b = parse("80 interface=b"),
+	    none = parse("80"), marked = parse("80 mark=1 freebind");
+
+	(void)state;
+	assert_false(address_equal(&a, &b));
+	assert_false(address_equal(&a, &none));
+	assert_true(address_compare(&a, &b) < 0);
+	assert_true(address_compare(&b, &a) > 0);
+	assert_true(address_equal(&none, &marked));
 }
 
 static void
@@ -365,6 +480,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form_is_read),
+		cmocka_unit_test(bare_has_no_brackets),
+		cmocka_unit_test(options_stand_behind_an_address),
+		cmocka_unit_test(what_is_no_option_is_told_in_words),
+		cmocka_unit_test(an_interface_is_part_of_the_address),
 		cmocka_unit_test(a_text_for_messages_has_its_limit),
 		cmocka_unit_test(network_order_of_the_bytes),
 		cmocka_unit_test(the_root_is_a_directory_too),

@@ -114,6 +114,92 @@ expect_address(const char *what, const struct address *a, const char *expected)
 	free(text);
 }
 
+/* ---- options ---- */
+
+static struct address
+address_of(const char *text)
+{
+	struct address a;
+
+	assert_int_equal(address_parse(text, "/", &a, NULL), 0);
+	return a;
+}
+
+static struct adoption
+decide_one(const char *written, bool has_port, const char *asked)
+{
+	static struct address listens[1], bound[1];
+	struct conf_app app = {
+		.listens = listens, .n_listens = 1, .has_port = has_port,
+	};
+	const struct address a = address_of(asked);
+
+	listens[0] = bound[0] = address_of(written);
+	return adoption_decide(&app, bound, &a);
+}
+
+/* A service that keeps to an interface is not given to all. */
+static void
+an_interface_that_is_asked_for_is_kept(void **state)
+{
+	static const struct {
+		const char *written, *asked, *target;
+		bool has_port;
+	} rows[] = {
+		{ "80", "0.0.0.0:80 interface=lo",
+		  "0.0.0.0:80 interface=lo", true },
+		{ "80", "0.0.0.0:80 interface=lo",
+		  "0.0.0.0:80 interface=lo", false },
+		{ "0.0.0.0:80", "0.0.0.0:80 interface=lo freebind",
+		  "0.0.0.0:80 interface=lo freebind", false },
+		{ "80 mark=7", "127.0.0.1:80 transparent",
+		  "127.0.0.1:80 transparent mark=7", true },
+		/* The file's own wins. */
+		{ "0.0.0.0:80 interface=eth0", "0.0.0.0:80 interface=lo",
+		  "0.0.0.0:80 interface=eth0", false },
+		{ "0.0.0.0:80 interface=eth0", "0.0.0.0:80",
+		  "0.0.0.0:80 interface=eth0", false },
+		{ "127.0.0.1:80 defer_accept=3", "127.0.0.1:80",
+		  "127.0.0.1:80 defer_accept=3", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct adoption a = decide_one(rows[i].written,
+		    rows[i].has_port, rows[i].asked);
+
+		assert_int_equal(a.verdict, ADOPTION_GIVE);
+		expect_address(rows[i].asked, &a.target, rows[i].target);
+	}
+}
+
+static void
+what_is_kept_of_an_interface(void **state)
+{
+	static const struct {
+		const char *written, *bound;
+		bool kept;
+	} rows[] = {
+		{ "80", "0.0.0.0:80 interface=lo", true },
+		{ "0.0.0.0:80", "0.0.0.0:80 interface=lo", true },
+		{ "0.0.0.0:80 interface=lo", "0.0.0.0:80 interface=lo", true },
+		{ "0.0.0.0:80 interface=lo", "0.0.0.0:80", false },
+		{ "0.0.0.0:80 interface=lo", "0.0.0.0:80 interface=eth0",
+		  false },
+		{ "0.0.0.0:80", "127.0.0.1:80 interface=lo", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct address written = address_of(rows[i].written);
+		struct address bound = address_of(rows[i].bound);
+		struct conf_app app = { .listens = &written, .n_listens = 1 };
+
+		if (adoption_may_keep(&app, 0, &bound) != rows[i].kept)
+			fail_msg("%s, %s", rows[i].written, rows[i].bound);
+	}
+}
+
 /* ---- adoption_parse ---- */
 
 /* From an exact copy, so that a sanitizer sees a read beyond the end. */
@@ -596,8 +682,18 @@ static const struct row {
 	{ { "80" }, PORT, "tcp4 127.0.0.1 81", PASS },
 	{ { "80" }, PORT, "tcp4 127.0.0.1 0", PASS },
 	{ { "80" }, PORT, "tcp6 :: 0", PASS },
-	{ { "80" }, PORT, "udp4 0.0.0.0 80", PASS },
-	{ { "80" }, PORT, "udp6 :: 80", PASS },
+	/* By UDP too, at the address that is asked for. */
+	{ { "80" }, PORT, "udp4 0.0.0.0 80", GIVE(0, "udp:0.0.0.0:80") },
+	{ { "80" }, PORT, "udp4 127.0.0.1 80", GIVE(0, "udp:127.0.0.1:80") },
+	{ { "80" }, PORT, "udp6 :: 80", GIVE(0, "udp:80") },
+	{ { "80" }, PORT, "udp4 0.0.0.0 81", PASS },
+	{ { "80" }, PORT, "udp4 0.0.0.0 0", PASS },
+	/* Unless it has its own line. */
+	{ { "80", "udp:127.0.0.1:80" }, PORT, "udp4 0.0.0.0 80",
+	  GIVE(1, "udp:127.0.0.1:80") },
+	/* The line cannot have it, the port can. */
+	{ { "80", "udp:[::1]:80" }, PORT, "udp4 127.0.0.1 80",
+	  GIVE(0, "udp:127.0.0.1:80") },
 	{ { "80" }, PORT, "unix /run/80", PASS },
 	/* Port 0, and what came of it. */
 	{ { "0" }, PORT, "tcp4 127.0.0.1 5000", GIVE(0, "127.0.0.1:5000") },
@@ -827,7 +923,9 @@ static const char *const questions[] = {
 static bool
 concerns(const struct setup *s, size_t i, const struct address *asked)
 {
-	if (s->listens[i].kind != asked->kind)
+	bool beside = i == 0 && s->app.has_port && asked->kind == ADDRESS_UDP;
+
+	if (s->listens[i].kind != asked->kind && !beside)
 		return false;
 	if (asked->kind == ADDRESS_UNIX)
 		return strcmp(s->listens[i].path, asked->path) == 0;
@@ -1045,6 +1143,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_interface_that_is_asked_for_is_kept),
+		cmocka_unit_test(what_is_kept_of_an_interface),
 		cmocka_unit_test(kinds_of_sockets),
 		cmocka_unit_test(hosts_and_ports),
 		cmocka_unit_test(lengths),

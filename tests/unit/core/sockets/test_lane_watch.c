@@ -103,6 +103,63 @@ who_can_move_does_so_at_once_where_nothing_is_disturbed(void **state)
 	expect(&w, FACTS(ENDING, READY, true, true), 1100, LANE_MOVE, -1);
 }
 
+static struct lane_facts
+with_queue(struct lane_facts f, uint32_t queue)
+{
+	f.queue = queue;
+	return f;
+}
+
+/* A handshake that ends while its lane ceases to listen would be reset. */
+static void
+nobody_is_moved_while_others_come(void **state)
+{
+	const struct lane_facts f = FACTS(FREE, READY, true, true);
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, with_queue(f, 1), 0, LANE_WAIT, LANE_WATCH_SETTLE_MS);
+	expect(&w, with_queue(f, 2), 7, LANE_WAIT, 7 + LANE_WATCH_SETTLE_MS);
+	expect(&w, with_queue(f, 2), 10, LANE_WAIT, 7 + LANE_WATCH_SETTLE_MS);
+	expect(&w, with_queue(f, 2), 17, LANE_MOVE, -1);
+	/* The next ones have their own time. */
+	expect(&w, FACTS(FREE, READY, true, false), 17, LANE_LISTEN, -1);
+	expect(&w, with_queue(f, 1), 400, LANE_WAIT,
+	    400 + LANE_WATCH_SETTLE_MS);
+	expect(&w, with_queue(f, 1), 410, LANE_MOVE, -1);
+}
+
+static void
+an_endless_stream_is_moved_all_the_same(void **state)
+{
+	const struct lane_facts f = FACTS(FREE, READY, true, true);
+	struct lane_watch w = { .counts = false };
+	int64_t now = 0;
+
+	(void)state;
+	for (uint32_t n = 1; now < LANE_WATCH_SETTLE_MAX_MS - 5; n++, now += 5)
+		expect(&w, with_queue(f, n), now, LANE_WAIT,
+		    now + LANE_WATCH_SETTLE_MS < LANE_WATCH_SETTLE_MAX_MS ?
+		    now + LANE_WATCH_SETTLE_MS : LANE_WATCH_SETTLE_MAX_MS);
+	expect(&w, with_queue(f, 1000), LANE_WATCH_SETTLE_MAX_MS, LANE_MOVE,
+	    -1);
+}
+
+/* It would be given its second to serve them. */
+static void
+who_waits_is_moved_before_a_program_starts(void **state)
+{
+	struct lane_facts f = FACTS(DUE, READY, true, true);
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, with_queue(f, 1), 0, LANE_MOVE, -1);
+	w = (struct lane_watch){ .counts = false };
+	f.due = at(15);
+	expect(&w, with_queue(f, 1), 0, LANE_WAIT, LANE_WATCH_SETTLE_MS);
+	expect(&w, with_queue(f, 2), 6, LANE_MOVE, -1);
+}
+
 static void
 who_cannot_waits_for_the_restart_as_long_as_that_is_useful(void **state)
 {
@@ -519,6 +576,9 @@ main(void)
 		    who_can_move_does_so_at_once_where_nothing_is_disturbed),
 		cmocka_unit_test(
 		    who_cannot_waits_for_the_restart_as_long_as_that_is_useful),
+		cmocka_unit_test(nobody_is_moved_while_others_come),
+		cmocka_unit_test(an_endless_stream_is_moved_all_the_same),
+		cmocka_unit_test(who_waits_is_moved_before_a_program_starts),
 		cmocka_unit_test(a_free_lane_may_be_taken_for_a_while),
 		cmocka_unit_test(nobody_waits_in_vain),
 	};

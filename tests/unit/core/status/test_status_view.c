@@ -222,6 +222,24 @@ table_of_nothing(void **state)
 	    "clusterd running\n\na -\n");
 }
 
+/* As in a loop of crashes. */
+static void
+app_of_which_nobody_is_ready_is_starting(void **state)
+{
+	(void)state;
+	expect_table("+ clusterd state=running\n"
+	    "+ app name=a state=running wanted=2 ready=0\n"
+	    "+ app name=b state=running wanted=2 ready=1\n"
+	    "+ app name=c state=stopped wanted=2 ready=0\n"
+	    "+ app name=d state=running\n",
+	    (struct status_style){ .width = 80, .colour = true },
+	    "\033[1mclusterd\033[0m \033[32mrunning\033[0m\n\n"
+	    "\033[1ma\033[0m \033[33mstarting\033[0m, 0/2 ready\n\n"
+	    "\033[1mb\033[0m \033[32mrunning\033[0m, 1/2 ready\n\n"
+	    "\033[1mc\033[0m \033[33mstopped\033[0m, 0/2 ready\n\n"
+	    "\033[1md\033[0m \033[32mrunning\033[0m\n");
+}
+
 /* ---- what is in it does no harm ---- */
 
 static const char hostile[] =
@@ -449,14 +467,14 @@ frame_without_room_for_the_apps(void **state)
 	    "+ clusterd state=running\n"
 	    "+ app name=a state=running wanted=1 ready=1\n"
 	    "+ app name=b state=running wanted=1 ready=1\n"
-	    "+ app name=c state=running wanted=2 ready=1\n"
-	    "+ instance app=c instance=0 state=ready\n"
+	    "+ app name=c state=running wanted=2 ready=0\n"
+	    "+ instance app=c instance=0 state=starting\n"
 	    "+ instance app=c instance=1 state=starting\n"
 	    "+ app name=d state=failed\n",
 	    (struct status_style){ .width = 40 }, 5,
 	    "clusterd running                12:34:56\n"
 	    "NAME STATE PID MEM CPU %            CONN\n"
-	    "c running, 1/2 ready\n"
+	    "c starting, 0/2 ready\n"
 	    "d failed\n"
 	    "... and 2 more apps\n");
 }
@@ -625,6 +643,7 @@ main(void)
 		cmocka_unit_test(table_for_a_pipe),
 		cmocka_unit_test(table_with_colours),
 		cmocka_unit_test(table_of_nothing),
+		cmocka_unit_test(app_of_which_nobody_is_ready_is_starting),
 		cmocka_unit_test(bytes_are_made_harmless),
 		cmocka_unit_test(every_width_and_height_is_kept),
 		cmocka_unit_test(least_sizes),

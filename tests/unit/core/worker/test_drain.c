@@ -20,6 +20,63 @@ at(int64_t ms)
 	    ms);
 }
 
+/* ---- where new clients are refused ---- */
+
+/* There is no change of places to wait for, but handshakes there may be. */
+static void
+refused_clients_need_no_time_to_settle(void **state)
+{
+	struct drain_policy policy = defaults;
+	struct drain_facts facts = { .seen = true };
+	struct drain_decision d;
+	struct drain drain;
+
+	(void)state;
+	policy.refused = true;
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	d = drain_decide(&drain, &policy, &facts, at(5));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_AGREE);
+	d = drain_decide(&drain, &policy, &facts, at(5 + DRAIN_AGREE_MS));
+	assert_true(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
+
+	/* Of no connection anybody knows: it needs no second look. */
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.none = true;
+	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS - 1));
+	assert_false(d.done);
+	d = drain_decide(&drain, &policy, &facts, at(DRAIN_REFUSED_MS));
+	assert_true(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_EMPTY);
+	/* But if one could be missed. */
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.blink = true;
+	d = drain_decide(&drain, &policy, &facts, at(5));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_AGREE);
+	d = drain_decide(&drain, &policy, &facts, at(5 + DRAIN_AGREE_MS));
+	assert_true(d.done);
+	facts.none = facts.blink = false;
+
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	facts.half_open = 1;
+	d = drain_decide(&drain, &policy, &facts, at(500));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_LINGER);
+	/* Without, the same look is too early. */
+	policy.refused = false;
+	facts.half_open = 0;
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	d = drain_decide(&drain, &policy, &facts, at(5));
+	assert_int_equal(d.why, DRAIN_WHY_LINGER);
+}
+
 /* ---- one connection ---- */
 
 /* How long ago each spoke; -1: never, and it was opened 9 s ago. */
@@ -137,6 +194,75 @@ what_is_under_way_is_busy(void **state)
 	expect_hold(conn_of(-1, -1), -1, BUSY, 0);
 	expect_hold(conn_of(0, 0), 0, IDLE, 0);
 	expect_hold(conn_of(21, 0), 0, BUSY, 0);
+}
+
+static void
+expect_flows(int64_t known_ms, int64_t fresh_ms, int64_t idle_ms, bool flowing,
+    int64_t flow_ms)
+{
+	const struct drain_policy policy = {
+		.timeout_ms = 10000, .idle_ms = idle_ms, .linger_ms = 1000,
+	};
+	struct drain_tally tally = { .busy = 0 };
+
+	drain_count_flows(&tally, known_ms, fresh_ms, &policy);
+	assert_int_equal(tally.flowing, flowing);
+	assert_int_equal(tally.flow_ms, flow_ms);
+	assert_int_equal(tally.busy + tally.resting + tally.idle, 0);
+}
+
+static void
+flows_are_over_after_a_while(void **state)
+{
+	(void)state;
+	/* None, ever. */
+	expect_flows(-1, -1, 5000, false, 0);
+	expect_flows(-1, -1, -1, false, 0);
+	expect_flows(0, -1, 5000, true, 5000);
+	expect_flows(4999, -1, 5000, true, 1);
+	expect_flows(5000, -1, 5000, false, 0);
+	/* One datagram may be all of it. */
+	expect_flows(-1, 0, 5000, true, 1000);
+	expect_flows(-1, 999, 5000, true, 1);
+	expect_flows(-1, 1000, 5000, false, 0);
+	expect_flows(-1, 0, 200, true, 200);
+	expect_flows(4500, 100, 5000, true, 900);
+	expect_flows(100, 4500, 5000, true, 4900);
+	/* drain_idle = 0, and off. */
+	expect_flows(0, 0, 0, false, 0);
+	expect_flows(100000, -1, -1, true, 0);
+	expect_flows(100000, 10, -1, true, 990);
+	expect_flows(-1, 2000, -1, false, 0);
+}
+
+static void
+flows_hold_up_a_drain(void **state)
+{
+	struct drain_facts f = { .seen = true };
+	struct drain_decision decision;
+	struct strbuf words = STRBUF_INIT;
+	struct drain d;
+	struct mono now = { .ns = 0 };
+	const struct drain_policy policy = {
+		.timeout_ms = 10000, .idle_ms = 5000, .linger_ms = 1000,
+	};
+
+	(void)state;
+	drain_begin(&d, now);
+	drain_steered(&d, now);
+	now = mono_add_ms(now, 2000);
+	drain_count_flows(&f.open, 4997, -1, &policy);
+	decision = drain_decide(&d, &policy, &f, now);
+	assert_false(decision.done);
+	assert_int_equal(decision.why, DRAIN_WHY_FLOWS);
+	assert_int_equal(mono_ms_between(now, decision.again), 3);
+	now = mono_add_ms(now, 9000);
+	decision = drain_decide(&d, &policy, &f, now);
+	assert_true(decision.done);
+	drain_words(&words, &decision, &f);
+	assert_string_equal(words.text, "drain_timeout after 11.0s: datagrams "
+	    "of its flows still come");
+	strbuf_free(&words);
 }
 
 static void
@@ -461,6 +587,11 @@ words(void **state)
 	expect_words(true, DRAIN_WHY_TIMEOUT, 10000, f,
 	    "drain_timeout after 10.0s: 2 waiting in the queue, its "
 	    "connections cannot be seen");
+	f.late = true;
+	expect_words(true, DRAIN_WHY_TIMEOUT, 10000, f,
+	    "drain_timeout after 10.0s: 2 waiting in the queue, clusterd has "
+	    "had no time to look at its connections");
+	f.late = false;
 	f.queue = DRAIN_UNKNOWN;
 	expect_words(false, DRAIN_WHY_UNSEEN, 50, f,
 	    "draining for 50ms: its connections cannot be seen");
@@ -707,9 +838,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refused_clients_need_no_time_to_settle),
 		cmocka_unit_test(who_spoke_last),
 		cmocka_unit_test(acknowledgement_is_no_request),
 		cmocka_unit_test(what_is_under_way_is_busy),
+		cmocka_unit_test(flows_are_over_after_a_while),
+		cmocka_unit_test(flows_hold_up_a_drain),
 		cmocka_unit_test(tally_waits_for_the_last),
 		cmocka_unit_test(timeout_of_zero_is_at_once),
 		cmocka_unit_test(lingers_for_handshakes),

@@ -9,12 +9,16 @@
 
 #include "core/names/address.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/worker/fd_protocol.h"
 
 static char unix_path[] = "/run/web.sock";
 
 static const struct address any = {
 	.kind = ADDRESS_TCP, .host = ADDRESS_HOST_ANY, .port = 80,
+};
+static const struct address any4 = {
+	.kind = ADDRESS_TCP, .host = ADDRESS_HOST_IPV4, .port = 80,
 };
 static const struct address ipv4 = {
 	.kind = ADDRESS_TCP, .host = ADDRESS_HOST_IPV4,
@@ -48,7 +52,7 @@ expect(unsigned protocols, const struct address *bound, size_t n_bound, ...)
 {
 	const struct fd_protocol_args args = {
 		.protocols = protocols, .app = "web",
-		.bound = bound, .n_bound = n_bound,
+		.bound = bound, .n_bound = n_bound, .master = 4711,
 		.instance = 2, .instances = 5, .generation = 7,
 	};
 	struct strlist env = STRLIST_INIT;
@@ -105,16 +109,38 @@ systemd(void **state)
 	    NULL);
 }
 
+/* FileDescriptorName= of systemd.socket(5). */
+static void
+systemd_names(void **state)
+{
+	static char https[] = "https", admin[] = "admin-1";
+	const struct address three[] = { any, local, udp4 };
+	char *names[] = { https, NULL, admin };
+	const struct fd_protocol_args args = {
+		.protocols = CONF_FDP_SYSTEMD, .app = "web",
+		.bound = three, .names = names, .n_bound = 3,
+	};
+	struct strlist env = STRLIST_INIT;
+
+	(void)state;
+	fd_protocol_append(&args, &env);
+	assert_false(env.failed);
+	assert_int_equal(env.n, 3);
+	assert_string_equal(env.v[2], "LISTEN_FDNAMES=https:web:admin-1");
+	strlist_free(&env);
+}
+
 static void
 server_starter(void **state)
 {
-	const struct address three[] = { any, ipv4, local };
-	const struct address datagrams[] = { udp_any, udp4, udp6 };
+	const struct address three[] = { any4, ipv4, local };
+	const struct address datagrams[] = { udp4, udp6 };
 
 	(void)state;
 	expect(CONF_FDP_SERVER_STARTER, NULL, 0, NULL);
-	expect(CONF_FDP_SERVER_STARTER, &any, 1,
-	    "SERVER_STARTER_PORT=80=3", "SERVER_STARTER_GENERATION=7", NULL);
+	expect(CONF_FDP_SERVER_STARTER, &any4, 1,
+	    "SERVER_STARTER_PORT=0.0.0.0:80=3", "SERVER_STARTER_GENERATION=7",
+	    NULL);
 	expect(CONF_FDP_SERVER_STARTER, &ipv4, 1,
 	    "SERVER_STARTER_PORT=127.0.0.1:8080=3",
 	    "SERVER_STARTER_GENERATION=7", NULL);
@@ -125,10 +151,11 @@ server_starter(void **state)
 	    "SERVER_STARTER_PORT=/run/web.sock=3",
 	    "SERVER_STARTER_GENERATION=7", NULL);
 	expect(CONF_FDP_SERVER_STARTER, three, 3,
-	    "SERVER_STARTER_PORT=80=3;127.0.0.1:8080=4;/run/web.sock=5",
+	    "SERVER_STARTER_PORT=0.0.0.0:80=3;127.0.0.1:8080=4;"
+	    "/run/web.sock=5",
 	    "SERVER_STARTER_GENERATION=7", NULL);
-	expect(CONF_FDP_SERVER_STARTER, datagrams, 3,
-	    "SERVER_STARTER_PORT=5353=3;10.0.0.9:53=4;[2001:db8::42]:53=5",
+	expect(CONF_FDP_SERVER_STARTER, datagrams, 2,
+	    "SERVER_STARTER_PORT=10.0.0.9:53=3;[2001:db8::42]:53=4",
 	    "SERVER_STARTER_GENERATION=7", NULL);
 }
 
@@ -139,11 +166,16 @@ einhorn(void **state)
 
 	(void)state;
 	expect(CONF_FDP_EINHORN, NULL, 0, NULL);
-	expect(CONF_FDP_EINHORN, three, 1,
-	    "EINHORN_FD_COUNT=1", "EINHORN_FD_0=3", NULL);
+	expect(CONF_FDP_EINHORN, &ipv4, 1,
+	    "EINHORN_MASTER_PID=4711", "EINHORN_CHILD_INDEX=2",
+	    "EINHORN_FD_COUNT=1", "EINHORN_FD_0=3",
+	    "EINHORN_FD_FAMILY_0=AF_INET", NULL);
 	expect(CONF_FDP_EINHORN, three, 3,
-	    "EINHORN_FD_COUNT=3", "EINHORN_FD_0=3", "EINHORN_FD_1=4",
-	    "EINHORN_FD_2=5", NULL);
+	    "EINHORN_MASTER_PID=4711", "EINHORN_CHILD_INDEX=2",
+	    "EINHORN_FD_COUNT=3",
+	    "EINHORN_FD_0=3", "EINHORN_FD_FAMILY_0=AF_INET6",
+	    "EINHORN_FD_1=4", "EINHORN_FD_FAMILY_1=AF_INET6",
+	    "EINHORN_FD_2=5", "EINHORN_FD_FAMILY_2=AF_UNIX", NULL);
 }
 
 static void
@@ -166,16 +198,16 @@ php_fpm(void **state)
 
 	(void)state;
 	expect(CONF_FDP_PHP_FPM, NULL, 0, NULL);
-	expect(CONF_FDP_PHP_FPM, &any, 1, "FPM_SOCKETS=[::]:80=3", NULL);
+	expect(CONF_FDP_PHP_FPM, &any, 1, "FPM_SOCKETS=:::80=3", NULL);
 	expect(CONF_FDP_PHP_FPM, &ipv4, 1, "FPM_SOCKETS=127.0.0.1:8080=3",
 	    NULL);
-	expect(CONF_FDP_PHP_FPM, &ipv6, 1, "FPM_SOCKETS=[::1]:65535=3", NULL);
+	expect(CONF_FDP_PHP_FPM, &ipv6, 1, "FPM_SOCKETS=::1:65535=3", NULL);
 	expect(CONF_FDP_PHP_FPM, &local, 1, "FPM_SOCKETS=/run/web.sock=3",
 	    NULL);
 	expect(CONF_FDP_PHP_FPM, three, 3, "FPM_SOCKETS=127.0.0.1:8080=3,"
-	    "/run/web.sock=4,[::1]:65535=5", NULL);
-	expect(CONF_FDP_PHP_FPM, datagrams, 3, "FPM_SOCKETS=[::]:5353=3,"
-	    "10.0.0.9:53=4,[2001:db8::42]:53=5", NULL);
+	    "/run/web.sock=4,::1:65535=5", NULL);
+	expect(CONF_FDP_PHP_FPM, datagrams, 3, "FPM_SOCKETS=:::5353=3,"
+	    "10.0.0.9:53=4,2001:db8::42:53=5", NULL);
 }
 
 static void
@@ -201,7 +233,9 @@ none_and_all(void **state)
 	    "LISTEN_FDS=1", "LISTEN_PID=", "LISTEN_FDNAMES=web",
 	    "SERVER_STARTER_PORT=127.0.0.1:8080=3",
 	    "SERVER_STARTER_GENERATION=7",
-	    "EINHORN_FD_COUNT=1", "EINHORN_FD_0=3", "NGINX=3;",
+	    "EINHORN_MASTER_PID=4711", "EINHORN_CHILD_INDEX=2",
+	    "EINHORN_FD_COUNT=1", "EINHORN_FD_0=3",
+	    "EINHORN_FD_FAMILY_0=AF_INET", "NGINX=3;",
 	    "FPM_SOCKETS=127.0.0.1:8080=3", NULL);
 }
 
@@ -222,12 +256,13 @@ as_many_as_allowed(void **state)
 		many[i] = any;
 	fd_protocol_append(&args, &env);
 	assert_false(env.failed);
-	assert_int_equal(env.n, 4 + 1 + 1 + CONF_LISTENS_MAX + 1);
+	assert_int_equal(env.n, 4 + 1 + 3 + 2 * CONF_LISTENS_MAX + 1);
 	assert_string_equal(env.v[4] + strlen(env.v[4]) - 12, ",63,64,65,66");
-	assert_string_equal(env.v[5], "EINHORN_FD_COUNT=64");
-	assert_string_equal(env.v[5 + CONF_LISTENS_MAX], "EINHORN_FD_63=66");
-	assert_string_equal(env.v[6 + CONF_LISTENS_MAX] +
-	    strlen(env.v[6 + CONF_LISTENS_MAX]) - 7, ";65;66;");
+	assert_string_equal(env.v[7], "EINHORN_FD_COUNT=64");
+	assert_string_equal(env.v[6 + 2 * CONF_LISTENS_MAX],
+	    "EINHORN_FD_63=66");
+	assert_string_equal(env.v[8 + 2 * CONF_LISTENS_MAX] +
+	    strlen(env.v[8 + 2 * CONF_LISTENS_MAX]) - 7, ";65;66;");
 	strlist_free(&env);
 }
 
@@ -289,7 +324,7 @@ bits_are_distinct(void **state)
 		for (size_t k = 0; k < env.n; k++) {
 			assert_true(str_starts(env.v[k], rows[i].first));
 			/* What a worker gets is scrubbed from our own. */
-			assert_true(fd_protocol_scrubs(env.v[k]));
+			assert_true(conf_env_scrubs(env.v[k]));
 		}
 		strlist_free(&env);
 	}
@@ -328,21 +363,21 @@ scrubbed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(go) / sizeof(*go); i++) {
-		if (!fd_protocol_scrubs(go[i]))
+		if (!conf_env_scrubs(go[i]))
 			fail_msg("%s stays", go[i]);
 		snprintf(entry, sizeof(entry), "%s=", go[i]);
-		assert_true(fd_protocol_scrubs(entry));
+		assert_true(conf_env_scrubs(entry));
 		snprintf(entry, sizeof(entry), "%s=3=x", go[i]);
-		assert_true(fd_protocol_scrubs(entry));
+		assert_true(conf_env_scrubs(entry));
 	}
 	for (size_t i = 0; i < sizeof(stay) / sizeof(*stay); i++) {
-		if (fd_protocol_scrubs(stay[i]))
+		if (conf_env_scrubs(stay[i]))
 			fail_msg("%s goes", stay[i]);
 		snprintf(entry, sizeof(entry), "%s=3", stay[i]);
-		assert_false(fd_protocol_scrubs(entry));
+		assert_false(conf_env_scrubs(entry));
 		/* It is about the name, not about the value. */
 		snprintf(entry, sizeof(entry), "%s=LISTEN_FDS=3", stay[i]);
-		assert_false(fd_protocol_scrubs(entry));
+		assert_false(conf_env_scrubs(entry));
 	}
 }
 
@@ -352,6 +387,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clusterd),
 		cmocka_unit_test(systemd),
+		cmocka_unit_test(systemd_names),
 		cmocka_unit_test(server_starter),
 		cmocka_unit_test(einhorn),
 		cmocka_unit_test(nginx),

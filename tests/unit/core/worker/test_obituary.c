@@ -118,8 +118,7 @@ line_tells_what_happens_next(void **state)
 	    "web[2]: exited with code 3 after 3.2s, not restarted, as the "
 	    "restart policy says");
 	expect_line(WORKER_WHY_TRIAL, 0,
-	    "web[2]: exited with code 3 after 3.2s, died before it was "
-	    "ready");
+	    "web[2]: exited with code 3 after 3.2s, died on trial");
 	expect_line(WORKER_WHY_READY_TIMEOUT, 0,
 	    "web[2]: exited with code 3 after 3.2s, not ready within "
 	    "ready_timeout");

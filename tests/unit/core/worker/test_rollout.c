@@ -16,11 +16,16 @@
 /*
  * A seat in four letters' worth of a text, seats separated by blanks:
  *
- *   present  `o` old and ready, `O` old and not, `f` old and over,
- *            `t` on target and ready, `T` on target and not, `F` on target
- *            and over, `R` relapsed, `-` nobody
- *   next     nothing, `s` starting, `r` ready, `x` failed
+ *   present  `o` old and ready, `O` old and not, `b` old and waiting for its
+ *            restart, `f` old and over, `t` on target and ready, `T` on target
+ *            and not, `F` on target and over, `G` and it starts again, `R` relapsed, `-` nobody, `m` and
+ *            `n` newer than what is in force, and ready
+ *   next     nothing, `i` idle, `s` starting, `w` ready and somebody waits,
+ *            `r` ready, `v` serves, `p` passed, `x` failed, `d` outdated
+ *   leaving  `!` at the end
  */
+static const char next_letters[] = "iswrvpxd";
+
 static size_t
 parse_seats(const char *text, struct rollout_seat *seats)
 {
@@ -30,23 +35,22 @@ parse_seats(const char *text, struct rollout_seat *seats)
 		struct rollout_seat *s = &seats[n++];
 
 		*s = (struct rollout_seat){
-			.on_target = strchr("tTFR", *text) != NULL,
+			.on_target = strchr("tTFGR", *text) != NULL,
+			.alive = strchr("oOtTGmn", *text) != NULL,
+			.waits = *text == 'b',
+			.generation = strchr("oOfb", *text) != NULL ? 1 :
+			    *text == '-' ? 0 : *text == 'm' ? 2 :
+			    *text == 'n' ? 3 : 4,
+			.newer = *text == 'm' || *text == 'n',
 			.ready = *text == 'o' || *text == 't',
-			.final = *text == 'f' || *text == 'F',
+			.final = strchr("fFG", *text) != NULL,
 			.relapsed = *text == 'R',
 		};
 		text++;
-		switch (*text) {
-		case 's':
-			s->next = ROLLOUT_NEXT_STARTING;
-			break;
-		case 'r':
-			s->next = ROLLOUT_NEXT_READY;
-			break;
-		case 'x':
-			s->next = ROLLOUT_NEXT_FAILED;
-			break;
-		}
+		if (*text != '\0' && strchr(next_letters, *text) != NULL)
+			s->next = (enum rollout_next)(1 +
+			    strchr(next_letters, *text) - next_letters);
+		s->leaving = text[strcspn(text, "! ")] == '!';
 		text += strcspn(text, " ");
 		text += strspn(text, " ");
 	}
@@ -54,20 +58,31 @@ parse_seats(const char *text, struct rollout_seat *seats)
 }
 
 static void
-expect(const char *text, size_t n_wanted, size_t n_alive, unsigned surge,
+expect_of(struct rollout_view view, const char *text,
     enum rollout_what what, size_t seat)
 {
 	struct rollout_seat seats[8];
-	const struct rollout_view view = {
-		.seats = seats, .n_seats = parse_seats(text, seats),
-		.n_wanted = n_wanted, .n_alive = n_alive, .surge = surge,
-	};
-	struct rollout_decision d = rollout_decide(&view);
+	struct rollout_decision d;
+
+	view.seats = seats;
+	view.n_seats = parse_seats(text, seats);
+	d = rollout_decide(&view);
 
 	if (d.what != what || (what != ROLLOUT_WAIT && what != ROLLOUT_DONE &&
 	    d.seat != seat))
 		fail_msg("\"%s\": %d of seat %zu, expected %d of seat %zu",
 		    text, (int)d.what, d.seat, (int)what, seat);
+}
+
+static void
+expect(const char *text, size_t n_wanted, size_t n_alive, unsigned surge,
+    enum rollout_what what, size_t seat)
+{
+	const struct rollout_view view = {
+		.n_wanted = n_wanted, .n_alive = n_alive, .surge = surge,
+	};
+
+	expect_of(view, text, what, seat);
 }
 
 static void
@@ -100,6 +115,117 @@ canary_first(void **state)
 	expect("t os or", 3, 6, 3, ROLLOUT_PROMOTE, 2);
 }
 
+/* The first has to pass its trial, the others only if one was slow. */
+static void
+canary_has_a_trial(void **state)
+{
+	struct rollout_view v = {
+		.n_wanted = 3, .n_alive = 4, .surge = 3, .trial = true,
+	};
+
+	(void)state;
+	expect_of(v, "os o o", ROLLOUT_WAIT, 0);
+	expect_of(v, "ow o o", ROLLOUT_WAIT, 0);
+	expect_of(v, "or o o", ROLLOUT_WAIT, 0);
+	expect_of(v, "ov o o", ROLLOUT_WAIT, 0);
+	expect_of(v, "op o o", ROLLOUT_PROMOTE, 0);
+	expect_of(v, "t or ov", ROLLOUT_PROMOTE, 1);
+	expect_of(v, "t ow ov", ROLLOUT_PROMOTE, 2);
+	v.slow = true;
+	expect_of(v, "t or ow", ROLLOUT_WAIT, 0);
+	expect_of(v, "t or ov", ROLLOUT_PROMOTE, 2);
+	expect_of(v, "t op ow", ROLLOUT_PROMOTE, 1);
+	/* Of a single instance it is the only one, whoever is beside. */
+	v.slow = false;
+	v.alone = true;
+	expect_of(v, "F ov F", ROLLOUT_WAIT, 0);
+	expect_of(v, "F op F", ROLLOUT_PROMOTE, 1);
+}
+
+static void
+second_death_aborts(void **state)
+{
+	struct rollout_view v = { .n_wanted = 3, .n_alive = 3, .surge = 1 };
+
+	(void)state;
+	v.died = 1;
+	v.deaths = 1;
+	expect_of(v, "t t o", ROLLOUT_START, 2);
+	v.deaths = 2;
+	expect_of(v, "t t o", ROLLOUT_ABORT, 1);
+	expect_of(v, "t t t", ROLLOUT_ABORT, 1);
+	/* Nobody wants that seat any more. */
+	v.n_wanted = 1;
+	expect_of(v, "t t", ROLLOUT_TRIM, 1);
+}
+
+static void
+deaths_are_counted_where_they_mean_something(void **state)
+{
+	unsigned wanted = 3;
+	struct rollout r = { .kind = ROLLOUT_NONE };
+
+	(void)state;
+	rollout_note_death(&r, 0);
+	assert_int_equal(r.deaths, 0);
+	rollout_begin(&r, &wanted, 3, 3);
+	rollout_note_death(&r, 2);
+	rollout_note_death(&r, 1);
+	assert_int_equal(r.deaths, ROLLOUT_DEATHS);
+	assert_int_equal(r.died, 1);
+	rollout_begin(&r, &wanted, 3, 3);
+	assert_int_equal(r.deaths, 0);
+}
+
+/* Every way in which three seats can have generations. */
+static void
+oldest_first(void **state)
+{
+	(void)state;
+	for (unsigned code = 0; code < 64; code++) {
+		struct rollout_seat seats[3];
+		const struct rollout_view v = {
+			.seats = seats, .n_seats = parse_seats("o o o", seats),
+			.n_wanted = 3, .n_alive = 3, .surge = 1,
+		};
+		size_t found;
+
+		for (size_t i = 0; i < 3; i++)
+			seats[i].generation = 1 + (code >> 2 * i) % 4;
+		found = rollout_decide(&v).seat;
+		for (size_t i = 0; i < 3; i++)
+			assert_true(seats[i].generation >
+			    seats[found].generation ||
+			    (i >= found && seats[i].generation ==
+				seats[found].generation));
+	}
+	/* One that is new is nobody's place. */
+	expect("- o", 2, 1, 1, ROLLOUT_START, 1);
+}
+
+/* There is no room beside the old one, which goes first. */
+static void
+no_surge(void **state)
+{
+	(void)state;
+	expect("o o", 2, 2, 0, ROLLOUT_VACATE, 0);
+	expect("-i! o", 2, 2, 0, ROLLOUT_WAIT, 0);
+	expect("-i o", 2, 1, 0, ROLLOUT_START, 0);
+	expect("-s o", 2, 2, 0, ROLLOUT_WAIT, 0);
+	expect("-r o", 2, 2, 0, ROLLOUT_PROMOTE, 0);
+	expect("t o", 2, 2, 0, ROLLOUT_VACATE, 1);
+	expect("T o", 2, 2, 0, ROLLOUT_WAIT, 0);
+	/* Whoever is down has his turn before others. */
+	expect("o b", 2, 2, 0, ROLLOUT_START, 1);
+	expect("o f", 2, 1, 0, ROLLOUT_START, 1);
+	expect("o -", 2, 1, 0, ROLLOUT_START, 1);
+	/* Superseded: the old one is still on its way. */
+	expect("o -!", 2, 2, 0, ROLLOUT_WAIT, 0);
+	/* One elsewhere that is over makes no room for two of a seat. */
+	expect("-i! f", 2, 1, 0, ROLLOUT_WAIT, 0);
+	expect("o O", 2, 2, 0, ROLLOUT_VACATE, 0);
+}
+
 static void
 first_failure_aborts(void **state)
 {
@@ -111,7 +237,7 @@ first_failure_aborts(void **state)
 	expect("R or o", 3, 3, 1, ROLLOUT_ABORT, 0);
 	expect("t t R", 3, 3, 1, ROLLOUT_ABORT, 2);
 	/* But not on account of a seat that nobody wants. */
-	expect("t t ox", 2, 3, 1, ROLLOUT_TRIM, 2);
+	expect("t t ox", 2, 3, 1, ROLLOUT_DROP, 2);
 	expect("t t R", 2, 3, 1, ROLLOUT_TRIM, 2);
 }
 
@@ -126,7 +252,7 @@ crashed_seat_comes_back_first(void **state)
 	expect("t or O", 3, 3, 1, ROLLOUT_PROMOTE, 1);
 	expect("O o o", 3, 2, 1, ROLLOUT_START, 0);
 	expect("f o o", 3, 2, 1, ROLLOUT_START, 0);
-	expect("- o o", 3, 2, 1, ROLLOUT_START, 0);
+	expect("- o o", 3, 2, 1, ROLLOUT_START, 1);
 	/* One that is over by its policy is as good as one that serves. */
 	expect("F or o", 3, 3, 1, ROLLOUT_PROMOTE, 1);
 	expect("F F F", 3, 0, 1, ROLLOUT_DONE, 0);
@@ -147,9 +273,25 @@ scaled_up_and_down(void **state)
 	expect("t o o", 1, 4, 1, ROLLOUT_TRIM, 2);
 	expect("t o", 1, 4, 1, ROLLOUT_TRIM, 1);
 	expect("t", 1, 4, 1, ROLLOUT_DONE, 0);
-	/* A new worker of an unwanted seat changes nothing. */
-	expect("t or", 1, 3, 1, ROLLOUT_TRIM, 1);
-	expect("o or", 1, 2, 1, ROLLOUT_START, 0);
+	/* A new worker of a seat that nobody wants any more takes no room. */
+	expect("t or", 1, 3, 1, ROLLOUT_DROP, 1);
+	expect("o -i", 1, 2, 0, ROLLOUT_DROP, 1);
+	expect("o os", 1, 3, 1, ROLLOUT_DROP, 1);
+	expect("ox os", 1, 3, 1, ROLLOUT_ABORT, 0);
+}
+
+/* Nobody reaches it: another one, once it has made room. */
+static void
+a_new_worker_that_begins_in_vain(void **state)
+{
+	(void)state;
+	expect("t od os", 3, 5, 2, ROLLOUT_DROP, 1);
+	expect("t o os", 3, 5, 2, ROLLOUT_WAIT, 1);
+	expect("t o os", 3, 4, 2, ROLLOUT_START, 1);
+	expect("T od o", 3, 4, 1, ROLLOUT_DROP, 1);
+	expect("-d o", 2, 1, 0, ROLLOUT_DROP, 0);
+	expect("od ox", 2, 4, 2, ROLLOUT_ABORT, 1);
+	expect("t od", 1, 3, 1, ROLLOUT_DROP, 1);
 }
 
 /* ---- what is seen of a seat ---- */
@@ -175,23 +317,56 @@ a_new_worker_passes_or_fails(void **state)
 {
 	(void)state;
 	for (enum worker_state s = 0; s < WORKER_STATES; s++) {
+		const bool begins = s == WORKER_EXECING || s == WORKER_STARTING;
 		enum rollout_next next = look_at_new(
 		    (struct rollout_worker){ .state = s });
 
-		if (s == WORKER_READY || s == WORKER_ENDED)
+		assert_int_equal(look_at_new((struct rollout_worker){
+		    .state = s, .outdated = true }),
+		    begins ? ROLLOUT_NEXT_OUTDATED : next);
+
+		if (s == WORKER_IDLE)
+			assert_int_equal(next, ROLLOUT_NEXT_IDLE);
+		else if (s == WORKER_READY)
 			assert_int_equal(next, ROLLOUT_NEXT_READY);
+		else if (s == WORKER_ENDED)
+			assert_int_equal(next, ROLLOUT_NEXT_PASSED);
 		else if (s == WORKER_PARKED || s == WORKER_FAILED)
 			assert_int_equal(next, ROLLOUT_NEXT_FAILED);
 		else
 			assert_int_equal(next, ROLLOUT_NEXT_STARTING);
 	}
-	/* It was ready, waited to be promoted, and then did not come back. */
-	assert_int_equal(look_at_new((struct rollout_worker){
-	    .state = WORKER_BACKOFF, .relapsed = true,
-	}), ROLLOUT_NEXT_FAILED);
-	assert_int_equal(look_at_new((struct rollout_worker){
-	    .state = WORKER_READY, .relapsed = true,
-	}), ROLLOUT_NEXT_READY);
+}
+
+static void
+a_new_worker_is_tried(void **state)
+{
+	static const enum rollout_next is[] = {
+		[TRIAL_NEW] = ROLLOUT_NEXT_READY,
+		[TRIAL_WAITS] = ROLLOUT_NEXT_TRIED,
+		[TRIAL_STALLS] = ROLLOUT_NEXT_TRIED,
+		[TRIAL_SERVES] = ROLLOUT_NEXT_SERVES,
+		[TRIAL_PASSED] = ROLLOUT_NEXT_PASSED,
+		[TRIAL_FAILS] = ROLLOUT_NEXT_FAILED,
+	};
+	const struct rollout back = { .kind = ROLLOUT_BACK };
+
+	(void)state;
+	for (enum trial_verdict t = TRIAL_NEW; t <= TRIAL_FAILS; t++) {
+		struct rollout_worker w = {
+			.state = WORKER_READY, .trial = t, .of_target = true,
+		};
+		struct rollout_seat seat = look_at(ROLLOUT_RELOAD, 0, w);
+
+		assert_int_equal(look_at_new(w), is[t]);
+		/* On the way back nobody is. */
+		assert_int_equal(rollout_look(&back, 0, NULL, &w).next,
+		    ROLLOUT_NEXT_PASSED);
+		/* Nor does one serve that has taken its seat and keeps clients
+		   waiting; and at last it fails. */
+		assert_int_equal(seat.ready, t != TRIAL_STALLS);
+		assert_int_equal(seat.relapsed, t == TRIAL_FAILS);
+	}
 }
 
 static void
@@ -283,14 +458,14 @@ a_number_stays_within_limits(void **state)
 
 /* Seats as in parse_seats(), of which the odd ones are marked here. */
 static struct rollout_aborted
-abort_of(enum rollout_kind kind, const char *text, const char *odd,
-    const char *changed, bool over)
+abort_view(enum rollout_kind kind, const char *text, const char *odd,
+    const char *changed, bool over, bool unproven)
 {
 	struct rollout r = { .kind = kind, .stable_wanted = 7 };
 	struct rollout_seat seats[8];
 	const struct rollout_view view = {
 		.seats = seats, .n_seats = parse_seats(text, seats),
-		.n_wanted = 1,
+		.n_wanted = 1, .unproven = unproven,
 	};
 	unsigned wanted = 1;
 	struct rollout_aborted a;
@@ -301,9 +476,17 @@ abort_of(enum rollout_kind kind, const char *text, const char *odd,
 	}
 	a = rollout_abort(&r, &wanted, &view, over);
 	assert_int_equal(wanted, 7);
-	assert_int_equal(r.kind, a.after == ROLLOUT_RETURNS ? ROLLOUT_BACK :
-	    ROLLOUT_NONE);
+	assert_int_equal(r.kind, a.after == ROLLOUT_RETURNS ||
+	    a.after == ROLLOUT_TURNS ? ROLLOUT_BACK : ROLLOUT_NONE);
 	return a;
+}
+
+static struct rollout_aborted
+abort_of(enum rollout_kind kind, const char *text, const char *odd,
+    const char *changed, bool over)
+{
+	return abort_view(kind, text, odd, changed, over,
+	    kind == ROLLOUT_RELOAD);
 }
 
 static void
@@ -325,6 +508,19 @@ an_abort_leads_back(void **state)
 	assert_true(a.after == ROLLOUT_ADOPTS && !a.leave && a.odd == 0);
 	a = abort_of(ROLLOUT_BACK, "t tx", "ny", "yn", false);
 	assert_true(a.after == ROLLOUT_GIVES_UP && !a.leave);
+	/* What it superseded serves: the newest of those. */
+	a = abort_of(ROLLOUT_RELOAD, "ox o o o", "yyyn", "nnnn", false);
+	assert_true(a.after == ROLLOUT_RETURNS);
+	a = abort_of(ROLLOUT_RELOAD, "ox n m o", "yyyn", "nnnn", false);
+	assert_true(a.after == ROLLOUT_TURNS && a.leave && a.odd == 1);
+	a = abort_of(ROLLOUT_RELOAD, "ox n", "yy", "nn", true);
+	assert_true(a.after == ROLLOUT_ADOPTS && a.odd == 1);
+	/* But not those of the target itself. */
+	a = abort_of(ROLLOUT_RELOAD, "ox n m", "yyy", "nyn", false);
+	assert_true(a.after == ROLLOUT_TURNS && !a.leave && a.odd == 2);
+	/* A way there that fails leaves the one to what is in force. */
+	a = abort_view(ROLLOUT_BACK, "n mx", "yy", "yy", false, true);
+	assert_true(a.after == ROLLOUT_RETURNS && !a.leave);
 	/* Another instance of the same is there, so it is not left. */
 	a = abort_of(ROLLOUT_RESTART, "t ox", "nn", "yy", false);
 	assert_true(a.after == ROLLOUT_STAYS && !a.leave);
@@ -333,26 +529,57 @@ an_abort_leads_back(void **state)
 /* ---- every view of up to three seats ---- */
 
 static const char *const seat_kinds[] = {
-	"o", "os", "or", "ox", "O", "Os", "Or", "Ox", "f", "fs", "fr", "fx",
-	"-", "-s", "-r", "-x", "t", "T", "F", "R",
+	"o", "os", "ow", "or", "ov", "op", "ox", "od", "O", "Os", "Op", "b", "f",
+	"fs", "fr", "-", "-!", "-i", "-i!", "-s", "-r", "-p", "-d", "t", "T", "F",
+	"G", "R",
 };
 
 #define N_KINDS (sizeof(seat_kinds) / sizeof(*seat_kinds))
 
 /* What the promises say of a view, each written on its own. */
 struct judgement {
-	bool failed, down, all_settled, changed_over, starting;
-	size_t ready_next, behind;	/* the first of them; n_wanted: none */
+	bool failed, down, all_settled, changed_over, starting, idle, begins;
+	size_t superfluous, promoted, behind;	/* the first of them; n_wanted: none */
 };
+
+/* Has the new worker shown enough? */
+static bool
+good_enough(const struct rollout_view *v, enum rollout_next next,
+    bool changed_over)
+{
+	if (v->trial && (v->alone || !changed_over))
+		return next == ROLLOUT_NEXT_PASSED;
+	return next == ROLLOUT_NEXT_PASSED || next == ROLLOUT_NEXT_SERVES ||
+	    (next == ROLLOUT_NEXT_READY && !v->slow);
+}
+
+/* The smaller, the sooner. */
+static unsigned
+turn_of(const struct rollout_view *v, const struct rollout_seat *s)
+{
+	if (s->next == ROLLOUT_NEXT_IDLE)
+		return 0;
+	if (v->surge == 0 && !s->alive)
+		return 1;
+	return s->generation == 0 ? 100 : 1 + s->generation;
+}
 
 static struct judgement
 judge(const struct rollout_view *v)
 {
 	struct judgement j = {
-		.all_settled = true,
-		.ready_next = v->n_wanted, .behind = v->n_wanted,
+		.all_settled = true, .failed = v->deaths >= 2,
+		.promoted = v->n_wanted, .behind = v->n_wanted,
+		.superfluous = v->n_seats,
 	};
 
+	for (size_t i = v->n_seats; i-- > 0; )
+		if (v->seats[i].next == ROLLOUT_NEXT_OUTDATED ||
+		    (i >= v->n_wanted &&
+			v->seats[i].next != ROLLOUT_NEXT_NONE))
+			j.superfluous = i;
+	for (size_t i = 0; i < v->n_wanted; i++)
+		j.changed_over |= v->seats[i].on_target;
 	for (size_t i = v->n_wanted; i-- > 0; ) {
 		const struct rollout_seat *s = &v->seats[i];
 		bool serves = s->ready || s->final;
@@ -360,14 +587,27 @@ judge(const struct rollout_view *v)
 		j.failed |= s->relapsed || s->next == ROLLOUT_NEXT_FAILED;
 		j.down |= s->on_target && !serves;
 		j.all_settled &= s->on_target && serves;
-		j.changed_over |= s->on_target;
-		j.starting |= s->next == ROLLOUT_NEXT_STARTING;
-		if (s->next == ROLLOUT_NEXT_READY)
-			j.ready_next = i;
-		if (!s->on_target && s->next == ROLLOUT_NEXT_NONE)
+		j.begins |= s->on_target && s->alive && !s->ready;
+		j.starting |= s->next >= ROLLOUT_NEXT_STARTING;
+		j.idle |= s->next == ROLLOUT_NEXT_IDLE;
+		if (good_enough(v, s->next, j.changed_over))
+			j.promoted = i;
+		if (!s->on_target && s->next <= ROLLOUT_NEXT_IDLE &&
+		    (j.behind == v->n_wanted || turn_of(v, s) <=
+			turn_of(v, &v->seats[j.behind])))
 			j.behind = i;
 	}
 	return j;
+}
+
+/* Is there room for one more, beside the old one or in its place? */
+static bool
+may_start_in(const struct rollout_view *v, const struct rollout_seat *s)
+{
+	if (v->surge > 0)
+		return v->n_alive < v->n_seats + v->surge;
+	return !s->alive && !s->leaving &&
+	    (s->waits || v->n_alive < v->n_seats);
 }
 
 /* The conditions exclude each other, so each view has one lawful decision. */
@@ -375,33 +615,69 @@ static bool
 lawful(const struct rollout_view *v, struct rollout_decision d)
 {
 	const struct judgement j = judge(v);
-	bool may_promote = !j.failed && !j.down && j.ready_next < v->n_wanted;
-	bool may_start = !j.failed && !j.down && !may_promote &&
-	    j.behind < v->n_wanted && v->n_alive < v->n_seats + v->surge &&
-	    (j.changed_over || !j.starting);
+	bool drop = !j.failed && j.superfluous < v->n_seats;
+	bool may_promote = !j.failed && !drop && !j.down &&
+	    j.promoted < v->n_wanted;
+	bool turn = !drop && !j.failed && !j.down && !may_promote &&
+	    j.behind < v->n_wanted &&
+	    ((j.changed_over && v->surge > 0) || !j.starting);
+	const struct rollout_seat *s = &v->seats[j.behind % 3];
+	bool may_vacate = turn && v->surge == 0 && s->alive && !j.begins;
+	bool may_start = turn && !may_vacate && may_start_in(v, s);
 
 	switch (d.what) {
 	case ROLLOUT_ABORT:
 		return j.failed && d.seat < v->n_wanted &&
-		    (v->seats[d.seat].relapsed ||
+		    (v->seats[d.seat].relapsed || d.seat == v->died ||
 		    v->seats[d.seat].next == ROLLOUT_NEXT_FAILED);
+	case ROLLOUT_DROP:
+		return drop && d.seat == j.superfluous;
 	case ROLLOUT_PROMOTE:
-		return may_promote && d.seat == j.ready_next;
+		return may_promote && d.seat == j.promoted;
 	case ROLLOUT_START:
-		return may_start && d.seat == j.behind;
+		return may_start && d.seat == j.behind &&
+		    d.stop == s->waits;
+	case ROLLOUT_VACATE:
+		return may_vacate && d.seat == j.behind && !j.idle;
 	case ROLLOUT_TRIM:
-		return !j.failed && j.all_settled &&
+		return !j.failed && !drop && j.all_settled &&
 		    v->n_seats > v->n_wanted && d.seat == v->n_seats - 1;
 	case ROLLOUT_DONE:
 		return !j.failed && j.all_settled && v->n_seats == v->n_wanted;
 	case ROLLOUT_WAIT:
 		/* And there is something to wait for: a seat that comes back,
 		   a new worker, or a process that goes. */
-		return !j.failed && !may_promote && !may_start &&
-		    !j.all_settled && (j.down || j.starting ||
-		    v->n_alive >= v->n_seats + v->surge);
+		return !j.failed && !drop && !may_promote && !may_start &&
+		    !may_vacate && !j.all_settled && (j.down || j.starting ||
+		    j.begins ||
+		    s->leaving || v->n_alive >= v->n_seats + v->surge);
 	}
 	return false;
+}
+
+static void
+every_view_of(const struct rollout_seat *seats, size_t code,
+    unsigned long *seen)
+{
+	for (unsigned n = 0; n < 3 * 3 * 8 * 4 * 12; n++) {
+		unsigned rest = n / (3 * 3 * 8 * 4);
+		struct rollout_view v = {
+			.seats = seats, .n_seats = n % 3 + 1,
+			.n_wanted = n / 3 % 3 + 1, .n_alive = n / 9 % 8,
+			.surge = n / 72 % 4, .trial = rest % 3 > 0,
+			.slow = rest % 3 > 1, .alone = rest / 3 % 2 > 0,
+			.deaths = rest / 6 * 2, .died = 0,
+		};
+		struct rollout_decision d;
+
+		if (v.n_wanted > v.n_seats)
+			continue;
+		d = rollout_decide(&v);
+		seen[d.what]++;
+		if (!lawful(&v, d))
+			fail_msg("view %zu/%u: %d of %zu", code, n,
+			    (int)d.what, d.seat);
+	}
 }
 
 static void
@@ -416,31 +692,7 @@ every_small_view(void **state)
 		parse_seats(seat_kinds[code % N_KINDS], &seats[0]);
 		parse_seats(seat_kinds[code / N_KINDS % N_KINDS], &seats[1]);
 		parse_seats(seat_kinds[code / N_KINDS / N_KINDS], &seats[2]);
-		for (size_t n = 1; n <= 3; n++)
-			for (size_t wanted = 1; wanted <= n; wanted++)
-				for (size_t alive = 0; alive <= 7; alive++)
-					for (unsigned surge = 1; surge <= 4;
-					    surge++) {
-						const struct rollout_view v = {
-							.seats = seats,
-							.n_seats = n,
-							.n_wanted = wanted,
-							.n_alive = alive,
-							.surge = surge,
-						};
-						struct rollout_decision d =
-						    rollout_decide(&v);
-
-						seen[d.what]++;
-						if (!lawful(&v, d))
-							fail_msg("view %zu, "
-							    "%zu of %zu, %zu, "
-							    "%u: %d of %zu",
-							    code, wanted, n,
-							    alive, surge,
-							    (int)d.what,
-							    d.seat);
-					}
+		every_view_of(seats, code, seen);
 	}
 	for (size_t i = 0; i <= ROLLOUT_DONE; i++)
 		assert_true(seen[i] > 100);
@@ -452,10 +704,17 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_seat_after_the_other),
 		cmocka_unit_test(canary_first),
+		cmocka_unit_test(canary_has_a_trial),
+		cmocka_unit_test(second_death_aborts),
+		cmocka_unit_test(deaths_are_counted_where_they_mean_something),
+		cmocka_unit_test(oldest_first),
+		cmocka_unit_test(no_surge),
 		cmocka_unit_test(first_failure_aborts),
 		cmocka_unit_test(crashed_seat_comes_back_first),
 		cmocka_unit_test(scaled_up_and_down),
+		cmocka_unit_test(a_new_worker_that_begins_in_vain),
 		cmocka_unit_test(a_new_worker_passes_or_fails),
+		cmocka_unit_test(a_new_worker_is_tried),
 		cmocka_unit_test(two_deaths_are_the_programs),
 		cmocka_unit_test(beside_a_restart_the_others_are_let_alone),
 		cmocka_unit_test(a_number_changed_by_hand_stays),

@@ -22,31 +22,41 @@
 #define READY_TIMEOUT_MS 2000
 #define STOP_TIMEOUT_MS	500
 #define DRAIN_TIMEOUT_MS 3000
+#define CANARY_MS	1000
+#define SLOW_MS		1500	/* the longest from ready to the first client */
 
 /*
  * Longest time from the last fault and the last request to the end of a
- * rollout: for each seat a start, a drain, a stop, a kill and a backoff, there
- * and back.
+ * rollout: for each seat a start, a trial, a drain, a stop, a kill and a backoff,
+ * there and back.
  */
-#define PATIENCE_MS	(2 * SEATS_MAX * (2 * READY_TIMEOUT_MS + \
+#define PATIENCE_MS	(2 * SEATS_MAX * (3 * READY_TIMEOUT_MS + CANARY_MS + \
 			DRAIN_TIMEOUT_MS + STOP_TIMEOUT_MS + 2000))
 
 struct spec {
 	struct conf_app conf;
 	unsigned instances;
 	unsigned badness;	/* starts of 16 that go wrong on trial */
+	unsigned generation;
+	unsigned slow_ms;	/* from ready to the first client, at most */
+	bool seen, failed;	/* as in struct app_spec */
 };
 
 struct worker {
 	bool used;
 	bool seated;
 	struct spec *spec;
+	unsigned instance;
 	struct worker_fsm fsm;
 	bool was_ready, relapsed, outdated;
+	uint64_t serial;
+	int64_t ready;		/* since when */
+	struct trial trial;
 	unsigned rollout;	/* that started it; 0: none did */
 
 	/* What its process is going to do, in fake milliseconds. */
 	int64_t executes, says_ready, drained, exits;
+	int64_t client, serves;	/* one comes; whoever has come is served */
 	bool exits_badly;
 };
 
@@ -82,11 +92,12 @@ struct sim {
 	unsigned floor;		/* ready seats that there must always be */
 	int64_t last_upset;	/* time of the last fault or request */
 	size_t most_seats;	/* since no process was retiring */
+	int64_t look;		/* at those on trial, the next time; NEVER */
+	bool blind;		/* nobody can be seen to wait */
 	unsigned rollouts;	/* begun */
-	unsigned started;	/* by this rollout */
 	bool way_back_failed;
 	unsigned dones, aborts, promotes, trims, drains, rescues, restarts,
-	    returns;
+	    returns, turns, vacated, second_deaths, takes_nobody, slow;
 };
 
 #define CHECK(sim, condition) do {					\
@@ -106,6 +117,12 @@ static struct mono
 clock_of(int64_t ms)
 {
 	return mono_add_ms((struct mono){ .ns = 0 }, ms);
+}
+
+static int64_t
+ms_of(struct mono time)
+{
+	return mono_ms_between(clock_of(0), time);
 }
 
 static bool
@@ -164,14 +181,18 @@ draw_process(struct sim *m, struct worker *w)
 	w->executes = m->now + 1 + roll(m, 10);
 	w->says_ready = w->executes + 1 + roll(m, 400);
 	w->drained = w->exits = NEVER;
-	if (w->spec->conf.ready == CONF_READY_AUTO && roll(m, 2) == 0)
+	w->client = w->says_ready + roll(m, 3000);
+	w->serves = w->says_ready +
+	    (w->spec->slow_ms > 0 ? roll(m, w->spec->slow_ms) : 0);
+	if (w->spec->conf.ready == CONF_READY_AUTO &&
+	    (m->blind || (w->spec->conf.n_listens == 0 && roll(m, 2) == 0)))
 		w->says_ready = NEVER;	/* staying alive is enough */
 	if (!bad)
 		return true;
 	m->bad_starts--;
 	m->last_upset = m->now;
 	w->exits_badly = true;
-	switch (roll(m, 5)) {
+	switch (roll(m, 6)) {
 	case 0:		/* no process can be made */
 		return false;
 	case 1:		/* never executed: a dead file server */
@@ -187,6 +208,9 @@ draw_process(struct sim *m, struct worker *w)
 		break;
 	case 4:		/* never ready */
 		w->says_ready = NEVER;
+		break;
+	case 5:		/* it listens, and takes nobody */
+		w->serves = NEVER;
 		break;
 	}
 	return true;
@@ -209,14 +233,28 @@ check_spawn(struct sim *m)
 }
 
 static void
-note_readiness(struct worker *w, const struct worker_step *step)
+note_readiness(struct sim *m, struct worker *w, const struct worker_step *step)
 {
 	if (step->to == WORKER_READY && step->from != WORKER_READY) {
 		w->was_ready = true;
 		w->relapsed = false;
+		w->ready = m->now;
+		w->spec->seen |= step->why == WORKER_WHY_WAITS ||
+		    step->why == WORKER_WHY_NOTIFIED_WAITS;
 	}
 	if (worker_step_relapses(step, w->was_ready))
 		w->relapsed = true;
+}
+
+/* As app_rollout_note_end(). */
+static void
+note_end(struct sim *m, const struct worker *w, const struct worker_step *step)
+{
+	if (!w->seated || m->seats[w->instance].present != w ||
+	    w->spec != m->target || step->to == WORKER_ENDED ||
+	    (!w->exits_badly && w->fsm.history.streak == 0))
+		return;
+	rollout_note_death(&m->rollout, w->instance);
 }
 
 static void
@@ -227,11 +265,14 @@ worker_event(struct sim *m, struct worker *w, enum worker_event event)
 		.failure = w->exits_badly,
 		/* One that dies leaves some behind now and then. */
 		.waiting = !m->calm && roll(m, 3) == 0,
+		.seen_before = m->stable->seen,
 	};
 	struct worker_step step = worker_fsm_step(&w->fsm, &w->spec->conf,
 	    event, &facts);
 
-	note_readiness(w, &step);
+	note_readiness(m, w, &step);
+	if (event == WORKER_EV_EXITED)
+		note_end(m, w, &step);
 	if (step.to == WORKER_DRAINING && step.from != WORKER_DRAINING) {
 		w->drained = roll(m, 6) == 0 ? NEVER :
 		    m->now + 30 + roll(m, DRAIN_TIMEOUT_MS);
@@ -247,6 +288,7 @@ worker_event(struct sim *m, struct worker *w, enum worker_event event)
 		w->exits = m->now + 1 + roll(m, 3);
 	if (step.spawn) {
 		w->exits_badly = false;
+		w->serial++;
 		check_spawn(m);
 		if (!draw_process(m, w))
 			worker_event(m, w, WORKER_EV_FORK_FAILED);
@@ -294,8 +336,8 @@ drop_last_seat(struct sim *m)
 }
 
 static void
-seat_worker(struct sim *m, struct worker **place, struct spec *spec,
-    bool trial)
+put_worker(struct sim *m, struct worker **place, struct spec *spec,
+    unsigned instance, bool trial)
 {
 	struct worker *w = m->workers;
 
@@ -304,11 +346,18 @@ seat_worker(struct sim *m, struct worker **place, struct spec *spec,
 	CHECK(m, w < m->workers + WORKERS_MAX);
 	*w = (struct worker){
 		.used = true, .seated = true, .spec = spec,
-		.fsm = WORKER_FSM_INIT,
+		.instance = instance, .fsm = WORKER_FSM_INIT,
 	};
 	w->fsm.trial = trial;
 	*place = w;
-	worker_event(m, w, WORKER_EV_START);
+}
+
+static void
+seat_worker(struct sim *m, struct worker **place, struct spec *spec,
+    unsigned instance, bool trial)
+{
+	put_worker(m, place, spec, instance, trial);
+	worker_event(m, *place, WORKER_EV_START);
 }
 
 static void
@@ -321,7 +370,8 @@ fill_seats(struct sim *m)
 		drop_last_seat(m);
 	for (unsigned i = 0; i < m->n_seats; i++)
 		if (m->seats[i].present == NULL)
-			seat_worker(m, &m->seats[i].present, m->stable, false);
+			seat_worker(m, &m->seats[i].present, m->stable, i,
+			    false);
 }
 
 static void
@@ -350,7 +400,6 @@ begin(struct sim *m, struct spec *target)
 {
 	m->target = target;
 	m->rollouts++;
-	m->started = 0;
 	m->last_upset = m->now;
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		m->workers[i].outdated = false;
@@ -377,9 +426,115 @@ restart_one(struct sim *m, unsigned i)
 	m->restarts++;
 }
 
+/* ---- trials, as in daemon/apps/app_rollout.c ---- */
+
+static int64_t
+canary_ms(const struct sim *m)
+{
+	return m->rollout.kind == ROLLOUT_BACK ? 0 :
+	    m->target->conf.canary_ms;
+}
+
+static bool
+is_on_trial(const struct sim *m, const struct worker *w)
+{
+	return w != NULL && w->used && w->seated && w->spec == m->target &&
+	    !w->outdated && (m->rollout.kind != ROLLOUT_RESTART ||
+		w->fsm.trial) && worker_ready(w);
+}
+
+static enum trial_verdict
+verdict_on(const struct sim *m, const struct worker *w)
+{
+	const struct trial_terms terms = {
+		.canary_ms = canary_ms(m),
+		.ready_timeout_ms = READY_TIMEOUT_MS,
+		.since = w->spec->conf.n_listens == 0 ? w->fsm.executed :
+		    clock_of(w->ready),
+	};
+
+	return is_on_trial(m, w) ? trial_decide(&w->trial, &terms,
+	    clock_of(m->now)) : TRIAL_NEW;
+}
+
+static bool
+waits_for(const struct sim *m, const struct worker *w)
+{
+	return w->spec->conf.n_listens > 0 && w->client <= m->now &&
+	    m->now < w->serves;
+}
+
+static void
+look_at(struct sim *m, int64_t when)
+{
+	if (when > m->now && when < m->look)
+		m->look = when;
+}
+
+/* When there is something new to be seen of it; in truth it is looked at more
+   often. */
+static void
+look_again(struct sim *m, const struct worker *w)
+{
+	look_at(m, w->client);
+	look_at(m, w->client + TRIAL_STALL_MS);
+	look_at(m, w->serves);
+	look_at(m, w->ready + CANARY_MS);
+	look_at(m, ms_of(w->fsm.executed) + CANARY_MS);
+	if (w->trial.waits)
+		look_at(m, ms_of(w->trial.since) + READY_TIMEOUT_MS);
+	/* It is on trial, whatever comes. */
+	look_at(m, m->now + READY_TIMEOUT_MS);
+}
+
+static void
+look_at_trials(struct sim *m)
+{
+	m->look = NEVER;
+	if (m->target == NULL || canary_ms(m) == 0)
+		return;
+	for (size_t i = 0; i < WORKERS_MAX; i++) {
+		struct worker *w = &m->workers[i];
+		struct trial_sight sight = { .waiting = 0 };
+
+		if (!is_on_trial(m, w))
+			continue;
+		sight.waiting = waits_for(m, w);
+		trial_see(&w->trial, w->serial, &sight, clock_of(m->now));
+		m->slow += w->trial.kept;
+		if (w->trial.taken && m->seats[w->instance].present == w)
+			continue;
+		look_again(m, w);
+	}
+}
+
+static bool
+leaves(const struct sim *m, unsigned instance)
+{
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		if (m->workers[i].used && !m->workers[i].seated &&
+		    m->workers[i].instance == instance &&
+		    worker_state_alive(m->workers[i].fsm.state))
+			return true;
+	return false;
+}
+
+static bool
+any_slow(const struct sim *m)
+{
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		if (m->workers[i].used && m->workers[i].seated &&
+		    m->workers[i].spec == m->target && m->workers[i].trial.kept)
+			return true;
+	return false;
+}
+
+/* ---- step by step ---- */
+
 static struct rollout_seat
 look(const struct sim *m, unsigned i)
 {
+	struct rollout_seat seat;
 	const struct worker *both[2] = {
 		m->seats[i].present, m->seats[i].next,
 	};
@@ -389,14 +544,21 @@ look(const struct sim *m, unsigned i)
 		if (both[k] != NULL)
 			seen[k] = (struct rollout_worker){
 				.state = both[k]->fsm.state,
+				.trial = verdict_on(m, both[k]),
+				.generation = both[k]->spec->generation,
+				.newer = !both[k]->spec->failed &&
+				    both[k]->spec->generation >
+				    m->stable->generation,
 				.streak = both[k]->fsm.history.streak,
 				.relapsed = both[k]->relapsed,
 				.outdated = both[k]->outdated,
 				.of_target = both[k]->spec == m->target,
 				.of_stable = both[k]->spec == m->stable,
 			};
-	return rollout_look(&m->rollout, i, both[0] == NULL ? NULL : &seen[0],
+	seat = rollout_look(&m->rollout, i, both[0] == NULL ? NULL : &seen[0],
 	    both[1] == NULL ? NULL : &seen[1]);
+	seat.leaving = leaves(m, i);
+	return seat;
 }
 
 /* Is it where the rollout wants it? Where one instance is restarted, the
@@ -435,20 +597,62 @@ start(struct sim *m, unsigned i, bool stop)
 	struct seat *seat = &m->seats[i];
 	unsigned n_on_target = 0;
 
-	CHECK(m, i < m->wanted && seat->next == NULL && !on_target(m, i));
+	CHECK(m, i < m->wanted && !on_target(m, i) && (seat->next == NULL ||
+	    seat->next->fsm.state == WORKER_IDLE));
 	for (unsigned k = 0; k < m->n_seats; k++)
-		n_on_target += on_target(m, k);
+		n_on_target += k < m->wanted && on_target(m, k);
 	/* The canary is alone until it has taken its seat. */
-	if (n_on_target == 0)
-		CHECK(m, m->started == 0);
-	m->started++;
+	for (unsigned k = 0; k < m->wanted; k++)
+		CHECK(m, n_on_target > 0 || k == i ||
+		    m->seats[k].next == NULL);
 	if (stop)
 		unseat(m, &seat->present, WORKER_EV_STOP);
 	/* One that comes up again beside the new one would be one too many. */
 	CHECK(m, seat->present == NULL ||
 	    seat->present->fsm.state != WORKER_BACKOFF);
-	seat_worker(m, &seat->next, m->target, true);
+	/* Without a surge, never two of the same. */
+	if (m->surge == 0)
+		CHECK(m, !leaves(m, i) && (seat->present == NULL ||
+		    !worker_state_alive(seat->present->fsm.state)));
+	if (seat->next == NULL)
+		seat_worker(m, &seat->next, m->target, i, true);
+	else
+		worker_event(m, seat->next, WORKER_EV_START);
 	seat->next->rollout = m->rollouts;
+}
+
+static void
+vacate(struct sim *m, unsigned i)
+{
+	struct seat *seat = &m->seats[i];
+
+	CHECK(m, m->surge == 0 && i < m->wanted && seat->next == NULL);
+	/* One at a time, of those that are wanted. */
+	for (unsigned k = 0; k < m->wanted; k++)
+		CHECK(m, m->seats[k].next == NULL);
+	put_worker(m, &seat->next, m->target, i, true);
+	retire(m, &seat->present);
+	m->vacated++;
+}
+
+/* The first one has lived for its time, nobody waits for any of them, and where
+   one was slow each has served somebody or lived as long. */
+static void
+check_trial(const struct sim *m, const struct worker *w)
+{
+	bool first = true;
+
+	if (canary_ms(m) == 0 || w->fsm.state == WORKER_ENDED)
+		return;
+	for (unsigned k = 0; k < m->n_seats; k++)
+		first &= !on_target(m, k);
+	if (first || m->rollout.kind == ROLLOUT_RESTART)
+		CHECK(m, m->now - (w->spec->conf.n_listens == 0 ?
+		    ms_of(w->fsm.executed) : w->ready) >= CANARY_MS);
+	CHECK(m, w->trial.taken || !w->trial.waits);
+	if (any_slow(m))
+		CHECK(m, w->trial.taken || m->now - w->ready >= CANARY_MS ||
+		    w->spec->conf.n_listens == 0);
 }
 
 static void
@@ -459,12 +663,14 @@ promote(struct sim *m, unsigned i)
 	/* A ready worker goes for one that is ready, and only while those
 	   that came before it serve. */
 	CHECK(m, serves(seat->next));
+	check_trial(m, seat->next);
 	for (unsigned k = 0; k < m->wanted; k++)
 		if (must_serve(m, k))
 			CHECK(m, serves(m->seats[k].present));
 	retire(m, &seat->present);
 	seat->present = seat->next;
 	seat->next = NULL;
+	worker_event(m, seat->present, WORKER_EV_PASSED);
 	m->promotes++;
 }
 
@@ -501,13 +707,29 @@ done(struct sim *m)
 	    m->rollout.instance < m->n_seats)
 		CHECK(m, serves(m->seats[m->rollout.instance].present));
 	m->dones++;
-	if (rollout_done(&m->rollout) != ROLLOUT_BACK)
-		m->stable = m->target;
+	(void)rollout_done(&m->rollout);
+	m->stable = m->target;
 	m->target = NULL;
 	m->over = false;
 	/* After a restart what a way back has left may still be there. */
 	if (!has_seat(m, m->stable, false))
 		m->way_back_failed = false;
+}
+
+/* It serves, and nobody who serves is newer but for the failed. */
+static void
+check_turn(const struct sim *m, const struct worker *to)
+{
+	CHECK(m, worker_ready(to) && to->spec != m->target &&
+	    !to->spec->failed &&
+	    to->spec->generation > m->stable->generation);
+	for (unsigned i = 0; i < m->n_seats; i++) {
+		const struct worker *w = m->seats[i].present;
+
+		if (w != NULL && worker_ready(w) && w->spec != m->target &&
+		    !w->spec->failed)
+			CHECK(m, w->spec->generation <= to->spec->generation);
+	}
 }
 
 /* What an abort comes to is what it says, and what there is. */
@@ -517,11 +739,14 @@ check_abort(struct sim *m, enum rollout_kind kind, struct rollout_aborted a)
 	bool odd = has_seat(m, m->stable, false);
 
 	CHECK(m, m->wanted == m->rollout.stable_wanted);
-	CHECK(m, (kind == ROLLOUT_BACK) == (a.after == ROLLOUT_GIVES_UP));
-	CHECK(m, a.leave == (kind != ROLLOUT_BACK &&
+	CHECK(m, (kind == ROLLOUT_BACK && m->target == m->stable) ==
+	    (a.after == ROLLOUT_GIVES_UP));
+	CHECK(m, a.leave == (a.after != ROLLOUT_GIVES_UP &&
 	    !has_seat(m, m->target, true)));
 	CHECK(m, (m->rollout.kind == ROLLOUT_BACK) ==
-	    (a.after == ROLLOUT_RETURNS));
+	    (a.after == ROLLOUT_RETURNS || a.after == ROLLOUT_TURNS));
+	if (a.after == ROLLOUT_TURNS)
+		check_turn(m, m->seats[a.odd].present);
 	if (kind == ROLLOUT_BACK)
 		return;
 	CHECK(m, odd == (a.after != ROLLOUT_STAYS));
@@ -534,13 +759,20 @@ static void
 give_up_target(struct sim *m, unsigned i, const struct rollout_view *view)
 {
 	const struct seat *seat = &m->seats[i];
+	const struct worker *bad = seat->next != NULL ? seat->next :
+	    seat->present;
 	enum rollout_kind kind = m->rollout.kind;
 	struct rollout_aborted a;
 
 	/* It is one of its own workers that failed. */
-	CHECK(m, (seat->next != NULL ? seat->next : seat->present)->rollout ==
-	    m->rollouts);
-	CHECK(m, (kind != ROLLOUT_RELOAD) == (m->target == m->stable));
+	CHECK(m, bad->rollout == m->rollouts);
+	CHECK(m, kind == ROLLOUT_BACK ||
+	    (kind != ROLLOUT_RELOAD) == (m->target == m->stable));
+	m->second_deaths += m->rollout.deaths >= ROLLOUT_DEATHS;
+	m->takes_nobody += worker_ready(bad) && !bad->trial.taken &&
+	    bad->trial.kept;
+	if (m->target != m->stable)
+		m->target->failed = true;
 	for (unsigned k = 0; k < m->n_seats; k++)
 		retire(m, &m->seats[k].next);
 	a = rollout_abort(&m->rollout, &m->wanted, view, m->over);
@@ -563,6 +795,14 @@ give_up_target(struct sim *m, unsigned i, const struct rollout_view *view)
 		begin(m, m->stable);
 		m->returns++;
 		break;
+	case ROLLOUT_TURNS:
+		if (m->seats[a.odd].present->spec->instances !=
+		    m->stable->instances)
+			m->wanted = m->seats[a.odd].present->spec->instances;
+		lower_floor(m, m->wanted);
+		begin(m, m->seats[a.odd].present->spec);
+		m->turns++;
+		break;
 	}
 }
 
@@ -570,7 +810,13 @@ static bool
 rollout_step(struct sim *m)
 {
 	struct rollout_seat seats[SEATS_MAX];
-	struct rollout_view view = { .seats = seats, .surge = m->surge };
+	struct rollout_view view = {
+		.seats = seats, .surge = m->surge,
+		.trial = canary_ms(m) > 0,
+		.alone = m->rollout.kind == ROLLOUT_RESTART,
+		.slow = any_slow(m), .unproven = m->target != m->stable,
+		.deaths = m->rollout.deaths, .died = m->rollout.died,
+	};
 	struct rollout_decision d;
 
 	ensure_seats(m, m->wanted);
@@ -587,6 +833,13 @@ rollout_step(struct sim *m)
 		return false;
 	case ROLLOUT_START:
 		start(m, (unsigned)d.seat, d.stop);
+		return true;
+	case ROLLOUT_VACATE:
+		vacate(m, (unsigned)d.seat);
+		return true;
+	case ROLLOUT_DROP:
+		CHECK(m, d.seat >= m->wanted);
+		retire(m, &m->seats[d.seat].next);
 		return true;
 	case ROLLOUT_PROMOTE:
 		promote(m, (unsigned)d.seat);
@@ -641,14 +894,18 @@ app_advance(struct sim *m)
 	unsigned steps = 0;
 
 	free_retired(m);
+	look_at_trials(m);
 	while (m->target != NULL && rollout_step(m))
 		CHECK(m, ++steps < 1000);
 	if (m->target == NULL) {
 		fill_seats(m);
 		check_over(m);
 	}
+	/* Without a surge one is missing for a while. */
 	if (m->calm)
-		CHECK(m, count_ready(m) >= m->floor);
+		CHECK(m, count_ready(m) + (m->surge == 0) >= m->floor);
+	CHECK(m, m->target == NULL || m->rollout.deaths < ROLLOUT_DEATHS ||
+	    m->rollout.died >= m->wanted);
 }
 
 /* -- time -- */
@@ -663,13 +920,13 @@ static int64_t
 deadline_ms(const struct worker *w)
 {
 	return mono_is_never(w->fsm.deadline) ? NEVER :
-	    mono_ms_between(clock_of(0), w->fsm.deadline);
+	    ms_of(w->fsm.deadline);
 }
 
 static int64_t
 next_event(const struct sim *m)
 {
-	int64_t next = NEVER;
+	int64_t next = m->look;
 
 	for (size_t i = 0; i < WORKERS_MAX; i++) {
 		const struct worker *w = &m->workers[i];
@@ -722,6 +979,10 @@ handle_due(struct sim *m)
 				w->executes = w->says_ready =
 				    w->drained = NEVER;
 			worker_event(m, w, event);
+			/* It said so when it waits. */
+			if (event == WORKER_EV_NOTIFY_READY)
+				worker_event(m, w, m->blind ?
+				    WORKER_EV_BLIND : WORKER_EV_WAITS);
 		}
 }
 
@@ -759,7 +1020,10 @@ draw_spec(struct sim *m)
 			.drain_timeout_ms = roll(m, 4) == 0 ? 0 :
 			    DRAIN_TIMEOUT_MS,
 			.n_listens = roll(m, 3) == 0 ? 0 : 1,
+			.canary_ms = roll(m, 3) == 0 ? 0 : CANARY_MS,
 		},
+		.generation = m->n_specs,
+		.slow_ms = roll(m, 3) == 0 ? SLOW_MS : 0,
 		.instances = 1 + roll(m, 6),
 		.badness = roll(m, 3) == 0 ? roll(m, 17) : 0,
 	};
@@ -834,13 +1098,13 @@ at_rest(const struct sim *m)
 
 struct history {
 	unsigned crashes, bad_starts, requests;
-	unsigned surge;		/* 0: 1 to 4 */
 	bool superseding, ending, restarting;
 };
 
 struct totals {
 	unsigned long dones, aborts, promotes, trims, drains, rescues,
-	    restarts, returns, failed_ways_back;
+	    restarts, returns, turns, vacated, second_deaths, takes_nobody,
+	    slow, failed_ways_back;
 };
 
 static void
@@ -851,10 +1115,11 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	m = (struct sim){
 		.number = number, .seed = number * 2654435761u + 1,
 		.now = 1000,
-		.calm = h->crashes == 0, .ending = h->ending,
+		.calm = h->crashes == 0, .ending = h->ending, .look = NEVER,
 	};
 	(void)roll(&m, 2);
-	m.surge = h->surge != 0 ? h->surge : 1 + roll(&m, 4);
+	m.surge = roll(&m, 5);
+	m.blind = roll(&m, 4) == 0;
 	m.stable = draw_spec(&m);
 	m.stable->badness = 0;
 	m.wanted = m.stable->instances;
@@ -891,6 +1156,11 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	totals->rescues += m.rescues;
 	totals->restarts += m.restarts;
 	totals->returns += m.returns;
+	totals->turns += m.turns;
+	totals->vacated += m.vacated;
+	totals->second_deaths += m.second_deaths;
+	totals->takes_nobody += m.takes_nobody;
+	totals->slow += m.slow;
 	totals->failed_ways_back += m.way_back_failed;
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		if (m.workers[i].used)
@@ -913,6 +1183,8 @@ histories_without_faults(void **state)
 	assert_true(t.promotes > 3 * HISTORIES);
 	assert_true(t.trims > HISTORIES / 3);
 	assert_true(t.drains > HISTORIES);
+	assert_true(t.vacated > HISTORIES / 3);
+	assert_true(t.slow > HISTORIES);
 }
 
 static void
@@ -927,6 +1199,7 @@ histories_with_bad_starts(void **state)
 	assert_true(t.aborts > HISTORIES / 4);
 	assert_true(t.dones > HISTORIES / 2);
 	assert_true(t.drains > HISTORIES);
+	assert_true(t.takes_nobody > HISTORIES / 100);
 }
 
 static void
@@ -945,6 +1218,8 @@ histories_with_crashes(void **state)
 	assert_true(t.dones > HISTORIES / 2);
 	assert_true(t.drains > HISTORIES);
 	assert_true(t.rescues > HISTORIES / 10);
+	assert_true(t.second_deaths > HISTORIES / 150);
+	assert_true(t.turns > HISTORIES / 100);
 }
 
 /* Workers that end well, fail for good or are parked. */

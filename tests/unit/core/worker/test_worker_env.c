@@ -31,6 +31,7 @@ struct setup {
 	struct conf_app app;
 	struct strlist inherited;
 	struct worker_env_args args;
+	struct address written[4];
 };
 
 static void
@@ -82,6 +83,10 @@ build(struct setup *s, struct worker_env *ret)
 	static char *nothing[] = { NULL };
 
 	s->args.app = &s->app;
+	/* Written as they are bound, but for any port. */
+	for (size_t i = 0; i < s->app.n_listens; i++)
+		s->written[i] = s->args.bound[i];
+	s->app.listens = s->written;
 	s->args.inherited = s->inherited.n > 0 ? s->inherited.v : nothing;
 	return worker_env_build(&s->args, ret);
 }
@@ -272,7 +277,7 @@ protocols_and_notify_socket(void **state)
 	s.args.notify_socket = "@n";
 	set_list(&s.inherited, "LISTEN_PID=1", "Z=1", NULL);
 	assert_int_equal(build(&s, &env), 0);
-	expect_env(&env.env, "Z=1", "CLUSTERD_APP=web",
+	expect_env(&env.env, "Z=1", "PORT=8080", "CLUSTERD_APP=web",
 	    "CLUSTERD_INSTANCE=2", "CLUSTERD_INSTANCES=5",
 	    "CLUSTERD_GENERATION=7", "CLUSTERD_FD=3,4", "LISTEN_FDS=2",
 	    "LISTEN_PID=", "LISTEN_FDNAMES=web:web", "NOTIFY_SOCKET=@n",
@@ -302,7 +307,8 @@ adopt_passes_no_descriptors(void **state)
 	    "CLUSTERD_FD=9", "SERVER_STARTER_PORT=80=3", "EINHORN_FDS=3",
 	    "Z=1", NULL);
 	assert_int_equal(build(&s, &env), 0);
-	expect_env(&env.env, "Z=1", NO_LISTENERS, "NOTIFY_SOCKET=@n", NULL);
+	expect_env(&env.env, "Z=1", "PORT=8080", NO_LISTENERS,
+	    "NOTIFY_SOCKET=@n", NULL);
 	assert_null(env.listen_pid);
 	/* Which port it is to bind, it may have to be told. */
 	expect_list(&env.argv, "/bin/true", "8080", NULL);
@@ -312,7 +318,7 @@ adopt_passes_no_descriptors(void **state)
 	s.app.handoff = CONF_HANDOFF_AUTO;
 	s.app.fd_protocols = CONF_FDP_CLUSTERD;
 	assert_int_equal(build(&s, &env), 0);
-	expect_env(&env.env, "Z=1", NO_LISTENERS, "CLUSTERD_FD=3,4",
+	expect_env(&env.env, "Z=1", "PORT=8080", NO_LISTENERS, "CLUSTERD_FD=3,4",
 	    "NOTIFY_SOCKET=@n", NULL);
 	worker_env_free(&env);
 	setup_free(&s);
@@ -359,6 +365,79 @@ room_for_the_pid(void **state)
 	s.app.n_listens = 0;
 	assert_int_equal(build(&s, &env), 0);
 	assert_null(env.listen_pid);
+	worker_env_free(&env);
+	setup_free(&s);
+}
+
+/* The app's own port wins over an inherited one, the file over both. */
+static void
+port_and_host(void **state)
+{
+	struct setup s;
+	struct worker_env env;
+	struct address bound[] = { local, {
+		.kind = ADDRESS_TCP, .host = ADDRESS_HOST_IPV4,
+		.ip = { 127, 0, 0, 1 }, .port = 81,
+	} };
+
+	(void)state;
+	setup_init(&s, "/bin/true", NULL);
+	s.app.n_listens = 2;
+	s.args.bound = bound;
+	set_list(&s.inherited, "PORT=3000", "HOST=box", NULL);
+	s.app.handoff = CONF_HANDOFF_ADOPT;
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "PORT=81", "HOST=127.0.0.1", NO_LISTENERS, NULL);
+	worker_env_free(&env);
+
+	/* A listener that names none leaves the host alone. */
+	bound[1] = tcp;
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "PORT=8080", "HOST=box", NO_LISTENERS, NULL);
+	worker_env_free(&env);
+
+	set_list(&s.app.env_file_entries, "HOST=::1", NULL);
+	set_list(&s.app.env, "PORT=1{port}", NULL);
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "PORT=18080", "HOST=::1", NO_LISTENERS, NULL);
+	worker_env_free(&env);
+
+	/* Without a port nothing is told. */
+	s.app.n_listens = 1;
+	strlist_free(&s.app.env);
+	strlist_free(&s.app.env_file_entries);
+	assert_int_equal(build(&s, &env), 0);
+	expect_env(&env.env, "PORT=3000", "HOST=box", NO_LISTENERS, NULL);
+	worker_env_free(&env);
+	setup_free(&s);
+}
+
+static void
+braces_in_environment_and_paths(void **state)
+{
+	static char directory[] = "/srv/{app}/{instance}{fd}";
+	static char out[] = "/log/{worker_id}{fd}.log";
+	struct setup s;
+	struct worker_env env;
+
+	(void)state;
+	setup_init(&s, "/bin/true", "{env:B}", "{env:NONE}", "{worker_id}",
+	    NULL);
+	s.app.directory = directory;
+	s.app.out.path = out;
+	set_list(&s.inherited, "A=1", NULL);
+	set_list(&s.app.env_file_entries, "C={instance}", NULL);
+	set_list(&s.app.env, "A={env:A}{instance}", "B={env:A}-{env:C}",
+	    "D={env:B}{x}{fd}", NULL);
+	assert_int_equal(build(&s, &env), 0);
+	/* A file for others is as it is; those above count, and no later. */
+	expect_env(&env.env, "A=12", "C={instance}", "B=12-{instance}",
+	    "D=12-{instance}{x}3", NO_LISTENERS, NULL);
+	expect_list(&env.argv, "/bin/true", "12-{instance}", "{env:NONE}",
+	    "00ff.12", NULL);
+	assert_string_equal(env.directory, "/srv/web/2{fd}");
+	assert_string_equal(env.out_path, "/log/00ff.12{fd}.log");
+	assert_null(env.err_path);
 	worker_env_free(&env);
 	setup_free(&s);
 }
@@ -624,8 +703,8 @@ any_allocation_may_fail(void **state)
 		expect_list(&env.files, "/bin/web", "/usr/bin/web",
 		    "/usr/local/bin/web", NULL);
 		expect_list(&env.argv, "web", "--port=8080", "x", NULL);
-		assert_int_equal(env.env.n, 6 + 3 + 2 + 5 + 3 + 2 + 4 + 1 + 1 +
-		    1 + 1);
+		assert_int_equal(env.env.n, 6 + 3 + 2 + 5 + 3 + 2 + 9 + 1 + 1 +
+		    1 + 1 + 1);
 		worker_env_free(&env);
 	}
 	setup_free(&s);
@@ -643,6 +722,8 @@ main(void)
 		cmocka_unit_test(protocols_and_notify_socket),
 		cmocka_unit_test(adopt_passes_no_descriptors),
 		cmocka_unit_test(room_for_the_pid),
+		cmocka_unit_test(port_and_host),
+		cmocka_unit_test(braces_in_environment_and_paths),
 		cmocka_unit_test(braces_are_replaced),
 		cmocka_unit_test(other_braces_stay),
 		cmocka_unit_test(no_braces_within_braces),

@@ -88,8 +88,10 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(IDLE),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(IDLE),
 		[WORKER_EV_WAITS] = IGNORE(IDLE),
+		[WORKER_EV_BLIND] = IGNORE(IDLE),
 		[WORKER_EV_DEADLINE] = IGNORE(IDLE),
 		[WORKER_EV_EXITED] = IGNORE(IDLE),
+		[WORKER_EV_PASSED] = IGNORE(IDLE),
 		[WORKER_EV_RETIRE] = CELL(ENDED, NOTHING, NONE, ASKED,
 		    UNWANTED),
 		[WORKER_EV_DRAINED] = IGNORE(IDLE),
@@ -105,10 +107,12 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = CELL(READY, NOTHING, NONE,
 		    NOTIFIED, EXECUTED),
 		[WORKER_EV_WAITS] = IGNORE(EXECING),
+		[WORKER_EV_BLIND] = IGNORE(EXECING),
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE,
 		    READY_TIMEOUT, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_PASSED] = IGNORE(EXECING),
 		[WORKER_EV_RETIRE] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
 		[WORKER_EV_DRAINED] = IGNORE(EXECING),
 		[WORKER_EV_STOP] = CELL(KILLED, KILL, NONE, ASKED, UNWANTED),
@@ -121,9 +125,11 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = CELL(READY, NOTHING, NONE,
 		    NOTIFIED, 0),
 		[WORKER_EV_WAITS] = CELL(READY, NOTHING, NONE, WAITS, 0),
+		[WORKER_EV_BLIND] = IGNORE(STARTING),
 		[WORKER_EV_DEADLINE] = CELL(READY, NOTHING, NONE, ALIVE, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_PASSED] = IGNORE(STARTING),
 		[WORKER_EV_RETIRE] = CELL(STOPPING, STOP, IN_STOP, ASKED,
 		    UNWANTED),
 		[WORKER_EV_DRAINED] = IGNORE(STARTING),
@@ -137,9 +143,11 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(READY),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(READY),
 		[WORKER_EV_WAITS] = IGNORE(READY),
+		[WORKER_EV_BLIND] = IGNORE(READY),
 		[WORKER_EV_DEADLINE] = IGNORE(READY),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_PASSED] = IGNORE(READY),
 		[WORKER_EV_RETIRE] = CELL(STOPPING, STOP, IN_STOP, ASKED,
 		    UNWANTED | RETIRES),
 		[WORKER_EV_DRAINED] = IGNORE(READY),
@@ -153,9 +161,11 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(DRAINING),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(DRAINING),
 		[WORKER_EV_WAITS] = IGNORE(DRAINING),
+		[WORKER_EV_BLIND] = IGNORE(DRAINING),
 		[WORKER_EV_DEADLINE] = CELL(STOPPING, STOP, IN_STOP,
 		    DRAIN_TIMEOUT, 0),
 		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
+		[WORKER_EV_PASSED] = IGNORE(DRAINING),
 		[WORKER_EV_RETIRE] = IGNORE(DRAINING),
 		[WORKER_EV_DRAINED] = CELL(STOPPING, STOP, IN_STOP, DRAINED,
 		    0),
@@ -169,9 +179,11 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(STOPPING),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(STOPPING),
 		[WORKER_EV_WAITS] = IGNORE(STOPPING),
+		[WORKER_EV_BLIND] = IGNORE(STOPPING),
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE, STOP_TIMEOUT,
 		    0),
 		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
+		[WORKER_EV_PASSED] = IGNORE(STOPPING),
 		[WORKER_EV_RETIRE] = IGNORE(STOPPING),
 		[WORKER_EV_DRAINED] = IGNORE(STOPPING),
 		[WORKER_EV_STOP] = IGNORE(STOPPING),
@@ -183,9 +195,11 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(KILLED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(KILLED),
 		[WORKER_EV_WAITS] = IGNORE(KILLED),
+		[WORKER_EV_BLIND] = IGNORE(KILLED),
 		[WORKER_EV_DEADLINE] = IGNORE(KILLED),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
+		[WORKER_EV_PASSED] = IGNORE(KILLED),
 		[WORKER_EV_RETIRE] = CELL(KILLED, NOTHING, SAME, NOTHING,
 		    UNWANTED),
 		[WORKER_EV_DRAINED] = IGNORE(KILLED),
@@ -201,9 +215,11 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(BACKOFF),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(BACKOFF),
 		[WORKER_EV_WAITS] = IGNORE(BACKOFF),
+		[WORKER_EV_BLIND] = IGNORE(BACKOFF),
 		[WORKER_EV_DEADLINE] = CELL(EXECING, SPAWN, IN_READY, NOTHING,
 		    EXECUTED),
 		[WORKER_EV_EXITED] = IGNORE(BACKOFF),
+		[WORKER_EV_PASSED] = IGNORE(BACKOFF),
 		[WORKER_EV_RETIRE] = CELL(ENDED, NOTHING, NONE, ASKED,
 		    UNWANTED),
 		[WORKER_EV_DRAINED] = IGNORE(BACKOFF),
@@ -216,8 +232,10 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(PARKED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(PARKED),
 		[WORKER_EV_WAITS] = IGNORE(PARKED),
+		[WORKER_EV_BLIND] = IGNORE(PARKED),
 		[WORKER_EV_DEADLINE] = IGNORE(PARKED),
 		[WORKER_EV_EXITED] = IGNORE(PARKED),
+		[WORKER_EV_PASSED] = IGNORE(PARKED),
 		[WORKER_EV_RETIRE] = IGNORE(PARKED),
 		[WORKER_EV_DRAINED] = IGNORE(PARKED),
 		[WORKER_EV_STOP] = IGNORE(PARKED),
@@ -229,8 +247,10 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(ENDED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(ENDED),
 		[WORKER_EV_WAITS] = IGNORE(ENDED),
+		[WORKER_EV_BLIND] = IGNORE(ENDED),
 		[WORKER_EV_DEADLINE] = IGNORE(ENDED),
 		[WORKER_EV_EXITED] = IGNORE(ENDED),
+		[WORKER_EV_PASSED] = IGNORE(ENDED),
 		[WORKER_EV_RETIRE] = IGNORE(ENDED),
 		[WORKER_EV_DRAINED] = IGNORE(ENDED),
 		[WORKER_EV_STOP] = IGNORE(ENDED),
@@ -242,8 +262,10 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(FAILED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(FAILED),
 		[WORKER_EV_WAITS] = IGNORE(FAILED),
+		[WORKER_EV_BLIND] = IGNORE(FAILED),
 		[WORKER_EV_DEADLINE] = IGNORE(FAILED),
 		[WORKER_EV_EXITED] = IGNORE(FAILED),
+		[WORKER_EV_PASSED] = IGNORE(FAILED),
 		[WORKER_EV_RETIRE] = IGNORE(FAILED),
 		[WORKER_EV_DRAINED] = IGNORE(FAILED),
 		[WORKER_EV_STOP] = IGNORE(FAILED),
@@ -293,6 +315,8 @@ static const char *const event_names[WORKER_EVENTS] = {
 	[WORKER_EV_EXECUTED] = "executed",
 	[WORKER_EV_NOTIFY_READY] = "notify-ready",
 	[WORKER_EV_WAITS] = "waits",
+	[WORKER_EV_BLIND] = "blind",
+	[WORKER_EV_PASSED] = "passed",
 	[WORKER_EV_DEADLINE] = "deadline",
 	[WORKER_EV_EXITED] = "exited",
 	[WORKER_EV_RETIRE] = "retire",
@@ -360,7 +384,7 @@ every_cell_is_as_expected(void **state)
 			    (enum worker_event)e, &table[s][e], false);
 }
 
-/* With listeners three cells are others. */
+/* With listeners five cells are others. */
 static void
 every_cell_with_listeners(void **state)
 {
@@ -368,6 +392,7 @@ every_cell_with_listeners(void **state)
 	    NOTHING, EXECUTED);
 	static const struct cell unseen = CELL(READY, NOTHING, NONE, UNSEEN,
 	    0);
+	static const struct cell said = IGNORE(STARTING);
 	static const struct cell retire = CELL(DRAINING, NOTHING, IN_DRAIN,
 	    RETIRING, UNWANTED | RETIRES);
 	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
@@ -378,8 +403,13 @@ every_cell_with_listeners(void **state)
 		for (int e = 0; e < WORKER_EVENTS; e++) {
 			const struct cell *cell = &table[s][e];
 
-			if (s == WORKER_EXECING && e == WORKER_EV_EXECUTED)
+			if (s == WORKER_EXECING &&
+			    (e == WORKER_EV_EXECUTED ||
+				e == WORKER_EV_NOTIFY_READY))
 				cell = &executed;
+			if (s == WORKER_STARTING &&
+			    e == WORKER_EV_NOTIFY_READY)
+				cell = &said;
 			if (s == WORKER_STARTING && e == WORKER_EV_DEADLINE)
 				cell = &unseen;
 			if (s == WORKER_READY && e == WORKER_EV_RETIRE)
@@ -389,7 +419,7 @@ every_cell_with_listeners(void **state)
 		}
 }
 
-/* So are five where clients wait whom nobody else can serve. */
+/* So are six where clients wait whom nobody else can serve. */
 static void
 every_cell_while_somebody_waits(void **state)
 {
@@ -412,7 +442,8 @@ every_cell_while_somebody_waits(void **state)
 
 			if (s == WORKER_DRAINING && e == WORKER_EV_EXITED)
 				cell = &rescue;
-			if (s == WORKER_BACKOFF && e == WORKER_EV_RETIRE)
+			if ((s == WORKER_BACKOFF || s == WORKER_IDLE) &&
+			    e == WORKER_EV_RETIRE)
 				cell = &again;
 			for (size_t i = 0; i < 3; i++)
 				if ((int)on[i].to == s &&
@@ -581,18 +612,26 @@ ready_by_being_seen_only(void **state)
 	worker_fsm_free(&fsm);
 }
 
-/* `auto` with listeners: said or seen, and at the timeout nobody is killed. */
+/* `auto` with listeners: seen, or said where it cannot be seen, and at the
+   timeout nobody is killed. */
 static void
 ready_by_itself_with_listeners(void **state)
 {
 	static const struct {
+		bool said;
 		enum worker_event event;
 		int64_t ms;
-		enum worker_reason why;
+		enum worker_reason why;	/* NOTHING: it is not ready */
 	} ways[] = {
-		{ WORKER_EV_NOTIFY_READY, 60, WORKER_WHY_NOTIFIED },
-		{ WORKER_EV_WAITS, 60, WORKER_WHY_WAITS },
-		{ WORKER_EV_DEADLINE, 50 + READY_MS, WORKER_WHY_UNSEEN },
+		{ false, WORKER_EV_WAITS, 60, WORKER_WHY_WAITS },
+		{ true, WORKER_EV_WAITS, 60, WORKER_WHY_WAITS },
+		{ true, WORKER_EV_NOTIFY_READY, 60, WORKER_WHY_NOTHING },
+		{ true, WORKER_EV_BLIND, 60, WORKER_WHY_NOTIFIED },
+		{ false, WORKER_EV_BLIND, 60, WORKER_WHY_NOTHING },
+		{ false, WORKER_EV_DEADLINE, 50 + READY_MS,
+		    WORKER_WHY_UNSEEN },
+		{ true, WORKER_EV_DEADLINE, 50 + READY_MS,
+		    WORKER_WHY_UNSEEN },
 	};
 	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
 
@@ -605,11 +644,91 @@ ready_by_itself_with_listeners(void **state)
 		step_at(&fsm, &app, WORKER_EV_START, 0, false);
 		step_at(&fsm, &app, WORKER_EV_EXECUTED, 50, false);
 		expect_deadline(&fsm, 50 + READY_MS);
+		if (ways[i].said)
+			step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 55, false);
+		assert_int_equal(fsm.state, WORKER_STARTING);
 		step = step_at(&fsm, &app, ways[i].event, ways[i].ms, false);
-		assert_int_equal(step.to, WORKER_READY);
+		assert_int_equal(step.to, ways[i].why != WORKER_WHY_NOTHING ?
+		    WORKER_READY : WORKER_STARTING);
 		assert_int_equal(step.why, ways[i].why);
 		assert_false(step.send_kill);
-		assert_true(mono_is_never(fsm.deadline));
+		worker_fsm_free(&fsm);
+	}
+}
+
+/*
+ * `notify` and `alive` with listeners: what it says counts when it is seen to
+ * wait too, in this order alone, or if that cannot be seen.
+ */
+static void
+word_and_wait(void **state)
+{
+	static const enum conf_ready modes[] = {
+		CONF_READY_NOTIFY, CONF_READY_ALIVE,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(modes) / sizeof(*modes); i++) {
+		struct conf_app app = config(modes[i / 2],
+		    CONF_RESTART_ALWAYS);
+		enum worker_event second = i % 2 == 0 ? WORKER_EV_WAITS :
+		    WORKER_EV_BLIND;
+		struct worker_fsm fsm = WORKER_FSM_INIT;
+		struct worker_step step;
+
+		app.n_listens = 1;
+		step_at(&fsm, &app, WORKER_EV_START, 0, false);
+		/* It overtakes the exec's report. */
+		step = step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 10, false);
+		assert_int_equal(step.to, WORKER_STARTING);
+		step = step_at(&fsm, &app, WORKER_EV_EXECUTED, 20, false);
+		assert_int_equal(step.to, WORKER_STARTING);
+		step = step_at(&fsm, &app, second, 30, false);
+		assert_int_equal(step.to, WORKER_READY);
+		assert_int_equal(step.why, i % 2 == 0 ?
+		    WORKER_WHY_NOTIFIED_WAITS : WORKER_WHY_NOTIFIED);
+
+		/* The next process has said nothing yet. */
+		step_at(&fsm, &app, WORKER_EV_EXITED, RESET_MS + 100, true);
+		step_at(&fsm, &app, WORKER_EV_EXECUTED, RESET_MS + 110, false);
+		step = step_at(&fsm, &app, second, RESET_MS + 120, false);
+		assert_int_equal(step.to, WORKER_STARTING);
+		worker_fsm_free(&fsm);
+	}
+}
+
+/* Nobody of its kind could be seen, or it is the first: that it lives counts.
+   Otherwise a reload has nothing to rely on. */
+static void
+unseen_in_the_place_of_seen(void **state)
+{
+	static const enum conf_ready modes[] = {
+		CONF_READY_AUTO, CONF_READY_NOTIFY,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 16; i++) {
+		bool trial = (i & 1) != 0, before = (i & 2) != 0;
+		bool said = (i & 4) != 0, good;
+		struct conf_app app = config(modes[i / 8],
+		    CONF_RESTART_ALWAYS);
+		struct worker_fsm fsm = machine(WORKER_STARTING);
+		const struct worker_facts facts = {
+			.now = at(READY_MS), .seen_before = before,
+		};
+		struct worker_step step;
+
+		app.n_listens = 1;
+		fsm.trial = trial;
+		fsm.said = said;
+		step = worker_fsm_step(&fsm, &app, WORKER_EV_DEADLINE, &facts);
+		good = (said || app.ready == CONF_READY_AUTO) &&
+		    !(trial && before);
+		assert_int_equal(step.to, good ? WORKER_READY : WORKER_KILLED);
+		assert_int_equal(step.send_kill, !good);
+		assert_int_equal(step.why, good ? WORKER_WHY_UNSEEN :
+		    said || app.ready == CONF_READY_AUTO ?
+		    WORKER_WHY_NEVER_WAITED : WORKER_WHY_READY_TIMEOUT);
 		worker_fsm_free(&fsm);
 	}
 }
@@ -913,35 +1032,66 @@ deaths_of_the_unwanted(void **state)
 			}
 }
 
+/* Ready is not enough: it is on trial until it has passed. */
 static void
-trial_ends_with_ready(void **state)
+trial_ends_when_it_has_passed(void **state)
 {
-	static const enum worker_event ways[] = {
-		WORKER_EV_NOTIFY_READY, WORKER_EV_WAITS, WORKER_EV_DEADLINE,
-	};
 	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
-	struct worker_fsm fsm;
 
 	(void)state;
-	for (size_t i = 0; i < 2 * sizeof(ways) / sizeof(*ways); i++) {
+	for (size_t i = 0; i < 4; i++) {
+		struct worker_fsm fsm = machine(WORKER_STARTING);
+		bool passes = i / 2 == 0;
+
 		app.n_listens = i % 2;
-		fsm = machine(WORKER_STARTING);
 		fsm.trial = true;
-		step_at(&fsm, &app, ways[i / 2], 100, false);
+		step_at(&fsm, &app, WORKER_EV_WAITS, 100, false);
 		assert_int_equal(fsm.state, WORKER_READY);
-		assert_false(fsm.trial);
-		/* From here on it is restarted like any other. */
+		assert_true(fsm.trial);
+		if (passes)
+			step_at(&fsm, &app, WORKER_EV_PASSED, 150, false);
+		assert_int_equal(fsm.state, WORKER_READY);
+		assert_int_equal(fsm.trial, !passes);
+		/* From then on it is restarted like any other. */
 		assert_int_equal(step_at(&fsm, &app, WORKER_EV_EXITED, 200,
-		    true).to, WORKER_BACKOFF);
+		    true).to, passes ? WORKER_BACKOFF : WORKER_FAILED);
 		worker_fsm_free(&fsm);
 	}
+}
 
-	fsm = machine(WORKER_EXECING);
+/* One that retires has had clients, and goes on for those who wait. */
+static void
+trial_ends_by_a_drain(void **state)
+{
+	struct conf_app app = config(CONF_READY_AUTO, CONF_RESTART_ALWAYS);
+	struct worker_fsm fsm = machine(WORKER_READY);
+
+	(void)state;
+	app.n_listens = 1;
 	fsm.trial = true;
-	step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 100, false);
-	assert_int_equal(fsm.state, WORKER_READY);
+	step_at(&fsm, &app, WORKER_EV_RETIRE, 100, false);
+	assert_int_equal(fsm.state, WORKER_DRAINING);
 	assert_false(fsm.trial);
 	worker_fsm_free(&fsm);
+}
+
+/* A job may have done its work; a server that has ended does not serve. */
+static void
+trial_of_a_server_that_ends_well(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct conf_app app = config(CONF_READY_AUTO,
+		    CONF_RESTART_ON_FAILURE);
+		struct worker_fsm fsm = machine(i / 2 == 0 ?
+		    WORKER_STARTING : WORKER_READY);
+
+		app.n_listens = i % 2;
+		fsm.trial = true;
+		assert_int_equal(step_at(&fsm, &app, WORKER_EV_EXITED, 200,
+		    false).to, i % 2 == 0 ? WORKER_ENDED : WORKER_FAILED);
+		worker_fsm_free(&fsm);
+	}
 }
 
 static void
@@ -1220,7 +1370,7 @@ static void
 rescue_goes_on_draining(void **state)
 {
 	static const enum worker_event ways[] = {
-		WORKER_EV_NOTIFY_READY, WORKER_EV_WAITS, WORKER_EV_DEADLINE,
+		WORKER_EV_WAITS, WORKER_EV_DEADLINE,
 	};
 	struct conf_app app = with_listener();
 
@@ -1259,8 +1409,28 @@ early_word_of_a_rescuer_counts(void **state)
 	(void)state;
 	step_while(&fsm, &app, WORKER_EV_EXITED, 1000, true);
 	step_while(&fsm, &app, WORKER_EV_NOTIFY_READY, 1010, false);
+	assert_int_equal(fsm.state, WORKER_STARTING);
+	step_while(&fsm, &app, WORKER_EV_WAITS, 1020, false);
 	assert_int_equal(fsm.state, WORKER_DRAINING);
-	expect_deadline(&fsm, 1010 + DRAIN_MS);
+	expect_deadline(&fsm, 1020 + DRAIN_MS);
+	worker_fsm_free(&fsm);
+}
+
+static void
+nobody_is_rescued_after_the_drain_of_a_stop(void **state)
+{
+	const struct conf_app app = with_listener();
+	const struct worker_facts facts = {
+		.now = at(600), .dice = EVEN, .ends = true,
+	};
+	struct worker_fsm fsm = machine(WORKER_READY);
+
+	(void)state;
+	step_while(&fsm, &app, WORKER_EV_RETIRE, 500, false);
+	worker_fsm_step(&fsm, &app, WORKER_EV_DEADLINE, &facts);
+	assert_int_equal(fsm.state, WORKER_STOPPING);
+	step_while(&fsm, &app, WORKER_EV_EXITED, 700, true);
+	assert_int_equal(fsm.state, WORKER_ENDED);
 	worker_fsm_free(&fsm);
 }
 
@@ -1322,13 +1492,14 @@ rescue_that_cannot_be_forked_is_tried_again(void **state)
 	worker_fsm_free(&fsm);
 }
 
-/* What is on trial has had no clients yet. */
+/* Whoever waits for one on trial, its successor serves. */
 static void
 nobody_waits_for_one_on_trial(void **state)
 {
 	static const struct {
 		enum worker_state from, to;
 	} rows[] = {
+		{ WORKER_IDLE, WORKER_ENDED },
 		{ WORKER_EXECING, WORKER_KILLED },
 		{ WORKER_STARTING, WORKER_STOPPING },
 		{ WORKER_KILLED, WORKER_KILLED },
@@ -1345,6 +1516,40 @@ nobody_waits_for_one_on_trial(void **state)
 		assert_int_equal(fsm.state, rows[i].to);
 		assert_true(fsm.unwanted);
 		assert_false(fsm.retiring);
+		worker_fsm_free(&fsm);
+	}
+}
+
+/* At a stop there is none: it has its place already, and those who have come
+   since the old one made room (max_surge = 0). */
+static void
+one_on_trial_serves_who_waits_if_nobody_comes_after_it(void **state)
+{
+	static const struct {
+		enum worker_state from, to;
+	} rows[] = {
+		{ WORKER_IDLE, WORKER_EXECING },
+		{ WORKER_EXECING, WORKER_EXECING },
+		{ WORKER_STARTING, WORKER_STARTING },
+	};
+	const struct conf_app app = with_listener();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct worker_facts facts = {
+			.now = at(500), .dice = EVEN, .waiting = true,
+			.no_successor = true,
+		};
+		struct worker_fsm fsm = machine(rows[i].from);
+
+		fsm.trial = true;
+		worker_fsm_step(&fsm, &app, WORKER_EV_RETIRE, &facts);
+		assert_int_equal(fsm.state, rows[i].to);
+		assert_true(fsm.unwanted && fsm.retiring);
+		assert_false(fsm.trial);
+		step_while(&fsm, &app, WORKER_EV_EXECUTED, 600, false);
+		step_while(&fsm, &app, WORKER_EV_WAITS, 700, false);
+		assert_int_equal(fsm.state, WORKER_DRAINING);
 		worker_fsm_free(&fsm);
 	}
 }
@@ -1462,8 +1667,7 @@ check_invariants(const struct walk *w, const struct worker_fsm *before,
 	if (!before->trial)
 		assert_false(after->trial);
 	if (after->trial)
-		assert_true(after->state != WORKER_READY &&
-		    after->state != WORKER_BACKOFF &&
+		assert_true(after->state != WORKER_BACKOFF &&
 		    after->state != WORKER_PARKED);
 	if (event == WORKER_EV_STOP || event == WORKER_EV_KILL ||
 	    event == WORKER_EV_RETIRE)
@@ -1485,10 +1689,14 @@ check_invariants(const struct walk *w, const struct worker_fsm *before,
 	if (after->state == WORKER_READY && before->state != WORKER_READY)
 		assert_true(event == WORKER_EV_WAITS ||
 		    (event == WORKER_EV_NOTIFY_READY &&
-			w->app.ready != CONF_READY_ACCEPT) ||
-		    (event == WORKER_EV_DEADLINE &&
-			(w->app.ready == CONF_READY_AUTO ||
+			w->app.ready != CONF_READY_ACCEPT &&
+			w->app.n_listens == 0) ||
+		    (event == WORKER_EV_BLIND && before->said) ||
+		    (event == WORKER_EV_DEADLINE && (before->said ||
+			w->app.ready == CONF_READY_AUTO ||
 			    w->app.ready == CONF_READY_ALIVE)));
+	if (after->state == WORKER_READY && w->app.ready == CONF_READY_ACCEPT)
+		assert_false(after->said);
 	if (after->state == WORKER_PARKED && before->state != WORKER_PARKED)
 		assert_true(w->app.restart_limit > 0);
 }
@@ -1516,6 +1724,7 @@ a_million_events(void **state)
 			.now = at(w.now_ms), .dice = roll(&w),
 			.failure = roll(&w) % 2 == 0,
 			.waiting = roll(&w) % 3 == 0,
+			.no_successor = roll(&w) % 2 == 0,
 		};
 		step = worker_fsm_step(&w.fsm, &w.app, event, &facts);
 		check_invariants(&w, &before, event, &step);
@@ -1547,6 +1756,8 @@ main(void)
 		cmocka_unit_test(ready_by_notification_only),
 		cmocka_unit_test(ready_by_being_seen_only),
 		cmocka_unit_test(ready_by_itself_with_listeners),
+		cmocka_unit_test(word_and_wait),
+		cmocka_unit_test(unseen_in_the_place_of_seen),
 		cmocka_unit_test(no_exec_in_time_is_a_kill),
 		cmocka_unit_test(ready_by_being_alive),
 		cmocka_unit_test(short_timeout_cuts_auto),
@@ -1555,7 +1766,9 @@ main(void)
 		cmocka_unit_test(deaths_by_policy),
 		cmocka_unit_test(deaths_on_trial),
 		cmocka_unit_test(deaths_of_the_unwanted),
-		cmocka_unit_test(trial_ends_with_ready),
+		cmocka_unit_test(trial_ends_when_it_has_passed),
+		cmocka_unit_test(trial_ends_by_a_drain),
+		cmocka_unit_test(trial_of_a_server_that_ends_well),
 		cmocka_unit_test(trial_has_one_try),
 		cmocka_unit_test(stop_during_a_kill_is_remembered),
 		cmocka_unit_test(stop_that_needs_a_kill),
@@ -1571,7 +1784,10 @@ main(void)
 		cmocka_unit_test(rescue_without_a_drain_is_stopped_when_ready),
 		cmocka_unit_test(rescues_come_to_an_end),
 		cmocka_unit_test(rescue_that_cannot_be_forked_is_tried_again),
+		cmocka_unit_test(nobody_is_rescued_after_the_drain_of_a_stop),
 		cmocka_unit_test(nobody_waits_for_one_on_trial),
+		cmocka_unit_test(
+		    one_on_trial_serves_who_waits_if_nobody_comes_after_it),
 		cmocka_unit_test(a_relapse_is_a_start_that_fails_later),
 		cmocka_unit_test(a_million_events),
 	};

@@ -29,11 +29,14 @@ struct worker *__wrap_worker_new(struct life *life, struct crew *crew,
     struct app_spec *spec, unsigned instance, bool trial);
 void __wrap_worker_free(struct worker *w);
 void __wrap_worker_start(struct worker *w);
+void __wrap_worker_pass(struct worker *w);
 void __wrap_worker_retire(struct worker *w);
 void __wrap_worker_stop(struct worker *w);
 void __wrap_worker_kill(struct worker *w);
 void __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew);
 void __wrap_steer_all(struct steering *st);
+bool __wrap_steer_proof(struct steer_proof *proof, const struct worker *w);
+void __wrap_steer_sight(const struct worker *w, struct trial_sight *sight);
 
 #define WORKERS_MAX	64
 #define TURNS_MAX	1000
@@ -64,6 +67,22 @@ void
 __wrap_steer_all(struct steering *st)
 {
 	(void)st;
+}
+
+bool
+__wrap_steer_proof(struct steer_proof *proof, const struct worker *w)
+{
+	(void)proof;
+	(void)w;
+	return false;
+}
+
+void
+__wrap_steer_sight(const struct worker *w, struct trial_sight *ret_sight)
+{
+	(void)w;
+	fake.looks++;
+	*ret_sight = (struct trial_sight){ .waiting = fake.waiting };
 }
 
 /* ---- workers, in the place of daemon/life ---- */
@@ -112,8 +131,11 @@ post(struct worker *w, enum worker_event event, bool failure)
 	struct worker_step step = worker_fsm_step(&w->fsm, w->spec->conf,
 	    event, &facts);
 
+	if (step.spawn)
+		w->serial++;
 	if (step.to == WORKER_READY && step.from != WORKER_READY) {
 		w->was_ready = true;
+		w->ready_ms = mono_ms_between(w->fsm.executed, now);
 		w->relapsed = false;
 	}
 	if (worker_step_relapses(&step, w->was_ready))
@@ -139,6 +161,12 @@ void
 __wrap_worker_start(struct worker *w)
 {
 	tell(w, "start", WORKER_EV_START);
+}
+
+void
+__wrap_worker_pass(struct worker *w)
+{
+	post(w, WORKER_EV_PASSED, false);
 }
 
 void
@@ -181,6 +209,7 @@ fake_turn(void)
 
 	while (apps_turn(&fake.apps))
 		assert_in_range(++turns, 1, TURNS_MAX);
+	apps_end_turn(&fake.apps);
 }
 
 /* One whose deadline has come, or NULL. */
@@ -203,6 +232,9 @@ fake_pass(int64_t ms)
 	now = mono_add_ms(now, ms);
 	while ((w = find_due()) != NULL)
 		post(w, WORKER_EV_DEADLINE, false);
+	/* As if its timer had come. */
+	for (struct app *a = fake.apps.first; a != NULL; a = a->next_app)
+		app_touch(a);
 	fake_turn();
 }
 
@@ -213,6 +245,7 @@ fake_ready(struct worker *w)
 	assert_int_equal(w->fsm.state, WORKER_EXECING);
 	post(w, WORKER_EV_EXECUTED, false);
 	post(w, WORKER_EV_NOTIFY_READY, false);
+	post(w, WORKER_EV_WAITS, false);
 	fake_turn();
 }
 
@@ -326,6 +359,8 @@ fake_open(void **state)
 			},
 		},
 	};
+	if (apps_open(&fake.apps) < 0)
+		return -1;
 	listeners_init(&fake.listeners, loop);
 	outputs_init(&outputs, loop, NULL, NULL);
 	return 0;
@@ -347,6 +382,7 @@ fake_close(void **state)
 		return -1;
 	listeners_fini(&fake.listeners);
 	outputs_fini(&outputs);
+	apps_close(&fake.apps);
 	loop_free(loop);
 	return 0;
 }

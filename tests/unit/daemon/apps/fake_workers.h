@@ -12,8 +12,10 @@
 #include "daemon/apps/apps.h"
 #include "daemon/sockets/listeners.h"
 
-/* An app of the configuration below; more keys follow. */
-#define WEB "[web]\ncommand = /bin/true\nready = notify\n" \
+/* An app of the configuration below; more keys follow. Who is ready takes the
+   seat over at once, but where there is a canary. */
+#define WEB CANARY "canary = 0\n"
+#define CANARY "[web]\ncommand = /bin/true\nready = notify\n" \
 	"restart_delay = 100ms\nrestart_delay_max = 1s\n" \
 	"ready_timeout = 2s\nstop_timeout = 1s\ndrain_timeout = 10s\n"
 
@@ -22,6 +24,8 @@ struct fake {
 	struct listeners listeners;
 	unsigned told_stepped, told_ended;	/* struct apps_watch */
 	bool no_memory;		/* for new workers */
+	uint32_t waiting;	/* in the queue of each worker: who is seen */
+	unsigned looks;		/* at the queues of workers */
 	unsigned n_workers;	/* that there are */
 };
 

@@ -212,8 +212,9 @@ two_deaths_after_the_change_lead_back(void **state)
 	assert_int_equal(app->crew.target->generation, 1);
 	assert_int_equal(app->crew.stable->generation, 1);
 	assert_string_equal(app->reload_error, "reload aborted: the new worker "
-	    "of instance 0 became ready and then died again and again (exited "
-	    "with 1); generation 1 keeps serving");
+	    "of instance 0 became ready and then died, the second death of the "
+	    "new workers (exited with 1); generation 1 keeps serving with 2 of "
+	    "3 instances");
 	expect_told("retire 2/2");
 	fake_retired_go(app);
 	expect_told("stop 0/2, start 0/1, start 1/1");
@@ -356,20 +357,47 @@ a_newer_reload_supersedes(void **state)
 	assert_int_equal(present(app, 0)->spec->generation, 2);
 	assert_int_equal(app->crew.target->generation, 3);
 	fake_retired_go(app);
-	expect_told("start 0/3");
-	change_over(app, 0);
+	/* The oldest first: who changed over comes last. */
+	expect_told("start 1/3");
 	change_over(app, 1);
 	change_over(app, 2);
-	expect_told("retire 0/2, start 1/3, retire 1/1, start 2/3, "
-	    "retire 2/1");
+	change_over(app, 0);
+	expect_told("retire 1/1, start 2/3, retire 2/1, start 0/3, "
+	    "retire 0/2");
 	expect_all_of(app, 3, 3);
 	assert_int_equal(app->reloads_ok, 1);
 	assert_int_equal(app->reloads_aborted, 0);
 }
 
-/* Its canary fails, but a seat is left from the one that it superseded. */
+/* Its canary fails, but a seat is left from the one that it superseded: that
+   serves, so all go there, to as many as it wants. */
 static void
-an_abort_leads_back_from_what_was_superseded(void **state)
+an_abort_leads_to_what_was_superseded(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 3\n");
+	change_over(app, 0);
+	fake_roll(app, WEB "instances = 2\n");
+	fake_retired_go(app);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2, "
+	    "start 2/2, retire 1/2, retire 2/2, start 1/3");
+	fake_dies(next(app, 1), true);
+	expect_told("retire 1/3, start 1/2, start 2/2");
+	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
+	assert_int_equal(app->crew.wanted, 3);
+	change_over(app, 1);
+	change_over(app, 2);
+	expect_all_of(app, 3, 2);
+	assert_int_equal(app->reloads_aborted, 1);
+	assert_int_equal(app->reloads_ok, 0);
+	assert_non_null(app->reload_error);
+}
+
+/* What does not come up on that way either has one more way back. */
+static void
+an_abort_leads_back_if_what_was_superseded_fails(void **state)
 {
 	struct app *app = serving(WEB "instances = 2\n");
 
@@ -378,12 +406,318 @@ an_abort_leads_back_from_what_was_superseded(void **state)
 	change_over(app, 0);
 	fake_roll(app, WEB "instances = 2\n");
 	fake_retired_go(app);
+	fake_dies(next(app, 1), true);
+	fake_dies(next(app, 1), true);
 	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2, "
-	    "retire 1/2, start 0/3");
-	fake_dies(next(app, 0), true);
-	expect_told("retire 0/3, start 0/1");
+	    "retire 1/2, start 1/3, retire 1/3, start 1/2, retire 1/2, "
+	    "start 0/1");
 	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
 	change_over(app, 0);
+	expect_all_of(app, 2, 1);
+	assert_int_equal(app->reloads_aborted, 1);
+}
+
+/* Not to one that has failed itself: where a way back came to nothing. */
+static void
+an_abort_does_not_lead_to_what_has_failed(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	fake_dies(next(app, 1), true);
+	fake_dies(next(app, 0), true);
+	assert_null(app->crew.target);
+	assert_int_equal(present(app, 0)->spec->generation, 2);
+	fake_retired_go(app);
+	fake_roll(app, WEB "instances = 2\n");
+	fake_dies(next(app, 1), true);
+	assert_int_equal(app->crew.target->generation, 1);
+	change_over(app, 0);
+	expect_all_of(app, 2, 1);
+}
+
+/* It is ready, has the new connections, and lives for a while before anything
+   else is touched. */
+static void
+a_canary_lives_before_others_follow(void **state)
+{
+	struct app *app = serving(CANARY "instances = 3\n");
+	struct worker *old = present(app, 0);
+
+	(void)state;
+	expect_told("start 0/1, start 1/1, start 2/1");
+	fake_roll(app, CANARY "instances = 3\nmax_surge = 3\n");
+	fake_pass(500);
+	fake_ready(next(app, 0));
+	expect_told("start 0/2");
+	assert_true(old->aside && !next(app, 0)->aside);
+	fake_pass(999);
+	expect_told("");
+	fake_pass(1);
+	expect_told("retire 0/1, start 1/2, start 2/2");
+	assert_false(present(app, 0)->fsm.trial);
+	/* The others are believed. */
+	fake_ready(next(app, 1));
+	fake_ready(next(app, 2));
+	expect_told("retire 1/1, retire 2/1");
+	expect_all_of(app, 3, 2);
+}
+
+static void
+a_canary_that_dies_changes_nothing(void **state)
+{
+	struct app *app = serving(CANARY "instances = 2\n");
+	struct worker *old = present(app, 0);
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 2\n");
+	fake_ready(next(app, 0));
+	fake_pass(900);
+	fake_dies(next(app, 0), true);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/2");
+	assert_ptr_equal(present(app, 0), old);
+	assert_false(old->aside);
+	expect_all_of(app, 2, 1);
+	assert_string_equal(app->reload_error, "reload aborted: the new worker "
+	    "of instance 0 became ready and then died, on trial (exited with "
+	    "1); generation 1 keeps serving");
+	assert_null(app->seats[0].death);
+}
+
+/* Seen is not served: the first client waits, and the old one has the others. */
+static void
+a_canary_that_serves_nobody_is_given_up(void **state)
+{
+	struct app *app = serving(CANARY "instances = 2\n");
+	struct worker *old = present(app, 0);
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 2\n");
+	fake_ready(next(app, 0));
+	fake.waiting = 1;
+	fake_pass(100);
+	assert_true(old->aside);
+	fake_pass(100);
+	assert_true(!old->aside && next(app, 0)->aside);
+	fake_pass(1800);
+	assert_non_null(app->crew.target);
+	fake_pass(200);
+	expect_told("start 0/1, start 1/1, start 0/2, stop 0/2");
+	expect_all_of(app, 2, 1);
+	assert_string_equal(app->reload_error, "reload aborted: the new worker "
+	    "of instance 0 takes no connections: somebody has waited in its "
+	    "queue for ready_timeout; generation 1 keeps serving");
+}
+
+/* One that has kept clients waiting has others of its kind show that they do
+   not. */
+static void
+a_slow_one_is_waited_for(void **state)
+{
+	struct app *app = serving(CANARY "instances = 3\n");
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 3\n");
+	fake_ready(next(app, 0));
+	fake.waiting = 1;
+	fake_pass(100);
+	fake_pass(1400);
+	assert_true(next(app, 0)->trial.kept);
+	expect_told("start 0/1, start 1/1, start 2/1, start 0/2");
+	fake.waiting = 0;
+	fake_pass(10);
+	expect_told("retire 0/1");
+	fake_retired_go(app);
+	expect_told("start 1/2");
+	fake_ready(next(app, 1));
+	fake_pass(900);
+	expect_told("");
+	/* Served, before its time is over. */
+	fake.waiting = 1;
+	fake_pass(10);
+	fake.waiting = 0;
+	fake_pass(10);
+	expect_told("retire 1/1");
+	fake_retired_go(app);
+	fake_ready(next(app, 2));
+	fake_pass(990);
+	expect_told("start 2/2");
+	fake_pass(10);
+	expect_told("retire 2/1");
+	expect_all_of(app, 3, 2);
+}
+
+static void
+two_deaths_of_two_seats_lead_back(void **state)
+{
+	struct app *app = serving(WEB "instances = 4\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 4\n");
+	change_over(app, 0);
+	change_over(app, 1);
+	fake_dies(present(app, 0), true);
+	assert_int_equal(app->rollout.deaths, 1);
+	assert_non_null(app->crew.target);
+	fake_dies(present(app, 1), true);
+	assert_int_equal(app->rollout.kind, ROLLOUT_BACK);
+	assert_string_equal(app->reload_error, "reload aborted: the new worker "
+	    "of instance 1 became ready and then died, the second death of the "
+	    "new workers (exited with 1); generation 1 keeps serving with 2 of "
+	    "4 instances");
+}
+
+/* Who has done his share and makes place for a fresh one is no fault. */
+static void
+old_workers_that_end_well_are_no_deaths(void **state)
+{
+	struct app *app = serving(WEB "instances = 3\nrestart_reset = 1s\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 3\nrestart_reset = 1s\n");
+	change_over(app, 0);
+	change_over(app, 1);
+	fake_pass(1500);
+	fake_dies(present(app, 0), false);
+	fake_dies(present(app, 1), false);
+	assert_int_equal(app->rollout.deaths, 0);
+	fake_ready(present(app, 0));
+	fake_ready(present(app, 1));
+	/* But at once, or badly. */
+	fake_dies(present(app, 1), false);
+	assert_int_equal(app->rollout.deaths, 1);
+}
+
+static void
+without_a_surge_the_old_one_goes_first(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\nmax_surge = 0\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\nmax_surge = 0\n");
+	expect_told("start 0/1, start 1/1, retire 0/1");
+	assert_null(present(app, 0));
+	assert_int_equal(next(app, 0)->fsm.state, WORKER_IDLE);
+	fake_pass(500);
+	expect_told("");
+	fake_retired_go(app);
+	expect_told("start 0/2");
+	assert_int_equal(app_ready_count(app), 1);
+	fake_ready(next(app, 0));
+	expect_told("retire 1/1");
+	fake_retired_go(app);
+	expect_told("start 1/2");
+	change_over(app, 1);
+	expect_all_of(app, 2, 2);
+}
+
+/* Of hundreds that have changed over, each would be looked at in each turn. */
+static void
+who_has_shown_what_it_can_is_not_looked_at(void **state)
+{
+	struct app *app = serving(CANARY "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 2\n");
+	fake_ready(next(app, 0));
+	fake_pass(999);
+	assert_int_not_equal(fake.looks, 0);
+	fake_pass(1);
+	assert_null(next(app, 0));
+	fake_retired_go(app);
+	assert_int_equal(next(app, 1)->fsm.state, WORKER_EXECING);
+	fake.looks = 0;
+	app_touch(app);
+	fake_turn();
+	assert_int_equal(fake.looks, 0);
+	change_over(app, 1);
+	expect_all_of(app, 2, 2);
+}
+
+/* Then what was there before comes back, when there is room for it. */
+static void
+without_a_surge_an_abort_brings_the_old_one_back(void **state)
+{
+	struct app *app = serving(CANARY "instances = 1\nmax_surge = 0\n");
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 1\nmax_surge = 0\n");
+	fake_retired_go(app);
+	fake_dies(next(app, 0), true);
+	expect_told("start 0/1, retire 0/1, start 0/2, retire 0/2, start 0/1");
+	assert_string_equal(app->reload_error, "reload aborted: the new worker "
+	    "of instance 0 did not become ready (exited with 1); generation 1 "
+	    "stays");
+	fake_ready(present(app, 0));
+	expect_all_of(app, 1, 1);
+}
+
+/* It is ready, and takes nobody: stopped, it has its place until it is gone. */
+static void
+without_a_surge_an_abort_waits_for_room_too(void **state)
+{
+	struct app *app = serving(CANARY "instances = 1\nmax_surge = 0\n");
+	struct worker *back;
+
+	(void)state;
+	fake_roll(app, CANARY "instances = 1\nmax_surge = 0\n");
+	fake_retired_go(app);
+	fake_ready(next(app, 0));
+	expect_told("start 0/1, retire 0/1, start 0/2");
+	fake.waiting = 1;
+	for (int i = 0; i < 30; i++)
+		fake_pass(100);
+	fake.waiting = 0;
+	assert_int_equal(app->reloads_aborted, 1);
+	/* Its clients have somebody to wait for. */
+	back = present(app, 0);
+	assert_int_equal(back->fsm.state, WORKER_IDLE);
+	expect_told("stop 0/2");
+	fake_retired_go(app);
+	expect_told("start 0/1");
+	fake_ready(back);
+	expect_all_of(app, 1, 1);
+}
+
+/* The same of one that was scaled away, and of a reload that comes then. */
+static void
+without_a_surge_a_seat_is_filled_when_it_is_free(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\nmax_surge = 0\n");
+
+	(void)state;
+	app_scale(app, -1);
+	fake_turn();
+	app_scale(app, 1);
+	fake_turn();
+	expect_told("start 0/1, start 1/1, retire 1/1");
+	assert_int_equal(present(app, 1)->fsm.state, WORKER_IDLE);
+	fake_roll(app, WEB "instances = 2\nmax_surge = 0\n");
+	expect_told("");
+	fake_retired_go(app);
+	expect_told("stop 1/1, start 1/2");
+	change_over(app, 1);
+	expect_told("retire 0/1, start 0/2");
+	change_over(app, 0);
+	expect_all_of(app, 2, 2);
+}
+
+static void
+a_restarted_instance_has_a_trial(void **state)
+{
+	struct app *app = serving(CANARY "instances = 2\n");
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(app_restart(app, 1, &err), 0);
+	fake_turn();
+	fake_ready(next(app, 1));
+	fake_pass(999);
+	expect_told("start 0/1, start 1/1, start 1/1");
+	fake_pass(1);
+	expect_told("retire 1/1");
 	expect_all_of(app, 2, 1);
 }
 
@@ -477,6 +811,61 @@ no_way_back_to_what_has_ended(void **state)
 }
 
 /* The seat stays behind, and whatever happens next tries again. */
+/* As if a worker had shut the app's listener down, and another were there. */
+static void
+deafen(struct app *app, struct worker *w)
+{
+	w->pid = 4711;
+	w->deaf_serial = w->serial;
+	app_touch(app);
+	fake_turn();
+}
+
+static void
+a_new_one_whose_listener_is_another_begins_anew(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_roll(app, WEB "instances = 2\n");
+	change_over(app, 0);
+	expect_told("start 0/1, start 1/1, start 0/2, retire 0/1, start 1/2");
+	deafen(app, next(app, 1));
+	expect_told("retire 1/2");
+	assert_null(next(app, 1));
+	fake_retired_go(app);
+	expect_told("start 1/2");
+
+	/* It does so itself: that is not waited for again and again. */
+	deafen(app, next(app, 1));
+	expect_told("");
+	fake_pass(2000);
+	fake_dies(next(app, 1), true);
+	assert_non_null(app->reload_error);
+	assert_int_equal(app->reloads_aborted, 1);
+}
+
+static void
+who_is_begun_anew_changes_over(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	for (unsigned generation = 2; generation < 4; generation++) {
+		fake_roll(app, WEB "instances = 2\n");
+		deafen(app, next(app, 0));
+		fake_retired_go(app);
+		change_over(app, 0);
+		change_over(app, 1);
+		expect_all_of(app, 2, generation);
+	}
+	expect_told("start 0/1, start 1/1, "
+	    "start 0/2, retire 0/2, start 0/2, retire 0/1, start 1/2, "
+	    "retire 1/1, "
+	    "start 0/3, retire 0/3, start 0/3, retire 0/2, start 1/3, "
+	    "retire 1/2");
+}
+
 static void
 no_memory_for_a_new_worker(void **state)
 {
@@ -514,11 +903,27 @@ main(void)
 		ROLLOUT_TEST(a_restart_that_fails_keeps_the_old_one),
 		ROLLOUT_TEST(a_restart_of_one_that_waits_stops_it_first),
 		ROLLOUT_TEST(a_newer_reload_supersedes),
-		ROLLOUT_TEST(an_abort_leads_back_from_what_was_superseded),
+		ROLLOUT_TEST(an_abort_leads_to_what_was_superseded),
+		ROLLOUT_TEST(an_abort_leads_back_if_what_was_superseded_fails),
+		ROLLOUT_TEST(an_abort_does_not_lead_to_what_has_failed),
+		ROLLOUT_TEST(a_canary_lives_before_others_follow),
+		ROLLOUT_TEST(a_canary_that_dies_changes_nothing),
+		ROLLOUT_TEST(a_canary_that_serves_nobody_is_given_up),
+		ROLLOUT_TEST(a_slow_one_is_waited_for),
+		ROLLOUT_TEST(two_deaths_of_two_seats_lead_back),
+		ROLLOUT_TEST(old_workers_that_end_well_are_no_deaths),
+		ROLLOUT_TEST(who_has_shown_what_it_can_is_not_looked_at),
+		ROLLOUT_TEST(without_a_surge_the_old_one_goes_first),
+		ROLLOUT_TEST(without_a_surge_an_abort_brings_the_old_one_back),
+		ROLLOUT_TEST(without_a_surge_an_abort_waits_for_room_too),
+		ROLLOUT_TEST(without_a_surge_a_seat_is_filled_when_it_is_free),
+		ROLLOUT_TEST(a_restarted_instance_has_a_trial),
 		ROLLOUT_TEST(scaled_while_it_rolls),
 		ROLLOUT_TEST(an_abort_has_the_number_that_it_was_scaled_to),
 		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
 		ROLLOUT_TEST(no_way_back_to_what_has_ended),
+		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),
+		ROLLOUT_TEST(who_is_begun_anew_changes_over),
 		ROLLOUT_TEST(no_memory_for_a_new_worker),
 	};
 

@@ -377,6 +377,9 @@ an_address_of_a_superseded_reload_is_closed(void **state)
 	fake_retired_go(app);
 	assert_ptr_equal(present(app, 0), odd);
 	assert_false(l->door_closed);
+	/* The older one comes first. */
+	fake_ready(app->seats[1].next);
+	fake_retired_go(app);
 	fake_ready(app->seats[0].next);
 	assert_int_equal(odd->fsm.state, WORKER_DRAINING);
 	assert_ptr_equal(fake.listeners.first, l);

@@ -46,6 +46,7 @@
 struct mono __wrap_mono_now(void);
 int __wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid,
     int *ret_report);
+void __wrap_process_kill(pid_t pid, int signo);
 void __wrap_process_kill_group(pid_t pgid, int signo);
 void __wrap_process_reap(pid_t pid);
 bool __wrap_process_child_in_group(pid_t pgid);
@@ -102,6 +103,13 @@ void
 __wrap_process_kill_group(pid_t pgid, int signo)
 {
 	assert_true(pgid >= FIRST_PID);
+	last_signal = signo;
+}
+
+void
+__wrap_process_kill(pid_t pid, int signo)
+{
+	assert_true(pid >= FIRST_PID);
 	last_signal = signo;
 }
 
@@ -180,7 +188,8 @@ begin(const char *keys)
 	workers_init(&workers, loop, &events, 1);
 	assert_int_equal(notify_init(&notify, loop, &workers), 0);
 	assert_int_equal(orphans_init(&orphans, loop, &workers), 0);
-	assert_int_equal(adopt_init(&adopt, loop, &workers), 0);
+	assert_int_equal(adopt_init(&adopt, loop, &workers, &orphans, &review),
+	    0);
 	assert_int_equal(adopt_review_init(&review, loop, &workers, &orphans),
 	    0);
 	assert_int_equal(readiness_init(&readiness, loop), 0);

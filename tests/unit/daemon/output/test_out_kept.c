@@ -217,6 +217,12 @@ losses_without_tags(void **state)
 	    "there takes nothing\n"));
 	assert_non_null(strstr(heard, "4 lines of output were lost: "
 	    "there takes nothing\n"));
+	assert_true(out_kept_add_of(&kept, "web", "1\n", 2));
+	out_kept_lose(&kept, &place, &losses);
+	losses.slow = true;
+	assert_true(out_losses_tell(&losses, "there"));
+	assert_non_null(strstr(heard, "web: 1 line of output was lost: "
+	    "there is too slow\n"));
 	*heard = '\0';
 	(void)log_set_aside(NULL, NULL);
 }

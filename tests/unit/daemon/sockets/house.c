@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 #include "daemon/sockets/lanes.h"
-#include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_live.h"
 #include "house.h"
 #include "linux/socket/lane_queue.h"
 
@@ -119,9 +119,9 @@ house_serve(struct listener *l, const struct lane *const *lanes, size_t n)
 
 		for (size_t k = 0; k < n; k++)
 			wanted |= lanes[k] == l->lanes.v[i];
-		lanes_program_want(l->lanes.v[i], wanted);
+		lanes_live_want(l->lanes.v[i], wanted);
 	}
-	assert_true(lanes_program_apply(l, mono_now()));
+	assert_true(lanes_live_apply(l, mono_now()));
 }
 
 int

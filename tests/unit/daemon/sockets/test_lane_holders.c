@@ -2,6 +2,7 @@
  * Lanes on real sockets: whose they are, which get new connections, and what
  * becomes of them when workers shut them down.
  */
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -29,6 +30,8 @@
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_order.h"
+#include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -76,6 +79,87 @@ a_lane_is_kept_until_it_is_left(void **state)
 	house_close(&h);
 }
 
+/* Who holds the old one open keeps nobody from being refused, and its slot is
+   used again. */
+static void
+one_is_exchanged_for_another(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *first, *other, *lane;
+	size_t counts[2] = { 0 };
+	uint64_t ino;
+	int copy, client;
+	HOLDER(w, 0);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	first = house_take(l, &w);
+	house_serve(l, (const struct lane *[]){ first }, 1);
+	copy = dup(first->fd);
+	ino = first->ino;
+
+	assert_int_equal(lanes_exchange(l, &w, &other, &err), 0);
+	assert_ptr_not_equal(other, first);
+	assert_ptr_equal(lanes_find(l, &w), other);
+	assert_true(lane_is_free(first) && !first->listening);
+	assert_false(socket_is_listening(copy));
+	assert_true(other->live && other->listening);
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	serve((struct lane *[]){ other }, 1, 1, counts);
+	close(client);
+
+	/* The other way round: as good as new. */
+	assert_int_equal(lanes_exchange(l, &w, &lane, &err), 0);
+	assert_ptr_equal(lane, first);
+	assert_int_not_equal(first->ino, ino);
+	assert_true(first->live && first->listening);
+	assert_int_equal(l->lanes.n, 2);
+
+	/* Whoever waits and cannot be moved is not lost. */
+	client = client_connect(&l->bound);
+	assert_true(client >= 0);
+	assert_int_equal(waiting_in(first), 1);
+	assert_int_equal(lanes_exchange(l, &w, &lane, &err), 0);
+	assert_ptr_equal(lane, first);
+	assert_ptr_equal(lanes_find(l, &w), first);
+	assert_true(first->live);
+	assert_int_equal(waiting_in(first), 1);
+	close(client);
+
+	close(copy);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* It runs without it: another one's, or taken again, it counts as before. */
+static void
+one_is_deserted_until_it_is_taken_again(void **state)
+{
+	struct listener *l;
+	struct lane *lane;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane = house_take(l, &first);
+	lanes_desert(lane);
+	assert_true(lane->deserted);
+	assert_ptr_equal(house_take(l, &first), lane);
+	assert_false(lane->deserted);
+	lanes_desert(lane);
+	lanes_leave(l, &first);
+	assert_false(lane->deserted);
+	assert_ptr_equal(house_take(l, &second), lane);
+	assert_false(lane->deserted);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* Two are shut down at once; the first one's news have shown the second, whose
    holder lets it listen again before its own are taken. */
 static void
@@ -98,11 +182,11 @@ who_listens_again_by_himself_is_counted(void **state)
 	assert_false(a->uncounted || b->uncounted);
 	worker_shuts(a);
 	worker_shuts(b);
-	lanes_sockets_unwatch(a);
+	lanes_news_unwatch(a);
 	assert_int_equal(lanes_sockets_revive(a), 0);
 	assert_false(b->listening);
 	assert_int_equal(socket_start_listening(b->fd, l->backlog), 0);
-	lanes_sockets_unwatch(b);
+	lanes_news_unwatch(b);
 	assert_int_equal(lanes_sockets_revive(b), 0);
 	assert_true(b->listening);
 	assert_false(b->uncounted);
@@ -134,7 +218,7 @@ who_listens_again_by_himself_gets_clients(void **state)
 	b = lanes[40];
 	worker_shuts(b);
 	assert_int_equal(socket_start_listening(b->fd, l->backlog), 0);
-	lanes_sockets_unwatch(b);
+	lanes_news_unwatch(b);
 	assert_int_equal(lanes_sockets_revive(b), 0);
 	assert_true(b->listening);
 	house_serve(l, (const struct lane *const *)lanes, 80);
@@ -405,10 +489,11 @@ who_waits_is_reset_or_left(void **state)
 static void
 who_waits_is_moved(void **state)
 {
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
 	size_t count[2] = { 0 };
 	struct lane *lane[2];
 	struct listener *l;
-	int client;
+	int client, ep;
 	HOLDER(first, 0);
 	HOLDER(second, 1);
 
@@ -418,9 +503,14 @@ who_waits_is_moved(void **state)
 	l = house_acquire(&h);
 	lane[0] = house_take(l, &first);
 	lane[1] = house_take(l, &second);
+	/* Who sleeps there is woken. */
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, lane[1]->fd, &e), 0);
 	client = wait_in_first(l, lane);
 	assert_true(lanes_can_move(lane[0]));
 	lanes_move(lane[0]);
+	assert_int_equal(epoll_wait(ep, &e, 1, 0), 1);
+	close(ep);
 	serve(lane, 2, 1, count);
 	assert_int_equal(count[1], 1);
 	assert_int_equal(client_end(client), 0);
@@ -603,6 +693,104 @@ a_shut_lane_listens_again_in_turn(void **state)
 	a_shut_lane_listens_again(CONF_BALANCE_ROUND_ROBIN);
 }
 
+/* It gets another socket later; until then it is listened to. */
+static void
+a_shut_lane_listens_again_that_is_spoilt(void **state)
+{
+	size_t count[2] = { 0 };
+	struct lane *lane[2];
+	struct listener *l;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	house_serve(l, (const struct lane *[]){ lane[1] }, 1);
+	lanes_sockets_spoilt(lane[1]);
+	worker_shuts(lane[1]);
+	house_turn_until(&h, listens, lane[1]);
+	assert_true(lane[1]->broken);
+	connect_some(l, 5);
+	serve(lane, 2, 5, count);
+	assert_int_equal(count[1], 5);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* ---- in another one's place ---- */
+
+/* Each in its place, and found there. */
+static void
+assert_order(struct listener *l, struct lane *const *lane)
+{
+	assert_int_equal(l->lanes.order.doubts, 0);
+	for (size_t i = 0; i < 3; i++) {
+		const struct lane *live = lane[i];
+		size_t count[3] = { 0 };
+
+		assert_int_equal(l->lanes.order.v[i].slot, live->slot);
+		house_serve(l, &live, 1);
+		connect_some(l, 5);
+		serve(lane, 3, 5, count);
+		assert_int_equal(count[i], 5);
+	}
+}
+
+/* No descriptor is left to be had. */
+static struct rlimit
+limit_descriptors(void)
+{
+	struct rlimit old, none;
+	int free = dup(0);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = (rlim_t)free;
+	close(free);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return old;
+}
+
+static void
+a_lane_is_replaced(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct lane *lane[3];
+	struct listener *l;
+	struct rlimit old;
+	uint64_t ino;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+	HOLDER(third, 2);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	lane[2] = house_take(l, &third);
+	ino = lane[1]->ino;
+
+	/* It cannot be: then everything is as it was. */
+	lanes_sockets_spoilt(lane[1]);
+	old = limit_descriptors();
+	assert_true(lanes_sockets_replace(lane[1], &err) < 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	error_clear(&err);
+	assert_true(lane[1]->listening && lane[1]->ino == ino);
+	assert_order(l, lane);
+	assert_true(lane[1]->hangup != 0);
+
+	assert_int_equal(lanes_sockets_replace(lane[1], &err), 0);
+	assert_true(lane[1]->listening && lane[1]->ino != ino);
+	assert_order(l, lane);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* ---- in an order that nobody knows ---- */
 
 #define MANY	6
@@ -711,27 +899,12 @@ who_listens_again_before_the_news_is_there(void **state)
 	assert_int_equal(l->lanes.order.n, MANY - 2);
 	assert_int_equal(listen(many[2]->fd, 64), 0);
 	assert_int_equal(listen(many[0]->fd, 64), 0);
-	assert_true(lanes_program_apply(l, mono_now()));
+	assert_true(lanes_live_apply(l, mono_now()));
 	assert_true(many[2]->listening && many[0]->listening);
 	assert_int_equal(l->lanes.order.doubts, 0);
 	check_many(l);
 	listeners_release(l);
 	house_close(&h);
-}
-
-/* No descriptor is left to ask with. */
-static struct rlimit
-limit_descriptors(void)
-{
-	struct rlimit old, none;
-	int free = dup(0);
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	none = old;
-	none.rlim_cur = (rlim_t)free;
-	close(free);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	return old;
 }
 
 static void
@@ -782,8 +955,8 @@ places_in_doubt_get_nothing(void **state)
 
 	/* One of them is not. */
 	old = limit_descriptors();
-	lanes_program_want(many[5], false);
-	(void)lanes_program_apply(l, mono_now());
+	lanes_live_want(many[5], false);
+	(void)lanes_live_apply(l, mono_now());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	memset(counts, 0, sizeof(counts));
 	connect_many(l, 200, counts);
@@ -793,8 +966,8 @@ places_in_doubt_get_nothing(void **state)
 	/* Nobody else is left: never nobody. */
 	old = limit_descriptors();
 	for (size_t i = 0; i < 4; i++)
-		lanes_program_want(many[i], false);
-	(void)lanes_program_apply(l, mono_now());
+		lanes_live_want(many[i], false);
+	(void)lanes_live_apply(l, mono_now());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	memset(counts, 0, sizeof(counts));
 	connect_many(l, 10, counts);
@@ -842,7 +1015,7 @@ a_program_that_cannot_ask_asks_in_vain(void **state)
 	assert_false(lanes_order_may_ask_again(l));
 	assert_false(lanes_order_is_question(l));
 	assert_true(l->lanes.told_doubt);
-	assert_true(lanes_program_apply(l, mono_now()));
+	assert_true(lanes_live_apply(l, mono_now()));
 
 	longest = UINT16_MAX;
 	l->lanes.asked_in_vain = 0;	/* as after a while */
@@ -1385,11 +1558,61 @@ no_datagram_goes_astray(void **state)
 	nobody_goes_astray_on("udp:0");
 }
 
+/* The program that is to take its place cannot be attached. */
+static void
+flows_go_on_if_the_next_balance_fails(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct lane *lane[2];
+	struct listener *l;
+	int kept[2], pipes[2], client;
+	char byte;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, "udp:" ANY_PORT, CONF_BALANCE_AUTO);
+	l = house_acquire(&h);
+	if (l->lanes.flows == NULL) {
+		listeners_release(l);
+		house_close(&h);
+		skip();
+	}
+	lane[0] = house_take(l, &first);
+	lane[1] = house_take(l, &second);
+	house_serve(l, (const struct lane *[]){ lane[1] }, 1);
+	client = client_try(&l->bound);
+	assert_int_equal(send(client, "1", 1, 0), 1);
+	assert_int_equal(pipe(pipes), 0);
+	for (size_t i = 0; i < 2; i++) {
+		kept[i] = dup(lane[i]->fd);
+		assert_true(dup2(pipes[0], lane[i]->fd) >= 0);
+	}
+	assert_true(lanes_program_set_balance(l, BALANCE_RANDOM, &err) < 0);
+	error_clear(&err);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(dup2(kept[i], lane[i]->fd) >= 0);
+		close(kept[i]);
+		close(pipes[i]);
+	}
+	assert_non_null(l->lanes.flows);
+	assert_int_equal(send(client, "2", 1, 0), 1);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(recv(lane[1]->fd, &byte, 1, MSG_DONTWAIT), 1);
+		assert_int_equal(byte, '1' + (int)i);
+	}
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lane_is_kept_until_it_is_left),
+		cmocka_unit_test(one_is_exchanged_for_another),
+		cmocka_unit_test(one_is_deserted_until_it_is_taken_again),
 		cmocka_unit_test(who_listens_again_by_himself_is_counted),
 		cmocka_unit_test(who_listens_again_by_himself_gets_clients),
 		cmocka_unit_test(who_waits_is_served_first),
@@ -1404,6 +1627,8 @@ main(void)
 		cmocka_unit_test(who_takes_a_lane_takes_those_who_wait),
 		cmocka_unit_test(a_shut_lane_listens_again_at_random),
 		cmocka_unit_test(a_shut_lane_listens_again_in_turn),
+		cmocka_unit_test(a_shut_lane_listens_again_that_is_spoilt),
+		cmocka_unit_test(a_lane_is_replaced),
 		cmocka_unit_test(the_order_is_found_out),
 		cmocka_unit_test(who_listened_again_unseen_is_found_out),
 		cmocka_unit_test(who_listens_again_before_the_news_is_there),
@@ -1426,6 +1651,7 @@ main(void)
 		    until_there_is_a_choice_the_first_gets_all_in_turn),
 		cmocka_unit_test(nobody_goes_astray),
 		cmocka_unit_test(no_datagram_goes_astray),
+		cmocka_unit_test(flows_go_on_if_the_next_balance_fails),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_heal.h"
+#include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_open.h"
 #include "house.h"
 #include "linux/socket/socket.h"
@@ -181,6 +184,49 @@ a_derived_one_is_bound_first(void **state)
 	house_close(&h);
 }
 
+/* Where one lane cannot be kept quiet, none is. */
+static void
+a_tryout_that_fails_is_heard(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l, *d = NULL;
+	struct lane *lane[2];
+	struct address target;
+	size_t served[2] = { 0 };
+	int pipes[2], kept, client;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	target = l->bound;
+	target.ip[3] = 2;
+	assert_int_equal(listeners_derive(&h.all, &h.app, 0, &target,
+	    BALANCE_ACCEPTS_UNKNOWN, &d, &err), 0);
+	lane[0] = house_take(d, &first);
+	lane[1] = house_take(d, &second);
+	assert_int_equal(pipe(pipes), 0);
+	kept = dup(lane[1]->fd);
+	assert_int_equal(dup2(pipes[0], lane[1]->fd), lane[1]->fd);
+	assert_true(lanes_sockets_start_quietly(d) < 0);
+	assert_int_equal(dup2(kept, lane[1]->fd), lane[1]->fd);
+	assert_false(d->quiet);
+	assert_int_equal(listener_begin(d, &h.app, true, &err), 0);
+	house_serve(d, (const struct lane *[]){ lane[0] }, 1);
+	client = client_connect(&target);
+	assert_true(client >= 0);
+	serve(lane, 2, 1, served);
+	assert_int_equal(served[0], 1);
+	close(client);
+	close(kept);
+	close(pipes[0]);
+	close(pipes[1]);
+	listeners_release(d);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* ---- refused ---- */
 
 static void
@@ -198,6 +244,28 @@ a_suspended_one_is_opened_by_the_next_reload(void **state)
 	listener_enlist(l, &h.app, 0);
 	assert_true(l->listening);
 	assert_served(&l->bound);
+	listeners_release(l);
+	house_close(&h);
+}
+
+/* What a reload has changed of an address is so when it listens again. */
+static void
+options_of_a_suspended_one_are_changed(void **state)
+{
+	socklen_t len = sizeof(int);
+	struct listener *l;
+	int seconds = 0;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	listener_suspend(l);
+	h.written.options.defer_accept = 60;
+	listener_adjust(l, &h.app, BALANCE_ACCEPTS_UNKNOWN);
+	assert_int_equal(getsockopt(listener_first_lane(l)->fd, IPPROTO_TCP,
+	    TCP_DEFER_ACCEPT, &seconds, &len), 0);
+	assert_true(seconds >= 60);
+	assert_int_equal(l->bound.options.defer_accept, 60);
 	listeners_release(l);
 	house_close(&h);
 }
@@ -446,6 +514,208 @@ a_closed_door_takes_no_datagrams(void **state)
 	house_close(&h);
 }
 
+/* A worker dies with clients waiting, and the next process gets its lane as a new
+   one. */
+static void
+a_closed_door_stays_closed_for_the_next_process(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	int there, late;
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	lane = house_share(l);
+	there = client_connect(&l->bound);
+	assert_true(there >= 0);
+	close_door(l);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	late = client_try(&l->bound);
+	assert_true(late >= 0);
+	assert_int_equal(waiting_in(lane), 1);
+	listener_enlist(l, &h.app, 0);
+	client_await(late);
+	close(there);
+	close(late);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+a_closed_door_stays_closed_for_datagrams(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	int client;
+	char byte;
+
+	(void)state;
+	house_open(&h, "udp:127.0.0.1:0", CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	lane = house_share(l);
+	client = client_try(&l->bound);
+	listener_close_door(l);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	assert_int_equal(send(client, "1", 1, 0), 1);
+	lanes_sockets_spoilt(lane);
+	assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+	assert_int_equal(send(client, "2", 1, 0), 1);
+	listener_enlist(l, &h.app, 0);
+	assert_int_equal(send(client, "3", 1, 0), 1);
+	assert_int_equal(recv(lane->fd, &byte, 1, 0), 1);
+	assert_int_equal(byte, '3');
+	close(client);
+	listeners_release(l);
+	house_close(&h);
+}
+
+static const struct sock_filter of_server[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 60000, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+	BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+};
+#define N_OF_SERVER (sizeof(of_server) / sizeof(of_server[0]))
+
+static void
+set_filter_of_server(int fd)
+{
+	struct sock_fprog program;
+
+	memset(&program, 0, sizeof(program));
+	program.len = N_OF_SERVER;
+	program.filter = (struct sock_filter *)of_server;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
+	    &program, sizeof(program)), 0);
+}
+
+static void
+assert_filter_of_server(int fd)
+{
+	struct sock_filter found[2 * N_OF_SERVER];
+	socklen_t n = 2 * N_OF_SERVER;
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, found, &n),
+	    0);
+	assert_int_equal(n, N_OF_SERVER);
+	assert_memory_equal(found, of_server, sizeof(of_server));
+}
+
+static void
+a_servers_filter_outlives_a_closed_door(void **state)
+{
+	const char *const addresses[] = { ANY_PORT, "udp:127.0.0.1:0" };
+	struct listener *l;
+	int client, fd;
+	char byte;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		house_open(&h, addresses[i], CONF_BALANCE_SHARED);
+		l = house_acquire(&h);
+		fd = house_share(l)->fd;
+		set_filter_of_server(fd);
+		if (i == 0)
+			close_door(l);
+		else
+			listener_close_door(l);
+		client = client_try(&l->bound);
+		assert_true(client >= 0);
+		if (i == 1)
+			assert_int_equal(send(client, "1", 1, 0), 1);
+		listener_enlist(l, &h.app, 0);
+		assert_filter_of_server(fd);
+		if (i == 0) {
+			client_await(client);
+		} else {
+			assert_int_equal(send(client, "2", 1, 0), 1);
+			assert_int_equal(recv(fd, &byte, 1, 0), 1);
+			assert_int_equal(byte, '2');
+		}
+		close(client);
+		listeners_release(l);
+		house_close(&h);
+	}
+}
+
+/* For the next process, and for who opens another socket. */
+static void
+one_that_refuses_goes_on_refusing(void **state)
+{
+	const char *const addresses[] = { "127.0.0.1:0 interface=lo",
+	    ANY_PORT };
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *lane;
+	HOLDER(first, 0);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		house_open(&h, addresses[i], CONF_BALANCE_RANDOM);
+		l = house_acquire(&h);
+		lane = house_take(l, &first);
+		listener_refuse(l);
+		if (!l->refuses) {	/* it takes CAP_NET_RAW */
+			listeners_release(l);
+			house_close(&h);
+			continue;
+		}
+		assert_refused(&l->bound);
+		assert_int_equal(lanes_heal_renew(lane, true, &err), 0);
+		assert_refused(&l->bound);
+		lanes_sockets_spoilt(lane);
+		assert_int_equal(lanes_sockets_replace(lane, &err), 0);
+		assert_true(lane->listening);
+		assert_refused(&l->bound);
+		listeners_release(l);
+		house_close(&h);
+	}
+}
+
+/* While those who are there are served. */
+static void
+a_port_that_is_refused_is_free_for_others(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l, *other = NULL;
+	struct conf_app app;
+	struct lane *lane, *next;
+	size_t served = 0;
+	int there, late;
+	char name[] = "api";
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_SHARED);
+	l = house_acquire(&h);
+	h.written.port = l->bound.port;
+	lane = house_share(l);
+	there = client_connect(&l->bound);
+	assert_true(there >= 0);
+	listener_refuse(l);
+	app = h.app;
+	app.name = name;
+	if (listeners_acquire(&h.all, &app, 0, &other, &err) < 0)
+		fail_msg("%s", error_text(&err));
+	assert_ptr_not_equal(other, l);
+	next = house_share(other);
+	late = client_connect(&h.written);
+	assert_true(late >= 0);
+	assert_int_equal(waiting_in(lane), 1);
+	assert_int_equal(waiting_in(next), 1);
+	serve(&lane, 1, 1, &served);
+	assert_int_equal(client_end(there), 0);
+	listeners_release(l);
+	serve(&next, 1, 1, &served);
+	assert_int_equal(client_end(late), 0);
+	close(there);
+	close(late);
+	listeners_release(other);
+	house_close(&h);
+}
+
 /* The lane of a worker that has gone takes nobody any more. */
 static void
 behind_a_closed_door_a_free_lane_refuses(void **state)
@@ -563,7 +833,9 @@ main(void)
 		cmocka_unit_test(a_port_that_is_written_is_shared),
 		cmocka_unit_test(an_address_in_use_is_told_in_words),
 		cmocka_unit_test(a_derived_one_is_bound_first),
+		cmocka_unit_test(a_tryout_that_fails_is_heard),
 		cmocka_unit_test(a_suspended_one_is_opened_by_the_next_reload),
+		cmocka_unit_test(options_of_a_suspended_one_are_changed),
 		cmocka_unit_test(a_forsaken_one_refuses_at_the_end),
 		cmocka_unit_test(the_end_closes_whoever_refers_to_them),
 		cmocka_unit_test(behind_a_closed_door_are_those_who_were_there),
@@ -575,6 +847,12 @@ main(void)
 		cmocka_unit_test(
 		    a_door_without_filters_is_closed_for_both_families),
 		cmocka_unit_test(a_closed_door_takes_no_datagrams),
+		cmocka_unit_test(
+		    a_closed_door_stays_closed_for_the_next_process),
+		cmocka_unit_test(a_closed_door_stays_closed_for_datagrams),
+		cmocka_unit_test(a_servers_filter_outlives_a_closed_door),
+		cmocka_unit_test(one_that_refuses_goes_on_refusing),
+		cmocka_unit_test(a_port_that_is_refused_is_free_for_others),
 		cmocka_unit_test(behind_a_closed_door_a_free_lane_refuses),
 		cmocka_unit_test(a_removed_path_comes_back),
 		cmocka_unit_test(a_shut_one_is_dead),

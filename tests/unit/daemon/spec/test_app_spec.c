@@ -23,6 +23,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
 #include "linux/loop/loop.h"
 #include "linux/socket/socket.h"
 #include "lib/config.h"
@@ -168,14 +169,14 @@ what_is_taken_first_takes_the_place(void **state)
 	(void)state;
 	spec = new_spec("port = 0\nbalance = random\n");
 	first = app_spec_listener(spec, 0);
-	assert_int_equal(app_spec_give(spec, 0, &first->bound, &l, &err), 0);
+	assert_int_equal(app_spec_give(spec, 0, 0, &first->bound, &l, &err), 0);
 	assert_ptr_equal(l, first);
 
 	target = (struct address){
 		.kind = ADDRESS_TCP, .host = ADDRESS_HOST_IPV4,
 		.ip = { 127, 0, 0, 1 }, .port = first->bound.port,
 	};
-	assert_int_equal(app_spec_give(spec, 0, &target, &l, &err), 0);
+	assert_int_equal(app_spec_give(spec, 0, 0, &target, &l, &err), 0);
 	assert_ptr_not_equal(l, first);
 	assert_int_equal(app_spec_n_listeners(spec), 2);
 	assert_ptr_equal(app_spec_listener(spec, 1), l);
@@ -205,13 +206,13 @@ what_is_taken_later_stays_beside(void **state)
 	assert_int_equal(app_spec_take(spec, first, &err), 0);
 	target = first->bound;
 	target.ip[3] = 2;
-	assert_int_equal(app_spec_give(spec, 0, &target, &l, &err), 0);
+	assert_int_equal(app_spec_give(spec, 0, 0, &target, &l, &err), 0);
 	assert_int_equal(app_spec_take(spec, l, &err), 0);
 	assert_int_equal(app_spec_n_listeners(spec), 2);
 	assert_ptr_equal(app_spec_listener(spec, 0), first);
 	app_spec_drop(spec, 0);
 	assert_int_equal(app_spec_n_listeners(spec), 1);
-	assert_false(app_spec_has(spec, l));
+	assert_ptr_equal(app_spec_listener(spec, 0), first);
 	app_spec_unref(spec);
 }
 
@@ -232,7 +233,7 @@ only_what_is_in_force_decides(void **state)
 	assert_int_equal(spec->generation, 2);
 	app_spec_decide(spec, BALANCE_ACCEPTS_BLOCKING);
 	assert_false(app_spec_undecided(spec));
-	assert_true(app_spec_shares(spec, l));
+	assert_true(spec_lanes_shared(spec, l));
 	assert_int_equal(l->lanes.balance, BALANCE_RANDOM);
 	app_spec_unref(spec);
 
@@ -267,15 +268,15 @@ a_worker_has_its_own_lane_or_the_common_one(void **state)
 		    "listen = 127.0.0.1:0\nbalance = shared\n" :
 		    "listen = 127.0.0.1:0\nbalance = random\n");
 		l = app_spec_listener(spec, 0);
-		assert_int_equal(app_spec_take_lane(spec, l, &one, &a, &err),
+		assert_int_equal(spec_lanes_take(spec, l, &one, &a, &err),
 		    0);
-		assert_int_equal(app_spec_take_lane(spec, l, &other, &b, &err),
+		assert_int_equal(spec_lanes_take(spec, l, &other, &b, &err),
 		    0);
 		assert_int_equal(a == b, shared);
-		assert_ptr_equal(app_spec_lane(spec, l, &other), b);
-		assert_int_equal(app_spec_inodes(spec, &other, inos, 4), 1);
+		assert_ptr_equal(spec_lanes_find(spec, l, &other), b);
+		assert_int_equal(spec_lanes_inodes(spec, &other, inos, 4), 1);
 		assert_int_equal(inos[0], b->ino);
-		assert_int_equal(app_spec_inodes(spec, &other, inos, 0), 0);
+		assert_int_equal(spec_lanes_inodes(spec, &other, inos, 0), 0);
 		app_spec_unref(spec);
 	}
 }
@@ -291,17 +292,17 @@ hints_are_given_once(void **state)
 
 	(void)state;
 	spec = new_spec("");
-	assert_true(app_spec_note_hint(spec, &a));
-	assert_false(app_spec_note_hint(spec, &a));
-	assert_true(app_spec_note_hint(spec, &b));
-	assert_true(app_spec_note_hint(spec, &a));
+	assert_true(spec_told_note_hint(&spec->told, &a));
+	assert_false(spec_told_note_hint(&spec->told, &a));
+	assert_true(spec_told_note_hint(&spec->told, &b));
+	assert_true(spec_told_note_hint(&spec->told, &a));
 
-	assert_false(app_spec_sibling_bound(spec, &a, 1, now, 10));
-	app_spec_note_bind(spec, &a, 0, then);
-	assert_true(app_spec_sibling_bound(spec, &a, 1, now, 10));
-	assert_false(app_spec_sibling_bound(spec, &a, 0, now, 10));
-	assert_false(app_spec_sibling_bound(spec, &b, 1, now, 10));
-	assert_false(app_spec_sibling_bound(spec, &a, 1, now, 5));
+	assert_false(spec_told_sibling_bound(&spec->told, &a, 1, now, 10));
+	spec_told_note_bind(&spec->told, &a, 0, then);
+	assert_true(spec_told_sibling_bound(&spec->told, &a, 1, now, 10));
+	assert_false(spec_told_sibling_bound(&spec->told, &a, 0, now, 10));
+	assert_false(spec_told_sibling_bound(&spec->told, &b, 1, now, 10));
+	assert_false(spec_told_sibling_bound(&spec->told, &a, 1, now, 5));
 	app_spec_unref(spec);
 }
 

@@ -301,6 +301,24 @@ timer_is_replaced_or_cleared(void **state)
 	loop_free(loop);
 }
 
+/* Of an owner whose start failed before it came to its timers. */
+static void
+timer_that_was_never_prepared(void **state)
+{
+	struct loop_timer never = { .fn = NULL };
+	struct loop *loop;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	loop_timer_set(loop, &never, MONO_NEVER);
+	loop_timer_set(loop, &never, now);
+	loop_timer_start(loop, &never, 1);
+	loop_turn(loop);
+	assert_int_equal(slept_ms, -1);
+	loop_timer_fini(loop, &never);
+	loop_free(loop);
+}
+
 static void
 handler_clears_one_that_is_due(void **state)
 {
@@ -1154,6 +1172,7 @@ main(void)
 		cmocka_unit_test(sleep_is_rounded_up),
 		cmocka_unit_test(idle_sleeps_for_ever),
 		cmocka_unit_test(timer_is_replaced_or_cleared),
+		cmocka_unit_test(timer_that_was_never_prepared),
 		cmocka_unit_test(handler_clears_one_that_is_due),
 		cmocka_unit_test(handler_sets_a_timer),
 		cmocka_unit_test(no_memory_for_a_timer),

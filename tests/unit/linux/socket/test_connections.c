@@ -415,13 +415,22 @@ unix_listener(void **state)
 	assert_int_equal(bind(listener, (struct sockaddr *)&sun, sizeof(sun)),
 	    0);
 	assert_int_equal(listen(listener, 5), 0);
+	of.ino = ino_of(listener);
+	/* Others there are always. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+	    pair), 0);
+	assert_int_equal(connections_begin(&c, &d, &of, 1, &self, 1, 0), 0);
+	if (connections_step(&c, LIMIT_MS) == 0)
+		assert_true(c.n == 0 && c.none && c.blink);
+	connections_end(&c);
+	close(pair[0]);
+	close(pair[1]);
 	for (int i = 0; i < 2; i++) {
 		clients[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		assert_int_equal(connect(clients[i], (struct sockaddr *)&sun,
 		    sizeof(sun)), 0);
 	}
 	server = accept_one(listener);
-	of.ino = ino_of(listener);
 	assert_int_equal(connections_begin(&c, &d, &of, 1, &self, 1, 0), 0);
 	code = connections_step(&c, LIMIT_MS);
 	if (code == 0) {
@@ -430,6 +439,7 @@ unix_listener(void **state)
 		assert_int_equal(c.n, 1);
 		assert_int_equal(c.v[0].ino, ino_of(server));
 		assert_int_equal(connections_tally(&c, &at_once).busy, 1);
+		assert_false(c.none);
 	} else {
 		print_message("no unix_diag: %s\n", strerror(-code));
 	}

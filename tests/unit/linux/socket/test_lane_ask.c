@@ -17,6 +17,7 @@
 #include "core/sockets/steering_cbpf.h"
 #include "linux/socket/lane_ask.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 #define SOCKETS	9
 #define ROUNDS	40

@@ -1,0 +1,93 @@
+#include <string.h>
+
+#include "base/log_limit.h"
+
+static struct mono
+end_of(const struct log_limit_kind *k)
+{
+	return mono_add_ms(k->since, 1000);
+}
+
+static void
+tell_one(struct log_limit_kind *k,
+    void (*tell)(const struct log_limit_kind *kind))
+{
+	if (k->left_out > 0)
+		tell(k);
+	k->left_out = 0;
+}
+
+static bool
+is_of(const struct log_limit_kind *k, const char *app, const char *fmt)
+{
+	return k->fmt == fmt && strncmp(k->app, app, sizeof(k->app) - 1) == 0;
+}
+
+/* Its own; or a free one, or the oldest whose second has passed; or that of all
+   others: lines of ever other kinds do not make each other room. */
+static struct log_limit_kind *
+find(struct log_limit *limit, const char *app, const char *fmt,
+    struct mono now)
+{
+	struct log_limit_kind *oldest = &limit->v[0];
+
+	for (size_t i = 0; i < LOG_LIMIT_KINDS; i++) {
+		struct log_limit_kind *k = &limit->v[i];
+
+		if (is_of(k, app, fmt))
+			return k;
+		if (oldest->fmt != NULL && (k->fmt == NULL ||
+		    mono_before(k->since, oldest->since)))
+			oldest = k;
+	}
+	return oldest->fmt == NULL || !mono_before(now, end_of(oldest)) ?
+	    oldest : &limit->v[LOG_LIMIT_KINDS];
+}
+
+bool
+log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
+    struct mono now, void (*tell)(const struct log_limit_kind *kind),
+    struct log_limit_kind **ret_kind)
+{
+	struct log_limit_kind *k;
+	bool shared;
+
+	app = app != NULL ? app : "";
+	k = find(limit, app, fmt, now);
+	shared = k == &limit->v[LOG_LIMIT_KINDS];
+	if (k->fmt == NULL || !mono_before(now, end_of(k)) ||
+	    (!shared && !is_of(k, app, fmt))) {
+		tell_one(k, tell);
+		*k = (struct log_limit_kind){ .fmt = fmt, .since = now };
+		if (!shared)
+			strncpy(k->app, app, sizeof(k->app) - 1);
+	}
+	*ret_kind = k;
+	if (k->n < LOG_LIMIT_PER_SECOND) {
+		k->n++;
+		return true;
+	}
+	k->left_out++;
+	return false;
+}
+
+void
+log_limit_tell(struct log_limit *limit, struct mono now,
+    void (*tell)(const struct log_limit_kind *kind))
+{
+	for (size_t i = 0; i <= LOG_LIMIT_KINDS; i++)
+		if (!mono_before(now, end_of(&limit->v[i])))
+			tell_one(&limit->v[i], tell);
+}
+
+struct mono
+log_limit_due(const struct log_limit *limit)
+{
+	struct mono due = MONO_NEVER;
+
+	for (size_t i = 0; i <= LOG_LIMIT_KINDS; i++)
+		if (limit->v[i].left_out > 0 &&
+		    mono_before(end_of(&limit->v[i]), due))
+			due = end_of(&limit->v[i]);
+	return due;
+}

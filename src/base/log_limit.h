@@ -1,0 +1,46 @@
+/*
+ * Which lines of the log are too many: of each app and kind so many a second are
+ * let through, the others are counted. A kind is a format string, by its address.
+ * Pure; who logs holds it.
+ */
+#ifndef BASE_LOG_LIMIT_H
+#define BASE_LOG_LIMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/mono.h"
+
+#define LOG_LIMIT_PER_SECOND	20
+#define LOG_LIMIT_KINDS		256	/* in a second; all others are one */
+
+struct log_limit_kind {
+	char app[33];			/* "": clusterd itself */
+	const char *fmt;		/* NULL: free */
+	struct mono since;		/* when its second began */
+	unsigned n;			/* let through since then */
+	unsigned long left_out;
+	char sample[64];		/* the beginning of the first of those */
+};
+
+struct log_limit {
+	struct log_limit_kind v[LOG_LIMIT_KINDS + 1];	/* the last: others */
+};
+
+/*
+ * May this line be written? `app`: NULL is clusterd itself. *ret_kind is where it
+ * counts: with left_out == 1 its sample is the caller's to fill in. Told before
+ * is what was left out of a second that has passed: `tell` may be called.
+ */
+bool log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
+    struct mono now, void (*tell)(const struct log_limit_kind *kind),
+    struct log_limit_kind **ret_kind);
+
+/* Tell what was left out of seconds that have passed by `now`. */
+void log_limit_tell(struct log_limit *limit, struct mono now,
+    void (*tell)(const struct log_limit_kind *kind));
+
+/* When there will be something to tell; MONO_NEVER. */
+struct mono log_limit_due(const struct log_limit *limit);
+
+#endif

@@ -1,0 +1,59 @@
+#include <stddef.h>
+#include <unistd.h>
+
+#include "core/conf/conf.h"
+#include "daemon/above.h"
+#include "daemon/apps/apps.h"
+#include "daemon/ending.h"
+
+/* The longest that the end may take: of the slowest app, whose orphans come after
+   its workers. */
+static int64_t
+stop_ms(const struct config *config)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < config->n_apps; i++) {
+		const struct conf_app *app = &config->apps[i];
+		int64_t ms = app->drain_timeout_ms + 2 * app->stop_timeout_ms;
+
+		if (ms > most)
+			most = ms;
+	}
+	return most + ENDING_GIVE_UP_MS;
+}
+
+/* It has a time limit of its own. */
+void
+above_tell_stop(struct above *above, const struct config *config,
+    const char *words, int64_t delay_ms)
+{
+	above->leaves = true;
+	sd_notify_send(&above->up, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+	    (long long)(delay_ms + stop_ms(config)) * 1000);
+	sd_notify_status(&above->up, "STATUS=%s", words);
+}
+
+/* No message says that a reload has failed, and without READY=1 systemd waits
+   until its time is over. */
+void
+above_tell_ready(struct above *above, int code)
+{
+	if (!above->leaves)
+		sd_notify_send(&above->up, "READY=1\nMAINPID=%d\nERRNO=%d",
+		    (int)getpid(), code);
+}
+
+void
+above_tell_status(struct above *above, const struct apps *apps,
+    const char *refusal)
+{
+	unsigned ready, wanted;
+
+	if (above->leaves)
+		return;
+	apps_count(apps, &ready, &wanted);
+	sd_notify_status(&above->up, "STATUS=%u of %u instances ready%s%s",
+	    ready, wanted, refusal != NULL ? "; reload refused: " : "",
+	    refusal != NULL ? refusal : "");
+}

@@ -1,0 +1,32 @@
+/* What the supervisor above us is told, where there is one: sd_notify(3). */
+#ifndef DAEMON_ABOVE_H
+#define DAEMON_ABOVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "linux/child/sd_notify.h"
+
+struct apps;
+struct config;
+
+struct above {
+	struct sd_notify up;
+	bool leaves;		/* it has been told that we go */
+};
+
+#define ABOVE_INIT { .up = SD_NOTIFY_INIT }
+
+/* We go down in `delay_ms`, with these words for the status, and how long that may
+   take. It hears nothing else of us from then on, but once more of that. */
+void above_tell_stop(struct above *above, const struct config *config,
+    const char *words, int64_t delay_ms);
+
+/* A start or a reload has come to its end; `code`: of one that was refused. */
+void above_tell_ready(struct above *above, int code);
+
+/* One line, after any change; `refusal`: of the latest reload, or NULL. */
+void above_tell_status(struct above *above, const struct apps *apps,
+    const char *refusal);
+
+#endif

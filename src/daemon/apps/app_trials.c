@@ -1,0 +1,188 @@
+#include <stddef.h>
+
+#include "base/mono.h"
+#include "core/conf/conf.h"
+#include "core/worker/rollout.h"
+#include "daemon/apps/app.h"
+#include "daemon/apps/app_trials.h"
+#include "daemon/apps/seats.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer_proof.h"
+#include "daemon/steer/steer_sight.h"
+#include "daemon/workers/worker.h"
+
+static void
+look_due(void *ctx)
+{
+	app_touch(ctx);
+}
+
+int
+trials_init(struct app *app)
+{
+	app->proof = (struct steer_proof)STEER_PROOF_INIT;
+	return loop_timer_init(app->apps->workers->loop, &app->look, look_due,
+	    app);
+}
+
+void
+trials_fini(struct app *app)
+{
+	loop_timer_fini(app->apps->workers->loop, &app->look);
+	steer_proof_end(&app->proof);
+}
+
+/* ---- what is known ---- */
+
+int64_t
+trials_canary_ms(const struct app *app)
+{
+	return app->rollout.kind == ROLLOUT_BACK ? 0 :
+	    app->crew.target->conf->canary_ms;
+}
+
+/* Is it one of the rollout's new workers, and ready? Beside an instance that is
+   restarted alone, those who have their seats are not. */
+static bool
+is_on_trial(const struct app *app, const struct worker *w)
+{
+	return w->spec == app->crew.target && !w->outdated &&
+	    (app->rollout.kind != ROLLOUT_RESTART || w->fsm.trial) &&
+	    worker_ready(w);
+}
+
+/* One without listeners has been seen to live already while it was starting. */
+enum trial_verdict
+trials_verdict(const struct app *app, const struct worker *w)
+{
+	const struct conf_app *conf = w->spec->conf;
+	const struct trial_terms terms = {
+		.canary_ms = trials_canary_ms(app),
+		.ready_timeout_ms = conf->ready_timeout_ms,
+		.since = conf->n_listens == 0 ? w->fsm.executed :
+		    mono_add_ms(w->fsm.executed, w->ready_ms),
+	};
+
+	return is_on_trial(app, w) ?
+	    trial_decide(&w->trial, &terms, mono_now()) : TRIAL_NEW;
+}
+
+bool
+trials_any_slow(const struct app *app)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->seated && w->spec == app->crew.target && w->trial.kept)
+			return true;
+	return false;
+}
+
+/* ---- who gets new connections ---- */
+
+static bool
+stalls(const struct app *app, const struct worker *w)
+{
+	enum trial_verdict v = w != NULL ? trials_verdict(app, w) : TRIAL_NEW;
+
+	return v == TRIAL_STALLS || v == TRIAL_FAILS;
+}
+
+/* Is the new worker to have the connections of its seat? One that keeps the
+   first waiting gets no others, as long as the old one is there. */
+static bool
+next_serves(const struct app *app, const struct seat *seat)
+{
+	return seat->next != NULL && (seat->present == NULL ||
+	    (worker_ready(seat->next) && (!stalls(app, seat->next) ||
+		!worker_ready(seat->present))));
+}
+
+static const struct worker *
+server_of(const struct app *app, const struct seat *seat)
+{
+	return next_serves(app, seat) ? seat->next : seat->present;
+}
+
+static bool
+any_serves(const struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = server_of(app, &app->seats[i]);
+
+		if (w != NULL && worker_ready(w) && !stalls(app, w))
+			return true;
+	}
+	return false;
+}
+
+/* Who gets new connections, seat by seat. */
+static void
+share_out(struct app *app)
+{
+	bool others = any_serves(app);
+
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct seat *seat = &app->seats[i];
+
+		/* Nobody, if others serve and this one does not yet. */
+		seats_turn_to(app, i, next_serves(app, seat) ||
+		    (seat->next == NULL && others &&
+			stalls(app, seat->present)));
+	}
+}
+
+/* Has it taken its seat? */
+static bool
+is_settled(const struct app *app, const struct worker *w)
+{
+	return app->seats[w->instance].present == w;
+}
+
+/* Has it shown what it has to show, of those that have changed over? There may
+   be very many. */
+static bool
+is_known(const struct app *app, const struct worker *w)
+{
+	return is_settled(app, w) && (w->trial.taken ||
+	    trials_verdict(app, w) == TRIAL_PASSED);
+}
+
+/* ---- looks ---- */
+
+/* Looks at the new workers; returns when to come again, or -1. */
+static int64_t
+look_at_all(struct app *app)
+{
+	int64_t again_ms = -1;
+
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
+		struct trial_sight sight;
+
+		if (!w->seated || !is_on_trial(app, w) || is_known(app, w))
+			continue;
+		steer_sight(w, &sight);
+		/* One that works on a client for long has been too fast for a
+		   look at its queue, and keeps the next one waiting. */
+		sight.serves = sight.waiting > 0 && !w->trial.taken &&
+		    steer_proof(&app->proof, w);
+		trial_see(&w->trial, w->serial, &sight, mono_now());
+		if (again_ms < 0)
+			again_ms = TRIAL_IDLE_MS;
+		if (w->trial.waits && !w->trial.taken)
+			again_ms = TRIAL_LOOK_MS;
+	}
+	return again_ms;
+}
+
+void
+trials_look(struct app *app)
+{
+	int64_t again_ms;
+
+	if (app->crew.target == NULL || trials_canary_ms(app) == 0)
+		return;
+	again_ms = look_at_all(app);
+	share_out(app);
+	if (again_ms >= 0)
+		loop_timer_start(app->apps->workers->loop, &app->look,
+		    again_ms);
+}

@@ -1,0 +1,27 @@
+/*
+ * The kept connections of a worker that drains, taken from it between two
+ * requests: core/worker/farewell decides.
+ */
+#ifndef DAEMON_WATCH_FAREWELLS_H
+#define DAEMON_WATCH_FAREWELLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct connections;
+struct farewell;
+
+/* Zero-initialised. */
+struct farewells {
+	struct farewell *v;	/* of the last look, sorted by ino */
+	size_t n;
+};
+
+/* A look has ended well. `now`: those that may be taken are. Returns how many
+   were; -EPERM where that is not permitted. */
+int farewells_look(struct farewells *f, const struct connections *look,
+    bool now);
+
+void farewells_free(struct farewells *f);
+
+#endif

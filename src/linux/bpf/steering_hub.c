@@ -1,0 +1,263 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "linux/bpf/bpf_syscall.h"
+#include "linux/bpf/conn_count.h"
+#include "linux/bpf/steering_hub.h"
+#include "linux/bpf/steering_layout.h"
+#include "linux/bpf/steering_maps.h"
+#include "linux/bpf/steering_programs.h"
+
+#define UNITS (STEER_WORDS / STEER_UNIT)
+
+static_assert(STEER_GROUP_WORDS % STEER_UNIT == 0, "in whole units");
+static_assert(STEER_WORDS / STEER_UNIT <= 1 << 16, "as a head has bits");
+
+enum map {
+	MAP_VALUES,
+	MAP_CALLS,
+	MAP_PROGRAMS,
+	MAP_WORDS,
+	MAP_SOCKETS,
+	MAP_LANES,
+	MAPS
+};
+
+static const struct bpf_map_shape shapes[MAPS] = {
+	[MAP_VALUES] = {
+		.name = "lane_hub", .kind = BPF_KIND_ARRAY, .key_size = 4,
+		.value_size = sizeof(struct steer_hub), .max_entries = 1,
+	},
+	[MAP_CALLS] = {
+		.name = "lane_calls", .kind = BPF_KIND_ARRAY_OF_EACH_CPU,
+		.key_size = 4, .value_size = sizeof(struct steer_call),
+		.max_entries = 1,
+	},
+	[MAP_PROGRAMS] = {
+		.name = "lane_programs", .kind = BPF_KIND_PROGRAMS,
+		.key_size = 4, .value_size = 4,
+		.max_entries = STEERING_EBPF_MODES,
+	},
+	[MAP_WORDS] = {
+		.name = "lane_words", .kind = BPF_KIND_ARRAY, .key_size = 4,
+		.value_size = 8, .max_entries = STEER_WORDS,
+		.flags = BPF_MAP_MMAPABLE,
+	},
+	[MAP_SOCKETS] = {
+		.name = "lane_sockets", .kind = BPF_KIND_REUSEPORT_SOCKETS,
+		.key_size = 4, .value_size = 8, .max_entries = STEER_LANES,
+	},
+	[MAP_LANES] = {
+		.name = "lane_cookies", .kind = BPF_KIND_HASH, .key_size = 8,
+		.value_size = 4, .max_entries = STEER_LANES,
+		.flags = BPF_MAP_NO_PREALLOC,
+	},
+};
+
+struct steering_hub {
+	struct conn_count *count;
+	struct bpf_window words;
+	uint32_t generation;		/* of the latest group */
+	bool loaded[STEERING_EBPF_MODES];
+	int maps[MAPS];
+	unsigned char taken[UNITS];	/* is it, by unit */
+};
+
+/* ---- beginning and end ---- */
+
+static int
+make_maps(struct steering_hub *hub)
+{
+	const struct steer_hub values = {
+		.counted = conn_count_why_not(hub->count) == NULL,
+	};
+	const uint32_t zero = 0;
+
+	for (int i = 0; i < MAPS; i++) {
+		hub->maps[i] = bpf_map_new(&shapes[i]);
+		if (hub->maps[i] < 0)
+			return hub->maps[i];
+	}
+	return bpf_map_set(hub->maps[MAP_VALUES], &zero, &values);
+}
+
+int
+steering_hub_new(struct conn_count *count, struct steering_hub **ret_hub,
+    struct error *err)
+{
+	struct steering_hub *hub = calloc(1, sizeof(*hub));
+	int code;
+
+	if (hub == NULL)
+		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
+	hub->count = count;
+	hub->words = (struct bpf_window)BPF_WINDOW_INIT;
+	for (int i = 0; i < MAPS; i++)
+		hub->maps[i] = -1;
+	code = make_maps(hub);
+	if (code == 0)
+		code = bpf_window_open(&hub->words, hub->maps[MAP_WORDS],
+		    STEER_WORDS * sizeof(uint64_t));
+	if (code < 0) {
+		steering_refused(code, "making maps", strerror(-code), err);
+		steering_hub_free(hub);
+		return code;
+	}
+	*ret_hub = hub;
+	return 0;
+}
+
+void
+steering_hub_free(struct steering_hub *hub)
+{
+	if (hub == NULL)
+		return;
+	bpf_window_close(&hub->words);
+	for (int i = 0; i < MAPS; i++)
+		if (hub->maps[i] >= 0)
+			fd_close(&hub->maps[i]);
+	free(hub);
+}
+
+struct conn_count *
+steering_hub_count(const struct steering_hub *hub)
+{
+	return hub->count;
+}
+
+/* ---- places ---- */
+
+static size_t
+units(size_t n)
+{
+	return (n + STEER_UNIT - 1) / STEER_UNIT;
+}
+
+/* The first one that is large enough: what is used stays together, at the
+   beginning, and no more of it is shared. */
+int
+steering_hub_take(struct steering_hub *hub, size_t n, uint32_t *ret_place)
+{
+	const size_t wanted = units(n);
+	size_t free_units = 0, end = 0;
+	int code;
+
+	while (free_units < wanted && end < UNITS)
+		free_units = hub->taken[end++] ? 0 : free_units + 1;
+	if (free_units < wanted)
+		return -ENOSPC;
+	code = bpf_window_reach(&hub->words,
+	    end * STEER_UNIT * sizeof(uint64_t));
+	if (code < 0)
+		return code;
+	memset(hub->taken + end - wanted, 1, wanted);
+	*ret_place = (uint32_t)((end - wanted) * STEER_UNIT);
+	return 0;
+}
+
+void
+steering_hub_release(struct steering_hub *hub, uint32_t place, size_t n)
+{
+	memset(hub->taken + place / STEER_UNIT, 0, units(n));
+}
+
+uint64_t *
+steering_hub_words(const struct steering_hub *hub)
+{
+	return hub->words.values;
+}
+
+uint32_t
+steering_hub_generation(struct steering_hub *hub)
+{
+	hub->generation = hub->generation % INT32_MAX + 1;
+	return hub->generation;
+}
+
+/* ---- programs ---- */
+
+static enum steering_program
+program_of(enum steering_ebpf_mode mode)
+{
+	return mode == STEERING_EBPF_LEAST ? STEERING_LEAST_CONNECTIONS :
+	    STEERING_ROUND_ROBIN;
+}
+
+static int
+load(enum steering_program which, const int *numbers, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int program = bpf_program_load(steering_program(which), numbers, &why);
+
+	if (program < 0)
+		steering_refused(program, "loading the program",
+		    error_text(&why), err);
+	error_clear(&why);
+	return program;
+}
+
+/* The one that chooses, where the groups' own find it. */
+static int
+load_shared(struct steering_hub *hub, enum steering_ebpf_mode mode,
+    struct error *err)
+{
+	const struct conn_maps counts = conn_count_maps(hub->count);
+	const int numbers[STEERING_MAPS] = {
+		[STEERING_VALUE_HUB] = hub->maps[MAP_VALUES],
+		[STEERING_MAP_CALLS] = hub->maps[MAP_CALLS],
+		[STEERING_MAP_WORDS] = hub->maps[MAP_WORDS],
+		[STEERING_MAP_SOCKETS] = hub->maps[MAP_SOCKETS],
+		[STEERING_MAP_LANES] = hub->maps[MAP_LANES],
+		[STEERING_MAP_CELLS] = counts.cells,
+		[STEERING_MAP_MOVED] = counts.moved,
+		[STEERING_VALUE_MOVES] = counts.moves,
+	};
+	const uint32_t key = mode;
+	int program, code;
+
+	if (hub->loaded[mode])
+		return 0;
+	program = load(program_of(mode), numbers, err);
+	if (program < 0)
+		return program;
+	code = bpf_map_set(hub->maps[MAP_PROGRAMS], &key, &program);
+	fd_close(&program);
+	if (code < 0)
+		return steering_refused(code, "sharing the program",
+		    strerror(-code), err);
+	hub->loaded[mode] = true;
+	return 0;
+}
+
+int
+steering_hub_enter(struct steering_hub *hub, enum steering_ebpf_mode mode,
+    uint32_t group, uint32_t generation, struct error *err)
+{
+	const int numbers[STEERING_MAPS] = {
+		[STEERING_MAP_CALLS] = hub->maps[MAP_CALLS],
+		[STEERING_MAP_PROGRAMS] = hub->maps[MAP_PROGRAMS],
+		[STEERING_CONSTANT_GROUP] = (int)group,
+		[STEERING_CONSTANT_GENERATION] = (int)generation,
+		[STEERING_CONSTANT_MODE] = (int)mode,
+	};
+	int code = load_shared(hub, mode, err);
+
+	return code < 0 ? code : load(STEERING_ENTER, numbers, err);
+}
+
+int
+steering_hub_sockets(const struct steering_hub *hub)
+{
+	return hub->maps[MAP_SOCKETS];
+}
+
+int
+steering_hub_cookies(const struct steering_hub *hub)
+{
+	return hub->maps[MAP_LANES];
+}

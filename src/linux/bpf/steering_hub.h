@@ -1,0 +1,63 @@
+/*
+ * What the reuseport groups of all listeners share: the programs that choose,
+ * which the kernel looks through once, and the maps of those. A group has a place
+ * of its own in them (linux/bpf/steering_layout.h), and a small program, which
+ * takes the kernel less than a tenth of a millisecond.
+ */
+#ifndef LINUX_BPF_STEERING_HUB_H
+#define LINUX_BPF_STEERING_HUB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn_count;
+struct error;
+struct steering_hub;
+
+enum steering_ebpf_mode {
+	/* Exactly even: each SYN goes to the next live lane. */
+	STEERING_EBPF_TURNS,
+	/*
+	 * The fewest connections, open ones and SYNs under way (which expire
+	 * after one to two seconds), ties in turn. Of more than 64 live lanes
+	 * it looks at 64 neighbours, from a random one on.
+	 */
+	STEERING_EBPF_LEAST,
+};
+#define STEERING_EBPF_MODES 2
+
+/* `count` must outlive it, and it all of its groups. -errno with words. */
+int steering_hub_new(struct conn_count *count, struct steering_hub **ret_hub,
+    struct error *err);
+void steering_hub_free(struct steering_hub *hub);
+
+struct conn_count *steering_hub_count(const struct steering_hub *hub);
+
+/* ---- places ---- */
+
+/* Room for `n` words, at a multiple of STEER_UNIT; what is in them is whatever
+   was. -ENOSPC: there is none; or another -errno. */
+int steering_hub_take(struct steering_hub *hub, size_t n, uint32_t *ret_place);
+void steering_hub_release(struct steering_hub *hub, uint32_t place, size_t n);
+
+/* Shared with the programs; by place. */
+uint64_t *steering_hub_words(const struct steering_hub *hub);
+
+/* Another group's: another number, 1 to 2^31 - 1. */
+uint32_t steering_hub_generation(struct steering_hub *hub);
+
+/* ---- programs and maps ---- */
+
+/*
+ * A program to attach to the group that has its words at `group`: a descriptor,
+ * the caller's. The first one of a mode takes some 20 ms. -errno with words.
+ */
+int steering_hub_enter(struct steering_hub *hub, enum steering_ebpf_mode mode,
+    uint32_t group, uint32_t generation, struct error *err);
+
+/* Descriptors, borrowed: sockets by cell; cells by the cookies of the listening
+   sockets that have them. */
+int steering_hub_sockets(const struct steering_hub *hub);
+int steering_hub_cookies(const struct steering_hub *hub);
+
+#endif

@@ -1,0 +1,100 @@
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "linux/process/helper.h"
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+/* Before Linux 5.9 one by one. */
+static void
+close_from_to(unsigned first, unsigned last)
+{
+	long end = sysconf(_SC_OPEN_MAX);
+
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+	for (unsigned fd = first; fd <= last && (long)fd < end; fd++)
+		(void)close((int)fd);
+}
+
+/* One that sleeps for ever must not keep our ports. */
+static void
+close_but(const int *keep, size_t n)
+{
+	unsigned from = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned)keep[i] > from)
+			close_from_to(from, (unsigned)keep[i] - 1);
+		from = (unsigned)keep[i] + 1;
+	}
+	close_from_to(from, UINT_MAX);
+}
+
+int
+helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+{
+	pid_t parent = getpid();
+	pid_t pid = fork();
+	int pidfd;
+
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		close_but(keep, n);
+		if (getppid() == parent)
+			fn(ctx);
+		_exit(0);
+	}
+	if (pid < 0)
+		return -errno;
+	/* It cannot have been reaped yet: the loop does that. */
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return pidfd < 0 ? -errno : pidfd;
+}
+
+void
+helper_kill(int pidfd)
+{
+	(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+/* Until we have closed ours: the end of the pipe says so. */
+static void
+outlast(void *ctx)
+{
+	const int *go = ctx;
+	char byte;
+
+	while (read(*go, &byte, 1) < 0 && errno == EINTR)
+		continue;
+}
+
+void
+helper_close(int *fd)
+{
+	int go[2] = { -1, -1 };
+	int pidfd;
+
+	if (*fd >= 0 && pipe2(go, O_CLOEXEC) == 0) {
+		const bool first = *fd < go[0];
+		const int keep[] = {
+			first ? *fd : go[0], first ? go[0] : *fd,
+		};
+
+		pidfd = helper_start(outlast, &go[0], keep, 2);
+		fd_close(&pidfd);
+	}
+	fd_close(fd);
+	fd_close(&go[0]);
+	fd_close(&go[1]);
+}

@@ -1,0 +1,29 @@
+/*
+ * A child of ours that does what could hold us up: it may sleep for as long as
+ * somebody else likes, and be killed or left to itself. It counts as an orphan
+ * to whoever reaps.
+ */
+#ifndef LINUX_PROCESS_HELPER_H
+#define LINUX_PROCESS_HELPER_H
+
+#include <stddef.h>
+
+/*
+ * Fork; the child calls fn(ctx) with no other descriptors open than `keep`, of
+ * which there are `n`, ascending, and ends. fn makes async-signal-safe calls
+ * only. Returns a pidfd, which is readable once it has ended, or -errno.
+ */
+int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
+
+/* Kill it. Not even that ends one that sleeps uninterruptibly. */
+void helper_kill(int pidfd);
+
+/*
+ * Close *fd, and set it to -1, where that may drop the last reference to what
+ * strangers have sent over it: the child has the last one, and a process that
+ * ends waits for no SO_LINGER (net/ipv4/af_inet.c, inet_release()). Where there
+ * can be no child, it is closed here.
+ */
+void helper_close(int *fd);
+
+#endif

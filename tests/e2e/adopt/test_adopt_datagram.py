@@ -1,0 +1,154 @@
+"""Datagram servers that have a socket for each client."""
+
+import shlex
+import shutil
+import socket
+import sys
+import time
+
+import pytest
+
+import harness
+from harness import free_port
+
+CONNECTS = """
+import os, socket, sys
+host, port = sys.argv[1], int(sys.argv[2])
+while True:
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                      socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((host, port))
+    _, peer = s.recvfrom(65536, socket.MSG_PEEK)
+    s.connect(peer)
+    if os.fork() == 0:
+        while True:
+            s.send(b"%d %d " % (os.getppid(), os.getpid()) + s.recv(65536))
+    s.close()
+"""
+
+# One that keeps its first socket for newcomers.
+BESIDE = """
+import os, socket, sys, threading
+host, port = sys.argv[1], int(sys.argv[2])
+def bound():
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                      socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((host, port))
+    return s
+def serve(s, first):
+    while True:
+        s.send(b"%d %d " % (os.getpid(), s.fileno()) + first)
+        first = s.recv(65536)
+door = bound()
+while True:
+    data, peer = door.recvfrom(65536)
+    s = bound()
+    s.connect(peer)
+    threading.Thread(target=serve, args=(s, data), daemon=True).start()
+"""
+
+
+class Client:
+    def __init__(self, port, host="127.0.0.1"):
+        self.s = socket.socket(socket.AF_INET6 if ":" in host
+                               else socket.AF_INET, socket.SOCK_DGRAM)
+        self.s.settimeout(10 * harness.SLOW)
+        self.s.connect((host, port))
+        self.n = 0
+
+    def ask(self):
+        """Who answers: the worker, and its socket or child."""
+        self.n += 1
+        worker, part, n = self.insist(b"%d" % self.n).split()
+        assert int(n) == self.n
+        return int(worker), int(part)
+
+    def insist(self, data):
+        """Between its connect and its next bind nobody is there, with clusterd
+        or without."""
+        deadline = time.monotonic() + 10 * harness.SLOW
+        while True:
+            try:
+                self.s.send(data)
+                return self.s.recv(65536)
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline and self.n == 1
+                time.sleep(0.005)
+
+
+def start(box, source, port, host, **keys):
+    box.write("server.py", source)
+    box.config(web={"command": shlex.join([sys.executable, "-S", "server.py",
+                                           host, str(port)]),
+                    "listen": f"udp:{harness_join(host, port)}"
+                    if host not in ("0.0.0.0", "::") else f"udp:{port}",
+                    "instances": 1, **keys})
+    return box.start()
+
+
+def harness_join(host, port):
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# What one has connected, others cannot share.
+@pytest.mark.parametrize("source, instances, balance", [
+    *(pytest.param(source, instances, balance,
+                   id=f"{name}-{instances}-{balance}")
+      for name, source in (("connects", CONNECTS), ("beside", BESIDE))
+      for instances, balance in ((1, "auto"), (3, "auto"), (3, "source"))),
+    pytest.param(BESIDE, 3, "shared", id="beside-3-shared")])
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "::"])
+def test_every_client_is_served(box, source, host, instances, balance):
+    port = free_port(socket.SOCK_DGRAM)
+    d = start(box, source, port, host, instances=instances, balance=balance)
+    pids = set(d.wait_ready(instances))
+    to = "127.0.0.1" if host != "::" else "::1"
+    clients = [Client(port, to) for _ in range(12)]
+    who = [c.ask() for c in clients]
+    # Each has a child, or a socket, to itself, and keeps it.
+    assert len(set(who)) == 12
+    assert {worker for worker, _ in who} <= pids
+    for _ in range(3):
+        assert [c.ask() for c in clients] == who
+    d.stop()
+
+
+def test_who_connects_what_all_share_is_told_so(box):
+    """The others have the connected socket too: all is answered, by any."""
+    port = free_port(socket.SOCK_DGRAM)
+    d = start(box, CONNECTS, port, "127.0.0.1", instances=3, balance="shared")
+    d.wait_ready(3)
+    clients = [Client(port) for _ in range(12)]
+    for _ in range(3):
+        for c in clients:
+            c.ask()
+    d.wait_log("has connected the socket that all workers share")
+    assert len(d.find("has connected the socket")) == 1
+    d.stop()
+
+
+@pytest.mark.skipif(shutil.which("socat") is None, reason="needs socat")
+@pytest.mark.parametrize("instances", [1, 2])
+def test_socat_serves_every_client(box, instances):
+    port = free_port(socket.SOCK_DGRAM)
+    box.write("echo.sh", "while read x; do echo $$ $x; done\n")
+    box.config(web={
+        "command": f"socat -t 5 UDP4-LISTEN:{port},fork,reuseaddr "
+        "'EXEC:sh echo.sh'",
+        "listen": f"udp:{port}", "instances": instances})
+    d = box.start()
+    d.wait_ready(instances)
+    clients = [Client(port) for _ in range(8)]
+    for c in clients:
+        c.n = 1
+    answers = []
+    for turn in range(2):
+        for i, c in enumerate(clients):
+            child, said = c.insist(b"%d-%d\n" % (i, turn)).split()
+            c.n += 1
+            assert said == b"%d-%d" % (i, turn)
+            answers.append(int(child))
+    assert answers[:8] == answers[8:] and len(set(answers)) == 8
+    d.stop()

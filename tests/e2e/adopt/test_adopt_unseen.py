@@ -1,0 +1,129 @@
+"""Binds that clusterd cannot look at, and those that only seem to be ours."""
+
+import os
+import resource
+import socket
+import sys
+
+import pytest
+
+import words
+from harness import (free_port, get, start_as_pid_1, unshare, wait_until)
+
+# Binds when it may, and says what came of it.
+BINDS = """
+import os, socket, sys, time
+family, address, go, said = sys.argv[1:5]
+while not os.path.exists(go):
+    time.sleep(0.01)
+if len(sys.argv) > 5:
+    os.chroot(sys.argv[5])
+    os.chdir("/")
+s = socket.socket(socket.AF_UNIX if family == "unix" else socket.AF_INET)
+try:
+    s.bind(address if family == "unix" else ("127.0.0.1", int(address)))
+    text = "bound"
+except OSError as e:
+    text = os.strerror(e.errno)
+out = os.open(said, os.O_WRONLY | os.O_CREAT, 0o644) \\
+    if len(sys.argv) <= 5 else 1
+os.write(out, text.encode() + b"\\n")
+time.sleep(600)
+"""
+
+
+def binds(box, family, address, *more):
+    script = box.write("worker.py", BINDS)
+    return " ".join(map(str, [sys.executable, script, family, address,
+                              box.path("go"), box.path("said"), *more]))
+
+
+def said(box):
+    path = box.path("said")
+    wait_until(lambda: os.path.exists(path) and os.path.getsize(path),
+               "the bind has returned")
+    return open(path).read().strip()
+
+
+def test_bind_that_cannot_be_looked_at_is_told(box):
+    port = free_port()
+    box.web(command=binds(box, "tcp", port), listen=f"127.0.0.1:{port}",
+            instances=1, ready="alive:10ms", handoff="adopt",
+            stop_timeout="1s")
+    d = box.start()
+    d.wait_ready(1)
+    n = max(int(fd) for fd in os.listdir(f"/proc/{d.pid}/fd")) + 1
+    used = len(os.listdir(f"/proc/{d.pid}/fd"))
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    # Lowest number first: no free one below the limit.
+    numbers = {int(fd) for fd in os.listdir(f"/proc/{d.pid}/fd")}
+    limit = next(i for i in range(n + 1) if i not in numbers)
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (limit, limits[1]))
+    assert used
+    box.touch("go")
+    assert said(box) == "Address already in use"
+    d.wait_log(r"web\[0\] pid \d+: binds an address that clusterd cannot look "
+               r"at \(Too many open files\), so it is not adopted: raise")
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    d.stop()
+
+
+@pytest.mark.parametrize("handoff", ["auto", "adopt"])
+def test_without_a_proc_of_its_own_nothing_is_adopted(box, as_root, handoff):
+    box.web(instances=1, handoff=handoff)
+    if handoff == "adopt":
+        d = box.start(launcher=unshare("--pid", "--fork", "--kill-child"))
+        d.wait()
+        assert "there is no /proc of clusterd's own pid namespace" in d.log()
+        return
+    d = start_as_pid_1(box, mount_proc=False)
+    d.wait_log("cannot be adopted here: there is no /proc of clusterd's own "
+               "pid namespace")
+    d.wait_log(words.READY("web"))
+    get(d.port())
+    d.send(2)
+    d.wait()
+
+
+def test_path_in_a_root_of_its_own_is_not_ours(box, as_root):
+    """The same words, another place."""
+    path = "/s"
+    os.mkdir(box.path("root"))
+    inside = box.dir            # the path must be there on both sides
+    os.makedirs(box.path("root") + inside)
+    path = f"{inside}/s"
+    box.web(command=binds(box, "unix", path, box.path("root")),
+            listen=f"unix:{path}", instances=1, ready="alive:10ms",
+            handoff="adopt", stop_timeout="1s", stdout=box.path("said"))
+    d = box.start()
+    d.wait_ready(1)
+    box.touch("go")
+    assert said(box) == "bound"
+    # Its own socket, there.
+    assert os.path.exists(box.path("root") + path)
+    d.stop()
+
+
+def test_nested_listener_is_refused(box):
+    """As documented: a process can have one."""
+    script = box.write("worker.py", """
+import ctypes, os, struct, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))
+prog = struct.pack("HxxxxxxP", 1, ctypes.addressof(code))
+libc.prctl(38, 1, 0, 0, 0)
+number = {"x86_64": 317, "aarch64": 277, "riscv64": 277}[os.uname().machine]
+fd = libc.syscall(number, 1, 8, prog)
+print(os.strerror(ctypes.get_errno()) if fd < 0 else "listener", flush=True)
+time.sleep(600)
+""")
+    for handoff, expected in (("adopt", "Device or resource busy"),
+                              ("env", "listener")):
+        box.web(command=f"{sys.executable} {script}", instances=1,
+                listen="127.0.0.1:0", ready="alive:10ms", handoff=handoff,
+                stdout=box.path(f"said.{handoff}"), stop_timeout="1s")
+        d = box.start()
+        wait_until(lambda: os.path.exists(box.path(f"said.{handoff}")) and
+                   open(box.path(f"said.{handoff}")).read(), "the attempt")
+        assert open(box.path(f"said.{handoff}")).read().strip() == expected
+        d.stop()

@@ -1,0 +1,168 @@
+/* Which lines of the log are too many. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log_limit.h"
+
+static const char a[] = "a %d", b[] = "b";
+static unsigned long told;
+static unsigned times;
+
+static void
+tell(const struct log_limit_kind *kind)
+{
+	assert_true(kind->left_out > 0);
+	told += kind->left_out;
+	times++;
+}
+
+static struct mono
+at(int64_t ms)
+{
+	return (struct mono){ .ns = (1000 + ms) * 1000000 };
+}
+
+static unsigned
+pass(struct log_limit *l, const char *app, const char *fmt, int64_t ms,
+    unsigned n)
+{
+	struct log_limit_kind *kind;
+	unsigned passed = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		passed += log_limit_pass(l, app, fmt, at(ms), tell, &kind);
+	return passed;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	told = times = 0;
+	return 0;
+}
+
+static void
+twenty_a_second(void **state)
+{
+	struct log_limit l = { 0 };
+
+	(void)state;
+	assert_true(mono_is_never(log_limit_due(&l)));
+	assert_int_equal(pass(&l, "web", a, 0, 20), 20);
+	assert_true(mono_is_never(log_limit_due(&l)));
+	assert_int_equal(pass(&l, "web", a, 999, 1000), 0);
+	assert_int_equal(log_limit_due(&l).ns, at(1000).ns);
+	assert_int_equal(told, 0);
+	assert_int_equal(pass(&l, "web", a, 1000, 30), 20);
+	assert_int_equal(told, 1000);
+	log_limit_tell(&l, at(1999), tell);
+	assert_int_equal(told, 1000);
+	log_limit_tell(&l, at(2000), tell);
+	assert_int_equal(told, 1010);
+	assert_int_equal(times, 2);
+	assert_true(mono_is_never(log_limit_due(&l)));
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_int_equal(times, 2);
+}
+
+static void
+each_app_and_kind(void **state)
+{
+	struct log_limit l = { 0 };
+
+	(void)state;
+	assert_int_equal(pass(&l, "web", a, 0, 25), 20);
+	assert_int_equal(pass(&l, "web", b, 0, 25), 20);
+	assert_int_equal(pass(&l, "webs", a, 0, 25), 20);
+	assert_int_equal(pass(&l, NULL, a, 0, 25), 20);
+	assert_int_equal(pass(&l, "web", a, 0, 25), 0);
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_int_equal(told, 4 * 5 + 25);
+	assert_int_equal(times, 4);
+}
+
+/* So many apps say something in turn. */
+static unsigned
+pass_apps(struct log_limit *l, unsigned from, unsigned n, int64_t ms,
+    unsigned each)
+{
+	unsigned passed = 0;
+	char app[16];
+
+	for (unsigned i = from; i < from + n; i++) {
+		snprintf(app, sizeof(app), "app%u", i);
+		passed += pass(l, app, a, ms, each);
+	}
+	return passed;
+}
+
+/* Nothing that was counted is forgotten. */
+static void
+room_is_made(void **state)
+{
+	const unsigned n = LOG_LIMIT_KINDS;
+	struct log_limit l = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(pass_apps(&l, i * n, n, i * 1000, 30), 20 * n);
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_int_equal(told, 3 * 10 * n);
+}
+
+/* No room is made within a second: what is too much together counts as one. */
+static void
+others_are_one(void **state)
+{
+	const unsigned n = 2 * LOG_LIMIT_KINDS;
+	struct log_limit l = { 0 };
+	unsigned passed = 0;
+
+	(void)state;
+	for (int64_t ms = 0; ms < 1000; ms += 10)
+		passed += pass_apps(&l, 0, n, ms, 1);
+	assert_int_equal(passed, 20 * (LOG_LIMIT_KINDS + 1));
+	assert_int_equal(log_limit_due(&l).ns, at(1000).ns);
+	log_limit_tell(&l, at(1000), tell);
+	assert_int_equal(told, 100 * n - passed);
+	assert_int_equal(times, LOG_LIMIT_KINDS + 1);
+	assert_int_equal(pass_apps(&l, n, LOG_LIMIT_KINDS + 20, 1000, 1),
+	    LOG_LIMIT_KINDS + 20);
+	assert_int_equal(pass_apps(&l, 3 * n, 1, 1000, 1), 0);
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_int_equal(told, 100 * n - passed + 1);
+}
+
+static void
+long_name(void **state)
+{
+	struct log_limit l = { 0 };
+	char app[33];
+
+	(void)state;
+	memset(app, 'x', 32);
+	app[32] = '\0';
+	assert_int_equal(pass(&l, app, a, 0, 30), 20);
+	assert_int_equal(pass(&l, app, a, 1, 30), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(twenty_a_second, setup),
+		cmocka_unit_test_setup(each_app_and_kind, setup),
+		cmocka_unit_test_setup(room_is_made, setup),
+		cmocka_unit_test_setup(others_are_one, setup),
+		cmocka_unit_test_setup(long_name, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

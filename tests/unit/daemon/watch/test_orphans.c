@@ -1,0 +1,82 @@
+/* What is kept of dead workers, as long as something of them may be found. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+
+#include "core/conf/conf.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/watch/orphans.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+
+/* Linked with --wrap for it. */
+bool __wrap_process_proc_is_ours(void);
+
+static bool is_ours;
+
+bool
+__wrap_process_proc_is_ours(void)
+{
+	return is_ours;
+}
+
+static size_t
+kept_of(unsigned n)
+{
+	const struct conf_app conf = { .stop_signal = SIGTERM };
+	struct app_spec spec = { .conf = &conf };
+	struct crew crew = { .name = (char[]){ "web" } };
+	struct workers workers = { .run_id = 1 };
+	struct orphans orphans = { .scan = CHILD_SCAN_INIT };
+	struct loop *loop;
+	size_t kept = 0;
+
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	assert_int_equal(orphans_init(&orphans, loop, &workers), 0);
+	for (unsigned i = 1; i <= n; i++) {
+		struct worker w = {
+			.crew = &crew, .spec = &spec, .serial = i,
+			.pid = 4 * 1024 * 1024 + (pid_t)i,
+		};
+
+		orphans_begin(&orphans, &w);
+	}
+	for (struct legacy *l = orphans.legacies.first; l != NULL; l = l->next)
+		kept++;
+	orphans_fini(&orphans);
+	loop_free(loop);
+	return kept;
+}
+
+static void
+dead_workers_are_known(void **state)
+{
+	(void)state;
+	is_ours = true;
+	assert_int_equal(kept_of(3), 3);
+}
+
+/* No sweep could ever say that nothing is left of them. */
+static void
+nothing_piles_up_where_nobody_can_look(void **state)
+{
+	(void)state;
+	is_ours = false;
+	assert_int_equal(kept_of(3), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dead_workers_are_known),
+		cmocka_unit_test(nothing_piles_up_where_nobody_can_look),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
