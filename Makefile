@@ -441,7 +441,7 @@ TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
 	libserver-starter-perl python3-systemd uvicorn python3-celery celery
 TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
-	golang-go php-cli busybox-static nginx-light redis-server ruby \
+	golang-go php-cli busybox-static nginx-light redis-server socat ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
 	python3-prometheus-client python3-twisted systemd \
 	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -453,7 +453,7 @@ TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
-	    redis-server ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
+	    redis-server socat ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
 	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
 	    plackup starman h2o && ls /usr/sbin/php-fpm* && \
 	ruby -e "require 'webrick'; require 'sd_notify'"
