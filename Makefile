@@ -250,8 +250,8 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	$(FUZZ_TARGETS:%=fuzz-%) soak bench
 
 # What `make check` runs: check-X for each X. Those joined by a plus would run
-# beside each other (SUITES=e2e+asan+valgrind), which saves some minutes on an
-# idle machine; one after another a failure is about the suite that it is in.
+# beside each other (SUITES=e2e+asan+valgrind), which is over sooner; one after
+# another a failure is about the suite that it is in.
 SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
 	unit-asan fuzz-asan e2e asan valgrind
 
