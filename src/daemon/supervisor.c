@@ -36,6 +36,7 @@
 #include "linux/file/pidfile.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"
+#include "linux/process/looker.h"
 #include "linux/process/process.h"
 
 struct supervisor {
@@ -484,6 +485,7 @@ release_all(struct supervisor *sup)
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
+	looker_end();
 	fd_close(&sup->signal_fd);
 	life_fini(&sup->life);
 	loop_free(sup->loop);

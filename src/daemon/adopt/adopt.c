@@ -20,11 +20,12 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 
 /* When to answer again a caller that got no CPU time. */
@@ -170,16 +171,20 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	return code == -EINTR ? code : 0;
 }
 
+/* -EINTR: again later. */
 static int
-find_called(const struct worker *w, const struct seccomp_call *call,
+find_called(struct worker *w, const struct seccomp_call *call,
     struct listener **ret_l, uint64_t *ret_ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	enum inspect_kind kind = inspect_fd(call->tid, call->fd, ret_ino);
+	const struct looker_whom whom = look_at_whom(w);
+	struct look_fd fd;
+	int code = look_fd(&whom, call->tid, call->fd, &fd);
 
-	inspect_end(&ids);
-	if (kind != INSPECT_SOCKET)
+	if (look_at_failed(w, code))
+		return -EINTR;
+	if (code < 0 || fd.kind != INSPECT_SOCKET)
 		return -ENOTSOCK;
+	*ret_ino = fd.ino;
 	*ret_l = app_spec_find_lane(w->spec, *ret_ino);
 	return 0;
 }
@@ -257,11 +262,14 @@ static bool
 has_to_wait(struct adopt *adopt, struct adopt_pending *p)
 {
 	struct worker *w = p->worker;
+	struct mono begin = mono_now();
 
 	if ((p->call.is_bind ? answer_bind(w, &p->call) :
 	    answer_listen(w, &p->call)) != -EINTR)
 		return false;
-	adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
+	/* One that is known to hold us up takes no time. */
+	if (mono_ms_between(begin, mono_now()) > 0)
+		adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
 	if (p->gap_ms < AGAIN_MAX_MS)
 		p->gap_ms *= 2;
 	p->due = mono_add_ms(mono_now(), p->gap_ms);

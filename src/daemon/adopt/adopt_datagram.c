@@ -11,11 +11,12 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 #include "linux/socket/socket.h"
 
 /* Has the caller it open, or who got it from the caller? It may fork first, and
@@ -23,14 +24,12 @@
 static bool
 has_open(const struct ask *a, const struct lane *lane)
 {
+	const struct looker_whom whom = look_at_whom(a->w);
 	pid_t pid = inspect_process_of(a->call->tid);
-	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
-	bool open = pid > 0 &&
-	    waiting_holds(pid, lane->ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(a->w));
 
-	inspect_end(&ids);
-	return open;
+	return pid > 0 &&
+	    look_holds(&whom, pid, lane->ino, FD_PROTOCOL_FIRST,
+	    adopt_n_given(a->w));
 }
 
 static bool

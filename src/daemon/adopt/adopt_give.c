@@ -21,10 +21,11 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/socket/epoll_enter.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
@@ -44,15 +45,8 @@ place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 {
 	int code = 0;
 
-	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++) {
-		struct fsids ids =
-		    inspect_begin(&a->w->spec->conf->creds);
-		unsigned flags = 0;
-
-		(void)inspect_fd_flags(a->call->tid, k->twins[i], &flags);
-		inspect_end(&ids);
-		code = place(a, lane, k->twins[i], flags);
-	}
+	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++)
+		code = place(a, lane, k->twins[i], k->twin_flags[i]);
 	return code == -EINTR ? code : 0;
 }
 
@@ -64,10 +58,11 @@ replace_socket(const struct ask *a, const struct lane *to)
 	int code;
 
 	wish_make(a, to);
-	ask_find_kin(a, &kin);
+	code = ask_find_kin(a, &kin);
 	/* The twins first: a call that comes again finds its own descriptor
 	   to be a lane only when all is done. */
-	code = place_twins(a, &kin, lane);
+	if (code == 0)
+		code = place_twins(a, &kin, lane);
 	if (code == 0)
 		code = place(a, lane, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0 &&
@@ -86,7 +81,6 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 	struct app_spec *spec = w->spec;
 	struct lane *lane = lanes_find_inode(l, ino);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = lane->fd };
-	struct fsids ids;
 	int code;
 
 	if (l->bound.kind == ADDRESS_TCP)
@@ -102,9 +96,7 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 		return code;
 	/* It has bound its own before it was known that they share, or that
 	   another process has it too. */
-	ids = inspect_begin(&spec->conf->creds);
-	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
-	inspect_end(&ids);
+	code = ask_flags(&a);
 	return code < 0 ? code : replace_socket(&a, lane);
 }
 
@@ -114,14 +106,10 @@ exchange(struct ask *a, struct listener *l, struct error *err)
 {
 	struct app_spec *spec = a->w->spec;
 	struct lane *lane;
-	struct fsids ids;
 	int code = spec_lanes_take(spec, l, &a->w->holder, &lane, err);
 
-	if (code < 0)
-		return code;
-	ids = inspect_begin(&spec->conf->creds);
-	code = inspect_fd_flags(a->call->tid, a->call->fd, &a->flags);
-	inspect_end(&ids);
+	if (code == 0)
+		code = ask_flags(a);
 	return code < 0 ? code : replace_socket(a, lane);
 }
 
@@ -164,17 +152,17 @@ static int
 take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
     struct listener **ret_l, struct error *err)
 {
+	const struct looker_whom whom = look_at_whom(w);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = -1 };
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	pid_t pid = inspect_process_of(call->tid);
 	struct listener *l = NULL;
 	char name[16];
-	int code = 0;
+	int code = look_copy(&whom, call->tid, call->fd, ino, &a.copy);
 
-	a.copy = pid > 0 ? inspect_take_fd(pid, call->fd) : -1;
-	inspect_end(&ids);
-	if (a.copy >= 0 && socket_inode(a.copy) == ino &&
-	    !socket_is_listening(a.copy) && socket_interface(a.copy, name))
+	if (look_at_failed(w, code))
+		return -EINTR;
+	code = 0;
+	if (a.copy >= 0 && !socket_is_listening(a.copy) &&
+	    socket_interface(a.copy, name))
 		l = find_narrow(w->spec, a.copy, name);
 	if (l != NULL)
 		code = exchange(&a, l, err);
@@ -273,8 +261,9 @@ give_own(const struct ask *a, int fd)
 	if (a->copy >= 0)
 		socket_inherit_options(a->copy, fd, NULL, NULL);
 	socket_set_nonblocking(fd, (a->flags & O_NONBLOCK) != 0);
-	ask_find_kin(a, &kin);
-	code = place_twins(a, &kin, fd);
+	code = ask_find_kin(a, &kin);
+	if (code == 0)
+		code = place_twins(a, &kin, fd);
 	if (code == 0)
 		code = place(a, fd, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0)

@@ -11,9 +11,11 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 
 /* Shells, package runners and inits before a server are fewer. */
@@ -22,21 +24,20 @@
 /* Put `fd` there, if the caller still has under that number what it was given:
    it may have closed it, and something else be there. */
 static int
-replace(const struct worker *w, const struct seccomp_call *call, size_t i,
+replace(struct worker *w, const struct seccomp_call *call, size_t i,
     int fd)
 {
 	int number = FD_PROTOCOL_FIRST + (int)i;
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	uint64_t ino = 0;
-	unsigned flags = 0;
-	bool there = inspect_fd(call->tid, number, &ino) == INSPECT_SOCKET &&
-	    ino == w->given[i];
+	const struct looker_whom whom = look_at_whom(w);
+	struct look_fd its;
+	int code = look_fd(&whom, call->tid, number, &its);
 
-	if (there)
-		(void)inspect_fd_flags(call->tid, number, &flags);
-	inspect_end(&ids);
-	return !there ? 0 : seccomp_notify_place(w->trap->fd, call, fd, number,
-	    (flags & O_CLOEXEC) != 0);
+	if (look_at_failed(w, code))
+		return -EINTR;
+	if (code < 0 || its.kind != INSPECT_SOCKET || its.ino != w->given[i])
+		return 0;
+	return seccomp_notify_place(w->trap->fd, call, fd, number,
+	    its.flags_code == 0 && (its.flags & O_CLOEXEC) != 0);
 }
 
 int
@@ -57,13 +58,11 @@ given_close(struct worker *w, const struct seccomp_call *call, size_t i)
 static bool
 has_fd(const struct worker *w, pid_t pid, int number, uint64_t ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	uint64_t found = 0;
-	bool has = inspect_fd(pid, number, &found) == INSPECT_SOCKET &&
-	    found == ino;
+	const struct looker_whom whom = look_at_whom(w);
+	struct look_fd fd;
 
-	inspect_end(&ids);
-	return has;
+	return look_fd(&whom, pid, number, &fd) == 0 &&
+	    fd.kind == INSPECT_SOCKET && fd.ino == ino;
 }
 
 bool

@@ -14,9 +14,9 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
 #include "linux/process/locks.h"
 
 /* The binds of one process for which is looked whether the port is free. */
@@ -76,13 +76,12 @@ has_locked_sibling(const struct worker *w)
 	locks_read(&locks);
 	for (const struct worker *o = w->crew->workers; o != NULL && !found;
 	    o = o->next) {
-		struct fsids ids;
+		struct looker_whom whom;
 
 		if (o == w || o->pid == 0)
 			continue;
-		ids = inspect_begin(&o->spec->conf->creds);
-		found = locks_held(&locks, o->pid);
-		inspect_end(&ids);
+		whom = look_at_whom(o);
+		found = locks_held(&locks, &whom);
 	}
 	locks_free(&locks);
 	return found;

@@ -12,11 +12,11 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/hint.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
@@ -289,11 +289,9 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 static bool
 is_deserted(const struct worker *w, const struct lane *lane)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, lane->ino, 0, 0);
+	const struct looker_whom whom = look_at_whom(w);
 
-	inspect_end(&ids);
-	return !held;
+	return !look_holds(&whom, w->pid, lane->ino, 0, 0);
 }
 
 /* Of what it has to itself: new clients go elsewhere. Returns false if there was

@@ -6,7 +6,6 @@
 #include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer_proof.h"
 #include "daemon/workers/worker.h"
-#include "linux/process/inspect.h"
 
 /* Of a step; between two looks, beside so many times what the last one took; and
    after how long nobody wants one any more. */
@@ -80,19 +79,17 @@ bool
 steer_proof(struct steer_proof *p, const struct worker *w)
 {
 	struct mono now = mono_now();
-	struct fsids ids;
 	int code = 0;
 	bool serves;
 
 	if (is_anothers(p, w, now) ||
 	    (p->serial == 0 && mono_before(now, p->next)))
 		return false;
-	ids = inspect_begin(&w->spec->conf->creds);
 	if (p->serial == 0)
 		code = begin_look(p, w, now);
 	if (code == 0)
-		code = connections_step(&p->look, SPELL_MS);
-	inspect_end(&ids);
+		code = connections_step(&p->look, &w->spec->conf->creds,
+		    SPELL_MS);
 	p->stepped = now;
 	if (code > 0)
 		return false;

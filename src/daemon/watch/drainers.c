@@ -15,9 +15,9 @@
 #include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
 #include "linux/process/process.h"
 
 /* How long a look goes on before everything else gets its turn. */
@@ -39,6 +39,9 @@
    how many times as long as it took to look, also for a farewell. */
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
+
+/* Until the next look at one that has held up the last. */
+#define HELD_UP_MS	50
 
 /* What is known of a worker that drains, if it does. */
 struct drainage {
@@ -189,7 +192,8 @@ says_farewell(const struct drainage *x)
 static void
 say_farewell(struct drainage *x, const struct connections *look)
 {
-	int n = farewells_look(&x->farewells, look, says_farewell(x));
+	const struct looker_whom whom = look_at_whom(x->worker);
+	int n = farewells_look(&x->farewells, look, &whom, says_farewell(x));
 
 	if (n > 0)
 		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
@@ -351,11 +355,14 @@ static void
 go_on(struct drainage *x)
 {
 	struct drainers *d = x->all;
-	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
-	int code = connections_step(&d->look, SPELL_MS);
+	int code = connections_step(&d->look, &x->worker->spec->conf->creds,
+	    SPELL_MS);
 
-	inspect_end(&ids);
-	if (code != 1) {
+	if (look_at_failed(x->worker, code) && look_at_may_pass(x->worker)) {
+		end_look(d);
+		thaw(x);
+		look_again(x, after_gap(x, HELD_UP_MS));
+	} else if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
 	    mono_now()) >= FROZEN_MAX_MS) {
@@ -371,7 +378,6 @@ begin_look(struct drainage *x)
 	struct drainers *d = x->all;
 	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
 	size_t n = drain_sight_ports(w, of);
-	struct fsids ids;
 	int code = 0;
 
 	x->looked = mono_now();
@@ -389,12 +395,9 @@ begin_look(struct drainage *x)
 	}
 	memset(&d->look, 0, sizeof(d->look));
 	d->at = x;
-	if (code == 0) {
-		ids = inspect_begin(&w->spec->conf->creds);
+	if (code == 0)
 		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
 		    drain_steered_ms(&x->drain, mono_now()));
-		inspect_end(&ids);
-	}
 	if (code < 0)
 		conclude(x, code);
 	else

@@ -14,9 +14,13 @@
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 
 #define SWEEP_MS 50
+
+/* Until the next one for those that could not be looked at. */
+#define UNSEEN_MS 1000
 
 /* Of a turn, in which so many environments are read as there is time for; others
    have the loop in between. One look that cannot be made in parts ends then. */
@@ -62,6 +66,14 @@ is_stranger(const struct orphans *o, pid_t pid)
 	return false;
 }
 
+/* One of which it is known what it is for. */
+static bool
+is_known_child(const struct orphans *o, pid_t pid)
+{
+	return workers_find(o->workers, pid) != NULL || is_stranger(o, pid) ||
+	    looker_is(pid);
+}
+
 bool
 orphans_each(struct orphans *o,
     bool (*fn)(struct orphans *o, pid_t pid, void *ctx), void *ctx)
@@ -72,26 +84,29 @@ orphans_each(struct orphans *o,
 	if (process_children(&pids, &n) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (workers_find(o->workers, pids[i]) == NULL &&
-		    !is_stranger(o, pids[i]) && !fn(o, pids[i], ctx))
+		if (!is_known_child(o, pids[i]) && !fn(o, pids[i], ctx))
 			break;
 	free(pids);
 	return true;
 }
 
-uint64_t
-orphans_serial_of(const struct orphans *o, pid_t pid)
+int
+orphans_serial_of(const struct orphans *o, pid_t pid, uint64_t *ret_serial)
 {
+	const struct looker_whom whom = { .pid = pid };
 	char id[64], own[32];
 	uint64_t serial;
+	int code = look_env(&whom, "CLUSTERD_WORKER_ID", id, sizeof(id));
 
+	*ret_serial = 0;
+	if (code < 0)
+		return code == -ENODATA ? 0 : code;
 	snprintf(own, sizeof(own), "%016llx.",
 	    (unsigned long long)o->workers->run_id);
-	if (!process_env(pid, "CLUSTERD_WORKER_ID", id, sizeof(id)) ||
-	    strncmp(id, own, strlen(own)) != 0 ||
-	    !num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
-		return 0;
-	return serial;
+	if (strncmp(id, own, strlen(own)) == 0 &&
+	    num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
+		*ret_serial = serial;
+	return 0;
 }
 
 static bool
@@ -108,13 +123,18 @@ serial_lives(const struct orphans *o, uint64_t serial)
 
 /* ---- whose it is ---- */
 
-/* False: it belongs to a worker that lives, or nobody knows whose it was. */
+/* False: it belongs to a worker that lives, or nobody knows whose it was, or that
+   cannot be seen for now. */
 static bool
-is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
+is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 {
-	uint64_t serial = orphans_serial_of(o, pid);
 	struct process_stat st;
+	uint64_t serial;
 
+	if (orphans_serial_of(o, pid, &serial) < 0) {
+		o->unseen = true;
+		return false;
+	}
 	if (serial != 0 && serial_lives(o, serial))
 		return false;
 	if (!process_stat(pid, &st) || st.state == 'Z')
@@ -179,6 +199,7 @@ forget_known(struct orphans *o, pid_t pid)
 void
 orphans_reaped(struct orphans *o, pid_t pid)
 {
+	looker_reaped(pid);
 	forget_known(o, pid);
 	o->disturbed = true;
 	for (size_t i = 0; i < o->n_strangers; i++)
@@ -330,8 +351,8 @@ sweep_part(struct orphans *o)
 	while (mono_before(mono_now(), end)) {
 		if (!child_scan_next(&o->scan, &pid))
 			return false;
-		if (pid != 0 && workers_find(o->workers, pid) == NULL &&
-		    !is_stranger(o, pid) && process_is_child(pid))
+		if (pid != 0 && !is_known_child(o, pid) &&
+		    process_is_child(pid))
 			sweep_one(o, pid, NULL);
 	}
 	return true;
@@ -343,12 +364,14 @@ static void
 end_sweep(struct orphans *o, bool listed)
 {
 	child_scan_end(&o->scan);
-	if (listed && !o->disturbed)
+	if (listed && !o->disturbed && !o->unseen)
 		drop_legacies(o);
 	kill_due(o);
 	if (o->again)
 		orphans_sweep_soon(o);
-	o->again = false;
+	else if (o->unseen)
+		loop_timer_start(o->loop, &o->sweep, UNSEEN_MS);
+	o->again = o->unseen = false;
 }
 
 static void
@@ -394,11 +417,13 @@ sweep_due(void *ctx)
 void
 orphans_sweep_soon(struct orphans *o)
 {
+	struct mono soon = mono_add_ms(mono_now(), SWEEP_MS);
+
 	/* One that is under way may be past them. */
 	if (o->sweeping)
 		o->again = true;
-	else
-		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
+	else if (mono_before(soon, o->sweep.due))
+		loop_timer_set(o->loop, &o->sweep, soon);
 }
 
 /* ---- the end ---- */

@@ -4,9 +4,8 @@
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
-#include "linux/process/waiting.h"
 
 bool
 orphans_look_in_group(struct orphans *o, pid_t pgid)
@@ -27,11 +26,13 @@ look_for_owner(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct owner_search *search = ctx;
 	struct process_stat st;
+	uint64_t serial;
 
 	if (!process_stat(pid, &st) || st.state == 'Z')
 		return true;
 	search->found = st.group == search->worker->pid ||
-	    orphans_serial_of(o, pid) == search->worker->serial;
+	    (orphans_serial_of(o, pid, &serial) == 0 &&
+	    serial == search->worker->serial);
 	return !search->found && mono_before(mono_now(), search->end);
 }
 
@@ -56,12 +57,13 @@ static bool
 look_for_crew(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct crew_search *search = ctx;
-	uint64_t serial = orphans_serial_of(o, pid);
+	uint64_t serial;
 
+	/* As what cannot be listed. */
+	search->found = orphans_serial_of(o, pid, &serial) < 0;
 	for (const struct worker *w = search->crew->workers; w != NULL;
 	    w = w->next)
 		search->found |= serial != 0 && w->serial == serial;
-	/* As what cannot be listed. */
 	search->found |= !mono_before(mono_now(), search->end);
 	return !search->found;
 }
@@ -87,18 +89,16 @@ static bool
 look_for_holder(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct holder_search *search = ctx;
+	const struct looker_whom whom = { .pid = pid, .creds = search->creds };
 	struct process_stat st;
-	struct fsids ids;
 
 	(void)o;
 	/* As what cannot be listed. */
 	search->found = !mono_before(mono_now(), search->end);
 	if (search->found || !process_stat(pid, &st) || st.state == 'Z')
 		return !search->found;
-	ids = inspect_begin(search->creds);
-	search->found = waiting_holds(pid, search->ino, search->given,
+	search->found = look_holds(&whom, pid, search->ino, search->given,
 	    search->n_given);
-	inspect_end(&ids);
 	return !search->found;
 }
 

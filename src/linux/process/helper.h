@@ -7,6 +7,7 @@
 #define LINUX_PROCESS_HELPER_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Fork; the child calls fn(ctx) with no other descriptors open than `keep`, of
@@ -14,6 +15,9 @@
  * only. Returns a pidfd, which is readable once it has ended, or -errno.
  */
 int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
+
+/* The same; the pid, of an unreaped child, or -errno. */
+pid_t helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
 
 /* Kill it. Not even that ends one that sleeps uninterruptibly. */
 void helper_kill(int pidfd);

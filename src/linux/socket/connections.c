@@ -30,13 +30,13 @@ connections_begin(struct connections *c, struct sockdiag *diag,
 		   there to a descriptor. */
 		c->blink |= of[i].family == AF_UNIX;
 	}
-	return tree_sockets_begin(&c->tree, roots, n_roots);
+	return look_sockets_begin(&c->tree, roots, n_roots);
 }
 
 void
 connections_end(struct connections *c)
 {
-	tree_sockets_end(&c->tree);
+	look_sockets_end(&c->tree);
 	free(c->of);
 	free(c->v);
 	*c = (struct connections){ .n = 0 };
@@ -190,7 +190,8 @@ keep_owned(struct connections *c)
 }
 
 static int
-step_tree(struct connections *c, int64_t budget_ms)
+step_tree(struct connections *c, const struct conf_creds *creds,
+    int64_t budget_ms)
 {
 	int code = 0;
 
@@ -198,14 +199,15 @@ step_tree(struct connections *c, int64_t budget_ms)
 		qsort(c->v, c->n, sizeof(c->v[0]), compare);
 	c->sorted = true;
 	if (c->n > 0)
-		code = tree_sockets_step(&c->tree, budget_ms, mark, c);
+		code = look_sockets_step(&c->tree, creds, budget_ms, mark, c);
 	if (code == 0)
 		keep_owned(c);
 	return code;
 }
 
 int
-connections_step(struct connections *c, int64_t budget_ms)
+connections_step(struct connections *c, const struct conf_creds *creds,
+    int64_t budget_ms)
 {
 	struct mono end = mono_add_ms(mono_now(), budget_ms);
 	int code;
@@ -216,7 +218,7 @@ connections_step(struct connections *c, int64_t budget_ms)
 		if (left_ms < 0)
 			left_ms = 0;
 		code = c->at < c->n_of ? step_of(c, left_ms) :
-		    step_tree(c, left_ms);
+		    step_tree(c, creds, left_ms);
 	} while (code > 0 && mono_before(mono_now(), end));
 	return code;
 }

@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "core/worker/drain.h"
-#include "linux/process/tree_sockets.h"
+#include "linux/process/looks.h"
 
 struct sockdiag;
 
@@ -56,7 +56,7 @@ struct connections {
 	size_t cap;
 	bool failed;		/* short of memory */
 	bool sorted;
-	struct tree_sockets tree;
+	struct look_sockets tree;
 };
 
 /*
@@ -71,11 +71,12 @@ int connections_begin(struct connections *c, struct sockdiag *diag,
 void connections_end(struct connections *c);
 
 /*
- * Look on for about `budget_ms`. 1: there is more; 0: the result is there;
- * -errno: there will be none (as of sockdiag.h and tree_sockets.h). To be called
- * between inspect_begin() and inspect_end().
+ * Look on for about `budget_ms`, at processes as `creds` (NULL: as we are). 1:
+ * there is more; 0: the result is there; -errno: there will be none (as of
+ * sockdiag.h, tree_sockets.h and looker.h).
  */
-int connections_step(struct connections *c, int64_t budget_ms);
+int connections_step(struct connections *c, const struct conf_creds *creds,
+    int64_t budget_ms);
 
 /* The result, as core/worker/drain.h judges it. */
 struct drain_tally connections_tally(const struct connections *c,

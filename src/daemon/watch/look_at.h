@@ -1,0 +1,21 @@
+/* Looks at workers, which may hold up whoever looks (linux/process/looker). */
+#ifndef DAEMON_WATCH_LOOK_AT_H
+#define DAEMON_WATCH_LOOK_AT_H
+
+#include "linux/process/looker.h"
+
+struct worker;
+
+/* The worker, for a look; as long as it has its spec. */
+struct looker_whom look_at_whom(const struct worker *worker);
+
+/* What a look has come to: if it was held up, and has been for some time, that is
+   logged, once for each process. True: it was, so that it may be tried again
+   later. */
+bool look_at_failed(struct worker *worker, int code);
+
+/* Not for long as yet: any process may be, in the middle of an exec, or while it
+   maps much memory. */
+bool look_at_may_pass(const struct worker *worker);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * What is looked up in other processes while everything else waits: by
+ * linux/process/looker, so that nobody is held up by them. Each returns what
+ * looker_ask() does, where it says nothing else.
+ */
+#ifndef LINUX_PROCESS_LOOKS_H
+#define LINUX_PROCESS_LOOKS_H
+
+#include <sys/socket.h>
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "linux/process/inspect.h"
+#include "linux/process/looker.h"
+#include "linux/process/tree_sockets.h"
+#include "linux/process/usage.h"
+#include "linux/process/waiting.h"
+
+/* A descriptor of a thread. */
+struct look_fd {
+	enum inspect_kind kind;
+	uint64_t ino;		/* of a socket */
+	unsigned flags;		/* as of inspect_fd_flags() … */
+	int flags_code;		/* … or its error */
+};
+int look_fd(const struct looker_whom *whom, pid_t tid, int fd,
+    struct look_fd *ret_fd);
+
+/* A duplicate of it, if it is the socket with that inode; -errno. */
+int look_copy(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
+    int *ret_copy);
+
+/* The call of bind(2) that a thread waits in. */
+struct look_bind_of {
+	pid_t tid;
+	int fd;
+	uint64_t address;
+	uint32_t len;		/* of no more than a sockaddr_storage */
+};
+struct look_bind {
+	struct sockaddr_storage bytes;
+	ssize_t n;		/* of them; -errno */
+	struct look_fd fd;	/* looked at if all of them are there; and of a
+				   socket all that follows */
+	int copy;		/* a duplicate, the caller's; -1: none */
+	bool same_network;	/* without a duplicate: as of inspect.h */
+	char protocol[32];	/* … "": not known */
+	bool same_root;		/* of a Unix address: as of inspect.h */
+	bool has_cwd;
+	char cwd[PATH_MAX];
+};
+int look_bind(const struct looker_whom *whom, const struct look_bind_of *call,
+    struct look_bind *ret_bind);
+
+/* Who else refers to a socket: descriptors, and entries in epoll instances. More
+   than these are not told. */
+#define LOOK_TWINS_MAX		16
+#define LOOK_ENTRIES_MAX	LOOKER_FDS_MAX
+
+struct look_kin {
+	struct {
+		int fd;
+		unsigned flags;
+	} twins[LOOK_TWINS_MAX];
+	size_t n_twins;
+	struct {
+		int epoll;	/* a duplicate, the caller's */
+		int number;
+		uint32_t events;
+		uint64_t data;
+	} entries[LOOK_ENTRIES_MAX];
+	size_t n_entries;
+};
+int look_kin(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
+    struct look_kin *ret_kin);
+
+/* waiting_look() at most at so many sockets, and waiting_holds(), of the tree
+   below whom->pid, or below `pid`. Where there is no answer, that is
+   WAITING_HELD_UP, and true. */
+#define LOOK_INOS_MAX		256
+enum waiting look_waiting(const struct looker_whom *whom, const uint64_t *inos,
+    size_t n, int *ret_code);
+bool look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
+    int given, int n_given);
+
+/* listening_port() of whom->pid; false also where there is no answer. */
+bool look_listening_port(const struct looker_whom *whom, uint16_t *ret_port);
+
+/*
+ * The sockets of the trees below some processes, in steps, as
+ * linux/process/tree_sockets.h has it; some may be told more than once. The
+ * first of the processes is the one who is looked at. _begin() returns 0,
+ * -ENOMEM or -E2BIG, and _end() takes a zeroed one too.
+ */
+#define LOOK_ROOTS_MAX		1024
+struct look_sockets {
+	pid_t *roots;		/* owned */
+	size_t n;
+	uint64_t number;	/* of the search over there; 0: none as yet */
+};
+int look_sockets_begin(struct look_sockets *s, const pid_t *roots, size_t n);
+int look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
+    int64_t budget_ms, void (*fn)(void *ctx, const struct tree_socket *socket),
+    void *ctx);
+void look_sockets_end(struct look_sockets *s);
+
+/* usage_of_tree() of whom->pid; false also where there is no answer. */
+bool look_usage(const struct looker_whom *whom, struct usage *ret_usage);
+
+/* process_env() of whom->pid, of no more than 255 characters; -ENODATA: not
+   there, not readable, longer. */
+int look_env(const struct looker_whom *whom, const char *name, char *value,
+    size_t size);
+
+#endif
