@@ -425,7 +425,7 @@ look_here(const struct looker_whom *whom,
 	struct fsids ids;
 
 	if (anybody_holds_up())
-		return -EBUSY;
+		return -EAGAIN;
 	ids = inspect_begin(whom->creds != NULL ? whom->creds : &us);
 	*ret_code = question->fn(question->arg, ret, &fds);
 	inspect_end(&ids);
@@ -450,14 +450,14 @@ try(const struct looker_whom *whom, const struct looker_question *question,
 		return -EPIPE;
 	}
 	if (!await(patience(whom->pid, question->fn))) {
-		bool untaken = is_untaken();
+		bool untaken = is_untaken(), starved = is_starved();
 
 		if (untaken)
 			blame(looker.whom, looker.fn);
 		else
 			blame(whom->pid, question->fn);
 		give_up();
-		return untaken ? -EPIPE : -ETIMEDOUT;
+		return untaken ? -EPIPE : starved ? -EAGAIN : -ETIMEDOUT;
 	}
 	looker.whom = whom->pid;
 	looker.fn = question->fn;
@@ -486,7 +486,7 @@ looker_ask(const struct looker_whom *whom,
 bool
 looker_is_held_up(int code)
 {
-	return code == -ETIMEDOUT || code == -EBUSY;
+	return code == -ETIMEDOUT || code == -EBUSY || code == -EAGAIN;
 }
 
 int64_t

@@ -53,8 +53,9 @@ struct looker_question {
  * What the look returned, within a few milliseconds, or as long as our child
  * does not get the CPU; or -ETIMEDOUT: it takes long, and was given up; -EBUSY:
  * the same look at the same process was, a short time ago, or is held up still,
- * so that there is none. Where there can be no child, the look is made here,
- * unless somebody is known to hold up looks: -EBUSY.
+ * so that there is none; -EAGAIN: not for the sake of who is looked at, for our
+ * child did not get the CPU. Where there can be no child, the look is made here,
+ * unless somebody is known to hold up looks: -EAGAIN.
  */
 int looker_ask(const struct looker_whom *whom,
     const struct looker_question *question);

@@ -328,7 +328,7 @@ do_holds(const void *arg, void *ret, struct looker_fds *fds)
 	return 0;
 }
 
-bool
+int
 look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino, int given,
     int n_given)
 {
@@ -336,13 +336,13 @@ look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino, int given,
 		.pid = pid, .given = given, .n_given = n_given,
 		.n = 1, .inos = { ino },
 	};
-	bool holds = true;
-
-	(void)looker_ask(whom, &(struct looker_question){
+	bool holds;
+	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_holds, .arg = &of, .arg_len = size_of_tree(&of),
 	    .ret = &holds, .ret_len = sizeof(holds),
 	});
-	return holds;
+
+	return code < 0 ? code : holds;
 }
 
 struct port {

@@ -78,13 +78,15 @@ struct look_kin {
 int look_kin(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
     struct look_kin *ret_kin);
 
-/* waiting_look() at most at so many sockets, and waiting_holds(), of the tree
-   below whom->pid, or below `pid`. Where there is no answer, that is
-   WAITING_HELD_UP, and true. */
+/* waiting_look() at most at so many sockets, of the tree below whom->pid. Where
+   there is no answer, that is WAITING_HELD_UP. */
 #define LOOK_INOS_MAX		256
 enum waiting look_waiting(const struct looker_whom *whom, const uint64_t *inos,
     size_t n, int *ret_code);
-bool look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
+
+/* waiting_holds(), of the tree below `pid`: 1: yes, or it will never be seen; 0;
+   -errno: it was not seen, for now. */
+int look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
     int given, int n_given);
 
 /* listening_port() of whom->pid; false also where there is no answer. */
