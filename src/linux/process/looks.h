@@ -16,7 +16,6 @@
 
 #include "linux/process/inspect.h"
 #include "linux/process/looker.h"
-#include "linux/process/tree_sockets.h"
 #include "linux/process/usage.h"
 #include "linux/process/waiting.h"
 
@@ -47,8 +46,8 @@ struct look_bind {
 	struct look_fd fd;	/* looked at if all of them are there; and of a
 				   socket all that follows */
 	int copy;		/* a duplicate, the caller's; -1: none */
-	bool same_network;	/* without a duplicate: as of inspect.h */
-	char protocol[32];	/* … "": not known */
+	bool same_network;	/* as of inspect.h */
+	char protocol[32];	/* "": not known */
 	bool same_root;		/* of a Unix address: as of inspect.h */
 	bool has_cwd;
 	char cwd[PATH_MAX];
@@ -91,24 +90,6 @@ int look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
 
 /* listening_port() of whom->pid; false also where there is no answer. */
 bool look_listening_port(const struct looker_whom *whom, uint16_t *ret_port);
-
-/*
- * The sockets of the trees below some processes, in steps, as
- * linux/process/tree_sockets.h has it; some may be told more than once. The
- * first of the processes is the one who is looked at. _begin() returns 0,
- * -ENOMEM or -E2BIG, and _end() takes a zeroed one too.
- */
-#define LOOK_ROOTS_MAX		1024
-struct look_sockets {
-	pid_t *roots;		/* owned */
-	size_t n;
-	uint64_t number;	/* of the search over there; 0: none as yet */
-};
-int look_sockets_begin(struct look_sockets *s, const pid_t *roots, size_t n);
-int look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
-    int64_t budget_ms, void (*fn)(void *ctx, const struct tree_socket *socket),
-    void *ctx);
-void look_sockets_end(struct look_sockets *s);
 
 /* usage_of_tree() of whom->pid; false also where there is no answer. */
 bool look_usage(const struct looker_whom *whom, struct usage *ret_usage);
