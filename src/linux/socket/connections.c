@@ -190,8 +190,7 @@ keep_owned(struct connections *c)
 }
 
 static int
-step_tree(struct connections *c, const struct conf_creds *creds,
-    int64_t budget_ms)
+step_tree(struct connections *c, const struct conf_creds *creds)
 {
 	int code = 0;
 
@@ -199,7 +198,7 @@ step_tree(struct connections *c, const struct conf_creds *creds,
 		qsort(c->v, c->n, sizeof(c->v[0]), compare);
 	c->sorted = true;
 	if (c->n > 0)
-		code = look_sockets_step(&c->tree, creds, budget_ms, mark, c);
+		code = look_sockets_step(&c->tree, creds, mark, c);
 	if (code == 0)
 		keep_owned(c);
 	return code;
@@ -218,7 +217,7 @@ connections_step(struct connections *c, const struct conf_creds *creds,
 		if (left_ms < 0)
 			left_ms = 0;
 		code = c->at < c->n_of ? step_of(c, left_ms) :
-		    step_tree(c, creds, left_ms);
+		    step_tree(c, creds);
 	} while (code > 0 && mono_before(mono_now(), end));
 	return code;
 }

@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "core/worker/drain.h"
-#include "linux/process/looks.h"
+#include "linux/process/look_sockets.h"
 
 struct sockdiag;
 
