@@ -43,7 +43,6 @@ end_look(struct steer_proof *p, struct mono now)
 	int64_t took_ms = mono_ms_between(p->began, now);
 
 	connections_end(&p->look);
-	sockdiag_close(&p->diag);
 	p->serial = 0;
 	p->next = mono_add_ms(now, GAP_MS + GAP_FACTOR * took_ms);
 }
@@ -53,14 +52,10 @@ begin_look(struct steer_proof *p, const struct worker *w, struct mono now)
 {
 	struct connections_of of[PORTS_MAX];
 	size_t n = collect_ports(w, of);
-	int code = sockdiag_open(&p->diag);
 
 	p->began = now;
 	p->serial = w->serial;
-	if (code == 0)
-		code = connections_begin(&p->look, &p->diag, of, n, &w->pid, 1,
-		    0);
-	return code;
+	return connections_begin(&p->look, of, n, &w->pid, 1, 0, false);
 }
 
 /* Another's, or one that was ready once and is not waited for any more. */
@@ -102,6 +97,5 @@ void
 steer_proof_end(struct steer_proof *p)
 {
 	connections_end(&p->look);
-	sockdiag_close(&p->diag);
 	p->serial = 0;
 }

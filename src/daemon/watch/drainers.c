@@ -53,6 +53,7 @@ struct drainage {
 	struct farewells farewells;
 	int64_t queue;			/* of the one under way */
 	bool seen;			/* there was one that came to an end */
+	struct mono unseen;		/* since then it is held up; or never */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -308,12 +309,37 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 		if (y == x || y->worker->spec != x->worker->spec ||
 		    mono_is_never(e->due))
 			continue;
-		its.queue = drain_sight_queue(y->worker, &y->all->diag);
+		its.queue = drain_sight_queue(y->worker);
 		its.open = (struct drain_tally){ .busy = 0 };
 		count_flows(y, &its.open);
 		e->due = MONO_NEVER;
 		decide(y, &its);
 	}
+}
+
+static void
+tell_unseen(struct drainage *x, int code)
+{
+	struct crew *crew = x->worker->crew;
+
+	worker_log(crew->unseen_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+	    x->worker, "its connections cannot be seen: %s%s",
+	    strerror(-code), crew->unseen_told ? "" : " (said once)");
+	crew->unseen_told = true;
+}
+
+/* What is known of them without it holds up the drain, as it should. */
+static void
+tell_untimed(struct drainage *x)
+{
+	struct crew *crew = x->worker->crew;
+
+	worker_log(crew->untimed_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+	    x->worker, "it cannot be told when its connections were used, "
+	    "because what it waits for in the midst of a call holds up whoever "
+	    "asks: until that is over, each that is open counts as busy%s",
+	    crew->untimed_told ? "" : " (said once)");
+	crew->untimed_told = true;
 }
 
 /* The look has come to its end, well or not. */
@@ -335,12 +361,10 @@ conclude(struct drainage *x, int code)
 		facts.blink = d->look.blink;
 		facts.open = connections_tally(&d->look, &policy);
 		say_farewell(x, &d->look);
+		if (d->look.untimed != 0)
+			tell_untimed(x);
 	} else {
-		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
-		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
-		    "%s%s", strerror(-code), w->crew->unseen_told ? "" :
-		    " (said once)");
-		w->crew->unseen_told = true;
+		tell_unseen(x, code);
 		facts.seen = drain_sight_open(w, &facts.open);
 	}
 	count_flows(x, &facts.open);
@@ -351,6 +375,23 @@ conclude(struct drainage *x, int code)
 		spread_none(x, &facts);
 }
 
+/* Is the look at hand held up, and may that pass by itself? */
+static bool
+may_pass(struct drainage *x, int code)
+{
+	struct mono now = mono_now();
+
+	if (!look_at_failed(x->worker, code == 0 ? x->all->look.untimed :
+	    code)) {
+		if (code == 0)
+			x->unseen = MONO_NEVER;
+		return false;
+	}
+	if (mono_is_never(x->unseen))
+		x->unseen = now;
+	return mono_ms_between(x->unseen, now) < LOOK_AT_LASTING_MS;
+}
+
 static void
 go_on(struct drainage *x)
 {
@@ -358,7 +399,7 @@ go_on(struct drainage *x)
 	int code = connections_step(&d->look, &x->worker->spec->conf->creds,
 	    SPELL_MS);
 
-	if (look_at_failed(x->worker, code) && look_at_may_pass(x->worker)) {
+	if (may_pass(x, code)) {
 		end_look(d);
 		thaw(x);
 		look_again(x, after_gap(x, HELD_UP_MS));
@@ -378,12 +419,10 @@ begin_look(struct drainage *x)
 	struct drainers *d = x->all;
 	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
 	size_t n = drain_sight_ports(w, of);
-	int code = 0;
+	int code;
 
 	x->looked = mono_now();
-	if (n > 0 && d->diag.fd < 0)
-		code = sockdiag_open(&d->diag);
-	x->queue = drain_sight_queue(w, &d->diag);
+	x->queue = drain_sight_queue(w);
 	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
@@ -393,11 +432,9 @@ begin_look(struct drainage *x)
 		decide(x, &facts);
 		return;
 	}
-	memset(&d->look, 0, sizeof(d->look));
 	d->at = x;
-	if (code == 0)
-		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
-		    drain_steered_ms(&x->drain, mono_now()));
+	code = connections_begin(&d->look, of, n, &w->pid, 1,
+	    drain_steered_ms(&x->drain, mono_now()), true);
 	if (code < 0)
 		conclude(x, code);
 	else
@@ -456,6 +493,7 @@ drainers_add(struct worker *w)
 	if (x->entry.listed)
 		return;
 	x->seen = false;
+	x->unseen = MONO_NEVER;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
@@ -486,7 +524,7 @@ static struct drain_facts
 facts_at_last(const struct worker *w)
 {
 	struct drain_facts facts = {
-		.queue = drain_sight_queue(w, &w->drainage->all->diag),
+		.queue = drain_sight_queue(w),
 		.half_open = DRAIN_UNKNOWN,
 	};
 
@@ -539,7 +577,6 @@ drainers_leave(struct worker *w)
 int
 drainers_init(struct drainers *d, struct loop *loop)
 {
-	d->diag = (struct sockdiag)SOCKDIAG_INIT;
 	return look_queue_init(&d->looks, loop, look_due, d);
 }
 
@@ -547,6 +584,5 @@ void
 drainers_fini(struct drainers *d)
 {
 	end_look(d);
-	sockdiag_close(&d->diag);
 	look_queue_fini(&d->looks);
 }

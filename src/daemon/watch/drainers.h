@@ -12,7 +12,6 @@
 
 #include "daemon/watch/look_queue.h"
 #include "linux/socket/connections.h"
-#include "linux/socket/sockdiag.h"
 
 struct drainage;
 struct loop;
@@ -21,7 +20,6 @@ struct worker;
 /* One look at a time. */
 struct drainers {
 	struct look_queue looks;
-	struct sockdiag diag;
 	struct connections look;
 	struct drainage *at;		/* who is being looked at, or NULL */
 	struct drainage *frozen;	/* who stands still, or NULL: the others

@@ -4,8 +4,7 @@
 #include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 
-/* Held up for so long, it may be for ever; and that is said. */
-#define LASTING_MS	1000
+/* Held up for so long, that is said. */
 #define TELL_MS		3000
 
 struct looker_whom
@@ -19,7 +18,7 @@ look_at_whom(const struct worker *w)
 bool
 look_at_may_pass(const struct worker *w)
 {
-	return looker_held_up_ms(w->pid) < LASTING_MS;
+	return looker_held_up_ms(w->pid) < LOOK_AT_LASTING_MS;
 }
 
 bool

@@ -4,6 +4,9 @@
 
 #include "linux/process/looker.h"
 
+/* What has been held up for so long may be for ever. */
+#define LOOK_AT_LASTING_MS	1000
+
 struct worker;
 
 /* The worker, for a look; as long as it has its spec. */
