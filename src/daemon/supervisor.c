@@ -38,6 +38,7 @@
 #include "linux/loop/signals.h"
 #include "linux/process/looker.h"
 #include "linux/process/process.h"
+#include "linux/process/yama.h"
 
 struct supervisor {
 	struct loop *loop;
@@ -434,6 +435,7 @@ start(struct supervisor *sup, struct error *err)
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
+	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
 	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;

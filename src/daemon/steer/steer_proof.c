@@ -6,6 +6,7 @@
 #include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer_proof.h"
 #include "daemon/workers/worker.h"
+#include "linux/process/looker.h"
 
 /* Of a step; between two looks, beside so many times what the last one took; and
    after how long nobody wants one any more. */
@@ -86,7 +87,7 @@ steer_proof(struct steer_proof *p, const struct worker *w)
 		code = connections_step(&p->look, &w->spec->conf->creds,
 		    SPELL_MS);
 	p->stepped = now;
-	if (code > 0)
+	if (code > 0 || looker_is_held_up(code))
 		return false;
 	serves = code == 0 && p->look.n > 0;
 	end_look(p, mono_now());

@@ -1,8 +1,11 @@
+#include <string.h>
+
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 
 /* Held up for so long, that is said. */
 #define TELL_MS		3000
@@ -34,4 +37,28 @@ look_at_failed(struct worker *w, int code)
 		    "process)");
 	}
 	return looker_is_held_up(code);
+}
+
+void
+look_at_tell_unseen(const struct worker *w, int code)
+{
+	struct crew *crew = w->crew;
+
+	worker_log(crew->unseen_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, w,
+	    "its connections cannot be seen: %s%s", strerror(-code),
+	    crew->unseen_told ? "" : " (said once)");
+	crew->unseen_told = true;
+}
+
+void
+look_at_tell_untimed(const struct worker *w)
+{
+	struct crew *crew = w->crew;
+
+	worker_log(crew->untimed_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, w,
+	    "it cannot be told when its connections were used, because what it "
+	    "waits for in the midst of a call holds up whoever asks: until that "
+	    "is over, each that is open counts as busy%s",
+	    crew->untimed_told ? "" : " (said once)");
+	crew->untimed_told = true;
 }

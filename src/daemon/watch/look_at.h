@@ -21,4 +21,9 @@ bool look_at_failed(struct worker *worker, int code);
    maps much memory. */
 bool look_at_may_pass(const struct worker *worker);
 
+/* Its connections cannot be seen, with what a look at them has come to; or not when
+   they were used, so that they count as busy. Each is said once for its app. */
+void look_at_tell_unseen(const struct worker *worker, int code);
+void look_at_tell_untimed(const struct worker *worker);
+
 #endif

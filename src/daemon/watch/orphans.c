@@ -199,7 +199,6 @@ forget_known(struct orphans *o, pid_t pid)
 void
 orphans_reaped(struct orphans *o, pid_t pid)
 {
-	looker_reaped(pid);
 	forget_known(o, pid);
 	o->disturbed = true;
 	for (size_t i = 0; i < o->n_strangers; i++)

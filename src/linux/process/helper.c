@@ -81,6 +81,12 @@ helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 	return pid < 0 ? -errno : pid;
 }
 
+/* Those that are not reaped; of more it is not known. */
+#define KNOWN_MAX	64
+
+static pid_t known[KNOWN_MAX];
+static size_t n_known;
+
 int
 helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 {
@@ -89,9 +95,23 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 
 	if (pid < 0)
 		return pid;
+	if (n_known < KNOWN_MAX)
+		known[n_known++] = pid;
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;
+}
+
+bool
+helper_reaped(pid_t pid)
+{
+	for (size_t i = 0; i < n_known; i++) {
+		if (known[i] != pid)
+			continue;
+		known[i] = known[--n_known];
+		return true;
+	}
+	return false;
 }
 
 void

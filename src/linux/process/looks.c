@@ -93,6 +93,7 @@ look_copy(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
 	struct looker_fds fds = { .n = 0 };
 	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_copy, .arg = &of, .arg_len = sizeof(of), .fds = &fds,
+	    .attaches = true,
 	});
 
 	if (code == 0 && fds.n != 1)
@@ -132,14 +133,13 @@ do_bind(const void *arg, void *ret, struct looker_fds *fds)
 		return 0;
 	its.ino = b->fd.ino;
 	copy = copy_socket(&its);
-	if (copy >= 0) {
+	if (copy >= 0)
 		fds->v[fds->n++] = copy;
-	} else {
-		b->same_network = inspect_same_network(of->tid);
-		if (!inspect_protocol_name(of->tid, of->fd, b->protocol,
-		    sizeof(b->protocol)))
-			b->protocol[0] = '\0';
-	}
+	/* Even so it may not be sent. */
+	b->same_network = inspect_same_network(of->tid);
+	if (!inspect_protocol_name(of->tid, of->fd, b->protocol,
+	    sizeof(b->protocol)))
+		b->protocol[0] = '\0';
 	if (b->bytes.ss_family == AF_UNIX)
 		look_at_unix(of->tid, b);
 	return 0;
@@ -153,8 +153,11 @@ look_bind(const struct looker_whom *whom, const struct look_bind_of *call,
 	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_bind, .arg = call, .arg_len = sizeof(*call),
 	    .ret = ret_bind, .ret_len = sizeof(*ret_bind), .fds = &fds,
+	    .attaches = true,
 	});
 
+	if (code == -ETOOMANYREFS)
+		code = 0;
 	if (code == 0)
 		ret_bind->copy = fds.n > 0 ? fds.v[0] : -1;
 	return code;
@@ -263,6 +266,7 @@ look_kin(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
 	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_kin, .arg = &of, .arg_len = sizeof(of),
 	    .ret = ret_kin, .ret_len = sizeof(*ret_kin), .fds = &fds,
+	    .attaches = true,
 	});
 
 	/* Without room for all of them, some are missing. */
@@ -313,6 +317,7 @@ look_waiting(const struct looker_whom *whom, const uint64_t *inos, size_t n,
 	*ret_code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_waiting, .arg = &of, .arg_len = size_of_tree(&of),
 	    .ret = &waiting, .ret_len = sizeof(waiting),
+	    .attaches = true,
 	});
 	return waiting;
 }
@@ -328,7 +333,7 @@ do_holds(const void *arg, void *ret, struct looker_fds *fds)
 	return 0;
 }
 
-bool
+int
 look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino, int given,
     int n_given)
 {
@@ -336,13 +341,13 @@ look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino, int given,
 		.pid = pid, .given = given, .n_given = n_given,
 		.n = 1, .inos = { ino },
 	};
-	bool holds = true;
-
-	(void)looker_ask(whom, &(struct looker_question){
+	bool holds;
+	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_holds, .arg = &of, .arg_len = size_of_tree(&of),
 	    .ret = &holds, .ret_len = sizeof(holds),
 	});
-	return holds;
+
+	return code < 0 ? code : holds;
 }
 
 struct port {
@@ -374,123 +379,6 @@ look_listening_port(const struct looker_whom *whom, uint16_t *ret_port)
 	if (p.found)
 		*ret_port = p.port;
 	return p.found;
-}
-
-/* ---- sockets of trees ---- */
-
-struct of_sockets {
-	uint64_t number;
-	int64_t budget_ms;
-	size_t n;		/* of the roots; 0: it goes on */
-	pid_t roots[LOOK_ROOTS_MAX];
-};
-
-#define SOCKETS_MAX	500
-/* So many entries tree_sockets_step() looks at, at least. */
-#define SOCKETS_STEP	64
-
-struct sockets {
-	size_t n;
-	struct tree_socket v[SOCKETS_MAX];
-};
-_Static_assert(sizeof(struct sockets) <= LOOKER_BYTES_MAX &&
-    sizeof(struct of_sockets) <= LOOKER_BYTES_MAX, "");
-
-/* Over there. */
-static struct {
-	uint64_t number;
-	struct tree_sockets tree;
-} search_at_hand;
-
-static void
-note_socket(void *ctx, const struct tree_socket *socket)
-{
-	struct sockets *s = ctx;
-
-	s->v[s->n++] = *socket;
-}
-
-/* -ESTALE: it was another child's. */
-static int
-do_sockets(const void *arg, void *ret, struct looker_fds *fds)
-{
-	const struct of_sockets *of = arg;
-	struct mono end = mono_add_ms(mono_now(), of->budget_ms);
-	struct tree_sockets *tree = &search_at_hand.tree;
-	struct sockets *found = ret;
-	int code = 0;
-
-	(void)fds;
-	if (of->n > 0) {
-		tree_sockets_end(tree);
-		code = tree_sockets_begin(tree, of->roots, of->n);
-		search_at_hand.number = code == 0 ? of->number : 0;
-	} else if (search_at_hand.number != of->number) {
-		code = -ESTALE;
-	}
-	if (code < 0)
-		return code;
-	do
-		code = tree_sockets_step(tree, 0, note_socket, found);
-	while (code > 0 && found->n + SOCKETS_STEP <= SOCKETS_MAX &&
-	    mono_before(mono_now(), end));
-	return code;
-}
-
-int
-look_sockets_begin(struct look_sockets *s, const pid_t *roots, size_t n)
-{
-	struct look_sockets fresh = { .n = n };
-
-	if (n > LOOK_ROOTS_MAX)
-		return -E2BIG;
-	fresh.roots = calloc(n > 0 ? n : 1, sizeof(roots[0]));
-	if (fresh.roots == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		fresh.roots[i] = roots[i];
-	*s = fresh;
-	return 0;
-}
-
-void
-look_sockets_end(struct look_sockets *s)
-{
-	free(s->roots);
-	*s = (struct look_sockets){ .n = 0 };
-}
-
-int
-look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
-    int64_t budget_ms, void (*fn)(void *ctx, const struct tree_socket *socket),
-    void *ctx)
-{
-	static uint64_t numbers;
-	const struct looker_whom whom = {
-		.pid = s->n > 0 ? s->roots[0] : 0, .creds = creds,
-	};
-	struct of_sockets of = {
-		.number = s->number != 0 ? s->number : ++numbers,
-		.budget_ms = budget_ms < SEARCH_MS ? budget_ms : SEARCH_MS,
-		.n = s->number != 0 ? 0 : s->n,
-	};
-	struct sockets found = { .n = 0 };
-	int code;
-
-	if (s->n == 0)
-		return 0;
-	memcpy(of.roots, s->roots, of.n * sizeof(s->roots[0]));
-	code = looker_ask(&whom, &(struct looker_question){
-	    .fn = do_sockets, .arg = &of,
-	    .arg_len = offsetof(struct of_sockets, roots) +
-		of.n * sizeof(of.roots[0]),
-	    .ret = &found, .ret_len = sizeof(found),
-	});
-	for (size_t i = 0; i < found.n; i++)
-		fn(ctx, &found.v[i]);
-	/* From the beginning: the child has been replaced meanwhile. */
-	s->number = code == -ESTALE ? 0 : of.number;
-	return code == -ESTALE ? 1 : code;
 }
 
 /* ---- what it uses ---- */

@@ -16,7 +16,6 @@
 
 #include "linux/process/inspect.h"
 #include "linux/process/looker.h"
-#include "linux/process/tree_sockets.h"
 #include "linux/process/usage.h"
 #include "linux/process/waiting.h"
 
@@ -47,8 +46,8 @@ struct look_bind {
 	struct look_fd fd;	/* looked at if all of them are there; and of a
 				   socket all that follows */
 	int copy;		/* a duplicate, the caller's; -1: none */
-	bool same_network;	/* without a duplicate: as of inspect.h */
-	char protocol[32];	/* … "": not known */
+	bool same_network;	/* as of inspect.h */
+	char protocol[32];	/* "": not known */
 	bool same_root;		/* of a Unix address: as of inspect.h */
 	bool has_cwd;
 	char cwd[PATH_MAX];
@@ -78,35 +77,19 @@ struct look_kin {
 int look_kin(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
     struct look_kin *ret_kin);
 
-/* waiting_look() at most at so many sockets, and waiting_holds(), of the tree
-   below whom->pid, or below `pid`. Where there is no answer, that is
-   WAITING_HELD_UP, and true. */
+/* waiting_look() at most at so many sockets, of the tree below whom->pid. Where
+   there is no answer, that is WAITING_HELD_UP. */
 #define LOOK_INOS_MAX		256
 enum waiting look_waiting(const struct looker_whom *whom, const uint64_t *inos,
     size_t n, int *ret_code);
-bool look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
+
+/* waiting_holds(), of the tree below `pid`: 1: yes, or it will never be seen; 0;
+   -errno: it was not seen, for now. */
+int look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
     int given, int n_given);
 
 /* listening_port() of whom->pid; false also where there is no answer. */
 bool look_listening_port(const struct looker_whom *whom, uint16_t *ret_port);
-
-/*
- * The sockets of the trees below some processes, in steps, as
- * linux/process/tree_sockets.h has it; some may be told more than once. The
- * first of the processes is the one who is looked at. _begin() returns 0,
- * -ENOMEM or -E2BIG, and _end() takes a zeroed one too.
- */
-#define LOOK_ROOTS_MAX		1024
-struct look_sockets {
-	pid_t *roots;		/* owned */
-	size_t n;
-	uint64_t number;	/* of the search over there; 0: none as yet */
-};
-int look_sockets_begin(struct look_sockets *s, const pid_t *roots, size_t n);
-int look_sockets_step(struct look_sockets *s, const struct conf_creds *creds,
-    int64_t budget_ms, void (*fn)(void *ctx, const struct tree_socket *socket),
-    void *ctx);
-void look_sockets_end(struct look_sockets *s);
 
 /* usage_of_tree() of whom->pid; false also where there is no answer. */
 bool look_usage(const struct looker_whom *whom, struct usage *ret_usage);

@@ -8,10 +8,11 @@
 #include "linux/socket/connections.h"
 #include "linux/socket/connections_search.h"
 
-/* What the child takes for an answer, so that it does not pass for held up. */
-#define ANSWER_MS	4
+/* What the child takes for an answer, so that it does not pass for held up. The
+   same each time: a question that comes again gets what came late. */
+#define ANSWER_MS	1
 
-/* A search that has been lost is begun again so often. */
+/* A search that has been lost is begun again so often in a row. */
 #define STALE_MAX	3
 
 int
@@ -152,14 +153,12 @@ leave_out_closed(struct connections *c)
 	c->n = n;
 }
 
-/* Those that are not told, in the midst of it or at all, are there all the
-   same. */
 static int
 step_time(struct connections *c, const struct looker_whom *whom)
 {
 	struct connections_times_of of = { .n = 0 };
 	struct connections_times times;
-	size_t places[CONNECTIONS_TIMES_MAX];
+	size_t places[CONNECTIONS_TIMES_MAX], from = c->at;
 	int code = 0;
 
 	for (; c->at < c->n && of.n < CONNECTIONS_TIMES_MAX; c->at++) {
@@ -175,14 +174,25 @@ step_time(struct connections *c, const struct looker_whom *whom)
 			of.n * sizeof(of.v[0]),
 		    .ret = &times, .ret_len = sizeof(times),
 		});
-	if (code == 0)
-		take_times(c, places, of.n, &times);
-	else
-		c->untimed = code;
-	if (code == 0 && c->at < c->n)
+	if (code < 0) {
+		c->at = from;
+		return code;
+	}
+	take_times(c, places, of.n, &times);
+	if (c->at < c->n)
 		return 1;
 	leave_out_closed(c);
 	return 0;
+}
+
+bool
+connections_without_times(struct connections *c)
+{
+	if (!c->told)
+		return false;
+	c->untimed = true;
+	leave_out_closed(c);
+	return true;
 }
 
 /* ---- all of it ---- */
@@ -191,12 +201,13 @@ step_time(struct connections *c, const struct looker_whom *whom)
 static int
 begin_again(struct connections *c)
 {
-	if (++c->n_stale > STALE_MAX)
-		return -EBUSY;
 	c->question->begins = true;
 	c->listed = c->told = false;
 	c->n = 0;
-	return 1;
+	if (++c->n_stale <= STALE_MAX)
+		return 1;
+	c->n_stale = 0;
+	return -EBUSY;
 }
 
 static int
@@ -220,12 +231,10 @@ connections_step(struct connections *c, const struct conf_creds *creds,
 	struct mono end = mono_add_ms(mono_now(), budget_ms);
 	int code;
 
-	do {
-		q->budget_ms = mono_ms_between(mono_now(), end);
-		if (q->budget_ms > ANSWER_MS)
-			q->budget_ms = ANSWER_MS;
+	q->budget_ms = budget_ms < ANSWER_MS ? budget_ms : ANSWER_MS;
+	do
 		code = step(c, &whom);
-	} while (code > 0 && mono_before(mono_now(), end));
+	while (code > 0 && mono_before(mono_now(), end));
 	return code;
 }
 

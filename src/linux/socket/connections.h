@@ -38,8 +38,8 @@ struct connections {
 	size_t n_half_open;	/* handshakes older than what was asked for */
 	bool none;		/* there is none, in a queue or of anybody's … */
 	bool blink;		/* … but a moment later there may be one */
-	int untimed;		/* -errno, as of looker.h: of some it could not
-				   be told when they were used; or 0 */
+	bool untimed;		/* of some it could not be told when they were
+				   used: connections_without_times() */
 
 	/* Of the look under way. */
 	struct connections_question *question;	/* owned */
@@ -65,14 +65,18 @@ void connections_end(struct connections *c);
 /*
  * Look on for about `budget_ms`, at processes as `creds` (NULL: as we are). 1:
  * there is more; 0: the result is there; -errno: there will be none (as of
- * sockdiag.h, tree_sockets.h and looker.h).
- *
- * The list is held up by nobody's process (but see sockdiag.h), and the worker
- * is not to blame for it. When its own connections were used, the worker alone
- * can hold up: what is not told then is not `timed`, and `untimed` says why.
+ * sockdiag.h and tree_sockets.h), unless it is held up, as of looker.h: then the
+ * same step may be made later.
  */
 int connections_step(struct connections *c, const struct conf_creds *creds,
     int64_t budget_ms);
+
+/*
+ * The list is held up by nobody's process (but see sockdiag.h). When its own
+ * connections were used, the worker alone can hold up: if all that is missing is
+ * that, of some or all, this is the result. False: more is.
+ */
+bool connections_without_times(struct connections *c);
 
 /* The result, as core/worker/drain.h judges it. */
 struct drain_tally connections_tally(const struct connections *c,

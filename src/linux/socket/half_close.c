@@ -76,5 +76,6 @@ half_close(const struct looker_whom *whom, const struct half_close_of *of,
 	return looker_ask(whom, &(struct looker_question){
 	    .fn = close_all, .arg = &q, .arg_len = sizeof(q),
 	    .ret = ret_codes, .ret_len = n * sizeof(ret_codes[0]),
+	    .attaches = true,
 	});
 }

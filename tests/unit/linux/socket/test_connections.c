@@ -174,6 +174,21 @@ holder_end(struct holder *holder)
 
 /* ---- looks ---- */
 
+/* On a busy machine the child gets the CPU later. */
+static int
+step(struct connections *c, int64_t budget_ms)
+{
+	struct mono end = mono_add_ms(mono_now(), LIMIT_MS);
+	int code;
+
+	while (looker_is_held_up(code = connections_step(c, NULL,
+	    budget_ms))) {
+		assert_true(mono_before(mono_now(), end));
+		poll(NULL, 0, 1);
+	}
+	return code;
+}
+
 static int
 look_in_steps(struct connections *c, uint16_t port, const pid_t *roots,
     size_t n, int64_t budget_ms, unsigned *ret_steps)
@@ -182,7 +197,7 @@ look_in_steps(struct connections *c, uint16_t port, const pid_t *roots,
 	int code = connections_begin(c, &of, 1, roots, n, 0, true);
 
 	for (*ret_steps = 0; code >= 0; ++*ret_steps) {
-		code = connections_step(c, NULL, budget_ms);
+		code = step(c, budget_ms);
 		if (code <= 0)
 			break;
 		assert_in_range(*ret_steps, 0, 100000);
@@ -303,7 +318,7 @@ in_small_steps(void **state)
 		assert_int_equal(connections_begin(&c, &of, 1, &self, 1,
 		    0, true), 0);
 		for (unsigned i = 0; i < n; i++)
-			assert_int_equal(connections_step(&c, NULL, 0), 1);
+			assert_int_equal(step(&c, 0), 1);
 		connections_end(&c);
 	}
 	assert_int_equal(look(&c, port, &self, 1), 0);
@@ -338,15 +353,17 @@ short_of_memory(void **state)
 	/* The child that looks has memory. */
 	assert_int_equal(look(&c, port, roots, 20), 0);
 	connections_end(&c);
-	/* Each in turn: one for the question, two for the connections. */
-	for (n = 0; code == -ENOMEM; n++) {
-		alloc_fail(n + 1, ALLOC_ALL);
+	/* Each in turn: one for the question, two for the connections. What the
+	   looker needs if it is slow may be among them. */
+	for (n = 0; code != 0; n++) {
+		assert_in_range(n, 0, 50);
+		alloc_fail(n + 1, ALLOC_ONE);
 		code = look(&c, port, roots, 20);
 		alloc_works();
+		assert_true(code == 0 || code == -ENOMEM);
 		connections_end(&c);
 	}
-	assert_int_equal(code, 0);
-	assert_int_equal(n, 4);
+	assert_in_range(n, 4, 50);
 	for (int i = 0; i < CONNS; i++) {
 		close(clients[i]);
 		close(servers[i]);
@@ -377,13 +394,13 @@ several_listeners(void **state)
 	of[2] = of[0];
 	assert_int_equal(connections_begin(&c, of, 3, &self, 1, 0, true),
 	    0);
-	assert_int_equal(connections_step(&c, NULL, LIMIT_MS), 0);
+	assert_int_equal(step(&c, LIMIT_MS), 0);
 	assert_int_equal(c.n, 2);
 	connections_end(&c);
 	/* None at all. */
 	assert_int_equal(connections_begin(&c, of, 0, &self, 1, 0, true),
 	    0);
-	assert_int_equal(connections_step(&c, NULL, LIMIT_MS), 0);
+	assert_int_equal(step(&c, LIMIT_MS), 0);
 	assert_int_equal(c.n, 0);
 	connections_end(&c);
 	for (int i = 0; i < 2; i++) {
@@ -419,7 +436,7 @@ unix_listener(void **state)
 	    pair), 0);
 	assert_int_equal(connections_begin(&c, &of, 1, &self, 1, 0, true),
 	    0);
-	if (connections_step(&c, NULL, LIMIT_MS) == 0)
+	if (step(&c, LIMIT_MS) == 0)
 		assert_true(c.n == 0 && c.none && c.blink);
 	connections_end(&c);
 	close(pair[0]);
@@ -432,7 +449,7 @@ unix_listener(void **state)
 	server = accept_one(listener);
 	assert_int_equal(connections_begin(&c, &of, 1, &self, 1, 0, true),
 	    0);
-	code = connections_step(&c, NULL, LIMIT_MS);
+	code = step(&c, LIMIT_MS);
 	if (code == 0) {
 		/* Neither the clients' ends nor the listener, which are ours
 		   too. Who spoke last is not told: it is busy. */
@@ -450,14 +467,14 @@ unix_listener(void **state)
 	of.ino = ino_of(pair[0]);
 	assert_int_equal(connections_begin(&c, &of, 1, &self, 1, 0, true),
 	    0);
-	assert_int_equal(connections_step(&c, NULL, LIMIT_MS),
+	assert_int_equal(step(&c, LIMIT_MS),
 	    code == 0 ? -ENOTSUP : code);
 	connections_end(&c);
 	close(pair[0]);
 	close(pair[1]);
 	assert_int_equal(connections_begin(&c, &of, 1, &self, 1, 0, true),
 	    0);
-	assert_int_equal(connections_step(&c, NULL, LIMIT_MS), -ENOENT);
+	assert_int_equal(step(&c, LIMIT_MS), -ENOENT);
 	connections_end(&c);
 	close(clients[0]);
 	close(clients[1]);
@@ -557,7 +574,7 @@ half_open_ones_by_age(void **state)
 	for (int64_t older_ms = 60000;; older_ms = 50) {
 		assert_int_equal(connections_begin(&c, &of, 1, &self, 1,
 		    older_ms, true), 0);
-		assert_int_equal(connections_step(&c, NULL, LIMIT_MS), 0);
+		assert_int_equal(step(&c, LIMIT_MS), 0);
 		assert_int_equal(c.n, 0);
 		n = c.n_half_open;
 		connections_end(&c);
@@ -750,7 +767,7 @@ one_that_is_locked(void **state)
 	struct holder holder;
 	uint16_t port;
 	int listener = tcp_listen(&port), clients[2], servers[2];
-	int64_t took_ms = 0;
+	const struct connections_of of = { .family = AF_INET, .port = port };
 	pid_t pid;
 
 	(void)state;
@@ -766,31 +783,34 @@ one_that_is_locked(void **state)
 		    "calls\n");
 		skip();
 	}
-	do {
+	assert_int_equal(connections_begin(&c, &of, 1, &pid, 1, 0, true), 0);
+	assert_false(connections_without_times(&c));
+	/* All steps but those that it takes for the times come to their end. */
+	for (int n_held_up = 0; n_held_up < 100;) {
 		struct mono began = mono_now();
+		int code = connections_step(&c, NULL, 0);
 
+		assert_in_range(mono_ms_between(began, mono_now()), 0, 1000);
 		assert_true(mono_before(mono_now(), end));
-		assert_int_equal(look(&c, port, &pid, 1), 0);
-		took_ms = mono_ms_between(began, mono_now());
-		if (c.untimed == 0)
-			connections_end(&c);
-	} while (c.question == NULL);
-	assert_in_range(took_ms, 0, 1000);
-	assert_true(looker_is_held_up(c.untimed));
+		assert_true(code == 1 || looker_is_held_up(code));
+		n_held_up += code < 0 && c.told;
+		poll(NULL, 0, code < 0);
+	}
+	assert_true(connections_without_times(&c));
+	assert_true(c.untimed);
 	assert_int_equal(c.n, 1);
 	assert_false(c.v[0].conn.timed);
 	assert_int_equal(connections_tally(&c, &at_once).busy, 1);
 	connections_end(&c);
 	assert_int_equal(look(&c, port, &holder.pid, 1), 0);
-	assert_int_equal(c.untimed, 0);
+	assert_false(c.untimed);
 	assert_int_equal(c.n, 1);
 	assert_true(c.v[0].conn.timed);
 	connections_end(&c);
 	/* Nor is it asked where nobody wants to know. */
-	assert_int_equal(connections_begin(&c, &(struct connections_of){
-	    .family = AF_INET, .port = port }, 1, &pid, 1, 0, false), 0);
-	assert_int_equal(connections_step(&c, NULL, LIMIT_MS), 0);
-	assert_int_equal(c.untimed, 0);
+	assert_int_equal(connections_begin(&c, &of, 1, &pid, 1, 0, false), 0);
+	assert_int_equal(step(&c, LIMIT_MS), 0);
+	assert_false(c.untimed);
 	assert_int_equal(c.n, 1);
 	connections_end(&c);
 	assert_int_equal(kill(pid, SIGKILL), 0);
@@ -828,7 +848,7 @@ many_in_turn(void **state)
 	for (int turn = 0; turn < 100 && n_done < LOOKS; turn++)
 		for (size_t i = 0; i < LOOKS; i++) {
 			int code = done[i] ? 1 :
-			    connections_step(&c[i], NULL, 0);
+			    step(&c[i], 0);
 
 			assert_in_range(code, 0, 1);
 			done[i] |= code == 0;
@@ -840,23 +860,21 @@ many_in_turn(void **state)
 		assert_int_equal(c[i].n_stale, 0);
 		connections_end(&c[i]);
 	}
-	/* With one more they push each other out, and give up. */
+	/* With one more they push each other out, and say so: who waits a little
+	   comes to an end. */
 	for (size_t i = 0; i <= LOOKS; i++)
 		assert_int_equal(connections_begin(&c[i], &of, 1, &self, 1, 0,
 		    false), 0);
-	for (int turn = 0; turn < 100 && n_busy <= LOOKS; turn++)
-		for (size_t i = 0; i <= LOOKS; i++) {
-			int code = c[i].question == NULL ? 1 :
-			    connections_step(&c[i], NULL, 0);
-
-			if (code > 0)
-				continue;
-			assert_true(code == 0 || code == -EBUSY);
-			assert_true(code < 0 || c[i].n == CONNS);
-			n_busy++;
-			connections_end(&c[i]);
-		}
-	assert_int_equal(n_busy, LOOKS + 1);
+	for (int turn = 0; turn < 100 && n_busy == 0; turn++)
+		for (size_t i = 0; i <= LOOKS; i++)
+			n_busy += connections_step(&c[i], NULL, 0) == -EBUSY;
+	assert_true(n_busy > 0);
+	for (size_t i = 0; i <= LOOKS; i++) {
+		while (step(&c[i], LIMIT_MS) > 0)
+			;
+		assert_int_equal(c[i].n, CONNS);
+		connections_end(&c[i]);
+	}
 	for (int i = 0; i < CONNS; i++) {
 		close(clients[i]);
 		close(servers[i]);
