@@ -23,6 +23,9 @@
    everybody up. */
 #define PORT_LOOK_MS 1000
 
+/* Of all siblings together. */
+#define PORT_BUDGET_MS 5
+
 /* Does this death look like a program that went into the background? */
 static bool
 has_daemonized(struct orphans *orphans, struct worker *w)
@@ -38,6 +41,7 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 {
 	struct crew *crew = w->crew;
 	struct locks locks;
+	struct mono end;
 	bool found = false;
 
 	if (w->spec->conf->n_listens > 0 || crew->wanted < 2 ||
@@ -46,9 +50,10 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	    mono_ms_between(crew->port_looked, mono_now()) < PORT_LOOK_MS))
 		return false;
 	crew->port_looked = mono_now();
+	end = mono_add_ms(crew->port_looked, PORT_BUDGET_MS);
 	locks_read(&locks);
-	for (const struct worker *o = crew->workers; o != NULL && !found;
-	    o = o->next) {
+	for (const struct worker *o = crew->workers; o != NULL && !found &&
+	    mono_before(mono_now(), end); o = o->next) {
 		struct looker_whom whom;
 
 		if (o == w || o->pid == 0)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -24,9 +25,27 @@ look_at_may_pass(const struct worker *w)
 	return looker_held_up_ms(w->pid) < LOOK_AT_LASTING_MS;
 }
 
+/* Whoever is looked at: said once, until it is over. */
+static void
+tell_trouble(void)
+{
+	static bool told;
+	int64_t ms;
+	int code = looker_trouble(&ms);
+
+	if (code != 0 && ms >= TELL_MS && !told)
+		log_warning("no worker can be looked at for now, because %s: "
+		    "until that is over, binds of workers wait, and none is "
+		    "seen to be ready", code == -ETIMEDOUT ? "the processes "
+		    "that are started for it do not get so far" :
+		    "no process can be started for it");
+	told = code != 0 && (told || ms >= TELL_MS);
+}
+
 bool
 look_at_failed(struct worker *w, int code)
 {
+	tell_trouble();
 	if (looker_is_held_up(code) && w->held_up_serial != w->serial &&
 	    looker_held_up_ms(w->pid) >= TELL_MS) {
 		w->held_up_serial = w->serial;

@@ -6,12 +6,7 @@
 #ifndef LINUX_PROCESS_LOOK_CHILD_H
 #define LINUX_PROCESS_LOOK_CHILD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
-#include "linux/process/looker.h"
+#include "linux/process/look_question.h"
 
 struct look_child {
 	int fd;			/* owned; -1: it is asked no more */

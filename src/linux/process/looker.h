@@ -9,46 +9,7 @@
 #ifndef LINUX_PROCESS_LOOKER_H
 #define LINUX_PROCESS_LOOKER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
-struct conf_creds;
-
-/* What a question and an answer may have at most. */
-#define LOOKER_BYTES_MAX	8192
-#define LOOKER_FDS_MAX		16
-
-/* Descriptors that come with an answer, close-on-exec. */
-struct looker_fds {
-	int v[LOOKER_FDS_MAX];
-	size_t n;
-};
-
-/*
- * A look: it runs in the child, with a copy of the argument, and fills in *ret
- * and *fds; both are empty at first. What it leaves in *fds is closed there when
- * it has been sent. 0, or -errno.
- */
-typedef int looker_fn(const void *arg, void *ret, struct looker_fds *fds);
-
-/* Who is looked at: it has no more looks of that kind for a while if one takes
-   long. And as whom, see inspect_begin(); NULL: as we are. */
-struct looker_whom {
-	pid_t pid;
-	const struct conf_creds *creds;
-};
-
-struct looker_question {
-	looker_fn *fn;
-	const void *arg;
-	size_t arg_len;
-	void *ret;		/* untouched unless an answer has come */
-	size_t ret_len;
-	struct looker_fds *fds;	/* the caller's then; NULL: none are sent */
-	bool attaches;		/* it asks for the rights of PTRACE_ATTACH */
-};
+#include "linux/process/look_question.h"
 
 /* Are those looks made here, by whoever asks, who may be held up then? Not unless
    it is said: where nobody else may, see linux/process/yama.h. */
@@ -72,9 +33,10 @@ int looker_ask(const struct looker_whom *whom,
 /* Is that an error that will be over, sooner or later? */
 bool looker_is_held_up(int code);
 
-/* Why there has been no child of late, whoever was to be looked at: -ETIMEDOUT: none
-   comes to its first question; other -errno: none can be started. 0: there is. */
-int looker_trouble(void);
+/* Why there has been no child of late, whoever was to be looked at, and for how long:
+   -ETIMEDOUT: none comes to its first question; other -errno: none can be started.
+   0: there is. */
+int looker_trouble(int64_t *ret_ms);
 
 /* For how long some look at this process has been held up of late, without one
    of its kind in between that was not; 0: none is. */

@@ -28,6 +28,7 @@
 
 #include "base/mono.h"
 #include "core/worker/drain.h"
+#include "linux/process/inspect.h"
 #include "linux/process/looker.h"
 #include "linux/socket/connections.h"
 #include "linux/socket/connections_search.h"
@@ -174,6 +175,22 @@ holder_end(struct holder *holder)
 
 /* ---- looks ---- */
 
+static bool
+reap_if_it_looked(void *ctx, pid_t pid)
+{
+	(void)ctx;
+	if (looker_is(pid) && waitpid(pid, NULL, WNOHANG) == pid)
+		looker_reaped(pid);
+	return true;
+}
+
+/* Others may be held up by one that is not. */
+static void
+reap_those_that_looked(void)
+{
+	(void)inspect_each_child(getpid(), getpid(), reap_if_it_looked, NULL);
+}
+
 /* On a busy machine the child gets the CPU later. */
 static int
 step(struct connections *c, int64_t budget_ms)
@@ -185,6 +202,7 @@ step(struct connections *c, int64_t budget_ms)
 	    budget_ms))) {
 		assert_true(mono_before(mono_now(), end));
 		poll(NULL, 0, 1);
+		reap_those_that_looked();
 	}
 	return code;
 }
@@ -339,8 +357,8 @@ short_of_memory(void **state)
 	uint16_t port;
 	int listener = tcp_listen(&port), clients[CONNS], servers[CONNS];
 	pid_t roots[20];
-	int code = -ENOMEM;
-	unsigned n;
+	unsigned n, n_failed = 0;
+	bool failed = true;
 
 	(void)state;
 	NEEDS_DIAG();
@@ -354,16 +372,20 @@ short_of_memory(void **state)
 	assert_int_equal(look(&c, port, roots, 20), 0);
 	connections_end(&c);
 	/* Each in turn: one for the question, two for the connections. What the
-	   looker needs if it is slow may be among them. */
-	for (n = 0; code != 0; n++) {
+	   looker needs if it is slow may be among them, and does not matter. */
+	for (n = 0; failed; n++) {
+		int code;
+
 		assert_in_range(n, 0, 50);
-		alloc_fail(n + 1, ALLOC_ONE);
+		alloc_fail(n + 1, 1);
 		code = look(&c, port, roots, 20);
+		failed = alloc_failed();
 		alloc_works();
-		assert_true(code == 0 || code == -ENOMEM);
+		assert_true(code == 0 || (failed && code == -ENOMEM));
+		n_failed += code < 0;
 		connections_end(&c);
 	}
-	assert_in_range(n, 4, 50);
+	assert_in_range(n_failed, 1, 3);
 	for (int i = 0; i < CONNS; i++) {
 		close(clients[i]);
 		close(servers[i]);
@@ -795,6 +817,7 @@ one_that_is_locked(void **state)
 		assert_true(code == 1 || looker_is_held_up(code));
 		n_held_up += code < 0 && c.told;
 		poll(NULL, 0, code < 0);
+		reap_those_that_looked();
 	}
 	assert_true(connections_without_times(&c));
 	assert_true(c.untimed);
