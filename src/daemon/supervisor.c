@@ -510,7 +510,6 @@ supervisor_run(const struct supervisor_setup *setup)
 		.program = { .pid = getpid(), .started = mono_now() },
 		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
-		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,

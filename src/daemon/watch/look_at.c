@@ -1,13 +1,14 @@
 #include <errno.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 
-/* Held up for so long, it may be for ever; and that is said. */
-#define LASTING_MS	1000
+/* Held up for so long, that is said. */
 #define TELL_MS		3000
 
 struct looker_whom
@@ -21,7 +22,7 @@ look_at_whom(const struct worker *w)
 bool
 look_at_may_pass(const struct worker *w)
 {
-	return looker_held_up_ms(w->pid) < LASTING_MS;
+	return looker_held_up_ms(w->pid) < LOOK_AT_LASTING_MS;
 }
 
 /* Whoever is looked at: said once, until it is over. */
@@ -55,4 +56,28 @@ look_at_failed(struct worker *w, int code)
 		    "process)");
 	}
 	return looker_is_held_up(code);
+}
+
+void
+look_at_tell_unseen(const struct worker *w, int code)
+{
+	struct crew *crew = w->crew;
+
+	worker_log(crew->unseen_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, w,
+	    "its connections cannot be seen: %s%s", strerror(-code),
+	    crew->unseen_told ? "" : " (said once)");
+	crew->unseen_told = true;
+}
+
+void
+look_at_tell_untimed(const struct worker *w)
+{
+	struct crew *crew = w->crew;
+
+	worker_log(crew->untimed_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, w,
+	    "it cannot be told when its connections were used, because what it "
+	    "waits for in the midst of a call holds up whoever asks: until that "
+	    "is over, each that is open counts as busy%s",
+	    crew->untimed_told ? "" : " (said once)");
+	crew->untimed_told = true;
 }

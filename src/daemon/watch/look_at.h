@@ -4,6 +4,9 @@
 
 #include "linux/process/looker.h"
 
+/* What has been held up for so long may be for ever. */
+#define LOOK_AT_LASTING_MS	1000
+
 struct worker;
 
 /* The worker, for a look; as long as it has its spec. */
@@ -17,5 +20,10 @@ bool look_at_failed(struct worker *worker, int code);
 /* Not for long as yet: any process may be, in the middle of an exec, or while it
    maps much memory. */
 bool look_at_may_pass(const struct worker *worker);
+
+/* Its connections cannot be seen, with what a look at them has come to; or not when
+   they were used, so that they count as busy. Each is said once for its app. */
+void look_at_tell_unseen(const struct worker *worker, int code);
+void look_at_tell_untimed(const struct worker *worker);
 
 #endif

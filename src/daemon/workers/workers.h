@@ -47,6 +47,7 @@ struct crew {
 	bool executed;			/* life: some worker of it ever was */
 	bool review;			/* adopt: its addresses */
 	bool unseen_told;		/* drainers */
+	bool untimed_told;		/* drainers */
 	bool port_hinted;		/* hint */
 	bool stdin_hinted;		/* hint */
 	uint64_t options_told[2];	/* adopt: socket_inherit.h's numbers */
