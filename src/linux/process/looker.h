@@ -46,7 +46,7 @@ int64_t looker_held_up_ms(pid_t whom);
    held up is nobody's business, nor is its end. */
 bool looker_is(pid_t pid);
 
-/* The child at hand ends, and is reaped, and so do the others if they can be ended.
+/* The children end, and are reaped, but for those that cannot be ended.
    A process that was forked has its own, and leaves its parent's alone. */
 void looker_end(void);
 
