@@ -57,6 +57,7 @@ static struct {
 	int64_t debt_ns;
 	struct mono debt_at;
 	bool attaches_here;
+	uint64_t unanswered;
 } looker;
 
 #define NO_CHILD	((struct look_child){ .fd = -1 })
@@ -312,6 +313,7 @@ looker_ask(const struct looker_whom *whom,
 		code = -EAGAIN;
 	if (code == 0)
 		code = ask_twice(whom, &asked, question, &ret);
+	looker.unanswered += looker_is_held_up(code);
 	if (code < 0)
 		return code;
 	held_up_forgive(whom->pid, asked.fn);
@@ -322,6 +324,12 @@ bool
 looker_is_held_up(int code)
 {
 	return code == -ETIMEDOUT || code == -EBUSY || code == -EAGAIN;
+}
+
+uint64_t
+looker_unanswered(void)
+{
+	return looker.unanswered;
 }
 
 int

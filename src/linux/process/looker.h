@@ -33,6 +33,10 @@ int looker_ask(const struct looker_whom *whom,
 /* Is that an error that will be over, sooner or later? */
 bool looker_is_held_up(int code);
 
+/* How many looks have come to such an error: who makes many, and concludes from all
+   of them, can see whether all were answered. */
+uint64_t looker_unanswered(void);
+
 /* Why there has been no child of late, whoever was to be looked at, and for how long:
    -ETIMEDOUT: none comes to its first question; other -errno: none can be started.
    0: there is. */
