@@ -22,7 +22,8 @@ PAGE = """
 import ctypes, fcntl, mmap, os, platform, socket, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
 number = {"x86_64": 323}.get(platform.machine(), 282)
-uffd = libc.syscall(number, os.O_CLOEXEC)
+# Without O_NONBLOCK it is always said to be ready (userfaultfd_poll()).
+uffd = libc.syscall(number, os.O_CLOEXEC | os.O_NONBLOCK)
 memory = mmap.mmap(-1, mmap.PAGESIZE)
 page = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 fcntl.ioctl(uffd, 0xc018aa3f, struct.pack("QQQ", 0xaa, 0, 0))

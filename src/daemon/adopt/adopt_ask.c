@@ -1,7 +1,6 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,86 +14,40 @@
 #include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/socket/socket.h"
+#include "linux/socket/bind_look.h"
 #include "linux/socket/socket_close.h"
 #include "linux/socket/unix_socket.h"
 
 /* A bind whose worker cannot be looked through is not left to wait for ever. */
 #define KIN_TRIES 4
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
 /* ---- what is asked for ---- */
 
-static void
-learn_from_copy(struct ask *a)
-{
-	struct adoption_socket *s = &a->socket;
-	socklen_t len = sizeof(int);
-	int v6only = 0;
-
-	(void)getsockopt(a->copy, SOL_SOCKET, SO_DOMAIN, &s->family, &len);
-	(void)getsockopt(a->copy, SOL_SOCKET, SO_TYPE, &s->type, &len);
-	(void)getsockopt(a->copy, SOL_SOCKET, SO_PROTOCOL, &s->protocol, &len);
-	if (s->family == AF_INET6)
-		(void)getsockopt(a->copy, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
-		    &len);
-	s->v6only = v6only != 0;
-}
-
-/* What is bound already, or connected, the kernel does not bind again. */
+/* A worker may have gone to a network of its own, where our lanes are none. */
 static bool
-is_fresh(int fd)
+is_in_our_network(uint64_t theirs, const struct app_spec *spec)
 {
-	struct sockaddr_storage name;
-	const struct sockaddr_in *in = (const void *)&name;
-	const struct sockaddr_in6 *in6 = (const void *)&name;
-	socklen_t len = sizeof(name);
-
-	memset(&name, 0, sizeof(name));
-	if (getsockname(fd, (struct sockaddr *)&name, &len) < 0)
-		return false;
-	switch (name.ss_family) {
-	case AF_INET:
-		return in->sin_port == 0;
-	case AF_INET6:
-		return in6->sin6_port == 0;
-	default:
-		return len <= sizeof(name.ss_family);
-	}
-}
-
-/* A worker may have gone to a network of its own, where our lanes are none
-   (SO_NETNS_COOKIE, Linux 5.14). */
-static bool
-is_in_our_network(int fd, const struct app_spec *spec)
-{
-	uint64_t theirs = 0, ours = 0;
-	socklen_t len = sizeof(theirs);
 	const struct listener *l = NULL;
+	uint64_t ours;
 
 	for (size_t i = 0; l == NULL && i < app_spec_n_listeners(spec); i++)
 		l = app_spec_listener(spec, i);
-	return l == NULL ||
-	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
-	    getsockopt(listener_first_lane(l)->fd, SOL_SOCKET, SO_NETNS_COOKIE,
-	    &ours, &len) < 0 || theirs == ours;
+	ours = l == NULL ? 0 : bind_look_network(listener_first_lane(l)->fd);
+	return theirs == 0 || ours == 0 || theirs == ours;
 }
 
 /* The socket itself if we may have it, else what its name tells. */
 static bool
-learn_socket(struct ask *a, const struct look_bind *b)
+learn_socket(struct ask *a, const struct bind_look *b)
 {
-	if (a->copy >= 0) {
-		learn_from_copy(a);
-		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
-		    (is_fresh(a->copy) &&
-		    is_in_our_network(a->copy, a->w->spec));
-	}
-	return b->same_network && b->protocol[0] != '\0' &&
-	    adoption_socket_from_name(b->protocol, &a->socket);
+	if (!b->seen)
+		return b->same_network && b->protocol[0] != '\0' &&
+		    adoption_socket_from_name(b->protocol, &a->socket);
+	a->socket = b->socket;
+	a->shares = b->shares;
+	a->reuses = b->reuses;
+	return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
+	    (b->fresh && is_in_our_network(b->network, a->w->spec));
 }
 
 /* Once per process. Of a caller that has gone there is nothing to tell. */
@@ -118,14 +71,14 @@ warn_unreadable(const struct ask *a, int code)
 
 /* -EINTR: not now. */
 static int
-look_at(struct ask *a, struct look_bind *ret_bind)
+look_at(struct ask *a, struct bind_look *ret_bind)
 {
 	const struct looker_whom whom = look_at_whom(a->w);
-	const struct look_bind_of of = {
+	const struct bind_look_of of = {
 		.tid = a->call->tid, .fd = a->call->fd,
 		.address = a->call->address, .len = a->call->len,
 	};
-	int code = look_bind(&whom, &of, ret_bind);
+	int code = bind_look(&whom, &of, ret_bind);
 
 	if (look_at_failed(a->w, code))
 		return -EINTR;
@@ -144,7 +97,7 @@ static int
 read_address(struct ask *a)
 {
 	const uint32_t len = a->call->len;
-	struct look_bind b;
+	struct bind_look b;
 	sa_family_t family;
 	int code;
 
@@ -170,8 +123,12 @@ read_address(struct ask *a)
 		return -ENOTSUP;
 	code = adoption_parse(&a->socket, &b.bytes, len,
 	    b.has_cwd ? b.cwd : NULL, &a->asked);
-	if (code == 0 && a->copy >= 0 && family != AF_UNIX)
-		socket_wishes(a->copy, &a->asked.options);
+	if (code == 0 && b.seen && family != AF_UNIX) {
+		memcpy(a->asked.options.interface, b.wishes.interface,
+		    sizeof(b.wishes.interface));
+		a->asked.options.freebind = b.wishes.freebind;
+		a->asked.options.transparent = b.wishes.transparent;
+	}
 	return code == -ENOMEM ? code : code < 0 ? -ENOTSUP : 0;
 }
 
@@ -214,7 +171,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 void
 ask_free(struct ask *a)
 {
-	socket_close_copy(&a->copy);
+	socket_close(&a->copy);
 	address_free(&a->asked);
 }
 

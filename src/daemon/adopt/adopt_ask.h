@@ -5,6 +5,7 @@
 #ifndef DAEMON_ADOPT_ADOPT_ASK_H
 #define DAEMON_ADOPT_ADOPT_ASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,8 @@ struct ask {
 	unsigned flags;		/* of its descriptor */
 	int copy;		/* a duplicate, or -1: out of reach */
 	struct adoption_socket socket;
+	bool shares;		/* it has SO_REUSEPORT, and … */
+	bool reuses;		/* … SO_REUSEADDR, as far as is known */
 	struct address asked;
 };
 

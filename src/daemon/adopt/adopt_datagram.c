@@ -1,5 +1,3 @@
-#include <sys/socket.h>
-
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
@@ -32,16 +30,6 @@ has_open(const struct ask *a, const struct lane *lane)
 	    adopt_n_given(a->w));
 }
 
-static bool
-is_set(int fd, int option)
-{
-	int on = 0;
-	socklen_t len = sizeof(on);
-
-	return fd >= 0 &&
-	    getsockopt(fd, SOL_SOCKET, option, &on, &len) == 0 && on != 0;
-}
-
 /*
  * Several sockets with SO_REUSEPORT, one for each thread, are bound at the
  * start, and share what comes; they all get the lane. One with SO_REUSEADDR
@@ -51,8 +39,7 @@ is_set(int fd, int option)
 static bool
 is_for_one_peer(const struct ask *a)
 {
-	return is_set(a->copy, SO_REUSEPORT) ? worker_ready(a->w) :
-	    is_set(a->copy, SO_REUSEADDR);
+	return a->shares ? worker_ready(a->w) : a->reuses;
 }
 
 /* The others have the connected one, too, and nobody can take it from them. */

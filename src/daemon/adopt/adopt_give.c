@@ -26,6 +26,7 @@
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/looks.h"
+#include "linux/socket/bind_look.h"
 #include "linux/socket/epoll_enter.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
@@ -130,15 +131,12 @@ is_narrow(const struct app_spec *spec)
 /* The listener that has this address and interface already: another worker was
    faster, and the one whose lane this was is gone. */
 static struct listener *
-find_narrow(const struct app_spec *spec, int fd, char name[16])
+find_narrow(const struct app_spec *spec, const struct bound_look *bound)
 {
-	struct address at = { .kind = ADDRESS_UNIX };
+	struct address at = bound->address;
 
-	if (socket_address(fd, &at) < 0 || at.kind != ADDRESS_TCP) {
-		address_free(&at);
-		return NULL;
-	}
-	memcpy(at.options.interface, name, sizeof(at.options.interface));
+	memcpy(at.options.interface, bound->interface,
+	    sizeof(at.options.interface));
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 
@@ -155,20 +153,22 @@ take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
 	const struct looker_whom whom = look_at_whom(w);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = -1 };
 	struct listener *l = NULL;
-	char name[16];
-	int code = look_copy(&whom, call->tid, call->fd, ino, &a.copy);
+	struct bound_look bound;
+	int code = bound_look(&whom, call->tid, call->fd, ino, &bound);
 
 	if (look_at_failed(w, code))
 		return -EINTR;
+	if (code == 0)
+		a.copy = bound.copy;
+	if (code == 0 && !bound.listens && bound.interface[0] != '\0' &&
+	    bound.has_address)
+		l = find_narrow(w->spec, &bound);
 	code = 0;
-	if (a.copy >= 0 && !socket_is_listening(a.copy) &&
-	    socket_interface(a.copy, name))
-		l = find_narrow(w->spec, a.copy, name);
 	if (l != NULL)
 		code = exchange(&a, l, err);
 	if (l != NULL && code == 0)
 		*ret_l = l;
-	socket_close_copy(&a.copy);
+	socket_close(&a.copy);
 	return code;
 }
 

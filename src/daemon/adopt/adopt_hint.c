@@ -26,17 +26,6 @@
 #define SIBLING_MS	100
 
 static bool
-joins_on_purpose(const struct ask *a)
-{
-	socklen_t len = sizeof(int);
-	int on = 0;
-
-	if (a->copy >= 0)
-		(void)getsockopt(a->copy, SOL_SOCKET, SO_REUSEPORT, &on, &len);
-	return on != 0;
-}
-
-static bool
 is_told_port(const struct conf_app *conf)
 {
 	for (size_t i = 0; i < conf->command.n; i++)
@@ -129,7 +118,7 @@ adopt_hint(const struct ask *a)
 	struct app_spec *spec = a->w->spec;
 
 	if (a->asked.kind == ADDRESS_UNIX || a->asked.port == 0 ||
-	    a->w->trap->hints >= HINTS_MAX || joins_on_purpose(a))
+	    a->w->trap->hints >= HINTS_MAX || a->shares)
 		return;
 	a->w->trap->hints++;
 	/* Another instance's bind may be under way. */

@@ -27,8 +27,8 @@ struct of_fd {
 	uint64_t ino;
 };
 
-static void
-look_at_fd(pid_t tid, int fd, struct look_fd *ret)
+void
+look_fd_here(pid_t tid, int fd, struct look_fd *ret)
 {
 	ret->kind = inspect_fd(tid, fd, &ret->ino);
 	ret->flags_code = ret->kind == INSPECT_NOTHING ? -EBADF :
@@ -41,7 +41,7 @@ do_fd(const void *arg, void *ret, struct looker_fds *fds)
 	const struct of_fd *of = arg;
 
 	(void)fds;
-	look_at_fd(of->tid, of->fd, ret);
+	look_fd_here(of->tid, of->fd, ret);
 	return 0;
 }
 
@@ -55,112 +55,6 @@ look_fd(const struct looker_whom *whom, pid_t tid, int fd,
 	    .fn = do_fd, .arg = &of, .arg_len = sizeof(of),
 	    .ret = ret_fd, .ret_len = sizeof(*ret_fd),
 	});
-}
-
-/* Of the process's table; a thread may have one of its own (unshare(2)). */
-static int
-copy_socket(const struct of_fd *of)
-{
-	pid_t pid = inspect_process_of(of->tid);
-	int copy = pid > 0 ? inspect_take_fd(pid, of->fd) : pid;
-	struct stat st;
-
-	if (copy >= 0 && (fstat(copy, &st) < 0 || !S_ISSOCK(st.st_mode) ||
-	    st.st_ino != of->ino)) {
-		fd_close(&copy);
-		return -ESTALE;
-	}
-	return copy;
-}
-
-static int
-do_copy(const void *arg, void *ret, struct looker_fds *fds)
-{
-	int copy = copy_socket(arg);
-
-	(void)ret;
-	if (copy < 0)
-		return copy;
-	fds->v[fds->n++] = copy;
-	return 0;
-}
-
-int
-look_copy(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
-    int *ret_copy)
-{
-	const struct of_fd of = { .tid = tid, .fd = fd, .ino = ino };
-	struct looker_fds fds = { .n = 0 };
-	int code = looker_ask(whom, &(struct looker_question){
-	    .fn = do_copy, .arg = &of, .arg_len = sizeof(of), .fds = &fds,
-	    .attaches = true,
-	});
-
-	if (code == 0 && fds.n != 1)
-		code = -EMFILE;
-	if (code == 0)
-		*ret_copy = fds.v[0];
-	return code;
-}
-
-/* ---- a bind ---- */
-
-static void
-look_at_unix(pid_t tid, struct look_bind *b)
-{
-	char *cwd = inspect_cwd(tid);
-
-	b->same_root = inspect_same_root(tid);
-	b->has_cwd = cwd != NULL;
-	if (cwd != NULL)
-		snprintf(b->cwd, sizeof(b->cwd), "%s", cwd);
-	free(cwd);
-}
-
-static int
-do_bind(const void *arg, void *ret, struct looker_fds *fds)
-{
-	const struct look_bind_of *of = arg;
-	struct look_bind *b = ret;
-	struct of_fd its = { .tid = of->tid, .fd = of->fd };
-	int copy;
-
-	b->n = inspect_memory(of->tid, of->address, &b->bytes, of->len);
-	if (b->n != (ssize_t)of->len)
-		return 0;
-	look_at_fd(of->tid, of->fd, &b->fd);
-	if (b->fd.kind != INSPECT_SOCKET)
-		return 0;
-	its.ino = b->fd.ino;
-	copy = copy_socket(&its);
-	if (copy >= 0)
-		fds->v[fds->n++] = copy;
-	/* Even so it may not be sent. */
-	b->same_network = inspect_same_network(of->tid);
-	if (!inspect_protocol_name(of->tid, of->fd, b->protocol,
-	    sizeof(b->protocol)))
-		b->protocol[0] = '\0';
-	if (b->bytes.ss_family == AF_UNIX)
-		look_at_unix(of->tid, b);
-	return 0;
-}
-
-int
-look_bind(const struct looker_whom *whom, const struct look_bind_of *call,
-    struct look_bind *ret_bind)
-{
-	struct looker_fds fds = { .n = 0 };
-	int code = looker_ask(whom, &(struct looker_question){
-	    .fn = do_bind, .arg = call, .arg_len = sizeof(*call),
-	    .ret = ret_bind, .ret_len = sizeof(*ret_bind), .fds = &fds,
-	    .attaches = true,
-	});
-
-	if (code == -ETOOMANYREFS)
-		code = 0;
-	if (code == 0)
-		ret_bind->copy = fds.n > 0 ? fds.v[0] : -1;
-	return code;
 }
 
 /* ---- who else refers to a socket ---- */

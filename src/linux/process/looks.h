@@ -29,31 +29,8 @@ struct look_fd {
 int look_fd(const struct looker_whom *whom, pid_t tid, int fd,
     struct look_fd *ret_fd);
 
-/* A duplicate of it, if it is the socket with that inode; -errno. */
-int look_copy(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
-    int *ret_copy);
-
-/* The call of bind(2) that a thread waits in. */
-struct look_bind_of {
-	pid_t tid;
-	int fd;
-	uint64_t address;
-	uint32_t len;		/* of no more than a sockaddr_storage */
-};
-struct look_bind {
-	struct sockaddr_storage bytes;
-	ssize_t n;		/* of them; -errno */
-	struct look_fd fd;	/* looked at if all of them are there; and of a
-				   socket all that follows */
-	int copy;		/* a duplicate, the caller's; -1: none */
-	bool same_network;	/* as of inspect.h */
-	char protocol[32];	/* "": not known */
-	bool same_root;		/* of a Unix address: as of inspect.h */
-	bool has_cwd;
-	char cwd[PATH_MAX];
-};
-int look_bind(const struct looker_whom *whom, const struct look_bind_of *call,
-    struct look_bind *ret_bind);
+/* The same, by whoever may be held up. */
+void look_fd_here(pid_t tid, int fd, struct look_fd *ret_fd);
 
 /* Who else refers to a socket: descriptors, and entries in epoll instances. More
    than these are not told. */

@@ -44,7 +44,7 @@ close_half(const struct half_close_of *of)
 	if (code == 0 && shutdown(copy, SHUT_RD) < 0)
 		code = -errno;
 	/* As long as we have it, the server's close(2) would end nothing. */
-	socket_close_copy(&copy);
+	socket_close(&copy);
 	return code;
 }
 

@@ -23,7 +23,7 @@ import time
 port, go, let, said = sys.argv[1:5]
 libc = ctypes.CDLL(None, use_errno=True)
 number = {"x86_64": 323}.get(platform.machine(), 282)
-uffd = libc.syscall(number, os.O_CLOEXEC)
+uffd = libc.syscall(number, os.O_CLOEXEC | os.O_NONBLOCK)
 page = mmap.mmap(-1, mmap.PAGESIZE)
 address = ctypes.addressof(ctypes.c_char.from_buffer(page))
 fcntl.ioctl(uffd, 0xc018aa3f, struct.pack("QQQ", 0xaa, 0, 0))

@@ -4,18 +4,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -33,6 +29,7 @@
 #include "linux/socket/connections.h"
 #include "linux/socket/connections_search.h"
 #include "lib/alloc_fail.h"
+#include "lib/held_page.h"
 
 #define LIMIT_MS	10000
 
@@ -728,26 +725,6 @@ client_acknowledges(void **state)
 
 /* ---- a connection whose lock its server keeps ---- */
 
-/* A page that nobody brings; NULL: it cannot be had here. Until we end. */
-static void *
-page_that_does_not_come(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = {
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	long size = sysconf(_SC_PAGESIZE);
-	void *page = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	range.range.start = (uintptr_t)page;
-	range.range.len = (uint64_t)size;
-	return fd >= 0 && page != MAP_FAILED &&
-	    ioctl(fd, UFFDIO_API, &api) == 0 &&
-	    ioctl(fd, UFFDIO_REGISTER, &range) == 0 ? page : NULL;
-}
-
 /* A process with the connection, which is closed here, that answers from that
    page; 0: it cannot. */
 static pid_t
@@ -761,8 +738,9 @@ answering(int *server)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		const void *page = page_that_does_not_come();
+		const void *page = held_page();
 
+		(void)alarm(60);
 		(void)!write(said[1], page == NULL ? "n" : "y", 1);
 		if (page != NULL)
 			(void)send(*server, page, 100, 0);
@@ -801,8 +779,7 @@ one_that_is_locked(void **state)
 	holder = holder_begin(&servers[1], SHALLOW);
 	pid = answering(&servers[0]);
 	if (pid == 0) {
-		print_message("needs userfaultfd(2) of faults in system "
-		    "calls\n");
+		print_message(HELD_PAGE_NEEDS);
 		skip();
 	}
 	assert_int_equal(connections_begin(&c, &of, 1, &pid, 1, 0, true), 0);
