@@ -22,6 +22,11 @@
    at once. */
 #define REVIEW_MS 50
 
+/* Where a look was not answered, nothing was concluded: so often in a row all is
+   looked at again, if nothing else happens. */
+#define UNSEEN_MAX 20
+#define UNSEEN_MS 200
+
 /* So often in a row nobody must be seen on a listener that a worker was told of
    before it is closed for another one. */
 #define LOOKS 3
@@ -364,13 +369,22 @@ adopt_review_move(struct adopt_review *r, struct worker *w)
 static void
 review_crew(struct adopt_review *r, struct crew *crew)
 {
+	uint64_t unanswered;
+
 	if (!crew->review)
 		return;
 	crew->review = false;
 	if (crew->stopping)
 		return;
+	unanswered = looker_unanswered();
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
+	if (looker_unanswered() == unanswered) {
+		crew->unseen_reviews = 0;
+	} else if (++crew->unseen_reviews < UNSEEN_MAX && !crew->review) {
+		crew->review = true;
+		loop_timer_start(r->loop, &r->timer, UNSEEN_MS);
+	}
 }
 
 static void

@@ -33,6 +33,7 @@ struct look {
 	int gap_ms;
 	bool listens;			/* has called listen(2) on a lane */
 	bool hinted;			/* hint_unseen() */
+	bool unanswered;		/* readiness_is_unanswered() */
 };
 
 static struct look *
@@ -92,6 +93,12 @@ readiness_watch(struct worker *w)
 	look_soon(k);
 }
 
+bool
+readiness_is_unanswered(const struct worker *w)
+{
+	return w->look->entry.listed && w->look->unanswered;
+}
+
 void
 readiness_expect(struct worker *w)
 {
@@ -112,12 +119,12 @@ void
 readiness_forget(struct worker *w)
 {
 	readiness_end(w);
-	w->look->listens = w->look->hinted = false;
+	w->look->listens = w->look->hinted = w->look->unanswered = false;
 }
 
 /* False: nothing of importance was seen. */
 static bool
-look(const struct look *k, enum worker_event *ret_event)
+look(struct look *k, enum worker_event *ret_event)
 {
 	struct worker *w = k->worker;
 	const struct looker_whom whom = look_at_whom(w);
@@ -128,6 +135,7 @@ look(const struct look *k, enum worker_event *ret_event)
 	enum waiting seen = look_waiting(&whom, inos, n, &code);
 
 	(void)look_at_failed(w, code);
+	k->unanswered = code == -EAGAIN;
 	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */

@@ -7,6 +7,8 @@
 #ifndef DAEMON_WATCH_READINESS_H
 #define DAEMON_WATCH_READINESS_H
 
+#include <stdbool.h>
+
 #include "daemon/watch/look_queue.h"
 
 struct loop;
@@ -28,6 +30,10 @@ void readiness_leave(struct worker *worker);
    matters; WAITS is posted when it does, and BLIND if it has said READY=1 and
    cannot be looked at. Again is no harm. */
 void readiness_watch(struct worker *worker);
+
+/* The last look at the worker that starts has got no answer, for reasons that are
+   not the worker's: the machine had no time for it. */
+bool readiness_is_unanswered(const struct worker *worker);
 
 /* It listens now: look soon. */
 void readiness_expect(struct worker *worker);

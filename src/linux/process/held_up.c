@@ -42,7 +42,7 @@ held_up_find(pid_t whom, looker_fn *fn)
 {
 	for (size_t i = 0; i < HELD_UP_MAX; i++)
 		if (whom != 0 && held_up[i].whom == whom &&
-		    held_up[i].fn == fn)
+		    held_up[i].fn == fn && !held_up[i].answered)
 			return &held_up[i];
 	return NULL;
 }
@@ -51,27 +51,35 @@ held_up_find(pid_t whom, looker_fn *fn)
 static bool
 is_recent(const struct held_up *h, struct mono now)
 {
-	return h->whom != 0 && !h->slow && !h->starved &&
+	return h->whom != 0 && !h->answered && !h->slow && !h->starved &&
 	    (h->child.pid != 0 ||
 	    mono_before(now, mono_add_ms(h->until, GAP_MAX_MS)));
 }
 
-static int
-code_of(const struct held_up *h)
+/* When it has got the CPU and sleeps now, that is like any other. */
+static bool
+is_starving(struct held_up *h)
 {
-	return h->starved ? -EAGAIN : -EBUSY;
+	if (!h->starved || h->child.fd < 0 || look_child_answered(&h->child))
+		return false;
+	h->starved = look_child_is_runnable(&h->child) ||
+	    look_child_is_untaken(&h->child);
+	return h->starved;
 }
 
 int
 held_up_code(pid_t whom, looker_fn *fn, bool crowded)
 {
-	const struct held_up *h = held_up_find(whom, fn);
+	struct held_up *h = held_up_find(whom, fn);
 
 	if (h != NULL && (h->child.pid != 0 ||
-	    mono_before(mono_now(), h->until)))
-		return code_of(h);
+	    mono_before(mono_now(), h->until))) {
+		(void)is_starving(h);
+		return h->starved ? -EAGAIN : -EBUSY;
+	}
 	for (size_t i = 0; crowded && i < HELD_UP_MAX; i++)
-		if (held_up[i].whom == whom && held_up[i].child.pid != 0)
+		if (held_up[i].whom == whom && held_up[i].child.pid != 0 &&
+		    !held_up[i].answered)
 			return -EBUSY;
 	return 0;
 }
@@ -130,7 +138,8 @@ held_up_blame(pid_t whom, looker_fn *fn, const struct look_child *child,
 	clear(h);
 	*h = (struct held_up){
 		.whom = whom, .fn = fn, .child = *child,
-		.starved = starved, .gap_ms = starved ? 0 : gap_ms,
+		.starved = starved, .began_starved = starved,
+		.gap_ms = starved ? 0 : gap_ms,
 		.since = since,
 		.until = mono_add_ms(now, starved ? GAP_STARVED_MS : gap_ms),
 	};
@@ -147,17 +156,6 @@ held_up_forgive(pid_t whom, looker_fn *fn)
 }
 
 /* ---- answers that come late ---- */
-
-/* When it has got the CPU and sleeps now, that is like any other. */
-static bool
-is_starving(struct held_up *h)
-{
-	if (!h->starved || h->child.fd < 0 || look_child_answered(&h->child))
-		return false;
-	h->starved = look_child_is_runnable(&h->child) ||
-	    look_child_is_untaken(&h->child);
-	return h->starved;
-}
 
 void
 held_up_keep_question(struct held_up *h, const struct look_asked *asked,
@@ -181,37 +179,58 @@ is_same(const struct held_up *h, const struct look_asked *asked,
 	    (asked->arg_len == 0 || memcmp(h->arg, arg, asked->arg_len) == 0);
 }
 
-/* It has come late, so that the next ones are not waited for here. */
+void
+held_up_settle(pid_t whom, looker_fn *fn)
+{
+	struct held_up *h = held_up_find(whom, fn);
+
+	if (h != NULL && h->child.fd >= 0)
+		h->answered = look_child_answered(&h->child);
+}
+
+static struct held_up *
+find_answer(pid_t whom, const struct look_asked *asked, const void *arg)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (held_up[i].answered && held_up[i].whom == whom &&
+		    is_same(&held_up[i], asked, arg))
+			return &held_up[i];
+	return NULL;
+}
+
+/* The next ones of its kind are not waited for. */
 static void
 note_slow(struct held_up *h)
 {
-	h->child = NO_CHILD;
-	h->slow = true;
-	h->starved = false;
-	h->until = mono_now();
+	pid_t whom = h->whom;
+	looker_fn *fn = h->fn;
+	bool slow = !h->began_starved && held_up_find(whom, fn) == NULL;
+
+	clear(h);
+	if (slow)
+		*h = (struct held_up){
+			.whom = whom, .fn = fn, .child = NO_CHILD,
+			.slow = true, .until = mono_now(),
+		};
 }
 
-int
-held_up_take_late(struct held_up *h, const struct look_asked *asked,
+bool
+held_up_take_late(pid_t whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code,
     struct look_child *ret_child)
 {
-	int code;
+	struct held_up *h = find_answer(whom, asked, question->arg);
 
-	if (!look_child_answered(&h->child)) {
-		(void)is_starving(h);
-		if (!mono_before(mono_now(), h->until))
-			look_child_kill(&h->child);
-		return code_of(h);
-	}
-	code = is_same(h, asked, question->arg) &&
-	    look_child_receive(&h->child, question, ret_code) ? 0 : -ESTALE;
-	if (code == 0)
-		*ret_child = h->child;
-	else
+	if (h == NULL)
+		return false;
+	if (!look_child_receive(&h->child, question, ret_code)) {
 		look_child_leave(&h->child);
+		clear(h);
+		return false;
+	}
+	*ret_child = h->child;
 	note_slow(h);
-	return code;
+	return true;
 }
 
 /* What has been answered is there as long as the child is. */
@@ -223,8 +242,8 @@ held_up_end_overdue(void)
 	for (size_t i = 0; i < HELD_UP_MAX; i++) {
 		struct held_up *h = &held_up[i];
 
-		if (h->child.fd >= 0 && !mono_before(now, h->until) &&
-		    !look_child_answered(&h->child))
+		if (h->child.fd >= 0 && !h->answered &&
+		    !mono_before(now, h->until) && !look_child_answered(&h->child))
 			look_child_kill(&h->child);
 	}
 }
@@ -262,16 +281,17 @@ held_up_end_all(void)
 			look_child_kill(&held_up[i].child);
 }
 
-/* Unless it ended for want of questions, its look has come to nothing. */
+/* Nobody has asked for its answer; or it was killed. */
 static void
 lose(struct held_up *h)
 {
-	bool answered = h->child.fd >= 0 && look_child_has_sent(&h->child);
+	const bool answered = h->answered ||
+	    (h->child.fd >= 0 && look_child_has_sent(&h->child));
 
 	look_child_leave(&h->child);
 	h->child = NO_CHILD;
 	if (answered)
-		note_slow(h);
+		clear(h);
 }
 
 void

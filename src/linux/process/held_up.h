@@ -19,8 +19,11 @@ struct held_up {
 					   answer */
 	struct look_asked asked;	/* … and the question; */
 	void *arg;			/* owned */
+	bool answered;		/* it holds up nobody any more, but nobody has
+				   asked for that again as yet */
 	bool starved;
-	bool slow;		/* it held up nobody, but came late */
+	bool began_starved;
+	bool slow;		/* its answer came late, and was fetched */
 	struct mono since;
 	struct mono until;
 	int gap_ms;
@@ -30,6 +33,10 @@ struct held_up {
    whose parent's they are. */
 void held_up_reset(bool forked);
 
+/* Who has answered meanwhile holds up nobody any more. */
+void held_up_settle(pid_t whom, looker_fn *fn);
+
+/* What is known of that look, but for the answers. */
 struct held_up *held_up_find(pid_t whom, looker_fn *fn);
 
 /* May there be no such look, for now? 0; -EBUSY; -EAGAIN: for the want of CPU. As
@@ -50,12 +57,9 @@ void held_up_forgive(pid_t whom, looker_fn *fn);
 void held_up_keep_question(struct held_up *h, const struct look_asked *asked,
     const void *arg);
 
-/*
- * Where the entry's child may answer yet: 0: it has, to that question; *ret_child
- * is the caller's. -ESTALE: it has, to another one, or has ended, and the look is
- * to be made anew. Otherwise as held_up_code().
- */
-int held_up_take_late(struct held_up *h, const struct look_asked *asked,
+/* The answer to that question, if it has come late: true; *ret_child is the
+   caller's. */
+bool held_up_take_late(pid_t whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code,
     struct look_child *ret_child);
 

@@ -227,7 +227,7 @@ cpu_ns(const struct look_child *c)
    may it: of each step no more is counted than was to be waited. */
 int
 look_child_await(const struct look_child *c, int64_t wait_ms,
-    int64_t starved_ms)
+    int64_t starved_ms, bool works)
 {
 	const int64_t enough = cpu_ns(c) + wait_ms * 1000000;
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
@@ -237,7 +237,7 @@ look_child_await(const struct look_child *c, int64_t wait_ms,
 		int64_t step_ms = waited_ms < wait_ms ? wait_ms - waited_ms : 1;
 		struct mono begin = mono_now();
 		int64_t took_ms;
-		bool starved;
+		bool runs, starved;
 
 		if (poll(&p, 1, (int)step_ms) > 0)
 			return 0;
@@ -245,13 +245,12 @@ look_child_await(const struct look_child *c, int64_t wait_ms,
 		waited_ms += took_ms < step_ms ? took_ms : step_ms;
 		if (waited_ms < wait_ms)
 			continue;
-		starved = look_child_is_runnable(c) && cpu_ns(c) < enough;
+		runs = look_child_is_runnable(c);
+		starved = runs && cpu_ns(c) < enough;
 		if (poll(&p, 1, 0) > 0)
 			return 0;
-		if (!starved)
-			return -ETIMEDOUT;
-		if (waited_ms >= starved_ms)
-			return -EAGAIN;
+		if (waited_ms >= starved_ms || !(starved || (runs && works)))
+			return starved ? -EAGAIN : -ETIMEDOUT;
 	}
 }
 

@@ -33,11 +33,11 @@ bool look_child_ask(const struct look_child *c,
 
 /*
  * Wait for what it sends, or its end: for `wait_ms`, and for `starved_ms` if it
- * would go on if it had the CPU. 0; -ETIMEDOUT: it sleeps, or works; -EAGAIN: it
+ * would go on if it had the CPU, or also if it goes on (`works`). 0; -ETIMEDOUT: it sleeps, or works; -EAGAIN: it
  * did not get the CPU.
  */
 int look_child_await(const struct look_child *c, int64_t wait_ms,
-    int64_t starved_ms);
+    int64_t starved_ms, bool works);
 
 /* Has it sent anything, or ended? */
 bool look_child_answered(const struct look_child *c);

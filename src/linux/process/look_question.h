@@ -40,6 +40,8 @@ struct looker_question {
 	void *ret;		/* untouched unless an answer has come */
 	size_t ret_len;
 	struct looker_fds *fds;	/* the caller's then; NULL: none are sent */
+	bool once;		/* who asks does not come again: it is waited for
+				   a little longer if it works */
 	bool attaches;		/* it asks for the rights of PTRACE_ATTACH */
 };
 

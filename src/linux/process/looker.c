@@ -1,5 +1,4 @@
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -27,8 +26,8 @@
 #define DEBT_MAX_NS	INT64_C(5000000)
 #define DEBT_PART	10
 
-/* How long it may take to end: it has nothing to do. */
-#define END_MS		100
+/* How long they may take to end, all together. */
+#define END_MS		500
 
 /* One that was given up, or has just ended, and then a fresh one. */
 #define TRIES		2
@@ -58,6 +57,7 @@ static struct {
 	int64_t debt_ns;
 	struct mono debt_at;
 	bool attaches_here;
+	uint64_t unanswered;
 } looker;
 
 #define NO_CHILD	((struct look_child){ .fd = -1 })
@@ -157,13 +157,13 @@ charge(int64_t took_ns)
 }
 
 static int
-await(const struct held_up *h)
+await(const struct held_up *h, bool once)
 {
 	bool debt = is_in_debt();
 	int64_t wait_ms = h != NULL || debt ? SHORT_MS : WAIT_MS;
 	struct mono begin = mono_now();
 	int code = look_child_await(&looker.hand, wait_ms,
-	    debt ? wait_ms : STARVED_MS);
+	    debt ? wait_ms : STARVED_MS, once);
 
 	charge(mono_now().ns - begin.ns);
 	return code;
@@ -216,7 +216,7 @@ try(const struct looker_whom *whom, const struct look_asked *asked,
 		leave();
 		return -EPIPE;
 	}
-	code = await(held_up_find(whom->pid, asked->fn));
+	code = await(held_up_find(whom->pid, asked->fn), question->once);
 	if (code < 0)
 		return give_up(code, whom, asked, question->arg);
 	if (!look_child_receive(&looker.hand, question, ret_code)) {
@@ -275,23 +275,22 @@ ask_twice(const struct looker_whom *whom, const struct look_asked *asked,
 }
 
 /* What has come late; its child is the one at hand, if there is none. */
-static int
-take_late(struct held_up *h, const struct look_asked *asked,
+static bool
+take_late(pid_t whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code)
 {
 	struct look_child child = NO_CHILD;
-	int code = held_up_take_late(h, asked, question, ret_code, &child);
 
-	if (code != 0)
-		return code;
+	if (!held_up_take_late(whom, asked, question, ret_code, &child))
+		return false;
 	if (looker.hand.fd >= 0) {
 		look_child_leave(&child);
-		return 0;
+		return true;
 	}
 	looker.hand = child;
-	looker.whom = h->whom;
-	looker.fn = h->fn;
-	return 0;
+	looker.whom = whom;
+	looker.fn = asked->fn;
+	return true;
 }
 
 int
@@ -299,24 +298,22 @@ looker_ask(const struct looker_whom *whom,
     const struct looker_question *question)
 {
 	struct look_asked asked;
-	struct held_up *h;
-	int code = -ESTALE, ret = 0;
+	int code, ret = 0;
 
 	if (question->attaches && looker.attaches_here)
 		return look_here(whom, question);
 	be_own();
 	look_child_asked(whom, question, &asked);
-	h = held_up_find(whom->pid, asked.fn);
-	if (h != NULL && h->child.fd >= 0)
-		code = take_late(h, &asked, question, &ret);
-	if (code != -ESTALE)
-		return code < 0 ? code : ret;
+	held_up_settle(whom->pid, asked.fn);
+	if (take_late(whom->pid, &asked, question, &ret))
+		return ret;
 	held_up_end_overdue();
 	code = held_up_code(whom->pid, asked.fn, looker.n_children >= MANY);
 	if (code == 0 && mono_before(mono_now(), looker.not_before))
 		code = -EAGAIN;
 	if (code == 0)
 		code = ask_twice(whom, &asked, question, &ret);
+	looker.unanswered += looker_is_held_up(code);
 	if (code < 0)
 		return code;
 	held_up_forgive(whom->pid, asked.fn);
@@ -327,6 +324,12 @@ bool
 looker_is_held_up(int code)
 {
 	return code == -ETIMEDOUT || code == -EBUSY || code == -EAGAIN;
+}
+
+uint64_t
+looker_unanswered(void)
+{
+	return looker.unanswered;
 }
 
 int
@@ -367,24 +370,33 @@ looker_reaped(pid_t pid)
 	return true;
 }
 
+/* For those that can be ended; all of them together have END_MS. */
+static void
+await_end(pid_t pid, struct mono until)
+{
+	struct pollfd end = { .fd = -1, .events = POLLIN };
+	int64_t ms = mono_ms_between(mono_now(), until);
+
+	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	(void)poll(&end, 1, ms > 0 ? (int)ms : 0);
+	process_reap(pid);
+	fd_close(&end.fd);
+}
+
 void
 looker_end(void)
 {
-	struct pollfd end = { .fd = -1, .events = POLLIN };
-	siginfo_t info;
-	pid_t pid;
+	const struct mono until = mono_add_ms(mono_now(), END_MS);
+	size_t n;
 
 	be_own();
 	held_up_end_all();
-	if (looker.hand.fd < 0)
-		return;
-	pid = looker.hand.pid;
-	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
-		process_kill(pid, SIGKILL);
-	(void)poll(&end, 1, END_MS);
-	process_reap(pid);
-	fd_close(&end.fd);
 	leave();
-	(void)looker_reaped(pid);
+	n = looker.n_children;
+	for (size_t i = 0; i < n; i++)
+		process_kill(looker.children[i], SIGKILL);
+	for (size_t i = 0; i < n; i++)
+		await_end(looker.children[i], until);
+	for (size_t i = n; i-- > 0;)
+		(void)looker_reaped(looker.children[i]);
 }

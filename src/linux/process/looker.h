@@ -33,6 +33,10 @@ int looker_ask(const struct looker_whom *whom,
 /* Is that an error that will be over, sooner or later? */
 bool looker_is_held_up(int code);
 
+/* How many looks have come to such an error: who makes many, and concludes from all
+   of them, can see whether all were answered. */
+uint64_t looker_unanswered(void);
+
 /* Why there has been no child of late, whoever was to be looked at, and for how long:
    -ETIMEDOUT: none comes to its first question; other -errno: none can be started.
    0: there is. */
@@ -46,7 +50,7 @@ int64_t looker_held_up_ms(pid_t whom);
    held up is nobody's business, nor is its end. */
 bool looker_is(pid_t pid);
 
-/* The child at hand ends, and is reaped, and so do the others if they can be ended.
+/* The children end, and are reaped, but for those that cannot be ended.
    A process that was forked has its own, and leaves its parent's alone. */
 void looker_end(void);
 

@@ -268,7 +268,7 @@ look_listening_port(const struct looker_whom *whom, uint16_t *ret_port)
 
 	(void)looker_ask(whom, &(struct looker_question){
 	    .fn = do_listening_port, .arg = &of, .arg_len = size_of_tree(&of),
-	    .ret = &p, .ret_len = sizeof(p),
+	    .ret = &p, .ret_len = sizeof(p), .once = true,
 	});
 	if (p.found)
 		*ret_port = p.port;

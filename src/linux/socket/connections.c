@@ -15,12 +15,14 @@
 /* A search that has been lost is begun again so often in a row. */
 #define STALE_MAX	3
 
+/* Of searches. */
+static uint64_t numbers;
+
 int
 connections_begin(struct connections *c, const struct connections_of *of,
     size_t n_of, const pid_t *roots, size_t n_roots, int64_t older_ms,
     bool times)
 {
-	static uint64_t numbers;
 	struct connections_question *q;
 
 	*c = (struct connections){ .wants_times = times };
@@ -197,10 +199,12 @@ connections_without_times(struct connections *c)
 
 /* ---- all of it ---- */
 
-/* From the beginning: the child has been replaced, or had no room for us. */
+/* From the beginning: the child has been replaced, or had no room for us. What it
+   may yet answer, late, is of a search with another number. */
 static int
 begin_again(struct connections *c)
 {
+	c->question->number = ++numbers;
 	c->question->begins = true;
 	c->listed = c->told = false;
 	c->n = 0;

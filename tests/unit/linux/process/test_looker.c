@@ -368,6 +368,7 @@ do_number_slowly(const void *arg, void *ret, struct looker_fds *fds)
 	struct mono begin = mono_now();
 
 	(void)fds;
+	++*opened;
 	while (mono_ms_between(begin, mono_now()) < 60)
 		nap();
 	snprintf(ret, 32, "%s %d", (const char *)arg, ++n);
@@ -420,6 +421,39 @@ late_answer_is_for_its_question(void **state)
 	assert_string_equal(ret, "");
 	assert_int_equal(ask_slowly(THIRD + 2, "b", ret), 0);
 	assert_int_equal(ret[0], 'b');
+}
+
+/* As of several threads that bind: each has its own. */
+static void
+late_answers_do_not_drive_each_other_out(void **state)
+{
+	static const char *const what[] = { "a", "b", "c", "d" };
+	struct mono begin = mono_now();
+	char ret[4][32] = { "" };
+	size_t left = 4;
+
+	(void)state;
+	*opened = 0;
+	while (left > 0 && mono_ms_between(begin, mono_now()) < LIMIT_MS) {
+		left = 0;
+		for (size_t i = 0; i < 4; i++) {
+			if (ret[i][0] == '\0')
+				(void)looker_ask(
+				    &(struct looker_whom){ .pid = THIRD + 3 },
+				    &(struct looker_question){
+				    .fn = do_number_slowly, .arg = what[i],
+				    .arg_len = 2, .ret = ret[i],
+				    .ret_len = sizeof(ret[i]),
+				});
+			left += ret[i][0] == '\0';
+		}
+		(void)reap();
+		nap();
+	}
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(ret[i][0], what[i][0]);
+	/* More if the machine had so much to do that some were given up. */
+	assert_in_range(*opened, 4, 8);
 }
 
 /* Longer than anybody is waited for. */
@@ -572,6 +606,22 @@ patience_has_an_end(void **state)
 	if (!quick && undisturbed < CROWD)
 		skip();
 	assert_true(quick);
+}
+
+/* Also those that have not begun, or are asked no more. */
+static void
+the_end_leaves_none(void **state)
+{
+	(void)state;
+	end_all();
+	for (pid_t i = 0; i < 10; i++)
+		(void)looker_ask(
+		    &(struct looker_whom){ .pid = ONE_OF_THEM - 20 + i },
+		    &(struct looker_question){
+		    .fn = do_open, .arg = fifo, .arg_len = sizeof(fifo),
+		});
+	looker_end();
+	assert_int_equal(count_children(), 0);
 }
 
 /* ---- no child ---- */
@@ -766,9 +816,11 @@ main(void)
 		cmocka_unit_test(works_on),
 		cmocka_unit_test(answers_late),
 		cmocka_unit_test(late_answer_is_for_its_question),
+		cmocka_unit_test(late_answers_do_not_drive_each_other_out),
 		cmocka_unit_test(waits_only_while_we_run),
 		cmocka_unit_test(many_hold_up),
 		cmocka_unit_test(patience_has_an_end),
+		cmocka_unit_test(the_end_leaves_none),
 		cmocka_unit_test(attaches_itself_where_a_child_may_not),
 		cmocka_unit_test(waits_for_a_child),
 		cmocka_unit_test(says_that_descriptors_cannot_be_sent),
