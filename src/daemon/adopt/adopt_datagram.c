@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
@@ -18,16 +20,17 @@
 #include "linux/socket/socket.h"
 
 /* Has the caller it open, or who got it from the caller? It may fork first, and
-   the child connect it. */
-static bool
+   the child connect it. 1, 0; -EINTR: not now. */
+static int
 has_open(const struct ask *a, const struct lane *lane)
 {
 	const struct looker_whom whom = look_at_whom(a->w);
 	pid_t pid = inspect_process_of(a->call->tid);
+	int code = pid <= 0 ? 0 : look_holds(&whom, pid, lane->ino,
+	    FD_PROTOCOL_FIRST, adopt_n_given(a->w));
 
-	return pid > 0 &&
-	    look_holds(&whom, pid, lane->ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(a->w));
+	(void)look_at_failed(a->w, code);
+	return code < 0 ? -EINTR : code;
 }
 
 /*
@@ -68,8 +71,9 @@ adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
 		warn_shared(a, l);
 		return lanes_heal_renew(lane, false, err);
 	}
-	if (!is_for_one_peer(a) || !has_open(a, lane))
-		return 0;
+	code = is_for_one_peer(a) ? has_open(a, lane) : 0;
+	if (code == -EINTR || code == 0)
+		return code;
 	code = lanes_sockets_open_own(l, ret_fd, err);
 	return code == 0 ? 1 : code;
 }

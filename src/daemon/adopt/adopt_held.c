@@ -27,7 +27,7 @@ adopt_holds_inode(const struct worker *w, uint64_t ino)
 	const struct looker_whom whom = look_at_whom(w);
 
 	return look_holds(&whom, w->pid, ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(w));
+	    adopt_n_given(w)) != 0;
 }
 
 bool

@@ -45,7 +45,7 @@ is_escaped(const struct adopt_review *r, const struct crew *crew,
 {
 	uint64_t last = 0;
 
-	if (orphans_look_for_crew(r->orphans, crew))
+	if (orphans_look_for_crew(r->orphans, crew) != 0)
 		return true;
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
@@ -290,27 +290,32 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 	    &(struct review_of){ .review = r, .crew = crew });
 }
 
-/* Has no process of it the lane open any more? */
-static bool
-is_deserted(const struct worker *w, const struct lane *lane)
+/* Has some process of it the lane open still? 1, 0, or -errno: not seen for now. */
+static int
+has_lane(const struct worker *w, const struct lane *lane)
 {
 	const struct looker_whom whom = look_at_whom(w);
 
-	return !look_holds(&whom, w->pid, lane->ino, 0, 0);
+	return look_holds(&whom, w->pid, lane->ino, 0, 0);
 }
 
 /* Of what it has to itself: new clients go elsewhere. Returns false if there was
-   no time for all. */
+   no time for all, or some could not be seen. */
 static bool
 review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 {
 	const struct app_spec *spec = w->spec;
+	bool all = true;
+	int code;
 
 	if (!mono_before(mono_now(), end))
 		return false;
-	/* Asked once: that takes a while too. */
-	if (!worker_ready(w) || orphans_look_for_crew(r->orphans, w->crew))
+	if (!worker_ready(w))
 		return true;
+	/* Asked once: that takes a while too. */
+	code = orphans_look_for_crew(r->orphans, w->crew);
+	if (code != 0)
+		return code > 0;
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
@@ -320,8 +325,9 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 			continue;
 		if (!mono_before(mono_now(), end))
 			return false;
-		if (!is_deserted(w, lane) ||
-		    adopt_is_escaped(r->orphans, w, lane->ino))
+		code = has_lane(w, lane);
+		all = all && code >= 0;
+		if (code != 0 || adopt_is_escaped(r->orphans, w, lane->ino))
 			continue;
 		lanes_desert(lane);
 		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "
@@ -329,7 +335,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 		    "if there are any, until it binds it again",
 		    address_text(&l->bound).s);
 	}
-	return true;
+	return all;
 }
 
 static void

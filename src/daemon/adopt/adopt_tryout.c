@@ -169,7 +169,7 @@ judge_elsewhere(struct worker *w, uint64_t ino)
 	/* Unix sockets are found nowhere: many are no business of clients. */
 	if (!held)
 		return;
-	if (look_holds(&whom, w->pid, ino, 0, 0))
+	if (look_holds(&whom, w->pid, ino, 0, 0) != 0)
 		adopt_hint_elsewhere(w, &at);
 }
 

@@ -123,18 +123,15 @@ serial_lives(const struct orphans *o, uint64_t serial)
 
 /* ---- whose it is ---- */
 
-/* False: it belongs to a worker that lives, or nobody knows whose it was, or that
-   cannot be seen for now. */
+/* By its environment, or where that does not tell, or cannot be seen for now, by its
+   group. False: it belongs to a worker that lives, or nobody knows whose it was. */
 static bool
 is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 {
 	struct process_stat st;
 	uint64_t serial;
+	int code = orphans_serial_of(o, pid, &serial);
 
-	if (orphans_serial_of(o, pid, &serial) < 0) {
-		o->unseen = true;
-		return false;
-	}
 	if (serial != 0 && serial_lives(o, serial))
 		return false;
 	if (!process_stat(pid, &st) || st.state == 'Z')
@@ -142,7 +139,10 @@ is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 	if (serial == 0 && workers_find(o->workers, st.group) != NULL)
 		return false;
 	*ret_legacy = legacies_find(&o->legacies, serial, st.group);
-	return serial != 0 || *ret_legacy != NULL;
+	if (serial != 0 || *ret_legacy != NULL)
+		return true;
+	o->unseen |= code < 0;
+	return false;
 }
 
 void
@@ -154,6 +154,7 @@ orphans_begin(struct orphans *o, const struct worker *w)
 		legacies_add(&o->legacies, w);
 }
 
+/* What cannot be seen may be somebody's, for ever. */
 static void
 drop_legacies(struct orphans *o)
 {
@@ -162,7 +163,7 @@ drop_legacies(struct orphans *o)
 	TAILQ_FOREACH(x, &o->known, entry)
 		if (x->legacy != NULL)
 			legacies_note_found(x->legacy);
-	legacies_drop(&o->legacies);
+	legacies_drop(&o->legacies, o->unseen ? LEGACIES_MAX : 0);
 }
 
 /* ---- what becomes of it ---- */
@@ -363,7 +364,7 @@ static void
 end_sweep(struct orphans *o, bool listed)
 {
 	child_scan_end(&o->scan);
-	if (listed && !o->disturbed && !o->unseen)
+	if (listed && !o->disturbed)
 		drop_legacies(o);
 	kill_due(o);
 	if (o->again)

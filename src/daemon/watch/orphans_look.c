@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "base/log.h"
 #include "base/mono.h"
 #include "daemon/watch/orphans.h"
@@ -51,30 +53,52 @@ struct crew_search {
 	const struct crew *crew;
 	struct mono end;
 	bool found;
+	bool unseen;
 };
+
+/* By its group, for which nobody has to be looked into, or by its environment. */
+static bool
+is_of_crew(struct orphans *o, pid_t pid, const struct crew *crew,
+    bool *ret_unseen)
+{
+	const struct worker *w;
+	struct process_stat st;
+	uint64_t serial;
+
+	if (!process_stat(pid, &st) || st.state == 'Z')
+		return false;
+	w = workers_find(o->workers, st.group);
+	if (w != NULL)
+		return w->crew == crew;
+	if (legacies_find(&o->legacies, 0, st.group) != NULL)
+		return false;
+	if (orphans_serial_of(o, pid, &serial) < 0)
+		*ret_unseen = true;
+	for (w = crew->workers; w != NULL; w = w->next)
+		if (serial != 0 && w->serial == serial)
+			return true;
+	return false;
+}
 
 static bool
 look_for_crew(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct crew_search *search = ctx;
-	uint64_t serial;
 
-	/* As what cannot be listed. */
-	search->found = orphans_serial_of(o, pid, &serial) < 0;
-	for (const struct worker *w = search->crew->workers; w != NULL;
-	    w = w->next)
-		search->found |= serial != 0 && w->serial == serial;
-	search->found |= !mono_before(mono_now(), search->end);
+	search->found = is_of_crew(o, pid, search->crew, &search->unseen) ||
+	    !mono_before(mono_now(), search->end);
 	return !search->found;
 }
 
-bool
+int
 orphans_look_for_crew(struct orphans *o, const struct crew *crew)
 {
 	struct crew_search search = { .crew = crew, .end = orphans_budget() };
 
 	/* What cannot be listed may well be there. */
-	return !orphans_each(o, look_for_crew, &search) || search.found;
+	if (!orphans_each(o, look_for_crew, &search) || search.found)
+		return 1;
+	return search.unseen ? -EAGAIN : 0;
 }
 
 struct holder_search {
@@ -98,7 +122,7 @@ look_for_holder(struct orphans *o, pid_t pid, void *ctx)
 	if (search->found || !process_stat(pid, &st) || st.state == 'Z')
 		return !search->found;
 	search->found = look_holds(&whom, pid, search->ino, search->given,
-	    search->n_given);
+	    search->n_given) != 0;
 	return !search->found;
 }
 
