@@ -11,11 +11,13 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/stopping.h"
 #include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
 
 /* Nothing new begins from here on. */
 static void
 begin_end(struct stopping *s)
 {
+	keeper_stopping();
 	workers_stop(s->workers);
 	reload_cancel(s->reloads);
 	s->program->leaving = false;
@@ -68,6 +70,7 @@ stopping_leave(struct stopping *s)
 	    (long long)delay_ms / 1000, (long long)delay_ms % 1000);
 	s->phase = STOPPING_LEAVES;
 	s->program->leaving = true;
+	keeper_stopping();
 	above_tell_stop(s->above, s->reloads->config, "going down",
 	    delay_ms);
 	loop_timer_set(s->loop, &s->next_phase,

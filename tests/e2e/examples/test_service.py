@@ -387,8 +387,8 @@ def container(box, as_root):
                   *become],
         env={"RUNTIME_DIRECTORY": box.path("run")})
     wait_until(lambda: children_of(d.process.pid), "the child of unshare")
-    d.pid = children_of(d.process.pid)[0]
-    wait_until(lambda: read_proc(d.pid, "cmdline").startswith(
+    d.keeper = children_of(d.process.pid)[0]
+    wait_until(lambda: read_proc(d.keeper, "cmdline").startswith(
         box.path("clusterd").encode()), lambda: f"process 1; {d.log()}")
     d.become, d.address, d.uid = become, port, uid
     return d
