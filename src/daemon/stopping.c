@@ -17,7 +17,6 @@
 static void
 begin_end(struct stopping *s)
 {
-	keeper_stopping();
 	workers_stop(s->workers);
 	reload_cancel(s->reloads);
 	s->program->leaving = false;
@@ -62,6 +61,7 @@ stopping_leave(struct stopping *s)
 
 	if (s->phase != STOPPING_RUNS)
 		return;
+	keeper_stopping();
 	if (delay_ms == 0) {
 		drain(s);
 		return;
@@ -70,7 +70,6 @@ stopping_leave(struct stopping *s)
 	    (long long)delay_ms / 1000, (long long)delay_ms % 1000);
 	s->phase = STOPPING_LEAVES;
 	s->program->leaving = true;
-	keeper_stopping();
 	above_tell_stop(s->above, s->reloads->config, "going down",
 	    delay_ms);
 	loop_timer_set(s->loop, &s->next_phase,
@@ -123,6 +122,7 @@ stopping_signal(struct stopping *s, int signo)
 	bool again = s->signalled;
 
 	s->signalled = true;
+	keeper_stopping();
 	if (again) {
 		kill_what_is_left(s, signo);
 	} else if (s->phase != STOPPING_RUNS) {

@@ -242,6 +242,7 @@ check_over(struct supervisor *sup)
 	else
 		log_info("every app has ended well: exiting");
 	sup->program.failed = failed;
+	keeper_stopping();
 	stopping_now(&sup->stopping);
 }
 

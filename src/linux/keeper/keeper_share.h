@@ -43,7 +43,8 @@ void keeper_came_up(void);
    any more, and who waits for us is told where the words are. */
 void keeper_has_log(void);
 
-/* A stop has begun: nobody is to be started again. */
+/* A stop was asked for, or all has come to its end: nobody is to be started again. A
+   start that fails is not that. */
 void keeper_stopping(void);
 
 /* Some app lets its orphans live, so the keeper is not to kill what is left. */

@@ -398,7 +398,7 @@ def container(box, as_root):
 def test_container_serves_and_stops(box, container):
     d = container
     d.wait_log(words.READY("web"), count=2, limit=25)
-    assert status_field(d.pid, "NSpid").split()[-1] == "1"
+    assert status_field(d.keeper, "NSpid").split()[-1] == "1"
     assert status_field(d.pid, "CapEff") == "0" * 16
     pids = d.workers()
     for pid in pids:

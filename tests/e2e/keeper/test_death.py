@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -202,6 +203,22 @@ def test_file_that_is_broken_meanwhile_ends_nothing(box):
     d.stop()
 
 
+def test_port_that_is_taken_meanwhile_ends_nothing(box):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        box.web()
+        d = box.start()
+        d.wait_ready(2)
+        box.web(listen=f"127.0.0.1:{s.getsockname()[1]}")
+        kill(d.pid)
+        d.wait_log(r"supervisor pid \d+: exited with code 69")
+        mark = d.mark()
+    d.wait_log("start complete", start=mark)
+    d.wait_ready(2)
+    d.stop()
+
+
 def test_exit_of_the_supervisor_is_the_keepers(box):
     box.config(job={"command": "sh -c 'exit 3'", "restart": "never"})
     d = box.start()
@@ -291,7 +308,6 @@ def test_kept_orphans_are_left_alone(box):
 
 
 def test_sockets_from_above_are_served_again(box):
-    import socket
     with socket.socket() as s, socket.socket() as unused:
         for x in (s, unused):
             x.bind(("127.0.0.1", 0))
