@@ -353,8 +353,12 @@ def test_killed_all_the_time(box):
         if d.find_supervisor():
             kill(d.find_supervisor())
         time.sleep(0.2)
-    mark = d.mark()
-    d.wait_log("start complete", start=mark, limit=20)
-    get(port)
+
+    def answers():
+        try:
+            return get(port)
+        except OSError:
+            return False
+    wait_until(answers, "it serves", 20)
     assert len(children_of(d.keeper)) == 1
     d.stop()
