@@ -9,7 +9,7 @@ ROOMS = cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
 	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
 	daemon/sockets daemon/output \
-	linux/control linux/child linux/bpf linux/socket linux/process \
+	linux/control linux/child linux/keeper linux/bpf linux/socket linux/process \
 	linux/file linux/loop \
 	core/status core/control core/output core/sockets core/worker \
 	core/conf core/names \
@@ -36,8 +36,9 @@ daemon/spec	= daemon/sockets daemon/output
 
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
-linux/control	= linux/file
-linux/child	= linux/file linux/loop
+linux/control	= linux/file linux/keeper
+linux/child	= linux/file linux/loop linux/keeper
+linux/keeper	= linux/socket linux/process linux/loop
 linux/process	= linux/file
 
 core/status	= core/control core/worker

@@ -22,6 +22,9 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
 #include "linux/file/place.h"
+#include "linux/keeper/background.h"
+#include "linux/keeper/keeper.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 
@@ -131,10 +134,19 @@ find_place(const struct options *o, struct place *place)
 static void
 print_errors(struct conf_errors *errors)
 {
+	/* Nobody may look at where the first supervisor began. */
+	bool logged = keeper_restarts() > 0;
+
 	conf_errors_sort(errors);
-	for (size_t i = 0; i < errors->n; i++)
-		fprintf(stderr, "%s\n", errors->v[i].text);
-	if (errors->dropped > 0)
+	for (size_t i = 0; i < errors->n; i++) {
+		if (logged)
+			log_error("%s", errors->v[i].text);
+		else
+			fprintf(stderr, "%s\n", errors->v[i].text);
+	}
+	if (errors->dropped > 0 && logged)
+		log_error("and %zu more errors", errors->dropped);
+	else if (errors->dropped > 0)
 		fprintf(stderr, "and %zu more errors\n", errors->dropped);
 }
 
@@ -173,6 +185,11 @@ act(const struct options *o, const struct conf_origin *origin,
 		status = dump(config);
 		break;
 	default:
+		if (o->daemon && config->log == NULL) {
+			fprintf(stderr, "%s: -d needs a log: log = PATH in "
+			    "[clusterd]\n", origin->file);
+			return EX_CONFIG;
+		}
 		return supervisor_run(&setup);
 	}
 	if (fflush(stdout) == EOF || ferror(stdout)) {
@@ -183,9 +200,17 @@ act(const struct options *o, const struct conf_origin *origin,
 	return status;
 }
 
+struct run {
+	const struct options *options;
+	const struct place *place;
+};
+
 static int
-run(const struct options *o, const struct place *place)
+run(void *ctx)
 {
+	const struct run *r = ctx;
+	const struct options *o = r->options;
+	const struct place *place = r->place;
 	struct conf_source source = { .sections = NULL };
 	const struct conf_origin origin = {
 		.file = o->config != NULL ? o->config : "command line",
@@ -216,31 +241,104 @@ run(const struct options *o, const struct place *place)
 	return status;
 }
 
+/* A debugger, such as valgrind(1), may know no process that shares its table of
+   descriptors and is no thread. */
+static bool
+wants_keeper(void)
+{
+	const char *value = getenv("CLUSTERD_KEEPER");
+
+	return value == NULL || strcmp(value, "no") != 0;
+}
+
+/* The place of the words is to be written over. NULL: no memory. */
+static char **
+copy_words(int argc, char *const *argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	for (int i = 0; copy != NULL && i < argc; i++) {
+		copy[i] = strdup(argv[i]);
+		if (copy[i] == NULL)
+			return NULL;
+	}
+	return copy;
+}
+
+static void
+free_words(char **words)
+{
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
+}
+
+static int
+await_daemon(pid_t pid, int fd)
+{
+	bool logged;
+	int status = background_await(pid, fd, &logged);
+
+	if (logged)
+		fprintf(stderr, "clusterd: it did not come up, its log says "
+		    "why (exit status %d)\n", status);
+	return status;
+}
+
+static int
+begin(const struct options *o, const struct place *place, int argc,
+    char **argv)
+{
+	struct run r = { .options = o, .place = place };
+	struct keeper_setup setup = {
+		.supervise = run, .ctx = &r, .argc = argc, .argv = argv,
+		.ready_fd = -1,
+	};
+	pid_t pid = o->daemon ? background_fork(&setup.ready_fd) : 0;
+
+	if (pid < 0) {
+		fprintf(stderr, "clusterd: cannot go to the background: %s\n",
+		    strerror(-pid));
+		return 1;
+	}
+	if (pid > 0)
+		return await_daemon(pid, setup.ready_fd);
+	return o->mode == OPTIONS_RUN && (o->daemon || wants_keeper()) ?
+	    keeper_run(&setup) : run(&r);
+}
+
 int
 main(int argc, char *argv[])
 {
 	struct place place = { .path = NULL };
+	char **words = copy_words(argc, argv);
 	struct options o;
 	int status = 1;
 
 	signals_block_early();
 	tzset();
-	if (!options_parse(argc, argv, &o))
+	if (words == NULL)
+		return out_of_memory();
+	if (!options_parse(argc, words, &o)) {
+		free_words(words);
 		return EX_USAGE;
+	}
 	switch (o.mode) {
 	case OPTIONS_HELP:
 		fputs(options_usage, stdout);
-		return 0;
+		status = 0;
+		break;
 	case OPTIONS_VERSION:
 		puts("clusterd " CLUSTERD_VERSION);
-		return 0;
-	default:
+		status = 0;
 		break;
+	default:
+		if (find_place(&o, &place))
+			status = begin(&o, &place, argc, argv);
 	}
-	if (find_place(&o, &place))
-		status = run(&o, &place);
 	free(place.path);
 	free(place.cwd);
 	free(place.base_dir);
+	free_words(words);
 	return status;
 }

@@ -18,6 +18,7 @@ struct options {
 	const char *port;	/* -p; NULL: none */
 	const char *instances;	/* -n; NULL: the default */
 	char *const *command;	/* behind --; NULL: none */
+	bool daemon;		/* -d */
 	int log_level;		/* enum log_level; -1: the file's */
 };
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/names/signal_name.h"
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
@@ -34,6 +35,7 @@
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/workers.h"
 #include "linux/file/pidfile.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"
 #include "linux/process/looker.h"
@@ -63,6 +65,8 @@ struct supervisor {
 	struct ending ending;
 	int signal_fd;
 	loop_handle signals;
+	loop_handle keeper;	/* it has something for us */
+	bool keeper_gone;	/* that was said */
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
 };
@@ -157,13 +161,46 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 	}
 }
 
+/* What was meant for the program went to its keeper. But that may be dead, which
+   the kernel tells us by a SIGTERM (prctl(2), PR_SET_PDEATHSIG). */
+static void
+on_own_signal(void *ctx, int signo, int pid, bool hangup)
+{
+	struct supervisor *sup = ctx;
+
+	if (signo == SIGCHLD || keeper_wake_fd() < 0) {
+		on_signal(ctx, signo, pid, hangup);
+	} else if (keeper_is_gone()) {
+		if (!sup->keeper_gone)
+			log_error("the keeper, pid %d, was killed: stopping",
+			    (int)keeper_pid());
+		sup->keeper_gone = true;
+		stopping_leave(&sup->stopping);
+	} else {
+		log_own_often(LOG_LEVEL_WARNING, "SIG%s of pid %d ignored: "
+		    "signals are for pid %d, the keeper, which passes them on",
+		    signal_name(signo), pid, (int)keeper_pid());
+	}
+}
+
 static void
 signals_ready(void *ctx, uint32_t events)
 {
 	struct supervisor *sup = ctx;
 
 	(void)events;
-	signals_read(sup->signal_fd, on_signal, sup);
+	signals_read(sup->signal_fd, on_own_signal, sup);
+}
+
+static void
+keeper_ready(void *ctx, uint32_t events)
+{
+	struct supervisor *sup = ctx;
+
+	(void)events;
+	keeper_taken();
+	sd_notify_woken(&sup->above.up);
+	keeper_read_signals(on_signal, sup);
 }
 
 static void
@@ -196,6 +233,7 @@ check_up(struct supervisor *sup)
 		log_info("start complete");
 	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
+	keeper_came_up();
 	reload_told(&sup->reloads);
 	tell_status(sup);
 }
@@ -213,6 +251,7 @@ check_over(struct supervisor *sup)
 	else
 		log_info("every app has ended well: exiting");
 	sup->program.failed = failed;
+	keeper_stopping();
 	stopping_now(&sup->stopping);
 }
 
@@ -386,6 +425,10 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		return code;
 	(void)!getrandom(&run_id, sizeof(run_id), GRND_NONBLOCK);
 	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
+	if (keeper_wake_fd() >= 0 && loop_add(sup->loop, keeper_wake_fd(),
+	    EPOLLIN, true, keeper_ready, sup, &sup->keeper) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	keeper_takes_signals();
 	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
 	    sup, &sup->signals) < 0 ||
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
@@ -452,14 +495,15 @@ start(struct supervisor *sup, struct error *err)
 		return 1;
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
+	keeper_has_log();
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
 	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
-	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <
-		0)
+	    pidfile_create(sup->reloads.config->pidfile, keeper_pid(),
+		&sup->pidfile, err) < 0)
 		return EX_UNAVAILABLE;
 	code = control_open(&sup->control, err);
 	if (code < 0)
@@ -480,6 +524,7 @@ release_all(struct supervisor *sup)
 	if (sup->loop != NULL) {
 		control_close(&sup->control);
 		loop_del(sup->loop, &sup->signals);
+		loop_del(sup->loop, &sup->keeper);
 		ending_fini(&sup->ending);
 		stopping_fini(&sup->stopping);
 		loop_timer_fini(sup->loop, &sup->left_out);
@@ -507,7 +552,8 @@ supervisor_run(const struct supervisor_setup *setup)
 {
 	struct supervisor sup = {
 		.pidfile = PIDFILE_INIT,
-		.program = { .pid = getpid(), .started = mono_now() },
+		.program = { .pid = keeper_pid(),
+			.started = mono_now() },
 		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
 		.signal_fd = -1,

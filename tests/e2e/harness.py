@@ -37,6 +37,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 SLOW = float(os.environ.get("CLUSTERD_TEST_SLOW", "1"))
 # A Makefile may have broken the line within quotes.
 WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", "").replace("\\\n", " "))
+# valgrind knows no process such as the supervisor (clusterd(8), CLUSTERD_KEEPER).
+HAS_KEEPER = not WRAP
 IS_ROOT = os.geteuid() == 0
 
 MARK = "E2E_BOX"
@@ -180,6 +182,11 @@ def is_alive(pid):
 def is_looker(pid):
     """The child of clusterd that looks at other processes; also a dead one."""
     return read_proc(pid, "comm") == b"clusterd-look\n"
+
+
+def is_supervisor(pid):
+    """The child of the keeper that does all the work."""
+    return read_proc(pid, "comm") == b"clusterd-super\n"
 
 
 def children_of(pid):
@@ -481,9 +488,33 @@ class Clusterd:
     def __init__(self, box, process, stderr_path):
         self.box = box
         self.process = process
-        self.pid = process.pid      # of clusterd, unless a launcher forks
+        # What a user has started, and knows the pid of: the keeper.
+        self.keeper = process.pid   # unless a launcher forks
+        self._supervisor = None
         self.stderr_path = stderr_path
         self.log_path = stderr_path
+
+    @property
+    def pid(self):
+        """Of the supervisor, whose descriptors and children are looked at; the
+        present one, or the last one that was seen. Signals go to the keeper."""
+        if not HAS_KEEPER:
+            return self.keeper
+        if self._supervisor is None or not is_alive(self._supervisor):
+            found = self.find_supervisor()
+            if found is None and self._supervisor is None:
+                wait_until(lambda: self.find_supervisor() or
+                           not is_alive(self.keeper), "a supervisor")
+                found = self.find_supervisor()
+            self._supervisor = found or self._supervisor
+        return self._supervisor or self.keeper
+
+    def find_supervisor(self):
+        """The one that there is now, or None."""
+        for pid in children_of(self.keeper):
+            if is_supervisor(pid) and is_alive(pid):
+                return pid
+        return None
 
     # what it says
 
@@ -629,13 +660,38 @@ class Clusterd:
     # its end
 
     def send(self, number):
-        os.kill(self.pid, number)
+        """As a user does: to the keeper."""
+        os.kill(self.keeper, number)
+
+    def kill_all_of_it(self):
+        """Keeper and supervisor at once, so that neither can clean up."""
+        if self.pid != self.keeper:
+            os.kill(self.pid, signal.SIGSTOP)
+            wait_until(lambda: process_state(self.pid) == "T",
+                       "the supervisor stands still")
+        supervisor = self.pid
+        os.kill(self.keeper, signal.SIGKILL)
+        kill(supervisor)
+        self.wait()
 
     def send_and_wait(self, number):
         """Until it is taken: of two that come together there is one."""
         self.send(number)
-        wait_until(lambda: int(status_field(self.pid, "ShdPnd"), 16) == 0,
-                   "the signal is taken")
+        wait_until(lambda: int(status_field(self.keeper, "ShdPnd"), 16) == 0 and
+                   self._is_woken(), "the signal is taken")
+
+    def _is_woken(self):
+        """The supervisor has heard what the keeper had to say."""
+        for fd in os.listdir(f"/proc/{self.keeper}/fd"):
+            try:
+                if os.readlink(f"/proc/{self.keeper}/fd/{fd}") == \
+                        "anon_inode:[eventfd]":
+                    text = read_proc(self.keeper, f"fdinfo/{fd}").decode()
+                    return int(re.search(r"eventfd-count: +(\w+)", text)[1],
+                               16) == 0
+            except FileNotFoundError:
+                pass
+        return True
 
     def wait(self, limit=10.0):
         """Its exit status; negative for a signal."""
@@ -647,7 +703,7 @@ class Clusterd:
     def wait_gone(self, limit=10.0):
         """Of one that is no child of ours: not what it says last, but the end
         of the process. A sanitizer has much to do in between."""
-        wait_until(lambda: not is_alive(self.pid),
+        wait_until(lambda: not is_alive(self.keeper),
                    lambda: f"the end of clusterd, log:\n{self.log()}", limit)
 
     def wait_end(self, status, limit=10.0):
@@ -752,6 +808,8 @@ class Box:
                 or k.endswith("SAN_OPTIONS")}
         # The control socket: a test may kill clusterd, which then leaves it.
         keep["RUNTIME_DIRECTORY"] = self.dir
+        if not HAS_KEEPER:
+            keep["CLUSTERD_KEEPER"] = "no"
         keep.update(env or {})
         keep[MARK] = self.mark
         return keep
@@ -816,20 +874,20 @@ class Box:
         wrong = []
         for d in self.running:
             if d.process.poll() is None:
-                kill(d.pid, signal.SIGTERM)
+                kill(d.keeper, signal.SIGTERM)
                 try:
                     wait_until(lambda: d.process.poll() is not None,
                                "the end of clusterd", 3)
                 except TimeLimit:
                     # A test may well leave a worker that ignores TERM.
-                    kill(d.pid, signal.SIGTERM)
+                    kill(d.keeper, signal.SIGTERM)
                     try:
                         wait_until(lambda: d.process.poll() is not None,
                                    "its end", 3)
                     except TimeLimit:
                         wrong.append("clusterd did not end on two TERMs:\n"
                                      + d.log())
-                        kill(d.pid)
+                        kill(d.keeper)
                         kill(d.process.pid)
                         d.process.wait()
         left = self.survivors()
@@ -872,18 +930,21 @@ def start_with_sockets(box, *sockets):
                   *map(str, fds)], pass_fds=fds)
 
 
-def system_calls(box, d, act):
-    """What clusterd d calls, as strace writes it, while act() runs. None: this
-    machine does not let it be traced, or has no strace."""
+def system_calls(box, d, act, pids=None):
+    """What clusterd d calls (its supervisor, or those), as strace writes it, while
+    act() runs. None: this machine does not let it be traced, or has no strace."""
+    pids = pids or [d.pid]
     if shutil.which("strace") is None:
         return None
     with open(box.path("strace.err"), "w") as err:
         tracer = subprocess.Popen(
             ["strace", "-f", "-ttt", "-o", box.path("strace"),
-             "-p", str(d.pid)], stderr=err, env=box.environment())
+             *(word for pid in pids for word in ("-p", str(pid)))],
+            stderr=err, env=box.environment())
     try:
-        wait_until(lambda: status_field(d.pid, "TracerPid") not in ("0", None)
-                   or tracer.poll() is not None, "strace attaches")
+        wait_until(lambda: all(status_field(pid, "TracerPid") not in
+                               ("0", None) for pid in pids) or
+                   tracer.poll() is not None, "strace attaches")
         if tracer.poll() is not None:
             return None
         # Attaching interrupts the wait that clusterd is in; it waits again.
@@ -916,8 +977,8 @@ def start_as_pid_1(box, mount_proc=True):
     d = box.start(launcher=unshare("--pid", "--fork", "--kill-child",
                                    *["--mount-proc"] * mount_proc))
     wait_until(lambda: children_of(d.process.pid), "the child of unshare")
-    d.pid = children_of(d.process.pid)[0]
-    wait_until(lambda: b"app.ini" in read_proc(d.pid, "cmdline")
-               and b"unshare" not in read_proc(d.pid, "cmdline"),
+    d.keeper = children_of(d.process.pid)[0]
+    wait_until(lambda: b"app.ini" in read_proc(d.keeper, "cmdline")
+               and b"unshare" not in read_proc(d.keeper, "cmdline"),
                "clusterd as pid 1")
     return d

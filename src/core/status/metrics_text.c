@@ -130,6 +130,9 @@ static const struct metric clusterd_metrics[] = {
 	{ "clusterd_reloads_refused_total",
 	    "Reloads that changed nothing, for an error of the configuration "
 	    "or a socket.", UNIT_ONE, AT(reloads_refused) },
+	{ "clusterd_supervisor_restarts_total",
+	    "Supervisors that died and were started again.", UNIT_ONE,
+	    AT(supervisor_restarts) },
 };
 #undef AT
 

@@ -28,6 +28,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/file/stdio_fds.h"
+#include "linux/keeper/keeper_share.h"
 
 static void
 timer_due(void *ctx)
@@ -329,6 +330,8 @@ spawn_process(struct worker *w, struct error *err)
 	int code;
 
 	w->serial = ++life->serial;
+	if (w->spec->conf->orphans == CONF_ORPHANS_KEEP)
+		keeper_spare_orphans();
 	code = notify_open(w);
 	if (code < 0)
 		return code;

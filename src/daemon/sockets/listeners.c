@@ -13,6 +13,7 @@
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_open.h"
 #include "daemon/sockets/listeners.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/socket/unix_socket.h"
 
 void
@@ -55,7 +56,7 @@ listeners_on_death(struct listeners *ls,
 int
 listeners_inherit(struct listeners *ls, size_t *ret_unusable)
 {
-	return listen_fds_collect(&ls->inherited, ret_unusable);
+	return listen_fds_collect(keeper_pid(), keeper_had_fd, &ls->inherited, ret_unusable);
 }
 
 void

@@ -14,6 +14,7 @@
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/process/looks.h"
 #include "linux/process/process.h"
 
@@ -466,7 +467,7 @@ kill_unlisted(const struct orphans *o)
 {
 	if (!process_has_children() || o->n_strangers > 0)
 		return ORPHANS_NONE;
-	if (getpid() == 1)
+	if (keeper_pid() == 1)
 		(void)kill(-1, SIGKILL);
 	return ORPHANS_KILLED;
 }

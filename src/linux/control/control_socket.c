@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/mono.h"
 #include "linux/control/control_socket.h"
+#include "linux/keeper/keeper_share.h"
 
 /* Clients beyond those that are served wait here. */
 #define BACKLOG 1024
@@ -174,10 +175,12 @@ bind_and_listen(const struct sockaddr_un *sun, uint32_t gid, int *ret_fd)
 		fd_close(&fd);
 		return code;
 	}
-	if ((gid != UINT32_MAX &&
-	    lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0) ||
-	    listen(fd, BACKLOG) < 0) {
+	if (gid != UINT32_MAX &&
+	    lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0)
 		code = -errno;
+	else
+		code = keeper_listen(fd, BACKLOG);
+	if (code < 0) {
 		(void)unlink(sun->sun_path);
 		fd_close(&fd);
 		return code;

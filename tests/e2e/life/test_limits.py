@@ -13,9 +13,9 @@ from harness import (CLUSTERD, PROBE, TimeLimit, get, is_alive, probe,
 
 
 def limited(uid):
-    """Become this user, with room for three processes."""
+    """Become this user, with room for the keeper and three processes."""
     def become():
-        resource.setrlimit(resource.RLIMIT_NPROC, (3, 100))
+        resource.setrlimit(resource.RLIMIT_NPROC, (4, 100))
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)

@@ -245,8 +245,7 @@ def test_kill_9_of_clusterd_leaves_no_worker(box):
     box.web("--ignore-term", instances=4)
     d = box.start()
     d.wait_ready(4)
-    d.send(signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not marked_processes(box.mark),
                "the end of the workers")
 
@@ -258,8 +257,7 @@ def test_kill_9_of_clusterd_frees_the_port_for_the_next(box):
     box.web(listen=f"127.0.0.1:{port}")
     d = box.start()
     d.wait_ready(2)
-    d.send(signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not marked_processes(box.mark),
                "the end of the workers")
     d = box.start()

@@ -885,7 +885,7 @@ def test_clusterd_still_dies_with_its_parent(box, as_root):
             ready="alive:1ms")
     d = box.start(launcher=[sys.executable, "-ISc", MORTAL])
     d.wait_log("start complete")
-    d.pid, = d.workers()
+    d.keeper, = harness.children_of(d.process.pid)
     d.process.kill()
     d.wait_gone()
     assert d.find("SIGTERM: stopping[^$]*stopped")

@@ -52,7 +52,7 @@ def test_storm_of_signals_is_survived(box):
     for _ in range(30):
         for name in ("HUP", "USR1", "USR2", "TTIN", "TTOU", "CHLD", "WINCH"):
             d.send(getattr(signal, f"SIG{name}"))
-    wait_until(lambda: int(status_field(d.pid, "ShdPnd"), 16) == 0,
+    wait_until(lambda: int(status_field(d.keeper, "ShdPnd"), 16) == 0,
                "the signals are taken")
     get(d.port())
     d.stop()

@@ -32,7 +32,7 @@ expect(const char *lines, enum metrics_format format, const char *text)
 
 static const char one_app[] =
     "+ clusterd pid=1 version=0.1.0 uptime_ms=61005 cpu_ns=1500000001 "
-    "memory_bytes=5000000 reloads_refused=2\n"
+    "memory_bytes=5000000 reloads_refused=2 supervisor_restarts=4\n"
     "+ app name=web generation=3 wanted=2 ready=1 reloads_ok=2 "
     "reloads_aborted=1\n"
     "+ listener app=web address=[::]:80 balance=random waiting=3 "
@@ -67,6 +67,9 @@ all_of_them(void **state)
 	    "# HELP clusterd_reloads_refused_total Reloads that changed "
 	    "nothing, for an error of the configuration or a socket.\n"
 	    "clusterd_reloads_refused_total 2\n"
+	    "# HELP clusterd_supervisor_restarts_total Supervisors that died "
+	    "and were started again.\n"
+	    "clusterd_supervisor_restarts_total 4\n"
 	    "# HELP clusterd_app_wanted_instances Instances that there "
 	    "should be.\n"
 	    "# TYPE clusterd_app_wanted_instances gauge\n"

@@ -201,7 +201,8 @@ expect_program(int fd, const char *program_state, uint64_t uptime_ms)
 	assert_memory_equal(sb.text, begins, strlen(begins));
 	rest = strstr(sb.text, " reloads_refused=");
 	assert_non_null(rest);
-	assert_string_equal(rest, " reloads_refused=3\n"
+	assert_string_equal(rest, " reloads_refused=3 "
+	    "supervisor_restarts=0\n"
 	    "+ app name=app-0 state=stopped wanted=0 ready=0 stdout=prefix "
 	    "stderr=prefix\n"
 	    "ok\n");

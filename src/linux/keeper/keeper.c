@@ -1,0 +1,492 @@
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mono.h"
+#include "core/names/signal_name.h"
+#include "linux/keeper/background.h"
+#include "linux/keeper/keeper.h"
+#include "linux/keeper/keeper_clear.h"
+#include "linux/keeper/keeper_page.h"
+#include "linux/keeper/keeper_share.h"
+#include "linux/keeper/title.h"
+#include "linux/loop/signals.h"
+#include "linux/process/process.h"
+
+/* Of those that die without having come up. */
+#define DEATHS		5
+#define DEATHS_MS	10000
+#define GAP_MS		100
+#define GAP_MAX_MS	10000
+
+/* For what is left to die, before the next one starts all the same; and where it
+   is not ours to kill. */
+#define CLEAR_MS	2000
+#define SPARE_MS	200
+
+/* Where no process can be had. */
+#define FORK_MS		1000
+
+/* For ps(1), pgrep(1): the keeper is the one called clusterd. */
+#define SUPERVISOR_COMM		"clusterd-super"
+#define SUPERVISOR_TITLE	"clusterd: supervisor"
+
+static struct {
+	const struct keeper_setup *setup;
+	struct keeper_page *page;
+	sigset_t signals;
+
+	pid_t supervisor;	/* 0: there is none */
+	struct mono started;
+	bool first;		/* it is the first one */
+	bool has_been_up;	/* some supervisor was */
+	bool stops;		/* there is to be no other */
+	bool over;		/* the end, with */
+	int status;
+
+	bool clearing;		/* of what is left of the last one */
+	struct mono clear_by;
+	struct mono next;	/* when the next is to be started */
+	unsigned deaths;	/* in a row, none of which had come up */
+	struct mono died[DEATHS];
+	bool slow;		/* so many that it was said */
+} k;
+
+/* ---- what the supervisor asks for ---- */
+
+static void
+wake(void)
+{
+	const uint64_t one = 1;
+
+	(void)!write(k.page->wake_fd, &one, sizeof(one));
+}
+
+static void
+send_mail(void)
+{
+	struct keeper_page *p = k.page;
+
+	if (__atomic_load_n(&p->mail, __ATOMIC_ACQUIRE) != KEEPER_ASKED)
+		return;
+	p->mail_errno = sendto(p->mail_fd, p->mail_text, p->mail_len,
+	    MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&p->mail_to,
+	    p->mail_to_len) < 0 ? errno : 0;
+	__atomic_store_n(&p->mail, KEEPER_DONE, __ATOMIC_RELEASE);
+	wake();
+}
+
+/* ---- the child ---- */
+
+static int
+be_supervisor(void)
+{
+	pid_t keeper = k.page->pid;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	/* It may have died before; the signal waits for who takes them. */
+	if (getppid() != keeper)
+		(void)kill(getpid(), SIGTERM);
+	/* What a terminal sends comes once, by way of the keeper. */
+	(void)setpgid(0, 0);
+	(void)prctl(PR_SET_NAME, SUPERVISOR_COMM, 0, 0, 0);
+	title_set(k.setup->argc, k.setup->argv, SUPERVISOR_TITLE);
+	log_share(&k.page->log);
+	if (!k.first)
+		keeper_close_left();
+	return k.setup->supervise(k.setup->ctx);
+}
+
+/* ---- its start and its death ---- */
+
+static struct mono
+after(int ms)
+{
+	return mono_add_ms(mono_now(), ms);
+}
+
+/* Returns whether we are the child. */
+static bool
+start_supervisor(void)
+{
+	struct keeper_page *page = k.page;
+	pid_t pid;
+
+	page->takes_signals = false;
+	page->up = false;
+	page->stopping = false;
+	page->spares = false;
+	page->listens = KEEPER_IDLE;
+	page->mail = KEEPER_IDLE;
+	log_follow(&page->log);
+	/* fork(2), but for the table of descriptors. */
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		return true;
+	if (pid < 0) {
+		log_error("cannot start the supervisor: %s", strerror(errno));
+		k.next = after(FORK_MS);
+		return false;
+	}
+	/* Whichever of the two is first. */
+	(void)setpgid(pid, pid);
+	k.supervisor = pid;
+	k.started = mono_now();
+	k.next = MONO_NEVER;
+	return false;
+}
+
+static void
+end_with(int status)
+{
+	k.over = true;
+	k.status = status;
+}
+
+/* In how many milliseconds the next one is to be started; -1: not at all. */
+static int
+judge_death(void)
+{
+	struct mono now = mono_now(), oldest;
+	int ms = GAP_MS;
+
+	if (k.page->up) {
+		k.deaths = 0;
+		k.slow = false;
+		return 0;
+	}
+	k.died[k.deaths++ % DEATHS] = now;
+	if (k.deaths >= DEATHS) {
+		oldest = k.died[k.deaths % DEATHS];
+		if (mono_ms_between(oldest, now) <= DEATHS_MS)
+			k.slow = true;
+	}
+	if (k.slow)
+		return k.has_been_up ? GAP_MAX_MS : -1;
+	if (k.deaths == 1)
+		return 0;
+	for (unsigned i = 2; i < k.deaths && ms < GAP_MAX_MS; i++)
+		ms *= 2;
+	return ms < GAP_MAX_MS ? ms : GAP_MAX_MS;
+}
+
+static void
+note_cause(int status)
+{
+	char *words = k.page->death;
+	size_t size = sizeof(k.page->death);
+	const char *name;
+
+	if (WIFEXITED(status)) {
+		snprintf(words, size, "exited with code %d",
+		    WEXITSTATUS(status));
+		return;
+	}
+	name = signal_name(WTERMSIG(status));
+	snprintf(words, size, "killed by signal %d%s%s%s%s", WTERMSIG(status),
+	    name != NULL ? " (SIG" : "", name != NULL ? name : "",
+	    name != NULL ? ")" : "",
+	    WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+/* As obituary_duration(), without memory. */
+static void
+put_duration(char *text, size_t size, long long ms)
+{
+	long long s = ms / 1000;
+
+	if (s < 60)
+		snprintf(text, size, "%lld.%llds", s, ms % 1000 / 100);
+	else if (s < 3600)
+		snprintf(text, size, "%lldm%02llds", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(text, size, "%lldh%02lldm", s / 3600, s / 60 % 60);
+	else
+		snprintf(text, size, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+}
+
+static void
+tell_death(pid_t pid, int ms, bool was_slow)
+{
+	char what[80] = "starting another", lived[32];
+
+	if (k.stops)
+		snprintf(what, sizeof(what), "killing what is left");
+	else if (ms < 0)
+		snprintf(what, sizeof(what), "giving up: none has come up");
+	else if (ms > 0)
+		snprintf(what, sizeof(what), "starting another in %d.%ds",
+		    ms / 1000, ms % 1000 / 100);
+	put_duration(lived, sizeof(lived), mono_ms_between(k.started,
+	    mono_now()));
+	log_error("supervisor pid %d: %s after %s, %s", (int)pid,
+	    k.page->death, lived, what);
+	if (k.slow && !was_slow && ms > 0)
+		log_error("%d supervisors have died in %d s without coming "
+		    "up: trying again every %d s", DEATHS, DEATHS_MS / 1000,
+		    ms / 1000);
+}
+
+static void
+supervisor_died(pid_t pid, int status)
+{
+	bool was_slow = k.slow;
+	int ms;
+
+	k.supervisor = 0;
+	/* The last that it had to say. */
+	send_mail();
+	/* A program that has come to its end, or cannot begin. But one that was up
+	   once is not given up for a file that cannot be read just now. */
+	if (WIFEXITED(status) && (k.page->up || !k.has_been_up ||
+	    WEXITSTATUS(status) == 0 || k.page->stopping)) {
+		end_with(WEXITSTATUS(status));
+		return;
+	}
+	k.stops = k.page->stopping;
+	k.first = false;
+	k.page->restarts++;
+	note_cause(status);
+	ms = k.stops ? 0 : judge_death();
+	log_follow(&k.page->log);
+	tell_death(pid, ms, was_slow);
+	k.status = k.stops || ms < 0 ? 1 : 0;
+	k.stops = k.stops || ms < 0;
+	k.clearing = true;
+	k.clear_by = after(k.page->spares ? SPARE_MS : CLEAR_MS);
+	k.next = after(ms);
+}
+
+/* Its workers have had their SIGKILL from the kernel. */
+static void
+clear(void)
+{
+	if (keeper_kill_children(k.page->spares) &&
+	    mono_before(mono_now(), k.clear_by))
+		return;
+	k.clearing = false;
+	if (k.stops)
+		end_with(k.status);
+}
+
+static void
+reap(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == k.supervisor)
+			supervisor_died(pid, status);
+		else
+			keeper_reaped(pid);
+	}
+}
+
+/* ---- what else it asks for ---- */
+
+static void
+do_listen(void)
+{
+	struct keeper_page *p = k.page;
+
+	if (__atomic_load_n(&p->listens, __ATOMIC_ACQUIRE) != KEEPER_ASKED)
+		return;
+	p->listen_code = listen(p->listen_fd, p->listen_backlog) < 0 ? -errno :
+	    0;
+	__atomic_store_n(&p->listens, KEEPER_DONE, __ATOMIC_RELEASE);
+	wake();
+}
+
+static void
+note_up(void)
+{
+	const char ready = BACKGROUND_READY;
+
+	if (!k.page->up || k.has_been_up)
+		return;
+	k.has_been_up = true;
+	if (k.page->ready_fd >= 0)
+		(void)!write(k.page->ready_fd, &ready, 1);
+	fd_close(&k.page->ready_fd);
+}
+
+static void
+do_asked(void)
+{
+	send_mail();
+	do_listen();
+	note_up();
+}
+
+/* ---- signals ---- */
+
+static bool
+stops(int signo)
+{
+	return signo == SIGTERM || signo == SIGINT || signo == SIGQUIT;
+}
+
+/* As if nobody had handled it. */
+static void
+die_of(int signo)
+{
+	sigset_t set;
+
+	if (k.supervisor != 0)
+		(void)kill(k.supervisor, SIGKILL);
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	(void)kill(getpid(), signo);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	end_with(1);
+}
+
+static bool
+has_same(const struct keeper_signal *s)
+{
+	const struct keeper_page *p = k.page;
+	unsigned taken = __atomic_load_n(&p->taken, __ATOMIC_ACQUIRE);
+
+	for (unsigned i = taken; i != p->put; i++)
+		if (p->signals[i % KEEPER_SIGNALS].signo == s->signo)
+			return true;
+	return false;
+}
+
+/* As the kernel does with those that are blocked: of two there is one, but here
+   only where there is no room for both. */
+static void
+pass_on(const struct keeper_signal *s)
+{
+	struct keeper_page *p = k.page;
+	unsigned taken = __atomic_load_n(&p->taken, __ATOMIC_ACQUIRE);
+
+	if (p->put - taken >= KEEPER_SIGNALS - 8 && has_same(s))
+		return;
+	if (p->put - taken == KEEPER_SIGNALS)
+		return;
+	p->signals[p->put % KEEPER_SIGNALS] = *s;
+	__atomic_store_n(&p->put, p->put + 1, __ATOMIC_RELEASE);
+	wake();
+}
+
+/* There is no supervisor that would stop anything. */
+static void
+stop_alone(void *ctx, int signo, int pid, bool hangup)
+{
+	(void)ctx;
+	(void)pid;
+	if (!hangup && !stops(signo))
+		return;
+	log_follow(&k.page->log);
+	log_info("SIG%s: stopping", signal_name(signo));
+	k.stops = true;
+	k.status = k.has_been_up ? 0 : 1;
+	k.clearing = true;
+	k.clear_by = after(CLEAR_MS);
+}
+
+static void
+take(const siginfo_t *info)
+{
+	const struct keeper_signal s = {
+		.signo = info->si_signo, .code = info->si_code,
+		.pid = info->si_pid,
+	};
+
+	if (s.signo == SIGCHLD)
+		reap();
+	else if (s.signo == KEEPER_POKE)
+		do_asked();
+	else if (k.supervisor == 0 && (stops(s.signo) || s.signo == SIGHUP))
+		signals_give(s.signo, s.code, s.pid, stop_alone, NULL);
+	else if (k.first && k.page->pid != 1 && stops(s.signo) &&
+	    !__atomic_load_n(&k.page->takes_signals, __ATOMIC_ACQUIRE))
+		die_of(s.signo);
+	else
+		pass_on(&s);
+}
+
+static struct mono
+next_due(void)
+{
+	if (k.supervisor != 0)
+		return MONO_NEVER;
+	return k.clearing ? k.clear_by : k.next;
+}
+
+/* Until a signal comes, or something is due. */
+static void
+sleep_once(void)
+{
+	struct mono due = next_due();
+	struct timespec ts;
+	siginfo_t info;
+	int64_t ns;
+	int signo;
+
+	if (mono_is_never(due)) {
+		signo = sigwaitinfo(&k.signals, &info);
+	} else {
+		ns = due.ns - mono_now().ns;
+		ns = ns > 0 ? ns : 0;
+		ts = (struct timespec){
+			.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000,
+		};
+		signo = sigtimedwait(&k.signals, &info, &ts);
+	}
+	if (signo > 0)
+		take(&info);
+}
+
+/* Returns whether we are the child. */
+static bool
+turn(void)
+{
+	if (k.clearing)
+		clear();
+	if (!k.over && k.supervisor == 0 && !k.clearing &&
+	    !mono_before(mono_now(), k.next) && start_supervisor())
+		return true;
+	if (!k.over)
+		sleep_once();
+	return false;
+}
+
+int
+keeper_run(const struct keeper_setup *setup)
+{
+	int code;
+
+	k.setup = setup;
+	k.first = true;
+	signals_begin(&k.signals);
+	sigaddset(&k.signals, KEEPER_POKE);
+	(void)sigprocmask(SIG_BLOCK, &k.signals, NULL);
+	code = keeper_page_open();
+	if (code < 0) {
+		log_error("cannot begin: %s", strerror(-code));
+		return 1;
+	}
+	k.page = keeper_page();
+	k.page->ready_fd = setup->ready_fd;
+	keeper_note_strangers();
+	(void)process_become_subreaper();
+	while (!k.over)
+		if (turn())
+			return be_supervisor();
+	return k.status;
+}

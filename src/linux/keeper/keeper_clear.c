@@ -1,0 +1,117 @@
+#include <sys/wait.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "linux/keeper/keeper_clear.h"
+#include "linux/keeper/keeper_page.h"
+#include "linux/process/process.h"
+#include "linux/socket/socket_close.h"
+
+/* ---- children ---- */
+
+static pid_t *strangers;
+static size_t n_strangers;
+
+void
+keeper_note_strangers(void)
+{
+	if (process_children(&strangers, &n_strangers) < 0)
+		n_strangers = 0;
+}
+
+static bool
+is_stranger(pid_t pid)
+{
+	for (size_t i = 0; i < n_strangers; i++)
+		if (strangers[i] == pid)
+			return true;
+	return false;
+}
+
+void
+keeper_reaped(pid_t pid)
+{
+	for (size_t i = 0; i < n_strangers; i++)
+		if (strangers[i] == pid)
+			strangers[i--] = strangers[--n_strangers];
+}
+
+static bool
+end_child(pid_t pid, bool spare)
+{
+	if (is_stranger(pid))
+		return false;
+	if (spare)
+		return true;
+	/* It is our unreaped child, so the number is its own. */
+	if (getpgid(pid) == pid)
+		process_kill_group(pid, SIGKILL);
+	process_kill(pid, SIGKILL);
+	return true;
+}
+
+/* There are some, and no list of them. As process 1 we can kill them all the
+   same. */
+static bool
+end_unlisted(bool spare)
+{
+	siginfo_t info;
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    n_strangers > 0)
+		return false;
+	if (!spare && getpid() == 1)
+		(void)kill(-1, SIGKILL);
+	return true;
+}
+
+bool
+keeper_kill_children(bool spare)
+{
+	char path[64], text[1024];
+	bool any = false;
+	pid_t pid = 0;
+	ssize_t n;
+	int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+	    (int)getpid());
+	if (process_proc_is_ours())
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return end_unlisted(spare);
+	while ((n = read(fd, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < n; i++) {
+			if (text[i] >= '0' && text[i] <= '9') {
+				pid = pid * 10 + (text[i] - '0');
+				continue;
+			}
+			if (pid > 0 && end_child(pid, spare))
+				any = true;
+			pid = 0;
+		}
+	fd_close(&fd);
+	return any;
+}
+
+/* ---- descriptors ---- */
+
+static void
+close_left(int fd)
+{
+	if (fd != keeper_page()->wake_fd && fd != keeper_page()->ready_fd &&
+	    fd != log_own_fd() && !keeper_page_had(fd))
+		socket_close(&fd);
+}
+
+void
+keeper_close_left(void)
+{
+	(void)keeper_each_fd(close_left);
+}

@@ -1,0 +1,82 @@
+/* The shared pages, for the room alone. */
+#ifndef LINUX_KEEPER_KEEPER_PAGE_H
+#define LINUX_KEEPER_KEEPER_PAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+
+/* The longest message of sd_notify(3) that systemd takes. */
+#define KEEPER_MAIL_MAX		4095
+
+/* Few enough to be one of each kind and more: of those that are not taken yet, a
+   second one of its kind and sender is left out where there is no room. */
+#define KEEPER_SIGNALS	64
+
+struct keeper_signal {
+	int signo;
+	int code;		/* si_code */
+	pid_t pid;		/* of the sender */
+};
+
+/* What the supervisor wants done. */
+enum keeper_asked {
+	KEEPER_IDLE,
+	KEEPER_ASKED,		/* its fields are the keeper's */
+	KEEPER_DONE,		/* the supervisor's again */
+};
+
+/* Each field has one writer at a time. */
+struct keeper_page {
+	/* The keeper's. */
+	pid_t pid;
+	int wake_fd;
+	int ready_fd;		/* -1: nobody waits in the foreground */
+	unsigned restarts;
+	char death[64];		/* of the last one */
+	struct keeper_signal signals[KEEPER_SIGNALS];
+	unsigned put;		/* so many signals so far */
+
+	/* The supervisor's. */
+	unsigned taken;		/* and so many of them */
+	bool takes_signals;
+	bool up;
+	bool stopping;
+	bool spares;
+	enum keeper_asked listens;
+	int listen_fd;
+	int listen_backlog;
+	int listen_code;
+	struct log_shared log;
+
+	enum keeper_asked mail;
+	int mail_fd;
+	int mail_errno;
+	struct sockaddr_un mail_to;
+	socklen_t mail_to_len;
+	size_t mail_len;
+	char mail_text[KEEPER_MAIL_MAX + 1];
+};
+
+/* Make the pages and the wake-up, and note which descriptors are open. -errno;
+   there is no keeper then. They stay until the end of the process. */
+int keeper_page_open(void);
+
+/* NULL: there is no keeper. */
+struct keeper_page *keeper_page(void);
+
+/* See keeper_had_fd(). */
+bool keeper_page_had(int fd);
+
+/* From the supervisor to the keeper: there is something to do. */
+#define KEEPER_POKE	SIGRTMIN
+
+/* Call fn() with each open descriptor from 3 up, of those that were open when we
+   began; it may close it. -ENOMEM. */
+int keeper_each_fd(void (*fn)(int fd));
+
+#endif

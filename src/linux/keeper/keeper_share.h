@@ -1,0 +1,78 @@
+/*
+ * What the keeper and its supervisor know of each other: a few shared pages, and
+ * a wake-up in their shared table of descriptors. This is the supervisor's side;
+ * keeper.h has the keeper. Without a keeper, as in a debugger, all of it is there,
+ * and does what makes sense then.
+ */
+#ifndef LINUX_KEEPER_KEEPER_SHARE_H
+#define LINUX_KEEPER_KEEPER_SHARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Who the user has started: the keeper, or ourselves where there is none. */
+pid_t keeper_pid(void);
+
+/* It was there, and has died: everything is to be stopped. */
+bool keeper_is_gone(void);
+
+/* How many supervisors have died, and the words for how the last one did: "" if
+   none has. */
+unsigned keeper_restarts(void);
+const char *keeper_last_death(void);
+
+/* Readable (eventfd(2), level) after the keeper has put something there; -1: no
+   keeper. keeper_taken() makes it unreadable again, before one looks. */
+int keeper_wake_fd(void);
+void keeper_taken(void);
+
+/* We take signals from now on, and do not want to be killed for one. */
+void keeper_takes_signals(void);
+
+/* The signals that the keeper was sent, in order, as signals_read() has them. */
+void keeper_read_signals(void (*fn)(void *ctx, int signo, int pid,
+    bool hangup), void *ctx);
+
+/* Every app is ready for the first time; a death after that is no failed start. */
+void keeper_came_up(void);
+
+/* The log is open: if we are to be in the background, no standard stream is needed
+   any more, and who waits for us is told where the words are. */
+void keeper_has_log(void);
+
+/* A stop was asked for, or all has come to its end: nobody is to be started again. A
+   start that fails is not that. */
+void keeper_stopping(void);
+
+/* Some app lets its orphans live, so the keeper is not to kill what is left. */
+void keeper_spare_orphans(void);
+
+/*
+ * The keeper is to send the text to that address, by this socket, which stays
+ * open until keeper_mail_done(); what systemd would not take is cut off: so that it comes from the pid that whoever reads
+ * it knows. -EBUSY: one is under way; -ENOTCONN: there is no keeper, send it
+ * yourself.
+ */
+int keeper_mail(int fd, const struct sockaddr_un *to, socklen_t to_len,
+    const char *text, size_t len);
+
+/* False: it is under way, or there was none. *ret_errno: 0, or why it was not
+   taken. */
+bool keeper_mail_done(int *ret_errno);
+
+/* Wait for that, so many milliseconds at most. */
+bool keeper_mail_await(int ms, int *ret_errno);
+
+/* listen(2) on a Unix socket, by the keeper, so that its clients see the keeper's
+   pid as its owner's (SO_PEERCRED); where it does not get to it, by ourselves.
+   -errno. */
+int keeper_listen(int fd, int backlog);
+
+/* Is this one of the descriptors that the program was started with, and the same
+   as then? */
+bool keeper_had_fd(int fd);
+
+#endif
