@@ -470,13 +470,23 @@ start_apps(struct supervisor *sup, struct error *err)
 
 /* Returns an exit status; not 0: with words, and nothing is to run. */
 static int
-start(struct supervisor *sup, struct error *err)
+start(struct supervisor *sup, const struct supervisor_setup *setup,
+    struct error *err)
 {
 	size_t unusable = 0;
+	struct descriptors left = setup->left;
+	int again = 0;
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
-	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
+	if (setup->ledger != NULL)
+		again = listeners_look_back(&sup->listeners, setup->ledger,
+		    err);
+	if (again < 0) {
+		log_error("%s: starting anew", error_text(err));
+		error_clear(err);
+	}
+	if (again <= 0 && listeners_inherit(&sup->listeners, &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;
 	}
@@ -485,6 +495,7 @@ start(struct supervisor *sup, struct error *err)
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
 	keeper_has_log();
+	listeners_take_over(&sup->listeners, &left);
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
@@ -568,7 +579,7 @@ supervisor_run(const struct supervisor_setup *setup)
 	    (enum log_level)setup->log_level :
 	    (enum log_level)sup.reloads.config->log_level);
 	log_set_format((enum log_format)sup.reloads.config->log_format);
-	status = start(&sup, &err);
+	status = start(&sup, setup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
 		stopping_now(&sup.stopping);
