@@ -138,6 +138,7 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_note \
 	steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
+WRAP_ledger = ledger_publish ledger_store
 WRAP_life = mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
@@ -154,6 +155,7 @@ WRAP_outputs = __poll_chk epoll_wait mono_now poll
 WRAP_sink = pwritev2
 WRAP_steer = lanes_live_apply mono_now steer_watch
 WRAP_loop = epoll_wait mono_now
+WRAP_take_over = close listen
 WRAP_sockdiag = recvmsg sendto socket
 
 # Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.
@@ -186,7 +188,7 @@ $(foreach t,out_place out_readers output outputs,$(call unit,$(t))): \
     $(B)/tests/daemon/output/turns.o $(B)/tests/daemon/output/room.o
 
 # Listeners, their workers and clients.
-$(foreach t,lane_holders listeners,$(call unit,$(t))): \
+$(foreach t,lane_holders listeners take_over,$(call unit,$(t))): \
     $(B)/tests/daemon/sockets/house.o
 
 # Its slow network is a thread.
@@ -219,7 +221,7 @@ $(B)/soak-server: tests/soak/server.c
 	    -o $@ $<
 
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
-FUZZ_TARGETS = adoption conf control
+FUZZ_TARGETS = adoption conf control ledger
 
 $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 	@mkdir -p $(@D)
@@ -229,6 +231,7 @@ $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 $(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
 $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
+$(B)/tests/replay_ledger: $(call libraries_of,core/ledger)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
     $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \

@@ -9,10 +9,11 @@ ROOMS = cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
 	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
 	daemon/sockets daemon/output \
-	linux/control linux/child linux/keeper linux/bpf linux/socket linux/process \
+	linux/control linux/child linux/keeper linux/bpf linux/ledger \
+	linux/socket linux/process \
 	linux/file linux/loop \
 	core/status core/control core/output core/sockets core/worker \
-	core/conf core/names \
+	core/conf core/ledger core/names \
 	base
 
 cli =
@@ -36,9 +37,10 @@ daemon/spec	= daemon/sockets daemon/output
 
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
+linux/ledger	= linux/socket
 linux/control	= linux/file linux/keeper
 linux/child	= linux/file linux/loop linux/keeper
-linux/keeper	= linux/socket linux/process linux/loop
+linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 
 core/status	= core/control core/worker
@@ -47,3 +49,4 @@ core/output	= core/conf
 core/sockets	= core/worker core/conf core/names
 core/worker	= core/conf core/names
 core/conf	= core/names
+core/ledger	= core/names

@@ -8,6 +8,8 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/open_trusted.h"
 #include "base/str.h"
@@ -16,6 +18,7 @@
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_source.h"
+#include "core/ledger/ledger.h"
 #include "core/names/address.h"
 #include "core/names/words.h"
 #include "daemon/sockets/balancing.h"
@@ -24,7 +27,9 @@
 #include "linux/file/place.h"
 #include "linux/keeper/background.h"
 #include "linux/keeper/keeper.h"
+#include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 
@@ -167,13 +172,19 @@ dump(const struct config *config)
 	return 0;
 }
 
+struct run {
+	const struct options *options;
+	const struct place *place;
+	struct ledger *ledger;	/* NULL: there is no keeper */
+};
+
 static int
 act(const struct options *o, const struct conf_origin *origin,
-    const char *cwd, struct config *config)
+    const struct run *r, struct config *config)
 {
-	const struct supervisor_setup setup = {
+	struct supervisor_setup setup = {
 		.origin = origin, .config = config, .log_level = o->log_level,
-		.cwd = cwd,
+		.cwd = r->place->cwd, .ledger = r->ledger,
 	};
 	int status = 0;
 
@@ -190,6 +201,7 @@ act(const struct options *o, const struct conf_origin *origin,
 			    "[clusterd]\n", origin->file);
 			return EX_CONFIG;
 		}
+		setup.left = keeper_take_left();
 		return supervisor_run(&setup);
 	}
 	if (fflush(stdout) == EOF || ferror(stdout)) {
@@ -199,11 +211,6 @@ act(const struct options *o, const struct conf_origin *origin,
 	}
 	return status;
 }
-
-struct run {
-	const struct options *options;
-	const struct place *place;
-};
 
 static int
 run(void *ctx)
@@ -233,7 +240,7 @@ run(void *ctx)
 		status = EX_CONFIG;
 	} else {
 		conf_errors_free(&errors);
-		status = act(o, &origin, place->cwd, config);
+		status = act(o, &origin, r, config);
 	}
 	conf_errors_free(&errors);
 	conf_source_free(&source);
@@ -294,6 +301,9 @@ begin(const struct options *o, const struct place *place, int argc,
 		.supervise = run, .ctx = &r, .argc = argc, .argv = argv,
 		.ready_fd = -1,
 	};
+	struct error err = ERROR_INIT;
+	struct ledger ledger;
+	int fd = -1;
 	pid_t pid = o->daemon ? background_fork(&setup.ready_fd) : 0;
 
 	if (pid < 0) {
@@ -303,8 +313,17 @@ begin(const struct options *o, const struct place *place, int argc,
 	}
 	if (pid > 0)
 		return await_daemon(pid, setup.ready_fd);
-	return o->mode == OPTIONS_RUN && (o->daemon || wants_keeper()) ?
-	    keeper_run(&setup) : run(&r);
+	if (o->mode != OPTIONS_RUN || !(o->daemon || wants_keeper()))
+		return run(&r);
+	/* Mapped, it does without. */
+	if (ledger_memory_new(&ledger, &fd, &err) == 0)
+		r.ledger = &ledger;
+	else
+		log_warning("%s: listeners would not outlive a supervisor that "
+		    "is killed", error_text(&err));
+	error_clear(&err);
+	fd_close(&fd);
+	return keeper_run(&setup);
 }
 
 int

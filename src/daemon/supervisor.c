@@ -480,14 +480,17 @@ start_apps(struct supervisor *sup, struct error *err)
 
 /* Returns an exit status; not 0: with words, and nothing is to run. */
 static int
-start(struct supervisor *sup, struct error *err)
+start(struct supervisor *sup, const struct supervisor_setup *setup,
+    struct error *err)
 {
 	size_t unusable = 0;
+	struct descriptors left = setup->left;
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
 	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
-	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
+	if (listeners_look_back_or_inherit(&sup->listeners, setup->ledger,
+	    &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;
 	}
@@ -496,6 +499,7 @@ start(struct supervisor *sup, struct error *err)
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
 	keeper_has_log();
+	listeners_take_over(&sup->listeners, &left);
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);
@@ -579,7 +583,7 @@ supervisor_run(const struct supervisor_setup *setup)
 	    (enum log_level)setup->log_level :
 	    (enum log_level)sup.reloads.config->log_level);
 	log_set_format((enum log_format)sup.reloads.config->log_format);
-	status = start(&sup, &err);
+	status = start(&sup, setup, &err);
 	if (status != 0) {
 		log_error("%s", error_text(&err));
 		stopping_now(&sup.stopping);

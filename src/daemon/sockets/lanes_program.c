@@ -11,6 +11,7 @@
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
@@ -254,8 +255,45 @@ lanes_program_joined(struct lane *lane)
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
+	listener_ledger_lane(lane);
 	if (!ls->attached || changed || ls->flows != NULL)
 		lanes_program_again(l);
+}
+
+void
+lanes_program_found_again(struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+
+	lane->listening = true;
+	if (lane->joined == 0)
+		lane->joined = ls->joins + 1;
+	if (lane->joined > ls->joins)
+		ls->joins = lane->joined;
+	lanes_order_joined(lane);
+	if (ls->order.n == 1)
+		lane->live = true;
+	listener_ledger_lane(lane);
+}
+
+/* The program that is attached, if one is, may be another supervisor's, and what it
+   goes by is about to go. */
+void
+lanes_program_take_over(struct listener *l, bool sure)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (!sure)
+		lanes_order_doubt_all(l);
+	if (ls->order.n == 0 || l->bound.kind == ADDRESS_UNIX ||
+	    l->inherited)
+		return;
+	code = attach_classic(l, ls->order.n);
+	ls->attached = code == 0;
+	/* In no group there is none. */
+	if (code < 0 && (code != -EINVAL || ls->order.n > 1))
+		lanes_attach_failed(l, strerror(-code));
 }
 
 void
@@ -267,6 +305,7 @@ lanes_program_left(struct lane *lane, bool for_good)
 	if (for_good)
 		lane->live = false;
 	lanes_order_left(lane);
+	listener_ledger_lane(lane);
 	/* With the last one the group has gone, and the program with it. */
 	if (ls->order.n == 0)
 		ls->attached = false;

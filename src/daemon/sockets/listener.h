@@ -13,6 +13,8 @@
  *   balancing      which balances can be had on this machine
  *   listener       the structs, and questions that they answer alone
  *   lanes_figures  what waits in a lane and what it has served
+ *   listener_ledger  what stands of them in the ledger
+ *   lanes_list     the lanes of a listener, by slot
  *   lanes_order    the order in which the kernel has them, and whether it is
  *                  known
  *   lanes_attach   what a program for them is made of, and where it goes
@@ -31,9 +33,13 @@
  *   listener_file  the paths of Unix listeners
  *   listener_holder  who has an address that cannot be had
  *   listener_open  one listener, opened and closed
+ *   lanes_again    … or found as another supervisor has left it
+ *   listener_again
  *   listeners      all of them, shared by those who need them
  *
- * Each field has one writer, which is named below. Everybody may read.
+ * Each field has one writer, which is named below; but of what is taken over from
+ * another supervisor it is lanes_again and listener_again at first. Everybody may
+ * read.
  */
 #ifndef DAEMON_SOCKETS_LISTENER_H
 #define DAEMON_SOCKETS_LISTENER_H
@@ -70,6 +76,8 @@ struct lane_holder {
 };
 
 struct lane {
+	/* listener_ledger: */
+	uint32_t record;	/* its place in the ledger, or LEDGER_NOWHERE */
 	/* lanes_sockets: */
 	struct listener *listener;
 	unsigned slot;
@@ -162,6 +170,9 @@ struct listener_attention {
 };
 
 struct listener {
+	/* listener_ledger: */
+	uint64_t serial;	/* the how manieth that was opened */
+	uint32_t record;	/* as a lane's */
 	/* listener_open: */
 	struct listeners *all;
 	struct listener *next;
@@ -220,11 +231,15 @@ struct listeners {
 					   from them */
 	struct balancing balancing;
 	bool running;		/* nothing may take long any more */
+	struct ledger *ledger;	/* in which they stand; NULL: in none */
 	/* listeners_on_news(), or NULL: */
 	void (*tell)(void *ctx, struct listener *listener);
 	void *tell_ctx;
 	enum listener_fate (*died)(void *ctx, struct listener *listener);
 	void *died_ctx;		/* listeners_on_death(), or NULL */
+	/* listener_ledger: */
+	uint64_t serials;
+	bool told_full;
 	/* listener_file: */
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */

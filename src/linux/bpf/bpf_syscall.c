@@ -20,6 +20,7 @@ enum command {
 	MAP_UPDATE_ELEM = 2,
 	MAP_DELETE_ELEM = 3,
 	PROG_LOAD = 5,
+	OBJ_GET_INFO_BY_FD = 15,
 	BTF_LOAD = 18,
 	LINK_CREATE = 28,	/* Linux 5.7 */
 };
@@ -68,6 +69,11 @@ union arguments {
 		uint32_t log_level;
 		uint32_t padding;
 	} btf;
+	struct {
+		uint32_t bpf_fd;
+		uint32_t info_len;
+		uint64_t info;
+	} info;
 	struct {
 		uint32_t prog_fd;
 		uint32_t target_fd;
@@ -205,6 +211,36 @@ int
 bpf_map_remove(int map, const void *key)
 {
 	return element(MAP_DELETE_ELEM, map, key, NULL);
+}
+
+/* Of another thing it tells other numbers, in the same place: a program's type,
+   and its number for a size. */
+bool
+bpf_map_is(int fd, enum bpf_map_kind kind, uint32_t *ret_max_entries)
+{
+	struct {
+		uint32_t type, id, key_size, value_size, max_entries, flags;
+		char name[16];
+	} info;
+	union arguments a;
+	uint32_t key = 0;
+	uint64_t value;
+	int code;
+
+	memset(&info, 0, sizeof(info));
+	memset(&a, 0, sizeof(a));
+	a.info.bpf_fd = (uint32_t)fd;
+	a.info.info_len = sizeof(info);
+	a.info.info = pointer(&info);
+	if (call(OBJ_GET_INFO_BY_FD, &a, sizeof(a.info)) < 0 ||
+	    info.type != (uint32_t)kind || info.key_size != sizeof(key))
+		return false;
+	/* No program can be asked for an entry. */
+	code = bpf_map_get(fd, &key, &value);
+	if (code < 0 && code != -ENOENT)
+		return false;
+	*ret_max_entries = info.max_entries;
+	return true;
 }
 
 int

@@ -105,7 +105,7 @@ be_supervisor(void)
 	title_set(k.setup->argc, k.setup->argv, SUPERVISOR_TITLE);
 	log_share(&k.page->log);
 	if (!k.first)
-		keeper_close_left();
+		keeper_note_left();
 	return k.setup->supervise(k.setup->ctx);
 }
 

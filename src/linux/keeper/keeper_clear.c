@@ -4,14 +4,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_page.h"
+#include "linux/ledger/descriptors.h"
 #include "linux/process/process.h"
-#include "linux/socket/socket_close.h"
 
 /* ---- children ---- */
 
@@ -102,16 +103,31 @@ keeper_kill_children(bool spare)
 
 /* ---- descriptors ---- */
 
-static void
-close_left(int fd)
+static struct descriptors left;
+
+static bool
+is_not_left(int fd)
 {
-	if (fd != keeper_page()->wake_fd && fd != keeper_page()->ready_fd &&
-	    fd != log_own_fd() && !keeper_page_had(fd))
-		socket_close(&fd);
+	return fd == keeper_page()->wake_fd ||
+	    fd == keeper_page()->ready_fd || fd == log_own_fd() ||
+	    keeper_page_had(fd);
 }
 
 void
-keeper_close_left(void)
+keeper_note_left(void)
 {
-	(void)keeper_each_fd(close_left);
+	int code = descriptors_list(is_not_left, &left);
+
+	if (code < 0)
+		log_error("what the supervisor before has left stays open: %s",
+		    strerror(-code));
+}
+
+struct descriptors
+keeper_take_left(void)
+{
+	struct descriptors taken = left;
+
+	left = (struct descriptors){ .v = NULL };
+	return taken;
 }

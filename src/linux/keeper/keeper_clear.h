@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "linux/ledger/descriptors.h"
+
 /* Note the children that we have already: they are none of our business. */
 void keeper_note_strangers(void);
 
@@ -17,9 +19,10 @@ void keeper_reaped(pid_t pid);
  */
 bool keeper_kill_children(bool spare);
 
-/* In the next supervisor, before anything else: close what the one before had
-   open, waiting for nobody. What the program was started with stays, and so does
-   what the keeper and the log have. */
-void keeper_close_left(void);
+/* In the next supervisor, before anything else: note what the one before had open.
+   What the program was started with is not among it, nor what the keeper and the
+   log have. And hand that over. */
+void keeper_note_left(void);
+struct descriptors keeper_take_left(void);
 
 #endif

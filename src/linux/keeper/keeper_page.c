@@ -2,22 +2,15 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/num.h"
 #include "linux/keeper/keeper_page.h"
-
-#define FIRST_FD	3
-
-/* Where there is no /proc to list them. */
-#define UNLISTED_MAX	65536
+#include "linux/ledger/descriptors.h"
 
 /* A descriptor, and what it is. */
 struct own_fd {
@@ -39,74 +32,6 @@ keeper_page(void)
 
 /* ---- what is open ---- */
 
-struct fds {
-	int *v;
-	size_t n;
-	size_t cap;
-};
-
-static int
-add(struct fds *fds, int fd)
-{
-	if (fds->n == fds->cap) {
-		size_t cap = fds->cap == 0 ? 64 : fds->cap * 2;
-		int *v = reallocarray(fds->v, cap, sizeof(*v));
-
-		if (v == NULL)
-			return -ENOMEM;
-		fds->v = v;
-		fds->cap = cap;
-	}
-	fds->v[fds->n++] = fd;
-	return 0;
-}
-
-static int
-add_by_trying(struct fds *fds)
-{
-	long end = sysconf(_SC_OPEN_MAX);
-	int code = 0;
-
-	if (end < 0 || end > UNLISTED_MAX)
-		end = UNLISTED_MAX;
-	for (int fd = FIRST_FD; fd < end && code == 0; fd++)
-		if (fcntl(fd, F_GETFD) >= 0)
-			code = add(fds, fd);
-	return code;
-}
-
-static int
-list(struct fds *fds)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
-	int code = 0;
-
-	if (dir == NULL)
-		return add_by_trying(fds);
-	while (code == 0 && (entry = readdir(dir)) != NULL) {
-		uint64_t fd;
-
-		if (num_parse(entry->d_name, FIRST_FD, INT32_MAX, &fd) &&
-		    (int)fd != dirfd(dir))
-			code = add(fds, (int)fd);
-	}
-	closedir(dir);
-	return code;
-}
-
-int
-keeper_each_fd(void (*fn)(int fd))
-{
-	struct fds fds = { .v = NULL };
-	int code = list(&fds);
-
-	for (size_t i = 0; i < fds.n; i++)
-		fn(fds.v[i]);
-	free(fds.v);
-	return code;
-}
-
 static void
 note_own(int fd)
 {
@@ -119,24 +44,19 @@ note_own(int fd)
 	};
 }
 
-static size_t n_open;
-
-static void
-count(int fd)
-{
-	(void)fd;
-	n_open++;
-}
-
 static int
 note_all(void)
 {
-	int code = keeper_each_fd(count);
+	struct descriptors all;
+	int code = descriptors_list(NULL, &all);
 
-	if (code < 0 || n_open == 0)
+	if (code < 0 || all.n == 0)
 		return code;
-	own = calloc(n_open, sizeof(*own));
-	return own == NULL ? -ENOMEM : keeper_each_fd(note_own);
+	own = calloc(all.n, sizeof(*own));
+	for (size_t i = 0; own != NULL && i < all.n; i++)
+		note_own(all.v[i]);
+	free(all.v);
+	return own == NULL ? -ENOMEM : 0;
 }
 
 bool

@@ -75,8 +75,4 @@ bool keeper_page_had(int fd);
 /* From the supervisor to the keeper: there is something to do. */
 #define KEEPER_POKE	SIGRTMIN
 
-/* Call fn() with each open descriptor from 3 up, of those that were open when we
-   began; it may close it. -ENOMEM. */
-int keeper_each_fd(void (*fn)(int fd));
-
 #endif

@@ -63,6 +63,14 @@ unix_check_path(const char *path, const char **ret_what)
 	return code;
 }
 
+bool
+unix_socket_is_free(const char *path)
+{
+	const char *what;
+
+	return unix_check_path(path, &what) == 0;
+}
+
 /*
  * Mode and owner of the socket's file. Never by its name alone: who can write
  * to the directory could have put a link to something else there. O_PATH holds
