@@ -18,7 +18,7 @@ _clusterctl()
 		case $word in
 		-c | --config) skip=-c ;;
 		-s | --socket) skip=-s ;;
-		-n | --lines | -t | --timeout) skip=other ;;
+		-n | --lines | -t | --timeout | --label) skip=other ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -34,7 +34,7 @@ _clusterctl()
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	-n | --lines | -t | --timeout)
+	-n | --lines | -t | --timeout | --label)
 		return ;;
 	esac
 
@@ -43,6 +43,7 @@ _clusterctl()
 		'') word="--config --socket --help --version" ;;
 		status) word="--json --watch" ;;
 		logs) word="--follow --json --lines" ;;
+		metrics) word="--label" ;;
 		wait) word="--timeout" ;;
 		*) word= ;;
 		esac

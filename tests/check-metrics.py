@@ -23,11 +23,25 @@ def promtool(text):
         sys.exit("promtool: %d %s" % (done.returncode, done.stdout.decode()))
 
 
+def parse(text):
+    families = list(text_string_to_metric_families(text.decode("utf-8")))
+    assert len(families) > 20, families
+    for family in families:
+        assert family.name.startswith("clusterd_") and family.documentation, \
+            family
+    return families
+
+
 text = dump()
 promtool(text)
 promtool(dump("classic"))
-families = list(text_string_to_metric_families(text.decode("utf-8")))
-assert len(families) > 20, families
-for family in families:
-    assert family.name.startswith("clusterd_") and family.documentation, family
+families = parse(text)
+# The same with the labels of a user, whose values are odd.
+text = dump("label")
+promtool(text)
+promtool(dump("classic", "label"))
+for family in parse(text):
+    for sample in family.samples:
+        assert sample.labels["clusterd"] == 'a"b\\c\nd', sample
+        assert sample.labels["rack"] == "\u00e9", sample
 print("metrics: %d, and two parsers take them" % len(families))

@@ -47,7 +47,7 @@ run_command(const struct ctl_options *o, struct control_link *client)
 	case CTL_LOGS:
 		return ctl_logs(o, client);
 	case CTL_METRICS:
-		return ctl_metrics(client);
+		return ctl_metrics(o, client);
 	case CTL_APPS:
 		return ctl_status_apps(client);
 	default:

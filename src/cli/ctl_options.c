@@ -27,7 +27,8 @@ const char ctl_usage[] =
     "  logs [-f] [-n N] [--json] [APP[:N]]\n"
     "                           the last lines of the workers' output; -f,\n"
     "                           --follow: and those to come\n"
-    "  metrics                  OpenMetrics text\n"
+    "  metrics [--label NAME=VALUE]...\n"
+    "                           OpenMetrics text, each sample with the labels\n"
     "  wait [-t DURATION]       until every app is ready; -t, --timeout: for\n"
     "                           so long at most, also for clusterd to start\n"
     "\n"
@@ -40,7 +41,7 @@ const char ctl_usage[] =
 
 static const struct {
 	const char *name;
-	const char *options;	/* letters; j is --json */
+	const char *options;	/* letters; j is --json, l --label */
 } commands[CTL_COMMANDS] = {
 	[CTL_STATUS] = { "status", "jw" },
 	[CTL_RELOAD] = { "reload", "" },
@@ -50,7 +51,7 @@ static const struct {
 	[CTL_STOP] = { "stop", "" },
 	[CTL_START] = { "start", "" },
 	[CTL_LOGS] = { "logs", "fjn" },
-	[CTL_METRICS] = { "metrics", "" },
+	[CTL_METRICS] = { "metrics", "l" },
 	[CTL_WAIT] = { "wait", "t" },
 };
 
@@ -63,6 +64,8 @@ struct line {			/* the command line, taken apart */
 	char given[8];		/* letters of a command's options */
 	const char *lines;
 	const char *timeout;
+	const char *labels[METRICS_LABELS_MAX + 1];	/* too many, too */
+	size_t n_labels;
 };
 
 static bool
@@ -77,6 +80,13 @@ add_word(struct line *line, const char *word)
 {
 	if (line->n_words < WORDS_MAX)
 		line->words[line->n_words++] = word;
+}
+
+static void
+add_label(struct line *line, const char *label)
+{
+	if (line->n_labels <= METRICS_LABELS_MAX)
+		line->labels[line->n_labels++] = label;
 }
 
 /* -2 is an argument of scale. */
@@ -110,6 +120,7 @@ take_option(int c, struct ctl_options *o, struct line *line)
 	case 'f': o->follow = true; break;
 	case 'n': line->lines = optarg; break;
 	case 't': line->timeout = optarg; break;
+	case 'l': add_label(line, optarg); break;
 	default:	/* getopt has said what */
 		fputs("try 'clusterctl --help'\n", stderr);
 		return false;
@@ -130,6 +141,7 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 		{ "follow", no_argument, NULL, 'f' },
 		{ "lines", required_argument, NULL, 'n' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "label", required_argument, NULL, 'l' },
 		{ "list-apps", no_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -194,6 +206,7 @@ check_options(const struct ctl_options *o, const struct line *line)
 		{ 'f', "--follow is for logs" },
 		{ 'n', "--lines is for logs" },
 		{ 't', "--timeout is for wait" },
+		{ 'l', "--label is for metrics" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -201,6 +214,21 @@ check_options(const struct ctl_options *o, const struct line *line)
 		    strchr(commands[o->command].options,
 		    names[i].letter) == NULL)
 			return usage_error(names[i].words);
+	return true;
+}
+
+static bool
+take_labels(struct ctl_options *o, const struct line *line)
+{
+	struct error err = ERROR_INIT;
+
+	for (size_t i = 0; i < line->n_labels; i++) {
+		if (metrics_label_add(&o->labels, line->labels[i], &err) == 0)
+			continue;
+		usage_error(error_text(&err));
+		error_clear(&err);
+		return false;
+	}
 	return true;
 }
 
@@ -218,7 +246,7 @@ take_values(struct ctl_options *o, const struct line *line)
 	    !conf_duration_parse(line->timeout, &o->timeout_ms))
 		return usage_error("--timeout takes a duration, such as "
 		    "500ms, 10s or 5m");
-	return true;
+	return take_labels(o, line);
 }
 
 /* What the server is asked for. */
@@ -229,7 +257,8 @@ take_request(struct ctl_options *o, struct line *line)
 	bool metrics = o->command == CTL_METRICS;
 
 	if (metrics && line->n_words > 1)
-		return usage_error("too many arguments, usage: metrics");
+		return usage_error("too many arguments, usage: metrics "
+		    "[--label NAME=VALUE]...");
 	if (metrics)
 		line->words[0] = "status";
 	if (request_from_words(line->words, line->n_words,

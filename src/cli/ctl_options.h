@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "core/control/request.h"
+#include "core/status/metrics_label.h"
 
 enum ctl_command {
 	CTL_STATUS,
@@ -35,6 +36,7 @@ struct ctl_options {
 	bool follow;
 	int64_t lines;		/* of logs; -1: all */
 	int64_t timeout_ms;	/* of wait; -1: none */
+	struct metrics_labels labels;	/* of metrics */
 };
 
 /*

@@ -121,7 +121,7 @@ ctl_status(const struct ctl_options *o, struct control_link *client)
 }
 
 int
-ctl_metrics(struct control_link *client)
+ctl_metrics(const struct ctl_options *o, struct control_link *client)
 {
 	struct ctl_out out = CTL_OUT_INIT;
 	struct error err = ERROR_INIT;
@@ -129,7 +129,8 @@ ctl_metrics(struct control_link *client)
 	int code = ctl_status_sample(client, NULL, NULL, &status, &err);
 
 	if (code == 0)
-		metrics_text(&out.text, &status, METRICS_OPENMETRICS);
+		metrics_text(&out.text, &status, METRICS_OPENMETRICS,
+		    &o->labels);
 	status_free(&status);
 	return ctl_out_finish(&out, code < 0 ? complain(code, &err) : 0);
 }

@@ -20,7 +20,7 @@ int ctl_status_sample(struct control_link *client,
 
 /* The commands. The exit status; a failure was told. */
 int ctl_status(const struct ctl_options *options, struct control_link *client);
-int ctl_metrics(struct control_link *client);
+int ctl_metrics(const struct ctl_options *options, struct control_link *client);
 
 /* A name in a line, of each app. */
 int ctl_status_apps(struct control_link *client);

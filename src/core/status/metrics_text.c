@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "base/utf8.h"
+#include "core/status/metrics_label.h"
 #include "core/status/metrics_text.h"
 #include "core/status/status.h"
 
@@ -24,6 +24,7 @@ struct metric {
 struct output {
 	struct strbuf *sb;
 	enum metrics_format format;
+	const struct metrics_labels *labels;	/* of every sample */
 	const struct metric *metric;
 	bool begun;		/* its HELP is written */
 };
@@ -59,32 +60,6 @@ put_heading(struct output *out)
 		    counter ? "counter" : "gauge");
 }
 
-/* Escaped as both formats have it; what is no UTF-8 is no label, and a carriage
-   return is the end of a line to some. */
-static void
-put_label(struct strbuf *sb, const char *key, const char *value)
-{
-	uint32_t point;
-	size_t len;
-
-	strbuf_printf(sb, "%s=\"", key);
-	for (; *value != '\0'; value += len) {
-		len = utf8_decode(value, &point);
-		if (len == 0 || point < ' ' ||
-		    (point >= 0x7f && point < 0xa0) ||
-		    point == 0x2028 || point == 0x2029) {
-			strbuf_puts(sb, point == '\n' && len > 0 ? "\\n" :
-			    "\xef\xbf\xbd");
-			len = len > 0 ? len : 1;
-			continue;
-		}
-		if (point == '"' || point == '\\')
-			strbuf_putc(sb, '\\');
-		strbuf_add(sb, value, len);
-	}
-	strbuf_putc(sb, '"');
-}
-
 /* One label; NULL: none more. */
 struct label {
 	const char *key;
@@ -108,18 +83,29 @@ put_value(struct strbuf *sb, uint64_t value, enum unit unit)
 }
 
 static void
+put_labels(struct output *out, const struct label *labels)
+{
+	size_t n = 0;
+
+	strbuf_putc(out->sb, '{');
+	for (; labels[n].key != NULL; n++) {
+		if (n > 0)
+			strbuf_putc(out->sb, ',');
+		metrics_label_put(out->sb, labels[n].key, labels[n].value);
+	}
+	metrics_labels_put(out->sb, out->labels, n);
+	strbuf_putc(out->sb, '}');
+}
+
+static void
 put_sample(struct output *out, const struct label *labels, uint64_t value)
 {
 	if (value == STATUS_UNKNOWN)
 		return;
 	put_heading(out);
 	strbuf_puts(out->sb, out->metric->name);
-	for (size_t i = 0; labels[i].key != NULL; i++) {
-		strbuf_putc(out->sb, i == 0 ? '{' : ',');
-		put_label(out->sb, labels[i].key, labels[i].value);
-	}
-	if (labels[0].key != NULL)
-		strbuf_putc(out->sb, '}');
+	if (labels[0].key != NULL || out->labels->n > 0)
+		put_labels(out, labels);
 	put_value(out->sb, value, out->metric->unit);
 }
 
@@ -438,9 +424,13 @@ put_seats(struct output *out, const struct status *status,
 
 void
 metrics_text(struct strbuf *sb, const struct status *status,
-    enum metrics_format format)
+    enum metrics_format format, const struct metrics_labels *labels)
 {
-	struct output out = { .sb = sb, .format = format };
+	static const struct metrics_labels none = { .n = 0 };
+	struct output out = {
+		.sb = sb, .format = format,
+		.labels = labels != NULL ? labels : &none,
+	};
 
 	if (status->told)
 		put_clusterd(&out, &status->clusterd);

@@ -18,6 +18,7 @@
 #ifndef CORE_STATUS_METRICS_TEXT_H
 #define CORE_STATUS_METRICS_TEXT_H
 
+struct metrics_labels;
 struct status;
 struct strbuf;
 
@@ -26,7 +27,8 @@ enum metrics_format {
 	METRICS_CLASSIC,	/* text format 0.0.4, counters with their type */
 };
 
+/* `labels` stand behind the metric's own in every sample; NULL: none. */
 void metrics_text(struct strbuf *sb, const struct status *status,
-    enum metrics_format format);
+    enum metrics_format format, const struct metrics_labels *labels);
 
 #endif

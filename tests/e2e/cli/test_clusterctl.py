@@ -95,6 +95,13 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["status", "-f"], "--follow is for logs"),
     (["status", "-n", "3"], "--lines is for logs"),
     (["status", "-t", "3"], "--timeout is for wait"),
+    (["status", "--label", "a=b"], "--label is for metrics"),
+    (["metrics", "--label"], "requires an argument"),
+    (["metrics", "--label", "web"], "a label is NAME=VALUE"),
+    (["metrics", "--label", "a-b=c"], "is not the name of a label"),
+    (["metrics", "--label", "app=c"], "that metrics have already"),
+    (["metrics", "--label=a=1", "--label=a=2"], "is given twice"),
+    (["metrics", *(f"--label=a{n}=x" for n in range(17))], "16 labels"),
     (["wait", "-t", "soon"], "--timeout takes a duration"),
     (["logs", "-n", "x"], "--lines takes a number"),
     (["-c", "a", "-s", "b", "status"], "-c and -s"),
@@ -626,6 +633,16 @@ def test_metrics(box, serve):
     done = box.ctl("-s", server.path, "metrics")
     assert done.returncode == 0
     assert done.stdout.endswith("# EOF\n")
+    labelled = box.ctl("-s", server.path, "metrics", "--label", "clusterd=one",
+                       "--label=rack=4 \"b\"")
+    assert labelled.returncode == 0 and labelled.stderr == ""
+    samples = [line for line in labelled.stdout.splitlines()
+               if not line.startswith("#")]
+    added = r'clusterd="one",rack="4 \"b\""'
+    assert samples and all(added + "}" in line for line in samples), samples
+    # and but for those, nothing has changed
+    assert labelled.stdout.replace("{" + added + "}", "").replace(
+        "," + added, "") == done.stdout
 
 
 def test_status_that_stalls(box, serve):
@@ -1024,6 +1041,10 @@ def test_completion_in_bash(box, serve, alone):
     assert complete_bash(box, alone, "logs", "--f") == ["--follow"]
     assert complete_bash(box, alone, "status", "--") == ["--json", "--watch"]
     assert complete_bash(box, alone, "metrics", "") == []
+    assert complete_bash(box, alone, "metrics", "--") == ["--label"]
+    assert complete_bash(box, alone, "metrics", "--label", "") == []
+    assert complete_bash(box, alone, "metrics", "--label", "a", "=", "b",
+                         "--l") == ["--label"]
     box.web()
     assert complete_bash(box, alone, "-c", "ap") == ["app.ini"]
     assert complete_bash(box, alone, "-s", server.path, "scale", "web", "") == []
@@ -1072,6 +1093,7 @@ def test_completion_in_zsh(serve, zsh):
     zsh(f"clusterctl -s {server.path} restart j\t", "restart jobs ")
     zsh("clusterctl status --w\t", "--watch ")
     zsh("clusterctl wait --t\t", "--timeout ")
+    zsh("clusterctl metrics --la\t", "--label ")
     zsh("clusterctl logs --fo\t", "--follow ")
     zsh("clusterctl logs -f w\t", "logs -f web ")
     zsh("clusterctl --soc\t", "--socket ")

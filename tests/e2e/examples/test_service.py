@@ -80,7 +80,11 @@ def test_units_are_clean(box):
             # as its comment has it, for several
             paths.append(box.write("clusterd@x.service",
                                    text.replace("app.ini", "%i.ini")))
-    assert len(paths) == 4
+        elif name.startswith("clusterd-metrics."):
+            paths.append(box.write(
+                name.replace(".", "@x."), text.replace("n=app;", "n=%i;")
+                .replace("=clusterd.service", "=clusterd@%i.service")))
+    assert len(paths) == 6
     assert complaints(paths) == []
 
 
@@ -282,11 +286,13 @@ def test_unix_listener_in_the_runtime_directory(box, as_unit):
 
 # --- metrics for node_exporter
 
-def textfile(box, config):
-    """The ExecStart of the unit, in a directory of the box."""
+def textfile(box, name="app"):
+    """The ExecStart of the unit, in a directory of the box, for a clusterd of
+    that name."""
     unit = f"{EXAMPLES}/clusterd-metrics.service"
     command = shlex.split(built(setting("ExecStart", unit)).replace(
-        "/etc/clusterd/app.ini", config).replace("$$", "$"))
+        "/etc/clusterd/", box.path("")).replace("$$", "$").replace(
+        "n=app;", f"n={name};"))
     return run(*command, cwd=box.path("textfile"),
                env={"PATH": os.environ["PATH"],
                     "RUNTIME_DIRECTORY": box.dir})
@@ -294,14 +300,15 @@ def textfile(box, config):
 
 def test_metrics_are_written_for_the_textfile_collector(box):
     os.mkdir(box.path("textfile"))
-    config = box.web()
+    box.web()
     d = box.start()
     d.wait_ready(2)
-    done = textfile(box, config)
+    done = textfile(box)
     assert done.returncode == 0, done.stderr
-    assert os.listdir(box.path("textfile")) == ["clusterd.prom"]
-    text = text_of(box.path("textfile/clusterd.prom"))
-    assert re.search(r"(?m)^clusterd_uptime_seconds [\d.]+$", text)
+    assert os.listdir(box.path("textfile")) == ["clusterd-app.prom"]
+    text = text_of(box.path("textfile/clusterd-app.prom"))
+    assert re.search(
+        r'(?m)^clusterd_uptime_seconds\{clusterd="app"\} [\d.]+$', text)
     if shutil.which("promtool"):
         done = subprocess.run(
             ["promtool", "check", "metrics"], input=text,
@@ -309,9 +316,32 @@ def test_metrics_are_written_for_the_textfile_collector(box):
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
     d.stop()
     # nobody takes old figures for new ones
-    done = textfile(box, config)
+    done = textfile(box)
     assert done.returncode == 1 and done.stderr
     assert os.listdir(box.path("textfile")) == []
+
+
+def test_metrics_of_two_clusterds_have_no_series_in_common(box):
+    """Of a series that is in two files node_exporter passes on one; the apps
+    of these have the same name."""
+    os.mkdir(box.path("textfile"))
+    both = []
+    for name in ("one", "two"):
+        both.append(box.start("-c", box.web(name=f"{name}.ini")))
+        both[-1].wait_ready(2)
+    series = []
+    for name in ("one", "two"):
+        done = textfile(box, name)
+        assert done.returncode == 0, done.stderr
+        text = text_of(box.path(f"textfile/clusterd-{name}.prom"))
+        series.append({line.rpartition(" ")[0] for line in text.splitlines()
+                       if not line.startswith("#")})
+    assert len(series[0]) > 30 and len(series[1]) > 30
+    assert 'clusterd_app_generation{app="web",clusterd="one"}' in series[0]
+    assert not series[0] & series[1]
+    both[0].send(signal.SIGTERM)
+    assert both[0].wait() == 0
+    both[1].stop()
 
 
 # --- the container

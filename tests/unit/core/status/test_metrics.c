@@ -4,10 +4,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "core/status/metrics_label.h"
 #include "core/status/metrics_text.h"
 #include "core/status/status.h"
 #include "lib/alloc_fail.h"
@@ -20,7 +23,7 @@ expect(const char *lines, enum metrics_format format, const char *text)
 	struct strbuf sb = STRBUF_INIT;
 
 	status_read(&s, lines);
-	metrics_text(&sb, &s, format);
+	metrics_text(&sb, &s, format, NULL);
 	assert_false(sb.failed);
 	assert_string_equal(sb.text, text);
 	strbuf_free(&sb);
@@ -202,7 +205,7 @@ expect_samples(const char *lines, const char *metric, const char *text)
 	size_t len = strlen(metric);
 
 	status_read(&s, lines);
-	metrics_text(&sb, &s, METRICS_OPENMETRICS);
+	metrics_text(&sb, &s, METRICS_OPENMETRICS, NULL);
 	strbuf_puts(&found, "");
 	for (char *rest = sb.text, *line; (line = strsep(&rest, "\n")) != NULL;)
 		if (strncmp(line, metric, len) == 0)
@@ -257,6 +260,130 @@ labels_are_unique(void **state)
 	    "{app=\"a\",worker=\"18446744073709551614\"} 1\n");
 }
 
+/* ---- labels of the user ---- */
+
+static const struct metrics_labels added = {
+	.text = { "clusterd=a\"b\\c\nd", "rack=\xc3\xa9" }, .n = 2,
+};
+
+#define ADDED "clusterd=\"a\\\"b\\\\c\\nd\",rack=\"\xc3\xa9\""
+
+static void
+labels_of_the_user_come_last(void **state)
+{
+	struct status s;
+	struct strbuf sb = STRBUF_INIT;
+
+	(void)state;
+	status_read(&s, "+ clusterd version=1 uptime_ms=2000\n"
+	    "+ app name=web wanted=2\n");
+	metrics_text(&sb, &s, METRICS_CLASSIC, &added);
+	assert_non_null(strstr(sb.text,
+	    "\nclusterd_info{version=\"1\"," ADDED "} 1\n"));
+	assert_non_null(strstr(sb.text,
+	    "\nclusterd_uptime_seconds{" ADDED "} 2.000\n"));
+	assert_non_null(strstr(sb.text,
+	    "\nclusterd_app_wanted_instances{app=\"web\"," ADDED "} 2\n"));
+	assert_non_null(strstr(sb.text, "\nclusterd_app_workers{app=\"web\","
+	    "role=\"next\"," ADDED "} 0\n"));
+	strbuf_free(&sb);
+	status_free(&s);
+}
+
+/* A metric with one of everything, so that all labels are there. */
+static void
+read_all(struct status *s)
+{
+	status_read(s, status_sample);
+	assert_int_equal(status_try(s, one_app), 0);
+}
+
+/* The series, of each sample: name and labels. */
+static void
+read_series(struct strlist *series, const struct metrics_labels *labels)
+{
+	struct status s;
+	struct strbuf sb = STRBUF_INIT;
+
+	read_all(&s);
+	metrics_text(&sb, &s, METRICS_OPENMETRICS, labels);
+	assert_false(sb.failed);
+	for (char *rest = sb.text, *line; (line = strsep(&rest, "\n")) != NULL;)
+		if (*line != '\0' && *line != '#') {
+			*strrchr(line, ' ') = '\0';
+			strlist_add(series, line);
+		}
+	assert_false(series->failed);
+	assert_true(series->n > 40);
+	strbuf_free(&sb);
+	status_free(&s);
+}
+
+static size_t
+count_common(const struct metrics_labels *a, const struct metrics_labels *b)
+{
+	struct strlist x = STRLIST_INIT, y = STRLIST_INIT;
+	size_t common = 0;
+
+	read_series(&x, a);
+	read_series(&y, b);
+	assert_int_equal(x.n, y.n);
+	for (size_t i = 0; i < x.n; i++)
+		for (size_t k = 0; k < y.n; k++)
+			common += strcmp(x.v[i], y.v[k]) == 0;
+	strlist_free(&x);
+	strlist_free(&y);
+	return common;
+}
+
+/* Of two clusterds that are the same in everything else. */
+static void
+labels_tell_clusterds_apart(void **state)
+{
+	static const struct metrics_labels one = {
+		.text = { "clusterd=one" }, .n = 1,
+	}, two = {
+		.text = { "clusterd=two" }, .n = 1,
+	};
+
+	(void)state;
+	assert_int_equal(count_common(&one, &two), 0);
+	assert_int_equal(count_common(&one, NULL), 0);
+	assert_true(count_common(NULL, NULL) > 40);
+}
+
+/* False: `at` is no label, but the midst of a value. */
+static bool
+name_is_refused(const char *at)
+{
+	struct metrics_labels labels = { .n = 0 };
+	size_t len = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+	char label[80];
+
+	if (len == 0 || at[len] != '=')
+		return false;
+	snprintf(label, sizeof(label), "%.*s=x", (int)len, at);
+	assert_int_equal(metrics_label_add(&labels, label, NULL), -EINVAL);
+	return true;
+}
+
+/* So none can be there twice. */
+static void
+names_that_are_there_are_refused(void **state)
+{
+	struct strlist series = STRLIST_INIT;
+	size_t n = 0;
+
+	(void)state;
+	read_series(&series, NULL);
+	for (size_t i = 0; i < series.n; i++)
+		for (const char *at = series.v[i];
+		    (at = strpbrk(at, "{,")) != NULL;)
+			n += name_is_refused(++at);
+	assert_true(n > 80);
+	strlist_free(&series);
+}
+
 static void
 short_memory_is_told(void **state)
 {
@@ -270,7 +397,7 @@ short_memory_is_told(void **state)
 		struct strbuf sb = STRBUF_INIT;
 
 		alloc_fail(++n, 1);
-		metrics_text(&sb, &s, METRICS_OPENMETRICS);
+		metrics_text(&sb, &s, METRICS_OPENMETRICS, &added);
 		failed = alloc_failed();
 		assert_int_equal(failed, sb.failed);
 		strbuf_free(&sb);
@@ -280,9 +407,9 @@ short_memory_is_told(void **state)
 	status_free(&s);
 }
 
-/* For promtool and other parsers: `test_metrics dump [classic]`. */
+/* For promtool and other parsers: `test_metrics dump [classic] [label]`. */
 static int
-dump(enum metrics_format format)
+dump(enum metrics_format format, const struct metrics_labels *labels)
 {
 	struct status s;
 	struct strbuf sb = STRBUF_INIT;
@@ -293,11 +420,19 @@ dump(enum metrics_format format)
 	    "waiting=18446744073709551615 backlog=0\n"
 	    "+ instance app=odd instance=3 cpu_ns=18446744073709551615\n"
 	    "+ instance app=odd instance=3 cpu_ns=4\n"), 0);
-	metrics_text(&sb, &s, format);
+	metrics_text(&sb, &s, format, labels);
 	fputs(sb.text, stdout);
 	strbuf_free(&sb);
 	status_free(&s);
 	return 0;
+}
+
+static bool
+has(char **argv, const char *word)
+{
+	while (*argv != NULL && strcmp(*argv, word) != 0)
+		argv++;
+	return *argv != NULL;
 }
 
 int
@@ -309,10 +444,14 @@ main(int argc, char **argv)
 		cmocka_unit_test(of_nothing),
 		cmocka_unit_test(labels_are_escaped),
 		cmocka_unit_test(labels_are_unique),
+		cmocka_unit_test(labels_of_the_user_come_last),
+		cmocka_unit_test(labels_tell_clusterds_apart),
+		cmocka_unit_test(names_that_are_there_are_refused),
 		cmocka_unit_test(short_memory_is_told),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "dump") == 0)
-		return dump(argc > 2 ? METRICS_CLASSIC : METRICS_OPENMETRICS);
+		return dump(has(argv, "classic") ? METRICS_CLASSIC :
+		    METRICS_OPENMETRICS, has(argv, "label") ? &added : NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
