@@ -14,6 +14,8 @@
  * those of its seat; workers that retire, or are about to take a seat, are
  * counted for each app. Its number is the label `worker`, as `instance` is the
  * one that a Prometheus gives to what it scrapes.
+ *
+ * Names, labels and HELP texts are an interface: see CONTRIBUTING.md.
  */
 #ifndef CORE_STATUS_METRICS_TEXT_H
 #define CORE_STATUS_METRICS_TEXT_H
