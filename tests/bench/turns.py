@@ -22,6 +22,7 @@ and shows of which functions the longest turn of each phase consists.
 
 import argparse
 import collections
+import contextlib
 import os
 import signal
 import socket
@@ -181,9 +182,14 @@ def wait_log(path, words, n, process):
         time.sleep(0.05)
 
 
-def workers_of(pid):
+def workers_of(pid, program):
+    """And no helper of clusterd's, which come and go."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        return [int(w) for w in f.read().split()]
+        pids = [int(w) for w in f.read().split()]
+    for child in pids:
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{child}/exe") == program:
+                yield child
 
 
 def first():
@@ -220,7 +226,7 @@ def run(bench, args, program):
             p.send_signal(signal.SIGHUP)
             phase("reload", wait_log(log, "reload complete", args.apps, p))
         if "kill" in args.only:
-            for pid in workers_of(p.pid):
+            for pid in workers_of(p.pid, bench.hello):
                 os.kill(pid, signal.SIGKILL)
             wait_log(log, "ready after",
                      args.apps * args.instances *
