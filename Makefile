@@ -205,6 +205,12 @@ $(B)/openloop: tests/bench/openloop.c
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
 	    -o $@ $< -lm
 
+# How long the turns of clusterd's loop are, for the chaos.
+$(B)/looptime: tests/bench/looptime.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
+	    -o $@ $<
+
 # What the soak supervises.
 $(B)/soak-server: tests/soak/server.c
 	@mkdir -p $(@D)
@@ -245,10 +251,10 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--trace-children=no --child-silent-after-fork=yes
 
 .PHONY: check check-rooms check-core check-unit check-fuzz check-man \
-	check-contributing check-metrics check-openloop check-soak check-e2e check-asan check-valgrind \
+	check-contributing check-metrics check-openloop check-soak check-chaos check-e2e check-asan check-valgrind \
 	check-unit-asan check-fuzz-asan check-clang \
 	check-cross check-inih fuzz \
-	$(FUZZ_TARGETS:%=fuzz-%) soak bench
+	$(FUZZ_TARGETS:%=fuzz-%) soak chaos bench
 
 # What `make check` runs: check-X for each X. Those joined by a plus would run
 # beside each other (SUITES=e2e+asan+valgrind), which is over sooner; one after
@@ -322,6 +328,25 @@ soak: all $(B)/soak-server
 ## check-soak: a minute of it, first what has found something once
 check-soak: all $(B)/soak-server
 	$(soak) known 60
+
+# Which clusterd, of how many apps, and what of it: see tests/bench/chaos.py.
+CLUSTERD = $(B)/clusterd
+CHAOS_SECONDS = 600
+APPS	= 300
+INSTANCES = 10
+CHAOS	=
+chaos	= CLUSTERD='$(1)' PROBE=$(B)/probe BINDER=$(B)/binder \
+	LOOPTIME=$(B)/looptime $(PYTHON) tests/bench/chaos.py
+
+## chaos: all floods there are, one by one and together, CHAOS_SECONDS=600; SEED=…
+chaos: all $(WORKERS) $(B)/looptime
+	$(call chaos,$(CLUSTERD)) --seconds '$(CHAOS_SECONDS)' --seed '$(SEED)' \
+	    --apps '$(APPS)' --instances '$(INSTANCES)' $(CHAOS)
+
+## check-chaos: five seconds of it, without the figures
+check-chaos: all $(WORKERS) $(B)/looptime
+	$(call chaos,$(B)/clusterd) --seconds 5 --apps 3 --instances 2 \
+	    --mode together
 
 # What pytest runs: E2E=tests/e2e/life/test_stop.py for a file, with ::test_name for a
 # test, E2E='tests/e2e -k name' for what has a name in common. Of a choice there
