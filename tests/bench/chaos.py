@@ -4,11 +4,11 @@ and what somebody sees of it who only wants to know the status of one app.
     make chaos CHAOS_SECONDS=600 SEED=4711 APPS=300 INSTANCES=10
     python3 tests/bench/chaos.py [--floods log,binds] [--mode each|together|both]
 
-One clusterd (CLUSTERD, as it is or built with sanitizers) has APPS apps of INSTANCES
-probes each, and the apps that the floods need (chaos_floods.py; --list). First
-nothing happens, then one flood after another, then all of them together; a part
-of the seconds each. At the end all has to come to rest and to serve, and the
-descriptors and the memory are counted again; then clusterd gets TERM.
+One clusterd (CLUSTERD, as it is or built with sanitizers) has APPS apps of
+INSTANCES probes each, and the apps that the floods need (chaos_floods.py; --list
+names them). First nothing happens, then one flood after another, then all of them
+together, each for a part of the seconds. At the end all has to come to rest and
+to serve, the descriptors and the memory are counted again, and clusterd gets TERM.
 
 Of each phase it prints
   status    p50, p99 and the longest `status APP`, asked each 20 ms by one client
@@ -18,12 +18,16 @@ Of each phase it prints
             CAP_PERFMON; without it there is the status alone.
   >N        how many were longer of their own than the target
   CPU       of clusterd
-  log       the most lines in a second of one app and kind
+  log       the most lines in a second of one app and kind, and which
 
-and then which targets are met. The exit status is 1 where something is wrong that
-is no matter of time: a lost READY=1, no rest, an exit status, a process that is
-left. --syscalls tells which system calls the longest turns were in; it costs some.
-What it starts it ends, each by its pid.
+and then which targets are met. It is clusterd that is measured, so who floods has
+the least claim to a CPU (--nice); what else the machine does is told, and counts:
+where it is busy, so are the processes that clusterd waits for.
+
+The exit status is 1 where something is wrong that is no matter of time: a lost
+READY=1, no rest, an exit status, a process that is left, a flood that was none.
+--syscalls tells which system calls the longest turns were in; it costs some. What
+it starts it ends, each by its pid.
 """
 
 import argparse
@@ -42,7 +46,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 import chaos_look                                               # noqa: E402
-from chaos_floods import E2E, FLOODS, GATE, NOISE               # noqa: E402
+from chaos_floods import FLOODS, GATE, NOISE                    # noqa: E402
 from chaos_look import quantile                                 # noqa: E402
 
 import control                                                  # noqa: E402
@@ -53,8 +57,12 @@ from harness import SANITIZED, SLOW, kill, probe, wait_until    # noqa: E402
 TURN_MS = 20 if SANITIZED else 5
 STATUS_MS = 20
 LOG_LINES = 20
+# Where one second of the log ends is seen by the lines' own stamps, of which the
+# first may be late.
+LOG_SLACK = 5
 ORDER_S = 120           # an order may take so long
 REST_S = 300
+START_S = 900           # of thousands of workers, on a busy machine
 LASTING = {"path"}      # apps of floods that run all the time
 TOP = 12                # of the longest turns
 
@@ -125,6 +133,7 @@ class Run:
         self.processes = []
         self.orders = {}        # verb → [done, refused, longest]
         self.lock = threading.Lock()
+        self.states, self.term_at = {}, time.monotonic()
         self.d = self.asker = self.turns = self.drain = None
         self.floods = [FLOODS[name](self) for name in args.floods]
 
@@ -165,8 +174,8 @@ class Run:
             with control.Client(self.control, limit) as c:
                 answer = whole_answer(c.send(request), begun + limit * SLOW)
         except TimeoutError as e:
-            if limit == ORDER_S:
-                say(f"{request}: {e!r} after {limit} s")
+            if limit >= ORDER_S:
+                say(f"{request}: {e!r} after {limit:.0f} s")
         except (OSError, AssertionError) as e:
             if self.d.process.poll() is None:
                 say(f"{request}: {e!r} after {time.monotonic() - begun:.1f} s")
@@ -210,8 +219,8 @@ class Run:
             self.asker = chaos_look.Asker(
                 self.box.path("asked"), self.control, "status q000",
                 first=harness.IS_ROOT)
-            self.stop_apps(self.floods)
-            self.come_to_rest()
+            self.stop_apps(self.floods, START_S)
+            self.come_to_rest(START_S)
 
     def status(self):
         answer = self.order("status")
@@ -232,7 +241,11 @@ class Run:
     def come_to_rest(self, limit=REST_S):
         deadline = time.monotonic() + limit * SLOW
         while True:
+            # The one who waits costs nothing; who looks at all does.
+            self.order("wait", max(1, deadline - time.monotonic()) / SLOW)
+            begun = time.monotonic()
             answer = self.status()
+            took = time.monotonic() - begun
             unrest = self.unrest(answer)
             if answer is not None:
                 self.pids = [r["pid"] for r in answer.all("instance")
@@ -243,7 +256,7 @@ class Run:
                 self.wrong.append(f"no rest after {limit * SLOW:g} s: "
                                   f"{'; '.join(unrest[:5])}")
                 return False
-            time.sleep(0.2)
+            time.sleep(max(0.2, took * 5))
 
     def begin(self, floods):
         over = threading.Event()
@@ -286,9 +299,9 @@ class Run:
             t.join()
         self.stop_apps(floods)
 
-    def stop_apps(self, floods):
+    def stop_apps(self, floods, limit=ORDER_S):
         self.at_once([f"stop {name}" for f in floods for name in f.apps()
-                      if name not in LASTING])
+                      if name not in LASTING], limit)
 
     def end_strangers(self):
         for p in self.processes:
@@ -352,7 +365,7 @@ class Run:
         say(f"serve: {len(failed)} do not")
 
     def stop(self):
-        begun = time.monotonic()
+        begun = self.term_at = time.monotonic()
         kill(self.d.pid, signal.SIGTERM)
         try:
             code = self.d.wait(120)
@@ -449,7 +462,7 @@ def tell_phases(run, log):
               f"{number(own):>8} {number(on_cpu):>8} {number(wall):>8}  "
               f"{len(run.turns.long_between(p.begin, p.end)):5} "
               f"{p.cpu / (p.end - p.begin) * 100:6.0f} {lines:5}  "
-              f"{f'{app}: {kind[:40]}' if lines > LOG_LINES else ''}"
+              f"{f'{app}: {kind[:40]}' if lines > LOG_LINES + LOG_SLACK else ''}"
               f"{f' ({gone} connections closed)' if gone else ''}",
               flush=True)
         if p.name in names:
@@ -459,12 +472,13 @@ def tell_phases(run, log):
     return worst
 
 
-def tell_target(words, found, target, form):
+def tell_target(words, found, target, form, slack=0):
     found = [(v, name) for v, name in found if v is not None]
     if not found:
         print(f"{words}: not measured")
         return
-    missed = sorted((f for f in found if f[0] > target), reverse=True)
+    missed = sorted((f for f in found if f[0] > target + slack),
+                    reverse=True)
     value, name = max(found)
     print(f"{words} {form.format(target)}: "
           + (f"missed by {len(missed)} of {len(found)}, worst "
@@ -496,7 +510,7 @@ def tell(run, before, after):
               f"{longest:.2f} s")
     said, lost, longest = chaos_look.lost_readies(
         [(e["pid"], e["at"] / 1e3) for e in run.box.events("ready")],
-        log, getattr(run, "states", {}))
+        log, run.states, run.term_at)
     print(f"READY=1: {said} said, {len(lost)} lost, heard within "
           f"{longest:.2f} s")
     if lost:
@@ -512,7 +526,7 @@ def tell(run, before, after):
     tell_target("target: status p99 under", worst["status"], STATUS_MS,
                 "{:.1f} ms")
     tell_target("target: lines a second of an app and kind at most",
-                worst["log"], LOG_LINES, "{}")
+                worst["log"], LOG_LINES, "{}", LOG_SLACK)
     print(f"target: lost READY=1 none: {'missed' if lost else 'met'}")
 
 

@@ -261,9 +261,9 @@ class Log:
                    default=[0, "", ""])
 
 
-def lost_readies(events, log, states, patience=5.0):
+def lost_readies(events, log, states, end, patience=5.0):
     """Who said READY=1 and was not believed: `events` of probes (pid, seconds),
-    `states` pid → state at the end. A worker that died soon after does not
+    `states` pid → state at the `end`. A worker that died soon after does not
     count. Returns (said, lost, the longest until it was heard)."""
     ready, last = {}, {}
     for when, _, pid, text in log.lines:
@@ -282,7 +282,7 @@ def lost_readies(events, log, states, patience=5.0):
         elif pid in states:
             if states[pid] != "ready":
                 lost.append(pid)
-        elif last.get(pid, said) - said > patience:
+        elif min(last.get(pid, said), end) - said > patience:
             lost.append(pid)
     return len(events), lost, longest
 
