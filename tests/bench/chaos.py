@@ -49,6 +49,7 @@ import chaos_look                                               # noqa: E402
 from chaos_floods import FLOODS, GATE, NOISE                    # noqa: E402
 from chaos_look import quantile                                 # noqa: E402
 
+import conftest                                                 # noqa: E402
 import control                                                  # noqa: E402
 import harness                                                  # noqa: E402
 from binder import BINDER                                       # noqa: E402
@@ -134,6 +135,7 @@ class Run:
         self.orders = {}        # verb → [done, refused, longest]
         self.lock = threading.Lock()
         self.states, self.term_at = {}, time.monotonic()
+        self.before = self.after = None     # figures()
         self.d = self.asker = self.turns = self.drain = None
         self.floods = [FLOODS[name](self) for name in args.floods]
 
@@ -384,7 +386,6 @@ class Run:
         each = self.floods if self.args.mode in ("each", "both") else []
         together = self.args.mode in ("together", "both")
         seconds = self.args.seconds
-        before = after = None
         # Shares of the time, as the manual above says.
         quiet = min(10, seconds * 0.05)
         one = (seconds * (0.5 if together else 1) - quiet) / len(each) \
@@ -392,7 +393,7 @@ class Run:
         try:
             self.start()
             if self.wrong:
-                return before, after
+                return
             # Whatever is made but once is there.
             self.order(f"reload {self.names[-1]}")
             with Phase(self, "nothing"):
@@ -401,7 +402,7 @@ class Run:
                 more = chaos_look.busy_seconds()
                 busy = (more[0] - busy) / (more[1] - total)
                 say(f"the machine is busy for {busy * 100:.0f} % of the time")
-            before = self.figures()
+            self.before = self.figures()
             for f in each:
                 if self.d.process.poll() is None:
                     self.flood(f.name, [f], one)
@@ -415,10 +416,9 @@ class Run:
                 self.states = {r["pid"]: r["state"] for r in
                                self.status().all("instance") if "pid" in r}
                 self.serve()
-                after = self.figures()
+                self.after = self.figures()
         finally:
             self.end()
-        return before, after
 
     def end(self):
         self.end_strangers()
@@ -493,7 +493,7 @@ def phase_at(run, when):
                 "between")
 
 
-def tell(run, before, after):
+def tell(run):
     log = chaos_look.Log(run.box.path("log"))
     worst = tell_phases(run, log)
     if run.turns.why_not:
@@ -515,7 +515,7 @@ def tell(run, before, after):
           f"{longest:.2f} s")
     if lost:
         run.wrong.append(f"{len(lost)} lost READY=1, of pids {lost[:5]}")
-    for when, figures in (("before", before), ("after", after)):
+    for when, figures in (("before", run.before), ("after", run.after)):
         if figures:
             kinds, pss, rss = figures
             print(f"{when}: {sum(kinds.values())} descriptors "
@@ -579,17 +579,19 @@ def main():
         f"{args.instances}, {harness.CLUSTERD}"
         f"{', with sanitizers' if SANITIZED else ''}; "
         f"{', '.join(args.floods)}")
-    # So that what was started is ended.
+    # Nothing of whoever started us reaches clusterd; what was started is ended.
+    conftest.pytest_configure(None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run = Run(args)
-    before = after = None
     try:
-        before, after = run.go()
-        tell(run, before, after)
-    except Exception as e:
+        run.go()
+    except BaseException as e:      # an interrupt, too: what there was is told
         run.wrong.append(repr(e))
         raise
     finally:
+        if run.phases and os.path.exists(run.box.path("log")):
+            tell(run)
         if args.keep:
             keep(run, args.keep)
         run.wrong += run.box.close()
