@@ -34,6 +34,13 @@ above_tell_stop(struct above *above, const struct config *config,
 	sd_notify_status(&above->up, "STATUS=%s", words);
 }
 
+void
+above_tell_more(struct above *above, int64_t ms)
+{
+	sd_notify_send(&above->up, "EXTEND_TIMEOUT_USEC=%lld",
+	    (long long)ms * 1000);
+}
+
 /* No message says that a reload has failed, and without READY=1 systemd waits
    until its time is over. */
 void

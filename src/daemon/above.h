@@ -22,6 +22,9 @@ struct above {
 void above_tell_stop(struct above *above, const struct config *config,
     const char *words, int64_t delay_ms);
 
+/* The end takes so much longer, from now on. */
+void above_tell_more(struct above *above, int64_t ms);
+
 /* A start or a reload has come to its end; `code`: of one that was refused. */
 void above_tell_ready(struct above *above, int code);
 

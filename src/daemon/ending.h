@@ -3,21 +3,29 @@
 #define DAEMON_ENDING_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "linux/loop/loop.h"
 
 struct apps;
 struct orphans;
 
-/* How long the end waits for killed processes that do not die (state D). */
+/* How long the end waits for killed processes of which none dies (state D); and how
+   often that begins anew, when fewer are left than ever. */
 #define ENDING_GIVE_UP_MS 10000
+#define ENDING_RENEWALS	11
 
 struct ending {
 	struct loop *loop;
 	struct apps *apps;
 	struct orphans *orphans;
+	void (*longer)(void *ctx, int64_t ms);	/* it will take so long */
+	void *ctx;
 	bool *failed;			/* the program has */
 	struct loop_timer give_up;
+	size_t fewest;			/* children, when that began */
+	unsigned renewals;
 	bool done;
 };
 

@@ -164,6 +164,14 @@ signals_ready(void *ctx, uint32_t events)
 	signals_read(sup->signal_fd, on_signal, sup);
 }
 
+static void
+ending_takes_longer(void *ctx, int64_t ms)
+{
+	struct supervisor *sup = ctx;
+
+	above_tell_more(&sup->above, ms);
+}
+
 /* ---- the end of a turn ---- */
 
 static void
@@ -503,7 +511,8 @@ supervisor_run(const struct supervisor_setup *setup)
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
-		.ending = { .apps = &sup.apps, .orphans = &sup.orphans },
+		.ending = { .apps = &sup.apps, .orphans = &sup.orphans,
+			.longer = ending_takes_longer, .ctx = &sup },
 		.stopping = {
 			.workers = &sup.workers,
 			.listeners = &sup.listeners,
