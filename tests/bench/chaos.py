@@ -596,7 +596,7 @@ def main():
             keep(run, args.keep)
         run.wrong += run.box.close()
         for words in run.wrong:
-            say("wrong:", words)
+            say("wrong:", words[:2000])
     say("all is well" if not run.wrong else f"{len(run.wrong)} are wrong")
     return 1 if run.wrong else 0
 
