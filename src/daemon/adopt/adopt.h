@@ -44,7 +44,8 @@ struct adopt {
 	struct tryouts tryouts;
 	struct mono pause;		/* until then binds wait */
 	TAILQ_HEAD(adopt_queue, adopt_pending) queue;
-	struct loop_budget budget;	/* of the calls of a turn */
+	uint64_t turn;			/* of the loop, in which calls are */
+	struct mono until;		/* answered until then */
 	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */
 	bool told_not;

@@ -37,8 +37,7 @@ listeners_run(struct listeners *ls)
 }
 
 void
-listeners_on_news(struct listeners *ls,
-    void (*fn)(void *ctx, struct listener *l), void *ctx)
+listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
 {
 	ls->tell = fn;
 	ls->tell_ctx = ctx;

@@ -522,9 +522,8 @@ who_waits_is_moved(void **state)
 /* ---- those who wait where nobody comes ---- */
 
 static void
-count_news(void *ctx, struct listener *l)
+count_news(void *ctx)
 {
-	(void)l;
 	(*(unsigned *)ctx)++;
 }
 
