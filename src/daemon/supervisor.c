@@ -211,6 +211,14 @@ ending_takes_longer(void *ctx, int64_t ms)
 	above_tell_more(&sup->above, ms);
 }
 
+static void
+ending_takes_longer(void *ctx, int64_t ms)
+{
+	struct supervisor *sup = ctx;
+
+	above_tell_more(&sup->above, ms);
+}
+
 /* ---- the end of a turn ---- */
 
 static void
