@@ -56,14 +56,16 @@ is_recent(const struct held_up *h, struct mono now)
 	    mono_before(now, mono_add_ms(h->until, GAP_MAX_MS)));
 }
 
-/* When it has got the CPU and sleeps now, that is like any other. */
+/* When it has got the CPU and sleeps now, also where it has been killed, that is like
+   any other. */
 static bool
 is_starving(struct held_up *h)
 {
-	if (!h->starved || h->child.fd < 0 || look_child_answered(&h->child))
+	if (!h->starved || h->answered || h->child.pid == 0 ||
+	    (h->child.fd >= 0 && look_child_answered(&h->child)))
 		return false;
 	h->starved = look_child_is_runnable(&h->child) ||
-	    look_child_is_untaken(&h->child);
+	    (h->child.fd >= 0 && look_child_is_untaken(&h->child));
 	return h->starved;
 }
 
@@ -273,12 +275,18 @@ held_up_ms(pid_t whom)
 	return most_ms;
 }
 
+/* What has been sent and not been fetched stays in its socket: whoever ends waits for
+   nothing that is closed then, and closing it here may take long. */
 void
 held_up_end_all(void)
 {
-	for (size_t i = 0; i < HELD_UP_MAX; i++)
-		if (held_up[i].child.fd >= 0)
-			look_child_kill(&held_up[i].child);
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->child.fd >= 0 && !look_child_has_sent(&h->child))
+			look_child_leave(&h->child);
+		clear(h);
+	}
 }
 
 /* Nobody has asked for its answer; or it was killed. */
