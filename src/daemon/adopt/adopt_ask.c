@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mono.h"
 #include "core/conf/conf.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/trap_priv.h"
@@ -18,8 +19,11 @@
 #include "linux/socket/socket_close.h"
 #include "linux/socket/unix_socket.h"
 
-/* A bind whose worker cannot be looked through is not left to wait for ever. */
-#define KIN_TRIES 4
+/* So long a bind waits whose worker cannot be looked through, and where nobody had the
+   CPU for that; and so long after the last time it is another matter. */
+#define KIN_WAIT_MS	1000
+#define KIN_STARVED_MS	5000
+#define KIN_OVER_MS	5000
 
 /* ---- what is asked for ---- */
 
@@ -193,13 +197,19 @@ ask_flags(struct ask *a)
 
 /* ---- who else refers to the socket ---- */
 
-/* So often it is tried again. */
+/* By the time, for any number of binds: whoever holds up holds up all of them. */
 static bool
 may_wait(const struct ask *a, int code)
 {
 	struct trap *t = a->w->trap;
+	struct mono now = mono_now();
 
-	if (look_at_failed(a->w, code) && ++t->kin_tries < KIN_TRIES)
+	if (t->kin_since.ns == 0 ||
+	    mono_ms_between(t->kin_last, now) >= KIN_OVER_MS)
+		t->kin_since = now;
+	t->kin_last = now;
+	if (look_at_failed(a->w, code) && mono_ms_between(t->kin_since, now) <
+	    (code == -EAGAIN ? KIN_STARVED_MS : KIN_WAIT_MS))
 		return true;
 	worker_log_often(LOG_LEVEL_WARNING, a->w, "it cannot be seen who else "
 	    "refers to the socket that it binds (%s): duplicates of it, and "
@@ -218,7 +228,7 @@ ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 	*ret_kin = kin;
 	if (code < 0)
 		return may_wait(a, code) ? -EINTR : 0;
-	a->w->trap->kin_tries = 0;
+	a->w->trap->kin_since.ns = 0;
 	for (size_t i = 0; i < seen.n_twins; i++) {
 		kin.twins[i] = seen.twins[i].fd;
 		kin.twin_flags[i] = seen.twins[i].flags;

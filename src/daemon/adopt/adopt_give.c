@@ -82,16 +82,19 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 	struct app_spec *spec = w->spec;
 	struct lane *lane = lanes_find_inode(l, ino);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = lane->fd };
-	int code;
+	int code, wrapped;
 
 	if (l->bound.kind == ADDRESS_TCP)
 		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = spec_lanes_take(spec, l, &w->holder, &lane, err);
 	/* Where there is no other one to be had, it keeps this one. */
-	if (code == 0 && lane->ino == ino && !spec_lanes_shared(spec, l) &&
-	    listener_is_own_tcp(l) && given_to_wrapper(w, call, ino) &&
-	    lanes_exchange(l, &w->holder, &lane, err) < 0)
+	wrapped = code == 0 && lane->ino == ino &&
+	    !spec_lanes_shared(spec, l) && listener_is_own_tcp(l) ?
+	    given_to_wrapper(w, call, ino) : 0;
+	if (wrapped < 0)
+		return wrapped;
+	if (wrapped > 0 && lanes_exchange(l, &w->holder, &lane, err) < 0)
 		error_clear(err);
 	if (code < 0 || lane->ino == ino)
 		return code;
@@ -327,10 +330,10 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		if (a->call->fd >= FD_PROTOCOL_FIRST && a->call->fd <
 		    FD_PROTOCOL_FIRST + (int)spec->conf->n_listens)
 			a->w->trap->low = true;
-		given_renew(a->w, a->call);
 		listener_file_restore(l);
 		warn_family(a, l);
 		log_adopted(a, l);
+		code = given_renew(a->w, a->call);
 	} else if (!a->w->trap->give_warned) {
 		a->w->trap->give_warned = true;
 		worker_log(LOG_LEVEL_WARNING, a->w, "cannot give it its "
@@ -338,5 +341,5 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);
-	return -code;
+	return code == -EINTR ? code : -code;
 }

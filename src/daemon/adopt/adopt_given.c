@@ -55,18 +55,21 @@ given_close(struct worker *w, const struct seccomp_call *call, size_t i)
 	return code == -EINTR ? code : 0;
 }
 
-static bool
-has_fd(const struct worker *w, pid_t pid, int number, uint64_t ino)
+/* 1, 0; -EINTR: not seen, for now. */
+static int
+has_fd(struct worker *w, pid_t pid, int number, uint64_t ino)
 {
 	const struct looker_whom whom = look_at_whom(w);
 	struct look_fd fd;
+	int code = look_fd(&whom, pid, number, &fd);
 
-	return look_fd(&whom, pid, number, &fd) == 0 &&
-	    fd.kind == INSPECT_SOCKET && fd.ino == ino;
+	if (look_at_failed(w, code))
+		return -EINTR;
+	return code == 0 && fd.kind == INSPECT_SOCKET && fd.ino == ino;
 }
 
-bool
-given_to_wrapper(const struct worker *w, const struct seccomp_call *call,
+int
+given_to_wrapper(struct worker *w, const struct seccomp_call *call,
     uint64_t ino)
 {
 	pid_t pid = inspect_process_of(call->tid);
@@ -77,14 +80,17 @@ given_to_wrapper(const struct worker *w, const struct seccomp_call *call,
 		i++;
 	if (i == n || (w->bound >> i & 1) == 0 ||
 	    conf_app_announces(w->spec->conf))
-		return false;
+		return 0;
 	for (int depth = 0; depth < ANCESTORS_MAX && pid > 1 &&
 	    pid != w->pid && process_stat(pid, &st); depth++) {
+		int code;
+
 		pid = st.parent;
-		if (has_fd(w, pid, FD_PROTOCOL_FIRST + (int)i, ino))
-			return pid != getpid();
+		code = has_fd(w, pid, FD_PROTOCOL_FIRST + (int)i, ino);
+		if (code != 0)
+			return code < 0 ? code : pid != getpid();
 	}
-	return false;
+	return 0;
 }
 
 /* Has what was given been closed by given_close(), or is it the lane that the
@@ -108,12 +114,13 @@ is_followed(const struct worker *w, size_t i)
 	    app_spec_place(w->spec, w->instance, i);
 }
 
-void
+int
 given_renew(struct worker *w, const struct seccomp_call *call)
 {
 	const struct app_spec *spec = w->spec;
+	int code = 0;
 
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+	for (size_t i = 0; i < spec->conf->n_listens && code != -EINTR; i++) {
 		struct listener *l = app_spec_place(spec, w->instance, i);
 		struct error err = ERROR_INIT;
 		struct lane *lane;
@@ -124,7 +131,9 @@ given_renew(struct worker *w, const struct seccomp_call *call)
 		if (is_settled(w, i, lane) || is_followed(w, i))
 			continue;
 		if (spec_lanes_take(spec, l, &w->holder, &lane, &err) == 0)
-			(void)replace(w, call, i, lane->fd);
+			code = replace(w, call, i, lane->fd);
 		error_clear(&err);
 	}
+	/* Other errors are of what it has closed meanwhile. */
+	return code == -EINTR ? code : 0;
 }

@@ -296,18 +296,10 @@ tryout_hurry(struct worker *w)
 }
 
 void
-tryout_elsewhere(struct worker *w, const struct seccomp_call *call)
+tryout_elsewhere(struct worker *w, uint64_t ino)
 {
-	struct tryout t = { .kind = TRYOUT_ELSEWHERE };
-	const struct looker_whom whom = look_at_whom(w);
-	struct look_fd fd;
-	int code = look_fd(&whom, call->tid, call->fd, &fd);
+	struct tryout t = { .kind = TRYOUT_ELSEWHERE, .ino = ino };
 
-
-	(void)look_at_failed(w, code);
-	if (code < 0 || fd.kind != INSPECT_SOCKET)
-		return;
-	t.ino = fd.ino;
 	(void)add(w, &t, ELSEWHERE_MS);
 }
 

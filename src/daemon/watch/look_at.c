@@ -19,12 +19,6 @@ look_at_whom(const struct worker *w)
 	};
 }
 
-bool
-look_at_may_pass(const struct worker *w)
-{
-	return looker_held_up_ms(w->pid) < LOOK_AT_LASTING_MS;
-}
-
 /* Whoever is looked at: said once, until it is over. */
 static void
 tell_trouble(void)

@@ -17,10 +17,6 @@ struct looker_whom look_at_whom(const struct worker *worker);
    later. */
 bool look_at_failed(struct worker *worker, int code);
 
-/* Not for long as yet: any process may be, in the middle of an exec, or while it
-   maps much memory. */
-bool look_at_may_pass(const struct worker *worker);
-
 /* Its connections cannot be seen, with what a look at them has come to; or not when
    they were used, so that they count as busy. Each is said once for its app. */
 void look_at_tell_unseen(const struct worker *worker, int code);
