@@ -512,7 +512,8 @@ supervisor_run(const struct supervisor_setup *setup)
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 		.ending = { .apps = &sup.apps, .orphans = &sup.orphans,
-			.longer = ending_takes_longer, .ctx = &sup },
+			.longer = ending_takes_longer, .ctx = &sup,
+			.deaths = &sup.reaper.n_buried },
 		.stopping = {
 			.workers = &sup.workers,
 			.listeners = &sup.listeners,
