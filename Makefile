@@ -142,7 +142,7 @@ WRAP_ledger = ledger_publish ledger_store
 WRAP_life = mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
-WRAP_ending = apps_only_killed_left epoll_wait mono_now process_children
+WRAP_ending = apps_only_killed_left epoll_wait mono_now
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = look_env process_proc_is_ours
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request

@@ -1,36 +1,19 @@
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "base/log.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
 #include "daemon/ending.h"
 #include "daemon/watch/orphans.h"
-#include "linux/process/process.h"
-
-/* 0: that cannot be seen. */
-static size_t
-count_children(void)
-{
-	pid_t *pids;
-	size_t n;
-
-	if (process_children(&pids, &n) < 0)
-		return 0;
-	free(pids);
-	return n;
-}
 
 /* Thousands that were killed need their time, where the machine is busy. One that
    has children of its own without end does not get us more. */
 static bool
 renew(struct ending *e)
 {
-	size_t left = count_children();
-
-	if (left == 0 || left >= e->fewest || e->renewals >= ENDING_RENEWALS)
+	if (*e->deaths == e->before || e->renewals >= ENDING_RENEWALS)
 		return false;
-	e->fewest = left;
+	e->before = *e->deaths;
 	e->renewals++;
 	e->longer(e->ctx, 2 * ENDING_GIVE_UP_MS);
 	loop_timer_start(e->loop, &e->give_up, ENDING_GIVE_UP_MS);
@@ -85,6 +68,6 @@ ending_look(struct ending *e, bool killing)
 	}
 	if (!mono_is_never(e->give_up.due))
 		return;
-	e->fewest = count_children();
+	e->before = *e->deaths;
 	loop_timer_start(e->loop, &e->give_up, ENDING_GIVE_UP_MS);
 }

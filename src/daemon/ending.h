@@ -3,7 +3,6 @@
 #define DAEMON_ENDING_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "linux/loop/loop.h"
@@ -12,7 +11,7 @@ struct apps;
 struct orphans;
 
 /* How long the end waits for killed processes of which none dies (state D); and how
-   often that begins anew, when fewer are left than ever. */
+   often that begins anew, when some have died meanwhile. */
 #define ENDING_GIVE_UP_MS 10000
 #define ENDING_RENEWALS	11
 
@@ -24,7 +23,8 @@ struct ending {
 	void *ctx;
 	bool *failed;			/* the program has */
 	struct loop_timer give_up;
-	size_t fewest;			/* children, when that began */
+	const uint64_t *deaths;		/* of our children, so many by now … */
+	uint64_t before;		/* … and when that began */
 	unsigned renewals;
 	bool done;
 };

@@ -211,14 +211,6 @@ ending_takes_longer(void *ctx, int64_t ms)
 	above_tell_more(&sup->above, ms);
 }
 
-static void
-ending_takes_longer(void *ctx, int64_t ms)
-{
-	struct supervisor *sup = ctx;
-
-	above_tell_more(&sup->above, ms);
-}
-
 /* ---- the end of a turn ---- */
 
 static void
@@ -573,7 +565,8 @@ supervisor_run(const struct supervisor_setup *setup)
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 		.ending = { .apps = &sup.apps, .orphans = &sup.orphans,
-			.longer = ending_takes_longer, .ctx = &sup },
+			.longer = ending_takes_longer, .ctx = &sup,
+			.deaths = &sup.reaper.n_buried },
 		.stopping = {
 			.workers = &sup.workers,
 			.listeners = &sup.listeners,

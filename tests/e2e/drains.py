@@ -132,11 +132,13 @@ class Watch:
 
 # --- servers
 
+ABRUPT = shlex.join([sys.executable, "-I", "-S",
+                     os.path.join(SERVERS, "abrupt.py")])
+
+
 def abrupt(box, *arguments, **keys):
     """One app whose server dies at once on TERM."""
-    command = shlex.join([sys.executable, "-I", "-S",
-                          os.path.join(SERVERS, "abrupt.py"),
-                          box.events_path, *arguments])
+    command = ABRUPT + " " + shlex.join([box.events_path, *arguments])
     settings = {"command": command, "listen": "127.0.0.1:0", "instances": 1,
                 "handoff": "env", **KEYS, **keys}
     box.config(web={k: v for k, v in settings.items() if v is not None})

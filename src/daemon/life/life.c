@@ -216,7 +216,12 @@ worker_stop(struct worker *w)
 void
 worker_retire(struct worker *w)
 {
+	enum worker_event event;
+
 	leader_read_report(w);		/* as above */
+	/* So it may, and have been looked at some time ago. */
+	if (readiness_look_now(w, &event))
+		take(w, event);
 	take(w, WORKER_EV_RETIRE);
 }
 

@@ -22,6 +22,7 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 	pid_t group;
 
 	r->found = true;
+	r->n_buried++;
 	if (w != NULL) {
 		r->worker = true;
 		worker_died(w, status);

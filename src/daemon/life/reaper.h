@@ -9,6 +9,7 @@
 #define DAEMON_LIFE_REAPER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "linux/loop/loop.h"
@@ -31,6 +32,7 @@ struct reaper {
 	bool found;			/* one, in this scan */
 	bool worker;			/* … in this look, a worker */
 	bool orphan;			/* it was no worker */
+	uint64_t n_buried;		/* so many of our children, by now */
 };
 
 /* `orphan_died`: one or more, once in a look. -ENOMEM. Undone by _fini. */

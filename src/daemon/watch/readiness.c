@@ -194,6 +194,26 @@ look_due(void *ctx)
 	look_at_starters(ctx);
 }
 
+bool
+readiness_look_now(struct worker *w, enum worker_event *ret_event)
+{
+	struct readiness *r = w->look->all;
+	struct mono begin = mono_now();
+	bool seen;
+
+	if (!w->look->entry.listed)
+		return false;
+	if (r->turn != loop_turn_number(r->looks.loop)) {
+		r->turn = loop_turn_number(r->looks.loop);
+		r->spent_ns = 0;
+	}
+	if (r->spent_ns >= SPELL_NS)
+		return false;
+	seen = look(w->look, ret_event);
+	r->spent_ns += mono_now().ns - begin.ns;
+	return seen;
+}
+
 int
 readiness_join(struct readiness *r, struct worker *w)
 {

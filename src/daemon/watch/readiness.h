@@ -8,7 +8,9 @@
 #define DAEMON_WATCH_READINESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+#include "core/worker/worker_fsm.h"
 #include "daemon/watch/look_queue.h"
 
 struct loop;
@@ -16,6 +18,8 @@ struct worker;
 
 struct readiness {
 	struct look_queue looks;	/* at the starters, when there are any */
+	uint64_t turn;			/* in which there were looks at once … */
+	int64_t spent_ns;		/* … which have taken so long */
 };
 
 /* -ENOMEM. Undone by _fini, when nobody starts any more. */
@@ -34,6 +38,10 @@ void readiness_watch(struct worker *worker);
 /* The last look at the worker that starts has got no answer, for reasons that are
    not the worker's: the machine had no time for it. */
 bool readiness_is_unanswered(const struct worker *worker);
+
+/* The same at once, and not posted: true: *ret_event is to be. For many in a turn
+   it is false, as if nothing had been seen. */
+bool readiness_look_now(struct worker *worker, enum worker_event *ret_event);
 
 /* It listens now: look soon. */
 void readiness_expect(struct worker *worker);

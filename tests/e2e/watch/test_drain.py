@@ -6,16 +6,18 @@ they have not finished.
 
 import contextlib
 import os
+import shlex
 import signal
 import time
 
 import pytest
 
 import words
-from drains import (DRAINED, KEYS, TIMED_OUT, Client, Watch, abrupt, begin, hup,
-                    reload, start, wait_gone)
-from harness import (SLOW, ask, free_port, get, is_alive, marked_processes, process_state,
-                     status_field, wait_until)
+from drains import (ABRUPT, DRAINED, KEYS, TIMED_OUT, Client, Watch, abrupt,
+                    begin, hup, reload, start, wait_gone)
+from harness import (SLOW, ask, free_port, get, is_alive, marked_processes,
+                     process_state, read_answer, status_field,
+                     wait_until)
 from lanes import (answers, as_nobody, client, needs, nobodys_probe,
                    parametrized, seats, stopped)
 
@@ -386,6 +388,27 @@ def test_reload_waits_for_room_and_a_newer_file_takes_its_place(box):
         d.wait_workers(1)
         assert get(address).generation == 5
         d.stop()
+
+
+def test_who_came_to_a_superseded_reload_is_answered(box):
+    """Its worker serves, and was not seen to: looks are up to 100 ms apart."""
+    command = shlex.join(["sh", "-c", "sleep 0.6; exec " + ABRUPT +
+                          " " + shlex.quote(box.events_path)])
+    abrupt(box)
+    d = start(box, 1)
+    for i in range(4):
+        port = free_port()
+        keys = {"command": command, "listen": f"127.0.0.1:{port}"}
+        abrupt(box, **keys)
+        hup(d)
+        d.wait_log(rf"listening on 127\.0\.0\.1:{port}\b")
+        with ask(port, "/slow/500") as held:
+            wait_until(lambda: len(box.events("slow")) > i, "the request")
+            abrupt(box, env=f"ROUND={i}", **keys)
+            begin_of = hup(d)
+            assert read_answer(held).generation == 2 * i + 2
+        d.wait_log(words.RELOAD_DONE("web", 2 * i + 3), start=begin_of)
+    d.stop()
 
 
 def frozen(d, pid, limit=20):
