@@ -30,7 +30,8 @@ lanes_figures_are_all(const struct listener *l)
 	if (ls->ebpf == NULL || !steering_ebpf_counts_all(ls->ebpf))
 		return false;
 	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i]->listening && ls->v[i]->uncounted)
+		if (ls->v[i]->listening &&
+		    (ls->v[i]->uncounted || ls->v[i]->counted_late))
 			return false;
 	return true;
 }

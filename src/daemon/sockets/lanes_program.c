@@ -408,9 +408,12 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	if (code < 0 || !fresh)
 		return code;
 	ls->attached = false;
-	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i]->listening)
-			(void)lanes_extended_set_lane(ls->v[i]);
+	for (size_t i = 0; i < ls->n; i++) {
+		if (!ls->v[i]->listening)
+			continue;
+		ls->v[i]->counted_late = true;
+		(void)lanes_extended_set_lane(ls->v[i]);
+	}
 	code = attach(l, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);

@@ -104,6 +104,9 @@ struct lane {
 	bool live;		/* gets new connections */
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
+	bool counted_late;	/* it was listening before its connections were
+				   counted: older ones may be open, which are
+				   not */
 	uint64_t joined;	/* the how manieth it was to do so: its place
 				   in the kernel's chain, see lanes_attach_point() */
 	/* lanes_heal: */

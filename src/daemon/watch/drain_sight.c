@@ -180,7 +180,7 @@ drain_sight_open(const struct worker *w, struct drain_tally *ret_open)
 		if (lane == NULL || spec_lanes_shared(w->spec, l))
 			return false;
 		lanes_figures(lane, &f);
-		if (!f.counted)
+		if (!f.counted || lane->counted_late)
 			return false;
 		open.busy += (unsigned)f.open;
 	}

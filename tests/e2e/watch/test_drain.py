@@ -390,6 +390,26 @@ def test_reload_waits_for_room_and_a_newer_file_takes_its_place(box):
         d.stop()
 
 
+@pytest.mark.parametrize("before", ["random", "source", "shared"])
+def test_who_was_there_before_the_kernel_counted_is_waited_for(box, before):
+    """Of the lanes that are there already only what comes later is counted."""
+    needs("least-connections")
+    keys = {"instances": 3, "max_surge": 3, "canary": "1s"}
+    abrupt(box, balance=before, **keys)
+    d = start(box, 3)
+    abrupt(box, balance="least-connections", **keys)
+    hup(d)
+    wait_until(lambda: len(d.workers()) == 4, "the new worker")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(ask(d.port(), "/slow/5000"))
+                for _ in range(12)]
+        box.wait_events("slow", 12)
+        old = {e["pid"] for e in box.events("slow") if e["generation"] == "1"}
+        assert {read_answer(s).pid for s in held} >= old
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    d.stop()
+
+
 def test_who_came_to_a_superseded_reload_is_answered(box):
     """Its worker serves, and was not seen to: looks are up to 100 ms apart."""
     command = shlex.join(["sh", "-c", "sleep 0.6; exec " + ABRUPT +
