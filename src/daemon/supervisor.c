@@ -449,6 +449,7 @@ start(struct supervisor *sup, struct error *err)
 		return 1;
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
+	conf_tell_warnings(sup->reloads.config, NULL);
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);

@@ -746,6 +746,8 @@ class Box:
                 or k.endswith("SAN_OPTIONS")}
         # The control socket: a test may kill clusterd, which then leaves it.
         keep["RUNTIME_DIRECTORY"] = self.dir
+        # Workers that are root are nothing to be warned of here.
+        keep["container"] = "tests"
         keep.update(env or {})
         keep[MARK] = self.mark
         return keep

@@ -2,10 +2,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mono.h"
 #include "base/str.h"
+#include "core/conf/advice_inspect.h"
 #include "core/conf/conf.h"
 #include "core/names/placeholder.h"
 #include "core/sockets/private_word.h"
@@ -88,6 +90,13 @@ has_locked_sibling(const struct worker *w)
 	return found;
 }
 
+static bool
+asks_for_inspector(const struct worker *w, const struct address *at)
+{
+	return at->kind == ADDRESS_TCP && at->port != 0 &&
+	    at->port == advice_inspect_port(w->spec->conf, environ, NULL);
+}
+
 /*
  * Nobody is advised to share what was not made for it: a database whose port
  * alone keeps it from running twice on the same data. One that holds a lock has
@@ -101,6 +110,13 @@ hint_taken(const struct worker *w, const struct address *at)
 	struct strbuf untold = STRBUF_INIT;
 	const char *first;
 
+	if (asks_for_inspector(w, at)) {
+		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, a "
+		    "debugger's port by its --inspect, which another has: only "
+		    "one of its instances can have it; --inspect=0 gives each "
+		    "one of its own", name.s);
+		return;
+	}
 	put_untold(&untold, w);
 	first = untold.text != NULL && !untold.failed ? untold.text : "";
 	if (has_locked_sibling(w))

@@ -151,6 +151,7 @@ put_in_force(struct reload *r, struct config *new, struct error *err)
 	if (whole) {
 		result.settings = !same_settings(rs->config, new);
 		apply_settings(rs, new);
+		conf_tell_warnings(new, rs->config);
 		config_unref(rs->config);
 		rs->config = config_ref(new);
 	}

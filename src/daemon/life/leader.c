@@ -177,6 +177,8 @@ find_output(struct worker *w, enum out_stream stream, char *path,
 	const struct app_spec *spec = w->spec;
 	const struct conf_output own = {
 		.kind = CONF_OUTPUT_FILE, .path = path,
+		.line = stream == OUT_STREAM_STDOUT ? spec->conf->out.line :
+		    spec->conf->err.line,
 	};
 	int code;
 

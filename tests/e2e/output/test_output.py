@@ -801,8 +801,9 @@ def test_reload_to_a_bad_file_changes_nothing(box):
     worker = d.workers()
     ticking(box, stdout="nowhere/web.log")
     d.send(signal.SIGHUP)
-    d.wait_log("reload refused, nothing was changed: cannot open "
-               ".*/nowhere/web.log: No such file or directory")
+    d.wait_log(r"reload refused, nothing was changed: \S*app.ini:\d+: stdout: "
+               r"\[web\] cannot open .*/nowhere/web.log: "
+               "No such file or directory")
     assert d.workers() == worker
     d.stop()
 
