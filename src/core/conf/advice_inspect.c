@@ -15,7 +15,7 @@
 #define INSPECT_PORT 9229
 
 /* The port of [HOST:]PORT, or 0: any, or of each instance its own. */
-static unsigned
+static int
 port_of(const char *value, size_t len)
 {
 	char digits[8];
@@ -33,12 +33,12 @@ port_of(const char *value, size_t len)
 		return INSPECT_PORT;
 	memcpy(digits, value, len);
 	digits[len] = '\0';
-	return num_parse(digits, 0, 65535, &port) ? (unsigned)port :
+	return num_parse(digits, 0, 65535, &port) ? (int)port :
 	    INSPECT_PORT;
 }
 
-/* Of one option; 0: it is another one. */
-static unsigned
+/* Of one option; -1: it is another one. */
+static int
 port_of_option(const char *word, size_t len)
 {
 	static const char *const options[] = {
@@ -55,7 +55,7 @@ port_of_option(const char *word, size_t len)
 		if (word[n] == '=')
 			return port_of(word + n + 1, len - n - 1);
 	}
-	return 0;
+	return -1;
 }
 
 static bool
@@ -68,7 +68,7 @@ is_word(const char *word, const char *const *list)
 }
 
 /* The program's own options only: those behind the script are the script's. */
-static unsigned
+static int
 port_in_command(const struct conf_app *app)
 {
 	static const char *const programs[] = {
@@ -83,19 +83,19 @@ port_in_command(const struct conf_app *app)
 	const char *slash = strrchr(program, '/');
 
 	if (!is_word(slash != NULL ? slash + 1 : program, programs))
-		return 0;
+		return -1;
 	for (size_t i = 1; i < app->command.n; i++) {
 		const char *word = app->command.v[i];
-		unsigned port = port_of_option(word, strlen(word));
+		int port = port_of_option(word, strlen(word));
 
-		if (port != 0)
+		if (port >= 0)
 			return port;
 		if (is_word(word, with_value))
 			i++;
 		else if (*word != '-' && (i > 1 || !is_word(word, verbs)))
 			break;
 	}
-	return 0;
+	return -1;
 }
 
 /* The last one counts. */
@@ -108,35 +108,35 @@ find_options(const struct strlist *entries)
 	return NULL;
 }
 
-static unsigned
+static int
 port_in_options(const char *entry)
 {
 	if (entry == NULL)
-		return 0;
+		return -1;
 	for (const char *s = strchr(entry, '=') + 1; *s != '\0';) {
 		size_t len;
-		unsigned port;
+		int port;
 
 		s += strspn(s, BLANKS);
 		len = strcspn(s, BLANKS);
 		port = port_of_option(s, len);
-		if (port != 0)
+		if (port >= 0)
 			return port;
 		s += len;
 	}
-	return 0;
+	return -1;
 }
 
-unsigned
+int
 advice_inspect_port(const struct conf_app *app, char *const *env,
     bool *ret_in_env)
 {
-	unsigned port = port_in_command(app);
+	int port = port_in_command(app);
 	const char *options = find_options(&app->env);
 
 	if (ret_in_env != NULL)
-		*ret_in_env = port == 0;
-	if (port != 0)
+		*ret_in_env = port < 0;
+	if (port >= 0)
 		return port;
 	if (options == NULL)
 		options = find_options(&app->env_file_entries);
@@ -146,21 +146,34 @@ advice_inspect_port(const struct conf_app *app, char *const *env,
 	return port_in_options(options);
 }
 
+/* Where the kernel takes a port from that nobody has named (ip(7)). */
+#define EPHEMERAL_MIN 32768
+
+bool
+advice_inspect_may_be(const struct conf_app *app, char *const *env,
+    unsigned port)
+{
+	int inspected = advice_inspect_port(app, env, NULL);
+
+	return inspected == 0 ? port >= EPHEMERAL_MIN :
+	    inspected > 0 && port == (unsigned)inspected;
+}
+
 void
 advice_inspect(const struct conf_keys *keys, const struct conf_app *app,
     unsigned instances, char *const *env, struct conf_errors *warnings)
 {
 	enum conf_key_id id = CONF_KEY_COMMAND;
 	bool in_env;
-	unsigned port = advice_inspect_port(app, env, &in_env);
+	int port = advice_inspect_port(app, env, &in_env);
 
-	if (port == 0 || instances < 2)
+	if (port <= 0 || instances < 2)
 		return;
 	if (in_env)
 		id = find_options(&app->env) != NULL ? CONF_KEY_ENV :
 		    CONF_KEY_ENV_FILE;
 	conf_error_add(warnings, conf_keys_line(keys, id), conf_key_name(id),
-	    "--inspect is for a debugger's port, %u, which only one of %u "
+	    "--inspect is for a debugger's port, %d, which only one of %u "
 	    "instances can have: --inspect=0 gives each one of its own, or "
 	    "instances = 1", port, instances);
 }

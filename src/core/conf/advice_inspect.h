@@ -11,11 +11,15 @@ struct conf_keys;
 /*
  * The port of --inspect and its like in the command of Node.js, Deno or Bun, or
  * in NODE_OPTIONS of env, env_file or `env` (clusterd's own; may be NULL).
- * 0: there is none, or each instance has one of its own. *ret_in_env (may be
- * NULL): it is in NODE_OPTIONS.
+ * 0: each instance has one of its own, or any; -1: there is none. *ret_in_env
+ * (may be NULL): it is in NODE_OPTIONS.
  */
-unsigned advice_inspect_port(const struct conf_app *app, char *const *env,
+int advice_inspect_port(const struct conf_app *app, char *const *env,
     bool *ret_in_env);
+
+/* Is a port on which a worker listens most likely that one? */
+bool advice_inspect_may_be(const struct conf_app *app, char *const *env,
+    unsigned port);
 
 /* Said of an app with several instances. */
 void advice_inspect(const struct conf_keys *keys, const struct conf_app *app,

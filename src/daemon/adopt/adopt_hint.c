@@ -94,7 +94,7 @@ static bool
 asks_for_inspector(const struct worker *w, const struct address *at)
 {
 	return at->kind == ADDRESS_TCP && at->port != 0 &&
-	    at->port == advice_inspect_port(w->spec->conf, environ, NULL);
+	    advice_inspect_may_be(w->spec->conf, environ, at->port);
 }
 
 /*
@@ -216,6 +216,9 @@ adopt_hint_elsewhere(const struct worker *w, const struct address *at)
 	struct strbuf sb = STRBUF_INIT;
 	bool alone = !w->trap->bound && !worker_ready(w);
 
+	/* Nobody's clients are to come there. */
+	if (asks_for_inspector(w, &where))
+		return;
 	if (!spec_told_note_elsewhere(&w->spec->told, &where))
 		return;
 	put_listens(&sb, w);

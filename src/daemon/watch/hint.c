@@ -211,7 +211,7 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
 	else if (has_looked_in_vain(w, timed_out))
 		put_unbound(sb, w, timed_out);
 	else if (early && sibling_listens(w, &port) &&
-	    port == advice_inspect_port(w->spec->conf, environ, NULL))
+	    advice_inspect_may_be(w->spec->conf, environ, port))
 		strbuf_printf(sb, "; another instance has port %u, which is "
 		    "for a debugger, by --inspect: --inspect=0 gives each one "
 		    "of its own", port);

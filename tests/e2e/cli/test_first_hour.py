@@ -1,6 +1,7 @@
 """What a new user writes first, and what is said about it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import sys
 import pytest
 
 import lanes
-from harness import CLUSTERCTL, IS_ROOT, SLOW, probe, with_mounts
+from harness import (CLUSTERCTL, IS_ROOT, SLOW, free_port, probe,
+                     with_mounts)
 
 
 def check(box, command, cwd=None, **keys):
@@ -137,6 +139,33 @@ def test_dump_is_silent_about_them(box):
     box.web(env=["A=1 # one"])
     done = box.run("-T", "-c", "app.ini")
     assert done.returncode == 0 and done.stderr == ""
+
+
+# --- the port of a debugger
+
+DEBUGGED = """\
+require("http").createServer((q, r) => r.end("x"))
+    .listen(process.env.PORT, "127.0.0.1");
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_nobody_is_advised_to_share_a_debugger(box):
+    """Of two instances one goes on without, or ends, as its Node.js does it."""
+    debugger, port = free_port(), free_port()
+    box.write("s.js", DEBUGGED)
+    command = f"node --inspect=127.0.0.1:{debugger} s.js"
+    warning, = check(box, command, directory=".", instances=2, port=port)
+    assert f"debugger's port, {debugger}, which only one of 2" in warning
+    d = box.start()
+    d.wait_log("asks for 127.0.0.1:%d, a debugger's port by its --inspect"
+               % debugger)
+    d.stop()
+    for advice in (f"listen = 127.0.0.1:{debugger}", f"port = {debugger}",
+                   f"-p {debugger}"):
+        assert advice not in d.log()
+    assert check(box, "node --inspect=0 s.js", directory=".", instances=2,
+                 port=port) == []
 
 
 # --- root

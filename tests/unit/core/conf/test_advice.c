@@ -362,6 +362,30 @@ inspectors(void **state)
 	expect_command("node -r --inspect app.js", NULL);
 }
 
+static void
+ports_of_inspectors(void **state)
+{
+	struct conf_app app = { .name = NULL };
+
+	(void)state;
+	strlist_add(&app.command, "node");
+	strlist_add(&app.command, "--inspect=9300");
+	assert_int_equal(advice_inspect_port(&app, NULL, NULL), 9300);
+	assert_true(advice_inspect_may_be(&app, NULL, 9300));
+	assert_false(advice_inspect_may_be(&app, NULL, 40000));
+	strlist_free(&app.command);
+	strlist_add(&app.command, "node");
+	strlist_add(&app.command, "--inspect=0");
+	assert_int_equal(advice_inspect_port(&app, NULL, NULL), 0);
+	assert_true(advice_inspect_may_be(&app, NULL, 40000));
+	assert_false(advice_inspect_may_be(&app, NULL, 3000));
+	strlist_free(&app.command);
+	strlist_add(&app.command, "node");
+	assert_int_equal(advice_inspect_port(&app, NULL, NULL), -1);
+	assert_false(advice_inspect_may_be(&app, NULL, 9229));
+	strlist_free(&app.command);
+}
+
 /* ---- files ---- */
 
 static void
@@ -479,6 +503,7 @@ main(void)
 		cmocka_unit_test(entries),
 		cmocka_unit_test(env_files),
 		cmocka_unit_test(inspectors),
+		cmocka_unit_test(ports_of_inspectors),
 		cmocka_unit_test(files),
 		cmocka_unit_test(scripts),
 		cmocka_unit_test(roots),
