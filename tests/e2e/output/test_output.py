@@ -898,7 +898,7 @@ def test_file_that_the_worker_may_not_write_is_refused(box, as_root):
     once(box, shell("touch ran"), user="nobody", stdout="logs/web.log")
     d = box.start()
     assert d.wait() == 69
-    assert "logs/web.log: Permission denied" in d.log()
+    assert "logs/web.log as nobody: Permission denied" in d.log()
     assert os.listdir(box.path("logs")) == []
 
 
