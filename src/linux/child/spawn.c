@@ -304,21 +304,31 @@ is_beside(const char *program, const char *base_dir)
 	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
 }
 
+/* What is no program's name, or none of PATH; false: neither. */
+static bool
+put_misnamed(struct strbuf *sb, const char *program, const char *base_dir)
+{
+	const char *why = advice_program(program);
+
+	if (why != NULL)
+		strbuf_printf(sb, " (%s)", why);
+	else if (strchr(program, '/') == NULL && is_beside(program, base_dir))
+		strbuf_printf(sb, " (a name without a / is looked up in PATH; "
+		    "for the file in %s: ./%s)", base_dir, program);
+	else
+		return false;
+	return true;
+}
+
 static void
 put_not_there(struct strbuf *sb, const char *program, const char *base_dir)
 {
-	const char *why = advice_program(program);
 	bool bare = strchr(program, '/') == NULL;
 
 	if (!bare && access(program, F_OK) == 0)
 		strbuf_puts(sb, " (the file is there: the interpreter of its "
 		    "#! line, or its dynamic loader, is not)");
-	else if (why != NULL)
-		strbuf_printf(sb, " (%s)", why);
-	else if (bare && is_beside(program, base_dir))
-		strbuf_printf(sb, " (a name without a / is looked up in PATH; "
-		    "for the file in %s: ./%s)", base_dir, program);
-	else if (bare)
+	else if (!put_misnamed(sb, program, base_dir) && bare)
 		strbuf_puts(sb, " (not found in PATH)");
 }
 
@@ -331,6 +341,10 @@ put_exec_hint(struct strbuf *sb, int err, const char *program,
 	else if (err == ENOEXEC)
 		strbuf_puts(sb, " (a script needs a first line such as "
 		    "#!/bin/sh; or it was built for another machine)");
+	/* A directory of PATH that may not be searched comes before it is not
+	   there. */
+	else if (err == EACCES && strchr(program, '/') == NULL)
+		(void)put_misnamed(sb, program, base_dir);
 	else if (err == EACCES && access(program, X_OK) < 0 &&
 	    access(program, F_OK) == 0)
 		strbuf_puts(sb, " (try chmod +x)");

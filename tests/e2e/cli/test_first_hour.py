@@ -13,6 +13,14 @@ from harness import (CLUSTERCTL, IS_ROOT, SLOW, free_port, probe,
                      with_mounts)
 
 
+@pytest.fixture(autouse=True)
+def path_without_secrets(monkeypatch):
+    """What is in a directory that may not be searched, -t does not guess."""
+    monkeypatch.setenv("PATH", os.pathsep.join(
+        d for d in os.environ["PATH"].split(os.pathsep)
+        if os.path.isdir(d) and os.access(d, os.X_OK)))
+
+
 def check(box, command, cwd=None, **keys):
     """The warnings of -t, without which the file is good all the same."""
     box.config(web={"command": command, **keys})
@@ -54,6 +62,18 @@ def test_bare_name_of_a_file_that_is_there(box):
     assert f"looked up in PATH; for the file in {box.dir}: ./app.js)" in \
         d.log()
     assert "interpreter" not in d.log()
+
+
+def test_bare_name_behind_a_directory_that_may_not_be_searched(box):
+    box.write("app.js", "")
+    os.mkdir(box.path("secret"), 0o000)
+    box.config(web={"command": "app.js",
+                    "env": f"PATH={box.path('secret')}:/usr/bin"})
+    d = box.start(**lanes.as_nobody(box))
+    d.wait_end(1)
+    assert f"Permission denied (a name without a / is looked up in PATH; " \
+        f"for the file in {box.dir}: ./app.js)" in d.log()
+    os.chmod(box.path("secret"), 0o700)
 
 
 def test_bare_name_of_a_file_elsewhere(box):
