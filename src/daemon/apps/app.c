@@ -77,7 +77,9 @@ app_later(struct app *app)
 {
 	struct apps *apps = app->apps;
 
-	app->dirty = true;
+	/* Most are so already, and share memory with those who were forked. */
+	if (!app->dirty)
+		app->dirty = true;
 	if (mono_is_never(apps->go_on.due))
 		apps->behind = app->number;
 	loop_timer_start(apps->workers->loop, &apps->go_on, 0);

@@ -172,7 +172,8 @@ apps_remove(struct app *app)
 	leave(app);
 	app_close_doors(app, app->crew.target);
 	app_close_doors(app, app->crew.stable);
-	steer_all(app->apps->steering);
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		steer_away(app->apps->steering, w);
 	retire(app);
 }
 
@@ -436,6 +437,8 @@ static void
 advance(struct app *app)
 {
 	free_retired(app);
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		steer_note(app->apps->steering, w);
 	if (app->crew.stopping) {
 		retire_late(app);
 		if (app->crew.workers == NULL)

@@ -69,7 +69,7 @@ steer_around(const struct worker *w, const struct worker_step *step)
 	if (worker_state_final(step->to))
 		steer_death_for_good(steering, w);
 	else
-		steer_death(steering);
+		steer_death(steering, w);
 }
 
 static enum restart_cause

@@ -101,6 +101,7 @@ step_log(const struct worker *w, const struct worker_step *step)
 void
 step_tell(struct worker *w, const struct worker_step *step)
 {
+	steer_note(w->leader->life->with.steering, w);
 	w->crew->all->events->stepped(w, step);
 }
 

@@ -20,8 +20,11 @@
 #include "daemon/workers/workers.h"
 #include "linux/socket/lane_queue.h"
 
-/* Between two deaths that are told of one by one. */
+/* Between two deaths that are told of one by one, of the same listener. */
 #define DEATHS_MS 5
+
+/* Of each turn, for what can wait. */
+#define BUDGET_NS INT64_C(1000000)
 
 /* One on trial gets what its instance gets, from when it is ready on. */
 static bool
@@ -126,44 +129,115 @@ want(const struct steering *st, struct listener *l)
 			lanes_live_want(l->lanes.v[i], i == 0);
 }
 
-void
-steer_all(struct steering *st)
-{
-	struct mono now = mono_now();
+/* ---- which listeners are seen to, and when ---- */
 
+static void
+note(struct steering *st, struct listener *l)
+{
+	if (!l->attention.noted)
+		l->attention.noted = true;
+	st->due = true;
+}
+
+/* The kernel knows who gets new connections. */
+static void
+put_in_force(struct steering *st, struct listener *l, struct mono now)
+{
+	if (!lanes_program_has_choice(l))
+		return;
+	want(st, l);
+	if (lanes_live_apply(l, now))
+		return;
+	l->attention.noted = true;
+	loop_timer_start(st->loop, &st->again, LANES_LIVE_PAUSE_MS);
+}
+
+static void
+visit(struct steering *st, struct listener *l, struct mono now)
+{
+	struct listener_attention *a = &l->attention;
+
+	a->noted = false;
+	a->round = st->round;
+	put_in_force(st, l, now);
+	a->again = steer_watch(st->workers, l, now);
+}
+
+/* Those of which something is known to have changed. False: there was no time
+   for all of them. */
+static bool
+visit_noted(struct steering *st, struct mono now)
+{
 	for (struct listener *l = st->listeners->first; l != NULL;
 	     l = l->next) {
-		if (!lanes_program_has_choice(l))
+		const struct listener_attention *a = &l->attention;
+
+		if (!a->noted && (a->round == 0 || mono_before(now, a->again)))
 			continue;
-		want(st, l);
-		if (!lanes_live_apply(l, now))
-			loop_timer_start(st->loop, &st->again,
-			    LANES_LIVE_PAUSE_MS);
+		if (!loop_budget_left(st->loop, &st->budget, BUDGET_NS))
+			return false;
+		visit(st, l, now);
 	}
+	return true;
+}
+
+/* As above: those before `end` that were in no such round yet. */
+static bool
+visit_some(struct steering *st, struct listener *from,
+    const struct listener *end, struct mono now)
+{
+	for (struct listener *l = from; l != end; l = l->next) {
+		if (l->attention.round == st->round)
+			continue;
+		if (!loop_budget_left(st->loop, &st->budget, BUDGET_NS)) {
+			st->behind = l;
+			return false;
+		}
+		visit(st, l, now);
+	}
+	return true;
+}
+
+/* Where the last turn had no time: nobody is always the last one. The listener
+   may be gone. */
+static struct listener *
+behind(const struct steering *st)
+{
+	struct listener *l = st->listeners->first;
+
+	while (l != NULL && l != st->behind)
+		l = l->next;
+	return l;
+}
+
+/* The next turn goes on with those that this one had no time for. */
+static void
+visit_all(struct steering *st)
+{
+	struct listener *from = behind(st), *first = st->listeners->first;
+	struct mono now = mono_now(), next = MONO_NEVER;
+
+	st->due = !visit_noted(st, now) || !visit_some(st, from, NULL, now) ||
+	    !visit_some(st, first, from, now);
+	if (!st->due)
+		for (const struct listener *l = first; l != NULL; l = l->next)
+			if (mono_before(l->attention.again, next))
+				next = l->attention.again;
+	loop_timer_set(st->loop, &st->look, st->due ? now : next);
 }
 
 void
 steer_turn(struct steering *st)
 {
-	struct mono now = mono_now(), next = MONO_NEVER;
-
-	st->due = false;
-	steer_all(st);
-	for (struct listener *l = st->listeners->first; l != NULL;
-	     l = l->next) {
-		struct mono until = steer_watch(st->workers, l, now);
-
-		if (mono_before(until, next))
-			next = until;
-	}
-	loop_timer_set(st->loop, &st->look, next);
+	st->round++;
+	visit_all(st);
 }
 
 void
 steer_turn_if_due(struct steering *st)
 {
 	if (st->due && !st->workers->stopping)
-		steer_turn(st);
+		visit_all(st);
 }
 
 static void
@@ -174,6 +248,42 @@ turn_due(void *ctx)
 	st->due = true;
 }
 
+static void
+news(void *ctx, struct listener *l)
+{
+	note(ctx, l);
+}
+
+/* Is it about that worker? It may have a lane of one that is none of its own by
+   now. */
+static bool
+concerns(const struct worker *w, const struct listener *l)
+{
+	return app_spec_has(w->spec, l) || lanes_find(l, &w->holder) != NULL;
+}
+
+void
+steer_note(struct steering *st, const struct worker *w)
+{
+	for (size_t i = 0; i < spec_lanes_n_places(w->spec); i++) {
+		struct listener *l = spec_lanes_listener(w->spec, w->instance,
+		    i);
+
+		if (l != NULL)
+			note(st, l);
+	}
+}
+
+void
+steer_away(struct steering *st, const struct worker *w)
+{
+	struct mono now = mono_now();
+
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
+		if (concerns(w, l))
+			put_in_force(st, l, now);
+}
+
 int
 steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
     struct workers *workers)
@@ -181,7 +291,7 @@ steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
 	st->loop = loop;
 	st->listeners = listeners;
 	st->workers = workers;
-	listeners_on_news(listeners, turn_due, st);
+	listeners_on_news(listeners, news, st);
 	if (loop_timer_init(loop, &st->look, turn_due, st) < 0)
 		return -ENOMEM;
 	return loop_timer_init(loop, &st->again, turn_due, st);
@@ -197,14 +307,23 @@ steer_fini(struct steering *st)
 }
 
 void
-steer_death(struct steering *st)
+steer_death(struct steering *st, const struct worker *w)
 {
 	struct mono now = mono_now();
 
-	if (mono_ms_between(st->died, now) < DEATHS_MS)
-		return;
-	st->died = now;
-	steer_all(st);
+	for (struct listener *l = st->listeners->first; l != NULL;
+	     l = l->next) {
+		struct listener_attention *a = &l->attention;
+
+		if (!concerns(w, l))
+			continue;
+		if (mono_ms_between(a->died, now) < DEATHS_MS) {
+			note(st, l);
+			continue;
+		}
+		a->died = now;
+		put_in_force(st, l, now);
+	}
 }
 
 void
@@ -220,7 +339,7 @@ void
 steer_death_for_good(struct steering *st, const struct worker *w)
 {
 	listeners_leave(st->listeners, &w->holder);
-	steer_death(st);
+	steer_death(st, w);
 }
 
 void

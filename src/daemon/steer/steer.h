@@ -24,8 +24,11 @@ struct steering {
 	struct workers *workers;
 	struct loop_timer again;	/* lanes that may get connections too */
 	struct loop_timer look;		/* after those who wait */
-	bool due;			/* one of them has come, or news */
-	struct mono died;		/* the latest death of its kind */
+	bool due;			/* one of them has come, or news, or
+					   there was no time for all */
+	uint64_t round;			/* in which all are seen to */
+	struct listener *behind;	/* with whom it goes on; may be gone */
+	struct loop_budget budget;
 };
 
 /* -ENOMEM. Undone by _fini. */
@@ -33,20 +36,28 @@ int steer_init(struct steering *st, struct loop *loop,
     struct listeners *listeners, struct workers *workers);
 void steer_fini(struct steering *st);
 
-/* Whenever new connections are to avoid somebody from now on. */
-void steer_all(struct steering *st);
+/* New connections are to avoid the worker from now on. */
+void steer_away(struct steering *st, const struct worker *worker);
 
-/* After any change of workers, at the end of a turn: and those who wait where
-   nobody comes are seen to. */
+/* Something about it has changed, or is just changing: its listeners are the
+   first ones when the turn ends. */
+void steer_note(struct steering *st, const struct worker *worker);
+
+/*
+ * After any change of workers, at the end of a turn: and those who wait where
+ * nobody comes are seen to. First the listeners of the workers that were noted
+ * and those with news, then, lest one was overlooked, all others; as far as the
+ * turn has time, and next time those that it had none for.
+ */
 void steer_turn(struct steering *st);
 
-/* The same, if there is a reason other than that: lanes have clients or have
-   changed hands, or a time has come. */
+/* On with that; or there is a reason other than a change: lanes have clients or
+   have changed hands, or a time has come. */
 void steer_turn_if_due(struct steering *st);
 
 /* A worker is dead: new connections avoid its lanes from now on. Of many deaths
-   at a time the first one; the others when the turn ends. */
-void steer_death(struct steering *st);
+   at a time the first one of each listener; the others when the turn ends. */
+void steer_death(struct steering *st, const struct worker *worker);
 
 /* What the process has left behind in the kernel is undone, where others would
    have to bear it. */

@@ -34,7 +34,8 @@ void __wrap_worker_retire(struct worker *w);
 void __wrap_worker_stop(struct worker *w);
 void __wrap_worker_kill(struct worker *w);
 void __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew);
-void __wrap_steer_all(struct steering *st);
+void __wrap_steer_away(struct steering *st, const struct worker *w);
+void __wrap_steer_note(struct steering *st, const struct worker *w);
 bool __wrap_steer_proof(struct steer_proof *proof, const struct worker *w);
 void __wrap_steer_sight(const struct worker *w, struct trial_sight *sight);
 
@@ -64,9 +65,17 @@ __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew)
 }
 
 void
-__wrap_steer_all(struct steering *st)
+__wrap_steer_away(struct steering *st, const struct worker *w)
 {
 	(void)st;
+	(void)w;
+}
+
+void
+__wrap_steer_note(struct steering *st, const struct worker *w)
+{
+	(void)st;
+	(void)w;
 }
 
 bool

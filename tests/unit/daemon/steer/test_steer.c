@@ -1,0 +1,260 @@
+/* Which listeners are seen to in a turn: no more than there is time for, those
+   with news first, and none is left out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/listener.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/steer/steer.h"
+#include "daemon/steer/steer_watch.h"
+#include "daemon/workers/workers.h"
+
+#define N 20
+
+/* For one of them; a turn has 1 ms. */
+#define COST_NS 300000
+#define MOST 4
+
+/* Linked with --wrap: the time is what the test says, and the kernel is left in
+   peace. */
+struct mono __wrap_mono_now(void);
+bool __wrap_lanes_live_apply(struct listener *l, struct mono now);
+struct mono __wrap_steer_watch(const struct workers *workers,
+    struct listener *l, struct mono now);
+
+static struct mono now;
+static struct loop *loop;
+static struct listeners all;
+static struct workers workers;
+static struct steering st;
+static struct lane lanes[N][2];
+static struct lane *slots[N][2];
+static struct listener listeners[N];
+static unsigned visits[N], n_visits;
+static struct listener *first_visit, *unsettled;
+static struct mono watch_until;
+
+struct mono
+__wrap_mono_now(void)
+{
+	return now;
+}
+
+bool
+__wrap_lanes_live_apply(struct listener *l, struct mono when)
+{
+	(void)when;
+	now.ns += COST_NS;
+	return l != unsettled;
+}
+
+struct mono
+__wrap_steer_watch(const struct workers *w, struct listener *l,
+    struct mono when)
+{
+	(void)w;
+	(void)when;
+	if (n_visits++ == 0)
+		first_visit = l;
+	visits[l - listeners]++;
+	return watch_until;
+}
+
+static void
+forget(void)
+{
+	memset(visits, 0, sizeof(visits));
+	n_visits = 0;
+	first_visit = NULL;
+}
+
+static int
+set_up(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	now = (struct mono){ .ns = 1000000000 };
+	watch_until = MONO_NEVER;
+	unsettled = NULL;
+	forget();
+	if (loop_new(&loop, &err) < 0)
+		return -1;
+	memset(&all, 0, sizeof(all));
+	memset(&st, 0, sizeof(st));
+	memset(listeners, 0, sizeof(listeners));
+	memset(lanes, 0, sizeof(lanes));
+	workers_init(&workers, loop, NULL, 0);
+	for (size_t i = N; i-- > 0; ) {
+		struct listener *l = &listeners[i];
+
+		for (size_t k = 0; k < 2; k++) {
+			lanes[i][k].listener = l;
+			slots[i][k] = &lanes[i][k];
+		}
+		l->all = &all;
+		l->app = (char *)"app";
+		l->instance = -1;
+		l->lanes.v = slots[i];
+		l->lanes.n = 2;
+		l->next = all.first;
+		all.first = l;
+	}
+	return steer_init(&st, loop, &all, &workers);
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	steer_fini(&st);
+	loop_free(loop);
+	return 0;
+}
+
+/* Until everything is seen to; a turn begins with what makes it necessary. */
+static unsigned
+turns_of(void (*begin)(void))
+{
+	unsigned n = 0;
+
+	do {
+		unsigned before = n_visits;
+
+		loop_turn(loop);
+		begin();
+		steer_turn_if_due(&st);
+		assert_in_range(n_visits - before, 1, MOST);
+		assert_in_range(++n, 1, 2 * N);
+		for (size_t i = 0; i < N && visits[i] > 0; i++)
+			if (i == N - 1)
+				return n;
+	} while (st.due);
+	return n;
+}
+
+static void
+nothing(void)
+{
+}
+
+static void
+change(void)
+{
+	steer_turn(&st);
+	/* Nobody sleeps over it. */
+	assert_true(st.due);
+}
+
+static void
+a_turn_has_its_end(void **state)
+{
+	(void)state;
+	steer_turn(&st);
+	assert_int_equal(n_visits, MOST);
+	assert_int_equal(turns_of(nothing), N / MOST - 1);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(visits[i], 1);
+	assert_false(st.due);
+	assert_true(mono_is_never(st.look.due));
+}
+
+/* There is a change in each turn, and time for a few of them. */
+static void
+none_is_left_out(void **state)
+{
+	(void)state;
+	steer_turn(&st);
+	assert_in_range(turns_of(change), 1, N / MOST);
+}
+
+static void
+next_turn(void)
+{
+	loop_timer_set(loop, &st.look, now);
+	loop_turn(loop);
+	forget();
+}
+
+static void
+news_come_first(void **state)
+{
+	(void)state;
+	steer_turn(&st);
+	(void)turns_of(nothing);
+	next_turn();
+	/* Of this one alone, … */
+	listener_tell(&listeners[N - 1]);
+	assert_true(st.due);
+	steer_turn_if_due(&st);
+	assert_int_equal(n_visits, 1);
+	assert_ptr_equal(first_visit, &listeners[N - 1]);
+	assert_false(st.due);
+	/* … and before the others. */
+	next_turn();
+	listener_tell(&listeners[N - 1]);
+	steer_turn(&st);
+	assert_ptr_equal(first_visit, &listeners[N - 1]);
+	assert_int_equal(n_visits, MOST);
+}
+
+static void
+who_is_to_be_looked_at_again_is(void **state)
+{
+	(void)state;
+	watch_until = mono_add_ms(now, 1000);
+	steer_turn(&st);
+	(void)turns_of(nothing);
+	assert_int_equal(st.look.due.ns, watch_until.ns);
+	forget();
+	now = watch_until;
+	watch_until = MONO_NEVER;
+	(void)turns_of(nothing);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(visits[i], 1);
+	assert_true(mono_is_never(st.look.due));
+}
+
+/* The kernel does not know all of it yet: again, when there is a pause for it. */
+static void
+what_is_not_settled_comes_again(void **state)
+{
+	(void)state;
+	unsettled = &listeners[7];
+	steer_turn(&st);
+	(void)turns_of(nothing);
+	assert_false(st.due);
+	unsettled = NULL;
+	now = mono_add_ms(now, LANES_LIVE_PAUSE_MS);
+	forget();
+	loop_turn(loop);
+	steer_turn_if_due(&st);
+	assert_int_equal(n_visits, 1);
+	assert_ptr_equal(first_visit, &listeners[7]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_turn_has_its_end, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(none_is_left_out, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(news_come_first, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(
+		    who_is_to_be_looked_at_again_is, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    what_is_not_settled_comes_again, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
