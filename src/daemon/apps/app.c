@@ -69,7 +69,7 @@ apps_have_time(struct apps *apps)
 
 	if (apps->time_ends.ns == 0)
 		apps->time_ends = (struct mono){ now.ns + TIME_NS };
-	return apps->stopping || mono_before(now, apps->time_ends);
+	return mono_before(now, apps->time_ends);
 }
 
 void

@@ -147,13 +147,30 @@ waits_for_room(const struct app *app, const struct worker *w)
 	return w->fsm.state == WORKER_IDLE && seats_leaves(app, w->instance);
 }
 
+/* When the turn ends, or in the next ones: see retire_some(). */
 static void
 retire(struct app *app)
 {
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+	app->to_retire = UINT64_MAX;
+	app_touch(app);
+}
+
+/* The latest comes first in the list. */
+static void
+retire_some(struct app *app)
+{
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
+		if (w->number > app->to_retire)
+			continue;
+		if (app->apps->refusing || !apps_have_time(app->apps)) {
+			app_later(app);
+			return;
+		}
+		app->to_retire = w->number - 1;
 		if (!waits_for_room(app, w))
 			worker_retire(w);
-	app_touch(app);
+	}
+	app->to_retire = 0;
 }
 
 static void
@@ -223,6 +240,7 @@ static void
 stop(struct app *app)
 {
 	app->crew.stopping = true;
+	app->to_retire = 0;
 	seats_leave(app);
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		worker_stop(w);
@@ -235,6 +253,7 @@ void
 apps_stop(struct apps *apps)
 {
 	apps->stopping = true;
+	apps->refusing = false;
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
 		stop(a);
 	apps_touch(apps);
@@ -257,10 +276,7 @@ apps_drain(struct apps *apps)
 {
 	int64_t most = 0;
 
-	apps->stopping = true;
-	for (struct listener *l = apps->house.listeners->first; l != NULL;
-	    l = l->next)
-		listener_refuse(l);
+	apps->stopping = apps->refusing = true;
 	for (struct app *a = apps->first; a != NULL; a = a->next_app) {
 		int64_t ms = drain_ms(a);
 
@@ -439,8 +455,11 @@ advance(struct app *app)
 	free_retired(app);
 	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		steer_note(app->apps->steering, w);
+	if (app->to_retire != 0)
+		retire_some(app);
 	if (app->crew.stopping) {
-		retire_late(app);
+		if (app->to_retire == 0)
+			retire_late(app);
 		if (app->crew.workers == NULL)
 			app_free(app);
 		return;
@@ -464,6 +483,21 @@ advance_some(struct apps *apps, uint64_t from, uint64_t to)
 	}
 }
 
+/* Before anybody retires, whose clients they would be. */
+static void
+refuse_some(struct apps *apps)
+{
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next) {
+		if (l->refuses || l->door_closed)
+			continue;
+		if (!apps_have_time(apps))
+			return;
+		listener_refuse(l);
+	}
+	apps->refusing = false;
+}
+
 bool
 apps_turn(struct apps *apps)
 {
@@ -471,6 +505,8 @@ apps_turn(struct apps *apps)
 
 	if (!apps_touched(apps))
 		return false;
+	if (apps->refusing)
+		refuse_some(apps);
 	/* Nobody is always the last one. */
 	advance_some(apps, behind, UINT64_MAX);
 	advance_some(apps, 0, behind);

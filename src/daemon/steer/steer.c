@@ -491,7 +491,8 @@ steer_keeps_waiting(struct steering *st, const struct worker *w)
 	struct listeners *all = st->listeners;
 
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		const struct lane *lane = sole_lane(w, l);
+		const struct lane *lane = concerns(w, l) ?
+		    sole_lane(w, l) : NULL;
 
 		if (lane != NULL && l->bound.kind != ADDRESS_UNIX &&
 		    keeps_waiting(lane, !worker_has_leader(w)))

@@ -110,6 +110,7 @@ __wrap_worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
 	w->instance = instance;
 	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
 	w->fsm.trial = trial;
+	w->number = workers_number(&workers);
 	w->next = crew->workers;
 	w->prev_next = &crew->workers;
 	if (w->next != NULL)
@@ -181,6 +182,7 @@ __wrap_worker_pass(struct worker *w)
 void
 __wrap_worker_retire(struct worker *w)
 {
+	now = mono_add_ms(now, fake.retire_ms);
 	tell(w, "retire", WORKER_EV_RETIRE);
 }
 

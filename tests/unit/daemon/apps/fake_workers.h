@@ -27,6 +27,7 @@ struct fake {
 	uint32_t waiting;	/* in the queue of each worker: who is seen */
 	unsigned looks;		/* at the queues of workers */
 	unsigned n_workers;	/* that there are */
+	int64_t retire_ms;	/* how long it takes to tell one to retire */
 };
 
 extern struct fake fake;

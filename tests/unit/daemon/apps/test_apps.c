@@ -429,6 +429,37 @@ an_address_of_another_app_is_refused(void **state)
 #define APPS_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, fake_open, fake_close)
 
+/* Many workers are told that it is over, and others are heard meanwhile. */
+static void
+a_stop_takes_no_turn_for_all(void **state)
+{
+	struct app *app = fake_add(WEB "instances = 5\n");
+	static const char *const told[] = {
+		"retire 4/1", "retire 3/1", "retire 2/1", "retire 1/1",
+		"retire 0/1",
+	};
+
+	(void)state;
+	fake_all_ready(app);
+	expect_told("start 0/1, start 1/1, start 2/1, start 3/1, start 4/1");
+	fake.retire_ms = 2;
+	(void)apps_drain(&fake.apps);
+	/* Nobody has a seat any more, from the beginning. */
+	assert_int_equal(app->n_seats, 0);
+	for (size_t i = 0; i < 5; i++) {
+		fake_turn();
+		expect_told(told[i]);
+		/* Its timer has come. */
+		assert_int_equal(mono_is_never(fake.apps.go_on.due), false);
+		apps_touch(&fake.apps);
+	}
+	fake.retire_ms = 0;
+	fake_turn();
+	expect_told("");
+	fake_retired_go(app);
+	assert_null(fake.apps.first);
+}
+
 int
 main(void)
 {
@@ -441,6 +472,7 @@ main(void)
 		APPS_TEST(removed_it_goes_with_its_last_worker),
 		APPS_TEST(stopped_and_started_by_request),
 		APPS_TEST(what_is_stopped_follows_the_configuration),
+		APPS_TEST(a_stop_takes_no_turn_for_all),
 		APPS_TEST(an_app_knows_which_reload_added_it),
 		APPS_TEST(nobody_is_started_after_the_stop),
 		APPS_TEST(an_address_that_is_left_closes_its_door),
