@@ -134,8 +134,8 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_note \
-	steer_proof steer_sight worker_free worker_kill worker_new \
+WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
+	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
 WRAP_life = mono_now process_child_in_group process_kill \

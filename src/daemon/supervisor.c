@@ -242,6 +242,7 @@ end_turn(struct supervisor *sup)
 		control_turn(&sup->control);
 	}
 	steer_turn_if_due(&sup->steering);
+	stopping_turn(&sup->stopping);
 	/* Of the last orphans some may have been killed, and not died. */
 	if (sup->apps.stopping && sup->apps.first == NULL && !sup->ending.done)
 		ending_look(&sup->ending, sup->stopping.killing);

@@ -160,7 +160,9 @@ struct lanes {
 struct listener_attention {
 	bool noted;		/* something about it has changed */
 	uint64_t round;		/* the last in which it was; 0: in none yet */
-	struct mono again;	/* at the latest; in none: 0 */
+	/* At the latest; meaningless as long as it was in no round: */
+	struct mono again;	/* for those who wait in its lanes */
+	struct mono settle;	/* to tell the kernel what had to wait */
 	struct mono died;	/* the latest death that it was seen to for */
 };
 
@@ -203,6 +205,8 @@ struct listener {
 	bool warned;		/* that the file cannot be kept */
 	/* daemon/steer: */
 	struct listener_attention attention;
+	/* daemon/apps: */
+	bool to_refuse;		/* listener_refuse() is to come, in a stop */
 	/* Sockets made for ones that workers have shut down, since then. */
 	unsigned renewals;
 	struct mono renewing_since;

@@ -23,8 +23,8 @@
 /* Between two deaths that are told of one by one, of the same listener. */
 #define DEATHS_MS 5
 
-/* Of each turn, for what can wait. */
-#define BUDGET_NS INT64_C(1000000)
+/* Of each turn, for those with news, and for the others. */
+#define BUDGET_NS INT64_C(500000)
 
 /* One on trial gets what its instance gets, from when it is ready on. */
 static bool
@@ -139,17 +139,29 @@ note(struct steering *st, struct listener *l)
 	st->due = true;
 }
 
-/* The kernel knows who gets new connections. */
+/* Whatever else is to come: at that time, too. */
+static void
+look_at(struct steering *st, struct mono when)
+{
+	if (mono_before(when, st->look.due))
+		loop_timer_set(st->loop, &st->look, when);
+}
+
+/* The kernel knows who gets new connections; where that has to wait a little, it
+   is told then. */
 static void
 put_in_force(struct steering *st, struct listener *l, struct mono now)
 {
+	struct mono *settle = &l->attention.settle;
+
+	*settle = MONO_NEVER;
 	if (!lanes_program_has_choice(l))
 		return;
 	want(st, l);
 	if (lanes_live_apply(l, now))
 		return;
-	l->attention.noted = true;
-	loop_timer_start(st->loop, &st->again, LANES_LIVE_PAUSE_MS);
+	*settle = mono_add_ms(now, LANES_LIVE_PAUSE_MS);
+	look_at(st, *settle);
 }
 
 static void
@@ -163,34 +175,56 @@ visit(struct steering *st, struct listener *l, struct mono now)
 	a->again = steer_watch(st->workers, l, now);
 }
 
-/* Those of which something is known to have changed. False: there was no time
-   for all of them. */
-static bool
-visit_noted(struct steering *st, struct mono now)
+/* When it is to be visited, whether something changes or not. One that never was
+   has a round to come. */
+static struct mono
+due_at(const struct listener *l)
 {
-	for (struct listener *l = st->listeners->first; l != NULL;
-	     l = l->next) {
-		const struct listener_attention *a = &l->attention;
+	const struct listener_attention *a = &l->attention;
 
-		if (!a->noted && (a->round == 0 || mono_before(now, a->again)))
-			continue;
-		if (!loop_budget_left(st->loop, &st->budget, BUDGET_NS))
-			return false;
-		visit(st, l, now);
-	}
-	return true;
+	if (a->round == 0)
+		return MONO_NEVER;
+	return mono_before(a->settle, a->again) ? a->settle : a->again;
 }
 
-/* As above: those before `end` that were in no such round yet. */
+/* Something is known to have changed, or its time has come. */
 static bool
-visit_some(struct steering *st, struct listener *from,
-    const struct listener *end, struct mono now)
+has_news(const struct steering *st, const struct listener *l, struct mono now)
+{
+	(void)st;
+	return l->attention.noted || !mono_before(now, due_at(l));
+}
+
+/* It may have been overlooked. */
+static bool
+misses_round(const struct steering *st, const struct listener *l,
+    struct mono now)
+{
+	(void)now;
+	return l->attention.round != st->round;
+}
+
+/* Where the last turn had no time: nobody is always the last one. The listener
+   may be gone. */
+static struct listener *
+behind(const struct steering *st, const struct steer_walk *walk)
+{
+	struct listener *l = st->listeners->first;
+
+	while (l != NULL && l != walk->behind)
+		l = l->next;
+	return l;
+}
+
+static bool
+visit_between(struct steering *st, struct steer_walk *walk,
+    struct listener *from, const struct listener *end, struct mono now)
 {
 	for (struct listener *l = from; l != end; l = l->next) {
-		if (l->attention.round == st->round)
+		if (!walk->wants(st, l, now))
 			continue;
-		if (!loop_budget_left(st->loop, &st->budget, BUDGET_NS)) {
-			st->behind = l;
+		if (!loop_budget_left(st->loop, &walk->budget, BUDGET_NS)) {
+			walk->behind = l;
 			return false;
 		}
 		visit(st, l, now);
@@ -198,32 +232,34 @@ visit_some(struct steering *st, struct listener *from,
 	return true;
 }
 
-/* Where the last turn had no time: nobody is always the last one. The listener
-   may be gone. */
-static struct listener *
-behind(const struct steering *st)
+/* False: there was no time for all whom the walk wants. */
+static bool
+visit_some(struct steering *st, struct steer_walk *walk, struct mono now)
 {
-	struct listener *l = st->listeners->first;
+	struct listener *from = behind(st, walk);
 
-	while (l != NULL && l != st->behind)
-		l = l->next;
-	return l;
+	return visit_between(st, walk, from, NULL, now) &&
+	    visit_between(st, walk, st->listeners->first, from, now);
 }
 
 /* The next turn goes on with those that this one had no time for. */
 static void
 visit_all(struct steering *st)
 {
-	struct listener *from = behind(st), *first = st->listeners->first;
-	struct mono now = mono_now(), next = MONO_NEVER;
+	struct mono now = mono_now();
 
-	st->due = !visit_noted(st, now) || !visit_some(st, from, NULL, now) ||
-	    !visit_some(st, first, from, now);
-	if (!st->due)
-		for (const struct listener *l = first; l != NULL; l = l->next)
-			if (mono_before(l->attention.again, next))
-				next = l->attention.again;
-	loop_timer_set(st->loop, &st->look, st->due ? now : next);
+	loop_timer_set(st->loop, &st->look, MONO_NEVER);
+	/* A visit may bring news. */
+	st->due = false;
+	if (!visit_some(st, &st->news, now))
+		st->due = true;
+	if (!visit_some(st, &st->sweep, now))
+		st->due = true;
+	if (st->due)
+		look_at(st, now);
+	for (const struct listener *l = st->listeners->first;
+	     !st->due && l != NULL; l = l->next)
+		look_at(st, due_at(l));
 }
 
 void
@@ -284,6 +320,36 @@ steer_away(struct steering *st, const struct worker *w)
 			put_in_force(st, l, now);
 }
 
+/* Without asking each worker for its lane: they may be thousands. */
+static bool
+concerns_crew(const struct crew *crew, const struct listener *l)
+{
+	if (app_spec_has(crew->stable, l) || app_spec_has(crew->target, l))
+		return true;
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		const struct worker *w =
+		    worker_of_holder(l->lanes.v[i]->holder);
+
+		if (w != NULL && w->crew == crew)
+			return true;
+	}
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->spec != crew->stable && w->spec != crew->target &&
+		    app_spec_has(w->spec, l))
+			return true;
+	return false;
+}
+
+void
+steer_away_crew(struct steering *st, const struct crew *crew)
+{
+	struct mono now = mono_now();
+
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
+		if (concerns_crew(crew, l))
+			put_in_force(st, l, now);
+}
+
 int
 steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
     struct workers *workers)
@@ -291,10 +357,10 @@ steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
 	st->loop = loop;
 	st->listeners = listeners;
 	st->workers = workers;
+	st->news.wants = has_news;
+	st->sweep.wants = misses_round;
 	listeners_on_news(listeners, news, st);
-	if (loop_timer_init(loop, &st->look, turn_due, st) < 0)
-		return -ENOMEM;
-	return loop_timer_init(loop, &st->again, turn_due, st);
+	return loop_timer_init(loop, &st->look, turn_due, st);
 }
 
 void
@@ -303,7 +369,6 @@ steer_fini(struct steering *st)
 	if (st->listeners != NULL)
 		listeners_on_news(st->listeners, NULL, NULL);
 	loop_timer_fini(st->loop, &st->look);
-	loop_timer_fini(st->loop, &st->again);
 }
 
 void

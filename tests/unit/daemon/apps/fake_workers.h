@@ -28,6 +28,7 @@ struct fake {
 	unsigned looks;		/* at the queues of workers */
 	unsigned n_workers;	/* that there are */
 	int64_t retire_ms;	/* how long it takes to tell one to retire */
+	int64_t note_ms;	/* … and to note one for the steering */
 };
 
 extern struct fake fake;

@@ -374,6 +374,42 @@ the_rest_of_a_group_is_waited_for_in_a_stop(void **state)
 	assert_int_equal(told_ends, 1);
 }
 
+/* A stop has begun, and its turn to be told of it has not come yet. */
+static void
+who_dies_before_it_is_told_to_retire_is_not_started(void **state)
+{
+	(void)state;
+	begin("restart_delay = 1ms\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	crew.stopping = true;
+	die(1);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_true(w->fsm.unwanted);
+	assert_int_equal(spawned, 1);
+	worker_retire(w);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+}
+
+static void
+nor_who_waits_for_its_start_then(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	die(1);
+	assert_int_equal(w->fsm.state, WORKER_BACKOFF);
+	crew.stopping = true;
+	now = mono_add_ms(now, 200);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_int_equal(spawned, 1);
+}
+
 /* A seat of which no process was ever executed leaves its lane to others. */
 static void
 a_lane_of_a_first_start_that_failed_is_free(void **state)
@@ -417,6 +453,10 @@ main(void)
 		    end),
 		cmocka_unit_test_teardown(
 		    a_stop_beside_a_start_that_is_due_is_not_lost, end),
+		cmocka_unit_test_teardown(
+		    who_dies_before_it_is_told_to_retire_is_not_started, end),
+		cmocka_unit_test_teardown(nor_who_waits_for_its_start_then,
+		    end),
 		cmocka_unit_test_teardown(
 		    a_process_that_cannot_be_had_is_tried_again, end),
 		cmocka_unit_test_teardown(
