@@ -52,6 +52,22 @@ leader_join(struct life *life, struct worker *w)
 	return 0;
 }
 
+void
+leader_be_late(struct leader *l)
+{
+	if (!l->late)
+		TAILQ_INSERT_TAIL(&l->life->late, l, late_link);
+	l->late = true;
+}
+
+void
+leader_be_in_time(struct leader *l)
+{
+	if (l->late)
+		TAILQ_REMOVE(&l->life->late, l, late_link);
+	l->late = false;
+}
+
 static void
 close_report(struct leader *l)
 {
@@ -102,6 +118,7 @@ leader_leave(struct worker *w)
 
 	if (l == NULL)
 		return;
+	leader_be_in_time(l);
 	loop_timer_fini(l->life->with.workers->loop, &l->timer);
 	free(l);
 	w->leader = NULL;

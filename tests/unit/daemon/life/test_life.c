@@ -57,6 +57,7 @@ static int spawn_code;
 static int report;		/* the child's end of the latest; -1 */
 static int last_signal;		/* that a group was sent; 0: none */
 static bool group_lives;
+static int64_t spawn_ms;	/* that a fork takes */
 
 static struct loop *loop;
 static struct workers workers;
@@ -74,7 +75,7 @@ static struct app_house house = {
 	.listeners = &listeners, .outputs = &outputs, .auto_instances = 1,
 };
 static struct crew crew;
-static struct worker *w;
+static struct worker *w, *others[3];	/* as a test needs them, or NULL */
 
 struct mono
 __wrap_mono_now(void)
@@ -88,6 +89,7 @@ __wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
 	int ends[2];
 
 	(void)plan;
+	now = mono_add_ms(now, spawn_ms);
 	if (spawn_code < 0)
 		return spawn_code;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
@@ -131,7 +133,8 @@ __wrap_process_child_in_group(pid_t pgid)
 static void
 stepped(struct worker *worker, const struct worker_step *step)
 {
-	assert_ptr_equal(worker, w);
+	assert_true(worker == w || worker == others[0] ||
+	    worker == others[1] || worker == others[2]);
 	(void)step;
 }
 
@@ -177,6 +180,7 @@ begin(const char *keys)
 	now = mono_add_ms((struct mono){ .ns = 0 }, 100000);
 	spawned = told_ends = 0;
 	spawn_code = last_signal = 0;
+	spawn_ms = 0;
 	report = -1;
 	group_lives = false;
 	memset(&workers, 0, sizeof(workers));
@@ -218,6 +222,10 @@ end(void **state)
 	(void)state;
 	fd_close(&report);
 	worker_free(w);
+	for (size_t i = 0; i < 3; i++) {
+		worker_free(others[i]);
+		others[i] = NULL;
+	}
 	workers_leave(&crew);
 	app_spec_unref(crew.stable);
 	notify_fini(&notify);
@@ -374,6 +382,44 @@ the_rest_of_a_group_is_waited_for_in_a_stop(void **state)
 	assert_int_equal(told_ends, 1);
 }
 
+/* The delay of four is over at once, and a turn has time for one. */
+static void
+those_who_come_back_do_so_in_several_turns(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	spawn_code = -EAGAIN;
+	worker_start(w);
+	for (size_t i = 0; i < 3; i++) {
+		others[i] = worker_new(&life, &crew, crew.stable,
+		    (unsigned)i + 1, false);
+		assert_non_null(others[i]);
+		worker_start(others[i]);
+	}
+	life_turn(&life);
+	spawn_code = 0;
+	spawn_ms = 5;
+	now = mono_add_ms(now, 200);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(spawned, 1);
+	/* Nobody is waited for. */
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(spawned, 2);
+	/* One that is to stop meanwhile is not started. */
+	for (size_t i = 0; i < 3; i++)
+		if (others[i]->fsm.state == WORKER_BACKOFF) {
+			worker_stop(others[i]);
+			assert_int_equal(others[i]->fsm.state, WORKER_ENDED);
+			break;
+		}
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(spawned, 3);
+	assert_true(TAILQ_EMPTY(&life.late));
+}
+
 /* A stop has begun, and its turn to be told of it has not come yet. */
 static void
 who_dies_before_it_is_told_to_retire_is_not_started(void **state)
@@ -453,6 +499,8 @@ main(void)
 		    end),
 		cmocka_unit_test_teardown(
 		    a_stop_beside_a_start_that_is_due_is_not_lost, end),
+		cmocka_unit_test_teardown(
+		    those_who_come_back_do_so_in_several_turns, end),
 		cmocka_unit_test_teardown(
 		    who_dies_before_it_is_told_to_retire_is_not_started, end),
 		cmocka_unit_test_teardown(nor_who_waits_for_its_start_then,
