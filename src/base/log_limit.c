@@ -18,15 +18,15 @@ tell_one(struct log_limit_kind *k,
 }
 
 static bool
-is_of(const struct log_limit_kind *k, const char *app, const char *fmt)
+is_of(const struct log_limit_kind *k, const char *app, const void *kind)
 {
-	return k->fmt == fmt && strncmp(k->app, app, sizeof(k->app) - 1) == 0;
+	return k->kind == kind && strncmp(k->app, app, sizeof(k->app) - 1) == 0;
 }
 
 /* Its own; or a free one, or the oldest whose second has passed; or that of all
    others: lines of ever other kinds do not make each other room. */
 static struct log_limit_kind *
-find(struct log_limit *limit, const char *app, const char *fmt,
+find(struct log_limit *limit, const char *app, const void *kind,
     struct mono now)
 {
 	struct log_limit_kind *oldest = &limit->v[0];
@@ -34,35 +34,38 @@ find(struct log_limit *limit, const char *app, const char *fmt,
 	for (size_t i = 0; i < LOG_LIMIT_KINDS; i++) {
 		struct log_limit_kind *k = &limit->v[i];
 
-		if (is_of(k, app, fmt))
+		if (is_of(k, app, kind))
 			return k;
-		if (oldest->fmt != NULL && (k->fmt == NULL ||
+		if (oldest->kind != NULL && (k->kind == NULL ||
 		    mono_before(k->since, oldest->since)))
 			oldest = k;
 	}
-	return oldest->fmt == NULL || !mono_before(now, end_of(oldest)) ?
+	return oldest->kind == NULL || !mono_before(now, end_of(oldest)) ?
 	    oldest : &limit->v[LOG_LIMIT_KINDS];
 }
 
 bool
-log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
-    struct mono now, void (*tell)(const struct log_limit_kind *kind),
+log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
+    bool vital, struct mono now,
+    void (*tell)(const struct log_limit_kind *kind),
     struct log_limit_kind **ret_kind)
 {
 	struct log_limit_kind *k;
 	bool shared;
 
 	app = app != NULL ? app : "";
-	k = find(limit, app, fmt, now);
+	k = find(limit, app, kind, now);
 	shared = k == &limit->v[LOG_LIMIT_KINDS];
-	if (k->fmt == NULL || !mono_before(now, end_of(k)) ||
-	    (!shared && !is_of(k, app, fmt))) {
+	*ret_kind = k;
+	if (shared && vital)
+		return true;
+	if (k->kind == NULL || !mono_before(now, end_of(k)) ||
+	    (!shared && !is_of(k, app, kind))) {
 		tell_one(k, tell);
-		*k = (struct log_limit_kind){ .fmt = fmt, .since = now };
+		*k = (struct log_limit_kind){ .kind = kind, .since = now };
 		if (!shared)
 			strncpy(k->app, app, sizeof(k->app) - 1);
 	}
-	*ret_kind = k;
 	if (k->n < LOG_LIMIT_PER_SECOND) {
 		k->n++;
 		return true;

@@ -1,6 +1,7 @@
 /*
  * Which lines of the log are too many: of each app and kind so many a second are
- * let through, the others are counted. A kind is a format string, by its address.
+ * let through, the others are counted. A kind is an address, of the format string
+ * or of whatever else tells them apart.
  * Pure; who logs holds it.
  */
 #ifndef BASE_LOG_LIMIT_H
@@ -16,7 +17,7 @@
 
 struct log_limit_kind {
 	char app[33];			/* "": clusterd itself */
-	const char *fmt;		/* NULL: free */
+	const void *kind;		/* NULL: free */
 	struct mono since;		/* when its second began */
 	unsigned n;			/* let through since then */
 	unsigned long left_out;
@@ -30,10 +31,13 @@ struct log_limit {
 /*
  * May this line be written? `app`: NULL is clusterd itself. *ret_kind is where it
  * counts: with left_out == 1 its sample is the caller's to fill in. Told before
- * is what was left out of a second that has passed: `tell` may be called.
+ * is what was left out of a second that has passed: `tell` may be called. One that
+ * is `vital` is not left out for what others say: without a place of its own it
+ * passes, and counts nowhere.
  */
-bool log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
-    struct mono now, void (*tell)(const struct log_limit_kind *kind),
+bool log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
+    bool vital, struct mono now,
+    void (*tell)(const struct log_limit_kind *kind),
     struct log_limit_kind **ret_kind);
 
 /* Tell what was left out of seconds that have passed by `now`. */

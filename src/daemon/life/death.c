@@ -30,6 +30,17 @@ put_cause(const struct worker *w, struct strbuf *sb)
 		obituary_cause(sb, w->status);
 }
 
+/* Of an app that dies without end the same death is told so and so often in a
+   second, each other one is told too. */
+static const void *
+kind_of_death(const struct worker *w)
+{
+	static const char kinds[3][256];
+
+	return w->leader->exec_failed ? &kinds[2][0] :
+	    &kinds[w->status.signalled][w->status.code & 0xff];
+}
+
 /* The one line that a death gets. */
 static void
 log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
@@ -42,7 +53,13 @@ log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
 	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
 		level = LOG_LEVEL_ERROR;
 	obituary_line(&line, cause, lived_ms, step);
-	worker_log(level, w, "%s%s", line.failed ? cause : line.text, hint);
+	/* For good, or as we want it, it dies once. */
+	if (step->why == WORKER_WHY_AGAIN)
+		log_vital(level, &w->holder.about, kind_of_death(w), "%s%s",
+		    line.failed ? cause : line.text, hint);
+	else
+		worker_log(level, w, "%s%s", line.failed ? cause : line.text,
+		    hint);
 	strbuf_free(&line);
 }
 

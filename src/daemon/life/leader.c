@@ -386,7 +386,8 @@ leader_start(struct worker *w)
 	if (code < 0) {
 		leader_forget(w);
 		leader_leave_unused_lanes(w);
-		worker_log(LOG_LEVEL_WARNING, w, "cannot start a process: %s",
+		worker_log_often(LOG_LEVEL_WARNING, w,
+		    "cannot start a process: %s",
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);

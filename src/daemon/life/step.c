@@ -106,7 +106,7 @@ step_log(const struct worker *w, const struct worker_step *step)
 		worker_log(LOG_LEVEL_WARNING, w, "killing it: %s",
 		    worker_reason_text(step->why));
 	else if (step->why == WORKER_WHY_NO_FORK)
-		worker_log(LOG_LEVEL_INFO, w, "trying again in %dms",
+		worker_log_often(LOG_LEVEL_INFO, w, "trying again in %dms",
 		    (int)step->delay_ms);
 	strbuf_free(&age);
 }

@@ -1,5 +1,6 @@
 """What follows a worker's death."""
 
+import datetime
 import os
 import signal
 import time
@@ -294,3 +295,27 @@ def test_storm_of_deaths_is_survived(box):
         d.wait_replaced(pids, 20)
     get(d.port())
     d.stop()
+
+
+def test_a_crash_loop_does_not_flood_the_log(box):
+    """Deaths that are alike are counted, another one is told."""
+    path = box.path("once")
+    box.write("loop.sh", f"mv {path} {path}.seen 2>/dev/null && exit 7\n"
+              "exit 3\n")
+    box.web(command=f"/bin/sh {box.path('loop.sh')}", listen=None,
+            instances=50, restart_delay="1ms", restart_delay_max="1ms")
+    d = box.start()
+    d.wait_log('web: [0-9]+ more lines such as "exited with code 3', count=3,
+               limit=30)
+    assert not d.find(words.DEATH("web", how=words.EXITED(7)))
+    box.touch("once")
+    d.wait_log(words.DEATH("web", how=words.EXITED(7)))
+    d.stop()
+    at = [datetime.datetime.fromisoformat(line[:23])
+          for line in d.log().splitlines()
+          if "exited with code 3" in line and "restarting" in line
+          and "more lines" not in line]
+    # A second of the count may begin within any other.
+    second = datetime.timedelta(seconds=1)
+    most = max(sum(t <= u < t + second for u in at) for t in at)
+    assert 20 <= most <= 40
