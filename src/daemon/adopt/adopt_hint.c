@@ -123,6 +123,16 @@ hint_taken(const struct worker *w, const struct address *at)
 }
 
 void
+adopt_hint_late(struct worker *w)
+{
+	struct trap *t = w->trap;
+
+	if (t->hint_late && spec_told_note_hint(&w->spec->told, &t->hint_at))
+		hint_taken(w, &t->hint_at);
+	t->hint_late = false;
+}
+
+void
 adopt_hint(const struct ask *a)
 {
 	const struct address asked = address_unmapped(&a->asked);
@@ -133,12 +143,15 @@ adopt_hint(const struct ask *a)
 	    a->w->trap->hints >= HINTS_MAX || joins_on_purpose(a))
 		return;
 	a->w->trap->hints++;
+	adopt_hint_late(a->w);
 	/* Another instance's bind may be under way. */
 	if (!spec_told_sibling_bound(&spec->told, &asked, a->w->instance, now,
-	    SIBLING_MS) && !listeners_taken(&a->asked))
+	    SIBLING_MS) && !listeners_taken(&a->asked)) {
 		spec_told_note_bind(&spec->told, &asked, a->w->instance, now);
-	else if (spec_told_note_hint(&spec->told, &asked))
-		hint_taken(a->w, &asked);
+	} else {
+		a->w->trap->hint_late = true;
+		a->w->trap->hint_at = asked;
+	}
 }
 
 /* All that the app listens on, as its file says: "8080, udp:53". */

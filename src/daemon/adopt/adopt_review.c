@@ -365,6 +365,9 @@ review_crew(struct adopt_review *r, struct crew *crew)
 	crew->review = false;
 	if (crew->stopping)
 		return;
+	for (struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (worker_ready(w))
+			adopt_hint_late(w);
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
 }

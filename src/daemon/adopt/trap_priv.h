@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "core/names/address.h"
 #include "linux/loop/loop.h"
 
 struct adopt;
@@ -22,6 +23,8 @@ struct trap {
 	unsigned tried;		/* adopt_tryout: so many there were */
 	bool bound;		/* adopt_tryout: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
+	bool hint_late;		/* adopt_hint: one is left to be given */
+	struct address hint_at;	/* of this address */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */
 	bool moved;		/* adopt_review: it is to be looked at */

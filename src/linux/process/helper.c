@@ -1,5 +1,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,8 @@ close_but(const int *keep, size_t n)
 }
 
 int
-helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
+    pid_t *ret_pid)
 {
 	pid_t parent = getpid();
 	pid_t pid = fork();
@@ -55,11 +57,22 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 			fn(ctx);
 		_exit(0);
 	}
+	*ret_pid = pid < 0 ? 0 : pid;
 	if (pid < 0)
 		return -errno;
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;
+}
+
+/* One that is a zombie still has its pid, and waits for whoever reaps. */
+bool
+helper_has_ended(pid_t pid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return waitid(P_PID, (id_t)pid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
 }
 
 void
@@ -83,6 +96,7 @@ void
 helper_close(int *fd)
 {
 	int go[2] = { -1, -1 };
+	pid_t pid;
 	int pidfd;
 
 	if (*fd >= 0 && pipe2(go, O_CLOEXEC) == 0) {
@@ -91,7 +105,7 @@ helper_close(int *fd)
 			first ? *fd : go[0], first ? go[0] : *fd,
 		};
 
-		pidfd = helper_start(outlast, &go[0], keep, 2);
+		pidfd = helper_start(outlast, &go[0], keep, 2, &pid);
 		fd_close(&pidfd);
 	}
 	fd_close(fd);
