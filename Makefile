@@ -138,7 +138,7 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
-WRAP_life = mono_now process_child_in_group process_kill \
+WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_ending = apps_only_killed_left epoll_wait mono_now

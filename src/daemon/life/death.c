@@ -14,6 +14,7 @@
 #include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/orphans_look.h"
+#include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
@@ -37,7 +38,8 @@ kind_of_death(const struct worker *w)
 {
 	static const char kinds[3][256];
 
-	return w->leader->exec_failed ? &kinds[2][0] :
+	return w->leader->exec_failed ?
+	    &kinds[2][w->leader->failure.err & 0xff] :
 	    &kinds[w->status.signalled][w->status.code & 0xff];
 }
 
@@ -163,6 +165,21 @@ stop_group(const struct worker *w)
 	process_kill_group(w->pid, SIGCONT);
 }
 
+/* It lingers perhaps, and then for as long as one that was told to go alive. */
+static void
+retire_dead(struct worker *w)
+{
+	struct worker_step step;
+
+	if (!step_is_yet_to_retire(w))
+		return;
+	step = step_take(w, WORKER_EV_RETIRE, false);
+	step_log(w, &step);
+	step_tell(w, &step);
+	readiness_end(w);
+	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
+}
+
 static bool
 waits_for_group(const struct worker *w, struct orphans *orphans)
 {
@@ -183,6 +200,7 @@ death_of_leader(struct worker *w)
 	process_reap(w->pid);
 	workers_remove(w->crew->all, w);
 	w->lingering = true;
+	retire_dead(w);
 
 	if (waits_for_group(w, orphans)) {
 		life->lingering++;

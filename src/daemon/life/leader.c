@@ -378,6 +378,9 @@ spawn_process(struct worker *w, struct error *err)
 bool
 leader_start(struct worker *w)
 {
+	/* Its own: what an app's instances have in common is counted, and none
+	   of an app is left out for others. */
+	static const char words[] = "cannot start a process: %s";
 	struct error err = ERROR_INIT;
 	int code;
 
@@ -386,8 +389,7 @@ leader_start(struct worker *w)
 	if (code < 0) {
 		leader_forget(w);
 		leader_leave_unused_lanes(w);
-		worker_log_often(LOG_LEVEL_WARNING, w,
-		    "cannot start a process: %s",
+		log_vital(LOG_LEVEL_WARNING, &w->holder.about, words, words,
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);

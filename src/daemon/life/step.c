@@ -52,10 +52,8 @@ facts_now(void)
 	return facts;
 }
 
-/* A stop tells one worker after the other. Whoever dies before its turn has come,
-   or would be started then, is told first: it is not started again. */
-static bool
-is_yet_to_retire(const struct worker *w)
+bool
+step_is_yet_to_retire(const struct worker *w)
 {
 	return w->crew->stopping && !w->fsm.unwanted;
 }
@@ -66,10 +64,10 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 	struct worker_facts facts = facts_now();
 	struct worker_step step;
 
-	if (event == WORKER_EV_EXITED && is_yet_to_retire(w))
+	if (event == WORKER_EV_EXITED && step_is_yet_to_retire(w))
 		(void)step_take(w, WORKER_EV_RETIRE, false);
 	if (event == WORKER_EV_DEADLINE && w->fsm.state == WORKER_BACKOFF &&
-	    is_yet_to_retire(w))
+	    step_is_yet_to_retire(w))
 		event = WORKER_EV_RETIRE;
 	facts.failure = failure;
 	facts.seen_before = w->crew->stable != NULL && w->crew->stable->seen;

@@ -50,9 +50,15 @@ void __wrap_process_kill(pid_t pid, int signo);
 void __wrap_process_kill_group(pid_t pgid, int signo);
 void __wrap_process_reap(pid_t pid);
 bool __wrap_process_child_in_group(pid_t pgid);
+void __wrap_log_vital(enum log_level level, const struct log_about *about,
+    const void *kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 static struct mono now;
 static unsigned spawned, told_ends;
+static const void *vital;	/* the kind of the last line that no other one
+				   leaves out */
+static unsigned n_vital;
 static int spawn_code;
 static int report;		/* the child's end of the latest; -1 */
 static int last_signal;		/* that a group was sent; 0: none */
@@ -128,6 +134,17 @@ __wrap_process_child_in_group(pid_t pgid)
 	return group_lives;
 }
 
+void
+__wrap_log_vital(enum log_level level, const struct log_about *about,
+    const void *kind, const char *fmt, ...)
+{
+	(void)level;
+	(void)fmt;
+	assert_string_equal(about->app, "web");
+	vital = kind;
+	n_vital++;
+}
+
 /* ---- what the rooms above are told ---- */
 
 static void
@@ -178,7 +195,7 @@ begin(const char *keys)
 
 	log_set_level(LOG_LEVEL_ERROR);
 	now = mono_add_ms((struct mono){ .ns = 0 }, 100000);
-	spawned = told_ends = 0;
+	spawned = told_ends = n_vital = 0;
 	spawn_code = last_signal = 0;
 	spawn_ms = 0;
 	report = -1;
@@ -338,6 +355,47 @@ a_stop_beside_a_start_that_is_due_is_not_lost(void **state)
 	assert_int_equal(spawned, 2);
 }
 
+/* Each death has one line, and so has each process that cannot be had. */
+static void
+what_happens_once_is_told_beside_much_else(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	spawn_code = -EAGAIN;
+	worker_start(w);
+	assert_int_equal(n_vital, 1);
+	assert_non_null(vital);
+}
+
+/* Another reason is another line. */
+static void
+programs_that_cannot_be_executed_are_of_several_kinds(void **state)
+{
+	static const int errors[] = { ENOENT, EACCES, ENOENT };
+	const void *kinds[3];
+
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	worker_start(w);
+	for (size_t i = 0; i < 3; i++) {
+		const struct spawn_failure failure = {
+			.stage = SPAWN_EXEC, .err = errors[i],
+		};
+
+		assert_int_equal(w->fsm.state, WORKER_EXECING);
+		assert_int_equal(write(report, &failure, sizeof(failure)),
+		    sizeof(failure));
+		die(127);
+		assert_int_equal(n_vital, i + 1);
+		kinds[i] = vital;
+		now = mono_add_ms(now, 1000);
+		loop_turn(loop);
+		life_turn(&life);
+	}
+	assert_ptr_not_equal(kinds[0], kinds[1]);
+	assert_ptr_equal(kinds[0], kinds[2]);
+}
+
 static void
 a_process_that_cannot_be_had_is_tried_again(void **state)
 {
@@ -439,6 +497,38 @@ who_dies_before_it_is_told_to_retire_is_not_started(void **state)
 }
 
 static void
+nor_is_its_group_left_behind(void **state)
+{
+	(void)state;
+	begin("stop_timeout = 5s\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	/* It is ready, and nothing else is to come. */
+	now = mono_add_ms(now, 2000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_READY);
+	crew.stopping = group_lives = true;
+	die(0);
+	assert_true(w->lingering);
+	assert_int_equal(w->fsm.state, WORKER_STOPPING);
+	assert_int_equal(told_ends, 0);
+	now = mono_add_ms(now, 5000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_KILLED);
+	assert_int_equal(last_signal, SIGKILL);
+	/* Its turn. */
+	worker_retire(w);
+	assert_true(w->lingering);
+	group_lives = false;
+	life_group_shrank(&life, w->pid);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_int_equal(spawned, 1);
+}
+
+static void
 nor_who_waits_for_its_start_then(void **state)
 {
 	(void)state;
@@ -503,6 +593,12 @@ main(void)
 		    those_who_come_back_do_so_in_several_turns, end),
 		cmocka_unit_test_teardown(
 		    who_dies_before_it_is_told_to_retire_is_not_started, end),
+		cmocka_unit_test_teardown(nor_is_its_group_left_behind, end),
+		cmocka_unit_test_teardown(
+		    what_happens_once_is_told_beside_much_else, end),
+		cmocka_unit_test_teardown(
+		    programs_that_cannot_be_executed_are_of_several_kinds,
+		    end),
 		cmocka_unit_test_teardown(nor_who_waits_for_its_start_then,
 		    end),
 		cmocka_unit_test_teardown(
