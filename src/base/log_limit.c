@@ -2,6 +2,9 @@
 
 #include "base/log_limit.h"
 
+#define OTHERS LOG_LIMIT_KINDS
+#define PLACES (LOG_LIMIT_KINDS + 1 + LOG_LIMIT_VITAL)
+
 static struct mono
 end_of(const struct log_limit_kind *k)
 {
@@ -26,14 +29,14 @@ is_of(const struct log_limit_kind *k, const char *app, const void *kind)
 /* Its own; or a free one, or the oldest whose second has passed; or that of all
    others: lines of ever other kinds do not make each other room. */
 static struct log_limit_kind *
-find(struct log_limit *limit, const char *app, const void *kind,
+find(struct log_limit *limit, const char *app, const void *kind, bool vital,
     struct mono now)
 {
-	struct log_limit_kind *oldest = &limit->v[0];
+	struct log_limit_kind *first = &limit->v[vital ? OTHERS + 1 : 0];
+	const struct log_limit_kind *end = &limit->v[vital ? PLACES : OTHERS];
+	struct log_limit_kind *oldest = first;
 
-	for (size_t i = 0; i < LOG_LIMIT_KINDS; i++) {
-		struct log_limit_kind *k = &limit->v[i];
-
+	for (struct log_limit_kind *k = first; k < end; k++) {
 		if (is_of(k, app, kind))
 			return k;
 		if (oldest->kind != NULL && (k->kind == NULL ||
@@ -41,7 +44,7 @@ find(struct log_limit *limit, const char *app, const void *kind,
 			oldest = k;
 	}
 	return oldest->kind == NULL || !mono_before(now, end_of(oldest)) ?
-	    oldest : &limit->v[LOG_LIMIT_KINDS];
+	    oldest : &limit->v[OTHERS];
 }
 
 bool
@@ -54,8 +57,8 @@ log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
 	bool shared;
 
 	app = app != NULL ? app : "";
-	k = find(limit, app, kind, now);
-	shared = k == &limit->v[LOG_LIMIT_KINDS];
+	k = find(limit, app, kind, vital, now);
+	shared = k == &limit->v[OTHERS];
 	*ret_kind = k;
 	if (shared && vital)
 		return true;
@@ -78,7 +81,7 @@ void
 log_limit_tell(struct log_limit *limit, struct mono now,
     void (*tell)(const struct log_limit_kind *kind))
 {
-	for (size_t i = 0; i <= LOG_LIMIT_KINDS; i++)
+	for (size_t i = 0; i < PLACES; i++)
 		if (!mono_before(now, end_of(&limit->v[i])))
 			tell_one(&limit->v[i], tell);
 }
@@ -88,7 +91,7 @@ log_limit_due(const struct log_limit *limit)
 {
 	struct mono due = MONO_NEVER;
 
-	for (size_t i = 0; i <= LOG_LIMIT_KINDS; i++)
+	for (size_t i = 0; i < PLACES; i++)
 		if (limit->v[i].left_out > 0 &&
 		    mono_before(end_of(&limit->v[i]), due))
 			due = end_of(&limit->v[i]);

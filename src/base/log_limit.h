@@ -14,6 +14,7 @@
 
 #define LOG_LIMIT_PER_SECOND	20
 #define LOG_LIMIT_KINDS		256	/* in a second; all others are one */
+#define LOG_LIMIT_VITAL		256	/* … and those that are vital */
 
 struct log_limit_kind {
 	char app[33];			/* "": clusterd itself */
@@ -25,7 +26,8 @@ struct log_limit_kind {
 };
 
 struct log_limit {
-	struct log_limit_kind v[LOG_LIMIT_KINDS + 1];	/* the last: others */
+	/* Those that are vital come last; before them: others. */
+	struct log_limit_kind v[LOG_LIMIT_KINDS + 1 + LOG_LIMIT_VITAL];
 };
 
 /*
@@ -33,7 +35,8 @@ struct log_limit {
  * counts: with left_out == 1 its sample is the caller's to fill in. Told before
  * is what was left out of a second that has passed: `tell` may be called. One that
  * is `vital` is not left out for what others say: without a place of its own it
- * passes, and counts nowhere.
+ * passes, and counts nowhere. Nor is another one left out for those: either have
+ * their own places.
  */
 bool log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
     bool vital, struct mono now,
