@@ -167,7 +167,7 @@ retire_some(struct app *app)
 			continue;
 		if (app->apps->refusing ||
 		    (any && !apps_have_time(app->apps))) {
-			app_later(app);
+			app_go_on_later(app, any);
 			return;
 		}
 		any = true;
@@ -212,6 +212,7 @@ apps_stop_one(struct app *app, struct error *err)
 	leave(app);
 	app->crew.dismissed = true;
 	app_refuse(app);
+	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
 	return 0;
 }

@@ -77,6 +77,7 @@ __wrap_steer_away_crew(struct steering *st, const struct crew *crew)
 {
 	(void)st;
 	(void)crew;
+	fake.aways++;
 }
 
 void

@@ -21,6 +21,8 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/loop/loop.h"
 #include "lib/config.h"
 
 #include "fake_workers.h"
@@ -222,7 +224,10 @@ stopped_and_started_by_request(void **state)
 	fake_all_ready(app);
 	/* What is in force is what is started again. */
 	fake_roll(app, WEB "instances = 3\n");
+	fake.aways = 0;
 	assert_int_equal(apps_stop_one(app, &err), 0);
+	/* Those that are told later get nothing new either. */
+	assert_int_equal(fake.aways, 1);
 	fake_turn();
 	expect_told("start 0/1, start 1/1, start 0/2, retire 0/2, retire 1/1, "
 	    "retire 0/1");
@@ -481,6 +486,41 @@ one_retires_in_each_turn(void **state)
 	fake_retired_go(app);
 }
 
+/* Of several apps none has to wait until another one is through. */
+static void
+apps_retire_in_turn(void **state)
+{
+	struct app *web = fake_add(WEB "instances = 3\n");
+	struct app *api = fake_add("[api]\ncommand = /bin/true\n"
+	    "ready = notify\ninstances = 2\n");
+	static const char *const told[] = {
+		"retire 2/1", "retire 1/1", "retire 1/1", "retire 0/1",
+		"retire 0/1",
+	};
+	static const unsigned left_of_web[] = { 2, 2, 1, 1, 0 };
+
+	(void)state;
+	fake_all_ready(web);
+	fake_all_ready(api);
+	expect_told("start 0/1, start 1/1, start 2/1, start 0/1, start 1/1");
+	fake.retire_ms = 2;
+	(void)apps_drain(&fake.apps);
+	for (size_t i = 0; i < 5; i++) {
+		unsigned left = 0;
+
+		fake_turn();
+		expect_told(told[i]);
+		for (const struct worker *w = web->crew.workers; w != NULL;
+		    w = w->next)
+			left += !w->fsm.unwanted;
+		assert_int_equal(left, left_of_web[i]);
+		loop_turn(fake.apps.workers->loop);
+	}
+	assert_true(apps_have_retired(&fake.apps));
+	fake_retired_go(web);
+	fake_retired_go(api);
+}
+
 /* A door that is closed leaves clients waiting; a stop refuses them, as it does
    those of all others. */
 static void
@@ -519,6 +559,7 @@ main(void)
 		APPS_TEST(what_is_stopped_follows_the_configuration),
 		APPS_TEST(a_stop_takes_no_turn_for_all),
 		APPS_TEST(one_retires_in_each_turn),
+		APPS_TEST(apps_retire_in_turn),
 		APPS_TEST(a_stop_refuses_behind_closed_doors_too),
 		APPS_TEST(an_app_knows_which_reload_added_it),
 		APPS_TEST(nobody_is_started_after_the_stop),
