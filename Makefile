@@ -153,7 +153,7 @@ WRAP_output = $(WRAP_outputs)
 WRAP_outputs = __poll_chk epoll_wait mono_now poll
 WRAP_sink = pwritev2
 WRAP_steer = lanes_live_apply mono_now steer_watch
-WRAP_stopping = above_tell_stop apps_drain apps_have_retired apps_stop \
+WRAP_stopping = above_tell_more above_tell_stop apps_drain apps_have_retired apps_stop \
 	epoll_wait listeners_shut mono_now reload_cancel
 WRAP_loop = epoll_wait mono_now
 WRAP_sockdiag = recvmsg sendto socket

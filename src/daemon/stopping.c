@@ -53,9 +53,13 @@ drain(struct stopping *s)
 void
 stopping_turn(struct stopping *s)
 {
-	if (s->phase == STOPPING_DRAINS && apps_have_retired(s->apps))
-		loop_timer_start(s->loop, &s->next_phase,
-		    s->drain_ms + OVERTIME_MS);
+	if (s->phase != STOPPING_DRAINS || !apps_have_retired(s->apps) ||
+	    !mono_is_never(s->next_phase.due))
+		return;
+	loop_timer_start(s->loop, &s->next_phase, s->drain_ms + OVERTIME_MS);
+	/* What was told at the beginning counted from then. */
+	above_tell_more(s->above, OVERTIME_MS +
+	    above_stop_ms(s->reloads->config));
 }
 
 void

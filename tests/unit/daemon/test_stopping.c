@@ -18,11 +18,13 @@
 #include "daemon/workers/workers.h"
 
 #define DRAIN_MS 3000
+#define STOP_MS 7000
 
 /* Linked with -Wl,--wrap= for each of these. Time goes on where the loop would
    sleep, by a second at most. */
 void __wrap_above_tell_stop(struct above *above, const struct config *config,
     const char *words, int64_t delay_ms);
+void __wrap_above_tell_more(struct above *above, int64_t ms);
 int64_t __wrap_apps_drain(struct apps *apps);
 bool __wrap_apps_have_retired(const struct apps *apps);
 void __wrap_apps_stop(struct apps *apps);
@@ -32,7 +34,8 @@ struct mono __wrap_mono_now(void);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int max,
     int timeout);
 
-static struct mono now, begun;
+static struct mono now, begun, may_end;
+static unsigned told_more;
 static int64_t retire_ms;	/* until all have been told */
 static bool drained, stopped;
 
@@ -44,6 +47,14 @@ __wrap_above_tell_stop(struct above *above, const struct config *config,
 	(void)config;
 	(void)words;
 	(void)delay_ms;
+}
+
+void
+__wrap_above_tell_more(struct above *above, int64_t ms)
+{
+	(void)above;
+	told_more++;
+	may_end = mono_add_ms(now, ms);
 }
 
 int64_t
@@ -101,7 +112,10 @@ static int64_t
 stop_after(int64_t ms)
 {
 	struct error err = ERROR_INIT;
-	struct config config = { .stop_delay_ms = 0 };
+	struct conf_app app = {
+		.drain_timeout_ms = DRAIN_MS, .stop_timeout_ms = STOP_MS,
+	};
+	struct config config = { .apps = &app, .n_apps = 1 };
 	struct workers workers = { .stopping = false };
 	struct reloads reloads = { .config = &config };
 	struct control_program program = { .starting = false };
@@ -117,6 +131,7 @@ stop_after(int64_t ms)
 	now = begun = (struct mono){ .ns = 1000000000 };
 	retire_ms = ms;
 	drained = stopped = false;
+	told_more = 0;
 	assert_int_equal(loop_new(&loop, &err), 0);
 	assert_int_equal(stopping_init(&s, loop), 0);
 	stopping_leave(&s);
@@ -130,6 +145,9 @@ stop_after(int64_t ms)
 	}
 	stopping_fini(&s);
 	loop_free(loop);
+	/* Whoever is above waits for those who are told to stop then. */
+	assert_int_equal(told_more, 1);
+	assert_true(mono_before(mono_add_ms(now, 2 * STOP_MS), may_end));
 	return mono_ms_between(begun, now);
 }
 
