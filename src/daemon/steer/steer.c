@@ -23,8 +23,10 @@
 /* Between two deaths that are told of one by one, of the same listener. */
 #define DEATHS_MS 5
 
-/* Of each turn, for those with news, and for the others. */
-#define BUDGET_NS INT64_C(500000)
+/* Of each turn, for those with news, and for the others: where there was no time
+   for all of the first, for one of the others. */
+#define NEWS_NS INT64_C(2000000)
+#define SWEEP_NS INT64_C(500000)
 
 /* One on trial gets what its instance gets, from when it is ready on. */
 static bool
@@ -217,13 +219,13 @@ behind(const struct steering *st, const struct steer_walk *walk)
 }
 
 static bool
-visit_between(struct steering *st, struct steer_walk *walk,
+visit_between(struct steering *st, struct steer_walk *walk, int64_t ns,
     struct listener *from, const struct listener *end, struct mono now)
 {
 	for (struct listener *l = from; l != end; l = l->next) {
 		if (!walk->wants(st, l, now))
 			continue;
-		if (!loop_budget_left(st->loop, &walk->budget, BUDGET_NS)) {
+		if (!loop_budget_left(st->loop, &walk->budget, ns)) {
 			walk->behind = l;
 			return false;
 		}
@@ -232,14 +234,15 @@ visit_between(struct steering *st, struct steer_walk *walk,
 	return true;
 }
 
-/* False: there was no time for all whom the walk wants. */
-static bool
-visit_some(struct steering *st, struct steer_walk *walk, struct mono now)
+/* As far as there is time. */
+static void
+visit_some(struct steering *st, struct steer_walk *walk, int64_t ns,
+    struct mono now)
 {
 	struct listener *from = behind(st, walk);
 
-	return visit_between(st, walk, from, NULL, now) &&
-	    visit_between(st, walk, st->listeners->first, from, now);
+	walk->unfinished = !visit_between(st, walk, ns, from, NULL, now) ||
+	    !visit_between(st, walk, ns, st->listeners->first, from, now);
 }
 
 /* The next turn goes on with those that this one had no time for. */
@@ -251,9 +254,9 @@ visit_all(struct steering *st)
 	loop_timer_set(st->loop, &st->look, MONO_NEVER);
 	/* A visit may bring news. */
 	st->due = false;
-	if (!visit_some(st, &st->news, now))
-		st->due = true;
-	if (!visit_some(st, &st->sweep, now))
+	visit_some(st, &st->news, NEWS_NS, now);
+	visit_some(st, &st->sweep, st->news.unfinished ? 1 : SWEEP_NS, now);
+	if (st->news.unfinished || st->sweep.unfinished)
 		st->due = true;
 	if (st->due)
 		look_at(st, now);
@@ -274,6 +277,12 @@ steer_turn_if_due(struct steering *st)
 {
 	if (st->due && !st->workers->stopping)
 		visit_all(st);
+}
+
+bool
+steer_is_behind(const struct steering *st)
+{
+	return st->news.unfinished && !st->workers->stopping;
 }
 
 static void
@@ -320,9 +329,16 @@ steer_away(struct steering *st, const struct worker *w)
 			put_in_force(st, l, now);
 }
 
+/* Of a rollout that was superseded. */
+static bool
+is_odd(const struct worker *w)
+{
+	return w->spec != w->crew->stable && w->spec != w->crew->target;
+}
+
 /* Without asking each worker for its lane: they may be thousands. */
 static bool
-concerns_crew(const struct crew *crew, const struct listener *l)
+concerns_crew(const struct crew *crew, bool has_odd, const struct listener *l)
 {
 	if (app_spec_has(crew->stable, l) || app_spec_has(crew->target, l))
 		return true;
@@ -333,9 +349,9 @@ concerns_crew(const struct crew *crew, const struct listener *l)
 		if (w != NULL && w->crew == crew)
 			return true;
 	}
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
-		if (w->spec != crew->stable && w->spec != crew->target &&
-		    app_spec_has(w->spec, l))
+	for (const struct worker *w = crew->workers; has_odd && w != NULL;
+	    w = w->next)
+		if (is_odd(w) && app_spec_has(w->spec, l))
 			return true;
 	return false;
 }
@@ -344,9 +360,12 @@ void
 steer_away_crew(struct steering *st, const struct crew *crew)
 {
 	struct mono now = mono_now();
+	bool has_odd = false;
 
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		has_odd |= is_odd(w);
 	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
-		if (concerns_crew(crew, l))
+		if (concerns_crew(crew, has_odd, l))
 			put_in_force(st, l, now);
 }
 
@@ -371,6 +390,14 @@ steer_fini(struct steering *st)
 	loop_timer_fini(st->loop, &st->look);
 }
 
+/* A stop sees to no notes: until its clients are refused each death counts. */
+static bool
+can_wait(const struct steering *st, const struct listener *l, struct mono now)
+{
+	return mono_ms_between(l->attention.died, now) < DEATHS_MS &&
+	    (!st->workers->stopping || l->refuses);
+}
+
 void
 steer_death(struct steering *st, const struct worker *w)
 {
@@ -378,15 +405,13 @@ steer_death(struct steering *st, const struct worker *w)
 
 	for (struct listener *l = st->listeners->first; l != NULL;
 	     l = l->next) {
-		struct listener_attention *a = &l->attention;
-
 		if (!concerns(w, l))
 			continue;
-		if (mono_ms_between(a->died, now) < DEATHS_MS) {
+		if (can_wait(st, l, now)) {
 			note(st, l);
 			continue;
 		}
-		a->died = now;
+		l->attention.died = now;
 		put_in_force(st, l, now);
 	}
 }
@@ -394,9 +419,7 @@ steer_death(struct steering *st, const struct worker *w)
 void
 steer_ended(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next)
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
 		lanes_heal_ended(l, &w->holder);
 }
 
@@ -553,9 +576,7 @@ sole_lane(const struct worker *w, const struct listener *l)
 bool
 steer_keeps_waiting(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next) {
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next) {
 		const struct lane *lane = concerns(w, l) ?
 		    sole_lane(w, l) : NULL;
 
@@ -569,9 +590,7 @@ steer_keeps_waiting(struct steering *st, const struct worker *w)
 void
 steer_unshare(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next)
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
 		if (l->lanes.common != NULL && shares(w, l) &&
 		    !has_sharer(l, w, is_there))
 			lanes_unshare(l);

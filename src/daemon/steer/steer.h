@@ -27,6 +27,7 @@ struct steer_walk {
 	    struct mono now);
 	struct listener *behind;	/* with whom it goes on; may be gone */
 	struct loop_budget budget;
+	bool unfinished;		/* by the latest turn */
 };
 
 struct steering {
@@ -61,7 +62,8 @@ void steer_note(struct steering *st, const struct worker *worker);
  * After any change of workers, at the end of a turn: and those who wait where
  * nobody comes are seen to. First the listeners of the workers that were noted
  * and those with news, then, lest one was overlooked, the others: of either as many
- * as the turn has time for, at least one, and the next turn goes on with the rest.
+ * as the turn has time for, at least one, and the next turn goes on with the rest;
+ * of the others just one where there was no time for all of the first.
  */
 void steer_turn(struct steering *st);
 
@@ -69,8 +71,13 @@ void steer_turn(struct steering *st);
    have changed hands, or a time has come. */
 void steer_turn_if_due(struct steering *st);
 
+/* Are there listeners with news for which the latest turn had no time? Not in a
+   stop, which sees to none of them. */
+bool steer_is_behind(const struct steering *st);
+
 /* A worker is dead: new connections avoid its lanes from now on. Of many deaths
-   at a time the first one of each listener; the others when the turn ends. */
+   at a time the first one of each listener; the others when the turn ends, but in a
+   stop at once, as long as the listener does not refuse. */
 void steer_death(struct steering *st, const struct worker *worker);
 
 /* What the process has left behind in the kernel is undone, where others would
