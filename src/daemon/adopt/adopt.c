@@ -272,15 +272,7 @@ has_to_wait(struct adopt *adopt, struct adopt_pending *p)
 static bool
 has_budget(struct adopt *adopt)
 {
-	uint64_t turn = loop_turn_number(adopt->loop);
-	struct mono now = mono_now();
-
-	if (adopt->turn != turn) {
-		adopt->turn = turn;
-		adopt->until = now;
-		adopt->until.ns += BUDGET_NS;
-	}
-	return mono_before(now, adopt->until);
+	return loop_budget_left(adopt->loop, &adopt->budget, BUDGET_NS);
 }
 
 /* Those that are due, as far as the turn has room; when the others are. */

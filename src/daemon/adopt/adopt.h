@@ -44,8 +44,7 @@ struct adopt {
 	struct tryouts tryouts;
 	struct mono pause;		/* until then binds wait */
 	TAILQ_HEAD(adopt_queue, adopt_pending) queue;
-	uint64_t turn;			/* of the loop, in which calls are */
-	struct mono until;		/* answered until then */
+	struct loop_budget budget;	/* of the calls of a turn */
 	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */
 	bool told_not;

@@ -69,7 +69,7 @@ apps_have_time(struct apps *apps)
 
 	if (apps->time_ends.ns == 0)
 		apps->time_ends = (struct mono){ now.ns + TIME_NS };
-	return apps->stopping || mono_before(now, apps->time_ends);
+	return mono_before(now, apps->time_ends);
 }
 
 void
@@ -77,10 +77,23 @@ app_later(struct app *app)
 {
 	struct apps *apps = app->apps;
 
-	app->dirty = true;
+	/* Most are so already, and share memory with those who were forked. */
+	if (!app->dirty)
+		app->dirty = true;
 	if (mono_is_never(apps->go_on.due))
 		apps->behind = app->number;
 	loop_timer_start(apps->workers->loop, &apps->go_on, 0);
+}
+
+void
+app_go_on_later(struct app *app, bool got_on)
+{
+	struct apps *apps = app->apps;
+	bool first = mono_is_never(apps->go_on.due);
+
+	app_later(app);
+	if (first && got_on)
+		apps->behind = app->number + 1;
 }
 
 static bool

@@ -49,6 +49,8 @@ struct apps {
 	uint64_t n_added;
 	uint64_t n_reloads;		/* asked for */
 	bool stopping;
+	bool refusing;			/* new clients of all listeners are to
+					   be refused, as there is time */
 	/* stopped.c */
 	struct stopped_app *stopped;
 	/* app.c */
@@ -79,6 +81,8 @@ struct app {
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	bool came_up;		/* every seat was ready or final once */
+	uint64_t to_retire;	/* its workers up to that number, as there
+					   is time; 0: none */
 	/* app_rollout.c, and crew's stable, target and wanted */
 	struct rollout rollout;		/* to crew.target */
 	unsigned generation;		/* the latest that was given out */
@@ -125,6 +129,10 @@ void apps_touch(struct apps *apps);
  */
 bool apps_have_time(struct apps *apps);
 void app_later(struct app *app);
+
+/* The same, where it may have got on in this turn: then whoever else has to wait
+   comes before it in the next one. */
+void app_go_on_later(struct app *app, bool got_on);
 
 /* Has something changed since it was last asked? For apps_turn() alone. */
 bool app_touched(struct app *app);

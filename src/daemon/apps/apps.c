@@ -147,13 +147,35 @@ waits_for_room(const struct app *app, const struct worker *w)
 	return w->fsm.state == WORKER_IDLE && seats_leaves(app, w->instance);
 }
 
+/* When the turn ends, or in the next ones: see retire_some(). Nobody who dies until
+   then is started again (daemon/life). */
 static void
 retire(struct app *app)
 {
-	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
+	app->to_retire = UINT64_MAX;
+	app_touch(app);
+}
+
+/* At least one. The latest comes first in the list. */
+static void
+retire_some(struct app *app)
+{
+	bool any = false;
+
+	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
+		if (w->number > app->to_retire)
+			continue;
+		if (app->apps->refusing ||
+		    (any && !apps_have_time(app->apps))) {
+			app_go_on_later(app, any);
+			return;
+		}
+		any = true;
+		app->to_retire = w->number - 1;
 		if (!waits_for_room(app, w))
 			worker_retire(w);
-	app_touch(app);
+	}
+	app->to_retire = 0;
 }
 
 static void
@@ -172,7 +194,7 @@ apps_remove(struct app *app)
 	leave(app);
 	app_close_doors(app, app->crew.target);
 	app_close_doors(app, app->crew.stable);
-	steer_all(app->apps->steering);
+	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
 }
 
@@ -190,6 +212,7 @@ apps_stop_one(struct app *app, struct error *err)
 	leave(app);
 	app->crew.dismissed = true;
 	app_refuse(app);
+	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
 	return 0;
 }
@@ -222,6 +245,7 @@ static void
 stop(struct app *app)
 {
 	app->crew.stopping = true;
+	app->to_retire = 0;
 	seats_leave(app);
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
 		worker_stop(w);
@@ -234,6 +258,7 @@ void
 apps_stop(struct apps *apps)
 {
 	apps->stopping = true;
+	apps->refusing = false;
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
 		stop(a);
 	apps_touch(apps);
@@ -256,10 +281,10 @@ apps_drain(struct apps *apps)
 {
 	int64_t most = 0;
 
-	apps->stopping = true;
+	apps->stopping = apps->refusing = true;
 	for (struct listener *l = apps->house.listeners->first; l != NULL;
 	    l = l->next)
-		listener_refuse(l);
+		l->to_refuse = true;
 	for (struct app *a = apps->first; a != NULL; a = a->next_app) {
 		int64_t ms = drain_ms(a);
 
@@ -436,8 +461,15 @@ static void
 advance(struct app *app)
 {
 	free_retired(app);
+	if (app->to_retire != 0)
+		retire_some(app);
+	/* A seat may have changed hands. */
+	for (const struct worker *w = app->crew.workers; w != NULL &&
+	    !app->apps->stopping; w = w->next)
+		steer_note(app->apps->steering, w);
 	if (app->crew.stopping) {
-		retire_late(app);
+		if (app->to_retire == 0)
+			retire_late(app);
 		if (app->crew.workers == NULL)
 			app_free(app);
 		return;
@@ -461,6 +493,25 @@ advance_some(struct apps *apps, uint64_t from, uint64_t to)
 	}
 }
 
+/* Before anybody retires, whose clients they would be. At least of one. */
+static void
+refuse_some(struct apps *apps)
+{
+	bool any = false;
+
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next) {
+		if (!l->to_refuse)
+			continue;
+		if (any && !apps_have_time(apps))
+			return;
+		any = true;
+		l->to_refuse = false;
+		listener_refuse(l);
+	}
+	apps->refusing = false;
+}
+
 bool
 apps_turn(struct apps *apps)
 {
@@ -468,6 +519,8 @@ apps_turn(struct apps *apps)
 
 	if (!apps_touched(apps))
 		return false;
+	if (apps->refusing)
+		refuse_some(apps);
 	/* Nobody is always the last one. */
 	advance_some(apps, behind, UINT64_MAX);
 	advance_some(apps, 0, behind);
@@ -500,6 +553,15 @@ apps_have_come_up(const struct apps *apps)
 		    (!a->came_up || a->crew.target != NULL))
 			return false;
 	return true;
+}
+
+bool
+apps_have_retired(const struct apps *apps)
+{
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (a->to_retire != 0)
+			return false;
+	return !apps->refusing;
 }
 
 bool

@@ -90,7 +90,7 @@ unseat(struct worker **place, void (*how)(struct worker *))
 	/* No new connections from here on: to what a failed or superseded
 	   target alone listened on, nobody else would be steered to. */
 	app_close_doors(app_of(w->crew), w->spec);
-	steer_all(app_of(w->crew)->apps->steering);
+	steer_away(app_of(w->crew)->apps->steering, w);
 	how(w);
 }
 

@@ -12,7 +12,10 @@
 void
 lanes_live_want(struct lane *lane, bool wanted)
 {
-	lane->wanted = wanted;
+	/* Most stay as they are: not to be written is to share memory with those
+	   who have been forked, and are not executed yet. */
+	if (lane->wanted != wanted)
+		lane->wanted = wanted;
 }
 
 void

@@ -39,12 +39,21 @@ count_queue(const struct lane *lane)
 	return lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ? 0 : waiting;
 }
 
+static bool
+is_same(const struct lane_watch *a, const struct lane_watch *b)
+{
+	return a->counts == b->counts && a->since.ns == b->since.ns &&
+	    a->waits == b->waits && a->came.ns == b->came.ns &&
+	    a->queue == b->queue && a->grew.ns == b->grew.ns;
+}
+
 struct mono
 lanes_watch(struct lane *lane, const struct lane_facts *given,
     struct mono now)
 {
 	const struct lanes *ls = &lane->listener->lanes;
 	struct lane_facts facts = *given;
+	struct lane_watch watch;
 	struct lane_decision d;
 
 	if (!is_watched(lane))
@@ -53,7 +62,12 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 	facts.can_move = ls->ebpf != NULL && ls->attached;
 	facts.waits = lane->waits;
 	facts.queue = facts.waits && facts.can_move ? count_queue(lane) : 0;
-	d = lane_watch_decide(&lane->watch, &facts, now);
+	watch = lane->watch;
+	d = lane_watch_decide(&watch, &facts, now);
+	/* Of most there is no news: memory that is not written is shared with
+	   those who have been forked, and are not executed yet. */
+	if (!is_same(&watch, &lane->watch))
+		lane->watch = watch;
 	if ((d.deed == LANE_MOVE || d.deed == LANE_RESET) && is_wanted(lane))
 		d.deed = LANE_WAIT;	/* the news are that it is no more */
 	if (d.deed == LANE_MOVE)
@@ -62,7 +76,7 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 		lanes_reset(lane);
 	if (d.deed == LANE_MOVE || d.deed == LANE_RESET)
 		d.deed = LANE_LISTEN;	/* more may come */
-	if (d.deed != LANE_WAIT)
+	if (d.deed != LANE_WAIT && lane->waits)
 		lane->waits = false;
 	lanes_news_await_clients(lane, d.deed == LANE_LISTEN);
 	return d.until;

@@ -19,10 +19,10 @@ listener_is_own_tcp(const struct listener *l)
 }
 
 void
-listener_tell(const struct listener *l)
+listener_tell(struct listener *l)
 {
 	if (l->all != NULL && l->all->tell != NULL)
-		l->all->tell(l->all->tell_ctx);
+		l->all->tell(l->all->tell_ctx, l);
 }
 
 struct lane *

@@ -156,6 +156,16 @@ struct lanes {
 				   workers share was */
 };
 
+/* When it is seen to who gets the listener's connections (daemon/steer). */
+struct listener_attention {
+	bool noted;		/* something about it has changed */
+	uint64_t round;		/* the last in which it was; 0: in none yet */
+	/* At the latest; meaningless as long as it was in no round: */
+	struct mono again;	/* for those who wait in its lanes */
+	struct mono settle;	/* to tell the kernel what had to wait */
+	struct mono died;	/* the latest death that it was seen to for */
+};
+
 struct listener {
 	/* listener_open: */
 	struct listeners *all;
@@ -193,6 +203,10 @@ struct listener {
 	/* listener_file: */
 	int watch;		/* of the file; -1: none */
 	bool warned;		/* that the file cannot be kept */
+	/* daemon/steer: */
+	struct listener_attention attention;
+	/* daemon/apps: */
+	bool to_refuse;		/* listener_refuse() is to come, in a stop */
 	/* Sockets made for ones that workers have shut down, since then. */
 	unsigned renewals;
 	struct mono renewing_since;
@@ -213,7 +227,8 @@ struct listeners {
 					   from them */
 	struct balancing balancing;
 	bool running;		/* nothing may take long any more */
-	void (*tell)(void *ctx);	/* listeners_on_news(), or NULL */
+	/* listeners_on_news(), or NULL: */
+	void (*tell)(void *ctx, struct listener *listener);
 	void *tell_ctx;
 	enum listener_fate (*died)(void *ctx, struct listener *listener);
 	void *died_ctx;		/* listeners_on_death(), or NULL */
@@ -238,7 +253,7 @@ const char *listener_scheme(const struct listener *listener);
 bool listener_is_own_tcp(const struct listener *listener);
 
 /* Something is to be looked at: a lane has changed hands, or has clients. */
-void listener_tell(const struct listener *listener);
+void listener_tell(struct listener *listener);
 
 /* The lane that is to get all that comes, and to answer nothing; or NULL. */
 struct lane *listener_deaf_lane(const struct listener *listener);

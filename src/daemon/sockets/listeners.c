@@ -37,7 +37,8 @@ listeners_run(struct listeners *ls)
 }
 
 void
-listeners_on_news(struct listeners *ls, void (*fn)(void *ctx), void *ctx)
+listeners_on_news(struct listeners *ls,
+    void (*fn)(void *ctx, struct listener *l), void *ctx)
 {
 	ls->tell = fn;
 	ls->tell_ctx = ctx;

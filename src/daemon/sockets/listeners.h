@@ -35,8 +35,8 @@ void listeners_run(struct listeners *listeners);
 
 /* Whom to tell that a lane has changed hands, or has somebody in it who is to be
    looked after: in the midst of a turn, so it only takes a note. */
-void listeners_on_news(struct listeners *listeners, void (*fn)(void *ctx),
-    void *ctx);
+void listeners_on_news(struct listeners *listeners,
+    void (*fn)(void *ctx, struct listener *listener), void *ctx);
 
 /* Whom to ask what is to become of a Unix listener that a worker has shut down:
    it may call listener_renew(). */

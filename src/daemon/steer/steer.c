@@ -20,8 +20,13 @@
 #include "daemon/workers/workers.h"
 #include "linux/socket/lane_queue.h"
 
-/* Between two deaths that are told of one by one. */
+/* Between two deaths that are told of one by one, of the same listener. */
 #define DEATHS_MS 5
+
+/* Of each turn, for those with news, and for the others: where there was no time
+   for all of the first, for one of the others. */
+#define NEWS_NS INT64_C(2000000)
+#define SWEEP_NS INT64_C(500000)
 
 /* One on trial gets what its instance gets, from when it is ready on. */
 static bool
@@ -126,44 +131,158 @@ want(const struct steering *st, struct listener *l)
 			lanes_live_want(l->lanes.v[i], i == 0);
 }
 
-void
-steer_all(struct steering *st)
+/* ---- which listeners are seen to, and when ---- */
+
+static void
+note(struct steering *st, struct listener *l)
+{
+	if (!l->attention.noted)
+		l->attention.noted = true;
+	st->due = true;
+}
+
+/* Whatever else is to come: at that time, too. */
+static void
+look_at(struct steering *st, struct mono when)
+{
+	if (mono_before(when, st->look.due))
+		loop_timer_set(st->loop, &st->look, when);
+}
+
+/* The kernel knows who gets new connections; where that has to wait a little, it
+   is told then. */
+static void
+put_in_force(struct steering *st, struct listener *l, struct mono now)
+{
+	struct mono *settle = &l->attention.settle;
+
+	*settle = MONO_NEVER;
+	if (!lanes_program_has_choice(l))
+		return;
+	want(st, l);
+	if (lanes_live_apply(l, now))
+		return;
+	*settle = mono_add_ms(now, LANES_LIVE_PAUSE_MS);
+	look_at(st, *settle);
+}
+
+static void
+visit(struct steering *st, struct listener *l, struct mono now)
+{
+	struct listener_attention *a = &l->attention;
+
+	a->noted = false;
+	a->round = st->round;
+	put_in_force(st, l, now);
+	a->again = steer_watch(st->workers, l, now);
+}
+
+/* When it is to be visited, whether something changes or not. One that never was
+   has a round to come. */
+static struct mono
+due_at(const struct listener *l)
+{
+	const struct listener_attention *a = &l->attention;
+
+	if (a->round == 0)
+		return MONO_NEVER;
+	return mono_before(a->settle, a->again) ? a->settle : a->again;
+}
+
+/* Something is known to have changed, or its time has come. */
+static bool
+has_news(const struct steering *st, const struct listener *l, struct mono now)
+{
+	(void)st;
+	return l->attention.noted || !mono_before(now, due_at(l));
+}
+
+/* It may have been overlooked. */
+static bool
+misses_round(const struct steering *st, const struct listener *l,
+    struct mono now)
+{
+	(void)now;
+	return l->attention.round != st->round;
+}
+
+/* Where the last turn had no time: nobody is always the last one. The listener
+   may be gone. */
+static struct listener *
+behind(const struct steering *st, const struct steer_walk *walk)
+{
+	struct listener *l = st->listeners->first;
+
+	while (l != NULL && l != walk->behind)
+		l = l->next;
+	return l;
+}
+
+static bool
+visit_between(struct steering *st, struct steer_walk *walk, int64_t ns,
+    struct listener *from, const struct listener *end, struct mono now)
+{
+	for (struct listener *l = from; l != end; l = l->next) {
+		if (!walk->wants(st, l, now))
+			continue;
+		if (!loop_budget_left(st->loop, &walk->budget, ns)) {
+			walk->behind = l;
+			return false;
+		}
+		visit(st, l, now);
+	}
+	return true;
+}
+
+/* As far as there is time. */
+static void
+visit_some(struct steering *st, struct steer_walk *walk, int64_t ns,
+    struct mono now)
+{
+	struct listener *from = behind(st, walk);
+
+	walk->unfinished = !visit_between(st, walk, ns, from, NULL, now) ||
+	    !visit_between(st, walk, ns, st->listeners->first, from, now);
+}
+
+/* The next turn goes on with those that this one had no time for. */
+static void
+visit_all(struct steering *st)
 {
 	struct mono now = mono_now();
 
-	for (struct listener *l = st->listeners->first; l != NULL;
-	     l = l->next) {
-		if (!lanes_program_has_choice(l))
-			continue;
-		want(st, l);
-		if (!lanes_live_apply(l, now))
-			loop_timer_start(st->loop, &st->again,
-			    LANES_LIVE_PAUSE_MS);
-	}
+	loop_timer_set(st->loop, &st->look, MONO_NEVER);
+	/* A visit may bring news. */
+	st->due = false;
+	visit_some(st, &st->news, NEWS_NS, now);
+	visit_some(st, &st->sweep, st->news.unfinished ? 1 : SWEEP_NS, now);
+	if (st->news.unfinished || st->sweep.unfinished)
+		st->due = true;
+	if (st->due)
+		look_at(st, now);
+	for (const struct listener *l = st->listeners->first;
+	     !st->due && l != NULL; l = l->next)
+		look_at(st, due_at(l));
 }
 
 void
 steer_turn(struct steering *st)
 {
-	struct mono now = mono_now(), next = MONO_NEVER;
-
-	st->due = false;
-	steer_all(st);
-	for (struct listener *l = st->listeners->first; l != NULL;
-	     l = l->next) {
-		struct mono until = steer_watch(st->workers, l, now);
-
-		if (mono_before(until, next))
-			next = until;
-	}
-	loop_timer_set(st->loop, &st->look, next);
+	st->round++;
+	visit_all(st);
 }
 
 void
 steer_turn_if_due(struct steering *st)
 {
 	if (st->due && !st->workers->stopping)
-		steer_turn(st);
+		visit_all(st);
+}
+
+bool
+steer_is_behind(const struct steering *st)
+{
+	return st->news.unfinished && !st->workers->stopping;
 }
 
 static void
@@ -174,6 +293,82 @@ turn_due(void *ctx)
 	st->due = true;
 }
 
+static void
+news(void *ctx, struct listener *l)
+{
+	note(ctx, l);
+}
+
+/* Is it about that worker? It may have a lane of one that is none of its own by
+   now. */
+static bool
+concerns(const struct worker *w, const struct listener *l)
+{
+	return app_spec_has(w->spec, l) || lanes_find(l, &w->holder) != NULL;
+}
+
+void
+steer_note(struct steering *st, const struct worker *w)
+{
+	for (size_t i = 0; i < spec_lanes_n_places(w->spec); i++) {
+		struct listener *l = spec_lanes_listener(w->spec, w->instance,
+		    i);
+
+		if (l != NULL)
+			note(st, l);
+	}
+}
+
+void
+steer_away(struct steering *st, const struct worker *w)
+{
+	struct mono now = mono_now();
+
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
+		if (concerns(w, l))
+			put_in_force(st, l, now);
+}
+
+/* Of a rollout that was superseded. */
+static bool
+is_odd(const struct worker *w)
+{
+	return w->spec != w->crew->stable && w->spec != w->crew->target;
+}
+
+/* Without asking each worker for its lane: they may be thousands. */
+static bool
+concerns_crew(const struct crew *crew, bool has_odd, const struct listener *l)
+{
+	if (app_spec_has(crew->stable, l) || app_spec_has(crew->target, l))
+		return true;
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		const struct worker *w =
+		    worker_of_holder(l->lanes.v[i]->holder);
+
+		if (w != NULL && w->crew == crew)
+			return true;
+	}
+	for (const struct worker *w = crew->workers; has_odd && w != NULL;
+	    w = w->next)
+		if (is_odd(w) && app_spec_has(w->spec, l))
+			return true;
+	return false;
+}
+
+void
+steer_away_crew(struct steering *st, const struct crew *crew)
+{
+	struct mono now = mono_now();
+	bool has_odd = false;
+
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		has_odd |= is_odd(w);
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
+		if (concerns_crew(crew, has_odd, l))
+			put_in_force(st, l, now);
+}
+
 int
 steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
     struct workers *workers)
@@ -181,10 +376,10 @@ steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
 	st->loop = loop;
 	st->listeners = listeners;
 	st->workers = workers;
-	listeners_on_news(listeners, turn_due, st);
-	if (loop_timer_init(loop, &st->look, turn_due, st) < 0)
-		return -ENOMEM;
-	return loop_timer_init(loop, &st->again, turn_due, st);
+	st->news.wants = has_news;
+	st->sweep.wants = misses_round;
+	listeners_on_news(listeners, news, st);
+	return loop_timer_init(loop, &st->look, turn_due, st);
 }
 
 void
@@ -193,26 +388,38 @@ steer_fini(struct steering *st)
 	if (st->listeners != NULL)
 		listeners_on_news(st->listeners, NULL, NULL);
 	loop_timer_fini(st->loop, &st->look);
-	loop_timer_fini(st->loop, &st->again);
+}
+
+/* A stop sees to no notes: until its clients are refused each death counts. */
+static bool
+can_wait(const struct steering *st, const struct listener *l, struct mono now)
+{
+	return mono_ms_between(l->attention.died, now) < DEATHS_MS &&
+	    (!st->workers->stopping || l->refuses);
 }
 
 void
-steer_death(struct steering *st)
+steer_death(struct steering *st, const struct worker *w)
 {
 	struct mono now = mono_now();
 
-	if (mono_ms_between(st->died, now) < DEATHS_MS)
-		return;
-	st->died = now;
-	steer_all(st);
+	for (struct listener *l = st->listeners->first; l != NULL;
+	     l = l->next) {
+		if (!concerns(w, l))
+			continue;
+		if (can_wait(st, l, now)) {
+			note(st, l);
+			continue;
+		}
+		l->attention.died = now;
+		put_in_force(st, l, now);
+	}
 }
 
 void
 steer_ended(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next)
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
 		lanes_heal_ended(l, &w->holder);
 }
 
@@ -220,7 +427,7 @@ void
 steer_death_for_good(struct steering *st, const struct worker *w)
 {
 	listeners_leave(st->listeners, &w->holder);
-	steer_death(st);
+	steer_death(st, w);
 }
 
 void
@@ -369,10 +576,9 @@ sole_lane(const struct worker *w, const struct listener *l)
 bool
 steer_keeps_waiting(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next) {
-		const struct lane *lane = sole_lane(w, l);
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next) {
+		const struct lane *lane = concerns(w, l) ?
+		    sole_lane(w, l) : NULL;
 
 		if (lane != NULL && l->bound.kind != ADDRESS_UNIX &&
 		    keeps_waiting(lane, !worker_has_leader(w)))
@@ -384,9 +590,7 @@ steer_keeps_waiting(struct steering *st, const struct worker *w)
 void
 steer_unshare(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next)
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
 		if (l->lanes.common != NULL && shares(w, l) &&
 		    !has_sharer(l, w, is_there))
 			lanes_unshare(l);

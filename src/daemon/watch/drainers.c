@@ -456,8 +456,8 @@ drainers_add(struct worker *w)
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
-	look_again(x, mono_add_ms(now, drain_sight_refused(w) ?
-	    DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS));
+	look_queue_set(&x->all->looks, &x->entry, now,
+	    drain_sight_refused(w) ? DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS);
 }
 
 void
@@ -465,9 +465,14 @@ drainers_remove(struct worker *w)
 {
 	struct drainage *x = w->drainage;
 	struct drainers *d = x->all;
+	bool timed;
 
 	if (!x->entry.listed)
 		return;
+	/* Is the timer for it? To find out for whom it is else takes long where
+	   thousands end. */
+	timed = d->at == x || is_frozen(x) ||
+	    !mono_before(d->looks.timer.due, x->entry.due);
 	if (d->at == x)
 		end_look(d);
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
@@ -475,7 +480,8 @@ drainers_remove(struct worker *w)
 		d->frozen = NULL;
 	farewells_free(&x->farewells);
 	look_queue_remove(&d->looks, &x->entry);
-	set_timer(d);
+	if (timed)
+		set_timer(d);
 }
 
 /* Nobody has come to look at it: what can be told at once. */

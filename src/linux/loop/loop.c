@@ -347,6 +347,20 @@ loop_turn_number(const struct loop *loop)
 	return loop->turn;
 }
 
+bool
+loop_budget_left(const struct loop *loop, struct loop_budget *budget,
+    int64_t ns)
+{
+	struct mono now = mono_now();
+
+	/* The first turn, before any event, is number 0. */
+	if (budget->turn != loop->turn || budget->until.ns == 0) {
+		budget->turn = loop->turn;
+		budget->until = (struct mono){ now.ns + ns };
+	}
+	return mono_before(now, budget->until);
+}
+
 void
 loop_turn(struct loop *loop)
 {

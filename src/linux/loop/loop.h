@@ -74,6 +74,18 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer,
    each. */
 uint64_t loop_turn_number(const struct loop *loop);
 
+/* What a kind of work may take of each turn, all of it together; all zero: it has
+   taken nothing yet. */
+struct loop_budget {
+	uint64_t turn;		/* that it is about: … */
+	struct mono until;	/* … there is time until then */
+};
+
+/* Is there time left for it in this turn? It begins with the first question: `ns`
+   from then on. */
+bool loop_budget_left(const struct loop *loop, struct loop_budget *budget,
+    int64_t ns);
+
 /*
  * One turn: wait for events or the next timer, and handle them. Never fails:
  * an error of epoll_wait(2) other than EINTR would be a bug of ours.

@@ -34,7 +34,9 @@ void __wrap_worker_retire(struct worker *w);
 void __wrap_worker_stop(struct worker *w);
 void __wrap_worker_kill(struct worker *w);
 void __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew);
-void __wrap_steer_all(struct steering *st);
+void __wrap_steer_away(struct steering *st, const struct worker *w);
+void __wrap_steer_away_crew(struct steering *st, const struct crew *crew);
+void __wrap_steer_note(struct steering *st, const struct worker *w);
 bool __wrap_steer_proof(struct steer_proof *proof, const struct worker *w);
 void __wrap_steer_sight(const struct worker *w, struct trial_sight *sight);
 
@@ -64,9 +66,26 @@ __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew)
 }
 
 void
-__wrap_steer_all(struct steering *st)
+__wrap_steer_away(struct steering *st, const struct worker *w)
 {
 	(void)st;
+	(void)w;
+}
+
+void
+__wrap_steer_away_crew(struct steering *st, const struct crew *crew)
+{
+	(void)st;
+	(void)crew;
+	fake.aways++;
+}
+
+void
+__wrap_steer_note(struct steering *st, const struct worker *w)
+{
+	(void)st;
+	(void)w;
+	now = mono_add_ms(now, fake.note_ms);
 }
 
 bool
@@ -101,6 +120,7 @@ __wrap_worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
 	w->instance = instance;
 	w->fsm = (struct worker_fsm)WORKER_FSM_INIT;
 	w->fsm.trial = trial;
+	w->number = workers_number(&workers);
 	w->next = crew->workers;
 	w->prev_next = &crew->workers;
 	if (w->next != NULL)
@@ -172,6 +192,7 @@ __wrap_worker_pass(struct worker *w)
 void
 __wrap_worker_retire(struct worker *w)
 {
+	now = mono_add_ms(now, fake.retire_ms);
 	tell(w, "retire", WORKER_EV_RETIRE);
 }
 

@@ -522,8 +522,9 @@ who_waits_is_moved(void **state)
 /* ---- those who wait where nobody comes ---- */
 
 static void
-count_news(void *ctx)
+count_news(void *ctx, struct listener *l)
 {
+	(void)l;
 	(*(unsigned *)ctx)++;
 }
 
