@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ CLIENTS = 6
 SETTLE_MOST = 12.0
 REST_MOST = 30.0
 FIGURES = "figures: "   # begins a line that is for soak.Totals
+OLD = "old-"            # begins a seed from before `more` of plan.py
 
 # What is configured, in seconds. Large programs take their time.
 READY_TIMEOUT = {True: 20.0, False: 1.5}
@@ -47,6 +49,20 @@ COMMANDS = {
     "node": [shutil.which("node") or "", "node.js"],
     "http2": [shutil.which("node") or "", "http2.js"],
 }
+
+
+def free_base():
+    """A number that a digit makes a port that nobody has."""
+    rnd = random.SystemRandom()
+    while True:
+        base = rnd.randrange(110, 650)
+        try:
+            for digit in range(10):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", int(f"{base}{digit}")))
+            return base
+        except OSError:
+            pass
 
 
 class Violation(Exception):
@@ -118,7 +134,13 @@ class Episode:
 
     def __init__(self, seed, number):
         self.seed = f"{seed}/{number}"
-        self.rnd = random.Random(self.seed)     # of the actions, nothing else
+        # Of the actions, nothing else.
+        self.rnd, self.more = random.Random(self.seed), None
+        if str(seed).startswith(OLD):
+            self.seed = self.seed[len(OLD):]
+            self.rnd = random.Random(self.seed)
+        else:
+            self.more = random.Random(f"more {self.seed}")
         kinds = [("env", "root"), ("adopt", "nobody"), ("env", "nobody"),
                  ("adopt", "root")]
         if not IS_ROOT:
@@ -127,6 +149,8 @@ class Episode:
             kinds = [("env", "root"), ("adopt", "root")]
         self.handoff, self.who = kinds[number % len(kinds)]
         self.kind, = self.rnd.choices(list(KINDS), list(KINDS.values()))
+        if self.more:
+            self.kind = self.more.choice([*KINDS, "c", "c", "c", "http2"])
         self.dual = self.rnd.random() < 0.3 and self.kind == "c"
         if self.kind != "c" and not COMMANDS[self.kind][0]:
             self.kind = "loop"
@@ -136,6 +160,7 @@ class Episode:
             self.who == "root" and not lanes.why_not())]
         self.settings = Settings(self.rnd.choice(self.balances))
         self.ports = [harness.free_port(), harness.free_port()]
+        self.own = free_base() if self.kind == "c" and self.more else None
         self.udp = harness.free_port(socket.SOCK_DGRAM) \
             if self.handoff == "env" and self.kind == "c" else None
         self.box = harness.Box()
@@ -144,14 +169,18 @@ class Episode:
         self.trace = []
         self.figures = collections.Counter()
         self.of_balance = collections.defaultdict(collections.Counter)
-        self.worst = collections.defaultdict(float)
+        # The longest wait of who was served, and while somebody served.
+        self.worst = collections.defaultdict(lambda: [0.0, 0.0])
         self.lock = threading.Lock()
         self.done = []
-        self.crowd = CLIENTS
+        self.crowd, self.slow = CLIENTS, 0.0
+        self.controls, self.said = [], open(self.box.path("said"), "wb")
         self.running = {}
         self.over = threading.Event()
         self.stopped = {}
         self.timeline = Timeline()
+        if self.own:
+            self.timeline.own = {int(f"{self.own}{i}") for i in range(20)}
         self.judge = Judge(self.timeline, self.moves, DRAIN_TIMEOUT * SLOW)
         self.d = self.log = None
         self.round_balances = {self.settings.balance}
@@ -167,7 +196,7 @@ class Episode:
     def moves(self, client):
         """Could who waited with it be moved, whatever was done?"""
         return self.who == "root" and not lanes.why_not() and \
-            client.round | self.round_balances <= {*MOVING, "auto"}
+            client.instance is None and client.round | self.round_balances <= {*MOVING, "auto"}
 
     # the configuration
 
@@ -185,6 +214,9 @@ class Episode:
                     port if self.handoff == "adopt" else "-"]
         command += ["--events", self.events]
         command += ["--port", port] if self.handoff == "adopt" else []
+        command += ["--own", self.own] * bool(
+            self.own and self.settings.own and self.handoff == "adopt")
+        command += ["--listen"] * self.settings.listens
         command += ["--dual"] * (self.dual and self.handoff == "adopt")
         command += ["--shut-lanes"] * self.settings.shut
         command += ["--defer"] * self.settings.defer
@@ -194,6 +226,8 @@ class Episode:
         now = self.settings
         port = self.ports[now.port]
         listen = [port if self.dual else f"127.0.0.1:{port}"]
+        listen += [f"127.0.0.1:{self.own}{{instance}}"] * bool(
+            self.own and now.own)
         listen += [f"udp:127.0.0.1:{self.udp}"] if self.udp else []
         keys = {
             "command": shlex.join(map(str, self.command(*more))),
@@ -210,7 +244,7 @@ class Episode:
         # Else clusterd would end when all instances of `web` are parked.
         keep = {"command": "/bin/sleep 1000000", "instances": 1,
                 "ready": "alive:20ms"}
-        self.box.config(web=keys, keep=keep)
+        self.box.config(clusterd={"log_level": "debug"}, web=keys, keep=keep)
 
     def reload(self, settings, *more):
         self.settings = settings
@@ -227,7 +261,8 @@ class Episode:
         self.timeline.read(self.log.lines())
         with open(self.events) as f:
             self.timeline.shuts = sorted(
-                int(line.split()[1]) / 1000 for line in f)
+                (int(line.split()[1]) / 1000, int(line.split()[2]))
+                for line in f)
 
     def children(self):
         """Without the other app's, with the dead."""
@@ -270,6 +305,12 @@ class Episode:
             self.note(what)
             self.d.send_and_wait(signal.SIGTTIN if what == "ttin" else
                                  signal.SIGTTOU)
+        elif what == "scale":
+            self.note(what, argument)
+            self.controls.append(subprocess.Popen(
+                [harness.CLUSTERCTL, "scale", "web", argument],
+                env=self.box.environment(), cwd=self.box.dir,
+                stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said))
         elif what == "starts":
             self.note("starts", argument or "are well")
             self.box.write("bad", argument)
@@ -281,6 +322,8 @@ class Episode:
 
     def act_on_workers(self, what, rank):
         pids = self.ready()
+        if what in ("listen", "shut-listen") and self.kind != "c":
+            pids = []       # they know no such signal
         if what in ("kill-any", "kill-all"):
             pids = sorted(filter(harness.is_alive, self.children()))
         if pids and what == "kill-but-one":
@@ -297,6 +340,9 @@ class Episode:
                 self.timeline.worker(pid).frozen.append(
                     [time.monotonic(), None])
                 self.stopped[rank] = pid
+            elif what in ("listen", "shut-listen"):
+                harness.kill(pid, signal.SIGUSR1 if what == "listen" else
+                             signal.SIGUSR2)
             else:
                 self.strike(pid, signal.SIGTERM if what.startswith("term")
                             else signal.SIGKILL)
@@ -314,13 +360,17 @@ class Episode:
     # clients
 
     def address(self, rnd):
+        """Host, port, and whose own it is or None."""
+        if self.own and self.settings.own and rnd.random() < 0.4:
+            instance = rnd.randrange(self.settings.instances)
+            return "127.0.0.1", int(f"{self.own}{instance}"), instance
         host = "::1" if self.dual and rnd.random() < 0.3 else "127.0.0.1"
         now = self.settings.port
         # Who has not heard of the change.
         if rnd.random() < 0.1 and len({p for _, p in
                                        self.timeline.hups[-2:]}) > 1:
             now = 1 - now
-        return host, self.ports[now]
+        return host, self.ports[now], None
 
     def run_client(self, k):
         rnd = random.Random(f"{self.seed}/{k}")
@@ -329,8 +379,12 @@ class Episode:
             if k >= self.crowd:
                 continue
             n += 1
-            client = self.client(self.address(rnd), self.round_balances,
+            *address, instance = self.address(rnd)
+            client = self.client(tuple(address), self.round_balances,
                                  self.settings.balance)
+            client.instance = instance
+            if rnd.random() < self.slow:
+                client.deaf = 0.1 + 3 * rnd.random()
             self.running[k] = client
             talk(client, rnd, lanes.client((k * 40 + n) % 240),
                  self.settings.defer)
@@ -389,8 +443,10 @@ class Episode:
             if excuse:
                 figures[excuse] += 1
         if client.how == "ok":
-            self.worst[client.balance] = max(self.worst[client.balance],
-                                             client.waited(client.end))
+            worst = self.worst[client.balance]
+            worst[0] = max(worst[0], client.waited(client.end))
+            if client.waited(client.end) > worst[1]:
+                worst[1] = max(worst[1], self.judge.unhindered(client))
 
     def judge_all(self):
         """Those who are through since the last time."""
@@ -523,9 +579,10 @@ class Episode:
             while True:
                 begun = time.monotonic()
                 plan = Round(self.rnd, self.balances, self.settings,
-                             self.light)
-                self.crowd = plan.crowd
-                self.note("clients", self.crowd)
+                             self.light, self.more)
+                self.crowd, self.slow = plan.crowd, plan.slow
+                self.note("clients", self.crowd, *[
+                    f"slow {self.slow:g}"] * bool(self.slow))
                 for at, what, argument in plan.steps:
                     time.sleep(max(begun + at - time.monotonic(), 0))
                     if what == "complete":
@@ -550,6 +607,10 @@ class Episode:
             client.give_up()
         for pid in self.stopped.values():
             harness.kill(pid, signal.SIGCONT)
+        for control in self.controls:
+            control.terminate()     # it may wait for what does not come
+            control.wait()
+        self.said.close()
         LAG.pid = None
         wrong = self.box.close()
         if wrong:
@@ -571,9 +632,9 @@ def run_episode(seed, number, seconds):
     except Violation as e:
         said = f"{said or ''}\n{e}"
     figures = ", ".join(f"{v} {k}" for k, v in episode.figures.items())
-    worst = max(episode.worst.values(), default=0.0)
+    worst, served = map(max, zip(*episode.worst.values(), (0.0, 0.0)))
     print(f"soak: episode {number} of {seed}, {episode}: {figures}; longest "
-          f"{worst:.2f} s")
+          f"{worst:.2f} s, {served:.2f} s while somebody served")
     if said:
         print(f"--- clusterd's log\n{log}\n--- what was done\n" +
               "\n".join(episode.trace) +

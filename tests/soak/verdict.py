@@ -5,6 +5,7 @@ millisecond.
 """
 
 import bisect
+import copy
 import re
 import time
 
@@ -32,13 +33,15 @@ DEATH = re.compile(r"(killed by signal \d+|exited with code \d+)")
 RESET = re.compile(r"web: (\d+) connections? that waited for a worker reset")
 MOVED = re.compile(r"web: (\d+) connections? that waited for a worker moved")
 LISTENING = re.compile(r"web: (no longer )?listening on \S*:(\d+)\b")
+LEAVES = re.compile(r"\w+ -> draining\b")
 
 
 class Worker:
     def __init__(self, instance):
         self.instance = instance
         self.ready = None       # when
-        self.retired = None     # it got the stop signal, drained
+        self.leaving = None     # it gets no new clients …
+        self.retired = None     # … and got the stop signal, drained
         self.forced = None      # … or not, or was killed for its lateness
         self.struck = None      # by the driver, to death
         self.death = None
@@ -63,10 +66,20 @@ class Timeline:
         self.aborts = []
         self.complete = 0.0     # the last reload, …
         self.reloading = None   # … and when it, or the next one, began
-        self.shuts = []         # a worker shut its lanes down
+        self.shuts = []         # (when a worker shut its lanes down, pid)
         self.ports = {}         # number → [(when, what it is from then on)]
         self.hups = []          # (when, port)
+        self.own = set()        # those that are an instance's own
         self.second = (None, 0.0)
+
+    def of(self, instance):
+        """What concerns its clients; None: those of all."""
+        if instance is None:
+            return self
+        view = copy.copy(self)
+        view.workers = {pid: w for pid, w in self.workers.items()
+                        if w.instance == instance}
+        return view
 
     # the log
 
@@ -120,6 +133,8 @@ class Timeline:
             worker.ready = at
         elif death:
             worker.death, worker.how = at, death[1]
+        elif LEAVES.match(text):
+            worker.leaving = at
         elif text.startswith("drained in"):
             worker.retired = at
         elif text.startswith(("drain_timeout after", "killing it")):
@@ -134,6 +149,9 @@ class Timeline:
                   if read < when < read + MOMENT]
         if len(set(ports)) == 1:
             self.ports.setdefault(ports[0], []).append((at, SERVED))
+        for port in self.own:
+            if self.ports.get(port, [(0, CLOSED)])[-1][1] == OPEN:
+                self.ports[port].append((at, SERVED))
 
     # questions
 
@@ -160,13 +178,14 @@ class Timeline:
         """Was it closed under those who waited: nobody serves any more, or the
         reload that had opened it was aborted?"""
         return any(a <= t <= b and to == CLOSED and (
-            self.gaps(t - MOMENT, t + MOMENT)[1] or
+            self.gaps(t - MOMENT, t + MOMENT, self.newest(port), True)[1] or
             any(abs(t - abort) < MOMENT for abort in self.aborts))
             for t, to in self.ports.get(port, []))
 
-    def is_shut(self, a, b):
-        i = bisect.bisect_left(self.shuts, a)
-        return i < len(self.shuts) and self.shuts[i] <= b
+    def who_shut(self, a, b):
+        i = bisect.bisect_left(self.shuts, (a,))
+        j = bisect.bisect_left(self.shuts, (b,))
+        return {pid for _, pid in self.shuts[i:j] if pid in self.workers}
 
     def take_reset(self, a, b):
         """One of those of which clusterd has said so."""
@@ -203,13 +222,22 @@ class Timeline:
                                         if w.struck is not None else [])]],
             a, b))
 
-    def gaps(self, a, b):
-        """How long nobody served, and the ends of these times."""
+    def newest(self, port):
+        """Who came with or after the last reload that began, and knows nothing
+        of an address that is left by then: of single instances."""
+        return {pid for pid, w in self.workers.items() if w.ready and
+                w.ready > (self.reloading or 0)} if port in self.own else ()
+
+    def gaps(self, a, b, without=(), draining=False):
+        """How long nobody served, and the ends of these times. `draining`:
+        those do, too, who get no new clients."""
         served = []
-        for w in self.workers.values():
-            if w.ready is None:
+        for pid, w in self.workers.items():
+            if w.ready is None or pid in without:
                 continue
             at, end = w.ready, w.serves_until()
+            if w.leaving is not None and not draining:
+                end = min(end, w.leaving)
             for f, to in w.frozen:
                 served.append((at, f))
                 at = max(at, to if to is not None else b)
@@ -254,13 +282,25 @@ class Judge:
         self.moves = moves
         self.drain = drain
 
+    def hindered(self, client, now):
+        """How long somebody was frozen, and nobody served, while it waited, and
+        the ends of the latter."""
+        end = client.greeted or client.end or now
+        t = self.timeline.of(client.instance)
+        return t.frozen(client.begun, end), *t.gaps(client.begun - MOMENT, end)
+
+    def unhindered(self, client):
+        """How long it waited while somebody served."""
+        frozen, gap, _ = self.hindered(client, client.end)
+        return max(client.waited(client.end) - frozen - gap, 0.0)
+
     def bound(self, client, now):
         """How long it may have waited by now, and why."""
         end = client.greeted or client.end or now
-        begun, late = client.begun, client.lateness(now)
-        frozen = self.timeline.frozen(begun, end)
-        gap, ends = self.timeline.gaps(begun - MOMENT, end)
-        troubles = self.timeline.troubles(begun - MOMENT - late, end, ends)
+        late = client.lateness(now)
+        frozen, gap, ends = self.hindered(client, now)
+        troubles = self.timeline.of(client.instance).troubles(
+            client.begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +
                  each * min(troubles, TROUBLES_MOST))
@@ -279,10 +319,14 @@ class Judge:
             f"{client.waited(now):.2f} s, may wait {bound:.2f} s: {why}"
 
     def is_reachable(self, client):
-        """Was its address served when it came?"""
+        """Was its address served when it came? "An address that a reload leaves
+        takes no new clients" (clusterd(8)), nor those whose handshake is not
+        through."""
         w = moment(client.begun)
-        return self.timeline.port_is(client.address[1], SERVED,
-                                     client.begun - w, client.begun + w)
+        there = client.connected or client.end or time.monotonic()
+        return self.timeline.port_is(
+            client.address[1], SERVED, client.begun - w,
+            (there if client.deaf else client.begun) + w)
 
     def of(self, client):
         """(excuse or None, what is wrong or None)"""
@@ -301,14 +345,19 @@ class Judge:
             if self.is_reachable(client) else ("left: port", None)
 
     def of_refused(self, client):
-        t, w = self.timeline, moment(client.begun)
+        t, w = self.timeline.of(client.instance), moment(client.begun)
         a, b = client.begun - w, client.end + w
         if not t.port_is(client.address[1], OPEN, a, b):
             return "refused: port", None
-        # With eBPF as long as somebody has a lane none is refused.
-        if t.is_shut(a, b) and (not self.moves(client) or t.gaps(a, b)[1]):
+        if self.is_shut(client, t, a, b):
             return "refused: lanes shut", None
         return None, "is refused"
+
+    def is_shut(self, client, t, a, b):
+        """By workers. With eBPF nobody notices as long as another has a lane."""
+        who = t.who_shut(a, b)
+        return who and (not self.moves(client) or
+                        t.gaps(a, b, who, True)[1])
 
     def of_unprocessed(self, client):
         """HTTP/2 has said so. Who drains may: "servers that then ask their
@@ -323,7 +372,8 @@ class Judge:
         return "refused: not processed", None
 
     def of_accepted(self, client):
-        worker = self.timeline.workers.get(int(client.server[0]))
+        t = self.timeline.of(client.instance)
+        worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
         if worker is None or not worker.is_excused() or not (
                 client.well - w <= worker.death <= client.end + w):
@@ -332,11 +382,13 @@ class Judge:
         return "cut: death", None
 
     def of_cut(self, client):
-        t, w = self.timeline, moment(client.end)
-        a, b = client.well - w, client.end + w
+        t, w = self.timeline.of(client.instance), moment(client.end)
+        # Who had not been heard by its worker may hear of all that now.
+        a = (client.begun if client.deaf else client.well) - w
+        b = client.end + w
         if not self.moves(client) and t.take_reset(a, b):
             return "reset: said", None
-        if not self.moves(client) and t.is_shut(a, b):
+        if self.is_shut(client, t, a, b):
             return "cut: lane shut", None
         # Who has not spoken yet may hear of that only when it does
         # (TCP_DEFER_ACCEPT).
