@@ -357,6 +357,16 @@ class Episode:
             time.sleep(0.02)
         self.note("the reload is over")
 
+    def await_controls(self):
+        """What was asked for has reached clusterd, done or not."""
+        begun = time.monotonic()
+        while any(c.poll() is None and c.pid not in self.timeline.asked
+                  for c in self.controls):
+            if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
+                raise Violation("clusterctl is not heard")
+            time.sleep(0.02)
+            self.see()
+
     # clients
 
     def address(self, rnd):
@@ -477,6 +487,7 @@ class Episode:
         self.box.write("bad", "")
         self.note("settle")
         self.await_clients(list(self.running.values()), SETTLE_MOST)
+        self.await_controls()
         # A number that no action sets: it overrides what TTIN and TTOU said.
         few, many = (4, 5) if self.light else (5, 6)
         self.instances = many if self.instances == few else few

@@ -33,6 +33,7 @@ DEATH = re.compile(r"(killed by signal \d+|exited with code \d+)")
 RESET = re.compile(r"web: (\d+) connections? that waited for a worker reset")
 MOVED = re.compile(r"web: (\d+) connections? that waited for a worker moved")
 LISTENING = re.compile(r"web: (no longer )?listening on \S*:(\d+)\b")
+ASKS = re.compile(r"control: pid (\d+) asks for: ")
 LEAVES = re.compile(r"\w+ -> draining\b")
 
 
@@ -69,6 +70,7 @@ class Timeline:
         self.shuts = []         # (when a worker shut its lanes down, pid)
         self.ports = {}         # number → [(when, what it is from then on)]
         self.hups = []          # (when, port)
+        self.asked = set()      # by which clusterctl something was
         self.own = set()        # those that are an instance's own
         self.second = (None, 0.0)
 
@@ -109,6 +111,8 @@ class Timeline:
         if m:
             self.ports.setdefault(int(m[2]), []).append(
                 (at, CLOSED if m[1] else OPEN))
+        elif ASKS.match(text):
+            self.asked.add(int(ASKS.match(text)[1]))
         elif RESET.match(text):
             self.resets.append([at, int(RESET.match(text)[1])])
         elif MOVED.match(text):
