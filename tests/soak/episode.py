@@ -169,7 +169,7 @@ class Episode:
         self.trace = []
         self.figures = collections.Counter()
         self.of_balance = collections.defaultdict(collections.Counter)
-        # The longest wait of who was served, and while somebody served.
+        # The longest wait, and of it while somebody served.
         self.worst = collections.defaultdict(lambda: [0.0, 0.0])
         self.lock = threading.Lock()
         self.done = []
@@ -452,7 +452,8 @@ class Episode:
             figures[client.how] += 1
             if excuse:
                 figures[excuse] += 1
-        if client.how == "ok":
+        # At an address that is left nobody is promised anything.
+        if client.how in ("ok", "cut") and excuse != "cut: port":
             worst = self.worst[client.balance]
             worst[0] = max(worst[0], client.waited(client.end))
             if client.waited(client.end) > worst[1]:
