@@ -65,6 +65,7 @@ class Timeline:
         self.resets = []        # [when, how many]: what is left of them
         self.moved = 0
         self.aborts = []
+        self.ends = []          # of all instances
         self.complete = 0.0     # the last reload, …
         self.reloading = None   # … and when it, or the next one, began
         self.shuts = []         # (when a worker shut its lanes down, pid)
@@ -125,6 +126,7 @@ class Timeline:
         elif text == "start complete":
             self.see_reload(at)
         elif text.startswith("web: every instance has ended"):
+            self.ends.append(at)
             for changes in self.ports.values():
                 changes.append((at, CLOSED))
         elif text.startswith("web: reload aborted"):
@@ -179,9 +181,11 @@ class Timeline:
         return now >= least
 
     def given_up(self, port, a, b):
-        """Was it closed under those who waited: nobody serves any more, or the
-        reload that had opened it was aborted?"""
+        """Was it closed under those who waited: nobody serves any more, or
+        those alone who finish what they have ("when every instance of an app is
+        at its end"), or the reload that had opened it was aborted?"""
         return any(a <= t <= b and to == CLOSED and (
+            any(abs(t - end) < MOMENT for end in self.ends) or
             self.gaps(t - MOMENT, t + MOMENT, self.newest(port), True)[1] or
             any(abs(t - abort) < MOMENT for abort in self.aborts))
             for t, to in self.ports.get(port, []))
