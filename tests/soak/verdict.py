@@ -67,7 +67,8 @@ class Timeline:
         self.aborts = []
         self.ends = []          # of all instances
         self.complete = 0.0     # the last reload, …
-        self.reloading = None   # … and when it, or the next one, began
+        self.reloading = None   # … and when it, or the next one, began, …
+        self.begins = []        # … as did those before
         self.shuts = []         # (when a worker shut its lanes down, pid)
         self.ports = {}         # number → [(when, what it is from then on)]
         self.hups = []          # (when, port)
@@ -123,6 +124,7 @@ class Timeline:
             self.see_reload(at)
         elif text.startswith("web: reloading, generation"):
             self.reloading = at
+            self.begins.append(at)
         elif text == "start complete":
             self.see_reload(at)
         elif text.startswith("web: every instance has ended"):
@@ -186,7 +188,7 @@ class Timeline:
         at its end"), or the reload that had opened it was aborted?"""
         return any(a <= t <= b and to == CLOSED and (
             any(abs(t - end) < MOMENT for end in self.ends) or
-            self.gaps(t - MOMENT, t + MOMENT, self.newest(port), True)[1] or
+            self.gaps(t - MOMENT, t + MOMENT, self.newest(port, t), True)[1] or
             any(abs(t - abort) < MOMENT for abort in self.aborts))
             for t, to in self.ports.get(port, []))
 
@@ -230,11 +232,12 @@ class Timeline:
                                         if w.struck is not None else [])]],
             a, b))
 
-    def newest(self, port):
-        """Who came with or after the last reload that began, and knows nothing
-        of an address that is left by then: of single instances."""
+    def newest(self, port, at):
+        """Who came with or after the last reload that had begun then, and knows
+        nothing of the address that is left by it: of single instances."""
+        begun = max((t for t in self.begins if t <= at), default=0.0)
         return {pid for pid, w in self.workers.items() if w.ready and
-                w.ready > (self.reloading or 0)} if port in self.own else ()
+                w.ready > begun} if port in self.own else ()
 
     def gaps(self, a, b, without=(), draining=False):
         """How long nobody served, and the ends of these times. `draining`:
