@@ -251,6 +251,8 @@ class Episode:
         self.round_balances = self.round_balances | {settings.balance}
         self.timeline.hups.append((time.monotonic(),
                                    self.ports[settings.port]))
+        if not settings.own:
+            self.timeline.lefts.append(time.monotonic())
         self.configure(*more)
         self.d.send_and_wait(signal.SIGHUP)
 

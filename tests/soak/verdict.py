@@ -67,22 +67,26 @@ class Timeline:
         self.aborts = []
         self.ends = []          # of all instances
         self.complete = 0.0     # the last reload, …
-        self.reloading = None   # … and when it, or the next one, began, …
-        self.begins = []        # … as did those before
+        self.reloading = None   # … and when it, or the next one, began
         self.shuts = []         # (when a worker shut its lanes down, pid)
         self.ports = {}         # number → [(when, what it is from then on)]
         self.hups = []          # (when, port)
         self.asked = set()      # by which clusterctl something was
         self.own = set()        # those that are an instance's own
+        self.lefts = []         # when these were left
+        self.until = float("inf")   # who comes later does not serve here
         self.second = (None, 0.0)
 
-    def of(self, instance):
-        """What concerns its clients; None: those of all."""
-        if instance is None:
+    def of(self, client):
+        """What concerns it: of all, or of the instance whose own address it came
+        to; whoever comes after that was left may not have it."""
+        if client.instance is None:
             return self
         view = copy.copy(self)
         view.workers = {pid: w for pid, w in self.workers.items()
-                        if w.instance == instance}
+                        if w.instance == client.instance}
+        view.until = min((t for t in self.lefts if t > client.begun - MOMENT),
+                         default=view.until)
         return view
 
     # the log
@@ -124,7 +128,6 @@ class Timeline:
             self.see_reload(at)
         elif text.startswith("web: reloading, generation"):
             self.reloading = at
-            self.begins.append(at)
         elif text == "start complete":
             self.see_reload(at)
         elif text.startswith("web: every instance has ended"):
@@ -188,7 +191,7 @@ class Timeline:
         at its end"), or the reload that had opened it was aborted?"""
         return any(a <= t <= b and to == CLOSED and (
             any(abs(t - end) < MOMENT for end in self.ends) or
-            self.gaps(t - MOMENT, t + MOMENT, self.newest(port, t), True)[1] or
+            self.gaps(t - MOMENT, t + MOMENT, (), True)[1] or
             any(abs(t - abort) < MOMENT for abort in self.aborts))
             for t, to in self.ports.get(port, []))
 
@@ -232,19 +235,12 @@ class Timeline:
                                         if w.struck is not None else [])]],
             a, b))
 
-    def newest(self, port, at):
-        """Who came with or after the last reload that had begun then, and knows
-        nothing of the address that is left by it: of single instances."""
-        begun = max((t for t in self.begins if t <= at), default=0.0)
-        return {pid for pid, w in self.workers.items() if w.ready and
-                w.ready > begun} if port in self.own else ()
-
     def gaps(self, a, b, without=(), draining=False):
         """How long nobody served, and the ends of these times. `draining`:
         those do, too, who get no new clients."""
         served = []
         for pid, w in self.workers.items():
-            if w.ready is None or pid in without:
+            if w.ready is None or w.ready > self.until or pid in without:
                 continue
             at, end = w.ready, w.serves_until()
             if w.leaving is not None and not draining:
@@ -297,7 +293,7 @@ class Judge:
         """How long somebody was frozen, and nobody served, while it waited, and
         the ends of the latter."""
         end = client.greeted or client.end or now
-        t = self.timeline.of(client.instance)
+        t = self.timeline.of(client)
         return t.frozen(client.begun, end), *t.gaps(client.begun - MOMENT, end)
 
     def unhindered(self, client):
@@ -310,7 +306,7 @@ class Judge:
         end = client.greeted or client.end or now
         late = client.lateness(now)
         frozen, gap, ends = self.hindered(client, now)
-        troubles = self.timeline.of(client.instance).troubles(
+        troubles = self.timeline.of(client).troubles(
             client.begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +
@@ -356,7 +352,7 @@ class Judge:
             if self.is_reachable(client) else ("left: port", None)
 
     def of_refused(self, client):
-        t, w = self.timeline.of(client.instance), moment(client.begun)
+        t, w = self.timeline.of(client), moment(client.begun)
         a, b = client.begun - w, client.end + w
         if not t.port_is(client.address[1], OPEN, a, b):
             return "refused: port", None
@@ -383,7 +379,7 @@ class Judge:
         return "refused: not processed", None
 
     def of_accepted(self, client):
-        t = self.timeline.of(client.instance)
+        t = self.timeline.of(client)
         worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
         if worker is None or not worker.is_excused() or not (
@@ -393,7 +389,7 @@ class Judge:
         return "cut: death", None
 
     def of_cut(self, client):
-        t, w = self.timeline.of(client.instance), moment(client.end)
+        t, w = self.timeline.of(client), moment(client.end)
         # Who had not been heard by its worker may hear of all that now.
         a = (client.begun if client.deaf else client.well) - w
         b = client.end + w
