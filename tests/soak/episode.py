@@ -497,8 +497,9 @@ class Episode:
         now = self.settings
         self.note("quiet, instances", self.instances, now.balance)
         begun = time.monotonic()
+        # Nothing is to go wrong, however slow the machine is.
         self.reload(Settings(now.balance, self.instances, self.instances,
-                             now.port))
+                             now.port, patient=True))
 
         def at_rest():
             self.check_running()
