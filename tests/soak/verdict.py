@@ -382,6 +382,12 @@ class Judge:
         t = self.timeline.of(client)
         worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
+        # "A handshake that takes longer than a second", of a worker that drains
+        # (LIMITS in clusterd(8)).
+        if client.deaf and worker and worker.retired and \
+                client.connected - client.begun > 1 and \
+                client.connected > worker.retired - w:
+            return "cut: late handshake", None
         if worker is None or not worker.is_excused() or not (
                 client.well - w <= worker.death <= client.end + w):
             return None, (f"is cut, by pid {client.server[0]}, which "
