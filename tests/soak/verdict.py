@@ -383,7 +383,7 @@ class Judge:
         worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
         # "A handshake that takes longer than a second", of a worker that drains
-        # (LIMITS in clusterd(8)).
+        # ("Connections at a stop and at a reload" in clusterd(8)).
         if client.deaf and worker and worker.retired and \
                 client.connected - client.begun > 1 and \
                 client.connected > worker.retired - w:
