@@ -71,30 +71,37 @@ class Violation(Exception):
 
 class Lag(threading.Thread):
     """Measures how much later than it wanted somebody runs: this process, whose
-    threads the clients are, and clusterd, by the kernel's account."""
+    threads the clients are, and clusterd and its workers, by the kernel's account
+    of who could run and was not let to. Who stands still has no part in that."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.pid = None
-        self.seen = 0
+        self.timeline = None
+        self.seen = {}
         self.start()
 
-    def of_clusterd(self):
+    def of_process(self, pid):
         try:
-            with open(f"/proc/{self.pid}/schedstat") as f:
+            with open(f"/proc/{pid}/schedstat") as f:
                 total = int(f.read().split()[1])
         except (OSError, IndexError):
             return 0.0
-        more, self.seen = total - self.seen, total
-        return more / 1e9 if 0 < more < 1e10 else 0.0
+        more = total - self.seen.get(pid, total)
+        self.seen[pid] = total
+        return more / 1e9
+
+    def of_all(self):
+        pids = [pid for pid, w in list(self.timeline.workers.items())
+                if w.death is None]
+        return max(map(self.of_process, [self.pid, *pids]))
 
     def run(self):
         while True:
             begun = time.monotonic()
             time.sleep(0.05)
             now = time.monotonic()
-            late = max(now - begun - 0.05,
-                       self.of_clusterd() if self.pid else 0.0)
+            late = max(now - begun - 0.05, self.of_all() if self.pid else 0.0)
             if late > 0.005:
                 Lateness.samples.append((now, late))
 
@@ -574,7 +581,7 @@ class Episode:
         self.configure()
         self.d = self.box.start(**how)
         self.log = Log(self.d.log_path)
-        LAG.pid, LAG.seen = self.d.pid, 0
+        LAG.timeline, LAG.pid = self.timeline, self.d.pid
         self.instances = self.settings.instances
 
         def all_ready():

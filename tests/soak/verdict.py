@@ -306,8 +306,11 @@ class Judge:
         end = client.greeted or client.end or now
         late = client.lateness(now)
         frozen, gap, ends = self.hindered(client, now)
-        troubles = self.timeline.of(client).troubles(
-            client.begun - MOMENT - late, end, ends)
+        t = self.timeline.of(client)
+        # Who was late itself may have come to somebody who has retired since.
+        ends += [w.retired for w in t.workers.values()
+                 if client.deaf and w.retired and client.begun < w.retired < end]
+        troubles = t.troubles(client.begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +
                  each * min(troubles, TROUBLES_MOST))
