@@ -259,7 +259,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 # What `make check` runs: check-X for each X. Those joined by a plus would run
 # beside each other (SUITES=e2e+asan+valgrind), which is over sooner; one after
 # another a failure is about the suite that it is in.
-SUITES	= rooms core contributing bpf man unit fuzz soak metrics openloop \
+SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
 	unit-asan fuzz-asan e2e asan valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
