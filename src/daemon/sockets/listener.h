@@ -77,7 +77,8 @@ struct lane {
 	int old;		/* TCP: the one in whose place `fd` is being
 				   opened, still in the group; -1: none */
 	uint64_t ino;		/* by which /proc knows it */
-	bool noted;		/* socket_note_listening() */
+	bool noted;		/* socket_note_listening(); renewed by
+				   lanes_order */
 	bool deaf;		/* gets what is to get no answer: the door is
 				   closed */
 	bool broken;		/* its holder has spoilt it beyond repair:
@@ -94,6 +95,8 @@ struct lane {
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
+	bool returned;		/* lanes_order_look(): the program has to be
+				   told */
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
 	bool counted_late;	/* it was listening before its connections were
@@ -142,6 +145,9 @@ struct lanes {
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */
 	bool order_unseen;	/* some joined a large group without a look */
+	bool order_returned;	/* lanes_order_look(), until lanes_program has
+				   seen it */
+	struct mono strayed;	/* lanes_program: it was looked for the reason */
 	unsigned asked_in_vain;	/* questions to the kernel, in a row … */
 	struct mono asked;	/* … and the last one */
 	bool told_doubt;	/* that there is one, and no answer */
