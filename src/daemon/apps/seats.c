@@ -180,6 +180,8 @@ fill(struct app *app, unsigned i)
 static void
 fill_all(struct app *app, bool in_time)
 {
+	bool any = false;
+
 	if (app->over || !seats_ensure(app, app->crew.wanted))
 		return;
 	while (app->n_seats > app->crew.wanted)
@@ -188,11 +190,12 @@ fill_all(struct app *app, bool in_time)
 		if (app->seats[i].present != NULL)
 			continue;
 		if (in_time && !apps_have_time(app->apps)) {
-			app_later(app);
+			app_go_on_later(app, any);
 			break;
 		}
 		if (!fill(app, i))
 			break;
+		any = true;
 	}
 }
 
@@ -211,6 +214,8 @@ seats_fill_now(struct app *app)
 void
 seats_start_idle(struct app *app)
 {
+	bool any = false;
+
 	for (unsigned i = 0; i < app->n_seats; i++) {
 		struct worker *w = app->seats[i].present;
 
@@ -218,10 +223,11 @@ seats_start_idle(struct app *app)
 		    waits_for_room(app, i))
 			continue;
 		if (!apps_have_time(app->apps)) {
-			app_later(app);
+			app_go_on_later(app, any);
 			break;
 		}
 		worker_start(w);
+		any = true;
 	}
 }
 
