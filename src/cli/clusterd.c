@@ -317,7 +317,7 @@ begin(const struct options *o, const struct place *place, int argc,
 		return run(&r);
 	/* Mapped, it does without. */
 	if (ledger_memory_new(&ledger, &fd, &err) == 0)
-		r.ledger = &ledger;
+		setup.ledger = r.ledger = &ledger;
 	else
 		log_warning("%s: listeners would not outlive a supervisor that "
 		    "is killed", error_text(&err));

@@ -23,6 +23,7 @@
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
 #include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
@@ -193,6 +194,14 @@ signals_ready(void *ctx, uint32_t events)
 }
 
 static void
+fostered_died(void *ctx, pid_t pid, struct exit_status status)
+{
+	struct supervisor *sup = ctx;
+
+	reaper_fostered_died(&sup->reaper, pid, status);
+}
+
+static void
 keeper_ready(void *ctx, uint32_t events)
 {
 	struct supervisor *sup = ctx;
@@ -200,6 +209,7 @@ keeper_ready(void *ctx, uint32_t events)
 	(void)events;
 	keeper_taken();
 	sd_notify_woken(&sup->above.up);
+	keeper_read_deaths(fostered_died, sup);
 	keeper_read_signals(on_signal, sup);
 }
 
@@ -456,6 +466,21 @@ warn_unused(const struct address *unused)
 	    address_text(unused).s);
 }
 
+/* What its workers have met meanwhile is heard of first. */
+static void
+end_look_back(struct supervisor *sup)
+{
+	size_t n = life_look_back_end(&sup->life);
+
+	if (n > 0)
+		log_info("%zu worker%s of the supervisor before serve%s on", n,
+		    n == 1 ? "" : "s", n == 1 ? "s" : "");
+	if (keeper_restarts() == 0)
+		return;
+	orphans_sweep_soon(&sup->orphans);
+	keeper_look_again();
+}
+
 /* Bind everything, then start everything: a port that is taken stops us
    before any worker runs. */
 static int
@@ -475,6 +500,8 @@ start_apps(struct supervisor *sup, struct error *err)
 		if (apps_add(&sup->apps, specs[i], true) < 0)
 			code = error_set(err, -ENOMEM, "out of memory");
 	app_specs_free(specs, config->n_apps);
+	if (code == 0)
+		end_look_back(sup);
 	return code;
 }
 
@@ -488,6 +515,8 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
+	if (keeper_restarts() > 0)
+		process_foster(keeper_pid(), keeper_is_stranger);
 	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
 	if (listeners_look_back_or_inherit(&sup->listeners, setup->ledger,
 	    &unusable) < 0) {
@@ -499,6 +528,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
 	keeper_has_log();
+	life_look_back(&sup->life, setup->ledger, &left);
 	listeners_take_over(&sup->listeners, &left);
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
@@ -585,6 +615,11 @@ supervisor_run(const struct supervisor_setup *setup)
 	    (enum log_level)sup.reloads.config->log_level);
 	log_set_format((enum log_format)sup.reloads.config->log_format);
 	status = start(&sup, setup, &err);
+	/* Those of the one before serve on, until it can be tried again. */
+	if (status != 0 && setup->ledger != NULL && keeper_restarts() > 0) {
+		log_error("%s", error_text(&err));
+		return status;
+	}
 	if (status != 0) {
 		log_error("%s", error_text(&err));
 		stopping_now(&sup.stopping);

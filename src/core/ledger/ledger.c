@@ -15,6 +15,7 @@
 /* More than there can be descriptors would be a waste. */
 #define LISTENERS 4096
 #define LANES 65536
+#define WORKERS 16384
 
 /* So that another area's first page is its own. */
 #define ALIGNMENT 4096
@@ -59,6 +60,8 @@ static const struct {
 } kinds[LEDGER_KINDS] = {
 	[LEDGER_LISTENER] = { sizeof(struct ledger_listener), LISTENERS },
 	[LEDGER_LANE] = { sizeof(struct ledger_lane), LANES },
+	[LEDGER_WORKER] = { sizeof(struct ledger_worker), WORKERS },
+	[LEDGER_PROGRAM] = { sizeof(struct ledger_program), 1 },
 };
 
 static struct head *

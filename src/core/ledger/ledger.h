@@ -46,8 +46,10 @@ struct error;
 enum ledger_kind {
 	LEDGER_LISTENER = 1,	/* ledger_records.h says what is in them */
 	LEDGER_LANE = 2,
+	LEDGER_WORKER = 3,
+	LEDGER_PROGRAM = 4,	/* one */
 };
-#define LEDGER_KINDS 3
+#define LEDGER_KINDS 5
 
 #define LEDGER_NOWHERE UINT32_MAX
 

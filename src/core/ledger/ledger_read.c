@@ -11,11 +11,17 @@
 #define POSITION_MAX 65535
 #define INSTANCE_MAX 65535
 #define SLOT_MAX 65535
+#define WORKER_STATES 11	/* of core/worker/worker_fsm.h */
+#define ACCEPTS_MAX 15
 
 static_assert(sizeof(struct ledger_address) == 72, "no padding");
 static_assert(sizeof(struct ledger_listener) == 72 + 2 * 72 +
     LEDGER_APP_SIZE + LEDGER_PATH_SIZE, "no padding");
-static_assert(sizeof(struct ledger_lane) == 40, "no padding");
+static_assert(sizeof(struct ledger_lane) == 56, "no padding");
+static_assert(sizeof(struct ledger_worker) == 104 + 8 * LEDGER_DEATHS + 40 +
+    LEDGER_APP_SIZE, "no padding");
+static_assert(sizeof(struct ledger_program) == 40 + LEDGER_PATH_SIZE,
+    "no padding");
 
 static bool
 is_text(const char *text, size_t size)
@@ -61,6 +67,49 @@ ledger_get_lane(const struct ledger *l, uint32_t place,
 		return code;
 	/* Standard streams are nobody's socket. */
 	if (r.ino == 0 || r.listener == 0 || r.fd < 3 || r.slot > SLOT_MAX)
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+/* Standard streams are nobody's. */
+static bool
+is_fd(int32_t fd)
+{
+	return fd == -1 || fd > 2;
+}
+
+int
+ledger_get_worker(const struct ledger *l, uint32_t place,
+    struct ledger_worker *ret)
+{
+	struct ledger_worker r;
+	int code = ledger_get(l, LEDGER_WORKER, place, &r);
+
+	if (code <= 0)
+		return code;
+	if (r.number == 0 || r.pid < 0 || r.pid == 1 ||
+	    r.instance > INSTANCE_MAX || r.state >= WORKER_STATES ||
+	    r.deaths_n > LEDGER_DEATHS || r.accepts > ACCEPTS_MAX ||
+	    !is_fd(r.notify) || !is_fd(r.trap) || !is_fd(r.out[0]) ||
+	    !is_fd(r.out[1]) || !is_text(r.app, sizeof(r.app)) ||
+	    r.app[0] == '\0')
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
+ledger_get_program(const struct ledger *l, struct ledger_program *ret)
+{
+	struct ledger_program r;
+	int code = ledger_end(l, LEDGER_PROGRAM) == 0 ? 0 :
+	    ledger_get(l, LEDGER_PROGRAM, 0, &r);
+
+	if (code <= 0)
+		return code;
+	if (!is_fd(r.notify_dir) ||
+	    !is_text(r.notify_path, sizeof(r.notify_path)))
 		return -EBADMSG;
 	*ret = r;
 	return 1;

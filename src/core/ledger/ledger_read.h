@@ -18,6 +18,10 @@ int ledger_get_listener(const struct ledger *ledger, uint32_t place,
     struct ledger_listener *ret_record);
 int ledger_get_lane(const struct ledger *ledger, uint32_t place,
     struct ledger_lane *ret_record);
+int ledger_get_worker(const struct ledger *ledger, uint32_t place,
+    struct ledger_worker *ret_record);
+int ledger_get_program(const struct ledger *ledger,
+    struct ledger_program *ret_record);
 
 /* All but its path. */
 void ledger_address_put(struct ledger_address *at, const struct address *from);

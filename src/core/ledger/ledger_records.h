@@ -57,6 +57,8 @@ struct ledger_listener {
 enum ledger_lane_flag {
 	LEDGER_LISTENING = 1 << 0,
 	LEDGER_DEAF = 1 << 1,
+	LEDGER_COMMON = 1 << 2,		/* all who share one have it */
+	LEDGER_LIVE = 1 << 3,		/* gets new connections */
 };
 
 struct ledger_lane {
@@ -68,6 +70,72 @@ struct ledger_lane {
 	uint32_t flags;
 	uint64_t joined;	/* the how manieth of the listener it was to
 				   listen; 0: it has not */
+	uint64_t holder;	/* the number of the worker; 0: none */
+	uint64_t claimed;	/* the serial of its process that has asked for
+				   it last; 0: none */
+};
+
+enum ledger_worker_flag {
+	LEDGER_SEATED = 1 << 0,		/* its seat's, and not on trial */
+	LEDGER_TRIAL = 1 << 1,
+	LEDGER_SAID = 1 << 2,		/* READY=1 */
+	LEDGER_UNWANTED = 1 << 3,
+	LEDGER_RETIRING = 1 << 4,
+	LEDGER_WAS_READY = 1 << 5,
+	LEDGER_RELAPSED = 1 << 6,
+	LEDGER_EXECUTED = 1 << 7,	/* this process was */
+	LEDGER_DEAD = 1 << 8,		/* … and is dead, as `status` says */
+	LEDGER_TRAPPED = 1 << 9,	/* its binds are */
+	LEDGER_SEEN = 1 << 10,		/* one of its kind was seen to wait */
+};
+
+/* What `status` is made of. */
+#define LEDGER_SIGNALLED	(1 << 16)
+#define LEDGER_CORE_DUMPED	(1 << 17)
+
+#define LEDGER_DEATHS 32
+
+/* A worker, and the process that it has at the moment. */
+struct ledger_worker {
+	uint64_t number;	/* no other one of this ledger has it; not 0 */
+	uint64_t serial;	/* of its process, as CLUSTERD_WORKER_ID has it */
+	uint64_t started;	/* when that was, as the kernel counts (field 22
+				   of proc_pid_stat(5)); 0: not known yet */
+	int32_t pid;		/* 0: none */
+	uint32_t flags;		/* those that are not known are left alone */
+	uint32_t state;		/* enum worker_state */
+	uint32_t instance;
+	uint32_t generation;
+	uint32_t rescues;
+	int64_t executed;	/* CLOCK_MONOTONIC, ns, as all times here */
+	int64_t deadline;
+	int64_t ready_ms;
+	uint64_t bound;		/* worker->bound */
+	uint64_t taken;		/* bit N: a server of its kind has taken what is
+				   at conf->listens[N] */
+	uint32_t accepts;	/* enum balance_accepts */
+	uint32_t status;	/* of a dead one: code or signal, and the above */
+	uint32_t streak;	/* struct restart_history … */
+	uint32_t deaths_n;	/* … of which the latest, the last one last */
+	int64_t deaths[LEDGER_DEATHS];
+	/* Descriptors, -1: none, and what fstat(2) tells of them. */
+	int32_t notify;
+	int32_t trap;
+	int32_t out[2];
+	uint64_t notify_ino;
+	uint64_t out_ino[2];
+	char app[LEDGER_APP_SIZE];
+};
+
+/* What is of no app: there is one, in place 0. */
+struct ledger_program {
+	uint64_t run_id;	/* of CLUSTERD_WORKER_ID */
+	uint64_t serial;	/* of the last process of a worker */
+	uint64_t number;	/* of the last worker, or app */
+	uint64_t notify_ino;	/* the directory of their sockets */
+	int32_t notify_dir;	/* … -1: none */
+	uint32_t reserved;
+	char notify_path[LEDGER_PATH_SIZE];
 };
 
 #endif

@@ -390,6 +390,22 @@ adopt_begin(struct worker *w, int listener)
 	fd_close(&t->fd);
 }
 
+int
+adopt_fd(const struct worker *w)
+{
+	return w->trap->fd;
+}
+
+void
+adopt_take_over(struct worker *w, int listener)
+{
+	uint64_t bound = w->bound;
+
+	adopt_begin(w, listener);
+	w->bound = bound;
+	w->trap->bound = bound != 0;
+}
+
 static void
 forget_calls(const struct worker *w)
 {

@@ -75,6 +75,11 @@ bool adopt_wanted(const struct adopt *adopt, const struct app_spec *spec);
    there was no room for it here. */
 void adopt_begin(struct worker *worker, int listener);
 
+/* The listener of its calls; -1: none. And it is one that another supervisor had,
+   of a worker that has bound already what worker->bound says. */
+int adopt_fd(const struct worker *worker);
+void adopt_take_over(struct worker *worker, int listener);
+
 /* Its process is gone. */
 void adopt_end(struct worker *worker);
 

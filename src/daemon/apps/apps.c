@@ -13,6 +13,7 @@
 #include "daemon/apps/seats.h"
 #include "daemon/apps/stopped.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/sockets/listener_open.h"
@@ -39,6 +40,10 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 	app->apps = apps;
 	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
+	app->generation = life_left_generation(apps->life, app->crew.name);
+	/* It is given out again. */
+	if (app->generation > 0)
+		app->generation--;
 	if (app_rollout_init(app, spec) < 0) {
 		free(app->crew.name);
 		free(app);
@@ -61,8 +66,12 @@ add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by)
 		return -ENOMEM;
 	apps->n_added++;
 	app->added_by = added_by;
-	log_app(LOG_LEVEL_INFO, app->crew.name, "starting %u instance%s",
-	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
+	if (life_next_left(apps->life, app->crew.name) != NULL)
+		seats_take_over(app);
+	else
+		log_app(LOG_LEVEL_INFO, app->crew.name,
+		    "starting %u instance%s", app->crew.wanted,
+		    app->crew.wanted == 1 ? "" : "s");
 	seats_fill(app);
 	app_touch(app);
 	return 0;

@@ -162,9 +162,13 @@ death_of_leader(struct worker *w)
 	struct strbuf hint = STRBUF_INIT;
 
 	hint_put(&hint, w, orphans, w->leader->timed_out);
-	stop_group(w);
+	if (!w->fostered)
+		stop_group(w);
 	process_reap(w->pid);
 	workers_remove(w->crew->all, w);
+	/* Reaped already: its number is its group's, if there is one left. */
+	if (w->fostered && orphans_look_in_group(orphans, w->pid))
+		stop_group(w);
 	w->lingering = true;
 
 	if (waits_for_group(w, orphans)) {

@@ -48,6 +48,10 @@ void leader_read_last(struct worker *worker);
 /* Forget the process and everything that belongs to it alone. */
 void leader_forget(struct worker *worker);
 
+/* It has a process, of another supervisor's; its ends of the pipes by stream, -1:
+   none, are the worker's now. */
+void leader_take_over(struct worker *worker, const int *out);
+
 /* If none of its processes was ever executed, its lanes are for others. Clients
    may wait in them: see to those before (steer_abandon()). */
 void leader_leave_unused_lanes(struct worker *worker);

@@ -8,10 +8,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/life/death_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_ledger_priv.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -140,8 +142,10 @@ worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
 		return NULL;
 	}
 	w->spec = app_spec_ref(spec);
-	w->number = workers_number(crew->all);
+	w->number = w->holder.number = workers_number(crew->all);
+	w->record = LEDGER_NOWHERE;
 	enlist(w);
+	life_ledger_note(w);
 	return w;
 }
 
@@ -154,6 +158,7 @@ worker_free(struct worker *w)
 		return;
 	with = w->leader->life->with;
 	delist(w);
+	life_ledger_drop(w);
 	leader_forget(w);
 	leave_rooms(w);
 	listeners_leave(with.listeners, &w->holder);
@@ -231,6 +236,16 @@ worker_kill(struct worker *w)
 	take(w, WORKER_EV_KILL);
 }
 
+static void
+record(struct workers *workers)
+{
+	workers->unrecorded = false;
+	for (struct crew *c = workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			if (w->unrecorded)
+				life_ledger_note(w);
+}
+
 void
 life_turn(struct life *life)
 {
@@ -238,6 +253,8 @@ life_turn(struct life *life)
 
 	while ((w = workers_posted(life->with.workers)) != NULL)
 		take_posted(w);
+	if (life->with.workers->unrecorded)
+		record(life->with.workers);
 }
 
 /* ---- deaths ---- */
@@ -246,6 +263,7 @@ void
 worker_died(struct worker *w, struct exit_status status)
 {
 	w->status = status;
+	life_ledger_dead(w);
 	leader_read_last(w);
 	take_posted(w);
 	death_of_leader(w);
@@ -259,6 +277,6 @@ life_group_shrank(struct life *life, int group)
 	for (struct crew *c = life->with.workers->crews; c != NULL;
 	    c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			if (w->lingering && w->pid == group)
+			if (w->lingering && (group == 0 || w->pid == group))
 				death_of_group(w);
 }

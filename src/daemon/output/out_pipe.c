@@ -219,6 +219,35 @@ out_pipe_open(struct out_intake *in, struct output *to,
 	return 0;
 }
 
+int
+out_pipe_take(struct out_intake *in, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int fd)
+{
+	struct out_pipe *p = pipe_new(in, to, conf, instance, stream);
+	int code;
+
+	if (p == NULL) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	p->fd = fd;
+	code = loop_add(in->loop, fd, EPOLLIN, false, ready, p, &p->handle);
+	if (code < 0) {
+		pipe_free(p);
+		return code;
+	}
+	p->holder = holder;
+	*holder = p;
+	return 0;
+}
+
+int
+out_pipe_fd(const struct out_pipe *p)
+{
+	return p != NULL ? p->fd : -1;
+}
+
 void
 out_pipe_leave(struct out_pipe **holder)
 {

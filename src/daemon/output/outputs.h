@@ -65,6 +65,11 @@ int outputs_open_pipe(struct outputs *outs, struct output *to,
     const struct conf_app *conf, unsigned instance, enum out_stream stream,
     struct out_pipe **holder, int *ret_end);
 
+/* One that is there, see out_pipe_take(). */
+int outputs_take_pipe(struct outputs *outs, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int fd);
+
 /* The last lines of each app. */
 const struct out_tails *outputs_tails(const struct outputs *outs);
 

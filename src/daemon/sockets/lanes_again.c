@@ -28,6 +28,11 @@ lanes_again_add(struct listener *l, const struct ledger_lane *r,
 	lane->deaf = (r->flags & LEDGER_DEAF) != 0;
 	/* As it was meant to be; lanes_again_begin() sees how it is. */
 	lane->listening = (r->flags & LEDGER_LISTENING) != 0;
+	lane->live = (r->flags & LEDGER_LIVE) != 0;
+	lane->held_by = r->holder;
+	lane->claimed = r->claimed;
+	if ((r->flags & LEDGER_COMMON) != 0)
+		l->lanes.common = lane;
 	return 0;
 }
 

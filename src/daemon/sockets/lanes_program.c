@@ -260,6 +260,15 @@ lanes_program_joined(struct lane *lane)
 		lanes_program_again(l);
 }
 
+static bool
+any_live(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->live && ls->v[i]->listening)
+			return true;
+	return false;
+}
+
 void
 lanes_program_found_again(struct lane *lane)
 {
@@ -271,7 +280,7 @@ lanes_program_found_again(struct lane *lane)
 	if (lane->joined > ls->joins)
 		ls->joins = lane->joined;
 	lanes_order_joined(lane);
-	if (ls->order.n == 1)
+	if (ls->order.n == 1 && !any_live(ls))
 		lane->live = true;
 	listener_ledger_lane(lane);
 }
@@ -354,7 +363,10 @@ lanes_program_expect(struct listener *l, size_t n)
 void
 lanes_program_set_live(struct lane *lane, bool live)
 {
+	if (lane->live == live)
+		return;
 	lane->live = live;
+	listener_ledger_lane(lane);
 }
 
 bool

@@ -71,6 +71,7 @@ struct steering_flows;
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
 	struct log_about about;
+	uint64_t number;	/* another one's is another, and not 0 */
 	const void *crowd;	/* with whom it would share one: all who have
 				   the same here */
 };
@@ -99,6 +100,8 @@ struct lane {
 	uint64_t claimed;	/* which of its holder's processes has asked
 				   for it last, lanes_claim(); 0: none */
 	bool deserted;		/* its holder runs, and has closed it */
+	uint64_t held_by;	/* that number's, who is about to be taken over
+				   too: listeners_rejoin(); 0: nobody's */
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */

@@ -101,8 +101,13 @@ listener_ledger_lane(struct lane *lane)
 		.fd = lane->fd,
 		.slot = lane->slot,
 		.flags = (lane->listening ? LEDGER_LISTENING : 0U) |
-		    (lane->deaf ? LEDGER_DEAF : 0U),
+		    (lane->deaf ? LEDGER_DEAF : 0U) |
+		    (lane == l->lanes.common ? LEDGER_COMMON : 0U) |
+		    (lane->live ? LEDGER_LIVE : 0U),
 		.joined = lane->joined,
+		.holder = lane->holder != NULL ? lane->holder->number :
+		    lane->held_by,
+		.claimed = lane->claimed,
 	};
 
 	/* Of a listener that has no record nobody would find it. */

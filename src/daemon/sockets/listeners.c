@@ -372,3 +372,17 @@ listeners_leave(struct listeners *ls, const struct lane_holder *holder)
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
 		lanes_leave(l, holder);
 }
+
+void
+listeners_rejoin(struct listeners *ls, const struct lane_holder *holder)
+{
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		lanes_rejoin(l, holder);
+}
+
+void
+listeners_rejoined(struct listeners *ls)
+{
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		lanes_rejoined(l);
+}

@@ -152,6 +152,12 @@ void listener_reclaim(struct listener *listener);
 /* That worker was seen to have it open: to be asked first the next time. */
 void listener_note_seen(struct listener *listener, pid_t pid);
 
+/* A worker of the supervisor before is taken over: the lanes that it had are its
+   own again; and all are who will be. */
+void listeners_rejoin(struct listeners *listeners,
+    const struct lane_holder *holder);
+void listeners_rejoined(struct listeners *listeners);
+
 /* A worker is gone: its lanes are free. */
 void listeners_leave(struct listeners *listeners,
     const struct lane_holder *holder);

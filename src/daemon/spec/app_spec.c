@@ -482,6 +482,17 @@ app_spec_note_seen(struct app_spec *spec)
 }
 
 void
+app_spec_take_over(struct app_spec *spec, uint64_t taken,
+    enum balance_accepts accepts, bool seen)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		spec->taken[i] |= (taken >> i & 1) != 0;
+	spec->seen |= seen;
+	if (accepts != BALANCE_ACCEPTS_UNKNOWN)
+		app_spec_decide(spec, accepts);
+}
+
+void
 app_spec_note_failed(struct app_spec *spec)
 {
 	spec->failed = true;

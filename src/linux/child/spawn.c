@@ -200,7 +200,7 @@ child_run(const struct spawn_plan *plan, int report, pid_t parent)
 		child_fail(report, SPAWN_CREDS);
 	/* A change of uid clears it (prctl(2)), hence after; and the parent
 	   may have died before. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+	if (!plan->survives && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		child_fail(report, SPAWN_PARENT);
 	if (getppid() != parent)
 		_exit(127);

@@ -35,6 +35,7 @@ struct spawn_plan {
 	int32_t umask;			/* -1: stay */
 	struct rlimit nofile;
 	const struct conf_creds *creds;
+	bool survives;			/* us; else it is killed then */
 };
 
 enum spawn_stage {

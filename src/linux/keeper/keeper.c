@@ -239,6 +239,29 @@ tell_death(pid_t pid, int ms, bool was_slow)
 		    ms / 1000);
 }
 
+/* Of what is the next one's nothing is. */
+static void
+begin_to_clear(void)
+{
+	bool spares = k.page->spares && k.setup->ledger == NULL;
+
+	k.clearing = k.stops || k.setup->ledger == NULL;
+	k.clear_by = after(spares ? SPARE_MS : CLEAR_MS);
+}
+
+/* It has stopped its workers, unless it could not even begin. */
+static void
+supervisor_ended(int status)
+{
+	if (k.page->restarts == 0 || k.setup->ledger == NULL) {
+		end_with(status);
+		return;
+	}
+	k.stops = true;
+	k.status = status;
+	begin_to_clear();
+}
+
 static void
 supervisor_died(pid_t pid, int status)
 {
@@ -252,7 +275,7 @@ supervisor_died(pid_t pid, int status)
 	   once is not given up for a file that cannot be read just now. */
 	if (WIFEXITED(status) && (k.page->up || !k.has_been_up ||
 	    WEXITSTATUS(status) == 0 || k.page->stopping)) {
-		end_with(WEXITSTATUS(status));
+		supervisor_ended(WEXITSTATUS(status));
 		return;
 	}
 	k.stops = k.page->stopping;
@@ -264,21 +287,42 @@ supervisor_died(pid_t pid, int status)
 	tell_death(pid, ms, was_slow);
 	k.status = k.stops || ms < 0 ? 1 : 0;
 	k.stops = k.stops || ms < 0;
-	k.clearing = true;
-	k.clear_by = after(k.page->spares ? SPARE_MS : CLEAR_MS);
+	begin_to_clear();
 	k.next = after(ms);
 }
 
-/* Its workers have had their SIGKILL from the kernel. */
+/* Without a ledger its workers have had their SIGKILL from the kernel. */
 static void
 clear(void)
 {
-	if (keeper_kill_children(k.page->spares) &&
+	if (keeper_kill_children(k.setup->ledger, k.page->spares) &&
 	    mono_before(mono_now(), k.clear_by))
 		return;
 	k.clearing = false;
 	if (k.stops)
 		end_with(k.status);
+}
+
+/* A worker that is ours by now, or what one has left. */
+static void
+tell_reaped(pid_t pid, int status)
+{
+	struct keeper_page *p = k.page;
+
+	if (keeper_reaped(pid) || k.stops || k.setup->ledger == NULL)
+		return;
+	p->deaths[p->died % KEEPER_DEATHS] = (struct keeper_death){
+		.pid = pid, .status = status,
+	};
+	__atomic_store_n(&p->died, p->died + 1, __ATOMIC_RELEASE);
+	wake();
+}
+
+static bool
+has_room(void)
+{
+	return k.stops || k.page->died - __atomic_load_n(&k.page->buried,
+	    __ATOMIC_ACQUIRE) < KEEPER_DEATHS;
 }
 
 static void
@@ -287,11 +331,15 @@ reap(void)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	/* Before those that wait for it to be told. */
+	if (k.supervisor != 0 &&
+	    waitpid(k.supervisor, &status, WNOHANG) == k.supervisor)
+		supervisor_died(k.supervisor, status);
+	while (has_room() && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == k.supervisor)
 			supervisor_died(pid, status);
 		else
-			keeper_reaped(pid);
+			tell_reaped(pid, status);
 	}
 }
 
@@ -329,6 +377,7 @@ do_asked(void)
 	send_mail();
 	do_listen();
 	note_up();
+	reap();
 }
 
 /* ---- signals ---- */
@@ -399,6 +448,14 @@ stop_alone(void *ctx, int signo, int pid, bool hangup)
 	k.clear_by = after(CLEAR_MS);
 }
 
+/* One is about to be started, which sees to it. */
+static bool
+next_is_due(void)
+{
+	return k.setup->ledger != NULL && !k.stops && !k.clearing &&
+	    k.deaths <= 1;
+}
+
 static void
 take(const siginfo_t *info)
 {
@@ -411,7 +468,8 @@ take(const siginfo_t *info)
 		reap();
 	else if (s.signo == KEEPER_POKE)
 		do_asked();
-	else if (k.supervisor == 0 && (stops(s.signo) || s.signo == SIGHUP))
+	else if (k.supervisor == 0 && !next_is_due() &&
+	    (stops(s.signo) || s.signo == SIGHUP))
 		signals_give(s.signo, s.code, s.pid, stop_alone, NULL);
 	else if (k.first && k.page->pid != 1 && stops(s.signo) &&
 	    !__atomic_load_n(&k.page->takes_signals, __ATOMIC_ACQUIRE))

@@ -12,6 +12,8 @@
 
 #include <stdbool.h>
 
+struct ledger;
+
 struct keeper_setup {
 	/* In the child: returns the exit status of the program. */
 	int (*supervise)(void *ctx);
@@ -19,6 +21,9 @@ struct keeper_setup {
 	int argc;		/* main()'s, for the titles of ps(1) */
 	char **argv;
 	int ready_fd;		/* of background_fork(); -1: none */
+	/* What a supervisor that dies has left of workers is the next one's, and
+	   these are in it. NULL: it is killed. */
+	const struct ledger *ledger;
 };
 
 /*
@@ -28,7 +33,8 @@ struct keeper_setup {
  * another had been up: that one, and one that is killed by a signal, is started
  * again, at once if it had come up, else with growing delays; after five deaths
  * within 10 s every 10 s. If none has ever come up by then, the program ends with
- * 1. A signal that stops, during the first start, ends it as if it were not
+ * 1. Workers outlive a supervisor that another one comes after; the keeper reaps them
+ * then, and tells of it (keeper_share.h). A signal that stops, during the first start, ends it as if it were not
  * handled, but not process 1.
  */
 int keeper_run(const struct keeper_setup *setup);

@@ -9,8 +9,11 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_records.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_page.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/process/process.h"
 
@@ -26,8 +29,8 @@ keeper_note_strangers(void)
 		n_strangers = 0;
 }
 
-static bool
-is_stranger(pid_t pid)
+bool
+keeper_is_stranger(pid_t pid)
 {
 	for (size_t i = 0; i < n_strangers; i++)
 		if (strangers[i] == pid)
@@ -35,21 +38,42 @@ is_stranger(pid_t pid)
 	return false;
 }
 
-void
+bool
 keeper_reaped(pid_t pid)
 {
 	for (size_t i = 0; i < n_strangers; i++)
-		if (strangers[i] == pid)
-			strangers[i--] = strangers[--n_strangers];
+		if (strangers[i] == pid) {
+			strangers[i] = strangers[--n_strangers];
+			return true;
+		}
+	return false;
+}
+
+/* As it is by now: the supervisor's view of where its end is, is its own. */
+static bool
+is_worker(const struct ledger *ledger, pid_t pid)
+{
+	struct ledger_worker r;
+	struct ledger now;
+
+	if (ledger_open(&now, ledger->memory, ledger->size, NULL) < 0)
+		return false;
+	for (uint32_t i = 0; i < ledger_end(&now, LEDGER_WORKER); i++)
+		if (ledger_get(&now, LEDGER_WORKER, i, &r) == 1 &&
+		    r.pid == pid)
+			return true;
+	return false;
 }
 
 static bool
-end_child(pid_t pid, bool spare)
+end_child(const struct ledger *ledger, pid_t pid, bool spare)
 {
-	if (is_stranger(pid))
+	if (keeper_is_stranger(pid))
 		return false;
-	if (spare)
+	if (spare && ledger == NULL)
 		return true;
+	if (spare && !is_worker(ledger, pid))
+		return false;
 	/* It is our unreaped child, so the number is its own. */
 	if (getpgid(pid) == pid)
 		process_kill_group(pid, SIGKILL);
@@ -73,7 +97,7 @@ end_unlisted(bool spare)
 }
 
 bool
-keeper_kill_children(bool spare)
+keeper_kill_children(const struct ledger *ledger, bool spare)
 {
 	char path[64], text[1024];
 	bool any = false;
@@ -93,7 +117,7 @@ keeper_kill_children(bool spare)
 				pid = pid * 10 + (text[i] - '0');
 				continue;
 			}
-			if (pid > 0 && end_child(pid, spare))
+			if (pid > 0 && end_child(ledger, pid, spare))
 				any = true;
 			pid = 0;
 		}

@@ -7,17 +7,21 @@
 
 #include "linux/ledger/descriptors.h"
 
+struct ledger;
+
 /* Note the children that we have already: they are none of our business. */
 void keeper_note_strangers(void);
 
-/* This child is reaped: whoever gets its number is somebody else. */
-void keeper_reaped(pid_t pid);
+/* This child is reaped: whoever gets its number is somebody else. Was it a
+   stranger? */
+bool keeper_reaped(pid_t pid);
 
 /*
  * Kill the children that there are, but for strangers, with their groups; `spare`:
- * only look. Returns whether there was any. Asks for no memory.
+ * no others than the workers in the ledger, or where there is none: only look.
+ * Returns whether there was any. Asks for no memory.
  */
-bool keeper_kill_children(bool spare);
+bool keeper_kill_children(const struct ledger *ledger, bool spare);
 
 /* In the next supervisor, before anything else: note what the one before had open.
    What the program was started with is not among it, nor what the keeper and the

@@ -17,6 +17,14 @@
    second one of its kind and sender is left out where there is no room. */
 #define KEEPER_SIGNALS	64
 
+/* Of children of the keeper's; with so many untold it reaps nobody more. */
+#define KEEPER_DEATHS	256
+
+struct keeper_death {
+	pid_t pid;
+	int status;		/* wait(2)'s */
+};
+
 struct keeper_signal {
 	int signo;
 	int code;		/* si_code */
@@ -40,9 +48,12 @@ struct keeper_page {
 	char death[64];		/* of the last one */
 	struct keeper_signal signals[KEEPER_SIGNALS];
 	unsigned put;		/* so many signals so far */
+	struct keeper_death deaths[KEEPER_DEATHS];
+	unsigned died;		/* so many so far */
 
 	/* The supervisor's. */
 	unsigned taken;		/* and so many of them */
+	unsigned buried;	/* … of the deaths */
 	bool takes_signals;
 	bool up;
 	bool stopping;

@@ -1,3 +1,5 @@
+#include <sys/wait.h>
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -6,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/mono.h"
+#include "core/worker/obituary.h"
 #include "linux/keeper/background.h"
+#include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_page.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/loop/signals.h"
@@ -62,6 +66,14 @@ keeper_taken(void)
 	(void)!read(keeper_wake_fd(), &n, sizeof(n));
 }
 
+void
+keeper_look_again(void)
+{
+	const uint64_t one = 1;
+
+	(void)!write(keeper_wake_fd(), &one, sizeof(one));
+}
+
 /* A number of a process is not another's as long as it is our parent. */
 static bool
 poke(void)
@@ -95,6 +107,52 @@ keeper_read_signals(void (*fn)(void *ctx, int signo, int pid, bool hangup),
 		__atomic_store_n(&p->taken, p->taken + 1, __ATOMIC_RELEASE);
 		signals_give(s.signo, s.code, s.pid, fn, ctx);
 	}
+}
+
+/* ---- deaths ---- */
+
+static struct exit_status
+status_of(int status)
+{
+	return (struct exit_status){
+		.signalled = WIFSIGNALED(status),
+		.core_dumped = WIFSIGNALED(status) && WCOREDUMP(status),
+		.code = WIFSIGNALED(status) ? WTERMSIG(status) :
+		    WEXITSTATUS(status),
+	};
+}
+
+void
+keeper_read_deaths(void (*fn)(void *ctx, pid_t pid,
+    struct exit_status status), void *ctx)
+{
+	struct keeper_page *p = keeper_page();
+	bool full = false;
+
+	while (p->buried != __atomic_load_n(&p->died, __ATOMIC_ACQUIRE)) {
+		struct keeper_death d = p->deaths[p->buried % KEEPER_DEATHS];
+
+		full |= p->died - p->buried == KEEPER_DEATHS;
+		(void)keeper_reaped(d.pid);
+		fn(ctx, d.pid, status_of(d.status));
+		__atomic_store_n(&p->buried, p->buried + 1, __ATOMIC_RELEASE);
+	}
+	if (full)
+		(void)poke();
+}
+
+bool
+keeper_has_death(pid_t pid)
+{
+	const struct keeper_page *p = keeper_page();
+
+	if (p == NULL)
+		return false;
+	for (unsigned i = p->buried; i != __atomic_load_n(&p->died,
+	    __ATOMIC_ACQUIRE); i++)
+		if (p->deaths[i % KEEPER_DEATHS].pid == pid)
+			return true;
+	return false;
 }
 
 /* ---- how it goes ---- */

@@ -19,6 +19,9 @@ pid_t keeper_pid(void);
 /* It was there, and has died: everything is to be stopped. */
 bool keeper_is_gone(void);
 
+/* Whatever it has for us, we are to look at it again. */
+void keeper_look_again(void);
+
 /* How many supervisors have died, and the words for how the last one did: "" if
    none has. */
 unsigned keeper_restarts(void);
@@ -28,6 +31,21 @@ const char *keeper_last_death(void);
    keeper. keeper_taken() makes it unreadable again, before one looks. */
 int keeper_wake_fd(void);
 void keeper_taken(void);
+
+/*
+ * Children of the keeper that were reaped, in order: workers that a supervisor before
+ * has started, and what they left behind. What `fn` is told of it is not told
+ * again, unless it dies of it.
+ */
+struct exit_status;
+void keeper_read_deaths(void (*fn)(void *ctx, pid_t pid,
+    struct exit_status status), void *ctx);
+
+/* Is this one's death among those that are still to be read? */
+bool keeper_has_death(pid_t pid);
+
+/* Was it a child of the keeper's before there was any supervisor? */
+bool keeper_is_stranger(pid_t pid);
 
 /* We take signals from now on, and do not want to be killed for one. */
 void keeper_takes_signals(void);
