@@ -36,6 +36,7 @@
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/workers.h"
 #include "linux/file/pidfile.h"
+#include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"

@@ -563,8 +563,13 @@ class Clusterd:
     # its workers
 
     def children(self):
-        """But for the one that looks at the others."""
-        return [pid for pid in children_of(self.pid) if not is_looker(pid)]
+        """But for the one that looks at the others; and those that supervisors
+        before have left, which are the keeper's."""
+        own = [pid for pid in children_of(self.pid) if not is_looker(pid)]
+        if self.pid == self.keeper:
+            return own
+        return own + [pid for pid in children_of(self.keeper)
+                      if b"CLUSTERD_WORKER_ID=" in read_proc(pid, "environ")]
 
     def workers(self):
         """Living children."""
@@ -646,7 +651,7 @@ class Clusterd:
 
     def is_at_rest(self):
         """No death and no client is left to be seen to, and it waits."""
-        return (len(children_of(self.pid)) == len(self.workers()) and
+        return (set(children_of(self.pid)) <= set(self.workers()) and
                 not self.clients() and process_state(self.pid) == "S")
 
     def kinds_at_rest(self):

@@ -1,5 +1,3 @@
-#include <sys/wait.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -19,6 +17,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
+#include "linux/process/stands_still.h"
 
 /* How long a look goes on before everything else gets its turn. */
 #define SPELL_MS	2
@@ -141,18 +140,6 @@ try_later(struct drainage *x)
 	thaw(x);
 	x->drain.quiet = MONO_NEVER;
 	look_again(x, after_gap(x, AGAIN_MS));
-}
-
-/* All threads of it. */
-static bool
-stands_still(const struct drainage *x)
-{
-	pid_t pid = x->worker->pid;
-	siginfo_t info;
-
-	memset(&info, 0, sizeof(info));
-	return waitid(P_PID, (id_t)pid, &info,
-	    WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
 /* ---- a look ---- */
@@ -440,7 +427,7 @@ look_at(struct drainage *x)
 	if (x->looks) {
 		x->all->at = x;
 		go_on(x);
-	} else if (!is_frozen(x) || stands_still(x))
+	} else if (!is_frozen(x) || process_stands_still(x->worker->pid))
 		begin_look(x);
 	else if (mono_ms_between(x->frozen_since, mono_now()) < FROZEN_MAX_MS)
 		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));

@@ -51,6 +51,7 @@ orphans_note_strangers(struct orphans *o)
 {
 	if (process_children(&o->strangers, &o->n_strangers) < 0)
 		o->n_strangers = 0;
+	o->keeps = keeper_spares_orphans();
 }
 
 struct mono
@@ -260,6 +261,13 @@ send_signal(const struct orphan *x)
 	process_kill(x->pid, SIGCONT);
 }
 
+/* Whose it was a supervisor before has known. */
+static bool
+is_maybe_kept(pid_t pid)
+{
+	return keeper_spares_orphans() && process_is_fostered(pid);
+}
+
 /* It is seen for the first time. */
 static void
 take(struct orphans *o, pid_t pid, struct legacy *l)
@@ -271,7 +279,8 @@ take(struct orphans *o, pid_t pid, struct legacy *l)
 		return;
 	}
 	*x = (struct orphan){
-		.pid = pid, .legacy = l, .kept = l != NULL && l->keep,
+		.pid = pid, .legacy = l,
+		.kept = l != NULL ? l->keep : is_maybe_kept(pid),
 		.kill_at = MONO_NEVER,
 	};
 	TAILQ_INSERT_TAIL(&o->known, x, entry);

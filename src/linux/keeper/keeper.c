@@ -127,7 +127,7 @@ start_supervisor(void)
 	page->takes_signals = false;
 	page->up = false;
 	page->stopping = false;
-	page->spares = false;
+	page->spares = page->spares && k.setup->ledger != NULL;
 	page->listens = KEEPER_IDLE;
 	page->mail = KEEPER_IDLE;
 	log_follow(&page->log);

@@ -13,7 +13,6 @@
 #include "core/ledger/ledger_records.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_page.h"
-#include "linux/keeper/keeper_share.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/process/process.h"
 

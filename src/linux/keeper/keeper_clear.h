@@ -16,6 +16,9 @@ void keeper_note_strangers(void);
    stranger? */
 bool keeper_reaped(pid_t pid);
 
+/* Was it a child of the keeper's before there was any supervisor? */
+bool keeper_is_stranger(pid_t pid);
+
 /*
  * Kill the children that there are, but for strangers, with their groups; `spare`:
  * no others than the workers in the ledger, or where there is none: only look.

@@ -192,6 +192,12 @@ keeper_spare_orphans(void)
 		keeper_page()->spares = true;
 }
 
+bool
+keeper_spares_orphans(void)
+{
+	return keeper_page() != NULL && keeper_page()->spares;
+}
+
 /* ---- what the keeper does for us ---- */
 
 int

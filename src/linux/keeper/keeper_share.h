@@ -44,9 +44,6 @@ void keeper_read_deaths(void (*fn)(void *ctx, pid_t pid,
 /* Is this one's death among those that are still to be read? */
 bool keeper_has_death(pid_t pid);
 
-/* Was it a child of the keeper's before there was any supervisor? */
-bool keeper_is_stranger(pid_t pid);
-
 /* We take signals from now on, and do not want to be killed for one. */
 void keeper_takes_signals(void);
 
@@ -67,6 +64,9 @@ void keeper_stopping(void);
 
 /* Some app lets its orphans live, so the keeper is not to kill what is left. */
 void keeper_spare_orphans(void);
+
+/* Was that said, by this supervisor or one before? */
+bool keeper_spares_orphans(void);
 
 /*
  * The keeper is to send the text to that address, by this socket, which stays

@@ -1,5 +1,6 @@
 """A supervisor that is killed leaves its listeners to the next one: whoever waits
-in their queues is served, and nobody is refused meanwhile."""
+in their queues is served, and nobody is refused meanwhile; also where its workers
+die with it."""
 
 import contextlib
 import os
@@ -14,7 +15,7 @@ import pytest
 
 from binder import NONBLOCK, binder, tcp
 from harness import (HAS_KEEPER, PROBE, SLOW, ask_udp, free_port, get,
-                     is_alive, read_answer,
+                     is_alive, kill, read_answer,
                      start_with_sockets, wait_until)
 from lanes import (ALL, as_nobody, needs, nobodys_probe,
                    parametrized)
@@ -65,6 +66,8 @@ def check_queues(d, address, ready=N, read=read_answer):
             waiting = [stack.enter_context(connect(address))
                        for _ in range(CLIENTS)]
             old = take_the_supervisor(d)
+            for pid in workers:
+                kill(pid)
             waiting += [stack.enter_context(connect(address))
                         for _ in range(CLIENTS)]
             new = wait_next(d, old, ready)
@@ -146,6 +149,8 @@ def test_datagrams_that_wait_are_answered(box):
                 s.send(b"x")
                 clients.append(s)
             old = take_the_supervisor(d)
+            for pid in workers:
+                kill(pid)
             wait_next(d, old)
         for s in clients:
             assert b"pid" in s.recv(4096)

@@ -46,6 +46,7 @@ struct fake fake;
 
 static struct loop *loop;
 static struct workers workers;
+static struct life nobody_left;
 static struct outputs outputs;
 static struct strbuf told;
 static struct mono now;
@@ -361,6 +362,7 @@ fake_open(void **state)
 	fake = (struct fake){
 		.listeners = { .inotify = -1 },
 		.apps = {
+			.life = &nobody_left,
 			.workers = &workers,
 			.watch = &watch,
 			.house = {
