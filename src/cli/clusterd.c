@@ -22,6 +22,7 @@
 #include "core/names/address.h"
 #include "core/names/words.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/config/conf_again.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
 #include "linux/file/place.h"
@@ -212,6 +213,20 @@ act(const struct options *o, const struct conf_origin *origin,
 	return status;
 }
 
+/* What is in force under the supervisor before, whatever stands in the file by
+   now. */
+static int
+load(const struct run *r, const struct conf_origin *origin,
+    struct config **ret_config, struct conf_errors *errors)
+{
+	int code = r->ledger != NULL ?
+	    conf_again_program(origin, r->ledger, ret_config) : 0;
+
+	if (code < 0 || *ret_config != NULL)
+		return code;
+	return conf_load_wait(origin, ret_config, errors);
+}
+
 static int
 run(void *ctx)
 {
@@ -231,7 +246,7 @@ run(void *ctx)
 
 	if (o->config == NULL && source_of_options(o, &source) < 0) {
 		status = out_of_memory();
-	} else if ((code = conf_load_wait(&origin, &config, &errors)) < 0) {
+	} else if ((code = load(r, &origin, &config, &errors)) < 0) {
 		fprintf(stderr, "clusterd: cannot load the configuration: "
 		    "%s\n", strerror(-code));
 		status = 1;

@@ -15,11 +15,12 @@
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
-#include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/stopped.h"
+#include "daemon/config/conf_again.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
+#include "daemon/config/start_list.h"
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
 #include "daemon/life/life.h"
@@ -485,22 +486,25 @@ end_look_back(struct supervisor *sup)
 /* Bind everything, then start everything: a port that is taken stops us
    before any worker runs. */
 static int
-start_apps(struct supervisor *sup, struct error *err)
+start_apps(struct supervisor *sup, const struct conf_again *again,
+    struct error *err)
 {
-	struct config *config = sup->reloads.config;
-	struct app_spec **specs = NULL;
-	int code = adopt_check(&sup->adopt, config, err);
+	struct start_list list = { .v = NULL };
+	int code = start_list_make(&list, &sup->apps, sup->reloads.config,
+	    again, err);
 
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		code = adopt_check(&sup->adopt, list.v[i].config, err);
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		code = balancing_check(&sup->listeners.balancing,
+		    list.v[i].config, err);
 	if (code == 0)
-		code = balancing_check(&sup->listeners.balancing, config, err);
-	if (code == 0)
-		code = app_specs_open(&sup->apps, config, NULL, &specs, err);
+		code = start_list_open(&list, &sup->apps, err);
 	listeners_disinherit(&sup->listeners, warn_unused);
 	listeners_run(&sup->listeners);
-	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		if (apps_add(&sup->apps, specs[i], true) < 0)
-			code = error_set(err, -ENOMEM, "out of memory");
-	app_specs_free(specs, config->n_apps);
+	if (code == 0)
+		code = start_list_add(&list, &sup->apps, err);
+	start_list_free(&list);
 	if (code == 0)
 		end_look_back(sup);
 	return code;
@@ -513,6 +517,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 {
 	size_t unusable = 0;
 	struct descriptors left = setup->left;
+	struct conf_again again;
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
@@ -530,6 +535,8 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 		return EX_CONFIG;
 	keeper_has_log();
 	life_look_back(&sup->life, setup->ledger, &left);
+	conf_again_open(&again, setup->origin, setup->ledger,
+	    sup->reloads.config, &left);
 	listeners_take_over(&sup->listeners, &left);
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
@@ -546,7 +553,12 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	life_raise_nofile(&sup->life);
 	apps_count_cpus(&sup->apps);
 	sup->program.starting = true;
-	return start_apps(sup, err) < 0 ? EX_UNAVAILABLE : 0;
+	code = start_apps(sup, &again, err);
+	conf_again_close(&again);
+	if (code < 0)
+		return EX_UNAVAILABLE;
+	apps_keep(&sup->apps, setup->ledger, sup->reloads.config);
+	return 0;
 }
 
 static void

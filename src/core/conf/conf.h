@@ -220,6 +220,9 @@ struct config {
 	int64_t stop_delay_ms;	/* from the order to stop to its beginning */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
+	int text;		/* of whoever has read it: a descriptor of what
+				   stood there, … */
+	void (*close_text)(int *text);	/* … which ends with it; or NULL */
 };
 
 /* Free what it holds; the credentials are then not set. */

@@ -469,6 +469,7 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	if (c.config == NULL)
 		return -ENOMEM;
 	c.config->refs = 1;
+	c.config->text = -1;
 	c.config->file = strdup(errors->file);
 	c.config->apps = calloc(n, sizeof(*c.config->apps));
 	c.notes = calloc(n, sizeof(*c.notes));

@@ -16,6 +16,7 @@
 #define LISTENERS 4096
 #define LANES 65536
 #define WORKERS 16384
+#define CONFS 4096
 
 /* So that another area's first page is its own. */
 #define ALIGNMENT 4096
@@ -62,6 +63,7 @@ static const struct {
 	[LEDGER_LANE] = { sizeof(struct ledger_lane), LANES },
 	[LEDGER_WORKER] = { sizeof(struct ledger_worker), WORKERS },
 	[LEDGER_PROGRAM] = { sizeof(struct ledger_program), 1 },
+	[LEDGER_CONF] = { sizeof(struct ledger_conf), CONFS },
 };
 
 static struct head *

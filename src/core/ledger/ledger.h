@@ -48,8 +48,9 @@ enum ledger_kind {
 	LEDGER_LANE = 2,
 	LEDGER_WORKER = 3,
 	LEDGER_PROGRAM = 4,	/* one */
+	LEDGER_CONF = 5,
 };
-#define LEDGER_KINDS 5
+#define LEDGER_KINDS 6
 
 #define LEDGER_NOWHERE UINT32_MAX
 

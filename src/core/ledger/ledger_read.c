@@ -20,6 +20,8 @@ static_assert(sizeof(struct ledger_listener) == 72 + 2 * 72 +
 static_assert(sizeof(struct ledger_lane) == 56, "no padding");
 static_assert(sizeof(struct ledger_worker) == 104 + 8 * LEDGER_DEATHS + 40 +
     LEDGER_APP_SIZE, "no padding");
+static_assert(sizeof(struct ledger_conf) == 32 + LEDGER_APP_SIZE,
+    "no padding");
 static_assert(sizeof(struct ledger_program) == 40 + LEDGER_PATH_SIZE,
     "no padding");
 
@@ -94,6 +96,21 @@ ledger_get_worker(const struct ledger *l, uint32_t place,
 	    !is_fd(r.notify) || !is_fd(r.trap) || !is_fd(r.out[0]) ||
 	    !is_fd(r.out[1]) || !is_text(r.app, sizeof(r.app)) ||
 	    r.app[0] == '\0')
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
+ledger_get_conf(const struct ledger *l, uint32_t place, struct ledger_conf *ret)
+{
+	struct ledger_conf r;
+	int code = ledger_get(l, LEDGER_CONF, place, &r);
+
+	if (code <= 0)
+		return code;
+	if (!is_fd(r.text) || r.wanted > INSTANCE_MAX ||
+	    !is_text(r.app, sizeof(r.app)))
 		return -EBADMSG;
 	*ret = r;
 	return 1;

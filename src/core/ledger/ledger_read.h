@@ -20,6 +20,8 @@ int ledger_get_lane(const struct ledger *ledger, uint32_t place,
     struct ledger_lane *ret_record);
 int ledger_get_worker(const struct ledger *ledger, uint32_t place,
     struct ledger_worker *ret_record);
+int ledger_get_conf(const struct ledger *ledger, uint32_t place,
+    struct ledger_conf *ret_record);
 int ledger_get_program(const struct ledger *ledger,
     struct ledger_program *ret_record);
 

@@ -127,6 +127,23 @@ struct ledger_worker {
 	char app[LEDGER_APP_SIZE];
 };
 
+enum ledger_conf_flag {
+	LEDGER_STOPPED = 1 << 0,	/* by request */
+};
+
+/* An app, and the configuration that is in force of it; or of the program. */
+struct ledger_conf {
+	uint64_t text_ino;
+	int32_t text;		/* the descriptor of what stood in the file; -1:
+				   it came from elsewhere */
+	uint32_t flags;
+	uint32_t generation;	/* of what is in force … */
+	uint32_t latest;	/* … and the latest that was given out */
+	uint32_t wanted;	/* seats */
+	uint32_t reserved;
+	char app[LEDGER_APP_SIZE];	/* empty: the program */
+};
+
 /* What is of no app: there is one, in place 0. */
 struct ledger_program {
 	uint64_t run_id;	/* of CLUSTERD_WORKER_ID */

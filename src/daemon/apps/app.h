@@ -19,6 +19,8 @@
 
 struct adopt_review;
 struct app;
+struct ledger;
+struct ledger_conf;
 struct life;
 struct listener;
 struct steering;
@@ -48,6 +50,8 @@ struct apps {
 	struct app *first;		/* removed ones until they are gone */
 	uint64_t n_added;
 	uint64_t n_reloads;		/* asked for */
+	struct ledger *ledger;		/* in which they stand; NULL: in none */
+	uint32_t record;		/* app_ledger's: of the program */
 	bool stopping;
 	bool refusing;			/* new clients of all listeners are to
 					   be refused, as there is time */
@@ -81,6 +85,7 @@ struct app {
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	bool came_up;		/* every seat was ready or final once */
+	uint32_t record;	/* app_ledger's */
 	uint64_t to_retire;	/* its workers up to that number, as there
 					   is time; 0: none */
 	/* app_rollout.c, and crew's stable, target and wanted */

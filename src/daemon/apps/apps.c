@@ -6,8 +6,11 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_instance.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_records.h"
 #include "core/names/address.h"
 #include "daemon/adopt/adopt_review.h"
+#include "daemon/apps/app_ledger.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
@@ -24,8 +27,19 @@
 
 /* ---- an app's beginning and end ---- */
 
+/* Generations go on. */
+static void
+take_over_record(struct app *app, const struct ledger_conf *r)
+{
+	if (r->latest > app->generation)
+		app->generation = r->latest;
+	if (r->wanted > 0)
+		app->crew.wanted = r->wanted;
+}
+
 static struct app *
-app_new(struct apps *apps, struct app_spec *spec, bool initial)
+app_new(struct apps *apps, struct app_spec *spec, bool initial,
+    const struct ledger_conf *again)
 {
 	struct app *app = calloc(1, sizeof(*app));
 	struct app **end = &apps->first;
@@ -40,15 +54,17 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 	app->apps = apps;
 	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
-	app->generation = life_left_generation(apps->life, app->crew.name);
+	app->record = LEDGER_NOWHERE;
 	/* It is given out again. */
-	if (app->generation > 0)
-		app->generation--;
+	if (again != NULL && again->generation > 0)
+		app->generation = again->generation - 1;
 	if (app_rollout_init(app, spec) < 0) {
 		free(app->crew.name);
 		free(app);
 		return NULL;
 	}
+	if (again != NULL)
+		take_over_record(app, again);
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -58,9 +74,10 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 
 /* `added_by`: the number of the reload; 0: none. */
 static int
-add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by)
+add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by,
+    const struct ledger_conf *again)
 {
-	struct app *app = app_new(apps, spec, initial);
+	struct app *app = app_new(apps, spec, initial, again);
 
 	if (app == NULL)
 		return -ENOMEM;
@@ -117,7 +134,42 @@ apps_close(struct apps *apps)
 int
 apps_add(struct apps *apps, struct app_spec *spec, bool initial)
 {
-	return add(apps, spec, initial, initial ? 0 : apps->n_reloads);
+	return add(apps, spec, initial, initial ? 0 : apps->n_reloads, NULL);
+}
+
+int
+apps_add_again(struct apps *apps, struct app_spec *spec,
+    const struct ledger_conf *record)
+{
+	return add(apps, spec, true, 0, record);
+}
+
+/* What another supervisor has written there ends only when ours is there. */
+void
+apps_keep(struct apps *apps, struct ledger *ledger,
+    const struct config *config)
+{
+	uint32_t end = ledger != NULL ? ledger_end(ledger, LEDGER_CONF) : 0;
+	bool *old = calloc(end + 1, sizeof(*old));
+	struct ledger_conf r;
+
+	if (old == NULL || ledger == NULL) {
+		free(old);
+		return;
+	}
+	for (uint32_t i = 0; i < end; i++)
+		old[i] = ledger_get(ledger, LEDGER_CONF, i, &r) != 0;
+	apps->ledger = ledger;
+	apps->record = LEDGER_NOWHERE;
+	app_ledger_program(apps, config);
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		app_ledger_note(a);
+	for (struct stopped_app *s = apps->stopped; s != NULL; s = s->next)
+		app_ledger_stopped(apps, s);
+	for (uint32_t i = 0; i < end; i++)
+		if (old[i])
+			ledger_drop(ledger, LEDGER_CONF, i);
+	free(old);
 }
 
 static void
@@ -129,6 +181,7 @@ app_free(struct app *app)
 	while (*p != app)
 		p = &(*p)->next_app;
 	*p = app->next_app;
+	app_ledger_drop(app);
 	workers_leave(&app->crew);
 	app_rollout_free(app);
 	seats_free(app);
@@ -144,6 +197,7 @@ static void
 leave(struct app *app)
 {
 	app->crew.stopping = true;
+	app_ledger_note(app);
 	app_spec_supersede(app->crew.stable);
 	seats_leave(app);
 }
@@ -209,7 +263,8 @@ int
 apps_stop_one(struct app *app, struct error *err)
 {
 	/* What is in force, not what a rollout tries. */
-	int code = stopped_put(app->apps, app->crew.stable);
+	int code = stopped_put(app->apps, app->crew.stable->config,
+	    app->crew.stable->conf);
 
 	if (code < 0)
 		return error_set(err, code, "out of memory");
@@ -235,7 +290,7 @@ apps_start_one(struct apps *apps, const char *name, struct error *err)
 		return code;
 	/* `name` may be that of the request, which is answered and gone after
 	   this, if a worker could not even be spawned. */
-	code = add(apps, spec, false, 0);
+	code = add(apps, spec, false, 0, NULL);
 	app_spec_unref(spec);
 	if (code < 0)
 		return error_set(err, code, "out of memory");
@@ -474,6 +529,7 @@ advance(struct app *app)
 		return;
 	}
 	app_rollout_turn(app);
+	app_ledger_note(app);
 	if (!app->came_up)
 		app->came_up = has_come_up(app);
 }

@@ -52,6 +52,17 @@ void apps_close(struct apps *apps);
  */
 int apps_add(struct apps *apps, struct app_spec *spec, bool initial);
 
+/* The same at the start, of one that a supervisor before had. */
+struct ledger_conf;
+int apps_add_again(struct apps *apps, struct app_spec *spec,
+    const struct ledger_conf *record);
+
+/* From now on they stand in the ledger, under what is in force of the program. */
+struct config;
+struct ledger;
+void apps_keep(struct apps *apps, struct ledger *ledger,
+    const struct config *config);
+
 /* It is not configured any more: its workers finish what they have, and it goes
    when they have gone. */
 void apps_remove(struct app *app);

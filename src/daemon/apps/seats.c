@@ -202,7 +202,9 @@ fill_all(struct app *app, bool in_time)
 static struct worker **
 seat_of(struct app *app, const struct ledger_worker *left)
 {
-	if ((left->flags & LEDGER_SEATED) == 0 || left->instance >= app->n_seats ||
+	if ((left->flags & LEDGER_SEATED) == 0 ||
+	    left->generation != app->crew.stable->generation ||
+	    left->instance >= app->n_seats ||
 	    app->seats[left->instance].present != NULL)
 		return NULL;
 	return &app->seats[left->instance].present;

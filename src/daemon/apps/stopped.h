@@ -6,7 +6,8 @@
 #ifndef DAEMON_APPS_STOPPED_H
 #define DAEMON_APPS_STOPPED_H
 
-struct app_spec;
+#include <stdint.h>
+
 struct apps;
 struct conf_app;
 struct config;
@@ -15,10 +16,13 @@ struct stopped_app {
 	struct stopped_app *next;
 	struct config *config;		/* a reference, keeps `conf` alive */
 	const struct conf_app *conf;
+	uint32_t record;		/* app_ledger's */
 };
 
-/* An app that was stopped while this was in force. -ENOMEM. */
-int stopped_put(struct apps *apps, const struct app_spec *spec);
+/* An app that was stopped while this was in force; a reference is taken.
+   -ENOMEM. */
+int stopped_put(struct apps *apps, struct config *config,
+    const struct conf_app *conf);
 
 /* Is an app of that name stopped? Else NULL. */
 struct stopped_app *stopped_find(const struct apps *apps, const char *name);

@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_check.h"
 #include "core/conf/conf_error.h"
@@ -12,6 +14,7 @@
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
 #include "linux/file/file.h"
+#include "linux/ledger/kept_text.h"
 #include "linux/process/cpus.h"
 
 static int
@@ -64,6 +67,20 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 	return 0;
 }
 
+/* For the supervisor that may come after this one. Without it that one goes by what
+   is in the file then. */
+static void
+keep_text(struct config *config, const struct conf_origin *origin,
+    const char *text, size_t len)
+{
+	int fd = origin->kept != 0 ? origin->kept : kept_text_new(text, len);
+
+	if (fd < 0)
+		return;
+	config->text = fd;
+	config->close_text = fd_close;
+}
+
 int
 conf_load(const struct conf_origin *origin, struct creds_cache *cache,
     struct config **ret_config, struct conf_errors *errors)
@@ -78,16 +95,21 @@ conf_load(const struct conf_origin *origin, struct creds_cache *cache,
 	if (origin->source != NULL)
 		return check(origin, origin->source, cache, ret_config,
 		    errors);
-	code = file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
+	code = origin->kept != 0 ?
+	    kept_text_read(origin->kept, CONF_FILE_MAX, &text, &len) :
+	    file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
 	if (code < 0) {
-		conf_error_add(errors, 0, NULL, "%s", error_text(&err));
+		conf_error_add(errors, 0, NULL, "%s", err.text != NULL ?
+		    error_text(&err) : strerror(-code));
 		error_clear(&err);
 		return code == -ENOMEM ? code : 0;
 	}
 	code = conf_read(text, len, &source, errors);
-	free(text);
 	if (code == 0)
 		code = check(origin, &source, cache, ret_config, errors);
+	if (code == 0 && *ret_config != NULL)
+		keep_text(*ret_config, origin, text, len);
+	free(text);
 	conf_source_free(&source);
 	return code;
 }

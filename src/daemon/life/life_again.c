@@ -193,20 +193,6 @@ life_next_left(const struct life *life, const char *app)
 	return NULL;
 }
 
-unsigned
-life_left_generation(const struct life *life, const char *app)
-{
-	const struct life_left *left = life->left;
-	unsigned latest = 0;
-
-	for (size_t i = 0; left != NULL && i < left->n; i++)
-		if (strcmp(left->v[i].r.app, app) == 0 &&
-		    (left->v[i].r.flags & LEDGER_SEATED) != 0 &&
-		    left->v[i].r.generation > latest)
-			latest = left->v[i].r.generation;
-	return latest;
-}
-
 /* ---- it is ours ---- */
 
 static void

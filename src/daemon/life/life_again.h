@@ -28,9 +28,6 @@ void life_look_back(struct life *life, struct ledger *ledger,
 const struct ledger_worker *life_next_left(const struct life *life,
     const char *app);
 
-/* The latest generation of that app's; 0: there are none. */
-unsigned life_left_generation(const struct life *life, const char *app);
-
 /* It is the crew's, under that spec, as it was; in the crew's list. NULL: no
    memory, and it is killed. */
 struct worker *worker_take_over(struct life *life, struct crew *crew,

@@ -187,35 +187,36 @@ def test_stop_while_there_is_none(box):
     d.wait_end(1)
 
 
-def test_file_that_is_broken_meanwhile_ends_nothing(box):
+@pytest.mark.parametrize("text", ["[web]\nno = thing\n",
+                                  "[other]\ncommand = false\n"])
+def test_what_the_file_says_meanwhile_is_for_a_reload(box, text):
     box.web()
     d = box.start()
-    d.wait_ready(2)
-    good = open(box.path("app.ini")).read()
-    box.write("app.ini", "[web]\nno = thing\n")
-    kill(d.pid)
-    d.wait_log(r"supervisor pid \d+: exited with code 78")
-    assert d.find(r"error +.*app\.ini:2")
-    box.write("app.ini", good)
-    mark = d.mark()
-    d.wait_log("start complete", start=mark)
-    d.wait_ready(2)
+    workers = d.wait_ready(2)
+    box.write("app.ini", text)
+    for _ in range(2):
+        end(d, signal.SIGKILL)
+    assert d.wait_ready(2) == workers
     d.stop()
 
 
-def test_port_that_is_taken_meanwhile_ends_nothing(box):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        s.listen()
-        box.web()
-        d = box.start()
-        d.wait_ready(2)
-        box.web(listen=f"127.0.0.1:{s.getsockname()[1]}")
-        kill(d.pid)
-        d.wait_log(r"supervisor pid \d+: exited with code 69")
-        mark = d.mark()
+def test_start_that_fails_meanwhile_ends_nothing(box):
+    """Its workers serve on."""
+    os.mkdir(box.path("logs"))
+    box.web(clusterd={"log": box.path("logs/log")})
+    d = box.start()
+    wait_until(lambda: os.path.exists(box.path("logs/log")), "the log")
+    d.log_path = box.path("moved/log")
+    os.rename(box.path("logs"), box.path("moved"))
+    workers = d.wait_ready(2)
+    mark = d.mark()
+    kill(d.pid)
+    d.wait_log(r"supervisor pid \d+: exited with code 78", start=mark)
+    get(d.port())
+    os.rename(box.path("moved"), box.path("logs"))
+    d.log_path = box.path("logs/log")
     d.wait_log("start complete", start=mark)
-    d.wait_ready(2)
+    assert d.wait_ready(2) == workers
     d.stop()
 
 

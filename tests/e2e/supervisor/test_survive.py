@@ -1,8 +1,8 @@
 """A supervisor that is killed leaves its workers to the next one: they serve on, and
 no request fails."""
 
-import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -11,8 +11,8 @@ import time
 import pytest
 
 from binder import NONBLOCK, binder, tcp
-from harness import (HAS_KEEPER, SLOW, free_port, get, is_alive, kill,
-                     read_answer, wait_until)
+from harness import (HAS_KEEPER, PROBE, SLOW, free_port, get, is_alive,
+                     process_state, read_answer, read_proc, wait_until)
 from lanes import ALL, as_nobody, needs, nobodys_probe, parametrized
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
@@ -175,4 +175,141 @@ def test_those_that_were_taken_over_are_reloaded(box):
         d.send(signal.SIGHUP)
         d.wait_log("reload complete, generation 3")
     assert not load.failed, load.failed
+    d.stop()
+
+
+# --- what was in force is
+
+def test_reload_under_way_is_rolled_back(box):
+    box.web(instances=N)
+    d = box.start()
+    workers = d.wait_ready(N)
+    box.web("--ready", "never", instances=N, ready="notify",
+            ready_timeout="60s")
+    with Load(("127.0.0.1", d.port())) as load:
+        d.send(signal.SIGHUP)
+        d.wait_log("reloading, generation 2")
+        d.wait_workers(N + 1)
+        kill_supervisor(d)
+        d.wait_workers(N)
+    assert not load.failed, load.failed
+    assert d.wait_ready(N) == workers
+    box.web(instances=N)
+    d.send(signal.SIGHUP)
+    d.wait_log("reload complete, generation 3")
+    d.wait_replaced(workers, N)
+    d.stop()
+
+
+def test_reload_of_which_some_seats_are_done_is_rolled_back(box):
+    gate = box.touch("gate")
+    box.web(instances=N)
+    d = box.start()
+    first = d.wait_ready(N)
+    box.config(web={"command": f"sh -c 'test $CLUSTERD_INSTANCE = 0 || "
+                    f"test ! -e {gate} || exec sleep 1000; "
+                    f"exec {PROBE}'", "listen": "127.0.0.1:0",
+                    "instances": N, "ready_timeout": "60s",
+                    "drain_timeout": "1s"})
+    with Load(("127.0.0.1", d.port())) as load:
+        d.send(signal.SIGHUP)
+        wait_until(lambda: len([p for p in first if is_alive(p)]) == N - 1,
+                   "one has made place")
+        d.wait_workers(N + 1)
+        kill_supervisor(d)
+        d.wait_log(r"web\[0\] pid \d+: ready", count=3)
+    assert not load.failed, load.failed
+    d.wait_ready(N)
+    d.wait_workers(N)
+    assert {get(d.port()).generation for _ in range(20)} == {1}
+    d.stop()
+
+
+def test_numbers_of_instances_and_apps_that_were_stopped_are_kept(box):
+    box.config(web={"command": PROBE, "listen": "127.0.0.1:0",
+                    "instances": 2},
+               other={"command": "sleep 1000", "instances": 1})
+    d = box.start()
+    d.wait_log("start complete")
+    env = {"RUNTIME_DIRECTORY": box.dir}
+    box.ctl("stop", "other", env=env)
+    d.send(signal.SIGTTIN)
+    workers = d.wait_ready(3, "web")
+    for _ in range(2):
+        kill_supervisor(d)
+    assert d.wait_ready(3, "web") == workers
+    assert len(d.workers()) == 3
+    box.ctl("start", "other", env=env)
+    d.wait_workers(4)
+    d.stop()
+
+
+def test_deadline_of_a_backoff_is_kept(box):
+    box.config(web={"command": f"sh -c 'test -e {box.path('gate')} || exit 3; "
+                    "exec sleep 1000'", "instances": 1, "restart_delay": "2s"},
+               other={"command": "sleep 1000"})
+    d = box.start()
+    d.wait_log("exited with code 3 .*, restarting in")
+    died = time.monotonic()
+    after = float(re.search(r"restarting in ([\d.]+)s", d.log())[1])
+    box.touch("gate")
+    for _ in range(2):
+        old = d.pid
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: d.pid != old and is_alive(d.pid), "the next one")
+    d.wait_log(r"web\[0\] pid \d+: ready")
+    took = time.monotonic() - died - 1
+    assert after - 0.2 < took < after + 0.5 * SLOW, (took, after)
+    d.stop()
+
+
+def test_one_that_starts_is_awaited(box):
+    """Its READY=1 comes while there is no supervisor, or later."""
+    gate = box.path("gate")
+    box.config(web={"command": f"sh -c 'while ! test -e {gate}; do "
+                    f"sleep 0.05; done; exec {PROBE}'",
+                    "listen": "127.0.0.1:0", "ready": "notify",
+                    "instances": 1, "ready_timeout": "60s"})
+    d = box.start()
+    worker, = d.wait_workers(1)
+    wait_until(lambda: b"while" in read_proc(worker, "cmdline"), "its exec")
+    time.sleep(0.2)
+    old = d.pid
+    os.kill(old, signal.SIGSTOP)
+    wait_until(lambda: process_state(old) == "T", "it stands still")
+    box.touch("gate")
+    time.sleep(0.5)
+    os.kill(old, signal.SIGKILL)
+    d.wait_log("start complete")
+    assert d.wait_ready(1) == [worker]
+    d.stop()
+
+
+def test_lines_that_are_written_meanwhile_are_not_lost(box):
+    box.config(job={"command": "sh -c 'i=0; while :; do i=$((i+1)); "
+                    "echo line $i; sleep 0.01; done'", "instances": 1,
+                    "stdout": box.path("out.log")})
+    d = box.start()
+    d.wait_workers(1)
+    for _ in range(5):
+        time.sleep(0.1)
+        kill_supervisor(d)
+    time.sleep(0.2)
+    d.stop()
+    lines = open(box.path("out.log")).read().splitlines()
+    assert lines == [f"line {i}" for i in range(1, len(lines) + 1)]
+    assert len(lines) > 20
+
+
+def test_no_descriptor_is_left(box):
+    box.web(instances=N, listen=f"127.0.0.1:0, unix:{box.path('s')}",
+            stdout=box.path("out.log"))
+    d = box.start()
+    d.wait_ready(N)
+    kill_supervisor(d)
+    before = d.kinds_at_rest()
+    for _ in range(10):
+        kill_supervisor(d)
+    wait_until(lambda: d.kinds_at_rest() == before, lambda: "as many as "
+               f"before: {before}, {d.kinds_at_rest()}")
     d.stop()

@@ -213,14 +213,19 @@ def test_nobody_is_refused_meanwhile(box):
 
 # --- what is left
 
-def test_what_the_file_says_no_more_is_closed(box):
+def test_what_the_file_says_no_more_is_closed_by_a_reload(box):
     ports = [free_port(), free_port()]
     box.web(listen=f"127.0.0.1:{ports[0]}, 127.0.0.1:{ports[1]}", instances=N)
     d = box.start()
-    d.wait_ready(N)
+    workers = d.wait_ready(N)
     box.web(listen=f"127.0.0.1:{ports[0]}", instances=N)
     old = take_the_supervisor(d)
     wait_next(d, old)
+    get(ports[0])
+    get(ports[1])
+    d.send(signal.SIGHUP)
+    d.wait_replaced(workers, N)
+    d.wait_workers(N)
     get(ports[0])
     with pytest.raises(ConnectionRefusedError):
         connect(("127.0.0.1", ports[1]))

@@ -1,0 +1,23 @@
+/* What stands of apps in the ledger: under which configuration they run, and how
+   many seats they have. Of daemon/apps. Without a ledger nothing is done. */
+#ifndef DAEMON_APPS_APP_LEDGER_H
+#define DAEMON_APPS_APP_LEDGER_H
+
+struct app;
+struct apps;
+struct config;
+struct stopped_app;
+
+/* As it is now, at the end of a turn: whoever is killed in between leaves what was
+   in force before. It is gone, or on its way out. */
+void app_ledger_note(struct app *app);
+void app_ledger_drop(struct app *app);
+
+/* One that is stopped by request; it is started, or forgotten. */
+void app_ledger_stopped(struct apps *apps, struct stopped_app *stopped);
+void app_ledger_started(struct apps *apps, struct stopped_app *stopped);
+
+/* What is in force of the program. */
+void app_ledger_program(struct apps *apps, const struct config *config);
+
+#endif
