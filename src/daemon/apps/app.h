@@ -64,6 +64,14 @@ struct apps {
 	uint64_t behind;		/* … with this app's number first */
 };
 
+/* stopped.c: one that is stopped by request */
+struct stopped_app {
+	struct stopped_app *next;
+	struct config *config;		/* a reference, keeps `conf` alive */
+	const struct conf_app *conf;
+	uint32_t record;		/* app_ledger's */
+};
+
 /* seats.c */
 struct seat {
 	struct worker *present;	/* NULL: none */

@@ -7,7 +7,6 @@
 #include "core/ledger/ledger_read.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_ledger.h"
-#include "daemon/apps/stopped.h"
 #include "daemon/spec/app_spec.h"
 
 static void

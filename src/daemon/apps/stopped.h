@@ -6,18 +6,10 @@
 #ifndef DAEMON_APPS_STOPPED_H
 #define DAEMON_APPS_STOPPED_H
 
-#include <stdint.h>
-
 struct apps;
 struct conf_app;
 struct config;
-
-struct stopped_app {
-	struct stopped_app *next;
-	struct config *config;		/* a reference, keeps `conf` alive */
-	const struct conf_app *conf;
-	uint32_t record;		/* app_ledger's */
-};
+struct stopped_app;
 
 /* An app that was stopped while this was in force; a reference is taken.
    -ENOMEM. */
