@@ -37,6 +37,10 @@ read_all(const struct ledger *l)
 {
 	struct ledger_listener listener;
 	struct ledger_lane lane;
+	struct ledger_worker worker;
+	struct ledger_conf conf;
+	struct ledger_call call;
+	struct ledger_program program;
 
 	for (uint32_t i = 0; i < ledger_end(l, LEDGER_LISTENER); i++)
 		if (ledger_get_listener(l, i, &listener) == 1)
@@ -44,6 +48,21 @@ read_all(const struct ledger *l)
 	for (uint32_t i = 0; i < ledger_end(l, LEDGER_LANE); i++)
 		if (ledger_get_lane(l, i, &lane) == 1)
 			CHECK(lane.fd >= 3 && lane.ino != 0);
+	for (uint32_t i = 0; i < ledger_end(l, LEDGER_WORKER); i++)
+		if (ledger_get_worker(l, i, &worker) == 1)
+			CHECK(worker.pid != 1 && worker.number != 0 &&
+			    worker.deaths_n <= LEDGER_DEATHS &&
+			    strnlen(worker.app, sizeof(worker.app)) <
+			    sizeof(worker.app));
+	for (uint32_t i = 0; i < ledger_end(l, LEDGER_CONF); i++)
+		if (ledger_get_conf(l, i, &conf) == 1)
+			CHECK(conf.text == -1 || conf.text >= 3);
+	for (uint32_t i = 0; i < ledger_end(l, LEDGER_CALL); i++)
+		if (ledger_get_call(l, i, &call) == 1)
+			CHECK(call.tid > 0);
+	if (ledger_get_program(l, &program) == 1)
+		CHECK(strnlen(program.notify_path,
+		    sizeof(program.notify_path)) < sizeof(program.notify_path));
 }
 
 static void

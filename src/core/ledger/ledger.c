@@ -17,6 +17,7 @@
 #define LANES 65536
 #define WORKERS 16384
 #define CONFS 4096
+#define CALLS 8192
 
 /* So that another area's first page is its own. */
 #define ALIGNMENT 4096
@@ -64,6 +65,7 @@ static const struct {
 	[LEDGER_WORKER] = { sizeof(struct ledger_worker), WORKERS },
 	[LEDGER_PROGRAM] = { sizeof(struct ledger_program), 1 },
 	[LEDGER_CONF] = { sizeof(struct ledger_conf), CONFS },
+	[LEDGER_CALL] = { sizeof(struct ledger_call), CALLS },
 };
 
 static struct head *

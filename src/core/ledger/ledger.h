@@ -49,8 +49,9 @@ enum ledger_kind {
 	LEDGER_WORKER = 3,
 	LEDGER_PROGRAM = 4,	/* one */
 	LEDGER_CONF = 5,
+	LEDGER_CALL = 6,
 };
-#define LEDGER_KINDS 6
+#define LEDGER_KINDS 7
 
 #define LEDGER_NOWHERE UINT32_MAX
 

@@ -22,6 +22,7 @@ static_assert(sizeof(struct ledger_worker) == 104 + 8 * LEDGER_DEATHS + 40 +
     LEDGER_APP_SIZE, "no padding");
 static_assert(sizeof(struct ledger_conf) == 32 + LEDGER_APP_SIZE,
     "no padding");
+static_assert(sizeof(struct ledger_call) == 40, "no padding");
 static_assert(sizeof(struct ledger_program) == 40 + LEDGER_PATH_SIZE,
     "no padding");
 
@@ -111,6 +112,20 @@ ledger_get_conf(const struct ledger *l, uint32_t place, struct ledger_conf *ret)
 		return code;
 	if (!is_fd(r.text) || r.wanted > INSTANCE_MAX ||
 	    !is_text(r.app, sizeof(r.app)))
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
+ledger_get_call(const struct ledger *l, uint32_t place, struct ledger_call *ret)
+{
+	struct ledger_call r;
+	int code = ledger_get(l, LEDGER_CALL, place, &r);
+
+	if (code <= 0)
+		return code;
+	if (r.worker == 0 || r.tid <= 0 || r.is_bind > 1)
 		return -EBADMSG;
 	*ret = r;
 	return 1;

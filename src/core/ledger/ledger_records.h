@@ -144,6 +144,18 @@ struct ledger_conf {
 	char app[LEDGER_APP_SIZE];	/* empty: the program */
 };
 
+/* A call of a worker's that was trapped and taken, and waits for its answer: nobody
+   can take it again. */
+struct ledger_call {
+	uint64_t worker;	/* its number */
+	uint64_t id;		/* struct seccomp_call, of linux/child */
+	uint64_t address;
+	int32_t tid;
+	int32_t fd;
+	uint32_t len;
+	uint32_t is_bind;
+};
+
 /* What is of no app: there is one, in place 0. */
 struct ledger_program {
 	uint64_t run_id;	/* of CLUSTERD_WORKER_ID */

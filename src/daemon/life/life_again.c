@@ -176,6 +176,7 @@ life_look_back(struct life *life, struct ledger *ledger,
 	life->ledger = ledger;
 	if (ledger == NULL)
 		return;
+	adopt_keep(life->with.adopt, ledger);
 	look_at_program(life, fds);
 	life->left = calloc(1, sizeof(*life->left));
 	if (life->left != NULL)
@@ -393,5 +394,6 @@ life_look_back_end(struct life *life)
 	free(left);
 	life->left = NULL;
 	listeners_rejoined(life->with.listeners);
+	adopt_keep_end(life->with.adopt);
 	return n;
 }

@@ -313,3 +313,27 @@ def test_no_descriptor_is_left(box):
     wait_until(lambda: d.kinds_at_rest() == before, lambda: "as many as "
                f"before: {before}, {d.kinds_at_rest()}")
     d.stop()
+
+
+@pytest.mark.parametrize("handoff", ["adopt", "auto"])
+def test_starts_in_the_middle_of_kills_come_to_their_end(box, handoff):
+    """Their binds are answered, by whoever is there."""
+    port = free_port()
+    box.web(listen=None, port=port, instances=6, handoff=handoff,
+            ready_timeout="20s", stop_timeout="2s", command=binder(
+                *tcp(port, flags=NONBLOCK), "serve:poll"))
+    d = box.start()
+    d.wait_ready(6)
+    for _ in range(3):
+        for pid in d.workers():
+            os.kill(pid, signal.SIGKILL)
+        for i in range(4):
+            old = d.pid
+            time.sleep(0.02 * i)
+            os.kill(old, signal.SIGKILL)
+            wait_until(lambda: d.pid != old and is_alive(d.pid),
+                       "the next one")
+        d.wait_ready(6, limit=20)
+    get(port)
+    assert not d.find("not ready within ready_timeout")
+    d.stop()

@@ -94,7 +94,7 @@ holds(const struct model *m)
 
 	if (ledger_open(&reader, memory, LEDGER_SIZE, &err) < 0)
 		fail_msg("%s", error_text(&err));
-	for (int kind = 1; kind < LEDGER_KINDS; kind++)
+	for (int kind = LEDGER_LISTENER; kind <= LEDGER_LANE; kind++)
 		for (uint32_t i = 0; i < PLACES; i++) {
 			struct ledger_listener listener;
 			struct ledger_lane lane;
@@ -527,6 +527,94 @@ another_version_is_not_understood(void **state)
 }
 
 /* Its area is passed over; the next writer leaves it alone. */
+static struct ledger_worker
+some_worker(void)
+{
+	struct ledger_worker r = {
+		.number = 7, .serial = 8, .started = 9, .pid = 10, .state = 3,
+		.instance = 2, .deaths_n = LEDGER_DEATHS, .notify = -1,
+		.trap = 5, .out = { 6, -1 }, .app = "web",
+	};
+
+	return r;
+}
+
+static int
+get_worker(const struct ledger_worker *r)
+{
+	struct ledger_worker got;
+	int code;
+
+	ledger_set(&ledger, LEDGER_WORKER, 0, r);
+	code = ledger_get_worker(&ledger, 0, &got);
+	if (code == 1)
+		assert_memory_equal(&got, r, sizeof(got));
+	return code;
+}
+
+#define REFUSED_WORKER(field, value) do {				\
+		struct ledger_worker bad = some_worker();		\
+									\
+		bad.field = (value);					\
+		assert_int_equal(get_worker(&bad), -EBADMSG);		\
+	} while (0)
+
+static void
+workers_that_cannot_be_are_refused(void **state)
+{
+	struct ledger_worker r = some_worker();
+	uint32_t place;
+
+	(void)state;
+	begin();
+	assert_int_equal(ledger_add(&ledger, LEDGER_WORKER, &r, &place), 0);
+	assert_int_equal(get_worker(&r), 1);
+	REFUSED_WORKER(number, 0);
+	REFUSED_WORKER(pid, 1);
+	REFUSED_WORKER(pid, -2);
+	REFUSED_WORKER(state, 11);
+	REFUSED_WORKER(deaths_n, LEDGER_DEATHS + 1);
+	REFUSED_WORKER(notify, 2);
+	REFUSED_WORKER(out[1], -2);
+	REFUSED_WORKER(app[0], '\0');
+	memset(r.app, 'x', sizeof(r.app));
+	assert_int_equal(get_worker(&r), -EBADMSG);
+	end();
+}
+
+static void
+other_records_that_cannot_be_are_refused(void **state)
+{
+	struct ledger_conf conf = { .text = -1, .wanted = 3, .app = "web" }, c;
+	struct ledger_call call = { .worker = 1, .id = 2, .tid = 3 }, l;
+	struct ledger_program program = { .run_id = 1, .notify_dir = -1 }, p;
+	uint32_t place;
+
+	(void)state;
+	begin();
+	assert_int_equal(ledger_get_program(&ledger, &p), 0);
+	assert_int_equal(ledger_add(&ledger, LEDGER_CONF, &conf, &place), 0);
+	assert_int_equal(ledger_get_conf(&ledger, place, &c), 1);
+	assert_memory_equal(&c, &conf, sizeof(c));
+	conf.text = 0;
+	ledger_set(&ledger, LEDGER_CONF, place, &conf);
+	assert_int_equal(ledger_get_conf(&ledger, place, &c), -EBADMSG);
+	assert_int_equal(ledger_add(&ledger, LEDGER_CALL, &call, &place), 0);
+	assert_int_equal(ledger_get_call(&ledger, place, &l), 1);
+	call.tid = 0;
+	ledger_set(&ledger, LEDGER_CALL, place, &call);
+	assert_int_equal(ledger_get_call(&ledger, place, &l), -EBADMSG);
+	assert_int_equal(ledger_add(&ledger, LEDGER_PROGRAM, &program, &place),
+	    0);
+	assert_int_equal(ledger_get_program(&ledger, &p), 1);
+	assert_int_equal(ledger_add(&ledger, LEDGER_PROGRAM, &program, &place),
+	    -ENOSPC);
+	program.notify_dir = 1;
+	ledger_set(&ledger, LEDGER_PROGRAM, 0, &program);
+	assert_int_equal(ledger_get_program(&ledger, &p), -EBADMSG);
+	end();
+}
+
 static void
 a_kind_that_is_not_known_is_passed_over(void **state)
 {
@@ -630,6 +718,8 @@ main(void)
 		cmocka_unit_test(addresses_come_back_as_they_were),
 		cmocka_unit_test(what_cannot_be_is_not_believed),
 		cmocka_unit_test(another_version_is_not_understood),
+		cmocka_unit_test(workers_that_cannot_be_are_refused),
+		cmocka_unit_test(other_records_that_cannot_be_are_refused),
 		cmocka_unit_test(a_kind_that_is_not_known_is_passed_over),
 		cmocka_unit_test(a_larger_record_is_read_as_far_as_it_is_known),
 		cmocka_unit_test(what_is_none_is_refused),
