@@ -334,8 +334,8 @@ begin(const struct options *o, const struct place *place, int argc,
 	if (ledger_memory_new(&ledger, &fd, &err) == 0)
 		setup.ledger = r.ledger = &ledger;
 	else
-		log_warning("%s: listeners would not outlive a supervisor that "
-		    "is killed", error_text(&err));
+		log_warning("%s: workers and listeners would not outlive a "
+		    "supervisor that is killed", error_text(&err));
 	error_clear(&err);
 	fd_close(&fd);
 	return keeper_run(&setup);

@@ -668,8 +668,10 @@ class Clusterd:
         """As a user does: to the keeper."""
         os.kill(self.keeper, number)
 
-    def kill_all_of_it(self):
-        """Keeper and supervisor at once, so that neither can clean up."""
+    def kill_all_of_it(self, workers=True):
+        """Keeper and supervisor at once, so that neither can clean up; then the
+        workers, which nobody else would."""
+        left = self.workers()
         if self.pid != self.keeper:
             os.kill(self.pid, signal.SIGSTOP)
             wait_until(lambda: process_state(self.pid) == "T",
@@ -678,6 +680,8 @@ class Clusterd:
         os.kill(self.keeper, signal.SIGKILL)
         kill(supervisor)
         self.wait()
+        for pid in left if workers else []:
+            kill(pid)
 
     def send_and_wait(self, number):
         """Until it is taken: of two that come together there is one."""

@@ -357,12 +357,12 @@ spawn_process(struct worker *w, struct error *err)
 	int code;
 
 	w->serial = ++life->serial;
-	life_ledger_program(life);
 	if (w->spec->conf->orphans == CONF_ORPHANS_KEEP)
 		keeper_spare_orphans();
 	code = notify_open(w);
 	if (code < 0)
 		return code;
+	life_ledger_program(life);
 	code = collect_lanes(w, fds, err);
 	if (code == 0)
 		code = build_env(w, &env);

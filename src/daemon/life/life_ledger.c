@@ -86,7 +86,7 @@ fill(const struct worker *w, struct ledger_worker *r)
 		.number = w->number,
 		.serial = w->serial,
 		.started = w->identity,
-		.pid = w->lingering ? 0 : w->pid,
+		.pid = w->pid,
 		.flags = flags_of(w),
 		.state = (uint32_t)w->fsm.state,
 		.instance = w->instance,
@@ -122,31 +122,35 @@ put(struct worker *w, const struct ledger_worker *r)
 		ledger_set(ledger, LEDGER_WORKER, w->record, r);
 }
 
-void
-life_ledger_note(struct worker *w)
+static void
+write_down(struct worker *w, bool dead)
 {
 	struct ledger_worker r;
 
-	w->unrecorded = false;
 	if (w->leader->life->ledger == NULL)
 		return;
 	fill(w, &r);
+	if (dead) {
+		r.flags |= LEDGER_DEAD;
+		r.status = (uint32_t)w->status.code |
+		    (w->status.signalled ? LEDGER_SIGNALLED : 0U) |
+		    (w->status.core_dumped ? LEDGER_CORE_DUMPED : 0U);
+	}
 	put(w, &r);
+}
+
+/* One whose group is waited for is dead, too. */
+void
+life_ledger_note(struct worker *w)
+{
+	w->unrecorded = false;
+	write_down(w, w->lingering);
 }
 
 void
 life_ledger_dead(struct worker *w)
 {
-	struct ledger_worker r;
-
-	if (w->leader->life->ledger == NULL)
-		return;
-	fill(w, &r);
-	r.flags |= LEDGER_DEAD;
-	r.status = (uint32_t)w->status.code |
-	    (w->status.signalled ? LEDGER_SIGNALLED : 0U) |
-	    (w->status.core_dumped ? LEDGER_CORE_DUMPED : 0U);
-	put(w, &r);
+	write_down(w, true);
 }
 
 void
