@@ -134,12 +134,12 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 # What a test puts its own function before.
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
-WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_note \
-	steer_proof steer_sight worker_free worker_kill worker_new \
+WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
+	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
 WRAP_ledger = ledger_publish ledger_store
-WRAP_life = mono_now process_child_in_group process_kill \
+WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_ending = apps_only_killed_left epoll_wait mono_now
@@ -154,6 +154,8 @@ WRAP_output = $(WRAP_outputs)
 WRAP_outputs = __poll_chk epoll_wait mono_now poll
 WRAP_sink = pwritev2
 WRAP_steer = lanes_live_apply mono_now steer_watch
+WRAP_stopping = above_tell_more above_tell_stop apps_drain apps_have_retired apps_stop \
+	epoll_wait listeners_shut mono_now reload_cancel
 WRAP_loop = epoll_wait mono_now
 WRAP_take_over = close listen
 WRAP_sockdiag = recvmsg sendto socket

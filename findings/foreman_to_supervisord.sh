@@ -10,8 +10,7 @@
 # For a supervisor that reads such files: no shell's quoting inside supervisord's
 # quotes, and a lone % is an error there, not text.
 . "$(dirname "$0")/lib.bash"
-deb ruby-foreman=0.87.2-2 supervisor=4.2.5-1 \
-	python3-pkg-resources=66.1.1-1+deb12u2
+deb ruby-foreman=0.87.2-2 supervisor=4.2.5-1 python3-pkg-resources=66.1.1-1+deb12u2
 cd "$T"
 mkdir export log
 printf '%s\n' 'import os, sys, time' \

@@ -13,8 +13,7 @@
 . "$(dirname "$0")/lib.bash"
 pack undici@6.29.1 undici7@npm:undici@7.30.2 http2-wrapper@2.2.4 axios@1.21.1
 cd "$T"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
-	-keyout key.pem -out cert.pem -days 2 -subj /CN=localhost 2>openssl.log
+certificate
 cat >main.js <<'A'
 const http2 = require('http2'), fs = require('fs');
 const pem = {key: fs.readFileSync('key.pem'), cert: fs.readFileSync('cert.pem')};

@@ -7,8 +7,8 @@
 # Caddy 2.6.2 (h2c) sends a GET again, and answers 502 to a POST with a body.
 # HAProxy with "retry-on conn-failure empty-response" sends both again.
 # For a supervisor: each GOAWAY with the last stream's number may cost one
-# request behind such a proxy; a server that first sends one with 2^31-1, and
-# the number a moment later, costs none.
+# request behind such a proxy. (RFC 9113, 6.8, has a server send 2^31-1 first, and
+# the number a round trip later; not tried here.)
 . "$(dirname "$0")/lib.bash"
 deb haproxy=2.6.12-1+deb12u4 liblua5.3-0=5.3.6-2 \
 	libopentracing-c-wrapper0=1.1.3-3+b1 libopentracing1=1.6.0-4 caddy=2.6.2-5 \

@@ -54,6 +54,12 @@ pack() {
 		{ echo "$NAME: a package cannot be had: $*" >&2; exit 2; }
 }
 
+# certificate: key.pem and cert.pem of localhost, here.
+certificate() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+	    -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost 2>openssl.log
+}
+
 # start COMMAND...: in a session of its own; its pid is $PID.
 # shellcheck disable=SC2034
 start() { setsid "$@" & PID=$!; }

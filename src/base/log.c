@@ -320,22 +320,45 @@ tell_left_out(const struct log_limit_kind *kind)
 	    "were left out", kind->left_out, kind->sample);
 }
 
-void
-log_voften(enum log_level level, const struct log_about *about,
-    const char *fmt, va_list ap)
+static void
+vlimited(enum log_level level, const struct log_about *about, const void *which,
+    bool vital, const char *fmt, va_list ap)
+    __attribute__((format(printf, 5, 0)));
+
+static void
+vlimited(enum log_level level, const struct log_about *about, const void *which,
+    bool vital, const char *fmt, va_list ap)
 {
 	struct log_limit_kind *kind;
 
 	if (!log_enabled(level))
 		return;
-	if (log_limit_pass(&limit, about->app, fmt, mono_now(), tell_left_out,
-	    &kind)) {
+	if (log_limit_pass(&limit, about->app, which, vital, mono_now(),
+	    tell_left_out, &kind)) {
 		log_vabout(level, about, fmt, ap);
 		return;
 	}
 	left_out = true;
 	if (kind->left_out == 1)
 		(void)vsnprintf(kind->sample, sizeof(kind->sample), fmt, ap);
+}
+
+void
+log_voften(enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap)
+{
+	vlimited(level, about, fmt, false, fmt, ap);
+}
+
+void
+log_vital(enum log_level level, const struct log_about *about,
+    const void *kind, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vlimited(level, about, kind, true, fmt, ap);
+	va_end(ap);
 }
 
 void

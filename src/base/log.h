@@ -91,6 +91,12 @@ void log_often(enum log_level level, const struct log_about *about,
 void log_voften(enum log_level level, const struct log_about *about,
     const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
+/* The same, where each line tells something: a kind is `kind`, an address that
+   lines of the same content have in common, and what others say leaves none out. */
+void log_vital(enum log_level level, const struct log_about *about,
+    const void *kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* When log_tell_left_out() is to be called; MONO_NEVER: nothing is left out. */
 struct mono log_left_out_due(void);
 

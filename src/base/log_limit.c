@@ -2,6 +2,9 @@
 
 #include "base/log_limit.h"
 
+#define OTHERS LOG_LIMIT_KINDS
+#define PLACES (LOG_LIMIT_KINDS + 1 + LOG_LIMIT_VITAL)
+
 static struct mono
 end_of(const struct log_limit_kind *k)
 {
@@ -18,51 +21,54 @@ tell_one(struct log_limit_kind *k,
 }
 
 static bool
-is_of(const struct log_limit_kind *k, const char *app, const char *fmt)
+is_of(const struct log_limit_kind *k, const char *app, const void *kind)
 {
-	return k->fmt == fmt && strncmp(k->app, app, sizeof(k->app) - 1) == 0;
+	return k->kind == kind && strncmp(k->app, app, sizeof(k->app) - 1) == 0;
 }
 
 /* Its own; or a free one, or the oldest whose second has passed; or that of all
    others: lines of ever other kinds do not make each other room. */
 static struct log_limit_kind *
-find(struct log_limit *limit, const char *app, const char *fmt,
+find(struct log_limit *limit, const char *app, const void *kind, bool vital,
     struct mono now)
 {
-	struct log_limit_kind *oldest = &limit->v[0];
+	struct log_limit_kind *first = &limit->v[vital ? OTHERS + 1 : 0];
+	const struct log_limit_kind *end = &limit->v[vital ? PLACES : OTHERS];
+	struct log_limit_kind *oldest = first;
 
-	for (size_t i = 0; i < LOG_LIMIT_KINDS; i++) {
-		struct log_limit_kind *k = &limit->v[i];
-
-		if (is_of(k, app, fmt))
+	for (struct log_limit_kind *k = first; k < end; k++) {
+		if (is_of(k, app, kind))
 			return k;
-		if (oldest->fmt != NULL && (k->fmt == NULL ||
+		if (oldest->kind != NULL && (k->kind == NULL ||
 		    mono_before(k->since, oldest->since)))
 			oldest = k;
 	}
-	return oldest->fmt == NULL || !mono_before(now, end_of(oldest)) ?
-	    oldest : &limit->v[LOG_LIMIT_KINDS];
+	return oldest->kind == NULL || !mono_before(now, end_of(oldest)) ?
+	    oldest : &limit->v[OTHERS];
 }
 
 bool
-log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
-    struct mono now, void (*tell)(const struct log_limit_kind *kind),
+log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
+    bool vital, struct mono now,
+    void (*tell)(const struct log_limit_kind *kind),
     struct log_limit_kind **ret_kind)
 {
 	struct log_limit_kind *k;
 	bool shared;
 
 	app = app != NULL ? app : "";
-	k = find(limit, app, fmt, now);
-	shared = k == &limit->v[LOG_LIMIT_KINDS];
-	if (k->fmt == NULL || !mono_before(now, end_of(k)) ||
-	    (!shared && !is_of(k, app, fmt))) {
+	k = find(limit, app, kind, vital, now);
+	shared = k == &limit->v[OTHERS];
+	*ret_kind = k;
+	if (shared && vital)
+		return true;
+	if (k->kind == NULL || !mono_before(now, end_of(k)) ||
+	    (!shared && !is_of(k, app, kind))) {
 		tell_one(k, tell);
-		*k = (struct log_limit_kind){ .fmt = fmt, .since = now };
+		*k = (struct log_limit_kind){ .kind = kind, .since = now };
 		if (!shared)
 			strncpy(k->app, app, sizeof(k->app) - 1);
 	}
-	*ret_kind = k;
 	if (k->n < LOG_LIMIT_PER_SECOND) {
 		k->n++;
 		return true;
@@ -75,7 +81,7 @@ void
 log_limit_tell(struct log_limit *limit, struct mono now,
     void (*tell)(const struct log_limit_kind *kind))
 {
-	for (size_t i = 0; i <= LOG_LIMIT_KINDS; i++)
+	for (size_t i = 0; i < PLACES; i++)
 		if (!mono_before(now, end_of(&limit->v[i])))
 			tell_one(&limit->v[i], tell);
 }
@@ -85,7 +91,7 @@ log_limit_due(const struct log_limit *limit)
 {
 	struct mono due = MONO_NEVER;
 
-	for (size_t i = 0; i <= LOG_LIMIT_KINDS; i++)
+	for (size_t i = 0; i < PLACES; i++)
 		if (limit->v[i].left_out > 0 &&
 		    mono_before(end_of(&limit->v[i]), due))
 			due = end_of(&limit->v[i]);

@@ -1,6 +1,7 @@
 /*
  * Which lines of the log are too many: of each app and kind so many a second are
- * let through, the others are counted. A kind is a format string, by its address.
+ * let through, the others are counted. A kind is an address, of the format string
+ * or of whatever else tells them apart.
  * Pure; who logs holds it.
  */
 #ifndef BASE_LOG_LIMIT_H
@@ -13,10 +14,11 @@
 
 #define LOG_LIMIT_PER_SECOND	20
 #define LOG_LIMIT_KINDS		256	/* in a second; all others are one */
+#define LOG_LIMIT_VITAL		256	/* … and those that are vital */
 
 struct log_limit_kind {
 	char app[33];			/* "": clusterd itself */
-	const char *fmt;		/* NULL: free */
+	const void *kind;		/* NULL: free */
 	struct mono since;		/* when its second began */
 	unsigned n;			/* let through since then */
 	unsigned long left_out;
@@ -24,16 +26,21 @@ struct log_limit_kind {
 };
 
 struct log_limit {
-	struct log_limit_kind v[LOG_LIMIT_KINDS + 1];	/* the last: others */
+	/* Those that are vital come last; before them: others. */
+	struct log_limit_kind v[LOG_LIMIT_KINDS + 1 + LOG_LIMIT_VITAL];
 };
 
 /*
  * May this line be written? `app`: NULL is clusterd itself. *ret_kind is where it
  * counts: with left_out == 1 its sample is the caller's to fill in. Told before
- * is what was left out of a second that has passed: `tell` may be called.
+ * is what was left out of a second that has passed: `tell` may be called. One that
+ * is `vital` is not left out for what others say: without a place of its own it
+ * passes, and counts nowhere. Nor is another one left out for those: either have
+ * their own places.
  */
-bool log_limit_pass(struct log_limit *limit, const char *app, const char *fmt,
-    struct mono now, void (*tell)(const struct log_limit_kind *kind),
+bool log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
+    bool vital, struct mono now,
+    void (*tell)(const struct log_limit_kind *kind),
     struct log_limit_kind **ret_kind);
 
 /* Tell what was left out of seconds that have passed by `now`. */

@@ -156,6 +156,17 @@ print_errors(struct conf_errors *errors)
 		fprintf(stderr, "and %zu more errors\n", errors->dropped);
 }
 
+static void
+print_warnings(const struct config *config)
+{
+	const struct conf_errors *w = &config->warnings;
+
+	for (size_t i = 0; i < w->n; i++)
+		fprintf(stderr, "warning: %s\n", w->v[i].text);
+	if (w->dropped > 0)
+		fprintf(stderr, "and %zu more warnings\n", w->dropped);
+}
+
 static int
 dump(const struct config *config)
 {
@@ -191,6 +202,7 @@ act(const struct options *o, const struct conf_origin *origin,
 
 	switch (o->mode) {
 	case OPTIONS_TEST:
+		print_warnings(config);
 		printf("%s: configuration ok\n", origin->file);
 		break;
 	case OPTIONS_DUMP:
@@ -238,6 +250,7 @@ run(void *ctx)
 		.file = o->config != NULL ? o->config : "command line",
 		.path = place->path,
 		.base_dir = place->base_dir,
+		.testing = o->mode == OPTIONS_TEST,
 		.source = o->config == NULL ? &source : NULL,
 	};
 	struct conf_errors errors = { .file = origin.file };

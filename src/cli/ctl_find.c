@@ -134,6 +134,17 @@ control_path(const char *file, const char *value)
 	return path;
 }
 
+/* Why it is not found, or that it may not be spoken to, which is no reason to
+   believe that it is not there. */
+static int
+not_reached(const char *file, int code, const struct error *why,
+    struct error *err)
+{
+	return error_set(err, code, code == -EACCES || code == -EPERM ?
+	    "cannot talk to the clusterd of %s: %s" :
+	    "no clusterd runs %s: %s", file, error_text(why));
+}
+
 static int
 open_named(const char *file, const char *value, struct mono deadline,
     struct control_link *client, struct error *err)
@@ -151,8 +162,7 @@ open_named(const char *file, const char *value, struct mono deadline,
 	code = open_socket(path, deadline, client, &why);
 	free(path);
 	if (code < 0)
-		error_set(err, code, "no clusterd runs %s: %s", file,
-		    error_text(&why));
+		not_reached(file, code, &why, err);
 	error_clear(&why);
 	return code;
 }
@@ -310,11 +320,11 @@ find_default(const char *file, struct mono deadline,
 	put_dirs(&where, &dirs);
 	if (code == -ENOENT)
 		error_set(err, code,
-		    "no clusterd runs %s (looked for %s in %s)",
+		    "no clusterd runs %s (looked for %s in %s; one of another "
+		    "user, or without a control socket, is not found)",
 		    file, name, where.text);
 	else if (code < 0)
-		error_set(err, code, "no clusterd runs %s: %s", file,
-		    error_text(&why));
+		not_reached(file, code, &why, err);
 	error_clear(&why);
 	strbuf_free(&where);
 	strlist_free(&dirs);
@@ -491,8 +501,9 @@ find_any(struct mono deadline, struct control_link *ret_client,
 		scan.client = (struct control_link)CONTROL_LINK_INIT;
 	} else if (scan.code == -ENOENT) {
 		code = error_set(err, -ENOENT,
-		    "no clusterd is running (looked in %s; one that has no "
-		    "control socket is not found)", where.text);
+		    "no clusterd is running (looked in %s; one of another "
+		    "user, or without a control socket, is not found)",
+		    where.text);
 	} else {
 		code = error_set(err, scan.code, "no clusterd can be reached: %s",
 		    error_text(&scan.why));

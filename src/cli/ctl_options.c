@@ -5,9 +5,10 @@
 
 #include "base/error.h"
 #include "base/num.h"
+#include "base/str.h"
 #include "cli/ctl_options.h"
-#include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
+#include "core/conf/guess.h"
 
 const char ctl_usage[] =
     "usage: clusterctl [-c FILE | -s SOCKET] COMMAND\n"
@@ -174,21 +175,23 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 static bool
 find_command(const char *word, enum ctl_command *ret_command)
 {
-	const char *best = NULL;
-	unsigned distance = CONF_NEAR_INIT;
+	struct strbuf near = STRBUF_INIT;
 	struct error err = ERROR_INIT;
+	struct guess guess;
 
+	guess_begin(&guess, word);
 	for (size_t i = 0; i < CTL_COMMANDS; i++) {
 		if (strcmp(word, commands[i].name) == 0) {
 			*ret_command = (enum ctl_command)i;
 			return true;
 		}
-		conf_near(word, commands[i].name, &best, &distance);
+		guess_word(&guess, commands[i].name);
 	}
-	error_set(&err, -EINVAL, "\"%.64s\" is not a command%s%s%s", word,
-	    best != NULL ? ", did you mean " : "", best != NULL ? best : "",
-	    best != NULL ? "?" : "");
+	guess_put(&guess, &near);
+	error_set(&err, -EINVAL, "\"%.64s\" is not a command%s", word,
+	    near.text != NULL && !near.failed ? near.text : "");
 	usage_error(error_text(&err));
+	strbuf_free(&near);
 	error_clear(&err);
 	return false;
 }

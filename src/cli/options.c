@@ -1,6 +1,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/options.h"
@@ -55,6 +56,25 @@ parse_level(const char *word, int *ret_level)
 	    "not", word);
 }
 
+/*
+ * `clusterd app.ini`: a file of such a name that cannot be executed, or none,
+ * is not meant as a program. A bare name is looked up in PATH, where hardly
+ * anybody has one.
+ */
+static bool
+is_configuration(const char *word)
+{
+	static const char *const endings[] = { ".ini", ".conf", ".cfg" };
+	const char *dot = strrchr(word, '.');
+
+	for (size_t i = 0; dot != NULL && dot > word &&
+	    i < sizeof(endings) / sizeof(*endings); i++)
+		if (strcmp(dot, endings[i]) == 0)
+			return strchr(word, '/') == NULL ||
+			    access(word, X_OK) < 0;
+	return false;
+}
+
 /* The options must name one source of a configuration, and only one. */
 static bool
 check(const struct options *o)
@@ -76,6 +96,10 @@ check(const struct options *o)
 	if (o->config == NULL && o->command == NULL)
 		return usage_error("there is nothing to run: give -c FILE, or "
 		    "-p PORT -- COMMAND", NULL);
+	if (o->config == NULL && o->command[1] == NULL &&
+	    is_configuration(o->command[0]))
+		return usage_error("that is no program; for a configuration: "
+		    "-c", o->command[0]);
 	return true;
 }
 

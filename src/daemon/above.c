@@ -6,10 +6,8 @@
 #include "daemon/ending.h"
 #include "linux/keeper/keeper_share.h"
 
-/* The longest that the end may take: of the slowest app, whose orphans come after
-   its workers. */
-static int64_t
-stop_ms(const struct config *config)
+int64_t
+above_stop_ms(const struct config *config)
 {
 	int64_t most = 0;
 
@@ -30,7 +28,7 @@ above_tell_stop(struct above *above, const struct config *config,
 {
 	above->leaves = true;
 	sd_notify_send(&above->up, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
-	    (long long)(delay_ms + stop_ms(config)) * 1000);
+	    (long long)(delay_ms + above_stop_ms(config)) * 1000);
 	sd_notify_status(&above->up, "STATUS=%s", words);
 }
 

@@ -17,8 +17,13 @@ struct above {
 
 #define ABOVE_INIT { .up = SD_NOTIFY_INIT }
 
+/* The longest that the end may take: of the slowest app, whose orphans come after
+   its workers. */
+int64_t above_stop_ms(const struct config *config);
+
 /* We go down in `delay_ms`, with these words for the status, and how long that may
-   take. It hears nothing else of us from then on, but once more of that. */
+   take. It hears nothing else of us from then on, but of that more than
+   once. */
 void above_tell_stop(struct above *above, const struct config *config,
     const char *words, int64_t delay_ms);
 

@@ -44,14 +44,23 @@ stopping_now(struct stopping *s)
 static void
 drain(struct stopping *s)
 {
-	int64_t ms;
-
 	begin_end(s);
 	above_tell_stop(s->above, s->reloads->config, "stopping", 0);
 	s->phase = STOPPING_DRAINS;
-	ms = apps_drain(s->apps);
-	loop_timer_set(s->loop, &s->next_phase,
-	    mono_add_ms(mono_now(), ms + OVERTIME_MS));
+	s->drain_ms = apps_drain(s->apps);
+	loop_timer_set(s->loop, &s->next_phase, MONO_NEVER);
+}
+
+void
+stopping_turn(struct stopping *s)
+{
+	if (s->phase != STOPPING_DRAINS || !apps_have_retired(s->apps) ||
+	    !mono_is_never(s->next_phase.due))
+		return;
+	loop_timer_start(s->loop, &s->next_phase, s->drain_ms + OVERTIME_MS);
+	/* What was told at the beginning counted from then. */
+	above_tell_more(s->above, OVERTIME_MS +
+	    above_stop_ms(s->reloads->config));
 }
 
 void

@@ -30,6 +30,7 @@ struct stopping {
 		STOPPING_STOPS,
 	} phase;
 	struct loop_timer next_phase;
+	int64_t drain_ms;	/* STOPPING_DRAINS: of the last worker */
 	bool signalled;		/* to stop, once */
 	bool killing;
 };
@@ -49,6 +50,10 @@ void stopping_leave(struct stopping *stopping);
 /* SIGTERM, SIGQUIT or SIGINT: the first one stops, or hastens a stop of another
    cause, the second one kills what is left. */
 void stopping_signal(struct stopping *stopping, int signo);
+
+/* At the end of each turn: once the last worker was told to retire, its time is
+   counted. */
+void stopping_turn(struct stopping *stopping);
 
 /* The terminal was closed. */
 void stopping_hangup(struct stopping *stopping);

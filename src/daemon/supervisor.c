@@ -72,10 +72,14 @@ struct supervisor {
 	bool keeper_gone;	/* that was said */
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
+	struct mono silent_until;   /* what has come about; 0: is told */
 };
 
 /* Soon after it is known how many there were. */
 #define LEFT_OUT_MS 1000
+
+/* Where new connections go may never be quite up to date. */
+#define SILENT_MS 1000
 
 static void
 supervisor_fail(struct supervisor *sup)
@@ -250,6 +254,25 @@ check_up(struct supervisor *sup)
 	tell_status(sup);
 }
 
+/* Whoever waits hears of it when new connections go where they are to, or that
+   takes too long. */
+static void
+tell_all(struct supervisor *sup)
+{
+	struct mono now = mono_now();
+
+	if (steer_is_behind(&sup->steering)) {
+		if (sup->silent_until.ns == 0)
+			sup->silent_until = mono_add_ms(now, SILENT_MS);
+		if (mono_before(now, sup->silent_until))
+			return;
+	}
+	sup->silent_until = (struct mono){ .ns = 0 };
+	if (!sup->apps.stopping)
+		check_up(sup);
+	control_turn(&sup->control);
+}
+
 /* With nothing left to supervise, the program ends by itself. */
 static void
 check_over(struct supervisor *sup)
@@ -276,11 +299,10 @@ workers_turn(struct supervisor *sup)
 		supervisor_fail(sup);
 }
 
-/* Workers take what was posted for them, apps advance, which may post more. */
+/* What was posted for workers meanwhile they take. */
 static void
-end_turn(struct supervisor *sup)
+advance(struct supervisor *sup)
 {
-	workers_turn(sup);
 	while (apps_turn(&sup->apps)) {
 		workers_turn(sup);
 		if (sup->apps.stopping) {
@@ -290,11 +312,23 @@ end_turn(struct supervisor *sup)
 		}
 		steer_turn(&sup->steering);
 		check_over(sup);
-		if (!sup->apps.stopping)
-			check_up(sup);
-		control_turn(&sup->control);
+		tell_all(sup);
 	}
+}
+
+/* Workers take what was posted for them, apps advance, which may post more. */
+static void
+end_turn(struct supervisor *sup)
+{
+	workers_turn(sup);
+	advance(sup);
 	steer_turn_if_due(&sup->steering);
+	if (sup->silent_until.ns != 0) {
+		tell_all(sup);
+		/* The end of one request may begin something else. */
+		advance(sup);
+	}
+	stopping_turn(&sup->stopping);
 	/* Of the last orphans some may have been killed, and not died. */
 	if (sup->apps.stopping && sup->apps.first == NULL && !sup->ending.done)
 		ending_look(&sup->ending, sup->stopping.killing);
@@ -538,6 +572,9 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	conf_again_open(&again, setup->origin, setup->ledger,
 	    sup->reloads.config, &left);
 	listeners_take_over(&sup->listeners, &left);
+	/* They were told. */
+	if (keeper_restarts() == 0)
+		conf_tell_warnings(sup->reloads.config, NULL);
 	if (unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
 		    "sockets that an app can listen on: closed", unusable);

@@ -1,27 +1,22 @@
 #!/usr/bin/python3
-"""How long the turns of clusterd's loop are, and what the long ones are made of.
+"""How long the turns of clusterd's loop are where hundreds of apps run.
 
-    python3 -B tests/bench/turns.py [--apps N] [--instances N] [--parts]
-        [--keys KEY=VALUE,...] [--only start,reload,kill,stop] [CLUSTERD...]
+    python3 -B tests/bench/turns.py [--apps N] [--instances N] [--syscalls]
+        [--keys KEY=VALUE;...] [--only start,reload,kill,stop] [CLUSTERD...]
 
 Many apps are started, reloaded, killed and stopped, while one client asks for
 the status of one app all the time. For each of the programs (CLUSTERD, or
-build/clusterd) and phases there is a line: the longest turn, in wall clock time
-and in CPU time (which other work on the machine does not lengthen), how many
-turns took more than 5 ms of CPU time, the turns' number, what the phase took
-and how much CPU time, and how long the client waited for an answer, at most and
-for 99 of 100. turns.c measures, preloaded.
+build/clusterd) and phases there is a line: the longest turn by the clock, and
+without what others had of the CPU and what it slept; how many turns took more
+than 5 ms without what others had; the turns' number; what the phase took and how
+much CPU time; and how long the client waited for an answer, at most and for 99
+of 100. looptime.c measures, which takes root or the like.
 
---parts builds nothing: the program has to be built with
-
-    make B=build-turns OPT=-O1 HARDEN= LDHARDEN= \\
-        CFLAGS='-g -fno-inline -finstrument-functions' build-turns/clusterd
-
-and shows of which functions the longest turn of each phase consists.
+--syscalls tells what the longest turn of each phase did in the kernel, and makes
+all of them longer.
 """
 
 import argparse
-import collections
 import contextlib
 import os
 import signal
@@ -32,11 +27,12 @@ import tempfile
 import threading
 import time
 
+import chaos_look
 import figures
 from figures import ENV, HERE, ROOT, Bench, Trouble, await_exit, end
 
 LIMIT = 120
-LONG = 5000     # microseconds
+LONG = 5        # milliseconds
 
 
 # ---- a client --------------------------------------------------------------
@@ -65,6 +61,9 @@ class Client:
         return None
 
     def run(self):
+        # Before those who are measured, which wait for nobody else either.
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK,
+                              os.sched_param(2))
         s = self.connect()
         if s is None:
             return
@@ -91,65 +90,29 @@ class Client:
 # ---- what was measured -----------------------------------------------------
 
 
-Turn = collections.namedtuple("Turn", "begin wall cpu switches parts")
+def most(values):
+    return max((v for v in values if v is not None), default=0)
 
 
-def read_turns(path):
-    turns = []
-    with open(path, encoding="ascii") as f:
-        for line in f:
-            kind, *rest = line.split()
-            if kind == "turn":
-                turns.append(Turn(*map(int, rest), []))
-            else:
-                level, address, count, wall = rest
-                turns[-1].parts.append((int(level), int(address, 16),
-                                        int(count), int(wall)))
-    return turns
-
-
-def names_of(program):
-    out = subprocess.run(["nm", program], capture_output=True, text=True,
-                         check=True).stdout
-    names = {}
-    for line in out.splitlines():
-        words = line.split()
-        if len(words) == 3 and words[1] in "tTwW":
-            names.setdefault(int(words[0], 16), words[2])
-    return names
-
-
-def in_phase(pairs, phase):
+def tell(name, phase, cpu, looked, waits):
     begin, finish = phase
-    return [p for p in pairs if begin <= p[0] < finish]
-
-
-def tell(name, phase, took, turns, waits):
-    turns = [t for t in turns if phase[0] * 1e6 <= t.begin < phase[1] * 1e6]
-    waits = sorted(w for _, w in in_phase(waits, phase))
-    if not turns:
-        print(f"{name:10} no turn")
-        return turns
-    by_cpu = max(turns, key=lambda t: t.cpu)
-    by_wall = max(turns, key=lambda t: t.wall)
-    many = sum(t.cpu > LONG for t in turns)
+    periods = [p for p in looked.periods if begin <= p[0] - 0.05 < finish]
+    waits = sorted(w for when, w in waits if begin <= when < finish)
     asked = f"{waits[-1] * 1000:8.1f} {waits[len(waits) * 99 // 100] * 1000:8.1f}" \
         if waits else "       -        -"
-    print(f"{name:10} {by_wall.wall / 1000:8.1f} {by_cpu.cpu / 1000:8.1f} "
-          f"{many:6} {len(turns):7} {took:8.2f} "
-          f"{sum(t.cpu for t in turns) / 1e6:8.2f} {asked}", flush=True)
-    return turns
+    print(f"{name:10} {most(p[2] for p in periods):8.1f} "
+          f"{most(p[4] for p in periods):8.1f} "
+          f"{len(looked.long_between(begin, finish)):6} "
+          f"{sum(p[1] for p in periods):7} {finish - begin:8.2f} "
+          f"{cpu:8.2f} {asked}", flush=True)
 
 
-def tell_parts(turns, names):
-    if not turns:
-        return
-    # Of several that are about as long, one that was let go on.
-    t = max(turns, key=lambda t: t.cpu)
-    print(f"    of {t.wall} us:")
-    for level, address, count, wall in t.parts:
-        print(f"    {wall:7} {count:6}x {'  ' * level}"
-              f"{names.get(address, hex(address))}")
+def tell_calls(phase, looked):
+    turns = looked.long_between(*phase)
+    if turns:
+        _, _, own, slept, calls = max(turns, key=lambda t: t[2])
+        print(f"    of {own} ms, {slept} slept: "
+              f"{chaos_look.calls_in_words(calls)}")
 
 
 # ---- the phases ------------------------------------------------------------
@@ -165,6 +128,19 @@ def write(path, args, worker, serial):
         for i in range(args.apps):
             f.write(f"[a{i}]\n")
             f.writelines(f"{k} = {v}\n" for k, v in keys.items())
+
+
+def await_words(path, words, process):
+    """Soon."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        with open(path, encoding="ascii") as f:
+            text = f.read()
+        if words in text:
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Trouble(text)
+        time.sleep(0.01)
 
 
 def wait_log(path, words, n, process):
@@ -205,47 +181,55 @@ def run(bench, args, program):
     write(ini, args, bench.hello, 0)
     phases = {}
     with open(log, "wb") as f:
-        begin = time.monotonic()
+        # It is looked at from its first turn on.
         p = subprocess.Popen(
-            [program, "-c", ini], stdin=subprocess.DEVNULL, stdout=f, stderr=f,
-            env={**ENV, "LD_PRELOAD": bench.turns, "TURNS_FILE": out},
-            preexec_fn=first)
+            ["/bin/sh", "-c", "read -r _; exec \"$0\" -c \"$1\" </dev/null",
+             program, ini], stdin=subprocess.PIPE, stdout=f, stderr=f,
+            env=ENV, preexec_fn=first)
+    looked = chaos_look.Turns(out, p.pid, LONG, args.syscalls)
+    await_words(out, "begins", looked.process)
+    begin, cpu = time.monotonic(), chaos_look.cpu_seconds(p.pid)
+    p.stdin.write(b"\n")
+    p.stdin.close()
     client = Client(ini + ".sock")
 
     def phase(name, finish):
-        nonlocal begin
-        phases[name] = (begin, finish), finish - begin
+        """Its CPU time is told where there is still a process."""
+        used = chaos_look.cpu_seconds(p.pid)
+        phases[name] = (begin, finish), used - cpu
         time.sleep(0.5)
-        begin = time.monotonic()
+        return time.monotonic(), chaos_look.cpu_seconds(p.pid)
 
     try:
-        phase("start", wait_log(log, "start complete", 1, p))
+        begin, cpu = phase("start", wait_log(log, "start complete", 1, p))
         if "reload" in args.only:
             write(ini, args, bench.hello, 1)
-            begin = time.monotonic()
             p.send_signal(signal.SIGHUP)
-            phase("reload", wait_log(log, "reload complete", args.apps, p))
+            begin, cpu = phase(
+                "reload", wait_log(log, "reload complete", args.apps, p))
         if "kill" in args.only:
             for pid in workers_of(p.pid, bench.hello):
                 os.kill(pid, signal.SIGKILL)
-            wait_log(log, "ready after",
-                     args.apps * args.instances *
-                     (3 if "reload" in args.only else 2), p)
-            phase("kill", time.monotonic())
-        begin = time.monotonic()
+            begin, cpu = phase("kill", wait_log(
+                log, "ready after", args.apps * args.instances *
+                (3 if "reload" in args.only else 2), p))
         p.send_signal(signal.SIGTERM)
         await_exit(p.pid, LIMIT)
-        phase("stop", time.monotonic())
+        phases["stop"] = (begin, time.monotonic()), \
+            chaos_look.cpu_seconds(p.pid) - cpu
         p.wait()
     finally:
         end(p)
         client.close()
-    names = names_of(program) if args.parts else {}
-    all_turns = read_turns(out)
-    for name, (span, took) in phases.items():
-        turns = tell(name, span, took, all_turns, client.waits)
-        if args.parts:
-            tell_parts(turns, names)
+        looked.end()
+    if looked.why_not:
+        raise Trouble(looked.why_not)
+    if looked.lost:
+        print(f"{looked.lost} records were lost, and turns with them")
+    for name, (span, used) in phases.items():
+        tell(name, span, used, looked, client.waits)
+        if args.syscalls:
+            tell_calls(span, looked)
 
 
 def main():
@@ -256,17 +240,17 @@ def main():
     parser.add_argument("--keys", default="", help="of each app, with ; between")
     parser.add_argument("--only", default="start,reload,kill,stop",
                         type=lambda s: s.split(","))
-    parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--syscalls", action="store_true")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("clusterd", nargs="*",
                         default=[os.path.join(ROOT, "build/clusterd")])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(directory, False)
-        bench.turns = bench.compile("turns", "turns.so", ["-shared", "-fPIC"])
+        chaos_look.LOOPTIME = bench.compile("looptime", "looptime", [])
         for _ in range(args.times):
             for program in args.clusterd:
-                print(f"{program}\n{'phase':10} {'wall':>8} {'CPU ms':>8} "
+                print(f"{program}\n{'phase':10} {'wall':>8} {'ran ms':>8} "
                       f"{'>5ms':>6} {'turns':>7} {'took s':>8} {'CPU s':>8} "
                       f"{'asked ms':>8} {'p99':>8}")
                 run(bench, args, os.path.abspath(program))

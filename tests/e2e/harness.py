@@ -819,6 +819,8 @@ class Box:
         keep["RUNTIME_DIRECTORY"] = self.dir
         if not HAS_KEEPER:
             keep["CLUSTERD_KEEPER"] = "no"
+        # Workers that are root are nothing to be warned of here.
+        keep["container"] = "tests"
         keep.update(env or {})
         keep[MARK] = self.mark
         return keep

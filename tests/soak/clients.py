@@ -6,11 +6,19 @@ after these. Of HTTP/2 both are the body of a response, see h2.py.
 """
 
 import bisect
+import ctypes
 import select
 import socket
+import struct
 import time
 
 PATIENCE = 60.0     # nobody is held on to for longer
+
+# A program of socket filters (linux/filter.h): nothing is heard.
+DEAF = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0), 8)
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+# Who was deaf is asked again, and asks, so soon after it.
+ASKED_AGAIN = 1.2
 
 
 class Lateness:
@@ -35,6 +43,8 @@ class Client:
 
     def __init__(self, address, in_round, balance):
         self.address = address          # host and port
+        self.instance = None            # whose own that is
+        self.deaf = 0.0                 # so long, while it connects
         self.round = in_round
         self.balance = balance
         self.begun = time.monotonic()
@@ -159,8 +169,32 @@ def open_socket(client, source, patience):
     return s
 
 
+def connect_slowly(client):
+    """What it is answered is not heard at first, as if it got lost."""
+    s = client.socket
+    s.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
+                 struct.pack("HL", 1, ctypes.addressof(DEAF)))
+    patience = s.gettimeout()
+    s.setblocking(False)
+    client.pausing = client.begun
+    s.connect_ex(client.address)
+    time.sleep(client.deaf)
+    s.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    client.pausing, client.paused = None, client.deaf + ASKED_AGAIN
+    s.settimeout(patience)
+    if not select.select([], [s], [], patience)[1]:
+        raise TimeoutError
+    code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, "")
+    client.paused = min(client.paused, time.monotonic() - client.begun)
+
+
 def converse(client, rnd, late):
-    client.socket.connect(client.address)
+    if client.deaf:
+        connect_slowly(client)
+    else:
+        client.socket.connect(client.address)
     client.connected = client.well = time.monotonic()
     client.name = client.socket.getsockname()[1]
     client.phase = "is to ask"

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ CLIENTS = 6
 SETTLE_MOST = 12.0
 REST_MOST = 30.0
 FIGURES = "figures: "   # begins a line that is for soak.Totals
+OLD = "old-"            # begins a seed from before `more` of plan.py
 
 # What is configured, in seconds. Large programs take their time.
 READY_TIMEOUT = {True: 20.0, False: 1.5}
@@ -49,36 +51,57 @@ COMMANDS = {
 }
 
 
+def free_base():
+    """A number that a digit makes a port that nobody has."""
+    rnd = random.SystemRandom()
+    while True:
+        base = rnd.randrange(110, 650)
+        try:
+            for digit in range(10):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", int(f"{base}{digit}")))
+            return base
+        except OSError:
+            pass
+
+
 class Violation(Exception):
     """What must not be."""
 
 
 class Lag(threading.Thread):
     """Measures how much later than it wanted somebody runs: this process, whose
-    threads the clients are, and clusterd, by the kernel's account."""
+    threads the clients are, and clusterd and its workers, by the kernel's account
+    of who could run and was not let to. Who stands still has no part in that."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.pid = None
-        self.seen = 0
+        self.timeline = None
+        self.seen = {}
         self.start()
 
-    def of_clusterd(self):
+    def of_process(self, pid):
         try:
-            with open(f"/proc/{self.pid}/schedstat") as f:
+            with open(f"/proc/{pid}/schedstat") as f:
                 total = int(f.read().split()[1])
         except (OSError, IndexError):
             return 0.0
-        more, self.seen = total - self.seen, total
-        return more / 1e9 if 0 < more < 1e10 else 0.0
+        more = total - self.seen.get(pid, total)
+        self.seen[pid] = total
+        return more / 1e9
+
+    def of_all(self):
+        pids = [pid for pid, w in list(self.timeline.workers.items())
+                if w.death is None]
+        return max(map(self.of_process, [self.pid, *pids]))
 
     def run(self):
         while True:
             begun = time.monotonic()
             time.sleep(0.05)
             now = time.monotonic()
-            late = max(now - begun - 0.05,
-                       self.of_clusterd() if self.pid else 0.0)
+            late = max(now - begun - 0.05, self.of_all() if self.pid else 0.0)
             if late > 0.005:
                 Lateness.samples.append((now, late))
 
@@ -118,7 +141,13 @@ class Episode:
 
     def __init__(self, seed, number):
         self.seed = f"{seed}/{number}"
-        self.rnd = random.Random(self.seed)     # of the actions, nothing else
+        # Of the actions, nothing else.
+        self.rnd, self.more = random.Random(self.seed), None
+        if str(seed).startswith(OLD):
+            self.seed = self.seed[len(OLD):]
+            self.rnd = random.Random(self.seed)
+        else:
+            self.more = random.Random(f"more {self.seed}")
         kinds = [("env", "root"), ("adopt", "nobody"), ("env", "nobody"),
                  ("adopt", "root")]
         if not IS_ROOT:
@@ -127,6 +156,8 @@ class Episode:
             kinds = [("env", "root"), ("adopt", "root")]
         self.handoff, self.who = kinds[number % len(kinds)]
         self.kind, = self.rnd.choices(list(KINDS), list(KINDS.values()))
+        if self.more:
+            self.kind = self.more.choice([*KINDS, "c", "c", "c", "http2"])
         self.dual = self.rnd.random() < 0.3 and self.kind == "c"
         if self.kind != "c" and not COMMANDS[self.kind][0]:
             self.kind = "loop"
@@ -136,6 +167,7 @@ class Episode:
             self.who == "root" and not lanes.why_not())]
         self.settings = Settings(self.rnd.choice(self.balances))
         self.ports = [harness.free_port(), harness.free_port()]
+        self.own = free_base() if self.kind == "c" and self.more else None
         self.udp = harness.free_port(socket.SOCK_DGRAM) \
             if self.handoff == "env" and self.kind == "c" else None
         self.box = harness.Box()
@@ -144,14 +176,18 @@ class Episode:
         self.trace = []
         self.figures = collections.Counter()
         self.of_balance = collections.defaultdict(collections.Counter)
-        self.worst = collections.defaultdict(float)
+        # The longest wait, and of it while somebody served.
+        self.worst = collections.defaultdict(lambda: [0.0, 0.0])
         self.lock = threading.Lock()
         self.done = []
-        self.crowd = CLIENTS
+        self.crowd, self.slow = CLIENTS, 0.0
+        self.controls, self.said = [], open(self.box.path("said"), "wb")
         self.running = {}
         self.over = threading.Event()
         self.stopped = {}
         self.timeline = Timeline()
+        if self.own:
+            self.timeline.own = {int(f"{self.own}{i}") for i in range(20)}
         self.judge = Judge(self.timeline, self.moves, DRAIN_TIMEOUT * SLOW)
         self.d = self.log = None
         self.round_balances = {self.settings.balance}
@@ -167,7 +203,7 @@ class Episode:
     def moves(self, client):
         """Could who waited with it be moved, whatever was done?"""
         return self.who == "root" and not lanes.why_not() and \
-            client.round | self.round_balances <= {*MOVING, "auto"}
+            client.instance is None and client.round | self.round_balances <= {*MOVING, "auto"}
 
     # the configuration
 
@@ -185,6 +221,9 @@ class Episode:
                     port if self.handoff == "adopt" else "-"]
         command += ["--events", self.events]
         command += ["--port", port] if self.handoff == "adopt" else []
+        command += ["--own", self.own] * bool(
+            self.own and self.settings.own and self.handoff == "adopt")
+        command += ["--listen"] * self.settings.listens
         command += ["--dual"] * (self.dual and self.handoff == "adopt")
         command += ["--shut-lanes"] * self.settings.shut
         command += ["--defer"] * self.settings.defer
@@ -194,6 +233,8 @@ class Episode:
         now = self.settings
         port = self.ports[now.port]
         listen = [port if self.dual else f"127.0.0.1:{port}"]
+        listen += [f"127.0.0.1:{self.own}{{instance}}"] * bool(
+            self.own and now.own)
         listen += [f"udp:127.0.0.1:{self.udp}"] if self.udp else []
         keys = {
             "command": shlex.join(map(str, self.command(*more))),
@@ -210,13 +251,15 @@ class Episode:
         # Else clusterd would end when all instances of `web` are parked.
         keep = {"command": "/bin/sleep 1000000", "instances": 1,
                 "ready": "alive:20ms"}
-        self.box.config(web=keys, keep=keep)
+        self.box.config(clusterd={"log_level": "debug"}, web=keys, keep=keep)
 
     def reload(self, settings, *more):
         self.settings = settings
         self.round_balances = self.round_balances | {settings.balance}
         self.timeline.hups.append((time.monotonic(),
                                    self.ports[settings.port]))
+        if not settings.own:
+            self.timeline.lefts.append(time.monotonic())
         self.configure(*more)
         self.d.send_and_wait(signal.SIGHUP)
 
@@ -227,7 +270,8 @@ class Episode:
         self.timeline.read(self.log.lines())
         with open(self.events) as f:
             self.timeline.shuts = sorted(
-                int(line.split()[1]) / 1000 for line in f)
+                (int(line.split()[1]) / 1000, int(line.split()[2]))
+                for line in f)
 
     def children(self):
         """Without the other app's, with the dead."""
@@ -271,6 +315,12 @@ class Episode:
             self.note(what)
             self.d.send_and_wait(signal.SIGTTIN if what == "ttin" else
                                  signal.SIGTTOU)
+        elif what == "scale":
+            self.note(what, argument)
+            self.controls.append(subprocess.Popen(
+                [harness.CLUSTERCTL, "scale", "web", argument],
+                env=self.box.environment(), cwd=self.box.dir,
+                stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said))
         elif what == "starts":
             self.note("starts", argument or "are well")
             self.box.write("bad", argument)
@@ -282,6 +332,8 @@ class Episode:
 
     def act_on_workers(self, what, rank):
         pids = self.ready()
+        if what in ("listen", "shut-listen") and self.kind != "c":
+            pids = []       # they know no such signal
         if what in ("kill-any", "kill-all"):
             pids = sorted(filter(harness.is_alive, self.children()))
         if pids and what == "kill-but-one":
@@ -298,6 +350,9 @@ class Episode:
                 self.timeline.worker(pid).frozen.append(
                     [time.monotonic(), None])
                 self.stopped[rank] = pid
+            elif what in ("listen", "shut-listen"):
+                harness.kill(pid, signal.SIGUSR1 if what == "listen" else
+                             signal.SIGUSR2)
             else:
                 self.strike(pid, signal.SIGTERM if what.startswith("term")
                             else signal.SIGKILL)
@@ -312,16 +367,30 @@ class Episode:
             time.sleep(0.02)
         self.note("the reload is over")
 
+    def await_controls(self):
+        """What was asked for has reached clusterd, done or not."""
+        begun = time.monotonic()
+        while any(c.poll() is None and c.pid not in self.timeline.asked
+                  for c in self.controls):
+            if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
+                raise Violation("clusterctl is not heard")
+            time.sleep(0.02)
+            self.see()
+
     # clients
 
     def address(self, rnd):
+        """Host, port, and whose own it is or None."""
+        if self.own and self.settings.own and rnd.random() < 0.4:
+            instance = rnd.randrange(self.settings.instances)
+            return "127.0.0.1", int(f"{self.own}{instance}"), instance
         host = "::1" if self.dual and rnd.random() < 0.3 else "127.0.0.1"
         now = self.settings.port
         # Who has not heard of the change.
         if rnd.random() < 0.1 and len({p for _, p in
                                        self.timeline.hups[-2:]}) > 1:
             now = 1 - now
-        return host, self.ports[now]
+        return host, self.ports[now], None
 
     def run_client(self, k):
         rnd = random.Random(f"{self.seed}/{k}")
@@ -330,8 +399,12 @@ class Episode:
             if k >= self.crowd:
                 continue
             n += 1
-            client = self.client(self.address(rnd), self.round_balances,
+            *address, instance = self.address(rnd)
+            client = self.client(tuple(address), self.round_balances,
                                  self.settings.balance)
+            client.instance = instance
+            if rnd.random() < self.slow:
+                client.deaf = 0.1 + 3 * rnd.random()
             self.running[k] = client
             talk(client, rnd, lanes.client((k * 40 + n) % 240),
                  self.settings.defer)
@@ -389,9 +462,12 @@ class Episode:
             figures[client.how] += 1
             if excuse:
                 figures[excuse] += 1
-        if client.how == "ok":
-            self.worst[client.balance] = max(self.worst[client.balance],
-                                             client.waited(client.end))
+        # At an address that is left nobody is promised anything.
+        if client.how in ("ok", "cut") and excuse != "cut: port":
+            worst = self.worst[client.balance]
+            worst[0] = max(worst[0], client.waited(client.end))
+            if client.waited(client.end) > worst[1]:
+                worst[1] = max(worst[1], self.judge.unhindered(client))
 
     def judge_all(self):
         """Those who are through since the last time."""
@@ -422,14 +498,16 @@ class Episode:
         self.box.write("bad", "")
         self.note("settle")
         self.await_clients(list(self.running.values()), SETTLE_MOST)
+        self.await_controls()
         # A number that no action sets: it overrides what TTIN and TTOU said.
         few, many = (4, 5) if self.light else (5, 6)
         self.instances = many if self.instances == few else few
         now = self.settings
         self.note("quiet, instances", self.instances, now.balance)
         begun = time.monotonic()
+        # Nothing is to go wrong, however slow the machine is.
         self.reload(Settings(now.balance, self.instances, self.instances,
-                             now.port))
+                             now.port, patient=True))
 
         def at_rest():
             self.check_running()
@@ -504,7 +582,7 @@ class Episode:
         self.configure()
         self.d = self.box.start(**how)
         self.log = Log(self.d.log_path)
-        LAG.pid, LAG.seen = self.d.pid, 0
+        LAG.timeline, LAG.pid = self.timeline, self.d.pid
         self.instances = self.settings.instances
 
         def all_ready():
@@ -524,9 +602,10 @@ class Episode:
             while True:
                 begun = time.monotonic()
                 plan = Round(self.rnd, self.balances, self.settings,
-                             self.light)
-                self.crowd = plan.crowd
-                self.note("clients", self.crowd)
+                             self.light, self.more)
+                self.crowd, self.slow = plan.crowd, plan.slow
+                self.note("clients", self.crowd, *[
+                    f"slow {self.slow:g}"] * bool(self.slow))
                 for at, what, argument in plan.steps:
                     time.sleep(max(begun + at - time.monotonic(), 0))
                     if what == "complete":
@@ -551,6 +630,10 @@ class Episode:
             client.give_up()
         for pid in self.stopped.values():
             harness.kill(pid, signal.SIGCONT)
+        for control in self.controls:
+            control.terminate()     # it may wait for what does not come
+            control.wait()
+        self.said.close()
         LAG.pid = None
         wrong = self.box.close()
         if wrong:
@@ -572,9 +655,9 @@ def run_episode(seed, number, seconds):
     except Violation as e:
         said = f"{said or ''}\n{e}"
     figures = ", ".join(f"{v} {k}" for k, v in episode.figures.items())
-    worst = max(episode.worst.values(), default=0.0)
+    worst, served = map(max, zip(*episode.worst.values(), (0.0, 0.0)))
     print(f"soak: episode {number} of {seed}, {episode}: {figures}; longest "
-          f"{worst:.2f} s")
+          f"{worst:.2f} s, {served:.2f} s while somebody served")
     if said:
         print(f"--- clusterd's log\n{log}\n--- what was done\n" +
               "\n".join(episode.trace) +

@@ -1,7 +1,8 @@
 """What is done to a cluster, by the random numbers alone.
 
-Whoever changes what is drawn here makes other rounds of all seeds, those of
-known.py among them.
+Whoever changes what is drawn here makes other rounds of all seeds. So what came
+later is drawn by other numbers, `more`: without them the rounds of the older
+seeds of known.py are what they were.
 """
 
 # `auto`, which is the default, twice.
@@ -29,7 +30,8 @@ class Settings:
     """What a reload changes."""
 
     def __init__(self, balance, instances=3, max_surge=1, port=0, shut=False,
-                 defer=False, policy="soon", patient=False):
+                 defer=False, policy="soon", patient=False, own=False,
+                 listens=False):
         self.balance = balance
         self.instances = instances
         self.max_surge = max_surge
@@ -38,6 +40,8 @@ class Settings:
         self.defer = defer          # … and have TCP_DEFER_ACCEPT
         self.policy = policy
         self.patient = patient      # with those who take long to be ready
+        self.own = own              # an address for each instance, too
+        self.listens = listens      # workers call listen(2) anyway
 
     def __str__(self):
         return " ".join(f"{k}={v}" for k, v in vars(self).items())
@@ -60,9 +64,9 @@ class Round:
     them are of a kind that has been trouble once, with what is not given left
     to chance. Time stands still in the step "complete" until the reload is."""
 
-    def __init__(self, rnd, balances, settings, light):
+    def __init__(self, rnd, balances, settings, light, more=None):
         self.rnd, self.balances, self.light = rnd, balances, light
-        self.settings = settings
+        self.settings, self.more = settings, more
         self.steps = []
         # A single client sees what the next one's coming would mend.
         self.crowd = rnd.choice([1, 2, 6, 6])
@@ -70,7 +74,11 @@ class Round:
             [self.anything, self.late_handshakes, self.hangs_beside,
              self.fails_beside, self.shuts_all, self.shares, self.leaves],
             [10, 3, 2, 2, 0 if light else 3, 2, 1])[0]
-        recipe()
+        self.slow = 0.0     # so many clients' handshakes are
+        if more:
+            self.draw_more(recipe)
+        else:
+            recipe()
         self.steps.sort(key=lambda step: step[0])
 
     def anything(self):
@@ -158,9 +166,101 @@ class Round:
         self.add_reload(0.3, "hup", policy="soon", instances=3,
                         port=1 - self.settings.port)
 
+    def draw_more(self, recipe):
+        more = self.more
+        self.slow = more.choice([0, 0, 0.2])
+        if more.random() < 0.4:
+            recipe = more.choice([self.slow_handshakes, self.listens_again,
+                                  self.scales, self.own_addresses,
+                                  self.one_at_a_time])
+        recipe()
+        for _ in range(more.choice([0, 0, 1, 2])):
+            self.add_more(2 * more.random())
+
+    def add_more(self, at):
+        what = self.more.choice(["scale", "scale", "listen", "shut-listen"])
+        self.steps.append((at, what, self.scale() if what == "scale" else
+                           self.more.randrange(1000)))
+
+    def scale(self):
+        return self.more.choice(["+1", "-1", "+2", "-2", "1", "2",
+                                 "3" if self.light else "7"])
+
+    def slow_handshakes(self):
+        """… of any server, which end when somebody is gone."""
+        more = self.more
+        self.crowd, self.slow = 6, 0.7
+        self.add_reload(0, "hup", defer=False, policy=more.choice(
+            ["soon", "late", "parked", "never"]),
+            instances=more.choice([1, 2, 3]))
+        self.steps.append((0.1, "complete", 10))
+        what = more.choice(["kill", "kill-but-one", "kill-all", "term",
+                            "scale", "hup"])
+        at = 1.5 + more.random()
+        if what == "hup":
+            self.add_reload(at, "hup", policy="soon")
+        else:
+            self.steps.append((at, what, self.scale() if what == "scale"
+                               else more.randrange(1000)))
+
+    def listens_again(self):
+        """… as programs do that open none of their listeners themselves."""
+        more = self.more
+        self.crowd = 6
+        self.add_reload(0, "hup", policy="soon", shut=False, listens=True,
+                        instances=more.choice([2, 3]))
+        self.steps.append((0.1, "complete", 10))
+        for i in range(more.choice([2, 6])):
+            self.steps.append((0.2 + i * 0.3 * more.random(), more.choice(
+                ["listen", "shut-listen", "kill"]), more.randrange(1000)))
+        self.add_reload(2.0, "hup", policy="soon", listens=True)
+
+    def scales(self):
+        more = self.more
+        self.crowd = 6
+        self.add_reload(0, "hup", policy="soon")
+        self.steps.append((0.1, "complete", 10))
+        for i in range(more.choice([2, 5])):
+            self.steps.append((0.2 + i * 0.4 * more.random(), "scale",
+                               self.scale()))
+        self.steps.append((0.3 + more.random(), more.choice(
+            ["kill", "kill-any", "kill-but-one"]), more.randrange(1000)))
+
+    def own_addresses(self):
+        more = self.more
+        self.crowd = 6
+        self.add_reload(0, "hup", own=True, instances=more.choice([2, 3]))
+        self.steps.append((0.1, "complete", 10))
+        what = more.choice(["kill", "kill-all", "kill-but-one", "term",
+                            "scale", "hup", "hup"])
+        if what == "hup":
+            self.add_reload(0.3, "hup", own=True, policy="soon")
+        else:
+            self.steps.append((0.3, what, self.scale() if what == "scale"
+                               else more.randrange(1000)))
+
+    def one_at_a_time(self):
+        """The old worker of an instance is gone before the new one starts."""
+        more = self.more
+        self.crowd = 6
+        self.add_reload(0, "hup", policy="soon",
+                        instances=more.choice([1, 2, 3]))
+        self.steps.append((0.1, "complete", 10))
+        self.add_reload(0.3, "hup", policy="soon", max_surge=0)
+        if more.random() < 0.5:
+            self.steps.append((0.3 + more.random(), "kill-any",
+                               more.randrange(1000)))
+        if more.random() < 0.5:
+            self.add_reload(0.4 + more.random(), "hup", max_surge=0)
+
     def add_reload(self, at, what, **given):
         setting = draw_settings(self.rnd, self.balances, self.settings.port,
                                 self.light)
+        if self.more:
+            setting.own = self.more.random() < 0.25
+            setting.listens = self.more.random() < 0.3
+            if self.more.random() < 0.2:
+                setting.max_surge = 0
         if given:
             setting.port = self.settings.port
         vars(setting).update(given)

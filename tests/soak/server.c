@@ -2,17 +2,20 @@
  * The worker of soak.py: it says who it is as soon as it has accepted, so that
  * a client that is cut off later knows whose death that should have been.
  *
- *	server [--port N [--dual]] [--start FILE] [--defer] [--shut-lanes]
- *	    [--events FILE] [--never] [--dies] [--exec PROGRAM ARGUMENT …]
+ *	server [--port N [--dual] [--own N]] [--start FILE] [--defer] [--listen]
+ *	    [--shut-lanes] [--events FILE] [--never] [--dies]
+ *	    [--exec PROGRAM ARGUMENT …]
  *
  *	--port N	bind 127.0.0.1:N by itself, instead of CLUSTERD_FD
  *	--dual		… or [::]:N, for IPv4 too
+ *	--own N		… and 127.0.0.1:N with its instance's number behind N
  *	--start FILE	its first letter says how a start goes: x fails at
  *			once, h hangs, d takes 0.4 s; 0 or 1 behind it: of
  *			even or odd instances
  *	--defer		TCP_DEFER_ACCEPT
+ *	--listen	call listen(2) for what it was given
  *	--shut-lanes	shut the listeners down on TERM
- *	--events FILE	… and write "shut MILLISECONDS", of CLOCK_MONOTONIC,
+ *	--events FILE	… and write "shut MILLISECONDS PID", of CLOCK_MONOTONIC,
  *			behind what is there, before and after
  *	--never		is never ready, and accepts nothing
  *	--dies		fails at once, whatever the file says
@@ -20,7 +23,8 @@
  *
  * The greeting is "PID INSTANCE GENERATION\n"; a request is a number of
  * milliseconds and a newline, and is answered "done\n" after these. A datagram is
- * answered with the greeting.
+ * answered with the greeting. USR1: listen(2) is called again, with another
+ * backlog; USR2: the listeners are shut down, and listen again.
  */
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -46,9 +50,9 @@
 #define CLIENTS_MAX	256
 
 static struct {
-	int port;
+	int port, own;
 	const char *start, *events;
-	bool dual, defer, shut_lanes, never, dies;
+	bool dual, defer, listen, shut_lanes, never, dies;
 	char **exec;			/* what comes behind it, or NULL */
 } opt;
 
@@ -134,21 +138,60 @@ bind_at(const struct sockaddr *sa, socklen_t len)
 }
 
 static void
-bind_own(void)
+bind_v4(int port)
 {
 	const struct sockaddr_in sin = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)opt.port),
+		.sin_port = htons((uint16_t)port),
 		.sin_addr = { htonl(INADDR_LOOPBACK) } };
-	const struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
-		.sin6_port = htons((uint16_t)opt.port),
-		.sin6_addr = IN6ADDR_ANY_INIT };
-	int fd = opt.dual ?
-	    bind_at((const struct sockaddr *)&sin6, sizeof(sin6)) :
-	    bind_at((const struct sockaddr *)&sin, sizeof(sin));
 
-	if (!opt.never && listen(fd, 1024) == -1)
-		fail("listen");
-	listeners[n_listeners++] = fd;
+	listeners[n_listeners++] = bind_at((const struct sockaddr *)&sin,
+	    sizeof(sin));
+}
+
+static void
+bind_v6(int port)
+{
+	const struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)port),
+		.sin6_addr = IN6ADDR_ANY_INIT };
+
+	listeners[n_listeners++] = bind_at((const struct sockaddr *)&sin6,
+	    sizeof(sin6));
+}
+
+/* For N and instance 3: N3. */
+static int
+own_port(void)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d%d", opt.own,
+	    atoi(env_or("CLUSTERD_INSTANCE", "0")));
+	return atoi(text);
+}
+
+static void
+listen_all(int backlog)
+{
+	for (int i = 0; i < n_listeners; i++)
+		if (is_stream(listeners[i]) &&
+		    listen(listeners[i], backlog) == -1)
+			fail("listen");
+}
+
+static void
+bind_all(void)
+{
+	if (opt.dual)
+		bind_v6(opt.port);
+	else
+		bind_v4(opt.port);
+	/* IPv4 alone; of another port that matters to nobody. */
+	opt.dual = false;
+	if (opt.own != 0)
+		bind_v4(own_port());
+	if (!opt.never)
+		listen_all(1024);
 }
 
 static void
@@ -157,7 +200,7 @@ find_listeners(void)
 	const char *p = getenv("CLUSTERD_FD");
 
 	if (opt.port != 0) {
-		bind_own();
+		bind_all();
 		return;
 	}
 	while (p != NULL && *p != '\0' && n_listeners < LISTENERS_MAX) {
@@ -170,6 +213,8 @@ find_listeners(void)
 		listeners[n_listeners++] = fd;
 		p = *end == ',' ? end + 1 : end;
 	}
+	if (opt.listen && !opt.never)
+		listen_all(100);
 }
 
 static void
@@ -209,7 +254,8 @@ note_shut(void)
 	if (opt.events == NULL)
 		return;
 	fd = open(opt.events, O_WRONLY | O_APPEND | O_CLOEXEC);
-	n = snprintf(line, sizeof(line), "shut %lld\n", (long long)now_ms());
+	n = snprintf(line, sizeof(line), "shut %lld %d\n",
+	    (long long)now_ms(), getpid());
 	if (fd == -1 || write(fd, line, (size_t)n) != n)
 		fail("events");
 	close(fd);
@@ -228,6 +274,33 @@ stop_listening(void)
 	if (opt.shut_lanes)
 		note_shut();
 	n_listeners = 0;
+}
+
+/* Whatever it says: clusterd may listen again at the same time. */
+static void
+shut_and_listen(void)
+{
+	note_shut();
+	for (int i = 0; i < n_listeners; i++) {
+		if (!is_stream(listeners[i]))
+			continue;
+		shutdown(listeners[i], SHUT_RDWR);
+		(void)listen(listeners[i], 50);
+	}
+	note_shut();
+}
+
+/* Whether it is to stop. */
+static bool
+take_signal(uint32_t number)
+{
+	static int backlog = 10;
+
+	if (number == SIGUSR1)
+		listen_all(backlog++);
+	else if (number == SIGUSR2)
+		shut_and_listen();
+	return number == SIGTERM || number == SIGINT;
 }
 
 static void
@@ -311,7 +384,7 @@ serve(int signals)
 		}
 		poll(p, n, (int)(next > now ? next - now : 0));
 		if (read(signals, &si, sizeof(si)) == sizeof(si) &&
-		    si.ssi_signo != SIGHUP) {
+		    take_signal(si.ssi_signo)) {
 			stopping = true;
 			stop_listening();
 			continue;
@@ -346,6 +419,7 @@ parse(char **argv)
 		    strcmp(a, "--events") == 0 ? &opt.events : NULL;
 		bool *flag = strcmp(a, "--dual") == 0 ? &opt.dual :
 		    strcmp(a, "--defer") == 0 ? &opt.defer :
+		    strcmp(a, "--listen") == 0 ? &opt.listen :
 		    strcmp(a, "--shut-lanes") == 0 ? &opt.shut_lanes :
 		    strcmp(a, "--never") == 0 ? &opt.never :
 		    strcmp(a, "--dies") == 0 ? &opt.dies : NULL;
@@ -364,6 +438,8 @@ parse(char **argv)
 			*text = *argv++;
 		else if (strcmp(a, "--port") == 0)
 			opt.port = atoi(*argv++);
+		else if (strcmp(a, "--own") == 0)
+			opt.own = atoi(*argv++);
 		else
 			return false;
 	}
@@ -379,6 +455,8 @@ take_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

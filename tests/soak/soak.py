@@ -54,24 +54,34 @@ class Totals:
 
     def __init__(self):
         self.figures = collections.defaultdict(collections.Counter)
-        self.worst = collections.defaultdict(float)
+        self.worst = collections.defaultdict(lambda: [0.0, 0.0])
         self.passed = self.failed = 0
 
     def add(self, text):
         figures, worst = json.loads(text)
         for balance, counted in figures.items():
             self.figures[balance].update(counted)
-            self.worst[balance] = max(self.worst[balance],
-                                      worst.get(balance, 0.0))
+            self.worst[balance] = list(map(max, self.worst[balance],
+                                           worst.get(balance, (0.0, 0.0))))
+
+    @staticmethod
+    def tell_of(what, f, worst):
+        cut = f["cut: death"] + f["cut: death at accept"]
+        print(f"soak: {what}: {f['clients']} clients, {f['ok']} served, "
+              f"{f['refused']} refused, {cut} cut by a death, "
+              f"{f['cut'] - cut} else; waited longest {worst[0]:.2f} s, "
+              f"{worst[1]:.2f} s while somebody served", flush=True)
+        why = ", ".join(f"{f[k]} {k}" for k in sorted(f) if ":" in k)
+        if why:
+            print(f"soak: {what}: {why}", flush=True)
 
     def tell(self):
+        total, worst = collections.Counter(), [0.0, 0.0]
         for balance in sorted(self.figures):
-            f = self.figures[balance]
-            others = ", ".join(f"{f[k]} {k}" for k in sorted(f) if ":" in k)
-            print(f"soak: {balance}: {f['clients']} clients, {f['ok']} "
-                  f"served, {f['refused']} refused, {f['cut: death']} cut by "
-                  f"a death; waited longest {self.worst[balance]:.2f} s"
-                  f"{' (' + others + ')' if others else ''}", flush=True)
+            self.tell_of(balance, self.figures[balance], self.worst[balance])
+            total.update(self.figures[balance])
+            worst = list(map(max, worst, self.worst[balance]))
+        self.tell_of("all", total, worst)
         print(f"soak: {self.passed} passed, {self.failed} failed, 0 skipped")
 
 

@@ -5,6 +5,7 @@ millisecond.
 """
 
 import bisect
+import copy
 import re
 import time
 
@@ -32,13 +33,16 @@ DEATH = re.compile(r"(killed by signal \d+|exited with code \d+)")
 RESET = re.compile(r"web: (\d+) connections? that waited for a worker reset")
 MOVED = re.compile(r"web: (\d+) connections? that waited for a worker moved")
 LISTENING = re.compile(r"web: (no longer )?listening on \S*:(\d+)\b")
+ASKS = re.compile(r"control: pid (\d+) asks for: ")
+LEAVES = re.compile(r"\w+ -> draining\b")
 
 
 class Worker:
     def __init__(self, instance):
         self.instance = instance
         self.ready = None       # when
-        self.retired = None     # it got the stop signal, drained
+        self.leaving = None     # it gets no new clients …
+        self.retired = None     # … and got the stop signal, drained
         self.forced = None      # … or not, or was killed for its lateness
         self.struck = None      # by the driver, to death
         self.death = None
@@ -61,12 +65,29 @@ class Timeline:
         self.resets = []        # [when, how many]: what is left of them
         self.moved = 0
         self.aborts = []
+        self.ends = []          # of all instances
         self.complete = 0.0     # the last reload, …
         self.reloading = None   # … and when it, or the next one, began
-        self.shuts = []         # a worker shut its lanes down
+        self.shuts = []         # (when a worker shut its lanes down, pid)
         self.ports = {}         # number → [(when, what it is from then on)]
         self.hups = []          # (when, port)
+        self.asked = set()      # by which clusterctl something was
+        self.own = set()        # those that are an instance's own
+        self.lefts = []         # when these were left
+        self.until = float("inf")   # who comes later does not serve here
         self.second = (None, 0.0)
+
+    def of(self, client):
+        """What concerns it: of all, or of the instance whose own address it came
+        to; whoever comes after that was left may not have it."""
+        if client.instance is None:
+            return self
+        view = copy.copy(self)
+        view.workers = {pid: w for pid, w in self.workers.items()
+                        if w.instance == client.instance}
+        view.until = min((t for t in self.lefts if t > client.begun - MOMENT),
+                         default=view.until)
+        return view
 
     # the log
 
@@ -96,6 +117,8 @@ class Timeline:
         if m:
             self.ports.setdefault(int(m[2]), []).append(
                 (at, CLOSED if m[1] else OPEN))
+        elif ASKS.match(text):
+            self.asked.add(int(ASKS.match(text)[1]))
         elif RESET.match(text):
             self.resets.append([at, int(RESET.match(text)[1])])
         elif MOVED.match(text):
@@ -108,6 +131,7 @@ class Timeline:
         elif text == "start complete":
             self.see_reload(at)
         elif text.startswith("web: every instance has ended"):
+            self.ends.append(at)
             for changes in self.ports.values():
                 changes.append((at, CLOSED))
         elif text.startswith("web: reload aborted"):
@@ -120,6 +144,8 @@ class Timeline:
             worker.ready = at
         elif death:
             worker.death, worker.how = at, death[1]
+        elif LEAVES.match(text):
+            worker.leaving = at
         elif text.startswith("drained in"):
             worker.retired = at
         elif text.startswith(("drain_timeout after", "killing it")):
@@ -134,6 +160,9 @@ class Timeline:
                   if read < when < read + MOMENT]
         if len(set(ports)) == 1:
             self.ports.setdefault(ports[0], []).append((at, SERVED))
+        for port in self.own:
+            if self.ports.get(port, [(0, CLOSED)])[-1][1] == OPEN:
+                self.ports[port].append((at, SERVED))
 
     # questions
 
@@ -157,16 +186,19 @@ class Timeline:
         return now >= least
 
     def given_up(self, port, a, b):
-        """Was it closed under those who waited: nobody serves any more, or the
-        reload that had opened it was aborted?"""
+        """Was it closed under those who waited: nobody serves any more, or
+        those alone who finish what they have ("when every instance of an app is
+        at its end"), or the reload that had opened it was aborted?"""
         return any(a <= t <= b and to == CLOSED and (
-            self.gaps(t - MOMENT, t + MOMENT)[1] or
+            any(abs(t - end) < MOMENT for end in self.ends) or
+            self.gaps(t - MOMENT, t + MOMENT, (), True)[1] or
             any(abs(t - abort) < MOMENT for abort in self.aborts))
             for t, to in self.ports.get(port, []))
 
-    def is_shut(self, a, b):
-        i = bisect.bisect_left(self.shuts, a)
-        return i < len(self.shuts) and self.shuts[i] <= b
+    def who_shut(self, a, b):
+        i = bisect.bisect_left(self.shuts, (a,))
+        j = bisect.bisect_left(self.shuts, (b,))
+        return {pid for _, pid in self.shuts[i:j] if pid in self.workers}
 
     def take_reset(self, a, b):
         """One of those of which clusterd has said so."""
@@ -203,13 +235,16 @@ class Timeline:
                                         if w.struck is not None else [])]],
             a, b))
 
-    def gaps(self, a, b):
-        """How long nobody served, and the ends of these times."""
+    def gaps(self, a, b, without=(), draining=False):
+        """How long nobody served, and the ends of these times. `draining`:
+        those do, too, who get no new clients."""
         served = []
-        for w in self.workers.values():
-            if w.ready is None:
+        for pid, w in self.workers.items():
+            if w.ready is None or w.ready > self.until or pid in without:
                 continue
             at, end = w.ready, w.serves_until()
+            if w.leaving is not None and not draining:
+                end = min(end, w.leaving)
             for f, to in w.frozen:
                 served.append((at, f))
                 at = max(at, to if to is not None else b)
@@ -254,13 +289,28 @@ class Judge:
         self.moves = moves
         self.drain = drain
 
+    def hindered(self, client, now):
+        """How long somebody was frozen, and nobody served, while it waited, and
+        the ends of the latter."""
+        end = client.greeted or client.end or now
+        t = self.timeline.of(client)
+        return t.frozen(client.begun, end), *t.gaps(client.begun - MOMENT, end)
+
+    def unhindered(self, client):
+        """How long it waited while somebody served."""
+        frozen, gap, _ = self.hindered(client, client.end)
+        return max(client.waited(client.end) - frozen - gap, 0.0)
+
     def bound(self, client, now):
         """How long it may have waited by now, and why."""
         end = client.greeted or client.end or now
-        begun, late = client.begun, client.lateness(now)
-        frozen = self.timeline.frozen(begun, end)
-        gap, ends = self.timeline.gaps(begun - MOMENT, end)
-        troubles = self.timeline.troubles(begun - MOMENT - late, end, ends)
+        late = client.lateness(now)
+        frozen, gap, ends = self.hindered(client, now)
+        t = self.timeline.of(client)
+        # Who was late itself may have come to somebody who has retired since.
+        ends += [w.retired for w in t.workers.values()
+                 if client.deaf and w.retired and client.begun < w.retired < end]
+        troubles = t.troubles(client.begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +
                  each * min(troubles, TROUBLES_MOST))
@@ -279,10 +329,14 @@ class Judge:
             f"{client.waited(now):.2f} s, may wait {bound:.2f} s: {why}"
 
     def is_reachable(self, client):
-        """Was its address served when it came?"""
+        """Was its address served when it came? "An address that a reload leaves
+        takes no new clients" (clusterd(8)), nor those whose handshake is not
+        through."""
         w = moment(client.begun)
-        return self.timeline.port_is(client.address[1], SERVED,
-                                     client.begun - w, client.begun + w)
+        there = client.connected or client.end or time.monotonic()
+        return self.timeline.port_is(
+            client.address[1], SERVED, client.begun - w,
+            (there if client.deaf else client.begun) + w)
 
     def of(self, client):
         """(excuse or None, what is wrong or None)"""
@@ -301,14 +355,19 @@ class Judge:
             if self.is_reachable(client) else ("left: port", None)
 
     def of_refused(self, client):
-        t, w = self.timeline, moment(client.begun)
+        t, w = self.timeline.of(client), moment(client.begun)
         a, b = client.begun - w, client.end + w
         if not t.port_is(client.address[1], OPEN, a, b):
             return "refused: port", None
-        # With eBPF as long as somebody has a lane none is refused.
-        if t.is_shut(a, b) and (not self.moves(client) or t.gaps(a, b)[1]):
+        if self.is_shut(client, t, a, b):
             return "refused: lanes shut", None
         return None, "is refused"
+
+    def is_shut(self, client, t, a, b):
+        """By workers. With eBPF nobody notices as long as another has a lane."""
+        who = t.who_shut(a, b)
+        return who and (not self.moves(client) or
+                        t.gaps(a, b, who, True)[1])
 
     def of_unprocessed(self, client):
         """HTTP/2 has said so. Who drains may: "servers that then ask their
@@ -323,8 +382,15 @@ class Judge:
         return "refused: not processed", None
 
     def of_accepted(self, client):
-        worker = self.timeline.workers.get(int(client.server[0]))
+        t = self.timeline.of(client)
+        worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
+        # "A handshake that takes longer than a second", of a worker that drains
+        # ("Connections at a stop and at a reload" in clusterd(8)).
+        if client.deaf and worker and worker.retired and \
+                client.connected - client.begun > 1 and \
+                client.connected > worker.retired - w:
+            return "cut: late handshake", None
         if worker is None or not worker.is_excused() or not (
                 client.well - w <= worker.death <= client.end + w):
             return None, (f"is cut, by pid {client.server[0]}, which "
@@ -332,11 +398,13 @@ class Judge:
         return "cut: death", None
 
     def of_cut(self, client):
-        t, w = self.timeline, moment(client.end)
-        a, b = client.well - w, client.end + w
+        t, w = self.timeline.of(client), moment(client.end)
+        # Who had not been heard by its worker may hear of all that now.
+        a = (client.begun if client.deaf else client.well) - w
+        b = client.end + w
         if not self.moves(client) and t.take_reset(a, b):
             return "reset: said", None
-        if not self.moves(client) and t.is_shut(a, b):
+        if self.is_shut(client, t, a, b):
             return "cut: lane shut", None
         # Who has not spoken yet may hear of that only when it does
         # (TCP_DEFER_ACCEPT).

@@ -75,6 +75,8 @@ config_unref(struct config *config)
 	for (size_t i = 0; i < config->n_apps; i++)
 		app_free(&config->apps[i]);
 	free(config->apps);
+	conf_errors_free(&config->warnings);
+	free(config->base_dir);
 	free(config->file);
 	free(config->log);
 	free(config->pidfile);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "core/conf/conf_error.h"
 #include "core/names/address.h"
 
 /* Stated limits of what a file may hold. */
@@ -94,6 +95,7 @@ enum conf_stdin {
 struct conf_output {
 	enum conf_output_kind kind;
 	char *path;		/* absolute, of FILE; else NULL */
+	unsigned line;		/* where it was written, or the section */
 };
 
 enum conf_instances {
@@ -209,6 +211,9 @@ enum conf_log_format {	/* as in base/log.h */
 struct config {
 	unsigned refs;
 	char *file;		/* as the user named it, for messages */
+	char *base_dir;		/* of relative paths in it */
+	/* What is legal in it and most likely not meant so. */
+	struct conf_errors warnings;
 	enum conf_log_level log_level;
 	enum conf_log_format log_format;
 	char *log;		/* absolute path; NULL: stderr */

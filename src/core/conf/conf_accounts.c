@@ -7,6 +7,7 @@
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
 #include "core/conf/conf_keys.h"
+#include "core/conf/conf_value.h"
 
 #define NOBODY		65534u
 #define INHERITED	UINT32_MAX
@@ -55,7 +56,8 @@ find_creds(const struct search *s, enum conf_key_id blamed, const char *user,
 	} else if (r < 0 && r != -ENOMEM) {
 		conf_error_add(s->keys->errors,
 		    conf_keys_line(s->keys, blamed), conf_key_name(blamed),
-		    "%s", error_text(&err));
+		    "%s%s", error_text(&err),
+		    conf_value_comment(user != NULL ? user : group));
 		r = 0;
 	}
 	error_clear(&err);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "core/conf/advice.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_accounts.h"
 #include "core/conf/conf_braces.h"
@@ -138,6 +139,7 @@ read_env_file(struct check *c, struct conf_app *app)
 		.key = &conf_schema(&n)[CONF_KEY_ENV_FILE],
 		.base_dir = host->base_dir,
 		.errors = c->errors,
+		.warnings = &c->config->warnings,
 		.numbers = &line,
 		.n = 1,
 	};
@@ -261,10 +263,16 @@ check_app(struct check *c, size_t section)
 	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);
 	note->err_line = line_of(c, CONF_KEY_STDERR);
+	app->out.line = note->out_line;
+	app->err.line = note->err_line;
 	r = conf_accounts_find(&c->keys, c->host, app);
 	if (r == 0)
 		r = read_env_file(c, app);
-	return r < 0 ? r : conf_braces_check(&c->keys, c->host, app);
+	if (r == 0)
+		r = conf_braces_check(&c->keys, c->host, app);
+	if (r == 0)
+		advice_app(&c->keys, c->host, app, &config->warnings);
+	return r;
 }
 
 /* All listeners of all apps, and of all instances. */
@@ -445,6 +453,7 @@ check_sections(struct check *c)
 	if (c->config->n_apps == 0)
 		conf_error_add(c->errors, 0, NULL, "no app is configured: a "
 		    "section such as [web] with a command is needed");
+	advice_root(c->config, c->host);
 	if (r == 0)
 		r = check_listens(c);
 	return r < 0 ? r : check_files(c);
@@ -471,11 +480,14 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	c.config->refs = 1;
 	c.config->text = -1;
 	c.config->file = strdup(errors->file);
+	c.config->base_dir = strdup(host->base_dir);
+	c.config->warnings.file = c.config->file;
 	c.config->apps = calloc(n, sizeof(*c.config->apps));
 	c.notes = calloc(n, sizeof(*c.notes));
-	if (c.config->file != NULL && c.config->apps != NULL &&
-	    c.notes != NULL)
+	if (c.config->file != NULL && c.config->base_dir != NULL &&
+	    c.config->apps != NULL && c.notes != NULL)
 		r = check_sections(&c);
+	conf_errors_sort(&c.config->warnings);
 	free(c.notes);
 
 	if (r == 0 && errors->n == 0 && errors->dropped == 0)

@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "core/conf/advice_value.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_env.h"
+#include "core/conf/conf_error.h"
 #include "core/conf/conf_value.h"
 
 /*
@@ -93,12 +95,30 @@ unquote(char *value)
 	return value + 1;
 }
 
+/* Where a line of an env file stands. */
+struct env_place {
+	const struct conf_value *value;
+	const char *path;
+	unsigned number;
+};
+
+static void
+advise(const struct env_place *at, const char *name, const char *value)
+{
+	const char *why = advice_value(value, true);
+
+	if (why != NULL && at->value->warnings != NULL)
+		conf_error_add(at->value->warnings, at->value->numbers[0],
+		    "env_file", "%s:%u: %.60s: %s", at->path, at->number, name,
+		    why);
+}
+
 /* One line of an env file, which it may change. What the entry is, or NULL. */
 static const char *
-read_env_line(char *line, struct strlist *entries)
+read_env_line(char *line, const struct env_place *at, struct strlist *entries)
 {
 	const char *problem;
-	char *value;
+	char *value, *bare;
 
 	line = conf_value_trim(line);
 	if (*line == '\0' || *line == '#' || *line == ';')
@@ -112,11 +132,17 @@ read_env_line(char *line, struct strlist *entries)
 		return problem;
 	value = strchr(line, '=');
 	*value++ = '\0';
-	value = unquote(conf_value_trim(value));
-	if (value == NULL)
-		return "has a quote that is not closed at the end of the "
-		       "line, one pair around the value is allowed";
-	strlist_printf(entries, "%s=%s", line, value);
+	value = conf_value_trim(value);
+	bare = unquote(value);
+	if (bare == NULL)
+		return *conf_value_comment(value) == '\0' ?
+		    "has a quote that is not closed at the end of the line, "
+		    "one pair around the value is allowed" :
+		    "has text behind its quotes, one pair around the value is "
+		    "allowed; a comment stands on a line of its own";
+	if (bare == value)
+		advise(at, line, value);
+	strlist_printf(entries, "%s=%s", line, bare);
 	return NULL;
 }
 
@@ -146,7 +172,8 @@ conf_env_file_parse(const struct conf_value *value, const char *path,
 			problem = "holds a NUL byte, text and tabs are "
 				  "allowed";
 		else
-			problem = read_env_line(line, entries);
+			problem = read_env_line(line, &(struct env_place){
+				value, path, number }, entries);
 		free(line);
 		if (problem != NULL)
 			r = conf_refuse(value, 0, "%s:%u: the entry %s",

@@ -19,8 +19,10 @@ defuse(char *text)
 	}
 }
 
+/* *ret_words: how long what stands before key and words is. */
 static char *
-compose(const char *file, unsigned line, const char *key, const char *words)
+compose(const char *file, unsigned line, const char *key, const char *words,
+    size_t *ret_words)
 {
 	struct strbuf sb = STRBUF_INIT;
 
@@ -30,6 +32,7 @@ compose(const char *file, unsigned line, const char *key, const char *words)
 		strbuf_printf(&sb, "%u:", line);
 	if (file != NULL)
 		strbuf_putc(&sb, ' ');
+	*ret_words = sb.len;
 	if (key != NULL)
 		strbuf_printf(&sb, "%s: ", key);
 	strbuf_puts(&sb, words);
@@ -42,6 +45,7 @@ conf_error_add(struct conf_errors *errors, unsigned line, const char *key,
 {
 	struct conf_error *v;
 	char *words = NULL;
+	size_t at = 0;
 	char *text;
 	va_list ap;
 
@@ -55,7 +59,8 @@ conf_error_add(struct conf_errors *errors, unsigned line, const char *key,
 	if (vasprintf(&words, fmt, ap) < 0)
 		words = NULL;
 	va_end(ap);
-	text = words != NULL ? compose(errors->file, line, key, words) : NULL;
+	text = words != NULL ? compose(errors->file, line, key, words, &at) :
+	    NULL;
 	free(words);
 	v = text != NULL ?
 	    realloc(errors->v, (errors->n + 1) * sizeof(*v)) : NULL;
@@ -67,7 +72,9 @@ conf_error_add(struct conf_errors *errors, unsigned line, const char *key,
 
 	defuse(text);
 	errors->v = v;
-	v[errors->n++] = (struct conf_error){ .line = line, .text = text };
+	v[errors->n++] = (struct conf_error){
+		.line = line, .words = at, .text = text,
+	};
 }
 
 bool
@@ -95,6 +102,17 @@ conf_errors_sort(struct conf_errors *errors)
 		errors->dropped++;
 	}
 	errors->full_from = errors->v[CONF_ERRORS_MAX - 1].line;
+}
+
+bool
+conf_errors_have(const struct conf_errors *errors,
+    const struct conf_error *error)
+{
+	for (size_t i = 0; i < errors->n; i++)
+		if (strcmp(errors->v[i].text + errors->v[i].words,
+		    error->text + error->words) == 0)
+			return true;
+	return false;
 }
 
 void

@@ -17,6 +17,7 @@ struct conf_errors {
 	const char *file;	/* as the user named it; borrowed */
 	struct conf_error {
 		unsigned line;	/* 0: about the whole file */
+		size_t words;	/* in text, where they begin */
 		char *text;
 	} *v;
 	size_t n;
@@ -35,6 +36,11 @@ void conf_errors_sort(struct conf_errors *errors);
 
 /* Whether an error about that line is only counted: words would be wasted. */
 bool conf_errors_full(const struct conf_errors *errors, unsigned line);
+
+/* Is one with the same words, on whichever line, among them? */
+bool conf_errors_have(const struct conf_errors *errors,
+    const struct conf_error *error);
+
 void conf_errors_free(struct conf_errors *errors);
 
 #endif

@@ -2,10 +2,20 @@
 #ifndef CORE_CONF_CONF_HOST_H
 #define CORE_CONF_CONF_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct conf_creds;
 struct error;
+
+/* What is found at a path. */
+enum conf_look {
+	CONF_LOOK_UNKNOWN = -1,	/* that may not be looked at */
+	CONF_LOOK_NOTHING = 0,
+	CONF_LOOK_FILE,		/* or whatever is not one of these: */
+	CONF_LOOK_PROGRAM,	/* a file that may be executed */
+	CONF_LOOK_DIRECTORY,
+};
 
 /*
  * What checking a configuration needs of the world outside, so that core/
@@ -29,6 +39,18 @@ struct conf_host {
 	/* May clusterd start a worker as these? NULL: it may. */
 	int (*may_become)(void *ctx, const struct conf_creds *creds,
 	    struct error *err);
+
+	/* For warnings alone; nothing is refused for what these say. */
+	const char *cwd;	/* clusterd's own, absolute; NULL: not known */
+	bool testing;		/* nothing is started that would tell */
+	bool root;		/* workers without `user` are root, and that is
+				   not a matter of course here */
+	/* enum conf_look of an absolute path. NULL: nobody looks. */
+	int (*look)(void *ctx, const char *path);
+	/* May a file for output be opened there, as log_file_open() does it?
+	   NULL: that is not looked at. */
+	int (*may_write)(void *ctx, const char *path,
+	    const struct conf_creds *creds, struct error *err);
 };
 
 #endif

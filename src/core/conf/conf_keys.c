@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/conf/conf_error.h"
+#include "core/conf/conf_foreign.h"
 #include "core/conf/conf_keys.h"
 #include "core/conf/conf_parse.h"
 #include "core/conf/conf_source.h"
@@ -44,6 +45,9 @@ report_unknown(struct conf_keys *keys, enum conf_scope scope,
 		conf_error_add(keys->errors, entry->line, entry->key,
 		    "is not a key of %s, it belongs into %s",
 		    in_app ? "an app" : "[clusterd]", home);
+	} else if ((near = conf_foreign(entry->key)) != NULL) {
+		conf_error_add(keys->errors, entry->line, entry->key,
+		    "unknown key, %s", near);
 	} else if ((near = conf_schema_near(scope, entry->key)) != NULL) {
 		conf_error_add(keys->errors, entry->line, entry->key,
 		    "unknown key, did you mean %s?", near);

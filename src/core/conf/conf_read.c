@@ -124,6 +124,16 @@ find_section(const struct conf_source *source, struct span name)
 	return NULL;
 }
 
+/* [program:NAME], as supervisord has it. */
+static bool
+is_foreign(struct span name)
+{
+	static const char prefix[] = "program:";
+
+	return name.len > strlen(prefix) &&
+	    memcmp(name.at, prefix, strlen(prefix)) == 0;
+}
+
 static void
 judge_section(struct reader *rd, struct span name)
 {
@@ -132,6 +142,10 @@ judge_section(struct reader *rd, struct span name)
 	if (name.len == 0) {
 		conf_error_add(rd->errors, rd->line, NULL, "the section has "
 		    "no name, [NAME] is needed");
+	} else if (is_foreign(name)) {
+		conf_error_add(rd->errors, rd->line, NULL, "[%.*s] is not a "
+		    "section name, it is just [NAME] here", shown(name.len),
+		    name.at);
 	} else if (!conf_name_valid(name.at, name.len)) {
 		conf_error_add(rd->errors, rd->line, NULL, "[%.*s] is not a "
 		    "section name, up to %d of a-z, 0-9, _ and - are allowed, "

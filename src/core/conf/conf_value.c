@@ -14,6 +14,16 @@
 
 #define PATH_MAX_BYTES	4095	/* the kernel takes no more */
 
+const char *
+conf_value_comment(const char *text)
+{
+	for (const char *s = text; *s != '\0'; s++)
+		if ((*s == '#' || *s == ';') && s > text &&
+		    (s[-1] == ' ' || s[-1] == '\t'))
+			return "; a comment stands on a line of its own";
+	return "";
+}
+
 int
 conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)
 {
@@ -27,8 +37,9 @@ conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)
 	if (words == NULL)
 		v->errors->dropped++;
 	else
-		conf_error_add(v->errors, v->numbers[i], v->key->name, "%s",
-		    words);
+		conf_error_add(v->errors, v->numbers[i], v->key->name,
+		    "%s%s", words,
+		    v->lines != NULL ? conf_value_comment(v->lines[i]) : "");
 	free(words);
 	return -EINVAL;
 }

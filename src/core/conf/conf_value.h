@@ -19,6 +19,7 @@ struct conf_value {
 	const struct conf_key *key;
 	const char *base_dir;		/* absolute, for relative paths */
 	struct conf_errors *errors;
+	struct conf_errors *warnings;	/* NULL but for env_file */
 	char *const *lines;		/* n, at least one */
 	const unsigned *numbers;	/* the line number of each */
 	size_t n;
@@ -34,6 +35,10 @@ bool conf_duration_parse(const char *text, int64_t *ret_ms);
 
 /* In the largest unit that is exact; conf_duration_parse() reads it back. */
 void conf_duration_print(struct strbuf *sb, int64_t ms);
+
+/* What a message about the value goes on with: that a comment stands on a line
+   of its own, if it looks as if there were one in it, or "". */
+const char *conf_value_comment(const char *text);
 
 /* Add an error about line `i` of the value; returns -EINVAL. */
 int conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)

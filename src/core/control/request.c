@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_schema.h"
+#include "core/conf/guess.h"
 #include "core/control/request.h"
 
 _Static_assert(sizeof(((struct request *)0)->app) == CONF_NAME_MAX + 1,
@@ -91,6 +92,19 @@ parse_seat(const char *word, struct request *r, struct error *err)
 	return 0;
 }
 
+/* Where an instance is named all the same, it is said that it cannot be. */
+static int
+parse_whole_app(const char *word, struct request *r, struct error *err)
+{
+	struct request seat = { .instance = -1 };
+
+	if (parse_seat(word, &seat, NULL) == 0 && seat.instance >= 0)
+		return error_set(err, -EINVAL, "\"%.64s\" is an instance, and "
+		    "%s takes a whole app: %s %s", word, verbs[r->verb].name,
+		    verbs[r->verb].name, seat.app);
+	return parse_app(word, strlen(word), r, err);
+}
+
 static int
 parse_scale(const char *word, struct request *r, struct error *err)
 {
@@ -133,7 +147,7 @@ parse_arguments(const char *const *words, size_t n,
 		return 0;
 	if (want == ARGUMENTS_SEAT || want == ARGUMENTS_SEAT_OR_NONE)
 		return parse_seat(words[0], r, err);
-	code = parse_app(words[0], strlen(words[0]), r, err);
+	code = parse_whole_app(words[0], r, err);
 	if (code == 0 && want == ARGUMENTS_SCALE)
 		code = parse_scale(words[1], r, err);
 	return code;
@@ -144,14 +158,15 @@ request_from_words(const char *const *words, size_t n,
     struct request *ret_request, struct error *err)
 {
 	struct request r = { .instance = -1 };
-	const char *best = NULL;
-	unsigned distance = CONF_NEAR_INIT;
+	struct strbuf near = STRBUF_INIT;
+	struct guess guess;
 	int code;
 
 	if (n == 0)
 		return error_set(err, -EINVAL, "no command");
+	guess_begin(&guess, words[0]);
 	for (size_t i = 0; i < REQUEST_VERBS; i++) {
-		conf_near(words[0], verbs[i].name, &best, &distance);
+		guess_word(&guess, verbs[i].name);
 		if (strcmp(words[0], verbs[i].name) != 0)
 			continue;
 		r.verb = (enum request_verb)i;
@@ -160,9 +175,11 @@ request_from_words(const char *const *words, size_t n,
 			*ret_request = r;
 		return code;
 	}
-	return error_set(err, -EINVAL, "\"%.64s\" is not a command%s%s%s",
-	    words[0], best != NULL ? ", did you mean " : "",
-	    best != NULL ? best : "", best != NULL ? "?" : "");
+	guess_put(&guess, &near);
+	code = error_set(err, -EINVAL, "\"%.64s\" is not a command%s",
+	    words[0], near.text != NULL && !near.failed ? near.text : "");
+	strbuf_free(&near);
+	return code;
 }
 
 int

@@ -495,6 +495,7 @@ adopt_end(struct worker *w)
 {
 	struct trap *t = w->trap;
 
+	adopt_hint_late(w);
 	loop_del(t->adopt->loop, &t->handle);
 	fd_close(&t->fd);
 	forget_calls(w);

@@ -2,10 +2,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mono.h"
 #include "base/str.h"
+#include "core/conf/advice_inspect.h"
 #include "core/conf/conf.h"
 #include "core/names/placeholder.h"
 #include "core/sockets/private_word.h"
@@ -76,6 +78,13 @@ has_locked_sibling(const struct worker *w)
 	return found;
 }
 
+static bool
+asks_for_inspector(const struct worker *w, const struct address *at)
+{
+	return at->kind == ADDRESS_TCP && at->port != 0 &&
+	    advice_inspect_may_be(w->spec->conf, environ, at->port);
+}
+
 /*
  * Nobody is advised to share what was not made for it: a database whose port
  * alone keeps it from running twice on the same data. One that holds a lock has
@@ -89,6 +98,13 @@ hint_taken(const struct worker *w, const struct address *at)
 	struct strbuf untold = STRBUF_INIT;
 	const char *first;
 
+	if (asks_for_inspector(w, at)) {
+		worker_log_often(LOG_LEVEL_WARNING, w, "asks for %s, a "
+		    "debugger's port by its --inspect, which another has: only "
+		    "one of its instances can have it; --inspect=0 gives each "
+		    "one of its own", name.s);
+		return;
+	}
 	put_untold(&untold, w);
 	first = untold.text != NULL && !untold.failed ? untold.text : "";
 	if (has_locked_sibling(w))
@@ -111,6 +127,16 @@ hint_taken(const struct worker *w, const struct address *at)
 }
 
 void
+adopt_hint_late(struct worker *w)
+{
+	struct trap *t = w->trap;
+
+	if (t->hint_late && spec_told_note_hint(&w->spec->told, &t->hint_at))
+		hint_taken(w, &t->hint_at);
+	t->hint_late = false;
+}
+
+void
 adopt_hint(const struct ask *a)
 {
 	const struct address asked = address_unmapped(&a->asked);
@@ -121,12 +147,15 @@ adopt_hint(const struct ask *a)
 	    a->w->trap->hints >= HINTS_MAX || a->shares)
 		return;
 	a->w->trap->hints++;
+	adopt_hint_late(a->w);
 	/* Another instance's bind may be under way. */
 	if (!spec_told_sibling_bound(&spec->told, &asked, a->w->instance, now,
-	    SIBLING_MS) && !listeners_taken(&a->asked))
+	    SIBLING_MS) && !listeners_taken(&a->asked)) {
 		spec_told_note_bind(&spec->told, &asked, a->w->instance, now);
-	else if (spec_told_note_hint(&spec->told, &asked))
-		hint_taken(a->w, &asked);
+	} else {
+		a->w->trap->hint_late = true;
+		a->w->trap->hint_at = asked;
+	}
 }
 
 /* All that the app listens on, as its file says: "8080, udp:53". */
@@ -175,6 +204,9 @@ adopt_hint_elsewhere(const struct worker *w, const struct address *at)
 	struct strbuf sb = STRBUF_INIT;
 	bool alone = !w->trap->bound && !worker_ready(w);
 
+	/* Nobody's clients are to come there. */
+	if (asks_for_inspector(w, &where))
+		return;
 	if (!spec_told_note_elsewhere(&w->spec->told, &where))
 		return;
 	put_listens(&sb, w);

@@ -11,9 +11,14 @@ struct ask;
 struct listener;
 struct worker;
 
-/* The kernel will judge: if it will refuse, most likely another instance has
-   the port, and nobody has told clusterd to share it. Said once per address. */
+/*
+ * The kernel will judge: if it will refuse, most likely another instance has
+ * the port, and nobody has told clusterd to share it. That is said once per
+ * address, and by _late(): when the worker asks again, gets ready, or is gone.
+ * What the other one is shows after its bind: it may lock a file.
+ */
 void adopt_hint(const struct ask *ask);
+void adopt_hint_late(struct worker *worker);
 
 /* It listens there, and that is none of its app's. Said once per address. */
 void adopt_hint_elsewhere(const struct worker *worker,

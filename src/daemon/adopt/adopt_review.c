@@ -380,6 +380,9 @@ review_crew(struct adopt_review *r, struct crew *crew)
 	if (crew->stopping)
 		return;
 	unanswered = looker_unanswered();
+	for (struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (worker_ready(w))
+			adopt_hint_late(w);
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
 	if (looker_unanswered() == unanswered) {

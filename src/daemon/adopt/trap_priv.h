@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/mono.h"
+#include "core/names/address.h"
 #include "linux/loop/loop.h"
 
 struct adopt;
@@ -23,6 +24,8 @@ struct trap {
 	unsigned tried;		/* adopt_tryout: so many there were */
 	bool bound;		/* adopt_tryout: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
+	bool hint_late;		/* adopt_hint: one is left to be given */
+	struct address hint_at;	/* of this address */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	struct mono kin_since;	/* adopt_ask: looks in vain, in a row, began … */
 	struct mono kin_last;	/* … and the latest was; both may be 0 */

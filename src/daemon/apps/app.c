@@ -85,6 +85,17 @@ app_later(struct app *app)
 	loop_timer_start(apps->workers->loop, &apps->go_on, 0);
 }
 
+void
+app_go_on_later(struct app *app, bool got_on)
+{
+	struct apps *apps = app->apps;
+	bool first = mono_is_never(apps->go_on.due);
+
+	app_later(app);
+	if (first && got_on)
+		apps->behind = app->number + 1;
+}
+
 static bool
 take(bool *flag)
 {

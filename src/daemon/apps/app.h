@@ -143,6 +143,10 @@ void apps_touch(struct apps *apps);
 bool apps_have_time(struct apps *apps);
 void app_later(struct app *app);
 
+/* The same, where it may have got on in this turn: then whoever else has to wait
+   comes before it in the next one. */
+void app_go_on_later(struct app *app, bool got_on);
+
 /* Has something changed since it was last asked? For apps_turn() alone. */
 bool app_touched(struct app *app);
 bool apps_touched(struct apps *apps);

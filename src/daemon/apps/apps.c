@@ -210,7 +210,8 @@ waits_for_room(const struct app *app, const struct worker *w)
 	return w->fsm.state == WORKER_IDLE && seats_leaves(app, w->instance);
 }
 
-/* When the turn ends, or in the next ones: see retire_some(). */
+/* When the turn ends, or in the next ones: see retire_some(). Nobody who dies until
+   then is started again (daemon/life). */
 static void
 retire(struct app *app)
 {
@@ -218,17 +219,21 @@ retire(struct app *app)
 	app_touch(app);
 }
 
-/* The latest comes first in the list. */
+/* At least one. The latest comes first in the list. */
 static void
 retire_some(struct app *app)
 {
+	bool any = false;
+
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
 		if (w->number > app->to_retire)
 			continue;
-		if (app->apps->refusing || !apps_have_time(app->apps)) {
-			app_later(app);
+		if (app->apps->refusing ||
+		    (any && !apps_have_time(app->apps))) {
+			app_go_on_later(app, any);
 			return;
 		}
+		any = true;
 		app->to_retire = w->number - 1;
 		if (!waits_for_room(app, w))
 			worker_retire(w);
@@ -252,8 +257,7 @@ apps_remove(struct app *app)
 	leave(app);
 	app_close_doors(app, app->crew.target);
 	app_close_doors(app, app->crew.stable);
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		steer_away(app->apps->steering, w);
+	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
 }
 
@@ -272,6 +276,7 @@ apps_stop_one(struct app *app, struct error *err)
 	leave(app);
 	app->crew.dismissed = true;
 	app_refuse(app);
+	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
 	return 0;
 }
@@ -341,6 +346,9 @@ apps_drain(struct apps *apps)
 	int64_t most = 0;
 
 	apps->stopping = apps->refusing = true;
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next)
+		l->to_refuse = true;
 	for (struct app *a = apps->first; a != NULL; a = a->next_app) {
 		int64_t ms = drain_ms(a);
 
@@ -517,10 +525,12 @@ static void
 advance(struct app *app)
 {
 	free_retired(app);
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		steer_note(app->apps->steering, w);
 	if (app->to_retire != 0)
 		retire_some(app);
+	/* A seat may have changed hands. */
+	for (const struct worker *w = app->crew.workers; w != NULL &&
+	    !app->apps->stopping; w = w->next)
+		steer_note(app->apps->steering, w);
 	if (app->crew.stopping) {
 		if (app->to_retire == 0)
 			retire_late(app);
@@ -548,16 +558,20 @@ advance_some(struct apps *apps, uint64_t from, uint64_t to)
 	}
 }
 
-/* Before anybody retires, whose clients they would be. */
+/* Before anybody retires, whose clients they would be. At least of one. */
 static void
 refuse_some(struct apps *apps)
 {
+	bool any = false;
+
 	for (struct listener *l = apps->house.listeners->first; l != NULL;
 	    l = l->next) {
-		if (l->refuses || l->door_closed)
+		if (!l->to_refuse)
 			continue;
-		if (!apps_have_time(apps))
+		if (any && !apps_have_time(apps))
 			return;
+		any = true;
+		l->to_refuse = false;
 		listener_refuse(l);
 	}
 	apps->refusing = false;
@@ -604,6 +618,15 @@ apps_have_come_up(const struct apps *apps)
 		    (!a->came_up || a->crew.target != NULL))
 			return false;
 	return true;
+}
+
+bool
+apps_have_retired(const struct apps *apps)
+{
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (a->to_retire != 0)
+			return false;
+	return !apps->refusing;
 }
 
 bool

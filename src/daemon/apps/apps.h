@@ -75,10 +75,14 @@ int apps_start_one(struct apps *apps, const char *name, struct error *err);
 
 /*
  * New clients are refused, every worker finishes what it has and is stopped, and
- * apps go when theirs have. Returns for how long the last of them may take, in
- * ms; apps_stop() is for those that take longer than that.
+ * apps go when theirs have. All are told so within a budget for each turn: see
+ * apps_have_retired(). Returns for how long the last of them may take from then
+ * on, in ms; apps_stop() is for those that take longer than that.
  */
 int64_t apps_drain(struct apps *apps);
+
+/* Have all who are to retire been told so? */
+bool apps_have_retired(const struct apps *apps);
 
 /* Stop every worker now, and start none any more; apps go when theirs have. */
 void apps_stop(struct apps *apps);

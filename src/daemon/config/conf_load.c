@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_check.h"
 #include "core/conf/conf_error.h"
@@ -15,6 +16,10 @@
 #include "linux/child/creds.h"
 #include "linux/file/file.h"
 #include "linux/ledger/kept_text.h"
+#include "linux/file/log_file.h"
+#include "linux/file/look.h"
+#include "linux/file/place.h"
+#include "linux/process/contained.h"
 #include "linux/process/cpus.h"
 
 static int
@@ -41,10 +46,27 @@ may_become(void *ctx, const struct conf_creds *creds, struct error *err)
 }
 
 static int
+look(void *ctx, const char *path)
+{
+	(void)ctx;
+	return look_at(path);
+}
+
+static int
+may_write(void *ctx, const char *path, const struct conf_creds *creds,
+    struct error *err)
+{
+	(void)ctx;
+	return log_file_may_open(path, creds, err);
+}
+
+/* `waiting`: for a file system that does not answer, too. */
+static int
 check(const struct conf_origin *origin, const struct conf_source *source,
-    struct creds_cache *cache, struct config **ret_config,
+    struct creds_cache *cache, bool waiting, struct config **ret_config,
     struct conf_errors *errors)
 {
+	char *cwd = waiting ? place_cwd() : NULL;
 	const struct conf_host host = {
 		.ctx = cache,
 		.base_dir = origin->base_dir,
@@ -53,10 +75,16 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 		.read_file = read_env_file,
 		.find_creds = creds_cache_find,
 		.may_become = may_become,
+		.cwd = cwd,
+		.testing = origin->testing,
+		.root = geteuid() == 0 && !process_is_contained(),
+		.look = waiting ? look : NULL,
+		.may_write = waiting ? may_write : NULL,
 	};
 	struct config *config = NULL;
 	int code = conf_check(source, &host, &config, errors);
 
+	free(cwd);
 	if (code < 0)
 		return code;
 	if (creds_cache_pending(cache)) {
@@ -81,8 +109,8 @@ keep_text(struct config *config, const struct conf_origin *origin,
 	config->close_text = fd_close;
 }
 
-int
-conf_load(const struct conf_origin *origin, struct creds_cache *cache,
+static int
+load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
     struct config **ret_config, struct conf_errors *errors)
 {
 	struct conf_source source = { .sections = NULL };
@@ -93,8 +121,8 @@ conf_load(const struct conf_origin *origin, struct creds_cache *cache,
 
 	*ret_config = NULL;
 	if (origin->source != NULL)
-		return check(origin, origin->source, cache, ret_config,
-		    errors);
+		return check(origin, origin->source, cache, waiting,
+		    ret_config, errors);
 	code = origin->kept != 0 ?
 	    kept_text_read(origin->kept, CONF_FILE_MAX, &text, &len) :
 	    file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
@@ -106,7 +134,8 @@ conf_load(const struct conf_origin *origin, struct creds_cache *cache,
 	}
 	code = conf_read(text, len, &source, errors);
 	if (code == 0)
-		code = check(origin, &source, cache, ret_config, errors);
+		code = check(origin, &source, cache, waiting, ret_config,
+		    errors);
 	if (code == 0 && *ret_config != NULL)
 		keep_text(*ret_config, origin, text, len);
 	free(text);
@@ -115,19 +144,41 @@ conf_load(const struct conf_origin *origin, struct creds_cache *cache,
 }
 
 int
+conf_load(const struct conf_origin *origin, struct creds_cache *cache,
+    struct config **ret_config, struct conf_errors *errors)
+{
+	return load(origin, cache, false, ret_config, errors);
+}
+
+int
 conf_load_wait(const struct conf_origin *origin, struct config **ret_config,
     struct conf_errors *errors)
 {
 	struct creds_cache cache = CREDS_CACHE_INIT;
-	int code = conf_load(origin, &cache, ret_config, errors);
+	/* Of what was in force already people were warned. */
+	const bool first = origin->kept == 0;
+	int code = load(origin, &cache, first, ret_config, errors);
 
 	/* An answer may give rise to another question, but names are few. */
 	while (code == 0 && creds_cache_pending(&cache)) {
 		conf_errors_free(errors);
 		code = creds_lookup_wait(&cache);
 		if (code == 0)
-			code = conf_load(origin, &cache, ret_config, errors);
+			code = load(origin, &cache, first, ret_config, errors);
 	}
 	creds_cache_free(&cache);
 	return code;
+}
+
+void
+conf_tell_warnings(const struct config *config, const struct config *old)
+{
+	const struct conf_errors *w = &config->warnings;
+	size_t dropped = w->dropped;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (old == NULL || !conf_errors_have(&old->warnings, &w->v[i]))
+			log_warning("%s", w->v[i].text);
+	if (dropped > 0 && old == NULL)
+		log_warning("and %zu more warnings", dropped);
 }

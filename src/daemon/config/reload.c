@@ -152,6 +152,7 @@ put_in_force(struct reload *r, struct config *new, struct error *err)
 	if (whole) {
 		result.settings = !same_settings(rs->config, new);
 		apply_settings(rs, new);
+		conf_tell_warnings(new, rs->config);
 		config_unref(rs->config);
 		rs->config = config_ref(new);
 		app_ledger_program(rs->apps, new);

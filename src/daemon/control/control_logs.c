@@ -11,6 +11,7 @@
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_logs.h"
 #include "daemon/control/control_setup.h"
+#include "daemon/control/control_unknown.h"
 #include "daemon/control/control_talk.h"
 #include "daemon/output/outputs.h"
 #include "daemon/spec/app_spec.h"
@@ -377,8 +378,7 @@ control_logs_more(struct control_client *c)
 		return true;
 	}
 	if (!c->op.readers->seen && only[0] != '\0') {
-		control_client_fail(c, "unknown", "there is no app \"%s\"",
-		    only);
+		control_unknown_app(c, only);
 		return false;
 	}
 	if (!c->op.readers->any) {

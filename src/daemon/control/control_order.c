@@ -10,6 +10,7 @@
 #include "daemon/control/control_order.h"
 #include "daemon/control/control_progress.h"
 #include "daemon/control/control_setup.h"
+#include "daemon/control/control_unknown.h"
 
 static bool
 comes_too_late(struct control_client *c)
@@ -44,8 +45,7 @@ find_running(struct control_client *c)
 		control_client_fail(c, "failed",
 		    "%s is stopped: \"start %s\" starts it", name, name);
 	else
-		control_client_fail(c, "unknown", "there is no app \"%s\"",
-		    name);
+		control_unknown_app(c, name);
 	return NULL;
 }
 
@@ -208,8 +208,7 @@ start_stopped(struct control_client *c, const char *name)
 
 	set_goal(c, CONTROL_GOAL_UP);
 	if (stopped_find(c->setup->apps, name) == NULL)
-		control_client_fail(c, "unknown", "there is no app \"%s\"",
-		    name);
+		control_unknown_app(c, name);
 	else if (apps_start_one(c->setup->apps, name, &err) < 0)
 		fail_for(c, name, &err);
 	error_clear(&err);

@@ -16,6 +16,7 @@
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_record.h"
 #include "daemon/control/control_setup.h"
+#include "daemon/control/control_unknown.h"
 #include "daemon/control/control_status.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
@@ -419,8 +420,7 @@ is_known(struct control_client *c)
 		stopped_find(c->setup->apps, r->app) != NULL)))
 		return true;
 	if (app == NULL) {
-		control_client_fail(c, "unknown", "there is no app \"%s\"",
-		    r->app);
+		control_unknown_app(c, r->app);
 		return false;
 	}
 	if (r->instance < 0 || (unsigned)r->instance < app->n_seats)

@@ -14,6 +14,7 @@
 #include "daemon/watch/hint.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/orphans_look.h"
+#include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
@@ -25,9 +26,21 @@ put_cause(const struct worker *w, struct strbuf *sb)
 		spawn_failure_text(sb, &w->leader->failure,
 		    w->spec->conf->command.v[0],
 		    w->spec->conf->directory != NULL ?
-		    w->spec->conf->directory : ".");
+		    w->spec->conf->directory : ".", w->spec->config->base_dir);
 	else
 		obituary_cause(sb, w->status);
+}
+
+/* Of an app that dies without end the same death is told so and so often in a
+   second, each other one is told too. */
+static const void *
+kind_of_death(const struct worker *w)
+{
+	static const char kinds[3][256];
+
+	return w->leader->exec_failed ?
+	    &kinds[2][w->leader->failure.err & 0xff] :
+	    &kinds[w->status.signalled][w->status.code & 0xff];
 }
 
 /* The one line that a death gets. */
@@ -42,7 +55,13 @@ log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
 	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
 		level = LOG_LEVEL_ERROR;
 	obituary_line(&line, cause, lived_ms, step);
-	worker_log(level, w, "%s%s", line.failed ? cause : line.text, hint);
+	/* For good, or as we want it, it dies once. */
+	if (step->why == WORKER_WHY_AGAIN)
+		log_vital(level, &w->holder.about, kind_of_death(w), "%s%s",
+		    line.failed ? cause : line.text, hint);
+	else
+		worker_log(level, w, "%s%s", line.failed ? cause : line.text,
+		    hint);
 	strbuf_free(&line);
 }
 
@@ -146,6 +165,21 @@ stop_group(const struct worker *w)
 	process_kill_group(w->pid, SIGCONT);
 }
 
+/* It lingers perhaps, and then for as long as one that was told to go alive. */
+static void
+retire_dead(struct worker *w)
+{
+	struct worker_step step;
+
+	if (!step_is_yet_to_retire(w))
+		return;
+	step = step_take(w, WORKER_EV_RETIRE, false);
+	step_log(w, &step);
+	step_tell(w, &step);
+	readiness_end(w);
+	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
+}
+
 static bool
 waits_for_group(const struct worker *w, struct orphans *orphans)
 {
@@ -170,6 +204,7 @@ death_of_leader(struct worker *w)
 	if (w->fostered && orphans_look_in_group(orphans, w->pid))
 		stop_group(w);
 	w->lingering = true;
+	retire_dead(w);
 
 	if (waits_for_group(w, orphans)) {
 		life->lingering++;

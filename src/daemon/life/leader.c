@@ -55,6 +55,22 @@ leader_join(struct life *life, struct worker *w)
 	return 0;
 }
 
+void
+leader_be_late(struct leader *l)
+{
+	if (!l->late)
+		TAILQ_INSERT_TAIL(&l->life->late, l, late_link);
+	l->late = true;
+}
+
+void
+leader_be_in_time(struct leader *l)
+{
+	if (l->late)
+		TAILQ_REMOVE(&l->life->late, l, late_link);
+	l->late = false;
+}
+
 static void
 close_report(struct leader *l)
 {
@@ -106,6 +122,7 @@ leader_leave(struct worker *w)
 
 	if (l == NULL)
 		return;
+	leader_be_in_time(l);
 	loop_timer_fini(l->life->with.workers->loop, &l->timer);
 	free(l);
 	w->leader = NULL;
@@ -182,6 +199,8 @@ find_output(struct worker *w, enum out_stream stream, char *path,
 	const struct app_spec *spec = w->spec;
 	const struct conf_output own = {
 		.kind = CONF_OUTPUT_FILE, .path = path,
+		.line = stream == OUT_STREAM_STDOUT ? spec->conf->out.line :
+		    spec->conf->err.line,
 	};
 	int code;
 
@@ -376,6 +395,9 @@ spawn_process(struct worker *w, struct error *err)
 bool
 leader_start(struct worker *w)
 {
+	/* Its own: what an app's instances have in common is counted, and none
+	   of an app is left out for others. */
+	static const char words[] = "cannot start a process: %s";
 	struct error err = ERROR_INIT;
 	int code;
 
@@ -384,7 +406,7 @@ leader_start(struct worker *w)
 	if (code < 0) {
 		leader_forget(w);
 		leader_leave_unused_lanes(w);
-		worker_log(LOG_LEVEL_WARNING, w, "cannot start a process: %s",
+		log_vital(LOG_LEVEL_WARNING, &w->holder.about, words, words,
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);

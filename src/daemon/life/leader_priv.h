@@ -5,6 +5,8 @@
 #ifndef DAEMON_LIFE_LEADER_PRIV_H
 #define DAEMON_LIFE_LEADER_PRIV_H
 
+#include <sys/queue.h>
+
 #include <stdbool.h>
 
 #include "daemon/output/out_pipe.h"
@@ -22,6 +24,8 @@ struct leader {
 	const char *timed_out;	/* killed for not being ready in time, in
 				   words; or NULL */
 	bool executed;		/* ever, this process or one before */
+	bool late;		/* in the list of those whose delay is over … */
+	TAILQ_ENTRY(leader) late_link;	/* … and who had no time yet */
 
 	/* From fork to exec, by leader.c: */
 	int report;			/* the exec's pipe; -1: no more */
@@ -34,6 +38,10 @@ struct leader {
 /* worker->leader, without a process: made, -ENOMEM; and freed, NULL is fine. */
 int leader_join(struct life *life, struct worker *worker);
 void leader_leave(struct worker *worker);
+
+/* Among those that are to be started when a turn has time, or not any more. */
+void leader_be_late(struct leader *leader);
+void leader_be_in_time(struct leader *leader);
 
 /* Start a process; whatever is left of the last one is forgotten. False: there
    is none, which is logged. */

@@ -50,6 +50,7 @@ void
 life_move_in(struct life *life, const struct life_house *house)
 {
 	life->with = *house;
+	TAILQ_INIT(&life->late);
 }
 
 void
@@ -172,16 +173,50 @@ worker_free(struct worker *w)
 
 /* ---- events ---- */
 
+/* Of each turn, for those that come back: the time has come for hundreds at once
+   that have died together. At least one. */
+#define RESTARTS_NS INT64_C(2000000)
+
+static bool
+may_restart(struct life *life)
+{
+	return loop_budget_left(life->with.workers->loop, &life->restarts,
+	    RESTARTS_NS);
+}
+
+/* One that came before may have moved it. */
+static bool
+has_come(const struct worker *w)
+{
+	return !mono_before(mono_now(), w->fsm.deadline);
+}
+
+/* In the order in which their times have come. */
+static void
+take_deadline(struct worker *w)
+{
+	struct life *life = w->leader->life;
+
+	if (!has_come(w))
+		return;
+	if (w->fsm.state != WORKER_BACKOFF || w->crew->stopping ||
+	    (TAILQ_EMPTY(&life->late) && may_restart(life)))
+		step_event(w, WORKER_EV_DEADLINE);
+	else
+		leader_be_late(w->leader);
+}
+
 static void
 take_posted(struct worker *w)
 {
 	enum worker_event event;
 
-	while (worker_take_post(w, &event))
-		/* One that came before may have moved the deadline. */
-		if (event != WORKER_EV_DEADLINE ||
-		    !mono_before(mono_now(), w->fsm.deadline))
+	while (worker_take_post(w, &event)) {
+		if (event == WORKER_EV_DEADLINE)
+			take_deadline(w);
+		else
 			step_event(w, event);
+	}
 	/* A group without its leader sends no further sign if it is gone. */
 	if (w->lingering && w->fsm.state == WORKER_KILLED)
 		death_of_group(w);
@@ -246,13 +281,44 @@ record(struct workers *workers)
 				life_ledger_note(w);
 }
 
-void
-life_turn(struct life *life)
+/* Those that are left come in the next turn: the first one's timer sees to it. */
+static void
+restart_some(struct life *life)
+{
+	struct leader *l;
+
+	while ((l = TAILQ_FIRST(&life->late)) != NULL) {
+		struct worker *w = l->worker;
+		/* Or is it started, or given up, by now? */
+		bool waits = w->fsm.state == WORKER_BACKOFF && has_come(w);
+
+		if (waits && !may_restart(life)) {
+			loop_timer_set(life->with.workers->loop, &l->timer,
+			    w->fsm.deadline);
+			return;
+		}
+		leader_be_in_time(l);
+		if (waits)
+			step_event(w, WORKER_EV_DEADLINE);
+	}
+}
+
+static void
+take_all(struct life *life)
 {
 	struct worker *w;
 
 	while ((w = workers_posted(life->with.workers)) != NULL)
 		take_posted(w);
+}
+
+void
+life_turn(struct life *life)
+{
+	take_all(life);
+	restart_some(life);
+	/* What could not be started has news at once. */
+	take_all(life);
 	if (life->with.workers->unrecorded)
 		record(life->with.workers);
 }

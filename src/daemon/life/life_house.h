@@ -4,11 +4,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
+
+#include "linux/loop/loop.h"
 
 struct adopt;
 struct adopt_review;
 struct drainers;
+struct leader;
 struct listeners;
 struct notify_sockets;
 struct orphans;
@@ -41,6 +45,8 @@ struct life {
 	int null_fd;			/* /dev/null, to read and write */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	uint64_t serial;		/* of the last worker process */
+	struct loop_budget restarts;	/* of a turn, where a delay is over … */
+	TAILQ_HEAD(late_leaders, leader) late;	/* … and who had no time */
 	unsigned lingering;	/* workers whose leader died before its group */
 	bool failed;		/* life_failed() */
 };

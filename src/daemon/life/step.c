@@ -53,12 +53,23 @@ facts_now(void)
 	return facts;
 }
 
+bool
+step_is_yet_to_retire(const struct worker *w)
+{
+	return w->crew->stopping && !w->fsm.unwanted;
+}
+
 struct worker_step
 step_take(struct worker *w, enum worker_event event, bool failure)
 {
 	struct worker_facts facts = facts_now();
 	struct worker_step step;
 
+	if (event == WORKER_EV_EXITED && step_is_yet_to_retire(w))
+		(void)step_take(w, WORKER_EV_RETIRE, false);
+	if (event == WORKER_EV_DEADLINE && w->fsm.state == WORKER_BACKOFF &&
+	    step_is_yet_to_retire(w))
+		event = WORKER_EV_RETIRE;
 	facts.failure = failure;
 	facts.unanswered = readiness_is_unanswered(w);
 	facts.seen_before = w->crew->stable != NULL && w->crew->stable->seen;
@@ -95,7 +106,7 @@ step_log(const struct worker *w, const struct worker_step *step)
 		worker_log(LOG_LEVEL_WARNING, w, "killing it: %s",
 		    worker_reason_text(step->why));
 	else if (step->why == WORKER_WHY_NO_FORK)
-		worker_log(LOG_LEVEL_INFO, w, "trying again in %dms",
+		worker_log_often(LOG_LEVEL_INFO, w, "trying again in %dms",
 		    (int)step->delay_ms);
 	strbuf_free(&age);
 }

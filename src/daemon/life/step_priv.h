@@ -9,6 +9,10 @@
 
 struct worker;
 
+/* A stop tells one worker after the other. Whoever dies before its turn has come,
+   or would be started then, is told first: it is not started again. */
+bool step_is_yet_to_retire(const struct worker *worker);
+
 /* Decide, and nothing else; `failure` is of an exit. */
 struct worker_step step_take(struct worker *worker, enum worker_event event,
     bool failure);

@@ -68,18 +68,35 @@ open_standard(struct outputs *outs)
 	return code;
 }
 
+/* With the place in the file that names it. */
+static int
+open_file(struct outputs *outs, struct config *config,
+    const struct conf_app *conf, const struct conf_output *where,
+    struct output **ret_output, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int code = output_new_file(outs->loop, &outs->files, where->path,
+	    config, conf, ret_output, &why);
+
+	if (code < 0)
+		error_set(err, code, "%s:%u: %s: [%s] %s", config->file,
+		    where->line, where->line == conf->err.line ? "stderr" :
+		    "stdout", conf->name, error_text(&why));
+	error_clear(&why);
+	return code;
+}
+
 static int
 acquire_file(struct outputs *outs, struct config *config,
-    const struct conf_app *conf, const char *path,
+    const struct conf_app *conf, const struct conf_output *where,
     struct output **ret_output, struct error *err)
 {
 	struct output *o = LIST_FIRST(&outs->files);
 
-	while (o != NULL && !output_is(o, path, conf))
+	while (o != NULL && !output_is(o, where->path, conf))
 		o = output_next(o);
 	if (o == NULL)
-		return output_new_file(outs->loop, &outs->files, path, config,
-		    conf, ret_output, err);
+		return open_file(outs, config, conf, where, ret_output, err);
 	*ret_output = output_ref(o);
 	return 0;
 }
@@ -97,8 +114,8 @@ outputs_acquire(struct outputs *outs, struct config *config,
 	    (where->kind == CONF_OUTPUT_PREFIX && open_standard(outs) < 0))
 		return error_set(err, -ENOMEM, "out of memory");
 	if (where->kind == CONF_OUTPUT_FILE)
-		return acquire_file(outs, config, conf, where->path,
-		    ret_output, err);
+		return acquire_file(outs, config, conf, where, ret_output,
+		    err);
 	*ret_output = output_ref(outs->standard[where == &conf->err]);
 	return 0;
 }

@@ -86,6 +86,24 @@ mark_shut(struct lanes *ls)
 	return found;
 }
 
+/* Who was shut down and listens again has no note any more. */
+static bool
+mark_returned(struct lanes *ls)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < ls->order.n; i++) {
+		struct lane *lane = lane_at(ls, i);
+
+		if (!lane->noted || socket_has_note(lane->fd) ||
+		    !socket_is_listening(lane->fd))
+			continue;
+		lane->noted = socket_note_listening(lane->fd);
+		lane->returned = found = true;
+	}
+	return found;
+}
+
 /* Until nobody is found any more: whoever is not, has not left before those
    that are. */
 size_t
@@ -106,6 +124,11 @@ lanes_order_look(struct listener *l, bool joined, bool large)
 	if (all > 0 && ls->order_unseen)
 		lane_order_doubt_all(&ls->order);
 	ls->order_unseen = false;
+	/* Whenever that was, others may have come and gone since. */
+	if (mark_returned(ls)) {
+		ls->order_returned = true;
+		lane_order_doubt_all(&ls->order);
+	}
 	return all;
 }
 

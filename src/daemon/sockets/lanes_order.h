@@ -26,7 +26,9 @@ void lanes_order_left(const struct lane *lane);
  * still to come: they have left, in an order that nobody knows. Is to be called
  * before something else happens to the group, and after. Of a large group not
  * each time: what it finds there later leaves everything in doubt. `joined`: the
- * last one came meanwhile. Returns how many have left.
+ * last one came meanwhile. Returns how many have left. Who has done so and has
+ * come again, unseen, is `returned`, and the listener's `order_returned`: then
+ * everything is in doubt.
  */
 size_t lanes_order_look(struct listener *listener, bool joined, bool large);
 

@@ -18,10 +18,27 @@
 
 /* ---- who is in the group ---- */
 
+/* eBPF has lost those that were shut down meanwhile. */
+static void
+see_returned(struct listener *l)
+{
+	if (!l->lanes.order_returned)
+		return;
+	l->lanes.order_returned = false;
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+
+		if (lane->returned)
+			lanes_program_check(lane);
+		lane->returned = false;
+	}
+}
+
 /* Those that lanes_order has found to have left. */
 static bool
 put_out(struct listener *l, size_t n)
 {
+	see_returned(l);
 	for (size_t i = 0; n > 0 && i < l->lanes.n; i++) {
 		struct lane *lane = l->lanes.v[i];
 
@@ -88,6 +105,9 @@ lanes_program_room(struct listener *l, struct error *err)
 }
 
 /* ---- both ---- */
+
+/* So often at most it is looked for the reason. */
+#define STRAYED_MS 100
 
 /* -errno with words: the old program is still there. */
 static int
@@ -158,6 +178,18 @@ void
 lanes_program_look(struct listener *l)
 {
 	(void)put_out(l, lanes_order_look(l, false, false));
+}
+
+void
+lanes_program_strayed(struct listener *l)
+{
+	struct lanes *ls = &l->lanes;
+	struct mono now = mono_now();
+
+	if (mono_ms_between(ls->strayed, now) < STRAYED_MS)
+		return;
+	ls->strayed = now;
+	(void)put_out(l, lanes_order_look(l, false, true));
 }
 
 void

@@ -69,6 +69,10 @@ void lanes_program_replaced(struct lane *lane);
    begun to listen again. */
 void lanes_program_check(struct lane *lane);
 
+/* A client has come where nobody was to be sent to: is somebody elsewhere in the
+   group than it is believed? */
+void lanes_program_strayed(struct listener *listener);
+
 /* The live lanes, or their places in the group, have changed. */
 void lanes_program_again(struct listener *listener);
 

@@ -234,6 +234,7 @@ start_lane(struct lane *lane, bool beside)
 		lanes_program_found(lane);
 	lanes_program_joining(lane);
 	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
+	lane->noted = false;
 	code = socket_start_listening(lane->fd, l->backlog);
 	socket_let_beside(lane->fd, is_grouped(l));
 	if (code == 0)

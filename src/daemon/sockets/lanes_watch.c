@@ -1,6 +1,7 @@
 #include "core/sockets/lane_watch.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_news.h"
+#include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_watch.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
@@ -88,5 +89,7 @@ lanes_watch_came(struct lane *lane)
 	/* It would be heard of all the time. */
 	lanes_news_await_clients(lane, false);
 	lane->waits = true;
+	if (!is_wanted(lane))
+		lanes_program_strayed(lane->listener);
 	listener_tell(lane->listener);
 }

@@ -86,7 +86,8 @@ struct lane {
 	int old;		/* TCP: the one in whose place `fd` is being
 				   opened, still in the group; -1: none */
 	uint64_t ino;		/* by which /proc knows it */
-	bool noted;		/* socket_note_listening() */
+	bool noted;		/* socket_note_listening(); renewed by
+				   lanes_order */
 	bool deaf;		/* gets what is to get no answer: the door is
 				   closed */
 	bool broken;		/* its holder has spoilt it beyond repair:
@@ -105,6 +106,8 @@ struct lane {
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
+	bool returned;		/* lanes_order_look(): the program has to be
+				   told */
 	bool unseen;		/* somebody else let it listen, nobody knows
 				   when */
 	bool counted_late;	/* it was listening before its connections were
@@ -153,6 +156,9 @@ struct lanes {
 	struct lane_order order;	/* those that listen, as the kernel has
 					   them */
 	bool order_unseen;	/* some joined a large group without a look */
+	bool order_returned;	/* lanes_order_look(), until lanes_program has
+				   seen it */
+	struct mono strayed;	/* lanes_program: it was looked for the reason */
 	unsigned asked_in_vain;	/* questions to the kernel, in a row … */
 	struct mono asked;	/* … and the last one */
 	bool told_doubt;	/* that there is one, and no answer */
@@ -171,7 +177,9 @@ struct lanes {
 struct listener_attention {
 	bool noted;		/* something about it has changed */
 	uint64_t round;		/* the last in which it was; 0: in none yet */
-	struct mono again;	/* at the latest; in none: 0 */
+	/* At the latest; meaningless as long as it was in no round: */
+	struct mono again;	/* for those who wait in its lanes */
+	struct mono settle;	/* to tell the kernel what had to wait */
 	struct mono died;	/* the latest death that it was seen to for */
 };
 
@@ -217,6 +225,8 @@ struct listener {
 	bool warned;		/* that the file cannot be kept */
 	/* daemon/steer: */
 	struct listener_attention attention;
+	/* daemon/apps: */
+	bool to_refuse;		/* listener_refuse() is to come, in a stop */
 	/* Sockets made for ones that workers have shut down, since then. */
 	unsigned renewals;
 	struct mono renewing_since;

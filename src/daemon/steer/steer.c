@@ -23,8 +23,10 @@
 /* Between two deaths that are told of one by one, of the same listener. */
 #define DEATHS_MS 5
 
-/* Of each turn, for what can wait. */
-#define BUDGET_NS INT64_C(1000000)
+/* Of each turn, for those with news, and for the others: where there was no time
+   for all of the first, for one of the others. */
+#define NEWS_NS INT64_C(2000000)
+#define SWEEP_NS INT64_C(500000)
 
 /* One on trial gets what its instance gets, from when it is ready on. */
 static bool
@@ -139,17 +141,29 @@ note(struct steering *st, struct listener *l)
 	st->due = true;
 }
 
-/* The kernel knows who gets new connections. */
+/* Whatever else is to come: at that time, too. */
+static void
+look_at(struct steering *st, struct mono when)
+{
+	if (mono_before(when, st->look.due))
+		loop_timer_set(st->loop, &st->look, when);
+}
+
+/* The kernel knows who gets new connections; where that has to wait a little, it
+   is told then. */
 static void
 put_in_force(struct steering *st, struct listener *l, struct mono now)
 {
+	struct mono *settle = &l->attention.settle;
+
+	*settle = MONO_NEVER;
 	if (!lanes_program_has_choice(l))
 		return;
 	want(st, l);
 	if (lanes_live_apply(l, now))
 		return;
-	l->attention.noted = true;
-	loop_timer_start(st->loop, &st->again, LANES_LIVE_PAUSE_MS);
+	*settle = mono_add_ms(now, LANES_LIVE_PAUSE_MS);
+	look_at(st, *settle);
 }
 
 static void
@@ -163,34 +177,56 @@ visit(struct steering *st, struct listener *l, struct mono now)
 	a->again = steer_watch(st->workers, l, now);
 }
 
-/* Those of which something is known to have changed. False: there was no time
-   for all of them. */
-static bool
-visit_noted(struct steering *st, struct mono now)
+/* When it is to be visited, whether something changes or not. One that never was
+   has a round to come. */
+static struct mono
+due_at(const struct listener *l)
 {
-	for (struct listener *l = st->listeners->first; l != NULL;
-	     l = l->next) {
-		const struct listener_attention *a = &l->attention;
+	const struct listener_attention *a = &l->attention;
 
-		if (!a->noted && (a->round == 0 || mono_before(now, a->again)))
-			continue;
-		if (!loop_budget_left(st->loop, &st->budget, BUDGET_NS))
-			return false;
-		visit(st, l, now);
-	}
-	return true;
+	if (a->round == 0)
+		return MONO_NEVER;
+	return mono_before(a->settle, a->again) ? a->settle : a->again;
 }
 
-/* As above: those before `end` that were in no such round yet. */
+/* Something is known to have changed, or its time has come. */
 static bool
-visit_some(struct steering *st, struct listener *from,
-    const struct listener *end, struct mono now)
+has_news(const struct steering *st, const struct listener *l, struct mono now)
+{
+	(void)st;
+	return l->attention.noted || !mono_before(now, due_at(l));
+}
+
+/* It may have been overlooked. */
+static bool
+misses_round(const struct steering *st, const struct listener *l,
+    struct mono now)
+{
+	(void)now;
+	return l->attention.round != st->round;
+}
+
+/* Where the last turn had no time: nobody is always the last one. The listener
+   may be gone. */
+static struct listener *
+behind(const struct steering *st, const struct steer_walk *walk)
+{
+	struct listener *l = st->listeners->first;
+
+	while (l != NULL && l != walk->behind)
+		l = l->next;
+	return l;
+}
+
+static bool
+visit_between(struct steering *st, struct steer_walk *walk, int64_t ns,
+    struct listener *from, const struct listener *end, struct mono now)
 {
 	for (struct listener *l = from; l != end; l = l->next) {
-		if (l->attention.round == st->round)
+		if (!walk->wants(st, l, now))
 			continue;
-		if (!loop_budget_left(st->loop, &st->budget, BUDGET_NS)) {
-			st->behind = l;
+		if (!loop_budget_left(st->loop, &walk->budget, ns)) {
+			walk->behind = l;
 			return false;
 		}
 		visit(st, l, now);
@@ -198,32 +234,35 @@ visit_some(struct steering *st, struct listener *from,
 	return true;
 }
 
-/* Where the last turn had no time: nobody is always the last one. The listener
-   may be gone. */
-static struct listener *
-behind(const struct steering *st)
+/* As far as there is time. */
+static void
+visit_some(struct steering *st, struct steer_walk *walk, int64_t ns,
+    struct mono now)
 {
-	struct listener *l = st->listeners->first;
+	struct listener *from = behind(st, walk);
 
-	while (l != NULL && l != st->behind)
-		l = l->next;
-	return l;
+	walk->unfinished = !visit_between(st, walk, ns, from, NULL, now) ||
+	    !visit_between(st, walk, ns, st->listeners->first, from, now);
 }
 
 /* The next turn goes on with those that this one had no time for. */
 static void
 visit_all(struct steering *st)
 {
-	struct listener *from = behind(st), *first = st->listeners->first;
-	struct mono now = mono_now(), next = MONO_NEVER;
+	struct mono now = mono_now();
 
-	st->due = !visit_noted(st, now) || !visit_some(st, from, NULL, now) ||
-	    !visit_some(st, first, from, now);
-	if (!st->due)
-		for (const struct listener *l = first; l != NULL; l = l->next)
-			if (mono_before(l->attention.again, next))
-				next = l->attention.again;
-	loop_timer_set(st->loop, &st->look, st->due ? now : next);
+	loop_timer_set(st->loop, &st->look, MONO_NEVER);
+	/* A visit may bring news. */
+	st->due = false;
+	visit_some(st, &st->news, NEWS_NS, now);
+	visit_some(st, &st->sweep, st->news.unfinished ? 1 : SWEEP_NS, now);
+	if (st->news.unfinished || st->sweep.unfinished)
+		st->due = true;
+	if (st->due)
+		look_at(st, now);
+	for (const struct listener *l = st->listeners->first;
+	     !st->due && l != NULL; l = l->next)
+		look_at(st, due_at(l));
 }
 
 void
@@ -238,6 +277,12 @@ steer_turn_if_due(struct steering *st)
 {
 	if (st->due && !st->workers->stopping)
 		visit_all(st);
+}
+
+bool
+steer_is_behind(const struct steering *st)
+{
+	return st->news.unfinished && !st->workers->stopping;
 }
 
 static void
@@ -284,6 +329,46 @@ steer_away(struct steering *st, const struct worker *w)
 			put_in_force(st, l, now);
 }
 
+/* Of a rollout that was superseded. */
+static bool
+is_odd(const struct worker *w)
+{
+	return w->spec != w->crew->stable && w->spec != w->crew->target;
+}
+
+/* Without asking each worker for its lane: they may be thousands. */
+static bool
+concerns_crew(const struct crew *crew, bool has_odd, const struct listener *l)
+{
+	if (app_spec_has(crew->stable, l) || app_spec_has(crew->target, l))
+		return true;
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		const struct worker *w =
+		    worker_of_holder(l->lanes.v[i]->holder);
+
+		if (w != NULL && w->crew == crew)
+			return true;
+	}
+	for (const struct worker *w = crew->workers; has_odd && w != NULL;
+	    w = w->next)
+		if (is_odd(w) && app_spec_has(w->spec, l))
+			return true;
+	return false;
+}
+
+void
+steer_away_crew(struct steering *st, const struct crew *crew)
+{
+	struct mono now = mono_now();
+	bool has_odd = false;
+
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		has_odd |= is_odd(w);
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
+		if (concerns_crew(crew, has_odd, l))
+			put_in_force(st, l, now);
+}
+
 int
 steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
     struct workers *workers)
@@ -291,10 +376,10 @@ steer_init(struct steering *st, struct loop *loop, struct listeners *listeners,
 	st->loop = loop;
 	st->listeners = listeners;
 	st->workers = workers;
+	st->news.wants = has_news;
+	st->sweep.wants = misses_round;
 	listeners_on_news(listeners, news, st);
-	if (loop_timer_init(loop, &st->look, turn_due, st) < 0)
-		return -ENOMEM;
-	return loop_timer_init(loop, &st->again, turn_due, st);
+	return loop_timer_init(loop, &st->look, turn_due, st);
 }
 
 void
@@ -303,7 +388,14 @@ steer_fini(struct steering *st)
 	if (st->listeners != NULL)
 		listeners_on_news(st->listeners, NULL, NULL);
 	loop_timer_fini(st->loop, &st->look);
-	loop_timer_fini(st->loop, &st->again);
+}
+
+/* A stop sees to no notes: until its clients are refused each death counts. */
+static bool
+can_wait(const struct steering *st, const struct listener *l, struct mono now)
+{
+	return mono_ms_between(l->attention.died, now) < DEATHS_MS &&
+	    (!st->workers->stopping || l->refuses);
 }
 
 void
@@ -313,15 +405,13 @@ steer_death(struct steering *st, const struct worker *w)
 
 	for (struct listener *l = st->listeners->first; l != NULL;
 	     l = l->next) {
-		struct listener_attention *a = &l->attention;
-
 		if (!concerns(w, l))
 			continue;
-		if (mono_ms_between(a->died, now) < DEATHS_MS) {
+		if (can_wait(st, l, now)) {
 			note(st, l);
 			continue;
 		}
-		a->died = now;
+		l->attention.died = now;
 		put_in_force(st, l, now);
 	}
 }
@@ -329,9 +419,7 @@ steer_death(struct steering *st, const struct worker *w)
 void
 steer_ended(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next)
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
 		lanes_heal_ended(l, &w->holder);
 }
 
@@ -488,9 +576,7 @@ sole_lane(const struct worker *w, const struct listener *l)
 bool
 steer_keeps_waiting(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next) {
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next) {
 		const struct lane *lane = concerns(w, l) ?
 		    sole_lane(w, l) : NULL;
 
@@ -504,9 +590,7 @@ steer_keeps_waiting(struct steering *st, const struct worker *w)
 void
 steer_unshare(struct steering *st, const struct worker *w)
 {
-	struct listeners *all = st->listeners;
-
-	for (struct listener *l = all->first; l != NULL; l = l->next)
+	for (struct listener *l = st->listeners->first; l != NULL; l = l->next)
 		if (l->lanes.common != NULL && shares(w, l) &&
 		    !has_sharer(l, w, is_there))
 			lanes_unshare(l);

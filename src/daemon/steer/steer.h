@@ -11,6 +11,7 @@
 #include "base/mono.h"
 #include "linux/loop/loop.h"
 
+struct crew;
 struct lane;
 struct listener;
 struct listeners;
@@ -18,17 +19,28 @@ struct loop;
 struct worker;
 struct workers;
 
+struct steering;
+
+/* Of the listeners, as far as a turn has time; the next one goes on. */
+struct steer_walk {
+	bool (*wants)(const struct steering *st, const struct listener *l,
+	    struct mono now);
+	struct listener *behind;	/* with whom it goes on; may be gone */
+	struct loop_budget budget;
+	bool unfinished;		/* by the latest turn */
+};
+
 struct steering {
 	struct loop *loop;
 	struct listeners *listeners;
 	struct workers *workers;
-	struct loop_timer again;	/* lanes that may get connections too */
-	struct loop_timer look;		/* after those who wait */
-	bool due;			/* one of them has come, or news, or
-					   there was no time for all */
+	struct loop_timer look;		/* after those who wait, and lanes
+					   that may get connections too */
+	bool due;			/* it has come, or news, or there was
+					   no time for all */
 	uint64_t round;			/* in which all are seen to */
-	struct listener *behind;	/* with whom it goes on; may be gone */
-	struct loop_budget budget;
+	struct steer_walk news;
+	struct steer_walk sweep;	/* the others: each has its time */
 };
 
 /* -ENOMEM. Undone by _fini. */
@@ -39,6 +51,9 @@ void steer_fini(struct steering *st);
 /* New connections are to avoid the worker from now on. */
 void steer_away(struct steering *st, const struct worker *worker);
 
+/* … all of the crew, of which nobody has a seat any more. */
+void steer_away_crew(struct steering *st, const struct crew *crew);
+
 /* Something about it has changed, or is just changing: its listeners are the
    first ones when the turn ends. */
 void steer_note(struct steering *st, const struct worker *worker);
@@ -46,8 +61,9 @@ void steer_note(struct steering *st, const struct worker *worker);
 /*
  * After any change of workers, at the end of a turn: and those who wait where
  * nobody comes are seen to. First the listeners of the workers that were noted
- * and those with news, then, lest one was overlooked, all others; as far as the
- * turn has time, and next time those that it had none for.
+ * and those with news, then, lest one was overlooked, the others: of either as many
+ * as the turn has time for, at least one, and the next turn goes on with the rest;
+ * of the others just one where there was no time for all of the first.
  */
 void steer_turn(struct steering *st);
 
@@ -55,8 +71,13 @@ void steer_turn(struct steering *st);
    have changed hands, or a time has come. */
 void steer_turn_if_due(struct steering *st);
 
+/* Are there listeners with news for which the latest turn had no time? Not in a
+   stop, which sees to none of them. */
+bool steer_is_behind(const struct steering *st);
+
 /* A worker is dead: new connections avoid its lanes from now on. Of many deaths
-   at a time the first one of each listener; the others when the turn ends. */
+   at a time the first one of each listener; the others when the turn ends, but in a
+   stop at once, as long as the listener does not refuse. */
 void steer_death(struct steering *st, const struct worker *worker);
 
 /* What the process has left behind in the kernel is undone, where others would

@@ -1,8 +1,10 @@
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mono.h"
 #include "base/str.h"
+#include "core/conf/advice_inspect.h"
 #include "core/conf/conf.h"
 #include "core/names/placeholder.h"
 #include "daemon/spec/app_spec.h"
@@ -205,14 +207,19 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
 {
 	const struct worker *by;
 	bool early = mono_ms_between(w->fsm.executed, mono_now()) < START_MS;
-	uint16_t port;
+	uint16_t port = 0;
 
 	if (early && has_daemonized(orphans, w))
 		strbuf_puts(sb, "; it left processes behind: if it puts itself "
 		    "into the background, run it in the foreground");
 	else if (has_looked_in_vain(w, timed_out))
 		put_unbound(sb, w, timed_out);
-	else if (early && sibling_listens(w, &port))
+	else if (early && sibling_listens(w, &port) &&
+	    advice_inspect_may_be(w->spec->conf, environ, port))
+		strbuf_printf(sb, "; another instance has port %u, which is "
+		    "for a debugger, by --inspect: --inspect=0 gives each one "
+		    "of its own", port);
+	else if (early && port != 0)
 		strbuf_printf(sb, "; another instance listens on port %u: if "
 		    "that was its trouble, and they may share it: %s%u", port,
 		    w->spec->conf->line == 0 ? "-p " : "port = ", port);

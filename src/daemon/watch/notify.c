@@ -32,6 +32,7 @@
 /* Descriptors are left to a helper, which ends when they are closed. */
 #define HELPERS_PER_TURN	2
 #define HELPER_MS		100
+#define KILLED_MAX		6
 
 /* Where no directory can be had, how often one is looked for. */
 #define NO_DIR_MS		60000
@@ -52,9 +53,11 @@ struct notify {
 	loop_handle handle;	/* with no events while it waits or is helped */
 	bool waits;		/* in the queue */
 	TAILQ_ENTRY(notify) entry;
-	int helper;		/* takes the next datagram out; -1: none */
+	pid_t helper_pid;	/* takes the next datagram out; 0: none */
+	int helper;		/* its pidfd; -1: there is none */
 	loop_handle helper_handle;
-	struct mono helped;	/* since when */
+	struct mono helped;	/* since when; MONO_NEVER: it was killed */
+	unsigned killed;	/* so many one after another */
 	bool heard;		/* the next datagram, which is still there */
 	bool warned;		/* about nonsense, once is enough */
 	unsigned count;		/* since `since` */
@@ -82,6 +85,7 @@ leave_helper(struct notify *n)
 		helper_kill(n->helper);
 	loop_del(n->all->loop, &n->helper_handle);
 	fd_close(&n->helper);
+	n->helper_pid = 0;
 }
 
 /* Once, for an abstract name is no path to some who are to send to it. */
@@ -403,6 +407,8 @@ helper_ended(void *ctx, uint32_t events)
 
 	(void)events;
 	leave_helper(n);
+	if (!mono_is_never(n->helped))
+		n->killed = 0;
 	n->heard = false;
 	queue_up(n);
 }
@@ -415,15 +421,15 @@ get_help(struct notify *n)
 
 	if (ns->helpers == HELPERS_PER_TURN)
 		return false;
-	n->helper = helper_start(notify_socket_swallow, &n->fd, &n->fd, 1);
+	n->helper = helper_start(notify_socket_swallow, &n->fd, &n->fd, 1,
+	    &n->helper_pid);
+	if (n->helper_pid == 0)
+		return false;
+	/* Else its end is looked for: a second one beside it would take out
+	   what comes behind the datagram. */
 	if (n->helper >= 0 && loop_add(ns->loop, n->helper, EPOLLIN, false,
 	    helper_ended, n, &n->helper_handle) < 0)
-		leave_helper(n);
-	if (n->helper < 0) {
-		/* It may have been started, and take it out all the same. */
-		n->heard = false;
-		return false;
-	}
+		fd_close(&n->helper);
 	ns->helpers++;
 	n->helped = mono_now();
 	mute(n, true);
@@ -431,14 +437,23 @@ get_help(struct notify *n)
 	return true;
 }
 
-/* One that is held up costs its worker the socket, if not even that helps. */
+/* One that is held up costs its worker the socket, if not even a kill helps.
+   True: look again. */
 static bool
-kill_late(struct notify *n)
+see_to_helper(struct notify *n)
 {
-	if (n->helper < 0 || mono_is_never(n->helped))
+	if (n->helper_pid != 0 && n->helper < 0 &&
+	    helper_has_ended(n->helper_pid))
+		helper_ended(n, 0);
+	if (n->helper < 0)
+		return n->helper_pid != 0;
+	if (mono_is_never(n->helped))
 		return false;
-	if (mono_ms_between(n->helped, mono_now()) < HELPER_MS)
+	/* It may not have come to run yet: the next one has longer. */
+	if (mono_ms_between(n->helped, mono_now()) < HELPER_MS << n->killed)
 		return true;
+	if (n->killed < KILLED_MAX)
+		n->killed++;
 	n->helped = MONO_NEVER;
 	helper_kill(n->helper);
 	worker_log_often(LOG_LEVEL_DEBUG, n->worker, "a descriptor that came with a "
@@ -512,7 +527,7 @@ notify_read(struct worker *w)
 {
 	struct notify *n = w->notify;
 
-	if (n->fd < 0 || n->helper >= 0)
+	if (n->fd < 0 || n->helper_pid != 0)
 		return;
 	for (int i = 0; i < LAST_WORDS_MAX; i++) {
 		enum taken taken = take_one(n, false);
@@ -537,7 +552,7 @@ tick_due(void *ctx)
 	}
 	for (struct crew *c = ns->workers->crews; c != NULL; c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			late |= kill_late(w->notify);
+			late |= see_to_helper(w->notify);
 	if (late || !TAILQ_EMPTY(&ns->queue))
 		tick_in(ns, QUEUE_MS);
 }

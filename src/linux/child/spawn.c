@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "core/conf/advice_command.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
 #include "linux/child/seccomp_notify.h"
@@ -292,26 +294,65 @@ spawn_failure_passes(const struct spawn_failure *failure)
 	       failure->err == ETXTBSY;
 }
 
-static const char *
-exec_hint(int err, const char *program)
+/* A bare name that is not in PATH, but in the configuration's directory. */
+static bool
+is_beside(const char *program, const char *base_dir)
 {
-	if (err == ENOEXEC)
-		return " (a script needs a first line such as #!/bin/sh; or "
-		    "it was built for another machine)";
-	if (err == ENOENT && access(program, F_OK) == 0)
-		return " (the file is there: the interpreter of its #! line, "
-		    "or its dynamic loader, is not)";
-	if (err == ENOENT && strchr(program, '/') == NULL)
-		return " (not found in PATH)";
-	if (err == EACCES && access(program, X_OK) < 0 &&
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s", base_dir, program);
+
+	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+}
+
+/* What is no program's name, or none of PATH; false: neither. */
+static bool
+put_misnamed(struct strbuf *sb, const char *program, const char *base_dir)
+{
+	const char *why = advice_program(program);
+
+	if (why != NULL)
+		strbuf_printf(sb, " (%s)", why);
+	else if (strchr(program, '/') == NULL && is_beside(program, base_dir))
+		strbuf_printf(sb, " (a name without a / is looked up in PATH; "
+		    "for the file in %s: ./%s)", base_dir, program);
+	else
+		return false;
+	return true;
+}
+
+static void
+put_not_there(struct strbuf *sb, const char *program, const char *base_dir)
+{
+	bool bare = strchr(program, '/') == NULL;
+
+	if (!bare && access(program, F_OK) == 0)
+		strbuf_puts(sb, " (the file is there: the interpreter of its "
+		    "#! line, or its dynamic loader, is not)");
+	else if (!put_misnamed(sb, program, base_dir) && bare)
+		strbuf_puts(sb, " (not found in PATH)");
+}
+
+static void
+put_exec_hint(struct strbuf *sb, int err, const char *program,
+    const char *base_dir)
+{
+	if (err == ENOENT)
+		put_not_there(sb, program, base_dir);
+	else if (err == ENOEXEC)
+		strbuf_puts(sb, " (a script needs a first line such as "
+		    "#!/bin/sh; or it was built for another machine)");
+	/* A directory of PATH that may not be searched comes before it is not
+	   there. */
+	else if (err == EACCES && strchr(program, '/') == NULL)
+		(void)put_misnamed(sb, program, base_dir);
+	else if (err == EACCES && access(program, X_OK) < 0 &&
 	    access(program, F_OK) == 0)
-		return " (try chmod +x)";
-	return "";
+		strbuf_puts(sb, " (try chmod +x)");
 }
 
 void
 spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
-    const char *program, const char *directory)
+    const char *program, const char *directory, const char *base_dir)
 {
 	static const char *const words[SPAWN_STAGES] = {
 		[SPAWN_FDS] = "cannot place its file descriptors",
@@ -331,5 +372,5 @@ spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
 		strbuf_printf(sb, " %s", what);
 	strbuf_printf(sb, ": %s", strerror(failure->err));
 	if (failure->stage == SPAWN_EXEC)
-		strbuf_puts(sb, exec_hint(failure->err, program));
+		put_exec_hint(sb, failure->err, program, base_dir);
 }

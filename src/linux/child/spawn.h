@@ -79,8 +79,9 @@ enum spawn_report spawn_read_report(int report,
 bool spawn_failure_passes(const struct spawn_failure *failure);
 
 /* "cannot execute ./server: No such file or directory", with a hint where
-   one helps. Looks at the file system for the hint. */
+   one helps. Looks at the file system for the hint, also in the directory that
+   relative names of the configuration are of. */
 void spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
-    const char *program, const char *directory);
+    const char *program, const char *directory, const char *base_dir);
 
 #endif

@@ -89,16 +89,24 @@ first_of(const char *variable)
 	return strndup(list, strcspn(list, ":"));
 }
 
+/* The variable, which sudo, su and cron do not set, or where pam_systemd(8) has
+   put that of the user. */
 static char *
 below_xdg(void)
 {
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
+	char usual[sizeof("/run/user/4294967295")];
+	struct stat st;
 	char *dir;
 
-	if (xdg == NULL || *xdg != '/' ||
-	    asprintf(&dir, "%s/clusterd", xdg) < 0)
-		return NULL;
-	return dir;
+	if (xdg == NULL || *xdg != '/') {
+		snprintf(usual, sizeof(usual), "/run/user/%u", geteuid());
+		xdg = usual;
+		if (stat(xdg, &st) < 0 || !S_ISDIR(st.st_mode) ||
+		    st.st_uid != geteuid())
+			return NULL;
+	}
+	return asprintf(&dir, "%s/clusterd", xdg) < 0 ? NULL : dir;
 }
 
 /* Nobody but us and root may put a socket of theirs there. */
@@ -149,7 +157,9 @@ control_place_make(char **ret_dir, struct error *err)
 		dir = root ? strdup("/run/clusterd") : below_xdg();
 		if (dir == NULL)
 			return error_set(err, -ENOENT, "neither "
-			    "RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set");
+			    "RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set, and "
+			    "there is no /run/user/%u: clusterctl does not find this clusterd; "
+			    "control = PATH makes one", geteuid());
 		code = make_dir(dir, root ? 0755 : 0700, err);
 	}
 	if (code == 0)

@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,22 +116,67 @@ open_now(const char *path, struct log_file *ret_file)
 	return 0;
 }
 
+/* As whom, where that is somebody else than clusterd. */
+static int
+cannot(const char *what, const char *path, const struct conf_creds *creds,
+    int code, struct error *err)
+{
+	const char *name = creds->set && creds->name != NULL ? creds->name :
+	    NULL;
+
+	return error_set(err, code, "cannot %s %s%s%s: %s", what, path,
+	    name != NULL ? " as " : "", name != NULL ? name :
+	    creds->set ? " with the group of its workers" : "",
+	    open_words(code));
+}
+
 int
 log_file_open(const char *path, const struct conf_creds *creds,
     struct log_file *ret_file, struct error *err)
 {
 	struct acting acting = { .groups_changed = false };
 	int code = act_as(creds, &acting);
-	bool acts = code == 0;
 
 	if (code == 0)
 		code = open_now(path, ret_file);
 	stop_acting(&acting);
-	if (code < 0)
-		return error_set(err, code, "cannot open %s%s: %s", path,
-		    acts ? "" : " as the user of its workers",
-		    open_words(code));
+	return code < 0 ? cannot("open", path, creds, code, err) : 0;
+}
+
+/* With the rights that files are opened with: the kernel's call, since that of
+   libc may answer for others. Before Linux 5.8 nobody can be asked. */
+static int
+may_use(const char *path, int how)
+{
+#ifdef SYS_faccessat2
+	return syscall(SYS_faccessat2, AT_FDCWD, path, how, AT_EACCESS) < 0 ?
+	    -errno : 0;
+#else
+	(void)path;
+	(void)how;
 	return 0;
+#endif
+}
+
+int
+log_file_may_open(const char *path, const struct conf_creds *creds,
+    struct error *err)
+{
+	struct acting acting = { .groups_changed = false };
+	const char *slash = strrchr(path, '/');
+	char *dir = strndup(path, slash > path ? (size_t)(slash - path) : 1);
+	struct stat st;
+	int code = dir != NULL ? act_as(creds, &acting) : -ENOMEM;
+
+	if (code == 0 && lstat(path, &st) == 0)
+		code = S_ISLNK(st.st_mode) ? -ELOOP : may_use(path, W_OK);
+	else if (code == 0)
+		code = may_use(dir, W_OK | X_OK);
+	stop_acting(&acting);
+	free(dir);
+	/* Who may not act as others only looks: it is no news. */
+	return code == -EACCES || code == -ENOENT || code == -ELOOP ||
+	    code == -EROFS ? cannot("open", path, creds, code, err) : 0;
 }
 
 /* ---- rotation ---- */

@@ -31,6 +31,11 @@ struct log_file {
 int log_file_open(const char *path, const struct conf_creds *creds,
     struct log_file *ret_file, struct error *err);
 
+/* Could it be opened so? Nothing is made. -errno with words for what is known to
+   fail. */
+int log_file_may_open(const char *path, const struct conf_creds *creds,
+    struct error *err);
+
 /*
  * A regular file is full: FILE.1 becomes FILE.2 and so on, the one numbered
  * `keep` goes, FILE becomes FILE.1, and *file is a new one. With `keep` 0 it is

@@ -1,5 +1,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -91,11 +92,13 @@ static pid_t known[KNOWN_MAX];
 static size_t n_known;
 
 int
-helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
+    pid_t *ret_pid)
 {
 	pid_t pid = helper_fork(fn, ctx, keep, n);
 	int pidfd;
 
+	*ret_pid = pid < 0 ? 0 : pid;
 	if (pid < 0)
 		return pid;
 	if (n_known < KNOWN_MAX)
@@ -103,6 +106,16 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;
+}
+
+/* One that is a zombie still has its pid, and waits for whoever reaps. */
+bool
+helper_has_ended(pid_t pid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return waitid(P_PID, (id_t)pid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
 }
 
 bool
@@ -164,6 +177,7 @@ void
 helper_close(int *fd)
 {
 	int go[2] = { -1, -1 };
+	pid_t pid;
 	int pidfd;
 
 	if (*fd >= 0 && pipe2(go, O_CLOEXEC) == 0) {
@@ -172,7 +186,7 @@ helper_close(int *fd)
 			first ? *fd : go[0], first ? go[0] : *fd,
 		};
 
-		pidfd = helper_start(outlast, &go[0], keep, 2);
+		pidfd = helper_start(outlast, &go[0], keep, 2, &pid);
 		fd_close(&pidfd);
 	}
 	fd_close(fd);

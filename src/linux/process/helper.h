@@ -6,17 +6,22 @@
 #ifndef LINUX_PROCESS_HELPER_H
 #define LINUX_PROCESS_HELPER_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 /*
  * Fork; the child calls fn(ctx) with no other descriptors open than `keep`, of
  * which there are `n`, ascending, and ends. It may do whatever a process with a
- * single thread may. Returns a pidfd, which is readable once it has ended, or -errno.
+ * single thread may. Returns a pidfd, which is readable once it has ended, or -errno;
+ * then there may be a child all the same (no pidfd before Linux 5.3, or for want of
+ * descriptors), of which helper_has_ended() tells. `ret_pid`: 0, there is none.
  */
-int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
+int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
+    pid_t *ret_pid);
+bool helper_has_ended(pid_t pid);
 
 /* The same, known to nobody; the pid, of an unreaped child, or -errno. */
 pid_t helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);

@@ -75,6 +75,7 @@ epoll_enter(const struct epoll_entry *entries, size_t n, int fd)
 	struct entering x = { .entries = entries, .n = n, .fd = fd };
 	int keep[EPOLL_ENTRIES_MAX + 1];
 	size_t n_keep = 0;
+	pid_t pid;
 	int pidfd;
 
 	if (n > EPOLL_ENTRIES_MAX)
@@ -83,6 +84,6 @@ epoll_enter(const struct epoll_entry *entries, size_t n, int fd)
 	for (size_t i = 0; i < n; i++)
 		keep[n_keep++] = entries[i].epoll;
 	qsort(keep, n_keep, sizeof(keep[0]), compare);
-	pidfd = helper_start(enter, &x, keep, n_keep);
+	pidfd = helper_start(enter, &x, keep, n_keep, &pid);
 	return pidfd < 0 ? pidfd : await(pidfd);
 }

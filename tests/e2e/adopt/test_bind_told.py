@@ -505,10 +505,17 @@ LOCKS = {
 def test_nobody_is_advised_to_share_what_is_locked(box, port, command, lock):
     other = free_port()
     db = box.write("db.py", f"""
-import fcntl, socket, struct, time
+import fcntl, os, socket, struct, time
 f = open({box.path('data')!r}, "w")
 s = socket.socket()
-s.bind(("127.0.0.1", {other}))
+try:
+    s.bind(("127.0.0.1", {other}))
+except OSError:
+    open({box.path('asked')!r}, "w").close()
+    raise
+# The lock may come after the bind.
+while not os.path.exists({box.path('asked')!r}):
+    time.sleep(0.001)
 {LOCKS[lock]}
 s.listen()
 time.sleep(1000)

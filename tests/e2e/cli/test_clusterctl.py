@@ -174,7 +174,8 @@ def test_nobody_is_there(box, alone):
     assert done.returncode == 69
     assert "no clusterd is running (looked in" in done.stderr
     assert box.path("run") in done.stderr
-    assert "; one that has no control socket is not found)" in done.stderr
+    assert "; one of another user, or without a control socket, is not " \
+        "found)" in done.stderr
 
 
 @pytest.mark.parametrize("make, words", [

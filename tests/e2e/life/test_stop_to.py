@@ -186,8 +186,9 @@ def test_kept_helper_lives_on(box, detached, how):
 
 DEPLOY = """
 trap 'echo told >> "$1"; exit 1' TERM
+(if test "$5" = True; then trap '' TERM; fi
 "$2" -c "$3" reload > "$1.ctl" 2>&1
-echo "reload exits $?" >> "$1"
+echo "reload exits $?" >> "$1")
 until test -e "$4"; do sleep 0.02; done
 echo "deployed" >> "$1"
 """
@@ -205,7 +206,7 @@ def test_deployment_that_a_worker_has_started(box, detached, orphans):
                      f'if test "$CLUSTERD_GENERATION" = 1; then '
                      f'(until test -e {go}; do sleep 0.02; done; exec '
                      f'{setsid}sh {script} {note} {CLUSTERCTL} '
-                     f'{box.path("app.ini")} {end}) & fi; '
+                     f'{box.path("app.ini")} {end} {detached}) & fi; '
                      f'exec {probe("--events", box.events_path)}'],
             instances=1, orphans=orphans, stop_timeout="60s")
     d = box.start(env={"RUNTIME_DIRECTORY": box.dir})
@@ -213,7 +214,8 @@ def test_deployment_that_a_worker_has_started(box, detached, orphans):
     box.touch("go")
     d.wait_log("reload complete")
     # With the rest of the group it is told as soon as its leader has ended,
-    # which the reload is over only after.
+    # which the reload is over only after. A detached one is told at about the
+    # time of the answer: its clusterctl waits for that whatever comes.
     if detached or orphans == "keep":
         wait_line(note, "reload exits 0")
     d.wait_log(r"pid \d+: exited with code 0")

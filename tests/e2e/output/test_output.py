@@ -801,8 +801,9 @@ def test_reload_to_a_bad_file_changes_nothing(box):
     worker = d.workers()
     ticking(box, stdout="nowhere/web.log")
     d.send(signal.SIGHUP)
-    d.wait_log("reload refused, nothing was changed: cannot open "
-               ".*/nowhere/web.log: No such file or directory")
+    d.wait_log(r"reload refused, nothing was changed: \S*app.ini:\d+: stdout: "
+               r"\[web\] cannot open .*/nowhere/web.log: "
+               "No such file or directory")
     assert d.workers() == worker
     d.stop()
 
@@ -897,7 +898,7 @@ def test_file_that_the_worker_may_not_write_is_refused(box, as_root):
     once(box, shell("touch ran"), user="nobody", stdout="logs/web.log")
     d = box.start()
     assert d.wait() == 69
-    assert "logs/web.log: Permission denied" in d.log()
+    assert "logs/web.log as nobody: Permission denied" in d.log()
     assert os.listdir(box.path("logs")) == []
 
 

@@ -157,3 +157,34 @@ def test_lane_that_listens_again_unseen(box):
     wait_asleep(d)
     assert seats_of_clients(d.port(), 100) == before
     d.stop()
+
+
+def unanswered(port):
+    """How many of 100 clients get no answer soon."""
+    found = 0
+    for n in range(100):
+        try:
+            get(port, source=client(n), limit=0.5)
+        except (OSError, AssertionError):
+            found += 1
+    return found
+
+
+@parametrized("random", "source")
+def test_stray_shows_that_a_lane_listens_again_unseen(box, balance):
+    """The worker of that lane lives on, and another one goes for good, whose
+    place is another one than anybody would think."""
+    box.web(balance=balance, instances=4, restart="never")
+    d = box.start()
+    d.wait_ready(4)
+    wait_asleep(d)
+    with take_fd(seats(d)[0]) as lane, stopped([d.pid]):
+        lane.shutdown(socket.SHUT_RDWR)
+        lane.listen(5)
+    os.kill(seats(d)[3], signal.SIGKILL)
+    d.wait_workers(3)
+    wait_asleep(d)
+    unanswered(d.port())
+    wait_asleep(d)
+    assert unanswered(d.port()) == 0
+    d.stop()

@@ -36,7 +36,8 @@ pass(struct log_limit *l, const char *app, const char *fmt, int64_t ms,
 	unsigned passed = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		passed += log_limit_pass(l, app, fmt, at(ms), tell, &kind);
+		passed += log_limit_pass(l, app, fmt, false, at(ms), tell,
+		    &kind);
 	return passed;
 }
 
@@ -140,6 +141,63 @@ others_are_one(void **state)
 	assert_int_equal(told, 100 * n - passed + 1);
 }
 
+/* One of each of so many apps; returns how many were left out. */
+static unsigned
+pass_vital(struct log_limit *l, unsigned n)
+{
+	struct log_limit_kind *kind;
+	unsigned left_out = 0;
+	char app[16];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(app, sizeof(app), "app%u", i);
+		left_out += !log_limit_pass(l, app, b, true, at(0), tell,
+		    &kind);
+	}
+	return left_out;
+}
+
+/* However much is said: of each app the first ones are told. */
+static void
+what_is_vital_is_not_left_out_for_others(void **state)
+{
+	struct log_limit l = { 0 };
+	struct log_limit_kind *kind;
+
+	(void)state;
+	(void)pass_apps(&l, 0, 2 * LOG_LIMIT_KINDS, 0, 30);
+	assert_int_equal(pass_vital(&l, 2 * LOG_LIMIT_VITAL), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_true(log_limit_pass(&l, "web", b, true, at(1), tell,
+		    &kind));
+	log_limit_tell(&l, MONO_NEVER, tell);
+	told = 0;
+	/* With a place of its own it is one like the others. */
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(log_limit_pass(&l, "web", b, true, at(1000),
+		    tell, &kind), i < 20);
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_int_equal(told, 10);
+}
+
+/* … nor are others, for what is. */
+static void
+nor_is_another_one_for_what_is_vital(void **state)
+{
+	struct log_limit l = { 0 };
+	struct log_limit_kind *kind;
+
+	(void)state;
+	assert_int_equal(pass_vital(&l, LOG_LIMIT_VITAL + 100), 0);
+	assert_int_equal(pass_apps(&l, 0, 100, 1, 1), 100);
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(log_limit_pass(&l, "app0", b, true, at(1),
+		    tell, &kind), i < 19);
+	assert_int_equal(log_limit_due(&l).ns, at(1000).ns);
+	log_limit_tell(&l, at(1000), tell);
+	assert_int_equal(told, 11);
+}
+
 static void
 long_name(void **state)
 {
@@ -161,6 +219,10 @@ main(void)
 		cmocka_unit_test_setup(each_app_and_kind, setup),
 		cmocka_unit_test_setup(room_is_made, setup),
 		cmocka_unit_test_setup(others_are_one, setup),
+		cmocka_unit_test_setup(
+		    what_is_vital_is_not_left_out_for_others, setup),
+		cmocka_unit_test_setup(nor_is_another_one_for_what_is_vital,
+		    setup),
 		cmocka_unit_test_setup(long_name, setup),
 	};
 

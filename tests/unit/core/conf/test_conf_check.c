@@ -463,7 +463,7 @@ key_port(void **state)
 	BAD("port", "-1", "\"-1\" is not a port, a number from 0 to 65535 is "
 	    "allowed");
 	BAD("port", "80 # web", "\"80 # web\" is not a port, a number from 0 "
-	    "to 65535 is allowed");
+	    "to 65535 is allowed; a comment stands on a line of its own");
 	BAD("port", "127.0.0.1:80", "\"127.0.0.1:80\" is not a port, a number "
 	    "from 0 to 65535 is allowed");
 }

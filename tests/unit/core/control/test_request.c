@@ -164,7 +164,13 @@ bad_requests_are_told_in_words(void **state)
 	expect_refused("scale a 1 2 3 4 5 6",
 	    "too many arguments, usage: scale APP N|+N|-N");
 	expect_refused("start ../x", "\"../x\" is not the name of an app");
-	expect_refused("reload web:1", "\"web:1\" is not the name of an app");
+	expect_refused("reload web:1", "\"web:1\" is an instance, and reload "
+	    "takes a whole app: reload web");
+	expect_refused("stop web.1", "\"web.1\" is an instance, and stop takes "
+	    "a whole app: stop web");
+	expect_refused("scale web[1] 2", "\"web[1]\" is an instance, and scale "
+	    "takes a whole app: scale web");
+	expect_refused("start web.x", "\"web.x\" is not the name of an app");
 	expect_refused("logs :1", "\"\" is not the name of an app");
 	expect_refused("logs web:", "\"\" is not the number of an instance, "
 	    "which is from 0 to 4095");

@@ -112,7 +112,7 @@ static void
 limits(void **state)
 {
 	struct metrics_labels labels = { .n = 0 };
-	char text[METRICS_LABELS_MAX + 1][8];
+	char text[METRICS_LABELS_MAX + 1][16];
 	char longest[METRICS_LABEL_LEN + 2] = "long=";
 
 	(void)state;

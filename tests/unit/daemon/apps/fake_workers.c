@@ -35,6 +35,7 @@ void __wrap_worker_stop(struct worker *w);
 void __wrap_worker_kill(struct worker *w);
 void __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew);
 void __wrap_steer_away(struct steering *st, const struct worker *w);
+void __wrap_steer_away_crew(struct steering *st, const struct crew *crew);
 void __wrap_steer_note(struct steering *st, const struct worker *w);
 bool __wrap_steer_proof(struct steer_proof *proof, const struct worker *w);
 void __wrap_steer_sight(const struct worker *w, struct trial_sight *sight);
@@ -73,10 +74,19 @@ __wrap_steer_away(struct steering *st, const struct worker *w)
 }
 
 void
+__wrap_steer_away_crew(struct steering *st, const struct crew *crew)
+{
+	(void)st;
+	(void)crew;
+	fake.aways++;
+}
+
+void
 __wrap_steer_note(struct steering *st, const struct worker *w)
 {
 	(void)st;
 	(void)w;
+	now = mono_add_ms(now, fake.note_ms);
 }
 
 bool

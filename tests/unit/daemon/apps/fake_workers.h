@@ -25,9 +25,11 @@ struct fake {
 	unsigned told_stepped, told_ended;	/* struct apps_watch */
 	bool no_memory;		/* for new workers */
 	uint32_t waiting;	/* in the queue of each worker: who is seen */
+	unsigned aways;		/* of whole crews, from new connections */
 	unsigned looks;		/* at the queues of workers */
 	unsigned n_workers;	/* that there are */
 	int64_t retire_ms;	/* how long it takes to tell one to retire */
+	int64_t note_ms;	/* … and to note one for the steering */
 };
 
 extern struct fake fake;

@@ -17,8 +17,12 @@
 #include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/stopped.h"
+#include "daemon/sockets/listener.h"
+#include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/loop/loop.h"
 #include "lib/config.h"
 
 #include "fake_workers.h"
@@ -220,7 +224,10 @@ stopped_and_started_by_request(void **state)
 	fake_all_ready(app);
 	/* What is in force is what is started again. */
 	fake_roll(app, WEB "instances = 3\n");
+	fake.aways = 0;
 	assert_int_equal(apps_stop_one(app, &err), 0);
+	/* Those that are told later get nothing new either. */
+	assert_int_equal(fake.aways, 1);
 	fake_turn();
 	expect_told("start 0/1, start 1/1, start 0/2, retire 0/2, retire 1/1, "
 	    "retire 0/1");
@@ -426,9 +433,6 @@ an_address_of_another_app_is_refused(void **state)
 	config_unref(same);
 }
 
-#define APPS_TEST(name) \
-	cmocka_unit_test_setup_teardown(name, fake_open, fake_close)
-
 /* Many workers are told that it is over, and others are heard meanwhile. */
 static void
 a_stop_takes_no_turn_for_all(void **state)
@@ -447,18 +451,99 @@ a_stop_takes_no_turn_for_all(void **state)
 	/* Nobody has a seat any more, from the beginning. */
 	assert_int_equal(app->n_seats, 0);
 	for (size_t i = 0; i < 5; i++) {
+		assert_false(apps_have_retired(&fake.apps));
 		fake_turn();
 		expect_told(told[i]);
 		/* Its timer has come. */
 		assert_int_equal(mono_is_never(fake.apps.go_on.due), false);
 		apps_touch(&fake.apps);
 	}
+	assert_true(apps_have_retired(&fake.apps));
 	fake.retire_ms = 0;
 	fake_turn();
 	expect_told("");
 	fake_retired_go(app);
 	assert_null(fake.apps.first);
 }
+
+/* Whatever else takes the turn's time: one retires all the same. */
+static void
+one_retires_in_each_turn(void **state)
+{
+	struct app *app = fake_add(WEB "instances = 2\n");
+
+	(void)state;
+	fake_all_ready(app);
+	expect_told("start 0/1, start 1/1");
+	fake.note_ms = 5;
+	fake.retire_ms = 5;
+	apps_remove(app);
+	fake_turn();
+	expect_told("retire 1/1");
+	apps_touch(&fake.apps);
+	fake_turn();
+	expect_told("retire 0/1");
+	fake_retired_go(app);
+}
+
+/* Of several apps none has to wait until another one is through. */
+static void
+apps_retire_in_turn(void **state)
+{
+	struct app *web = fake_add(WEB "instances = 3\n");
+	struct app *api = fake_add("[api]\ncommand = /bin/true\n"
+	    "ready = notify\ninstances = 2\n");
+	static const char *const told[] = {
+		"retire 2/1", "retire 1/1", "retire 1/1", "retire 0/1",
+		"retire 0/1",
+	};
+	static const unsigned left_of_web[] = { 2, 2, 1, 1, 0 };
+
+	(void)state;
+	fake_all_ready(web);
+	fake_all_ready(api);
+	expect_told("start 0/1, start 1/1, start 2/1, start 0/1, start 1/1");
+	fake.retire_ms = 2;
+	(void)apps_drain(&fake.apps);
+	for (size_t i = 0; i < 5; i++) {
+		unsigned left = 0;
+
+		fake_turn();
+		expect_told(told[i]);
+		for (const struct worker *w = web->crew.workers; w != NULL;
+		    w = w->next)
+			left += !w->fsm.unwanted;
+		assert_int_equal(left, left_of_web[i]);
+		loop_turn(fake.apps.workers->loop);
+	}
+	assert_true(apps_have_retired(&fake.apps));
+	fake_retired_go(web);
+	fake_retired_go(api);
+}
+
+/* A door that is closed leaves clients waiting; a stop refuses them, as it does
+   those of all others. */
+static void
+a_stop_refuses_behind_closed_doors_too(void **state)
+{
+	struct app *app = fake_add(ONE "listen = 127.0.0.1:0\n");
+	struct listener *l = fake.listeners.first;
+
+	(void)state;
+	fake_all_ready(app);
+	expect_told("start 0/1");
+	listener_close_door(l);
+	assert_true(l->door_closed);
+	assert_false(l->refuses);
+	(void)apps_drain(&fake.apps);
+	fake_turn();
+	assert_true(l->refuses);
+	expect_told("retire 0/1");
+	fake_retired_go(app);
+}
+
+#define APPS_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, fake_open, fake_close)
 
 int
 main(void)
@@ -473,6 +558,9 @@ main(void)
 		APPS_TEST(stopped_and_started_by_request),
 		APPS_TEST(what_is_stopped_follows_the_configuration),
 		APPS_TEST(a_stop_takes_no_turn_for_all),
+		APPS_TEST(one_retires_in_each_turn),
+		APPS_TEST(apps_retire_in_turn),
+		APPS_TEST(a_stop_refuses_behind_closed_doors_too),
 		APPS_TEST(an_app_knows_which_reload_added_it),
 		APPS_TEST(nobody_is_started_after_the_stop),
 		APPS_TEST(an_address_that_is_left_closes_its_door),

@@ -394,7 +394,8 @@ last_lines(void **state)
 	expect(fd, "+ elsewhere app=app-1 stdout=prefix stderr=inherit\n"
 	    LINE("one") LINE("two") "ok\n"
 	    "ok\n"
-	    "error unknown there is no app \"app-2\"\n");
+	    "error unknown there is no app \"app-2\": there are app-0 and "
+	    "app-1\n");
 	out_tail_unref(tail);
 	leave(fd);
 }

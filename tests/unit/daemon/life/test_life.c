@@ -50,13 +50,20 @@ void __wrap_process_kill(pid_t pid, int signo);
 void __wrap_process_kill_group(pid_t pgid, int signo);
 void __wrap_process_reap(pid_t pid);
 bool __wrap_process_child_in_group(pid_t pgid);
+void __wrap_log_vital(enum log_level level, const struct log_about *about,
+    const void *kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 static struct mono now;
 static unsigned spawned, told_ends;
+static const void *vital;	/* the kind of the last line that no other one
+				   leaves out */
+static unsigned n_vital;
 static int spawn_code;
 static int report;		/* the child's end of the latest; -1 */
 static int last_signal;		/* that a group was sent; 0: none */
 static bool group_lives;
+static int64_t spawn_ms;	/* that a fork takes */
 
 static struct loop *loop;
 static struct workers workers;
@@ -74,7 +81,7 @@ static struct app_house house = {
 	.listeners = &listeners, .outputs = &outputs, .auto_instances = 1,
 };
 static struct crew crew;
-static struct worker *w;
+static struct worker *w, *others[3];	/* as a test needs them, or NULL */
 
 struct mono
 __wrap_mono_now(void)
@@ -88,6 +95,7 @@ __wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
 	int ends[2];
 
 	(void)plan;
+	now = mono_add_ms(now, spawn_ms);
 	if (spawn_code < 0)
 		return spawn_code;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
@@ -126,12 +134,24 @@ __wrap_process_child_in_group(pid_t pgid)
 	return group_lives;
 }
 
+void
+__wrap_log_vital(enum log_level level, const struct log_about *about,
+    const void *kind, const char *fmt, ...)
+{
+	(void)level;
+	(void)fmt;
+	assert_string_equal(about->app, "web");
+	vital = kind;
+	n_vital++;
+}
+
 /* ---- what the rooms above are told ---- */
 
 static void
 stepped(struct worker *worker, const struct worker_step *step)
 {
-	assert_ptr_equal(worker, w);
+	assert_true(worker == w || worker == others[0] ||
+	    worker == others[1] || worker == others[2]);
 	(void)step;
 }
 
@@ -175,8 +195,9 @@ begin(const char *keys)
 
 	log_set_level(LOG_LEVEL_ERROR);
 	now = mono_add_ms((struct mono){ .ns = 0 }, 100000);
-	spawned = told_ends = 0;
+	spawned = told_ends = n_vital = 0;
 	spawn_code = last_signal = 0;
+	spawn_ms = 0;
 	report = -1;
 	group_lives = false;
 	memset(&workers, 0, sizeof(workers));
@@ -218,6 +239,10 @@ end(void **state)
 	(void)state;
 	fd_close(&report);
 	worker_free(w);
+	for (size_t i = 0; i < 3; i++) {
+		worker_free(others[i]);
+		others[i] = NULL;
+	}
 	workers_leave(&crew);
 	app_spec_unref(crew.stable);
 	notify_fini(&notify);
@@ -330,6 +355,47 @@ a_stop_beside_a_start_that_is_due_is_not_lost(void **state)
 	assert_int_equal(spawned, 2);
 }
 
+/* Each death has one line, and so has each process that cannot be had. */
+static void
+what_happens_once_is_told_beside_much_else(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	spawn_code = -EAGAIN;
+	worker_start(w);
+	assert_int_equal(n_vital, 1);
+	assert_non_null(vital);
+}
+
+/* Another reason is another line. */
+static void
+programs_that_cannot_be_executed_are_of_several_kinds(void **state)
+{
+	static const int errors[] = { ENOENT, EACCES, ENOENT };
+	const void *kinds[3];
+
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	worker_start(w);
+	for (size_t i = 0; i < 3; i++) {
+		const struct spawn_failure failure = {
+			.stage = SPAWN_EXEC, .err = errors[i],
+		};
+
+		assert_int_equal(w->fsm.state, WORKER_EXECING);
+		assert_int_equal(write(report, &failure, sizeof(failure)),
+		    sizeof(failure));
+		die(127);
+		assert_int_equal(n_vital, i + 1);
+		kinds[i] = vital;
+		now = mono_add_ms(now, 1000);
+		loop_turn(loop);
+		life_turn(&life);
+	}
+	assert_ptr_not_equal(kinds[0], kinds[1]);
+	assert_ptr_equal(kinds[0], kinds[2]);
+}
+
 static void
 a_process_that_cannot_be_had_is_tried_again(void **state)
 {
@@ -372,6 +438,112 @@ the_rest_of_a_group_is_waited_for_in_a_stop(void **state)
 	life_group_shrank(&life, w->pid);
 	assert_int_equal(w->fsm.state, WORKER_ENDED);
 	assert_int_equal(told_ends, 1);
+}
+
+/* The delay of four is over at once, and a turn has time for one. */
+static void
+those_who_come_back_do_so_in_several_turns(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	spawn_code = -EAGAIN;
+	worker_start(w);
+	for (size_t i = 0; i < 3; i++) {
+		others[i] = worker_new(&life, &crew, crew.stable,
+		    (unsigned)i + 1, false);
+		assert_non_null(others[i]);
+		worker_start(others[i]);
+	}
+	life_turn(&life);
+	spawn_code = 0;
+	spawn_ms = 5;
+	now = mono_add_ms(now, 200);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(spawned, 1);
+	/* Nobody is waited for. */
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(spawned, 2);
+	/* One that is to stop meanwhile is not started. */
+	for (size_t i = 0; i < 3; i++)
+		if (others[i]->fsm.state == WORKER_BACKOFF) {
+			worker_stop(others[i]);
+			assert_int_equal(others[i]->fsm.state, WORKER_ENDED);
+			break;
+		}
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(spawned, 3);
+	assert_true(TAILQ_EMPTY(&life.late));
+}
+
+/* A stop has begun, and its turn to be told of it has not come yet. */
+static void
+who_dies_before_it_is_told_to_retire_is_not_started(void **state)
+{
+	(void)state;
+	begin("restart_delay = 1ms\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	crew.stopping = true;
+	die(1);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_true(w->fsm.unwanted);
+	assert_int_equal(spawned, 1);
+	worker_retire(w);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+}
+
+static void
+nor_is_its_group_left_behind(void **state)
+{
+	(void)state;
+	begin("stop_timeout = 5s\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	/* It is ready, and nothing else is to come. */
+	now = mono_add_ms(now, 2000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_READY);
+	crew.stopping = group_lives = true;
+	die(0);
+	assert_true(w->lingering);
+	assert_int_equal(w->fsm.state, WORKER_STOPPING);
+	assert_int_equal(told_ends, 0);
+	now = mono_add_ms(now, 5000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_KILLED);
+	assert_int_equal(last_signal, SIGKILL);
+	/* Its turn. */
+	worker_retire(w);
+	assert_true(w->lingering);
+	group_lives = false;
+	life_group_shrank(&life, w->pid);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_int_equal(spawned, 1);
+}
+
+static void
+nor_who_waits_for_its_start_then(void **state)
+{
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	worker_start(w);
+	execute();
+	life_turn(&life);
+	die(1);
+	assert_int_equal(w->fsm.state, WORKER_BACKOFF);
+	crew.stopping = true;
+	now = mono_add_ms(now, 200);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_ENDED);
+	assert_int_equal(spawned, 1);
 }
 
 /* A seat of which no process was ever executed leaves its lane to others. */
@@ -417,6 +589,18 @@ main(void)
 		    end),
 		cmocka_unit_test_teardown(
 		    a_stop_beside_a_start_that_is_due_is_not_lost, end),
+		cmocka_unit_test_teardown(
+		    those_who_come_back_do_so_in_several_turns, end),
+		cmocka_unit_test_teardown(
+		    who_dies_before_it_is_told_to_retire_is_not_started, end),
+		cmocka_unit_test_teardown(nor_is_its_group_left_behind, end),
+		cmocka_unit_test_teardown(
+		    what_happens_once_is_told_beside_much_else, end),
+		cmocka_unit_test_teardown(
+		    programs_that_cannot_be_executed_are_of_several_kinds,
+		    end),
+		cmocka_unit_test_teardown(nor_who_waits_for_its_start_then,
+		    end),
 		cmocka_unit_test_teardown(
 		    a_process_that_cannot_be_had_is_tried_again, end),
 		cmocka_unit_test_teardown(

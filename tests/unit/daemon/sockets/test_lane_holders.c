@@ -886,6 +886,24 @@ who_listened_again_unseen_is_found_out(void **state)
 	house_close(&h);
 }
 
+/* Nobody is told, until a client comes where it should not. */
+static void
+who_listened_again_unseen_shows_by_a_stray(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_SOURCE);
+
+	(void)state;
+	worker_shuts(many[1]);
+	assert_int_equal(listen(many[1]->fd, 64), 0);
+	lanes_program_strayed(l);
+	assert_int_equal(l->lanes.order.doubts, MANY);
+	assert_true(lanes_live_apply(l, mono_now()));
+	assert_int_equal(l->lanes.order.doubts, 0);
+	check_many(l);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* It was seen that it was shut down, but epoll never tells. */
 static void
 who_listens_again_before_the_news_is_there(void **state)
@@ -1632,6 +1650,7 @@ main(void)
 		cmocka_unit_test(a_lane_is_replaced),
 		cmocka_unit_test(the_order_is_found_out),
 		cmocka_unit_test(who_listened_again_unseen_is_found_out),
+		cmocka_unit_test(who_listened_again_unseen_shows_by_a_stray),
 		cmocka_unit_test(who_listens_again_before_the_news_is_there),
 		cmocka_unit_test(places_in_doubt_get_nothing),
 		cmocka_unit_test(a_program_that_cannot_ask_asks_in_vain),

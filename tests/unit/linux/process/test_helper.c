@@ -1,6 +1,6 @@
 /*
- * A helper keeps what it is to keep, and ends when it is to, also where the
- * kernel has no close_range(2).
+ * A helper keeps what it is to keep, and ends when it is to, which is seen; also
+ * where the kernel has no close_range(2) or pidfd_open(2).
  */
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -21,17 +21,18 @@
 
 #include "linux/process/helper.h"
 
+#define PIDFD_OPEN	434
 #define CLOSE_RANGE	436
 #define LIMIT_MS	20000
 
-/* For this process and those it starts. */
+/* A system call, for this process and those it starts. */
 static bool
-take_close_range_away(void)
+take_away(unsigned number)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 		    offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOSE_RANGE, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -65,7 +66,7 @@ close_in_child(bool without)
 
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (pipe(closed) < 0 || pipe(other) < 0 ||
-		    (without && !take_close_range_away()))
+		    (without && !take_away(CLOSE_RANGE)))
 			_exit(2);
 		helper_close(&closed[1]);
 		(void)close(other[1]);
@@ -94,12 +95,76 @@ one_that_closes_ends_without_close_range(void **state)
 	assert_int_equal(status, 0);
 }
 
+static void
+take_byte(void *ctx)
+{
+	const int *fd = ctx;
+	char byte;
+
+	(void)!read(*fd, &byte, 1);
+}
+
+/* Of a process of its own: 0, the end of a helper was seen, and not before it. */
+static int
+see_end_in_child(bool without)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		struct pollfd p = { .events = POLLIN };
+		pid_t helper;
+		int go[2];
+
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (pipe(go) < 0 || (without && !take_away(PIDFD_OPEN)))
+			_exit(2);
+		p.fd = helper_start(take_byte, &go[0], &go[0], 1, &helper);
+		if (without ? p.fd >= 0 : p.fd < 0 || poll(&p, 1, 0) != 0)
+			_exit(3);
+		if (helper <= 0 || helper_has_ended(helper))
+			_exit(1);
+		(void)!write(go[1], "", 1);
+		if (!without && poll(&p, 1, LIMIT_MS) != 1)
+			_exit(4);
+		for (int i = 0; i < LIMIT_MS && !helper_has_ended(helper); i++)
+			(void)usleep(1000);
+		if (!helper_has_ended(helper) || waitpid(helper, NULL, 0) != helper)
+			_exit(5);
+		/* Reaped by somebody else. */
+		_exit(helper_has_ended(helper) ? 0 : 6);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void
+end_is_seen(void **state)
+{
+	(void)state;
+	assert_int_equal(see_end_in_child(false), 0);
+}
+
+/* Nobody is to start a second one beside it, which would do more than it is to. */
+static void
+end_is_seen_without_pidfd(void **state)
+{
+	int status = see_end_in_child(true);
+
+	(void)state;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_closes_ends),
 		cmocka_unit_test(one_that_closes_ends_without_close_range),
+		cmocka_unit_test(end_is_seen),
+		cmocka_unit_test(end_is_seen_without_pidfd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

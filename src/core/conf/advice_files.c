@@ -1,0 +1,252 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "core/conf/advice_command.h"
+#include "core/conf/advice_files.h"
+#include "core/conf/advice_value.h"
+#include "core/conf/conf.h"
+#include "core/conf/conf_error.h"
+#include "core/conf/conf_host.h"
+#include "core/conf/conf_keys.h"
+#include "core/names/address.h"
+
+struct look {
+	const struct conf_keys *keys;
+	const struct conf_host *host;
+	const struct conf_app *app;
+	struct conf_errors *warnings;
+};
+
+static unsigned
+line_of(const struct look *l, enum conf_key_id id)
+{
+	return conf_keys_line(l->keys, id);
+}
+
+/* What is at `name` as of `dir`; enum conf_look. */
+static int
+look_at(const struct look *l, const char *name, const char *dir)
+{
+	char *path = address_path(name, dir);
+	int found = path != NULL ? l->host->look(l->host->ctx, path) :
+	    CONF_LOOK_UNKNOWN;
+
+	free(path);
+	return found;
+}
+
+static bool
+has_braces(const char *s)
+{
+	return strchr(s, '{') != NULL;
+}
+
+/* ---- the program ---- */
+
+static const char *
+last_of(const struct strlist *entries, const char *prefix)
+{
+	for (size_t i = entries->n; i > 0; i--)
+		if (str_starts(entries->v[i - 1], prefix))
+			return entries->v[i - 1] + strlen(prefix);
+	return NULL;
+}
+
+/* As the worker gets it; NULL: that cannot be said here. */
+static const char *
+path_of(const struct look *l)
+{
+	const char *path = last_of(&l->app->env, "PATH=");
+
+	if (path == NULL)
+		path = last_of(&l->app->env_file_entries, "PATH=");
+	for (char *const *e = l->host->environ;
+	     path == NULL && e != NULL && *e != NULL; e++)
+		if (str_starts(*e, "PATH="))
+			path = *e + strlen("PATH=");
+	return path != NULL && !has_braces(path) ? path : NULL;
+}
+
+/* CONF_LOOK_PROGRAM, 0 where it is nowhere, or CONF_LOOK_UNKNOWN. */
+static int
+search(const struct look *l, const char *program)
+{
+	const char *path = path_of(l);
+
+	for (; path != NULL; path++) {
+		size_t len = strcspn(path, ":");
+		char *dir = strndup(path, len);
+		int found = dir != NULL && *dir == '/' ?
+		    look_at(l, program, dir) : CONF_LOOK_UNKNOWN;
+
+		free(dir);
+		if (found == CONF_LOOK_PROGRAM || found == CONF_LOOK_UNKNOWN)
+			return found;
+		path += len;
+		if (*path == '\0')
+			return 0;
+	}
+	return CONF_LOOK_UNKNOWN;
+}
+
+static void
+tell_program(const struct look *l, const char *before, const char *program,
+    const char *behind)
+{
+	conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND), "command",
+	    "%s%.200s%s", before, program, behind);
+}
+
+/* A bare name that is not in PATH. */
+static void
+tell_not_in_path(const struct look *l, const char *program)
+{
+	int beside = look_at(l, program, l->host->base_dir);
+
+	if (beside != CONF_LOOK_FILE && beside != CONF_LOOK_PROGRAM)
+		tell_program(l, "there is no ", program, " in PATH");
+	else
+		conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
+		    "command", "a name without a / is looked up in PATH, and "
+		    "%.60s is not there: ./%.60s is the file beside this one%s",
+		    program, program, beside == CONF_LOOK_PROGRAM ? "" :
+		    ", which is not executable: its interpreter stands before "
+		    "it");
+}
+
+static void
+tell_missing(const struct look *l, const char *program)
+{
+	const char *why = advice_program(program);
+
+	/* Of other words advice_command() has told. */
+	if (why != NULL && strpbrk(program, " \t") != NULL)
+		conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
+		    "command", "there is no program \"%.60s\": %s", program,
+		    why);
+	else if (why == NULL && *program == '/')
+		tell_program(l, "there is no ", program, "");
+	else if (why == NULL)
+		tell_not_in_path(l, program);
+}
+
+static void
+look_at_program(const struct look *l)
+{
+	const char *program = l->app->command.v[0];
+	int found;
+
+	if (has_braces(program))
+		return;
+	found = *program == '/' ? l->host->look(l->host->ctx, program) :
+	    search(l, program);
+	if (found == 0)
+		tell_missing(l, program);
+	else if (found == CONF_LOOK_DIRECTORY)
+		tell_program(l, "", program, " is a directory");
+	else if (found == CONF_LOOK_FILE)
+		tell_program(l, "", program, " is not executable: chmod +x "
+		    "makes it so, or its interpreter stands before it");
+}
+
+/* ---- directories ---- */
+
+static void
+look_at_directory(const struct look *l)
+{
+	const char *dir = l->app->directory;
+	const char *behind = "";
+	int found;
+
+	if (dir == NULL || has_braces(dir))
+		return;
+	found = l->host->look(l->host->ctx, dir);
+	if (found == CONF_LOOK_DIRECTORY || found == CONF_LOOK_UNKNOWN)
+		return;
+	if (advice_value_comment(dir))
+		behind = "; a comment stands on a line of its own";
+	conf_error_add(l->warnings, line_of(l, CONF_KEY_DIRECTORY),
+	    "directory", found == 0 ? "there is no %.200s%s" :
+	    "%.200s is no directory%s", dir, behind);
+}
+
+static void
+look_at_output(const struct look *l, enum conf_key_id id,
+    const struct conf_output *output)
+{
+	struct error err = ERROR_INIT;
+
+	if (output->kind != CONF_OUTPUT_FILE || has_braces(output->path) ||
+	    l->host->may_write == NULL)
+		return;
+	if (l->host->may_write(l->host->ctx, output->path, &l->app->creds,
+	    &err) < 0)
+		conf_error_add(l->warnings, line_of(l, id), conf_key_name(id),
+		    "[%s] %s", l->app->name, error_text(&err));
+	error_clear(&err);
+}
+
+/* ---- files among the arguments ---- */
+
+/* `app.js`, `dist/main.js`; not an option, and not `name=value`. */
+static bool
+is_file_name(const char *word)
+{
+	return *word != '\0' && *word != '-' && *word != '/' &&
+	    strpbrk(word, "={}:$*? \t\n") == NULL &&
+	    strpbrk(word, "./") != NULL && strcmp(word, ".") != 0 &&
+	    strcmp(word, "..") != 0;
+}
+
+/*
+ * Relative to the working directory, which is clusterd's own where none is set,
+ * and that is another one each time. It is told where it is seen to be wrong.
+ */
+static void
+look_at_arguments(const struct look *l)
+{
+	const struct conf_app *app = l->app;
+	const char *cwd = l->host->cwd, *base = l->host->base_dir;
+
+	if (app->directory != NULL || cwd == NULL || strcmp(cwd, base) == 0)
+		return;
+	for (size_t i = 1; i < app->command.n; i++) {
+		const char *word = app->command.v[i];
+		int beside;
+
+		if (!is_file_name(word) || look_at(l, word, cwd) != 0)
+			continue;
+		beside = look_at(l, word, base);
+		if (beside != CONF_LOOK_FILE && beside != CONF_LOOK_PROGRAM)
+			continue;
+		conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
+		    "command", "%.60s is looked for in the directory that "
+		    "clusterd is started in, now %.200s, and is not there: "
+		    "directory = . is that of this file, where it is", word,
+		    cwd);
+		return;
+	}
+}
+
+void
+advice_files(const struct conf_keys *keys, const struct conf_host *host,
+    const struct conf_app *app, struct conf_errors *warnings)
+{
+	const struct look l = {
+		.keys = keys, .host = host, .app = app, .warnings = warnings,
+	};
+
+	if (host->look == NULL)
+		return;
+	look_at_arguments(&l);
+	if (!host->testing)
+		return;
+	look_at_program(&l);
+	look_at_directory(&l);
+	look_at_output(&l, CONF_KEY_STDOUT, &app->out);
+	if (app->err.kind != CONF_OUTPUT_FILE || app->out.kind !=
+	    CONF_OUTPUT_FILE || strcmp(app->err.path, app->out.path) != 0)
+		look_at_output(&l, CONF_KEY_STDERR, &app->err);
+}

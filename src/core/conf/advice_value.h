@@ -1,0 +1,19 @@
+/*
+ * What is legal as the value of a variable, and most likely not what is meant,
+ * where the value is all of the line.
+ */
+#ifndef CORE_CONF_ADVICE_VALUE_H
+#define CORE_CONF_ADVICE_VALUE_H
+
+#include <stdbool.h>
+
+/*
+ * Why the value of NAME=value is doubtful, in words that go on "NAME: ", or
+ * NULL. `in_file`: of an env file, where one pair of quotes was taken away.
+ */
+const char *advice_value(const char *value, bool in_file);
+
+/* Is a comment behind it? A word, a blank, a `#` and a blank. */
+bool advice_value_comment(const char *value);
+
+#endif

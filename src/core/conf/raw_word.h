@@ -1,0 +1,37 @@
+/*
+ * The words of a command line as they are written, before core/names/words
+ * takes their quotes away: what a shell would have done with them.
+ */
+#ifndef CORE_CONF_RAW_WORD_H
+#define CORE_CONF_RAW_WORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct raw_word {
+	const char *at;		/* in the text, not NUL-terminated */
+	size_t len;
+	bool plain;		/* no quote and no backslash is in it */
+};
+
+/*
+ * The next word of *text, which goes on behind it; false: there is none. The
+ * text is one that words_split() takes.
+ */
+bool raw_word_next(const char **text, struct raw_word *ret_word);
+
+/* Is it this one, without any quotes? */
+bool raw_word_is(const struct raw_word *word, const char *text);
+
+/* Does it begin so, without any quotes? */
+bool raw_word_starts(const struct raw_word *word, const char *prefix);
+
+/*
+ * The first of the bytes from `from` on that a shell would have seen as one of
+ * its own: in no single quotes, and behind no backslash; NULL: there is none.
+ * `$'` begins a quote, and is none.
+ */
+const char *raw_word_live(const struct raw_word *word, const char *from,
+    char byte);
+
+#endif
