@@ -36,7 +36,9 @@
 #include "linux/file/pidfile.h"
 #include "linux/loop/loop.h"
 #include "linux/loop/signals.h"
+#include "linux/process/looker.h"
 #include "linux/process/process.h"
+#include "linux/process/yama.h"
 
 struct supervisor {
 	struct loop *loop;
@@ -441,6 +443,7 @@ start(struct supervisor *sup, struct error *err)
 	int code;
 
 	orphans_note_strangers(&sup->orphans);
+	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
 	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
 		error_set(err, -ENOMEM, "out of memory");
 		return 1;
@@ -492,6 +495,7 @@ release_all(struct supervisor *sup)
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
+	looker_end();
 	fd_close(&sup->signal_fd);
 	life_fini(&sup->life);
 	loop_free(sup->loop);
@@ -506,7 +510,6 @@ supervisor_run(const struct supervisor_setup *setup)
 		.program = { .pid = getpid(), .started = mono_now() },
 		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
-		.drainers = { .diag = SOCKDIAG_INIT },
 		.signal_fd = -1,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,

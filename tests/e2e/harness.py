@@ -177,6 +177,11 @@ def is_alive(pid):
     return process_state(pid) not in (None, "Z", "X")
 
 
+def is_looker(pid):
+    """The child of clusterd that looks at other processes; also a dead one."""
+    return read_proc(pid, "comm") == b"clusterd-look\n"
+
+
 def children_of(pid):
     """Pids of the children, zombies too, in the order of their birth."""
     found = []
@@ -527,7 +532,8 @@ class Clusterd:
     # its workers
 
     def children(self):
-        return children_of(self.pid)
+        """But for the one that looks at the others."""
+        return [pid for pid in children_of(self.pid) if not is_looker(pid)]
 
     def workers(self):
         """Living children."""
@@ -609,14 +615,14 @@ class Clusterd:
 
     def is_at_rest(self):
         """No death and no client is left to be seen to, and it waits."""
-        return (len(self.children()) == len(self.workers()) and
+        return (len(children_of(self.pid)) == len(self.workers()) and
                 not self.clients() and process_state(self.pid) == "S")
 
     def kinds_at_rest(self):
         """What its descriptors are: a measure that can be compared, where one
         in the middle of something has some more."""
         wait_until(self.is_at_rest, lambda: "rest; zombies, clients, state: "
-                   f"{set(self.children()) - set(self.workers())}, "
+                   f"{set(children_of(self.pid)) - set(self.workers())}, "
                    f"{self.clients()}, {process_state(self.pid)}")
         return kinds(self.pid)
 

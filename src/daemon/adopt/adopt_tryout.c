@@ -15,13 +15,13 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/process/inspect.h"
 #include "linux/process/listening.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 /* What is closed within this time was only tried. Clients of an address that
    nobody has served yet are refused so long. */
@@ -159,8 +159,8 @@ judge_elsewhere(struct worker *w, uint64_t ino)
 {
 	struct tryouts *all = w->trap->all_tryouts;
 	struct mono begin = mono_now(), end;
+	const struct looker_whom whom = look_at_whom(w);
 	struct address at;
-	struct fsids ids;
 	bool held = listening_find(ino, &at);
 
 	end = mono_now();
@@ -169,10 +169,7 @@ judge_elsewhere(struct worker *w, uint64_t ino)
 	/* Unix sockets are found nowhere: many are no business of clients. */
 	if (!held)
 		return;
-	ids = inspect_begin(&w->spec->conf->creds);
-	held = waiting_holds(w->pid, ino, 0, 0);
-	inspect_end(&ids);
-	if (held)
+	if (look_holds(&whom, w->pid, ino, 0, 0) != 0)
 		adopt_hint_elsewhere(w, &at);
 }
 
@@ -299,15 +296,11 @@ tryout_hurry(struct worker *w)
 }
 
 void
-tryout_elsewhere(struct worker *w, const struct seccomp_call *call)
+tryout_elsewhere(struct worker *w, uint64_t ino)
 {
-	struct tryout t = { .kind = TRYOUT_ELSEWHERE };
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	enum inspect_kind kind = inspect_fd(call->tid, call->fd, &t.ino);
+	struct tryout t = { .kind = TRYOUT_ELSEWHERE, .ino = ino };
 
-	inspect_end(&ids);
-	if (kind == INSPECT_SOCKET)
-		(void)add(w, &t, ELSEWHERE_MS);
+	(void)add(w, &t, ELSEWHERE_MS);
 }
 
 void

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/mono.h"
 #include "linux/loop/loop.h"
 
 struct adopt;
@@ -23,6 +24,8 @@ struct trap {
 	bool bound;		/* adopt_tryout: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
+	struct mono kin_since;	/* adopt_ask: looks in vain, in a row, began … */
+	struct mono kin_last;	/* … and the latest was; both may be 0 */
 	bool give_warned;	/* adopt_give: a listener could not be given */
 	bool moved;		/* adopt_review: it is to be looked at */
 	bool low;		/* adopt_give: it has adopted a number that is

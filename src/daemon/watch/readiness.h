@@ -39,6 +39,10 @@ void readiness_watch(struct worker *worker);
    it is false, as if nothing had been seen. */
 bool readiness_look_now(struct worker *worker, enum worker_event *ret_event);
 
+/* The last look at the worker that starts has got no answer, for reasons that are
+   not the worker's: the machine had no time for it. */
+bool readiness_is_unanswered(const struct worker *worker);
+
 /* It listens now: look soon. */
 void readiness_expect(struct worker *worker);
 

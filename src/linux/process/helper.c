@@ -1,19 +1,42 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 #include "linux/process/helper.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+
+/* Those that are open: there may be a million that are not. */
+static bool
+close_by_list(unsigned first, unsigned last)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL) {
+		uint64_t fd;
+
+		if (num_parse(entry->d_name, first, last, &fd) &&
+		    (int)fd != dirfd(dir))
+			(void)close((int)fd);
+	}
+	closedir(dir);
+	return true;
+}
 
 /* Before Linux 5.9 one by one. */
 static void
@@ -21,7 +44,8 @@ close_from_to(unsigned first, unsigned last)
 {
 	long end = sysconf(_SC_OPEN_MAX);
 
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0 ||
+	    close_by_list(first, last))
 		return;
 	for (unsigned fd = first; fd <= last && (long)fd < end; fd++)
 		(void)close((int)fd);
@@ -41,12 +65,11 @@ close_but(const int *keep, size_t n)
 	close_from_to(from, UINT_MAX);
 }
 
-int
-helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+pid_t
+helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 {
 	pid_t parent = getpid();
 	pid_t pid = fork();
-	int pidfd;
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -55,11 +78,40 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 			fn(ctx);
 		_exit(0);
 	}
+	return pid < 0 ? -errno : pid;
+}
+
+/* Those that are not reaped; of more it is not known. */
+#define KNOWN_MAX	64
+
+static pid_t known[KNOWN_MAX];
+static size_t n_known;
+
+int
+helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
+{
+	pid_t pid = helper_fork(fn, ctx, keep, n);
+	int pidfd;
+
 	if (pid < 0)
-		return -errno;
+		return pid;
+	if (n_known < KNOWN_MAX)
+		known[n_known++] = pid;
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;
+}
+
+bool
+helper_reaped(pid_t pid)
+{
+	for (size_t i = 0; i < n_known; i++) {
+		if (known[i] != pid)
+			continue;
+		known[i] = known[--n_known];
+		return true;
+	}
+	return false;
 }
 
 void

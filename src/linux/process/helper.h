@@ -1,19 +1,28 @@
 /*
  * A child of ours that does what could hold us up: it may sleep for as long as
- * somebody else likes, and be killed or left to itself. It counts as an orphan
- * to whoever reaps.
+ * somebody else likes, and be killed or left to itself. Whoever reaps it says so:
+ * helper_reaped().
  */
 #ifndef LINUX_PROCESS_HELPER_H
 #define LINUX_PROCESS_HELPER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Fork; the child calls fn(ctx) with no other descriptors open than `keep`, of
- * which there are `n`, ascending, and ends. fn makes async-signal-safe calls
- * only. Returns a pidfd, which is readable once it has ended, or -errno.
+ * which there are `n`, ascending, and ends. It may do whatever a process with a
+ * single thread may. Returns a pidfd, which is readable once it has ended, or -errno.
  */
 int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
+
+/* Was this dead child of ours, which has just been reaped, one of those? Nothing
+   follows from its end. Of those that are there, 64 are known. */
+bool helper_reaped(pid_t pid);
+
+/* The same, known to nobody; the pid, of an unreaped child, or -errno. */
+pid_t helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
 
 /* Kill it. Not even that ends one that sleeps uninterruptibly. */
 void helper_kill(int pidfd);
