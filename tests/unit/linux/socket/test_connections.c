@@ -188,7 +188,9 @@ reap_those_that_looked(void)
 	(void)inspect_each_child(getpid(), getpid(), reap_if_it_looked, NULL);
 }
 
-/* On a busy machine the child gets the CPU later. */
+/* On a busy machine the child gets the CPU later: so often, until now. */
+static unsigned n_late;
+
 static int
 step(struct connections *c, int64_t budget_ms)
 {
@@ -198,6 +200,7 @@ step(struct connections *c, int64_t budget_ms)
 	while (looker_is_held_up(code = connections_step(c, NULL,
 	    budget_ms))) {
 		assert_true(mono_before(mono_now(), end));
+		n_late++;
 		poll(NULL, 0, 1);
 		reap_those_that_looked();
 	}
@@ -369,8 +372,10 @@ short_of_memory(void **state)
 	assert_int_equal(look(&c, port, roots, 20), 0);
 	connections_end(&c);
 	/* Each in turn: one for the question, two for the connections. What the
-	   looker needs if it is slow may be among them, and does not matter. */
+	   looker needs if it is slow may be among them, and does not matter; nor
+	   is counted what is asked anew for that. */
 	for (n = 0; failed; n++) {
+		unsigned late = n_late;
 		int code;
 
 		assert_in_range(n, 0, 50);
@@ -379,10 +384,12 @@ short_of_memory(void **state)
 		failed = alloc_failed();
 		alloc_works();
 		assert_true(code == 0 || (failed && code == -ENOMEM));
-		n_failed += code < 0;
+		n_failed += code < 0 && n_late == late;
 		connections_end(&c);
 	}
-	assert_in_range(n_failed, 1, 3);
+	assert_in_range(n_failed, 0, 3);
+	if (n_late == 0)
+		assert_int_not_equal(n_failed, 0);
 	for (int i = 0; i < CONNS; i++) {
 		close(clients[i]);
 		close(servers[i]);
@@ -835,6 +842,7 @@ many_in_turn(void **state)
 	pid_t self = getpid();
 	size_t n_done = 0, n_busy = 0;
 	bool done[LOOKS] = { false };
+	unsigned late = n_late;
 
 	(void)state;
 	NEEDS_DIAG();
@@ -857,7 +865,9 @@ many_in_turn(void **state)
 	assert_int_equal(n_done, LOOKS);
 	for (size_t i = 0; i < LOOKS; i++) {
 		assert_int_equal(c[i].n, CONNS);
-		assert_int_equal(c[i].n_stale, 0);
+		/* A late child takes what it has found with it. */
+		if (n_late == late)
+			assert_int_equal(c[i].n_stale, 0);
 		connections_end(&c[i]);
 	}
 	/* With one more they push each other out, and say so: who waits a little
