@@ -24,8 +24,8 @@
 
 /* Where a look was not answered, nothing was concluded: so often in a row all is
    looked at again, if nothing else happens. */
-#define UNSEEN_MAX 20
-#define UNSEEN_MS 200
+#define UNSEEN_MAX 60
+#define UNSEEN_MS 50
 
 /* So often in a row nobody must be seen on a listener that a worker was told of
    before it is closed for another one. */
@@ -270,8 +270,11 @@ static bool
 is_served_now(void *ctx, struct listener *l)
 {
 	const struct review_of *of = ctx;
+	const uint64_t unanswered = looker_unanswered();
 
-	return is_served(of->review, of->crew, l);
+	/* What could not be looked at is no reason to advise anybody. */
+	return is_served(of->review, of->crew, l) &&
+	    looker_unanswered() == unanswered;
 }
 
 static void

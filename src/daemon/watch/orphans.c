@@ -22,6 +22,10 @@
 /* Until the next one for those that could not be looked at. */
 #define UNSEEN_MS 1000
 
+/* At the end all are stopped; and those of whom a look may yet tell whose they are,
+   and how they are to be stopped, after this. */
+#define END_UNSEEN_MS 1000
+
 /* Of a turn, in which so many environments are read as there is time for; others
    have the loop in between. One look that cannot be made in parts ends then. */
 #define BUDGET_NS	INT64_C(2000000)
@@ -126,7 +130,8 @@ serial_lives(const struct orphans *o, uint64_t serial)
 /* By its environment, or where that does not tell, or cannot be seen for now, by its
    group. False: it belongs to a worker that lives, or nobody knows whose it was. */
 static bool
-is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy)
+is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy,
+    bool *ret_unseen)
 {
 	struct process_stat st;
 	uint64_t serial;
@@ -141,7 +146,7 @@ is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 	*ret_legacy = legacies_find(&o->legacies, serial, st.group);
 	if (serial != 0 || *ret_legacy != NULL)
 		return true;
-	o->unseen |= code < 0;
+	*ret_unseen = code < 0;
 	return false;
 }
 
@@ -327,14 +332,17 @@ sweep_one(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct orphan *x = find_known(o, pid);
 	struct legacy *l = NULL;
+	bool unseen = false;
 
 	(void)ctx;
 	if (x != NULL)
 		l = x->legacy;
-	else if (is_left_behind(o, pid, &l))
+	else if (is_left_behind(o, pid, &l, &unseen))
 		take(o, pid, l);
-	else if (o->takes_all)
+	else if (o->takes_all && (!unseen ||
+	    !mono_before(mono_now(), o->takes_unseen)))
 		take_unknown(o, pid);
+	o->unseen |= unseen;
 	if (l != NULL)
 		legacies_note_found(l);
 	return true;
@@ -370,7 +378,8 @@ end_sweep(struct orphans *o, bool listed)
 	if (o->again)
 		orphans_sweep_soon(o);
 	else if (o->unseen)
-		loop_timer_start(o->loop, &o->sweep, UNSEEN_MS);
+		loop_timer_start(o->loop, &o->sweep, o->takes_all ? SWEEP_MS :
+		    UNSEEN_MS);
 	o->again = o->unseen = false;
 }
 
@@ -508,6 +517,8 @@ enum orphans_left
 orphans_stop_all(struct orphans *o)
 {
 	/* One without a trace may be of an app that lets them live. */
+	if (!o->takes_all)
+		o->takes_unseen = mono_add_ms(mono_now(), END_UNSEEN_MS);
 	o->takes_all = !o->keeps;
 	return end_all(o, NULL);
 }

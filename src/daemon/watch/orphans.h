@@ -41,6 +41,7 @@ struct orphans {
 	bool unseen;			/* some could not be looked at */
 	bool ending;			/* no worker is left */
 	bool takes_all;			/* whoever they came from */
+	struct mono takes_unseen;	/* … and cannot be looked at */
 	struct legacies legacies;	/* of dead workers, whose orphans there
 					   may be */
 	TAILQ_HEAD(, orphan) known;	/* those that were seen */

@@ -273,12 +273,18 @@ held_up_ms(pid_t whom)
 	return most_ms;
 }
 
+/* What has been sent and not been fetched stays in its socket: whoever ends waits for
+   nothing that is closed then, and closing it here may take long. */
 void
 held_up_end_all(void)
 {
-	for (size_t i = 0; i < HELD_UP_MAX; i++)
-		if (held_up[i].child.fd >= 0)
-			look_child_kill(&held_up[i].child);
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->child.fd >= 0 && !look_child_has_sent(&h->child))
+			look_child_leave(&h->child);
+		clear(h);
+	}
 }
 
 /* Nobody has asked for its answer; or it was killed. */

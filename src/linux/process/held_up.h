@@ -65,6 +65,9 @@ bool held_up_take_late(pid_t whom, const struct look_asked *asked,
 
 /* Those whose time is over are killed; nobody may ever ask for them again. */
 void held_up_end_overdue(void);
+
+/* This process ends: nothing is known any more. Their children are the caller's to
+   kill. */
 void held_up_end_all(void);
 
 /* Does one of the children wait for the CPU? */

@@ -5,14 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/mono.h"
 #include "base/num.h"
 #include "linux/process/helper.h"
+#include "linux/process/process.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -112,6 +115,32 @@ helper_reaped(pid_t pid)
 		return true;
 	}
 	return false;
+}
+
+void
+helper_await_end(const pid_t *pids, size_t n, int64_t ms)
+{
+	const struct mono until = mono_add_ms(mono_now(), ms);
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t left_ms = mono_ms_between(mono_now(), until);
+		struct pollfd end = { .events = POLLIN };
+
+		end.fd = (int)syscall(SYS_pidfd_open, pids[i], 0);
+		if (end.fd >= 0)
+			(void)poll(&end, 1, left_ms > 0 ? (int)left_ms : 0);
+		process_reap(pids[i]);
+		fd_close(&end.fd);
+	}
+}
+
+void
+helper_end_all(int64_t ms)
+{
+	for (size_t i = 0; i < n_known; i++)
+		process_kill(known[i], SIGKILL);
+	helper_await_end(known, n_known, ms);
+	n_known = 0;
 }
 
 void

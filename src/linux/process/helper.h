@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -17,12 +18,18 @@
  */
 int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
 
+/* The same, known to nobody; the pid, of an unreaped child, or -errno. */
+pid_t helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
+
 /* Was this dead child of ours, which has just been reaped, one of those? Nothing
    follows from its end. Of those that are there, 64 are known. */
 bool helper_reaped(pid_t pid);
 
-/* The same, known to nobody; the pid, of an unreaped child, or -errno. */
-pid_t helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n);
+/* Kill those that are known, and reap them; all together may take `ms`. */
+void helper_end_all(int64_t ms);
+
+/* Reap children that were killed; all together may take `ms`. */
+void helper_await_end(const pid_t *pids, size_t n, int64_t ms);
 
 /* Kill it. Not even that ends one that sleeps uninterruptibly. */
 void helper_kill(int pidfd);

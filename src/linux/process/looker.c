@@ -1,7 +1,4 @@
-#include <sys/syscall.h>
-
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +7,7 @@
 #include "base/mono.h"
 #include "core/conf/conf.h"
 #include "linux/process/held_up.h"
+#include "linux/process/helper.h"
 #include "linux/process/inspect.h"
 #include "linux/process/look_child.h"
 #include "linux/process/looker.h"
@@ -370,33 +368,17 @@ looker_reaped(pid_t pid)
 	return true;
 }
 
-/* For those that can be ended; all of them together have END_MS. */
-static void
-await_end(pid_t pid, struct mono until)
-{
-	struct pollfd end = { .fd = -1, .events = POLLIN };
-	int64_t ms = mono_ms_between(mono_now(), until);
-
-	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	(void)poll(&end, 1, ms > 0 ? (int)ms : 0);
-	process_reap(pid);
-	fd_close(&end.fd);
-}
-
 void
 looker_end(void)
 {
-	const struct mono until = mono_add_ms(mono_now(), END_MS);
-	size_t n;
-
 	be_own();
-	held_up_end_all();
-	leave();
-	n = looker.n_children;
-	for (size_t i = 0; i < n; i++)
+	/* What they send from now on may be left in a socket. */
+	for (size_t i = 0; i < looker.n_children; i++)
 		process_kill(looker.children[i], SIGKILL);
-	for (size_t i = 0; i < n; i++)
-		await_end(looker.children[i], until);
-	for (size_t i = n; i-- > 0;)
-		(void)looker_reaped(looker.children[i]);
+	helper_await_end(looker.children, looker.n_children, END_MS);
+	helper_end_all(END_MS);
+	held_up_end_all();
+	fd_close(&looker.hand.fd);
+	looker.hand = NO_CHILD;
+	looker.n_children = 0;
 }

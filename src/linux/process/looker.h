@@ -50,7 +50,8 @@ int64_t looker_held_up_ms(pid_t whom);
    held up is nobody's business, nor is its end. */
 bool looker_is(pid_t pid);
 
-/* The children end, and are reaped, but for those that cannot be ended.
+/* The children end, those of linux/process/helper too, and are reaped, but for
+   those that cannot be ended.
    A process that was forked has its own, and leaves its parent's alone. */
 void looker_end(void);
 

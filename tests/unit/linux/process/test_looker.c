@@ -621,6 +621,9 @@ patience_has_an_end(void **state)
 static void
 the_end_leaves_none(void **state)
 {
+	struct mono begin;
+	char ret[32] = "";
+
 	(void)state;
 	end_all();
 	for (pid_t i = 0; i < 10; i++)
@@ -629,6 +632,15 @@ the_end_leaves_none(void **state)
 		    &(struct looker_question){
 		    .fn = do_open, .arg = fifo, .arg_len = sizeof(fifo),
 		});
+	/* An answer that nobody has fetched. */
+	(void)looker_ask(&(struct looker_whom){ .pid = ONE_OF_THEM - 21 },
+	    &(struct looker_question){
+	    .fn = do_number_slowly, .arg = "a", .arg_len = 2,
+	    .ret = ret, .ret_len = sizeof(ret),
+	});
+	begin = mono_now();
+	while (mono_ms_between(begin, mono_now()) < 150)
+		nap();
 	looker_end();
 	assert_int_equal(count_children(), 0);
 }
