@@ -56,14 +56,16 @@ is_recent(const struct held_up *h, struct mono now)
 	    mono_before(now, mono_add_ms(h->until, GAP_MAX_MS)));
 }
 
-/* When it has got the CPU and sleeps now, that is like any other. */
+/* When it has got the CPU and sleeps now, also where it has been killed, that is like
+   any other. */
 static bool
 is_starving(struct held_up *h)
 {
-	if (!h->starved || h->child.fd < 0 || look_child_answered(&h->child))
+	if (!h->starved || h->answered || h->child.pid == 0 ||
+	    (h->child.fd >= 0 && look_child_answered(&h->child)))
 		return false;
 	h->starved = look_child_is_runnable(&h->child) ||
-	    look_child_is_untaken(&h->child);
+	    (h->child.fd >= 0 && look_child_is_untaken(&h->child));
 	return h->starved;
 }
 
