@@ -169,7 +169,7 @@ await(int64_t wait_ms, bool once)
 	if (debt && wait_ms > SHORT_MS)
 		wait_ms = SHORT_MS;
 	code = look_child_await(&looker.hand, wait_ms,
-	    once && !debt ? STARVED_MS : wait_ms, once);
+	    debt ? wait_ms : once ? STARVED_MS : WAIT_MS, once);
 	charge(mono_now().ns - begin.ns);
 	return code;
 }
