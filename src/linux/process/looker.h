@@ -16,9 +16,9 @@
 void looker_attaches_here(bool here);
 
 /*
- * What the look returned, within 5 ms, or up to 40 ms for who asks once, where our
- * child works or does not get the CPU; or, after no more than a millisecond where
- * others have taken that much of late, or the same look has been late before:
+ * What the look returned, within 5 ms, or up to 40 ms where our child does not get
+ * the CPU; or, after no more than a millisecond where others have taken that much
+ * of late, or the same look has been late before:
  * -ETIMEDOUT: it takes long. It goes on for a while, at least for 100 ms: who asks
  *	again, and the same, gets what it comes to.
  * -EBUSY: it goes on still, or was given up a short time ago.
