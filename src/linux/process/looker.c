@@ -14,9 +14,8 @@
 #include "linux/process/process.h"
 
 /* How long an answer is waited for here: of one that would come if our child had
-   the CPU, of others, and of one of whom it is known that it comes late. Less for
-   the first is no gain: a search that is late loses what the child has of it, and
-   with 5 ms drains of a busy machine did not come to an end. */
+   the CPU, of others, and of one of whom it is known that it comes late. The first
+   is as long since a search that is late may lose what the child has of it. */
 #define STARVED_MS	40
 #define WAIT_MS		5
 #define SHORT_MS	1
