@@ -236,21 +236,21 @@ try(const struct looker_whom *whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code)
 {
 	const bool fresh = looker.hand.fd < 0;
-	struct mono start = mono_now();
 	int code = begin();
-	int64_t left_ms;
+	int64_t wait_ms;
 
 	if (code == 0)
 		code = await_begin(fresh, question->once);
 	if (code < 0)
 		return code;
-	left_ms = held_up_find(whom->pid, asked->fn) != NULL ? 0 :
-	    WAIT_MS - mono_ms_between(start, mono_now());
+	/* As much for a child that has begun only now, whose first steps cost more. */
+	wait_ms = held_up_find(whom->pid, asked->fn) != NULL ? SHORT_MS :
+	    WAIT_MS;
 	if (!look_child_ask(&looker.hand, asked, question)) {
 		leave();
 		return -EPIPE;
 	}
-	code = await(left_ms > SHORT_MS ? left_ms : SHORT_MS, question->once);
+	code = await(wait_ms, question->once);
 	if (code < 0)
 		return give_up(code, whom, asked, question->arg);
 	if (!look_child_receive(&looker.hand, question, ret_code)) {
