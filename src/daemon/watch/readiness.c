@@ -124,7 +124,7 @@ readiness_forget(struct worker *w)
 
 /* False: nothing of importance was seen. */
 static bool
-look(struct look *k, enum worker_event *ret_event)
+look(struct look *k, bool once, enum worker_event *ret_event)
 {
 	struct worker *w = k->worker;
 	const struct looker_whom whom = look_at_whom(w);
@@ -132,7 +132,7 @@ look(struct look *k, enum worker_event *ret_event)
 	size_t n =
 	    spec_lanes_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
 	int code;
-	enum waiting seen = look_waiting(&whom, inos, n, &code);
+	enum waiting seen = look_waiting(&whom, inos, n, once, &code);
 
 	(void)look_at_failed(w, code);
 	k->unanswered = code == -EAGAIN;
@@ -174,7 +174,7 @@ look_at_starters(struct readiness *r)
 			continue;
 		/* Behind those that were not looked at yet. */
 		look_queue_rotate(&r->looks, e);
-		if (look(k, &event)) {
+		if (look(k, false, &event)) {
 			worker_post(k->worker, event);
 			e->due = MONO_NEVER;
 		} else {
@@ -209,7 +209,7 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	}
 	if (r->spent_ns >= SPELL_NS)
 		return false;
-	seen = look(w->look, ret_event);
+	seen = look(w->look, true, ret_event);
 	r->spent_ns += mono_now().ns - begin.ns;
 	return seen;
 }

@@ -61,12 +61,19 @@ is_recent(const struct held_up *h, struct mono now)
 static bool
 is_starving(struct held_up *h)
 {
+	const bool asked = h->child.fd >= 0;
+	bool starved;
+
 	if (!h->starved || h->answered || h->child.pid == 0 ||
-	    (h->child.fd >= 0 && look_child_answered(&h->child)))
+	    (asked && look_child_answered(&h->child)))
 		return false;
-	h->starved = look_child_is_runnable(&h->child) ||
-	    (h->child.fd >= 0 && look_child_is_untaken(&h->child));
-	return h->starved;
+	starved = look_child_is_runnable(&h->child) ||
+	    (asked && look_child_is_untaken(&h->child));
+	/* It may have answered while that was looked up. */
+	if (!starved && asked && look_child_answered(&h->child))
+		return false;
+	h->starved = starved;
+	return starved;
 }
 
 int
@@ -235,6 +242,14 @@ held_up_take_late(pid_t whom, const struct look_asked *asked,
 	return true;
 }
 
+/* Another one would not get the CPU sooner. */
+static bool
+has_more_time(struct held_up *h, struct mono now)
+{
+	return is_starving(h) && look_child_is_runnable(&h->child) &&
+	    mono_ms_between(h->since, now) < GAP_MAX_MS;
+}
+
 /* What has been answered is there as long as the child is. */
 void
 held_up_end_overdue(void)
@@ -244,8 +259,13 @@ held_up_end_overdue(void)
 	for (size_t i = 0; i < HELD_UP_MAX; i++) {
 		struct held_up *h = &held_up[i];
 
-		if (h->child.fd >= 0 && !h->answered &&
-		    !mono_before(now, h->until) && !look_child_answered(&h->child))
+		if (h->child.fd < 0 || h->answered ||
+		    mono_before(now, h->until) ||
+		    look_child_answered(&h->child))
+			continue;
+		if (has_more_time(h, now))
+			h->until = mono_add_ms(now, GAP_STARVED_MS);
+		else
 			look_child_kill(&h->child);
 	}
 }

@@ -105,12 +105,20 @@ look_and_answer(int fd, const struct look_asked *asked, const void *arg)
 	    LATE_IDLE_MS : IDLE_MS;
 }
 
-/* Until nobody has asked for a while, or the other end is closed. */
+struct begin {
+	int fd;
+	struct mono since;
+};
+
+/* Until nobody has asked for a while, or the other end is closed. Who was waited
+   for in vain may come again later. */
 static void
 serve(void *ctx)
 {
-	int fd = *(const int *)ctx;
-	int64_t idle = IDLE_MS, now_idle;
+	const struct begin *begin = ctx;
+	const int fd = begin->fd;
+	int64_t idle = mono_ms_between(begin->since, mono_now()) >= LATE_MS ?
+	    LATE_IDLE_MS : IDLE_MS, now_idle;
 	_Alignas(max_align_t) char arg[LOOKER_BYTES_MAX];
 	struct look_asked asked;
 	struct iovec iov[] = {
@@ -120,6 +128,8 @@ serve(void *ctx)
 
 	(void)prctl(PR_SET_NAME, "clusterd-look", 0, 0, 0);
 	set_idle(fd, idle);
+	if (send(fd, "", 1, MSG_NOSIGNAL) < 0)
+		return;
 	for (;;) {
 		ssize_t n = readv(fd, iov, 2);
 
@@ -139,19 +149,32 @@ serve(void *ctx)
 int
 look_child_start(struct look_child *c)
 {
+	struct begin begin;
 	int pair[2];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	pid = helper_fork(serve, &pair[1], &pair[1], 1);
+	begin = (struct begin){ .fd = pair[1], .since = mono_now() };
+	pid = helper_fork(serve, &begin, &pair[1], 1);
 	fd_close(&pair[1]);
 	if (pid < 0) {
 		fd_close(&pair[0]);
 		return pid;
 	}
-	*c = (struct look_child){ .fd = pair[0], .pid = pid };
+	*c = (struct look_child){
+		.fd = pair[0], .pid = pid, .since = begin.since,
+	};
 	return 0;
+}
+
+bool
+look_child_begins(struct look_child *c)
+{
+	char byte;
+
+	c->begun = recv(c->fd, &byte, 1, MSG_DONTWAIT) == 1;
+	return c->begun;
 }
 
 /* A function is at the same place there. Names of users are of no use. */
@@ -330,7 +353,7 @@ look_child_leave(struct look_child *c)
 	if (c->fd < 0)
 		return;
 	(void)shutdown(c->fd, SHUT_RDWR);
-	if (look_child_has_sent(c))
+	if (c->begun && look_child_has_sent(c))
 		helper_close(&c->fd);
 	fd_close(&c->fd);
 }

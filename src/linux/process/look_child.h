@@ -6,11 +6,14 @@
 #ifndef LINUX_PROCESS_LOOK_CHILD_H
 #define LINUX_PROCESS_LOOK_CHILD_H
 
+#include "base/mono.h"
 #include "linux/process/look_question.h"
 
 struct look_child {
 	int fd;			/* owned; -1: it is asked no more */
 	pid_t pid;		/* 0: none */
+	bool begun;		/* it has said that it serves */
+	struct mono since;	/* when it was started */
 };
 
 /* A question as it is sent: two are the same if all of their bytes are. */
@@ -24,8 +27,11 @@ struct look_asked {
 void look_child_asked(const struct looker_whom *whom,
     const struct looker_question *question, struct look_asked *ret_asked);
 
-/* 0 or -errno. */
+/* 0 or -errno. What it does first is to close what it has of ours, and to say so:
+   look_child_await() tells that there is something, look_child_begins() takes it.
+   Until then there is nothing that it could be asked. False: it has ended. */
 int look_child_start(struct look_child *c);
+bool look_child_begins(struct look_child *c);
 
 /* Send it. False: it has ended. */
 bool look_child_ask(const struct look_child *c,

@@ -14,7 +14,8 @@
 #include "linux/process/process.h"
 
 /* How long an answer is waited for here: of one that would come if our child had
-   the CPU, of others, and of one of whom it is known that it comes late. */
+   the CPU, of others, and of one of whom it is known that it comes late. The first
+   is as long since a search that is late may lose what the child has of it. */
 #define STARVED_MS	40
 #define WAIT_MS		5
 #define SHORT_MS	1
@@ -35,11 +36,14 @@
 #define CHILDREN_MAX	HELD_UP_MAX
 #define MANY		64
 
-/* So many children in turn that have not come to their first question; then there
-   is none for a while. */
-#define VAIN_MAX	4
+/* A child that has not begun says nothing of those whom it is to look at: there is no
+   other one, who would not be quicker, until it has. After the first time it is said
+   that there is trouble; after the second, one that sleeps is held up by what it
+   closes, and given up. Then there is none for a while, or until that one has ended. */
+#define LATE_MS		1000
+#define VAIN_MS		2000
 #define GAP_MIN_MS	100
-#define GAP_MAX_MS	5000
+#define GAP_MAX_MS	60000
 
 static struct {
 	pid_t owner;		/* a process that is forked has its own */
@@ -48,7 +52,8 @@ static struct {
 	looker_fn *fn;		/* … how */
 	pid_t children[CHILDREN_MAX];	/* not reaped */
 	size_t n_children;
-	int vain;
+	int vain;		/* so many in turn that have not begun, … */
+	pid_t vain_pid;		/* … and the last of them */
 	int trouble;
 	struct mono trouble_since;
 	struct mono not_before;
@@ -74,6 +79,8 @@ be_own(void)
 	looker.hand = NO_CHILD;
 	looker.n_children = 0;
 	looker.vain = looker.trouble = 0;
+	looker.vain_pid = 0;
+	looker.not_before = (struct mono){ 0 };
 	held_up_reset(forked);
 }
 
@@ -116,19 +123,17 @@ leave(void)
 	looker.hand = NO_CHILD;
 }
 
-/* It may be in the way of all that follow. */
 static void
 note_vain(void)
 {
 	int gap_ms = GAP_MIN_MS;
 
+	looker.vain_pid = looker.hand.pid;
 	look_child_kill(&looker.hand);
 	looker.hand = NO_CHILD;
-	if (++looker.vain < VAIN_MAX)
-		return;
-	for (int i = VAIN_MAX; i < looker.vain && gap_ms < GAP_MAX_MS; i++)
+	for (int i = 0; i < looker.vain && gap_ms < GAP_MAX_MS; i++)
 		gap_ms *= 2;
-	note_trouble(-ETIMEDOUT);
+	looker.vain++;
 	looker.not_before = mono_add_ms(mono_now(),
 	    gap_ms < GAP_MAX_MS ? gap_ms : GAP_MAX_MS);
 }
@@ -155,16 +160,43 @@ charge(int64_t took_ns)
 }
 
 static int
-await(const struct held_up *h, bool once)
+await(int64_t wait_ms, bool once)
 {
 	bool debt = is_in_debt();
-	int64_t wait_ms = h != NULL || debt ? SHORT_MS : WAIT_MS;
 	struct mono begin = mono_now();
-	int code = look_child_await(&looker.hand, wait_ms,
-	    debt ? wait_ms : STARVED_MS, once);
+	int code;
 
+	if (debt && wait_ms > SHORT_MS)
+		wait_ms = SHORT_MS;
+	code = look_child_await(&looker.hand, wait_ms,
+	    debt ? wait_ms : STARVED_MS, once);
 	charge(mono_now().ns - begin.ns);
 	return code;
+}
+
+/* It is waited for by who has started it, and then only looked for. 0; -EAGAIN. */
+static int
+await_begin(bool fresh, bool once)
+{
+	int64_t ms;
+
+	if (looker.hand.begun)
+		return 0;
+	if (look_child_answered(&looker.hand) ||
+	    ((fresh || once) && await(WAIT_MS, once) == 0)) {
+		if (look_child_begins(&looker.hand))
+			return 0;
+		note_vain();
+		looker.vain_pid = 0;
+		note_trouble(-EAGAIN);
+		return -EAGAIN;
+	}
+	ms = mono_ms_between(looker.hand.since, mono_now());
+	if (ms >= LATE_MS)
+		note_trouble(-ETIMEDOUT);
+	if (ms >= VAIN_MS && !look_child_is_runnable(&looker.hand))
+		note_vain();
+	return -EAGAIN;
 }
 
 static struct held_up *
@@ -182,20 +214,17 @@ give_up(int code, const struct looker_whom *whom,
     const struct look_asked *asked, const void *arg)
 {
 	struct held_up *h;
+	const bool untaken = look_child_is_untaken(&looker.hand);
 
-	/* A fresh one that was not waited for may have done nothing as yet. */
-	if (code == -ETIMEDOUT && looker.whom == 0 && is_in_debt())
-		code = -EAGAIN;
-	if (code == -ETIMEDOUT && look_child_is_untaken(&looker.hand)) {
-		if (looker.whom == 0) {
-			note_vain();
-			return -EPIPE;
-		}
+	if (code == -ETIMEDOUT && untaken && looker.whom != 0) {
 		h = blame(looker.whom, looker.fn, false);
 		if (h != NULL)
 			look_child_kill(&h->child);
 		return -EPIPE;
 	}
+	/* Who has not taken the question is not held up by it. */
+	if (untaken)
+		code = -EAGAIN;
 	h = blame(whom->pid, asked->fn, code == -EAGAIN);
 	if (h != NULL)
 		held_up_keep_question(h, asked, arg);
@@ -206,15 +235,22 @@ static int
 try(const struct looker_whom *whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code)
 {
+	const bool fresh = looker.hand.fd < 0;
 	int code = begin();
+	int64_t wait_ms;
 
+	if (code == 0)
+		code = await_begin(fresh, question->once);
 	if (code < 0)
 		return code;
+	/* As much for a child that has begun only now, whose first steps cost more. */
+	wait_ms = held_up_find(whom->pid, asked->fn) != NULL ? SHORT_MS :
+	    WAIT_MS;
 	if (!look_child_ask(&looker.hand, asked, question)) {
 		leave();
 		return -EPIPE;
 	}
-	code = await(held_up_find(whom->pid, asked->fn), question->once);
+	code = await(wait_ms, question->once);
 	if (code < 0)
 		return give_up(code, whom, asked, question->arg);
 	if (!look_child_receive(&looker.hand, question, ret_code)) {
@@ -223,7 +259,6 @@ try(const struct looker_whom *whom, const struct look_asked *asked,
 	}
 	looker.whom = whom->pid;
 	looker.fn = asked->fn;
-	looker.vain = looker.trouble = 0;
 	return 0;
 }
 
@@ -266,8 +301,6 @@ ask_twice(const struct looker_whom *whom, const struct look_asked *asked,
 		code = try(whom, asked, question, ret_code);
 	if (code != -EPIPE)
 		return code;
-	if (looker.vain > 0)
-		return -EAGAIN;
 	(void)blame(whom->pid, asked->fn, false);
 	return -ETIMEDOUT;
 }
@@ -281,6 +314,7 @@ take_late(pid_t whom, const struct look_asked *asked,
 
 	if (!held_up_take_late(whom, asked, question, ret_code, &child))
 		return false;
+	looker.vain = looker.trouble = 0;
 	if (looker.hand.fd >= 0) {
 		look_child_leave(&child);
 		return true;
@@ -314,6 +348,7 @@ looker_ask(const struct looker_whom *whom,
 	looker.unanswered += looker_is_held_up(code);
 	if (code < 0)
 		return code;
+	looker.vain = looker.trouble = 0;
 	held_up_forgive(whom->pid, asked.fn);
 	return ret;
 }
@@ -365,6 +400,11 @@ looker_reaped(pid_t pid)
 	held_up_reaped(pid);
 	if (looker.hand.pid == pid)
 		leave();
+	/* Nothing is in its way any more. */
+	if (looker.vain_pid == pid) {
+		looker.vain_pid = 0;
+		looker.not_before = mono_now();
+	}
 	return true;
 }
 

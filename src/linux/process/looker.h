@@ -23,7 +23,7 @@ void looker_attaches_here(bool here);
  *	again, and the same, gets what it comes to.
  * -EBUSY: it goes on still, or was given up a short time ago.
  * -EAGAIN: the same, but not for the sake of who is looked at: our child did not
- *	get the CPU, or there can be none for now.
+ *	get the CPU, has not begun as yet, or there can be none for now.
  * -EMFILE, -ENFILE: there can be none, for want of descriptors.
  * -ETOOMANYREFS: all is there but the descriptors, which could not be sent.
  */

@@ -55,10 +55,10 @@ int look_kin(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
     struct look_kin *ret_kin);
 
 /* waiting_look() at most at so many sockets, of the tree below whom->pid. Where
-   there is no answer, that is WAITING_HELD_UP. */
+   there is no answer, that is WAITING_HELD_UP. `once`: as of looker_question. */
 #define LOOK_INOS_MAX		256
 enum waiting look_waiting(const struct looker_whom *whom, const uint64_t *inos,
-    size_t n, int *ret_code);
+    size_t n, bool once, int *ret_code);
 
 /* waiting_holds(), of the tree below `pid`: 1: yes, or it will never be seen; 0;
    -errno: it was not seen, for now. */

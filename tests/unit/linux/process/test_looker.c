@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -243,8 +244,10 @@ costs_only_its_own(void **state)
 	while (reap() == 0 && mono_ms_between(begin, mono_now()) < LIMIT_MS)
 		nap();
 	while (ask(BLOCKS, do_open, "/dev/null") == -EBUSY &&
-	    mono_ms_between(begin, mono_now()) < LIMIT_MS)
+	    mono_ms_between(begin, mono_now()) < LIMIT_MS) {
+		(void)reap();	/* of one that got no CPU, later */
 		nap();
+	}
 	assert_int_equal(ask(BLOCKS, do_open, "/dev/null"), 0);
 }
 
@@ -479,25 +482,23 @@ static void
 waits_only_while_we_run(void **state)
 {
 	const struct looker_whom whom = { .pid = OTHER };
+	struct mono begin = mono_now();
 	int status = -1;
 
 	(void)state;
-	for (int i = 0; i < 10 && status != 0; i++) {
+	while (status != 0 && mono_ms_between(begin, mono_now()) < LIMIT_MS) {
 		pid_t pid = fork();
 
 		if (pid == 0)
 			_exit(looker_ask(&whom, &(struct looker_question){
-			    .fn = do_stop_who_asks,
+			    .fn = do_stop_who_asks, .once = true,
 			}) == 0 ? 0 : 1);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 	}
 	assert_int_equal(status, 0);
 }
 
-/* ---- very many hold up ---- */
-
-#define CROWD		70
-#define ONE_OF_THEM	((pid_t)2000000)
+/* ---- the children that are there ---- */
 
 static int
 count_children(void)
@@ -530,6 +531,102 @@ end_all(void)
 	}
 	assert_int_equal(count_children(), 0);
 }
+
+/* ---- a child that is slow to begin ---- */
+
+/* So long it sleeps first; for ever, too. */
+static int begins_after_ms;
+
+#define NEVER	INT32_MAX
+
+static void
+begin_late(void)
+{
+	for (int i = 0; i < begins_after_ms; i++)
+		nap();
+}
+
+static void
+late_beginner_is_nobodys_fault(void **state)
+{
+	struct mono begin;
+	pid_t whom = THIRD + 100;
+	int n_late = 0, code;
+
+	(void)state;
+	end_all();
+	begins_after_ms = 400;
+	begin = mono_now();
+	do {
+		code = looker_ask(&(struct looker_whom){ .pid = ++whom },
+		    &(struct looker_question){ .fn = do_nothing });
+		begins_after_ms = 0;
+		assert_true(code == 0 || code == -EAGAIN);
+		assert_int_equal(looker_held_up_ms(whom), 0);
+		/* There is no other one meanwhile. */
+		if (mono_ms_between(begin, mono_now()) < 300)
+			assert_int_equal(count_children(), 1);
+		n_late += code == -EAGAIN;
+		(void)reap();
+		nap();
+	} while (code != 0 && mono_ms_between(begin, mono_now()) < LIMIT_MS);
+	assert_int_equal(code, 0);
+	assert_int_not_equal(n_late, 0);
+}
+
+/* Whoever asks seldom finds it there. */
+static void
+late_beginner_waits(void **state)
+{
+	struct looker_question question = { .fn = do_nothing };
+	int code;
+
+	(void)state;
+	end_all();
+	begins_after_ms = 100;
+	assert_int_equal(looker_ask(&(struct looker_whom){ .pid = OTHER },
+	    &question), -EAGAIN);
+	/* It would be one that begins as late. */
+	for (int i = 0; i < 700; i++)
+		nap();
+	code = looker_ask(&(struct looker_whom){ .pid = OTHER }, &question);
+	begins_after_ms = 0;
+	end_all();
+	assert_true(code == 0 || code == -EAGAIN);
+	if (code != 0)
+		skip();		/* the machine has too much to do */
+}
+
+static void
+one_that_never_begins_is_replaced(void **state)
+{
+	struct mono begin = mono_now();
+	int code, trouble = 0;
+	int64_t ms;
+
+	(void)state;
+	end_all();
+	begins_after_ms = NEVER;
+	while ((code = looker_ask(&(struct looker_whom){ .pid = OTHER },
+	    &(struct looker_question){ .fn = do_nothing })) != 0 &&
+	    mono_ms_between(begin, mono_now()) < LIMIT_MS) {
+		assert_int_equal(code, -EAGAIN);
+		begins_after_ms = 0;
+		if (looker_trouble(&ms) != 0)
+			trouble = looker_trouble(&ms);
+		(void)reap();
+		nap();
+	}
+	assert_int_equal(code, 0);
+	assert_int_equal(trouble, -ETIMEDOUT);
+	assert_int_equal(looker_trouble(&ms), 0);
+	assert_int_equal(looker_held_up_ms(OTHER), 0);
+}
+
+/* ---- very many hold up ---- */
+
+#define CROWD		70
+#define ONE_OF_THEM	((pid_t)2000000)
 
 /* Of them the others pay nothing. Nor is any of them forgotten as long as its
    child is there, so that it would have another one: here all stay, as they are
@@ -839,6 +936,9 @@ main(void)
 		cmocka_unit_test(late_answer_is_for_its_question),
 		cmocka_unit_test(late_answers_do_not_drive_each_other_out),
 		cmocka_unit_test(waits_only_while_we_run),
+		cmocka_unit_test(late_beginner_is_nobodys_fault),
+		cmocka_unit_test(late_beginner_waits),
+		cmocka_unit_test(one_that_never_begins_is_replaced),
 		cmocka_unit_test(many_hold_up),
 		cmocka_unit_test(patience_has_an_end),
 		cmocka_unit_test(the_end_leaves_none),
@@ -851,7 +951,7 @@ main(void)
 
 	opened = mmap(NULL, sizeof(*opened), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (opened == MAP_FAILED)
+	if (opened == MAP_FAILED || pthread_atfork(NULL, NULL, begin_late) != 0)
 		return 1;
 
 	if (fd < 0 || unlink(fifo) < 0 || mkfifo(fifo, 0600) < 0)

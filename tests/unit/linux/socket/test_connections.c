@@ -378,7 +378,7 @@ short_of_memory(void **state)
 		unsigned late = n_late;
 		int code;
 
-		assert_in_range(n, 0, 50);
+		assert_in_range(n, 0, 1000);
 		alloc_fail(n + 1, 1);
 		code = look(&c, port, roots, 20);
 		failed = alloc_failed();
@@ -843,6 +843,7 @@ many_in_turn(void **state)
 	size_t n_done = 0, n_busy = 0;
 	bool done[LOOKS] = { false };
 	unsigned late = n_late;
+	struct mono end = mono_add_ms(mono_now(), 3 * LIMIT_MS);
 
 	(void)state;
 	NEEDS_DIAG();
@@ -875,9 +876,22 @@ many_in_turn(void **state)
 	for (size_t i = 0; i <= LOOKS; i++)
 		assert_int_equal(connections_begin(&c[i], &of, 1, &self, 1, 0,
 		    false), 0);
-	for (int turn = 0; turn < 100 && n_busy == 0; turn++)
-		for (size_t i = 0; i <= LOOKS; i++)
-			n_busy += connections_step(&c[i], NULL, 0) == -EBUSY;
+	for (int turn = 0; turn < 100 && n_busy == 0;) {
+		late = n_late;
+		for (size_t i = 0; i <= LOOKS; i++) {
+			int code = connections_step(&c[i], NULL, 0);
+
+			n_busy += code == -EBUSY;
+			n_late += code == -EAGAIN || code == -ETIMEDOUT;
+		}
+		turn += n_late == late;
+		if (n_late == late)
+			continue;
+		/* On a busy machine, in its time. */
+		assert_true(mono_before(mono_now(), end));
+		poll(NULL, 0, 1);
+		reap_those_that_looked();
+	}
 	assert_true(n_busy > 0);
 	for (size_t i = 0; i <= LOOKS; i++) {
 		while (step(&c[i], LIMIT_MS) > 0)
