@@ -1,4 +1,3 @@
-#include <sys/epoll.h>
 #include <sys/random.h>
 
 #include <errno.h>
@@ -9,22 +8,18 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
-#include "core/names/signal_name.h"
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/config/conf_again.h"
-#include "daemon/config/conf_load.h"
+#include "daemon/beginning.h"
 #include "daemon/config/reload.h"
-#include "daemon/config/start_list.h"
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
+#include "daemon/hearing.h"
 #include "daemon/life/life.h"
-#include "daemon/life/life_again.h"
 #include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
@@ -40,10 +35,8 @@
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/loop/loop.h"
-#include "linux/loop/signals.h"
 #include "linux/process/looker.h"
 #include "linux/process/process.h"
-#include "linux/process/yama.h"
 
 struct supervisor {
 	struct loop *loop;
@@ -66,10 +59,7 @@ struct supervisor {
 	struct pidfile pidfile;
 	struct above above;	/* the supervisor */
 	struct ending ending;
-	int signal_fd;
-	loop_handle signals;
-	loop_handle keeper;	/* it has something for us */
-	bool keeper_gone;	/* that was said */
+	struct hearing hearing;
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
 	struct mono silent_until;   /* what has come about; 0: is told */
@@ -166,57 +156,6 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		apps_scale(&sup->apps, -1);
 		break;
 	}
-}
-
-/* What was meant for the program went to its keeper. But that may be dead, which
-   the kernel tells us by a SIGTERM (prctl(2), PR_SET_PDEATHSIG). */
-static void
-on_own_signal(void *ctx, int signo, int pid, bool hangup)
-{
-	struct supervisor *sup = ctx;
-
-	if (signo == SIGCHLD || keeper_wake_fd() < 0) {
-		on_signal(ctx, signo, pid, hangup);
-	} else if (keeper_is_gone()) {
-		if (!sup->keeper_gone)
-			log_error("the keeper, pid %d, was killed: stopping",
-			    (int)keeper_pid());
-		sup->keeper_gone = true;
-		stopping_leave(&sup->stopping);
-	} else {
-		log_own_often(LOG_LEVEL_WARNING, "SIG%s of pid %d ignored: "
-		    "signals are for pid %d, the keeper, which passes them on",
-		    signal_name(signo), pid, (int)keeper_pid());
-	}
-}
-
-static void
-signals_ready(void *ctx, uint32_t events)
-{
-	struct supervisor *sup = ctx;
-
-	(void)events;
-	signals_read(sup->signal_fd, on_own_signal, sup);
-}
-
-static void
-fostered_died(void *ctx, pid_t pid, struct exit_status status)
-{
-	struct supervisor *sup = ctx;
-
-	reaper_fostered_died(&sup->reaper, pid, status);
-}
-
-static void
-keeper_ready(void *ctx, uint32_t events)
-{
-	struct supervisor *sup = ctx;
-
-	(void)events;
-	keeper_taken();
-	sd_notify_woken(&sup->above.up);
-	keeper_read_deaths(fostered_died, sup);
-	keeper_read_signals(on_signal, sup);
 }
 
 static void
@@ -466,17 +405,12 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	if (code == 0)
 		code = loop_new(&sup->loop, err);
 	if (code == 0)
-		code = signals_open(&sup->signal_fd, err);
+		code = hearing_open(&sup->hearing, sup->loop, err);
 	if (code < 0)
 		return code;
 	(void)!getrandom(&run_id, sizeof(run_id), GRND_NONBLOCK);
 	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
-	if (keeper_wake_fd() >= 0 && loop_add(sup->loop, keeper_wake_fd(),
-	    EPOLLIN, true, keeper_ready, sup, &sup->keeper) < 0)
-		return error_set(err, -ENOMEM, "out of memory");
-	keeper_takes_signals();
-	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
-	    sup, &sup->signals) < 0 ||
+	if (hearing_begin(&sup->hearing) < 0 ||
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
 		sup) < 0 ||
@@ -495,89 +429,30 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void
-warn_unused(const struct address *unused)
-{
-	log_warning("no app listens on %s, which LISTEN_FDS passes: closed",
-	    address_text(unused).s);
-}
-
-/* What its workers have met meanwhile is heard of first. */
-static void
-end_look_back(struct supervisor *sup)
-{
-	size_t n = life_look_back_end(&sup->life);
-
-	if (n > 0)
-		log_info("%zu worker%s of the supervisor before serve%s on", n,
-		    n == 1 ? "" : "s", n == 1 ? "s" : "");
-	if (keeper_restarts() == 0)
-		return;
-	orphans_sweep_soon(&sup->orphans);
-	keeper_look_again();
-}
-
-/* Bind everything, then start everything: a port that is taken stops us
-   before any worker runs. */
-static int
-start_apps(struct supervisor *sup, const struct conf_again *again,
-    struct error *err)
-{
-	struct start_list list = { .v = NULL };
-	int code = start_list_make(&list, &sup->apps, sup->reloads.config,
-	    again, err);
-
-	for (size_t i = 0; code == 0 && i < list.n; i++)
-		code = adopt_check(&sup->adopt, list.v[i].config, err);
-	for (size_t i = 0; code == 0 && i < list.n; i++)
-		code = balancing_check(&sup->listeners.balancing,
-		    list.v[i].config, err);
-	if (code == 0)
-		code = start_list_open(&list, &sup->apps, err);
-	listeners_disinherit(&sup->listeners, warn_unused);
-	listeners_run(&sup->listeners);
-	if (code == 0)
-		code = start_list_add(&list, &sup->apps, err);
-	start_list_free(&list);
-	if (code == 0)
-		end_look_back(sup);
-	return code;
-}
-
 /* Returns an exit status; not 0: with words, and nothing is to run. */
 static int
 start(struct supervisor *sup, const struct supervisor_setup *setup,
     struct error *err)
 {
-	size_t unusable = 0;
-	struct descriptors left = setup->left;
-	struct conf_again again;
+	struct beginning begin = {
+		.listeners = &sup->listeners,
+		.apps = &sup->apps,
+		.adopt = &sup->adopt,
+		.life = &sup->life,
+		.orphans = &sup->orphans,
+		.origin = setup->origin,
+		.config = sup->reloads.config,
+		.ledger = setup->ledger,
+		.left = setup->left,
+	};
 	int code;
 
-	orphans_note_strangers(&sup->orphans);
-	if (keeper_restarts() > 0)
-		process_foster(keeper_pid(), keeper_is_stranger);
-	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
-	if (listeners_look_back_or_inherit(&sup->listeners, setup->ledger,
-	    &unusable) < 0) {
-		error_set(err, -ENOMEM, "out of memory");
-		return 1;
-	}
-	if (open_kernel_things(sup, err) < 0)
+	if (beginning_look_back(&begin, err) < 0 ||
+	    open_kernel_things(sup, err) < 0)
 		return 1;
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
-	keeper_has_log();
-	life_look_back(&sup->life, setup->ledger, &left);
-	conf_again_open(&again, setup->origin, setup->ledger,
-	    sup->reloads.config, &left);
-	listeners_take_over(&sup->listeners, &left);
-	/* They were told. */
-	if (keeper_restarts() == 0)
-		conf_tell_warnings(sup->reloads.config, NULL);
-	if (unusable > 0)
-		log_warning("%zu of the descriptors in LISTEN_FDS are no "
-		    "sockets that an app can listen on: closed", unusable);
+	beginning_take_over(&begin);
 	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
@@ -590,12 +465,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	life_raise_nofile(&sup->life);
 	apps_count_cpus(&sup->apps);
 	sup->program.starting = true;
-	code = start_apps(sup, &again, err);
-	conf_again_close(&again);
-	if (code < 0)
-		return EX_UNAVAILABLE;
-	apps_keep(&sup->apps, setup->ledger, sup->reloads.config);
-	return 0;
+	return beginning_start(&begin, err) < 0 ? EX_UNAVAILABLE : 0;
 }
 
 static void
@@ -607,8 +477,7 @@ release_all(struct supervisor *sup)
 	sd_notify_close(&sup->above.up);
 	if (sup->loop != NULL) {
 		control_close(&sup->control);
-		loop_del(sup->loop, &sup->signals);
-		loop_del(sup->loop, &sup->keeper);
+		hearing_end(&sup->hearing);
 		ending_fini(&sup->ending);
 		stopping_fini(&sup->stopping);
 		loop_timer_fini(sup->loop, &sup->left_out);
@@ -625,7 +494,7 @@ release_all(struct supervisor *sup)
 	}
 	orphans_fini(&sup->orphans);
 	looker_end();
-	fd_close(&sup->signal_fd);
+	hearing_close(&sup->hearing);
 	life_fini(&sup->life);
 	loop_free(sup->loop);
 	reload_fini(&sup->reloads);
@@ -640,7 +509,14 @@ supervisor_run(const struct supervisor_setup *setup)
 			.started = mono_now() },
 		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
-		.signal_fd = -1,
+		.hearing = {
+			.reaper = &sup.reaper,
+			.above = &sup.above,
+			.stopping = &sup.stopping,
+			.signal = on_signal,
+			.ctx = &sup,
+			.signal_fd = -1,
+		},
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },

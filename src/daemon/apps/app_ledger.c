@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/conf/conf.h"
@@ -95,4 +96,42 @@ app_ledger_program(struct apps *apps, const struct config *config)
 		return;
 	r = record_of(config, "");
 	put(apps, &apps->record, &r);
+}
+
+/* What another supervisor has written there ends only when ours is there. */
+void
+app_ledger_keep(struct apps *apps, struct ledger *ledger,
+    const struct config *config)
+{
+	uint32_t end = ledger != NULL ? ledger_end(ledger, LEDGER_CONF) : 0;
+	bool *old = calloc(end + 1, sizeof(*old));
+	struct ledger_conf r;
+
+	if (old == NULL || ledger == NULL) {
+		free(old);
+		return;
+	}
+	for (uint32_t i = 0; i < end; i++)
+		old[i] = ledger_get(ledger, LEDGER_CONF, i, &r) != 0;
+	apps->ledger = ledger;
+	apps->record = LEDGER_NOWHERE;
+	app_ledger_program(apps, config);
+	for (struct app *a = apps->first; a != NULL; a = a->next_app)
+		app_ledger_note(a);
+	for (struct stopped_app *s = apps->stopped; s != NULL; s = s->next)
+		app_ledger_stopped(apps, s);
+	for (uint32_t i = 0; i < end; i++)
+		if (old[i])
+			ledger_drop(ledger, LEDGER_CONF, i);
+	free(old);
+}
+
+/* Generations go on. */
+void
+app_ledger_take_over(struct app *app, const struct ledger_conf *r)
+{
+	if (r->latest > app->generation)
+		app->generation = r->latest;
+	if (r->wanted > 0)
+		app->crew.wanted = r->wanted;
 }

@@ -6,7 +6,17 @@
 struct app;
 struct apps;
 struct config;
+struct ledger;
+struct ledger_conf;
 struct stopped_app;
+
+/* From now on they stand in the ledger, if there is one, under what is in force of the
+   program. */
+void app_ledger_keep(struct apps *apps, struct ledger *ledger,
+    const struct config *config);
+
+/* What a supervisor before has written of one that begins. */
+void app_ledger_take_over(struct app *app, const struct ledger_conf *record);
 
 /* As it is now, at the end of a turn: whoever is killed in between leaves what was
    in force before. It is gone, or on its way out. */

@@ -5,12 +5,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/conf/conf_instance.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/ledger_records.h"
-#include "core/names/address.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app_ledger.h"
+#include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
@@ -26,16 +25,6 @@
 #include "linux/process/cpus.h"
 
 /* ---- an app's beginning and end ---- */
-
-/* Generations go on. */
-static void
-take_over_record(struct app *app, const struct ledger_conf *r)
-{
-	if (r->latest > app->generation)
-		app->generation = r->latest;
-	if (r->wanted > 0)
-		app->crew.wanted = r->wanted;
-}
 
 static struct app *
 app_new(struct apps *apps, struct app_spec *spec, bool initial,
@@ -64,7 +53,7 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial,
 		return NULL;
 	}
 	if (again != NULL)
-		take_over_record(app, again);
+		app_ledger_take_over(app, again);
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -142,34 +131,6 @@ apps_add_again(struct apps *apps, struct app_spec *spec,
     const struct ledger_conf *record)
 {
 	return add(apps, spec, true, 0, record);
-}
-
-/* What another supervisor has written there ends only when ours is there. */
-void
-apps_keep(struct apps *apps, struct ledger *ledger,
-    const struct config *config)
-{
-	uint32_t end = ledger != NULL ? ledger_end(ledger, LEDGER_CONF) : 0;
-	bool *old = calloc(end + 1, sizeof(*old));
-	struct ledger_conf r;
-
-	if (old == NULL || ledger == NULL) {
-		free(old);
-		return;
-	}
-	for (uint32_t i = 0; i < end; i++)
-		old[i] = ledger_get(ledger, LEDGER_CONF, i, &r) != 0;
-	apps->ledger = ledger;
-	apps->record = LEDGER_NOWHERE;
-	app_ledger_program(apps, config);
-	for (struct app *a = apps->first; a != NULL; a = a->next_app)
-		app_ledger_note(a);
-	for (struct stopped_app *s = apps->stopped; s != NULL; s = s->next)
-		app_ledger_stopped(apps, s);
-	for (uint32_t i = 0; i < end; i++)
-		if (old[i])
-			ledger_drop(ledger, LEDGER_CONF, i);
-	free(old);
 }
 
 static void
@@ -376,66 +337,6 @@ apps_scale(struct apps *apps, int by)
 {
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
 		app_scale(a, by);
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	return address_compare(a, b);
-}
-
-/* An address that both want, of all their instances. 1, with its text or NULL;
-   0: none; -ENOMEM. */
-static int
-find_common(const struct conf_app *a, unsigned n_a, const struct conf_app *b,
-    unsigned n_b, char **ret_text)
-{
-	size_t n_ours = 0, n_theirs = 0;
-	struct address *ours = conf_all_listens(a, n_a, &n_ours);
-	struct address *theirs = conf_all_listens(b, n_b, &n_theirs);
-	int r = ours == NULL || theirs == NULL ? -ENOMEM : 0;
-
-	if (r == 0)
-		qsort(theirs, n_theirs, sizeof(*theirs), compare);
-	for (size_t i = 0; r == 0 && i < n_ours; i++)
-		if (bsearch(&ours[i], theirs, n_theirs, sizeof(*theirs),
-		    compare) != NULL) {
-			*ret_text = address_format(&ours[i]);
-			r = 1;
-		}
-	conf_all_listens_free(ours, n_ours);
-	conf_all_listens_free(theirs, n_theirs);
-	return r;
-}
-
-int
-apps_check_listens(const struct apps *apps, const struct conf_app *conf,
-    struct error *err)
-{
-	unsigned n = conf_app_instances(conf, apps->house.auto_instances);
-
-	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
-		const struct crew *c = &a->crew;
-		char *text = NULL;
-		int r;
-
-		if (c->stopping || strcmp(c->name, conf->name) == 0)
-			continue;
-		r = find_common(conf, n, c->stable->conf, c->wanted, &text);
-		if (r == 0 && c->target != NULL)
-			r = find_common(conf, n, c->target->conf, c->wanted,
-			    &text);
-		if (r < 0)
-			return error_set(err, r, "out of memory");
-		if (r == 0)
-			continue;
-		error_set(err, -EADDRINUSE, "%s is served by %s, which a "
-		    "reload of all apps may change",
-		    text != NULL ? text : "an address", c->name);
-		free(text);
-		return -EADDRINUSE;
-	}
-	return 0;
 }
 
 void

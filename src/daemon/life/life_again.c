@@ -14,6 +14,7 @@
 #include "core/ledger/ledger.h"
 #include "core/ledger/ledger_read.h"
 #include "core/sockets/balance.h"
+#include "core/worker/worker_words.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/obituary.h"
+#include "core/worker/worker_words.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/adopt_tryout.h"
 #include "daemon/life/leader_priv.h"

@@ -233,14 +233,8 @@ notify_place(const struct notify_sockets *ns)
 void
 notify_take_place(struct notify_sockets *ns, int fd, const char *path)
 {
-	char *copy = strdup(path);
-
-	if (copy == NULL) {
-		fd_close(&fd);
-		return;
-	}
-	ns->dir = (struct notify_dir){ .fd = fd, .path = copy };
-	ns->swept = true;
+	if (notify_dir_take(&ns->dir, fd, path) == 0)
+		ns->swept = true;
 }
 
 const char *
