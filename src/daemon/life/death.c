@@ -8,6 +8,7 @@
 #include "daemon/life/death_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
+#include "daemon/life/life_ledger_priv.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
@@ -178,6 +179,7 @@ retire_dead(struct worker *w)
 	step_tell(w, &step);
 	readiness_end(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
+	life_ledger_note(w);
 }
 
 static bool
