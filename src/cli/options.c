@@ -59,10 +59,10 @@ parse_level(const char *word, int *ret_level)
 /*
  * `clusterd app.ini`: a file of such a name that cannot be executed, or none,
  * is not meant as a program. A bare name is looked up in PATH, where hardly
- * anybody has one.
+ * anybody has one; who says that it is a `command` may.
  */
 static bool
-is_configuration(const char *word)
+is_configuration(const char *word, bool command)
 {
 	static const char *const endings[] = { ".ini", ".conf", ".cfg" };
 	const char *dot = strrchr(word, '.');
@@ -70,14 +70,14 @@ is_configuration(const char *word)
 	for (size_t i = 0; dot != NULL && dot > word &&
 	    i < sizeof(endings) / sizeof(*endings); i++)
 		if (strcmp(dot, endings[i]) == 0)
-			return strchr(word, '/') == NULL ||
+			return strchr(word, '/') == NULL ? !command :
 			    access(word, X_OK) < 0;
 	return false;
 }
 
 /* The options must name one source of a configuration, and only one. */
 static bool
-check(const struct options *o)
+check(const struct options *o, bool dashes)
 {
 	if (o->mode == OPTIONS_HELP || o->mode == OPTIONS_VERSION)
 		return true;
@@ -97,7 +97,8 @@ check(const struct options *o)
 		return usage_error("there is nothing to run: give -c FILE, or "
 		    "-p PORT -- COMMAND", NULL);
 	if (o->config == NULL && o->command[1] == NULL &&
-	    is_configuration(o->command[0]))
+	    is_configuration(o->command[0], dashes || o->port != NULL ||
+	    o->instances != NULL))
 		return usage_error("that is no program; for a configuration: "
 		    "-c", o->command[0]);
 	return true;
@@ -147,7 +148,7 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 	}
 	if (optind < argc)
 		o.command = argv + optind;
-	if (!check(&o))
+	if (!check(&o, strcmp(argv[optind - 1], "--") == 0))
 		return false;
 	*ret_options = o;
 	return true;

@@ -59,6 +59,33 @@ announces_code(const struct raw_word *w)
 	return false;
 }
 
+/* ... or within the same word. */
+static bool
+has_code(const struct raw_word *w)
+{
+	static const char *const begin[] = {
+		"--eval=", "--exec=", "--command=", NULL,
+	};
+
+	for (size_t i = 0; begin[i] != NULL; i++)
+		if (w->len > strlen(begin[i]) &&
+		    memcmp(w->at, begin[i], strlen(begin[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Behind `node -p`, which to others is a port. */
+static bool
+prints_code(const struct conf_app *app, const struct raw_word *first)
+{
+	static const char *const programs[] = {
+		"node", "nodejs", "bun", NULL,
+	};
+
+	return is_one_of(base_name(app->command.v[0]), programs) &&
+	    (raw_word_is(first, "-p") || raw_word_is(first, "-pe"));
+}
+
 /* A shell, or a language in whose scripts a $ stands for itself. */
 static bool
 expands_itself(const struct conf_app *app)
@@ -129,6 +156,8 @@ struct look {
 	const struct conf_keys *keys;
 	const struct conf_app *app;
 	struct conf_errors *warnings;
+	bool code;		/* its words are none of clusterd's */
+	bool runs_words;	/* find -exec, see below */
 };
 
 static unsigned
@@ -179,10 +208,22 @@ runs_words(const struct conf_app *app)
 	return false;
 }
 
+/* `cut -d |`: what stands behind it may be its value. */
+static bool
+is_short_option(const struct raw_word *w)
+{
+	return w->plain && w->len == 2 && w->at[0] == '-' &&
+	    ((w->at[1] >= 'a' && w->at[1] <= 'z') ||
+	    (w->at[1] >= 'A' && w->at[1] <= 'Z'));
+}
+
 /* An operator; true: told. */
 static bool
-look_operator(const struct look *l, const struct raw_word *w, bool last)
+look_operator(const struct look *l, const struct raw_word *before,
+    const struct raw_word *w, bool last)
 {
+	bool value = is_short_option(before);
+
 	if (is_redirection(w)) {
 		tell_plain(l, w->at, w->len, "stdout and stderr say where "
 		    "output goes; or " SHELL);
@@ -190,8 +231,8 @@ look_operator(const struct look *l, const struct raw_word *w, bool last)
 		tell_plain(l, w->at, w->len, "leave it out, a worker stays in "
 		    "the foreground");
 	} else if (raw_word_is(w, "&&") || raw_word_is(w, "||") ||
-	    raw_word_is(w, "|") || raw_word_is(w, "|&") ||
-	    (raw_word_is(w, ";") && !last && !runs_words(l->app))) {
+	    (raw_word_is(w, "|") && !value) || raw_word_is(w, "|&") ||
+	    (raw_word_is(w, ";") && !value && !last && !l->runs_words)) {
 		tell_plain(l, w->at, w->len, SHELL);
 	} else {
 		return false;
@@ -211,13 +252,13 @@ has_port(const struct conf_app *app)
 /* $NAME, ${NAME} and $(NAME) of capital letters, as people name variables; in
    code and patterns a $ is rarely before those. How much of it, or 0. */
 static size_t
-variable_len(const char *s, const char *end, const char **ret_name,
+variable_len(const char *at, const char *end, const char **ret_name,
     size_t *ret_len)
 {
+	const char *s = at + 1, *name;
 	char close = '\0';
-	const char *name;
 
-	if (++s < end && (*s == '{' || *s == '('))
+	if (s < end && (*s == '{' || *s == '('))
 		close = *s++ == '{' ? '}' : ')';
 	name = s;
 	while (s < end && is_upper_name_byte(*s, s == name))
@@ -226,41 +267,31 @@ variable_len(const char *s, const char *end, const char **ret_name,
 		return 0;
 	*ret_name = name;
 	*ret_len = (size_t)(s - name);
-	/* ${PORT:-8080}, and not $ENV{PORT}. */
-	if (close != '\0' && s < end && close == '}' && *s == ':')
-		while (s < end && *s != close)
+	if (close == '\0')
+		return s < end && strchr("{[(", *s) != NULL ? 0 :
+		    (size_t)(s - at);
+	/* ${PORT:-8080}, and not $ENV{PORT}. Not as far as another one: many may
+	   be open. */
+	if (s < end && close == '}' && *s == ':')
+		while (s < end && *s != close && *s != '$')
 			s++;
-	if (close != '\0')
-		return s < end && *s == close ? 1 : 0;
-	return s < end && strchr("{[(", *s) != NULL ? 0 : 1;
+	return s < end && *s == close ? (size_t)(s - at) + 1 : 0;
 }
 
 static void
-tell_variable(const struct look *l, const char *at, const char *name,
-    size_t len)
+tell_variable(const struct look *l, const char *at, size_t whole,
+    const char *name, size_t len)
 {
 	struct strbuf remedy = STRBUF_INIT;
-	size_t shown = (size_t)(name - at) + len;
 
-	if (name > at + 1)
-		shown++;
 	if (len == strlen("PORT") && memcmp(name, "PORT", len) == 0 &&
 	    has_port(l->app))
 		strbuf_puts(&remedy, "{port} is the port");
 	else
 		strbuf_printf(&remedy, "{env:%.*s} is replaced",
 		    (int)(len < 40 ? len : 40), name);
-	if (name > at + 1 && shown <= 40) {
-		char close = at[1] == '{' ? '}' : ')';
-
-		conf_error_add(l->warnings, line_of(l), "command", "\"%.*s%c\" "
-		    "is plain text, as no shell runs this: %s",
-		    (int)shown - 1, at, close,
-		    remedy.failed ? "{env:NAME} is replaced" : remedy.text);
-	} else {
-		tell_plain(l, at, shown, remedy.failed ?
-		    "{env:NAME} is replaced" : remedy.text);
-	}
+	tell_plain(l, at, whole, remedy.failed ? "{env:NAME} is replaced" :
+	    remedy.text);
 	strbuf_free(&remedy);
 }
 
@@ -268,15 +299,20 @@ tell_variable(const struct look *l, const char *at, const char *name,
 static bool
 look_substitution(const struct look *l, const struct raw_word *w)
 {
-	const char *end = w->at + w->len, *s = w->at, *name = NULL;
-	size_t len = 0;
+	const char *end = w->at + w->len, *s, *name = NULL;
+	struct raw_scan scan = RAW_SCAN_INIT;
+	size_t len = 0, whole;
 
 	/* What has blanks within its quotes is text, or code. */
 	if (memchr(w->at, ' ', w->len) != NULL)
 		return false;
-	for (; (s = raw_word_live(w, s, '$')) != NULL; s++) {
-		if (variable_len(s, end, &name, &len) > 0) {
-			tell_variable(l, s, name, len);
+	while ((s = raw_word_live(w, &scan, '$')) != NULL) {
+		/* A pattern, or the hash of a password: $6$SALT$... */
+		if (s + 1 < end && s[1] >= '0' && s[1] <= '9')
+			return false;
+		whole = variable_len(s, end, &name, &len);
+		if (whole > 0) {
+			tell_variable(l, s, whole, name, len);
 			return true;
 		}
 		if (s + 2 < end && s[1] == '(' && s[2] >= 'a' &&
@@ -312,18 +348,21 @@ is_last(const char *rest)
 static void
 look_at_words(const struct look *l, const char *text, bool told)
 {
-	bool code = expands_itself(l->app);
 	struct raw_word w, before = { .len = 0 };
 
-	for (; raw_word_next(&text, &w); before = w) {
-		if (before.len > 0 && raw_word_is(&w, "#")) {
+	for (size_t i = 0; raw_word_next(&text, &w); i++, before = w) {
+		bool code = l->code || has_code(&w) ||
+		    announces_code(&before) ||
+		    (i == 2 && prints_code(l->app, &before));
+
+		if (before.len > 0 && raw_word_is(&w, "#") &&
+		    !is_short_option(&before)) {
 			tell_comment(l);
 			return;
 		}
 		if (!told)
-			told = look_operator(l, &w, is_last(text)) ||
-			    (!code && !announces_code(&before) &&
-			    look_substitution(l, &w));
+			told = look_operator(l, &before, &w, is_last(text)) ||
+			    (!code && look_substitution(l, &w));
 	}
 }
 
@@ -333,6 +372,7 @@ advice_command(const struct conf_keys *keys, const struct conf_app *app,
 {
 	const struct look l = {
 		.keys = keys, .app = app, .warnings = warnings,
+		.code = expands_itself(app), .runs_words = runs_words(app),
 	};
 	const struct conf_entry *entry = keys->seen[CONF_KEY_COMMAND].entry;
 	const char *program = app->command.v[0];

@@ -200,6 +200,30 @@ is_file_name(const char *word)
 	    strcmp(word, "..") != 0;
 }
 
+/* Another word may be what a program changes to: `nginx -p /srv`, `--chdir=/srv`.
+   So many are looked at. */
+#define LOOKED_MAX 32
+
+static bool
+names_directory(const struct look *l)
+{
+	size_t looked = 0;
+
+	for (size_t i = 1; i < l->app->command.n && looked < LOOKED_MAX; i++) {
+		const char *word = l->app->command.v[i];
+		const char *value = strstr(word, "=/");
+
+		if (*word != '/')
+			word = value != NULL ? value + 1 : NULL;
+		if (word == NULL || has_braces(word))
+			continue;
+		looked++;
+		if (l->host->look(l->host->ctx, word) == CONF_LOOK_DIRECTORY)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Relative to the working directory, which is clusterd's own where none is set,
  * and that is another one each time. It is told where it is seen to be wrong.
@@ -209,18 +233,24 @@ look_at_arguments(const struct look *l)
 {
 	const struct conf_app *app = l->app;
 	const char *cwd = l->host->cwd, *base = l->host->base_dir;
+	size_t looked = 0;
 
 	if (app->directory != NULL || cwd == NULL || strcmp(cwd, base) == 0)
 		return;
-	for (size_t i = 1; i < app->command.n; i++) {
+	for (size_t i = 1; i < app->command.n && looked < LOOKED_MAX; i++) {
 		const char *word = app->command.v[i];
 		int beside;
 
-		if (!is_file_name(word) || look_at(l, word, cwd) != 0)
+		if (!is_file_name(word))
+			continue;
+		looked++;
+		if (look_at(l, word, cwd) != 0)
 			continue;
 		beside = look_at(l, word, base);
 		if (beside != CONF_LOOK_FILE && beside != CONF_LOOK_PROGRAM)
 			continue;
+		if (names_directory(l))
+			return;
 		conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
 		    "command", "%.60s is looked for in the directory that "
 		    "clusterd is started in, now %.200s, and is not there: "

@@ -67,6 +67,14 @@ is_word(const char *word, const char *const *list)
 	return false;
 }
 
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
 /* The program's own options only: those behind the script are the script's. */
 static int
 port_in_command(const struct conf_app *app)
@@ -79,10 +87,8 @@ port_in_command(const struct conf_app *app)
 		"--conditions", "--experimental-loader", "--env-file", NULL,
 	};
 	static const char *const verbs[] = { "run", "serve", NULL };
-	const char *program = app->command.v[0];
-	const char *slash = strrchr(program, '/');
 
-	if (!is_word(slash != NULL ? slash + 1 : program, programs))
+	if (!is_word(base_name(app->command.v[0]), programs))
 		return -1;
 	for (size_t i = 1; i < app->command.n; i++) {
 		const char *word = app->command.v[i];
@@ -146,6 +152,26 @@ advice_inspect_port(const struct conf_app *app, char *const *env,
 	return port_in_options(options);
 }
 
+/* So that NODE_OPTIONS is for it. Behind a shell or env(1) it may be, too: that is
+   not told. */
+static bool
+reads_options(const struct conf_app *app)
+{
+	static const char *const programs[] = {
+		"node", "nodejs", "npm", "npx", "yarn", "yarnpkg", "pnpm",
+		"pnpx", "corepack", "tsx", "ts-node", "next", "nuxt", "nest",
+		"vite", "nodemon", NULL,
+	};
+	static const char *const endings[] = {
+		".js", ".mjs", ".cjs", ".ts", NULL,
+	};
+	const char *program = base_name(app->command.v[0]);
+	const char *dot = strrchr(program, '.');
+
+	return is_word(program, programs) ||
+	    (dot != NULL && is_word(dot, endings));
+}
+
 /* Where the kernel takes a port from that nobody has named (ip(7)). */
 #define EPHEMERAL_MIN 32768
 
@@ -159,6 +185,21 @@ advice_inspect_may_be(const struct conf_app *app, char *const *env,
 	    inspected > 0 && port == (unsigned)inspected;
 }
 
+/* Where the option stands; without a key in clusterd's own environment. */
+static const char *
+place_of(const struct conf_app *app, bool in_env, enum conf_key_id *ret_id)
+{
+	if (!in_env)
+		*ret_id = CONF_KEY_COMMAND;
+	else if (find_options(&app->env) != NULL)
+		*ret_id = CONF_KEY_ENV;
+	else if (find_options(&app->env_file_entries) != NULL)
+		*ret_id = CONF_KEY_ENV_FILE;
+	else
+		return NULL;
+	return conf_key_name(*ret_id);
+}
+
 void
 advice_inspect(const struct conf_keys *keys, const struct conf_app *app,
     unsigned instances, char *const *env, struct conf_errors *warnings)
@@ -166,14 +207,18 @@ advice_inspect(const struct conf_keys *keys, const struct conf_app *app,
 	enum conf_key_id id = CONF_KEY_COMMAND;
 	bool in_env;
 	int port = advice_inspect_port(app, env, &in_env);
+	const char *key, *program = base_name(app->command.v[0]);
+	char number[16] = "";
 
-	if (port <= 0 || instances < 2)
+	if (port <= 0 || instances < 2 || (in_env && !reads_options(app)))
 		return;
-	if (in_env)
-		id = find_options(&app->env) != NULL ? CONF_KEY_ENV :
-		    CONF_KEY_ENV_FILE;
-	conf_error_add(warnings, conf_keys_line(keys, id), conf_key_name(id),
-	    "--inspect is for a debugger's port, %d, which only one of %u "
-	    "instances can have: --inspect=0 gives each one of its own, or "
-	    "instances = 1", port, instances);
+	/* Bun has another one where none is named. */
+	if (strcmp(program, "bun") != 0)
+		snprintf(number, sizeof(number), ", %d", port);
+	key = place_of(app, in_env, &id);
+	conf_error_add(warnings, conf_keys_line(keys, id), key, "%s--inspect "
+	    "is for a debugger's port%s, which only one of %u instances can "
+	    "have: --inspect=0 gives each one of its own, or %s",
+	    key == NULL ? "NODE_OPTIONS in clusterd's environment: " : "",
+	    number, instances, app->line == 0 ? "-n 1" : "instances = 1");
 }

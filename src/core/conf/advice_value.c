@@ -15,59 +15,74 @@ is_quoted(const char *value)
 	    strchr(value + 1, *value) == value + len - 1;
 }
 
-/* NAME=x with a name of capital letters; a second = is the end of a number in
-   base64. */
+/* NAME=x with a name of capital letters, of two at least; a second = is the end of
+   a number in base64. */
 static bool
 is_entry(const char *s)
 {
 	size_t len = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
-	return len > 0 && (*s < '0' || *s > '9') && s[len] == '=' &&
+	return len > 1 && (*s < '0' || *s > '9') && s[len] == '=' &&
 	    s[len + 1] != '=' && s[len + 1] != ',' && s[len + 1] != '\0';
 }
 
 /*
- * A=1 B=2 on one line, or A=1,B=2 as supervisord has it. Where the first word
- * of the value has a = itself, or is an option, such things are its contents.
+ * AA=1 BB=2 on one line, or AA=1,BB=2 as supervisord has it, and nothing else
+ * behind the first. Where the first word of the value has a = itself, or is an
+ * option, such things are its contents.
  */
 static bool
 has_another(const char *value)
 {
-	size_t first = strcspn(value, BLANKS ",");
+	const char *s = value + strcspn(value, BLANKS ",");
+	size_t first = (size_t)(s - value), n = 0;
 
 	if (first == 0 || *value == '-' || memchr(value, '=', first) != NULL ||
 	    memchr(value, ':', first) != NULL)
 		return false;
-	for (const char *s = value + first; *s != '\0';) {
-		s += strspn(s, BLANKS ",");
-		if (*s == '-')
+	for (s += strspn(s, BLANKS ","); *s != '\0';
+	     s += strspn(s, BLANKS ",")) {
+		if (!is_entry(s))
 			return false;
-		if (is_entry(s))
-			return true;
+		n++;
 		s += strcspn(s, BLANKS ",");
 	}
-	return false;
+	return n > 0;
 }
 
 bool
 advice_value_comment(const char *value)
 {
-	const char *s = value + strcspn(value, BLANKS);
+	const char *s = value + strcspn(value, BLANKS), *behind;
 
 	s += strspn(s, BLANKS);
-	return s > value && *s == '#' &&
-	    (s[1] == ' ' || s[1] == '\t' || s[1] == '\0');
+	if (s == value || *s != '#')
+		return false;
+	/* "Suite # 5" is none. */
+	behind = s + 1 + strspn(s + 1, BLANKS);
+	return *behind == '\0' ||
+	    (behind > s + 1 && (*behind < '0' || *behind > '9'));
 }
 
 const char *
 advice_value(const char *value, bool in_file)
 {
 	if (advice_value_comment(value))
-		return "\"#\" and what follows belong to the value: a comment "
-		       "stands on a line of its own";
+		return in_file ?
+		    "\"#\" and what follows belong to the value: a comment "
+		    "stands on a line of its own; if they are meant, quotes "
+		    "say so" :
+		    "\"#\" and what follows belong to the value: a comment "
+		    "stands on a line of its own, or if they are meant, see "
+		    "env_file";
 	if (has_another(value))
-		return "what looks like a second variable belongs to the "
-		       "value: each stands on a line of its own";
+		return in_file ?
+		    "what looks like a second variable belongs to the value: "
+		    "each stands on a line of its own; if it is meant, quotes "
+		    "say so" :
+		    "what looks like a second variable belongs to the value: "
+		    "each stands on a line of its own, or if it is meant, see "
+		    "env_file";
 	if (!in_file && is_quoted(value))
 		return "the quotes belong to the value: leave them out, or if "
 		       "they are meant, see env_file";

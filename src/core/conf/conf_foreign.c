@@ -8,9 +8,10 @@
 #define LOG_SIZE "here it is log_max_size, such as 10M"
 
 /*
- * By program, in small and capital letters alike; of those with the same name in several, the first one stands.
- * Only what exists is promised: tests/unit/core/conf/test_conf_foreign.c looks
- * each `here it is KEY` up in the schema.
+ * By program, in small and capital letters alike; of those with the same name
+ * in several, the first one stands. Only what exists is promised:
+ * tests/unit/core/conf/test_conf_foreign.c looks each `here it is KEY` up in the
+ * schema.
  */
 static const struct {
 	const char *key;

@@ -24,12 +24,27 @@ conf_value_comment(const char *text)
 	return "";
 }
 
+/* In these two it may be what is meant. */
+static const char *
+comment_in(const struct conf_value *v, size_t i)
+{
+	if (v->lines == NULL || v->key->type == CONF_TYPE_COMMAND ||
+	    v->key->type == CONF_TYPE_ENV)
+		return "";
+	return conf_value_comment(v->lines[i]);
+}
+
 int
 conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)
 {
 	char *words = NULL;
 	va_list ap;
 
+	/* A line may have very many, and be very long. */
+	if (conf_errors_full(v->errors, v->numbers[i])) {
+		v->errors->dropped++;
+		return -EINVAL;
+	}
 	va_start(ap, fmt);
 	if (vasprintf(&words, fmt, ap) < 0)
 		words = NULL;
@@ -38,8 +53,7 @@ conf_refuse(const struct conf_value *v, size_t i, const char *fmt, ...)
 		v->errors->dropped++;
 	else
 		conf_error_add(v->errors, v->numbers[i], v->key->name,
-		    "%s%s", words,
-		    v->lines != NULL ? conf_value_comment(v->lines[i]) : "");
+		    "%s%s", words, comment_in(v, i));
 	free(words);
 	return -EINVAL;
 }

@@ -8,9 +8,9 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n';
 }
 
-/* Behind the quote that begins at `s`; the end where it is open. */
+/* Behind the quote that begins at `s`; the end of the text where it is open. */
 static const char *
-skip_quoted(const char *s, const char *end)
+skip_quoted(const char *s)
 {
 	bool escapes = *s != '\'';
 	char quote = *s;
@@ -19,38 +19,37 @@ skip_quoted(const char *s, const char *end)
 		s++;
 		quote = '\'';
 	}
-	for (s++; s < end && *s != quote; s++)
-		if (escapes && *s == '\\' && s + 1 < end)
+	for (s++; *s != '\0' && *s != quote; s++)
+		if (escapes && *s == '\\' && s[1] != '\0')
 			s++;
-	return s < end ? s + 1 : end;
+	return *s != '\0' ? s + 1 : s;
 }
 
 static bool
-begins_quote(const char *s, const char *end)
+begins_quote(const char *s)
 {
-	return *s == '\'' || *s == '"' ||
-	    (*s == '$' && s + 1 < end && s[1] == '\'');
+	return *s == '\'' || *s == '"' || (*s == '$' && s[1] == '\'');
 }
 
+/* Never further than the word: a text may have many. */
 bool
 raw_word_next(const char **text, struct raw_word *ret_word)
 {
 	struct raw_word word = { .plain = true };
-	const char *s = *text, *end;
+	const char *s = *text;
 
 	while (is_blank(*s))
 		s++;
 	if (*s == '\0')
 		return false;
 	word.at = s;
-	end = s + strlen(s);
-	while (s < end && !is_blank(*s)) {
-		if (begins_quote(s, end)) {
+	while (*s != '\0' && !is_blank(*s)) {
+		if (begins_quote(s)) {
 			word.plain = false;
-			s = skip_quoted(s, end);
+			s = skip_quoted(s);
 		} else if (*s == '\\') {
 			word.plain = false;
-			s += s + 1 < end ? 2 : 1;
+			s += s[1] != '\0' ? 2 : 1;
 		} else {
 			s++;
 		}
@@ -78,25 +77,26 @@ raw_word_starts(const struct raw_word *word, const char *prefix)
 }
 
 const char *
-raw_word_live(const struct raw_word *word, const char *from, char byte)
+raw_word_live(const struct raw_word *word, struct raw_scan *scan, char byte)
 {
-	const char *s = word->at, *end = s + word->len;
-	bool in_double = false;
+	const char *s = scan->at != NULL ? scan->at : word->at;
+	const char *end = word->at + word->len, *found = NULL;
+	bool in_double = scan->in_double;
 
-	while (s < end) {
-		if (s >= from && *s == byte &&
-		    (in_double || !begins_quote(s, end)))
-			return s;
+	while (s < end && found == NULL) {
+		if (*s == byte && (in_double || !begins_quote(s)))
+			found = s;
 		if (*s == '"') {
 			in_double = !in_double;
 			s++;
-		} else if (!in_double && begins_quote(s, end)) {
-			s = skip_quoted(s, end);
+		} else if (!in_double && begins_quote(s)) {
+			s = skip_quoted(s);
 		} else if (*s == '\\') {
 			s += s + 1 < end ? 2 : 1;
 		} else {
 			s++;
 		}
 	}
-	return NULL;
+	*scan = (struct raw_scan){ .at = s, .in_double = in_double };
+	return found;
 }

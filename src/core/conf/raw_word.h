@@ -26,12 +26,20 @@ bool raw_word_is(const struct raw_word *word, const char *text);
 /* Does it begin so, without any quotes? */
 bool raw_word_starts(const struct raw_word *word, const char *prefix);
 
+/* How far a word has been looked at; at first RAW_SCAN_INIT. */
+struct raw_scan {
+	const char *at;
+	bool in_double;
+};
+
+#define RAW_SCAN_INIT { .at = NULL }
+
 /*
- * The first of the bytes from `from` on that a shell would have seen as one of
- * its own: in no single quotes, and behind no backslash; NULL: there is none.
- * `$'` begins a quote, and is none.
+ * The next such byte that a shell would have seen as one of its own: in no single
+ * quotes, and behind no backslash; NULL: there is none. `$'` begins a quote, and
+ * is none. All calls together look at each byte of the word once.
  */
-const char *raw_word_live(const struct raw_word *word, const char *from,
+const char *raw_word_live(const struct raw_word *word, struct raw_scan *scan,
     char byte);
 
 #endif

@@ -28,8 +28,10 @@ unknown_app_put(struct strbuf *sb, const char *name,
 	guess_begin(&guess, name);
 	for (size_t i = 0; i < apps->n; i++)
 		guess_word(&guess, apps->v[i]);
-	/* Of app-1 and app-2, neither is meant more by app-3. */
-	if (guess.n_begun > 0 || (guess.near != NULL && !guess.tied))
+	/* Of app-1 and app-2, neither is meant more by app-3; and what begins
+	   too many says nothing. */
+	if ((guess.n_begun > 0 && guess.n_begun <= GUESS_MAX) ||
+	    (guess.near != NULL && !guess.tied))
 		guess_put(&guess, sb);
 	else if (apps->n > 0)
 		put_names(sb, apps);

@@ -555,7 +555,7 @@ step_on(struct app *app)
 {
 	while (app->crew.target != NULL && step(app))
 		if (!apps_have_time(app->apps)) {
-			app_later(app);
+			app_go_on_later(app, true);
 			break;
 		}
 }

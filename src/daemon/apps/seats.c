@@ -182,6 +182,8 @@ fill(struct app *app, unsigned i)
 static void
 fill_all(struct app *app, bool in_time)
 {
+	bool any = false;
+
 	if (app->over || !seats_ensure(app, app->crew.wanted))
 		return;
 	while (app->n_seats > app->crew.wanted)
@@ -190,11 +192,12 @@ fill_all(struct app *app, bool in_time)
 		if (app->seats[i].present != NULL)
 			continue;
 		if (in_time && !apps_have_time(app->apps)) {
-			app_later(app);
+			app_go_on_later(app, any);
 			break;
 		}
 		if (!fill(app, i))
 			break;
+		any = true;
 	}
 }
 
@@ -253,6 +256,8 @@ seats_fill_now(struct app *app)
 void
 seats_start_idle(struct app *app)
 {
+	bool any = false;
+
 	for (unsigned i = 0; i < app->n_seats; i++) {
 		struct worker *w = app->seats[i].present;
 
@@ -260,10 +265,11 @@ seats_start_idle(struct app *app)
 		    waits_for_room(app, i))
 			continue;
 		if (!apps_have_time(app->apps)) {
-			app_later(app);
+			app_go_on_later(app, any);
 			break;
 		}
 		worker_start(w);
+		any = true;
 	}
 }
 

@@ -179,6 +179,6 @@ conf_tell_warnings(const struct config *config, const struct config *old)
 	for (size_t i = 0; i < w->n; i++)
 		if (old == NULL || !conf_errors_have(&old->warnings, &w->v[i]))
 			log_warning("%s", w->v[i].text);
-	if (dropped > 0 && old == NULL)
+	if (dropped > 0 && (old == NULL || dropped != old->warnings.dropped))
 		log_warning("and %zu more warnings", dropped);
 }

@@ -97,7 +97,7 @@ choose_path(const struct control_setup *setup, char **ret_path,
 	}
 	if (!config->control_auto)
 		return 0;
-	code = control_place_make(&dir, err);
+	code = control_place_make(true, &dir, err);
 	if (code < 0)
 		return code;
 	name = file != NULL ? control_place_name(file) :
@@ -160,10 +160,14 @@ void
 control_restore(struct control *control)
 {
 	const char *path = control->door.socket.path;
-	char *also;
+	char *also, *dir = NULL;
 
 	if (path == NULL)
 		return;
+	/* What is in /run/user/UID is gone since its last session has ended. */
+	if (control->setup.reloads->config->control_auto &&
+	    control_place_make(true, &dir, NULL) == 0)
+		free(dir);
 	also = choose_second(&control->setup, path);
 	control_door_restore(&control->door, also);
 	free(also);

@@ -190,15 +190,22 @@ has_looked_in_vain(const struct worker *w, bool timed_out)
 	    app_spec_note_unbound(w->spec, w->crew->stable);
 }
 
+/* Where keys go that no option stands for. */
+static const char *
+in_file(const struct worker *w)
+{
+	return w->spec->conf->line == 0 ? " in a file (-c)" : "";
+}
+
 /* Most that end with an error have another one, and say which. */
 static void
 put_unbound(struct strbuf *sb, const struct worker *w, bool timed_out)
 {
 	strbuf_printf(sb, "; it never bound %s: %sif it looks for LISTEN_FDS, "
-	    "add handoff = env; for another protocol see fd_protocol (said "
+	    "add handoff = env%s; for another protocol see fd_protocol (said "
 	    "once)", address_text(app_spec_bound(w->spec, w->instance)).s,
 	    !timed_out && w->status.code != 0 ?
-	    "what it writes may say why; " : "");
+	    "what it writes may say why; " : "", in_file(w));
 }
 
 void
@@ -226,8 +233,9 @@ hint_put(struct strbuf *sb, struct worker *w, struct orphans *orphans,
 	else if (early && (by = finds_taken(w)) != NULL)
 		put_taken(sb, w, by);
 	else if (early && may_have_read_to_the_end(w))
-		strbuf_puts(sb, "; if it ends at the end of its standard "
-		    "input, which is /dev/null, add stdin = open");
+		strbuf_printf(sb, "; if it ends at the end of its standard "
+		    "input, which is /dev/null, add stdin = open%s",
+		    in_file(w));
 }
 
 /* Is it the port of one of the worker's listeners? */

@@ -119,7 +119,8 @@ open_dir(struct notify_sockets *ns)
 		return 0;
 	if (mono_before(now, ns->dir_again))
 		return -ENOENT;
-	if (control_place_make(&runtime, NULL) < 0)
+	/* What workers were told is to be there as long as they are. */
+	if (control_place_make(false, &runtime, NULL) < 0)
 		runtime = NULL;
 	code = notify_dir_open(runtime, !ns->swept, &ns->dir, &err);
 	if (code < 0 && !is_want(code)) {

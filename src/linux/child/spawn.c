@@ -23,13 +23,19 @@
 /* ---- the child: async-signal-safe calls only, until the exec ---- */
 
 static void __attribute__((noreturn))
+child_report(int report, const struct spawn_failure *failure)
+{
+	/* A packet: arrives whole or not at all. */
+	(void)!write(report, failure, sizeof(*failure));
+	_exit(127);
+}
+
+static void __attribute__((noreturn))
 child_fail(int report, enum spawn_stage stage)
 {
 	const struct spawn_failure failure = { .stage = stage, .err = errno };
 
-	/* A packet: arrives whole or not at all. */
-	(void)!write(report, &failure, sizeof(failure));
-	_exit(127);
+	child_report(report, &failure);
 }
 
 /* Room for one descriptor, aligned as cmsg(3) wants it. */
@@ -183,6 +189,38 @@ child_exec(const struct spawn_plan *plan)
 	errno = err;
 }
 
+/* A bare name that is not in PATH, but in the configuration's directory. */
+static unsigned
+child_look_beside(const struct spawn_plan *plan)
+{
+	int dir = open(plan->base_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *name = plan->argv[0];
+	struct stat st;
+
+	if (dir < 0 || fstatat(dir, name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	return SPAWN_SEEN_BESIDE | (faccessat(dir, name, X_OK, 0) == 0 ?
+	    SPAWN_SEEN_EXECUTABLE : 0);
+}
+
+/* Of what could not be executed; with the rights, and from the directory, that it
+   was tried with. */
+static void __attribute__((noreturn))
+child_fail_exec(const struct spawn_plan *plan, int report)
+{
+	struct spawn_failure failure = { .stage = SPAWN_EXEC, .err = errno };
+
+	if (strchr(plan->argv[0], '/') == NULL) {
+		if (plan->base_dir != NULL)
+			failure.seen = child_look_beside(plan);
+	} else if (access(plan->files[0], F_OK) == 0) {
+		failure.seen |= SPAWN_SEEN_FILE;
+		if (access(plan->files[0], X_OK) == 0)
+			failure.seen |= SPAWN_SEEN_EXECUTABLE;
+	}
+	child_report(report, &failure);
+}
+
 static void __attribute__((noreturn))
 child_run(const struct spawn_plan *plan, int report, pid_t parent)
 {
@@ -219,7 +257,7 @@ child_run(const struct spawn_plan *plan, int report, pid_t parent)
 		child_write_pid(plan->listen_pid);
 	signals_child_unblock();
 	child_exec(plan);
-	child_fail(report, SPAWN_EXEC);
+	child_fail_exec(plan, report);
 }
 
 /* ---- the supervisor ---- */
@@ -294,60 +332,48 @@ spawn_failure_passes(const struct spawn_failure *failure)
 	       failure->err == ETXTBSY;
 }
 
-/* A bare name that is not in PATH, but in the configuration's directory. */
-static bool
-is_beside(const char *program, const char *base_dir)
-{
-	char path[PATH_MAX];
-	int n = snprintf(path, sizeof(path), "%s/%s", base_dir, program);
-
-	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
-}
-
 /* What is no program's name, or none of PATH; false: neither. */
 static bool
-put_misnamed(struct strbuf *sb, const char *program, const char *base_dir)
+put_misnamed(struct strbuf *sb, const struct spawn_failure *failure,
+    const char *program, const char *base_dir)
 {
 	const char *why = advice_program(program);
 
 	if (why != NULL)
 		strbuf_printf(sb, " (%s)", why);
-	else if (strchr(program, '/') == NULL && is_beside(program, base_dir))
+	else if ((failure->seen & SPAWN_SEEN_BESIDE) != 0)
 		strbuf_printf(sb, " (a name without a / is looked up in PATH; "
-		    "for the file in %s: ./%s)", base_dir, program);
+		    "for the file in %s: ./%s%s)", base_dir, program,
+		    (failure->seen & SPAWN_SEEN_EXECUTABLE) != 0 ? "" :
+		    ", which is not executable");
 	else
 		return false;
 	return true;
 }
 
 static void
-put_not_there(struct strbuf *sb, const char *program, const char *base_dir)
+put_exec_hint(struct strbuf *sb, const struct spawn_failure *failure,
+    const char *program, const char *base_dir)
 {
 	bool bare = strchr(program, '/') == NULL;
 
-	if (!bare && access(program, F_OK) == 0)
-		strbuf_puts(sb, " (the file is there: the interpreter of its "
-		    "#! line, or its dynamic loader, is not)");
-	else if (!put_misnamed(sb, program, base_dir) && bare)
-		strbuf_puts(sb, " (not found in PATH)");
-}
-
-static void
-put_exec_hint(struct strbuf *sb, int err, const char *program,
-    const char *base_dir)
-{
-	if (err == ENOENT)
-		put_not_there(sb, program, base_dir);
-	else if (err == ENOEXEC)
+	if (failure->err == ENOEXEC)
 		strbuf_puts(sb, " (a script needs a first line such as "
 		    "#!/bin/sh; or it was built for another machine)");
-	/* A directory of PATH that may not be searched comes before it is not
-	   there. */
-	else if (err == EACCES && strchr(program, '/') == NULL)
-		(void)put_misnamed(sb, program, base_dir);
-	else if (err == EACCES && access(program, X_OK) < 0 &&
-	    access(program, F_OK) == 0)
+	else if (failure->err == ENOENT &&
+	    (failure->seen & SPAWN_SEEN_FILE) != 0)
+		strbuf_puts(sb, " (the file is there: the interpreter of its "
+		    "#! line, or its dynamic loader, is not)");
+	else if (failure->err == ENOENT || (failure->err == EACCES && bare)) {
+		/* A directory of PATH that may not be searched comes before it
+		   is not there. */
+		if (!put_misnamed(sb, failure, program, base_dir) && bare &&
+		    failure->err == ENOENT)
+			strbuf_puts(sb, " (not found in PATH)");
+	} else if (failure->err == EACCES &&
+	    failure->seen == SPAWN_SEEN_FILE) {
 		strbuf_puts(sb, " (try chmod +x)");
+	}
 }
 
 void
@@ -372,5 +398,5 @@ spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
 		strbuf_printf(sb, " %s", what);
 	strbuf_printf(sb, ": %s", strerror(failure->err));
 	if (failure->stage == SPAWN_EXEC)
-		put_exec_hint(sb, failure->err, program, base_dir);
+		put_exec_hint(sb, failure, program, base_dir);
 }

@@ -32,6 +32,8 @@ struct spawn_plan {
 	const char *directory;		/* NULL: … */
 	const char *cwd;		/* … there if it is possible; NULL:
 					   stay */
+	const char *base_dir;		/* where it is looked for a file of a
+					   bare name that is not in PATH */
 	int32_t umask;			/* -1: stay */
 	struct rlimit nofile;
 	const struct conf_creds *creds;
@@ -50,9 +52,18 @@ enum spawn_stage {
 	SPAWN_STAGES
 };
 
+/* What the child has seen of the program: its parent is not to wait for a file
+   system. */
+enum spawn_seen {
+	SPAWN_SEEN_FILE = 1,	/* there is what its path names … */
+	SPAWN_SEEN_BESIDE = 2,	/* … or a file of the bare name, in base_dir */
+	SPAWN_SEEN_EXECUTABLE = 4,	/* … and that may be executed */
+};
+
 struct spawn_failure {
 	enum spawn_stage stage;
 	int err;		/* errno */
+	unsigned seen;		/* enum spawn_seen, of SPAWN_EXEC */
 };
 
 /*
@@ -79,8 +90,8 @@ enum spawn_report spawn_read_report(int report,
 bool spawn_failure_passes(const struct spawn_failure *failure);
 
 /* "cannot execute ./server: No such file or directory", with a hint where
-   one helps. Looks at the file system for the hint, also in the directory that
-   relative names of the configuration are of. */
+   one helps. `base_dir` is the one that relative names of the configuration are
+   of. */
 void spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
     const char *program, const char *directory, const char *base_dir);
 

@@ -89,21 +89,22 @@ first_of(const char *variable)
 	return strndup(list, strcspn(list, ":"));
 }
 
-/* The variable, which sudo, su and cron do not set, or where pam_systemd(8) has
-   put that of the user. */
+/* The variable, which sudo, su and cron do not set, or `usual`ly where
+   pam_systemd(8) has put that of the user. */
 static char *
-below_xdg(void)
+below_xdg(bool usual)
 {
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
-	char usual[sizeof("/run/user/4294967295")];
+	char users[sizeof("/run/user/4294967295")];
 	struct stat st;
 	char *dir;
 
 	if (xdg == NULL || *xdg != '/') {
-		snprintf(usual, sizeof(usual), "/run/user/%u", geteuid());
-		xdg = usual;
-		if (stat(xdg, &st) < 0 || !S_ISDIR(st.st_mode) ||
-		    st.st_uid != geteuid())
+		snprintf(users, sizeof(users), "/run/user/%u", geteuid());
+		xdg = users;
+		if (!usual || stat(xdg, &st) < 0 || !S_ISDIR(st.st_mode) ||
+		    st.st_uid != geteuid() ||
+		    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 			return NULL;
 	}
 	return asprintf(&dir, "%s/clusterd", xdg) < 0 ? NULL : dir;
@@ -146,7 +147,7 @@ make_dir(const char *dir, mode_t mode, struct error *err)
 }
 
 int
-control_place_make(char **ret_dir, struct error *err)
+control_place_make(bool usual, char **ret_dir, struct error *err)
 {
 	char *dir = first_of("RUNTIME_DIRECTORY");
 	int code = 0;
@@ -154,12 +155,13 @@ control_place_make(char **ret_dir, struct error *err)
 	if (dir == NULL) {
 		bool root = geteuid() == 0;
 
-		dir = root ? strdup("/run/clusterd") : below_xdg();
+		dir = root ? strdup("/run/clusterd") : below_xdg(usual);
 		if (dir == NULL)
 			return error_set(err, -ENOENT, "neither "
 			    "RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set, and "
-			    "there is no /run/user/%u: clusterctl does not find this clusterd; "
-			    "control = PATH makes one", geteuid());
+			    "there is no /run/user/%u: clusterctl does not "
+			    "find this clusterd; control = PATH makes one",
+			    geteuid());
 		code = make_dir(dir, root ? 0755 : 0700, err);
 	}
 	if (code == 0)
@@ -178,7 +180,7 @@ control_place_dirs(struct strlist *ret_dirs)
 
 	if (dir != NULL)
 		strlist_take(ret_dirs, dir);
-	dir = below_xdg();
+	dir = below_xdg(true);
 	/* Root's own may have been started with either. */
 	if (geteuid() != 0 && dir != NULL)
 		strlist_add(ret_dirs, dir);

@@ -3,8 +3,8 @@
  * that looks for it.
  *
  * The directory is the first of $RUNTIME_DIRECTORY (systemd.exec(5)), which
- * must be there; /run/clusterd, for root; $XDG_RUNTIME_DIR/clusterd. Never one
- * below which others may write. The name says which clusterd it is: of a
+ * must be there; /run/clusterd, for root; $XDG_RUNTIME_DIR/clusterd, or where that
+ * is not set /run/user/UID/clusterd. Never one below which others may write. The name says which clusterd it is: of a
  * configuration file, its name without the suffix and a hash of its path as the
  * user has named it, through links that may point elsewhere tomorrow
  * ("app-0f3c9d….sock"); of an app on the command line, its name and the pid
@@ -36,9 +36,10 @@ char *control_place_name_of_app(const char *app, pid_t pid);
 /*
  * The server's directory, made if need be (0755 for root, else 0700). The
  * caller frees *ret_dir. -ENOENT with words: there is none for this user;
- * -errno with words.
+ * -errno with words. `usual`: it may be in /run/user/UID although no variable
+ * says so; nobody may expect that it outlives the user's sessions.
  */
-int control_place_make(char **ret_dir, struct error *err);
+int control_place_make(bool usual, char **ret_dir, struct error *err);
 
 /* The directories in which a client looks, the nearest first. */
 void control_place_dirs(struct strlist *ret_dirs);

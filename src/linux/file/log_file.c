@@ -116,13 +116,12 @@ open_now(const char *path, struct log_file *ret_file)
 	return 0;
 }
 
-/* As whom, where that is somebody else than clusterd. */
+/* As whom, where that is somebody else than clusterd; else as `ours`, or NULL. */
 static int
 cannot(const char *what, const char *path, const struct conf_creds *creds,
-    int code, struct error *err)
+    const char *ours, int code, struct error *err)
 {
-	const char *name = creds->set && creds->name != NULL ? creds->name :
-	    NULL;
+	const char *name = !creds->set ? ours : creds->name;
 
 	return error_set(err, code, "cannot %s %s%s%s: %s", what, path,
 	    name != NULL ? " as " : "", name != NULL ? name :
@@ -140,7 +139,7 @@ log_file_open(const char *path, const struct conf_creds *creds,
 	if (code == 0)
 		code = open_now(path, ret_file);
 	stop_acting(&acting);
-	return code < 0 ? cannot("open", path, creds, code, err) : 0;
+	return code < 0 ? cannot("open", path, creds, NULL, code, err) : 0;
 }
 
 /* With the rights that files are opened with: the kernel's call, since that of
@@ -158,6 +157,17 @@ may_use(const char *path, int how)
 #endif
 }
 
+/* What open_now() says of something else than a file. */
+static int
+judge_kind(mode_t mode)
+{
+	if (S_ISLNK(mode))
+		return -ELOOP;
+	if (S_ISDIR(mode))
+		return -EISDIR;
+	return S_ISSOCK(mode) ? -ENXIO : 0;
+}
+
 int
 log_file_may_open(const char *path, const struct conf_creds *creds,
     struct error *err)
@@ -168,15 +178,19 @@ log_file_may_open(const char *path, const struct conf_creds *creds,
 	struct stat st;
 	int code = dir != NULL ? act_as(creds, &acting) : -ENOMEM;
 
-	if (code == 0 && lstat(path, &st) == 0)
-		code = S_ISLNK(st.st_mode) ? -ELOOP : may_use(path, W_OK);
-	else if (code == 0)
+	if (code == 0 && lstat(path, &st) == 0) {
+		code = judge_kind(st.st_mode);
+		if (code == 0)
+			code = may_use(path, W_OK);
+	} else if (code == 0) {
 		code = may_use(dir, W_OK | X_OK);
+	}
 	stop_acting(&acting);
 	free(dir);
 	/* Who may not act as others only looks: it is no news. */
 	return code == -EACCES || code == -ENOENT || code == -ELOOP ||
-	    code == -EROFS ? cannot("open", path, creds, code, err) : 0;
+	    code == -EROFS || code == -EISDIR || code == -ENXIO ?
+	    cannot("open", path, creds, "you", code, err) : 0;
 }
 
 /* ---- rotation ---- */

@@ -35,8 +35,8 @@ def check(box, command, cwd=None, **keys):
 # --- a configuration, and not a program
 
 @pytest.mark.parametrize("arguments", [
-    ["app.ini"], ["./app.ini"], ["-t", "app.ini"], ["-p", "80", "app.ini"],
-    ["gone.conf"]])
+    ["app.ini"], ["./app.ini"], ["-t", "app.ini"],
+    ["-p", "80", "./app.ini"], ["--", "./app.ini"], ["gone.conf"]])
 def test_configuration_without_its_option(box, arguments):
     box.web()
     done = box.run(*arguments)
@@ -48,6 +48,9 @@ def test_program_with_such_a_name(box):
     box.write("app.ini", "#!/bin/sh\nexit 0\n", mode=0o755)
     assert box.run("-t", "./app.ini").returncode == 0
     assert box.run("-t", "echo", "app.ini").returncode == 0
+    # Whoever says that it is a command may have it in PATH.
+    for arguments in (["-p", "80"], ["-n", "1"], ["--"], ["-p", "80", "--"]):
+        assert box.run("-t", *arguments, "my.conf").returncode == 0
 
 
 # --- what is there, and what is not
@@ -59,9 +62,18 @@ def test_bare_name_of_a_file_that_is_there(box):
     assert "./app.js is the file beside this one" in warning
     d = box.start("-c", "app.ini")
     d.wait_end(1)
-    assert f"looked up in PATH; for the file in {box.dir}: ./app.js)" in \
-        d.log()
+    words = f"looked up in PATH; for the file in {box.dir}: ./app.js"
+    assert words + ", which is not executable)" in d.log()
     assert "interpreter" not in d.log()
+    os.chmod(box.path("app.js"), 0o755)
+    d = box.start("-c", "app.ini")
+    d.wait_end(1)
+    assert words + ")" in d.log()
+    os.unlink(box.path("app.js"))
+    os.mkdir(box.path("app.js"))
+    d = box.start("-c", "app.ini")
+    d.wait_end(1)
+    assert "(not found in PATH)" in d.log()
 
 
 def test_bare_name_behind_a_directory_that_may_not_be_searched(box):
@@ -72,7 +84,8 @@ def test_bare_name_behind_a_directory_that_may_not_be_searched(box):
     d = box.start(**lanes.as_nobody(box))
     d.wait_end(1)
     assert f"Permission denied (a name without a / is looked up in PATH; " \
-        f"for the file in {box.dir}: ./app.js)" in d.log()
+        f"for the file in {box.dir}: ./app.js, which is not executable)" in \
+        d.log()
     os.chmod(box.path("secret"), 0o700)
 
 
@@ -227,6 +240,9 @@ def test_place_that_the_user_may_not_write_to(box):
     d = box.start()
     d.wait_end(69)
     assert words in d.log()
+    os.mkdir(box.path("dir"))
+    warning, = check(box, "/bin/true", stderr="./dir")
+    assert f"cannot open {box.dir}/dir as you: Is a directory" in warning
     os.chown(box.path("logs"), 65534, 65534)
     assert check(box, "/bin/true", user="nobody",
                  stdout="logs/web.log") == []

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -160,6 +161,13 @@ def test_place_of_a_user(box, as_root):
     d.wait_ready(2)
     assert mode(f"{xdg}/clusterd") == 0o700
     name, = [n for n in os.listdir(f"{xdg}/clusterd") if n.endswith(".sock")]
+    with Client(f"{xdg}/clusterd/{name}") as c:
+        assert c.ask("status").ok
+    # As at the end of the user's last session.
+    shutil.rmtree(f"{xdg}/clusterd")
+    d.send(signal.SIGUSR1)
+    d.wait_log("is back")
+    assert mode(f"{xdg}/clusterd") == 0o700
     with Client(f"{xdg}/clusterd/{name}") as c:
         assert c.ask("status").ok
     d.stop()

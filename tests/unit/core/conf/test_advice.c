@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -22,6 +23,7 @@
 #include "core/conf/conf_check.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
+#include "core/conf/conf_keys.h"
 #include "core/conf/conf_read.h"
 #include "core/conf/conf_source.h"
 
@@ -193,6 +195,7 @@ no_words_of_a_shell(void **state)
 		"ssh host cd x && ./y",
 		"/usr/bin/watch ls | wc",
 		"nginx -g 'daemon off;'",
+		"cut -d |", "parse -F | -x", "sort -t ; x",
 		"cdrom", "./cd x", "executor", "/opt/A=1/node app.js",
 	};
 
@@ -211,7 +214,11 @@ variables(void **state)
 	expect_command("node app.js --home=${HOME}/x", "\"${HOME}\" is plain "
 	    "text, as no shell runs this: {env:HOME} is replaced");
 	expect_command("node app.js \"$HOME\"", "\"$HOME\" is plain");
-	expect_command("node app.js ${PORT:-8080}", "\"${PORT}\" is plain");
+	expect_command("node app.js ${PORT:-8080}", "\"${PORT:-8080}\" is "
+	    "plain");
+	expect_command("node ${A:-${PORT}}", "\"${PORT}\" is plain");
+	expect_command("node app.js -p $PORT", "\"$PORT\" is plain");
+	expect_command("server -p $PORT", "\"$PORT\" is plain");
 	expect_command("node app.js $(PORT)", "{env:PORT} is replaced");
 	expect_command("gunicorn -c conf.py -b 0.0.0.0:$PORT app", "$PORT");
 	expect_command("node --name=$(hostname)", "\"$(hostname)\" is plain");
@@ -230,6 +237,9 @@ no_variables(void **state)
 		"sh -c \"exec node --port $PORT\"",
 		"sh -c \"$RUN\"",
 		"bash -c $RUN",
+		"node -p $HOME", "node -pe $HOME x",
+		"ruby --eval=$X", "run --exec=\"$X\"", "su x --command=$HOME",
+		"login --hash=$6$SALT$HASH", "x s/$1/$NAME/",
 		"perl -e \"print $ENV{PATH} . $HOME\"",
 		"ruby -e \"$X\"",
 		"awk \"{print $NF}\"",
@@ -258,7 +268,45 @@ comments(void **state)
 	expect_command("node app.js \\# no", NULL);
 	expect_command("node a#b.js --color #fff #channel", NULL);
 	expect_command("node app.js\n\t# a comment", NULL);
+	expect_command("cut -d # x", NULL);
+	expect_command("node --x # x", "\"#\" and what follows");
 	expect_command("# x", NULL);
+}
+
+/* Each byte of a command is looked at once, or so: else these take minutes, and
+   the alarm ends them. */
+static void
+long_commands(void **state)
+{
+	static const char *const parts[] = {
+		"$", "\"$\"", "${A:", "$A{", "$a ", "; ", "a ", "\" ", "'$'",
+	};
+
+	(void)state;
+	alarm(60);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		struct strbuf command = STRBUF_INIT;
+		struct conf_app app = { .name = NULL };
+		struct conf_errors warnings = { .file = NULL };
+		struct conf_keys keys = { .base_dir = NULL };
+		struct conf_entry entry = { .line = 1 };
+
+		strbuf_puts(&command, "find ");
+		while (command.len < 400000)
+			strbuf_puts(&command, parts[i]);
+		strbuf_puts(&command, i == 7 ? "\"" : " -exec");
+		strlist_add(&app.command, "find");
+		strlist_add(&app.command, "-exec");
+		strlist_add(&entry.lines, command.text);
+		keys.seen[CONF_KEY_COMMAND].entry = &entry;
+		advice_command(&keys, &app, &warnings);
+		assert_int_equal(warnings.n, 0);
+		strlist_free(&app.command);
+		strlist_free(&entry.lines);
+		conf_errors_free(&warnings);
+		strbuf_free(&command);
+	}
+	alarm(0);
 }
 
 static void
@@ -291,7 +339,8 @@ static void
 entries(void **state)
 {
 	static const char *const good[] = {
-		"A=1", "A=", "A=a b c", "A=x y=1 z=2", "A=B=1 C=2",
+		"A=1 B=2", "A=1,B=2", "TITLE=x of YY=1", "A=1 BB=2 c",
+		"A=Suite # 5", "A=1", "A=", "A=a b c", "A=x y=1 z=2", "A=B=1 C=2",
 		"JAVA_OPTS=-Xmx1g -DNAME=1 FOO=2", "A=-O2 X=1",
 		"NODE_OPTIONS=--inspect=0 A=1", "A=https://x/?a B=1",
 		"KEYS=QUJD,REVG=", "KEYS=QUJD REVG==", "A=a,b=c",
@@ -303,15 +352,19 @@ entries(void **state)
 	};
 
 	(void)state;
-	expect_env("A=1 B=2", "app.ini:5: env: A: what looks like a second "
-	    "variable belongs to the value: each stands on a line of its own");
-	expect_env("A=1,B=2", "a second variable");
-	expect_env("A=\"1\",B=\"2\"", "a second variable");
+	expect_env("A=1 BB=2", "app.ini:5: env: A: what looks like a second "
+	    "variable belongs to the value: each stands on a line of its own, "
+	    "or if it is meant, see env_file");
+	expect_env("A=1 BB=2 CC=3", "a second variable");
+	expect_env("A=1,BB=2", "a second variable");
+	expect_env("A=\"1\",BB=\"2\"", "a second variable");
 	expect_env("A=\"x y\"", "A: the quotes belong to the value: leave them "
 	    "out");
 	expect_env("A='x'", "the quotes belong");
 	expect_env("SECRET=abc # note", "app.ini:5: env: SECRET: \"#\" and what "
-	    "follows belong to the value");
+	    "follows belong to the value: a comment stands on a line of its "
+	    "own, or if they are meant, see env_file");
+	expect_env("A=x # 5 apples", NULL);
 	expect_env("A=x #", "belong to the value");
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
 		expect_env(good[i], NULL);
@@ -331,14 +384,19 @@ env_files(void **state)
 	(void)state;
 	expect_env_file("# all\nA=x # note\n", "app.ini:3: env_file: "
 	    "/srv/app/env:2: A: \"#\" and what follows belong to the value: a "
-	    "comment stands on a line of its own");
-	expect_env_file("A=1 B=2\n", "/srv/app/env:1: A: what looks like a "
+	    "comment stands on a line of its own; if they are meant, quotes say "
+	    "so");
+	expect_env_file("A=1 BB=2\n", "/srv/app/env:1: A: what looks like a "
 	    "second");
-	expect_env_file("A=\"x y\"\nB='1 C=2'\nC=\"x # y\"\nD=x#y\n"
+	expect_env_file("A=\"x y\"\nB='1 CC=2'\nC=\"x # y\"\nD=x#y\n"
 	    "export E=a b\n", NULL);
 }
 
 /* ---- the debugger ---- */
+
+static char *const of_node[] = {
+	(char[]){ "NODE_OPTIONS=--inspect=9300" }, NULL,
+};
 
 static void
 inspectors(void **state)
@@ -352,6 +410,18 @@ inspectors(void **state)
 	expect_command("deno run --inspect app.ts", "9229");
 	expect_command("node app.js\nenv = NODE_OPTIONS=--max=1 --inspect",
 	    "app.ini:3: env: --inspect is for");
+	expect_command("npm start\nenv = NODE_OPTIONS=--inspect",
+	    "app.ini:3: env: --inspect is for");
+	expect_command("./node_modules/x/server.js\nenv = NODE_OPTIONS="
+	    "--inspect", "app.ini:3: env: --inspect is for");
+	expect_command("python x\nenv = NODE_OPTIONS=--inspect", NULL);
+	expect_command("bun --inspect app.ts", "command: --inspect is for a "
+	    "debugger's port, which only");
+	host.environ = of_node;
+	expect_command("node app.js", "app.ini:2: NODE_OPTIONS in clusterd's "
+	    "environment: --inspect is for a debugger's port, 9300, which");
+	expect_command("python x", NULL);
+	host.environ = environment;
 	expect_command("node --inspect app.js\ninstances = 1", NULL);
 	expect_command("node --inspect=0 app.js", NULL);
 	expect_command("node --inspect=127.0.0.1:0 app.js", NULL);
@@ -467,6 +537,10 @@ scripts(void **state)
 	expect_command("node app.js\ndirectory = .", NULL);
 	expect_command("node gone.js /srv/app/app.js --x=app.js", NULL);
 	expect_command("node public run", NULL);
+	/* It may go there first. */
+	expect_command("uv --directory /srv/app run app.js", NULL);
+	expect_command("yarn --cwd=/srv/app node app.js", NULL);
+	expect_command("node app.js /secret/x --x=/nowhere", "app.js is");
 	/* At a start, what fails then is told then. */
 	expect_command("nodee\ndirectory = /nowhere", NULL);
 	host.cwd = "/srv/app";
@@ -499,6 +573,7 @@ main(void)
 		cmocka_unit_test(variables),
 		cmocka_unit_test(no_variables),
 		cmocka_unit_test(comments),
+		cmocka_unit_test(long_commands),
 		cmocka_unit_test(programs),
 		cmocka_unit_test(entries),
 		cmocka_unit_test(env_files),

@@ -921,6 +921,9 @@ key_env(void **state)
 	    "CLUSTER=1\n\tNGINX_PORT=1\n\tLISTEN=1\n\tCLUSTERD=1");
 	BAD("env", "", "\"\" is not NAME=value with a name of letters, digits "
 	    "and _, no digit first");
+	/* It may be what is meant. */
+	BAD("env", "x # y", "\"x # y\" is not NAME=value with a name of "
+	    "letters, digits and _, no digit first");
 	BAD("env", "SECRET", "\"SECRET\" is not NAME=value with a name of "
 	    "letters, digits and _, no digit first");
 	BAD("env", "A B=secret", "\"A B\" is not NAME=value with a name of "

@@ -45,6 +45,10 @@ apps_are_named(void **state)
 	expect("queue-z", &apps, "there is no app \"queue-z\": there are web, "
 	    "webhooks, api, queue-0, queue-1, queue-2, queue-3, queue-4, "
 	    "queue-5, queue-6 and 2 more");
+	/* What begins too many of them. */
+	expect("queue-", &apps, "there is no app \"queue-\": there are web, "
+	    "webhooks, api, queue-0, queue-1, queue-2, queue-3, queue-4, "
+	    "queue-5, queue-6 and 2 more");
 	strlist_free(&apps);
 }
 

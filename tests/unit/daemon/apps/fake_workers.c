@@ -181,6 +181,7 @@ tell(struct worker *w, const char *word, enum worker_event event)
 void
 __wrap_worker_start(struct worker *w)
 {
+	now = mono_add_ms(now, fake.start_ms);
 	tell(w, "start", WORKER_EV_START);
 }
 

@@ -28,7 +28,8 @@ struct fake {
 	unsigned aways;		/* of whole crews, from new connections */
 	unsigned looks;		/* at the queues of workers */
 	unsigned n_workers;	/* that there are */
-	int64_t retire_ms;	/* how long it takes to tell one to retire */
+	int64_t start_ms;	/* how long it takes to start one */
+	int64_t retire_ms;	/* … to tell one to retire */
 	int64_t note_ms;	/* … and to note one for the steering */
 };
 

@@ -522,6 +522,34 @@ apps_retire_in_turn(void **state)
 	fake_retired_go(api);
 }
 
+static void
+apps_start_in_turn(void **state)
+{
+	static const char *const told[] = {
+		"start 1/1", "start 1/1", "start 2/1", "start 2/1",
+	};
+	struct app *web, *api;
+
+	(void)state;
+	fake.start_ms = 2;
+	web = fake_add(WEB "instances = 1\n");
+	api = fake_add("[api]\ncommand = /bin/true\nready = notify\n"
+	    "instances = 1\n");
+	expect_told("start 0/1, start 0/1");
+	fake_all_ready(web);
+	fake_all_ready(api);
+	fake_turn();
+	loop_turn(fake.apps.workers->loop);
+	app_scale(web, 2);
+	app_scale(api, 2);
+	for (size_t i = 0; i < 4; i++) {
+		fake_turn();
+		expect_told(told[i]);
+		loop_turn(fake.apps.workers->loop);
+	}
+	fake.start_ms = 0;
+}
+
 /* A door that is closed leaves clients waiting; a stop refuses them, as it does
    those of all others. */
 static void
@@ -561,6 +589,7 @@ main(void)
 		APPS_TEST(a_stop_takes_no_turn_for_all),
 		APPS_TEST(one_retires_in_each_turn),
 		APPS_TEST(apps_retire_in_turn),
+		APPS_TEST(apps_start_in_turn),
 		APPS_TEST(a_stop_refuses_behind_closed_doors_too),
 		APPS_TEST(an_app_knows_which_reload_added_it),
 		APPS_TEST(nobody_is_started_after_the_stop),
