@@ -225,6 +225,22 @@ def test_reload_of_which_some_seats_are_done_is_rolled_back(box):
     d.stop()
 
 
+def test_warnings_of_the_configuration_are_not_told_again(box):
+    box.web(env=["A=1 # one"])
+    d = box.start()
+    workers = d.wait_ready(2)
+    kill_supervisor(d)
+    assert d.wait_ready(2) == workers
+    assert len(d.find(": env: A: ")) == 1
+    with open(box.path("app.ini"), "a", encoding="ascii") as f:
+        f.write("\tB=\"x\"\n")
+    d.send(signal.SIGHUP)
+    d.wait_replaced(workers, 2)
+    assert len(d.find(": env: A: ")) == 1
+    assert len(d.find(": env: B: the quotes")) == 1
+    d.stop()
+
+
 def test_numbers_of_instances_and_apps_that_were_stopped_are_kept(box):
     box.config(web={"command": PROBE, "listen": "127.0.0.1:0",
                     "instances": 2},
