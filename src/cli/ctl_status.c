@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/ctl_again.h"
 #include "cli/ctl_find.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
@@ -45,8 +46,8 @@ add(void *ctx, const struct answer_line *line)
 	return sample->no_memory;
 }
 
-int
-ctl_status_sample(struct control_link *client, const struct request *request,
+static int
+sample_once(struct control_link *client, const struct request *request,
     const struct ctl_other *other, struct status *ret_status,
     struct error *err)
 {
@@ -70,6 +71,22 @@ ctl_status_sample(struct control_link *client, const struct request *request,
 		return error_set(err, -ENOMEM, "out of memory");
 	if (code == -ETIMEDOUT)
 		return error_set(err, -ETIME, "clusterd's answer has no end");
+	return code;
+}
+
+int
+ctl_status_sample(struct control_link *client, const struct request *request,
+    const struct ctl_other *other, struct status *ret_status,
+    struct error *err)
+{
+	int code = sample_once(client, request, other, ret_status, err);
+
+	for (int i = 0; code == -ECONNRESET && i < CTL_AGAIN_MAX &&
+	    ctl_again(client); i++) {
+		status_free(ret_status);
+		error_clear(err);
+		code = sample_once(client, request, other, ret_status, err);
+	}
 	return code;
 }
 

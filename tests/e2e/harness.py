@@ -680,6 +680,7 @@ class Clusterd:
         os.kill(self.keeper, signal.SIGKILL)
         kill(supervisor)
         self.wait()
+        wait_until(lambda: not is_alive(supervisor), "the supervisor's end")
         for pid in left if workers else []:
             kill(pid)
 

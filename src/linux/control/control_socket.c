@@ -200,6 +200,19 @@ fill_sockaddr(const char *path, struct sockaddr_un *sun, struct error *err)
 	return 0;
 }
 
+/* Has it that name? */
+static bool
+is_bound_to(int fd, const struct sockaddr_un *sun)
+{
+	struct sockaddr_un bound = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(bound);
+
+	return getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+	    bound.sun_family == AF_UNIX && len <= sizeof(bound) &&
+	    strncmp(bound.sun_path, sun->sun_path,
+		sizeof(sun->sun_path)) == 0;
+}
+
 static const char *
 base_name(const char *path)
 {
@@ -262,6 +275,45 @@ drop_name(struct control_socket *s)
 	s->also = NULL;
 }
 
+/* The second name that it has had. */
+static char *
+name_before(const char *path, const char *also)
+{
+	char target[NAME_MAX + 1];
+	ssize_t n = also != NULL ? readlink(also, target, sizeof(target)) : -1;
+
+	if (n <= 0 || (size_t)n != strlen(base_name(path)) ||
+	    memcmp(target, base_name(path), (size_t)n) != 0)
+		return NULL;
+	return strdup(also);
+}
+
+/* That of a supervisor before, with all who wait in its queue. False: there is
+   none that serves. */
+static bool
+take_over(const char *path, const char *also, struct control_socket *ret_socket)
+{
+	struct control_socket s = CONTROL_SOCKET_INIT;
+	struct sockaddr_un sun;
+	int fd = keeper_kept_socket(&s.dev, &s.ino);
+
+	if (fd < 0)
+		return false;
+	keeper_keep_socket(-1, 0, 0);
+	s.fd = fd;
+	s.path = strdup(path);
+	if (s.path == NULL || fill_sockaddr(path, &sun, NULL) < 0 ||
+	    !is_bound_to(fd, &sun) || !control_socket_is_there(&s)) {
+		fd_close(&fd);
+		free(s.path);
+		return false;
+	}
+	s.also = name_before(path, also);
+	keeper_keep_socket(fd, s.dev, s.ino);
+	*ret_socket = s;
+	return true;
+}
+
 int
 control_socket_open(const char *path, const char *also, uint32_t gid,
     bool waits, struct control_socket *ret_socket, struct error *err)
@@ -274,6 +326,8 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 
 	if (code < 0)
 		return code;
+	if (waits && take_over(path, also, ret_socket))
+		return 0;
 	s.path = strdup(path);
 	if (s.path == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -303,6 +357,7 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 	if (lstat(path, &st) == 0) {
 		s.dev = st.st_dev;
 		s.ino = st.st_ino;
+		keeper_keep_socket(s.fd, s.dev, s.ino);
 	}
 	*ret_socket = s;
 	return 0;
@@ -340,8 +395,8 @@ control_socket_is_there(const struct control_socket *s)
 	    st.st_dev == s->dev && st.st_ino == s->ino;
 }
 
-void
-control_socket_remove(struct control_socket *s)
+static void
+remove_files(struct control_socket *s)
 {
 	drop_name(s);
 	if (control_socket_is_there(s))
@@ -349,9 +404,20 @@ control_socket_remove(struct control_socket *s)
 }
 
 void
+control_socket_leave(struct control_socket *s)
+{
+	dev_t dev;
+	ino_t ino;
+
+	if (s->fd >= 0 && keeper_kept_socket(&dev, &ino) == s->fd)
+		keeper_keep_socket(-1, 0, 0);
+	remove_files(s);
+}
+
+void
 control_socket_close(struct control_socket *s)
 {
-	control_socket_remove(s);
+	control_socket_leave(s);
 	fd_close(&s->fd);
 	free(s->path);
 	s->path = NULL;

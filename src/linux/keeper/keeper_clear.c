@@ -131,7 +131,7 @@ static struct descriptors left;
 static bool
 is_not_left(int fd)
 {
-	return fd == keeper_page()->wake_fd ||
+	return fd == keeper_page()->wake_fd || fd == keeper_page()->kept_fd ||
 	    fd == keeper_page()->ready_fd || fd == log_own_fd() ||
 	    keeper_page_had(fd);
 }

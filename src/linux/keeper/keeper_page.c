@@ -88,7 +88,7 @@ keeper_page_open(void)
 	if (p == MAP_FAILED)
 		return -errno;
 	*p = (struct keeper_page){
-		.pid = getpid(), .ready_fd = -1,
+		.pid = getpid(), .ready_fd = -1, .kept_fd = -1,
 		.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 	};
 	if (p->wake_fd < 0) {

@@ -45,6 +45,7 @@ struct keeper_page {
 	int wake_fd;
 	int ready_fd;		/* -1: nobody waits in the foreground */
 	unsigned restarts;
+	unsigned upgrades;	/* supervisors that made place for a file's */
 	char death[64];		/* of the last one */
 	struct keeper_signal signals[KEEPER_SIGNALS];
 	unsigned put;		/* so many signals so far */
@@ -62,6 +63,9 @@ struct keeper_page {
 	int listen_fd;
 	int listen_backlog;
 	int listen_code;
+	int kept_fd;		/* -1: none */
+	dev_t kept_dev;		/* of its file */
+	ino_t kept_ino;
 	struct log_shared log;
 
 	enum keeper_asked mail;

@@ -35,6 +35,14 @@ keeper_is_gone(void)
 }
 
 unsigned
+keeper_supervisor(void)
+{
+	const struct keeper_page *p = keeper_page();
+
+	return p != NULL ? p->restarts + p->upgrades : 0;
+}
+
+unsigned
 keeper_restarts(void)
 {
 	const struct keeper_page *p = keeper_page();
@@ -274,6 +282,32 @@ keeper_listen(int fd, int backlog)
 			return p->listen_code;
 	}
 	return listen(fd, backlog) < 0 ? -errno : 0;
+}
+
+void
+keeper_keep_socket(int fd, dev_t dev, ino_t ino)
+{
+	struct keeper_page *p = keeper_page();
+
+	if (p == NULL)
+		return;
+	/* Half of it is nothing. */
+	__atomic_store_n(&p->kept_fd, -1, __ATOMIC_RELEASE);
+	p->kept_dev = dev;
+	p->kept_ino = ino;
+	__atomic_store_n(&p->kept_fd, fd, __ATOMIC_RELEASE);
+}
+
+int
+keeper_kept_socket(dev_t *ret_dev, ino_t *ret_ino)
+{
+	struct keeper_page *p = keeper_page();
+
+	if (p == NULL || p->kept_fd < 0)
+		return -1;
+	*ret_dev = p->kept_dev;
+	*ret_ino = p->kept_ino;
+	return p->kept_fd;
 }
 
 bool

@@ -22,6 +22,10 @@ bool keeper_is_gone(void);
 /* Whatever it has for us, we are to look at it again. */
 void keeper_look_again(void);
 
+/* The how-manieth supervisor this is, from 0 on: one that is not the first goes on
+   where another one was. */
+unsigned keeper_supervisor(void);
+
 /* How many supervisors have died, and the words for how the last one did: "" if
    none has. */
 unsigned keeper_restarts(void);
@@ -88,6 +92,13 @@ bool keeper_mail_await(int ms, int *ret_errno);
    pid as its owner's (SO_PEERCRED); where it does not get to it, by ourselves.
    -errno. */
 int keeper_listen(int fd, int backlog);
+
+/* The socket by which the program is spoken to, and its file: the next supervisor
+   gets it, with all who wait in its queue. -1: none. */
+void keeper_keep_socket(int fd, dev_t dev, ino_t ino);
+
+/* … of a supervisor before; -1: none. It is ours from now on. */
+int keeper_kept_socket(dev_t *ret_dev, ino_t *ret_ino);
 
 /* Is this one of the descriptors that the program was started with, and the same
    as then? */
