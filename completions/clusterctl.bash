@@ -53,7 +53,7 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload update restart scale stop start logs metrics wait"
+		word="status reload update restart scale stop start logs metrics wait upgrade"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
 	status | reload | restart | scale | stop | start | logs)
 		[[ $n -eq 0 ]] || return

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -30,6 +31,7 @@
 #include "linux/keeper/keeper.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/keeper/keeper_state.h"
 #include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
@@ -141,7 +143,7 @@ static void
 print_errors(struct conf_errors *errors)
 {
 	/* Nobody may look at where the first supervisor began. */
-	bool logged = keeper_restarts() > 0;
+	bool logged = keeper_supervisor() > 0;
 
 	conf_errors_sort(errors);
 	for (size_t i = 0; i < errors->n; i++) {
@@ -320,19 +322,44 @@ await_daemon(pid_t pid, int fd)
 	return status;
 }
 
+/* What an upgrade executes: the path by which we were started, through links that may
+   lead elsewhere by then; or else ours. NULL: it is not known. */
+static char *
+find_binary(const char *argv0)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+
+	if (strchr(argv0, '/') != NULL)
+		return place_absolute(argv0);
+	n = readlink("/proc/self/exe", path, sizeof(path));
+	return n > 0 && (size_t)n < sizeof(path) ? strndup(path, (size_t)n) :
+	    NULL;
+}
+
+/* Of the program before us, or a new one. */
+static int
+open_ledger(struct ledger *ledger, int *fd, struct error *err)
+{
+	if (*fd >= 0)
+		return ledger_memory_open(*fd, ledger, err);
+	return ledger_memory_new(ledger, fd, err);
+}
+
 static int
 begin(const struct options *o, const struct place *place, int argc,
-    char **argv)
+    char **argv, int state, int fd)
 {
 	struct run r = { .options = o, .place = place };
 	struct keeper_setup setup = {
 		.supervise = run, .ctx = &r, .argc = argc, .argv = argv,
-		.ready_fd = -1,
+		.ready_fd = -1, .state_fd = state,
 	};
 	struct error err = ERROR_INIT;
 	struct ledger ledger;
-	int fd = -1;
-	pid_t pid = o->daemon ? background_fork(&setup.ready_fd) : 0;
+	char *binary;
+	int status;
+	pid_t pid = o->daemon && state < 0 ? background_fork(&setup.ready_fd) : 0;
 
 	if (pid < 0) {
 		fprintf(stderr, "clusterd: cannot go to the background: %s\n",
@@ -343,15 +370,17 @@ begin(const struct options *o, const struct place *place, int argc,
 		return await_daemon(pid, setup.ready_fd);
 	if (o->mode != OPTIONS_RUN || !(o->daemon || wants_keeper()))
 		return run(&r);
-	/* Mapped, it does without. */
-	if (ledger_memory_new(&ledger, &fd, &err) == 0)
+	if (open_ledger(&ledger, &fd, &err) == 0)
 		setup.ledger = r.ledger = &ledger;
 	else
 		log_warning("%s: workers and listeners would not outlive a "
 		    "supervisor that is killed", error_text(&err));
 	error_clear(&err);
-	fd_close(&fd);
-	return keeper_run(&setup);
+	setup.ledger_fd = fd;
+	setup.binary = binary = find_binary(argv[0]);
+	status = keeper_run(&setup);
+	free(binary);
+	return status;
 }
 
 int
@@ -360,7 +389,7 @@ main(int argc, char *argv[])
 	struct place place = { .path = NULL };
 	char **words = copy_words(argc, argv);
 	struct options o;
-	int status = 1;
+	int status = 1, ledger = -1, state = keeper_state_fd(&ledger);
 
 	signals_block_early();
 	tzset();
@@ -379,9 +408,12 @@ main(int argc, char *argv[])
 		puts("clusterd " CLUSTERD_VERSION);
 		status = 0;
 		break;
+	case OPTIONS_CHECK_STATE:
+		status = keeper_check_state(o.state, CLUSTERD_VERSION);
+		break;
 	default:
 		if (find_place(&o, &place))
-			status = begin(&o, &place, argc, argv);
+			status = begin(&o, &place, argc, argv, state, ledger);
 	}
 	free(place.path);
 	free(place.cwd);

@@ -32,6 +32,8 @@ const char ctl_usage[] =
     "                           OpenMetrics text, each sample with the labels\n"
     "  wait [-t DURATION]       until every app is ready; -t, --timeout: for\n"
     "                           so long at most, also for clusterd to start\n"
+    "  upgrade                  clusterd becomes the program that stands at its path\n"
+    "                           by now; workers serve on\n"
     "\n"
     "  -c, --config FILE        the clusterd that runs this configuration\n"
     "  -s, --socket SOCKET      the one with this control socket\n"
@@ -54,6 +56,7 @@ static const struct {
 	[CTL_LOGS] = { "logs", "fjn" },
 	[CTL_METRICS] = { "metrics", "l" },
 	[CTL_WAIT] = { "wait", "t" },
+	[CTL_UPGRADE] = { "upgrade", "" },
 };
 
 /* One word more than any command takes is too many all the same. */

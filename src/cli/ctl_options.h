@@ -19,6 +19,7 @@ enum ctl_command {
 	CTL_LOGS,
 	CTL_METRICS,
 	CTL_WAIT,
+	CTL_UPGRADE,
 	CTL_COMMANDS,
 
 	CTL_HELP,

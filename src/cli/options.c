@@ -26,7 +26,7 @@ const char options_usage[] =
     "  -V, --version            print the version\n"
     "\n"
     "Signals: HUP reloads, TERM stops, TTIN and TTOU scale, USR1 reopens the "
-    "log.\n";
+    "log,\nUSR2 upgrades.\n";
 
 static bool
 usage_error(const char *what, const char *which)
@@ -79,7 +79,7 @@ is_configuration(const char *word, bool command)
 static bool
 check(const struct options *o, bool dashes)
 {
-	if (o->mode == OPTIONS_HELP || o->mode == OPTIONS_VERSION)
+	if (o->mode >= OPTIONS_HELP)
 		return true;
 	if (o->config != NULL && (o->port != NULL || o->instances != NULL))
 		return usage_error("-p and -n are for an app without a file, "
@@ -117,6 +117,7 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "check-state", required_argument, NULL, 'S' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options o = { .log_level = -1 };
@@ -135,6 +136,10 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 		case 'T': o.mode = OPTIONS_DUMP; break;
 		case 'h': o.mode = OPTIONS_HELP; break;
 		case 'V': o.mode = OPTIONS_VERSION; break;
+		case 'S':
+			o.mode = OPTIONS_CHECK_STATE;
+			o.state = optarg;
+			break;
 		case 'l':
 			if (!parse_level(optarg, &o.log_level))
 				return false;
@@ -143,7 +148,7 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 			fputs("try 'clusterd --help'\n", stderr);
 			return false;
 		}
-		if (o.mode == OPTIONS_HELP || o.mode == OPTIONS_VERSION)
+		if (o.mode >= OPTIONS_HELP)
 			break;
 	}
 	if (optind < argc)

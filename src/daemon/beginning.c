@@ -25,7 +25,7 @@ int
 beginning_look_back(struct beginning *b, struct error *err)
 {
 	orphans_note_strangers(b->orphans);
-	if (keeper_restarts() > 0)
+	if (keeper_supervisor() > 0)
 		process_foster(keeper_pid(), keeper_is_stranger);
 	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
 	if (listeners_look_back_or_inherit(b->listeners, b->ledger,
@@ -42,7 +42,7 @@ beginning_take_over(struct beginning *b)
 	conf_again_open(&b->again, b->origin, b->ledger, b->config, &b->left);
 	listeners_take_over(b->listeners, &b->left);
 	/* They were told. */
-	if (keeper_restarts() == 0)
+	if (keeper_supervisor() == 0)
 		conf_tell_warnings(b->config, NULL);
 	if (b->unusable > 0)
 		log_warning("%zu of the descriptors in LISTEN_FDS are no "
@@ -65,7 +65,7 @@ end_look_back(struct beginning *b)
 	if (n > 0)
 		log_info("%zu worker%s of the supervisor before serve%s on", n,
 		    n == 1 ? "" : "s", n == 1 ? "s" : "");
-	if (keeper_restarts() == 0)
+	if (keeper_supervisor() == 0)
 		return;
 	orphans_sweep_soon(b->orphans);
 	keeper_look_again();
@@ -100,7 +100,9 @@ beginning_start(struct beginning *b, struct error *err)
 	int code = start_apps(b, err);
 
 	conf_again_close(&b->again);
-	if (code == 0)
+	if (code == 0) {
 		app_ledger_keep(b->apps, b->ledger, b->config);
+		keeper_has_begun();
+	}
 	return code;
 }

@@ -58,9 +58,14 @@ static void
 keeper_ready(void *ctx, uint32_t events)
 {
 	struct hearing *h = ctx;
+	const char *words;
 
 	(void)events;
 	keeper_taken();
+	keeper_yield();
+	words = keeper_upgrade_failure();
+	if (words != NULL)
+		h->upgrade_failed(h->ctx, words);
 	sd_notify_woken(&h->above->up);
 	keeper_read_deaths(fostered_died, h);
 	keeper_read_signals(h->signal, h->ctx);

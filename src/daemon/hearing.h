@@ -19,6 +19,7 @@ struct hearing {
 	struct stopping *stopping;
 	/* As signals_read() calls it; of what is meant for the program. */
 	void (*signal)(void *ctx, int signo, int pid, bool hangup);
+	void (*upgrade_failed)(void *ctx, const char *words);
 	void *ctx;
 
 	struct loop *loop;

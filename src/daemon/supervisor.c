@@ -118,6 +118,30 @@ reload_by_signal(struct supervisor *sup)
 	reload_request(&sup->reloads, RELOAD_ALL, NULL);
 }
 
+/* The keeper logs what comes of it. */
+static void
+upgrade_by_signal(struct supervisor *sup)
+{
+	int code;
+
+	if (sup->apps.stopping || sup->program.leaving) {
+		log_warning("SIGUSR2: going down, no upgrade");
+		return;
+	}
+	log_info("SIGUSR2: upgrade");
+	code = keeper_upgrade(-1);
+	if (code < 0)
+		log_warning("upgrade: %s", keeper_upgrade_words(code));
+}
+
+static void
+upgrade_failed(void *ctx, const char *words)
+{
+	struct supervisor *sup = ctx;
+
+	control_upgrade_failed(&sup->control, words);
+}
+
 static void
 on_signal(void *ctx, int signo, int pid, bool hangup)
 {
@@ -144,8 +168,7 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		reopen_log(sup);
 		break;
 	case SIGUSR2:
-		log_warning("SIGUSR2: replacing the running clusterd is not "
-		    "supported yet, ignored");
+		upgrade_by_signal(sup);
 		break;
 	case SIGTTIN:
 		log_info("SIGTTIN: one instance more of each app");
@@ -514,6 +537,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.above = &sup.above,
 			.stopping = &sup.stopping,
 			.signal = on_signal,
+			.upgrade_failed = upgrade_failed,
 			.ctx = &sup,
 			.signal_fd = -1,
 		},
@@ -542,7 +566,7 @@ supervisor_run(const struct supervisor_setup *setup)
 	log_set_format((enum log_format)sup.reloads.config->log_format);
 	status = start(&sup, setup, &err);
 	/* Those of the one before serve on, until it can be tried again. */
-	if (status != 0 && setup->ledger != NULL && keeper_restarts() > 0) {
+	if (status != 0 && setup->ledger != NULL && keeper_supervisor() > 0) {
 		log_error("%s", error_text(&err));
 		return status;
 	}

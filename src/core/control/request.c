@@ -42,6 +42,7 @@ static const struct {
 	[REQUEST_FOLLOW] = { "follow", ARGUMENTS_SEAT_OR_NONE,
 	    "follow [APP[:N]]" },
 	[REQUEST_WAIT] = { "wait", ARGUMENTS_NONE, "wait" },
+	[REQUEST_UPGRADE] = { "upgrade", ARGUMENTS_NONE, "upgrade" },
 };
 
 const char *

@@ -26,6 +26,7 @@ enum request_verb {
 	REQUEST_LOGS,		/* logs [APP[:N]] */
 	REQUEST_FOLLOW,		/* follow [APP[:N]] */
 	REQUEST_WAIT,		/* wait */
+	REQUEST_UPGRADE,	/* upgrade */
 	REQUEST_VERBS
 };
 

@@ -51,6 +51,7 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 	[REQUEST_WAIT] = {
 		.begin = control_order_wait, .check = control_goal_check,
 	},
+	[REQUEST_UPGRADE] = { .begin = control_order_upgrade },
 };
 
 static const struct control_door_events door_events = {
@@ -264,6 +265,20 @@ control_reload_applied(void *ctx, const struct reload_result *result)
 	struct control *control = ctx;
 
 	control_goal_applied(&control->clients, result);
+}
+
+void
+control_upgrade_failed(struct control *control, const char *words)
+{
+	struct control_client *c;
+
+	TAILQ_FOREACH(c, &control->clients.list, entry)
+		if (c->op.busy && c->op.request.verb == REQUEST_UPGRADE) {
+			control_client_fail(c, "failed", "upgrade: %s", words);
+			control_talk_flush(c);
+			/* It may be gone. */
+			return;
+		}
 }
 
 void

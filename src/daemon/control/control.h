@@ -62,6 +62,9 @@ void control_close(struct control *control);
 /* At the end of a turn: what is carried out may be done. */
 void control_turn(struct control *control);
 
+/* The program that was to take over does not. */
+void control_upgrade_failed(struct control *control, const char *words);
+
 /* News, for those whose request it concerns: struct apps_watch, struct
    reload_watch, and struct outputs' `told`. */
 void control_worker_stepped(void *control, const struct worker *worker,

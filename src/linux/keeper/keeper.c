@@ -21,6 +21,9 @@
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_page.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/keeper/keeper_state.h"
+#include "linux/keeper/keeper_upgrade.h"
+#include "linux/keeper/keeper_words.h"
 #include "linux/keeper/title.h"
 #include "linux/loop/signals.h"
 #include "linux/process/process.h"
@@ -126,6 +129,7 @@ start_supervisor(void)
 
 	page->takes_signals = false;
 	page->up = false;
+	page->begun = false;
 	page->stopping = false;
 	page->spares = page->spares && k.setup->ledger != NULL;
 	page->listens = KEEPER_IDLE;
@@ -183,41 +187,6 @@ judge_death(void)
 }
 
 static void
-note_cause(int status)
-{
-	char *words = k.page->death;
-	size_t size = sizeof(k.page->death);
-	const char *name;
-
-	if (WIFEXITED(status)) {
-		snprintf(words, size, "exited with code %d",
-		    WEXITSTATUS(status));
-		return;
-	}
-	name = signal_name(WTERMSIG(status));
-	snprintf(words, size, "killed by signal %d%s%s%s%s", WTERMSIG(status),
-	    name != NULL ? " (SIG" : "", name != NULL ? name : "",
-	    name != NULL ? ")" : "",
-	    WCOREDUMP(status) ? ", core dumped" : "");
-}
-
-/* As obituary_duration(), without memory. */
-static void
-put_duration(char *text, size_t size, long long ms)
-{
-	long long s = ms / 1000;
-
-	if (s < 60)
-		snprintf(text, size, "%lld.%llds", s, ms % 1000 / 100);
-	else if (s < 3600)
-		snprintf(text, size, "%lldm%02llds", s / 60, s % 60);
-	else if (s < 86400)
-		snprintf(text, size, "%lldh%02lldm", s / 3600, s / 60 % 60);
-	else
-		snprintf(text, size, "%lldd%02lldh", s / 86400, s / 3600 % 24);
-}
-
-static void
 tell_death(pid_t pid, int ms, bool was_slow)
 {
 	char what[80] = "starting another", lived[32];
@@ -229,8 +198,8 @@ tell_death(pid_t pid, int ms, bool was_slow)
 	else if (ms > 0)
 		snprintf(what, sizeof(what), "starting another in %d.%ds",
 		    ms / 1000, ms % 1000 / 100);
-	put_duration(lived, sizeof(lived), mono_ms_between(k.started,
-	    mono_now()));
+	keeper_words_duration(mono_ms_between(k.started, mono_now()), lived,
+	    sizeof(lived));
 	log_error("supervisor pid %d: %s after %s, %s", (int)pid,
 	    k.page->death, lived, what);
 	if (k.slow && !was_slow && ms > 0)
@@ -262,6 +231,20 @@ supervisor_ended(int status)
 	begin_to_clear();
 }
 
+/* Its death is no failure; whichever program's, another one is to come. */
+static bool
+took_for_upgrade(int status)
+{
+	char words[sizeof(k.page->death)];
+
+	keeper_words_cause(status, words, sizeof(words));
+	if (!keeper_upgrade_took(words))
+		return false;
+	k.first = false;
+	k.next = mono_now();
+	return true;
+}
+
 static void
 supervisor_died(pid_t pid, int status)
 {
@@ -271,6 +254,8 @@ supervisor_died(pid_t pid, int status)
 	k.supervisor = 0;
 	/* The last that it had to say. */
 	send_mail();
+	if (k.setup->ledger != NULL && took_for_upgrade(status))
+		return;
 	/* A program that has come to its end, or cannot begin. But one that was up
 	   once is not given up for a file that cannot be read just now. */
 	if (WIFEXITED(status) && (k.page->up || !k.has_been_up ||
@@ -281,7 +266,7 @@ supervisor_died(pid_t pid, int status)
 	k.stops = k.page->stopping;
 	k.first = false;
 	k.page->restarts++;
-	note_cause(status);
+	keeper_words_cause(status, k.page->death, sizeof(k.page->death));
 	ms = k.stops ? 0 : judge_death();
 	log_follow(&k.page->log);
 	tell_death(pid, ms, was_slow);
@@ -309,7 +294,8 @@ tell_reaped(pid_t pid, int status)
 {
 	struct keeper_page *p = k.page;
 
-	if (keeper_reaped(pid) || k.stops || k.setup->ledger == NULL)
+	if (keeper_upgrade_reaped(pid, status) || keeper_reaped(pid) ||
+	    k.stops || k.setup->ledger == NULL)
 		return;
 	p->deaths[p->died % KEEPER_DEATHS] = (struct keeper_death){
 		.pid = pid, .status = status,
@@ -481,9 +467,11 @@ take(const siginfo_t *info)
 static struct mono
 next_due(void)
 {
-	if (k.supervisor != 0)
-		return MONO_NEVER;
-	return k.clearing ? k.clear_by : k.next;
+	struct mono upgrade = keeper_upgrade_due();
+	struct mono due = k.supervisor != 0 ? MONO_NEVER :
+	    k.clearing ? k.clear_by : k.next;
+
+	return mono_before(upgrade, due) ? upgrade : due;
 }
 
 /* Until a signal comes, or something is due. */
@@ -516,6 +504,8 @@ turn(void)
 {
 	if (k.clearing)
 		clear();
+	if (!k.over && keeper_upgrade_look(k.stops))
+		keeper_upgrade_become(k.has_been_up);
 	if (!k.over && k.supervisor == 0 && !k.clearing &&
 	    !mono_before(mono_now(), k.next) && start_supervisor())
 		return true;
@@ -524,24 +514,67 @@ turn(void)
 	return false;
 }
 
+static void
+begin_signals(void)
+{
+	/* One for the program before us. */
+	(void)signal(KEEPER_POKE, SIG_IGN);
+	signals_begin(&k.signals);
+	sigaddset(&k.signals, KEEPER_POKE);
+	(void)sigprocmask(SIG_BLOCK, &k.signals, NULL);
+	(void)signal(KEEPER_POKE, SIG_DFL);
+}
+
+static int
+begin_anew(const struct keeper_setup *setup)
+{
+	int code;
+
+	k.first = true;
+	begin_signals();
+	code = keeper_page_open();
+	if (code < 0)
+		return code;
+	k.page = keeper_page();
+	k.page->ready_fd = setup->ready_fd;
+	k.page->ledger_fd = setup->ledger_fd;
+	if (setup->binary != NULL)
+		snprintf(k.page->binary, sizeof(k.page->binary), "%s",
+		    setup->binary);
+	keeper_note_strangers();
+	keeper_upgrade_init(setup->argv, &k.supervisor, NULL);
+	return 0;
+}
+
+static int
+go_on(const struct keeper_setup *setup)
+{
+	struct keeper_handover h;
+	int code = keeper_state_take(setup->state_fd, &h);
+
+	if (code < 0)
+		return code;
+	k.page = keeper_page();
+	k.has_been_up = h.has_been_up;
+	signals_began(&h.signals);
+	begin_signals();
+	keeper_upgrade_init(setup->argv, &k.supervisor, &h);
+	/* Who has died in between. */
+	reap();
+	return 0;
+}
+
 int
 keeper_run(const struct keeper_setup *setup)
 {
 	int code;
 
 	k.setup = setup;
-	k.first = true;
-	signals_begin(&k.signals);
-	sigaddset(&k.signals, KEEPER_POKE);
-	(void)sigprocmask(SIG_BLOCK, &k.signals, NULL);
-	code = keeper_page_open();
+	code = setup->state_fd >= 0 ? go_on(setup) : begin_anew(setup);
 	if (code < 0) {
 		log_error("cannot begin: %s", strerror(-code));
 		return 1;
 	}
-	k.page = keeper_page();
-	k.page->ready_fd = setup->ready_fd;
-	keeper_note_strangers();
 	(void)process_become_subreaper();
 	while (!k.over)
 		if (turn())

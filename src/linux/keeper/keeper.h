@@ -24,6 +24,9 @@ struct keeper_setup {
 	/* What a supervisor that dies has left of workers is the next one's, and
 	   these are in it. NULL: it is killed. */
 	const struct ledger *ledger;
+	int ledger_fd;		/* its memory; -1: none */
+	const char *binary;	/* the path that an upgrade executes; NULL: none */
+	int state_fd;		/* of keeper_state_fd(); -1: none */
 };
 
 /*
@@ -33,9 +36,10 @@ struct keeper_setup {
  * another had been up: that one, and one that is killed by a signal, is started
  * again, at once if it had come up, else with growing delays; after five deaths
  * within 10 s every 10 s. If none has ever come up by then, the program ends with
- * 1. Workers outlive a supervisor that another one comes after; the keeper reaps them
- * then, and tells of it (keeper_share.h). A signal that stops, during the first start, ends it as if it were not
- * handled, but not process 1.
+ * 1. With `state_fd` it goes on where the program before was, in this process;
+ * keeper_share.h says how that is asked for. Workers outlive a supervisor that another one comes after; the keeper reaps them
+ * then, and tells of it (keeper_share.h). A signal that stops, during the first
+ * start, ends it as if it were not handled, but not process 1.
  */
 int keeper_run(const struct keeper_setup *setup);
 

@@ -1,7 +1,9 @@
 #include <sys/wait.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,32 @@ keeper_note_strangers(void)
 {
 	if (process_children(&strangers, &n_strangers) < 0)
 		n_strangers = 0;
+}
+
+int
+keeper_clear_hand_over(int fd)
+{
+	uint64_t n = n_strangers;
+	int code = keeper_state_put(fd, &n, sizeof(n));
+
+	return code == 0 ? keeper_state_put(fd, strangers,
+	    n_strangers * sizeof(*strangers)) : code;
+}
+
+int
+keeper_clear_take(int fd)
+{
+	uint64_t n;
+	int code = keeper_state_get(fd, &n, sizeof(n));
+
+	if (code < 0 || n == 0)
+		return code;
+	strangers = calloc((size_t)n, sizeof(*strangers));
+	if (strangers == NULL)
+		return -ENOMEM;
+	n_strangers = (size_t)n;
+	return keeper_state_get(fd, strangers,
+	    n_strangers * sizeof(*strangers));
 }
 
 bool
@@ -131,7 +159,12 @@ static struct descriptors left;
 static bool
 is_not_left(int fd)
 {
+	const int *mine = keeper_page()->upgrade_fds;
+
+	if (fd == mine[0] || fd == mine[1] || fd == mine[2])
+		return true;
 	return fd == keeper_page()->wake_fd || fd == keeper_page()->kept_fd ||
+	    fd == keeper_page()->asker_fd || fd == keeper_page()->ledger_fd ||
 	    fd == keeper_page()->ready_fd || fd == log_own_fd() ||
 	    keeper_page_had(fd);
 }

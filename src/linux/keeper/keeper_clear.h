@@ -32,4 +32,8 @@ bool keeper_kill_children(const struct ledger *ledger, bool spare);
 void keeper_note_left(void);
 struct descriptors keeper_take_left(void);
 
+/* For the room: who the strangers are, from one program to the next. -errno. */
+int keeper_clear_hand_over(int fd);
+int keeper_clear_take(int fd);
+
 #endif

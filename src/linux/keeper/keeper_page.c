@@ -75,6 +75,15 @@ keeper_page_had(int fd)
 
 /* ---- the pages ---- */
 
+static struct keeper_page *
+new_page(void)
+{
+	void *p = mmap(NULL, sizeof(struct keeper_page),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p != MAP_FAILED ? p : NULL;
+}
+
 int
 keeper_page_open(void)
 {
@@ -83,12 +92,13 @@ keeper_page_open(void)
 
 	if (code < 0)
 		return code;
-	p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
+	p = new_page();
+	if (p == NULL)
 		return -errno;
 	*p = (struct keeper_page){
 		.pid = getpid(), .ready_fd = -1, .kept_fd = -1,
+		.asker_fd = -1, .ledger_fd = -1,
+		.upgrade_fds = { -1, -1, -1 },
 		.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 	};
 	if (p->wake_fd < 0) {
@@ -98,4 +108,76 @@ keeper_page_open(void)
 	}
 	page = p;
 	return 0;
+}
+
+/* ---- from one program to the next ---- */
+
+int
+keeper_state_put(int fd, const void *bytes, size_t n)
+{
+	const char *at = bytes;
+
+	while (n > 0) {
+		ssize_t done = write(fd, at, n);
+
+		if (done < 0)
+			return -errno;
+		at += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+int
+keeper_state_get(int fd, void *bytes, size_t n)
+{
+	char *at = bytes;
+
+	while (n > 0) {
+		ssize_t done = read(fd, at, n);
+
+		if (done <= 0)
+			return done < 0 ? -errno : -EBADMSG;
+		at += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+int
+keeper_page_hand_over(int fd)
+{
+	uint64_t n = n_own;
+	int code = keeper_state_put(fd, &n, sizeof(n));
+
+	return code == 0 ? keeper_state_put(fd, own, n_own * sizeof(*own)) :
+	    code;
+}
+
+static int
+take_own(int fd)
+{
+	uint64_t n;
+	int code = keeper_state_get(fd, &n, sizeof(n));
+
+	if (code < 0 || n == 0)
+		return code;
+	own = calloc((size_t)n, sizeof(*own));
+	if (own == NULL)
+		return -ENOMEM;
+	n_own = (size_t)n;
+	return keeper_state_get(fd, own, n_own * sizeof(*own));
+}
+
+int
+keeper_page_take(int fd)
+{
+	struct keeper_page *p = new_page();
+	int code = p == NULL ? -errno : keeper_state_get(fd, p, sizeof(*p));
+
+	if (code == 0)
+		code = take_own(fd);
+	if (code == 0)
+		page = p;
+	return code;
 }

@@ -31,6 +31,10 @@ struct keeper_signal {
 	pid_t pid;		/* of the sender */
 };
 
+/* What an upgrade tells, and how long the path of a program is. */
+#define KEEPER_UPGRADE_WORDS	256
+#define KEEPER_PATH_MAX		4096
+
 /* What the supervisor wants done. */
 enum keeper_asked {
 	KEEPER_IDLE,
@@ -47,6 +51,11 @@ struct keeper_page {
 	unsigned restarts;
 	unsigned upgrades;	/* supervisors that made place for a file's */
 	char death[64];		/* of the last one */
+	int ledger_fd;		/* its memory; -1: there is none */
+	char binary[KEEPER_PATH_MAX];	/* what an upgrade executes */
+	bool yield;		/* the supervisor is to make place */
+	int upgrade_fds[3];	/* that are its; -1: none */
+	int check_errno;	/* why it could not be executed */
 	struct keeper_signal signals[KEEPER_SIGNALS];
 	unsigned put;		/* so many signals so far */
 	struct keeper_death deaths[KEEPER_DEATHS];
@@ -57,6 +66,7 @@ struct keeper_page {
 	unsigned buried;	/* … of the deaths */
 	bool takes_signals;
 	bool up;
+	bool begun;		/* it has taken over, or started all */
 	bool stopping;
 	bool spares;
 	enum keeper_asked listens;
@@ -67,6 +77,11 @@ struct keeper_page {
 	dev_t kept_dev;		/* of its file */
 	ino_t kept_ino;
 	struct log_shared log;
+
+	enum keeper_asked upgrade;
+	int asker_fd;		/* who waits for the answer; -1: nobody */
+	pid_t asked_by;
+	char upgrade_words[KEEPER_UPGRADE_WORDS];	/* why not */
 
 	enum keeper_asked mail;
 	int mail_fd;
@@ -80,6 +95,15 @@ struct keeper_page {
 /* Make the pages and the wake-up, and note which descriptors are open. -errno;
    there is no keeper then. They stay until the end of the process. */
 int keeper_page_open(void);
+
+/* The same, as another program has left it to us in that file, and to the next
+   one: what is open. Both -errno. */
+int keeper_page_take(int fd);
+int keeper_page_hand_over(int fd);
+
+/* All of it, or -errno. */
+int keeper_state_put(int fd, const void *bytes, size_t n);
+int keeper_state_get(int fd, void *bytes, size_t n);
 
 /* NULL: there is no keeper. */
 struct keeper_page *keeper_page(void);

@@ -1,6 +1,7 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -184,6 +185,71 @@ keeper_has_log(void)
 		return;
 	background_drop_streams();
 	(void)!write(p->ready_fd, &logs, 1);
+}
+
+void
+keeper_has_begun(void)
+{
+	struct keeper_page *p = keeper_page();
+
+	if (p == NULL || p->begun)
+		return;
+	__atomic_store_n(&p->begun, true, __ATOMIC_RELEASE);
+	(void)poke();
+}
+
+int
+keeper_upgrade(int client)
+{
+	struct keeper_page *p = keeper_page();
+
+	if (p == NULL || p->ledger_fd < 0 || *p->binary == '\0')
+		return -ENOTSUP;
+	if (__atomic_load_n(&p->upgrade, __ATOMIC_ACQUIRE) != KEEPER_IDLE)
+		return -EBUSY;
+	p->asker_fd = client < 0 ? -1 : fcntl(client, F_DUPFD_CLOEXEC, 3);
+	if (client >= 0 && p->asker_fd < 0)
+		return -errno;
+	p->asked_by = getpid();
+	__atomic_store_n(&p->upgrade, KEEPER_ASKED, __ATOMIC_RELEASE);
+	return poke() ? 0 : -ENOTSUP;
+}
+
+void
+keeper_yield(void)
+{
+	const struct keeper_page *p = keeper_page();
+
+	if (p != NULL && __atomic_load_n(&p->yield, __ATOMIC_ACQUIRE) &&
+	    !p->stopping)
+		(void)kill(getpid(), SIGKILL);
+}
+
+const char *
+keeper_upgrade_words(int code)
+{
+	switch (code) {
+	case -EBUSY:
+		return "one is under way";
+	case -ENOTSUP:
+		return "there is no keeper that would take over";
+	default:
+		return strerror(-code);
+	}
+}
+
+const char *
+keeper_upgrade_failure(void)
+{
+	static char words[KEEPER_UPGRADE_WORDS];
+	struct keeper_page *p = keeper_page();
+
+	if (p == NULL || __atomic_load_n(&p->upgrade, __ATOMIC_ACQUIRE) !=
+	    KEEPER_DONE)
+		return NULL;
+	memcpy(words, p->upgrade_words, sizeof(words));
+	__atomic_store_n(&p->upgrade, KEEPER_IDLE, __ATOMIC_RELEASE);
+	return words;
 }
 
 void

@@ -62,6 +62,25 @@ void keeper_came_up(void);
    any more, and who waits for us is told where the words are. */
 void keeper_has_log(void);
 
+/* It has taken over from another one, or started all: who waits for an upgrade hears
+   of it. */
+void keeper_has_begun(void);
+
+/*
+ * The program that stands at our path by now is to take over, see keeper_upgrade.h:
+ * we are killed for it, and the next supervisor is its. Whoever waits at the other
+ * end of `client` (a copy is made; -1: nobody) gets the last line of its answer
+ * then. -EBUSY: one is under way; -ENOTSUP: there is no keeper or no ledger; -errno.
+ */
+int keeper_upgrade(int client);
+const char *keeper_upgrade_words(int code);	/* for that */
+
+/* The end of this supervisor, where another program's is to follow now. */
+void keeper_yield(void);
+
+/* It did not come to that: why. NULL: that is not so; it is told once. */
+const char *keeper_upgrade_failure(void);
+
 /* A stop was asked for, or all has come to its end: nobody is to be started again. A
    start that fails is not that. */
 void keeper_stopping(void);

@@ -44,6 +44,18 @@ set_size(int fd)
 }
 
 int
+ledger_memory_open(int fd, struct ledger *ret, struct error *err)
+{
+	void *memory = mmap(NULL, LEDGER_SIZE, PROT_READ | PROT_WRITE,
+	    MAP_SHARED, fd, 0);
+
+	if (memory == MAP_FAILED)
+		return error_set(err, -errno, "cannot map the ledger: %s",
+		    strerror(errno));
+	return ledger_open(ret, memory, LEDGER_SIZE, err);
+}
+
+int
 ledger_memory_new(struct ledger *ret, int *ret_fd, struct error *err)
 {
 	void *memory = MAP_FAILED;

@@ -21,4 +21,7 @@ struct ledger;
 int ledger_memory_new(struct ledger *ret_ledger, int *ret_fd,
     struct error *err);
 
+/* The one of such a file, after an exec. -errno with words, also as ledger_open(). */
+int ledger_memory_open(int fd, struct ledger *ret_ledger, struct error *err);
+
 #endif

@@ -62,6 +62,22 @@ note_beginning(void)
 	had_terminal = has_terminal();
 }
 
+struct signals_beginning
+signals_beginning(void)
+{
+	return (struct signals_beginning){
+		.hup_ignored = hup_ignored, .had_terminal = had_terminal,
+	};
+}
+
+void
+signals_began(const struct signals_beginning *beginning)
+{
+	begun = true;
+	hup_ignored = beginning->hup_ignored;
+	had_terminal = beginning->had_terminal;
+}
+
 void
 signals_begin(sigset_t *ret_set)
 {

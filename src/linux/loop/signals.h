@@ -40,6 +40,16 @@ void signals_give(int signo, int code, int pid,
  */
 void signals_begin(sigset_t *ret_set);
 
+/* How it was when the program began, for the one that it becomes by an exec; which
+   says so before the above. */
+struct signals_beginning {
+	bool hup_ignored;
+	bool had_terminal;
+};
+
+struct signals_beginning signals_beginning(void);
+void signals_began(const struct signals_beginning *beginning);
+
 /*
  * In a forked child: every disposition to its default. The mask stays; open it
  * with signals_child_unblock() right before the exec. Async-signal-safe.

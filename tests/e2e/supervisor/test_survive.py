@@ -5,20 +5,19 @@ import os
 import re
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 from binder import NONBLOCK, binder, tcp
 from harness import (HAS_KEEPER, PROBE, SLOW, free_port, get, is_alive,
-                     process_state, read_answer, read_proc, wait_until)
+                     process_state, read_proc, wait_until)
 from lanes import ALL, as_nobody, needs, nobodys_probe, parametrized
+from loads import Load
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
 
 N = 3
-CLIENTS = 4
 
 
 def kill_supervisor(d, number=signal.SIGKILL):
@@ -29,40 +28,6 @@ def kill_supervisor(d, number=signal.SIGKILL):
         os.kill(old, signal.SIGKILL)
     d.wait_log("start complete", start=mark)
     wait_until(lambda: not is_alive(old), "its end")
-
-
-class Load:
-    """Clients that come one after the other, as long as it lasts."""
-
-    def __init__(self, address):
-        self.address = address
-        self.served, self.failed = [], []
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.come)
-                        for _ in range(CLIENTS)]
-
-    def come(self):
-        while not self.over.is_set():
-            try:
-                with socket.socket(socket.AF_UNIX if isinstance(
-                        self.address, str) else socket.AF_INET) as s:
-                    s.settimeout(20 * SLOW)
-                    s.connect(self.address)
-                    s.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    self.served.append(read_answer(s).pid)
-            except (OSError, AssertionError) as e:
-                self.failed.append(e)
-            time.sleep(0.002)
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for t in self.threads:
-            t.join()
 
 
 def check_survival(d, address, kills=10, gap=0.2):
