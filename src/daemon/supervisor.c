@@ -567,7 +567,12 @@ supervisor_run(const struct supervisor_setup *setup)
 	status = start(&sup, setup, &err);
 	/* Those of the one before serve on, until it can be tried again. */
 	if (status != 0 && setup->ledger != NULL && keeper_supervisor() > 0) {
+		/* Nothing is given back: its descriptors are theirs. */
+		static struct supervisor kept __attribute__((used));
+
 		log_error("%s", error_text(&err));
+		error_clear(&err);
+		kept = sup;
 		return status;
 	}
 	if (status != 0) {

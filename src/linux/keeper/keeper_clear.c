@@ -182,8 +182,5 @@ keeper_note_left(void)
 struct descriptors
 keeper_take_left(void)
 {
-	struct descriptors taken = left;
-
-	left = (struct descriptors){ .v = NULL };
-	return taken;
+	return left;
 }

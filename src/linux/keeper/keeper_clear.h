@@ -28,7 +28,7 @@ bool keeper_kill_children(const struct ledger *ledger, bool spare);
 
 /* In the next supervisor, before anything else: note what the one before had open.
    What the program was started with is not among it, nor what the keeper and the
-   log have. And hand that over. */
+   log have. And hand that over, once. */
 void keeper_note_left(void);
 struct descriptors keeper_take_left(void);
 

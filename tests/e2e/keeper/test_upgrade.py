@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from control import ask, client, status
-from harness import (CLUSTERD, HAS_KEEPER, PROBE, SLOW, WRAP, get, read_proc,
-                     wait_until)
+from harness import (CLUSTERD, HAS_KEEPER, PROBE, SANITIZED, SLOW, WRAP, get,
+                     read_proc, wait_until)
 from loads import Load
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER or bool(WRAP),
@@ -204,7 +204,8 @@ int prctl(int what, ...)
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a compiler")
+@pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
+                    reason="needs a compiler, and to come first")
 def test_one_that_does_not_begin_in_time_makes_place_again(box, binary):
     library, source = box.path("hangs.so"), box.path("hangs.c")
     with open(source, "w", encoding="ascii") as f:
@@ -257,6 +258,7 @@ def test_what_it_understands(binary):
 def test_client_that_does_not_wait(box, binary):
     d, workers = start(box, binary)
     with client(box) as c:
+        c.greet()
         c.send("upgrade")
     d.wait_log("upgraded to clusterd")
     assert ask(box, "upgrade").ok
