@@ -116,8 +116,12 @@ lanes_claim(struct lane *lane, uint64_t process)
 void
 lanes_desert(struct lane *lane)
 {
+	struct listener *l = lane->listener;
+
 	lane->deserted = true;
-	listener_tell(lane->listener);
+	lanes_live_want(lane, false);
+	(void)lanes_live_apply(l, mono_now());
+	listener_tell(l);
 }
 
 /* Those who come before anybody is ready wait in the first one. */

@@ -36,7 +36,8 @@ int lanes_share(struct listener *listener, const struct lane_holder *holder,
 void lanes_claim(struct lane *lane, uint64_t process);
 
 /* The holder has closed it and goes on without it: until it takes it again,
-   nobody is served there. */
+   nobody is served there, and from now on new connections go to others, where
+   there are any. */
 void lanes_desert(struct lane *lane);
 
 /* The lane with this inode, or NULL. */
