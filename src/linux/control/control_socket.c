@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mono.h"
+#include "base/str.h"
 #include "linux/control/control_socket.h"
 
 /* Clients beyond those that are served wait here. */
@@ -197,14 +198,6 @@ fill_sockaddr(const char *path, struct sockaddr_un *sun, struct error *err)
 	return 0;
 }
 
-static const char *
-base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
 /* The directory is locked, and the socket there. */
 static int
 add_name(struct control_socket *s, const char *also, struct error *err)
@@ -217,7 +210,7 @@ add_name(struct control_socket *s, const char *also, struct error *err)
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code == 0)
 		code = clear_place(&sun, err);
-	if (code == 0 && symlink(base_name(s->path), also) < 0)
+	if (code == 0 && symlink(str_base_name(s->path), also) < 0)
 		code = error_set(err, -errno, "control socket %s: %s", also,
 		    strerror(errno));
 	if (code < 0) {
@@ -252,8 +245,8 @@ drop_name(struct control_socket *s)
 	if (s->also == NULL)
 		return;
 	n = readlink(s->also, target, sizeof(target));
-	if (n > 0 && (size_t)n == strlen(base_name(s->path)) &&
-	    memcmp(target, base_name(s->path), (size_t)n) == 0)
+	if (n > 0 && (size_t)n == strlen(str_base_name(s->path)) &&
+	    memcmp(target, str_base_name(s->path), (size_t)n) == 0)
 		(void)unlink(s->also);
 	free(s->also);
 	s->also = NULL;
