@@ -62,7 +62,11 @@ def settled(box, d, count):
 
 def lane_of(pid):
     """Inode of the listening socket at the path, as the process has it."""
-    for line in open(f"/proc/{pid}/net/unix"):
+    try:
+        lines = open(f"/proc/{pid}/net/unix").readlines()
+    except OSError:
+        return "the process has died"
+    for line in lines:
         fields = line.split()
         if len(fields) == 8 and fields[7].endswith("/web.unix") and \
                 int(fields[3], 16) & 0x10000:
