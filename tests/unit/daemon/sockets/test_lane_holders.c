@@ -134,6 +134,33 @@ one_is_exchanged_for_another(void **state)
 	house_close(&h);
 }
 
+/* New clients go to others from then on, not when the turn ends: the log says so.
+   Where there is nobody else, nothing changes. */
+static void
+who_deserts_is_avoided_at_once(void **state)
+{
+	struct listener *l;
+	struct lane *left, *other;
+	HOLDER(first, 0);
+	HOLDER(second, 1);
+
+	(void)state;
+	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	left = house_take(l, &first);
+	other = house_take(l, &second);
+	lanes_live_want(left, true);
+	lanes_live_want(other, true);
+	assert_true(lanes_live_apply(l, mono_now()));
+	assert_true(left->live && other->live);
+	lanes_desert(left);
+	assert_true(!left->live && other->live);
+	lanes_desert(other);
+	assert_true(other->live);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* It runs without it: another one's, or taken again, it counts as before. */
 static void
 one_is_deserted_until_it_is_taken_again(void **state)
@@ -1631,6 +1658,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lane_is_kept_until_it_is_left),
 		cmocka_unit_test(one_is_exchanged_for_another),
+		cmocka_unit_test(who_deserts_is_avoided_at_once),
 		cmocka_unit_test(one_is_deserted_until_it_is_taken_again),
 		cmocka_unit_test(who_listens_again_by_himself_is_counted),
 		cmocka_unit_test(who_listens_again_by_himself_gets_clients),
