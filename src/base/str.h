@@ -54,4 +54,11 @@ void str_keep(char **at, const char *s);
 
 bool str_starts(const char *s, const char *prefix);
 
+/* Is it one of `list`, which ends with NULL? */
+bool str_is_one_of(const char *s, const char *const *list);
+
+/* What stands behind the last slash; the whole, where there is none. Within
+   `path`. */
+const char *str_base_name(const char *path);
+
 #endif

@@ -11,23 +11,6 @@
 
 #define SHELL "sh -c '...' is one"
 
-static const char *
-base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
-static bool
-is_one_of(const char *word, const char *const *list)
-{
-	for (; *list != NULL; list++)
-		if (strcmp(word, *list) == 0)
-			return true;
-	return false;
-}
-
 /* Programs that hand their words to a shell, here or elsewhere: what means
    something to a shell means it there. */
 static bool
@@ -39,7 +22,7 @@ has_shell_behind(const struct conf_app *app)
 	};
 
 	for (size_t i = 0; i < app->command.n; i++)
-		if (is_one_of(base_name(app->command.v[i]), programs))
+		if (str_is_one_of(str_base_name(app->command.v[i]), programs))
 			return true;
 	return false;
 }
@@ -82,7 +65,7 @@ prints_code(const struct conf_app *app, const struct raw_word *first)
 		"node", "nodejs", "bun", NULL,
 	};
 
-	return is_one_of(base_name(app->command.v[0]), programs) &&
+	return str_is_one_of(str_base_name(app->command.v[0]), programs) &&
 	    (raw_word_is(first, "-p") || raw_word_is(first, "-pe"));
 }
 
@@ -96,7 +79,7 @@ expands_itself(const struct conf_app *app)
 	};
 
 	for (size_t i = 0; i < app->command.n; i++)
-		if (is_one_of(base_name(app->command.v[i]), programs))
+		if (str_is_one_of(str_base_name(app->command.v[i]), programs))
 			return true;
 	return false;
 }
@@ -142,7 +125,7 @@ advice_program(const char *program)
 	if (strcmp(program, "exec") == 0)
 		return "a word of a shell, and no shell runs this: leave it "
 		       "out";
-	if (is_one_of(program, words))
+	if (str_is_one_of(program, words))
 		return "a word of a shell, and no shell runs this: " SHELL;
 	if (strpbrk(program, " \t") != NULL)
 		return "one word, with its blanks: without the quotes it is a "
@@ -203,7 +186,7 @@ runs_words(const struct conf_app *app)
 	};
 
 	for (size_t i = 1; i < app->command.n; i++)
-		if (is_one_of(app->command.v[i], options))
+		if (str_is_one_of(app->command.v[i], options))
 			return true;
 	return false;
 }

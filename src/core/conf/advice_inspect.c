@@ -58,23 +58,6 @@ port_of_option(const char *word, size_t len)
 	return -1;
 }
 
-static bool
-is_word(const char *word, const char *const *list)
-{
-	for (; *list != NULL; list++)
-		if (strcmp(word, *list) == 0)
-			return true;
-	return false;
-}
-
-static const char *
-base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
 /* The program's own options only: those behind the script are the script's. */
 static int
 port_in_command(const struct conf_app *app)
@@ -88,7 +71,7 @@ port_in_command(const struct conf_app *app)
 	};
 	static const char *const verbs[] = { "run", "serve", NULL };
 
-	if (!is_word(base_name(app->command.v[0]), programs))
+	if (!str_is_one_of(str_base_name(app->command.v[0]), programs))
 		return -1;
 	for (size_t i = 1; i < app->command.n; i++) {
 		const char *word = app->command.v[i];
@@ -96,9 +79,9 @@ port_in_command(const struct conf_app *app)
 
 		if (port >= 0)
 			return port;
-		if (is_word(word, with_value))
+		if (str_is_one_of(word, with_value))
 			i++;
-		else if (*word != '-' && (i > 1 || !is_word(word, verbs)))
+		else if (*word != '-' && (i > 1 || !str_is_one_of(word, verbs)))
 			break;
 	}
 	return -1;
@@ -165,11 +148,11 @@ reads_options(const struct conf_app *app)
 	static const char *const endings[] = {
 		".js", ".mjs", ".cjs", ".ts", NULL,
 	};
-	const char *program = base_name(app->command.v[0]);
+	const char *program = str_base_name(app->command.v[0]);
 	const char *dot = strrchr(program, '.');
 
-	return is_word(program, programs) ||
-	    (dot != NULL && is_word(dot, endings));
+	return str_is_one_of(program, programs) ||
+	    (dot != NULL && str_is_one_of(dot, endings));
 }
 
 /* Where the kernel takes a port from that nobody has named (ip(7)). */
@@ -207,7 +190,7 @@ advice_inspect(const struct conf_keys *keys, const struct conf_app *app,
 	enum conf_key_id id = CONF_KEY_COMMAND;
 	bool in_env;
 	int port = advice_inspect_port(app, env, &in_env);
-	const char *key, *program = base_name(app->command.v[0]);
+	const char *key, *program = str_base_name(app->command.v[0]);
 	char number[16] = "";
 
 	if (port <= 0 || instances < 2 || (in_env && !reads_options(app)))

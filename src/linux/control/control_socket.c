@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mono.h"
+#include "base/str.h"
 #include "linux/control/control_socket.h"
 #include "linux/keeper/keeper_share.h"
 
@@ -213,14 +214,6 @@ is_bound_to(int fd, const struct sockaddr_un *sun)
 		sizeof(sun->sun_path)) == 0;
 }
 
-static const char *
-base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
 /* The directory is locked, and the socket there. */
 static int
 add_name(struct control_socket *s, const char *also, struct error *err)
@@ -233,7 +226,7 @@ add_name(struct control_socket *s, const char *also, struct error *err)
 		code = error_set(err, -ENOMEM, "out of memory");
 	if (code == 0)
 		code = clear_place(&sun, err);
-	if (code == 0 && symlink(base_name(s->path), also) < 0)
+	if (code == 0 && symlink(str_base_name(s->path), also) < 0)
 		code = error_set(err, -errno, "control socket %s: %s", also,
 		    strerror(errno));
 	if (code < 0) {
@@ -268,8 +261,8 @@ drop_name(struct control_socket *s)
 	if (s->also == NULL)
 		return;
 	n = readlink(s->also, target, sizeof(target));
-	if (n > 0 && (size_t)n == strlen(base_name(s->path)) &&
-	    memcmp(target, base_name(s->path), (size_t)n) == 0)
+	if (n > 0 && (size_t)n == strlen(str_base_name(s->path)) &&
+	    memcmp(target, str_base_name(s->path), (size_t)n) == 0)
 		(void)unlink(s->also);
 	free(s->also);
 	s->also = NULL;

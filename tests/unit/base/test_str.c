@@ -277,6 +277,21 @@ prefixes(void **state)
 	assert_false(str_starts(" unix:", "unix:"));
 }
 
+static void
+names(void **state)
+{
+	static const char *const list[] = { "node", "", NULL };
+
+	(void)state;
+	assert_true(str_is_one_of("node", list));
+	assert_true(str_is_one_of("", list));
+	assert_false(str_is_one_of("nod", list));
+	assert_false(str_is_one_of("node", list + 2));
+	assert_string_equal(str_base_name("/usr/bin/node"), "node");
+	assert_string_equal(str_base_name("node"), "node");
+	assert_string_equal(str_base_name("a/"), "");
+}
+
 int
 main(void)
 {
@@ -291,6 +306,7 @@ main(void)
 		cmocka_unit_test(strlist_copies_or_owns),
 		cmocka_unit_test(strlist_failure_sticks),
 		cmocka_unit_test(prefixes),
+		cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
