@@ -275,8 +275,8 @@ name_before(const char *path, const char *also)
 	char target[NAME_MAX + 1];
 	ssize_t n = also != NULL ? readlink(also, target, sizeof(target)) : -1;
 
-	if (n <= 0 || (size_t)n != strlen(base_name(path)) ||
-	    memcmp(target, base_name(path), (size_t)n) != 0)
+	if (n <= 0 || (size_t)n != strlen(str_base_name(path)) ||
+	    memcmp(target, str_base_name(path), (size_t)n) != 0)
 		return NULL;
 	return strdup(also);
 }
