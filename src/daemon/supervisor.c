@@ -35,7 +35,6 @@
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/loop/loop.h"
-#include "linux/process/looker.h"
 #include "linux/process/process.h"
 
 struct supervisor {
@@ -516,7 +515,6 @@ release_all(struct supervisor *sup)
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
-	looker_end();
 	hearing_close(&sup->hearing);
 	life_fini(&sup->life);
 	loop_free(sup->loop);
@@ -541,6 +539,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.ctx = &sup,
 			.signal_fd = -1,
 		},
+		.drainers = { .diag = SOCKDIAG_INIT },
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },

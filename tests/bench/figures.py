@@ -617,17 +617,9 @@ def figure_idle(bench):
 
 
 def children(pid):
-    """But for the one that looks at the others. Needs CONFIG_PROC_CHILDREN, as
-    all distributions have it."""
-    found = set()
+    """Needs CONFIG_PROC_CHILDREN, as all distributions have it."""
     pid = supervisor(pid)
-    for child in map(int, proc(pid, f"task/{pid}/children").split()):
-        try:
-            if proc(child, "comm").strip() != "clusterd-look":
-                found.add(child)
-        except FileNotFoundError:
-            pass
-    return found
+    return set(map(int, proc(pid, f"task/{pid}/children").split()))
 
 
 def replacement(pid, act):

@@ -12,20 +12,15 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/hint.h"
-#include "daemon/watch/look_at.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/looks.h"
+#include "linux/process/inspect.h"
+#include "linux/process/waiting.h"
 
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
 #define REVIEW_MS 50
-
-/* Where a look was not answered, nothing was concluded: so often in a row all is
-   looked at again, if nothing else happens. */
-#define UNSEEN_MAX 60
-#define UNSEEN_MS 50
 
 /* So often in a row nobody must be seen on a listener that a worker was told of
    before it is closed for another one. */
@@ -45,7 +40,7 @@ is_escaped(const struct adopt_review *r, const struct crew *crew,
 {
 	uint64_t last = 0;
 
-	if (orphans_look_for_crew(r->orphans, crew) != 0)
+	if (orphans_look_for_crew(r->orphans, crew))
 		return true;
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
@@ -270,11 +265,8 @@ static bool
 is_served_now(void *ctx, struct listener *l)
 {
 	const struct review_of *of = ctx;
-	const uint64_t unanswered = looker_unanswered();
 
-	/* What could not be looked at is no reason to advise anybody. */
-	return is_served(of->review, of->crew, l) &&
-	    looker_unanswered() == unanswered;
+	return is_served(of->review, of->crew, l);
 }
 
 static void
@@ -293,32 +285,29 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 	    &(struct review_of){ .review = r, .crew = crew });
 }
 
-/* Has some process of it the lane open still? 1, 0, or -errno: not seen for now. */
-static int
-has_lane(const struct worker *w, const struct lane *lane)
+/* Has no process of it the lane open any more? */
+static bool
+is_deserted(const struct worker *w, const struct lane *lane)
 {
-	const struct looker_whom whom = look_at_whom(w);
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	bool held = waiting_holds(w->pid, lane->ino, 0, 0);
 
-	return look_holds(&whom, w->pid, lane->ino, 0, 0);
+	inspect_end(&ids);
+	return !held;
 }
 
 /* Of what it has to itself: new clients go elsewhere. Returns false if there was
-   no time for all, or some could not be seen. */
+   no time for all. */
 static bool
 review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 {
 	const struct app_spec *spec = w->spec;
-	bool all = true;
-	int code;
 
 	if (!mono_before(mono_now(), end))
 		return false;
-	if (!worker_ready(w))
-		return true;
 	/* Asked once: that takes a while too. */
-	code = orphans_look_for_crew(r->orphans, w->crew);
-	if (code != 0)
-		return code > 0;
+	if (!worker_ready(w) || orphans_look_for_crew(r->orphans, w->crew))
+		return true;
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
@@ -328,9 +317,8 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 			continue;
 		if (!mono_before(mono_now(), end))
 			return false;
-		code = has_lane(w, lane);
-		all = all && code >= 0;
-		if (code != 0 || adopt_is_escaped(r->orphans, w, lane->ino))
+		if (!is_deserted(w, lane) ||
+		    adopt_is_escaped(r->orphans, w, lane->ino))
 			continue;
 		lanes_desert(lane);
 		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "
@@ -338,7 +326,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 		    "if there are any, until it binds it again",
 		    address_text(&l->bound).s);
 	}
-	return all;
+	return true;
 }
 
 static void
@@ -372,25 +360,16 @@ adopt_review_move(struct adopt_review *r, struct worker *w)
 static void
 review_crew(struct adopt_review *r, struct crew *crew)
 {
-	uint64_t unanswered;
-
 	if (!crew->review)
 		return;
 	crew->review = false;
 	if (crew->stopping)
 		return;
-	unanswered = looker_unanswered();
 	for (struct worker *w = crew->workers; w != NULL; w = w->next)
 		if (worker_ready(w))
 			adopt_hint_late(w);
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
-	if (looker_unanswered() == unanswered) {
-		crew->unseen_reviews = 0;
-	} else if (++crew->unseen_reviews < UNSEEN_MAX && !crew->review) {
-		crew->review = true;
-		loop_timer_start(r->loop, &r->timer, UNSEEN_MS);
-	}
 }
 
 static void

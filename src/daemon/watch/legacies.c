@@ -49,16 +49,14 @@ legacies_note_found(struct legacy *l)
 }
 
 void
-legacies_drop(struct legacies *all, size_t n)
+legacies_drop(struct legacies *all)
 {
 	struct legacy **p = &all->first;
 
-	/* The latest come first. */
 	while (*p != NULL) {
 		struct legacy *l = *p;
 
-		if (l->found || n > 0) {
-			n -= n > 0 && !l->found;
+		if (l->found) {
 			p = &l->next;
 			continue;
 		}
@@ -72,5 +70,5 @@ void
 legacies_free(struct legacies *all)
 {
 	legacies_begin(all);
-	legacies_drop(all, 0);
+	legacies_drop(all);
 }

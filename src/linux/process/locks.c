@@ -93,13 +93,8 @@ descends(pid_t pid, pid_t leader)
 
 /* ---- of open files ---- */
 
-struct of_tree {
-	pid_t leader;
-	struct mono until;
-};
-
 struct search {
-	struct mono until;
+	const struct locks *locks;
 	pid_t pid;		/* the process at hand */
 	bool found;
 	pid_t todo[PROCESSES_MAX];
@@ -109,7 +104,7 @@ struct search {
 static bool
 is_late(struct search *s)
 {
-	s->found = s->found || !mono_before(mono_now(), s->until);
+	s->found = s->found || !mono_before(mono_now(), s->locks->until);
 	return s->found;
 }
 
@@ -156,15 +151,11 @@ look_at_thread(void *ctx, pid_t tid)
 	return !s->found;
 }
 
-static int
-do_open_files(const void *arg, void *ret, struct looker_fds *fds)
+static bool
+has_open_one(const struct locks *l, pid_t leader)
 {
-	const struct of_tree *of = arg;
-	struct search s = {
-		.until = of->until, .todo = { of->leader }, .n_todo = 1,
-	};
+	struct search s = { .locks = l, .todo = { leader }, .n_todo = 1 };
 
-	(void)fds;
 	/* todo grows while we walk along it. */
 	for (size_t i = 0; i < s.n_todo && !s.found; i++) {
 		s.pid = s.todo[i];
@@ -172,30 +163,14 @@ do_open_files(const void *arg, void *ret, struct looker_fds *fds)
 		if (!s.found)
 			inspect_each_thread(s.pid, look_at_thread, &s);
 	}
-	*(bool *)ret = s.found;
-	return 0;
-}
-
-/* Also where nobody can say. */
-static bool
-has_open_one(const struct locks *l, const struct looker_whom *whom)
-{
-	const struct of_tree of = { .leader = whom->pid, .until = l->until };
-	bool found = true;
-
-	if (mono_before(mono_now(), l->until))
-		(void)looker_ask(whom, &(struct looker_question){
-		    .fn = do_open_files, .arg = &of, .arg_len = sizeof(of),
-		    .ret = &found, .ret_len = sizeof(found), .once = true,
-		});
-	return found;
+	return s.found;
 }
 
 bool
-locks_held(const struct locks *l, const struct looker_whom *whom)
+locks_held(const struct locks *l, pid_t leader)
 {
 	for (size_t i = 0; i < l->n; i++)
-		if (descends(l->pids[i], whom->pid))
+		if (descends(l->pids[i], leader))
 			return true;
-	return l->ofd && has_open_one(l, whom);
+	return l->ofd && has_open_one(l, leader);
 }

@@ -1,15 +1,15 @@
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "linux/process/helper.h"
 #include "linux/socket/epoll_enter.h"
 
 /* epoll_ctl(2) waits for who uses the instance, which is the worker. */
@@ -17,31 +17,33 @@
 
 /* Until it has ended; one that is held up is killed. */
 static int
-await(int pidfd)
+await(pid_t pid)
 {
-	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+	struct pollfd end = {
+		.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN,
+	};
 	siginfo_t info = { .si_status = 1 };
 
-	if (poll(&end, 1, AWAIT_MS) != 1 || waitid(P_PIDFD, (id_t)pidfd,
-	    &info, WEXITED | WNOHANG | WNOWAIT) < 0)
-		helper_kill(pidfd);
+	if (poll(&end, 1, AWAIT_MS) != 1 ||
+	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		(void)kill(pid, SIGKILL);
 	fd_close(&end.fd);
-	return info.si_pid != 0 && info.si_status == 0 ? 0 : -ECANCELED;
+	return info.si_pid == pid && info.si_status == 0 ? 0 : -ECANCELED;
 }
 
-struct entering {
-	const struct epoll_entry *entries;
-	size_t n;
-	int fd;
-};
-
-static void
-enter(void *ctx)
+int
+epoll_enter(const struct epoll_entry *entries, size_t n, int fd)
 {
-	const struct entering *x = ctx;
+	pid_t parent = getpid();
+	pid_t pid = fork();
 
-	for (size_t i = 0; i < x->n; i++) {
-		const struct epoll_entry *e = &x->entries[i];
+	if (pid != 0)
+		return pid < 0 ? -errno : await(pid);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(1);
+	for (size_t i = 0; i < n; i++) {
+		const struct epoll_entry *e = &entries[i];
 		struct epoll_event event = {
 			.events = e->events, .data.u64 = e->data,
 		};
@@ -52,38 +54,11 @@ enter(void *ctx)
 		   later entry needs: what stood there comes back after. */
 		int saved = fcntl(number, F_DUPFD_CLOEXEC, number + 1);
 
-		if (epoll < 0 || dup2(x->fd, number) != number ||
+		if (epoll < 0 || dup2(fd, number) != number ||
 		    epoll_ctl(epoll, EPOLL_CTL_ADD, number, &event) < 0)
 			_exit(1);
 		if (saved >= 0)
 			(void)dup2(saved, number);
 	}
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	int x = *(const int *)a, y = *(const int *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* One that sleeps there for ever keeps nothing open but these. */
-int
-epoll_enter(const struct epoll_entry *entries, size_t n, int fd)
-{
-	struct entering x = { .entries = entries, .n = n, .fd = fd };
-	int keep[EPOLL_ENTRIES_MAX + 1];
-	size_t n_keep = 0;
-	pid_t pid;
-	int pidfd;
-
-	if (n > EPOLL_ENTRIES_MAX)
-		return -E2BIG;
-	keep[n_keep++] = fd;
-	for (size_t i = 0; i < n; i++)
-		keep[n_keep++] = entries[i].epoll;
-	qsort(keep, n_keep, sizeof(keep[0]), compare);
-	pidfd = helper_start(enter, &x, keep, n_keep, &pid);
-	return pidfd < 0 ? pidfd : await(pidfd);
+	_exit(0);
 }
