@@ -102,16 +102,23 @@ def probe(*arguments, program=None):
     return shlex.join([program or PROBE, *map(str, arguments)])
 
 
+_drawn = set()
+
+
 def free_port(kind=socket.SOCK_STREAM):
-    """A port that nobody has now, outside the range that port 0 draws from."""
+    """A port that nobody has now, outside the range that port 0 draws from,
+    and never one twice: nobody may have bound the first yet."""
     while True:
         port = random.SystemRandom().randrange(10000, 32000)
+        if port in _drawn:
+            continue
         with socket.socket(socket.AF_INET6, kind) as s6, \
                 socket.socket(socket.AF_INET, kind) as s4:
             try:
                 s6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 s6.bind(("::", port))
                 s4.bind(("0.0.0.0", port))
+                _drawn.add(port)
                 return port
             except OSError as e:
                 if e.errno != errno.EADDRINUSE:
