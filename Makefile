@@ -377,7 +377,7 @@ check-asan: $(WORKERS)
 ## check-valgrind: a choice of the end-to-end tests with clusterd under valgrind
 check-valgrind: all $(WORKERS)
 	CLUSTERD=$(B)/clusterd $(E2E_PROGRAMS) CLUSTERD_TEST_SLOW=5 \
-	    CLUSTERD_WRAP='$(VALGRIND)' $(call pytest,-m valgrind)
+	    CLUSTERD_FORK=1 CLUSTERD_WRAP='$(VALGRIND)' $(call pytest,-m valgrind)
 
 ## check-clang: all compiled by clang; a warning is an error
 check-clang:

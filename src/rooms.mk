@@ -39,7 +39,7 @@ linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
 linux/ledger	= linux/socket
 linux/control	= linux/file linux/keeper
-linux/child	= linux/file linux/loop linux/keeper
+linux/child	= linux/file linux/loop linux/keeper linux/process
 linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 

@@ -815,7 +815,8 @@ class Box:
 
     def environment(self, env=None):
         keep = {k: v for k, v in os.environ.items()
-                if k in ("PATH", "HOME", "USER", "LANG", "TERM")
+                if k in ("PATH", "HOME", "USER", "LANG", "TERM",
+                         "CLUSTERD_FORK")
                 or k.endswith("SAN_OPTIONS")}
         # The control socket: a test may kill clusterd, which then leaves it.
         keep["RUNTIME_DIRECTORY"] = self.dir

@@ -91,6 +91,7 @@ leader_forget(struct worker *w)
 	struct leader *l = w->leader;
 
 	close_report(l);
+	spawn_room_free(&l->room);
 	leave_streams(l);
 	notify_close(w);
 	adopt_end(w);
@@ -150,6 +151,7 @@ leader_read_report(struct worker *w)
 			break;
 		case SPAWN_REPORT_EXECUTED:
 			close_report(l);
+			spawn_room_free(&l->room);
 			w->crew->executed = l->executed = true;
 			w->identity = process_identity(w->pid);
 			worker_post(w, WORKER_EV_EXECUTED);
@@ -303,7 +305,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		code = open_stream(w, OUT_STREAM_STDERR, env->err_path,
 		    &plan.err_fd, &ends[1], err);
 	if (code == 0)
-		code = spawn(&plan, &w->pid, &l->report);
+		code = spawn(&plan, &l->room, &w->pid, &l->report);
 	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);

@@ -27,11 +27,12 @@ struct leader {
 	bool late;		/* in the list of those whose delay is over … */
 	TAILQ_ENTRY(leader) late_link;	/* … and who had no time yet */
 
-	/* From fork to exec, by leader.c: */
+	/* From birth to exec, by leader.c: */
 	int report;			/* the exec's pipe; -1: no more */
 	loop_handle report_handle;
 	bool exec_failed;
 	struct spawn_failure failure;	/* … in this way */
+	struct spawn_room room;		/* until it is executed or ended */
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 };
 
