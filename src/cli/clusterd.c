@@ -380,6 +380,12 @@ begin(const struct options *o, const struct place *place, int argc,
 	setup.binary = binary = find_binary(argv[0]);
 	status = keeper_run(&setup);
 	free(binary);
+	if (status == KEEPER_NONE) {
+		/* Workers die with us. */
+		r.ledger = NULL;
+		fd_close(&fd);
+		return run(&r);
+	}
 	return status;
 }
 

@@ -571,6 +571,9 @@ supervisor_run(const struct supervisor_setup *setup)
 
 		log_error("%s", error_text(&err));
 		error_clear(&err);
+		/* Workers have it, of whom nobody knows. */
+		if (sup.listeners.lost > 0)
+			keeper_left_is_spoilt();
 		kept = sup;
 		return status;
 	}

@@ -187,8 +187,14 @@ def is_alive(pid):
 
 
 def is_supervisor(pid):
-    """The child of the keeper that does all the work."""
-    return read_proc(pid, "comm") == b"clusterd-super\n"
+    """The child of the keeper that does all the work; and not what one that was
+    killed had just forked."""
+    if read_proc(pid, "comm") != b"clusterd-super\n":
+        return False
+    try:
+        return os.getpgid(int(pid)) == int(pid)
+    except ProcessLookupError:
+        return False
 
 
 def children_of(pid):

@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
 
 int
 life_init(struct life *life, struct error *err)
@@ -58,7 +61,8 @@ life_raise_nofile(struct life *life)
 {
 	struct rlimit most;
 
-	if (getrlimit(RLIMIT_NOFILE, &life->nofile) < 0)
+	if (!keeper_nofile(&life->nofile) &&
+	    getrlimit(RLIMIT_NOFILE, &life->nofile) < 0)
 		life->nofile = (struct rlimit){ 1024, 4096 };
 	most = life->nofile;
 	most.rlim_cur = most.rlim_max;

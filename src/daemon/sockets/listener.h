@@ -248,6 +248,7 @@ struct listeners {
 	struct balancing balancing;
 	bool running;		/* nothing may take long any more */
 	struct ledger *ledger;	/* in which they stand; NULL: in none */
+	size_t lost;		/* listener_again: of the supervisor before */
 	/* listeners_on_news(), or NULL: */
 	void (*tell)(void *ctx, struct listener *listener);
 	void *tell_ctx;

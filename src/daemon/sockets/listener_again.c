@@ -294,6 +294,7 @@ listener_again_all(struct listeners *ls, struct descriptors *left)
 
 	if (ls->ledger != NULL)
 		lost = take_over_all(ls, left);
+	ls->lost = lost;
 	if (lost > 0)
 		log_warning("%zu of the listeners of the supervisor before "
 		    "cannot be taken over, those who waited there are lost",

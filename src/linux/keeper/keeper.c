@@ -15,24 +15,22 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mono.h"
+#include "core/ledger/ledger.h"
 #include "core/names/signal_name.h"
 #include "linux/keeper/background.h"
 #include "linux/keeper/keeper.h"
 #include "linux/keeper/keeper_clear.h"
+#include "linux/keeper/keeper_pace.h"
 #include "linux/keeper/keeper_page.h"
+#include "linux/keeper/keeper_post.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/keeper/keeper_state.h"
 #include "linux/keeper/keeper_upgrade.h"
 #include "linux/keeper/keeper_words.h"
 #include "linux/keeper/title.h"
+#include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/process.h"
-
-/* Of those that die without having come up. */
-#define DEATHS		5
-#define DEATHS_MS	10000
-#define GAP_MS		100
-#define GAP_MAX_MS	10000
 
 /* For what is left to die, before the next one starts all the same; and where it
    is not ours to kill. */
@@ -62,20 +60,12 @@ static struct {
 	bool clearing;		/* of what is left of the last one */
 	struct mono clear_by;
 	struct mono next;	/* when the next is to be started */
-	unsigned deaths;	/* in a row, none of which had come up */
-	struct mono died[DEATHS];
-	bool slow;		/* so many that it was said */
+	struct keeper_pace pace;
+	bool forkless;		/* no process was to be had for it */
+	bool last;		/* it is to stop all; there is no other */
 } k;
 
 /* ---- what the supervisor asks for ---- */
-
-static void
-wake(void)
-{
-	const uint64_t one = 1;
-
-	(void)!write(k.page->wake_fd, &one, sizeof(one));
-}
 
 static void
 send_mail(void)
@@ -88,7 +78,7 @@ send_mail(void)
 	    MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&p->mail_to,
 	    p->mail_to_len) < 0 ? errno : 0;
 	__atomic_store_n(&p->mail, KEEPER_DONE, __ATOMIC_RELEASE);
-	wake();
+	keeper_post_wake();
 }
 
 /* ---- the child ---- */
@@ -120,6 +110,74 @@ after(int ms)
 	return mono_add_ms(mono_now(), ms);
 }
 
+/* Of what is the next one's nothing is. */
+static void
+begin_to_clear(void)
+{
+	bool spares = k.page->spares && k.setup->ledger == NULL;
+
+	k.clearing = k.stops || k.setup->ledger == NULL;
+	k.clear_by = after(spares ? SPARE_MS : CLEAR_MS);
+}
+
+static void
+end_with(int status)
+{
+	k.over = true;
+	k.status = status;
+}
+
+/* Not for now; or never, where the kernel, or a filter of system calls, has none that
+   shares our descriptors. */
+static void
+no_supervisor(int err)
+{
+	bool never = err != EAGAIN && err != ENOMEM;
+
+	k.forkless = true;
+	k.next = after(FORK_MS);
+	if (k.first && never && k.page->ready_fd < 0) {
+		log_warning("there is no keeper: clone: %s", strerror(err));
+		end_with(KEEPER_NONE);
+		return;
+	}
+	log_error("cannot start the supervisor: %s", strerror(err));
+	if (!k.last)
+		return;
+	k.stops = true;
+	k.status = 1;
+	begin_to_clear();
+}
+
+/* What the last one has left of it may be of no use. */
+static bool
+ledger_is_spoilt(void)
+{
+	struct ledger now;
+
+	if (k.setup->ledger == NULL)
+		return false;
+	return k.page->spoilt || ledger_open(&now, k.setup->ledger->memory,
+	    k.setup->ledger->size, NULL) < 0;
+}
+
+/* Nobody would know what workers and sockets there are, and yet they would have the
+   ports: all is begun anew. Returns whether there is something to wait for. */
+static bool
+begin_all_anew(void)
+{
+	if (k.first || !ledger_is_spoilt())
+		return false;
+	log_follow(&k.page->log);
+	log_error("the ledger is spoilt: killing what is left, and starting "
+	    "all anew");
+	ledger_memory_renew(k.setup->ledger);
+	k.page->spares = k.page->spoilt = false;
+	k.clearing = true;
+	k.clear_by = after(CLEAR_MS);
+	return true;
+}
+
 /* Returns whether we are the child. */
 static bool
 start_supervisor(void)
@@ -134,16 +192,19 @@ start_supervisor(void)
 	page->spares = page->spares && k.setup->ledger != NULL;
 	page->listens = KEEPER_IDLE;
 	page->mail = KEEPER_IDLE;
+	/* Of one that was about to ask for an upgrade. */
+	if (page->upgrade == KEEPER_IDLE)
+		fd_close(&page->asker_fd);
 	log_follow(&page->log);
 	/* fork(2), but for the table of descriptors. */
 	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0)
 		return true;
 	if (pid < 0) {
-		log_error("cannot start the supervisor: %s", strerror(errno));
-		k.next = after(FORK_MS);
+		no_supervisor(errno);
 		return false;
 	}
+	k.forkless = false;
 	/* Whichever of the two is first. */
 	(void)setpgid(pid, pid);
 	k.supervisor = pid;
@@ -152,38 +213,15 @@ start_supervisor(void)
 	return false;
 }
 
-static void
-end_with(int status)
-{
-	k.over = true;
-	k.status = status;
-}
-
 /* In how many milliseconds the next one is to be started; -1: not at all. */
 static int
 judge_death(void)
 {
-	struct mono now = mono_now(), oldest;
-	int ms = GAP_MS;
+	struct mono now = mono_now();
+	int ms = keeper_pace_death(&k.pace, k.page->up,
+	    mono_ms_between(k.started, now), now);
 
-	if (k.page->up) {
-		k.deaths = 0;
-		k.slow = false;
-		return 0;
-	}
-	k.died[k.deaths++ % DEATHS] = now;
-	if (k.deaths >= DEATHS) {
-		oldest = k.died[k.deaths % DEATHS];
-		if (mono_ms_between(oldest, now) <= DEATHS_MS)
-			k.slow = true;
-	}
-	if (k.slow)
-		return k.has_been_up ? GAP_MAX_MS : -1;
-	if (k.deaths == 1)
-		return 0;
-	for (unsigned i = 2; i < k.deaths && ms < GAP_MAX_MS; i++)
-		ms *= 2;
-	return ms < GAP_MAX_MS ? ms : GAP_MAX_MS;
+	return k.pace.slow && !k.has_been_up ? -1 : ms;
 }
 
 static void
@@ -202,20 +240,10 @@ tell_death(pid_t pid, int ms, bool was_slow)
 	    sizeof(lived));
 	log_error("supervisor pid %d: %s after %s, %s", (int)pid,
 	    k.page->death, lived, what);
-	if (k.slow && !was_slow && ms > 0)
+	if (k.pace.slow && !was_slow && ms > 0)
 		log_error("%d supervisors have died in %d s without coming "
-		    "up: trying again every %d s", DEATHS, DEATHS_MS / 1000,
-		    ms / 1000);
-}
-
-/* Of what is the next one's nothing is. */
-static void
-begin_to_clear(void)
-{
-	bool spares = k.page->spares && k.setup->ledger == NULL;
-
-	k.clearing = k.stops || k.setup->ledger == NULL;
-	k.clear_by = after(spares ? SPARE_MS : CLEAR_MS);
+		    "up: trying again every %d s", KEEPER_PACE_DEATHS,
+		    KEEPER_PACE_WITHIN_MS / 1000, ms / 1000);
 }
 
 /* It has stopped its workers, unless it could not even begin. */
@@ -248,7 +276,7 @@ took_for_upgrade(int status)
 static void
 supervisor_died(pid_t pid, int status)
 {
-	bool was_slow = k.slow;
+	bool was_slow = k.pace.slow;
 	int ms;
 
 	k.supervisor = 0;
@@ -263,7 +291,7 @@ supervisor_died(pid_t pid, int status)
 		supervisor_ended(WEXITSTATUS(status));
 		return;
 	}
-	k.stops = k.page->stopping;
+	k.stops = k.page->stopping || k.last;
 	k.first = false;
 	k.page->restarts++;
 	keeper_words_cause(status, k.page->death, sizeof(k.page->death));
@@ -292,23 +320,10 @@ clear(void)
 static void
 tell_reaped(pid_t pid, int status)
 {
-	struct keeper_page *p = k.page;
-
 	if (keeper_upgrade_reaped(pid, status) || keeper_reaped(pid) ||
 	    k.stops || k.setup->ledger == NULL)
 		return;
-	p->deaths[p->died % KEEPER_DEATHS] = (struct keeper_death){
-		.pid = pid, .status = status,
-	};
-	__atomic_store_n(&p->died, p->died + 1, __ATOMIC_RELEASE);
-	wake();
-}
-
-static bool
-has_room(void)
-{
-	return k.stops || k.page->died - __atomic_load_n(&k.page->buried,
-	    __ATOMIC_ACQUIRE) < KEEPER_DEATHS;
+	keeper_post_death(pid, status);
 }
 
 static void
@@ -321,7 +336,8 @@ reap(void)
 	if (k.supervisor != 0 &&
 	    waitpid(k.supervisor, &status, WNOHANG) == k.supervisor)
 		supervisor_died(k.supervisor, status);
-	while (has_room() && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((k.stops || keeper_post_has_room()) &&
+	    (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == k.supervisor)
 			supervisor_died(pid, status);
 		else
@@ -341,7 +357,7 @@ do_listen(void)
 	p->listen_code = listen(p->listen_fd, p->listen_backlog) < 0 ? -errno :
 	    0;
 	__atomic_store_n(&p->listens, KEEPER_DONE, __ATOMIC_RELEASE);
-	wake();
+	keeper_post_wake();
 }
 
 static void
@@ -389,41 +405,21 @@ die_of(int signo)
 	end_with(1);
 }
 
-static bool
-has_same(const struct keeper_signal *s)
-{
-	const struct keeper_page *p = k.page;
-	unsigned taken = __atomic_load_n(&p->taken, __ATOMIC_ACQUIRE);
-
-	for (unsigned i = taken; i != p->put; i++)
-		if (p->signals[i % KEEPER_SIGNALS].signo == s->signo)
-			return true;
-	return false;
-}
-
-/* As the kernel does with those that are blocked: of two there is one, but here
-   only where there is no room for both. */
+/* A supervisor is due only later. One that is up once could stop all as it should be,
+   or read a file that has been mended: that one is tried at once. */
 static void
-pass_on(const struct keeper_signal *s)
+hear_alone(void *ctx, int signo, int pid, bool hangup)
 {
-	struct keeper_page *p = k.page;
-	unsigned taken = __atomic_load_n(&p->taken, __ATOMIC_ACQUIRE);
+	const struct keeper_signal *s = ctx;
 
-	if (p->put - taken >= KEEPER_SIGNALS - 8 && has_same(s))
-		return;
-	if (p->put - taken == KEEPER_SIGNALS)
-		return;
-	p->signals[p->put % KEEPER_SIGNALS] = *s;
-	__atomic_store_n(&p->put, p->put + 1, __ATOMIC_RELEASE);
-	wake();
-}
-
-/* There is no supervisor that would stop anything. */
-static void
-stop_alone(void *ctx, int signo, int pid, bool hangup)
-{
-	(void)ctx;
 	(void)pid;
+	if (k.has_been_up && k.setup->ledger != NULL && !k.clearing &&
+	    !k.last) {
+		keeper_post_signal(s);
+		k.last = hangup || stops(signo);
+		k.next = mono_now();
+		return;
+	}
 	if (!hangup && !stops(signo))
 		return;
 	log_follow(&k.page->log);
@@ -439,13 +435,13 @@ static bool
 next_is_due(void)
 {
 	return k.setup->ledger != NULL && !k.stops && !k.clearing &&
-	    k.deaths <= 1;
+	    !k.forkless && k.pace.deaths <= 1;
 }
 
 static void
 take(const siginfo_t *info)
 {
-	const struct keeper_signal s = {
+	struct keeper_signal s = {
 		.signo = info->si_signo, .code = info->si_code,
 		.pid = info->si_pid,
 	};
@@ -456,12 +452,12 @@ take(const siginfo_t *info)
 		do_asked();
 	else if (k.supervisor == 0 && !next_is_due() &&
 	    (stops(s.signo) || s.signo == SIGHUP))
-		signals_give(s.signo, s.code, s.pid, stop_alone, NULL);
+		signals_give(s.signo, s.code, s.pid, hear_alone, &s);
 	else if (k.first && k.page->pid != 1 && stops(s.signo) &&
 	    !__atomic_load_n(&k.page->takes_signals, __ATOMIC_ACQUIRE))
 		die_of(s.signo);
 	else
-		pass_on(&s);
+		keeper_post_signal(&s);
 }
 
 static struct mono
@@ -498,6 +494,13 @@ sleep_once(void)
 		take(&info);
 }
 
+static bool
+next_is_late(void)
+{
+	return k.supervisor == 0 && !k.clearing &&
+	    !mono_before(mono_now(), k.next);
+}
+
 /* Returns whether we are the child. */
 static bool
 turn(void)
@@ -506,9 +509,12 @@ turn(void)
 		clear();
 	if (!k.over && keeper_upgrade_look(k.stops))
 		keeper_upgrade_become(k.has_been_up);
-	if (!k.over && k.supervisor == 0 && !k.clearing &&
-	    !mono_before(mono_now(), k.next) && start_supervisor())
-		return true;
+	if (!k.over && next_is_late()) {
+		if (begin_all_anew())
+			return false;
+		if (start_supervisor())
+			return true;
+	}
 	if (!k.over)
 		sleep_once();
 	return false;
@@ -559,6 +565,11 @@ go_on(const struct keeper_setup *setup)
 	signals_began(&h.signals);
 	begin_signals();
 	keeper_upgrade_init(setup->argv, &k.supervisor, &h);
+	/* It was spoilt. */
+	if (setup->ledger == NULL) {
+		k.page->spares = false;
+		begin_to_clear();
+	}
 	/* Who has died in between. */
 	reap();
 	return 0;
@@ -571,6 +582,10 @@ keeper_run(const struct keeper_setup *setup)
 
 	k.setup = setup;
 	code = setup->state_fd >= 0 ? go_on(setup) : begin_anew(setup);
+	if (code < 0 && setup->state_fd < 0 && setup->ready_fd < 0) {
+		log_warning("there is no keeper: %s", strerror(-code));
+		return KEEPER_NONE;
+	}
 	if (code < 0) {
 		log_error("cannot begin: %s", strerror(-code));
 		return 1;
@@ -579,5 +594,7 @@ keeper_run(const struct keeper_setup *setup)
 	while (!k.over)
 		if (turn())
 			return be_supervisor();
+	if (k.status == KEEPER_NONE)
+		keeper_page_close();
 	return k.status;
 }

@@ -29,6 +29,10 @@ struct keeper_setup {
 	int state_fd;		/* of keeper_state_fd(); -1: none */
 };
 
+/* There is none: a kernel, or a filter of system calls, does not let us have a child
+   that shares our descriptors, or what we would share with it. */
+#define KEEPER_NONE	(-1)
+
 /*
  * Returns in both processes: in the child what supervise() has returned, in the
  * keeper the status that the program ends with. A supervisor that exits ends the
@@ -39,7 +43,8 @@ struct keeper_setup {
  * 1. With `state_fd` it goes on where the program before was, in this process;
  * keeper_share.h says how that is asked for. Workers outlive a supervisor that another one comes after; the keeper reaps them
  * then, and tells of it (keeper_share.h). A signal that stops, during the first
- * start, ends it as if it were not handled, but not process 1.
+ * start, ends it as if it were not handled, but not process 1. KEEPER_NONE, as the log
+ * says: nothing has begun, and everything is as it was.
  */
 int keeper_run(const struct keeper_setup *setup);
 

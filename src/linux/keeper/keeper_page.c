@@ -1,5 +1,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -84,6 +85,20 @@ new_page(void)
 	return p != MAP_FAILED ? p : NULL;
 }
 
+/* The table of descriptors is one, and the supervisor's needs; so has the limit to be,
+   of those who begin with what another one has left. */
+static void
+raise_nofile(struct rlimit *ret_before)
+{
+	struct rlimit most;
+
+	if (getrlimit(RLIMIT_NOFILE, ret_before) < 0)
+		*ret_before = (struct rlimit){ 1024, 4096 };
+	most = *ret_before;
+	most.rlim_cur = most.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &most);
+}
+
 int
 keeper_page_open(void)
 {
@@ -106,8 +121,21 @@ keeper_page_open(void)
 		(void)munmap(p, sizeof(*p));
 		return code;
 	}
+	raise_nofile(&p->nofile);
 	page = p;
 	return 0;
+}
+
+void
+keeper_page_close(void)
+{
+	(void)setrlimit(RLIMIT_NOFILE, &page->nofile);
+	fd_close(&page->wake_fd);
+	(void)munmap(page, sizeof(*page));
+	free(own);
+	page = NULL;
+	own = NULL;
+	n_own = 0;
 }
 
 /* ---- from one program to the next ---- */

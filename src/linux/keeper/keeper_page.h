@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -48,6 +49,7 @@ struct keeper_page {
 	pid_t pid;
 	int wake_fd;
 	int ready_fd;		/* -1: nobody waits in the foreground */
+	struct rlimit nofile;	/* as we were started with */
 	unsigned restarts;
 	unsigned upgrades;	/* supervisors that made place for a file's */
 	char death[64];		/* of the last one */
@@ -68,6 +70,7 @@ struct keeper_page {
 	bool up;
 	bool begun;		/* it has taken over, or started all */
 	bool stopping;
+	bool spoilt;		/* what is left is of no use */
 	bool spares;
 	enum keeper_asked listens;
 	int listen_fd;
@@ -95,6 +98,9 @@ struct keeper_page {
 /* Make the pages and the wake-up, and note which descriptors are open. -errno;
    there is no keeper then. They stay until the end of the process. */
 int keeper_page_open(void);
+
+/* There is to be no keeper after all. */
+void keeper_page_close(void);
 
 /* The same, as another program has left it to us in that file, and to the next
    one: what is open. Both -errno. */

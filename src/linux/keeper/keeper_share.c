@@ -35,6 +35,16 @@ keeper_is_gone(void)
 	return p != NULL && getppid() != p->pid;
 }
 
+bool
+keeper_nofile(struct rlimit *ret)
+{
+	const struct keeper_page *p = keeper_page();
+
+	if (p != NULL)
+		*ret = p->nofile;
+	return p != NULL;
+}
+
 unsigned
 keeper_supervisor(void)
 {
@@ -141,7 +151,8 @@ keeper_read_deaths(void (*fn)(void *ctx, pid_t pid,
 	while (p->buried != __atomic_load_n(&p->died, __ATOMIC_ACQUIRE)) {
 		struct keeper_death d = p->deaths[p->buried % KEEPER_DEATHS];
 
-		full |= p->died - p->buried == KEEPER_DEATHS;
+		/* It may have stopped at what it saw a moment ago. */
+		full |= p->died - p->buried >= KEEPER_DEATHS / 2;
 		(void)keeper_reaped(d.pid);
 		fn(ctx, d.pid, status_of(d.status));
 		__atomic_store_n(&p->buried, p->buried + 1, __ATOMIC_RELEASE);
@@ -250,6 +261,13 @@ keeper_upgrade_failure(void)
 	memcpy(words, p->upgrade_words, sizeof(words));
 	__atomic_store_n(&p->upgrade, KEEPER_IDLE, __ATOMIC_RELEASE);
 	return words;
+}
+
+void
+keeper_left_is_spoilt(void)
+{
+	if (keeper_page() != NULL)
+		keeper_page()->spoilt = true;
 }
 
 void

@@ -19,6 +19,11 @@ pid_t keeper_pid(void);
 /* It was there, and has died: everything is to be stopped. */
 bool keeper_is_gone(void);
 
+/* RLIMIT_NOFILE as the program was started with: the keeper has raised its own, which
+   is ours. False: there is none. */
+struct rlimit;
+bool keeper_nofile(struct rlimit *ret);
+
 /* Whatever it has for us, we are to look at it again. */
 void keeper_look_again(void);
 
@@ -80,6 +85,10 @@ void keeper_yield(void);
 
 /* It did not come to that: why. NULL: that is not so; it is told once. */
 const char *keeper_upgrade_failure(void);
+
+/* What was left cannot be taken over, and is in the way: with our end the keeper kills
+   it, and the next one begins anew. */
+void keeper_left_is_spoilt(void);
 
 /* A stop was asked for, or all has come to its end: nobody is to be started again. A
    start that fails is not that. */

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "linux/keeper/keeper_page.h"
+#include "linux/keeper/keeper_post.h"
 #include "linux/keeper/keeper_upgrade.h"
 
 /* For what the file has to say, and for its supervisor to begin. */
@@ -46,14 +47,6 @@ static struct {
 } u = { .out = -1, .binary = -1, .back = -1 };
 
 /* ---- the answer ---- */
-
-static void
-wake(void)
-{
-	const uint64_t one = 1;
-
-	(void)!write(keeper_page()->wake_fd, &one, sizeof(one));
-}
 
 /* It has no longer a supervisor that would say it. */
 static void
@@ -108,7 +101,7 @@ refuse(const char *fmt, ...)
 	if (*u.supervisor != 0 && p->asked_by == *u.supervisor) {
 		fd_close(&p->asker_fd);
 		__atomic_store_n(&p->upgrade, KEEPER_DONE, __ATOMIC_RELEASE);
-		wake();
+		keeper_post_wake();
 	} else {
 		answer("error failed upgrade: ", p->upgrade_words);
 	}
@@ -187,7 +180,7 @@ replace(void)
 	u.state = REPLACING;
 	u.by = mono_add_ms(mono_now(), YIELD_MS);
 	__atomic_store_n(&keeper_page()->yield, true, __ATOMIC_RELEASE);
-	wake();
+	keeper_post_wake();
 }
 
 static void

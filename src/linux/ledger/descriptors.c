@@ -48,7 +48,10 @@ list_by_proc(DIR *dir, bool (*but)(int fd), struct descriptors *d)
 	return code;
 }
 
-/* Where there is no /proc. */
+/* The kernel gives the lowest number that is free. */
+#define GAP	(1L << 20)
+
+/* Where there is no /proc. The limit may be beyond all bounds. */
 static int
 list_by_number(bool (*but)(int fd), struct descriptors *d)
 {
@@ -56,9 +59,15 @@ list_by_number(bool (*but)(int fd), struct descriptors *d)
 	size_t room = 0;
 	int code = 0;
 
-	for (int fd = FIRST; code == 0 && fd < end; fd++)
-		if (fcntl(fd, F_GETFD) >= 0 && (but == NULL || !but(fd)))
+	long last = FIRST;
+
+	for (int fd = FIRST; code == 0 && fd < end && fd < last + GAP; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			continue;
+		last = fd;
+		if (but == NULL || !but(fd))
 			code = add(d, &room, fd);
+	}
 	return code;
 }
 

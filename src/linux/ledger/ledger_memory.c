@@ -77,3 +77,13 @@ ledger_memory_new(struct ledger *ret, int *ret_fd, struct error *err)
 	*ret_fd = fd_take(&fd);
 	return 0;
 }
+
+void
+ledger_memory_renew(const struct ledger *ledger)
+{
+	struct ledger renewed;
+
+	if (madvise(ledger->memory, ledger->size, MADV_REMOVE) < 0)
+		memset(ledger->memory, 0, ledger->size);
+	ledger_format(&renewed, ledger->memory);
+}

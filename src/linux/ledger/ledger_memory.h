@@ -24,4 +24,7 @@ int ledger_memory_new(struct ledger *ret_ledger, int *ret_fd,
 /* The one of such a file, after an exec. -errno with words, also as ledger_open(). */
 int ledger_memory_open(int fd, struct ledger *ret_ledger, struct error *err);
 
+/* All that is in it is spoilt: from now on it is a new one. */
+void ledger_memory_renew(const struct ledger *ledger);
+
 #endif

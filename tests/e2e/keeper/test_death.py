@@ -364,5 +364,6 @@ def test_killed_all_the_time(box):
         except OSError:
             return False
     wait_until(answers, "it serves", 20)
-    assert len(children_of(d.keeper)) == 3
+    wait_until(lambda: len(children_of(d.keeper)) == 3,
+               "a supervisor, and no more than two workers", 20)
     d.stop()
