@@ -41,6 +41,7 @@ read_all(const struct ledger *l)
 	struct ledger_conf conf;
 	struct ledger_call call;
 	struct ledger_program program;
+	struct ledger_count count;
 
 	for (uint32_t i = 0; i < ledger_end(l, LEDGER_LISTENER); i++)
 		if (ledger_get_listener(l, i, &listener) == 1)
@@ -60,6 +61,9 @@ read_all(const struct ledger *l)
 	for (uint32_t i = 0; i < ledger_end(l, LEDGER_CALL); i++)
 		if (ledger_get_call(l, i, &call) == 1)
 			CHECK(call.tid > 0);
+	if (ledger_get_count(l, &count) == 1)
+		for (int i = 0; i < LEDGER_COUNT_FDS; i++)
+			CHECK(count.fds[i] >= 3);
 	if (ledger_get_program(l, &program) == 1)
 		CHECK(strnlen(program.notify_path,
 		    sizeof(program.notify_path)) < sizeof(program.notify_path));

@@ -66,6 +66,7 @@ static const struct {
 	[LEDGER_PROGRAM] = { sizeof(struct ledger_program), 1 },
 	[LEDGER_CONF] = { sizeof(struct ledger_conf), CONFS },
 	[LEDGER_CALL] = { sizeof(struct ledger_call), CALLS },
+	[LEDGER_COUNT] = { sizeof(struct ledger_count), 1 },
 };
 
 static struct head *

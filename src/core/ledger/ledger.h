@@ -50,8 +50,9 @@ enum ledger_kind {
 	LEDGER_PROGRAM = 4,	/* one */
 	LEDGER_CONF = 5,
 	LEDGER_CALL = 6,
+	LEDGER_COUNT = 7,	/* one */
 };
-#define LEDGER_KINDS 7
+#define LEDGER_KINDS 8
 
 #define LEDGER_NOWHERE UINT32_MAX
 

@@ -23,6 +23,7 @@ static_assert(sizeof(struct ledger_worker) == 104 + 8 * LEDGER_DEATHS + 40 +
 static_assert(sizeof(struct ledger_conf) == 32 + LEDGER_APP_SIZE,
     "no padding");
 static_assert(sizeof(struct ledger_call) == 40, "no padding");
+static_assert(sizeof(struct ledger_count) == 32, "no padding");
 static_assert(sizeof(struct ledger_program) == 40 + LEDGER_PATH_SIZE,
     "no padding");
 
@@ -127,6 +128,22 @@ ledger_get_call(const struct ledger *l, uint32_t place, struct ledger_call *ret)
 		return code;
 	if (r.worker == 0 || r.tid <= 0 || r.is_bind > 1)
 		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
+ledger_get_count(const struct ledger *l, struct ledger_count *ret)
+{
+	struct ledger_count r;
+	int code = ledger_end(l, LEDGER_COUNT) == 0 ? 0 :
+	    ledger_get(l, LEDGER_COUNT, 0, &r);
+
+	if (code <= 0)
+		return code;
+	for (int i = 0; i < LEDGER_COUNT_FDS; i++)
+		if (r.fds[i] < 0 || !is_fd(r.fds[i]))
+			return -EBADMSG;
 	*ret = r;
 	return 1;
 }

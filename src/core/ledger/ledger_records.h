@@ -100,7 +100,7 @@ struct ledger_worker {
 	uint64_t number;	/* no other one of this ledger has it; not 0 */
 	uint64_t serial;	/* of its process, as CLUSTERD_WORKER_ID has it */
 	uint64_t started;	/* when that was, as the kernel counts (field 22
-				   of proc_pid_stat(5)); 0: not known yet */
+				   of proc_pid_stat(5)); 0: not known */
 	int32_t pid;		/* 0: none */
 	uint32_t flags;		/* those that are not known are left alone */
 	uint32_t state;		/* enum worker_state */
@@ -154,6 +154,14 @@ struct ledger_call {
 	int32_t fd;
 	uint32_t len;
 	uint32_t is_bind;
+};
+
+/* What counts connections in the kernel: there is one, in place 0. */
+#define LEDGER_COUNT_FDS 6
+struct ledger_count {
+	uint32_t layout;	/* CONN_COUNT_LAYOUT, of linux/bpf */
+	int32_t fds[LEDGER_COUNT_FDS];	/* enum conn_count_fd */
+	uint32_t reserved;
 };
 
 /* What is of no app: there is one, in place 0. */

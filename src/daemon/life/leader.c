@@ -153,7 +153,6 @@ leader_read_report(struct worker *w)
 			close_report(l);
 			spawn_room_free(&l->room);
 			w->crew->executed = l->executed = true;
-			w->identity = process_identity(w->pid);
 			worker_post(w, WORKER_EV_EXECUTED);
 			break;
 		}
@@ -312,6 +311,8 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	if (code < 0)
 		return code;
 	w->holder.about.pid = w->pid;
+	/* It keeps that when it is executed; and has it when it has died. */
+	w->identity = process_identity(w->pid);
 	workers_add(w->crew->all, w);
 	code = loop_add(w->crew->all->loop, l->report, EPOLLIN, false,
 	    report_ready, l, &l->report_handle);

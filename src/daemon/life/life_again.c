@@ -94,7 +94,8 @@ is_there(const struct ledger_worker *r)
 static void
 kill_left(const struct ledger_worker *r)
 {
-	if (r->pid == 0 || !process_is_fostered(r->pid))
+	if (r->pid == 0 || !process_is_fostered(r->pid) ||
+	    (r->started != 0 && !is_there(r)))
 		return;
 	process_kill_group(r->pid, SIGKILL);
 	process_kill(r->pid, SIGKILL);

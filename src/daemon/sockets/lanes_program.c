@@ -455,8 +455,10 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	for (size_t i = 0; i < ls->n; i++) {
 		if (!ls->v[i]->listening)
 			continue;
-		ls->v[i]->counted_late = true;
 		(void)lanes_extended_set_lane(ls->v[i]);
+		/* It may have been by a supervisor before, from the beginning. */
+		ls->v[i]->counted_late = !steering_ebpf_lane_counted(ls->ebpf,
+		    ls->v[i]->slot);
 	}
 	code = attach(l, err);
 	if (code < 0) {

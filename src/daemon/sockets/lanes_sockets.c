@@ -130,6 +130,7 @@ open_another(struct lane *lane, struct error *err)
 		socket_let_beside(l->lanes.v[0]->fd, true);
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, true);
 	balancing_note_cgroup(&l->all->balancing);
+	listener_ledger_count(l->all);
 	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
 	    err);
 	if (code == 0) {

@@ -13,6 +13,7 @@
 #include "daemon/sockets/listener_ledger.h"
 #include "daemon/sockets/listener_new.h"
 #include "daemon/sockets/listener_open.h"
+#include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_leftover.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/socket/unix_socket.h"
@@ -287,13 +288,37 @@ close_left(struct listeners *ls, struct descriptors *left)
 	free(s.udp.cookies);
 }
 
+/* Connections that are open stay counted. Else it is among what is left, and another
+   one begins. */
+static void
+take_count(struct listeners *ls, struct descriptors *left)
+{
+	struct conn_count *count;
+	struct ledger_count r;
+	int i = 0;
+
+	if (ledger_get_count(ls->ledger, &r) != 1 ||
+	    r.layout != CONN_COUNT_LAYOUT || !conn_count_is_there(r.fds))
+		return;
+	while (i < CONN_COUNT_FDS && descriptors_has(left, r.fds[i]))
+		i++;
+	if (i < CONN_COUNT_FDS || conn_count_again(r.fds, &count) < 0)
+		return;
+	for (i = 0; i < CONN_COUNT_FDS; i++)
+		(void)descriptors_take(left, r.fds[i]);
+	balancing_take_over(&ls->balancing, count);
+}
+
 void
 listener_again_all(struct listeners *ls, struct descriptors *left)
 {
 	size_t lost = 0;
 
-	if (ls->ledger != NULL)
+	if (ls->ledger != NULL) {
 		lost = take_over_all(ls, left);
+		take_count(ls, left);
+		listener_ledger_count(ls);
+	}
 	ls->lost = lost;
 	if (lost > 0)
 		log_warning("%zu of the listeners of the supervisor before "

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -5,6 +6,7 @@
 #include "core/ledger/ledger_read.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/sockets/listener_ledger.h"
+#include "linux/bpf/conn_count.h"
 
 static struct ledger *
 ledger_of(const struct listener *l)
@@ -80,6 +82,28 @@ listener_ledger_note(struct listener *l)
 	fill(l, &wanted);
 	write_record(l, LEDGER_LISTENER, &l->record, &wanted, &there,
 	    sizeof(wanted));
+}
+
+/* What nobody can take over counts for nobody: none of it is there then. */
+void
+listener_ledger_count(struct listeners *ls)
+{
+	struct ledger_count there, r = { .layout = CONN_COUNT_LAYOUT };
+	uint32_t place;
+	bool counts, is_there;
+
+	static_assert(LEDGER_COUNT_FDS == CONN_COUNT_FDS, "one of each");
+	if (ls->ledger == NULL)
+		return;
+	counts = ls->balancing.count != NULL &&
+	    conn_count_fds(ls->balancing.count, r.fds);
+	is_there = ledger_get_count(ls->ledger, &there) == 1;
+	if (is_there && (!counts || memcmp(&there, &r, sizeof(r)) != 0))
+		ledger_drop(ls->ledger, LEDGER_COUNT, 0);
+	else if (is_there)
+		return;
+	if (counts)
+		(void)ledger_add(ls->ledger, LEDGER_COUNT, &r, &place);
 }
 
 void

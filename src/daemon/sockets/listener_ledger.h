@@ -33,6 +33,10 @@ struct listener;
 void listener_ledger_note(struct listener *listener);
 void listener_ledger_end(struct listener *listener);
 
+/* What counts connections in the kernel is there, or in other cgroups, too. */
+struct listeners;
+void listener_ledger_count(struct listeners *listeners);
+
 /* Its socket is bound, or it has changed. It will be closed. */
 void listener_ledger_lane(struct lane *lane);
 void listener_ledger_forget(struct lane *lane);

@@ -73,6 +73,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	o.bind_only = true;
 	o.group = true;
 	balancing_note_cgroup(&ls->balancing);
+	listener_ledger_count(ls);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
 	if (code == -EADDRINUSE &&

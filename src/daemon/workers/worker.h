@@ -58,7 +58,7 @@ struct worker {
 
 	/* life; of the process, new with every start: */
 	pid_t pid;		/* 0: none */
-	uint64_t identity;	/* process_identity(), once it was executed; 0 */
+	uint64_t identity;	/* process_identity(); 0 */
 	bool fostered;		/* another supervisor has started it: it is the
 				   keeper's child, who reaps it */
 	uint64_t serial;	/* CLUSTERD_WORKER_ID */

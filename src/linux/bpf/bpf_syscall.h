@@ -58,6 +58,12 @@ int bpf_map_remove(int map, const void *key);
    have. */
 bool bpf_map_is(int fd, enum bpf_map_kind kind, uint32_t *ret_max_entries);
 
+/* Is it one of that shape? Its flags are not looked at. */
+bool bpf_map_has(int fd, const struct bpf_map_shape *shape);
+
+/* Is it a link of that program to a cgroup, and which one's? */
+bool bpf_link_is(int fd, int program, uint64_t *ret_cgroup);
+
 /* The first `len` bytes of the values of a map with BPF_MAP_MMAPABLE, each
    rounded up to 8 bytes, shared with the programs; to be undone by munmap(2)
    with the same length. */

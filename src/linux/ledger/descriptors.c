@@ -109,9 +109,9 @@ descriptor_is_socket(int fd, uint64_t ino)
 	    st.st_ino == ino;
 }
 
-/* The place is kept, so that the rest is in order. */
-bool
-descriptors_take(struct descriptors *d, int fd)
+/* NULL: it is not there, or was taken. */
+static int *
+find(const struct descriptors *d, int fd)
 {
 	size_t first = 0, end = d->n;
 
@@ -122,18 +122,32 @@ descriptors_take(struct descriptors *d, int fd)
 		int there = d->v[middle] >= 0 ? d->v[middle] :
 		    -1 - d->v[middle];
 
-		if (there == fd) {
-			bool is_there = d->v[middle] >= 0;
-
-			d->v[middle] = -1 - fd;
-			return is_there;
-		}
+		if (there == fd)
+			return d->v[middle] >= 0 ? &d->v[middle] : NULL;
 		if (there < fd)
 			first = middle + 1;
 		else
 			end = middle;
 	}
-	return false;
+	return NULL;
+}
+
+bool
+descriptors_has(const struct descriptors *d, int fd)
+{
+	return find(d, fd) != NULL;
+}
+
+/* The place is kept, so that the rest is in order. */
+bool
+descriptors_take(struct descriptors *d, int fd)
+{
+	int *place = find(d, fd);
+
+	if (place == NULL)
+		return false;
+	*place = -1 - fd;
+	return true;
 }
 
 static void

@@ -22,6 +22,9 @@ int descriptors_list(bool (*but)(int fd), struct descriptors *ret_descriptors);
    been closed, and be another one's. */
 bool descriptor_is_socket(int fd, uint64_t ino);
 
+/* Is it there, and was not taken? */
+bool descriptors_has(const struct descriptors *descriptors, int fd);
+
 /* It is somebody else's from now on. False: it is not there, or was taken. */
 bool descriptors_take(struct descriptors *descriptors, int fd);
 
