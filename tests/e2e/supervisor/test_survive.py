@@ -22,7 +22,8 @@ N = 3
 
 def kill_supervisor(d, number=signal.SIGKILL):
     """Returns when the next one has taken over."""
-    old, mark = d.pid, d.mark()
+    mark = d.mark()
+    old = wait_until(d.find_supervisor, "a supervisor")
     os.kill(old, number)
     if number == signal.SIGSTOP:
         os.kill(old, signal.SIGKILL)

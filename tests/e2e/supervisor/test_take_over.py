@@ -252,6 +252,8 @@ def test_no_descriptor_is_left_after_many_kills(box, balance):
     for i in range(70):
         old = take_the_supervisor(d)
         wait_next(d, old)
+        # One that dies before it has come up is followed only later.
+        d.wait_log("start complete", count=i + 2)
         get(port)
         if i == 2:
             before = what_is_open(d)
