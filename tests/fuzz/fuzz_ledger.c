@@ -62,7 +62,7 @@ read_all(const struct ledger *l)
 		if (ledger_get_call(l, i, &call) == 1)
 			CHECK(call.tid > 0);
 	if (ledger_get_count(l, &count) == 1)
-		for (int i = 0; i < LEDGER_COUNT_FDS; i++)
+		for (int i = 0; i < LEDGER_COUNT_FDS + LEDGER_HUB_FDS; i++)
 			CHECK(count.fds[i] >= 3);
 	if (ledger_get_program(l, &program) == 1)
 		CHECK(strnlen(program.notify_path,

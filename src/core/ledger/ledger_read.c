@@ -23,7 +23,7 @@ static_assert(sizeof(struct ledger_worker) == 104 + 8 * LEDGER_DEATHS + 40 +
 static_assert(sizeof(struct ledger_conf) == 32 + LEDGER_APP_SIZE,
     "no padding");
 static_assert(sizeof(struct ledger_call) == 40, "no padding");
-static_assert(sizeof(struct ledger_count) == 32, "no padding");
+static_assert(sizeof(struct ledger_count) == 56, "no padding");
 static_assert(sizeof(struct ledger_program) == 40 + LEDGER_PATH_SIZE,
     "no padding");
 
@@ -141,7 +141,7 @@ ledger_get_count(const struct ledger *l, struct ledger_count *ret)
 
 	if (code <= 0)
 		return code;
-	for (int i = 0; i < LEDGER_COUNT_FDS; i++)
+	for (int i = 0; i < LEDGER_COUNT_FDS + LEDGER_HUB_FDS; i++)
 		if (r.fds[i] < 0 || !is_fd(r.fds[i]))
 			return -EBADMSG;
 	*ret = r;

@@ -156,11 +156,13 @@ struct ledger_call {
 	uint32_t is_bind;
 };
 
-/* What counts connections in the kernel: there is one, in place 0. */
+/* What counts and spreads connections in the kernel: there is one, in place 0. */
 #define LEDGER_COUNT_FDS 6
+#define LEDGER_HUB_FDS 6
 struct ledger_count {
-	uint32_t layout;	/* CONN_COUNT_LAYOUT, of linux/bpf */
-	int32_t fds[LEDGER_COUNT_FDS];	/* enum conn_count_fd */
+	uint32_t print;		/* of the programs: steering_programs_print() */
+	int32_t fds[LEDGER_COUNT_FDS + LEDGER_HUB_FDS];	/* conn_count_fds(),
+				   steering_hub_fds(), of linux/bpf */
 	uint32_t reserved;
 };
 

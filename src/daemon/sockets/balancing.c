@@ -34,9 +34,11 @@ balancing_fini(struct balancing *b)
 }
 
 void
-balancing_take_over(struct balancing *b, struct conn_count *count)
+balancing_take_over(struct balancing *b, struct conn_count *count,
+    struct steering_hub *hub)
 {
 	b->count = count;
+	b->hub = hub;
 }
 
 int

@@ -14,7 +14,9 @@
 #include "daemon/sockets/listener_new.h"
 #include "daemon/sockets/listener_open.h"
 #include "linux/bpf/conn_count.h"
+#include "linux/bpf/steering_hub.h"
 #include "linux/bpf/steering_leftover.h"
+#include "linux/bpf/steering_programs.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/socket/unix_socket.h"
 
@@ -288,25 +290,33 @@ close_left(struct listeners *ls, struct descriptors *left)
 	free(s.udp.cookies);
 }
 
-/* Connections that are open stay counted. Else it is among what is left, and another
+/* Connections that are open stay counted, and programs need not be looked through by
+   the kernel again, which takes it longer than all the rest. Else it is among what is left, and another
    one begins. */
 static void
 take_count(struct listeners *ls, struct descriptors *left)
 {
+	const int n = LEDGER_COUNT_FDS + LEDGER_HUB_FDS;
 	struct conn_count *count;
+	struct steering_hub *hub = NULL;
 	struct ledger_count r;
 	int i = 0;
 
 	if (ledger_get_count(ls->ledger, &r) != 1 ||
-	    r.layout != CONN_COUNT_LAYOUT || !conn_count_is_there(r.fds))
+	    r.print != steering_programs_print() ||
+	    !conn_count_is_there(r.fds) ||
+	    !steering_hub_is_there(r.fds + LEDGER_COUNT_FDS))
 		return;
-	while (i < CONN_COUNT_FDS && descriptors_has(left, r.fds[i]))
+	while (i < n && descriptors_has(left, r.fds[i]))
 		i++;
-	if (i < CONN_COUNT_FDS || conn_count_again(r.fds, &count) < 0)
+	if (i < n || conn_count_again(r.fds, &count) < 0)
 		return;
-	for (i = 0; i < CONN_COUNT_FDS; i++)
+	/* Without memory for it another one is made. */
+	if (steering_hub_again(r.fds + LEDGER_COUNT_FDS, count, &hub) < 0)
+		hub = NULL;
+	for (i = 0; i < (hub != NULL ? n : LEDGER_COUNT_FDS); i++)
 		(void)descriptors_take(left, r.fds[i]);
-	balancing_take_over(&ls->balancing, count);
+	balancing_take_over(&ls->balancing, count, hub);
 }
 
 void

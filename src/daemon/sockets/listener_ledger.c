@@ -7,6 +7,8 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/sockets/listener_ledger.h"
 #include "linux/bpf/conn_count.h"
+#include "linux/bpf/steering_hub.h"
+#include "linux/bpf/steering_programs.h"
 
 static struct ledger *
 ledger_of(const struct listener *l)
@@ -88,15 +90,20 @@ listener_ledger_note(struct listener *l)
 void
 listener_ledger_count(struct listeners *ls)
 {
-	struct ledger_count there, r = { .layout = CONN_COUNT_LAYOUT };
+	const struct balancing *b = &ls->balancing;
+	struct ledger_count there, r = { .reserved = 0 };
 	uint32_t place;
 	bool counts, is_there;
 
-	static_assert(LEDGER_COUNT_FDS == CONN_COUNT_FDS, "one of each");
+	static_assert(LEDGER_COUNT_FDS == CONN_COUNT_FDS &&
+	    LEDGER_HUB_FDS == STEERING_HUB_FDS, "one of each");
 	if (ls->ledger == NULL)
 		return;
-	counts = ls->balancing.count != NULL &&
-	    conn_count_fds(ls->balancing.count, r.fds);
+	counts = b->hub != NULL && conn_count_fds(b->count, r.fds);
+	if (counts) {
+		r.print = steering_programs_print();
+		steering_hub_fds(b->hub, r.fds + LEDGER_COUNT_FDS);
+	}
 	is_there = ledger_get_count(ls->ledger, &there) == 1;
 	if (is_there && (!counts || memcmp(&there, &r, sizeof(r)) != 0))
 		ledger_drop(ls->ledger, LEDGER_COUNT, 0);

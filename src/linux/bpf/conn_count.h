@@ -39,9 +39,8 @@ void conn_count_free(struct conn_count *count);
 /*
  * What goes on to count when we are killed, for whoever comes then and has these
  * descriptors: connections that are open stay counted, and which cell a lane has is
- * known by the mark of its socket. Another layout cannot be taken over.
+ * known by the mark of its socket.
  */
-#define CONN_COUNT_LAYOUT 1
 enum conn_count_fd {
 	CONN_COUNT_CELLS,
 	CONN_COUNT_MARKS,

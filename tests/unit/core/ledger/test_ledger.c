@@ -588,8 +588,8 @@ other_records_that_cannot_be_are_refused(void **state)
 	struct ledger_conf conf = { .text = -1, .wanted = 3, .app = "web" }, c;
 	struct ledger_call call = { .worker = 1, .id = 2, .tid = 3 }, l;
 	struct ledger_program program = { .run_id = 1, .notify_dir = -1 }, p;
-	struct ledger_count count = { .layout = 1,
-		.fds = { 3, 4, 5, 6, 7, 8 } }, n;
+	struct ledger_count count = { .print = 1,
+		.fds = { 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 } }, n;
 	uint32_t place;
 
 	(void)state;
@@ -618,7 +618,7 @@ other_records_that_cannot_be_are_refused(void **state)
 	assert_int_equal(ledger_add(&ledger, LEDGER_COUNT, &count, &place), 0);
 	assert_int_equal(ledger_get_count(&ledger, &n), 1);
 	assert_memory_equal(&n, &count, sizeof(n));
-	count.fds[5] = -1;
+	count.fds[11] = -1;
 	ledger_set(&ledger, LEDGER_COUNT, 0, &count);
 	assert_int_equal(ledger_get_count(&ledger, &n), -EBADMSG);
 	end();
