@@ -170,7 +170,7 @@ $(foreach t,$(ALLOC_TESTS),$(eval WRAP_$(t) += $(ALLOC)) \
 	$(eval $(call unit,$(t)): $(B)/tests/lib/alloc_fail.o))
 
 # The sample of status that several tests read.
-$(foreach t,metrics status status_view,$(call unit,$(t))): \
+$(foreach t,metrics status status_view status_well,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
 
 # A configuration, of its text.

@@ -44,7 +44,7 @@ linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 
 core/status	= core/control core/worker
-core/control	= core/conf
+core/control	= core/conf core/names
 core/output	= core/conf
 core/sockets	= core/worker core/conf core/names
 core/worker	= core/conf core/names

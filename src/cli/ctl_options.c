@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "cli/ctl_options.h"
+#include "core/conf/conf.h"
 #include "core/conf/conf_value.h"
 #include "core/conf/guess.h"
 
@@ -30,8 +31,11 @@ const char ctl_usage[] =
     "                           --follow: and those to come\n"
     "  metrics [--label NAME=VALUE]...\n"
     "                           OpenMetrics text, each sample with the labels\n"
-    "  wait [-t DURATION]       until every app is ready; -t, --timeout: for\n"
-    "                           so long at most, also for clusterd to start\n"
+    "  wait [-t DURATION] [--min N] [APP]\n"
+    "                           until every app is ready, or N instances of each;\n"
+    "                           -t, --timeout: for so long at most, also for\n"
+    "                           clusterd to start\n"
+    "  signal APP[:N] SIGNAL    send a signal to the processes of workers\n"
     "  upgrade                  clusterd becomes the program that stands at its path\n"
     "                           by now; workers serve on\n"
     "\n"
@@ -40,11 +44,12 @@ const char ctl_usage[] =
     "  -h, --help               print this\n"
     "  -V, --version            print the version\n"
     "\n"
-    "Exit status: 0 done, 1 failed, 64 usage, 69 there is no clusterd.\n";
+    "Exit status: 0 done, 1 failed, 64 usage, 69 there is no clusterd; of status\n"
+    "also 3, not everything is ready.\n";
 
 static const struct {
 	const char *name;
-	const char *options;	/* letters; j is --json, l --label */
+	const char *options;	/* letters; j is --json, l --label, m --min */
 } commands[CTL_COMMANDS] = {
 	[CTL_STATUS] = { "status", "jw" },
 	[CTL_RELOAD] = { "reload", "" },
@@ -55,7 +60,8 @@ static const struct {
 	[CTL_START] = { "start", "" },
 	[CTL_LOGS] = { "logs", "fjn" },
 	[CTL_METRICS] = { "metrics", "l" },
-	[CTL_WAIT] = { "wait", "t" },
+	[CTL_WAIT] = { "wait", "mt" },
+	[CTL_SIGNAL] = { "signal", "" },
 	[CTL_UPGRADE] = { "upgrade", "" },
 };
 
@@ -68,6 +74,7 @@ struct line {			/* the command line, taken apart */
 	char given[8];		/* letters of a command's options */
 	const char *lines;
 	const char *timeout;
+	const char *min;
 	const char *labels[METRICS_LABELS_MAX + 1];	/* too many, too */
 	size_t n_labels;
 };
@@ -124,6 +131,7 @@ take_option(int c, struct ctl_options *o, struct line *line)
 	case 'f': o->follow = true; break;
 	case 'n': line->lines = optarg; break;
 	case 't': line->timeout = optarg; break;
+	case 'm': line->min = optarg; break;
 	case 'l': add_label(line, optarg); break;
 	default:	/* getopt has said what */
 		fputs("try 'clusterctl --help'\n", stderr);
@@ -146,6 +154,7 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 		{ "lines", required_argument, NULL, 'n' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "label", required_argument, NULL, 'l' },
+		{ "min", required_argument, NULL, 'm' },
 		{ "list-apps", no_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -213,6 +222,7 @@ check_options(const struct ctl_options *o, const struct line *line)
 		{ 'n', "--lines is for logs" },
 		{ 't', "--timeout is for wait" },
 		{ 'l', "--label is for metrics" },
+		{ 'm', "--min is for wait" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -252,6 +262,11 @@ take_values(struct ctl_options *o, const struct line *line)
 	    !conf_duration_parse(line->timeout, &o->timeout_ms))
 		return usage_error("--timeout takes a duration, such as "
 		    "500ms, 10s or 5m");
+	if (line->min != NULL) {
+		if (!num_parse(line->min, 1, CONF_INSTANCES_MAX, &n))
+			return usage_error("--min takes a number of instances");
+		o->min = (unsigned)n;
+	}
 	return take_labels(o, line);
 }
 
@@ -275,6 +290,8 @@ take_request(struct ctl_options *o, struct line *line)
 	}
 	if (o->follow)
 		o->request.verb = REQUEST_FOLLOW;
+	if (o->min > 0)
+		o->request.min = o->min;
 	return true;
 }
 

@@ -19,6 +19,7 @@ enum ctl_command {
 	CTL_LOGS,
 	CTL_METRICS,
 	CTL_WAIT,
+	CTL_SIGNAL,
 	CTL_UPGRADE,
 	CTL_COMMANDS,
 
@@ -37,6 +38,7 @@ struct ctl_options {
 	bool follow;
 	int64_t lines;		/* of logs; -1: all */
 	int64_t timeout_ms;	/* of wait; -1: none */
+	unsigned min;		/* of wait; 0: all */
 	struct metrics_labels labels;	/* of metrics */
 };
 

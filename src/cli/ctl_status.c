@@ -20,6 +20,7 @@
 #include "core/status/status.h"
 #include "core/status/status_json.h"
 #include "core/status/status_table.h"
+#include "core/status/status_well.h"
 #include "linux/control/control_link.h"
 
 #define BETWEEN_MS	200	/* two samples, to measure CPU time */
@@ -128,13 +129,16 @@ ctl_status(const struct ctl_options *o, struct control_link *client)
 	struct error err = ERROR_INIT;
 	struct status status;
 	int code = measure(client, &o->request, &status, &err);
+	int result = code < 0 ? complain(code, &err) :
+	    status_is_well(&status, o->request.instance >= 0) ? 0 :
+	    CTL_NOT_WELL;
 
 	if (code == 0 && o->json)
 		status_json(&out.text, &status);
 	else if (code == 0)
 		status_table(&out.text, &status, &style);
 	status_free(&status);
-	return ctl_out_finish(&out, code < 0 ? complain(code, &err) : 0);
+	return ctl_out_finish(&out, result);
 }
 
 int
@@ -243,13 +247,17 @@ int
 ctl_status_not_ready(const struct ctl_options *options, struct strbuf *sb,
     struct error *err)
 {
+	struct request request = {
+		.verb = REQUEST_STATUS, .instance = -1,
+	};
 	struct control_link client;
 	struct status status;
 	int code = ctl_find(options, MONO_NEVER, &client, err);
 
 	if (code < 0)
 		return code;
-	code = ctl_status_sample(&client, NULL, NULL, &status, err);
+	memcpy(request.app, options->request.app, sizeof(request.app));
+	code = ctl_status_sample(&client, &request, NULL, &status, err);
 	if (code == 0)
 		list_not_ready(sb, &status);
 	status_free(&status);

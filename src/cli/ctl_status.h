@@ -19,6 +19,9 @@ int ctl_status_sample(struct control_link *client,
     const struct request *request, const struct ctl_other *other, struct status *ret_status,
     struct error *err);
 
+/* Of status: it was told, and something is not as it should be. */
+#define CTL_NOT_WELL 3
+
 /* The commands. The exit status; a failure was told. */
 int ctl_status(const struct ctl_options *options, struct control_link *client);
 int ctl_metrics(const struct ctl_options *options, struct control_link *client);

@@ -15,6 +15,7 @@
 #include "daemon/control/control_order.h"
 #include "daemon/control/control_places.h"
 #include "daemon/control/control_progress.h"
+#include "daemon/control/control_signal.h"
 #include "daemon/control/control_status.h"
 #include "daemon/control/control_talk.h"
 #include "linux/control/control_place.h"
@@ -52,6 +53,7 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 		.begin = control_order_wait, .check = control_goal_check,
 	},
 	[REQUEST_UPGRADE] = { .begin = control_order_upgrade },
+	[REQUEST_SIGNAL] = { .begin = control_signal_send },
 };
 
 static const struct control_door_events door_events = {

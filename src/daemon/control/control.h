@@ -13,6 +13,7 @@
  *   control_progress  what happens meanwhile
  *   control_goal      what a request waits for
  *   control_order     reload, restart, scale, stop, start, wait: the beginning
+ *   control_signal    signal
  *   control_status    status
  *   control_logs      logs and follow
  *   control           all of it: the verbs, start and end, what others tell

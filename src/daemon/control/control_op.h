@@ -46,7 +46,8 @@ struct control_goal {
 		/* The app has the instances that are wanted and no others;
 		   those from `floor` on are up. */
 		CONTROL_GOAL_UP,
-		/* All instances of all apps are. */
+		/* All instances of all apps are, or of that one, or so many
+		   as the request asks for. */
 		CONTROL_GOAL_ALL_UP,
 		/* Nothing of it is left. */
 		CONTROL_GOAL_STOPPED,

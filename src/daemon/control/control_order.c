@@ -247,6 +247,8 @@ control_order_start(struct control_client *c)
 void
 control_order_wait(struct control_client *c)
 {
+	if (control_op_names_app(&c->op) && find_running(c) == NULL)
+		return;
 	set_goal(c, CONTROL_GOAL_ALL_UP);
 	control_progress_apps(c);
 }

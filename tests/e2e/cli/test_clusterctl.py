@@ -96,6 +96,12 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["status", "-n", "3"], "--lines is for logs"),
     (["status", "-t", "3"], "--timeout is for wait"),
     (["status", "--label", "a=b"], "--label is for metrics"),
+    (["status", "--min", "1"], "--min is for wait"),
+    (["wait", "--min", "0"], "--min takes a number of instances"),
+    (["wait", "--min", "4097"], "--min takes a number of instances"),
+    (["wait", "web.1"], "wait takes a whole app: wait web"),
+    (["signal", "web"], "an argument is missing, usage: signal"),
+    (["signal", "web", "FOO"], '"FOO" is not a signal'),
     (["metrics", "--label"], "requires an argument"),
     (["metrics", "--label", "web"], "a label is NAME=VALUE"),
     (["metrics", "--label", "a-b=c"], "is not the name of a label"),
@@ -122,7 +128,7 @@ def test_help(box, option):
     done = box.ctl(option)
     assert done.returncode == 0 and done.stderr == ""
     for command in ("status", "reload", "restart", "scale", "stop", "start",
-                    "logs", "metrics", "wait"):
+                    "logs", "metrics", "wait", "signal"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
 
 
@@ -143,6 +149,11 @@ def test_version(box):
     (["stop", "web"], "stop web"),
     (["start", "web"], "start web"),
     (["wait"], "wait"),
+    (["wait", "web"], "wait web"),
+    (["wait", "--min", "2"], "wait min=2"),
+    (["wait", "web", "--min=2"], "wait web min=2"),
+    (["signal", "web", "SIGUSR1"], "signal web USR1"),
+    (["signal", "web[1]", "15"], "signal web:1 TERM"),
     (["logs", "web:1"], "logs web:1"),
     (["-s", "run/web-1.sock", "start", "web"], "start web"),
     (["start", "web", "--socket=run/web-1.sock"], "start web"),
@@ -614,7 +625,8 @@ def test_wait_goes_on_when_clusterd_is_started_again(box, serve):
 def test_status(box, serve):
     server = serve()
     done = box.ctl("-s", server.path, "status")
-    assert done.returncode == 0 and done.stderr == ""
+    # web.1 is not ready.
+    assert done.returncode == 3 and done.stderr == ""
     assert server.requests == ["status", "status"]
     assert re.search(r"^web\.0\s+4712\s+ready", done.stdout, re.M)
     assert "\x1b" not in done.stdout
@@ -623,7 +635,7 @@ def test_status(box, serve):
 def test_status_as_json(box, serve):
     server = serve()
     done = box.ctl("-s", server.path, "status", "--json")
-    assert done.returncode == 0
+    assert done.returncode == 3
     told = json.loads(done.stdout)
     assert told["clusterd"]["pid"] == 4711
     assert [app["name"] for app in told["apps"]] == ["web", "jobs"]
@@ -1041,6 +1053,10 @@ def test_completion_in_bash(box, serve, alone):
         "jobs", "web"]
     assert complete_bash(box, alone, "logs", "--f") == ["--follow"]
     assert complete_bash(box, alone, "status", "--") == ["--json", "--watch"]
+    assert complete_bash(box, alone, "wait", "--") == ["--min", "--timeout"]
+    assert complete_bash(box, alone, "wait", "--min", "1", "w") == ["web"]
+    assert complete_bash(box, alone, "signal", "w") == ["web"]
+    assert complete_bash(box, alone, "signal", "web", "US") == ["USR1", "USR2"]
     assert complete_bash(box, alone, "metrics", "") == []
     assert complete_bash(box, alone, "metrics", "--") == ["--label"]
     assert complete_bash(box, alone, "metrics", "--label", "") == []
@@ -1094,6 +1110,10 @@ def test_completion_in_zsh(serve, zsh):
     zsh(f"clusterctl -s {server.path} restart j\t", "restart jobs ")
     zsh("clusterctl status --w\t", "--watch ")
     zsh("clusterctl wait --t\t", "--timeout ")
+    zsh("clusterctl wait --m\t", "--min ")
+    zsh("clusterctl wait w\t", "wait web ")
+    zsh("clusterctl signal w\t", "signal web ")
+    zsh("clusterctl signal web H\t", "web HUP ")
     zsh("clusterctl metrics --la\t", "--label ")
     zsh("clusterctl logs --fo\t", "--follow ")
     zsh("clusterctl logs -f w\t", "logs -f web ")
