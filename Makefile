@@ -554,6 +554,7 @@ install: all
 	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
 	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
 	    $(DESTDIR)$(DOCDIR)/examples/docker \
+	    $(DESTDIR)$(DOCDIR)/examples/prometheus \
 	    $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
@@ -574,6 +575,8 @@ install: all
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	$(INSTALL) -m 644 $(EXAMPLES_DOCKER) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker
+	$(INSTALL) -m 644 $(EXAMPLES_PROMETHEUS) \
+	    $(DESTDIR)$(DOCDIR)/examples/prometheus
 
 EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
@@ -584,6 +587,8 @@ EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \
 	examples/docker/app.ini examples/docker/server.js
+EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
+	examples/prometheus/clusterd-dashboard.json
 
 ## uninstall: take it away again
 uninstall:

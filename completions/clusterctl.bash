@@ -43,7 +43,7 @@ _clusterctl()
 		'') word="--config --socket --help --version" ;;
 		status) word="--json --watch" ;;
 		logs) word="--follow --json --lines" ;;
-		metrics) word="--label" ;;
+		metrics) word="--label --openmetrics" ;;
 		wait) word="--min --timeout" ;;
 		*) word= ;;
 		esac

@@ -29,8 +29,8 @@ const char ctl_usage[] =
     "  logs [-f] [-n N] [--json] [APP[:N]]\n"
     "                           the last lines of the workers' output; -f,\n"
     "                           --follow: and those to come\n"
-    "  metrics [--label NAME=VALUE]...\n"
-    "                           OpenMetrics text, each sample with the labels\n"
+    "  metrics [--openmetrics] [--label NAME=VALUE]...\n"
+    "                           for Prometheus, each sample with the labels\n"
     "  wait [-t DURATION] [--min N] [APP]\n"
     "                           until every app is ready, or N instances of each;\n"
     "                           -t, --timeout: for so long at most, also for\n"
@@ -49,7 +49,8 @@ const char ctl_usage[] =
 
 static const struct {
 	const char *name;
-	const char *options;	/* letters; j is --json, l --label, m --min */
+	const char *options;	/* letters; j is --json, l --label, m --min,
+				   o --openmetrics */
 } commands[CTL_COMMANDS] = {
 	[CTL_STATUS] = { "status", "jw" },
 	[CTL_RELOAD] = { "reload", "" },
@@ -59,7 +60,7 @@ static const struct {
 	[CTL_STOP] = { "stop", "" },
 	[CTL_START] = { "start", "" },
 	[CTL_LOGS] = { "logs", "fjn" },
-	[CTL_METRICS] = { "metrics", "l" },
+	[CTL_METRICS] = { "metrics", "lo" },
 	[CTL_WAIT] = { "wait", "mt" },
 	[CTL_SIGNAL] = { "signal", "" },
 	[CTL_UPGRADE] = { "upgrade", "" },
@@ -129,6 +130,7 @@ take_option(int c, struct ctl_options *o, struct line *line)
 	case 'j': o->json = true; break;
 	case 'w': o->watch = true; break;
 	case 'f': o->follow = true; break;
+	case 'o': o->openmetrics = true; break;
 	case 'n': line->lines = optarg; break;
 	case 't': line->timeout = optarg; break;
 	case 'm': line->min = optarg; break;
@@ -155,6 +157,7 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 		{ "timeout", required_argument, NULL, 't' },
 		{ "label", required_argument, NULL, 'l' },
 		{ "min", required_argument, NULL, 'm' },
+		{ "openmetrics", no_argument, NULL, 'o' },
 		{ "list-apps", no_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -223,6 +226,7 @@ check_options(const struct ctl_options *o, const struct line *line)
 		{ 't', "--timeout is for wait" },
 		{ 'l', "--label is for metrics" },
 		{ 'm', "--min is for wait" },
+		{ 'o', "--openmetrics is for metrics" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -279,7 +283,7 @@ take_request(struct ctl_options *o, struct line *line)
 
 	if (metrics && line->n_words > 1)
 		return usage_error("too many arguments, usage: metrics "
-		    "[--label NAME=VALUE]...");
+		    "[--openmetrics] [--label NAME=VALUE]...");
 	if (metrics)
 		line->words[0] = "status";
 	if (request_from_words(line->words, line->n_words,

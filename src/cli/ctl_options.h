@@ -36,6 +36,7 @@ struct ctl_options {
 	bool json;
 	bool watch;
 	bool follow;
+	bool openmetrics;	/* of metrics */
 	int64_t lines;		/* of logs; -1: all */
 	int64_t timeout_ms;	/* of wait; -1: none */
 	unsigned min;		/* of wait; 0: all */

@@ -150,8 +150,8 @@ ctl_metrics(const struct ctl_options *o, struct control_link *client)
 	int code = ctl_status_sample(client, NULL, NULL, &status, &err);
 
 	if (code == 0)
-		metrics_text(&out.text, &status, METRICS_OPENMETRICS,
-		    &o->labels);
+		metrics_text(&out.text, &status, o->openmetrics ?
+		    METRICS_OPENMETRICS : METRICS_CLASSIC, &o->labels);
 	status_free(&status);
 	return ctl_out_finish(&out, code < 0 ? complain(code, &err) : 0);
 }

@@ -102,6 +102,7 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["wait", "web.1"], "wait takes a whole app: wait web"),
     (["signal", "web"], "an argument is missing, usage: signal"),
     (["signal", "web", "FOO"], '"FOO" is not a signal'),
+    (["status", "--openmetrics"], "--openmetrics is for metrics"),
     (["metrics", "--label"], "requires an argument"),
     (["metrics", "--label", "web"], "a label is NAME=VALUE"),
     (["metrics", "--label", "a-b=c"], "is not the name of a label"),
@@ -645,7 +646,12 @@ def test_metrics(box, serve):
     server = serve()
     done = box.ctl("-s", server.path, "metrics")
     assert done.returncode == 0
-    assert done.stdout.endswith("# EOF\n")
+    assert "# TYPE clusterd_cpu_seconds_total counter\n" in done.stdout
+    assert "EOF" not in done.stdout
+    other = box.ctl("-s", server.path, "metrics", "--openmetrics")
+    assert other.returncode == 0
+    assert "# TYPE clusterd_cpu_seconds counter\n" in other.stdout
+    assert other.stdout.endswith("\n# EOF\n")
     labelled = box.ctl("-s", server.path, "metrics", "--label", "clusterd=one",
                        "--label=rack=4 \"b\"")
     assert labelled.returncode == 0 and labelled.stderr == ""
@@ -1058,7 +1064,8 @@ def test_completion_in_bash(box, serve, alone):
     assert complete_bash(box, alone, "signal", "w") == ["web"]
     assert complete_bash(box, alone, "signal", "web", "US") == ["USR1", "USR2"]
     assert complete_bash(box, alone, "metrics", "") == []
-    assert complete_bash(box, alone, "metrics", "--") == ["--label"]
+    assert complete_bash(box, alone, "metrics", "--") == [
+        "--label", "--openmetrics"]
     assert complete_bash(box, alone, "metrics", "--label", "") == []
     assert complete_bash(box, alone, "metrics", "--label", "a", "=", "b",
                          "--l") == ["--label"]
