@@ -147,6 +147,12 @@ log_set_format(enum log_format new_format)
 	share();
 }
 
+enum log_format
+log_get_format(void)
+{
+	return format;
+}
+
 bool
 log_enabled(enum log_level level)
 {

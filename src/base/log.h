@@ -70,6 +70,7 @@ void log_lost(unsigned long lines);
 void log_set_level(enum log_level level);
 
 void log_set_format(enum log_format format);
+enum log_format log_get_format(void);
 
 /* `fmt` without newline. Safe whatever bytes the arguments hold: control
    bytes become '?', or are escaped in JSON. */

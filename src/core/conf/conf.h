@@ -87,6 +87,11 @@ enum conf_output_kind {
 	CONF_OUTPUT_FILE,
 };
 
+enum conf_log_time {
+	CONF_LOG_TIME_NONE,
+	CONF_LOG_TIME_ISO,
+};
+
 enum conf_stdin {
 	CONF_STDIN_NULL,	/* /dev/null: the end of it at once */
 	CONF_STDIN_OPEN,	/* a pipe without an end, and nothing in it */
@@ -194,6 +199,7 @@ struct conf_app {
 	struct conf_output err;
 	int64_t log_max_size;		/* bytes, of those files; -1: any */
 	unsigned log_keep;		/* full ones that are kept */
+	enum conf_log_time log_time;	/* before lines that clusterd writes */
 };
 
 enum conf_log_level {	/* as in base/log.h */

@@ -130,6 +130,7 @@ ring_add(struct ring *ring, const struct ring_source *source,
 		assert(last != NULL);
 		r.len = (uint32_t)(last + 1 - lines);
 		r.n_lines = (uint32_t)line_split_count(lines, r.len);
+		r.source.goes_on = source->goes_on && r.len == len;
 		add_record(ring, &r, lines);
 		*seq += r.n_lines;
 		lines += r.len;
@@ -200,6 +201,7 @@ ring_next(const struct ring *ring, struct ring_cursor *cursor,
 	cursor->line++;
 	cursor->nth++;
 	cursor->offset += (uint32_t)line.len + 1;
+	line.source.goes_on = r.source.goes_on && cursor->offset == r.len;
 	if (cursor->offset == r.len) {
 		cursor->record = behind(cursor->record, &r);
 		cursor->offset = cursor->nth = 0;

@@ -37,6 +37,7 @@ struct ring_source {
 	int64_t time_ms;	/* wall clock, since 1970 */
 	uint16_t instance;
 	uint8_t stream;		/* 1: stdout, 2: stderr */
+	bool goes_on;		/* the last line does, in the next one */
 };
 
 /*

@@ -44,14 +44,22 @@ kind_of_death(const struct worker *w)
 	    &kinds[w->status.signalled][w->status.code & 0xff];
 }
 
+/* A program that ends well, and at once, and again: most likely it does not do
+   what it is run for. Once is no news. */
+static bool
+ends_in_vain(const struct worker *w, const struct worker_step *step)
+{
+	return step->why == WORKER_WHY_AGAIN && w->fsm.history.streak > 1;
+}
+
 /* The one line that a death gets. */
 static void
 log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
     const struct worker_step *step, bool failure, const char *hint)
 {
 	struct strbuf line = STRBUF_INIT;
-	enum log_level level = failure && step->why != WORKER_WHY_ASKED ?
-	    LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	enum log_level level = (failure && step->why != WORKER_WHY_ASKED) ||
+	    ends_in_vain(w, step) ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
 	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
 		level = LOG_LEVEL_ERROR;

@@ -890,6 +890,15 @@ def test_logs_as_json(box, serve):
     assert told[2]["line"] == "\ufffd\x1b\""
 
 
+def test_logs_as_json_tell_what_goes_on(box, serve):
+    server = serve({"logs": line("one").replace(" text=", " cont=1 text=") +
+                    line("two") + "ok\n"})
+    done = box.ctl("-s", server.path, "logs", "--json")
+    assert [(o["line"], o.get("cont")) for o in
+            map(json.loads, done.stdout.splitlines())] == [
+        ("one", True), ("two", None)]
+
+
 def test_logs_into_a_pipe_are_verbatim(box, serve):
     server = serve({"logs": line("%00%01%1B[31mred%FF") + "ok\n"})
     done = box.ctl("-s", server.path, "logs", text=False, errors=None)

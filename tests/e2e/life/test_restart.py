@@ -1,6 +1,7 @@
 """What follows a worker's death."""
 
 import os
+import re
 import signal
 import time
 
@@ -60,6 +61,24 @@ def test_crash_loop_backs_off_up_to_the_maximum(box):
     starts = [e["at"] / 1000 for e in box.events("start")]
     for delay, one, next_one in zip(delays, starts, starts[1:]):
         assert next_one - one >= delay - 0.01
+    d.stop()
+
+
+def test_ends_in_vain_are_warned_of(box):
+    """One that ends well and at once, and again; not the first time, nor if it
+    was to end."""
+    box.config(web={"command": "/bin/true", "instances": 1,
+                    "restart_delay": "20ms", "restart_delay_max": "20ms"},
+               once={"command": "/bin/true", "instances": 1,
+                     "restart": "never"})
+    d = box.start()
+    how = words.EXITED(0)
+    d.wait_log(words.DEATH("web", how=how), count=3)
+    levels = {app: [line.group(1) for line in words.LINE.finditer(d.log())
+                    if re.match(rf"{app}\[0\] pid \d+: exited", line.group(2))]
+              for app in ("web", "once")}
+    assert levels["web"][:3] == ["info", "warning", "warning"]
+    assert levels["once"] == ["info"]
     d.stop()
 
 
