@@ -43,6 +43,7 @@ _clusterctl()
 		'') word="--config --socket --help --version" ;;
 		status) word="--json --watch" ;;
 		logs) word="--follow --json --lines" ;;
+		events) word="--follow --json" ;;
 		metrics) word="--label --openmetrics" ;;
 		wait) word="--min --timeout" ;;
 		*) word= ;;
@@ -53,9 +54,10 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload update restart scale stop start logs metrics wait signal upgrade"
+		word="status reload update restart scale stop start logs events metrics wait signal upgrade"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
-	status | reload | restart | scale | stop | start | logs | wait | signal)
+	status | reload | restart | scale | stop | start | logs | events | \
+	wait | signal)
 		if [[ $command == signal && $n -eq 1 ]]; then
 			word="HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH"
 			mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

@@ -29,6 +29,8 @@ const char ctl_usage[] =
     "  logs [-f] [-n N] [--json] [APP[:N]]\n"
     "                           the last lines of the workers' output; -f,\n"
     "                           --follow: and those to come\n"
+    "  events [-f] [--json] [APP[:N]]\n"
+    "                           what has happened; -f: and what does\n"
     "  metrics [--openmetrics] [--label NAME=VALUE]...\n"
     "                           for Prometheus, each sample with the labels\n"
     "  wait [-t DURATION] [--min N] [APP]\n"
@@ -64,6 +66,7 @@ static const struct {
 	[CTL_WAIT] = { "wait", "mt" },
 	[CTL_SIGNAL] = { "signal", "" },
 	[CTL_UPGRADE] = { "upgrade", "" },
+	[CTL_EVENTS] = { "events", "fj" },
 };
 
 /* One word more than any command takes is too many all the same. */
@@ -219,9 +222,9 @@ check_options(const struct ctl_options *o, const struct line *line)
 		char letter;
 		const char *words;
 	} names[] = {
-		{ 'j', "--json is for status and logs" },
+		{ 'j', "--json is for status, logs and events" },
 		{ 'w', "--watch is for status" },
-		{ 'f', "--follow is for logs" },
+		{ 'f', "--follow is for logs and events" },
 		{ 'n', "--lines is for logs" },
 		{ 't', "--timeout is for wait" },
 		{ 'l', "--label is for metrics" },
@@ -293,7 +296,8 @@ take_request(struct ctl_options *o, struct line *line)
 		return false;
 	}
 	if (o->follow)
-		o->request.verb = REQUEST_FOLLOW;
+		o->request.verb = o->command == CTL_EVENTS ? REQUEST_WATCH :
+		    REQUEST_FOLLOW;
 	if (o->min > 0)
 		o->request.min = o->min;
 	return true;

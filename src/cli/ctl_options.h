@@ -21,6 +21,7 @@ enum ctl_command {
 	CTL_WAIT,
 	CTL_SIGNAL,
 	CTL_UPGRADE,
+	CTL_EVENTS,
 	CTL_COMMANDS,
 
 	CTL_HELP,

@@ -323,6 +323,7 @@ stop_asked(void *ctx)
 static const struct apps_watch apps_watch = {
 	.stepped = control_worker_stepped,
 	.ended = control_worker_died,
+	.news = control_app_news,
 };
 
 static const struct reload_watch reload_watch = {

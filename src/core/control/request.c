@@ -49,6 +49,10 @@ static const struct {
 	[REQUEST_SIGNAL] = { "signal", ARGUMENTS_SIGNAL,
 	    "signal APP[:N] SIGNAL" },
 	[REQUEST_UPGRADE] = { "upgrade", ARGUMENTS_NONE, "upgrade" },
+	[REQUEST_EVENTS] = { "events", ARGUMENTS_SEAT_OR_NONE,
+	    "events [APP[:N]]" },
+	[REQUEST_WATCH] = { "watch", ARGUMENTS_SEAT_OR_NONE,
+	    "watch [APP[:N]]" },
 };
 
 const char *

@@ -28,6 +28,8 @@ enum request_verb {
 	REQUEST_WAIT,		/* wait [APP] [min=N] */
 	REQUEST_SIGNAL,		/* signal APP[:N] SIGNAL */
 	REQUEST_UPGRADE,	/* upgrade */
+	REQUEST_EVENTS,		/* events [APP[:N]] */
+	REQUEST_WATCH,		/* watch [APP[:N]] */
 	REQUEST_VERBS
 };
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/mono.h"
+#include "core/control/event.h"
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
@@ -33,6 +34,9 @@ struct apps_watch {
 	    const struct worker_step *step);
 	void (*ended)(void *ctx, const struct worker *worker,
 	    const struct worker_step *step, const char *words);
+	/* Of an app itself; `words` may be NULL, and so may this be. */
+	void (*news)(void *ctx, const struct app *app, enum event_kind kind,
+	    const char *words);
 };
 
 /* The apps that run, and those that are stopped by request. */
@@ -117,6 +121,9 @@ struct app {
 };
 
 struct app *app_of(struct crew *crew);
+
+/* Whoever wants to hear of it does. */
+void app_tell(const struct app *app, enum event_kind kind, const char *words);
 
 /* Borrowed, as long as the app is there. */
 const char *app_name(const struct app *app);

@@ -72,12 +72,14 @@ add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by,
 		return -ENOMEM;
 	apps->n_added++;
 	app->added_by = added_by;
-	if (life_next_left(apps->life, app->crew.name) != NULL)
+	if (life_next_left(apps->life, app->crew.name) != NULL) {
 		seats_take_over(app);
-	else
+	} else {
 		log_app(LOG_LEVEL_INFO, app->crew.name,
 		    "starting %u instance%s", app->crew.wanted,
 		    app->crew.wanted == 1 ? "" : "s");
+		app_tell(app, EVENT_ADDED, NULL);
+	}
 	seats_fill(app);
 	app_touch(app);
 	return 0;
@@ -159,6 +161,7 @@ leave(struct app *app)
 {
 	app->crew.stopping = true;
 	app_ledger_note(app);
+	app_tell(app, EVENT_REMOVED, NULL);
 	app_spec_supersede(app->crew.stable);
 	seats_leave(app);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/control/request.h"
+#include "core/output/ring.h"
 #include "daemon/config/reload_apply.h"
 
 struct control_client;
@@ -82,7 +83,10 @@ struct control_op {
 	struct control_goal goal;
 	struct control_cursor cursor;
 	struct log_readers *readers;	/* control_logs */
-	bool waits;		/* … there is no portion until lines come */
+	struct ring_cursor events;	/* control_watch */
+	bool known;		/* … what was asked for is */
+	bool waits;		/* there is no portion until lines, or events,
+				   come */
 };
 
 void control_op_begin(struct control_op *op, const struct control_verb *verb,

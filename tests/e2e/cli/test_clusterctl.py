@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -90,9 +91,9 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["scale", "web", "0"], "stop APP"),
     (["scale", "web", "1", "2"], "too many arguments"),
     (["start", "We b"], "is not the name of an app"),
-    (["reload", "--json"], "--json is for status and logs"),
+    (["reload", "--json"], "--json is for status, logs and events"),
     (["reload", "-w"], "--watch is for status"),
-    (["status", "-f"], "--follow is for logs"),
+    (["status", "-f"], "--follow is for logs and events"),
     (["status", "-n", "3"], "--lines is for logs"),
     (["status", "-t", "3"], "--timeout is for wait"),
     (["status", "--label", "a=b"], "--label is for metrics"),
@@ -103,6 +104,9 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["signal", "web"], "an argument is missing, usage: signal"),
     (["signal", "web", "FOO"], '"FOO" is not a signal'),
     (["status", "--openmetrics"], "--openmetrics is for metrics"),
+    (["events", "-n", "3"], "--lines is for logs"),
+    (["events", "a", "b"], "too many arguments, usage: events [APP[:N]]"),
+    (["watch"], "is not a command"),
     (["metrics", "--label"], "requires an argument"),
     (["metrics", "--label", "web"], "a label is NAME=VALUE"),
     (["metrics", "--label", "a-b=c"], "is not the name of a label"),
@@ -129,7 +133,7 @@ def test_help(box, option):
     done = box.ctl(option)
     assert done.returncode == 0 and done.stderr == ""
     for command in ("status", "reload", "restart", "scale", "stop", "start",
-                    "logs", "metrics", "wait", "signal"):
+                    "logs", "events", "metrics", "wait", "signal"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
 
 
@@ -1029,6 +1033,43 @@ def test_follow_what_is_elsewhere(box, serve):
     assert done.returncode == 1
 
 
+# --- events
+
+EVENT = ("+ event app=web instance=1 event=death time_ms=1700000000123 pid=7 "
+         "text=killed%20%1B[31m%0A next=7 later=x%22\n")
+
+
+def test_events_are_harmless(box, serve):
+    server = serve({"events": EVENT + "+ other a=b\n+ lost count=7\nok\n"})
+    done = box.ctl("-s", server.path, "events")
+    assert done.returncode == 0
+    assert done.stdout == ("2023-11-14T22:13:20.123Z web[1] pid 7: death: "
+                           "killed ?[31m?; next: 7\n")
+    assert "7 events are missing here" in done.stderr
+    done = box.ctl("-s", server.path, "events", "--json")
+    assert json.loads(done.stdout) == {
+        "time": "2023-11-14T22:13:20.123Z", "app": "web", "instance": 1,
+        "event": "death", "pid": 7, "text": "killed \x1b[31m\n", "next": "7",
+        "later": 'x"'}
+    assert "\x1b" not in done.stdout
+
+
+def test_events_to_come(box, serve):
+    told = threading.Event()
+
+    def watch(_, connection):
+        connection.sendall(EVENT.encode())
+        told.wait(60)
+        connection.sendall(b"ok clusterd has stopped\n")
+    server = serve({"watch web": watch})
+    p = start_ctl(box, "-s", server.path, "events", "-f", "web")
+    # At once, although more is to come.
+    assert "death" in p.stdout.readline()
+    told.set()
+    assert p.communicate(timeout=20 * SLOW) == ("", "")
+    assert p.returncode == 0
+
+
 # --- completion
 
 BASH = """
@@ -1072,6 +1113,8 @@ def test_completion_in_bash(box, serve, alone):
     assert complete_bash(box, alone, "wait", "--min", "1", "w") == ["web"]
     assert complete_bash(box, alone, "signal", "w") == ["web"]
     assert complete_bash(box, alone, "signal", "web", "US") == ["USR1", "USR2"]
+    assert complete_bash(box, alone, "events", "w") == ["web"]
+    assert complete_bash(box, alone, "events", "--") == ["--follow", "--json"]
     assert complete_bash(box, alone, "metrics", "") == []
     assert complete_bash(box, alone, "metrics", "--") == [
         "--label", "--openmetrics"]
@@ -1127,6 +1170,7 @@ def test_completion_in_zsh(serve, zsh):
     zsh("clusterctl status --w\t", "--watch ")
     zsh("clusterctl wait --t\t", "--timeout ")
     zsh("clusterctl wait --m\t", "--min ")
+    zsh("clusterctl events --f\t", "--follow ")
     zsh("clusterctl wait w\t", "wait web ")
     zsh("clusterctl signal w\t", "signal web ")
     zsh("clusterctl signal web H\t", "web HUP ")

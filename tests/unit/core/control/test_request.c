@@ -72,6 +72,8 @@ every_verb(void **state)
 	    "follow web:12\n");
 	expect_request("wait", REQUEST_WAIT, "", -1, "wait\n");
 	expect_request("wait web", REQUEST_WAIT, "web", -1, "wait web\n");
+	expect_request("events", REQUEST_EVENTS, "", -1, "events\n");
+	expect_request("watch web:1", REQUEST_WATCH, "web", 1, "watch web:1\n");
 	expect_request("signal web USR1", REQUEST_SIGNAL, "web", -1,
 	    "signal web USR1\n");
 	for (int verb = 0; verb < REQUEST_VERBS; verb++)
