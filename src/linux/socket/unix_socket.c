@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/libc.h"
 #include "linux/socket/unix_socket.h"
 
 /* The second name; the configuration leaves room for it in sun_path. */
