@@ -10,6 +10,8 @@ MANDIR	= $(PREFIX)/share/man
 DOCDIR	= $(PREFIX)/share/doc/clusterd
 BASHDIR	= $(PREFIX)/share/bash-completion/completions
 ZSHDIR	= $(PREFIX)/share/zsh/site-functions
+UNITDIR	= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
 DESTDIR	=
 
 PKG_CONFIG ?= pkg-config
@@ -18,7 +20,8 @@ INSTALL	= install
 B	= build
 
 OPT	= -O2
-CFLAGS	= -g
+# Where it was built makes no difference to what is built.
+CFLAGS	= -g -ffile-prefix-map=$(CURDIR)=.
 WARN	= -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
 	  -Wmissing-prototypes -Wwrite-strings -Wundef -Wvla \
 	  -Wformat=2 -Wimplicit-fallthrough
@@ -73,7 +76,8 @@ all: $(B)/clusterd $(B)/clusterctl examples/hello-server
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile | expand -t 20
+	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile \
+	    conf/packaging/packages.mk | expand -t 20
 
 .PHONY: objects
 ## objects: all objects, linking nothing
@@ -548,28 +552,26 @@ test: test-deps
 
 .PHONY: install uninstall clean
 
-## install: to PREFIX (/usr/local), below DESTDIR
+# Those who name the programs get the names that they have here.
+place	= sed 's|/usr/local/sbin/|$(SBINDIR)/|g; s|/usr/local/bin/|$(BINDIR)/|g'
+# A service for each file: of app.ini's unit, where it stands for one instance.
+each	= 's|app\.ini|%i.ini|; s|a cluster of any server|%i: &|; /^\# One service/,/^\#$$/d'
+
+## install: to PREFIX (/usr/local), below DESTDIR; units to UNITDIR
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
+	    $(MAN_SECTIONS:%=$(DESTDIR)$(MANDIR)/man%) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker \
-	    $(DESTDIR)$(DOCDIR)/examples/prometheus \
-	    $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	    $(DESTDIR)$(DOCDIR)/examples/prometheus $(DESTDIR)$(UNITDIR) \
+	    $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
 	$(INSTALL) -m 644 completions/clusterctl.bash \
 	    $(DESTDIR)$(BASHDIR)/clusterctl
 	$(INSTALL) -m 644 completions/_clusterctl \
 	    $(DESTDIR)$(ZSHDIR)/_clusterctl
-	$(INSTALL) -m 644 man/clusterctl.1 $(DESTDIR)$(MANDIR)/man1/clusterctl.1
-	$(INSTALL) -m 644 man/clusterd.8 $(DESTDIR)$(MANDIR)/man8/clusterd.8
-	$(INSTALL) -m 644 man/clusterd.ini.5 \
-	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
-	$(INSTALL) -m 644 man/clusterd-control.7 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
-	$(INSTALL) -m 644 man/clusterd-recipes.7 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
+	set -e; for page in $(MAN); do \
+	    $(INSTALL) -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}; done
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
@@ -577,30 +579,41 @@ install: all
 	    $(DESTDIR)$(DOCDIR)/examples/docker
 	$(INSTALL) -m 644 $(EXAMPLES_PROMETHEUS) \
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus
+	set -e; for unit in $(UNITS); do \
+	    $(place) examples/$$unit >$(DESTDIR)$(DOCDIR)/examples/$$unit; done
+	$(place) examples/clusterd.service >$(DESTDIR)$(UNITDIR)/clusterd.service
+	$(place) examples/clusterd.service | sed $(each) \
+	    >$(DESTDIR)$(UNITDIR)/clusterd@.service
+	$(INSTALL) -m 644 conf/packaging/clusterd.sysusers \
+	    $(DESTDIR)$(SYSUSERSDIR)/clusterd.conf
 
+MAN_SECTIONS = $(sort $(subst .,,$(suffix $(MAN))))
+UNITS	= clusterd.service clusterd-metrics.service clusterd-metrics.timer
 EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
 	examples/hello.py examples/hello-python.ini \
 	examples/hello.go examples/hello-go.ini \
-	examples/clusterd.service examples/clusterd-metrics.service \
-	examples/clusterd-metrics.timer
+	examples/clusterd.logrotate
 EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \
 	examples/docker/app.ini examples/docker/server.js
 EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
 	examples/prometheus/clusterd-dashboard.json
 
-## uninstall: take it away again
+# Directories that others may have something in stay.
+## uninstall: take away what `make install` of the same places has put there
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(BINDIR)/clusterctl \
 	    $(DESTDIR)$(BASHDIR)/clusterctl $(DESTDIR)$(ZSHDIR)/_clusterctl \
-	    $(DESTDIR)$(MANDIR)/man1/clusterctl.1 \
-	    $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
-	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
+	    $(foreach m,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
+	    $(DESTDIR)$(UNITDIR)/clusterd.service \
+	    $(DESTDIR)$(UNITDIR)/clusterd@.service \
+	    $(DESTDIR)$(SYSUSERSDIR)/clusterd.conf
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 ## clean: remove what was built
 clean:
-	rm -rf build build-asan build-clang build-cross build-fuzz build-inih examples/hello-server
+	rm -rf build build-asan build-clang build-cross build-fuzz build-inih \
+	    build-static examples/hello-server
+
+include conf/packaging/packages.mk
