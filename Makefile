@@ -562,7 +562,8 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(MAN_SECTIONS:%=$(DESTDIR)$(MANDIR)/man%) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker \
-	    $(DESTDIR)$(DOCDIR)/examples/prometheus $(DESTDIR)$(UNITDIR) \
+	    $(DESTDIR)$(DOCDIR)/examples/prometheus \
+	    $(DESTDIR)$(DOCDIR)/examples/container $(DESTDIR)$(UNITDIR) \
 	    $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
@@ -571,7 +572,7 @@ install: all
 	$(INSTALL) -m 644 completions/_clusterctl \
 	    $(DESTDIR)$(ZSHDIR)/_clusterctl
 	set -e; for page in $(MAN); do \
-	    $(INSTALL) -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}; done
+	    $(place) $$page >$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
@@ -579,6 +580,8 @@ install: all
 	    $(DESTDIR)$(DOCDIR)/examples/docker
 	$(INSTALL) -m 644 $(EXAMPLES_PROMETHEUS) \
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus
+	$(INSTALL) -m 644 $(EXAMPLES_CONTAINER) \
+	    $(DESTDIR)$(DOCDIR)/examples/container
 	set -e; for unit in $(UNITS); do \
 	    $(place) examples/$$unit >$(DESTDIR)$(DOCDIR)/examples/$$unit; done
 	$(place) examples/clusterd.service >$(DESTDIR)$(UNITDIR)/clusterd.service
@@ -599,6 +602,8 @@ EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/app.ini examples/docker/server.js
 EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
 	examples/prometheus/clusterd-dashboard.json
+EXAMPLES_CONTAINER = examples/container/Containerfile \
+	examples/container/app.ini examples/container/index.html
 
 # Directories that others may have something in stay.
 ## uninstall: take away what `make install` of the same places has put there

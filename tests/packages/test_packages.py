@@ -7,6 +7,7 @@ reason of the skip."""
 
 import filecmp
 import glob
+import json
 import os
 import platform
 import re
@@ -164,6 +165,94 @@ def test_static_passes_the_end_to_end_tests(static):
         CLUSTERD=str(programs["clusterd"]), PROBE=f"{ROOT}/build/probe",
         BINDER=f"{ROOT}/build/binder", OPENLOOP=f"{ROOT}/build/openloop")
     print(told.splitlines()[-1])
+
+
+# ---- the container ----
+
+CONTAINER = f"{ROOT}/examples/container"
+# crun wants a unified hierarchy, and nothing of it.
+ENTER = """mount -t cgroup2 none /sys/fs/cgroup
+exec crun --root "$1" --cgroup-manager=disabled "$2" "$3" "$4" </dev/null"""
+
+
+def laid_out(programs, bundle):
+    """What Containerfile says, by hand: the image busybox is its program here.
+    Gives the words of its instructions that do not copy."""
+    text = open(f"{CONTAINER}/Containerfile").read()
+    said = {}
+    root = bundle / "rootfs"
+    for name in ("bin", "proc", "dev", "sys", "run/clusterd"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), root / "bin/busybox")
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "COPY" and not rest.startswith("--from"):
+            source, to = rest.split()
+            if "${ARCH}" in source:
+                source = programs[os.path.basename(source)]
+            (root / to[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.join(ROOT, source), root / to[1:])
+        elif re.match("[A-Z]+$", word):
+            said[word] = rest
+    return said
+
+
+def test_container_by_crun(static, tmp_path):
+    """As the head of Containerfile runs it: an ordinary user, no capability, all
+    read-only; ready, healthy, serving, reloaded, and stopped by STOPSIGNAL."""
+    arch, programs = static
+    if arch != MACHINE or os.getuid() != 0:
+        pytest.skip("takes root, and is not emulated")
+    need("crun", "busybox")
+    said = laid_out(programs, tmp_path)
+    user, group = map(int, said["USER"].split(":"))
+    run("crun", "spec", cwd=tmp_path)
+    with open(tmp_path / "config.json") as file:
+        spec = json.load(file)
+    spec["process"].update(
+        terminal=False, user={"uid": user, "gid": group},
+        args=json.loads(said["ENTRYPOINT"]), noNewPrivileges=True,
+        env=["PATH=/usr/local/sbin:/usr/local/bin:/bin", said["ENV"]],
+        capabilities={})
+    spec["root"] = {"path": "rootfs", "readonly": True}
+    spec["mounts"].append(
+        {"destination": "/run/clusterd", "type": "tmpfs", "source": "tmpfs",
+         "options": [f"uid={user}", f"gid={group}", "mode=0700"]})
+    with open(tmp_path / "config.json", "w") as file:
+        json.dump(spec, file)
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", ENTER, "sh", tmp_path / "state",
+             "run", f"--bundle={tmp_path}", "it"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def inside(*command):
+        return run("crun", "--root", tmp_path / "state", "exec", "it",
+                   *command, limit=60)
+
+    try:
+        wait_until(lambda: process.poll() is not None
+                   or "start complete" in open(tmp_path / "log").read())
+        assert process.poll() is None, open(tmp_path / "log").read()
+        health = said["HEALTHCHECK"].partition("CMD ")[2]
+        inside(*json.loads(health))
+        ask = ("/bin/busybox", "wget", "-qO-", "http://127.0.0.1:8080/")
+        assert "hello from a container" in inside(*ask)
+        inside("clusterctl", "reload")
+        assert "hello from a container" in inside(*ask)
+        run("crun", "--root", tmp_path / "state", "kill", "it",
+            said["STOPSIGNAL"])
+        assert process.wait(30) == 0
+        text = open(tmp_path / "log").read()
+        assert text.rstrip().endswith("stopped"), text
+        assert "no control socket" not in text
+    finally:
+        subprocess.run(["crun", "--root", tmp_path / "state", "delete",
+                        "--force", "it"], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=60)
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
 
 
 # ---- the package for Debian ----
