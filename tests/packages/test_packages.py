@@ -227,7 +227,8 @@ def test_container_by_crun(static, tmp_path):
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def inside(*command):
-        return run("crun", "--root", tmp_path / "state", "exec", "it",
+        return run("crun", "--root", tmp_path / "state", "exec", "--user",
+                   f"{user}:{group}", "it",
                    *command, limit=60)
 
     try:
@@ -299,7 +300,7 @@ def bare(tmp_path_factory):
                         open("/etc/os-release").read())
     path = tmp_path_factory.mktemp("bare") / "root"
     done = subprocess.run(
-        ["mmdebstrap", "--variant=minbase",
+        ["mmdebstrap", "--variant=essential", "--dpkgopt=force-unsafe-io",
          "--include=libinih1,systemd-standalone-sysusers",
          release.group(1), path],
         timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
