@@ -60,6 +60,7 @@ PACKAGES = build/packages
 .PHONY: dist static-dist deb rpm lay-out check-packages
 
 # All that git knows, as it is here; outside of git, all that is here.
+## lay-out: the tree of the source in build/packages/, as archives have it
 lay-out:
 	@rm -rf $(PACKAGES)/$(NAME)
 	@mkdir -p $(PACKAGES)/$(NAME)
