@@ -2,6 +2,7 @@
 #include "base/mono.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
@@ -72,6 +73,7 @@ begin_turn(struct lane *lane)
 {
 	lane->claimed = 0;
 	lane->turn++;
+	lanes_unseal(lane);
 	lanes_flows_turned(lane);
 }
 
@@ -99,6 +101,7 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 	if (lane->deserted)
 		listener_tell(l);
 	lane->deserted = false;
+	lanes_unseal(lane);
 	*ret_lane = lane;
 	return 0;
 }

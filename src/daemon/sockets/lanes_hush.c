@@ -1,3 +1,4 @@
+#include "base/mono.h"
 #include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
@@ -37,4 +38,32 @@ lanes_hush_again(const struct lane *lane)
 		(void)lanes_hush(lane, true);
 	if (l->refuses && lane->fd >= 0)
 		(void)socket_refuse_new(lane->fd);
+}
+
+int
+lanes_seal(struct lane *lane)
+{
+	int code = socket_ignore_segments(lane->fd, true);
+
+	if (code < 0)
+		code = socket_ignore_all(lane->fd, true);
+	if (code < 0)
+		return code;
+	lane->sealed = true;
+	lane->sealed_until = mono_add_ms(mono_now(), LANE_SEALED_MS);
+	return 0;
+}
+
+void
+lanes_unseal(struct lane *lane)
+{
+	if (!lane->sealed)
+		return;
+	lane->sealed = false;
+	if (lane->fd < 0)
+		return;
+	if (socket_ignore_segments(lane->fd, false) < 0)
+		(void)socket_ignore_all(lane->fd, false);
+	/* It may have been hushed by the same. */
+	lanes_hush_again(lane);
 }

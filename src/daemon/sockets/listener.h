@@ -123,6 +123,9 @@ struct lane {
 	/* lanes_extended: */
 	bool uncounted;		/* the kernel does not count its connections,
 				   or not all of them */
+	/* lanes_hush: */
+	bool sealed;		/* no handshake ends in it, … */
+	struct mono sealed_until;	/* … until then at the latest */
 	/* lanes_watch: */
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */

@@ -10,6 +10,7 @@
 #include "core/worker/drain.h"
 #include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/drain_seal.h"
 #include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
@@ -47,8 +48,10 @@ struct drainage {
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
 	struct farewells farewells;
-	int64_t queue;			/* of the one under way */
+	int64_t queue;			/* of the one under way, which began … */
+	bool sealed;			/* … with all lanes sealed */
 	bool seen;			/* there was one that came to an end */
+	bool unsealable;		/* its lanes cannot be sealed */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -147,6 +150,9 @@ policy_of(const struct drainage *x)
 		.refused = drain_sight_refused(w),
 	};
 
+	policy.may_seal = !policy.refused && !x->unsealable &&
+	    !drain_sight_gets_more(w, false);
+
 	if (w->crew->dismissed && policy.idle_ms > STOP_IDLE_MS)
 		policy.idle_ms = STOP_IDLE_MS;
 	return policy;
@@ -231,11 +237,30 @@ decide_frozen(struct drainage *x, const struct drain_facts *facts)
 		try_later(x);
 }
 
+/* What is left to do, before a last look, to those that are drained. */
+static struct drain_decision
+ask(struct drainage *x, const struct drain_facts *facts)
+{
+	struct drain_policy policy = policy_of(x);
+	struct drain_decision d = drain_decide(&x->drain, &policy, facts,
+	    mono_now());
+
+	if (d.why != DRAIN_WHY_SEAL) {
+		if (!d.done)
+			drain_unseal(x->worker);
+		return d;
+	}
+	if (drain_seal(x->worker))
+		return d;
+	x->unsealable = true;
+	policy.may_seal = false;
+	return drain_decide(&x->drain, &policy, facts, mono_now());
+}
+
 static void
 decide(struct drainage *x, const struct drain_facts *facts)
 {
 	const struct worker *w = x->worker;
-	const struct drain_policy policy = policy_of(x);
 	struct drain_decision d;
 
 	x->facts = *facts;
@@ -244,7 +269,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 		decide_frozen(x, facts);
 		return;
 	}
-	d = drain_decide(&x->drain, &policy, facts, mono_now());
+	d = ask(x, facts);
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
 		look_again(x, MONO_NEVER);
@@ -291,6 +316,7 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 		if (y == x || y->worker->spec != x->worker->spec ||
 		    mono_is_never(e->due))
 			continue;
+		its.sealed = drain_sealed(y->worker);
 		its.queue = drain_sight_queue(y->worker, &y->all->diag);
 		its.open = (struct drain_tally){ .busy = 0 };
 		count_flows(y, &its.open);
@@ -309,6 +335,7 @@ conclude(struct drainage *x, int code)
 	struct drain_facts facts = {
 		.queue = x->queue,
 		.half_open = DRAIN_UNKNOWN,
+		.sealed = x->sealed,
 		.seen = code == 0,
 	};
 
@@ -362,12 +389,16 @@ begin_look(struct drainage *x)
 	int code = 0;
 
 	x->looked = mono_now();
+	x->sealed = drain_sealed(w);
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
 	x->queue = drain_sight_queue(w, &d->diag);
 	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
+			.sealed = x->sealed,
+			.half_open = n == 0 ? 0 : x->seen ? x->facts.half_open :
+			    DRAIN_UNKNOWN,
 		};
 
 		count_flows(x, &facts.open);
@@ -439,7 +470,7 @@ drainers_add(struct worker *w)
 
 	if (x->entry.listed)
 		return;
-	x->seen = false;
+	x->seen = x->unsealable = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);

@@ -108,6 +108,21 @@ has_any_filter(int fd)
 	    errno == EACCES : len != 0;
 }
 
+/* A filter of ours, unless there is another one. */
+static int
+ignore_by(int fd, const struct sock_filter *code, size_t n, bool on)
+{
+	bool ours = has_filter(fd, code, n);
+
+	if (on && ours)
+		return 0;
+	if (on && has_any_filter(fd))
+		return -EEXIST;
+	if (!on && !ours)
+		return -ENOENT;
+	return set_filter(fd, code, n, on);
+}
+
 /* A filter sees the segment from the TCP header on: the flags are its 14th byte
    (RFC 9293, section 3.1). */
 int
@@ -120,15 +135,18 @@ socket_ignore_syns(int fd, bool on)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
-	bool ours = has_filter(fd, code, sizeof(code) / sizeof(*code));
 
-	if (on && ours)
-		return 0;
-	if (on && has_any_filter(fd))
-		return -EEXIST;
-	if (!on && !ours)
-		return -ENOENT;
-	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
+	return ignore_by(fd, code, sizeof(code) / sizeof(*code), on);
+}
+
+int
+socket_ignore_segments(int fd, bool on)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+
+	return ignore_by(fd, code, 1, on);
 }
 
 static int
