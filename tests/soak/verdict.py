@@ -26,6 +26,8 @@ TROUBLES_MOST = 4
 CLOSED, OPEN, SERVED = range(3)
 # What happens at the same moment is seen so far apart.
 MOMENT = 0.3
+# So exact are the kernel's times of what moves on a connection.
+TICK = 0.02
 
 LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{3}) +\w+ +(.*)$")
 OF_WORKER = re.compile(r"web\[(\d+)\] pid (\d+): (.*)$")
@@ -282,12 +284,13 @@ def measure(intervals):
 
 class Judge:
     """`moves(client)`: could who waited be moved, all the time? `drain`: so
-    long a worker may know that it is to end."""
+    long a worker may know that it is to end; `idle`: drain_idle."""
 
-    def __init__(self, timeline, moves, drain):
+    def __init__(self, timeline, moves, drain, idle):
         self.timeline = timeline
         self.moves = moves
         self.drain = drain
+        self.idle = idle
 
     def hindered(self, client, now):
         """How long somebody was frozen, and nobody served, while it waited, and
@@ -381,16 +384,21 @@ class Judge:
             return None, f"is turned away by pid {pid}, which is to go on"
         return "refused: not processed", None
 
+    def was_idle(self, client, worker):
+        """When its worker was drained: "an open connection on which nothing has
+        moved for this long does not hold up the worker's end" (drain_idle in
+        clusterd.ini(5)). By the kernel's account, and not by when the client
+        was to speak, for which it may have come to run too late."""
+        return client.quiet is not None and worker.retired is not None and (
+            client.quiet + self.idle - TICK <= worker.retired <=
+            (client.spoke or client.end) + moment(client.end))
+
     def of_accepted(self, client):
         t = self.timeline.of(client)
         worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
-        # "A handshake that takes longer than a second", of a worker that drains
-        # ("Connections at a stop and at a reload" in clusterd(8)).
-        if client.deaf and worker and worker.retired and \
-                client.connected - client.begun > 1 and \
-                client.connected > worker.retired - w:
-            return "cut: late handshake", None
+        if worker is not None and self.was_idle(client, worker):
+            return "cut: idle", None
         if worker is None or not worker.is_excused() or not (
                 client.well - w <= worker.death <= client.end + w):
             return None, (f"is cut, by pid {client.server[0]}, which "
