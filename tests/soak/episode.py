@@ -532,6 +532,14 @@ class Episode:
         while not condition():
             time.sleep(0.02)
 
+    def figures_of_lanes(self):
+        done = subprocess.run(
+            [harness.CLUSTERCTL, "metrics"], env=self.box.environment(),
+            cwd=self.box.dir, capture_output=True, text=True)
+        return "\n".join(line for line in done.stdout.splitlines()
+                         if not line.startswith("#") and 'app="web"' in line
+                         and ("conn" in line or "queue" in line))
+
     def serves_all(self):
         own = self.settings.balance not in ("shared", "auto")
         wanted = self.instances if own else 1
@@ -539,7 +547,8 @@ class Episode:
         while len(seen) < wanted or n < 20:
             if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
-                                f"{self.instances} serve ({n} clients)")
+                                f"{self.instances} serve ({n} clients)\n"
+                                f"{self.figures_of_lanes()}")
             client = self.client(
                 ("127.0.0.1", self.ports[self.settings.port]),
                 self.round_balances, self.settings.balance)
