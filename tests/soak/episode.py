@@ -532,13 +532,19 @@ class Episode:
         while not condition():
             time.sleep(0.02)
 
-    def figures_of_lanes(self):
+    def all_of_lanes(self):
+        """What is known of them, and of those who have them and who wait."""
         done = subprocess.run(
             [harness.CLUSTERCTL, "metrics"], env=self.box.environment(),
             cwd=self.box.dir, capture_output=True, text=True)
-        return "\n".join(line for line in done.stdout.splitlines()
-                         if not line.startswith("#") and 'app="web"' in line
-                         and ("conn" in line or "queue" in line))
+        found = [line for line in done.stdout.splitlines()
+                 if line.startswith("clusterd_") and "_connections" in line]
+        found += [f"{pid}: {harness.process_state(pid)}, "
+                  f"{harness.read_proc(pid, 'wchan').decode()}"
+                  for pid in self.children()]
+        return "\n".join(found + [
+            self.say(c, "is not through") for c in self.running.values()
+            if not c.how])
 
     def serves_all(self):
         own = self.settings.balance not in ("shared", "auto")
@@ -548,7 +554,7 @@ class Episode:
             if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
                                 f"{self.instances} serve ({n} clients)\n"
-                                f"{self.figures_of_lanes()}")
+                                f"{self.all_of_lanes()}")
             client = self.client(
                 ("127.0.0.1", self.ports[self.settings.port]),
                 self.round_balances, self.settings.balance)
