@@ -313,6 +313,12 @@ class Judge:
         # Who was late itself may have come to somebody who has retired since.
         ends += [w.retired for w in t.workers.values()
                  if client.deaf and w.retired and client.begun < w.retired < end]
+        # "A worker that listens again itself, before clusterd has looked" ("Shared
+        # listeners" in clusterd(8)): who strays "is treated as one of a worker that
+        # died".
+        if not self.moves(client):
+            ends += [at for at, pid in t.shuts
+                     if client.begun - LITTLE - late < at < end]
         troubles = t.troubles(client.begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +

@@ -41,6 +41,24 @@ count_queue(const struct lane *lane)
 	return lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ? 0 : waiting;
 }
 
+/* Has somebody come to it though nobody is sent there? Of the order of lanes
+   something is not known then. While there was somebody before, epoll does not
+   tell of the next one. */
+static void
+see_strays(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	uint32_t waiting = lane->waits && !is_wanted(lane) ?
+	    count_queue(lane) : 0;
+
+	if (waiting > lane->waiting) {
+		lanes_program_strayed(l);
+		listener_tell(l);
+	}
+	if (waiting != lane->waiting)
+		lane->waiting = waiting;
+}
+
 static bool
 is_same(const struct lane_watch *a, const struct lane_watch *b)
 {
@@ -95,6 +113,7 @@ see_to_waiting(struct lane *lane, const struct lane_facts *given,
 	if (d.deed != LANE_WAIT && lane->waits)
 		lane->waits = false;
 	lanes_news_await_clients(lane, d.deed == LANE_LISTEN);
+	see_strays(lane);
 	return d.until;
 }
 

@@ -130,6 +130,7 @@ struct lane {
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */
 	bool waits;		/* somebody does, as was heard */
+	uint32_t waiting;	/* so many did, when that was last looked at */
 };
 
 struct lanes {
