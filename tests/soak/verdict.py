@@ -313,9 +313,9 @@ class Judge:
         # Who was late itself may have come to somebody who has retired since.
         ends += [w.retired for w in t.workers.values()
                  if client.deaf and w.retired and client.begun < w.retired < end]
-        # "A worker that listens again itself, before clusterd has looked" ("Shared
-        # listeners" in clusterd(8)): who strays "is treated as one of a worker that
-        # died".
+        # "A worker that listens again itself, before clusterd has looked": who
+        # strays then "is treated as one of a worker that died" ("Shared
+        # listeners" in clusterd(8)).
         if not self.moves(client):
             ends += [at for at, pid in t.shuts
                      if client.begun - LITTLE - late < at < end]
