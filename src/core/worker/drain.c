@@ -174,11 +174,11 @@ done(const struct drain *d, enum drain_why why, struct mono now)
 	};
 }
 
-/* One that began before steering changed, and takes its time. */
+/* By a handshake that began before steering changed, and takes its time. */
 static bool
 may_still_come(const struct drain_policy *p, const struct drain_facts *f)
 {
-	return f->half_open != 0 && p->may_seal && !f->sealed;
+	return f->handshakes != 0 && p->may_seal && !f->sealed;
 }
 
 struct drain_decision

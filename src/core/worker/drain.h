@@ -110,6 +110,8 @@ struct drain_facts {
 				   are any) in its lanes; or DRAIN_UNKNOWN */
 	int64_t half_open;	/* handshakes on its ports that are older than
 				   the change of steering; or DRAIN_UNKNOWN */
+	int64_t handshakes;	/* … and of whatever age, since that of one is
+				   known to be so much at least; likewise */
 	bool sealed;		/* none of them ends in its lanes any more */
 	bool seen;		/* connections could be looked at: `open` */
 	bool late;		/* … or nobody came to it */

@@ -335,12 +335,14 @@ conclude(struct drainage *x, int code)
 	struct drain_facts facts = {
 		.queue = x->queue,
 		.half_open = DRAIN_UNKNOWN,
+		.handshakes = DRAIN_UNKNOWN,
 		.sealed = x->sealed,
 		.seen = code == 0,
 	};
 
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
+		facts.handshakes = (int64_t)d->look.n_handshakes;
 		facts.none = d->look.none;
 		facts.blink = d->look.blink;
 		facts.open = connections_tally(&d->look, &policy);
@@ -397,8 +399,8 @@ begin_look(struct drainage *x)
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
 			.sealed = x->sealed,
-			.half_open = n == 0 ? 0 : x->seen ? x->facts.half_open :
-			    DRAIN_UNKNOWN,
+			.handshakes = n == 0 ? 0 : x->seen ?
+			    x->facts.handshakes : DRAIN_UNKNOWN,
 		};
 
 		count_flows(x, &facts.open);

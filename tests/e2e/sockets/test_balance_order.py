@@ -193,8 +193,8 @@ def test_stray_shows_that_a_lane_listens_again_unseen(box, balance):
 @pytest.mark.parametrize("before", [1, 3])
 @parametrized(*PRIVILEGED)
 def test_only_lane_that_listens_again_unseen(box, balance, before):
-    """The program knows it no more, and has no other: nobody is refused, and who
-    comes to one that nobody has, since there were more instances, moves."""
+    """The program knows it no more, and has no other: nobody is refused, and
+    who comes to one that nobody has, since there were more instances, moves."""
     needs(balance)
     box.web(balance=balance, instances=before)
     d = box.start()

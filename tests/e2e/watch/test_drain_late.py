@@ -1,5 +1,5 @@
-"""A handshake that takes longer than a second, and ends when its worker has just
-been told to stop: the worker does not get it any more."""
+"""A handshake that takes longer than a second, and ends when its worker has
+just been told to stop: the worker does not get it any more."""
 
 import os
 import shlex
@@ -20,7 +20,7 @@ lane = socket.socket(fileno=int(os.environ["CLUSTERD_FD"]))
 lane.setblocking(True)
 lane.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
 if "filter" in sys.argv:
-    code = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 2 ** 31), 8)
+    code = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 1 << 31))
     lane.setsockopt(socket.SOL_SOCKET, 26,
                     struct.pack("HL", 1, ctypes.addressof(code)))
 

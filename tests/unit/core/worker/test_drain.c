@@ -420,6 +420,7 @@ sealed_before_the_last_look(void **state)
 	(void)state;
 	policy.may_seal = true;
 	late.half_open = sealed.half_open = 1;
+	late.handshakes = sealed.handshakes = 1;
 	sealed.sealed = true;
 	drain_begin(&d, at(0));
 	drain_steered(&d, at(0));
@@ -444,12 +445,22 @@ sealed_before_the_last_look(void **state)
 	   cannot be told, one may be under way. */
 	late.none = sealed.none = true;
 	late.half_open = sealed.half_open = DRAIN_UNKNOWN;
+	late.handshakes = sealed.handshakes = DRAIN_UNKNOWN;
 	drain_begin(&d, at(0));
 	drain_steered(&d, at(0));
 	assert_int_equal(look(&d, &policy, &late, 1000).why, DRAIN_WHY_SEAL);
 	assert_true(look(&d, &policy, &sealed, 1000).done);
 
+	/* Of one that may be older than is known. */
+	late = quiet;
+	late.handshakes = 1;
+	drain_begin(&d, at(0));
+	drain_steered(&d, at(0));
+	assert_int_equal(look(&d, &policy, &late, 100).why, DRAIN_WHY_AGREE);
+	assert_int_equal(look(&d, &policy, &late, 110).why, DRAIN_WHY_SEAL);
+
 	/* It is drained at the last moment, too. */
+	late.none = true;
 	drain_begin(&d, at(0));
 	drain_steered(&d, at(0));
 	decision = look(&d, &policy, &late, policy.timeout_ms);
@@ -760,6 +771,7 @@ facts_of(struct model *m, const struct drain_policy *p)
 	}
 	f.half_open = !m->half_open_known ? DRAIN_UNKNOWN :
 	    m->now < m->last_handshake;
+	f.handshakes = f.half_open;
 	f.sealed = m->sealed;
 	if (roll(m, 50) == 0)
 		f.seen = false;
