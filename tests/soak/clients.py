@@ -47,6 +47,7 @@ class Client:
         self.address = address          # host and port
         self.instance = None            # whose own that is
         self.deaf = 0.0                 # so long, while it connects
+        self.deferred = False           # nobody may hear of it until it speaks
         self.round = in_round
         self.balance = balance
         self.begun = time.monotonic()
@@ -236,6 +237,7 @@ def converse(client, rnd, late):
 
 def talk(client, rnd, source, late=False, patience=PATIENCE):
     """Connect, dawdle, ask, and read; the client then knows how it went."""
+    client.deferred = late
     try:
         client.socket = s = open_socket(client, source, patience)
     except OSError:     # the address is taken: by a connection that ended

@@ -187,6 +187,11 @@ class Timeline:
             now = what
         return now >= least
 
+    def closes(self, port, a, b):
+        """Who has not spoken by then is new to an address that is left."""
+        return any(a <= when <= b and to == CLOSED
+                   for when, to in self.ports.get(port, []))
+
     def given_up(self, port, a, b):
         """Was it closed under those who waited: nobody serves any more, or
         those alone who finish what they have ("when every instance of an app is
@@ -423,7 +428,10 @@ class Judge:
         # Who has not spoken yet may hear of that only when it does
         # (TCP_DEFER_ACCEPT).
         if not self.is_reachable(client) or t.given_up(
-                client.address[1], client.begun - w, b):
+                client.address[1], client.begun - w, b) or (
+                client.deferred and t.closes(
+                    client.address[1], client.begun,
+                    client.spoke or client.end)):
             return "cut: port", None
         if t.death_near(a, b):
             return "cut: death at accept", None
