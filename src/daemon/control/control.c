@@ -56,7 +56,10 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 	},
 	[REQUEST_UPGRADE] = { .begin = control_order_upgrade },
 	[REQUEST_SIGNAL] = { .begin = control_signal_send },
-	[REQUEST_EVENTS] = { .more = control_watch_more, .quiet = true },
+	[REQUEST_EVENTS] = {
+		.begin = control_watch_begin, .more = control_watch_more,
+		.quiet = true,
+	},
 	[REQUEST_WATCH] = {
 		.more = control_watch_more, .last = control_watch_last,
 		.quiet = true,

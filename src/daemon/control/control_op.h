@@ -84,6 +84,7 @@ struct control_op {
 	struct control_cursor cursor;
 	struct log_readers *readers;	/* control_logs */
 	struct ring_cursor events;	/* control_watch */
+	uint64_t until;		/* … events: that line is not told any more */
 	bool known;		/* … what was asked for is */
 	bool waits;		/* there is no portion until lines, or events,
 				   come */

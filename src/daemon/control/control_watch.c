@@ -38,6 +38,14 @@ put_lost(struct strbuf *sb, uint64_t lost)
 	answer_end(sb);
 }
 
+/* What comes while they are told is for those who watch, or it might have no
+   end. */
+void
+control_watch_begin(struct control_client *c)
+{
+	c->op.until = c->all->events->ring.n_lines;
+}
+
 /* False: there is none. */
 static bool
 put_next(struct control_client *c)
@@ -45,6 +53,9 @@ put_next(struct control_client *c)
 	char text[LINE_SPLIT_MAX];
 	struct ring_line line;
 
+	if (c->op.request.verb == REQUEST_EVENTS &&
+	    c->op.events.line >= c->op.until)
+		return false;
 	if (!ring_next(&c->all->events->ring, &c->op.events, text, &line))
 		return false;
 	if (line.lost > 0)

@@ -8,6 +8,7 @@ struct control_client;
 struct control_clients;
 
 /* See struct control_verb. */
+void control_watch_begin(struct control_client *client);
 bool control_watch_more(struct control_client *client);
 void control_watch_last(struct control_client *client);
 
