@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "core/control/answer.h"
 #include "core/worker/worker_fsm.h"
+#include "core/worker/worker_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/config/reload_apply.h"
 #include "daemon/control/control_events.h"
