@@ -20,6 +20,7 @@
 #include "daemon/ending.h"
 #include "daemon/hearing.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
 #include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
@@ -517,6 +518,7 @@ release_all(struct supervisor *sup)
 	}
 	orphans_fini(&sup->orphans);
 	hearing_close(&sup->hearing);
+	life_look_back_give_up(&sup->life);
 	life_fini(&sup->life);
 	loop_free(sup->loop);
 	reload_fini(&sup->reloads);

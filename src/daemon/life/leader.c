@@ -312,7 +312,8 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		return code;
 	w->holder.about.pid = w->pid;
 	/* It keeps that when it is executed; and has it when it has died. */
-	w->identity = process_identity(w->pid);
+	if (life->ledger != NULL)
+		w->identity = process_identity(w->pid);
 	workers_add(w->crew->all, w);
 	code = loop_add(w->crew->all->loop, l->report, EPOLLIN, false,
 	    report_ready, l, &l->report_handle);

@@ -380,6 +380,15 @@ life_dismiss(struct life *life, const struct ledger_worker *r)
 	ledger_drop(life->ledger, LEDGER_WORKER, one->record);
 }
 
+void
+life_look_back_give_up(struct life *life)
+{
+	if (life->left != NULL)
+		free(life->left->v);
+	free(life->left);
+	life->left = NULL;
+}
+
 size_t
 life_look_back_end(struct life *life)
 {
@@ -389,12 +398,9 @@ life_look_back_end(struct life *life)
 	for (size_t i = 0; left != NULL && i < left->n; i++)
 		if (!left->v[i].taken)
 			life_dismiss(life, &left->v[i].r);
-	if (left != NULL) {
+	if (left != NULL)
 		n = left->n_taken;
-		free(left->v);
-	}
-	free(left);
-	life->left = NULL;
+	life_look_back_give_up(life);
 	listeners_rejoined(life->with.listeners);
 	adopt_keep_end(life->with.adopt);
 	return n;

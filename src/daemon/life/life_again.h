@@ -43,4 +43,7 @@ void life_dismiss(struct life *life, const struct ledger_worker *left);
    taken. */
 size_t life_look_back_end(struct life *life);
 
+/* Nothing has begun: what is known of them is forgotten. Again is no harm. */
+void life_look_back_give_up(struct life *life);
+
 #endif

@@ -130,12 +130,14 @@ step_tell_end(struct worker *w, const struct worker_step *step,
 /* ---- to do ---- */
 
 /* Whoever is no child of ours may have died, and another one have its number, before
-   the keeper's word of it has come here. */
+   the keeper's word of it has come here. Who cannot be looked at is told. */
 static bool
 is_gone(const struct worker *w)
 {
-	return w->fostered && !w->lingering &&
-	    process_identity(w->pid) != w->identity;
+	uint64_t identity = w->fostered && !w->lingering ?
+	    process_identity(w->pid) : 0;
+
+	return identity != 0 && identity != w->identity;
 }
 
 static void
