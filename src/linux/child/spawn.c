@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "core/conf/advice_command.h"
 #include "core/conf/conf.h"
+#include "core/worker/worker_env.h"
 #include "linux/child/spawn.h"
 #include "linux/child/spawn_child.h"
 #include "linux/process/birth.h"
@@ -19,11 +20,20 @@
 
 /* ---- its memory ---- */
 
+/* Of whatever is packed, and of a stack. */
+#define ALIGNMENT	16
+
 /* Where the next thing goes; NULL: only counted. */
 struct packer {
 	char *base;
 	size_t used;
 };
+
+static size_t
+aligned(size_t len)
+{
+	return (len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
 
 static void *
 pack(struct packer *p, const void *bytes, size_t len)
@@ -32,7 +42,7 @@ pack(struct packer *p, const void *bytes, size_t len)
 
 	if (to != NULL && len > 0)
 		memcpy(to, bytes, len);
-	p->used += (len + sizeof(max_align_t) - 1) & -sizeof(max_align_t);
+	p->used += aligned(len);
 	return to;
 }
 
@@ -55,12 +65,17 @@ pack_list(struct packer *p, char *const *v, char **place)
 	to = pack(p, v, (n + 1) * sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(v[i]);
+		bool has_place = old != NULL && old >= v[i] &&
+		    old <= v[i] + len;
 		char *text = pack(p, v[i], len + 1);
 
+		/* What is written there may be longer than what stands. */
+		if (has_place)
+			p->used += aligned(WORKER_ENV_PID_ROOM);
 		if (to == NULL)
 			continue;
 		to[i] = text;
-		if (old != NULL && old >= v[i] && old <= v[i] + len)
+		if (has_place)
 			*place = text + (old - v[i]);
 	}
 	return to;
@@ -158,8 +173,9 @@ spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
 	child->report = report[1];
 	child->report_of_parent = report[0];
 	child->parent = getpid();
-	/* The stack grows down from the copy. */
-	pid = birth(run_child, child, child);
+	/* The stack grows down from the copy. Who becomes somebody else has
+	   memory of its own: with its ids ours could be traced, see birth.h. */
+	pid = birth(run_child, child, plan->creds->set ? NULL : child);
 	fd_close(&report[1]);
 	if (pid < 0) {
 		fd_close(&report[0]);

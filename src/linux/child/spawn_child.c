@@ -53,18 +53,30 @@ end_without_core(int signo)
 }
 
 #if RAW_CALLS
-/* struct sigaction as rt_sigaction(2) has it on each of these machines, but for
-   what follows the flags, which is 0 here. */
+/* struct sigaction as rt_sigaction(2) has it: behind the flags the function that a
+   handler returns to, where the machine has one, and what is blocked then. */
 struct raw_sigaction {
 	void (*handler)(int signo);
 	unsigned long flags;
 	unsigned long rest[3];
 };
 
+#ifndef SA_RESTORER
+#define SA_RESTORER	0x04000000	/* asm/signal.h */
+#endif
+
 static void
 set_action(int signo, void (*handler)(int signo))
 {
-	const struct raw_sigaction action = { .handler = handler };
+	const struct raw_sigaction action = {
+		.handler = handler,
+#ifdef __x86_64__
+		/* Without one no handler is called (x64_setup_rt_frame() in
+		   arch/x86/kernel/signal_64.c); ours never returns. */
+		.flags = SA_RESTORER,
+		.rest = { (unsigned long)handler },
+#endif
+	};
 
 	/* KILL and STOP refuse; that is fine. */
 	(void)RAW(rt_sigaction, signo, &action, NULL, _NSIG / 8);

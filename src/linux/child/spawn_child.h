@@ -1,7 +1,8 @@
 /*
  * What a child does between its birth and its exec. It may share the memory of
- * the supervisor, which goes on meanwhile: nothing here allocates, locks, sets
- * errno, calls the C library or writes to what is not its own.
+ * the supervisor, which goes on meanwhile, unless it is to become another user:
+ * nothing here allocates, locks, sets errno, calls the C library or writes to what
+ * is not its own.
  */
 #ifndef LINUX_CHILD_SPAWN_CHILD_H
 #define LINUX_CHILD_SPAWN_CHILD_H

@@ -11,8 +11,10 @@
 /*
  * A child that runs fn(ctx), whose return is its exit status. Until it executes
  * or ends it shares our memory while we go on: fn() allocates nothing, takes no
- * lock, sets no errno (raw_call.h), calls no function of the C library and
- * writes to nothing that is not its own. It inherits what is blocked; whoever
+ * lock, sets no errno (raw_call.h), calls no function of the C library, writes to
+ * nothing that is not its own, and keeps its ids: who becomes another user makes
+ * all of the memory one that does not dump, and one that this user may trace once
+ * that is undone (prctl(2), PR_SET_DUMPABLE). It inherits what is blocked; whoever
  * unblocks a signal there that dumps core sees to it that none is dumped, which
  * before Linux 5.16 kills all who share the memory.
  *

@@ -1,4 +1,5 @@
 /* What a child tells of a program that it could not execute. */
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,10 +236,79 @@ errno_is_not_the_childs(void **state)
 	}
 }
 
+/* Who becomes somebody else takes nothing of ours along: dumpable is the memory's,
+   and lost by whoever changes its ids. */
+static void
+ids_are_changed_elsewhere(void **state)
+{
+	const struct conf_creds creds = {
+		.set = true, .name = (char *)"x", .uid = 65534, .gid = 65534,
+	};
+	char *files[] = { (char *)"/bin/true", NULL };
+	char *argv[] = { (char *)"true", NULL }, *envp[] = { NULL };
+	struct spawn_plan plan = {
+		.files = files, .argv = argv, .envp = envp, .in_fd = -1,
+		.out_fd = -1, .err_fd = -1, .umask = -1, .creds = &creds,
+	};
+	struct spawn_room room;
+	int report, status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &plan.nofile), 0);
+	assert_int_equal(spawn(&plan, &room, &pid, &report), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
+	spawn_room_free(&room);
+	fd_close(&report);
+}
+
+/* It ends without one, which would be one of our memory. */
+static void
+no_core_before_the_exec(void **state)
+{
+	enum { TRIES = 20000 };
+	const struct conf_creds creds = { .set = false };
+	char **files = calloc(TRIES + 1, sizeof(*files));
+	char *argv[] = { (char *)"a", NULL }, *envp[] = { NULL };
+	struct spawn_plan plan = {
+		.files = files, .argv = argv, .envp = envp, .in_fd = -1,
+		.out_fd = -1, .err_fd = -1, .umask = -1, .creds = &creds,
+	};
+	struct spawn_room room;
+	sigset_t quit, before;
+	int report, status;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(files);
+	for (int i = 0; i < TRIES; i++)
+		files[i] = (char *)"/nowhere/a";
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &plan.nofile), 0);
+	sigemptyset(&quit);
+	sigaddset(&quit, SIGQUIT);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &quit, &before), 0);
+	assert_int_equal(spawn(&plan, &room, &pid, &report), 0);
+	assert_int_equal(kill(pid, SIGQUIT), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 128 + SIGQUIT);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+	spawn_room_free(&room);
+	fd_close(&report);
+	free(files);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ids_are_changed_elsewhere),
+		cmocka_unit_test(no_core_before_the_exec),
 		cmocka_unit_test(all_of_the_plan),
 		cmocka_unit_test(all_of_it_by_a_fork),
 		cmocka_unit_test(errno_is_not_the_childs),
