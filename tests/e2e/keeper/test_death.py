@@ -150,11 +150,17 @@ def test_deaths_before_it_has_come_up_are_a_failed_start(box):
 
 def test_deaths_of_those_that_do_not_come_up_again_are_survived(box):
     gate = box.touch("gate")
-    box.web(command=f"sh -c 'test -e {gate} || exec sleep 1000; "
+    box.web(command=f"sh -c 'until test -e {gate}; do sleep 0.1; done; "
             f"exec {harness.PROBE}'", ready_timeout="60s")
     d = box.start()
     d.wait_log("start complete")
     os.unlink(gate)
+    # Whoever is ready would be taken over as such, which is to have come up.
+    old = d.wait_ready(2)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not set(old) & set(d.workers()) and
+               len(d.workers()) == 2, "others, which are not ready")
     for n in range(1, 7):
         wait_until(d.find_supervisor, "a supervisor")
         if n == 6:
