@@ -57,5 +57,10 @@ apt download musl-dev libinih-dev linux-libc-dev
 for deb in *.deb; do
 	dpkg-deb -x "$deb" "$dir"
 done
+# musl has no sys/queue.h, queue(7); ours of another C library needs nothing of it.
+queue=$(echo '#include <sys/queue.h>' | ${CC:-cc} -E - | \
+    sed -n 's|^# 1 "\(/.*/sys/queue\.h\)".*|\1|p' | head -n 1)
+mkdir -p "$dir/usr/include/$arch-linux-gnu/sys"
+cp "$queue" "$dir/usr/include/$arch-linux-gnu/sys/queue.h"
 rm -rf "$work"
 : >"$dir/complete"

@@ -17,12 +17,13 @@
 #ifndef DAEMON_ADOPT_ADOPT_H
 #define DAEMON_ADOPT_ADOPT_H
 
+#include <sys/queue.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/mono.h"
-#include "base/queue.h"
 #include "daemon/adopt/adopt_tryout.h"
 #include "linux/loop/loop.h"
 

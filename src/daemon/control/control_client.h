@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/mono.h"
-#include "base/queue.h"
 #include "base/str.h"
 #include "daemon/control/control_op.h"
 #include "linux/loop/loop.h"

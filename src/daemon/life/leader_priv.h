@@ -5,9 +5,10 @@
 #ifndef DAEMON_LIFE_LEADER_PRIV_H
 #define DAEMON_LIFE_LEADER_PRIV_H
 
+#include <sys/queue.h>
+
 #include <stdbool.h>
 
-#include "base/queue.h"
 #include "daemon/output/out_pipe.h"
 #include "linux/child/spawn.h"
 #include "linux/loop/loop.h"

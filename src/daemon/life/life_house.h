@@ -4,9 +4,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 
-#include "base/queue.h"
 #include "linux/loop/loop.h"
 
 struct adopt;

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
-#include "base/queue.h"
 
 struct out_waiter {
 	TAILQ_ENTRY(out_waiter) link;

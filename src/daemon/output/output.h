@@ -19,8 +19,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
-#include "base/queue.h"
 
 struct conf_app;
 struct config;

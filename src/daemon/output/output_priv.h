@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 #include "base/mono.h"
-#include "base/queue.h"
 #include "daemon/output/out_kept.h"
 #include "daemon/output/out_losses.h"
 #include "daemon/output/out_place.h"

@@ -19,8 +19,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
-#include "base/queue.h"
 #include "daemon/output/out_pipe.h"
 #include "daemon/output/out_tails.h"
 #include "daemon/output/output.h"

@@ -6,9 +6,9 @@
 #define DAEMON_WATCH_LOOK_QUEUE_H
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "base/mono.h"
-#include "base/queue.h"
 #include "linux/loop/loop.h"
 
 /* A part of what is looked at. */

@@ -3,8 +3,8 @@
 #define DAEMON_WATCH_NOTIFY_H
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
-#include "base/queue.h"
 #include "linux/child/notify_dir.h"
 #include "linux/loop/loop.h"
 

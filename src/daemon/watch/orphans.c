@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mono.h"
 #include "base/num.h"
-#include "base/queue.h"
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/orphans.h"

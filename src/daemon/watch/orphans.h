@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/mono.h"
-#include "base/queue.h"
 #include "daemon/watch/legacies.h"
 #include "linux/loop/loop.h"
 #include "linux/process/child_scan.h"

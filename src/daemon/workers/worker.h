@@ -11,11 +11,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/log.h"
 #include "base/mono.h"
-#include "base/queue.h"
 #include "core/worker/obituary.h"
 #include "core/worker/trial.h"
 #include "core/worker/worker_fsm.h"

@@ -7,10 +7,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/mono.h"
-#include "base/queue.h"
 #include "core/worker/restart.h"
 #include "core/worker/worker_fsm.h"
 
