@@ -107,7 +107,8 @@ struct place {		/* owns what a conf_origin points to */
 /*
  * Relative names are meant as of the start, whatever becomes of the working
  * directory; but through the links that the user has named, as they point when
- * they are followed. False: there is none, or no memory; it was told.
+ * they are followed. False: there is none, or no memory; it was told, to a keeper
+ * that asks where it listens.
  */
 static bool
 find_place(const struct options *o, struct place *place)
@@ -131,8 +132,8 @@ find_place(const struct options *o, struct place *place)
 		place->base_dir = address_path(dir, "/");
 	free(dir);
 	if (place->base_dir == NULL) {
-		fprintf(stderr, "clusterd: working directory: %s\n",
-		    strerror(errno));
+		fprintf(o->mode == OPTIONS_CHECK_STATE ? stdout : stderr,
+		    "clusterd: working directory: %s\n", strerror(errno));
 		return false;
 	}
 	open_trusted_below(place->base_dir);
@@ -415,7 +416,9 @@ main(int argc, char *argv[])
 		status = 0;
 		break;
 	case OPTIONS_CHECK_STATE:
-		status = keeper_check_state(o.state, CLUSTERD_VERSION);
+		if (find_place(&o, &place))
+			status = keeper_check_state(o.state,
+			    CLUSTERD_VERSION);
 		break;
 	default:
 		if (find_place(&o, &place))

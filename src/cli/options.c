@@ -148,7 +148,7 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 			fputs("try 'clusterd --help'\n", stderr);
 			return false;
 		}
-		if (o.mode >= OPTIONS_HELP)
+		if (o.mode == OPTIONS_HELP || o.mode == OPTIONS_VERSION)
 			break;
 	}
 	if (optind < argc)

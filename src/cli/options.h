@@ -10,7 +10,8 @@ enum options_mode {
 	OPTIONS_DUMP,		/* -T */
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
-	OPTIONS_CHECK_STATE,	/* --check-state, for a keeper */
+	OPTIONS_CHECK_STATE,	/* --check-state, for a keeper, which
+				   gives its own options, too */
 };
 
 struct options {

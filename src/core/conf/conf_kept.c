@@ -180,6 +180,14 @@ take_text(struct bytes *from, uint32_t len, char **ret)
 	return *ret != NULL;
 }
 
+/* Of the two texts. */
+static uint64_t
+size_of(uint32_t name, uint32_t home)
+{
+	return (uint64_t)(name != NO_TEXT ? name : 0) +
+	    (home != NO_TEXT ? home : 0);
+}
+
 static int
 read_creds(struct bytes from, struct conf_creds *ret)
 {
@@ -188,7 +196,8 @@ read_creds(struct bytes from, struct conf_creds *ret)
 	struct conf_creds creds;
 
 	if (!take_copy(&from, &c, sizeof(c)) || c.n_groups > from.len ||
-	    !take(&from, c.n_groups * sizeof(uint32_t), &groups))
+	    !take(&from, c.n_groups * sizeof(uint32_t), &groups) ||
+	    size_of(c.name, c.home) > from.len)
 		return 0;
 	creds = (struct conf_creds){
 		.set = c.set != 0, .uid = c.uid, .gid = c.gid,

@@ -22,9 +22,9 @@
  * The head has a magic number, the version of the layout, and an area for each
  * kind of record, with their size and number. Records of a kind have one size. A
  * later version of clusterd may have more kinds, which an earlier one does not
- * look at, and add its areas to a ledger that has none of them; and more at the
- * end of a record, which an earlier one does not see. LEDGER_VERSION changes if
- * it is to be understood otherwise.
+ * look at, and add its areas to a ledger that has none of them. LEDGER_VERSION
+ * changes if it is to be understood otherwise, or if a record grows, for which there
+ * is no room in a ledger that is there.
  *
  * Memory: the ledger is large, and only what is used of it is there. Records are
  * at the first places that are free.

@@ -1,7 +1,7 @@
 /*
  * What is in the records of a ledger. Fixed sizes, no padding, multiples of 8
- * bytes. A field may be added at the end of a struct: zeros to whoever has
- * written it without.
+ * bytes. Whoever adds a field to one changes LEDGER_VERSION with it: a ledger has the
+ * places of whoever has made it, and they do not grow.
  */
 #ifndef CORE_LEDGER_LEDGER_RECORDS_H
 #define CORE_LEDGER_LEDGER_RECORDS_H

@@ -1,5 +1,4 @@
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -19,6 +18,7 @@
 #include "core/names/signal_name.h"
 #include "linux/keeper/background.h"
 #include "linux/keeper/keeper.h"
+#include "linux/keeper/keeper_asked.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_pace.h"
 #include "linux/keeper/keeper_page.h"
@@ -64,22 +64,6 @@ static struct {
 	bool forkless;		/* no process was to be had for it */
 	bool last;		/* it is to stop all; there is no other */
 } k;
-
-/* ---- what the supervisor asks for ---- */
-
-static void
-send_mail(void)
-{
-	struct keeper_page *p = k.page;
-
-	if (__atomic_load_n(&p->mail, __ATOMIC_ACQUIRE) != KEEPER_ASKED)
-		return;
-	p->mail_errno = sendto(p->mail_fd, p->mail_text, p->mail_len,
-	    MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&p->mail_to,
-	    p->mail_to_len) < 0 ? errno : 0;
-	__atomic_store_n(&p->mail, KEEPER_DONE, __ATOMIC_RELEASE);
-	keeper_post_wake();
-}
 
 /* ---- the child ---- */
 
@@ -142,6 +126,9 @@ no_supervisor(int err)
 		return;
 	}
 	log_error("cannot start the supervisor: %s", strerror(err));
+	/* Somebody waits in the foreground for what will not come. */
+	if (k.first && never)
+		end_with(1);
 	if (!k.last)
 		return;
 	k.stops = true;
@@ -250,7 +237,8 @@ tell_death(pid_t pid, int ms, bool was_slow)
 static void
 supervisor_ended(int status)
 {
-	if (k.page->restarts == 0 || k.setup->ledger == NULL) {
+	if (k.page->restarts + k.page->upgrades == 0 ||
+	    k.setup->ledger == NULL) {
 		end_with(status);
 		return;
 	}
@@ -281,7 +269,7 @@ supervisor_died(pid_t pid, int status)
 
 	k.supervisor = 0;
 	/* The last that it had to say. */
-	send_mail();
+	keeper_asked_mail();
 	if (k.setup->ledger != NULL && took_for_upgrade(status))
 		return;
 	/* A program that has come to its end, or cannot begin. But one that was up
@@ -345,20 +333,7 @@ reap(void)
 	}
 }
 
-/* ---- what else it asks for ---- */
-
-static void
-do_listen(void)
-{
-	struct keeper_page *p = k.page;
-
-	if (__atomic_load_n(&p->listens, __ATOMIC_ACQUIRE) != KEEPER_ASKED)
-		return;
-	p->listen_code = listen(p->listen_fd, p->listen_backlog) < 0 ? -errno :
-	    0;
-	__atomic_store_n(&p->listens, KEEPER_DONE, __ATOMIC_RELEASE);
-	keeper_post_wake();
-}
+/* ---- what the supervisor asks for ---- */
 
 static void
 note_up(void)
@@ -376,8 +351,8 @@ note_up(void)
 static void
 do_asked(void)
 {
-	send_mail();
-	do_listen();
+	keeper_asked_mail();
+	keeper_asked_listen();
 	note_up();
 	reap();
 }
@@ -501,14 +476,26 @@ next_is_late(void)
 	    !mono_before(mono_now(), k.next);
 }
 
+/* In the program that another one has become. */
+static void
+do_without_ledger(void)
+{
+	if (k.setup->ledger != NULL)
+		return;
+	k.page->spares = false;
+	begin_to_clear();
+}
+
 /* Returns whether we are the child. */
 static bool
 turn(void)
 {
 	if (k.clearing)
 		clear();
-	if (!k.over && keeper_upgrade_look(k.stops))
+	if (!k.over && keeper_upgrade_look(k.stops)) {
 		keeper_upgrade_become(k.has_been_up);
+		do_without_ledger();
+	}
 	if (!k.over && next_is_late()) {
 		if (begin_all_anew())
 			return false;
@@ -565,11 +552,13 @@ go_on(const struct keeper_setup *setup)
 	signals_began(&h.signals);
 	begin_signals();
 	keeper_upgrade_init(setup->argv, &k.supervisor, &h);
-	/* It was spoilt. */
-	if (setup->ledger == NULL) {
-		k.page->spares = false;
-		begin_to_clear();
+	/* It is spoilt, or has no room for what this version knows. Who has died in
+	   between is for that one to reap. */
+	if (setup->ledger == NULL && !h.returns) {
+		keeper_upgrade_give_up("its ledger cannot be read");
+		return 0;
 	}
+	do_without_ledger();
 	/* Who has died in between. */
 	reap();
 	return 0;

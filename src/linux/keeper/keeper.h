@@ -44,7 +44,7 @@ struct keeper_setup {
  * keeper_share.h says how that is asked for. Workers outlive a supervisor that another one comes after; the keeper reaps them
  * then, and tells of it (keeper_share.h). A signal that stops, during the first
  * start, ends it as if it were not handled, but not process 1. KEEPER_NONE, as the log
- * says: nothing has begun, and everything is as it was.
+ * says: nothing has begun, and everything is as it was; with `ready_fd` that is 1.
  */
 int keeper_run(const struct keeper_setup *setup);
 

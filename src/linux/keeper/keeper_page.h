@@ -14,8 +14,8 @@
 /* The longest message of sd_notify(3) that systemd takes. */
 #define KEEPER_MAIL_MAX		4095
 
-/* Few enough to be one of each kind and more: of those that are not taken yet, a
-   second one of its kind and sender is left out where there is no room. */
+/* Enough for one of each kind, and more: of those that are not taken yet, a second one
+   of its kind, whoever has sent it, is left out where there is hardly any room. */
 #define KEEPER_SIGNALS	64
 
 /* Of children of the keeper's; with so many untold it reaps nobody more. */

@@ -29,8 +29,9 @@ struct head {
 const char *
 keeper_state_word(char word[KEEPER_STATE_WORD_SIZE])
 {
-	snprintf(word, KEEPER_STATE_WORD_SIZE, "%d.%d", KEEPER_STATE_VERSION,
-	    LEDGER_VERSION);
+	snprintf(word, KEEPER_STATE_WORD_SIZE, "%d.%d.%zu",
+	    KEEPER_STATE_VERSION, LEDGER_VERSION,
+	    sizeof(struct keeper_page) + sizeof(struct keeper_handover));
 	return word;
 }
 

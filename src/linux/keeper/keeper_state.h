@@ -13,7 +13,7 @@
    beside it. */
 #define KEEPER_STATE_VERSION	1
 
-/* "1.1", of both. */
+/* "1.1.16384": of both, and how large what is handed over is. */
 #define KEEPER_STATE_WORD_SIZE	24
 const char *keeper_state_word(char word[KEEPER_STATE_WORD_SIZE]);
 

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,8 +25,8 @@
 /* For ours to make place, before it is killed for it. */
 #define YIELD_MS	5000
 
-/* What it says if it does. */
-#define SAYS		"clusterd "
+/* What it says, and if it does. */
+#define SAYS		"clusterd"
 #define TAKES		" takes state "
 
 static struct {
@@ -109,18 +110,34 @@ refuse(const char *fmt, ...)
 
 /* ---- what does the file say? ---- */
 
+/* With the words that it is to begin with. */
+static void
+execute_check(void)
+{
+	char word[KEEPER_STATE_WORD_SIZE];
+	char **argv;
+	size_t n = 1;
+
+	while (u.argv[0] != NULL && u.argv[n] != NULL)
+		n++;
+	argv = calloc(n + 3, sizeof(*argv));
+	if (argv == NULL)
+		return;
+	argv[0] = (char *)"clusterd";
+	argv[1] = (char *)"--check-state";
+	argv[2] = (char *)keeper_state_word(word);
+	memcpy(argv + 3, u.argv + 1, (n - 1) * sizeof(*argv));
+	(void)syscall(SYS_execveat, u.binary, "", argv, environ,
+	    AT_EMPTY_PATH);
+}
+
 static void
 be_check(int out)
 {
-	char word[KEEPER_STATE_WORD_SIZE];
-	char *argv[] = { (char *)"clusterd", (char *)"--check-state",
-		(char *)keeper_state_word(word), NULL };
-
 	signals_child_reset();
 	(void)dup2(out, STDOUT_FILENO);
 	signals_child_unblock();
-	(void)syscall(SYS_execveat, u.binary, "", argv, environ,
-	    AT_EMPTY_PATH);
+	execute_check();
 	keeper_page()->check_errno = errno;
 	_exit(127);
 }
@@ -223,8 +240,8 @@ keeper_upgrade_reaped(pid_t pid, int status)
 
 /* ---- the new program ---- */
 
-static void
-give_up(const char *why)
+void
+keeper_upgrade_give_up(const char *why)
 {
 	snprintf(u.words, sizeof(u.words), "%s", why);
 	u.state = RETURNING;
@@ -254,7 +271,8 @@ too_late(void)
 		if (*u.supervisor != 0 && !keeper_page()->stopping)
 			(void)kill(*u.supervisor, SIGKILL);
 	} else if (u.state == TRYING) {
-		give_up("its supervisor has not begun within 10 s");
+		keeper_upgrade_give_up("its supervisor has not begun within "
+		    "10 s");
 	}
 }
 
@@ -294,7 +312,7 @@ keeper_upgrade_took(const char *words)
 	}
 	if (u.state == TRYING) {
 		snprintf(why, sizeof(why), "its supervisor: %s", words);
-		give_up(why);
+		keeper_upgrade_give_up(why);
 	}
 	return u.state == REPLACING || u.state == RETURNING;
 }

@@ -18,6 +18,10 @@
 void keeper_upgrade_init(char *const argv[], const pid_t *supervisor,
     const struct keeper_handover *handover);
 
+/* This program cannot go on: the one of before is to. keeper_upgrade_become() is due
+   when there is no supervisor, which this kills. */
+void keeper_upgrade_give_up(const char *why);
+
 /* When it is to be looked at by itself. */
 struct mono keeper_upgrade_due(void);
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import harness
+from binder import BINDER
 from control import status
 from harness import (CLUSTERD, HAS_KEEPER, SLOW, children_of, descriptors,
                      free_port, get, is_alive, kill, process_state, read_proc,
@@ -69,6 +70,17 @@ def test_wrong_configuration(box, what, code, words):
     box.web(clusterd={k: v for k, v in {**LOG, **what}.items() if v})
     done = box.run("-d", "-c", "app.ini")
     assert done.returncode == code and words in done.stderr
+    assert not box.survivors()
+
+
+def test_nobody_lets_us_have_a_supervisor(box):
+    box.web(clusterd=LOG)
+    done = subprocess.run(
+        [BINDER, "--sandbox", "eperm=clone", CLUSTERD, "-d", "-c", "app.ini"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        env=box.environment(), cwd=box.dir, timeout=20 * SLOW, check=False)
+    assert done.returncode == 1
+    assert "cannot start the supervisor: Operation not perm" in done.stderr
     assert not box.survivors()
 
 

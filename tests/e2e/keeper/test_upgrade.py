@@ -232,16 +232,20 @@ def test_one_that_does_not_begin_in_time_makes_place_again(box, binary):
     d.stop()
 
 
-def test_states_that_differ(box, binary):
+@pytest.mark.parametrize("word, words", [
+    (b"9.%d.%zu\0", r"understands state 9\.\d+\.\d+,"),
+    (b"%d.%d.9\0", r"understands state \d+\.\d+\.9,"),
+], ids=["version", "size"])
+def test_states_that_differ(box, binary, word, words):
     d, workers = start(box, binary)
     with open(CLUSTERD, "rb") as f:
         data = f.read()
-    # Another version of what is handed over: "%d.%d" of both.
-    assert data.count(b"%d.%d\0") == 1
-    binary.replace(data.replace(b"%d.%d\0", b"9.%d\0\0"))
+    # Of both versions, and how large it is.
+    old = b"%d.%d.%zu\0"
+    assert data.count(old) == 1
+    binary.replace(data.replace(old, word.ljust(len(old), b"\0")))
     done = upgrade(box)
-    assert done.returncode == 1
-    assert "understands state 9." in done.stderr
+    assert done.returncode == 1 and re.search(words, done.stderr), done.stderr
     assert d.wait_ready(N) == workers
     d.stop()
 
@@ -251,8 +255,89 @@ def test_what_it_understands(binary):
                           stdout=subprocess.PIPE, check=False, text=True,
                           timeout=20 * SLOW)
     assert done.returncode == 1
-    assert re.fullmatch(r"clusterd \S+ understands state \d+\.\d+, not that "
-                        r"of the one that runs\n", done.stdout)
+    assert re.fullmatch(r"clusterd \S+ understands state \d+\.\d+\.\d+, not "
+                        r"that of the one that runs\n", done.stdout)
+
+
+@pytest.mark.parametrize("how", ["file", "command", "absolute"])
+def test_working_directory_that_is_gone(box, binary, how):
+    box.web(instances=N)
+    here = box.path("here")
+    os.mkdir(here)
+    words = ["-n", N, "-p", 0, "--", PROBE]
+    if how == "file":
+        shutil.copy(box.path("app.ini"), here)
+        words = ["-c", "app.ini"]
+    elif how == "absolute":
+        words = ["-c", box.path("app.ini")]
+    d = box.start(*words, program=binary.path, cwd=here)
+    workers, supervisor = d.wait_ready(N), d.pid
+    shutil.rmtree(here)
+    binary.replace()
+    done = upgrade(box)
+    if how == "absolute":
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1
+        assert "working directory: No such file or directory" in done.stderr
+        assert d.pid == supervisor
+    assert d.wait_ready(N) == workers
+    get(d.port("probe" if how == "command" else "web"))
+    d.stop()
+
+
+# Once: the program of before, which has it too, can read it again.
+NO_LEDGER = r"""
+#define _GNU_SOURCE
+#include <sys/mman.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+	void *(*next)(void *, size_t, int, int, int, off_t) =
+	    dlsym(RTLD_NEXT, "mmap");
+
+	if ((flags & MAP_SHARED) != 0 && fd >= 0 &&
+	    unlink(getenv("TEST_ONCE")) == 0) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	return next(at, n, prot, flags, fd, offset);
+}
+void *mmap64(void *, size_t, int, int, int, off_t)
+    __attribute__((alias("mmap")));
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
+                    reason="needs a compiler, and to come first")
+def test_ledger_that_it_cannot_read_stays_with_the_one_before(box, binary):
+    library, source = box.path("ledger.so"), box.path("ledger.c")
+    once = box.path("once")
+    with open(source, "w", encoding="ascii") as f:
+        f.write(NO_LEDGER)
+    box.web(instances=N)
+    d = box.start(program=binary.path,
+                  env={"LD_PRELOAD": library, "TEST_ONCE": once})
+    workers = d.wait_ready(N)
+    inode = os.stat(f"/proc/{d.keeper}/exe").st_ino
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source],
+                   check=True, timeout=60 * SLOW)
+    binary.replace()
+    box.touch("once")
+    with Load(("127.0.0.1", d.port())) as load:
+        check_return(box, d, upgrade(box), "its ledger cannot be read")
+        d.wait_log("start complete", count=2)
+    assert not os.path.exists(once)
+    assert not load.failed, load.failed
+    assert os.stat(f"/proc/{d.keeper}/exe").st_ino == inode
+    assert d.wait_ready(N) == workers
+    os.kill(workers[0], signal.SIGKILL)
+    d.wait_log(rf"web\[\d\] pid {workers[0]}: killed by signal 9")
+    assert len(set(d.wait_ready(N)) & set(workers)) == N - 1
+    d.stop()
 
 
 def test_client_that_does_not_wait(box, binary):

@@ -151,6 +151,35 @@ cut_off_anywhere(void **state)
 	conf_kept_free(&k);
 }
 
+/* As if a bug had written it: who finds nothing asks the system, and does not give up
+   as where there is no memory. */
+static void
+creds_longer_than_their_record_are_none(void **state)
+{
+	const struct conf_creds www = {
+		.set = true, .uid = 33, .gid = 34, .name = (char *)"www",
+	};
+	struct conf_kept k = CONF_KEPT_INIT, kept;
+	const uint32_t three = 3;
+	struct conf_creds c;
+
+	(void)state;
+	conf_kept_add_creds(&k, "www", NULL, &www);
+	kept = (struct conf_kept){
+		.before = k.now.text, .before_len = k.now.len,
+	};
+	assert_int_equal(conf_kept_find_creds(&kept, "www", NULL, &c), 1);
+	conf_creds_free(&c);
+	/* The length of its name, which is the last 3 there. */
+	for (size_t at = k.now.len - 3; at-- > 0;)
+		if (memcmp(k.now.text + at, &three, sizeof(three)) == 0) {
+			k.now.text[at]++;
+			break;
+		}
+	assert_int_equal(conf_kept_find_creds(&kept, "www", NULL, &c), 0);
+	conf_kept_free(&k);
+}
+
 int
 main(void)
 {
@@ -158,6 +187,7 @@ main(void)
 		cmocka_unit_test(files_are_found_again),
 		cmocka_unit_test(nothing_is_found_in_a_text_alone),
 		cmocka_unit_test(creds_are_found_again),
+		cmocka_unit_test(creds_longer_than_their_record_are_none),
 		cmocka_unit_test(cut_off_anywhere),
 	};
 
