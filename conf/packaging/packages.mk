@@ -14,7 +14,7 @@ STATIC	= build-static/$(ARCH)
 STATIC_DEPS = build-static/deps/$(ARCH)
 STATIC_CC = $(if $(filter $(shell uname -m),$(ARCH)),$(CC),$(ARCH)-linux-gnu-gcc)
 # Where musl's libc.a and headers are, Linux' headers, and inih; by default where
-# `make static-deps` puts Debian's.
+# `make static-deps` puts Debian's, which is asked for nothing if MUSL_LIB is given.
 MUSL_LIB = $(STATIC_DEPS)/usr/lib/$(ARCH)-linux-musl
 MUSL_INCLUDE = $(STATIC_DEPS)/usr/include/$(ARCH)-linux-musl
 LINUX_INCLUDE = $(STATIC_DEPS)/usr/include/$(ARCH)-linux-gnu \
@@ -41,7 +41,7 @@ static-deps:
 	sh conf/packaging/static-deps.sh $(STATIC_DEPS) $(ARCH)
 
 ## static: build-static/ARCH/clusterd that runs on any Linux; ARCH=aarch64
-static: static-deps
+static: $(if $(filter command% environment%,$(origin MUSL_LIB)),,static-deps)
 	$(MAKE) --no-print-directory B=$(STATIC) CC='$(STATIC_CC)' CFLAGS= \
 	    OPT='-Os -ffunction-sections -fdata-sections' \
 	    HARDEN='-fPIE -fstack-protector-strong $(STATIC_ARCH_CFLAGS)' \
@@ -64,7 +64,8 @@ PACKAGES = build/packages
 lay-out:
 	@rm -rf $(PACKAGES)/$(NAME)
 	@mkdir -p $(PACKAGES)/$(NAME)
-	@{ git ls-files -z 2>/dev/null || find . -name 'build*' -prune -o \
+	@{ { test "$$(git rev-parse --show-toplevel 2>/dev/null)" = \
+	    "$$(pwd -P)" && git ls-files -z; } || find . -name 'build*' -prune -o \
 	    ! -type d -print0; } | \
 	    tar --null --no-recursion -T - -cf - | tar -C $(PACKAGES)/$(NAME) -xf -
 

@@ -16,7 +16,8 @@ esac
 [ ! -e "$dir/complete" ] || exit 0
 command -v apt-get >/dev/null || {
 	echo "static-deps: there is no apt-get; where musl and inih are, make" >&2
-	echo "  static is told by MUSL=DIRECTORY and INIH=DIRECTORY" >&2
+	echo "  static is told by MUSL_LIB=DIRECTORY, MUSL_INCLUDE=DIRECTORY," >&2
+	echo "  LINUX_INCLUDE=DIRECTORY, INIH_LIB=FILE, INIH_INCLUDE=DIRECTORY" >&2
 	exit 1
 }
 

@@ -12,8 +12,8 @@
 #define WAIT_MS		10000
 #define PAUSE_MS	20
 
-static bool
-is_there(const struct control_link *client)
+bool
+ctl_again_is_there(const struct control_link *client)
 {
 	return client->pid <= 0 || kill(client->pid, 0) == 0 || errno == EPERM;
 }
@@ -36,8 +36,8 @@ ctl_again(struct control_link *client)
 	/* One that does not tell keeps no keeper. */
 	if (!client->supervised)
 		return false;
-	while (code < 0 && comes_later(code) && is_there(client) &&
-	    mono_before(mono_now(), end)) {
+	while (code < 0 && comes_later(code) &&
+	    ctl_again_is_there(client) && mono_before(mono_now(), end)) {
 		code = control_link_open(&next, client->path, end, NULL);
 		if (code < 0)
 			(void)poll(NULL, 0, PAUSE_MS);

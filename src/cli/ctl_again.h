@@ -18,4 +18,7 @@ struct control_link;
  */
 bool ctl_again(struct control_link *client);
 
+/* Is the clusterd there that was asked, as a process? */
+bool ctl_again_is_there(const struct control_link *client);
+
 #endif

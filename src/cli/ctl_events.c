@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/iso_time.h"
 #include "base/json.h"
+#include "cli/ctl_again.h"
 #include "cli/ctl_events.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
@@ -155,13 +156,29 @@ is_pipe(int fd)
 	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
+/* The next supervisor knows what has happened since it was started. */
+static bool
+begins_again(struct events *ev, struct control_link *client)
+{
+	if (!ctl_again(client))
+		return false;
+	if (ctl_out_flush(&ev->out) == 0)
+		ctl_text_complain("clusterd's supervisor was killed; going on "
+		    "with the next one, some events may be missing");
+	return true;
+}
+
 static int
-judge(const struct events *ev, int code, const struct error *err)
+judge(const struct events *ev, const struct control_link *client, int code,
+    const struct error *err)
 {
 	if (code == -ECONNRESET && ev->options->follow) {
-		ctl_text_complain("clusterd has stopped, there will be "
-		    "nothing more");
-		return 0;
+		bool there = ctl_again_is_there(client);
+
+		ctl_text_complain(there ? "clusterd's supervisor has ended, "
+		    "and no other one answers: ask again" :
+		    "clusterd has stopped, there will be nothing more");
+		return there ? 1 : 0;
 	}
 	if (code == 0 || code == -ECANCELED)
 		return 0;
@@ -185,8 +202,16 @@ ctl_events(const struct ctl_options *o, struct control_link *client)
 	struct error err = ERROR_INIT;
 	char *text = NULL;
 	int code = ctl_talk(client, &o->request, &talk, &text, &err);
-	int status = ctl_out_flush(&ev.out) < 0 ? 1 : judge(&ev, code, &err);
+	int status;
 
+	for (int i = 0; code == -ECONNRESET &&
+	    (o->follow || i < CTL_AGAIN_MAX) && begins_again(&ev, client);
+	    i++) {
+		error_clear(&err);
+		code = ctl_talk(client, &o->request, &talk, &text, &err);
+	}
+	status = ctl_out_flush(&ev.out) < 0 ? 1 :
+	    judge(&ev, client, code, &err);
 	free(text);
 	error_clear(&err);
 	return ctl_out_finish(&ev.out, status);

@@ -191,9 +191,12 @@ judge(struct logs *logs, struct control_link *client, int code,
     const struct error *err)
 {
 	if (code == -ECONNRESET && logs->options->follow) {
-		ctl_text_complain("clusterd has stopped, there will be "
-		    "nothing more");
-		return 0;
+		bool there = ctl_again_is_there(client);
+
+		ctl_text_complain(there ? "clusterd's supervisor has ended, "
+		    "and no other one answers: ask again" :
+		    "clusterd has stopped, there will be nothing more");
+		return there ? 1 : 0;
 	}
 	/* It was told where it goes. */
 	if (code == -EREMOTEIO && in_vain(logs))

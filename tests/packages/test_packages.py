@@ -360,14 +360,14 @@ def test_package_in_a_bare_root(debs, bare, trees):
         wait_until(lambda: "ready" in bare_status(bare))
         client.start()
         wait_until(lambda: asked)
-        before = bare_status(bare)
+        before = bare_pids(bare)
+        assert len(before) == 3, before
         told = bare.run("dpkg", "-i", "--force-confold", "/root/clusterd.deb")
         assert "rror" not in told, told
         so_far = len(asked)
         wait_until(lambda: len(asked) > so_far + 10)
         assert not failed
-        assert re.findall(r"pid \d+|\b\d{3,}\b", before)[:1] == \
-            re.findall(r"pid \d+|\b\d{3,}\b", bare_status(bare))[:1]
+        assert bare_pids(bare) == before
         assert daemon.poll() is None
         assert "[web]\ncommand = /root" in open(
             f"{bare.path}/etc/clusterd/app.ini").read(), "a conffile is kept"
@@ -388,12 +388,17 @@ def test_package_in_a_bare_root(debs, bare, trees):
     assert left == "", left
 
 
-def bare_status(bare):
+def bare_status(bare, *options):
     done = subprocess.run(
         ["chroot", bare.path, "clusterctl", "-c", "/etc/clusterd/app.ini",
-         "status"], text=True, stdin=subprocess.DEVNULL,
+         "status", *options], text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
     return done.stdout
+
+
+def bare_pids(bare):
+    """Of clusterd, and of each worker."""
+    return re.findall(r'"pid":(\d+)', bare_status(bare, "--json"))
 
 
 # ---- the package for Fedora and its like ----

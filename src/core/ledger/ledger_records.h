@@ -59,6 +59,7 @@ enum ledger_lane_flag {
 	LEDGER_DEAF = 1 << 1,
 	LEDGER_COMMON = 1 << 2,		/* all who share one have it */
 	LEDGER_LIVE = 1 << 3,		/* gets new connections */
+	LEDGER_SEALED = 1 << 4,		/* … or is, or was to be, sealed */
 };
 
 struct ledger_lane {

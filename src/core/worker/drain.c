@@ -174,7 +174,8 @@ done(const struct drain *d, enum drain_why why, struct mono now)
 	};
 }
 
-/* By a handshake that began before steering changed, and takes its time. */
+/* By a handshake, of whatever age: one that began before steering changed, and
+   takes its time, is not told from others where its age is not known. */
 static bool
 may_still_come(const struct drain_policy *p, const struct drain_facts *f)
 {

@@ -24,8 +24,8 @@
  * ends, at drain_timeout if not before; it ends before only after the linger,
  * and after two looks in a row that found neither a queue nor a connection that
  * holds it up, or one that found no connection at all; if a handshake may end
- * that began in its lanes, only after one for which these were sealed; it never asks for a look
- * that is in the past or more than DRAIN_STEP_MAX_MS away.
+ * that began in its lanes, only after one for which these were sealed; it never
+ * asks for a look that is in the past or more than DRAIN_STEP_MAX_MS away.
  *
  * Whoever looks, looks in this order: the queues, the connections of the port,
  * the descriptors of the worker. So a connection that moves on meanwhile is

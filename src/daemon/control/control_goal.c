@@ -387,12 +387,11 @@ has_enough(const struct app *app, unsigned min)
 {
 	unsigned n = 0;
 
-	if (min == 0 || min > app->crew.wanted)
-		min = app->crew.wanted;
-	else
-		for (unsigned i = 0; i < app->crew.wanted; i++)
-			n += seat_is_up(app, i);
-	return min == app->crew.wanted ? is_up(app, 0) : n >= min;
+	if (min == 0)
+		return is_up(app, 0);
+	for (unsigned i = 0; i < app->crew.wanted; i++)
+		n += seat_is_up(app, i);
+	return n >= min || n == app->crew.wanted;
 }
 
 /* Nobody comes any more who could make it enough. */

@@ -17,6 +17,7 @@ struct outcome {
 	unsigned n_apps;	/* of that name: one of before may linger */
 	unsigned n_seats;	/* of the one that is there; 0: none is */
 	unsigned n_sent;
+	unsigned n_starting;	/* left out */
 	int error;		/* of one that did not take it … */
 	unsigned instance;	/* … and which it is */
 };
@@ -28,13 +29,27 @@ takes_signals(const struct worker *w)
 	return worker_has_leader(w) && w->fsm.state != WORKER_EXECING;
 }
 
+/* It may have no handler yet, and would die of what is meant to be handled: who
+   does not name it does not mean it. */
+static bool
+is_left_out(const struct worker *w, const struct request *r)
+{
+	return r->instance < 0 && (w->fsm.state == WORKER_EXECING ||
+	    w->fsm.state == WORKER_STARTING);
+}
+
 static void
 send_to_workers(const struct app *app, const struct request *r,
     struct outcome *out)
 {
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
-		if (!takes_signals(w) || (r->instance >= 0 &&
-		    (unsigned)r->instance != w->instance))
+		if (r->instance >= 0 && (unsigned)r->instance != w->instance)
+			continue;
+		if (is_left_out(w, r)) {
+			out->n_starting++;
+			continue;
+		}
+		if (!takes_signals(w))
 			continue;
 		/* Its leader is not reaped: nobody else can have the number. */
 		if (kill(w->pid, r->signo) == 0) {
@@ -47,12 +62,16 @@ send_to_workers(const struct app *app, const struct request *r,
 }
 
 static void
-tell_sent(struct control_client *c, const char *sig, unsigned n)
+tell_sent(struct control_client *c, const char *sig,
+    const struct outcome *out)
 {
-	char text[96];
+	char text[128], left[48] = "";
 
-	snprintf(text, sizeof(text), "%s sent to %u process%s", sig, n,
-	    n == 1 ? "" : "es");
+	if (out->n_starting > 0)
+		snprintf(left, sizeof(left), ", and not to %u that start%s",
+		    out->n_starting, out->n_starting == 1 ? "s" : "");
+	snprintf(text, sizeof(text), "%s sent to %u process%s%s", sig,
+	    out->n_sent, out->n_sent == 1 ? "" : "es", left);
 	control_client_ok(c, text);
 }
 
@@ -73,6 +92,10 @@ tell_nobody(struct control_client *c, const struct outcome *out)
 	else if (r->instance >= 0)
 		control_client_fail(c, "failed", "%s[%d] has no process",
 		    r->app, r->instance);
+	else if (out->n_starting > 0)
+		control_client_fail(c, "failed", "all processes of %s are "
+		    "starting: \"signal %s:N\" sends it to one of them all "
+		    "the same", r->app, r->app);
 	else
 		control_client_fail(c, "failed", "%s has no process", r->app);
 }
@@ -103,7 +126,7 @@ control_signal_send(struct control_client *c)
 		    r->app, out.instance, strerror(out.error),
 		    out.n_sent > 0 ? "; others got it" : "");
 	else if (out.n_sent > 0)
-		tell_sent(c, sig, out.n_sent);
+		tell_sent(c, sig, &out);
 	else
 		tell_nobody(c, &out);
 }

@@ -68,16 +68,27 @@ put_next(struct control_client *c)
 	return true;
 }
 
-/* An app that there is, or was: then it may come again. */
+/* An app, or an instance of it, that there is, or was: then it may come again.
+   False: answered. */
 static bool
-is_known(const struct control_client *c)
+is_known(struct control_client *c)
 {
-	const char *name = c->op.request.app;
+	const struct request *r = &c->op.request;
+	const struct app *app = apps_find(c->setup->apps, r->app);
 
-	return c->op.known || !control_op_names_app(&c->op) ||
-	    apps_find(c->setup->apps, name) != NULL ||
-	    apps_lingers(c->setup->apps, name) ||
-	    stopped_find(c->setup->apps, name) != NULL;
+	if (c->op.known || !control_op_names_app(&c->op) ||
+	    (app == NULL && (apps_lingers(c->setup->apps, r->app) ||
+		stopped_find(c->setup->apps, r->app) != NULL)))
+		return true;
+	if (app == NULL) {
+		control_unknown_app(c, r->app);
+		return false;
+	}
+	if (r->instance < 0 || (unsigned)r->instance < app->n_seats)
+		return true;
+	control_client_fail(c, "unknown", "%s has instances 0 to %u", r->app,
+	    app->n_seats - 1);
+	return false;
 }
 
 bool
@@ -85,10 +96,8 @@ control_watch_more(struct control_client *c)
 {
 	if (put_next(c))
 		return true;
-	if (!is_known(c)) {
-		control_unknown_app(c, c->op.request.app);
+	if (!is_known(c))
 		return false;
-	}
 	c->op.known = true;
 	if (c->op.request.verb == REQUEST_WATCH)
 		c->op.waits = true;

@@ -110,8 +110,8 @@ output_broke(struct output *o, int code)
 	o->state = OUTPUT_BROKEN;
 	out_losses_blame(&o->losses, -code);
 	if (news)
-		log_own_often(LOG_LEVEL_ERROR, "%s cannot be written: %s; output is lost until it "
-		    "can", o->place.name, strerror(-code));
+		log_own_often(LOG_LEVEL_ERROR, "%s cannot be written: %s; "
+		    "output is lost until it can", o->place.name, strerror(-code));
 	resume_held(o);
 }
 

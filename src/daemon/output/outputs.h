@@ -83,7 +83,8 @@ void outputs_reopen(struct outputs *outs);
 void outputs_turn(struct outputs *outs);
 
 /* The end of the program: what is left in the pipes is read and written, as
-   long as somebody takes it, and a few seconds at most. Also when outputs_init() was not called. */
+   long as somebody takes it, and a few seconds at most. Also when outputs_init()
+   was not called. */
 void outputs_finish(struct outputs *outs);
 
 #endif

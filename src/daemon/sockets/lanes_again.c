@@ -29,6 +29,7 @@ lanes_again_add(struct listener *l, const struct ledger_lane *r,
 	/* As it was meant to be; lanes_again_begin() sees how it is. */
 	lane->listening = (r->flags & LEDGER_LISTENING) != 0;
 	lane->live = (r->flags & LEDGER_LIVE) != 0;
+	lane->sealed = (r->flags & LEDGER_SEALED) != 0;
 	lane->held_by = r->holder;
 	lane->claimed = r->claimed;
 	if ((r->flags & LEDGER_COMMON) != 0)
@@ -119,8 +120,15 @@ open_ears(struct lane *lane)
 
 	if (lane->deaf)
 		lanes_sockets_undeafen(lane);
+	if (lane->sealed && l->lanes.n > 1) {
+		lanes_seal_again(lane);
+		return;
+	}
 	if (l->bound.kind != ADDRESS_UNIX && !l->inherited)
 		(void)lanes_hush(lane, false);
+	/* Also where nothing was noted of it: nobody else would do it. */
+	lane->sealed = l->bound.kind == ADDRESS_TCP;
+	lanes_unseal(lane);
 }
 
 void

@@ -1,6 +1,7 @@
 #include "base/mono.h"
 #include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
 
@@ -40,18 +41,39 @@ lanes_hush_again(const struct lane *lane)
 		(void)socket_refuse_new(lane->fd);
 }
 
+/* The ledger has it as long as it may be: the next supervisor is to know. */
+static void
+note(struct lane *lane, bool sealed)
+{
+	bool was = lane->sealed;
+
+	lane->sealed = sealed;
+	if (was != sealed)
+		listener_ledger_lane(lane);
+}
+
 int
 lanes_seal(struct lane *lane)
 {
-	int code = socket_ignore_segments(lane->fd, true);
+	int code;
 
+	note(lane, true);
+	code = socket_ignore_segments(lane->fd, true);
 	if (code < 0)
 		code = socket_ignore_all(lane->fd, true);
 	if (code < 0)
-		return code;
-	lane->sealed = true;
+		note(lane, false);
+	else
+		lane->sealed_until = mono_add_ms(mono_now(), LANE_SEALED_MS);
+	return code;
+}
+
+void
+lanes_seal_again(struct lane *lane)
+{
 	lane->sealed_until = mono_add_ms(mono_now(), LANE_SEALED_MS);
-	return 0;
+	/* The seal may lie beside it. */
+	(void)socket_ignore_syns(lane->fd, false);
 }
 
 void
@@ -59,11 +81,11 @@ lanes_unseal(struct lane *lane)
 {
 	if (!lane->sealed)
 		return;
-	lane->sealed = false;
+	if (lane->fd >= 0 && socket_ignore_segments(lane->fd, false) < 0)
+		(void)socket_ignore_all(lane->fd, false);
+	note(lane, false);
 	if (lane->fd < 0)
 		return;
-	if (socket_ignore_segments(lane->fd, false) < 0)
-		(void)socket_ignore_all(lane->fd, false);
 	/* It may have been hushed by the same. */
 	lanes_hush_again(lane);
 }

@@ -26,6 +26,10 @@ void lanes_hush_again(const struct lane *lane);
 #define LANE_SEALED_MS	1000
 
 int lanes_seal(struct lane *lane);
+
+/* A supervisor that is gone had sealed it: its time begins again. */
+void lanes_seal_again(struct lane *lane);
+
 void lanes_unseal(struct lane *lane);
 
 #endif

@@ -134,7 +134,8 @@ listener_ledger_lane(struct lane *lane)
 		.flags = (lane->listening ? LEDGER_LISTENING : 0U) |
 		    (lane->deaf ? LEDGER_DEAF : 0U) |
 		    (lane == l->lanes.common ? LEDGER_COMMON : 0U) |
-		    (lane->live ? LEDGER_LIVE : 0U),
+		    (lane->live ? LEDGER_LIVE : 0U) |
+		    (lane->sealed ? LEDGER_SEALED : 0U),
 		.joined = lane->joined,
 		.holder = lane->holder != NULL ? lane->holder->number :
 		    lane->held_by,

@@ -277,6 +277,10 @@ decide(struct drainage *x, const struct drain_facts *facts)
 		freeze(x);	/* the moment does not come again soon */
 	else if (drain_sight_gets_more(w, true))
 		try_later(x);
+	else if (d.why == DRAIN_WHY_SEAL)
+		/* Before all others: their looks may take longer than the
+		   seal is kept. */
+		look_again(x, (struct mono){ .ns = 0 });
 	else if (!d.done)
 		look_again(x, next_look(x, d.again));
 	else if (drain_sight_gets_more(w, false))

@@ -175,9 +175,16 @@ socket_ignore_all(int fd, bool on)
 	}
 	peers->in6.sin6_addr = in6addr_any;
 	code = demand_signature(fd, &sig, on);
+	if (code < 0)
+		return code;
 	/* IPv4 has keys of its own. */
 	memset(&peers->in6.sin6_addr.s6_addr[10], 0xff, 2);
-	return code < 0 ? code : demand_signature(fd, &sig, on);
+	code = demand_signature(fd, &sig, on);
+	if (code == 0 || !on)
+		return code;
+	peers->in6.sin6_addr = in6addr_any;
+	(void)demand_signature(fd, &sig, false);
+	return code;
 }
 
 /* By which ours is known; what follows it is never run. */

@@ -148,4 +148,8 @@ def test_clusterctl_prints_them(box):
         "signal 9 (SIGKILL); next: backoff, starts again in " in done.stdout
     done = ctl(box, "events", "wbe")
     assert done.returncode == 1 and "did you mean web?" in done.stderr
+    for follow in ([], ["-f"]):
+        done = ctl(box, "events", *follow, "web:9")
+        assert done.returncode == 1 and done.stdout == ""
+        assert "web has instances 0 to 0" in done.stderr
     d.stop()

@@ -17,10 +17,11 @@ pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
 
 
 def end(d):
-    """Returns when another one is there."""
+    """Returns when another one is there, or has been."""
     old = d.pid
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: d.find_supervisor() not in (None, old), "the next one")
+    wait_until(lambda: d.find_supervisor() not in (None, old) or
+               not is_alive(d.keeper), "the next one")
 
 
 class Ctl:
@@ -204,3 +205,25 @@ def test_logs_are_followed_on(box, ctl):
     assert numbers == sorted(set(numbers))
     d.stop()
     assert logs.wait() == 0
+
+
+@pytest.mark.parametrize("how", ["kill", "upgrade"])
+def test_events_are_followed_on(box, ctl, how):
+    def ask(*words):
+        return box.ctl(*words, env={"RUNTIME_DIRECTORY": box.dir})
+
+    box.web(instances=1)
+    d = box.start()
+    d.wait_ready(1)
+    events = ctl("events", "-f", "web")
+    wait_until(lambda: "ready" in events.said(), "events")
+    if how == "kill":
+        end(d)
+    else:
+        assert ask("upgrade").returncode == 0
+    wait_until(lambda: "going on with the next one" in events.said(), "a word")
+    seen = len(events.said())
+    assert ask("restart", "web").returncode == 0
+    wait_until(lambda: ": ready, " in events.said()[seen:], "more")
+    d.stop()
+    assert events.wait() == 0, events.said()

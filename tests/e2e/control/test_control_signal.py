@@ -3,7 +3,7 @@
 import signal
 
 from control import client, do, refused, status, two_apps, wait_status
-from harness import is_alive, wait_until
+from harness import is_alive, probe, wait_until
 
 
 def test_signal_for_an_app_and_for_an_instance(box):
@@ -38,6 +38,40 @@ def test_signal_for_nobody(box):
     do(box, "stop other")
     assert refused(box, "signal other HUP") == "other is stopped"
     assert "is not a signal" in refused(box, "signal web FOO", "usage")
+    d.stop()
+
+
+def test_those_that_start_are_left_out_unless_named(box):
+    """They may have no handler yet."""
+    box.config(web={
+        "command": "/bin/sh -c 'test $CLUSTERD_INSTANCE -gt 0 && exec " +
+                   probe("--ready", "file:" + box.path("go")) + "; exec " +
+                   probe("--events", box.events_path, "--ready", "now") +
+                   "'",
+        "instances": 3, "ready": "notify", "ready_timeout": "60s"})
+    d = box.start()
+    wait_status(box, lambda s: [r["state"] for r in s.seats()] ==
+                ["ready", "starting", "starting"])
+    pids = status(box).pids()
+    assert do(box, "signal web USR1").text == \
+        "SIGUSR1 sent to 1 process, and not to 2 that start"
+    box.wait_events("signal 10", 1)
+    assert is_alive(pids[1]) and is_alive(pids[2])
+    assert do(box, "signal web:1 USR1").text == "SIGUSR1 sent to 1 process"
+    wait_until(lambda: not is_alive(pids[1]), "its end")
+    assert is_alive(pids[2])
+    d.stop()
+
+
+def test_signal_where_all_start(box):
+    box.web("--ready", f"file:{box.path('go')}", ready="notify",
+            instances=2, ready_timeout="60s")
+    d = box.start()
+    wait_status(box, lambda s: [r["state"] for r in s.seats()] ==
+                ["starting"] * 2)
+    assert "are starting" in refused(box, "signal web USR1")
+    box.touch("go")
+    d.wait_ready(2)
     d.stop()
 
 

@@ -102,6 +102,9 @@ def test_wait_for_so_many_passes_over_a_reload(box):
         c.send("reload")
         wait_status(box, lambda s: "target" in s.app())
         assert do(box, "wait min=1").text == "ready"
+        # All are up, though the rollout goes on; more than all is all.
+        assert do(box, "wait min=2").text == "ready"
+        assert do(box, "wait web min=9").text == "ready"
         box.touch("go")
         assert c.answer().ok
     d.stop()

@@ -2,13 +2,15 @@
 just been told to stop: the worker does not get it any more."""
 
 import os
+import re
 import shlex
+import signal
 import socket
 
 import pytest
 
 from drains import PATIENT, hup
-from harness import CUT, SLOW, wait_until
+from harness import CUT, HAS_KEEPER, SLOW, system_calls, wait_until
 from lanes import PRIVILEGED, as_nobody, client, needs, parametrized
 
 # It accepts for as long as it takes to end, as one does that has something to
@@ -34,6 +36,8 @@ def serve(s):
     s.recv(100)
     time.sleep(0.5)
     s.sendall(b" served")
+    if "keep" in sys.argv:
+        s.recv(100)
     s.close()
 
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -57,22 +61,34 @@ def hear(s, limit=10):
     return said.decode()
 
 
-def end_late(box, balance, *arguments, **how):
-    """Handshakes under way as the only worker of the first generation retires:
-    what becomes of those who end theirs as it has been told to stop."""
+def begin(box, balance, instances, arguments, keys=PATIENT, **how):
     path = box.write("server.py", SERVER, mode=0o644)
     box.config(web={
         "command": shlex.join(["/usr/bin/python3", "-B", path, *arguments]),
-        "listen": "127.0.0.1:0", "instances": 1, "handoff": "env",
+        "listen": "127.0.0.1:0", "instances": instances, "handoff": "env",
         "ready": "accept", "directory": box.dir, "balance": balance,
-        "canary": "0", **PATIENT})
+        "canary": "0", **keys})
     d = box.start(**how)
-    d.wait_ready(1)
-    clients = [socket.create_connection(("127.0.0.1", d.port()),
-                                        source_address=(client(n), 0))
-               for n in range(12)]
+    d.wait_ready(instances)
+    return d
+
+
+def connect(d, count):
+    return [socket.create_connection(("127.0.0.1", d.port()),
+                                     source_address=(client(n), 0))
+            for n in range(count)]
+
+
+def end_late(box, balance, *arguments, meanwhile=None, **how):
+    """Handshakes under way as the only worker of the first generation retires:
+    what becomes of those who end theirs as it has been told to stop, and
+    something has happened `meanwhile`."""
+    d = begin(box, balance, 1, arguments, **how)
+    clients = connect(d, 12)
     mark = hup(d)
     wait_until(lambda: os.path.exists(box.path("told")), lambda: d.log(), 20)
+    if meanwhile:
+        meanwhile(d)
     for s in clients:
         s.sendall(b"hello")
     said = [hear(s) for s in clients]
@@ -93,3 +109,56 @@ def test_late_handshake_is_not_begun_and_then_cut(box, balance):
     """It cannot be moved."""
     said = end_late(box, balance, **as_nobody(box))
     assert set(said) <= {"", "2 served"}, said
+
+
+def kill(d):
+    os.kill(d.pid, signal.SIGKILL)
+
+
+def upgrade(d):
+    done = d.box.ctl("upgrade", env={"RUNTIME_DIRECTORY": d.box.dir})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
+@pytest.mark.parametrize("meanwhile", [kill, upgrade])
+@pytest.mark.parametrize("filtered", ["", "filter"])
+@parametrized(*PRIVILEGED)
+def test_seal_ends_with_the_supervisor(box, balance, filtered, meanwhile):
+    """Nobody else would break it."""
+    needs(balance)
+    said = end_late(box, balance, filtered, meanwhile=meanwhile)
+    assert said == ["2 served"] * 12
+
+
+def test_who_is_sealed_is_looked_at_next(box):
+    """Where many drain at once a seal might else be over before its turn, and
+    all would wait for drain_timeout."""
+    needs("round-robin")
+    d = begin(box, "round-robin", 8, ["keep"], {"drain_idle": "100ms"})
+    # Idle ones, also of the one that stays: no look finds none at all, which
+    # would do for everybody.
+    idle = connect(d, 8)
+    for s in idle:
+        s.sendall(b"hello")
+    for s in idle:
+        s.settimeout(10 * SLOW)
+        said = b""
+        while not said.endswith(b"served"):
+            said += s.recv(100)
+    clients = connect(d, 48)
+    told = []
+    calls = system_calls(box, d, lambda: told.append(box.ctl(
+        "-c", "app.ini", "scale", "web", "1", limit=40,
+        env={"RUNTIME_DIRECTORY": box.dir})))
+    if calls is None:
+        pytest.skip("needs strace")
+    assert told[0].returncode == 0, told[0].stderr
+    deeds = ["seal" if "SO_ATTACH_FILTER" in call else "stop"
+             for call in calls
+             if "SO_ATTACH_FILTER, {len=1," in call or
+             re.match(r"kill\(\d+, SIGTERM", call)]
+    assert deeds == ["seal", "stop"] * 7, deeds
+    for s in idle + clients:
+        s.close()
+    d.stop()

@@ -35,7 +35,6 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/lanes_watch.h"
-#include "daemon/sockets/lanes_watch.h"
 #include "house.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket.h"
