@@ -52,6 +52,9 @@ struct drainage {
 	bool sealed;			/* … with all lanes sealed */
 	bool seen;			/* there was one that came to an end */
 	bool unsealable;		/* its lanes cannot be sealed */
+	bool has_sealed;		/* they were by this drain: a seal of the
+					   supervisor before may be of one that
+					   was about to be stopped, or was */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -246,12 +249,15 @@ ask(struct drainage *x, const struct drain_facts *facts)
 	    mono_now());
 
 	if (d.why != DRAIN_WHY_SEAL) {
-		if (!d.done)
+		if (!d.done && x->has_sealed)
 			drain_unseal(x->worker);
+		x->has_sealed = x->has_sealed && d.done;
 		return d;
 	}
-	if (drain_seal(x->worker))
+	if (drain_seal(x->worker)) {
+		x->has_sealed = true;
 		return d;
+	}
 	x->unsealable = true;
 	policy.may_seal = false;
 	return drain_decide(&x->drain, &policy, facts, mono_now());
@@ -476,7 +482,7 @@ drainers_add(struct worker *w)
 
 	if (x->entry.listed)
 		return;
-	x->seen = x->unsealable = false;
+	x->seen = x->unsealable = x->has_sealed = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
