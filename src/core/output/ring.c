@@ -80,9 +80,10 @@ static void
 grow(struct ring *ring, size_t need)
 {
 	size_t size = ring->size > 0 ? ring->size : SIZE_MIN;
+	size_t most = ring->most > 0 ? ring->most : RING_MAX;
 	char *bytes;
 
-	while (size < used(ring) + need && size < RING_MAX)
+	while (size < used(ring) + need && size < most)
 		size *= 2;
 	if (size == ring->size)
 		return;
@@ -142,7 +143,7 @@ void
 ring_free(struct ring *ring)
 {
 	free(ring->bytes);
-	*ring = (struct ring)RING_INIT(ring->id);
+	*ring = (struct ring){ .id = ring->id, .most = ring->most };
 }
 
 /* ---- reading ---- */

@@ -18,7 +18,9 @@
 void
 control_events_init(struct control_events *ev)
 {
-	*ev = (struct control_events){ .ring = RING_INIT(1) };
+	*ev = (struct control_events){
+		.ring = { .id = 1, .most = CONTROL_EVENTS_MAX },
+	};
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * What has happened: the last events, RING_MAX bytes of them at most, for
+ * What has happened: the last events, CONTROL_EVENTS_MAX bytes at most, for
  * control_watch to tell. Who reads too slowly loses the oldest, and nobody else
  * has to wait.
  */
@@ -11,6 +11,8 @@
 
 #include "core/control/event.h"
 #include "core/output/ring.h"
+
+#define CONTROL_EVENTS_MAX (64 * 1024)
 
 struct app;
 struct reload_result;
