@@ -56,12 +56,13 @@ answer(const char *how, const char *words)
 	struct keeper_page *p = keeper_page();
 	char line[KEEPER_WORDS_SIZE + 64];
 	int n = snprintf(line, sizeof(line), "%s%s\n", how, words);
+	int fd = fd_take(&p->asker_fd);
 
-	if (p->asker_fd >= 0 && n > 0 && (size_t)n < sizeof(line))
-		(void)send(p->asker_fd, line, (size_t)n,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
-	fd_close(&p->asker_fd);
-	p->upgrade = KEEPER_IDLE;
+	/* Whoever has the answer may ask for the next one. */
+	__atomic_store_n(&p->upgrade, KEEPER_IDLE, __ATOMIC_RELEASE);
+	if (fd >= 0 && n > 0 && (size_t)n < sizeof(line))
+		(void)send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	fd_close(&fd);
 }
 
 /* For the next supervisor, which leaves them open. */

@@ -31,7 +31,8 @@ class Ctl:
         self.out = box.path("ctl.out")
         with open(self.out, "wb") as f:
             self.process = subprocess.Popen(
-                [*WRAP, CLUSTERCTL, *arguments], stdin=subprocess.DEVNULL,
+                [*WRAP, CLUSTERCTL, "-c", "app.ini", *arguments],
+                stdin=subprocess.DEVNULL,
                 stdout=f, stderr=f, cwd=box.dir,
                 env=box.environment({"RUNTIME_DIRECTORY": box.dir}))
 
@@ -88,7 +89,8 @@ def test_questions_are_asked_again(box, command):
     killer.start()
     try:
         for _ in range(20):
-            done = box.ctl(command, env={"RUNTIME_DIRECTORY": box.dir})
+            done = box.ctl("-c", "app.ini", command,
+                           env={"RUNTIME_DIRECTORY": box.dir})
             assert (done.returncode, done.stderr) == (0, "")
     finally:
         over.set()
