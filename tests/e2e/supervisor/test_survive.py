@@ -91,11 +91,16 @@ def test_no_request_at_a_path_fails(box):
     assert not os.path.exists(path) and not os.path.exists(path + ".lane")
 
 
+# A sanitizer would make an exit of it.
+PLAIN = {"ASAN_OPTIONS": ":".join(filter(None, [
+    os.environ.get("ASAN_OPTIONS"), "handle_segv=0:handle_abort=0"]))}
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT,
                                     signal.SIGSTOP])
 def test_however_it_is_killed(box, number):
     box.web(instances=N)
-    d = box.start()
+    d = box.start(env=PLAIN)
     workers = d.wait_ready(N)
     kill_supervisor(d, number)
     assert d.wait_ready(N) == workers
