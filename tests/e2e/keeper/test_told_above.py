@@ -98,7 +98,7 @@ def test_in_order_and_not_lost_while_nobody_reads(box, started):
     assert n > 0
     d.send(signal.SIGHUP)
     d.wait_log("reload complete|generation 2", count=1)
-    assert process_state(d.keeper) == "S"
+    wait_until(lambda: process_state(d.keeper) == "S", "it waits")
     said = []
 
     def read():
