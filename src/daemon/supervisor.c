@@ -570,7 +570,8 @@ supervisor_run(const struct supervisor_setup *setup)
 	/* Those of the one before serve on, until it can be tried again. */
 	if (status != 0 && setup->ledger != NULL && keeper_supervisor() > 0) {
 		/* Nothing is given back: its descriptors are theirs. */
-		static struct supervisor kept __attribute__((used));
+		static struct supervisor kept
+		    __attribute__((used, unused));
 
 		log_error("%s", error_text(&err));
 		error_clear(&err);

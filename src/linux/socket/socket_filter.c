@@ -88,7 +88,8 @@ set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
 static bool
 has_filter(int fd, const struct sock_filter *code, size_t n)
 {
-	struct sock_filter found[8];
+	/* The length is one of instructions; valgrind takes it for bytes. */
+	struct sock_filter found[8] = { { .code = 0 } };
 	socklen_t len = 0;
 
 	if (n > sizeof(found) / sizeof(*found) || getsockopt(fd, SOL_SOCKET,
