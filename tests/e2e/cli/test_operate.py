@@ -125,7 +125,7 @@ def test_exit_status_of_status(box):
                     "restart_delay": "60s", "restart_delay_max": "60s"},
                api={"command": probe()})
     d = box.start()
-    done(box, "wait")
+    done(box, "wait", "-t", "20s")
     done(box, "status")
     kill(pids(box)[1])
     wait_until(lambda: ctl(box, "status").returncode == 3, "status 3")

@@ -235,7 +235,9 @@ def test_fifty_upgrades(box):
     assert sorted(d.wait_ready(N)) == sorted(workers)
     wait_until(lambda: d.kinds_at_rest() == before, lambda: "as many as "
                f"before: {before}, {d.kinds_at_rest()}")
-    assert b"CLUSTERD_STATE" not in read_proc(d.pid, "environ")
+    os.kill(workers[0], signal.SIGKILL)
+    new, = set(d.wait_replaced(workers[:1], N)) - set(workers)
+    assert b"CLUSTERD_STATE" not in read_proc(new, "environ")
     d.stop()
 
 
