@@ -10,6 +10,8 @@ MANDIR	= $(PREFIX)/share/man
 DOCDIR	= $(PREFIX)/share/doc/clusterd
 BASHDIR	= $(PREFIX)/share/bash-completion/completions
 ZSHDIR	= $(PREFIX)/share/zsh/site-functions
+UNITDIR	= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
 DESTDIR	=
 
 PKG_CONFIG ?= pkg-config
@@ -18,7 +20,8 @@ INSTALL	= install
 B	= build
 
 OPT	= -O2
-CFLAGS	= -g
+# Where it was built makes no difference to what is built.
+CFLAGS	= -g -ffile-prefix-map=$(CURDIR)=.
 WARN	= -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
 	  -Wmissing-prototypes -Wwrite-strings -Wundef -Wvla \
 	  -Wformat=2 -Wimplicit-fallthrough
@@ -73,7 +76,8 @@ all: $(B)/clusterd $(B)/clusterctl examples/hello-server
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile | expand -t 20
+	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' Makefile \
+	    conf/packaging/packages.mk | expand -t 20
 
 .PHONY: objects
 ## objects: all objects, linking nothing
@@ -138,6 +142,7 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
+WRAP_ledger = ledger_publish ledger_store
 WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
@@ -156,6 +161,7 @@ WRAP_steer = lanes_live_apply mono_now steer_watch
 WRAP_stopping = above_tell_more above_tell_stop apps_drain apps_have_retired apps_stop \
 	epoll_wait listeners_shut mono_now reload_cancel
 WRAP_loop = epoll_wait mono_now
+WRAP_take_over = close listen
 WRAP_sockdiag = recvmsg sendto socket
 
 # Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.
@@ -168,7 +174,7 @@ $(foreach t,$(ALLOC_TESTS),$(eval WRAP_$(t) += $(ALLOC)) \
 	$(eval $(call unit,$(t)): $(B)/tests/lib/alloc_fail.o))
 
 # The sample of status that several tests read.
-$(foreach t,metrics status status_view,$(call unit,$(t))): \
+$(foreach t,metrics status status_view status_well,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
 
 # A configuration, of its text.
@@ -188,7 +194,7 @@ $(foreach t,out_place out_readers output outputs,$(call unit,$(t))): \
     $(B)/tests/daemon/output/turns.o $(B)/tests/daemon/output/room.o
 
 # Listeners, their workers and clients.
-$(foreach t,lane_holders listeners,$(call unit,$(t))): \
+$(foreach t,lane_holders listeners take_over,$(call unit,$(t))): \
     $(B)/tests/daemon/sockets/house.o
 
 # Its slow network is a thread.
@@ -221,7 +227,7 @@ $(B)/soak-server: tests/soak/server.c
 	    -o $@ $<
 
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
-FUZZ_TARGETS = adoption conf control
+FUZZ_TARGETS = adoption conf control ledger
 
 $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 	@mkdir -p $(@D)
@@ -231,6 +237,7 @@ $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 $(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
 $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
+$(B)/tests/replay_ledger: $(call libraries_of,core/ledger)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
     $(B)/tests/daemon/apps/fake_workers.d $(B)/tests/linux/bpf/delay_net.d \
@@ -374,7 +381,7 @@ check-asan: $(WORKERS)
 ## check-valgrind: a choice of the end-to-end tests with clusterd under valgrind
 check-valgrind: all $(WORKERS)
 	CLUSTERD=$(B)/clusterd $(E2E_PROGRAMS) CLUSTERD_TEST_SLOW=5 \
-	    CLUSTERD_WRAP='$(VALGRIND)' $(call pytest,-m valgrind)
+	    CLUSTERD_FORK=1 CLUSTERD_WRAP='$(VALGRIND)' $(call pytest,-m valgrind)
 
 ## check-clang: all compiled by clang; a warning is an error
 check-clang:
@@ -545,54 +552,73 @@ test: test-deps
 
 .PHONY: install uninstall clean
 
-## install: to PREFIX (/usr/local), below DESTDIR
+# Those who name the programs get the names that they have here.
+place	= sed 's|/usr/local/sbin/|$(SBINDIR)/|g; s|/usr/local/bin/|$(BINDIR)/|g'
+# A service for each file: of app.ini's unit, where it stands for one instance.
+each	= 's|app\.ini|%i.ini|; s|a cluster of any server|%i: &|; /^\# One service/,/^\#$$/d'
+
+## install: to PREFIX (/usr/local), below DESTDIR; units to UNITDIR
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
+	    $(MAN_SECTIONS:%=$(DESTDIR)$(MANDIR)/man%) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker \
-	    $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	    $(DESTDIR)$(DOCDIR)/examples/prometheus \
+	    $(DESTDIR)$(DOCDIR)/examples/container $(DESTDIR)$(UNITDIR) \
+	    $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
 	$(INSTALL) -m 644 completions/clusterctl.bash \
 	    $(DESTDIR)$(BASHDIR)/clusterctl
 	$(INSTALL) -m 644 completions/_clusterctl \
 	    $(DESTDIR)$(ZSHDIR)/_clusterctl
-	$(INSTALL) -m 644 man/clusterctl.1 $(DESTDIR)$(MANDIR)/man1/clusterctl.1
-	$(INSTALL) -m 644 man/clusterd.8 $(DESTDIR)$(MANDIR)/man8/clusterd.8
-	$(INSTALL) -m 644 man/clusterd.ini.5 \
-	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5
-	$(INSTALL) -m 644 man/clusterd-control.7 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7
-	$(INSTALL) -m 644 man/clusterd-recipes.7 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
+	set -e; for page in $(MAN); do \
+	    $(place) $$page >$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
 	    $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	$(INSTALL) -m 644 $(EXAMPLES_DOCKER) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker
+	$(INSTALL) -m 644 $(EXAMPLES_PROMETHEUS) \
+	    $(DESTDIR)$(DOCDIR)/examples/prometheus
+	$(INSTALL) -m 644 $(EXAMPLES_CONTAINER) \
+	    $(DESTDIR)$(DOCDIR)/examples/container
+	set -e; for unit in $(UNITS); do \
+	    $(place) examples/$$unit >$(DESTDIR)$(DOCDIR)/examples/$$unit; done
+	$(place) examples/clusterd.service >$(DESTDIR)$(UNITDIR)/clusterd.service
+	$(place) examples/clusterd.service | sed $(each) \
+	    >$(DESTDIR)$(UNITDIR)/clusterd@.service
+	$(INSTALL) -m 644 conf/packaging/clusterd.sysusers \
+	    $(DESTDIR)$(SYSUSERSDIR)/clusterd.conf
 
+MAN_SECTIONS = $(sort $(subst .,,$(suffix $(MAN))))
+UNITS	= clusterd.service clusterd-metrics.service clusterd-metrics.timer
 EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
 	examples/hello.py examples/hello-python.ini \
 	examples/hello.go examples/hello-go.ini \
-	examples/clusterd.service examples/clusterd-metrics.service \
-	examples/clusterd-metrics.timer
+	examples/clusterd.logrotate
 EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \
 	examples/docker/app.ini examples/docker/server.js
+EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
+	examples/prometheus/clusterd-dashboard.json
+EXAMPLES_CONTAINER = examples/container/Containerfile \
+	examples/container/app.ini examples/container/index.html
 
-## uninstall: take it away again
+# Directories that others may have something in stay.
+## uninstall: take away what `make install` of the same places has put there
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(BINDIR)/clusterctl \
 	    $(DESTDIR)$(BASHDIR)/clusterctl $(DESTDIR)$(ZSHDIR)/_clusterctl \
-	    $(DESTDIR)$(MANDIR)/man1/clusterctl.1 \
-	    $(DESTDIR)$(MANDIR)/man8/clusterd.8 \
-	    $(DESTDIR)$(MANDIR)/man5/clusterd.ini.5 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-control.7 \
-	    $(DESTDIR)$(MANDIR)/man7/clusterd-recipes.7
+	    $(foreach m,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
+	    $(DESTDIR)$(UNITDIR)/clusterd.service \
+	    $(DESTDIR)$(UNITDIR)/clusterd@.service \
+	    $(DESTDIR)$(SYSUSERSDIR)/clusterd.conf
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 ## clean: remove what was built
 clean:
-	rm -rf build build-asan build-clang build-cross build-fuzz build-inih examples/hello-server
+	rm -rf build build-asan build-clang build-cross build-fuzz build-inih \
+	    build-static examples/hello-server
+
+include conf/packaging/packages.mk

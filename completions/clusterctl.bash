@@ -18,7 +18,7 @@ _clusterctl()
 		case $word in
 		-c | --config) skip=-c ;;
 		-s | --socket) skip=-s ;;
-		-n | --lines | -t | --timeout | --label) skip=other ;;
+		-n | --lines | -t | --timeout | --label | --min) skip=other ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -34,7 +34,7 @@ _clusterctl()
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	-n | --lines | -t | --timeout | --label)
+	-n | --lines | -t | --timeout | --label | --min)
 		return ;;
 	esac
 
@@ -43,8 +43,9 @@ _clusterctl()
 		'') word="--config --socket --help --version" ;;
 		status) word="--json --watch" ;;
 		logs) word="--follow --json --lines" ;;
-		metrics) word="--label" ;;
-		wait) word="--timeout" ;;
+		events) word="--follow --json" ;;
+		metrics) word="--label --openmetrics" ;;
+		wait) word="--min --timeout" ;;
 		*) word= ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
@@ -53,9 +54,15 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload update restart scale stop start logs metrics wait"
+		word="status reload update restart scale stop start logs events metrics wait signal upgrade"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
-	status | reload | restart | scale | stop | start | logs)
+	status | reload | restart | scale | stop | start | logs | events | \
+	wait | signal)
+		if [[ $command == signal && $n -eq 1 ]]; then
+			word="HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH"
+			mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
+			return
+		fi
 		[[ $n -eq 0 ]] || return
 		# Asks the running clusterd; the program that stands there.
 		word=$("${COMP_WORDS[0]}" "${which[@]}" --list-apps 2>/dev/null)

@@ -9,10 +9,11 @@ ROOMS = cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
 	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
 	daemon/sockets daemon/output \
-	linux/control linux/child linux/bpf linux/socket linux/process \
+	linux/control linux/child linux/keeper linux/bpf linux/ledger \
+	linux/socket linux/process \
 	linux/file linux/loop \
 	core/status core/control core/output core/sockets core/worker \
-	core/conf core/names \
+	core/conf core/ledger core/names \
 	base
 
 cli =
@@ -36,13 +37,16 @@ daemon/spec	= daemon/sockets daemon/output
 
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
-linux/control	= linux/file
-linux/child	= linux/file linux/loop
+linux/ledger	= linux/socket
+linux/control	= linux/file linux/keeper
+linux/child	= linux/file linux/loop linux/keeper linux/process
+linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 
 core/status	= core/control core/worker
-core/control	= core/conf
+core/control	= core/conf core/names
 core/output	= core/conf
 core/sockets	= core/worker core/conf core/names
 core/worker	= core/conf core/names
 core/conf	= core/names
+core/ledger	= core/names

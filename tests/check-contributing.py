@@ -111,7 +111,7 @@ def make_variable(name):
 
 files = sorted(os.path.join(d, n)[2:] for top in ("./src", "./tests", "./man")
                for d, _, names in os.walk(top) for n in names)
-makefile = read("Makefile")
+makefile = read("Makefile") + read("conf/packaging/packages.mk")
 targets = set(re.findall(r"^## ([a-z0-9-]+): ", makefile, re.MULTILINE))
 phony = re.findall(r"^\.PHONY:((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
 for target in re.findall(r"(?<!\S)[a-z][a-z0-9-]*(?!\S)", " ".join(phony)):

@@ -1,14 +1,22 @@
 """The metrics of a sample pass for whoever reads them.
 
-usage: check-metrics.py TEST_METRICS, which dumps the sample. promtool reads
-text format 0.0.4 as node_exporter does; the other parser is a strict one of
-OpenMetrics 1.0.
+usage: check-metrics.py TEST_METRICS, which dumps the sample. promtool reads text
+format 0.0.4 as node_exporter does; the parsers of prometheus_client are strict
+ones of that and of OpenMetrics 1.0. Who is not installed is not asked, and it is
+said.
 """
 
+import shutil
 import subprocess
 import sys
 
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+try:
+    from prometheus_client import parser
+    from prometheus_client.openmetrics import parser as openmetrics
+except ImportError:
+    parser = None
+
+TOTAL = "_total"
 
 
 def dump(*args):
@@ -23,25 +31,63 @@ def promtool(text):
         sys.exit("promtool: %d %s" % (done.returncode, done.stdout.decode()))
 
 
-def parse(text):
-    families = list(text_string_to_metric_families(text.decode("utf-8")))
+def parse(module, text):
+    """What each metric is by its headings, and the samples."""
+    families = list(module.text_string_to_metric_families(
+        text.decode("utf-8")))
     assert len(families) > 20, families
+    names = [f.name for f in families]
+    assert len(set(names)) == len(names), names
+    samples = {}
     for family in families:
-        assert family.name.startswith("clusterd_") and family.documentation, \
+        assert family.name.startswith("clusterd") and family.documentation, \
             family
-    return families
+        assert family.type in ("counter", "gauge", "info"), family
+        for s in family.samples:
+            # Whoever knows it as a counter does so by its heading.
+            assert s.name.endswith(TOTAL) == (family.type == "counter"), s
+            key = s.name, *sorted(s.labels.items())
+            assert key not in samples, key
+            samples[key] = float(s.value)
+    return families, samples
 
 
-text = dump()
-promtool(text)
-promtool(dump("classic"))
-families = parse(text)
+def refused(module, text):
+    try:
+        parse(module, text)
+    except (ValueError, AssertionError):
+        return True
+    return False
+
+
+def check(*label):
+    """How many metrics, and who took them."""
+    judges = []
+    if shutil.which("promtool"):
+        promtool(dump("classic", *label))
+        judges.append("promtool")
+    if parser is None:
+        return 0, judges
+    classic, of_classic = parse(parser, dump("classic", *label))
+    families, of_other = parse(openmetrics, dump(*label))
+    # The same figures, whatever the format.
+    assert of_classic == of_other
+    assert {f.type for f in classic} == {"counter", "gauge"}
+    assert {f.type for f in families} == {"counter", "gauge", "info"}
+    # The judges are strict: neither format passes for the other, nor half of it.
+    assert refused(openmetrics, dump("classic", *label))
+    assert refused(openmetrics, dump(*label).replace(b"# EOF\n", b""))
+    assert refused(parser, dump(*label))
+    if label:
+        for name, *labels in of_other:
+            assert dict(labels)["clusterd"] == 'a"b\\c\nd', labels
+            assert dict(labels)["rack"] == "\u00e9", labels
+    return len(families), judges + ["prometheus_client"]
+
+
+n, judges = check()
 # The same with the labels of a user, whose values are odd.
-text = dump("label")
-promtool(text)
-promtool(dump("classic", "label"))
-for family in parse(text):
-    for sample in family.samples:
-        assert sample.labels["clusterd"] == 'a"b\\c\nd', sample
-        assert sample.labels["rack"] == "\u00e9", sample
-print("metrics: %d, and two parsers take them" % len(families))
+check("label")
+print("metrics: %s" % (judges and "%d, and %s take%s them" % (
+    n, " and ".join(judges), "s" * (len(judges) == 1)) or
+    "not looked at: neither promtool nor python3-prometheus-client is there"))

@@ -27,6 +27,50 @@ static enum log_format format = LOG_FORMAT_TEXT;
 static unsigned long dropped;
 static struct log_limit limit;
 static bool left_out;		/* there is something to tell */
+static struct log_shared *shared;
+
+static void
+share(void)
+{
+	unsigned turn;
+
+	if (shared == NULL)
+		return;
+	turn = shared->turn + 1;
+	shared->v[turn % 2] = (struct log_state){
+		.sink = sink, .journal = journal, .to_stderr = to_stderr,
+		.max_level = max_level, .format = format,
+	};
+	__atomic_store_n(&shared->turn, turn, __ATOMIC_RELEASE);
+}
+
+void
+log_share(struct log_shared *with)
+{
+	shared = with;
+}
+
+void
+log_follow(const struct log_shared *from)
+{
+	unsigned turn = __atomic_load_n(&from->turn, __ATOMIC_ACQUIRE);
+	const struct log_state *s = &from->v[turn % 2];
+
+	if (turn == 0)
+		return;
+	sink = s->sink;
+	journal = s->journal;
+	to_stderr = s->to_stderr;
+	max_level = s->max_level;
+	format = s->format;
+	torn = false;
+}
+
+int
+log_own_fd(void)
+{
+	return sink.kind == SINK_OWN ? sink.fd : -1;
+}
 
 /*
  * JOURNAL_STREAM is device and inode of the socket that systemd made our
@@ -50,32 +94,42 @@ is_journal(int fd)
 static void
 choose_stderr(void)
 {
+	struct sink old = sink;
+
+	sink = (struct sink)SINK_INIT;
 	sink_inherit(&sink, STDERR_FILENO);
 	journal = is_journal(STDERR_FILENO);
+	share();
+	sink_close(&old);
 }
 
 int
 log_open(const char *path, struct error *err)
 {
+	struct sink old = sink, new = SINK_INIT;
 	struct error why = ERROR_INIT;
 	int code;
 
 	if (path == NULL) {
-		choose_stderr();
 		torn = torn && to_stderr;
 		to_stderr = true;
+		choose_stderr();
 		return 0;
 	}
-	code = sink_open(&sink, path, &why);
+	code = sink_open(&new, path, &why);
 	if (code < 0)
 		error_set(err, code, "cannot open log file %s: %s", path,
 		    error_text(&why));
 	error_clear(&why);
 	if (code < 0)
 		return code;
+	sink = new;
 	journal = false;
 	torn = false;
 	to_stderr = false;
+	/* Never is what is told there closed. */
+	share();
+	sink_close(&old);
 	return 0;
 }
 
@@ -83,12 +137,20 @@ void
 log_set_level(enum log_level level)
 {
 	max_level = level;
+	share();
 }
 
 void
 log_set_format(enum log_format new_format)
 {
 	format = new_format;
+	share();
+}
+
+enum log_format
+log_get_format(void)
+{
+	return format;
 }
 
 bool

@@ -17,6 +17,7 @@
 
 #include "base/log_line.h"
 #include "base/mono.h"
+#include "base/sink.h"
 
 struct error;
 
@@ -27,6 +28,31 @@ struct error;
  * Whether stderr is the journal's is found out each time.
  */
 int log_open(const char *path, struct error *err);
+
+/*
+ * Where the log goes, and how, for another process that has the same table of
+ * descriptors: written there from now on, whenever it changes, so that it is
+ * whole at any moment. `shared` is the caller's, all zero at first, and stays.
+ */
+struct log_shared {
+	unsigned turn;		/* which of the two; 0: none */
+	struct log_state {
+		struct sink sink;
+		bool journal;
+		bool to_stderr;
+		enum log_level max_level;
+		enum log_format format;
+	} v[2];
+};
+
+void log_share(struct log_shared *shared);
+
+/* The other one: take it, before a line is written. What it opens is not ours to
+   close; but a child by fork(2) that logs itself may, and does. */
+void log_follow(const struct log_shared *shared);
+
+/* The descriptor that the log has for itself; -1: none. */
+int log_own_fd(void);
 
 /*
  * Somebody else writes to our standard error too, and lines there must not cut
@@ -44,6 +70,7 @@ void log_lost(unsigned long lines);
 void log_set_level(enum log_level level);
 
 void log_set_format(enum log_format format);
+enum log_format log_get_format(void);
 
 /* `fmt` without newline. Safe whatever bytes the arguments hold: control
    bytes become '?', or are escaped in JSON. */

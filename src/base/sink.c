@@ -12,6 +12,7 @@
 
 #include "base/alarm.h"
 #include "base/fd.h"
+#include "base/libc.h"
 #include "base/open_trusted.h"
 #include "base/sink.h"
 

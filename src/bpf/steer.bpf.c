@@ -5,8 +5,12 @@
  * connection that waits in the queue of a lane which has stopped listening
  * (`migrating`).
  *
- * What they answer is a lane of the live set, or SK_DROP: SK_PASS without a
- * selection would let the kernel's hash choose among all sockets of the port.
+ * What they answer is a lane of the live set. Where none of these takes it, what
+ * moves stays (SK_DROP), and of whatever comes the kernel's hash chooses among
+ * all sockets of the port (SK_PASS without a selection): these lanes have been
+ * shut down, and may be listening again, of which nobody has heard yet; who comes
+ * to one that nobody serves is news. Where there is no live set, nobody is let
+ * in.
  */
 #include "bpf/cell.h"
 #include "bpf/kernel.h"
@@ -100,10 +104,13 @@ live_now(void)
 }
 
 INLINE int
-drop(const struct live *live)
+none_takes(const struct sk_reuseport_md *md, const struct live *live)
 {
-	__u64 *dropped = word_at(live->group + STEER_WORD_DROPPED);
+	__u64 *dropped;
 
+	if (md->migrating_sk == NULL)
+		return SK_PASS;
+	dropped = word_at(live->group + STEER_WORD_DROPPED);
 	if (dropped != NULL)
 		__sync_fetch_and_add(dropped, 1);
 	return SK_DROP;
@@ -227,7 +234,7 @@ round_robin(struct sk_reuseport_md *md)
 		move_count(md, cell);
 		return SK_PASS;
 	}
-	return drop(&live);
+	return none_takes(md, &live);
 }
 
 /* All bits if `epoch` is the tag's or the one after it, else none. Arithmetic, as
@@ -420,5 +427,5 @@ least_connections(struct sk_reuseport_md *md)
 		}
 		charge_anyway(cell, epoch, PENALTY);
 	}
-	return drop(&live);
+	return none_takes(md, &live);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/ctl_events.h"
 #include "cli/ctl_find.h"
 #include "cli/ctl_logs.h"
 #include "cli/ctl_options.h"
@@ -46,6 +47,8 @@ run_command(const struct ctl_options *o, struct control_link *client)
 		    ctl_status(o, client);
 	case CTL_LOGS:
 		return ctl_logs(o, client);
+	case CTL_EVENTS:
+		return ctl_events(o, client);
 	case CTL_METRICS:
 		return ctl_metrics(o, client);
 	case CTL_APPS:

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/open_trusted.h"
 #include "base/str.h"
@@ -16,12 +19,20 @@
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_source.h"
+#include "core/ledger/ledger.h"
 #include "core/names/address.h"
 #include "core/names/words.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/config/conf_again.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
 #include "linux/file/place.h"
+#include "linux/keeper/background.h"
+#include "linux/keeper/keeper.h"
+#include "linux/keeper/keeper_clear.h"
+#include "linux/keeper/keeper_share.h"
+#include "linux/keeper/keeper_state.h"
+#include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
 
@@ -96,7 +107,8 @@ struct place {		/* owns what a conf_origin points to */
 /*
  * Relative names are meant as of the start, whatever becomes of the working
  * directory; but through the links that the user has named, as they point when
- * they are followed. False: there is none, or no memory; it was told.
+ * they are followed. False: there is none, or no memory; it was told, to a keeper
+ * that asks where it listens.
  */
 static bool
 find_place(const struct options *o, struct place *place)
@@ -120,8 +132,8 @@ find_place(const struct options *o, struct place *place)
 		place->base_dir = address_path(dir, "/");
 	free(dir);
 	if (place->base_dir == NULL) {
-		fprintf(stderr, "clusterd: working directory: %s\n",
-		    strerror(errno));
+		fprintf(o->mode == OPTIONS_CHECK_STATE ? stdout : stderr,
+		    "clusterd: working directory: %s\n", strerror(errno));
 		return false;
 	}
 	open_trusted_below(place->base_dir);
@@ -131,10 +143,19 @@ find_place(const struct options *o, struct place *place)
 static void
 print_errors(struct conf_errors *errors)
 {
+	/* Nobody may look at where the first supervisor began. */
+	bool logged = keeper_supervisor() > 0;
+
 	conf_errors_sort(errors);
-	for (size_t i = 0; i < errors->n; i++)
-		fprintf(stderr, "%s\n", errors->v[i].text);
-	if (errors->dropped > 0)
+	for (size_t i = 0; i < errors->n; i++) {
+		if (logged)
+			log_error("%s", errors->v[i].text);
+		else
+			fprintf(stderr, "%s\n", errors->v[i].text);
+	}
+	if (errors->dropped > 0 && logged)
+		log_error("and %zu more errors", errors->dropped);
+	else if (errors->dropped > 0)
 		fprintf(stderr, "and %zu more errors\n", errors->dropped);
 }
 
@@ -166,13 +187,19 @@ dump(const struct config *config)
 	return 0;
 }
 
+struct run {
+	const struct options *options;
+	const struct place *place;
+	struct ledger *ledger;	/* NULL: there is no keeper */
+};
+
 static int
 act(const struct options *o, const struct conf_origin *origin,
-    const char *cwd, struct config *config)
+    const struct run *r, struct config *config)
 {
-	const struct supervisor_setup setup = {
+	struct supervisor_setup setup = {
 		.origin = origin, .config = config, .log_level = o->log_level,
-		.cwd = cwd,
+		.cwd = r->place->cwd, .ledger = r->ledger,
 	};
 	int status = 0;
 
@@ -185,6 +212,12 @@ act(const struct options *o, const struct conf_origin *origin,
 		status = dump(config);
 		break;
 	default:
+		if (o->daemon && config->log == NULL) {
+			fprintf(stderr, "%s: -d needs a log: log = PATH in "
+			    "[clusterd]\n", origin->file);
+			return EX_CONFIG;
+		}
+		setup.left = keeper_take_left();
 		return supervisor_run(&setup);
 	}
 	if (fflush(stdout) == EOF || ferror(stdout)) {
@@ -195,9 +228,26 @@ act(const struct options *o, const struct conf_origin *origin,
 	return status;
 }
 
+/* What is in force under the supervisor before, whatever stands in the file by
+   now. */
 static int
-run(const struct options *o, const struct place *place)
+load(const struct run *r, const struct conf_origin *origin,
+    struct config **ret_config, struct conf_errors *errors)
 {
+	int code = r->ledger != NULL ?
+	    conf_again_program(origin, r->ledger, ret_config) : 0;
+
+	if (code < 0 || *ret_config != NULL)
+		return code;
+	return conf_load_wait(origin, ret_config, errors);
+}
+
+static int
+run(void *ctx)
+{
+	const struct run *r = ctx;
+	const struct options *o = r->options;
+	const struct place *place = r->place;
 	struct conf_source source = { .sections = NULL };
 	const struct conf_origin origin = {
 		.file = o->config != NULL ? o->config : "command line",
@@ -212,7 +262,7 @@ run(const struct options *o, const struct place *place)
 
 	if (o->config == NULL && source_of_options(o, &source) < 0) {
 		status = out_of_memory();
-	} else if ((code = conf_load_wait(&origin, &config, &errors)) < 0) {
+	} else if ((code = load(r, &origin, &config, &errors)) < 0) {
 		fprintf(stderr, "clusterd: cannot load the configuration: "
 		    "%s\n", strerror(-code));
 		status = 1;
@@ -221,7 +271,7 @@ run(const struct options *o, const struct place *place)
 		status = EX_CONFIG;
 	} else {
 		conf_errors_free(&errors);
-		status = act(o, &origin, place->cwd, config);
+		status = act(o, &origin, r, config);
 	}
 	conf_errors_free(&errors);
 	conf_source_free(&source);
@@ -229,31 +279,154 @@ run(const struct options *o, const struct place *place)
 	return status;
 }
 
+/* A debugger, such as valgrind(1), may know no process that shares its table of
+   descriptors and is no thread. */
+static bool
+wants_keeper(void)
+{
+	const char *value = getenv("CLUSTERD_KEEPER");
+
+	return value == NULL || strcmp(value, "no") != 0;
+}
+
+/* The place of the words is to be written over. NULL: no memory. */
+static char **
+copy_words(int argc, char *const *argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	for (int i = 0; copy != NULL && i < argc; i++) {
+		copy[i] = strdup(argv[i]);
+		if (copy[i] == NULL)
+			return NULL;
+	}
+	return copy;
+}
+
+static void
+free_words(char **words)
+{
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
+}
+
+static int
+await_daemon(pid_t pid, int fd)
+{
+	bool logged;
+	int status = background_await(pid, fd, &logged);
+
+	if (logged)
+		fprintf(stderr, "clusterd: it did not come up, its log says "
+		    "why (exit status %d)\n", status);
+	return status;
+}
+
+/* What an upgrade executes: the path by which we were started, through links that may
+   lead elsewhere by then; or else ours. NULL: it is not known. */
+static char *
+find_binary(const char *argv0)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+
+	if (strchr(argv0, '/') != NULL)
+		return place_absolute(argv0);
+	n = readlink("/proc/self/exe", path, sizeof(path));
+	return n > 0 && (size_t)n < sizeof(path) ? strndup(path, (size_t)n) :
+	    NULL;
+}
+
+/* Of the program before us, or a new one. */
+static int
+open_ledger(struct ledger *ledger, int *fd, struct error *err)
+{
+	if (*fd >= 0)
+		return ledger_memory_open(*fd, ledger, err);
+	return ledger_memory_new(ledger, fd, err);
+}
+
+static int
+begin(const struct options *o, const struct place *place, int argc,
+    char **argv, int state, int fd)
+{
+	struct run r = { .options = o, .place = place };
+	struct keeper_setup setup = {
+		.supervise = run, .ctx = &r, .argc = argc, .argv = argv,
+		.ready_fd = -1, .state_fd = state,
+	};
+	struct error err = ERROR_INIT;
+	struct ledger ledger;
+	char *binary;
+	int status;
+	pid_t pid = o->daemon && state < 0 ? background_fork(&setup.ready_fd) : 0;
+
+	if (pid < 0) {
+		fprintf(stderr, "clusterd: cannot go to the background: %s\n",
+		    strerror(-pid));
+		return 1;
+	}
+	if (pid > 0)
+		return await_daemon(pid, setup.ready_fd);
+	if (o->mode != OPTIONS_RUN || !(o->daemon || wants_keeper()))
+		return run(&r);
+	if (open_ledger(&ledger, &fd, &err) == 0)
+		setup.ledger = r.ledger = &ledger;
+	else
+		log_warning("%s: workers and listeners would not outlive a "
+		    "supervisor that is killed", error_text(&err));
+	error_clear(&err);
+	setup.ledger_fd = fd;
+	setup.binary = binary = find_binary(argv[0]);
+	status = keeper_run(&setup);
+	free(binary);
+	if (status == KEEPER_NONE) {
+		/* Workers die with us. */
+		r.ledger = NULL;
+		fd_close(&fd);
+		return run(&r);
+	}
+	return status;
+}
+
 int
 main(int argc, char *argv[])
 {
 	struct place place = { .path = NULL };
+	char **words = copy_words(argc, argv);
 	struct options o;
-	int status = 1;
+	int status = 1, ledger = -1, state = keeper_state_fd(&ledger);
 
 	signals_block_early();
 	tzset();
-	if (!options_parse(argc, argv, &o))
+	if (words == NULL)
+		return out_of_memory();
+	if (!options_parse(argc, words, &o)) {
+		free_words(words);
 		return EX_USAGE;
+	}
 	switch (o.mode) {
 	case OPTIONS_HELP:
 		fputs(options_usage, stdout);
-		return 0;
+		status = 0;
+		break;
 	case OPTIONS_VERSION:
 		puts("clusterd " CLUSTERD_VERSION);
-		return 0;
-	default:
+		status = 0;
 		break;
+	case OPTIONS_CHECK_STATE:
+		if (find_place(&o, &place))
+			status = keeper_check_state(o.state,
+			    CLUSTERD_VERSION);
+		break;
+	default:
+		if (find_place(&o, &place))
+			status = begin(&o, &place, argc, argv, state, ledger);
 	}
-	if (find_place(&o, &place))
-		status = run(&o, &place);
 	free(place.path);
 	free(place.cwd);
 	free(place.base_dir);
+	free_words(words);
 	return status;
 }

@@ -1,6 +1,6 @@
 #include <string.h>
-#include <time.h>
 
+#include "base/iso_time.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "base/str.h"
@@ -31,14 +31,10 @@ get(const struct answer_line *line, const char *key)
 static void
 put_time(struct strbuf *sb, uint64_t ms)
 {
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm;
-	char text[32];
+	char text[ISO_TIME_LEN];
 
-	if (gmtime_r(&seconds, &tm) == NULL ||
-	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		return;
-	strbuf_printf(sb, "\"time\":\"%s.%03dZ\",", text, (int)(ms % 1000));
+	iso_time_put(text, ms > INT64_MAX ? INT64_MAX : (int64_t)ms);
+	strbuf_printf(sb, "\"time\":\"%.*s\",", ISO_TIME_LEN, text);
 }
 
 static void
@@ -59,7 +55,8 @@ put_json(struct strbuf *sb, const struct answer_line *line)
 	strbuf_puts(sb, ",\"line\":");
 	json_put_bytes(sb, text != NULL ? text->value : "",
 	    text != NULL ? text->len : 0);
-	strbuf_puts(sb, "}\n");
+	strbuf_puts(sb, find_field(line, "cont") != NULL ? ",\"cont\":true}\n" :
+	    "}\n");
 }
 
 /* ---- text ---- */

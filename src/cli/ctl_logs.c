@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/ctl_again.h"
 #include "cli/ctl_log_line.h"
 #include "cli/ctl_logs.h"
 #include "cli/ctl_options.h"
@@ -167,6 +168,17 @@ ask(struct logs *logs, struct control_link *client, struct error *err)
 	};
 	code = ctl_talk(client, &logs->options->request, &logs->talk, &text,
 	    err);
+	/* What the next supervisor shows has come since then. */
+	for (int i = 0; code == -ECONNRESET && (follow || i < CTL_AGAIN_MAX) &&
+	    ctl_again(client); i++) {
+		error_clear(err);
+		if (ctl_out_flush(&logs->out) == 0)
+			ctl_text_complain("clusterd's supervisor was killed; "
+			    "going on with the next one, some lines may be "
+			    "missing");
+		code = ctl_talk(client, &logs->options->request, &logs->talk,
+		    &text, err);
+	}
 	free(text);
 	if (show_tail(logs) == 0)
 		(void)ctl_out_flush(&logs->out);
@@ -179,9 +191,12 @@ judge(struct logs *logs, struct control_link *client, int code,
     const struct error *err)
 {
 	if (code == -ECONNRESET && logs->options->follow) {
-		ctl_text_complain("clusterd has stopped, there will be "
-		    "nothing more");
-		return 0;
+		bool there = ctl_again_is_there(client);
+
+		ctl_text_complain(there ? "clusterd's supervisor has ended, "
+		    "and no other one answers: ask again" :
+		    "clusterd has stopped, there will be nothing more");
+		return there ? 1 : 0;
 	}
 	/* It was told where it goes. */
 	if (code == -EREMOTEIO && in_vain(logs))

@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "cli/ctl_options.h"
+#include "core/conf/conf.h"
 #include "core/conf/conf_value.h"
 #include "core/conf/guess.h"
 
@@ -28,21 +29,30 @@ const char ctl_usage[] =
     "  logs [-f] [-n N] [--json] [APP[:N]]\n"
     "                           the last lines of the workers' output; -f,\n"
     "                           --follow: and those to come\n"
-    "  metrics [--label NAME=VALUE]...\n"
-    "                           OpenMetrics text, each sample with the labels\n"
-    "  wait [-t DURATION]       until every app is ready; -t, --timeout: for\n"
-    "                           so long at most, also for clusterd to start\n"
+    "  events [-f] [--json] [APP[:N]]\n"
+    "                           what has happened; -f: and what does\n"
+    "  metrics [--openmetrics] [--label NAME=VALUE]...\n"
+    "                           for Prometheus, each sample with the labels\n"
+    "  wait [-t DURATION] [--min N] [APP]\n"
+    "                           until every app is ready, or N instances of each;\n"
+    "                           -t, --timeout: for so long at most, also for\n"
+    "                           clusterd to start\n"
+    "  signal APP[:N] SIGNAL    send a signal to the processes of workers\n"
+    "  upgrade                  clusterd becomes the program that stands at its path\n"
+    "                           by now; workers serve on\n"
     "\n"
     "  -c, --config FILE        the clusterd that runs this configuration\n"
     "  -s, --socket SOCKET      the one with this control socket\n"
     "  -h, --help               print this\n"
     "  -V, --version            print the version\n"
     "\n"
-    "Exit status: 0 done, 1 failed, 64 usage, 69 there is no clusterd.\n";
+    "Exit status: 0 done, 1 failed, 64 usage, 69 there is no clusterd; of status\n"
+    "also 3, not everything is ready.\n";
 
 static const struct {
 	const char *name;
-	const char *options;	/* letters; j is --json, l --label */
+	const char *options;	/* letters; j is --json, l --label, m --min,
+				   o --openmetrics */
 } commands[CTL_COMMANDS] = {
 	[CTL_STATUS] = { "status", "jw" },
 	[CTL_RELOAD] = { "reload", "" },
@@ -52,8 +62,11 @@ static const struct {
 	[CTL_STOP] = { "stop", "" },
 	[CTL_START] = { "start", "" },
 	[CTL_LOGS] = { "logs", "fjn" },
-	[CTL_METRICS] = { "metrics", "l" },
-	[CTL_WAIT] = { "wait", "t" },
+	[CTL_METRICS] = { "metrics", "lo" },
+	[CTL_WAIT] = { "wait", "mt" },
+	[CTL_SIGNAL] = { "signal", "" },
+	[CTL_UPGRADE] = { "upgrade", "" },
+	[CTL_EVENTS] = { "events", "fj" },
 };
 
 /* One word more than any command takes is too many all the same. */
@@ -65,6 +78,7 @@ struct line {			/* the command line, taken apart */
 	char given[8];		/* letters of a command's options */
 	const char *lines;
 	const char *timeout;
+	const char *min;
 	const char *labels[METRICS_LABELS_MAX + 1];	/* too many, too */
 	size_t n_labels;
 };
@@ -119,8 +133,10 @@ take_option(int c, struct ctl_options *o, struct line *line)
 	case 'j': o->json = true; break;
 	case 'w': o->watch = true; break;
 	case 'f': o->follow = true; break;
+	case 'o': o->openmetrics = true; break;
 	case 'n': line->lines = optarg; break;
 	case 't': line->timeout = optarg; break;
+	case 'm': line->min = optarg; break;
 	case 'l': add_label(line, optarg); break;
 	default:	/* getopt has said what */
 		fputs("try 'clusterctl --help'\n", stderr);
@@ -143,6 +159,8 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 		{ "lines", required_argument, NULL, 'n' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "label", required_argument, NULL, 'l' },
+		{ "min", required_argument, NULL, 'm' },
+		{ "openmetrics", no_argument, NULL, 'o' },
 		{ "list-apps", no_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -204,12 +222,14 @@ check_options(const struct ctl_options *o, const struct line *line)
 		char letter;
 		const char *words;
 	} names[] = {
-		{ 'j', "--json is for status and logs" },
+		{ 'j', "--json is for status, logs and events" },
 		{ 'w', "--watch is for status" },
-		{ 'f', "--follow is for logs" },
+		{ 'f', "--follow is for logs and events" },
 		{ 'n', "--lines is for logs" },
 		{ 't', "--timeout is for wait" },
 		{ 'l', "--label is for metrics" },
+		{ 'm', "--min is for wait" },
+		{ 'o', "--openmetrics is for metrics" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -249,6 +269,11 @@ take_values(struct ctl_options *o, const struct line *line)
 	    !conf_duration_parse(line->timeout, &o->timeout_ms))
 		return usage_error("--timeout takes a duration, such as "
 		    "500ms, 10s or 5m");
+	if (line->min != NULL) {
+		if (!num_parse(line->min, 1, CONF_INSTANCES_MAX, &n))
+			return usage_error("--min takes a number of instances");
+		o->min = (unsigned)n;
+	}
 	return take_labels(o, line);
 }
 
@@ -261,7 +286,7 @@ take_request(struct ctl_options *o, struct line *line)
 
 	if (metrics && line->n_words > 1)
 		return usage_error("too many arguments, usage: metrics "
-		    "[--label NAME=VALUE]...");
+		    "[--openmetrics] [--label NAME=VALUE]...");
 	if (metrics)
 		line->words[0] = "status";
 	if (request_from_words(line->words, line->n_words,
@@ -271,7 +296,10 @@ take_request(struct ctl_options *o, struct line *line)
 		return false;
 	}
 	if (o->follow)
-		o->request.verb = REQUEST_FOLLOW;
+		o->request.verb = o->command == CTL_EVENTS ? REQUEST_WATCH :
+		    REQUEST_FOLLOW;
+	if (o->min > 0)
+		o->request.min = o->min;
 	return true;
 }
 

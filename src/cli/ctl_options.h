@@ -19,6 +19,9 @@ enum ctl_command {
 	CTL_LOGS,
 	CTL_METRICS,
 	CTL_WAIT,
+	CTL_SIGNAL,
+	CTL_UPGRADE,
+	CTL_EVENTS,
 	CTL_COMMANDS,
 
 	CTL_HELP,
@@ -34,8 +37,10 @@ struct ctl_options {
 	bool json;
 	bool watch;
 	bool follow;
+	bool openmetrics;	/* of metrics */
 	int64_t lines;		/* of logs; -1: all */
 	int64_t timeout_ms;	/* of wait; -1: none */
+	unsigned min;		/* of wait; 0: all */
 	struct metrics_labels labels;	/* of metrics */
 };
 

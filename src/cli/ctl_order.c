@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "cli/ctl_again.h"
 #include "cli/ctl_find.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_order.h"
@@ -109,12 +110,52 @@ open_pidfd(const struct control_link *client)
 
 /* ---- orders ---- */
 
+/* Does it come to the same when it is asked for once more? */
+static bool
+may_be_repeated(const struct request *r)
+{
+	return r->verb == REQUEST_WAIT || r->verb == REQUEST_STOP ||
+	    r->verb == REQUEST_START || (r->verb == REQUEST_SCALE &&
+	    r->scale == REQUEST_SCALE_TO);
+}
+
+static int
+died_meanwhile(const struct request *r, struct error *err)
+{
+	error_clear(err);
+	if (r->verb == REQUEST_SCALE)
+		return error_set(err, -EREMOTEIO, "clusterd's supervisor was "
+		    "killed meanwhile, and another one has taken over: "
+		    "\"clusterctl status\" tells whether it had scaled %s",
+		    r->app);
+	return error_set(err, -EREMOTEIO, "clusterd's supervisor was killed "
+	    "before the %s was complete; the next one has rolled it back, or "
+	    "has not heard of it: ask again", request_verb_name(r->verb));
+}
+
+/* To the end, whichever supervisor's. */
+static int
+talk(const struct ctl_options *o, struct control_link *client,
+    const struct ctl_talk *how, char **ret_text, struct error *err)
+{
+	int code = ctl_talk(client, &o->request, how, ret_text, err);
+
+	for (int i = 0; code == -ECONNRESET && i < CTL_AGAIN_MAX &&
+	    ctl_again(client); i++) {
+		if (!may_be_repeated(&o->request))
+			return died_meanwhile(&o->request, err);
+		error_clear(err);
+		code = ctl_talk(client, &o->request, how, ret_text, err);
+	}
+	return code;
+}
+
 static int
 carry_out(const struct ctl_options *o, struct control_link *client,
     struct mono deadline, char **ret_text, struct error *err)
 {
 	static struct ctl_progress progress;
-	const struct ctl_talk talk = {
+	const struct ctl_talk how = {
 		.line = ctl_progress_line, .idle = ctl_progress_idle,
 		.ctx = &progress, .deadline = deadline,
 	};
@@ -123,7 +164,7 @@ carry_out(const struct ctl_options *o, struct control_link *client,
 	ctl_progress_begin(&progress);
 	if (o->command != CTL_WAIT)
 		prepare_parting(o, progress.live);
-	code = ctl_talk(client, &o->request, &talk, ret_text, err);
+	code = talk(o, client, &how, ret_text, err);
 	ctl_progress_end(&progress, code == 0);
 	return code;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/ctl_again.h"
 #include "cli/ctl_find.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
@@ -19,6 +20,7 @@
 #include "core/status/status.h"
 #include "core/status/status_json.h"
 #include "core/status/status_table.h"
+#include "core/status/status_well.h"
 #include "linux/control/control_link.h"
 
 #define BETWEEN_MS	200	/* two samples, to measure CPU time */
@@ -45,8 +47,8 @@ add(void *ctx, const struct answer_line *line)
 	return sample->no_memory;
 }
 
-int
-ctl_status_sample(struct control_link *client, const struct request *request,
+static int
+sample_once(struct control_link *client, const struct request *request,
     const struct ctl_other *other, struct status *ret_status,
     struct error *err)
 {
@@ -70,6 +72,22 @@ ctl_status_sample(struct control_link *client, const struct request *request,
 		return error_set(err, -ENOMEM, "out of memory");
 	if (code == -ETIMEDOUT)
 		return error_set(err, -ETIME, "clusterd's answer has no end");
+	return code;
+}
+
+int
+ctl_status_sample(struct control_link *client, const struct request *request,
+    const struct ctl_other *other, struct status *ret_status,
+    struct error *err)
+{
+	int code = sample_once(client, request, other, ret_status, err);
+
+	for (int i = 0; code == -ECONNRESET && i < CTL_AGAIN_MAX &&
+	    ctl_again(client); i++) {
+		status_free(ret_status);
+		error_clear(err);
+		code = sample_once(client, request, other, ret_status, err);
+	}
 	return code;
 }
 
@@ -111,13 +129,16 @@ ctl_status(const struct ctl_options *o, struct control_link *client)
 	struct error err = ERROR_INIT;
 	struct status status;
 	int code = measure(client, &o->request, &status, &err);
+	int result = code < 0 ? complain(code, &err) :
+	    status_is_well(&status, o->request.instance >= 0) ? 0 :
+	    CTL_NOT_WELL;
 
 	if (code == 0 && o->json)
 		status_json(&out.text, &status);
 	else if (code == 0)
 		status_table(&out.text, &status, &style);
 	status_free(&status);
-	return ctl_out_finish(&out, code < 0 ? complain(code, &err) : 0);
+	return ctl_out_finish(&out, result);
 }
 
 int
@@ -129,8 +150,8 @@ ctl_metrics(const struct ctl_options *o, struct control_link *client)
 	int code = ctl_status_sample(client, NULL, NULL, &status, &err);
 
 	if (code == 0)
-		metrics_text(&out.text, &status, METRICS_OPENMETRICS,
-		    &o->labels);
+		metrics_text(&out.text, &status, o->openmetrics ?
+		    METRICS_OPENMETRICS : METRICS_CLASSIC, &o->labels);
 	status_free(&status);
 	return ctl_out_finish(&out, code < 0 ? complain(code, &err) : 0);
 }
@@ -226,13 +247,17 @@ int
 ctl_status_not_ready(const struct ctl_options *options, struct strbuf *sb,
     struct error *err)
 {
+	struct request request = {
+		.verb = REQUEST_STATUS, .instance = -1,
+	};
 	struct control_link client;
 	struct status status;
 	int code = ctl_find(options, MONO_NEVER, &client, err);
 
 	if (code < 0)
 		return code;
-	code = ctl_status_sample(&client, NULL, NULL, &status, err);
+	memcpy(request.app, options->request.app, sizeof(request.app));
+	code = ctl_status_sample(&client, &request, NULL, &status, err);
 	if (code == 0)
 		list_not_ready(sb, &status);
 	status_free(&status);

@@ -12,11 +12,15 @@ struct request;
 struct status;
 struct strbuf;
 
-/* One sample, of what the request asks for (NULL: of all); the caller frees it in any case. 0, or as ctl_talk(). `other`
-   may be NULL. */
+/* One sample, of what the request asks for (NULL: of all); the caller
+   frees it in any case. Of the next supervisor, where one is killed meanwhile.
+   0, or as ctl_talk(). `other` may be NULL. */
 int ctl_status_sample(struct control_link *client,
-    const struct request *request, const struct ctl_other *other, struct status *ret_status,
-    struct error *err);
+    const struct request *request, const struct ctl_other *other,
+    struct status *ret_status, struct error *err);
+
+/* Of status: it was told, and something is not as it should be. */
+#define CTL_NOT_WELL 3
 
 /* The commands. The exit status; a failure was told. */
 int ctl_status(const struct ctl_options *options, struct control_link *client);

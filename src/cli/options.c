@@ -7,7 +7,7 @@
 #include "cli/options.h"
 
 const char options_usage[] =
-    "usage: clusterd [-tT] [-l LEVEL] -c FILE\n"
+    "usage: clusterd [-dtT] [-l LEVEL] -c FILE\n"
     "       clusterd [-tT] [-l LEVEL] [-p PORT] [-n INSTANCES] -- "
     "COMMAND [ARG ...]\n"
     "\n"
@@ -19,12 +19,14 @@ const char options_usage[] =
     "percentage\n"
     "  -t, --test               check the configuration and exit\n"
     "  -T, --dump               check it, print what is in effect, and exit\n"
+    "  -d, --daemon             go to the background once every app is "
+    "ready\n"
     "  -l, --log-level LEVEL    debug, info, warning or error\n"
     "  -h, --help               print this\n"
     "  -V, --version            print the version\n"
     "\n"
     "Signals: HUP reloads, TERM stops, TTIN and TTOU scale, USR1 reopens the "
-    "log.\n";
+    "log,\nUSR2 upgrades.\n";
 
 static bool
 usage_error(const char *what, const char *which)
@@ -77,7 +79,7 @@ is_configuration(const char *word, bool command)
 static bool
 check(const struct options *o, bool dashes)
 {
-	if (o->mode == OPTIONS_HELP || o->mode == OPTIONS_VERSION)
+	if (o->mode >= OPTIONS_HELP)
 		return true;
 	if (o->config != NULL && (o->port != NULL || o->instances != NULL))
 		return usage_error("-p and -n are for an app without a file, "
@@ -85,6 +87,12 @@ check(const struct options *o, bool dashes)
 	if (o->config != NULL && o->command != NULL)
 		return usage_error("-c FILE has the command in the file; not "
 		    "expected:", o->command[0]);
+	if (o->daemon && o->mode != OPTIONS_RUN)
+		return usage_error("-d is to run in the background, -t and -T "
+		    "do not run", NULL);
+	if (o->daemon && o->config == NULL)
+		return usage_error("-d needs a log: give -c FILE, with log = "
+		    "PATH in its [clusterd]", NULL);
 	if (o->config == NULL && o->command == NULL)
 		return usage_error("there is nothing to run: give -c FILE, or "
 		    "-p PORT -- COMMAND", NULL);
@@ -105,9 +113,11 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 		{ "instances", required_argument, NULL, 'n' },
 		{ "test", no_argument, NULL, 't' },
 		{ "dump", no_argument, NULL, 'T' },
+		{ "daemon", no_argument, NULL, 'd' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "check-state", required_argument, NULL, 'S' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options o = { .log_level = -1 };
@@ -115,16 +125,21 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 
 	/* '+': the first word that is no option begins the command, whose
 	   own options are not ours. */
-	while ((c = getopt_long(argc, argv, "+c:p:n:tTl:hV", longs,
+	while ((c = getopt_long(argc, argv, "+c:p:n:tTdl:hV", longs,
 	    NULL)) != -1) {
 		switch (c) {
 		case 'c': o.config = optarg; break;
 		case 'p': o.port = optarg; break;
 		case 'n': o.instances = optarg; break;
+		case 'd': o.daemon = true; break;
 		case 't': o.mode = OPTIONS_TEST; break;
 		case 'T': o.mode = OPTIONS_DUMP; break;
 		case 'h': o.mode = OPTIONS_HELP; break;
 		case 'V': o.mode = OPTIONS_VERSION; break;
+		case 'S':
+			o.mode = OPTIONS_CHECK_STATE;
+			o.state = optarg;
+			break;
 		case 'l':
 			if (!parse_level(optarg, &o.log_level))
 				return false;

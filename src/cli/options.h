@@ -10,6 +10,8 @@ enum options_mode {
 	OPTIONS_DUMP,		/* -T */
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
+	OPTIONS_CHECK_STATE,	/* --check-state, for a keeper, which
+				   gives its own options, too */
 };
 
 struct options {
@@ -18,6 +20,8 @@ struct options {
 	const char *port;	/* -p; NULL: none */
 	const char *instances;	/* -n; NULL: the default */
 	char *const *command;	/* behind --; NULL: none */
+	const char *state;	/* of --check-state */
+	bool daemon;		/* -d */
 	int log_level;		/* enum log_level; -1: the file's */
 };
 

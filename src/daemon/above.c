@@ -1,10 +1,10 @@
 #include <stddef.h>
-#include <unistd.h>
 
 #include "core/conf/conf.h"
 #include "daemon/above.h"
 #include "daemon/apps/apps.h"
 #include "daemon/ending.h"
+#include "linux/keeper/keeper_share.h"
 
 int64_t
 above_stop_ms(const struct config *config)
@@ -46,7 +46,7 @@ above_tell_ready(struct above *above, int code)
 {
 	if (!above->leaves)
 		sd_notify_send(&above->up, "READY=1\nMAINPID=%d\nERRNO=%d",
-		    (int)getpid(), code);
+		    (int)keeper_pid(), code);
 }
 
 void

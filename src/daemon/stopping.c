@@ -11,6 +11,7 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/stopping.h"
 #include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
 
 /* Nothing new begins from here on. */
 static void
@@ -69,6 +70,7 @@ stopping_leave(struct stopping *s)
 
 	if (s->phase != STOPPING_RUNS)
 		return;
+	keeper_stopping();
 	if (delay_ms == 0) {
 		drain(s);
 		return;
@@ -129,6 +131,7 @@ stopping_signal(struct stopping *s, int signo)
 	bool again = s->signalled;
 
 	s->signalled = true;
+	keeper_stopping();
 	if (again) {
 		kill_what_is_left(s, signo);
 	} else if (s->phase != STOPPING_RUNS) {

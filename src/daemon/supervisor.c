@@ -1,4 +1,3 @@
-#include <sys/epoll.h>
 #include <sys/random.h>
 
 #include <errno.h>
@@ -9,19 +8,19 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
-#include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/stopped.h"
-#include "daemon/config/conf_load.h"
+#include "daemon/beginning.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
+#include "daemon/hearing.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
 #include "daemon/life/reaper.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
@@ -34,8 +33,9 @@
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/workers.h"
 #include "linux/file/pidfile.h"
+#include "linux/keeper/keeper_clear.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/loop/loop.h"
-#include "linux/loop/signals.h"
 #include "linux/process/process.h"
 
 struct supervisor {
@@ -59,8 +59,7 @@ struct supervisor {
 	struct pidfile pidfile;
 	struct above above;	/* the supervisor */
 	struct ending ending;
-	int signal_fd;
-	loop_handle signals;
+	struct hearing hearing;
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
 	struct mono silent_until;   /* what has come about; 0: is told */
@@ -119,6 +118,30 @@ reload_by_signal(struct supervisor *sup)
 	reload_request(&sup->reloads, RELOAD_ALL, NULL);
 }
 
+/* The keeper logs what comes of it. */
+static void
+upgrade_by_signal(struct supervisor *sup)
+{
+	int code;
+
+	if (sup->apps.stopping || sup->program.leaving) {
+		log_warning("SIGUSR2: going down, no upgrade");
+		return;
+	}
+	log_info("SIGUSR2: upgrade");
+	code = keeper_upgrade(-1);
+	if (code < 0)
+		log_warning("upgrade: %s", keeper_upgrade_words(code));
+}
+
+static void
+upgrade_failed(void *ctx, const char *words)
+{
+	struct supervisor *sup = ctx;
+
+	control_upgrade_failed(&sup->control, words);
+}
+
 static void
 on_signal(void *ctx, int signo, int pid, bool hangup)
 {
@@ -145,8 +168,7 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		reopen_log(sup);
 		break;
 	case SIGUSR2:
-		log_warning("SIGUSR2: replacing the running clusterd is not "
-		    "supported yet, ignored");
+		upgrade_by_signal(sup);
 		break;
 	case SIGTTIN:
 		log_info("SIGTTIN: one instance more of each app");
@@ -157,15 +179,6 @@ on_signal(void *ctx, int signo, int pid, bool hangup)
 		apps_scale(&sup->apps, -1);
 		break;
 	}
-}
-
-static void
-signals_ready(void *ctx, uint32_t events)
-{
-	struct supervisor *sup = ctx;
-
-	(void)events;
-	signals_read(sup->signal_fd, on_signal, sup);
 }
 
 static void
@@ -198,6 +211,7 @@ check_up(struct supervisor *sup)
 		log_info("start complete");
 	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
+	keeper_came_up();
 	reload_told(&sup->reloads);
 	tell_status(sup);
 }
@@ -234,6 +248,7 @@ check_over(struct supervisor *sup)
 	else
 		log_info("every app has ended well: exiting");
 	sup->program.failed = failed;
+	keeper_stopping();
 	stopping_now(&sup->stopping);
 }
 
@@ -309,6 +324,7 @@ stop_asked(void *ctx)
 static const struct apps_watch apps_watch = {
 	.stepped = control_worker_stepped,
 	.ended = control_worker_died,
+	.news = control_app_news,
 };
 
 static const struct reload_watch reload_watch = {
@@ -413,13 +429,12 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	if (code == 0)
 		code = loop_new(&sup->loop, err);
 	if (code == 0)
-		code = signals_open(&sup->signal_fd, err);
+		code = hearing_open(&sup->hearing, sup->loop, err);
 	if (code < 0)
 		return code;
 	(void)!getrandom(&run_id, sizeof(run_id), GRND_NONBLOCK);
 	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
-	if (loop_add(sup->loop, sup->signal_fd, EPOLLIN, true, signals_ready,
-	    sup, &sup->signals) < 0 ||
+	if (hearing_begin(&sup->hearing) < 0 ||
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
 		sup) < 0 ||
@@ -438,60 +453,35 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void
-warn_unused(const struct address *unused)
-{
-	log_warning("no app listens on %s, which LISTEN_FDS passes: closed",
-	    address_text(unused).s);
-}
-
-/* Bind everything, then start everything: a port that is taken stops us
-   before any worker runs. */
-static int
-start_apps(struct supervisor *sup, struct error *err)
-{
-	struct config *config = sup->reloads.config;
-	struct app_spec **specs = NULL;
-	int code = adopt_check(&sup->adopt, config, err);
-
-	if (code == 0)
-		code = balancing_check(&sup->listeners.balancing, config, err);
-	if (code == 0)
-		code = app_specs_open(&sup->apps, config, NULL, &specs, err);
-	listeners_disinherit(&sup->listeners, warn_unused);
-	listeners_run(&sup->listeners);
-	for (size_t i = 0; code == 0 && i < config->n_apps; i++)
-		if (apps_add(&sup->apps, specs[i], true) < 0)
-			code = error_set(err, -ENOMEM, "out of memory");
-	app_specs_free(specs, config->n_apps);
-	return code;
-}
-
 /* Returns an exit status; not 0: with words, and nothing is to run. */
 static int
-start(struct supervisor *sup, struct error *err)
+start(struct supervisor *sup, const struct supervisor_setup *setup,
+    struct error *err)
 {
-	size_t unusable = 0;
+	struct beginning begin = {
+		.listeners = &sup->listeners,
+		.apps = &sup->apps,
+		.adopt = &sup->adopt,
+		.life = &sup->life,
+		.orphans = &sup->orphans,
+		.origin = setup->origin,
+		.config = sup->reloads.config,
+		.ledger = setup->ledger,
+		.left = setup->left,
+	};
 	int code;
 
-	orphans_note_strangers(&sup->orphans);
-	if (listeners_inherit(&sup->listeners, &unusable) < 0) {
-		error_set(err, -ENOMEM, "out of memory");
-		return 1;
-	}
-	if (open_kernel_things(sup, err) < 0)
+	if (beginning_look_back(&begin, err) < 0 ||
+	    open_kernel_things(sup, err) < 0)
 		return 1;
 	if (log_open(sup->reloads.config->log, err) < 0)
 		return EX_CONFIG;
-	conf_tell_warnings(sup->reloads.config, NULL);
-	if (unusable > 0)
-		log_warning("%zu of the descriptors in LISTEN_FDS are no "
-		    "sockets that an app can listen on: closed", unusable);
+	beginning_take_over(&begin);
 	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (sup->reloads.config->pidfile != NULL &&
-	    pidfile_create(sup->reloads.config->pidfile, &sup->pidfile, err) <
-		0)
+	    pidfile_create(sup->reloads.config->pidfile, keeper_pid(),
+		&sup->pidfile, err) < 0)
 		return EX_UNAVAILABLE;
 	code = control_open(&sup->control, err);
 	if (code < 0)
@@ -499,7 +489,7 @@ start(struct supervisor *sup, struct error *err)
 	life_raise_nofile(&sup->life);
 	apps_count_cpus(&sup->apps);
 	sup->program.starting = true;
-	return start_apps(sup, err) < 0 ? EX_UNAVAILABLE : 0;
+	return beginning_start(&begin, err) < 0 ? EX_UNAVAILABLE : 0;
 }
 
 static void
@@ -511,7 +501,7 @@ release_all(struct supervisor *sup)
 	sd_notify_close(&sup->above.up);
 	if (sup->loop != NULL) {
 		control_close(&sup->control);
-		loop_del(sup->loop, &sup->signals);
+		hearing_end(&sup->hearing);
 		ending_fini(&sup->ending);
 		stopping_fini(&sup->stopping);
 		loop_timer_fini(sup->loop, &sup->left_out);
@@ -527,7 +517,8 @@ release_all(struct supervisor *sup)
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
-	fd_close(&sup->signal_fd);
+	hearing_close(&sup->hearing);
+	life_look_back_give_up(&sup->life);
 	life_fini(&sup->life);
 	loop_free(sup->loop);
 	reload_fini(&sup->reloads);
@@ -538,11 +529,20 @@ supervisor_run(const struct supervisor_setup *setup)
 {
 	struct supervisor sup = {
 		.pidfile = PIDFILE_INIT,
-		.program = { .pid = getpid(), .started = mono_now() },
+		.program = { .pid = keeper_pid(),
+			.started = mono_now() },
 		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
+		.hearing = {
+			.reaper = &sup.reaper,
+			.above = &sup.above,
+			.stopping = &sup.stopping,
+			.signal = on_signal,
+			.upgrade_failed = upgrade_failed,
+			.ctx = &sup,
+			.signal_fd = -1,
+		},
 		.drainers = { .diag = SOCKDIAG_INIT },
-		.signal_fd = -1,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
@@ -566,7 +566,21 @@ supervisor_run(const struct supervisor_setup *setup)
 	    (enum log_level)setup->log_level :
 	    (enum log_level)sup.reloads.config->log_level);
 	log_set_format((enum log_format)sup.reloads.config->log_format);
-	status = start(&sup, &err);
+	status = start(&sup, setup, &err);
+	/* Those of the one before serve on, until it can be tried again. */
+	if (status != 0 && setup->ledger != NULL && keeper_supervisor() > 0) {
+		/* Nothing is given back: its descriptors are theirs. */
+		static struct supervisor kept
+		    __attribute__((used, unused));
+
+		log_error("%s", error_text(&err));
+		error_clear(&err);
+		/* Workers have it, of whom nobody knows. */
+		if (sup.listeners.lost > 0)
+			keeper_left_is_spoilt();
+		kept = sup;
+		return status;
+	}
 	if (status != 0) {
 		log_error("%s", error_text(&err));
 		stopping_now(&sup.stopping);

@@ -16,14 +16,24 @@
 #include <stdint.h>
 
 #include "core/conf/conf.h"
+#include "linux/ledger/descriptors.h"
 
 struct conf_origin;
+struct ledger;
 
 struct supervisor_setup {
 	const struct conf_origin *origin;
 	struct config *config;		/* checked; a reference is taken */
 	int log_level;			/* enum log_level, or -1 */
 	const char *cwd;		/* as the shell has it, or NULL */
+	/*
+	 * What it has is written to the ledger, for the next one that is run
+	 * with it in the same table of descriptors, if this one is killed; and
+	 * what the one before has left, of what stands there, is taken over.
+	 * NULL: it has none.
+	 */
+	struct ledger *ledger;
+	struct descriptors left;	/* in that table: taken over or closed */
 };
 
 /*

@@ -173,7 +173,7 @@ def check(mode, server, pid, has_listened=True):
         raise Trouble(f"handoff = {mode}, but {more} filters on the worker")
     # In both modes the worker listens on clusterd's own socket.
     if has_listened and not (listening(server.port) & sockets(pid) &
-                             sockets(server.pid)):
+                             sockets(server.supervisor)):
         raise Trouble(f"handoff = {mode}, but the worker does not listen on "
                       "clusterd's socket")
 
@@ -324,7 +324,7 @@ def compare_servers(bench, name, commands, styles, extent, **keys):
                     for mode in MODES}
             for warm, _ in styles.values():
                 pair_of(bench, servers, pids, warm)
-            before = wakeups(servers["adopt"].pid)
+            before = wakeups(servers["adopt"].supervisor)
             for _ in range(rounds):
                 for style, (_, options) in styles.items():
                     env, adopt = pair_of(bench, servers, pids, options)
@@ -333,7 +333,7 @@ def compare_servers(bench, name, commands, styles, extent, **keys):
                               f"{adopt.rate() / env.rate():.3f} (CPU "
                               f"{adopt.cost() / env.cost():.3f})"
                               f"{'' if calm((env, adopt)) else ' disturbed'}")
-            woken += sum(wakeups(servers["adopt"].pid)) - sum(before)
+            woken += sum(wakeups(servers["adopt"].supervisor)) - sum(before)
 
     for style in styles:
         report_pairs(bench, name, style, pairs[style], undisturbed(style))
@@ -500,11 +500,11 @@ def killed(server, pid, replaced):
     worker had to wait for a CPU.
     """
     time.sleep(0.15)    # more than restart_reset
-    waited = wait_seconds(server.pid)
+    waited = wait_seconds(server.supervisor)
     begin = monotonic_ns()
     os.kill(pid, signal.SIGKILL)
     result = replaced()
-    waited = wait_seconds(server.pid) - waited + cpu_times(result[0])[1]
+    waited = wait_seconds(server.supervisor) - waited + cpu_times(result[0])[1]
     return result, begin, waited
 
 

@@ -397,7 +397,7 @@ class Loads:
 
     def __init__(self, bench, server):
         self.bench, self.server = bench, server
-        self.pids = tree(server.pid)
+        self.pids = tree(server.supervisor)
         self.requests = self.seconds = self.cpu = self.load_cpu = 0
         self.others = 0
 

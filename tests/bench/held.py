@@ -90,6 +90,10 @@ class Box:
 
     def __enter__(self):
         self.wait(lambda: os.path.exists(f"{self.dir}/c.sock"))
+        # The keeper's child does everything.
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            self.pid = int(f.read().split()[0])
         return self
 
     def __exit__(self, *_):
@@ -116,7 +120,7 @@ class Box:
         return f"{sys.executable} {path}"
 
     def cpu(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
+        with open(f"/proc/{self.pid}/stat") as f:
             fields = f.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -190,7 +194,7 @@ def strangers(workers):
     with Box(app("a", "sleep 600", instances=workers, ready="notify",
                  ready_timeout="600s", fd_protocol="systemd")) as box:
         def pids():
-            with open(f"/proc/{box.process.pid}/task/{box.process.pid}"
+            with open(f"/proc/{box.pid}/task/{box.pid}"
                       "/children") as f:
                 return f.read().split()
         box.wait(lambda: len(pids()) == workers)

@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 
-from figures import ROOT, Trouble, tied
+from figures import ROOT, Trouble, supervisor, tied
 
 BLOCK = 8 << 20
 LIMIT = 120         # seconds, for one run
@@ -84,7 +84,7 @@ def make_block(path):
 
 
 class Sampler(threading.Thread):
-    """The most that a process's memory ever was, in KiB: what it has alone
+    """The most that the memory of clusterd's supervisor ever was, in KiB: what it has alone
     or shared, and what is its own."""
 
     def __init__(self, pid):
@@ -96,9 +96,10 @@ class Sampler(threading.Thread):
     def run(self):
         while not self.stop.wait(0.02):
             try:
-                text = open(f"/proc/{self.pid}/smaps_rollup").read()
+                pid = supervisor(self.pid)
+                text = open(f"/proc/{pid}/smaps_rollup").read()
                 self.pss = max(self.pss, int(text.split("\nPss:")[1].split()[0]))
-                text = open(f"/proc/{self.pid}/status").read()
+                text = open(f"/proc/{pid}/status").read()
                 self.peak = int(text.split("VmHWM:")[1].split()[0])
             except (OSError, IndexError):
                 return

@@ -80,6 +80,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -1324,6 +1325,25 @@ hold(int process)
 	return 0;
 }
 
+/* Processes that are no threads, and share their descriptors. */
+static void
+deny_clone(unsigned error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, args[0])),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_FILES | CLONE_VM),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLONE_FILES, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	install_filter(code, sizeof(code) / sizeof(code[0]), 0);
+}
+
 static void
 sandbox_deny(const char *what)
 {
@@ -1336,9 +1356,13 @@ sandbox_deny(const char *what)
 		{ "pidfd_open", SYS_pidfd_open },
 		{ "process_vm_readv", SYS_process_vm_readv },
 		{ "kcmp", SYS_kcmp },
+		{ "memfd_create", SYS_memfd_create },
+		{ "eventfd", SYS_eventfd2 },
 	};
 	unsigned error = strncmp(what, "enosys=", 7) == 0 ? ENOSYS : EPERM;
 
+	if (strstr(what, "clone") != NULL)
+		deny_clone(error);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		struct sock_filter code[] = {
 			BPF_STMT(BPF_LD | BPF_W | BPF_ABS,

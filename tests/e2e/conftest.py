@@ -59,7 +59,7 @@ def pytest_runtest_makereport(item, call):
         except OSError as e:        # a test may move it
             said = str(e)
         report.sections.append((
-            f"log of clusterd {d.pid}", said if len(said) <= LOG_MAX else
+            f"log of clusterd {d.keeper}", said if len(said) <= LOG_MAX else
             f"{said[:LOG_MAX // 2]}\n[…]\n{said[-LOG_MAX // 2:]}"))
 
 

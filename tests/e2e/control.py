@@ -10,7 +10,8 @@ from harness import SLOW, probe, wait_until
 # The fields of status: (always there, there when they apply).
 FIELDS = {
     "clusterd": ("pid version state uptime_ms cpu_ns memory_bytes "
-                 "reloads_refused", "config"),
+                 "reloads_refused supervisor_restarts",
+                 "config supervisor_death"),
     "app": ("name state wanted ready",
             "generation reloads_ok reloads_aborted target moved reload_error "
             "stdout stderr"),

@@ -37,6 +37,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 SLOW = float(os.environ.get("CLUSTERD_TEST_SLOW", "1"))
 # A Makefile may have broken the line within quotes.
 WRAP = shlex.split(os.environ.get("CLUSTERD_WRAP", "").replace("\\\n", " "))
+# valgrind knows no process such as the supervisor (clusterd(8), CLUSTERD_KEEPER).
+HAS_KEEPER = not WRAP
 IS_ROOT = os.geteuid() == 0
 
 MARK = "E2E_BOX"
@@ -100,16 +102,23 @@ def probe(*arguments, program=None):
     return shlex.join([program or PROBE, *map(str, arguments)])
 
 
+_drawn = set()
+
+
 def free_port(kind=socket.SOCK_STREAM):
-    """A port that nobody has now, outside the range that port 0 draws from."""
+    """A port that nobody has now, outside the range that port 0 draws from,
+    and never one twice: nobody may have bound the first yet."""
     while True:
         port = random.SystemRandom().randrange(10000, 32000)
+        if port in _drawn:
+            continue
         with socket.socket(socket.AF_INET6, kind) as s6, \
                 socket.socket(socket.AF_INET, kind) as s4:
             try:
                 s6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 s6.bind(("::", port))
                 s4.bind(("0.0.0.0", port))
+                _drawn.add(port)
                 return port
             except OSError as e:
                 if e.errno != errno.EADDRINUSE:
@@ -175,6 +184,17 @@ def process_state(pid):
 
 def is_alive(pid):
     return process_state(pid) not in (None, "Z", "X")
+
+
+def is_supervisor(pid):
+    """The child of the keeper that does all the work; and not what one that was
+    killed had just forked."""
+    if read_proc(pid, "comm") != b"clusterd-super\n":
+        return False
+    try:
+        return os.getpgid(int(pid)) == int(pid)
+    except ProcessLookupError:
+        return False
 
 
 def children_of(pid):
@@ -476,9 +496,33 @@ class Clusterd:
     def __init__(self, box, process, stderr_path):
         self.box = box
         self.process = process
-        self.pid = process.pid      # of clusterd, unless a launcher forks
+        # What a user has started, and knows the pid of: the keeper.
+        self.keeper = process.pid   # unless a launcher forks
+        self._supervisor = None
         self.stderr_path = stderr_path
         self.log_path = stderr_path
+
+    @property
+    def pid(self):
+        """Of the supervisor, whose descriptors and children are looked at; the
+        present one, or the last one that was seen. Signals go to the keeper."""
+        if not HAS_KEEPER:
+            return self.keeper
+        if self._supervisor is None or not is_alive(self._supervisor):
+            found = self.find_supervisor()
+            if found is None and self._supervisor is None:
+                wait_until(lambda: self.find_supervisor() or
+                           not is_alive(self.keeper), "a supervisor")
+                found = self.find_supervisor()
+            self._supervisor = found or self._supervisor
+        return self._supervisor or self.keeper
+
+    def find_supervisor(self):
+        """The one that there is now, or None."""
+        for pid in children_of(self.keeper):
+            if is_supervisor(pid) and is_alive(pid):
+                return pid
+        return None
 
     # what it says
 
@@ -527,7 +571,12 @@ class Clusterd:
     # its workers
 
     def children(self):
-        return children_of(self.pid)
+        """And those that supervisors before have left, which are the keeper's."""
+        own = children_of(self.pid)
+        if self.pid == self.keeper:
+            return own
+        return own + [pid for pid in children_of(self.keeper)
+                      if b"CLUSTERD_WORKER_ID=" in read_proc(pid, "environ")]
 
     def workers(self):
         """Living children."""
@@ -623,13 +672,43 @@ class Clusterd:
     # its end
 
     def send(self, number):
-        os.kill(self.pid, number)
+        """As a user does: to the keeper."""
+        os.kill(self.keeper, number)
+
+    def kill_all_of_it(self, workers=True):
+        """Keeper and supervisor at once, so that neither can clean up; then the
+        workers, which nobody else would."""
+        left = self.workers()
+        if self.pid != self.keeper:
+            os.kill(self.pid, signal.SIGSTOP)
+            wait_until(lambda: process_state(self.pid) == "T",
+                       "the supervisor stands still")
+        supervisor = self.pid
+        os.kill(self.keeper, signal.SIGKILL)
+        kill(supervisor)
+        self.wait()
+        wait_until(lambda: not is_alive(supervisor), "the supervisor's end")
+        for pid in left if workers else []:
+            kill(pid)
 
     def send_and_wait(self, number):
         """Until it is taken: of two that come together there is one."""
         self.send(number)
-        wait_until(lambda: int(status_field(self.pid, "ShdPnd"), 16) == 0,
-                   "the signal is taken")
+        wait_until(lambda: int(status_field(self.keeper, "ShdPnd"), 16) == 0 and
+                   self._is_woken(), "the signal is taken")
+
+    def _is_woken(self):
+        """The supervisor has heard what the keeper had to say."""
+        for fd in os.listdir(f"/proc/{self.keeper}/fd"):
+            try:
+                if os.readlink(f"/proc/{self.keeper}/fd/{fd}") == \
+                        "anon_inode:[eventfd]":
+                    text = read_proc(self.keeper, f"fdinfo/{fd}").decode()
+                    return int(re.search(r"eventfd-count: +(\w+)", text)[1],
+                               16) == 0
+            except FileNotFoundError:
+                pass
+        return True
 
     def wait(self, limit=10.0):
         """Its exit status; negative for a signal."""
@@ -641,7 +720,7 @@ class Clusterd:
     def wait_gone(self, limit=10.0):
         """Of one that is no child of ours: not what it says last, but the end
         of the process. A sanitizer has much to do in between."""
-        wait_until(lambda: not is_alive(self.pid),
+        wait_until(lambda: not is_alive(self.keeper),
                    lambda: f"the end of clusterd, log:\n{self.log()}", limit)
 
     def wait_end(self, status, limit=10.0):
@@ -742,10 +821,13 @@ class Box:
 
     def environment(self, env=None):
         keep = {k: v for k, v in os.environ.items()
-                if k in ("PATH", "HOME", "USER", "LANG", "TERM")
+                if k in ("PATH", "HOME", "USER", "LANG", "TERM",
+                         "CLUSTERD_FORK")
                 or k.endswith("SAN_OPTIONS")}
         # The control socket: a test may kill clusterd, which then leaves it.
         keep["RUNTIME_DIRECTORY"] = self.dir
+        if not HAS_KEEPER:
+            keep["CLUSTERD_KEEPER"] = "no"
         # Workers that are root are nothing to be warned of here.
         keep["container"] = "tests"
         keep.update(env or {})
@@ -812,20 +894,20 @@ class Box:
         wrong = []
         for d in self.running:
             if d.process.poll() is None:
-                kill(d.pid, signal.SIGTERM)
+                kill(d.keeper, signal.SIGTERM)
                 try:
                     wait_until(lambda: d.process.poll() is not None,
                                "the end of clusterd", 3)
                 except TimeLimit:
                     # A test may well leave a worker that ignores TERM.
-                    kill(d.pid, signal.SIGTERM)
+                    kill(d.keeper, signal.SIGTERM)
                     try:
                         wait_until(lambda: d.process.poll() is not None,
                                    "its end", 3)
                     except TimeLimit:
                         wrong.append("clusterd did not end on two TERMs:\n"
                                      + d.log())
-                        kill(d.pid)
+                        kill(d.keeper)
                         kill(d.process.pid)
                         d.process.wait()
         left = self.survivors()
@@ -868,18 +950,21 @@ def start_with_sockets(box, *sockets):
                   *map(str, fds)], pass_fds=fds)
 
 
-def system_calls(box, d, act):
-    """What clusterd d calls, as strace writes it, while act() runs. None: this
-    machine does not let it be traced, or has no strace."""
+def system_calls(box, d, act, pids=None):
+    """What clusterd d calls (its supervisor, or those), as strace writes it, while
+    act() runs. None: this machine does not let it be traced, or has no strace."""
+    pids = pids or [d.pid]
     if shutil.which("strace") is None:
         return None
     with open(box.path("strace.err"), "w") as err:
         tracer = subprocess.Popen(
             ["strace", "-f", "-ttt", "-o", box.path("strace"),
-             "-p", str(d.pid)], stderr=err, env=box.environment())
+             *(word for pid in pids for word in ("-p", str(pid)))],
+            stderr=err, env=box.environment())
     try:
-        wait_until(lambda: status_field(d.pid, "TracerPid") not in ("0", None)
-                   or tracer.poll() is not None, "strace attaches")
+        wait_until(lambda: all(status_field(pid, "TracerPid") not in
+                               ("0", None) for pid in pids) or
+                   tracer.poll() is not None, "strace attaches")
         if tracer.poll() is not None:
             return None
         # Attaching interrupts the wait that clusterd is in; it waits again.
@@ -912,8 +997,8 @@ def start_as_pid_1(box, mount_proc=True):
     d = box.start(launcher=unshare("--pid", "--fork", "--kill-child",
                                    *["--mount-proc"] * mount_proc))
     wait_until(lambda: children_of(d.process.pid), "the child of unshare")
-    d.pid = children_of(d.process.pid)[0]
-    wait_until(lambda: b"app.ini" in read_proc(d.pid, "cmdline")
-               and b"unshare" not in read_proc(d.pid, "cmdline"),
+    d.keeper = children_of(d.process.pid)[0]
+    wait_until(lambda: b"app.ini" in read_proc(d.keeper, "cmdline")
+               and b"unshare" not in read_proc(d.keeper, "cmdline"),
                "clusterd as pid 1")
     return d

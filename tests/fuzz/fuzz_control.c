@@ -163,6 +163,7 @@ check_views(struct status *status, unsigned width, bool utf8)
 	CHECK(strlen(sb.text) == sb.len && strchr(sb.text, '\n') ==
 	    sb.text + sb.len - 1);
 	sb.len = 0;
+	metrics_text(&sb, status, METRICS_CLASSIC, NULL);
 	metrics_text(&sb, status, METRICS_OPENMETRICS, NULL);
 	CHECK(!sb.failed && strlen(sb.text) == sb.len);
 	CHECK(sb.len >= 6 && strcmp(sb.text + sb.len - 6, "# EOF\n") == 0);

@@ -17,6 +17,8 @@ PATIENCE = 60.0     # nobody is held on to for longer
 # A program of socket filters (linux/filter.h): nothing is heard.
 DEAF = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0), 8)
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+# Of struct tcp_info (linux/tcp.h), in ms: since it last sent and got data.
+LAST_SENT, LAST_GOT = 44, 52
 # Who was deaf is asked again, and asks, so soon after it.
 ASKED_AGAIN = 1.2
 
@@ -45,12 +47,16 @@ class Client:
         self.address = address          # host and port
         self.instance = None            # whose own that is
         self.deaf = 0.0                 # so long, while it connects
+        self.deferred = False           # nobody may hear of it until it speaks
         self.round = in_round
         self.balance = balance
         self.begun = time.monotonic()
         self.paused = 0.0               # by itself, …
         self.pausing = None             # … and since when it does
         self.well = self.begun          # when it last saw nothing wrong
+        # Nothing had moved on its connection since then when it first spoke, or
+        # was cut before; and when it did.
+        self.quiet = self.spoke = None
         self.asked_for = 0.0            # so long the answer takes
         self.name = None                # its own port
         self.connected = None
@@ -90,6 +96,22 @@ class Client:
             self.paused += time.monotonic() - self.pausing
             self.pausing = None
 
+    def last_moved(self, *places):
+        """The kernel knows when, whenever this process came to run."""
+        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
+        return time.monotonic() - min(struct.unpack_from("=I", info, at)[0]
+                                      for at in places) / 1000
+
+    def note_silence(self):
+        """Before the first word."""
+        if self.quiet is None and self.connected is not None:
+            self.quiet = self.last_moved(LAST_SENT, LAST_GOT)
+
+    def speak(self, words):
+        self.note_silence()
+        self.socket.sendall(words)
+        self.spoke = self.spoke or time.monotonic()
+
     def listen(self, until):
         """Whether it is cut meanwhile."""
         poll = select.poll()
@@ -111,7 +133,8 @@ class Client:
     def take_reply(self, part):
         self.reply += part
         if b"\n" in self.reply and not self.greeted:
-            self.greeted = self.well = time.monotonic()
+            self.well = time.monotonic()
+            self.greeted = max(self.last_moved(LAST_GOT), self.begun)
             self.server = self.reply.split(b"\n")[0].decode().split()
 
     def hear_rest(self):
@@ -137,11 +160,11 @@ class Client:
         milliseconds = 0 if kind < 0.7 else rnd.randrange(200)
         words = self.words(milliseconds)
         if kind < 0.15:
-            self.socket.sendall(words[:1])
+            self.speak(words[:1])
             self.pause(rnd.random() * 0.2)
             words = words[1:]
         self.asked_for = milliseconds / 1000
-        self.socket.sendall(words)
+        self.speak(words)
 
     def is_answered(self):
         return self.reply.endswith(b"done\n")
@@ -150,6 +173,13 @@ class Client:
         """How, if it is over."""
         return ("refused" if self.unprocessed else
                 "waits" if self.over else "cut")
+
+    def is_to_hear(self):
+        """Something is there that it has not come to read."""
+        try:
+            return bool(select.select([self.socket], [], [], 0)[0])
+        except (OSError, TypeError, ValueError):    # it has ended, or not begun
+            return False
 
     def give_up(self):
         """By the driver, who has seen enough."""
@@ -191,6 +221,7 @@ def connect_slowly(client):
 
 
 def converse(client, rnd, late):
+    client.begun = client.well = time.monotonic()
     if client.deaf:
         connect_slowly(client)
     else:
@@ -206,6 +237,7 @@ def converse(client, rnd, late):
 
 def talk(client, rnd, source, late=False, patience=PATIENCE):
     """Connect, dawdle, ask, and read; the client then knows how it went."""
+    client.deferred = late
     try:
         client.socket = s = open_socket(client, source, patience)
     except OSError:     # the address is taken: by a connection that ended
@@ -218,6 +250,7 @@ def talk(client, rnd, source, late=False, patience=PATIENCE):
         except TimeoutError:
             return client.finish("waits")
         except OSError:
+            client.note_silence()
             client.hear_rest()
             return client.finish(client.unanswered())
         return client.finish("ok" if client.is_answered() else

@@ -36,7 +36,7 @@ OLD = "old-"            # begins a seed from before `more` of plan.py
 
 # What is configured, in seconds. Large programs take their time.
 READY_TIMEOUT = {True: 20.0, False: 1.5}
-DRAIN_TIMEOUT = 3.0
+DRAIN_TIMEOUT = DRAIN_IDLE = 3.0
 STOP_TIMEOUT = 2.0
 
 MOVING = ["round-robin", "least-connections"]
@@ -100,8 +100,9 @@ class Lag(threading.Thread):
         while True:
             begun = time.monotonic()
             time.sleep(0.05)
-            now = time.monotonic()
-            late = max(now - begun - 0.05, self.of_all() if self.pid else 0.0)
+            others = self.of_all() if self.pid else 0.0
+            now = time.monotonic()      # whichever of them has taken long
+            late = max(now - begun - 0.05, others)
             if late > 0.005:
                 Lateness.samples.append((now, late))
 
@@ -188,7 +189,8 @@ class Episode:
         self.timeline = Timeline()
         if self.own:
             self.timeline.own = {int(f"{self.own}{i}") for i in range(20)}
-        self.judge = Judge(self.timeline, self.moves, DRAIN_TIMEOUT * SLOW)
+        self.judge = Judge(self.timeline, self.moves, DRAIN_TIMEOUT * SLOW,
+                           DRAIN_IDLE * SLOW)
         self.d = self.log = None
         self.round_balances = {self.settings.balance}
 
@@ -244,7 +246,7 @@ class Episode:
             "ready": "notify" if self.kind == "c" else "accept",
             "ready_timeout": ms(READY_TIMEOUT[self.light or now.patient]),
             "drain_timeout": ms(DRAIN_TIMEOUT),
-            "drain_idle": ms(DRAIN_TIMEOUT),
+            "drain_idle": ms(DRAIN_IDLE),
             "stop_timeout": ms(STOP_TIMEOUT),
             **POLICIES[now.policy],
         }
@@ -444,7 +446,7 @@ class Episode:
             left = [c for c in before if not c.how]
             for client in left:
                 wrong = self.judge.too_long(client, now)
-                if wrong and not client.greeted:
+                if wrong and not client.greeted and not client.is_to_hear():
                     evidence = self.look_at(client)
                     if not client.how:
                         raise Violation(f"{self.say(client, wrong)}\n\t"
@@ -530,6 +532,20 @@ class Episode:
         while not condition():
             time.sleep(0.02)
 
+    def all_of_lanes(self):
+        """What is known of them, and of those who have them and who wait."""
+        done = subprocess.run(
+            [harness.CLUSTERCTL, "metrics"], env=self.box.environment(),
+            cwd=self.box.dir, capture_output=True, text=True)
+        found = [line for line in done.stdout.splitlines()
+                 if line.startswith("clusterd_") and "_connections" in line]
+        found += [f"{pid}: {harness.process_state(pid)}, "
+                  f"{harness.read_proc(pid, 'wchan').decode()}"
+                  for pid in self.children()]
+        return "\n".join(found + [
+            self.say(c, "is not through") for c in self.running.values()
+            if not c.how])
+
     def serves_all(self):
         own = self.settings.balance not in ("shared", "auto")
         wanted = self.instances if own else 1
@@ -537,7 +553,8 @@ class Episode:
         while len(seen) < wanted or n < 20:
             if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
-                                f"{self.instances} serve ({n} clients)")
+                                f"{self.instances} serve ({n} clients)\n"
+                                f"{self.all_of_lanes()}")
             client = self.client(
                 ("127.0.0.1", self.ports[self.settings.port]),
                 self.round_balances, self.settings.balance)

@@ -26,6 +26,8 @@ TROUBLES_MOST = 4
 CLOSED, OPEN, SERVED = range(3)
 # What happens at the same moment is seen so far apart.
 MOMENT = 0.3
+# So exact are the kernel's times of what moves on a connection.
+TICK = 0.02
 
 LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{3}) +\w+ +(.*)$")
 OF_WORKER = re.compile(r"web\[(\d+)\] pid (\d+): (.*)$")
@@ -185,6 +187,11 @@ class Timeline:
             now = what
         return now >= least
 
+    def closes(self, port, a, b):
+        """Who has not spoken by then is new to an address that is left."""
+        return any(a <= when <= b and to == CLOSED
+                   for when, to in self.ports.get(port, []))
+
     def given_up(self, port, a, b):
         """Was it closed under those who waited: nobody serves any more, or
         those alone who finish what they have ("when every instance of an app is
@@ -282,12 +289,13 @@ def measure(intervals):
 
 class Judge:
     """`moves(client)`: could who waited be moved, all the time? `drain`: so
-    long a worker may know that it is to end."""
+    long a worker may know that it is to end; `idle`: drain_idle."""
 
-    def __init__(self, timeline, moves, drain):
+    def __init__(self, timeline, moves, drain, idle):
         self.timeline = timeline
         self.moves = moves
         self.drain = drain
+        self.idle = idle
 
     def hindered(self, client, now):
         """How long somebody was frozen, and nobody served, while it waited, and
@@ -310,6 +318,12 @@ class Judge:
         # Who was late itself may have come to somebody who has retired since.
         ends += [w.retired for w in t.workers.values()
                  if client.deaf and w.retired and client.begun < w.retired < end]
+        # "A worker that listens again itself, before clusterd has looked": who
+        # strays then "is treated as one of a worker that died" ("Shared
+        # listeners" in clusterd(8)).
+        if not self.moves(client):
+            ends += [at for at, pid in t.shuts
+                     if client.begun - LITTLE - late < at < end]
         troubles = t.troubles(client.begun - MOMENT - late, end, ends)
         each = (WAIT_TO_MOVE if self.moves(client) else WAIT_FOR_OWN) + LITTLE
         bound = (OWN + late + frozen + gap +
@@ -381,16 +395,21 @@ class Judge:
             return None, f"is turned away by pid {pid}, which is to go on"
         return "refused: not processed", None
 
+    def was_idle(self, client, worker):
+        """When its worker was drained: "an open connection on which nothing has
+        moved for this long does not hold up the worker's end" (drain_idle in
+        clusterd.ini(5)). By the kernel's account, and not by when the client
+        was to speak, for which it may have come to run too late."""
+        return client.quiet is not None and worker.retired is not None and (
+            client.quiet + self.idle - TICK <= worker.retired <=
+            (client.spoke or client.end) + moment(client.end))
+
     def of_accepted(self, client):
         t = self.timeline.of(client)
         worker = t.workers.get(int(client.server[0]))
         w = moment(client.end) + LITTLE
-        # "A handshake that takes longer than a second", of a worker that drains
-        # ("Connections at a stop and at a reload" in clusterd(8)).
-        if client.deaf and worker and worker.retired and \
-                client.connected - client.begun > 1 and \
-                client.connected > worker.retired - w:
-            return "cut: late handshake", None
+        if worker is not None and self.was_idle(client, worker):
+            return "cut: idle", None
         if worker is None or not worker.is_excused() or not (
                 client.well - w <= worker.death <= client.end + w):
             return None, (f"is cut, by pid {client.server[0]}, which "
@@ -409,7 +428,10 @@ class Judge:
         # Who has not spoken yet may hear of that only when it does
         # (TCP_DEFER_ACCEPT).
         if not self.is_reachable(client) or t.given_up(
-                client.address[1], client.begun - w, b):
+                client.address[1], client.begun - w, b) or (
+                client.deferred and t.closes(
+                    client.address[1], client.begun,
+                    client.spoke or client.end)):
             return "cut: port", None
         if t.death_near(a, b):
             return "cut: death at accept", None

@@ -82,6 +82,8 @@ config_unref(struct config *config)
 	free(config->pidfile);
 	free(config->control);
 	free(config->control_group);
+	if (config->close_text != NULL)
+		config->close_text(&config->text);
 	free(config);
 }
 

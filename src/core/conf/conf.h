@@ -87,6 +87,11 @@ enum conf_output_kind {
 	CONF_OUTPUT_FILE,
 };
 
+enum conf_log_time {
+	CONF_LOG_TIME_NONE,
+	CONF_LOG_TIME_ISO,
+};
+
 enum conf_stdin {
 	CONF_STDIN_NULL,	/* /dev/null: the end of it at once */
 	CONF_STDIN_OPEN,	/* a pipe without an end, and nothing in it */
@@ -194,6 +199,7 @@ struct conf_app {
 	struct conf_output err;
 	int64_t log_max_size;		/* bytes, of those files; -1: any */
 	unsigned log_keep;		/* full ones that are kept */
+	enum conf_log_time log_time;	/* before lines that clusterd writes */
 };
 
 enum conf_log_level {	/* as in base/log.h */
@@ -225,6 +231,9 @@ struct config {
 	int64_t stop_delay_ms;	/* from the order to stop to its beginning */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
+	int text;		/* of whoever has read it: a descriptor of what
+				   stood there, … */
+	void (*close_text)(int *text);	/* … which ends with it; or NULL */
 };
 
 /* Free what it holds; the credentials are then not set. */

@@ -478,6 +478,7 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	if (c.config == NULL)
 		return -ENOMEM;
 	c.config->refs = 1;
+	c.config->text = -1;
 	c.config->file = strdup(errors->file);
 	c.config->base_dir = strdup(host->base_dir);
 	c.config->warnings.file = c.config->file;

@@ -35,6 +35,12 @@ static const struct conf_word log_formats[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word log_times[] = {
+	{ "none", CONF_LOG_TIME_NONE },
+	{ "iso", CONF_LOG_TIME_ISO },
+	{ NULL, 0 },
+};
+
 static const struct conf_word balances[] = {
 	{ "auto", CONF_BALANCE_AUTO },
 	{ "shared", CONF_BALANCE_SHARED },
@@ -368,6 +374,10 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_COUNT, .preset = "5",
 		.min = 0, .max = 1000,
 		.allowed = "a number from 0 to 1000",
+	},
+	[CONF_KEY_LOG_TIME] = {
+		.name = "log_time", APP(log_time),
+		.type = CONF_TYPE_ENUM, .words = log_times, .preset = "none",
 	},
 };
 

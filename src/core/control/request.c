@@ -10,6 +10,7 @@
 #include "core/conf/conf_schema.h"
 #include "core/conf/guess.h"
 #include "core/control/request.h"
+#include "core/names/signal_name.h"
 
 _Static_assert(sizeof(((struct request *)0)->app) == CONF_NAME_MAX + 1,
     "a name fits");
@@ -21,6 +22,9 @@ enum arguments {
 	ARGUMENTS_SEAT,		/* APP[:N] */
 	ARGUMENTS_SEAT_OR_NONE,
 	ARGUMENTS_SCALE,	/* APP N|+N|-N */
+	ARGUMENTS_WAIT,		/* [APP] [min=N] */
+	ARGUMENTS_SIGNAL,	/* APP[:N] SIGNAL */
+	ARGUMENTS
 };
 
 static const struct {
@@ -41,7 +45,14 @@ static const struct {
 	    "logs [APP[:N]]" },
 	[REQUEST_FOLLOW] = { "follow", ARGUMENTS_SEAT_OR_NONE,
 	    "follow [APP[:N]]" },
-	[REQUEST_WAIT] = { "wait", ARGUMENTS_NONE, "wait" },
+	[REQUEST_WAIT] = { "wait", ARGUMENTS_WAIT, "wait [APP] [min=N]" },
+	[REQUEST_SIGNAL] = { "signal", ARGUMENTS_SIGNAL,
+	    "signal APP[:N] SIGNAL" },
+	[REQUEST_UPGRADE] = { "upgrade", ARGUMENTS_NONE, "upgrade" },
+	[REQUEST_EVENTS] = { "events", ARGUMENTS_SEAT_OR_NONE,
+	    "events [APP[:N]]" },
+	[REQUEST_WATCH] = { "watch", ARGUMENTS_SEAT_OR_NONE,
+	    "watch [APP[:N]]" },
 };
 
 const char *
@@ -129,27 +140,77 @@ parse_scale(const char *word, struct request *r, struct error *err)
 }
 
 static int
+parse_signal(const char *word, struct request *r, struct error *err)
+{
+	if (signal_parse(word, &r->signo))
+		return 0;
+	return error_set(err, -EINVAL, "\"%.64s\" is not a signal, such as "
+	    "USR1, SIGUSR1 or a number from 1 to %d", word,
+	    SIGNAL_NAME_MAX_NUMBER);
+}
+
+/* An app has no = in its name: in any order. */
+static int
+parse_wait(const char *const *words, size_t n, struct request *r,
+    struct error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool is_min = str_starts(words[i], "min=");
+		uint64_t min;
+		int code;
+
+		if (is_min ? r->min != 0 : r->app[0] != '\0')
+			return error_set(err, -EINVAL, "too many arguments, "
+			    "usage: %s", verbs[r->verb].usage);
+		if (!is_min) {
+			code = parse_whole_app(words[i], r, err);
+			if (code < 0)
+				return code;
+			continue;
+		}
+		if (!num_parse(words[i] + 4, 1, CONF_INSTANCES_MAX, &min))
+			return error_set(err, -EINVAL, "\"%.64s\" is not a "
+			    "number of instances, from 1 to %d", words[i] + 4,
+			    CONF_INSTANCES_MAX);
+		r->min = (unsigned)min;
+	}
+	return 0;
+}
+
+static int
 parse_arguments(const char *const *words, size_t n,
     struct request *r, struct error *err)
 {
+	static const struct {
+		size_t least, most;
+	} numbers[ARGUMENTS] = {
+		[ARGUMENTS_NONE] = { 0, 0 },
+		[ARGUMENTS_APP_OR_NONE] = { 0, 1 },
+		[ARGUMENTS_APP] = { 1, 1 },
+		[ARGUMENTS_SEAT] = { 1, 1 },
+		[ARGUMENTS_SEAT_OR_NONE] = { 0, 1 },
+		[ARGUMENTS_SCALE] = { 2, 2 },
+		[ARGUMENTS_WAIT] = { 0, 2 },
+		[ARGUMENTS_SIGNAL] = { 2, 2 },
+	};
 	enum arguments want = verbs[r->verb].arguments;
-	size_t least = want == ARGUMENTS_SCALE ? 2 :
-	    want == ARGUMENTS_APP || want == ARGUMENTS_SEAT ? 1 : 0;
-	size_t most = want == ARGUMENTS_SCALE ? 2 :
-	    want == ARGUMENTS_NONE ? 0 : 1;
 	int code;
 
-	if (n < least || n > most)
+	if (n < numbers[want].least || n > numbers[want].most)
 		return error_set(err, -EINVAL, "%s, usage: %s",
-		    n < least ? "an argument is missing" :
+		    n < numbers[want].least ? "an argument is missing" :
 		    "too many arguments", verbs[r->verb].usage);
+	if (want == ARGUMENTS_WAIT)
+		return parse_wait(words, n, r, err);
 	if (n == 0)
 		return 0;
-	if (want == ARGUMENTS_SEAT || want == ARGUMENTS_SEAT_OR_NONE)
-		return parse_seat(words[0], r, err);
-	code = parse_whole_app(words[0], r, err);
+	code = want == ARGUMENTS_SEAT || want == ARGUMENTS_SEAT_OR_NONE ||
+	    want == ARGUMENTS_SIGNAL ? parse_seat(words[0], r, err) :
+	    parse_whole_app(words[0], r, err);
 	if (code == 0 && want == ARGUMENTS_SCALE)
 		code = parse_scale(words[1], r, err);
+	if (code == 0 && want == ARGUMENTS_SIGNAL)
+		code = parse_signal(words[1], r, err);
 	return code;
 }
 
@@ -227,5 +288,11 @@ request_print(struct strbuf *sb, const struct request *r)
 		strbuf_printf(sb, ":%d", r->instance);
 	if (r->verb == REQUEST_SCALE)
 		strbuf_printf(sb, " %s%u", signs[r->scale], r->amount);
+	if (r->verb == REQUEST_WAIT && r->min > 0)
+		strbuf_printf(sb, " min=%u", r->min);
+	if (r->verb == REQUEST_SIGNAL && signal_name(r->signo) != NULL)
+		strbuf_printf(sb, " %s", signal_name(r->signo));
+	else if (r->verb == REQUEST_SIGNAL)
+		strbuf_printf(sb, " %d", r->signo);
 	strbuf_putc(sb, '\n');
 }

@@ -25,7 +25,11 @@ enum request_verb {
 	REQUEST_START,		/* start APP */
 	REQUEST_LOGS,		/* logs [APP[:N]] */
 	REQUEST_FOLLOW,		/* follow [APP[:N]] */
-	REQUEST_WAIT,		/* wait */
+	REQUEST_WAIT,		/* wait [APP] [min=N] */
+	REQUEST_SIGNAL,		/* signal APP[:N] SIGNAL */
+	REQUEST_UPGRADE,	/* upgrade */
+	REQUEST_EVENTS,		/* events [APP[:N]] */
+	REQUEST_WATCH,		/* watch [APP[:N]] */
 	REQUEST_VERBS
 };
 
@@ -41,6 +45,8 @@ struct request {
 	int instance;		/* -1: none was named */
 	enum request_scale scale;
 	unsigned amount;	/* of scale: 1 to CONF_INSTANCES_MAX */
+	unsigned min;		/* of wait: so many of each app; 0: all */
+	int signo;		/* of signal */
 };
 
 /*

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "core/output/line_split.h"
 
 size_t
@@ -26,15 +27,37 @@ drop_held(struct line_split *s)
 }
 
 /* The bytes up to `end` as lines, with a newline in the place of what is there,
-   which stays what it was. */
+   which stays what it was: the line goes on there. */
 static void
 end_line_at(char *start, char *end, line_split_fn *fn, void *ctx)
 {
 	char saved = *end;
 
 	*end = '\n';
-	fn(ctx, start, (size_t)(end + 1 - start));
+	fn(ctx, start, (size_t)(end + 1 - start), true);
 	*end = saved;
+}
+
+/* Where the line from `line` on is cut, of which more bytes than a line's limit
+   are there: before a character that would be cut, if it is one. */
+static char *
+cut_at(char *line)
+{
+	char *limit = line + LINE_SPLIT_MAX;
+	uint32_t point;
+
+	for (int back = 1; back <= 3; back++) {
+		unsigned char byte = (unsigned char)limit[-back];
+
+		if (byte >= 0x80 && byte < 0xc0)
+			continue;	/* not its first */
+		/* Its beginning, and what comes then is no end of it. */
+		if (byte < 0xc0 || -utf8_sequence(limit - back, (size_t)back,
+		    &point) != back)
+			break;
+		return limit - back;
+	}
+	return limit;
 }
 
 /*
@@ -78,10 +101,10 @@ line_split_feed(struct line_split *s, char *data, size_t len,
 		char *to = passable(start, end, &cut);
 
 		if (cut) {
-			to += LINE_SPLIT_MAX;
+			to = cut_at(to);
 			end_line_at(start, to, fn, ctx);
 		} else if (to > start) {
-			fn(ctx, start, (size_t)(to - start));
+			fn(ctx, start, (size_t)(to - start), false);
 		}
 		start = to;
 	} while (cut);
@@ -109,5 +132,5 @@ line_split_end(struct line_split *s, line_split_fn *fn, void *ctx)
 	memcpy(line, s->held, len);
 	line[len] = '\n';
 	drop_held(s);
-	fn(ctx, line, len + 1);
+	fn(ctx, line, len + 1, false);
 }

@@ -4,11 +4,12 @@
  *
  * Nothing is lost: a line of more than LINE_SPLIT_MAX bytes comes in several, a
  * newline put in between, and so does one that there is no memory to hold until
- * its end has come.
+ * its end has come. A long one is never cut within a character of UTF-8.
  */
 #ifndef CORE_OUTPUT_LINE_SPLIT_H
 #define CORE_OUTPUT_LINE_SPLIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LINE_SPLIT_MAX	16384	/* bytes of a line, without its newline */
@@ -22,8 +23,10 @@ struct line_split {
 #define LINE_SPLIT_INIT { .held = NULL }
 
 /* Whole lines, one at least, none longer than LINE_SPLIT_MAX: the last byte is
-   a newline. Good for the call. */
-typedef void line_split_fn(void *ctx, const char *lines, size_t len);
+   a newline. `goes_on`: the last one was cut, and what comes next is more of it.
+   Good for the call. */
+typedef void line_split_fn(void *ctx, const char *lines, size_t len,
+    bool goes_on);
 
 /*
  * Take the `len` bytes at `data`, before which and after which there is room to

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/iso_time.h"
 #include "core/output/out_tag.h"
 
 size_t
@@ -45,10 +46,36 @@ skip_digits(const char *at, const char *end)
 	return at != from ? at : NULL;
 }
 
-bool
-out_tag_read(const char *line, size_t len, char ret_app[CONF_NAME_MAX + 1])
+/* Past a time, if `text` stands behind it. */
+static const char *
+skip_time(const char *at, const char *end, const char *text)
 {
-	const char *end = line + len;
+	if (at == NULL || (size_t)(end - at) < ISO_TIME_LEN ||
+	    at[ISO_TIME_LEN - 1] != 'Z')
+		return NULL;
+	return skip(at + ISO_TIME_LEN, end, text);
+}
+
+static bool
+read_object(const char *line, const char *end,
+    char ret_app[CONF_NAME_MAX + 1])
+{
+	const char *name = skip_time(skip(line, end, "{\"time\":\""), end,
+	    "\",\"app\":\"");
+	const char *at = name != NULL ? memchr(name, '"', (size_t)(end - name)) :
+	    NULL;
+	size_t n = at != NULL ? (size_t)(at - name) : 0;
+
+	if (n == 0 || n > CONF_NAME_MAX)
+		return false;
+	memcpy(ret_app, name, n);
+	ret_app[n] = '\0';
+	return true;
+}
+
+static bool
+read_tag(const char *line, const char *end, char ret_app[CONF_NAME_MAX + 1])
+{
 	const char *name = skip(line, end, "\033["), *at;
 	bool colour = name != NULL;
 	size_t n;
@@ -64,4 +91,14 @@ out_tag_read(const char *line, size_t len, char ret_app[CONF_NAME_MAX + 1])
 	memcpy(ret_app, name, n);
 	ret_app[n] = '\0';
 	return true;
+}
+
+bool
+out_tag_read(const char *line, size_t len, char ret_app[CONF_NAME_MAX + 1])
+{
+	const char *end = line + len;
+	const char *behind = skip_time(line, end, " ");
+
+	return read_object(line, end, ret_app) ||
+	    read_tag(behind != NULL ? behind : line, end, ret_app);
 }

@@ -18,7 +18,8 @@
 size_t out_tag_make(char tag[OUT_TAG_MAX], const char *app, unsigned instance,
     bool colour);
 
-/* The app of the tag that the line begins with; false: it begins with none. */
+/* The app of the tag that the line begins with, be it behind a time, or of the
+   object that it is, see out_form.h; false: it is neither. */
 bool out_tag_read(const char *line, size_t len,
     char ret_app[CONF_NAME_MAX + 1]);
 

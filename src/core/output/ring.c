@@ -80,9 +80,10 @@ static void
 grow(struct ring *ring, size_t need)
 {
 	size_t size = ring->size > 0 ? ring->size : SIZE_MIN;
+	size_t most = ring->most > 0 ? ring->most : RING_MAX;
 	char *bytes;
 
-	while (size < used(ring) + need && size < RING_MAX)
+	while (size < used(ring) + need && size < most)
 		size *= 2;
 	if (size == ring->size)
 		return;
@@ -130,6 +131,7 @@ ring_add(struct ring *ring, const struct ring_source *source,
 		assert(last != NULL);
 		r.len = (uint32_t)(last + 1 - lines);
 		r.n_lines = (uint32_t)line_split_count(lines, r.len);
+		r.source.goes_on = source->goes_on && r.len == len;
 		add_record(ring, &r, lines);
 		*seq += r.n_lines;
 		lines += r.len;
@@ -141,7 +143,7 @@ void
 ring_free(struct ring *ring)
 {
 	free(ring->bytes);
-	*ring = (struct ring)RING_INIT(ring->id);
+	*ring = (struct ring){ .id = ring->id, .most = ring->most };
 }
 
 /* ---- reading ---- */
@@ -200,6 +202,7 @@ ring_next(const struct ring *ring, struct ring_cursor *cursor,
 	cursor->line++;
 	cursor->nth++;
 	cursor->offset += (uint32_t)line.len + 1;
+	line.source.goes_on = r.source.goes_on && cursor->offset == r.len;
 	if (cursor->offset == r.len) {
 		cursor->record = behind(cursor->record, &r);
 		cursor->offset = cursor->nth = 0;

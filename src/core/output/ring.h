@@ -1,5 +1,5 @@
 /*
- * The last lines of an app's output, RING_MAX bytes of memory at most: what
+ * The last lines of an app's output, RING_MAX bytes of memory at most or less: what
  * comes in takes the place of what is oldest. Grows as it is needed; without
  * memory it stays as small as it is.
  *
@@ -22,6 +22,8 @@ struct ring {
 	uint64_t id;		/* no other ring of this process has it */
 	char *bytes;		/* records, going round; NULL: none yet */
 	size_t size;
+	size_t most;		/* bytes, a power of two that has room for a
+				   record; 0: RING_MAX */
 	size_t head;		/* where the oldest record stands */
 	uint64_t start;		/* its position: bytes since the beginning … */
 	uint64_t end;		/* … and of the next one */
@@ -37,6 +39,7 @@ struct ring_source {
 	int64_t time_ms;	/* wall clock, since 1970 */
 	uint16_t instance;
 	uint8_t stream;		/* 1: stdout, 2: stderr */
+	bool goes_on;		/* the last line does, in the next one */
 };
 
 /*

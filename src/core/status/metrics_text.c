@@ -15,7 +15,7 @@ enum unit {
 };
 
 struct metric {
-	const char *name;
+	const char *name;	/* of its samples */
 	const char *help;
 	enum unit unit;
 	size_t offset;		/* of a uint64_t in the record */
@@ -29,13 +29,39 @@ struct output {
 	bool begun;		/* its HELP is written */
 };
 
-/* A counter is what has the name of one. */
-static bool
-is_counter(const char *name)
+enum type {
+	TYPE_GAUGE,
+	TYPE_COUNTER,
+	TYPE_INFO,		/* OpenMetrics alone has it */
+};
+
+/* A metric has the type that its name says, by an ending which in OpenMetrics is
+   the samples' alone: `family` bytes of it are the metric's. */
+static enum type
+type_of(const char *name, enum metrics_format format, size_t *ret_family)
 {
+	static const struct {
+		const char *ending;
+		enum type type, classic;
+	} types[] = {
+		{ "_total", TYPE_COUNTER, TYPE_COUNTER },
+		{ "_info", TYPE_INFO, TYPE_GAUGE },
+	};
 	size_t len = strlen(name);
 
-	return len > 6 && strcmp(name + len - 6, "_total") == 0;
+	*ret_family = len;
+	for (size_t i = 0; i < N(types); i++) {
+		size_t ending = strlen(types[i].ending);
+
+		if (len <= ending ||
+		    strcmp(name + len - ending, types[i].ending) != 0)
+			continue;
+		if (format == METRICS_CLASSIC)
+			return types[i].classic;
+		*ret_family = len - ending;
+		return types[i].type;
+	}
+	return TYPE_GAUGE;
 }
 
 static void
@@ -48,16 +74,22 @@ begin(struct output *out, const struct metric *metric)
 static void
 put_heading(struct output *out)
 {
+	static const char *const types[] = {
+		[TYPE_GAUGE] = "gauge",
+		[TYPE_COUNTER] = "counter",
+		[TYPE_INFO] = "info",
+	};
 	const struct metric *m = out->metric;
-	bool counter = is_counter(m->name);
+	enum type type;
+	size_t len;
 
 	if (out->begun)
 		return;
 	out->begun = true;
-	strbuf_printf(out->sb, "# HELP %s %s\n", m->name, m->help);
-	if (!counter || out->format == METRICS_CLASSIC)
-		strbuf_printf(out->sb, "# TYPE %s %s\n", m->name,
-		    counter ? "counter" : "gauge");
+	type = type_of(m->name, out->format, &len);
+	strbuf_printf(out->sb, "# HELP %.*s %s\n", (int)len, m->name, m->help);
+	strbuf_printf(out->sb, "# TYPE %.*s %s\n", (int)len, m->name,
+	    types[type]);
 }
 
 /* One label; NULL: none more. */
@@ -130,6 +162,9 @@ static const struct metric clusterd_metrics[] = {
 	{ "clusterd_reloads_refused_total",
 	    "Reloads that changed nothing, for an error of the configuration "
 	    "or a socket.", UNIT_ONE, AT(reloads_refused) },
+	{ "clusterd_supervisor_restarts_total",
+	    "Supervisors that died and were started again.", UNIT_ONE,
+	    AT(supervisor_restarts) },
 };
 #undef AT
 

@@ -1,13 +1,10 @@
 /*
- * `clusterctl metrics`: a status as text for Prometheus.
- *
- * Two formats are about, and a text is to pass for both: OpenMetrics 1.0, which
- * scrapers speak, and text format 0.0.4, which `promtool check metrics` and
- * node_exporter's textfile collector read. They differ in their counters: there
- * the type stands at the name without _total, here at the name with it, and
- * neither takes the other's. So METRICS_OPENMETRICS gives counters their HELP,
- * and no TYPE: to both they are of an unknown type, and rate() does not ask. The
- * same for clusterd_info, a gauge here, as 0.0.4 has no type `info`.
+ * `clusterctl metrics`: a status as text for Prometheus, in one of two formats.
+ * They differ in their counters: in text format 0.0.4, which node_exporter's
+ * textfile collector and `promtool check metrics` read, the type stands at the
+ * name with _total, in OpenMetrics 1.0 at the one without it, and neither takes
+ * the other's for a counter. OpenMetrics has a type for clusterd_info, too, and an
+ * end, # EOF, by which a text that was cut is told from a whole one.
  *
  * Names begin with clusterd_; units are seconds and bytes. What is not known
  * has no sample, a metric without samples no HELP. Metrics of an instance are
@@ -25,8 +22,8 @@ struct status;
 struct strbuf;
 
 enum metrics_format {
-	METRICS_OPENMETRICS,	/* for the parsers of both formats */
-	METRICS_CLASSIC,	/* text format 0.0.4, counters with their type */
+	METRICS_CLASSIC,	/* text format 0.0.4 */
+	METRICS_OPENMETRICS,	/* 1.0 */
 };
 
 /* `labels` stand behind the metric's own in every sample; NULL: none. */

@@ -22,6 +22,9 @@ static const struct status_key clusterd_keys[] = {
 	NUMBER(struct status_clusterd, "cpu_ns", cpu_ns),
 	NUMBER(struct status_clusterd, "memory_bytes", memory_bytes),
 	NUMBER(struct status_clusterd, "reloads_refused", reloads_refused),
+	NUMBER(struct status_clusterd, "supervisor_restarts",
+	    supervisor_restarts),
+	TEXT(struct status_clusterd, "supervisor_death", supervisor_death),
 };
 
 static const struct status_key app_keys[] = {

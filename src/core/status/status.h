@@ -98,6 +98,8 @@ struct status_clusterd {
 	uint64_t cpu_ns;
 	uint64_t memory_bytes;
 	uint64_t reloads_refused;
+	uint64_t supervisor_restarts;
+	char *supervisor_death;		/* of the last one that died */
 	uint64_t cpu_permille;
 };
 

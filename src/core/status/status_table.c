@@ -42,6 +42,27 @@ put_state(struct status_flow *flow, const char *state)
 }
 
 static void
+put_supervisor(struct strbuf *sb, const struct status_clusterd *c,
+    const struct status_style *style)
+{
+	struct status_flow flow;
+
+	if (c->supervisor_restarts == STATUS_UNKNOWN ||
+	    c->supervisor_restarts == 0)
+		return;
+	flow = status_flow_begin(sb, 2, 4, style);
+	put_measure(&flow, "supervisor restarted ", c->supervisor_restarts,
+	    status_put_number, c->supervisor_restarts == 1 ? " time" :
+	    " times");
+	if (c->supervisor_death != NULL) {
+		status_flow_comma(&flow);
+		status_flow_put(&flow, STATUS_PLAIN, "last:");
+		status_flow_put(&flow, STATUS_RED, c->supervisor_death);
+	}
+	status_flow_end(&flow);
+}
+
+static void
 put_clusterd(struct strbuf *sb, const struct status_clusterd *c,
     const struct status_style *style)
 {
@@ -68,6 +89,7 @@ put_clusterd(struct strbuf *sb, const struct status_clusterd *c,
 		    status_put_number, "");
 		status_flow_end(&flow);
 	}
+	put_supervisor(sb, c, style);
 }
 
 /* ---- an app ---- */

@@ -174,28 +174,42 @@ done(const struct drain *d, enum drain_why why, struct mono now)
 	};
 }
 
+/* By a handshake, of whatever age: one that began before steering changed, and
+   takes its time, is not told from others where its age is not known. */
+static bool
+may_still_come(const struct drain_policy *p, const struct drain_facts *f)
+{
+	return f->handshakes != 0 && p->may_seal && !f->sealed;
+}
+
 struct drain_decision
 drain_decide(struct drain *d, const struct drain_policy *p,
     const struct drain_facts *f, struct mono now)
 {
+	struct mono end = mono_add_ms(d->began, p->timeout_ms);
 	enum drain_why why = DRAIN_WHY_AGREE;
+	bool sure = f->none && !f->blink;
 
 	if (p->timeout_ms == 0)
 		return done(d, DRAIN_WHY_AT_ONCE, now);
 	if (held_up(d, p, f, now, &why))
 		d->quiet = MONO_NEVER;
-	else if (f->none && !f->blink)
-		return done(d, DRAIN_WHY_EMPTY, now);
-	else if (mono_is_never(d->quiet))
+	else if (!sure && mono_is_never(d->quiet))
 		d->quiet = now;
-	else if (!mono_before(now, mono_add_ms(d->quiet, DRAIN_AGREE_MS)))
+	else if (!sure &&
+	    mono_before(now, mono_add_ms(d->quiet, DRAIN_AGREE_MS)))
+		why = DRAIN_WHY_AGREE;
+	else if (may_still_come(p, f) && mono_before(now, end))
+		why = DRAIN_WHY_SEAL;
+	else
 		return done(d, f->open.idle > 0 ? DRAIN_WHY_IDLE :
 		    DRAIN_WHY_EMPTY, now);
 	/* After that: what was drained at the last moment, was drained. */
-	if (!mono_before(now, mono_add_ms(d->began, p->timeout_ms)))
+	if (!mono_before(now, end))
 		return done(d, DRAIN_WHY_TIMEOUT, now);
 	return (struct drain_decision){
-		.why = why, .again = next_look(d, p, f, why, now),
+		.why = why, .again = why == DRAIN_WHY_SEAL ? now :
+		    next_look(d, p, f, why, now),
 		.took_ms = mono_ms_between(d->began, now),
 	};
 }
@@ -243,6 +257,7 @@ drain_words(struct strbuf *sb, const struct drain_decision *decision,
 	static const char *const waiting[DRAIN_N_WHYS] = {
 		[DRAIN_WHY_LINGER] = "handshakes may be under way",
 		[DRAIN_WHY_AGREE] = "it has just become idle",
+		[DRAIN_WHY_SEAL] = "handshakes may be under way",
 	};
 
 	switch (decision->why) {

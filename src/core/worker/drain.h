@@ -23,8 +23,9 @@
  * Promises, which its unit test checks against random histories: it always
  * ends, at drain_timeout if not before; it ends before only after the linger,
  * and after two looks in a row that found neither a queue nor a connection that
- * holds it up, or one that found no connection at all; it never asks for a look
- * that is in the past or more than DRAIN_STEP_MAX_MS away.
+ * holds it up, or one that found no connection at all; if a handshake may end
+ * that began in its lanes, only after one for which these were sealed; it never
+ * asks for a look that is in the past or more than DRAIN_STEP_MAX_MS away.
  *
  * Whoever looks, looks in this order: the queues, the connections of the port,
  * the descriptors of the worker. So a connection that moves on meanwhile is
@@ -61,6 +62,8 @@ struct drain_policy {
 	int64_t idle_ms;	/* drain_idle; -1: off */
 	int64_t linger_ms;	/* how long a handshake may take */
 	bool refused;		/* new clients are refused */
+	bool may_seal;		/* its lanes can be, and others serve: who is
+				   kept out finds one of them */
 };
 
 /* One open connection of the worker, as the kernel tells it. */
@@ -107,6 +110,9 @@ struct drain_facts {
 				   are any) in its lanes; or DRAIN_UNKNOWN */
 	int64_t half_open;	/* handshakes on its ports that are older than
 				   the change of steering; or DRAIN_UNKNOWN */
+	int64_t handshakes;	/* … and of whatever age, since that of one is
+				   known to be so much at least; likewise */
+	bool sealed;		/* none of them ends in its lanes any more */
 	bool seen;		/* connections could be looked at: `open` */
 	bool late;		/* … or nobody came to it */
 	bool none;		/* … and the kernel has none at all on its ports,
@@ -133,6 +139,9 @@ enum drain_why {
 	DRAIN_WHY_FLOWS,
 	DRAIN_WHY_UNSEEN,	/* queue or connections: until the timeout */
 	DRAIN_WHY_AGREE,	/* for the second look */
+	DRAIN_WHY_SEAL,		/* its lanes are to be sealed, then look again:
+				   who comes between the last look and its end
+				   would end with it */
 	/* done */
 	DRAIN_WHY_AT_ONCE,	/* drain_timeout is 0 */
 	DRAIN_WHY_EMPTY,	/* no connection is open */

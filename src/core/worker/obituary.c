@@ -2,6 +2,7 @@
 #include "core/worker/obituary.h"
 #include "core/names/signal_name.h"
 #include "core/worker/worker_fsm.h"
+#include "core/worker/worker_words.h"
 
 void
 obituary_cause(struct strbuf *sb, struct exit_status status)

@@ -94,6 +94,15 @@ restart_decide(const struct conf_app *p, struct restart_history *h,
 }
 
 void
+restart_remember(struct restart_history *h, const struct conf_app *p,
+    unsigned streak, const struct mono *deaths, unsigned n)
+{
+	for (unsigned i = 0; i < n && p->restart_limit > 0; i++)
+		remember(h, p->restart_limit, deaths[i]);
+	h->streak = streak;
+}
+
+void
 restart_free(struct restart_history *h)
 {
 	free(h->deaths);

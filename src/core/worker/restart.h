@@ -50,6 +50,11 @@ struct restart_decision restart_decide(const struct conf_app *policy,
 int64_t restart_delay(const struct conf_app *policy,
     struct restart_history *history, uint32_t dice);
 
+/* What another one remembers: the latest deaths, of which the last comes last. */
+void restart_remember(struct restart_history *history,
+    const struct conf_app *policy, unsigned streak, const struct mono *deaths,
+    unsigned n);
+
 void restart_free(struct restart_history *history);
 
 /* Why a worker had to be started again, for the statistics. */

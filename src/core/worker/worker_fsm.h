@@ -110,7 +110,7 @@ struct worker_fsm {
 
 #define WORKER_FSM_INIT { .state = WORKER_IDLE, .deadline = MONO_NEVER }
 
-/* Why a step went where it went; worker_reason_text() has the words. */
+/* Why a step went where it went; worker_words.h has the words. */
 enum worker_reason {
 	WORKER_WHY_NOTHING,
 	WORKER_WHY_NOTIFIED,		/* ready: it said so */
@@ -163,8 +163,5 @@ bool worker_state_alive(enum worker_state state);
 
 /* Will nothing happen any more unless a new machine takes the seat? */
 bool worker_state_final(enum worker_state state);
-
-const char *worker_state_name(enum worker_state state);
-const char *worker_reason_text(enum worker_reason reason);
 
 #endif

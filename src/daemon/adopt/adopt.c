@@ -8,6 +8,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_read.h"
 #include "core/sockets/adoption.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_ask.h"
@@ -41,6 +43,7 @@ struct adopt_pending {
 	struct seccomp_call call;
 	struct mono due;
 	int gap_ms;
+	uint32_t record;	/* its place in the ledger, or LEDGER_NOWHERE */
 	TAILQ_ENTRY(adopt_pending) entry;
 };
 
@@ -223,9 +226,25 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	return 0;
 }
 
+static void
+record(struct ledger *ledger, struct adopt_pending *p)
+{
+	const struct ledger_call r = {
+		.worker = p->worker->number,
+		.id = p->call.id,
+		.address = p->call.address,
+		.tid = (int32_t)p->call.tid,
+		.fd = p->call.fd,
+		.len = p->call.len,
+		.is_bind = p->call.is_bind,
+	};
+
+	(void)ledger_add(ledger, LEDGER_CALL, &r, &p->record);
+}
+
 /* Whoever comes first is answered first, but for those who wait. */
 static void
-queue(struct worker *w, const struct seccomp_call *call)
+queue(struct worker *w, const struct seccomp_call *call, uint32_t place)
 {
 	struct adopt *adopt = w->trap->adopt;
 	struct adopt_pending *p = malloc(sizeof(*p));
@@ -236,8 +255,10 @@ queue(struct worker *w, const struct seccomp_call *call)
 	}
 	*p = (struct adopt_pending){
 		.worker = w, .call = *call, .gap_ms = AGAIN_MS,
-		.due = mono_now(),
+		.due = mono_now(), .record = place,
 	};
+	if (adopt->ledger != NULL && place == LEDGER_NOWHERE)
+		record(adopt->ledger, p);
 	TAILQ_INSERT_TAIL(&adopt->queue, p, entry);
 }
 
@@ -245,6 +266,8 @@ static void
 drop(struct adopt *adopt, struct adopt_pending *p)
 {
 	TAILQ_REMOVE(&adopt->queue, p, entry);
+	if (p->record != LEDGER_NOWHERE)
+		ledger_drop(adopt->ledger, LEDGER_CALL, p->record);
 	free(p);
 }
 
@@ -324,7 +347,7 @@ take_calls(struct worker *w)
 		if (call.tid == 0)
 			seccomp_notify_continue(w->trap->fd, &call);
 		else
-			queue(w, &call);
+			queue(w, &call, LEDGER_NOWHERE);
 	}
 }
 
@@ -358,6 +381,70 @@ adopt_begin(struct worker *w, int listener)
 	    "binds will fail: %s",
 	    listener < 0 ? "no descriptor is left" : "it cannot be watched");
 	fd_close(&t->fd);
+}
+
+int
+adopt_fd(const struct worker *w)
+{
+	return w->trap->fd;
+}
+
+/* Those that the supervisor before had not answered, in the order in which they
+   came. */
+static void
+take_over_calls(struct worker *w)
+{
+	struct adopt *adopt = w->trap->adopt;
+	struct ledger *ledger = adopt->ledger;
+	uint32_t end = ledger != NULL ? ledger_end(ledger, LEDGER_CALL) : 0;
+	struct ledger_call r;
+
+	for (uint32_t i = 0; i < end; i++) {
+		if (ledger_get_call(ledger, i, &r) != 1 ||
+		    r.worker != w->number)
+			continue;
+		queue(w, &(struct seccomp_call){
+			.id = r.id, .address = r.address, .tid = r.tid,
+			.fd = r.fd, .len = r.len, .is_bind = r.is_bind != 0,
+		}, i);
+	}
+	if (!TAILQ_EMPTY(&adopt->queue))
+		loop_timer_set(adopt->loop, &adopt->again, mono_now());
+}
+
+void
+adopt_take_over(struct worker *w, int listener)
+{
+	uint64_t bound = w->bound;
+
+	adopt_begin(w, listener);
+	w->bound = bound;
+	w->trap->bound = bound != 0;
+	take_over_calls(w);
+}
+
+void
+adopt_keep(struct adopt *adopt, struct ledger *ledger)
+{
+	adopt->ledger = ledger;
+}
+
+void
+adopt_keep_end(struct adopt *adopt)
+{
+	const struct adopt_pending *p;
+	struct ledger *ledger = adopt->ledger;
+	struct ledger_call r;
+
+	for (uint32_t i = 0; ledger != NULL &&
+	     i < ledger_end(ledger, LEDGER_CALL); i++) {
+		bool ours = false;
+
+		TAILQ_FOREACH(p, &adopt->queue, entry)
+			ours |= p->record == i;
+		if (!ours && ledger_get(ledger, LEDGER_CALL, i, &r) != 0)
+			ledger_drop(ledger, LEDGER_CALL, i);
+	}
 }
 
 static void

@@ -31,6 +31,7 @@ struct adopt_review;
 struct app_spec;
 struct config;
 struct error;
+struct ledger;
 struct loop;
 struct orphans;
 struct worker;
@@ -38,6 +39,7 @@ struct workers;
 
 struct adopt {
 	struct loop *loop;
+	struct ledger *ledger;		/* in which calls stand; NULL: in none */
 	struct workers *workers;
 	struct adopt_review *review;
 	struct loop_timer again;	/* answers what could not be before */
@@ -74,6 +76,16 @@ bool adopt_wanted(const struct adopt *adopt, const struct app_spec *spec);
 /* Answer the worker's calls that come over `listener`, which is taken over; -1:
    there was no room for it here. */
 void adopt_begin(struct worker *worker, int listener);
+
+/* The listener of its calls; -1: none. And it is one that another supervisor had,
+   of a worker that has bound already what worker->bound says. */
+int adopt_fd(const struct worker *worker);
+void adopt_take_over(struct worker *worker, int listener);
+
+/* From now on calls stand in the ledger (NULL: in none); and all workers are taken
+   over that will be: what stands there of others is forgotten. */
+void adopt_keep(struct adopt *adopt, struct ledger *ledger);
+void adopt_keep_end(struct adopt *adopt);
 
 /* Its process is gone. */
 void adopt_end(struct worker *worker);

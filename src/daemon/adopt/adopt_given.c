@@ -12,6 +12,7 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
 #include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
 #include "linux/process/process.h"
@@ -45,6 +46,7 @@ given_close(struct worker *w, const struct seccomp_call *call, size_t i)
 	int fd, code = 0;
 
 	w->bound |= UINT64_C(1) << i;
+	worker_note(w);
 	if (w->given[i] == 0 || conf_app_announces(w->spec->conf))
 		return 0;
 	fd = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -133,6 +133,7 @@ take(struct worker *w, struct listener *l, struct error *err)
 	if (code < 0)
 		return code;
 	w->trap->bound = true;
+	worker_note(w);
 	lane = spec_lanes_find(w->spec, l, &w->holder);
 	if (lane != NULL && lane->holder != NULL)
 		lanes_claim(lane, w->serial);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/mono.h"
 #include "core/names/address.h"
 #include "linux/loop/loop.h"
 

@@ -12,6 +12,15 @@ app_of(struct crew *crew)
 	return (struct app *)((char *)crew - offsetof(struct app, crew));
 }
 
+void
+app_tell(const struct app *app, enum event_kind kind, const char *words)
+{
+	const struct apps *apps = app->apps;
+
+	if (apps->watch != NULL && apps->watch->news != NULL)
+		apps->watch->news(apps->watch_ctx, app, kind, words);
+}
+
 const char *
 app_name(const struct app *app)
 {

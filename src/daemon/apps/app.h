@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/mono.h"
+#include "core/control/event.h"
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
@@ -19,6 +20,8 @@
 
 struct adopt_review;
 struct app;
+struct ledger;
+struct ledger_conf;
 struct life;
 struct listener;
 struct steering;
@@ -31,6 +34,9 @@ struct apps_watch {
 	    const struct worker_step *step);
 	void (*ended)(void *ctx, const struct worker *worker,
 	    const struct worker_step *step, const char *words);
+	/* Of an app itself; `words` may be NULL, and so may this be. */
+	void (*news)(void *ctx, const struct app *app, enum event_kind kind,
+	    const char *words);
 };
 
 /* The apps that run, and those that are stopped by request. */
@@ -48,6 +54,8 @@ struct apps {
 	struct app *first;		/* removed ones until they are gone */
 	uint64_t n_added;
 	uint64_t n_reloads;		/* asked for */
+	struct ledger *ledger;		/* in which they stand; NULL: in none */
+	uint32_t record;		/* app_ledger's: of the program */
 	bool stopping;
 	bool refusing;			/* new clients of all listeners are to
 					   be refused, as there is time */
@@ -58,6 +66,14 @@ struct apps {
 	struct mono time_ends;		/* of this turn; all zero: has not begun */
 	struct loop_timer go_on;	/* in the next one … */
 	uint64_t behind;		/* … with this app's number first */
+};
+
+/* stopped.c: one that is stopped by request */
+struct stopped_app {
+	struct stopped_app *next;
+	struct config *config;		/* a reference, keeps `conf` alive */
+	const struct conf_app *conf;
+	uint32_t record;		/* app_ledger's */
 };
 
 /* seats.c */
@@ -81,6 +97,7 @@ struct app {
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	bool came_up;		/* every seat was ready or final once */
+	uint32_t record;	/* app_ledger's */
 	uint64_t to_retire;	/* its workers up to that number, as there
 					   is time; 0: none */
 	/* app_rollout.c, and crew's stable, target and wanted */
@@ -104,6 +121,9 @@ struct app {
 };
 
 struct app *app_of(struct crew *crew);
+
+/* Whoever wants to hear of it does. */
+void app_tell(const struct app *app, enum event_kind kind, const char *words);
 
 /* Borrowed, as long as the app is there. */
 const char *app_name(const struct app *app);

@@ -95,6 +95,7 @@ app_roll(struct app *app, struct app_spec *spec)
 	log_app(LOG_LEVEL_INFO, app->crew.name, "reloading, generation %u, %u "
 	    "instance%s", spec->generation, app->crew.wanted,
 	    app->crew.wanted == 1 ? "" : "s");
+	app_tell(app, EVENT_RELOAD, NULL);
 	app_touch(app);
 }
 
@@ -135,6 +136,7 @@ restart_one(struct app *app, unsigned instance)
 	rollout_begin_restart(&app->rollout, instance, app->crew.wanted);
 	log_app(LOG_LEVEL_INFO, app->crew.name, "restarting instance %u",
 	    instance);
+	app_tell(app, EVENT_RELOAD, NULL);
 	app_touch(app);
 }
 
@@ -206,6 +208,7 @@ app_scale(struct app *app, int by)
 		return;
 	if (rollout_scale(&app->rollout, &app->crew.wanted, by)) {
 		how = "scaling to";
+		app_tell(app, EVENT_SCALE, NULL);
 		app_touch(app);
 	}
 	log_app(LOG_LEVEL_INFO, app->crew.name, "%s %u instance%s", how,
@@ -253,6 +256,7 @@ finish(struct app *app)
 		break;
 	}
 	app->over = app->failed = false;
+	app_tell(app, EVENT_RELOADED, NULL);
 }
 
 /* Why instance `i` ends the rollout: to the log, and to whoever has asked. */
@@ -277,6 +281,7 @@ tell_abort(struct app *app, unsigned i)
 	/* That it failed must not be lost with the words. */
 	if (app->reload_error == NULL)
 		app->reload_error = strdup("aborted");
+	app_tell(app, EVENT_ABORTED, app->reload_error);
 	strbuf_free(&why);
 }
 

@@ -5,14 +5,17 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
-#include "core/conf/conf_instance.h"
-#include "core/names/address.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_records.h"
 #include "daemon/adopt/adopt_review.h"
+#include "daemon/apps/app_ledger.h"
+#include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
 #include "daemon/apps/stopped.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/sockets/listener_open.h"
@@ -24,7 +27,8 @@
 /* ---- an app's beginning and end ---- */
 
 static struct app *
-app_new(struct apps *apps, struct app_spec *spec, bool initial)
+app_new(struct apps *apps, struct app_spec *spec, bool initial,
+    const struct ledger_conf *again)
 {
 	struct app *app = calloc(1, sizeof(*app));
 	struct app **end = &apps->first;
@@ -39,11 +43,17 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 	app->apps = apps;
 	app->number = workers_number(apps->workers);
 	app->crew.initial = initial;
+	app->record = LEDGER_NOWHERE;
+	/* It is given out again. */
+	if (again != NULL && again->generation > 0)
+		app->generation = again->generation - 1;
 	if (app_rollout_init(app, spec) < 0) {
 		free(app->crew.name);
 		free(app);
 		return NULL;
 	}
+	if (again != NULL)
+		app_ledger_take_over(app, again);
 	while (*end != NULL)
 		end = &(*end)->next_app;
 	*end = app;
@@ -53,16 +63,23 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial)
 
 /* `added_by`: the number of the reload; 0: none. */
 static int
-add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by)
+add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by,
+    const struct ledger_conf *again)
 {
-	struct app *app = app_new(apps, spec, initial);
+	struct app *app = app_new(apps, spec, initial, again);
 
 	if (app == NULL)
 		return -ENOMEM;
 	apps->n_added++;
 	app->added_by = added_by;
-	log_app(LOG_LEVEL_INFO, app->crew.name, "starting %u instance%s",
-	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
+	if (life_next_left(apps->life, app->crew.name) != NULL) {
+		seats_take_over(app);
+	} else {
+		log_app(LOG_LEVEL_INFO, app->crew.name,
+		    "starting %u instance%s", app->crew.wanted,
+		    app->crew.wanted == 1 ? "" : "s");
+		app_tell(app, EVENT_ADDED, NULL);
+	}
 	seats_fill(app);
 	app_touch(app);
 	return 0;
@@ -108,7 +125,14 @@ apps_close(struct apps *apps)
 int
 apps_add(struct apps *apps, struct app_spec *spec, bool initial)
 {
-	return add(apps, spec, initial, initial ? 0 : apps->n_reloads);
+	return add(apps, spec, initial, initial ? 0 : apps->n_reloads, NULL);
+}
+
+int
+apps_add_again(struct apps *apps, struct app_spec *spec,
+    const struct ledger_conf *record)
+{
+	return add(apps, spec, true, 0, record);
 }
 
 static void
@@ -120,6 +144,7 @@ app_free(struct app *app)
 	while (*p != app)
 		p = &(*p)->next_app;
 	*p = app->next_app;
+	app_ledger_drop(app);
 	workers_leave(&app->crew);
 	app_rollout_free(app);
 	seats_free(app);
@@ -135,6 +160,8 @@ static void
 leave(struct app *app)
 {
 	app->crew.stopping = true;
+	app_ledger_note(app);
+	app_tell(app, EVENT_REMOVED, NULL);
 	app_spec_supersede(app->crew.stable);
 	seats_leave(app);
 }
@@ -204,7 +231,8 @@ int
 apps_stop_one(struct app *app, struct error *err)
 {
 	/* What is in force, not what a rollout tries. */
-	int code = stopped_put(app->apps, app->crew.stable);
+	int code = stopped_put(app->apps, app->crew.stable->config,
+	    app->crew.stable->conf);
 
 	if (code < 0)
 		return error_set(err, code, "out of memory");
@@ -231,7 +259,7 @@ apps_start_one(struct apps *apps, const char *name, struct error *err)
 		return code;
 	/* `name` may be that of the request, which is answered and gone after
 	   this, if a worker could not even be spawned. */
-	code = add(apps, spec, false, 0);
+	code = add(apps, spec, false, 0, NULL);
 	app_spec_unref(spec);
 	if (code < 0)
 		return error_set(err, code, "out of memory");
@@ -312,66 +340,6 @@ apps_scale(struct apps *apps, int by)
 {
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
 		app_scale(a, by);
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	return address_compare(a, b);
-}
-
-/* An address that both want, of all their instances. 1, with its text or NULL;
-   0: none; -ENOMEM. */
-static int
-find_common(const struct conf_app *a, unsigned n_a, const struct conf_app *b,
-    unsigned n_b, char **ret_text)
-{
-	size_t n_ours = 0, n_theirs = 0;
-	struct address *ours = conf_all_listens(a, n_a, &n_ours);
-	struct address *theirs = conf_all_listens(b, n_b, &n_theirs);
-	int r = ours == NULL || theirs == NULL ? -ENOMEM : 0;
-
-	if (r == 0)
-		qsort(theirs, n_theirs, sizeof(*theirs), compare);
-	for (size_t i = 0; r == 0 && i < n_ours; i++)
-		if (bsearch(&ours[i], theirs, n_theirs, sizeof(*theirs),
-		    compare) != NULL) {
-			*ret_text = address_format(&ours[i]);
-			r = 1;
-		}
-	conf_all_listens_free(ours, n_ours);
-	conf_all_listens_free(theirs, n_theirs);
-	return r;
-}
-
-int
-apps_check_listens(const struct apps *apps, const struct conf_app *conf,
-    struct error *err)
-{
-	unsigned n = conf_app_instances(conf, apps->house.auto_instances);
-
-	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
-		const struct crew *c = &a->crew;
-		char *text = NULL;
-		int r;
-
-		if (c->stopping || strcmp(c->name, conf->name) == 0)
-			continue;
-		r = find_common(conf, n, c->stable->conf, c->wanted, &text);
-		if (r == 0 && c->target != NULL)
-			r = find_common(conf, n, c->target->conf, c->wanted,
-			    &text);
-		if (r < 0)
-			return error_set(err, r, "out of memory");
-		if (r == 0)
-			continue;
-		error_set(err, -EADDRINUSE, "%s is served by %s, which a "
-		    "reload of all apps may change",
-		    text != NULL ? text : "an address", c->name);
-		free(text);
-		return -EADDRINUSE;
-	}
-	return 0;
 }
 
 void
@@ -475,6 +443,7 @@ advance(struct app *app)
 		return;
 	}
 	app_rollout_turn(app);
+	app_ledger_note(app);
 	if (!app->came_up)
 		app->came_up = has_come_up(app);
 }

@@ -52,6 +52,11 @@ void apps_close(struct apps *apps);
  */
 int apps_add(struct apps *apps, struct app_spec *spec, bool initial);
 
+/* The same at the start, of one that a supervisor before had. */
+struct ledger_conf;
+int apps_add_again(struct apps *apps, struct app_spec *spec,
+    const struct ledger_conf *record);
+
 /* It is not configured any more: its workers finish what they have, and it goes
    when they have gone. */
 void apps_remove(struct app *app);
@@ -79,14 +84,6 @@ void apps_kill(struct apps *apps);
 
 /* So many seats more or less for each of them. */
 void apps_scale(struct apps *apps, int by);
-
-/*
- * May an app with this configuration be put in force alone, beside what is in
- * force of the others? -EADDRINUSE with words: another one serves one of its
- * addresses.
- */
-int apps_check_listens(const struct apps *apps, const struct conf_app *conf,
-    struct error *err);
 
 /* Another reload was asked for: apps that it adds are added by this one. */
 void apps_count_reload(struct apps *apps);

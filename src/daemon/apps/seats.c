@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/ledger/ledger_records.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/seats.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
@@ -196,6 +198,46 @@ fill_all(struct app *app, bool in_time)
 		if (!fill(app, i))
 			break;
 		any = true;
+	}
+}
+
+/* Its seat, if it had one and that is wanted; NULL. */
+static struct worker **
+seat_of(struct app *app, const struct ledger_worker *left)
+{
+	if ((left->flags & LEDGER_SEATED) == 0 ||
+	    left->generation != app->crew.stable->generation ||
+	    left->instance >= app->n_seats ||
+	    app->seats[left->instance].present != NULL)
+		return NULL;
+	return &app->seats[left->instance].present;
+}
+
+void
+seats_take_over(struct app *app)
+{
+	struct life *life = app->apps->life;
+	const struct ledger_worker *left;
+
+	if (!seats_ensure(app, app->crew.wanted))
+		return;
+	while ((left = life_next_left(life, app->crew.name)) != NULL) {
+		struct worker **seat = seat_of(app, left);
+		struct worker *w;
+
+		if (seat == NULL && left->pid == 0) {
+			life_dismiss(life, left);
+			continue;
+		}
+		w = worker_take_over(life, &app->crew, app->crew.stable, left);
+		if (w == NULL)
+			continue;
+		w->seated = w->present = seat != NULL;
+		if (seat != NULL)
+			*seat = w;
+		worker_go_on(w);
+		if (seat == NULL)
+			worker_retire(w);
 	}
 }
 

@@ -18,6 +18,10 @@ bool seats_ensure(struct app *app, unsigned n);
 bool seats_leaves(const struct app *app, unsigned seat);
 bool seats_leaves_one(const struct worker *worker);
 
+/* A new app: workers that a supervisor before has left of it take their seats;
+   those that have none by now retire. */
+void seats_take_over(struct app *app);
+
 /* Outside a rollout: every wanted seat has a worker, the others have none; or will
    have, with the next turns, where there is no time for all of them. With
    max_surge = 0 one whose place is not free yet is not started, but new clients

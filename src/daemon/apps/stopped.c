@@ -3,32 +3,37 @@
 #include <string.h>
 
 #include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/app_ledger.h"
 #include "daemon/apps/stopped.h"
 #include "daemon/output/outputs.h"
-#include "daemon/spec/app_spec.h"
 
 static void
-drop(struct stopped_app **p)
+drop(struct apps *apps, struct stopped_app **p)
 {
 	struct stopped_app *s = *p;
 
+	app_ledger_started(apps, s);
 	*p = s->next;
 	config_unref(s->config);
 	free(s);
 }
 
 int
-stopped_put(struct apps *apps, const struct app_spec *spec)
+stopped_put(struct apps *apps, struct config *config,
+    const struct conf_app *conf)
 {
 	struct stopped_app *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return -ENOMEM;
-	s->config = config_ref(spec->config);
-	s->conf = spec->conf;
+	s->config = config_ref(config);
+	s->conf = conf;
+	s->record = LEDGER_NOWHERE;
 	s->next = apps->stopped;
 	apps->stopped = s;
+	app_ledger_stopped(apps, s);
 	return 0;
 }
 
@@ -39,7 +44,7 @@ stopped_drop(struct apps *apps, const struct stopped_app *s)
 
 	while (*p != s)
 		p = &(*p)->next;
-	drop(p);
+	drop(apps, p);
 }
 
 struct stopped_app *
@@ -66,12 +71,13 @@ stopped_reload(struct apps *apps, struct config *config)
 			/* If it has not gone yet, its end does it. */
 			if (!apps_lingers(apps, s->conf->name))
 				outputs_forget(apps->house.outputs, s->conf->name);
-			drop(p);
+			drop(apps, p);
 			continue;
 		}
 		config_unref(s->config);
 		s->config = config_ref(config);
 		s->conf = conf;
+		app_ledger_stopped(apps, s);
 		p = &s->next;
 	}
 }
@@ -80,5 +86,5 @@ void
 stopped_free(struct apps *apps)
 {
 	while (apps->stopped != NULL)
-		drop(&apps->stopped);
+		drop(apps, &apps->stopped);
 }

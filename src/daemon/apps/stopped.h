@@ -6,19 +6,15 @@
 #ifndef DAEMON_APPS_STOPPED_H
 #define DAEMON_APPS_STOPPED_H
 
-struct app_spec;
 struct apps;
 struct conf_app;
 struct config;
+struct stopped_app;
 
-struct stopped_app {
-	struct stopped_app *next;
-	struct config *config;		/* a reference, keeps `conf` alive */
-	const struct conf_app *conf;
-};
-
-/* An app that was stopped while this was in force. -ENOMEM. */
-int stopped_put(struct apps *apps, const struct app_spec *spec);
+/* An app that was stopped while this was in force; a reference is taken.
+   -ENOMEM. */
+int stopped_put(struct apps *apps, struct config *config,
+    const struct conf_app *conf);
 
 /* Is an app of that name stopped? Else NULL. */
 struct stopped_app *stopped_find(const struct apps *apps, const char *name);

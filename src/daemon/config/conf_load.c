@@ -1,32 +1,79 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_check.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
+#include "core/conf/conf_kept.h"
 #include "core/conf/conf_read.h"
 #include "core/conf/conf_source.h"
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
 #include "linux/file/file.h"
+#include "linux/ledger/kept_text.h"
 #include "linux/file/log_file.h"
 #include "linux/file/look.h"
 #include "linux/file/place.h"
 #include "linux/process/contained.h"
 #include "linux/process/cpus.h"
 
+/* What a configuration is checked with; of a text that was in force before, what it was
+   checked with then. */
+struct world {
+	struct creds_cache *cache;
+	struct conf_kept kept;
+};
+
+static int
+copy(const char *text, size_t len, char **ret_text, size_t *ret_len)
+{
+	char *copy = malloc(len + 1);
+
+	if (copy == NULL)
+		return -ENOMEM;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	*ret_text = copy;
+	*ret_len = len;
+	return 0;
+}
+
 static int
 read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
     struct error *err)
 {
-	(void)ctx;
+	struct world *world = ctx;
+	const char *text;
+	size_t len;
 	/* It may lie where the app's user may put what he likes. */
-	return file_read_trusted(path, CONF_ENV_FILE_MAX, ret_text, ret_len,
-	    err);
+	int code = conf_kept_find_file(&world->kept, path, &text, &len) ?
+	    copy(text, len, ret_text, ret_len) :
+	    file_read_trusted(path, CONF_ENV_FILE_MAX, ret_text, ret_len, err);
+
+	if (code == 0)
+		conf_kept_add_file(&world->kept, path, *ret_text, *ret_len);
+	return code;
+}
+
+static int
+find_creds(void *ctx, const char *user, const char *group,
+    struct conf_creds *ret, struct error *err)
+{
+	struct world *world = ctx;
+	int code = conf_kept_find_creds(&world->kept, user, group, ret);
+
+	if (code == 0)
+		code = creds_cache_find(world->cache, user, group, ret, err);
+	if (code >= 0)
+		conf_kept_add_creds(&world->kept, user, group, ret);
+	return code < 0 ? code : 0;
 }
 
 static int
@@ -60,17 +107,17 @@ may_write(void *ctx, const char *path, const struct conf_creds *creds,
 /* `waiting`: for a file system that does not answer, too. */
 static int
 check(const struct conf_origin *origin, const struct conf_source *source,
-    struct creds_cache *cache, bool waiting, struct config **ret_config,
+    struct world *world, bool waiting, struct config **ret_config,
     struct conf_errors *errors)
 {
 	char *cwd = waiting ? place_cwd() : NULL;
 	const struct conf_host host = {
-		.ctx = cache,
+		.ctx = world,
 		.base_dir = origin->base_dir,
 		.environ = environ,
 		.auto_instances = cpus_available(),
 		.read_file = read_env_file,
-		.find_creds = creds_cache_find,
+		.find_creds = find_creds,
 		.may_become = may_become,
 		.cwd = cwd,
 		.testing = origin->testing,
@@ -84,7 +131,7 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 	free(cwd);
 	if (code < 0)
 		return code;
-	if (creds_cache_pending(cache)) {
+	if (creds_cache_pending(world->cache)) {
 		config_unref(config);
 		config = NULL;
 	}
@@ -92,31 +139,76 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 	return 0;
 }
 
+/* Nothing else is to be had than a text, and what it was read with. */
+#define KEPT_MAX	((size_t)256 << 20)
+
+static int
+keep(const struct conf_kept *kept, const char *text, size_t len)
+{
+	struct strbuf all = STRBUF_INIT;
+	int fd;
+
+	strbuf_add(&all, text, len);
+	strbuf_putc(&all, '\0');
+	if (kept->now.len > 0)
+		strbuf_add(&all, kept->now.text, kept->now.len);
+	fd = all.failed || kept->now.failed ? -ENOMEM :
+	    kept_text_new(all.text, all.len);
+	strbuf_free(&all);
+	return fd;
+}
+
+/* For the supervisor that may come after this one. Without it that one goes by what
+   is in the file then. */
+static void
+keep_text(struct config *config, const struct conf_origin *origin,
+    const struct conf_kept *kept, const char *text, size_t len)
+{
+	int fd = origin->kept != 0 ? origin->kept : keep(kept, text, len);
+
+	if (fd < 0)
+		return;
+	config->text = fd;
+	config->close_text = fd_close;
+}
+
 static int
 load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
     struct config **ret_config, struct conf_errors *errors)
 {
 	struct conf_source source = { .sections = NULL };
+	struct world world = { .cache = cache, .kept = CONF_KEPT_INIT };
 	struct error err = ERROR_INIT;
 	char *text;
 	size_t len;
 	int code;
 
 	*ret_config = NULL;
-	if (origin->source != NULL)
-		return check(origin, origin->source, cache, waiting,
+	if (origin->source != NULL) {
+		code = check(origin, origin->source, &world, waiting,
 		    ret_config, errors);
-	code = file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
+		conf_kept_free(&world.kept);
+		return code;
+	}
+	code = origin->kept != 0 ?
+	    kept_text_read(origin->kept, KEPT_MAX, &text, &len) :
+	    file_read(origin->path, CONF_FILE_MAX, &text, &len, &err);
 	if (code < 0) {
-		conf_error_add(errors, 0, NULL, "%s", error_text(&err));
+		conf_error_add(errors, 0, NULL, "%s", err.text != NULL ?
+		    error_text(&err) : strerror(-code));
 		error_clear(&err);
 		return code == -ENOMEM ? code : 0;
 	}
+	if (origin->kept != 0)
+		len = conf_kept_split(&world.kept, text, len);
 	code = conf_read(text, len, &source, errors);
-	free(text);
 	if (code == 0)
-		code = check(origin, &source, cache, waiting, ret_config,
+		code = check(origin, &source, &world, waiting, ret_config,
 		    errors);
+	if (code == 0 && *ret_config != NULL)
+		keep_text(*ret_config, origin, &world.kept, text, len);
+	conf_kept_free(&world.kept);
+	free(text);
 	conf_source_free(&source);
 	return code;
 }
@@ -133,14 +225,16 @@ conf_load_wait(const struct conf_origin *origin, struct config **ret_config,
     struct conf_errors *errors)
 {
 	struct creds_cache cache = CREDS_CACHE_INIT;
-	int code = load(origin, &cache, true, ret_config, errors);
+	/* Of what was in force already people were warned. */
+	const bool first = origin->kept == 0;
+	int code = load(origin, &cache, first, ret_config, errors);
 
 	/* An answer may give rise to another question, but names are few. */
 	while (code == 0 && creds_cache_pending(&cache)) {
 		conf_errors_free(errors);
 		code = creds_lookup_wait(&cache);
 		if (code == 0)
-			code = load(origin, &cache, true, ret_config, errors);
+			code = load(origin, &cache, first, ret_config, errors);
 	}
 	creds_cache_free(&cache);
 	return code;

@@ -15,6 +15,9 @@ struct conf_origin {
 	const char *base_dir;	/* absolute, for relative paths in it */
 	bool testing;		/* nothing will be started */
 	const struct conf_source *source;	/* of the command line */
+	int kept;			/* not 0: the descriptor of a text that was
+					   read before, in the file's place; it is
+					   the configuration's */
 };
 
 /*
@@ -28,7 +31,7 @@ int conf_load(const struct conf_origin *origin, struct creds_cache *cache,
 
 /*
  * The same with the look-ups made and waited for, and with a look at the files
- * that are named: for the start only. Also
+ * that are named, unless it was read before (`kept`): for the start only. Also
  * -errno of a look-up that could not be begun.
  */
 int conf_load_wait(const struct conf_origin *origin,

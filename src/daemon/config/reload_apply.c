@@ -8,6 +8,7 @@
 #include "core/conf/conf_change.h"
 #include "core/conf/conf_diff.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"

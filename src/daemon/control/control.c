@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "daemon/apps/app.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
@@ -15,8 +16,10 @@
 #include "daemon/control/control_order.h"
 #include "daemon/control/control_places.h"
 #include "daemon/control/control_progress.h"
+#include "daemon/control/control_signal.h"
 #include "daemon/control/control_status.h"
 #include "daemon/control/control_talk.h"
+#include "daemon/control/control_watch.h"
 #include "linux/control/control_place.h"
 
 static const struct control_verb verbs[REQUEST_VERBS] = {
@@ -51,6 +54,16 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 	[REQUEST_WAIT] = {
 		.begin = control_order_wait, .check = control_goal_check,
 	},
+	[REQUEST_UPGRADE] = { .begin = control_order_upgrade },
+	[REQUEST_SIGNAL] = { .begin = control_signal_send },
+	[REQUEST_EVENTS] = {
+		.begin = control_watch_begin, .more = control_watch_more,
+		.quiet = true,
+	},
+	[REQUEST_WATCH] = {
+		.more = control_watch_more, .last = control_watch_last,
+		.quiet = true,
+	},
 };
 
 static const struct control_door_events door_events = {
@@ -66,6 +79,8 @@ control_init(struct control *control, const struct control_setup *setup)
 	    &control->clients);
 	control_clients_init(&control->clients, &control->setup, verbs,
 	    &control->door);
+	control_events_init(&control->events);
+	control->clients.events = &control->events;
 }
 
 /* ---- start and end ---- */
@@ -198,6 +213,7 @@ control_close(struct control *control)
 		control_client_free(c);
 	}
 	control_door_close(&control->door);
+	control_events_free(&control->events);
 }
 
 /* ---- the turn, and news ---- */
@@ -207,6 +223,8 @@ control_turn(struct control *control)
 {
 	struct control_client *c, *next;
 
+	if (control_events_news(&control->events))
+		control_watch_came(&control->clients);
 	for (c = TAILQ_FIRST(&control->clients.list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (control_op_is_awaited(&c->op))
@@ -224,6 +242,7 @@ control_worker_stepped(void *ctx, const struct worker *w,
 	struct control *control = ctx;
 
 	control_progress_stepped(&control->clients, w, step);
+	control_events_stepped(&control->events, w, step);
 }
 
 void
@@ -234,6 +253,17 @@ control_worker_died(void *ctx, const struct worker *w,
 
 	control_progress_ended(&control->clients, w, step, words);
 	control_goal_ended(&control->clients, w, step, words);
+	control_events_died(&control->events, w, step, words);
+}
+
+void
+control_app_news(void *ctx, const struct app *app, enum event_kind kind,
+    const char *words)
+{
+	struct control *control = ctx;
+
+	control_events_app(&control->events, app, kind, words);
+	apps_touch(control->setup.apps);
 }
 
 void
@@ -242,6 +272,12 @@ control_reload_refused(void *ctx, const char *words, bool final)
 	struct control *control = ctx;
 
 	control_goal_refused(&control->clients, words, final);
+	if (!final) {
+		control_events_error(&control->events, words);
+		return;
+	}
+	control_events_refused(&control->events, NULL, words);
+	apps_touch(control->setup.apps);
 }
 
 void
@@ -250,6 +286,8 @@ control_reload_refused_app(void *ctx, const char *app, const char *words)
 	struct control *control = ctx;
 
 	control_goal_refused_app(&control->clients, app, words);
+	control_events_refused(&control->events, app, words);
+	apps_touch(control->setup.apps);
 }
 
 void
@@ -264,6 +302,22 @@ control_reload_applied(void *ctx, const struct reload_result *result)
 	struct control *control = ctx;
 
 	control_goal_applied(&control->clients, result);
+	control_events_applied(&control->events, result);
+	apps_touch(control->setup.apps);
+}
+
+void
+control_upgrade_failed(struct control *control, const char *words)
+{
+	struct control_client *c;
+
+	TAILQ_FOREACH(c, &control->clients.list, entry)
+		if (c->op.busy && c->op.request.verb == REQUEST_UPGRADE) {
+			control_client_fail(c, "failed", "upgrade: %s", words);
+			control_talk_flush(c);
+			/* It may be gone. */
+			return;
+		}
 }
 
 void

@@ -13,8 +13,11 @@
  *   control_progress  what happens meanwhile
  *   control_goal      what a request waits for
  *   control_order     reload, restart, scale, stop, start, wait: the beginning
+ *   control_signal    signal
  *   control_status    status
  *   control_logs      logs and follow
+ *   control_events    what has happened
+ *   control_watch     events and watch
  *   control           all of it: the verbs, start and end, what others tell
  *
  * A client may be slow, stall, vanish or send garbage: what it has not read yet
@@ -28,6 +31,7 @@
 
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_door.h"
+#include "daemon/control/control_events.h"
 #include "daemon/control/control_setup.h"
 
 struct error;
@@ -40,6 +44,7 @@ struct control {
 	struct control_setup setup;
 	struct control_door door;
 	struct control_clients clients;
+	struct control_events events;
 };
 
 /* What it is given stays the caller's, who keeps it until control_close(). */
@@ -62,12 +67,17 @@ void control_close(struct control *control);
 /* At the end of a turn: what is carried out may be done. */
 void control_turn(struct control *control);
 
+/* The program that was to take over does not. */
+void control_upgrade_failed(struct control *control, const char *words);
+
 /* News, for those whose request it concerns: struct apps_watch, struct
    reload_watch, and struct outputs' `told`. */
 void control_worker_stepped(void *control, const struct worker *worker,
     const struct worker_step *step);
 void control_worker_died(void *control, const struct worker *worker,
     const struct worker_step *step, const char *words);
+void control_app_news(void *control, const struct app *app,
+    enum event_kind kind, const char *words);
 void control_reload_refused(void *control, const char *words, bool final);
 void control_reload_refused_app(void *control, const char *app,
     const char *words);

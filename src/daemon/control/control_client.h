@@ -27,10 +27,13 @@ struct control_setup;
    come on top: a line, an app with its listeners. */
 #define CONTROL_OUT_MAX		(64 * 1024)
 
+struct control_events;
+
 struct control_clients {
 	const struct control_setup *setup;
 	const struct control_verb *verbs;	/* by enum request_verb */
 	struct control_door *door;	/* resumed when one goes */
+	const struct control_events *events;	/* control.c sets it */
 	TAILQ_HEAD(, control_client) list;
 	unsigned n;
 };

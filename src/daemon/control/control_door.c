@@ -57,7 +57,7 @@ open_socket(struct control_door *door, const char *path, const char *also,
 static void
 close_socket(struct control_socket *s)
 {
-	control_socket_remove(s);
+	control_socket_leave(s);
 	socket_close(&s->fd);
 	control_socket_close(s);
 }

@@ -366,6 +366,8 @@ tell_all_up(struct control_client *c)
 	size_t n = 0;
 
 	strbuf_puts(&sb, "ready");
+	if (control_op_names_app(&c->op))
+		s = NULL;
 	for (; s != NULL; s = s->next, n++)
 		if (n < STOPPED_NAMED)
 			strbuf_printf(&sb, "%s%s", n == 0 ? " (" : ", ",
@@ -378,21 +380,63 @@ tell_all_up(struct control_client *c)
 	strbuf_free(&sb);
 }
 
+/* All of it, or as many as are asked for: then it may be in the midst of a
+   rollout, and have some that will never be. */
+static bool
+has_enough(const struct app *app, unsigned min)
+{
+	unsigned n = 0;
+
+	if (min == 0)
+		return is_up(app, 0);
+	for (unsigned i = 0; i < app->crew.wanted; i++)
+		n += seat_is_up(app, i);
+	return n >= min || n == app->crew.wanted;
+}
+
+/* Nobody comes any more who could make it enough. */
+static bool
+fails_to_be_enough(struct control_client *c, const struct app *app,
+    unsigned min)
+{
+	unsigned may_come = 0;
+
+	for (unsigned i = 0; i < app->crew.wanted; i++)
+		may_come += i >= app->n_seats ||
+		    app->seats[i].present == NULL || seat_is_up(app, i) ||
+		    !worker_state_final(app->seats[i].present->fsm.state);
+	if (min > 0 && may_come >= min)
+		return false;
+	return fails_by_end(c, app) || fails_for_good(c, app, 0);
+}
+
 static void
 check_all_up(struct control_client *c)
 {
 	const struct app *first = c->setup->apps->first;
+	const char *name = c->op.request.app;
+	unsigned min = c->op.request.min;
+	bool enough = true;
 
-	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
+	if (fails_by_stop(c) ||
+	    (min == 0 && c->setup->reloads->under_way != NULL))
 		return;
-	for (const struct app *a = first; a != NULL; a = a->next_app)
-		if (!a->crew.stopping &&
-		    (fails_by_end(c, a) || fails_for_good(c, a, 0)))
+	if (control_op_names_app(&c->op) &&
+	    apps_find(c->setup->apps, name) == NULL) {
+		control_client_fail(c, "failed", "%s was stopped meanwhile",
+		    name);
+		return;
+	}
+	for (const struct app *a = first; a != NULL; a = a->next_app) {
+		if (a->crew.stopping || !control_op_concerns(&c->op,
+		    a->crew.name) || has_enough(a, min))
+			continue;
+		if (fails_to_be_enough(c, a, min))
 			return;
-	for (const struct app *a = first; a != NULL; a = a->next_app)
-		if (!a->crew.stopping && !is_up(a, 0))
-			return;
-	tell_all_up(c);
+		enough = false;
+	}
+	if (enough)
+		tell_all_up(c);
 }
 
 static void

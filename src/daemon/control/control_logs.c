@@ -323,6 +323,8 @@ put_line(struct control_client *c, const struct log_reader *r,
 	answer_put(sb, "stream",
 	    line->source.stream == 1 ? "stdout" : "stderr");
 	answer_put_number(sb, "time_ms", (uint64_t)line->source.time_ms);
+	if (line->source.goes_on)
+		answer_put(sb, "cont", "1");
 	answer_put_bytes(sb, "text", line->text, line->len);
 	answer_end(sb);
 }

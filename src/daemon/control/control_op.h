@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/control/request.h"
+#include "core/output/ring.h"
 #include "daemon/config/reload_apply.h"
 
 struct control_client;
@@ -46,7 +47,8 @@ struct control_goal {
 		/* The app has the instances that are wanted and no others;
 		   those from `floor` on are up. */
 		CONTROL_GOAL_UP,
-		/* All instances of all apps are. */
+		/* All instances of all apps are, or of that one, or so many
+		   as the request asks for. */
 		CONTROL_GOAL_ALL_UP,
 		/* Nothing of it is left. */
 		CONTROL_GOAL_STOPPED,
@@ -81,7 +83,11 @@ struct control_op {
 	struct control_goal goal;
 	struct control_cursor cursor;
 	struct log_readers *readers;	/* control_logs */
-	bool waits;		/* … there is no portion until lines come */
+	struct ring_cursor events;	/* control_watch */
+	uint64_t until;		/* … events: that line is not told any more */
+	bool known;		/* … what was asked for is */
+	bool waits;		/* there is no portion until lines, or events,
+				   come */
 };
 
 void control_op_begin(struct control_op *op, const struct control_verb *verb,

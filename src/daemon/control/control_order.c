@@ -11,6 +11,7 @@
 #include "daemon/control/control_progress.h"
 #include "daemon/control/control_setup.h"
 #include "daemon/control/control_unknown.h"
+#include "linux/keeper/keeper_share.h"
 
 static bool
 comes_too_late(struct control_client *c)
@@ -246,6 +247,23 @@ control_order_start(struct control_client *c)
 void
 control_order_wait(struct control_client *c)
 {
+	if (control_op_names_app(&c->op) && find_running(c) == NULL)
+		return;
 	set_goal(c, CONTROL_GOAL_ALL_UP);
 	control_progress_apps(c);
+}
+
+/* The keeper has the last word then; that it does not come to that is said here, by
+   control_upgrade_failed(). */
+void
+control_order_upgrade(struct control_client *c)
+{
+	int code;
+
+	if (comes_too_late_to_reload(c))
+		return;
+	code = keeper_upgrade(c->fd);
+	if (code < 0)
+		control_client_fail(c, "failed", "upgrade: %s",
+		    keeper_upgrade_words(code));
 }

@@ -12,6 +12,7 @@ void control_order_scale(struct control_client *client);
 void control_order_stop(struct control_client *client);
 void control_order_start(struct control_client *client);
 void control_order_wait(struct control_client *client);
+void control_order_upgrade(struct control_client *client);
 
 /* … the last words for one who asked for a stop. */
 void control_order_stopped(struct control_client *client);

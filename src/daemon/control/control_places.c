@@ -9,6 +9,7 @@
 #include "daemon/control/control_places.h"
 #include "daemon/control/control_setup.h"
 #include "daemon/control/control_talk.h"
+#include "linux/keeper/keeper_share.h"
 
 /* Clients that are taken in one turn. */
 #define ACCEPTS_MAX	16
@@ -25,6 +26,8 @@ greet(struct control_client *c)
 	answer_begin(&c->out, ANSWER_GREETING, NULL);
 	answer_put_number(&c->out, "pid", (uint64_t)c->setup->program->pid);
 	answer_put(&c->out, "version", CLUSTERD_VERSION);
+	/* Who is answered by another one than it had asked is to see it. */
+	answer_put_number(&c->out, "supervisor", keeper_supervisor());
 	answer_end(&c->out);
 }
 

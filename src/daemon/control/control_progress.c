@@ -2,6 +2,7 @@
 
 #include "core/control/answer.h"
 #include "core/worker/worker_fsm.h"
+#include "core/worker/worker_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
 #include "daemon/control/control_client.h"

@@ -1,6 +1,7 @@
 #include "base/str.h"
 #include "core/control/answer.h"
 #include "core/worker/worker_fsm.h"
+#include "core/worker/worker_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/control/control_record.h"
 #include "daemon/spec/app_spec.h"

@@ -24,6 +24,7 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/process/usage.h"
 
 /* ---- the program ---- */
@@ -58,6 +59,9 @@ put_program(struct strbuf *sb, const struct control_setup *setup)
 	answer_put_number(sb, "cpu_ns", usage.cpu_ns);
 	answer_put_number(sb, "memory_bytes", usage.memory_bytes);
 	answer_put_number(sb, "reloads_refused", reloads->refused);
+	answer_put_number(sb, "supervisor_restarts", keeper_restarts());
+	if (keeper_restarts() > 0)
+		answer_put(sb, "supervisor_death", keeper_last_death());
 	answer_end(sb);
 }
 

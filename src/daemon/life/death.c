@@ -8,6 +8,7 @@
 #include "daemon/life/death_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
+#include "daemon/life/life_ledger_priv.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
@@ -43,14 +44,22 @@ kind_of_death(const struct worker *w)
 	    &kinds[w->status.signalled][w->status.code & 0xff];
 }
 
+/* A program that ends well, and at once, and again: most likely it does not do
+   what it is run for. Once is no news. */
+static bool
+ends_in_vain(const struct worker *w, const struct worker_step *step)
+{
+	return step->why == WORKER_WHY_AGAIN && w->fsm.history.streak > 1;
+}
+
 /* The one line that a death gets. */
 static void
 log_obituary(const struct worker *w, const char *cause, int64_t lived_ms,
     const struct worker_step *step, bool failure, const char *hint)
 {
 	struct strbuf line = STRBUF_INIT;
-	enum log_level level = failure && step->why != WORKER_WHY_ASKED ?
-	    LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	enum log_level level = (failure && step->why != WORKER_WHY_ASKED) ||
+	    ends_in_vain(w, step) ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
 	if (step->to == WORKER_PARKED || step->to == WORKER_FAILED)
 		level = LOG_LEVEL_ERROR;
@@ -178,6 +187,7 @@ retire_dead(struct worker *w)
 	step_tell(w, &step);
 	readiness_end(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
+	life_ledger_note(w);
 }
 
 static bool
@@ -196,9 +206,13 @@ death_of_leader(struct worker *w)
 	struct strbuf hint = STRBUF_INIT;
 
 	hint_put(&hint, w, orphans, w->leader->timed_out);
-	stop_group(w);
+	if (!w->fostered)
+		stop_group(w);
 	process_reap(w->pid);
 	workers_remove(w->crew->all, w);
+	/* Reaped already: its number is its group's, if there is one left. */
+	if (w->fostered && orphans_look_in_group(orphans, w->pid))
+		stop_group(w);
 	w->lingering = true;
 	retire_dead(w);
 

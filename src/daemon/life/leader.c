@@ -15,6 +15,7 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
+#include "daemon/life/life_ledger_priv.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/listener.h"
@@ -28,6 +29,8 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/file/stdio_fds.h"
+#include "linux/keeper/keeper_share.h"
+#include "linux/process/process.h"
 
 static void
 timer_due(void *ctx)
@@ -88,6 +91,7 @@ leader_forget(struct worker *w)
 	struct leader *l = w->leader;
 
 	close_report(l);
+	spawn_room_free(&l->room);
 	leave_streams(l);
 	notify_close(w);
 	adopt_end(w);
@@ -97,7 +101,8 @@ leader_forget(struct worker *w)
 	if (worker_has_leader(w))
 		workers_remove(w->crew->all, w);
 	w->pid = w->holder.about.pid = 0;
-	w->lingering = false;
+	w->lingering = w->fostered = false;
+	w->identity = 0;
 	w->ready_ms = -1;
 	l->exec_failed = false;
 	l->timed_out = NULL;
@@ -146,6 +151,7 @@ leader_read_report(struct worker *w)
 			break;
 		case SPAWN_REPORT_EXECUTED:
 			close_report(l);
+			spawn_room_free(&l->room);
 			w->crew->executed = l->executed = true;
 			worker_post(w, WORKER_EV_EXECUTED);
 			break;
@@ -280,6 +286,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.umask = conf->umask,
 		.nofile = life->nofile,
 		.creds = &conf->creds,
+		.survives = life->ledger != NULL,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
 	int code;
@@ -297,13 +304,16 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		code = open_stream(w, OUT_STREAM_STDERR, env->err_path,
 		    &plan.err_fd, &ends[1], err);
 	if (code == 0)
-		code = spawn(&plan, &w->pid, &l->report);
+		code = spawn(&plan, &l->room, &w->pid, &l->report);
 	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	if (code < 0)
 		return code;
 	w->holder.about.pid = w->pid;
+	/* It keeps that when it is executed; and has it when it has died. */
+	if (life->ledger != NULL)
+		w->identity = process_identity(w->pid);
 	workers_add(w->crew->all, w);
 	code = loop_add(w->crew->all->loop, l->report, EPOLLIN, false,
 	    report_ready, l, &l->report_handle);
@@ -339,24 +349,11 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 	return seated;
 }
 
+/* What its process is executed with. */
 static int
-spawn_process(struct worker *w, struct error *err)
+build_env(struct worker *w, struct worker_env *ret_env)
 {
-	struct life *life = w->leader->life;
-	int fds[CONF_LISTENS_MAX];
-	struct worker_env env;
-	char *id = NULL;
-	int code;
-
-	w->serial = ++life->serial;
-	code = notify_open(w);
-	if (code < 0)
-		return code;
-	if (asprintf(&id, "%016llx.%llu",
-		(unsigned long long)w->crew->all->run_id,
-		(unsigned long long)w->serial) < 0)
-		return -ENOMEM;
-	code = collect_lanes(w, fds, err);
+	char id[48];
 	const struct worker_env_args args = {
 		.app = app_spec_conf(w->spec, w->instance),
 		.inherited = environ,
@@ -368,13 +365,35 @@ spawn_process(struct worker *w, struct error *err)
 		.notify_socket = notify_name(w),
 		.worker_id = id,
 	};
+
+	snprintf(id, sizeof(id), "%016llx.%llu",
+	    (unsigned long long)w->crew->all->run_id,
+	    (unsigned long long)w->serial);
+	return worker_env_build(&args, ret_env);
+}
+
+static int
+spawn_process(struct worker *w, struct error *err)
+{
+	struct life *life = w->leader->life;
+	int fds[CONF_LISTENS_MAX];
+	struct worker_env env;
+	int code;
+
+	w->serial = ++life->serial;
+	if (w->spec->conf->orphans == CONF_ORPHANS_KEEP)
+		keeper_spare_orphans();
+	code = notify_open(w);
+	if (code < 0)
+		return code;
+	life_ledger_program(life);
+	code = collect_lanes(w, fds, err);
 	if (code == 0)
-		code = worker_env_build(&args, &env);
+		code = build_env(w, &env);
 	if (code == 0) {
 		code = execute(w, &env, fds, err);
 		worker_env_free(&env);
 	}
-	free(id);
 	return code;
 }
 
@@ -397,4 +416,48 @@ leader_start(struct worker *w)
 	}
 	error_clear(&err);
 	return code == 0;
+}
+
+/* ---- one that another supervisor has started ---- */
+
+static int
+take_stream(struct worker *w, enum out_stream stream, char *path, int fd,
+    struct error *err)
+{
+	struct output *to = NULL;
+	int code = fd < 0 ? 0 : find_output(w, stream, path, &to, err);
+
+	if (fd >= 0 && to != NULL)
+		code = outputs_take_pipe(w->leader->life->with.outputs, to,
+		    w->spec->conf, w->instance, stream,
+		    &w->leader->pipes[stream], fd);
+	else
+		fd_close(&fd);
+	output_unref(to);
+	return code;
+}
+
+void
+leader_take_over(struct worker *w, const int *out)
+{
+	struct error err = ERROR_INIT;
+	struct worker_env env;
+
+	w->leader->executed = w->crew->executed = true;
+	if (w->pid != 0) {
+		w->fostered = true;
+		w->holder.about.pid = w->pid;
+		workers_add(w->crew->all, w);
+	}
+	if (out[0] < 0 && out[1] < 0)
+		return;
+	if (build_env(w, &env) < 0)
+		return;
+	for (int i = 0; i < OUT_STREAMS; i++)
+		if (take_stream(w, (enum out_stream)i, i == OUT_STREAM_STDOUT ?
+		    env.out_path : env.err_path, out[i], &err) < 0)
+			worker_log(LOG_LEVEL_WARNING, w, "what it writes is "
+			    "lost: %s", error_text(&err));
+	worker_env_free(&env);
+	error_clear(&err);
 }

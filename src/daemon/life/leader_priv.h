@@ -27,11 +27,12 @@ struct leader {
 	bool late;		/* in the list of those whose delay is over … */
 	TAILQ_ENTRY(leader) late_link;	/* … and who had no time yet */
 
-	/* From fork to exec, by leader.c: */
+	/* From birth to exec, by leader.c: */
 	int report;			/* the exec's pipe; -1: no more */
 	loop_handle report_handle;
 	bool exec_failed;
 	struct spawn_failure failure;	/* … in this way */
+	struct spawn_room room;		/* until it is executed or ended */
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 };
 
@@ -55,6 +56,10 @@ void leader_read_last(struct worker *worker);
 
 /* Forget the process and everything that belongs to it alone. */
 void leader_forget(struct worker *worker);
+
+/* It has a process, of another supervisor's; its ends of the pipes by stream, -1:
+   none, are the worker's now. */
+void leader_take_over(struct worker *worker, const int *out);
 
 /* If none of its processes was ever executed, its lanes are for others. Clients
    may wait in them: see to those before (steer_abandon()). */

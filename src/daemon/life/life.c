@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,10 +10,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/life/death_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"
+#include "daemon/life/life_ledger_priv.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -21,6 +25,7 @@
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
 
 int
 life_init(struct life *life, struct error *err)
@@ -56,7 +61,8 @@ life_raise_nofile(struct life *life)
 {
 	struct rlimit most;
 
-	if (getrlimit(RLIMIT_NOFILE, &life->nofile) < 0)
+	if (!keeper_nofile(&life->nofile) &&
+	    getrlimit(RLIMIT_NOFILE, &life->nofile) < 0)
 		life->nofile = (struct rlimit){ 1024, 4096 };
 	most = life->nofile;
 	most.rlim_cur = most.rlim_max;
@@ -141,8 +147,10 @@ worker_new(struct life *life, struct crew *crew, struct app_spec *spec,
 		return NULL;
 	}
 	w->spec = app_spec_ref(spec);
-	w->number = workers_number(crew->all);
+	w->number = w->holder.number = workers_number(crew->all);
+	w->record = LEDGER_NOWHERE;
 	enlist(w);
+	life_ledger_note(w);
 	return w;
 }
 
@@ -155,6 +163,7 @@ worker_free(struct worker *w)
 		return;
 	with = w->leader->life->with;
 	delist(w);
+	life_ledger_drop(w);
 	leader_forget(w);
 	leave_rooms(w);
 	listeners_leave(with.listeners, &w->holder);
@@ -266,6 +275,16 @@ worker_kill(struct worker *w)
 	take(w, WORKER_EV_KILL);
 }
 
+static void
+record(struct workers *workers)
+{
+	workers->unrecorded = false;
+	for (struct crew *c = workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			if (w->unrecorded)
+				life_ledger_note(w);
+}
+
 /* Those that are left come in the next turn: the first one's timer sees to it. */
 static void
 restart_some(struct life *life)
@@ -304,6 +323,8 @@ life_turn(struct life *life)
 	restart_some(life);
 	/* What could not be started has news at once. */
 	take_all(life);
+	if (life->with.workers->unrecorded)
+		record(life->with.workers);
 }
 
 /* ---- deaths ---- */
@@ -312,6 +333,7 @@ void
 worker_died(struct worker *w, struct exit_status status)
 {
 	w->status = status;
+	life_ledger_dead(w);
 	leader_read_last(w);
 	take_posted(w);
 	death_of_leader(w);
@@ -325,6 +347,6 @@ life_group_shrank(struct life *life, int group)
 	for (struct crew *c = life->with.workers->crews; c != NULL;
 	    c = c->next)
 		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			if (w->lingering && w->pid == group)
+			if (w->lingering && (group == 0 || w->pid == group))
 				death_of_group(w);
 }

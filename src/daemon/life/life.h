@@ -2,9 +2,11 @@
  * What becomes of a worker: core/worker/worker_fsm decides, this room carries it out.
  * Its modules, from the bottom up:
  *
+ *   life_ledger  what stands of it in the ledger
  *   leader  the worker's process: started, heard of, forgotten
  *   step    one step of the machine: its effects, and who is told
  *   death   a process has died: its one line, and what follows
+ *   life_again  those of another supervisor are taken over
  *   life    this door: workers are made and freed, told what to do, and take
  *           at the end of a turn what was posted for them
  */
@@ -61,7 +63,7 @@ void worker_kill(struct worker *worker);
 /* The leader is dead, as `status` says, and not yet reaped. Reaps it. */
 void worker_died(struct worker *worker, struct exit_status status);
 
-/* A member of this process group was reaped, which may be all that was left of
+/* A member of this process group (0: of one that is not known) was reaped, which may be all that was left of
    a worker whose leader has died. */
 void life_group_shrank(struct life *life, int group);
 

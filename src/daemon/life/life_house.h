@@ -19,6 +19,8 @@ struct orphans;
 struct outputs;
 struct readiness;
 struct steering;
+struct ledger;
+struct life_left;
 struct workers;
 
 struct life {
@@ -37,6 +39,9 @@ struct life {
 		const char *cwd;	/* for workers without a directory of
 					   their own; NULL: ours */
 	} with;
+	struct ledger *ledger;		/* workers outlive us, and stand in it;
+					   NULL: they do not */
+	struct life_left *left;		/* life_again's; NULL: nobody */
 	int null_fd;			/* /dev/null, to read and write */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	uint64_t serial;		/* of the last worker process */

@@ -4,6 +4,7 @@
 #include "daemon/life/life.h"
 #include "daemon/life/reaper.h"
 #include "daemon/watch/orphans.h"
+#include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
 
@@ -142,6 +143,22 @@ reaper_child_died(struct reaper *r, pid_t pid)
 		loop_timer_set(r->loop, &r->again, r->not_before);
 	else if (!r->scanning)
 		look(r);
+	tell_orphans(r);
+}
+
+void
+reaper_fostered_died(struct reaper *r, pid_t pid, struct exit_status status)
+{
+	struct worker *w = workers_find(r->workers, pid);
+
+	r->n_buried++;
+	if (w != NULL && w->fostered) {
+		worker_died(w, status);
+		return;
+	}
+	orphans_reaped(r->life->with.orphans, pid);
+	life_group_shrank(r->life, 0);
+	r->orphan = true;
 	tell_orphans(r);
 }
 

@@ -15,6 +15,7 @@
 #include "linux/loop/loop.h"
 #include "linux/process/child_scan.h"
 
+struct exit_status;
 struct life;
 struct workers;
 
@@ -39,6 +40,10 @@ struct reaper {
 int reaper_init(struct reaper *reaper, struct loop *loop, struct life *life,
     struct workers *workers, void (*orphan_died)(void *ctx), void *ctx);
 void reaper_fini(struct reaper *reaper);
+
+/* The keeper has reaped it, which has had it of a supervisor before. */
+void reaper_fostered_died(struct reaper *reaper, pid_t pid,
+    struct exit_status status);
 
 /* SIGCHLD came, which named this child. */
 void reaper_child_died(struct reaper *reaper, pid_t pid);

@@ -9,10 +9,12 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/obituary.h"
+#include "core/worker/worker_words.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/adopt_tryout.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
+#include "daemon/life/life_ledger_priv.h"
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
@@ -127,10 +129,21 @@ step_tell_end(struct worker *w, const struct worker_step *step,
 
 /* ---- to do ---- */
 
+/* Whoever is no child of ours may have died, and another one have its number, before
+   the keeper's word of it has come here. Who cannot be looked at is told. */
+static bool
+is_gone(const struct worker *w)
+{
+	uint64_t identity = w->fostered && !w->lingering ?
+	    process_identity(w->pid) : 0;
+
+	return identity != 0 && identity != w->identity;
+}
+
 static void
 signal_group(struct worker *w, int signo)
 {
-	if (w->pid == 0)
+	if (w->pid == 0 || is_gone(w))
 		return;
 	/* A lingering group has no leader that would keep its number: only
 	   signal it if a child of ours is in it. */
@@ -149,7 +162,7 @@ signal_as_asked(struct worker *w, int signo)
 {
 	if (w->lingering || w->spec->conf->stop_to == CONF_STOP_TO_GROUP)
 		signal_group(w, signo);
-	else if (w->pid != 0)
+	else if (w->pid != 0 && !is_gone(w))
 		process_kill(w->pid, signo);
 }
 
@@ -202,12 +215,11 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	else
 		readiness_watch(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
-	if (!step->spawn)
-		return;
-	if (leader_start(w))
+	if (step->spawn && leader_start(w))
 		worker_log(LOG_LEVEL_DEBUG, w, "started");
-	else
+	else if (step->spawn)
 		worker_post(w, WORKER_EV_FORK_FAILED);
+	life_ledger_note(w);
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "core/output/line_split.h"
+#include "core/output/out_form.h"
 #include "core/output/out_tag.h"
 #include "daemon/output/out_kept.h"
 #include "daemon/output/out_losses.h"
@@ -50,6 +51,15 @@ out_kept_add(struct out_kept *kept, const char *bytes, size_t len)
 	return true;
 }
 
+static void
+note_app(struct out_kept *kept, const char *app, bool first)
+{
+	if (first)
+		strcpy(kept->app, app);
+	else if (strcmp(kept->app, app) != 0)
+		*kept->app = '\0';
+}
+
 bool
 out_kept_add_of(struct out_kept *kept, const char *app, const char *bytes,
     size_t len)
@@ -58,17 +68,15 @@ out_kept_add_of(struct out_kept *kept, const char *app, const char *bytes,
 
 	if (!out_kept_add(kept, bytes, len))
 		return false;
-	if (first)
-		strcpy(kept->app, app);
-	else if (strcmp(kept->app, app) != 0)
-		*kept->app = '\0';
+	note_app(kept, app, first);
 	return true;
 }
 
 size_t
-out_kept_add_tagged(struct out_kept *kept, const char *tag, size_t tag_len,
-    const char *lines, size_t len)
+out_kept_add_lines(struct out_kept *kept, const char *app,
+    const struct out_form *form, const char *lines, size_t len)
 {
+	bool first = kept->n == 0;
 	const char *at = lines, *end = lines + len;
 	size_t room;
 	char *start = end_of(kept, &room), *to = start;
@@ -77,17 +85,18 @@ out_kept_add_tagged(struct out_kept *kept, const char *tag, size_t tag_len,
 		return 0;
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		size_t n = (size_t)(newline + 1 - at);
+		size_t n = out_form_put(form, at, (size_t)(newline - at),
+		    form->goes_on && newline + 1 == end, to, room);
 
-		if (tag_len + n > room)
+		if (n == 0)
 			break;
-		memcpy(to, tag, tag_len);
-		memcpy(to + tag_len, at, n);
-		to += tag_len + n;
-		room -= tag_len + n;
-		at += n;
+		to += n;
+		room -= n;
+		at = newline + 1;
 	}
 	kept->n += (size_t)(to - start);
+	if (to != start)
+		note_app(kept, app, first);
 	return (size_t)(at - lines);
 }
 
@@ -165,18 +174,34 @@ out_kept_lose(struct out_kept *kept, const struct out_place *place,
 
 /* ---- writing ---- */
 
+/* As much of it as belongs into one file, unless a line is in the midst. */
+static size_t
+piece_of(const struct out_kept *kept, struct out_place *place)
+{
+	if (kept->tagged || place->conf == NULL || place->mid_line)
+		return kept->n;
+	return out_place_piece(place, kept->bytes + kept->head, kept->n);
+}
+
 size_t
 out_kept_write(struct out_kept *kept, struct out_place *place, int *ret_code)
 {
-	const char *bytes = kept->bytes + kept->head;
-	bool old = place->mid_line;
-	size_t n = out_place_write(place, bytes, kept->n, ret_code);
+	size_t written = 0;
 
-	if (n > 0 && place->mid_line && kept->tagged)
-		note_cut(place, bytes, n, kept->n, old);
-	kept->head += n;
-	kept->n -= n;
+	*ret_code = 0;
+	while (kept->n > 0 && *ret_code == 0) {
+		const char *bytes = kept->bytes + kept->head;
+		bool old = place->mid_line;
+		size_t n = out_place_write(place, bytes, piece_of(kept, place),
+		    ret_code);
+
+		if (n > 0 && place->mid_line && kept->tagged)
+			note_cut(place, bytes, n, kept->n, old);
+		kept->head += n;
+		kept->n -= n;
+		written += n;
+	}
 	if (kept->n == 0)
 		out_kept_forget(kept);
-	return n;
+	return written;
 }

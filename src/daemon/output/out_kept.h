@@ -15,6 +15,7 @@
 /* From here on down there is room again. */
 #define OUT_KEPT_LOW	(OUT_KEPT_MAX / 4)
 
+struct out_form;
 struct out_losses;
 struct out_place;
 
@@ -41,10 +42,10 @@ bool out_kept_add(struct out_kept *kept, const char *bytes, size_t len);
 bool out_kept_add_of(struct out_kept *kept, const char *app, const char *bytes,
     size_t len);
 
-/* Tagged: as many of the whole lines, each behind the tag, as have room; 0 also
-   for want of memory. Returns how much of `lines` that is. */
-size_t out_kept_add_tagged(struct out_kept *kept, const char *tag,
-    size_t tag_len, const char *lines, size_t len);
+/* As many of the app's whole lines, each in that form, as have room; 0 also for
+   want of memory. Returns how much of `lines` that is. */
+size_t out_kept_add_lines(struct out_kept *kept, const char *app,
+    const struct out_form *form, const char *lines, size_t len);
 
 /* Write what the place takes, see out_place_write(). */
 size_t out_kept_write(struct out_kept *kept, struct out_place *place,

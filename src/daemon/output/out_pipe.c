@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "core/conf/conf.h"
 #include "core/output/line_split.h"
-#include "core/output/out_tag.h"
+#include "core/output/out_form.h"
 #include "core/output/ring.h"
 #include "daemon/output/out_pipe.h"
 #include "daemon/output/out_tails.h"
@@ -41,20 +41,38 @@ struct out_pipe {
 	struct line_split split;
 	struct ring_source source;
 	char app_name[CONF_NAME_MAX + 1];
-	char tag[OUT_TAG_MAX];
-	size_t tag_len;			/* 0: none */
+	bool timed;			/* log_time */
+	struct out_form form;
 };
 
 /* ---- reading ---- */
 
 static void
-lines_come(void *ctx, const char *lines, size_t len)
+lines_come(void *ctx, const char *lines, size_t len, bool goes_on)
 {
 	struct out_pipe *p = ctx;
 
+	p->source.goes_on = p->form.goes_on = goes_on;
 	out_tail_add(p->tail, &p->source, lines, len);
 	p->in->news = true;
-	output_put(p->to, p->app_name, p->tag, p->tag_len, lines, len);
+	output_put(p->to, p->app_name, &p->form, lines, len);
+}
+
+static void
+make_form(struct out_pipe *p)
+{
+	out_form_make(&p->form, output_kind(p->to), p->timed, p->app_name,
+	    p->source.instance, p->source.stream, output_has_colour(p->to));
+	out_form_set_time(&p->form, p->source.time_ms);
+}
+
+/* A reload may have brought another log_format. */
+static size_t
+room_for(struct out_pipe *p)
+{
+	if (p->form.kind != output_kind(p->to))
+		make_form(p);
+	return output_room(p->to, &p->form);
 }
 
 static void
@@ -88,7 +106,7 @@ static bool
 pipe_read(struct out_pipe *p)
 {
 	char *data = p->in->scratch + LINE_SPLIT_MAX;
-	size_t room = output_room(p->to, p->tag_len);
+	size_t room = room_for(p);
 	struct timespec ts = { 0 };
 	ssize_t n;
 
@@ -102,6 +120,7 @@ pipe_read(struct out_pipe *p)
 		return false;
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	p->source.time_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	out_form_set_time(&p->form, p->source.time_ms);
 	if (n > 0) {
 		p->in->read += (size_t)n;
 		line_split_feed(&p->split, data, (size_t)n, lines_come, p);
@@ -181,7 +200,8 @@ pipe_new(struct out_intake *in, struct output *to, const struct conf_app *conf,
 	p->source.instance = (uint16_t)instance;
 	p->source.stream = stream == OUT_STREAM_STDOUT ? 1 : 2;
 	strncpy(p->app_name, conf->name, sizeof(p->app_name) - 1);
-	p->tag_len = output_tag(to, p->tag, p->app_name, instance);
+	p->timed = conf->log_time == CONF_LOG_TIME_ISO;
+	make_form(p);
 	TAILQ_INSERT_TAIL(&in->pipes, p, link);
 	return p;
 }
@@ -217,6 +237,35 @@ out_pipe_open(struct out_intake *in, struct output *to,
 	*holder = p;
 	*ret_end = fd_take(&ends[1]);
 	return 0;
+}
+
+int
+out_pipe_take(struct out_intake *in, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int fd)
+{
+	struct out_pipe *p = pipe_new(in, to, conf, instance, stream);
+	int code;
+
+	if (p == NULL) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	p->fd = fd;
+	code = loop_add(in->loop, fd, EPOLLIN, false, ready, p, &p->handle);
+	if (code < 0) {
+		pipe_free(p);
+		return code;
+	}
+	p->holder = holder;
+	*holder = p;
+	return 0;
+}
+
+int
+out_pipe_fd(const struct out_pipe *p)
+{
+	return p != NULL ? p->fd : -1;
 }
 
 void
@@ -270,7 +319,7 @@ out_intake_drain(struct out_intake *in)
 		next = TAILQ_NEXT(p, link);
 		for (unsigned i = 0; i < DRAIN_ALL_READS && more && !full;
 		     i++) {
-			full = output_room(p->to, p->tag_len) == 0;
+			full = room_for(p) == 0;
 			more = !full && pipe_read(p);
 		}
 		left |= full;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+
 struct conf_app;
 struct loop;
 struct out_pipe;
@@ -63,6 +64,14 @@ void out_intake_close(struct out_intake *in);
 int out_pipe_open(struct out_intake *in, struct output *to,
     const struct conf_app *conf, unsigned instance, enum out_stream stream,
     struct out_pipe **holder, int *ret_end);
+
+/* The same of a pipe that is there: its end to read from is taken over. */
+int out_pipe_take(struct out_intake *in, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int fd);
+
+/* The end that is read; -1 for NULL. */
+int out_pipe_fd(const struct out_pipe *pipe);
 
 /* The worker's process is gone, or was never started: *holder is NULL then, and
    what is still to come is read all the same. NULL is fine. */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+
 struct out_waiter {
 	TAILQ_ENTRY(out_waiter) link;
 	bool held;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/output/line_split.h"
+#include "core/output/out_form.h"
 #include "daemon/output/output.h"
 #include "daemon/output/output_priv.h"
 
@@ -54,18 +55,20 @@ output_takes_nothing(const struct output *o)
 }
 
 size_t
-output_room(struct output *o, size_t tag_len)
+output_room(struct output *o, const struct out_form *form)
 {
-	size_t tag = tag_len + 1;
+	size_t line = out_form_line_cost(form) + 1;
+	size_t byte = out_form_byte_cost(form);
 	/* A line whose beginning is held, and the splits of long ones. */
-	size_t fixed = ASIDE_ROOM + LINE_SPLIT_MAX + 8 * tag;
+	size_t fixed = ASIDE_ROOM + LINE_SPLIT_MAX * byte +
+	    8 * (line + OUT_FORM_CUT_MAX);
 	size_t room, n;
 
 	if (output_takes_nothing(o))
 		return OUTPUT_READ_MAX;
 	room = out_kept_room(&o->kept);
 	/* Each byte may be a line. */
-	n = room > fixed ? (room - fixed) / tag : 0;
+	n = room > fixed ? (room - fixed) / (line > byte ? line : byte) : 0;
 	if (n < READ_MIN)
 		return 0;
 	return n < OUTPUT_READ_MAX ? n : OUTPUT_READ_MAX;
@@ -107,8 +110,8 @@ output_broke(struct output *o, int code)
 	o->state = OUTPUT_BROKEN;
 	out_losses_blame(&o->losses, -code);
 	if (news)
-		log_own_often(LOG_LEVEL_ERROR, "%s cannot be written: %s; output is lost until it "
-		    "can", o->place.name, strerror(-code));
+		log_own_often(LOG_LEVEL_ERROR, "%s cannot be written: %s; "
+		    "output is lost until it can", o->place.name, strerror(-code));
 	resume_held(o);
 }
 

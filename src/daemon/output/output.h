@@ -21,10 +21,12 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+
 struct conf_app;
 struct config;
 struct error;
 struct loop;
+struct out_form;
 struct out_waiter;
 struct output;
 
@@ -69,9 +71,9 @@ struct output *output_ref(struct output *output);
    fine. */
 void output_unref(struct output *output);
 
-/* How many bytes may be read for it now from a pipe with a tag of that length;
-   0: none, see output_hold(). */
-size_t output_room(struct output *output, size_t tag_len);
+/* How many bytes may be read for it now of lines in that form; 0: none, see
+   output_hold(). */
+size_t output_room(struct output *output, const struct out_form *form);
 
 /* Let it go on when there is room again. */
 void output_hold(struct output *output, struct out_waiter *waiter);

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/log.h"
 #include "core/output/line_split.h"
 #include "daemon/output/output_priv.h"
 #include "daemon/output/output_put.h"
@@ -7,11 +8,11 @@
 /* ---- workers' lines ---- */
 
 static void
-put_tagged(struct output *o, const char *app, const char *tag, size_t tag_len,
+put_formed(struct output *o, const char *app, const struct out_form *form,
     const char *lines, size_t len)
 {
 	bool first = o->kept.n == 0;
-	size_t n = out_kept_add_tagged(&o->kept, tag, tag_len, lines, len);
+	size_t n = out_kept_add_lines(&o->kept, app, form, lines, len);
 
 	if (first && n > 0)
 		output_keeps(o);
@@ -87,13 +88,13 @@ is_shut(struct output *o)
 }
 
 void
-output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
+output_put(struct output *o, const char *app, const struct out_form *form,
     const char *lines, size_t len)
 {
 	if (is_shut(o)) {
 		out_losses_add(&o->losses, app, line_split_count(lines, len));
-	} else if (o->kept.tagged) {
-		put_tagged(o, app, tag, tag_len, lines, len);
+	} else if (o->kept.tagged || form->head_len > 0) {
+		put_formed(o, app, form, lines, len);
 	} else if (o->kept.n > 0) {
 		keep_untagged(o, app, lines, len);
 		output_flush_new(o);
@@ -102,13 +103,19 @@ output_put(struct output *o, const char *app, const char *tag, size_t tag_len,
 	}
 }
 
-size_t
-output_tag(const struct output *o, char tag[OUT_TAG_MAX], const char *app,
-    unsigned instance)
+enum out_kind
+output_kind(const struct output *o)
 {
 	if (!o->kept.tagged)
-		return 0;
-	return out_tag_make(tag, app, instance, o->colour);
+		return OUT_KIND_PLAIN;
+	return log_get_format() == LOG_FORMAT_JSON ? OUT_KIND_JSON :
+	    OUT_KIND_TAG;
+}
+
+bool
+output_has_colour(const struct output *o)
+{
+	return o->colour;
 }
 
 /* ---- clusterd's own lines ---- */

@@ -5,19 +5,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/output/out_tag.h"
+#include "core/output/out_form.h"
 
 struct output;
 
-/* What goes before each line of an app's instance there. Returns its length, 0
-   where lines are written as they are. */
-size_t output_tag(const struct output *output, char tag[OUT_TAG_MAX],
-    const char *app, unsigned instance);
+/* What lines are there at the moment, and whether tags are in colour. */
+enum out_kind output_kind(const struct output *output);
+bool output_has_colour(const struct output *output);
 
-/* Whole lines of an app. There is room for what output_room() has let be read;
-   of more, the rest may be lost. */
-void output_put(struct output *output, const char *app, const char *tag,
-    size_t tag_len, const char *lines, size_t len);
+/* Whole lines of an app, to be written in that form. There is room for what
+   output_room() has let be read; of more, the rest may be lost. */
+void output_put(struct output *output, const char *app,
+    const struct out_form *form, const char *lines, size_t len);
 
 /* One line of clusterd's own log that goes to the same place (base/log): false
    if it is lost. */

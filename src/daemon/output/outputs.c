@@ -129,6 +129,14 @@ outputs_open_pipe(struct outputs *outs, struct output *to,
 	    ret_end);
 }
 
+int
+outputs_take_pipe(struct outputs *outs, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int fd)
+{
+	return out_pipe_take(&outs->in, to, conf, instance, stream, holder, fd);
+}
+
 const struct out_tails *
 outputs_tails(const struct outputs *outs)
 {

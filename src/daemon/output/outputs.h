@@ -65,6 +65,11 @@ int outputs_open_pipe(struct outputs *outs, struct output *to,
     const struct conf_app *conf, unsigned instance, enum out_stream stream,
     struct out_pipe **holder, int *ret_end);
 
+/* One that is there, see out_pipe_take(). */
+int outputs_take_pipe(struct outputs *outs, struct output *to,
+    const struct conf_app *conf, unsigned instance, enum out_stream stream,
+    struct out_pipe **holder, int fd);
+
 /* The last lines of each app. */
 const struct out_tails *outputs_tails(const struct outputs *outs);
 
@@ -78,7 +83,8 @@ void outputs_reopen(struct outputs *outs);
 void outputs_turn(struct outputs *outs);
 
 /* The end of the program: what is left in the pipes is read and written, as
-   long as somebody takes it, and a few seconds at most. Also when outputs_init() was not called. */
+   long as somebody takes it, and a few seconds at most. Also when outputs_init()
+   was not called. */
 void outputs_finish(struct outputs *outs);
 
 #endif

@@ -33,6 +33,14 @@ balancing_fini(struct balancing *b)
 	b->hub = NULL;
 }
 
+void
+balancing_take_over(struct balancing *b, struct conn_count *count,
+    struct steering_hub *hub)
+{
+	b->count = count;
+	b->hub = hub;
+}
+
 int
 balancing_hub(struct balancing *b, struct steering_hub **ret_hub,
     struct error *err)

@@ -50,6 +50,10 @@ char *balancing_describe(const struct config *config);
 /* Would `auto` be least-connections? *ret_why, if not: in words, borrowed. */
 bool balancing_can_count(struct balancing *balancing, const char **ret_why);
 
+/* What counts and spreads connections goes on to, for us. Before the first probe. */
+void balancing_take_over(struct balancing *balancing,
+    struct conn_count *count, struct steering_hub *hub);
+
 /* What all listeners share, made with the first call. -errno with words. */
 int balancing_hub(struct balancing *balancing, struct steering_hub **ret_hub,
     struct error *err);

@@ -2,9 +2,11 @@
 #include "base/mono.h"
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_flows.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/socket/lane_queue.h"
 
 struct lane *
@@ -71,6 +73,7 @@ begin_turn(struct lane *lane)
 {
 	lane->claimed = 0;
 	lane->turn++;
+	lanes_unseal(lane);
 	lanes_flows_turned(lane);
 }
 
@@ -79,6 +82,7 @@ hand_over(struct lane *lane, const struct lane_holder *holder)
 {
 	lane->holder = holder;
 	begin_turn(lane);
+	listener_ledger_lane(lane);
 }
 
 int
@@ -97,6 +101,7 @@ lanes_take(struct listener *l, const struct lane_holder *holder,
 	if (lane->deserted)
 		listener_tell(l);
 	lane->deserted = false;
+	lanes_unseal(lane);
 	*ret_lane = lane;
 	return 0;
 }
@@ -107,6 +112,7 @@ lanes_claim(struct lane *lane, uint64_t process)
 	if (lane->claimed == process)
 		return;
 	lane->claimed = process;
+	listener_ledger_lane(lane);
 	listener_tell(lane->listener);
 }
 
@@ -145,6 +151,7 @@ begin_to_share(struct listener *l, const struct lane_holder *holder,
 	lane->holder = NULL;
 	begin_turn(lane);
 	l->lanes.common = lane;
+	listener_ledger_lane(lane);
 	return 0;
 }
 
@@ -207,6 +214,7 @@ lanes_unshare(struct listener *l)
 	if (lane == NULL)
 		return;
 	l->lanes.common = NULL;
+	listener_ledger_lane(lane);
 	if (!lane_is_free(lane))
 		return;
 	if (l->door_closed)
@@ -226,6 +234,7 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 		return;
 	lane->holder = NULL;
 	begin_turn(lane);
+	listener_ledger_lane(lane);
 	lane->deserted = false;
 	lanes_live_want(lane, false);
 	if (!lane_is_free(lane))
@@ -334,4 +343,30 @@ lanes_exchange(struct listener *l, const struct lane_holder *holder,
 	listener_tell(l);
 	*ret_lane = lane;
 	return 0;
+}
+
+void
+lanes_rejoin(struct listener *l, const struct lane_holder *holder)
+{
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+
+		if (lane->held_by == 0 || lane->held_by != holder->number)
+			continue;
+		lane->held_by = 0;
+		lane->holder = holder;
+	}
+}
+
+void
+lanes_rejoined(struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		if (l->lanes.v[i]->held_by == 0)
+			continue;
+		l->lanes.v[i]->held_by = 0;
+		begin_turn(l->lanes.v[i]);
+		listener_ledger_lane(l->lanes.v[i]);
+	}
+	listener_tell(l);
 }

@@ -65,6 +65,11 @@ void lanes_unshare(struct listener *listener);
 int lanes_exchange(struct listener *listener, const struct lane_holder *holder,
     struct lane **ret_lane, struct error *err);
 
+/* Of lanes that were taken over: those of the holder's number are its own again;
+   and those who have not come by now will not. */
+void lanes_rejoin(struct listener *listener, const struct lane_holder *holder);
+void lanes_rejoined(struct listener *listener);
+
 /* What waits in it goes to the live lanes, if it can; or is reset. Both log how
    many. For lanes_watch. */
 void lanes_move(struct lane *lane);

@@ -32,6 +32,8 @@ close_by_filter(const struct listener *l)
 {
 	int all = 0;
 
+	for (size_t i = 0; i < l->lanes.n; i++)
+		lanes_unseal(l->lanes.v[i]);
 	for (size_t i = 0; i < l->lanes.n; i++) {
 		int fd = l->lanes.v[i]->fd;
 		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?

@@ -7,6 +7,7 @@
 #include "daemon/sockets/lanes_attach.h"
 #include "daemon/sockets/lanes_extended.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/bpf/steering_ebpf.h"
 
 /* Of more lanes than these not each change looks at all of them. */
@@ -42,6 +43,7 @@ lanes_extended_open(struct listener *l, enum balance b, struct error *err)
 		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
 		    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
 	code = balancing_hub(&l->all->balancing, &hub, err);
+	listener_ledger_count(l->all);
 	if (code == 0)
 		code = steering_ebpf_new(lanes_attach_mode(b),
 		    lanes_attach_room(ls), hub, &ls->ebpf, err);

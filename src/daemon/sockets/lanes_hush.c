@@ -1,5 +1,7 @@
+#include "base/mono.h"
 #include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
 
@@ -37,4 +39,53 @@ lanes_hush_again(const struct lane *lane)
 		(void)lanes_hush(lane, true);
 	if (l->refuses && lane->fd >= 0)
 		(void)socket_refuse_new(lane->fd);
+}
+
+/* The ledger has it as long as it may be: the next supervisor is to know. */
+static void
+note(struct lane *lane, bool sealed)
+{
+	bool was = lane->sealed;
+
+	lane->sealed = sealed;
+	if (was != sealed)
+		listener_ledger_lane(lane);
+}
+
+int
+lanes_seal(struct lane *lane)
+{
+	int code;
+
+	note(lane, true);
+	code = socket_ignore_segments(lane->fd, true);
+	if (code < 0)
+		code = socket_ignore_all(lane->fd, true);
+	if (code < 0)
+		note(lane, false);
+	else
+		lane->sealed_until = mono_add_ms(mono_now(), LANE_SEALED_MS);
+	return code;
+}
+
+void
+lanes_seal_again(struct lane *lane)
+{
+	lane->sealed_until = mono_add_ms(mono_now(), LANE_SEALED_MS);
+	/* The seal may lie beside it. */
+	(void)socket_ignore_syns(lane->fd, false);
+}
+
+void
+lanes_unseal(struct lane *lane)
+{
+	if (!lane->sealed)
+		return;
+	if (lane->fd >= 0 && socket_ignore_segments(lane->fd, false) < 0)
+		(void)socket_ignore_all(lane->fd, false);
+	note(lane, false);
+	if (lane->fd < 0)
+		return;
+	/* It may have been hushed by the same. */
+	lanes_hush_again(lane);
 }

@@ -1,6 +1,6 @@
 /*
  * What a lane does not hear, because its listener is on trial or its door is
- * closed. Of daemon/sockets.
+ * closed, or its holder is about to be stopped. Of daemon/sockets.
  */
 #ifndef DAEMON_SOCKETS_LANES_HUSH_H
 #define DAEMON_SOCKETS_LANES_HUSH_H
@@ -16,5 +16,20 @@ int lanes_hush(const struct lane *lane, bool on);
 /* A filter of the lane's may have been taken away, or be another one, or it has
    another socket: it hears nobody all the same, if its listener does not. */
 void lanes_hush_again(const struct lane *lane);
+
+/*
+ * Nothing ends in a lane that is sealed: who was in a handshake there has to say
+ * again what would have ended it, which clients do by themselves, and may find
+ * somebody else by then. For a lane that gets no new connections, and no longer
+ * than LANE_SEALED_MS: lanes_watch(). -errno: it cannot be had.
+ */
+#define LANE_SEALED_MS	1000
+
+int lanes_seal(struct lane *lane);
+
+/* A supervisor that is gone had sealed it: its time begins again. */
+void lanes_seal_again(struct lane *lane);
+
+void lanes_unseal(struct lane *lane);
 
 #endif

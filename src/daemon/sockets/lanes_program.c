@@ -11,6 +11,7 @@
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
@@ -286,8 +287,54 @@ lanes_program_joined(struct lane *lane)
 	/* Somebody has to get what comes before anything is known. */
 	if (ls->order.n == 1)
 		lane->live = true;
+	listener_ledger_lane(lane);
 	if (!ls->attached || changed || ls->flows != NULL)
 		lanes_program_again(l);
+}
+
+static bool
+any_live(const struct lanes *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i]->live && ls->v[i]->listening)
+			return true;
+	return false;
+}
+
+void
+lanes_program_found_again(struct lane *lane)
+{
+	struct lanes *ls = &lane->listener->lanes;
+
+	lane->listening = true;
+	if (lane->joined == 0)
+		lane->joined = ls->joins + 1;
+	if (lane->joined > ls->joins)
+		ls->joins = lane->joined;
+	lanes_order_joined(lane);
+	if (ls->order.n == 1 && !any_live(ls))
+		lane->live = true;
+	listener_ledger_lane(lane);
+}
+
+/* The program that is attached, if one is, may be another supervisor's, and what it
+   goes by is about to go. */
+void
+lanes_program_take_over(struct listener *l, bool sure)
+{
+	struct lanes *ls = &l->lanes;
+	int code;
+
+	if (!sure)
+		lanes_order_doubt_all(l);
+	if (ls->order.n == 0 || l->bound.kind == ADDRESS_UNIX ||
+	    l->inherited)
+		return;
+	code = attach_classic(l, ls->order.n);
+	ls->attached = code == 0;
+	/* In no group there is none. */
+	if (code < 0 && (code != -EINVAL || ls->order.n > 1))
+		lanes_attach_failed(l, strerror(-code));
 }
 
 void
@@ -299,6 +346,7 @@ lanes_program_left(struct lane *lane, bool for_good)
 	if (for_good)
 		lane->live = false;
 	lanes_order_left(lane);
+	listener_ledger_lane(lane);
 	/* With the last one the group has gone, and the program with it. */
 	if (ls->order.n == 0)
 		ls->attached = false;
@@ -347,7 +395,10 @@ lanes_program_expect(struct listener *l, size_t n)
 void
 lanes_program_set_live(struct lane *lane, bool live)
 {
+	if (lane->live == live)
+		return;
 	lane->live = live;
+	listener_ledger_lane(lane);
 }
 
 bool
@@ -404,8 +455,10 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 	for (size_t i = 0; i < ls->n; i++) {
 		if (!ls->v[i]->listening)
 			continue;
-		ls->v[i]->counted_late = true;
 		(void)lanes_extended_set_lane(ls->v[i]);
+		/* It may have been by a supervisor before, from the beginning. */
+		ls->v[i]->counted_late = !steering_ebpf_lane_counted(ls->ebpf,
+		    ls->v[i]->slot);
 	}
 	code = attach(l, err);
 	if (code < 0) {

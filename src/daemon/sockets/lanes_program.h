@@ -47,6 +47,14 @@ void lanes_program_found(const struct lane *lane);
 void lanes_program_joining(struct lane *lane);
 void lanes_program_joined(struct lane *lane);
 
+/*
+ * It was in the group before we were, since its `joined`; in the order of those.
+ * Room is reserved. And when all are there: is their order in the group `sure` to be
+ * that one? A program is attached that needs nothing of another supervisor's.
+ */
+void lanes_program_found_again(struct lane *lane);
+void lanes_program_take_over(struct listener *listener, bool sure);
+
 /* It is about to leave the group, and to enter it again at once. */
 void lanes_program_leaving(const struct lane *lane);
 

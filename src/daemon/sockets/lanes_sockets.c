@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -7,45 +6,25 @@
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/lanes_hush.h"
+#include "daemon/sockets/lanes_list.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
 #include "linux/socket/socket_filter.h"
 
 static int start_lane(struct lane *lane, bool beside);
 
-/* ---- the list ---- */
-
-static struct lane *
-lane_new(struct listener *l)
-{
-	struct lanes *ls = &l->lanes;
-	struct lane **v = reallocarray(ls->v, ls->n + 1, sizeof(struct lane *));
-	struct lane *lane;
-
-	if (v == NULL)
-		return NULL;
-	ls->v = v;
-	lane = calloc(1, sizeof(*lane));
-	if (lane == NULL)
-		return NULL;
-	lane->listener = l;
-	lane->slot = (unsigned)ls->n;
-	lane->fd = lane->old = -1;
-	ls->v[ls->n++] = lane;
-	return lane;
-}
-
 int
 lanes_sockets_init(struct listener *l)
 {
 	int code = lanes_program_reserve(l);
 
-	return code == 0 && lane_new(l) == NULL ? -ENOMEM : code;
+	return code == 0 && lanes_list_add(l) == NULL ? -ENOMEM : code;
 }
 
 static void
@@ -53,6 +32,7 @@ close_lane(struct lane *lane)
 {
 	lanes_news_unwatch(lane);
 	lanes_program_left(lane, true);
+	listener_ledger_forget(lane);
 	socket_close(&lane->fd);
 }
 
@@ -66,15 +46,9 @@ lanes_sockets_close(struct listener *l)
 void
 lanes_sockets_free(struct listener *l)
 {
-	struct lanes *ls = &l->lanes;
-
 	lanes_sockets_close(l);
 	lanes_program_free(l);
-	for (size_t i = 0; i < ls->n; i++)
-		free(ls->v[i]);
-	free(ls->v);
-	ls->v = NULL;
-	ls->n = 0;
+	lanes_list_free(l);
 }
 
 /* ---- opening ---- */
@@ -156,10 +130,14 @@ open_another(struct lane *lane, struct error *err)
 		socket_let_beside(l->lanes.v[0]->fd, true);
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, true);
 	balancing_note_cgroup(&l->all->balancing);
+	listener_ledger_count(l->all);
 	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
 	    err);
-	if (code == 0)
+	if (code == 0) {
 		socket_let_beside(lane->fd, true);
+		lane->ino = socket_inode(lane->fd);
+		listener_ledger_lane(lane);
+	}
 	if (code == 0 && lane->deaf) {
 		code = socket_ignore_all(lane->fd, true);
 		if (code < 0)
@@ -176,11 +154,11 @@ open_another(struct lane *lane, struct error *err)
 	}
 	(void)lanes_sockets_make_room(l->all, l->app, &l->bound, l, false);
 	if (code < 0) {
+		listener_ledger_forget(lane);
 		socket_close(&lane->fd);
 		return code;
 	}
 	address_free(&bound);
-	lane->ino = socket_inode(lane->fd);
 	if (l->bound.kind == ADDRESS_UDP)
 		lane_joined(lane);
 	return 0;
@@ -189,8 +167,7 @@ open_another(struct lane *lane, struct error *err)
 static int
 add(struct listener *l, bool deaf, struct lane **ret_lane, struct error *err)
 {
-	struct lanes *ls = &l->lanes;
-	struct lane *lane = lane_new(l);
+	struct lane *lane = lanes_list_add(l);
 	int code;
 
 	if (lane == NULL)
@@ -201,8 +178,7 @@ add(struct listener *l, bool deaf, struct lane **ret_lane, struct error *err)
 		code = open_another(lane, err);
 	if (code < 0) {
 		/* Still the last one: its slot is free again. */
-		ls->n--;
-		free(lane);
+		lanes_list_remove_last(l);
 		return code;
 	}
 	*ret_lane = lane;
@@ -226,6 +202,7 @@ void
 lanes_sockets_undeafen(struct lane *lane)
 {
 	lane->deaf = false;
+	listener_ledger_lane(lane);
 	if (lane->fd >= 0)
 		(void)socket_ignore_all(lane->fd, false);
 }
@@ -366,21 +343,30 @@ lanes_sockets_enter(struct listener *l, bool listens)
 
 	l->listening = listens;
 	first->ino = socket_inode(first->fd);
+	listener_ledger_lane(first);
 	/* Room for it is there since lanes_sockets_init(). */
 	if (listens || l->bound.kind == ADDRESS_UDP)
 		lane_joined(first);
 }
 
-void
+int
 lanes_sockets_renew_first(struct listener *l, int fd)
 {
 	struct lane *first = l->lanes.v[0];
+	uint32_t old = listener_ledger_part(first);
+	int old_fd = fd_take(&first->fd);
+	int code;
 
 	lanes_news_unwatch(first);
-	socket_close(&first->fd);
 	first->fd = fd;
 	first->ino = socket_inode(fd);
-	lanes_news_watch(first);
+	listener_ledger_lane(first);
+	code = socket_start_listening(fd, l->backlog);
+	listener_ledger_drop(l, old);
+	socket_close(&old_fd);
+	if (code == 0)
+		lanes_news_watch(first);
+	return code;
 }
 
 static void
@@ -462,6 +448,7 @@ take_back(struct lane *lane, int old, bool watched)
 	const struct listener *l = lane->listener;
 
 	lane->fd = old;
+	lane->ino = socket_inode(old);
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_let_over(old, false);
 	else if (l->lanes.n == 1)
@@ -483,6 +470,7 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
 	bool datagrams = l->bound.kind == ADDRESS_UDP;
+	uint32_t record = listener_ledger_part(lane);
 	int old = fd_take(&lane->fd);
 	bool watched = lane->hangup != 0;
 	int code;
@@ -500,8 +488,10 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 	lane->old = -1;
 	if (code < 0) {
 		take_back(lane, old, watched);
+		listener_ledger_rejoin(lane, record);
 		return code;
 	}
+	listener_ledger_drop(l, record);
 	if (!datagrams)
 		socket_refuse(old);
 	socket_close(&old);

@@ -81,8 +81,9 @@ int lanes_sockets_revive(struct lane *lane);
    then it has another place in the kernel's order. TCP. */
 void lanes_sockets_check(struct lane *lane);
 
-/* Unix: this socket takes the place of the first one, which is closed. */
-void lanes_sockets_renew_first(struct listener *listener, int fd);
+/* Unix: this socket, which is bound, begins to listen, and takes the place of the
+   first one, which is closed. -errno: it does not listen. */
+int lanes_sockets_renew_first(struct listener *listener, int fd);
 
 /*
  * Let a socket be bound, or begin to listen, although its address overlaps with

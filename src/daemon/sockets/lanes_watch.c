@@ -1,5 +1,6 @@
 #include "core/sockets/lane_watch.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_watch.h"
@@ -40,6 +41,24 @@ count_queue(const struct lane *lane)
 	return lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ? 0 : waiting;
 }
 
+/* Has somebody come to it though nobody is sent there? Of the order of lanes
+   something is not known then. While there was somebody before, epoll does not
+   tell of the next one. */
+static void
+see_strays(struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	uint32_t waiting = lane->waits && !is_wanted(lane) ?
+	    count_queue(lane) : 0;
+
+	if (waiting > lane->waiting) {
+		lanes_program_strayed(l);
+		listener_tell(l);
+	}
+	if (waiting != lane->waiting)
+		lane->waiting = waiting;
+}
+
 static bool
 is_same(const struct lane_watch *a, const struct lane_watch *b)
 {
@@ -48,8 +67,22 @@ is_same(const struct lane_watch *a, const struct lane_watch *b)
 	    a->queue == b->queue && a->grew.ns == b->grew.ns;
 }
 
-struct mono
-lanes_watch(struct lane *lane, const struct lane_facts *given,
+/* Whoever was to have it no more is gone, or takes long: what comes waits then
+   until it is. Returns when to come again. */
+static struct mono
+see_to_seal(struct lane *lane, enum lane_holding holding, struct mono now)
+{
+	if (!lane->sealed)
+		return MONO_NEVER;
+	if ((holding == LANE_SERVED || holding == LANE_ENDING) &&
+	    !lane->live && mono_before(now, lane->sealed_until))
+		return lane->sealed_until;
+	lanes_unseal(lane);
+	return MONO_NEVER;
+}
+
+static struct mono
+see_to_waiting(struct lane *lane, const struct lane_facts *given,
     struct mono now)
 {
 	const struct lanes *ls = &lane->listener->lanes;
@@ -80,7 +113,18 @@ lanes_watch(struct lane *lane, const struct lane_facts *given,
 	if (d.deed != LANE_WAIT && lane->waits)
 		lane->waits = false;
 	lanes_news_await_clients(lane, d.deed == LANE_LISTEN);
+	see_strays(lane);
 	return d.until;
+}
+
+struct mono
+lanes_watch(struct lane *lane, const struct lane_facts *facts,
+    struct mono now)
+{
+	struct mono seal = see_to_seal(lane, facts->holding, now);
+	struct mono waiting = see_to_waiting(lane, facts, now);
+
+	return mono_before(seal, waiting) ? seal : waiting;
 }
 
 void

@@ -11,9 +11,10 @@ struct lane;
 struct lane_facts;
 
 /*
- * Do what is to be done about the lane now. Of the facts, `can_move` and `waits`
- * are known here. Returns when to come again at the latest; before that, the
- * news (listeners_tell()) or another fact may be a reason.
+ * Do what is to be done about the lane now; one that is sealed is unsealed in
+ * time. Of the facts, `can_move` and `waits` are known here. Returns when to come
+ * again at the latest; before that, the news (listeners_tell()) or another fact
+ * may be a reason.
  */
 struct mono lanes_watch(struct lane *lane, const struct lane_facts *facts,
     struct mono now);

@@ -37,7 +37,8 @@ listener_deaf_lane(const struct listener *l)
 bool
 lane_is_free(const struct lane *lane)
 {
-	return lane->holder == NULL && lane->fd >= 0 && !lane->deaf &&
+	return lane->holder == NULL && lane->held_by == 0 && lane->fd >= 0 &&
+	    !lane->deaf &&
 	    lane != lane->listener->lanes.common;
 }
 

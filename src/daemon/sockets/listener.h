@@ -13,6 +13,8 @@
  *   balancing      which balances can be had on this machine
  *   listener       the structs, and questions that they answer alone
  *   lanes_figures  what waits in a lane and what it has served
+ *   listener_ledger  what stands of them in the ledger
+ *   lanes_list     the lanes of a listener, by slot
  *   lanes_order    the order in which the kernel has them, and whether it is
  *                  known
  *   lanes_attach   what a program for them is made of, and where it goes
@@ -31,9 +33,13 @@
  *   listener_file  the paths of Unix listeners
  *   listener_holder  who has an address that cannot be had
  *   listener_open  one listener, opened and closed
+ *   lanes_again    … or found as another supervisor has left it
+ *   listener_again
  *   listeners      all of them, shared by those who need them
  *
- * Each field has one writer, which is named below. Everybody may read.
+ * Each field has one writer, which is named below; but of what is taken over from
+ * another supervisor it is lanes_again and listener_again at first. Everybody may
+ * read.
  */
 #ifndef DAEMON_SOCKETS_LISTENER_H
 #define DAEMON_SOCKETS_LISTENER_H
@@ -65,11 +71,14 @@ struct steering_flows;
 /* Who a lane is given to; it is the same one as long as its address is. */
 struct lane_holder {
 	struct log_about about;
+	uint64_t number;	/* another one's is another, and not 0 */
 	const void *crowd;	/* with whom it would share one: all who have
 				   the same here */
 };
 
 struct lane {
+	/* listener_ledger: */
+	uint32_t record;	/* its place in the ledger, or LEDGER_NOWHERE */
 	/* lanes_sockets: */
 	struct listener *listener;
 	unsigned slot;
@@ -92,6 +101,8 @@ struct lane {
 	uint64_t claimed;	/* which of its holder's processes has asked
 				   for it last, lanes_claim(); 0: none */
 	bool deserted;		/* its holder runs, and has closed it */
+	uint64_t held_by;	/* that number's, who is about to be taken over
+				   too: listeners_rejoin(); 0: nobody's */
 	/* lanes_program: */
 	bool listening;		/* and so in the group; UDP: bound */
 	bool live;		/* gets new connections */
@@ -112,10 +123,14 @@ struct lane {
 	/* lanes_extended: */
 	bool uncounted;		/* the kernel does not count its connections,
 				   or not all of them */
+	/* lanes_hush: */
+	bool sealed;		/* no handshake ends in it, … */
+	struct mono sealed_until;	/* … until then at the latest */
 	/* lanes_watch: */
 	struct lane_watch watch;
 	unsigned watched_turn;	/* which `turn` that is about */
 	bool waits;		/* somebody does, as was heard */
+	uint32_t waiting;	/* so many did, when that was last looked at */
 };
 
 struct lanes {
@@ -173,6 +188,9 @@ struct listener_attention {
 };
 
 struct listener {
+	/* listener_ledger: */
+	uint64_t serial;	/* the how manieth that was opened */
+	uint32_t record;	/* as a lane's */
 	/* listener_open: */
 	struct listeners *all;
 	struct listener *next;
@@ -233,11 +251,16 @@ struct listeners {
 					   from them */
 	struct balancing balancing;
 	bool running;		/* nothing may take long any more */
+	struct ledger *ledger;	/* in which they stand; NULL: in none */
+	size_t lost;		/* listener_again: of the supervisor before */
 	/* listeners_on_news(), or NULL: */
 	void (*tell)(void *ctx, struct listener *listener);
 	void *tell_ctx;
 	enum listener_fate (*died)(void *ctx, struct listener *listener);
 	void *died_ctx;		/* listeners_on_death(), or NULL */
+	/* listener_ledger: */
+	uint64_t serials;
+	bool told_full;
 	/* listener_file: */
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "core/names/address.h"
 #include "daemon/sockets/listener_holder.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/process/process.h"
 #include "linux/socket/socket_holders.h"
 
@@ -24,7 +25,7 @@ is_clusterd(pid_t pid)
 	if (!process_name(pid, name, sizeof(name)))
 		return -1;
 	return strcmp(name, "clusterd") == 0 ||
-	    (process_name(getpid(), own, sizeof(own)) &&
+	    (process_name(keeper_pid(), own, sizeof(own)) &&
 		strcmp(name, own) == 0);
 }
 
@@ -80,7 +81,7 @@ put_pids(struct strbuf *sb, const struct socket_holders *h, bool quick)
 	if (others > 0)
 		strbuf_printf(sb, " and %zu other process%s", others,
 		    others == 1 ? "" : "es");
-	if (clusterd == getpid())
+	if (clusterd == keeper_pid())
 		strbuf_puts(sb, ", of this clusterd");
 	else if (clusterd > 0 && clusterd != first)
 		strbuf_printf(sb, ", of the clusterd with pid %d",

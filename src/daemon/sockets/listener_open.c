@@ -6,11 +6,12 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_instance.h"
-#include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_holder.h"
+#include "daemon/sockets/listener_ledger.h"
+#include "daemon/sockets/listener_new.h"
 #include "daemon/sockets/listener_open.h"
 #include "linux/socket/socket_limits.h"
 #include "linux/socket/unix_socket.h"
@@ -30,18 +31,6 @@ options_of(const struct conf_app *app)
 	};
 }
 
-static void
-listener_free(struct listener *l)
-{
-	if (l == NULL)
-		return;
-	lanes_sockets_free(l);
-	free(l->app);
-	address_free(&l->address);
-	address_free(&l->bound);
-	free(l);
-}
-
 static long
 instance_of(const struct conf_app *app, size_t position)
 {
@@ -49,23 +38,16 @@ instance_of(const struct conf_app *app, size_t position)
 	    (long)app->view_instance : -1;
 }
 
+/* For the place of the configuration. */
 static struct listener *
-listener_new(const struct conf_app *app, size_t position)
+new_for(const struct conf_app *app, size_t position)
 {
-	struct listener *l = calloc(1, sizeof(*l));
+	struct listener *l = listener_new(app->name, &app->listens[position]);
 
 	if (l == NULL)
 		return NULL;
 	l->position = position;
 	l->instance = instance_of(app, position);
-	l->app = strdup(app->name);
-	lanes_heal_init(l);
-	listener_file_init(l);
-	if (lanes_sockets_init(l) < 0 || l->app == NULL ||
-	    address_copy(&app->listens[position], &l->address) < 0) {
-		listener_free(l);
-		return NULL;
-	}
 	l->backlog = app->backlog;
 	l->options = options_of(app);
 	return l;
@@ -78,7 +60,7 @@ listener_awaits_server(const struct listener *l, const struct conf_app *app)
 	    l->address.kind != ADDRESS_UDP;
 }
 
-/* Bound; a Unix listener listens, too, unless it is only held. */
+/* Bound. */
 static int
 open_socket(struct listeners *ls, struct listener *l,
     const struct address *address, const struct socket_options *options,
@@ -91,6 +73,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	o.bind_only = true;
 	o.group = true;
 	balancing_note_cgroup(&ls->balancing);
+	listener_ledger_count(ls);
 	/* First alone: a stranger on the port is found out. */
 	code = socket_listen(address, &o, &fd, &l->bound, &l->file, err);
 	if (code == -EADDRINUSE &&
@@ -145,7 +128,9 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 	if (code < 0 && code != -ENOENT)
 		return code;
 	if (fd < 0) {
-		options.hold = listener_awaits_server(l, app);
+		/* A Unix listener begins when it stands in the ledger. */
+		options.hold = listener_awaits_server(l, app) ||
+		    l->address.kind == ADDRESS_UNIX;
 		return open_socket(ls, l, &l->address, &options, err);
 	}
 	l->inherited = true;
@@ -270,6 +255,7 @@ enter(struct listeners *ls, struct listener *l, const struct conf_app *app,
 		log_app(LOG_LEVEL_WARNING, app->name,
 		    "its socket is passed by the supervisor above, and so it "
 		    "is shared: balance does not apply");
+	listener_ledger_note(l);
 	lanes_sockets_enter(l, listens);
 	listener_file_watch(l);
 	return put_in_force(l, app, accepts, err);
@@ -320,6 +306,7 @@ listener_shut(struct listener *l)
 	/* The file first: whoever finds the path then can still connect. */
 	listener_hide(l);
 	lanes_sockets_close(l);
+	listener_ledger_end(l);
 }
 
 static void
@@ -344,7 +331,7 @@ int
 listener_open(struct listeners *ls, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err)
 {
-	struct listener *l = listener_new(app, position);
+	struct listener *l = new_for(app, position);
 	int code;
 
 	if (l == NULL)
@@ -354,8 +341,8 @@ listener_open(struct listeners *ls, const struct conf_app *app,
 		listener_free(l);
 		return code;
 	}
-	code = enter(ls, l, app, !listener_is_own_tcp(l) &&
-	    !listener_awaits_server(l, app), BALANCE_ACCEPTS_UNKNOWN, err);
+	code = enter(ls, l, app, l->inherited ||
+	    l->bound.kind == ADDRESS_UDP, BALANCE_ACCEPTS_UNKNOWN, err);
 	if (code == 0 && l->listening)
 		announce(l, app, false);
 	else if (code == 0 && !listener_awaits_server(l, app))
@@ -374,7 +361,7 @@ listener_open_beside(struct listeners *ls, const struct conf_app *app,
     struct error *err)
 {
 	const struct socket_options options = options_of(app);
-	struct listener *l = listener_new(app, position);
+	struct listener *l = new_for(app, position);
 	int code;
 
 	if (l == NULL)
@@ -402,10 +389,11 @@ listener_belong(struct listener *l, const struct conf_app *app, size_t position)
 
 	l->position = position;
 	l->instance = instance_of(app, position);
-	if (name == NULL)
-		return;
-	free(l->app);
-	l->app = name;
+	if (name != NULL) {
+		free(l->app);
+		l->app = name;
+	}
+	listener_ledger_note(l);
 }
 
 /* What the file says of it by now; the interface is its address. */
@@ -427,6 +415,7 @@ adjust_options(struct listener *l, const struct conf_app *app)
 	    written->defer_accept;
 	l->address.options.fastopen = l->bound.options.fastopen =
 	    written->fastopen;
+	listener_ledger_note(l);
 	for (size_t i = 0; i < l->lanes.n && all == 0; i++)
 		if (l->lanes.v[i]->fd >= 0)
 			all = socket_set_options(l->lanes.v[i]->fd, written,
@@ -475,6 +464,7 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 	listener_file_restore(l);
 	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :
 	    adjust_unix(l, app, &err);
+	listener_ledger_note(l);
 	if (code < 0)
 		log_app(LOG_LEVEL_WARNING, app->name, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
@@ -523,12 +513,16 @@ listen_again(struct listener *l, int *ret_fd, struct socket_file *ret_file,
 	int code;
 
 	worn.backlog = l->backlog;
+	worn.hold = true;
 	unix_socket_worn(l->bound.path, &l->file, &worn);
 	socket_unlink(&l->bound, &l->file);
 	code = socket_listen(&l->bound, &worn, ret_fd, &bound, ret_file, err);
 	if (code == -EPERM) {
+		struct socket_options said = l->options;
+
+		said.hold = true;
 		error_clear(err);
-		code = socket_listen(&l->bound, &l->options, ret_fd, &bound,
+		code = socket_listen(&l->bound, &said, ret_fd, &bound,
 		    ret_file, err);
 	}
 	address_free(&bound);
@@ -551,7 +545,11 @@ listener_renew(struct listener *l, struct error *err)
 		return code;
 	note_old_file(l);
 	l->file = file;
-	lanes_sockets_renew_first(l, fd);
+	listener_ledger_note(l);
+	code = lanes_sockets_renew_first(l, fd);
+	if (code < 0)
+		return error_set(err, code, "cannot listen on %s: %s",
+		    address_text(&l->bound).s, strerror(-code));
 	listener_file_watch(l);
 	return 0;
 }
@@ -560,4 +558,24 @@ void
 listener_take_place(struct listener *l)
 {
 	l->beside = false;
+	listener_ledger_note(l);
+}
+
+int
+listener_resume(struct listener *l, const struct conf_app *app, size_t position,
+    struct error *err)
+{
+	bool listens = l->listening;
+	int code;
+
+	listener_belong(l, app, position);
+	code = put_in_force(l, app, BALANCE_ACCEPTS_UNKNOWN, err);
+	if (code == 0 && !listener_awaits_server(l, app))
+		code = listener_begin(l, app, false, err);
+	if (code < 0)
+		return code;
+	if (listens)
+		announce(l, app, false);
+	listener_adjust(l, app, BALANCE_ACCEPTS_UNKNOWN);
+	return 0;
 }

@@ -31,6 +31,11 @@ int listener_open_beside(struct listeners *listeners,
     enum balance_accepts accepts, struct listener **ret_listener,
     struct error *err);
 
+/* Put one that was taken over in force for the place of the configuration, which
+   nobody had again yet, as if it had just been opened. -errno with words. */
+int listener_resume(struct listener *listener, const struct conf_app *app,
+    size_t position, struct error *err);
+
 /* Begin to listen, if it does not yet, which is logged; because its program has
    asked for it, or not. -errno with words. */
 int listener_begin(struct listener *listener, const struct conf_app *app,

@@ -10,9 +10,12 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_door.h"
 #include "daemon/sockets/lanes_sockets.h"
+#include "daemon/sockets/listener_again.h"
 #include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_ledger.h"
 #include "daemon/sockets/listener_open.h"
 #include "daemon/sockets/listeners.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/socket/unix_socket.h"
 
 void
@@ -55,7 +58,7 @@ listeners_on_death(struct listeners *ls,
 int
 listeners_inherit(struct listeners *ls, size_t *ret_unusable)
 {
-	return listen_fds_collect(&ls->inherited, ret_unusable);
+	return listen_fds_collect(keeper_pid(), keeper_had_fd, &ls->inherited, ret_unusable);
 }
 
 void
@@ -63,6 +66,33 @@ listeners_disinherit(struct listeners *ls,
     void (*fn)(const struct address *unused))
 {
 	listen_fds_close(&ls->inherited, fn);
+	listener_again_end(ls);
+}
+
+int
+listeners_look_back(struct listeners *ls, struct ledger *ledger,
+    struct error *err)
+{
+	return listener_again_look_back(ls, ledger, err);
+}
+
+int
+listeners_look_back_or_inherit(struct listeners *ls, struct ledger *ledger,
+    size_t *ret_unusable)
+{
+	struct error err = ERROR_INIT;
+	int again = ledger != NULL ? listeners_look_back(ls, ledger, &err) : 0;
+
+	if (again < 0)
+		log_error("%s: starting anew", error_text(&err));
+	error_clear(&err);
+	return again > 0 ? 0 : listeners_inherit(ls, ret_unusable);
+}
+
+void
+listeners_take_over(struct listeners *ls, struct descriptors *left)
+{
+	listener_again_all(ls, left);
 }
 
 /* For the same place of the configuration, and open. */
@@ -135,8 +165,12 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
     size_t position, struct listener **ret_listener, struct error *err)
 {
 	struct listener *l = find(ls, app, position);
-	int code = l != NULL ? 0 : listener_open(ls, app, position, &l, err);
+	int code = 0;
 
+	if (l == NULL)
+		code = listener_open(ls, app, position, &l, err);
+	else if (l->refs == 0)
+		code = listener_resume(l, app, position, err);
 	if (code < 0)
 		return code;
 	l->refs++;
@@ -197,10 +231,25 @@ listeners_derive(struct listeners *ls, const struct conf_app *app,
 
 	if (code < 0)
 		return code;
-	l->forsaken = false;
+	listener_reclaim(l);
 	l->refs++;
 	*ret_listener = l;
 	return 0;
+}
+
+struct listener *
+listeners_claim_beside(struct listeners *ls, const struct conf_app *app,
+    size_t position)
+{
+	for (struct listener *l = ls->first; l != NULL; l = l->next) {
+		if (l->refs > 0 || !l->beside || !is_for(l, app, position))
+			continue;
+		listener_belong(l, app, position);
+		listener_adjust(l, app, BALANCE_ACCEPTS_UNKNOWN);
+		l->refs++;
+		return l;
+	}
+	return NULL;
 }
 
 static void
@@ -239,6 +288,7 @@ listener_refuse(struct listener *l)
 		return;
 	}
 	l->refuses = true;
+	listener_ledger_note(l);
 	door_is_closed(l, true);
 }
 
@@ -300,12 +350,14 @@ void
 listener_forsake(struct listener *l)
 {
 	l->forsaken = true;
+	listener_ledger_note(l);
 }
 
 void
 listener_reclaim(struct listener *l)
 {
 	l->forsaken = false;
+	listener_ledger_note(l);
 }
 
 void
@@ -319,4 +371,18 @@ listeners_leave(struct listeners *ls, const struct lane_holder *holder)
 {
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
 		lanes_leave(l, holder);
+}
+
+void
+listeners_rejoin(struct listeners *ls, const struct lane_holder *holder)
+{
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		lanes_rejoin(l, holder);
+}
+
+void
+listeners_rejoined(struct listeners *ls)
+{
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		lanes_rejoined(l);
 }

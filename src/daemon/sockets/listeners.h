@@ -21,7 +21,9 @@
 #include "daemon/sockets/listener.h"
 
 struct conf_app;
+struct descriptors;
 struct error;
+struct ledger;
 struct loop;
 
 #define LISTENERS_INIT { .inotify = -1 }
@@ -46,11 +48,35 @@ void listeners_on_death(struct listeners *listeners,
 /*
  * Before _init: take what the supervisor above passes in LISTEN_FDS, to be
  * matched with what is acquired (linux/socket/listen_fds). -ENOMEM. What nobody has
- * acquired is closed; `fn`, or NULL, is told of each.
+ * acquired is closed, listeners that were taken over too; `fn`, or NULL, is told of
+ * each of LISTEN_FDS.
  */
 int listeners_inherit(struct listeners *listeners, size_t *ret_unusable);
 void listeners_disinherit(struct listeners *listeners,
     void (*fn)(const struct address *unused));
+
+/*
+ * Before _init: changes are written to this ledger from now on. Returns 1 if another
+ * supervisor has written there and was killed, which has taken from LISTEN_FDS what
+ * it needed. -errno with words: the ledger is of no use, and nothing can be had
+ * of it.
+ */
+int listeners_look_back(struct listeners *listeners, struct ledger *ledger,
+    struct error *err);
+
+/* The first of the two that there is reason for: _look_back(), with words where that
+   is of no use, or _inherit(). As _inherit(). */
+int listeners_look_back_or_inherit(struct listeners *listeners,
+    struct ledger *ledger, size_t *ret_unusable);
+
+/*
+ * After _init: the listeners that it has left are open again, as if their last
+ * reference had just gone, until _disinherit: who acquires one takes it over, with
+ * those who wait in its lanes, which are free. `left` is all that it has left in our
+ * table of descriptors: what is not taken over is closed, without waiting for anybody.
+ */
+void listeners_take_over(struct listeners *listeners,
+    struct descriptors *left);
 
 /*
  * A reference to the listener that `app` wants at `position`, opened if need
@@ -75,6 +101,11 @@ int listeners_derive(struct listeners *listeners, const struct conf_app *app,
     size_t position, const struct address *target,
     enum balance_accepts accepts, struct listener **ret_listener,
     struct error *err);
+
+/* A reference to one that was taken over and that a server had asked for beside
+   that place: the next one, until there is none, NULL. */
+struct listener *listeners_claim_beside(struct listeners *listeners,
+    const struct conf_app *app, size_t position);
 
 /* Refuse clients until a server asks for it (listener_begin()): nobody would
    accept them. TCP; what others have passed to us stays as it is. */
@@ -120,6 +151,12 @@ void listener_reclaim(struct listener *listener);
 
 /* That worker was seen to have it open: to be asked first the next time. */
 void listener_note_seen(struct listener *listener, pid_t pid);
+
+/* A worker of the supervisor before is taken over: the lanes that it had are its
+   own again; and all are who will be. */
+void listeners_rejoin(struct listeners *listeners,
+    const struct lane_holder *holder);
+void listeners_rejoined(struct listeners *listeners);
 
 /* A worker is gone: its lanes are free. */
 void listeners_leave(struct listeners *listeners,

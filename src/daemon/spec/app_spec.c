@@ -149,6 +149,27 @@ app_spec_is_for(const struct app_spec *spec, const struct listener *l,
 
 /* ---- its life ---- */
 
+/* What servers had asked for under another supervisor: those that come will ask for
+   it, or it is given up (daemon/adopt/adopt_review). */
+static int
+claim_beside(struct app_spec *spec, struct error *err)
+{
+	struct listener *l;
+	int code = 0;
+
+	for (size_t i = 0; code == 0 && i < spec->conf->n_listens; i++)
+		while (code == 0 && (l = listeners_claim_beside(
+		    spec->house->listeners, spec->conf, i)) != NULL) {
+			code = spec_beside_reserve(&spec->beside, spec->own.n,
+			    err);
+			if (code < 0)
+				listeners_release(l);
+			else
+				spec_beside_add(&spec->beside, i, l);
+		}
+	return code;
+}
+
 int
 app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
@@ -177,6 +198,8 @@ app_spec_new(struct app_house *house, struct config *config,
 			    &spec->listeners[i], &spec->bound[i], err);
 	for (unsigned i = 0; code == 0 && i < spec->instances; i++)
 		code = app_spec_seat(spec, i, err);
+	if (code == 0)
+		code = claim_beside(spec, err);
 	if (code == 0 && !is_workers_own(&conf->out))
 		code = outputs_acquire(house->outputs, config, conf,
 		    &conf->out, &spec->outputs[OUT_STREAM_STDOUT], err);
@@ -456,6 +479,17 @@ void
 app_spec_note_seen(struct app_spec *spec)
 {
 	spec->seen = true;
+}
+
+void
+app_spec_take_over(struct app_spec *spec, uint64_t taken,
+    enum balance_accepts accepts, bool seen)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		spec->taken[i] |= (taken >> i & 1) != 0;
+	spec->seen |= seen;
+	if (accepts != BALANCE_ACCEPTS_UNKNOWN)
+		app_spec_decide(spec, accepts);
 }
 
 void

@@ -195,6 +195,10 @@ void app_spec_decide(struct app_spec *spec, enum balance_accepts accepts);
 /* A worker of it was seen to wait for connections: so all can be. */
 void app_spec_note_seen(struct app_spec *spec);
 
+/* As another supervisor knew it: bit N of `taken` is of place N. */
+void app_spec_take_over(struct app_spec *spec, uint64_t taken,
+    enum balance_accepts accepts, bool seen);
+
 /* A rollout to it was aborted. */
 void app_spec_note_failed(struct app_spec *spec);
 

@@ -1,5 +1,3 @@
-#include <sys/wait.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -12,6 +10,7 @@
 #include "core/worker/drain.h"
 #include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/drain_seal.h"
 #include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
@@ -19,6 +18,7 @@
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
 #include "linux/process/process.h"
+#include "linux/process/stands_still.h"
 
 /* How long a look goes on before everything else gets its turn. */
 #define SPELL_MS	2
@@ -48,8 +48,13 @@ struct drainage {
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
 	struct farewells farewells;
-	int64_t queue;			/* of the one under way */
+	int64_t queue;			/* of the one under way, which began … */
+	bool sealed;			/* … with all lanes sealed */
 	bool seen;			/* there was one that came to an end */
+	bool unsealable;		/* its lanes cannot be sealed */
+	bool has_sealed;		/* they were by this drain: a seal of the
+					   supervisor before may be of one that
+					   was about to be stopped, or was */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -134,18 +139,6 @@ try_later(struct drainage *x)
 	look_again(x, after_gap(x, AGAIN_MS));
 }
 
-/* All threads of it. */
-static bool
-stands_still(const struct drainage *x)
-{
-	pid_t pid = x->worker->pid;
-	siginfo_t info;
-
-	memset(&info, 0, sizeof(info));
-	return waitid(P_PID, (id_t)pid, &info,
-	    WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
-}
-
 /* ---- a look ---- */
 
 static struct drain_policy
@@ -159,6 +152,9 @@ policy_of(const struct drainage *x)
 		.linger_ms = LINGER_MS,
 		.refused = drain_sight_refused(w),
 	};
+
+	policy.may_seal = !policy.refused && !x->unsealable &&
+	    !drain_sight_gets_more(w, false);
 
 	if (w->crew->dismissed && policy.idle_ms > STOP_IDLE_MS)
 		policy.idle_ms = STOP_IDLE_MS;
@@ -244,11 +240,33 @@ decide_frozen(struct drainage *x, const struct drain_facts *facts)
 		try_later(x);
 }
 
+/* What is left to do, before a last look, to those that are drained. */
+static struct drain_decision
+ask(struct drainage *x, const struct drain_facts *facts)
+{
+	struct drain_policy policy = policy_of(x);
+	struct drain_decision d = drain_decide(&x->drain, &policy, facts,
+	    mono_now());
+
+	if (d.why != DRAIN_WHY_SEAL) {
+		if (!d.done && x->has_sealed)
+			drain_unseal(x->worker);
+		x->has_sealed = x->has_sealed && d.done;
+		return d;
+	}
+	if (drain_seal(x->worker)) {
+		x->has_sealed = true;
+		return d;
+	}
+	x->unsealable = true;
+	policy.may_seal = false;
+	return drain_decide(&x->drain, &policy, facts, mono_now());
+}
+
 static void
 decide(struct drainage *x, const struct drain_facts *facts)
 {
 	const struct worker *w = x->worker;
-	const struct drain_policy policy = policy_of(x);
 	struct drain_decision d;
 
 	x->facts = *facts;
@@ -257,7 +275,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 		decide_frozen(x, facts);
 		return;
 	}
-	d = drain_decide(&x->drain, &policy, facts, mono_now());
+	d = ask(x, facts);
 	if (d.done && d.why == DRAIN_WHY_TIMEOUT)
 		/* The worker's own deadline is the same. */
 		look_again(x, MONO_NEVER);
@@ -265,6 +283,10 @@ decide(struct drainage *x, const struct drain_facts *facts)
 		freeze(x);	/* the moment does not come again soon */
 	else if (drain_sight_gets_more(w, true))
 		try_later(x);
+	else if (d.why == DRAIN_WHY_SEAL)
+		/* Before all others: their looks may take longer than the
+		   seal is kept. */
+		look_again(x, (struct mono){ .ns = 0 });
 	else if (!d.done)
 		look_again(x, next_look(x, d.again));
 	else if (drain_sight_gets_more(w, false))
@@ -304,6 +326,7 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 		if (y == x || y->worker->spec != x->worker->spec ||
 		    mono_is_never(e->due))
 			continue;
+		its.sealed = drain_sealed(y->worker);
 		its.queue = drain_sight_queue(y->worker, &y->all->diag);
 		its.open = (struct drain_tally){ .busy = 0 };
 		count_flows(y, &its.open);
@@ -322,11 +345,14 @@ conclude(struct drainage *x, int code)
 	struct drain_facts facts = {
 		.queue = x->queue,
 		.half_open = DRAIN_UNKNOWN,
+		.handshakes = DRAIN_UNKNOWN,
+		.sealed = x->sealed,
 		.seen = code == 0,
 	};
 
 	if (code == 0) {
 		facts.half_open = (int64_t)d->look.n_half_open;
+		facts.handshakes = (int64_t)d->look.n_handshakes;
 		facts.none = d->look.none;
 		facts.blink = d->look.blink;
 		facts.open = connections_tally(&d->look, &policy);
@@ -375,12 +401,16 @@ begin_look(struct drainage *x)
 	int code = 0;
 
 	x->looked = mono_now();
+	x->sealed = drain_sealed(w);
 	if (n > 0 && d->diag.fd < 0)
 		code = sockdiag_open(&d->diag);
 	x->queue = drain_sight_queue(w, &d->diag);
 	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
+			.sealed = x->sealed,
+			.handshakes = n == 0 ? 0 : x->seen ?
+			    x->facts.handshakes : DRAIN_UNKNOWN,
 		};
 
 		count_flows(x, &facts.open);
@@ -406,7 +436,7 @@ begin_look(struct drainage *x)
 static void
 look_at(struct drainage *x)
 {
-	if (!is_frozen(x) || stands_still(x))
+	if (!is_frozen(x) || process_stands_still(x->worker->pid))
 		begin_look(x);
 	else if (mono_ms_between(x->frozen_since, mono_now()) < FROZEN_MAX_MS)
 		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));
@@ -452,7 +482,7 @@ drainers_add(struct worker *w)
 
 	if (x->entry.listed)
 		return;
-	x->seen = false;
+	x->seen = x->unsealable = x->has_sealed = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);

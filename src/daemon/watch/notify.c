@@ -205,6 +205,39 @@ notify_close(struct worker *w)
 	n->name = NULL;
 }
 
+int
+notify_fd(const struct worker *w)
+{
+	return w->notify->fd;
+}
+
+void
+notify_take_over(struct worker *w, int fd)
+{
+	struct notify *n = w->notify;
+
+	n->fd = fd;
+	if (notify_socket_name(fd, &n->name) == 0 && loop_add(n->all->loop, fd,
+	    EPOLLIN, false, ready, n, &n->handle) == 0)
+		return;
+	worker_log(LOG_LEVEL_WARNING, w, "what it says by sd_notify is not "
+	    "heard any more");
+	notify_close(w);
+}
+
+const struct notify_dir *
+notify_place(const struct notify_sockets *ns)
+{
+	return ns->dir.fd >= 0 ? &ns->dir : NULL;
+}
+
+void
+notify_take_place(struct notify_sockets *ns, int fd, const char *path)
+{
+	if (notify_dir_take(&ns->dir, fd, path) == 0)
+		ns->swept = true;
+}
+
 const char *
 notify_name(const struct worker *w)
 {

@@ -39,6 +39,15 @@ void notify_leave(struct worker *worker);
 int notify_open(struct worker *worker);
 void notify_close(struct worker *worker);
 
+/* Its socket; -1: none. And one that another supervisor has opened is its own. */
+int notify_fd(const struct worker *worker);
+void notify_take_over(struct worker *worker, int fd);
+
+/* The directory of the sockets, NULL: none is open; and the one that another
+   supervisor has made, and its workers know, is taken over. */
+const struct notify_dir *notify_place(const struct notify_sockets *ns);
+void notify_take_place(struct notify_sockets *ns, int fd, const char *path);
+
 /* For NOTIFY_SOCKET; NULL: there is none. Borrowed, until it is closed. */
 const char *notify_name(const struct worker *worker);
 

@@ -14,6 +14,7 @@
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/process/process.h"
 
 #define SWEEP_MS 50
@@ -42,6 +43,7 @@ orphans_note_strangers(struct orphans *o)
 {
 	if (process_children(&o->strangers, &o->n_strangers) < 0)
 		o->n_strangers = 0;
+	o->keeps = keeper_spares_orphans();
 }
 
 struct mono
@@ -233,6 +235,13 @@ send_signal(const struct orphan *x)
 	process_kill(x->pid, SIGCONT);
 }
 
+/* Whose it was a supervisor before has known. */
+static bool
+is_maybe_kept(pid_t pid)
+{
+	return keeper_spares_orphans() && process_is_fostered(pid);
+}
+
 /* It is seen for the first time. */
 static void
 take(struct orphans *o, pid_t pid, struct legacy *l)
@@ -244,7 +253,8 @@ take(struct orphans *o, pid_t pid, struct legacy *l)
 		return;
 	}
 	*x = (struct orphan){
-		.pid = pid, .legacy = l, .kept = l != NULL && l->keep,
+		.pid = pid, .legacy = l,
+		.kept = l != NULL ? l->keep : is_maybe_kept(pid),
 		.kill_at = MONO_NEVER,
 	};
 	TAILQ_INSERT_TAIL(&o->known, x, entry);
@@ -441,7 +451,7 @@ kill_unlisted(const struct orphans *o)
 {
 	if (!process_has_children() || o->n_strangers > 0)
 		return ORPHANS_NONE;
-	if (getpid() == 1)
+	if (keeper_pid() == 1)
 		(void)kill(-1, SIGKILL);
 	return ORPHANS_KILLED;
 }

@@ -53,8 +53,14 @@ struct worker {
 				   ended before it was ready again */
 	char *death;		/* how its last process ended, or NULL */
 
+	uint32_t record;	/* its place in the ledger, or LEDGER_NOWHERE */
+	bool unrecorded;	/* worker_note(): something in it has changed */
+
 	/* life; of the process, new with every start: */
 	pid_t pid;		/* 0: none */
+	uint64_t identity;	/* process_identity(); 0 */
+	bool fostered;		/* another supervisor has started it: it is the
+				   keeper's child, who reaps it */
 	uint64_t serial;	/* CLUSTERD_WORKER_ID */
 	bool lingering;		/* the leader is dead and reaped, its group
 				   is not */

@@ -138,3 +138,9 @@ workers_posted(const struct workers *ws)
 {
 	return TAILQ_FIRST(&ws->posted);
 }
+
+void
+worker_note(struct worker *w)
+{
+	w->unrecorded = w->crew->all->unrecorded = true;
+}

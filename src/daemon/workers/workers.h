@@ -65,6 +65,7 @@ struct workers {
 	uint64_t number;		/* workers_number() */
 	uint64_t run_id;		/* tells our workers from another's */
 	bool stopping;			/* the program */
+	bool unrecorded;		/* some worker is */
 	bool untrapped;			/* adopt: binds of workers cannot be
 					   trapped here */
 };
@@ -96,6 +97,10 @@ struct crew *workers_crew(const struct workers *workers, const char *name);
  * same one is once.
  */
 void worker_post(struct worker *worker, enum worker_event event);
+
+/* What stands of it in the ledger has changed, by others than daemon/life: it is
+   written at the end of the turn. */
+void worker_note(struct worker *worker);
 
 /* The first of a worker's, in the order of enum worker_event: what may be a sign
    of life comes before deadlines. False: none. */

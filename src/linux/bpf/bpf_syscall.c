@@ -20,6 +20,7 @@ enum command {
 	MAP_UPDATE_ELEM = 2,
 	MAP_DELETE_ELEM = 3,
 	PROG_LOAD = 5,
+	OBJ_GET_INFO_BY_FD = 15,
 	BTF_LOAD = 18,
 	LINK_CREATE = 28,	/* Linux 5.7 */
 };
@@ -68,6 +69,11 @@ union arguments {
 		uint32_t log_level;
 		uint32_t padding;
 	} btf;
+	struct {
+		uint32_t bpf_fd;
+		uint32_t info_len;
+		uint64_t info;
+	} info;
 	struct {
 		uint32_t prog_fd;
 		uint32_t target_fd;
@@ -205,6 +211,82 @@ int
 bpf_map_remove(int map, const void *key)
 {
 	return element(MAP_DELETE_ELEM, map, key, NULL);
+}
+
+/* Of another thing it tells other numbers, in the same place: a program's type,
+   and its number for a size. */
+struct map_info {
+	uint32_t type, id, key_size, value_size, max_entries, flags;
+	char name[16];
+};
+
+static bool
+get_info(int fd, void *info, size_t size)
+{
+	union arguments a;
+
+	memset(info, 0, size);
+	memset(&a, 0, sizeof(a));
+	a.info.bpf_fd = (uint32_t)fd;
+	a.info.info_len = (uint32_t)size;
+	a.info.info = pointer(info);
+	return call(OBJ_GET_INFO_BY_FD, &a, sizeof(a.info)) >= 0;
+}
+
+bool
+bpf_map_is(int fd, enum bpf_map_kind kind, uint32_t *ret_max_entries)
+{
+	struct map_info info;
+	uint32_t key = 0;
+	uint64_t value;
+	int code;
+
+	if (!get_info(fd, &info, sizeof(info)) ||
+	    info.type != (uint32_t)kind || info.key_size != sizeof(key))
+		return false;
+	/* No program can be asked for an entry. */
+	code = bpf_map_get(fd, &key, &value);
+	if (code < 0 && code != -ENOENT)
+		return false;
+	*ret_max_entries = info.max_entries;
+	return true;
+}
+
+bool
+bpf_map_has(int fd, const struct bpf_map_shape *shape)
+{
+	struct map_info info;
+
+	return get_info(fd, &info, sizeof(info)) &&
+	    info.type == (uint32_t)shape->kind &&
+	    info.key_size == shape->key_size &&
+	    info.value_size == shape->value_size &&
+	    info.max_entries == shape->max_entries &&
+	    strncmp(info.name, shape->name, sizeof(info.name)) == 0;
+}
+
+#define LINK_CGROUP	3
+
+bool
+bpf_link_is(int fd, int program, uint64_t *ret_cgroup)
+{
+	struct {
+		uint32_t type, id;
+	} of_program;
+	struct {
+		uint32_t type, id, program, unused;
+		uint64_t cgroup;
+		uint32_t attach_type, more;
+	} link;
+
+	if (!get_info(program, &of_program, sizeof(of_program)) ||
+	    !get_info(fd, &link, sizeof(link)) ||
+	    of_program.type != BPF_KIND_SOCK_OPS ||
+	    link.type != LINK_CGROUP || link.program != of_program.id ||
+	    link.attach_type != BPF_ATTACH_SOCK_OPS)
+		return false;
+	*ret_cgroup = link.cgroup;
+	return true;
 }
 
 int

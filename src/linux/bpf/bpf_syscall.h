@@ -10,6 +10,7 @@
 #ifndef LINUX_BPF_BPF_SYSCALL_H
 #define LINUX_BPF_BPF_SYSCALL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,16 @@ int bpf_map_new(const struct bpf_map_shape *shape);
 int bpf_map_set(int map, const void *key, const void *value);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_remove(int map, const void *key);
+
+/* Whether the descriptor is of a map of that kind, and how many entries it may
+   have. */
+bool bpf_map_is(int fd, enum bpf_map_kind kind, uint32_t *ret_max_entries);
+
+/* Is it one of that shape? Its flags are not looked at. */
+bool bpf_map_has(int fd, const struct bpf_map_shape *shape);
+
+/* Is it a link of that program to a cgroup, and which one's? */
+bool bpf_link_is(int fd, int program, uint64_t *ret_cgroup);
 
 /* The first `len` bytes of the values of a map with BPF_MAP_MMAPABLE, each
    rounded up to 8 bytes, shared with the programs; to be undone by munmap(2)

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/mono.h"
 #include "linux/bpf/bpf_syscall.h"
 #include "linux/process/cgroup.h"
 #include "linux/bpf/conn_count.h"
@@ -22,6 +23,7 @@ enum cell_use {
 	CELL_FREE,
 	CELL_TAKEN,
 	CELL_RELEASED,
+	CELL_LEFT,		/* a lane's that has not asked for it yet */
 };
 
 /* More are not looked after: whoever is moved that often is not counted. */
@@ -51,59 +53,70 @@ struct conn_count {
 
 /* ---- the program ---- */
 
-static int
-make_cells(struct conn_count *count)
-{
-	const struct bpf_map_shape cells = {
+enum map {
+	MAP_CELLS,
+	MAP_MARKS,
+	MAP_MOVED,
+	MAP_MOVES,
+	MAPS
+};
+
+static const struct bpf_map_shape shapes[MAPS] = {
+	[MAP_CELLS] = {
 		.name = "lane_counts",
 		.kind = BPF_KIND_ARRAY,
 		.key_size = 4,
 		.value_size = sizeof(struct steer_cell),
 		.max_entries = STEER_LANES,
 		.flags = BPF_MAP_MMAPABLE,
-	};
-	int code = count->cells_map = bpf_map_new(&cells);
-
-	return code < 0 ? code : bpf_window_open(&count->cells,
-	    count->cells_map, STEER_LANES * sizeof(struct steer_cell));
-}
-
-static int
-make_maps(struct conn_count *count)
-{
-	const struct bpf_map_shape marks = {
+	},
+	[MAP_MARKS] = {
 		.name = "lane_marks",
 		.kind = BPF_KIND_SOCKET_STORAGE,
 		.key_size = 4,
 		.value_size = sizeof(struct steer_mark),
 		.flags = BPF_MAP_NO_PREALLOC | BPF_MAP_CLONE,
-	};
-	const struct bpf_map_shape moved = {
+	},
+	[MAP_MOVED] = {
 		.name = "lane_moved",
 		.kind = BPF_KIND_HASH,
 		.key_size = 8,
 		.value_size = 4,
 		.max_entries = MOVED_MAX,
 		.flags = BPF_MAP_NO_PREALLOC,
-	};
-	const struct bpf_map_shape moves = {
+	},
+	[MAP_MOVES] = {
 		.name = "lane_moves",
 		.kind = BPF_KIND_ARRAY,
 		.key_size = 4,
 		.value_size = sizeof(struct steer_moves),
 		.max_entries = 1,
-	};
-	int code = make_cells(count);
+	},
+};
 
-	if (code < 0)
-		return code;
-	if ((count->marks_map = bpf_map_new(&marks)) < 0)
-		return count->marks_map;
-	if ((count->moved_map = bpf_map_new(&moved)) < 0)
-		return count->moved_map;
-	if ((count->moves_map = bpf_map_new(&moves)) < 0)
-		return count->moves_map;
-	return 0;
+static int
+open_cells(struct conn_count *count)
+{
+	return bpf_window_open(&count->cells, count->cells_map,
+	    STEER_LANES * sizeof(struct steer_cell));
+}
+
+static int
+make_maps(struct conn_count *count)
+{
+	int *const maps[MAPS] = {
+		[MAP_CELLS] = &count->cells_map,
+		[MAP_MARKS] = &count->marks_map,
+		[MAP_MOVED] = &count->moved_map,
+		[MAP_MOVES] = &count->moves_map,
+	};
+
+	for (int i = 0; i < MAPS; i++) {
+		*maps[i] = bpf_map_new(&shapes[i]);
+		if (*maps[i] < 0)
+			return *maps[i];
+	}
+	return open_cells(count);
 }
 
 /* The program that counts. The words are complete. */
@@ -179,17 +192,27 @@ start_counting(struct conn_count *count, struct error *err)
 	return code;
 }
 
+static struct conn_count *
+allocate(void)
+{
+	struct conn_count *count = calloc(1, sizeof(*count));
+
+	if (count == NULL)
+		return NULL;
+	count->cells_map = count->marks_map = count->moved_map = -1;
+	count->moves_map = count->program = -1;
+	count->cells = (struct bpf_window)BPF_WINDOW_INIT;
+	return count;
+}
+
 int
 conn_count_new(struct conn_count **ret_count, struct error *err)
 {
-	struct conn_count *count = calloc(1, sizeof(*count));
+	struct conn_count *count = allocate();
 	int code;
 
 	if (count == NULL)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
-	count->cells_map = count->marks_map = count->moved_map = -1;
-	count->moves_map = count->program = -1;
-	count->cells = (struct bpf_window)BPF_WINDOW_INIT;
 	code = make_maps(count);
 	if (code < 0) {
 		steering_refused(code, "making maps", strerror(-code), err);
@@ -218,6 +241,63 @@ conn_count_free(struct conn_count *count)
 	fd_close(&count->moves_map);
 	error_clear(&count->why_not);
 	free(count);
+}
+
+/* ---- from one supervisor to the next ---- */
+
+bool
+conn_count_fds(const struct conn_count *count, int fds[CONN_COUNT_FDS])
+{
+	if (count->program < 0 || count->n_covers != 1)
+		return false;
+	fds[CONN_COUNT_CELLS] = count->cells_map;
+	fds[CONN_COUNT_MARKS] = count->marks_map;
+	fds[CONN_COUNT_MOVED] = count->moved_map;
+	fds[CONN_COUNT_MOVES] = count->moves_map;
+	fds[CONN_COUNT_PROGRAM] = count->program;
+	fds[CONN_COUNT_LINK] = count->covers[0].link;
+	return true;
+}
+
+bool
+conn_count_is_there(const int fds[CONN_COUNT_FDS])
+{
+	uint64_t cgroup;
+
+	return bpf_map_has(fds[CONN_COUNT_CELLS], &shapes[MAP_CELLS]) &&
+	    bpf_map_has(fds[CONN_COUNT_MARKS], &shapes[MAP_MARKS]) &&
+	    bpf_map_has(fds[CONN_COUNT_MOVED], &shapes[MAP_MOVED]) &&
+	    bpf_map_has(fds[CONN_COUNT_MOVES], &shapes[MAP_MOVES]) &&
+	    bpf_link_is(fds[CONN_COUNT_LINK], fds[CONN_COUNT_PROGRAM],
+		&cgroup);
+}
+
+int
+conn_count_again(const int fds[CONN_COUNT_FDS], struct conn_count **ret)
+{
+	struct conn_count *count = allocate();
+	int code;
+
+	if (count == NULL)
+		return -ENOMEM;
+	count->cells_map = fds[CONN_COUNT_CELLS];
+	code = open_cells(count);
+	if (code < 0 || !bpf_link_is(fds[CONN_COUNT_LINK],
+	    fds[CONN_COUNT_PROGRAM], &count->covers[0].cgroup)) {
+		bpf_window_close(&count->cells);
+		free(count);
+		return code < 0 ? code : -EBADF;
+	}
+	count->marks_map = fds[CONN_COUNT_MARKS];
+	count->moved_map = fds[CONN_COUNT_MOVED];
+	count->moves_map = fds[CONN_COUNT_MOVES];
+	count->program = fds[CONN_COUNT_PROGRAM];
+	count->covers[0].link = fds[CONN_COUNT_LINK];
+	count->n_covers = 1;
+	/* Beyond all that were given out: lanes do not come by the millisecond. */
+	count->generation = (uint32_t)(mono_now().ns / 1000000);
+	*ret = count;
+	return 0;
 }
 
 const char *
@@ -264,6 +344,14 @@ is_free(const struct conn_count *count, uint32_t cell)
 	    __ATOMIC_ACQUIRE) == 0);
 }
 
+/* Of a new count they are all zeros. One that is nobody's may have connections yet. */
+static unsigned char
+use_of(const struct conn_count *count, uint32_t cell)
+{
+	return conn_cell(count, cell)->generation != 0 ? CELL_LEFT :
+	    CELL_RELEASED;
+}
+
 /* As many more as are shared by one step. */
 static int
 add_cells(struct conn_count *count)
@@ -282,8 +370,9 @@ add_cells(struct conn_count *count)
 	use = realloc(count->use, n);
 	if (use == NULL)
 		return -ENOMEM;
-	memset(use + count->n, CELL_FREE, n - count->n);
 	count->use = use;
+	for (uint32_t cell = count->n; cell < n; cell++)
+		use[cell] = use_of(count, cell);
 	count->n = (uint32_t)n;
 	return 0;
 }
@@ -304,9 +393,7 @@ find_free(struct conn_count *count, uint32_t *ret_cell)
 		}
 	}
 	code = add_cells(count);
-	if (code == 0)
-		*ret_cell = n;
-	return code;
+	return code == 0 ? find_free(count, ret_cell) : code;
 }
 
 static void
@@ -322,6 +409,25 @@ take(struct conn_count *count, uint32_t number)
 	cell->pending[0] = cell->pending[1] = 0;
 	__atomic_store_n(&cell->generation, count->generation,
 	    __ATOMIC_RELEASE);
+}
+
+bool
+conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell)
+{
+	struct steer_mark mark;
+
+	if (bpf_map_get(count->marks_map, &fd, &mark) < 0 ||
+	    mark.cell >= STEER_LANES)
+		return false;
+	while (mark.cell >= count->n)
+		if (add_cells(count) < 0)
+			return false;
+	if (count->use[mark.cell] != CELL_LEFT ||
+	    conn_cell(count, mark.cell)->generation != mark.generation)
+		return false;
+	count->use[mark.cell] = CELL_TAKEN;
+	*ret_cell = mark.cell;
+	return true;
 }
 
 int

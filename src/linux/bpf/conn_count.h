@@ -36,6 +36,36 @@ int conn_count_cover(struct conn_count *count, const struct cgroup *cgroup,
 /* All its cells must have been released. */
 void conn_count_free(struct conn_count *count);
 
+/*
+ * What goes on to count when we are killed, for whoever comes then and has these
+ * descriptors: connections that are open stay counted, and which cell a lane has is
+ * known by the mark of its socket.
+ */
+enum conn_count_fd {
+	CONN_COUNT_CELLS,
+	CONN_COUNT_MARKS,
+	CONN_COUNT_MOVED,
+	CONN_COUNT_MOVES,
+	CONN_COUNT_PROGRAM,
+	CONN_COUNT_LINK,
+	CONN_COUNT_FDS
+};
+
+/* They stay its own. False: nothing is counted, or in several cgroups, which nobody
+   takes over. */
+bool conn_count_fds(const struct conn_count *count, int fds[CONN_COUNT_FDS]);
+
+/* Are they what that says? */
+bool conn_count_is_there(const int fds[CONN_COUNT_FDS]);
+
+/* Go on with them; they are its own then. -errno: they are as they were. */
+int conn_count_again(const int fds[CONN_COUNT_FDS],
+    struct conn_count **ret_count);
+
+/* The cell of the listening socket, by its mark, if nobody has asked for it yet: it is
+   taken. */
+bool conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell);
+
 /* NULL when it counts. */
 const char *conn_count_why_not(const struct conn_count *count);
 

@@ -350,24 +350,39 @@ insert(struct steering_ebpf *s, size_t slot, int fd, uint64_t cookie)
 	return code;
 }
 
+/* The cell that it had under a supervisor before, with its connections; or from now
+   on the slot's. */
+static int
+mark(struct steering_ebpf *s, size_t slot, int fd, bool *ret_covered)
+{
+	uint32_t *number = &s->room.cells[slot], before;
+
+	if (conn_cell_marked(s->count, *number, fd, ret_covered))
+		return 0;
+	if (!conn_count_claim(s->count, fd, &before))
+		return conn_cell_mark(s->count, *number, fd);
+	conn_count_release(s->count, number, 1);
+	*number = before;
+	(void)conn_cell_marked(s->count, before, fd, ret_covered);
+	return 0;
+}
+
 int
 steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
     struct error *err)
 {
 	struct steer_cell *cell;
-	uint32_t number;
 	uint64_t cookie = 0;
 	bool covered = false;
 	int code;
 
 	assert(slot < s->room.max);
-	number = s->room.cells[slot];
 	if (!is_tcp(fd))
 		return error_set(err, -EPROTONOSUPPORT,
 		    "only TCP is steered by eBPF");
 	code = cookie_of(fd, &cookie);
-	if (code == 0 && !conn_cell_marked(s->count, number, fd, &covered))
-		code = conn_cell_mark(s->count, number, fd);
+	if (code == 0)
+		code = mark(s, slot, fd, &covered);
 	if (code < 0)
 		return error_set(err, code, "cannot mark lane %zu: %s", slot,
 		    strerror(-code));
@@ -378,7 +393,7 @@ steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
 		    slot, strerror(-code), code == -EINVAL ?
 		    " (it does not listen, or without SO_REUSEPORT)" : "");
 	/* What it was held against it that it did not listen. */
-	cell = conn_cell(s->count, number);
+	cell = conn_cell(s->count, s->room.cells[slot]);
 	__atomic_store_n(&cell->pending[0], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&cell->pending[1], 0, __ATOMIC_RELAXED);
 	return 0;

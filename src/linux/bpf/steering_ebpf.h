@@ -12,8 +12,8 @@
  * The kernel forgets its slot then: after listen(2), steering_ebpf_set_lane()
  * again.
  *
- * The kernel never chooses by itself: where none of the lanes that the program
- * tries will take a packet, it is dropped, and the client sees a reset.
+ * The kernel chooses by itself, among all sockets of the port, only where none of
+ * the lanes that the program tries listens, as far as it knows.
  */
 #ifndef LINUX_BPF_STEERING_EBPF_H
 #define LINUX_BPF_STEERING_EBPF_H

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/mono.h"
 #include "linux/bpf/bpf_syscall.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_hub.h"
@@ -86,23 +87,39 @@ make_maps(struct steering_hub *hub)
 	return bpf_map_set(hub->maps[MAP_VALUES], &zero, &values);
 }
 
-int
-steering_hub_new(struct conn_count *count, struct steering_hub **ret_hub,
-    struct error *err)
+static struct steering_hub *
+allocate(struct conn_count *count)
 {
 	struct steering_hub *hub = calloc(1, sizeof(*hub));
-	int code;
 
 	if (hub == NULL)
-		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
+		return NULL;
 	hub->count = count;
 	hub->words = (struct bpf_window)BPF_WINDOW_INIT;
 	for (int i = 0; i < MAPS; i++)
 		hub->maps[i] = -1;
+	return hub;
+}
+
+static int
+open_words(struct steering_hub *hub)
+{
+	return bpf_window_open(&hub->words, hub->maps[MAP_WORDS],
+	    STEER_WORDS * sizeof(uint64_t));
+}
+
+int
+steering_hub_new(struct conn_count *count, struct steering_hub **ret_hub,
+    struct error *err)
+{
+	struct steering_hub *hub = allocate(count);
+	int code;
+
+	if (hub == NULL)
+		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
 	code = make_maps(hub);
 	if (code == 0)
-		code = bpf_window_open(&hub->words, hub->maps[MAP_WORDS],
-		    STEER_WORDS * sizeof(uint64_t));
+		code = open_words(hub);
 	if (code < 0) {
 		steering_refused(code, "making maps", strerror(-code), err);
 		steering_hub_free(hub);
@@ -122,6 +139,52 @@ steering_hub_free(struct steering_hub *hub)
 		if (hub->maps[i] >= 0)
 			fd_close(&hub->maps[i]);
 	free(hub);
+}
+
+/* ---- from one supervisor to the next ---- */
+
+static_assert(STEERING_HUB_FDS == MAPS, "one of each");
+
+void
+steering_hub_fds(const struct steering_hub *hub, int fds[STEERING_HUB_FDS])
+{
+	memcpy(fds, hub->maps, sizeof(hub->maps));
+}
+
+bool
+steering_hub_is_there(const int fds[STEERING_HUB_FDS])
+{
+	for (int i = 0; i < MAPS; i++)
+		if (!bpf_map_has(fds[i], &shapes[i]))
+			return false;
+	return true;
+}
+
+int
+steering_hub_again(const int fds[STEERING_HUB_FDS], struct conn_count *count,
+    struct steering_hub **ret)
+{
+	struct steering_hub *hub = allocate(count);
+	int code;
+
+	if (hub == NULL)
+		return -ENOMEM;
+	memcpy(hub->maps, fds, sizeof(hub->maps));
+	code = open_words(hub);
+	if (code < 0) {
+		free(hub);
+		return code;
+	}
+	for (uint32_t mode = 0; mode < STEERING_EBPF_MODES; mode++) {
+		uint32_t program;
+
+		hub->loaded[mode] = bpf_map_get(hub->maps[MAP_PROGRAMS],
+		    &mode, &program) == 0;
+	}
+	/* Beyond all that were: groups do not come by the millisecond. */
+	hub->generation = (uint32_t)(mono_now().ns / 1000000) % INT32_MAX;
+	*ret = hub;
+	return 0;
 }
 
 struct conn_count *

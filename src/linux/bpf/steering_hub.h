@@ -7,6 +7,7 @@
 #ifndef LINUX_BPF_STEERING_HUB_H
 #define LINUX_BPF_STEERING_HUB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,21 @@ int steering_hub_new(struct conn_count *count, struct steering_hub **ret_hub,
 void steering_hub_free(struct steering_hub *hub);
 
 struct conn_count *steering_hub_count(const struct steering_hub *hub);
+
+/*
+ * What the next supervisor goes on with when we are killed, of the same programs:
+ * these, with those of the count. Groups begin anew there, with places and
+ * generations of their own.
+ */
+#define STEERING_HUB_FDS 6
+
+void steering_hub_fds(const struct steering_hub *hub,
+    int fds[STEERING_HUB_FDS]);	/* stay its own */
+bool steering_hub_is_there(const int fds[STEERING_HUB_FDS]);
+
+/* They are its own then. -errno: they are as they were. */
+int steering_hub_again(const int fds[STEERING_HUB_FDS],
+    struct conn_count *count, struct steering_hub **ret_hub);
 
 /* ---- places ---- */
 

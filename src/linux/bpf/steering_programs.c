@@ -89,3 +89,23 @@ steering_refused(int code, const char *what, const char *why,
 {
 	return error_set(err, code, "%s: %s%s", what, why, missing(code));
 }
+
+uint32_t
+steering_programs_print(void)
+{
+	static uint32_t print;
+
+	if (print != 0)
+		return print;
+	print = UINT32_C(2166136261);	/* FNV-1a */
+	for (int i = 0; i < STEERING_PROGRAMS; i++) {
+		const struct bpf_program *p = steering_program(
+		    (enum steering_program)i);
+		const unsigned char *code = (const unsigned char *)p->code;
+		const size_t size = p->n_code * sizeof(*p->code);
+
+		for (size_t k = 0; k < size; k++)
+			print = (print ^ code[k]) * UINT32_C(16777619);
+	}
+	return print;
+}

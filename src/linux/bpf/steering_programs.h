@@ -5,6 +5,7 @@
 #ifndef LINUX_BPF_STEERING_PROGRAMS_H
 #define LINUX_BPF_STEERING_PROGRAMS_H
 
+#include <stdint.h>
 
 struct bpf_program;
 struct error;
@@ -17,6 +18,9 @@ enum steering_program {
 	STEERING_FLOWS,
 	STEERING_PROGRAMS
 };
+
+/* A number that is another one where any of them is. */
+uint32_t steering_programs_print(void);
 
 const struct bpf_program *steering_program(enum steering_program which);
 

@@ -187,6 +187,19 @@ notify_dir_open(const char *runtime, bool first,
 	    code;
 }
 
+int
+notify_dir_take(struct notify_dir *dir, int fd, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (copy == NULL) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	*dir = (struct notify_dir){ .fd = fd, .path = copy };
+	return 0;
+}
+
 void
 notify_dir_close(struct notify_dir *dir)
 {

@@ -28,6 +28,10 @@ struct notify_dir {
 int notify_dir_open(const char *runtime, bool first,
     struct notify_dir *ret_dir, struct error *err);
 
+/* One that another has made: the descriptor is the directory's from now on. -ENOMEM:
+   it is closed. */
+int notify_dir_take(struct notify_dir *dir, int fd, const char *path);
+
 /* Remove it with what is left in it. NULL path and -1 are fine. */
 void notify_dir_close(struct notify_dir *dir);
 

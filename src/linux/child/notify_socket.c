@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,25 @@ open_socket(void)
 		return code;
 	}
 	return fd;
+}
+
+int
+notify_socket_name(int fd, char **ret_name)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(sun);
+	size_t n;
+
+	if (getsockname(fd, (struct sockaddr *)&sun, &len) < 0)
+		return -errno;
+	n = len - offsetof(struct sockaddr_un, sun_path);
+	if (len <= offsetof(struct sockaddr_un, sun_path) ||
+	    n > sizeof(sun.sun_path))
+		return -ENOENT;
+	if (sun.sun_path[0] == '\0')
+		sun.sun_path[0] = '@';
+	*ret_name = strndup(sun.sun_path, n);
+	return *ret_name == NULL ? -ENOMEM : 0;
 }
 
 /* Another user than ours? */

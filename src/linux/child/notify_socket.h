@@ -31,6 +31,9 @@ int notify_socket_open(const struct notify_dir *dir, uint64_t number,
    it). -errno. */
 int notify_socket_open_abstract(int *ret_fd, char **ret_name);
 
+/* The name of an open one, as it was opened. -errno. */
+int notify_socket_name(int fd, char **ret_name);
+
 /* Remove the file, if it is one; NULL is fine. */
 void notify_socket_unlink(const struct notify_dir *dir, const char *name);
 

@@ -10,26 +10,39 @@
 
 #include "base/fd.h"
 #include "linux/child/sd_notify.h"
+#include "linux/keeper/keeper_share.h"
 
 #define AGAIN_MS	50
 #define AGAIN_MAX_MS	5000
 
+/* At the end, for the keeper to send one of them. */
+#define AWAIT_MS	200
+
+/* Where nobody is, nobody waits for it. */
 static bool
-send_text(const struct sd_notify *notify, const char *text)
+is_taken(int err)
+{
+	return err != EAGAIN && err != ENOBUFS && err != EINTR &&
+	    err != ENOMEM;
+}
+
+/* True: it was sent, *ret_taken. False: the keeper is at it. */
+static bool
+send_text(const struct sd_notify *notify, const char *text, bool *ret_taken)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	ssize_t n;
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+	    strlen(notify->name));
 
 	memcpy(sun.sun_path, notify->name, strlen(notify->name));
 	if (*notify->name == '@')
 		sun.sun_path[0] = '\0';
-	n = sendto(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
-	    (struct sockaddr *)&sun,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-	    strlen(notify->name)));
-	/* Where nobody is, nobody waits for it. */
-	return n >= 0 || (errno != EAGAIN && errno != ENOBUFS &&
-	    errno != EINTR && errno != ENOMEM);
+	if (keeper_mail(notify->fd, &sun, len, text, strlen(text)) == 0)
+		return false;
+	*ret_taken = sendto(notify->fd, text, strlen(text), MSG_DONTWAIT |
+	    MSG_NOSIGNAL, (struct sockaddr *)&sun, len) >= 0 ||
+	    is_taken(errno);
+	return true;
 }
 
 static void
@@ -41,15 +54,60 @@ drop_first(struct sd_notify *notify)
 	    notify->n_kept * sizeof(notify->kept[0]));
 }
 
+/* What is under way has been sent, or not been taken. */
+static void
+sent(struct sd_notify *notify, bool taken)
+{
+	if (notify->under_way == SD_NOTIFY_OF_KEPT && taken)
+		drop_first(notify);
+	else if (notify->under_way == SD_NOTIFY_OF_STATUS)
+		notify->told = taken;
+	notify->under_way = SD_NOTIFY_IDLE;
+}
+
+/* True: it was taken, or there is nothing; on with the next. */
+static bool
+send_next(struct sd_notify *notify)
+{
+	bool taken;
+
+	notify->under_way = notify->n_kept > 0 ? SD_NOTIFY_OF_KEPT :
+	    SD_NOTIFY_OF_STATUS;
+	if (!send_text(notify, notify->n_kept > 0 ? notify->kept[0] :
+	    notify->status, &taken))
+		return false;
+	sent(notify, taken);
+	return taken;
+}
+
+static bool
+has_more(const struct sd_notify *notify)
+{
+	return notify->n_kept > 0 || !notify->told;
+}
+
 static void
 send_kept(struct sd_notify *notify)
 {
-	while (notify->n_kept > 0 && send_text(notify, notify->kept[0]))
-		drop_first(notify);
-	if (notify->n_kept == 0 && !notify->told)
-		notify->told = send_text(notify, notify->status);
-	if (notify->n_kept == 0 && notify->told)
+	while (notify->under_way == SD_NOTIFY_IDLE && has_more(notify) &&
+	    send_next(notify))
+		continue;
+	if (!has_more(notify))
 		notify->gap_ms = AGAIN_MS;
+	else if (notify->under_way == SD_NOTIFY_IDLE)
+		loop_timer_start(notify->loop, &notify->again, notify->gap_ms);
+}
+
+void
+sd_notify_woken(struct sd_notify *notify)
+{
+	int err;
+
+	if (notify->under_way == SD_NOTIFY_IDLE || !keeper_mail_done(&err))
+		return;
+	sent(notify, is_taken(err));
+	if (is_taken(err))
+		send_kept(notify);
 	else
 		loop_timer_start(notify->loop, &notify->again, notify->gap_ms);
 }
@@ -94,11 +152,30 @@ sd_notify_open(struct loop *loop, struct sd_notify *notify)
 	return 0;
 }
 
+/* As far as they are taken now. */
+static void
+send_last(struct sd_notify *notify)
+{
+	bool goes_on = true;
+	int err;
+
+	while (goes_on && (has_more(notify) ||
+	    notify->under_way != SD_NOTIFY_IDLE)) {
+		if (notify->under_way == SD_NOTIFY_IDLE) {
+			goes_on = send_next(notify) ||
+			    notify->under_way != SD_NOTIFY_IDLE;
+			continue;
+		}
+		goes_on = keeper_mail_await(AWAIT_MS, &err) && is_taken(err);
+		sent(notify, goes_on);
+	}
+}
+
 void
 sd_notify_close(struct sd_notify *notify)
 {
 	if (notify->fd >= 0)
-		send_kept(notify);
+		send_last(notify);
 	while (notify->n_kept > 0)
 		drop_first(notify);
 	if (notify->loop != NULL)
@@ -134,8 +211,11 @@ sd_notify_send(struct sd_notify *notify, const char *fmt, ...)
 	va_end(ap);
 	if (text == NULL)
 		return;
-	if (notify->n_kept == SD_NOTIFY_KEPT_MAX)
+	if (notify->n_kept == SD_NOTIFY_KEPT_MAX) {
 		drop_first(notify);
+		if (notify->under_way == SD_NOTIFY_OF_KEPT)
+			notify->under_way = SD_NOTIFY_OF_NONE;
+	}
 	notify->kept[notify->n_kept++] = text;
 	send_kept(notify);
 }
@@ -159,5 +239,7 @@ sd_notify_status(struct sd_notify *notify, const char *fmt, ...)
 	free(notify->status);
 	notify->status = text;
 	notify->told = false;
+	if (notify->under_way == SD_NOTIFY_OF_STATUS)
+		notify->under_way = SD_NOTIFY_OF_NONE;
 	send_kept(notify);
 }

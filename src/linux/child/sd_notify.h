@@ -1,6 +1,7 @@
 /*
  * What clusterd says to the supervisor above it (sd_notify(3)), if there is
- * one: NOTIFY_SOCKET of our own environment.
+ * one: NOTIFY_SOCKET of our own environment. The keeper sends it, where there is
+ * one: systemd's NotifyAccess=main believes the main process only.
  */
 #ifndef LINUX_CHILD_SD_NOTIFY_H
 #define LINUX_CHILD_SD_NOTIFY_H
@@ -22,6 +23,12 @@ struct sd_notify {
 	size_t n_kept;
 	char *status;			/* the last one, */
 	bool told;			/* and it was taken */
+	enum {
+		SD_NOTIFY_IDLE,
+		SD_NOTIFY_OF_KEPT,	/* the first of them */
+		SD_NOTIFY_OF_STATUS,
+		SD_NOTIFY_OF_NONE,	/* it is not wanted any more */
+	} under_way;			/* what the keeper is sending */
 	int64_t gap_ms;			/* to the next attempt */
 };
 
@@ -31,6 +38,9 @@ struct sd_notify {
    where there is none; it stays where it is. -errno: it is there, but of no
    use. */
 int sd_notify_open(struct loop *loop, struct sd_notify *ret_notify);
+
+/* The keeper has woken us: it may have sent what it was to send. */
+void sd_notify_woken(struct sd_notify *notify);
 
 /* With a last attempt at what was not taken. */
 void sd_notify_close(struct sd_notify *notify);

@@ -16,6 +16,7 @@
 #include "base/alarm.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "linux/process/raw_call.h"
 #include "linux/child/seccomp_notify.h"
 
 /* The filter compares numbers of this build's own system call table. */
@@ -37,6 +38,7 @@
 /* How long seccomp_notify_place() waits for the caller's thread. */
 #define PLACE_MS 20
 
+/* As raw_call(). */
 static long
 install(unsigned long flags)
 {
@@ -58,7 +60,8 @@ install(unsigned long flags)
 		.filter = code,
 	};
 
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	return raw_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (long)flags,
+	    (long)&program, 0, 0);
 }
 
 int
@@ -73,16 +76,17 @@ seccomp_notify_install(void)
 		return -ENOSYS;
 	fd = install(flags);
 	/* A caller whose handler runs in mid-call comes again: answered too. */
-	if (fd < 0 && errno == EINVAL) {
+	if (fd == -EINVAL) {
 		flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 		fd = install(flags);
 	}
-	if (fd < 0 && errno == EACCES) {
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-			return -errno;
-		fd = install(flags);
+	if (fd == -EACCES) {
+		long code = raw_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0,
+		    0);
+
+		fd = code < 0 ? code : install(flags);
 	}
-	return fd < 0 ? -errno : (int)fd;
+	return (int)fd;
 }
 
 /* Kernel and headers may differ in the size of these; what is longer than our

@@ -17,9 +17,9 @@
 struct error;
 
 /*
- * For the child between fork and exec (async-signal-safe): every program that
- * it and its descendants execute has bind and listen trapped. Without
- * CAP_SYS_ADMIN this sets no_new_privs. Returns the listener (close-on-exec) or
+ * For the child before its exec (errno is left alone): every program that it and
+ * its descendants execute has bind and listen trapped. Without CAP_SYS_ADMIN
+ * this sets no_new_privs. Returns the listener (close-on-exec) or
  * -errno: -EBUSY when a sandbox around us has a listener already.
  */
 int seccomp_notify_install(void);

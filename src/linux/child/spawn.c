@@ -1,12 +1,7 @@
-#include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,275 +10,179 @@
 #include "base/str.h"
 #include "core/conf/advice_command.h"
 #include "core/conf/conf.h"
-#include "core/worker/fd_protocol.h"
-#include "linux/child/seccomp_notify.h"
-#include "linux/loop/signals.h"
+#include "core/worker/worker_env.h"
 #include "linux/child/spawn.h"
+#include "linux/child/spawn_child.h"
+#include "linux/process/birth.h"
 
-/* ---- the child: async-signal-safe calls only, until the exec ---- */
+/* Some calls deep, a path and a message of a few bytes. */
+#define STACK_SIZE	(32 * 1024)
 
-static void __attribute__((noreturn))
-child_report(int report, const struct spawn_failure *failure)
-{
-	/* A packet: arrives whole or not at all. */
-	(void)!write(report, failure, sizeof(*failure));
-	_exit(127);
-}
+/* ---- its memory ---- */
 
-static void __attribute__((noreturn))
-child_fail(int report, enum spawn_stage stage)
-{
-	const struct spawn_failure failure = { .stage = stage, .err = errno };
+/* Of whatever is packed, and of a stack. */
+#define ALIGNMENT	16
 
-	child_report(report, &failure);
-}
-
-/* Room for one descriptor, aligned as cmsg(3) wants it. */
-union fd_message {
-	struct cmsghdr header;
-	char room[CMSG_SPACE(sizeof(int))];
+/* Where the next thing goes; NULL: only counted. */
+struct packer {
+	char *base;
+	size_t used;
 };
 
-/* From here on bind and listen wait for the supervisor's answer. */
-static int
-child_trap(int report)
+static size_t
+aligned(size_t len)
 {
-	int listener = seccomp_notify_install();
-	char byte = 0;
-	struct iovec iov = { &byte, 1 };
-	union fd_message message = { .room = { 0 } };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = message.room,
-		.msg_controllen = sizeof(message.room),
-	};
-	int sent;
+	return (len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
 
-	if (listener < 0) {
-		errno = -listener;
-		return -1;
+static void *
+pack(struct packer *p, const void *bytes, size_t len)
+{
+	void *to = p->base != NULL ? p->base + p->used : NULL;
+
+	if (to != NULL && len > 0)
+		memcpy(to, bytes, len);
+	p->used += aligned(len);
+	return to;
+}
+
+static char *
+pack_text(struct packer *p, const char *text)
+{
+	return text != NULL ? pack(p, text, strlen(text) + 1) : NULL;
+}
+
+/* `*place`, a place within one of the strings, moves along. */
+static char **
+pack_list(struct packer *p, char *const *v, char **place)
+{
+	const char *const old = place != NULL ? *place : NULL;
+	size_t n = 0;
+	char **to;
+
+	while (v[n] != NULL)
+		n++;
+	to = pack(p, v, (n + 1) * sizeof(*v));
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(v[i]);
+		bool has_place = old != NULL && old >= v[i] &&
+		    old <= v[i] + len;
+		char *text = pack(p, v[i], len + 1);
+
+		/* What is written there may be longer than what stands. */
+		if (has_place)
+			p->used += aligned(WORKER_ENV_PID_ROOM);
+		if (to == NULL)
+			continue;
+		to[i] = text;
+		if (has_place)
+			*place = text + (old - v[i]);
 	}
-	message.header.cmsg_level = SOL_SOCKET;
-	message.header.cmsg_type = SCM_RIGHTS;
-	message.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&message.header), &listener, sizeof(int));
-	sent = (int)sendmsg(report, &msg, MSG_NOSIGNAL);
-	(void)close(listener);
-	return sent < 0 ? -1 : 0;
+	return to;
 }
 
-/* `v[i]` to above the numbers that are given, and away from where it was; but our
-   own standard streams stay, and what is wanted again before `i` in `v`. */
-static int
-child_move(int *v, size_t i, int above)
+static const struct conf_creds *
+pack_creds(struct packer *p, const struct conf_creds *creds)
 {
-	int from = v[i];
-	bool stays = from <= STDERR_FILENO;
+	struct conf_creds *to = pack(p, creds, sizeof(*creds));
+	void *groups = pack(p, creds->groups,
+	    creds->n_groups * sizeof(*creds->groups));
 
-	v[i] = fcntl(from, F_DUPFD_CLOEXEC, above);
-	for (size_t other = 0; other < i; other++)
-		stays = stays || v[other] == from;
-	if (v[i] >= 0 && !stays)
-		(void)close(from);
-	return v[i] < 0 ? -1 : 0;
+	if (to != NULL)
+		to->groups = groups;
+	return to;
 }
 
-/* To its place. */
-static int
-child_put(int fd, int place)
+/* All that the child looks at; of the creds' names only whether there are any. */
+static struct spawn_child *
+pack_child(struct packer *p, const struct spawn_plan *plan)
 {
-	if (dup2(fd, place) < 0)
-		return -1;
-	(void)close(fd);
-	return 0;
+	const struct spawn_child blank = { .plan = *plan };
+	struct spawn_child *to = pack(p, &blank, sizeof(blank));
+	struct spawn_plan own = *plan;
+
+	own.files = pack_list(p, plan->files, NULL);
+	own.argv = pack_list(p, plan->argv, NULL);
+	own.envp = pack_list(p, plan->envp, &own.listen_pid);
+	own.fds = pack(p, plan->fds, plan->n_fds * sizeof(*plan->fds));
+	own.directory = pack_text(p, plan->directory);
+	own.cwd = pack_text(p, plan->cwd);
+	own.base_dir = pack_text(p, plan->base_dir);
+	own.creds = pack_creds(p, plan->creds);
+	if (to != NULL)
+		to->plan = own;
+	return to;
 }
 
-/*
- * Put the listeners on 3, 4, …, and what goes there on 0 to 2. Their present
- * numbers may lie in that range in any order, so all of them first move above
- * it. Everything else that is open is close-on-exec. What has moved is closed at
- * once: few may be left, and a worker that comes back is to have room.
- */
-static int
-child_place_fds(const struct spawn_plan *plan, int *report)
+/* A page that stops a stack that is too deep, the stack, and the copy. NULL with
+   errno set. */
+static struct spawn_child *
+make_room(const struct spawn_plan *plan, struct spawn_room *ret_room)
 {
-	int above = FD_PROTOCOL_FIRST + (int)plan->n_fds;
-	int moved[CONF_LISTENS_MAX];
-	int standard[] = { plan->in_fd, plan->out_fd, plan->err_fd };
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct packer p = { .base = NULL };
+	struct spawn_room room;
 
-	if (child_move(report, 0, above) < 0)
-		return -1;
-	for (size_t i = 0; i < plan->n_fds; i++) {
-		moved[i] = plan->fds[i];
-		if (child_move(&moved[i], 0, above) < 0)
-			return -1;
+	(void)pack_child(&p, plan);
+	room.len = page + STACK_SIZE + p.used;
+	room.map = mmap(NULL, room.len, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room.map == MAP_FAILED)
+		return NULL;
+	if (mprotect(room.map, page, PROT_NONE) < 0) {
+		(void)munmap(room.map, room.len);
+		return NULL;
 	}
-	/* Those of its own first: they leave room. */
-	for (size_t i = STDERR_FILENO + 1; i-- > 0;)
-		if (standard[i] >= 0 && child_move(standard, i, above) < 0)
-			return -1;
-	for (size_t i = 0; i < plan->n_fds; i++)
-		if (child_put(moved[i], FD_PROTOCOL_FIRST + (int)i) < 0)
-			return -1;
-	for (int i = 0; i <= STDERR_FILENO; i++)
-		if (standard[i] >= 0 && child_put(standard[i], i) < 0)
-			return -1;
-	return 0;
+	*ret_room = room;
+	p = (struct packer){ .base = (char *)room.map + page + STACK_SIZE };
+	return pack_child(&p, plan);
 }
 
-/* The supplementary groups first, the user last: each needs the privilege
-   that the next one drops. */
-static int
-child_become(const struct conf_creds *creds)
+void
+spawn_room_free(struct spawn_room *room)
 {
-	uid_t uid;
-
-	if (!creds->set)
-		return 0;
-	uid = creds->name != NULL ? creds->uid : geteuid();
-	/* `group` alone leaves no supplementary group of clusterd's either.
-	   Without privilege one can only be what one is: then the groups stay
-	   as they are. */
-	if (setgroups(creds->n_groups, creds->groups) < 0 &&
-	    (errno != EPERM || uid != getuid() || creds->gid != getgid()))
-		return -1;
-	if (setresgid(creds->gid, creds->gid, creds->gid) < 0 ||
-	    setresuid(uid, uid, uid) < 0)
-		return -1;
-	/* From one ordinary user to another the kernel keeps what systemd's
-	   AmbientCapabilities= gave us, CAP_SETUID included. */
-	if (creds->name != NULL && prctl(PR_CAP_AMBIENT,
-	    PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
-		return -1;
-	return 0;
-}
-
-static void
-child_write_pid(char *digits)
-{
-	char reversed[16];
-	unsigned n = 0;
-
-	for (unsigned pid = (unsigned)getpid(); pid > 0; pid /= 10)
-		reversed[n++] = (char)('0' + pid % 10);
-	while (n > 0)
-		*digits++ = reversed[--n];
-	*digits = '\0';
-}
-
-/* As execvp(3): go on behind files that are not there or not allowed, and
-   tell EACCES rather than the ENOENT of a later place. */
-static void
-child_exec(const struct spawn_plan *plan)
-{
-	int err = ENOENT;
-
-	for (char *const *file = plan->files; *file != NULL; file++) {
-		(void)execve(*file, plan->argv, plan->envp);
-		if (errno == EACCES)
-			err = EACCES;
-		else if (errno != ENOENT && errno != ENOTDIR)
-			return;
-	}
-	errno = err;
-}
-
-/* A bare name that is not in PATH, but in the configuration's directory. */
-static unsigned
-child_look_beside(const struct spawn_plan *plan)
-{
-	int dir = open(plan->base_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const char *name = plan->argv[0];
-	struct stat st;
-
-	if (dir < 0 || fstatat(dir, name, &st, 0) < 0 || !S_ISREG(st.st_mode))
-		return 0;
-	return SPAWN_SEEN_BESIDE | (faccessat(dir, name, X_OK, 0) == 0 ?
-	    SPAWN_SEEN_EXECUTABLE : 0);
-}
-
-/* Of what could not be executed; with the rights, and from the directory, that it
-   was tried with. */
-static void __attribute__((noreturn))
-child_fail_exec(const struct spawn_plan *plan, int report)
-{
-	struct spawn_failure failure = { .stage = SPAWN_EXEC, .err = errno };
-
-	if (strchr(plan->argv[0], '/') == NULL) {
-		if (plan->base_dir != NULL)
-			failure.seen = child_look_beside(plan);
-	} else if (access(plan->files[0], F_OK) == 0) {
-		failure.seen |= SPAWN_SEEN_FILE;
-		if (access(plan->files[0], X_OK) == 0)
-			failure.seen |= SPAWN_SEEN_EXECUTABLE;
-	}
-	child_report(report, &failure);
-}
-
-static void __attribute__((noreturn))
-child_run(const struct spawn_plan *plan, int report, pid_t parent)
-{
-	signals_child_reset();
-	if (child_place_fds(plan, &report) < 0)
-		child_fail(report, SPAWN_FDS);
-	/* A session of its own: descendants can be signalled as a group, and
-	   the terminal's Ctrl-C reaches clusterd alone. */
-	if (setsid() < 0)
-		child_fail(report, SPAWN_SESSION);
-	/* With the rights that we still have. */
-	if (plan->trap && child_trap(report) < 0)
-		child_fail(report, SPAWN_TRAP);
-	if (setrlimit(RLIMIT_NOFILE, &plan->nofile) < 0)
-		child_fail(report, SPAWN_NOFILE);
-	if (child_become(plan->creds) < 0)
-		child_fail(report, SPAWN_CREDS);
-	/* A change of uid clears it (prctl(2)), hence after; and the parent
-	   may have died before. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		child_fail(report, SPAWN_PARENT);
-	if (getppid() != parent)
-		_exit(127);
-	if (plan->directory != NULL && chdir(plan->directory) < 0)
-		child_fail(report, SPAWN_DIRECTORY);
-	/* A link in it may point elsewhere by now. Where it leads nowhere, or
-	   may not be followed, we are in the directory already. */
-	if (plan->directory == NULL && plan->cwd != NULL &&
-	    chdir(plan->cwd) < 0)
-		errno = 0;
-	if (plan->umask >= 0)
-		(void)umask((mode_t)plan->umask);
-	if (plan->listen_pid != NULL)
-		child_write_pid(plan->listen_pid);
-	signals_child_unblock();
-	child_exec(plan);
-	child_fail_exec(plan, report);
+	if (room->map != NULL)
+		(void)munmap(room->map, room->len);
+	*room = (struct spawn_room)SPAWN_ROOM_INIT;
 }
 
 /* ---- the supervisor ---- */
 
-int
-spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
+static int
+run_child(void *child)
 {
+	spawn_child_run(child);
+}
+
+int
+spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
+    pid_t *ret_pid, int *ret_report)
+{
+	struct spawn_room room = SPAWN_ROOM_INIT;
+	struct spawn_child *child = make_room(plan, &room);
 	int report[2];
-	pid_t parent = getpid();
 	pid_t pid;
-	int code;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0)
-		return -errno;
+	if (child == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC,
+	    0, report) < 0) {
+		int code = -errno;
 
-	pid = fork();
-	if (pid == 0) {
-		(void)close(report[0]);
-		child_run(plan, report[1], parent);
-	}
-	code = pid < 0 ? -errno : 0;
-	fd_close(&report[1]);
-	if (code < 0) {
-		fd_close(&report[0]);
+		spawn_room_free(&room);
 		return code;
 	}
+	child->report = report[1];
+	child->report_of_parent = report[0];
+	child->parent = getpid();
+	/* The stack grows down from the copy. Who becomes somebody else has
+	   memory of its own: with its ids ours could be traced, see birth.h. */
+	pid = birth(run_child, child, plan->creds->set ? NULL : child);
+	fd_close(&report[1]);
+	if (pid < 0) {
+		fd_close(&report[0]);
+		spawn_room_free(&room);
+		return pid;
+	}
+	*ret_room = room;
 	*ret_pid = pid;
 	*ret_report = fd_take(&report[0]);
 	return 0;
@@ -294,7 +193,7 @@ spawn_read_report(int report, struct spawn_failure *ret_failure,
     int *ret_trap)
 {
 	struct iovec iov = { ret_failure, sizeof(*ret_failure) };
-	union fd_message message;
+	union spawn_fd_message message;
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,

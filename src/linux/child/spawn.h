@@ -1,76 +1,43 @@
 /*
- * Starting a program. All memory is made before the fork; the child only makes
- * async-signal-safe calls. Whether the program could be executed comes back
- * over a close-on-exec socket: its end says yes, a record says where it failed.
+ * Starting a program. All memory is made before the child; the child, which may
+ * share it, only makes system calls. Whether the program could be executed comes
+ * back over a close-on-exec socket: its end says yes, a record says where it
+ * failed.
  */
 #ifndef LINUX_CHILD_SPAWN_H
 #define LINUX_CHILD_SPAWN_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/resource.h>
 #include <sys/types.h>
 
-struct conf_creds;
+#include "linux/child/spawn_plan.h"
+
 struct error;
 struct strbuf;
 
-struct spawn_plan {
-	char *const *files;		/* tried in order, NULL-terminated */
-	char *const *argv;
-	char *const *envp;
-	char *listen_pid;		/* room for the pid's digits, or NULL;
-					   written in the child only */
-	const int *fds;			/* become 3, 4, …; not closed here */
-	size_t n_fds;			/* <= CONF_LISTENS_MAX */
-	bool trap;			/* bind and listen, see
-					   seccomp_notify.h */
-	int in_fd;			/* standard input */
-	int out_fd;			/* standard output and error; -1: as */
-	int err_fd;			/* ours */
-	const char *directory;		/* NULL: … */
-	const char *cwd;		/* … there if it is possible; NULL:
-					   stay */
-	const char *base_dir;		/* where it is looked for a file of a
-					   bare name that is not in PATH */
-	int32_t umask;			/* -1: stay */
-	struct rlimit nofile;
-	const struct conf_creds *creds;
+/* What a child stands on until its exec. */
+struct spawn_room {
+	void *map;	/* NULL: nothing */
+	size_t len;
 };
 
-enum spawn_stage {
-	SPAWN_FDS,
-	SPAWN_SESSION,
-	SPAWN_TRAP,
-	SPAWN_NOFILE,
-	SPAWN_CREDS,
-	SPAWN_PARENT,
-	SPAWN_DIRECTORY,
-	SPAWN_EXEC,
-	SPAWN_STAGES
-};
-
-/* What the child has seen of the program: its parent is not to wait for a file
-   system. */
-enum spawn_seen {
-	SPAWN_SEEN_FILE = 1,	/* there is what its path names … */
-	SPAWN_SEEN_BESIDE = 2,	/* … or a file of the bare name, in base_dir */
-	SPAWN_SEEN_EXECUTABLE = 4,	/* … and that may be executed */
-};
-
-struct spawn_failure {
-	enum spawn_stage stage;
-	int err;		/* errno */
-	unsigned seen;		/* enum spawn_seen, of SPAWN_EXEC */
-};
+#define SPAWN_ROOM_INIT	{ .map = NULL }
 
 /*
- * Fork and execute. On success the caller owns the pid and *ret_report, its
- * end of the socket (close-on-exec, non-blocking). -errno: nothing was
- * started.
+ * Start and execute; nothing of the plan is needed any more after. On success
+ * the caller owns the pid, *ret_report, its end of the socket (close-on-exec,
+ * non-blocking), and *ret_room. -errno: nothing was started.
  */
-int spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report);
+int spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
+    pid_t *ret_pid, int *ret_report);
+
+/*
+ * Not before the report is SPAWN_REPORT_EXECUTED, or the process has ended: a
+ * report of a failure is written by who still stands on it. (The kernel lets go
+ * of the memory before it closes the socket: exec's begin_new_exec(), do_exit().)
+ */
+void spawn_room_free(struct spawn_room *room);
 
 enum spawn_report {
 	SPAWN_REPORT_PENDING,	/* nothing yet */

@@ -17,6 +17,10 @@
 /* A full queue of a Unix listener does not tell when it has room again. */
 #define QUEUE_FULL_MS 50
 
+/* Of a supervisor that was killed before it greeted; another one will. */
+#define TRIES		10
+#define AGAIN_MS	20
+
 static int
 failed(struct error *err, const char *path, int code)
 {
@@ -137,7 +141,7 @@ greet(struct control_link *client, const char *path, struct mono deadline,
 	if (code == 1)
 		code = check_greeting(&line, path, err);
 	else if (code == 0)
-		code = error_set(err, -ECONNRESET,
+		code = error_set(err, -ENOTCONN,
 		    "%s: clusterd has closed the connection", path);
 	else if (code == -ETIMEDOUT)
 		code = no_answer(path, err);
@@ -147,11 +151,14 @@ greet(struct control_link *client, const char *path, struct mono deadline,
 	else
 		code = error_set(err, code, "%s: %s", path, error_text(&why));
 	error_clear(&why);
+	if (code == 0)
+		client->supervised = answer_line_number(&line, "supervisor",
+		    &client->supervisor);
 	return code;
 }
 
-int
-control_link_open(struct control_link *client, const char *path,
+static int
+open_once(struct control_link *client, const char *path,
     struct mono deadline, struct error *err)
 {
 	int code;
@@ -167,6 +174,28 @@ control_link_open(struct control_link *client, const char *path,
 		code = greet(client, path, deadline, err);
 	if (code < 0)
 		control_link_close(client);
+	return code;
+}
+
+/* What comes of a connection that ends before a greeting: -ENOTCONN. */
+int
+control_link_open(struct control_link *client, const char *path,
+    struct mono deadline, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int code = open_once(client, path, deadline, &why);
+
+	for (int i = 1; code == -ENOTCONN && i < TRIES &&
+	    mono_before(mono_now(), deadline); i++) {
+		error_clear(&why);
+		(void)poll(NULL, 0, AGAIN_MS);
+		code = open_once(client, path, deadline, &why);
+	}
+	if (code == -ENOTCONN)
+		code = -ECONNRESET;
+	if (code < 0)
+		error_set(err, code, "%s", error_text(&why));
+	error_clear(&why);
 	return code;
 }
 

@@ -20,6 +20,8 @@ struct control_link {
 	int fd;
 	char *path;	/* as it was given */
 	pid_t pid;	/* of clusterd; 0: in a namespace not seen from here */
+	uint64_t supervisor;	/* … the how-manieth one greeted */
+	bool supervised;	/* … it has told */
 	char *buffer;	/* ANSWER_LINE_MAX bytes */
 	size_t start;	/* of what was not read yet */
 	size_t scanned;	/* up to here there is no newline */
@@ -29,7 +31,8 @@ struct control_link {
 #define CONTROL_LINK_INIT { .fd = -1 }
 
 /*
- * Connect, and read the greeting, until `deadline`. With words, that begin with
+ * Connect, and read the greeting, until `deadline`; a few times, where the
+ * connection ends before, as it does when a supervisor is killed. With words, that begin with
  * the path: -ENOENT, nothing is there; -ECONNREFUSED, a file is there and
  * nobody behind it; -EACCES, the user may not; -ETIMEDOUT, it does not answer;
  * -EPROTO, it is no clusterd; -EPROTONOSUPPORT, it is a newer one; -errno.

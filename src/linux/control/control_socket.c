@@ -16,6 +16,7 @@
 #include "base/mono.h"
 #include "base/str.h"
 #include "linux/control/control_socket.h"
+#include "linux/keeper/keeper_share.h"
 
 /* Clients beyond those that are served wait here. */
 #define BACKLOG 1024
@@ -175,10 +176,12 @@ bind_and_listen(const struct sockaddr_un *sun, uint32_t gid, int *ret_fd)
 		fd_close(&fd);
 		return code;
 	}
-	if ((gid != UINT32_MAX &&
-	    lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0) ||
-	    listen(fd, BACKLOG) < 0) {
+	if (gid != UINT32_MAX &&
+	    lchown(sun->sun_path, (uid_t)-1, (gid_t)gid) < 0)
 		code = -errno;
+	else
+		code = keeper_listen(fd, BACKLOG);
+	if (code < 0) {
 		(void)unlink(sun->sun_path);
 		fd_close(&fd);
 		return code;
@@ -196,6 +199,19 @@ fill_sockaddr(const char *path, struct sockaddr_un *sun, struct error *err)
 		    "control socket %s: the path is too long", path);
 	strcpy(sun->sun_path, path);
 	return 0;
+}
+
+/* Has it that name? */
+static bool
+is_bound_to(int fd, const struct sockaddr_un *sun)
+{
+	struct sockaddr_un bound = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(bound);
+
+	return getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+	    bound.sun_family == AF_UNIX && len <= sizeof(bound) &&
+	    strncmp(bound.sun_path, sun->sun_path,
+		sizeof(sun->sun_path)) == 0;
 }
 
 /* The directory is locked, and the socket there. */
@@ -252,6 +268,45 @@ drop_name(struct control_socket *s)
 	s->also = NULL;
 }
 
+/* The second name that it has had. */
+static char *
+name_before(const char *path, const char *also)
+{
+	char target[NAME_MAX + 1];
+	ssize_t n = also != NULL ? readlink(also, target, sizeof(target)) : -1;
+
+	if (n <= 0 || (size_t)n != strlen(str_base_name(path)) ||
+	    memcmp(target, str_base_name(path), (size_t)n) != 0)
+		return NULL;
+	return strdup(also);
+}
+
+/* That of a supervisor before, with all who wait in its queue. False: there is
+   none that serves. */
+static bool
+take_over(const char *path, const char *also, struct control_socket *ret_socket)
+{
+	struct control_socket s = CONTROL_SOCKET_INIT;
+	struct sockaddr_un sun;
+	int fd = keeper_kept_socket(&s.dev, &s.ino);
+
+	if (fd < 0)
+		return false;
+	keeper_keep_socket(-1, 0, 0);
+	s.fd = fd;
+	s.path = strdup(path);
+	if (s.path == NULL || fill_sockaddr(path, &sun, NULL) < 0 ||
+	    !is_bound_to(fd, &sun) || !control_socket_is_there(&s)) {
+		fd_close(&fd);
+		free(s.path);
+		return false;
+	}
+	s.also = name_before(path, also);
+	keeper_keep_socket(fd, s.dev, s.ino);
+	*ret_socket = s;
+	return true;
+}
+
 int
 control_socket_open(const char *path, const char *also, uint32_t gid,
     bool waits, struct control_socket *ret_socket, struct error *err)
@@ -264,6 +319,8 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 
 	if (code < 0)
 		return code;
+	if (waits && take_over(path, also, ret_socket))
+		return 0;
 	s.path = strdup(path);
 	if (s.path == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -293,6 +350,7 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 	if (lstat(path, &st) == 0) {
 		s.dev = st.st_dev;
 		s.ino = st.st_ino;
+		keeper_keep_socket(s.fd, s.dev, s.ino);
 	}
 	*ret_socket = s;
 	return 0;
@@ -330,8 +388,8 @@ control_socket_is_there(const struct control_socket *s)
 	    st.st_dev == s->dev && st.st_ino == s->ino;
 }
 
-void
-control_socket_remove(struct control_socket *s)
+static void
+remove_files(struct control_socket *s)
 {
 	drop_name(s);
 	if (control_socket_is_there(s))
@@ -339,9 +397,20 @@ control_socket_remove(struct control_socket *s)
 }
 
 void
+control_socket_leave(struct control_socket *s)
+{
+	dev_t dev;
+	ino_t ino;
+
+	if (s->fd >= 0 && keeper_kept_socket(&dev, &ino) == s->fd)
+		keeper_keep_socket(-1, 0, 0);
+	remove_files(s);
+}
+
+void
 control_socket_close(struct control_socket *s)
 {
-	control_socket_remove(s);
+	control_socket_leave(s);
 	fd_close(&s->fd);
 	free(s->path);
 	s->path = NULL;

@@ -23,7 +23,8 @@ struct control_socket {
  * in the same directory; mode 0600, or 0660 for `gid` unless that is
  * (uint32_t)-1. A file that nobody listens on is replaced; -EBUSY with words
  * ("already running, pid N") when somebody does; else -errno with words. `waits`:
- * up to a second for others who do the same there.
+ * at a start: up to a second for others who do the same there, and one that a
+ * supervisor before has left at `path` is taken over.
  */
 int control_socket_open(const char *path, const char *also, uint32_t gid,
     bool waits, struct control_socket *ret_socket, struct error *err);
@@ -38,8 +39,9 @@ int control_socket_also(struct control_socket *s, const char *also,
 /* Is the file still there, and ours? */
 bool control_socket_is_there(const struct control_socket *s);
 
-/* Remove its file if that is still ours. */
-void control_socket_remove(struct control_socket *s);
+/* Remove the file if it is still ours; no later supervisor gets it: it is about to
+   be closed. */
+void control_socket_leave(struct control_socket *s);
 
 /* Close it, and remove the file if it is still ours. */
 void control_socket_close(struct control_socket *s);

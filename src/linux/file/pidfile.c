@@ -49,10 +49,10 @@ lock_own(int fd)
 }
 
 static int
-write_pid(int fd)
+write_pid(int fd, pid_t pid)
 {
 	char text[16];
-	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	int len = snprintf(text, sizeof(text), "%d\n", (int)pid);
 	ssize_t n = write(fd, text, (size_t)len);
 
 	if (n == len)
@@ -61,7 +61,7 @@ write_pid(int fd)
 }
 
 int
-pidfile_create(const char *path, struct pidfile *ret_pidfile,
+pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
     struct error *err)
 {
 	struct pidfile p = PIDFILE_INIT;
@@ -70,7 +70,7 @@ pidfile_create(const char *path, struct pidfile *ret_pidfile,
 
 	if (code < 0)
 		return code;
-	if (asprintf(&temporary, "%s.%d", path, (int)getpid()) < 0)
+	if (asprintf(&temporary, "%s.%d", path, (int)pid) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	p.path = strdup(path);
 	(void)unlink(temporary);
@@ -81,7 +81,7 @@ pidfile_create(const char *path, struct pidfile *ret_pidfile,
 	else if (p.fd < 0)
 		code = -errno;
 	else
-		code = write_pid(p.fd);
+		code = write_pid(p.fd, pid);
 	if (code == 0)
 		code = lock_own(p.fd);
 	if (code == 0 && rename(temporary, path) < 0)

@@ -2,6 +2,8 @@
 #ifndef LINUX_FILE_PIDFILE_H
 #define LINUX_FILE_PIDFILE_H
 
+#include <sys/types.h>
+
 struct error;
 
 struct pidfile {
@@ -12,11 +14,11 @@ struct pidfile {
 #define PIDFILE_INIT { .fd = -1 }
 
 /*
- * Write our pid to a temporary file, lock that (fcntl(2)), and rename it into
+ * Write `pid`, by which we are known, to a temporary file, lock that (fcntl(2)), and rename it into
  * place. -EBUSY with words ("already running, pid N") when the file that is
  * there is locked; else -errno with words.
  */
-int pidfile_create(const char *path, struct pidfile *ret_pidfile,
+int pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
     struct error *err);
 
 /* Remove the file if it is still ours, and let the lock go. */

@@ -34,6 +34,7 @@ signals_block_early(void)
 }
 
 /* As they were when we began. */
+static bool begun;
 static bool hup_ignored;
 static bool had_terminal;
 
@@ -53,22 +54,42 @@ note_beginning(void)
 {
 	struct sigaction hup;
 
+	if (begun)
+		return;
+	begun = true;
 	hup_ignored = sigaction(SIGHUP, NULL, &hup) == 0 &&
 	    hup.sa_handler == SIG_IGN;
 	had_terminal = has_terminal();
 }
 
-int
-signals_open(int *ret_fd, struct error *err)
+struct signals_beginning
+signals_beginning(void)
 {
-	const struct sigaction dfl = { .sa_handler = SIG_DFL };
+	return (struct signals_beginning){
+		.hup_ignored = hup_ignored, .had_terminal = had_terminal,
+	};
+}
+
+void
+signals_began(const struct signals_beginning *beginning)
+{
+	begun = true;
+	hup_ignored = beginning->hup_ignored;
+	had_terminal = beginning->had_terminal;
+}
+
+void
+signals_begin(sigset_t *ret_set)
+{
+	/* That a child has stopped, or goes on, is no news. */
+	const struct sigaction dfl = {
+		.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP,
+	};
 	const struct sigaction ign = { .sa_handler = SIG_IGN };
-	sigset_t set;
-	int fd;
 
 	note_beginning();
 	/* First the mask, so that nothing strikes in between. */
-	block(&set);
+	block(ret_set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(*handled); i++)
 		sigaction(handled[i], &dfl, NULL);
 	sigaction(SIGPIPE, &ign, NULL);
@@ -76,7 +97,15 @@ signals_open(int *ret_fd, struct error *err)
 	alarm_set(0);
 	/* A log beyond RLIMIT_FSIZE gets EFBIG instead. */
 	sigaction(SIGXFSZ, &ign, NULL);
+}
 
+int
+signals_open(int *ret_fd, struct error *err)
+{
+	sigset_t set;
+	int fd;
+
+	signals_begin(&set);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0) {
 		int code = -errno;
@@ -90,13 +119,22 @@ signals_open(int *ret_fd, struct error *err)
 /* A shell leads the session of what it has started. Once it has lost its
    terminal, a SIGHUP of its own is the terminal's. */
 static bool
-is_hangup(const struct signalfd_siginfo *info)
+is_hangup(int signo, int code, pid_t pid)
 {
-	if (info->ssi_signo != SIGHUP)
+	if (signo != SIGHUP)
 		return false;
-	return info->ssi_code == SI_KERNEL || (had_terminal &&
-	    info->ssi_pid != 0 && (pid_t)info->ssi_pid == getsid(0) &&
-	    !has_terminal());
+	return code == SI_KERNEL || (had_terminal && pid != 0 &&
+	    pid == getsid(0) && !has_terminal());
+}
+
+void
+signals_give(int signo, int code, int pid,
+    void (*fn)(void *ctx, int signo, int pid, bool hangup), void *ctx)
+{
+	bool hangup = is_hangup(signo, code, pid);
+
+	if (!hangup || !hup_ignored)
+		fn(ctx, signo, pid, hangup);
 }
 
 void
@@ -108,13 +146,9 @@ signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
 
 	do {
 		n = read(fd, info, sizeof(info));
-		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*info); i++) {
-			bool hangup = is_hangup(&info[i]);
-
-			if (!hangup || !hup_ignored)
-				fn(ctx, (int)info[i].ssi_signo,
-				    (int)info[i].ssi_pid, hangup);
-		}
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*info); i++)
+			signals_give((int)info[i].ssi_signo, info[i].ssi_code,
+			    (int)info[i].ssi_pid, fn, ctx);
 	} while (n == (ssize_t)sizeof(info));
 }
 

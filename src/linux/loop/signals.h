@@ -2,6 +2,7 @@
 #ifndef LINUX_LOOP_SIGNALS_H
 #define LINUX_LOOP_SIGNALS_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 struct error;
@@ -28,6 +29,26 @@ void signals_block_early(void);
  */
 void signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
     void *ctx);
+
+/* The same for one that came in another way: its number, si_code and si_pid. */
+void signals_give(int signo, int code, int pid,
+    void (*fn)(void *ctx, int signo, int pid, bool hangup), void *ctx);
+
+/*
+ * For who passes them on: block them, and see that none is ignored, as
+ * signals_open() does, which goes by what is noted here. *ret_set: those.
+ */
+void signals_begin(sigset_t *ret_set);
+
+/* How it was when the program began, for the one that it becomes by an exec; which
+   says so before the above. */
+struct signals_beginning {
+	bool hup_ignored;
+	bool had_terminal;
+};
+
+struct signals_beginning signals_beginning(void);
+void signals_began(const struct signals_beginning *beginning);
 
 /*
  * In a forked child: every disposition to its default. The mask stays; open it

@@ -11,18 +11,43 @@
 /* So much of the list at a time: the kernel takes a microsecond for each. */
 #define PORTION	2048
 
+static int
+open_list(pid_t parent)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent,
+	    (int)parent);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int
 child_scan_begin(struct child_scan *scan)
 {
-	char path[64];
+	int fd;
 
 	child_scan_end(scan);
 	if (!process_proc_is_ours())
 		return -ENOSYS;
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
-	    (int)getpid());
-	scan->fd = open(path, O_RDONLY | O_CLOEXEC);
-	return scan->fd < 0 ? -errno : 0;
+	fd = open_list(getpid());
+	if (fd < 0)
+		return fd;
+	scan->fd = fd;
+	return 0;
+}
+
+/* Then those that count as ours. */
+static void
+go_on(struct child_scan *scan)
+{
+	fd_close(&scan->fd);
+	scan->half = 0;
+	if (scan->fosters || process_foster_parent() == 0)
+		return;
+	scan->fosters = true;
+	scan->fd = open_list(process_foster_parent());
 }
 
 static bool
@@ -53,13 +78,15 @@ read_portion(struct child_scan *scan)
 		if (text[i] >= '0' && text[i] <= '9') {
 			scan->half = scan->half * 10 + (text[i] - '0');
 		} else if (scan->half > 0) {
-			if (!add(scan, scan->half))
+			if ((!scan->fosters ||
+			    process_foster_counts(scan->half)) &&
+			    !add(scan, scan->half))
 				n = 0;
 			scan->half = 0;
 		}
 	}
 	if (n <= 0)
-		fd_close(&scan->fd);
+		go_on(scan);
 }
 
 bool

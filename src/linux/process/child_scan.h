@@ -15,6 +15,7 @@ struct child_scan {
 	size_t n, cap;
 	size_t at;		/* the next one */
 	pid_t half;		/* what a portion ended within */
+	bool fosters;		/* it is at process_foster()'s */
 };
 
 #define CHILD_SCAN_INIT	{ .fd = -1 }

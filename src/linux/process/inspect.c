@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/libc.h"
 #include "base/num.h"
 #include "core/conf/conf.h"
 #include "linux/file/file.h"

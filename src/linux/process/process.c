@@ -1,4 +1,6 @@
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <dirent.h>
@@ -86,33 +88,6 @@ process_proc_is_ours(void)
 	return answer == OURS;
 }
 
-bool
-process_has_children(void)
-{
-	siginfo_t info;
-
-	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
-bool
-process_is_child(pid_t pid)
-{
-	siginfo_t info;
-
-	return waitid(P_PID, (id_t)pid, &info,
-	    WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
-bool
-process_child_in_group(pid_t pgid)
-{
-	siginfo_t info;
-
-	/* Fails with ECHILD if there is none; WNOWAIT takes nothing. */
-	return waitid(P_PGID, (id_t)pgid, &info,
-	    WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
 struct pid_list {
 	pid_t *v;
 	size_t n;
@@ -137,15 +112,15 @@ pid_list_add(struct pid_list *list, pid_t pid)
 
 /* proc(5): /proc/PID/task/TID/children, with CONFIG_PROC_CHILDREN. */
 static int
-children_from_list(struct pid_list *list)
+children_from_list(pid_t parent, struct pid_list *list)
 {
 	char path[64];
 	char *text, *word, *rest;
 	size_t len;
 	int code;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
-	    (int)getpid());
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent,
+	    (int)parent);
 	code = file_read(path, 16 * 1024 * 1024, &text, &len, NULL);
 	if (code < 0)
 		return code;
@@ -162,7 +137,7 @@ children_from_list(struct pid_list *list)
 
 /* Kernels without that file: look at every process. */
 static int
-children_from_scan(struct pid_list *list)
+children_from_scan(pid_t parent, struct pid_list *list)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *entry;
@@ -175,21 +150,180 @@ children_from_scan(struct pid_list *list)
 		uint64_t pid;
 
 		if (num_parse(entry->d_name, 1, INT32_MAX, &pid) &&
-		    process_stat((pid_t)pid, &st) && st.parent == getpid())
+		    process_stat((pid_t)pid, &st) && st.parent == parent)
 			code = pid_list_add(list, (pid_t)pid);
 	}
 	closedir(dir);
 	return code;
 }
 
+static int
+children_of(pid_t parent, struct pid_list *list)
+{
+	int code = process_proc_is_ours() ? children_from_list(parent, list) :
+	    -ENOSYS;
+
+	return code == -ENOENT ? children_from_scan(parent, list) : code;
+}
+
+/* ---- those of another process ---- */
+
+static pid_t foster_parent;
+static bool (*foster_but)(pid_t pid);
+
+void
+process_foster(pid_t parent, bool (*but)(pid_t pid))
+{
+	foster_parent = parent;
+	foster_but = but;
+}
+
+pid_t
+process_foster_parent(void)
+{
+	return foster_parent;
+}
+
+bool
+process_foster_counts(pid_t pid)
+{
+	return pid != getpid() && !foster_but(pid);
+}
+
+/* Behind what is in the list. */
+static int
+add_fostered(struct pid_list *list)
+{
+	size_t first = list->n, n = first;
+	int code = foster_parent == 0 ? 0 : children_of(foster_parent, list);
+
+	for (size_t i = first; i < list->n; i++)
+		if (process_foster_counts(list->v[i]))
+			list->v[n++] = list->v[i];
+	list->n = n;
+	return code;
+}
+
+static bool
+any_fostered(bool (*is)(pid_t pid, pid_t which), pid_t which)
+{
+	struct pid_list list = { .v = NULL };
+	bool found = false;
+
+	if (foster_parent != 0)
+		(void)add_fostered(&list);
+	for (size_t i = 0; i < list.n && !found; i++)
+		found = is(list.v[i], which);
+	free(list.v);
+	return found;
+}
+
+static bool
+is_any(pid_t pid, pid_t which)
+{
+	(void)pid;
+	(void)which;
+	return true;
+}
+
+static bool
+is_it(pid_t pid, pid_t which)
+{
+	return pid == which;
+}
+
+static bool
+is_in_group(pid_t pid, pid_t which)
+{
+	return getpgid(pid) == which;
+}
+
+bool
+process_is_fostered(pid_t pid)
+{
+	return any_fostered(is_it, pid);
+}
+
+bool
+process_has_children(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ||
+	    any_fostered(is_any, 0);
+}
+
+bool
+process_is_child(pid_t pid)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t)pid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) == 0 || process_is_fostered(pid);
+}
+
+bool
+process_child_in_group(pid_t pgid)
+{
+	siginfo_t info;
+
+	/* Fails with ECHILD if there is none; WNOWAIT takes nothing. */
+	return waitid(P_PGID, (id_t)pgid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) == 0 ||
+	    any_fostered(is_in_group, pgid);
+}
+
+/* Where each has an inode of its own (pidfs, Linux 6.9), that is it: nobody is
+   waited for. */
+static uint64_t
+inode_of(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct stat st = { .st_ino = 0 };
+
+	if (fd < 0)
+		return 0;
+	(void)fstat(fd, &st);
+	fd_close(&fd);
+	return st.st_ino;
+}
+
+/* Field 22 of proc_pid_stat(5), behind the name. */
+static uint64_t
+start_of(pid_t pid)
+{
+	unsigned long long start = 0;
+	char path[32], *text, *fields;
+	size_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (file_read_start(path, 1024, &text, &len) < 0)
+		return 0;
+	fields = strrchr(text, ')');
+	if (fields == NULL || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d "
+	    "%*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	    &start) != 1)
+		start = 0;
+	free(text);
+	return start;
+}
+
+uint64_t
+process_identity(pid_t pid)
+{
+	uint64_t ino = inode_of(pid);
+
+	return ino != 0 && ino == inode_of(getppid()) ? start_of(pid) : ino;
+}
+
 int
 process_children(pid_t **ret_pids, size_t *ret_n)
 {
 	struct pid_list list = { .v = NULL };
-	int code = process_proc_is_ours() ? children_from_list(&list) : -ENOSYS;
+	int code = children_of(getpid(), &list);
 
-	if (code == -ENOENT)
-		code = children_from_scan(&list);
+	if (code == 0)
+		code = add_fostered(&list);
 	if (code < 0) {
 		free(list.v);
 		return code;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct exit_status;
@@ -22,6 +23,24 @@ bool process_is_dead(pid_t pid, struct exit_status *ret_status);
 
 /* Reap a dead child: its pid is free from now on. */
 void process_reap(pid_t pid);
+
+/*
+ * Another process's children are ours too from now on, but for ourselves and those
+ * that `but` names: it is the one that reaps them. They are among the children
+ * of the functions below, and die behind our back: no _dead() tells of it.
+ */
+void process_foster(pid_t parent, bool (*but)(pid_t pid));
+
+/* For child_scan: 0, there is none; and does this child of it count? */
+pid_t process_foster_parent(void);
+bool process_foster_counts(pid_t pid);
+
+/* Is it one of these? */
+bool process_is_fostered(pid_t pid);
+
+/* What no other process has had since the machine was started, or hardly: 0, there
+   is none of that number. */
+uint64_t process_identity(pid_t pid);
 
 /* Signal a process group; the group's leader must be an unreaped child, or one
    of its members must have been seen by process_children() just now. */

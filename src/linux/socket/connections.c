@@ -69,6 +69,7 @@ take_tcp(void *ctx, const struct sockdiag_tcp *s)
 	if (s->ino != 0 || s->state == TCP_SYN_RECV ||
 	    s->state == TCP_ESTABLISHED || s->state == TCP_CLOSE_WAIT)
 		c->none = false;
+	c->n_handshakes += s->state == TCP_SYN_RECV;
 	if (s->state == TCP_SYN_RECV)
 		c->n_half_open += s->age_ms + STEP_MS >= c->older_ms;
 	else if (s->ino != 0)

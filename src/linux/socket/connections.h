@@ -39,7 +39,9 @@ struct connections {
 	/* The result, when connections_step() returned 0. */
 	struct connection *v;	/* the tree's, sorted by ino; owned */
 	size_t n;
-	size_t n_half_open;	/* handshakes older than what was asked for */
+	size_t n_handshakes;	/* of whatever age … */
+	size_t n_half_open;	/* … and those that are older than what was
+				   asked for, for certain */
 	bool none;		/* there is none, in a queue or of anybody's … */
 	bool blink;		/* … but a moment later there may be one */
 

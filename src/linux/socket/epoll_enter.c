@@ -7,13 +7,41 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "linux/process/birth.h"
+#include "linux/process/raw_call.h"
 #include "linux/socket/epoll_enter.h"
 
 /* epoll_ctl(2) waits for who uses the instance, which is the worker. */
 #define AWAIT_MS 20
+
+struct job {
+	const struct epoll_entry *entries;
+	size_t n;
+	int fd;
+	pid_t parent;
+};
+
+/* What a child that shares our memory stands on, for one at a time. */
+static struct {
+	_Alignas(16) char stack[16 * 1024];
+	struct job job;
+	struct epoll_entry entries[64];
+	pid_t last;	/* killed, and not seen to end; 0: nobody */
+} room;
+
+static bool
+has_ended(pid_t pid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    info.si_pid == pid;
+}
 
 /* Until it has ended; one that is held up is killed. */
 static int
@@ -25,40 +53,68 @@ await(pid_t pid)
 	siginfo_t info = { .si_status = 1 };
 
 	if (poll(&end, 1, AWAIT_MS) != 1 ||
-	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
 		(void)kill(pid, SIGKILL);
+		room.last = pid;
+	}
 	fd_close(&end.fd);
 	return info.si_pid == pid && info.si_status == 0 ? 0 : -ECANCELED;
+}
+
+/* 0, or the exit status of who did not do it. It shares our memory (birth.h). */
+static int
+enter(void *ctx)
+{
+	const struct job *job = ctx;
+
+	(void)RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (raw_call(SYS_getppid, 0, 0, 0, 0, 0) != job->parent)
+		return 1;
+	for (size_t i = 0; i < job->n; i++) {
+		const struct epoll_entry *e = &job->entries[i];
+		struct epoll_event event = {
+			.events = e->events, .data.u64 = e->data,
+		};
+		int number = e->number;
+		long epoll = RAW(fcntl, e->epoll, F_DUPFD_CLOEXEC, number + 1);
+
+		/* The number may be that of `fd`, or of an instance that a
+		   later entry needs: what stood there comes back after. */
+		long saved = RAW(fcntl, number, F_DUPFD_CLOEXEC, number + 1);
+
+		if (epoll < 0 || (job->fd != number &&
+		    RAW(dup3, job->fd, number, 0) < 0) ||
+		    RAW(epoll_ctl, epoll, EPOLL_CTL_ADD, number, &event) < 0)
+			return 1;
+		if (saved >= 0)
+			(void)RAW(dup3, saved, number, 0);
+	}
+	return 0;
+}
+
+/* A child with what it needs. While the last one may still be about, and for
+   very many entries, a fork, which has its own of all. */
+static pid_t
+start(const struct job *job)
+{
+	if (room.last != 0 && has_ended(room.last))
+		room.last = 0;
+	if (room.last != 0 ||
+	    job->n > sizeof(room.entries) / sizeof(*room.entries))
+		return birth(enter, (void *)job, NULL);
+	memcpy(room.entries, job->entries, job->n * sizeof(*job->entries));
+	room.job = *job;
+	room.job.entries = room.entries;
+	return birth(enter, &room.job, room.stack + sizeof(room.stack));
 }
 
 int
 epoll_enter(const struct epoll_entry *entries, size_t n, int fd)
 {
-	pid_t parent = getpid();
-	pid_t pid = fork();
+	const struct job job = {
+		.entries = entries, .n = n, .fd = fd, .parent = getpid(),
+	};
+	pid_t pid = start(&job);
 
-	if (pid != 0)
-		return pid < 0 ? -errno : await(pid);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != parent)
-		_exit(1);
-	for (size_t i = 0; i < n; i++) {
-		const struct epoll_entry *e = &entries[i];
-		struct epoll_event event = {
-			.events = e->events, .data.u64 = e->data,
-		};
-		int number = e->number;
-		int epoll = fcntl(e->epoll, F_DUPFD_CLOEXEC, number + 1);
-
-		/* The number may be that of `fd`, or of an instance that a
-		   later entry needs: what stood there comes back after. */
-		int saved = fcntl(number, F_DUPFD_CLOEXEC, number + 1);
-
-		if (epoll < 0 || dup2(fd, number) != number ||
-		    epoll_ctl(epoll, EPOLL_CTL_ADD, number, &event) < 0)
-			_exit(1);
-		if (saved >= 0)
-			(void)dup2(saved, number);
-	}
-	_exit(0);
+	return pid < 0 ? pid : await(pid);
 }

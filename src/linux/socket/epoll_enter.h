@@ -18,7 +18,7 @@ struct epoll_entry {
 };
 
 /*
- * Enter `fd`. A forked child does it, because the numbers may be in use here;
+ * Enter `fd`. A child does it, because the numbers may be in use here;
  * it is waited for, a short time, and reaped like any other. -errno: it could
  * not be made, or did not succeed.
  */

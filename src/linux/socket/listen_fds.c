@@ -49,7 +49,7 @@ cloexec_all(void)
 }
 
 static size_t
-announced(void)
+announced(pid_t our_pid)
 {
 	const char *pid = getenv("LISTEN_PID");
 	const char *fds = getenv("LISTEN_FDS");
@@ -57,17 +57,18 @@ announced(void)
 
 	if (pid == NULL || fds == NULL ||
 	    !num_parse(pid, 1, INT32_MAX, &value) ||
-	    (pid_t)value != getpid() ||
+	    (pid_t)value != our_pid ||
 	    !num_parse(fds, 1, 4096, &value))
 		return 0;
 	return (size_t)value;
 }
 
 int
-listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable)
+listen_fds_collect(pid_t pid, bool (*had)(int fd),
+    struct listen_fds *ret_fds, size_t *ret_unusable)
 {
 	struct listen_fds fds = { .v = NULL };
-	size_t n = announced();
+	size_t n = announced(pid);
 
 	*ret_unusable = 0;
 	cloexec_all();
@@ -80,6 +81,8 @@ listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable)
 		int fd = FD_PROTOCOL_FIRST + (int)i;
 		struct listen_fd *slot = &fds.v[fds.n];
 
+		if (!had(fd))
+			continue;
 		if (socket_address(fd, &slot->address) < 0) {
 			socket_close(&fd);
 			(*ret_unusable)++;

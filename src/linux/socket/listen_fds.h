@@ -6,7 +6,9 @@
 #ifndef LINUX_SOCKET_LISTEN_FDS_H
 #define LINUX_SOCKET_LISTEN_FDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "core/names/address.h"
 
@@ -21,11 +23,13 @@ struct listen_fds {
 };
 
 /*
- * Collect them; marks every descriptor from 3 up close-on-exec in any case, so
+ * Collect them, if they are for process `pid`, by which we are known, and only
+ * those of which `had`() says that we were started with them; marks every descriptor from 3 up close-on-exec in any case, so
  * that no worker ever sees one it was not given. Sockets of unusable kinds are
  * closed and counted in *ret_unusable. -ENOMEM.
  */
-int listen_fds_collect(struct listen_fds *ret_fds, size_t *ret_unusable);
+int listen_fds_collect(pid_t pid, bool (*had)(int fd),
+    struct listen_fds *ret_fds, size_t *ret_unusable);
 
 /*
  * Take the socket that is bound to `want`: the caller owns *ret_fd then. "Every

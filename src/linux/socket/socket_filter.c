@@ -88,7 +88,8 @@ set_filter(int fd, const struct sock_filter *code, size_t n, bool on)
 static bool
 has_filter(int fd, const struct sock_filter *code, size_t n)
 {
-	struct sock_filter found[8];
+	/* The length is one of instructions; valgrind takes it for bytes. */
+	struct sock_filter found[8] = { { .code = 0 } };
 	socklen_t len = 0;
 
 	if (n > sizeof(found) / sizeof(*found) || getsockopt(fd, SOL_SOCKET,
@@ -108,6 +109,21 @@ has_any_filter(int fd)
 	    errno == EACCES : len != 0;
 }
 
+/* A filter of ours, unless there is another one. */
+static int
+ignore_by(int fd, const struct sock_filter *code, size_t n, bool on)
+{
+	bool ours = has_filter(fd, code, n);
+
+	if (on && ours)
+		return 0;
+	if (on && has_any_filter(fd))
+		return -EEXIST;
+	if (!on && !ours)
+		return -ENOENT;
+	return set_filter(fd, code, n, on);
+}
+
 /* A filter sees the segment from the TCP header on: the flags are its 14th byte
    (RFC 9293, section 3.1). */
 int
@@ -120,15 +136,18 @@ socket_ignore_syns(int fd, bool on)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
-	bool ours = has_filter(fd, code, sizeof(code) / sizeof(*code));
 
-	if (on && ours)
-		return 0;
-	if (on && has_any_filter(fd))
-		return -EEXIST;
-	if (!on && !ours)
-		return -ENOENT;
-	return set_filter(fd, code, sizeof(code) / sizeof(*code), on);
+	return ignore_by(fd, code, sizeof(code) / sizeof(*code), on);
+}
+
+int
+socket_ignore_segments(int fd, bool on)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+
+	return ignore_by(fd, code, 1, on);
 }
 
 static int
@@ -157,9 +176,16 @@ socket_ignore_all(int fd, bool on)
 	}
 	peers->in6.sin6_addr = in6addr_any;
 	code = demand_signature(fd, &sig, on);
+	if (code < 0)
+		return code;
 	/* IPv4 has keys of its own. */
 	memset(&peers->in6.sin6_addr.s6_addr[10], 0xff, 2);
-	return code < 0 ? code : demand_signature(fd, &sig, on);
+	code = demand_signature(fd, &sig, on);
+	if (code == 0 || !on)
+		return code;
+	peers->in6.sin6_addr = in6addr_any;
+	(void)demand_signature(fd, &sig, false);
+	return code;
 }
 
 /* By which ours is known; what follows it is never run. */

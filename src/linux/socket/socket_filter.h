@@ -25,6 +25,13 @@ int socket_ignore_syns(int fd, bool on);
  */
 int socket_ignore_all(int fd, bool on);
 
+/*
+ * The same by a filter, which the kernel takes without a key for each address.
+ * A handshake that ends in the very instant in which it is set may inherit it,
+ * and hears nothing then. -errno, as of socket_ignore_syns().
+ */
+int socket_ignore_segments(int fd, bool on);
+
 /* No datagram comes any more, or again; those in the buffer stay, and so does a
    filter of the server's. -errno; -EACCES: it has an extended one. */
 int socket_ignore_datagrams(int fd, bool on);

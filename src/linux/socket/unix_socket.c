@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/libc.h"
 #include "linux/socket/unix_socket.h"
 
 /* The second name; the configuration leaves room for it in sun_path. */
@@ -61,6 +62,14 @@ unix_check_path(const char *path, const char **ret_what)
 		return -EADDRINUSE;
 	/* EPROTOTYPE: a datagram socket, which cannot be told dead. */
 	return code;
+}
+
+bool
+unix_socket_is_free(const char *path)
+{
+	const char *what;
+
+	return unix_check_path(path, &what) == 0;
 }
 
 /*

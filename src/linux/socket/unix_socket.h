@@ -38,6 +38,9 @@ void unix_socket_unlink(const char *path, const struct socket_file *file);
  */
 int unix_socket_restore(const char *path, const struct socket_file *file);
 
+/* May the path be taken: is there nothing, or a socket that nobody listens on? */
+bool unix_socket_is_free(const char *path);
+
 /* Do two absolute paths name the same file, through links such as that from
    /var/run to /run? False also if the kernel would have to look it up. */
 bool unix_socket_same_path(const char *a, const char *b);

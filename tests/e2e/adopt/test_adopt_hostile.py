@@ -221,8 +221,7 @@ def test_stop_while_a_worker_is_in_bind(box, port):
 def test_clusterd_killed_while_a_worker_is_in_bind(box, port):
     """Whose bind then fails; it does not sleep for ever."""
     d, pid = held_in_bind(box, port, free_port())
-    d.send(signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not box.survivors(), "the end of the workers")
 
 

@@ -441,7 +441,7 @@ def test_a_server_that_waits_for_a_descriptor_is_told_of_once(box):
 
 def test_a_server_that_says_it_is_ready_without_a_socket_is_told_of_once(box):
     """It is not ready by that, and is taken for ready when its time is up."""
-    _, d = looks(box, NOTIFY, ready="notify", ready_timeout="300ms")
+    _, d = looks(box, NOTIFY, ready="notify", ready_timeout="3s")
     d.wait_ready(2)
     assert len(d.find("cannot be seen to wait for connections")) == 2
     d.wait_log(HINT_READY)

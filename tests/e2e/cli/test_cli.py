@@ -55,6 +55,7 @@ stdout = null
 stderr = logs/web.log
 log_max_size = 64M
 log_keep = 0
+log_time = none
 
 [worker-2]
 command = /bin/true

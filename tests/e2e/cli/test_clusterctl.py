@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -90,12 +91,22 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["scale", "web", "0"], "stop APP"),
     (["scale", "web", "1", "2"], "too many arguments"),
     (["start", "We b"], "is not the name of an app"),
-    (["reload", "--json"], "--json is for status and logs"),
+    (["reload", "--json"], "--json is for status, logs and events"),
     (["reload", "-w"], "--watch is for status"),
-    (["status", "-f"], "--follow is for logs"),
+    (["status", "-f"], "--follow is for logs and events"),
     (["status", "-n", "3"], "--lines is for logs"),
     (["status", "-t", "3"], "--timeout is for wait"),
     (["status", "--label", "a=b"], "--label is for metrics"),
+    (["status", "--min", "1"], "--min is for wait"),
+    (["wait", "--min", "0"], "--min takes a number of instances"),
+    (["wait", "--min", "4097"], "--min takes a number of instances"),
+    (["wait", "web.1"], "wait takes a whole app: wait web"),
+    (["signal", "web"], "an argument is missing, usage: signal"),
+    (["signal", "web", "FOO"], '"FOO" is not a signal'),
+    (["status", "--openmetrics"], "--openmetrics is for metrics"),
+    (["events", "-n", "3"], "--lines is for logs"),
+    (["events", "a", "b"], "too many arguments, usage: events [APP[:N]]"),
+    (["watch"], "is not a command"),
     (["metrics", "--label"], "requires an argument"),
     (["metrics", "--label", "web"], "a label is NAME=VALUE"),
     (["metrics", "--label", "a-b=c"], "is not the name of a label"),
@@ -122,7 +133,7 @@ def test_help(box, option):
     done = box.ctl(option)
     assert done.returncode == 0 and done.stderr == ""
     for command in ("status", "reload", "restart", "scale", "stop", "start",
-                    "logs", "metrics", "wait"):
+                    "logs", "events", "metrics", "wait", "signal"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
 
 
@@ -143,6 +154,11 @@ def test_version(box):
     (["stop", "web"], "stop web"),
     (["start", "web"], "start web"),
     (["wait"], "wait"),
+    (["wait", "web"], "wait web"),
+    (["wait", "--min", "2"], "wait min=2"),
+    (["wait", "web", "--min=2"], "wait web min=2"),
+    (["signal", "web", "SIGUSR1"], "signal web USR1"),
+    (["signal", "web[1]", "15"], "signal web:1 TERM"),
     (["logs", "web:1"], "logs web:1"),
     (["-s", "run/web-1.sock", "start", "web"], "start web"),
     (["start", "web", "--socket=run/web-1.sock"], "start web"),
@@ -614,7 +630,8 @@ def test_wait_goes_on_when_clusterd_is_started_again(box, serve):
 def test_status(box, serve):
     server = serve()
     done = box.ctl("-s", server.path, "status")
-    assert done.returncode == 0 and done.stderr == ""
+    # web.1 is not ready.
+    assert done.returncode == 3 and done.stderr == ""
     assert server.requests == ["status", "status"]
     assert re.search(r"^web\.0\s+4712\s+ready", done.stdout, re.M)
     assert "\x1b" not in done.stdout
@@ -623,7 +640,7 @@ def test_status(box, serve):
 def test_status_as_json(box, serve):
     server = serve()
     done = box.ctl("-s", server.path, "status", "--json")
-    assert done.returncode == 0
+    assert done.returncode == 3
     told = json.loads(done.stdout)
     assert told["clusterd"]["pid"] == 4711
     assert [app["name"] for app in told["apps"]] == ["web", "jobs"]
@@ -633,7 +650,12 @@ def test_metrics(box, serve):
     server = serve()
     done = box.ctl("-s", server.path, "metrics")
     assert done.returncode == 0
-    assert done.stdout.endswith("# EOF\n")
+    assert "# TYPE clusterd_cpu_seconds_total counter\n" in done.stdout
+    assert "EOF" not in done.stdout
+    other = box.ctl("-s", server.path, "metrics", "--openmetrics")
+    assert other.returncode == 0
+    assert "# TYPE clusterd_cpu_seconds counter\n" in other.stdout
+    assert other.stdout.endswith("\n# EOF\n")
     labelled = box.ctl("-s", server.path, "metrics", "--label", "clusterd=one",
                        "--label=rack=4 \"b\"")
     assert labelled.returncode == 0 and labelled.stderr == ""
@@ -872,6 +894,15 @@ def test_logs_as_json(box, serve):
     assert told[2]["line"] == "\ufffd\x1b\""
 
 
+def test_logs_as_json_tell_what_goes_on(box, serve):
+    server = serve({"logs": line("one").replace(" text=", " cont=1 text=") +
+                    line("two") + "ok\n"})
+    done = box.ctl("-s", server.path, "logs", "--json")
+    assert [(o["line"], o.get("cont")) for o in
+            map(json.loads, done.stdout.splitlines())] == [
+        ("one", True), ("two", None)]
+
+
 def test_logs_into_a_pipe_are_verbatim(box, serve):
     server = serve({"logs": line("%00%01%1B[31mred%FF") + "ok\n"})
     done = box.ctl("-s", server.path, "logs", text=False, errors=None)
@@ -966,8 +997,9 @@ def test_follow(box, serve):
     more.set()
     stdout, stderr = p.communicate(timeout=20 * SLOW)
     assert stdout == "web.0 | more\n"
-    assert p.returncode == 0
-    assert "clusterd has stopped" in stderr
+    # It is there, and does not go on.
+    assert p.returncode == 1
+    assert "no other one answers: ask again" in stderr
 
 
 def test_follow_until_the_reader_goes(box, serve):
@@ -1000,6 +1032,43 @@ def test_follow_what_is_elsewhere(box, serve):
         c.sendall(ELSEWHERE.format("jobs").encode()), s.over.wait(60))[0]})
     done = box.ctl("-s", server.path, "logs", "-f", "jobs")
     assert done.returncode == 1
+
+
+# --- events
+
+EVENT = ("+ event app=web instance=1 event=death time_ms=1700000000123 pid=7 "
+         "text=killed%20%1B[31m%0A next=7 later=x%22\n")
+
+
+def test_events_are_harmless(box, serve):
+    server = serve({"events": EVENT + "+ other a=b\n+ lost count=7\nok\n"})
+    done = box.ctl("-s", server.path, "events")
+    assert done.returncode == 0
+    assert done.stdout == ("2023-11-14T22:13:20.123Z web[1] pid 7: death: "
+                           "killed ?[31m?; next: 7\n")
+    assert "7 events are missing here" in done.stderr
+    done = box.ctl("-s", server.path, "events", "--json")
+    assert json.loads(done.stdout) == {
+        "time": "2023-11-14T22:13:20.123Z", "app": "web", "instance": 1,
+        "event": "death", "pid": 7, "text": "killed \x1b[31m\n", "next": "7",
+        "later": 'x"'}
+    assert "\x1b" not in done.stdout
+
+
+def test_events_to_come(box, serve):
+    told = threading.Event()
+
+    def watch(_, connection):
+        connection.sendall(EVENT.encode())
+        told.wait(60)
+        connection.sendall(b"ok clusterd has stopped\n")
+    server = serve({"watch web": watch})
+    p = start_ctl(box, "-s", server.path, "events", "-f", "web")
+    # At once, although more is to come.
+    assert "death" in p.stdout.readline()
+    told.set()
+    assert p.communicate(timeout=20 * SLOW) == ("", "")
+    assert p.returncode == 0
 
 
 # --- completion
@@ -1041,8 +1110,15 @@ def test_completion_in_bash(box, serve, alone):
         "jobs", "web"]
     assert complete_bash(box, alone, "logs", "--f") == ["--follow"]
     assert complete_bash(box, alone, "status", "--") == ["--json", "--watch"]
+    assert complete_bash(box, alone, "wait", "--") == ["--min", "--timeout"]
+    assert complete_bash(box, alone, "wait", "--min", "1", "w") == ["web"]
+    assert complete_bash(box, alone, "signal", "w") == ["web"]
+    assert complete_bash(box, alone, "signal", "web", "US") == ["USR1", "USR2"]
+    assert complete_bash(box, alone, "events", "w") == ["web"]
+    assert complete_bash(box, alone, "events", "--") == ["--follow", "--json"]
     assert complete_bash(box, alone, "metrics", "") == []
-    assert complete_bash(box, alone, "metrics", "--") == ["--label"]
+    assert complete_bash(box, alone, "metrics", "--") == [
+        "--label", "--openmetrics"]
     assert complete_bash(box, alone, "metrics", "--label", "") == []
     assert complete_bash(box, alone, "metrics", "--label", "a", "=", "b",
                          "--l") == ["--label"]
@@ -1094,6 +1170,11 @@ def test_completion_in_zsh(serve, zsh):
     zsh(f"clusterctl -s {server.path} restart j\t", "restart jobs ")
     zsh("clusterctl status --w\t", "--watch ")
     zsh("clusterctl wait --t\t", "--timeout ")
+    zsh("clusterctl wait --m\t", "--min ")
+    zsh("clusterctl events --f\t", "--follow ")
+    zsh("clusterctl wait w\t", "wait web ")
+    zsh("clusterctl signal w\t", "signal web ")
+    zsh("clusterctl signal web H\t", "web HUP ")
     zsh("clusterctl metrics --la\t", "--label ")
     zsh("clusterctl logs --fo\t", "--follow ")
     zsh("clusterctl logs -f w\t", "logs -f web ")

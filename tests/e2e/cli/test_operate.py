@@ -31,7 +31,9 @@ def failed(box, *arguments, status=1, **run):
 
 
 def status(box):
-    return json.loads(done(box, "status", "--json").stdout)
+    ended = ctl(box, "status", "--json")
+    assert ended.returncode in (0, 3), ended.stderr
+    return json.loads(ended.stdout)
 
 
 def app(box, name="web"):
@@ -118,6 +120,37 @@ def test_wait_waits_for_the_socket_too_and_tells_who_is_not_ready(box):
     d.stop()
 
 
+def test_exit_status_of_status(box):
+    box.config(web={"command": probe(), "instances": 2,
+                    "restart_delay": "60s", "restart_delay_max": "60s"},
+               api={"command": probe()})
+    d = box.start()
+    done(box, "wait", "-t", "20s")
+    done(box, "status")
+    kill(pids(box)[1])
+    wait_until(lambda: ctl(box, "status").returncode == 3, "status 3")
+    told = ctl(box, "status")
+    assert "backoff" in told.stdout and told.stderr == ""
+    assert ctl(box, "status", "--json").returncode == 3
+    assert ctl(box, "status", "web:1").returncode == 3
+    # Of what was asked for.
+    done(box, "status", "web:0")
+    done(box, "status", "api")
+    done(box, "stop", "web")
+    done(box, "status")
+    d.stop()
+
+
+def test_wait_tells_of_the_app_that_was_asked_for(box):
+    box.config(web={"command": probe("--ready", "never"), "ready": "notify",
+                    "instances": 2}, api={"command": probe("--ready", "never"),
+                                          "ready": "notify"})
+    d = box.start()
+    words = failed(box, "wait", "--min", "1", "-t", "300ms", "web")
+    assert "web[1] starting" in words and "api" not in words
+    d.stop()
+
+
 def test_the_only_clusterd_needs_no_option(box):
     box.web()
     d = box.start()
@@ -185,7 +218,8 @@ def test_metrics_pass_promtool(box):
     kill(d.wait_ready(3)[0])
     done(box, "reload")
     text = done(box, "metrics").stdout
-    assert text.endswith("# EOF\n")
+    assert "# EOF" not in text
+    assert done(box, "metrics", "--openmetrics").stdout.endswith("\n# EOF\n")
     assert 'clusterd_app_reloads_ok_total{app="web"} 1' in text or \
         re.search(r'clusterd_app_reloads_total\{.*app="web".*\} 1', text)
     checked = subprocess.run(["promtool", "check", "metrics"], input=text,

@@ -206,7 +206,7 @@ def test_every_spelling_finds_it_and_is_the_same_file(box, first):
         assert done(box, "-c", name, "status").stdout
         run = box.run("-c", name)
         assert run.returncode == 69
-        assert f"already running, pid {d.pid}" in run.stderr
+        assert f"already running, pid {d.keeper}" in run.stderr
     # With no option it is one, and not as many as it has names; others may run
     # on this machine.
     said = ctl(box, "status")
@@ -245,8 +245,7 @@ def test_second_name_of_a_killed_clusterd_is_taken_over(box):
     point(box, "releases/1")
     d = box.start("-c", "current/app.ini")
     d.wait_ready(2)
-    os.kill(d.pid, signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not box.survivors(), "its workers die with it")
     names = sorted(sockets(box))
     assert len(names) == 2

@@ -212,11 +212,11 @@ def test_a_bad_name_is_refused_to_who_has_given_it(box, first):
     with client(box) as a, client(box) as b, client(box) as c:
         for one in (a, b, c):
             one.greet()
-        d.send(signal.SIGSTOP)
+        os.kill(d.pid, signal.SIGSTOP)
         a.send(first)
         b.send("reload typo")
         c.send("reload typos")
-        d.send(signal.SIGCONT)
+        os.kill(d.pid, signal.SIGCONT)
         for one, name in ((b, "typo"), (c, "typos")):
             answer = one.answer()
             assert not answer.ok
@@ -234,10 +234,10 @@ def test_names_that_are_all_bad_are_refused_each_in_its_words(box):
     with client(box) as a, client(box) as b:
         a.greet()
         b.greet()
-        d.send(signal.SIGSTOP)
+        os.kill(d.pid, signal.SIGSTOP)
         a.send("reload typo")
         b.send("reload typos")
-        d.send(signal.SIGCONT)
+        os.kill(d.pid, signal.SIGCONT)
         assert "\"typo\"" in a.answer().text
         assert "\"typos\"" in b.answer().text
     assert d.ready_pids() == old

@@ -20,7 +20,7 @@ def test_one_connection_carries_many_requests(box):
     d = box.start()
     d.wait_ready(2)
     with client(box) as c:
-        assert f"pid={d.pid}" in c.greet().split()
+        assert f"pid={d.keeper}" in c.greet().split()
         assert c.ask("wait").ok
         c.send("status", "wait", "status")
         for _ in range(3):

@@ -103,7 +103,7 @@ def test_owner_that_is_not_root_may_and_so_may_root(box, as_root):
     path = control.place(box)
     assert os.lstat(path).st_uid == 65534
     assert ask_as(path, 65534, 65534).endswith("\nok\n")
-    assert status(box).one("clusterd")["pid"] == d.pid
+    assert status(box).one("clusterd")["pid"] == d.keeper
     os.chmod(path, 0o666)
     assert "error denied" in ask_as(path, 65533, 65533)
     d.stop()
@@ -139,7 +139,7 @@ def test_place_is_named_by_the_files_real_path(box):
     for name in ("b/app.ini", "other.ini", "./a/../a/app.ini"):
         done = box.run("-c", name)
         assert done.returncode == 69
-        assert f"already running, pid {d.pid}" in done.stderr
+        assert f"already running, pid {d.keeper}" in done.stderr
     other = box.start("-c", "c/app.ini")
     other.wait_ready(2)
     found = [n for n in os.listdir(box.dir) if n.endswith(".sock")]
@@ -210,14 +210,13 @@ def test_file_that_a_killed_clusterd_left_is_taken_over(box):
     d = box.start()
     d.wait_ready(2)
     path = control.place(box)
-    os.kill(d.pid, signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not box.survivors(), "its workers die with it")
     assert is_socket(path) and not control.listens(path)
     d = box.start()
     d.wait_ready(2)
     assert control.place(box) == path
-    assert status(box).one("clusterd")["pid"] == d.pid
+    assert status(box).one("clusterd")["pid"] == d.keeper
     d.stop()
     assert not os.path.lexists(path)
 
@@ -228,14 +227,14 @@ def test_second_clusterd_is_told_of_the_first(box):
     d.wait_ready(2)
     done = box.run("-c", "app.ini")
     assert done.returncode == 69
-    assert f"already running, pid {d.pid}" in done.stderr
+    assert f"already running, pid {d.keeper}" in done.stderr
     assert len(box.events("start")) == 2
     do(box, "wait")
     # Even if it is too busy to answer.
-    d.send(signal.SIGSTOP)
+    os.kill(d.pid, signal.SIGSTOP)
     done = box.run("-c", "app.ini")
-    assert done.returncode == 69 and f"pid {d.pid}" in done.stderr
-    d.send(signal.SIGCONT)
+    assert done.returncode == 69 and f"pid {d.keeper}" in done.stderr
+    os.kill(d.pid, signal.SIGCONT)
     d.stop()
 
 
@@ -252,8 +251,8 @@ def test_of_two_that_start_at_the_same_moment_one_lives(box):
         alive = [d for d in both if d not in dead]
         assert len(dead) == 1, [d.log() for d in both]
         assert dead[0].process.returncode == 69
-        assert f"already running, pid {alive[0].pid}" in dead[0].log()
-        assert status(box).one("clusterd")["pid"] == alive[0].pid
+        assert f"already running, pid {alive[0].keeper}" in dead[0].log()
+        assert status(box).one("clusterd")["pid"] == alive[0].keeper
         stale = control.place(box)
         alive[0].stop()
         assert not os.path.lexists(stale)

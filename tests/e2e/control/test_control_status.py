@@ -24,7 +24,7 @@ def test_status_of_what_runs_well(box):
     now = status(box)
     up = (time.monotonic() - begun) * 1000
     sup = now.one("clusterd")
-    assert sup["pid"] == d.pid
+    assert sup["pid"] == d.keeper
     assert sup["config"] == os.path.realpath(box.path("app.ini"))
     assert sup["version"] in now.lines[0] and sup["state"] == "running"
     assert 0 < sup["uptime_ms"] <= up
@@ -294,7 +294,7 @@ def test_app_of_the_command_line_has_no_file(box):
     now = status(box)
     assert "config" not in now.one("clusterd")
     assert now.app("probe")["ready"] == 1
-    assert str(d.pid) in os.path.basename(control.place(box))
+    assert str(d.keeper) in os.path.basename(control.place(box))
     do(box, "restart probe")
     do(box, "reload")
     d.stop()

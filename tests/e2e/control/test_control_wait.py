@@ -8,6 +8,7 @@ import pytest
 import control
 import words
 from control import client, do, refused, status, two_apps, wait_status
+from harness import probe
 
 
 # --- wait
@@ -58,6 +59,54 @@ def test_wait_fails_by_an_app_that_has_failed_and_ignores_stopped_ones(box):
     do(box, "stop other")
     assert do(box, "wait").text in ("ready (web, other are stopped)",
                                     "ready (other, web are stopped)")
+    d.stop()
+
+
+def test_wait_for_one_app(box):
+    two_apps(box, command="/bin/sh -c 'exit 1'", restart="never")
+    d = box.start()
+    assert do(box, "wait other").text == "ready"
+    assert "web" in refused(box, "wait web")
+    assert "is stopped" in (do(box, "stop other"),
+                            refused(box, "wait other"))[1]
+    assert "there is no app" in refused(box, "wait othr", "unknown")
+    d.stop()
+
+
+def test_wait_for_so_many_instances(box):
+    """One that will never be ready is no matter where others are enough."""
+    box.config(web={
+        "command": "/bin/sh -c 'test $CLUSTERD_INSTANCE -gt 0 || exit 1; "
+                   f"exec {probe('--ready', 'file:' + box.path('go'))}'",
+        "instances": 3, "restart": "never", "ready": "notify"})
+    d = box.start()
+    with client(box) as c, client(box) as all_of_them:
+        c.send("wait web min=2")
+        all_of_them.send("wait min=3")
+        assert "not restarted any more" in all_of_them.answer().text
+        wait_status(box, lambda s: [r["state"] for r in s.seats()] ==
+                    ["failed", "starting", "starting"])
+        box.touch("go")
+        assert c.answer().text == "ready"
+    # And of an app that has fewer, all are asked for.
+    assert "not restarted any more" in refused(box, "wait min=9")
+    d.stop()
+
+
+def test_wait_for_so_many_passes_over_a_reload(box):
+    box.web(instances=2)
+    d = box.start()
+    d.wait_ready(2)
+    box.web("--ready", f"file:{box.path('go')}", ready="notify", instances=2)
+    with client(box) as c:
+        c.send("reload")
+        wait_status(box, lambda s: "target" in s.app())
+        assert do(box, "wait min=1").text == "ready"
+        # All are up, though the rollout goes on; more than all is all.
+        assert do(box, "wait min=2").text == "ready"
+        assert do(box, "wait web min=9").text == "ready"
+        box.touch("go")
+        assert c.answer().ok
     d.stop()
 
 

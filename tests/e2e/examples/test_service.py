@@ -417,8 +417,8 @@ def container(box, as_root):
                   *become],
         env={"RUNTIME_DIRECTORY": box.path("run")})
     wait_until(lambda: children_of(d.process.pid), "the child of unshare")
-    d.pid = children_of(d.process.pid)[0]
-    wait_until(lambda: read_proc(d.pid, "cmdline").startswith(
+    d.keeper = children_of(d.process.pid)[0]
+    wait_until(lambda: read_proc(d.keeper, "cmdline").startswith(
         box.path("clusterd").encode()), lambda: f"process 1; {d.log()}")
     d.become, d.address, d.uid = become, port, uid
     return d
@@ -428,7 +428,7 @@ def container(box, as_root):
 def test_container_serves_and_stops(box, container):
     d = container
     d.wait_log(words.READY("web"), count=2, limit=25)
-    assert status_field(d.pid, "NSpid").split()[-1] == "1"
+    assert status_field(d.keeper, "NSpid").split()[-1] == "1"
     assert status_field(d.pid, "CapEff") == "0" * 16
     pids = d.workers()
     for pid in pids:

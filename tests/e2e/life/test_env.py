@@ -474,8 +474,7 @@ def test_users_workers_are_stopped_and_die_with_clusterd(box, as_root):
     box.web(command=probe("--ignore-term", program=program), user="nobody")
     d = box.start()
     d.wait_ready(2)
-    d.send(9)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not box.survivors(), "the workers die with clusterd")
 
 

@@ -69,11 +69,11 @@ def test_stop_of_a_stopped_clusterds_workers_works_after_cont(box):
     box.web(restart_delay="10ms")
     d = box.start()
     pids = d.wait_ready(2)
-    d.send(signal.SIGSTOP)
+    os.kill(d.pid, signal.SIGSTOP)
     wait_until(lambda: process_state(d.pid) == "T", "clusterd stands still")
     get(d.port())               # never in the data path
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    d.send(signal.SIGCONT)
+    os.kill(d.pid, signal.SIGCONT)
     d.wait_replaced(pids, 2)
     d.stop()

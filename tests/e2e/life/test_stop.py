@@ -1,6 +1,7 @@
 """Stopping: in time, in order, and nobody stays."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -8,8 +9,8 @@ import time
 
 import pytest
 
-from harness import (PROBE, SLOW, get, is_alive, is_refused, kill,
-                     marked_processes, probe, stays, wait_until)
+from harness import (HAS_KEEPER, PROBE, SLOW, get, is_alive, is_refused,
+                     kill, marked_processes, probe, stays, wait_until)
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
@@ -241,25 +242,24 @@ def test_daemonized_process_is_gone_after_the_stop(box):
     d.stop()
 
 
-def test_kill_9_of_clusterd_leaves_no_worker(box):
-    box.web("--ignore-term", instances=4)
-    d = box.start()
-    d.wait_ready(4)
-    d.send(signal.SIGKILL)
-    d.wait()
-    wait_until(lambda: not marked_processes(box.mark),
-               "the end of the workers")
-
-
-def test_kill_9_of_clusterd_frees_the_port_for_the_next(box):
+@pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
+def test_kill_9_of_keeper_and_supervisor_leaves_workers(box):
+    """Which serve on, and the next start names them."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     box.web(listen=f"127.0.0.1:{port}")
     d = box.start()
-    d.wait_ready(2)
-    d.send(signal.SIGKILL)
-    d.wait()
+    workers = d.wait_ready(2)
+    d.kill_all_of_it(workers=False)
+    get(port)
+    done = box.run("-c", "app.ini")
+    assert done.returncode == 69
+    told = re.search(r'a clusterd that is gone has left behind: "kill ([ \d]+)"',
+                     done.stderr)[1]
+    assert sorted(map(int, told.split())) == sorted(workers)
+    for pid in workers:
+        kill(pid)
     wait_until(lambda: not marked_processes(box.mark),
                "the end of the workers")
     d = box.start()

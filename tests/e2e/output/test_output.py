@@ -1,5 +1,6 @@
 """Workers' output through clusterd: `prefix` and files."""
 
+import datetime
 import errno
 import json
 import os
@@ -176,6 +177,88 @@ def test_long_line_is_split_and_not_lost(box, length):
     assert texts[-1] == "end"
 
 
+def objects(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_lines_as_objects(box):
+    """With log_format = json, those of workers too, in one stream with those of
+    the log."""
+    source = ("import os; os.write(1, b'caf\\xc3\\xa9 \\x1b \\xff\\n' + "
+              f"b'x' * {LINE_MAX - 1} + b'\\xc3\\xa9' * 9000 + b'\\n')")
+    box.config(clusterd={"log_format": "json"}, web={
+        "command": python(source), "instances": 1, "restart": "never",
+        "stdout": "prefix", "stderr": "prefix"})
+    out, err = output_of(box)
+    told = objects(out)
+    assert all(list(o)[:5] == ["time", "app", "instance", "stream", "line"]
+               and (o["app"], o["instance"], o["stream"]) ==
+               ("web", 0, "stdout") for o in told), told
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+                            o["time"]) for o in told)
+    assert told[0]["line"] == "caf\u00e9 \x1b \ufffd"
+    # No character is cut, and what goes on says so.
+    assert [o.get("cont", False) for o in told] == [False, True, True, False] \
+        or [o.get("cont", False) for o in told] == [False, True, False]
+    assert "".join(o["line"] for o in told[1:]) == \
+        "x" * (LINE_MAX - 1) + "\u00e9" * 9000
+    assert all(o.get("cont") is not False for o in told)
+    assert all("level" in o for o in objects(err))
+
+
+def test_lines_have_their_time(box):
+    once(box, shell("echo out; echo err >&2"), stdout="prefix", stderr="e.log",
+         log_time="iso")
+    before = time.time()
+    out = output_of(box)[0]
+    found = re.fullmatch(r"(\S+) web\.0 \| out\n", out)
+    when = datetime.datetime.fromisoformat(
+        found.group(1).replace("Z", "+00:00")).timestamp()
+    assert before - 0.001 <= when <= time.time()
+    assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z err\n",
+                        text_of(box.path("e.log")))
+
+
+def test_full_file_of_lines_with_their_time_is_rotated(box):
+    once(box, python("import os; " + numbers(0, 20000)), stdout="web.log",
+         log_max_size="64K", log_keep=100, log_time="iso")
+    box.start().wait_end(0)
+    sizes = [os.path.getsize(box.path(n)) for n in rotated(box)]
+    assert len(sizes) > 5
+    assert all(size <= 65536 and size % 32 == 0 for size in sizes)
+    kept = numbers_in(b"".join(text_of(box.path(n)) for n in rotated(box)))
+    assert kept == list(range(20000))
+
+
+def test_format_of_lines_changes_with_a_reload(box):
+    def config(form):
+        box.config(clusterd={"log_format": form}, web={
+            "command": shell(f"while :; do test -e {box.path('go')} && "
+                             f"rm {box.path('go')} && echo line; "
+                             "sleep 0.05; done"),
+            "instances": 1, "stdout": "prefix"})
+    config("text")
+    d = box.start()
+    d.wait_ready(1)
+
+    def lines():
+        return [s for s in d.log().splitlines() if re.search(r"\bline\b", s)]
+
+    def say():
+        before = len(lines())
+        box.touch("go")
+        wait_until(lambda: len(lines()) > before, "the line")
+    say()
+    config("json")
+    done = box.ctl("-c", "app.ini", "update",
+                   env={"RUNTIME_DIRECTORY": box.dir})
+    assert done.returncode == 0, done.stderr
+    say()
+    d.stop()
+    assert lines()[0] == "web.0 | line"
+    assert json.loads(lines()[-1])["line"] == "line", lines()
+
+
 def test_bytes_are_passed_as_they_are(box):
     once(box, python("import os; os.write(1, bytes(range(1, 256)))"),
          stdout="out.log")
@@ -346,14 +429,15 @@ def test_lines_of_the_log_that_are_lost_are_no_apps(box):
     fifo.open()
     time.sleep(1.1)
     box.touch("go")
-    pump(fifo.fd, data, lambda: b"web.0 | again\n" in data and
+    pump(fifo.fd, data, lambda: b'"line":"again"}\n' in data and
          b"of output were lost" in data)
     d.send(signal.SIGTERM)
     pump(fifo.fd, data, lambda: b"stopped" in data)
     d.wait_end(0)
     fifo.close()
+    # Of clusterd; the others are the worker's, and the first one was cut.
     said = [json.loads(s) for s in data.decode().splitlines()
-            if s.startswith("{")]
+            if '"level":' in s]
     lost = [m for m in said if "of output" in m["message"]]
     assert [m["app"] for m in lost] == ["web"]
     dropped = [m for m in said if "log lines were dropped" in m["message"]]
@@ -886,7 +970,7 @@ def test_clusterd_still_dies_with_its_parent(box, as_root):
             ready="alive:1ms")
     d = box.start(launcher=[sys.executable, "-ISc", MORTAL])
     d.wait_log("start complete")
-    d.pid, = d.workers()
+    d.keeper, = harness.children_of(d.process.pid)
     d.process.kill()
     d.wait_gone()
     assert d.find("SIGTERM: stopping[^$]*stopped")

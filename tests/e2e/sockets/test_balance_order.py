@@ -10,9 +10,9 @@ import socket
 import pytest
 
 from harness import get, probe, wait_until
-from lanes import (OWN_LANES, as_nobody, client, hup, is_listening, needs,
-                   nobodys_probe, parametrized, seats, seats_of_clients,
-                   stopped, take_fd, wait_asleep)
+from lanes import (OWN_LANES, PRIVILEGED, as_nobody, client, hup,
+                   is_listening, needs, nobodys_probe, parametrized, seats,
+                   seats_of_clients, stopped, take_fd, wait_asleep)
 
 
 def lost(port, count):
@@ -187,4 +187,24 @@ def test_stray_shows_that_a_lane_listens_again_unseen(box, balance):
     unanswered(d.port())
     wait_asleep(d)
     assert unanswered(d.port()) == 0
+    d.stop()
+
+
+@pytest.mark.parametrize("before", [1, 3])
+@parametrized(*PRIVILEGED)
+def test_only_lane_that_listens_again_unseen(box, balance, before):
+    """The program knows it no more, and has no other: nobody is refused, and
+    who comes to one that nobody has, since there were more instances, moves."""
+    needs(balance)
+    box.web(balance=balance, instances=before)
+    d = box.start()
+    d.wait_ready(before)
+    for left in range(before - 1, 0, -1):
+        d.send(signal.SIGTTOU)
+        d.wait_workers(left)
+    wait_asleep(d)
+    with take_fd(seats(d)[0]) as lane, stopped([d.pid]):
+        lane.shutdown(socket.SHUT_RDWR)
+        lane.listen(5)
+    assert [get(d.port(), limit=5).instance for _ in range(20)] == [0] * 20
     d.stop()

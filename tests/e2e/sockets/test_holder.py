@@ -188,8 +188,7 @@ def test_what_a_killed_clusterd_has_left_behind(box):
     pids = d.wait_ready(2)
     left = [child for pid in pids for child in children_of(pid)]
     assert len(left) == 2
-    d.send(signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not any(map(is_alive, pids)), "the workers' end")
     text = start_fails(
         box, rf"app\.ini:5: listen: cannot listen on 127\.0\.0\.1:{port}: "
@@ -219,9 +218,11 @@ def test_of_another_clusterd(box):
     box.config(web={"command": probe(), "listen": f"127.0.0.1:{port}"})
     done = box.run("-c", "app.ini")
     assert done.returncode == 69
-    assert re.search(rf"by pid ({d.pid} \(clusterd\)|{pid} \(probe\)) and 1 "
-                     "other process(, of the clusterd with pid "
-                     f"{d.pid})?$", done.stderr, re.M), done.stderr
+    # The keeper has what the supervisor has.
+    assert re.search(rf"by pid ({d.keeper} \(clusterd\)|{d.pid} \(clusterd-"
+                     rf"super\)|{pid} \(probe\)) and 2 other processes(, of "
+                     f"the clusterd with pid {d.keeper})?$", done.stderr,
+                     re.M), done.stderr
     assert "left behind" not in done.stderr
     d.stop()
 

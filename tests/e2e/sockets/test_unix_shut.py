@@ -35,16 +35,21 @@ class Clients:
         self.box = box
         self.failed = 0
 
+    def is_served(self):
+        try:
+            served(self.box)
+            self.failed = 0
+        except (*CUT, ConnectionRefusedError, FileNotFoundError):
+            self.failed += 1
+        return self.failed == 0
+
     def until(self, condition, what):
         def look():
-            try:
-                served(self.box)
-                self.failed = 0
-            except (*CUT, ConnectionRefusedError, FileNotFoundError):
-                self.failed += 1
+            self.is_served()
             return condition()
         wait_until(look, what, 30)
-        served(self.box)
+        # That moment may be this one.
+        wait_until(self.is_served, "somebody is there again", 30)
 
 
 def settled(box, d, count):

@@ -42,7 +42,7 @@ def start(box, how):
     os.close(slave)
     if how == SHELL:
         wait_until(lambda: children_of(d.process.pid), "the shell's child")
-        d.pid = children_of(d.process.pid)[0]
+        d.keeper = children_of(d.process.pid)[0]
     d.wait_ready(1)
     return d, master
 

@@ -14,7 +14,7 @@ def test_pidfile_is_written_and_removed(box):
     box.web(clusterd={"pidfile": "run.pid"})
     d = box.start()
     d.wait_ready(2)
-    assert open(box.path("run.pid")).read() == f"{d.pid}\n"
+    assert open(box.path("run.pid")).read() == f"{d.keeper}\n"
     assert [n for n in os.listdir(box.dir) if n.startswith("run.pid")] == \
         ["run.pid"]
     d.stop()
@@ -28,8 +28,8 @@ def test_pidfile_of_a_running_clusterd_refuses_a_second(box):
     done = box.run("-c", "app.ini")
     assert done.returncode not in (0, 64, 78)
     assert "run.pid" in done.stderr
-    assert str(d.pid) in done.stderr
-    assert open(box.path("run.pid")).read() == f"{d.pid}\n"
+    assert str(d.keeper) in done.stderr
+    assert open(box.path("run.pid")).read() == f"{d.keeper}\n"
     assert len(box.events("start")) == 2
     assert d.ready_pids() == pids
     d.stop()
@@ -39,13 +39,12 @@ def test_stale_pidfile_is_replaced(box):
     box.web(clusterd={"pidfile": "run.pid"})
     d = box.start()
     d.wait_ready(2)
-    d.send(signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not box.survivors(), "the end of the workers")
     assert os.path.exists(box.path("run.pid"))
     d = box.start()
     d.wait_ready(2)
-    assert open(box.path("run.pid")).read() == f"{d.pid}\n"
+    assert open(box.path("run.pid")).read() == f"{d.keeper}\n"
     d.stop()
 
 
@@ -56,7 +55,7 @@ def test_pidfile_stays_locked_across_a_reload(box):
     d.send(signal.SIGHUP)
     d.wait_replaced(old, 2)
     assert box.run("-c", "app.ini").returncode not in (0, 64, 78)
-    assert open(box.path("run.pid")).read() == f"{d.pid}\n"
+    assert open(box.path("run.pid")).read() == f"{d.keeper}\n"
     d.stop()
 
 
@@ -71,7 +70,7 @@ def test_locks_of_others_do_not_prevent_a_start(box):
         fcntl.flock(directory, fcntl.LOCK_EX)
         d = box.start()
         d.wait_ready(2)
-        assert open(path).read() == f"{d.pid}\n"
+        assert open(path).read() == f"{d.keeper}\n"
         assert os.stat(path).st_mode & 0o777 == 0o644
         assert not [n for n in os.listdir(box.dir) if n.endswith(".lock")]
         d.stop()

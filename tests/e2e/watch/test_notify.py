@@ -34,7 +34,7 @@ def test_supervisor_is_told_of_start_reload_and_stop(box, supervisor):
     box.web()
     d = box.start(env=supervisor.env)
     supervisor.wait("READY=1")
-    supervisor.wait(f"MAINPID={d.pid}")
+    supervisor.wait(f"MAINPID={d.keeper}")
     supervisor.wait("STATUS=.+")
     old = d.wait_ready(2)
     get(d.port())
@@ -300,10 +300,10 @@ def test_worker_cannot_report_ready_for_another_through_a_dead_child(box):
     d.wait_ready(1)
     pid = {e["instance"]: e["pid"] for e in box.wait_events("start", 2)}
     os.kill(pid["0"], signal.SIGSTOP)
-    d.send(signal.SIGSTOP)
+    os.kill(d.pid, signal.SIGSTOP)
     wait_until(lambda: process_state(d.pid) == "T", "clusterd stands still")
     assert get(d.port(), f"/forge-dead/{pid['0']}").errno == 0
-    d.send(signal.SIGCONT)
+    os.kill(d.pid, signal.SIGCONT)
     os.kill(pid["1"], signal.SIGKILL)
     d.wait_replaced([pid["1"]], 1)
     assert pid["0"] not in d.ready_pids()
@@ -452,7 +452,7 @@ def test_socket_is_a_file_as_long_as_its_worker_lives(box):
     assert files_of(box) == sorted([names[1], notify_socket_of(new)])
     # Up to the end: what it says while it stops is heard.
     mark = d.mark()
-    os.kill(d.pid, signal.SIGHUP)
+    os.kill(d.keeper, signal.SIGHUP)
     d.wait_log(words.RELOAD_DONE("web", 2))
     d.wait_log("says it is stopping", count=2, start=mark)
     wait_until(lambda: len(files_of(box)) == 2, "those of the new ones")
@@ -542,8 +542,7 @@ def test_what_a_killed_clusterd_left_is_removed_by_the_next(box):
     d = box.start()
     d.wait_ready(2)
     left, = notify_dirs(box)
-    d.send(signal.SIGKILL)
-    d.wait()
+    d.kill_all_of_it()
     wait_until(lambda: not box.survivors(), "its workers die with it")
     assert len(files_of(box)) == 2
     # Others' things are left alone, and so is what a link leads to.

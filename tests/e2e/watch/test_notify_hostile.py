@@ -62,11 +62,11 @@ def test_descriptors_that_nobody_received_hold_no_stop_up(box):
     """They are dropped with the socket."""
     d, (pid,) = not_ready(box)
     with lingering.Lingering() as l, stranger(address_of(pid)) as s:
-        d.send(signal.SIGSTOP)
+        os.kill(d.pid, signal.SIGSTOP)
         for _ in range(4):
             l.send(s, b"X=1")
         os.kill(pid, signal.SIGKILL)
-        d.send(signal.SIGCONT)
+        os.kill(d.pid, signal.SIGCONT)
         d.wait_log(words.KILLED_9)
         assert control.ask(box, "status").ok
         d.stop()

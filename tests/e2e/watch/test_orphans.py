@@ -9,8 +9,8 @@ import pytest
 
 import control
 import words
-from harness import (PROBE, get, is_alive, process_state, read_proc,
-                     start_as_pid_1, wait_until)
+from harness import (PROBE, children_of, get, is_alive, process_state, read_proc,
+                     start_as_pid_1, status_field, wait_until)
 
 
 def test_as_pid_1_it_serves_and_stops(box, as_root):
@@ -21,7 +21,8 @@ def test_as_pid_1_it_serves_and_stops(box, as_root):
     box.wait_events("escaped", 2)
     get(d.port())
     pids = d.workers()
-    assert get(d.port(), "/dump").one("ppid") == "1"
+    assert get(d.port(), "/dump").one("ppid") == \
+        status_field(d.pid, "NSpid").split()[-1]
     d.send(signal.SIGTERM)
     d.wait_end(0)
     assert not any(is_alive(pid) for pid in pids)
@@ -172,6 +173,7 @@ def test_term_right_after_the_start_of_pid_1_is_heard(box, as_root):
     for _ in range(3):
         d = start_as_pid_1(box)
         # What comes before its first instruction, nobody could block.
-        wait_until(lambda: blocks(d.pid), "it blocks the signal")
+        wait_until(lambda: blocks(d.keeper) or d.find_supervisor(),
+                   "it blocks the signal, or waits for it")
         d.send(signal.SIGTERM)
         d.wait_end(0, limit=20)

@@ -127,6 +127,7 @@ static const struct {
 	{ "stderr", "null", CONF_CHANGE_WORKERS },
 	{ "log_max_size", "1M", CONF_CHANGE_LIVE },
 	{ "log_keep", "6", CONF_CHANGE_LIVE },
+	{ "log_time", "iso", CONF_CHANGE_WORKERS },
 };
 
 static void

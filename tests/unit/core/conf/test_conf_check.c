@@ -1630,6 +1630,16 @@ key_log_max_size(void **state)
 }
 
 static void
+key_log_time(void **state)
+{
+	(void)state;
+	GOOD("log_time", "none", "none");
+	GOOD("log_time", "iso", "iso");
+	BAD("log_time", "unix", "\"unix\" is not known, "
+	    "none or iso is allowed");
+}
+
+static void
 key_log_keep(void **state)
 {
 	(void)state;
@@ -1996,6 +2006,7 @@ defaults(void **state)
 	assert_int_equal(app->err.kind, CONF_OUTPUT_INHERIT);
 	assert_true(app->log_max_size == 10 << 20);
 	assert_int_equal(app->log_keep, 5);
+	assert_int_equal(app->log_time, CONF_LOG_TIME_NONE);
 	config_unref(config);
 }
 
@@ -2152,6 +2163,7 @@ main(void)
 		cmocka_unit_test(key_stdout_and_stderr),
 		cmocka_unit_test(key_log_max_size),
 		cmocka_unit_test(key_log_keep),
+		cmocka_unit_test(key_log_time),
 		cmocka_unit_test(a_file_of_several_streams),
 		cmocka_unit_test(key_control),
 		cmocka_unit_test(key_control_group),

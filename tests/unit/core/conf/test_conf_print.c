@@ -166,7 +166,8 @@ defaults_of_every_supported_key(void **state)
 	    "stdout = inherit\n"
 	    "stderr = inherit\n"
 	    "log_max_size = 10M\n"
-	    "log_keep = 5\n");
+	    "log_keep = 5\n"
+	    "log_time = none\n");
 	free(dump);
 }
 
@@ -235,6 +236,7 @@ static const char rich[] =
     "stderr = logs/my err.log\n"
     "log_max_size = 2048K\n"
     "log_keep = 00\n"
+    "log_time =  iso\n"
     "\n"
     "[b]\n"
     "command = $'x\\ny' $'\\x01f\\'\\\\'\n"
@@ -308,7 +310,8 @@ a_rich_file(void **state)
 	    "stdout = null\n"
 	    "stderr = /srv/my app's/logs/my err.log\n"
 	    "log_max_size = 2M\n"
-	    "log_keep = 0\n");
+	    "log_keep = 0\n"
+	    "log_time = iso\n");
 	assert_non_null(strstr(rest + 1, "command = $'x\\ny' "
 					 "$'\\x01f\\'\\\\'\n"));
 	assert_non_null(strstr(rest + 1, "instances = 7\n"));

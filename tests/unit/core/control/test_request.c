@@ -71,6 +71,11 @@ every_verb(void **state)
 	expect_request("follow web:12", REQUEST_FOLLOW, "web", 12,
 	    "follow web:12\n");
 	expect_request("wait", REQUEST_WAIT, "", -1, "wait\n");
+	expect_request("wait web", REQUEST_WAIT, "web", -1, "wait web\n");
+	expect_request("events", REQUEST_EVENTS, "", -1, "events\n");
+	expect_request("watch web:1", REQUEST_WATCH, "web", 1, "watch web:1\n");
+	expect_request("signal web USR1", REQUEST_SIGNAL, "web", -1,
+	    "signal web USR1\n");
 	for (int verb = 0; verb < REQUEST_VERBS; verb++)
 		assert_non_null(request_verb_name((enum request_verb)verb));
 }
@@ -135,6 +140,41 @@ how_many_instances(void **state)
 }
 
 static void
+so_many_of_an_app_are_enough(void **state)
+{
+	static const char *const lines[] = {
+		"wait web min=4096", "wait min=4096 web",
+	};
+	struct request r;
+
+	(void)state;
+	expect_request("wait min=1", REQUEST_WAIT, "", -1, "wait min=1\n");
+	for (size_t i = 0; i < N(lines); i++) {
+		expect_request(lines[i], REQUEST_WAIT, "web", -1,
+		    "wait web min=4096\n");
+		assert_int_equal(request_parse(lines[i], strlen(lines[i]), &r,
+		    NULL), 0);
+		assert_int_equal(r.min, 4096);
+	}
+}
+
+static void
+names_of_signals(void **state)
+{
+	struct request r;
+
+	(void)state;
+	expect_request("signal web[1] SIGHUP", REQUEST_SIGNAL, "web", 1,
+	    "signal web:1 HUP\n");
+	expect_request("signal web.1 15", REQUEST_SIGNAL, "web", 1,
+	    "signal web:1 TERM\n");
+	expect_request("signal web 40", REQUEST_SIGNAL, "web", -1,
+	    "signal web 40\n");
+	assert_int_equal(request_parse("signal web 40", 13, &r, NULL), 0);
+	assert_int_equal(r.signo, 40);
+}
+
+static void
 spaces_do_not_matter(void **state)
 {
 	(void)state;
@@ -159,7 +199,25 @@ bad_requests_are_told_in_words(void **state)
 	expect_refused("status a b",
 	    "too many arguments, usage: status [APP[:N]]");
 	expect_refused("update a", "too many arguments, usage: update");
-	expect_refused("wait 1", "too many arguments, usage: wait");
+	expect_refused("wait a b",
+	    "too many arguments, usage: wait [APP] [min=N]");
+	expect_refused("wait min=1 min=1",
+	    "too many arguments, usage: wait [APP] [min=N]");
+	expect_refused("wait a min=1 b",
+	    "too many arguments, usage: wait [APP] [min=N]");
+	expect_refused("wait min=0", "\"0\" is not a number of instances, "
+	    "from 1 to 4096");
+	expect_refused("wait min=", "\"\" is not a number of instances, from "
+	    "1 to 4096");
+	expect_refused("wait max=1", "\"max=1\" is not the name of an app");
+	expect_refused("wait web:1", "\"web:1\" is an instance, and wait takes "
+	    "a whole app: wait web");
+	expect_refused("signal web",
+	    "an argument is missing, usage: signal APP[:N] SIGNAL");
+	expect_refused("signal web FOO", "\"FOO\" is not a signal, such as "
+	    "USR1, SIGUSR1 or a number from 1 to 64");
+	expect_refused("signal web 0", "\"0\" is not a signal, such as "
+	    "USR1, SIGUSR1 or a number from 1 to 64");
 	expect_refused("reload a b", "too many arguments, usage: reload [APP]");
 	expect_refused("scale a 1 2 3 4 5 6",
 	    "too many arguments, usage: scale APP N|+N|-N");
@@ -252,6 +310,8 @@ main(void)
 		cmocka_unit_test(every_verb),
 		cmocka_unit_test(an_instance_has_several_spellings),
 		cmocka_unit_test(how_many_instances),
+		cmocka_unit_test(so_many_of_an_app_are_enough),
+		cmocka_unit_test(names_of_signals),
 		cmocka_unit_test(spaces_do_not_matter),
 		cmocka_unit_test(bad_requests_are_told_in_words),
 		cmocka_unit_test(a_name_has_its_limit),

@@ -31,9 +31,11 @@ bad_luck(void)
 
 /* What came out, with a check of each block. */
 static struct strbuf got;
+static unsigned n_cut;		/* lines that go on … */
+static bool cut;		/* … the last one does */
 
 static void
-take(void *ctx, const char *lines, size_t len)
+take(void *ctx, const char *lines, size_t len, bool goes_on)
 {
 	const char *end = lines + len;
 	unsigned fail = fail_one_in;
@@ -49,6 +51,8 @@ take(void *ctx, const char *lines, size_t len)
 	}
 	/* Our own memory is there. */
 	fail_one_in = 0;
+	n_cut += goes_on;
+	cut = goes_on;
 	strbuf_add(&got, lines, len);
 	fail_one_in = fail;
 }
@@ -71,6 +75,7 @@ forget(void)
 {
 	strbuf_free(&got);
 	got = (struct strbuf)STRBUF_INIT;
+	n_cut = 0;
 }
 
 /* Feed the pieces one after another, then the end. */
@@ -123,11 +128,59 @@ a_long_line_is_split(void **state)
 	feed(&s, "y\n", 2);
 	assert_int_equal(got.len, LINE_SPLIT_MAX + 3);
 	assert_string_equal(got.text + LINE_SPLIT_MAX, "\ny\n");
+	assert_int_equal(n_cut, 1);
+	assert_false(cut);
 	forget();
 	feed(&s, line, sizeof(line));
 	line_split_end(&s, take, NULL);
 	assert_int_equal(got.len, sizeof(line) + 3);
+	assert_int_equal(n_cut, 2);
+	assert_false(cut);
 	forget();
+}
+
+/* `text` so that `before` bytes of it are in front of a line's limit; then a
+   line's worth of x. */
+static void
+expect_cut(const char *text, size_t before, size_t len)
+{
+	static char line[2 * LINE_SPLIT_MAX];
+	struct line_split s = LINE_SPLIT_INIT;
+
+	memset(line, 'x', sizeof(line));
+	memcpy(line + LINE_SPLIT_MAX - before, text, strlen(text));
+	line[sizeof(line) - 100] = '\n';
+	feed(&s, line, sizeof(line) - 99);
+	assert_int_equal(strchr(got.text, '\n') - got.text, len);
+	assert_int_equal(n_cut, 1);
+	assert_false(cut);
+	assert_int_equal(got.len, sizeof(line) - 98);
+	assert_memory_equal(got.text, line, len);
+	assert_memory_equal(got.text + len + 1, line + len,
+	    sizeof(line) - 99 - len);
+	forget();
+}
+
+static void
+no_character_is_cut(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} characters[] = {
+		{ "\xc3\xa9", 2 }, { "\xe2\x82\xac", 3 },
+		{ "\xf0\x9f\x98\x80", 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		for (size_t k = 0; k <= characters[i].len; k++)
+			expect_cut(characters[i].text, k, LINE_SPLIT_MAX -
+			    (k < characters[i].len ? k : 0));
+	/* What is none is cut wherever it may be. */
+	expect_cut("\x80\x80\x80\x80\x80", 3, LINE_SPLIT_MAX);
+	expect_cut("\xe2xxx", 2, LINE_SPLIT_MAX);
+	expect_cut("\xc3\xa9\xa9\xa9", 3, LINE_SPLIT_MAX);
 }
 
 /* Without the newlines that were put in, what comes out is what came in. */
@@ -197,6 +250,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_come_whole),
 		cmocka_unit_test(a_long_line_is_split),
+		cmocka_unit_test(no_character_is_cut),
 		cmocka_unit_test(random_histories),
 		cmocka_unit_test(without_memory_nothing_is_lost),
 	};

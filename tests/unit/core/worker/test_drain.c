@@ -407,6 +407,73 @@ two_looks_must_agree(void **state)
 	assert_true(look(&d, &defaults, &quiet, 150).done);
 }
 
+/* A handshake that takes longer than the linger may end between the last look
+   and the end of the worker. */
+static void
+sealed_before_the_last_look(void **state)
+{
+	struct drain_policy policy = defaults;
+	struct drain_facts late = quiet, sealed = quiet;
+	struct drain_decision decision;
+	struct drain d;
+
+	(void)state;
+	policy.may_seal = true;
+	late.half_open = sealed.half_open = 1;
+	late.handshakes = sealed.handshakes = 1;
+	sealed.sealed = true;
+	drain_begin(&d, at(0));
+	drain_steered(&d, at(0));
+	assert_int_equal(look(&d, &policy, &late, 900).why, DRAIN_WHY_LINGER);
+	assert_int_equal(look(&d, &policy, &late, 1000).why, DRAIN_WHY_AGREE);
+	decision = look(&d, &policy, &late, 1010);
+	assert_false(decision.done);
+	assert_int_equal(decision.why, DRAIN_WHY_SEAL);
+	assert_int_equal(decision.again.ns, at(1010).ns);
+	/* One has come before that. */
+	sealed.queue = 1;
+	assert_int_equal(look(&d, &policy, &sealed, 1011).why,
+	    DRAIN_WHY_QUEUE);
+	sealed.queue = 0;
+	assert_int_equal(look(&d, &policy, &late, 1200).why, DRAIN_WHY_AGREE);
+	assert_int_equal(look(&d, &policy, &late, 1210).why, DRAIN_WHY_SEAL);
+	decision = look(&d, &policy, &sealed, 1211);
+	assert_true(decision.done);
+	assert_int_equal(decision.why, DRAIN_WHY_EMPTY);
+
+	/* Where one look is enough, it is another one that counts; where that
+	   cannot be told, one may be under way. */
+	late.none = sealed.none = true;
+	late.half_open = sealed.half_open = DRAIN_UNKNOWN;
+	late.handshakes = sealed.handshakes = DRAIN_UNKNOWN;
+	drain_begin(&d, at(0));
+	drain_steered(&d, at(0));
+	assert_int_equal(look(&d, &policy, &late, 1000).why, DRAIN_WHY_SEAL);
+	assert_true(look(&d, &policy, &sealed, 1000).done);
+
+	/* Of one that may be older than is known. */
+	late = quiet;
+	late.handshakes = 1;
+	drain_begin(&d, at(0));
+	drain_steered(&d, at(0));
+	assert_int_equal(look(&d, &policy, &late, 100).why, DRAIN_WHY_AGREE);
+	assert_int_equal(look(&d, &policy, &late, 110).why, DRAIN_WHY_SEAL);
+
+	/* It is drained at the last moment, too. */
+	late.none = true;
+	drain_begin(&d, at(0));
+	drain_steered(&d, at(0));
+	decision = look(&d, &policy, &late, policy.timeout_ms);
+	assert_true(decision.done);
+	assert_int_equal(decision.why, DRAIN_WHY_EMPTY);
+
+	/* Where nobody else serves, it would be for nothing. */
+	policy.may_seal = false;
+	drain_begin(&d, at(0));
+	drain_steered(&d, at(0));
+	assert_true(look(&d, &policy, &late, 1000).done);
+}
+
 static void
 ends_as_what_is_open_ends(void **state)
 {
@@ -625,6 +692,7 @@ struct model {
 	int64_t last_handshake;
 	int64_t rtt;
 	bool half_open_known;
+	bool sealed;
 	bool calm;		/* clients ask for nothing more */
 	struct client clients[CONNS];
 };
@@ -650,7 +718,8 @@ happen(struct model *m)
 
 	if (!c->open) {
 		/* Only handshakes from before the change still arrive. */
-		if (m->steered < 0 || m->now < m->last_handshake)
+		if (m->steered < 0 || (m->now < m->last_handshake &&
+		    !m->sealed))
 			*c = (struct client){
 				.open = true, .queued = true,
 				.opened = m->now,
@@ -702,6 +771,8 @@ facts_of(struct model *m, const struct drain_policy *p)
 	}
 	f.half_open = !m->half_open_known ? DRAIN_UNKNOWN :
 	    m->now < m->last_handshake;
+	f.handshakes = f.half_open;
+	f.sealed = m->sealed;
 	if (roll(m, 50) == 0)
 		f.seen = false;
 	return f;
@@ -749,6 +820,7 @@ history(uint32_t number)
 		.timeout_ms = timeouts[roll(&m, 6)],
 		.idle_ms = idles[roll(&m, 5)],
 		.linger_ms = lingers[roll(&m, 3)],
+		.may_seal = roll(&m, 2) != 0,
 	};
 	/* How lively it is, until when; whether the server still answers
 	   then; when steering changes; how late looks come. */
@@ -757,6 +829,8 @@ history(uint32_t number)
 	bool works = roll(&m, 4) != 0;
 	int64_t steer = roll(&m, 4) == 0 ? (int64_t)roll(&m, 2000) : 0;
 	int64_t late = roll(&m, 8) == 0 ? (int64_t)roll(&m, 50) : 0;
+	/* So much longer than granted a handshake takes. */
+	int64_t longer = roll(&m, 4) == 0 ? (int64_t)roll(&m, 3000) : 0;
 	int64_t last_wait = -1, next = 0;
 	struct drain_decision decision;
 	struct drain d;
@@ -776,7 +850,7 @@ history(uint32_t number)
 			happen(&m);
 		if (m.now == steer) {
 			m.steered = m.now;
-			m.last_handshake = m.now +
+			m.last_handshake = m.now + longer +
 			    (int64_t)roll(&m, (unsigned)p.linger_ms + 1);
 			drain_steered(&d, at(m.now));
 		}
@@ -789,7 +863,10 @@ history(uint32_t number)
 			break;
 		/* It always ends, and never looks back or far ahead. */
 		assert_true(m.now < p.timeout_ms);
-		assert_true(decision.again.ns > at(m.now).ns);
+		m.sealed = decision.why == DRAIN_WHY_SEAL;
+		assert_true(m.sealed ? p.may_seal &&
+		    decision.again.ns == at(m.now).ns :
+		    decision.again.ns > at(m.now).ns);
 		assert_true(decision.again.ns <=
 		    at(m.now + DRAIN_STEP_MAX_MS).ns);
 		assert_true(decision.again.ns <= at(p.timeout_ms).ns);
@@ -809,7 +886,8 @@ history(uint32_t number)
 		    decision.why == DRAIN_WHY_IDLE);
 		/* After the linger, when nothing is lost, seen twice. */
 		assert_true(m.steered >= 0);
-		assert_true(m.now >= m.last_handshake);
+		assert_true(m.now >= m.last_handshake || m.sealed ||
+		    (longer > 0 && !p.may_seal));
 		if (!m.half_open_known)
 			assert_true(m.now >= m.steered + p.linger_ms);
 		assert_true(harmless(&m, &p));
@@ -849,6 +927,7 @@ main(void)
 		cmocka_unit_test(lingers_for_handshakes),
 		cmocka_unit_test(linger_begins_with_the_steering),
 		cmocka_unit_test(two_looks_must_agree),
+		cmocka_unit_test(sealed_before_the_last_look),
 		cmocka_unit_test(ends_as_what_is_open_ends),
 		cmocka_unit_test(looks_when_the_last_has_rested),
 		cmocka_unit_test(looks_more_and_more_rarely),

@@ -6,6 +6,7 @@
 
 #include "core/conf/conf.h"
 #include "core/worker/worker_fsm.h"
+#include "core/worker/worker_words.h"
 
 #define DELAY_MS	100
 #define RESET_MS	10000

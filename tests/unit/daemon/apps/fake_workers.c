@@ -47,6 +47,7 @@ struct fake fake;
 
 static struct loop *loop;
 static struct workers workers;
+static struct life nobody_left;
 static struct outputs outputs;
 static struct strbuf told;
 static struct mono now;
@@ -372,6 +373,7 @@ fake_open(void **state)
 	fake = (struct fake){
 		.listeners = { .inotify = -1 },
 		.apps = {
+			.life = &nobody_left,
 			.workers = &workers,
 			.watch = &watch,
 			.house = {

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
+#include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_specs.h"
 #include "daemon/apps/apps.h"

@@ -22,7 +22,8 @@
 
 struct stopped_app;
 
-#define GREETING	"clusterd 1 pid=4711 version=" CLUSTERD_VERSION "\n"
+#define GREETING	"clusterd 1 pid=4711 version=" CLUSTERD_VERSION \
+	" supervisor=0\n"
 
 extern struct room {
 	struct mono now;

@@ -201,7 +201,8 @@ expect_program(int fd, const char *program_state, uint64_t uptime_ms)
 	assert_memory_equal(sb.text, begins, strlen(begins));
 	rest = strstr(sb.text, " reloads_refused=");
 	assert_non_null(rest);
-	assert_string_equal(rest, " reloads_refused=3\n"
+	assert_string_equal(rest, " reloads_refused=3 "
+	    "supervisor_restarts=0\n"
 	    "+ app name=app-0 state=stopped wanted=0 ready=0 stdout=prefix "
 	    "stderr=prefix\n"
 	    "ok\n");
@@ -399,6 +400,106 @@ last_lines(void **state)
 	leave(fd);
 }
 
+/* ---- events ---- */
+
+/* Up to that text; `before` is to come before it, too. */
+static void
+get_up_to(int fd, const char *before, const char *text)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *at = NULL, *first;
+
+	for (int i = 0; i < 10000 && at == NULL; i++) {
+		assert_false(get(fd, &sb));
+		at = sb.text != NULL ? strstr(sb.text, text) : NULL;
+		room_turns();
+	}
+	assert_non_null(at);
+	first = strstr(sb.text, before);
+	assert_true(first != NULL && first <= at);
+	strbuf_free(&sb);
+}
+
+static void
+watching(void **state)
+{
+	int fd = join_and_be_greeted(), other = join_and_be_greeted();
+
+	(void)state;
+	room_stop_apps(2);
+	put(fd, "watch\n");
+	put(other, "watch app-0\nwait\n");
+	room_turns();
+	expect(fd, "");
+	control_reload_refused(&room.control, "first", false);
+	control_reload_refused(&room.control, "second", false);
+	control_reload_refused(&room.control, "no", true);
+	room_turns();
+	get_up_to(fd, "", " text=no:%20first\n");
+	control_reload_refused_app(&room.control, "app-0", "not this one");
+	room_turns();
+	get_up_to(fd, "", " text=not%20this%20one\n");
+	/* And nothing that is about another. */
+	get_up_to(other, "", "+ event app=app-0 event=refused time_ms=");
+	control_close(&room.control);
+	expect_end(fd, "ok clusterd has stopped\n");
+	leave(fd);
+	leave(other);
+}
+
+static void
+what_has_happened(void **state)
+{
+	int fd = join_and_be_greeted();
+
+	(void)state;
+	room_stop_apps(1);
+	put(fd, "events\n");
+	room_turns();
+	expect(fd, "ok\n");
+	control_reload_refused(&room.control, "no", true);
+	put(fd, "events\n");
+	room_turns();
+	get_up_to(fd, "", " text=no\nok\n");
+	put(fd, "events app-0\nwatch app-0:1\n");
+	room_turns();
+	expect(fd, "ok\n");
+	leave(fd);
+	fd = join_and_be_greeted();
+	put(fd, "events nobody\nwatch nobody\n");
+	room_turns();
+	get_up_to(fd, "", "error unknown there is no app \"nobody\": there is "
+	    "app-0\nerror unknown there is no app \"nobody\"");
+	leave(fd);
+}
+
+/* Who does not read is held so much and no more, and then has lost some. */
+static void
+one_that_watches_too_slowly(void **state)
+{
+	int fd = join_and_be_greeted();
+	char words[8000];
+
+	(void)state;
+	memset(words, ' ', sizeof(words) - 1);
+	words[sizeof(words) - 1] = '\0';
+	put(fd, "watch\n");
+	room_turns();
+	for (int i = 0; i < 500; i++) {
+		struct control_client *c;
+
+		control_reload_refused(&room.control, words, true);
+		room_turns();
+		TAILQ_FOREACH(c, &room.control.clients.list, entry)
+			assert_true(control_client_unsent(c) < 256 * 1024);
+	}
+	control_reload_refused_app(&room.control, "app-0", "last");
+	room_turns();
+	get_up_to(fd, "\n+ lost count=", " text=last\n");
+	assert_true(room.control.events.ring.size <= RING_MAX);
+	leave(fd);
+}
+
 /* ---- the socket ---- */
 
 static void
@@ -459,6 +560,9 @@ main(void)
 		T(a_flood_of_reasons),
 		T(following),
 		T(last_lines),
+		T(watching),
+		T(what_has_happened),
+		T(one_that_watches_too_slowly),
 		T(its_file_comes_back),
 		T(one_that_cannot_be_had),
 	};

@@ -44,8 +44,8 @@
 
 /* Linked with --wrap for these. */
 struct mono __wrap_mono_now(void);
-int __wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid,
-    int *ret_report);
+int __wrap_spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
+    pid_t *ret_pid, int *ret_report);
 void __wrap_process_kill(pid_t pid, int signo);
 void __wrap_process_kill_group(pid_t pgid, int signo);
 void __wrap_process_reap(pid_t pid);
@@ -90,11 +90,13 @@ __wrap_mono_now(void)
 }
 
 int
-__wrap_spawn(const struct spawn_plan *plan, pid_t *ret_pid, int *ret_report)
+__wrap_spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
+    pid_t *ret_pid, int *ret_report)
 {
 	int ends[2];
 
 	(void)plan;
+	*ret_room = (struct spawn_room)SPAWN_ROOM_INIT;
 	now = mono_add_ms(now, spawn_ms);
 	if (spawn_code < 0)
 		return spawn_code;

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/output/out_form.h"
 #include "daemon/output/out_kept.h"
 #include "daemon/output/out_losses.h"
 #include "daemon/output/out_place.h"
@@ -20,6 +21,17 @@
 /* Linked with -Wl,--wrap= for it: while `no_memory`, it fails. */
 void *__real_malloc(size_t size) __attribute__((weak));
 void *__wrap_malloc(size_t size);
+
+static const struct out_form *
+tagged(const char *tag)
+{
+	static struct out_form form;
+
+	form = (struct out_form){ .kind = OUT_KIND_TAG };
+	form.head_len = strlen(tag);
+	memcpy(form.head, tag, form.head_len);
+	return &form;
+}
 
 static bool no_memory;
 
@@ -81,7 +93,7 @@ each_line_gets_a_tag(void **state)
 	(void)state;
 	open_place(&place, &reader);
 	assert_int_equal(out_kept_room(&kept), OUT_KEPT_MAX);
-	assert_int_equal(out_kept_add_tagged(&kept, "a | ", 4, "1\n\n2\n", 5),
+	assert_int_equal(out_kept_add_lines(&kept, "a", tagged("a | "), "1\n\n2\n", 5),
 	    5);
 	assert_true(out_kept_add(&kept, "own\n", 4));
 	assert_int_equal(kept.n, 21);
@@ -107,7 +119,7 @@ whole_lines_have_room_or_none(void **state)
 	assert_true(out_kept_add(&kept, much, OUT_KEPT_MAX - 10));
 	assert_false(out_kept_add(&kept, much, 11));
 	/* "tag:1\n", but not "tag:2\n" too. */
-	assert_int_equal(out_kept_add_tagged(&kept, "tag:", 4, "1\n2\n", 4),
+	assert_int_equal(out_kept_add_lines(&kept, "a", tagged("tag:"), "1\n2\n", 4),
 	    2);
 	assert_int_equal(out_kept_room(&kept), 4);
 	assert_memory_equal(kept.bytes + kept.n - 6, "tag:1\n", 6);
@@ -117,7 +129,7 @@ whole_lines_have_room_or_none(void **state)
 
 	no_memory = true;
 	assert_false(out_kept_add(&kept, "x\n", 2));
-	assert_int_equal(out_kept_add_tagged(&kept, "tag:", 4, "1\n", 2), 0);
+	assert_int_equal(out_kept_add_lines(&kept, "a", tagged("tag:"), "1\n", 2), 0);
 	no_memory = false;
 	assert_null(kept.bytes);
 	assert_int_equal(out_kept_room(&kept), OUT_KEPT_MAX);
@@ -174,9 +186,9 @@ losses_are_those_of_each_tag(void **state)
 	/* The rest of a line of `api` comes first. */
 	out_place_set_cut(&place, "api");
 	assert_true(out_kept_add(&kept, "web.1 | rest\n", 13));
-	assert_int_equal(out_kept_add_tagged(&kept, "web.1 | ", 8, "1\n2\n",
+	assert_int_equal(out_kept_add_lines(&kept, "web", tagged("web.1 | "), "1\n2\n",
 	    4), 4);
-	assert_int_equal(out_kept_add_tagged(&kept, "web.2 | ", 8, "3\n", 2),
+	assert_int_equal(out_kept_add_lines(&kept, "web", tagged("web.2 | "), "3\n", 2),
 	    2);
 	assert_true(out_kept_add(&kept, "clusterd's own\n", 15));
 	out_kept_lose(&kept, &place, &losses);

@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include <sys/resource.h>
 
 #include <fcntl.h>
@@ -14,12 +16,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "daemon/output/out_kept.h"
 #include "daemon/output/out_waiters.h"
 #include "daemon/output/output.h"
+#include "core/output/line_split.h"
 #include "daemon/output/output_put.h"
 #include "linux/loop/loop.h"
 #include "turns.h"
@@ -105,10 +109,21 @@ open_file(struct place *place)
 static void
 put(struct output *o, const char *app, unsigned instance, const char *lines)
 {
-	char tag[OUT_TAG_MAX];
-	size_t len = output_tag(o, tag, app, instance);
+	struct out_form form;
 
-	output_put(o, app, tag, len, lines, strlen(lines));
+	out_form_make(&form, output_kind(o), false, app, instance, 1,
+	    output_has_colour(o));
+	output_put(o, app, &form, lines, strlen(lines));
+}
+
+/* For lines of `web`. */
+static size_t
+room(struct output *o)
+{
+	struct out_form form;
+
+	out_form_make(&form, output_kind(o), false, "web", 1, 1, false);
+	return output_room(o, &form);
 }
 
 /* What is in the pipe, until nothing more comes; or in the file. */
@@ -163,7 +178,7 @@ fill(struct output *o)
 	char *line = long_line('w', 1000);
 	size_t n = 0;
 
-	while (output_room(o, strlen("web.1 | ")) > 0) {
+	while (room(o) > 0) {
 		put(o, "web", 1, line);
 		n++;
 		assert_true(n < 1000);
@@ -179,7 +194,6 @@ tags_are_for_the_standard_streams(void **state)
 {
 	struct place *place = *state;
 	struct output *o = open_pipe(place);
-	char tag[OUT_TAG_MAX];
 
 	put(o, "web", 1, "one\ntwo\n");
 	put(o, "api", 12, "\n");
@@ -191,9 +205,103 @@ tags_are_for_the_standard_streams(void **state)
 	fd_close(&place->ends[1]);
 
 	o = open_file(place);
-	assert_int_equal(output_tag(o, tag, "web", 1), 0);
+	assert_int_equal(output_kind(o), OUT_KIND_PLAIN);
 	put(o, "web", 1, "one\ntwo\n");
 	assert_string_equal(text_of(place), "one\ntwo\n");
+}
+
+/* As log_format has them. */
+static void
+lines_as_objects(void **state)
+{
+	struct place *place = *state;
+	struct output *o = open_pipe(place);
+	struct out_form form;
+
+	log_set_format(LOG_FORMAT_JSON);
+	out_form_make(&form, output_kind(o), false, "web", 1, 2, true);
+	log_set_format(LOG_FORMAT_TEXT);
+	out_form_set_time(&form, 1795428000123);
+	form.goes_on = true;
+	output_put(o, "web", &form, "a \"b\"\n\n", 7);
+#define HEAD "{\"time\":\"2026-11-23T10:00:00.123Z\",\"app\":\"web\"," \
+	    "\"instance\":1,\"stream\":\"stderr\",\"line\":\""
+	assert_string_equal(text_of(place), HEAD "a \\\"b\\\"\"}\n"
+	    HEAD "\",\"cont\":true}\n");
+#undef HEAD
+}
+
+/* With the longest names, too, and nothing is lost of what there was room for. */
+static void
+objects_have_room(void **state)
+{
+	struct place *place = *state;
+	struct output *o = open_pipe(place);
+	const char *name = "abcdefghijklmnopqrstuvwxyz012345";
+	static char newlines[OUTPUT_READ_MAX];
+	static char line[LINE_SPLIT_MAX + 1];
+	struct out_form form;
+	size_t n;
+
+	log_set_format(LOG_FORMAT_JSON);
+	out_form_make(&form, output_kind(o), false, name, 4095, 2, false);
+	log_set_format(LOG_FORMAT_TEXT);
+	n = output_room(o, &form);
+	assert_true(n > 0 && n <= sizeof(newlines));
+	/* What is held of a line, of bytes that take the most, and lines. */
+	memset(line, '\033', LINE_SPLIT_MAX);
+	line[LINE_SPLIT_MAX] = '\n';
+	output_put(o, name, &form, line, sizeof(line));
+	memset(newlines, '\n', sizeof(newlines));
+	output_put(o, name, &form, newlines, n);
+	(void)text_of(place);
+	output_close(o);
+	assert_string_equal(heard(), "");
+}
+
+/* A file's, too, which is rotated between two of them. */
+static void
+lines_with_their_time(void **state)
+{
+	struct place *place = *state;
+	struct output *o = open_file(place);
+	struct out_form form;
+
+	out_form_make(&form, output_kind(o), true, "web", 1, 1, false);
+	out_form_set_time(&form, 1795428000123);
+	output_put(o, "web", &form, "one\ntwo\n", 8);
+	assert_string_equal(text_of(place), "2026-11-23T10:00:00.123Z one\n"
+	    "2026-11-23T10:00:00.123Z two\n");
+	/* Beside lines of others, who want no time. */
+	put(o, "api", 1, "three\n");
+	output_put(o, "web", &form, "four\n", 5);
+	assert_string_equal(text_of(place), "2026-11-23T10:00:00.123Z one\n"
+	    "2026-11-23T10:00:00.123Z two\nthree\n"
+	    "2026-11-23T10:00:00.123Z four\n");
+}
+
+/* A file is rotated between two lines, not within what came at once. */
+static void
+lines_with_their_time_and_a_full_file(void **state)
+{
+	struct place *place = *state;
+	struct output *o = open_file(place);
+	struct out_form form;
+	char old[64];
+	struct stat st;
+
+	place->conf.log_max_size = 1000;
+	place->conf.log_keep = 1;
+	out_form_make(&form, output_kind(o), true, "web", 1, 1, false);
+	/* 33 lines of 30 bytes are 990. */
+	for (int i = 0; i < 12; i++)
+		output_put(o, "web", &form, "four\nfour\nfour\nfour\n", 20);
+	assert_int_equal(stat(place->path, &st), 0);
+	assert_true(st.st_size < 1000 && st.st_size % 30 == 0);
+	snprintf(old, sizeof(old), "%s.1", place->path);
+	assert_int_equal(stat(old, &st), 0);
+	assert_int_equal(st.st_size, 990);
+	assert_int_equal(unlink(old), 0);
 }
 
 static void
@@ -238,7 +346,7 @@ who_waits_goes_on_when_there_is_room(void **state)
 	turns_pass(OUTPUT_STUCK_MS / 2);
 	assert_int_equal(place->resumed, 0);
 	(void)text_of(place);
-	assert_true(output_room(o, 0) > 0);
+	assert_true(room(o) > 0);
 	assert_true(place->resumed > 0);
 	/* It could not be watched: again, until it can. */
 	assert_true(place->waiter.held);
@@ -274,7 +382,7 @@ losses_are_told_by_app(void **state)
 
 	turns_pass(OUTPUT_STUCK_MS);
 	/* Read on, to be lost. */
-	assert_int_equal(output_room(o, 8), OUTPUT_READ_MAX);
+	assert_int_equal(room(o), OUTPUT_READ_MAX);
 	put(o, "web", 1, "lost\nlost\n");
 	put(o, "api", 1, "lost\n");
 	put(o, "web", 2, "lost\n");
@@ -452,6 +560,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(tags_are_for_the_standard_streams),
+		TEST(lines_as_objects),
+		TEST(objects_have_room),
+		TEST(lines_with_their_time),
+		TEST(lines_with_their_time_and_a_full_file),
 		TEST(lines_of_the_log_keep_their_place),
 		TEST(who_waits_goes_on_when_there_is_room),
 		TEST(losses_are_told_by_app),

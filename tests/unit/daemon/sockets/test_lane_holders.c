@@ -931,6 +931,45 @@ who_listened_again_unseen_shows_by_a_stray(void **state)
 	house_close(&h);
 }
 
+/* … and of which nobody hears, since somebody has been waiting there before. */
+static void
+a_stray_shows_beside_one_who_waits(void **state)
+{
+	struct listener *l = open_many(CONF_BALANCE_RANDOM);
+	const struct lane *first[1] = { many[0] }, *others[1] = { many[2] };
+	const struct lane_facts facts = {
+		.holding = LANE_DUE, .due = mono_add_ms(mono_now(), 3000),
+		.others = LANE_OTHERS_READY,
+	};
+	struct mono now = mono_now();
+	int clients[2];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		house_serve(l, first, 1);
+		clients[i] = client_connect(&l->bound);
+		assert_true(clients[i] >= 0);
+		house_serve(l, others, 1);
+		many[0]->watch = (struct lane_watch){ .counts = true,
+			.since = now };
+		many[0]->watched_turn = many[0]->turn;
+		many[0]->waits = true;
+		if (i == 1) {
+			worker_shuts(many[1]);
+			assert_int_equal(listen(many[1]->fd, 64), 0);
+		}
+		l->lanes.strayed = (struct mono){ .ns = 0 };
+		(void)lanes_watch(many[0], &facts, now);
+		assert_int_equal(l->lanes.order.doubts, i == 0 ? 0 : MANY);
+	}
+	assert_true(lanes_live_apply(l, mono_now()));
+	assert_int_equal(l->lanes.order.doubts, 0);
+	for (size_t i = 0; i < 2; i++)
+		close(clients[i]);
+	listeners_release(l);
+	house_close(&h);
+}
+
 /* It was seen that it was shut down, but epoll never tells. */
 static void
 who_listens_again_before_the_news_is_there(void **state)
@@ -1679,6 +1718,7 @@ main(void)
 		cmocka_unit_test(the_order_is_found_out),
 		cmocka_unit_test(who_listened_again_unseen_is_found_out),
 		cmocka_unit_test(who_listened_again_unseen_shows_by_a_stray),
+		cmocka_unit_test(a_stray_shows_beside_one_who_waits),
 		cmocka_unit_test(who_listens_again_before_the_news_is_there),
 		cmocka_unit_test(places_in_doubt_get_nothing),
 		cmocka_unit_test(a_program_that_cannot_ask_asks_in_vain),

@@ -1,0 +1,105 @@
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/names/address.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/apps/app_ledger.h"
+#include "daemon/apps/apps.h"
+#include "daemon/beginning.h"
+#include "daemon/config/conf_load.h"
+#include "daemon/config/start_list.h"
+#include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
+#include "daemon/sockets/balancing.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/watch/orphans.h"
+#include "linux/keeper/keeper_clear.h"
+#include "linux/keeper/keeper_share.h"
+#include "linux/process/process.h"
+
+int
+beginning_look_back(struct beginning *b, struct error *err)
+{
+	orphans_note_strangers(b->orphans);
+	if (keeper_supervisor() > 0)
+		process_foster(keeper_pid(), keeper_is_stranger);
+	if (listeners_look_back_or_inherit(b->listeners, b->ledger,
+	    &b->unusable) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	return 0;
+}
+
+void
+beginning_take_over(struct beginning *b)
+{
+	keeper_has_log();
+	life_look_back(b->life, b->ledger, &b->left);
+	conf_again_open(&b->again, b->origin, b->ledger, b->config, &b->left);
+	listeners_take_over(b->listeners, &b->left);
+	/* They were told. */
+	if (keeper_supervisor() == 0)
+		conf_tell_warnings(b->config, NULL);
+	if (b->unusable > 0)
+		log_warning("%zu of the descriptors in LISTEN_FDS are no "
+		    "sockets that an app can listen on: closed", b->unusable);
+}
+
+static void
+warn_unused(const struct address *unused)
+{
+	log_warning("no app listens on %s, which LISTEN_FDS passes: closed",
+	    address_text(unused).s);
+}
+
+/* What its workers have met meanwhile is heard of first. */
+static void
+end_look_back(struct beginning *b)
+{
+	size_t n = life_look_back_end(b->life);
+
+	if (n > 0)
+		log_info("%zu worker%s of the supervisor before serve%s on", n,
+		    n == 1 ? "" : "s", n == 1 ? "s" : "");
+	if (keeper_supervisor() == 0)
+		return;
+	orphans_sweep_soon(b->orphans);
+	keeper_look_again();
+}
+
+static int
+start_apps(struct beginning *b, struct error *err)
+{
+	struct start_list list = { .v = NULL };
+	int code = start_list_make(&list, b->apps, b->config, &b->again, err);
+
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		code = adopt_check(b->adopt, list.v[i].config, err);
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		code = balancing_check(&b->listeners->balancing,
+		    list.v[i].config, err);
+	if (code == 0)
+		code = start_list_open(&list, b->apps, err);
+	listeners_disinherit(b->listeners, warn_unused);
+	listeners_run(b->listeners);
+	if (code == 0)
+		code = start_list_add(&list, b->apps, err);
+	start_list_free(&list);
+	if (code == 0)
+		end_look_back(b);
+	return code;
+}
+
+int
+beginning_start(struct beginning *b, struct error *err)
+{
+	int code = start_apps(b, err);
+
+	conf_again_close(&b->again);
+	if (code == 0) {
+		app_ledger_keep(b->apps, b->ledger, b->config);
+		keeper_has_begun();
+	}
+	return code;
+}

@@ -1,0 +1,407 @@
+#include <sys/stat.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_read.h"
+#include "core/sockets/balance.h"
+#include "core/worker/worker_words.h"
+#include "daemon/adopt/adopt.h"
+#include "daemon/life/leader_priv.h"
+#include "daemon/life/life.h"
+#include "daemon/life/life_again.h"
+#include "daemon/life/life_ledger_priv.h"
+#include "daemon/sockets/listener.h"
+#include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
+#include "daemon/steer/steer.h"
+#include "daemon/watch/drainers.h"
+#include "daemon/watch/notify.h"
+#include "daemon/watch/readiness.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/keeper/keeper_share.h"
+#include "linux/ledger/descriptors.h"
+#include "linux/process/process.h"
+#include "linux/socket/socket_close.h"
+
+struct life_left {
+	struct one {
+		struct ledger_worker r;
+		uint32_t record;
+		bool taken;
+	} *v;
+	size_t n;
+	size_t n_taken;
+};
+
+/* ---- what is there ---- */
+
+static int
+take_fd(struct descriptors *left, int fd, uint64_t ino)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || (ino != 0 && st.st_ino != ino) ||
+	    !descriptors_take(left, fd))
+		return -1;
+	return fd;
+}
+
+/* Listeners of seccomp's all have the same inode: by what it is called. */
+static int
+take_trap(struct descriptors *left, int fd)
+{
+	char path[40], name[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = fd < 0 ? -1 : readlink(path, name, sizeof(name) - 1);
+	if (n < 0)
+		return -1;
+	name[n] = '\0';
+	return strstr(name, "seccomp") != NULL ? take_fd(left, fd, 0) : -1;
+}
+
+static void
+take_fds(struct descriptors *left, struct ledger_worker *r)
+{
+	r->notify = take_fd(left, r->notify, r->notify_ino);
+	r->trap = take_trap(left, r->trap);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		r->out[i] = take_fd(left, r->out[i], r->out_ino[i]);
+}
+
+/* A number alone says nothing: it may be another's by now. One that has died
+   meanwhile the keeper tells of. */
+static bool
+is_there(const struct ledger_worker *r)
+{
+	return r->pid != 0 && r->started != 0 &&
+	    process_identity(r->pid) == r->started;
+}
+
+static void
+kill_left(const struct ledger_worker *r)
+{
+	if (r->pid == 0 || !process_is_fostered(r->pid) ||
+	    (r->started != 0 && !is_there(r)))
+		return;
+	process_kill_group(r->pid, SIGKILL);
+	process_kill(r->pid, SIGKILL);
+}
+
+/* What it was about to be is begun anew. */
+static void
+look_at_start(struct ledger_worker *r)
+{
+	if (r->state != WORKER_EXECING)
+		return;
+	kill_left(r);
+	r->pid = 0;
+	r->state = WORKER_IDLE;
+}
+
+static bool
+add(struct life_left *left, uint32_t record, const struct ledger_worker *r)
+{
+	struct one *v = reallocarray(left->v, left->n + 1, sizeof(*v));
+
+	if (v == NULL)
+		return false;
+	left->v = v;
+	v[left->n++] = (struct one){ .r = *r, .record = record };
+	return true;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct one *x = a, *y = b;
+
+	return x->r.number < y->r.number ? -1 : x->r.number > y->r.number;
+}
+
+static void
+look_at_all(struct life_left *left, struct ledger *ledger,
+    struct descriptors *fds)
+{
+	for (uint32_t i = 0; i < ledger_end(ledger, LEDGER_WORKER); i++) {
+		struct ledger_worker r;
+		int there = ledger_get_worker(ledger, i, &r);
+
+		if (there == 1) {
+			look_at_start(&r);
+			take_fds(fds, &r);
+			if (add(left, i, &r))
+				continue;
+			kill_left(&r);
+		}
+		if (there != 0)
+			ledger_drop(ledger, LEDGER_WORKER, i);
+	}
+	if (left->n > 0)
+		qsort(left->v, left->n, sizeof(*left->v), compare);
+}
+
+static void
+look_at_program(struct life *life, struct descriptors *fds)
+{
+	struct workers *workers = life->with.workers;
+	struct ledger_program p;
+
+	if (ledger_get_program(life->ledger, &p) != 1)
+		return;
+	workers->run_id = p.run_id;
+	workers->number = p.number;
+	life->serial = p.serial;
+	p.notify_dir = take_fd(fds, p.notify_dir, p.notify_ino);
+	if (p.notify_dir >= 0)
+		notify_take_place(life->with.notify, p.notify_dir,
+		    p.notify_path);
+}
+
+void
+life_look_back(struct life *life, struct ledger *ledger,
+    struct descriptors *fds)
+{
+	life->ledger = ledger;
+	if (ledger == NULL)
+		return;
+	adopt_keep(life->with.adopt, ledger);
+	look_at_program(life, fds);
+	life->left = calloc(1, sizeof(*life->left));
+	if (life->left != NULL)
+		look_at_all(life->left, ledger, fds);
+}
+
+const struct ledger_worker *
+life_next_left(const struct life *life, const char *app)
+{
+	struct life_left *left = life->left;
+
+	for (size_t i = 0; left != NULL && i < left->n; i++)
+		if (!left->v[i].taken && strcmp(left->v[i].r.app, app) == 0)
+			return &left->v[i].r;
+	return NULL;
+}
+
+/* ---- it is ours ---- */
+
+static void
+take_machine(struct worker *w, const struct ledger_worker *r)
+{
+	struct worker_fsm *fsm = &w->fsm;
+	struct mono deaths[LEDGER_DEATHS];
+
+	fsm->state = (enum worker_state)r->state;
+	fsm->trial = (r->flags & LEDGER_TRIAL) != 0;
+	fsm->said = (r->flags & LEDGER_SAID) != 0;
+	fsm->unwanted = (r->flags & LEDGER_UNWANTED) != 0;
+	fsm->retiring = (r->flags & LEDGER_RETIRING) != 0;
+	fsm->rescues = r->rescues;
+	fsm->executed.ns = r->executed;
+	fsm->deadline.ns = r->deadline;
+	for (uint32_t i = 0; i < r->deaths_n; i++)
+		deaths[i].ns = r->deaths[i];
+	restart_remember(&fsm->history, w->spec->conf, r->streak, deaths,
+	    r->deaths_n);
+}
+
+static void
+take_what_is_known(struct worker *w, const struct ledger_worker *r)
+{
+	struct app_spec *spec = w->spec;
+
+	w->number = r->number;
+	w->holder.number = r->number;
+	w->serial = r->serial;
+	w->identity = r->started;
+	w->ready_ms = r->ready_ms;
+	w->was_ready = (r->flags & LEDGER_WAS_READY) != 0;
+	w->relapsed = (r->flags & LEDGER_RELAPSED) != 0;
+	w->bound = r->bound;
+	w->trapped = (r->flags & LEDGER_TRAPPED) != 0;
+	app_spec_take_over(spec, r->taken, (enum balance_accepts)r->accepts,
+	    (r->flags & LEDGER_SEEN) != 0);
+}
+
+/* What it was started with. */
+static void
+find_given(struct worker *w)
+{
+	struct app_spec *spec = w->spec;
+
+	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+		struct listener *l = app_spec_place(spec, w->instance, i);
+		const struct lane *lane = l != NULL &&
+		    spec->conf->handoff != CONF_HANDOFF_ADOPT ?
+		    spec_lanes_find(spec, l, &w->holder) : NULL;
+
+		w->given[i] = lane != NULL ? lane->ino : 0;
+	}
+}
+
+static void
+take_descriptors(struct worker *w, struct ledger_worker *r)
+{
+	leader_take_over(w, r->out);
+	if (r->notify >= 0)
+		notify_take_over(w, r->notify);
+	if (r->trap >= 0)
+		adopt_take_over(w, r->trap);
+	r->notify = r->trap = r->out[0] = r->out[1] = -1;
+}
+
+/* It is in the list. */
+static struct one *
+find(struct life_left *left, const struct ledger_worker *r)
+{
+	size_t i = 0;
+
+	while (&left->v[i].r != r)
+		i++;
+	return &left->v[i];
+}
+
+struct worker *
+worker_take_over(struct life *life, struct crew *crew, struct app_spec *spec,
+    const struct ledger_worker *r)
+{
+	struct one *one = find(life->left, r);
+	struct worker *w = worker_new(life, crew, spec, r->instance, false);
+	struct error err = ERROR_INIT;
+
+	one->taken = true;
+	if (w == NULL || app_spec_seat(spec, r->instance, &err) < 0) {
+		error_clear(&err);
+		worker_free(w);
+		life_dismiss(life, r);
+		return NULL;
+	}
+	life_ledger_drop(w);
+	w->record = one->record;
+	w->pid = (pid_t)r->pid;
+	take_what_is_known(w, r);
+	take_machine(w, r);
+	listeners_rejoin(life->with.listeners, &w->holder);
+	take_descriptors(w, &one->r);
+	find_given(w);
+	life->left->n_taken++;
+	return w;
+}
+
+/* Somebody has seen its death; or nobody, who could tell how it was. */
+static bool
+has_died(struct worker *w, const struct ledger_worker *r)
+{
+	if (w->pid == 0)
+		return false;
+	if ((r->flags & LEDGER_DEAD) != 0) {
+		w->status = (struct exit_status){
+			.signalled = (r->status & LEDGER_SIGNALLED) != 0,
+			.core_dumped = (r->status & LEDGER_CORE_DUMPED) != 0,
+			.code = (int)(r->status & 0xffff),
+		};
+		return true;
+	}
+	if (is_there(r) || keeper_has_death(w->pid))
+		return false;
+	worker_log(LOG_LEVEL_WARNING, w, "died, and nobody saw how");
+	kill_left(r);
+	w->status = (struct exit_status){ .signalled = true, .code = SIGKILL };
+	return true;
+}
+
+/* What was frozen for a look stands still. */
+static void
+go_on(struct worker *w)
+{
+	if (w->fsm.state == WORKER_DRAINING) {
+		process_kill(w->pid, SIGCONT);
+		drainers_add(w);
+	} else if (w->fsm.state == WORKER_STARTING) {
+		readiness_watch(w);
+	} else if (w->fsm.state == WORKER_KILLED) {
+		process_kill_group(w->pid, SIGKILL);
+	}
+	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
+}
+
+void
+worker_go_on(struct worker *w)
+{
+	const struct ledger_worker *r = NULL;
+	struct life_left *left = w->leader->life->left;
+
+	for (size_t i = 0; i < left->n; i++)
+		if (left->v[i].r.number == w->number)
+			r = &left->v[i].r;
+	worker_log(LOG_LEVEL_DEBUG, w, "taken over, %s",
+	    worker_state_name(w->fsm.state));
+	steer_note(w->leader->life->with.steering, w);
+	if (r != NULL && has_died(w, r)) {
+		worker_died(w, w->status);
+		return;
+	}
+	if (w->fsm.state == WORKER_IDLE) {
+		worker_start(w);
+		return;
+	}
+	go_on(w);
+	life_ledger_note(w);
+}
+
+void
+life_dismiss(struct life *life, const struct ledger_worker *r)
+{
+	struct one *one = find(life->left, r);
+
+	one->taken = true;
+	if (r->pid != 0 && is_there(r)) {
+		log_app(LOG_LEVEL_INFO, r->app, "killing pid %d, which nobody "
+		    "wants any more", (int)r->pid);
+		kill_left(r);
+	}
+	socket_close(&one->r.notify);
+	fd_close(&one->r.trap);
+	for (int i = 0; i < OUT_STREAMS; i++)
+		fd_close(&one->r.out[i]);
+	ledger_drop(life->ledger, LEDGER_WORKER, one->record);
+}
+
+void
+life_look_back_give_up(struct life *life)
+{
+	if (life->left != NULL)
+		free(life->left->v);
+	free(life->left);
+	life->left = NULL;
+}
+
+size_t
+life_look_back_end(struct life *life)
+{
+	struct life_left *left = life->left;
+	size_t n = 0;
+
+	for (size_t i = 0; left != NULL && i < left->n; i++)
+		if (!left->v[i].taken)
+			life_dismiss(life, &left->v[i].r);
+	if (left != NULL)
+		n = left->n_taken;
+	life_look_back_give_up(life);
+	listeners_rejoined(life->with.listeners);
+	adopt_keep_end(life->with.adopt);
+	return n;
+}

@@ -1,0 +1,178 @@
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "linux/ledger/descriptors.h"
+#include "linux/socket/socket_close.h"
+
+#define FIRST 3		/* behind the standard streams */
+
+static int
+add(struct descriptors *d, size_t *room, int fd)
+{
+	if (d->n == *room) {
+		size_t more = *room == 0 ? 64 : 2 * *room;
+		int *v = reallocarray(d->v, more, sizeof(*v));
+
+		if (v == NULL)
+			return -ENOMEM;
+		d->v = v;
+		*room = more;
+	}
+	d->v[d->n++] = fd;
+	return 0;
+}
+
+static int
+list_by_proc(DIR *dir, bool (*but)(int fd), struct descriptors *d)
+{
+	const struct dirent *entry;
+	size_t room = 0;
+	int code = 0;
+
+	while (code == 0 && (entry = readdir(dir)) != NULL) {
+		uint64_t fd;
+
+		if (num_parse(entry->d_name, FIRST, INT32_MAX, &fd) &&
+		    (int)fd != dirfd(dir) &&
+		    (but == NULL || !but((int)fd)))
+			code = add(d, &room, (int)fd);
+	}
+	return code;
+}
+
+/* The kernel gives the lowest number that is free. */
+#define GAP	(1L << 20)
+
+/* Where there is no /proc. The limit may be beyond all bounds. */
+static int
+list_by_number(bool (*but)(int fd), struct descriptors *d)
+{
+	long end = sysconf(_SC_OPEN_MAX);
+	size_t room = 0;
+	int code = 0;
+
+	long last = FIRST;
+
+	for (int fd = FIRST; code == 0 && fd < end && fd < last + GAP; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			continue;
+		last = fd;
+		if (but == NULL || !but(fd))
+			code = add(d, &room, fd);
+	}
+	return code;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+int
+descriptors_list(bool (*but)(int fd), struct descriptors *ret)
+{
+	struct descriptors d = { .v = NULL };
+	DIR *dir = opendir("/proc/self/fd");
+	int code;
+
+	if (dir != NULL) {
+		code = list_by_proc(dir, but, &d);
+		closedir(dir);
+	} else {
+		code = list_by_number(but, &d);
+	}
+	if (code < 0) {
+		free(d.v);
+		return code;
+	}
+	if (d.n > 0)
+		qsort(d.v, d.n, sizeof(*d.v), compare);
+	*ret = d;
+	return 0;
+}
+
+bool
+descriptor_is_socket(int fd, uint64_t ino)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    st.st_ino == ino;
+}
+
+/* NULL: it is not there, or was taken. */
+static int *
+find(const struct descriptors *d, int fd)
+{
+	size_t first = 0, end = d->n;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+
+		/* -1 - fd: that one was taken. */
+		int there = d->v[middle] >= 0 ? d->v[middle] :
+		    -1 - d->v[middle];
+
+		if (there == fd)
+			return d->v[middle] >= 0 ? &d->v[middle] : NULL;
+		if (there < fd)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return NULL;
+}
+
+bool
+descriptors_has(const struct descriptors *d, int fd)
+{
+	return find(d, fd) != NULL;
+}
+
+/* The place is kept, so that the rest is in order. */
+bool
+descriptors_take(struct descriptors *d, int fd)
+{
+	int *place = find(d, fd);
+
+	if (place == NULL)
+		return false;
+	*place = -1 - fd;
+	return true;
+}
+
+static void
+close_one(int fd, void (*before)(void *ctx, int fd), void *ctx)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return;
+	/* Only what has no inode of its own has no type (fs/anon_inodes.c). */
+	if ((st.st_mode & S_IFMT) == 0 && before != NULL)
+		before(ctx, fd);
+	if (S_ISSOCK(st.st_mode))
+		socket_close(&fd);
+	else
+		fd_close(&fd);
+}
+
+void
+descriptors_close(struct descriptors *d, void (*before)(void *ctx, int fd),
+    void *ctx)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i] >= 0)
+			close_one(d->v[i], before, ctx);
+	free(d->v);
+	*d = (struct descriptors){ .v = NULL };
+}

@@ -1,0 +1,375 @@
+"""A supervisor that dies by a signal is started again."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+import harness
+from control import status
+from harness import (HAS_KEEPER, children_of, free_port, get, is_alive,
+                     kinds, kill, process_state, stays, status_field,
+                     wait_until)
+
+pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
+
+# A sanitizer would make an exit of it.
+PLAIN = {"ASAN_OPTIONS": ":".join(filter(None, [
+    os.environ.get("ASAN_OPTIONS"), "handle_segv=0:handle_abort=0"]))}
+
+
+def died(how, what="starting another"):
+    return rf"supervisor pid \d+: killed by signal {how}.* after .*, {what}"
+
+
+def end(d, number):
+    """Of the supervisor; returns when the next one has come up."""
+    old, mark = d.pid, d.mark()
+    kill(old, number)
+    d.wait_log("start complete", start=mark)
+    wait_until(lambda: not is_alive(old), "its end")
+    return old
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV,
+                                    signal.SIGABRT, signal.SIGILL])
+def test_next_one_serves(box, number):
+    port = free_port()
+    box.web(listen=f"127.0.0.1:{port}", clusterd={"pidfile": "run.pid"})
+    d = box.start(env=PLAIN)
+    old = d.wait_ready(2)
+    end(d, number)
+    d.wait_log(died(rf"{int(number)} \({number.name}\)"))
+    new = d.wait_ready(2)
+    assert old == new
+    assert get(port).pid in new
+    assert open(box.path("run.pid")).read() == f"{d.keeper}\n"
+    record = status(box).one("clusterd")
+    assert record["pid"] == d.keeper
+    assert record["supervisor_restarts"] == 1
+    assert record["supervisor_death"].startswith(
+        f"killed by signal {int(number)} ({number.name})")
+    d.stop()
+    assert not os.path.exists(box.path("run.pid"))
+
+
+def test_stopped_one_that_is_killed(box):
+    box.web()
+    d = box.start()
+    d.wait_ready(2)
+    os.kill(d.pid, signal.SIGSTOP)
+    wait_until(lambda: process_state(d.pid) == "T", "it stands still")
+    end(d, signal.SIGKILL)
+    d.wait_ready(2)
+    d.stop()
+
+
+def open_things(d):
+    """But for the names that each one makes up."""
+    return [re.sub(r"notify\.\w+", "notify", x) for x in d.kinds_at_rest()]
+
+
+@pytest.mark.parametrize("balance", ["auto", "shared"])
+def test_many_deaths_leave_no_descriptor(box, balance):
+    port = free_port()
+    box.web(listen=[f"127.0.0.1:{port}", f"unix:{box.path('x')}"],
+            balance=balance, stdout="out.log",
+            clusterd={"log": "log", "pidfile": "run.pid"})
+    d = box.start()
+    wait_until(lambda: os.path.exists(box.path("log")), "the log")
+    d.log_path = box.path("log")
+    d.wait_log("start complete")
+    end(d, signal.SIGKILL)
+    before = open_things(d)
+    for _ in range(15):
+        end(d, signal.SIGKILL)
+    wait_until(lambda: open_things(d) == before,
+               lambda: f"as before: {before}, {open_things(d)}")
+    assert len(kinds(d.keeper)) == len(before)
+    get(port)
+    assert status(box).one("clusterd")["supervisor_restarts"] == 16
+    assert set(children_of(d.keeper)) == {d.pid, *d.wait_ready(2)}
+    d.stop()
+
+
+def test_clusterctl_tells(box):
+    box.web()
+    d = box.start()
+    d.wait_ready(2)
+    assert "restarted" not in box.ctl("status", env={
+        "RUNTIME_DIRECTORY": box.dir}).stdout
+    end(d, signal.SIGKILL)
+    end(d, signal.SIGTRAP)
+    env = {"RUNTIME_DIRECTORY": box.dir}
+    assert re.search(r"^  supervisor restarted 2 times, last: killed by "
+                     r"signal 5 \(SIGTRAP\)", box.ctl("status", env=env).stdout,
+                     re.M)
+    record = json.loads(box.ctl("status", "--json", env=env).stdout)
+    assert record["clusterd"]["supervisor_restarts"] == 2
+    assert "clusterd_supervisor_restarts_total 2\n" in \
+        box.ctl("metrics", env=env).stdout
+    d.stop()
+
+
+@pytest.mark.parametrize("log", [None, "log"])
+def test_death_in_json(box, log):
+    box.web(clusterd={"log_format": "json", **({"log": log} if log else {})})
+    d = box.start()
+    if log:
+        wait_until(lambda: os.path.exists(box.path(log)), "the log")
+        d.log_path = box.path(log)
+    d.wait_log("start complete")
+    end(d, signal.SIGKILL)
+    lines = [json.loads(line) for line in d.log().splitlines()]
+    death, = [x for x in lines if x["message"].startswith("supervisor pid")]
+    assert death["level"] == "error" and set(death) == {
+        "time", "level", "message"}
+    d.stop()
+
+
+# --- those that do not come up
+
+def test_deaths_before_it_has_come_up_are_a_failed_start(box):
+    box.web("--ready", "never", ready="notify", ready_timeout="60s")
+    d = box.start()
+    for n in range(1, 6):
+        wait_until(d.find_supervisor, "a supervisor")
+        kill(d.find_supervisor())
+        d.wait_log(r"supervisor pid \d+: killed", count=n)
+    assert d.wait() == 1
+    assert len(d.find(r"starting another\n")) == 1
+    assert d.find(r"starting another in 0\.1s") and \
+        d.find(r"starting another in 0\.4s")
+    assert d.find("giving up: none has come up")
+    wait_until(lambda: not box.survivors(), "nobody is left")
+
+
+def test_deaths_of_those_that_do_not_come_up_again_are_survived(box):
+    gate = box.touch("gate")
+    box.web(command=f"sh -c 'until test -e {gate}; do sleep 0.1; done; "
+            f"exec {harness.PROBE}'", ready_timeout="60s")
+    d = box.start()
+    d.wait_log("start complete")
+    os.unlink(gate)
+    # Whoever is ready would be taken over as such, which is to have come up.
+    old = d.wait_ready(2)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not set(old) & set(d.workers()) and
+               len(d.workers()) == 2, "others, which are not ready")
+    for n in range(1, 7):
+        wait_until(d.find_supervisor, "a supervisor")
+        if n == 6:
+            # Killed in quick succession, it is tried on, slowly.
+            break
+        kill(d.find_supervisor())
+        d.wait_log(r"supervisor pid \d+: killed", count=n)
+        if n == 1:
+            mark = d.mark()
+    kill(d.find_supervisor())
+    d.wait_log("5 supervisors have died in 10 s without coming up: trying "
+               "again every 10 s", start=mark)
+    d.wait_log(r"starting another in 10\.0s")
+    stays(lambda: d.find_supervisor() is None, "nobody yet", 1)
+    open(gate, "w").close()
+    d.wait_log("start complete", start=mark, limit=15)
+    # From now on, at once again.
+    end(d, signal.SIGKILL)
+    d.stop()
+
+
+def test_stop_while_there_is_none(box):
+    box.web("--ready", "never", ready="notify", ready_timeout="60s")
+    d = box.start()
+    for n in range(1, 5):
+        wait_until(d.find_supervisor, "a supervisor")
+        kill(d.find_supervisor())
+        d.wait_log(r"supervisor pid \d+: killed", count=n)
+    d.send(signal.SIGTERM)
+    d.wait_end(1)
+
+
+@pytest.mark.parametrize("text", ["[web]\nno = thing\n",
+                                  "[other]\ncommand = false\n"])
+def test_what_the_file_says_meanwhile_is_for_a_reload(box, text):
+    box.web()
+    d = box.start()
+    workers = d.wait_ready(2)
+    box.write("app.ini", text)
+    for _ in range(2):
+        end(d, signal.SIGKILL)
+    assert d.wait_ready(2) == workers
+    d.stop()
+
+
+def test_start_that_fails_meanwhile_ends_nothing(box):
+    """Its workers serve on."""
+    os.mkdir(box.path("logs"))
+    box.web(clusterd={"log": box.path("logs/log")})
+    d = box.start()
+    wait_until(lambda: os.path.exists(box.path("logs/log")), "the log")
+    d.log_path = box.path("moved/log")
+    os.rename(box.path("logs"), box.path("moved"))
+    workers = d.wait_ready(2)
+    mark = d.mark()
+    kill(d.pid)
+    d.wait_log(r"supervisor pid \d+: exited with code 78", start=mark)
+    get(d.port())
+    os.rename(box.path("moved"), box.path("logs"))
+    d.log_path = box.path("logs/log")
+    d.wait_log("start complete", start=mark)
+    assert d.wait_ready(2) == workers
+    d.stop()
+
+
+def test_exit_of_the_supervisor_is_the_keepers(box):
+    box.config(job={"command": "sh -c 'exit 3'", "restart": "never"})
+    d = box.start()
+    d.wait_end(1)
+    box.config(job={"command": "true", "restart": "never"})
+    d = box.start()
+    d.wait_end(0)
+
+
+# --- in the middle of something
+
+def test_killed_while_stopping(box):
+    box.web("--ignore-term", stop_timeout="60s")
+    d = box.start()
+    d.wait_ready(2)
+    d.send(signal.SIGTERM)
+    box.wait_events("signal 15", 2)
+    kill(d.pid)
+    assert d.wait() == 1
+    d.wait_log(died(r"9 \(SIGKILL\)", "killing what is left"))
+    wait_until(lambda: not box.survivors(), "nobody is left")
+
+
+def send_to_keeper(d, number):
+    """Whose supervisor stands still."""
+    d.send(number)
+    wait_until(lambda: int(status_field(d.keeper, "ShdPnd"), 16) == 0 and
+               process_state(d.keeper) == "S", "it is taken")
+
+
+def test_no_signal_is_lost(box):
+    """One that has come to the keeper, and that the supervisor did not take."""
+    box.web(instances=1)
+    d = box.start()
+    d.wait_ready(1)
+    os.kill(d.pid, signal.SIGSTOP)
+    wait_until(lambda: process_state(d.pid) == "T", "it stands still")
+    for _ in range(3):
+        send_to_keeper(d, signal.SIGTTIN)
+    end(d, signal.SIGKILL)
+    d.wait_ready(4)
+    assert len(d.find("SIGTTIN: one instance more")) == 3
+    d.stop()
+
+
+def test_signals_keep_their_order(box):
+    box.web(instances=1)
+    d = box.start()
+    d.wait_ready(1)
+    os.kill(d.pid, signal.SIGSTOP)
+    wait_until(lambda: process_state(d.pid) == "T", "it stands still")
+    order = ["TTOU", "TTIN", "USR1", "TTIN", "USR2", "TTOU", "USR1"]
+    for name in order:
+        send_to_keeper(d, getattr(signal, f"SIG{name}"))
+    os.kill(d.pid, signal.SIGCONT)
+    d.wait_log("SIGUSR1", count=2)
+    assert [m[1] for m in d.find(r" SIG(\w+): ")] == order
+    d.stop()
+
+
+def test_what_a_worker_leaves_is_stopped_later_too(box):
+    """Also who has a session of its own and ignores all signals: when its worker
+    dies, which another supervisor had started."""
+    box.web("--escape", 0, instances=1, stop_timeout="300ms")
+    d = box.start()
+    worker, = d.wait_ready(1)
+    escaped = box.wait_events("escaped")[0]["pid"]
+    end(d, signal.SIGKILL)
+    assert is_alive(escaped)
+    kill(worker)
+    wait_until(lambda: not is_alive(escaped), "its end")
+    d.stop()
+
+
+def test_kept_orphans_are_left_alone(box):
+    box.web("--escape", 0, instances=1, stop_timeout="300ms", orphans="keep")
+    d = box.start()
+    d.wait_ready(1)
+    escaped = box.wait_events("escaped")[0]["pid"]
+    try:
+        end(d, signal.SIGKILL)
+        assert is_alive(escaped)
+        d.send(signal.SIGTERM)
+        assert d.wait() == 0
+        assert is_alive(escaped)
+    finally:
+        for event in box.events("escaped"):
+            kill(event["pid"])
+    wait_until(lambda: not box.survivors(), "nobody is left")
+
+
+def test_sockets_from_above_are_served_again(box):
+    with socket.socket() as s, socket.socket() as unused:
+        for x in (s, unused):
+            x.bind(("127.0.0.1", 0))
+            x.listen()
+        port = s.getsockname()[1]
+        box.web(listen=f"127.0.0.1:{port}")
+        d = harness.start_with_sockets(box, s, unused)
+        d.wait_ready(2)
+        assert d.find("which LISTEN_FDS passes: closed")
+        for _ in range(3):
+            end(d, signal.SIGKILL)
+            assert get(port).pid in d.wait_ready(2)
+        assert len(d.find("which LISTEN_FDS passes: closed")) == 1
+        d.stop()
+
+
+def test_descriptor_of_whoever_started_it_stays_open(box):
+    """A lock that a script holds for as long as clusterd lives."""
+    reader, writer = os.pipe()
+    box.web()
+    d = box.start(pass_fds=[writer])
+    os.close(writer)
+    d.wait_ready(2)
+    end(d, signal.SIGKILL)
+    end(d, signal.SIGKILL)
+    os.set_blocking(reader, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 1)
+    d.stop()
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+@pytest.mark.heavy
+def test_killed_all_the_time(box):
+    """Every 200 ms for a while; then it serves."""
+    port = free_port()
+    box.web(listen=f"127.0.0.1:{port}")
+    d = box.start()
+    d.wait_ready(2)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if d.find_supervisor():
+            kill(d.find_supervisor())
+        time.sleep(0.2)
+
+    def answers():
+        try:
+            return get(port)
+        except OSError:
+            return False
+    wait_until(answers, "it serves", 20)
+    wait_until(lambda: len(children_of(d.keeper)) == 3,
+               "a supervisor, and no more than two workers", 20)
+    d.stop()
