@@ -212,7 +212,8 @@ def test_logs_are_followed_on(box, ctl):
 @pytest.mark.parametrize("how", ["kill", "upgrade"])
 def test_events_are_followed_on(box, ctl, how):
     def ask(*words):
-        return box.ctl(*words, env={"RUNTIME_DIRECTORY": box.dir})
+        return box.ctl("-c", "app.ini", *words,
+                       env={"RUNTIME_DIRECTORY": box.dir})
 
     box.web(instances=1)
     d = box.start()
