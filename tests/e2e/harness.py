@@ -61,6 +61,11 @@ CLUSTERCTL = _program("CLUSTERCTL", os.path.join(
 SANITIZED = b"__asan_init" in open(CLUSTERD, "rb").read() \
     if os.path.exists(CLUSTERD) else False
 
+# The environment of a clusterd that a SIGSEGV or SIGABRT is to kill: a sanitizer
+# would make an exit of it.
+PLAIN = {"ASAN_OPTIONS": ":".join(filter(None, [
+    os.environ.get("ASAN_OPTIONS"), "handle_segv=0:handle_abort=0"]))}
+
 
 class TimeLimit(AssertionError):
     """What a test waited for did not come."""

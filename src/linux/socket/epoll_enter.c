@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "linux/process/birth.h"
+#include "linux/process/helper.h"
 #include "linux/process/raw_call.h"
 #include "linux/socket/epoll_enter.h"
 
@@ -33,15 +34,6 @@ static struct {
 	struct epoll_entry entries[64];
 	pid_t last;	/* killed, and not seen to end; 0: nobody */
 } room;
-
-static bool
-has_ended(pid_t pid)
-{
-	siginfo_t info = { .si_pid = 0 };
-
-	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-	    info.si_pid == pid;
-}
 
 /* Until it has ended; one that is held up is killed. */
 static int
@@ -97,7 +89,7 @@ enter(void *ctx)
 static pid_t
 start(const struct job *job)
 {
-	if (room.last != 0 && has_ended(room.last))
+	if (room.last != 0 && helper_has_ended(room.last))
 		room.last = 0;
 	if (room.last != 0 ||
 	    job->n > sizeof(room.entries) / sizeof(*room.entries))

@@ -11,15 +11,11 @@ import pytest
 
 import harness
 from control import status
-from harness import (HAS_KEEPER, children_of, free_port, get, is_alive,
+from harness import (HAS_KEEPER, PLAIN, children_of, free_port, get, is_alive,
                      kinds, kill, process_state, stays, status_field,
                      wait_until)
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
-
-# A sanitizer would make an exit of it.
-PLAIN = {"ASAN_OPTIONS": ":".join(filter(None, [
-    os.environ.get("ASAN_OPTIONS"), "handle_segv=0:handle_abort=0"]))}
 
 
 def died(how, what="starting another"):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from binder import NONBLOCK, binder, tcp
-from harness import (HAS_KEEPER, PROBE, SLOW, free_port, get, is_alive,
+from harness import (HAS_KEEPER, PLAIN, PROBE, SLOW, free_port, get, is_alive,
                      process_state, read_proc, wait_until)
 from lanes import ALL, as_nobody, needs, nobodys_probe, parametrized
 from loads import Load
@@ -89,11 +89,6 @@ def test_no_request_at_a_path_fails(box):
     check_survival(d, path)
     d.stop()
     assert not os.path.exists(path) and not os.path.exists(path + ".lane")
-
-
-# A sanitizer would make an exit of it.
-PLAIN = {"ASAN_OPTIONS": ":".join(filter(None, [
-    os.environ.get("ASAN_OPTIONS"), "handle_segv=0:handle_abort=0"]))}
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT,
