@@ -1,24 +1,22 @@
 #include <stddef.h>
 
 #include "core/conf/conf.h"
+#include "core/conf/conf_order.h"
 #include "daemon/above.h"
 #include "daemon/apps/apps.h"
 #include "daemon/ending.h"
 #include "linux/keeper/keeper_share.h"
 
+static int64_t
+stop_ms(const struct conf_app *app)
+{
+	return app->drain_timeout_ms + 2 * app->stop_timeout_ms;
+}
+
 int64_t
 above_stop_ms(const struct config *config)
 {
-	int64_t most = 0;
-
-	for (size_t i = 0; i < config->n_apps; i++) {
-		const struct conf_app *app = &config->apps[i];
-		int64_t ms = app->drain_timeout_ms + 2 * app->stop_timeout_ms;
-
-		if (ms > most)
-			most = ms;
-	}
-	return most + ENDING_GIVE_UP_MS;
+	return conf_order_longest(config, stop_ms) + ENDING_GIVE_UP_MS;
 }
 
 /* It has a time limit of its own. */

@@ -17,8 +17,8 @@ struct above {
 
 #define ABOVE_INIT { .up = SD_NOTIFY_INIT }
 
-/* The longest that the end may take: of the slowest app, whose orphans come after
-   its workers. */
+/* The longest that the end may take: of apps that end one behind the other, each
+   with its orphans after its workers. */
 int64_t above_stop_ms(const struct config *config);
 
 /* We go down in `delay_ms`, with these words for the status, and how long that may

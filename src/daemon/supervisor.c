@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
@@ -197,6 +198,21 @@ tell_status(struct supervisor *sup)
 	above_tell_status(&sup->above, &sup->apps, sup->reloads.refusal);
 }
 
+/* One app that fails holds up neither the others nor those who wait for us. */
+static void
+tell_started(const struct supervisor *sup)
+{
+	struct strbuf failed = STRBUF_INIT;
+
+	apps_name_failed(&sup->apps, &failed);
+	if (failed.len > 0 && !failed.failed)
+		log_warning("start complete, but for what has failed so far: "
+		    "%s", failed.text);
+	else
+		log_info("start complete");
+	strbuf_free(&failed);
+}
+
 /* Tell the supervisor above us when a start or a reload has come to its end. */
 static void
 check_up(struct supervisor *sup)
@@ -208,7 +224,7 @@ check_up(struct supervisor *sup)
 	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
 	if (sup->program.starting)
-		log_info("start complete");
+		tell_started(sup);
 	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	keeper_came_up();

@@ -25,7 +25,7 @@ FIELDS = {
 
 STATES = {
     "clusterd": "starting running reloading stopping",
-    "app": "running reloading stopping stopped ended failed",
+    "app": "running waiting reloading stopping stopped ended failed",
     "listener": "open closing",
     "instance": "starting ready draining stopping killed backoff parked "
                 "ended failed",

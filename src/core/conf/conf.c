@@ -50,6 +50,7 @@ app_free(struct conf_app *app)
 	strlist_free(&app->env_file_entries);
 	free(app->user);
 	free(app->group);
+	strlist_free(&app->after);
 	conf_creds_free(&app->creds);
 	free(app->out.path);
 	free(app->err.path);

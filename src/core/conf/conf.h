@@ -193,6 +193,8 @@ struct conf_app {
 	int drain_signal;		/* 0: none */
 	unsigned max_surge;		/* 0: the old worker goes first */
 	int64_t canary_ms;		/* 0: none */
+	struct strlist after;		/* apps that begin before it, and end
+					   behind it; each once */
 
 	enum conf_stdin in;
 	struct conf_output out;

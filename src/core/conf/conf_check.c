@@ -20,6 +20,7 @@
 #include "core/conf/conf_instance.h"
 #include "core/conf/conf_keys.h"
 #include "core/conf/conf_listens.h"
+#include "core/conf/conf_order.h"
 #include "core/conf/conf_said.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_source.h"
@@ -31,6 +32,7 @@ struct app_note {
 	unsigned listen_lines[CONF_LISTENS_MAX];
 	unsigned out_line;
 	unsigned err_line;
+	unsigned after_line;
 	bool duplicate;		/* a second section of its name */
 };
 
@@ -263,6 +265,7 @@ check_app(struct check *c, size_t section)
 	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);
 	note->err_line = line_of(c, CONF_KEY_STDERR);
+	note->after_line = line_of(c, CONF_KEY_AFTER);
 	app->out.line = note->out_line;
 	app->err.line = note->err_line;
 	r = conf_accounts_find(&c->keys, c->host, app);
@@ -428,6 +431,22 @@ check_files(struct check *c)
 }
 
 static int
+check_order(struct check *c)
+{
+	size_t n = c->config->n_apps;
+	unsigned *lines = calloc(n + 1, sizeof(*lines));
+	int r;
+
+	if (lines == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		lines[i] = c->notes[i].after_line;
+	r = conf_order_check(c->config, lines, c->errors);
+	free(lines);
+	return r;
+}
+
+static int
 check_sections(struct check *c)
 {
 	const struct conf_source *source = c->source;
@@ -456,6 +475,8 @@ check_sections(struct check *c)
 	advice_root(c->config, c->host);
 	if (r == 0)
 		r = check_listens(c);
+	if (r == 0)
+		r = check_order(c);
 	return r < 0 ? r : check_files(c);
 }
 

@@ -74,7 +74,7 @@ static const struct {
 	{ "stopasgroup", "here it is stop_to, process or group" },
 	{ "killasgroup", "here all of a worker's group is killed" },
 	{ "autostart", "here every app of the file starts" },
-	{ "priority", "here all apps start at once" },
+	{ "priority", "here it is after, with the names of those before" },
 	{ "environment", "here it is env, one NAME=value to an indented line" },
 	{ "stdout_logfile", "here it is stdout" },
 	{ "stderr_logfile", "here it is stderr" },

@@ -266,6 +266,7 @@ conf_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_CODES] = conf_parse_codes,
 		[CONF_TYPE_READY] = conf_parse_ready,
 		[CONF_TYPE_SIGNAL] = conf_parse_signal,
+		[CONF_TYPE_APPS] = conf_parse_apps,
 	};
 
 	static_assert(sizeof(parsers) / sizeof(parsers[0]) == CONF_TYPE_N,

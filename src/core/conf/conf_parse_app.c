@@ -253,6 +253,47 @@ conf_parse_codes(const struct conf_value *v, void *target)
 	return r;
 }
 
+static bool
+has_name(const struct strlist *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether there are such apps is known when all have been read. */
+int
+conf_parse_apps(const struct conf_value *v, void *target)
+{
+	struct strlist *field = conf_value_field(v, target);
+	struct strlist names = STRLIST_INIT;
+	struct conf_items it = { .line = 0 };
+	bool nothing = v->n == 1 && conf_value_is_nothing(v);
+	char *item;
+	int r = 0, more = 0;
+
+	while (!nothing && (more = conf_items_word(v, &it, &item)) > 0) {
+		if (!conf_name_valid(item, strlen(item)))
+			r = conf_refuse_text(v, it.line, item);
+		else if (!has_name(&names, item))
+			strlist_add(&names, item);
+	}
+	free(it.text);
+	if (more < 0 || names.failed)
+		r = -ENOMEM;
+	if (r == 0 && !nothing && names.n == 0)
+		r = conf_refuse(v, 0, "is empty, %s is allowed",
+		    v->key->allowed);
+	if (r < 0) {
+		strlist_free(&names);
+		return r;
+	}
+	strlist_free(field);
+	*field = names;
+	return 0;
+}
+
 int
 conf_parse_ready(const struct conf_value *v, void *target)
 {

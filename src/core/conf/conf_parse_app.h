@@ -12,6 +12,7 @@ int conf_parse_instances(const struct conf_value *v, void *target);
 int conf_parse_fd_protocol(const struct conf_value *v, void *target);
 int conf_parse_restart_limit(const struct conf_value *v, void *target);
 int conf_parse_codes(const struct conf_value *v, void *target);
+int conf_parse_apps(const struct conf_value *v, void *target);
 int conf_parse_ready(const struct conf_value *v, void *target);
 int conf_parse_signal(const struct conf_value *v, void *target);
 

@@ -313,6 +313,17 @@ print_signal(const struct out *o)
 		strbuf_printf(o->sb, "%d", signo);
 }
 
+static void
+print_apps(const struct out *o)
+{
+	const struct strlist *names = field(o);
+
+	if (names->n == 0)
+		strbuf_puts(o->sb, o->key->nothing);
+	for (size_t i = 0; i < names->n; i++)
+		strbuf_printf(o->sb, "%s%s", i > 0 ? ", " : "", names->v[i]);
+}
+
 static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_ENUM] = print_enum,
 	[CONF_TYPE_COUNT] = print_count,
@@ -335,6 +346,7 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_CODES] = print_codes,
 	[CONF_TYPE_READY] = print_ready,
 	[CONF_TYPE_SIGNAL] = print_signal,
+	[CONF_TYPE_APPS] = print_apps,
 };
 
 static_assert(sizeof(printers) / sizeof(printers[0]) == CONF_TYPE_N,

@@ -345,6 +345,12 @@ static const struct conf_key schema[] = {
 		.name = "canary", APP(canary_ms), .live = true,
 		DURATION(0), .preset = "1s",
 	},
+	[CONF_KEY_AFTER] = {
+		.name = "after", APP(after), .live = true,
+		.type = CONF_TYPE_APPS, .list = true,
+		.preset = "none", .nothing = "none",
+		.allowed = "none, or names of other apps of this file",
+	},
 	[CONF_KEY_STDIN] = {
 		.name = "stdin", APP(in),
 		.type = CONF_TYPE_ENUM, .words = stdins, .preset = "null",

@@ -65,6 +65,7 @@ enum conf_key_id {
 	CONF_KEY_DRAIN_SIGNAL,
 	CONF_KEY_MAX_SURGE,
 	CONF_KEY_CANARY,
+	CONF_KEY_AFTER,
 	CONF_KEY_STDIN,
 	CONF_KEY_STDOUT,
 	CONF_KEY_STDERR,
@@ -100,6 +101,7 @@ enum conf_type {
 	CONF_TYPE_CODES,
 	CONF_TYPE_READY,
 	CONF_TYPE_SIGNAL,
+	CONF_TYPE_APPS,		/* struct strlist of names; nothing: none */
 
 	CONF_TYPE_N
 };

@@ -18,7 +18,8 @@ status_state_colour(const char *state)
 		{ "starting", STATUS_YELLOW }, { "backoff", STATUS_YELLOW },
 		{ "draining", STATUS_YELLOW }, { "stopping", STATUS_YELLOW },
 		{ "going down", STATUS_YELLOW },
-		{ "reloading", STATUS_YELLOW }, { "stopped", STATUS_YELLOW },
+		{ "reloading", STATUS_YELLOW }, { "waiting", STATUS_YELLOW },
+		{ "stopped", STATUS_YELLOW },
 		{ "killed", STATUS_RED }, { "parked", STATUS_RED },
 		{ "failed", STATUS_RED },
 	};

@@ -59,6 +59,9 @@ struct apps {
 	bool stopping;
 	bool refusing;			/* new clients of all listeners are to
 					   be refused, as there is time */
+	/* app_order.c */
+	bool ordered;			/* some came after others */
+	uint64_t marks;			/* searches so far */
 	/* stopped.c */
 	struct stopped_app *stopped;
 	/* app.c */
@@ -97,6 +100,7 @@ struct app {
 	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	bool came_up;		/* every seat was ready or final once */
+	bool tried;		/* one of its workers has ended before that */
 	uint32_t record;	/* app_ledger's */
 	uint64_t to_retire;	/* its workers up to that number, as there
 					   is time; 0: none */
@@ -116,6 +120,13 @@ struct app {
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;
+	/* app_order.c, and seats.c where a supervisor before has begun it */
+	bool waits;		/* with its start or its reload, for apps that
+				   come before it */
+	bool told_waits;	/* … and that was logged */
+	bool held;		/* at a stop it goes on for those that come after
+				   it */
+	uint64_t mark;		/* of the latest search that has been here */
 	/* app.c */
 	bool dirty;
 };

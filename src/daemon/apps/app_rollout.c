@@ -9,6 +9,7 @@
 #include "core/worker/rollout.h"
 #include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/app_order.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
@@ -92,6 +93,7 @@ app_roll(struct app *app, struct app_spec *spec)
 	forget_last(app);
 	rollout_begin(&app->rollout, &app->crew.wanted,
 	    app->crew.stable->instances, spec->instances);
+	order_begin(app);
 	log_app(LOG_LEVEL_INFO, app->crew.name, "reloading, generation %u, %u "
 	    "instance%s", spec->generation, app->crew.wanted,
 	    app->crew.wanted == 1 ? "" : "s");

@@ -4,12 +4,14 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/ledger_records.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/apps/app_ledger.h"
 #include "daemon/apps/app_listens.h"
+#include "daemon/apps/app_order.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
@@ -72,6 +74,7 @@ add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by,
 		return -ENOMEM;
 	apps->n_added++;
 	app->added_by = added_by;
+	order_begin(app);
 	if (life_next_left(apps->life, app->crew.name) != NULL) {
 		seats_take_over(app);
 	} else {
@@ -161,6 +164,7 @@ leave(struct app *app)
 {
 	app->crew.stopping = true;
 	app_ledger_note(app);
+	order_note(app);
 	app_tell(app, EVENT_REMOVED, NULL);
 	app_spec_supersede(app->crew.stable);
 	seats_leave(app);
@@ -287,6 +291,7 @@ apps_stop(struct apps *apps)
 {
 	apps->stopping = true;
 	apps->refusing = false;
+	order_end_at_once(apps);
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
 		stop(a);
 	apps_touch(apps);
@@ -304,25 +309,52 @@ drain_ms(const struct app *app)
 	return most;
 }
 
+/* It finishes what it has, and is not to be started again. */
+static void
+dismiss(struct app *app)
+{
+	if (!app->crew.stopping)
+		leave(app);
+	app->crew.dismissed = true;
+	retire(app);
+}
+
+/* Those that come after it have gone. */
+static void
+dismiss_held(struct app *app)
+{
+	struct apps *apps = app->apps;
+
+	dismiss(app);
+	apps->refusing = true;
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next)
+		if ((app_spec_has(app->crew.stable, l) ||
+			app_spec_has(app->crew.target, l)) &&
+		    !apps_want(apps, l))
+			l->to_refuse = true;
+}
+
 int64_t
 apps_drain(struct apps *apps)
 {
 	int64_t most = 0;
+	bool all;
 
 	apps->stopping = apps->refusing = true;
-	for (struct listener *l = apps->house.listeners->first; l != NULL;
-	    l = l->next)
-		l->to_refuse = true;
+	order_end(apps);
+	all = !order_holds(apps);
 	for (struct app *a = apps->first; a != NULL; a = a->next_app) {
 		int64_t ms = drain_ms(a);
 
 		if (ms > most)
 			most = ms;
-		if (!a->crew.stopping)
-			leave(a);
-		a->crew.dismissed = true;
-		retire(a);
+		if (!a->held)
+			dismiss(a);
 	}
+	for (struct listener *l = apps->house.listeners->first; l != NULL;
+	    l = l->next)
+		l->to_refuse = all || !apps_want(apps, l);
 	apps_touch(apps);
 	return most;
 }
@@ -374,6 +406,8 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 	apps->watch->ended(apps->watch_ctx, w, step, words);
 	seats_note_end(w, step, cause, words);
 	app_rollout_note_end(w, step, cause);
+	if (!app_of(w->crew)->came_up && w->seated)
+		app_of(w->crew)->tried = true;
 }
 
 enum listener_fate
@@ -438,14 +472,25 @@ advance(struct app *app)
 	if (app->crew.stopping) {
 		if (app->to_retire == 0)
 			retire_late(app);
+		order_note(app);
 		if (app->crew.workers == NULL)
 			app_free(app);
+		return;
+	}
+	if (app->apps->stopping) {
+		if (order_lets_go(app))
+			dismiss_held(app);
+		return;
+	}
+	if (!order_goes_on(app)) {
+		app_ledger_note(app);
 		return;
 	}
 	app_rollout_turn(app);
 	app_ledger_note(app);
 	if (!app->came_up)
 		app->came_up = has_come_up(app);
+	order_note(app);
 }
 
 static void
@@ -519,9 +564,18 @@ apps_have_come_up(const struct apps *apps)
 {
 	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
 		if (!a->crew.stopping &&
-		    (!a->came_up || a->crew.target != NULL))
+		    ((!a->came_up && !a->tried) || a->crew.target != NULL))
 			return false;
 	return true;
+}
+
+void
+apps_name_failed(const struct apps *apps, struct strbuf *sb)
+{
+	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
+		if (!a->crew.stopping && !a->came_up)
+			strbuf_printf(sb, "%s%s", sb->len > 0 ? ", " : "",
+			    a->crew.name);
 }
 
 bool
@@ -530,7 +584,7 @@ apps_have_retired(const struct apps *apps)
 	for (const struct app *a = apps->first; a != NULL; a = a->next_app)
 		if (a->to_retire != 0)
 			return false;
-	return !apps->refusing;
+	return !apps->refusing && !order_holds(apps);
 }
 
 bool

@@ -4,6 +4,7 @@
  * before it:
  *
  *   app.c          the records; what can be told from them
+ *   app_order.c    which comes before which
  *   seats.c        who has a seat of an app, and who is on trial beside him
  *   app_trials.c   whether the new workers of a rollout serve
  *   abort_words.c  why one was aborted
@@ -24,6 +25,7 @@
 struct app_spec;
 struct conf_app;
 struct error;
+struct strbuf;
 struct worker;
 struct worker_step;
 
@@ -111,8 +113,10 @@ void apps_end_turn(struct apps *apps);
 void apps_count(const struct apps *apps, unsigned *ret_ready,
     unsigned *ret_wanted);
 
-/* Have all come up, and is no rollout under way? */
+/* Have all come up, or failed once, and is no rollout under way? Then those that
+   have not come up are _name_failed, by commas, added to `sb`. */
 bool apps_have_come_up(const struct apps *apps);
+void apps_name_failed(const struct apps *apps, struct strbuf *sb);
 
 /* Has every app ended for good, so that nothing is left to supervise? */
 bool apps_are_over(const struct apps *apps, bool *ret_failed);

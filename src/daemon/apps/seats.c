@@ -158,12 +158,13 @@ give_lanes(struct worker *w)
 	error_clear(&err);
 }
 
-/* With max_surge = 0 the old one is gone first, here too: who comes meanwhile
-   waits. */
+/* With max_surge = 0 the old one is gone first, here too, and other apps may have
+   to be ready: who comes meanwhile waits. */
 static bool
-waits_for_room(const struct app *app, unsigned i)
+has_to_wait(const struct app *app, unsigned i)
 {
-	return app->crew.stable->conf->max_surge == 0 && seats_leaves(app, i);
+	return app->waits || (app->crew.stable->conf->max_surge == 0 &&
+	    seats_leaves(app, i));
 }
 
 static bool
@@ -171,7 +172,7 @@ fill(struct app *app, unsigned i)
 {
 	struct worker **place = &app->seats[i].present;
 
-	if (!waits_for_room(app, i))
+	if (!has_to_wait(app, i))
 		return start(app, place, app->crew.stable, i, false);
 	if (!put_worker(app, place, app->crew.stable, i, false))
 		return false;
@@ -218,6 +219,7 @@ seats_take_over(struct app *app)
 {
 	struct life *life = app->apps->life;
 	const struct ledger_worker *left;
+	bool begun = false;
 
 	if (!seats_ensure(app, app->crew.wanted))
 		return;
@@ -235,10 +237,16 @@ seats_take_over(struct app *app)
 		w->seated = w->present = seat != NULL;
 		if (seat != NULL)
 			*seat = w;
+		if (w->fsm.state != WORKER_IDLE)
+			begun = true;
+		else if (seat != NULL)
+			continue;
 		worker_go_on(w);
 		if (seat == NULL)
 			worker_retire(w);
 	}
+	/* The others are started at the turn's end, if they need not wait. */
+	app->waits = app->waits && !begun;
 }
 
 void
@@ -262,7 +270,7 @@ seats_start_idle(struct app *app)
 		struct worker *w = app->seats[i].present;
 
 		if (w == NULL || w->fsm.state != WORKER_IDLE ||
-		    waits_for_room(app, i))
+		    has_to_wait(app, i))
 			continue;
 		if (!apps_have_time(app->apps)) {
 			app_go_on_later(app, any);

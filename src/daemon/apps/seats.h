@@ -24,8 +24,8 @@ void seats_take_over(struct app *app);
 
 /* Outside a rollout: every wanted seat has a worker, the others have none; or will
    have, with the next turns, where there is no time for all of them. With
-   max_surge = 0 one whose place is not free yet is not started, but new clients
-   wait for it. */
+   max_surge = 0 one whose place is not free yet is not started, nor one of an app
+   that waits for another, but new clients wait for it. */
 void seats_fill(struct app *app);
 
 /* However long it takes: before a rollout, for which an empty seat is another

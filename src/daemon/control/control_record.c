@@ -18,7 +18,7 @@ app_state(const struct app *app)
 		return "reloading";
 	if (app->over)
 		return app->failed ? "failed" : "ended";
-	return "running";
+	return app->waits ? "waiting" : "running";
 }
 
 /* Seats that have the target already. */

@@ -297,7 +297,7 @@ worker_take_over(struct life *life, struct crew *crew, struct app_spec *spec,
 	listeners_rejoin(life->with.listeners, &w->holder);
 	take_descriptors(w, &one->r);
 	find_given(w);
-	life->left->n_taken++;
+	life->left->n_taken += w->pid != 0;
 	return w;
 }
 
