@@ -193,6 +193,9 @@ struct conf_app {
 	int drain_signal;		/* 0: none */
 	unsigned max_surge;		/* 0: the old worker goes first */
 	int64_t canary_ms;		/* 0: none */
+	int64_t max_memory;		/* bytes, of a worker's tree; -1: any */
+	int64_t max_age_ms;		/* -1: any */
+	int64_t max_connections;	/* that it has taken; -1: any number */
 	struct strlist after;		/* apps that begin before it, and end
 					   behind it; each once */
 

@@ -3,7 +3,6 @@
 
 #include "core/conf/conf_foreign.h"
 
-#define NO_LIMIT "here nothing limits the memory of a worker"
 #define NO_WATCH "here nobody watches files: clusterctl reload, or HUP"
 #define LOG_SIZE "here it is log_max_size, such as 10M"
 
@@ -28,7 +27,7 @@ static const struct {
 	{ "exec_mode", "here every app is a cluster; its size is instances" },
 	{ "increment_var", "here CLUSTERD_INSTANCE is the number" },
 	{ "instance_var", "here CLUSTERD_INSTANCE is the number" },
-	{ "max_memory_restart", NO_LIMIT },
+	{ "max_memory_restart", "here it is max_memory, such as 512M" },
 	{ "autorestart", "here it is restart, always, on-failure or never" },
 	{ "max_restarts", "here it is restart_limit, such as 5/60s" },
 	{ "min_uptime", "here it is restart_reset" },
@@ -106,7 +105,8 @@ static const struct {
 	{ "LimitNOFILE", "here it is limit_nofile" },
 	{ "ListenStream", "here it is listen" },
 	{ "ListenDatagram", "here it is listen, such as udp:53" },
-	{ "MemoryMax", NO_LIMIT },
+	{ "MemoryMax", "here it is max_memory, at which a worker is replaced" },
+	{ "RuntimeMaxSec", "here it is max_age" },
 };
 
 static char

@@ -90,25 +90,15 @@ print_duration(const struct out *o)
 		conf_duration_print(o->sb, ms);
 }
 
-/* In the largest unit that is exact. */
 static void
 print_size(const struct out *o)
 {
-	static const char suffixes[] = "KMG";
 	int64_t bytes = *(const int64_t *)field(o);
-	size_t i = 0;
 
-	if (bytes < 0) {
+	if (bytes < 0)
 		strbuf_puts(o->sb, o->key->nothing);
-		return;
-	}
-	while (suffixes[i] != '\0' && bytes > 0 && bytes % 1024 == 0) {
-		bytes /= 1024;
-		i++;
-	}
-	strbuf_printf(o->sb, "%lld", (long long)bytes);
-	if (i > 0)
-		strbuf_putc(o->sb, suffixes[i - 1]);
+	else
+		conf_size_print(o->sb, bytes);
 }
 
 const char *

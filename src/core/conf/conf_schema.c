@@ -351,6 +351,24 @@ static const struct conf_key schema[] = {
 		.preset = "none", .nothing = "none",
 		.allowed = "none, or names of other apps of this file",
 	},
+	[CONF_KEY_MAX_MEMORY] = {
+		.name = "max_memory", APP(max_memory), .live = true,
+		.type = CONF_TYPE_SIZE, .preset = "none", .nothing = "none",
+		.min = 1024 * 1024, .max = SIZE_MAX_BYTES,
+		.allowed = "a size from 1M to 1024G, such as 512M, or none",
+	},
+	[CONF_KEY_MAX_AGE] = {
+		.name = "max_age", APP(max_age_ms), .live = true,
+		.type = CONF_TYPE_DURATION, .preset = "none",
+		.nothing = "none", .min = 1000, .max = DURATION_MAX_MS,
+		.allowed = "a duration of 1s or more, such as 6h, or none",
+	},
+	[CONF_KEY_MAX_CONNECTIONS] = {
+		.name = "max_connections", APP(max_connections), .live = true,
+		.type = CONF_TYPE_LIMIT, .preset = "none", .nothing = "none",
+		.min = 1, .max = UINT64_C(1) << 40,
+		.allowed = "a number such as 100000, or none",
+	},
 	[CONF_KEY_STDIN] = {
 		.name = "stdin", APP(in),
 		.type = CONF_TYPE_ENUM, .words = stdins, .preset = "null",

@@ -188,6 +188,21 @@ conf_duration_print(struct strbuf *sb, int64_t ms)
 	strbuf_printf(sb, "%lldms", (long long)ms);
 }
 
+void
+conf_size_print(struct strbuf *sb, int64_t bytes)
+{
+	static const char suffixes[] = "KMG";
+	size_t i = 0;
+
+	while (suffixes[i] != '\0' && bytes > 0 && bytes % 1024 == 0) {
+		bytes /= 1024;
+		i++;
+	}
+	strbuf_printf(sb, "%lld", (long long)bytes);
+	if (i > 0)
+		strbuf_putc(sb, suffixes[i - 1]);
+}
+
 int
 conf_value_duration(const struct conf_value *v, const char *text, int64_t min,
     int64_t max, int64_t *ret_ms)

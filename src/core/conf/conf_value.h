@@ -36,6 +36,9 @@ bool conf_duration_parse(const char *text, int64_t *ret_ms);
 /* In the largest unit that is exact; conf_duration_parse() reads it back. */
 void conf_duration_print(struct strbuf *sb, int64_t ms);
 
+/* Bytes, in the largest unit that is exact: `512M`. */
+void conf_size_print(struct strbuf *sb, int64_t bytes);
+
 /* What a message about the value goes on with: that a comment stands on a line
    of its own, if it looks as if there were one in it, or "". */
 const char *conf_value_comment(const char *text);

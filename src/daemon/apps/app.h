@@ -11,6 +11,7 @@
 
 #include "base/mono.h"
 #include "core/control/event.h"
+#include "core/worker/recycle.h"
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
@@ -69,6 +70,11 @@ struct apps {
 	struct mono time_ends;		/* of this turn; all zero: has not begun */
 	struct loop_timer go_on;	/* in the next one … */
 	uint64_t behind;		/* … with this app's number first */
+	/* app_recycle.c */
+	struct loop_timer recycle;	/* when workers are looked at */
+	uint64_t recycle_app;		/* a round goes on at this app's number … */
+	unsigned recycle_seat;		/* … and seat; 0 and 0: it begins */
+	struct mono recycle_began;
 };
 
 /* stopped.c: one that is stopped by request */
@@ -127,6 +133,11 @@ struct app {
 	bool held;		/* at a stop it goes on for those that come after
 				   it */
 	uint64_t mark;		/* of the latest search that has been here */
+	/* app_recycle.c */
+	struct recycle_pace pace;
+	bool recycles;		/* the rollout is app_recycle's */
+	bool too_young;		/* … of one that had served hardly */
+	bool uncounted;		/* it was told that connections are not */
 	/* app.c */
 	bool dirty;
 };

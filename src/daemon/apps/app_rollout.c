@@ -116,6 +116,7 @@ app_renew(struct app *app, struct config *config, const struct conf_app *conf,
 		app->reload_error = NULL;
 	}
 	app_spec_renew(spec, config, conf);
+	app_touch(app);
 	if (spec->instances == before)
 		return;
 	/* Who has ended has nobody to scale, until it is started again. */

@@ -12,6 +12,7 @@
 #include "daemon/apps/app_ledger.h"
 #include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_order.h"
+#include "daemon/apps/app_recycle.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
@@ -115,14 +116,17 @@ go_on_due(void *ctx)
 int
 apps_open(struct apps *apps)
 {
-	return loop_timer_init(apps->workers->loop, &apps->go_on, go_on_due,
-	    apps);
+	int code = app_recycle_init(apps);
+
+	return code < 0 ? code : loop_timer_init(apps->workers->loop,
+	    &apps->go_on, go_on_due, apps);
 }
 
 void
 apps_close(struct apps *apps)
 {
 	loop_timer_fini(apps->workers->loop, &apps->go_on);
+	app_recycle_fini(apps);
 }
 
 int
@@ -491,6 +495,7 @@ advance(struct app *app)
 	if (!app->came_up)
 		app->came_up = has_come_up(app);
 	order_note(app);
+	app_recycle_turn(app);
 }
 
 static void

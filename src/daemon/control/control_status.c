@@ -206,25 +206,10 @@ put_usage(struct strbuf *sb, struct worker *w, struct mono now)
 static void
 put_lanes(struct strbuf *sb, const struct worker *w)
 {
-	struct lane_figures sum = { .queued = true, .counted = true };
-	bool any = false;
+	struct lane_figures sum;
 
-	for (const struct listener *l = app_of(w->crew)->apps->house.listeners->first;
-	    l != NULL; l = l->next) {
-		const struct lane *lane = lanes_find(l, &w->holder);
-		struct lane_figures figures;
-
-		if (lane == NULL || lane->fd < 0)
-			continue;
-		any = true;
-		lanes_figures(lane, &figures);
-		sum.queued = sum.queued && figures.queued;
-		sum.waiting += figures.waiting;
-		sum.open += figures.open;
-		sum.total += figures.total;
-		sum.counted = sum.counted && figures.counted;
-	}
-	if (!any)
+	if (!lanes_figures_of(app_of(w->crew)->apps->house.listeners,
+		&w->holder, &sum))
 		return;
 	if (sum.queued)
 		answer_put_number(sb, "waiting", sum.waiting);

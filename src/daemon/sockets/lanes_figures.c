@@ -1,5 +1,7 @@
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listener.h"
+#include "daemon/sockets/listeners.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/bpf/steering_flows.h"
 #include "linux/socket/lane_queue.h"
@@ -39,6 +41,33 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
 		    &f.open, &f.total);
 	*ret_figures = f;
+}
+
+bool
+lanes_figures_of(const struct listeners *listeners,
+    const struct lane_holder *holder, struct lane_figures *ret_figures)
+{
+	struct lane_figures sum = { .queued = true, .counted = true };
+	bool any = false;
+
+	for (const struct listener *l = listeners->first; l != NULL;
+	    l = l->next) {
+		const struct lane *lane = lanes_find(l, holder);
+		struct lane_figures f;
+
+		if (lane == NULL || lane->fd < 0)
+			continue;
+		any = true;
+		lanes_figures(lane, &f);
+		sum.queued = sum.queued && f.queued;
+		sum.waiting += f.waiting;
+		sum.open += f.open;
+		sum.total += f.total;
+		sum.counted = sum.counted && f.counted;
+	}
+	if (any)
+		*ret_figures = sum;
+	return any;
 }
 
 bool

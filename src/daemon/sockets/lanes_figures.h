@@ -21,6 +21,13 @@ struct lane_figures {
 };
 void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
 
+/* Of all lanes that this one has alone: their sums, which are known if they are of
+   each. False: it has none that is open. */
+struct lane_holder;
+struct listeners;
+bool lanes_figures_of(const struct listeners *listeners,
+    const struct lane_holder *holder, struct lane_figures *ret_figures);
+
 /* Is each connection of the listener among those that one of its lanes has open,
    also where it was moved from one to another? */
 bool lanes_figures_are_all(const struct listener *listener);

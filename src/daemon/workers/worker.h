@@ -83,6 +83,9 @@ struct worker {
 	uint64_t deaf_serial;	/* the process whose listener was shut down,
 				   and that has no other: worker_is_deaf() */
 
+	uint64_t recycle_serial;	/* the process of which these are: */
+	uint64_t connections_before;	/* what its lanes had taken before it */
+
 	/* worker_usage(): when it was last asked. */
 	uint64_t usage_serial;
 	struct mono usage_at;
