@@ -60,6 +60,14 @@ certificate() {
 	    -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost 2>openssl.log
 }
 
+# script SECONDS: run standard input with Node, here; what it prints is in out.
+script() {
+	cat >main.js
+	HERE=$HERE timeout "$1" node main.js >out 2>err || changed "$(tail -n 3 err)"
+}
+# printed: out is what standard input says.
+printed() { diff - out >differ || changed "$(cat differ)"; }
+
 # start COMMAND...: in a session of its own; its pid is $PID.
 # shellcheck disable=SC2034
 start() { setsid "$@" & PID=$!; }
