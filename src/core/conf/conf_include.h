@@ -41,7 +41,7 @@ struct conf_include_host {
  * source.
  */
 int conf_include_read(const char *text, size_t len, const char *path,
-    const char *dir, const struct conf_include_host *host, struct conf_source *ret_source,
-    struct conf_errors *errors);
+    const char *dir, const struct conf_include_host *host,
+    struct conf_source *ret_source, struct conf_errors *errors);
 
 #endif

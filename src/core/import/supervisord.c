@@ -1,8 +1,7 @@
 /*
- * What supervisord 4.2 makes of its file, where that is not what it looks like:
- * ` ;` and ` #` end a value, within quotes too; a section that is there twice is
- * one, key by key, and the last wins; keys are in any case. In `environment` what
- * stands without quotes is of few letters, and ends where another begins.
+ * What supervisord 4.2 makes of its file, where that is not what it looks like, in
+ * supervisord_file.c and here: in `environment` what stands without quotes is of few
+ * letters, and ends where another begins.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -15,212 +14,14 @@
 #include "core/conf/conf_foreign.h"
 #include "core/import/draft.h"
 #include "core/import/supervisord.h"
+#include "core/import/supervisord_file.h"
 
 #define PROGRAM "program:"
-#define PAIRS_MAX 65536
-
-struct pair {
-	char *section;
-	char *key;		/* in small letters; NULL: the section begins */
-	struct strbuf value;
-	bool used;
-};
-
-struct file {
-	struct pair *v;
-	size_t n;
-	char *section;		/* at hand; NULL: none yet */
-};
-
-static void
-file_free(struct file *f)
-{
-	for (size_t i = 0; i < f->n; i++) {
-		free(f->v[i].section);
-		free(f->v[i].key);
-		strbuf_free(&f->v[i].value);
-	}
-	free(f->v);
-	free(f->section);
-}
-
-/* ---- bytes to pairs ---- */
-
-static char *
-trimmed(const char *at, size_t len)
-{
-	while (len > 0 && strchr(" \t\r", *at) != NULL) {
-		at++;
-		len--;
-	}
-	while (len > 0 && strchr(" \t\r", at[len - 1]) != NULL)
-		len--;
-	return strndup(at, len);
-}
-
-/* Where a comment begins: at ` ;` and ` #`, whatever quotes there are. */
-static size_t
-without_comment(const char *value, size_t len)
-{
-	for (size_t i = 1; i < len; i++)
-		if ((value[i] == ';' || value[i] == '#') &&
-		    (value[i - 1] == ' ' || value[i - 1] == '\t'))
-			return i;
-	return len;
-}
-
-static struct pair *
-find(const struct file *f, const char *section, const char *key)
-{
-	for (size_t i = 0; i < f->n; i++)
-		if (strcmp(f->v[i].section, section) == 0 &&
-		    (key == NULL ? f->v[i].key == NULL :
-		    f->v[i].key != NULL && strcmp(f->v[i].key, key) == 0))
-			return &f->v[i];
-	return NULL;
-}
-
-/* The pair of that key, which is there once. -E2BIG, -ENOMEM. */
-static int
-put_pair(struct file *f, char *key, struct pair **ret)
-{
-	struct pair *p = find(f, f->section, key), *v;
-
-	if (p != NULL) {
-		strbuf_free(&p->value);
-		free(key);
-		*ret = p;
-		return 0;
-	}
-	if (f->n >= PAIRS_MAX) {
-		free(key);
-		return -E2BIG;
-	}
-	v = (f->n & (f->n - 1)) == 0 ? reallocarray(f->v,
-	    f->n > 0 ? 2 * f->n : 1, sizeof(*v)) : f->v;
-	if (v != NULL) {
-		f->v = v;
-		v[f->n] = (struct pair){
-			.section = strdup(f->section), .key = key,
-			.value = STRBUF_INIT,
-		};
-		*ret = &v[f->n];
-		if (v[f->n++].section != NULL)
-			return 0;
-		return -ENOMEM;
-	}
-	free(key);
-	return -ENOMEM;
-}
-
-static int
-read_section(struct file *f, const char *at, size_t len, struct pair **above)
-{
-	const char *end = memchr(at, ']', len);
-
-	if (end == NULL)
-		return -EINVAL;
-	free(f->section);
-	f->section = trimmed(at + 1, (size_t)(end - at) - 1);
-	if (f->section == NULL)
-		return -ENOMEM;
-	if (find(f, f->section, NULL) == NULL && put_pair(f, NULL, above) < 0)
-		return -ENOMEM;
-	*above = NULL;
-	return 0;
-}
-
-static int
-read_pair(struct file *f, const char *at, size_t len, struct pair **above)
-{
-	size_t end = 0;
-	char *key, *value;
-	int r;
-
-	while (end < len && at[end] != '=' && at[end] != ':')
-		end++;
-	if (end == len || f->section == NULL)
-		return -EINVAL;
-	key = trimmed(at, end);
-	if (key == NULL)
-		return -ENOMEM;
-	for (char *s = key; *s != '\0'; s++)
-		if (*s >= 'A' && *s <= 'Z')
-			*s = (char)(*s - 'A' + 'a');
-	r = put_pair(f, key, above);
-	if (r < 0)
-		return r;
-	value = trimmed(at + end + 1, without_comment(at + end + 1,
-	    len - end - 1));
-	if (value == NULL)
-		return -ENOMEM;
-	strbuf_puts(&(*above)->value, value);
-	free(value);
-	return (*above)->value.failed ? -ENOMEM : 0;
-}
-
-/* More of the value above, as one with it. */
-static int
-read_more(struct pair *above, const char *at, size_t len)
-{
-	char *value = trimmed(at, without_comment(at, len));
-
-	if (value == NULL)
-		return -ENOMEM;
-	if (*value != '\0') {
-		strbuf_putc(&above->value, ' ');
-		strbuf_puts(&above->value, value);
-	}
-	free(value);
-	return above->value.failed ? -ENOMEM : 0;
-}
-
-static int
-read_line(struct file *f, const char *at, size_t len, struct pair **above)
-{
-	size_t blanks = 0;
-
-	while (blanks < len && strchr(" \t\r", at[blanks]) != NULL)
-		blanks++;
-	if (blanks == len || at[blanks] == ';' || at[blanks] == '#')
-		return 0;
-	if (memchr(at, '\0', len) != NULL)
-		return -EINVAL;
-	if (*at == '[')
-		return read_section(f, at, len, above);
-	if (blanks > 0 && *above != NULL)
-		return read_more(*above, at, len);
-	return read_pair(f, at, len, above);
-}
-
-static int
-read_file(struct file *f, const char *text, size_t len, struct error *err)
-{
-	const char *end = text + len;
-	struct pair *above = NULL;
-	unsigned line = 1;
-
-	for (; text < end; line++) {
-		const char *newline = memchr(text, '\n', (size_t)(end - text));
-		size_t n = (size_t)((newline != NULL ? newline : end) - text);
-		int r = read_line(f, text, n, &above);
-
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0)
-			return error_set(err, -EINVAL, "line %u: %s", line,
-			    r == -E2BIG ? "too many keys" : "neither a "
-			    "[section] nor KEY = VALUE below one");
-		text += n + 1;
-	}
-	return 0;
-}
-
 /* ---- one program ---- */
 
 struct program {
 	struct draft *d;
-	struct file *f;
+	struct supervisord_file *f;
 	const char *section;
 	const char *name;
 	bool unknown;		/* an expansion that was not carried over */
@@ -294,7 +95,7 @@ expanded(struct program *p, const char *text)
 static const char *
 take(struct program *p, const char *key)
 {
-	struct pair *pair = find(p->f, p->section, key);
+	struct supervisord_pair *pair = supervisord_file_find(p->f, p->section, key);
 
 	if (pair == NULL)
 		return NULL;
@@ -417,7 +218,7 @@ put_environment(struct program *p)
 	while (s != NULL && *(s += strspn(s, ", \t")) != '\0') {
 		size_t name_len = strcspn(s, "="), len = 0;
 		const char *value = s + name_len + (s[name_len] == '=');
-		char quote, *name = trimmed(s, name_len), *text;
+		char quote, *name = supervisord_trimmed(s, name_len), *text;
 
 		value += strspn(value, " \t");
 		quote = *value == '"' || *value == '\'' ? *value++ : '\0';
@@ -537,7 +338,7 @@ put_outputs(struct program *p)
 	(void)take(p, "stderr_logfile");
 	put_output(p, one ? "stdout_logfile" : "stderr_logfile", "stderr");
 	put_size(p, "stdout_logfile_maxbytes");
-	if (find(p->f, p->section, "stdout_logfile_backups") != NULL)
+	if (supervisord_file_find(p->f, p->section, "stdout_logfile_backups") != NULL)
 		draft_set(p->d, "log_keep", take(p, "stdout_logfile_backups"));
 }
 
@@ -566,7 +367,7 @@ note_rest(struct program *p)
 	};
 
 	for (size_t i = 0; i < p->f->n; i++) {
-		struct pair *pair = &p->f->v[i];
+		struct supervisord_pair *pair = &p->f->v[i];
 		const char *why;
 
 		if (pair->key == NULL || pair->used ||
@@ -582,7 +383,7 @@ note_rest(struct program *p)
 }
 
 static void
-put_program(struct draft *d, struct file *f, const char *section)
+put_program(struct draft *d, struct supervisord_file *f, const char *section)
 {
 	struct program p = {
 		.d = d, .f = f, .section = section,
@@ -601,7 +402,7 @@ put_program(struct draft *d, struct file *f, const char *section)
 	put_as_it_is(&p, "umask", "umask");
 	put_restart(&p);
 	/* 1 is the default of both; without a listener that is what ready says. */
-	if (find(f, section, "startsecs") != NULL &&
+	if (supervisord_file_find(f, section, "startsecs") != NULL &&
 	    strcmp(take(&p, "startsecs"), "0") != 0)
 		put_seconds(&p, "startsecs", "ready", "alive:");
 	put_as_it_is(&p, "stopsignal", "stop_signal");
@@ -632,7 +433,7 @@ why_not(const char *section)
 }
 
 static void
-note_own(struct draft *d, const struct pair *pair)
+note_own(struct draft *d, const struct supervisord_pair *pair)
 {
 	const char *why = conf_foreign(pair->key);
 	struct strbuf name = STRBUF_INIT;
@@ -648,9 +449,9 @@ int
 import_supervisord(struct draft *d, const char *text, size_t len,
     struct error *err)
 {
-	struct file f = { .n = 0 };
+	struct supervisord_file f = { .n = 0 };
 	size_t n = 0;
-	int r = read_file(&f, text, len, err);
+	int r = supervisord_file_read(&f, text, len, err);
 
 	for (size_t i = 0; r == 0 && i < f.n; i++) {
 		const char *section = f.v[i].section;
@@ -674,7 +475,7 @@ import_supervisord(struct draft *d, const char *text, size_t len,
 			put_program(d, &f, f.v[i].section);
 			n++;
 		}
-	file_free(&f);
+	supervisord_file_free(&f);
 	if (r == 0 && n == 0)
 		r = error_set(err, -EINVAL, "there is no [program:NAME]");
 	return r;

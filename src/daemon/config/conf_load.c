@@ -75,8 +75,10 @@ identify(void *ctx, const char *path)
 	char *real = NULL;
 
 	strbuf_printf(&name, "=%s", path);
-	if (name.failed)
+	if (name.failed) {
+		strbuf_free(&name);
 		return NULL;
+	}
 	if (conf_kept_find_list(&world->kept, name.text, &id) && id.n == 1) {
 		real = strdup(id.v[0]);
 	} else {

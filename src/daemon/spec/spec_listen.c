@@ -19,8 +19,8 @@ say_where(const struct config *config, const struct conf_app *conf, size_t i,
 	why = *err;
 	*err = (struct error)ERROR_INIT;
 	file = config_file_of(config, conf->listen_lines[i], &line);
-	error_set(err, code, "%s:%u: %s: %s", file, line, i == 0 && conf->has_port ? "port" :
-	    "listen", error_text(&why));
+	error_set(err, code, "%s:%u: %s: %s", file, line,
+	    i == 0 && conf->has_port ? "port" : "listen", error_text(&why));
 	error_clear(&why);
 }
 
