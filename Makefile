@@ -50,7 +50,8 @@ library	= $(B)/rooms/$(subst /,-,$(1)).a
 DAEMON_MAIN = src/cli/clusterd.c src/cli/options.c
 CTL_SRC	= $(filter-out $(DAEMON_MAIN),$(call sources,cli))
 MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
-	man/clusterd-control.7 man/clusterd-recipes.7
+	man/clusterd-control.7 man/clusterd-migrate.7 \
+	man/clusterd-recipes.7
 
 LIBRARY_ROOMS = $(filter-out cli,$(ROOMS))
 LIBRARIES = $(foreach r,$(LIBRARY_ROOMS),$(call library,$(r)))
@@ -227,7 +228,7 @@ $(B)/soak-server: tests/soak/server.c
 	    -o $@ $<
 
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
-FUZZ_TARGETS = adoption conf control ledger
+FUZZ_TARGETS = adoption conf control import ledger
 
 $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 	@mkdir -p $(@D)
@@ -237,6 +238,7 @@ $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 $(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
 $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
+$(B)/tests/replay_import: $(call libraries_of,core/import)
 $(B)/tests/replay_ledger: $(call libraries_of,core/ledger)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \
@@ -596,6 +598,7 @@ EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
 	examples/hello.py examples/hello-python.ini \
 	examples/hello.go examples/hello-go.ini \
+	examples/hello-minimal.c examples/hello.rs examples/hello-rust.ini \
 	examples/clusterd.logrotate
 EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \

@@ -18,7 +18,8 @@ _clusterctl()
 		case $word in
 		-c | --config) skip=-c ;;
 		-s | --socket) skip=-s ;;
-		-n | --lines | -t | --timeout | --label | --min) skip=other ;;
+		-n | --lines | -t | --timeout | --label | --min | -o | --output)
+			skip=other ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -30,7 +31,7 @@ _clusterctl()
 	done
 
 	case $prev in
-	-c | --config | -s | --socket)
+	-c | --config | -s | --socket | -o | --output)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
@@ -46,6 +47,7 @@ _clusterctl()
 		events) word="--follow --json" ;;
 		metrics) word="--label --openmetrics" ;;
 		wait) word="--min --timeout" ;;
+		import) word="--output" ;;
 		*) word= ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
@@ -54,8 +56,12 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload update restart scale stop start logs events metrics wait signal upgrade"
+		word="status reload update restart scale stop start logs events metrics wait signal upgrade import"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
+	import)
+		[[ $n -eq 0 ]] || return
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	status | reload | restart | scale | stop | start | logs | events | \
 	wait | signal)
 		if [[ $command == signal && $n -eq 1 ]]; then

@@ -12,7 +12,7 @@ ROOMS = cli \
 	linux/control linux/child linux/keeper linux/bpf linux/ledger \
 	linux/socket linux/process \
 	linux/file linux/loop \
-	core/status core/control core/output core/sockets core/worker \
+	core/import core/status core/control core/output core/sockets core/worker \
 	core/conf core/ledger core/names \
 	base
 
@@ -43,6 +43,7 @@ linux/child	= linux/file linux/loop linux/keeper linux/process
 linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 
+core/import	= core/conf core/names
 core/status	= core/control core/worker
 core/control	= core/conf core/names
 core/output	= core/conf

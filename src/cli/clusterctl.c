@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "cli/ctl_events.h"
 #include "cli/ctl_find.h"
+#include "cli/ctl_import.h"
 #include "cli/ctl_logs.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_order.h"
@@ -65,6 +66,8 @@ run(const struct ctl_options *o)
 	struct error err = ERROR_INIT;
 	int code, status;
 
+	if (o->command == CTL_IMPORT)
+		return ctl_import(o);
 	if (o->command == CTL_WAIT)
 		return ctl_wait(o);
 	code = ctl_find(o, MONO_NEVER, &client, &err);

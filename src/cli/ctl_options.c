@@ -38,6 +38,9 @@ const char ctl_usage[] =
     "                           -t, --timeout: for so long at most, also for\n"
     "                           clusterd to start\n"
     "  signal APP[:N] SIGNAL    send a signal to the processes of workers\n"
+    "  import FILE [-o OUT]     from PM2's ecosystem file, supervisord's configuration\n"
+    "                           or a Procfile to one of ours; -o, --output: into\n"
+    "                           a new file; no clusterd is asked\n"
     "  upgrade                  clusterd becomes the program that stands at its path\n"
     "                           by now; workers serve on\n"
     "\n"
@@ -52,7 +55,7 @@ const char ctl_usage[] =
 static const struct {
 	const char *name;
 	const char *options;	/* letters; j is --json, l --label, m --min,
-				   o --openmetrics */
+				   o --output, O --openmetrics */
 } commands[CTL_COMMANDS] = {
 	[CTL_STATUS] = { "status", "jw" },
 	[CTL_RELOAD] = { "reload", "" },
@@ -62,11 +65,12 @@ static const struct {
 	[CTL_STOP] = { "stop", "" },
 	[CTL_START] = { "start", "" },
 	[CTL_LOGS] = { "logs", "fjn" },
-	[CTL_METRICS] = { "metrics", "lo" },
+	[CTL_METRICS] = { "metrics", "lO" },
 	[CTL_WAIT] = { "wait", "mt" },
 	[CTL_SIGNAL] = { "signal", "" },
 	[CTL_UPGRADE] = { "upgrade", "" },
 	[CTL_EVENTS] = { "events", "fj" },
+	[CTL_IMPORT] = { "import", "o" },
 };
 
 /* One word more than any command takes is too many all the same. */
@@ -133,7 +137,8 @@ take_option(int c, struct ctl_options *o, struct line *line)
 	case 'j': o->json = true; break;
 	case 'w': o->watch = true; break;
 	case 'f': o->follow = true; break;
-	case 'o': o->openmetrics = true; break;
+	case 'O': o->openmetrics = true; break;
+	case 'o': o->output = optarg; break;
 	case 'n': line->lines = optarg; break;
 	case 't': line->timeout = optarg; break;
 	case 'm': line->min = optarg; break;
@@ -160,7 +165,8 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 		{ "timeout", required_argument, NULL, 't' },
 		{ "label", required_argument, NULL, 'l' },
 		{ "min", required_argument, NULL, 'm' },
-		{ "openmetrics", no_argument, NULL, 'o' },
+		{ "openmetrics", no_argument, NULL, 'O' },
+		{ "output", required_argument, NULL, 'o' },
 		{ "list-apps", no_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -176,7 +182,7 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 			optind++;
 			continue;
 		}
-		c = getopt_long(argc, argv, "+c:s:wfn:t:hV", longs, NULL);
+		c = getopt_long(argc, argv, "+c:s:wfn:o:t:hV", longs, NULL);
 		if (c == -1) {		/* -- */
 			while (optind < argc)
 				add_word(line, argv[optind++]);
@@ -229,7 +235,8 @@ check_options(const struct ctl_options *o, const struct line *line)
 		{ 't', "--timeout is for wait" },
 		{ 'l', "--label is for metrics" },
 		{ 'm', "--min is for wait" },
-		{ 'o', "--openmetrics is for metrics" },
+		{ 'O', "--openmetrics is for metrics" },
+		{ 'o', "--output is for import" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -284,6 +291,15 @@ take_request(struct ctl_options *o, struct line *line)
 	struct error err = ERROR_INIT;
 	bool metrics = o->command == CTL_METRICS;
 
+	if (o->command == CTL_IMPORT) {
+		if (line->n_words != 2)
+			return usage_error("usage: import FILE [-o OUT]");
+		if (o->config != NULL || o->socket != NULL)
+			return usage_error("import asks no clusterd: without "
+			    "-c and -s");
+		o->import_file = line->words[1];
+		return true;
+	}
 	if (metrics && line->n_words > 1)
 		return usage_error("too many arguments, usage: metrics "
 		    "[--openmetrics] [--label NAME=VALUE]...");

@@ -22,6 +22,7 @@ enum ctl_command {
 	CTL_SIGNAL,
 	CTL_UPGRADE,
 	CTL_EVENTS,
+	CTL_IMPORT,
 	CTL_COMMANDS,
 
 	CTL_HELP,
@@ -41,6 +42,8 @@ struct ctl_options {
 	int64_t lines;		/* of logs; -1: all */
 	int64_t timeout_ms;	/* of wait; -1: none */
 	unsigned min;		/* of wait; 0: all */
+	const char *import_file;
+	const char *output;	/* of import; NULL: standard output */
 	struct metrics_labels labels;	/* of metrics */
 };
 

@@ -17,6 +17,7 @@
 #include "fuzz.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
+#include "core/conf/conf_include.h"
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_read.h"
 #include "core/conf/conf_source.h"
@@ -73,6 +74,80 @@ fake_find_creds(void *ctx, const char *user, const char *group,
 	}
 	*ret_creds = creds;
 	return 0;
+}
+
+/* Every path is there, and a pattern is two more; the files hold the input from
+   each of its lines on, so that they are not the same. */
+static int
+fake_list(void *ctx, const char *pattern, struct strlist *ret_paths,
+    struct error *err)
+{
+	(void)ctx;
+	CHECK(pattern[0] == '/');
+	if (strchr(pattern, '?') != NULL)
+		return error_set(err, -EACCES, "cannot look for %s", pattern);
+	if (strchr(pattern, '[') == NULL)
+		strlist_add(ret_paths, pattern);
+	if (strchr(pattern, '*') != NULL)
+		strlist_printf(ret_paths, "%s.b", pattern);
+	return 0;
+}
+
+static char *
+fake_identify(void *ctx, const char *path)
+{
+	(void)ctx;
+	return strdup(path);
+}
+
+static int
+fake_read_included(void *ctx, const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err)
+{
+	const struct bytes *input = ctx;
+	size_t from = input->len > 0 ? strlen(path) % input->len : 0;
+
+	CHECK(path[0] == '/');
+	if (input->len - from > max)
+		return error_set(err, -EFBIG, "too long");
+	*ret_len = input->len - from;
+	*ret_text = malloc(*ret_len + 1);
+	if (*ret_text == NULL)
+		return -ENOMEM;
+	if (*ret_len > 0)
+		memcpy(*ret_text, input->text + from, *ret_len);
+	(*ret_text)[*ret_len] = '\0';
+	return 0;
+}
+
+/* All files of it, whatever is in them. */
+static void
+check_include(const struct bytes *input)
+{
+	struct bytes ctx = *input;
+	const struct conf_include_host include = {
+		.ctx = &ctx, .list = fake_list, .identify = fake_identify,
+		.read = fake_read_included,
+	};
+	const struct conf_host host = {
+		.ctx = &ctx, .base_dir = input->base_dir, .testing = true,
+		.read_file = fake_read_file, .find_creds = fake_find_creds,
+	};
+	struct conf_source source;
+	struct conf_errors errors = { .file = "app.ini" };
+	struct config *config = NULL;
+
+	CHECK(conf_include_read(input->text, input->len, "/app.ini",
+	    input->base_dir, &include, &source, &errors) == 0);
+	CHECK(conf_check(&source, &host, &config, &errors) == 0);
+	conf_errors_sort(&errors);
+	CHECK((config == NULL) == (errors.n > 0));
+	for (size_t i = 0; i < errors.n; i++)
+		for (const char *s = errors.v[i].text; *s != '\0'; s++)
+			CHECK((unsigned char)*s >= ' ' && *s != 0x7f);
+	config_unref(config);
+	conf_errors_free(&errors);
+	conf_source_free(&source);
 }
 
 static void
@@ -156,6 +231,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (config != NULL)
 			check_round_trip(config, &input);
 		config_unref(config);
+		/* Which may be read 256 times. */
+		if (size <= 4096)
+			check_include(&input);
 	}
 	free(copy);
 	return 0;

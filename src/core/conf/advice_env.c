@@ -17,7 +17,7 @@ advice_env(const struct conf_keys *keys, struct conf_errors *warnings)
 		const char *line = entry->lines.v[i];
 		size_t len = strcspn(line, "=");
 		const char *why = line[len] == '=' ?
-		    advice_value(line + len + 1, false) : NULL;
+		    advice_value(line + len + 1, len, false) : NULL;
 
 		if (why != NULL)
 			conf_error_add(warnings, entry->numbers[i], "env",

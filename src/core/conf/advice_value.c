@@ -15,14 +15,14 @@ is_quoted(const char *value)
 	    strchr(value + 1, *value) == value + len - 1;
 }
 
-/* NAME=x with a name of capital letters, of two at least; a second = is the end of
-   a number in base64. */
+/* NAME=x with a name of capital letters, of so many at least; a second = is the end
+   of a number in base64. */
 static bool
-is_entry(const char *s)
+is_entry(const char *s, size_t letters)
 {
 	size_t len = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
-	return len > 1 && (*s < '0' || *s > '9') && s[len] == '=' &&
+	return len >= letters && (*s < '0' || *s > '9') && s[len] == '=' &&
 	    s[len + 1] != '=' && s[len + 1] != ',' && s[len + 1] != '\0';
 }
 
@@ -32,7 +32,7 @@ is_entry(const char *s)
  * option, such things are its contents.
  */
 static bool
-has_another(const char *value)
+has_another(const char *value, size_t letters)
 {
 	const char *s = value + strcspn(value, BLANKS ",");
 	size_t first = (size_t)(s - value), n = 0;
@@ -42,7 +42,7 @@ has_another(const char *value)
 		return false;
 	for (s += strspn(s, BLANKS ","); *s != '\0';
 	     s += strspn(s, BLANKS ",")) {
-		if (!is_entry(s))
+		if (!is_entry(s, letters))
 			return false;
 		n++;
 		s += strcspn(s, BLANKS ",");
@@ -65,8 +65,11 @@ advice_value_comment(const char *value)
 }
 
 const char *
-advice_value(const char *value, bool in_file)
+advice_value(const char *value, size_t name_len, bool in_file)
 {
+	/* One letter is a name where the first one has no more either. */
+	size_t letters = name_len == 1 ? 1 : 2;
+
 	if (advice_value_comment(value))
 		return in_file ?
 		    "\"#\" and what follows belong to the value: a comment "
@@ -75,7 +78,7 @@ advice_value(const char *value, bool in_file)
 		    "\"#\" and what follows belong to the value: a comment "
 		    "stands on a line of its own, or if they are meant, see "
 		    "env_file";
-	if (has_another(value))
+	if (has_another(value, letters))
 		return in_file ?
 		    "what looks like a second variable belongs to the value: "
 		    "each stands on a line of its own; if it is meant, quotes "

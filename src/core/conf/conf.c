@@ -78,6 +78,7 @@ config_unref(struct config *config)
 	free(config->apps);
 	conf_errors_free(&config->warnings);
 	free(config->base_dir);
+	conf_places_free(&config->places);
 	free(config->file);
 	free(config->log);
 	free(config->pidfile);
@@ -131,6 +132,25 @@ conf_app_notifies(const struct conf_app *app)
 	return app->fd_protocols == 0 ||
 	    (app->fd_protocols & CONF_FDP_SYSTEMD) != 0 ||
 	    app->ready == CONF_READY_NOTIFY;
+}
+
+const char *
+config_file_of(const struct config *config, unsigned line, unsigned *ret_line)
+{
+	const struct conf_place *place = conf_places_find(&config->places,
+	    line);
+
+	*ret_line = place != NULL ? line - place->before : line;
+	return place != NULL ? place->file : config->file;
+}
+
+const char *
+config_app_dir(const struct config *config, const struct conf_app *app)
+{
+	const struct conf_place *place = conf_places_find(&config->places,
+	    app->line);
+
+	return place != NULL ? place->dir : config->base_dir;
 }
 
 const struct conf_app *

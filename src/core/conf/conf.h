@@ -19,6 +19,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf_error.h"
+#include "core/conf/conf_place.h"
 #include "core/names/address.h"
 
 /* Stated limits of what a file may hold. */
@@ -133,7 +134,8 @@ struct conf_creds {
 
 struct conf_app {
 	char *name;
-	unsigned line;			/* of the section header */
+	unsigned line;			/* of the section header; this and all
+					   lines: see config_file_of() */
 
 	struct strlist command;		/* words, braces not replaced yet */
 	struct address *listens;	/* `port` first, then `listen` */
@@ -223,6 +225,8 @@ struct config {
 	unsigned refs;
 	char *file;		/* as the user named it, for messages */
 	char *base_dir;		/* of relative paths in it */
+	struct conf_places places;	/* that file and those it includes; none:
+					   all lines are of that one */
 	/* What is legal in it and most likely not meant so. */
 	struct conf_errors warnings;
 	enum conf_log_level log_level;
@@ -267,6 +271,14 @@ bool conf_app_announces(const struct conf_app *app);
 
 /* Does a worker of it get a NOTIFY_SOCKET? */
 bool conf_app_notifies(const struct conf_app *app);
+
+/* The file that a line of it is of, and its number there; NULL: it has none. */
+const char *config_file_of(const struct config *config, unsigned line,
+    unsigned *ret_line);
+
+/* What relative paths of the app are relative to. */
+const char *config_app_dir(const struct config *config,
+    const struct conf_app *app);
 
 /* The app of that name, or NULL. */
 const struct conf_app *config_find_app(const struct config *config,

@@ -48,6 +48,7 @@ struct check {
 	bool read_failed;		/* conf_read() had errors */
 
 	struct conf_keys keys;		/* of the section at hand */
+	struct conf_host here;		/* the host, as of its file */
 };
 
 static unsigned
@@ -132,7 +133,7 @@ check_durations(struct check *c, const struct conf_app *app)
 static int
 read_env_file(struct check *c, struct conf_app *app)
 {
-	const struct conf_host *host = c->host;
+	const struct conf_host *host = &c->here;
 	unsigned line = line_of(c, CONF_KEY_ENV_FILE);
 	struct error err = ERROR_INIT;
 	char *text = NULL;
@@ -274,7 +275,7 @@ check_app(struct check *c, size_t section)
 	if (r == 0)
 		r = conf_braces_check(&c->keys, c->host, app);
 	if (r == 0)
-		advice_app(&c->keys, c->host, app, &config->warnings);
+		advice_app(&c->keys, &c->here, app, &config->warnings);
 	return r;
 }
 
@@ -430,6 +431,27 @@ check_files(struct check *c)
 	return 0;
 }
 
+static void
+begin_section(struct check *c, const struct conf_section *section)
+{
+	const struct conf_place *place = conf_places_find(
+	    &c->config->places, section->line);
+
+	c->keys.section = section;
+	c->here.base_dir = place != NULL ? place->dir : c->host->base_dir;
+	c->keys.base_dir = c->here.base_dir;
+}
+
+/* Nothing is there yet, or the pattern is wrong. */
+static void
+advise_unmatched(struct check *c)
+{
+	for (size_t i = 0; c->host->testing && i < c->source->n_unmatched; i++)
+		conf_error_add(&c->config->warnings,
+		    c->source->unmatched[i].line, "include", "no file matches "
+		    "%.200s", c->source->unmatched[i].pattern);
+}
+
 static int
 check_order(struct check *c)
 {
@@ -454,7 +476,7 @@ check_sections(struct check *c)
 	int r = 0;
 
 	for (size_t i = 0; i < source->n_sections && r == 0; i++) {
-		c->keys.section = &source->sections[i];
+		begin_section(c, &source->sections[i]);
 		if (strcmp(c->keys.section->name, CONF_CLUSTERD_SECTION) == 0) {
 			clusterd = true;
 			r = check_clusterd(c, i);
@@ -467,11 +489,13 @@ check_sections(struct check *c)
 	assert(c->next_entry == source->n_entries);
 
 	c->keys.section = NULL;
+	c->keys.base_dir = c->host->base_dir;
 	if (!clusterd)
 		r = check_clusterd(c, source->n_sections);
 	if (c->config->n_apps == 0)
 		conf_error_add(c->errors, 0, NULL, "no app is configured: a "
 		    "section such as [web] with a command is needed");
+	advise_unmatched(c);
 	advice_root(c->config, c->host);
 	if (r == 0)
 		r = check_listens(c);
@@ -490,6 +514,7 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 		.errors = errors,
 		.keys = { .base_dir = host->base_dir, .errors = errors },
 		.read_failed = errors->n > 0 || errors->dropped > 0,
+		.here = *host,
 	};
 	size_t n = source->n_sections > 0 ? source->n_sections : 1;
 	int r = -ENOMEM;
@@ -503,9 +528,11 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	c.config->file = strdup(errors->file);
 	c.config->base_dir = strdup(host->base_dir);
 	c.config->warnings.file = c.config->file;
+	c.config->warnings.places = &c.config->places;
 	c.config->apps = calloc(n, sizeof(*c.config->apps));
 	c.notes = calloc(n, sizeof(*c.notes));
 	if (c.config->file != NULL && c.config->base_dir != NULL &&
+	    conf_places_copy(&source->places, &c.config->places) == 0 &&
 	    c.config->apps != NULL && c.notes != NULL)
 		r = check_sections(&c);
 	conf_errors_sort(&c.config->warnings);

@@ -105,7 +105,7 @@ struct env_place {
 static void
 advise(const struct env_place *at, const char *name, const char *value)
 {
-	const char *why = advice_value(value, true);
+	const char *why = advice_value(value, strlen(name), true);
 
 	if (why != NULL && at->value->warnings != NULL)
 		conf_error_add(at->value->warnings, at->value->numbers[0],

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf_error.h"
+#include "core/conf/conf_place.h"
 
 /* When so many are held, they are sorted and cut. */
 #define HELD_MAX	(10 * CONF_ERRORS_MAX)
@@ -19,13 +20,24 @@ defuse(char *text)
 	}
 }
 
+static const struct conf_place *
+place_of(const struct conf_errors *errors, unsigned line)
+{
+	return errors->places != NULL ?
+	    conf_places_find(errors->places, line) : NULL;
+}
+
 /* *ret_words: how long what stands before key and words is. */
 static char *
-compose(const char *file, unsigned line, const char *key, const char *words,
-    size_t *ret_words)
+compose(const struct conf_errors *errors, unsigned line, const char *key,
+    const char *words, size_t *ret_words)
 {
+	const struct conf_place *place = place_of(errors, line);
+	const char *file = place != NULL ? place->file : errors->file;
 	struct strbuf sb = STRBUF_INIT;
 
+	if (place != NULL)
+		line -= place->before;
 	if (file != NULL)
 		strbuf_printf(&sb, "%s:", file);
 	if (file != NULL && line > 0)
@@ -59,7 +71,7 @@ conf_error_add(struct conf_errors *errors, unsigned line, const char *key,
 	if (vasprintf(&words, fmt, ap) < 0)
 		words = NULL;
 	va_end(ap);
-	text = words != NULL ? compose(errors->file, line, key, words, &at) :
+	text = words != NULL ? compose(errors, line, key, words, &at) :
 	    NULL;
 	free(words);
 	v = text != NULL ?
@@ -122,4 +134,22 @@ conf_errors_free(struct conf_errors *errors)
 		free(errors->v[i].text);
 	free(errors->v);
 	*errors = (struct conf_errors){ .file = errors->file };
+}
+
+struct conf_where
+conf_errors_where(const struct conf_errors *errors, unsigned line,
+    unsigned here)
+{
+	const struct conf_place *place = place_of(errors, line);
+	struct conf_where where;
+
+	if (place == NULL)
+		snprintf(where.text, sizeof(where.text), "on line %u", line);
+	else if (place == place_of(errors, here))
+		snprintf(where.text, sizeof(where.text), "on line %u",
+		    line - place->before);
+	else
+		snprintf(where.text, sizeof(where.text), "in %.100s:%u",
+		    place->file, line - place->before);
+	return where;
 }

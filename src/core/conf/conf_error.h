@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct conf_places;
+
 #define CONF_ERRORS_MAX	100	/* then "and N more" */
 
 /*
@@ -15,6 +17,9 @@
  */
 struct conf_errors {
 	const char *file;	/* as the user named it; borrowed */
+	/* Which line is of which file; NULL, or none: all are of `file`.
+	   Borrowed, and looked at while errors are added. */
+	const struct conf_places *places;
 	struct conf_error {
 		unsigned line;	/* 0: about the whole file */
 		size_t words;	/* in text, where they begin */
@@ -42,5 +47,13 @@ bool conf_errors_have(const struct conf_errors *errors,
     const struct conf_error *error);
 
 void conf_errors_free(struct conf_errors *errors);
+
+/* Where `line` is, for a message about the line `here`: "on line 5", or of
+   another file "in conf.d/web.ini:5". */
+struct conf_where {
+	char text[128];
+};
+struct conf_where conf_errors_where(const struct conf_errors *errors,
+    unsigned line, unsigned here);
 
 #endif

@@ -35,25 +35,27 @@ static void
 check_pair(const struct conf_file *again, const struct conf_file *first,
     struct conf_errors *errors)
 {
+	struct conf_where where = conf_errors_where(errors, first->line,
+	    again->line);
 	const char *what;
 
 	if (again->app == NULL && first->app == NULL)
 		return;
 	if (again->app == NULL || first->app == NULL) {
 		conf_error_add(errors, again->line, again->key, "\"%.60s\" is "
-		    "the %s of %s%.40s%s on line %u already, another path is "
+		    "the %s of %s%.40s%s %s already, another path is "
 		    "allowed", again->path, first->key,
 		    first->app != NULL ? "[" : "",
 		    first->app != NULL ? first->app->name : "clusterd",
-		    first->app != NULL ? "]" : "", first->line);
+		    first->app != NULL ? "]" : "", where.text);
 		return;
 	}
 	what = conflict(again->app, first->app);
 	if (what != NULL)
 		conf_error_add(errors, again->line, again->key, "\"%.60s\" is "
-		    "the %s of [%.40s] on line %u too, but with another %s; "
+		    "the %s of [%.40s] %s too, but with another %s; "
 		    "the same, or another path, is allowed", again->path,
-		    first->key, first->app->name, first->line, what);
+		    first->key, first->app->name, where.text, what);
 }
 
 static const struct conf_file *
@@ -93,9 +95,10 @@ check_kept(const struct conf_file *file, const struct conf_file *files,
 	if (full != NULL && full->app != NULL &&
 	    full->app->log_max_size >= 0 && number <= full->app->log_keep)
 		conf_error_add(errors, file->line, file->key, "\"%.60s\" is "
-		    "where the %s of [%.40s] on line %u goes when it is full, "
+		    "where the %s of [%.40s] %s goes when it is full, "
 		    "another path is allowed", file->path, full->key,
-		    full->app->name, full->line);
+		    full->app->name, conf_errors_where(errors, full->line,
+			file->line).text);
 }
 
 void

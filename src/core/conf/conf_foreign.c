@@ -86,6 +86,7 @@ static const struct {
 	{ "logfile", "here it is log" },
 	{ "loglevel", "here it is log_level" },
 	{ "nodaemon", "here it is always so" },
+	{ "files", "here it is include, in [clusterd]" },
 	{ "minfds", "here it is limit_nofile, of an app" },
 	/* systemd */
 	{ "ExecStart", "here it is command" },

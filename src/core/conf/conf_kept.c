@@ -10,6 +10,7 @@
 enum kind {
 	FILE_TEXT = 1,		/* path: text */
 	CREDS = 2,		/* who: a struct creds, groups, name, home */
+	FILE_LIST = 3,		/* pattern: paths, each with its NUL */
 };
 
 struct head {
@@ -128,6 +129,12 @@ bytes_of(const char *text)
 	return (struct bytes){ .at = text, .len = strlen(text) };
 }
 
+static struct bytes
+whole(const struct strbuf *sb)
+{
+	return (struct bytes){ .at = sb->text, .len = sb->len };
+}
+
 bool
 conf_kept_find_file(const struct conf_kept *kept, const char *path,
     const char **ret_text, size_t *ret_len)
@@ -149,6 +156,40 @@ conf_kept_add_file(struct conf_kept *kept, const char *path, const char *text,
 	    (struct bytes){ .at = text, .len = len });
 }
 
+bool
+conf_kept_find_list(const struct conf_kept *kept, const char *pattern,
+    struct strlist *ret_paths)
+{
+	struct bytes all, path;
+
+	if (!find(before(kept), FILE_LIST, bytes_of(pattern), &all))
+		return false;
+	while (all.len > 0) {
+		const char *end = memchr(all.at, '\0', all.len);
+
+		if (end == NULL || !take(&all, (size_t)(end - all.at) + 1,
+		    &path))
+			return true;
+		strlist_add(ret_paths, path.at);
+	}
+	return true;
+}
+
+void
+conf_kept_add_list(struct conf_kept *kept, const char *pattern,
+    const struct strlist *paths)
+{
+	struct strbuf all = STRBUF_INIT;
+
+	for (size_t i = 0; i < paths->n; i++)
+		strbuf_add(&all, paths->v[i], strlen(paths->v[i]) + 1);
+	if (all.failed)
+		kept->now.failed = true;
+	else
+		add(kept, FILE_LIST, bytes_of(pattern), whole(&all));
+	strbuf_free(&all);
+}
+
 /* ---- users and groups ---- */
 
 /* No name of either has a NUL. */
@@ -159,12 +200,6 @@ put_who(struct strbuf *sb, const char *user, const char *group)
 	strbuf_puts(sb, user != NULL ? user : "");
 	strbuf_add(sb, group != NULL ? "\0g" : "\0-", 2);
 	strbuf_puts(sb, group != NULL ? group : "");
-}
-
-static struct bytes
-whole(const struct strbuf *sb)
-{
-	return (struct bytes){ .at = sb->text, .len = sb->len };
 }
 
 static bool

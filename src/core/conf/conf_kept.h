@@ -1,6 +1,6 @@
 /*
  * What a configuration was checked with, for whoever checks its text again, when the
- * world may be another: files of environments, users and groups. It stands behind the
+ * world may be another: files of environments, what is included, users and groups. It stands behind the
  * text, and a NUL.
  */
 #ifndef CORE_CONF_CONF_KEPT_H
@@ -30,6 +30,13 @@ bool conf_kept_find_file(const struct conf_kept *kept, const char *path,
     const char **ret_text, size_t *ret_len);
 void conf_kept_add_file(struct conf_kept *kept, const char *path,
     const char *text, size_t len);
+
+/* What a pattern has matched: *ret_paths, which is empty, gets copies. False: it was
+   not kept. Its `failed` tells of too little memory. */
+bool conf_kept_find_list(const struct conf_kept *kept, const char *pattern,
+    struct strlist *ret_paths);
+void conf_kept_add_list(struct conf_kept *kept, const char *pattern,
+    const struct strlist *paths);
 
 /* Of a user, a group, or both; either may be NULL. 1: *ret_creds is the caller's; 0: it
    was not kept; -ENOMEM. */

@@ -84,8 +84,9 @@ conf_keys_collect(struct conf_keys *keys, enum conf_scope scope,
 		seen = &keys->seen[key - schema];
 		if (seen->entry != NULL)
 			conf_error_add(keys->errors, e->line, e->key,
-			    "duplicate key, the first is on line %u",
-			    seen->entry->line);
+			    "duplicate key, the first is %s",
+			    conf_errors_where(keys->errors,
+				seen->entry->line, e->line).text);
 		else
 			seen->entry = e;
 	}

@@ -20,18 +20,19 @@ static void
 report_twice(const struct conf_listen *again, const struct conf_listen *first,
     struct conf_errors *errors)
 {
+	struct conf_where where = conf_errors_where(errors, first->line,
+	    again->line);
 	char *text = address_format(again->address);
 
 	if (text == NULL)
 		errors->dropped++;
 	else if (first->app == again->app)
 		conf_error_add(errors, again->line, again->key, "%s is "
-		    "served already, by %s on line %u", text, first->key,
-		    first->line);
+		    "served already, by %s %s", text, first->key, where.text);
 	else
 		conf_error_add(errors, again->line, again->key, "%s is "
-		    "served already, by [%s] on line %u", text,
-		    first->app->name, first->line);
+		    "served already, by [%s] %s", text, first->app->name,
+		    where.text);
 	free(text);
 }
 

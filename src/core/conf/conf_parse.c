@@ -241,6 +241,17 @@ parse_account(const struct conf_value *v, void *target)
 	return 0;
 }
 
+/* What it names was read before; where nobody did that, it has no effect. */
+static int
+parse_include(const struct conf_value *v, void *target)
+{
+	(void)target;
+	for (size_t i = 0; i < v->n; i++)
+		if (v->lines[i][0] == '\0' && (i > 0 || v->n == 1))
+			return conf_refuse_text(v, i, v->lines[i]);
+	return 0;
+}
+
 int
 conf_parse(const struct conf_value *value, void *target)
 {
@@ -254,6 +265,7 @@ conf_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_SIZE] = parse_size,
 		[CONF_TYPE_PATH] = parse_path,
 		[CONF_TYPE_ACCOUNT] = parse_account,
+		[CONF_TYPE_INCLUDE] = parse_include,
 		[CONF_TYPE_CONTROL] = parse_control,
 		[CONF_TYPE_OUTPUT] = parse_output,
 		[CONF_TYPE_COMMAND] = conf_parse_command,

@@ -45,6 +45,13 @@ print_enum(const struct out *o)
 	strbuf_puts(o->sb, w->word);
 }
 
+/* What was included is in the dump. */
+static void
+print_include(const struct out *o)
+{
+	strbuf_puts(o->sb, o->key->nothing);
+}
+
 static void
 print_count(const struct out *o)
 {
@@ -324,6 +331,7 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_SIZE] = print_size,
 	[CONF_TYPE_PATH] = print_text,
 	[CONF_TYPE_ACCOUNT] = print_text,
+	[CONF_TYPE_INCLUDE] = print_include,
 	[CONF_TYPE_CONTROL] = print_control,
 	[CONF_TYPE_OUTPUT] = print_output,
 	[CONF_TYPE_COMMAND] = print_command,

@@ -50,7 +50,8 @@ struct reader {
 	const char *text;
 	size_t len;
 	size_t pos;
-	unsigned line;
+	unsigned line;		/* through all files */
+	size_t first_section;	/* of this file */
 	enum above above;
 	size_t value_len;	/* of the last entry, joined */
 	bool homeless;		/* a key before any section was reported */
@@ -111,10 +112,16 @@ is_key(struct span key)
 	return key.len > 0;
 }
 
+/* In all files; [clusterd] may be in each. */
 static const struct conf_section *
-find_section(const struct conf_source *source, struct span name)
+find_section(const struct reader *rd, struct span name)
 {
-	for (size_t i = 0; i < source->n_sections; i++) {
+	static const char own[] = CONF_CLUSTERD_SECTION;
+	const struct conf_source *source = rd->source;
+	size_t i = name.len == strlen(own) &&
+	    memcmp(name.at, own, name.len) == 0 ? rd->first_section : 0;
+
+	for (; i < source->n_sections; i++) {
 		const struct conf_section *s = &source->sections[i];
 
 		if (strlen(s->name) == name.len &&
@@ -151,10 +158,11 @@ judge_section(struct reader *rd, struct span name)
 		    "section name, up to %d of a-z, 0-9, _ and - are allowed, "
 		    "a letter or digit first", shown(name.len), name.at,
 		    CONF_NAME_MAX);
-	} else if ((first = find_section(rd->source, name)) != NULL) {
+	} else if ((first = find_section(rd, name)) != NULL) {
 		conf_error_add(rd->errors, rd->line, NULL, "[%.*s] is a "
-		    "duplicate section, the first is on line %u",
-		    (int)name.len, name.at, first->line);
+		    "duplicate section, the first is %s", (int)name.len,
+		    name.at, conf_errors_where(rd->errors, first->line,
+			rd->line).text);
 	}
 }
 
@@ -273,7 +281,7 @@ read_key(struct reader *rd, struct span line, struct span *ret_key)
 	rd->above = ABOVE_REFUSED;
 	if (!judge_key(rd, line, end, key))
 		return;
-	if (rd->source->n_sections == 0) {
+	if (rd->source->n_sections == rd->first_section) {
 		/* One cause, one error: the header is missing. */
 		if (!rd->homeless)
 			conf_error_add(rd->errors, rd->line,
@@ -501,15 +509,24 @@ int
 conf_read(const char *text, size_t len, struct conf_source *ret_source,
     struct conf_errors *errors)
 {
+	*ret_source = (struct conf_source){ .sections = NULL };
+	return conf_read_more(text, len, 0, ret_source, errors);
+}
+
+int
+conf_read_more(const char *text, size_t len, unsigned lines_before,
+    struct conf_source *source, struct conf_errors *errors)
+{
 	struct reader rd = {
-		.source = ret_source,
+		.source = source,
 		.errors = errors,
 		.text = text,
 		.len = len,
+		.line = lines_before,
+		.first_section = source->n_sections,
 	};
 	int r;
 
-	*ret_source = (struct conf_source){ .sections = NULL };
 	if (len > CONF_FILE_MAX) {
 		conf_error_add(errors, 0, NULL, "the file is too long, %d "
 		    "bytes are allowed", CONF_FILE_MAX);

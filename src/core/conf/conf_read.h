@@ -15,4 +15,9 @@ struct conf_source;
 int conf_read(const char *text, size_t len, struct conf_source *ret_source,
     struct conf_errors *errors);
 
+/* The same of one more file, behind what is in the source already; its lines are
+   numbered from there on. */
+int conf_read_more(const char *text, size_t len, unsigned lines_before,
+    struct conf_source *source, struct conf_errors *errors);
+
 #endif

@@ -152,6 +152,12 @@ static const struct conf_key schema[] = {
 		.name = "stop_delay", GLOBAL(stop_delay_ms),
 		DURATION(0), .preset = "0s",
 	},
+	[CONF_KEY_INCLUDE] = {
+		.name = "include", GLOBAL_NOWHERE,
+		.type = CONF_TYPE_INCLUDE, .list = true,
+		.preset = "none", .nothing = "none",
+		.allowed = "files, by paths or patterns such as conf.d/*.ini",
+	},
 
 	[CONF_KEY_COMMAND] = {
 		.name = "command", APP(command),

@@ -29,6 +29,7 @@ enum conf_key_id {
 	CONF_KEY_CONTROL,
 	CONF_KEY_CONTROL_GROUP,
 	CONF_KEY_STOP_DELAY,
+	CONF_KEY_INCLUDE,
 
 	CONF_KEY_COMMAND,
 	CONF_KEY_PORT,
@@ -93,6 +94,7 @@ enum conf_type {
 	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
 	CONF_TYPE_OUTPUT,	/* struct conf_output: a word or a path */
 	/* The rest fill fields of struct conf_app that belong together. */
+	CONF_TYPE_INCLUDE,	/* was carried out by conf_include_read() */
 	CONF_TYPE_CONTROL,	/* … or of struct config */
 	CONF_TYPE_COMMAND,
 	CONF_TYPE_PORT,

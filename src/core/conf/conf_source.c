@@ -89,17 +89,69 @@ conf_source_add_entry(struct conf_source *source, unsigned line,
 	return entry->key != NULL ? 0 : -ENOMEM;
 }
 
+static void
+entry_free(struct conf_entry *entry)
+{
+	free(entry->key);
+	strlist_free(&entry->lines);
+	free(entry->numbers);
+}
+
+void
+conf_source_drop_section(struct conf_source *source, size_t section)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < source->n_entries; i++) {
+		struct conf_entry *entry = &source->entries[i];
+
+		if (entry->section == section) {
+			entry_free(entry);
+			continue;
+		}
+		if (entry->section > section)
+			entry->section--;
+		source->entries[kept++] = *entry;
+	}
+	source->n_entries = kept;
+	free(source->sections[section].name);
+	source->n_sections--;
+	memmove(&source->sections[section], &source->sections[section + 1],
+	    (source->n_sections - section) * sizeof(*source->sections));
+}
+
+int
+conf_source_note_unmatched(struct conf_source *source, const char *pattern,
+    unsigned line)
+{
+	struct conf_unmatched *v = grow(source->unmatched,
+	    source->n_unmatched, sizeof(*v));
+	char *copy;
+
+	if (v == NULL)
+		return -ENOMEM;
+	source->unmatched = v;
+	copy = strdup(pattern);
+	if (copy == NULL)
+		return -ENOMEM;
+	v[source->n_unmatched++] = (struct conf_unmatched){
+		.pattern = copy, .line = line,
+	};
+	return 0;
+}
+
 void
 conf_source_free(struct conf_source *source)
 {
 	for (size_t i = 0; i < source->n_sections; i++)
 		free(source->sections[i].name);
 	free(source->sections);
-	for (size_t i = 0; i < source->n_entries; i++) {
-		free(source->entries[i].key);
-		strlist_free(&source->entries[i].lines);
-		free(source->entries[i].numbers);
-	}
+	for (size_t i = 0; i < source->n_entries; i++)
+		entry_free(&source->entries[i]);
 	free(source->entries);
+	for (size_t i = 0; i < source->n_unmatched; i++)
+		free(source->unmatched[i].pattern);
+	free(source->unmatched);
+	conf_places_free(&source->places);
 	*source = (struct conf_source){ .sections = NULL };
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/str.h"
+#include "core/conf/conf_place.h"
 
 /* One key as it stands in the file, before anything is known of it. */
 struct conf_entry {
@@ -23,8 +24,14 @@ struct conf_section {
 struct conf_source {
 	struct conf_section *sections;
 	size_t n_sections;
-	struct conf_entry *entries;
+	struct conf_entry *entries;	/* section by section */
 	size_t n_entries;
+	struct conf_places places;	/* none: all lines are of one file */
+	struct conf_unmatched {		/* of include: these found nothing */
+		char *pattern;
+		unsigned line;
+	} *unmatched;
+	size_t n_unmatched;
 };
 
 /*
@@ -36,6 +43,13 @@ int conf_source_add_section(struct conf_source *source, const char *name,
 int conf_source_add_entry(struct conf_source *source, unsigned line,
     const char *key, const char *value);
 void conf_source_free(struct conf_source *source);
+
+/* A section and its entries are as if they had not been there. */
+void conf_source_drop_section(struct conf_source *source, size_t section);
+
+/* A copy of the pattern. -ENOMEM. */
+int conf_source_note_unmatched(struct conf_source *source,
+    const char *pattern, unsigned line);
 
 /*
  * For conf_read(): the same of `len` bytes, without NUL. An entry has neither

@@ -11,8 +11,8 @@
 #include "core/conf/conf_check.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
+#include "core/conf/conf_include.h"
 #include "core/conf/conf_kept.h"
-#include "core/conf/conf_read.h"
 #include "core/conf/conf_source.h"
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
@@ -20,6 +20,7 @@
 #include "linux/ledger/kept_text.h"
 #include "linux/file/log_file.h"
 #include "linux/file/look.h"
+#include "linux/file/pattern.h"
 #include "linux/file/place.h"
 #include "linux/process/contained.h"
 #include "linux/process/cpus.h"
@@ -61,6 +62,67 @@ read_env_file(void *ctx, const char *path, char **ret_text, size_t *ret_len,
 		conf_kept_add_file(&world->kept, path, *ret_text, *ret_len);
 	return code;
 }
+
+/* ---- what is included ---- */
+
+/* Kept under a name that no pattern has. */
+static char *
+identify(void *ctx, const char *path)
+{
+	struct world *world = ctx;
+	struct strlist id = STRLIST_INIT;
+	struct strbuf name = STRBUF_INIT;
+	char *real = NULL;
+
+	strbuf_printf(&name, "=%s", path);
+	if (name.failed) {
+		strbuf_free(&name);
+		return NULL;
+	}
+	if (conf_kept_find_list(&world->kept, name.text, &id) && id.n == 1) {
+		real = strdup(id.v[0]);
+	} else {
+		real = realpath(path, NULL);
+		strlist_add(&id, real != NULL ? real : path);
+		if (real == NULL)
+			real = strdup(path);
+	}
+	conf_kept_add_list(&world->kept, name.text, &id);
+	strlist_free(&id);
+	strbuf_free(&name);
+	return real;
+}
+
+static int
+read_included(void *ctx, const char *path, size_t max, char **ret_text,
+    size_t *ret_len, struct error *err)
+{
+	struct world *world = ctx;
+	const char *text;
+	size_t len;
+	int code = conf_kept_find_file(&world->kept, path, &text, &len) ?
+	    copy(text, len, ret_text, ret_len) :
+	    file_read(path, max, ret_text, ret_len, err);
+
+	if (code == 0)
+		conf_kept_add_file(&world->kept, path, *ret_text, *ret_len);
+	return code;
+}
+
+static int
+list_included(void *ctx, const char *pattern, struct strlist *ret_paths,
+    struct error *err)
+{
+	struct world *world = ctx;
+	int code = conf_kept_find_list(&world->kept, pattern, ret_paths) ? 0 :
+	    pattern_list(pattern, ret_paths, err);
+
+	if (code == 0)
+		conf_kept_add_list(&world->kept, pattern, ret_paths);
+	return ret_paths->failed ? -ENOMEM : code;
+}
+
+/* ---- the rest of the world ---- */
 
 static int
 find_creds(void *ctx, const char *user, const char *group,
@@ -201,7 +263,11 @@ load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
 	}
 	if (origin->kept != 0)
 		len = conf_kept_split(&world.kept, text, len);
-	code = conf_read(text, len, &source, errors);
+	code = conf_include_read(text, len, origin->path, origin->base_dir,
+	    &(struct conf_include_host){
+		.ctx = &world, .list = list_included,
+		.identify = identify, .read = read_included,
+	    }, &source, errors);
 	if (code == 0)
 		code = check(origin, &source, &world, waiting, ret_config,
 		    errors);
@@ -209,6 +275,7 @@ load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
 		keep_text(*ret_config, origin, &world.kept, text, len);
 	conf_kept_free(&world.kept);
 	free(text);
+	errors->places = NULL;
 	conf_source_free(&source);
 	return code;
 }

@@ -27,7 +27,8 @@ put_cause(const struct worker *w, struct strbuf *sb)
 		spawn_failure_text(sb, &w->leader->failure,
 		    w->spec->conf->command.v[0],
 		    w->spec->conf->directory != NULL ?
-		    w->spec->conf->directory : ".", w->spec->config->base_dir);
+		    w->spec->conf->directory : ".",
+		    config_app_dir(w->spec->config, w->spec->conf));
 	else
 		obituary_cause(sb, w->status);
 }

@@ -75,12 +75,14 @@ open_file(struct outputs *outs, struct config *config,
     struct output **ret_output, struct error *err)
 {
 	struct error why = ERROR_INIT;
+	unsigned line;
+	const char *file = config_file_of(config, where->line, &line);
 	int code = output_new_file(outs->loop, &outs->files, where->path,
 	    config, conf, ret_output, &why);
 
 	if (code < 0)
-		error_set(err, code, "%s:%u: %s: [%s] %s", config->file,
-		    where->line, where->line == conf->err.line ? "stderr" :
+		error_set(err, code, "%s:%u: %s: [%s] %s", file, line,
+		    where->line == conf->err.line ? "stderr" :
 		    "stdout", conf->name, error_text(&why));
 	error_clear(&why);
 	return code;

@@ -9,6 +9,8 @@ say_where(const struct config *config, const struct conf_app *conf, size_t i,
     int code, struct error *err)
 {
 	struct error why = ERROR_INIT;
+	const char *file;
+	unsigned line;
 	bool known = config->file != NULL && conf->listen_lines != NULL &&
 	    conf->listen_lines[i] > 0;
 
@@ -16,9 +18,9 @@ say_where(const struct config *config, const struct conf_app *conf, size_t i,
 		return;
 	why = *err;
 	*err = (struct error)ERROR_INIT;
-	error_set(err, code, "%s:%u: %s: %s", config->file,
-	    conf->listen_lines[i], i == 0 && conf->has_port ? "port" :
-	    "listen", error_text(&why));
+	file = config_file_of(config, conf->listen_lines[i], &line);
+	error_set(err, code, "%s:%u: %s: %s", file, line,
+	    i == 0 && conf->has_port ? "port" : "listen", error_text(&why));
 	error_clear(&why);
 }
 

@@ -1124,6 +1124,9 @@ def test_completion_in_bash(box, serve, alone):
                          "--l") == ["--label"]
     box.web()
     assert complete_bash(box, alone, "-c", "ap") == ["app.ini"]
+    assert complete_bash(box, alone, "import", "ap") == ["app.ini"]
+    assert complete_bash(box, alone, "import", "-o", "ap") == ["app.ini"]
+    assert complete_bash(box, alone, "import", "--") == ["--output"]
     assert complete_bash(box, alone, "-s", server.path, "scale", "web", "") == []
 
 
@@ -1171,6 +1174,7 @@ def test_completion_in_zsh(serve, zsh):
     zsh("clusterctl status --w\t", "--watch ")
     zsh("clusterctl wait --t\t", "--timeout ")
     zsh("clusterctl wait --m\t", "--min ")
+    zsh("clusterctl import --o\t", "--output ")
     zsh("clusterctl events --f\t", "--follow ")
     zsh("clusterctl wait w\t", "wait web ")
     zsh("clusterctl signal w\t", "signal web ")

@@ -680,7 +680,9 @@ def shipped(request, box):
 def test_every_shipped_configuration_is_tried():
     found = {os.path.relpath(path, ROOT) for directory in ("conf", "examples")
              for path in glob.glob(f"{ROOT}/{directory}/*.ini")}
-    assert found - set(SHIPPED) == {"conf/app.ini"}     # the reference
+    # The reference, and what takes a compiler that may not be there: see
+    # test_server_that_binds_its_port.
+    assert found - set(SHIPPED) == {"conf/app.ini", "examples/hello-rust.ini"}
 
 
 def test_shipped_example_answers_from_every_worker(shipped):
@@ -740,3 +742,65 @@ def test_shipped_example_reloads_under_load(shipped):
         assert load.pids - set(pids)
     assert not d.find(KILLED), d.log()
     d.stop()
+
+
+# --- those that bind their port by themselves
+
+def whole_answer(address):
+    """What comes until the end of the connection."""
+    with _connect(address, 10 * SLOW) as s:
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: s.recv(65536), b"")).decode()
+
+
+def with_compiler(*command):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"there is no {command[0]}")
+    # The stub of rustup is there without a toolchain, too.
+    if subprocess.run([command[0], "--version"],
+                      capture_output=True).returncode != 0:
+        pytest.skip(f"{command[0]} does not run")
+    subprocess.run(command, check=True, timeout=120 * SLOW)
+
+
+@pytest.mark.parametrize("source, compiler", [
+    ("hello-minimal.c", ["cc", "-Wall", "-Wextra", "-Werror"]),
+    ("hello.rs", ["rustc", "-D", "warnings"])])
+def test_server_that_binds_its_port(box, source, compiler):
+    program = box.path("hello-rust")
+    with_compiler(*compiler, "-o", program, os.path.join(EXAMPLES, source))
+    port = free_port()
+    if source == "hello.rs":
+        with open(os.path.join(EXAMPLES, "hello-rust.ini"),
+                  encoding="utf-8") as f:
+            text = f.read()
+        assert "port = 8085\ninstances = auto\n" in text
+        box.write("app.ini", text.replace("8085", str(port)).replace(
+            "auto", "2"))
+    else:
+        box.config(web={"command": program, "port": port, "instances": 2})
+    d = box.start()
+    old = d.wait_ready(2)
+    seen = set()
+
+    def ask_until(pids):
+        answer = whole_answer(port)
+        assert answer.startswith("HTTP/1."), answer
+        assert " 200 OK\r\n" in answer, answer
+        found = re.search(r"\r\n\r\nhello from instance ([01]), pid (\d+)\n$",
+                          answer)
+        assert found, answer
+        seen.add(int(found.group(2)))
+        return pids <= seen
+
+    wait_until(lambda: ask_until(set(old)), "both answer")
+    d.send(signal.SIGHUP)
+    wait_until(lambda: ask_until(set()) and d.find("reload complete"),
+               "the reload", 20)
+    wait_until(lambda: ask_until(set(d.ready_pids())), "the new ones answer")
+    d.stop()
+
+
+def test_minimal_server_is_minimal():
+    with open(os.path.join(EXAMPLES, "hello-minimal.c"), encoding="utf-8") as f:
+        assert len(f.readlines()) <= 30

@@ -339,7 +339,7 @@ static void
 entries(void **state)
 {
 	static const char *const good[] = {
-		"A=1 B=2", "A=1,B=2", "TITLE=x of YY=1", "A=1 BB=2 c",
+		"AA=1 B=2", "AA=1,B=2", "TITLE=x of YY=1", "A=1 BB=2 c",
 		"A=Suite # 5", "A=1", "A=", "A=a b c", "A=x y=1 z=2", "A=B=1 C=2",
 		"JAVA_OPTS=-Xmx1g -DNAME=1 FOO=2", "A=-O2 X=1",
 		"NODE_OPTIONS=--inspect=0 A=1", "A=https://x/?a B=1",
@@ -356,6 +356,8 @@ entries(void **state)
 	    "variable belongs to the value: each stands on a line of its own, "
 	    "or if it is meant, see env_file");
 	expect_env("A=1 BB=2 CC=3", "a second variable");
+	expect_env("A=1 B=2", "a second variable");
+	expect_env("A=1,B=2", "a second variable");
 	expect_env("A=1,BB=2", "a second variable");
 	expect_env("A=\"1\",BB=\"2\"", "a second variable");
 	expect_env("A=\"x y\"", "A: the quotes belong to the value: leave them "
@@ -387,6 +389,8 @@ env_files(void **state)
 	    "comment stands on a line of its own; if they are meant, quotes say "
 	    "so");
 	expect_env_file("A=1 BB=2\n", "/srv/app/env:1: A: what looks like a "
+	    "second");
+	expect_env_file("A=1 B=2\n", "/srv/app/env:1: A: what looks like a "
 	    "second");
 	expect_env_file("A=\"x y\"\nB='1 CC=2'\nC=\"x # y\"\nD=x#y\n"
 	    "export E=a b\n", NULL);

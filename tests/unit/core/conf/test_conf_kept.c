@@ -180,11 +180,39 @@ creds_longer_than_their_record_are_none(void **state)
 	conf_kept_free(&k);
 }
 
+static void
+lists_are_found_again(void **state)
+{
+	struct conf_kept k = CONF_KEPT_INIT;
+	struct strlist paths = STRLIST_INIT, none = STRLIST_INIT;
+	struct again a;
+
+	(void)state;
+	strlist_add(&paths, "/a/1");
+	strlist_add(&paths, "/a/2");
+	conf_kept_add_list(&k, "/a/*", &paths);
+	conf_kept_add_list(&k, "/b/*", &none);
+	conf_kept_add_file(&k, "/c/*", "x", 1);
+	strlist_free(&paths);
+	read_again(&k, &a);
+	assert_true(conf_kept_find_list(&a.kept, "/a/*", &paths));
+	assert_int_equal(paths.n, 2);
+	assert_string_equal(paths.v[0], "/a/1");
+	assert_string_equal(paths.v[1], "/a/2");
+	strlist_free(&paths);
+	assert_true(conf_kept_find_list(&a.kept, "/b/*", &none));
+	assert_int_equal(none.n, 0);
+	assert_false(conf_kept_find_list(&a.kept, "/c/*", &none));
+	assert_int_equal(none.n, 0);
+	end(&k, &a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_found_again),
+		cmocka_unit_test(lists_are_found_again),
 		cmocka_unit_test(nothing_is_found_in_a_text_alone),
 		cmocka_unit_test(creds_are_found_again),
 		cmocka_unit_test(creds_longer_than_their_record_are_none),
