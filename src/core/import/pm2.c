@@ -372,6 +372,16 @@ put_stop(const struct app *app)
 		draft_set(app->d, "stop_to", "group");
 }
 
+/* 100M, 1G, 500K or bytes; what it refuses itself is refused of ours, too. */
+static void
+put_memory(const struct app *app)
+{
+	const char *text = take_text(app, "max_memory_restart");
+
+	if (text != NULL)
+		draft_set(app->d, "max_memory", text);
+}
+
 /* What is left, with the reason. */
 static void
 note_rest(const struct app *app)
@@ -379,8 +389,6 @@ note_rest(const struct app *app)
 	static const struct {
 		const char *key, *why;
 	} known[] = {
-		{ "max_memory_restart", "nothing limits the memory of a worker "
-		    "here" },
 		{ "max_restarts", "PM2 counts starts that live for less than "
 		    "min_uptime; restart_limit = N/60s counts deaths within a "
 		    "time" },
@@ -469,6 +477,7 @@ put_app(struct draft *d, const struct json_value *v)
 			draft_set(d, i == 0 ? "user" : "group", who);
 	}
 	put_env(&app);
+	put_memory(&app);
 	note_rest(&app);
 	draft_end_app(d);
 	return 0;

@@ -113,8 +113,7 @@ pm2_numbers_and_words(void **state)
 	    "\"stop_exit_codes\": 7}]",
 	    LINES("[a]", "command = python3 a.py 'f\\' g", "instances = 50",
 	    "# instances = 50%: PM2 takes the number in front",
-	    "# max_memory_restart = 1G: nothing limits the memory of a worker "
-	    "here", "# kill_timeout = 3s: PM2 takes a number of milliseconds "
+	    "max_memory = 1G", "# kill_timeout = 3s: PM2 takes a number of milliseconds "
 	    "alone", "restart_delay = 40000ms", "restart_delay_max = 40000ms",
 	    "restart = on-failure", "success_codes = 7", "directory = ."));
 	expect(IMPORT_PM2, "{\"script\": \"a.sh\", \"instances\": 0}",
