@@ -42,6 +42,7 @@ read_all(const struct ledger *l)
 	struct ledger_call call;
 	struct ledger_program program;
 	struct ledger_count count;
+	struct ledger_stop stop;
 
 	for (uint32_t i = 0; i < ledger_end(l, LEDGER_LISTENER); i++)
 		if (ledger_get_listener(l, i, &listener) == 1)
@@ -64,6 +65,9 @@ read_all(const struct ledger *l)
 	if (ledger_get_count(l, &count) == 1)
 		for (int i = 0; i < LEDGER_COUNT_FDS + LEDGER_HUB_FDS; i++)
 			CHECK(count.fds[i] >= 3);
+	if (ledger_get_stop(l, &stop) == 1)
+		CHECK(stop.phase >= LEDGER_STOP_LEAVES &&
+		    stop.phase <= LEDGER_STOP_STOPS);
 	if (ledger_get_program(l, &program) == 1)
 		CHECK(strnlen(program.notify_path,
 		    sizeof(program.notify_path)) < sizeof(program.notify_path));

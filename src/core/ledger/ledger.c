@@ -67,6 +67,7 @@ static const struct {
 	[LEDGER_CONF] = { sizeof(struct ledger_conf), CONFS },
 	[LEDGER_CALL] = { sizeof(struct ledger_call), CALLS },
 	[LEDGER_COUNT] = { sizeof(struct ledger_count), 1 },
+	[LEDGER_STOP] = { sizeof(struct ledger_stop), 1 },
 };
 
 static struct head *

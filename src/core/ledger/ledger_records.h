@@ -130,6 +130,8 @@ struct ledger_worker {
 
 enum ledger_conf_flag {
 	LEDGER_STOPPED = 1 << 0,	/* by request */
+	LEDGER_LEAVES = 1 << 1,		/* its workers retire, others do not come */
+	LEDGER_DISMISSED = 1 << 2,	/* … and new clients are refused */
 };
 
 /* An app, and the configuration that is in force of it; or of the program. */
@@ -165,6 +167,25 @@ struct ledger_count {
 	int32_t fds[LEDGER_COUNT_FDS + LEDGER_HUB_FDS];	/* conn_count_fds(),
 				   steering_hub_fds(), of linux/bpf */
 	uint32_t reserved;
+};
+
+/* The stop of the program that is under way: there is one, in place 0. */
+enum ledger_stop_phase {
+	LEDGER_STOP_LEAVES = 1,		/* stop_delay */
+	LEDGER_STOP_DRAINS = 2,
+	LEDGER_STOP_STOPS = 3,
+};
+
+enum ledger_stop_flag {
+	LEDGER_SIGNALLED_ONCE = 1 << 0,
+	LEDGER_KILLING = 1 << 1,
+	LEDGER_FAILED = 1 << 2,		/* the exit status says so */
+};
+
+struct ledger_stop {
+	uint32_t phase;
+	uint32_t flags;		/* those that are not known are left alone */
+	int64_t deadline;	/* of the phase */
 };
 
 /* What is of no app: there is one, in place 0. */

@@ -355,7 +355,9 @@ worker_go_on(struct worker *w)
 		return;
 	}
 	if (w->fsm.state == WORKER_IDLE) {
-		worker_start(w);
+		/* Whether it is, where all retire, is decided with that. */
+		if (!w->crew->stopping && !w->crew->all->stopping)
+			worker_start(w);
 		return;
 	}
 	go_on(w);

@@ -118,6 +118,12 @@ open_ears(struct lane *lane)
 {
 	const struct listener *l = lane->listener;
 
+	/* As it was, but that whoever is sealed is to be heard. */
+	if (l->refuses) {
+		lane->sealed = l->bound.kind == ADDRESS_TCP;
+		lanes_unseal(lane);
+		return;
+	}
 	if (lane->deaf)
 		lanes_sockets_undeafen(lane);
 	if (lane->sealed && l->lanes.n > 1) {

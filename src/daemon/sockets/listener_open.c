@@ -579,3 +579,18 @@ listener_resume(struct listener *l, const struct conf_app *app, size_t position,
 	listener_adjust(l, app, BALANCE_ACCEPTS_UNKNOWN);
 	return 0;
 }
+
+int
+listener_go_on(struct listener *l, const struct conf_app *app,
+    size_t position, struct error *err)
+{
+	int code = 0;
+
+	if (l->refs > 0)
+		return 0;
+	listener_belong(l, app, position);
+	/* To one that refuses nobody comes any more. */
+	if (!l->refuses)
+		code = put_in_force(l, app, BALANCE_ACCEPTS_UNKNOWN, err);
+	return code;
+}

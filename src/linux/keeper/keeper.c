@@ -161,6 +161,9 @@ begin_all_anew(void)
 	ledger_memory_renew(k.setup->ledger);
 	k.page->spares = k.page->spoilt = false;
 	k.clearing = true;
+	/* Also a stop: there is nothing left to do. */
+	k.stops = k.page->stopping;
+	k.status = k.stops ? 1 : 0;
 	k.clear_by = after(CLEAR_MS);
 	return true;
 }
@@ -175,7 +178,8 @@ start_supervisor(void)
 	page->takes_signals = false;
 	page->up = false;
 	page->begun = false;
-	page->stopping = false;
+	/* A stop that is under way goes on, and the ledger has it. */
+	page->stopping = page->stopping && k.setup->ledger != NULL;
 	page->spares = page->spares && k.setup->ledger != NULL;
 	page->listens = KEEPER_IDLE;
 	page->mail = KEEPER_IDLE;
@@ -205,10 +209,22 @@ static int
 judge_death(void)
 {
 	struct mono now = mono_now();
-	int ms = keeper_pace_death(&k.pace, k.page->up,
+	/* Of a stop there is nothing that it could come up with. */
+	bool was_up = k.page->up || (k.page->stopping && k.page->begun);
+	int ms = keeper_pace_death(&k.pace, was_up,
 	    mono_ms_between(k.started, now), now);
 
 	return k.pace.slow && !k.has_been_up ? -1 : ms;
+}
+
+/* Who has heard of a stop has written it down, and another one goes on with it; unless
+   nobody gets on with it. */
+static bool
+ends_all(bool stopping)
+{
+	if (k.setup->ledger == NULL)
+		return stopping || k.last;
+	return stopping ? k.pace.slow || k.pace.spins : k.last;
 }
 
 static void
@@ -279,11 +295,12 @@ supervisor_died(pid_t pid, int status)
 		supervisor_ended(WEXITSTATUS(status));
 		return;
 	}
-	k.stops = k.page->stopping || k.last;
 	k.first = false;
 	k.page->restarts++;
 	keeper_words_cause(status, k.page->death, sizeof(k.page->death));
-	ms = k.stops ? 0 : judge_death();
+	ms = judge_death();
+	k.stops = ends_all(k.page->stopping);
+	ms = k.stops ? 0 : ms;
 	log_follow(&k.page->log);
 	tell_death(pid, ms, was_slow);
 	k.status = k.stops || ms < 0 ? 1 : 0;

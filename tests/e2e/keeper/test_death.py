@@ -233,18 +233,6 @@ def test_exit_of_the_supervisor_is_the_keepers(box):
 
 # --- in the middle of something
 
-def test_killed_while_stopping(box):
-    box.web("--ignore-term", stop_timeout="60s")
-    d = box.start()
-    d.wait_ready(2)
-    d.send(signal.SIGTERM)
-    box.wait_events("signal 15", 2)
-    kill(d.pid)
-    assert d.wait() == 1
-    d.wait_log(died(r"9 \(SIGKILL\)", "killing what is left"))
-    wait_until(lambda: not box.survivors(), "nobody is left")
-
-
 def send_to_keeper(d, number):
     """Whose supervisor stands still."""
     d.send(number)

@@ -590,11 +590,22 @@ other_records_that_cannot_be_are_refused(void **state)
 	struct ledger_program program = { .run_id = 1, .notify_dir = -1 }, p;
 	struct ledger_count count = { .print = 1,
 		.fds = { 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 } }, n;
+	struct ledger_stop stop = { .phase = LEDGER_STOP_DRAINS, .flags = 1,
+		.deadline = 7 }, s;
 	uint32_t place;
 
 	(void)state;
 	begin();
 	assert_int_equal(ledger_get_program(&ledger, &p), 0);
+	assert_int_equal(ledger_get_stop(&ledger, &s), 0);
+	assert_int_equal(ledger_add(&ledger, LEDGER_STOP, &stop, &place), 0);
+	assert_int_equal(ledger_get_stop(&ledger, &s), 1);
+	assert_memory_equal(&s, &stop, sizeof(s));
+	for (int i = 0; i < 2; i++) {
+		stop.phase = i == 0 ? 0 : LEDGER_STOP_STOPS + 1;
+		ledger_set(&ledger, LEDGER_STOP, 0, &stop);
+		assert_int_equal(ledger_get_stop(&ledger, &s), -EBADMSG);
+	}
 	assert_int_equal(ledger_add(&ledger, LEDGER_CONF, &conf, &place), 0);
 	assert_int_equal(ledger_get_conf(&ledger, place, &c), 1);
 	assert_memory_equal(&c, &conf, sizeof(c));
