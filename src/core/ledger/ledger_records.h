@@ -195,7 +195,7 @@ struct ledger_program {
 	uint64_t number;	/* of the last worker, or app */
 	uint64_t notify_ino;	/* the directory of their sockets */
 	int32_t notify_dir;	/* … -1: none */
-	uint32_t reserved;
+	uint32_t births;	/* there may be a process that stands nowhere */
 	char notify_path[LEDGER_PATH_SIZE];
 };
 
