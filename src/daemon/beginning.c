@@ -12,6 +12,7 @@
 #include "daemon/config/start_list.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
+#include "daemon/output/outputs.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/stopping.h"
@@ -48,6 +49,7 @@ beginning_take_over(struct beginning *b)
 	b->stops = stopping_look_back(b->stopping, b->ledger);
 	life_look_back(b->life, b->ledger, &b->left);
 	conf_again_open(&b->again, b->origin, b->ledger, b->config, &b->left);
+	outputs_look_back(b->outputs, b->ledger, &b->left);
 	listeners_on_leaving(b->listeners, leaves, b);
 	listeners_take_over(b->listeners, &b->left);
 	/* They were told. */
@@ -112,6 +114,7 @@ beginning_start(struct beginning *b, struct error *err)
 	conf_again_close(&b->again);
 	if (code == 0) {
 		app_ledger_keep(b->apps, b->ledger, b->config);
+		outputs_look_back_end(b->outputs);
 		stopping_go_on(b->stopping);
 		keeper_has_begun();
 	}

@@ -18,6 +18,7 @@ struct ledger;
 struct life;
 struct listeners;
 struct orphans;
+struct outputs;
 struct stopping;
 
 struct beginning {
@@ -28,6 +29,7 @@ struct beginning {
 	struct life *life;
 	struct orphans *orphans;
 	struct stopping *stopping;
+	struct outputs *outputs;
 	const struct conf_origin *origin;
 	struct config *config;		/* of the program; borrowed */
 	struct ledger *ledger;		/* NULL: none */

@@ -11,6 +11,7 @@
 #define LEDGER_APP_SIZE 64
 #define LEDGER_PATH_SIZE 112
 #define LEDGER_OLD_FILES 2
+#define LEDGER_FILE_SIZE 232
 
 /* A struct address; its path is the listener's. */
 struct ledger_address {
@@ -186,6 +187,22 @@ struct ledger_stop {
 	uint32_t phase;
 	uint32_t flags;		/* those that are not known are left alone */
 	int64_t deadline;	/* of the phase */
+};
+
+/* A file that is written to. */
+struct ledger_file {
+	uint64_t dev;
+	uint64_t ino;
+	int32_t fd;
+	uint32_t reserved;
+	char path[LEDGER_FILE_SIZE];	/* as it was opened, absolute */
+};
+
+/* Beginnings of lines (linux/ledger/half_lines.h): there is one, in place 0. */
+struct ledger_lines {
+	uint64_t ino;
+	int32_t fd;
+	uint32_t reserved;
 };
 
 /* What is of no app: there is one, in place 0. */

@@ -120,7 +120,6 @@ open_ears(struct lane *lane)
 
 	/* As it was, but that whoever is sealed is to be heard. */
 	if (l->refuses) {
-		lane->sealed = l->bound.kind == ADDRESS_TCP;
 		lanes_unseal(lane);
 		return;
 	}
@@ -132,8 +131,7 @@ open_ears(struct lane *lane)
 	}
 	if (l->bound.kind != ADDRESS_UNIX && !l->inherited)
 		(void)lanes_hush(lane, false);
-	/* Also where nothing was noted of it: nobody else would do it. */
-	lane->sealed = l->bound.kind == ADDRESS_TCP;
+	/* It was noted before it was done. */
 	lanes_unseal(lane);
 }
 

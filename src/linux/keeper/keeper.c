@@ -31,6 +31,7 @@
 #include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/process.h"
+#include "linux/process/usage.h"
 
 /* For what is left to die, before the next one starts all the same; and where it
    is not ours to kill. */
@@ -332,15 +333,28 @@ tell_reaped(pid_t pid, int status)
 }
 
 static void
+reap_supervisor(void)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int status;
+
+	if (k.supervisor == 0 || waitid(P_PID, (id_t)k.supervisor, &info,
+	    WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+		return;
+	/* Until it is reaped it has a clock. */
+	k.page->past_cpu_ns += usage_cpu(k.supervisor);
+	if (waitpid(k.supervisor, &status, WNOHANG) == k.supervisor)
+		supervisor_died(k.supervisor, status);
+}
+
+static void
 reap(void)
 {
 	int status;
 	pid_t pid;
 
 	/* Before those that wait for it to be told. */
-	if (k.supervisor != 0 &&
-	    waitpid(k.supervisor, &status, WNOHANG) == k.supervisor)
-		supervisor_died(k.supervisor, status);
+	reap_supervisor();
 	while ((k.stops || keeper_post_has_room()) &&
 	    (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == k.supervisor)
@@ -438,6 +452,8 @@ take(const siginfo_t *info)
 		.pid = info->si_pid,
 	};
 
+	if (signals_is_echo(s.signo, s.pid))
+		return;
 	if (s.signo == SIGCHLD)
 		reap();
 	else if (s.signo == KEEPER_POKE)
@@ -546,6 +562,7 @@ begin_anew(const struct keeper_setup *setup)
 	if (code < 0)
 		return code;
 	k.page = keeper_page();
+	k.page->began = mono_now();
 	k.page->ready_fd = setup->ready_fd;
 	k.page->ledger_fd = setup->ledger_fd;
 	if (setup->binary != NULL)
