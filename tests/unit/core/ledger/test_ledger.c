@@ -636,6 +636,34 @@ other_records_that_cannot_be_are_refused(void **state)
 }
 
 static void
+files_that_cannot_be_are_refused(void **state)
+{
+	struct ledger_file file = { .ino = 1, .fd = 3, .path = "/log" }, f;
+	struct ledger_lines lines = { .ino = 1, .fd = 3 }, l;
+	uint32_t place;
+
+	(void)state;
+	begin();
+	assert_int_equal(ledger_add(&ledger, LEDGER_FILE, &file, &place), 0);
+	assert_int_equal(ledger_get_file(&ledger, place, &f), 1);
+	assert_memory_equal(&f, &file, sizeof(f));
+	file.path[0] = 'x';
+	ledger_set(&ledger, LEDGER_FILE, place, &file);
+	assert_int_equal(ledger_get_file(&ledger, place, &f), -EBADMSG);
+	file.path[0] = '/';
+	file.fd = 2;
+	ledger_set(&ledger, LEDGER_FILE, place, &file);
+	assert_int_equal(ledger_get_file(&ledger, place, &f), -EBADMSG);
+	assert_int_equal(ledger_get_lines(&ledger, &l), 0);
+	assert_int_equal(ledger_add(&ledger, LEDGER_LINES, &lines, &place), 0);
+	assert_int_equal(ledger_get_lines(&ledger, &l), 1);
+	lines.fd = -1;
+	ledger_set(&ledger, LEDGER_LINES, 0, &lines);
+	assert_int_equal(ledger_get_lines(&ledger, &l), -EBADMSG);
+	end();
+}
+
+static void
 a_kind_that_is_not_known_is_passed_over(void **state)
 {
 	struct ledger_lane lane = some_lane(3), got;
@@ -740,6 +768,7 @@ main(void)
 		cmocka_unit_test(another_version_is_not_understood),
 		cmocka_unit_test(workers_that_cannot_be_are_refused),
 		cmocka_unit_test(other_records_that_cannot_be_are_refused),
+		cmocka_unit_test(files_that_cannot_be_are_refused),
 		cmocka_unit_test(a_kind_that_is_not_known_is_passed_over),
 		cmocka_unit_test(a_larger_record_is_read_as_far_as_it_is_known),
 		cmocka_unit_test(what_is_none_is_refused),
