@@ -12,8 +12,10 @@
 #include "daemon/config/start_list.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
+#include "daemon/output/outputs.h"
 #include "daemon/sockets/balancing.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/stopping.h"
 #include "daemon/watch/orphans.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
@@ -31,12 +33,24 @@ beginning_look_back(struct beginning *b, struct error *err)
 	return 0;
 }
 
+/* Nobody comes after its workers. */
+static bool
+leaves(void *ctx, const char *app)
+{
+	const struct beginning *b = ctx;
+
+	return b->stops || conf_again_is(&b->again, app, LEDGER_LEAVES);
+}
+
 void
 beginning_take_over(struct beginning *b)
 {
 	keeper_has_log();
+	b->stops = stopping_look_back(b->stopping, b->ledger);
 	life_look_back(b->life, b->ledger, &b->left);
 	conf_again_open(&b->again, b->origin, b->ledger, b->config, &b->left);
+	outputs_look_back(b->outputs, b->ledger, &b->left);
+	listeners_on_leaving(b->listeners, leaves, b);
 	listeners_take_over(b->listeners, &b->left);
 	/* They were told. */
 	if (keeper_supervisor() == 0)
@@ -96,9 +110,12 @@ beginning_start(struct beginning *b, struct error *err)
 {
 	int code = start_apps(b, err);
 
+	listeners_on_leaving(b->listeners, NULL, NULL);
 	conf_again_close(&b->again);
 	if (code == 0) {
 		app_ledger_keep(b->apps, b->ledger, b->config);
+		outputs_look_back_end(b->outputs);
+		stopping_go_on(b->stopping);
 		keeper_has_begun();
 	}
 	return code;

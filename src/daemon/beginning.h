@@ -3,6 +3,7 @@
 #ifndef DAEMON_BEGINNING_H
 #define DAEMON_BEGINNING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/config/conf_again.h"
@@ -17,6 +18,8 @@ struct ledger;
 struct life;
 struct listeners;
 struct orphans;
+struct outputs;
+struct stopping;
 
 struct beginning {
 	/* Given. */
@@ -25,12 +28,15 @@ struct beginning {
 	struct adopt *adopt;
 	struct life *life;
 	struct orphans *orphans;
+	struct stopping *stopping;
+	struct outputs *outputs;
 	const struct conf_origin *origin;
 	struct config *config;		/* of the program; borrowed */
 	struct ledger *ledger;		/* NULL: none */
 	struct descriptors left;
 
 	size_t unusable;		/* of LISTEN_FDS */
+	bool stops;			/* all leave */
 	struct conf_again again;
 };
 

@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_read.h"
 #include "core/names/signal_name.h"
 #include "daemon/above.h"
 #include "daemon/apps/apps.h"
@@ -12,6 +14,64 @@
 #include "daemon/stopping.h"
 #include "daemon/workers/workers.h"
 #include "linux/keeper/keeper_share.h"
+
+/* ---- what the next supervisor is to know ---- */
+
+static const uint32_t written[] = {
+	[STOPPING_LEAVES] = LEDGER_STOP_LEAVES,
+	[STOPPING_DRAINS] = LEDGER_STOP_DRAINS,
+	[STOPPING_STOPS] = LEDGER_STOP_STOPS,
+};
+
+/* Before what follows is done: it is done again then. */
+static void
+write_down(const struct stopping *s, uint32_t phase, struct mono due)
+{
+	uint32_t place;
+	const struct ledger_stop r = {
+		.phase = phase,
+		.flags = (s->signalled ? LEDGER_SIGNALLED_ONCE : 0U) |
+		    (s->killing ? LEDGER_KILLING : 0U) |
+		    (s->program->failed ? LEDGER_FAILED : 0U),
+		.deadline = due.ns,
+	};
+
+	if (s->ledger == NULL)
+		return;
+	if (ledger_end(s->ledger, LEDGER_STOP) > 0)
+		ledger_set(s->ledger, LEDGER_STOP, 0, &r);
+	else
+		(void)ledger_add(s->ledger, LEDGER_STOP, &r, &place);
+}
+
+static void
+note(const struct stopping *s)
+{
+	if (s->phase != STOPPING_RUNS)
+		write_down(s, written[s->phase], s->next_phase.due);
+}
+
+/* The keeper is to know that nobody is to be started again, and whoever comes after
+   us why. */
+static void
+note_asked(const struct stopping *s, bool at_once)
+{
+	if (s->phase == STOPPING_RUNS)
+		write_down(s, at_once ? LEDGER_STOP_STOPS :
+		    LEDGER_STOP_LEAVES, mono_add_ms(mono_now(),
+		    s->reloads->config->stop_delay_ms));
+	keeper_stopping();
+}
+
+static void
+set_next_phase(struct stopping *s, struct mono due)
+{
+	if (s->loop != NULL)
+		loop_timer_set(s->loop, &s->next_phase, due);
+	note(s);
+}
+
+/* ---- the phases ---- */
 
 /* Nothing new begins from here on. */
 static void
@@ -32,8 +92,7 @@ stopping_now(struct stopping *s)
 		above_tell_stop(s->above, s->reloads->config, "stopping",
 		    0);
 	s->phase = STOPPING_STOPS;
-	if (s->loop != NULL)
-		loop_timer_set(s->loop, &s->next_phase, MONO_NEVER);
+	set_next_phase(s, MONO_NEVER);
 	apps_stop(s->apps);
 	listeners_shut(s->listeners);
 }
@@ -47,8 +106,8 @@ drain(struct stopping *s)
 	begin_end(s);
 	above_tell_stop(s->above, s->reloads->config, "stopping", 0);
 	s->phase = STOPPING_DRAINS;
+	set_next_phase(s, MONO_NEVER);
 	s->drain_ms = apps_drain(s->apps);
-	loop_timer_set(s->loop, &s->next_phase, MONO_NEVER);
 }
 
 void
@@ -57,10 +116,21 @@ stopping_turn(struct stopping *s)
 	if (s->phase != STOPPING_DRAINS || !apps_have_retired(s->apps) ||
 	    !mono_is_never(s->next_phase.due))
 		return;
-	loop_timer_start(s->loop, &s->next_phase, s->drain_ms + OVERTIME_MS);
+	set_next_phase(s, mono_add_ms(mono_now(), s->drain_ms + OVERTIME_MS));
 	/* What was told at the beginning counted from then. */
 	above_tell_more(s->above, OVERTIME_MS +
 	    above_stop_ms(s->reloads->config));
+}
+
+/* All goes on as before until then. */
+static void
+go_down(struct stopping *s, struct mono due)
+{
+	s->phase = STOPPING_LEAVES;
+	s->program->leaving = true;
+	above_tell_stop(s->above, s->reloads->config, "going down",
+	    mono_ms_between(mono_now(), due));
+	set_next_phase(s, due);
 }
 
 void
@@ -70,19 +140,14 @@ stopping_leave(struct stopping *s)
 
 	if (s->phase != STOPPING_RUNS)
 		return;
-	keeper_stopping();
+	note_asked(s, false);
 	if (delay_ms == 0) {
 		drain(s);
 		return;
 	}
 	log_info("going down: stopping in %lld.%03llds",
 	    (long long)delay_ms / 1000, (long long)delay_ms % 1000);
-	s->phase = STOPPING_LEAVES;
-	s->program->leaving = true;
-	above_tell_stop(s->above, s->reloads->config, "going down",
-	    delay_ms);
-	loop_timer_set(s->loop, &s->next_phase,
-	    mono_add_ms(mono_now(), delay_ms));
+	go_down(s, mono_add_ms(mono_now(), delay_ms));
 }
 
 static void
@@ -120,6 +185,7 @@ kill_what_is_left(struct stopping *s, int signo)
 		return;
 	log_warning("SIG%s again: killing what is left", signal_name(signo));
 	s->killing = true;
+	note(s);
 	/* In this order: nobody gets a stop signal that it could not obey. */
 	apps_kill(s->apps);
 	stopping_now(s);
@@ -131,7 +197,8 @@ stopping_signal(struct stopping *s, int signo)
 	bool again = s->signalled;
 
 	s->signalled = true;
-	keeper_stopping();
+	note_asked(s, signo == SIGINT);
+	note(s);
 	if (again) {
 		kill_what_is_left(s, signo);
 	} else if (s->phase != STOPPING_RUNS) {
@@ -154,6 +221,48 @@ stopping_hangup(struct stopping *s)
 		return;
 	log_info("SIGHUP: the terminal is gone, stopping");
 	stopping_leave(s);
+}
+
+/* ---- in the midst of it ---- */
+
+bool
+stopping_look_back(struct stopping *s, struct ledger *ledger)
+{
+	struct ledger_stop r;
+
+	s->ledger = ledger;
+	if (ledger == NULL || ledger_get_stop(ledger, &r) != 1)
+		return false;
+	keeper_stopping();
+	s->signalled = (r.flags & LEDGER_SIGNALLED_ONCE) != 0;
+	s->killing = (r.flags & LEDGER_KILLING) != 0;
+	s->program->failed = (r.flags & LEDGER_FAILED) != 0;
+	if (r.phase == LEDGER_STOP_LEAVES)
+		return false;
+	workers_stop(s->workers);
+	apps_are_stopping(s->apps);
+	return true;
+}
+
+void
+stopping_go_on(struct stopping *s)
+{
+	struct ledger_stop r;
+
+	if (s->ledger == NULL || ledger_get_stop(s->ledger, &r) != 1 ||
+	    s->phase != STOPPING_RUNS)
+		return;
+	log_info("going on with the stop that was under way");
+	if (s->killing)
+		apps_kill(s->apps);
+	if (r.phase == LEDGER_STOP_LEAVES) {
+		go_down(s, (struct mono){ .ns = r.deadline });
+	} else if (r.phase == LEDGER_STOP_STOPS) {
+		stopping_now(s);
+	} else {
+		drain(s);
+		set_next_phase(s, (struct mono){ .ns = r.deadline });
+	}
 }
 
 int

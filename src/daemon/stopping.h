@@ -9,6 +9,7 @@
 struct above;
 struct apps;
 struct control_program;
+struct ledger;
 struct listeners;
 struct reloads;
 struct workers;
@@ -33,12 +34,22 @@ struct stopping {
 	int64_t drain_ms;	/* STOPPING_DRAINS: of the last worker */
 	bool signalled;		/* to stop, once */
 	bool killing;
+	struct ledger *ledger;	/* in which it stands, from stopping_look_back()
+				   on; NULL: in none */
 };
 
 /* -ENOMEM. Before it everything but stopping_now() is no use. Undone by _fini,
    which is fine for one that was not prepared. */
 int stopping_init(struct stopping *stopping, struct loop *loop);
 void stopping_fini(struct stopping *stopping);
+
+/*
+ * Under a supervisor before a stop may have begun, and this is in the midst of it:
+ * before the apps are there (true: they are to leave), and when they are. The phase,
+ * its deadline, and how often was asked for it are as they were.
+ */
+bool stopping_look_back(struct stopping *stopping, struct ledger *ledger);
+void stopping_go_on(struct stopping *stopping);
 
 /* At once, whatever is under way. Without a loop too. */
 void stopping_now(struct stopping *stopping);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "core/ledger/ledger.h"
 #include "daemon/above.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
@@ -36,6 +37,7 @@
 #include "linux/file/pidfile.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/ledger/kept_files.h"
 #include "linux/loop/loop.h"
 #include "linux/process/process.h"
 
@@ -58,6 +60,7 @@ struct supervisor {
 	struct control_program program;
 	struct control control;
 	struct pidfile pidfile;
+	uint32_t pidfile_record;
 	struct above above;	/* the supervisor */
 	struct ending ending;
 	struct hearing hearing;
@@ -469,6 +472,53 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+/* What a supervisor before had open is there, whatever has become of its path. */
+static int
+go_on_with_old(struct error *err)
+{
+	log_error("%s; going on with the old one", error_text(err));
+	error_clear(err);
+	return 0;
+}
+
+static int
+open_log(struct supervisor *sup, struct error *err)
+{
+	int code = log_open(sup->reloads.config->log, err);
+
+	return code < 0 && keeper_supervisor() > 0 ? go_on_with_old(err) :
+	    code;
+}
+
+static int
+open_pidfile(struct supervisor *sup, struct ledger *ledger, struct error *err)
+{
+	const char *path = sup->reloads.config->pidfile;
+	struct pidfile old = PIDFILE_INIT;
+	int code = 0, fd;
+
+	if (path == NULL)
+		return 0;
+	fd = kept_files_take(&sup->outputs.kept, path);
+	if (fd >= 0)
+		code = pidfile_go_on(path, fd, &old, err);
+	if (code == 0 && pidfile_is_there(&old)) {
+		sup->pidfile = old;
+	} else if (code == 0) {
+		code = pidfile_create(path, keeper_pid(), &sup->pidfile, err);
+		if (code == 0)
+			pidfile_remove(&old);
+		else
+			sup->pidfile = old;
+	}
+	if (code < 0 && keeper_supervisor() > 0)
+		code = go_on_with_old(err);
+	if (code == 0 && sup->pidfile.fd >= 0)
+		kept_file_note(ledger, &sup->pidfile_record, path,
+		    sup->pidfile.fd);
+	return code;
+}
+
 /* Returns an exit status; not 0: with words, and nothing is to run. */
 static int
 start(struct supervisor *sup, const struct supervisor_setup *setup,
@@ -480,6 +530,8 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 		.adopt = &sup->adopt,
 		.life = &sup->life,
 		.orphans = &sup->orphans,
+		.stopping = &sup->stopping,
+		.outputs = &sup->outputs,
 		.origin = setup->origin,
 		.config = sup->reloads.config,
 		.ledger = setup->ledger,
@@ -490,14 +542,12 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (beginning_look_back(&begin, err) < 0 ||
 	    open_kernel_things(sup, err) < 0)
 		return 1;
-	if (log_open(sup->reloads.config->log, err) < 0)
+	if (open_log(sup, err) < 0)
 		return EX_CONFIG;
 	beginning_take_over(&begin);
 	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
-	if (sup->reloads.config->pidfile != NULL &&
-	    pidfile_create(sup->reloads.config->pidfile, keeper_pid(),
-		&sup->pidfile, err) < 0)
+	if (open_pidfile(sup, setup->ledger, err) < 0)
 		return EX_UNAVAILABLE;
 	code = control_open(&sup->control, err);
 	if (code < 0)
@@ -545,8 +595,9 @@ supervisor_run(const struct supervisor_setup *setup)
 {
 	struct supervisor sup = {
 		.pidfile = PIDFILE_INIT,
+		.pidfile_record = LEDGER_NOWHERE,
 		.program = { .pid = keeper_pid(),
-			.started = mono_now() },
+			.started = keeper_began() },
 		.above = ABOVE_INIT,
 		.listeners = LISTENERS_INIT,
 		.hearing = {

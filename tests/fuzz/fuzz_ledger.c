@@ -42,6 +42,9 @@ read_all(const struct ledger *l)
 	struct ledger_call call;
 	struct ledger_program program;
 	struct ledger_count count;
+	struct ledger_stop stop;
+	struct ledger_file file;
+	struct ledger_lines lines;
 
 	for (uint32_t i = 0; i < ledger_end(l, LEDGER_LISTENER); i++)
 		if (ledger_get_listener(l, i, &listener) == 1)
@@ -64,6 +67,16 @@ read_all(const struct ledger *l)
 	if (ledger_get_count(l, &count) == 1)
 		for (int i = 0; i < LEDGER_COUNT_FDS + LEDGER_HUB_FDS; i++)
 			CHECK(count.fds[i] >= 3);
+	for (uint32_t i = 0; i < ledger_end(l, LEDGER_FILE); i++)
+		if (ledger_get_file(l, i, &file) == 1)
+			CHECK(file.fd >= 3 && file.path[0] == '/' &&
+			    strnlen(file.path, sizeof(file.path)) <
+			    sizeof(file.path));
+	if (ledger_get_lines(l, &lines) == 1)
+		CHECK(lines.fd >= 3);
+	if (ledger_get_stop(l, &stop) == 1)
+		CHECK(stop.phase >= LEDGER_STOP_LEAVES &&
+		    stop.phase <= LEDGER_STOP_STOPS);
 	if (ledger_get_program(l, &program) == 1)
 		CHECK(strnlen(program.notify_path,
 		    sizeof(program.notify_path)) < sizeof(program.notify_path));

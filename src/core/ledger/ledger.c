@@ -18,6 +18,7 @@
 #define WORKERS 16384
 #define CONFS 4096
 #define CALLS 8192
+#define FILES 1024
 
 /* So that another area's first page is its own. */
 #define ALIGNMENT 4096
@@ -67,6 +68,9 @@ static const struct {
 	[LEDGER_CONF] = { sizeof(struct ledger_conf), CONFS },
 	[LEDGER_CALL] = { sizeof(struct ledger_call), CALLS },
 	[LEDGER_COUNT] = { sizeof(struct ledger_count), 1 },
+	[LEDGER_STOP] = { sizeof(struct ledger_stop), 1 },
+	[LEDGER_FILE] = { sizeof(struct ledger_file), FILES },
+	[LEDGER_LINES] = { sizeof(struct ledger_lines), 1 },
 };
 
 static struct head *

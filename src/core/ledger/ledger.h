@@ -51,8 +51,11 @@ enum ledger_kind {
 	LEDGER_CONF = 5,
 	LEDGER_CALL = 6,
 	LEDGER_COUNT = 7,	/* one */
+	LEDGER_STOP = 8,	/* one */
+	LEDGER_FILE = 9,
+	LEDGER_LINES = 10,	/* one */
 };
-#define LEDGER_KINDS 8
+#define LEDGER_KINDS 11
 
 #define LEDGER_NOWHERE UINT32_MAX
 

@@ -149,6 +149,51 @@ ledger_get_count(const struct ledger *l, struct ledger_count *ret)
 }
 
 int
+ledger_get_stop(const struct ledger *l, struct ledger_stop *ret)
+{
+	struct ledger_stop r;
+	int code = ledger_end(l, LEDGER_STOP) == 0 ? 0 :
+	    ledger_get(l, LEDGER_STOP, 0, &r);
+
+	if (code <= 0)
+		return code;
+	if (r.phase < LEDGER_STOP_LEAVES || r.phase > LEDGER_STOP_STOPS)
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
+ledger_get_file(const struct ledger *l, uint32_t place, struct ledger_file *ret)
+{
+	struct ledger_file r;
+	int code = ledger_get(l, LEDGER_FILE, place, &r);
+
+	if (code <= 0)
+		return code;
+	if (r.fd < 0 || !is_fd(r.fd) || !is_text(r.path, sizeof(r.path)) ||
+	    r.path[0] != '/')
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
+ledger_get_lines(const struct ledger *l, struct ledger_lines *ret)
+{
+	struct ledger_lines r;
+	int code = ledger_end(l, LEDGER_LINES) == 0 ? 0 :
+	    ledger_get(l, LEDGER_LINES, 0, &r);
+
+	if (code <= 0)
+		return code;
+	if (r.fd < 0 || !is_fd(r.fd))
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int
 ledger_get_program(const struct ledger *l, struct ledger_program *ret)
 {
 	struct ledger_program r;

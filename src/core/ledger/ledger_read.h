@@ -26,6 +26,11 @@ int ledger_get_call(const struct ledger *ledger, uint32_t place,
     struct ledger_call *ret_record);
 int ledger_get_count(const struct ledger *ledger,
     struct ledger_count *ret_record);
+int ledger_get_file(const struct ledger *ledger, uint32_t place,
+    struct ledger_file *ret_record);
+int ledger_get_lines(const struct ledger *ledger,
+    struct ledger_lines *ret_record);
+int ledger_get_stop(const struct ledger *ledger, struct ledger_stop *ret_record);
 int ledger_get_program(const struct ledger *ledger,
     struct ledger_program *ret_record);
 

@@ -11,6 +11,7 @@
 #define LEDGER_APP_SIZE 64
 #define LEDGER_PATH_SIZE 112
 #define LEDGER_OLD_FILES 2
+#define LEDGER_FILE_SIZE 232
 
 /* A struct address; its path is the listener's. */
 struct ledger_address {
@@ -130,6 +131,8 @@ struct ledger_worker {
 
 enum ledger_conf_flag {
 	LEDGER_STOPPED = 1 << 0,	/* by request */
+	LEDGER_LEAVES = 1 << 1,		/* its workers retire, others do not come */
+	LEDGER_DISMISSED = 1 << 2,	/* … and new clients are refused */
 };
 
 /* An app, and the configuration that is in force of it; or of the program. */
@@ -167,6 +170,41 @@ struct ledger_count {
 	uint32_t reserved;
 };
 
+/* The stop of the program that is under way: there is one, in place 0. */
+enum ledger_stop_phase {
+	LEDGER_STOP_LEAVES = 1,		/* stop_delay */
+	LEDGER_STOP_DRAINS = 2,
+	LEDGER_STOP_STOPS = 3,
+};
+
+enum ledger_stop_flag {
+	LEDGER_SIGNALLED_ONCE = 1 << 0,
+	LEDGER_KILLING = 1 << 1,
+	LEDGER_FAILED = 1 << 2,		/* the exit status says so */
+};
+
+struct ledger_stop {
+	uint32_t phase;
+	uint32_t flags;		/* those that are not known are left alone */
+	int64_t deadline;	/* of the phase */
+};
+
+/* A file that is written to. */
+struct ledger_file {
+	uint64_t dev;
+	uint64_t ino;
+	int32_t fd;
+	uint32_t reserved;
+	char path[LEDGER_FILE_SIZE];	/* as it was opened, absolute */
+};
+
+/* Beginnings of lines (linux/ledger/half_lines.h): there is one, in place 0. */
+struct ledger_lines {
+	uint64_t ino;
+	int32_t fd;
+	uint32_t reserved;
+};
+
 /* What is of no app: there is one, in place 0. */
 struct ledger_program {
 	uint64_t run_id;	/* of CLUSTERD_WORKER_ID */
@@ -174,7 +212,7 @@ struct ledger_program {
 	uint64_t number;	/* of the last worker, or app */
 	uint64_t notify_ino;	/* the directory of their sockets */
 	int32_t notify_dir;	/* … -1: none */
-	uint32_t reserved;
+	uint32_t births;	/* there may be a process that stands nowhere */
 	char notify_path[LEDGER_PATH_SIZE];
 };
 

@@ -122,6 +122,19 @@ line_split_feed(struct line_split *s, char *data, size_t len,
 }
 
 void
+line_split_hold(struct line_split *s, const char *bytes, size_t len)
+{
+	if (len > LINE_SPLIT_MAX)
+		len = LINE_SPLIT_MAX;
+	drop_held(s);
+	s->held = malloc(len);
+	if (s->held == NULL)
+		return;
+	memcpy(s->held, bytes, len);
+	s->n_held = len;
+}
+
+void
 line_split_end(struct line_split *s, line_split_fn *fn, void *ctx)
 {
 	char line[LINE_SPLIT_MAX + 1];

@@ -35,6 +35,9 @@ typedef void line_split_fn(void *ctx, const char *lines, size_t len,
 void line_split_feed(struct line_split *split, char *data, size_t len,
     line_split_fn *fn, void *ctx);
 
+/* These come first, of a line that goes on; without memory they do not. */
+void line_split_hold(struct line_split *split, const char *bytes, size_t len);
+
 /* How many newlines there are. */
 size_t line_split_count(const char *bytes, size_t len);
 

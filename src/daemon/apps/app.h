@@ -126,7 +126,8 @@ struct app {
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;
-	/* app_order.c, and seats.c where a supervisor before has begun it */
+	/* app_order.c; where a supervisor before has begun it, seats.c and
+	   apps.c */
 	bool waits;		/* with its start or its reload, for apps that
 				   come before it */
 	bool told_waits;	/* … and that was logged */

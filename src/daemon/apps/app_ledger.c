@@ -50,14 +50,12 @@ app_ledger_note(struct app *app)
 
 	if (apps->ledger == NULL)
 		return;
-	if (app->crew.stopping) {
-		drop(apps, &app->record);
-		return;
-	}
 	r = record_of(app->crew.stable->config, app->crew.name);
 	r.generation = app->crew.stable->generation;
 	r.latest = app->generation;
 	r.wanted = app->crew.wanted;
+	r.flags = (app->crew.stopping ? LEDGER_LEAVES : 0U) |
+	    (app->crew.dismissed ? LEDGER_DISMISSED : 0U);
 	put(apps, &app->record, &r);
 }
 

@@ -64,6 +64,33 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial,
 	return app;
 }
 
+/* At the end of the turn, or in the next ones: see retire_some(). Nobody who dies until
+   then is started again (daemon/life). */
+static void
+retire(struct app *app)
+{
+	app->to_retire = UINT64_MAX;
+	app_touch(app);
+}
+
+/* It was about to under the supervisor before: as it was removed, or as it was
+   stopped by request, or with the program. */
+static void
+leave_again(struct app *app, bool dismissed)
+{
+	app->crew.stopping = true;
+	app->crew.dismissed = dismissed;
+	app->waits = false;
+	app_spec_supersede(app->crew.stable);
+	seats_take_over(app);
+	if (dismissed)
+		app_refuse(app);
+	else
+		app_close_doors(app, app->crew.stable);
+	steer_away_crew(app->apps->steering, &app->crew);
+	retire(app);
+}
+
 /* `added_by`: the number of the reload; 0: none. */
 static int
 add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by,
@@ -76,6 +103,10 @@ add(struct apps *apps, struct app_spec *spec, bool initial, uint64_t added_by,
 	apps->n_added++;
 	app->added_by = added_by;
 	order_begin(app);
+	if (again != NULL && (again->flags & LEDGER_LEAVES) != 0) {
+		leave_again(app, (again->flags & LEDGER_DISMISSED) != 0);
+		return 0;
+	}
 	if (life_next_left(apps->life, app->crew.name) != NULL) {
 		seats_take_over(app);
 	} else {
@@ -182,15 +213,6 @@ waits_for_room(const struct app *app, const struct worker *w)
 	return w->fsm.state == WORKER_IDLE && seats_leaves(app, w->instance);
 }
 
-/* When the turn ends, or in the next ones: see retire_some(). Nobody who dies until
-   then is started again (daemon/life). */
-static void
-retire(struct app *app)
-{
-	app->to_retire = UINT64_MAX;
-	app_touch(app);
-}
-
 /* At least one. The latest comes first in the list. */
 static void
 retire_some(struct app *app)
@@ -245,8 +267,8 @@ apps_stop_one(struct app *app, struct error *err)
 	if (code < 0)
 		return error_set(err, code, "out of memory");
 	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
-	leave(app);
 	app->crew.dismissed = true;
+	leave(app);
 	app_refuse(app);
 	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
@@ -317,9 +339,11 @@ drain_ms(const struct app *app)
 static void
 dismiss(struct app *app)
 {
-	if (!app->crew.stopping)
-		leave(app);
 	app->crew.dismissed = true;
+	if (app->crew.stopping)
+		app_ledger_note(app);
+	else
+		leave(app);
 	retire(app);
 }
 
@@ -361,6 +385,12 @@ apps_drain(struct apps *apps)
 		l->to_refuse = all || !apps_want(apps, l);
 	apps_touch(apps);
 	return most;
+}
+
+void
+apps_are_stopping(struct apps *apps)
+{
+	apps->stopping = true;
 }
 
 void

@@ -81,6 +81,10 @@ int64_t apps_drain(struct apps *apps);
 /* Have all who are to retire been told so? */
 bool apps_have_retired(const struct apps *apps);
 
+/* One of these two is about to be: whoever is added is there to leave, and nobody is
+   started. */
+void apps_are_stopping(struct apps *apps);
+
 /* Stop every worker now, and start none any more; apps go when theirs have. */
 void apps_stop(struct apps *apps);
 void apps_kill(struct apps *apps);

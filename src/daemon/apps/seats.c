@@ -214,6 +214,14 @@ seat_of(struct app *app, const struct ledger_worker *left)
 	return &app->seats[left->instance].present;
 }
 
+/* It was to be started again for those who wait for it. */
+static bool
+is_for_others(const struct app *app, const struct ledger_worker *left)
+{
+	return app->crew.stopping && (left->flags & LEDGER_RETIRING) != 0 &&
+	    app_spec_is_open(app->crew.stable, left->instance);
+}
+
 void
 seats_take_over(struct app *app)
 {
@@ -221,13 +229,14 @@ seats_take_over(struct app *app)
 	const struct ledger_worker *left;
 	bool begun = false;
 
-	if (!seats_ensure(app, app->crew.wanted))
+	/* Of who leaves nobody has one. */
+	if (!app->crew.stopping && !seats_ensure(app, app->crew.wanted))
 		return;
 	while ((left = life_next_left(life, app->crew.name)) != NULL) {
 		struct worker **seat = seat_of(app, left);
 		struct worker *w;
 
-		if (seat == NULL && left->pid == 0) {
+		if (seat == NULL && left->pid == 0 && !is_for_others(app, left)) {
 			life_dismiss(life, left);
 			continue;
 		}
@@ -242,7 +251,7 @@ seats_take_over(struct app *app)
 		else if (seat != NULL)
 			continue;
 		worker_go_on(w);
-		if (seat == NULL)
+		if (seat == NULL && !app->crew.stopping)
 			worker_retire(w);
 	}
 	/* The others are started at the turn's end, if they need not wait. */

@@ -124,11 +124,31 @@ conf_again_close(struct conf_again *again)
 	*again = (struct conf_again){ .v = NULL };
 }
 
+/* Its workers leave, and it has been stopped for later, or come again: whoever is
+   there takes care of all. */
+static int
+rank(const struct conf_again_app *a)
+{
+	return a == NULL ? 0 : (a->r.flags & LEDGER_STOPPED) != 0 ? 1 :
+	    (a->r.flags & LEDGER_LEAVES) != 0 ? 2 : 3;
+}
+
 const struct conf_again_app *
 conf_again_find(const struct conf_again *again, const char *app)
 {
+	const struct conf_again_app *best = NULL;
+
 	for (size_t i = 0; i < again->n; i++)
-		if (strcmp(again->v[i].r.app, app) == 0)
-			return &again->v[i];
-	return NULL;
+		if (strcmp(again->v[i].r.app, app) == 0 &&
+		    rank(&again->v[i]) > rank(best))
+			best = &again->v[i];
+	return best;
+}
+
+bool
+conf_again_is(const struct conf_again *again, const char *app, uint32_t flag)
+{
+	const struct conf_again_app *a = conf_again_find(again, app);
+
+	return a != NULL && (a->r.flags & flag) != 0;
 }

@@ -6,7 +6,9 @@
 #ifndef DAEMON_CONFIG_CONF_AGAIN_H
 #define DAEMON_CONFIG_CONF_AGAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/ledger/ledger_records.h"
 
@@ -37,8 +39,11 @@ void conf_again_open(struct conf_again *again,
     struct config *program, struct descriptors *left);
 void conf_again_close(struct conf_again *again);
 
-/* NULL: it was not there. */
+/* NULL: it was not there. Of an app that leaves and has come again it is what came
+   again; of one that was stopped and has not gone yet, that it leaves. */
 const struct conf_again_app *conf_again_find(const struct conf_again *again,
     const char *app);
+bool conf_again_is(const struct conf_again *again, const char *app,
+    uint32_t flag);
 
 #endif

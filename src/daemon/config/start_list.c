@@ -33,8 +33,9 @@ add_part(struct start_list *list, struct config *config,
 		const struct conf_again_app *a = conf_again_find(list->again,
 		    config->apps[i].name);
 
-		p->which[i] = a != NULL ? a->config == config :
-		    config == program;
+		p->which[i] = a != NULL ? a->config == config &&
+		    (a->r.flags & LEDGER_STOPPED) == 0 :
+		    config == program && !list->stops;
 	}
 	return 0;
 }
@@ -45,15 +46,15 @@ start_list_make(struct start_list *list, struct apps *apps,
 {
 	int code;
 
-	*list = (struct start_list){ .again = again };
+	*list = (struct start_list){
+		.again = again, .stops = apps->stopping,
+	};
 	list->v = calloc(again->n + 1, sizeof(*list->v));
 	code = list->v == NULL ? -ENOMEM : add_part(list, program, program);
 	for (size_t i = 0; code == 0 && i < again->n; i++) {
 		const struct conf_again_app *a = &again->v[i];
 
-		if ((a->r.flags & LEDGER_STOPPED) != 0)
-			code = stopped_put(apps, a->config, a->conf);
-		if (code == 0 && !has(list, a->config))
+		if (!has(list, a->config))
 			code = add_part(list, a->config, program);
 	}
 	return code < 0 ? error_set(err, code, "out of memory") : 0;
@@ -94,10 +95,23 @@ add(struct start_list *list, struct apps *apps, struct app_spec *spec,
 	    apps_add(apps, spec, true);
 }
 
+/* The workers of some may not have gone yet. */
+static int
+put_stopped(const struct conf_again *again, struct apps *apps)
+{
+	int code = 0;
+
+	for (size_t i = 0; code == 0 && i < again->n; i++)
+		if ((again->v[i].r.flags & LEDGER_STOPPED) != 0)
+			code = stopped_put(apps, again->v[i].config,
+			    again->v[i].conf);
+	return code;
+}
+
 int
 start_list_add(struct start_list *list, struct apps *apps, struct error *err)
 {
-	int code = 0;
+	int code = put_stopped(list->again, apps);
 
 	for (size_t i = 0; i < list->n; i++)
 		for (size_t k = 0; code == 0 && k < list->v[i].config->n_apps;

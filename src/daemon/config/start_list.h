@@ -20,15 +20,16 @@ struct start_list {
 	} *v;
 	size_t n;
 	const struct conf_again *again;
+	bool stops;	/* all who are there leave, and nobody comes */
 };
 
-/* Those that were stopped by request are so again. -ENOMEM with words. Undone by
-   _free. */
+/* -ENOMEM with words. Undone by _free. */
 int start_list_make(struct start_list *list, struct apps *apps,
     struct config *program, const struct conf_again *again, struct error *err);
 void start_list_free(struct start_list *list);
 
-/* Open what they listen on, then start them. -errno with words. */
+/* Open what they listen on, then start them; those that were stopped by request are
+   so again, and those that were leaving go on to. -errno with words. */
 int start_list_open(struct start_list *list, struct apps *apps,
     struct error *err);
 int start_list_add(struct start_list *list, struct apps *apps,

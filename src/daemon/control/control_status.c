@@ -56,7 +56,7 @@ put_program(struct strbuf *sb, const struct control_setup *setup)
 	answer_put(sb, "state", program_state(setup));
 	answer_put_number(sb, "uptime_ms",
 	    (uint64_t)mono_ms_between(program->started, mono_now()));
-	answer_put_number(sb, "cpu_ns", usage.cpu_ns);
+	answer_put_number(sb, "cpu_ns", usage.cpu_ns + keeper_cpu_ns());
 	answer_put_number(sb, "memory_bytes", usage.memory_bytes);
 	answer_put_number(sb, "reloads_refused", reloads->refused);
 	answer_put_number(sb, "supervisor_restarts", keeper_restarts());

@@ -386,6 +386,7 @@ spawn_process(struct worker *w, struct error *err)
 	code = notify_open(w);
 	if (code < 0)
 		return code;
+	life->gives_birth = true;
 	life_ledger_program(life);
 	code = collect_lanes(w, fds, err);
 	if (code == 0)

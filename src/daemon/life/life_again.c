@@ -154,6 +154,26 @@ look_at_all(struct life_left *left, struct ledger *ledger,
 		qsort(left->v, left->n, sizeof(*left->v), compare);
 }
 
+/* It was born, and killed was who had yet to write it down: whoever has not executed
+   a program bears our name. One that has is found by the sweep of orphans, since
+   the serial that it has is nobody's. */
+static void
+end_unrecorded(void)
+{
+	char ours[32], name[32];
+	pid_t *pids;
+	size_t n;
+
+	if (!process_name(getpid(), ours, sizeof(ours)) ||
+	    process_children(&pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (process_name(pids[i], name, sizeof(name)) &&
+		    strcmp(name, ours) == 0 && process_is_fostered(pids[i]))
+			process_kill(pids[i], SIGKILL);
+	free(pids);
+}
+
 static void
 look_at_program(struct life *life, struct descriptors *fds)
 {
@@ -165,6 +185,8 @@ look_at_program(struct life *life, struct descriptors *fds)
 	workers->run_id = p.run_id;
 	workers->number = p.number;
 	life->serial = p.serial;
+	if (p.births != 0)
+		end_unrecorded();
 	p.notify_dir = take_fd(fds, p.notify_dir, p.notify_ino);
 	if (p.notify_dir >= 0)
 		notify_take_place(life->with.notify, p.notify_dir,
@@ -355,7 +377,9 @@ worker_go_on(struct worker *w)
 		return;
 	}
 	if (w->fsm.state == WORKER_IDLE) {
-		worker_start(w);
+		/* Whether it is, where all retire, is decided with that. */
+		if (!w->crew->stopping && !w->crew->all->stopping)
+			worker_start(w);
 		return;
 	}
 	go_on(w);

@@ -45,6 +45,7 @@ struct life {
 	int null_fd;			/* /dev/null, to read and write */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	uint64_t serial;		/* of the last worker process */
+	bool gives_birth;		/* it may stand nowhere yet */
 	struct loop_budget restarts;	/* of a turn, where a delay is over … */
 	TAILQ_HEAD(late_leaders, leader) late;	/* … and who had no time */
 	unsigned lingering;	/* workers whose leader died before its group */

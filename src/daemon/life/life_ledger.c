@@ -173,6 +173,7 @@ life_ledger_program(const struct life *life)
 		.number = workers->number,
 		.notify_dir = dir != NULL ? dir->fd : -1,
 		.notify_ino = dir != NULL ? inode(dir->fd) : 0,
+		.births = life->gives_birth,
 	};
 
 	if (life->ledger == NULL)

@@ -185,6 +185,14 @@ signal_drain(struct worker *w)
 		signal_as_asked(w, w->spec->conf->drain_signal);
 }
 
+/* It stands in the ledger, if it came to that. */
+static void
+note_birth(struct life *life)
+{
+	life->gives_birth = false;
+	life_ledger_program(life);
+}
+
 void
 step_carry_out(struct worker *w, const struct worker_step *step)
 {
@@ -220,6 +228,8 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	else if (step->spawn)
 		worker_post(w, WORKER_EV_FORK_FAILED);
 	life_ledger_note(w);
+	if (step->spawn)
+		note_birth(w->leader->life);
 }
 
 void

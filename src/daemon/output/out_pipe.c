@@ -1,4 +1,5 @@
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,8 @@
 
 #include "base/fd.h"
 #include "core/conf/conf.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/ledger_read.h"
 #include "core/output/line_split.h"
 #include "core/output/out_form.h"
 #include "core/output/ring.h"
@@ -17,6 +20,8 @@
 #include "daemon/output/out_waiters.h"
 #include "daemon/output/output.h"
 #include "daemon/output/output_put.h"
+#include "linux/ledger/descriptors.h"
+#include "linux/ledger/half_lines.h"
 #include "linux/loop/loop.h"
 
 /* 64 KiB, in pieces that have room where each line gets a tag. */
@@ -39,11 +44,107 @@ struct out_pipe {
 	loop_handle handle;		/* 0: not read from now */
 	uint64_t round;			/* when it was last read */
 	struct line_split split;
+	uint64_t ino;			/* 0: not asked for yet */
+	uint32_t half;			/* its place in in->halves */
 	struct ring_source source;
 	char app_name[CONF_NAME_MAX + 1];
 	bool timed;			/* log_time */
 	struct out_form form;
 };
+
+/* ---- what is held ---- */
+
+static void
+write_down(const struct out_intake *in)
+{
+	struct stat st;
+	struct ledger_lines r = { .fd = half_lines_fd(in->halves) };
+	uint32_t place;
+
+	if (fstat(r.fd, &st) < 0)
+		return;
+	r.ino = st.st_ino;
+	if (ledger_end(in->ledger, LEDGER_LINES) > 0)
+		ledger_set(in->ledger, LEDGER_LINES, 0, &r);
+	else
+		(void)ledger_add(in->ledger, LEDGER_LINES, &r, &place);
+}
+
+/* Most programs never write half a line. */
+static bool
+has_halves(struct out_intake *in)
+{
+	if (in->halves == NULL && !in->halfless && in->ledger != NULL) {
+		in->halves = half_lines_new();
+		in->halfless = in->halves == NULL;
+		if (in->halves != NULL)
+			write_down(in);
+	}
+	return in->halves != NULL;
+}
+
+static bool
+has_ino(struct out_pipe *p)
+{
+	struct stat st;
+
+	if (p->ino == 0 && fstat(p->fd, &st) == 0)
+		p->ino = st.st_ino;
+	return p->ino != 0;
+}
+
+static void
+keep_half(struct out_pipe *p)
+{
+	if (p->half == HALF_LINES_NOWHERE && p->split.n_held == 0)
+		return;
+	if (has_halves(p->in) && has_ino(p))
+		half_lines_put(p->in->halves, &p->half, p->ino, p->split.held,
+		    p->split.n_held);
+}
+
+static void
+take_half(struct out_pipe *p)
+{
+	const char *text;
+	size_t n = p->in->halves != NULL && has_ino(p) ?
+	    half_lines_find(p->in->halves, p->ino, &p->half, &text) : 0;
+
+	if (n > 0)
+		line_split_hold(&p->split, text, n);
+}
+
+static int
+is_of_pipe(void *ctx, uint64_t key)
+{
+	const struct out_intake *in = ctx;
+	const struct out_pipe *p;
+
+	TAILQ_FOREACH(p, &in->pipes, link)
+		if (p->ino == key && p->half != HALF_LINES_NOWHERE)
+			return 1;
+	return 0;
+}
+
+void
+out_intake_look_back(struct out_intake *in, struct ledger *ledger,
+    struct descriptors *left)
+{
+	struct ledger_lines r;
+	struct stat st;
+
+	in->ledger = ledger;
+	if (ledger_get_lines(ledger, &r) == 1 && fstat(r.fd, &st) == 0 &&
+	    st.st_ino == r.ino && descriptors_take(left, r.fd))
+		in->halves = half_lines_again(r.fd);
+}
+
+void
+out_intake_look_back_end(struct out_intake *in)
+{
+	if (in->halves != NULL)
+		half_lines_keep(in->halves, is_of_pipe, in);
+}
 
 /* ---- reading ---- */
 
@@ -89,6 +190,7 @@ static void
 pipe_free(struct out_pipe *p)
 {
 	line_split_end(&p->split, lines_come, p);
+	keep_half(p);
 	output_unhold(p->to, &p->waiter);
 	loop_del(p->in->loop, &p->handle);
 	TAILQ_REMOVE(&p->in->pipes, p, link);
@@ -124,6 +226,7 @@ pipe_read(struct out_pipe *p)
 	if (n > 0) {
 		p->in->read += (size_t)n;
 		line_split_feed(&p->split, data, (size_t)n, lines_come, p);
+		keep_half(p);
 		return true;
 	}
 	pipe_free(p);
@@ -197,6 +300,7 @@ pipe_new(struct out_intake *in, struct output *to, const struct conf_app *conf,
 	p->to = output_ref(to);
 	p->tail = out_tails_get(in->tails, conf->name);
 	p->fd = -1;
+	p->half = HALF_LINES_NOWHERE;
 	p->source.instance = (uint16_t)instance;
 	p->source.stream = stream == OUT_STREAM_STDOUT ? 1 : 2;
 	strncpy(p->app_name, conf->name, sizeof(p->app_name) - 1);
@@ -252,6 +356,7 @@ out_pipe_take(struct out_intake *in, struct output *to,
 		return -ENOMEM;
 	}
 	p->fd = fd;
+	take_half(p);
 	code = loop_add(in->loop, fd, EPOLLIN, false, ready, p, &p->handle);
 	if (code < 0) {
 		pipe_free(p);
@@ -338,6 +443,8 @@ void
 out_intake_free(struct out_intake *in)
 {
 	out_intake_close(in);
+	half_lines_free(in->halves);
+	in->halves = NULL;
 	free(in->scratch);
 	in->scratch = NULL;
 }

@@ -12,6 +12,9 @@
 
 
 struct conf_app;
+struct descriptors;
+struct half_lines;
+struct ledger;
 struct loop;
 struct out_pipe;
 struct out_tails;
@@ -27,6 +30,9 @@ struct out_intake {
 	uint64_t round;			/* of reads */
 	size_t read;			/* in this turn */
 	bool crowded;			/* some had to wait for the next */
+	struct ledger *ledger;		/* of beginnings of lines; NULL: none */
+	struct half_lines *halves;	/* NULL: none yet, or no memory */
+	bool halfless;			/* … and it is not tried again */
 };
 
 enum out_stream {
@@ -38,6 +44,12 @@ enum out_stream {
 /* The last lines of all that comes in are remembered in `tails`. */
 void out_intake_init(struct out_intake *in, struct loop *loop,
     struct out_tails *tails);
+
+/* From now on what is held of a line is the next supervisor's, too; and pipes that are
+   taken over, until _end, have what was held of theirs. */
+void out_intake_look_back(struct out_intake *in, struct ledger *ledger,
+    struct descriptors *left);
+void out_intake_look_back_end(struct out_intake *in);
 
 /* Frees what out_intake_reserve() got, and every pipe. */
 void out_intake_free(struct out_intake *in);

@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/ledger/ledger.h"
 #include "daemon/output/out_place.h"
+#include "linux/ledger/kept_files.h"
 
 /* How often a file is tried that cannot be rotated. */
 #define ROTATE_MS	10000
@@ -26,6 +28,8 @@ take_file(struct out_place *place)
 		.fd = place->file.fd,
 		.waits = !place->file.regular,
 	};
+	kept_file_note(place->ledger, &place->record, place->path,
+	    place->file.fd);
 }
 
 int
@@ -38,6 +42,7 @@ out_place_set_file(struct out_place *place, const char *path,
 	place->name = place->path;
 	place->config = config_ref(config);
 	place->conf = conf;
+	place->record = LEDGER_NOWHERE;
 	if (place->path == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	code = log_file_open(path, &conf->creds, &place->file, err);
@@ -46,9 +51,32 @@ out_place_set_file(struct out_place *place, const char *path,
 	return code;
 }
 
+bool
+out_place_take_file(struct out_place *place, struct kept_files *kept)
+{
+	int fd = place->path != NULL ? kept_files_take(kept, place->path) : -1;
+
+	if (fd < 0)
+		return false;
+	log_file_of(fd, &place->file);
+	take_file(place);
+	return true;
+}
+
+void
+out_place_keep(struct out_place *place, struct ledger *ledger)
+{
+	place->ledger = ledger;
+	if (place->path != NULL && place->file.fd >= 0)
+		kept_file_note(ledger, &place->record, place->path,
+		    place->file.fd);
+}
+
 void
 out_place_close(struct out_place *place)
 {
+	if (place->path != NULL)
+		kept_file_drop(place->ledger, &place->record);
 	sink_close(&place->sink);
 	config_unref(place->config);
 	free(place->path);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/mono.h"
 #include "base/sink.h"
@@ -14,6 +15,8 @@
 #include "linux/file/log_file.h"
 
 struct error;
+struct kept_files;
+struct ledger;
 
 struct out_place {
 	const char *name;		/* for messages */
@@ -29,6 +32,8 @@ struct out_place {
 	struct log_file file;		/* its fd is the sink's */
 	struct mono rotate_again;	/* not before, after a failure */
 	bool rotate_told;
+	struct ledger *ledger;		/* in which it stands; NULL: in none */
+	uint32_t record;
 };
 
 #define OUT_PLACE_INIT { .sink = SINK_INIT, .file = LOG_FILE_INIT }
@@ -42,6 +47,12 @@ void out_place_set_standard(struct out_place *place, int fd, const char *name);
  */
 int out_place_set_file(struct out_place *place, const char *path,
     struct config *config, const struct conf_app *conf, struct error *err);
+
+/* After that has failed: the file as `kept` has it from a supervisor before, if it does. */
+bool out_place_take_file(struct out_place *place, struct kept_files *kept);
+
+/* It is to stand in the ledger, from now on. */
+void out_place_keep(struct out_place *place, struct ledger *ledger);
 
 void out_place_close(struct out_place *place);
 

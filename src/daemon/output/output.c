@@ -267,6 +267,7 @@ output_new_standard(struct loop *loop, int fd, const char *name,
 
 int
 output_new_file(struct loop *loop, struct output_files *files,
+    struct ledger *ledger, struct kept_files *kept,
     const char *path, struct config *config, const struct conf_app *conf,
     struct output **ret_output, struct error *err)
 {
@@ -278,6 +279,12 @@ output_new_file(struct loop *loop, struct output_files *files,
 	LIST_INSERT_HEAD(files, o, link);
 	o->is_file = true;
 	code = out_place_set_file(&o->place, path, config, conf, err);
+	if (code < 0 && kept != NULL && out_place_take_file(&o->place, kept)) {
+		log_error("%s; going on with the old one", error_text(err));
+		error_clear(err);
+		code = 0;
+	}
+	out_place_keep(&o->place, ledger);
 	if (code < 0) {
 		output_unref(o);
 		return code;

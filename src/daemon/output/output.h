@@ -25,6 +25,8 @@
 struct conf_app;
 struct config;
 struct error;
+struct kept_files;
+struct ledger;
 struct loop;
 struct out_form;
 struct out_waiter;
@@ -44,9 +46,12 @@ int output_new_standard(struct loop *loop, int fd, const char *name,
 /*
  * The file at `path`, as `conf` (in `config`, of which a reference is taken)
  * says it is to be written; among `files` from now on, for as long as it is
- * there. The caller owns one reference; -errno with words.
+ * there. The caller owns one reference; -errno with words. `kept`, or NULL: what a
+ * supervisor before had open is gone on with, with an error in the log, where it
+ * cannot be opened. It stands in `ledger`, or NULL.
  */
 int output_new_file(struct loop *loop, struct output_files *files,
+    struct ledger *ledger, struct kept_files *kept,
     const char *path, struct config *config, const struct conf_app *conf,
     struct output **ret_output, struct error *err);
 

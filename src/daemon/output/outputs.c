@@ -27,6 +27,23 @@ outputs_init(struct outputs *outs, struct loop *loop,
 	out_intake_init(&outs->in, loop, &outs->tails);
 }
 
+void
+outputs_look_back(struct outputs *outs, struct ledger *ledger,
+    struct descriptors *left)
+{
+	outs->ledger = ledger;
+	kept_files_look_back(&outs->kept, ledger, left);
+	if (ledger != NULL)
+		out_intake_look_back(&outs->in, ledger, left);
+}
+
+void
+outputs_look_back_end(struct outputs *outs)
+{
+	kept_files_end(&outs->kept);
+	out_intake_look_back_end(&outs->in);
+}
+
 /* ---- places ---- */
 
 static bool
@@ -77,8 +94,8 @@ open_file(struct outputs *outs, struct config *config,
 	struct error why = ERROR_INIT;
 	unsigned line;
 	const char *file = config_file_of(config, where->line, &line);
-	int code = output_new_file(outs->loop, &outs->files, where->path,
-	    config, conf, ret_output, &why);
+	int code = output_new_file(outs->loop, &outs->files, outs->ledger,
+	    &outs->kept, where->path, config, conf, ret_output, &why);
 
 	if (code < 0)
 		error_set(err, code, "%s:%u: %s: [%s] %s", file, line,

@@ -24,11 +24,14 @@
 #include "daemon/output/out_pipe.h"
 #include "daemon/output/out_tails.h"
 #include "daemon/output/output.h"
+#include "linux/ledger/kept_files.h"
 
 struct conf_app;
 struct conf_output;
 struct config;
+struct descriptors;
 struct error;
+struct ledger;
 struct loop;
 
 struct outputs {
@@ -37,6 +40,8 @@ struct outputs {
 	struct output_files files;
 	struct out_intake in;
 	struct out_tails tails;
+	struct ledger *ledger;		/* in which files stand; NULL: in none */
+	struct kept_files kept;		/* of a supervisor before */
 
 	/* The upcall. */
 	void (*told)(void *ctx);
@@ -47,6 +52,12 @@ struct outputs {
    of a turn in which lines came, once. NULL: nobody. */
 void outputs_init(struct outputs *outs, struct loop *loop,
     void (*told)(void *ctx), void *told_ctx);
+
+/* Before any of it is opened: what a supervisor before had of it, `ledger` says so
+   (NULL: none); and when all is taken over. */
+void outputs_look_back(struct outputs *outs, struct ledger *ledger,
+    struct descriptors *left);
+void outputs_look_back_end(struct outputs *outs);
 
 /* Also when outputs_init() was not called, if all is zero. */
 void outputs_fini(struct outputs *outs);

@@ -118,6 +118,11 @@ open_ears(struct lane *lane)
 {
 	const struct listener *l = lane->listener;
 
+	/* As it was, but that whoever is sealed is to be heard. */
+	if (l->refuses) {
+		lanes_unseal(lane);
+		return;
+	}
 	if (lane->deaf)
 		lanes_sockets_undeafen(lane);
 	if (lane->sealed && l->lanes.n > 1) {
@@ -126,8 +131,7 @@ open_ears(struct lane *lane)
 	}
 	if (l->bound.kind != ADDRESS_UNIX && !l->inherited)
 		(void)lanes_hush(lane, false);
-	/* Also where nothing was noted of it: nobody else would do it. */
-	lane->sealed = l->bound.kind == ADDRESS_TCP;
+	/* It was noted before it was done. */
 	lanes_unseal(lane);
 }
 

@@ -253,6 +253,9 @@ struct listeners {
 	bool running;		/* nothing may take long any more */
 	struct ledger *ledger;	/* in which they stand; NULL: in none */
 	size_t lost;		/* listener_again: of the supervisor before */
+	/* Until listeners_disinherit(): does that app leave? NULL: none does. */
+	bool (*leaves)(void *ctx, const char *app);
+	void *leaves_ctx;
 	/* listeners_on_news(), or NULL: */
 	void (*tell)(void *ctx, struct listener *listener);
 	void *tell_ctx;

@@ -119,6 +119,8 @@ make(const struct ledger_listener *r, uint32_t record)
 	l->derived = (r->flags & LEDGER_DERIVED) != 0;
 	l->beside = (r->flags & LEDGER_BESIDE) != 0;
 	l->forsaken = (r->flags & LEDGER_FORSAKEN) != 0;
+	l->refuses = l->door_closed = l->door_filter =
+	    (r->flags & LEDGER_REFUSES) != 0;
 	return l;
 }
 
@@ -129,7 +131,7 @@ is_cut_off(const struct listener *l)
 {
 	int code;
 
-	if (l->bound.kind != ADDRESS_UNIX || l->inherited)
+	if (l->bound.kind != ADDRESS_UNIX || l->inherited || l->refuses)
 		return false;
 	code = unix_socket_restore(l->bound.path, &l->file);
 	return code < 0 && code != -EAGAIN &&
@@ -155,9 +157,11 @@ choose(const struct listeners *ls, uint32_t record, bool has_lanes,
 	struct listener *l;
 
 	*ret_lost = there < 0;
-	/* One that refuses goes on to with the last who has it. One without a
-	   lane was about to be opened, or was closed. */
-	if (there != 1 || !has_lanes || (r.flags & LEDGER_REFUSES) != 0)
+	/* One that refuses goes on to with the last who has it, unless their app
+	   is still there. One without a lane was about to be opened, or was
+	   closed. */
+	if (there != 1 || !has_lanes || ((r.flags & LEDGER_REFUSES) != 0 &&
+	    (ls->leaves == NULL || !ls->leaves(ls->leaves_ctx, r.app))))
 		return NULL;
 	l = make(&r, record);
 	*ret_lost = l == NULL;

@@ -446,13 +446,15 @@ adjust_unix(struct listener *l, const struct conf_app *app, struct error *err)
 	return code;
 }
 
-void
-listener_adjust(struct listener *l, const struct conf_app *app,
-    enum balance_accepts accepts)
+static void
+adjust(struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts, bool as_it_was)
 {
 	struct error err = ERROR_INIT;
-	int code;
+	int code = 0;
 
+	as_it_was = as_it_was && l->backlog == app->backlog &&
+	    l->bound.kind != ADDRESS_UNIX;
 	l->backlog = app->backlog;
 	if (l->inherited || !listener_is_open(l))
 		return;
@@ -462,8 +464,9 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 		return;
 	/* A worker that ends may have removed it just now. */
 	listener_file_restore(l);
-	code = l->bound.kind != ADDRESS_UNIX ? lanes_sockets_adjust(l) :
-	    adjust_unix(l, app, &err);
+	if (!as_it_was)
+		code = l->bound.kind != ADDRESS_UNIX ?
+		    lanes_sockets_adjust(l) : adjust_unix(l, app, &err);
 	listener_ledger_note(l);
 	if (code < 0)
 		log_app(LOG_LEVEL_WARNING, app->name, "%s", err.text != NULL ?
@@ -473,6 +476,13 @@ listener_adjust(struct listener *l, const struct conf_app *app,
 		log_warning("%s; it stays %s", error_text(&err),
 		    balance_name(l->lanes.balance));
 	error_clear(&err);
+}
+
+void
+listener_adjust(struct listener *l, const struct conf_app *app,
+    enum balance_accepts accepts)
+{
+	adjust(l, app, accepts, false);
 }
 
 /* Those who came by the old file are still served. */
@@ -576,6 +586,22 @@ listener_resume(struct listener *l, const struct conf_app *app, size_t position,
 		return code;
 	if (listens)
 		announce(l, app, false);
-	listener_adjust(l, app, BALANCE_ACCEPTS_UNKNOWN);
+	/* So many system calls for each lane, for nothing. */
+	adjust(l, app, BALANCE_ACCEPTS_UNKNOWN, true);
 	return 0;
+}
+
+int
+listener_go_on(struct listener *l, const struct conf_app *app,
+    size_t position, struct error *err)
+{
+	int code = 0;
+
+	if (l->refs > 0)
+		return 0;
+	listener_belong(l, app, position);
+	/* To one that refuses nobody comes any more. */
+	if (!l->refuses)
+		code = put_in_force(l, app, BALANCE_ACCEPTS_UNKNOWN, err);
+	return code;
 }

@@ -36,6 +36,10 @@ int listener_open_beside(struct listeners *listeners,
 int listener_resume(struct listener *listener, const struct conf_app *app,
     size_t position, struct error *err);
 
+/* The same for an app whose workers leave: as it is, it goes on. */
+int listener_go_on(struct listener *listener, const struct conf_app *app,
+    size_t position, struct error *err);
+
 /* Begin to listen, if it does not yet, which is logged; because its program has
    asked for it, or not. -errno with words. */
 int listener_begin(struct listener *listener, const struct conf_app *app,

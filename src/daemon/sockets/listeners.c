@@ -95,12 +95,35 @@ listeners_take_over(struct listeners *ls, struct descriptors *left)
 	listener_again_all(ls, left);
 }
 
+void
+listeners_on_leaving(struct listeners *ls,
+    bool (*leaves)(void *ctx, const char *app), void *ctx)
+{
+	ls->leaves = leaves;
+	ls->leaves_ctx = ctx;
+}
+
+/* The workers of that app do, and nobody comes after them. */
+static bool
+app_leaves(const struct listeners *ls, const char *app)
+{
+	return ls->leaves != NULL && ls->leaves(ls->leaves_ctx, app);
+}
+
+/* It may be an app's that leaves, and that has not taken it over yet. */
+static bool
+refuses_for_good(const struct listener *l)
+{
+	return l->refuses && l->refs > 0;
+}
+
 /* For the same place of the configuration, and open. */
 static bool
 is_for(const struct listener *l, const struct conf_app *app, size_t position)
 {
-	return listener_is_open(l) && !l->refuses && conf_same_listener(l->app, l->position,
-	    &l->address, app->name, position, &app->listens[position]);
+	return listener_is_open(l) && !refuses_for_good(l) &&
+	    conf_same_listener(l->app, l->position, &l->address, app->name,
+	    position, &app->listens[position]);
 }
 
 /*
@@ -114,7 +137,7 @@ is_lost(const struct listener *l)
 	if (l->inherited)
 		return false;
 	if (l->refuses)
-		return true;
+		return l->refs > 0;
 	if (l->bound.kind == ADDRESS_UNIX)
 		return l->dead || unix_socket_restore(l->bound.path,
 		    &l->file) == -ENOENT;
@@ -167,13 +190,16 @@ listeners_acquire(struct listeners *ls, const struct conf_app *app,
 	struct listener *l = find(ls, app, position);
 	int code = 0;
 
-	if (l == NULL)
+	if (app_leaves(ls, app->name))
+		code = l != NULL ? listener_go_on(l, app, position, err) : 0;
+	else if (l == NULL)
 		code = listener_open(ls, app, position, &l, err);
 	else if (l->refs == 0)
 		code = listener_resume(l, app, position, err);
 	if (code < 0)
 		return code;
-	l->refs++;
+	if (l != NULL)
+		l->refs++;
 	*ret_listener = l;
 	return 0;
 }
@@ -192,6 +218,9 @@ listener_enlist(struct listener *l, const struct conf_app *app,
 {
 	struct error err = ERROR_INIT;
 
+	/* Of an app that leaves: nobody comes to it any more. */
+	if (l->refuses)
+		return;
 	l->forsaken = false;
 	if (l->door_closed) {
 		if (l->door_filter)
@@ -245,7 +274,8 @@ listeners_claim_beside(struct listeners *ls, const struct conf_app *app,
 		if (l->refs > 0 || !l->beside || !is_for(l, app, position))
 			continue;
 		listener_belong(l, app, position);
-		listener_adjust(l, app, BALANCE_ACCEPTS_UNKNOWN);
+		if (!l->refuses)
+			listener_adjust(l, app, BALANCE_ACCEPTS_UNKNOWN);
 		l->refs++;
 		return l;
 	}

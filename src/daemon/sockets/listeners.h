@@ -32,6 +32,12 @@ struct loop;
 void listeners_init(struct listeners *listeners, struct loop *loop);
 void listeners_fini(struct listeners *listeners);
 
+/* Before listeners_take_over(), until listeners_disinherit(): of which apps only
+   workers are left. Their listeners are taken over as they are, also those that
+   refuse; nothing is opened for them, and listeners_acquire() may find none. */
+void listeners_on_leaving(struct listeners *listeners,
+    bool (*leaves)(void *ctx, const char *app), void *ctx);
+
 /* The start is over: from now on the loop turns, and is not to be held up. */
 void listeners_run(struct listeners *listeners);
 

@@ -93,6 +93,15 @@ app_spec_place(const struct app_spec *spec, unsigned instance, size_t position)
 	return *place_of(spec, instance, position).listener;
 }
 
+bool
+app_spec_is_open(const struct app_spec *spec, unsigned instance)
+{
+	for (size_t i = 0; i < spec->conf->n_listens; i++)
+		if (app_spec_place(spec, instance, i) == NULL)
+			return false;
+	return true;
+}
+
 struct listener *
 app_spec_in_place(const struct app_spec *spec, size_t i)
 {

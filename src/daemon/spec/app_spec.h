@@ -124,6 +124,9 @@ const struct address *app_spec_bound(const struct app_spec *spec,
 struct listener *app_spec_place(const struct app_spec *spec, unsigned instance,
     size_t position);
 
+/* It has a listener at each place. */
+bool app_spec_is_open(const struct app_spec *spec, unsigned instance);
+
 /* The one whose place entry `i` of beside would take; NULL: shut. */
 struct listener *app_spec_in_place(const struct app_spec *spec, size_t i);
 

@@ -35,7 +35,7 @@ spec_listen(struct listeners *listeners, const struct config *config,
 
 	if (code < 0)
 		say_where(config, conf, position, code, err);
-	else
+	else if (*ret_listener != NULL)
 		*ret_bound = (*ret_listener)->bound;
 	return code;
 }

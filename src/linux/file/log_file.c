@@ -142,6 +142,18 @@ log_file_open(const char *path, const struct conf_creds *creds,
 	return code < 0 ? cannot("open", path, creds, NULL, code, err) : 0;
 }
 
+void
+log_file_of(int fd, struct log_file *ret)
+{
+	struct stat st = { .st_mode = 0 };
+
+	(void)fstat(fd, &st);
+	*ret = (struct log_file){
+		.fd = fd, .regular = S_ISREG(st.st_mode), .size = st.st_size,
+		.dev = st.st_dev, .ino = st.st_ino,
+	};
+}
+
 /* With the rights that files are opened with: the kernel's call, since that of
    libc may answer for others. Before Linux 5.8 nobody can be asked. */
 static int

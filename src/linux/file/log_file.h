@@ -31,6 +31,9 @@ struct log_file {
 int log_file_open(const char *path, const struct conf_creds *creds,
     struct log_file *ret_file, struct error *err);
 
+/* One that is open already. */
+void log_file_of(int fd, struct log_file *ret_file);
+
 /* Could it be opened so? Nothing is made. -errno with words for what is known to
    fail. */
 int log_file_may_open(const char *path, const struct conf_creds *creds,

@@ -100,14 +100,34 @@ pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
 	return code;
 }
 
-void
-pidfile_remove(struct pidfile *p)
+int
+pidfile_go_on(const char *path, int fd, struct pidfile *ret_pidfile,
+    struct error *err)
+{
+	char *copy = strdup(path);
+
+	if (copy == NULL) {
+		fd_close(&fd);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
+	*ret_pidfile = (struct pidfile){ .fd = fd, .path = copy };
+	return 0;
+}
+
+bool
+pidfile_is_there(const struct pidfile *p)
 {
 	struct stat ours, there;
 
-	if (p->fd >= 0 && fstat(p->fd, &ours) == 0 &&
+	return p->fd >= 0 && fstat(p->fd, &ours) == 0 &&
 	    lstat(p->path, &there) == 0 && ours.st_dev == there.st_dev &&
-	    ours.st_ino == there.st_ino)
+	    ours.st_ino == there.st_ino;
+}
+
+void
+pidfile_remove(struct pidfile *p)
+{
+	if (pidfile_is_there(p))
 		(void)unlink(p->path);
 	fd_close(&p->fd);
 	free(p->path);

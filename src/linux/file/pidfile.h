@@ -2,6 +2,7 @@
 #ifndef LINUX_FILE_PIDFILE_H
 #define LINUX_FILE_PIDFILE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct error;
@@ -20,6 +21,14 @@ struct pidfile {
  */
 int pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
     struct error *err);
+
+/* One that was made for `path` and is open as `fd`, which is taken, with its lock.
+   -ENOMEM with words. */
+int pidfile_go_on(const char *path, int fd, struct pidfile *ret_pidfile,
+    struct error *err);
+
+/* Is the file at the path still ours? */
+bool pidfile_is_there(const struct pidfile *pidfile);
 
 /* Remove the file if it is still ours, and let the lock go. */
 void pidfile_remove(struct pidfile *pidfile);

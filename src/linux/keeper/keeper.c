@@ -31,6 +31,7 @@
 #include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/process.h"
+#include "linux/process/usage.h"
 
 /* For what is left to die, before the next one starts all the same; and where it
    is not ours to kill. */
@@ -161,6 +162,9 @@ begin_all_anew(void)
 	ledger_memory_renew(k.setup->ledger);
 	k.page->spares = k.page->spoilt = false;
 	k.clearing = true;
+	/* Also a stop: there is nothing left to do. */
+	k.stops = k.page->stopping;
+	k.status = k.stops ? 1 : 0;
 	k.clear_by = after(CLEAR_MS);
 	return true;
 }
@@ -175,7 +179,8 @@ start_supervisor(void)
 	page->takes_signals = false;
 	page->up = false;
 	page->begun = false;
-	page->stopping = false;
+	/* A stop that is under way goes on, and the ledger has it. */
+	page->stopping = page->stopping && k.setup->ledger != NULL;
 	page->spares = page->spares && k.setup->ledger != NULL;
 	page->listens = KEEPER_IDLE;
 	page->mail = KEEPER_IDLE;
@@ -205,10 +210,22 @@ static int
 judge_death(void)
 {
 	struct mono now = mono_now();
-	int ms = keeper_pace_death(&k.pace, k.page->up,
+	/* Of a stop there is nothing that it could come up with. */
+	bool was_up = k.page->up || (k.page->stopping && k.page->begun);
+	int ms = keeper_pace_death(&k.pace, was_up,
 	    mono_ms_between(k.started, now), now);
 
 	return k.pace.slow && !k.has_been_up ? -1 : ms;
+}
+
+/* Who has heard of a stop has written it down, and another one goes on with it; unless
+   nobody gets on with it. */
+static bool
+ends_all(bool stopping)
+{
+	if (k.setup->ledger == NULL)
+		return stopping || k.last;
+	return stopping ? k.pace.slow || k.pace.spins : k.last;
 }
 
 static void
@@ -279,11 +296,12 @@ supervisor_died(pid_t pid, int status)
 		supervisor_ended(WEXITSTATUS(status));
 		return;
 	}
-	k.stops = k.page->stopping || k.last;
 	k.first = false;
 	k.page->restarts++;
 	keeper_words_cause(status, k.page->death, sizeof(k.page->death));
-	ms = k.stops ? 0 : judge_death();
+	ms = judge_death();
+	k.stops = ends_all(k.page->stopping);
+	ms = k.stops ? 0 : ms;
 	log_follow(&k.page->log);
 	tell_death(pid, ms, was_slow);
 	k.status = k.stops || ms < 0 ? 1 : 0;
@@ -315,15 +333,28 @@ tell_reaped(pid_t pid, int status)
 }
 
 static void
+reap_supervisor(void)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int status;
+
+	if (k.supervisor == 0 || waitid(P_PID, (id_t)k.supervisor, &info,
+	    WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+		return;
+	/* Until it is reaped it has a clock. */
+	k.page->past_cpu_ns += usage_cpu(k.supervisor);
+	if (waitpid(k.supervisor, &status, WNOHANG) == k.supervisor)
+		supervisor_died(k.supervisor, status);
+}
+
+static void
 reap(void)
 {
 	int status;
 	pid_t pid;
 
 	/* Before those that wait for it to be told. */
-	if (k.supervisor != 0 &&
-	    waitpid(k.supervisor, &status, WNOHANG) == k.supervisor)
-		supervisor_died(k.supervisor, status);
+	reap_supervisor();
 	while ((k.stops || keeper_post_has_room()) &&
 	    (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == k.supervisor)
@@ -421,6 +452,8 @@ take(const siginfo_t *info)
 		.pid = info->si_pid,
 	};
 
+	if (signals_is_echo(s.signo, s.pid))
+		return;
 	if (s.signo == SIGCHLD)
 		reap();
 	else if (s.signo == KEEPER_POKE)
@@ -529,6 +562,7 @@ begin_anew(const struct keeper_setup *setup)
 	if (code < 0)
 		return code;
 	k.page = keeper_page();
+	k.page->began = mono_now();
 	k.page->ready_fd = setup->ready_fd;
 	k.page->ledger_fd = setup->ledger_fd;
 	if (setup->binary != NULL)

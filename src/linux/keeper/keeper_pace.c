@@ -13,7 +13,8 @@ death_of_up(struct keeper_pace *p, int64_t lived_ms)
 	p->deaths = 0;
 	p->slow = false;
 	p->brief = lived_ms < BRIEF_MS ? p->brief + 1 : 0;
-	return p->brief > BRIEF ? GAP_MS : 0;
+	p->spins = p->brief > BRIEF;
+	return p->spins ? GAP_MS : 0;
 }
 
 static bool
@@ -33,6 +34,7 @@ keeper_pace_death(struct keeper_pace *p, bool was_up, int64_t lived_ms,
 
 	if (was_up || lived_ms >= KEEPER_PACE_WITHIN_MS)
 		return death_of_up(p, lived_ms);
+	p->spins = false;
 	p->died[p->deaths++ % KEEPER_PACE_DEATHS] = now;
 	p->slow = p->slow || too_many(p, now);
 	if (p->slow)

@@ -17,6 +17,7 @@ struct keeper_pace {
 	struct mono died[KEEPER_PACE_DEATHS];
 	unsigned brief;		/* in a row, of those that had, and died at once */
 	bool slow;		/* so many deaths that it is tried seldom */
+	bool spins;		/* … of those that die as soon as they are up */
 };
 
 /* One has died that had lived so long: in how many milliseconds the next one is to be

@@ -4,12 +4,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "base/mono.h"
 
 /* The longest message of sd_notify(3) that systemd takes. */
 #define KEEPER_MAIL_MAX		4095
@@ -50,9 +52,11 @@ struct keeper_page {
 	int wake_fd;
 	int ready_fd;		/* -1: nobody waits in the foreground */
 	struct rlimit nofile;	/* as we were started with */
+	struct mono began;
 	unsigned restarts;
 	unsigned upgrades;	/* supervisors that made place for a file's */
 	char death[64];		/* of the last one */
+	uint64_t past_cpu_ns;	/* of all that have died */
 	int ledger_fd;		/* its memory; -1: there is none */
 	char binary[KEEPER_PATH_MAX];	/* what an upgrade executes */
 	bool yield;		/* the supervisor is to make place */

@@ -15,6 +15,7 @@
 #include "linux/keeper/keeper_page.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/loop/signals.h"
+#include "linux/process/usage.h"
 
 /* Where the keeper stands still, by a SIGSTOP. */
 #define LISTEN_MS	500
@@ -67,6 +68,22 @@ keeper_last_death(void)
 	const struct keeper_page *p = keeper_page();
 
 	return p != NULL ? p->death : "";
+}
+
+struct mono
+keeper_began(void)
+{
+	const struct keeper_page *p = keeper_page();
+
+	return p != NULL ? p->began : mono_now();
+}
+
+uint64_t
+keeper_cpu_ns(void)
+{
+	const struct keeper_page *p = keeper_page();
+
+	return p != NULL ? p->past_cpu_ns + usage_cpu(p->pid) : 0;
 }
 
 int

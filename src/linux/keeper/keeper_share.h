@@ -9,9 +9,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include "base/mono.h"
 
 /* Who the user has started: the keeper, or ourselves where there is none. */
 pid_t keeper_pid(void);
@@ -35,6 +38,12 @@ unsigned keeper_supervisor(void);
    none has. */
 unsigned keeper_restarts(void);
 const char *keeper_last_death(void);
+
+/* When the program began; without a keeper: now. */
+struct mono keeper_began(void);
+
+/* The CPU time of the keeper, and of the supervisors before. */
+uint64_t keeper_cpu_ns(void);
 
 /* Readable (eventfd(2), level) after the keeper has put something there; -1: no
    keeper. keeper_taken() makes it unreadable again, before one looks. */

@@ -8,6 +8,7 @@
 
 #include "base/alarm.h"
 #include "base/error.h"
+#include "base/mono.h"
 #include "linux/loop/signals.h"
 
 static const int handled[] = {
@@ -127,6 +128,27 @@ is_hangup(int signo, int code, pid_t pid)
 	    pid == getsid(0) && !has_terminal());
 }
 
+bool
+signals_is_echo(int signo, pid_t pid)
+{
+	static struct {
+		int signo;
+		pid_t pid;
+		struct mono at;
+	} last;
+	struct mono now = mono_now();
+	bool stops = signo == SIGTERM || signo == SIGINT || signo == SIGQUIT;
+	bool echo = stops && signo == last.signo && pid == last.pid &&
+	    mono_ms_between(last.at, now) < SIGNALS_ECHO_MS;
+
+	if (stops && !echo) {
+		last.signo = signo;
+		last.pid = pid;
+		last.at = now;
+	}
+	return echo;
+}
+
 void
 signals_give(int signo, int code, int pid,
     void (*fn)(void *ctx, int signo, int pid, bool hangup), void *ctx)
@@ -147,8 +169,11 @@ signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
 	do {
 		n = read(fd, info, sizeof(info));
 		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*info); i++)
-			signals_give((int)info[i].ssi_signo, info[i].ssi_code,
-			    (int)info[i].ssi_pid, fn, ctx);
+			if (!signals_is_echo((int)info[i].ssi_signo,
+			    (pid_t)info[i].ssi_pid))
+				signals_give((int)info[i].ssi_signo,
+				    info[i].ssi_code,
+				    (int)info[i].ssi_pid, fn, ctx);
 	} while (n == (ssize_t)sizeof(info));
 }
 

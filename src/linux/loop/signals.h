@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -29,6 +30,12 @@ void signals_block_early(void);
  */
 void signals_read(int fd, void (*fn)(void *ctx, int signo, int pid, bool hangup),
     void *ctx);
+
+/* Who sends one that stops to a process and then to its group, as timeout(1) does, means
+   it once: is this the second one of its kind, of the same sender and within so long?
+   signals_read() leaves it out; whoever takes it from elsewhere asks. */
+#define SIGNALS_ECHO_MS 100
+bool signals_is_echo(int signo, pid_t pid);
 
 /* The same for one that came in another way: its number, si_code and si_pid. */
 void signals_give(int signo, int code, int pid,

@@ -311,9 +311,14 @@ start_of(pid_t pid)
 uint64_t
 process_identity(pid_t pid)
 {
-	uint64_t ino = inode_of(pid);
+	/* Before Linux 6.9 all had one. */
+	static enum { NOT_ASKED, OWN, COMMON } inodes;
+	uint64_t ino = inode_of(pid), own, other;
 
-	return ino != 0 && ino == inode_of(getppid()) ? start_of(pid) : ino;
+	if (inodes == NOT_ASKED && (own = inode_of(getpid())) != 0 &&
+	    (other = inode_of(getppid())) != 0)
+		inodes = own != other ? OWN : COMMON;
+	return ino != 0 && inodes == COMMON ? start_of(pid) : ino;
 }
 
 int

@@ -36,8 +36,8 @@ look_at_thread(void *ctx, pid_t tid)
 
 /* The CPU clock of another process has nanoseconds, where /proc has ticks;
    whoever may see the process may read it. */
-static uint64_t
-cpu_clock(pid_t pid)
+uint64_t
+usage_cpu(pid_t pid)
 {
 	struct timespec ts;
 	clockid_t clock;
@@ -82,7 +82,7 @@ add_process(pid_t pid, struct usage *usage)
 	    "%*u %*u %*u %*u %*u %*u %*u %lld %lld %*d %*d %*d %*d %*u %*u "
 	    "%lld", &cutime, &cstime, &rss) != 3)
 		return false;
-	usage->cpu_ns += cpu_clock(pid) + (uint64_t)(cutime + cstime) *
+	usage->cpu_ns += usage_cpu(pid) + (uint64_t)(cutime + cstime) *
 	    (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 	usage->memory_bytes += (uint64_t)rss *
 	    (uint64_t)sysconf(_SC_PAGESIZE);
@@ -113,5 +113,7 @@ usage_of_self(void)
 	struct usage usage = { 0 };
 
 	(void)add_process(getpid(), &usage);
+	/* Without those that it has reaped. */
+	usage.cpu_ns = usage_cpu(getpid());
 	return usage;
 }

@@ -20,6 +20,10 @@ struct usage {
 /* False: there is no such process. */
 bool usage_of_tree(pid_t pid, struct usage *ret_usage);
 
+/* Its CPU time in ns, without that of children; also of one that is dead and not
+   reaped. 0: there is none. */
+uint64_t usage_cpu(pid_t pid);
+
 /* This process alone. */
 struct usage usage_of_self(void);
 

@@ -160,6 +160,30 @@ def test_next_supervisor_has_it_wait_as_well(box):
     d.stop()
 
 
+@pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
+def test_next_supervisor_keeps_to_the_order_of_a_stop(box):
+    ports = {name: free_port() for name in ("web", "db")}
+    box.config(db=app(box, "db", listen=f"127.0.0.1:{ports['db']}"),
+               web=app(box, "web", listen=f"127.0.0.1:{ports['web']}",
+                       after="db"))
+    d = box.start()
+    d.wait_ready(2)
+    (web,), (db,) = pids(d, "web"), pids(d, "db")
+    with ask(ports["web"], "/slow/3000") as s:
+        wait_until(lambda: d.is_at_rest(), "the request is taken")
+        d.send(signal.SIGTERM)
+        d.wait_log("SIGTERM: stopping")
+        d.find_supervisor()
+        kill(d.pid)
+        d.wait_log("starting another")
+        assert get(ports["db"]).pid == db
+        assert read_answer(s).pid == web
+    d.wait_end(0)
+    ended = [d.find(rf"{name}\[0\] pid {pid}: exited with code 0")[0].start()
+             for name, pid in (("web", web), ("db", db))]
+    assert ended == sorted(ended)
+
+
 def test_stopped_and_started_by_request(box):
     box.config(web=app(box, "web", after="db"), db=gated(box, "db"))
     d = box.start()

@@ -127,6 +127,38 @@ def test_death_in_json(box, log):
     d.stop()
 
 
+def burn(box):
+    """A worker's CPU time that it leaves behind."""
+    box.config(burner={"command": "sh -c 'i=0; while [ $i -lt 300000 ]; do "
+                       "i=$((i+1)); done'", "restart": "never"},
+               web={"command": harness.probe("--events", box.events_path),
+                    "listen": "127.0.0.1:0"})
+
+
+def test_cpu_time_is_clusterds_own(box):
+    """Not that of workers that it has reaped; and it goes on under the next one, as the
+    time since the start does."""
+    burn(box)
+    d = box.start()
+    d.wait_ready(2, app="web")
+    d.wait_log("burner.*exited with code 0", limit=30)
+    before = status(box).one("clusterd")
+    assert int(before["cpu_ns"]) < 200e6 * harness.SLOW
+    took = sum(own_cpu(pid) for pid in (d.keeper, d.pid))
+    assert int(before["cpu_ns"]) <= took + 20e6
+    end(d, signal.SIGKILL)
+    after = status(box).one("clusterd")
+    assert int(after["cpu_ns"]) >= int(before["cpu_ns"])
+    assert int(after["uptime_ms"]) >= int(before["uptime_ms"])
+    d.stop()
+
+
+def own_cpu(pid):
+    """CPU time of a process, without its children."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+        return int(f.read().split()[0])
+
+
 # --- those that do not come up
 
 def test_deaths_before_it_has_come_up_are_a_failed_start(box):
@@ -202,24 +234,100 @@ def test_what_the_file_says_meanwhile_is_for_a_reload(box, text):
     d.stop()
 
 
-def test_start_that_fails_meanwhile_ends_nothing(box):
-    """Its workers serve on."""
+class Talker:
+    """An app that writes to its standard output what it is told to."""
+
+    def __init__(self, box, out, **clusterd):
+        self.fifo, self.out = box.path("fifo"), out
+        os.mkfifo(self.fifo)
+        box.write("talk.sh", "exec 3<>" + self.fifo + "\n"
+                  "while IFS= read -r line <&3; do printf %b \"$line\"; done\n")
+        box.config(clusterd=clusterd, web={
+            "command": f"sh {box.path('talk.sh')}", "stdout": out,
+            "instances": 1})
+
+    def say(self, text):
+        with open(self.fifo, "w") as f:
+            f.write(text.replace("\n", "\\n") + "\n")
+
+    def said(self):
+        with open(self.out) as f:
+            return f.read()
+
+    def wait_said(self, text):
+        wait_until(lambda: self.said() == text, lambda: f"{text!r}: "
+                   f"{self.said()!r}")
+
+
+def test_half_a_line_is_not_lost(box):
+    t = Talker(box, box.path("out"))
+    d = box.start()
+    worker, = d.wait_ready(1)
+    t.say("one\nhalf of ")
+    t.wait_said("one\n")
+    end(d, signal.SIGKILL)
+    t.say("two ")
+    wait_until(lambda: "two" in held(d), "it is held")
+    end(d, signal.SIGKILL)
+    end(d, signal.SIGKILL)
+    t.say("lines\n")
+    t.wait_said("one\nhalf of two lines\n")
+    end(d, signal.SIGKILL)
+    t.say("three\nat the end")
+    t.wait_said("one\nhalf of two lines\nthree\n")
+    wait_until(lambda: "at the end" in held(d), "it is held")
+    end(d, signal.SIGKILL)
+    assert d.ready_pids() == [worker]
+    d.stop()
+    assert t.said() == "one\nhalf of two lines\nthree\nat the end\n"
+
+
+def held(d):
+    """What there is in the memory of beginnings of lines."""
+    for fd in os.listdir(f"/proc/{d.keeper}/fd"):
+        path = f"/proc/{d.keeper}/fd/{fd}"
+        try:
+            if "clusterd-lines" in os.readlink(path):
+                with open(path, "rb") as f:
+                    return f.read(1 << 16).decode(errors="replace")
+        except OSError:
+            pass
+    return ""
+
+
+def test_files_that_cannot_be_opened_again(box):
+    """It goes on with those that are open, and says so; also where they lie in a
+    directory that was moved."""
     os.mkdir(box.path("logs"))
-    box.web(clusterd={"log": box.path("logs/log")})
+    t = Talker(box, box.path("logs/out"), log=box.path("logs/log"),
+               pidfile=box.path("logs/pid"))
     d = box.start()
     wait_until(lambda: os.path.exists(box.path("logs/log")), "the log")
-    d.log_path = box.path("moved/log")
+    d.log_path = box.path("logs/log")
+    workers = d.wait_ready(1)
     os.rename(box.path("logs"), box.path("moved"))
-    workers = d.wait_ready(2)
-    mark = d.mark()
-    kill(d.pid)
-    d.wait_log(r"supervisor pid \d+: exited with code 78", start=mark)
-    get(d.port())
+    d.log_path = box.path("moved/log")
+    for _ in range(3):
+        mark = d.mark()
+        kill(d.pid)
+        d.wait_log("start complete", start=mark)
+        text = d.log()[mark:]
+        for name in ("log", "pid", "out"):
+            assert re.search(rf"cannot \w+ (\w+ )?(file )?.*/logs/{name}: .*; "
+                             "going on with the old one", text), (name, text)
+        assert d.wait_ready(1) == workers
+        assert status(box).one("clusterd")["pid"] == d.keeper
+    t.out = box.path("moved/out")
+    t.say("hello\n")
+    t.wait_said("hello\n")
     os.rename(box.path("moved"), box.path("logs"))
     d.log_path = box.path("logs/log")
+    mark = d.mark()
+    kill(d.pid)
     d.wait_log("start complete", start=mark)
-    assert d.wait_ready(2) == workers
+    assert "going on with the old one" not in d.log()[mark:]
     d.stop()
+    assert not os.path.exists(box.path("logs/pid"))
 
 
 def test_exit_of_the_supervisor_is_the_keepers(box):
@@ -232,18 +340,6 @@ def test_exit_of_the_supervisor_is_the_keepers(box):
 
 
 # --- in the middle of something
-
-def test_killed_while_stopping(box):
-    box.web("--ignore-term", stop_timeout="60s")
-    d = box.start()
-    d.wait_ready(2)
-    d.send(signal.SIGTERM)
-    box.wait_events("signal 15", 2)
-    kill(d.pid)
-    assert d.wait() == 1
-    d.wait_log(died(r"9 \(SIGKILL\)", "killing what is left"))
-    wait_until(lambda: not box.survivors(), "nobody is left")
-
 
 def send_to_keeper(d, number):
     """Whose supervisor stands still."""

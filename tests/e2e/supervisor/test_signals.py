@@ -2,11 +2,12 @@
 
 import os
 import signal
+import time
 
 import pytest
 
 import words
-from harness import get, status_field, wait_until
+from harness import get, stays, status_field, wait_until
 
 
 def test_usr2_leaves_workers_alone(box):
@@ -93,3 +94,20 @@ def test_inherited_ignored_and_blocked_signals_do_not_disturb_clusterd(box):
     d.send(signal.SIGHUP)
     d.wait_replaced(pids, 2)
     d.stop()
+
+
+def test_two_at_once_are_one(box):
+    """As timeout(1) sends them; a later one means it."""
+    box.web("--ignore-term", instances=1, stop_timeout="60s")
+    d = box.start()
+    d.wait_ready(1)
+    began = time.monotonic()
+    d.send(signal.SIGTERM)
+    d.wait_log("SIGTERM: stopping")
+    d.send(signal.SIGTERM)
+    if time.monotonic() - began < 0.09:
+        box.wait_events("signal 15")
+        stays(lambda: not d.find("SIGTERM again"), "it was the same", 0.15)
+        d.send(signal.SIGTERM)
+    d.wait_end(0)
+    assert len(d.find("SIGTERM again: killing what is left")) == 1

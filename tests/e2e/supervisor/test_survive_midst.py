@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -12,8 +13,8 @@ import pytest
 
 import harness
 from harness import (HAS_KEEPER, SLOW, ask, children_of, free_port, get,
-                     is_alive, kill, read_answer, read_proc, status_field,
-                     wait_until)
+                     is_alive, kill, process_state, read_answer, read_proc,
+                     status_field, wait_until)
 from loads import Load
 from programs import script
 from test_survive import kill_supervisor
@@ -188,6 +189,50 @@ def test_deaths_and_restarts_go_on(box):
     wait_until(lambda: len(d.ready_pids()) == N == len(d.workers()),
                lambda: f"{N} workers: {harness.describe(d.workers())}", 20)
     assert len(d.pids_that_answer(d.port(), N)) == N
+    d.stop()
+    wait_until(lambda: not box.survivors(), "nobody is left")
+
+
+def tracer(d, *inject):
+    """Holds clusterd, and whom it gives birth to, up at these system calls."""
+    t = subprocess.Popen(
+        ["strace", "-f", "-q", "-o", "/dev/null",
+         *(word for i in inject for word in ("-e", f"inject={i}")),
+         "-p", str(d.pid)], env=d.box.environment())
+    wait_until(lambda: status_field(d.pid, "TracerPid") != "0" or
+               t.poll() is not None, "strace attaches")
+    return t
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("where", ["execve:delay_enter",
+                                   "clone,clone3:delay_exit"])
+def test_between_birth_and_exec(box, where):
+    """Or before it is known that there is a process: it ends, and the next one is
+    started, neither lost nor two."""
+    box.web(instances=N, restart_delay="10ms")
+    d = box.start()
+    old, supervisor = d.wait_ready(N), d.pid
+
+    def new():
+        return set(children_of(supervisor)) - set(old)
+    t = tracer(d, f"{where}=20000000")
+    try:
+        kill(old[0])
+        child, = wait_until(new, "a child")
+        if "exec" in where:
+            wait_until(lambda: process_state(supervisor) == "S", "it is noted")
+        mark = d.mark()
+        kill(supervisor)
+        t.kill()
+        d.wait_log("start complete", start=mark)
+        wait_until(lambda: not is_alive(child), "its end")
+        wait_until(lambda: len(d.ready_pids()) == N == len(d.workers()),
+                   lambda: f"{N} workers: {harness.describe(d.workers())}")
+        assert set(old[1:]) < set(d.workers())
+    finally:
+        t.kill()
+        t.wait()
     d.stop()
     wait_until(lambda: not box.survivors(), "nobody is left")
 

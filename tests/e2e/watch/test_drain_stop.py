@@ -8,6 +8,7 @@ import contextlib
 import os
 import shlex
 import signal
+import time
 import subprocess
 import threading
 
@@ -309,6 +310,7 @@ def test_second_signal_kills_in_the_midst_of_a_drain(box, second):
     box.wait_events("slow")
     d.send(signal.SIGTERM)
     wait_refused(address)
+    time.sleep(0.12)    # two at once are one
     d.stop(second, limit=20)
     slow.close()
     assert box.events("signal 15") == []
@@ -434,6 +436,7 @@ def test_second_signal_ends_stop_delay(box):
     d = start(box, 1)
     d.send(signal.SIGTERM)
     d.wait_log("going down")
+    time.sleep(0.12)    # two at once are one
     d.stop(limit=20)
 
 

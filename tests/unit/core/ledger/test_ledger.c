@@ -590,11 +590,22 @@ other_records_that_cannot_be_are_refused(void **state)
 	struct ledger_program program = { .run_id = 1, .notify_dir = -1 }, p;
 	struct ledger_count count = { .print = 1,
 		.fds = { 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 } }, n;
+	struct ledger_stop stop = { .phase = LEDGER_STOP_DRAINS, .flags = 1,
+		.deadline = 7 }, s;
 	uint32_t place;
 
 	(void)state;
 	begin();
 	assert_int_equal(ledger_get_program(&ledger, &p), 0);
+	assert_int_equal(ledger_get_stop(&ledger, &s), 0);
+	assert_int_equal(ledger_add(&ledger, LEDGER_STOP, &stop, &place), 0);
+	assert_int_equal(ledger_get_stop(&ledger, &s), 1);
+	assert_memory_equal(&s, &stop, sizeof(s));
+	for (int i = 0; i < 2; i++) {
+		stop.phase = i == 0 ? 0 : LEDGER_STOP_STOPS + 1;
+		ledger_set(&ledger, LEDGER_STOP, 0, &stop);
+		assert_int_equal(ledger_get_stop(&ledger, &s), -EBADMSG);
+	}
 	assert_int_equal(ledger_add(&ledger, LEDGER_CONF, &conf, &place), 0);
 	assert_int_equal(ledger_get_conf(&ledger, place, &c), 1);
 	assert_memory_equal(&c, &conf, sizeof(c));
@@ -621,6 +632,34 @@ other_records_that_cannot_be_are_refused(void **state)
 	count.fds[11] = -1;
 	ledger_set(&ledger, LEDGER_COUNT, 0, &count);
 	assert_int_equal(ledger_get_count(&ledger, &n), -EBADMSG);
+	end();
+}
+
+static void
+files_that_cannot_be_are_refused(void **state)
+{
+	struct ledger_file file = { .ino = 1, .fd = 3, .path = "/log" }, f;
+	struct ledger_lines lines = { .ino = 1, .fd = 3 }, l;
+	uint32_t place;
+
+	(void)state;
+	begin();
+	assert_int_equal(ledger_add(&ledger, LEDGER_FILE, &file, &place), 0);
+	assert_int_equal(ledger_get_file(&ledger, place, &f), 1);
+	assert_memory_equal(&f, &file, sizeof(f));
+	file.path[0] = 'x';
+	ledger_set(&ledger, LEDGER_FILE, place, &file);
+	assert_int_equal(ledger_get_file(&ledger, place, &f), -EBADMSG);
+	file.path[0] = '/';
+	file.fd = 2;
+	ledger_set(&ledger, LEDGER_FILE, place, &file);
+	assert_int_equal(ledger_get_file(&ledger, place, &f), -EBADMSG);
+	assert_int_equal(ledger_get_lines(&ledger, &l), 0);
+	assert_int_equal(ledger_add(&ledger, LEDGER_LINES, &lines, &place), 0);
+	assert_int_equal(ledger_get_lines(&ledger, &l), 1);
+	lines.fd = -1;
+	ledger_set(&ledger, LEDGER_LINES, 0, &lines);
+	assert_int_equal(ledger_get_lines(&ledger, &l), -EBADMSG);
 	end();
 }
 
@@ -729,6 +768,7 @@ main(void)
 		cmocka_unit_test(another_version_is_not_understood),
 		cmocka_unit_test(workers_that_cannot_be_are_refused),
 		cmocka_unit_test(other_records_that_cannot_be_are_refused),
+		cmocka_unit_test(files_that_cannot_be_are_refused),
 		cmocka_unit_test(a_kind_that_is_not_known_is_passed_over),
 		cmocka_unit_test(a_larger_record_is_read_as_far_as_it_is_known),
 		cmocka_unit_test(what_is_none_is_refused),

@@ -100,7 +100,7 @@ open_file(struct place *place)
 	assert_true(fd >= 0);
 	fd_close(&fd);
 	place->conf.log_max_size = -1;
-	assert_int_equal(output_new_file(place->loop, &place->files,
+	assert_int_equal(output_new_file(place->loop, &place->files, NULL, NULL,
 	    place->path, &place->config, &place->conf, &place->output, NULL),
 	    0);
 	return place->output;

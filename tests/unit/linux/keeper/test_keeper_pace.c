@@ -37,8 +37,10 @@ whoever_dies_as_soon_as_it_is_up_waits(void **state)
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(keeper_pace_death(&pace, true, 5,
 		    at(100 + i * 105)), 100);
+	assert_true(pace.spins);
 	/* One that lives is a new beginning. */
 	assert_int_equal(keeper_pace_death(&pace, true, 100, at(5000)), 0);
+	assert_false(pace.spins);
 	assert_int_equal(keeper_pace_death(&pace, true, 5, at(5005)), 0);
 }
 
