@@ -6,8 +6,7 @@ them refer to which map.
 
 A program is what is in a section program/NAME. A map is a symbol of section
 `map` (instructions get its descriptor) or `map_value` (the address of its one
-value), and one of `constant` a number that is known when it is loaded. Anything
-else that would need a loader is an error. $BPF_CLANG says which compiler it was.
+value). Anything else that would need a loader is an error. $BPF_CLANG says which compiler it was.
 """
 
 import os
@@ -17,7 +16,7 @@ import sys
 
 LOAD_IMM64 = 0x18
 # What the kernel takes the number of an instruction for, by section.
-PSEUDO = {"map": 1, "map_value": 2, "constant": 0}
+PSEUDO = {"map": 1, "map_value": 2}
 SHT_SYMTAB, SHT_REL = 2, 9
 R_BPF_64_64 = 1
 
@@ -61,7 +60,7 @@ class Object:
             self.symbols.append((self.string(strings, name), where))
 
     def programs(self):
-        """Yield (name, instructions, {index: map or constant})."""
+        """Yield (name, instructions, {index: map})."""
         for i, (name, head) in enumerate(self.sections):
             if not name.startswith("program/"):
                 continue

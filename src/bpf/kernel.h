@@ -22,9 +22,8 @@ struct map {
 /* The one value of a map, reached without a call. */
 #define MAP_VALUE(type, name) type name SECTION("map_value")
 
-/* A number that stands in the program, and is set when it is loaded. */
-#define CONSTANT(name) struct map name SECTION("constant")
-#define CONSTANT_OF(name) ((__u32)(unsigned long)&(name))
+/* Of a socket. */
+#define FAMILY_IPV4 2
 
 static void *(*const map_lookup)(void *map, const void *key) =
     (void *)BPF_FUNC_map_lookup_elem;

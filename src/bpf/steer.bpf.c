@@ -1,9 +1,9 @@
 /*
  * Which lane gets a new connection. All reuseport groups share two programs that
- * choose; attached to a group is a small one of its own, which says which group
- * it is and goes on in one of the two. The kernel also asks where to move a
- * connection that waits in the queue of a lane which has stopped listening
- * (`migrating`).
+ * choose; attached to them is a small one, which finds out which group it is, by the
+ * socket that the kernel asks about, and goes on in one of the two. The kernel also
+ * asks where to move a connection that waits in the queue of a lane which has stopped
+ * listening (`migrating`).
  *
  * What they answer is a lane of the live set. Where none of these takes it, what
  * moves stays (SK_DROP), and of whatever comes the kernel's hash chooses among
@@ -21,13 +21,38 @@ MAP(map_calls);		/* by processor: steer_call */
 MAP(map_programs);	/* those that choose, by mode */
 MAP(map_words);		/* array: the groups' words */
 MAP(map_sockets);	/* reuseport array, by cell: lanes' sockets */
-MAP(map_lanes);		/* hash: cookie of a listening socket to its cell */
+MAP(map_lanes);		/* hash: cookie of a listening socket: steer_lane */
 MAP(map_moved);		/* hash: cookie of a connection to its cell */
 MAP_VALUE(struct steer_moves, value_moves);
 
-CONSTANT(constant_group);
-CONSTANT(constant_generation);
-CONSTANT(constant_mode);
+INLINE __u64 *
+word_at(__u32 place)
+{
+	return map_lookup(&map_words, &place);
+}
+
+/* A socket of the group that is none of the lanes. */
+INLINE struct steer_lane *
+lane_at_place_of(struct bpf_sock *sk)
+{
+	__u32 ip[4] = { 0 };
+	__u64 key;
+
+	/* Two loads of the same number, which must not become one from either
+	   place: the verifier allows none of those. */
+	if (sk->family == FAMILY_IPV4) {
+		ip[0] = sk->src_ip4;
+		__asm__ volatile("" : "+r"(ip[0]));
+	} else {
+		ip[0] = sk->src_ip6[0];
+		__asm__ volatile("" : "+r"(ip[0]));
+		ip[1] = sk->src_ip6[1];
+		ip[2] = sk->src_ip6[2];
+		ip[3] = sk->src_ip6[3];
+	}
+	key = steer_place_key(ip, sk->src_port, sk->family);
+	return map_lookup(&map_lanes, &key);
+}
 
 /*
  * The kernel asks with softirqs off, so nobody else is asked on this processor
@@ -41,13 +66,31 @@ int
 enter(struct sk_reuseport_md *md)
 {
 	__u32 zero = 0;
+	__u64 cookie = socket_cookie(md->sk);
 	struct steer_call *call = map_lookup(&map_calls, &zero);
+	struct steer_lane *lane = map_lookup(&map_lanes, &cookie);
+	__u64 *mode, group;
 
 	if (call == NULL)
 		return SK_DROP;
-	call->group = CONSTANT_OF(constant_group);
-	call->generation = CONSTANT_OF(constant_generation);
-	tail_call(md, &map_programs, CONSTANT_OF(constant_mode));
+	if (lane == NULL)
+		lane = lane_at_place_of(md->sk);
+	if (lane == NULL)
+		return SK_DROP;
+	/* One load: what is taken out may be another one's at once. */
+	group = *(volatile __u64 *)&lane->group;
+	call->group = group;
+	mode = word_at((__u32)group + STEER_WORD_MODE);
+	if (mode == NULL)
+		return SK_DROP;
+	/* A number that the verifier knows makes it a jump: two calls, which must
+	   not become one of either number. */
+	if (*(volatile __u64 *)mode == 0) {
+		tail_call(md, &map_programs, 0);
+		__asm__ volatile("");
+	} else {
+		tail_call(md, &map_programs, 1);
+	}
 	return SK_PASS;
 }
 
@@ -74,12 +117,6 @@ struct live {
 	__u32 first;
 };
 
-INLINE __u64 *
-word_at(__u32 place)
-{
-	return map_lookup(&map_words, &place);
-}
-
 INLINE struct live
 live_now(void)
 {
@@ -90,13 +127,13 @@ live_now(void)
 
 	if (call == NULL)
 		return live;
-	live.group = call->group;
+	live.group = (__u32)call->group;
 	head = word_at(live.group + STEER_WORD_LIVE);
 	if (head == NULL)
 		return live;
 	/* One load: how many there are and where they are belong together. */
 	word = *(volatile __u64 *)head;
-	if (word >> 32 != call->generation)
+	if (word >> 32 != call->group >> 32)
 		return live;
 	live.first = (__u32)(word >> 16 & 0xffff) * STEER_UNIT;
 	live.n = (__u32)(word & 0xffff);
@@ -162,8 +199,8 @@ is_syn(struct sk_reuseport_md *md)
  * If this is about a connection that moves here from another lane's queue, so
  * does its count. The kernel holds its lock. Requests (NEW_SYN_RECV) are not
  * counted yet, their child will have the mark of the lane that it comes to. A
- * child of a lane whose beginning was not seen may be uncounted: that lane is
- * not in `map_lanes`.
+ * child of a lane whose beginning was not seen may be uncounted: that lane is not
+ * `covered`.
  */
 INLINE void
 move_count(struct sk_reuseport_md *md, __u32 to)
@@ -186,11 +223,12 @@ move_count(struct sk_reuseport_md *md, __u32 to)
 		from = *known;
 		*known = to;
 	} else {
-		__u32 *first = map_lookup(&map_lanes, &lane);
+		struct steer_lane *first = map_lookup(&map_lanes, &lane);
 
-		if (first == NULL || *(volatile __u32 *)&value_moves.lost)
+		if (first == NULL || !first->covered ||
+		    *(volatile __u32 *)&value_moves.lost)
 			return;
-		from = *first;
+		from = first->cell;
 		if (map_update(&map_moved, &cookie, &to, BPF_NOEXIST) != 0) {
 			value_moves.lost = 1;
 			return;
@@ -268,6 +306,22 @@ struct choice {
 	__u64 second;
 };
 
+/* Without a branch, as above: of numbers below 2^63. */
+INLINE __u64
+least_of(__u64 a, __u64 b)
+{
+	__u64 a_is_less = (__u64)((__s64)(a - b) >> 63);
+
+	__asm__ volatile("" : "+r"(a_is_less));
+	return b ^ ((a ^ b) & a_is_less);
+}
+
+INLINE __u64
+most_of(__u64 a, __u64 b)
+{
+	return a ^ b ^ least_of(a, b);
+}
+
 /* False, which does not happen: a lane without a cell. To go on with those that
    were seen would have the verifier follow all that comes next once more for
    each lane. */
@@ -275,25 +329,25 @@ INLINE int
 look(const struct live *live, __u32 start, __u32 epoch, __u32 weigh,
     struct choice *ret_choice)
 {
-	struct choice choice = { forget(~0ULL), forget(~0ULL) };
+	/* Beyond any load, and of the same sign. */
+	struct choice choice = { forget(~0ULL >> 1), forget(~0ULL >> 1) };
 	__u32 n_all = live->n;
-	__u32 n = n_all < STEER_LOOK ? n_all : STEER_LOOK;
 
-	for (__u32 i = 0; i < n; i++) {
+	for (__u32 i = 0; i < STEER_LOOK; i++) {
 		struct steer_cell *cell;
 		__u32 number;
 		__u64 load;
 
+		if (i >= n_all)
+			break;
 		cell = live_cell(live, turn_round(start + i, n_all), &number);
 		if (cell == NULL)
 			return 0;
-		load = (__u64)load_of(cell, epoch, weigh) << 32 | i;
-		if (load < choice.best) {
-			choice.second = choice.best;
-			choice.best = load;
-		} else if (load < choice.second) {
-			choice.second = load;
-		}
+		load = (__u64)(load_of(cell, epoch, weigh) & ~0U >> 1) << 32 |
+		    i;
+		choice.second = least_of(choice.second,
+		    most_of(choice.best, load));
+		choice.best = least_of(choice.best, load);
 	}
 	ret_choice->best = forget(choice.best);
 	ret_choice->second = forget(choice.second);
@@ -380,6 +434,32 @@ next_of(const struct live *live, __u64 what)
 }
 
 /*
+ * The first one from `*position` on that takes it: its place and its cell. Returns how
+ * many have refused; STEER_TRIES: nobody takes it. What follows is looked at by the
+ * verifier once, and not once for each try.
+ */
+INLINE __u32
+select_from(struct sk_reuseport_md *md, const struct live *live,
+    __u32 *position, __u32 epoch, __u32 *ret_number)
+{
+	__u32 i;
+
+	for (i = 0; i < STEER_TRIES; i++, ++*position) {
+		struct steer_cell *cell;
+
+		*position = forget(turn_round(*position, live->n));
+		cell = live_cell(live, *position, ret_number);
+		if (cell == NULL)
+			return STEER_TRIES;
+		if (select_cell(md, *ret_number))
+			break;
+		charge_anyway(cell, epoch, PENALTY);
+	}
+	*ret_number = forget(*ret_number);
+	return forget(i);
+}
+
+/*
  * With SYN cookies a SYN leads to no lane: nothing remembers it, and its ACK
  * chooses anew, with its own SYN among those that are charged. It would avoid
  * whichever lane the SYN was charged to, and leave the charge there. So it goes
@@ -394,10 +474,8 @@ least_connections(struct sk_reuseport_md *md)
 	struct live live = live_now();
 	__u32 epoch = ktime_ns() >> STEER_EPOCH_SHIFT;
 	__u64 what = what_is(md);
-	int charged = what == WHAT_OPENS;
 	struct choice choice;
-	struct steer_cell *cell;
-	__u32 position, number;
+	__u32 position, number = 0, refused, weigh;
 	__u64 *next;
 
 	if (live.n == 0)
@@ -408,24 +486,25 @@ least_connections(struct sk_reuseport_md *md)
 	position = live.n > STEER_LOOK ? random_u32() :
 	    (__u32)*(volatile __u64 *)next;
 	position = forget(position % live.n);
-	if (!look(&live, position, epoch, forget(what == WHAT_COOKIE ?
-	    WEIGH_PENALTIES : WEIGH_ALL), &choice))
+	weigh = forget(what == WHAT_COOKIE ? WEIGH_PENALTIES : WEIGH_ALL);
+	what = forget(what);
+	live.n = forget(live.n);
+	if (!look(&live, position, epoch, weigh, &choice))
 		return SK_DROP;
-	position += charged ? claim(&live, position, epoch, &choice) :
-	    (__u32)choice.best;
-	for (__u32 i = 0; i < STEER_TRIES; i++, position++) {
-		position = forget(turn_round(position, live.n));
-		cell = live_cell(&live, position, &number);
-		if (cell == NULL)
-			break;
-		if (select_cell(md, number)) {
-			if (charged && i > 0)
-				charge_anyway(cell, epoch, 1);
-			*(volatile __u64 *)next = position + 1;
-			move_count(md, number);
-			return SK_PASS;
-		}
-		charge_anyway(cell, epoch, PENALTY);
+	position += what == WHAT_OPENS ?
+	    claim(&live, position, epoch, &choice) : (__u32)choice.best;
+	what = forget(what);
+	position = forget(position);
+	refused = select_from(md, &live, &position, epoch, &number);
+	if (refused == STEER_TRIES)
+		return none_takes(md, &live);
+	if (what == WHAT_OPENS && refused > 0) {
+		struct steer_cell *cell = steer_cell(number);
+
+		if (cell != NULL)
+			charge_anyway(cell, epoch, 1);
 	}
-	return none_takes(md, &live);
+	*(volatile __u64 *)next = position + 1;
+	move_count(md, number);
+	return SK_PASS;
 }

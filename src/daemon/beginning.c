@@ -88,11 +88,14 @@ start_apps(struct beginning *b, struct error *err)
 	struct start_list list = { .v = NULL };
 	int code = start_list_make(&list, b->apps, b->config, &b->again, err);
 
+	/* By a child, while the kernel looks through programs for us. */
 	for (size_t i = 0; code == 0 && i < list.n; i++)
-		code = adopt_check(b->adopt, list.v[i].config, err);
+		adopt_check_soon(b->adopt, list.v[i].config);
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		code = balancing_check(&b->listeners->balancing,
 		    list.v[i].config, err);
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		code = adopt_check(b->adopt, list.v[i].config, err);
 	if (code == 0)
 		code = start_list_open(&list, b->apps, err);
 	listeners_disinherit(b->listeners, warn_unused);

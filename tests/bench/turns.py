@@ -2,10 +2,12 @@
 """How long the turns of clusterd's loop are where hundreds of apps run.
 
     python3 -B tests/bench/turns.py [--apps N] [--instances N] [--syscalls]
-        [--keys KEY=VALUE;...] [--only start,reload,kill,stop] [CLUSTERD...]
+        [--keys KEY=VALUE;...] [--only start,reload,open,kill,stop] [--open N]
+        [CLUSTERD...]
 
 Many apps are started, reloaded, killed and stopped, while one client asks for
-the status of one app all the time. For each of the programs (CLUSTERD, or
+the status of one app all the time; `open` is a reload that brings N apps more,
+with a listener each. For each of the programs (CLUSTERD, or
 build/clusterd) and phases there is a line: the longest turn by the clock, and
 without what others had of the CPU and what it slept; how many turns took more
 than 5 ms without what others had; the turns' number; what the phase took and how
@@ -118,14 +120,14 @@ def tell_calls(phase, looked):
 # ---- the phases ------------------------------------------------------------
 
 
-def write(path, args, worker, serial):
+def write(path, args, worker, serial, more=0):
     keys = {"command": worker, "instances": args.instances,
             "ready": "notify", "handoff": "env", "listen": "127.0.0.1:0",
             "env": f"SERIAL={serial}"}
     keys.update(k.split("=", 1) for k in args.keys.split(";") if k)
     with open(path, "w", encoding="utf-8") as f:
         f.write(f"[clusterd]\ncontrol = {path}.sock\n")
-        for i in range(args.apps):
+        for i in range(args.apps + more):
             f.write(f"[a{i}]\n")
             f.writelines(f"{k} = {v}\n" for k, v in keys.items())
 
@@ -208,6 +210,12 @@ def run(bench, args, program):
             p.send_signal(signal.SIGHUP)
             begin, cpu = phase(
                 "reload", wait_log(log, "reload complete", args.apps, p))
+        if "open" in args.only:
+            serial = 1 if "reload" in args.only else 0
+            write(ini, args, bench.hello, serial, more=args.open)
+            p.send_signal(signal.SIGHUP)
+            begin, cpu = phase("open", wait_log(
+                log, "starting", args.apps + args.open, p))
         if "kill" in args.only:
             for pid in workers_of(p.pid, bench.hello):
                 os.kill(pid, signal.SIGKILL)
@@ -239,6 +247,7 @@ def main():
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--instances", type=int, default=10)
     parser.add_argument("--keys", default="", help="of each app, with ; between")
+    parser.add_argument("--open", type=int, default=10)
     parser.add_argument("--only", default="start,reload,kill,stop",
                         type=lambda s: s.split(","))
     parser.add_argument("--syscalls", action="store_true")

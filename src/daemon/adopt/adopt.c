@@ -55,29 +55,64 @@ may_adopt(const struct conf_app *conf)
 	return conf->n_listens > 0 && conf->handoff != CONF_HANDOFF_ENV;
 }
 
-int
-adopt_check(struct adopt *adopt, const struct config *config,
-    struct error *err)
+/* Does any app want it, and has it not been seen to work? The first one that
+   insists, or NULL. */
+static bool
+is_wanted(const struct adopt *adopt, const struct config *config,
+    const struct conf_app **ret_insists)
 {
-	const struct conf_app *insists = NULL;
 	bool wanted = false;
-	struct error why = ERROR_INIT;
-	int code;
 
+	*ret_insists = NULL;
 	for (size_t i = 0; i < config->n_apps; i++) {
 		const struct conf_app *app = &config->apps[i];
 
 		if (!may_adopt(app))
 			continue;
 		wanted = true;
-		if (app->handoff == CONF_HANDOFF_ADOPT && insists == NULL)
-			insists = app;
+		if (app->handoff == CONF_HANDOFF_ADOPT && *ret_insists == NULL)
+			*ret_insists = app;
 	}
-	if (!wanted || adopt->can)
+	return wanted && !adopt->can;
+}
+
+void
+adopt_check_soon(struct adopt *adopt, const struct config *config)
+{
+	const struct conf_app *insists;
+
+	if (adopt->trying == 0 && is_wanted(adopt, config, &insists))
+		adopt->trying = seccomp_notify_probe_begin();
+}
+
+static int
+try_out(struct adopt *adopt, struct error *why)
+{
+	pid_t pid = adopt->trying != 0 ? adopt->trying :
+	    seccomp_notify_probe_begin();
+	int code = seccomp_notify_probe_end(pid, why);
+
+	adopt->trying = 0;
+	if (!process_proc_is_ours()) {
+		error_clear(why);
+		code = error_set(why, -ENOENT, "there is no /proc of "
+		    "clusterd's own pid namespace, so that nothing can be "
+		    "seen of them");
+	}
+	return code;
+}
+
+int
+adopt_check(struct adopt *adopt, const struct config *config,
+    struct error *err)
+{
+	const struct conf_app *insists;
+	struct error why = ERROR_INIT;
+	int code;
+
+	if (!is_wanted(adopt, config, &insists))
 		return 0;
-	code = process_proc_is_ours() ? seccomp_notify_probe(&why) :
-	    error_set(&why, -ENOENT, "there is no /proc of clusterd's own pid "
-	    "namespace, so that nothing can be seen of them");
+	code = try_out(adopt, &why);
 	adopt->can = code == 0;
 	adopt->workers->untrapped = !adopt->can;
 	if (code < 0 && insists != NULL)

@@ -49,6 +49,7 @@ struct adopt {
 	struct loop_budget budget;	/* of the calls of a turn */
 	bool wishes;			/* some are pending: adopt_wish */
 	bool can;			/* tried out, and it works */
+	pid_t trying;			/* … by this child; 0: by none */
 	bool told_not;
 };
 
@@ -69,6 +70,9 @@ void adopt_leave(struct worker *worker);
  */
 int adopt_check(struct adopt *adopt, const struct config *config,
     struct error *err);
+
+/* _check() of the same will follow, and takes less time then. */
+void adopt_check_soon(struct adopt *adopt, const struct config *config);
 
 /* Are the calls of this spec's workers to be trapped? */
 bool adopt_wanted(const struct adopt *adopt, const struct app_spec *spec);

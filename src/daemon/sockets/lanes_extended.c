@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -41,7 +42,7 @@ lanes_extended_open(struct listener *l, enum balance b, struct error *err)
 		return code;
 	if (ls->ebpf != NULL)
 		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
-		    ls->attached ? lanes_attach_point(ls)->fd : -1, err);
+		    err);
 	code = balancing_hub(&l->all->balancing, &hub, err);
 	listener_ledger_count(l->all);
 	if (code == 0)
@@ -102,6 +103,16 @@ lanes_extended_set_lane(struct lane *lane)
 }
 
 int
+lanes_extended_found(const struct lane *lane, struct error *err)
+{
+	struct steering_ebpf *ebpf = lane->listener->lanes.ebpf;
+	int code = steering_ebpf_mark_lane(ebpf, lane->slot, lane->fd);
+
+	return code < 0 ? error_set(err, code, "%s", strerror(-code)) :
+	    steering_ebpf_found(ebpf, lane->slot, lane->fd, err);
+}
+
+int
 lanes_extended_attach(struct listener *l, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
@@ -144,8 +155,7 @@ compare_no_more(struct lane *lane)
 		error_set(&why, 0, "clusterd has been moved to another "
 		    "cgroup");
 	if (steering_ebpf_set_mode(ls->ebpf,
-	    lanes_attach_mode(BALANCE_ROUND_ROBIN),
-	    ls->attached ? lanes_attach_point(ls)->fd : -1, &err) < 0) {
+	    lanes_attach_mode(BALANCE_ROUND_ROBIN), &err) < 0) {
 		lanes_attach_failed(l, error_text(&err));
 	} else {
 		changed = true;

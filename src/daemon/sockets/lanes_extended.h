@@ -32,6 +32,10 @@ void lanes_extended_free(struct listener *listener);
    group (-EINVAL): with the second one its time comes. -errno, logged. */
 int lanes_extended_set_lane(struct lane *lane);
 
+/* The lane is about to listen, as the first one: in a group that has the program.
+   -errno with words. */
+int lanes_extended_found(const struct lane *lane, struct error *err);
+
 /* Attach it, for the lanes as they are now. -errno with words. */
 int lanes_extended_attach(struct listener *listener, struct error *err);
 

@@ -223,11 +223,16 @@ lanes_program_doubt(struct lane *lane)
 void
 lanes_program_found(const struct lane *lane)
 {
-	int code = socket_found_group(lane->fd);
+	struct error err = ERROR_INIT;
+	int code = lane->listener->lanes.ebpf != NULL ?
+	    lanes_extended_found(lane, &err) :
+	    socket_found_group(lane->fd, -1);
 
 	if (code < 0)
 		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
-		    "the first lane is in no group yet: %s", strerror(-code));
+		    "the first lane is in no group yet: %s",
+		    err.text != NULL ? err.text : strerror(-code));
+	error_clear(&err);
 }
 
 void

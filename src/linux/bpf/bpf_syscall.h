@@ -110,7 +110,7 @@ struct bpf_program {
 #define BPF_ATTACH_SOCK_OPS 3U
 #define BPF_ATTACH_SELECT_OR_MIGRATE 40U	/* Linux 5.14 */
 
-/* `maps`: descriptors, or constants, by the numbers of the references. It takes
+/* `maps`: descriptors, by the numbers of the references. It takes
    the kernel's verifier up to some 20 ms for a large program. The words say what the
    kernel's verifier said last. */
 int bpf_program_load(const struct bpf_program *program, const int *maps,

@@ -12,6 +12,7 @@
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/bpf/steering_hub.h"
+#include "linux/bpf/steering_known.h"
 #include "linux/bpf/steering_layout.h"
 #include "linux/bpf/steering_programs.h"
 #include "linux/socket/socket_filter.h"
@@ -25,12 +26,11 @@
 struct room {
 	size_t max;
 	uint32_t *cells;
-	uint64_t *cookies;	/* of the lanes that the hub knows by theirs; 0 */
+	struct steering_known *known;
 	uint32_t lists;		/* two, among the hub's words */
 };
 
 struct steering_ebpf {
-	enum steering_ebpf_mode mode;
 	struct steering_hub *hub;
 	struct conn_count *count;
 	uint32_t group;			/* its words */
@@ -39,7 +39,7 @@ struct steering_ebpf {
 	/* From which the programs may have read a moment ago. */
 	uint32_t old_lists;
 	size_t old_max;
-	int program;			/* its own */
+	uint64_t key;			/* of its address; 0: not attached */
 };
 
 /* ---- the group's words (linux/bpf/steering_layout.h) ---- */
@@ -69,6 +69,19 @@ static size_t
 live_n(const struct steering_ebpf *s)
 {
 	return *word(s, STEER_WORD_LIVE) & 0xffff;
+}
+
+static enum steering_ebpf_mode
+mode_of(const struct steering_ebpf *s)
+{
+	return (enum steering_ebpf_mode)*word(s, STEER_WORD_MODE);
+}
+
+/* As its lanes have it. */
+static uint64_t
+group_of(const struct steering_ebpf *s)
+{
+	return (uint64_t)s->generation << 32 | s->group;
 }
 
 static void
@@ -101,16 +114,16 @@ static int
 stretch(struct room *room, size_t max)
 {
 	uint32_t *cells = reallocarray(room->cells, max, sizeof(*cells));
-	uint64_t *cookies;
+	struct steering_known *known;
 
 	if (cells == NULL)
 		return -ENOMEM;
 	room->cells = cells;
-	cookies = reallocarray(room->cookies, max, sizeof(*cookies));
-	if (cookies == NULL)
+	known = reallocarray(room->known, max, sizeof(*known));
+	if (known == NULL)
 		return -ENOMEM;
-	room->cookies = cookies;
-	memset(cookies + room->max, 0, (max - room->max) * sizeof(*cookies));
+	room->known = known;
+	memset(known + room->max, 0, (max - room->max) * sizeof(*known));
 	return 0;
 }
 
@@ -175,29 +188,18 @@ attach(int program, int fd, struct error *err)
 
 int
 steering_ebpf_set_mode(struct steering_ebpf *s, enum steering_ebpf_mode mode,
-    int fd, struct error *err)
+    struct error *err)
 {
-	int program, code = 0;
+	int program;
 
-	if (mode == s->mode)
-		return 0;
 	if (mode == STEERING_EBPF_LEAST &&
 	    conn_count_why_not(s->count) != NULL)
 		return error_set(err, -EPERM, "%s",
 		    conn_count_why_not(s->count));
-	program = steering_hub_enter(s->hub, mode, s->group, s->generation,
-	    err);
+	program = steering_hub_program(s->hub, mode, err);
 	if (program < 0)
 		return program;
-	if (fd >= 0)
-		code = attach(program, fd, err);
-	if (code < 0) {
-		fd_close(&program);
-		return code;
-	}
-	fd_close(&s->program);
-	s->program = program;
-	s->mode = mode;
+	__atomic_store_n(word(s, STEER_WORD_MODE), mode, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -212,7 +214,8 @@ steering_ebpf_clear(struct steering_ebpf *s)
 /* ---- the group ---- */
 
 static int
-begin(struct steering_ebpf *s, size_t max_lanes, struct error *err)
+begin(struct steering_ebpf *s, size_t max_lanes, enum steering_ebpf_mode mode,
+    struct error *err)
 {
 	int code = steering_hub_take(s->hub, STEER_GROUP_WORDS, &s->group);
 
@@ -221,32 +224,22 @@ begin(struct steering_ebpf *s, size_t max_lanes, struct error *err)
 		    err);
 	begin_words(s);
 	code = steering_ebpf_grow(s, max_lanes, err);
-	if (code == 0)
-		code = s->program = steering_hub_enter(s->hub, s->mode,
-		    s->group, s->generation, err);
-	return code < 0 ? code : 0;
+	return code < 0 ? code : steering_ebpf_set_mode(s, mode, err);
 }
 
 int
 steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
     struct steering_hub *hub, struct steering_ebpf **ret_s, struct error *err)
 {
-	struct conn_count *count = steering_hub_count(hub);
-	struct steering_ebpf *s;
+	struct steering_ebpf *s = calloc(1, sizeof(*s));
 	int code;
 
 	assert(max_lanes > 0 && max_lanes <= STEERING_EBPF_LANES_MAX);
-	if (mode == STEERING_EBPF_LEAST && conn_count_why_not(count) != NULL)
-		return error_set(err, -EPERM, "%s",
-		    conn_count_why_not(count));
-	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
-	s->mode = mode;
 	s->hub = hub;
-	s->count = count;
-	s->program = -1;
-	code = begin(s, max_lanes, err);
+	s->count = steering_hub_count(hub);
+	code = begin(s, max_lanes, mode, err);
 	if (code < 0) {
 		steering_ebpf_free(s);
 		return code;
@@ -258,12 +251,12 @@ steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
 /* The hub knows a cell's socket until the next one's takes its place, and a
    cookie for ever, unless it is told. */
 static void
-forget_cookies(struct steering_ebpf *s)
+forget_all(struct steering_ebpf *s)
 {
-	for (size_t i = 0; i < s->room.max; i++)
-		if (s->room.cookies[i] != 0)
-			(void)bpf_map_remove(steering_hub_cookies(s->hub),
-			    &s->room.cookies[i]);
+	const int map = steering_hub_cookies(s->hub);
+
+	steering_forget(map, s->room.known, s->room.max);
+	steering_forget_address(map, &s->key, group_of(s));
 }
 
 void
@@ -271,7 +264,7 @@ steering_ebpf_free(struct steering_ebpf *s)
 {
 	if (s == NULL)
 		return;
-	forget_cookies(s);
+	forget_all(s);
 	conn_count_release(s->count, s->room.cells, s->room.max);
 	release_lists(s, s->old_lists, s->old_max);
 	release_lists(s, s->room.lists, s->room.max);
@@ -281,20 +274,12 @@ steering_ebpf_free(struct steering_ebpf *s)
 		store_live(s, 0, 0);
 		steering_hub_release(s->hub, s->group, STEER_GROUP_WORDS);
 	}
-	fd_close(&s->program);
 	free(s->room.cells);
-	free(s->room.cookies);
+	free(s->room.known);
 	free(s);
 }
 
 /* ---- lanes ---- */
-
-int
-steering_ebpf_mark_lane(struct steering_ebpf *s, size_t slot, int fd)
-{
-	assert(slot < s->room.max);
-	return conn_cell_mark(s->count, s->room.cells[slot], fd);
-}
 
 static int
 cookie_of(int fd, uint64_t *ret_cookie)
@@ -316,23 +301,37 @@ is_tcp(int fd)
 }
 
 /*
- * When a lane's queue is moved, the counts move with it: from the lane that the
- * program knows by this cookie. Only where every connection in the queue is
- * counted, else what leaves the count had never come in.
+ * The hub knows the group by this socket. When a lane's queue is moved, the counts
+ * move with it: from the lane that has the cookie. Only where every connection in the
+ * queue is counted, else what leaves the count had never come in.
  */
-static void
-know_cookie(struct steering_ebpf *s, size_t slot, uint64_t cookie, bool covered)
+static int
+know(struct steering_ebpf *s, size_t slot, uint64_t cookie, bool covered)
 {
-	uint32_t cell = s->room.cells[slot];
-	uint64_t *known = &s->room.cookies[slot];
+	const struct steer_lane lane = {
+		.cell = s->room.cells[slot],
+		.covered = covered,
+		.group = group_of(s),
+	};
 
-	if (*known != 0 && (!covered || *known != cookie)) {
-		(void)bpf_map_remove(steering_hub_cookies(s->hub), known);
-		*known = 0;
-	}
-	if (covered && *known == 0 &&
-	    bpf_map_set(steering_hub_cookies(s->hub), &cookie, &cell) == 0)
-		*known = cookie;
+	return steering_know(steering_hub_cookies(s->hub), s->room.known,
+	    s->room.max, slot, cookie, &lane);
+}
+
+int
+steering_ebpf_mark_lane(struct steering_ebpf *s, size_t slot, int fd)
+{
+	const struct steering_known *known = &s->room.known[slot];
+	uint64_t cookie = 0;
+	int code;
+
+	assert(slot < s->room.max);
+	code = conn_cell_mark(s->count, s->room.cells[slot], fd);
+	if (code == 0)
+		code = cookie_of(fd, &cookie);
+	/* Until it listens again, what waited in it may still move. */
+	return code < 0 ? code : know(s, slot, cookie,
+	    known->cookie == cookie && known->lane.covered != 0);
 }
 
 /* A socket can be in one place, and once. */
@@ -383,10 +382,11 @@ steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
 	code = cookie_of(fd, &cookie);
 	if (code == 0)
 		code = mark(s, slot, fd, &covered);
+	if (code == 0)
+		code = know(s, slot, cookie, covered);
 	if (code < 0)
 		return error_set(err, code, "cannot mark lane %zu: %s", slot,
 		    strerror(-code));
-	know_cookie(s, slot, cookie, covered);
 	code = insert(s, slot, fd, cookie);
 	if (code < 0)
 		return error_set(err, code, "cannot steer to lane %zu: %s%s",
@@ -402,7 +402,7 @@ steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
 bool
 steering_ebpf_lane_counted(const struct steering_ebpf *s, size_t slot)
 {
-	return s->room.cookies[slot] != 0;
+	return s->room.known[slot].lane.covered != 0;
 }
 
 bool
@@ -428,10 +428,40 @@ steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots, size_t n)
 	store_live(s, first, n);
 }
 
+static void
+know_address(struct steering_ebpf *s, int fd)
+{
+	steering_know_address(steering_hub_cookies(s->hub), &s->key,
+	    group_of(s), fd);
+}
+
 int
 steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err)
 {
-	return attach(s->program, fd, err);
+	int program = steering_hub_program(s->hub, mode_of(s), err);
+
+	if (program < 0)
+		return program;
+	know_address(s, fd);
+	return attach(program, fd, err);
+}
+
+/* The kernel chooses where no lane takes it, and there is one socket. */
+int
+steering_ebpf_found(struct steering_ebpf *s, size_t slot, int fd,
+    struct error *err)
+{
+	const unsigned only = (unsigned)slot;
+	int program = steering_hub_program(s->hub, mode_of(s), err);
+	int code;
+
+	if (program < 0)
+		return program;
+	steering_ebpf_set_live(s, &only, 1);
+	know_address(s, fd);
+	code = socket_found_group(fd, program);
+	return code == 0 ? 0 : error_set(err, code,
+	    "cannot attach the steering program: %s", strerror(-code));
 }
 
 bool

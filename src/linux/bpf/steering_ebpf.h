@@ -54,13 +54,10 @@ int steering_ebpf_new(enum steering_ebpf_mode mode, size_t max_lanes,
 int steering_ebpf_grow(struct steering_ebpf *s, size_t max_lanes,
     struct error *err);
 
-/*
- * Choose in another way from now on; `fd` is any socket of the group that the
- * program is attached to; -1 before steering_ebpf_attach(). -errno with words,
- * and then all is as before.
- */
+/* Choose in another way from now on. -errno with words, and then all is as
+   before. */
 int steering_ebpf_set_mode(struct steering_ebpf *steering,
-    enum steering_ebpf_mode mode, int fd, struct error *err);
+    enum steering_ebpf_mode mode, struct error *err);
 
 /* Let go of the sockets, which could not be another group's else: before
    _free(), when another program has been attached. */
@@ -73,8 +70,8 @@ void steering_ebpf_clear(struct steering_ebpf *steering);
 void steering_ebpf_free(struct steering_ebpf *s);
 
 /*
- * Between bind(2) and listen(2): count the socket's connections for this lane.
- * A socket belongs to one slot for all its life. -errno.
+ * Between bind(2) and listen(2): count the socket's connections for this lane, and
+ * know the group by it. A socket belongs to one slot for all its life. -errno.
  */
 int steering_ebpf_mark_lane(struct steering_ebpf *s, size_t slot, int fd);
 
@@ -111,6 +108,14 @@ void steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots,
  * does, for what may go astray, as _set_mode() does. -errno with words.
  */
 int steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err);
+
+/*
+ * Before the first lane's socket listens, which is bound and marked: it is in a group
+ * of its own, with the program. It is live, and gets what comes before it is the
+ * slot's, too. -errno with words.
+ */
+int steering_ebpf_found(struct steering_ebpf *s, size_t slot, int fd,
+    struct error *err);
 
 /* Connections of a slot, established and not closed, and ever established. No
    system call. False: nothing is counted. */

@@ -55,8 +55,8 @@ static const struct bpf_map_shape shapes[MAPS] = {
 	},
 	[MAP_LANES] = {
 		.name = "lane_cookies", .kind = BPF_KIND_HASH, .key_size = 8,
-		.value_size = 4, .max_entries = STEER_LANES,
-		.flags = BPF_MAP_NO_PREALLOC,
+		.value_size = sizeof(struct steer_lane),
+		.max_entries = STEER_LANES, .flags = BPF_MAP_NO_PREALLOC,
 	},
 };
 
@@ -64,6 +64,7 @@ struct steering_hub {
 	struct conn_count *count;
 	struct bpf_window words;
 	uint32_t generation;		/* of the latest group */
+	int enter;			/* what is attached; -1: nothing yet */
 	bool loaded[STEERING_EBPF_MODES];
 	int maps[MAPS];
 	unsigned char taken[UNITS];	/* is it, by unit */
@@ -96,6 +97,7 @@ allocate(struct conn_count *count)
 		return NULL;
 	hub->count = count;
 	hub->words = (struct bpf_window)BPF_WINDOW_INIT;
+	hub->enter = -1;
 	for (int i = 0; i < MAPS; i++)
 		hub->maps[i] = -1;
 	return hub;
@@ -135,6 +137,7 @@ steering_hub_free(struct steering_hub *hub)
 	if (hub == NULL)
 		return;
 	bpf_window_close(&hub->words);
+	fd_close(&hub->enter);
 	for (int i = 0; i < MAPS; i++)
 		if (hub->maps[i] >= 0)
 			fd_close(&hub->maps[i]);
@@ -264,7 +267,7 @@ load(enum steering_program which, const int *numbers, struct error *err)
 	return program;
 }
 
-/* The one that chooses, where the groups' own find it. */
+/* The one that chooses, where the other one finds it. */
 static int
 load_shared(struct steering_hub *hub, enum steering_ebpf_mode mode,
     struct error *err)
@@ -298,19 +301,20 @@ load_shared(struct steering_hub *hub, enum steering_ebpf_mode mode,
 }
 
 int
-steering_hub_enter(struct steering_hub *hub, enum steering_ebpf_mode mode,
-    uint32_t group, uint32_t generation, struct error *err)
+steering_hub_program(struct steering_hub *hub, enum steering_ebpf_mode mode,
+    struct error *err)
 {
 	const int numbers[STEERING_MAPS] = {
 		[STEERING_MAP_CALLS] = hub->maps[MAP_CALLS],
 		[STEERING_MAP_PROGRAMS] = hub->maps[MAP_PROGRAMS],
-		[STEERING_CONSTANT_GROUP] = (int)group,
-		[STEERING_CONSTANT_GENERATION] = (int)generation,
-		[STEERING_CONSTANT_MODE] = (int)mode,
+		[STEERING_MAP_WORDS] = hub->maps[MAP_WORDS],
+		[STEERING_MAP_LANES] = hub->maps[MAP_LANES],
 	};
 	int code = load_shared(hub, mode, err);
 
-	return code < 0 ? code : load(STEERING_ENTER, numbers, err);
+	if (code == 0 && hub->enter < 0)
+		code = hub->enter = load(STEERING_ENTER, numbers, err);
+	return code < 0 ? code : hub->enter;
 }
 
 int

@@ -1,8 +1,8 @@
 /*
  * What the reuseport groups of all listeners share: the programs that choose,
  * which the kernel looks through once, and the maps of those. A group has a place
- * of its own in them (linux/bpf/steering_layout.h), and a small program, which
- * takes the kernel less than a tenth of a millisecond.
+ * of its own in them (linux/bpf/steering_layout.h), and is found by its sockets: a
+ * listener more takes no program.
  */
 #ifndef LINUX_BPF_STEERING_HUB_H
 #define LINUX_BPF_STEERING_HUB_H
@@ -65,14 +65,14 @@ uint32_t steering_hub_generation(struct steering_hub *hub);
 /* ---- programs and maps ---- */
 
 /*
- * A program to attach to the group that has its words at `group`: a descriptor,
- * the caller's. The first one of a mode takes some 20 ms. -errno with words.
+ * The program to attach to groups, borrowed, and the one that chooses in this mode is
+ * there. The first time takes some milliseconds. -errno with words.
  */
-int steering_hub_enter(struct steering_hub *hub, enum steering_ebpf_mode mode,
-    uint32_t group, uint32_t generation, struct error *err);
+int steering_hub_program(struct steering_hub *hub,
+    enum steering_ebpf_mode mode, struct error *err);
 
-/* Descriptors, borrowed: sockets by cell; cells by the cookies of the listening
-   sockets that have them. */
+/* Descriptors, borrowed: sockets by cell; struct steer_lane by the cookies of
+   listening sockets, and by steer_place_key(). */
 int steering_hub_sockets(const struct steering_hub *hub);
 int steering_hub_cookies(const struct steering_hub *hub);
 

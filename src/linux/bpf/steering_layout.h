@@ -40,6 +40,41 @@ struct steer_mark {
 				   begin to listen, so it sees all of it */
 };
 
+/*
+ * Which group a listening socket is in, by its cookie, and which lane it is there.
+ * The kernel asks about one of the group's sockets: the one that it comes to first,
+ * or the one that stops listening. There may be one that is no lane: somebody else's
+ * with the same address. Then the group is found by that, steer_place_key(). One that
+ * is in here in neither way is nobody's choice: its group has been given up.
+ */
+struct steer_lane {
+	__u32 cell;
+	__u32 covered;		/* all of its connections are counted; no lane: 0 */
+	__u64 group;		/* its generation << 32 | its place among the words;
+				   if that has another one by now: none */
+};
+
+/* Among the cookies, which are counted up from 1. An interface makes no difference,
+   nor do two addresses that happen to have the same key: of two groups it is then
+   the latest that gets what comes to a stranger's socket. */
+static inline __attribute__((always_inline)) __u64
+steer_mix(__u64 key, __u32 word)
+{
+	key = (key ^ word) * 0x9e3779b97f4a7c15ULL;
+	return key ^ key >> 32;
+}
+
+static inline __attribute__((always_inline)) __u64
+steer_place_key(const __u32 ip[4], __u32 port, __u32 family)
+{
+	__u64 key = (__u64)family << 16 | port;
+
+	key = steer_mix(key, ip[0]);
+	key = steer_mix(key, ip[1]);
+	key = steer_mix(key, ip[2]);
+	return steer_mix(key, ip[3]) | 1ULL << 63;
+}
+
 /* Of the connections that were moved to another lane while they waited. */
 struct steer_moves {
 	__u32 now;		/* how many of them are open */
@@ -70,17 +105,16 @@ enum steer_word {
 	STEER_WORD_TURN,	/* round-robin's, for SYNs */
 	STEER_WORD_TURN_OTHER,	/* … for what is none */
 	STEER_WORD_DROPPED,	/* no lane would take it */
+	STEER_WORD_MODE,	/* which of the programs chooses */
 	STEER_GROUP_WORDS = 8
 };
 
 /* Places begin at multiples of this. */
 #define STEER_UNIT 8
 
-/* Which group is asked, from the program that is attached to it, to the one that
-   chooses for all. */
+/* From the program that is attached to all groups to the one that chooses. */
 struct steer_call {
-	__u32 group;		/* its place among the words */
-	__u32 generation;	/* … and if that is another one's by now: none */
+	__u64 group;		/* which is asked: of a steer_lane */
 };
 
 /* What is the same for all groups. */

@@ -1,12 +1,8 @@
-/* The maps of the eBPF programs of src/bpf/, and their constants, named as in
-   their sources. */
+/* The maps of the eBPF programs of src/bpf/, named as in their sources. */
 #ifndef LINUX_BPF_STEERING_MAPS_H
 #define LINUX_BPF_STEERING_MAPS_H
 
 enum steering_map {
-	STEERING_CONSTANT_GENERATION,
-	STEERING_CONSTANT_GROUP,
-	STEERING_CONSTANT_MODE,
 	STEERING_MAP_CALLS,
 	STEERING_MAP_CELLS,
 	STEERING_MAP_FLOWS,

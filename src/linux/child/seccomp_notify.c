@@ -142,17 +142,24 @@ probe_words(int code)
 	}
 }
 
-int
-seccomp_notify_probe(struct error *err)
+pid_t
+seccomp_notify_probe_begin(void)
 {
 	pid_t pid = fork();
-	int status = 0;
 
 	if (pid == 0)
 		_exit(try_out() & 0xff);
+	return pid < 0 ? -errno : pid;
+}
+
+int
+seccomp_notify_probe_end(pid_t pid, struct error *err)
+{
+	int status = 0;
+
 	if (pid < 0)
-		return error_set(err, -errno, "cannot try it out: %s",
-		    strerror(errno));
+		return error_set(err, pid, "cannot try it out: %s",
+		    strerror(-pid));
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return error_set(err, -errno, "cannot try it out: %s",

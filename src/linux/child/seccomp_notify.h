@@ -25,10 +25,13 @@ struct error;
 int seccomp_notify_install(void);
 
 /*
- * Can all that be done here? Tried out in a forked child. 0, or -errno with
- * words that say what stands in the way.
+ * Can all that be done here? Tried out in a forked child: _begin() starts it, and
+ * returns its pid or -errno; _end() takes that and waits for it, which is due once,
+ * later, when something else has been done. 0, or -errno with words that say what
+ * stands in the way.
  */
-int seccomp_notify_probe(struct error *err);
+pid_t seccomp_notify_probe_begin(void);
+int seccomp_notify_probe_end(pid_t pid, struct error *err);
 
 struct seccomp_call {
 	uint64_t id;

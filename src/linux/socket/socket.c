@@ -155,7 +155,7 @@ inet_bind(const struct address *a, int family,
 	if (code == 0 && o->beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (code == 0 && o->group && !o->beside && type == SOCK_DGRAM)
-		(void)socket_found_group(fd);
+		(void)socket_found_group(fd, -1);
 	if (code == 0)
 		code = set_before_bind(fd, a, family, &what);
 	if (code == 0)

@@ -11,6 +11,10 @@
 
 #include "linux/socket/socket_filter.h"
 
+#ifndef SO_ATTACH_REUSEPORT_EBPF
+#define SO_ATTACH_REUSEPORT_EBPF 52
+#endif
+
 union sockaddr_inet {
 	struct sockaddr sa;
 	struct sockaddr_in in;
@@ -58,7 +62,7 @@ socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 
 /* Of one that is not in the kernel's tables the kernel wants SO_REUSEPORT. */
 int
-socket_found_group(int fd)
+socket_found_group(int fd, int program)
 {
 	static const struct sock_filter code[] = {
 		BPF_STMT(BPF_RET | BPF_K, 0),
@@ -66,7 +70,9 @@ socket_found_group(int fd)
 	int result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 
 	if (result == 0)
-		result = socket_attach_cbpf(fd, code, 1);
+		result = program < 0 ? socket_attach_cbpf(fd, code, 1) :
+		    set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
+		    program);
 	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
 	return result;
 }

@@ -38,11 +38,12 @@ int socket_ignore_datagrams(int fd, bool on);
 
 /*
  * Let a socket that does not listen yet have a reuseport group, in which it is
- * alone, with a program that always finds it. Else one that begins to listen
+ * alone, with a program that always finds it; or with the eBPF program that has this
+ * descriptor, if that is not -1, which saves the kernel making one. Else one that begins to listen
  * without SO_REUSEPORT gets its group, without any program, at the moment when
  * a second one joins it. It cannot listen beside others then. TCP. -errno.
  */
-int socket_found_group(int fd);
+int socket_found_group(int fd, int program);
 
 /*
  * Around the attaching of a program to the group of a listening socket. If its
