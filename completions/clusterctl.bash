@@ -44,6 +44,7 @@ _clusterctl()
 		status) word="--json --watch" ;;
 		logs) word="--follow --json --lines" ;;
 		events) word="--follow --json" ;;
+		check) word="--json" ;;
 		metrics) word="--label --openmetrics" ;;
 		wait) word="--min --timeout" ;;
 		*) word= ;;
@@ -54,10 +55,10 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload update restart scale stop start logs events metrics wait signal upgrade"
+		word="status reload update restart scale stop start logs events metrics wait signal check upgrade"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
 	status | reload | restart | scale | stop | start | logs | events | \
-	wait | signal)
+	wait | signal | check)
 		if [[ $command == signal && $n -eq 1 ]]; then
 			word="HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH"
 			mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

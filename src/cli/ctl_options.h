@@ -22,6 +22,7 @@ enum ctl_command {
 	CTL_SIGNAL,
 	CTL_UPGRADE,
 	CTL_EVENTS,
+	CTL_CHECK,
 	CTL_COMMANDS,
 
 	CTL_HELP,

@@ -18,6 +18,7 @@
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
+#include "daemon/health/check.h"
 #include "daemon/hearing.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
@@ -48,6 +49,7 @@ struct supervisor {
 	struct notify_sockets notify;
 	struct orphans orphans;
 	struct drainers drainers;
+	struct checks checks;
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
@@ -378,12 +380,15 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 static void
 acquaint_with_loop(struct supervisor *sup)
 {
+	sup->checks.loop = sup->loop;
+	sup->checks.listeners = &sup->listeners;
 	reload_open(&sup->reloads, sup->loop);
 	control_init(&sup->control, &(struct control_setup){
 		.loop = sup->loop,
 		.apps = &sup->apps,
 		.reloads = &sup->reloads,
 		.outputs = &sup->outputs,
+		.checks = &sup->checks,
 		.program = &sup->program,
 		.stop = stop_asked,
 		.stop_ctx = sup,
@@ -511,6 +516,7 @@ release_all(struct supervisor *sup)
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		checks_close(&sup->checks);
 		apps_close(&sup->apps);
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
@@ -543,6 +549,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.signal_fd = -1,
 		},
 		.drainers = { .diag = SOCKDIAG_INIT },
+		.checks = CHECKS_INIT,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },

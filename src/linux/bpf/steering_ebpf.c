@@ -434,6 +434,14 @@ steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err)
 	return attach(s->program, fd, err);
 }
 
+int
+steering_ebpf_check(struct steering_ebpf *s, size_t slot,
+    const struct check_source *source)
+{
+	assert(slot < s->room.max);
+	return steering_hub_check(s->hub, source, s->room.cells[slot]);
+}
+
 bool
 steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
     uint64_t *ret_open, uint64_t *ret_total)

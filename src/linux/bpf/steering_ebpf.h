@@ -24,6 +24,7 @@
 
 #include "linux/bpf/steering_hub.h"
 
+struct check_source;
 struct error;
 struct steering_ebpf;
 
@@ -111,6 +112,11 @@ void steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots,
  * does, for what may go astray, as _set_mode() does. -errno with words.
  */
 int steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err);
+
+/* What comes from there is for that slot, live or not, as steering_hub_check();
+   until steering_hub_check_end(). */
+int steering_ebpf_check(struct steering_ebpf *s, size_t slot,
+    const struct check_source *source);
 
 /* Connections of a slot, established and not closed, and ever established. No
    system call. False: nothing is counted. */
