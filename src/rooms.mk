@@ -25,9 +25,9 @@ daemon		= daemon/control daemon/config daemon/apps daemon/life \
 daemon/control	= daemon/config daemon/apps daemon/health daemon/workers \
 	daemon/spec daemon/sockets daemon/output
 daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets
-daemon/apps	= daemon/life daemon/adopt daemon/steer daemon/workers \
+daemon/apps	= daemon/life daemon/adopt daemon/health daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
-daemon/life	= daemon/adopt daemon/watch daemon/steer daemon/workers \
+daemon/life	= daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
 daemon/adopt	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/health	= daemon/steer daemon/workers daemon/spec daemon/sockets

@@ -19,6 +19,7 @@
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
 #include "daemon/health/check.h"
+#include "daemon/health/health.h"
 #include "daemon/hearing.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
@@ -50,6 +51,7 @@ struct supervisor {
 	struct orphans orphans;
 	struct drainers drainers;
 	struct checks checks;
+	struct healths healths;
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
@@ -327,6 +329,11 @@ static const struct apps_watch apps_watch = {
 	.stepped = control_worker_stepped,
 	.ended = control_worker_died,
 	.news = control_app_news,
+	.health = control_worker_health,
+};
+
+static const struct health_watch health_watch = {
+	.news = apps_worker_health,
 };
 
 static const struct reload_watch reload_watch = {
@@ -340,6 +347,12 @@ static const struct reload_watch reload_watch = {
 static void
 acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 {
+	sup->healths = (struct healths){
+		.checks = &sup->checks,
+		.steering = &sup->steering,
+		.watch = &health_watch,
+		.watch_ctx = &sup->apps,
+	};
 	life_move_in(&sup->life, &(struct life_house){
 		.workers = &sup->workers,
 		.listeners = &sup->listeners,
@@ -348,6 +361,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.readiness = &sup->readiness,
 		.notify = &sup->notify,
 		.drainers = &sup->drainers,
+		.healths = &sup->healths,
 		.orphans = &sup->orphans,
 		.adopt = &sup->adopt,
 		.review = &sup->review,
@@ -382,6 +396,8 @@ acquaint_with_loop(struct supervisor *sup)
 {
 	sup->checks.loop = sup->loop;
 	sup->checks.listeners = &sup->listeners;
+	sup->checks.nofile = &sup->life.nofile;
+	sup->checks.cwd = sup->life.with.cwd;
 	reload_open(&sup->reloads, sup->loop);
 	control_init(&sup->control, &(struct control_setup){
 		.loop = sup->loop,

@@ -376,6 +376,18 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 	app_rollout_note_end(w, step, cause);
 }
 
+void
+apps_worker_health(void *ctx, struct worker *w, enum health_news news,
+    const char *words)
+{
+	const struct apps *apps = ctx;
+
+	if (news != HEALTH_WELL)
+		apps->watch->health(apps->watch_ctx, w,
+		    news != HEALTH_RECOVERED, words);
+	app_touch(app_of(w->crew));
+}
+
 enum listener_fate
 apps_listener_died(void *ctx, struct listener *l)
 {

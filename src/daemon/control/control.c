@@ -263,6 +263,15 @@ control_worker_died(void *ctx, const struct worker *w,
 }
 
 void
+control_worker_health(void *ctx, const struct worker *w, bool unwell,
+    const char *words)
+{
+	struct control *control = ctx;
+
+	control_events_health(&control->events, w, unwell, words);
+}
+
+void
 control_app_news(void *ctx, const struct app *app, enum event_kind kind,
     const char *words)
 {

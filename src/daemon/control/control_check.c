@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "core/conf/conf.h"
 #include "core/control/answer.h"
 #include "core/worker/worker_words.h"
 #include "daemon/apps/app.h"
@@ -18,8 +19,6 @@
 
 /* So many at a time. */
 #define AT_ONCE 16
-
-#define TIMEOUT_MS 5000
 
 struct one {
 	struct control_client *client;
@@ -73,14 +72,18 @@ begin_one(struct control_client *c, const struct app *app, struct one *one)
 	const struct worker *w = app != NULL && one->instance < app->n_seats ?
 	    app->seats[one->instance].present : NULL;
 	const char *path = c->op.request.path;
-	const struct check_terms terms = {
-		.path = path[0] != '\0' ? path : NULL,
-		.timeout_ms = TIMEOUT_MS,
-	};
+	struct check_terms terms = { .path = NULL };
 	struct error err = ERROR_INIT;
 
 	one->pid = w != NULL ? w->pid : 0;
 	one->done = true;
+	if (w != NULL)
+		terms = (struct check_terms){
+			.path = path[0] != '\0' ? path :
+			    w->spec->conf->health_path,
+			.host = w->spec->conf->health_host,
+			.timeout_ms = w->spec->conf->health_timeout_ms,
+		};
 	if (why_not(w) != NULL) {
 		verdict_say(&one->verdict, VERDICT_BAD, "%s", why_not(w));
 	} else if (check_begin(c->setup->checks, w, &terms, done, one,

@@ -13,15 +13,20 @@
 #include "linux/socket/sockdiag.h"
 
 struct check;
+struct check_exec;
 struct error;
 struct listeners;
 struct loop;
+struct rlimit;
 struct worker;
 
 struct checks {
 	struct loop *loop;
 	struct listeners *listeners;
+	const struct rlimit *nofile;	/* of commands, as of workers */
+	const char *cwd;
 	struct sockdiag diag;
+	struct check_exec *execs;	/* check_exec: those that run */
 };
 
 #define CHECKS_INIT { .diag = SOCKDIAG_INIT }

@@ -91,7 +91,7 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["scale", "web", "0"], "stop APP"),
     (["scale", "web", "1", "2"], "too many arguments"),
     (["start", "We b"], "is not the name of an app"),
-    (["reload", "--json"], "--json is for status, logs and events"),
+    (["reload", "--json"], "--json is for status, logs, events and check"),
     (["reload", "-w"], "--watch is for status"),
     (["status", "-f"], "--follow is for logs and events"),
     (["status", "-n", "3"], "--lines is for logs"),

@@ -2,7 +2,8 @@
 
     moody.py DIRECTORY
 
-The first line of DIRECTORY/mood.INSTANCE, or else of DIRECTORY/mood:
+The first line of DIRECTORY/mood.pid.PID, or DIRECTORY/mood.INSTANCE, or else of
+DIRECTORY/mood:
 
     well     200, with the pid (and without any file)
     500      any other status
@@ -31,7 +32,7 @@ selector = selectors.DefaultSelector()
 
 
 def mood():
-    for name in (f"mood.{INSTANCE}", "mood"):
+    for name in (f"mood.pid.{os.getpid()}", f"mood.{INSTANCE}", "mood"):
         try:
             with open(os.path.join(WHERE, name)) as f:
                 return f.readline().strip() or "well"
