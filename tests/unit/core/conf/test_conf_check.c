@@ -1469,7 +1469,7 @@ key_health(void **state)
 	expect_health("http:/", "http:/");
 	expect_health("http://a.example", "http://a.example/");
 	expect_health("http://a:8080/b?c=d", "http://a:8080/b?c=d");
-	GOOD("health", "exec:a 'b c'", "exec:a \"b c\"");
+	GOOD("health", "exec:a 'b c'", "exec:a 'b c'");
 	BAD("health", "tpc", "\"tpc\" is not known, did you mean tcp? none, "
 	    "tcp, http:/PATH, http://NAME/PATH or exec:COMMAND is allowed");
 	BAD("health", "http:x", "\"http:x\" has no path: it begins with /, "
