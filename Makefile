@@ -228,7 +228,7 @@ $(B)/soak-server: tests/soak/server.c
 	    -o $@ $<
 
 # Each fuzz target's corpus, replayed by a plain main(). `make fuzz` fuzzes.
-FUZZ_TARGETS = adoption conf control import ledger
+FUZZ_TARGETS = adoption conf control http import ledger
 
 $(B)/tests/replay_%: tests/fuzz/replay.c tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h
 	@mkdir -p $(@D)
@@ -239,6 +239,7 @@ $(B)/tests/replay_adoption: $(call libraries_of,core/sockets)
 $(B)/tests/replay_conf: $(call libraries_of,core/conf)
 $(B)/tests/replay_control: $(call libraries_of,core/status)
 $(B)/tests/replay_import: $(call libraries_of,core/import)
+$(B)/tests/replay_http: $(call libraries_of,core/health)
 $(B)/tests/replay_ledger: $(call libraries_of,core/ledger)
 
 -include $(UNIT_PROGRAMS:=.d) $(B)/tests/core/status/status_lines.d \

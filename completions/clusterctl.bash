@@ -45,6 +45,7 @@ _clusterctl()
 		status) word="--json --watch" ;;
 		logs) word="--follow --json --lines" ;;
 		events) word="--follow --json" ;;
+		check) word="--json" ;;
 		metrics) word="--label --openmetrics" ;;
 		wait) word="--min --timeout" ;;
 		import) word="--output" ;;
@@ -56,14 +57,14 @@ _clusterctl()
 
 	case $command in
 	'')
-		word="status reload update restart scale stop start logs events metrics wait signal upgrade import"
+		word="status reload update restart scale stop start logs events metrics wait signal check upgrade import"
 		mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur") ;;
 	import)
 		[[ $n -eq 0 ]] || return
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	status | reload | restart | scale | stop | start | logs | events | \
-	wait | signal)
+	wait | signal | check)
 		if [[ $command == signal && $n -eq 1 ]]; then
 			word="HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH"
 			mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

@@ -7,29 +7,30 @@
 
 ROOMS = cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
-	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
-	daemon/sockets daemon/output \
+	daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
+	daemon/spec daemon/sockets daemon/output \
 	linux/control linux/child linux/keeper linux/bpf linux/ledger \
 	linux/socket linux/process \
 	linux/file linux/loop \
 	core/import core/status core/control core/output core/sockets core/worker \
-	core/conf core/ledger core/names \
+	core/health core/conf core/ledger core/names \
 	base
 
 cli =
 base =
 
 daemon		= daemon/control daemon/config daemon/apps daemon/life \
-	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/sockets \
-	daemon/output
-daemon/control	= daemon/config daemon/apps daemon/workers daemon/spec \
+	daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
 	daemon/sockets daemon/output
-daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets
-daemon/apps	= daemon/life daemon/adopt daemon/steer daemon/workers \
+daemon/control	= daemon/config daemon/apps daemon/health daemon/workers \
 	daemon/spec daemon/sockets daemon/output
-daemon/life	= daemon/adopt daemon/watch daemon/steer daemon/workers \
+daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets
+daemon/apps	= daemon/life daemon/adopt daemon/health daemon/steer daemon/workers \
+	daemon/spec daemon/sockets daemon/output
+daemon/life	= daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
 daemon/adopt	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
+daemon/health	= daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/watch	= daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/steer	= daemon/workers daemon/spec daemon/sockets
 daemon/workers	= daemon/sockets
@@ -49,5 +50,6 @@ core/control	= core/conf core/names
 core/output	= core/conf
 core/sockets	= core/worker core/conf core/names
 core/worker	= core/conf core/names
+core/health	= core/conf
 core/conf	= core/names
 core/ledger	= core/names

@@ -183,6 +183,48 @@ select_cell(struct sk_reuseport_md *md, __u32 cell)
 	return select_lane(md, &map_sockets, &cell, 0) == 0;
 }
 
+#define IPV4_ETHERNET	0x0008	/* ETH_P_IP, in network order */
+#define IPV4_SOURCE	12	/* where in the header */
+#define IPV6_SOURCE	8
+
+#define NO_CELL (~0U)
+
+/*
+ * The cell of the lane that a connection of clusterd's own means, or NO_CELL: it
+ * is somebody else's, as nearly all are. Those are asked for no more than whether
+ * any of ours is under way.
+ */
+INLINE __u32
+checked_cell(struct sk_reuseport_md *md)
+{
+	__u64 *n = word_at(0), *first, *rest, head, ip[2] = { 0, 0 };
+	__u8 *tcp = md->data;
+	__u32 port, place;
+	int ipv4;
+
+	if (n == NULL || *(volatile __u64 *)n == 0 ||
+	    md->migrating_sk != NULL || (void *)(tcp + 2) > md->data_end)
+		return NO_CELL;
+	port = (__u32)tcp[0] << 8 | tcp[1];
+	place = STEER_CHECKS_FIRST + port % STEER_CHECKS * STEER_CHECK_WORDS;
+	first = word_at(place);
+	if (first == NULL)
+		return NO_CELL;
+	ipv4 = md->eth_protocol == IPV4_ETHERNET;
+	head = *(volatile __u64 *)first;
+	if (head >> 32 != (STEER_CHECK_SET >> 32 |
+	    (ipv4 ? 0 : STEER_CHECK_IPV6 >> 32) | port))
+		return NO_CELL;
+	load_relative(md, ipv4 ? IPV4_SOURCE : IPV6_SOURCE, ip, ipv4 ? 4 : 16,
+	    BPF_HDR_START_NET);
+	first = word_at(place + STEER_CHECK_IP);
+	rest = word_at(place + STEER_CHECK_IP_REST);
+	if (first == NULL || rest == NULL || *first != ip[0] ||
+	    *rest != ip[1])
+		return NO_CELL;
+	return (__u32)head;
+}
+
 /* A SYN opens a connection; what else comes here is the ACK that returns a SYN
    cookie, or a stray. */
 INLINE int
@@ -249,8 +291,10 @@ round_robin(struct sk_reuseport_md *md)
 {
 	struct live live = live_now();
 	__u64 *turns;
-	__u32 turn;
+	__u32 turn, checked = checked_cell(md);
 
+	if (checked != NO_CELL)
+		return select_cell(md, checked) ? SK_PASS : SK_DROP;
 	if (live.n == 0)
 		return SK_DROP;
 	/* SYNs have their own counter: whatever else comes would make them
@@ -475,9 +519,19 @@ least_connections(struct sk_reuseport_md *md)
 	__u32 epoch = ktime_ns() >> STEER_EPOCH_SHIFT;
 	__u64 what = what_is(md);
 	struct choice choice;
-	__u32 position, number = 0, refused, weigh;
+	__u32 position, number = 0, refused, weigh,
+	    checked = checked_cell(md);
 	__u64 *next;
 
+	if (checked != NO_CELL) {
+		struct steer_cell *cell = steer_cell(checked);
+
+		if (cell == NULL || !select_cell(md, checked))
+			return SK_DROP;
+		if (what == WHAT_OPENS)
+			charge_anyway(cell, epoch, 1);
+		return SK_PASS;
+	}
 	if (live.n == 0)
 		return SK_DROP;
 	next = next_of(&live, what);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/ctl_check.h"
 #include "cli/ctl_events.h"
 #include "cli/ctl_find.h"
 #include "cli/ctl_import.h"
@@ -50,6 +51,8 @@ run_command(const struct ctl_options *o, struct control_link *client)
 		return ctl_logs(o, client);
 	case CTL_EVENTS:
 		return ctl_events(o, client);
+	case CTL_CHECK:
+		return ctl_check(o, client);
 	case CTL_METRICS:
 		return ctl_metrics(o, client);
 	case CTL_APPS:

@@ -31,6 +31,9 @@ const char ctl_usage[] =
     "                           --follow: and those to come\n"
     "  events [-f] [--json] [APP[:N]]\n"
     "                           what has happened; -f: and what does\n"
+    "  check [--json] APP[:N] [/PATH]\n"
+    "                           ask each instance now: over HTTP for PATH, or\n"
+    "                           whether it accepts a connection\n"
     "  metrics [--openmetrics] [--label NAME=VALUE]...\n"
     "                           for Prometheus, each sample with the labels\n"
     "  wait [-t DURATION] [--min N] [APP]\n"
@@ -71,6 +74,7 @@ static const struct {
 	[CTL_UPGRADE] = { "upgrade", "" },
 	[CTL_EVENTS] = { "events", "fj" },
 	[CTL_IMPORT] = { "import", "o" },
+	[CTL_CHECK] = { "check", "j" },
 };
 
 /* One word more than any command takes is too many all the same. */
@@ -228,7 +232,7 @@ check_options(const struct ctl_options *o, const struct line *line)
 		char letter;
 		const char *words;
 	} names[] = {
-		{ 'j', "--json is for status, logs and events" },
+		{ 'j', "--json is for status, logs, events and check" },
 		{ 'w', "--watch is for status" },
 		{ 'f', "--follow is for logs and events" },
 		{ 'n', "--lines is for logs" },

@@ -23,6 +23,7 @@ enum ctl_command {
 	CTL_UPGRADE,
 	CTL_EVENTS,
 	CTL_IMPORT,
+	CTL_CHECK,
 	CTL_COMMANDS,
 
 	CTL_HELP,

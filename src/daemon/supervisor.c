@@ -20,6 +20,8 @@
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
 #include "daemon/ending.h"
+#include "daemon/health/check.h"
+#include "daemon/health/health.h"
 #include "daemon/hearing.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
@@ -51,6 +53,8 @@ struct supervisor {
 	struct notify_sockets notify;
 	struct orphans orphans;
 	struct drainers drainers;
+	struct checks checks;
+	struct healths healths;
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
@@ -344,6 +348,11 @@ static const struct apps_watch apps_watch = {
 	.stepped = control_worker_stepped,
 	.ended = control_worker_died,
 	.news = control_app_news,
+	.health = control_worker_health,
+};
+
+static const struct health_watch health_watch = {
+	.news = apps_worker_health,
 };
 
 static const struct reload_watch reload_watch = {
@@ -357,6 +366,12 @@ static const struct reload_watch reload_watch = {
 static void
 acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 {
+	sup->healths = (struct healths){
+		.checks = &sup->checks,
+		.steering = &sup->steering,
+		.watch = &health_watch,
+		.watch_ctx = &sup->apps,
+	};
 	life_move_in(&sup->life, &(struct life_house){
 		.workers = &sup->workers,
 		.listeners = &sup->listeners,
@@ -365,6 +380,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.readiness = &sup->readiness,
 		.notify = &sup->notify,
 		.drainers = &sup->drainers,
+		.healths = &sup->healths,
 		.orphans = &sup->orphans,
 		.adopt = &sup->adopt,
 		.review = &sup->review,
@@ -397,12 +413,17 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 static void
 acquaint_with_loop(struct supervisor *sup)
 {
+	sup->checks.loop = sup->loop;
+	sup->checks.listeners = &sup->listeners;
+	sup->checks.nofile = &sup->life.nofile;
+	sup->checks.cwd = sup->life.with.cwd;
 	reload_open(&sup->reloads, sup->loop);
 	control_init(&sup->control, &(struct control_setup){
 		.loop = sup->loop,
 		.apps = &sup->apps,
 		.reloads = &sup->reloads,
 		.outputs = &sup->outputs,
+		.checks = &sup->checks,
 		.program = &sup->program,
 		.stop = stop_asked,
 		.stop_ctx = sup,
@@ -577,6 +598,7 @@ release_all(struct supervisor *sup)
 		readiness_fini(&sup->readiness);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
+		checks_close(&sup->checks);
 		apps_close(&sup->apps);
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
@@ -610,6 +632,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.signal_fd = -1,
 		},
 		.drainers = { .diag = SOCKDIAG_INIT },
+		.checks = CHECKS_INIT,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },

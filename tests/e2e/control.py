@@ -20,7 +20,9 @@ FIELDS = {
                  "pid uptime_ms ready_ms restart_in_ms cpu_ns memory_bytes "
                  "waiting connections connections_total restarts_exit "
                  "restarts_failure restarts_signal restarts_timeout "
-                 "restarts_start death death_ago_ms"),
+                 "restarts_start death death_ago_ms healthy check_ns "
+                 "unhealthy recycles_unhealthy recycles_memory recycles_age "
+                 "recycles_connections"),
 }
 
 STATES = {

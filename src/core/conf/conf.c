@@ -32,6 +32,9 @@ app_free(struct conf_app *app)
 {
 	free(app->name);
 	strlist_free(&app->command);
+	strlist_free(&app->health_command);
+	free(app->health_path);
+	free(app->health_host);
 	for (size_t i = 0; i < app->n_listens; i++)
 		address_free(&app->listens[i]);
 	for (size_t i = 0; i < app->n_listens; i++)

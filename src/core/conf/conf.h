@@ -63,6 +63,15 @@ enum conf_ready {
 	CONF_READY_NOTIFY,
 	CONF_READY_ACCEPT,
 	CONF_READY_ALIVE,
+	CONF_READY_HEALTH,	/* at the first check that goes well */
+};
+
+/* How it is seen whether a worker is well. */
+enum conf_health {
+	CONF_HEALTH_NONE,
+	CONF_HEALTH_TCP,	/* it accepts a connection */
+	CONF_HEALTH_HTTP,	/* … and answers a request */
+	CONF_HEALTH_EXEC,	/* a command says so */
 };
 
 /* Who gets the stop signal first. */
@@ -186,6 +195,13 @@ struct conf_app {
 	enum conf_ready ready;
 	int64_t ready_alive_ms;		/* AUTO, ALIVE */
 	int64_t ready_timeout_ms;	/* > 0 */
+	enum conf_health health;
+	char *health_path;		/* HTTP; else NULL */
+	char *health_host;		/* HTTP; NULL: of its own choice */
+	struct strlist health_command;	/* EXEC: words */
+	int64_t health_interval_ms;
+	int64_t health_timeout_ms;
+	unsigned health_failures;	/* in a row, until it is replaced */
 	int stop_signal;
 	int64_t stop_timeout_ms;
 	enum conf_stop_to stop_to;

@@ -78,6 +78,33 @@ check_ready(struct check *c, const struct conf_app *app)
 		conf_error_add(c->errors, line_of(c, CONF_KEY_READY), "ready",
 		    "\"accept\" needs a port or listen, and the app has none; "
 		    "auto, notify or alive:DURATION is allowed");
+	if (!seen[CONF_KEY_HEALTH].bad && app->ready == CONF_READY_HEALTH &&
+	    app->health == CONF_HEALTH_NONE)
+		conf_error_add(c->errors, line_of(c, CONF_KEY_READY), "ready",
+		    "\"health\" needs a check: health = tcp, http:/PATH or "
+		    "exec:COMMAND");
+}
+
+static bool
+has_stream(const struct conf_app *app)
+{
+	for (size_t i = 0; i < app->n_listens; i++)
+		if (app->listens[i].kind != ADDRESS_UDP)
+			return true;
+	return false;
+}
+
+static void
+check_health(struct check *c, const struct conf_app *app)
+{
+	const struct conf_seen *seen = c->keys.seen;
+
+	if (!seen[CONF_KEY_PORT].bad && !seen[CONF_KEY_LISTEN].bad &&
+	    (app->health == CONF_HEALTH_TCP ||
+		app->health == CONF_HEALTH_HTTP) && !has_stream(app))
+		conf_error_add(c->errors, line_of(c, CONF_KEY_HEALTH),
+		    "health", "there is nothing to connect to: the app has no "
+		    "TCP port and no Unix socket; exec:COMMAND is allowed");
 }
 
 /*
@@ -262,6 +289,7 @@ check_app(struct check *c, size_t section)
 	if (keep_listen_lines(app, note) < 0)
 		return -ENOMEM;
 	check_ready(c, app);
+	check_health(c, app);
 	check_durations(c, app);
 	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);

@@ -8,6 +8,7 @@
 #include "core/conf/conf_env.h"
 #include "core/conf/conf_parse.h"
 #include "core/conf/conf_parse_app.h"
+#include "core/conf/conf_parse_health.h"
 #include "core/conf/conf_parse_listen.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
@@ -279,6 +280,7 @@ conf_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_READY] = conf_parse_ready,
 		[CONF_TYPE_SIGNAL] = conf_parse_signal,
 		[CONF_TYPE_APPS] = conf_parse_apps,
+		[CONF_TYPE_HEALTH] = conf_parse_health,
 	};
 
 	static_assert(sizeof(parsers) / sizeof(parsers[0]) == CONF_TYPE_N,

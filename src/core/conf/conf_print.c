@@ -295,6 +295,38 @@ print_ready(const struct out *o)
 		strbuf_puts(o->sb, "alive:");
 		conf_duration_print(o->sb, app->ready_alive_ms);
 		break;
+	case CONF_READY_HEALTH:
+		strbuf_puts(o->sb, "health");
+		break;
+	}
+}
+
+static void
+print_health(const struct out *o)
+{
+	const struct conf_app *app = o->target;
+
+	switch (app->health) {
+	case CONF_HEALTH_NONE:
+		strbuf_puts(o->sb, "none");
+		break;
+	case CONF_HEALTH_TCP:
+		strbuf_puts(o->sb, "tcp");
+		break;
+	case CONF_HEALTH_HTTP:
+		strbuf_printf(o->sb, "http:%s%s%s",
+		    app->health_host != NULL ? "//" : "",
+		    app->health_host != NULL ? app->health_host : "",
+		    app->health_path);
+		break;
+	case CONF_HEALTH_EXEC:
+		strbuf_puts(o->sb, "exec:");
+		for (size_t i = 0; i < app->health_command.n; i++) {
+			if (i > 0)
+				strbuf_putc(o->sb, ' ');
+			words_quote(o->sb, app->health_command.v[i]);
+		}
+		break;
 	}
 }
 
@@ -345,6 +377,7 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_READY] = print_ready,
 	[CONF_TYPE_SIGNAL] = print_signal,
 	[CONF_TYPE_APPS] = print_apps,
+	[CONF_TYPE_HEALTH] = print_health,
 };
 
 static_assert(sizeof(printers) / sizeof(printers[0]) == CONF_TYPE_N,

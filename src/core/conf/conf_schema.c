@@ -80,6 +80,14 @@ static const struct conf_word readies[] = {
 	{ "auto", CONF_READY_AUTO },
 	{ "notify", CONF_READY_NOTIFY },
 	{ "accept", CONF_READY_ACCEPT },
+	{ "health", CONF_READY_HEALTH },
+	{ NULL, 0 },
+};
+
+/* Others go on behind a colon; conf_parse_health.c sees to it. */
+static const struct conf_word healths[] = {
+	{ "none", CONF_HEALTH_NONE },
+	{ "tcp", CONF_HEALTH_TCP },
 	{ NULL, 0 },
 };
 
@@ -301,11 +309,30 @@ static const struct conf_key schema[] = {
 		.name = "ready", APP(ready),
 		.type = CONF_TYPE_READY, .words = readies,
 		.preset = "auto",
-		.allowed = "auto, notify, accept or alive:DURATION",
+		.allowed = "auto, notify, accept, health or alive:DURATION",
 	},
 	[CONF_KEY_READY_TIMEOUT] = {
 		.name = "ready_timeout", APP(ready_timeout_ms), .live = true,
 		DURATION(1), .preset = "60s",
+	},
+	[CONF_KEY_HEALTH] = {
+		.name = "health", APP(health),
+		.type = CONF_TYPE_HEALTH, .words = healths, .preset = "none",
+		.allowed = "none, tcp, http:/PATH, http://NAME/PATH or "
+		    "exec:COMMAND",
+	},
+	[CONF_KEY_HEALTH_INTERVAL] = {
+		.name = "health_interval", APP(health_interval_ms),
+		.live = true, DURATION(10), .preset = "10s",
+	},
+	[CONF_KEY_HEALTH_TIMEOUT] = {
+		.name = "health_timeout", APP(health_timeout_ms), .live = true,
+		DURATION(10), .preset = "5s",
+	},
+	[CONF_KEY_HEALTH_FAILURES] = {
+		.name = "health_failures", APP(health_failures), .live = true,
+		.type = CONF_TYPE_COUNT, .min = 1, .max = 1000,
+		.preset = "3", .allowed = "a number from 1 to 1000",
 	},
 	[CONF_KEY_STOP_SIGNAL] = {
 		.name = "stop_signal", APP(stop_signal), .live = true,

@@ -12,6 +12,9 @@ enum event_kind {
 	EVENT_END,		/* its process has ended, as it was asked to */
 	EVENT_DEATH,		/* … and was not */
 	EVENT_PARKED,		/* restart_limit */
+	EVENT_UNHEALTHY,	/* a check was bad, and the one before was not,
+				   or it is one too many */
+	EVENT_HEALTHY,		/* … and is good again */
 	/* Of an app: */
 	EVENT_RELOAD,		/* a rollout has begun */
 	EVENT_RELOADED,

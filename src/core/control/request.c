@@ -24,6 +24,7 @@ enum arguments {
 	ARGUMENTS_SCALE,	/* APP N|+N|-N */
 	ARGUMENTS_WAIT,		/* [APP] [min=N] */
 	ARGUMENTS_SIGNAL,	/* APP[:N] SIGNAL */
+	ARGUMENTS_CHECK,	/* APP[:N] [/PATH] */
 	ARGUMENTS
 };
 
@@ -53,6 +54,8 @@ static const struct {
 	    "events [APP[:N]]" },
 	[REQUEST_WATCH] = { "watch", ARGUMENTS_SEAT_OR_NONE,
 	    "watch [APP[:N]]" },
+	[REQUEST_CHECK] = { "check", ARGUMENTS_CHECK,
+	    "check APP[:N] [/PATH]" },
 };
 
 const char *
@@ -149,6 +152,23 @@ parse_signal(const char *word, struct request *r, struct error *err)
 	    SIGNAL_NAME_MAX_NUMBER);
 }
 
+/* As it stands in a request of HTTP: nothing that would end a word there. */
+static int
+parse_path(const char *word, struct request *r, struct error *err)
+{
+	size_t len = strlen(word);
+	bool plain = word[0] == '/' && len <= REQUEST_PATH_MAX;
+
+	for (size_t i = 0; plain && i < len; i++)
+		plain = word[i] > ' ' && word[i] < 0x7f;
+	if (!plain)
+		return error_set(err, -EINVAL, "\"%.64s\" is not a path: it "
+		    "begins with /, and is printable ASCII without spaces, %d "
+		    "bytes at most", word, REQUEST_PATH_MAX);
+	memcpy(r->path, word, len + 1);
+	return 0;
+}
+
 /* An app has no = in its name: in any order. */
 static int
 parse_wait(const char *const *words, size_t n, struct request *r,
@@ -192,6 +212,7 @@ parse_arguments(const char *const *words, size_t n,
 		[ARGUMENTS_SCALE] = { 2, 2 },
 		[ARGUMENTS_WAIT] = { 0, 2 },
 		[ARGUMENTS_SIGNAL] = { 2, 2 },
+		[ARGUMENTS_CHECK] = { 1, 2 },
 	};
 	enum arguments want = verbs[r->verb].arguments;
 	int code;
@@ -205,12 +226,14 @@ parse_arguments(const char *const *words, size_t n,
 	if (n == 0)
 		return 0;
 	code = want == ARGUMENTS_SEAT || want == ARGUMENTS_SEAT_OR_NONE ||
-	    want == ARGUMENTS_SIGNAL ? parse_seat(words[0], r, err) :
+	    want == ARGUMENTS_SIGNAL || want == ARGUMENTS_CHECK ? parse_seat(words[0], r, err) :
 	    parse_whole_app(words[0], r, err);
 	if (code == 0 && want == ARGUMENTS_SCALE)
 		code = parse_scale(words[1], r, err);
 	if (code == 0 && want == ARGUMENTS_SIGNAL)
 		code = parse_signal(words[1], r, err);
+	if (code == 0 && want == ARGUMENTS_CHECK && n > 1)
+		code = parse_path(words[1], r, err);
 	return code;
 }
 
@@ -294,5 +317,7 @@ request_print(struct strbuf *sb, const struct request *r)
 		strbuf_printf(sb, " %s", signal_name(r->signo));
 	else if (r->verb == REQUEST_SIGNAL)
 		strbuf_printf(sb, " %d", r->signo);
+	if (r->path[0] != '\0')
+		strbuf_printf(sb, " %s", r->path);
 	strbuf_putc(sb, '\n');
 }

@@ -30,8 +30,12 @@ enum request_verb {
 	REQUEST_UPGRADE,	/* upgrade */
 	REQUEST_EVENTS,		/* events [APP[:N]] */
 	REQUEST_WATCH,		/* watch [APP[:N]] */
+	REQUEST_CHECK,		/* check APP[:N] [/PATH] */
 	REQUEST_VERBS
 };
+
+/* Bytes of the path of a check. */
+#define REQUEST_PATH_MAX 512
 
 enum request_scale {
 	REQUEST_SCALE_TO,
@@ -47,6 +51,7 @@ struct request {
 	unsigned amount;	/* of scale: 1 to CONF_INSTANCES_MAX */
 	unsigned min;		/* of wait: so many of each app; 0: all */
 	int signo;		/* of signal */
+	char path[REQUEST_PATH_MAX + 1];	/* of check; "": none */
 };
 
 /*

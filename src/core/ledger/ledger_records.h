@@ -89,6 +89,7 @@ enum ledger_worker_flag {
 	LEDGER_DEAD = 1 << 8,		/* … and is dead, as `status` says */
 	LEDGER_TRAPPED = 1 << 9,	/* its binds are */
 	LEDGER_SEEN = 1 << 10,		/* one of its kind was seen to wait */
+	LEDGER_UNWELL = 1 << 11,	/* its last check was bad */
 };
 
 /* What `status` is made of. */

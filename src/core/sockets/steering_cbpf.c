@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sockets/cbpf_checks.h"
 #include "core/sockets/cbpf_client.h"
 #include "core/sockets/cbpf_code.h"
 #include "core/sockets/cbpf_lanes.h"
@@ -294,15 +295,19 @@ put_program(struct build *b, enum steering_cbpf_key key, size_t optmem_max)
 	assert(!c->full);
 }
 
-static int
-build(enum steering_cbpf_key key,
+int
+steering_cbpf_build_with(enum steering_cbpf_key key,
     const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
-    size_t positions, struct steering_cbpf_program *ret_program)
+    const struct steering_cbpf_extras *extras,
+    struct steering_cbpf_program *ret_program)
 {
 	struct build b = { .n_edges = 0 };
 	struct sock_filter *code;
 	int r = -ENOMEM;
 
+	if (extras->positions > CBPF_QUESTION_POSITIONS)
+		return -E2BIG;
+	assert(extras->n_checks <= STEERING_CBPF_CHECKS_MAX);
 	assert(n >= 1 && n <= STEERING_CBPF_SEATS_MAX);
 	if (cbpf_lanes_init(&b.lanes, lanes, n) < 0)
 		return -ENOMEM;
@@ -311,8 +316,9 @@ build(enum steering_cbpf_key key,
 	if (b.edges == NULL || b.code.at == NULL)
 		goto out;
 	put_program(&b, key, optmem_max);
-	if (positions > 0)
-		cbpf_put_question(&b.code, (uint32_t)positions);
+	cbpf_put_checks(&b.code, extras->checks, extras->n_checks);
+	if (extras->positions > 0)
+		cbpf_put_question(&b.code, (uint32_t)extras->positions);
 	if (b.code.full) {
 		r = -E2BIG;
 		goto out;
@@ -338,17 +344,8 @@ steering_cbpf_build(enum steering_cbpf_key key,
     const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
     struct steering_cbpf_program *ret_program)
 {
-	return build(key, lanes, n, optmem_max, 0, ret_program);
-}
-
-int
-steering_cbpf_build_asking(enum steering_cbpf_key key,
-    const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
-    size_t positions, struct steering_cbpf_program *ret_program)
-{
-	if (positions > CBPF_QUESTION_POSITIONS)
-		return -E2BIG;
-	return build(key, lanes, n, optmem_max, positions, ret_program);
+	return steering_cbpf_build_with(key, lanes, n, optmem_max,
+	    &(struct steering_cbpf_extras){ .positions = 0 }, ret_program);
 }
 
 void

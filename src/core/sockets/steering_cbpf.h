@@ -70,6 +70,7 @@
 
 #include <stddef.h>
 
+#include "core/sockets/cbpf_checks.h"
 #include "core/sockets/cbpf_lanes.h"
 
 struct sock_filter;	/* <linux/filter.h> */
@@ -102,13 +103,24 @@ int steering_cbpf_build(enum steering_cbpf_key key,
     struct steering_cbpf_program *ret_program);
 
 /*
- * The same program, which besides gives an answer to questions about the first
- * `positions` of the group (cbpf_question.h): a SYN that asks goes there. All
- * others go where they went. 0, -ENOMEM, or -E2BIG: there is no room for it.
+ * What a program does besides, while all others go where they went: it gives an
+ * answer to questions about the first `positions` of the group (cbpf_question.h):
+ * a SYN that asks goes there. And it sends connections of clusterd's own where
+ * they mean: `checks`, all from one address, each with the position of its lane.
  */
-int steering_cbpf_build_asking(enum steering_cbpf_key key,
+#define STEERING_CBPF_CHECKS_MAX 16
+
+struct steering_cbpf_extras {
+	size_t positions;	/* 0: no question is answered */
+	const struct steering_cbpf_check *checks;
+	size_t n_checks;	/* <= STEERING_CBPF_CHECKS_MAX */
+};
+
+/* The same program with these. 0, -ENOMEM, or -E2BIG: there is no room. */
+int steering_cbpf_build_with(enum steering_cbpf_key key,
     const struct steering_cbpf_lane *lanes, size_t n, size_t optmem_max,
-    size_t positions, struct steering_cbpf_program *ret_program);
+    const struct steering_cbpf_extras *extras,
+    struct steering_cbpf_program *ret_program);
 
 void steering_cbpf_free(struct steering_cbpf_program *program);
 

@@ -396,8 +396,30 @@ static const struct metric instance_metrics[] = {
 	{ "clusterd_instance_accepted_connections_total",
 	    "Connections that it has accepted.",
 	    UNIT_ONE, AT(connections_total) },
+	{ "clusterd_instance_healthy",
+	    "Whether its last check went well.", UNIT_ONE, AT(healthy) },
+	{ "clusterd_instance_check_seconds", "How long its last check took.",
+	    UNIT_NS, AT(check_ns) },
 };
 #undef AT
+
+static const struct metric recycles = {
+	"clusterd_instance_recycles_total",
+	"Replacements by clusterd itself, because: its checks failed "
+	"(unhealthy), max_memory (memory), max_age (age), max_connections "
+	"(connections).", UNIT_ONE, 0,
+};
+
+static const struct {
+	const char *reason;
+	size_t offset;
+} recycle_reasons[] = {
+	{ "unhealthy", offsetof(struct status_instance, recycles_unhealthy) },
+	{ "memory", offsetof(struct status_instance, recycles_memory) },
+	{ "age", offsetof(struct status_instance, recycles_age) },
+	{ "connections",
+	    offsetof(struct status_instance, recycles_connections) },
+};
 
 static const struct metric up = {
 	"clusterd_instance_up", "Whether it is ready to serve.", UNIT_ONE, 0,
@@ -425,6 +447,15 @@ put_seat(struct output *out, const struct status_app *app,
 			    { "worker", number },
 			    { "reason", status_restart_name(
 			    (enum status_restart)k) }), i->restarts[k]);
+		return;
+	}
+	if (out->metric == &recycles) {
+		for (size_t k = 0; k < sizeof(recycle_reasons) /
+		     sizeof(recycle_reasons[0]); k++)
+			put_sample(out, LABELS({ "app", app->name },
+			    { "worker", number },
+			    { "reason", recycle_reasons[k].reason }),
+			    at(i, recycle_reasons[k].offset));
 		return;
 	}
 	if (out->metric == &up)
@@ -475,6 +506,7 @@ metrics_text(struct strbuf *sb, const struct status *status,
 	put_balance(&out, status);
 	put_seats(&out, status, &up);
 	put_seats(&out, status, &restarts);
+	put_seats(&out, status, &recycles);
 	for (size_t i = 0; i < N(instance_metrics); i++)
 		put_seats(&out, status, &instance_metrics[i]);
 	if (format == METRICS_OPENMETRICS)

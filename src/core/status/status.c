@@ -75,6 +75,15 @@ static const struct status_key instance_keys[] = {
 	RESTARTS("restarts_start", STATUS_RESTART_START),
 	TEXT(struct status_instance, "death", death),
 	NUMBER(struct status_instance, "death_ago_ms", death_ago_ms),
+	NUMBER(struct status_instance, "healthy", healthy),
+	NUMBER(struct status_instance, "check_ns", check_ns),
+	TEXT(struct status_instance, "unhealthy", unhealthy),
+	NUMBER(struct status_instance, "recycles_unhealthy",
+	    recycles_unhealthy),
+	NUMBER(struct status_instance, "recycles_memory", recycles_memory),
+	NUMBER(struct status_instance, "recycles_age", recycles_age),
+	NUMBER(struct status_instance, "recycles_connections",
+	    recycles_connections),
 };
 
 const struct status_key *

@@ -56,6 +56,13 @@ struct status_instance {
 	uint64_t connections_total;
 	uint64_t restarts[STATUS_RESTARTS];
 	uint64_t death_ago_ms;
+	uint64_t healthy;	/* 0 or 1; of one that is checked */
+	uint64_t check_ns;	/* what its last check took */
+	char *unhealthy;	/* what is wrong with it */
+	uint64_t recycles_unhealthy;
+	uint64_t recycles_memory;
+	uint64_t recycles_age;
+	uint64_t recycles_connections;
 	uint64_t cpu_permille;	/* of one CPU; see status_measure() */
 };
 

@@ -75,6 +75,11 @@ status_grid_death(struct strbuf *sb, const struct status_instance *instance)
 {
 	bool waits = instance->restart_in_ms != STATUS_UNKNOWN;
 
+	/* What is wrong now comes before what was. */
+	if (instance->healthy == 0 && instance->unhealthy != NULL) {
+		strbuf_puts(sb, instance->unhealthy);
+		return;
+	}
 	if (instance->death != NULL)
 		strbuf_puts(sb, instance->death);
 	if (instance->death != NULL &&
@@ -90,6 +95,16 @@ status_grid_death(struct strbuf *sb, const struct status_instance *instance)
 	}
 }
 
+/* One that is ready, and not well, is that. */
+static const char *
+shown_state(const struct status_instance *i)
+{
+	if (i->state == NULL)
+		return "-";
+	return i->healthy == 0 && strcmp(i->state, "ready") == 0 ?
+	    "unhealthy" : i->state;
+}
+
 /* What it says, before it is made harmless and cut. */
 static void
 put_text(struct strbuf *sb, enum status_column column,
@@ -100,7 +115,7 @@ put_text(struct strbuf *sb, enum status_column column,
 		status_put_number(sb, i->pid);
 		break;
 	case STATUS_COLUMN_STATE:
-		strbuf_puts(sb, i->state != NULL ? i->state : "-");
+		strbuf_puts(sb, shown_state(i));
 		break;
 	case STATUS_COLUMN_GENERATION:
 		status_put_number(sb, i->generation);

@@ -19,7 +19,7 @@ status_state_colour(const char *state)
 		{ "draining", STATUS_YELLOW }, { "stopping", STATUS_YELLOW },
 		{ "going down", STATUS_YELLOW },
 		{ "reloading", STATUS_YELLOW }, { "waiting", STATUS_YELLOW },
-		{ "stopped", STATUS_YELLOW },
+		{ "stopped", STATUS_YELLOW }, { "unhealthy", STATUS_RED },
 		{ "killed", STATUS_RED }, { "parked", STATUS_RED },
 		{ "failed", STATUS_RED },
 	};

@@ -26,6 +26,8 @@ app_is_well(const struct status_app *app, bool one)
 			continue;
 		if (!is(seat->state, "ready") && !is(seat->state, "ended"))
 			return false;
+		if (seat->healthy == 0)
+			return false;
 		n++;
 	}
 	return one || app->wanted == STATUS_UNKNOWN || n >= app->wanted;

@@ -95,7 +95,8 @@ become_ready(const struct step_args *a, enum worker_reason why)
 static void
 cell_notified(const struct step_args *a)
 {
-	if (a->app->ready == CONF_READY_ACCEPT)
+	if (a->app->ready == CONF_READY_ACCEPT ||
+	    a->app->ready == CONF_READY_HEALTH)
 		return;
 	if (a->app->n_listens == 0)
 		become_ready(a, WORKER_WHY_NOTIFIED);
@@ -110,7 +111,8 @@ cell_notified(const struct step_args *a)
 static void
 cell_notified_early(const struct step_args *a)
 {
-	if (a->app->ready == CONF_READY_ACCEPT)
+	if (a->app->ready == CONF_READY_ACCEPT ||
+	    a->app->ready == CONF_READY_HEALTH)
 		return;
 	cell_executed(a);
 	cell_notified(a);
@@ -124,6 +126,13 @@ cell_waits(const struct step_args *a)
 		become_ready(a, WORKER_WHY_WAITS);
 	else if (a->fsm->said)
 		become_ready(a, WORKER_WHY_NOTIFIED_WAITS);
+}
+
+static void
+cell_healthy(const struct step_args *a)
+{
+	if (a->app->ready == CONF_READY_HEALTH)
+		become_ready(a, WORKER_WHY_HEALTHY);
 }
 
 /* Then what it says is all there is. */
@@ -356,6 +365,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -371,6 +381,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_notified_early,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_kill_exec_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -388,6 +399,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_notified,
 		[WORKER_EV_WAITS] = cell_waits,
 		[WORKER_EV_BLIND] = cell_blind,
+		[WORKER_EV_HEALTHY] = cell_healthy,
 		[WORKER_EV_DEADLINE] = cell_starting_deadline,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -403,6 +415,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -418,6 +431,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_drain_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -433,6 +447,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_stop_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -448,6 +463,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_ignore,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -463,6 +479,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_ignore,
 		[WORKER_EV_DEADLINE] = cell_start,
 		[WORKER_EV_EXITED] = cell_ignore,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -478,6 +495,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,		\
 		[WORKER_EV_WAITS] = cell_ignore,		\
 		[WORKER_EV_BLIND] = cell_ignore,		\
+		[WORKER_EV_HEALTHY] = cell_ignore,		\
 		[WORKER_EV_DEADLINE] = cell_ignore,		\
 		[WORKER_EV_EXITED] = cell_ignore,		\
 		[WORKER_EV_PASSED] = cell_passed,		\

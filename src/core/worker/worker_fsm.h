@@ -68,6 +68,7 @@ enum worker_event {
 	WORKER_EV_NOTIFY_READY,	/* READY=1 came from the worker */
 	WORKER_EV_WAITS,	/* it is seen to wait for connections */
 	WORKER_EV_BLIND,	/* whether it does cannot be seen */
+	WORKER_EV_HEALTHY,	/* a check went well */
 	WORKER_EV_DRAINED,	/* it has finished */
 	WORKER_EV_DEADLINE,	/* the deadline of the last step has passed */
 	WORKER_EV_EXITED,	/* the process is dead and reaped */
@@ -116,6 +117,7 @@ enum worker_reason {
 	WORKER_WHY_NOTIFIED,		/* ready: it said so */
 	WORKER_WHY_NOTIFIED_WAITS,	/* ready: … and waits for connections */
 	WORKER_WHY_WAITS,		/* ready: it waits for connections */
+	WORKER_WHY_HEALTHY,		/* ready: it was found well */
 	WORKER_WHY_ALIVE,		/* ready: it lived long enough */
 	WORKER_WHY_UNSEEN,		/* ready: lived until ready_timeout */
 	WORKER_WHY_READY_TIMEOUT,	/* killed */

@@ -25,6 +25,7 @@ static const char *const reason_texts[] = {
 	[WORKER_WHY_NOTIFIED_WAITS] =
 	    "it said READY=1 and waits for connections",
 	[WORKER_WHY_WAITS] = "it waits for connections",
+	[WORKER_WHY_HEALTHY] = "it is healthy",
 	[WORKER_WHY_ALIVE] = "it stayed alive",
 	[WORKER_WHY_UNSEEN] =
 	    "it lives, but cannot be seen to wait for connections",

@@ -6,6 +6,7 @@
 #include "core/worker/rollout.h"
 #include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
+#include "daemon/health/health.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 
@@ -32,7 +33,9 @@ put_deed(struct strbuf *sb, const struct app *app, const struct seat *seat)
 	const struct worker *next = seat->next;
 	const struct worker *bad = next != NULL ? next : seat->present;
 
-	if (bad != NULL && worker_ready(bad))
+	if (bad != NULL && bad->unwell)
+		strbuf_printf(sb, "is unhealthy: %s", health_words(bad));
+	else if (bad != NULL && worker_ready(bad))
 		strbuf_puts(sb, "takes no connections: somebody has waited in "
 		    "its queue for ready_timeout");
 	else if (next == NULL)

@@ -11,7 +11,8 @@
 
 #include "base/mono.h"
 #include "core/control/event.h"
-#include "core/worker/recycle.h"
+#include "core/health/health.h"
+#include "core/health/recycle.h"
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
@@ -35,6 +36,9 @@ struct apps_watch {
 	    const struct worker_step *step);
 	void (*ended)(void *ctx, const struct worker *worker,
 	    const struct worker_step *step, const char *words);
+	/* It is not well, as `words` say, or is again. */
+	void (*health)(void *ctx, const struct worker *worker, bool unwell,
+	    const char *words);
 	/* Of an app itself; `words` may be NULL, and so may this be. */
 	void (*news)(void *ctx, const struct app *app, enum event_kind kind,
 	    const char *words);
@@ -94,6 +98,7 @@ struct seat {
 				   would have reached it */
 	/* What has become of its workers, whichever they were: */
 	uint64_t restarts[RESTART_CAUSES];
+	uint64_t recycles[RECYCLE_CAUSES];
 	char *death;		/* of the latest, in words; NULL: none */
 	struct mono died;
 };
@@ -123,6 +128,11 @@ struct app {
 	/* app_trials.c */
 	struct loop_timer look;		/* at the new workers */
 	struct steer_proof proof;	/* … of whom nobody was seen to come */
+	/* app_health.c */
+	struct health_ward ward;
+	struct loop_timer ward_timer;	/* when the next may be replaced */
+	bool recycling;			/* the restart under way is for … */
+	unsigned recycled;		/* … this instance's health */
 	/* seats.c */
 	struct seat *seats;
 	unsigned n_seats;
@@ -137,6 +147,9 @@ struct app {
 	/* app_recycle.c */
 	struct recycle_pace pace;
 	bool recycles;		/* the rollout is app_recycle's */
+	enum recycle_cause wear_cause;	/* … for that cause … */
+	unsigned wear_seat;	/* … of the worker of that seat … */
+	char *wear_words;	/* … and in words; NULL: no memory */
 	bool too_young;		/* … of one that had served hardly */
 	bool uncounted;		/* it was told that connections are not */
 	/* app.c */

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -5,6 +7,7 @@
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_recycle.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/seats.h"
 #include "daemon/sockets/lanes_figures.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -103,16 +106,20 @@ note(struct app *app, bool well, struct mono now)
 }
 
 static void
-replace(struct app *app, struct worker *w, enum recycle_reason reason,
+replace(struct app *app, struct worker *w, enum recycle_cause cause,
     const struct recycle_facts *facts)
 {
 	struct strbuf words = STRBUF_INIT;
 	struct error err = ERROR_INIT;
 
-	recycle_put_words(&words, app->crew.stable->conf, reason, facts);
+	recycle_put_words(&words, app->crew.stable->conf, cause, facts);
 	worker_log(LOG_LEVEL_INFO, w, "%s", words.failed ? "is due" :
 	    words.text);
+	free(app->wear_words);
+	app->wear_words = strbuf_take(&words);
 	strbuf_free(&words);
+	app->wear_cause = cause;
+	app->wear_seat = w->instance;
 	/* It would be for ever, one after the other. */
 	app->too_young = facts->age_ms < RECYCLE_YOUNG_MS;
 	app->recycles = app_restart(app, (int)w->instance, &err) == 0;
@@ -124,16 +131,16 @@ look(struct app *app, unsigned seat, struct mono now)
 {
 	struct worker *w = app->seats[seat].present;
 	struct recycle_facts facts;
-	enum recycle_reason reason;
+	enum recycle_cause cause;
 
 	if (w == NULL || !worker_ready(w))
 		return;
 	facts = facts_of(app, w, now);
-	reason = recycle_why(app->crew.stable->conf, &facts);
+	cause = recycle_why(app->crew.stable->conf, &facts);
 	/* The others of it have their turn in a round to come. */
-	if (reason != RECYCLE_NOT && app->crew.target == NULL &&
+	if (cause != RECYCLE_CAUSES && app->crew.target == NULL &&
 	    recycle_may(&app->pace, now))
-		replace(app, w, reason, &facts);
+		replace(app, w, cause, &facts);
 }
 
 /* ---- rounds ---- */
@@ -220,6 +227,11 @@ app_recycle_turn(struct app *app)
 
 	if (app->recycles && app->crew.target == NULL) {
 		app->recycles = false;
+		if (app->reload_error == NULL &&
+		    app->wear_seat < app->n_seats)
+			seats_note_recycled(app, app->wear_seat,
+			    app->wear_cause, app->wear_words != NULL ?
+			    app->wear_words : "was due");
 		note(app, app->reload_error == NULL && !app->too_young,
 		    mono_now());
 	}

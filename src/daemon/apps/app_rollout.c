@@ -10,6 +10,7 @@
 #include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_order.h"
+#include "daemon/apps/app_health.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
@@ -39,6 +40,8 @@ app_rollout_init(struct app *app, struct app_spec *spec)
 {
 	int code = trials_init(app);
 
+	if (code == 0)
+		code = app_health_init(app);
 	if (code < 0)
 		return code;
 	app_spec_try(spec, ++app->generation);
@@ -51,6 +54,7 @@ void
 app_rollout_free(struct app *app)
 {
 	trials_fini(app);
+	app_health_fini(app);
 	app_spec_unref(app->crew.stable);
 	app_spec_unref(app->crew.target);
 	free(app->reload_error);
@@ -85,6 +89,7 @@ app_roll(struct app *app, struct app_spec *spec)
 		    "generation %u", app->crew.target->generation);
 		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
+		app_health_failed(app);
 	}
 	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
@@ -172,6 +177,19 @@ replace_deaf(struct app *app)
 	return false;
 }
 
+/* The same, of who is not well. */
+static bool
+replace_unwell(struct app *app)
+{
+	int i = app_health_choose(app);
+
+	if (i < 0)
+		return false;
+	app_health_begin(app, (unsigned)i);
+	restart_one(app, (unsigned)i);
+	return true;
+}
+
 /* What has ended has given its listeners back: they are opened again. */
 static int
 restart_all(struct app *app, struct error *err)
@@ -248,6 +266,7 @@ finish(struct app *app)
 	case ROLLOUT_RESTART:
 		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
 		    app->rollout.instance);
+		app_health_taken(app);
 		take_target(app);
 		break;
 	case ROLLOUT_RELOAD:
@@ -330,6 +349,7 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 	struct rollout_aborted aborted;
 
 	tell_abort(app, i);
+	app_health_failed(app);
 	if (failed != app->crew.stable)
 		app_spec_note_failed(failed);
 	/* One that takes nobody would keep those who wait for ever. */
@@ -578,7 +598,7 @@ app_rollout_turn(struct app *app)
 	do
 		step_on(app);
 	while (app->crew.target == NULL && !app->apps->stopping &&
-	    replace_deaf(app));
+	    (replace_deaf(app) || replace_unwell(app)));
 	if (app->crew.target != NULL)
 		return;
 	seats_fill(app);

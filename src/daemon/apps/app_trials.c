@@ -6,6 +6,7 @@
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
+#include "daemon/health/health.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer_proof.h"
 #include "daemon/steer/steer_sight.h"
@@ -51,6 +52,22 @@ is_on_trial(const struct app *app, const struct worker *w)
 	    worker_ready(w);
 }
 
+/* Has it taken its seat? */
+static bool
+is_settled(const struct app *app, const struct worker *w)
+{
+	return app->seats[w->instance].present == w;
+}
+
+/* It has to be found well within the time of its trial; as long as the first check
+   takes, it takes. */
+static enum trial_verdict
+with_doubt(const struct worker *w, const struct trial_terms *terms)
+{
+	return health_of(w)->unwell && mono_ms_between(terms->since,
+	    mono_now()) >= terms->canary_ms ? TRIAL_FAILS : TRIAL_WAITS;
+}
+
 /* One without listeners has been seen to live already while it was starting. */
 enum trial_verdict
 trials_verdict(const struct app *app, const struct worker *w)
@@ -63,8 +80,14 @@ trials_verdict(const struct app *app, const struct worker *w)
 		    mono_add_ms(w->fsm.executed, w->ready_ms),
 	};
 
-	return is_on_trial(app, w) ?
-	    trial_decide(&w->trial, &terms, mono_now()) : TRIAL_NEW;
+	enum trial_verdict v;
+
+	if (!is_on_trial(app, w))
+		return TRIAL_NEW;
+	v = trial_decide(&w->trial, &terms, mono_now());
+	return v != TRIAL_FAILS && terms.canary_ms > 0 &&
+	    !is_settled(app, w) && health_is_doubtful(w) ?
+	    with_doubt(w, &terms) : v;
 }
 
 bool
@@ -87,13 +110,16 @@ stalls(const struct app *app, const struct worker *w)
 }
 
 /* Is the new worker to have the connections of its seat? One that keeps the
-   first waiting gets no others, as long as the old one is there. */
+   first waiting, or is not known to be well, gets no others, as long as the old
+   one is there. */
 static bool
 next_serves(const struct app *app, const struct seat *seat)
 {
-	return seat->next != NULL && (seat->present == NULL ||
-	    (worker_ready(seat->next) && (!stalls(app, seat->next) ||
-		!worker_ready(seat->present))));
+	const struct worker *next = seat->next;
+
+	return next != NULL && (seat->present == NULL ||
+	    (worker_ready(next) && (!worker_ready(seat->present) ||
+		(!stalls(app, next) && !health_is_doubtful(next)))));
 }
 
 static const struct worker *
@@ -130,13 +156,6 @@ share_out(struct app *app)
 	}
 }
 
-/* Has it taken its seat? */
-static bool
-is_settled(const struct app *app, const struct worker *w)
-{
-	return app->seats[w->instance].present == w;
-}
-
 /* Has it shown what it has to show, of those that have changed over? There may
    be very many. */
 static bool
@@ -159,6 +178,7 @@ look_at_all(struct app *app)
 
 		if (!w->seated || !is_on_trial(app, w) || is_known(app, w))
 			continue;
+		health_hurry(w);
 		steer_sight(w, &sight);
 		/* One that works on a client for long has been too fast for a
 		   look at its queue, and keeps the next one waiting. */

@@ -190,6 +190,7 @@ app_free(struct app *app)
 	if (apps_find(apps, app->crew.name) == NULL &&
 	    stopped_find(apps, app->crew.name) == NULL)
 		outputs_forget(apps->house.outputs, app->crew.name);
+	free(app->wear_words);
 	free(app->crew.name);
 	free(app);
 }
@@ -442,6 +443,18 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 	app_rollout_note_end(w, step, cause);
 	if (!app_of(w->crew)->came_up && w->seated)
 		app_of(w->crew)->tried = true;
+}
+
+void
+apps_worker_health(void *ctx, struct worker *w, enum health_news news,
+    const char *words)
+{
+	const struct apps *apps = ctx;
+
+	if (news != HEALTH_WELL)
+		apps->watch->health(apps->watch_ctx, w,
+		    news != HEALTH_RECOVERED, words);
+	app_touch(app_of(w->crew));
 }
 
 enum listener_fate

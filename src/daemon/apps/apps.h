@@ -107,6 +107,10 @@ void apps_worker_stepped(struct worker *worker,
 void apps_worker_ended(struct worker *worker, const struct worker_step *step,
     enum restart_cause cause, const char *words);
 
+/* For struct health_watch: of `ctx`, the apps. */
+void apps_worker_health(void *ctx, struct worker *worker,
+    enum health_news news, const char *words);
+
 /* At the end of a turn: what its changes call for. False: there were none.
    Those that it brings about are for the next call. */
 bool apps_turn(struct apps *apps);

@@ -364,6 +364,17 @@ seats_note_end(struct worker *w, const struct worker_step *step,
 }
 
 void
+seats_note_recycled(struct app *app, unsigned i, enum recycle_cause cause,
+    const char *words)
+{
+	struct seat *seat = &app->seats[i];
+
+	str_keep(&seat->death, words);
+	seat->died = mono_now();
+	seat->recycles[cause]++;
+}
+
+void
 seats_leave(struct app *app)
 {
 	for (unsigned i = 0; i < app->n_seats; i++)

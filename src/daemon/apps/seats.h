@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "core/health/recycle.h"
 #include "core/worker/restart.h"
 
 struct app;
@@ -66,6 +67,10 @@ void seats_vacate(struct app *app, unsigned seat);
 /* A worker's process has ended, or none could be started. */
 void seats_note_end(struct worker *worker, const struct worker_step *step,
     enum restart_cause cause, const char *words);
+
+/* The worker that had the seat was replaced for that reason. */
+void seats_note_recycled(struct app *app, unsigned seat,
+    enum recycle_cause cause, const char *words);
 
 /* No seat has anybody any more; what becomes of the workers is the caller's. */
 void seats_leave(struct app *app);

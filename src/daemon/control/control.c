@@ -11,6 +11,7 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control.h"
+#include "daemon/control/control_check.h"
 #include "daemon/control/control_goal.h"
 #include "daemon/control/control_logs.h"
 #include "daemon/control/control_order.h"
@@ -62,6 +63,11 @@ static const struct control_verb verbs[REQUEST_VERBS] = {
 	},
 	[REQUEST_WATCH] = {
 		.more = control_watch_more, .last = control_watch_last,
+		.quiet = true,
+	},
+	[REQUEST_CHECK] = {
+		.begin = control_check_begin, .more = control_check_more,
+		.last = control_check_last, .free = control_check_free,
 		.quiet = true,
 	},
 };
@@ -254,6 +260,15 @@ control_worker_died(void *ctx, const struct worker *w,
 	control_progress_ended(&control->clients, w, step, words);
 	control_goal_ended(&control->clients, w, step, words);
 	control_events_died(&control->events, w, step, words);
+}
+
+void
+control_worker_health(void *ctx, const struct worker *w, bool unwell,
+    const char *words)
+{
+	struct control *control = ctx;
+
+	control_events_health(&control->events, w, unwell, words);
 }
 
 void

@@ -76,6 +76,8 @@ void control_worker_stepped(void *control, const struct worker *worker,
     const struct worker_step *step);
 void control_worker_died(void *control, const struct worker *worker,
     const struct worker_step *step, const char *words);
+void control_worker_health(void *control, const struct worker *worker,
+    bool unwell, const char *words);
 void control_app_news(void *control, const struct app *app,
     enum event_kind kind, const char *words);
 void control_reload_refused(void *control, const char *words, bool final);

@@ -151,6 +151,17 @@ control_events_died(struct control_events *ev, const struct worker *w,
 	end(ev, &sb);
 }
 
+void
+control_events_health(struct control_events *ev, const struct worker *w,
+    bool unwell, const char *words)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	begin_worker(&sb, w, unwell ? EVENT_UNHEALTHY : EVENT_HEALTHY);
+	put_words(&sb, words);
+	end(ev, &sb);
+}
+
 /* ---- of apps, and of all ---- */
 
 void

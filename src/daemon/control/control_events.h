@@ -35,6 +35,10 @@ void control_events_died(struct control_events *events,
     const struct worker *worker, const struct worker_step *step,
     const char *words);
 
+/* How it is has changed; `words` may be NULL. */
+void control_events_health(struct control_events *events,
+    const struct worker *worker, bool unwell, const char *words);
+
 /* `words` may be NULL. */
 void control_events_app(struct control_events *events, const struct app *app,
     enum event_kind kind, const char *words);

@@ -12,6 +12,7 @@
 #include "core/output/ring.h"
 #include "daemon/config/reload_apply.h"
 
+struct control_checks;
 struct control_client;
 struct control_op;
 struct log_readers;
@@ -83,11 +84,12 @@ struct control_op {
 	struct control_goal goal;
 	struct control_cursor cursor;
 	struct log_readers *readers;	/* control_logs */
+	struct control_checks *checks;	/* control_check */
 	struct ring_cursor events;	/* control_watch */
 	uint64_t until;		/* … events: that line is not told any more */
 	bool known;		/* … what was asked for is */
-	bool waits;		/* there is no portion until lines, or events,
-				   come */
+	bool waits;		/* there is no portion until lines, events or
+				   verdicts come */
 };
 
 void control_op_begin(struct control_op *op, const struct control_verb *verb,

@@ -8,6 +8,7 @@
 #include "base/mono.h"
 
 struct apps;
+struct checks;
 struct loop;
 struct outputs;
 struct reloads;
@@ -26,6 +27,7 @@ struct control_setup {
 	struct apps *apps;
 	struct reloads *reloads;
 	const struct outputs *outputs;
+	struct checks *checks;
 	const struct control_program *program;
 	void (*stop)(void *ctx);	/* the program, as SIGTERM does */
 	void *stop_ctx;

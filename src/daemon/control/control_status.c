@@ -13,6 +13,7 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
+#include "daemon/health/health.h"
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_record.h"
 #include "daemon/control/control_setup.h"
@@ -220,6 +221,19 @@ put_lanes(struct strbuf *sb, const struct worker *w)
 }
 
 static void
+put_health(struct strbuf *sb, const struct worker *w)
+{
+	if (!health_is_checked(w) || !health_of(w)->known)
+		return;
+	answer_put_number(sb, "healthy", !w->unwell);
+	if (health_took_us(w) >= 0)
+		answer_put_number(sb, "check_ns",
+		    (uint64_t)health_took_us(w) * 1000);
+	if (w->unwell && *health_words(w) != '\0')
+		answer_put(sb, "unhealthy", health_words(w));
+}
+
+static void
 put_history(struct strbuf *sb, const struct seat *seat, struct mono now)
 {
 	for (int i = 0; i < RESTART_CAUSES; i++) {
@@ -228,6 +242,13 @@ put_history(struct strbuf *sb, const struct seat *seat, struct mono now)
 		snprintf(key, sizeof(key), "restarts_%s",
 		    restart_cause_name((enum restart_cause)i));
 		answer_put_number(sb, key, seat->restarts[i]);
+	}
+	for (int i = 0; i < RECYCLE_CAUSES; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "recycles_%s",
+		    recycle_cause_name((enum recycle_cause)i));
+		answer_put_number(sb, key, seat->recycles[i]);
 	}
 	if (seat->death == NULL)
 		return;
@@ -261,6 +282,7 @@ put_worker(struct strbuf *sb, struct worker *w)
 		    ms_until(now, w->fsm.deadline));
 	put_usage(sb, w, now);
 	put_lanes(sb, w);
+	put_health(sb, w);
 	if (w->seated && app->seats[w->instance].present == w)
 		put_history(sb, &app->seats[w->instance], now);
 	answer_end(sb);

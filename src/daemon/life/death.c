@@ -33,6 +33,15 @@ put_cause(const struct worker *w, struct strbuf *sb)
 		obituary_cause(sb, w->status);
 }
 
+/* … after why it was replaced, if it was. */
+static void
+put_reason(const struct worker *w, struct strbuf *sb)
+{
+	if (w->recycled != NULL)
+		strbuf_printf(sb, "%s; ", w->recycled);
+	put_cause(w, sb);
+}
+
 /* Of an app that dies without end the same death is told so and so often in a
    second, each other one is told too. */
 static const void *
@@ -129,7 +138,7 @@ bury(struct worker *w, const char *hint)
 	if (life->failed)	/* so that the exit is final */
 		(void)step_take(w, WORKER_EV_KILL, false);
 	step = step_take(w, WORKER_EV_EXITED, failure);
-	put_cause(w, &cause);
+	put_reason(w, &cause);
 	if (fatal)
 		log_app(LOG_LEVEL_ERROR, w->crew->name, "%s",
 		    cause.failed ? "out of memory" : cause.text);

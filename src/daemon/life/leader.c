@@ -13,6 +13,7 @@
 #include "core/conf/conf.h"
 #include "core/worker/worker_env.h"
 #include "daemon/adopt/adopt.h"
+#include "daemon/health/health.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -96,6 +97,7 @@ leader_forget(struct worker *w)
 	notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
+	health_forget(w);
 	drainers_remove(w);
 	worker_unpost(w);
 	if (worker_has_leader(w))

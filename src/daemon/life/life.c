@@ -12,6 +12,7 @@
 #include "core/conf/conf.h"
 #include "core/ledger/ledger.h"
 #include "daemon/adopt/adopt.h"
+#include "daemon/health/health.h"
 #include "daemon/life/death_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"
@@ -109,6 +110,8 @@ join_rooms(struct life *life, struct worker *w)
 		code = readiness_join(with->readiness, w);
 	if (code == 0)
 		code = drainers_join(with->drainers, w);
+	if (code == 0)
+		code = health_join(with->healths, w);
 	return code;
 }
 
@@ -120,6 +123,8 @@ leave_rooms(struct worker *w)
 	notify_leave(w);
 	readiness_leave(w);
 	drainers_leave(w);
+	health_leave(w);
+	free(w->recycled);
 }
 
 struct worker *

@@ -16,6 +16,7 @@
 #include "core/sockets/balance.h"
 #include "core/worker/worker_words.h"
 #include "daemon/adopt/adopt.h"
+#include "daemon/health/health.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
@@ -254,6 +255,7 @@ take_what_is_known(struct worker *w, const struct ledger_worker *r)
 	w->relapsed = (r->flags & LEDGER_RELAPSED) != 0;
 	w->bound = r->bound;
 	w->trapped = (r->flags & LEDGER_TRAPPED) != 0;
+	health_take_over(w, (r->flags & LEDGER_UNWELL) != 0);
 	app_spec_take_over(spec, r->taken, (enum balance_accepts)r->accepts,
 	    (r->flags & LEDGER_SEEN) != 0);
 }
@@ -354,6 +356,10 @@ go_on(struct worker *w)
 		drainers_add(w);
 	} else if (w->fsm.state == WORKER_STARTING) {
 		readiness_watch(w);
+		if (w->spec->conf->ready == CONF_READY_HEALTH)
+			health_begin(w);
+	} else if (w->fsm.state == WORKER_READY) {
+		health_begin(w);
 	} else if (w->fsm.state == WORKER_KILLED) {
 		process_kill_group(w->pid, SIGKILL);
 	}

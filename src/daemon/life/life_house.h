@@ -12,6 +12,7 @@
 struct adopt;
 struct adopt_review;
 struct drainers;
+struct healths;
 struct leader;
 struct listeners;
 struct notify_sockets;
@@ -33,6 +34,7 @@ struct life {
 		struct readiness *readiness;
 		struct notify_sockets *notify;
 		struct drainers *drainers;
+		struct healths *healths;
 		struct orphans *orphans;
 		struct adopt *adopt;
 		struct adopt_review *review;

@@ -40,6 +40,7 @@ flags_of(const struct worker *w)
 	    (w->relapsed ? LEDGER_RELAPSED : 0U) |
 	    (executed ? LEDGER_EXECUTED : 0U) |
 	    (w->trapped ? LEDGER_TRAPPED : 0U) |
+	    (w->unwell ? LEDGER_UNWELL : 0U) |
 	    (w->spec->seen ? LEDGER_SEEN : 0U);
 }
 

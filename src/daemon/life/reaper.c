@@ -1,6 +1,8 @@
 #include <unistd.h>
 
 #include "core/worker/obituary.h"
+#include "daemon/health/check_exec.h"
+#include "daemon/health/health.h"
 #include "daemon/life/life.h"
 #include "daemon/life/reaper.h"
 #include "daemon/watch/orphans.h"
@@ -27,6 +29,8 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 		worker_died(w, status);
 		return;
 	}
+	if (check_exec_died(r->life->with.healths->checks, pid, status))
+		return;
 	/* Was it the last of a group that outlived its leader? */
 	group = getpgid(pid);
 	process_reap(pid);

@@ -12,6 +12,7 @@
 #include "core/worker/worker_words.h"
 #include "daemon/adopt/adopt_review.h"
 #include "daemon/adopt/adopt_tryout.h"
+#include "daemon/health/health.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -222,6 +223,11 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 		readiness_end(w);
 	else
 		readiness_watch(w);
+	if (step->to == WORKER_READY || (step->to == WORKER_STARTING &&
+	    w->spec->conf->ready == CONF_READY_HEALTH))
+		health_begin(w);
+	else
+		health_end(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
 	if (step->spawn && leader_start(w))
 		worker_log(LOG_LEVEL_DEBUG, w, "started");

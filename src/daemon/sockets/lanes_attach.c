@@ -129,31 +129,67 @@ lanes_attach_point(const struct lanes *ls)
 	return lane != NULL ? lane : ls->v[ls->order.v[0].slot];
 }
 
-int
-lanes_attach_classic(const struct listener *l, size_t places, bool asks)
+/* Checks whose lane's place is known. */
+static size_t
+collect_checks(const struct lanes *ls, struct steering_cbpf_check *checks)
 {
-	const struct lanes *ls = &l->lanes;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ls->n_checks; i++) {
+		size_t place = lane_order_find(&ls->order, ls->checks[i].slot);
+
+		if (place != LANE_ORDER_NONE && !ls->order.v[place].doubt)
+			checks[n++] = (struct steering_cbpf_check){
+				.source = ls->checks[i].source,
+				.index = (uint32_t)place,
+			};
+	}
+	return n;
+}
+
+static int
+attach_built(const struct listener *l, const struct steering_cbpf_lane *lanes,
+    size_t n, const struct steering_cbpf_extras *extras)
+{
 	struct steering_cbpf_program program;
+	int fd, code = steering_cbpf_build_with(key_of(l->lanes.balance), lanes,
+	    n, l->all->balancing.optmem_max, extras, &program);
+
+	if (code < 0)
+		return code;
+	fd = lanes_attach_point(&l->lanes)->fd;
+	socket_begin_attach(fd);
+	code = socket_attach_cbpf(fd, program.code, program.n);
+	socket_end_attach(fd);
+	steering_cbpf_free(&program);
+	return code;
+}
+
+/* Where there is no room for the checks, those do without it. */
+int
+lanes_attach_classic(struct listener *l, size_t places, bool asks)
+{
+	struct lanes *ls = &l->lanes;
+	struct steering_cbpf_check checks[STEERING_CBPF_CHECKS_MAX];
+	struct steering_cbpf_extras extras = {
+		.positions = asks ? ls->order.n : 0, .checks = checks,
+	};
 	struct steering_cbpf_lane *lanes;
 	size_t n;
-	int fd, code;
+	int code;
 
 	lanes = reallocarray(NULL, ls->order.n, sizeof(*lanes));
 	if (lanes == NULL)
 		return -ENOMEM;
 	n = collect(ls, places, lanes);
-	code = asks ? steering_cbpf_build_asking(key_of(ls->balance), lanes, n,
-	    l->all->balancing.optmem_max, ls->order.n, &program) :
-	    steering_cbpf_build(key_of(ls->balance), lanes, n,
-	    l->all->balancing.optmem_max, &program);
+	extras.n_checks = collect_checks(ls, checks);
+	code = attach_built(l, lanes, n, &extras);
+	ls->checks_out = code < 0;
+	if (code < 0 && extras.n_checks > 0) {
+		extras.n_checks = 0;
+		code = attach_built(l, lanes, n, &extras);
+	}
 	free(lanes);
-	if (code < 0)
-		return code;
-	fd = lanes_attach_point(ls)->fd;
-	socket_begin_attach(fd);
-	code = socket_attach_cbpf(fd, program.code, program.n);
-	socket_end_attach(fd);
-	steering_cbpf_free(&program);
 	return code;
 }
 

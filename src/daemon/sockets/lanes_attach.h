@@ -25,10 +25,11 @@ struct lane *lanes_attach_point(const struct lanes *ls);
 
 /*
  * A classic program for those of the first `places` of the group that live;
- * `asks`: it gives an answer to questions besides (lanes_order). -errno: the old
- * one is still there.
+ * `asks`: it gives an answer to questions besides (lanes_order). Checks that are
+ * under way (lanes_check) find their lanes, unless there is no room for them.
+ * -errno: the old one is still there.
  */
-int lanes_attach_classic(const struct listener *listener, size_t places,
+int lanes_attach_classic(struct listener *listener, size_t places,
     bool asks);
 
 /* By which a client is told to belong to it: its instance. */

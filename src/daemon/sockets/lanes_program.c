@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -382,6 +383,9 @@ lanes_program_free(struct listener *l)
 	lanes_extended_free(l);
 	lanes_flows_free(l);
 	lanes_order_free(l);
+	free(l->lanes.checks);
+	l->lanes.checks = NULL;
+	l->lanes.n_checks = 0;
 }
 
 bool

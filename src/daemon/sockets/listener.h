@@ -23,6 +23,7 @@
  *   lanes_program  the kernel's group: who is in it, and the program that
  *                  chooses
  *   lanes_live     who gets new connections, and when that is put in force
+ *   lanes_check    connections of clusterd's own to a lane that they mean
  *   lanes_hush     what they do not hear
  *   lanes_news     what epoll tells of their sockets
  *   lanes_sockets  the sockets: opened, begun to listen, closed
@@ -53,6 +54,7 @@
 #include "base/mono.h"
 #include "core/names/address.h"
 #include "core/sockets/balance.h"
+#include "core/sockets/check_source.h"
 #include "core/sockets/lane_order.h"
 #include "core/sockets/lane_watch.h"
 #include "daemon/sockets/balancing.h"
@@ -133,6 +135,12 @@ struct lane {
 	uint32_t waiting;	/* so many did, when that was last looked at */
 };
 
+/* Classic BPF: a connection of clusterd's own, and whose lane it means. */
+struct lane_check {
+	struct check_source source;
+	unsigned slot;
+};
+
 struct lanes {
 	/* lanes_sockets: */
 	struct lane **v;	/* by slot; at least one */
@@ -150,6 +158,10 @@ struct lanes {
 	struct mono changed;	/* when the live ones last did */
 	/* lanes_attach: */
 	bool warned;		/* that no program could be attached */
+	bool checks_out;	/* there was no room for the checks */
+	/* lanes_check: */
+	struct lane_check *checks;	/* under way; NULL: none ever was */
+	size_t n_checks;
 	/* lanes_extended: */
 	struct steering_ebpf *ebpf;	/* NULL: classic BPF */
 	size_t ebpf_room;	/* its slots */

@@ -77,10 +77,10 @@ listener_ledger_note(struct listener *l)
 {
 	struct ledger_listener wanted, there;
 
-	if (ledger_of(l) == NULL || !listener_is_open(l))
-		return;
 	if (l->serial == 0)
 		l->serial = ++l->all->serials;
+	if (ledger_of(l) == NULL || !listener_is_open(l))
+		return;
 	fill(l, &wanted);
 	write_record(l, LEDGER_LISTENER, &l->record, &wanted, &there,
 	    sizeof(wanted));

@@ -88,7 +88,7 @@ lane_preference(const struct lane *lane, unsigned common)
 		unsigned own = preference(w, lane->listener);
 
 		/* Whoever else may come some time is better. */
-		if (lane->deserted && own > 0)
+		if ((lane->deserted || w->unwell) && own > 0)
 			own = 1;
 		if (own > p)
 			p = own;

@@ -23,6 +23,7 @@
 #include "linux/process/usage.h"
 
 struct app_spec;
+struct care;
 struct crew;
 struct drainage;
 struct leader;
@@ -44,6 +45,7 @@ struct worker {
 	struct notify *notify;		/* watch: what it says */
 	struct look *look;		/* watch: whether it waits */
 	struct drainage *drainage;	/* watch: what it still has */
+	struct care *care;		/* health: how it is */
 
 	/* life: */
 	struct worker_fsm fsm;
@@ -73,6 +75,9 @@ struct worker {
 	uint64_t bound;		/* bit N: it has bound the listener that is
 				   conf->listens[N] */
 
+	/* health; of the process: */
+	bool unwell;		/* its last check was bad */
+
 	/* apps: */
 	bool seated;		/* else it retires */
 	bool present;		/* … and not on trial: it is its seat's */
@@ -80,6 +85,7 @@ struct worker {
 				   new connections in its place */
 	struct trial trial;	/* … of a rollout, if it serves: what is seen */
 	bool outdated;		/* a restart of its instance is to replace it */
+	char *recycled;		/* … or does, for this reason; NULL: for none */
 	uint64_t deaf_serial;	/* the process whose listener was shut down,
 				   and that has no other: worker_is_deaf() */
 

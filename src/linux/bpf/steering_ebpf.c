@@ -464,6 +464,14 @@ steering_ebpf_found(struct steering_ebpf *s, size_t slot, int fd,
 	    "cannot attach the steering program: %s", strerror(-code));
 }
 
+int
+steering_ebpf_check(struct steering_ebpf *s, size_t slot,
+    const struct check_source *source)
+{
+	assert(slot < s->room.max);
+	return steering_hub_check(s->hub, source, s->room.cells[slot]);
+}
+
 bool
 steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
     uint64_t *ret_open, uint64_t *ret_total)

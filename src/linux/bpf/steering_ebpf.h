@@ -24,6 +24,7 @@
 
 #include "linux/bpf/steering_hub.h"
 
+struct check_source;
 struct error;
 struct steering_ebpf;
 
@@ -116,6 +117,10 @@ int steering_ebpf_attach(struct steering_ebpf *s, int fd, struct error *err);
  */
 int steering_ebpf_found(struct steering_ebpf *s, size_t slot, int fd,
     struct error *err);
+/* What comes from there is for that slot, live or not, as steering_hub_check();
+   until steering_hub_check_end(). */
+int steering_ebpf_check(struct steering_ebpf *s, size_t slot,
+    const struct check_source *source);
 
 /* Connections of a slot, established and not closed, and ever established. No
    system call. False: nothing is counted. */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mono.h"
+#include "core/sockets/check_source.h"
 #include "linux/bpf/bpf_syscall.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_hub.h"
@@ -17,6 +18,7 @@
 #define UNITS (STEER_WORDS / STEER_UNIT)
 
 static_assert(STEER_GROUP_WORDS % STEER_UNIT == 0, "in whole units");
+static_assert(STEER_CHECKS_END % STEER_UNIT == 0, "in whole units");
 static_assert(STEER_WORDS / STEER_UNIT <= 1 << 16, "as a head has bits");
 
 enum map {
@@ -103,11 +105,25 @@ allocate(struct conn_count *count)
 	return hub;
 }
 
+/* The checks' place is at the beginning. Those of a supervisor before us have
+   ended with it. */
 static int
 open_words(struct steering_hub *hub)
 {
-	return bpf_window_open(&hub->words, hub->maps[MAP_WORDS],
+	uint32_t place;
+	int code = bpf_window_open(&hub->words, hub->maps[MAP_WORDS],
 	    STEER_WORDS * sizeof(uint64_t));
+
+	if (code < 0)
+		return code;
+	code = steering_hub_take(hub, STEER_CHECKS_END, &place);
+	if (code < 0) {
+		bpf_window_close(&hub->words);
+		return code;
+	}
+	assert(place == 0);
+	memset(hub->words.values, 0, STEER_CHECKS_END * sizeof(uint64_t));
+	return 0;
 }
 
 int
@@ -243,6 +259,62 @@ steering_hub_generation(struct steering_hub *hub)
 {
 	hub->generation = hub->generation % INT32_MAX + 1;
 	return hub->generation;
+}
+
+/* ---- checks ---- */
+
+static uint64_t *
+check_words(const struct steering_hub *hub, const struct check_source *source)
+{
+	return steering_hub_words(hub) + STEER_CHECKS_FIRST +
+	    source->port % STEER_CHECKS * STEER_CHECK_WORDS;
+}
+
+static uint64_t
+head_of(const struct check_source *source)
+{
+	return STEER_CHECK_SET | (source->ipv6 ? STEER_CHECK_IPV6 : 0) |
+	    (uint64_t)source->port << 32;
+}
+
+static void
+count_checks(struct steering_hub *hub, uint64_t by)
+{
+	__atomic_fetch_add(steering_hub_words(hub), by, __ATOMIC_RELAXED);
+}
+
+/* The address is there before anybody goes by it. */
+int
+steering_hub_check(struct steering_hub *hub, const struct check_source *source,
+    uint32_t cell)
+{
+	uint64_t *words = check_words(hub, source);
+	uint64_t ip[2] = { 0 };
+
+	if (words[STEER_CHECK_HEAD] != 0)
+		return -EBUSY;
+	memcpy(ip, source->ip, source->ipv6 ? 16 : 4);
+	__atomic_store_n(&words[STEER_CHECK_IP], ip[0], __ATOMIC_RELAXED);
+	__atomic_store_n(&words[STEER_CHECK_IP_REST], ip[1], __ATOMIC_RELAXED);
+	__atomic_store_n(&words[STEER_CHECK_HEAD], head_of(source) | cell,
+	    __ATOMIC_RELEASE);
+	count_checks(hub, 1);
+	return 0;
+}
+
+void
+steering_hub_check_end(struct steering_hub *hub,
+    const struct check_source *source)
+{
+	uint64_t *words = check_words(hub, source);
+	uint64_t from = words[STEER_CHECK_HEAD] >> 32;
+
+	if (from != head_of(source) >> 32 ||
+	    memcmp(&words[STEER_CHECK_IP], source->ip,
+		source->ipv6 ? 16 : 4) != 0)
+		return;
+	__atomic_store_n(&words[STEER_CHECK_HEAD], 0, __ATOMIC_RELEASE);
+	count_checks(hub, UINT64_MAX);
 }
 
 /* ---- programs ---- */

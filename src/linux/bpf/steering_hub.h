@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct check_source;
 struct conn_count;
 struct error;
 struct steering_hub;
@@ -61,6 +62,20 @@ uint64_t *steering_hub_words(const struct steering_hub *hub);
 
 /* Another group's: another number, 1 to 2^31 - 1. */
 uint32_t steering_hub_generation(struct steering_hub *hub);
+
+/* ---- checks ---- */
+
+/*
+ * From now on what comes from there is for that cell's lane, and for nobody
+ * where it does not listen. -EBUSY: there is another check whose port has the
+ * same place, so another port is to be bound. No system call.
+ */
+int steering_hub_check(struct steering_hub *hub,
+    const struct check_source *source, uint32_t cell);
+
+/* One that is not there is no matter. */
+void steering_hub_check_end(struct steering_hub *hub,
+    const struct check_source *source);
 
 /* ---- programs and maps ---- */
 

@@ -112,6 +112,30 @@ enum steer_word {
 /* Places begin at multiples of this. */
 #define STEER_UNIT 8
 
+/*
+ * Connections of clusterd's own, each of which is to reach the lane that it means
+ * (daemon/sockets, lanes_check). The array begins with how many there are, and a
+ * table of them by source port, of which the lower bits say where. A source
+ * address and port that we have bound are nobody else's.
+ */
+#define STEER_CHECKS		256
+#define STEER_CHECKS_FIRST	STEER_UNIT
+#define STEER_CHECKS_END	(STEER_CHECKS_FIRST + STEER_CHECKS * \
+				 STEER_CHECK_WORDS)
+
+enum steer_check_word {
+	/* STEER_CHECK_SET | STEER_CHECK_IPV6, unless it is IPv4 | the source
+	   port << 32 | the lane's cell; 0: nobody's. */
+	STEER_CHECK_HEAD,
+	/* The source address, network order; IPv4 has the first four bytes. */
+	STEER_CHECK_IP,
+	STEER_CHECK_IP_REST,
+	STEER_CHECK_UNUSED,
+	STEER_CHECK_WORDS
+};
+#define STEER_CHECK_SET		(1ULL << 63)
+#define STEER_CHECK_IPV6	(1ULL << 62)
+
 /* From the program that is attached to all groups to the one that chooses. */
 struct steer_call {
 	__u64 group;		/* which is asked: of a steer_lane */

@@ -77,6 +77,21 @@ int sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port);
 int sockdiag_tcp_read(struct sockdiag *d, int64_t budget_ms,
     void (*fn)(void *ctx, const struct sockdiag_tcp *conn), void *ctx);
 
+/*
+ * The one connection between these ends, `local` being the server's; the family
+ * is that of the packets. 0 or -errno; -ENOENT: there is none, or nobody can tell.
+ */
+struct sockdiag_ends {
+	int family;
+	uint8_t local[16];
+	uint8_t peer[16];
+	uint16_t local_port;
+	uint16_t peer_port;
+};
+
+int sockdiag_tcp_one(struct sockdiag *d, const struct sockdiag_ends *ends,
+    struct sockdiag_tcp *ret_conn);
+
 /* A Unix stream socket. */
 struct sockdiag_unix {
 	int state;		/* TCP_LISTEN, TCP_ESTABLISHED, … */

@@ -161,3 +161,43 @@ sockdiag_tcp_read(struct sockdiag *d, int64_t budget_ms,
 
 	return sockdiag_read(d, budget_ms, take_message, &r);
 }
+
+static void
+take_one(void *ctx, const struct sockdiag_tcp *conn)
+{
+	struct sockdiag_tcp *ret = ctx;
+
+	*ret = *conn;
+}
+
+int
+sockdiag_tcp_one(struct sockdiag *d, const struct sockdiag_ends *ends,
+    struct sockdiag_tcp *ret_conn)
+{
+	struct inet_diag_req_v2 request = {
+		.sdiag_family = (uint8_t)ends->family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_states = STATES,
+		.id = {
+			.idiag_sport = htons(ends->local_port),
+			.idiag_dport = htons(ends->peer_port),
+			.idiag_cookie = { INET_DIAG_NOCOOKIE,
+			    INET_DIAG_NOCOOKIE },
+		},
+	};
+	struct sockdiag_tcp conn = { .family = AF_UNSPEC };
+	int code;
+
+	memcpy(request.id.idiag_src, ends->local, sizeof(ends->local));
+	memcpy(request.id.idiag_dst, ends->peer, sizeof(ends->peer));
+	code = sockdiag_ask(d, &request, sizeof(request), false);
+	/* The answer is there when the question was sent. */
+	if (code == 0)
+		code = sockdiag_tcp_read(d, 0, take_one, &conn);
+	if (code < 0)
+		return code;
+	if (conn.family == AF_UNSPEC)
+		return -ENODATA;
+	*ret_conn = conn;
+	return 0;
+}

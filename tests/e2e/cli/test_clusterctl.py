@@ -91,7 +91,7 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["scale", "web", "0"], "stop APP"),
     (["scale", "web", "1", "2"], "too many arguments"),
     (["start", "We b"], "is not the name of an app"),
-    (["reload", "--json"], "--json is for status, logs and events"),
+    (["reload", "--json"], "--json is for status, logs, events and check"),
     (["reload", "-w"], "--watch is for status"),
     (["status", "-f"], "--follow is for logs and events"),
     (["status", "-n", "3"], "--lines is for logs"),
@@ -103,6 +103,10 @@ def terminal(box, *arguments, env=None, launcher=(), **more):
     (["wait", "web.1"], "wait takes a whole app: wait web"),
     (["signal", "web"], "an argument is missing, usage: signal"),
     (["signal", "web", "FOO"], '"FOO" is not a signal'),
+    (["check"], "an argument is missing, usage: check"),
+    (["check", "web", "health"], '"health" is not a path'),
+    (["check", "web", "/a b"], '"/a b" is not a path'),
+    (["check", "web", "/a", "/b"], "too many arguments, usage: check"),
     (["status", "--openmetrics"], "--openmetrics is for metrics"),
     (["events", "-n", "3"], "--lines is for logs"),
     (["events", "a", "b"], "too many arguments, usage: events [APP[:N]]"),
@@ -133,7 +137,7 @@ def test_help(box, option):
     done = box.ctl(option)
     assert done.returncode == 0 and done.stderr == ""
     for command in ("status", "reload", "restart", "scale", "stop", "start",
-                    "logs", "events", "metrics", "wait", "signal"):
+                    "logs", "events", "metrics", "wait", "signal", "check"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
 
 

@@ -1292,6 +1292,10 @@ keys_of_durations(void **state)
 	GOOD("restart_delay_max", "1h", "1h");
 	BAD("restart_delay_max", "0", "\"0\" is too short, at least 1ms is "
 	    "allowed");
+	GOOD("health_interval", "10ms", "10ms");
+	BAD("health_interval", "1ms", "\"1ms\" is too short, at least 10ms is "
+	    "allowed");
+	GOOD("health_timeout", "60", "1m");
 	GOOD("ready_timeout", "1ms", "1ms");
 	BAD("ready_timeout", "0s", "\"0s\" is too short, at least 1ms is "
 	    "allowed");
@@ -1437,6 +1441,58 @@ key_success_codes(void **state)
 	config_unref(config);
 }
 
+/* In an app that listens. */
+static void
+expect_health(const char *value, const char *printed)
+{
+	char text[128], *dump, wanted[128];
+	struct config *config;
+
+	snprintf(text, sizeof(text), "[a]\ncommand = x\nport = 80\n"
+	    "health = %s\n", value);
+	snprintf(wanted, sizeof(wanted), "\nhealth = %s\n", printed);
+	config = expect_ok(text);
+	dump = conf_print(config, &(struct conf_here){ 2, NULL });
+	assert_non_null(strstr(dump, wanted));
+	free(dump);
+	config_unref(config);
+}
+
+static void
+key_health(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	GOOD("health", "none", "none");
+	expect_health("tcp", "tcp");
+	expect_health("http:/", "http:/");
+	expect_health("http://a.example", "http://a.example/");
+	expect_health("http://a:8080/b?c=d", "http://a:8080/b?c=d");
+	GOOD("health", "exec:a 'b c'", "exec:a 'b c'");
+	BAD("health", "tpc", "\"tpc\" is not known, did you mean tcp? none, "
+	    "tcp, http:/PATH, http://NAME/PATH or exec:COMMAND is allowed");
+	BAD("health", "http:x", "\"http:x\" has no path: it begins with /, "
+	    "and is printable ASCII without spaces, 512 bytes at most");
+	BAD("health", "http:///x", "\"http:///x\" has no name behind http://, "
+	    "such as http://www.example.org/healthz");
+	BAD("health", "https:/x", "a check speaks no TLS: tcp, or exec: with "
+	    "a client that does");
+	BAD("health", "exec:", "has no command behind exec:");
+	BAD("health", "tcp", "there is nothing to connect to: the app has no "
+	    "TCP port and no Unix socket; exec:COMMAND is allowed");
+	expect_errors("[a]\ncommand = x\nready = health\n",
+	    "app.ini:3: ready: \"health\" needs a check: health = tcp, "
+	    "http:/PATH or exec:COMMAND\n");
+	config = expect_ok("[a]\ncommand = x\nport = 80\n"
+	    "health = http://h/p\nready = health\n");
+	assert_int_equal(config->apps[0].health, CONF_HEALTH_HTTP);
+	assert_string_equal(config->apps[0].health_host, "h");
+	assert_string_equal(config->apps[0].health_path, "/p");
+	assert_int_equal(config->apps[0].ready, CONF_READY_HEALTH);
+	config_unref(config);
+}
+
 static void
 key_ready(void **state)
 {
@@ -1447,10 +1503,10 @@ key_ready(void **state)
 	GOOD("ready", "notify", "notify");
 	GOOD("ready", "alive:0", "alive:0s");
 	GOOD("ready", "alive:59999ms", "alive:59999ms");
-	BAD("ready", "alive", "\"alive\" is not known, auto, notify, accept "
-	    "or alive:DURATION is allowed");
+	BAD("ready", "alive", "\"alive\" is not known, auto, notify, "
+	    "accept, health or alive:DURATION is allowed");
 	BAD("ready", "notfiy", "\"notfiy\" is not known, did you mean notify? "
-	    "auto, notify, accept or alive:DURATION is allowed");
+	    "auto, notify, accept, health or alive:DURATION is allowed");
 	BAD("ready", "alive:", "\"\" " DURATION);
 	BAD("ready", "alive:x", "\"x\" " DURATION);
 	/* The notify socket is there without the systemd protocol too. */
@@ -2155,6 +2211,7 @@ main(void)
 		cmocka_unit_test(durations_that_belong_together),
 		cmocka_unit_test(key_restart_limit),
 		cmocka_unit_test(key_success_codes),
+		cmocka_unit_test(key_health),
 		cmocka_unit_test(key_ready),
 		cmocka_unit_test(ready_accept_needs_a_listener),
 		cmocka_unit_test(key_stop_signal),

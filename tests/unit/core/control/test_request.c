@@ -74,6 +74,9 @@ every_verb(void **state)
 	expect_request("wait web", REQUEST_WAIT, "web", -1, "wait web\n");
 	expect_request("events", REQUEST_EVENTS, "", -1, "events\n");
 	expect_request("watch web:1", REQUEST_WATCH, "web", 1, "watch web:1\n");
+	expect_request("check web", REQUEST_CHECK, "web", -1, "check web\n");
+	expect_request("check web[2] /a?b", REQUEST_CHECK, "web", 2,
+	    "check web:2 /a?b\n");
 	expect_request("signal web USR1", REQUEST_SIGNAL, "web", -1,
 	    "signal web USR1\n");
 	for (int verb = 0; verb < REQUEST_VERBS; verb++)
@@ -212,6 +215,11 @@ bad_requests_are_told_in_words(void **state)
 	expect_refused("wait max=1", "\"max=1\" is not the name of an app");
 	expect_refused("wait web:1", "\"web:1\" is an instance, and wait takes "
 	    "a whole app: wait web");
+	expect_refused("check", "an argument is missing, usage: check "
+	    "APP[:N] [/PATH]");
+	expect_refused("check web healthz", "\"healthz\" is not a path: it "
+	    "begins with /, and is printable ASCII without spaces, 512 bytes "
+	    "at most");
 	expect_refused("signal web",
 	    "an argument is missing, usage: signal APP[:N] SIGNAL");
 	expect_refused("signal web FOO", "\"FOO\" is not a signal, such as "

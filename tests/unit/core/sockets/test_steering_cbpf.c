@@ -884,9 +884,10 @@ a_question_goes_to_the_position_that_it_is_about(void **state)
 
 			set_plain(&set, n);
 			build(&plain, (enum steering_cbpf_key)key, &set);
-			assert_int_equal(steering_cbpf_build_asking(
+			assert_int_equal(steering_cbpf_build_with(
 			    (enum steering_cbpf_key)key, set.lanes, set.n,
-			    optmem_max, n + 3, &asks), 0);
+			    optmem_max, &(struct steering_cbpf_extras){
+			    .positions = n + 3 }, &asks), 0);
 			check_valid(&asks);
 			for (size_t i = 0; i < 2 * n + 8; i++) {
 				struct packet q4 = question(false, i);
@@ -907,6 +908,90 @@ a_question_goes_to_the_position_that_it_is_about(void **state)
 		}
 }
 
+/* ---- checks ---- */
+
+static struct steering_cbpf_check
+check_of(bool v6, unsigned i)
+{
+	struct steering_cbpf_check c = {
+		.source = { .ipv6 = v6, .port = (uint16_t)(40000 + 7 * i) },
+		.index = 100 + i,
+	};
+
+	put_32(c.source.ip, v6 ? 0 : 0x7f000001);
+	if (v6)
+		c.source.ip[15] = 1;
+	return c;
+}
+
+static struct packet
+from_port(struct packet p, uint16_t port)
+{
+	size_t tcp = p.protocol == ETH_P_IPV6 ? 40 : 20;
+
+	p.len = tcp + 20;
+	p.bytes[tcp] = (uint8_t)(port >> 8);
+	p.bytes[tcp + 1] = (uint8_t)port;
+	return p;
+}
+
+/* … and whoever has another address, another port or the other family goes where
+   it went. */
+static void
+a_check_goes_to_the_position_that_it_means(void **state)
+{
+	static const enum steering_cbpf_key keys[] = {
+		STEERING_CBPF_RANDOM, STEERING_CBPF_SOURCE,
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		struct steering_cbpf_check checks[STEERING_CBPF_CHECKS_MAX];
+		const bool v6 = i & 1;
+		const size_t n = i & 2 ? STEERING_CBPF_CHECKS_MAX : 1;
+		struct steering_cbpf_program with, plain;
+
+		for (unsigned k = 0; k < n; k++)
+			checks[k] = check_of(v6, k);
+		set_plain(&set, i & 4 ? 64 : 8);
+		set_remove(&set, 3);
+		build(&plain, keys[i / 4], &set);
+		assert_int_equal(steering_cbpf_build_with(keys[i / 4],
+		    set.lanes, set.n, optmem_max,
+		    &(struct steering_cbpf_extras){
+			.checks = checks, .n_checks = n, .positions = i & 2,
+		    }, &with), 0);
+		check_valid(&with);
+		for (unsigned k = 0; k < 7 * n + 20; k++) {
+			uint16_t port = (uint16_t)(40000 - 10 + k);
+			struct packet ours = from_port(v6 ?
+			    ipv6_from(0, 0, 0, 1) : ipv4_from(0x7f000001),
+			    port);
+			struct packet stray = from_port(v6 ?
+			    ipv6_from(0, 0, 1, 1) : ipv4_from(0x7f000002),
+			    port);
+			struct packet family = from_port(v6 ?
+			    ipv4_from(0x7f000001) : ipv6_from(0, 0, 0, 1),
+			    port);
+			bool is_ours = port >= 40000 && port < 40000 + 7 * n &&
+			    (port - 40000) % 7 == 0;
+
+			if (is_ours)
+				assert_int_equal(choose(&with, &ours),
+				    100 + (port - 40000) / 7);
+			else
+				assert_int_equal(choose(&with, &ours),
+				    choose(&plain, &ours));
+			assert_int_equal(choose(&with, &stray),
+			    choose(&plain, &stray));
+			assert_int_equal(choose(&with, &family),
+			    choose(&plain, &family));
+		}
+		steering_cbpf_free(&with);
+		steering_cbpf_free(&plain);
+	}
+}
+
 /* Whatever a client sends, it goes where it went, and no load ends the program;
    with less than a header the kernel does not ask. */
 static void
@@ -918,8 +1003,9 @@ what_is_no_question_goes_where_it_went(void **state)
 	set_plain(&set, 8);
 	set_remove(&set, 3);
 	build(&plain, STEERING_CBPF_SOURCE, &set);
-	assert_int_equal(steering_cbpf_build_asking(STEERING_CBPF_SOURCE,
-	    set.lanes, set.n, optmem_max, 9, &asks), 0);
+	assert_int_equal(steering_cbpf_build_with(STEERING_CBPF_SOURCE,
+	    set.lanes, set.n, optmem_max,
+	    &(struct steering_cbpf_extras){ .positions = 9 }, &asks), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		bool v6 = i & 1;
 		size_t tcp = v6 ? 40 : 20;
@@ -963,9 +1049,9 @@ a_question_needs_room(void **state)
 
 	(void)state;
 	set_plain(&set, 8);
-	assert_int_equal(steering_cbpf_build_asking(STEERING_CBPF_RANDOM,
-	    set.lanes, set.n, optmem_max, CBPF_QUESTION_POSITIONS + 1, &p),
-	    -E2BIG);
+	assert_int_equal(steering_cbpf_build_with(STEERING_CBPF_RANDOM,
+	    set.lanes, set.n, optmem_max, &(struct steering_cbpf_extras){
+	    .positions = CBPF_QUESTION_POSITIONS + 1 }, &p), -E2BIG);
 }
 
 static void
@@ -1700,6 +1786,7 @@ main(void)
 		cmocka_unit_test(loads_stay_in_the_header),
 		cmocka_unit_test(loads_of_a_port_stay_in_the_udp_header),
 		cmocka_unit_test(a_question_goes_to_the_position_that_it_is_about),
+		cmocka_unit_test(a_check_goes_to_the_position_that_it_means),
 		cmocka_unit_test(what_is_no_question_goes_where_it_went),
 		cmocka_unit_test(a_question_needs_room),
 		cmocka_unit_test(only_the_address_counts),

@@ -90,6 +90,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(IDLE),
 		[WORKER_EV_WAITS] = IGNORE(IDLE),
 		[WORKER_EV_BLIND] = IGNORE(IDLE),
+		[WORKER_EV_HEALTHY] = IGNORE(IDLE),
 		[WORKER_EV_DEADLINE] = IGNORE(IDLE),
 		[WORKER_EV_EXITED] = IGNORE(IDLE),
 		[WORKER_EV_PASSED] = IGNORE(IDLE),
@@ -109,6 +110,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		    NOTIFIED, EXECUTED),
 		[WORKER_EV_WAITS] = IGNORE(EXECING),
 		[WORKER_EV_BLIND] = IGNORE(EXECING),
+		[WORKER_EV_HEALTHY] = IGNORE(EXECING),
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE,
 		    READY_TIMEOUT, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
@@ -127,6 +129,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		    NOTIFIED, 0),
 		[WORKER_EV_WAITS] = CELL(READY, NOTHING, NONE, WAITS, 0),
 		[WORKER_EV_BLIND] = IGNORE(STARTING),
+		[WORKER_EV_HEALTHY] = IGNORE(STARTING),
 		[WORKER_EV_DEADLINE] = CELL(READY, NOTHING, NONE, ALIVE, 0),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
@@ -145,6 +148,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(READY),
 		[WORKER_EV_WAITS] = IGNORE(READY),
 		[WORKER_EV_BLIND] = IGNORE(READY),
+		[WORKER_EV_HEALTHY] = IGNORE(READY),
 		[WORKER_EV_DEADLINE] = IGNORE(READY),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
@@ -163,6 +167,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(DRAINING),
 		[WORKER_EV_WAITS] = IGNORE(DRAINING),
 		[WORKER_EV_BLIND] = IGNORE(DRAINING),
+		[WORKER_EV_HEALTHY] = IGNORE(DRAINING),
 		[WORKER_EV_DEADLINE] = CELL(STOPPING, STOP, IN_STOP,
 		    DRAIN_TIMEOUT, 0),
 		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
@@ -181,6 +186,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(STOPPING),
 		[WORKER_EV_WAITS] = IGNORE(STOPPING),
 		[WORKER_EV_BLIND] = IGNORE(STOPPING),
+		[WORKER_EV_HEALTHY] = IGNORE(STOPPING),
 		[WORKER_EV_DEADLINE] = CELL(KILLED, KILL, NONE, STOP_TIMEOUT,
 		    0),
 		[WORKER_EV_EXITED] = CELL(ENDED, NOTHING, NONE, ASKED, 0),
@@ -197,6 +203,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(KILLED),
 		[WORKER_EV_WAITS] = IGNORE(KILLED),
 		[WORKER_EV_BLIND] = IGNORE(KILLED),
+		[WORKER_EV_HEALTHY] = IGNORE(KILLED),
 		[WORKER_EV_DEADLINE] = IGNORE(KILLED),
 		[WORKER_EV_EXITED] = CELL(BACKOFF, NOTHING, IN_DELAY, AGAIN,
 		    FIRST_DELAY),
@@ -217,6 +224,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(BACKOFF),
 		[WORKER_EV_WAITS] = IGNORE(BACKOFF),
 		[WORKER_EV_BLIND] = IGNORE(BACKOFF),
+		[WORKER_EV_HEALTHY] = IGNORE(BACKOFF),
 		[WORKER_EV_DEADLINE] = CELL(EXECING, SPAWN, IN_READY, NOTHING,
 		    EXECUTED),
 		[WORKER_EV_EXITED] = IGNORE(BACKOFF),
@@ -234,6 +242,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(PARKED),
 		[WORKER_EV_WAITS] = IGNORE(PARKED),
 		[WORKER_EV_BLIND] = IGNORE(PARKED),
+		[WORKER_EV_HEALTHY] = IGNORE(PARKED),
 		[WORKER_EV_DEADLINE] = IGNORE(PARKED),
 		[WORKER_EV_EXITED] = IGNORE(PARKED),
 		[WORKER_EV_PASSED] = IGNORE(PARKED),
@@ -249,6 +258,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(ENDED),
 		[WORKER_EV_WAITS] = IGNORE(ENDED),
 		[WORKER_EV_BLIND] = IGNORE(ENDED),
+		[WORKER_EV_HEALTHY] = IGNORE(ENDED),
 		[WORKER_EV_DEADLINE] = IGNORE(ENDED),
 		[WORKER_EV_EXITED] = IGNORE(ENDED),
 		[WORKER_EV_PASSED] = IGNORE(ENDED),
@@ -264,6 +274,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_NOTIFY_READY] = IGNORE(FAILED),
 		[WORKER_EV_WAITS] = IGNORE(FAILED),
 		[WORKER_EV_BLIND] = IGNORE(FAILED),
+		[WORKER_EV_HEALTHY] = IGNORE(FAILED),
 		[WORKER_EV_DEADLINE] = IGNORE(FAILED),
 		[WORKER_EV_EXITED] = IGNORE(FAILED),
 		[WORKER_EV_PASSED] = IGNORE(FAILED),
@@ -317,6 +328,7 @@ static const char *const event_names[WORKER_EVENTS] = {
 	[WORKER_EV_NOTIFY_READY] = "notify-ready",
 	[WORKER_EV_WAITS] = "waits",
 	[WORKER_EV_BLIND] = "blind",
+	[WORKER_EV_HEALTHY] = "healthy",
 	[WORKER_EV_PASSED] = "passed",
 	[WORKER_EV_DEADLINE] = "deadline",
 	[WORKER_EV_EXITED] = "exited",
@@ -532,6 +544,27 @@ fresh_machine_is_idle(void **state)
 	assert_false(fsm.unwanted);
 	assert_false(fsm.retiring);
 	assert_int_equal(fsm.rescues, 0);
+}
+
+static void
+ready_by_health_only(void **state)
+{
+	const struct conf_app app = config(CONF_READY_HEALTH,
+	    CONF_RESTART_ALWAYS);
+	struct worker_fsm fsm = WORKER_FSM_INIT;
+	struct worker_step step;
+
+	(void)state;
+	step_at(&fsm, &app, WORKER_EV_START, 0, false);
+	step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 10, false);
+	assert_int_equal(fsm.state, WORKER_EXECING);
+	step_at(&fsm, &app, WORKER_EV_EXECUTED, 50, false);
+	step_at(&fsm, &app, WORKER_EV_NOTIFY_READY, 60, false);
+	step_at(&fsm, &app, WORKER_EV_WAITS, 70, false);
+	assert_int_equal(fsm.state, WORKER_STARTING);
+	step = step_at(&fsm, &app, WORKER_EV_HEALTHY, 80, false);
+	assert_int_equal(step.to, WORKER_READY);
+	assert_int_equal(step.why, WORKER_WHY_HEALTHY);
 }
 
 static void
@@ -1754,6 +1787,7 @@ main(void)
 		cmocka_unit_test(names_are_distinct),
 		cmocka_unit_test(alive_and_final),
 		cmocka_unit_test(fresh_machine_is_idle),
+		cmocka_unit_test(ready_by_health_only),
 		cmocka_unit_test(ready_by_notification_only),
 		cmocka_unit_test(ready_by_being_seen_only),
 		cmocka_unit_test(ready_by_itself_with_listeners),

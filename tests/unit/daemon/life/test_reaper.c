@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "core/worker/obituary.h"
+#include "daemon/health/check.h"
+#include "daemon/health/health.h"
 #include "daemon/life/life.h"
 #include "daemon/life/reaper.h"
 #include "daemon/watch/orphans.h"
@@ -34,6 +36,8 @@ static struct loop *loop;
 static struct workers workers;
 static struct orphans orphans;
 static struct life life;
+static struct checks checks = CHECKS_INIT;
+static struct healths healths = { .checks = &checks };
 static struct reaper reaper;
 
 struct mono
@@ -94,6 +98,7 @@ set_up(void **state)
 	orphans.workers = &workers;
 	life.with.workers = &workers;
 	life.with.orphans = &orphans;
+	life.with.healths = &healths;
 	assert_int_equal(reaper_init(&reaper, loop, &life, &workers,
 	    orphan_died, NULL), 0);
 	return 0;

@@ -30,6 +30,7 @@
 
 #include "base/error.h"
 #include "base/mono.h"
+#include "core/sockets/check_source.h"
 #include "delay_net.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
@@ -411,6 +412,110 @@ test_least_of_many(void **state)
 	}
 	print_message("1500 on 300 lanes: %zu to %zu\n", fewest, most);
 	assert_true(fewest >= 3 && most <= 6);
+	close_group();
+}
+
+/* ---- checks ---- */
+
+/* A socket that is bound to the listener's own address, and where that is. */
+static int
+check_socket(struct check_source *ret_source)
+{
+	int fd = socket(g.address.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 a;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&a;
+	socklen_t len = sizeof(a);
+
+	memcpy(&a, &g.address, sizeof(a));
+	a.sin6_port = 0;
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&a, g.len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	*ret_source = (struct check_source){
+		.ipv6 = a.sin6_family == AF_INET6, .port = ntohs(a.sin6_port),
+	};
+	if (ret_source->ipv6)
+		memcpy(ret_source->ip, &a.sin6_addr, 16);
+	else
+		memcpy(ret_source->ip, &in->sin_addr, 4);
+	return fd;
+}
+
+/* Live or not; and who comes from elsewhere goes to those that are. */
+static void
+checks_reach_what_they_mean(enum steering_ebpf_mode mode, const char *host)
+{
+	const unsigned live[] = { 1, 2 };
+	size_t strangers = 0;
+
+	NEED_EBPF();
+	open_group(mode, 8, host);
+	steering_ebpf_set_live(g.s, live, 2);
+	for (size_t i = 0; i < 400; i++) {
+		struct check_source source;
+		int fd = check_socket(&source);
+		size_t lane = i % 8;
+
+		if (steering_ebpf_check(g.s, lane, &source) == -EBUSY) {
+			close(fd);
+			continue;
+		}
+		assert_int_equal(steering_ebpf_check(g.s, lane, &source),
+		    -EBUSY);
+		assert_int_equal(connect(fd, &g.address.sa, g.len), 0);
+		assert_int_equal(accept_lane(lane), 1);
+		connect_held(1);
+		strangers += accept_lane(1) + accept_lane(2);
+		steering_hub_check_end(hub, &source);
+		/* What is over is over. */
+		steering_hub_check_end(hub, &source);
+		reset(fd);
+		drop_all(&served);
+		drop_all(&clients);
+	}
+	assert_true(strangers >= 390);
+	expect_all_zero();
+	close_group();
+}
+
+static void
+test_checks_reach_what_they_mean(void **state)
+{
+	(void)state;
+	checks_reach_what_they_mean(STEERING_EBPF_TURNS, "127.0.0.1");
+	checks_reach_what_they_mean(STEERING_EBPF_TURNS, "::1");
+	checks_reach_what_they_mean(STEERING_EBPF_LEAST, "127.0.0.1");
+	checks_reach_what_they_mean(STEERING_EBPF_LEAST, "::1");
+}
+
+/* Of another address, although the port is the same. */
+static void
+test_a_stranger_is_no_check(void **state)
+{
+	const unsigned live[] = { 2 };
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct check_source source;
+	int ours, theirs;
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 8, "0.0.0.0");
+	g.address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	steering_ebpf_set_live(g.s, live, 1);
+	ours = check_socket(&source);
+	assert_int_equal(steering_ebpf_check(g.s, 5, &source), 0);
+	from.sin_port = htons(source.port);
+	inet_pton(AF_INET, "127.0.0.2", &from.sin_addr);
+	theirs = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(theirs, (struct sockaddr *)&from, sizeof(from)),
+	    0);
+	assert_int_equal(connect(theirs, &g.address.sa, g.len), 0);
+	assert_int_equal(accept_lane(2), 1);
+	assert_int_equal(connect(ours, &g.address.sa, g.len), 0);
+	assert_int_equal(accept_lane(5), 1);
+	steering_hub_check_end(hub, &source);
+	close(theirs);
+	close(ours);
 	close_group();
 }
 
@@ -1566,6 +1671,8 @@ main(void)
 		cmocka_unit_test(test_least_is_even),
 		cmocka_unit_test(test_least_is_even_ipv6),
 		cmocka_unit_test(test_least_of_many),
+		cmocka_unit_test(test_checks_reach_what_they_mean),
+		cmocka_unit_test(test_a_stranger_is_no_check),
 		cmocka_unit_test(test_counts_come_to_zero),
 		cmocka_unit_test(test_cells_are_used_again),
 		cmocka_unit_test(test_many_groups),

@@ -115,8 +115,9 @@ attach(const struct group *g)
 	struct steering_cbpf_program p;
 	int fd = g->fds[g->order.v[0].slot];
 
-	assert_int_equal(steering_cbpf_build_asking(STEERING_CBPF_RANDOM,
-	    &lane, 1, STEERING_CBPF_OPTMEM, g->order.n, &p), 0);
+	assert_int_equal(steering_cbpf_build_with(STEERING_CBPF_RANDOM,
+	    &lane, 1, STEERING_CBPF_OPTMEM,
+	    &(struct steering_cbpf_extras){ .positions = g->order.n }, &p), 0);
 	assert_int_equal(socket_attach_cbpf(fd, p.code, p.n), 0);
 	steering_cbpf_free(&p);
 }

@@ -1,9 +1,10 @@
 /*
- * When a worker has grown, lived or served enough and another one is to take its
- * place, without anything wrong with it: max_memory, max_age, max_connections.
+ * Why a worker that runs is replaced by clusterd itself: it is unhealthy, which
+ * health.h tells, or it has grown, lived or served enough, without anything wrong
+ * with it: max_memory, max_age, max_connections. Pure.
  */
-#ifndef CORE_WORKER_RECYCLE_H
-#define CORE_WORKER_RECYCLE_H
+#ifndef CORE_HEALTH_RECYCLE_H
+#define CORE_HEALTH_RECYCLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,12 +14,16 @@
 struct conf_app;
 struct strbuf;
 
-enum recycle_reason {
-	RECYCLE_NOT,
+enum recycle_cause {
+	RECYCLE_UNHEALTHY,	/* its checks failed */
 	RECYCLE_MEMORY,
 	RECYCLE_AGE,
 	RECYCLE_CONNECTIONS,
+	RECYCLE_CAUSES
 };
+
+/* "unhealthy", "memory", "age", "connections": part of the protocol. */
+const char *recycle_cause_name(enum recycle_cause cause);
 
 /* What is known of a worker's process. */
 struct recycle_facts {
@@ -31,12 +36,13 @@ struct recycle_facts {
 /* Does the app ask for any of it? */
 bool recycle_is_asked(const struct conf_app *app);
 
-enum recycle_reason recycle_why(const struct conf_app *app,
+/* RECYCLE_CAUSES: not. */
+enum recycle_cause recycle_why(const struct conf_app *app,
     const struct recycle_facts *facts);
 
-/* Not RECYCLE_NOT: `uses 530M, more than max_memory = 512M`. */
+/* One of these: `uses 530M, more than max_memory = 512M`. */
 void recycle_put_words(struct strbuf *sb, const struct conf_app *app,
-    enum recycle_reason reason, const struct recycle_facts *facts);
+    enum recycle_cause cause, const struct recycle_facts *facts);
 
 /*
  * max_age of this one: up to a tenth more or less, so that those who were started

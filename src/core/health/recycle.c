@@ -3,7 +3,22 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_value.h"
-#include "core/worker/recycle.h"
+#include "core/health/recycle.h"
+
+static const char *const names[] = {
+	[RECYCLE_UNHEALTHY] = "unhealthy",
+	[RECYCLE_MEMORY] = "memory",
+	[RECYCLE_AGE] = "age",
+	[RECYCLE_CONNECTIONS] = "connections",
+};
+_Static_assert(sizeof(names) / sizeof(names[0]) == RECYCLE_CAUSES,
+    "each has its name");
+
+const char *
+recycle_cause_name(enum recycle_cause cause)
+{
+	return names[cause];
+}
 
 bool
 recycle_is_asked(const struct conf_app *app)
@@ -24,7 +39,7 @@ recycle_age_ms(int64_t max_age_ms, uint64_t serial)
 	    (int64_t)(dice % (uint64_t)(2 * tenth + 1));
 }
 
-enum recycle_reason
+enum recycle_cause
 recycle_why(const struct conf_app *app, const struct recycle_facts *facts)
 {
 	if (app->max_memory >= 0 && facts->memory > app->max_memory)
@@ -35,15 +50,16 @@ recycle_why(const struct conf_app *app, const struct recycle_facts *facts)
 	if (app->max_connections >= 0 &&
 	    facts->connections >= app->max_connections)
 		return RECYCLE_CONNECTIONS;
-	return RECYCLE_NOT;
+	return RECYCLE_CAUSES;
 }
 
 void
 recycle_put_words(struct strbuf *sb, const struct conf_app *app,
-    enum recycle_reason reason, const struct recycle_facts *facts)
+    enum recycle_cause cause, const struct recycle_facts *facts)
 {
-	switch (reason) {
-	case RECYCLE_NOT:
+	switch (cause) {
+	case RECYCLE_UNHEALTHY:
+	case RECYCLE_CAUSES:
 		break;
 	case RECYCLE_MEMORY:
 		strbuf_puts(sb, "uses ");

@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 #include "core/conf/conf.h"
-#include "core/worker/recycle.h"
+#include "core/health/recycle.h"
 
 #define MB (INT64_C(1) << 20)
 
@@ -18,13 +18,13 @@ static const struct conf_app all = {
 };
 
 static void
-check(const struct recycle_facts *facts, enum recycle_reason reason,
+check(const struct recycle_facts *facts, enum recycle_cause reason,
     const char *words)
 {
 	struct strbuf sb = STRBUF_INIT;
 
 	assert_int_equal(recycle_why(&all, facts), reason);
-	assert_int_equal(recycle_why(&any, facts), RECYCLE_NOT);
+	assert_int_equal(recycle_why(&any, facts), RECYCLE_CAUSES);
 	recycle_put_words(&sb, &all, reason, facts);
 	if (words == NULL)
 		assert_int_equal(sb.len, 0);
@@ -40,9 +40,9 @@ reasons(void **state)
 	assert_true(recycle_is_asked(&all));
 	assert_false(recycle_is_asked(&any));
 	check(&(struct recycle_facts){ .memory = 512 * MB, .age_ms = 3000000,
-	    .connections = 999 }, RECYCLE_NOT, NULL);
+	    .connections = 999 }, RECYCLE_CAUSES, NULL);
 	check(&(struct recycle_facts){ .memory = -1, .connections = -1 },
-	    RECYCLE_NOT, NULL);
+	    RECYCLE_CAUSES, NULL);
 	check(&(struct recycle_facts){ .memory = 530 * MB + 7,
 	    .connections = -1 }, RECYCLE_MEMORY,
 	    "uses 530M, more than max_memory = 512M");

@@ -1,0 +1,331 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "core/conf/conf.h"
+#include "daemon/health/check.h"
+#include "daemon/health/check_exec.h"
+#include "daemon/health/health.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/steer/steer.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+#include "linux/loop/loop.h"
+
+struct care {
+	struct healths *all;
+	struct worker *worker;
+	struct loop_timer timer;
+	struct check *check;	/* under way */
+	struct check_exec *exec;	/* … or not gone yet */
+	struct health health;
+	bool begun;
+	bool hurry;
+	int64_t took_us;
+	char words[VERDICT_WORDS_MAX + 64];
+};
+
+static struct loop *
+loop_of(const struct care *care)
+{
+	return care->worker->crew->all->loop;
+}
+
+static const struct conf_app *
+conf_of(const struct care *care)
+{
+	return care->worker->spec->conf;
+}
+
+/* ---- what came of a check ---- */
+
+/* `GET /healthz: status 500, 3 times` */
+static void
+put_words(struct care *care, const struct verdict *verdict)
+{
+	const struct conf_app *conf = conf_of(care);
+	struct strbuf sb = STRBUF_INIT;
+
+	if (conf->health == CONF_HEALTH_HTTP)
+		strbuf_printf(&sb, "GET %.40s: ", conf->health_path);
+	if (conf->health == CONF_HEALTH_EXEC)
+		strbuf_printf(&sb, "%.40s: ", conf->health_command.v[0]);
+	strbuf_puts(&sb, verdict->words);
+	if (care->health.failures > 1)
+		strbuf_printf(&sb, ", %u times", care->health.failures);
+	if (!sb.failed) {
+		strncpy(care->words, sb.text, sizeof(care->words) - 1);
+		care->words[sizeof(care->words) - 1] = '\0';
+	}
+	strbuf_free(&sb);
+}
+
+/* New connections avoid it, or do no more. */
+static void
+set_unwell(struct care *care, bool unwell)
+{
+	struct worker *w = care->worker;
+
+	if (w->unwell == unwell)
+		return;
+	w->unwell = unwell;
+	steer_note(care->all->steering, w);
+	worker_note(w);
+}
+
+static void
+log_news(const struct care *care, enum health_news news)
+{
+	const struct worker *w = care->worker;
+
+	switch (news) {
+	case HEALTH_NOTHING:
+		break;
+	case HEALTH_WELL:
+		worker_log(LOG_LEVEL_DEBUG, w, "healthy");
+		break;
+	case HEALTH_FELL_ILL:
+		worker_log_often(LOG_LEVEL_WARNING, w, "unhealthy: %s; new "
+		    "connections avoid it", care->words);
+		break;
+	case HEALTH_RECOVERED:
+		worker_log_often(LOG_LEVEL_INFO, w, "healthy again");
+		break;
+	case HEALTH_CONDEMNED:
+		worker_log_often(LOG_LEVEL_WARNING, w, "unhealthy: %s",
+		    care->words);
+		break;
+	}
+}
+
+static void
+set_next(struct care *care)
+{
+	const struct worker *w = care->worker;
+
+	if (care->begun)
+		loop_timer_set(loop_of(care), &care->timer,
+		    health_next(w->instance, conf_of(care)->health_interval_ms,
+			care->hurry || w->fsm.state == WORKER_STARTING,
+			mono_now()));
+}
+
+static void
+take(struct care *care, const struct verdict *verdict)
+{
+	struct worker *w = care->worker;
+	enum health_news news = health_take(&care->health, verdict->kind,
+	    conf_of(care)->health_failures);
+
+	if (verdict->kind == VERDICT_UNKNOWN)
+		worker_log_often(LOG_LEVEL_DEBUG, w, "not checked: %s",
+		    verdict->words);
+	else
+		care->took_us = verdict->took_us;
+	if (care->health.unwell)
+		put_words(care, verdict);
+	else
+		care->words[0] = '\0';
+	set_unwell(care, care->health.unwell);
+	log_news(care, news);
+	if (verdict->kind == VERDICT_GOOD &&
+	    w->spec->conf->ready == CONF_READY_HEALTH)
+		worker_post(w, WORKER_EV_HEALTHY);
+	if (verdict->kind == VERDICT_GOOD)
+		care->hurry = false;
+	if (news != HEALTH_NOTHING)
+		care->all->watch->news(care->all->watch_ctx, w, news,
+		    care->words[0] != '\0' ? care->words : NULL);
+}
+
+static void
+done(void *ctx, const struct verdict *verdict)
+{
+	struct care *care = ctx;
+
+	care->check = NULL;
+	take(care, verdict);
+	set_next(care);
+}
+
+/* ---- the next one ---- */
+
+static void
+gone(void *ctx)
+{
+	struct care *care = ctx;
+
+	care->exec = NULL;
+}
+
+static int
+begin_exec(struct care *care, struct error *err)
+{
+	const struct check_exec_events events = {
+		.done = done, .gone = gone, .ctx = care,
+	};
+
+	if (care->exec != NULL)
+		return error_set(err, -EBUSY, "the last check has not ended");
+	return check_exec_begin(care->all->checks, care->worker, &events,
+	    &care->exec, err);
+}
+
+static int
+begin(struct care *care, struct error *err)
+{
+	const struct conf_app *conf = conf_of(care);
+	const struct check_terms terms = {
+		.path = conf->health_path, .host = conf->health_host,
+		.timeout_ms = conf->health_timeout_ms,
+	};
+
+	if (conf->health == CONF_HEALTH_EXEC)
+		return begin_exec(care, err);
+	return check_begin(care->all->checks, care->worker, &terms, done,
+	    care, &care->check, err);
+}
+
+static void
+due(void *ctx)
+{
+	struct care *care = ctx;
+	struct error err = ERROR_INIT;
+	struct verdict verdict = { .took_us = 0 };
+
+	if (care->check != NULL || !care->begun)
+		return;
+	if (begin(care, &err) < 0) {
+		verdict_say(&verdict, VERDICT_UNKNOWN, "%s", error_text(&err));
+		take(care, &verdict);
+		set_next(care);
+	}
+	error_clear(&err);
+}
+
+/* ---- whom ---- */
+
+static void
+give_up(struct care *care)
+{
+	check_give_up(care->check);
+	check_exec_give_up(care->exec);
+	care->check = NULL;
+	care->exec = NULL;
+}
+
+int
+health_join(struct healths *all, struct worker *w)
+{
+	struct care *care = calloc(1, sizeof(*care));
+
+	if (care == NULL)
+		return -ENOMEM;
+	care->all = all;
+	care->worker = w;
+	care->took_us = -1;
+	if (loop_timer_init(w->crew->all->loop, &care->timer, due, care) < 0) {
+		free(care);
+		return -ENOMEM;
+	}
+	w->care = care;
+	return 0;
+}
+
+void
+health_leave(struct worker *w)
+{
+	if (w->care == NULL)
+		return;
+	give_up(w->care);
+	loop_timer_fini(loop_of(w->care), &w->care->timer);
+	free(w->care);
+	w->care = NULL;
+}
+
+void
+health_begin(struct worker *w)
+{
+	struct care *care = w->care;
+
+	if (care->begun || !health_is_checked(w))
+		return;
+	care->begun = true;
+	loop_timer_set(loop_of(care), &care->timer, mono_now());
+}
+
+void
+health_end(struct worker *w)
+{
+	struct care *care = w->care;
+
+	care->begun = false;
+	give_up(care);
+	loop_timer_set(loop_of(care), &care->timer, MONO_NEVER);
+}
+
+void
+health_forget(struct worker *w)
+{
+	struct care *care = w->care;
+
+	health_end(w);
+	care->health = (struct health){ .known = false };
+	care->took_us = -1;
+	care->words[0] = '\0';
+	set_unwell(care, false);
+}
+
+void
+health_hurry(struct worker *w)
+{
+	struct care *care = w->care;
+
+	if (!health_is_checked(w) || care->hurry || !care->begun ||
+	    (care->health.known && !care->health.unwell))
+		return;
+	care->hurry = true;
+	if (care->check == NULL)
+		set_next(care);
+}
+
+bool
+health_is_doubtful(const struct worker *w)
+{
+	const struct health *h = &w->care->health;
+
+	return health_is_checked(w) && !h->blind && (!h->known || h->unwell);
+}
+
+bool
+health_is_checked(const struct worker *w)
+{
+	return w->spec->conf->health != CONF_HEALTH_NONE;
+}
+
+const struct health *
+health_of(const struct worker *w)
+{
+	return &w->care->health;
+}
+
+int64_t
+health_took_us(const struct worker *w)
+{
+	return w->care->took_us;
+}
+
+const char *
+health_words(const struct worker *w)
+{
+	return w->care->words;
+}
+
+void
+health_take_over(struct worker *w, bool unwell)
+{
+	w->unwell = unwell && health_is_checked(w);
+	w->care->health.unwell = w->care->health.known = w->unwell;
+}
