@@ -9,7 +9,7 @@ ROOMS = cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
 	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
 	daemon/sockets daemon/output \
-	linux/control linux/child linux/keeper linux/bpf linux/ledger \
+	linux/client linux/control linux/child linux/keeper linux/bpf linux/ledger \
 	linux/socket linux/process \
 	linux/file linux/loop \
 	core/status core/control core/output core/sockets core/worker \
@@ -38,6 +38,7 @@ daemon/spec	= daemon/sockets daemon/output
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
 linux/ledger	= linux/socket
+linux/client	= linux/control linux/file
 linux/control	= linux/file linux/keeper
 linux/child	= linux/file linux/loop linux/keeper linux/process
 linux/keeper	= linux/ledger linux/process linux/loop

@@ -13,9 +13,9 @@
 #include "cli/ctl_events.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "core/control/answer.h"
+#include "linux/client/client_talk.h"
 
 struct events {
 	const struct ctl_options *options;
@@ -190,25 +190,25 @@ int
 ctl_events(const struct ctl_options *o, struct control_link *client)
 {
 	struct events ev = { .options = o, .out = CTL_OUT_INIT };
-	const struct ctl_other closed = {
+	const struct client_other closed = {
 		.fd = STDOUT_FILENO, .fn = on_closed, .ctx = &ev,
 	};
-	const struct ctl_talk talk = {
+	const struct client_talk talk = {
 		.line = on_line, .idle = on_idle, .ctx = &ev,
 		.deadline = MONO_NEVER,
-		.stall_ms = o->follow ? 0 : CTL_STALL_MS,
+		.stall_ms = o->follow ? 0 : CLIENT_STALL_MS,
 		.other = o->follow && is_pipe(STDOUT_FILENO) ? &closed : NULL,
 	};
 	struct error err = ERROR_INIT;
 	char *text = NULL;
-	int code = ctl_talk(client, &o->request, &talk, &text, &err);
+	int code = client_talk(client, &o->request, &talk, &text, &err);
 	int status;
 
 	for (int i = 0; code == -ECONNRESET &&
 	    (o->follow || i < CTL_AGAIN_MAX) && begins_again(&ev, client);
 	    i++) {
 		error_clear(&err);
-		code = ctl_talk(client, &o->request, &talk, &text, &err);
+		code = client_talk(client, &o->request, &talk, &text, &err);
 	}
 	status = ctl_out_flush(&ev.out) < 0 ? 1 :
 	    judge(&ev, client, code, &err);
