@@ -34,9 +34,14 @@ endif
 INIH_CFLAGS := $(shell $(PKG_CONFIG) --cflags inih 2>/dev/null)
 INIH_LIBS := $(shell $(PKG_CONFIG) --libs inih 2>/dev/null || echo -linih)
 
+# clusterd-web is built where its library is; WEB= leaves it out.
+WEB	:= $(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes)
+MHD_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmicrohttpd 2>/dev/null)
+MHD_LIBS := $(shell $(PKG_CONFIG) --libs libmicrohttpd 2>/dev/null)
+
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  -D_GNU_SOURCE -DCLUSTERD_VERSION='"$(VERSION)"' \
-	  $(INIH_CFLAGS) $(CFLAGS)
+	  $(INIH_CFLAGS) $(MHD_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 # Every .c file of a room, a folder below src/, belongs to it; src/rooms.mk says
@@ -52,11 +57,12 @@ CTL_SRC	= $(filter-out $(DAEMON_MAIN),$(call sources,cli))
 MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
 	man/clusterd-control.7 man/clusterd-recipes.7
 
-LIBRARY_ROOMS = $(filter-out cli,$(ROOMS))
+LIBRARY_ROOMS = $(filter-out cli web,$(ROOMS))
 LIBRARIES = $(foreach r,$(LIBRARY_ROOMS),$(call library,$(r)))
 OBJ	= $(patsubst src/%.c,$(B)/%.o,$(DAEMON_MAIN))
 CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC))
-ALL_OBJ	= $(foreach r,$(ROOMS),$(call objects,$(r)))
+WEB_OBJ	= $(if $(WEB),$(call objects,web))
+ALL_OBJ	= $(foreach r,$(filter-out web,$(ROOMS)),$(call objects,$(r))) $(WEB_OBJ)
 
 # The layers below one, and the rooms that a room may know, and so on down.
 LAYERS_BELOW_base =
@@ -71,8 +77,13 @@ rooms_of = $(filter $(LAYERS_BELOW_$(firstword $(subst /, ,$(1)))) \
 libraries_of = $(foreach r,$(call rooms_of,$(1)),$(call library,$(r)))
 
 .PHONY: all help
-## all: clusterd, clusterctl and the example; what `make` does
-all: $(B)/clusterd $(B)/clusterctl examples/hello-server
+## all: clusterd, clusterctl, clusterd-web, the example; what `make` does
+all: $(B)/clusterd $(B)/clusterctl $(if $(WEB),$(B)/clusterd-web,no-web) \
+    examples/hello-server
+
+.PHONY: no-web
+no-web:
+	@echo 'clusterd-web is left out: there is no libmicrohttpd (README)'
 
 ## help: this list
 help:
@@ -91,6 +102,12 @@ CTL_LIBRARIES = $(foreach r,$(filter linux/% core/% base,$(ROOMS)), \
 	$(call library,$(r)))
 $(B)/clusterctl: $(CTL_OBJ) $(CTL_LIBRARIES)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+
+# Its page is in it.
+$(B)/web/assets.o: $(wildcard src/web/page/*)
+$(B)/clusterd-web: $(WEB_OBJ) $(CTL_LIBRARIES)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(MHD_LIBS) \
+	    $(LDLIBS)
 
 # The folder too: what has left it leaves the library.
 define room_library

@@ -5,17 +5,18 @@
 # room and those below it, and no others. What runs in the kernel, bpf, is no
 # room: it is compiled apart, and shares a header with linux/bpf.
 
-ROOMS = cli \
+ROOMS = web cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
 	daemon/adopt daemon/watch daemon/steer daemon/workers daemon/spec \
 	daemon/sockets daemon/output \
 	linux/client linux/control linux/child linux/keeper linux/bpf linux/ledger \
 	linux/socket linux/process \
 	linux/file linux/loop \
-	core/status core/control core/output core/sockets core/worker \
+	core/web core/status core/control core/output core/sockets core/worker \
 	core/conf core/ledger core/names \
 	base
 
+web =
 cli =
 base =
 
@@ -44,6 +45,7 @@ linux/child	= linux/file linux/loop linux/keeper linux/process
 linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 
+core/web	= core/status core/control
 core/status	= core/control core/worker
 core/control	= core/conf core/names
 core/output	= core/conf

@@ -7,14 +7,13 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/iso_time.h"
-#include "base/json.h"
 #include "cli/ctl_again.h"
 #include "cli/ctl_events.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
 #include "cli/ctl_text.h"
 #include "core/control/answer.h"
+#include "core/control/event_json.h"
 #include "linux/client/client_talk.h"
 
 struct events {
@@ -23,48 +22,6 @@ struct events {
 };
 
 /* ---- a line ---- */
-
-static void
-put_time(struct strbuf *sb, const struct answer_line *line)
-{
-	char text[ISO_TIME_LEN];
-	uint64_t ms;
-
-	if (!answer_line_number(line, "time_ms", &ms))
-		ms = 0;
-	iso_time_put(text, ms > INT64_MAX ? INT64_MAX : (int64_t)ms);
-	strbuf_add(sb, text, sizeof(text));
-}
-
-/* Every field, also those of later versions: what is a number is one, but for
-   the texts that may look like one. */
-static void
-put_json(struct strbuf *sb, const struct answer_line *line)
-{
-	static const char *const texts[] = { "app", "event", "next", "text" };
-
-	strbuf_puts(sb, "{\"time\":\"");
-	put_time(sb, line);
-	strbuf_putc(sb, '"');
-	for (size_t i = 0; i < line->n_fields; i++) {
-		const struct answer_field *f = &line->fields[i];
-		bool text = false;
-		uint64_t n;
-
-		if (strcmp(f->key, "time_ms") == 0)
-			continue;
-		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++)
-			text = text || strcmp(f->key, texts[k]) == 0;
-		strbuf_putc(sb, ',');
-		json_put_string(sb, f->key);
-		strbuf_putc(sb, ':');
-		if (!text && answer_line_number(line, f->key, &n))
-			strbuf_printf(sb, "%llu", (unsigned long long)n);
-		else
-			json_put_bytes(sb, f->value, f->len);
-	}
-	strbuf_puts(sb, "}\n");
-}
 
 /* " key 12", if it is there. */
 static void
@@ -83,7 +40,7 @@ put_field(struct strbuf *sb, const struct answer_line *line, const char *key,
 static void
 put_words(struct strbuf *sb, const struct answer_line *line)
 {
-	put_time(sb, line);
+	event_json_put_time(sb, line);
 	put_field(sb, line, "app", " ", "");
 	put_field(sb, line, "instance", "[", "]");
 	put_field(sb, line, "pid", " pid ", "");
@@ -123,7 +80,8 @@ on_line(void *ctx, const struct answer_line *line)
 			ctl_text_complain(sb.text);
 		strbuf_free(&sb);
 	} else if (strcmp(line->word, "event") == 0 && ev->options->json) {
-		put_json(&ev->out.text, line);
+		event_json_put(&ev->out.text, line);
+		strbuf_putc(&ev->out.text, '\n');
 	} else if (strcmp(line->word, "event") == 0) {
 		put_words(&ev->out.text, line);
 	}
