@@ -41,7 +41,7 @@ MHD_LIBS := $(shell $(PKG_CONFIG) --libs libmicrohttpd 2>/dev/null)
 
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  -D_GNU_SOURCE -DCLUSTERD_VERSION='"$(VERSION)"' \
-	  $(INIH_CFLAGS) $(MHD_CFLAGS) $(CFLAGS)
+	  $(INIH_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 # Every .c file of a room, a folder below src/, belongs to it; src/rooms.mk says
@@ -103,6 +103,7 @@ CTL_LIBRARIES = $(foreach r,$(filter linux/% core/% base,$(ROOMS)), \
 $(B)/clusterctl: $(CTL_OBJ) $(CTL_LIBRARIES)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
 
+$(WEB_OBJ): ALL_CFLAGS += $(MHD_CFLAGS)
 # Its page is in it.
 $(B)/web/assets.o: $(wildcard src/web/page/*)
 $(B)/clusterd-web: $(WEB_OBJ) $(CTL_LIBRARIES)
