@@ -82,6 +82,7 @@ all: $(B)/clusterd $(B)/clusterctl $(if $(WEB),$(B)/clusterd-web,no-web) \
     examples/hello-server
 
 .PHONY: no-web
+## no-web: says that clusterd-web is left out, where its library is not there
 no-web:
 	@echo 'clusterd-web is left out: there is no libmicrohttpd (README)'
 

@@ -191,20 +191,14 @@ add_rows(struct web_rows *rows, const struct status *status, int64_t now_ms)
 /* ---- order ---- */
 
 static int
-compare_ids(const struct web_rows *a, const struct web_row *x,
-    const struct web_rows *b, const struct web_row *y)
+compare_rows(const void *a, const void *b)
 {
+	const struct web_row *x = a, *y = b;
 	size_t len = x->id_len < y->id_len ? x->id_len : y->id_len;
-	int order = memcmp(a->text.text + x->id, b->text.text + y->id, len);
+	int order = memcmp(x->name, y->name, len);
 
 	return order != 0 ? order : (x->id_len > y->id_len) -
 	    (x->id_len < y->id_len);
-}
-
-static int
-compare_rows(const void *x, const void *y, void *rows)
-{
-	return compare_ids(rows, x, rows, y);
 }
 
 int
@@ -218,9 +212,11 @@ web_rows_build(const struct status *status, int64_t now_ms,
 		web_rows_free(&rows);
 		return code;
 	}
+	/* The text is whole, and stays where it is. */
+	for (size_t i = 0; i < rows.n; i++)
+		rows.rows[i].name = rows.text.text + rows.rows[i].id;
 	if (rows.n > 0)
-		qsort_r(rows.rows, rows.n, sizeof(*rows.rows), compare_rows,
-		    &rows);
+		qsort(rows.rows, rows.n, sizeof(*rows.rows), compare_rows);
 	*ret_rows = rows;
 	return 0;
 }
@@ -257,7 +253,7 @@ put_set(struct strbuf *sb, const struct web_rows *rows,
 		const struct web_row *old = k < before->n ?
 		    &before->rows[k] : NULL;
 		int order = new == NULL ? 1 : old == NULL ? -1 :
-		    compare_ids(rows, new, before, old);
+		    compare_rows(new, old);
 
 		if (order > 0) {
 			strbuf_puts(gone, gone->len > 0 ? "," : "");

@@ -18,6 +18,7 @@ struct status;
 struct web_row {
 	size_t id, id_len;	/* where in the text: its name, unquoted, … */
 	size_t json, json_len;	/* … and the whole of it, an object */
+	const char *name;	/* that id, within the text */
 };
 
 struct web_rows {
