@@ -24,7 +24,7 @@
  * clusterd, half a percent of its time; where something has happened, a percent.
  */
 #define GAP_MIN_MS	2000
-#define GAP_MAX_MS	30000
+#define GAP_MAX_MS	10000
 #define GAP_COSTS	200
 #define NEWS_MIN_MS	200
 #define NEWS_COSTS	100

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import BUG, CLUSTERD, SLOW, _program, is_alive, kill, wait_until
+from harness import BUG, SLOW, _program, is_alive, kill, wait_until
 
 CLUSTERD_WEB = _program("CLUSTERD_WEB", os.path.join(
     os.path.dirname(os.environ.get("CLUSTERD", "build/clusterd")),
@@ -34,7 +34,7 @@ class Web:
             options += ("--token-file", box.write("token", token + "\n",
                                                   mode=0o600))
         # LeakSanitizer looks at its own process, which nobody's may not.
-        if "-asan" in CLUSTERD:
+        if "-asan" in CLUSTERD_WEB:
             options = ("--user", "root", *options)
         with open(self.log_path, "ab") as f:
             self.process = subprocess.Popen(
