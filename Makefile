@@ -34,6 +34,11 @@ endif
 INIH_CFLAGS := $(shell $(PKG_CONFIG) --cflags inih 2>/dev/null)
 INIH_LIBS := $(shell $(PKG_CONFIG) --libs inih 2>/dev/null || echo -linih)
 
+# clusterd-web is built where its library is; WEB= leaves it out.
+WEB	:= $(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes)
+MHD_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmicrohttpd 2>/dev/null)
+MHD_LIBS := $(shell $(PKG_CONFIG) --libs libmicrohttpd 2>/dev/null)
+
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  -D_GNU_SOURCE -DCLUSTERD_VERSION='"$(VERSION)"' \
 	  $(INIH_CFLAGS) $(CFLAGS)
@@ -49,15 +54,16 @@ library	= $(B)/rooms/$(subst /,-,$(1)).a
 # clusterctl is the rest of cli/.
 DAEMON_MAIN = src/cli/clusterd.c src/cli/options.c
 CTL_SRC	= $(filter-out $(DAEMON_MAIN),$(call sources,cli))
-MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd.ini.5 \
+MAN	= man/clusterctl.1 man/clusterd.8 man/clusterd-web.8 man/clusterd.ini.5 \
 	man/clusterd-control.7 man/clusterd-migrate.7 \
 	man/clusterd-recipes.7
 
-LIBRARY_ROOMS = $(filter-out cli,$(ROOMS))
+LIBRARY_ROOMS = $(filter-out cli web,$(ROOMS))
 LIBRARIES = $(foreach r,$(LIBRARY_ROOMS),$(call library,$(r)))
 OBJ	= $(patsubst src/%.c,$(B)/%.o,$(DAEMON_MAIN))
 CTL_OBJ	= $(patsubst src/%.c,$(B)/%.o,$(CTL_SRC))
-ALL_OBJ	= $(foreach r,$(ROOMS),$(call objects,$(r)))
+WEB_OBJ	= $(if $(WEB),$(call objects,web))
+ALL_OBJ	= $(foreach r,$(filter-out web,$(ROOMS)),$(call objects,$(r))) $(WEB_OBJ)
 
 # The layers below one, and the rooms that a room may know, and so on down.
 LAYERS_BELOW_base =
@@ -72,8 +78,14 @@ rooms_of = $(filter $(LAYERS_BELOW_$(firstword $(subst /, ,$(1)))) \
 libraries_of = $(foreach r,$(call rooms_of,$(1)),$(call library,$(r)))
 
 .PHONY: all help
-## all: clusterd, clusterctl and the example; what `make` does
-all: $(B)/clusterd $(B)/clusterctl examples/hello-server
+## all: clusterd, clusterctl, clusterd-web, the example; what `make` does
+all: $(B)/clusterd $(B)/clusterctl $(if $(WEB),$(B)/clusterd-web,no-web) \
+    examples/hello-server
+
+.PHONY: no-web
+## no-web: says that clusterd-web is left out, where its library is not there
+no-web:
+	@echo 'clusterd-web is left out: there is no libmicrohttpd (README)'
 
 ## help: this list
 help:
@@ -92,6 +104,13 @@ CTL_LIBRARIES = $(foreach r,$(filter linux/% core/% base,$(ROOMS)), \
 	$(call library,$(r)))
 $(B)/clusterctl: $(CTL_OBJ) $(CTL_LIBRARIES)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(LDLIBS)
+
+$(WEB_OBJ): ALL_CFLAGS += $(MHD_CFLAGS)
+# Its page is in it.
+$(B)/web/assets.o: $(wildcard src/web/page/*)
+$(B)/clusterd-web: $(WEB_OBJ) $(CTL_LIBRARIES)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(INIH_LIBS) $(MHD_LIBS) \
+	    $(LDLIBS)
 
 # The folder too: what has left it leaves the library.
 define room_library
@@ -278,7 +297,8 @@ SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
 	@case '$(SUITES)' in *asan*) \
-	    $(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl ;; esac
+	    $(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl \
+		$(if $(WEB),build-asan/clusterd-web) ;; esac
 	@python3 -B tests/run-suites.py '$(MAKE)' $(B)/check $(SUITES)
 
 ## check-rooms: are includes and calls as src/rooms.mk says?
@@ -375,7 +395,8 @@ check-e2e: all $(WORKERS)
 
 ## check-asan: the end-to-end tests with clusterd under the sanitizers
 check-asan: $(WORKERS)
-	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl
+	$(MAKE) $(ASAN) build-asan/clusterd build-asan/clusterctl \
+	    $(if $(WEB),build-asan/clusterd-web)
 	CLUSTERD=build-asan/clusterd $(E2E_PROGRAMS) CLUSTERD_TEST_SLOW=3 \
 	    ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
@@ -389,7 +410,7 @@ check-valgrind: all $(WORKERS)
 ## check-clang: all compiled by clang; a warning is an error
 check-clang:
 	$(MAKE) B=build-clang CC=clang WERROR=1 build-clang/clusterd \
-	    build-clang/clusterctl \
+	    build-clang/clusterctl $(if $(WEB),build-clang/clusterd-web) \
 	    build-clang/probe build-clang/binder
 
 # Another machine's system call numbers and struct layouts, compiled and not
@@ -400,7 +421,7 @@ check-cross:
 	@if command -v $(CROSS) >/dev/null; then \
 	    mkdir -p build-cross/include && \
 	    cp /usr/include/ini.h build-cross/include && \
-	    $(MAKE) B=build-cross CC=$(CROSS) WERROR=1 \
+	    $(MAKE) B=build-cross CC=$(CROSS) WERROR=1 WEB= \
 		INIH_CFLAGS=-Ibuild-cross/include objects; \
 	else \
 	    echo "$(CROSS) is not at hand: nothing is compiled for it"; \
@@ -474,18 +495,21 @@ bench: all
 # ---- a new machine ----
 
 BUILD_PACKAGES = gcc libc6-dev pkg-config libinih-dev
+# For clusterd-web.
+WEB_PACKAGES = libmicrohttpd-dev
 # Servers that read LISTEN_FDS unasked, and those that a protocol is for.
 TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
 	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
 	libserver-starter-perl python3-systemd uvicorn python3-celery celery
-TEST_PACKAGES = $(BUILD_PACKAGES) clang libcmocka-dev python3 python3-pytest \
+TEST_PACKAGES = $(BUILD_PACKAGES) $(WEB_PACKAGES) clang libcmocka-dev python3 python3-pytest \
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server socat ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
 	python3-prometheus-client python3-twisted systemd \
 	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
-TEST_NEEDS = $(BUILD_NEEDS) && test -e /usr/include/cmocka.h && \
+WEB_NEEDS = $(PKG_CONFIG) --exists libmicrohttpd
+TEST_NEEDS = $(BUILD_NEEDS) && $(WEB_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
 	    systemd.daemon, twisted' && \
 	valgrind --version && strace --version && clang --version && \
@@ -518,7 +542,7 @@ need	= @if { $(1); } >/dev/null 2>&1; then :; \
 	    exit 1; \
 	fi
 
-.PHONY: build-deps test-deps demo test
+.PHONY: build-deps test-deps demo-deps demo test
 
 ## build-deps: install what a build needs
 build-deps:
@@ -528,8 +552,12 @@ build-deps:
 test-deps:
 	$(call need,$(TEST_NEEDS),$(TEST_PACKAGES))
 
+## demo-deps: install what the demo needs: a build, and clusterd-web
+demo-deps:
+	$(call need,$(BUILD_NEEDS) && $(WEB_NEEDS),$(BUILD_PACKAGES) $(WEB_PACKAGES))
+
 ## demo: build, and start the hello cluster
-demo: build-deps
+demo: demo-deps
 	@echo 'building ...'
 	@$(MAKE) --no-print-directory -s all
 	@echo
@@ -570,10 +598,16 @@ install: all
 	    $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
 	$(INSTALL) -m 755 $(B)/clusterctl $(DESTDIR)$(BINDIR)/clusterctl
+	$(if $(WEB),$(INSTALL) -m 755 $(B)/clusterd-web \
+	    $(DESTDIR)$(SBINDIR)/clusterd-web)
 	$(INSTALL) -m 644 completions/clusterctl.bash \
 	    $(DESTDIR)$(BASHDIR)/clusterctl
 	$(INSTALL) -m 644 completions/_clusterctl \
 	    $(DESTDIR)$(ZSHDIR)/_clusterctl
+	$(if $(WEB),$(INSTALL) -m 644 completions/clusterd-web.bash \
+	    $(DESTDIR)$(BASHDIR)/clusterd-web)
+	$(if $(WEB),$(INSTALL) -m 644 completions/_clusterd-web \
+	    $(DESTDIR)$(ZSHDIR)/_clusterd-web)
 	set -e; for page in $(MAN); do \
 	    $(place) $$page >$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE conf/app.ini \
@@ -612,8 +646,10 @@ EXAMPLES_CONTAINER = examples/container/Containerfile \
 # Directories that others may have something in stay.
 ## uninstall: take away what `make install` of the same places has put there
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(BINDIR)/clusterctl \
+	rm -f $(DESTDIR)$(SBINDIR)/clusterd $(DESTDIR)$(SBINDIR)/clusterd-web \
+	    $(DESTDIR)$(BINDIR)/clusterctl \
 	    $(DESTDIR)$(BASHDIR)/clusterctl $(DESTDIR)$(ZSHDIR)/_clusterctl \
+	    $(DESTDIR)$(BASHDIR)/clusterd-web $(DESTDIR)$(ZSHDIR)/_clusterd-web \
 	    $(foreach m,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
 	    $(DESTDIR)$(UNITDIR)/clusterd.service \
 	    $(DESTDIR)$(UNITDIR)/clusterd@.service \

@@ -5,17 +5,18 @@
 # room and those below it, and no others. What runs in the kernel, bpf, is no
 # room: it is compiled apart, and shares a header with linux/bpf.
 
-ROOMS = cli \
+ROOMS = web cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
 	daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output \
-	linux/control linux/child linux/keeper linux/bpf linux/ledger \
+	linux/client linux/control linux/child linux/keeper linux/bpf linux/ledger \
 	linux/socket linux/process \
 	linux/file linux/loop \
-	core/import core/status core/control core/output core/sockets core/worker \
-	core/health core/conf core/ledger core/names \
+	core/import core/web core/status core/control core/output core/sockets \
+	core/worker core/health core/conf core/ledger core/names \
 	base
 
+web =
 cli =
 base =
 
@@ -39,12 +40,14 @@ daemon/spec	= daemon/sockets daemon/output
 linux/socket	= linux/file linux/process
 linux/bpf	= linux/socket linux/process
 linux/ledger	= linux/socket
+linux/client	= linux/control linux/file
 linux/control	= linux/file linux/keeper
 linux/child	= linux/file linux/loop linux/keeper linux/process
 linux/keeper	= linux/ledger linux/process linux/loop
 linux/process	= linux/file
 
 core/import	= core/conf core/names
+core/web	= core/status core/control
 core/status	= core/control core/worker
 core/control	= core/conf core/names
 core/output	= core/conf

@@ -23,7 +23,12 @@ EXCEPTIONS = "tests/rooms-exceptions"
 # What the kernel runs is no room: it is compiled apart. It shares a header
 # with linux/, beside which it is.
 KERNEL = "bpf"
-LAYERS = {"base": 0, "core": 1, "linux": 2, KERNEL: 2, "daemon": 3, "cli": 4}
+LAYERS = {"base": 0, "core": 1, "linux": 2, KERNEL: 2, "daemon": 3, "cli": 4,
+          "web": 4}
+# What a browser runs, which is in the program as bytes, is no room either.
+PAGE = "web/page"
+# A room that is built only where a library is.
+OPTIONAL = "web"
 # Data that a tool writes: a part of the module that includes it.
 GENERATED = {"linux/bpf/steering_bytecode.h"}
 # It is known to one file; the rooms have what they are given of it.
@@ -168,6 +173,8 @@ class House:
         for folder, folders, names in os.walk("src"):
             folders[:] = sorted(f for f in folders if f != "__pycache__")
             room = folder.removeprefix("src").lstrip("/")
+            if room == PAGE:
+                continue
             sources = sorted(n for n in names if n.endswith((".c", ".h")))
             if room in self.rooms or room == KERNEL:
                 self.files += [os.path.join(folder, n) for n in sources]
@@ -251,6 +258,11 @@ class House:
             if path.endswith(".c") and room_of(path) != KERNEL:
                 module = module_of(path)
                 objects["%s/%s.o" % (self.build, module)] = path
+        optional = [o for o, path in objects.items()
+                    if room_of(path) == OPTIONAL]
+        if not any(map(os.path.exists, optional)):
+            for o in optional:
+                del objects[o]
         missing = [o for o in objects if not os.path.exists(o)]
         if missing:
             sys.exit("%s: not there; make objects" % missing[0])

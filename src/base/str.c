@@ -160,6 +160,21 @@ str_starts(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool
+str_is_word(const char *bytes, size_t len, const char *word)
+{
+	for (size_t i = 0; i < len; i++)
+		if (word[i] == '\0' || lower(bytes[i]) != lower(word[i]))
+			return false;
+	return word[len] == '\0';
+}
+
 bool
 str_is_one_of(const char *s, const char *const *list)
 {

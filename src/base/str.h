@@ -54,6 +54,9 @@ void str_keep(char **at, const char *s);
 
 bool str_starts(const char *s, const char *prefix);
 
+/* Are these bytes that word, whatever the case of the letters of ASCII? */
+bool str_is_word(const char *bytes, size_t len, const char *word);
+
 /* Is it one of `list`, which ends with NULL? */
 bool str_is_one_of(const char *s, const char *const *list);
 

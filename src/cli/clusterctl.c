@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "cli/ctl_check.h"
 #include "cli/ctl_events.h"
-#include "cli/ctl_find.h"
 #include "cli/ctl_import.h"
 #include "cli/ctl_logs.h"
 #include "cli/ctl_options.h"
@@ -19,6 +18,7 @@
 #include "cli/ctl_status.h"
 #include "cli/ctl_text.h"
 #include "cli/ctl_watch.h"
+#include "linux/client/client_find.h"
 #include "linux/control/control_link.h"
 
 /* A closed standard descriptor must not become the socket's. */
@@ -73,10 +73,10 @@ run(const struct ctl_options *o)
 		return ctl_import(o);
 	if (o->command == CTL_WAIT)
 		return ctl_wait(o);
-	code = ctl_find(o, MONO_NEVER, &client, &err);
+	code = client_find(&o->where, MONO_NEVER, &client, &err);
 	if (code < 0) {
 		ctl_text_complain(error_text(&err));
-		status = ctl_find_status(code);
+		status = client_find_status(code);
 	} else {
 		status = run_command(o, &client);
 		control_link_close(&client);

@@ -8,12 +8,12 @@
 #include "cli/ctl_check.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "core/control/answer.h"
+#include "linux/client/client_talk.h"
 
 /* A check itself takes no longer than its time-out. */
-#define STALL_MS (CTL_STALL_MS + 10 * 60 * 1000)
+#define STALL_MS (CLIENT_STALL_MS + 10 * 60 * 1000)
 
 struct checks {
 	const struct ctl_options *options;
@@ -125,13 +125,13 @@ int
 ctl_check(const struct ctl_options *o, struct control_link *client)
 {
 	struct checks checks = { .options = o, .out = CTL_OUT_INIT };
-	const struct ctl_talk talk = {
+	const struct client_talk talk = {
 		.line = on_line, .idle = on_idle, .ctx = &checks,
 		.deadline = MONO_NEVER, .stall_ms = STALL_MS,
 	};
 	struct error err = ERROR_INIT;
 	char *text = NULL;
-	int code = ctl_talk(client, &o->request, &talk, &text, &err);
+	int code = client_talk(client, &o->request, &talk, &text, &err);
 	int status = 0;
 
 	if (ctl_out_flush(&checks.out) < 0) {

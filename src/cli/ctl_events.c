@@ -7,15 +7,14 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/iso_time.h"
-#include "base/json.h"
 #include "cli/ctl_again.h"
 #include "cli/ctl_events.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "core/control/answer.h"
+#include "core/control/event_json.h"
+#include "linux/client/client_talk.h"
 
 struct events {
 	const struct ctl_options *options;
@@ -23,48 +22,6 @@ struct events {
 };
 
 /* ---- a line ---- */
-
-static void
-put_time(struct strbuf *sb, const struct answer_line *line)
-{
-	char text[ISO_TIME_LEN];
-	uint64_t ms;
-
-	if (!answer_line_number(line, "time_ms", &ms))
-		ms = 0;
-	iso_time_put(text, ms > INT64_MAX ? INT64_MAX : (int64_t)ms);
-	strbuf_add(sb, text, sizeof(text));
-}
-
-/* Every field, also those of later versions: what is a number is one, but for
-   the texts that may look like one. */
-static void
-put_json(struct strbuf *sb, const struct answer_line *line)
-{
-	static const char *const texts[] = { "app", "event", "next", "text" };
-
-	strbuf_puts(sb, "{\"time\":\"");
-	put_time(sb, line);
-	strbuf_putc(sb, '"');
-	for (size_t i = 0; i < line->n_fields; i++) {
-		const struct answer_field *f = &line->fields[i];
-		bool text = false;
-		uint64_t n;
-
-		if (strcmp(f->key, "time_ms") == 0)
-			continue;
-		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++)
-			text = text || strcmp(f->key, texts[k]) == 0;
-		strbuf_putc(sb, ',');
-		json_put_string(sb, f->key);
-		strbuf_putc(sb, ':');
-		if (!text && answer_line_number(line, f->key, &n))
-			strbuf_printf(sb, "%llu", (unsigned long long)n);
-		else
-			json_put_bytes(sb, f->value, f->len);
-	}
-	strbuf_puts(sb, "}\n");
-}
 
 /* " key 12", if it is there. */
 static void
@@ -83,7 +40,7 @@ put_field(struct strbuf *sb, const struct answer_line *line, const char *key,
 static void
 put_words(struct strbuf *sb, const struct answer_line *line)
 {
-	put_time(sb, line);
+	event_json_put_time(sb, line);
 	put_field(sb, line, "app", " ", "");
 	put_field(sb, line, "instance", "[", "]");
 	put_field(sb, line, "pid", " pid ", "");
@@ -123,7 +80,8 @@ on_line(void *ctx, const struct answer_line *line)
 			ctl_text_complain(sb.text);
 		strbuf_free(&sb);
 	} else if (strcmp(line->word, "event") == 0 && ev->options->json) {
-		put_json(&ev->out.text, line);
+		event_json_put(&ev->out.text, line);
+		strbuf_putc(&ev->out.text, '\n');
 	} else if (strcmp(line->word, "event") == 0) {
 		put_words(&ev->out.text, line);
 	}
@@ -190,25 +148,25 @@ int
 ctl_events(const struct ctl_options *o, struct control_link *client)
 {
 	struct events ev = { .options = o, .out = CTL_OUT_INIT };
-	const struct ctl_other closed = {
+	const struct client_other closed = {
 		.fd = STDOUT_FILENO, .fn = on_closed, .ctx = &ev,
 	};
-	const struct ctl_talk talk = {
+	const struct client_talk talk = {
 		.line = on_line, .idle = on_idle, .ctx = &ev,
 		.deadline = MONO_NEVER,
-		.stall_ms = o->follow ? 0 : CTL_STALL_MS,
+		.stall_ms = o->follow ? 0 : CLIENT_STALL_MS,
 		.other = o->follow && is_pipe(STDOUT_FILENO) ? &closed : NULL,
 	};
 	struct error err = ERROR_INIT;
 	char *text = NULL;
-	int code = ctl_talk(client, &o->request, &talk, &text, &err);
+	int code = client_talk(client, &o->request, &talk, &text, &err);
 	int status;
 
 	for (int i = 0; code == -ECONNRESET &&
 	    (o->follow || i < CTL_AGAIN_MAX) && begins_again(&ev, client);
 	    i++) {
 		error_clear(&err);
-		code = ctl_talk(client, &o->request, &talk, &text, &err);
+		code = client_talk(client, &o->request, &talk, &text, &err);
 	}
 	status = ctl_out_flush(&ev.out) < 0 ? 1 :
 	    judge(&ev, client, code, &err);

@@ -15,9 +15,9 @@
 #include "cli/ctl_out.h"
 #include "cli/ctl_status.h"
 #include "cli/ctl_tail.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "core/control/answer.h"
+#include "linux/client/client_talk.h"
 
 /* With -f and -n, what was there before has come when nothing more does for a
    while; and some time there must be something to see. */
@@ -27,7 +27,7 @@
 struct logs {
 	const struct ctl_options *options;
 	struct ctl_log_style style;
-	struct ctl_talk talk;
+	struct client_talk talk;
 	struct ctl_out out;
 	bool holding;		/* for -n: the tail is not shown yet */
 	struct ctl_tail tail;
@@ -153,20 +153,20 @@ static int
 ask(struct logs *logs, struct control_link *client, struct error *err)
 {
 	bool follow = logs->options->follow;
-	const struct ctl_other closed = {
+	const struct client_other closed = {
 		.fd = STDOUT_FILENO, .fn = on_closed, .ctx = logs,
 	};
 	char *text = NULL;
 	int code;
 
-	logs->talk = (struct ctl_talk){
+	logs->talk = (struct client_talk){
 		.line = on_line, .idle = on_idle, .ctx = logs,
 		.deadline = MONO_NEVER,
-		.stall_ms = follow ? 0 : CTL_STALL_MS,
+		.stall_ms = follow ? 0 : CLIENT_STALL_MS,
 		.wake_ms = follow && logs->holding ? TAIL_QUIET_MS : 0,
 		.other = follow && is_pipe(STDOUT_FILENO) ? &closed : NULL,
 	};
-	code = ctl_talk(client, &logs->options->request, &logs->talk, &text,
+	code = client_talk(client, &logs->options->request, &logs->talk, &text,
 	    err);
 	/* What the next supervisor shows has come since then. */
 	for (int i = 0; code == -ECONNRESET && (follow || i < CTL_AGAIN_MAX) &&
@@ -176,7 +176,7 @@ ask(struct logs *logs, struct control_link *client, struct error *err)
 			ctl_text_complain("clusterd's supervisor was killed; "
 			    "going on with the next one, some lines may be "
 			    "missing");
-		code = ctl_talk(client, &logs->options->request, &logs->talk,
+		code = client_talk(client, &logs->options->request, &logs->talk,
 		    &text, err);
 	}
 	free(text);

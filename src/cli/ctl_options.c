@@ -133,8 +133,8 @@ static bool
 take_option(int c, struct ctl_options *o, struct line *line)
 {
 	switch (c) {
-	case 'c': o->config = optarg; return true;
-	case 's': o->socket = optarg; return true;
+	case 'c': o->where.config = optarg; return true;
+	case 's': o->where.socket = optarg; return true;
 	case 'h': o->command = CTL_HELP; return true;
 	case 'V': o->command = CTL_VERSION; return true;
 	case 'A': o->command = CTL_APPS; return true;
@@ -298,7 +298,7 @@ take_request(struct ctl_options *o, struct line *line)
 	if (o->command == CTL_IMPORT) {
 		if (line->n_words != 2)
 			return usage_error("usage: import FILE [-o OUT]");
-		if (o->config != NULL || o->socket != NULL)
+		if (o->where.config != NULL || o->where.socket != NULL)
 			return usage_error("import asks no clusterd: without "
 			    "-c and -s");
 		o->import_file = line->words[1];
@@ -339,7 +339,7 @@ ctl_options_parse(int argc, char *argv[], struct ctl_options *ret_options)
 		*ret_options = o;
 		return true;
 	}
-	if (o.config != NULL && o.socket != NULL)
+	if (o.where.config != NULL && o.where.socket != NULL)
 		return usage_error("-c and -s both say which clusterd; give "
 		    "one of them");
 	if (o.command != CTL_APPS) {

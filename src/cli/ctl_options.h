@@ -7,6 +7,7 @@
 
 #include "core/control/request.h"
 #include "core/status/metrics_label.h"
+#include "linux/client/client_find.h"
 
 enum ctl_command {
 	CTL_STATUS,
@@ -33,8 +34,7 @@ enum ctl_command {
 
 struct ctl_options {
 	enum ctl_command command;
-	const char *config;	/* -c FILE; NULL: not given */
-	const char *socket;	/* -s SOCKET; NULL: not given */
+	struct client_where where;	/* -c FILE, -s SOCKET */
 	struct request request;	/* what the server is asked first */
 	bool json;
 	bool watch;

@@ -12,14 +12,14 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "cli/ctl_again.h"
-#include "cli/ctl_find.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_order.h"
 #include "cli/ctl_out.h"
 #include "cli/ctl_progress.h"
 #include "cli/ctl_status.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
+#include "linux/client/client_find.h"
+#include "linux/client/client_talk.h"
 #include "linux/control/control_link.h"
 
 /* ---- Ctrl-C ---- */
@@ -136,16 +136,16 @@ died_meanwhile(const struct request *r, struct error *err)
 /* To the end, whichever supervisor's. */
 static int
 talk(const struct ctl_options *o, struct control_link *client,
-    const struct ctl_talk *how, char **ret_text, struct error *err)
+    const struct client_talk *how, char **ret_text, struct error *err)
 {
-	int code = ctl_talk(client, &o->request, how, ret_text, err);
+	int code = client_talk(client, &o->request, how, ret_text, err);
 
 	for (int i = 0; code == -ECONNRESET && i < CTL_AGAIN_MAX &&
 	    ctl_again(client); i++) {
 		if (!may_be_repeated(&o->request))
 			return died_meanwhile(&o->request, err);
 		error_clear(err);
-		code = ctl_talk(client, &o->request, how, ret_text, err);
+		code = client_talk(client, &o->request, how, ret_text, err);
 	}
 	return code;
 }
@@ -155,7 +155,7 @@ carry_out(const struct ctl_options *o, struct control_link *client,
     struct mono deadline, char **ret_text, struct error *err)
 {
 	static struct ctl_progress progress;
-	const struct ctl_talk how = {
+	const struct client_talk how = {
 		.line = ctl_progress_line, .idle = ctl_progress_idle,
 		.ctx = &progress, .deadline = deadline,
 	};
@@ -231,11 +231,11 @@ wait_once(const struct ctl_options *o, struct mono deadline, int *ret_status)
 	bool again = o->timeout_ms >= 0 &&
 	    mono_before(mono_now(), deadline);
 	char *text = NULL;
-	int code = ctl_find(o, until, &client, &err);
+	int code = client_find(&o->where, until, &client, &err);
 
 	if (code < 0) {
-		again = again && ctl_find_again(code);
-		*ret_status = ctl_find_status(code);
+		again = again && client_find_again(code);
+		*ret_status = client_find_status(code);
 	} else {
 		code = carry_out(o, &client, until, &text, &err);
 		again = again && code == -ECONNRESET;

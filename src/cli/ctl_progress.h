@@ -39,7 +39,7 @@ struct ctl_progress {
 
 void ctl_progress_begin(struct ctl_progress *progress);
 
-/* For ctl_talk(), with the progress as ctx; both return 0. */
+/* For client_talk(), with the progress as ctx; both return 0. */
 int ctl_progress_line(void *ctx, const struct answer_line *line);
 int ctl_progress_idle(void *ctx);
 

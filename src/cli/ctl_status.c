@@ -7,11 +7,9 @@
 
 #include "base/error.h"
 #include "cli/ctl_again.h"
-#include "cli/ctl_find.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
 #include "cli/ctl_status.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "core/conf/conf_schema.h"
 #include "core/control/answer.h"
@@ -21,6 +19,8 @@
 #include "core/status/status_json.h"
 #include "core/status/status_table.h"
 #include "core/status/status_well.h"
+#include "linux/client/client_find.h"
+#include "linux/client/client_talk.h"
 #include "linux/control/control_link.h"
 
 #define BETWEEN_MS	200	/* two samples, to measure CPU time */
@@ -49,23 +49,23 @@ add(void *ctx, const struct answer_line *line)
 
 static int
 sample_once(struct control_link *client, const struct request *request,
-    const struct ctl_other *other, struct status *ret_status,
+    const struct client_other *other, struct status *ret_status,
     struct error *err)
 {
 	static const struct request all = {
 		.verb = REQUEST_STATUS, .instance = -1,
 	};
 	struct sample sample = { .status = ret_status };
-	const struct ctl_talk talk = {
+	const struct client_talk talk = {
 		.line = add, .ctx = &sample, .other = other,
-		.stall_ms = CTL_STALL_MS,
+		.stall_ms = CLIENT_STALL_MS,
 		.deadline = mono_add_ms(mono_now(), ANSWER_MS),
 	};
 	char *text = NULL;
 	int code;
 
 	*ret_status = (struct status)STATUS_INIT;
-	code = ctl_talk(client, request != NULL ? request : &all, &talk,
+	code = client_talk(client, request != NULL ? request : &all, &talk,
 	    &text, err);
 	free(text);
 	if (sample.no_memory)
@@ -77,7 +77,7 @@ sample_once(struct control_link *client, const struct request *request,
 
 int
 ctl_status_sample(struct control_link *client, const struct request *request,
-    const struct ctl_other *other, struct status *ret_status,
+    const struct client_other *other, struct status *ret_status,
     struct error *err)
 {
 	int code = sample_once(client, request, other, ret_status, err);
@@ -252,7 +252,7 @@ ctl_status_not_ready(const struct ctl_options *options, struct strbuf *sb,
 	};
 	struct control_link client;
 	struct status status;
-	int code = ctl_find(options, MONO_NEVER, &client, err);
+	int code = client_find(&options->where, MONO_NEVER, &client, err);
 
 	if (code < 0)
 		return code;

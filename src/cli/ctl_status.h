@@ -6,7 +6,7 @@
 
 struct control_link;
 struct ctl_options;
-struct ctl_other;
+struct client_other;
 struct error;
 struct request;
 struct status;
@@ -14,9 +14,9 @@ struct strbuf;
 
 /* One sample, of what the request asks for (NULL: of all); the caller
    frees it in any case. Of the next supervisor, where one is killed meanwhile.
-   0, or as ctl_talk(). `other` may be NULL. */
+   0, or as client_talk(). `other` may be NULL. */
 int ctl_status_sample(struct control_link *client,
-    const struct request *request, const struct ctl_other *other,
+    const struct request *request, const struct client_other *other,
     struct status *ret_status, struct error *err);
 
 /* Of status: it was told, and something is not as it should be. */

@@ -12,17 +12,17 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mono.h"
-#include "cli/ctl_find.h"
 #include "cli/ctl_options.h"
 #include "cli/ctl_out.h"
 #include "cli/ctl_status.h"
-#include "cli/ctl_talk.h"
 #include "cli/ctl_text.h"
 #include "cli/ctl_watch.h"
 #include "core/status/status.h"
 #include "core/status/status_json.h"
 #include "core/status/status_table.h"
 #include "core/status/status_watch.h"
+#include "linux/client/client_find.h"
+#include "linux/client/client_talk.h"
 #include "linux/control/control_link.h"
 #include "linux/file/terminal.h"
 
@@ -151,7 +151,7 @@ on_signal(struct watch *w, int signo)
 	}
 }
 
-/* For ctl_talk() too: other than 0 ends the answer. */
+/* For client_talk() too: other than 0 ends the answer. */
 static int
 on_event(void *ctx)
 {
@@ -255,7 +255,7 @@ connect_again(struct watch *w)
 
 	if (w->connected)
 		return true;
-	code = ctl_find(&w->options, mono_add_ms(mono_now(), FIND_MS),
+	code = client_find(&w->options.where, mono_add_ms(mono_now(), FIND_MS),
 	    &w->client, &err);
 	w->connected = code == 0;
 	if (code < 0) {
@@ -270,7 +270,7 @@ connect_again(struct watch *w)
 static void
 take_sample(struct watch *w)
 {
-	const struct ctl_other other = {
+	const struct client_other other = {
 		.fd = w->events, .fn = on_event, .ctx = w,
 	};
 	struct error err = ERROR_INIT;
@@ -352,10 +352,11 @@ is_there(const struct ctl_options *options, struct control_link *client)
 static void
 stay_with(struct watch *w)
 {
-	if (w->options.socket != NULL || w->options.config != NULL)
+	if (w->options.where.socket != NULL ||
+	    w->options.where.config != NULL)
 		return;
 	w->socket = strdup(w->client.path);
-	w->options.socket = w->socket;
+	w->options.where.socket = w->socket;
 }
 
 int

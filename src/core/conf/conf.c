@@ -87,6 +87,10 @@ config_unref(struct config *config)
 	free(config->pidfile);
 	free(config->control);
 	free(config->control_group);
+	free(config->web);
+	free(config->web_user);
+	free(config->web_token_file);
+	free(config->web_host);
 	if (config->close_text != NULL)
 		config->close_text(&config->text);
 	free(config);

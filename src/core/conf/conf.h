@@ -254,6 +254,11 @@ struct config {
 	char *control_group;	/* NULL: none */
 	uint32_t control_gid;	/* (uint32_t)-1: none */
 	int64_t stop_delay_ms;	/* from the order to stop to its beginning */
+	/* As they are written: conf_web.c makes an app of them. */
+	char *web;		/* NULL: none */
+	char *web_user;
+	char *web_token_file;	/* NULL: none */
+	char *web_host;		/* NULL: none */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
 	int text;		/* of whoever has read it: a descriptor of what

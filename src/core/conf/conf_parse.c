@@ -253,6 +253,22 @@ parse_include(const struct conf_value *v, void *target)
 	return 0;
 }
 
+static int
+parse_text(const struct conf_value *v, void *target)
+{
+	char *copy = NULL;
+
+	if (v->lines[0][0] == '\0')
+		return conf_refuse_text(v, 0, v->lines[0]);
+	if (!conf_value_is_nothing(v)) {
+		copy = strdup(v->lines[0]);
+		if (copy == NULL)
+			return -ENOMEM;
+	}
+	replace(conf_value_field(v, target), copy);
+	return 0;
+}
+
 int
 conf_parse(const struct conf_value *value, void *target)
 {
@@ -267,6 +283,7 @@ conf_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_PATH] = parse_path,
 		[CONF_TYPE_ACCOUNT] = parse_account,
 		[CONF_TYPE_INCLUDE] = parse_include,
+		[CONF_TYPE_TEXT] = parse_text,
 		[CONF_TYPE_CONTROL] = parse_control,
 		[CONF_TYPE_OUTPUT] = parse_output,
 		[CONF_TYPE_COMMAND] = conf_parse_command,

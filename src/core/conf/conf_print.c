@@ -12,6 +12,7 @@
 #include "core/conf/conf_print.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_value.h"
+#include "core/conf/conf_web.h"
 #include "core/names/signal_name.h"
 #include "core/names/words.h"
 
@@ -364,6 +365,7 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_PATH] = print_text,
 	[CONF_TYPE_ACCOUNT] = print_text,
 	[CONF_TYPE_INCLUDE] = print_include,
+	[CONF_TYPE_TEXT] = print_text,
 	[CONF_TYPE_CONTROL] = print_control,
 	[CONF_TYPE_OUTPUT] = print_output,
 	[CONF_TYPE_COMMAND] = print_command,
@@ -471,6 +473,10 @@ conf_print(const struct config *config, const struct conf_here *here)
 	print_section(&sb, CONF_CLUSTERD_SECTION, CONF_SCOPE_CLUSTERD, config,
 	    here);
 	for (size_t i = 0; i < config->n_apps; i++) {
+		/* It follows from what is above. */
+		if (config->web != NULL &&
+		    strcmp(config->apps[i].name, CONF_WEB_APP) == 0)
+			continue;
 		strbuf_putc(&sb, '\n');
 		print_section(&sb, config->apps[i].name, CONF_SCOPE_APP,
 		    &config->apps[i], here);

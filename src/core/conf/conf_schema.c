@@ -166,6 +166,27 @@ static const struct conf_key schema[] = {
 		.preset = "none", .nothing = "none",
 		.allowed = "files, by paths or patterns such as conf.d/*.ini",
 	},
+	/* What they come to is in conf_web.c. */
+	[CONF_KEY_WEB] = {
+		.name = "web", GLOBAL(web),
+		.type = CONF_TYPE_TEXT, .preset = "none", .nothing = "none",
+		.allowed = "PORT, IPV4:PORT, [IPV6]:PORT or unix:PATH",
+	},
+	[CONF_KEY_WEB_USER] = {
+		.name = "web_user", GLOBAL(web_user),
+		.type = CONF_TYPE_ACCOUNT, .preset = "nobody",
+		.allowed = "the name of a user",
+	},
+	[CONF_KEY_WEB_TOKEN_FILE] = {
+		.name = "web_token_file", GLOBAL(web_token_file),
+		.type = CONF_TYPE_PATH, .preset = "none", .nothing = "none",
+		.allowed = "a path",
+	},
+	[CONF_KEY_WEB_HOST] = {
+		.name = "web_host", GLOBAL(web_host),
+		.type = CONF_TYPE_TEXT, .preset = "none", .nothing = "none",
+		.allowed = "names of hosts",
+	},
 
 	[CONF_KEY_COMMAND] = {
 		.name = "command", APP(command),

@@ -30,6 +30,10 @@ enum conf_key_id {
 	CONF_KEY_CONTROL_GROUP,
 	CONF_KEY_STOP_DELAY,
 	CONF_KEY_INCLUDE,
+	CONF_KEY_WEB,
+	CONF_KEY_WEB_USER,
+	CONF_KEY_WEB_TOKEN_FILE,
+	CONF_KEY_WEB_HOST,
 
 	CONF_KEY_COMMAND,
 	CONF_KEY_PORT,
@@ -96,6 +100,7 @@ enum conf_type {
 				   -1 */
 	CONF_TYPE_PATH,		/* char *, made absolute; nothing: NULL */
 	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
+	CONF_TYPE_TEXT,		/* char *, not empty; nothing: NULL */
 	CONF_TYPE_OUTPUT,	/* struct conf_output: a word or a path */
 	/* The rest fill fields of struct conf_app that belong together. */
 	CONF_TYPE_INCLUDE,	/* was carried out by conf_include_read() */

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include "core/conf/conf_include.h"
 #include "core/conf/conf_kept.h"
 #include "core/conf/conf_source.h"
+#include "core/conf/conf_web.h"
 #include "daemon/config/conf_load.h"
 #include "linux/child/creds.h"
 #include "linux/file/file.h"
@@ -234,6 +237,45 @@ keep_text(struct config *config, const struct conf_origin *origin,
 	config->close_text = fd_close;
 }
 
+/* Beside our own program, also where that has been replaced since. NULL: there is
+   none, or no memory. */
+static char *
+find_web(void)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash, *path;
+
+	if (n <= 0)
+		return NULL;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash == NULL || asprintf(&path, "%.*s/" CONF_WEB_APP,
+	    (int)(slash - self), self) < 0)
+		return NULL;
+	if (access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+static int
+add_web(const struct conf_origin *origin, struct conf_source *source,
+    struct conf_errors *errors)
+{
+	char *program = find_web();
+	const struct conf_web web = {
+		.program = program,
+		.file = origin->path,
+		.base_dir = origin->base_dir,
+		.root = geteuid() == 0,
+	};
+	int code = conf_web_add(source, &web, errors);
+
+	free(program);
+	return code;
+}
+
 static int
 load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
     struct config **ret_config, struct conf_errors *errors)
@@ -268,6 +310,8 @@ load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
 		.ctx = &world, .list = list_included,
 		.identify = identify, .read = read_included,
 	    }, &source, errors);
+	if (code == 0)
+		code = add_web(origin, &source, errors);
 	if (code == 0)
 		code = check(origin, &source, &world, waiting, ret_config,
 		    errors);

@@ -109,7 +109,8 @@ same_settings(const struct config *a, const struct config *b)
 	    a->stop_delay_ms == b->stop_delay_ms &&
 	    a->control_auto == b->control_auto &&
 	    same_text(a->control, b->control) &&
-	    a->control_gid == b->control_gid;
+	    a->control_gid == b->control_gid &&
+	    same_text(a->web, b->web);
 }
 
 static void

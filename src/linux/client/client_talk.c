@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "cli/ctl_talk.h"
 #include "core/control/answer.h"
 #include "core/control/request.h"
+#include "linux/client/client_talk.h"
 #include "linux/control/control_link.h"
 
 static struct mono
@@ -21,11 +21,11 @@ after(int64_t ms)
 
 /* The next line, as control_link_read(); calls idle before it waits. */
 static int
-next_line(struct control_link *client, const struct ctl_talk *talk,
+next_line(struct control_link *client, const struct client_talk *talk,
     struct answer_line *line, struct error *err)
 {
 	struct mono silent = after(talk->stall_ms);
-	const struct ctl_other *other = talk->other;
+	const struct client_other *other = talk->other;
 
 	for (;;) {
 		struct mono until = earlier(talk->deadline, silent);
@@ -59,8 +59,8 @@ refused(const struct answer_line *line, struct error *err)
 }
 
 int
-ctl_talk(struct control_link *client, const struct request *request,
-    const struct ctl_talk *talk, char **ret_text, struct error *err)
+client_talk(struct control_link *client, const struct request *request,
+    const struct client_talk *talk, char **ret_text, struct error *err)
 {
 	struct answer_line line;
 	int code = control_link_send(client, request, err);

@@ -7,10 +7,6 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "cli/ctl_find.h"
-#include "cli/ctl_options.h"
-#include "cli/ctl_talk.h"
-#include "cli/ctl_text.h"
 #include "core/names/address.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_error.h"
@@ -20,6 +16,8 @@
 #include "core/control/request.h"
 #include "core/conf/conf_source.h"
 #include "core/names/words.h"
+#include "linux/client/client_find.h"
+#include "linux/client/client_talk.h"
 #include "linux/control/control_link.h"
 #include "linux/control/control_place.h"
 #include "linux/file/file.h"
@@ -45,16 +43,16 @@ until(struct mono deadline, int64_t ms)
 #define NO_CONFIG	(-EBADF)
 
 int
-ctl_find_status(int code)
+client_find_status(int code)
 {
 	return code == SEVERAL ? EX_USAGE :
 	    code == NO_CONFIG || code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 }
 
 bool
-ctl_find_again(int code)
+client_find_again(int code)
 {
-	return ctl_find_status(code) == EX_UNAVAILABLE &&
+	return client_find_status(code) == EX_UNAVAILABLE &&
 	    code != -EOPNOTSUPP && code != -EPROTONOSUPPORT &&
 	    code != -ENAMETOOLONG;
 }
@@ -233,14 +231,14 @@ ask_config(const char *path, struct mono deadline)
 		.verb = REQUEST_STATUS, .instance = -1,
 	};
 	char *config = NULL, *text = NULL;
-	const struct ctl_talk talk = {
+	const struct client_talk talk = {
 		.line = note_config, .ctx = &config,
 		.deadline = until(deadline, SCAN_MS),
 	};
 	struct control_link client;
 
 	if (control_link_open(&client, path, talk.deadline, NULL) == 0) {
-		(void)ctl_talk(&client, &status, &talk, &text, NULL);
+		(void)client_talk(&client, &status, &talk, &text, NULL);
 		control_link_close(&client);
 	}
 	free(text);
@@ -451,7 +449,7 @@ tell_one(struct strbuf *sb, const char *path, bool silent,
 	if (!word.failed) {
 		strbuf_printf(sb, "\n  clusterctl -%c ",
 		    config != NULL ? 'c' : 's');
-		ctl_text_put(sb, word.text);
+		strbuf_puts(sb, word.text);
 		strbuf_puts(sb, silent ? "  (it does not answer)" : "");
 	}
 	strbuf_free(&word);
@@ -518,13 +516,13 @@ find_any(struct mono deadline, struct control_link *ret_client,
 }
 
 int
-ctl_find(const struct ctl_options *options, struct mono deadline,
+client_find(const struct client_where *where, struct mono deadline,
     struct control_link *ret_client, struct error *err)
 {
-	if (options->socket != NULL)
-		return open_socket(options->socket, deadline, ret_client, err);
-	if (options->config != NULL)
-		return find_by_config(options->config, deadline, ret_client,
+	if (where->socket != NULL)
+		return open_socket(where->socket, deadline, ret_client, err);
+	if (where->config != NULL)
+		return find_by_config(where->config, deadline, ret_client,
 		    err);
 	return find_any(deadline, ret_client, err);
 }

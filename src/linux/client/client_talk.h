@@ -1,6 +1,6 @@
 /* One request and its answer. */
-#ifndef CLI_CTL_TALK_H
-#define CLI_CTL_TALK_H
+#ifndef LINUX_CLIENT_CLIENT_TALK_H
+#define LINUX_CLIENT_CLIENT_TALK_H
 
 #include <stdint.h>
 
@@ -12,13 +12,13 @@ struct request;
 struct error;
 
 /* What else may come while an answer is waited for. */
-struct ctl_other {
+struct client_other {
 	int fd;
 	int (*fn)(void *ctx);	/* it can be read; other than 0: enough */
 	void *ctx;
 };
 
-struct ctl_talk {
+struct client_talk {
 	/* Every record and progress line; other than 0: enough. */
 	int (*line)(void *ctx, const struct answer_line *line);
 	/* Nothing more is there yet: a time to draw and to flush. May be NULL.
@@ -28,11 +28,11 @@ struct ctl_talk {
 	struct mono deadline;	/* of the whole */
 	int64_t stall_ms;	/* 0: may take its time between two lines */
 	int64_t wake_ms;	/* 0: idle is called once */
-	const struct ctl_other *other;	/* NULL: none */
+	const struct client_other *other;	/* NULL: none */
 };
 
 /* How long a server may be silent that has only to tell. */
-#define CTL_STALL_MS	10000
+#define CLIENT_STALL_MS	10000
 
 /*
  * Ask, and hand the answer on until its end. 0, and the server's last words in
@@ -41,8 +41,8 @@ struct ctl_talk {
  * -ECONNRESET, it has gone; -ETIME, it is silent; -errno. Without: -ETIMEDOUT,
  * the deadline; -ECANCELED, a callback had enough.
  */
-int ctl_talk(struct control_link *client,
-    const struct request *request, const struct ctl_talk *talk,
+int client_talk(struct control_link *client,
+    const struct request *request, const struct client_talk *talk,
     char **ret_text, struct error *err);
 
 #endif

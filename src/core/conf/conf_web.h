@@ -1,0 +1,28 @@
+/*
+ * `web` in [clusterd]: clusterd-web is an app like any other, with a lane of its own,
+ * whose section follows from the keys of [clusterd] and stands in no file.
+ */
+#ifndef CORE_CONF_CONF_WEB_H
+#define CORE_CONF_CONF_WEB_H
+
+#include <stdbool.h>
+
+struct conf_errors;
+struct conf_source;
+
+/* The name of the app, which no other one may have then. */
+#define CONF_WEB_APP "clusterd-web"
+
+struct conf_web {
+	const char *program;	/* the path of clusterd-web; NULL: it is not there */
+	const char *file;	/* of the configuration, absolute; NULL: none */
+	const char *base_dir;	/* absolute */
+	bool root;		/* it becomes web_user */
+};
+
+/* Append the section where the source asks for it. What is wrong goes to `errors`.
+   0 or -ENOMEM. */
+int conf_web_add(struct conf_source *source, const struct conf_web *web,
+    struct conf_errors *errors);
+
+#endif

@@ -1,0 +1,139 @@
+"""`web =`: clusterd runs clusterd-web by itself."""
+
+import http.client
+import os
+import pwd
+import re
+import signal
+import threading
+
+import pytest
+
+from harness import IS_ROOT, free_port, kill, probe, wait_until
+from webs import needs_web
+
+pytestmark = needs_web
+
+
+def ask(port, path):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    try:
+        c.request("GET", path)
+        r = c.getresponse()
+        return r.status, r.read().decode()
+    finally:
+        c.close()
+
+
+@pytest.fixture
+def port(box):
+    return free_port()
+
+
+def config(box, port, **more):
+    box.config(clusterd={"web": f"127.0.0.1:{port}", **more},
+               web={"command": probe(), "listen": "127.0.0.1:0",
+                    "instances": 2})
+
+
+def test_it_runs(box, port):
+    config(box, port)
+    d = box.start()
+    d.wait_ready(2, app="web")
+    (pid,) = d.wait_ready(1, app="clusterd-web")
+    assert ask(port, "/readyz") == (200, "ready\n")
+    assert ask(port, "/status.json")[0] == 200
+    if IS_ROOT and "-asan" not in os.environ.get("CLUSTERD", ""):
+        assert os.stat(f"/proc/{pid}").st_uid in (
+            0, pwd.getpwnam("nobody").pw_uid)
+        with open(f"/proc/{pid}/status") as f:
+            assert f"Uid:\t{pwd.getpwnam('nobody').pw_uid}\t" in f.read()
+    # The root that runs it is nothing to be warned of.
+    assert not d.find("warning.*root")
+    # It is restarted when it dies.
+    kill(pid)
+    wait_until(lambda: d.ready_pids("clusterd-web") not in ([], [pid]),
+               "the next one")
+    assert ask(port, "/livez")[0] == 200
+    d.stop()
+
+
+def test_reload_loses_nothing(box, port):
+    """A page that is open does not hold it up; no request fails meanwhile."""
+    config(box, port)
+    d = box.start()
+    d.wait_ready(3)
+    page = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    page.request("GET", "/events")
+    stream = page.getresponse()
+    assert stream.status == 200
+    failures, answered, over = [], [], threading.Event()
+
+    def client():
+        while not over.is_set():
+            try:
+                answered.append(ask(port, "/livez")[0])
+            except (OSError, http.client.HTTPException) as e:
+                failures.append(repr(e))
+    threads = [threading.Thread(target=client) for _ in range(2)]
+    for t in threads:
+        t.start()
+    old = d.ready_pids("clusterd-web")
+    env = {"RUNTIME_DIRECTORY": box.dir}
+    done = box.ctl("-c", box.path("app.ini"), "restart", "clusterd-web",
+                   env=env)
+    over.set()
+    for t in threads:
+        t.join()
+    assert done.returncode == 0, done.stderr
+    assert not failures and set(answered) == {200}
+    d.wait_replaced(old, 1, app="clusterd-web")
+    assert b"event: state" in stream.read()     # to its end
+    page.close()
+    d.stop()
+
+
+def test_it_comes_and_goes(box, port):
+    config(box, port)
+    d = box.start()
+    d.wait_ready(3)
+    box.config(web={"command": probe(), "listen": "127.0.0.1:0",
+                    "instances": 2})
+    d.send(signal.SIGHUP)
+    d.wait_ready(2)
+    config(box, port, web_host="www.example.org other")
+    d.send(signal.SIGHUP)
+    d.wait_ready(3)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    c.request("GET", "/livez", headers={"Host": "www.example.org"})
+    assert c.getresponse().status == 200
+    c.close()
+    d.stop()
+
+
+def test_dump_and_errors(box, port):
+    config(box, port, web_user="www-data", web_host="a.example")
+    dump = box.run("-T", "-c", box.path("app.ini"))
+    assert dump.returncode == 0
+    assert f"web = 127.0.0.1:{port}\n" in dump.stdout
+    assert "web_user = www-data\nweb_token_file = none\n" \
+        "web_host = a.example\n" in dump.stdout
+    # A dump parses back to the same dump.
+    assert "[clusterd-web]" not in dump.stdout
+    again = box.write("again.ini", dump.stdout)
+    assert box.run("-T", "-c", again).stdout == dump.stdout
+    for keys, words in (
+            ({"web": "x:y"}, r'web: .*x:y'),
+            ({"web": "udp:127.0.0.1:9"}, "UDP"),
+            ({"web": ""}, "web: "),
+            ({"web": "9080", "control": "none"}, 'control is "none"'),
+            ({"web": "9080", "web_host": "a/b"}, 'web_host: "a/b"'),
+            ({"web": "9080", "web_user": "a b"}, "web_user: ")):
+        box.config(clusterd=keys, web={"command": probe(), "port": 0})
+        done = box.run("-t", "-c", box.path("app.ini"))
+        assert done.returncode == 78 or done.returncode == 1, done
+        assert re.search(words, done.stderr), done.stderr
+    box.config(clusterd={"web": "127.0.0.1:9080"},
+               **{"clusterd-web": {"command": probe(), "port": 0}})
+    assert "cannot be called clusterd-web" in \
+        box.run("-t", "-c", box.path("app.ini")).stderr
