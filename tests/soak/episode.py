@@ -532,16 +532,22 @@ class Episode:
         while not condition():
             time.sleep(0.02)
 
-    def all_of_lanes(self):
-        """What is known of them, and of those who have them and who wait."""
+    def all_of_lanes(self, seen):
+        """What is known of them, and of those who have them and who wait; of
+        those that are not among `seen` clusterd says more when they die."""
         done = subprocess.run(
             [harness.CLUSTERCTL, "metrics"], env=self.box.environment(),
             cwd=self.box.dir, capture_output=True, text=True)
         found = [line for line in done.stdout.splitlines()
                  if line.startswith("clusterd_") and "_connections" in line]
-        found += [f"{pid}: {harness.process_state(pid)}, "
-                  f"{harness.read_proc(pid, 'wchan').decode()}"
-                  for pid in self.children()]
+        for pid in self.children():
+            instance = self.timeline.worker(pid).instance
+            found.append(f"{pid} of instance {instance}: "
+                         f"{harness.process_state(pid)}, "
+                         f"{harness.read_proc(pid, 'wchan').decode()}")
+            if str(instance) not in seen:
+                self.strike(pid, signal.SIGKILL)
+        time.sleep(0.5)
         return "\n".join(found + [
             self.say(c, "is not through") for c in self.running.values()
             if not c.how])
@@ -554,7 +560,7 @@ class Episode:
             if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
                                 f"{self.instances} serve ({n} clients)\n"
-                                f"{self.all_of_lanes()}")
+                                f"{self.all_of_lanes(seen)}")
             client = self.client(
                 ("127.0.0.1", self.ports[self.settings.port]),
                 self.round_balances, self.settings.balance)
