@@ -337,6 +337,7 @@ soak: all $(B)/soak-server
 
 ## check-soak: a minute of it, first what has found something once
 check-soak: all $(B)/soak-server
+	$(PYTEST) -q tests/soak
 	$(soak) known 60
 
 # Which clusterd, of how many apps, and what of it: see tests/bench/chaos.py.

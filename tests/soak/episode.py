@@ -98,13 +98,13 @@ class Lag(threading.Thread):
 
     def run(self):
         while True:
-            begun = time.monotonic()
-            time.sleep(0.05)
+            begun = Lateness.under_way = time.monotonic()
+            time.sleep(Lateness.STEP)
             others = self.of_all() if self.pid else 0.0
             now = time.monotonic()      # whichever of them has taken long
-            late = max(now - begun - 0.05, others)
+            late = max(now - begun - Lateness.STEP, others)
             if late > 0.005:
-                Lateness.samples.append((now, late))
+                Lateness.samples.append((now, begun, late))
 
 
 def lateness_since(moment):
