@@ -162,9 +162,8 @@ put_in_force(struct steering *st, struct listener *l, struct mono now)
 	if (!lanes_program_has_choice(l))
 		return;
 	want(st, l);
-	if (lanes_live_apply(l, now))
-		return;
-	*settle = mono_add_ms(now, LANES_LIVE_PAUSE_MS);
+	*settle = lanes_live_apply(l, now) ? lanes_program_find_out_at(l) :
+	    mono_add_ms(now, LANES_LIVE_PAUSE_MS);
 	look_at(st, *settle);
 }
 
