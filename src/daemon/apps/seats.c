@@ -297,6 +297,24 @@ seats_turn_to(struct app *app, unsigned i, bool next)
 		s->next->aside = !next;
 }
 
+/* Of most there is nothing to change: memory that is not written is shared with
+   those who have been forked, and are not executed yet. */
+static void
+turn_back(struct worker *w)
+{
+	if (w != NULL && w->aside)
+		w->aside = false;
+}
+
+void
+seats_turn_back(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		turn_back(app->seats[i].present);
+		turn_back(app->seats[i].next);
+	}
+}
+
 void
 seats_retire_next(struct app *app)
 {
