@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/ledger/ledger_records.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/seats.h"
@@ -343,6 +344,20 @@ seats_vacate(struct app *app, unsigned i)
 
 	unseat(&app->seats[i].present, worker_stop);
 	listeners_leave(app->apps->house.listeners, &old->holder);
+}
+
+void
+seats_close_ended(struct app *app)
+{
+	if (!conf_has_own_listens(app->crew.stable->conf))
+		return;
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w != NULL && worker_state_final(w->fsm.state) &&
+		    !seats_leaves(app, i))
+			app_spec_vacate(w->spec, i);
+	}
 }
 
 void
