@@ -374,6 +374,9 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 	apps->watch->ended(apps->watch_ctx, w, step, words);
 	seats_note_end(w, step, cause, words);
 	app_rollout_note_end(w, step, cause);
+	/* What it alone has bound is served by nobody. */
+	if (worker_state_final(step->to))
+		adopt_review_soon(apps->review, w->crew);
 }
 
 enum listener_fate
