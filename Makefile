@@ -222,6 +222,8 @@ $(B)/looptime: tests/bench/looptime.c
 
 # What the soak supervises.
 $(B)/soak-server: tests/soak/server.c
+$(B)/soak-edge: tests/soak/servers/edge.c
+$(B)/soak-server $(B)/soak-edge:
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
 	    -o $@ $<
@@ -333,14 +335,14 @@ soak	= CLUSTERD=$(B)/clusterd SOAK_SERVER=$(B)/soak-server \
 	$(PYTHON) tests/soak/soak.py
 
 ## soak: whatever happens to workers, at random, for SOAK_SECONDS=3600; SEED=…
-soak: all $(B)/soak-server
+soak: all $(B)/soak-server $(B)/soak-edge
 	$(soak) '$(SOAK_SECONDS)' '$(SEED)' '$(EPISODE)'
 
 # A failure there is to be one again, when it is looked into.
 CHECK_SEED = $(if $(SEED),$(SEED),check)
 
 ## check-soak: a minute of it, first what has found something once; SEED=check
-check-soak: all $(B)/soak-server
+check-soak: all $(B)/soak-server $(B)/soak-edge
 	$(PYTEST) -q tests/soak
 	$(soak) known 60 '$(CHECK_SEED)'
 

@@ -28,6 +28,8 @@ from verdict import Judge, Timeline                             # noqa: E402
 SERVER = os.path.abspath(os.environ.get("SOAK_SERVER", os.path.join(
     os.path.dirname(harness.CLUSTERD), "soak-server")))
 
+EDGE = os.path.join(os.path.dirname(SERVER), "soak-edge")
+
 CLIENTS = 6
 SETTLE_MOST = 12.0
 REST_MOST = 30.0
@@ -41,7 +43,9 @@ STOP_TIMEOUT = 2.0
 
 MOVING = ["round-robin", "least-connections"]
 
-# Servers, how often, and the command of those that server.c becomes.
+# Servers, how often, and the command of those that server.c becomes. Of those in C
+# some are of another kind, edge.c: by numbers of their own, as `more` of plan.py.
+EDGES = 0.25
 KINDS = {"c": 5, "loop": 3, "threads": 1, "node": 1, "http2": 1}
 COMMANDS = {
     "loop": ["/usr/bin/python3", "-B", "loop.py"],
@@ -159,11 +163,14 @@ class Episode:
         self.kind, = self.rnd.choices(list(KINDS), list(KINDS.values()))
         if self.more:
             self.kind = self.more.choice([*KINDS, "c", "c", "c", "http2"])
+            if self.kind == "c" and random.Random(
+                    f"tokio {self.seed}").random() < EDGES:
+                self.kind = "edge"
         self.dual = self.rnd.random() < 0.3 and self.kind == "c"
-        if self.kind != "c" and not COMMANDS[self.kind][0]:
+        if not COMMANDS.get(self.kind, [True])[0]:
             self.kind = "loop"
         self.client = Http2Client if self.kind == "http2" else Client
-        self.light = self.kind != "c"
+        self.light = self.kind in COMMANDS
         self.balances = [b for b in BALANCES if b not in MOVING or (
             self.who == "root" and not lanes.why_not())]
         self.settings = Settings(self.rnd.choice(self.balances))
@@ -214,6 +221,10 @@ class Episode:
         program = lanes.nobodys(self.box, SERVER) if nobody else SERVER
         port = self.ports[self.settings.port]
         command = [program, "--start", self.bad, *more]
+        if self.kind == "edge":
+            return [*command, "--exec",
+                    lanes.nobodys(self.box, EDGE) if nobody else EDGE,
+                    port if self.handoff == "adopt" else "-"]
         if self.kind != "c":
             *start, script = COMMANDS[self.kind]
             path = self.box.path(script)
