@@ -38,8 +38,8 @@ void spec_own_free(struct spec_owns *owns);
 /* Of all instances (-1), or one that was not seated: NULL. */
 struct spec_own *spec_own_find(const struct spec_owns *owns, long instance);
 
-/* As app_spec_seat(), app_spec_unseat() and app_spec_vacate(). `runs`: its listeners are its
-   app's at once. */
+/* As app_spec_seat(), app_spec_unseat() and app_spec_vacate(). `runs`: its
+   listeners are its app's at once. */
 int spec_own_seat(struct spec_owns *owns, struct listeners *listeners,
     const struct config *config, const struct conf_app *conf, unsigned instance,
     bool runs, struct error *err);
