@@ -242,6 +242,8 @@ $(B)/looptime: tests/bench/looptime.c
 
 # What the soak supervises.
 $(B)/soak-server: tests/soak/server.c
+$(B)/soak-edge: tests/soak/servers/edge.c
+$(B)/soak-server $(B)/soak-edge:
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) \
 	    -o $@ $<
@@ -291,7 +293,8 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 # What `make check` runs: check-X for each X. Those joined by a plus would run
 # beside each other (SUITES=e2e+asan+valgrind), which is over sooner; one after
 # another a failure is about the suite that it is in.
-SUITES	= rooms core contributing bpf man unit fuzz metrics openloop \
+# soak measures how late the machine is, and stays alone.
+SUITES	= rooms core contributing bpf man unit fuzz metrics openloop soak \
 	unit-asan fuzz-asan e2e asan valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
@@ -355,12 +358,16 @@ soak	= CLUSTERD=$(B)/clusterd SOAK_SERVER=$(B)/soak-server \
 	$(PYTHON) tests/soak/soak.py
 
 ## soak: whatever happens to workers, at random, for SOAK_SECONDS=3600; SEED=…
-soak: all $(B)/soak-server
+soak: all $(B)/soak-server $(B)/soak-edge
 	$(soak) '$(SOAK_SECONDS)' '$(SEED)' '$(EPISODE)'
 
-## check-soak: a minute of it, first what has found something once
-check-soak: all $(B)/soak-server
-	$(soak) known 60
+# A failure there is to be one again, when it is looked into.
+CHECK_SEED = $(if $(SEED),$(SEED),check)
+
+## check-soak: a minute of it, first what has found something once; SEED=check
+check-soak: all $(B)/soak-server $(B)/soak-edge
+	$(PYTEST) -q tests/soak
+	$(soak) known 60 '$(CHECK_SEED)'
 
 # Which clusterd, of how many apps, and what of it: see tests/bench/chaos.py.
 CLUSTERD = $(B)/clusterd

@@ -25,19 +25,29 @@ ASKED_AGAIN = 1.2
 
 class Lateness:
     """How much later than it wanted somebody runs: samples of the machine (see
-    episode.Lag), each (when, how long)."""
+    episode.Lag), each (until when, since when, how long), and since when the next
+    one is being taken: who takes them may be the last one to be let run."""
 
     samples = []
+    under_way = None
+    # What a sample takes when nobody is late.
+    STEP = 0.05
     # So often somebody has to be woken until a client is served: itself, the
     # worker, clusterd, and those that come in its place.
     WAKES = 6
 
     @classmethod
     def between(cls, a, b):
-        i = bisect.bisect_left(cls.samples, (a - 0.1,))
-        j = bisect.bisect_left(cls.samples, (b + 0.1,))
-        return cls.WAKES * max((late for _, late in cls.samples[i:j]),
-                               default=0.0)
+        a, b, worst = a - 0.1, b + 0.1, 0.0
+        for until, since, late in cls.samples[
+                bisect.bisect_left(cls.samples, (a,)):]:
+            if since > b:
+                break
+            worst = max(worst, late)
+        since = cls.under_way
+        if since is not None and since < b:
+            worst = max(worst, time.monotonic() - since - cls.STEP)
+        return cls.WAKES * worst
 
 
 class Client:

@@ -28,6 +28,8 @@ from verdict import Judge, Timeline                             # noqa: E402
 SERVER = os.path.abspath(os.environ.get("SOAK_SERVER", os.path.join(
     os.path.dirname(harness.CLUSTERD), "soak-server")))
 
+EDGE = os.path.join(os.path.dirname(SERVER), "soak-edge")
+
 CLIENTS = 6
 SETTLE_MOST = 12.0
 REST_MOST = 30.0
@@ -41,7 +43,9 @@ STOP_TIMEOUT = 2.0
 
 MOVING = ["round-robin", "least-connections"]
 
-# Servers, how often, and the command of those that server.c becomes.
+# Servers, how often, and the command of those that server.c becomes. Of those in C
+# some are of another kind, edge.c: by numbers of their own, as `more` of plan.py.
+EDGES = 0.25
 KINDS = {"c": 5, "loop": 3, "threads": 1, "node": 1, "http2": 1}
 COMMANDS = {
     "loop": ["/usr/bin/python3", "-B", "loop.py"],
@@ -98,13 +102,13 @@ class Lag(threading.Thread):
 
     def run(self):
         while True:
-            begun = time.monotonic()
-            time.sleep(0.05)
+            begun = Lateness.under_way = time.monotonic()
+            time.sleep(Lateness.STEP)
             others = self.of_all() if self.pid else 0.0
             now = time.monotonic()      # whichever of them has taken long
-            late = max(now - begun - 0.05, others)
+            late = max(now - begun - Lateness.STEP, others)
             if late > 0.005:
-                Lateness.samples.append((now, late))
+                Lateness.samples.append((now, begun, late))
 
 
 def lateness_since(moment):
@@ -159,11 +163,14 @@ class Episode:
         self.kind, = self.rnd.choices(list(KINDS), list(KINDS.values()))
         if self.more:
             self.kind = self.more.choice([*KINDS, "c", "c", "c", "http2"])
+            if self.kind == "c" and random.Random(
+                    f"tokio {self.seed}").random() < EDGES:
+                self.kind = "edge"
         self.dual = self.rnd.random() < 0.3 and self.kind == "c"
-        if self.kind != "c" and not COMMANDS[self.kind][0]:
+        if not COMMANDS.get(self.kind, [True])[0]:
             self.kind = "loop"
         self.client = Http2Client if self.kind == "http2" else Client
-        self.light = self.kind != "c"
+        self.light = self.kind in COMMANDS
         self.balances = [b for b in BALANCES if b not in MOVING or (
             self.who == "root" and not lanes.why_not())]
         self.settings = Settings(self.rnd.choice(self.balances))
@@ -214,6 +221,10 @@ class Episode:
         program = lanes.nobodys(self.box, SERVER) if nobody else SERVER
         port = self.ports[self.settings.port]
         command = [program, "--start", self.bad, *more]
+        if self.kind == "edge":
+            return [*command, "--exec",
+                    lanes.nobodys(self.box, EDGE) if nobody else EDGE,
+                    port if self.handoff == "adopt" else "-"]
         if self.kind != "c":
             *start, script = COMMANDS[self.kind]
             path = self.box.path(script)
@@ -532,16 +543,22 @@ class Episode:
         while not condition():
             time.sleep(0.02)
 
-    def all_of_lanes(self):
-        """What is known of them, and of those who have them and who wait."""
+    def all_of_lanes(self, seen):
+        """What is known of them, and of those who have them and who wait; of
+        those that are not among `seen` clusterd says more when they die."""
         done = subprocess.run(
             [harness.CLUSTERCTL, "metrics"], env=self.box.environment(),
             cwd=self.box.dir, capture_output=True, text=True)
         found = [line for line in done.stdout.splitlines()
                  if line.startswith("clusterd_") and "_connections" in line]
-        found += [f"{pid}: {harness.process_state(pid)}, "
-                  f"{harness.read_proc(pid, 'wchan').decode()}"
-                  for pid in self.children()]
+        for pid in self.children():
+            instance = self.timeline.worker(pid).instance
+            found.append(f"{pid} of instance {instance}: "
+                         f"{harness.process_state(pid)}, "
+                         f"{harness.read_proc(pid, 'wchan').decode()}")
+            if str(instance) not in seen:
+                self.strike(pid, signal.SIGKILL)
+        time.sleep(0.5)
         return "\n".join(found + [
             self.say(c, "is not through") for c in self.running.values()
             if not c.how])
@@ -554,7 +571,7 @@ class Episode:
             if time.monotonic() > begun + 10 * SLOW + lateness_since(begun):
                 raise Violation(f"only instances {sorted(seen)} of "
                                 f"{self.instances} serve ({n} clients)\n"
-                                f"{self.all_of_lanes()}")
+                                f"{self.all_of_lanes(seen)}")
             client = self.client(
                 ("127.0.0.1", self.ports[self.settings.port]),
                 self.round_balances, self.settings.balance)

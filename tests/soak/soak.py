@@ -2,7 +2,7 @@
 demand an answer or an honest refusal.
 
 usage: soak.py SECONDS [SEED [EPISODE]]
-       soak.py known SECONDS
+       soak.py known SECONDS [SEED]
 
 An episode is one clusterd: with `handoff = env` or `adopt`, with all rights or
 none, one kind of server, beginning with one balance or another. It has rounds
@@ -153,7 +153,7 @@ def main(seconds, seed=None, episode=None, least="0"):
         sys.exit(not run_episode(seed, int(episode), float(least)))
     known = seconds == "known"
     if known:
-        seconds, seed = seed, None
+        seconds, seed, episode = seed, episode, None
     seconds = float(seconds)
     seed = seed or str(random.SystemRandom().randrange(10 ** 6))
     print(f"soak: seed {seed}, {seconds:g} s", flush=True)

@@ -135,12 +135,33 @@ has_ready_for(const struct crew *crew, const struct app_spec *spec,
 	return false;
 }
 
+/* Some instance has bound it, and that may be one at its end: who else is to come
+   may do so too, and who is ready is asked itself. */
+static bool
+may_be_bound(const struct crew *crew, const struct app_spec *spec,
+    const struct listener *l)
+{
+	bool ended = false;
+
+	if (!app_spec_has_taken(spec, l))
+		return false;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		if (!w->seated || !app_spec_has(w->spec, l))
+			continue;
+		if (worker_state_final(w->fsm.state))
+			ended = true;
+		else if (!worker_ready(w))
+			return true;
+	}
+	return !ended;
+}
+
 static void
 suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
     const struct app_spec *spec, struct listener *l)
 {
 	if (!l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
-	    app_spec_has_taken(spec, l) || has_beside(spec, l) ||
+	    may_be_bound(crew, spec, l) || has_beside(spec, l) ||
 	    !has_ready_for(crew, spec, l) || is_served(r, crew, l))
 		return;
 	listener_suspend(l);

@@ -602,6 +602,7 @@ app_rollout_turn(struct app *app)
 	if (app->crew.target != NULL)
 		return;
 	seats_fill(app);
+	seats_close_ended(app);
 	if (!app->over)
 		check_over(app);
 	if (app->over)

@@ -198,8 +198,11 @@ trials_look(struct app *app)
 {
 	int64_t again_ms;
 
-	if (app->crew.target == NULL || trials_canary_ms(app) == 0)
+	/* Nobody is on trial, also where one was when this ended. */
+	if (app->crew.target == NULL || trials_canary_ms(app) == 0) {
+		seats_turn_back(app);
 		return;
+	}
 	again_ms = look_at_all(app);
 	share_out(app);
 	if (again_ms >= 0)

@@ -443,6 +443,9 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 	app_rollout_note_end(w, step, cause);
 	if (!app_of(w->crew)->came_up && w->seated)
 		app_of(w->crew)->tried = true;
+	/* What it alone has bound is served by nobody. */
+	if (worker_state_final(step->to))
+		adopt_review_soon(apps->review, w->crew);
 }
 
 void

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/ledger/ledger_records.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/seats.h"
@@ -314,6 +315,24 @@ seats_turn_to(struct app *app, unsigned i, bool next)
 		s->next->aside = !next;
 }
 
+/* Of most there is nothing to change: memory that is not written is shared with
+   those who have been forked, and are not executed yet. */
+static void
+turn_back(struct worker *w)
+{
+	if (w != NULL && w->aside)
+		w->aside = false;
+}
+
+void
+seats_turn_back(struct app *app)
+{
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		turn_back(app->seats[i].present);
+		turn_back(app->seats[i].next);
+	}
+}
+
 void
 seats_retire_next(struct app *app)
 {
@@ -342,6 +361,20 @@ seats_vacate(struct app *app, unsigned i)
 
 	unseat(&app->seats[i].present, worker_stop);
 	listeners_leave(app->apps->house.listeners, &old->holder);
+}
+
+void
+seats_close_ended(struct app *app)
+{
+	if (!conf_has_own_listens(app->crew.stable->conf))
+		return;
+	for (unsigned i = 0; i < app->n_seats; i++) {
+		const struct worker *w = app->seats[i].present;
+
+		if (w != NULL && worker_state_final(w->fsm.state) &&
+		    !seats_leaves(app, i))
+			app_spec_vacate(w->spec, i);
+	}
 }
 
 void

@@ -53,6 +53,12 @@ void seats_make_room(struct app *app, unsigned seat, struct app_spec *spec);
 /* Who gets the new connections of the seat: the new one, or the present. */
 void seats_turn_to(struct app *app, unsigned seat, bool next);
 
+/* Nobody's go to another one, of any seat. */
+void seats_turn_back(struct app *app);
+
+/* What an instance at its end had of its own is closed: nobody will serve it. */
+void seats_close_ended(struct app *app);
+
 /* Those on trial retire; or that of one seat. */
 void seats_retire_next(struct app *app);
 void seats_drop_next(struct app *app, unsigned seat);

@@ -1,6 +1,7 @@
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_order.h"
 #include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_words.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket_shut.h"
@@ -66,6 +67,8 @@ put_in_force(struct listener *l, struct mono now)
 	ls->changed = now;
 	ls->suspect = false;
 	lanes_program_again(l);
+	if (changes)
+		lanes_words_tell_live(l);
 	return ls->ebpf != NULL || !lanes_order_may_ask_again(l);
 }
 

@@ -12,10 +12,12 @@
 /* A large group is not looked through for each lane. */
 #define LOOK_MAX 512
 
-/* Questions go on until so many in a row were in vain, and then one by one
-   after a while. */
+/* Questions go on until so many in a row were in vain, and then one by one after
+   a while: if nothing happens that they could be part of, it doubles each time, so
+   often. */
 #define IN_VAIN_MAX	5
 #define IN_VAIN_MS	1000
+#define IN_VAIN_TWICE	6
 
 /* Between two of these that are told of. */
 #define TELL_MS 10000
@@ -162,6 +164,19 @@ lanes_order_is_question(const struct listener *l)
 
 	return ls->order.doubts > 0 && listener_is_own_tcp(l) &&
 	    (pause == 0 || mono_ms_between(ls->asked, mono_now()) >= pause);
+}
+
+struct mono
+lanes_order_ask_at(const struct listener *l)
+{
+	const struct lanes *ls = &l->lanes;
+	unsigned twice = ls->asked_in_vain - IN_VAIN_MAX;
+
+	if (ls->order.doubts == 0 || ls->asked_in_vain < IN_VAIN_MAX ||
+	    !listener_is_own_tcp(l))
+		return MONO_NEVER;
+	return mono_add_ms(ls->asked, (int64_t)IN_VAIN_MS <<
+	    (twice < IN_VAIN_TWICE ? twice : IN_VAIN_TWICE));
 }
 
 /* A lane, by the place where it is believed to be. */

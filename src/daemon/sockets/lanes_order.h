@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/mono.h"
+
 struct lane;
 struct listener;
 
@@ -41,6 +43,11 @@ void lanes_order_doubt_all(struct listener *listener);
    now? */
 bool lanes_order_is_question(const struct listener *listener);
 bool lanes_order_may_ask_again(const struct listener *listener);
+
+/* When it is to be asked again, after so many questions in vain that this is not
+   done at once; whatever has happened, nobody else may remind of it. MONO_NEVER:
+   there is nothing to ask, or it is asked at once. */
+struct mono lanes_order_ask_at(const struct listener *listener);
 
 /*
  * There is a doubt: ask. The program that answers is attached. Some may be left,

@@ -410,15 +410,29 @@ lanes_program_set_live(struct lane *lane, bool live)
 	listener_ledger_lane(lane);
 }
 
+/* eBPF goes by no order. */
+static bool
+needs_order(const struct listener *l)
+{
+	return l->lanes.ebpf == NULL && l->lanes.flows == NULL &&
+	    l->lanes.attached;
+}
+
 bool
 lanes_program_find_out(struct listener *l)
 {
-	if (l->lanes.ebpf != NULL || l->lanes.flows != NULL ||
-	    !l->lanes.attached)
+	if (!needs_order(l))
 		return true;
-	if (lanes_order_may_ask_again(l))
+	if (lanes_order_may_ask_again(l) ||
+	    !mono_before(mono_now(), lanes_order_ask_at(l)))
 		lanes_program_again(l);
 	return !lanes_order_may_ask_again(l);
+}
+
+struct mono
+lanes_program_find_out_at(const struct listener *l)
+{
+	return needs_order(l) ? lanes_order_ask_at(l) : MONO_NEVER;
 }
 
 bool

@@ -87,6 +87,9 @@ void lanes_program_set_live(struct lane *lane, bool live);
    that may be asked about. */
 bool lanes_program_find_out(struct listener *listener);
 
+/* When it is time for those that may not be asked about now; or MONO_NEVER. */
+struct mono lanes_program_find_out_at(const struct listener *listener);
+
 /*
  * Those that were shut down, as a look has shown, with the news to come. None
  * will come of one that its holder lets listen again. Returns whether all is

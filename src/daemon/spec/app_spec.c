@@ -41,6 +41,12 @@ app_spec_unseat(struct app_spec *spec, unsigned instance)
 	spec_own_unseat(&spec->own, instance);
 }
 
+void
+app_spec_vacate(struct app_spec *spec, unsigned instance)
+{
+	spec_own_vacate(&spec->own, instance);
+}
+
 const struct conf_app *
 app_spec_conf(const struct app_spec *spec, unsigned instance)
 {

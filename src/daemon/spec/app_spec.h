@@ -115,6 +115,10 @@ int app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err);
 /* The instance is no more, but for who retires: they take no new clients. */
 void app_spec_unseat(struct app_spec *spec, unsigned instance);
 
+/* The instance is at its end: they are closed, and clients refused, until it is
+   seated again. */
+void app_spec_vacate(struct app_spec *spec, unsigned instance);
+
 /* The configuration as the instance sees it, and how its places are bound; its
    listener at a place, NULL: shut. It was seated. */
 const struct conf_app *app_spec_conf(const struct app_spec *spec,

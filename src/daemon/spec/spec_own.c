@@ -87,6 +87,20 @@ enlist(const struct spec_own *own)
 			listener_enlist(own->listeners[i], &own->conf, i);
 }
 
+/* Those that were shut. */
+static int
+open_again(struct spec_own *own, struct listeners *listeners,
+    const struct config *config, const struct conf_app *conf, struct error *err)
+{
+	int code = 0;
+
+	for (size_t i = 0; code == 0 && i < own->conf.n_listens; i++)
+		if (conf_listen_is_own(conf, i) && own->listeners[i] == NULL)
+			code = spec_listen(listeners, config, &own->conf, i,
+			    &own->listeners[i], &own->bound[i], err);
+	return code;
+}
+
 int
 spec_own_seat(struct spec_owns *owns, struct listeners *listeners,
     const struct config *config, const struct conf_app *conf, unsigned instance,
@@ -98,10 +112,12 @@ spec_own_seat(struct spec_owns *owns, struct listeners *listeners,
 	if (!conf_has_own_listens(conf))
 		return 0;
 	if (own != NULL) {
-		if (own->closed)
+		code = own->closed ? open_again(own, listeners, config, conf,
+		    err) : 0;
+		if (code == 0 && own->closed)
 			enlist(own);
-		own->closed = false;
-		return 0;
+		own->closed = own->closed && code < 0;
+		return code;
 	}
 	if (reserve(owns, (size_t)instance + 1) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -124,6 +140,22 @@ spec_own_unseat(struct spec_owns *owns, unsigned instance)
 	for (size_t i = 0; i < own->conf.n_listens; i++)
 		if (own->listeners[i] != NULL)
 			listener_close_door(own->listeners[i]);
+}
+
+void
+spec_own_vacate(struct spec_owns *owns, unsigned instance)
+{
+	struct spec_own *own = spec_own_find(owns, instance);
+
+	if (own == NULL || own->closed)
+		return;
+	own->closed = true;
+	for (size_t i = 0; i < own->conf.n_listens; i++) {
+		listeners_release(own->listeners[i]);
+		own->listeners[i] = NULL;
+		own->bound[i] = (struct address){ .kind = ADDRESS_TCP };
+		own->taken[i] = false;
+	}
 }
 
 void

@@ -23,7 +23,8 @@ struct spec_own {
 					   where it is all instances' */
 	struct address *bound;		/* for all places */
 	bool *taken;
-	bool closed;			/* the instance is no more */
+	bool closed;			/* the instance is no more, or at its
+					   end */
 };
 
 /* By instance, NULL where there is none. Begins as zeros. */
@@ -37,12 +38,13 @@ void spec_own_free(struct spec_owns *owns);
 /* Of all instances (-1), or one that was not seated: NULL. */
 struct spec_own *spec_own_find(const struct spec_owns *owns, long instance);
 
-/* As app_spec_seat() and app_spec_unseat(). `runs`: its listeners are its
-   app's at once. */
+/* As app_spec_seat(), app_spec_unseat() and app_spec_vacate(). `runs`: its
+   listeners are its app's at once. */
 int spec_own_seat(struct spec_owns *owns, struct listeners *listeners,
     const struct config *config, const struct conf_app *conf, unsigned instance,
     bool runs, struct error *err);
 void spec_own_unseat(struct spec_owns *owns, unsigned instance);
+void spec_own_vacate(struct spec_owns *owns, unsigned instance);
 
 /* They listen, and are their app's. */
 void spec_own_enlist(const struct spec_owns *owns);

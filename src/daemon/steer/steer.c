@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/sockets/lane_rank.h"
 #include "daemon/sockets/lanes.h"
@@ -10,6 +11,7 @@
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_program.h"
+#include "daemon/sockets/lanes_words.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
@@ -160,9 +162,8 @@ put_in_force(struct steering *st, struct listener *l, struct mono now)
 	if (!lanes_program_has_choice(l))
 		return;
 	want(st, l);
-	if (lanes_live_apply(l, now))
-		return;
-	*settle = mono_add_ms(now, LANES_LIVE_PAUSE_MS);
+	*settle = lanes_live_apply(l, now) ? lanes_program_find_out_at(l) :
+	    mono_add_ms(now, LANES_LIVE_PAUSE_MS);
 	look_at(st, *settle);
 }
 
@@ -448,6 +449,21 @@ steer_ready(struct steering *st, const struct worker *w)
 	}
 }
 
+/* Of its lane: what keeps new connections from it, if it is ready. */
+static void
+put_obstacles(struct strbuf *sb, const struct worker *w,
+    const struct lane *lane)
+{
+	const struct listener *l = lane->listener;
+
+	if (w->aside)
+		strbuf_puts(sb, ", in whose place another one gets them");
+	if (app_spec_has(w->spec, l) && app_spec_has_taken(w->spec, l) &&
+	    lane->claimed != w->serial)
+		strbuf_puts(sb, ", not asked for");
+	lanes_words_put_obstacles(sb, lane);
+}
+
 void
 steer_figures(struct steering *st, const struct worker *w)
 {
@@ -460,15 +476,19 @@ steer_figures(struct steering *st, const struct worker *w)
 		return;
 	for (struct listener *l = all->first; l != NULL; l = l->next) {
 		const struct lane *lane = lanes_find(l, &w->holder);
+		struct strbuf obstacles = STRBUF_INIT;
 		struct lane_figures f;
 
 		if (lane == NULL)
 			continue;
 		lanes_figures(lane, &f);
+		put_obstacles(&obstacles, w, lane);
 		log_often(LOG_LEVEL_DEBUG, &seat, "lane %u: %u waiting, %llu "
-		    "connections open, %llu in all%s", lane->slot, f.waiting,
+		    "connections open, %llu in all%s%s", lane->slot, f.waiting,
 		    (unsigned long long)f.open, (unsigned long long)f.total,
-		    f.counted ? "" : " (not counted)");
+		    f.counted ? "" : " (not counted)",
+		    obstacles.text != NULL ? obstacles.text : "");
+		strbuf_free(&obstacles);
 	}
 }
 

@@ -487,6 +487,36 @@ steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
 	return true;
 }
 
+bool
+steering_ebpf_knows(const struct steering_ebpf *s, size_t slot)
+{
+	uint64_t cookie;
+
+	assert(slot < s->room.max);
+	return bpf_map_get(steering_hub_sockets(s->hub), &s->room.cells[slot],
+	    &cookie) == 0;
+}
+
+uint64_t
+steering_ebpf_charged(const struct steering_ebpf *s, size_t slot,
+    struct mono now)
+{
+	const struct steer_cell *cell = conn_cell(s->count,
+	    s->room.cells[slot]);
+	const uint32_t epoch = (uint32_t)(now.ns >> STEER_EPOCH_SHIFT);
+	uint64_t n = 0;
+
+	assert(slot < s->room.max);
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t pending = __atomic_load_n(&cell->pending[i],
+		    __ATOMIC_RELAXED);
+
+		if (epoch - (uint32_t)(pending >> 32) <= 1)
+			n += (uint32_t)pending;
+	}
+	return n;
+}
+
 uint64_t
 steering_ebpf_dropped(const struct steering_ebpf *s)
 {

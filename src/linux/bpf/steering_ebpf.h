@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mono.h"
 #include "linux/bpf/steering_hub.h"
 
 struct check_source;
@@ -126,6 +127,15 @@ int steering_ebpf_check(struct steering_ebpf *s, size_t slot,
    system call. False: nothing is counted. */
 bool steering_ebpf_counts(const struct steering_ebpf *s, size_t slot,
     uint64_t *ret_open, uint64_t *ret_total);
+
+/* Does the kernel have the slot's socket? One that was shut down it has not, until
+   it is set again. */
+bool steering_ebpf_knows(const struct steering_ebpf *s, size_t slot);
+
+/* SYNs that are under way to the slot, and much more than there can be where it
+   did not take one. No system call. */
+uint64_t steering_ebpf_charged(const struct steering_ebpf *s, size_t slot,
+    struct mono now);
 
 /* Packets that no live lane would take. */
 uint64_t steering_ebpf_dropped(const struct steering_ebpf *s);

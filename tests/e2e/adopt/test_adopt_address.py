@@ -3,16 +3,18 @@
 import errno
 import os
 import re
+import shlex
 import signal
 import socket
 
 import pytest
 
 import words
-from binder import (NONBLOCK, all_answer, join, returned, settings, start,
-                    tcp, udp, warnings)
+from binder import (NONBLOCK, all_answer, binder, join, returned, settings,
+                    start, tcp, udp, warnings)
 from harness import (SLOW, Answer, free_port, get, is_refused, stays,
                      wait_until)
+from lanes import needs, seats
 
 # A server's sockets → the family that it sees of clients on these addresses,
 # None where they are refused.
@@ -223,6 +225,45 @@ def test_two_listeners_and_two_binds(box, port):
             assert returned(answer) == returned(answer, "bind", "b") == [0]
     assert is_refused(("127.0.0.1", other))
     assert is_refused(("127.0.0.2", port))
+    d.stop()
+
+
+@pytest.mark.parametrize("balance", [
+    "random", "shared", "least-connections"])
+def test_address_that_one_instance_bound_is_refused_at_its_end(box, port,
+                                                               balance):
+    """Nobody serves it any more, until that one is started again."""
+    needs(balance)
+    admin = free_port()
+    one = tcp(port, "127.0.0.1", flags=NONBLOCK)
+    both = one + tcp(admin, "127.0.0.1", slot="b", flags=NONBLOCK)
+    command = shlex.join([
+        "sh", "-c", "[ $CLUSTERD_INSTANCE = 0 ] && exec " +
+        binder("--events", box.events_path, *both, "serve:poll") +
+        " || exec " +
+        binder("--events", box.events_path, *one, "serve:poll")])
+    box.config(web={
+        "command": command, "instances": 2, "handoff": "adopt",
+        "listen": [f"127.0.0.1:{port}", f"127.0.0.1:{admin}"],
+        "restart": "never", "balance": balance})
+    d = box.start()
+    d.wait_ready(2)
+    pid = seats(d)[0]
+    assert get(admin).pid == pid
+    os.kill(pid, signal.SIGSTOP)
+    with socket.create_connection(("127.0.0.1", admin)) as waits:
+        os.kill(pid, signal.SIGKILL)
+        waits.settimeout(10 * SLOW)
+        with pytest.raises(ConnectionResetError):
+            waits.recv(1)
+    assert is_refused(("127.0.0.1", admin)), d.log()
+    assert get(port).pid != pid
+    start = d.mark()
+    done = box.ctl("-c", "app.ini", "restart", "web.0",
+                   env={"RUNTIME_DIRECTORY": box.dir})
+    assert done.returncode == 0, done.stderr
+    d.wait_log(words.READY("web"), start=start)
+    assert get(admin).pid == seats(d)[0]
     d.stop()
 
 

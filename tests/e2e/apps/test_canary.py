@@ -324,6 +324,39 @@ def test_server_that_takes_nobody_is_given_up(box, port):
     d.stop()
 
 
+def test_trial_that_an_update_ends_keeps_nobody_from_connections(box, port):
+    """One that keeps its first client waiting gets no others, until it is known
+    that it serves; which is nobody's question any more."""
+    keys = {"listen": f"127.0.0.1:{port}", "instances": 3, **KEYS,
+            "balance": "random"}
+    box.config(web={"command": probe("--events", box.events_path), **keys,
+                    "handoff": "env"})
+    d = box.start()
+    d.wait_ready(3)
+    keys["command"] = binder(
+        "--events", box.events_path, "until:" + box.path("start.{instance}"),
+        *tcp(port, "127.0.0.1", flags=",nonblock"), "epoll:a",
+        "until:" + box.path("go.{instance}"), "serve:epoll")
+    box.config(web=keys)
+    for name in "start.0", "go.0", "start.1":
+        box.touch(name)
+    start = d.mark()
+    process = beside(box, "reload")
+    d.wait_log(r"web\[1\] .*ready after", start=start)
+    with first_who_waits(port) as waits:
+        box.config(web={**keys, "canary": "0s"})
+        update = beside(box, "update")
+        d.wait_log("its new settings are in force", start=start)
+        box.touch("start.2")
+        box.touch("go.2")
+        ends(update, 0)
+        ends(process, 0)
+        box.touch("go.1")
+        read_answer(waits)
+    d.pids_that_answer(port, 3)
+    d.stop()
+
+
 # --- a lock, a fixed port
 
 def locked(box, *arguments):

@@ -4,6 +4,7 @@ down at the same moment, by servers that do so when they stop."""
 import contextlib
 import os
 import random
+import resource
 import signal
 import socket
 
@@ -11,8 +12,9 @@ import pytest
 
 from harness import get, probe, wait_until
 from lanes import (OWN_LANES, PRIVILEGED, as_nobody, client, hup,
-                   is_listening, needs, nobodys_probe, parametrized, seats,
-                   seats_of_clients, stopped, take_fd, wait_asleep)
+                   is_listening, kill_and_wait, needs, nobodys_probe,
+                   parametrized, seats, seats_of_clients, stopped, take_fd,
+                   wait_asleep)
 
 
 def lost(port, count):
@@ -207,4 +209,27 @@ def test_only_lane_that_listens_again_unseen(box, balance, before):
         lane.shutdown(socket.SHUT_RDWR)
         lane.listen(5)
     assert [get(d.port(), limit=5).instance for _ in range(20)] == [0] * 20
+    d.stop()
+
+
+def test_doubt_ends_when_the_kernel_can_be_asked_again(box):
+    """Nothing else happens that would remind clusterd of it."""
+    box.web(balance="random", instances=4, restart="never")
+    d = box.start()
+    d.wait_ready(4)
+    wait_asleep(d)
+    pids = seats(d)
+    kill_and_wait(d, pids[3])
+    limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    with take_fd(pids[0]) as one, take_fd(pids[1]) as other:
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        with stopped([d.pid]):
+            one.shutdown(socket.SHUT_RDWR)
+            other.shutdown(socket.SHUT_RDWR)
+        d.wait_log("is in doubt, and the kernel cannot be asked")
+        # Which of two places it has: the other one is that of nobody.
+        assert set(seats_of_clients(d.port(), 50).values()) == {0, 1}
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+    wait_until(lambda: set(seats_of_clients(d.port(), 50).values()) ==
+               {0, 1, 2}, "all that live get new connections")
     d.stop()

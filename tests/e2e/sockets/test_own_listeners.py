@@ -4,8 +4,12 @@ import os
 import signal
 import socket
 
+import pytest
+
 import words
-from harness import free_port, get, is_alive, stays, wait_until
+from binder import binder, tcp
+from harness import free_port, get, is_alive, probe, stays, wait_until
+from lanes import kill_and_wait, needs, seats
 
 # With two listeners each, more than what one worker may have.
 COUNT = 150
@@ -54,3 +58,43 @@ def test_the_first_client_of_one_of_many_waits(box):
     d.wait_log(words.RELOAD_DONE("web", 2), limit=60)
     wait_until(lambda: get(address).generation == 2, "the new one serves")
     d.stop(limit=60)
+
+
+def is_refused(address):
+    try:
+        with socket.create_connection(address, timeout=1):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+@pytest.mark.parametrize("handoff, balance", [
+    ("env", "random"), ("env", "least-connections"), ("adopt", "shared")])
+def test_address_of_an_instance_at_its_end_is_closed(box, handoff, balance):
+    """Nobody will ever serve those who come there; until it is started again."""
+    needs(balance)
+    port = free_port()
+    listen = [f"127.1.0.{{instance}}:{port}"]
+    command = probe("--events", box.events_path) if handoff == "env" else \
+        binder("--events", box.events_path,
+               *tcp(port, "127.1.0.{instance}", flags=",nonblock"),
+               "serve:poll")
+    box.web(listen=listen, instances=2, restart="never", balance=balance,
+            handoff=handoff, command=command)
+    d = box.start()
+    d.wait_ready(2)
+    first, other = ("127.1.0.0", port), ("127.1.0.1", port)
+    pid = seats(d)[0]
+    os.kill(pid, signal.SIGSTOP)
+    with socket.create_connection(first, timeout=10) as waits:
+        kill_and_wait(d, pid)
+        with pytest.raises(ConnectionResetError):
+            waits.recv(1)
+    assert is_refused(first) and not is_refused(other)
+    start = d.mark()
+    done = box.ctl("-c", "app.ini", "restart", "web.0",
+                   env={"RUNTIME_DIRECTORY": box.dir})
+    assert done.returncode == 0, done.stderr
+    d.wait_log(words.READY("web"), start=start)
+    assert not is_refused(first)
+    d.stop()
