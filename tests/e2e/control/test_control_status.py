@@ -203,7 +203,8 @@ def test_worker_that_waits_for_its_restart(box):
     assert not {"pid", "uptime_ms", "cpu_ns", "memory_bytes"} & set(r), r
     assert r["death"].startswith("exited with code 9")
     assert now.app()["ready"] == 0
-    assert now.one("clusterd")["state"] == "starting"
+    # Each app has been ready, or has failed once.
+    assert now.one("clusterd")["state"] == "running"
     d.stop()
 
 

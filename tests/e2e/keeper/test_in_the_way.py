@@ -7,6 +7,7 @@ import time
 import pytest
 
 import harness
+import preloads
 from binder import BINDER
 from harness import (HAS_KEEPER, SLOW, get, is_alive, kill, read_answer,
                      stays, status_field, wait_until)
@@ -192,15 +193,15 @@ def test_reload_meanwhile(slow):
     assert not load.failed, load.failed
 
 
+@preloads.needed
 def test_stop_meanwhile_of_one_that_cannot_begin(box):
     """The last attempt: what is left is killed."""
-    os.mkdir(box.path("logs"))
-    box.web(instances=N, clusterd={"log": box.path("logs/log")})
-    d = box.start()
-    wait_until(lambda: os.path.exists(box.path("logs/log")), "the log")
-    d.log_path = box.path("moved/log")
-    os.rename(box.path("logs"), box.path("moved"))
+    library = preloads.exits(box, box.path("exits"))
+    os.rename(library + ".new", library)
+    box.web(instances=N)
+    d = box.start(env={"LD_PRELOAD": library})
     workers = d.wait_ready(N)
+    box.touch("exits")
     kill(d.pid)
     d.wait_log("trying again every 10 s")
     stays(lambda: all(map(is_alive, workers)), "they serve on")

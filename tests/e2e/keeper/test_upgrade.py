@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import preloads
 from control import ask, client, status
 from harness import (CLUSTERD, HAS_KEEPER, PROBE, SANITIZED, SLOW, WRAP, get,
                      read_proc, wait_until)
@@ -156,47 +157,10 @@ def check_return(box, d, done, why):
     d.wait_log(f"upgrade: {why}; this is the clusterd of before again")
 
 
-# A supervisor, as soon as it is one.
-HANGS = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <string.h>
-#include <stdarg.h>
-#include <unistd.h>
-int prctl(int what, ...)
-{
-	int (*next)(int, ...) = dlsym(RTLD_NEXT, "prctl");
-	unsigned long a[4];
-	va_list ap;
-
-	va_start(ap, what);
-	for (int i = 0; i < 4; i++)
-		a[i] = va_arg(ap, unsigned long);
-	va_end(ap);
-	if (what == 15 && strcmp((char *)a[0], "clusterd-super") == 0)
-		pause();
-	return next(what, a[0], a[1], a[2], a[3]);
-}
-"""
-
-
-needs_cc = pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
-                              reason="needs a compiler, and to come first")
-
-
-def compile_library(box, text):
-    """Its path, at which it is not yet: that is library + ".new"."""
-    library, source = box.path("hangs.so"), box.write("hangs.c", text)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library + ".new", source],
-                   check=True, timeout=60 * SLOW)
-    return library
-
-
-@needs_cc
+@preloads.needed
 def test_one_that_cannot_begin_makes_place_again(box, binary):
     flag = box.touch("exits")
-    library = compile_library(box, HANGS.replace(
-        "pause()", f'if (access("{flag}", F_OK) == 0) _exit(78)'))
+    library = preloads.exits(box, flag)
     box.web(instances=N)
     d = box.start(program=binary.path, env={"LD_PRELOAD": library})
     workers = d.wait_ready(N)
@@ -217,9 +181,9 @@ def test_one_that_cannot_begin_makes_place_again(box, binary):
 
 
 @pytest.mark.heavy
-@needs_cc
+@preloads.needed
 def test_one_that_does_not_begin_in_time_makes_place_again(box, binary):
-    library = compile_library(box, HANGS)
+    library = preloads.hangs(box)
     box.web(instances=N)
     d = box.start(program=binary.path, env={"LD_PRELOAD": library})
     workers = d.wait_ready(N)
@@ -228,7 +192,7 @@ def test_one_that_does_not_begin_in_time_makes_place_again(box, binary):
     with Load(("127.0.0.1", d.port())) as load:
         os.rename(library + ".new", library)
         d.send(signal.SIGUSR2)
-        wait_until(lambda: b"hangs.so" in read_proc(d.keeper, "maps"),
+        wait_until(lambda: b"preload.so" in read_proc(d.keeper, "maps"),
                    "the new one")
         os.unlink(library)
         d.wait_log("upgrade: its supervisor has not begun within 10 s; this "
