@@ -290,12 +290,12 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	check-cross check-inih fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) soak chaos bench
 
-# What `make check` runs: check-X for each X. Those joined by a plus would run
-# beside each other (SUITES=e2e+asan+valgrind), which is over sooner; one after
-# another a failure is about the suite that it is in.
+# What `make check` runs: check-X for each X. Those joined by a plus run beside
+# each other: the two long ones wait for events most of the time, and are over in
+# much less than one after the other would take.
 # soak measures how late the machine is, and stays alone.
 SUITES	= rooms core contributing bpf man unit fuzz metrics openloop soak \
-	unit-asan fuzz-asan e2e asan valgrind
+	unit-asan fuzz-asan e2e+asan valgrind
 
 ## check: all the suites below; SUITES='unit e2e' for some of them
 check: all $(WORKERS)
