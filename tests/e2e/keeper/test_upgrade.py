@@ -156,30 +156,7 @@ def check_return(box, d, done, why):
     d.wait_log(f"upgrade: {why}; this is the clusterd of before again")
 
 
-def test_one_that_cannot_begin_makes_place_again(box, binary):
-    os.mkdir(box.path("logs"))
-    box.web(instances=N, clusterd={"log": box.path("logs/log")})
-    d = box.start(program=binary.path)
-    wait_until(lambda: os.path.exists(box.path("logs/log")), "the log")
-    d.log_path = box.path("moved/log")
-    os.rename(box.path("logs"), box.path("moved"))
-    workers = d.wait_ready(N)
-    inode = os.stat(f"/proc/{d.keeper}/exe").st_ino
-    binary.replace()
-    with Load(("127.0.0.1", d.port())) as load:
-        done = upgrade(box)
-        check_return(box, d, done, "its supervisor: exited with code 78")
-        os.rename(box.path("moved"), box.path("logs"))
-        d.log_path = box.path("logs/log")
-        d.wait_log("start complete", count=2)
-    assert not load.failed
-    assert os.stat(f"/proc/{d.keeper}/exe").st_ino == inode
-    assert d.wait_ready(N) == workers
-    assert upgrade(box).returncode == 0
-    assert os.stat(f"/proc/{d.keeper}/exe").st_ino != inode
-    d.stop()
-
-
+# A supervisor, as soon as it is one.
 HANGS = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -203,19 +180,50 @@ int prctl(int what, ...)
 """
 
 
-@pytest.mark.heavy
-@pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
-                    reason="needs a compiler, and to come first")
-def test_one_that_does_not_begin_in_time_makes_place_again(box, binary):
-    library, source = box.path("hangs.so"), box.path("hangs.c")
-    with open(source, "w", encoding="ascii") as f:
-        f.write(HANGS)
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
+                              reason="needs a compiler, and to come first")
+
+
+def compile_library(box, text):
+    """Its path, at which it is not yet: that is library + ".new"."""
+    library, source = box.path("hangs.so"), box.write("hangs.c", text)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library + ".new", source],
+                   check=True, timeout=60 * SLOW)
+    return library
+
+
+@needs_cc
+def test_one_that_cannot_begin_makes_place_again(box, binary):
+    flag = box.touch("exits")
+    library = compile_library(box, HANGS.replace(
+        "pause()", f'if (access("{flag}", F_OK) == 0) _exit(78)'))
     box.web(instances=N)
     d = box.start(program=binary.path, env={"LD_PRELOAD": library})
     workers = d.wait_ready(N)
     inode = os.stat(f"/proc/{d.keeper}/exe").st_ino
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library + ".new", source],
-                   check=True, timeout=60 * SLOW)
+    binary.replace()
+    with Load(("127.0.0.1", d.port())) as load:
+        os.rename(library + ".new", library)
+        done = upgrade(box)
+        check_return(box, d, done, "its supervisor: exited with code 78")
+        os.unlink(flag)
+        d.wait_log("start complete", count=2)
+    assert not load.failed
+    assert os.stat(f"/proc/{d.keeper}/exe").st_ino == inode
+    assert d.wait_ready(N) == workers
+    assert upgrade(box).returncode == 0
+    assert os.stat(f"/proc/{d.keeper}/exe").st_ino != inode
+    d.stop()
+
+
+@pytest.mark.heavy
+@needs_cc
+def test_one_that_does_not_begin_in_time_makes_place_again(box, binary):
+    library = compile_library(box, HANGS)
+    box.web(instances=N)
+    d = box.start(program=binary.path, env={"LD_PRELOAD": library})
+    workers = d.wait_ready(N)
+    inode = os.stat(f"/proc/{d.keeper}/exe").st_ino
     binary.replace()
     with Load(("127.0.0.1", d.port())) as load:
         os.rename(library + ".new", library)
