@@ -185,9 +185,12 @@ tell(const struct import_result *res, const struct strlist *wrong)
 {
 	struct strbuf sb = STRBUF_INIT;
 
-	strbuf_printf(&sb, "%zu app%s, %zu keys; %zu could not be carried over "
-	    "and are comments with the reason", res->apps,
-	    res->apps == 1 ? "" : "s", res->keys, res->notes);
+	strbuf_printf(&sb, "%zu app%s, %zu key%s", res->apps,
+	    res->apps == 1 ? "" : "s", res->keys, res->keys == 1 ? "" : "s");
+	if (res->notes > 0)
+		strbuf_printf(&sb, "; %zu could not be carried over and %s "
+		    "with the reason", res->notes, res->notes == 1 ?
+		    "is a comment" : "are comments");
 	for (size_t i = 0; i < wrong->n; i++)
 		strbuf_printf(&sb, "\n%s", wrong->v[i]);
 	if (!sb.failed)

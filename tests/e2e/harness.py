@@ -588,10 +588,12 @@ class Clusterd:
         return [pid for pid in self.children() if is_alive(pid)]
 
     def ready_pids(self, app=None):
-        """Living workers that were logged as ready, in order of readiness."""
+        """Living workers that were logged as ready, in order of readiness. Once each:
+        a supervisor that is killed right after it has said so has not written it
+        down, and the next one says it again (life_ledger_priv.h)."""
         alive = set(self.workers())
-        return [int(m["pid"]) for m in self.find(words.READY(app))
-                if int(m["pid"]) in alive]
+        said = [int(m["pid"]) for m in self.find(words.READY(app))]
+        return [pid for pid in dict.fromkeys(said) if pid in alive]
 
     def wait_ready(self, count, app=None, limit=10.0):
         """Until exactly so many living workers (of the app) are ready."""

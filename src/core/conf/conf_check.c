@@ -470,14 +470,18 @@ begin_section(struct check *c, const struct conf_section *section)
 	c->keys.base_dir = c->here.base_dir;
 }
 
-/* Nothing is there yet, or the pattern is wrong. */
+/* Nothing is there yet, or the pattern is wrong: where there is no app, that may be
+   why. */
 static void
-advise_unmatched(struct check *c)
+tell_unmatched(struct check *c)
 {
-	for (size_t i = 0; c->host->testing && i < c->source->n_unmatched; i++)
-		conf_error_add(&c->config->warnings,
-		    c->source->unmatched[i].line, "include", "no file matches "
-		    "%.200s", c->source->unmatched[i].pattern);
+	bool empty = c->config->n_apps == 0;
+	struct conf_errors *to = empty ? c->errors : &c->config->warnings;
+
+	for (size_t i = 0; (empty || c->host->testing) &&
+	    i < c->source->n_unmatched; i++)
+		conf_error_add(to, c->source->unmatched[i].line, "include",
+		    "no file matches %.200s", c->source->unmatched[i].pattern);
 }
 
 static int
@@ -523,7 +527,7 @@ check_sections(struct check *c)
 	if (c->config->n_apps == 0)
 		conf_error_add(c->errors, 0, NULL, "no app is configured: a "
 		    "section such as [web] with a command is needed");
-	advise_unmatched(c);
+	tell_unmatched(c);
 	advice_root(c->config, c->host);
 	if (r == 0)
 		r = check_listens(c);

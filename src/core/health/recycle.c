@@ -53,6 +53,15 @@ recycle_why(const struct conf_app *app, const struct recycle_facts *facts)
 	return RECYCLE_CAUSES;
 }
 
+/* Nobody wants to read bytes: mebibytes, if it is more than `max` in them too. */
+static int64_t
+readable(int64_t memory, int64_t max)
+{
+	int64_t mebibytes = memory >> 20 << 20;
+
+	return mebibytes > max ? mebibytes : memory >> 10 << 10;
+}
+
 void
 recycle_put_words(struct strbuf *sb, const struct conf_app *app,
     enum recycle_cause cause, const struct recycle_facts *facts)
@@ -63,8 +72,7 @@ recycle_put_words(struct strbuf *sb, const struct conf_app *app,
 		break;
 	case RECYCLE_MEMORY:
 		strbuf_puts(sb, "uses ");
-		/* Whole mebibytes: nobody wants to read bytes. */
-		conf_size_print(sb, facts->memory >> 20 << 20);
+		conf_size_print(sb, readable(facts->memory, app->max_memory));
 		strbuf_puts(sb, ", more than max_memory = ");
 		conf_size_print(sb, app->max_memory);
 		break;

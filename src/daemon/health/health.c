@@ -294,9 +294,12 @@ health_hurry(struct worker *w)
 bool
 health_is_doubtful(const struct worker *w)
 {
-	const struct health *h = &w->care->health;
+	const struct health *h;
 
-	return health_is_checked(w) && !h->blind && (!h->known || h->unwell);
+	if (!health_is_checked(w))
+		return false;
+	h = &w->care->health;
+	return !h->blind && (!h->known || h->unwell);
 }
 
 bool

@@ -123,10 +123,15 @@ int
 capture(char *const argv[], size_t max, struct mono deadline,
     char **ret_text, size_t *ret_len, struct error *err)
 {
+	const struct sigaction by_default = { .sa_handler = SIG_DFL };
+	struct sigaction before;
 	struct strbuf sb = STRBUF_INIT;
 	int pipe_fds[2] = { -1, -1 }, out = -1, code, end;
 	pid_t pid = 0;
 
+	/* We may have been started by somebody who ignores it: there would be nobody
+	   to wait for. */
+	(void)sigaction(SIGCHLD, &by_default, &before);
 	code = pipe2(pipe_fds, O_CLOEXEC) < 0 ? -errno : 0;
 	/* Another than the child's, which would be closed. */
 	if (code == 0) {
@@ -142,6 +147,7 @@ capture(char *const argv[], size_t max, struct mono deadline,
 			code = end;
 	}
 	fd_close(&pipe_fds[0]);
+	(void)sigaction(SIGCHLD, &before, NULL);
 	if (code == 0) {
 		*ret_len = sb.len;
 		*ret_text = strbuf_take(&sb);

@@ -78,6 +78,24 @@ half_lines_new(void)
 	return map(fd);
 }
 
+/* Behind the last place that was ever written to: to look at one that was not would
+   make the kernel give its page. */
+static uint32_t
+find_end(int fd)
+{
+	uint32_t end = 0;
+
+	while (end < HALF_LINES_PLACES) {
+		off_t at = lseek(fd, (off_t)(end * sizeof(struct place)),
+		    SEEK_DATA);
+
+		if (at < 0)
+			return errno == ENXIO ? end : HALF_LINES_PLACES;
+		end = (uint32_t)((size_t)at / sizeof(struct place)) + 1;
+	}
+	return end;
+}
+
 struct half_lines *
 half_lines_again(int fd)
 {
@@ -90,7 +108,7 @@ half_lines_again(int fd)
 	}
 	h = map(fd);
 	if (h != NULL)
-		h->end = HALF_LINES_PLACES;
+		h->end = find_end(fd);
 	return h;
 }
 

@@ -48,7 +48,8 @@ def test_worker_that_has_grown_is_replaced(box):
             c.request("GET", "/grow")
             c.getresponse().read()
             c.close()
-        d.wait_log(r"web\[\d\] pid \d+: uses \d+M, more than max_memory = 60M")
+        d.wait_log(r"web\[\d\] pid \d+: uses \d+[MK], "
+                   r"more than max_memory = 60M")
         d.wait_log(r"instance \d is restarted", limit=30)
     assert set(d.ready_pids()) != old
     d.stop()

@@ -35,12 +35,13 @@ def test_result_passes_the_check_and_is_not_written_over(box):
     done = box.ctl("import", "process.json", "-o", "app.ini")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert done.stderr == ("clusterctl: 1 app, 7 keys; 2 could not be carried "
-                           "over and are comments with the reason\n")
+    assert done.stderr == ("clusterctl: 1 app, 8 keys; 1 could not be carried "
+                           "over and is a comment with the reason\n")
     text = read(box, "app.ini")
     assert "\n[web]\n" in text
     assert "\ncommand = python3 server.py\n" in text
-    assert "# max_memory_restart = 300M: " in text
+    assert "\nmax_memory = 300M\n" in text
+    assert "\n# name = Web: " in text
     good(box, "app.ini")
     done = box.ctl("import", "process.json", "--output", "app.ini")
     assert done.returncode == 1
@@ -52,6 +53,18 @@ def test_result_passes_the_check_and_is_not_written_over(box):
     done = box.ctl("import", "process.json", "-o", "etc/app.ini")
     assert done.returncode == 0, done.stderr
     assert f"\ndirectory = {box.dir}/.\n" in read(box, "etc/app.ini")
+
+
+def test_says_how_much_was_carried_over(box):
+    box.write("all.json", PM2.replace("Web", "web"))
+    done = box.ctl("import", "all.json", "-o", "all.ini")
+    assert done.stderr == "clusterctl: 1 app, 8 keys\n"
+    assert done.returncode == 0
+    box.write("some.json", PM2.replace('"name"', '"vizion": 1, "name"'))
+    done = box.ctl("import", "some.json", "-o", "some.ini")
+    assert done.stderr == ("clusterctl: 1 app, 8 keys; 2 could not be carried "
+                           "over and are comments with the reason\n")
+    assert done.returncode == 0
 
 
 def test_supervisord_and_procfile(box):

@@ -249,6 +249,10 @@ a_missing_name_is_an_error_and_an_empty_pattern_is_not(void **state)
 		{ "/srv/a/app.ini", "[clusterd]\ninclude = d/*.ini\n" WEB,
 		    NULL },
 	};
+	static const struct file alone[] = {
+		{ "/srv/a/app.ini", "[clusterd]\ninclude = d/*.ini e/*.ini\n",
+		    NULL },
+	};
 	static const struct file empty[] = {
 		{ "/srv/a/app.ini", "[clusterd]\ninclude =\n" WEB, NULL },
 	};
@@ -269,6 +273,9 @@ a_missing_name_is_an_error_and_an_empty_pattern_is_not(void **state)
 	    "d/*.ini\n");
 	strbuf_free(&text);
 	config_unref(config);
+	EXPECT_ERRORS(alone, "a/app.ini: no app is configured: a section such "
+	    "as [web] with a command is needed\n"
+	    "a/app.ini:2: include: no file matches d/*.ini e/*.ini\n");
 	EXPECT_ERRORS(empty, "a/app.ini:2: include: \"\" is not valid, files, "
 	    "by paths or patterns such as conf.d/*.ini is allowed\n");
 	config = load(&w2, &text);

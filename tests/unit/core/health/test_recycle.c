@@ -46,6 +46,10 @@ reasons(void **state)
 	check(&(struct recycle_facts){ .memory = 530 * MB + 7,
 	    .connections = -1 }, RECYCLE_MEMORY,
 	    "uses 530M, more than max_memory = 512M");
+	/* Who grows slowly is found just above it. */
+	check(&(struct recycle_facts){ .memory = 512 * MB + 4096,
+	    .connections = -1 }, RECYCLE_MEMORY,
+	    "uses 524292K, more than max_memory = 512M");
 	check(&(struct recycle_facts){ .memory = 1, .age_ms = 3960123,
 	    .connections = -1 }, RECYCLE_AGE,
 	    "has lived for 66m, max_age = 1h");

@@ -102,6 +102,21 @@ it_is_killed_with_all_that_it_has_started(void **state)
 	close(fds[0]);
 }
 
+static void
+whoever_ignores_the_end_of_children_waits_too(void **state)
+{
+	char *text;
+	size_t len;
+
+	(void)state;
+	assert_ptr_not_equal(signal(SIGCHLD, SIG_IGN), SIG_ERR);
+	assert_int_equal(run("echo x >&3", 20000, &text, &len, NULL), 0);
+	free(text);
+	expect("exit 3", 20000, -EIO, "sh: it has failed");
+	/* And goes on to. */
+	assert_ptr_equal(signal(SIGCHLD, SIG_DFL), SIG_IGN);
+}
+
 int
 main(void)
 {
@@ -109,6 +124,7 @@ main(void)
 		cmocka_unit_test(takes_what_is_written_to_descriptor_3),
 		cmocka_unit_test(failures_are_told),
 		cmocka_unit_test(it_is_killed_with_all_that_it_has_started),
+		cmocka_unit_test(whoever_ignores_the_end_of_children_waits_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,6 @@
 /* Beginnings of lines, as another process finds them. */
+#include <sys/stat.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,6 +113,41 @@ there_may_be_too_many_or_too_much(void **state)
 	half_lines_free(mine);
 }
 
+static blkcnt_t
+pages(void)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(half_lines_fd(mine), &st), 0);
+	return st.st_blocks;
+}
+
+/* Nor is what was never used given, to see that it was not. */
+static void
+whoever_looks_takes_no_memory(void **state)
+{
+	uint32_t place = HALF_LINES_NOWHERE;
+	struct half_lines *h;
+	blkcnt_t before;
+
+	(void)state;
+	mine = half_lines_new();
+	assert_there(7, "");
+	assert_int_equal(pages(), 0);
+	for (uint64_t i = 0; i < 5; i++) {
+		place = HALF_LINES_NOWHERE;
+		half_lines_put(mine, &place, 7 + i, "text", 4);
+	}
+	before = pages();
+	assert_there(11, "text");
+	assert_there(12, "");
+	h = again();
+	half_lines_keep(h, is_nine, NULL);
+	half_lines_free(h);
+	assert_int_equal(pages(), before);
+	half_lines_free(mine);
+}
+
 /* Whoever has the descriptor may write there. */
 static void
 what_cannot_be_is_nothing(void **state)
@@ -141,6 +178,7 @@ main(void)
 		cmocka_unit_test(what_is_put_is_found),
 		cmocka_unit_test(of_whom_nobody_is_left_is_dropped),
 		cmocka_unit_test(there_may_be_too_many_or_too_much),
+		cmocka_unit_test(whoever_looks_takes_no_memory),
 		cmocka_unit_test(what_cannot_be_is_nothing),
 	};
 
