@@ -1,6 +1,8 @@
 """clusterd-web: what pages are told."""
 
+import errno
 import os
+import resource
 import signal
 import time
 
@@ -154,6 +156,29 @@ def test_lost_and_back(box, served):
     d.wait_ready(2)
     state = s.until(lambda name, data: name == "state")
     assert state["whole"] and state["clusterd"]["pid"] == d.keeper
+    s.close()
+
+
+@pytest.mark.skipif(not HAS_KEEPER, reason="streams do not end by themselves")
+def test_no_descriptors(served, webs):
+    """Where none are to be had, pages are told; and events come again later."""
+    d, _ = served
+    web = webs("--user", "root")
+    s = Stream(web)
+    s.until(is_state(True))
+    pid = web.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    kill(d.pid)
+    lost = s.until(lambda name, data: name == "lost", limit=4)
+    assert lost["words"] == os.strerror(errno.EMFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    s.until(is_state(True))
+    victim = d.ready_pids()[0]
+    kill(victim)
+    s.until(lambda name, data: name == "events" and any(
+        e["event"] == "death" and e.get("pid") == victim
+        for e in data["list"]))
     s.close()
 
 
