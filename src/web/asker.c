@@ -28,10 +28,13 @@ take_answer(struct asker *asker, struct broker_answer *answer, int fd)
 	struct asking *a = find(asker, answer->number);
 
 	answer->words[sizeof(answer->words) - 1] = '\0';
-	if (a == NULL || (fd < 0 && answer->code == 0)) {
+	if (a == NULL) {
 		fd_close(&fd);
 		return;
 	}
+	/* There was one, and no room for it. */
+	if (fd < 0 && answer->code == 0)
+		answer->code = -EMFILE;
 	TAILQ_REMOVE(&asker->list, a, entry);
 	a->busy = false;
 	a->fn(a->ctx, fd, answer->code, answer->words);

@@ -105,7 +105,7 @@ queue(struct exchange *e, struct MHD_Response *response)
 	if (e->status == MHD_HTTP_UNAUTHORIZED)
 		all = all && MHD_add_response_header(response,
 		    "WWW-Authenticate", "Bearer") == MHD_YES;
-	if (e->serving->ending)
+	if (e->serving->ending || e->closes)
 		all = all && MHD_add_response_header(response, "Connection",
 		    "close") == MHD_YES;
 	return all && MHD_queue_response(e->connection, e->status, response) ==

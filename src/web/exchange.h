@@ -37,6 +37,7 @@ struct exchange {
 	const char *allow;	/* NULL: none */
 	struct strbuf text;
 	struct MHD_Response *response;	/* in the place of the text */
+	bool closes;		/* the connection, behind it */
 
 	/* What some of them need. */
 	struct sampler_wait wait;

@@ -27,6 +27,8 @@ run_broker(int fd, pid_t parent, const struct client_where *where,
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		(void)signal(ignored[i], SIG_IGN);
+	/* Where both are of one user, the other is not to look into it. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
 	/* With nothing to clean up it need not end what it does. */
 	if (doors->n_own == 0)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -161,6 +161,8 @@ begin_events(struct exchange *e)
 		return;
 	}
 	http_streams(e->connection);
+	/* Nobody is to wait for another request behind it. */
+	e->closes = true;
 	exchange_finish(e, MHD_HTTP_OK, type);
 	pages_came(pages, page, e->connection);
 }

@@ -33,7 +33,6 @@ struct stream {
 	char *buffer;			/* ANSWER_LINE_MAX bytes */
 	size_t n;
 	bool paused;
-	bool ended;			/* while its lines are told */
 };
 
 void stream_init(struct stream *stream, struct asker *asker,

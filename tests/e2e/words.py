@@ -14,7 +14,9 @@ DURATION = r"\d+(?:\.\d+)?(?:ms|s|m|h)"
 
 
 def _app(app):
-    return re.escape(app) if app else r"[a-z0-9][a-z0-9_-]*"
+    # Not the end of a longer name: "web" is none of clusterd-web.
+    return r"(?<![\w-])" + (re.escape(app) if app else
+                            r"[a-z0-9][a-z0-9_-]*")
 
 
 def _seat(app=None, index=None):

@@ -87,13 +87,22 @@ check_address(const struct keys *keys, const struct conf_web *web,
 }
 
 static void
+check_user(const struct keys *keys, const struct conf_web *web,
+    const char *user, struct conf_errors *errors)
+{
+	struct error err = ERROR_INIT;
+
+	if (web->find_user(web->ctx, user, &err) < 0)
+		conf_error_add(errors, keys->user != NULL ? keys->user->line :
+		    keys->web->line, "web_user", "%s", error_text(&err));
+	error_clear(&err);
+}
+
+static void
 check_web(const struct conf_source *source, const struct keys *keys,
     const struct conf_web *web, struct conf_errors *errors)
 {
 	check_address(keys, web, errors);
-	if (web->program == NULL)
-		conf_error_add(errors, keys->web->line, "web",
-		    "clusterd-web is not installed beside clusterd");
 	if (keys->no_control)
 		conf_error_add(errors, keys->web->line, "web", "it asks at "
 		    "the control socket, and control is \"none\"");
@@ -139,13 +148,16 @@ static int
 put_command(struct strbuf *sb, const struct keys *keys,
     const struct conf_web *web, struct conf_errors *errors)
 {
+	const char *user = keys->user != NULL ? value_of(keys->user) :
+	    "nobody";
 	char *path;
 
-	words_quote(sb, web->program);
+	words_quote(sb, web->program != NULL ? web->program : CONF_WEB_APP);
 	put_option(sb, "-c", web->file);
-	if (web->root)
-		put_option(sb, "--user", keys->user != NULL ?
-		    value_of(keys->user) : "nobody");
+	if (web->root) {
+		check_user(keys, web, user, errors);
+		put_option(sb, "--user", user);
+	}
 	if (keys->token_file != NULL) {
 		path = address_path(value_of(keys->token_file), web->base_dir);
 		if (path == NULL)
@@ -183,7 +195,7 @@ add_section(struct conf_source *source, const char *address, unsigned line,
 
 int
 conf_web_add(struct conf_source *source, const struct conf_web *web,
-    struct conf_errors *errors)
+    unsigned *ret_left_out, struct conf_errors *errors)
 {
 	struct keys keys = find_keys(source);
 	struct strbuf command = STRBUF_INIT;
@@ -192,6 +204,7 @@ conf_web_add(struct conf_source *source, const struct conf_web *web,
 	unsigned line;
 	int code;
 
+	*ret_left_out = 0;
 	if (keys.web == NULL || web->file == NULL)
 		return 0;
 	check_web(source, &keys, web, errors);
@@ -203,9 +216,13 @@ conf_web_add(struct conf_source *source, const struct conf_web *web,
 	line = keys.web->line;
 	if (code == 0 && address == NULL)
 		code = -ENOMEM;
-	if (code == 0 && errors->n + errors->dropped == before)
-		code = add_section(source, address, line, command.text,
-		    web->root);
+	if (code == 0 && errors->n + errors->dropped == before) {
+		if (web->program == NULL)
+			*ret_left_out = line;
+		else
+			code = add_section(source, address, line, command.text,
+			    web->root);
+	}
 	free(address);
 	strbuf_free(&command);
 	return code;

@@ -9,20 +9,28 @@
 
 struct conf_errors;
 struct conf_source;
+struct error;
 
 /* The name of the app, which no other one may have then. */
 #define CONF_WEB_APP "clusterd-web"
 
 struct conf_web {
-	const char *program;	/* the path of clusterd-web; NULL: it is not there */
+	const char *program;	/* the path of clusterd-web; NULL: it is not there,
+				   and left out */
 	const char *file;	/* of the configuration, absolute; NULL: none */
 	const char *base_dir;	/* absolute */
 	bool root;		/* it becomes web_user */
+	/* Of `root`: is there such a user? -errno with words: no. */
+	int (*find_user)(void *ctx, const char *user, struct error *err);
+	void *ctx;
 };
 
-/* Append the section where the source asks for it. What is wrong goes to `errors`.
-   0 or -ENOMEM. */
+/*
+ * Append the section where the source asks for it. What is wrong goes to `errors`.
+ * A program that is not there is nothing that others are to suffer from:
+ * *ret_left_out is the line that asked for it then, else 0. 0 or -ENOMEM.
+ */
 int conf_web_add(struct conf_source *source, const struct conf_web *web,
-    struct conf_errors *errors);
+    unsigned *ret_left_out, struct conf_errors *errors);
 
 #endif

@@ -238,9 +238,9 @@ keep_text(struct config *config, const struct conf_origin *origin,
 }
 
 /* Beside our own program, also where that has been replaced since. NULL: there is
-   none, or no memory. */
+   none, or no memory; what was `kept` has the app, wherever the program is. */
 static char *
-find_web(void)
+find_web(bool kept)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -253,24 +253,36 @@ find_web(void)
 	if (slash == NULL || asprintf(&path, "%.*s/" CONF_WEB_APP,
 	    (int)(slash - self), self) < 0)
 		return NULL;
-	if (access(path, X_OK) == 0)
+	if (kept || access(path, X_OK) == 0)
 		return path;
 	free(path);
 	return NULL;
 }
 
 static int
-add_web(const struct conf_origin *origin, struct conf_source *source,
-    struct conf_errors *errors)
+find_user(void *ctx, const char *user, struct error *err)
 {
-	char *program = find_web();
+	struct conf_creds creds = { .set = false };
+	int code = find_creds(ctx, user, NULL, &creds, err);
+
+	conf_creds_free(&creds);
+	return code;
+}
+
+static int
+add_web(const struct conf_origin *origin, struct conf_source *source,
+    struct world *world, unsigned *ret_left_out, struct conf_errors *errors)
+{
+	char *program = find_web(origin->kept != 0);
 	const struct conf_web web = {
 		.program = program,
 		.file = origin->path,
 		.base_dir = origin->base_dir,
 		.root = geteuid() == 0,
+		.find_user = find_user,
+		.ctx = world,
 	};
-	int code = conf_web_add(source, &web, errors);
+	int code = conf_web_add(source, &web, ret_left_out, errors);
 
 	free(program);
 	return code;
@@ -285,6 +297,7 @@ load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
 	struct error err = ERROR_INIT;
 	char *text;
 	size_t len;
+	unsigned left_out = 0;
 	int code;
 
 	*ret_config = NULL;
@@ -311,10 +324,14 @@ load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
 		.identify = identify, .read = read_included,
 	    }, &source, errors);
 	if (code == 0)
-		code = add_web(origin, &source, errors);
+		code = add_web(origin, &source, &world, &left_out, errors);
 	if (code == 0)
 		code = check(origin, &source, &world, waiting, ret_config,
 		    errors);
+	if (code == 0 && *ret_config != NULL && left_out != 0)
+		conf_error_add(&(*ret_config)->warnings, left_out, "web",
+		    "left out: " CONF_WEB_APP " is not installed beside "
+		    "clusterd");
 	if (code == 0 && *ret_config != NULL)
 		keep_text(*ret_config, origin, &world.kept, text, len);
 	conf_kept_free(&world.kept);

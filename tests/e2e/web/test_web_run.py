@@ -4,13 +4,17 @@ import http.client
 import os
 import pwd
 import re
+import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
 
-from harness import IS_ROOT, free_port, kill, probe, wait_until
-from webs import needs_web
+import words
+from harness import (CLUSTERD, HAS_KEEPER, IS_ROOT, free_port, kill, probe,
+                     wait_until)
+from webs import CLUSTERD_WEB, needs_web
 
 pytestmark = needs_web
 
@@ -93,21 +97,81 @@ def test_reload_loses_nothing(box, port):
     d.stop()
 
 
+def without_web(box):
+    box.config(web={"command": probe(), "listen": "127.0.0.1:0",
+                    "instances": 2})
+
+
 def test_it_comes_and_goes(box, port):
     config(box, port)
     d = box.start()
     d.wait_ready(3)
-    box.config(web={"command": probe(), "listen": "127.0.0.1:0",
-                    "instances": 2})
+    without_web(box)
     d.send(signal.SIGHUP)
-    d.wait_ready(2)
+    d.wait_ready(0, app="clusterd-web")
+    d.wait_log(words.RELOAD_DONE("web"))
+    with pytest.raises(ConnectionRefusedError):
+        ask(port, "/livez")
     config(box, port, web_host="www.example.org other")
     d.send(signal.SIGHUP)
-    d.wait_ready(3)
+    d.wait_ready(1, app="clusterd-web")
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
     c.request("GET", "/livez", headers={"Host": "www.example.org"})
     assert c.getresponse().status == 200
     c.close()
+    d.stop()
+
+
+LEFT_OUT = r"app\.ini:\d+: web: left out: clusterd-web is not installed"
+
+
+@pytest.fixture
+def bare(box):
+    """The path of a clusterd that has no clusterd-web beside it."""
+    os.mkdir(box.path("bin"))
+    shutil.copy(CLUSTERD, box.path("bin/clusterd"))
+    return box.path("bin/clusterd")
+
+
+def test_not_installed(box, port, bare):
+    """Whoever asks for a page is not to go without what it would show."""
+    config(box, port)
+    done = subprocess.run([bare, "-t", "-c", box.path("app.ini")],
+                          capture_output=True, text=True,
+                          env=box.environment(None))
+    assert done.returncode == 0
+    assert re.search("warning: .*" + LEFT_OUT, done.stderr), done.stderr
+    d = box.start(program=bare)
+    d.wait_ready(2)
+    d.wait_log("warning.*" + LEFT_OUT)
+    # Once it is there it is served.
+    shutil.copy(CLUSTERD_WEB, box.path("bin/clusterd-web"))
+    d.send(signal.SIGHUP)
+    d.wait_ready(1, app="clusterd-web")
+    assert ask(port, "/livez")[0] == 200
+    d.stop()
+
+
+@pytest.mark.skipif(not HAS_KEEPER, reason="there is no next supervisor")
+def test_removed_meanwhile(box, port, bare):
+    """The program, as by a package's removal: what is in force stays in force,
+    also for the next supervisor."""
+    shutil.copy(CLUSTERD_WEB, box.path("bin/clusterd-web"))
+    config(box, port)
+    d = box.start(program=bare)
+    d.wait_ready(3)
+    before = d.ready_pids()
+    os.remove(box.path("bin/clusterd-web"))
+    kill(d.pid)
+    d.wait_log("3 workers of the supervisor before serve on")
+    assert set(d.workers()) == set(before)
+    assert ask(port, "/readyz") == (200, "ready\n")
+    # A reload says what is missing, and lets go of it.
+    d.send(signal.SIGHUP)
+    d.wait_log("warning.*" + LEFT_OUT)
+    d.wait_log(words.RELOAD_DONE("web"))
+    d.wait_ready(0, app="clusterd-web")
+    d.wait_ready(2, app="web")
     d.stop()
 
 
@@ -122,17 +186,20 @@ def test_dump_and_errors(box, port):
     assert "[clusterd-web]" not in dump.stdout
     again = box.write("again.ini", dump.stdout)
     assert box.run("-T", "-c", again).stdout == dump.stdout
-    for keys, words in (
+    for keys, said in (
             ({"web": "x:y"}, r'web: .*x:y'),
             ({"web": "udp:127.0.0.1:9"}, "UDP"),
             ({"web": ""}, "web: "),
             ({"web": "9080", "control": "none"}, 'control is "none"'),
             ({"web": "9080", "web_host": "a/b"}, 'web_host: "a/b"'),
-            ({"web": "9080", "web_user": "a b"}, "web_user: ")):
+            ({"web": "9080", "web_user": "a b"}, "web_user: "),
+            *([({"web": "9080", "web_user": "no-such-user"},
+                'web_user: there is no user "no-such-user"')]
+              if IS_ROOT else [])):
         box.config(clusterd=keys, web={"command": probe(), "port": 0})
         done = box.run("-t", "-c", box.path("app.ini"))
         assert done.returncode == 78 or done.returncode == 1, done
-        assert re.search(words, done.stderr), done.stderr
+        assert re.search(said, done.stderr), done.stderr
     box.config(clusterd={"web": "127.0.0.1:9080"},
                **{"clusterd-web": {"command": probe(), "port": 0}})
     assert "cannot be called clusterd-web" in \

@@ -1,6 +1,8 @@
 """clusterd-web: what pages are told."""
 
+import errno
 import os
+import resource
 import signal
 import time
 
@@ -157,6 +159,29 @@ def test_lost_and_back(box, served):
     s.close()
 
 
+@pytest.mark.skipif(not HAS_KEEPER, reason="streams do not end by themselves")
+def test_no_descriptors(served, webs):
+    """Where none are to be had, pages are told; and events come again later."""
+    d, _ = served
+    web = webs("--user", "root")
+    s = Stream(web)
+    s.until(is_state(True))
+    pid = web.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    kill(d.pid)
+    lost = s.until(lambda name, data: name == "lost", limit=4)
+    assert lost["words"] == os.strerror(errno.EMFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    s.until(is_state(True))
+    victim = d.ready_pids()[0]
+    kill(victim)
+    s.until(lambda name, data: name == "events" and any(
+        e["event"] == "death" and e.get("pid") == victim
+        for e in data["list"]))
+    s.close()
+
+
 def test_stop_ends_streams(served):
     """So that pages come to who serves next; nobody else is held up."""
     d, web = served
@@ -177,18 +202,21 @@ def test_stop_ends_streams(served):
 def test_no_page_no_wakeups(box, served, as_root, unwrapped):
     """Neither it nor clusterd makes a system call when no page is open."""
     d, web = served
+    fds = f"/proc/{web.process.pid}/fd"
+    before = len(os.listdir(fds))
     s = Stream(web)
     s.until(is_state(True))
     s.close()
-    # It is seen when something is sent, and then no more.
-    wait_until(lambda: _sleeps(web.pids()), "it is at rest", 20)
+    # It is seen when something is sent, which may take up to 10 s.
+    wait_until(lambda: len(os.listdir(fds)) == before, "the page is gone", 20)
+    wait_until(lambda: _sleeps(web.pids(), 0.2), "it is at rest")
     assert system_calls(box, d, lambda: time.sleep(1.5), web.pids()) == []
     assert web.get("/livez")[0] == 200
     assert all(map(is_alive, web.pids()))
     stays(lambda: web.process.poll() is None, "it runs", 0.05)
 
 
-def _sleeps(pids, duration=1.2):
+def _sleeps(pids, duration):
     """Nobody of these has run for so long."""
     def switches():
         found = []
