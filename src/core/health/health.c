@@ -30,11 +30,24 @@ health_take(struct health *h, enum verdict_kind kind, unsigned failures_max)
 	return was_unwell ? HEALTH_NOTHING : HEALTH_FELL_ILL;
 }
 
+/* Where an app's first one lies: FNV-1a. */
+static uint32_t
+place_of(const char *app)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *app != '\0'; app++)
+		h = (h ^ (unsigned char)*app) * 16777619u;
+	return h * SPREAD;
+}
+
 struct mono
-health_next(unsigned instance, int64_t interval_ms, bool soon, struct mono now)
+health_next(const char *app, unsigned instance, int64_t interval_ms, bool soon,
+    struct mono now)
 {
 	const int64_t interval = interval_ms * 1000000;
-	int64_t phase = (int64_t)((uint64_t)(instance * SPREAD) *
+	uint32_t place = place_of(app) + instance * SPREAD;
+	int64_t phase = (int64_t)((uint64_t)place *
 	    (uint64_t)interval_ms >> 32) * 1000000;
 	int64_t at = now.ns - now.ns % interval + phase;
 

@@ -43,12 +43,12 @@ enum health_news health_take(struct health *health, enum verdict_kind kind,
     unsigned failures_max);
 
 /*
- * When it is checked next: each instance has a time of its own within the
- * interval, so that those of many are spread over it. `soon`: as soon as makes
+ * When it is checked next: each instance of each app has a time of its own within
+ * the interval, so that those of many are spread over it. `soon`: as soon as makes
  * sense, for who is on trial.
  */
-struct mono health_next(unsigned instance, int64_t interval_ms, bool soon,
-    struct mono now);
+struct mono health_next(const char *app, unsigned instance,
+    int64_t interval_ms, bool soon, struct mono now);
 
 /* ---- of an app ---- */
 

@@ -47,6 +47,8 @@ is_hopeful(const struct lane_facts *f)
 {
 	if (f->holding == LANE_SERVED)
 		return false;
+	if (f->holding == LANE_STUCK && !f->can_move)
+		return false;
 	return f->others == LANE_OTHERS_READY || (f->holding == LANE_FREE &&
 	    f->others == LANE_OTHERS_COMING && !f->can_move);
 }
@@ -110,7 +112,7 @@ lane_watch_decide(struct lane_watch *watch, const struct lane_facts *f,
 {
 	struct lane_decision d;
 
-	if (f->holding == LANE_SERVED)
+	if (f->holding >= LANE_STUCK && !is_hopeful(f))
 		watch->counts = false;
 	if (f->waits && !watch->waits)
 		watch->came = now;
@@ -119,7 +121,7 @@ lane_watch_decide(struct lane_watch *watch, const struct lane_facts *f,
 	watch->queue = f->queue;
 	watch->waits = f->waits;
 	if (!is_hopeful(f))
-		return deed(f->waits && f->holding != LANE_SERVED ?
+		return deed(f->waits && f->holding < LANE_STUCK ?
 		    LANE_WAIT : LANE_LEAVE);
 	if (!watch->counts) {
 		watch->counts = true;

@@ -8,6 +8,8 @@
  * has it counts from when the first of them came, if that was later: he may have
  * strayed there long after, when a lane in use was shut down.
  *
+ * Those of one who is stuck are moved, and never let go: it may serve them yet.
+ *
  * To move them, the lane ceases to listen for an instant, which a program that
  * has it open would notice: where one runs that may be about to accept, it is
  * given LANE_WATCH_START_MS. Who cannot be moved (only eBPF can) had better wait
@@ -52,6 +54,8 @@ enum lane_holding {
 	LANE_ENDING,	/* it has the stop signal, and may still accept */
 	LANE_DUE,	/* no program runs, one is to be started */
 	LANE_STARTING,	/* a program runs, and is not ready */
+	LANE_STUCK,	/* it was, and is not well any more: who waits may
+			   wait for ever, or not */
 	LANE_SERVED,	/* it accepts */
 };
 

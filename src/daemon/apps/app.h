@@ -144,13 +144,14 @@ struct app {
 	bool held;		/* at a stop it goes on for those that come after
 				   it */
 	uint64_t mark;		/* of the latest search that has been here */
-	/* app_recycle.c */
+	/* app_recycled.c */
 	struct recycle_pace pace;
 	bool recycles;		/* the rollout is app_recycle's */
 	enum recycle_cause wear_cause;	/* … for that cause … */
 	unsigned wear_seat;	/* … of the worker of that seat … */
 	char *wear_words;	/* … and in words; NULL: no memory */
 	bool too_young;		/* … of one that had served hardly */
+	/* app_recycle.c */
 	bool uncounted;		/* it was told that connections are not */
 	/* app.c */
 	bool dirty;

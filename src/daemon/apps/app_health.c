@@ -132,26 +132,43 @@ app_health_taken(struct app *app)
 	if (!app->recycling)
 		return;
 	app->recycling = false;
+	/* Scaled away meanwhile. */
+	if (app->recycled >= app->n_seats)
+		return;
 	old = find_recycled(app);
 	seats_note_recycled(app, app->recycled, RECYCLE_UNHEALTHY,
 	    old != NULL ? old->recycled : "unhealthy");
 	health_replaced(&app->ward, true, &terms, mono_now());
 }
 
+/* Who stays, be it for a while, has not gone for that. */
+static void
+end_recycling(struct app *app)
+{
+	struct worker *w = app->recycled < app->n_seats ?
+	    app->seats[app->recycled].present : NULL;
+
+	app->recycling = false;
+	if (w == NULL)
+		return;
+	free(w->recycled);
+	w->recycled = NULL;
+}
+
 void
 app_health_failed(struct app *app)
 {
 	const struct health_terms terms = terms_of(app);
-	struct worker *w;
 
 	if (!app->recycling)
 		return;
-	app->recycling = false;
-	w = app->recycled < app->n_seats ?
-	    app->seats[app->recycled].present : NULL;
-	if (w != NULL) {
-		free(w->recycled);
-		w->recycled = NULL;
-	}
+	end_recycling(app);
 	health_replaced(&app->ward, false, &terms, mono_now());
+}
+
+void
+app_health_superseded(struct app *app)
+{
+	if (app->recycling)
+		end_recycling(app);
 }

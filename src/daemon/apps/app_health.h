@@ -13,10 +13,12 @@ void app_health_fini(struct app *app);
 /* An instance that is to be replaced now; -1: none is. */
 int app_health_choose(struct app *app);
 
-/* Its replacement begins; has taken the seat; or came to nothing. The last two are
-   to be told of every restart of an instance. */
+/* Its replacement begins; has taken the seat; came to nothing; or a reload comes
+   before it is known. The last three are to be told of every restart of an
+   instance. */
 void app_health_begin(struct app *app, unsigned instance);
 void app_health_taken(struct app *app);
 void app_health_failed(struct app *app);
+void app_health_superseded(struct app *app);
 
 #endif

@@ -6,6 +6,7 @@
 #include "core/conf/conf.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_recycle.h"
+#include "daemon/apps/app_recycled.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/seats.h"
 #include "daemon/sockets/lanes_figures.h"
@@ -95,17 +96,6 @@ facts_of(struct app *app, struct worker *w, struct mono now)
 /* ---- what is done ---- */
 
 static void
-note(struct app *app, bool well, struct mono now)
-{
-	int64_t ms = recycle_note(&app->pace, well, now);
-
-	if (!well)
-		log_app(LOG_LEVEL_WARNING, app->crew.name, "the next worker "
-		    "that is due is replaced in %llds at the earliest",
-		    (long long)ms / 1000);
-}
-
-static void
 replace(struct app *app, struct worker *w, enum recycle_cause cause,
     const struct recycle_facts *facts)
 {
@@ -115,14 +105,10 @@ replace(struct app *app, struct worker *w, enum recycle_cause cause,
 	recycle_put_words(&words, app->crew.stable->conf, cause, facts);
 	worker_log(LOG_LEVEL_INFO, w, "%s", words.failed ? "is due" :
 	    words.text);
-	free(app->wear_words);
-	app->wear_words = strbuf_take(&words);
+	if (app_restart(app, (int)w->instance, &err) == 0)
+		app_recycled_begin(app, w->instance, cause, &words,
+		    facts->age_ms < RECYCLE_YOUNG_MS);
 	strbuf_free(&words);
-	app->wear_cause = cause;
-	app->wear_seat = w->instance;
-	/* It would be for ever, one after the other. */
-	app->too_young = facts->age_ms < RECYCLE_YOUNG_MS;
-	app->recycles = app_restart(app, (int)w->instance, &err) == 0;
 	error_clear(&err);
 }
 
@@ -225,16 +211,6 @@ app_recycle_turn(struct app *app)
 {
 	struct apps *apps = app->apps;
 
-	if (app->recycles && app->crew.target == NULL) {
-		app->recycles = false;
-		if (app->reload_error == NULL &&
-		    app->wear_seat < app->n_seats)
-			seats_note_recycled(app, app->wear_seat,
-			    app->wear_cause, app->wear_words != NULL ?
-			    app->wear_words : "was due");
-		note(app, app->reload_error == NULL && !app->too_young,
-		    mono_now());
-	}
 	count_from_here(app);
 	if (is_asked(app) && mono_is_never(apps->recycle.due))
 		loop_timer_start(apps->workers->loop, &apps->recycle,

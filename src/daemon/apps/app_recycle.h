@@ -15,8 +15,7 @@ struct apps;
 int app_recycle_init(struct apps *apps);
 void app_recycle_fini(struct apps *apps);
 
-/* At a turn's end of the app: what came of a replacement; and somebody may have to
-   be looked at. */
+/* At a turn's end of the app: somebody may have to be looked at. */
 void app_recycle_turn(struct app *app);
 
 #endif

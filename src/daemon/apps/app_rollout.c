@@ -9,8 +9,9 @@
 #include "core/worker/rollout.h"
 #include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
-#include "daemon/apps/app_order.h"
 #include "daemon/apps/app_health.h"
+#include "daemon/apps/app_order.h"
+#include "daemon/apps/app_recycled.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_trials.h"
 #include "daemon/apps/seats.h"
@@ -89,7 +90,8 @@ app_roll(struct app *app, struct app_spec *spec)
 		    "generation %u", app->crew.target->generation);
 		seats_retire_next(app);
 		app_spec_unref(app->crew.target);
-		app_health_failed(app);
+		app_health_superseded(app);
+		app_recycled_superseded(app);
 	}
 	app->renewed_by = app->apps->n_reloads;
 	app->crew.target = app_spec_ref(spec);
@@ -267,6 +269,7 @@ finish(struct app *app)
 		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
 		    app->rollout.instance);
 		app_health_taken(app);
+		app_recycled_taken(app);
 		take_target(app);
 		break;
 	case ROLLOUT_RELOAD:
@@ -350,6 +353,7 @@ give_up_target(struct app *app, unsigned i, const struct rollout_view *view)
 
 	tell_abort(app, i);
 	app_health_failed(app);
+	app_recycled_failed(app);
 	if (failed != app->crew.stable)
 		app_spec_note_failed(failed);
 	/* One that takes nobody would keep those who wait for ever. */

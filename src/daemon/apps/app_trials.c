@@ -59,13 +59,24 @@ is_settled(const struct app *app, const struct worker *w)
 	return app->seats[w->instance].present == w;
 }
 
-/* It has to be found well within the time of its trial; as long as the first check
-   takes, it takes. */
+/* Whoever goes back is known. */
+static bool
+is_doubted(const struct app *app, const struct worker *w)
+{
+	return app->rollout.kind != ROLLOUT_BACK && !is_settled(app, w) &&
+	    health_is_doubtful(w);
+}
+
+/* It has to be found well within the time of its trial, or, without one, before it
+   is condemned; as long as the first check takes, it takes. */
 static enum trial_verdict
 with_doubt(const struct worker *w, const struct trial_terms *terms)
 {
-	return health_of(w)->unwell && mono_ms_between(terms->since,
-	    mono_now()) >= terms->canary_ms ? TRIAL_FAILS : TRIAL_WAITS;
+	const struct health *h = health_of(w);
+	bool over = terms->canary_ms > 0 ? h->unwell && mono_ms_between(
+	    terms->since, mono_now()) >= terms->canary_ms : h->condemned;
+
+	return over ? TRIAL_FAILS : TRIAL_WAITS;
 }
 
 /* One without listeners has been seen to live already while it was starting. */
@@ -79,14 +90,12 @@ trials_verdict(const struct app *app, const struct worker *w)
 		.since = conf->n_listens == 0 ? w->fsm.executed :
 		    mono_add_ms(w->fsm.executed, w->ready_ms),
 	};
-
 	enum trial_verdict v;
 
 	if (!is_on_trial(app, w))
 		return TRIAL_NEW;
 	v = trial_decide(&w->trial, &terms, mono_now());
-	return v != TRIAL_FAILS && terms.canary_ms > 0 &&
-	    !is_settled(app, w) && health_is_doubtful(w) ?
+	return v != TRIAL_FAILS && is_doubted(app, w) ?
 	    with_doubt(w, &terms) : v;
 }
 
@@ -167,10 +176,20 @@ is_known(const struct app *app, const struct worker *w)
 
 /* ---- looks ---- */
 
+/* Is anybody on trial, or to be found well at least? */
+static bool
+are_looked_at(const struct app *app)
+{
+	return trials_canary_ms(app) > 0 ||
+	    (app->rollout.kind != ROLLOUT_BACK &&
+		app->crew.target->conf->health != CONF_HEALTH_NONE);
+}
+
 /* Looks at the new workers; returns when to come again, or -1. */
 static int64_t
 look_at_all(struct app *app)
 {
+	const bool trial = trials_canary_ms(app) > 0;
 	int64_t again_ms = -1;
 
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next) {
@@ -179,14 +198,16 @@ look_at_all(struct app *app)
 		if (!w->seated || !is_on_trial(app, w) || is_known(app, w))
 			continue;
 		health_hurry(w);
+		if (again_ms < 0)
+			again_ms = TRIAL_IDLE_MS;
+		if (!trial)
+			continue;
 		steer_sight(w, &sight);
 		/* One that works on a client for long has been too fast for a
 		   look at its queue, and keeps the next one waiting. */
 		sight.serves = sight.waiting > 0 && !w->trial.taken &&
 		    steer_proof(&app->proof, w);
 		trial_see(&w->trial, w->serial, &sight, mono_now());
-		if (again_ms < 0)
-			again_ms = TRIAL_IDLE_MS;
 		if (w->trial.waits && !w->trial.taken)
 			again_ms = TRIAL_LOOK_MS;
 	}
@@ -199,7 +220,7 @@ trials_look(struct app *app)
 	int64_t again_ms;
 
 	/* Nobody is on trial, also where one was when this ended. */
-	if (app->crew.target == NULL || trials_canary_ms(app) == 0) {
+	if (app->crew.target == NULL || !are_looked_at(app)) {
 		seats_turn_back(app);
 		return;
 	}

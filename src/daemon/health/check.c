@@ -333,7 +333,7 @@ bind_for(struct check *c, struct lane *lane, struct error *err)
 
 	if (code == 0 && l->bound.kind == ADDRESS_TCP &&
 	    lane != l->lanes.common) {
-		code = lanes_check_begin(lane, &c->conn.source, err);
+		code = lanes_check_begin(lane, &c->conn.source, c->ends, err);
 		c->steered = code == 0;
 	}
 	if (code < 0)
@@ -346,6 +346,8 @@ set_out(struct check *c, struct lane *lane, struct error *err)
 {
 	int code = -EBUSY;
 
+	if (lanes_check_is_full(lane))
+		return error_set(err, -EBUSY, "other checks are in the way");
 	for (int i = 0; i < PORTS_TRIED && code == -EBUSY; i++) {
 		error_clear(err);
 		code = bind_for(c, lane, err);

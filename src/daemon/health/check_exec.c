@@ -234,9 +234,9 @@ execute(struct check_exec *x, const struct worker *w, int null_fd)
 	struct spawn_plan plan = {
 		.in_fd = null_fd, .out_fd = null_fd, .err_fd = null_fd,
 		.cwd = x->checks->cwd,
-		.base_dir = w->spec->config->base_dir,
+		.base_dir = config_app_dir(w->spec->config, conf),
 		.umask = conf->umask,
-		.nofile = *x->checks->nofile,
+		.nofile = app_spec_nofile(w->spec, x->checks->nofile),
 		.creds = &conf->creds,
 	};
 	int code = build_env(w, &env);

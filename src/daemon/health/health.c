@@ -14,6 +14,9 @@
 #include "daemon/workers/workers.h"
 #include "linux/loop/loop.h"
 
+/* Of each turn, for checks that begin: the others have theirs in the next one. */
+#define BEGINS_NS INT64_C(1000000)
+
 struct care {
 	struct healths *all;
 	struct worker *worker;
@@ -62,15 +65,17 @@ put_words(struct care *care, const struct verdict *verdict)
 	strbuf_free(&sb);
 }
 
-/* New connections avoid it, or do no more. */
+/* New connections avoid it, or do no more; and who waits for it goes elsewhere. */
 static void
-set_unwell(struct care *care, bool unwell)
+note_health(struct care *care)
 {
+	const struct health *h = &care->health;
 	struct worker *w = care->worker;
 
-	if (w->unwell == unwell)
+	if (w->unwell == h->unwell && w->stuck == h->condemned)
 		return;
-	w->unwell = unwell;
+	w->unwell = h->unwell;
+	w->stuck = h->condemned;
 	steer_note(care->all->steering, w);
 	worker_note(w);
 }
@@ -107,7 +112,8 @@ set_next(struct care *care)
 
 	if (care->begun)
 		loop_timer_set(loop_of(care), &care->timer,
-		    health_next(w->instance, conf_of(care)->health_interval_ms,
+		    health_next(w->crew->name, w->instance,
+			conf_of(care)->health_interval_ms,
 			care->hurry || w->fsm.state == WORKER_STARTING,
 			mono_now()));
 }
@@ -128,7 +134,7 @@ take(struct care *care, const struct verdict *verdict)
 		put_words(care, verdict);
 	else
 		care->words[0] = '\0';
-	set_unwell(care, care->health.unwell);
+	note_health(care);
 	log_news(care, news);
 	if (verdict->kind == VERDICT_GOOD &&
 	    w->spec->conf->ready == CONF_READY_HEALTH)
@@ -197,6 +203,10 @@ due(void *ctx)
 
 	if (care->check != NULL || !care->begun)
 		return;
+	if (!loop_budget_left(loop_of(care), &care->all->begins, BEGINS_NS)) {
+		loop_timer_set(loop_of(care), &care->timer, mono_now());
+		return;
+	}
 	if (begin(care, &err) < 0) {
 		verdict_say(&verdict, VERDICT_UNKNOWN, "%s", error_text(&err));
 		take(care, &verdict);
@@ -275,7 +285,7 @@ health_forget(struct worker *w)
 	care->health = (struct health){ .known = false };
 	care->took_us = -1;
 	care->words[0] = '\0';
-	set_unwell(care, false);
+	note_health(care);
 }
 
 void

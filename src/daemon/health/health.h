@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/health/health.h"
+#include "linux/loop/loop.h"
 
 struct checks;
 struct steering;
@@ -28,6 +29,7 @@ struct healths {
 	struct steering *steering;
 	const struct health_watch *watch;
 	void *watch_ctx;
+	struct loop_budget begins;	/* of a turn, where checks are due */
 };
 
 /* worker->care: made, -ENOMEM; and freed. */

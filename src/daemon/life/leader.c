@@ -286,18 +286,13 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.cwd = life->with.cwd,
 		.base_dir = config_app_dir(w->spec->config, conf),
 		.umask = conf->umask,
-		.nofile = life->nofile,
+		.nofile = app_spec_nofile(w->spec, &life->nofile),
 		.creds = &conf->creds,
 		.survives = life->ledger != NULL,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
 	int code;
 
-	if (conf->limit_nofile >= 0) {
-		plan.nofile.rlim_cur = (rlim_t)conf->limit_nofile;
-		if (plan.nofile.rlim_max < plan.nofile.rlim_cur)
-			plan.nofile.rlim_max = plan.nofile.rlim_cur;
-	}
 	code = open_input(w, &plan.in_fd, &input);
 	if (code == 0)
 		code = open_stream(w, OUT_STREAM_STDOUT, env->out_path,

@@ -104,19 +104,38 @@ begin_classic(struct lane *lane, const struct check_source *source,
 	    "a check through to one instance of so many");
 }
 
-int
-lanes_check_begin(struct lane *lane, const struct check_source *source,
-    struct error *err)
+static int
+begin(struct lane *lane, const struct check_source *source, struct error *err)
 {
-	struct lanes *ls = &lane->listener->lanes;
+	const struct lanes *ls = &lane->listener->lanes;
 
-	assert(lane->listener->bound.kind == ADDRESS_TCP);
-	if (!lane->listening)
-		return error_set(err, -ENOTCONN, "nobody listens there");
 	if (is_alone(ls))
 		return 0;
 	return ls->ebpf != NULL ? begin_extended(lane, source, err) :
 	    begin_classic(lane, source, err);
+}
+
+int
+lanes_check_begin(struct lane *lane, const struct check_source *source,
+    struct mono ends, struct error *err)
+{
+	int code;
+
+	assert(lane->listener->bound.kind == ADDRESS_TCP);
+	if (!lane->listening)
+		return error_set(err, -ENOTCONN, "nobody listens there");
+	code = begin(lane, source, err);
+	if (code == 0 && mono_before(lane->checked, ends))
+		lane->checked = ends;
+	return code;
+}
+
+bool
+lanes_check_is_full(const struct lane *lane)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	return ls->ebpf == NULL && ls->n_checks >= STEERING_CBPF_CHECKS_MAX;
 }
 
 static struct listener *

@@ -74,7 +74,7 @@ see_to_seal(struct lane *lane, enum lane_holding holding, struct mono now)
 {
 	if (!lane->sealed)
 		return MONO_NEVER;
-	if ((holding == LANE_SERVED || holding == LANE_ENDING) &&
+	if ((holding >= LANE_STUCK || holding == LANE_ENDING) &&
 	    !lane->live && mono_before(now, lane->sealed_until))
 		return lane->sealed_until;
 	lanes_unseal(lane);
@@ -92,6 +92,11 @@ see_to_waiting(struct lane *lane, const struct lane_facts *given,
 
 	if (!is_watched(lane))
 		return MONO_NEVER;
+	/* Another one would answer for it. */
+	if (given->holding == LANE_STUCK && mono_before(now, lane->checked)) {
+		lanes_news_await_clients(lane, false);
+		return lane->checked;
+	}
 	note_turn(lane);
 	facts.can_move = ls->ebpf != NULL && ls->attached;
 	facts.waits = lane->waits;

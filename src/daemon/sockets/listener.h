@@ -133,6 +133,8 @@ struct lane {
 	unsigned watched_turn;	/* which `turn` that is about */
 	bool waits;		/* somebody does, as was heard */
 	uint32_t waiting;	/* so many did, when that was last looked at */
+	/* lanes_check: */
+	struct mono checked;	/* until then at the latest; 0: never */
 };
 
 /* Classic BPF: a connection of clusterd's own, and whose lane it means. */

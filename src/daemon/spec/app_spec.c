@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -245,6 +247,19 @@ app_spec_renew(struct app_spec *spec, struct config *config,
 		app_spec_put_in_force(spec);
 	app_spec_adjust(spec);
 	config_unref(old);
+}
+
+struct rlimit
+app_spec_nofile(const struct app_spec *spec, const struct rlimit *inherited)
+{
+	struct rlimit limit = *inherited;
+
+	if (spec->conf->limit_nofile < 0)
+		return limit;
+	limit.rlim_cur = (rlim_t)spec->conf->limit_nofile;
+	if (limit.rlim_max < limit.rlim_cur)
+		limit.rlim_max = limit.rlim_cur;
+	return limit;
 }
 
 struct app_spec *

@@ -24,6 +24,7 @@ struct lane_holder;
 struct listener;
 struct listeners;
 struct outputs;
+struct rlimit;
 
 /* What all specs are made of. */
 struct app_house {
@@ -118,6 +119,10 @@ void app_spec_unseat(struct app_spec *spec, unsigned instance);
 /* The instance is at its end: they are closed, and clients refused, until it is
    seated again. */
 void app_spec_vacate(struct app_spec *spec, unsigned instance);
+
+/* limit_nofile, or as it was inherited. */
+struct rlimit app_spec_nofile(const struct app_spec *spec,
+    const struct rlimit *inherited);
 
 /* The configuration as the instance sees it, and how its places are bound; its
    listener at a place, NULL: shut. It was seated. */

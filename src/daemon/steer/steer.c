@@ -30,6 +30,11 @@
 #define NEWS_NS INT64_C(2000000)
 #define SWEEP_NS INT64_C(500000)
 
+/* Preferences: of each rank there are two, and of the one that is between
+   LANE_RANK_LATER and LANE_RANK_SOON. */
+#define RANK_STEP	3
+#define UNWELL		(RANK_STEP * LANE_RANK_LATER + 2)
+
 /* One on trial gets what its instance gets, from when it is ready on. */
 static bool
 is_seated(const struct worker *w)
@@ -47,7 +52,7 @@ preference(const struct worker *w, const struct listener *l)
 
 	if (rank == LANE_RANK_NEVER)
 		return 0;
-	return 2 * rank + (strcmp(w->crew->name, l->app) == 0);
+	return RANK_STEP * rank + (strcmp(w->crew->name, l->app) == 0);
 }
 
 /* What another instance has of its own is not. */
@@ -89,9 +94,12 @@ lane_preference(const struct lane *lane, unsigned common)
 	    steer_claims(w, lane)) {
 		unsigned own = preference(w, lane->listener);
 
-		/* Whoever else may come some time is better. */
-		if ((lane->deserted || w->unwell) && own > 0)
+		/* Whoever else may come some time is better; or, than one that
+		   is not well, who comes soon. */
+		if (lane->deserted && own > 0)
 			own = 1;
+		else if (w->unwell && own > UNWELL)
+			own = UNWELL;
 		if (own > p)
 			p = own;
 	}
@@ -103,7 +111,7 @@ lane_preference(const struct lane *lane, unsigned common)
 static bool
 waits_in_first(const struct crew *crew, const struct listener *l, unsigned best)
 {
-	return crew != NULL && best < 2 * LANE_RANK_NOW &&
+	return crew != NULL && best < RANK_STEP * LANE_RANK_NOW &&
 	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(crew->stable);
 }
 

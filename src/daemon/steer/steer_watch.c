@@ -75,7 +75,11 @@ of_lane(const struct lane *lane, struct prospect common, struct mono now)
 	if (w == NULL || lane->deserted ||
 	    (worker_ready(w) && !steer_claims(w, lane)))
 		return p;
-	return better(p, of_worker(w, now));
+	p = better(p, of_worker(w, now));
+	if (p.holding == LANE_SERVED && w->stuck &&
+	    lane != lane->listener->lanes.common)
+		p.holding = LANE_STUCK;
+	return p;
 }
 
 /* Do new connections go to it, and are they served? */

@@ -77,6 +77,7 @@ struct worker {
 
 	/* health; of the process: */
 	bool unwell;		/* its last check was bad */
+	bool stuck;		/* … as so many before it: it is to be replaced */
 
 	/* apps: */
 	bool seated;		/* else it retires */

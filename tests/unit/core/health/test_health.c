@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/health/health.h"
@@ -62,20 +63,40 @@ checks_are_spread(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 1000; i++) {
-		struct mono next = health_next(i, 10000, false, now);
+		struct mono next = health_next("web", i, 10000, false, now);
 
 		assert_true(next.ns > now.ns &&
 		    next.ns <= now.ns + INT64_C(10000000000));
 		/* … and keeps its place. */
-		assert_int_equal(health_next(i, 10000, false, next).ns -
+		assert_int_equal(health_next("web", i, 10000, false, next).ns -
 		    next.ns, INT64_C(10000000000));
 		in[(next.ns - now.ns) / 100000001]++;
 	}
 	for (unsigned i = 0; i < 100; i++)
 		assert_in_range(in[i], 7, 13);
-	assert_int_equal(health_next(7, 10000, true, now).ns,
+	assert_int_equal(health_next("web", 7, 10000, true, now).ns,
 	    now.ns + 100000000);
-	assert_true(health_next(7, 50, true, now).ns <= now.ns + 50000000);
+	assert_true(health_next("web", 7, 50, true, now).ns <= now.ns +
+	    50000000);
+}
+
+/* Of many apps of one instance each the first tenth has about a tenth. */
+static void
+checks_of_many_apps_are_spread(void **state)
+{
+	const struct mono now = at(123456789);
+	unsigned in[10] = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "app%u", i);
+		in[(health_next(name, 0, 10000, false, now).ns - now.ns) /
+		    1000000001]++;
+	}
+	for (unsigned i = 0; i < 10; i++)
+		assert_in_range(in[i], 60, 140);
 }
 
 static void
@@ -192,6 +213,7 @@ main(void)
 		cmocka_unit_test(first_failure_and_first_success),
 		cmocka_unit_test(one_failure_may_be_enough),
 		cmocka_unit_test(checks_are_spread),
+		cmocka_unit_test(checks_of_many_apps_are_spread),
 		cmocka_unit_test(the_condemned_are_replaced),
 		cmocka_unit_test(one_alone_is_replaced_too),
 		cmocka_unit_test(replacements_that_fail_back_off),

@@ -103,6 +103,21 @@ who_can_move_does_so_at_once_where_nothing_is_disturbed(void **state)
 	expect(&w, FACTS(ENDING, READY, true, true), 1100, LANE_MOVE, -1);
 }
 
+/* It may serve them yet: they are not let go. */
+static void
+who_is_stuck_keeps_nobody_waiting(void **state)
+{
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	expect(&w, FACTS(STUCK, READY, true, false), 0, LANE_LISTEN, -1);
+	expect(&w, FACTS(STUCK, READY, true, true), 10, LANE_MOVE, -1);
+	expect(&w, FACTS(STUCK, NONE, true, true), 20, LANE_LEAVE, -1);
+	expect(&w, FACTS(STUCK, COMING, true, true), 20, LANE_LEAVE, -1);
+	expect(&w, FACTS(STUCK, READY, false, true), 60000, LANE_LEAVE, -1);
+	expect(&w, FACTS(STUCK, NONE, false, true), 60000, LANE_LEAVE, -1);
+}
+
 static struct lane_facts
 with_queue(struct lane_facts f, uint32_t queue)
 {
@@ -574,6 +589,7 @@ main(void)
 		cmocka_unit_test(without_others_nothing_is_heard),
 		cmocka_unit_test(
 		    who_can_move_does_so_at_once_where_nothing_is_disturbed),
+		cmocka_unit_test(who_is_stuck_keeps_nobody_waiting),
 		cmocka_unit_test(
 		    who_cannot_waits_for_the_restart_as_long_as_that_is_useful),
 		cmocka_unit_test(nobody_is_moved_while_others_come),

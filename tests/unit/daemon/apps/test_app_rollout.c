@@ -886,6 +886,90 @@ no_memory_for_a_new_worker(void **state)
 	expect_all_of(app, 2, 2);
 }
 
+/* ---- those that clusterd itself has replaced ---- */
+
+/* As app_recycle begins it. */
+static void
+recycle(struct app *app, unsigned i)
+{
+	assert_int_equal(app_restart(app, (int)i, NULL), 0);
+	app->recycles = true;
+	app->wear_seat = i;
+	app->wear_cause = RECYCLE_MEMORY;
+	fake_turn();
+}
+
+static void
+who_was_due_is_counted_before_the_next_restart(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	recycle(app, 0);
+	present(app, 1)->pid = 1;
+	present(app, 1)->deaf_serial = present(app, 1)->serial;
+	fake_ready(next(app, 0));
+	/* That of the other one has begun in the same turn. */
+	assert_int_equal(app->rollout.instance, 1);
+	assert_non_null(app->crew.target);
+	assert_false(app->recycles);
+	assert_int_equal(app->seats[0].recycles[RECYCLE_MEMORY], 1);
+	fake_retired_go(app);
+	fake_dies(next(app, 1), true);
+	assert_null(app->crew.target);
+	assert_int_equal(app->pace.failures, 0);
+}
+
+static void
+a_reload_is_no_replacement_of_who_was_due(void **state)
+{
+	struct app *app = serving(WEB "instances = 1\n");
+
+	(void)state;
+	recycle(app, 0);
+	fake_roll(app, WEB "instances = 1\n");
+	fake_retired_go(app);
+	change_over(app, 0);
+	expect_all_of(app, 1, 2);
+	assert_int_equal(app->seats[0].recycles[RECYCLE_MEMORY], 0);
+	assert_int_equal(app->pace.failures, 0);
+
+	recycle(app, 0);
+	fake_roll(app, WEB "instances = 1\n");
+	fake_retired_go(app);
+	fake_dies(next(app, 0), true);
+	expect_all_of(app, 1, 2);
+	assert_int_equal(app->pace.failures, 0);
+}
+
+/* As app_health begins it. */
+static void
+who_is_scaled_away_has_no_successor(void **state)
+{
+	struct app *app = serving(WEB "instances = 2\n");
+
+	(void)state;
+	fake_dies(present(app, 1), true);
+	fake_pass(200);
+	fake_ready(present(app, 1));
+	assert_non_null(app->seats[1].death);
+	assert_int_equal(app_restart(app, 1, NULL), 0);
+	app->recycling = true;
+	app->recycled = 1;
+	fake_turn();
+	app_scale(app, -1);
+	fake_turn();
+	expect_all_of(app, 1, 1);
+	assert_false(app->recycling);
+	/* The seat's is freed, and nobody has put another there. */
+	app_scale(app, 1);
+	fake_turn();
+	fake_ready(present(app, 1));
+	assert_null(app->seats[1].death);
+	assert_int_equal(app->seats[1].recycles[RECYCLE_UNHEALTHY], 0);
+	fake_retired_go(app);
+}
+
 #define ROLLOUT_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, fake_open, fake_close)
 
@@ -925,6 +1009,9 @@ main(void)
 		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),
 		ROLLOUT_TEST(who_is_begun_anew_changes_over),
 		ROLLOUT_TEST(no_memory_for_a_new_worker),
+		ROLLOUT_TEST(who_was_due_is_counted_before_the_next_restart),
+		ROLLOUT_TEST(a_reload_is_no_replacement_of_who_was_due),
+		ROLLOUT_TEST(who_is_scaled_away_has_no_successor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
