@@ -221,19 +221,15 @@ lanes_program_doubt(struct lane *lane)
 		lanes_program_again(l);
 }
 
-void
-lanes_program_found(const struct lane *lane)
+int
+lanes_program_found(const struct lane *lane, struct error *err)
 {
-	struct error err = ERROR_INIT;
-	int code = lane->listener->lanes.ebpf != NULL ?
-	    lanes_extended_found(lane, &err) :
-	    socket_found_group(lane->fd, -1);
+	int code;
 
-	if (code < 0)
-		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
-		    "the first lane is in no group yet: %s",
-		    err.text != NULL ? err.text : strerror(-code));
-	error_clear(&err);
+	if (lane->listener->lanes.ebpf != NULL)
+		return lanes_extended_found(lane, err);
+	code = socket_found_group(lane->fd, -1);
+	return code < 0 ? error_set(err, code, "%s", strerror(-code)) : 0;
 }
 
 void

@@ -342,7 +342,7 @@ open_with(enum conf_balance balance)
 	const char *why;
 
 	house_open(&h, ANY_PORT, balance);
-	if (balance == CONF_BALANCE_RANDOM ||
+	if (balance == CONF_BALANCE_RANDOM || balance == CONF_BALANCE_SOURCE ||
 	    balancing_can_count(&h.all.balancing, &why))
 		return true;
 	print_message("skipped: %s\n", why);
@@ -1326,6 +1326,13 @@ until_there_is_a_choice_the_first_gets_all_at_random(void **state)
 }
 
 static void
+until_there_is_a_choice_the_first_gets_all_by_source(void **state)
+{
+	(void)state;
+	all_come_to_the_first(CONF_BALANCE_SOURCE);
+}
+
+static void
 until_there_is_a_choice_the_first_gets_all_in_turn(void **state)
 {
 	(void)state;
@@ -1735,6 +1742,8 @@ main(void)
 		cmocka_unit_test(flags_of_a_lane_in_use_stay),
 		cmocka_unit_test(
 		    until_there_is_a_choice_the_first_gets_all_at_random),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_by_source),
 		cmocka_unit_test(
 		    until_there_is_a_choice_the_first_gets_all_in_turn),
 		cmocka_unit_test(nobody_goes_astray),
