@@ -22,8 +22,8 @@ int lanes_again_add(struct listener *listener, const struct ledger_lane *r,
  */
 void lanes_again_begin(struct listener *listener);
 
-/* Those that were shut down meanwhile listen again. A socket that had its record not
-   yet, and listened with them, must be closed by then. */
+/* Those that were shut down meanwhile listen again. What has no record is closed by
+   then: it may be the founder of their group, which has the port. */
 void lanes_again_listen(struct listener *listener);
 
 #endif

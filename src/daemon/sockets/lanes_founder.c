@@ -79,12 +79,15 @@ lanes_founder_open(struct lane *lane)
 }
 
 /* Who leaves has the last one take its place. */
-void
-lanes_founder_close(const struct lane *lane, int *fd)
+int
+lanes_founder_listen(const struct lane *lane, int *fd)
 {
-	if (*fd < 0)
-		return;
+	int code;
+
+	socket_let_beside(lane->fd, true);
+	code = socket_start_listening(lane->fd, lane->listener->backlog);
 	socket_close(fd);
-	if (socket_is_listening(lane->fd))
+	if (code == 0)
 		(void)socket_attach_place(lane->fd, FOUNDER);
+	return code;
 }

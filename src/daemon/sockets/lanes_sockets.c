@@ -235,11 +235,11 @@ start_lane(struct lane *lane, bool beside)
 	if (l->lanes.order.n == 0 && !beside && !has_neighbour(l))
 		founder = lanes_founder_open(lane);
 	lanes_program_joining(lane);
-	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0 ||
-	    founder >= 0);
 	lane->noted = false;
-	code = socket_start_listening(lane->fd, l->backlog);
-	lanes_founder_close(lane, &founder);
+	if (founder < 0 || lanes_founder_listen(lane, &founder) < 0) {
+		socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
+		code = socket_start_listening(lane->fd, l->backlog);
+	}
 	socket_let_beside(lane->fd, is_grouped(l));
 	if (code == 0)
 		lane_joined(lane);
