@@ -214,7 +214,7 @@ $(foreach t,out_place out_readers output outputs,$(call unit,$(t))): \
     $(B)/tests/daemon/output/turns.o $(B)/tests/daemon/output/room.o
 
 # Listeners, their workers and clients.
-$(foreach t,lane_holders listeners take_over,$(call unit,$(t))): \
+$(foreach t,lane_holders lanes_check listeners take_over,$(call unit,$(t))): \
     $(B)/tests/daemon/sockets/house.o
 
 # Its slow network is a thread.

@@ -98,19 +98,19 @@ note_group(struct listener *l, struct lane **v)
 
 /* ---- as they are ---- */
 
-/* It was to listen, and somebody has shut it down since: true. One that was not to,
-   of a listener that does, is one that refuses: another socket takes its place. */
-static bool
+/* Of those that do not listen: one that was to, somebody has shut down since. One that
+   was not to, of a listener that does, is one that refuses: another socket takes its
+   place. */
+static void
 see(struct lane *lane)
 {
 	bool was = lane->listening;
 
 	lane->listening = listens(lane);
 	if (!listener_is_own_tcp(lane->listener))
-		return false;
+		return;
 	lane->noted = lane->listening && socket_has_note(lane->fd);
 	lane->broken = !was && !lane->listening && lane->listener->listening;
-	return was && !lane->listening;
 }
 
 static void
@@ -140,19 +140,29 @@ lanes_again_begin(struct listener *l)
 {
 	struct lane **v = reallocarray(NULL, l->lanes.n,
 	    sizeof(struct lane *));
-	bool shut = false;
 
 	/* Of TCP it is known whether it was meant to. */
 	for (size_t i = 0; i < l->lanes.n; i++)
 		l->listening |= listens(l->lanes.v[i]) ||
 		    (listener_is_own_tcp(l) && l->lanes.v[i]->listening);
 	for (size_t i = 0; i < l->lanes.n; i++) {
-		shut |= see(l->lanes.v[i]);
+		see(l->lanes.v[i]);
 		open_ears(l->lanes.v[i]);
 	}
 	if (v != NULL)
 		note_group(l, v);
 	free(v);
+}
+
+void
+lanes_again_listen(struct listener *l)
+{
+	bool shut = false;
+
+	if (!listener_is_own_tcp(l) || !l->listening)
+		return;
+	for (size_t i = 0; i < l->lanes.n; i++)
+		shut |= !l->lanes.v[i]->listening && !l->lanes.v[i]->broken;
 	if (shut)
 		(void)lanes_sockets_start(l);
 }

@@ -16,10 +16,14 @@ int lanes_again_add(struct listener *listener, const struct ledger_lane *r,
     uint32_t record);
 
 /*
- * All of them are there: those that listen are in the kernel's group, those that
- * were shut down meanwhile listen again, and filters that closed a door are gone.
- * Until somebody is ready, what comes waits in the first one.
+ * All of them are there: those that listen are in the kernel's group, and filters
+ * that closed a door are gone. Until somebody is ready, what comes waits in the
+ * first one.
  */
 void lanes_again_begin(struct listener *listener);
+
+/* Those that were shut down meanwhile listen again. What has no record is closed by
+   then: it may be the founder of their group, which has the port. */
+void lanes_again_listen(struct listener *listener);
 
 #endif

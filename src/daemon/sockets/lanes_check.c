@@ -7,6 +7,7 @@
 #include "core/names/address.h"
 #include "core/sockets/steering_cbpf.h"
 #include "daemon/sockets/lanes_check.h"
+#include "daemon/sockets/lanes_extended.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/sockets/listeners.h"
@@ -20,13 +21,28 @@ is_alone(const struct lanes *ls)
 	return ls->order.n < 2 && !ls->attached;
 }
 
+/* The program is there, and takes the lane. Who shuts it down and lets it listen
+   again takes it away from there: a check would be dropped, and be a bad one. */
+static bool
+is_reached(struct lane *lane)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	return ls->attached && (steering_ebpf_knows(ls->ebpf, lane->slot) ||
+	    lanes_extended_set_lane(lane) == 0);
+}
+
 static int
 begin_extended(struct lane *lane, const struct check_source *source,
     struct error *err)
 {
-	int code = steering_ebpf_check(lane->listener->lanes.ebpf, lane->slot,
-	    source);
+	int code;
 
+	if (!is_reached(lane))
+		return error_set(err, -EBUSY, "the kernel does not steer to it "
+		    "at the moment");
+	code = steering_ebpf_check(lane->listener->lanes.ebpf, lane->slot,
+	    source);
 	return code < 0 ? error_set(err, code, "another check is in the way") :
 	    0;
 }

@@ -110,6 +110,16 @@ lanes_program_room(struct listener *l, struct error *err)
 /* So often at most it is looked for the reason. */
 #define STRAYED_MS 100
 
+/* One of UDP that has taken another's place has a group since its bind, and no
+   program in it. */
+static void
+found_datagrams(const struct listener *l)
+{
+	if (l->bound.kind == ADDRESS_UDP && !l->inherited)
+		(void)socket_attach_place(
+		    l->lanes.v[l->lanes.order.v[0].slot]->fd, 0);
+}
+
 /* -errno with words: the old program is still there. */
 static int
 attach(struct listener *l, struct error *err)
@@ -126,8 +136,10 @@ attach(struct listener *l, struct error *err)
 	}
 	/* There is no choice yet; where it is in no group, nor a program. */
 	if (ls->order.n == 1 && !ls->attached && (ls->ebpf == NULL ||
-	    lanes_extended_set_lane(ls->v[ls->order.v[0].slot]) < 0))
+	    lanes_extended_set_lane(ls->v[ls->order.v[0].slot]) < 0)) {
+		found_datagrams(l);
 		return 0;
+	}
 	if (ls->ebpf != NULL) {
 		code = lanes_extended_attach(l, err);
 	} else {
@@ -221,19 +233,15 @@ lanes_program_doubt(struct lane *lane)
 		lanes_program_again(l);
 }
 
-void
-lanes_program_found(const struct lane *lane)
+int
+lanes_program_found(const struct lane *lane, struct error *err)
 {
-	struct error err = ERROR_INIT;
-	int code = lane->listener->lanes.ebpf != NULL ?
-	    lanes_extended_found(lane, &err) :
-	    socket_found_group(lane->fd, -1);
+	int code;
 
-	if (code < 0)
-		log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
-		    "the first lane is in no group yet: %s",
-		    err.text != NULL ? err.text : strerror(-code));
-	error_clear(&err);
+	if (lane->listener->lanes.ebpf != NULL)
+		return lanes_extended_found(lane, err);
+	code = socket_found_group(lane->fd, -1);
+	return code < 0 ? error_set(err, code, "%s", strerror(-code)) : 0;
 }
 
 void

@@ -39,9 +39,10 @@ void lanes_program_shut(struct lane *lane);
 /* Somebody may have shut it down and listened again, unseen: its place in the
    group is not certain, until the kernel was asked. */
 void lanes_program_doubt(struct lane *lane);
+
 /* It is about to listen as the first one, and without SO_REUSEPORT: a group
-   there is all the same. */
-void lanes_program_found(const struct lane *lane);
+   there is all the same. -errno with words; -EINVAL: the kernel lets it have none. */
+int lanes_program_found(const struct lane *lane, struct error *err);
 
 /* It is about to enter the group; it has, as the last one. */
 void lanes_program_joining(struct lane *lane);

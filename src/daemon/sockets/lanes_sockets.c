@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/sockets/balancing.h"
+#include "daemon/sockets/lanes_founder.h"
 #include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_list.h"
 #include "daemon/sockets/lanes_live.h"
@@ -227,16 +228,18 @@ static int
 start_lane(struct lane *lane, bool beside)
 {
 	struct listener *l = lane->listener;
-	int code = lanes_program_reserve(l);
+	int founder = -1, code = lanes_program_reserve(l);
 
 	if (code < 0)
 		return code;
 	if (l->lanes.order.n == 0 && !beside && !has_neighbour(l))
-		lanes_program_found(lane);
+		founder = lanes_founder_open(lane);
 	lanes_program_joining(lane);
-	socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
 	lane->noted = false;
-	code = socket_start_listening(lane->fd, l->backlog);
+	if (founder < 0 || lanes_founder_listen(lane, &founder) < 0) {
+		socket_let_beside(lane->fd, beside || l->lanes.order.n > 0);
+		code = socket_start_listening(lane->fd, l->backlog);
+	}
 	socket_let_beside(lane->fd, is_grouped(l));
 	if (code == 0)
 		lane_joined(lane);

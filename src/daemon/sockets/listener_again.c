@@ -339,6 +339,8 @@ listener_again_all(struct listeners *ls, struct descriptors *left)
 		    "cannot be taken over, those who waited there are lost",
 		    lost);
 	close_left(ls, left);
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		lanes_again_listen(l);
 }
 
 void

@@ -16,6 +16,7 @@
  *	of another socket in the place of one
  *			before that one's record ends, and it is refused or
  *			closed: for a moment both have one
+ *	of a founder	never: nobody waits in it (lanes_founder.h)
  *
  * Whatever else changes, such as who listens, is written right after it: the next
  * supervisor asks the kernel for that, and goes by the record where that has no

@@ -92,9 +92,9 @@ steering_know_address(int map, uint64_t *key, uint64_t group, int fd)
 	const struct steer_lane lane = { .group = group };
 	const uint64_t wanted = key_of(fd);
 
-	if (wanted == *key)
-		return;
-	steering_forget_address(map, key, group);
+	if (wanted != *key)
+		steering_forget_address(map, key, group);
+	/* Or another group may have had it meanwhile, and have been given up. */
 	if (wanted != 0 && bpf_map_set(map, &wanted, &lane) == 0)
 		*key = wanted;
 }

@@ -54,7 +54,8 @@ kept_files_look_back(struct kept_files *files, struct ledger *ledger,
 	struct ledger_file r;
 
 	*files = (struct kept_files){
-		.ledger = ledger, .v = calloc(end + 1, sizeof(*files->v)),
+		.ledger = ledger,
+		.v = end > 0 ? calloc(end, sizeof(*files->v)) : NULL,
 	};
 	for (uint32_t i = 0; files->v != NULL && i < end; i++) {
 		int there = ledger_get_file(ledger, i, &r);

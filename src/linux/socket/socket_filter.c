@@ -60,17 +60,24 @@ socket_attach_cbpf(int fd, const struct sock_filter *code, size_t n)
 	    sizeof(program)) < 0 ? -errno : 0;
 }
 
+int
+socket_attach_place(int fd, unsigned place)
+{
+	const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, place),
+	};
+
+	return socket_attach_cbpf(fd, code, 1);
+}
+
 /* Of one that is not in the kernel's tables the kernel wants SO_REUSEPORT. */
 int
 socket_found_group(int fd, int program)
 {
-	static const struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
 	int result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 
 	if (result == 0)
-		result = program < 0 ? socket_attach_cbpf(fd, code, 1) :
+		result = program < 0 ? socket_attach_place(fd, 0) :
 		    set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
 		    program);
 	(void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);

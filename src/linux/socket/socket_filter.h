@@ -56,6 +56,11 @@ int socket_found_group(int fd, int program);
 void socket_begin_attach(int fd);
 void socket_end_attach(int fd);
 
+/* The program of the group is one that finds who has that place, from 0, in the order
+   in which they joined it. Of a socket that is in none, and has SO_REUSEPORT: it has
+   a group of its own from now on. -errno. */
+int socket_attach_place(int fd, unsigned place);
+
 /* Attach a classic BPF program to the socket's reuseport group; it takes
    another one's place at once. -errno; -ENOMEM: larger than
    socket_optmem_max(). */

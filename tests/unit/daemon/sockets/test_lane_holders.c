@@ -342,7 +342,7 @@ open_with(enum conf_balance balance)
 	const char *why;
 
 	house_open(&h, ANY_PORT, balance);
-	if (balance == CONF_BALANCE_RANDOM ||
+	if (balance == CONF_BALANCE_RANDOM || balance == CONF_BALANCE_SOURCE ||
 	    balancing_can_count(&h.all.balancing, &why))
 		return true;
 	print_message("skipped: %s\n", why);
@@ -1278,17 +1278,20 @@ join(const struct listener *l)
 	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
 	const int on = 1;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	const bool is_tcp = l->bound.kind == ADDRESS_TCP;
+	int fd = socket(AF_INET, is_tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
 
 	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-	    sizeof(on)), 0);
+	if (is_tcp)
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+		    sizeof(on)), 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
 	    sizeof(on)), 0);
 	assert_int_equal(getsockname(listener_first_lane(l)->fd, (void *)&at,
 	    &len), 0);
 	assert_int_equal(bind(fd, (void *)&at, len), 0);
-	assert_int_equal(listen(fd, 100), 0);
+	if (is_tcp)
+		assert_int_equal(listen(fd, 100), 0);
 	return fd;
 }
 
@@ -1323,6 +1326,59 @@ until_there_is_a_choice_the_first_gets_all_at_random(void **state)
 {
 	(void)state;
 	all_come_to_the_first(CONF_BALANCE_RANDOM);
+}
+
+/* Once more, when another socket has taken its place. `classic`: as it is without
+   privileges, too. */
+static void
+all_datagrams_come_to_the_first(bool classic)
+{
+	struct error err = ERROR_INIT;
+	struct listener *l;
+	struct lane *first;
+	HOLDER(holder, 0);
+
+	house_open(&h, "udp:127.0.0.1:0", CONF_BALANCE_RANDOM);
+	l = house_acquire(&h);
+	first = house_take(l, &holder);
+	if (classic)
+		assert_int_equal(lanes_program_set_balance(l, BALANCE_RANDOM,
+		    &err), 0);
+	for (size_t i = 0; i < 2; i++) {
+		int other;
+		char byte;
+
+		socket_let_beside(first->fd, true);
+		other = join(l);
+		for (size_t k = 0; k < 30; k++) {
+			int client = client_try(&l->bound);
+
+			assert_int_equal(send(client, "x", 1, 0), 1);
+			assert_int_equal(recv(first->fd, &byte, 1,
+			    MSG_DONTWAIT), 1);
+			close(client);
+		}
+		close(other);
+		lanes_sockets_spoilt(first);
+		assert_int_equal(lanes_sockets_replace(first, &err), 0);
+	}
+	listeners_release(l);
+	house_close(&h);
+}
+
+static void
+until_there_is_a_choice_the_first_gets_all_datagrams(void **state)
+{
+	(void)state;
+	all_datagrams_come_to_the_first(false);
+	all_datagrams_come_to_the_first(true);
+}
+
+static void
+until_there_is_a_choice_the_first_gets_all_by_source(void **state)
+{
+	(void)state;
+	all_come_to_the_first(CONF_BALANCE_SOURCE);
 }
 
 static void
@@ -1735,6 +1791,10 @@ main(void)
 		cmocka_unit_test(flags_of_a_lane_in_use_stay),
 		cmocka_unit_test(
 		    until_there_is_a_choice_the_first_gets_all_at_random),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_by_source),
+		cmocka_unit_test(
+		    until_there_is_a_choice_the_first_gets_all_datagrams),
 		cmocka_unit_test(
 		    until_there_is_a_choice_the_first_gets_all_in_turn),
 		cmocka_unit_test(nobody_goes_astray),

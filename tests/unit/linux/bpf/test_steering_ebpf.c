@@ -678,9 +678,16 @@ test_no_room(void **state)
 static void
 expect_stranger_is_alone(const char *host)
 {
+	struct steering_ebpf *other = NULL;
 	int stranger[2], fd;
 
 	open_group(STEERING_EBPF_LEAST, 2, host);
+	/* Another group has had the address for a while. */
+	must(steering_ebpf_new(STEERING_EBPF_LEAST, 2, hub, &other, NULL),
+	    NULL);
+	must(steering_ebpf_attach(other, g.lane[0], NULL), NULL);
+	steering_ebpf_free(other);
+	must(steering_ebpf_attach(g.s, g.lane[0], NULL), NULL);
 	for (int i = 0; i < 2; i++) {
 		stranger[i] = bound_socket();
 		assert_int_equal(listen(stranger[i], 4096), 0);
