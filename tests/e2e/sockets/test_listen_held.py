@@ -1,8 +1,11 @@
 """What a stop closes cannot hold it up, whoever has put it there."""
 
+import errno
 import os
 import socket
 import sys
+
+import pytest
 
 import lingering
 from harness import wait_until
@@ -32,7 +35,23 @@ time.sleep(600)
 """
 
 
+def connects_again():
+    """A socket that has listened may be connected: Linux 6.18.44 refuses it, and
+    many before do not."""
+    with socket.create_server(("127.0.0.1", 0)) as other, \
+            socket.create_server(("127.0.0.1", 0)) as s:
+        s.shutdown(socket.SHUT_RDWR)
+        try:
+            s.connect(other.getsockname())
+        except OSError as e:
+            assert e.errno == errno.EINVAL
+            return False
+    return True
+
+
 def test_lane_that_is_to_linger(box):
+    if not connects_again():
+        pytest.skip("a lane cannot be connected here")
     with lingering.Lingering() as l:
         script = box.write("worker.py", CONNECTS)
         mark = box.path("connected")
