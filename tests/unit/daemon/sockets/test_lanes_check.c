@@ -54,7 +54,8 @@ assert_reached(struct listener *l, struct lane *lane)
 	struct check_source source;
 	int fd = bind_client(&source);
 
-	if (lanes_check_begin(lane, &source, &err) < 0)
+	if (lanes_check_begin(lane, &source, mono_add_ms(mono_now(), 5000),
+		&err) < 0)
 		fail_msg("%s", error_text(&err));
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	to.sin_port = htons(l->bound.port);
