@@ -504,6 +504,7 @@ class Clusterd:
         # What a user has started, and knows the pid of: the keeper.
         self.keeper = process.pid   # unless a launcher forks
         self._supervisor = None
+        self._sent = {}             # number → when
         self.stderr_path = stderr_path
         self.log_path = stderr_path
 
@@ -679,7 +680,13 @@ class Clusterd:
     # its end
 
     def send(self, number):
-        """As a user does: to the keeper."""
+        """As a user does: to the keeper. Two stop signals of one kind that come
+        at once are one to clusterd: a second one here is a second one."""
+        last = self._sent.get(number)
+        if last is not None and number in (signal.SIGTERM, signal.SIGINT,
+                                           signal.SIGQUIT):
+            time.sleep(max(0, last + 0.25 * SLOW - time.monotonic()))
+        self._sent[number] = time.monotonic()
         os.kill(self.keeper, number)
 
     def kill_all_of_it(self, workers=True):

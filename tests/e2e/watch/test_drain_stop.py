@@ -310,7 +310,6 @@ def test_second_signal_kills_in_the_midst_of_a_drain(box, second):
     box.wait_events("slow")
     d.send(signal.SIGTERM)
     wait_refused(address)
-    time.sleep(0.12)    # two at once are one
     d.stop(second, limit=20)
     slow.close()
     assert box.events("signal 15") == []
@@ -436,7 +435,6 @@ def test_second_signal_ends_stop_delay(box):
     d = start(box, 1)
     d.send(signal.SIGTERM)
     d.wait_log("going down")
-    time.sleep(0.12)    # two at once are one
     d.stop(limit=20)
 
 

@@ -1,5 +1,6 @@
 """clusterd-web: what pages are told."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -202,13 +203,24 @@ def test_stop_ends_streams(served):
 def test_no_page_no_wakeups(box, served, as_root, unwrapped):
     """Neither it nor clusterd makes a system call when no page is open."""
     d, web = served
-    fds = f"/proc/{web.process.pid}/fd"
-    before = len(os.listdir(fds))
     s = Stream(web)
     s.until(is_state(True))
+    theirs = f"0100007F:{s.socket.getsockname()[1]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        inode, = [line.split()[9] for line in f if line.split()[2] == theirs]
     s.close()
+
+    def is_held():
+        """By the half that serves."""
+        fds = f"/proc/{web.process.pid}/fd"
+        for fd in os.listdir(fds):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(f"{fds}/{fd}") == f"socket:[{inode}]":
+                    return True
+        return False
     # It is seen when something is sent, which may take up to 10 s.
-    wait_until(lambda: len(os.listdir(fds)) == before, "the page is gone", 20)
+    assert is_held()
+    wait_until(lambda: not is_held(), "the page is gone", 30)
     wait_until(lambda: _sleeps(web.pids(), 0.2), "it is at rest")
     assert system_calls(box, d, lambda: time.sleep(1.5), web.pids()) == []
     assert web.get("/livez")[0] == 200
