@@ -37,7 +37,7 @@
 
 #define LANES_MAX 1000
 #define HELD_MAX 4096
-#define LIMIT_MS 5000
+#define LIMIT_MS 20000
 #define GROUPS 64
 
 static char why_skipped[512];
