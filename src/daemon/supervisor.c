@@ -36,6 +36,7 @@
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/loop/loop.h"
+#include "linux/process/looker.h"
 #include "linux/process/process.h"
 
 struct supervisor {
@@ -517,6 +518,7 @@ release_all(struct supervisor *sup)
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
+	looker_end();
 	hearing_close(&sup->hearing);
 	life_look_back_give_up(&sup->life);
 	life_fini(&sup->life);
@@ -542,7 +544,6 @@ supervisor_run(const struct supervisor_setup *setup)
 			.ctx = &sup,
 			.signal_fd = -1,
 		},
-		.drainers = { .diag = SOCKDIAG_INIT },
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },

@@ -38,7 +38,6 @@ sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port)
 	const struct inet_diag_req_v2 request = {
 		.sdiag_family = (uint8_t)family,
 		.sdiag_protocol = IPPROTO_TCP,
-		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
 		.idiag_states = STATES,
 		.id = {
 			.idiag_sport = htons(port),
@@ -52,6 +51,9 @@ sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port)
 		return -EINVAL;
 	return sockdiag_ask(d, &request, sizeof(request), true);
 }
+
+_Static_assert(sizeof(struct inet_diag_sockid) ==
+    sizeof(((struct sockdiag_id *)0)->bytes), "");
 
 /*
  * How long ago a handshake began, at least: the timer that runs is the n-th,
@@ -129,7 +131,8 @@ take_message(void *ctx, const struct nlmsghdr *m)
 
 	if (m->nlmsg_len < NLMSG_LENGTH(sizeof(*diag)))
 		return;
-	conn.family = diag->idiag_family;
+	conn.family = conn.id.family = diag->idiag_family;
+	memcpy(conn.id.bytes, &diag->id, sizeof(conn.id.bytes));
 	conn.state = diag->idiag_state;
 	memcpy(conn.local, diag->id.idiag_src, sizeof(conn.local));
 	memcpy(conn.peer, diag->id.idiag_dst, sizeof(conn.peer));
@@ -160,4 +163,38 @@ sockdiag_tcp_read(struct sockdiag *d, int64_t budget_ms,
 	struct reading r = { .fn = fn, .ctx = ctx };
 
 	return sockdiag_read(d, budget_ms, take_message, &r);
+}
+
+static void
+take_one(void *ctx, const struct sockdiag_tcp *conn)
+{
+	struct sockdiag_tcp *c = ctx;
+
+	*c = *conn;
+}
+
+int
+sockdiag_tcp_one(struct sockdiag *d, const struct sockdiag_id *id,
+    struct sockdiag_tcp *ret_conn)
+{
+	struct inet_diag_req_v2 request = {
+		.sdiag_family = (uint8_t)id->family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
+		.idiag_states = STATES,
+	};
+	struct sockdiag_tcp conn = { .family = AF_UNSPEC };
+	int code;
+
+	memcpy(&request.id, id->bytes, sizeof(request.id));
+	code = sockdiag_ask(d, &request, sizeof(request), false);
+	/* The answer is there when the question was sent. */
+	if (code == 0)
+		code = sockdiag_tcp_read(d, 0, take_one, &conn);
+	if (code < 0)
+		return code;
+	if (conn.family == AF_UNSPEC)
+		return -ENODATA;
+	*ret_conn = conn;
+	return 0;
 }
