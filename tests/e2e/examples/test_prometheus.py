@@ -129,6 +129,10 @@ CASES = [
     ("ClusterdInstancesMissing",
      {'clusterd_app_ready_instances{app="web"}': "4x76 3x4",
       'clusterd_app_wanted_instances{app="web"}': "4x80"}, False),
+    ("ClusterdInstanceUnhealthy",
+     {'clusterd_instance_healthy{app="web",worker="1"}': "1x60 0x20"}, True),
+    ("ClusterdInstanceUnhealthy",
+     {'clusterd_instance_healthy{app="web",worker="1"}': "1x76 0x4"}, False),
     ("ClusterdAppDown",
      {'clusterd_app_ready_instances{app="web"}': "4x70 0x10",
       'clusterd_app_wanted_instances{app="web"}': "4x80"}, True),
@@ -260,5 +264,5 @@ def test_a_real_one_scrapes_both_formats(box):
         wait_until(lambda: all(r["health"] == "ok" for r in
                                ask("rules")["groups"][0]["rules"]),
                    lambda: str(ask("rules")), 20)
-        assert len(rules) == 8
+        assert len(rules) == 9
     d.stop()
