@@ -608,11 +608,17 @@ class Clusterd:
         return self.ready_pids(app)
 
     def wait_workers(self, count, limit=10.0):
-        """Until there are exactly so many living workers."""
-        wait_until(lambda: len(self.workers()) == count,
-                   lambda: f"{count} workers, there are "
+        """Until exactly so many living workers have been executed. What the supervisor
+        forks for a trial of its own, and a worker before that, is named as it is."""
+        found = []
+
+        def look():
+            found[:] = [pid for pid in self.workers()
+                        if read_proc(pid, "comm") != b"clusterd-super\n"]
+            return len(found) == count
+        wait_until(look, lambda: f"{count} workers, there are "
                    f"{describe(self.workers())} in:\n{self.log()}", limit)
-        return self.workers()
+        return found
 
     def wait_replaced(self, old, count, app=None, limit=10.0):
         """Until `count` ready workers are there, none of them in `old`."""

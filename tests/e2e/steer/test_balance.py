@@ -93,13 +93,13 @@ def test_least_connections_fills_up_whoever_has_fewest(box):
 
 def owner_of(d, s):
     """The worker that has accepted a connection, by its inode."""
-    port = s.getsockname()[1]
+    ports = [n[1] for n in (s.getpeername(), s.getsockname())]
 
     def inode():
         with open("/proc/net/tcp") as f:
             for fields in map(str.split, f.readlines()[1:]):
-                if (int(fields[2].rpartition(":")[2], 16) == port
-                        and fields[9] != "0"):
+                if (fields[9] != "0" and fields[0] != "sl" and ports ==
+                        [int(f.rpartition(":")[2], 16) for f in fields[1:3]]):
                     return fields[9]
         return None
     link = f"socket:[{wait_until(inode, 'it is accepted')}]"

@@ -205,9 +205,10 @@ def test_no_page_no_wakeups(box, served, as_root, unwrapped):
     d, web = served
     s = Stream(web)
     s.until(is_state(True))
-    theirs = f"0100007F:{s.socket.getsockname()[1]:04X}"
+    both = [f"0100007F:{port:04X}" for _, port in
+            (s.socket.getpeername(), s.socket.getsockname())]
     with open("/proc/net/tcp", encoding="ascii") as f:
-        inode, = [line.split()[9] for line in f if line.split()[2] == theirs]
+        inode, = [line.split()[9] for line in f if line.split()[1:3] == both]
     s.close()
 
     def is_held():
