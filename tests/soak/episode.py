@@ -1,6 +1,7 @@
 """One clusterd of the soak test, from its start to its end: see soak.py."""
 
 import collections
+import contextlib
 import json
 import os
 import random
@@ -436,10 +437,24 @@ class Episode:
                     f[1].split(":")[1], f[2].split(":")[1]):
                 found.append(f"{f[1]} {f[2]} state {f[3]} queues {f[4]} "
                              f"inode {f[9]}")
+            elif f[3] == "0A" and client.name and int(
+                    f[1].split(":")[1], 16) == client.address[1]:
+                found.append(f"{f[1]} listens, queue {f[4].split(':')[1]} "
+                             f"inode {f[9]}, held by {self.holders(f[9])}")
         for pid in self.children():
             found.append(f"{pid}: {harness.process_state(pid)}, "
                          f"{harness.read_proc(pid, 'wchan').decode()}")
         return "\n\t".join(found)
+
+    def holders(self, inode):
+        """PID:FD of those that have that socket, the supervisor's first."""
+        found = []
+        for pid in [self.d.pid, *self.children()]:
+            with contextlib.suppress(OSError):
+                found += [f"{pid}:{fd}" for fd in os.listdir(f"/proc/{pid}/fd")
+                          if os.readlink(f"/proc/{pid}/fd/{fd}") ==
+                          f"socket:[{inode}]"]
+        return " ".join(found) or "nobody"
 
     def say(self, client, wrong):
         now = time.monotonic()

@@ -315,9 +315,11 @@ class Judge:
         late = client.lateness(now)
         frozen, gap, ends = self.hindered(client, now)
         t = self.timeline.of(client)
-        # Who was late itself may have come to somebody who has retired since.
+        # Who was late itself, or is heard of only when it speaks, may have come to
+        # somebody who has retired since.
         ends += [w.retired for w in t.workers.values()
-                 if client.deaf and w.retired and client.begun < w.retired < end]
+                 if (client.deaf or client.deferred) and w.retired and
+                 client.begun < w.retired < end]
         # "A worker that listens again itself, before clusterd has looked": who
         # strays then "is treated as one of a worker that died" ("Shared
         # listeners" in clusterd(8)).
