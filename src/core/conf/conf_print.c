@@ -464,6 +464,18 @@ conf_print_key(const struct conf_key *key, const void *target)
 	return text;
 }
 
+/* The app that conf_web.c makes; without a reason for that, any app may be called
+   so. */
+static bool
+is_web(const struct config *config, const struct conf_app *app)
+{
+	bool any = config->web != NULL;
+
+	for (size_t i = 0; i < config->n_apps; i++)
+		any = any || config->apps[i].agent != NULL;
+	return any && strcmp(app->name, CONF_WEB_APP) == 0;
+}
+
 char *
 conf_print(const struct config *config, const struct conf_here *here)
 {
@@ -474,8 +486,7 @@ conf_print(const struct config *config, const struct conf_here *here)
 	    here);
 	for (size_t i = 0; i < config->n_apps; i++) {
 		/* It follows from what is above. */
-		if (config->web != NULL &&
-		    strcmp(config->apps[i].name, CONF_WEB_APP) == 0)
+		if (is_web(config, &config->apps[i]))
 			continue;
 		strbuf_putc(&sb, '\n');
 		print_section(&sb, config->apps[i].name, CONF_SCOPE_APP,
