@@ -62,7 +62,14 @@ class HAProxy(Balancer):
         config = box.write("haproxy.cfg", "global\n\tstats socket "
                            f"{self.admin} mode 600 level admin\n{text}")
         super().__init__(box, ["haproxy", "-db", "-f", config], launcher)
-        self.wait_file(self.admin)
+        wait_until(self._is_up, self.log)
+
+    def _is_up(self):
+        assert self.process.poll() is None, self.log()
+        try:
+            return self.servers()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
 
     def command(self, text):
         with socket.socket(socket.AF_UNIX) as s:
@@ -101,7 +108,6 @@ class Hosts:
         if not all(h.stdout.readline() for h in self.holders):
             self.close()
             pytest.skip("network namespaces are not to be had here")
-        front = self.holders[0].pid
         for i in range(1, n + 1):
             pid = self.holders[i].pid
             made = self._ip(0, "link", "add", f"h{i}", "type", "veth", "peer",
@@ -109,7 +115,6 @@ class Hosts:
             if made.returncode != 0:
                 self.close()
                 pytest.skip(f"no veth here: {made.stderr.strip()}")
-            assert front
             for host, device, address in ((0, f"h{i}", f"10.0.{i}.1/24"),
                                           (i, "eth0", f"10.0.{i}.2/24")):
                 self._ip(host, "addr", "add", address, "dev", device)
@@ -122,10 +127,6 @@ class Hosts:
     def launcher(self, host):
         return ["nsenter", "-t", str(self.holders[host].pid), "--net", "--"]
 
-    def cut(self, host):
-        """As a host that loses its power: nothing comes back."""
-        self._ip(0, "link", "set", f"h{host}", "down")
-
     def close(self):
         for h in self.holders:
             h.kill()
@@ -137,12 +138,12 @@ class Clients:
     """They ask all the time at a balancer's Unix socket, half of them over
     connections that they keep. `failed` has what a user would complain of."""
 
-    def __init__(self, path, n=6, pause=0.004, post=False):
+    def __init__(self, path, n=4, pause=0.006):
         self.path = path
         self.pause = pause
-        self.post = post
         self.over = threading.Event()
         self.answers = collections.Counter()
+        self.served = 0
         self.failed = []
         self.threads = [threading.Thread(target=self._run, args=(i % 2 == 0,))
                         for i in range(n)]
@@ -155,14 +156,14 @@ class Clients:
         return c
 
     def _ask(self, c, keep):
-        c.request("POST" if self.post else "GET", "/",
-                  b"x" if self.post else None,
-                  {} if keep else {"Connection": "close"})
+        c.request("GET", "/", headers={} if keep else
+                  {"Connection": "close"})
         r = c.getresponse()
         body = r.read().decode(errors="replace")
         if r.status != 200:
             raise OSError(f"{r.status} {r.reason}")
         self.answers[body] += 1
+        self.served += 1
         return not r.will_close
 
     def _run(self, keep):
@@ -181,8 +182,8 @@ class Clients:
 
     def wait_more(self, n=50):
         """So many answers from now on."""
-        before = sum(self.answers.values())
-        wait_until(lambda: sum(self.answers.values()) >= before + n,
+        before = self.served
+        wait_until(lambda: self.served >= before + n,
                    lambda: f"{n} answers, failed: {self.failed[:5]}")
 
     def __enter__(self):
