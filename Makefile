@@ -512,13 +512,13 @@ TEST_PACKAGES = $(BUILD_PACKAGES) $(WEB_PACKAGES) clang libcmocka-dev python3 py
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server socat ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
-	python3-prometheus-client python3-twisted systemd haproxy \
+	python3-prometheus-client python3-twisted python3-yaml systemd haproxy \
 	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 WEB_NEEDS = $(PKG_CONFIG) --exists libmicrohttpd
 TEST_NEEDS = $(BUILD_NEEDS) && $(WEB_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
-	    systemd.daemon, twisted' && \
+	    systemd.daemon, twisted, yaml' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
@@ -654,7 +654,10 @@ EXAMPLES_CONTAINER = examples/container/Containerfile \
 # Where there is more than one machine.
 EXAMPLES_FARM = examples/haproxy/README.md examples/haproxy/app.ini \
 	examples/haproxy/server.js examples/haproxy/haproxy.cfg \
-	examples/haproxy/nginx.conf
+	examples/haproxy/nginx.conf \
+	examples/kubernetes/README.md examples/kubernetes/configmap.yaml \
+	examples/kubernetes/deployment.yaml examples/kubernetes/service.yaml \
+	examples/kubernetes/podmonitor.yaml
 
 # Directories that others may have something in stay.
 ## uninstall: take away what `make install` of the same places has put there
