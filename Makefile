@@ -657,7 +657,10 @@ EXAMPLES_FARM = examples/haproxy/README.md examples/haproxy/app.ini \
 	examples/haproxy/nginx.conf \
 	examples/kubernetes/README.md examples/kubernetes/configmap.yaml \
 	examples/kubernetes/deployment.yaml examples/kubernetes/service.yaml \
-	examples/kubernetes/podmonitor.yaml
+	examples/kubernetes/podmonitor.yaml \
+	examples/sessions/README.md examples/sessions/app.ini \
+	examples/sessions/memory.ini examples/sessions/package.json \
+	examples/sessions/server.js
 
 # Directories that others may have something in stay.
 ## uninstall: take away what `make install` of the same places has put there

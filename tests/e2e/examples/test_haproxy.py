@@ -52,7 +52,7 @@ class Farm:
                               "http:/healthz"))))
             self.start(host)
         for d in self.d.values():
-            d.wait_ready(2, limit=20)
+            d.wait_ready(2, limit=60)
 
     def start(self, host):
         self.d[host] = self.box.start(
