@@ -4,9 +4,8 @@
 # server stays UP and gets nobody; where all are so, each request is a 503 at once. With
 # "weight 100" it is 99. And "ready", which an agent says to take its own "maint" back,
 # takes back that of an operator ("set server ... state maint") too.
-# For a supervisor's agent: a percentage of instances that are ready takes the whole host
-# out with the first one that is missing, where the weight was left out; the manual has to
-# say so.
+# For a supervisor's agent: a percentage of ready instances takes the host out with the
+# first one that is missing, where no weight was written; the manual has to say so.
 . "$(dirname "$0")/lib.bash"
 deb haproxy=2.6.12-1+deb12u4 liblua5.3-0=5.3.6-2 \
 	libopentracing-c-wrapper0=1.1.3-3+b1 libopentracing1=1.6.0-4
