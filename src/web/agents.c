@@ -241,7 +241,12 @@ agents_close_doors(struct agents *agents)
 unsigned
 agents_left(const struct agents *agents)
 {
-	return agents->n_clients;
+	const struct agent_client *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(c, &agents->clients, entry)
+		n += !c->told;
+	return n;
 }
 
 void

@@ -54,7 +54,7 @@ int agents_add_door(struct agents *agents, int fd, const char *app,
 /* Take who waits in the queues, nobody else. */
 void agents_close_doors(struct agents *agents);
 
-/* How many connections are left. */
+/* How many clients were not told yet. */
 unsigned agents_left(const struct agents *agents);
 
 /* Before the sampler's end. */

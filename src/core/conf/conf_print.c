@@ -469,11 +469,13 @@ conf_print_key(const struct conf_key *key, const void *target)
 static bool
 is_web(const struct config *config, const struct conf_app *app)
 {
-	bool any = config->web != NULL;
+	bool asked = config->web != NULL;
 
+	if (strcmp(app->name, CONF_WEB_APP) != 0)
+		return false;
 	for (size_t i = 0; i < config->n_apps; i++)
-		any = any || config->apps[i].agent != NULL;
-	return any && strcmp(app->name, CONF_WEB_APP) == 0;
+		asked = asked || config->apps[i].agent != NULL;
+	return asked;
 }
 
 char *
