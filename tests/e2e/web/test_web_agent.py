@@ -50,7 +50,8 @@ def agent(box):
 def config(box, agent, clusterd=None, instances=2, **keys):
     box.config(**({"clusterd": clusterd} if clusterd else {}),
                web={"command": probe(), "listen": "127.0.0.1:0",
-                    "instances": instances, "agent": "%s:%d" % agent, **keys})
+                    "instances": instances, "agent": "%s:%d" % agent,
+                    **keys})
 
 
 @pytest.fixture
@@ -99,7 +100,8 @@ def test_answers(box, agent):
 @needs_haproxy
 def test_haproxy_obeys(box, agent, haproxy):
     """Debian's HAProxy: its weight, out, and back from each way of being out."""
-    config(box, agent, instances=4, restart="never",
+    listen = "127.0.0.1:%d" % free_port()
+    config(box, agent, instances=4, restart="never", listen=listen,
            clusterd={"stop_delay": "60s"})
     d = box.start()
     d.wait_ready(5)
@@ -110,8 +112,8 @@ defaults
 	timeout client 5s
 	timeout server 5s
 backend web
-	server a 127.0.0.1:%d weight 100 check agent-check agent-addr %s agent-port %d agent-inter 100ms
-""" % (d.port(), *agent))
+	server a %s weight 100 check agent-check agent-addr %s agent-port %d agent-inter 100ms
+""" % (listen, *agent))
     h.wait_server("a", "UP", 100)
     pids = d.ready_pids("web")
     kill(pids[0])
@@ -130,8 +132,7 @@ backend web
     d.wait_end(0)
     # Nobody says otherwise until the next one does.
     assert h.servers()["a"]["status"].startswith(("DRAIN", "DOWN", "MAINT"))
-    box.config(web={"command": probe(), "agent": "%s:%d" % agent,
-                    "listen": "127.0.0.1:%d" % d.port(), "instances": 4})
+    config(box, agent, instances=4, listen=listen)
     again = box.start()
     again.wait_ready(5)
     h.wait_server("a", "UP", 100)
