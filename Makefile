@@ -512,17 +512,17 @@ TEST_PACKAGES = $(BUILD_PACKAGES) $(WEB_PACKAGES) clang libcmocka-dev python3 py
 	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server socat ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
-	python3-prometheus-client python3-twisted systemd \
+	python3-prometheus-client python3-twisted python3-yaml systemd haproxy \
 	$(TAKERS) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BUILD_NEEDS = $(CC) --version && $(PKG_CONFIG) --exists inih
 WEB_NEEDS = $(PKG_CONFIG) --exists libmicrohttpd
 TEST_NEEDS = $(BUILD_NEEDS) && $(WEB_NEEDS) && test -e /usr/include/cmocka.h && \
 	/usr/bin/python3 -c 'import pytest, prometheus_client, cheroot, \
-	    systemd.daemon, twisted' && \
+	    systemd.daemon, twisted, yaml' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
 	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
-	    busybox nginx \
+	    busybox nginx haproxy \
 	    redis-server socat ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
 	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
 	    plackup starman h2o && ls /usr/sbin/php-fpm* && \
@@ -626,6 +626,8 @@ install: all
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus
 	$(INSTALL) -m 644 $(EXAMPLES_CONTAINER) \
 	    $(DESTDIR)$(DOCDIR)/examples/container
+	set -e; for file in $(EXAMPLES_FARM); do \
+	    $(INSTALL) -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file; done
 	set -e; for unit in $(UNITS); do \
 	    $(place) examples/$$unit >$(DESTDIR)$(DOCDIR)/examples/$$unit; done
 	$(place) examples/clusterd.service >$(DESTDIR)$(UNITDIR)/clusterd.service
@@ -649,6 +651,16 @@ EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
 	examples/prometheus/clusterd-dashboard.json
 EXAMPLES_CONTAINER = examples/container/Containerfile \
 	examples/container/app.ini examples/container/index.html
+# Where there is more than one machine.
+EXAMPLES_FARM = examples/haproxy/README.md examples/haproxy/app.ini \
+	examples/haproxy/server.js examples/haproxy/haproxy.cfg \
+	examples/haproxy/nginx.conf \
+	examples/kubernetes/README.md examples/kubernetes/configmap.yaml \
+	examples/kubernetes/deployment.yaml examples/kubernetes/service.yaml \
+	examples/kubernetes/podmonitor.yaml \
+	examples/sessions/README.md examples/sessions/app.ini \
+	examples/sessions/memory.ini examples/sessions/package.json \
+	examples/sessions/server.js
 
 # Directories that others may have something in stay.
 ## uninstall: take away what `make install` of the same places has put there

@@ -3,7 +3,7 @@
 _clusterd_web()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local words="-c --config -s --socket -l --listen --host --user
+	local words="-c --config -s --socket -l --listen --agent --host --user
 	    --token-file -h --help -V --version"
 
 	COMPREPLY=()
@@ -12,7 +12,7 @@ _clusterd_web()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--user)
 		mapfile -t COMPREPLY < <(compgen -u -- "$cur") ;;
-	-l | --listen | --host) ;;
+	-l | --listen | --agent | --host) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur") ;;
 	esac

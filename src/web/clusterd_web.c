@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "linux/file/file.h"
 #include "linux/loop/loop.h"
+#include "web/agents.h"
 #include "web/asker.h"
 #include "web/broker.h"
 #include "web/doors.h"
@@ -40,6 +41,7 @@ struct web {
 	struct feed feed;
 	struct serving serving;
 	struct http http;
+	struct agents agents;
 	int signal_fd;
 	loop_handle signal_handle;
 	struct mono stop;	/* by then, at the latest; MONO_NEVER: not asked */
@@ -131,6 +133,7 @@ begin_stop(struct web *web)
 	web->stop = mono_add_ms(mono_now(), STOP_MS);
 	begin_to_go(web);
 	http_close_doors(&web->http);
+	agents_close_doors(&web->agents);
 	look(web);
 }
 
@@ -162,7 +165,7 @@ static bool
 is_over(const struct web *web)
 {
 	return web->orphaned || (!mono_is_never(web->stop) &&
-	    (http_left(&web->http) == 0 ||
+	    (http_left(&web->http) + agents_left(&web->agents) == 0 ||
 	    !mono_before(mono_now(), web->stop)));
 }
 
@@ -212,6 +215,8 @@ build(struct web *web, const struct options *o, int broker_fd, bool actions)
 	if (code == 0)
 		code = http_init(&web->http, web->loop, &routes_events,
 		    &web->serving);
+	if (code == 0)
+		code = agents_init(&web->agents, web->loop, &web->sampler);
 	return code;
 }
 
@@ -221,7 +226,10 @@ open_doors(struct web *web, struct error *err)
 	int code = 0;
 
 	for (size_t i = 0; code == 0 && i < web->doors.n; i++)
-		code = http_add_door(&web->http, web->doors.fds[i], err);
+		code = web->doors.agents[i] != NULL ?
+		    agents_add_door(&web->agents, web->doors.fds[i],
+		    web->doors.agents[i], err) :
+		    http_add_door(&web->http, web->doors.fds[i], err);
 	return code;
 }
 
@@ -256,6 +264,7 @@ clean_up(struct web *web)
 	pages_end(&web->feed.pages);
 	routes_cancel(&web->serving);
 	http_fini(&web->http);
+	agents_fini(&web->agents);
 	feed_fini(&web->feed);
 	sampler_fini(&web->sampler);
 	asker_fini(&web->asker);
@@ -276,7 +285,7 @@ run(const struct options *o)
 	bool actions = token != NULL;
 
 	if (code == 0)
-		code = doors_open(&web.doors, &o->listens, &err);
+		code = doors_open(&web.doors, &o->listens, &o->agents, &err);
 	if (code == 0)
 		code = halves_start(&o->where, token, &web.doors, &broker_fd,
 		    &err);
@@ -312,6 +321,7 @@ main(int argc, char *argv[])
 		status = run(&o);
 	}
 	strlist_free(&o.listens);
+	strlist_free(&o.agents);
 	strlist_free(&o.hosts);
 	return status;
 }

@@ -8,10 +8,11 @@
 #include "core/names/address.h"
 #include "linux/socket/socket_options.h"
 
-#define DOORS_MAX 16
+#define DOORS_MAX 64
 
 struct doors {
 	int fds[DOORS_MAX];		/* the caller takes them */
+	char *agents[DOORS_MAX];	/* the app of an agent; NULL: HTTP */
 	size_t n;
 	struct {
 		struct address address;
@@ -23,9 +24,10 @@ struct doors {
 struct error;
 
 /* Of clusterd, by CLUSTERD_FD, or of another supervisor, by LISTEN_FDS; and one for
-   each of `listens`. -errno with words. */
+   each of `listens`, and of `agents`, which are APP=ADDRESS. One that is named
+   "agent.APP" in LISTEN_FDNAMES is an agent too. -errno with words. */
 int doors_open(struct doors *doors, const struct strlist *listens,
-    struct error *err);
+    const struct strlist *agents, struct error *err);
 
 /* Remove the files of those that we have made. */
 void doors_forget(struct doors *doors);

@@ -7,13 +7,16 @@
 
 const char options_usage[] =
     "usage: clusterd-web [-c FILE | -s SOCKET] [-l ADDRESS]... [--host NAME]...\n"
-    "                    [--user NAME] [--token-file FILE]\n"
+    "                    [--agent APP=ADDRESS]... [--user NAME]\n"
+    "                    [--token-file FILE]\n"
     "\n"
     "Serve a page with the state of a clusterd, and what other programs ask of it.\n"
     "\n"
     "  -c, --config FILE      the clusterd that runs this configuration\n"
     "  -s, --socket SOCKET    ... or the one with this control socket\n"
     "  -l, --listen ADDRESS   such as 127.0.0.1:9080 or unix:PATH\n"
+    "      --agent APP=ADDRESS\n"
+    "                         answer HAProxy's agent-check there, of this app\n"
     "      --host NAME        a name that requests may be for, beside addresses\n"
     "      --user NAME        as root: the user that serves (nobody)\n"
     "      --token-file FILE  whoever has the token in it may reload, restart\n"
@@ -43,7 +46,7 @@ check(const struct options *o)
 		if (!web_host_name_valid(o->hosts.v[i]))
 			return usage_error("that is no name of a host:",
 			    o->hosts.v[i]);
-	if (o->listens.failed || o->hosts.failed)
+	if (o->listens.failed || o->agents.failed || o->hosts.failed)
 		return usage_error("out of memory", NULL);
 	return true;
 }
@@ -55,6 +58,7 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 		{ "config", required_argument, NULL, 'c' },
 		{ "socket", required_argument, NULL, 's' },
 		{ "listen", required_argument, NULL, 'l' },
+		{ "agent", required_argument, NULL, 'a' },
 		{ "host", required_argument, NULL, 'H' },
 		{ "user", required_argument, NULL, 'u' },
 		{ "token-file", required_argument, NULL, 't' },
@@ -70,6 +74,7 @@ options_parse(int argc, char *argv[], struct options *ret_options)
 		case 'c': o.where.config = optarg; break;
 		case 's': o.where.socket = optarg; break;
 		case 'l': strlist_add(&o.listens, optarg); break;
+		case 'a': strlist_add(&o.agents, optarg); break;
 		case 'H': strlist_add(&o.hosts, optarg); break;
 		case 'u': o.user = optarg; break;
 		case 't': o.token_file = optarg; break;

@@ -10,6 +10,7 @@
 struct options {
 	struct client_where where;
 	struct strlist listens;
+	struct strlist agents;
 	struct strlist hosts;
 	const char *user;	/* NULL: not given */
 	const char *token_file;	/* NULL: none */

@@ -16,10 +16,6 @@
 #include "web/routes.h"
 #include "web/serving.h"
 
-/* Of what a status has cost clusterd, for how many times that long it is told once
-   more: five percent of its time, however often it is asked. */
-#define FRESH	20
-
 struct route {
 	const char *path;
 	const char *allow;
@@ -32,7 +28,7 @@ struct route {
 static void
 wait_for_status(struct exchange *e, sampler_fn *fn)
 {
-	sampler_want(e->serving->sampler, FRESH, &e->wait, fn, e);
+	sampler_want(e->serving->sampler, SAMPLER_FRESH, &e->wait, fn, e);
 }
 
 static void

@@ -16,6 +16,10 @@
 #include "web/asker.h"
 #include "web/stream.h"
 
+/* Of what a status has cost clusterd, for how many times that long it is told once
+   more: five percent of its time, however often it is asked. */
+#define SAMPLER_FRESH	20
+
 /* `status` is the sampler's, until the next one comes; NULL: there is none, and
    `words` say why. */
 typedef void sampler_fn(void *ctx, const struct status *status,

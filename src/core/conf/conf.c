@@ -35,6 +35,7 @@ app_free(struct conf_app *app)
 	strlist_free(&app->health_command);
 	free(app->health_path);
 	free(app->health_host);
+	free(app->agent);
 	for (size_t i = 0; i < app->n_listens; i++)
 		address_free(&app->listens[i]);
 	for (size_t i = 0; i < app->n_listens; i++)

@@ -202,6 +202,7 @@ struct conf_app {
 	int64_t health_interval_ms;
 	int64_t health_timeout_ms;
 	unsigned health_failures;	/* in a row, until it is replaced */
+	char *agent;			/* as written, see conf_web.c; NULL: none */
 	int stop_signal;
 	int64_t stop_timeout_ms;
 	enum conf_stop_to stop_to;

@@ -464,6 +464,20 @@ conf_print_key(const struct conf_key *key, const void *target)
 	return text;
 }
 
+/* The app that conf_web.c makes; without a reason for that, any app may be called
+   so. */
+static bool
+is_web(const struct config *config, const struct conf_app *app)
+{
+	bool asked = config->web != NULL;
+
+	if (strcmp(app->name, CONF_WEB_APP) != 0)
+		return false;
+	for (size_t i = 0; i < config->n_apps; i++)
+		asked = asked || config->apps[i].agent != NULL;
+	return asked;
+}
+
 char *
 conf_print(const struct config *config, const struct conf_here *here)
 {
@@ -474,8 +488,7 @@ conf_print(const struct config *config, const struct conf_here *here)
 	    here);
 	for (size_t i = 0; i < config->n_apps; i++) {
 		/* It follows from what is above. */
-		if (config->web != NULL &&
-		    strcmp(config->apps[i].name, CONF_WEB_APP) == 0)
+		if (is_web(config, &config->apps[i]))
 			continue;
 		strbuf_putc(&sb, '\n');
 		print_section(&sb, config->apps[i].name, CONF_SCOPE_APP,

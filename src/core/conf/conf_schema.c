@@ -355,6 +355,12 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_COUNT, .min = 1, .max = 1000,
 		.preset = "3", .allowed = "a number from 1 to 1000",
 	},
+	/* What it comes to is in conf_web.c. */
+	[CONF_KEY_AGENT] = {
+		.name = "agent", APP(agent), .live = true,
+		.type = CONF_TYPE_TEXT, .preset = "none", .nothing = "none",
+		.allowed = "PORT, IPV4:PORT, [IPV6]:PORT or unix:PATH",
+	},
 	[CONF_KEY_STOP_SIGNAL] = {
 		.name = "stop_signal", APP(stop_signal), .live = true,
 		.type = CONF_TYPE_SIGNAL, .preset = "TERM",

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "core/conf/conf.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_schema.h"
 #include "core/conf/conf_source.h"
@@ -16,9 +17,14 @@
 	"0123456789-_."
 #define HOST_MAX 253
 
-/* The keys of [clusterd]; NULL: not there, or "none". */
+/* Beside `web` itself, as clusterd-web(8) has it. */
+#define AGENTS_MAX (CONF_LISTENS_MAX - 1)
+
+/* The keys of [clusterd], and the first `agent` of an app; NULL: not there, or
+   "none". */
 struct keys {
 	const struct conf_entry *web;
+	const struct conf_entry *agent;
 	const struct conf_entry *user;
 	const struct conf_entry *token_file;
 	const struct conf_entry *host;
@@ -37,6 +43,26 @@ is_none(const struct conf_entry *e)
 	return strcmp(value_of(e), "none") == 0;
 }
 
+static bool
+is_global(const struct conf_source *source, const struct conf_entry *e)
+{
+	return strcmp(source->sections[e->section].name,
+	    CONF_CLUSTERD_SECTION) == 0;
+}
+
+/* Of an app whose name is one: another was reported. */
+static bool
+is_agent(const struct conf_source *source, const struct conf_entry *e)
+{
+	const char *app;
+
+	if (e->section >= source->n_sections || is_global(source, e) ||
+	    strcmp(e->key, "agent") != 0 || is_none(e))
+		return false;
+	app = source->sections[e->section].name;
+	return conf_name_valid(app, strlen(app));
+}
+
 static struct keys
 find_keys(const struct conf_source *source)
 {
@@ -45,9 +71,9 @@ find_keys(const struct conf_source *source)
 	for (size_t i = 0; i < source->n_entries; i++) {
 		const struct conf_entry *e = &source->entries[i];
 
-		if (e->section >= source->n_sections ||
-		    strcmp(source->sections[e->section].name,
-		    CONF_CLUSTERD_SECTION) != 0)
+		if (keys.agent == NULL && is_agent(source, e))
+			keys.agent = e;
+		if (e->section >= source->n_sections || !is_global(source, e))
 			continue;
 		if (strcmp(e->key, "control") == 0)
 			keys.no_control = is_none(e);
@@ -66,24 +92,47 @@ find_keys(const struct conf_source *source)
 /* ---- what is wrong ---- */
 
 static void
-check_address(const struct keys *keys, const struct conf_web *web,
+check_address(const struct conf_entry *e, const struct conf_web *web,
     struct conf_errors *errors)
 {
 	struct error err = ERROR_INIT;
 	struct address address;
 
-	if (address_parse(value_of(keys->web), web->base_dir, &address,
-	    &err) < 0) {
-		conf_error_add(errors, keys->web->line, "web", "%s",
+	if (address_parse(value_of(e), web->base_dir, &address, &err) < 0) {
+		conf_error_add(errors, e->line, e->key, "%s",
 		    error_text(&err));
 		error_clear(&err);
 		return;
 	}
 	if (address.kind == ADDRESS_UDP)
-		conf_error_add(errors, keys->web->line, "web", "\"%.60s\" is "
-		    "UDP; ADDRESS:PORT or unix:PATH is allowed",
-		    value_of(keys->web));
+		conf_error_add(errors, e->line, e->key, "\"%.60s\" is "
+		    "UDP; ADDRESS:PORT or unix:PATH is allowed", value_of(e));
 	address_free(&address);
+}
+
+/* Who asks for it, where nothing else is to blame. */
+static const struct conf_entry *
+asker(const struct keys *keys)
+{
+	return keys->web != NULL ? keys->web : keys->agent;
+}
+
+static void
+check_agents(const struct conf_source *source, const struct conf_web *web,
+    struct conf_errors *errors)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < source->n_entries; i++) {
+		const struct conf_entry *e = &source->entries[i];
+
+		if (!is_agent(source, e))
+			continue;
+		check_address(e, web, errors);
+		if (n++ == AGENTS_MAX)
+			conf_error_add(errors, e->line, e->key,
+			    "%d apps may have one", AGENTS_MAX);
+	}
 }
 
 static void
@@ -94,7 +143,7 @@ check_user(const struct keys *keys, const struct conf_web *web,
 
 	if (web->find_user(web->ctx, user, &err) < 0)
 		conf_error_add(errors, keys->user != NULL ? keys->user->line :
-		    keys->web->line, "web_user", "%s", error_text(&err));
+		    asker(keys)->line, "web_user", "%s", error_text(&err));
 	error_clear(&err);
 }
 
@@ -102,15 +151,19 @@ static void
 check_web(const struct conf_source *source, const struct keys *keys,
     const struct conf_web *web, struct conf_errors *errors)
 {
-	check_address(keys, web, errors);
+	const struct conf_entry *e = asker(keys);
+
+	if (keys->web != NULL)
+		check_address(keys->web, web, errors);
+	check_agents(source, web, errors);
 	if (keys->no_control)
-		conf_error_add(errors, keys->web->line, "web", "it asks at "
-		    "the control socket, and control is \"none\"");
+		conf_error_add(errors, e->line, e->key, "it asks at the "
+		    "control socket, and control is \"none\"");
 	for (size_t i = 0; i < source->n_sections; i++)
 		if (strcmp(source->sections[i].name, CONF_WEB_APP) == 0)
 			conf_error_add(errors, source->sections[i].line, NULL,
 			    "an app cannot be called " CONF_WEB_APP " where "
-			    "web is set, which is one of that name");
+			    "%s is set, which is one of that name", e->key);
 }
 
 /* ---- the section ---- */
@@ -170,14 +223,59 @@ put_command(struct strbuf *sb, const struct keys *keys,
 	return sb->failed ? -ENOMEM : 0;
 }
 
+/* The lines of `listen`. An agent's listener has its app's name. */
+struct listens {
+	struct strlist texts;
+	unsigned *lines;
+};
+
 static int
-add_section(struct conf_source *source, const char *address, unsigned line,
-    const char *command, bool root)
+find_listens(const struct conf_source *source, const struct keys *keys,
+    struct listens *listens)
+{
+	size_t n = source->n_entries + 1;
+
+	listens->lines = calloc(n, sizeof(*listens->lines));
+	if (listens->lines == NULL)
+		return -ENOMEM;
+	if (keys->web != NULL) {
+		listens->lines[listens->texts.n] = keys->web->line;
+		strlist_add(&listens->texts, value_of(keys->web));
+	}
+	for (size_t i = 0; i < source->n_entries &&
+	    !listens->texts.failed; i++) {
+		const struct conf_entry *e = &source->entries[i];
+
+		if (!is_agent(source, e))
+			continue;
+		listens->lines[listens->texts.n] = e->line;
+		strlist_printf(&listens->texts, CONF_WEB_AGENT "%s=%s",
+		    source->sections[e->section].name, value_of(e));
+	}
+	return listens->texts.failed ? -ENOMEM : 0;
+}
+
+static int
+add_listens(struct conf_source *source, const struct listens *listens)
+{
+	int code = conf_source_add_entry(source, listens->lines[0], "listen",
+	    listens->texts.v[0]);
+
+	for (size_t i = 1; code == 0 && i < listens->texts.n; i++)
+		code = conf_entry_put_line(
+		    &source->entries[source->n_entries - 1],
+		    listens->texts.v[i], strlen(listens->texts.v[i]),
+		    listens->lines[i]);
+	return code;
+}
+
+static int
+add_section(struct conf_source *source, const struct listens *listens,
+    unsigned line, const char *command, bool root)
 {
 	/* Nothing that stays open, as a page does, is to hold up its end. */
 	const char *const entries[][2] = {
 		{ "command", command },
-		{ "listen", address },
 		{ "instances", "1" },
 		{ "handoff", "env" },
 		{ "ready", "accept" },
@@ -190,7 +288,7 @@ add_section(struct conf_source *source, const char *address, unsigned line,
 	    i < sizeof(entries) / sizeof(entries[0]); i++)
 		code = conf_source_add_entry(source, line, entries[i][0],
 		    entries[i][1]);
-	return code;
+	return code == 0 ? add_listens(source, listens) : code;
 }
 
 int
@@ -199,31 +297,31 @@ conf_web_add(struct conf_source *source, const struct conf_web *web,
 {
 	struct keys keys = find_keys(source);
 	struct strbuf command = STRBUF_INIT;
+	struct listens listens = { .lines = NULL };
 	size_t before = errors->n + errors->dropped;
-	char *address;
 	unsigned line;
 	int code;
 
 	*ret_left_out = 0;
-	if (keys.web == NULL || web->file == NULL)
+	if (asker(&keys) == NULL || web->file == NULL)
 		return 0;
 	check_web(source, &keys, web, errors);
 	if (errors->n + errors->dropped > before)
 		return 0;
 	code = put_command(&command, &keys, web, errors);
-	/* The entry moves as others are added. */
-	address = strdup(value_of(keys.web));
-	line = keys.web->line;
-	if (code == 0 && address == NULL)
-		code = -ENOMEM;
+	/* The entries move as others are added. */
+	line = asker(&keys)->line;
+	if (code == 0)
+		code = find_listens(source, &keys, &listens);
 	if (code == 0 && errors->n + errors->dropped == before) {
 		if (web->program == NULL)
 			*ret_left_out = line;
 		else
-			code = add_section(source, address, line, command.text,
-			    web->root);
+			code = add_section(source, &listens, line,
+			    command.text, web->root);
 	}
-	free(address);
+	strlist_free(&listens.texts);
+	free(listens.lines);
 	strbuf_free(&command);
 	return code;
 }

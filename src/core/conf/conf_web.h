@@ -1,6 +1,6 @@
 /*
- * `web` in [clusterd]: clusterd-web is an app like any other, with a lane of its own,
- * whose section follows from the keys of [clusterd] and stands in no file.
+ * `web` in [clusterd], and `agent` of apps: clusterd-web is an app like any other,
+ * with a lane of its own, whose section follows from those keys and stands in no file.
  */
 #ifndef CORE_CONF_CONF_WEB_H
 #define CORE_CONF_CONF_WEB_H
@@ -13,6 +13,9 @@ struct error;
 
 /* The name of the app, which no other one may have then. */
 #define CONF_WEB_APP "clusterd-web"
+
+/* Before the name of its app: the listener of an agent. */
+#define CONF_WEB_AGENT "agent."
 
 struct conf_web {
 	const char *program;	/* the path of clusterd-web; NULL: it is not there,

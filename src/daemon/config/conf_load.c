@@ -329,8 +329,8 @@ load(const struct conf_origin *origin, struct creds_cache *cache, bool waiting,
 		code = check(origin, &source, &world, waiting, ret_config,
 		    errors);
 	if (code == 0 && *ret_config != NULL && left_out != 0)
-		conf_error_add(&(*ret_config)->warnings, left_out, "web",
-		    "left out: " CONF_WEB_APP " is not installed beside "
+		conf_error_add(&(*ret_config)->warnings, left_out,
+		    (*ret_config)->web != NULL ? "web" : "agent", "left out: " CONF_WEB_APP " is not installed beside "
 		    "clusterd");
 	if (code == 0 && *ret_config != NULL)
 		keep_text(*ret_config, origin, &world.kept, text, len);

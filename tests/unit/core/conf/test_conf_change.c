@@ -128,6 +128,7 @@ static const struct {
 	{ "log_max_size", "1M", CONF_CHANGE_LIVE },
 	{ "log_keep", "6", CONF_CHANGE_LIVE },
 	{ "log_time", "iso", CONF_CHANGE_WORKERS },
+	{ "agent", "9101", CONF_CHANGE_LIVE },
 };
 
 static void

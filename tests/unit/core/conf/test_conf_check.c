@@ -1696,6 +1696,17 @@ key_log_time(void **state)
 }
 
 static void
+key_agent(void **state)
+{
+	(void)state;
+	GOOD("agent", "none", "none");
+	GOOD("agent", "127.0.0.1:9101", "127.0.0.1:9101");
+	GOOD("agent", "unix:agent.sock", "unix:agent.sock");
+	BAD("agent", "", "\"\" is not valid, PORT, IPV4:PORT, [IPV6]:PORT "
+	    "or unix:PATH is allowed");
+}
+
+static void
 key_log_keep(void **state)
 {
 	(void)state;
@@ -2063,6 +2074,7 @@ defaults(void **state)
 	assert_true(app->log_max_size == 10 << 20);
 	assert_int_equal(app->log_keep, 5);
 	assert_int_equal(app->log_time, CONF_LOG_TIME_NONE);
+	assert_null(app->agent);
 	config_unref(config);
 }
 
@@ -2221,6 +2233,7 @@ main(void)
 		cmocka_unit_test(key_log_max_size),
 		cmocka_unit_test(key_log_keep),
 		cmocka_unit_test(key_log_time),
+		cmocka_unit_test(key_agent),
 		cmocka_unit_test(a_file_of_several_streams),
 		cmocka_unit_test(key_control),
 		cmocka_unit_test(key_control_group),

@@ -15,6 +15,7 @@
 #include "core/status/status.h"
 #include "core/web/web_accept.h"
 #include "core/web/web_action.h"
+#include "core/web/web_agent.h"
 #include "core/web/web_host.h"
 #include "core/web/web_ready.h"
 #include "core/web/web_rows.h"
@@ -209,6 +210,57 @@ readiness(void **state)
 	    "a", 9), WEB_READY);
 }
 
+/* ---- HAProxy's agent-check ---- */
+
+static void
+expect_agent(const char *text, const char *app, const char *line)
+{
+	struct strbuf sb = STRBUF_INIT;
+	struct status status;
+
+	read_status(&status, text);
+	web_agent(&status, app, &sb);
+	assert_string_equal(sb.text, line);
+	strbuf_free(&sb);
+	status_free(&status);
+}
+
+#define RUNS "+ clusterd pid=1 state=running\n"
+
+static void
+agent(void **state)
+{
+	static const char apps[] = RUNS
+	    "+ app name=a state=running wanted=3 ready=2\n"
+	    "+ app name=b state=stopped wanted=2 ready=0\n"
+	    "+ app name=c state=ended wanted=1 ready=0\n"
+	    "+ app name=d state=running wanted=1000 ready=1\n"
+	    "+ app name=e state=running wanted=1000 ready=999\n"
+	    "+ app name=f state=running wanted=2 ready=3\n"
+	    "+ app name=g state=starting wanted=2 ready=0\n"
+	    "+ app name=h state=stopping wanted=2 ready=2\n"
+	    "+ app name=i state=running ready=1\n"
+	    "+ app name=j state=running\n";
+
+	(void)state;
+	expect_agent(apps, "a", "up ready 66%\n");
+	expect_agent(apps, "b", "maint\n");
+	expect_agent(apps, "c", "maint\n");
+	/* Never 0, which is for those that take nobody new. */
+	expect_agent(apps, "d", "up ready 1%\n");
+	expect_agent(apps, "e", "up ready 99%\n");
+	expect_agent(apps, "f", "up ready 100%\n");
+	expect_agent(apps, "g", "down #no instance of g is ready\n");
+	expect_agent(apps, "h", "maint\n");
+	expect_agent(apps, "i", "up ready 100%\n");
+	expect_agent(apps, "j", "down #no instance of j is ready\n");
+	expect_agent(apps, "x", "down #there is no app x\n");
+	expect_agent("+ clusterd pid=1 state=going%20down\n"
+	    "+ app name=a state=running wanted=1 ready=1\n", "a", "drain\n");
+	expect_agent("+ clusterd pid=1 state=stopping\n"
+	    "+ app name=a state=running wanted=1 ready=1\n", "a", "maint\n");
+}
+
 /* ---- rows ---- */
 
 static char *
@@ -275,6 +327,7 @@ main(void)
 		cmocka_unit_test(formats),
 		cmocka_unit_test(actions),
 		cmocka_unit_test(readiness),
+		cmocka_unit_test(agent),
 		cmocka_unit_test(rows),
 	};
 
