@@ -100,7 +100,7 @@ learn_socket(struct ask *a)
 	a->copy = pid > 0 ? inspect_take_fd(pid, c->fd) : -1;
 	/* A thread may have a table of its own (unshare(2)). */
 	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
-		socket_close_copy(&a->copy);
+		socket_close(&a->copy);
 	if (a->copy >= 0) {
 		learn_from_copy(a);
 		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
@@ -214,7 +214,7 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 void
 ask_free(struct ask *a)
 {
-	socket_close_copy(&a->copy);
+	socket_close(&a->copy);
 	address_free(&a->asked);
 }
 

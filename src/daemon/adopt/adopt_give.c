@@ -180,7 +180,7 @@ take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
 		code = exchange(&a, l, err);
 	if (l != NULL && code == 0)
 		*ret_l = l;
-	socket_close_copy(&a.copy);
+	socket_close(&a.copy);
 	return code;
 }
 

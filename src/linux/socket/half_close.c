@@ -42,6 +42,6 @@ half_close(pid_t pid, int fd, uint64_t ino, const struct drain_conn *conn)
 	if (code == 0 && shutdown(copy, SHUT_RD) < 0)
 		code = -errno;
 	/* As long as we have it, the server's close(2) would end nothing. */
-	socket_close_copy(&copy);
+	socket_close(&copy);
 	return code;
 }
