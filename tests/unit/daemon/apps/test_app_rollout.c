@@ -771,6 +771,33 @@ an_abort_has_the_number_that_it_was_scaled_to(void **state)
 }
 
 static void
+a_number_stays_within_a_range(void **state)
+{
+	struct app *app = serving(WEB "instances = 2..4\n");
+
+	(void)state;
+	assert_int_equal(app->crew.wanted, 2);
+	app_scale(app, 9, NULL);
+	assert_int_equal(app->crew.wanted, 4);
+	app_scale(app, -9, NULL);
+	assert_int_equal(app->crew.wanted, 2);
+	app_scale(app, 1, "because");
+	assert_int_equal(app->crew.wanted, 3);
+	fake_turn();
+	fake_roll(app, WEB "instances = 1..8\n");
+	assert_int_equal(app->crew.wanted, 3);
+	fake_roll(app, WEB "instances = 5..8\n");
+	assert_int_equal(app->crew.wanted, 5);
+	fake_roll(app, WEB "instances = 2\n");
+	assert_int_equal(app->crew.wanted, 2);
+	fake_roll(app, WEB "instances = 2..8\n");
+	assert_int_equal(app->crew.wanted, 3);
+	/* What comes from a range to a number has that. */
+	fake_roll(app, WEB "instances = 4\n");
+	assert_int_equal(app->crew.wanted, 4);
+}
+
+static void
 a_number_changed_by_hand_outlives_a_reload(void **state)
 {
 	struct app *app = serving(WEB "instances = 2\n");
@@ -1004,6 +1031,7 @@ main(void)
 		ROLLOUT_TEST(a_restarted_instance_has_a_trial),
 		ROLLOUT_TEST(scaled_while_it_rolls),
 		ROLLOUT_TEST(an_abort_has_the_number_that_it_was_scaled_to),
+		ROLLOUT_TEST(a_number_stays_within_a_range),
 		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
 		ROLLOUT_TEST(no_way_back_to_what_has_ended),
 		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),
