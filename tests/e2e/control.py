@@ -14,7 +14,8 @@ FIELDS = {
                  "config supervisor_death"),
     "app": ("name state wanted ready",
             "generation reloads_ok reloads_aborted target moved reload_error "
-            "stdout stderr"),
+            "stdout stderr least most scalings_waiting scalings_busy "
+            "scalings_idle"),
     "listener": ("app address balance lanes state", "waiting backlog dropped"),
     "instance": ("app instance role state generation",
                  "pid uptime_ms ready_ms restart_in_ms cpu_ns memory_bytes "

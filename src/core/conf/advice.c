@@ -21,7 +21,7 @@ advice_app(const struct conf_keys *keys, const struct conf_host *host,
 		return;
 	advice_command(keys, app, warnings);
 	if (!seen[CONF_KEY_INSTANCES].bad)
-		advice_inspect(keys, app, conf_app_instances(app, n),
+		advice_inspect(keys, app, conf_app_most_instances(app, n),
 		    host->environ, warnings);
 	advice_files(keys, host, app, warnings);
 }

@@ -97,24 +97,41 @@ config_unref(struct config *config)
 	free(config);
 }
 
-unsigned
-conf_app_instances(const struct conf_app *app, unsigned auto_instances)
+static unsigned
+count_of(enum conf_instances kind, unsigned count, unsigned auto_instances)
 {
 	uint64_t n = auto_instances;
 
-	switch (app->instances_kind) {
+	switch (kind) {
 	case CONF_INSTANCES_AUTO:
 		break;
 	case CONF_INSTANCES_NUMBER:
-		n = app->instances;
+		n = count;
 		break;
 	case CONF_INSTANCES_PERCENT:
-		n = (n * app->instances + 99) / 100;
+		n = (n * count + 99) / 100;
 		break;
 	}
 	if (n < 1)
 		return 1;
 	return n > CONF_INSTANCES_MAX ? CONF_INSTANCES_MAX : (unsigned)n;
+}
+
+unsigned
+conf_app_instances(const struct conf_app *app, unsigned auto_instances)
+{
+	return count_of(app->instances_kind, app->instances, auto_instances);
+}
+
+unsigned
+conf_app_most_instances(const struct conf_app *app, unsigned auto_instances)
+{
+	unsigned least = conf_app_instances(app, auto_instances), most;
+
+	if (!app->scales)
+		return least;
+	most = count_of(app->most_kind, app->most, auto_instances);
+	return most > least ? most : least;
 }
 
 unsigned

@@ -167,7 +167,12 @@ struct conf_app {
 	unsigned backlog;		/* 1 … 65535 */
 
 	enum conf_instances instances_kind;
-	unsigned instances;		/* number or percentage */
+	unsigned instances;		/* number or percentage … */
+	bool scales;			/* … as a load asks for more, up to: */
+	enum conf_instances most_kind;
+	unsigned most;
+	int64_t scale_up_ms;
+	int64_t scale_down_ms;
 	enum conf_balance balance;
 	enum conf_handoff handoff;
 	unsigned fd_protocols;		/* enum conf_fd_protocol bits, as
@@ -276,8 +281,13 @@ bool conf_creds_same(const struct conf_creds *a, const struct conf_creds *b);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
-/* The number of seats that an app has where `auto` means auto_instances. */
+/* The number of seats that an app begins with where `auto` means
+   auto_instances … */
 unsigned conf_app_instances(const struct conf_app *app,
+    unsigned auto_instances);
+
+/* … and the most that it can have: more only where `instances` is a range. */
+unsigned conf_app_most_instances(const struct conf_app *app,
     unsigned auto_instances);
 
 /*

@@ -319,7 +319,7 @@ instances_of(const struct check *c, const struct conf_app *app)
 {
 	unsigned n = c->host->auto_instances;
 
-	return conf_app_instances(app, n > 0 ? n : 1);
+	return conf_app_most_instances(app, n > 0 ? n : 1);
 }
 
 static void

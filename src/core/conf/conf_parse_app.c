@@ -115,31 +115,54 @@ conf_parse_command(const struct conf_value *v, void *target)
 	return 0;
 }
 
-int
-conf_parse_instances(const struct conf_value *v, void *target)
+/* `auto`, a number or a percentage. */
+static bool
+parse_count(const struct conf_value *v, const char *text,
+    enum conf_instances *ret_kind, unsigned *ret_n)
 {
-	struct conf_app *app = target;
-	const char *text = v->lines[0];
 	size_t len = strspn(text, "0123456789");
 	char digits[8];
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (strcmp(text, "auto") == 0) {
-		app->instances_kind = CONF_INSTANCES_AUTO;
-		app->instances = 0;
+		*ret_kind = CONF_INSTANCES_AUTO;
 	} else if (num_parse(text, v->key->min, v->key->max, &n)) {
-		app->instances_kind = CONF_INSTANCES_NUMBER;
-		app->instances = (unsigned)n;
+		*ret_kind = CONF_INSTANCES_NUMBER;
 	} else if (strcmp(text + len, "%") == 0 && len < sizeof(digits)) {
 		memcpy(digits, text, len);
 		digits[len] = '\0';
 		if (!num_parse(digits, 1, 1000, &n))
-			return conf_refuse_text(v, 0, text);
-		app->instances_kind = CONF_INSTANCES_PERCENT;
-		app->instances = (unsigned)n;
+			return false;
+		*ret_kind = CONF_INSTANCES_PERCENT;
 	} else {
-		return conf_refuse_text(v, 0, text);
+		return false;
 	}
+	*ret_n = (unsigned)n;
+	return true;
+}
+
+int
+conf_parse_instances(const struct conf_value *v, void *target)
+{
+	struct conf_app *app = target;
+	const char *text = v->lines[0], *dots = strstr(text, "..");
+	size_t len = dots != NULL ? (size_t)(dots - text) : strlen(text);
+	char least[16];
+
+	if (len >= sizeof(least))
+		return conf_refuse_text(v, 0, text);
+	memcpy(least, text, len);
+	least[len] = '\0';
+	if (!parse_count(v, least, &app->instances_kind, &app->instances) ||
+	    (dots != NULL && !parse_count(v, dots + 2, &app->most_kind,
+		&app->most)))
+		return conf_refuse_text(v, 0, text);
+	app->scales = dots != NULL;
+	/* Of two kinds, it depends on the machine. */
+	if (app->scales && app->instances_kind == app->most_kind &&
+	    app->instances > app->most)
+		return conf_refuse(v, 0, "is a range that ends below its "
+		    "beginning: \"%s\"", text);
 	return 0;
 }
 

@@ -198,21 +198,31 @@ print_listen(const struct out *o)
 }
 
 static void
+put_count(struct strbuf *sb, enum conf_instances kind, unsigned n)
+{
+	switch (kind) {
+	case CONF_INSTANCES_AUTO:
+		strbuf_puts(sb, "auto");
+		break;
+	case CONF_INSTANCES_NUMBER:
+		strbuf_printf(sb, "%u", n);
+		break;
+	case CONF_INSTANCES_PERCENT:
+		strbuf_printf(sb, "%u%%", n);
+		break;
+	}
+}
+
+static void
 print_instances(const struct out *o)
 {
 	const struct conf_app *app = o->target;
 
-	switch (app->instances_kind) {
-	case CONF_INSTANCES_AUTO:
-		strbuf_puts(o->sb, "auto");
-		break;
-	case CONF_INSTANCES_NUMBER:
-		strbuf_printf(o->sb, "%u", app->instances);
-		break;
-	case CONF_INSTANCES_PERCENT:
-		strbuf_printf(o->sb, "%u%%", app->instances);
-		break;
-	}
+	put_count(o->sb, app->instances_kind, app->instances);
+	if (!app->scales)
+		return;
+	strbuf_puts(o->sb, "..");
+	put_count(o->sb, app->most_kind, app->most);
 }
 
 static void
@@ -385,24 +395,29 @@ static void (*const printers[])(const struct out *) = {
 static_assert(sizeof(printers) / sizeof(printers[0]) == CONF_TYPE_N,
     "a printer for each type");
 
-/* What a word or a percentage comes to on this machine. */
+static void
+comment_count(struct strbuf *sb, enum conf_instances kind, unsigned count,
+    unsigned n)
+{
+	if (kind == CONF_INSTANCES_NUMBER)
+		return;
+	strbuf_puts(sb, "# ");
+	put_count(sb, kind, count);
+	if (kind == CONF_INSTANCES_PERCENT)
+		strbuf_puts(sb, " of auto");
+	strbuf_printf(sb, " is %u here\n", n);
+}
+
+/* What words and percentages come to on this machine. */
 static void
 comment_instances(struct strbuf *sb, const struct conf_app *app,
     unsigned auto_instances)
 {
-	unsigned n = conf_app_instances(app, auto_instances);
-
-	switch (app->instances_kind) {
-	case CONF_INSTANCES_AUTO:
-		strbuf_printf(sb, "# auto is %u here\n", n);
-		break;
-	case CONF_INSTANCES_NUMBER:
-		break;
-	case CONF_INSTANCES_PERCENT:
-		strbuf_printf(sb, "# %u%% of auto is %u here\n",
-		    app->instances, n);
-		break;
-	}
+	comment_count(sb, app->instances_kind, app->instances,
+	    conf_app_instances(app, auto_instances));
+	if (app->scales)
+		comment_count(sb, app->most_kind, app->most,
+		    conf_app_most_instances(app, auto_instances));
 }
 
 static void

@@ -232,8 +232,16 @@ static const struct conf_key schema[] = {
 		.name = "instances", APP(instances), .live = true,
 		.type = CONF_TYPE_INSTANCES, .preset = "auto",
 		.min = 1, .max = CONF_INSTANCES_MAX,
-		.allowed = "auto, a number from 1 to 4096 or a percentage "
-			   "from 1% to 1000%",
+		.allowed = "auto, a number from 1 to 4096, a percentage "
+			   "from 1% to 1000% or a range such as 2..8",
+	},
+	[CONF_KEY_SCALE_UP_AFTER] = {
+		.name = "scale_up_after", APP(scale_up_ms), .live = true,
+		DURATION(0), .preset = "1s",
+	},
+	[CONF_KEY_SCALE_DOWN_AFTER] = {
+		.name = "scale_down_after", APP(scale_down_ms), .live = true,
+		DURATION(0), .preset = "60s",
 	},
 	[CONF_KEY_BALANCE] = {
 		.name = "balance", APP(balance),

@@ -192,6 +192,12 @@ put_clusterd(struct output *out, const struct status_clusterd *c)
 static const struct metric app_metrics[] = {
 	{ "clusterd_app_wanted_instances",
 	    "Instances that there should be.", UNIT_ONE, AT(wanted) },
+	{ "clusterd_app_min_instances",
+	    "Least instances that it may scale to by itself.",
+	    UNIT_ONE, AT(least) },
+	{ "clusterd_app_max_instances",
+	    "Most instances that it may scale to by itself.",
+	    UNIT_ONE, AT(most) },
 	{ "clusterd_app_ready_instances",
 	    "Instances that are ready to serve.", UNIT_ONE, AT(ready) },
 	{ "clusterd_app_generation",
@@ -216,6 +222,28 @@ put_reloads(struct output *out, const struct status *status)
 		    { "result", "ok" }), app->reloads_ok);
 		put_sample(out, LABELS({ "app", app->name },
 		    { "result", "aborted" }), app->reloads_aborted);
+	}
+}
+
+static void
+put_scalings(struct output *out, const struct status *status)
+{
+	static const struct metric scalings = {
+		"clusterd_app_autoscale_total",
+		"Instances that the app has added or given up by itself, by "
+		"why.", UNIT_ONE, 0,
+	};
+
+	begin(out, &scalings);
+	for (size_t i = 0; i < status->n_apps; i++) {
+		const struct status_app *app = &status->apps[i];
+
+		put_sample(out, LABELS({ "app", app->name },
+		    { "reason", "waiting" }), app->scalings_waiting);
+		put_sample(out, LABELS({ "app", app->name },
+		    { "reason", "busy" }), app->scalings_busy);
+		put_sample(out, LABELS({ "app", app->name },
+		    { "reason", "idle" }), app->scalings_idle);
 	}
 }
 
@@ -295,6 +323,7 @@ put_apps(struct output *out, const struct status *status)
 	put_workers(out, status);
 	put_retiring(out, status);
 	put_reloads(out, status);
+	put_scalings(out, status);
 }
 
 /* ---- listeners ---- */

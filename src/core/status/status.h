@@ -84,11 +84,16 @@ struct status_app {
 	char *stderr_to;
 	uint64_t generation;
 	uint64_t wanted;
+	uint64_t least;		/* … of a range, within which it scales */
+	uint64_t most;
 	uint64_t ready;
 	uint64_t target;
 	uint64_t moved;
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
+	uint64_t scalings_waiting;	/* by itself */
+	uint64_t scalings_busy;
+	uint64_t scalings_idle;
 
 	struct status_listener *listeners;
 	size_t n_listeners, cap_listeners;

@@ -104,6 +104,12 @@ put_ready(struct status_flow *flow, const struct status_app *app)
 	status_put_number(&text, app->ready);
 	strbuf_putc(&text, '/');
 	status_put_number(&text, app->wanted);
+	if (app->least != STATUS_UNKNOWN && app->most != STATUS_UNKNOWN) {
+		strbuf_puts(&text, " of ");
+		status_put_number(&text, app->least);
+		strbuf_puts(&text, "..");
+		status_put_number(&text, app->most);
+	}
 	strbuf_puts(&text, " ready");
 	status_flow_comma(flow);
 	if (text.failed)

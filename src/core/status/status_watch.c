@@ -228,7 +228,10 @@ put_app(struct strbuf *sb, const struct status_app *app,
 	if (app->wanted != STATUS_UNKNOWN) {
 		put_value(&p, ", ", or_nothing(app->ready),
 		    status_put_number, "");
-		put_value(&p, "/", app->wanted, status_put_number, " ready");
+		put_value(&p, "/", app->wanted, status_put_number, "");
+		put_value(&p, " of ", app->least, status_put_number, "");
+		put_value(&p, "..", app->most, status_put_number, "");
+		put_piece(&p, STATUS_PLAIN, " ready");
 	}
 	put_value(&p, ", ", app->moved, status_put_number, " moved");
 	put_value(&p, ", CPU ", sums.cpu_permille, status_put_percent, " %");

@@ -114,6 +114,8 @@ add_app(struct web_rows *rows, const struct status_app *app, size_t place)
 	put_text(sb, "state", app->state);
 	put_number(sb, "generation", app->generation);
 	put_number(sb, "wanted", app->wanted);
+	put_number(sb, "least", app->least);
+	put_number(sb, "most", app->most);
 	put_number(sb, "ready", app->ready);
 	put_number(sb, "target", app->target);
 	put_number(sb, "moved", app->moved);

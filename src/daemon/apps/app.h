@@ -13,6 +13,7 @@
 #include "core/control/event.h"
 #include "core/health/health.h"
 #include "core/health/recycle.h"
+#include "core/worker/autoscale.h"
 #include "core/worker/restart.h"
 #include "core/worker/rollout.h"
 #include "daemon/spec/app_spec.h"
@@ -153,6 +154,12 @@ struct app {
 	bool too_young;		/* … of one that had served hardly */
 	/* app_recycle.c */
 	bool uncounted;		/* it was told that connections are not */
+	/* app_autoscale.c */
+	struct autoscale autoscale;
+	struct loop_timer autoscale_look;	/* when it is looked at … */
+	unsigned autoscale_seat;	/* … and goes on here; 0: it begins */
+	struct autoscale_queue common_queue;
+	uint64_t autoscaled[AUTOSCALE_REASONS];
 	/* app.c */
 	bool dirty;
 };

@@ -40,11 +40,19 @@ find_common(const struct conf_app *a, unsigned n_a, const struct conf_app *b,
 	return r;
 }
 
+/* It may have been scaled to more. */
+static unsigned
+most_of(const struct app_spec *spec, unsigned wanted)
+{
+	return spec->most > wanted ? spec->most : wanted;
+}
+
 int
 apps_check_listens(const struct apps *apps, const struct conf_app *conf,
     struct error *err)
 {
-	unsigned n = conf_app_instances(conf, apps->house.auto_instances);
+	unsigned n = conf_app_most_instances(conf,
+	    apps->house.auto_instances);
 
 	for (const struct app *a = apps->first; a != NULL; a = a->next_app) {
 		const struct crew *c = &a->crew;
@@ -53,10 +61,11 @@ apps_check_listens(const struct apps *apps, const struct conf_app *conf,
 
 		if (c->stopping || strcmp(c->name, conf->name) == 0)
 			continue;
-		r = find_common(conf, n, c->stable->conf, c->wanted, &text);
+		r = find_common(conf, n, c->stable->conf,
+		    most_of(c->stable, c->wanted), &text);
 		if (r == 0 && c->target != NULL)
-			r = find_common(conf, n, c->target->conf, c->wanted,
-			    &text);
+			r = find_common(conf, n, c->target->conf,
+			    most_of(c->target, c->wanted), &text);
 		if (r < 0)
 			return error_set(err, r, "out of memory");
 		if (r == 0)

@@ -63,6 +63,13 @@ app_rollout_free(struct app *app)
 
 /* ---- its beginning ---- */
 
+/* The number that the configuration has; 0: a range, in which it scales. */
+static unsigned
+number_of(const struct app_spec *spec)
+{
+	return spec->conf->scales ? 0 : spec->instances;
+}
+
 static void
 forget_outdated(struct app *app)
 {
@@ -99,7 +106,10 @@ app_roll(struct app *app, struct app_spec *spec)
 	app_spec_follow(spec, app->crew.stable);
 	forget_last(app);
 	rollout_begin(&app->rollout, &app->crew.wanted,
-	    app->crew.stable->instances, spec->instances);
+	    number_of(app->crew.stable), number_of(spec));
+	if (app->crew.wanted == 0)
+		app->crew.wanted = app->rollout.stable_wanted;
+	app->crew.wanted = app_spec_within(spec, app->crew.wanted);
 	order_begin(app);
 	log_app(LOG_LEVEL_INFO, app->crew.name, "reloading, generation %u, %u "
 	    "instance%s", spec->generation, app->crew.wanted,
@@ -113,7 +123,7 @@ app_renew(struct app *app, struct config *config, const struct conf_app *conf,
     bool changed)
 {
 	struct app_spec *spec = app_latest(app);
-	unsigned before = spec->instances;
+	unsigned before = number_of(spec), after;
 
 	if (changed)
 		app->renewed_by = app->apps->n_reloads;
@@ -124,13 +134,17 @@ app_renew(struct app *app, struct config *config, const struct conf_app *conf,
 	}
 	app_spec_renew(spec, config, conf);
 	app_touch(app);
-	if (spec->instances == before)
+	after = number_of(spec);
+	if (after == before || after == 0)
+		after = app->crew.wanted;
+	after = app_spec_within(spec, after);
+	if (after == app->crew.wanted)
 		return;
 	/* Who has ended has nobody to scale, until it is started again. */
 	if (app->over)
-		app->crew.wanted = spec->instances;
+		app->crew.wanted = after;
 	else
-		app_scale(app, (int)spec->instances - (int)app->crew.wanted);
+		app_scale(app, (int)after - (int)app->crew.wanted, NULL);
 }
 
 /* Its own new worker, beside the present one, under the spec in force. */
@@ -222,20 +236,35 @@ app_restart(struct app *app, int instance, struct error *err)
 	return 0;
 }
 
+/* So many more or less as are within its range, if it has one. */
+static int
+within_range(const struct app *app, int by)
+{
+	const struct app_spec *spec = app_latest(app);
+	int64_t n = (int64_t)app->crew.wanted + by;
+
+	if (!spec->conf->scales)
+		return by;
+	return (int)app_spec_within(spec, n < 1 ? 1 : (unsigned)n) -
+	    (int)app->crew.wanted;
+}
+
 void
-app_scale(struct app *app, int by)
+app_scale(struct app *app, int by, const char *why)
 {
 	const char *how = "stays at";
 
 	if (app->crew.stopping || app->over)
 		return;
-	if (rollout_scale(&app->rollout, &app->crew.wanted, by)) {
+	if (rollout_scale(&app->rollout, &app->crew.wanted,
+		within_range(app, by))) {
 		how = "scaling to";
-		app_tell(app, EVENT_SCALE, NULL);
+		app_tell(app, EVENT_SCALE, why);
 		app_touch(app);
 	}
-	log_app(LOG_LEVEL_INFO, app->crew.name, "%s %u instance%s", how,
-	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s");
+	log_app(LOG_LEVEL_INFO, app->crew.name, "%s %u instance%s%s%s", how,
+	    app->crew.wanted, app->crew.wanted == 1 ? "" : "s",
+	    why != NULL ? ": " : "", why != NULL ? why : "");
 }
 
 /* ---- its end ---- */
@@ -340,8 +369,10 @@ turn_to(struct app *app, struct app_spec *spec)
 {
 	log_app(LOG_LEVEL_WARNING, app->crew.name, "going on to generation "
 	    "%u, which serves already", spec->generation);
-	if (spec->instances != app->crew.stable->instances)
+	if (number_of(spec) != 0 &&
+	    number_of(spec) != number_of(app->crew.stable))
 		app->crew.wanted = spec->instances;
+	app->crew.wanted = app_spec_within(spec, app->crew.wanted);
 	app->crew.target = app_spec_ref(spec);
 }
 

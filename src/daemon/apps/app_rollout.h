@@ -37,8 +37,9 @@ void app_renew(struct app *app, struct config *config,
  */
 int app_restart(struct app *app, int instance, struct error *err);
 
-/* So many seats more or less; never under one, nor over the limit. */
-void app_scale(struct app *app, int by);
+/* So many seats more or less; never under one, nor over the limit, nor out of the
+   range that the configuration has. `why`, in words; NULL: as asked. */
+void app_scale(struct app *app, int by, const char *why);
 
 /* A seated worker's process has ended, or none could be started. */
 void app_rollout_note_end(struct worker *worker,

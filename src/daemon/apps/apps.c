@@ -9,6 +9,7 @@
 #include "core/ledger/ledger.h"
 #include "core/ledger/ledger_records.h"
 #include "daemon/adopt/adopt_review.h"
+#include "daemon/apps/app_autoscale.h"
 #include "daemon/apps/app_ledger.h"
 #include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_order.h"
@@ -50,7 +51,8 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial,
 	/* It is given out again. */
 	if (again != NULL && again->generation > 0)
 		app->generation = again->generation - 1;
-	if (app_rollout_init(app, spec) < 0) {
+	if (app_autoscale_init(app) < 0 || app_rollout_init(app, spec) < 0) {
+		app_autoscale_fini(app);
 		free(app->crew.name);
 		free(app);
 		return NULL;
@@ -184,6 +186,7 @@ app_free(struct app *app)
 	*p = app->next_app;
 	app_ledger_drop(app);
 	workers_leave(&app->crew);
+	app_autoscale_fini(app);
 	app_rollout_free(app);
 	seats_free(app);
 	/* Unless it was added again meanwhile, or may be started again. */
@@ -406,7 +409,7 @@ void
 apps_scale(struct apps *apps, int by)
 {
 	for (struct app *a = apps->first; a != NULL; a = a->next_app)
-		app_scale(a, by);
+		app_scale(a, by, NULL);
 }
 
 void
@@ -542,6 +545,7 @@ advance(struct app *app)
 		app->came_up = has_come_up(app);
 	order_note(app);
 	app_recycle_turn(app);
+	app_autoscale_turn(app);
 }
 
 static void

@@ -10,6 +10,7 @@
  *   abort_words.c  why one was aborted
  *   app_rollout.c  from one configuration to the next
  *   app_recycle.c  those that have grown, lived or served enough
+ *   app_autoscale.c those whose load asks for more instances, or fewer
  *   stopped.c      apps that are stopped by request
  *   app_specs.c    the specs of a whole configuration
  *   apps.c         the list; additions, removals, the end of a turn

@@ -131,6 +131,12 @@ control_order_restart(struct control_client *c)
 	error_clear(&err);
 }
 
+static bool
+within_range(const struct app *app, int n)
+{
+	return app_spec_within(app_latest(app), (unsigned)n) == (unsigned)n;
+}
+
 /* How many more it is; false: answered. */
 static bool
 scale_by(struct control_client *c, const struct app *app, int *ret_by)
@@ -153,6 +159,11 @@ scale_by(struct control_client *c, const struct app *app, int *ret_by)
 		control_client_fail(c, "failed",
 		    "%s has %d instance%s, and %d is the most", name, wanted,
 		    wanted == 1 ? "" : "s", CONF_INSTANCES_MAX);
+	} else if (!within_range(app, wanted + by)) {
+		control_client_fail(c, "failed",
+		    "%s has %d instance%s, and its range is %u..%u", name,
+		    wanted, wanted == 1 ? "" : "s",
+		    app_latest(app)->instances, app_latest(app)->most);
 	} else {
 		*ret_by = by;
 		return true;
@@ -171,7 +182,7 @@ control_order_scale(struct control_client *c)
 	control_goal_set(c, &(struct control_goal){
 		.kind = CONTROL_GOAL_UP, .floor = app->crew.wanted,
 	});
-	app_scale(app, by);
+	app_scale(app, by, NULL);
 	control_progress_apps(c);
 }
 

@@ -42,6 +42,10 @@ control_record_app(struct strbuf *sb, const struct app *app)
 	answer_put_number(sb, "generation", app->crew.stable->generation);
 	answer_put_number(sb, "wanted", app->crew.wanted);
 	answer_put_number(sb, "ready", app_ready_count(app));
+	if (app->crew.stable->conf->scales) {
+		answer_put_number(sb, "least", app->crew.stable->instances);
+		answer_put_number(sb, "most", app->crew.stable->most);
+	}
 	if (app->crew.target == NULL)
 		return;
 	answer_put_number(sb, "target", app->crew.target->generation);

@@ -76,6 +76,18 @@ put_output(struct strbuf *sb, const struct conf_app *conf)
 }
 
 static void
+put_scalings(struct strbuf *sb, const struct app *app)
+{
+	for (int i = 0; i < AUTOSCALE_REASONS; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "scalings_%s",
+		    autoscale_why_name((enum autoscale_why)i));
+		answer_put_number(sb, key, app->autoscaled[i]);
+	}
+}
+
+static void
 put_app(struct strbuf *sb, const struct app *app)
 {
 	answer_begin(sb, ANSWER_RECORD, "app");
@@ -83,6 +95,8 @@ put_app(struct strbuf *sb, const struct app *app)
 	control_record_app(sb, app);
 	answer_put_number(sb, "reloads_ok", app->reloads_ok);
 	answer_put_number(sb, "reloads_aborted", app->reloads_aborted);
+	if (app->crew.stable->conf->scales)
+		put_scalings(sb, app);
 	if (app->reload_error != NULL)
 		answer_put(sb, "reload_error", app->reload_error);
 	put_output(sb, app->crew.stable->conf);

@@ -187,6 +187,15 @@ claim_beside(struct app_spec *spec, struct error *err)
 	return code;
 }
 
+static void
+count_instances(struct app_spec *spec)
+{
+	unsigned n = spec->house->auto_instances;
+
+	spec->instances = conf_app_instances(spec->conf, n);
+	spec->most = conf_app_most_instances(spec->conf, n);
+}
+
 int
 app_spec_new(struct app_house *house, struct config *config,
     const struct conf_app *conf, struct app_spec **ret_spec,
@@ -201,7 +210,7 @@ app_spec_new(struct app_house *house, struct config *config,
 	spec->house = house;
 	spec->config = config_ref(config);
 	spec->conf = conf;
-	spec->instances = conf_app_instances(conf, house->auto_instances);
+	count_instances(spec);
 	spec->listeners = calloc(conf->n_listens + 1,
 	    sizeof(*spec->listeners));
 	spec->bound = calloc(conf->n_listens + 1, sizeof(*spec->bound));
@@ -240,13 +249,21 @@ app_spec_renew(struct app_spec *spec, struct config *config,
 	assert(conf->n_listens == spec->conf->n_listens);
 	spec->config = config_ref(config);
 	spec->conf = conf;
-	spec->instances = conf_app_instances(conf,
-	    spec->house->auto_instances);
+	count_instances(spec);
 	spec_own_renew(&spec->own, conf);
 	if (spec->in_force)
 		app_spec_put_in_force(spec);
 	app_spec_adjust(spec);
 	config_unref(old);
+}
+
+unsigned
+app_spec_within(const struct app_spec *spec, unsigned n)
+{
+	if (!spec->conf->scales)
+		return n;
+	return n < spec->instances ? spec->instances :
+	    n > spec->most ? spec->most : n;
 }
 
 struct rlimit

@@ -42,7 +42,9 @@ struct app_spec {
 	struct config *config;		/* a reference, keeps `conf` alive */
 	const struct conf_app *conf;
 	unsigned generation;		/* of its app; 0: not tried yet */
-	unsigned instances;		/* conf's, with auto resolved */
+	unsigned instances;		/* conf's, with auto resolved … */
+	unsigned most;			/* … and how many it may scale to by
+					   itself; the same: it does not */
 	/* As conf->listens: references, NULL once shut, and how they are
 	   bound (the paths in it are the listeners'). */
 	struct listener **listeners;
@@ -112,6 +114,9 @@ void app_spec_reclaim(struct app_spec *spec);
  * beginning. -errno with words.
  */
 int app_spec_seat(struct app_spec *spec, unsigned instance, struct error *err);
+
+/* As many, or what is next to it in the range that the configuration has. */
+unsigned app_spec_within(const struct app_spec *spec, unsigned n);
 
 /* The instance is no more, but for who retires: they take no new clients. */
 void app_spec_unseat(struct app_spec *spec, unsigned instance);

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/mono.h"
+#include "core/worker/autoscale.h"
 #include "core/worker/obituary.h"
 #include "core/worker/trial.h"
 #include "core/worker/worker_fsm.h"
@@ -30,6 +31,17 @@ struct leader;
 struct look;
 struct notify;
 struct trap;
+
+/* What autoscaling has seen of it. */
+struct load {
+	uint64_t serial;	/* the process … */
+	struct mono at;		/* … when it was last seen, and … */
+	uint64_t cpu_ns;	/* … what it had used then */
+	bool known;		/* what it has used since the look before: */
+	uint64_t permille;	/* of one CPU */
+	struct autoscale_queue queue;	/* of the lanes that it has alone */
+	bool spare;		/* nobody at all is in these, as is known */
+};
 
 struct worker {
 	/* life, at its making (and holder.about.pid with each process): */
@@ -92,6 +104,7 @@ struct worker {
 
 	uint64_t recycle_serial;	/* the process of which these are: */
 	uint64_t connections_before;	/* what its lanes had taken before it */
+	struct load load;		/* of an app that scales by itself */
 
 	/* worker_usage(): when it was last asked. */
 	uint64_t usage_serial;

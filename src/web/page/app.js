@@ -337,7 +337,8 @@ function drawSeats(app) {
 function drawApp(app) {
 	const d = app.data, sum = app.sum || {};
 	putState(app.state, d.state);
-	set(app.count, d.ready + " of " + d.wanted + " ready, generation " + d.generation);
+	set(app.count, d.ready + " of " + d.wanted + (d.most === undefined ? "" : " (" + d.least + "–" + d.most + ")") +
+		" ready, generation " + d.generation);
 	set(app.doors, (d.listeners || []).map(doorWords).join(" · "));
 	set(app.error, d.reload_error ? "The last reload was aborted: " + harmless(d.reload_error) : "");
 	app.error.hidden = !d.reload_error;

@@ -588,8 +588,8 @@ key_backlog(void **state)
 	    "is allowed");
 }
 
-#define INSTANCES "auto, a number from 1 to 4096 or a percentage from 1% " \
-	"to 1000% is allowed"
+#define INSTANCES "auto, a number from 1 to 4096, a percentage from 1% " \
+	"to 1000% or a range such as 2..8 is allowed"
 
 static void
 key_instances(void **state)
@@ -610,6 +610,31 @@ key_instances(void **state)
 	    INSTANCES);
 	BAD("instances", "5 %", "\"5 %\" is not valid, " INSTANCES);
 	BAD("instances", "Auto", "\"Auto\" is not valid, " INSTANCES);
+}
+
+static void
+key_instances_of_a_range(void **state)
+{
+	(void)state;
+	GOOD("instances", "2..8", "2..8");
+	GOOD("instances", "02..auto", "2..auto");
+	GOOD("instances", "auto..200%", "auto..200%");
+	GOOD("instances", "50%..4096", "50%..4096");
+	GOOD("instances", "3..3", "3..3");
+	GOOD("instances", "100..50%", "100..50%");
+	BAD("instances", "8..2", "is a range that ends below its beginning: "
+	    "\"8..2\"");
+	BAD("instances", "20%..10%", "is a range that ends below its "
+	    "beginning: \"20%..10%\"");
+	BAD("instances", "2..", "\"2..\" is not valid, " INSTANCES);
+	BAD("instances", "..8", "\"..8\" is not valid, " INSTANCES);
+	BAD("instances", "..", "\"..\" is not valid, " INSTANCES);
+	BAD("instances", "0..8", "\"0..8\" is not valid, " INSTANCES);
+	BAD("instances", "2...8", "\"2...8\" is not valid, " INSTANCES);
+	BAD("instances", "2..8..9", "\"2..8..9\" is not valid, " INSTANCES);
+	BAD("instances", "2..4097", "\"2..4097\" is not valid, " INSTANCES);
+	BAD("instances", "00000000000000002..8", "\"00000000000000002..8\" "
+	    "is not valid, " INSTANCES);
 }
 
 static void
@@ -635,6 +660,25 @@ the_number_of_instances(void **state)
 	assert_int_equal(conf_app_instances(&app, 2), 20);
 	assert_int_equal(conf_app_instances(&app, UINT32_MAX),
 	    CONF_INSTANCES_MAX);
+}
+
+static void
+the_most_instances(void **state)
+{
+	struct conf_app app = {
+		.instances_kind = CONF_INSTANCES_NUMBER, .instances = 3,
+		.most_kind = CONF_INSTANCES_AUTO,
+	};
+
+	(void)state;
+	assert_int_equal(conf_app_most_instances(&app, 12), 3);
+	app.scales = true;
+	assert_int_equal(conf_app_instances(&app, 12), 3);
+	assert_int_equal(conf_app_most_instances(&app, 12), 12);
+	assert_int_equal(conf_app_most_instances(&app, 2), 3);
+	app.most_kind = CONF_INSTANCES_PERCENT;
+	app.most = 150;
+	assert_int_equal(conf_app_most_instances(&app, 3), 5);
 }
 
 #define BALANCES "auto, shared, round-robin, least-connections, random or " \
@@ -2193,7 +2237,9 @@ main(void)
 		cmocka_unit_test(key_socket_owner),
 		cmocka_unit_test(key_backlog),
 		cmocka_unit_test(key_instances),
+		cmocka_unit_test(key_instances_of_a_range),
 		cmocka_unit_test(the_number_of_instances),
+		cmocka_unit_test(the_most_instances),
 		cmocka_unit_test(key_balance),
 		cmocka_unit_test(key_handoff),
 		cmocka_unit_test(key_fd_protocol),

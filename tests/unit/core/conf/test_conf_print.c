@@ -140,6 +140,8 @@ defaults_of_every_supported_key(void **state)
 	    "backlog = 4096\n"
 	    "# auto is 4 here\n"
 	    "instances = auto\n"
+	    "scale_up_after = 1s\n"
+	    "scale_down_after = 1m\n"
 	    "balance = auto\n"
 	    "handoff = auto\n"
 	    "fd_protocol = auto\n"
@@ -217,6 +219,8 @@ static const char rich[] =
     "socket_group = www\n"
     "backlog = 1\n"
     "instances = 150%\n"
+    "scale_up_after = 0\n"
+    "scale_down_after = 120s\n"
     "balance = least-connections\n"
     "handoff = adopt\n"
     "fd_protocol = nginx,php-fpm\n"
@@ -309,6 +313,8 @@ a_rich_file(void **state)
 	    "backlog = 1\n"
 	    "# 150% of auto is 6 here\n"
 	    "instances = 150%\n"
+	    "scale_up_after = 0s\n"
+	    "scale_down_after = 2m\n"
 	    "balance = least-connections\n"
 	    "handoff = adopt\n"
 	    "fd_protocol = clusterd einhorn nginx php-fpm\n"
@@ -383,6 +389,24 @@ what_auto_comes_to_is_a_comment(void **state)
 	assert_string_equal(dump, again);
 	free(dump);
 	free(again);
+}
+
+static void
+what_a_range_comes_to_is_a_comment(void **state)
+{
+	const struct conf_here here = { 4, "random" };
+	char *dump = dump_here(&host, "[a]\ncommand = x\n"
+	    "instances = 02..auto\n[b]\ncommand = x\n"
+	    "instances = 50%..150%\n[c]\ncommand = x\n"
+	    "instances = 2..8\n", &here);
+
+	(void)state;
+	assert_non_null(strstr(dump, "\n# auto is 4 here\n"
+	    "instances = 2..auto\n"));
+	assert_non_null(strstr(dump, "\n# 50% of auto is 2 here\n"
+	    "# 150% of auto is 6 here\ninstances = 50%..150%\n"));
+	assert_non_null(strstr(dump, "\ninstances = 2..8\n"));
+	free(dump);
 }
 
 static void
@@ -626,6 +650,7 @@ main(void)
 		cmocka_unit_test(defaults_of_every_supported_key),
 		cmocka_unit_test(a_rich_file),
 		cmocka_unit_test(what_auto_comes_to_is_a_comment),
+		cmocka_unit_test(what_a_range_comes_to_is_a_comment),
 		cmocka_unit_test(the_dump_of_a_dump_is_the_same),
 		cmocka_unit_test(files_in_the_root_directory),
 		cmocka_unit_test(a_base_directory_that_ends_in_a_blank),

@@ -228,6 +228,16 @@ table_of_nothing(void **state)
 	    "clusterd running\n\na -\n");
 }
 
+static void
+range_of_an_app(void **state)
+{
+	(void)state;
+	expect_table("+ clusterd state=running\n"
+	    "+ app name=a state=running wanted=3 ready=2 least=2 most=8\n",
+	    (struct status_style){ .width = 80 },
+	    "clusterd running\n\na running, 2/3 of 2..8 ready\n");
+}
+
 /* As in a loop of crashes. */
 static void
 app_of_which_nobody_is_ready_is_starting(void **state)
@@ -651,6 +661,7 @@ main(void)
 		cmocka_unit_test(table_for_a_pipe),
 		cmocka_unit_test(table_with_colours),
 		cmocka_unit_test(table_of_nothing),
+		cmocka_unit_test(range_of_an_app),
 		cmocka_unit_test(app_of_which_nobody_is_ready_is_starting),
 		cmocka_unit_test(bytes_are_made_harmless),
 		cmocka_unit_test(every_width_and_height_is_kept),

@@ -688,9 +688,9 @@ without_a_surge_a_seat_is_filled_when_it_is_free(void **state)
 	struct app *app = serving(WEB "instances = 2\nmax_surge = 0\n");
 
 	(void)state;
-	app_scale(app, -1);
+	app_scale(app, -1, NULL);
 	fake_turn();
-	app_scale(app, 1);
+	app_scale(app, 1, NULL);
 	fake_turn();
 	expect_told("start 0/1, start 1/1, retire 1/1");
 	assert_int_equal(present(app, 1)->fsm.state, WORKER_IDLE);
@@ -729,7 +729,7 @@ scaled_while_it_rolls(void **state)
 	(void)state;
 	fake_roll(app, WEB "instances = 2\n");
 	expect_told("start 0/1, start 1/1, start 0/2");
-	app_scale(app, 1);
+	app_scale(app, 1, NULL);
 	fake_turn();
 	assert_int_equal(app->n_seats, 3);
 	change_over(app, 0);
@@ -743,7 +743,7 @@ scaled_while_it_rolls(void **state)
 
 	/* Down: whoever goes goes last. */
 	fake_roll(app, WEB "instances = 2\n");
-	app_scale(app, -2);
+	app_scale(app, -2, NULL);
 	fake_turn();
 	expect_told("start 0/3");
 	assert_int_equal(app->n_seats, 3);
@@ -759,7 +759,7 @@ an_abort_has_the_number_that_it_was_scaled_to(void **state)
 
 	(void)state;
 	fake_roll(app, WEB "instances = 4\n");
-	app_scale(app, 1);
+	app_scale(app, 1, NULL);
 	fake_turn();
 	assert_int_equal(app->crew.wanted, 5);
 	fake_dies(next(app, 0), true);
@@ -771,12 +771,39 @@ an_abort_has_the_number_that_it_was_scaled_to(void **state)
 }
 
 static void
+a_number_stays_within_a_range(void **state)
+{
+	struct app *app = serving(WEB "instances = 2..4\n");
+
+	(void)state;
+	assert_int_equal(app->crew.wanted, 2);
+	app_scale(app, 9, NULL);
+	assert_int_equal(app->crew.wanted, 4);
+	app_scale(app, -9, NULL);
+	assert_int_equal(app->crew.wanted, 2);
+	app_scale(app, 1, "because");
+	assert_int_equal(app->crew.wanted, 3);
+	fake_turn();
+	fake_roll(app, WEB "instances = 1..8\n");
+	assert_int_equal(app->crew.wanted, 3);
+	fake_roll(app, WEB "instances = 5..8\n");
+	assert_int_equal(app->crew.wanted, 5);
+	fake_roll(app, WEB "instances = 2\n");
+	assert_int_equal(app->crew.wanted, 2);
+	fake_roll(app, WEB "instances = 2..8\n");
+	assert_int_equal(app->crew.wanted, 3);
+	/* What comes from a range to a number has that. */
+	fake_roll(app, WEB "instances = 4\n");
+	assert_int_equal(app->crew.wanted, 4);
+}
+
+static void
 a_number_changed_by_hand_outlives_a_reload(void **state)
 {
 	struct app *app = serving(WEB "instances = 2\n");
 
 	(void)state;
-	app_scale(app, -1);
+	app_scale(app, -1, NULL);
 	fake_turn();
 	expect_told("start 0/1, start 1/1, retire 1/1");
 	fake_retired_go(app);
@@ -957,12 +984,12 @@ who_is_scaled_away_has_no_successor(void **state)
 	app->recycling = true;
 	app->recycled = 1;
 	fake_turn();
-	app_scale(app, -1);
+	app_scale(app, -1, NULL);
 	fake_turn();
 	expect_all_of(app, 1, 1);
 	assert_false(app->recycling);
 	/* The seat's is freed, and nobody has put another there. */
-	app_scale(app, 1);
+	app_scale(app, 1, NULL);
 	fake_turn();
 	fake_ready(present(app, 1));
 	assert_null(app->seats[1].death);
@@ -1004,6 +1031,7 @@ main(void)
 		ROLLOUT_TEST(a_restarted_instance_has_a_trial),
 		ROLLOUT_TEST(scaled_while_it_rolls),
 		ROLLOUT_TEST(an_abort_has_the_number_that_it_was_scaled_to),
+		ROLLOUT_TEST(a_number_stays_within_a_range),
 		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
 		ROLLOUT_TEST(no_way_back_to_what_has_ended),
 		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),

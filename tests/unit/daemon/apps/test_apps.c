@@ -141,7 +141,7 @@ an_app_whose_instances_have_ended_is_over(void **state)
 	expect_told("start 0/1, start 1/1");
 
 	/* Scaling starts nobody; a restart of all does. */
-	app_scale(app, 1);
+	app_scale(app, 1, NULL);
 	assert_int_equal(app->crew.wanted, 2);
 	assert_int_equal(app_restart(app, 0, &err), -ESRCH);
 	error_clear(&err);
@@ -540,8 +540,8 @@ apps_start_in_turn(void **state)
 	fake_all_ready(api);
 	fake_turn();
 	loop_turn(fake.apps.workers->loop);
-	app_scale(web, 2);
-	app_scale(api, 2);
+	app_scale(web, 2, NULL);
+	app_scale(api, 2, NULL);
 	for (size_t i = 0; i < 4; i++) {
 		fake_turn();
 		expect_told(told[i]);
