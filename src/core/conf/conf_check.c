@@ -81,8 +81,8 @@ check_ready(struct check *c, const struct conf_app *app)
 	if (!seen[CONF_KEY_HEALTH].bad && app->ready == CONF_READY_HEALTH &&
 	    app->health == CONF_HEALTH_NONE)
 		conf_error_add(c->errors, line_of(c, CONF_KEY_READY), "ready",
-		    "\"health\" needs a check: health = tcp, http:/PATH or "
-		    "exec:COMMAND");
+		    "\"health\" needs a check: health = tcp, http:/PATH, "
+		    "exec:COMMAND or watchdog");
 }
 
 static bool
@@ -104,7 +104,8 @@ check_health(struct check *c, const struct conf_app *app)
 		app->health == CONF_HEALTH_HTTP) && !has_stream(app))
 		conf_error_add(c->errors, line_of(c, CONF_KEY_HEALTH),
 		    "health", "there is nothing to connect to: the app has no "
-		    "TCP port and no Unix socket; exec:COMMAND is allowed");
+		    "TCP port and no Unix socket; exec:COMMAND or watchdog is "
+		    "allowed");
 }
 
 /*
