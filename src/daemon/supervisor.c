@@ -504,6 +504,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	acquaint_with_loop(sup);
 	listeners_init(&sup->listeners, sup->loop);
 	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
+	listeners_on_clients(&sup->listeners, health_client_came,
+	    &sup->workers);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
 	    &sup->control);
 	code = process_become_subreaper();

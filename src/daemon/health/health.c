@@ -5,10 +5,12 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/health/queue_watch.h"
 #include "core/health/watchdog.h"
 #include "daemon/health/check.h"
 #include "daemon/health/check_exec.h"
 #include "daemon/health/health.h"
+#include "daemon/health/queues.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/watch/notify.h"
@@ -26,6 +28,7 @@ struct care {
 	struct check *check;	/* under way */
 	struct check_exec *exec;	/* … or not gone yet */
 	struct watchdog watchdog;
+	struct queues queues;
 	struct health health;
 	bool begun;
 	bool hurry;
@@ -114,11 +117,20 @@ has_watchdog(const struct care *care)
 	return conf_of(care)->health == CONF_HEALTH_WATCHDOG;
 }
 
+static bool
+has_queue(const struct care *care)
+{
+	return conf_of(care)->health == CONF_HEALTH_QUEUE;
+}
+
+/* Of a queue the next look is when somebody comes, or queue_due() says it. */
 static void
 set_next(struct care *care)
 {
 	const struct worker *w = care->worker;
 
+	if (has_queue(care))
+		return;
 	if (care->begun && has_watchdog(care))
 		loop_timer_set(loop_of(care), &care->timer,
 		    watchdog_ends(&care->watchdog,
@@ -268,6 +280,56 @@ health_said_period(struct worker *w, int64_t us)
 	set_next(care);
 }
 
+/* ---- who waits for it ---- */
+
+static void
+queue_due(struct care *care)
+{
+	int64_t timeout_ms = conf_of(care)->health_timeout_ms;
+	struct mono now = mono_now();
+	struct verdict verdict = { .took_us = -1 };
+	bool waits;
+
+	if (!loop_budget_left(loop_of(care), &care->all->begins, BEGINS_NS)) {
+		loop_timer_set(loop_of(care), &care->timer, now);
+		return;
+	}
+	if (queues_look(&care->queues, care->worker, timeout_ms, now, &verdict,
+	    &waits) == QUEUES_VERDICT || (!waits && !care->health.known))
+		take(care, &verdict);
+	if (waits)
+		loop_timer_set(loop_of(care), &care->timer, mono_add_ms(now,
+		    queue_watch_pause_ms(timeout_ms)));
+	else
+		queues_heed(care->worker, true);
+}
+
+/* So soon it may be served: then nobody looks. */
+static void
+client_came(struct care *care)
+{
+	if (care->begun && has_queue(care) && mono_is_never(care->timer.due))
+		loop_timer_set(loop_of(care), &care->timer,
+		    mono_add_ms(mono_now(), queue_watch_pause_ms(
+			conf_of(care)->health_timeout_ms)));
+}
+
+void
+health_client_came(void *ctx, const struct lane *lane)
+{
+	const struct workers *workers = ctx;
+	struct worker *w = worker_of_holder(lane->holder);
+
+	if (w != NULL) {
+		client_came(w->care);
+		return;
+	}
+	for (struct crew *c = workers->crews; c != NULL; c = c->next)
+		for (w = c->workers; w != NULL; w = w->next)
+			if (has_queue(w->care) && queues_have(w, lane))
+				client_came(w->care);
+}
+
 /* ---- the next one ---- */
 
 static void
@@ -319,6 +381,10 @@ due(void *ctx)
 		watchdog_due(care);
 		return;
 	}
+	if (has_queue(care)) {
+		queue_due(care);
+		return;
+	}
 	if (!loop_budget_left(loop_of(care), &care->all->begins, BEGINS_NS)) {
 		loop_timer_set(loop_of(care), &care->timer, mono_now());
 		return;
@@ -366,6 +432,7 @@ health_leave(struct worker *w)
 	if (w->care == NULL)
 		return;
 	give_up(w->care);
+	queues_free(&w->care->queues);
 	loop_timer_fini(loop_of(w->care), &w->care->timer);
 	free(w->care);
 	w->care = NULL;
@@ -391,6 +458,8 @@ health_end(struct worker *w)
 {
 	struct care *care = w->care;
 
+	if (care->begun && has_queue(care))
+		queues_heed(w, false);
 	care->begun = false;
 	give_up(care);
 	loop_timer_set(loop_of(care), &care->timer, MONO_NEVER);
@@ -404,6 +473,7 @@ health_forget(struct worker *w)
 	health_end(w);
 	care->health = (struct health){ .known = false };
 	care->watchdog = (struct watchdog){ .gave_up = false };
+	queues_free(&care->queues);
 	w->watchdog_us = 0;
 	w->gave_up = false;
 	care->took_us = -1;

@@ -13,6 +13,7 @@
 #include "linux/loop/loop.h"
 
 struct checks;
+struct lane;
 struct steering;
 struct strbuf;
 struct worker;
@@ -66,6 +67,10 @@ const char *health_words(const struct worker *worker);
 void health_said_alive(struct worker *worker);
 void health_said_trigger(struct worker *worker);
 void health_said_period(struct worker *worker, int64_t us);
+
+/* health = queue: somebody has come into a lane that is heeded; `ctx` is the struct
+   workers. For listeners_on_clients(). */
+void health_client_came(void *ctx, const struct lane *lane);
 
 /* As a supervisor before knew it, with the worker's watchdog_us and gave_up: it is
    checked at once; one that is to say that it is well has all its time again. */

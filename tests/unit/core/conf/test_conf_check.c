@@ -1467,14 +1467,28 @@ key_health(void **state)
 	GOOD("health", "none", "none");
 	expect_health("tcp", "tcp");
 	expect_health("watchdog", "watchdog");
+	expect_health("queue", "queue");
+	BAD("health", "queue", "there is no queue to look at: the app has no "
+	    "TCP port; exec:COMMAND or watchdog is allowed");
+	expect_errors("[a]\ncommand = x\nport = 80\nbalance = shared\n"
+	    "instances = 2\nhealth = queue\n",
+	    "app.ini:6: health: \"queue\" needs a queue for each instance, "
+	    "and with balance = shared all have one; exec:COMMAND or watchdog "
+	    "is allowed\n");
+	config_unref(expect_ok("[a]\ncommand = x\nport = 80\nbalance = shared\n"
+	    "instances = 1\nhealth = queue\n"));
+	expect_errors("[a]\ncommand = x\nport = 80\nhealth = queue\n"
+	    "ready = health\n",
+	    "app.ini:5: ready: \"health\" needs a check: health = tcp, "
+	    "http:/PATH, exec:COMMAND or watchdog\n");
 	GOOD("health", "watchdog", "watchdog");
 	expect_health("http:/", "http:/");
 	expect_health("http://a.example", "http://a.example/");
 	expect_health("http://a:8080/b?c=d", "http://a:8080/b?c=d");
 	GOOD("health", "exec:a 'b c'", "exec:a 'b c'");
 	BAD("health", "tpc", "\"tpc\" is not known, did you mean tcp? none, "
-	    "tcp, http:/PATH, http://NAME/PATH, exec:COMMAND or watchdog is "
-	    "allowed");
+	    "tcp, http:/PATH, http://NAME/PATH, exec:COMMAND, watchdog "
+	    "or queue is allowed");
 	BAD("health", "http:x", "\"http:x\" has no path: it begins with /, "
 	    "and is printable ASCII without spaces, 512 bytes at most");
 	BAD("health", "http:///x", "\"http:///x\" has no name behind http://, "
