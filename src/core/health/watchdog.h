@@ -13,7 +13,8 @@
 
 /* Of one process; zero-initialised. */
 struct watchdog {
-	int64_t own_us;		/* its WATCHDOG_USEC; 0: health_timeout is */
+	int64_t own_us;		/* its WATCHDOG_USEC, as it was given or has
+				   set it; 0: health_timeout is */
 	struct mono since;	/* it has said it, or a failure was counted */
 	bool gave_up;		/* WATCHDOG=trigger, for good */
 };

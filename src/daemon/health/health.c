@@ -472,10 +472,12 @@ health_forget(struct worker *w)
 
 	health_end(w);
 	care->health = (struct health){ .known = false };
-	care->watchdog = (struct watchdog){ .gave_up = false };
 	queues_free(&care->queues);
-	w->watchdog_us = 0;
+	/* As its environment will have it, whatever the file says later. */
+	w->watchdog_us = has_watchdog(care) ?
+	    conf_of(care)->health_timeout_ms * 1000 : 0;
 	w->gave_up = false;
+	care->watchdog = (struct watchdog){ .own_us = w->watchdog_us };
 	care->took_us = -1;
 	care->words[0] = '\0';
 	note_health(care);

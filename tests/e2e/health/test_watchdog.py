@@ -10,7 +10,7 @@ import signal
 import pytest
 
 import control
-from harness import SLOW, free_port, get, probe, wait_until
+from harness import SLOW, free_port, get, probe, stays, wait_until
 from programs import PYTHON
 from supervisors import Supervisor
 from test_health import all_known, forget, instances_of, mood, moody, pid_of
@@ -119,6 +119,22 @@ def test_a_time_of_its_own_outlives_the_supervisor(box):
     assert not re.search(r"a\[0\] pid \d+: unhealthy", d.log()[mark:])
     get(at, "/notify/WATCHDOG_USEC=9999")
     d.wait_log("WATCHDOG_USEC=9999 is ignored: at least 10000", start=mark)
+    d.stop()
+
+
+def test_another_time_in_the_file_is_for_those_to_come(box):
+    """A worker goes on saying it as often as it was told to."""
+    d, port = watched(box, instances=1, health_timeout="1h")
+    all_known(box, 1)
+    text = open(box.path("app.ini")).read()
+    assert "health_timeout = 1h" in text
+    box.write("app.ini", text.replace("health_timeout = 1h",
+                                      "health_timeout = 10ms"))
+    done = box.ctl("-s", control.place(box), "update", limit=30)
+    assert done.returncode == 0, done.stderr
+    pid = pid_of(box, 0)
+    stays(lambda: not d.find("unhealthy"), "it is as well as before")
+    assert pid_of(box, 0) == pid
     d.stop()
 
 
