@@ -31,7 +31,7 @@ daemon/apps	= daemon/life daemon/adopt daemon/health daemon/steer daemon/workers
 daemon/life	= daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
 daemon/adopt	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
-daemon/health	= daemon/steer daemon/workers daemon/spec daemon/sockets
+daemon/health	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/watch	= daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/steer	= daemon/workers daemon/spec daemon/sockets
 daemon/workers	= daemon/sockets

@@ -55,6 +55,7 @@ struct supervisor {
 	struct drainers drainers;
 	struct checks checks;
 	struct healths healths;
+	struct notify_heed heed;
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
@@ -362,6 +363,17 @@ static const struct reload_watch reload_watch = {
 	.applied = control_reload_applied,
 };
 
+/* While others wait for it too: a stop or a start may take so much longer. */
+static void
+worker_extends(void *ctx, struct worker *w, int64_t ms)
+{
+	struct supervisor *sup = ctx;
+
+	(void)w;
+	if (sup->apps.stopping || sup->program.starting)
+		above_tell_more(&sup->above, ms + ENDING_GIVE_UP_MS);
+}
+
 /* Who is whose neighbour. */
 static void
 acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
@@ -372,6 +384,14 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.watch = &health_watch,
 		.watch_ctx = &sup->apps,
 	};
+	sup->heed = (struct notify_heed){
+		.alive = health_said_alive,
+		.trigger = health_said_trigger,
+		.period = health_said_period,
+		.extends = worker_extends,
+		.ctx = sup,
+	};
+	sup->notify.heed = &sup->heed;
 	life_move_in(&sup->life, &(struct life_house){
 		.workers = &sup->workers,
 		.listeners = &sup->listeners,
@@ -484,6 +504,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	acquaint_with_loop(sup);
 	listeners_init(&sup->listeners, sup->loop);
 	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
+	listeners_on_clients(&sup->listeners, health_client_came,
+	    &sup->workers);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
 	    &sup->control);
 	code = process_become_subreaper();

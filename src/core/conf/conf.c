@@ -156,7 +156,8 @@ conf_app_notifies(const struct conf_app *app)
 {
 	return app->fd_protocols == 0 ||
 	    (app->fd_protocols & CONF_FDP_SYSTEMD) != 0 ||
-	    app->ready == CONF_READY_NOTIFY;
+	    app->ready == CONF_READY_NOTIFY ||
+	    app->health == CONF_HEALTH_WATCHDOG;
 }
 
 const char *

@@ -72,6 +72,8 @@ enum conf_health {
 	CONF_HEALTH_TCP,	/* it accepts a connection */
 	CONF_HEALTH_HTTP,	/* … and answers a request */
 	CONF_HEALTH_EXEC,	/* a command says so */
+	CONF_HEALTH_WATCHDOG,	/* it says so, in time */
+	CONF_HEALTH_QUEUE,	/* it accepts who waits */
 };
 
 /* Who gets the stop signal first. */

@@ -79,10 +79,11 @@ check_ready(struct check *c, const struct conf_app *app)
 		    "\"accept\" needs a port or listen, and the app has none; "
 		    "auto, notify or alive:DURATION is allowed");
 	if (!seen[CONF_KEY_HEALTH].bad && app->ready == CONF_READY_HEALTH &&
-	    app->health == CONF_HEALTH_NONE)
+	    (app->health == CONF_HEALTH_NONE ||
+		app->health == CONF_HEALTH_QUEUE))
 		conf_error_add(c->errors, line_of(c, CONF_KEY_READY), "ready",
-		    "\"health\" needs a check: health = tcp, http:/PATH or "
-		    "exec:COMMAND");
+		    "\"health\" needs a check: health = tcp, http:/PATH, "
+		    "exec:COMMAND or watchdog");
 }
 
 static bool
@@ -92,6 +93,39 @@ has_stream(const struct conf_app *app)
 		if (app->listens[i].kind != ADDRESS_UDP)
 			return true;
 	return false;
+}
+
+static bool
+has_tcp(const struct conf_app *app)
+{
+	for (size_t i = 0; i < app->n_listens; i++)
+		if (app->listens[i].kind == ADDRESS_TCP)
+			return true;
+	return false;
+}
+
+/* Whose queue is it? One that all have tells of none. */
+static void
+check_health_queue(struct check *c, const struct conf_app *app)
+{
+	const struct conf_seen *seen = c->keys.seen;
+
+	if (app->health != CONF_HEALTH_QUEUE || seen[CONF_KEY_HEALTH].bad)
+		return;
+	if (!seen[CONF_KEY_PORT].bad && !seen[CONF_KEY_LISTEN].bad &&
+	    !has_tcp(app))
+		conf_error_add(c->errors, line_of(c, CONF_KEY_HEALTH),
+		    "health", "there is no queue to look at: the app has no "
+		    "TCP port; exec:COMMAND or watchdog is allowed");
+	else if (!seen[CONF_KEY_BALANCE].bad &&
+	    !seen[CONF_KEY_INSTANCES].bad &&
+	    app->balance == CONF_BALANCE_SHARED &&
+	    (app->instances_kind != CONF_INSTANCES_NUMBER ||
+		app->instances > 1))
+		conf_error_add(c->errors, line_of(c, CONF_KEY_HEALTH),
+		    "health", "\"queue\" needs a queue for each instance, and "
+		    "with balance = shared all have one; exec:COMMAND or "
+		    "watchdog is allowed");
 }
 
 static void
@@ -104,7 +138,8 @@ check_health(struct check *c, const struct conf_app *app)
 		app->health == CONF_HEALTH_HTTP) && !has_stream(app))
 		conf_error_add(c->errors, line_of(c, CONF_KEY_HEALTH),
 		    "health", "there is nothing to connect to: the app has no "
-		    "TCP port and no Unix socket; exec:COMMAND is allowed");
+		    "TCP port and no Unix socket; exec:COMMAND or watchdog is "
+		    "allowed");
 }
 
 /*
@@ -290,6 +325,7 @@ check_app(struct check *c, size_t section)
 		return -ENOMEM;
 	check_ready(c, app);
 	check_health(c, app);
+	check_health_queue(c, app);
 	check_durations(c, app);
 	conf_said_check(app, note->listen_lines, c->errors);
 	note->out_line = line_of(c, CONF_KEY_STDOUT);

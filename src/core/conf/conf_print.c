@@ -324,6 +324,12 @@ print_health(const struct out *o)
 	case CONF_HEALTH_TCP:
 		strbuf_puts(o->sb, "tcp");
 		break;
+	case CONF_HEALTH_WATCHDOG:
+		strbuf_puts(o->sb, "watchdog");
+		break;
+	case CONF_HEALTH_QUEUE:
+		strbuf_puts(o->sb, "queue");
+		break;
 	case CONF_HEALTH_HTTP:
 		strbuf_printf(o->sb, "http:%s%s%s",
 		    app->health_host != NULL ? "//" : "",

@@ -88,6 +88,8 @@ static const struct conf_word readies[] = {
 static const struct conf_word healths[] = {
 	{ "none", CONF_HEALTH_NONE },
 	{ "tcp", CONF_HEALTH_TCP },
+	{ "watchdog", CONF_HEALTH_WATCHDOG },
+	{ "queue", CONF_HEALTH_QUEUE },
 	{ NULL, 0 },
 };
 
@@ -347,8 +349,8 @@ static const struct conf_key schema[] = {
 	[CONF_KEY_HEALTH] = {
 		.name = "health", APP(health),
 		.type = CONF_TYPE_HEALTH, .words = healths, .preset = "none",
-		.allowed = "none, tcp, http:/PATH, http://NAME/PATH or "
-		    "exec:COMMAND",
+		.allowed = "none, tcp, http:/PATH, http://NAME/PATH, "
+		    "exec:COMMAND, watchdog or queue",
 	},
 	[CONF_KEY_HEALTH_INTERVAL] = {
 		.name = "health_interval", APP(health_interval_ms),

@@ -6,6 +6,12 @@
 /* The golden ratio's part of 2^32: however many there are, they lie evenly. */
 #define SPREAD 2654435769u
 
+bool
+health_in_doubt(const struct health *h)
+{
+	return h->unwell || (!h->known && !h->blind);
+}
+
 enum health_news
 health_take(struct health *h, enum verdict_kind kind, unsigned failures_max)
 {

@@ -38,6 +38,10 @@ enum health_news {
 	HEALTH_CONDEMNED,	/* with this failure; it may be the first */
 };
 
+/* Nobody knows yet that it is well, or it is not. Who could never be asked is not
+   held up by that. */
+bool health_in_doubt(const struct health *health);
+
 /* What a check has come to; `failures_max` condemn. */
 enum health_news health_take(struct health *health, enum verdict_kind kind,
     unsigned failures_max);

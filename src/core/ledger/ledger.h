@@ -37,7 +37,7 @@
 
 struct error;
 
-#define LEDGER_VERSION 1
+#define LEDGER_VERSION 2
 
 /* Of all its memory, a multiple of any page. */
 #define LEDGER_SIZE ((size_t)32 << 20)

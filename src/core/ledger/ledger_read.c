@@ -18,7 +18,7 @@ static_assert(sizeof(struct ledger_address) == 72, "no padding");
 static_assert(sizeof(struct ledger_listener) == 72 + 2 * 72 +
     LEDGER_APP_SIZE + LEDGER_PATH_SIZE, "no padding");
 static_assert(sizeof(struct ledger_lane) == 56, "no padding");
-static_assert(sizeof(struct ledger_worker) == 104 + 8 * LEDGER_DEATHS + 40 +
+static_assert(sizeof(struct ledger_worker) == 112 + 8 * LEDGER_DEATHS + 40 +
     LEDGER_APP_SIZE, "no padding");
 static_assert(sizeof(struct ledger_conf) == 32 + LEDGER_APP_SIZE,
     "no padding");
@@ -94,7 +94,7 @@ ledger_get_worker(const struct ledger *l, uint32_t place,
 		return code;
 	if (r.number == 0 || r.pid < 0 || r.pid == 1 ||
 	    r.instance > INSTANCE_MAX || r.state >= WORKER_STATES ||
-	    r.deaths_n > LEDGER_DEATHS || r.accepts > ACCEPTS_MAX ||
+	    r.watchdog_us < 0 || r.deaths_n > LEDGER_DEATHS || r.accepts > ACCEPTS_MAX ||
 	    !is_fd(r.notify) || !is_fd(r.trap) || !is_fd(r.out[0]) ||
 	    !is_fd(r.out[1]) || !is_text(r.app, sizeof(r.app)) ||
 	    r.app[0] == '\0')

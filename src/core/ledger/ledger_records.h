@@ -90,6 +90,7 @@ enum ledger_worker_flag {
 	LEDGER_TRAPPED = 1 << 9,	/* its binds are */
 	LEDGER_SEEN = 1 << 10,		/* one of its kind was seen to wait */
 	LEDGER_UNWELL = 1 << 11,	/* its last check was bad */
+	LEDGER_GAVE_UP = 1 << 12,	/* it said WATCHDOG=trigger */
 };
 
 /* What `status` is made of. */
@@ -116,6 +117,7 @@ struct ledger_worker {
 	uint64_t bound;		/* worker->bound */
 	uint64_t taken;		/* bit N: a server of its kind has taken what is
 				   at conf->listens[N] */
+	int64_t watchdog_us;	/* its WATCHDOG_USEC; 0: none */
 	uint32_t accepts;	/* enum balance_accepts */
 	uint32_t status;	/* of a dead one: code or signal, and the above */
 	uint32_t streak;	/* struct restart_history … */

@@ -147,6 +147,20 @@ set_expanded(struct strlist *env, const struct strlist *from,
 	}
 }
 
+/* As sd_watchdog_enabled(3) reads it. */
+static void
+set_watchdog(const struct worker_env_args *a, struct strlist *env)
+{
+	char text[24];
+
+	if (a->app->health != CONF_HEALTH_WATCHDOG || a->notify_socket == NULL)
+		return;
+	snprintf(text, sizeof(text), "%lld",
+	    (long long)a->app->health_timeout_ms * 1000);
+	set_named(env, "WATCHDOG_USEC", text);
+	set_named(env, "WATCHDOG_PID", "");
+}
+
 static void
 build_env(const struct worker_env_args *a, struct words *w,
     struct worker_env *out)
@@ -180,27 +194,29 @@ build_env(const struct worker_env_args *a, struct words *w,
 	/* No duplicates can come of this: inherit() scrubbed these names and
 	   conf_check refuses them in env and env_file. */
 	fd_protocol_append(&protocol, &out->env);
+	set_watchdog(a, &out->env);
 }
 
-/* Give the empty LISTEN_PID= room for the digits that the child writes. */
-static void
-reserve_listen_pid(struct worker_env *out)
+/* Give an empty NAME= room for the digits that the child writes; NULL: there is
+   none. */
+static char *
+reserve_pid(struct worker_env *out, const char *name)
 {
-	char **entry = find_entry(&out->env, "LISTEN_PID=");
-	size_t len = strlen("LISTEN_PID=");
+	char **entry = find_entry(&out->env, name);
+	size_t len = strlen(name);
 	char *roomy;
 
 	if (entry == NULL)
-		return;
+		return NULL;
 	roomy = calloc(1, len + WORKER_ENV_PID_ROOM);
 	if (roomy == NULL) {
 		out->env.failed = true;
-		return;
+		return NULL;
 	}
-	memcpy(roomy, "LISTEN_PID=", len);
+	memcpy(roomy, name, len);
 	free(*entry);
 	*entry = roomy;
-	out->listen_pid = roomy + len;
+	return roomy + len;
 }
 
 static void
@@ -259,7 +275,8 @@ worker_env_build(const struct worker_env_args *a, struct worker_env *ret_env)
 	words_init(a, &w);
 	build_env(a, &w, &out);
 	if (!out.env.failed) {
-		reserve_listen_pid(&out);
+		out.listen_pid = reserve_pid(&out, "LISTEN_PID=");
+		out.watchdog_pid = reserve_pid(&out, "WATCHDOG_PID=");
 		w.p.env = out.env.v;
 		build_argv(a, &w, &out);
 	}

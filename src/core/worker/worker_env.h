@@ -35,6 +35,7 @@ struct worker_env {
 	/* Where the child writes its pid in decimal, at most
 	   WORKER_ENV_PID_ROOM bytes with the NUL; NULL: nowhere. */
 	char *listen_pid;
+	char *watchdog_pid;	/* the same */
 	/* As the app has them, with what stands in braces; NULL as there. */
 	char *directory;
 	char *out_path;

@@ -135,6 +135,39 @@ cell_healthy(const struct step_args *a)
 		become_ready(a, WORKER_WHY_HEALTHY);
 }
 
+/* As READY=1, WATCHDOG=1 can overtake the end of the exec pipe. */
+static void
+cell_healthy_early(const struct step_args *a)
+{
+	if (a->app->ready != CONF_READY_HEALTH)
+		return;
+	cell_executed(a);
+	cell_healthy(a);
+}
+
+/* As systemd does it: a time that is longer already stays as it is. */
+static void
+cell_extend(const struct step_args *a)
+{
+	if (mono_before(a->fsm->deadline, a->facts->extended))
+		a->fsm->deadline = a->facts->extended;
+}
+
+/* Not the time that makes it ready. */
+static void
+cell_extend_start(const struct step_args *a)
+{
+	if (!alive_is_enough(a->app))
+		cell_extend(a);
+}
+
+static void
+cell_extend_early(const struct step_args *a)
+{
+	cell_executed(a);
+	cell_extend_start(a);
+}
+
 /* Then what it says is all there is. */
 static void
 cell_blind(const struct step_args *a)
@@ -363,6 +396,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_EXTEND] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_HEALTHY] = cell_ignore,
@@ -379,9 +413,10 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_fork_failed,
 		[WORKER_EV_EXECUTED] = cell_executed,
 		[WORKER_EV_NOTIFY_READY] = cell_notified_early,
+		[WORKER_EV_EXTEND] = cell_extend_early,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
-		[WORKER_EV_HEALTHY] = cell_ignore,
+		[WORKER_EV_HEALTHY] = cell_healthy_early,
 		[WORKER_EV_DEADLINE] = cell_kill_exec_timeout,
 		[WORKER_EV_EXITED] = cell_exited,
 		[WORKER_EV_PASSED] = cell_passed,
@@ -397,6 +432,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_notified,
+		[WORKER_EV_EXTEND] = cell_extend_start,
 		[WORKER_EV_WAITS] = cell_waits,
 		[WORKER_EV_BLIND] = cell_blind,
 		[WORKER_EV_HEALTHY] = cell_healthy,
@@ -413,6 +449,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_EXTEND] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_HEALTHY] = cell_ignore,
@@ -429,6 +466,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_EXTEND] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_HEALTHY] = cell_ignore,
@@ -445,6 +483,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_EXTEND] = cell_extend,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_HEALTHY] = cell_ignore,
@@ -461,6 +500,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_EXTEND] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_HEALTHY] = cell_ignore,
@@ -477,6 +517,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,
 		[WORKER_EV_EXECUTED] = cell_ignore,
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,
+		[WORKER_EV_EXTEND] = cell_ignore,
 		[WORKER_EV_WAITS] = cell_ignore,
 		[WORKER_EV_BLIND] = cell_ignore,
 		[WORKER_EV_HEALTHY] = cell_ignore,
@@ -493,6 +534,7 @@ static cell_fn *const cells[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = cell_ignore,		\
 		[WORKER_EV_EXECUTED] = cell_ignore,		\
 		[WORKER_EV_NOTIFY_READY] = cell_ignore,		\
+		[WORKER_EV_EXTEND] = cell_ignore,		\
 		[WORKER_EV_WAITS] = cell_ignore,		\
 		[WORKER_EV_BLIND] = cell_ignore,		\
 		[WORKER_EV_HEALTHY] = cell_ignore,		\

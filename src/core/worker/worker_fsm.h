@@ -66,6 +66,7 @@ enum worker_event {
 	WORKER_EV_FORK_FAILED,	/* the spawn effect could not be carried out */
 	WORKER_EV_EXECUTED,	/* the program runs */
 	WORKER_EV_NOTIFY_READY,	/* READY=1 came from the worker */
+	WORKER_EV_EXTEND,	/* it asks for more time than it would have */
 	WORKER_EV_WAITS,	/* it is seen to wait for connections */
 	WORKER_EV_BLIND,	/* whether it does cannot be seen */
 	WORKER_EV_HEALTHY,	/* a check went well */
@@ -83,6 +84,7 @@ enum worker_event {
 struct worker_facts {
 	struct mono now;
 	uint32_t dice;		/* any random number */
+	struct mono extended;	/* EXTEND: until when */
 	bool failure;		/* EXITED: exit code or signal is a failure */
 	bool waiting;		/* EXITED, RETIRE: clients wait whom nobody else
 				   can serve */

@@ -13,6 +13,7 @@
 #include "linux/loop/loop.h"
 
 struct checks;
+struct lane;
 struct steering;
 struct strbuf;
 struct worker;
@@ -61,7 +62,18 @@ int64_t health_took_us(const struct worker *worker);
 /* `GET /healthz: no answer in 5s, 3 times`; "" of who is well. */
 const char *health_words(const struct worker *worker);
 
-/* As a supervisor before knew it: it is checked at once. */
+/* What it says of itself, by sd_notify(3), with health = watchdog: WATCHDOG=1,
+   WATCHDOG=trigger, WATCHDOG_USEC=. */
+void health_said_alive(struct worker *worker);
+void health_said_trigger(struct worker *worker);
+void health_said_period(struct worker *worker, int64_t us);
+
+/* health = queue: somebody has come into a lane that is heeded; `ctx` is the struct
+   workers. For listeners_on_clients(). */
+void health_client_came(void *ctx, const struct lane *lane);
+
+/* As a supervisor before knew it, with the worker's watchdog_us and gave_up: it is
+   checked at once; one that is to say that it is well has all its time again. */
 void health_take_over(struct worker *worker, bool unwell);
 
 #endif

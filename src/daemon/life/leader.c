@@ -278,6 +278,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.argv = env->argv.v,
 		.envp = env->env.v,
 		.listen_pid = env->listen_pid,
+		.watchdog_pid = env->watchdog_pid,
 		.fds = fds,
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,

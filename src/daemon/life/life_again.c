@@ -255,6 +255,8 @@ take_what_is_known(struct worker *w, const struct ledger_worker *r)
 	w->relapsed = (r->flags & LEDGER_RELAPSED) != 0;
 	w->bound = r->bound;
 	w->trapped = (r->flags & LEDGER_TRAPPED) != 0;
+	w->watchdog_us = r->watchdog_us;
+	w->gave_up = (r->flags & LEDGER_GAVE_UP) != 0;
 	health_take_over(w, (r->flags & LEDGER_UNWELL) != 0);
 	app_spec_take_over(spec, r->taken, (enum balance_accepts)r->accepts,
 	    (r->flags & LEDGER_SEEN) != 0);

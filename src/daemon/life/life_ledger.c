@@ -41,6 +41,7 @@ flags_of(const struct worker *w)
 	    (executed ? LEDGER_EXECUTED : 0U) |
 	    (w->trapped ? LEDGER_TRAPPED : 0U) |
 	    (w->unwell ? LEDGER_UNWELL : 0U) |
+	    (w->gave_up ? LEDGER_GAVE_UP : 0U) |
 	    (w->spec->seen ? LEDGER_SEEN : 0U);
 }
 
@@ -97,6 +98,7 @@ fill(const struct worker *w, struct ledger_worker *r)
 		.deadline = w->fsm.deadline.ns,
 		.ready_ms = w->ready_ms,
 		.bound = w->bound,
+		.watchdog_us = w->watchdog_us,
 		.taken = taken_of(w->spec),
 		.accepts = (uint32_t)w->spec->accepts,
 	};

@@ -297,6 +297,7 @@ lanes_move(struct lane *lane)
 	if (n == 0 || !lanes_can_move(lane))
 		return;
 	lanes_sockets_list_again(lane);
+	lane->moves++;
 	log_end_of_wait(lane, n, "moved to others");
 }
 

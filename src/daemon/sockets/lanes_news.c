@@ -4,7 +4,7 @@
 #include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/listener.h"
 
-/* Without EPOLLIN: what comes wakes nobody here. */
+/* Without EPOLLIN what comes wakes nobody here. */
 void
 lanes_news_watch(struct lane *lane)
 {
@@ -12,9 +12,9 @@ lanes_news_watch(struct lane *lane)
 
 	if (lane->hangup != 0)
 		return;
-	lane->awaited = false;
-	if (loop_add(l->all->loop, lane->fd, 0, false, l->lanes.on_hangup,
-		lane, &lane->hangup) < 0)
+	lane->awaited = lane->heeded;
+	if (loop_add(l->all->loop, lane->fd, lane->heeded ? EPOLLIN : 0, false,
+		l->lanes.on_hangup, lane, &lane->hangup) < 0)
 		log_app_often(LOG_LEVEL_DEBUG, l->app,
 		    "a listener cannot be watched");
 }

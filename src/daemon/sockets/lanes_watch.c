@@ -94,7 +94,8 @@ see_to_waiting(struct lane *lane, const struct lane_facts *given,
 		return MONO_NEVER;
 	/* Another one would answer for it. */
 	if (given->holding == LANE_STUCK && mono_before(now, lane->checked)) {
-		lanes_news_await_clients(lane, false);
+		lane->listens = false;
+		lanes_news_await_clients(lane, lane->heeded);
 		return lane->checked;
 	}
 	note_turn(lane);
@@ -117,7 +118,9 @@ see_to_waiting(struct lane *lane, const struct lane_facts *given,
 		d.deed = LANE_LISTEN;	/* more may come */
 	if (d.deed != LANE_WAIT && lane->waits)
 		lane->waits = false;
-	lanes_news_await_clients(lane, d.deed == LANE_LISTEN);
+	if (lane->listens != (d.deed == LANE_LISTEN))
+		lane->listens = d.deed == LANE_LISTEN;
+	lanes_news_await_clients(lane, lane->listens || lane->heeded);
 	see_strays(lane);
 	return d.until;
 }
@@ -133,10 +136,34 @@ lanes_watch(struct lane *lane, const struct lane_facts *facts,
 }
 
 void
+lanes_watch_heed(struct lane *lane, bool on)
+{
+	lane->heeded = on && lane->listener->bound.kind == ADDRESS_TCP;
+	lanes_news_await_clients(lane, lane->listens || lane->heeded);
+}
+
+static void
+tell_who_heeds(struct lane *lane)
+{
+	const struct listeners *all = lane->listener->all;
+
+	lane->heeded = false;
+	if (all != NULL && all->came != NULL)
+		all->came(all->came_ctx, lane);
+}
+
+void
 lanes_watch_came(struct lane *lane)
 {
+	bool listens = lane->listens;
+
 	/* It would be heard of all the time. */
+	lane->listens = false;
 	lanes_news_await_clients(lane, false);
+	if (lane->heeded)
+		tell_who_heeds(lane);
+	if (!listens)
+		return;
 	lane->waits = true;
 	if (!is_wanted(lane))
 		lanes_program_strayed(lane->listener);

@@ -5,6 +5,8 @@
 #ifndef DAEMON_SOCKETS_LANES_WATCH_H
 #define DAEMON_SOCKETS_LANES_WATCH_H
 
+#include <stdbool.h>
+
 #include "base/mono.h"
 
 struct lane;
@@ -18,6 +20,13 @@ struct lane_facts;
  */
 struct mono lanes_watch(struct lane *lane, const struct lane_facts *facts,
     struct mono now);
+
+/*
+ * Hear of the next one who comes into the lane, although it is served, or no more:
+ * listeners_on_clients(), once. TCP; there may be somebody already. It costs nothing
+ * until somebody comes.
+ */
+void lanes_watch_heed(struct lane *lane, bool on);
 
 /* Somebody has come into a lane that is watched: for lanes_heal. */
 void lanes_watch_came(struct lane *lane);

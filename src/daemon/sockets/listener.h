@@ -100,6 +100,7 @@ struct lane {
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	unsigned turn;		/* another one's: another number */
+	unsigned moves;		/* lanes_move(): so often */
 	uint64_t claimed;	/* which of its holder's processes has asked
 				   for it last, lanes_claim(); 0: none */
 	bool deserted;		/* its holder runs, and has closed it */
@@ -133,6 +134,8 @@ struct lane {
 	unsigned watched_turn;	/* which `turn` that is about */
 	bool waits;		/* somebody does, as was heard */
 	uint32_t waiting;	/* so many did, when that was last looked at */
+	bool listens;		/* it is to be heard of who comes … */
+	bool heeded;		/* … and by others: lanes_watch_heed() */
 	/* lanes_check: */
 	struct mono checked;	/* until then at the latest; 0: never */
 };
@@ -273,6 +276,9 @@ struct listeners {
 	/* listeners_on_news(), or NULL: */
 	void (*tell)(void *ctx, struct listener *listener);
 	void *tell_ctx;
+	/* listeners_on_clients(), or NULL: */
+	void (*came)(void *ctx, const struct lane *lane);
+	void *came_ctx;
 	enum listener_fate (*died)(void *ctx, struct listener *listener);
 	void *died_ctx;		/* listeners_on_death(), or NULL */
 	/* listener_ledger: */

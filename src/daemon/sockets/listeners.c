@@ -48,6 +48,14 @@ listeners_on_news(struct listeners *ls,
 }
 
 void
+listeners_on_clients(struct listeners *ls,
+    void (*fn)(void *ctx, const struct lane *lane), void *ctx)
+{
+	ls->came = fn;
+	ls->came_ctx = ctx;
+}
+
+void
 listeners_on_death(struct listeners *ls,
     enum listener_fate (*fn)(void *ctx, struct listener *l), void *ctx)
 {

@@ -46,6 +46,11 @@ void listeners_run(struct listeners *listeners);
 void listeners_on_news(struct listeners *listeners,
     void (*fn)(void *ctx, struct listener *listener), void *ctx);
 
+/* Whom to tell that somebody has come into a lane that is heeded
+   (lanes_watch_heed()): once. */
+void listeners_on_clients(struct listeners *listeners,
+    void (*fn)(void *ctx, const struct lane *lane), void *ctx);
+
 /* Whom to ask what is to become of a Unix listener that a worker has shut down:
    it may call listener_renew(). */
 void listeners_on_death(struct listeners *listeners,

@@ -300,6 +300,38 @@ warn_once(struct worker *w, const char *what, pid_t pid)
 	    "pid %d; said once per process)", what, (int)pid);
 }
 
+/* The time that it has may be longer already: that is known where it is decided. */
+static void
+extend(struct worker *w, int64_t us)
+{
+	const struct notify_heed *heed = w->notify->all->heed;
+	int64_t ms = (us + 999) / 1000;
+
+	if (ms > NOTIFY_EXTEND_MAX_MS)
+		ms = NOTIFY_EXTEND_MAX_MS;
+	worker_log_often(LOG_LEVEL_DEBUG, w, "asks for %lldms more",
+	    (long long)ms);
+	w->extended = mono_add_ms(mono_now(), ms);
+	worker_post(w, WORKER_EV_EXTEND);
+	if (heed != NULL)
+		heed->extends(heed->ctx, w, ms);
+}
+
+static void
+obey_watchdog(struct worker *w, const struct notify_message *m)
+{
+	const struct notify_heed *heed = w->notify->all->heed;
+
+	if (heed == NULL)
+		return;
+	if (m->watchdog_us > 0)
+		heed->period(w, m->watchdog_us);
+	if (m->watchdog)
+		heed->alive(w);
+	if (m->trigger)
+		heed->trigger(w);
+}
+
 static void
 obey(struct worker *w, const struct notify_datagram *d)
 {
@@ -314,8 +346,13 @@ obey(struct worker *w, const struct notify_datagram *d)
 		    (int)m.status_len, m.status);
 	if (m.stopping)
 		worker_log_often(LOG_LEVEL_DEBUG, w, "says it is stopping");
+	if (m.odd)
+		warn_once(w, "its time is no number of microseconds", d->pid);
 	if (m.ready)
 		worker_post(w, WORKER_EV_NOTIFY_READY);
+	if (m.extend_us > 0)
+		extend(w, m.extend_us);
+	obey_watchdog(w, &m);
 }
 
 /* `code` is what the look at it has told. False: it is not the worker's. */

@@ -3,6 +3,7 @@
 #define DAEMON_WATCH_NOTIFY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "linux/child/notify_dir.h"
@@ -11,7 +12,22 @@
 struct worker;
 struct workers;
 
+/* Upcalls: what a worker says of itself beside READY=1, as sd_notify(3) has it. */
+struct notify_heed {
+	void (*alive)(struct worker *worker);	/* WATCHDOG=1 */
+	void (*trigger)(struct worker *worker);	/* WATCHDOG=trigger */
+	void (*period)(struct worker *worker, int64_t us);
+	/* It has asked for so much more time. */
+	void (*extends)(void *ctx, struct worker *worker, int64_t ms);
+	void *ctx;
+};
+
+/* What one EXTEND_TIMEOUT_USEC= counts for at most: whoever needs more says it
+   again. */
+#define NOTIFY_EXTEND_MAX_MS (60 * 60 * INT64_C(1000))
+
 struct notify_sockets {
+	const struct notify_heed *heed;		/* NULL: nobody heeds it */
 	struct loop *loop;
 	struct workers *workers;
 	TAILQ_HEAD(notify_queue, notify) queue;

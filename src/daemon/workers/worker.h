@@ -90,6 +90,12 @@ struct worker {
 	/* health; of the process: */
 	bool unwell;		/* its last check was bad */
 	bool stuck;		/* … as so many before it: it is to be replaced */
+	int64_t watchdog_us;	/* its WATCHDOG_USEC: it was given, or has set;
+				   0: none */
+	bool gave_up;		/* WATCHDOG=trigger */
+
+	/* watch; of the process: */
+	struct mono extended;	/* EXTEND_TIMEOUT_USEC: until when */
 
 	/* apps: */
 	bool seated;		/* else it retires */

@@ -52,31 +52,47 @@ pack_text(struct packer *p, const char *text)
 	return text != NULL ? pack(p, text, strlen(text) + 1) : NULL;
 }
 
-/* `*place`, a place within one of the strings, moves along. */
-static char **
-pack_list(struct packer *p, char *const *v, char **place)
+/* Places within the strings, where a pid is to be written; NULL: none. */
+#define PLACES 2
+
+/* How far behind the beginning of the string it is; -1: not in it. */
+static ptrdiff_t
+find_place(const char *text, size_t len, const char *place)
 {
-	const char *const old = place != NULL ? *place : NULL;
+	return place != NULL && place >= text && place <= text + len ?
+	    place - text : -1;
+}
+
+/* `places`, if there are any, move along. */
+static char **
+pack_list(struct packer *p, char *const *v, char **const *places)
+{
+	const char *old[PLACES] = { NULL };
 	size_t n = 0;
 	char **to;
 
 	while (v[n] != NULL)
 		n++;
+	for (size_t k = 0; places != NULL && k < PLACES; k++)
+		old[k] = *places[k];
 	to = pack(p, v, (n + 1) * sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(v[i]);
-		bool has_place = old != NULL && old >= v[i] &&
-		    old <= v[i] + len;
 		char *text = pack(p, v[i], len + 1);
 
-		/* What is written there may be longer than what stands. */
-		if (has_place)
+		if (to != NULL)
+			to[i] = text;
+		for (size_t k = 0; k < PLACES; k++) {
+			ptrdiff_t at = find_place(v[i], len, old[k]);
+
+			if (at < 0)
+				continue;
+			/* What is written there may be longer than what
+			   stands. */
 			p->used += aligned(WORKER_ENV_PID_ROOM);
-		if (to == NULL)
-			continue;
-		to[i] = text;
-		if (has_place)
-			*place = text + (old - v[i]);
+			if (to != NULL)
+				*places[k] = text + at;
+		}
 	}
 	return to;
 }
@@ -100,10 +116,11 @@ pack_child(struct packer *p, const struct spawn_plan *plan)
 	const struct spawn_child blank = { .plan = *plan };
 	struct spawn_child *to = pack(p, &blank, sizeof(blank));
 	struct spawn_plan own = *plan;
+	char **const places[PLACES] = { &own.listen_pid, &own.watchdog_pid };
 
 	own.files = pack_list(p, plan->files, NULL);
 	own.argv = pack_list(p, plan->argv, NULL);
-	own.envp = pack_list(p, plan->envp, &own.listen_pid);
+	own.envp = pack_list(p, plan->envp, places);
 	own.fds = pack(p, plan->fds, plan->n_fds * sizeof(*plan->fds));
 	own.directory = pack_text(p, plan->directory);
 	own.cwd = pack_text(p, plan->cwd);

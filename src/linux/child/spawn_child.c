@@ -369,6 +369,8 @@ spawn_child_run(const struct spawn_child *child)
 		(void)RAW(umask, plan->umask);
 	if (plan->listen_pid != NULL)
 		write_pid(plan->listen_pid);
+	if (plan->watchdog_pid != NULL)
+		write_pid(plan->watchdog_pid);
 	unblock_signals();
 	fail_exec(plan, report, execute(plan));
 }

@@ -15,6 +15,7 @@ struct spawn_plan {
 	char *const *envp;
 	char *listen_pid;		/* room for the pid's digits, or NULL;
 					   written in the child only */
+	char *watchdog_pid;		/* the same */
 	const int *fds;			/* become 3, 4, …; not closed here */
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
 	bool trap;			/* bind and listen, see

@@ -9,6 +9,7 @@ DIRECTORY/mood:
     500      any other status
     hang     takes connections, and never answers
     stuck    takes none: its loop stands still
+    trigger  says WATCHDOG=trigger, once
     drip     a byte of a header every now and then, for ever
     endless  headers, as fast as they go
     garbage  no HTTP
@@ -16,7 +17,8 @@ DIRECTORY/mood:
     close    … or closed without a word
 
 Who is asked for /who notes "INSTANCE PID" in DIRECTORY/asked. PORT, or the
-descriptor in FD, is where it listens.
+descriptor in FD, is where it listens. Where a watchdog is asked for, it says
+WATCHDOG=1 in time.
 """
 
 import os
@@ -39,6 +41,24 @@ def mood():
         except FileNotFoundError:
             pass
     return "well"
+
+
+def say(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
+        s.send(text)
+
+
+def feed_watchdog(state={"next": 0.0, "triggered": False}):
+    if os.environ.get("WATCHDOG_PID") != str(os.getpid()):
+        return
+    if not state["triggered"] and mood() == "trigger":
+        state["triggered"] = True
+        say(b"WATCHDOG=trigger")
+    if time.monotonic() >= state["next"]:
+        say(b"WATCHDOG=1")
+        state["next"] = (time.monotonic() +
+                         int(os.environ["WATCHDOG_USEC"]) / 4e6)
 
 
 def stand_still():
@@ -117,6 +137,7 @@ listener.setblocking(False)
 selector.register(listener, selectors.EVENT_READ, accept)
 while True:
     stand_still()
+    feed_watchdog()
     for key, _ in selector.select(0.05):
         try:
             key.data(key.fileobj)

@@ -1510,12 +1510,29 @@ key_health(void **state)
 	(void)state;
 	GOOD("health", "none", "none");
 	expect_health("tcp", "tcp");
+	expect_health("watchdog", "watchdog");
+	expect_health("queue", "queue");
+	BAD("health", "queue", "there is no queue to look at: the app has no "
+	    "TCP port; exec:COMMAND or watchdog is allowed");
+	expect_errors("[a]\ncommand = x\nport = 80\nbalance = shared\n"
+	    "instances = 2\nhealth = queue\n",
+	    "app.ini:6: health: \"queue\" needs a queue for each instance, "
+	    "and with balance = shared all have one; exec:COMMAND or watchdog "
+	    "is allowed\n");
+	config_unref(expect_ok("[a]\ncommand = x\nport = 80\nbalance = shared\n"
+	    "instances = 1\nhealth = queue\n"));
+	expect_errors("[a]\ncommand = x\nport = 80\nhealth = queue\n"
+	    "ready = health\n",
+	    "app.ini:5: ready: \"health\" needs a check: health = tcp, "
+	    "http:/PATH, exec:COMMAND or watchdog\n");
+	GOOD("health", "watchdog", "watchdog");
 	expect_health("http:/", "http:/");
 	expect_health("http://a.example", "http://a.example/");
 	expect_health("http://a:8080/b?c=d", "http://a:8080/b?c=d");
 	GOOD("health", "exec:a 'b c'", "exec:a 'b c'");
 	BAD("health", "tpc", "\"tpc\" is not known, did you mean tcp? none, "
-	    "tcp, http:/PATH, http://NAME/PATH or exec:COMMAND is allowed");
+	    "tcp, http:/PATH, http://NAME/PATH, exec:COMMAND, watchdog "
+	    "or queue is allowed");
 	BAD("health", "http:x", "\"http:x\" has no path: it begins with /, "
 	    "and is printable ASCII without spaces, 512 bytes at most");
 	BAD("health", "http:///x", "\"http:///x\" has no name behind http://, "
@@ -1524,10 +1541,11 @@ key_health(void **state)
 	    "a client that does");
 	BAD("health", "exec:", "has no command behind exec:");
 	BAD("health", "tcp", "there is nothing to connect to: the app has no "
-	    "TCP port and no Unix socket; exec:COMMAND is allowed");
+	    "TCP port and no Unix socket; exec:COMMAND or watchdog is "
+	    "allowed");
 	expect_errors("[a]\ncommand = x\nready = health\n",
 	    "app.ini:3: ready: \"health\" needs a check: health = tcp, "
-	    "http:/PATH or exec:COMMAND\n");
+	    "http:/PATH, exec:COMMAND or watchdog\n");
 	config = expect_ok("[a]\ncommand = x\nport = 80\n"
 	    "health = http://h/p\nready = health\n");
 	assert_int_equal(config->apps[0].health, CONF_HEALTH_HTTP);

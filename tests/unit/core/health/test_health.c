@@ -56,6 +56,27 @@ one_failure_may_be_enough(void **state)
 
 /* Of a thousand, each hundredth of the interval has about ten. */
 static void
+doubt(void **state)
+{
+	struct health h = { .known = false };
+
+	(void)state;
+	assert_true(health_in_doubt(&h));
+	/* Who cannot be asked is held up no longer by that. */
+	health_take(&h, VERDICT_UNKNOWN, 3);
+	assert_false(health_in_doubt(&h));
+	health_take(&h, VERDICT_BAD, 3);
+	assert_true(health_in_doubt(&h));
+	/* … but is not well by that either. */
+	health_take(&h, VERDICT_UNKNOWN, 3);
+	assert_true(health_in_doubt(&h));
+	health_take(&h, VERDICT_GOOD, 3);
+	assert_false(health_in_doubt(&h));
+	health_take(&h, VERDICT_UNKNOWN, 3);
+	assert_false(health_in_doubt(&h));
+}
+
+static void
 checks_are_spread(void **state)
 {
 	unsigned in[100] = { 0 };
@@ -212,6 +233,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_failure_and_first_success),
 		cmocka_unit_test(one_failure_may_be_enough),
+		cmocka_unit_test(doubt),
 		cmocka_unit_test(checks_are_spread),
 		cmocka_unit_test(checks_of_many_apps_are_spread),
 		cmocka_unit_test(the_condemned_are_replaced),

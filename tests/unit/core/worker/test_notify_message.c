@@ -121,6 +121,66 @@ several_keys(void **state)
 }
 
 static void
+expect_times(const char *text, int64_t watchdog, int64_t extend, bool odd)
+{
+	struct notify_message m;
+	char *copy;
+
+	assert_int_equal(parse(text, strlen(text), &copy, &m), 0);
+	assert_int_equal(m.watchdog_us, watchdog);
+	assert_int_equal(m.extend_us, extend);
+	assert_int_equal(m.odd, odd);
+	free(copy);
+}
+
+static void
+times(void **state)
+{
+	(void)state;
+	expect_times("READY=1", 0, 0, false);
+	expect_times("WATCHDOG_USEC=20000000", 20000000, 0, false);
+	expect_times("EXTEND_TIMEOUT_USEC=1\nWATCHDOG_USEC=2", 2, 1, false);
+	expect_times("EXTEND_TIMEOUT_USEC=1\nEXTEND_TIMEOUT_USEC=3", 0, 3,
+	    false);
+	expect_times("EXTEND_TIMEOUT_USEC=18446744073709551615", 0,
+	    NOTIFY_USEC_MAX, false);
+	expect_times("EXTEND_TIMEOUT_USEC=99999999999999999999999999", 0,
+	    NOTIFY_USEC_MAX, false);
+	expect_times("EXTEND_TIMEOUT_USEC=0", 0, 0, true);
+	expect_times("EXTEND_TIMEOUT_USEC=", 0, 0, true);
+	expect_times("EXTEND_TIMEOUT_USEC=-1", 0, 0, true);
+	expect_times("WATCHDOG_USEC=5s", 0, 0, true);
+	expect_times("WATCHDOG_USEC= 5", 0, 0, true);
+	expect_times("WATCHDOG_USECS=5", 0, 0, false);
+	expect_times("XWATCHDOG_USEC=5", 0, 0, false);
+}
+
+static void
+expect_watchdog(const char *text, bool alive, bool trigger)
+{
+	struct notify_message m;
+	char *copy;
+
+	assert_int_equal(parse(text, strlen(text), &copy, &m), 0);
+	assert_int_equal(m.watchdog, alive);
+	assert_int_equal(m.trigger, trigger);
+	free(copy);
+}
+
+static void
+watchdog(void **state)
+{
+	(void)state;
+	expect_watchdog("WATCHDOG=1", true, false);
+	expect_watchdog("WATCHDOG=trigger", false, true);
+	expect_watchdog("WATCHDOG=1\nWATCHDOG=trigger", true, true);
+	expect_watchdog("WATCHDOG=0", false, false);
+	expect_watchdog("WATCHDOG=11", false, false);
+	expect_watchdog("WATCHDOG=triggered", false, false);
+	expect_watchdog("WATCHDOG=", false, false);
+}
+
+static void
 empty_lines_are_skipped(void **state)
 {
 	(void)state;
@@ -368,6 +428,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(times),
+		cmocka_unit_test(watchdog),
 		cmocka_unit_test(single_words),
 		cmocka_unit_test(near_misses_mean_nothing),
 		cmocka_unit_test(several_keys),

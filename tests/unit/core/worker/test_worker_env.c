@@ -619,6 +619,43 @@ workers_own_path_counts(void **state)
 	setup_free(&s);
 }
 
+static const char *
+find_entry(const struct worker_env *env, const char *begin)
+{
+	for (size_t i = 0; i < env->env.n; i++)
+		if (strncmp(env->env.v[i], begin, strlen(begin)) == 0)
+			return env->env.v[i];
+	return NULL;
+}
+
+static void
+watchdog_has_its_time_and_room_for_a_pid(void **state)
+{
+	struct setup s;
+	struct worker_env env;
+
+	(void)state;
+	setup_init(&s, "/bin/x", NULL);
+	s.app.health = CONF_HEALTH_WATCHDOG;
+	s.app.health_timeout_ms = 2500;
+	s.args.notify_socket = "/run/n";
+	set_list(&s.inherited, "WATCHDOG_USEC=1", "WATCHDOG_PID=2", NULL);
+	assert_int_equal(build(&s, &env), 0);
+	assert_string_equal(find_entry(&env, "WATCHDOG_USEC="),
+	    "WATCHDOG_USEC=2500000");
+	assert_ptr_equal(env.watchdog_pid, find_entry(&env, "WATCHDOG_PID=") +
+	    strlen("WATCHDOG_PID="));
+	memset(env.watchdog_pid, '1', WORKER_ENV_PID_ROOM - 1);
+	worker_env_free(&env);
+
+	s.app.health = CONF_HEALTH_NONE;
+	assert_int_equal(build(&s, &env), 0);
+	assert_null(find_entry(&env, "WATCHDOG_"));
+	assert_null(env.watchdog_pid);
+	worker_env_free(&env);
+	setup_free(&s);
+}
+
 /* An entry that is no NAME=value, as a careless parent may pass on. */
 static void
 entry_without_a_value(void **state)
@@ -714,6 +751,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(watchdog_has_its_time_and_room_for_a_pid),
 		cmocka_unit_test(smallest_environment),
 		cmocka_unit_test(inherited_is_scrubbed),
 		cmocka_unit_test(the_journal_is_that_of_standard_error),

@@ -88,6 +88,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(IDLE),
 		[WORKER_EV_EXECUTED] = IGNORE(IDLE),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(IDLE),
+		[WORKER_EV_EXTEND] = IGNORE(IDLE),
 		[WORKER_EV_WAITS] = IGNORE(IDLE),
 		[WORKER_EV_BLIND] = IGNORE(IDLE),
 		[WORKER_EV_HEALTHY] = IGNORE(IDLE),
@@ -108,6 +109,8 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		    NOTHING, EXECUTED),
 		[WORKER_EV_NOTIFY_READY] = CELL(READY, NOTHING, NONE,
 		    NOTIFIED, EXECUTED),
+		[WORKER_EV_EXTEND] = CELL(STARTING, NOTHING, IN_ALIVE,
+		    NOTHING, EXECUTED),
 		[WORKER_EV_WAITS] = IGNORE(EXECING),
 		[WORKER_EV_BLIND] = IGNORE(EXECING),
 		[WORKER_EV_HEALTHY] = IGNORE(EXECING),
@@ -127,6 +130,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_EXECUTED] = IGNORE(STARTING),
 		[WORKER_EV_NOTIFY_READY] = CELL(READY, NOTHING, NONE,
 		    NOTIFIED, 0),
+		[WORKER_EV_EXTEND] = IGNORE(STARTING),
 		[WORKER_EV_WAITS] = CELL(READY, NOTHING, NONE, WAITS, 0),
 		[WORKER_EV_BLIND] = IGNORE(STARTING),
 		[WORKER_EV_HEALTHY] = IGNORE(STARTING),
@@ -146,6 +150,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(READY),
 		[WORKER_EV_EXECUTED] = IGNORE(READY),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(READY),
+		[WORKER_EV_EXTEND] = IGNORE(READY),
 		[WORKER_EV_WAITS] = IGNORE(READY),
 		[WORKER_EV_BLIND] = IGNORE(READY),
 		[WORKER_EV_HEALTHY] = IGNORE(READY),
@@ -165,6 +170,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(DRAINING),
 		[WORKER_EV_EXECUTED] = IGNORE(DRAINING),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(DRAINING),
+		[WORKER_EV_EXTEND] = IGNORE(DRAINING),
 		[WORKER_EV_WAITS] = IGNORE(DRAINING),
 		[WORKER_EV_BLIND] = IGNORE(DRAINING),
 		[WORKER_EV_HEALTHY] = IGNORE(DRAINING),
@@ -184,6 +190,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(STOPPING),
 		[WORKER_EV_EXECUTED] = IGNORE(STOPPING),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(STOPPING),
+		[WORKER_EV_EXTEND] = IGNORE(STOPPING),
 		[WORKER_EV_WAITS] = IGNORE(STOPPING),
 		[WORKER_EV_BLIND] = IGNORE(STOPPING),
 		[WORKER_EV_HEALTHY] = IGNORE(STOPPING),
@@ -201,6 +208,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(KILLED),
 		[WORKER_EV_EXECUTED] = IGNORE(KILLED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(KILLED),
+		[WORKER_EV_EXTEND] = IGNORE(KILLED),
 		[WORKER_EV_WAITS] = IGNORE(KILLED),
 		[WORKER_EV_BLIND] = IGNORE(KILLED),
 		[WORKER_EV_HEALTHY] = IGNORE(KILLED),
@@ -222,6 +230,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(BACKOFF),
 		[WORKER_EV_EXECUTED] = IGNORE(BACKOFF),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(BACKOFF),
+		[WORKER_EV_EXTEND] = IGNORE(BACKOFF),
 		[WORKER_EV_WAITS] = IGNORE(BACKOFF),
 		[WORKER_EV_BLIND] = IGNORE(BACKOFF),
 		[WORKER_EV_HEALTHY] = IGNORE(BACKOFF),
@@ -240,6 +249,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(PARKED),
 		[WORKER_EV_EXECUTED] = IGNORE(PARKED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(PARKED),
+		[WORKER_EV_EXTEND] = IGNORE(PARKED),
 		[WORKER_EV_WAITS] = IGNORE(PARKED),
 		[WORKER_EV_BLIND] = IGNORE(PARKED),
 		[WORKER_EV_HEALTHY] = IGNORE(PARKED),
@@ -256,6 +266,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(ENDED),
 		[WORKER_EV_EXECUTED] = IGNORE(ENDED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(ENDED),
+		[WORKER_EV_EXTEND] = IGNORE(ENDED),
 		[WORKER_EV_WAITS] = IGNORE(ENDED),
 		[WORKER_EV_BLIND] = IGNORE(ENDED),
 		[WORKER_EV_HEALTHY] = IGNORE(ENDED),
@@ -272,6 +283,7 @@ static const struct cell table[WORKER_STATES][WORKER_EVENTS] = {
 		[WORKER_EV_FORK_FAILED] = IGNORE(FAILED),
 		[WORKER_EV_EXECUTED] = IGNORE(FAILED),
 		[WORKER_EV_NOTIFY_READY] = IGNORE(FAILED),
+		[WORKER_EV_EXTEND] = IGNORE(FAILED),
 		[WORKER_EV_WAITS] = IGNORE(FAILED),
 		[WORKER_EV_BLIND] = IGNORE(FAILED),
 		[WORKER_EV_HEALTHY] = IGNORE(FAILED),
@@ -326,6 +338,7 @@ static const char *const event_names[WORKER_EVENTS] = {
 	[WORKER_EV_FORK_FAILED] = "fork-failed",
 	[WORKER_EV_EXECUTED] = "executed",
 	[WORKER_EV_NOTIFY_READY] = "notify-ready",
+	[WORKER_EV_EXTEND] = "extend",
 	[WORKER_EV_WAITS] = "waits",
 	[WORKER_EV_BLIND] = "blind",
 	[WORKER_EV_HEALTHY] = "healthy",
@@ -397,7 +410,7 @@ every_cell_is_as_expected(void **state)
 			    (enum worker_event)e, &table[s][e], false);
 }
 
-/* With listeners five cells are others. */
+/* With listeners six cells are others. */
 static void
 every_cell_with_listeners(void **state)
 {
@@ -418,6 +431,7 @@ every_cell_with_listeners(void **state)
 
 			if (s == WORKER_EXECING &&
 			    (e == WORKER_EV_EXECUTED ||
+				e == WORKER_EV_EXTEND ||
 				e == WORKER_EV_NOTIFY_READY))
 				cell = &executed;
 			if (s == WORKER_STARTING &&
@@ -1777,10 +1791,97 @@ a_million_events(void **state)
 	assert_true(w.walks > 1000);
 }
 
+/* EXTEND_TIMEOUT_USEC moves the deadline further away, never nearer. */
+static void
+extend(struct worker_fsm *fsm, const struct conf_app *app, int64_t until)
+{
+	const struct worker_facts facts = {
+		.now = at(1000), .dice = EVEN, .extended = at(until),
+	};
+	struct worker_step step = worker_fsm_step(fsm, app, WORKER_EV_EXTEND,
+	    &facts);
+
+	assert_int_equal(step.why, WORKER_WHY_NOTHING);
+	assert_false(step.spawn || step.send_stop || step.send_kill);
+}
+
+static void
+a_start_and_a_stop_are_extended(void **state)
+{
+	static const enum worker_state states[] = {
+		WORKER_STARTING, WORKER_STOPPING,
+	};
+	const struct conf_app app = config(CONF_READY_NOTIFY,
+	    CONF_RESTART_ALWAYS);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct worker_fsm fsm = machine(states[i]);
+
+		extend(&fsm, &app, 123000);
+		assert_int_equal(fsm.deadline.ns, at(123456).ns);
+		extend(&fsm, &app, 200000);
+		assert_int_equal(fsm.deadline.ns, at(200000).ns);
+		extend(&fsm, &app, 150000);
+		assert_int_equal(fsm.deadline.ns, at(200000).ns);
+		assert_int_equal(fsm.state, states[i]);
+		worker_fsm_free(&fsm);
+	}
+}
+
+static void
+it_may_be_asked_for_before_the_exec_is_known(void **state)
+{
+	const struct conf_app app = config(CONF_READY_NOTIFY,
+	    CONF_RESTART_ALWAYS);
+	struct worker_fsm fsm = machine(WORKER_EXECING);
+
+	(void)state;
+	extend(&fsm, &app, 1000 + READY_MS + 500);
+	assert_int_equal(fsm.state, WORKER_STARTING);
+	assert_int_equal(fsm.deadline.ns, at(1000 + READY_MS + 500).ns);
+	worker_fsm_free(&fsm);
+}
+
+/* To be alive for a while is no time-out, and a drain is not the worker's. */
+static void
+other_times_are_not_extended(void **state)
+{
+	const struct conf_app alive = config(CONF_READY_ALIVE,
+	    CONF_RESTART_ALWAYS);
+	struct worker_fsm fsm = machine(WORKER_STARTING);
+
+	(void)state;
+	extend(&fsm, &alive, 200000);
+	assert_int_equal(fsm.deadline.ns, at(123456).ns);
+	fsm.state = WORKER_DRAINING;
+	extend(&fsm, &alive, 200000);
+	assert_int_equal(fsm.deadline.ns, at(123456).ns);
+	worker_fsm_free(&fsm);
+}
+
+static void
+well_before_the_exec_is_known(void **state)
+{
+	const struct conf_app app = config(CONF_READY_HEALTH,
+	    CONF_RESTART_ALWAYS);
+	const struct worker_facts facts = { .now = at(1000), .dice = EVEN };
+	struct worker_fsm fsm = machine(WORKER_EXECING);
+
+	(void)state;
+	(void)worker_fsm_step(&fsm, &app, WORKER_EV_HEALTHY, &facts);
+	assert_int_equal(fsm.state, WORKER_READY);
+	worker_fsm_free(&fsm);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_start_and_a_stop_are_extended),
+		cmocka_unit_test(it_may_be_asked_for_before_the_exec_is_known),
+		cmocka_unit_test(other_times_are_not_extended),
+		cmocka_unit_test(well_before_the_exec_is_known),
 		cmocka_unit_test(every_cell_is_as_expected),
 		cmocka_unit_test(every_cell_with_listeners),
 		cmocka_unit_test(every_cell_while_somebody_waits),
