@@ -40,6 +40,7 @@ def program(name):
 N_KILLS = int(os.environ.get("KILLS_N", "50"))
 SECONDS = float(os.environ.get("KILLS_SECONDS", "60"))
 RATE = 300
+PRIVILEGED = ["round-robin", "least-connections"]
 BALANCES = ["random", "round-robin", "source", "least-connections", "shared"]
 NODE = """require("http").createServer((q, r) => r.end("pid " + process.pid))
     .listen(%d, "127.0.0.1")\n"""
@@ -294,7 +295,7 @@ def main(what="answer", *words):
         if not set(words) <= set(case) or \
                 (server == "node" and (handoff == "env" or
                                        not shutil.which("node"))) or \
-                (user == "nobody" and balance == "least-connections"):
+                (user == "nobody" and balance in PRIVILEGED):
             continue
         bad |= load(*case)
     return bad
