@@ -5,6 +5,16 @@
 #define OTHERS LOG_LIMIT_KINDS
 #define PLACES (LOG_LIMIT_KINDS + 1 + LOG_LIMIT_VITAL)
 
+/* Places are taken from the front, and not given back: behind a free one of its part
+   there is nothing to look at, nor memory to touch at the end of each turn. */
+static size_t
+next_used(const struct log_limit *limit, size_t i)
+{
+	if (limit->v[i].kind != NULL)
+		return i + 1;
+	return i < OTHERS ? OTHERS : i == OTHERS ? OTHERS + 1 : PLACES;
+}
+
 static struct mono
 end_of(const struct log_limit_kind *k)
 {
@@ -37,14 +47,15 @@ find(struct log_limit *limit, const char *app, const void *kind, bool vital,
 	struct log_limit_kind *oldest = first;
 
 	for (struct log_limit_kind *k = first; k < end; k++) {
+		if (k->kind == NULL)
+			return k;
 		if (is_of(k, app, kind))
 			return k;
-		if (oldest->kind != NULL && (k->kind == NULL ||
-		    mono_before(k->since, oldest->since)))
+		if (mono_before(k->since, oldest->since))
 			oldest = k;
 	}
-	return oldest->kind == NULL || !mono_before(now, end_of(oldest)) ?
-	    oldest : &limit->v[OTHERS];
+	return !mono_before(now, end_of(oldest)) ? oldest :
+	    &limit->v[OTHERS];
 }
 
 bool
@@ -81,7 +92,7 @@ void
 log_limit_tell(struct log_limit *limit, struct mono now,
     void (*tell)(const struct log_limit_kind *kind))
 {
-	for (size_t i = 0; i < PLACES; i++)
+	for (size_t i = 0; i < PLACES; i = next_used(limit, i))
 		if (!mono_before(now, end_of(&limit->v[i])))
 			tell_one(&limit->v[i], tell);
 }
@@ -91,7 +102,7 @@ log_limit_due(const struct log_limit *limit)
 {
 	struct mono due = MONO_NEVER;
 
-	for (size_t i = 0; i < PLACES; i++)
+	for (size_t i = 0; i < PLACES; i = next_used(limit, i))
 		if (limit->v[i].left_out > 0 &&
 		    mono_before(end_of(&limit->v[i]), due))
 			due = end_of(&limit->v[i]);

@@ -3,12 +3,15 @@
     python3 tests/bench/kills.py answer [WORKERS]...    (4 200)
     python3 tests/bench/kills.py load [WORD]...
     python3 tests/bench/kills.py leaks [KILLS]          (1000)
+    python3 tests/bench/kills.py upgrades [UPGRADES]    (50)
 
-`answer`: how long from the kill until the control socket answers `status`, the median
-of KILLS_N (50), and what the next supervisor takes of a CPU. `load`: killed every 200
+`answer`: how long from the kill until the control socket answers `status`, and until
+all of the answer is there, the median of KILLS_N (50), and what the next supervisor
+takes of a CPU. `load`: killed every 200
 ms for KILLS_SECONDS (60) in each way, under an open loop, for each balance, server,
 handoff and user, or those whose names have all the WORDs; prints failed requests,
 and whether the workers are the same. `leaks`: descriptors and memory before and after.
+`upgrades`: the same under an open loop, where the program is replaced each time.
 From the environment: CLUSTERD, PROBE and BINDER.
 """
 
@@ -37,6 +40,7 @@ def program(name):
 N_KILLS = int(os.environ.get("KILLS_N", "50"))
 SECONDS = float(os.environ.get("KILLS_SECONDS", "60"))
 RATE = 300
+PRIVILEGED = ["round-robin", "least-connections"]
 BALANCES = ["random", "round-robin", "source", "least-connections", "shared"]
 NODE = """require("http").createServer((q, r) => r.end("pid " + process.pid))
     .listen(%d, "127.0.0.1")\n"""
@@ -67,7 +71,7 @@ def comm(pid):
 
 
 class Clusterd:
-    def __init__(self, settings, user=None, server=None):
+    def __init__(self, settings, user=None, server=None, copied=False):
         self.dir = tempfile.mkdtemp(prefix="kills")
         os.chmod(self.dir, 0o755)
         if server:
@@ -78,6 +82,9 @@ class Clusterd:
                                         for k, v in settings.items()))
         env = {**os.environ, "RUNTIME_DIRECTORY": self.dir}
         words = [program("clusterd"), "-c", self.path("app.ini")]
+        if copied:
+            self.replace()
+            words[0] = self.path("clusterd")
         if user:
             shutil.chown(self.dir, user)
             words = ["setpriv", "--reuid", user, "--regid", "nogroup",
@@ -87,9 +94,16 @@ class Clusterd:
                                             cwd=self.dir)
         self.pid = self.process.pid
         self.wait("start complete")
+        if "but for what has failed" in self.log():
+            sys.exit(self.log())
 
     def path(self, name):
         return os.path.join(self.dir, name)
+
+    def replace(self):
+        """The program at its path is another file from now on."""
+        shutil.copy(program("clusterd"), self.path("new"))
+        os.rename(self.path("new"), self.path("clusterd"))
 
     def log(self):
         with open(self.path("log"), encoding="utf-8", errors="replace") as f:
@@ -114,20 +128,23 @@ class Clusterd:
         return {pid for pid in children(self.pid) + children(s) if pid != s}
 
     def status(self):
-        """When it has answered; the request may meet the one that dies."""
+        """When its answer began, and when it was there; the request may meet
+        the one that dies."""
         while True:
             try:
                 with socket.socket(socket.AF_UNIX) as s:
                     s.settimeout(20)
                     s.connect(glob.glob(self.path("*.sock"))[0])
                     s.sendall(b"status\n")
-                    text = b""
+                    text, first = b"", None
                     while b"\nok" not in text:
                         part = s.recv(65536)
                         if not part:
                             raise ConnectionError
                         text += part
-                    return time.monotonic()
+                        if not first and b"\n+" in text:
+                            first = time.monotonic()
+                    return first, time.monotonic()
             except (OSError, IndexError):
                 time.sleep(0.0002)
 
@@ -147,27 +164,31 @@ def cpu(pid):
 def answer(workers):
     d = Clusterd({"command": program("probe"), "instances": workers,
                   "listen": "127.0.0.1:0"})
-    took, costs = [], []
+    took, all_of_it, costs = [], [], []
     for _ in range(N_KILLS):
         old = d.supervisor()
         began = time.monotonic()
         os.kill(old, signal.SIGKILL)
-        took.append((d.status() - began) * 1000)
+        first, last = d.status()
+        took.append((first - began) * 1000)
+        all_of_it.append((last - began) * 1000)
         time.sleep(0.3)
         costs.append(cpu(d.supervisor()))
     d.stop()
     print(f"{workers} workers: {statistics.median(took):.1f} ms until it "
           f"answers, {min(took):.1f} at best, {max(took):.1f} at worst; "
+          f"{statistics.median(all_of_it):.1f} until all of it is there; "
           f"{statistics.median(costs):.1f} ms of CPU, {min(costs):.1f} at "
           "best")
 
 
 def pss(*pids):
+    """What is theirs; of the program's file others have a share, or not."""
     total = 0
     for pid in pids:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
             total += sum(int(line.split()[1]) for line in f
-                         if line.startswith("Pss:"))
+                         if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
     return total
 
 
@@ -183,10 +204,45 @@ def leaks(kills):
         if n < kills:
             os.kill(d.supervisor(), signal.SIGKILL)
             d.status()
-    print(f"descriptors and PSS in KiB after one kill: {seen[0]}, after "
-          f"{kills}: {seen[1]}")
+    print(f"descriptors and PSS in KiB, without the program's file, after one "
+          f"kill: {seen[0]}, after {kills}: {seen[1]}")
     d.stop()
     return seen[0][0] != seen[1][0]
+
+
+def upgrades(n):
+    port = free_port()
+    d = Clusterd({"command": program("probe"), "instances": 3,
+                  "listen": f"127.0.0.1:{port}"}, copied=True)
+    before, seen = d.workers(), []
+    with subprocess.Popen(
+            [os.path.join(BUILD, "openloop"), "--rate", str(RATE),
+             "--duration", "600", f"127.0.0.1:{port}"],
+            stdout=subprocess.PIPE) as loop:
+        for i in range(1, n + 1):
+            d.replace()
+            d.process.send_signal(signal.SIGUSR2)
+            while d.log().count("upgraded to clusterd") < i:
+                if "upgrade:" in d.log() or loop.poll() is not None:
+                    sys.exit(d.log())
+                time.sleep(0.02)
+            while d.log().count("start complete") < i + 1:
+                time.sleep(0.02)
+            d.status()
+            if i in (1, n):
+                time.sleep(1)
+                seen.append((len(os.listdir(f"/proc/{d.pid}/fd")),
+                             pss(d.pid, d.supervisor())))
+        loop.send_signal(signal.SIGINT)
+        told = json.load(loop.stdout)
+    same = before == d.workers()
+    code = d.stop()
+    failed = told["failures"]
+    print(f"{n} upgrades: failed: {failed or 0}, workers "
+          f"{'the same' if same else 'OTHERS'}, descriptors and PSS in KiB "
+          f"after the first {seen[0]}, after the last {seen[1]}, exit status "
+          f"{code}")
+    return bool(failed) or not same or code != 0 or seen[0][0] != seen[1][0]
 
 
 def load(balance, server, handoff, user):
@@ -196,8 +252,8 @@ def load(balance, server, handoff, user):
     if server == "node":
         settings["command"] = f"{shutil.which('node')} server.js"
     elif handoff == "adopt":
-        settings["command"] = (f"{program('binder')} socket:inet:stream bind:"
-                               f"127.0.0.1:{port} listen:64 nonblock "
+        settings["command"] = (f"{program('binder')} socket:s:tcp4,nonblock "
+                               f"bind:s:127.0.0.1:{port} listen:s:64 "
                                "serve:poll")
     d = Clusterd(settings, None if user == "root" else user, NODE % port)
     before = d.workers()
@@ -230,6 +286,8 @@ def main(what="answer", *words):
         return 0
     if what == "leaks":
         return leaks(int(words[0]) if words else 1000)
+    if what == "upgrades":
+        return upgrades(int(words[0]) if words else 50)
     bad = False
     for case in itertools.product(BALANCES, ("c", "node"), ("env", "adopt"),
                                   ("root", "nobody")):
@@ -237,7 +295,7 @@ def main(what="answer", *words):
         if not set(words) <= set(case) or \
                 (server == "node" and (handoff == "env" or
                                        not shutil.which("node"))) or \
-                (user == "nobody" and balance == "least-connections"):
+                (user == "nobody" and balance in PRIVILEGED):
             continue
         bad |= load(*case)
     return bad

@@ -166,11 +166,18 @@ struct ledger_call {
 /* What counts and spreads connections in the kernel: there is one, in place 0. */
 #define LEDGER_COUNT_FDS 6
 #define LEDGER_HUB_FDS 6
+
+/* Of `program`: what was tried out, and works. No descriptor is that high. */
+#define LEDGER_TURNS_WORK	(1U << 30)
+#define LEDGER_LEAST_WORKS	(1U << 31)
+#define LEDGER_PROGRAM_FD	(LEDGER_TURNS_WORK - 1)
+
 struct ledger_count {
 	uint32_t print;		/* of the programs: steering_programs_print() */
 	int32_t fds[LEDGER_COUNT_FDS + LEDGER_HUB_FDS];	/* conn_count_fds(),
 				   steering_hub_fds(), of linux/bpf */
-	uint32_t reserved;
+	uint32_t program;	/* the descriptor of what is attached to groups, 0:
+				   it is not known; and the above */
 };
 
 /* The stop of the program that is under way: there is one, in place 0. */

@@ -130,6 +130,12 @@ adopt_check(struct adopt *adopt, const struct config *config,
 	return insists != NULL ? code : 0;
 }
 
+void
+adopt_has_worked(struct adopt *adopt)
+{
+	adopt->can = process_proc_is_ours();
+}
+
 bool
 adopt_wanted(const struct adopt *adopt, const struct app_spec *spec)
 {

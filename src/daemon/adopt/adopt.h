@@ -74,6 +74,9 @@ int adopt_check(struct adopt *adopt, const struct config *config,
 /* _check() of the same will follow, and takes less time then. */
 void adopt_check_soon(struct adopt *adopt, const struct config *config);
 
+/* It need not be tried out: a supervisor before has trapped calls. */
+void adopt_has_worked(struct adopt *adopt);
+
 /* Are the calls of this spec's workers to be trapped? */
 bool adopt_wanted(const struct adopt *adopt, const struct app_spec *spec);
 

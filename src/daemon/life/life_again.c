@@ -71,7 +71,8 @@ take_trap(struct descriptors *left, int fd)
 	if (n < 0)
 		return -1;
 	name[n] = '\0';
-	return strstr(name, "seccomp") != NULL ? take_fd(left, fd, 0) : -1;
+	return strstr(name, "seccomp") != NULL && descriptors_take(left, fd) ?
+	    fd : -1;
 }
 
 static void
@@ -135,8 +136,9 @@ compare(const void *a, const void *b)
 
 static void
 look_at_all(struct life_left *left, struct ledger *ledger,
-    struct descriptors *fds)
+    struct descriptors *fds, bool *ret_trapped)
 {
+	*ret_trapped = false;
 	for (uint32_t i = 0; i < ledger_end(ledger, LEDGER_WORKER); i++) {
 		struct ledger_worker r;
 		int there = ledger_get_worker(ledger, i, &r);
@@ -144,6 +146,7 @@ look_at_all(struct life_left *left, struct ledger *ledger,
 		if (there == 1) {
 			look_at_start(&r);
 			take_fds(fds, &r);
+			*ret_trapped |= r.trap >= 0;
 			if (add(left, i, &r))
 				continue;
 			kill_left(&r);
@@ -198,6 +201,8 @@ void
 life_look_back(struct life *life, struct ledger *ledger,
     struct descriptors *fds)
 {
+	bool trapped = false;
+
 	life->ledger = ledger;
 	if (ledger == NULL)
 		return;
@@ -205,7 +210,9 @@ life_look_back(struct life *life, struct ledger *ledger,
 	look_at_program(life, fds);
 	life->left = calloc(1, sizeof(*life->left));
 	if (life->left != NULL)
-		look_at_all(life->left, ledger, fds);
+		look_at_all(life->left, ledger, fds, &trapped);
+	if (trapped)
+		adopt_has_worked(life->with.adopt);
 }
 
 const struct ledger_worker *

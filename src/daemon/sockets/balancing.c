@@ -35,10 +35,12 @@ balancing_fini(struct balancing *b)
 
 void
 balancing_take_over(struct balancing *b, struct conn_count *count,
-    struct steering_hub *hub)
+    struct steering_hub *hub, bool turns, bool least)
 {
 	b->count = count;
 	b->hub = hub;
+	b->turns.done = turns && hub != NULL;
+	b->least.done = least && hub != NULL;
 }
 
 int

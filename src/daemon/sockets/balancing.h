@@ -21,7 +21,7 @@ struct steering_hub;
 struct balancing {
 	struct balancing_probe {
 		bool done;
-		int code;
+		int code;	/* 0: it works */
 		struct error why;	/* not */
 	} turns, least;
 	struct conn_count *count;	/* with the first probe */
@@ -50,9 +50,11 @@ char *balancing_describe(const struct config *config);
 /* Would `auto` be least-connections? *ret_why, if not: in words, borrowed. */
 bool balancing_can_count(struct balancing *balancing, const char **ret_why);
 
-/* What counts and spreads connections goes on to, for us. Before the first probe. */
+/* What counts and spreads connections goes on to, for us. Before the first probe, of
+   which `turns` and `least` need not be made: they have worked. */
 void balancing_take_over(struct balancing *balancing,
-    struct conn_count *count, struct steering_hub *hub);
+    struct conn_count *count, struct steering_hub *hub, bool turns,
+    bool least);
 
 /* What all listeners share, made with the first call. -errno with words. */
 int balancing_hub(struct balancing *balancing, struct steering_hub **ret_hub,

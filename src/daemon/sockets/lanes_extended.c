@@ -44,10 +44,10 @@ lanes_extended_open(struct listener *l, enum balance b, struct error *err)
 		return steering_ebpf_set_mode(ls->ebpf, lanes_attach_mode(b),
 		    err);
 	code = balancing_hub(&l->all->balancing, &hub, err);
-	listener_ledger_count(l->all);
 	if (code == 0)
 		code = steering_ebpf_new(lanes_attach_mode(b),
 		    lanes_attach_room(ls), hub, &ls->ebpf, err);
+	listener_ledger_count(l->all);
 	if (code == 0)
 		ls->ebpf_room = lanes_attach_room(ls);
 	return code;

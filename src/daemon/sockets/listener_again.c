@@ -17,6 +17,7 @@
 #include "linux/bpf/steering_hub.h"
 #include "linux/bpf/steering_leftover.h"
 #include "linux/bpf/steering_programs.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/socket/unix_socket.h"
 
@@ -294,6 +295,16 @@ close_left(struct listeners *ls, struct descriptors *left)
 	free(s.udp.cookies);
 }
 
+static void
+take_program(struct steering_hub *hub, const struct ledger_count *r,
+    struct descriptors *left)
+{
+	int fd = (int)(r->program & LEDGER_PROGRAM_FD);
+
+	if (descriptors_has(left, fd) && steering_hub_attached_again(hub, fd))
+		(void)descriptors_take(left, fd);
+}
+
 /* Connections that are open stay counted, and programs need not be looked through by
    the kernel again, which takes it longer than all the rest. Else it is among what is left, and another
    one begins. */
@@ -320,7 +331,11 @@ take_count(struct listeners *ls, struct descriptors *left)
 		hub = NULL;
 	for (i = 0; i < (hub != NULL ? n : LEDGER_COUNT_FDS); i++)
 		(void)descriptors_take(left, r.fds[i]);
-	balancing_take_over(&ls->balancing, count, hub);
+	if (hub != NULL)
+		take_program(hub, &r, left);
+	balancing_take_over(&ls->balancing, count, hub,
+	    (r.program & LEDGER_TURNS_WORK) != 0 && !keeper_is_upgrade(),
+	    (r.program & LEDGER_LEAST_WORKS) != 0 && !keeper_is_upgrade());
 }
 
 void

@@ -86,12 +86,29 @@ listener_ledger_note(struct listener *l)
 	    sizeof(wanted));
 }
 
+static bool
+works(const struct balancing_probe *p)
+{
+	return p->done && p->code == 0;
+}
+
+/* What the next one need not load and try out again. */
+static uint32_t
+program_of(const struct balancing *b)
+{
+	int fd = steering_hub_attached(b->hub);
+
+	return (fd > 0 ? (uint32_t)fd & LEDGER_PROGRAM_FD : 0) |
+	    (works(&b->turns) ? LEDGER_TURNS_WORK : 0) |
+	    (works(&b->least) ? LEDGER_LEAST_WORKS : 0);
+}
+
 /* What nobody can take over counts for nobody: none of it is there then. */
 void
 listener_ledger_count(struct listeners *ls)
 {
 	const struct balancing *b = &ls->balancing;
-	struct ledger_count there, r = { .reserved = 0 };
+	struct ledger_count there, r = { .program = 0 };
 	uint32_t place;
 	bool counts, is_there;
 
@@ -103,6 +120,7 @@ listener_ledger_count(struct listeners *ls)
 	if (counts) {
 		r.print = steering_programs_print();
 		steering_hub_fds(b->hub, r.fds + LEDGER_COUNT_FDS);
+		r.program = program_of(b);
 	}
 	is_there = ledger_get_count(ls->ledger, &there) == 1;
 	if (is_there && (!counts || memcmp(&there, &r, sizeof(r)) != 0))

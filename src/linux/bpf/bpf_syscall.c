@@ -415,6 +415,44 @@ bpf_program_load(const struct bpf_program *program, const int *maps,
 	return fd;
 }
 
+/* Of the maps that it goes by the kernel tells so many. */
+#define MAPS_MAX 16
+
+bool
+bpf_program_is(int fd, const struct bpf_program *program, int map)
+{
+	struct {
+		uint32_t type, id;
+		uint8_t tag[8];
+		uint32_t jited_len, xlated_len;
+		uint64_t jited, xlated, load_time;
+		uint32_t uid, n_maps;
+		uint64_t maps;
+		char name[16];
+	} info;
+	uint32_t maps[MAPS_MAX];
+	struct map_info of_map;
+	union arguments a;
+
+	memset(&info, 0, sizeof(info));
+	info.n_maps = MAPS_MAX;
+	info.maps = pointer(maps);
+	memset(&a, 0, sizeof(a));
+	a.info.bpf_fd = (uint32_t)fd;
+	a.info.info_len = sizeof(info);
+	a.info.info = pointer(&info);
+	/* The first words of a map's are a kind and a number, too. */
+	if (!get_info(map, &of_map, sizeof(of_map)) ||
+	    call(OBJ_GET_INFO_BY_FD, &a, sizeof(a.info)) < 0 ||
+	    info.type != (uint32_t)program->kind ||
+	    strncmp(info.name, program->name, sizeof(info.name)) != 0)
+		return false;
+	for (uint32_t i = 0; i < info.n_maps && i < MAPS_MAX; i++)
+		if (maps[i] == of_map.id)
+			return true;
+	return false;
+}
+
 int
 bpf_link_cgroup(int program, int cgroup, uint32_t attach_type)
 {

@@ -116,6 +116,9 @@ struct bpf_program {
 int bpf_program_load(const struct bpf_program *program, const int *maps,
     struct error *err);
 
+/* Is it one of that kind and name, which goes by this map? */
+bool bpf_program_is(int fd, const struct bpf_program *program, int map);
+
 /* For as long as the link's descriptor is open somewhere, and so not beyond
    our own death. */
 int bpf_link_cgroup(int program, int cgroup, uint32_t attach_type);

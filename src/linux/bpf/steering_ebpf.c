@@ -341,12 +341,11 @@ insert(struct steering_ebpf *s, size_t slot, int fd, uint64_t cookie)
 	const int sockets = steering_hub_sockets(s->hub);
 	const uint32_t cell = s->room.cells[slot];
 	uint64_t value = (uint64_t)fd, there = 0;
-	int code = bpf_map_set(sockets, &cell, &value);
 
-	if (code == -EBUSY &&
-	    bpf_map_get(sockets, &cell, &there) == 0 && there == cookie)
+	/* Mostly it is there: to put it there again is refused. */
+	if (bpf_map_get(sockets, &cell, &there) == 0 && there == cookie)
 		return 0;
-	return code;
+	return bpf_map_set(sockets, &cell, &value);
 }
 
 /* The cell that it had under a supervisor before, with its connections; or from now

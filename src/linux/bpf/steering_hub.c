@@ -180,6 +180,22 @@ steering_hub_is_there(const int fds[STEERING_HUB_FDS])
 }
 
 int
+steering_hub_attached(const struct steering_hub *hub)
+{
+	return hub->enter;
+}
+
+bool
+steering_hub_attached_again(struct steering_hub *hub, int program)
+{
+	if (hub->enter >= 0 || !bpf_program_is(program,
+	    steering_program(STEERING_ENTER), hub->maps[MAP_WORDS]))
+		return false;
+	hub->enter = program;
+	return true;
+}
+
+int
 steering_hub_again(const int fds[STEERING_HUB_FDS], struct conn_count *count,
     struct steering_hub **ret)
 {

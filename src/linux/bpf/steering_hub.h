@@ -46,6 +46,13 @@ void steering_hub_fds(const struct steering_hub *hub,
     int fds[STEERING_HUB_FDS]);	/* stay its own */
 bool steering_hub_is_there(const int fds[STEERING_HUB_FDS]);
 
+/* What is attached to groups, which is its own; -1: nothing yet. */
+int steering_hub_attached(const struct steering_hub *hub);
+
+/* That of the same hub before, so that the kernel need not look through it again. It
+   is the hub's then. False: it is not that. */
+bool steering_hub_attached_again(struct steering_hub *hub, int program);
+
 /* They are its own then. -errno: they are as they were. */
 int steering_hub_again(const int fds[STEERING_HUB_FDS],
     struct conn_count *count, struct steering_hub **ret_hub);

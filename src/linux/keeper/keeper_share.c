@@ -14,6 +14,7 @@
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_page.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/keeper/keeper_upgrade.h"
 #include "linux/loop/signals.h"
 #include "linux/process/usage.h"
 
@@ -52,6 +53,12 @@ keeper_supervisor(void)
 	const struct keeper_page *p = keeper_page();
 
 	return p != NULL ? p->restarts + p->upgrades : 0;
+}
+
+bool
+keeper_is_upgrade(void)
+{
+	return keeper_upgrade_is_tried();
 }
 
 unsigned

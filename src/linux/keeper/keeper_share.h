@@ -34,6 +34,9 @@ void keeper_look_again(void);
    where another one was. */
 unsigned keeper_supervisor(void);
 
+/* Was the one before this another program's, which may have had other rights? */
+bool keeper_is_upgrade(void);
+
 /* How many supervisors have died, and the words for how the last one did: "" if
    none has. */
 unsigned keeper_restarts(void);

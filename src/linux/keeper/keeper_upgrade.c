@@ -284,6 +284,12 @@ keeper_upgrade_due(void)
 }
 
 bool
+keeper_upgrade_is_tried(void)
+{
+	return u.state == TRYING;
+}
+
+bool
 keeper_upgrade_look(bool stops)
 {
 	struct keeper_page *p = keeper_page();

@@ -29,6 +29,9 @@ struct mono keeper_upgrade_due(void);
    supervisor. Returns whether keeper_upgrade_become() is due. */
 bool keeper_upgrade_look(bool stops);
 
+/* In a supervisor as well: it is this program's first, after another one's? */
+bool keeper_upgrade_is_tried(void);
+
 /* Was it a child of ours? */
 bool keeper_upgrade_reaped(pid_t pid, int status);
 

@@ -12,8 +12,9 @@ import pytest
 import harness
 from control import status
 from harness import (HAS_KEEPER, PLAIN, children_of, free_port, get, is_alive,
-                     kinds, kill, process_state, stays, status_field,
-                     wait_until)
+                     kinds, kill, process_state, read_proc, stays,
+                     status_field, wait_until)
+from lanes import needs
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
 
@@ -157,6 +158,38 @@ def own_cpu(pid):
     """CPU time of a process, without its children."""
     with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
         return int(f.read().split()[0])
+
+
+def programs(pid):
+    """The kernel's numbers of the eBPF programs that it has open."""
+    return sorted(int(line.split()[1])
+                  for fd in os.listdir(f"/proc/{pid}/fdinfo")
+                  for line in read_proc(pid, f"fdinfo/{fd}").decode()
+                  .splitlines() if line.startswith("prog_id:"))
+
+
+def faults_of_children(pid):
+    """Minor faults of those it has waited for: none, if there was no child."""
+    return int(read_proc(pid, "stat").decode().rsplit(")", 1)[1].split()[8])
+
+
+@pytest.mark.parametrize("balance", ["least-connections", "round-robin"])
+def test_what_has_worked_is_not_tried_out_again(box, balance):
+    needs(balance)
+    port = free_port()
+    box.web(listen=f"127.0.0.1:{port}", balance=balance, handoff="auto")
+    d = box.start()
+    workers = d.wait_ready(2)
+    assert faults_of_children(d.pid) > 0
+    before = programs(d.keeper)
+    assert before
+    for _ in range(3):
+        end(d, signal.SIGKILL)
+        assert programs(d.keeper) == before
+        assert faults_of_children(d.pid) == 0
+    assert {get(port).pid for _ in range(4)} == set(workers)
+    assert status(box).one("listener")["balance"] == balance
+    d.stop()
 
 
 # --- those that do not come up

@@ -34,6 +34,7 @@
 #include "delay_net.h"
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_ebpf.h"
+#include "linux/bpf/steering_hub.h"
 
 #define LANES_MAX 1000
 #define HELD_MAX 4096
@@ -1622,6 +1623,48 @@ test_few_capabilities_do(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static int
+copy_of(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	assert_true(copy >= 0);
+	return copy;
+}
+
+static void
+test_what_is_attached_is_found_again(void **state)
+{
+	struct steering_hub *stranger = NULL, *again = NULL;
+	struct error err = ERROR_INIT;
+	int fds[STEERING_HUB_FDS], attached, copy;
+
+	(void)state;
+	NEED_EBPF();
+	attached = steering_hub_attached(hub);
+	assert_true(attached >= 0);
+
+	/* It goes by the maps of one hub. */
+	must(steering_hub_new(count, &stranger, &err), &err);
+	assert_int_equal(steering_hub_attached(stranger), -1);
+	assert_false(steering_hub_attached_again(stranger, attached));
+	assert_int_equal(steering_hub_attached(stranger), -1);
+	steering_hub_free(stranger);
+
+	steering_hub_fds(hub, fds);
+	for (int i = 0; i < STEERING_HUB_FDS; i++)
+		fds[i] = copy_of(fds[i]);
+	must(steering_hub_again(fds, count, &again), &err);
+	assert_false(steering_hub_attached_again(again, fds[0]));
+	assert_false(steering_hub_attached_again(again, 0));
+	copy = copy_of(attached);
+	assert_true(steering_hub_attached_again(again, copy));
+	assert_false(steering_hub_attached_again(again, attached));
+	assert_int_equal(steering_hub_program(again, STEERING_EBPF_LEAST,
+	    &err), copy);
+	steering_hub_free(again);
+}
+
 static void
 test_udp_is_not_for_this(void **state)
 {
@@ -1699,6 +1742,7 @@ main(void)
 		cmocka_unit_test(test_cookies),
 		cmocka_unit_test(test_refused_in_words),
 		cmocka_unit_test(test_few_capabilities_do),
+		cmocka_unit_test(test_what_is_attached_is_found_again),
 		cmocka_unit_test(test_udp_is_not_for_this),
 	};
 
