@@ -436,7 +436,8 @@ def test_package_in_a_bare_root(debs, bare, trees):
     assert not bare.has("/etc/clusterd")
     left = run("find", bare.path, "-xdev", "-name", "*cluster*",
                "-not", "-path", f"{bare.path}/run/*",
-               "-not", "-path", "*/root/*", "-not", "-path", "*/var/log/*")
+               "-not", "-path", f"{bare.path}/root/*",
+               "-not", "-path", f"{bare.path}/var/log/*")
     assert left == "", left
 
 
