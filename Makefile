@@ -2,7 +2,8 @@
 # installs. Compiler, flags and places can all be set on the command line:
 #   make CC=clang  make WERROR=1  make install PREFIX=/usr DESTDIR=/tmp/x
 
-VERSION	= 0.1.0
+# Of all that is made here: the packages and the programs have it from here.
+VERSION	= 0.2.0
 PREFIX	= /usr/local
 BINDIR	= $(PREFIX)/bin
 SBINDIR	= $(PREFIX)/sbin

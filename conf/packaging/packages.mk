@@ -92,6 +92,9 @@ static-dist: static
 ## deb: a package for Debian, by debhelper: build/packages/*.deb
 deb: lay-out
 	cp -R conf/packaging/debian $(PACKAGES)/$(NAME)/debian
+	cd $(PACKAGES)/$(NAME)/debian && date=$$(LC_ALL=C date -uRd \
+	    @$(SOURCE_DATE_EPOCH)) && sed -e 's|@VERSION@|$(VERSION)|' \
+	    -e "s|@DATE@|$$date|" changelog.in >changelog && rm changelog.in
 	cd $(PACKAGES)/$(NAME) && dpkg-buildpackage -b -us -uc
 	@ls $(PACKAGES)/*.deb
 

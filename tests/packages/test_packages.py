@@ -7,6 +7,7 @@ reason of the skip."""
 
 import filecmp
 import glob
+import http.client
 import json
 import os
 import platform
@@ -265,9 +266,42 @@ def debs(trees):
                        DEB_BUILD_OPTIONS="parallel=2")
 
 
-def the_deb(debs):
-    deb, = (path for path in debs if "dbgsym" not in path.name)
+def the_deb(debs, name="clusterd"):
+    deb, = (path for path in debs if path.name.startswith(f"{name}_"))
     return deb
+
+
+def files_of(deb):
+    """What is not a directory."""
+    return {line.split(None, 5)[5].split(" -> ")[0].removeprefix(".")
+            for line in run("dpkg-deb", "-c", deb).splitlines()
+            if not line.startswith("d")}
+
+
+def test_debs_have_what_belongs_to_them(debs):
+    files = files_of(the_deb(debs))
+    for path in (
+            "/etc/clusterd/app.ini", "/lib/systemd/system/clusterd.service",
+            "/lib/systemd/system/clusterd@.service",
+            "/usr/lib/sysusers.d/clusterd.conf",
+            "/usr/libexec/clusterd/upgrade-running",
+            "/usr/share/doc/clusterd/examples/clusterd.logrotate",
+            "/usr/share/bash-completion/completions/clusterctl",
+            "/usr/share/zsh/vendor-completions/_clusterctl",
+            "/usr/sbin/clusterd", "/usr/bin/clusterctl"):
+        assert path in files, path
+    web = files_of(the_deb(debs, "clusterd-web"))
+    for path in (
+            "/usr/sbin/clusterd-web",
+            "/usr/share/bash-completion/completions/clusterd-web",
+            "/usr/share/zsh/vendor-completions/_clusterd-web"):
+        assert path in web, path
+    pages = {f"/usr/share/man/man{page[-1]}/{page}.gz"
+             for page in os.listdir(f"{ROOT}/man") if page[-1] in "1578"}
+    assert len(pages) >= 7 and pages == {
+        path for path in files | web if path.startswith("/usr/share/man/")}
+    assert "/usr/share/man/man8/clusterd-web.8.gz" in web
+    assert not files & web
 
 
 def test_lintian_has_nothing_to_say(debs, trees):
@@ -301,13 +335,15 @@ def bare(tmp_path_factory):
     path = tmp_path_factory.mktemp("bare") / "root"
     done = subprocess.run(
         ["mmdebstrap", "--variant=essential", "--dpkgopt=force-unsafe-io",
-         "--include=libinih1,systemd-standalone-sysusers",
+         "--include=libinih1,libmicrohttpd12,systemd-standalone-sysusers",
          release.group(1), path],
         timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         pytest.skip(f"no bare root: {done.stdout[-300:]}")
-    return Bare(path)
+    run("mount", "-t", "proc", "proc", path / "proc")
+    yield Bare(path)
+    run("umount", path / "proc")
 
 
 def free_port():
@@ -323,10 +359,15 @@ def get(port):
 
 def test_package_in_a_bare_root(debs, bare, trees):
     run("cp", the_deb(debs), f"{bare.path}/root/clusterd.deb")
+    run("cp", the_deb(debs, "clusterd-web"), f"{bare.path}/root/web.deb")
     began = time.monotonic()
     told = bare.run("dpkg", "-i", "/root/clusterd.deb")
     print(f"installed in {time.monotonic() - began:.1f} s")
     assert "rror" not in told and "arning" not in told, told
+    bare.run("dpkg", "-i", "/root/web.deb")
+    assert bare.run("clusterd-web", "-V").split()[1] == \
+        bare.run("clusterd", "-V").split()[1] == \
+        bare.run("dpkg-query", "-W", "-f", "${Version}", "clusterd")
     assert "clusterd" in open(f"{bare.path}/etc/passwd").read()
     assert bare.run("dpkg-query", "-W", "-f", "${Conffiles}",
                     "clusterd").split()[0] == "/etc/clusterd/app.ini"
@@ -357,17 +398,27 @@ def test_package_in_a_bare_root(debs, bare, trees):
 
     client = threading.Thread(target=ask)
     try:
-        wait_until(lambda: "ready" in bare_status(bare))
+        wait_until(lambda: bare_state(bare) == ("running", 2))
         client.start()
         wait_until(lambda: asked)
         before = bare_pids(bare)
-        assert len(before) == 3, before
-        told = bare.run("dpkg", "-i", "--force-confold", "/root/clusterd.deb")
-        assert "rror" not in told, told
+        assert len(before) == 3 and before[0] == str(daemon.pid), before
+        program = os.stat(f"/proc/{daemon.pid}/exe").st_ino
+        with socket.create_connection(("127.0.0.1", port), 30) as kept:
+            answer_on(kept)
+            told = bare.run("dpkg", "-i", "--force-confold",
+                            "/root/clusterd.deb")
+            assert "rror" not in told, told
+            assert "/etc/clusterd/app.ini: upgraded to clusterd" in told, told
+            answer_on(kept)
         so_far = len(asked)
         wait_until(lambda: len(asked) > so_far + 10)
         assert not failed
+        print(f"{len(asked)} requests meanwhile, none failed")
         assert bare_pids(bare) == before
+        assert os.stat(f"/proc/{daemon.pid}/exe").st_ino != program
+        assert os.readlink(f"/proc/{daemon.pid}/exe").endswith(
+            "/usr/sbin/clusterd"), "it is the one that is there by now"
         assert daemon.poll() is None
         assert "[web]\ncommand = /root" in open(
             f"{bare.path}/etc/clusterd/app.ini").read(), "a conffile is kept"
@@ -378,27 +429,47 @@ def test_package_in_a_bare_root(debs, bare, trees):
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(30) == 0
 
-    bare.run("dpkg", "-r", "clusterd")
+    bare.run("dpkg", "-r", "clusterd-web", "clusterd")
     assert not bare.has("/usr/sbin/clusterd")
     assert bare.has("/etc/clusterd/app.ini")
-    bare.run("dpkg", "-P", "clusterd")
+    bare.run("dpkg", "-P", "clusterd", "clusterd-web")
     assert not bare.has("/etc/clusterd")
     left = run("find", bare.path, "-xdev", "-name", "*cluster*",
-               "-not", "-path", "*/root/*", "-not", "-path", "*/var/log/*")
+               "-not", "-path", f"{bare.path}/run/*",
+               "-not", "-path", f"{bare.path}/root/*",
+               "-not", "-path", f"{bare.path}/var/log/*")
     assert left == "", left
 
 
-def bare_status(bare, *options):
+def answer_on(connection):
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: it\r\n\r\n")
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    assert answer.status == 200 and answer.read()
+
+
+def bare_status(bare):
     done = subprocess.run(
         ["chroot", bare.path, "clusterctl", "-c", "/etc/clusterd/app.ini",
-         "status", *options], text=True, stdin=subprocess.DEVNULL,
+         "status", "--json"], text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
     return done.stdout
 
 
+def bare_state(bare):
+    """Its state, and how many workers are ready; None as long as it is not
+    there."""
+    try:
+        status = json.loads(bare_status(bare))
+    except ValueError:
+        return None
+    return status["clusterd"]["state"], sum(
+        app["ready"] for app in status["apps"])
+
+
 def bare_pids(bare):
     """Of clusterd, and of each worker."""
-    return re.findall(r'"pid":(\d+)', bare_status(bare, "--json"))
+    return re.findall(r'"pid":(\d+)', bare_status(bare))
 
 
 # ---- the package for Fedora and its like ----

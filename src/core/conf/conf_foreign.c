@@ -60,6 +60,8 @@ static const struct {
 	{ "name", "here the section's name is the app's" },
 	{ "uid", "here it is user" },
 	{ "gid", "here it is group" },
+	{ "time", "here it is log_time, such as iso" },
+	{ "log_date_format", "here it is log_time, such as iso" },
 	/* supervisord */
 	{ "numprocs", "here it is instances" },
 	{ "numprocs_start", "here instances are numbered from 0" },
@@ -108,6 +110,10 @@ static const struct {
 	{ "ListenDatagram", "here it is listen, such as udp:53" },
 	{ "MemoryMax", "here it is max_memory, at which a worker is replaced" },
 	{ "RuntimeMaxSec", "here it is max_age" },
+	/* gunicorn and its like, uWSGI, Docker Compose and Kubernetes */
+	{ "workers", "here it is instances" },
+	{ "processes", "here it is instances" },
+	{ "replicas", "here it is instances" },
 };
 
 static char

@@ -3,7 +3,7 @@
  * lines of words. It greets, and answers a request (core/control/request) with
  * records, progress and one last line. This is their grammar, both ways.
  *
- *   clusterd 1 pid=4711 version=0.1.0
+ *   clusterd 1 pid=4711 version=0.2.0
  *   + instance app=web instance=0 pid=4712 state=ready
  *   * instance app=web instance=1 pid=4799 state=starting
  *   ok

@@ -428,7 +428,8 @@ why_not(const char *section)
 	if (str_starts(section, "eventlistener:"))
 		return "clusterctl events -f tells what happens";
 	if (str_starts(section, "fcgi-program:"))
-		return "as an app it has listen, and handoff = env";
+		return "its programs take their socket as descriptor 0, which "
+		    "no fd_protocol does; those that bind one need nothing";
 	return "the control socket and clusterctl are clusterd's own";
 }
 
@@ -443,6 +444,18 @@ note_own(struct draft *d, const struct supervisord_pair *pair)
 		draft_note(d, name.text, pair->value.text, why != NULL ? why :
 		    "it is supervisord's own");
 	strbuf_free(&name);
+}
+
+static int
+no_program(const struct supervisord_file *f, struct error *err)
+{
+	const struct supervisord_pair *files =
+	    supervisord_file_find(f, "include", "files");
+
+	if (files == NULL)
+		return error_set(err, -EINVAL, "there is no [program:NAME]");
+	return error_set(err, -EINVAL, "there is no [program:NAME] but in the "
+	    "files of [include]: import each of them: %s", files->value.text);
 }
 
 int
@@ -475,8 +488,8 @@ import_supervisord(struct draft *d, const char *text, size_t len,
 			put_program(d, &f, f.v[i].section);
 			n++;
 		}
-	supervisord_file_free(&f);
 	if (r == 0 && n == 0)
-		r = error_set(err, -EINVAL, "there is no [program:NAME]");
+		r = no_program(&f, err);
+	supervisord_file_free(&f);
 	return r;
 }

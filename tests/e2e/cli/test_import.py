@@ -125,12 +125,18 @@ def test_program_of_javascript(box, name, export):
     (["bad.json"], 1, "bad.json: line 2: a comma or } is missing"),
     (["a.yml"], 1, "a.yml: YAML is not read here"),
     (["app.ini"], 1, "app.ini is no ecosystem file"),
+    (["main.conf"], 1, "main.conf: there is no [program:NAME] but in the "
+     "files of [include]: import each of them: conf.d/*.conf a.conf"),
+    (["only.conf"], 1, "only.conf: there is no [program:NAME]\n"),
     (["none.json"], 1, "command: missing in section [x]")])
 def test_what_is_wrong_is_told(box, arguments, status, words):
     box.write("bad.json", '{ "apps": []\n "x": 1 }')
     box.write("none.json", '{ "apps": { "name": "x" } }')
     box.touch("a.yml")
     box.write("app.ini", "[web]\ncommand = x\n")
+    box.write("main.conf", "[supervisord]\n[include]\n"
+              "files = conf.d/*.conf a.conf ; as Debian has it\n")
+    box.write("only.conf", "[supervisord]\nnodaemon=true\n")
     done = box.ctl("import", *arguments)
     assert done.returncode == status
     assert words in done.stderr

@@ -252,7 +252,8 @@ def run_web(box, *options):
 def test_options(box):
     done = run_web(box, "--help")
     assert done.returncode == 0 and "usage:" in done.stdout
-    assert run_web(box, "-V").stdout == "clusterd-web 0.1.0\n"
+    assert run_web(box, "-V").stdout == \
+        box.ctl("-V").stdout.replace("clusterctl", "clusterd-web")
     for options, words in (
             ((), "there is nothing to serve at"),
             (("-c", "a", "-s", "b"), "two clusterds"),

@@ -27,7 +27,8 @@ static const char *const keys[] = {
 	"loglevel", "nodaemon", "minfds", "ExecStart", "WorkingDirectory",
 	"Environment", "EnvironmentFile", "RestartSec", "KillSignal",
 	"TimeoutStopSec", "KillMode", "StandardOutput", "LimitNOFILE",
-	"ListenStream", "MemoryMax",
+	"ListenStream", "MemoryMax", "time", "log_date_format", "workers",
+	"processes", "replicas",
 };
 
 /* `here it is KEY`: a key of ours, and no other one. */
