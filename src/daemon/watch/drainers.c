@@ -263,6 +263,20 @@ ask(struct drainage *x, const struct drain_facts *facts)
 	return drain_decide(&x->drain, &policy, facts, mono_now());
 }
 
+/* Of who shares its lane nobody can tell: the next connection may be its own. */
+static void
+note_finished(struct drainage *x, bool finished)
+{
+	struct worker *w = x->worker;
+
+	if (finished && !w->finished && !drain_sight_gets_more(w, false)) {
+		w->finished = true;
+		w->crew->all->events->finished(w);
+	} else if (!finished && w->finished) {
+		w->finished = false;
+	}
+}
+
 static void
 decide(struct drainage *x, const struct drain_facts *facts)
 {
@@ -271,6 +285,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 
 	x->facts = *facts;
 	x->seen = true;
+	note_finished(x, is_free_now(facts));
 	if (is_frozen(x)) {
 		decide_frozen(x, facts);
 		return;
@@ -474,6 +489,21 @@ look_due(void *ctx)
 
 /* ---- who drains ---- */
 
+/* Where that is counted, it need not wait for a look; and of Unix sockets, of
+   which it is not, nobody may be asked while another look goes on. */
+static bool
+has_nothing_yet(const struct drainage *x)
+{
+	struct worker *w = x->worker;
+	struct drain_facts facts = { .seen = drain_sight_open(w, &facts.open) };
+
+	if (!facts.seen)
+		return false;
+	facts.queue = drain_sight_queue(w, &x->all->diag);
+	count_flows(x, &facts.open);
+	return is_free_now(&facts);
+}
+
 void
 drainers_add(struct worker *w)
 {
@@ -485,6 +515,7 @@ drainers_add(struct worker *w)
 	x->seen = x->unsealable = x->has_sealed = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
+	note_finished(x, has_nothing_yet(x));
 	look_queue_add(&x->all->looks, &x->entry);
 	look_queue_set(&x->all->looks, &x->entry, now,
 	    drain_sight_refused(w) ? DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS);
