@@ -4,6 +4,7 @@ The servers are those of servers/abrupt.py, which lose at once on TERM whatever
 they have not finished.
 """
 
+import collections
 import contextlib
 import os
 import shlex
@@ -558,6 +559,19 @@ def test_who_has_something_left_holds_up_a_reload_of_many(box):
     if seats[0] < 15:
         assert done[seats[0] + 1] >= answered * 1000 - 100
     d.stop()
+
+
+def test_each_of_many_is_drained_of_what_is_its_own(box):
+    """They are looked at together, and each has other connections."""
+    abrupt(box, instances=12, drain_timeout="60s")
+    d = start(box, 12)
+    with contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(Client(d.addresses()[0]))
+                for _ in range(30)]
+        owners = collections.Counter(c.get().pid for c in kept)
+        d.stop(limit=60)
+    for pid, n in owners.items():
+        assert d.find(DRAINED(pid, rf"\b{n} idle connection")), d.log()
 
 
 # --- and then
