@@ -498,6 +498,7 @@ bench: all
 	python3 -B tests/bench/adopt.py
 	python3 -B tests/bench/balance.py
 	python3 -B tests/bench/reload.py
+	python3 -B tests/bench/many.py
 	python3 -B tests/bench/output.py
 
 # ---- a new machine ----

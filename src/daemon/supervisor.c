@@ -335,6 +335,7 @@ left_out_due(void *ctx)
 static const struct worker_events worker_events = {
 	.stepped = apps_worker_stepped,
 	.ended = apps_worker_ended,
+	.finished = apps_worker_finished,
 };
 
 static void

@@ -156,6 +156,20 @@ rollout_takes_place(enum worker_state state)
 	return worker_state_alive(state) || state == WORKER_BACKOFF;
 }
 
+size_t
+rollout_leaving_max(size_t n_seats, unsigned surge)
+{
+	return surge == 0 ? 0 : n_seats / ROLLOUT_LEAVING;
+}
+
+/* Not who may yet be started again for those who wait. */
+bool
+rollout_leaves(enum worker_state state)
+{
+	return state == WORKER_DRAINING || state == WORKER_STOPPING ||
+	    state == WORKER_KILLED;
+}
+
 /* ---- what to do ---- */
 
 static struct rollout_decision
@@ -264,13 +278,22 @@ start(const struct rollout_view *v, size_t seat)
 	};
 }
 
+/* What the surge bounds. */
+static size_t
+n_counted(const struct rollout_view *v)
+{
+	size_t most = rollout_leaving_max(v->n_seats, v->surge);
+
+	return v->n_alive - (v->n_leaving < most ? v->n_leaving : most);
+}
+
 /* The next new worker, where there is room for it; else nothing. */
 static struct rollout_decision
 start_next(const struct rollout_view *v, bool canary)
 {
 	size_t i = first_behind(v);
 	const struct rollout_seat *s = &v->seats[i];
-	bool room = v->n_alive < v->n_seats + v->surge;
+	bool room = n_counted(v) < v->n_seats + v->surge;
 
 	if (i == v->n_wanted || ((canary || v->surge == 0) && any_next(v)))
 		return decision(ROLLOUT_WAIT, 0);

@@ -14,7 +14,9 @@
  * somebody serves, be that in force yet or not.
  *
  * With a surge of 0 there is never one more than there are seats, nor two of one
- * seat: the old worker retires, and when it has gone the new one starts.
+ * seat: the old worker retires, and when it has gone the new one starts. With
+ * more, nobody waits for the end of old workers that have nothing left to finish,
+ * unless these are many: ROLLOUT_LEAVING of the seats.
  *
  * struct rollout is what has to be remembered of it; this file alone writes it.
  * The caller has the workers: it tells what they are like, seat by seat
@@ -25,7 +27,8 @@
  * ready worker is only retired for a ready successor, the first one for one that
  * has passed its trial, and never while another seat that has changed over is
  * down; with a surge of 0 never two seats are down at a time; never more than
- * seats + surge processes; never a third death; it always ends.
+ * seats + surge processes, and beside these only such as leave, and no more than
+ * rollout_leaving_max(); never a third death; it always ends.
  */
 #ifndef CORE_WORKER_ROLLOUT_H
 #define CORE_WORKER_ROLLOUT_H
@@ -132,12 +135,23 @@ struct rollout_seat rollout_look(const struct rollout *rollout, unsigned seat,
 /* Does a worker in this state count in n_alive? */
 bool rollout_takes_place(enum worker_state state);
 
+/* Old workers that have nothing left to finish take no room beside so many
+   seats, up to one of so many seats. */
+#define ROLLOUT_LEAVING	16
+size_t rollout_leaving_max(size_t n_seats, unsigned surge);
+
+/* Is a retiring worker in this state one of them, if it has nothing left? */
+bool rollout_leaves(enum worker_state state);
+
 struct rollout_view {
 	const struct rollout_seat *seats;
 	size_t n_seats;		/* all there are, wanted or not (new ones too) */
 	size_t n_wanted;	/* how many the target wants, <= n_seats */
 	size_t n_alive;		/* present, new and retiring workers that
-				   rollout_takes_place() */
+				   rollout_takes_place() … */
+	size_t n_leaving;	/* … and of the retiring ones those that have
+				   nothing left to finish, and
+				   rollout_leaves() */
 	unsigned surge;
 	bool trial;		/* the first new worker is a canary … */
 	bool alone;		/* … and there will be no other */

@@ -448,14 +448,15 @@ look_at_seat(const struct app *app, unsigned i)
 	    seat->next != NULL ? &next : NULL);
 }
 
-static unsigned
-count_alive(const struct app *app)
+static void
+count_workers(const struct app *app, struct rollout_view *view)
 {
-	unsigned n = 0;
-
-	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		n += rollout_takes_place(w->fsm.state);
-	return n;
+	for (const struct worker *w = app->crew.workers; w != NULL;
+	    w = w->next) {
+		view->n_alive += rollout_takes_place(w->fsm.state);
+		view->n_leaving += !w->seated && w->finished &&
+		    rollout_leaves(w->fsm.state);
+	}
 }
 
 static bool
@@ -543,14 +544,14 @@ step(struct app *app)
 		note_leaving(app, seats);
 	view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
-		.n_wanted = app->crew.wanted, .n_alive = count_alive(app),
-		.surge = surge,
+		.n_wanted = app->crew.wanted, .surge = surge,
 		.trial = trials_canary_ms(app) > 0,
 		.alone = app->rollout.kind == ROLLOUT_RESTART,
 		.slow = trials_any_slow(app),
 		.unproven = app->crew.target != app->crew.stable,
 		.deaths = app->rollout.deaths, .died = app->rollout.died,
 	};
+	count_workers(app, &view);
 	more = carry_out(app, &view);
 	free(seats);
 	return more;

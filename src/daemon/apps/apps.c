@@ -451,6 +451,16 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 		adopt_review_soon(apps->review, w->crew);
 }
 
+/* A rollout may have waited for its place. */
+void
+apps_worker_finished(struct worker *w)
+{
+	struct app *app = app_of(w->crew);
+
+	if (app->crew.target != NULL && !w->seated)
+		app_touch(app);
+}
+
 void
 apps_worker_health(void *ctx, struct worker *w, enum health_news news,
     const char *words)

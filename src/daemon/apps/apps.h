@@ -107,6 +107,7 @@ void apps_worker_stepped(struct worker *worker,
     const struct worker_step *step);
 void apps_worker_ended(struct worker *worker, const struct worker_step *step,
     enum restart_cause cause, const char *words);
+void apps_worker_finished(struct worker *worker);
 
 /* For struct health_watch: of `ctx`, the apps. */
 void apps_worker_health(void *ctx, struct worker *worker,

@@ -40,11 +40,19 @@
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
+/* For so long what the kernel has told goes for the next worker, too, or for as
+   long as it took to tell it: what comes to a connection meanwhile is not seen. */
+#define FRESH_MS	10
+#define BATCH_MAX	256
+
 /* What is known of a worker that drains, if it does. */
 struct drainage {
 	struct drainers *all;
 	struct worker *worker;
 	struct look_entry entry;	/* listed while it drains */
+	TAILQ_ENTRY(drainage) link;
+	bool batched;			/* in the batch: its queue was read
+					   before the look */
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
 	struct farewells farewells;
@@ -72,12 +80,28 @@ is_frozen(const struct drainage *x)
 }
 
 static void
+leave_batch(struct drainage *x)
+{
+	if (!x->batched)
+		return;
+	x->batched = false;
+	TAILQ_REMOVE(&x->all->batch, x, link);
+}
+
+/* Those who are left of the batch are due as they were. */
+static void
 end_look(struct drainers *d)
 {
+	struct drainage *y;
+
 	if (d->at == NULL)
 		return;
 	connections_end(&d->look);
 	d->at = NULL;
+	while ((y = TAILQ_FIRST(&d->batch)) != NULL) {
+		leave_batch(y);
+		y->entry.due = d->began;
+	}
 }
 
 /* The timer for whoever is due first, or for the look that goes on. */
@@ -263,6 +287,20 @@ ask(struct drainage *x, const struct drain_facts *facts)
 	return drain_decide(&x->drain, &policy, facts, mono_now());
 }
 
+/* Of who shares its lane nobody can tell: the next connection may be its own. */
+static void
+note_finished(struct drainage *x, bool finished)
+{
+	struct worker *w = x->worker;
+
+	if (finished && !w->finished && !drain_sight_gets_more(w, false)) {
+		w->finished = true;
+		w->crew->all->events->finished(w);
+	} else if (!finished && w->finished) {
+		w->finished = false;
+	}
+}
+
 static void
 decide(struct drainage *x, const struct drain_facts *facts)
 {
@@ -271,6 +309,7 @@ decide(struct drainage *x, const struct drain_facts *facts)
 
 	x->facts = *facts;
 	x->seen = true;
+	note_finished(x, is_free_now(facts));
 	if (is_frozen(x)) {
 		decide_frozen(x, facts);
 		return;
@@ -335,6 +374,22 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 	}
 }
 
+/* Can it go on with the next of the batch? */
+static bool
+look_at_next(struct drainers *d)
+{
+	struct drainage *y = TAILQ_FIRST(&d->batch);
+	int64_t fresh_ms = mono_ms_between(d->began, d->listed);
+
+	if (y == NULL || mono_ms_between(d->listed, mono_now()) >
+	    (fresh_ms > FRESH_MS ? fresh_ms : FRESH_MS) ||
+	    connections_again(&d->look, &y->worker->pid, 1) < 0)
+		return false;
+	leave_batch(y);
+	d->at = y;
+	return true;
+}
+
 /* The look has come to its end, well or not. */
 static void
 conclude(struct drainage *x, int code)
@@ -366,7 +421,9 @@ conclude(struct drainage *x, int code)
 		facts.seen = drain_sight_open(w, &facts.open);
 	}
 	count_flows(x, &facts.open);
-	end_look(d);
+	d->unlisted = mono_is_never(d->listed);
+	if (d->unlisted || code == -ENOMEM || facts.none || !look_at_next(d))
+		end_look(d);
 	decide(x, &facts);
 	/* Of those who get more, one at a time stands still to be looked at. */
 	if (facts.none && !drain_sight_gets_more(w, false))
@@ -378,9 +435,12 @@ go_on(struct drainage *x)
 {
 	struct drainers *d = x->all;
 	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
-	int code = connections_step(&d->look, SPELL_MS);
+	int64_t left_ms = mono_ms_between(mono_now(), d->spell_ends);
+	int code = connections_step(&d->look, left_ms > 0 ? left_ms : 0);
 
 	inspect_end(&ids);
+	if (mono_is_never(d->listed) && connections_listed(&d->look))
+		d->listed = mono_now();
 	if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
@@ -388,6 +448,58 @@ go_on(struct drainage *x)
 		end_look(d);
 		try_later(x);
 	}
+}
+
+static bool
+are_same(const struct connections_of *a, const struct connections_of *b,
+    size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (a[i].family != b[i].family || a[i].port != b[i].port ||
+		    a[i].ino != b[i].ino || a[i].file != b[i].file)
+			return false;
+	return true;
+}
+
+/* Whoever is due, and has its connections on the same ports; those that nobody
+   has to look for aside. Returns since when new connections go elsewhere, of the
+   last of them. */
+static int64_t
+gather(struct drainage *x, const struct connections_of *of, size_t n)
+{
+	struct drainers *d = x->all;
+	struct mono now = mono_now();
+	int64_t steered_ms = drain_steered_ms(&x->drain, now);
+	struct look_entry *e;
+	size_t batched = 0;
+
+	/* Nor where a look has just come to nothing: it may each time. */
+	if (d->unlisted || drain_sight_gets_more(x->worker, false))
+		return steered_ms;
+	TAILQ_FOREACH(e, &d->looks.entries, link) {
+		struct drainage *y = of_entry(e);
+		struct connections_of its[DRAIN_SIGHT_PORTS_MAX];
+
+		if (batched == BATCH_MAX)
+			break;
+		if (y == x || y->worker->spec != x->worker->spec ||
+		    mono_before(now, e->due) ||
+		    drain_sight_ports(y->worker, its) != n ||
+		    !are_same(its, of, n))
+			continue;
+		y->looked = now;
+		y->sealed = drain_sealed(y->worker);
+		y->queue = drain_sight_queue(y->worker, &d->diag);
+		if (has_none(y))
+			continue;
+		e->due = MONO_NEVER;
+		y->batched = true;
+		batched++;
+		TAILQ_INSERT_TAIL(&d->batch, y, link);
+		if (drain_steered_ms(&y->drain, now) < steered_ms)
+			steered_ms = drain_steered_ms(&y->drain, now);
+	}
+	return steered_ms;
 }
 
 static void
@@ -418,11 +530,15 @@ begin_look(struct drainage *x)
 		return;
 	}
 	memset(&d->look, 0, sizeof(d->look));
+	d->began = x->looked;
+	d->listed = MONO_NEVER;
 	d->at = x;
 	if (code == 0) {
+		int64_t steered_ms = gather(x, of, n);
+
 		ids = inspect_begin(&w->spec->conf->creds);
 		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
-		    drain_steered_ms(&x->drain, mono_now()));
+		    steered_ms);
 		inspect_end(&ids);
 	}
 	if (code < 0)
@@ -463,16 +579,33 @@ static void
 look_due(void *ctx)
 {
 	struct drainers *d = ctx;
-	struct mono end = mono_add_ms(mono_now(), SPELL_MS);
 
-	if (d->at != NULL)
-		go_on(d->at);
-	while (d->at == NULL && mono_before(mono_now(), end) && look_next(d))
-		;
+	d->spell_ends = mono_add_ms(mono_now(), SPELL_MS);
+	do {
+		if (d->at != NULL)
+			go_on(d->at);
+		else if (!look_next(d))
+			break;
+	} while (mono_before(mono_now(), d->spell_ends));
 	set_timer(d);
 }
 
 /* ---- who drains ---- */
+
+/* Where that is counted, it need not wait for a look; and of Unix sockets, of
+   which it is not, nobody may be asked while another look goes on. */
+static bool
+has_nothing_yet(const struct drainage *x)
+{
+	struct worker *w = x->worker;
+	struct drain_facts facts = { .seen = drain_sight_open(w, &facts.open) };
+
+	if (!facts.seen)
+		return false;
+	facts.queue = drain_sight_queue(w, &x->all->diag);
+	count_flows(x, &facts.open);
+	return is_free_now(&facts);
+}
 
 void
 drainers_add(struct worker *w)
@@ -485,6 +618,7 @@ drainers_add(struct worker *w)
 	x->seen = x->unsealable = x->has_sealed = false;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
+	note_finished(x, has_nothing_yet(x));
 	look_queue_add(&x->all->looks, &x->entry);
 	look_queue_set(&x->all->looks, &x->entry, now,
 	    drain_sight_refused(w) ? DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS);
@@ -503,6 +637,7 @@ drainers_remove(struct worker *w)
 	   thousands end. */
 	timed = d->at == x || is_frozen(x) ||
 	    !mono_before(d->looks.timer.due, x->entry.due);
+	leave_batch(x);
 	if (d->at == x)
 		end_look(d);
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
@@ -573,6 +708,7 @@ int
 drainers_init(struct drainers *d, struct loop *loop)
 {
 	d->diag = (struct sockdiag)SOCKDIAG_INIT;
+	TAILQ_INIT(&d->batch);
 	return look_queue_init(&d->looks, loop, look_due, d);
 }
 

@@ -18,12 +18,19 @@ struct drainage;
 struct loop;
 struct worker;
 
-/* One look at a time. */
+/* One look at a time; those who have the same listeners and are due together have
+   one between them, of what the kernel has to tell. */
 struct drainers {
 	struct look_queue looks;
 	struct sockdiag diag;
 	struct connections look;
-	struct drainage *at;		/* who is being looked at, or NULL */
+	struct mono began;		/* the look */
+	struct mono listed;		/* … when the kernel had told all of it;
+					   or never */
+	bool unlisted;			/* the last one came not so far */
+	struct mono spell_ends;
+	struct drainage *at;		/* who is being looked at, or NULL … */
+	TAILQ_HEAD(, drainage) batch;	/* … and those for whom it is, too */
 	struct drainage *frozen;	/* who stands still, or NULL: the others
 					   are looked at when it goes on */
 };

@@ -87,6 +87,9 @@ struct worker {
 	uint64_t bound;		/* bit N: it has bound the listener that is
 				   conf->listens[N] */
 
+	/* watch; of one that drains, or did: */
+	bool finished;		/* nothing of clients' is left, as far as seen */
+
 	/* health; of the process: */
 	bool unwell;		/* its last check was bad */
 	bool stuck;		/* … as so many before it: it is to be replaced */

@@ -28,6 +28,8 @@ struct worker_events {
 	/* … its process has ended, or none could be started. */
 	void (*ended)(struct worker *worker, const struct worker_step *step,
 	    enum restart_cause cause, const char *words);
+	/* It drains, and was found to be `finished`. */
+	void (*finished)(struct worker *worker);
 };
 
 /* The workers of one app, and what they have in common. It is part of an app,

@@ -19,7 +19,7 @@ connections_begin(struct connections *c, struct sockdiag *diag,
 {
 	*c = (struct connections){
 		.diag = diag, .n_of = n_of, .older_ms = older_ms,
-		.none = true,
+		.none = true, .round = 1,
 	};
 	c->of = calloc(n_of > 0 ? n_of : 1, sizeof(*of));
 	if (c->of == NULL)
@@ -38,25 +38,33 @@ connections_end(struct connections *c)
 {
 	tree_sockets_end(&c->tree);
 	free(c->of);
+	free(c->all);
 	free(c->v);
 	*c = (struct connections){ .n = 0 };
+}
+
+static bool
+push(struct connection **v, size_t *n, size_t *cap,
+    const struct connection *connection)
+{
+	if (*n == *cap) {
+		size_t more = *cap == 0 ? 64 : *cap * 2;
+		struct connection *p = reallocarray(*v, more, sizeof(*p));
+
+		if (p == NULL)
+			return false;
+		*v = p;
+		*cap = more;
+	}
+	(*v)[(*n)++] = *connection;
+	return true;
 }
 
 static void
 add(struct connections *c, const struct connection *connection)
 {
-	if (c->n == c->cap) {
-		size_t cap = c->cap == 0 ? 64 : c->cap * 2;
-		struct connection *v = reallocarray(c->v, cap, sizeof(*v));
-
-		if (v == NULL) {
-			c->failed = true;
-			return;
-		}
-		c->v = v;
-		c->cap = cap;
-	}
-	c->v[c->n++] = *connection;
+	if (!push(&c->all, &c->n_all, &c->cap_all, connection))
+		c->failed = true;
 }
 
 static void
@@ -167,27 +175,24 @@ mark(void *ctx, const struct tree_socket *socket)
 {
 	struct connections *c = ctx;
 	const struct connection key = { .ino = socket->ino };
-	struct connection *found = bsearch(&key, c->v, c->n, sizeof(key),
-	    compare);
+	struct connection *found = bsearch(&key, c->all, c->n_all,
+	    sizeof(key), compare);
 
-	if (found == NULL)
+	/* Several may have it. */
+	if (found == NULL || found->taken == c->round)
 		return;
-	found->owned = true;
+	found->taken = c->round;
 	found->pid = socket->pid;
 	found->fd = socket->fd;
+	if (!push(&c->v, &c->n, &c->cap, found))
+		c->failed = true;
 }
 
-/* Two listeners with one port, on two addresses, are both answered with both;
-   sorted, doubles stand side by side and bsearch() marks one of them. */
 static void
-keep_owned(struct connections *c)
+sort(struct connection *v, size_t n)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].owned)
-			c->v[n++] = c->v[i];
-	c->n = n;
+	if (n > 1)
+		qsort(v, n, sizeof(*v), compare);
 }
 
 static int
@@ -195,13 +200,17 @@ step_tree(struct connections *c, int64_t budget_ms)
 {
 	int code = 0;
 
-	if (!c->sorted && c->n > 0)
-		qsort(c->v, c->n, sizeof(c->v[0]), compare);
+	/* Two listeners with one port, on two addresses, are both answered with
+	   both; sorted, doubles stand side by side and one of them is found. */
+	if (!c->sorted)
+		sort(c->all, c->n_all);
 	c->sorted = true;
-	if (c->n > 0)
+	if (c->n_all > 0)
 		code = tree_sockets_step(&c->tree, budget_ms, mark, c);
+	if (c->failed)
+		return -ENOMEM;
 	if (code == 0)
-		keep_owned(c);
+		sort(c->v, c->n);
 	return code;
 }
 
@@ -220,6 +229,21 @@ connections_step(struct connections *c, int64_t budget_ms)
 		    step_tree(c, left_ms);
 	} while (code > 0 && mono_before(mono_now(), end));
 	return code;
+}
+
+bool
+connections_listed(const struct connections *c)
+{
+	return c->at == c->n_of;
+}
+
+int
+connections_again(struct connections *c, const pid_t *roots, size_t n_roots)
+{
+	tree_sockets_end(&c->tree);
+	c->n = 0;
+	c->round++;
+	return tree_sockets_begin(&c->tree, roots, n_roots);
 }
 
 struct drain_tally

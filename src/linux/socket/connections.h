@@ -29,7 +29,7 @@ struct connections_of {
 
 struct connection {
 	uint64_t ino;
-	bool owned;
+	unsigned taken;		/* within: the round that has found it last */
 	pid_t pid;		/* who has it, as which descriptor */
 	int fd;
 	struct drain_conn conn;
@@ -37,7 +37,7 @@ struct connection {
 
 struct connections {
 	/* The result, when connections_step() returned 0. */
-	struct connection *v;	/* the tree's, sorted by ino; owned */
+	struct connection *v;	/* the trees', sorted by ino; owned */
 	size_t n;
 	size_t n_handshakes;	/* of whatever age … */
 	size_t n_half_open;	/* … and those that are older than what was
@@ -55,7 +55,9 @@ struct connections {
 	uint32_t file_dev;	/* of the Unix listener that is asked for */
 	uint32_t file_ino;
 	bool any_dev;		/* … whose device is not known */
-	size_t cap;
+	struct connection *all;	/* anybody's, of these listeners; owned */
+	size_t n_all, cap_all, cap;
+	unsigned round;		/* of trees; from 1 on */
 	bool failed;		/* short of memory */
 	bool sorted;
 	struct tree_sockets tree;
@@ -78,6 +80,17 @@ void connections_end(struct connections *c);
  * between inspect_begin() and inspect_end().
  */
 int connections_step(struct connections *c, int64_t budget_ms);
+
+/* Is what the kernel has to tell complete, and only the trees are left? */
+bool connections_listed(const struct connections *c);
+
+/*
+ * After a result: look for what other trees have of the same connections, as the
+ * kernel has told them for the first. For those whose queues were read before
+ * connections_begin(). Returns and goes on as that.
+ */
+int connections_again(struct connections *c, const pid_t *roots,
+    size_t n_roots);
 
 /* The result, as core/worker/drain.h judges it. */
 struct drain_tally connections_tally(const struct connections *c,

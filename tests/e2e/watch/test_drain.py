@@ -4,6 +4,7 @@ The servers are those of servers/abrupt.py, which lose at once on TERM whatever
 they have not finished.
 """
 
+import collections
 import contextlib
 import os
 import shlex
@@ -518,6 +519,59 @@ def test_max_surge_starts_so_many_at_once(box, surge, instances):
         assert starts[1] >= ready[0]
         assert starts[2] < ready[1] and starts[1] < ready[1]
     d.stop()
+
+
+@pytest.mark.parametrize("balance", ["random", "auto"])
+def test_who_has_nothing_left_does_not_hold_up_a_reload(box, balance):
+    """Of 16 one may be on its way out beside the others: it keeps no room."""
+    keys = {"instances": 16, "ready": "notify", "stop_timeout": "60s",
+            "balance": balance, "canary": "0"}
+    box.web("--ignore-term", "--only-instance", 3, **keys)
+    d = start(box, 16)
+    old = next(e["pid"] for e in box.events("start") if e["instance"] == "3")
+    box.web(**keys)
+    with Watch(d) as watch:
+        mark = hup(d)
+        d.wait_log(words.RELOAD_DONE("web"), limit=30, start=mark)
+    assert is_alive(old)
+    assert watch.most <= 18
+    os.kill(old, signal.SIGKILL)
+    d.stop()
+
+
+def test_who_has_something_left_holds_up_a_reload_of_many(box):
+    box.web(instances=16, ready="notify", balance="random", canary="0")
+    d = start(box, 16)
+    address = d.addresses()[0]
+    with Watch(d) as watch, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(ask(address, "/slow/1500"))
+                for _ in range(4)]
+        box.wait_events("slow", 4)
+        mark = hup(d)
+        # Who has none of them is replaced meanwhile.
+        seats = sorted({int(e["instance"]) for e in box.events("slow")})
+        old = {int(read_answer(s).instance) for s in held}
+        answered = time.monotonic()
+        assert sorted(old) == seats
+        d.wait_log(words.RELOAD_DONE("web"), limit=30, start=mark)
+    assert watch.most <= 18
+    done = {int(e["instance"]): e["at"] for e in box.events("start")[16:]}
+    if seats[0] < 15:
+        assert done[seats[0] + 1] >= answered * 1000 - 100
+    d.stop()
+
+
+def test_each_of_many_is_drained_of_what_is_its_own(box):
+    """They are looked at together, and each has other connections."""
+    abrupt(box, instances=12, drain_timeout="60s")
+    d = start(box, 12)
+    with contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(Client(d.addresses()[0]))
+                for _ in range(30)]
+        owners = collections.Counter(c.get().pid for c in kept)
+        d.stop(limit=60)
+    for pid, n in owners.items():
+        assert d.find(DRAINED(pid, rf"\b{n} idle connection")), d.log()
 
 
 # --- and then

@@ -102,6 +102,63 @@ one_seat_after_the_other(void **state)
 	expect("t t t", 3, 4, 1, ROLLOUT_DONE, 0);
 }
 
+/* Whoever has nothing left to finish keeps no room, unless these are many. */
+static void
+leaving_takes_no_room(void **state)
+{
+	struct rollout_seat seats[40];
+	struct rollout_view v = {
+		.seats = seats, .n_seats = 32, .n_wanted = 32, .surge = 1,
+	};
+
+	(void)state;
+	assert_int_equal(rollout_leaving_max(15, 1), 0);
+	assert_int_equal(rollout_leaving_max(16, 1), 1);
+	assert_int_equal(rollout_leaving_max(1000, 4096), 62);
+	assert_int_equal(rollout_leaving_max(1000, 0), 0);
+	for (size_t i = 0; i < 32; i++)
+		parse_seats(i < 4 ? "t" : "o", &seats[i]);
+	for (size_t n = 0; n <= 4; n++) {
+		struct rollout_decision d;
+
+		v.n_leaving = n;
+		v.n_alive = 32 + n;
+		d = rollout_decide(&v);
+		assert_int_equal(d.what, n <= 2 ? ROLLOUT_START :
+		    ROLLOUT_WAIT);
+		/* One that has connections to finish does. */
+		v.n_alive++;
+		d = rollout_decide(&v);
+		assert_int_equal(d.what, ROLLOUT_WAIT);
+	}
+	/* The new one that starts does, too. */
+	parse_seats("os", &seats[4]);
+	v.n_alive = 34;
+	v.n_leaving = 1;
+	assert_int_equal(rollout_decide(&v).what, ROLLOUT_WAIT);
+	/* Nor is anybody's place given twice without a surge. */
+	parse_seats("o!", &seats[4]);
+	v.surge = 0;
+	v.n_alive = 33;
+	assert_int_equal(rollout_decide(&v).what, ROLLOUT_VACATE);
+	/* Few seats: as many processes as seats and surge. */
+	v.n_seats = v.n_wanted = 15;
+	v.surge = 1;
+	v.n_alive = 16;
+	parse_seats("o", &seats[4]);
+	assert_int_equal(rollout_decide(&v).what, ROLLOUT_WAIT);
+}
+
+static void
+who_leaves(void **state)
+{
+	(void)state;
+	for (int s = 0; s < WORKER_STATES; s++)
+		assert_int_equal(rollout_leaves((enum worker_state)s),
+		    s == WORKER_DRAINING || s == WORKER_STOPPING ||
+		    s == WORKER_KILLED);
+}
+
 static void
 canary_first(void **state)
 {
@@ -708,6 +765,8 @@ main(void)
 		cmocka_unit_test(second_death_aborts),
 		cmocka_unit_test(deaths_are_counted_where_they_mean_something),
 		cmocka_unit_test(oldest_first),
+		cmocka_unit_test(leaving_takes_no_room),
+		cmocka_unit_test(who_leaves),
 		cmocka_unit_test(no_surge),
 		cmocka_unit_test(first_failure_aborts),
 		cmocka_unit_test(crashed_seat_comes_back_first),

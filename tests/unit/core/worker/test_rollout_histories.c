@@ -15,8 +15,10 @@
 #include "core/worker/rollout.h"
 #include "core/worker/worker_fsm.h"
 
-#define WORKERS_MAX	64
-#define SEATS_MAX	12
+#define WORKERS_MAX	128
+#define SEATS_MAX	40
+#define FEW_SEATS	12	/* without those who leave beside them */
+#define MANY_SEATS	(2 * ROLLOUT_LEAVING)
 #define NEVER		INT64_MAX
 
 #define READY_TIMEOUT_MS 2000
@@ -30,7 +32,7 @@
  * rollout: for each seat a start, a trial, a drain, a stop, a kill and a backoff,
  * there and back.
  */
-#define PATIENCE_MS	(2 * SEATS_MAX * (3 * READY_TIMEOUT_MS + CANARY_MS + \
+#define PATIENCE_MS(seats) (2 * (seats) * (3 * READY_TIMEOUT_MS + CANARY_MS + \
 			DRAIN_TIMEOUT_MS + STOP_TIMEOUT_MS + 2000))
 
 struct spec {
@@ -49,6 +51,7 @@ struct worker {
 	unsigned instance;
 	struct worker_fsm fsm;
 	bool was_ready, relapsed, outdated;
+	bool finished;		/* as in struct worker of daemon/ */
 	uint64_t serial;
 	int64_t ready;		/* since when */
 	struct trial trial;
@@ -75,6 +78,7 @@ struct sim {
 	bool over;
 	struct seat seats[SEATS_MAX];
 	unsigned n_seats, wanted, surge;
+	unsigned seats_max;
 	struct worker workers[WORKERS_MAX];
 
 	/* What may happen. */
@@ -85,6 +89,7 @@ struct sim {
 	unsigned requests;	/* scale and roll; still to come */
 	bool superseding;	/* a roll may come during a rollout */
 	bool restarting;	/* single instances, instead of some rolls */
+	bool many;		/* seats */
 	bool ending;		/* workers may end, or be parked, for good */
 
 	/* What is checked. */
@@ -97,7 +102,7 @@ struct sim {
 	unsigned rollouts;	/* begun */
 	bool way_back_failed;
 	unsigned dones, aborts, promotes, trims, drains, rescues, restarts,
-	    returns, turns, vacated, second_deaths, takes_nobody, slow;
+	    returns, turns, vacated, second_deaths, takes_nobody, slow, beside;
 };
 
 #define CHECK(sim, condition) do {					\
@@ -140,6 +145,23 @@ count_alive(const struct sim *m)
 		if (m->workers[i].used &&
 		    worker_state_alive(m->workers[i].fsm.state))
 			n++;
+	return n;
+}
+
+static bool
+leaves_finished(const struct worker *w)
+{
+	return w->used && !w->seated && w->finished &&
+	    rollout_leaves(w->fsm.state);
+}
+
+static unsigned
+count_leaving(const struct sim *m)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		n += leaves_finished(&m->workers[i]);
 	return n;
 }
 
@@ -224,12 +246,15 @@ check_spawn(struct sim *m)
 {
 	unsigned places = count_places(m);
 
-	if (m->target != NULL)
-		CHECK(m, count_alive(m) <= m->most_seats + m->surge);
-	else if (places > m->most_seats + m->surge)
+	if (m->target != NULL) {
+		CHECK(m, count_alive(m) <= m->most_seats + m->surge +
+		    rollout_leaving_max(m->most_seats, m->surge));
+		m->beside += count_alive(m) > m->most_seats + m->surge;
+	} else if (places > m->most_seats + m->surge) {
 		/* Seats are filled, while what an abort has stopped is still
 		   there: no rollout promises anything about that. */
 		m->most_seats = places - m->surge;
+	}
 }
 
 static void
@@ -276,6 +301,7 @@ worker_event(struct sim *m, struct worker *w, enum worker_event event)
 	if (step.to == WORKER_DRAINING && step.from != WORKER_DRAINING) {
 		w->drained = roll(m, 6) == 0 ? NEVER :
 		    m->now + 30 + roll(m, DRAIN_TIMEOUT_MS);
+		w->finished = m->many && roll(m, 4) > 0;
 		m->drains++;
 	}
 	if (step.why == WORKER_WHY_RESCUE) {
@@ -318,7 +344,7 @@ retire(struct sim *m, struct worker **place)
 static void
 ensure_seats(struct sim *m, unsigned n)
 {
-	CHECK(m, n <= SEATS_MAX);
+	CHECK(m, n <= m->seats_max);
 	while (m->n_seats < n)
 		m->seats[m->n_seats++] = (struct seat){ .present = NULL };
 	if (m->n_seats > m->most_seats)
@@ -385,9 +411,9 @@ static void
 scale(struct sim *m, int by)
 {
 	/* The fewest and the most are tested elsewhere. */
-	if (m->over || (int)m->wanted + by > SEATS_MAX ||
+	if (m->over || (int)m->wanted + by > (int)m->seats_max ||
 	    (m->target != NULL &&
-	    (int)m->rollout.stable_wanted + by > SEATS_MAX) ||
+	    (int)m->rollout.stable_wanted + by > (int)m->seats_max) ||
 	    !rollout_scale(&m->rollout, &m->wanted, by))
 		return;
 	lower_floor(m, m->wanted);
@@ -827,6 +853,7 @@ rollout_step(struct sim *m)
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		view.n_alive += m->workers[i].used &&
 		    rollout_takes_place(m->workers[i].fsm.state);
+	view.n_leaving = count_leaving(m);
 	d = rollout_decide(&view);
 	switch (d.what) {
 	case ROLLOUT_WAIT:
@@ -990,7 +1017,7 @@ handle_due(struct sim *m)
 static void
 crash_somebody(struct sim *m)
 {
-	struct worker *w = &m->workers[roll(m, WORKERS_MAX)];
+	struct worker *w = &m->workers[roll(m, m->many ? WORKERS_MAX : 64)];
 
 	if (!w->used || !worker_state_alive(w->fsm.state) ||
 	    (w->fsm.unwanted && w->fsm.state != WORKER_DRAINING))
@@ -1027,6 +1054,8 @@ draw_spec(struct sim *m)
 		.instances = 1 + roll(m, 6),
 		.badness = roll(m, 3) == 0 ? roll(m, 17) : 0,
 	};
+	if (m->many)
+		s->instances += MANY_SEATS;
 	if (m->n_specs > 1 && roll(m, 2) == 0)
 		s->instances = m->stable->instances;
 	if (m->ending) {
@@ -1079,7 +1108,7 @@ turn(struct sim *m)
 	/* A rollout ends, and there is always something that moves it on. */
 	if (m->target != NULL) {
 		CHECK(m, next_event(m) != NEVER);
-		CHECK(m, m->now - m->last_upset < PATIENCE_MS);
+		CHECK(m, m->now - m->last_upset < PATIENCE_MS(m->seats_max));
 	}
 }
 
@@ -1098,13 +1127,13 @@ at_rest(const struct sim *m)
 
 struct history {
 	unsigned crashes, bad_starts, requests;
-	bool superseding, ending, restarting;
+	bool superseding, ending, restarting, many;
 };
 
 struct totals {
 	unsigned long dones, aborts, promotes, trims, drains, rescues,
 	    restarts, returns, turns, vacated, second_deaths, takes_nobody,
-	    slow, failed_ways_back;
+	    slow, failed_ways_back, beside;
 };
 
 static void
@@ -1115,6 +1144,7 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	m = (struct sim){
 		.number = number, .seed = number * 2654435761u + 1,
 		.now = 1000,
+		.many = h->many, .seats_max = h->many ? SEATS_MAX : FEW_SEATS,
 		.calm = h->crashes == 0, .ending = h->ending, .look = NEVER,
 	};
 	(void)roll(&m, 2);
@@ -1161,6 +1191,7 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	totals->second_deaths += m.second_deaths;
 	totals->takes_nobody += m.takes_nobody;
 	totals->slow += m.slow;
+	totals->beside += m.beside;
 	totals->failed_ways_back += m.way_back_failed;
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		if (m.workers[i].used)
@@ -1222,6 +1253,24 @@ histories_with_crashes(void **state)
 	assert_true(t.turns > HISTORIES / 100);
 }
 
+/* Those who have nothing left to finish leave beside new ones. */
+static void
+histories_of_many(void **state)
+{
+	const struct history h = {
+		.crashes = 12, .bad_starts = 2, .requests = 3,
+		.superseding = true, .many = true,
+	};
+	struct totals t = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < HISTORIES / 10; i++)
+		run_history(i, &h, &t);
+	assert_true(t.aborts > HISTORIES / 40);
+	assert_true(t.dones > HISTORIES / 20);
+	assert_true(t.beside > HISTORIES);
+}
+
 /* Workers that end well, fail for good or are parked. */
 static void
 histories_with_ends(void **state)
@@ -1266,6 +1315,7 @@ main(void)
 		cmocka_unit_test(histories_without_faults),
 		cmocka_unit_test(histories_with_bad_starts),
 		cmocka_unit_test(histories_with_crashes),
+		cmocka_unit_test(histories_of_many),
 		cmocka_unit_test(histories_with_ends),
 		cmocka_unit_test(histories_with_restarts),
 	};

@@ -223,6 +223,12 @@ fake_expect(const char *words, const char *file, int line)
 	strbuf_free(&told);
 }
 
+void
+fake_forget(void)
+{
+	strbuf_free(&told);
+}
+
 /* ---- what happens ---- */
 
 void

@@ -66,5 +66,7 @@ void fake_all_ready(struct app *app);
  */
 void fake_expect(const char *words, const char *file, int line);
 #define expect_told(words) fake_expect(words, __FILE__, __LINE__)
+/* Whatever it was. */
+void fake_forget(void);
 
 #endif

@@ -113,6 +113,45 @@ a_reload_goes_seat_by_seat(void **state)
 	expect_told("");
 }
 
+/* Of 16 seats one may leave beside, if it has nothing left to finish; the app is
+   touched when that is found. */
+static void
+who_leaves_with_nothing_left_makes_room(void **state)
+{
+	struct app *app = serving(WEB "instances = 16\n");
+	struct worker *old[2];
+
+	(void)state;
+	fake_forget();
+	fake_roll(app, WEB "instances = 16\n");
+	expect_told("start 0/2");
+	for (unsigned i = 0; i < 2; i++)
+		old[i] = present(app, i);
+	fake_ready(next(app, 0));
+	expect_told("retire 0/1");
+	old[0]->finished = true;
+	apps_worker_finished(old[0]);
+	assert_true(fake.apps.dirty);
+	fake_turn();
+	expect_told("start 1/2");
+	/* Two are one too many. */
+	fake_ready(next(app, 1));
+	expect_told("retire 1/1");
+	old[1]->finished = true;
+	apps_worker_finished(old[1]);
+	fake_turn();
+	expect_told("");
+	fake_retired_go(app);
+	expect_told("start 2/2");
+	for (unsigned i = 2; i < 16; i++)
+		change_over(app, i);
+	fake_forget();
+	expect_all_of(app, 16, 2);
+	/* Without a rollout nobody waits. */
+	apps_worker_finished(present(app, 0));
+	assert_false(fake.apps.dirty);
+}
+
 static void
 more_at_a_time_when_the_canary_is_up(void **state)
 {
@@ -1005,6 +1044,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ROLLOUT_TEST(a_reload_goes_seat_by_seat),
+		ROLLOUT_TEST(who_leaves_with_nothing_left_makes_room),
 		ROLLOUT_TEST(more_at_a_time_when_the_canary_is_up),
 		ROLLOUT_TEST(a_canary_that_fails_changes_nothing),
 		ROLLOUT_TEST(a_canary_that_is_never_ready_is_given_up),

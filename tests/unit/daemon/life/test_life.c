@@ -168,7 +168,15 @@ ended(struct worker *worker, const struct worker_step *step,
 	told_ends++;
 }
 
-static const struct worker_events events = { stepped, ended };
+/* Nobody drains here. */
+static void
+finished(struct worker *worker)
+{
+	(void)worker;
+	fail();
+}
+
+static const struct worker_events events = { stepped, ended, finished };
 
 /* ---- the house ---- */
 

@@ -259,6 +259,20 @@ whose_connections(void **state)
 		assert_int_equal(c.n, 3);
 		connections_end(&c);
 	}
+	/* One after the other, of what the kernel has told once. */
+	assert_int_equal(look(&c, &d, port, &roots[1], 1), 0);
+	assert_true(connections_listed(&c));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(connections_again(&c, &roots[i], 1), 0);
+		assert_int_equal(connections_step(&c, LIMIT_MS), 0);
+		/* We are above the first two. */
+		assert_int_equal(c.n, i == 2 ? 3 : 1);
+		if (i < 2)
+			assert_int_equal(c.v[0].ino, inos[i]);
+		for (size_t k = 1; k < c.n; k++)
+			assert_true(c.v[k - 1].ino < c.v[k].ino);
+	}
+	connections_end(&c);
 	holder_end(&holders[0]);
 	holder_end(&holders[1]);
 	/* Processes that have gone are no error, and hold nothing. */
@@ -338,7 +352,7 @@ short_of_memory(void **state)
 	for (int i = 0; i < 20; i++)
 		roots[i] = getpid();
 	/* Each in turn: one for the listeners, two for the roots, two for the
-	   connections. */
+	   connections, two for those of the roots. */
 	for (n = 0; code == -ENOMEM; n++) {
 		alloc_fail(n + 1, ALLOC_ALL);
 		code = look(&c, &d, port, roots, 20);
@@ -346,7 +360,7 @@ short_of_memory(void **state)
 		connections_end(&c);
 	}
 	assert_int_equal(code, 0);
-	assert_int_equal(n, 6);
+	assert_int_equal(n, 8);
 	for (int i = 0; i < CONNS; i++) {
 		close(clients[i]);
 		close(servers[i]);
