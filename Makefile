@@ -601,6 +601,7 @@ install: all
 	    $(MAN_SECTIONS:%=$(DESTDIR)$(MANDIR)/man%) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker \
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus \
+	    $(DESTDIR)$(DOCDIR)/examples/events \
 	    $(DESTDIR)$(DOCDIR)/examples/container $(DESTDIR)$(UNITDIR) \
 	    $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
@@ -624,6 +625,8 @@ install: all
 	    $(DESTDIR)$(DOCDIR)/examples/docker
 	$(INSTALL) -m 644 $(EXAMPLES_PROMETHEUS) \
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus
+	$(INSTALL) -m 755 $(EXAMPLES_EVENTS) \
+	    $(DESTDIR)$(DOCDIR)/examples/events
 	$(INSTALL) -m 644 $(EXAMPLES_CONTAINER) \
 	    $(DESTDIR)$(DOCDIR)/examples/container
 	set -e; for unit in $(UNITS); do \
@@ -647,6 +650,7 @@ EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/app.ini examples/docker/server.js
 EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
 	examples/prometheus/clusterd-dashboard.json
+EXAMPLES_EVENTS = examples/events/webhook.sh examples/events/mail.sh
 EXAMPLES_CONTAINER = examples/container/Containerfile \
 	examples/container/app.ini examples/container/index.html
 
