@@ -509,7 +509,7 @@ TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
 	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
 	libserver-starter-perl python3-systemd uvicorn python3-celery celery
 TEST_PACKAGES = $(BUILD_PACKAGES) $(WEB_PACKAGES) clang libcmocka-dev python3 python3-pytest \
-	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
+	valgrind strace mandoc procps curl util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server socat ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
 	python3-prometheus-client python3-twisted systemd \
@@ -521,7 +521,7 @@ TEST_NEEDS = $(BUILD_NEEDS) && $(WEB_NEEDS) && test -e /usr/include/cmocka.h && 
 	    systemd.daemon, twisted' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
-	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
+	which systemd-analyze curl nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx \
 	    redis-server socat ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
 	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
