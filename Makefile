@@ -511,7 +511,7 @@ TAKERS	= uwsgi-core uwsgi-plugin-python3 unicorn puma nbdkit gunicorn \
 	pgbouncer stunnel4 python3-cheroot php-fpm starlet starman h2o \
 	libserver-starter-perl python3-systemd uvicorn python3-celery celery
 TEST_PACKAGES = $(BUILD_PACKAGES) $(WEB_PACKAGES) clang libcmocka-dev python3 python3-pytest \
-	valgrind strace mandoc procps util-linux libcap2-bin iproute2 nodejs \
+	valgrind strace mandoc procps curl util-linux libcap2-bin iproute2 nodejs \
 	golang-go php-cli busybox-static nginx-light redis-server socat ruby \
 	ruby-webrick ruby-sd-notify tarantool zsh prometheus \
 	python3-prometheus-client python3-twisted python3-yaml systemd haproxy \
@@ -523,7 +523,7 @@ TEST_NEEDS = $(BUILD_NEEDS) && $(WEB_NEEDS) && test -e /usr/include/cmocka.h && 
 	    systemd.daemon, twisted, yaml' && \
 	valgrind --version && strace --version && clang --version && \
 	PATH=$$PATH:/usr/sbin && \
-	which systemd-analyze nsenter mandoc unshare pkill capsh ip node go php \
+	which systemd-analyze curl nsenter mandoc unshare pkill capsh ip node go php \
 	    busybox nginx haproxy \
 	    redis-server socat ruby tarantool zsh promtool aarch64-linux-gnu-gcc \
 	    uwsgi unicorn puma nbdkit gunicorn pgbouncer stunnel4 start_server \
@@ -603,6 +603,7 @@ install: all
 	    $(MAN_SECTIONS:%=$(DESTDIR)$(MANDIR)/man%) \
 	    $(DESTDIR)$(DOCDIR)/examples/docker \
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus \
+	    $(DESTDIR)$(DOCDIR)/examples/events \
 	    $(DESTDIR)$(DOCDIR)/examples/container $(DESTDIR)$(UNITDIR) \
 	    $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	$(INSTALL) -m 755 $(B)/clusterd $(DESTDIR)$(SBINDIR)/clusterd
@@ -626,6 +627,8 @@ install: all
 	    $(DESTDIR)$(DOCDIR)/examples/docker
 	$(INSTALL) -m 644 $(EXAMPLES_PROMETHEUS) \
 	    $(DESTDIR)$(DOCDIR)/examples/prometheus
+	$(INSTALL) -m 755 $(EXAMPLES_EVENTS) \
+	    $(DESTDIR)$(DOCDIR)/examples/events
 	$(INSTALL) -m 644 $(EXAMPLES_CONTAINER) \
 	    $(DESTDIR)$(DOCDIR)/examples/container
 	set -e; for file in $(EXAMPLES_FARM); do \
@@ -651,6 +654,7 @@ EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/app.ini examples/docker/server.js
 EXAMPLES_PROMETHEUS = examples/prometheus/clusterd.rules.yml \
 	examples/prometheus/clusterd-dashboard.json
+EXAMPLES_EVENTS = examples/events/webhook.sh examples/events/mail.sh
 EXAMPLES_CONTAINER = examples/container/Containerfile \
 	examples/container/app.ini examples/container/index.html
 # Where there is more than one machine.

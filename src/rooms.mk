@@ -7,8 +7,8 @@
 
 ROOMS = web cli \
 	daemon daemon/control daemon/config daemon/apps daemon/life \
-	daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
-	daemon/spec daemon/sockets daemon/output \
+	daemon/adopt daemon/health daemon/on_event daemon/watch daemon/steer \
+	daemon/workers daemon/spec daemon/sockets daemon/output \
 	linux/client linux/control linux/child linux/keeper linux/bpf linux/ledger \
 	linux/socket linux/process \
 	linux/file linux/loop \
@@ -21,17 +21,18 @@ cli =
 base =
 
 daemon		= daemon/control daemon/config daemon/apps daemon/life \
-	daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
-	daemon/sockets daemon/output
-daemon/control	= daemon/config daemon/apps daemon/health daemon/workers \
-	daemon/spec daemon/sockets daemon/output
+	daemon/adopt daemon/health daemon/on_event daemon/watch daemon/steer \
+	daemon/workers daemon/sockets daemon/output
+daemon/control	= daemon/config daemon/apps daemon/health daemon/on_event \
+	daemon/workers daemon/spec daemon/sockets daemon/output
 daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets
 daemon/apps	= daemon/life daemon/adopt daemon/health daemon/steer daemon/workers \
 	daemon/spec daemon/sockets daemon/output
-daemon/life	= daemon/adopt daemon/health daemon/watch daemon/steer daemon/workers \
-	daemon/spec daemon/sockets daemon/output
+daemon/life	= daemon/adopt daemon/health daemon/on_event daemon/watch \
+	daemon/steer daemon/workers daemon/spec daemon/sockets daemon/output
 daemon/adopt	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/health	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets
+daemon/on_event	= daemon/watch
 daemon/watch	= daemon/steer daemon/workers daemon/spec daemon/sockets
 daemon/steer	= daemon/workers daemon/spec daemon/sockets
 daemon/workers	= daemon/sockets

@@ -6,6 +6,7 @@ ones of that and of OpenMetrics 1.0. Who is not installed is not asked, and it i
 said.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,40 @@ def check(*label):
     return len(families), judges + ["prometheus_client"]
 
 
+def described():
+    """What the source says of each metric, and what the manual does."""
+    with open("src/core/status/metrics_text.c", encoding="utf-8") as f:
+        source = re.findall(r'"(clusterd_\w+)",\s*((?:"(?:[^"\\]|\\.)*"\s*)+)',
+                            f.read())
+    with open("man/clusterctl.1", encoding="utf-8") as f:
+        manual = re.findall(r"^\.It Li (clusterd_\w+)(?: Pq (.*))?\n"
+                            r"((?:[^.\n].*\n)+)", f.read(), re.MULTILINE)
+    return ({name: re.sub(r'"\s*"', "", words.strip()[1:-1])
+             for name, words in source},
+            {name: " ".join(words.split()) for name, _, words in manual},
+            {name: set(labels.split(" , ")) - {""}
+             for name, labels, _ in manual})
+
+
+def check_manual():
+    source, manual, labels = described()
+    for name in source.keys() | manual.keys():
+        if source.get(name) != manual.get(name):
+            sys.exit(f"{name}: the source has {source.get(name)!r}, "
+                     f"man/clusterctl.1 {manual.get(name)!r}")
+    # Of each that the sample has, its labels.
+    for line in dump("classic").decode("utf-8", "replace").splitlines():
+        m = re.match(r'(clusterd_\w+)(?:\{(.*)\})? \S+$', line)
+        if m is None:
+            continue
+        found = set(re.findall(r'(?:^|",)([a-z]+)="', m[2] or ""))
+        if found != labels[m[1]]:
+            sys.exit(f"{m[1]}: it has the labels {found}, man/clusterctl.1 "
+                     f"{labels[m[1]]}")
+    return len(source)
+
+
+print("metrics: %d, all in the manual" % check_manual())
 n, judges = check()
 # The same with the labels of a user, whose values are odd.
 check("label")

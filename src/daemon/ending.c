@@ -4,6 +4,7 @@
 #include "daemon/apps/app.h"
 #include "daemon/apps/apps.h"
 #include "daemon/ending.h"
+#include "daemon/on_event/on_event.h"
 #include "daemon/watch/orphans.h"
 
 /* Thousands that were killed need their time, where the machine is busy. One that
@@ -53,6 +54,8 @@ ending_look(struct ending *e, bool killing)
 	if (e->apps->first != NULL) {
 		if (!apps_only_killed_left(e->apps))
 			return;
+	} else if (!on_event_is_over(e->on_event, killing)) {
+		return;
 	} else {
 		enum orphans_left left = killing ?
 		    orphans_kill_all(e->orphans) :

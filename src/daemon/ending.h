@@ -8,6 +8,7 @@
 #include "linux/loop/loop.h"
 
 struct apps;
+struct on_event;
 struct orphans;
 
 /* How long the end waits for killed processes of which none dies (state D); and how
@@ -18,6 +19,7 @@ struct orphans;
 struct ending {
 	struct loop *loop;
 	struct apps *apps;
+	struct on_event *on_event;	/* whose last ones have their time */
 	struct orphans *orphans;
 	void (*longer)(void *ctx, int64_t ms);	/* it will take so long */
 	void *ctx;

@@ -26,6 +26,7 @@
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/life/reaper.h"
+#include "daemon/on_event/on_event.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
@@ -56,6 +57,7 @@ struct supervisor {
 	struct checks checks;
 	struct healths healths;
 	struct notify_heed heed;
+	struct on_event on_event;
 	struct adopt adopt;
 	struct adopt_review review;
 	struct life life;
@@ -321,6 +323,7 @@ end_turn(struct supervisor *sup)
 	if (!mono_is_never(log_left_out_due()))
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
 	apps_end_turn(&sup->apps);
+	on_event_turn(&sup->on_event);
 }
 
 static void
@@ -402,6 +405,7 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.notify = &sup->notify,
 		.drainers = &sup->drainers,
 		.healths = &sup->healths,
+		.on_event = &sup->on_event,
 		.orphans = &sup->orphans,
 		.adopt = &sup->adopt,
 		.review = &sup->review,
@@ -445,6 +449,7 @@ acquaint_with_loop(struct supervisor *sup)
 		.reloads = &sup->reloads,
 		.outputs = &sup->outputs,
 		.checks = &sup->checks,
+		.on_event = &sup->on_event,
 		.program = &sup->program,
 		.stop = stop_asked,
 		.stop_ctx = sup,
@@ -474,6 +479,13 @@ init_watchers(struct supervisor *sup)
 	if (code == 0)
 		code = reaper_init(&sup->reaper, loop, &sup->life,
 		    &sup->workers, orphan_died, sup);
+	if (code == 0)
+		code = on_event_init(&sup->on_event, &(struct event_run_house){
+			.loop = loop,
+			.nofile = &sup->life.nofile,
+			.cwd = sup->life.with.cwd,
+			.run_id = &sup->workers.run_id,
+		    }, &sup->reloads.config, &sup->orphans);
 	if (code == 0)
 		code = drainers_init(&sup->drainers, loop);
 	if (code == 0)
@@ -622,6 +634,7 @@ release_all(struct supervisor *sup)
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
 		checks_close(&sup->checks);
+		on_event_fini(&sup->on_event);
 		apps_close(&sup->apps);
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
@@ -660,7 +673,7 @@ supervisor_run(const struct supervisor_setup *setup)
 		.life = LIFE_INIT,
 		.orphans = { .workers = &sup.workers, .scan = CHILD_SCAN_INIT },
 		.ending = { .apps = &sup.apps, .orphans = &sup.orphans,
-			.longer = ending_takes_longer, .ctx = &sup,
+			.on_event = &sup.on_event, .longer = ending_takes_longer, .ctx = &sup,
 			.deaths = &sup.reaper.n_buried },
 		.stopping = {
 			.workers = &sup.workers,

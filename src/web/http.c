@@ -16,6 +16,11 @@
 #define REQUEST_MS	5000
 #define ANSWER_MS	60000
 
+/* Where there are HTTP_BUSY_MAX, who has had so long for an answer gives way; and so
+   many may be on their way out. */
+#define CROWDED_MS	2000
+#define LEAVING_MAX	32
+
 /* Who has been silent for so long is between two requests. */
 #define CLOSING_MS	300
 
@@ -69,6 +74,9 @@ static void
 throw_out(struct http_client *c)
 {
 	(void)shutdown(c->fd, SHUT_RDWR);
+	/* … also where it waits for room to write, which does not tell it. */
+	(void)MHD_set_connection_option(c->connection,
+	    MHD_CONNECTION_OPTION_TIMEOUT, 1u);
 	/* Not once more. */
 	c->since = MONO_NEVER;
 }
@@ -90,6 +98,26 @@ make_room(struct http *http)
 	}
 }
 
+/* The one that takes longest to read its answer gives way, or nobody does. */
+static bool
+make_way(struct http *http)
+{
+	struct mono now = mono_now();
+	struct http_client *c;
+
+	if (http->n_busy >= HTTP_BUSY_MAX + LEAVING_MAX)
+		return false;
+	TAILQ_FOREACH(c, &http->busy, entry) {
+		if (c->streams || mono_is_never(c->since))
+			continue;
+		if (mono_before(now, mono_add_ms(c->since, CROWDED_MS)))
+			return false;
+		throw_out(c);
+		return true;
+	}
+	return false;
+}
+
 static void
 on_connection(void *ctx, struct MHD_Connection *connection, void **at,
     enum MHD_ConnectionNotificationCode code)
@@ -108,6 +136,7 @@ on_connection(void *ctx, struct MHD_Connection *connection, void **at,
 	if (c == NULL)
 		return;
 	c->http = door->http;
+	c->connection = connection;
 	c->fd = MHD_get_connection_info(connection,
 	    MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	put_client(c, false);
@@ -127,7 +156,8 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *path,
 	if (c == NULL)
 		return MHD_NO;
 	if (*at == NULL) {
-		if (door->http->n_busy >= HTTP_BUSY_MAX)
+		if (door->http->n_busy >= HTTP_BUSY_MAX &&
+		    !make_way(door->http))
 			return MHD_NO;
 		remove_client(c);
 		put_client(c, true);

@@ -30,6 +30,7 @@ struct error;
 struct http_client {
 	TAILQ_ENTRY(http_client) entry;
 	struct http *http;
+	struct MHD_Connection *connection;
 	int fd;
 	struct mono since;
 	bool busy;

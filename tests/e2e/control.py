@@ -11,7 +11,8 @@ from harness import SLOW, probe, wait_until
 FIELDS = {
     "clusterd": ("pid version state uptime_ms cpu_ns memory_bytes "
                  "reloads_refused supervisor_restarts",
-                 "config supervisor_death"),
+                 "config supervisor_death on_event_runs on_event_failures "
+                 "on_event_dropped"),
     "app": ("name state wanted ready",
             "generation reloads_ok reloads_aborted target moved reload_error "
             "stdout stderr least most scalings_waiting scalings_busy "

@@ -92,6 +92,9 @@ config_unref(struct config *config)
 	free(config->web_user);
 	free(config->web_token_file);
 	free(config->web_host);
+	strlist_free(&config->on_event);
+	free(config->on_event_user);
+	conf_creds_free(&config->on_event_creds);
 	if (config->close_text != NULL)
 		config->close_text(&config->text);
 	free(config);

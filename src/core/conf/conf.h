@@ -267,6 +267,9 @@ struct config {
 	char *web_user;
 	char *web_token_file;	/* NULL: none */
 	char *web_host;		/* NULL: none */
+	struct strlist on_event;	/* words; none: nothing is run */
+	char *on_event_user;
+	struct conf_creds on_event_creds;	/* not set: as clusterd */
 	struct conf_app *apps;	/* in the order of the file */
 	size_t n_apps;
 	int text;		/* of whoever has read it: a descriptor of what

@@ -148,3 +148,39 @@ conf_accounts_find_control(const struct conf_keys *keys,
 	conf_creds_free(&group);
 	return r;
 }
+
+/* Who may become nobody else runs it as what he is, unless somebody is named. */
+static bool
+is_refused(const struct search *s, const struct config *config)
+{
+	struct error err = ERROR_INIT;
+	bool refused = s->host->may_become != NULL &&
+	    s->host->may_become(s->host->ctx, &config->on_event_creds,
+	    &err) < 0;
+
+	if (refused && s->keys->seen[CONF_KEY_ON_EVENT_USER].entry != NULL)
+		conf_error_add(s->keys->errors,
+		    conf_keys_line(s->keys, CONF_KEY_ON_EVENT_USER),
+		    "on_event_user", "\"%.60s\": %s", config->on_event_user,
+		    error_text(&err));
+	error_clear(&err);
+	return refused;
+}
+
+int
+conf_accounts_find_on_event(const struct conf_keys *keys,
+    const struct conf_host *host, struct config *config)
+{
+	const struct search search = { .keys = keys, .host = host };
+	int r = 0;
+
+	if (config->on_event.n > 0 && config->on_event_user != NULL)
+		r = find_creds(&search, CONF_KEY_ON_EVENT_USER,
+		    config->on_event_user, NULL, &config->on_event_creds);
+	if (r == 0 && config->on_event_creds.set &&
+	    is_refused(&search, config)) {
+		conf_creds_free(&config->on_event_creds);
+		config->on_event_creds = (struct conf_creds){ .set = false };
+	}
+	return r;
+}

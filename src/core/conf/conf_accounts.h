@@ -19,4 +19,9 @@ int conf_accounts_find(const struct conf_keys *keys,
 int conf_accounts_find_control(const struct conf_keys *keys,
     const struct conf_host *host, struct config *config);
 
+/* … and for config->on_event_creds, which stay unset where nobody is named and
+   clusterd may become nobody else. */
+int conf_accounts_find_on_event(const struct conf_keys *keys,
+    const struct conf_host *host, struct config *config);
+
 #endif

@@ -275,6 +275,9 @@ check_clusterd(struct check *c, size_t section)
 	r = parse_section(c, section, CONF_SCOPE_CLUSTERD, c->config, NULL);
 	if (r == 0)
 		r = check_control(c);
+	if (r == 0)
+		r = conf_accounts_find_on_event(&c->keys, c->host,
+		    c->config);
 	c->log_line = line_of(c, CONF_KEY_LOG);
 	c->pidfile_line = line_of(c, CONF_KEY_PIDFILE);
 	if (r == 0 && config->log != NULL && config->pidfile != NULL &&

@@ -30,7 +30,7 @@ add_command_line(const struct conf_value *v, size_t i, struct strlist *words)
 	if (len < sizeof(key) && (*behind == '=' || *behind == ':')) {
 		memcpy(key, line, len);
 		key[len] = '\0';
-		if (conf_schema_find(CONF_SCOPE_APP, key) != NULL)
+		if (conf_schema_find(v->key->scope, key) != NULL)
 			return conf_refuse(v, i, "the indented line \"%.60s\" "
 			    "is one more word of the command but reads like "
 			    "the key %s: a key starts its line; if it is a "
@@ -84,11 +84,15 @@ judge_command_length(const struct conf_value *v, const struct strlist *words)
 int
 conf_parse_command(const struct conf_value *v, void *target)
 {
-	struct conf_app *app = target;
+	struct strlist *command = conf_value_field(v, target);
 	struct strlist words = STRLIST_INIT;
 	struct error err = ERROR_INIT;
 	int r;
 
+	if (conf_value_is_nothing(v)) {
+		strlist_free(command);
+		return 0;
+	}
 	r = words_split(v->lines[0], &words, &err);
 	if (r == -EINVAL)
 		conf_refuse(v, 0, "%s", error_text(&err));
@@ -110,8 +114,8 @@ conf_parse_command(const struct conf_value *v, void *target)
 		strlist_free(&words);
 		return r;
 	}
-	strlist_free(&app->command);
-	app->command = words;
+	strlist_free(command);
+	*command = words;
 	return 0;
 }
 

@@ -152,12 +152,14 @@ print_control(const struct out *o)
 static void
 print_command(const struct out *o)
 {
-	const struct conf_app *app = o->target;
+	const struct strlist *command = field(o);
 
-	for (size_t i = 0; i < app->command.n; i++) {
+	if (command->n == 0)
+		strbuf_puts(o->sb, o->key->nothing);
+	for (size_t i = 0; i < command->n; i++) {
 		if (i > 0)
 			strbuf_putc(o->sb, ' ');
-		words_quote(o->sb, app->command.v[i]);
+		words_quote(o->sb, command->v[i]);
 	}
 }
 

@@ -189,6 +189,17 @@ static const struct conf_key schema[] = {
 		.type = CONF_TYPE_TEXT, .preset = "none", .nothing = "none",
 		.allowed = "names of hosts",
 	},
+	[CONF_KEY_ON_EVENT] = {
+		.name = "on_event", GLOBAL(on_event),
+		.type = CONF_TYPE_COMMAND, .list = true,
+		.preset = "none", .nothing = "none",
+		.allowed = "a program and its arguments",
+	},
+	[CONF_KEY_ON_EVENT_USER] = {
+		.name = "on_event_user", GLOBAL(on_event_user),
+		.type = CONF_TYPE_ACCOUNT, .preset = "nobody",
+		.allowed = "the name or number of a user",
+	},
 
 	[CONF_KEY_COMMAND] = {
 		.name = "command", APP(command),

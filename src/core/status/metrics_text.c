@@ -165,6 +165,15 @@ static const struct metric clusterd_metrics[] = {
 	{ "clusterd_supervisor_restarts_total",
 	    "Supervisors that died and were started again.", UNIT_ONE,
 	    AT(supervisor_restarts) },
+	{ "clusterd_on_event_runs_total",
+	    "Commands of on_event that were run.", UNIT_ONE,
+	    AT(on_event_runs) },
+	{ "clusterd_on_event_failures_total",
+	    "Commands of on_event that failed, or took too long.", UNIT_ONE,
+	    AT(on_event_failures) },
+	{ "clusterd_on_event_dropped_total",
+	    "Events for which on_event was not run.", UNIT_ONE,
+	    AT(on_event_dropped) },
 };
 #undef AT
 

@@ -25,6 +25,10 @@ static const struct status_key clusterd_keys[] = {
 	NUMBER(struct status_clusterd, "supervisor_restarts",
 	    supervisor_restarts),
 	TEXT(struct status_clusterd, "supervisor_death", supervisor_death),
+	NUMBER(struct status_clusterd, "on_event_runs", on_event_runs),
+	NUMBER(struct status_clusterd, "on_event_failures",
+	    on_event_failures),
+	NUMBER(struct status_clusterd, "on_event_dropped", on_event_dropped),
 };
 
 static const struct status_key app_keys[] = {

@@ -112,6 +112,9 @@ struct status_clusterd {
 	uint64_t reloads_refused;
 	uint64_t supervisor_restarts;
 	char *supervisor_death;		/* of the last one that died */
+	uint64_t on_event_runs;
+	uint64_t on_event_failures;
+	uint64_t on_event_dropped;
 	uint64_t cpu_permille;
 };
 

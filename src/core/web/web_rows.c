@@ -168,6 +168,9 @@ add_worker(struct web_rows *rows, const struct status_app *app,
 	put_number(sb, "waiting", w->waiting);
 	put_number(sb, "connections", w->connections);
 	put_number(sb, "restarts", status_restarts(w));
+	if (w->healthy == 0)
+		put_text(sb, "unhealthy", w->unhealthy != NULL ?
+		    w->unhealthy : "its checks fail");
 	put_text(sb, "death", w->death);
 	put_since(sb, "died", w->death_ago_ms, now_ms);
 	end_object(rows, row);

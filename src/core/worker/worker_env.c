@@ -238,17 +238,16 @@ expand_path(const struct words *w, const char *path, char **ret_path)
 	return *ret_path != NULL ? 0 : -ENOMEM;
 }
 
-/* As execvp(3) searches, with the PATH that the worker will have. */
-static void
-build_files(struct worker_env *out)
+void
+worker_env_search(const struct strlist *env, const char *program,
+    struct strlist *files)
 {
-	const char *program = out->argv.v[0];
-	char **entry = find_entry(&out->env, "PATH=");
+	char **entry = find_entry(env, "PATH=");
 	const char *path = entry != NULL ? *entry + strlen("PATH=") :
 	    DEFAULT_PATH;
 
 	if (strchr(program, '/') != NULL) {
-		strlist_add(&out->files, program);
+		strlist_add(files, program);
 		return;
 	}
 	for (;;) {
@@ -256,9 +255,9 @@ build_files(struct worker_env *out)
 
 		/* An empty element is the working directory. */
 		if (len == 0)
-			strlist_printf(&out->files, "./%s", program);
+			strlist_printf(files, "./%s", program);
 		else
-			strlist_printf(&out->files, "%.*s/%s", (int)len, path,
+			strlist_printf(files, "%.*s/%s", (int)len, path,
 			    program);
 		if (path[len] == '\0')
 			break;
@@ -281,7 +280,7 @@ worker_env_build(const struct worker_env_args *a, struct worker_env *ret_env)
 		build_argv(a, &w, &out);
 	}
 	if (!out.argv.failed && out.argv.n > 0)
-		build_files(&out);
+		worker_env_search(&out.env, out.argv.v[0], &out.files);
 	/* It is for who has the descriptor, and paths are ours. */
 	w.p.values[PLACEHOLDER_FD] = NULL;
 	if (out.env.failed || out.argv.failed || out.files.failed ||

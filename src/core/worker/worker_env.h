@@ -55,4 +55,9 @@ int worker_env_build(const struct worker_env_args *args,
     struct worker_env *ret_env);
 void worker_env_free(struct worker_env *env);
 
+/* Append the files to try for a program of that name, as execvp(3) does with the
+   PATH of `env`. */
+void worker_env_search(const struct strlist *env, const char *program,
+    struct strlist *files);
+
 #endif

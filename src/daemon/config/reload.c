@@ -101,6 +101,16 @@ same_text(const char *a, const char *b)
 }
 
 static bool
+same_words(const struct strlist *a, const struct strlist *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; same && i < a->n; i++)
+		same = strcmp(a->v[i], b->v[i]) == 0;
+	return same;
+}
+
+static bool
 same_settings(const struct config *a, const struct config *b)
 {
 	return a->log_level == b->log_level &&
@@ -110,7 +120,8 @@ same_settings(const struct config *a, const struct config *b)
 	    a->control_auto == b->control_auto &&
 	    same_text(a->control, b->control) &&
 	    a->control_gid == b->control_gid &&
-	    same_text(a->web, b->web);
+	    same_text(a->web, b->web) && same_words(&a->on_event, &b->on_event) &&
+	    same_text(a->on_event_user, b->on_event_user);
 }
 
 static void

@@ -86,6 +86,7 @@ control_init(struct control *control, const struct control_setup *setup)
 	control_clients_init(&control->clients, &control->setup, verbs,
 	    &control->door);
 	control_events_init(&control->events);
+	control->events.on_event = setup->on_event;
 	control->clients.events = &control->events;
 }
 

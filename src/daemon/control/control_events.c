@@ -9,6 +9,7 @@
 #include "daemon/apps/app.h"
 #include "daemon/config/reload_apply.h"
 #include "daemon/control/control_events.h"
+#include "daemon/on_event/on_event.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 
@@ -77,13 +78,15 @@ put_words(struct strbuf *sb, const char *words)
 }
 
 static void
-end(struct control_events *ev, struct strbuf *sb)
+end(struct control_events *ev, enum event_kind kind, struct strbuf *sb)
 {
 	static const struct ring_source source = { .stream = 1 };
 
 	answer_end(sb);
 	if (!sb->failed)
 		ring_add(&ev->ring, &source, sb->text, sb->len, &ev->seq);
+	if (!sb->failed && ev->on_event != NULL)
+		on_event_add(ev->on_event, kind, sb->text, sb->len);
 	strbuf_free(sb);
 	ev->news = true;
 }
@@ -132,34 +135,36 @@ control_events_stepped(struct control_events *ev, const struct worker *w,
 		answer_put_number(&sb, "ready_ms", (uint64_t)w->ready_ms);
 	if (step->why != WORKER_WHY_NOTHING)
 		put_words(&sb, worker_reason_text(step->why));
-	end(ev, &sb);
+	end(ev, kind, &sb);
 }
 
 void
 control_events_died(struct control_events *ev, const struct worker *w,
     const struct worker_step *step, const char *words)
 {
+	enum event_kind kind = step->why == WORKER_WHY_ASKED ? EVENT_END :
+	    EVENT_DEATH;
 	struct strbuf sb = STRBUF_INIT;
 
-	begin_worker(&sb, w, step->why == WORKER_WHY_ASKED ? EVENT_END :
-	    EVENT_DEATH);
+	begin_worker(&sb, w, kind);
 	answer_put(&sb, "next", worker_state_name(step->to));
 	if (step->why == WORKER_WHY_AGAIN)
 		answer_put_number(&sb, "restart_in_ms",
 		    (uint64_t)step->delay_ms);
 	put_words(&sb, words);
-	end(ev, &sb);
+	end(ev, kind, &sb);
 }
 
 void
 control_events_health(struct control_events *ev, const struct worker *w,
     bool unwell, const char *words)
 {
+	enum event_kind kind = unwell ? EVENT_UNHEALTHY : EVENT_HEALTHY;
 	struct strbuf sb = STRBUF_INIT;
 
-	begin_worker(&sb, w, unwell ? EVENT_UNHEALTHY : EVENT_HEALTHY);
+	begin_worker(&sb, w, kind);
 	put_words(&sb, words);
-	end(ev, &sb);
+	end(ev, kind, &sb);
 }
 
 /* ---- of apps, and of all ---- */
@@ -177,7 +182,7 @@ control_events_app(struct control_events *ev, const struct app *app,
 		answer_put_number(&sb, "generation", spec->generation);
 	answer_put_number(&sb, "wanted", app->crew.wanted);
 	put_words(&sb, words);
-	end(ev, &sb);
+	end(ev, kind, &sb);
 }
 
 void
@@ -201,7 +206,7 @@ control_events_refused(struct control_events *ev, const char *app,
 	begin(&sb, app);
 	put_kind(&sb, EVENT_REFUSED);
 	put_words(&sb, whole.failed ? words : whole.text);
-	end(ev, &sb);
+	end(ev, EVENT_REFUSED, &sb);
 	strbuf_free(&whole);
 }
 
@@ -219,5 +224,5 @@ control_events_applied(struct control_events *ev,
 	answer_put_number(&sb, "renewed", r->renewed);
 	answer_put_number(&sb, "added", r->added);
 	answer_put_number(&sb, "removed", r->removed);
-	end(ev, &sb);
+	end(ev, EVENT_APPLIED, &sb);
 }

@@ -15,6 +15,7 @@
 #define CONTROL_EVENTS_MAX (64 * 1024)
 
 struct app;
+struct on_event;
 struct reload_result;
 struct worker;
 struct worker_step;
@@ -22,6 +23,7 @@ struct worker_step;
 struct control_events {
 	struct ring ring;	/* a line is a record of the answer */
 	uint64_t seq;
+	struct on_event *on_event;	/* who is told too, or NULL */
 	bool news;		/* since control_events_news() */
 	char *first_error;	/* of the configuration that is read, or NULL */
 };

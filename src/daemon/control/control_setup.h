@@ -10,6 +10,7 @@
 struct apps;
 struct checks;
 struct loop;
+struct on_event;
 struct outputs;
 struct reloads;
 
@@ -28,6 +29,7 @@ struct control_setup {
 	struct reloads *reloads;
 	const struct outputs *outputs;
 	struct checks *checks;
+	struct on_event *on_event;	/* NULL: nobody runs commands */
 	const struct control_program *program;
 	void (*stop)(void *ctx);	/* the program, as SIGTERM does */
 	void *stop_ctx;

@@ -14,6 +14,7 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
 #include "daemon/health/health.h"
+#include "daemon/on_event/on_event.h"
 #include "daemon/control/control_client.h"
 #include "daemon/control/control_record.h"
 #include "daemon/control/control_setup.h"
@@ -63,6 +64,13 @@ put_program(struct strbuf *sb, const struct control_setup *setup)
 	answer_put_number(sb, "supervisor_restarts", keeper_restarts());
 	if (keeper_restarts() > 0)
 		answer_put(sb, "supervisor_death", keeper_last_death());
+	if (setup->on_event != NULL && reloads->config->on_event.n > 0) {
+		answer_put_number(sb, "on_event_runs", setup->on_event->runs);
+		answer_put_number(sb, "on_event_failures",
+		    setup->on_event->failures);
+		answer_put_number(sb, "on_event_dropped",
+		    setup->on_event->dropped);
+	}
 	answer_end(sb);
 }
 

@@ -13,6 +13,7 @@ struct adopt;
 struct adopt_review;
 struct drainers;
 struct healths;
+struct on_event;
 struct leader;
 struct listeners;
 struct notify_sockets;
@@ -35,6 +36,7 @@ struct life {
 		struct notify_sockets *notify;
 		struct drainers *drainers;
 		struct healths *healths;
+		struct on_event *on_event;	/* NULL: none runs */
 		struct orphans *orphans;
 		struct adopt *adopt;
 		struct adopt_review *review;

@@ -5,6 +5,7 @@
 #include "daemon/health/health.h"
 #include "daemon/life/life.h"
 #include "daemon/life/reaper.h"
+#include "daemon/on_event/on_event.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -30,6 +31,9 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 		return;
 	}
 	if (check_exec_died(r->life->with.healths->checks, pid, status))
+		return;
+	if (r->life->with.on_event != NULL &&
+	    on_event_died(r->life->with.on_event, pid, status))
 		return;
 	/* Was it the last of a group that outlived its leader? */
 	group = getpgid(pid);

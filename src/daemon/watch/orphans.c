@@ -46,6 +46,17 @@ orphans_note_strangers(struct orphans *o)
 	o->keeps = keeper_spares_orphans();
 }
 
+void
+orphans_spare(struct orphans *o, pid_t pid)
+{
+	pid_t *v = reallocarray(o->strangers, o->n_strangers + 1, sizeof(*v));
+
+	if (v == NULL)
+		return;
+	o->strangers = v;
+	v[o->n_strangers++] = pid;
+}
+
 struct mono
 orphans_budget(void)
 {

@@ -45,7 +45,8 @@ struct orphans {
 	TAILQ_HEAD(, orphan) known;	/* those that were seen */
 	struct orphan *by_pid[ORPHANS_CHAINS];
 	bool keeps;			/* some app lets its own live */
-	pid_t *strangers;		/* children we had before we began */
+	pid_t *strangers;		/* children we had before we began, or
+					   that are spared */
 	size_t n_strangers;
 };
 
@@ -68,6 +69,10 @@ void orphans_reaped(struct orphans *o, pid_t pid);
 
 /* Note the children that we already have: they are none of our business. */
 void orphans_note_strangers(struct orphans *o);
+
+/* This child of ours is none of them, until it is reaped. Without memory it may be
+   taken for one. */
+void orphans_spare(struct orphans *o, pid_t pid);
 
 /*
  * The program ends, and no worker is left: all others are told to stop, whoever

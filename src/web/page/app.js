@@ -14,7 +14,7 @@ const KINDS = {
 	starting: ["◐", "warn"], reloading: ["◐", "warn"], draining: ["◒", "warn"],
 	stopping: ["◒", "warn"], "going down": ["◒", "warn"], backoff: ["↻", "bad"],
 	killed: ["✖", "bad"], parked: ["‖", "bad"], failed: ["✖", "bad"],
-	stopped: ["■", "off"],
+	stopped: ["■", "off"], waiting: ["◌", "warn"], unhealthy: ["✚", "bad"],
 };
 const WORDS = {
 	start: "started", ready: "is ready", drain: "finishes what it has",
@@ -22,9 +22,9 @@ const WORDS = {
 	death: "died", parked: "is not started again", reload: "reload begins",
 	reloaded: "reload complete", aborted: "reload aborted", scale: "scaled",
 	added: "added", removed: "removed", applied: "configuration in force",
-	refused: "configuration refused",
+	refused: "configuration refused", unhealthy: "is unhealthy", healthy: "is well again",
 };
-const BAD = ["death", "parked", "aborted", "refused"];
+const BAD = ["death", "parked", "aborted", "refused", "unhealthy"];
 const STATE_OF = { start: "starting", ready: "ready", drain: "draining", stop: "stopping", kill: "killed", parked: "parked" };
 
 const $ = (id) => document.getElementById(id);
@@ -208,7 +208,8 @@ function dropRow(row) {
 	rows.delete(row.data.id);
 }
 
-function deathOf(d) {
+function troubleOf(d) {
+	if (d.unhealthy) return "unhealthy: " + d.unhealthy;
 	if (!d.death) return "";
 	return "last death: " + d.death + (d.died ? ", " + duration(now() / 1000 - d.died) + " ago" : "");
 }
@@ -217,12 +218,12 @@ function drawRow(row) {
 	const d = row.data, c = row.cells;
 	set(c.name.firstChild, "#" + d.instance);
 	set(c.name.lastChild, d.role === "seat" ? "" : d.role);
-	putState(c.state, d.state);
+	putState(c.state, d.unhealthy && d.state === "ready" ? "unhealthy" : d.state);
 	set(c.pid, d.pid ? String(d.pid) : "–");
 	set(c.generation, d.generation === undefined ? "–" : String(d.generation));
 	set(c.since, d.pid ? duration(now() / 1000 - d.since) : "–");
 	set(c.restarts, d.restarts === undefined ? "–" : String(d.restarts));
-	set(c.why, harmless(deathOf(d)));
+	set(c.why, harmless(troubleOf(d)));
 	VALUES.forEach((key, i) => {
 		set(c[key].lastChild, shown(key, d[key]));
 		if (row.history) drawGraph(c[key].firstChild, key, row.history[i]);
@@ -456,6 +457,8 @@ function apply(e) {
 		if (e.next) d.state = e.next;
 		if (e.text) { d.death = e.text; d.died = Date.parse(e.time) / 1000; }
 		delete d.pid;
+	} else if (e.event === "unhealthy" || e.event === "healthy") {
+		d.unhealthy = e.event === "healthy" ? undefined : e.text || "its checks fail";
 	} else if (STATE_OF[e.event]) {
 		d.state = STATE_OF[e.event];
 		if (e.event === "start") { d.pid = e.pid; d.since = Date.parse(e.time) / 1000; }

@@ -111,6 +111,24 @@ def test_reload_and_apps(box, page):
         "2 of 2 seats have generation 2"
 
 
+def test_health(box, webs, browser):
+    """One that is unwell is not shown as ready; it is said why, and when it is over."""
+    box.web(instances=1, health=f"exec:/bin/sh -c 'test -e {box.path('well')}'",
+            health_interval="100ms", health_failures="100")
+    box.touch("well")
+    d = box.start()
+    d.wait_ready(1)
+    p = Page(browser, webs())
+    p.wait(".row .state", "ready")
+    os.unlink(box.path("well"))
+    p.wait(".row .state", "unhealthy")
+    p.wait(".row .why", "unhealthy: /bin/sh: exited with code 1")
+    p.wait("#events", "is unhealthy")
+    box.touch("well")
+    p.wait(".row .state", "ready")
+    p.wait("#events", "is well again")
+
+
 def test_output(page):
     """What workers write is text; escape sequences are shown, not followed."""
     assert page.js("document.getElementById('output').hidden")

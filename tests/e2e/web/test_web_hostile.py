@@ -1,5 +1,6 @@
 """clusterd-web: clients that mean no good, and those that know no better."""
 
+import http.client
 import os
 import random
 import resource
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness import SLOW, kill
+from harness import SLOW, kill, wait_until
 from webs import Stream, needs_web
 
 pytestmark = needs_web
@@ -119,6 +120,46 @@ def _is_cut(s):
         return s.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def test_slow_readers(served):
+    """As many as there may be do not read their answers, and more of them come all
+    the time: the slowest give way."""
+    _, web = served
+    slow, over = [], threading.Event()
+
+    def attack():
+        while not over.is_set():
+            s = socket.socket()
+            slow.append(s)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            s.settimeout(10 * SLOW)
+            try:
+                s.connect(web.address)
+                s.sendall(b"GET /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n" *
+                          60)
+            except OSError:
+                pass
+            over.wait(0 if len(slow) < 300 else 0.05)
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        wait_until(lambda: len(slow) > 300, "the attack")
+        # 60 seconds are the most that they have.
+        for _ in range(20):
+            wait_until(lambda: _is_answered(web), "an answer", 15)
+    finally:
+        over.set()
+        attacker.join()
+        for s in slow:
+            s.close()
+
+
+def _is_answered(web):
+    try:
+        return web.get("/livez")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def test_drip(served):

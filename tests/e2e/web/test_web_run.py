@@ -14,6 +14,7 @@ import pytest
 import words
 from harness import (CLUSTERD, HAS_KEEPER, IS_ROOT, free_port, kill, probe,
                      wait_until)
+from lanes import as_nobody, nobodys, nobodys_probe
 from webs import CLUSTERD_WEB, needs_web
 
 pytestmark = needs_web
@@ -60,6 +61,38 @@ def test_it_runs(box, port):
                "the next one")
     assert ask(port, "/livez")[0] == 200
     d.stop()
+
+
+def test_it_runs_without_root(box, port):
+    """As whoever runs clusterd, with on_event as he, too."""
+    as_user = as_nobody(box)
+    nobodys(box, CLUSTERD_WEB)
+    told = box.path("told")
+    box.write("hook.sh", f"#!/bin/sh\nid -u >{told}\n", 0o755)
+    box.config(clusterd={"web": f"127.0.0.1:{port}",
+                         "on_event": box.path("hook.sh")},
+               web={"command": nobodys_probe(box), "listen": "127.0.0.1:0",
+                    "instances": 2})
+    d = box.start(**as_user)
+    d.wait_ready(2, app="web")
+    (pid,) = d.wait_ready(1, app="clusterd-web")
+    uid = os.stat(f"/proc/{d.pid}").st_uid
+    assert uid != 0 and os.stat(f"/proc/{pid}").st_uid == uid
+    assert ask(port, "/readyz") == (200, "ready\n")
+    assert '"app":"web"' in ask(port, "/status.json")[1] or \
+        '"name":"web"' in ask(port, "/status.json")[1]
+    kill(d.ready_pids("web")[0])
+    d.wait_ready(2, app="web")
+    wait_until(lambda: os.path.exists(told) and os.path.getsize(told),
+               "an event")
+    with open(told) as f:
+        assert int(f.read()) == uid
+    d.stop()
+    box.config(clusterd={"on_event": "/bin/true", "on_event_user": "root"},
+               web={"command": nobodys_probe(box), "listen": "127.0.0.1:0"})
+    refused = box.start(**as_user)
+    assert refused.wait() != 0
+    assert refused.find('on_event_user: "root": running workers as somebody')
 
 
 def test_reload_loses_nothing(box, port):

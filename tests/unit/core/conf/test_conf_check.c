@@ -1857,6 +1857,32 @@ key_control_group(void **state)
 	    "group \"nobody\" does not exist");
 }
 
+static void
+key_on_event(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	expect_good("clusterd", "on_event", "none", "none");
+	expect_bad("clusterd", "on_event", "'a", "a single quote (') is not closed");
+	expect_bad("clusterd", "on_event_user", "a b",
+	    "\"a b\" is not valid, the name or number of a user is allowed");
+	/* Of a user that is not needed nobody asks. */
+	config = expect_ok("[clusterd]\non_event_user = wbe\n"
+	    "[a]\ncommand = x\n");
+	assert_int_equal(config->on_event.n, 0);
+	assert_false(config->on_event_creds.set);
+	config_unref(config);
+	config = expect_ok("[clusterd]\non_event = ./tell {app} 'x y'\n"
+	    "\tport = 1\non_event_user = web\n[a]\ncommand = x\n");
+	assert_int_equal(config->on_event.n, 4);
+	assert_string_equal(config->on_event.v[0], "/etc/app/tell");
+	assert_string_equal(config->on_event.v[2], "x y");
+	assert_true(config->on_event_creds.set);
+	assert_int_equal(config->on_event_creds.uid, 33);
+	config_unref(config);
+}
+
 /* ---- sections and keys as such ---- */
 
 static void
@@ -2300,6 +2326,7 @@ main(void)
 		cmocka_unit_test(a_file_of_several_streams),
 		cmocka_unit_test(key_control),
 		cmocka_unit_test(key_control_group),
+		cmocka_unit_test(key_on_event),
 		cmocka_unit_test(unknown_keys),
 		cmocka_unit_test(a_near_miss_of_the_other_section),
 		cmocka_unit_test(a_near_miss_is_near),
