@@ -186,16 +186,48 @@ lanes_share(struct listener *l, const struct lane_holder *holder,
 	return 0;
 }
 
+static uint32_t
+queue_length(const struct lane *lane)
+{
+	uint32_t waiting, backlog;
+
+	return lane_queue_tcp(lane->fd, &waiting, &backlog) < 0 ? 0 : waiting;
+}
+
+/* How many wait, if that is for us to change; live lanes have somebody. */
+static uint32_t
+count_waiting(const struct lane *lane)
+{
+	if (!lane->listening || !listener_is_own_tcp(lane->listener) ||
+	    (lane->live && lane->wanted))
+		return 0;
+	return queue_length(lane);
+}
+
+static void
+log_end_of_wait(const struct lane *lane, uint32_t n, const char *how)
+{
+	log_app_often(LOG_LEVEL_INFO, lane->listener->app,
+	    "%u connection%s that waited for a worker %s", n, n == 1 ? "" : "s",
+	    how);
+}
+
 /* Nobody will come to it any more. With a deaf one it stays, lest places in the
    kernel's order change, and clients get elsewhere for a moment; but nobody
    waits in it. */
 static void
 close_free(struct lane *lane)
 {
-	if (listener_deaf_lane(lane->listener) == NULL)
-		lanes_sockets_refuse_lane(lane);
-	else
+	uint32_t n;
+
+	if (listener_deaf_lane(lane->listener) != NULL) {
 		lanes_reset(lane);
+		return;
+	}
+	n = listener_is_own_tcp(lane->listener) ? queue_length(lane) : 0;
+	lanes_sockets_refuse_lane(lane);
+	if (n > 0)
+		log_end_of_wait(lane, n, "reset: none comes in time");
 }
 
 void
@@ -265,27 +297,6 @@ lanes_can_move(const struct lane *lane)
 	const struct lanes *ls = &lane->listener->lanes;
 
 	return ls->ebpf != NULL && ls->attached && has_other_live(lane);
-}
-
-/* How many wait, if that is for us to change; live lanes have somebody. */
-static uint32_t
-count_waiting(const struct lane *lane)
-{
-	uint32_t waiting, backlog;
-
-	if (!lane->listening || !listener_is_own_tcp(lane->listener) ||
-	    (lane->live && lane->wanted) ||
-	    lane_queue_tcp(lane->fd, &waiting, &backlog) < 0)
-		return 0;
-	return waiting;
-}
-
-static void
-log_end_of_wait(const struct lane *lane, uint32_t n, const char *how)
-{
-	log_app_often(LOG_LEVEL_INFO, lane->listener->app,
-	    "%u connection%s that waited for a worker %s", n, n == 1 ? "" : "s",
-	    how);
 }
 
 void

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import CUT, PROBE, SLOW, finish_all, wait_until
+from harness import CUT, PROBE, SLOW, finish_all, free_port, wait_until
 from lanes import (ALL, PRIVILEGED, as_nobody, ask_all, client, kill_and_wait,
                    needs, nobodys, nobodys_probe, parametrized, seats, stopped,
                    take_fd, wait_asleep)
@@ -199,4 +199,25 @@ def test_aborted_reload_resets_nobody_who_waits_for_a_restart(box, balance):
     assert outcomes(clients, 10) == {0: 20}
     assert not d.find("that waited for a worker reset")
     wait_until(lambda: len(d.ready_pids()) == 1, "one worker")
+    d.stop()
+
+
+# --- an address that is left
+
+@parametrized("least-connections", "random", "source")
+def test_who_is_let_go_with_the_address_is_told_of(box, balance):
+    """A worker waits for its restart; the next generation serves elsewhere."""
+    needs(balance)
+    keys = {"balance": balance, "instances": 1, "restart_delay": "60s",
+            "restart_delay_max": "60s"}
+    box.web(**keys)
+    d = box.start()
+    pid, = d.wait_ready(1)
+    kill_and_wait(d, pid)
+    clients = ask_all(d.port(), 20)
+    box.web(**keys, listen=f"127.0.0.1:{free_port()}")
+    d.send(signal.SIGHUP)
+    d.wait_log("reload complete")
+    assert outcomes(clients, 10) == {"cut": 20}
+    d.wait_log("web: 20 connections that waited for a worker reset")
     d.stop()
