@@ -81,8 +81,9 @@ CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError,
        HalfAnAnswer)
 
 
-def wait_until(condition, what, limit=10.0):
-    """Poll until condition() is true; returns what it returned."""
+def wait_until(condition, what, limit=10.0, step=0.005):
+    """Poll until condition() is true, every `step` seconds; returns what it
+    returned."""
     deadline = time.monotonic() + limit * SLOW
     while True:
         value = condition()
@@ -91,7 +92,7 @@ def wait_until(condition, what, limit=10.0):
         if time.monotonic() > deadline:
             raise TimeLimit(f"{limit * SLOW:g} s passed without: "
                             f"{what() if callable(what) else what}")
-        time.sleep(0.005)
+        time.sleep(step)
 
 
 def stays(condition, what, duration=0.3):
@@ -213,6 +214,16 @@ def children_of(pid):
         if len(fields) > 19 and int(fields[1]) == pid:
             found.append((int(fields[19]), int(entry)))
     return [child for _, child in sorted(found)]
+
+
+def quick_children(pid):
+    """The same, without a look at all processes: some may be missed while others
+    end (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return list(map(int, f.read().split()))
+    except FileNotFoundError:       # there is no such file, or no such process
+        return children_of(pid)
 
 
 def status_field(pid, name):

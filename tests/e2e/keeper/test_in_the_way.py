@@ -9,8 +9,9 @@ import pytest
 import harness
 import preloads
 from binder import BINDER
-from harness import (HAS_KEEPER, SLOW, get, is_alive, kill, read_answer,
-                     stays, status_field, wait_until)
+from harness import (HAS_KEEPER, SLOW, get, is_alive, is_supervisor, kill,
+                     quick_children, read_answer, stays, status_field,
+                     wait_until)
 from loads import Load
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
@@ -164,10 +165,14 @@ def fixture_slow(box):
     d = box.start()
     d.wait_ready(N)
     mark = d.mark()
-    while not d.find("trying again every 10 s", mark):
-        supervisor = d.find_supervisor()
-        if supervisor:
-            kill(supervisor)
+
+    def looks():
+        """None of them has got up: that takes them some 10 ms."""
+        for pid in quick_children(d.keeper):
+            if is_supervisor(pid):
+                kill(pid)
+        return d.find("trying again every 10 s", mark)
+    wait_until(looks, "it gives up for a while", 30, step=0.0005)
     yield d
     if d.process.poll() is None:
         d.stop()
