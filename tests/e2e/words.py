@@ -6,11 +6,18 @@ keyword arguments, so that `DEATH(app="web", index=2)` is one seat's death.
 """
 
 import re
+import time
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
 LINE = re.compile(rf"^{TIME} +(error|warn(?:ing)?|info|debug) +(.*)$", re.M)
 
 DURATION = r"\d+(?:\.\d+)?(?:ms|s|m|h)"
+
+
+def when(stamp):
+    """Seconds of time.time(), of what matches TIME."""
+    return time.mktime(time.strptime(stamp[:19], "%Y-%m-%d %H:%M:%S")) + \
+        float(stamp[19:])
 
 
 def _app(app):
