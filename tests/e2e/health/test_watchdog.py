@@ -198,7 +198,8 @@ def slow(box, *arguments, env=None, **keys):
     box.config(web={
         "command": shlex.join([PYTHON, "-S", "-E", script, str(time_us),
                                *(str(a) for a in arguments)]),
-        "ready": "notify", "ready_timeout": ms(800), "stop_timeout": ms(400),
+        "instances": 1, "ready": "notify", "ready_timeout": ms(800),
+        "stop_timeout": ms(400),
         **keys})
     return box.start(env=env)
 

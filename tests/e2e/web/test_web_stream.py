@@ -33,12 +33,13 @@ def served(box, webs):
     return d, webs()
 
 
-def test_beginning(served):
+def test_beginning(box, served):
     d, web = served
     s = Stream(web)
     assert b" 200 " in s.head
     assert b"Content-Type: text/event-stream; charset=utf-8\r\n" in s.head
-    assert s.next() == ("hello", {"version": "0.1.0", "actions": False})
+    version = box.ctl("-V").stdout.split()[-1]
+    assert s.next() == ("hello", {"version": version, "actions": False})
     name, state = s.next()
     assert name == "state" and state["whole"] and not state["gone"]
     assert state["clusterd"]["pid"] == d.keeper
