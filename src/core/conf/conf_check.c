@@ -121,7 +121,7 @@ check_health_queue(struct check *c, const struct conf_app *app)
 	    !seen[CONF_KEY_INSTANCES].bad &&
 	    app->balance == CONF_BALANCE_SHARED &&
 	    (app->instances_kind != CONF_INSTANCES_NUMBER ||
-		app->instances > 1))
+		app->instances > 1 || app->scales))
 		conf_error_add(c->errors, line_of(c, CONF_KEY_HEALTH),
 		    "health", "\"queue\" needs a queue for each instance, and "
 		    "with balance = shared all have one; exec:COMMAND or "

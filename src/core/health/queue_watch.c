@@ -5,6 +5,16 @@
 #define LOOK_MAX_MS	500
 #define LOOK_MIN_MS	5
 
+/* Of who is not counted one may have taken the place of another while nobody could
+   look. */
+static bool
+was_out_of_sight(const struct queue_watch *w, const struct queue_sight *s,
+    int64_t timeout_ms, struct mono now)
+{
+	return !(w->counted && s->counted) &&
+	    mono_ms_between(w->seen, now) > timeout_ms;
+}
+
 /* Nobody leaves a queue by himself. */
 static bool
 has_taken(const struct queue_watch *w, const struct queue_sight *s,
@@ -16,8 +26,10 @@ has_taken(const struct queue_watch *w, const struct queue_sight *s,
 }
 
 static void
-remember(struct queue_watch *w, const struct queue_sight *s, uint64_t taken)
+remember(struct queue_watch *w, const struct queue_sight *s, uint64_t taken,
+    struct mono now)
 {
+	w->seen = now;
 	w->known = true;
 	w->waits = s->waiting > 0;
 	w->waiting = s->waiting;
@@ -33,7 +45,8 @@ queue_watch_see(struct queue_watch *w, const struct queue_sight *s,
 	uint64_t taken = s->counted && s->came > s->waiting ?
 	    s->came - s->waiting : 0;
 	bool emptied = w->known && w->moves != s->moves;
-	bool began = !w->waits || emptied;
+	bool began = !w->waits || emptied ||
+	    was_out_of_sight(w, s, timeout_ms, now);
 	bool takes = !began && has_taken(w, s, taken);
 	enum queue_news news = QUEUE_WAITS;
 
@@ -43,7 +56,7 @@ queue_watch_see(struct queue_watch *w, const struct queue_sight *s,
 		news = QUEUE_TAKES;
 	if (began || takes)
 		w->since = now;
-	remember(w, s, taken);
+	remember(w, s, taken, now);
 	if (news == QUEUE_WAITS &&
 	    mono_ms_between(w->since, now) >= timeout_ms) {
 		w->since = now;

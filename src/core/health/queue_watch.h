@@ -26,7 +26,8 @@ struct queue_sight {
 
 /* What is known of it; zero-initialised. */
 struct queue_watch {
-	bool known;		/* it was looked at */
+	bool known;		/* it was looked at … */
+	struct mono seen;	/* … then */
 	bool waits;		/* somebody did … */
 	uint32_t waiting;	/* … so many … */
 	struct mono since;	/* … and none was accepted since then */

@@ -31,7 +31,7 @@ watchdog_alive(struct watchdog *w, struct mono now)
 static int64_t
 period_ms(const struct watchdog *w, int64_t timeout_ms)
 {
-	return w->own_us > 0 ? (w->own_us + 999) / 1000 : timeout_ms;
+	return w->own_us > 0 ? (w->own_us - 1) / 1000 + 1 : timeout_ms;
 }
 
 struct mono

@@ -94,7 +94,8 @@ ledger_get_worker(const struct ledger *l, uint32_t place,
 		return code;
 	if (r.number == 0 || r.pid < 0 || r.pid == 1 ||
 	    r.instance > INSTANCE_MAX || r.state >= WORKER_STATES ||
-	    r.watchdog_us < 0 || r.deaths_n > LEDGER_DEATHS || r.accepts > ACCEPTS_MAX ||
+	    r.watchdog_us < 0 || r.deaths_n > LEDGER_DEATHS ||
+	    r.accepts > ACCEPTS_MAX ||
 	    !is_fd(r.notify) || !is_fd(r.trap) || !is_fd(r.out[0]) ||
 	    !is_fd(r.out[1]) || !is_text(r.app, sizeof(r.app)) ||
 	    r.app[0] == '\0')

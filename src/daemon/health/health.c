@@ -301,7 +301,7 @@ queue_due(struct care *care)
 		loop_timer_set(loop_of(care), &care->timer, mono_add_ms(now,
 		    queue_watch_pause_ms(timeout_ms)));
 	else
-		queues_heed(care->worker, true);
+		queues_heed(care->worker);
 }
 
 /* So soon it may be served: then nobody looks. */
@@ -459,7 +459,7 @@ health_end(struct worker *w)
 	struct care *care = w->care;
 
 	if (care->begun && has_queue(care))
-		queues_heed(w, false);
+		queues_heed_no_more(w);
 	care->begun = false;
 	give_up(care);
 	loop_timer_set(loop_of(care), &care->timer, MONO_NEVER);

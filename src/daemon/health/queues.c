@@ -134,7 +134,7 @@ queues_look(struct queues *q, const struct worker *w, int64_t timeout_ms,
 
 /* Those that it does not serve yet, too: it may ask for them later. */
 void
-queues_heed(const struct worker *w, bool on)
+queues_heed(const struct worker *w)
 {
 	size_t n = spec_lanes_n_places(w->spec);
 
@@ -142,7 +142,21 @@ queues_heed(const struct worker *w, bool on)
 		struct lane *lane = lane_at(w, i);
 
 		if (lane != NULL && !is_common(w, lane))
-			lanes_watch_heed(lane, on);
+			lanes_watch_heed(lane, true);
+	}
+}
+
+/* What one instance alone has in common with its successor is that one's. */
+void
+queues_heed_no_more(const struct worker *w)
+{
+	size_t n = spec_lanes_n_places(w->spec);
+
+	for (size_t i = 0; i < n; i++) {
+		struct lane *lane = lane_at(w, i);
+
+		if (lane != NULL && lane->holder == &w->holder)
+			lanes_watch_heed(lane, false);
 	}
 }
 

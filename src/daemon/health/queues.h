@@ -32,9 +32,10 @@ enum queues_news queues_look(struct queues *queues, const struct worker *worker,
     int64_t timeout_ms, struct mono now, struct verdict *ret_verdict,
     bool *ret_waits);
 
-/* Hear of the next one who comes, or no more: listeners_on_clients(). It costs
+/* Hear of the next one who comes, listeners_on_clients(), or no more. It costs
    nothing until somebody does. */
-void queues_heed(const struct worker *worker, bool on);
+void queues_heed(const struct worker *worker);
+void queues_heed_no_more(const struct worker *worker);
 
 /* Is it a queue of that worker's? */
 bool queues_have(const struct worker *worker, const struct lane *lane);

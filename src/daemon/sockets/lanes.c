@@ -4,6 +4,7 @@
 #include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_live.h"
+#include "daemon/sockets/lanes_news.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/sockets/listener_ledger.h"
@@ -324,12 +325,23 @@ lanes_reset(struct lane *lane)
 	log_end_of_wait(lane, n, "reset: none comes in time");
 }
 
+/* Whoever hears of clients of the one (lanes_watch_heed()) hears of the other's. */
+static void
+hand_on_heed(struct lane *from, struct lane *to)
+{
+	to->heeded = from->heeded;
+	from->heeded = false;
+	lanes_news_await_clients(from, from->listens);
+	lanes_news_await_clients(to, to->listens || to->heeded);
+}
+
 /* Clients of the one are the other's from now on. */
 static void
 exchange(struct lane *from, struct lane *to, const struct lane_holder *holder)
 {
 	hand_over(to, holder);
 	hand_over(from, NULL);
+	hand_on_heed(from, to);
 	lanes_live_want(to, from->wanted);
 	lanes_live_want(from, false);
 	(void)lanes_live_apply(from->listener, mono_now());

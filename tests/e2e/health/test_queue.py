@@ -82,6 +82,17 @@ def test_one_alone_with_a_queue_for_all(box):
     forget(box, 0)
     assert all(answered(s) for s in clients)
     d.wait_log(r"web\[0\] pid \d+: healthy again", limit=20)
+    # Its successor has the same queue.
+    old = pid_of(box, 0)
+    done = box.ctl("-s", control.place(box), "reload", limit=30)
+    assert done.returncode == 0, done.stderr
+    d.wait_log(rf"web\[0\] pid {old}: (killed by|exited)", limit=20)
+    pid = pid_of(box, 0)
+    assert pid != old
+    mood(box, 0, "stuck")
+    clients = clients_until(d, port, rf"web\[0\] pid {pid}: unhealthy")
+    forget(box, 0)
+    assert all(answered(s) for s in clients)
     d.stop()
 
 

@@ -1519,6 +1519,11 @@ key_health(void **state)
 	    "app.ini:6: health: \"queue\" needs a queue for each instance, "
 	    "and with balance = shared all have one; exec:COMMAND or watchdog "
 	    "is allowed\n");
+	expect_errors("[a]\ncommand = x\nport = 80\nbalance = shared\n"
+	    "instances = 1..4\nhealth = queue\n",
+	    "app.ini:6: health: \"queue\" needs a queue for each instance, "
+	    "and with balance = shared all have one; exec:COMMAND or watchdog "
+	    "is allowed\n");
 	config_unref(expect_ok("[a]\ncommand = x\nport = 80\nbalance = shared\n"
 	    "instances = 1\nhealth = queue\n"));
 	expect_errors("[a]\ncommand = x\nport = 80\nhealth = queue\n"

@@ -75,6 +75,21 @@ nobody_is_accepted(void **state)
 	assert_int_equal(see(16501, 0), QUEUE_TAKES);
 }
 
+/* A supervisor that gets no CPU time, or was stopped. */
+static void
+what_was_out_of_sight(void **state)
+{
+	(void)state;
+	assert_int_equal(see(0, 1), QUEUE_WAITS);
+	assert_int_equal(see(5001, 1), QUEUE_WAITS);
+	assert_int_equal(see(10000, 1), QUEUE_WAITS);
+	assert_int_equal(see(10001, 1), QUEUE_HANGS);
+	/* A count tells all the same. */
+	assert_int_equal(see_counted(20000, 1, 10), QUEUE_WAITS);
+	assert_int_equal(see_counted(30000, 1, 10), QUEUE_HANGS);
+	assert_int_equal(see_counted(40000, 1, 11), QUEUE_TAKES);
+}
+
 static void
 those_who_are_counted(void **state)
 {
@@ -141,6 +156,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(an_empty_queue_is_well, setup),
 		cmocka_unit_test_setup(nobody_is_accepted, setup),
+		cmocka_unit_test_setup(what_was_out_of_sight, setup),
 		cmocka_unit_test_setup(those_who_are_counted, setup),
 		cmocka_unit_test_setup(those_who_were_moved_were_not_accepted,
 		    setup),

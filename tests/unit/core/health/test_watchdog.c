@@ -60,6 +60,9 @@ a_time_of_its_own(void **state)
 	/* However long: the sum does not overflow. */
 	assert_int_equal(watchdog_set(&w, INT64_MAX - 1000, at(1000)), 0);
 	assert_int_equal(watchdog_ends(&w, TIMEOUT_MS).ns, MONO_NEVER.ns);
+	/* Nor does a ledger make it. */
+	w.own_us = INT64_MAX;
+	assert_int_equal(watchdog_ends(&w, TIMEOUT_MS).ns, MONO_NEVER.ns);
 }
 
 static void

@@ -573,6 +573,7 @@ workers_that_cannot_be_are_refused(void **state)
 	REFUSED_WORKER(pid, 1);
 	REFUSED_WORKER(pid, -2);
 	REFUSED_WORKER(state, 11);
+	REFUSED_WORKER(watchdog_us, -1);
 	REFUSED_WORKER(deaths_n, LEDGER_DEATHS + 1);
 	REFUSED_WORKER(notify, 2);
 	REFUSED_WORKER(out[1], -2);

@@ -100,8 +100,11 @@ one_is_exchanged_for_another(void **state)
 	copy = dup(first->fd);
 	ino = first->ino;
 
+	lanes_watch_heed(first, true);
 	assert_int_equal(lanes_exchange(l, &w, &other, &err), 0);
 	assert_ptr_not_equal(other, first);
+	assert_true(other->heeded && other->awaited && !first->heeded);
+	lanes_watch_heed(other, false);
 	assert_ptr_equal(lanes_find(l, &w), other);
 	assert_true(lane_is_free(first) && !first->listening);
 	assert_false(socket_is_listening(copy));
