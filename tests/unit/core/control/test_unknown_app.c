@@ -33,8 +33,10 @@ apps_are_named(void **state)
 	expect("x", &apps, "there is no app \"x\": there is web");
 	strlist_add(&apps, "webhooks");
 	strlist_add(&apps, "api");
+	expect("wbe", &apps, "there is no app \"wbe\", did you mean web? there "
+	    "are web, webhooks and api");
 	expect("we", &apps, "there is no app \"we\", did you mean web or "
-	    "webhooks?");
+	    "webhooks? there are web, webhooks and api");
 	expect("x", &apps, "there is no app \"x\": there are web, webhooks and "
 	    "api");
 	for (int i = 0; i < 9; i++)
