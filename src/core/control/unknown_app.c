@@ -23,21 +23,21 @@ unknown_app_put_others(struct strbuf *sb, const char *name,
     const struct strlist *apps)
 {
 	struct guess guess;
-	size_t guessed = 0;
+	size_t begun, named = 0;
 
 	guess_begin(&guess, name);
 	for (size_t i = 0; i < apps->n; i++)
 		guess_word(&guess, apps->v[i]);
 	/* Of app-1 and app-2, neither is meant more by app-3; and what begins
 	   too many says nothing. */
-	if ((guess.n_begun > 0 && guess.n_begun <= GUESS_MAX) ||
-	    (guess.near != NULL && !guess.tied)) {
+	begun = guess.n_begun <= GUESS_MAX ? guess.n_begun : 0;
+	if (begun > 0 || (guess.near != NULL && !guess.tied)) {
 		guess_put(&guess, sb);
-		guessed = guess.n_begun > 0 ? guess.n_begun : 1;
+		named = begun > 0 ? begun : 1;
 	} else if (apps->n > 0) {
 		strbuf_putc(sb, ':');
 	}
-	if (apps->n > guessed)
+	if (apps->n > named)
 		put_names(sb, apps);
 }
 

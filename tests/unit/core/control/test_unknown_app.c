@@ -52,6 +52,12 @@ apps_are_named(void **state)
 	    "webhooks, api, queue-0, queue-1, queue-2, queue-3, queue-4, "
 	    "queue-5, queue-6 and 2 more");
 	strlist_free(&apps);
+	/* … one of them by a letter. */
+	for (int i = 0; i < 5; i++)
+		strlist_printf(&apps, "web%.*s", i * i + 1, "xxxxxxxxxxxxxxxxx");
+	expect("web", &apps, "there is no app \"web\", did you mean webx? there "
+	    "are webx, webxx, webxxxxx, webxxxxxxxxxx and webxxxxxxxxxxxxxxxxx");
+	strlist_free(&apps);
 }
 
 int
