@@ -17,6 +17,7 @@ PATH=$PATH:/usr/sbin:/usr/lib
 	printf 'To: %s\n' "$1"
 	printf 'Subject: clusterd on %s: %s %s\n' "$(uname -n)" \
 		"${CLUSTERD_APP:-clusterd}" "$CLUSTERD_EVENT"
-	printf 'MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n'
+	printf 'MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n'
+	printf 'Content-Transfer-Encoding: 8bit\n\n'
 	cat
 } | sendmail -i -- "$1"

@@ -167,6 +167,24 @@ is_refused(const struct search *s, const struct config *config)
 	return refused;
 }
 
+/* Nobody is named, and who may become nobody else need not know whether the host has
+   the default. */
+static bool
+needs_account(const struct search *s)
+{
+	static char name[] = "nobody";
+	const struct conf_creds nobody = {
+		.set = true, .uid = NOBODY, .gid = NOBODY, .name = name,
+	};
+	struct error err = ERROR_INIT;
+	bool needs = s->keys->seen[CONF_KEY_ON_EVENT_USER].entry != NULL ||
+	    s->host->may_become == NULL ||
+	    s->host->may_become(s->host->ctx, &nobody, &err) == 0;
+
+	error_clear(&err);
+	return needs;
+}
+
 int
 conf_accounts_find_on_event(const struct conf_keys *keys,
     const struct conf_host *host, struct config *config)
@@ -174,7 +192,8 @@ conf_accounts_find_on_event(const struct conf_keys *keys,
 	const struct search search = { .keys = keys, .host = host };
 	int r = 0;
 
-	if (config->on_event.n > 0 && config->on_event_user != NULL)
+	if (config->on_event.n > 0 && config->on_event_user != NULL &&
+	    needs_account(&search))
 		r = find_creds(&search, CONF_KEY_ON_EVENT_USER,
 		    config->on_event_user, NULL, &config->on_event_creds);
 	if (r == 0 && config->on_event_creds.set &&

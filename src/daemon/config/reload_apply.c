@@ -4,9 +4,11 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_change.h"
 #include "core/conf/conf_diff.h"
+#include "core/control/unknown_app.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
@@ -31,6 +33,24 @@ names(const struct reload_wish *wish, const char *app)
 	return false;
 }
 
+static int
+refuse_unknown(const char *name, const struct config *new, struct error *err)
+{
+	struct strlist names = STRLIST_INIT;
+	struct strbuf others = STRBUF_INIT;
+	int code;
+
+	for (size_t i = 0; i < new->n_apps; i++)
+		strlist_add(&names, new->apps[i].name);
+	if (!names.failed)
+		unknown_app_put_others(&others, name, &names);
+	code = error_set(err, -ENOENT, "the file has no app \"%s\"%s", name,
+	    others.text != NULL && !others.failed ? others.text : "");
+	strbuf_free(&others);
+	strlist_free(&names);
+	return code;
+}
+
 int
 reload_check_app(struct apps *apps, const char *name,
     const struct config *new, bool whole, struct error *err)
@@ -38,8 +58,7 @@ reload_check_app(struct apps *apps, const char *name,
 	const struct conf_app *conf = config_find_app(new, name);
 
 	if (conf == NULL && apps_find(apps, name) == NULL)
-		return error_set(err, -ENOENT, "the file has no app \"%s\"",
-		    name);
+		return refuse_unknown(name, new, err);
 	if (conf == NULL)
 		return error_set(err, -ENOENT, "the file has no app \"%s\" "
 		    "any more%s", name,

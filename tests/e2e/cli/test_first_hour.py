@@ -294,10 +294,15 @@ def test_apps_that_are_not_there(box):
         done = box.ctl("-c", "app.ini", verb, "wbe",
                        env={"RUNTIME_DIRECTORY": box.dir})
         assert done.returncode == 1
-        assert 'there is no app "wbe", did you mean web?' in done.stderr
+        assert 'there is no app "wbe", did you mean web? ' \
+            'there are web and api\n' in done.stderr
     done = box.ctl("-c", "app.ini", "status", "xyz",
                    env={"RUNTIME_DIRECTORY": box.dir})
     assert 'there is no app "xyz": there are web and api' in done.stderr
+    done = box.ctl("-c", "app.ini", "reload", "wbe",
+                   env={"RUNTIME_DIRECTORY": box.dir})
+    assert 'the file has no app "wbe", did you mean web? ' \
+        'there are web and api\n' in done.stderr
     d.stop()
 
 

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from harness import ROOT, SLOW, free_port, probe, wait_until
+from harness import ROOT, SLOW, free_port, kill, probe, wait_until
 from loads import Load
 from webs import needs_web
 
@@ -140,17 +140,18 @@ def test_life_of_a_pod(box, container):
     old, mark = d.ready_pids("web"), d.mark()
     with Load(("127.0.0.1", port)) as load:
         wait_until(lambda: len(load.served) > 20, "answers")
-        # What is wrong changes nothing.
+        # What is wrong changes nothing. It comes while nobody follows.
+        kill(d.ready_pids("follow")[0])
         kubelet.switch({**files, "app.ini": files["app.ini"] + "\nfoo = 1\n"})
         d.wait_log("foo", start=mark)
         assert d.ready_pids("web") == old
         # What is right is in force, for the app that it is about.
-        follow = d.ready_pids("follow")
+        (follow,) = d.wait_ready(1, app="follow")
         kubelet.switch({**files, "app.ini": files["app.ini"].replace(
             "canary = 0", "canary = 0\nenv = COLOUR=green")})
         d.wait_replaced(old, 2, app="web")
         assert kubelet.probe("readinessProbe") == 200
-        assert d.ready_pids("follow") == follow
+        assert d.ready_pids("follow") == [follow]
         # Deleted: TERM now, and the endpoint goes when all have heard of it.
         served = len(load.served)
         d.send(signal.SIGTERM)

@@ -116,6 +116,22 @@ static const struct conf_host strict_host = {
 	.may_become = fake_may_become,
 };
 
+static int
+fake_may_become_nobody(void *ctx, const struct conf_creds *creds,
+    struct error *err)
+{
+	(void)ctx;
+	(void)creds;
+	return error_set(err, -EPERM, "it takes root to run as somebody else");
+}
+
+static const struct conf_host humble_host = {
+	.base_dir = "/etc/app",
+	.read_file = fake_read_file,
+	.find_creds = fake_find_creds,
+	.may_become = fake_may_become_nobody,
+};
+
 static char *const host_environ[] = {
 	(char[]){ "LANG=C" }, (char[]){ "LISTEN_FDS=1" },
 	(char[]){ "CLUSTERD_FD=9" }, (char[]){ "JOURNAL_STREAM=8:1" }, NULL,
@@ -1866,6 +1882,7 @@ static void
 key_on_event(void **state)
 {
 	struct config *config;
+	char *errors;
 
 	(void)state;
 	expect_good("clusterd", "on_event", "none", "none");
@@ -1886,6 +1903,20 @@ key_on_event(void **state)
 	assert_true(config->on_event_creds.set);
 	assert_int_equal(config->on_event_creds.uid, 33);
 	config_unref(config);
+	/* Nor of the default one, by who may become nobody else. */
+	config = check_at(&humble_host, "[clusterd]\non_event = x\n"
+	    "[a]\ncommand = x\n", &errors);
+	assert_non_null(config);
+	assert_string_equal(errors, "");
+	assert_false(config->on_event_creds.set);
+	config_unref(config);
+	free(errors);
+	config = check_at(&humble_host, "[clusterd]\non_event = x\n"
+	    "on_event_user = web\n[a]\ncommand = x\n", &errors);
+	assert_null(config);
+	assert_string_equal(errors, "app.ini:3: on_event_user: \"web\": it "
+	    "takes root to run as somebody else\n");
+	free(errors);
 }
 
 /* ---- sections and keys as such ---- */

@@ -33,8 +33,10 @@ apps_are_named(void **state)
 	expect("x", &apps, "there is no app \"x\": there is web");
 	strlist_add(&apps, "webhooks");
 	strlist_add(&apps, "api");
+	expect("wbe", &apps, "there is no app \"wbe\", did you mean web? there "
+	    "are web, webhooks and api");
 	expect("we", &apps, "there is no app \"we\", did you mean web or "
-	    "webhooks?");
+	    "webhooks? there are web, webhooks and api");
 	expect("x", &apps, "there is no app \"x\": there are web, webhooks and "
 	    "api");
 	for (int i = 0; i < 9; i++)
@@ -49,6 +51,12 @@ apps_are_named(void **state)
 	expect("queue-", &apps, "there is no app \"queue-\": there are web, "
 	    "webhooks, api, queue-0, queue-1, queue-2, queue-3, queue-4, "
 	    "queue-5, queue-6 and 2 more");
+	strlist_free(&apps);
+	/* … one of them by a letter. */
+	for (int i = 0; i < 5; i++)
+		strlist_printf(&apps, "web%.*s", i * i + 1, "xxxxxxxxxxxxxxxxx");
+	expect("web", &apps, "there is no app \"web\", did you mean webx? there "
+	    "are webx, webxx, webxxxxx, webxxxxxxxxxx and webxxxxxxxxxxxxxxxxx");
 	strlist_free(&apps);
 }
 
