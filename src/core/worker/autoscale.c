@@ -96,8 +96,11 @@ settle(struct autoscale *s, const struct autoscale_sample *sample,
 		return;
 	s->settled = true;
 	s->settled_since = now;
+	s->busy = false;
+	/* Restarts may come more often than it is idle for long enough. */
+	if (s->wanted != sample->wanted)
+		s->idle = false;
 	s->wanted = sample->wanted;
-	s->busy = s->idle = false;
 }
 
 /* Many workers take their time. */
@@ -133,8 +136,10 @@ autoscale_decide(struct autoscale *s, const struct autoscale_rules *rules,
 	waited = ms_waited(s, &sample->queue, now);
 	note(&s->busy, &s->busy_since,
 	    may_grow && n > 0 && sample->cpu >= n * AUTOSCALE_BUSY, now);
-	/* That somebody waits at a single look is usual. */
-	note(&s->idle, &s->idle_since, waited <= 0 && rest > 0 &&
+	/* That somebody waits at a single look is usual. Who waits for the one that
+	   is being started, waits. */
+	note(&s->idle, &s->idle_since, ms_since(sample->queue.waits,
+		sample->queue.since, now) <= 0 && rest > 0 &&
 	    sample->cpu < rest * AUTOSCALE_IDLE, now);
 	busy = ms_since(s->busy, s->busy_since, now);
 	idle = ms_since(s->idle, s->idle_since, now);

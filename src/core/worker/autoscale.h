@@ -12,7 +12,8 @@
  *
  * It counts from when the last change has come to its end: it does not grow while
  * somebody is being started, who takes nothing yet, or waits for a restart: a crash
- * is no load.
+ * is no load. How long it was idle outlives a restart, if what is known of the others
+ * then says so too.
  */
 #ifndef CORE_WORKER_AUTOSCALE_H
 #define CORE_WORKER_AUTOSCALE_H
@@ -68,8 +69,8 @@ struct autoscale_sample {
 	unsigned wanted;	/* instances */
 	bool settled;		/* no reload or restart is under way */
 	bool starting;		/* somebody is being started, or will be */
-	unsigned measured;	/* ready ones whose CPU time is known; 0: the
-				   next does not count */
+	unsigned measured;	/* ready and well ones whose CPU time is known;
+				   0: the next does not count */
 	uint64_t cpu;		/* their sum, in thousandths of a CPU */
 	bool spare;		/* one of them has no connection: who waits
 				   elsewhere would not be helped by another */

@@ -119,6 +119,8 @@ sum_up(const struct app *app)
 			    !worker_state_final(w->fsm.state);
 			continue;
 		}
+		if (w->unwell)
+			continue;
 		note_queue(&sample, &w->load.queue);
 		sample.spare = sample.spare || w->load.spare;
 		sample.measured += w->load.known;

@@ -287,6 +287,54 @@ one_more_that_fails_goes(void **state)
 	    at(3 * MINUTE)).by, -1);
 }
 
+/* It waits for the one that takes its time to come up: who would give that up? */
+static void
+who_waits_for_one_that_starts(void **state)
+{
+	struct autoscale s = { .wanted = 0 };
+	struct autoscale_sample sample = {
+		.wanted = 3, .settled = true, .starting = true, .measured = 2,
+		.queue = { .waits = true },
+	};
+
+	(void)state;
+	for (int64_t ms = 1; ms < 10 * MINUTE; ms += SECOND)
+		assert_int_equal(autoscale_decide(&s, &usual, &sample,
+		    at(ms)).by, 0);
+	sample.queue.waits = false;
+	assert_int_equal(autoscale_decide(&s, &usual, &sample,
+	    at(10 * MINUTE)).by, 0);
+	assert_int_equal(autoscale_decide(&s, &usual, &sample,
+	    at(11 * MINUTE)).by, -1);
+}
+
+/* After each rollout nothing is known of the new ones at first. Returns when it
+   had one less, or 0. */
+static int64_t
+idle_between_rollouts(unsigned replaced)
+{
+	struct autoscale s = { .wanted = 0 };
+	struct autoscale_sample sample = { .wanted = 5, .cpu = 100 };
+
+	for (int64_t ms = 0; ms < 10 * MINUTE; ms += SECOND) {
+		sample.settled = ms % (20 * SECOND) != 0;
+		sample.measured = ms % (20 * SECOND) == SECOND ?
+		    5 - replaced : 5;
+		if (autoscale_decide(&s, &usual, &sample, at(ms)).by < 0)
+			return ms;
+	}
+	return 0;
+}
+
+static void
+who_is_restarted_again_and_again_is_idle(void **state)
+{
+	(void)state;
+	assert_int_equal(idle_between_rollouts(1), MINUTE + SECOND);
+	/* What was reloaded is another app. */
+	assert_int_equal(idle_between_rollouts(5), 0);
+}
+
 static void
 what_is_not_known(void **state)
 {
@@ -366,6 +414,8 @@ main(void)
 		cmocka_unit_test(absence_that_is_a_little_too_long),
 		cmocka_unit_test(who_starts_is_waited_for),
 		cmocka_unit_test(one_more_that_fails_goes),
+		cmocka_unit_test(who_waits_for_one_that_starts),
+		cmocka_unit_test(who_is_restarted_again_and_again_is_idle),
 		cmocka_unit_test(what_is_not_known),
 		cmocka_unit_test(at_once),
 		cmocka_unit_test(many_are_looked_at_less_often),
