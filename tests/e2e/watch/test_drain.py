@@ -400,7 +400,7 @@ def test_who_was_there_before_the_kernel_counted_is_waited_for(box, before):
     d = start(box, 3)
     abrupt(box, balance="least-connections", **keys)
     hup(d)
-    wait_until(lambda: len(d.workers()) == 4, "the new worker")
+    d.wait_log(words.READY("web"), count=4)
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(ask(d.port(), "/slow/5000"))
                 for _ in range(12)]
