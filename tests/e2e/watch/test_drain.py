@@ -504,7 +504,7 @@ def test_generations_do_not_pile_up(box):
 
 @pytest.mark.parametrize("surge, instances", [(3, 4), (2, 1)])
 def test_max_surge_starts_so_many_at_once(box, surge, instances):
-    """Each becomes ready when it may, and not before all are there who can be."""
+    """Each is ready when it may, and not before all are there who can be."""
     def allow(generation, *instances):
         for n in instances:
             box.touch(f"may-{generation}-{n}")
