@@ -109,7 +109,9 @@ class Load:
 
 
 class Watch:
-    """The most workers that were alive at a time while the block lasted."""
+    """The most workers that were alive at a time while the block lasted, as far
+    as seen: those that are there for a moment are missed where others have the
+    processor."""
 
     def __init__(self, d):
         self.d = d
@@ -120,6 +122,11 @@ class Watch:
     def _look(self):
         while not self.over.wait(0.002):
             self.most = max(self.most, len(self.d.workers()))
+
+    def wait(self, count, limit=10):
+        wait_until(lambda: self.most >= count,
+                   lambda: f"{count} workers, there were {self.most}:\n"
+                   f"{self.d.log()}", limit)
 
     def __enter__(self):
         self.thread.start()

@@ -52,7 +52,8 @@ struct drainage {
 	struct look_entry entry;	/* listed while it drains */
 	TAILQ_ENTRY(drainage) link;
 	bool batched;			/* in the batch: its queue was read
-					   before the look */
+					   before the look, for which it … */
+	struct mono was_due;		/* … was due then */
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
 	struct farewells farewells;
@@ -100,7 +101,7 @@ end_look(struct drainers *d)
 	d->at = NULL;
 	while ((y = TAILQ_FIRST(&d->batch)) != NULL) {
 		leave_batch(y);
-		y->entry.due = d->began;
+		y->entry.due = y->was_due;
 	}
 }
 
@@ -461,6 +462,21 @@ are_same(const struct connections_of *a, const struct connections_of *b,
 	return true;
 }
 
+/* Whose lanes are sealed comes first: clients wait for that to end. */
+static void
+join_batch(struct drainage *y)
+{
+	struct drainers *d = y->all;
+
+	y->batched = true;
+	y->was_due = y->entry.due;
+	y->entry.due = MONO_NEVER;
+	if (y->has_sealed)
+		TAILQ_INSERT_HEAD(&d->batch, y, link);
+	else
+		TAILQ_INSERT_TAIL(&d->batch, y, link);
+}
+
 /* Whoever is due, and has its connections on the same ports; those that nobody
    has to look for aside. Returns since when new connections go elsewhere, of the
    last of them. */
@@ -492,10 +508,8 @@ gather(struct drainage *x, const struct connections_of *of, size_t n)
 		y->queue = drain_sight_queue(y->worker, &d->diag);
 		if (has_none(y))
 			continue;
-		e->due = MONO_NEVER;
-		y->batched = true;
+		join_batch(y);
 		batched++;
-		TAILQ_INSERT_TAIL(&d->batch, y, link);
 		if (drain_steered_ms(&y->drain, now) < steered_ms)
 			steered_ms = drain_steered_ms(&y->drain, now);
 	}
