@@ -203,17 +203,23 @@ def is_supervisor(pid):
         return False
 
 
-def children_of(pid):
-    """Pids of the children, zombies too, in the order of their birth."""
-    found = []
+def families(*parents):
+    """The pids of the children of each, zombies too, in the order of their birth. To
+    look at all processes takes its time: once for all."""
+    found = {parent: [] for parent in parents}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         fields = read_proc(entry, "stat").decode(errors="replace")
         fields = fields.rpartition(")")[2].split()
-        if len(fields) > 19 and int(fields[1]) == pid:
-            found.append((int(fields[19]), int(entry)))
-    return [child for _, child in sorted(found)]
+        if len(fields) > 19 and int(fields[1]) in found:
+            found[int(fields[1])].append((int(fields[19]), int(entry)))
+    return {parent: [child for _, child in sorted(its)]
+            for parent, its in found.items()}
+
+
+def children_of(pid):
+    return families(pid)[pid]
 
 
 def quick_children(pid):
@@ -589,11 +595,13 @@ class Clusterd:
 
     def children(self):
         """And those that supervisors before have left, which are the keeper's."""
-        own = children_of(self.pid)
-        if self.pid == self.keeper:
-            return own
-        return own + [pid for pid in children_of(self.keeper)
-                      if b"CLUSTERD_WORKER_ID=" in read_proc(pid, "environ")]
+        supervisor = self.pid
+        found = families(supervisor, self.keeper)
+        if supervisor == self.keeper:
+            return found[supervisor]
+        return found[supervisor] + [
+            pid for pid in found[self.keeper]
+            if b"CLUSTERD_WORKER_ID=" in read_proc(pid, "environ")]
 
     def workers(self):
         """Living children."""
