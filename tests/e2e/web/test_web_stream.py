@@ -172,7 +172,7 @@ def test_no_descriptors(served, webs):
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
     kill(d.pid)
-    lost = s.until(lambda name, data: name == "lost", limit=4)
+    lost = s.until(lambda name, data: name == "lost")
     assert lost["words"] == os.strerror(errno.EMFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
     s.until(is_state(True))
