@@ -718,13 +718,14 @@ class Clusterd:
         """Keeper and supervisor at once, so that neither can clean up; then the
         workers, which nobody else would."""
         left = self.workers()
-        if self.pid != self.keeper:
-            os.kill(self.pid, signal.SIGSTOP)
-            wait_until(lambda: process_state(self.pid) == "T",
-                       "the supervisor stands still")
+        # The keeper stands still, not the supervisor: that one would be woken by
+        # the keeper's death (an orphaned group, credentials(7)).
+        os.kill(self.keeper, signal.SIGSTOP)
+        wait_until(lambda: process_state(self.keeper) == "T",
+                   "the keeper stands still")
         supervisor = self.pid
-        os.kill(self.keeper, signal.SIGKILL)
         kill(supervisor)
+        os.kill(self.keeper, signal.SIGKILL)
         self.wait()
         wait_until(lambda: not is_alive(supervisor), "the supervisor's end")
         for pid in left if workers else []:
