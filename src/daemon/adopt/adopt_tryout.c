@@ -52,6 +52,7 @@ struct tryout {
 	uint64_t ino;
 	enum tryout_kind kind;
 	struct mono due;
+	bool is_moot;		/* TRYOUT_CLAIM: it has bound it by itself */
 	struct tryout *next;
 };
 
@@ -109,16 +110,28 @@ claim_for_others(const struct worker *w, struct listener *l)
 	}
 }
 
+/* It may have bound another one since, and be no server that is given them. */
 static void
-judge_claim(const struct worker *w, uint64_t ino)
+judge_claim(const struct worker *w, const struct tryout *t)
 {
-	struct listener *l = app_spec_find_lane(w->spec, ino);
+	struct listener *l = t->is_moot ? NULL :
+	    app_spec_find_lane(w->spec, t->ino);
 	struct lane *lane = l == NULL ? NULL :
 	    spec_lanes_find(w->spec, l, &w->holder);
 
-	if (lane != NULL && lane->ino == ino && !w->trap->bound &&
+	if (lane != NULL && lane->ino == t->ino &&
 	    lane->claimed == w->serial && !adopt_waits(w, l))
 		lanes_claim(lane, 0);
+}
+
+/* It is its own claim now. */
+static void
+claim(const struct worker *w, struct lane *lane)
+{
+	lanes_claim(lane, w->serial);
+	for (struct tryout *t = w->trap->tryouts; t != NULL; t = t->next)
+		if (t->kind == TRYOUT_CLAIM && t->ino == lane->ino)
+			t->is_moot = true;
 }
 
 /* ---- it was meant ---- */
@@ -136,7 +149,7 @@ take(struct worker *w, struct listener *l, struct error *err)
 	worker_note(w);
 	lane = spec_lanes_find(w->spec, l, &w->holder);
 	if (lane != NULL && lane->holder != NULL)
-		lanes_claim(lane, w->serial);
+		claim(w, lane);
 	if (first)
 		claim_for_others(w, l);
 	return 0;
@@ -234,7 +247,7 @@ judge(struct worker *w, const struct tryout *t)
 	if (t->kind == TRYOUT_ELSEWHERE) {
 		judge_elsewhere(w, t->ino);
 	} else if (t->kind == TRYOUT_CLAIM) {
-		judge_claim(w, t->ino);
+		judge_claim(w, t);
 	} else if (l != NULL && is_kept(w, t->ino)) {
 		take_place_first(w, l);
 		take_late(w, l);
