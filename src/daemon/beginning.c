@@ -19,7 +19,9 @@
 #include "daemon/watch/orphans.h"
 #include "linux/keeper/keeper_clear.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/process/looker.h"
 #include "linux/process/process.h"
+#include "linux/process/yama.h"
 
 int
 beginning_look_back(struct beginning *b, struct error *err)
@@ -27,6 +29,7 @@ beginning_look_back(struct beginning *b, struct error *err)
 	orphans_note_strangers(b->orphans);
 	if (keeper_supervisor() > 0)
 		process_foster(keeper_pid(), keeper_is_stranger);
+	looker_attaches_here(yama_keeps_children_out(YAMA_SCOPE));
 	if (listeners_look_back_or_inherit(b->listeners, b->ledger,
 	    &b->unusable) < 0)
 		return error_set(err, -ENOMEM, "out of memory");

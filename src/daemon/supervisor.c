@@ -41,6 +41,7 @@
 #include "linux/keeper/keeper_share.h"
 #include "linux/ledger/kept_files.h"
 #include "linux/loop/loop.h"
+#include "linux/process/looker.h"
 #include "linux/process/process.h"
 
 struct supervisor {
@@ -605,6 +606,7 @@ release_all(struct supervisor *sup)
 		outputs_fini(&sup->outputs);
 	}
 	orphans_fini(&sup->orphans);
+	looker_end();
 	hearing_close(&sup->hearing);
 	life_look_back_give_up(&sup->life);
 	life_fini(&sup->life);
@@ -631,7 +633,6 @@ supervisor_run(const struct supervisor_setup *setup)
 			.ctx = &sup,
 			.signal_fd = -1,
 		},
-		.drainers = { .diag = SOCKDIAG_INIT },
 		.checks = CHECKS_INIT,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,

@@ -30,6 +30,7 @@ import control                                                  # noqa: E402
 import harness                                                  # noqa: E402
 import held                                                     # noqa: E402
 import lingering                                                # noqa: E402
+import test_adopt_held_up                                       # noqa: E402
 import test_adopt_log                                           # noqa: E402
 import test_listen_held                                         # noqa: E402
 import test_notify_hostile                                      # noqa: E402
@@ -274,6 +275,30 @@ class Stops(Flood):
                 kill(pid, signal.SIGCONT)
 
 
+class Held(Flood):
+    """workers of which not even /proc answers"""
+    name = "held"
+
+    def make(self):
+        self.port = free_port()
+        self.let = self.run.box.path("let")
+
+    def apps(self):
+        # Its worker reads the last three as files.
+        return {"held": app(self.python(
+            "held", test_adopt_held_up.HOLDS, self.port, self.mark, self.let,
+            self.run.box.path("held-said")), 2, ready="accept",
+            ready_timeout="600s", listen=f"127.0.0.1:{self.port}",
+            handoff="adopt")}
+
+    def orders(self, over):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.let)
+
+    def cease(self):
+        self.run.box.touch("let")
+
+
 class Linger(Flood):
     """lanes that are to linger, and descriptors in the queue of a listener"""
     name = "linger"
@@ -352,7 +377,7 @@ class Crash(Flood):
 
 FLOODS = {f.name: f for f in (
     Orphans, Chains, Stranger, Siblings, StrangerFds, Notifies, Control,
-    ControlHogs, ControlFds, Binds, Output, Log, Path, Stops, Linger,
+    ControlHogs, ControlFds, Binds, Output, Log, Path, Stops, Held, Linger,
     Changes, Hup, Crash)}
 
 

@@ -191,6 +191,11 @@ def is_alive(pid):
     return process_state(pid) not in (None, "Z", "X")
 
 
+def is_looker(pid):
+    """The child of clusterd that looks at other processes; also a dead one."""
+    return read_proc(pid, "comm") == b"clusterd-look\n"
+
+
 def is_supervisor(pid):
     """The child of the keeper that does all the work; and not what one that was
     killed had just forked."""
@@ -577,8 +582,9 @@ class Clusterd:
     # its workers
 
     def children(self):
-        """And those that supervisors before have left, which are the keeper's."""
-        own = children_of(self.pid)
+        """But for the one that looks at the others; and those that supervisors
+        before have left, which are the keeper's."""
+        own = [pid for pid in children_of(self.pid) if not is_looker(pid)]
         if self.pid == self.keeper:
             return own
         return own + [pid for pid in children_of(self.keeper)
@@ -666,14 +672,14 @@ class Clusterd:
 
     def is_at_rest(self):
         """No death and no client is left to be seen to, and it waits."""
-        return (len(self.children()) == len(self.workers()) and
+        return (set(children_of(self.pid)) <= set(self.workers()) and
                 not self.clients() and process_state(self.pid) == "S")
 
     def kinds_at_rest(self):
         """What its descriptors are: a measure that can be compared, where one
         in the middle of something has some more."""
         wait_until(self.is_at_rest, lambda: "rest; zombies, clients, state: "
-                   f"{set(self.children()) - set(self.workers())}, "
+                   f"{set(children_of(self.pid)) - set(self.workers())}, "
                    f"{self.clients()}, {process_state(self.pid)}")
         return kinds(self.pid)
 

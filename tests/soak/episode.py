@@ -293,8 +293,9 @@ class Episode:
                 pids = list(map(int, f.read().split()))
         except FileNotFoundError:
             pids = self.d.children()
-        return [pid for pid in pids if not harness.read_proc(
-            pid, "cmdline").startswith(b"/bin/sleep")]
+        return [pid for pid in pids if not harness.is_looker(pid) and
+                not harness.read_proc(pid, "cmdline").startswith(
+                    b"/bin/sleep")]
 
     def ready(self):
         alive = set(filter(harness.is_alive, self.children()))

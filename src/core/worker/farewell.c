@@ -27,6 +27,8 @@ learn(struct farewell *f, const struct drain_conn *c)
 bool
 farewell_look(struct farewell *f, const struct drain_conn *c)
 {
+	if (!c->timed)
+		return false;
 	learn(f, c);
 	f->seen = true;
 	f->silent = farewell_is_silent(c);

@@ -51,7 +51,8 @@ struct farewell {
 /* Has the server spoken last, is nothing unread, and did nothing move since? */
 bool farewell_is_silent(const struct drain_conn *conn);
 
-/* Another look. True: it may be taken now. */
+/* Another look; one that is not timed tells nothing. True: it may be taken
+   now. */
 bool farewell_look(struct farewell *farewell, const struct drain_conn *conn);
 
 /* Is it time, `past_ms` after the beginning of a drain of `timeout_ms`? */

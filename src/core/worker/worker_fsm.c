@@ -7,6 +7,9 @@
 /* How often a retiring worker that dies is started again for those who wait. */
 #define RESCUES_MAX 5
 
+/* Until it is asked again whether there is an answer. */
+#define ANSWER_MS 100
+
 struct step_args {
 	struct worker_fsm *fsm;
 	const struct conf_app *app;
@@ -157,6 +160,16 @@ cell_kill_unseen(const struct step_args *a)
 	go(a, WORKER_KILLED, WORKER_WHY_NEVER_WAITED, MONO_NEVER);
 }
 
+/* No answer is none: where the machine has no time to look, who is looked at gets
+   more, up to as much again. */
+static bool
+waits_for_an_answer(const struct step_args *a)
+{
+	return a->facts->unanswered &&
+	    mono_ms_between(a->fsm->executed, a->facts->now) <
+	    2 * a->app->ready_timeout_ms;
+}
+
 /* Who cannot be seen may serve all the same; but not in the place of somebody
    whose like could be seen. */
 static void
@@ -164,6 +177,9 @@ cell_starting_deadline(const struct step_args *a)
 {
 	if (alive_is_enough(a->app))
 		become_ready(a, WORKER_WHY_ALIVE);
+	else if (waits_for_an_answer(a))
+		go(a, WORKER_STARTING, WORKER_WHY_NOTHING,
+		    mono_add_ms(a->facts->now, ANSWER_MS));
 	else if (a->app->ready != CONF_READY_AUTO && !a->fsm->said)
 		cell_kill_exec_timeout(a);
 	else if (a->fsm->trial && a->facts->seen_before)

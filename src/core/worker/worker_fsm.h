@@ -92,6 +92,9 @@ struct worker_facts {
 				   time is over is started again */
 	bool seen_before;	/* DEADLINE: those of the configuration in force
 				   were seen to wait for connections */
+	bool unanswered;	/* DEADLINE: when it was last to be seen whether
+				   it waits, there was no answer, and not for
+				   its sake */
 };
 
 struct worker_fsm {

@@ -22,11 +22,12 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 
 /* When to answer again a caller that got no CPU time. */
@@ -43,6 +44,7 @@ struct adopt_pending {
 	struct seccomp_call call;
 	struct mono due;
 	int gap_ms;
+	bool failed;		/* it has been tried before */
 	uint32_t record;	/* its place in the ledger, or LEDGER_NOWHERE */
 	TAILQ_ENTRY(adopt_pending) entry;
 };
@@ -172,6 +174,8 @@ judge(const struct ask *a)
 	    app_spec_conf(spec, a->w->instance),
 	    app_spec_bound(spec, a->w->instance), &a->asked);
 
+	if (l != NULL && bind_again(l, &d) == 0)
+		return given_renew(a->w, a->call);
 	if (l != NULL)
 		return bind_again(l, &d);
 	note_move(a);
@@ -208,16 +212,20 @@ answer_bind(struct worker *w, const struct seccomp_call *call)
 	return code == -EINTR ? code : 0;
 }
 
+/* -EINTR: again later. */
 static int
-find_called(const struct worker *w, const struct seccomp_call *call,
+find_called(struct worker *w, const struct seccomp_call *call,
     struct listener **ret_l, uint64_t *ret_ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	enum inspect_kind kind = inspect_fd(call->tid, call->fd, ret_ino);
+	const struct looker_whom whom = look_at_whom(w);
+	struct look_fd fd;
+	int code = look_fd(&whom, call->tid, call->fd, &fd);
 
-	inspect_end(&ids);
-	if (kind != INSPECT_SOCKET)
+	if (look_at_failed(w, code))
+		return -EINTR;
+	if (code < 0 || fd.kind != INSPECT_SOCKET)
 		return -ENOTSOCK;
+	*ret_ino = fd.ino;
 	*ret_l = app_spec_find_lane(w->spec, *ret_ino);
 	return 0;
 }
@@ -242,19 +250,21 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 		return code;
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
-		if (l == NULL)
-			tryout_elsewhere(w, call);
+		if (l == NULL && ino != 0)
+			tryout_elsewhere(w, ino);
 		error_clear(&err);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
 	}
 	if (code == 0)
 		code = tryout_begin(w, l, &err);
+	if (code == 0)
+		code = given_renew(w, call);
+	if (code == -EINTR)
+		return code;
 	if (code < 0)
 		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
-	else
-		given_renew(w, call);
 	error_clear(&err);
 	seccomp_notify_answer(w->trap->fd, call, -code);
 	readiness_expect(w);
@@ -309,20 +319,26 @@ drop(struct adopt *adopt, struct adopt_pending *p)
 /*
  * A caller without CPU time holds us up until we give up on it. When that has
  * happened, all others wait a little too, so that a herd of them takes no more
- * of our time than one. False: it is answered.
+ * of our time than one. Looks that are not answered have a budget of their own,
+ * and are nobody else's matter. False: it is answered.
  */
 static bool
 has_to_wait(struct adopt *adopt, struct adopt_pending *p)
 {
 	struct worker *w = p->worker;
+	struct mono begin = mono_now();
+	uint64_t unanswered = looker_unanswered();
 
 	if ((p->call.is_bind ? answer_bind(w, &p->call) :
 	    answer_listen(w, &p->call)) != -EINTR)
 		return false;
-	adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
+	if (looker_unanswered() == unanswered &&
+	    mono_ms_between(begin, mono_now()) > 0)
+		adopt->pause = mono_add_ms(mono_now(), AGAIN_MS);
 	if (p->gap_ms < AGAIN_MAX_MS)
 		p->gap_ms *= 2;
 	p->due = mono_add_ms(mono_now(), p->gap_ms);
+	p->failed = true;
 	return true;
 }
 
@@ -333,23 +349,24 @@ has_budget(struct adopt *adopt)
 	return loop_budget_left(adopt->loop, &adopt->budget, BUDGET_NS);
 }
 
-/* Those that are due, as far as the turn has room; when the others are. */
-static void
-answer_queue(struct adopt *adopt)
+/* Of those that have failed before, or have not: those that are due, as far as the
+   turn has room. When is the next of the others? */
+static struct mono
+answer_some(struct adopt *adopt, bool failed, struct mono now)
 {
 	struct adopt_pending *p, *next;
-	struct mono now = mono_now(), first = MONO_NEVER;
+	struct mono first = MONO_NEVER;
 
 	for (p = TAILQ_FIRST(&adopt->queue); p != NULL; p = next) {
 		struct mono due = mono_before(p->due, adopt->pause) ?
 		    adopt->pause : p->due;
 
 		next = TAILQ_NEXT(p, entry);
+		if (p->failed != failed)
+			continue;
 		if (!mono_before(now, due)) {
-			if (!has_budget(adopt)) {
-				first = now;
-				break;
-			}
+			if (!has_budget(adopt))
+				return now;
 			if (!seccomp_notify_valid(p->worker->trap->fd,
 			    &p->call) || !has_to_wait(adopt, p)) {
 				drop(adopt, p);
@@ -360,6 +377,19 @@ answer_queue(struct adopt *adopt)
 		if (mono_before(due, first))
 			first = due;
 	}
+	return first;
+}
+
+/* Whoever has failed does not come before others again. */
+static void
+answer_queue(struct adopt *adopt)
+{
+	struct mono now = mono_now();
+	struct mono first = answer_some(adopt, false, now);
+	struct mono other = answer_some(adopt, true, now);
+
+	if (mono_before(other, first))
+		first = other;
 	if (!mono_is_never(first) && (mono_is_never(adopt->again.due) ||
 	    mono_before(first, adopt->again.due)))
 		loop_timer_set(adopt->loop, &adopt->again, first);

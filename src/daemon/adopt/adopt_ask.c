@@ -1,7 +1,6 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,104 +12,46 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
-#include "linux/process/inspect.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/socket/socket.h"
+#include "linux/socket/bind_look.h"
 #include "linux/socket/socket_close.h"
 #include "linux/socket/unix_socket.h"
 
-/* A worker with so many descriptors that this is too short is not looked
-   through to the end: it would hold everything else up. */
-#define SEARCH_MS 4
-
-/* So many are looked at however long it takes, when others have the CPU. */
-#define SEARCH_MIN 256
-#define SEARCH_MIN_EPOLLS 4
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
+/* So long a bind waits whose worker cannot be looked through, and where nobody had the
+   CPU for that; and so long after the last time it is another matter. */
+#define KIN_WAIT_MS	1000
+#define KIN_STARVED_MS	5000
+#define KIN_OVER_MS	5000
 
 /* ---- what is asked for ---- */
 
-static void
-learn_from_copy(struct ask *a)
-{
-	struct adoption_socket *s = &a->socket;
-	socklen_t len = sizeof(int);
-	int v6only = 0;
-
-	(void)getsockopt(a->copy, SOL_SOCKET, SO_DOMAIN, &s->family, &len);
-	(void)getsockopt(a->copy, SOL_SOCKET, SO_TYPE, &s->type, &len);
-	(void)getsockopt(a->copy, SOL_SOCKET, SO_PROTOCOL, &s->protocol, &len);
-	if (s->family == AF_INET6)
-		(void)getsockopt(a->copy, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
-		    &len);
-	s->v6only = v6only != 0;
-}
-
-/* What is bound already, or connected, the kernel does not bind again. */
+/* A worker may have gone to a network of its own, where our lanes are none. */
 static bool
-is_fresh(int fd)
+is_in_our_network(uint64_t theirs, const struct app_spec *spec)
 {
-	struct sockaddr_storage name;
-	const struct sockaddr_in *in = (const void *)&name;
-	const struct sockaddr_in6 *in6 = (const void *)&name;
-	socklen_t len = sizeof(name);
-
-	memset(&name, 0, sizeof(name));
-	if (getsockname(fd, (struct sockaddr *)&name, &len) < 0)
-		return false;
-	switch (name.ss_family) {
-	case AF_INET:
-		return in->sin_port == 0;
-	case AF_INET6:
-		return in6->sin6_port == 0;
-	default:
-		return len <= sizeof(name.ss_family);
-	}
-}
-
-/* A worker may have gone to a network of its own, where our lanes are none
-   (SO_NETNS_COOKIE, Linux 5.14). */
-static bool
-is_in_our_network(int fd, const struct app_spec *spec)
-{
-	uint64_t theirs = 0, ours = 0;
-	socklen_t len = sizeof(theirs);
 	const struct listener *l = NULL;
+	uint64_t ours;
 
 	for (size_t i = 0; l == NULL && i < app_spec_n_listeners(spec); i++)
 		l = app_spec_listener(spec, i);
-	return l == NULL ||
-	    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len) < 0 ||
-	    getsockopt(listener_first_lane(l)->fd, SOL_SOCKET, SO_NETNS_COOKIE,
-	    &ours, &len) < 0 || theirs == ours;
+	ours = l == NULL ? 0 : bind_look_network(listener_first_lane(l)->fd);
+	return theirs == 0 || ours == 0 || theirs == ours;
 }
 
 /* The socket itself if we may have it, else what its name tells. */
 static bool
-learn_socket(struct ask *a)
+learn_socket(struct ask *a, const struct bind_look *b)
 {
-	const struct seccomp_call *c = a->call;
-	pid_t pid = inspect_process_of(c->tid);
-	char name[32];
-
-	a->copy = pid > 0 ? inspect_take_fd(pid, c->fd) : -1;
-	/* A thread may have a table of its own (unshare(2)). */
-	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
-		socket_close_copy(&a->copy);
-	if (a->copy >= 0) {
-		learn_from_copy(a);
-		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
-		    (is_fresh(a->copy) &&
-		    is_in_our_network(a->copy, a->w->spec));
-	}
-	a->copy = -1;
-	return inspect_same_network(c->tid) &&
-	    inspect_protocol_name(c->tid, c->fd, name, sizeof(name)) &&
-	    adoption_socket_from_name(name, &a->socket);
+	if (!b->seen)
+		return b->same_network && b->protocol[0] != '\0' &&
+		    adoption_socket_from_name(b->protocol, &a->socket);
+	a->socket = b->socket;
+	a->shares = b->shares;
+	a->reuses = b->reuses;
+	return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
+	    (b->fresh && is_in_our_network(b->network, a->w->spec));
 }
 
 /* Once per process. Of a caller that has gone there is nothing to tell. */
@@ -132,44 +73,66 @@ warn_unreadable(const struct ask *a, int code)
 	    hint);
 }
 
-/* 0; -ENOTSUP: nothing that could be adopted; other -errno. */
+/* -EINTR: not now. */
+static int
+look_at(struct ask *a, struct bind_look *ret_bind)
+{
+	const struct looker_whom whom = look_at_whom(a->w);
+	const struct bind_look_of of = {
+		.tid = a->call->tid, .fd = a->call->fd,
+		.address = a->call->address, .len = a->call->len,
+	};
+	int code = bind_look(&whom, &of, ret_bind);
+
+	if (look_at_failed(a->w, code))
+		return -EINTR;
+	if (code < 0) {
+		warn_unreadable(a, code);
+		return -ENOTSUP;
+	}
+	a->ino = ret_bind->fd.ino;
+	a->flags = ret_bind->fd.flags;
+	a->copy = ret_bind->copy;
+	return 0;
+}
+
+/* 0; -ENOTSUP: nothing that could be adopted; -EINTR: not now; other -errno. */
 static int
 read_address(struct ask *a)
 {
-	const struct seccomp_call *c = a->call;
-	struct sockaddr_storage bytes;
+	const uint32_t len = a->call->len;
+	struct bind_look b;
 	sa_family_t family;
-	char *cwd = NULL;
-	ssize_t n;
 	int code;
 
-	if (c->len < sizeof(family) || c->len > sizeof(bytes))
+	if (len < sizeof(family) || len > sizeof(b.bytes))
 		return -ENOTSUP;
-	n = inspect_memory(c->tid, c->address, &bytes, c->len);
-	/* EFAULT is what the kernel will say, too. */
-	if (n < 0 && n != -EFAULT)
-		warn_unreadable(a, (int)n);
-	if (n != (ssize_t)c->len)
-		return -ENOTSUP;
-	family = bytes.ss_family;
-	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX &&
-	    family != AF_UNSPEC)
-		return -ENOTSUP;
-	if (inspect_fd(c->tid, c->fd, &a->ino) != INSPECT_SOCKET)
-		return -ENOTSUP;
-	code = inspect_fd_flags(c->tid, c->fd, &a->flags);
+	code = look_at(a, &b);
 	if (code < 0)
-		warn_unreadable(a, code);
-	/* In a root of its own its paths are not ours. */
-	if (code < 0 || !learn_socket(a) ||
-	    (family == AF_UNIX && !inspect_same_root(c->tid)))
+		return code;
+	/* EFAULT is what the kernel will say, too. */
+	if (b.n < 0 && b.n != -EFAULT)
+		warn_unreadable(a, (int)b.n);
+	if (b.n != (ssize_t)len)
 		return -ENOTSUP;
-	if (family == AF_UNIX)
-		cwd = inspect_cwd(c->tid);
-	code = adoption_parse(&a->socket, &bytes, c->len, cwd, &a->asked);
-	free(cwd);
-	if (code == 0 && a->copy >= 0 && family != AF_UNIX)
-		socket_wishes(a->copy, &a->asked.options);
+	family = b.bytes.ss_family;
+	if ((family != AF_INET && family != AF_INET6 && family != AF_UNIX &&
+	    family != AF_UNSPEC) || b.fd.kind != INSPECT_SOCKET)
+		return -ENOTSUP;
+	if (b.fd.flags_code < 0)
+		warn_unreadable(a, b.fd.flags_code);
+	/* In a root of its own its paths are not ours. */
+	if (b.fd.flags_code < 0 || !learn_socket(a, &b) ||
+	    (family == AF_UNIX && !b.same_root))
+		return -ENOTSUP;
+	code = adoption_parse(&a->socket, &b.bytes, len,
+	    b.has_cwd ? b.cwd : NULL, &a->asked);
+	if (code == 0 && b.seen && family != AF_UNIX) {
+		memcpy(a->asked.options.interface, b.wishes.interface,
+		    sizeof(b.wishes.interface));
+		a->asked.options.freebind = b.wishes.freebind;
+		a->asked.options.transparent = b.wishes.transparent;
+	}
 	return code == -ENOMEM ? code : code < 0 ? -ENOTSUP : 0;
 }
 
@@ -198,10 +161,8 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
     struct ask *ret_ask)
 {
 	struct ask a = { .w = w, .call = call, .copy = -1 };
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
 	int code = read_address(&a);
 
-	inspect_end(&ids);
 	if (code == 0 && a.asked.kind == ADDRESS_UNIX)
 		code = translate_path(&a);
 	/* All of it may have been read from somebody who came after. */
@@ -214,92 +175,75 @@ ask_learn(struct worker *w, const struct seccomp_call *call,
 void
 ask_free(struct ask *a)
 {
-	socket_close_copy(&a->copy);
+	socket_close(&a->copy);
 	address_free(&a->asked);
+}
+
+int
+ask_flags(struct ask *a)
+{
+	const struct looker_whom whom = look_at_whom(a->w);
+	struct look_fd fd;
+	int code = look_fd(&whom, a->call->tid, a->call->fd, &fd);
+
+	if (look_at_failed(a->w, code))
+		return -EINTR;
+	if (code == 0)
+		code = fd.flags_code;
+	if (code == 0)
+		a->flags = fd.flags;
+	return code;
 }
 
 /* ---- who else refers to the socket ---- */
 
-struct search {
-	const struct ask *ask;
-	struct ask_kin kin;
-	size_t n;			/* descriptors looked at */
-	int epolls[ASK_ENTRIES_MAX];	/* over there */
-	size_t n_epolls;
-	int epoll;			/* at hand */
-	struct mono deadline;
-};
-
+/* By the time, for any number of binds: whoever holds up holds up all of them. */
 static bool
-note_fd(void *ctx, int fd)
+may_wait(const struct ask *a, int code)
 {
-	struct search *s = ctx;
-	struct ask_kin *k = &s->kin;
-	uint64_t ino;
+	struct trap *t = a->w->trap;
+	struct mono now = mono_now();
 
-	if (++s->n > SEARCH_MIN && !mono_before(mono_now(), s->deadline))
-		return false;
-	switch (inspect_fd(s->ask->call->tid, fd, &ino)) {
-	case INSPECT_SOCKET:
-		if (ino == s->ask->ino && fd != s->ask->call->fd &&
-		    k->n_twins < ASK_TWINS_MAX)
-			k->twins[k->n_twins++] = fd;
-		break;
-	case INSPECT_EPOLL:
-		if (s->n_epolls < ASK_ENTRIES_MAX)
-			s->epolls[s->n_epolls++] = fd;
-		break;
-	default:
-		break;
-	}
-	return true;
+	if (t->kin_since.ns == 0 ||
+	    mono_ms_between(t->kin_last, now) >= KIN_OVER_MS)
+		t->kin_since = now;
+	t->kin_last = now;
+	if (look_at_failed(a->w, code) && mono_ms_between(t->kin_since, now) <
+	    (code == -EAGAIN ? KIN_STARVED_MS : KIN_WAIT_MS))
+		return true;
+	worker_log_often(LOG_LEVEL_WARNING, a->w, "it cannot be seen who else "
+	    "refers to the socket that it binds (%s): duplicates of it, and "
+	    "what watches it by epoll, are not carried over", strerror(-code));
+	return false;
 }
 
-static bool
-note_target(void *ctx, const struct inspect_epoll_target *t)
-{
-	struct search *s = ctx;
-	struct ask_kin *k = &s->kin;
-
-	if (t->ino == s->ask->ino && k->n_entries < ASK_ENTRIES_MAX)
-		k->entries[k->n_entries++] = (struct epoll_entry){
-			.epoll = s->epoll,	/* over there, as yet */
-			.number = t->fd,
-			.events = t->events,
-			.data = t->data,
-		};
-	return true;
-}
-
-void
+int
 ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 {
-	struct search s = {
-		.ask = a, .deadline = mono_add_ms(mono_now(), SEARCH_MS),
-	};
-	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
-	pid_t tid = a->call->tid;
-	pid_t pid;
-	size_t n = 0;
+	const struct looker_whom whom = look_at_whom(a->w);
+	struct ask_kin kin = { .n_twins = 0 };
+	struct look_kin seen;
+	int code = look_kin(&whom, a->call->tid, a->call->fd, a->ino, &seen);
 
-	(void)inspect_each_fd(tid, note_fd, &s);
-	for (size_t i = 0; i < s.n_epolls && (i < SEARCH_MIN_EPOLLS ||
-	    mono_before(mono_now(), s.deadline)); i++) {
-		s.epoll = s.epolls[i];
-		inspect_each_epoll_target(tid, s.epoll, note_target, &s);
+	*ret_kin = kin;
+	if (code < 0)
+		return may_wait(a, code) ? -EINTR : 0;
+	a->w->trap->kin_since.ns = 0;
+	for (size_t i = 0; i < seen.n_twins; i++) {
+		kin.twins[i] = seen.twins[i].fd;
+		kin.twin_flags[i] = seen.twins[i].flags;
 	}
-	/* From their numbers to duplicates of ours. */
-	pid = s.kin.n_entries > 0 ? inspect_process_of(tid) : 0;
-	for (size_t i = 0; i < s.kin.n_entries; i++) {
-		struct epoll_entry e = s.kin.entries[i];
-
-		e.epoll = inspect_take_fd(pid, e.epoll);
-		if (e.epoll >= 0)
-			s.kin.entries[n++] = e;
-	}
-	s.kin.n_entries = n;
-	inspect_end(&ids);
-	*ret_kin = s.kin;
+	kin.n_twins = seen.n_twins;
+	for (size_t i = 0; i < seen.n_entries; i++)
+		kin.entries[i] = (struct epoll_entry){
+			.epoll = seen.entries[i].epoll,
+			.number = seen.entries[i].number,
+			.events = seen.entries[i].events,
+			.data = seen.entries[i].data,
+		};
+	kin.n_entries = seen.n_entries;
+	*ret_kin = kin;
+	return 0;
 }
 
 void

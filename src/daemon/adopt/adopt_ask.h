@@ -5,11 +5,13 @@
 #ifndef DAEMON_ADOPT_ADOPT_ASK_H
 #define DAEMON_ADOPT_ADOPT_ASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/names/address.h"
 #include "core/sockets/adoption.h"
+#include "linux/process/looks.h"
 #include "linux/socket/epoll_enter.h"
 
 struct seccomp_call;
@@ -22,31 +24,35 @@ struct ask {
 	unsigned flags;		/* of its descriptor */
 	int copy;		/* a duplicate, or -1: out of reach */
 	struct adoption_socket socket;
+	bool shares;		/* it has SO_REUSEPORT, and … */
+	bool reuses;		/* … SO_REUSEADDR, as far as is known */
 	struct address asked;
 };
 
 /*
  * 0; -ENOTSUP: nothing that could be adopted, or nothing that may be looked at
- * (which is logged, once per process); -ESRCH: the caller is gone; -ENOMEM. To
- * be freed in any case.
+ * (which is logged, once per process); -EINTR: not now, again later; -ESRCH: the
+ * caller is gone; -ENOMEM. To be freed in any case.
  */
 int ask_learn(struct worker *worker, const struct seccomp_call *call,
     struct ask *ret_ask);
 void ask_free(struct ask *ask);
 
-/* More than these are not carried over. */
-#define ASK_TWINS_MAX	16
-#define ASK_ENTRIES_MAX	16
+/* The flags of its descriptor alone, again; -EINTR: later; other -errno. */
+int ask_flags(struct ask *ask);
 
 /* Descriptors that share the socket, and its entries in epoll instances. */
 struct ask_kin {
-	int twins[ASK_TWINS_MAX];
+	int twins[LOOK_TWINS_MAX];
+	unsigned twin_flags[LOOK_TWINS_MAX];
 	size_t n_twins;
-	struct epoll_entry entries[ASK_ENTRIES_MAX];
+	struct epoll_entry entries[LOOK_ENTRIES_MAX];
 	size_t n_entries;
 };
 
-void ask_find_kin(const struct ask *ask, struct ask_kin *ret_kin);
+/* 0; -EINTR: again later. After some attempts in vain there are none, and that
+   is logged. To be freed in any case. */
+int ask_find_kin(const struct ask *ask, struct ask_kin *ret_kin);
 void ask_kin_free(struct ask_kin *kin);
 
 #endif

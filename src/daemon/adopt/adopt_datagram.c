@@ -1,4 +1,4 @@
-#include <sys/socket.h>
+#include <errno.h>
 
 #include "base/log.h"
 #include "core/conf/conf.h"
@@ -11,36 +11,26 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 #include "linux/socket/socket.h"
 
 /* Has the caller it open, or who got it from the caller? It may fork first, and
-   the child connect it. */
-static bool
+   the child connect it. 1, 0; -EINTR: not now. */
+static int
 has_open(const struct ask *a, const struct lane *lane)
 {
+	const struct looker_whom whom = look_at_whom(a->w);
 	pid_t pid = inspect_process_of(a->call->tid);
-	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
-	bool open = pid > 0 &&
-	    waiting_holds(pid, lane->ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(a->w));
+	int code = pid <= 0 ? 0 : look_holds(&whom, pid, lane->ino,
+	    FD_PROTOCOL_FIRST, adopt_n_given(a->w));
 
-	inspect_end(&ids);
-	return open;
-}
-
-static bool
-is_set(int fd, int option)
-{
-	int on = 0;
-	socklen_t len = sizeof(on);
-
-	return fd >= 0 &&
-	    getsockopt(fd, SOL_SOCKET, option, &on, &len) == 0 && on != 0;
+	(void)look_at_failed(a->w, code);
+	return code < 0 ? -EINTR : code;
 }
 
 /*
@@ -52,8 +42,7 @@ is_set(int fd, int option)
 static bool
 is_for_one_peer(const struct ask *a)
 {
-	return is_set(a->copy, SO_REUSEPORT) ? worker_ready(a->w) :
-	    is_set(a->copy, SO_REUSEADDR);
+	return a->shares ? worker_ready(a->w) : a->reuses;
 }
 
 /* The others have the connected one, too, and nobody can take it from them. */
@@ -82,8 +71,9 @@ adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
 		warn_shared(a, l);
 		return lanes_heal_renew(lane, false, err);
 	}
-	if (!is_for_one_peer(a) || !has_open(a, lane))
-		return 0;
+	code = is_for_one_peer(a) ? has_open(a, lane) : 0;
+	if (code == -EINTR || code == 0)
+		return code;
 	code = lanes_sockets_open_own(l, ret_fd, err);
 	return code == 0 ? 1 : code;
 }

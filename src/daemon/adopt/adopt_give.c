@@ -21,10 +21,12 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looks.h"
+#include "linux/socket/bind_look.h"
 #include "linux/socket/epoll_enter.h"
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
@@ -44,15 +46,8 @@ place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 {
 	int code = 0;
 
-	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++) {
-		struct fsids ids =
-		    inspect_begin(&a->w->spec->conf->creds);
-		unsigned flags = 0;
-
-		(void)inspect_fd_flags(a->call->tid, k->twins[i], &flags);
-		inspect_end(&ids);
-		code = place(a, lane, k->twins[i], flags);
-	}
+	for (size_t i = 0; i < k->n_twins && code != -EINTR; i++)
+		code = place(a, lane, k->twins[i], k->twin_flags[i]);
 	return code == -EINTR ? code : 0;
 }
 
@@ -64,10 +59,11 @@ replace_socket(const struct ask *a, const struct lane *to)
 	int code;
 
 	wish_make(a, to);
-	ask_find_kin(a, &kin);
+	code = ask_find_kin(a, &kin);
 	/* The twins first: a call that comes again finds its own descriptor
 	   to be a lane only when all is done. */
-	code = place_twins(a, &kin, lane);
+	if (code == 0)
+		code = place_twins(a, &kin, lane);
 	if (code == 0)
 		code = place(a, lane, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0 &&
@@ -86,25 +82,25 @@ adopt_settle(struct worker *w, const struct seccomp_call *call,
 	struct app_spec *spec = w->spec;
 	struct lane *lane = lanes_find_inode(l, ino);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = lane->fd };
-	struct fsids ids;
-	int code;
+	int code, wrapped;
 
 	if (l->bound.kind == ADDRESS_TCP)
 		app_spec_decide(spec, socket_is_nonblocking(lane->fd) ?
 		    BALANCE_ACCEPTS_AT_ONCE : BALANCE_ACCEPTS_BLOCKING);
 	code = spec_lanes_take(spec, l, &w->holder, &lane, err);
 	/* Where there is no other one to be had, it keeps this one. */
-	if (code == 0 && lane->ino == ino && !spec_lanes_shared(spec, l) &&
-	    listener_is_own_tcp(l) && given_to_wrapper(w, call, ino) &&
-	    lanes_exchange(l, &w->holder, &lane, err) < 0)
+	wrapped = code == 0 && lane->ino == ino &&
+	    !spec_lanes_shared(spec, l) && listener_is_own_tcp(l) ?
+	    given_to_wrapper(w, call, ino) : 0;
+	if (wrapped < 0)
+		return wrapped;
+	if (wrapped > 0 && lanes_exchange(l, &w->holder, &lane, err) < 0)
 		error_clear(err);
 	if (code < 0 || lane->ino == ino)
 		return code;
 	/* It has bound its own before it was known that they share, or that
 	   another process has it too. */
-	ids = inspect_begin(&spec->conf->creds);
-	code = inspect_fd_flags(call->tid, call->fd, &a.flags);
-	inspect_end(&ids);
+	code = ask_flags(&a);
 	return code < 0 ? code : replace_socket(&a, lane);
 }
 
@@ -114,14 +110,10 @@ exchange(struct ask *a, struct listener *l, struct error *err)
 {
 	struct app_spec *spec = a->w->spec;
 	struct lane *lane;
-	struct fsids ids;
 	int code = spec_lanes_take(spec, l, &a->w->holder, &lane, err);
 
-	if (code < 0)
-		return code;
-	ids = inspect_begin(&spec->conf->creds);
-	code = inspect_fd_flags(a->call->tid, a->call->fd, &a->flags);
-	inspect_end(&ids);
+	if (code == 0)
+		code = ask_flags(a);
 	return code < 0 ? code : replace_socket(a, lane);
 }
 
@@ -142,15 +134,12 @@ is_narrow(const struct app_spec *spec)
 /* The listener that has this address and interface already: another worker was
    faster, and the one whose lane this was is gone. */
 static struct listener *
-find_narrow(const struct app_spec *spec, int fd, char name[16])
+find_narrow(const struct app_spec *spec, const struct bound_look *bound)
 {
-	struct address at = { .kind = ADDRESS_UNIX };
+	struct address at = bound->address;
 
-	if (socket_address(fd, &at) < 0 || at.kind != ADDRESS_TCP) {
-		address_free(&at);
-		return NULL;
-	}
-	memcpy(at.options.interface, name, sizeof(at.options.interface));
+	memcpy(at.options.interface, bound->interface,
+	    sizeof(at.options.interface));
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 
@@ -164,23 +153,25 @@ static int
 take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
     struct listener **ret_l, struct error *err)
 {
+	const struct looker_whom whom = look_at_whom(w);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = -1 };
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	pid_t pid = inspect_process_of(call->tid);
 	struct listener *l = NULL;
-	char name[16];
-	int code = 0;
+	struct bound_look bound;
+	int code = bound_look(&whom, call->tid, call->fd, ino, &bound);
 
-	a.copy = pid > 0 ? inspect_take_fd(pid, call->fd) : -1;
-	inspect_end(&ids);
-	if (a.copy >= 0 && socket_inode(a.copy) == ino &&
-	    !socket_is_listening(a.copy) && socket_interface(a.copy, name))
-		l = find_narrow(w->spec, a.copy, name);
+	if (look_at_failed(w, code))
+		return -EINTR;
+	if (code == 0)
+		a.copy = bound.copy;
+	if (code == 0 && !bound.listens && bound.interface[0] != '\0' &&
+	    bound.has_address)
+		l = find_narrow(w->spec, &bound);
+	code = 0;
 	if (l != NULL)
 		code = exchange(&a, l, err);
 	if (l != NULL && code == 0)
 		*ret_l = l;
-	socket_close_copy(&a.copy);
+	socket_close(&a.copy);
 	return code;
 }
 
@@ -273,8 +264,9 @@ give_own(const struct ask *a, int fd)
 	if (a->copy >= 0)
 		socket_inherit_options(a->copy, fd, NULL, NULL);
 	socket_set_nonblocking(fd, (a->flags & O_NONBLOCK) != 0);
-	ask_find_kin(a, &kin);
-	code = place_twins(a, &kin, fd);
+	code = ask_find_kin(a, &kin);
+	if (code == 0)
+		code = place_twins(a, &kin, fd);
 	if (code == 0)
 		code = place(a, fd, a->call->fd, a->flags);
 	if (code == 0 && kin.n_entries > 0)
@@ -338,10 +330,10 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		if (a->call->fd >= FD_PROTOCOL_FIRST && a->call->fd <
 		    FD_PROTOCOL_FIRST + (int)spec->conf->n_listens)
 			a->w->trap->low = true;
-		given_renew(a->w, a->call);
 		listener_file_restore(l);
 		warn_family(a, l);
 		log_adopted(a, l);
+		code = given_renew(a->w, a->call);
 	} else if (!a->w->trap->give_warned) {
 		a->w->trap->give_warned = true;
 		worker_log(LOG_LEVEL_WARNING, a->w, "cannot give it its "
@@ -349,5 +341,5 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		    err.text != NULL ? err.text : strerror(-code));
 	}
 	error_clear(&err);
-	return -code;
+	return code == -EINTR ? code : -code;
 }

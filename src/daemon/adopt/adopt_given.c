@@ -11,10 +11,12 @@
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 
 /* Shells, package runners and inits before a server are fewer. */
@@ -23,21 +25,20 @@
 /* Put `fd` there, if the caller still has under that number what it was given:
    it may have closed it, and something else be there. */
 static int
-replace(const struct worker *w, const struct seccomp_call *call, size_t i,
+replace(struct worker *w, const struct seccomp_call *call, size_t i,
     int fd)
 {
 	int number = FD_PROTOCOL_FIRST + (int)i;
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	uint64_t ino = 0;
-	unsigned flags = 0;
-	bool there = inspect_fd(call->tid, number, &ino) == INSPECT_SOCKET &&
-	    ino == w->given[i];
+	const struct looker_whom whom = look_at_whom(w);
+	struct look_fd its;
+	int code = look_fd(&whom, call->tid, number, &its);
 
-	if (there)
-		(void)inspect_fd_flags(call->tid, number, &flags);
-	inspect_end(&ids);
-	return !there ? 0 : seccomp_notify_place(w->trap->fd, call, fd, number,
-	    (flags & O_CLOEXEC) != 0);
+	if (look_at_failed(w, code))
+		return -EINTR;
+	if (code < 0 || its.kind != INSPECT_SOCKET || its.ino != w->given[i])
+		return 0;
+	return seccomp_notify_place(w->trap->fd, call, fd, number,
+	    its.flags_code == 0 && (its.flags & O_CLOEXEC) != 0);
 }
 
 int
@@ -56,20 +57,21 @@ given_close(struct worker *w, const struct seccomp_call *call, size_t i)
 	return code == -EINTR ? code : 0;
 }
 
-static bool
-has_fd(const struct worker *w, pid_t pid, int number, uint64_t ino)
+/* 1, 0; -EINTR: not seen, for now. */
+static int
+has_fd(struct worker *w, pid_t pid, int number, uint64_t ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	uint64_t found = 0;
-	bool has = inspect_fd(pid, number, &found) == INSPECT_SOCKET &&
-	    found == ino;
+	const struct looker_whom whom = look_at_whom(w);
+	struct look_fd fd;
+	int code = look_fd(&whom, pid, number, &fd);
 
-	inspect_end(&ids);
-	return has;
+	if (look_at_failed(w, code))
+		return -EINTR;
+	return code == 0 && fd.kind == INSPECT_SOCKET && fd.ino == ino;
 }
 
-bool
-given_to_wrapper(const struct worker *w, const struct seccomp_call *call,
+int
+given_to_wrapper(struct worker *w, const struct seccomp_call *call,
     uint64_t ino)
 {
 	pid_t pid = inspect_process_of(call->tid);
@@ -80,14 +82,17 @@ given_to_wrapper(const struct worker *w, const struct seccomp_call *call,
 		i++;
 	if (i == n || (w->bound >> i & 1) == 0 ||
 	    conf_app_announces(w->spec->conf))
-		return false;
+		return 0;
 	for (int depth = 0; depth < ANCESTORS_MAX && pid > 1 &&
 	    pid != w->pid && process_stat(pid, &st); depth++) {
+		int code;
+
 		pid = st.parent;
-		if (has_fd(w, pid, FD_PROTOCOL_FIRST + (int)i, ino))
-			return pid != getpid();
+		code = has_fd(w, pid, FD_PROTOCOL_FIRST + (int)i, ino);
+		if (code != 0)
+			return code < 0 ? code : pid != getpid();
 	}
-	return false;
+	return 0;
 }
 
 /* Has what was given been closed by given_close(), or is it the lane that the
@@ -111,12 +116,13 @@ is_followed(const struct worker *w, size_t i)
 	    app_spec_place(w->spec, w->instance, i);
 }
 
-void
+int
 given_renew(struct worker *w, const struct seccomp_call *call)
 {
 	const struct app_spec *spec = w->spec;
+	int code = 0;
 
-	for (size_t i = 0; i < spec->conf->n_listens; i++) {
+	for (size_t i = 0; i < spec->conf->n_listens && code != -EINTR; i++) {
 		struct listener *l = app_spec_place(spec, w->instance, i);
 		struct error err = ERROR_INIT;
 		struct lane *lane;
@@ -127,7 +133,9 @@ given_renew(struct worker *w, const struct seccomp_call *call)
 		if (is_settled(w, i, lane) || is_followed(w, i))
 			continue;
 		if (spec_lanes_take(spec, l, &w->holder, &lane, &err) == 0)
-			(void)replace(w, call, i, lane->fd);
+			code = replace(w, call, i, lane->fd);
 		error_clear(&err);
 	}
+	/* Other errors are of what it has closed meanwhile. */
+	return code == -EINTR ? code : 0;
 }

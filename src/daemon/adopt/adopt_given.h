@@ -22,17 +22,18 @@ int given_close(struct worker *worker, const struct seccomp_call *call,
 /*
  * Has a process between the caller and the worker's own, such as a shell, still
  * the lane with this inode, which it was given, and which the caller has bound?
- * It will never accept, and its descriptors are out of reach.
+ * It will never accept, and its descriptors are out of reach. 1, 0; -EINTR: not
+ * seen, for now.
  */
-bool given_to_wrapper(const struct worker *worker,
+int given_to_wrapper(struct worker *worker,
     const struct seccomp_call *call, uint64_t ino);
 
 /*
  * What was given may be of a lane that the worker has no use for since: another
  * address took its listener's place, or it turned out to be shared. It becomes
  * the present one, so that nobody holds the old one open. `call` waits for its
- * answer.
+ * answer. 0; -EINTR: not now, again later.
  */
-void given_renew(struct worker *worker, const struct seccomp_call *call);
+int given_renew(struct worker *worker, const struct seccomp_call *call);
 
 #endif

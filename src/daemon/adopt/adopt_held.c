@@ -7,10 +7,10 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
-#include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 int
 adopt_n_given(const struct worker *w)
@@ -24,12 +24,10 @@ adopt_n_given(const struct worker *w)
 bool
 adopt_holds_inode(const struct worker *w, uint64_t ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(w));
+	const struct looker_whom whom = look_at_whom(w);
 
-	inspect_end(&ids);
-	return held;
+	return look_holds(&whom, w->pid, ino, FD_PROTOCOL_FIRST,
+	    adopt_n_given(w)) != 0;
 }
 
 bool
@@ -51,13 +49,9 @@ bool
 adopt_waits(const struct worker *w, struct listener *l)
 {
 	const struct lane *lane = spec_lanes_find(w->spec, l, &w->holder);
-	struct fsids ids;
-	bool waits;
+	const struct looker_whom whom = look_at_whom(w);
+	int code;
 
-	if (lane == NULL)
-		return false;
-	ids = inspect_begin(&w->spec->conf->creds);
-	waits = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
-	inspect_end(&ids);
-	return waits;
+	return lane != NULL &&
+	    look_waiting(&whom, &lane->ino, 1, false, &code) != WAITING_NO;
 }

@@ -16,9 +16,9 @@
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
 #include "linux/process/locks.h"
 
 /* The binds of one process for which is looked whether the port is free. */
@@ -26,17 +26,6 @@
 
 /* How long a bind that the kernel carries out may take to be seen. */
 #define SIBLING_MS	100
-
-static bool
-joins_on_purpose(const struct ask *a)
-{
-	socklen_t len = sizeof(int);
-	int on = 0;
-
-	if (a->copy >= 0)
-		(void)getsockopt(a->copy, SOL_SOCKET, SO_REUSEPORT, &on, &len);
-	return on != 0;
-}
 
 static bool
 is_told_port(const struct conf_app *conf)
@@ -78,13 +67,12 @@ has_locked_sibling(const struct worker *w)
 	locks_read(&locks);
 	for (const struct worker *o = w->crew->workers; o != NULL && !found;
 	    o = o->next) {
-		struct fsids ids;
+		struct looker_whom whom;
 
 		if (o == w || o->pid == 0)
 			continue;
-		ids = inspect_begin(&o->spec->conf->creds);
-		found = locks_held(&locks, o->pid);
-		inspect_end(&ids);
+		whom = look_at_whom(o);
+		found = locks_held(&locks, &whom);
 	}
 	locks_free(&locks);
 	return found;
@@ -156,7 +144,7 @@ adopt_hint(const struct ask *a)
 	struct app_spec *spec = a->w->spec;
 
 	if (a->asked.kind == ADDRESS_UNIX || a->asked.port == 0 ||
-	    a->w->trap->hints >= HINTS_MAX || joins_on_purpose(a))
+	    a->w->trap->hints >= HINTS_MAX || a->shares)
 		return;
 	a->w->trap->hints++;
 	adopt_hint_late(a->w);

@@ -12,15 +12,20 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/watch/hint.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 /* What was looked up for one READY worker mostly holds for those that follow
    at once. */
 #define REVIEW_MS 50
+
+/* Where a look was not answered, nothing was concluded: so often in a row all is
+   looked at again, if nothing else happens. */
+#define UNSEEN_MAX 60
+#define UNSEEN_MS 50
 
 /* So often in a row nobody must be seen on a listener that a worker was told of
    before it is closed for another one. */
@@ -40,7 +45,7 @@ is_escaped(const struct adopt_review *r, const struct crew *crew,
 {
 	uint64_t last = 0;
 
-	if (orphans_look_for_crew(r->orphans, crew))
+	if (orphans_look_for_crew(r->orphans, crew) != 0)
 		return true;
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
@@ -286,8 +291,11 @@ static bool
 is_served_now(void *ctx, struct listener *l)
 {
 	const struct review_of *of = ctx;
+	const uint64_t unanswered = looker_unanswered();
 
-	return is_served(of->review, of->crew, l);
+	/* What could not be looked at is no reason to advise anybody. */
+	return is_served(of->review, of->crew, l) &&
+	    looker_unanswered() == unanswered;
 }
 
 static void
@@ -306,29 +314,32 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 	    &(struct review_of){ .review = r, .crew = crew });
 }
 
-/* Has no process of it the lane open any more? */
-static bool
-is_deserted(const struct worker *w, const struct lane *lane)
+/* Has some process of it the lane open still? 1, 0, or -errno: not seen for now. */
+static int
+has_lane(const struct worker *w, const struct lane *lane)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, lane->ino, 0, 0);
+	const struct looker_whom whom = look_at_whom(w);
 
-	inspect_end(&ids);
-	return !held;
+	return look_holds(&whom, w->pid, lane->ino, 0, 0);
 }
 
 /* Of what it has to itself: new clients go elsewhere. Returns false if there was
-   no time for all. */
+   no time for all, or some could not be seen. */
 static bool
 review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 {
 	const struct app_spec *spec = w->spec;
+	bool all = true;
+	int code;
 
 	if (!mono_before(mono_now(), end))
 		return false;
-	/* Asked once: that takes a while too. */
-	if (!worker_ready(w) || orphans_look_for_crew(r->orphans, w->crew))
+	if (!worker_ready(w))
 		return true;
+	/* Asked once: that takes a while too. */
+	code = orphans_look_for_crew(r->orphans, w->crew);
+	if (code != 0)
+		return code > 0;
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 		struct lane *lane = l == NULL || spec_lanes_shared(spec, l) ?
@@ -338,8 +349,9 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 			continue;
 		if (!mono_before(mono_now(), end))
 			return false;
-		if (!is_deserted(w, lane) ||
-		    adopt_is_escaped(r->orphans, w, lane->ino))
+		code = has_lane(w, lane);
+		all = all && code >= 0;
+		if (code != 0 || adopt_is_escaped(r->orphans, w, lane->ino))
 			continue;
 		lanes_desert(lane);
 		worker_log_often(LOG_LEVEL_WARNING, w, "has left the listener %s "
@@ -347,7 +359,7 @@ review_moved(const struct adopt_review *r, struct worker *w, struct mono end)
 		    "if there are any, until it binds it again",
 		    address_text(&l->bound).s);
 	}
-	return true;
+	return all;
 }
 
 static void
@@ -381,16 +393,25 @@ adopt_review_move(struct adopt_review *r, struct worker *w)
 static void
 review_crew(struct adopt_review *r, struct crew *crew)
 {
+	uint64_t unanswered;
+
 	if (!crew->review)
 		return;
 	crew->review = false;
 	if (crew->stopping)
 		return;
+	unanswered = looker_unanswered();
 	for (struct worker *w = crew->workers; w != NULL; w = w->next)
 		if (worker_ready(w))
 			adopt_hint_late(w);
 	review_spec(r, crew, crew->target);
 	review_spec(r, crew, crew->stable);
+	if (looker_unanswered() == unanswered) {
+		crew->unseen_reviews = 0;
+	} else if (++crew->unseen_reviews < UNSEEN_MAX && !crew->review) {
+		crew->review = true;
+		loop_timer_start(r->loop, &r->timer, UNSEEN_MS);
+	}
 }
 
 static void

@@ -15,13 +15,13 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/seccomp_notify.h"
-#include "linux/process/inspect.h"
 #include "linux/process/listening.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 /* What is closed within this time was only tried. Clients of an address that
    nobody has served yet are refused so long. */
@@ -36,6 +36,12 @@
 /* After a look into the kernel's tables there is none for so many times as long
    as it took. */
 #define PAUSE_FACTOR	20
+
+/* A look that is not answered is made again, less and less often. What it is about
+   goes on as if it had been held; after so long ours is taken for held indeed, and
+   adopt_review sees to it. */
+#define AGAIN_MAX_MS	1000
+#define UNSEEN_MS	1000
 
 /* So long they are judged in one go, and then not for a multiple of what it took:
    a herd that starts at once must not hold up who is served. */
@@ -52,6 +58,9 @@ struct tryout {
 	uint64_t ino;
 	enum tryout_kind kind;
 	struct mono due;
+	int gap_ms;		/* to the next look, when one is not answered */
+	struct mono given_up;	/* then it is judged for all that; 0: there was
+				   no such one as yet */
 	struct tryout *next;
 };
 
@@ -109,9 +118,11 @@ claim_for_others(const struct worker *w, struct listener *l)
 	}
 }
 
-static void
+/* False, here and below: a look was not answered. */
+static bool
 judge_claim(const struct worker *w, uint64_t ino)
 {
+	const uint64_t unanswered = looker_unanswered();
 	struct listener *l = app_spec_find_lane(w->spec, ino);
 	struct lane *lane = l == NULL ? NULL :
 	    spec_lanes_find(w->spec, l, &w->holder);
@@ -119,6 +130,7 @@ judge_claim(const struct worker *w, uint64_t ino)
 	if (lane != NULL && lane->ino == ino && !w->trap->bound &&
 	    lane->claimed == w->serial && !adopt_waits(w, l))
 		lanes_claim(lane, 0);
+	return looker_unanswered() == unanswered;
 }
 
 /* ---- it was meant ---- */
@@ -155,26 +167,28 @@ take_late(struct worker *w, struct listener *l)
 	readiness_expect(w);
 }
 
-static void
+static bool
 judge_elsewhere(struct worker *w, uint64_t ino)
 {
 	struct tryouts *all = w->trap->all_tryouts;
 	struct mono begin = mono_now(), end;
+	const struct looker_whom whom = look_at_whom(w);
 	struct address at;
-	struct fsids ids;
 	bool held = listening_find(ino, &at);
+	int holds;
 
 	end = mono_now();
 	all->next_look = end;
 	all->next_look.ns += (end.ns - begin.ns) * PAUSE_FACTOR;
 	/* Unix sockets are found nowhere: many are no business of clients. */
 	if (!held)
-		return;
-	ids = inspect_begin(&w->spec->conf->creds);
-	held = waiting_holds(w->pid, ino, 0, 0);
-	inspect_end(&ids);
-	if (held)
+		return true;
+	holds = look_holds(&whom, w->pid, ino, 0, 0);
+	if (looker_is_held_up(holds))
+		return false;
+	if (holds != 0)
 		adopt_hint_elsewhere(w, &at);
+	return true;
 }
 
 static bool
@@ -208,13 +222,13 @@ is_kept(const struct worker *w, uint64_t ino)
 
 /* What is in the place, and is meant as well, stays there: this one is beside
    it. */
-static void
-take_place_first(struct worker *w, const struct listener *l)
+static struct listener *
+kept_rival(const struct worker *w, const struct listener *l)
 {
 	struct listener *first = app_spec_rival(w->spec, l);
 
-	if (first != NULL && has_tryout(w, first) && adopt_holds(w, first))
-		take_late(w, first);
+	return first != NULL && has_tryout(w, first) && adopt_holds(w, first) ?
+	    first : NULL;
 }
 
 /* Nobody who comes is to wait for one that has only tried it, or has died. */
@@ -225,22 +239,53 @@ untry(const struct worker *w, struct listener *l)
 		app_spec_untry(w->spec, l);
 }
 
-static void
-judge(struct worker *w, const struct tryout *t)
+static bool
+judge_ours(struct worker *w, uint64_t ino, bool at_last)
 {
-	struct listener *l = t->kind == TRYOUT_OURS ?
-	    app_spec_find_lane(w->spec, t->ino) : NULL;
+	const uint64_t unanswered = looker_unanswered();
+	struct listener *l = app_spec_find_lane(w->spec, ino);
+	bool kept = l != NULL && is_kept(w, ino);
+	struct listener *first = kept ? kept_rival(w, l) : NULL;
 
-	if (t->kind == TRYOUT_ELSEWHERE) {
-		judge_elsewhere(w, t->ino);
-	} else if (t->kind == TRYOUT_CLAIM) {
-		judge_claim(w, t->ino);
-	} else if (l != NULL && is_kept(w, t->ino)) {
-		take_place_first(w, l);
+	if (!at_last && looker_unanswered() != unanswered)
+		return false;
+	if (first != NULL)
+		take_late(w, first);
+	if (kept)
 		take_late(w, l);
-	} else {
+	else
 		untry(w, l);
+	return true;
+}
+
+static bool
+judge(struct worker *w, const struct tryout *t, bool at_last)
+{
+	switch (t->kind) {
+	case TRYOUT_ELSEWHERE:
+		return judge_elsewhere(w, t->ino);
+	case TRYOUT_CLAIM:
+		return judge_claim(w, t->ino);
+	case TRYOUT_OURS:
+		break;
 	}
+	return judge_ours(w, t->ino, at_last);
+}
+
+static void
+judge_again(struct worker *w, struct tryout *t)
+{
+	const struct mono now = mono_now();
+
+	if (t->given_up.ns == 0)
+		t->given_up = mono_add_ms(now, UNSEEN_MS);
+	t->gap_ms = t->gap_ms == 0 ? TRYOUT_MS : 2 * t->gap_ms;
+	if (t->gap_ms > AGAIN_MAX_MS)
+		t->gap_ms = AGAIN_MAX_MS;
+	t->due = mono_add_ms(now, t->gap_ms);
+	t->next = NULL;
+	if (!append(w, t))
+		free(t);
 }
 
 /* ---- until then ---- */
@@ -294,21 +339,17 @@ tryout_hurry(struct worker *w)
 			continue;
 		}
 		*at = t->next;
-		judge(w, t);
+		(void)judge(w, t, true);
 		free(t);
 	}
 }
 
 void
-tryout_elsewhere(struct worker *w, const struct seccomp_call *call)
+tryout_elsewhere(struct worker *w, uint64_t ino)
 {
-	struct tryout t = { .kind = TRYOUT_ELSEWHERE };
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	enum inspect_kind kind = inspect_fd(call->tid, call->fd, &t.ino);
+	struct tryout t = { .kind = TRYOUT_ELSEWHERE, .ino = ino };
 
-	inspect_end(&ids);
-	if (kind == INSPECT_SOCKET)
-		(void)add(w, &t, ELSEWHERE_MS);
+	(void)add(w, &t, ELSEWHERE_MS);
 }
 
 void
@@ -345,8 +386,11 @@ judge_due(struct worker *w, struct mono now, struct mono end)
 			continue;
 		}
 		*at = t->next;
-		judge(w, t);
-		free(t);
+		if (judge(w, t, t->given_up.ns != 0 &&
+		    !mono_before(now, t->given_up)))
+			free(t);
+		else
+			judge_again(w, t);
 	}
 	return next;
 }

@@ -7,13 +7,14 @@
 #ifndef DAEMON_ADOPT_ADOPT_TRYOUT_H
 #define DAEMON_ADOPT_ADOPT_TRYOUT_H
 
+#include <stdint.h>
+
 #include "base/mono.h"
 #include "linux/loop/loop.h"
 
 struct error;
 struct listener;
 struct orphans;
-struct seccomp_call;
 struct worker;
 struct workers;
 
@@ -39,8 +40,8 @@ int tryout_begin(struct worker *worker, struct listener *listener,
 /* It is ready: what it listens on was meant. */
 void tryout_hurry(struct worker *worker);
 
-/* `call` is a listen(2) on a socket that is none of ours. */
-void tryout_elsewhere(struct worker *worker, const struct seccomp_call *call);
+/* It calls listen(2) on a socket that is none of ours. */
+void tryout_elsewhere(struct worker *worker, uint64_t ino);
 
 /* With the process they are over. */
 void tryout_forget(struct worker *worker);

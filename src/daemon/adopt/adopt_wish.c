@@ -83,7 +83,7 @@ note(const struct ask *a, const struct lane *lane, bool nonblocking)
 		x->next = a->w->trap->wishes;
 		a->w->trap->wishes = x;
 	} else {
-		socket_close_copy(&x->copy);
+		socket_close(&x->copy);
 	}
 	x->copy = a->copy < 0 ? -1 : fcntl(a->copy, F_DUPFD_CLOEXEC, 0);
 	x->nonblocking = nonblocking;
@@ -154,7 +154,7 @@ wish_try(struct worker *w)
 		if (x->nonblocking)
 			socket_set_nonblocking(
 			    lanes_find_inode(l, x->ino)->fd, true);
-		socket_close_copy(&x->copy);
+		socket_close(&x->copy);
 		x->done = true;
 	}
 }
@@ -166,7 +166,7 @@ wish_forget(struct worker *w)
 		struct wish *x = w->trap->wishes;
 
 		w->trap->wishes = x->next;
-		socket_close_copy(&x->copy);
+		socket_close(&x->copy);
 		free(x);
 	}
 }

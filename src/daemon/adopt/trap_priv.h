@@ -27,6 +27,8 @@ struct trap {
 	bool hint_late;		/* adopt_hint: one is left to be given */
 	struct address hint_at;	/* of this address */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
+	struct mono kin_since;	/* adopt_ask: looks in vain, in a row, began … */
+	struct mono kin_last;	/* … and the latest was; both may be 0 */
 	bool give_warned;	/* adopt_give: a listener could not be given */
 	bool moved;		/* adopt_review: it is to be looked at */
 	bool low;		/* adopt_give: it has adopted a number that is

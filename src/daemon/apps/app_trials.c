@@ -21,7 +21,7 @@ look_due(void *ctx)
 int
 trials_init(struct app *app)
 {
-	app->proof = (struct steer_proof)STEER_PROOF_INIT;
+	app->proof = (struct steer_proof){ .serial = 0 };
 	return loop_timer_init(app->apps->workers->loop, &app->look, look_due,
 	    app);
 }

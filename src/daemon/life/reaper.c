@@ -8,6 +8,8 @@
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/process/helper.h"
+#include "linux/process/looker.h"
 #include "linux/process/process.h"
 
 /* Of a turn; and how long others have the time then, if that took as long as
@@ -31,9 +33,13 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 	}
 	if (check_exec_died(r->life->with.healths->checks, pid, status))
 		return;
-	/* Was it the last of a group that outlived its leader? */
 	group = getpgid(pid);
 	process_reap(pid);
+	/* Who works for us ends now and then, and nothing follows from it; least
+	   of all that somebody else is to be looked at. */
+	if (looker_reaped(pid) || helper_reaped(pid))
+		return;
+	/* Was it the last of a group that outlived its leader? */
 	orphans_reaped(r->life->with.orphans, pid);
 	life_group_shrank(r->life, group);
 	r->orphan = true;

@@ -73,6 +73,7 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 	    step_is_yet_to_retire(w))
 		event = WORKER_EV_RETIRE;
 	facts.failure = failure;
+	facts.unanswered = readiness_is_unanswered(w);
 	facts.seen_before = w->crew->stable != NULL && w->crew->stable->seen;
 	facts.waiting = (event == WORKER_EV_RETIRE ||
 	    (event == WORKER_EV_EXITED && w->fsm.retiring)) &&

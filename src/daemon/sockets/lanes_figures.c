@@ -5,26 +5,6 @@
 #include "linux/bpf/steering_ebpf.h"
 #include "linux/bpf/steering_flows.h"
 #include "linux/socket/lane_queue.h"
-#include "linux/socket/sockdiag.h"
-
-/* A question of its own each time: a Unix listener has one lane, and whoever
-   drains may be in the middle of another question. */
-static int
-queue_of_unix(const struct lane *lane, struct lane_figures *figures)
-{
-	struct sockdiag diag = SOCKDIAG_INIT;
-	struct sockdiag_unix s;
-	int code = sockdiag_open(&diag);
-
-	if (code == 0)
-		code = sockdiag_unix_one(&diag, lane->ino, &s);
-	if (code == 0) {
-		figures->waiting = s.queue;
-		figures->backlog = s.queue_max;
-	}
-	sockdiag_close(&diag);
-	return code;
-}
 
 void
 lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
@@ -36,7 +16,8 @@ lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 		f.queued = lane_queue_tcp(lane->fd, &f.waiting,
 		    &f.backlog) == 0;
 	else if (lane->listener->bound.kind == ADDRESS_UNIX)
-		f.queued = queue_of_unix(lane, &f) == 0;
+		f.queued = lane_queue_unix(lane->ino, &f.waiting,
+		    &f.backlog) == 0;
 	if (ls->ebpf != NULL && !lane->uncounted)
 		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
 		    &f.open, &f.total);

@@ -7,6 +7,7 @@
 #include "core/names/address.h"
 #include "daemon/sockets/listener_holder.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 #include "linux/socket/socket_holders.h"
 
@@ -51,9 +52,10 @@ find_clusterd(pid_t pid)
 static bool
 is_worker(pid_t pid)
 {
+	const struct looker_whom whom = { .pid = pid };
 	char id[NAME_MAX_LEN];
 
-	return process_env(pid, "CLUSTERD_WORKER_ID", id, sizeof(id));
+	return look_env(&whom, "CLUSTERD_WORKER_ID", id, sizeof(id)) == 0;
 }
 
 /* What ends those that nobody looks after. */

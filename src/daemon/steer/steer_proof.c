@@ -6,7 +6,7 @@
 #include "daemon/spec/spec_lanes.h"
 #include "daemon/steer/steer_proof.h"
 #include "daemon/workers/worker.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looker.h"
 
 /* Of a step; between two looks, beside so many times what the last one took; and
    after how long nobody wants one any more. */
@@ -44,7 +44,6 @@ end_look(struct steer_proof *p, struct mono now)
 	int64_t took_ms = mono_ms_between(p->began, now);
 
 	connections_end(&p->look);
-	sockdiag_close(&p->diag);
 	p->serial = 0;
 	p->next = mono_add_ms(now, GAP_MS + GAP_FACTOR * took_ms);
 }
@@ -54,14 +53,10 @@ begin_look(struct steer_proof *p, const struct worker *w, struct mono now)
 {
 	struct connections_of of[PORTS_MAX];
 	size_t n = collect_ports(w, of);
-	int code = sockdiag_open(&p->diag);
 
 	p->began = now;
 	p->serial = w->serial;
-	if (code == 0)
-		code = connections_begin(&p->look, &p->diag, of, n, &w->pid, 1,
-		    0);
-	return code;
+	return connections_begin(&p->look, of, n, &w->pid, 1, 0, false);
 }
 
 /* Another's, or one that was ready once and is not waited for any more. */
@@ -80,21 +75,19 @@ bool
 steer_proof(struct steer_proof *p, const struct worker *w)
 {
 	struct mono now = mono_now();
-	struct fsids ids;
 	int code = 0;
 	bool serves;
 
 	if (is_anothers(p, w, now) ||
 	    (p->serial == 0 && mono_before(now, p->next)))
 		return false;
-	ids = inspect_begin(&w->spec->conf->creds);
 	if (p->serial == 0)
 		code = begin_look(p, w, now);
 	if (code == 0)
-		code = connections_step(&p->look, SPELL_MS);
-	inspect_end(&ids);
+		code = connections_step(&p->look, &w->spec->conf->creds,
+		    SPELL_MS);
 	p->stepped = now;
-	if (code > 0)
+	if (code > 0 || looker_is_held_up(code))
 		return false;
 	serves = code == 0 && p->look.n > 0;
 	end_look(p, mono_now());
@@ -105,6 +98,5 @@ void
 steer_proof_end(struct steer_proof *p)
 {
 	connections_end(&p->look);
-	sockdiag_close(&p->diag);
 	p->serial = 0;
 }

@@ -7,21 +7,18 @@
 
 #include "base/mono.h"
 #include "linux/socket/connections.h"
-#include "linux/socket/sockdiag.h"
 
 struct worker;
 
-/* Looks at the connections of one worker after the other, in steps. */
+/* Looks at the connections of one worker after the other, in steps;
+   zero-initialised. */
 struct steer_proof {
-	struct sockdiag diag;
 	struct connections look;
 	uint64_t serial;	/* whose look is under way; 0: none is */
 	struct mono began;
 	struct mono stepped;	/* the latest step */
 	struct mono next;	/* no look before that */
 };
-
-#define STEER_PROOF_INIT { .diag = SOCKDIAG_INIT }
 
 /*
  * A step of a look, to be called again as long as it matters: true when the

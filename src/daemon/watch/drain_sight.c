@@ -16,9 +16,8 @@
 
 /* Connections, or whether there are datagrams. -errno. */
 static int
-lane_queue(struct sockdiag *diag, const struct lane *lane, uint32_t *ret_n)
+lane_queue(const struct lane *lane, uint32_t *ret_n)
 {
-	struct sockdiag_unix u = { .queue = 0 };
 	uint32_t max;
 	int code;
 
@@ -28,9 +27,7 @@ lane_queue(struct sockdiag *diag, const struct lane *lane, uint32_t *ret_n)
 		*ret_n = *ret_n > 0;
 		return code;
 	case ADDRESS_UNIX:
-		code = sockdiag_unix_one(diag, lane->ino, &u);
-		*ret_n = u.queue;
-		return code;
+		return lane_queue_unix(lane->ino, ret_n, &max);
 	default:
 		return lane_queue_tcp(lane->fd, ret_n, &max);
 	}
@@ -38,7 +35,7 @@ lane_queue(struct sockdiag *diag, const struct lane *lane, uint32_t *ret_n)
 
 /* Of a lane that others have too, what waits in it is theirs. */
 int64_t
-drain_sight_queue(const struct worker *w, struct sockdiag *diag)
+drain_sight_queue(const struct worker *w)
 {
 	int64_t all = 0;
 
@@ -52,7 +49,7 @@ drain_sight_queue(const struct worker *w, struct sockdiag *diag)
 		if (lane == NULL || !lane->listening ||
 		    (spec_lanes_shared(w->spec, l) && steer_has_sharer(l, w)))
 			continue;
-		code = lane_queue(diag, lane, &n);
+		code = lane_queue(lane, &n);
 		/* It has just been shut down: there is none. */
 		if (code < 0 && code != -EINVAL)
 			return DRAIN_UNKNOWN;

@@ -13,7 +13,6 @@
 #include "core/conf/conf.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/connections.h"
-#include "linux/socket/sockdiag.h"
 
 struct drain_policy;
 struct drain_tally;
@@ -24,7 +23,7 @@ struct worker;
 
 /* How much waits in its lanes, those aside that somebody else serves too; or
    DRAIN_UNKNOWN. */
-int64_t drain_sight_queue(const struct worker *worker, struct sockdiag *diag);
+int64_t drain_sight_queue(const struct worker *worker);
 
 /* Where its connections may be: so many of `of`, DRAIN_SIGHT_PORTS_MAX at most;
    0: it has datagrams alone. Of more, those beside what is written are left

@@ -14,9 +14,9 @@
 #include "daemon/watch/drain_sight.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
 #include "linux/process/process.h"
 #include "linux/process/stands_still.h"
 
@@ -40,6 +40,11 @@
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
+/* Until the next step of a look that is held up: others are looked at meanwhile. It
+   lasts for longer where nobody has the CPU for it. */
+#define HELD_UP_MS	20
+#define STARVED_MS	5000
+
 /* What is known of a worker that drains, if it does. */
 struct drainage {
 	struct drainers *all;
@@ -48,6 +53,8 @@ struct drainage {
 	struct drain drain;
 	struct drain_facts facts;	/* of the latest look */
 	struct farewells farewells;
+	struct connections look;	/* the one under way, if there is one: */
+	bool looks;
 	int64_t queue;			/* of the one under way, which began … */
 	bool sealed;			/* … with all lanes sealed */
 	bool seen;			/* there was one that came to an end */
@@ -55,6 +62,7 @@ struct drainage {
 	bool has_sealed;		/* they were by this drain: a seal of the
 					   supervisor before may be of one that
 					   was about to be stopped, or was */
+	struct mono unseen;		/* since then it is held up; or never */
 	struct mono looked;		/* when the latest look began */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
@@ -72,12 +80,13 @@ is_frozen(const struct drainage *x)
 }
 
 static void
-end_look(struct drainers *d)
+end_look(struct drainage *x)
 {
-	if (d->at == NULL)
-		return;
-	connections_end(&d->look);
-	d->at = NULL;
+	if (x->looks)
+		connections_end(&x->look);
+	x->looks = false;
+	if (x->all->at == x)
+		x->all->at = NULL;
 }
 
 /* The timer for whoever is due first, or for the look that goes on. */
@@ -185,7 +194,8 @@ says_farewell(const struct drainage *x)
 static void
 say_farewell(struct drainage *x, const struct connections *look)
 {
-	int n = farewells_look(&x->farewells, look, says_farewell(x));
+	const struct looker_whom whom = look_at_whom(x->worker);
+	int n = farewells_look(&x->farewells, look, &whom, says_farewell(x));
 
 	if (n > 0)
 		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
@@ -327,10 +337,11 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 		    mono_is_never(e->due))
 			continue;
 		its.sealed = drain_sealed(y->worker);
-		its.queue = drain_sight_queue(y->worker, &y->all->diag);
+		its.queue = drain_sight_queue(y->worker);
 		its.open = (struct drain_tally){ .busy = 0 };
 		count_flows(y, &its.open);
 		e->due = MONO_NEVER;
+		end_look(y);
 		decide(y, &its);
 	}
 }
@@ -340,7 +351,6 @@ static void
 conclude(struct drainage *x, int code)
 {
 	struct worker *w = x->worker;
-	struct drainers *d = x->all;
 	const struct drain_policy policy = policy_of(x);
 	struct drain_facts facts = {
 		.queue = x->queue,
@@ -351,41 +361,70 @@ conclude(struct drainage *x, int code)
 	};
 
 	if (code == 0) {
-		facts.half_open = (int64_t)d->look.n_half_open;
-		facts.handshakes = (int64_t)d->look.n_handshakes;
-		facts.none = d->look.none;
-		facts.blink = d->look.blink;
-		facts.open = connections_tally(&d->look, &policy);
-		say_farewell(x, &d->look);
+		facts.half_open = (int64_t)x->look.n_half_open;
+		facts.handshakes = (int64_t)x->look.n_handshakes;
+		facts.none = x->look.none;
+		facts.blink = x->look.blink;
+		facts.open = connections_tally(&x->look, &policy);
+		say_farewell(x, &x->look);
+		if (x->look.untimed)
+			look_at_tell_untimed(w);
 	} else {
-		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
-		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
-		    "%s%s", strerror(-code), w->crew->unseen_told ? "" :
-		    " (said once)");
-		w->crew->unseen_told = true;
+		look_at_tell_unseen(w, code);
 		facts.seen = drain_sight_open(w, &facts.open);
 	}
 	count_flows(x, &facts.open);
-	end_look(d);
+	end_look(x);
 	decide(x, &facts);
 	/* Of those who get more, one at a time stands still to be looked at. */
 	if (facts.none && !drain_sight_gets_more(w, false))
 		spread_none(x, &facts);
 }
 
+/* Is the look held up, and may that pass by itself? */
+static bool
+may_pass(struct drainage *x, int code)
+{
+	struct mono now = mono_now();
+
+	if (!look_at_failed(x->worker, code)) {
+		if (code == 0)
+			x->unseen = MONO_NEVER;
+		return false;
+	}
+	if (mono_is_never(x->unseen))
+		x->unseen = now;
+	return mono_ms_between(x->unseen, now) < (code == -EAGAIN ?
+	    STARVED_MS : LOOK_AT_LASTING_MS);
+}
+
+/* Others are looked at meanwhile; nobody stands still for that. */
+static void
+go_on_later(struct drainage *x)
+{
+	if (is_frozen(x))
+		end_look(x);
+	x->all->at = NULL;
+	thaw(x);
+	look_again(x, mono_add_ms(mono_now(), HELD_UP_MS));
+}
+
 static void
 go_on(struct drainage *x)
 {
-	struct drainers *d = x->all;
-	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
-	int code = connections_step(&d->look, SPELL_MS);
+	int code = connections_step(&x->look, &x->worker->spec->conf->creds,
+	    SPELL_MS);
 
-	inspect_end(&ids);
-	if (code != 1) {
+	if (may_pass(x, code)) {
+		go_on_later(x);
+	} else if (code != 1) {
+		if (looker_is_held_up(code) &&
+		    connections_without_times(&x->look))
+			code = 0;
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
 	    mono_now()) >= FROZEN_MAX_MS) {
-		end_look(d);
+		end_look(x);
 		try_later(x);
 	}
 }
@@ -394,17 +433,13 @@ static void
 begin_look(struct drainage *x)
 {
 	struct worker *w = x->worker;
-	struct drainers *d = x->all;
 	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
 	size_t n = drain_sight_ports(w, of);
-	struct fsids ids;
-	int code = 0;
+	int code;
 
 	x->looked = mono_now();
 	x->sealed = drain_sealed(w);
-	if (n > 0 && d->diag.fd < 0)
-		code = sockdiag_open(&d->diag);
-	x->queue = drain_sight_queue(w, &d->diag);
+	x->queue = drain_sight_queue(w);
 	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
@@ -417,14 +452,10 @@ begin_look(struct drainage *x)
 		decide(x, &facts);
 		return;
 	}
-	memset(&d->look, 0, sizeof(d->look));
-	d->at = x;
-	if (code == 0) {
-		ids = inspect_begin(&w->spec->conf->creds);
-		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
-		    drain_steered_ms(&x->drain, mono_now()));
-		inspect_end(&ids);
-	}
+	x->all->at = x;
+	x->looks = true;
+	code = connections_begin(&x->look, of, n, &w->pid, 1,
+	    drain_steered_ms(&x->drain, mono_now()), true);
 	if (code < 0)
 		conclude(x, code);
 	else
@@ -436,7 +467,10 @@ begin_look(struct drainage *x)
 static void
 look_at(struct drainage *x)
 {
-	if (!is_frozen(x) || process_stands_still(x->worker->pid))
+	if (x->looks) {
+		x->all->at = x;
+		go_on(x);
+	} else if (!is_frozen(x) || process_stands_still(x->worker->pid))
 		begin_look(x);
 	else if (mono_ms_between(x->frozen_since, mono_now()) < FROZEN_MAX_MS)
 		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));
@@ -483,6 +517,7 @@ drainers_add(struct worker *w)
 	if (x->entry.listed)
 		return;
 	x->seen = x->unsealable = x->has_sealed = false;
+	x->unseen = MONO_NEVER;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	look_queue_add(&x->all->looks, &x->entry);
@@ -503,8 +538,7 @@ drainers_remove(struct worker *w)
 	   thousands end. */
 	timed = d->at == x || is_frozen(x) ||
 	    !mono_before(d->looks.timer.due, x->entry.due);
-	if (d->at == x)
-		end_look(d);
+	end_look(x);
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
 	if (is_frozen(x))
 		d->frozen = NULL;
@@ -519,7 +553,7 @@ static struct drain_facts
 facts_at_last(const struct worker *w)
 {
 	struct drain_facts facts = {
-		.queue = drain_sight_queue(w, &w->drainage->all->diag),
+		.queue = drain_sight_queue(w),
 		.half_open = DRAIN_UNKNOWN,
 	};
 
@@ -563,8 +597,10 @@ drainers_join(struct drainers *d, struct worker *w)
 void
 drainers_leave(struct worker *w)
 {
-	if (w->drainage != NULL)
-		farewells_free(&w->drainage->farewells);
+	if (w->drainage == NULL)
+		return;
+	end_look(w->drainage);
+	farewells_free(&w->drainage->farewells);
 	free(w->drainage);
 	w->drainage = NULL;
 }
@@ -572,14 +608,11 @@ drainers_leave(struct worker *w)
 int
 drainers_init(struct drainers *d, struct loop *loop)
 {
-	d->diag = (struct sockdiag)SOCKDIAG_INIT;
 	return look_queue_init(&d->looks, loop, look_due, d);
 }
 
 void
 drainers_fini(struct drainers *d)
 {
-	end_look(d);
-	sockdiag_close(&d->diag);
 	look_queue_fini(&d->looks);
 }

@@ -11,8 +11,6 @@
 #define DAEMON_WATCH_DRAINERS_H
 
 #include "daemon/watch/look_queue.h"
-#include "linux/socket/connections.h"
-#include "linux/socket/sockdiag.h"
 
 struct drainage;
 struct loop;
@@ -21,8 +19,6 @@ struct worker;
 /* One look at a time. */
 struct drainers {
 	struct look_queue looks;
-	struct sockdiag diag;
-	struct connections look;
 	struct drainage *at;		/* who is being looked at, or NULL */
 	struct drainage *frozen;	/* who stands still, or NULL: the others
 					   are looked at when it goes on */

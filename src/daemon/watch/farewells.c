@@ -19,13 +19,48 @@ recall(const struct farewells *f, size_t *at, uint64_t ino)
 	    (struct farewell){ .ino = ino };
 }
 
+/* So many of those that are due. */
+struct batch {
+	const struct looker_whom *whom;
+	struct half_close_of of[HALF_CLOSE_MAX];
+	size_t n;
+	int taken;		/* or -EPERM */
+};
+
+static void
+close_batch(struct batch *b)
+{
+	int codes[HALF_CLOSE_MAX];
+	size_t n = b->n;
+
+	b->n = 0;
+	if (n == 0 || half_close(b->whom, b->of, n, codes) < 0)
+		return;
+	for (size_t i = 0; i < n && b->taken >= 0; i++)
+		if (codes[i] == 0)
+			b->taken++;
+		else if (codes[i] == -EPERM)
+			b->taken = -EPERM;
+}
+
+static void
+add(struct batch *b, const struct connection *c)
+{
+	b->of[b->n++] = (struct half_close_of){
+		.pid = c->pid, .fd = c->fd, .ino = c->ino, .conn = c->conn,
+	};
+	if (b->n == HALF_CLOSE_MAX)
+		close_batch(b);
+}
+
 int
-farewells_look(struct farewells *f, const struct connections *look, bool now)
+farewells_look(struct farewells *f, const struct connections *look,
+    const struct looker_whom *whom, bool now)
 {
 	size_t n = look->n < FAREWELLS_MAX ? look->n : FAREWELLS_MAX;
 	struct farewell *v = calloc(n > 0 ? n : 1, sizeof(*v));
+	struct batch due = { .whom = whom };
 	size_t at = 0;
-	int taken = 0;
 
 	if (v == NULL)
 		return 0;
@@ -33,19 +68,14 @@ farewells_look(struct farewells *f, const struct connections *look, bool now)
 		const struct connection *c = &look->v[i];
 
 		v[i] = recall(f, &at, c->ino);
-		if (farewell_look(&v[i], &c->conn) && now && taken >= 0) {
-			int code = half_close(c->pid, c->fd, c->ino, &c->conn);
-
-			if (code == 0)
-				taken++;
-			else if (code == -EPERM)
-				taken = code;
-		}
+		if (farewell_look(&v[i], &c->conn) && now && due.taken >= 0)
+			add(&due, c);
 	}
+	close_batch(&due);
 	free(f->v);
 	f->v = v;
 	f->n = n;
-	return taken;
+	return due.taken;
 }
 
 void

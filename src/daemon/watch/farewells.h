@@ -10,6 +10,7 @@
 
 struct connections;
 struct farewell;
+struct looker_whom;
 
 /* Zero-initialised. */
 struct farewells {
@@ -17,10 +18,10 @@ struct farewells {
 	size_t n;
 };
 
-/* A look has ended well. `now`: those that may be taken are. Returns how many
-   were; -EPERM where that is not permitted. */
+/* A look at the worker `whom` has ended well. `now`: those that may be taken are.
+   Returns how many were; -EPERM where that is not permitted. */
 int farewells_look(struct farewells *f, const struct connections *look,
-    bool now);
+    const struct looker_whom *whom, bool now);
 
 void farewells_free(struct farewells *f);
 

@@ -12,9 +12,9 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "daemon/watch/hint.h"
-#include "linux/process/inspect.h"
-#include "linux/process/listening.h"
+#include "daemon/watch/look_at.h"
 #include "linux/process/locks.h"
+#include "linux/process/looks.h"
 
 /* A death this soon after the start has to do with the start: a program that
    leaves processes behind then, with exit code 0, has put itself into the
@@ -24,6 +24,9 @@
 /* To look at the kernel's tables of sockets at every death of many would hold
    everybody up. */
 #define PORT_LOOK_MS 1000
+
+/* Of all siblings together. */
+#define PORT_BUDGET_MS 5
 
 /* Does this death look like a program that went into the background? */
 static bool
@@ -40,6 +43,7 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 {
 	struct crew *crew = w->crew;
 	struct locks locks;
+	struct mono end;
 	bool found = false;
 
 	if (w->spec->conf->n_listens > 0 || crew->wanted < 2 ||
@@ -48,18 +52,18 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	    mono_ms_between(crew->port_looked, mono_now()) < PORT_LOOK_MS))
 		return false;
 	crew->port_looked = mono_now();
+	end = mono_add_ms(crew->port_looked, PORT_BUDGET_MS);
 	locks_read(&locks);
-	for (const struct worker *o = crew->workers; o != NULL && !found;
-	    o = o->next) {
-		struct fsids ids;
+	for (const struct worker *o = crew->workers; o != NULL && !found &&
+	    mono_before(mono_now(), end); o = o->next) {
+		struct looker_whom whom;
 
 		if (o == w || o->pid == 0)
 			continue;
-		ids = inspect_begin(&o->spec->conf->creds);
+		whom = look_at_whom(o);
 		/* Nobody is advised to share what one has locked. */
-		found = !locks_held(&locks, o->pid) &&
-		    listening_port(o->pid, ret_port);
-		inspect_end(&ids);
+		found = !locks_held(&locks, &whom) &&
+		    look_listening_port(&whom, ret_port);
 	}
 	locks_free(&locks);
 	crew->port_hinted = found;
@@ -249,16 +253,12 @@ is_ours(const struct worker *w, uint16_t port)
 void
 hint_unseen(const struct worker *w)
 {
-	struct fsids ids;
+	const struct looker_whom whom = look_at_whom(w);
 	uint16_t port = 0;
-	bool found;
 
 	if (w->spec->conf->n_listens == 0)
 		return;
-	ids = inspect_begin(&w->spec->conf->creds);
-	found = listening_port(w->pid, &port);
-	inspect_end(&ids);
-	if (found && !is_ours(w, port))
+	if (look_listening_port(&whom, &port) && !is_ours(w, port))
 		worker_log(LOG_LEVEL_WARNING, w, "listens on port %u, which "
 		    "is none of this app's listeners, and was not seen to wait "
 		    "on one of those: clients may wait for ever", port);

@@ -49,14 +49,16 @@ legacies_note_found(struct legacy *l)
 }
 
 void
-legacies_drop(struct legacies *all)
+legacies_drop(struct legacies *all, size_t n)
 {
 	struct legacy **p = &all->first;
 
+	/* The latest come first. */
 	while (*p != NULL) {
 		struct legacy *l = *p;
 
-		if (l->found) {
+		if (l->found || n > 0) {
+			n -= n > 0 && !l->found;
 			p = &l->next;
 			continue;
 		}
@@ -70,5 +72,5 @@ void
 legacies_free(struct legacies *all)
 {
 	legacies_begin(all);
-	legacies_drop(all);
+	legacies_drop(all, 0);
 }

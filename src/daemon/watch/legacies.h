@@ -4,6 +4,7 @@
 #define DAEMON_WATCH_LEGACIES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,9 @@ struct legacy {
 	bool found;		/* somebody, in the sweep under way */
 };
 
+/* So many are kept of whom nobody was found, where somebody could not be seen. */
+#define LEGACIES_MAX	256
+
 /* Begins as zeros. */
 struct legacies {
 	struct legacy *first;
@@ -39,9 +43,9 @@ struct legacy *legacies_find(const struct legacies *all, uint64_t serial,
     pid_t group);
 
 /* A sweep begins, which has found nobody yet; it has found somebody of one; and
-   after it those of whom it has not are dropped. */
+   after it those of whom it has not are dropped, but for the `n` latest. */
 void legacies_begin(struct legacies *all);
 void legacies_note_found(struct legacy *legacy);
-void legacies_drop(struct legacies *all);
+void legacies_drop(struct legacies *all, size_t n);
 
 #endif

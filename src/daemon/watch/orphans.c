@@ -15,9 +15,17 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
 
 #define SWEEP_MS 50
+
+/* Until the next one for those that could not be looked at. */
+#define UNSEEN_MS 1000
+
+/* At the end all are stopped; and those of whom a look may yet tell whose they are,
+   and how they are to be stopped, after this. */
+#define END_UNSEEN_MS 1000
 
 /* Of a turn, in which so many environments are read as there is time for; others
    have the loop in between. One look that cannot be made in parts ends then. */
@@ -64,6 +72,14 @@ is_stranger(const struct orphans *o, pid_t pid)
 	return false;
 }
 
+/* One of which it is known what it is for. */
+static bool
+is_known_child(const struct orphans *o, pid_t pid)
+{
+	return workers_find(o->workers, pid) != NULL || is_stranger(o, pid) ||
+	    looker_is(pid);
+}
+
 bool
 orphans_each(struct orphans *o,
     bool (*fn)(struct orphans *o, pid_t pid, void *ctx), void *ctx)
@@ -74,26 +90,29 @@ orphans_each(struct orphans *o,
 	if (process_children(&pids, &n) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (workers_find(o->workers, pids[i]) == NULL &&
-		    !is_stranger(o, pids[i]) && !fn(o, pids[i], ctx))
+		if (!is_known_child(o, pids[i]) && !fn(o, pids[i], ctx))
 			break;
 	free(pids);
 	return true;
 }
 
-uint64_t
-orphans_serial_of(const struct orphans *o, pid_t pid)
+int
+orphans_serial_of(const struct orphans *o, pid_t pid, uint64_t *ret_serial)
 {
+	const struct looker_whom whom = { .pid = pid };
 	char id[64], own[32];
 	uint64_t serial;
+	int code = look_env(&whom, "CLUSTERD_WORKER_ID", id, sizeof(id));
 
+	*ret_serial = 0;
+	if (code < 0)
+		return code == -ENODATA ? 0 : code;
 	snprintf(own, sizeof(own), "%016llx.",
 	    (unsigned long long)o->workers->run_id);
-	if (!process_env(pid, "CLUSTERD_WORKER_ID", id, sizeof(id)) ||
-	    strncmp(id, own, strlen(own)) != 0 ||
-	    !num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
-		return 0;
-	return serial;
+	if (strncmp(id, own, strlen(own)) == 0 &&
+	    num_parse(id + strlen(own), 1, UINT64_MAX, &serial))
+		*ret_serial = serial;
+	return 0;
 }
 
 static bool
@@ -110,12 +129,15 @@ serial_lives(const struct orphans *o, uint64_t serial)
 
 /* ---- whose it is ---- */
 
-/* False: it belongs to a worker that lives, or nobody knows whose it was. */
+/* By its environment, or where that does not tell, or cannot be seen for now, by its
+   group. False: it belongs to a worker that lives, or nobody knows whose it was. */
 static bool
-is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
+is_left_behind(struct orphans *o, pid_t pid, struct legacy **ret_legacy,
+    bool *ret_unseen)
 {
-	uint64_t serial = orphans_serial_of(o, pid);
 	struct process_stat st;
+	uint64_t serial;
+	int code = orphans_serial_of(o, pid, &serial);
 
 	if (serial != 0 && serial_lives(o, serial))
 		return false;
@@ -124,7 +146,10 @@ is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 	if (serial == 0 && workers_find(o->workers, st.group) != NULL)
 		return false;
 	*ret_legacy = legacies_find(&o->legacies, serial, st.group);
-	return serial != 0 || *ret_legacy != NULL;
+	if (serial != 0 || *ret_legacy != NULL)
+		return true;
+	*ret_unseen = code < 0;
+	return false;
 }
 
 void
@@ -136,6 +161,7 @@ orphans_begin(struct orphans *o, const struct worker *w)
 		legacies_add(&o->legacies, w);
 }
 
+/* What cannot be seen may be somebody's, for ever. */
 static void
 drop_legacies(struct orphans *o)
 {
@@ -144,7 +170,7 @@ drop_legacies(struct orphans *o)
 	TAILQ_FOREACH(x, &o->known, entry)
 		if (x->legacy != NULL)
 			legacies_note_found(x->legacy);
-	legacies_drop(&o->legacies);
+	legacies_drop(&o->legacies, o->unseen ? LEGACIES_MAX : 0);
 }
 
 /* ---- what becomes of it ---- */
@@ -316,14 +342,17 @@ sweep_one(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct orphan *x = find_known(o, pid);
 	struct legacy *l = NULL;
+	bool unseen = false;
 
 	(void)ctx;
 	if (x != NULL)
 		l = x->legacy;
-	else if (is_left_behind(o, pid, &l))
+	else if (is_left_behind(o, pid, &l, &unseen))
 		take(o, pid, l);
-	else if (o->takes_all)
+	else if (o->takes_all && (!unseen ||
+	    !mono_before(mono_now(), o->takes_unseen)))
 		take_unknown(o, pid);
+	o->unseen |= unseen;
 	if (l != NULL)
 		legacies_note_found(l);
 	return true;
@@ -340,8 +369,8 @@ sweep_part(struct orphans *o)
 	while (mono_before(mono_now(), end)) {
 		if (!child_scan_next(&o->scan, &pid))
 			return false;
-		if (pid != 0 && workers_find(o->workers, pid) == NULL &&
-		    !is_stranger(o, pid) && process_is_child(pid))
+		if (pid != 0 && !is_known_child(o, pid) &&
+		    process_is_child(pid))
 			sweep_one(o, pid, NULL);
 	}
 	return true;
@@ -358,7 +387,10 @@ end_sweep(struct orphans *o, bool listed)
 	kill_due(o);
 	if (o->again)
 		orphans_sweep_soon(o);
-	o->again = false;
+	else if (o->unseen)
+		loop_timer_start(o->loop, &o->sweep, o->takes_all ? SWEEP_MS :
+		    UNSEEN_MS);
+	o->again = o->unseen = false;
 }
 
 static void
@@ -404,11 +436,13 @@ sweep_due(void *ctx)
 void
 orphans_sweep_soon(struct orphans *o)
 {
+	struct mono soon = mono_add_ms(mono_now(), SWEEP_MS);
+
 	/* One that is under way may be past them. */
 	if (o->sweeping)
 		o->again = true;
-	else
-		loop_timer_start(o->loop, &o->sweep, SWEEP_MS);
+	else if (mono_before(soon, o->sweep.due))
+		loop_timer_set(o->loop, &o->sweep, soon);
 }
 
 /* ---- the end ---- */
@@ -493,6 +527,8 @@ enum orphans_left
 orphans_stop_all(struct orphans *o)
 {
 	/* One without a trace may be of an app that lets them live. */
+	if (!o->takes_all)
+		o->takes_unseen = mono_add_ms(mono_now(), END_UNSEEN_MS);
 	o->takes_all = !o->keeps;
 	return end_all(o, NULL);
 }

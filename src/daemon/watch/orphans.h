@@ -38,8 +38,10 @@ struct orphans {
 	bool again;			/* when it is over */
 	bool swept;			/* it is, and the end has not seen it */
 	bool disturbed;			/* children went meanwhile */
+	bool unseen;			/* some could not be looked at */
 	bool ending;			/* no worker is left */
 	bool takes_all;			/* whoever they came from */
+	struct mono takes_unseen;	/* … and cannot be looked at */
 	struct legacies legacies;	/* of dead workers, whose orphans there
 					   may be */
 	TAILQ_HEAD(, orphan) known;	/* those that were seen */
@@ -87,13 +89,15 @@ enum orphans_left orphans_kill_all(struct orphans *o);
 
 /*
  * Call `fn` for every child that is neither a worker's leader nor was there
- * before us, until it returns false. False: the children cannot be listed.
+ * before us, nor looks at others for us, until it returns false. False: the
+ * children cannot be listed.
  */
 bool orphans_each(struct orphans *o,
     bool (*fn)(struct orphans *o, pid_t pid, void *ctx), void *ctx);
 
-/* The serial of the worker that a process descends from; 0: not ours. */
-uint64_t orphans_serial_of(const struct orphans *o, pid_t pid);
+/* The serial of the worker that a process descends from; 0: not ours. -errno: it
+   cannot be looked at, for now. */
+int orphans_serial_of(const struct orphans *o, pid_t pid, uint64_t *ret_serial);
 
 /* When a look that begins now is to end. */
 struct mono orphans_budget(void);

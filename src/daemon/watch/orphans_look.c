@@ -1,12 +1,13 @@
+#include <errno.h>
+
 #include "base/log.h"
 #include "base/mono.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
+#include "linux/process/looks.h"
 #include "linux/process/process.h"
-#include "linux/process/waiting.h"
 
 bool
 orphans_look_in_group(struct orphans *o, pid_t pgid)
@@ -27,11 +28,13 @@ look_for_owner(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct owner_search *search = ctx;
 	struct process_stat st;
+	uint64_t serial;
 
 	if (!process_stat(pid, &st) || st.state == 'Z')
 		return true;
 	search->found = st.group == search->worker->pid ||
-	    orphans_serial_of(o, pid) == search->worker->serial;
+	    (orphans_serial_of(o, pid, &serial) == 0 &&
+	    serial == search->worker->serial);
 	return !search->found && mono_before(mono_now(), search->end);
 }
 
@@ -50,29 +53,52 @@ struct crew_search {
 	const struct crew *crew;
 	struct mono end;
 	bool found;
+	bool unseen;
 };
+
+/* By its group, for which nobody has to be looked into, or by its environment. */
+static bool
+is_of_crew(struct orphans *o, pid_t pid, const struct crew *crew,
+    bool *ret_unseen)
+{
+	const struct worker *w;
+	struct process_stat st;
+	uint64_t serial;
+
+	if (!process_stat(pid, &st) || st.state == 'Z')
+		return false;
+	w = workers_find(o->workers, st.group);
+	if (w != NULL)
+		return w->crew == crew;
+	if (legacies_find(&o->legacies, 0, st.group) != NULL)
+		return false;
+	if (orphans_serial_of(o, pid, &serial) < 0)
+		*ret_unseen = true;
+	for (w = crew->workers; w != NULL; w = w->next)
+		if (serial != 0 && w->serial == serial)
+			return true;
+	return false;
+}
 
 static bool
 look_for_crew(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct crew_search *search = ctx;
-	uint64_t serial = orphans_serial_of(o, pid);
 
-	for (const struct worker *w = search->crew->workers; w != NULL;
-	    w = w->next)
-		search->found |= serial != 0 && w->serial == serial;
-	/* As what cannot be listed. */
-	search->found |= !mono_before(mono_now(), search->end);
+	search->found = is_of_crew(o, pid, search->crew, &search->unseen) ||
+	    !mono_before(mono_now(), search->end);
 	return !search->found;
 }
 
-bool
+int
 orphans_look_for_crew(struct orphans *o, const struct crew *crew)
 {
 	struct crew_search search = { .crew = crew, .end = orphans_budget() };
 
 	/* What cannot be listed may well be there. */
-	return !orphans_each(o, look_for_crew, &search) || search.found;
+	if (!orphans_each(o, look_for_crew, &search) || search.found)
+		return 1;
+	return search.unseen ? -EAGAIN : 0;
 }
 
 struct holder_search {
@@ -87,18 +113,16 @@ static bool
 look_for_holder(struct orphans *o, pid_t pid, void *ctx)
 {
 	struct holder_search *search = ctx;
+	const struct looker_whom whom = { .pid = pid, .creds = search->creds };
 	struct process_stat st;
-	struct fsids ids;
 
 	(void)o;
 	/* As what cannot be listed. */
 	search->found = !mono_before(mono_now(), search->end);
 	if (search->found || !process_stat(pid, &st) || st.state == 'Z')
 		return !search->found;
-	ids = inspect_begin(search->creds);
-	search->found = waiting_holds(pid, search->ino, search->given,
-	    search->n_given);
-	inspect_end(&ids);
+	search->found = look_holds(&whom, pid, search->ino, search->given,
+	    search->n_given) != 0;
 	return !search->found;
 }
 

@@ -21,8 +21,9 @@ void orphans_look_log(struct orphans *o, const struct worker *worker);
 /* Has this worker, which has just died, left a living process behind? */
 bool orphans_look_for(struct orphans *o, const struct worker *worker);
 
-/* Has a worker of this app processes that are no descendants of it any more? */
-bool orphans_look_for_crew(struct orphans *o, const struct crew *crew);
+/* Has a worker of this app processes that are no descendants of it any more? 1, 0;
+   -EAGAIN: of one it could not be told whose it is, for now. */
+int orphans_look_for_crew(struct orphans *o, const struct crew *crew);
 
 /*
  * Has a child of ours, other than a worker, or a descendant of one the socket?

@@ -6,11 +6,11 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/hint.h"
+#include "daemon/watch/look_at.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
-#include "linux/process/waiting.h"
+#include "linux/process/looks.h"
 
 /* Between two looks at the same worker: from the first to the last. */
 #define GAP_MIN_MS	1
@@ -33,6 +33,7 @@ struct look {
 	int gap_ms;
 	bool listens;			/* has called listen(2) on a lane */
 	bool hinted;			/* hint_unseen() */
+	bool unanswered;		/* readiness_is_unanswered() */
 };
 
 static struct look *
@@ -92,6 +93,12 @@ readiness_watch(struct worker *w)
 	look_soon(k);
 }
 
+bool
+readiness_is_unanswered(const struct worker *w)
+{
+	return w->look->entry.listed && w->look->unanswered;
+}
+
 void
 readiness_expect(struct worker *w)
 {
@@ -112,21 +119,23 @@ void
 readiness_forget(struct worker *w)
 {
 	readiness_end(w);
-	w->look->listens = w->look->hinted = false;
+	w->look->listens = w->look->hinted = w->look->unanswered = false;
 }
 
 /* False: nothing of importance was seen. */
 static bool
-look(const struct look *k, enum worker_event *ret_event)
+look(struct look *k, bool once, enum worker_event *ret_event)
 {
-	const struct worker *w = k->worker;
+	struct worker *w = k->worker;
+	const struct looker_whom whom = look_at_whom(w);
 	uint64_t inos[2 * CONF_LISTENS_MAX];
 	size_t n =
 	    spec_lanes_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	enum waiting seen = waiting_look(w->pid, inos, n);
+	int code;
+	enum waiting seen = look_waiting(&whom, inos, n, once, &code);
 
-	inspect_end(&ids);
+	(void)look_at_failed(w, code);
+	k->unanswered = code == -EAGAIN;
 	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */
@@ -165,7 +174,7 @@ look_at_starters(struct readiness *r)
 			continue;
 		/* Behind those that were not looked at yet. */
 		look_queue_rotate(&r->looks, e);
-		if (look(k, &event)) {
+		if (look(k, false, &event)) {
 			worker_post(k->worker, event);
 			e->due = MONO_NEVER;
 		} else {
@@ -200,7 +209,7 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	}
 	if (r->spent_ns >= SPELL_NS)
 		return false;
-	seen = look(w->look, ret_event);
+	seen = look(w->look, true, ret_event);
 	r->spent_ns += mono_now().ns - begin.ns;
 	return seen;
 }

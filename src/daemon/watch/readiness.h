@@ -35,6 +35,10 @@ void readiness_leave(struct worker *worker);
    cannot be looked at. Again is no harm. */
 void readiness_watch(struct worker *worker);
 
+/* The last look at the worker that starts has got no answer, for reasons that are
+   not the worker's: the machine had no time for it. */
+bool readiness_is_unanswered(const struct worker *worker);
+
 /* The same at once, and not posted: true: *ret_event is to be. For many in a turn
    it is false, as if nothing had been seen. */
 bool readiness_look_now(struct worker *worker, enum worker_event *ret_event);

@@ -1,6 +1,7 @@
 #include <stddef.h>
 
 #include "daemon/workers/worker.h"
+#include "linux/process/looks.h"
 
 /* Who asks again sooner gets the same figures. */
 #define USAGE_AGE_MS 50
@@ -54,13 +55,14 @@ worker_has_leader(const struct worker *w)
 bool
 worker_usage(struct worker *w, struct mono now, struct usage *ret_usage)
 {
+	const struct looker_whom whom = { .pid = w->pid };
 	struct usage usage;
 
 	if (!worker_has_leader(w))
 		return false;
 	if (w->usage_serial != w->serial ||
 	    mono_ms_between(w->usage_at, now) >= USAGE_AGE_MS) {
-		if (!usage_of_tree(w->pid, &usage))
+		if (!look_usage(&whom, &usage))
 			return false;
 		w->usage_serial = w->serial;
 		w->usage_at = now;

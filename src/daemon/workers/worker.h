@@ -98,6 +98,9 @@ struct worker {
 	struct mono usage_at;
 	struct usage usage;
 
+	/* look_at: the process of which it was told that it holds up looks. */
+	uint64_t held_up_serial;
+
 	/* workers: */
 	struct worker *next_pid;	/* in the table of pids */
 	unsigned posted;		/* events that wait, as bits … */

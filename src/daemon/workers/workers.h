@@ -46,7 +46,9 @@ struct crew {
 	bool initial; /* there from the start of the program */
 	bool executed;			/* life: some worker of it ever was */
 	bool review;			/* adopt: its addresses */
+	unsigned unseen_reviews;	/* … in a row, of which looks failed */
 	bool unseen_told;		/* drainers */
+	bool untimed_told;		/* drainers */
 	bool port_hinted;		/* hint */
 	bool stdin_hinted;		/* hint */
 	uint64_t options_told[2];	/* adopt: socket_inherit.h's numbers */

@@ -2,19 +2,45 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/mono.h"
+#include "base/num.h"
 #include "linux/process/helper.h"
+#include "linux/process/process.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+
+/* Those that are open: there may be a million that are not. */
+static bool
+close_by_list(unsigned first, unsigned last)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL) {
+		uint64_t fd;
+
+		if (num_parse(entry->d_name, first, last, &fd) &&
+		    (int)fd != dirfd(dir))
+			(void)close((int)fd);
+	}
+	closedir(dir);
+	return true;
+}
 
 /* Before Linux 5.9 one by one. */
 static void
@@ -22,7 +48,8 @@ close_from_to(unsigned first, unsigned last)
 {
 	long end = sysconf(_SC_OPEN_MAX);
 
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0 ||
+	    close_by_list(first, last))
 		return;
 	for (unsigned fd = first; fd <= last && (long)fd < end; fd++)
 		(void)close((int)fd);
@@ -42,13 +69,11 @@ close_but(const int *keep, size_t n)
 	close_from_to(from, UINT_MAX);
 }
 
-int
-helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
-    pid_t *ret_pid)
+pid_t
+helper_fork(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n)
 {
 	pid_t parent = getpid();
 	pid_t pid = fork();
-	int pidfd;
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -57,9 +82,33 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
 			fn(ctx);
 		_exit(0);
 	}
+	return pid < 0 ? -errno : pid;
+}
+
+/* Those that are not reaped; of more it is not known. */
+#define KNOWN_MAX	64
+
+static pid_t known[KNOWN_MAX];
+static size_t n_known;
+
+void
+helper_note(pid_t pid)
+{
+	if (n_known < KNOWN_MAX)
+		known[n_known++] = pid;
+}
+
+int
+helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
+    pid_t *ret_pid)
+{
+	pid_t pid = helper_fork(fn, ctx, keep, n);
+	int pidfd;
+
 	*ret_pid = pid < 0 ? 0 : pid;
 	if (pid < 0)
-		return -errno;
+		return pid;
+	helper_note(pid);
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;
@@ -73,6 +122,44 @@ helper_has_ended(pid_t pid)
 
 	return waitid(P_PID, (id_t)pid, &info,
 	    WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
+}
+
+bool
+helper_reaped(pid_t pid)
+{
+	for (size_t i = 0; i < n_known; i++) {
+		if (known[i] != pid)
+			continue;
+		known[i] = known[--n_known];
+		return true;
+	}
+	return false;
+}
+
+void
+helper_await_end(const pid_t *pids, size_t n, int64_t ms)
+{
+	const struct mono until = mono_add_ms(mono_now(), ms);
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t left_ms = mono_ms_between(mono_now(), until);
+		struct pollfd end = { .events = POLLIN };
+
+		end.fd = (int)syscall(SYS_pidfd_open, pids[i], 0);
+		if (end.fd >= 0)
+			(void)poll(&end, 1, left_ms > 0 ? (int)left_ms : 0);
+		process_reap(pids[i]);
+		fd_close(&end.fd);
+	}
+}
+
+void
+helper_end_all(int64_t ms)
+{
+	for (size_t i = 0; i < n_known; i++)
+		process_kill(known[i], SIGKILL);
+	helper_await_end(known, n_known, ms);
+	n_known = 0;
 }
 
 void

@@ -93,8 +93,13 @@ descends(pid_t pid, pid_t leader)
 
 /* ---- of open files ---- */
 
+struct of_tree {
+	pid_t leader;
+	struct mono until;
+};
+
 struct search {
-	const struct locks *locks;
+	struct mono until;
 	pid_t pid;		/* the process at hand */
 	bool found;
 	pid_t todo[PROCESSES_MAX];
@@ -104,7 +109,7 @@ struct search {
 static bool
 is_late(struct search *s)
 {
-	s->found = s->found || !mono_before(mono_now(), s->locks->until);
+	s->found = s->found || !mono_before(mono_now(), s->until);
 	return s->found;
 }
 
@@ -151,11 +156,15 @@ look_at_thread(void *ctx, pid_t tid)
 	return !s->found;
 }
 
-static bool
-has_open_one(const struct locks *l, pid_t leader)
+static int
+do_open_files(const void *arg, void *ret, struct looker_fds *fds)
 {
-	struct search s = { .locks = l, .todo = { leader }, .n_todo = 1 };
+	const struct of_tree *of = arg;
+	struct search s = {
+		.until = of->until, .todo = { of->leader }, .n_todo = 1,
+	};
 
+	(void)fds;
 	/* todo grows while we walk along it. */
 	for (size_t i = 0; i < s.n_todo && !s.found; i++) {
 		s.pid = s.todo[i];
@@ -163,14 +172,30 @@ has_open_one(const struct locks *l, pid_t leader)
 		if (!s.found)
 			inspect_each_thread(s.pid, look_at_thread, &s);
 	}
-	return s.found;
+	*(bool *)ret = s.found;
+	return 0;
+}
+
+/* Also where nobody can say. */
+static bool
+has_open_one(const struct locks *l, const struct looker_whom *whom)
+{
+	const struct of_tree of = { .leader = whom->pid, .until = l->until };
+	bool found = true;
+
+	if (mono_before(mono_now(), l->until))
+		(void)looker_ask(whom, &(struct looker_question){
+		    .fn = do_open_files, .arg = &of, .arg_len = sizeof(of),
+		    .ret = &found, .ret_len = sizeof(found), .once = true,
+		});
+	return found;
 }
 
 bool
-locks_held(const struct locks *l, pid_t leader)
+locks_held(const struct locks *l, const struct looker_whom *whom)
 {
 	for (size_t i = 0; i < l->n; i++)
-		if (descends(l->pids[i], leader))
+		if (descends(l->pids[i], whom->pid))
 			return true;
-	return l->ofd && has_open_one(l, leader);
+	return l->ofd && has_open_one(l, whom);
 }

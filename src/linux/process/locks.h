@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/mono.h"
+#include "linux/process/looker.h"
 
 /* The kernel's table, at one moment. */
 struct locks {
@@ -24,9 +25,9 @@ void locks_free(struct locks *locks);
 /*
  * Has the process or a descendant an exclusive one (flock(2), fcntl(2)), which
  * keeps a second of its kind from starting? False also where that cannot be
- * seen; true where there is no time for it. To be called between
- * inspect_begin() and inspect_end().
+ * seen; true where there is no time for it, or no answer from looker.h, by which
+ * open files are looked at.
  */
-bool locks_held(const struct locks *locks, pid_t leader);
+bool locks_held(const struct locks *locks, const struct looker_whom *whom);
 
 #endif

@@ -20,6 +20,7 @@
 #include "linux/process/process.h"
 
 #define ENVIRON_MAX (256 * 1024)
+#define STATUS_MAX (64 * 1024)
 
 static pid_t
 dead(idtype_t type, pid_t pid, struct exit_status *ret_status)
@@ -338,24 +339,29 @@ process_children(pid_t **ret_pids, size_t *ret_n)
 	return 0;
 }
 
+/* Not by /proc/PID/stat, which waits for a process in the middle of an exec. */
 bool
 process_stat(pid_t pid, struct process_stat *ret_stat)
 {
-	char path[32], *text, *close_paren;
+	const char *state, *parent;
 	struct process_stat st;
+	char path[32], *text;
 	size_t len;
 	bool ok;
 
 	if (!process_proc_is_ours())
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (file_read(path, 4096, &text, &len, NULL) < 0)
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (file_read_start(path, STATUS_MAX, &text, &len) < 0)
 		return false;
-	/* "PID (NAME) STATE PPID PGRP …": the name may hold anything. */
-	close_paren = strrchr(text, ')');
-	ok = close_paren != NULL && sscanf(close_paren + 1, " %c %d %d",
-	    &st.state, &st.parent, &st.group) == 3;
+	/* A name has no line breaks there. */
+	state = strstr(text, "\nState:\t");
+	parent = strstr(text, "\nPPid:\t");
+	ok = state != NULL && sscanf(state, " State: %c", &st.state) == 1 &&
+	    parent != NULL && sscanf(parent, " PPid: %d", &st.parent) == 1;
 	free(text);
+	st.group = getpgid(pid);
+	ok = ok && st.group >= 0;
 	if (ok)
 		*ret_stat = st;
 	return ok;

@@ -166,8 +166,12 @@ look_at_entry(struct tree_sockets *t,
 		code = open_next(t);
 	if (code < 0)
 		return code;
+	errno = 0;
 	if (t->dir != NULL)
 		entry = readdir(t->dir);
+	/* Gone is the end. */
+	if (entry == NULL && errno != 0 && errno != ENOENT && errno != ESRCH)
+		return -errno;
 	if (entry == NULL) {
 		close_and_go_on(t);
 		return 1;

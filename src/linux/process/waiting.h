@@ -22,6 +22,7 @@ enum waiting {
 	WAITING_BLIND,		/* NO, but it has an io_uring, or very many
 				   processes: it may wait all the same */
 	WAITING_LATE,		/* NO, and there was no time for the rest */
+	WAITING_HELD_UP,	/* it has not been looked at: looks.h alone */
 };
 
 /*

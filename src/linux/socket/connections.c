@@ -1,224 +1,245 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 #include "base/mono.h"
 #include "linux/socket/connections.h"
-#include "linux/socket/sockdiag.h"
+#include "linux/socket/connections_search.h"
 
-/* The kernel's times of handshakes have steps of up to 10 ms. */
-#define STEP_MS	20
+/* What the child takes for an answer, so that it does not pass for held up. The
+   same each time: a question that comes again gets what came late. */
+#define ANSWER_MS	1
+
+/* A search that has been lost is begun again so often in a row. */
+#define STALE_MAX	3
+
+/* Of searches. */
+static uint64_t numbers;
 
 int
-connections_begin(struct connections *c, struct sockdiag *diag,
-    const struct connections_of *of, size_t n_of, const pid_t *roots,
-    size_t n_roots, int64_t older_ms)
+connections_begin(struct connections *c, const struct connections_of *of,
+    size_t n_of, const pid_t *roots, size_t n_roots, int64_t older_ms,
+    bool times)
 {
-	*c = (struct connections){
-		.diag = diag, .n_of = n_of, .older_ms = older_ms,
-		.none = true,
-	};
-	c->of = calloc(n_of > 0 ? n_of : 1, sizeof(*of));
-	if (c->of == NULL)
+	struct connections_question *q;
+
+	*c = (struct connections){ .wants_times = times };
+	if (n_of > CONNECTIONS_OF_MAX || n_roots > CONNECTIONS_ROOTS_MAX)
+		return -E2BIG;
+	q = calloc(1, sizeof(*q));
+	if (q == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < n_of; i++) {
-		c->of[i] = of[i];
-		/* Those in a queue are not listed, nor one on its way from
-		   there to a descriptor. */
-		c->blink |= of[i].family == AF_UNIX;
-	}
-	return tree_sockets_begin(&c->tree, roots, n_roots);
+	q->number = ++numbers;
+	q->begins = true;
+	q->older_ms = older_ms;
+	for (; q->n_of < n_of; q->n_of++)
+		q->of[q->n_of] = of[q->n_of];
+	for (; q->n_roots < n_roots; q->n_roots++)
+		q->roots[q->n_roots] = roots[q->n_roots];
+	c->question = q;
+	return 0;
 }
 
 void
 connections_end(struct connections *c)
 {
-	tree_sockets_end(&c->tree);
-	free(c->of);
+	free(c->question);
 	free(c->v);
 	*c = (struct connections){ .n = 0 };
 }
 
-static void
-add(struct connections *c, const struct connection *connection)
-{
-	if (c->n == c->cap) {
-		size_t cap = c->cap == 0 ? 64 : c->cap * 2;
-		struct connection *v = reallocarray(c->v, cap, sizeof(*v));
+/* ---- which there are ---- */
 
-		if (v == NULL) {
-			c->failed = true;
-			return;
-		}
-		c->v = v;
-		c->cap = cap;
-	}
-	c->v[c->n++] = *connection;
-}
-
-static void
-take_tcp(void *ctx, const struct sockdiag_tcp *s)
-{
-	struct connections *c = ctx;
-
-	/* Without an inode it is in a queue, on its way from there to a
-	   descriptor, or closed by the server. */
-	if (s->ino != 0 || s->state == TCP_SYN_RECV ||
-	    s->state == TCP_ESTABLISHED || s->state == TCP_CLOSE_WAIT)
-		c->none = false;
-	c->n_handshakes += s->state == TCP_SYN_RECV;
-	if (s->state == TCP_SYN_RECV)
-		c->n_half_open += s->age_ms + STEP_MS >= c->older_ms;
-	else if (s->ino != 0)
-		add(c, &(struct connection){
-			.ino = s->ino,
-			.conn = {
-				.unread = s->unread,
-				.unacked = s->unacked,
-				.timed = s->info,
-				.sent = s->bytes_sent > 0,
-				.received = s->bytes_received > 0,
-				.sent_ms = s->sent_ms,
-				.received_ms = s->received_ms,
-				.n_sent = s->segs_sent,
-				.n_received = s->segs_received,
-				.rtt_ms = (s->rtt_us + 999) / 1000,
-			},
-		});
-}
-
-static void
-take_unix(void *ctx, const struct sockdiag_unix *s)
-{
-	struct connections *c = ctx;
-
-	if (s->state == TCP_LISTEN || !s->bound ||
-	    s->file_ino != c->file_ino ||
-	    (!c->any_dev && s->file_dev != c->file_dev))
-		return;
-	c->none = false;
-	add(c, &(struct connection){
-		.ino = s->ino,
-		.conn = { .unread = s->queue, .unacked = s->queue_max },
-	});
-}
-
+/* It is not held up by anybody whom we look at: as if we looked at ourselves. */
 static int
-ask(struct connections *c, const struct connections_of *of)
+step_list(struct connections *c)
 {
-	struct sockdiag_unix listener;
-	int code;
+	struct connections_question *q = c->question;
+	const struct looker_whom whom = { .pid = getpid() };
+	struct connections_listed listed;
+	int code = looker_ask(&whom, &(struct looker_question){
+	    .fn = connections_list, .arg = q, .arg_len = q->begins ?
+		sizeof(*q) : offsetof(struct connections_question, of),
+	    .ret = &listed, .ret_len = sizeof(listed),
+	});
 
-	if (of->family != AF_UNIX)
-		return sockdiag_tcp_ask(c->diag, of->family, of->port);
-	c->any_dev = of->file != 0;
-	c->file_ino = (uint32_t)of->file;
-	if (c->any_dev)
-		return sockdiag_unix_ask(c->diag);
-	code = sockdiag_unix_one(c->diag, of->ino, &listener);
 	if (code < 0)
 		return code;
-	if (!listener.bound)
-		return -ENOTSUP;
-	c->file_dev = listener.file_dev;
-	c->file_ino = listener.file_ino;
-	return sockdiag_unix_ask(c->diag);
-}
-
-/* Read on in the answer for one listener. */
-static int
-step_of(struct connections *c, int64_t budget_ms)
-{
-	const struct connections_of *of = &c->of[c->at];
-	int code;
-
-	if (!c->asked) {
-		code = ask(c, of);
-		if (code < 0)
-			return code;
-		c->asked = true;
-	}
-	code = of->family == AF_UNIX ?
-	    sockdiag_unix_read(c->diag, budget_ms, take_unix, c) :
-	    sockdiag_tcp_read(c->diag, budget_ms, take_tcp, c);
-	if (c->failed)
-		return -ENOMEM;
-	if (code == 0) {
-		c->asked = false;
-		c->at++;
+	q->begins = false;
+	if (code > 0)
 		return 1;
-	}
-	return code;
+	c->none = listed.none;
+	c->blink = listed.blink;
+	c->n_handshakes = listed.n_handshakes;
+	c->n_half_open = listed.n_half_open;
+	c->listed = true;
+	c->told = listed.n == 0;
+	return !c->told;
+}
+
+static bool
+has_room_for(struct connections *c, size_t n)
+{
+	size_t cap = c->cap > 0 ? c->cap : CONNECTIONS_TOLD_MAX;
+	struct connection *v;
+
+	while (cap < c->n + n)
+		cap *= 2;
+	if (cap == c->cap)
+		return true;
+	v = reallocarray(c->v, cap, sizeof(*v));
+	if (v == NULL)
+		return false;
+	c->v = v;
+	c->cap = cap;
+	return true;
 }
 
 static int
-compare(const void *a, const void *b)
+step_tell(struct connections *c, const struct looker_whom *whom)
 {
-	const struct connection *x = a, *y = b;
+	const struct connections_question *q = c->question;
+	struct connections_told told;
+	int code = looker_ask(whom, &(struct looker_question){
+	    .fn = connections_tell, .arg = q,
+	    .arg_len = offsetof(struct connections_question, of),
+	    .ret = &told, .ret_len = sizeof(told),
+	});
 
-	return (x->ino > y->ino) - (x->ino < y->ino);
+	if (code < 0)
+		return code;
+	if (!has_room_for(c, told.n))
+		return -ENOMEM;
+	for (size_t i = 0; i < told.n; i++)
+		c->v[c->n++] = (struct connection){
+			.ino = told.v[i].ino,
+			.pid = told.v[i].pid,
+			.fd = told.v[i].fd,
+			.id = told.v[i].id,
+			.conn = {
+				.unread = told.v[i].unread,
+				.unacked = told.v[i].unacked,
+			},
+		};
+	c->told = code == 0;
+	return !c->told || (c->wants_times && c->n > 0);
+}
+
+/* ---- when they were used ---- */
+
+/* What has been closed since is left out, in the end. */
+static void
+take_times(struct connections *c, const size_t *places, size_t n,
+    const struct connections_times *times)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct connection *one = &c->v[places[i]];
+
+		if (times->v[i].code == 0)
+			one->conn = times->v[i].conn;
+		else if (times->v[i].code == -ENOENT ||
+		    times->v[i].code == -ESTALE)
+			one->ino = 0;
+	}
 }
 
 static void
-mark(void *ctx, const struct tree_socket *socket)
-{
-	struct connections *c = ctx;
-	const struct connection key = { .ino = socket->ino };
-	struct connection *found = bsearch(&key, c->v, c->n, sizeof(key),
-	    compare);
-
-	if (found == NULL)
-		return;
-	found->owned = true;
-	found->pid = socket->pid;
-	found->fd = socket->fd;
-}
-
-/* Two listeners with one port, on two addresses, are both answered with both;
-   sorted, doubles stand side by side and bsearch() marks one of them. */
-static void
-keep_owned(struct connections *c)
+leave_out_closed(struct connections *c)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].owned)
+		if (c->v[i].ino != 0)
 			c->v[n++] = c->v[i];
 	c->n = n;
 }
 
 static int
-step_tree(struct connections *c, int64_t budget_ms)
+step_time(struct connections *c, const struct looker_whom *whom)
 {
+	struct connections_times_of of = { .n = 0 };
+	struct connections_times times;
+	size_t places[CONNECTIONS_TIMES_MAX], from = c->at;
 	int code = 0;
 
-	if (!c->sorted && c->n > 0)
-		qsort(c->v, c->n, sizeof(c->v[0]), compare);
-	c->sorted = true;
-	if (c->n > 0)
-		code = tree_sockets_step(&c->tree, budget_ms, mark, c);
-	if (code == 0)
-		keep_owned(c);
-	return code;
+	for (; c->at < c->n && of.n < CONNECTIONS_TIMES_MAX; c->at++) {
+		if (c->v[c->at].id.family == AF_UNIX)
+			continue;
+		places[of.n] = c->at;
+		of.v[of.n++] = c->v[c->at].id;
+	}
+	if (of.n > 0)
+		code = looker_ask(whom, &(struct looker_question){
+		    .fn = connections_time, .arg = &of,
+		    .arg_len = offsetof(struct connections_times_of, v) +
+			of.n * sizeof(of.v[0]),
+		    .ret = &times, .ret_len = sizeof(times),
+		});
+	if (code < 0) {
+		c->at = from;
+		return code;
+	}
+	take_times(c, places, of.n, &times);
+	if (c->at < c->n)
+		return 1;
+	leave_out_closed(c);
+	return 0;
+}
+
+bool
+connections_without_times(struct connections *c)
+{
+	if (!c->told)
+		return false;
+	c->untimed = true;
+	leave_out_closed(c);
+	return true;
+}
+
+/* ---- all of it ---- */
+
+/* From the beginning: the child has been replaced, or had no room for us. What it
+   may yet answer, late, is of a search with another number. */
+static int
+begin_again(struct connections *c)
+{
+	c->question->number = ++numbers;
+	c->question->begins = true;
+	c->listed = c->told = false;
+	c->n = 0;
+	if (++c->n_stale <= STALE_MAX)
+		return 1;
+	c->n_stale = 0;
+	return -EBUSY;
+}
+
+static int
+step(struct connections *c, const struct looker_whom *whom)
+{
+	int code = !c->listed ? step_list(c) : !c->told ? step_tell(c, whom) :
+	    step_time(c, whom);
+
+	return code == -ESTALE ? begin_again(c) : code;
 }
 
 int
-connections_step(struct connections *c, int64_t budget_ms)
+connections_step(struct connections *c, const struct conf_creds *creds,
+    int64_t budget_ms)
 {
+	struct connections_question *q = c->question;
+	const struct looker_whom whom = {
+		.pid = q->n_roots > 0 ? q->roots[0] : getpid(),
+		.creds = creds,
+	};
 	struct mono end = mono_add_ms(mono_now(), budget_ms);
 	int code;
 
-	do {
-		int64_t left_ms = mono_ms_between(mono_now(), end);
-
-		if (left_ms < 0)
-			left_ms = 0;
-		code = c->at < c->n_of ? step_of(c, left_ms) :
-		    step_tree(c, left_ms);
-	} while (code > 0 && mono_before(mono_now(), end));
+	q->budget_ms = budget_ms < ANSWER_MS ? budget_ms : ANSWER_MS;
+	do
+		code = step(c, &whom);
+	while (code > 0 && mono_before(mono_now(), end));
 	return code;
 }
 

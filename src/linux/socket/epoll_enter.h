@@ -17,10 +17,14 @@ struct epoll_entry {
 	uint64_t data;
 };
 
+/* Of more, -E2BIG. */
+#define EPOLL_ENTRIES_MAX	64
+
 /*
- * Enter `fd`. A child does it, because the numbers may be in use here;
- * it is waited for, a short time, and reaped like any other. -errno: it could
- * not be made, or did not succeed.
+ * Enter `fd`. A child does it, because the numbers may be in use here; it is
+ * waited for, a short time, and reaped like any other of linux/process/helper.
+ * It may be held up for ever, by whoever uses the instance, and has nothing of ours
+ * open then but this. -errno: it could not be made, or did not succeed.
  */
 int epoll_enter(const struct epoll_entry *entries, size_t n, int fd);
 

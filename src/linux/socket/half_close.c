@@ -4,6 +4,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "linux/process/inspect.h"
 #include "linux/socket/half_close.h"
@@ -30,18 +31,51 @@ check_unmoved(int fd, const struct drain_conn *conn)
 	    info.tcpi_data_segs_out == conn->n_sent ? 0 : -EAGAIN;
 }
 
-int
-half_close(pid_t pid, int fd, uint64_t ino, const struct drain_conn *conn)
+static int
+close_half(const struct half_close_of *of)
 {
-	int copy = inspect_take_fd(pid, fd);
+	int copy = inspect_take_fd(of->pid, of->fd);
 	int code;
 
 	if (copy < 0)
 		return copy;
-	code = socket_inode(copy) == ino ? check_unmoved(copy, conn) : -EAGAIN;
+	code = socket_inode(copy) == of->ino ?
+	    check_unmoved(copy, &of->conn) : -EAGAIN;
 	if (code == 0 && shutdown(copy, SHUT_RD) < 0)
 		code = -errno;
 	/* As long as we have it, the server's close(2) would end nothing. */
-	socket_close_copy(&copy);
+	socket_close(&copy);
 	return code;
+}
+
+struct question {
+	size_t n;
+	struct half_close_of of[HALF_CLOSE_MAX];
+};
+_Static_assert(sizeof(struct question) <= LOOKER_BYTES_MAX, "");
+
+static int
+close_all(const void *arg, void *ret, struct looker_fds *fds)
+{
+	const struct question *q = arg;
+	int *codes = ret;
+
+	(void)fds;
+	for (size_t i = 0; i < q->n; i++)
+		codes[i] = close_half(&q->of[i]);
+	return 0;
+}
+
+int
+half_close(const struct looker_whom *whom, const struct half_close_of *of,
+    size_t n, int *ret_codes)
+{
+	struct question q = { .n = n };
+
+	memcpy(q.of, of, n * sizeof(of[0]));
+	return looker_ask(whom, &(struct looker_question){
+	    .fn = close_all, .arg = &q, .arg_len = sizeof(q),
+	    .ret = ret_codes, .ret_len = n * sizeof(ret_codes[0]),
+	    .attaches = true,
+	});
 }

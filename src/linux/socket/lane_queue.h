@@ -7,10 +7,13 @@
 /*
  * Connections in the accept queue of a listening TCP socket, and how many it
  * may hold. Half-open ones are not among them (sockdiag.h has those of the port;
- * of which of its lanes, nobody tells). -errno; -EINVAL: it does not listen. Unix
- * listeners: sockdiag_unix_one().
+ * of which of its lanes, nobody tells). -errno; -EINVAL: it does not listen.
  */
 int lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max);
+
+/* The same of a Unix listener, by its inode; asked by linux/process/looker, see
+   sockdiag.h. -errno, as of both. */
+int lane_queue_unix(uint64_t ino, uint32_t *ret_n, uint32_t *ret_max);
 
 /*
  * Resets them, as they are now, without a stop to the listening: the order of

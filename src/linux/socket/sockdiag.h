@@ -2,9 +2,13 @@
  * What the kernel knows of sockets, asked through sock_diag(7): no privilege is
  * needed for that, and no descriptor of theirs.
  *
- * The kernel makes each part of an answer while we read it: nothing here waits.
- * An answer is read in steps with a time budget each, so that 100,000
- * connections are no long turn of the loop. One question at a time.
+ * The kernel makes each part of an answer while we read it, in steps with a time
+ * budget each: 100,000 connections are no long turn. One question at a time.
+ *
+ * Before Linux 6.9 all questions wait for each other, whoever asks (a mutex,
+ * sock_diag_rcv() in net/core/sock_diag.c), and some wait for the locks of
+ * sockets, which whoever has these may keep for ever: what must not be held up
+ * asks by linux/process/looker, as connections.h and lane_queue.h do.
  *
  * Errors that mean "ask in another way": -ENOENT (a kernel without tcp_diag or
  * unix_diag, or a module that is not loaded and that we may not load), -EPERM,
@@ -33,8 +37,15 @@ struct sockdiag {
 int sockdiag_open(struct sockdiag *d);
 void sockdiag_close(struct sockdiag *d);
 
+/* A connection, as the kernel finds it again; struct inet_diag_sockid. */
+struct sockdiag_id {
+	int family;
+	unsigned char bytes[48];
+};
+
 /* A connection of a local TCP port. */
 struct sockdiag_tcp {
+	struct sockdiag_id id;
 	int family;		/* AF_INET6 also for IPv4 on a dual-stack
 				   listener (::ffff:192.0.2.1) */
 	int state;		/* TCP_ESTABLISHED …; TCP_SYN_RECV: half-open,
@@ -63,9 +74,9 @@ struct sockdiag_tcp {
 };
 
 /*
- * Ask for the connections of a port, half-open ones too; listening sockets and
- * TIME_WAIT are left out, by the kernel. AF_INET or AF_INET6 as the listener's.
- * 0 or -errno.
+ * Ask for the connections of a port, half-open ones too, without `info`;
+ * listening sockets and TIME_WAIT are left out, by the kernel. AF_INET or
+ * AF_INET6 as the listener's. 0 or -errno.
  */
 int sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port);
 
@@ -90,6 +101,14 @@ struct sockdiag_ends {
 };
 
 int sockdiag_tcp_one(struct sockdiag *d, const struct sockdiag_ends *ends,
+    struct sockdiag_tcp *ret_conn);
+
+/*
+ * One of those that were asked for, with `info`: for that the kernel waits for the connection's lock
+ * (tcp_get_info()), which its server has while it sends, for as long as the page
+ * that it sends from takes. 0; -ENOENT or -ESTALE: it is closed; -errno.
+ */
+int sockdiag_tcp_info(struct sockdiag *d, const struct sockdiag_id *id,
     struct sockdiag_tcp *ret_conn);
 
 /* A Unix stream socket. */

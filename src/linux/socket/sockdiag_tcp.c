@@ -38,7 +38,6 @@ sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port)
 	const struct inet_diag_req_v2 request = {
 		.sdiag_family = (uint8_t)family,
 		.sdiag_protocol = IPPROTO_TCP,
-		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
 		.idiag_states = STATES,
 		.id = {
 			.idiag_sport = htons(port),
@@ -52,6 +51,9 @@ sockdiag_tcp_ask(struct sockdiag *d, int family, uint16_t port)
 		return -EINVAL;
 	return sockdiag_ask(d, &request, sizeof(request), true);
 }
+
+_Static_assert(sizeof(struct inet_diag_sockid) ==
+    sizeof(((struct sockdiag_id *)0)->bytes), "");
 
 /*
  * How long ago a handshake began, at least: the timer that runs is the n-th,
@@ -129,7 +131,8 @@ take_message(void *ctx, const struct nlmsghdr *m)
 
 	if (m->nlmsg_len < NLMSG_LENGTH(sizeof(*diag)))
 		return;
-	conn.family = diag->idiag_family;
+	conn.family = conn.id.family = diag->idiag_family;
+	memcpy(conn.id.bytes, &diag->id, sizeof(conn.id.bytes));
 	conn.state = diag->idiag_state;
 	memcpy(conn.local, diag->id.idiag_src, sizeof(conn.local));
 	memcpy(conn.peer, diag->id.idiag_dst, sizeof(conn.peer));
@@ -170,6 +173,24 @@ take_one(void *ctx, const struct sockdiag_tcp *conn)
 	*ret = *conn;
 }
 
+static int
+ask_for_one(struct sockdiag *d, const struct inet_diag_req_v2 *request,
+    struct sockdiag_tcp *ret_conn)
+{
+	struct sockdiag_tcp conn = { .family = AF_UNSPEC };
+	int code = sockdiag_ask(d, request, sizeof(*request), false);
+
+	/* The answer is there when the question was sent. */
+	if (code == 0)
+		code = sockdiag_tcp_read(d, 0, take_one, &conn);
+	if (code < 0)
+		return code;
+	if (conn.family == AF_UNSPEC)
+		return -ENODATA;
+	*ret_conn = conn;
+	return 0;
+}
+
 int
 sockdiag_tcp_one(struct sockdiag *d, const struct sockdiag_ends *ends,
     struct sockdiag_tcp *ret_conn)
@@ -185,19 +206,23 @@ sockdiag_tcp_one(struct sockdiag *d, const struct sockdiag_ends *ends,
 			    INET_DIAG_NOCOOKIE },
 		},
 	};
-	struct sockdiag_tcp conn = { .family = AF_UNSPEC };
-	int code;
 
 	memcpy(request.id.idiag_src, ends->local, sizeof(ends->local));
 	memcpy(request.id.idiag_dst, ends->peer, sizeof(ends->peer));
-	code = sockdiag_ask(d, &request, sizeof(request), false);
-	/* The answer is there when the question was sent. */
-	if (code == 0)
-		code = sockdiag_tcp_read(d, 0, take_one, &conn);
-	if (code < 0)
-		return code;
-	if (conn.family == AF_UNSPEC)
-		return -ENODATA;
-	*ret_conn = conn;
-	return 0;
+	return ask_for_one(d, &request, ret_conn);
+}
+
+int
+sockdiag_tcp_info(struct sockdiag *d, const struct sockdiag_id *id,
+    struct sockdiag_tcp *ret_conn)
+{
+	struct inet_diag_req_v2 request = {
+		.sdiag_family = (uint8_t)id->family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
+		.idiag_states = STATES,
+	};
+
+	memcpy(&request.id, id->bytes, sizeof(request.id));
+	return ask_for_one(d, &request, ret_conn);
 }

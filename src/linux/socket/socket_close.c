@@ -6,7 +6,6 @@
 
 #include "base/fd.h"
 #include "linux/process/helper.h"
-#include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
 
 #ifndef SO_PASSRIGHTS
@@ -36,44 +35,32 @@ may_hold_descriptors(int fd)
 	    (p.revents & POLLIN) != 0;
 }
 
-/* One that resets at once, {1, 0}, does not. */
+/* What resets at once, {1, 0}, does not; nor what was never connected, which alone
+   has hung up without a shutdown (tcp_poll()). None of that waits for the socket's
+   lock. */
 static bool
 waits_at_its_end(int fd)
 {
 	struct linger l = { .l_onoff = 0 };
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 	socklen_t len = sizeof(l);
 
-	return socket_is_connected(fd) && getsockopt(fd, SOL_SOCKET, SO_LINGER,
-	    &l, &len) == 0 && l.l_onoff != 0 && l.l_linger > 0;
-}
-
-static void
-close_it(int *fd, bool lingers)
-{
-	const struct linger off = { .l_onoff = 0 };
-	int saved = errno;
-
-	if (lingers)
-		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off,
-		    sizeof(off));
-	if (may_hold_descriptors(*fd))
-		helper_close(fd);
-	fd_close(fd);
-	errno = saved;
+	return getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len) == 0 &&
+	    l.l_onoff != 0 && l.l_linger > 0 &&
+	    option(fd, SO_TYPE) == SOCK_STREAM &&
+	    option(fd, SO_ACCEPTCONN) == 0 && poll(&p, 1, 0) >= 0 &&
+	    (p.revents & (POLLHUP | POLLRDHUP)) != POLLHUP;
 }
 
 void
 socket_close(int *fd)
 {
-	if (*fd >= 0)
-		close_it(fd, true);
-}
+	int saved = errno;
 
-void
-socket_close_copy(int *fd)
-{
-	if (*fd >= 0)
-		close_it(fd, waits_at_its_end(*fd));
+	if (*fd >= 0 && (waits_at_its_end(*fd) || may_hold_descriptors(*fd)))
+		helper_close(fd);
+	fd_close(fd);
+	errno = saved;
 }
 
 int

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import time
 
 import pytest
 
@@ -76,6 +77,30 @@ def test_orphans_of_a_living_worker_are_reaped(box):
     orphan = box.wait_events("escaped")[0]["pid"]
     wait_until(lambda: process_state(orphan) is None, "it is reaped")
     assert d.children() == [pid]
+    d.stop()
+
+
+# As many as there is one after the other of, where each death starts the next.
+SPAN = 3.0
+
+
+def test_who_looks_at_others_is_started_when_there_is_something_to_look_at(box):
+    """The end of one was taken for an orphan's, which is a reason to look at all
+    that have left their parents; so another was started, and so on."""
+    box.web("--escape", 0, instances=1, stop_timeout="300ms")
+    d = box.start()
+    d.wait_ready(1)
+    escaped = box.wait_events("escaped")[0]["pid"]
+    wait_until(lambda: escaped in d.children(), "it is a child of clusterd")
+    box.ctl("status", env={"RUNTIME_DIRECTORY": box.dir})
+    wait_until(d.is_at_rest, "nobody looks")
+    started = set()
+    end = time.monotonic() + SPAN
+    while time.monotonic() < end:
+        started.update(set(children_of(d.pid)) - set(d.children()))
+        time.sleep(0.01)
+    assert len(started) <= 1
+    assert is_alive(escaped)
     d.stop()
 
 

@@ -137,10 +137,26 @@ when_it_is_time(void **state)
 	assert_false(farewell_is_due(99, 400, true));
 }
 
+/* It was not told when it was used, because somebody held that up. */
+static void
+an_untimed_look_tells_nothing(void **state)
+{
+	struct farewell f = { .ino = 1 };
+
+	(void)state;
+	assert_false(look(&f, silence(1, 1)));
+	for (int i = 0; i < 5; i++)
+		assert_false(look(&f, (struct drain_conn){ .unread = 0 }));
+	assert_false(look(&f, silence(1, 1)));
+	assert_false(look(&f, silence(2, 2)));
+	assert_true(look(&f, silence(3, 3)));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_untimed_look_tells_nothing),
 		cmocka_unit_test(what_is_a_silence),
 		cmocka_unit_test(requests_and_answers_are_learnt),
 		cmocka_unit_test(one_silence_is_one),

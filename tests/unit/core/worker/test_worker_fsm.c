@@ -767,6 +767,42 @@ unseen_in_the_place_of_seen(void **state)
 	}
 }
 
+/* Where the look at it got no answer, it is neither ready nor late; but not for
+   ever. */
+static void
+no_answer_is_no_verdict(void **state)
+{
+	(void)state;
+	for (int said = 0; said <= 1; said++) {
+		struct conf_app app = config(CONF_READY_AUTO,
+		    CONF_RESTART_ALWAYS);
+		struct worker_fsm fsm = machine(WORKER_STARTING);
+		struct worker_facts facts = {
+			.seen_before = true, .unanswered = true,
+		};
+		struct worker_step step;
+		int ms;
+
+		app.n_listens = 1;
+		fsm.trial = true;
+		fsm.said = said;
+		fsm.executed = at(0);
+		for (ms = READY_MS; ms < 2 * READY_MS; ms += 100) {
+			facts.now = at(ms);
+			step = worker_fsm_step(&fsm, &app, WORKER_EV_DEADLINE,
+			    &facts);
+			assert_int_equal(step.to, WORKER_STARTING);
+			assert_false(step.send_kill);
+			expect_deadline(&fsm, ms + 100);
+		}
+		facts.now = at(ms);
+		step = worker_fsm_step(&fsm, &app, WORKER_EV_DEADLINE, &facts);
+		assert_int_equal(step.to, WORKER_KILLED);
+		assert_int_equal(step.why, WORKER_WHY_NEVER_WAITED);
+		worker_fsm_free(&fsm);
+	}
+}
+
 /* Without exec in time there is nothing that could be ready. */
 static void
 no_exec_in_time_is_a_kill(void **state)
@@ -1793,6 +1829,7 @@ main(void)
 		cmocka_unit_test(ready_by_itself_with_listeners),
 		cmocka_unit_test(word_and_wait),
 		cmocka_unit_test(unseen_in_the_place_of_seen),
+		cmocka_unit_test(no_answer_is_no_verdict),
 		cmocka_unit_test(no_exec_in_time_is_a_kill),
 		cmocka_unit_test(ready_by_being_alive),
 		cmocka_unit_test(short_timeout_cuts_auto),

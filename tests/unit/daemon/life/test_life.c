@@ -204,7 +204,7 @@ begin(const char *keys)
 	group_lives = false;
 	memset(&workers, 0, sizeof(workers));
 	listeners = (struct listeners)LISTENERS_INIT;
-	drainers = (struct drainers){ .diag = SOCKDIAG_INIT };
+	memset(&drainers, 0, sizeof(drainers));
 	life = (struct life)LIFE_INIT;
 	assert_int_equal(life_init(&life, &err), 0);
 	assert_int_equal(loop_new(&loop, &err), 0);

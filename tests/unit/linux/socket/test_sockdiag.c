@@ -197,6 +197,14 @@ ask_all(struct sockdiag *d, int family, uint16_t port, struct found *f)
 	f->n = 0;
 	assert_int_equal(sockdiag_tcp_ask(d, family, port), 0);
 	assert_int_equal(sockdiag_tcp_read(d, LIMIT_MS, find, f), 0);
+	/* What has been closed meanwhile stays as it was. */
+	for (size_t i = 0; i < f->n; i++) {
+		const struct sockdiag_id id = f->v[i].id;
+
+		assert_false(f->v[i].info);
+		if (f->v[i].state != TCP_SYN_RECV)
+			(void)sockdiag_tcp_info(d, &id, &f->v[i]);
+	}
 }
 
 static const struct sockdiag_tcp *
@@ -527,6 +535,40 @@ an_answer_in_parts(void **state)
 	assert_int_equal(found.n, CONNS);
 	for (int i = 0; i < CONNS; i++)
 		close(clients[i]);
+	close(listener);
+	sockdiag_close(&d);
+}
+
+static void
+one_that_is_closed(void **state)
+{
+	struct sockdiag d = SOCKDIAG_INIT;
+	uint16_t port;
+	int listener = tcp_listen(AF_INET, &port);
+	int client = tcp_connect(port, 0), accepted = accept_one(listener);
+	const struct linger none = { .l_onoff = 1 };
+	struct sockdiag_tcp conn;
+	struct sockdiag_id id;
+	int code;
+
+	(void)state;
+	NEEDS_DIAG();
+	ask_all(&d, AF_INET, port, &found);
+	assert_int_equal(found.n, 1);
+	id = found.v[0].id;
+	assert_int_equal(sockdiag_tcp_info(&d, &id, &conn), 0);
+	assert_true(conn.info);
+	assert_int_equal(conn.ino, ino_of(accepted));
+	assert_memory_equal(&conn.id, &id, sizeof(id));
+	assert_int_equal(setsockopt(accepted, SOL_SOCKET, SO_LINGER, &none,
+	    sizeof(none)), 0);
+	close(accepted);
+	code = sockdiag_tcp_info(&d, &id, &conn);
+	assert_true(code == -ENOENT || code == -ESTALE);
+	/* And the next question is answered. */
+	ask_all(&d, AF_INET, port, &found);
+	assert_int_equal(found.n, 0);
+	close(client);
 	close(listener);
 	sockdiag_close(&d);
 }
@@ -874,6 +916,7 @@ main(void)
 		cmocka_unit_test(fin_is_no_byte),
 		cmocka_unit_test(half_open),
 		cmocka_unit_test(an_answer_in_parts),
+		cmocka_unit_test(one_that_is_closed),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(odd_answers),
 		cmocka_unit_test(connections_of_a_unix_listener),

@@ -10,14 +10,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mono.h"
 #include "linux/process/helper.h"
 #include "linux/socket/socket_close.h"
+#include "lib/held_page.h"
 
 /* Longer than the test may take, and no longer, lest a failure seems to hang. */
 #define LINGER_S	20
@@ -112,18 +115,122 @@ lingering_socket(void **state)
 	assert_int_equal(l.fd, -1);
 	assert_quick(since);
 	lingering_end(&l);
+	await_helpers();
 }
 
+/* It has hung up, as one that was never connected has. */
 static void
-lingering_copy(void **state)
+lingering_and_shut(void **state)
 {
 	struct lingering l = lingering_new();
 	struct mono since = mono_now();
 
 	(void)state;
-	socket_close_copy(&l.fd);
+	assert_int_equal(shutdown(l.fd, SHUT_RDWR), 0);
+	socket_close(&l.fd);
 	assert_quick(since);
 	lingering_end(&l);
+	await_helpers();
+}
+
+/* Nobody is started for one that cannot wait. */
+static void
+lingering_and_idle(void **state)
+{
+	const struct linger on = { .l_onoff = 1, .l_linger = LINGER_S };
+	struct sockaddr_in at = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &on,
+		    sizeof(on)), 0);
+		if (i > 0)
+			assert_int_equal(bind(fd, (void *)&at, sizeof(at)), 0);
+		if (i > 1)
+			assert_int_equal(listen(fd, 1), 0);
+		socket_close(&fd);
+		assert_int_equal(wait(NULL), -1);
+	}
+}
+
+/* The server of this connection has its lock: a filter that does not come. */
+static pid_t
+locking(int fd)
+{
+	int said[2];
+	char c = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		const struct sock_fprog of = { .len = 1, .filter = held_page() };
+
+		/* If it comes to the worst. */
+		(void)alarm(LINGER_S);
+		(void)!write(said[1], of.filter == NULL ? "n" : "y", 1);
+		if (of.filter != NULL)
+			(void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
+			    &of, sizeof(of));
+		_exit(0);
+	}
+	assert_int_equal(read(said[0], &c, 1), 1);
+	close(said[0]);
+	close(said[1]);
+	if (c == 'y')
+		return pid;
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	return 0;
+}
+
+/* As long as that is so, getsockname(2) does not return. */
+static void
+await_lock(int fd)
+{
+	struct mono end = mono_add_ms(mono_now(), 10000);
+
+	for (int code = 1; code > 0;) {
+		pid_t pid = fork();
+		int status;
+
+		assert_true(pid >= 0);
+		assert_true(mono_before(mono_now(), end));
+		if (pid == 0) {
+			struct sockaddr_storage name;
+			socklen_t len = sizeof(name);
+
+			_exit(getsockname(fd, (void *)&name, &len) != 0);
+		}
+		poll(NULL, 0, 20);
+		code = waitpid(pid, &status, WNOHANG);
+	}
+}
+
+static void
+lingering_and_locked(void **state)
+{
+	struct lingering l = lingering_new();
+	struct mono since;
+	pid_t pid = locking(l.fd);
+
+	(void)state;
+	if (pid == 0) {
+		print_message(HELD_PAGE_NEEDS);
+		skip();
+	}
+	await_lock(l.fd);
+	since = mono_now();
+	socket_close(&l.fd);
+	assert_quick(since);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	lingering_end(&l);
+	await_helpers();
 }
 
 /* Who goes on to use it finds it as it was. */
@@ -138,7 +245,7 @@ copy_leaves_option(void **state)
 
 	(void)state;
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &on, sizeof(on));
-	socket_close_copy(&copy);
+	socket_close(&copy);
 	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &now, &len), 0);
 	assert_int_equal(now.l_onoff, 1);
 	assert_int_equal(now.l_linger, 7);
@@ -261,7 +368,7 @@ none(void **state)
 	(void)state;
 	errno = EDOM;
 	socket_close(&fd);
-	socket_close_copy(&fd);
+	socket_close(&fd);
 	helper_close(&fd);
 	assert_int_equal(errno, EDOM);
 }
@@ -271,7 +378,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lingering_socket),
-		cmocka_unit_test(lingering_copy),
+		cmocka_unit_test(lingering_and_shut),
+		cmocka_unit_test(lingering_and_idle),
+		cmocka_unit_test(lingering_and_locked),
 		cmocka_unit_test(copy_leaves_option),
 		cmocka_unit_test(queued),
 		cmocka_unit_test(received),

@@ -1,0 +1,331 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/mono.h"
+#include "linux/process/held_up.h"
+
+/* A look goes on so long before it is given up, and as long there is no other one:
+   at first, at last, and of one whose child did not get the CPU. */
+#define GAP_MIN_MS	100
+#define GAP_MAX_MS	5000
+#define GAP_STARVED_MS	400
+
+/* So many answers may come late. */
+#define LATE_MAX	64
+
+#define NO_CHILD	((struct look_child){ .fd = -1 })
+
+static struct held_up held_up[HELD_UP_MAX];
+
+static void
+clear(struct held_up *h)
+{
+	free(h->arg);
+	*h = (struct held_up){ .child = NO_CHILD };
+}
+
+/* What it has of its parent's is closed, and nothing more. */
+void
+held_up_reset(bool forked)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		if (forked)
+			fd_close(&held_up[i].child.fd);
+		clear(&held_up[i]);
+	}
+}
+
+struct held_up *
+held_up_find(pid_t whom, looker_fn *fn)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (whom != 0 && held_up[i].whom == whom &&
+		    held_up[i].fn == fn && !held_up[i].answered)
+			return &held_up[i];
+	return NULL;
+}
+
+/* Now, or not long ago. */
+static bool
+is_recent(const struct held_up *h, struct mono now)
+{
+	return h->whom != 0 && !h->answered && !h->slow && !h->starved &&
+	    (h->child.pid != 0 ||
+	    mono_before(now, mono_add_ms(h->until, GAP_MAX_MS)));
+}
+
+/* When it has got the CPU and sleeps now, also where it has been killed, that is like
+   any other. */
+static bool
+is_starving(struct held_up *h)
+{
+	const bool asked = h->child.fd >= 0;
+	bool starved;
+
+	if (!h->starved || h->answered || h->child.pid == 0 ||
+	    (asked && look_child_answered(&h->child)))
+		return false;
+	starved = look_child_is_runnable(&h->child) ||
+	    (asked && look_child_is_untaken(&h->child));
+	/* It may have answered while that was looked up. */
+	if (!starved && asked && look_child_answered(&h->child))
+		return false;
+	h->starved = starved;
+	return starved;
+}
+
+int
+held_up_code(pid_t whom, looker_fn *fn, bool crowded)
+{
+	struct held_up *h = held_up_find(whom, fn);
+
+	if (h != NULL && (h->child.pid != 0 ||
+	    mono_before(mono_now(), h->until))) {
+		(void)is_starving(h);
+		return h->starved ? -EAGAIN : -EBUSY;
+	}
+	for (size_t i = 0; crowded && i < HELD_UP_MAX; i++)
+		if (held_up[i].whom == whom && held_up[i].child.pid != 0 &&
+		    !held_up[i].answered)
+			return -EBUSY;
+	return 0;
+}
+
+/* A free place, or that of the one who may be looked at first. There are no more
+   children than places. */
+static struct held_up *
+place_for_another(void)
+{
+	struct held_up *place = NULL;
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->whom == 0)
+			return h;
+		if (h->child.pid == 0 && (place == NULL ||
+		    mono_before(h->until, place->until)))
+			place = h;
+	}
+	return place;
+}
+
+static size_t
+count_late(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		n += held_up[i].child.fd >= 0;
+	return n;
+}
+
+struct held_up *
+held_up_blame(pid_t whom, looker_fn *fn, const struct look_child *child,
+    bool starved)
+{
+	struct held_up *h = held_up_find(whom, fn);
+	struct mono now = mono_now(), since = now;
+	int gap_ms = GAP_MIN_MS;
+
+	if (h != NULL && h->gap_ms != 0 && !h->slow)
+		gap_ms = 2 * h->gap_ms;
+	if (gap_ms > GAP_MAX_MS)
+		gap_ms = GAP_MAX_MS;
+	if (h != NULL && is_recent(h, now))
+		since = h->since;
+	if (h == NULL)
+		h = whom != 0 ? place_for_another() : NULL;
+	if (h == NULL) {
+		struct look_child lost = *child;
+
+		look_child_kill(&lost);
+		return NULL;
+	}
+	clear(h);
+	*h = (struct held_up){
+		.whom = whom, .fn = fn, .child = *child,
+		.starved = starved, .began_starved = starved,
+		.gap_ms = starved ? 0 : gap_ms,
+		.since = since,
+		.until = mono_add_ms(now, starved ? GAP_STARVED_MS : gap_ms),
+	};
+	return h;
+}
+
+void
+held_up_forgive(pid_t whom, looker_fn *fn)
+{
+	struct held_up *h = held_up_find(whom, fn);
+
+	if (h != NULL)
+		clear(h);
+}
+
+/* ---- answers that come late ---- */
+
+void
+held_up_keep_question(struct held_up *h, const struct look_asked *asked,
+    const void *arg)
+{
+	h->arg = malloc(asked->arg_len > 0 ? asked->arg_len : 1);
+	if (h->arg == NULL || count_late() > LATE_MAX) {
+		look_child_kill(&h->child);
+		return;
+	}
+	h->asked = *asked;
+	if (asked->arg_len > 0)
+		memcpy(h->arg, arg, asked->arg_len);
+}
+
+static bool
+is_same(const struct held_up *h, const struct look_asked *asked,
+    const void *arg)
+{
+	return memcmp(&h->asked, asked, sizeof(*asked)) == 0 &&
+	    (asked->arg_len == 0 || memcmp(h->arg, arg, asked->arg_len) == 0);
+}
+
+void
+held_up_settle(pid_t whom, looker_fn *fn)
+{
+	struct held_up *h = held_up_find(whom, fn);
+
+	if (h != NULL && h->child.fd >= 0)
+		h->answered = look_child_answered(&h->child);
+}
+
+static struct held_up *
+find_answer(pid_t whom, const struct look_asked *asked, const void *arg)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (held_up[i].answered && held_up[i].whom == whom &&
+		    is_same(&held_up[i], asked, arg))
+			return &held_up[i];
+	return NULL;
+}
+
+/* The next ones of its kind are not waited for. */
+static void
+note_slow(struct held_up *h)
+{
+	pid_t whom = h->whom;
+	looker_fn *fn = h->fn;
+	bool slow = !h->began_starved && held_up_find(whom, fn) == NULL;
+
+	clear(h);
+	if (slow)
+		*h = (struct held_up){
+			.whom = whom, .fn = fn, .child = NO_CHILD,
+			.slow = true, .until = mono_now(),
+		};
+}
+
+bool
+held_up_take_late(pid_t whom, const struct look_asked *asked,
+    const struct looker_question *question, int *ret_code,
+    struct look_child *ret_child)
+{
+	struct held_up *h = find_answer(whom, asked, question->arg);
+
+	if (h == NULL)
+		return false;
+	if (!look_child_receive(&h->child, question, ret_code)) {
+		look_child_leave(&h->child);
+		clear(h);
+		return false;
+	}
+	*ret_child = h->child;
+	note_slow(h);
+	return true;
+}
+
+/* Another one would not get the CPU sooner. */
+static bool
+has_more_time(struct held_up *h, struct mono now)
+{
+	return is_starving(h) && look_child_is_runnable(&h->child) &&
+	    mono_ms_between(h->since, now) < GAP_MAX_MS;
+}
+
+/* What has been answered is there as long as the child is. */
+void
+held_up_end_overdue(void)
+{
+	const struct mono now = mono_now();
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->child.fd < 0 || h->answered ||
+		    mono_before(now, h->until) ||
+		    look_child_answered(&h->child))
+			continue;
+		if (has_more_time(h, now))
+			h->until = mono_add_ms(now, GAP_STARVED_MS);
+		else
+			look_child_kill(&h->child);
+	}
+}
+
+bool
+held_up_starves(void)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (is_starving(&held_up[i]))
+			return true;
+	return false;
+}
+
+int64_t
+held_up_ms(pid_t whom)
+{
+	struct mono now = mono_now();
+	int64_t most_ms = 0;
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		const struct held_up *h = &held_up[i];
+		int64_t ms = h->whom == whom && is_recent(h, now) ?
+		    mono_ms_between(h->since, now) : 0;
+
+		most_ms = ms > most_ms ? ms : most_ms;
+	}
+	return most_ms;
+}
+
+/* What has been sent and not been fetched stays in its socket: whoever ends waits for
+   nothing that is closed then, and closing it here may take long. */
+void
+held_up_end_all(void)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->child.fd >= 0 && !look_child_has_sent(&h->child))
+			look_child_leave(&h->child);
+		clear(h);
+	}
+}
+
+/* Nobody has asked for its answer; or it was killed. */
+static void
+lose(struct held_up *h)
+{
+	const bool answered = h->answered ||
+	    (h->child.fd >= 0 && look_child_has_sent(&h->child));
+
+	look_child_leave(&h->child);
+	h->child = NO_CHILD;
+	if (answered)
+		clear(h);
+}
+
+void
+held_up_reaped(pid_t pid)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (held_up[i].child.pid == pid)
+			lose(&held_up[i]);
+}
