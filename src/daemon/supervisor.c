@@ -23,6 +23,7 @@
 #include "daemon/health/check.h"
 #include "daemon/health/health.h"
 #include "daemon/hearing.h"
+#include "daemon/late_looks.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/life/reaper.h"
@@ -58,6 +59,7 @@ struct supervisor {
 	struct healths healths;
 	struct adopt adopt;
 	struct adopt_review review;
+	struct late_looks late_looks;
 	struct life life;
 	struct reaper reaper;
 	struct apps apps;
@@ -483,6 +485,8 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
+	late_looks_begin(&sup->late_looks, sup->loop, &sup->adopt,
+	    &sup->readiness, &sup->drainers, &sup->orphans);
 	listeners_init(&sup->listeners, sup->loop);
 	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,

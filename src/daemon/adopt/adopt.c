@@ -586,6 +586,22 @@ again_due(void *ctx)
 		try_wishes(adopt);
 }
 
+void
+adopt_look_again(struct adopt *adopt)
+{
+	const struct mono now = mono_now();
+	struct adopt_pending *p;
+
+	TAILQ_FOREACH(p, &adopt->queue, entry) {
+		if (!p->failed)
+			continue;
+		p->due = now;
+		p->gap_ms = AGAIN_MS;
+		loop_timer_set(adopt->loop, &adopt->again, now);
+	}
+	tryouts_look_again(&adopt->tryouts);
+}
+
 int
 adopt_init(struct adopt *adopt, struct loop *loop, struct workers *workers,
     struct orphans *orphans, struct adopt_review *review)

@@ -91,6 +91,9 @@ void adopt_take_over(struct worker *worker, int listener);
 void adopt_keep(struct adopt *adopt, struct ledger *ledger);
 void adopt_keep_end(struct adopt *adopt);
 
+/* A look that was late has been answered: those that wait for one are made again. */
+void adopt_look_again(struct adopt *adopt);
+
 /* Its process is gone. */
 void adopt_end(struct worker *worker);
 

@@ -430,6 +430,14 @@ adopt_review_soon(struct adopt_review *r, struct crew *crew)
 	loop_timer_start(r->loop, &r->timer, REVIEW_MS);
 }
 
+void
+adopt_review_look_again(struct adopt_review *r)
+{
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		if (c->review && c->unseen_reviews > 0)
+			loop_timer_set(r->loop, &r->timer, mono_now());
+}
+
 int
 adopt_review_init(struct adopt_review *r, struct loop *loop,
     struct workers *workers, struct orphans *orphans)

@@ -32,6 +32,9 @@ void adopt_review_fini(struct adopt_review *review);
    later, for all that happened by then. */
 void adopt_review_soon(struct adopt_review *review, struct crew *crew);
 
+/* A look that was late has been answered: reviews that wait for one are made. */
+void adopt_review_look_again(struct adopt_review *review);
+
 /* A ready worker has bound something: it is looked a little later whether it
    still has its lanes open. */
 void adopt_review_move(struct adopt_review *review, struct worker *worker);

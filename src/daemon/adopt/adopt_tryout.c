@@ -423,6 +423,22 @@ tryouts_due(void *ctx)
 	wake(all, next);
 }
 
+void
+tryouts_look_again(struct tryouts *all)
+{
+	const struct mono now = mono_now();
+
+	for (struct crew *c = all->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			for (struct tryout *t = w->trap->tryouts; t != NULL;
+			    t = t->next) {
+				if (t->given_up.ns == 0)
+					continue;
+				t->due = now;
+				wake(all, now);
+			}
+}
+
 int
 tryout_init(struct tryouts *all, struct loop *loop, struct workers *workers,
     struct orphans *orphans)

@@ -43,6 +43,9 @@ void tryout_hurry(struct worker *worker);
 /* It calls listen(2) on a socket that is none of ours. */
 void tryout_elsewhere(struct worker *worker, uint64_t ino);
 
+/* Those of which a look was not answered are judged again at once. */
+void tryouts_look_again(struct tryouts *tryouts);
+
 /* With the process they are over. */
 void tryout_forget(struct worker *worker);
 

@@ -20,7 +20,6 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/watch/drainers.h"
-#include "daemon/watch/hint.h"
 #include "daemon/watch/orphans_look.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
@@ -207,8 +206,6 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	}
 	if (step->send_kill)
 		signal_group(w, SIGKILL);
-	if (step->to == WORKER_READY && step->why == WORKER_WHY_UNSEEN)
-		hint_unseen(w);
 	if (step->to == WORKER_READY && step->from != WORKER_READY) {
 		tryout_hurry(w);
 		steer_ready(with->steering, w);
@@ -229,6 +226,8 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 		health_begin(w);
 	else
 		health_end(w);
+	if (step->to == WORKER_READY && step->why == WORKER_WHY_UNSEEN)
+		readiness_tell_unseen(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
 	if (step->spawn && leader_start(w))
 		worker_log(LOG_LEVEL_DEBUG, w, "started");

@@ -548,6 +548,19 @@ drainers_remove(struct worker *w)
 		set_timer(d);
 }
 
+void
+drainers_look_again(struct drainers *d)
+{
+	const struct mono now = mono_now();
+	struct look_entry *e;
+
+	TAILQ_FOREACH(e, &d->looks.entries, link)
+		if (of_entry(e)->looks && mono_before(now, e->due) &&
+		    !mono_is_never(e->due))
+			e->due = now;
+	set_timer(d);
+}
+
 /* Nobody has come to look at it: what can be told at once. */
 static struct drain_facts
 facts_at_last(const struct worker *w)

@@ -36,6 +36,9 @@ void drainers_leave(struct worker *worker);
    left. Once more is fine. */
 void drainers_add(struct worker *worker);
 
+/* A look that was late has been answered: those that wait for one go on. */
+void drainers_look_again(struct drainers *drainers);
+
 /* It is not any more; whatever was being done about it ends. */
 void drainers_remove(struct worker *worker);
 

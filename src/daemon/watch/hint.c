@@ -24,6 +24,7 @@
 /* To look at the kernel's tables of sockets at every death of many would hold
    everybody up. */
 #define PORT_LOOK_MS 1000
+#define PORT_AGAIN_MS 100
 
 /* Of all siblings together. */
 #define PORT_BUDGET_MS 5
@@ -42,6 +43,7 @@ static bool
 sibling_listens(struct worker *w, uint16_t *ret_port)
 {
 	struct crew *crew = w->crew;
+	const uint64_t unanswered = looker_unanswered();
 	struct locks locks;
 	struct mono end;
 	bool found = false;
@@ -63,9 +65,13 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 		whom = look_at_whom(o);
 		/* Nobody is advised to share what one has locked. */
 		found = !locks_held(&locks, &whom) &&
-		    look_listening_port(&whom, ret_port);
+		    look_listening_port(&whom, ret_port) > 0;
 	}
 	locks_free(&locks);
+	/* Soon, then, at another death. */
+	if (looker_unanswered() != unanswered)
+		crew->port_looked.ns -= (PORT_LOOK_MS - PORT_AGAIN_MS) *
+		    INT64_C(1000000);
 	crew->port_hinted = found;
 	return found;
 }
@@ -250,16 +256,21 @@ is_ours(const struct worker *w, uint16_t port)
 	return false;
 }
 
-void
+bool
 hint_unseen(const struct worker *w)
 {
 	const struct looker_whom whom = look_at_whom(w);
 	uint16_t port = 0;
+	int code;
 
 	if (w->spec->conf->n_listens == 0)
-		return;
-	if (look_listening_port(&whom, &port) && !is_ours(w, port))
+		return true;
+	code = look_listening_port(&whom, &port);
+	if (looker_is_held_up(code))
+		return false;
+	if (code > 0 && !is_ours(w, port))
 		worker_log(LOG_LEVEL_WARNING, w, "listens on port %u, which "
 		    "is none of this app's listeners, and was not seen to wait "
 		    "on one of those: clients may wait for ever", port);
+	return true;
 }

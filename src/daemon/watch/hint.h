@@ -22,7 +22,7 @@ void hint_put(struct strbuf *sb, struct worker *worker,
 bool hint_is_unbound(const struct worker *worker);
 
 /* The worker counts as ready although nothing was seen of it. If it listens
-   elsewhere, that is told. */
-void hint_unseen(const struct worker *worker);
+   elsewhere, that is told. False: that cannot be seen, for now. */
+bool hint_unseen(const struct worker *worker);
 
 #endif

@@ -390,6 +390,7 @@ end_sweep(struct orphans *o, bool listed)
 	else if (o->unseen)
 		loop_timer_start(o->loop, &o->sweep, o->takes_all ? SWEEP_MS :
 		    UNSEEN_MS);
+	o->awaits = o->unseen;
 	o->again = o->unseen = false;
 }
 
@@ -445,6 +446,13 @@ orphans_sweep_soon(struct orphans *o)
 		loop_timer_set(o->loop, &o->sweep, soon);
 }
 
+void
+orphans_look_again(struct orphans *o)
+{
+	if (o->awaits && !o->sweeping && !mono_is_never(o->sweep.due))
+		loop_timer_set(o->loop, &o->sweep, mono_now());
+}
+
 /* ---- the end ---- */
 
 static bool
@@ -483,6 +491,7 @@ count_one(struct orphans *o, pid_t pid, void *ctx)
 static enum orphans_left
 kill_unlisted(const struct orphans *o)
 {
+	looker_end();
 	if (!process_has_children() || o->n_strangers > 0)
 		return ORPHANS_NONE;
 	if (keeper_pid() == 1)

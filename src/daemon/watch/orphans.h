@@ -39,6 +39,7 @@ struct orphans {
 	bool swept;			/* it is, and the end has not seen it */
 	bool disturbed;			/* children went meanwhile */
 	bool unseen;			/* some could not be looked at */
+	bool awaits;			/* … in the last sweep */
 	bool ending;			/* no worker is left */
 	bool takes_all;			/* whoever they came from */
 	struct mono takes_unseen;	/* … and cannot be looked at */
@@ -63,6 +64,9 @@ void orphans_begin(struct orphans *o, const struct worker *worker);
 
 /* Look for what dead workers left behind, soon. */
 void orphans_sweep_soon(struct orphans *o);
+
+/* A look that was late has been answered: who could not be looked at is, again. */
+void orphans_look_again(struct orphans *o);
 
 /* This child, no worker, is dead and reaped: who gets its number is somebody
    else. */

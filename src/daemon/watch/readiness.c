@@ -33,7 +33,9 @@ struct look {
 	int gap_ms;
 	bool listens;			/* has called listen(2) on a lane */
 	bool hinted;			/* hint_unseen() */
+	bool tells;			/* nothing else is looked at, or for */
 	bool unanswered;		/* readiness_is_unanswered() */
+	bool held_up;			/* its last look was, for whatever reason */
 };
 
 static struct look *
@@ -71,8 +73,7 @@ look_elsewhere(struct look *k)
 	if (k->hinted || w->spec->conf->handoff != CONF_HANDOFF_ENV ||
 	    mono_ms_between(w->fsm.executed, mono_now()) < ELSEWHERE_MS)
 		return;
-	k->hinted = true;
-	hint_unseen(w);
+	k->hinted = hint_unseen(w);
 }
 
 static void
@@ -100,6 +101,19 @@ readiness_is_unanswered(const struct worker *w)
 }
 
 void
+readiness_tell_unseen(struct worker *w)
+{
+	struct look *k = w->look;
+
+	if (hint_unseen(w))
+		return;
+	k->tells = true;
+	if (!k->entry.listed)
+		look_queue_add(&k->all->looks, &k->entry);
+	look_soon(k);
+}
+
+void
 readiness_expect(struct worker *w)
 {
 	struct look *k = w->look;
@@ -112,6 +126,7 @@ readiness_expect(struct worker *w)
 void
 readiness_end(struct worker *w)
 {
+	w->look->tells = false;
 	look_queue_remove(&w->look->all->looks, &w->look->entry);
 }
 
@@ -120,6 +135,7 @@ readiness_forget(struct worker *w)
 {
 	readiness_end(w);
 	w->look->listens = w->look->hinted = w->look->unanswered = false;
+	w->look->held_up = false;
 }
 
 /* False: nothing of importance was seen. */
@@ -136,6 +152,7 @@ look(struct look *k, bool once, enum worker_event *ret_event)
 
 	(void)look_at_failed(w, code);
 	k->unanswered = code == -EAGAIN;
+	k->held_up = looker_is_held_up(code);
 	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */
@@ -174,7 +191,11 @@ look_at_starters(struct readiness *r)
 			continue;
 		/* Behind those that were not looked at yet. */
 		look_queue_rotate(&r->looks, e);
-		if (look(k, false, &event)) {
+		if (k->tells && hint_unseen(k->worker)) {
+			readiness_end(k->worker);
+		} else if (k->tells) {
+			look_later(k, mono_now());
+		} else if (look(k, false, &event)) {
 			worker_post(k->worker, event);
 			e->due = MONO_NEVER;
 		} else {
@@ -194,6 +215,18 @@ look_due(void *ctx)
 	look_at_starters(ctx);
 }
 
+void
+readiness_look_again(struct readiness *r)
+{
+	const struct mono now = mono_now();
+	struct look_entry *e;
+
+	TAILQ_FOREACH(e, &r->looks.entries, link)
+		if ((of_entry(e)->held_up || of_entry(e)->tells) && mono_before(now, e->due) &&
+		    !mono_is_never(e->due))
+			look_queue_set(&r->looks, e, now, 0);
+}
+
 bool
 readiness_look_now(struct worker *w, enum worker_event *ret_event)
 {
@@ -201,7 +234,7 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	struct mono begin = mono_now();
 	bool seen;
 
-	if (!w->look->entry.listed)
+	if (!w->look->entry.listed || w->look->tells)
 		return false;
 	if (r->turn != loop_turn_number(r->looks.loop)) {
 		r->turn = loop_turn_number(r->looks.loop);

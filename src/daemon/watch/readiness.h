@@ -43,8 +43,15 @@ bool readiness_is_unanswered(const struct worker *worker);
    it is false, as if nothing had been seen. */
 bool readiness_look_now(struct worker *worker, enum worker_event *ret_event);
 
+/* A look that was late has been answered: those that wait for one are made again. */
+void readiness_look_again(struct readiness *readiness);
+
 /* It listens now: look soon. */
 void readiness_expect(struct worker *worker);
+
+/* It counts as ready although nothing was seen of it: hint_unseen(), now or as soon
+   as that can be seen, until it is anything else. */
+void readiness_tell_unseen(struct worker *worker);
 
 /* It is ready; … */
 void readiness_end(struct worker *worker);

@@ -5,6 +5,7 @@
 
 /* Who asks again sooner gets the same figures. */
 #define USAGE_AGE_MS 50
+#define USAGE_OLD_MS	10000
 
 void
 worker_log(enum log_level level, const struct worker *w, const char *fmt, ...)
@@ -62,11 +63,14 @@ worker_usage(struct worker *w, struct mono now, struct usage *ret_usage)
 		return false;
 	if (w->usage_serial != w->serial ||
 	    mono_ms_between(w->usage_at, now) >= USAGE_AGE_MS) {
-		if (!look_usage(&whom, &usage))
+		if (look_usage(&whom, &usage)) {
+			w->usage_serial = w->serial;
+			w->usage_at = now;
+			w->usage = usage;
+		} else if (w->usage_serial != w->serial ||
+		    mono_ms_between(w->usage_at, now) >= USAGE_OLD_MS) {
 			return false;
-		w->usage_serial = w->serial;
-		w->usage_at = now;
-		w->usage = usage;
+		}
 	}
 	*ret_usage = w->usage;
 	return true;

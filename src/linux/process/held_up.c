@@ -12,8 +12,9 @@
 #define GAP_MAX_MS	5000
 #define GAP_STARVED_MS	400
 
-/* So many answers may come late. */
+/* So many answers may come late; and so old they may get. */
 #define LATE_MAX	64
+#define LATE_MS		2000
 
 #define NO_CHILD	((struct look_child){ .fd = -1 })
 
@@ -23,6 +24,7 @@ static void
 clear(struct held_up *h)
 {
 	free(h->arg);
+	free(h->ret);
 	*h = (struct held_up){ .child = NO_CHILD };
 }
 
@@ -197,6 +199,46 @@ held_up_settle(pid_t whom, looker_fn *fn)
 		h->answered = look_child_answered(&h->child);
 }
 
+/* It holds up nobody any more, whether that is understood or not. */
+static void
+collect(struct held_up *h)
+{
+	struct looker_question question = { .ret_len = h->asked.ret_len };
+
+	h->answered = true;
+	h->ret = malloc(question.ret_len > 0 ? question.ret_len : 1);
+	question.ret = h->ret;
+	if (h->ret == NULL ||
+	    !look_child_receive(&h->child, &question, &h->code)) {
+		look_child_leave(&h->child);
+		clear(h);
+		return;
+	}
+	h->collected = mono_now();
+}
+
+bool
+held_up_collect(struct look_child *ret_child, pid_t *ret_whom,
+    looker_fn **ret_fn)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->child.fd < 0 || h->arg == NULL || h->asked.with_fds ||
+		    !look_child_answered(&h->child))
+			continue;
+		collect(h);
+		if (h->ret == NULL)
+			continue;
+		*ret_child = h->child;
+		*ret_whom = h->whom;
+		*ret_fn = h->fn;
+		h->child = NO_CHILD;
+		return true;
+	}
+	return false;
+}
+
 static struct held_up *
 find_answer(pid_t whom, const struct look_asked *asked, const void *arg)
 {
@@ -232,12 +274,16 @@ held_up_take_late(pid_t whom, const struct look_asked *asked,
 
 	if (h == NULL)
 		return false;
-	if (!look_child_receive(&h->child, question, ret_code)) {
+	*ret_child = h->child;
+	if (h->ret != NULL) {
+		*ret_code = h->code;
+		if (question->ret_len > 0)
+			memcpy(question->ret, h->ret, question->ret_len);
+	} else if (!look_child_receive(&h->child, question, ret_code)) {
 		look_child_leave(&h->child);
 		clear(h);
 		return false;
 	}
-	*ret_child = h->child;
 	note_slow(h);
 	return true;
 }
@@ -250,7 +296,7 @@ has_more_time(struct held_up *h, struct mono now)
 	    mono_ms_between(h->since, now) < GAP_MAX_MS;
 }
 
-/* What has been answered is there as long as the child is. */
+/* What has been answered is there as long as the child is, or for a while. */
 void
 held_up_end_overdue(void)
 {
@@ -259,6 +305,9 @@ held_up_end_overdue(void)
 	for (size_t i = 0; i < HELD_UP_MAX; i++) {
 		struct held_up *h = &held_up[i];
 
+		if (h->ret != NULL &&
+		    mono_ms_between(h->collected, now) >= LATE_MS)
+			clear(h);
 		if (h->child.fd < 0 || h->answered ||
 		    mono_before(now, h->until) ||
 		    look_child_answered(&h->child))

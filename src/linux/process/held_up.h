@@ -19,6 +19,10 @@ struct held_up {
 					   answer */
 	struct look_asked asked;	/* … and the question; */
 	void *arg;			/* owned */
+	void *ret;			/* owned: what it has come to, as of
+					   held_up_collect(), … */
+	int code;
+	struct mono collected;		/* … and when */
 	bool answered;		/* it holds up nobody any more, but nobody has
 				   asked for that again as yet */
 	bool starved;
@@ -57,8 +61,17 @@ void held_up_forgive(pid_t whom, looker_fn *fn);
 void held_up_keep_question(struct held_up *h, const struct look_asked *asked,
     const void *arg);
 
+/*
+ * Who has answered meanwhile is free for the next question, and its answer is kept
+ * for a while for who asks that again; but one with descriptors stays where it is
+ * until it is fetched. True: *ret_child, which has looked at *ret_whom last, is the
+ * caller's; there may be more.
+ */
+bool held_up_collect(struct look_child *ret_child, pid_t *ret_whom,
+    looker_fn **ret_fn);
+
 /* The answer to that question, if it has come late: true; *ret_child is the
-   caller's. */
+   caller's, if its fd is not -1. */
 bool held_up_take_late(pid_t whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code,
     struct look_child *ret_child);

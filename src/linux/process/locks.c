@@ -186,7 +186,7 @@ has_open_one(const struct locks *l, const struct looker_whom *whom)
 	if (mono_before(mono_now(), l->until))
 		(void)looker_ask(whom, &(struct looker_question){
 		    .fn = do_open_files, .arg = &of, .arg_len = sizeof(of),
-		    .ret = &found, .ret_len = sizeof(found), .once = true,
+		    .ret = &found, .ret_len = sizeof(found),
 		});
 	return found;
 }

@@ -21,13 +21,10 @@
 #include "linux/process/look_child.h"
 #include "linux/process/process.h"
 
-/* Without questions it ends; later if it is the answer to the last one that it
-   waits with, for who asked may not come again so soon. */
-#define IDLE_MS		200
-#define LATE_IDLE_MS	2000
-
-/* So long an answer may not have been waited for. */
-#define LATE_MS		2
+/* An answer that nobody fetches is given up after so long, and the child with it:
+   sooner where descriptors are in it, which keep addresses. */
+#define UNFETCHED_MS		2000
+#define UNFETCHED_FDS_MS	200
 
 union control {
 	struct cmsghdr align;
@@ -71,22 +68,32 @@ answer(int fd, int code, const void *ret, size_t ret_len,
 		(void)send_answer(fd, -ETOOMANYREFS, ret, ret_len, NULL);
 }
 
+/* How long the next question is waited for; 0: for ever. */
 static void
-set_idle(int fd, int64_t ms)
+set_patience(int fd, int64_t *was_ms, int64_t ms)
 {
-	const struct timeval idle = {
+	const struct timeval t = {
 		.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000,
 	};
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
+	if (ms != *was_ms)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	*was_ms = ms;
 }
 
-/* Returns how long it may be idle. Descriptors are not to wait in a socket: they
-   keep addresses. */
+/* Is there anything that was sent, and not been taken? */
+static bool
+is_unfetched(int fd)
+{
+	int unread = 0;
+
+	return ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+}
+
+/* Returns how long it may not be fetched. */
 static int64_t
 look_and_answer(int fd, const struct look_asked *asked, const void *arg)
 {
-	const struct mono begin = mono_now();
 	static char name[] = "?";
 	const struct conf_creds creds = {
 		.set = asked->as_other, .uid = asked->uid, .gid = asked->gid,
@@ -101,24 +108,15 @@ look_and_answer(int fd, const struct look_asked *asked, const void *arg)
 	answer(fd, code, ret, asked->ret_len, &fds);
 	for (size_t i = 0; i < fds.n; i++)
 		fd_close(&fds.v[i]);
-	return fds.n == 0 && mono_ms_between(begin, mono_now()) >= LATE_MS ?
-	    LATE_IDLE_MS : IDLE_MS;
+	return fds.n == 0 ? UNFETCHED_MS : UNFETCHED_FDS_MS;
 }
 
-struct begin {
-	int fd;
-	struct mono since;
-};
-
-/* Until nobody has asked for a while, or the other end is closed. Who was waited
-   for in vain may come again later. */
+/* Until the other end is closed, or nobody fetches what was sent. */
 static void
 serve(void *ctx)
 {
-	const struct begin *begin = ctx;
-	const int fd = begin->fd;
-	int64_t idle = mono_ms_between(begin->since, mono_now()) >= LATE_MS ?
-	    LATE_IDLE_MS : IDLE_MS, now_idle;
+	const int fd = *(const int *)ctx;
+	int64_t patience_ms = 0;
 	_Alignas(max_align_t) char arg[LOOKER_BYTES_MAX];
 	struct look_asked asked;
 	struct iovec iov[] = {
@@ -127,7 +125,6 @@ serve(void *ctx)
 	};
 
 	(void)prctl(PR_SET_NAME, "clusterd-look", 0, 0, 0);
-	set_idle(fd, idle);
 	if (send(fd, "", 1, MSG_NOSIGNAL) < 0)
 		return;
 	for (;;) {
@@ -135,12 +132,14 @@ serve(void *ctx)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN && !is_unfetched(fd)) {
+			set_patience(fd, &patience_ms, 0);
+			continue;
+		}
 		if (n < (ssize_t)sizeof(asked))
 			break;
-		now_idle = look_and_answer(fd, &asked, arg);
-		if (now_idle != idle)
-			set_idle(fd, now_idle);
-		idle = now_idle;
+		set_patience(fd, &patience_ms,
+		    look_and_answer(fd, &asked, arg));
 	}
 }
 
@@ -149,21 +148,20 @@ serve(void *ctx)
 int
 look_child_start(struct look_child *c)
 {
-	struct begin begin;
+	struct mono since = mono_now();
 	int pair[2];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	begin = (struct begin){ .fd = pair[1], .since = mono_now() };
-	pid = helper_fork(serve, &begin, &pair[1], 1);
+	pid = helper_fork(serve, &pair[1], &pair[1], 1);
 	fd_close(&pair[1]);
 	if (pid < 0) {
 		fd_close(&pair[0]);
 		return pid;
 	}
 	*c = (struct look_child){
-		.fd = pair[0], .pid = pid, .since = begin.since,
+		.fd = pair[0], .pid = pid, .since = since,
 	};
 	return 0;
 }
@@ -188,6 +186,7 @@ look_child_asked(const struct looker_whom *whom,
 	ret_asked->fn = question->fn;
 	ret_asked->ret_len = question->ret_len;
 	ret_asked->arg_len = question->arg_len;
+	ret_asked->with_fds = question->fds != NULL;
 	if (creds != NULL && creds->set) {
 		ret_asked->as_other = true;
 		ret_asked->has_user = creds->name != NULL;
@@ -296,9 +295,7 @@ look_child_has_sent(const struct look_child *c)
 bool
 look_child_is_untaken(const struct look_child *c)
 {
-	int unread = 0;
-
-	return ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+	return is_unfetched(c->fd);
 }
 
 static void

@@ -1,7 +1,7 @@
 /*
  * One child of ours that looks at other processes, and may sleep there. It serves
- * one question after the other, and ends by itself when there are none for a
- * while, or nobody is there any more who asks.
+ * one question after the other, and ends by itself when nobody is there any more
+ * who asks, or fetches what it has answered.
  */
 #ifndef LINUX_PROCESS_LOOK_CHILD_H
 #define LINUX_PROCESS_LOOK_CHILD_H
@@ -21,6 +21,7 @@ struct look_asked {
 	looker_fn *fn;
 	uint32_t uid, gid;
 	uint32_t as_other, has_user;
+	uint64_t with_fds;
 	size_t ret_len;
 	size_t arg_len;
 };

@@ -41,7 +41,8 @@ struct looker_question {
 	size_t ret_len;
 	struct looker_fds *fds;	/* the caller's then; NULL: none are sent */
 	bool once;		/* who asks does not come again: it is waited for
-				   a little longer if it works */
+				   up to 40 ms if it works, or would if it had the
+				   CPU */
 	bool attaches;		/* it asks for the rights of PTRACE_ATTACH */
 };
 

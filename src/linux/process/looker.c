@@ -1,3 +1,5 @@
+#include <sys/epoll.h>
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -13,10 +15,10 @@
 #include "linux/process/looker.h"
 #include "linux/process/process.h"
 
-/* How long an answer is waited for here: of one that would come if our child had
-   the CPU, of others, and of one of whom it is known that it comes late. The first
-   is as long since a search that is late may lose what the child has of it. */
-#define STARVED_MS	40
+/* How long an answer is waited for here: of a look that nobody makes again, of
+   others, and of one of whom it is known that it comes late. What comes later is
+   told of (looker_news_fd()). */
+#define ONCE_MS		40
 #define WAIT_MS		5
 #define SHORT_MS	1
 
@@ -60,6 +62,8 @@ static struct {
 	int64_t debt_ns;
 	struct mono debt_at;
 	bool attaches_here;
+	bool keeps;		/* there is always one at hand */
+	int news_fd;		/* an epoll instance, owned; 0: none */
 	uint64_t unanswered;
 } looker;
 
@@ -78,6 +82,10 @@ be_own(void)
 		fd_close(&looker.hand.fd);
 	looker.hand = NO_CHILD;
 	looker.n_children = 0;
+	looker.keeps = false;
+	if (looker.news_fd > 0)
+		fd_close(&looker.news_fd);
+	looker.news_fd = 0;
 	looker.vain = looker.trouble = 0;
 	looker.vain_pid = 0;
 	looker.not_before = (struct mono){ 0 };
@@ -116,6 +124,20 @@ begin(void)
 	return 0;
 }
 
+/* When this one has anything to say, somebody is to be told: once. It is forgotten
+   there when it is closed. */
+static void
+watch(const struct look_child *c)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT };
+
+	if (looker.news_fd <= 0 || c->fd < 0)
+		return;
+	if (epoll_ctl(looker.news_fd, EPOLL_CTL_ADD, c->fd, &event) < 0 &&
+	    errno == EEXIST)
+		(void)epoll_ctl(looker.news_fd, EPOLL_CTL_MOD, c->fd, &event);
+}
+
 static void
 leave(void)
 {
@@ -152,8 +174,8 @@ is_in_debt(void)
 static void
 charge(int64_t took_ns)
 {
-	if (took_ns > STARVED_MS * INT64_C(1000000))
-		took_ns = STARVED_MS * INT64_C(1000000);
+	if (took_ns > ONCE_MS * INT64_C(1000000))
+		took_ns = ONCE_MS * INT64_C(1000000);
 	took_ns -= SHORT_MS * INT64_C(1000000);
 	if (took_ns > 0)
 		looker.debt_ns += took_ns;
@@ -169,7 +191,7 @@ await(int64_t wait_ms, bool once)
 	if (debt && wait_ms > SHORT_MS)
 		wait_ms = SHORT_MS;
 	code = look_child_await(&looker.hand, wait_ms,
-	    debt ? wait_ms : STARVED_MS, once);
+	    debt || !once ? wait_ms : ONCE_MS, once);
 	charge(mono_now().ns - begin.ns);
 	return code;
 }
@@ -196,6 +218,8 @@ await_begin(bool fresh, bool once)
 		note_trouble(-ETIMEDOUT);
 	if (ms >= VAIN_MS && !look_child_is_runnable(&looker.hand))
 		note_vain();
+	else
+		watch(&looker.hand);
 	return -EAGAIN;
 }
 
@@ -226,8 +250,10 @@ give_up(int code, const struct looker_whom *whom,
 	if (untaken)
 		code = -EAGAIN;
 	h = blame(whom->pid, asked->fn, code == -EAGAIN);
-	if (h != NULL)
-		held_up_keep_question(h, asked, arg);
+	if (h == NULL)
+		return code;
+	held_up_keep_question(h, asked, arg);
+	watch(&h->child);
 	return code;
 }
 
@@ -305,7 +331,40 @@ ask_twice(const struct looker_whom *whom, const struct look_asked *asked,
 	return -ETIMEDOUT;
 }
 
-/* What has come late; its child is the one at hand, if there is none. */
+/* It has answered late, and is free: the one at hand, if there is none. */
+static void
+take_up(struct look_child *child, pid_t whom, looker_fn *fn)
+{
+	looker.vain = looker.trouble = 0;
+	if (looker.hand.fd >= 0) {
+		look_child_leave(child);
+		return;
+	}
+	looker.hand = *child;
+	looker.whom = whom;
+	looker.fn = fn;
+}
+
+static void
+collect(void)
+{
+	struct look_child child;
+	pid_t whom;
+	looker_fn *fn;
+
+	while (held_up_collect(&child, &whom, &fn))
+		take_up(&child, whom, fn);
+}
+
+/* There is one for the next question, as far as that can be. */
+static void
+keep_one(void)
+{
+	if (looker.keeps && looker.hand.fd < 0 &&
+	    !mono_before(mono_now(), looker.not_before))
+		(void)begin();
+}
+
 static bool
 take_late(pid_t whom, const struct look_asked *asked,
     const struct looker_question *question, int *ret_code)
@@ -314,15 +373,35 @@ take_late(pid_t whom, const struct look_asked *asked,
 
 	if (!held_up_take_late(whom, asked, question, ret_code, &child))
 		return false;
-	looker.vain = looker.trouble = 0;
-	if (looker.hand.fd >= 0) {
-		look_child_leave(&child);
-		return true;
-	}
-	looker.hand = child;
-	looker.whom = whom;
-	looker.fn = asked->fn;
+	if (child.fd >= 0)
+		take_up(&child, whom, asked->fn);
 	return true;
+}
+
+int
+looker_keep(void)
+{
+	be_own();
+	if (looker.news_fd == 0)
+		looker.news_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (looker.news_fd < 0) {
+		looker.news_fd = 0;
+		return -errno;
+	}
+	looker.keeps = true;
+	keep_one();
+	return looker.news_fd;
+}
+
+void
+looker_news(void)
+{
+	struct epoll_event events[16];
+
+	while (epoll_wait(looker.news_fd, events, 16, 0) > 0)
+		continue;
+	collect();
+	keep_one();
 }
 
 int
@@ -335,19 +414,22 @@ looker_ask(const struct looker_whom *whom,
 	if (question->attaches && looker.attaches_here)
 		return look_here(whom, question);
 	be_own();
+	collect();
+	held_up_end_overdue();
 	look_child_asked(whom, question, &asked);
 	held_up_settle(whom->pid, asked.fn);
 	if (take_late(whom->pid, &asked, question, &ret))
 		return ret;
-	held_up_end_overdue();
 	code = held_up_code(whom->pid, asked.fn, looker.n_children >= MANY);
 	if (code == 0 && mono_before(mono_now(), looker.not_before))
 		code = -EAGAIN;
 	if (code == 0)
 		code = ask_twice(whom, &asked, question, &ret);
 	looker.unanswered += looker_is_held_up(code);
-	if (code < 0)
+	if (code < 0) {
+		keep_one();
 		return code;
+	}
 	looker.vain = looker.trouble = 0;
 	held_up_forgive(whom->pid, asked.fn);
 	return ret;
@@ -405,6 +487,7 @@ looker_reaped(pid_t pid)
 		looker.vain_pid = 0;
 		looker.not_before = mono_now();
 	}
+	keep_one();
 	return true;
 }
 
@@ -421,4 +504,8 @@ looker_end(void)
 	fd_close(&looker.hand.fd);
 	looker.hand = NO_CHILD;
 	looker.n_children = 0;
+	looker.keeps = false;
+	if (looker.news_fd > 0)
+		fd_close(&looker.news_fd);
+	looker.news_fd = 0;
 }

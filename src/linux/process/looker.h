@@ -3,8 +3,7 @@
  * memory, their fdinfo or their system call, or copying a descriptor, waits for
  * locks that they hold, and for pages of their file systems; and whoever had a
  * file last waits for its end. A child of ours does it; when it takes long it is
- * left alone with that, and another one takes its place. It is there while there
- * are looks, and ends by itself a little later.
+ * left alone with that, and another one takes its place.
  */
 #ifndef LINUX_PROCESS_LOOKER_H
 #define LINUX_PROCESS_LOOKER_H
@@ -16,11 +15,19 @@
 void looker_attaches_here(bool here);
 
 /*
- * What the look returned, within 5 ms, or up to 40 ms where our child does not get
- * the CPU; or, after no more than a millisecond where others have taken that much
- * of late, or the same look has been late before:
+ * From now on there is always a child for the next look, if that can be: one that has
+ * yet to be started answers late where there is much to do. Returns a descriptor, not
+ * the caller's, that is readable when one that was late has answered, until
+ * looker_news(): who had no answer may ask again. Or -errno. looker_end() undoes it.
+ */
+int looker_keep(void);
+void looker_news(void);
+
+/*
+ * What the look returned, within 5 ms; or, after no more than a millisecond where
+ * others have taken that much of late, or the same look has been late before:
  * -ETIMEDOUT: it takes long. It goes on for a while, at least for 100 ms: who asks
- *	again, and the same, gets what it comes to.
+ *	again, and the same, gets what it comes to, for two seconds.
  * -EBUSY: it goes on still, or was given up a short time ago.
  * -EAGAIN: the same, but not for the sake of who is looked at: our child did not
  *	get the CPU, has not begun as yet, or there can be none for now.

@@ -260,19 +260,19 @@ do_listening_port(const void *arg, void *ret, struct looker_fds *fds)
 	return 0;
 }
 
-bool
+int
 look_listening_port(const struct looker_whom *whom, uint16_t *ret_port)
 {
 	const struct of_tree of = { .pid = whom->pid };
 	struct port p = { .found = false };
-
-	(void)looker_ask(whom, &(struct looker_question){
+	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_listening_port, .arg = &of, .arg_len = size_of_tree(&of),
-	    .ret = &p, .ret_len = sizeof(p), .once = true,
+	    .ret = &p, .ret_len = sizeof(p),
 	});
+
 	if (p.found)
 		*ret_port = p.port;
-	return p.found;
+	return code < 0 ? code : p.found;
 }
 
 /* ---- what it uses ---- */

@@ -65,8 +65,8 @@ enum waiting look_waiting(const struct looker_whom *whom, const uint64_t *inos,
 int look_holds(const struct looker_whom *whom, pid_t pid, uint64_t ino,
     int given, int n_given);
 
-/* listening_port() of whom->pid; false also where there is no answer. */
-bool look_listening_port(const struct looker_whom *whom, uint16_t *ret_port);
+/* listening_port() of whom->pid: 1; 0; -errno: it was not seen, for now. */
+int look_listening_port(const struct looker_whom *whom, uint16_t *ret_port);
 
 /* usage_of_tree() of whom->pid; false also where there is no answer. */
 bool look_usage(const struct looker_whom *whom, struct usage *ret_usage);

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -337,18 +338,19 @@ dead_one_is_replaced(void **state)
 	assert_int_equal(ask_till_answered(OTHER, do_nothing, ""), 0);
 }
 
-/* Without questions it ends by itself. */
+/* Another one would be late where there is much to do. */
 static void
-idle_one_ends(void **state)
+idle_one_stays(void **state)
 {
 	pid_t pid = child_at_hand();
-	int status;
+	struct mono begin = mono_now();
 
 	(void)state;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	(void)looker_reaped(pid);
-	assert_true(child_at_hand() != pid);
+	while (mono_ms_between(begin, mono_now()) < 400) {
+		assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+		nap();
+	}
+	assert_int_equal(child_at_hand(), pid);
 }
 
 /* Who works, or would if it had the CPU, is waited for a little longer. */
@@ -595,6 +597,120 @@ late_beginner_waits(void **state)
 	assert_true(code == 0 || code == -EAGAIN);
 	if (code != 0)
 		skip();		/* the machine has too much to do */
+}
+
+/* It has been started for nobody yet. */
+static void
+kept_one_has_begun_before(void **state)
+{
+	struct mono begin;
+	int code;
+
+	(void)state;
+	end_all();
+	begins_after_ms = 300;
+	assert_true(looker_keep() >= 0);
+	begins_after_ms = 0;
+	assert_int_equal(count_children(), 1);
+	begin = mono_now();
+	while (mono_ms_between(begin, mono_now()) < 700)
+		nap();
+	code = looker_ask(&(struct looker_whom){ .pid = OTHER },
+	    &(struct looker_question){ .fn = do_nothing });
+	end_all();
+	assert_true(code == 0 || code == -EAGAIN);
+	if (code != 0)
+		skip();		/* the machine has too much to do */
+}
+
+/* And the next one is there before it is asked, when one is held up. */
+static void
+kept_one_has_a_successor(void **state)
+{
+	(void)state;
+	end_all();
+	assert_true(looker_keep() >= 0);
+	assert_int_equal(ask_till_answered(OTHER, do_nothing, ""), 0);
+	assert_int_equal(count_children(), 1);
+	while (ask(BLOCKS, do_open, fifo) == -EAGAIN)
+		nap();
+	assert_int_equal(count_children(), 2);
+	end_all();
+}
+
+static void
+await_news(int news)
+{
+	struct pollfd p = { .fd = news, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, LIMIT_MS), 1);
+	looker_news();
+	assert_int_equal(poll(&p, 1, 0), 0);
+}
+
+static int
+ask_slowly_once(const char *what, char *ret)
+{
+	return looker_ask(&(struct looker_whom){ .pid = THIRD + 4 },
+	    &(struct looker_question){
+	    .fn = do_number_slowly, .arg = what, .arg_len = 2,
+	    .ret = ret, .ret_len = 32,
+	});
+}
+
+/* Whoever was not answered need not come again until then; and who has answered
+   late is asked next, whoever asks. */
+static void
+news_of_what_came_late(void **state)
+{
+	char ret[32] = "";
+	int news, code;
+	pid_t pid;
+
+	(void)state;
+	end_all();
+	news = looker_keep();
+	assert_true(news >= 0);
+	pid = child_at_hand();
+	*opened = 0;
+	code = ask_slowly_once("a", ret);
+	assert_true(looker_is_held_up(code));
+	assert_string_equal(ret, "");
+	/* It may not have begun before, without the CPU. */
+	do {
+		await_news(news);
+		code = ask_slowly_once("a", ret);
+	} while (looker_is_held_up(code));
+	assert_int_equal(code, 0);
+	assert_int_equal(ret[0], 'a');
+	assert_int_equal(*opened, 1);
+	assert_true(looker_is(pid));
+	end_all();
+}
+
+/* It says what was the case then. */
+static void
+late_answer_gets_old(void **state)
+{
+	char ret[32] = "";
+	struct mono begin;
+	int news;
+
+	(void)state;
+	end_all();
+	news = looker_keep();
+	assert_true(news >= 0);
+	(void)child_at_hand();
+	*opened = 0;
+	assert_true(looker_is_held_up(ask_slowly_once("a", ret)));
+	await_news(news);
+	begin = mono_now();
+	while (mono_ms_between(begin, mono_now()) < 2200)
+		nap();
+	assert_int_equal(*opened, 1);
+	assert_int_equal(TILL_ANSWERED(ask_slowly_once("a", ret)), 0);
+	assert_in_range(*opened, 2, 3);
+	end_all();
 }
 
 static void
@@ -930,7 +1046,7 @@ main(void)
 		cmocka_unit_test(waits_longer_each_time),
 		cmocka_unit_test(stopped_one_is_replaced),
 		cmocka_unit_test(dead_one_is_replaced),
-		cmocka_unit_test(idle_one_ends),
+		cmocka_unit_test(idle_one_stays),
 		cmocka_unit_test(works_on),
 		cmocka_unit_test(answers_late),
 		cmocka_unit_test(late_answer_is_for_its_question),
@@ -938,6 +1054,10 @@ main(void)
 		cmocka_unit_test(waits_only_while_we_run),
 		cmocka_unit_test(late_beginner_is_nobodys_fault),
 		cmocka_unit_test(late_beginner_waits),
+		cmocka_unit_test(kept_one_has_begun_before),
+		cmocka_unit_test(kept_one_has_a_successor),
+		cmocka_unit_test(news_of_what_came_late),
+		cmocka_unit_test(late_answer_gets_old),
 		cmocka_unit_test(one_that_never_begins_is_replaced),
 		cmocka_unit_test(many_hold_up),
 		cmocka_unit_test(patience_has_an_end),
