@@ -36,7 +36,8 @@
 #define FROZEN_MAX_MS	50
 
 /* Between two attempts to find one without work who gets more all the time; and
-   how many times as long as it took to look, also for a farewell. */
+   how many times as long as it took to look. For a farewell, that is the time that
+   others had to wait: the next silence is over soon. */
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
@@ -63,7 +64,9 @@ struct drainage {
 					   supervisor before may be of one that
 					   was about to be stopped, or was */
 	struct mono unseen;		/* since then it is held up; or never */
-	struct mono looked;		/* when the latest look began */
+	struct mono looked;		/* when the latest look began, … */
+	struct mono stepped;		/* … its latest step did, … */
+	int64_t spent_ns;		/* … and what those before it took here */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
 
@@ -132,10 +135,9 @@ thaw(struct drainage *x)
 
 /* No sooner than after a gap, and than others have had their time. */
 static struct mono
-after_gap(const struct drainage *x, int64_t least_ms)
+after_gap(struct mono now, int64_t took_ms, int64_t least_ms)
 {
-	struct mono now = mono_now();
-	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(x->looked, now);
+	int64_t gap_ms = AGAIN_FACTOR * took_ms;
 
 	return mono_add_ms(now, gap_ms > least_ms ? gap_ms : least_ms);
 }
@@ -143,9 +145,12 @@ after_gap(const struct drainage *x, int64_t least_ms)
 static void
 try_later(struct drainage *x)
 {
+	struct mono now = mono_now();
+	int64_t took_ms = mono_ms_between(x->looked, now);
+
 	thaw(x);
 	x->drain.quiet = MONO_NEVER;
-	look_again(x, after_gap(x, AGAIN_MS));
+	look_again(x, after_gap(now, took_ms, AGAIN_MS));
 }
 
 /* ---- a look ---- */
@@ -209,7 +214,9 @@ say_farewell(struct drainage *x, const struct connections *look)
 static struct mono
 next_look(const struct drainage *x, struct mono again)
 {
-	struct mono soon = after_gap(x, FAREWELL_STEP_MS);
+	struct mono now = mono_now();
+	int64_t took_ns = x->spent_ns + now.ns - x->stepped.ns;
+	struct mono soon = after_gap(now, took_ns / 1000000, FAREWELL_STEP_MS);
 
 	return says_farewell(x) && mono_before(soon, again) ? soon : again;
 }
@@ -412,9 +419,13 @@ go_on_later(struct drainage *x)
 static void
 go_on(struct drainage *x)
 {
-	int code = connections_step(&x->look, &x->worker->spec->conf->creds,
-	    SPELL_MS);
+	int code;
 
+	x->stepped = mono_now();
+	code = connections_step(&x->look, &x->worker->spec->conf->creds,
+	    SPELL_MS);
+	if (code == 1 || looker_is_held_up(code))
+		x->spent_ns += mono_now().ns - x->stepped.ns;
 	if (may_pass(x, code)) {
 		go_on_later(x);
 	} else if (code != 1) {
@@ -437,7 +448,8 @@ begin_look(struct drainage *x)
 	size_t n = drain_sight_ports(w, of);
 	int code;
 
-	x->looked = mono_now();
+	x->looked = x->stepped = mono_now();
+	x->spent_ns = 0;
 	x->sealed = drain_sealed(w);
 	x->queue = drain_sight_queue(w);
 	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
