@@ -405,15 +405,21 @@ may_pass(struct drainage *x, int code)
 	    STARVED_MS : LOOK_AT_LASTING_MS);
 }
 
-/* Others are looked at meanwhile; nobody stands still for that. */
+/* Others are looked at meanwhile; nobody stands still for that, but as long as for
+   any look. */
 static void
 go_on_later(struct drainage *x)
 {
-	if (is_frozen(x))
-		end_look(x);
+	struct mono now = mono_now();
+
 	x->all->at = NULL;
-	thaw(x);
-	look_again(x, mono_add_ms(mono_now(), HELD_UP_MS));
+	if (is_frozen(x) &&
+	    mono_ms_between(x->frozen_since, now) >= FROZEN_MAX_MS) {
+		end_look(x);
+		try_later(x);
+		return;
+	}
+	look_again(x, mono_add_ms(now, is_frozen(x) ? FREEZE_MS : HELD_UP_MS));
 }
 
 static void

@@ -151,6 +151,7 @@ held_up_blame(pid_t whom, looker_fn *fn, const struct look_child *child,
 		.whom = whom, .fn = fn, .child = *child,
 		.starved = starved, .began_starved = starved,
 		.gap_ms = starved ? 0 : gap_ms,
+		.began = now,
 		.since = since,
 		.until = mono_add_ms(now, starved ? GAP_STARVED_MS : gap_ms),
 	};
@@ -288,12 +289,16 @@ held_up_take_late(pid_t whom, const struct look_asked *asked,
 	return true;
 }
 
-/* Another one would not get the CPU sooner. */
+/* Another one would not get the CPU sooner; also where it had it when it was given
+   up, and slept for a moment. */
 static bool
 has_more_time(struct held_up *h, struct mono now)
 {
-	return is_starving(h) && look_child_is_runnable(&h->child) &&
-	    mono_ms_between(h->since, now) < GAP_MAX_MS;
+	if (!look_child_is_runnable(&h->child) ||
+	    mono_ms_between(h->began, now) >= GAP_MAX_MS)
+		return false;
+	h->starved = true;
+	return true;
 }
 
 /* What has been answered is there as long as the child is, or for a while. */

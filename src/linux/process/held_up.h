@@ -28,6 +28,7 @@ struct held_up {
 	bool starved;
 	bool began_starved;
 	bool slow;		/* its answer came late, and was fetched */
+	struct mono began;
 	struct mono since;
 	struct mono until;
 	int gap_ms;

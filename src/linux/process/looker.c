@@ -171,11 +171,12 @@ is_in_debt(void)
 	return looker.debt_ns >= DEBT_MAX_NS;
 }
 
+/* While we do not get the CPU ourselves, nobody waits for the child. */
 static void
-charge(int64_t took_ns)
+charge(int64_t took_ns, int64_t most_ms)
 {
-	if (took_ns > ONCE_MS * INT64_C(1000000))
-		took_ns = ONCE_MS * INT64_C(1000000);
+	if (took_ns > most_ms * INT64_C(1000000))
+		took_ns = most_ms * INT64_C(1000000);
 	took_ns -= SHORT_MS * INT64_C(1000000);
 	if (took_ns > 0)
 		looker.debt_ns += took_ns;
@@ -192,7 +193,7 @@ await(int64_t wait_ms, bool once)
 		wait_ms = SHORT_MS;
 	code = look_child_await(&looker.hand, wait_ms,
 	    debt || !once ? wait_ms : ONCE_MS, once);
-	charge(mono_now().ns - begin.ns);
+	charge(mono_now().ns - begin.ns, debt || !once ? wait_ms : ONCE_MS);
 	return code;
 }
 

@@ -8,9 +8,14 @@
 #include "linux/socket/connections.h"
 #include "linux/socket/connections_search.h"
 
-/* What the child takes for an answer, so that it does not pass for held up. The
-   same each time: a question that comes again gets what came late. */
+/* What the child takes for an answer, so that it does not pass for held up; and for
+   all of them in one go. The same each time: a question that comes again gets what
+   came late. */
 #define ANSWER_MS	1
+#define ALL_MS		2
+
+/* So long it may be late. */
+#define SEE_MS		300
 
 /* A search that has been lost is begun again so often in a row. */
 #define STALE_MAX	3
@@ -53,6 +58,17 @@ connections_end(struct connections *c)
 /* ---- which there are ---- */
 
 /* It is not held up by anybody whom we look at: as if we looked at ourselves. */
+static void
+take_listed(struct connections *c, const struct connections_listed *listed)
+{
+	c->none = listed->none;
+	c->blink = listed->blink;
+	c->n_handshakes = listed->n_handshakes;
+	c->n_half_open = listed->n_half_open;
+	c->listed = true;
+	c->told = listed->n == 0;
+}
+
 static int
 step_list(struct connections *c)
 {
@@ -70,12 +86,7 @@ step_list(struct connections *c)
 	q->begins = false;
 	if (code > 0)
 		return 1;
-	c->none = listed.none;
-	c->blink = listed.blink;
-	c->n_handshakes = listed.n_handshakes;
-	c->n_half_open = listed.n_half_open;
-	c->listed = true;
-	c->told = listed.n == 0;
+	take_listed(c, &listed);
 	return !c->told;
 }
 
@@ -98,6 +109,25 @@ has_room_for(struct connections *c, size_t n)
 }
 
 static int
+take_told(struct connections *c, const struct connections_told *told)
+{
+	if (!has_room_for(c, told->n))
+		return -ENOMEM;
+	for (size_t i = 0; i < told->n; i++)
+		c->v[c->n++] = (struct connection){
+			.ino = told->v[i].ino,
+			.pid = told->v[i].pid,
+			.fd = told->v[i].fd,
+			.id = told->v[i].id,
+			.conn = {
+				.unread = told->v[i].unread,
+				.unacked = told->v[i].unacked,
+			},
+		};
+	return 0;
+}
+
+static int
 step_tell(struct connections *c, const struct looker_whom *whom)
 {
 	const struct connections_question *q = c->question;
@@ -110,21 +140,38 @@ step_tell(struct connections *c, const struct looker_whom *whom)
 
 	if (code < 0)
 		return code;
-	if (!has_room_for(c, told.n))
+	if (take_told(c, &told) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < told.n; i++)
-		c->v[c->n++] = (struct connection){
-			.ino = told.v[i].ino,
-			.pid = told.v[i].pid,
-			.fd = told.v[i].fd,
-			.id = told.v[i].id,
-			.conn = {
-				.unread = told.v[i].unread,
-				.unacked = told.v[i].unacked,
-			},
-		};
 	c->told = code == 0;
 	return !c->told || (c->wants_times && c->n > 0);
+}
+
+/* In one go; where that cannot be, or is held up by whom we look at, step by step:
+   what nobody's process holds up may be enough. */
+static int
+step_see(struct connections *c, const struct looker_whom *whom)
+{
+	struct connections_question *q = c->question;
+	struct connections_seen seen;
+	int code;
+
+	q->budget_ms = ALL_MS;
+	code = looker_ask(whom, &(struct looker_question){
+	    .fn = connections_see, .arg = q, .arg_len = sizeof(*q),
+	    .ret = &seen, .ret_len = sizeof(seen),
+	});
+	if (code == 1 || (looker_is_held_up(code) &&
+	    looker_held_up_ms(whom->pid) >= SEE_MS)) {
+		c->stepwise = true;
+		return 1;
+	}
+	if (code < 0)
+		return code;
+	take_listed(c, &seen.listed);
+	if (take_told(c, &seen.told) < 0)
+		return -ENOMEM;
+	c->told = true;
+	return c->wants_times && c->n > 0;
 }
 
 /* ---- when they were used ---- */
@@ -159,7 +206,7 @@ leave_out_closed(struct connections *c)
 static int
 step_time(struct connections *c, const struct looker_whom *whom)
 {
-	struct connections_times_of of = { .n = 0 };
+	struct connections_times_of of = { .number = c->question->number };
 	struct connections_times times;
 	size_t places[CONNECTIONS_TIMES_MAX], from = c->at;
 	int code = 0;
@@ -218,7 +265,8 @@ begin_again(struct connections *c)
 static int
 step(struct connections *c, const struct looker_whom *whom)
 {
-	int code = !c->listed ? step_list(c) : !c->told ? step_tell(c, whom) :
+	int code = !c->listed && !c->stepwise ? step_see(c, whom) :
+	    !c->listed ? step_list(c) : !c->told ? step_tell(c, whom) :
 	    step_time(c, whom);
 
 	return code == -ESTALE ? begin_again(c) : code;
@@ -236,10 +284,10 @@ connections_step(struct connections *c, const struct conf_creds *creds,
 	struct mono end = mono_add_ms(mono_now(), budget_ms);
 	int code;
 
-	q->budget_ms = budget_ms < ANSWER_MS ? budget_ms : ANSWER_MS;
-	do
+	do {
+		q->budget_ms = budget_ms < ANSWER_MS ? budget_ms : ANSWER_MS;
 		code = step(c, &whom);
-	while (code > 0 && mono_before(mono_now(), end));
+	} while (code > 0 && mono_before(mono_now(), end));
 	return code;
 }
 

@@ -45,6 +45,7 @@ struct connections {
 
 	/* Of the look under way. */
 	struct connections_question *question;	/* owned */
+	bool stepwise;		/* it was not done in one go */
 	bool listed;		/* the kernel's list has been read, */
 	bool told;		/* … and those of the trees are in `v`, */
 	bool wants_times;

@@ -56,9 +56,20 @@ _Static_assert(sizeof(struct connections_told) <= LOOKER_BYTES_MAX, "");
 int connections_tell(const void *question, void *ret_told,
     struct looker_fds *fds);
 
-/* When each of some was used. It takes no search. */
+/* Both in one go, as nearly always can be: then there is no search that could be
+   lost. 0; 1: it goes on, of which nothing is told; -errno. */
+struct connections_seen {
+	struct connections_listed listed;
+	struct connections_told told;
+};
+_Static_assert(sizeof(struct connections_seen) <= LOOKER_BYTES_MAX, "");
+int connections_see(const void *question, void *ret_seen,
+    struct looker_fds *fds);
+
+/* When each of some was used. It takes no search. `number`: of whom that is asked. */
 #define CONNECTIONS_TIMES_MAX	96
 struct connections_times_of {
+	uint64_t number;
 	size_t n;
 	struct sockdiag_id v[CONNECTIONS_TIMES_MAX];
 };
