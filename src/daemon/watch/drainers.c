@@ -31,9 +31,10 @@
 #define STOP_IDLE_MS	200
 
 /* A frozen worker is looked at as soon as it stands still, and not for longer
-   than this. */
+   than this; where nobody has the CPU, it would not run much either. */
 #define FREEZE_MS	1
 #define FROZEN_MAX_MS	50
+#define FROZEN_STARVED_MS 150
 
 /* Between two attempts to find one without work who gets more all the time; and
    how many times as long as it took to look. For a farewell, that is the time that
@@ -41,10 +42,8 @@
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
-/* Until the next step of a look that is held up: others are looked at meanwhile. It
-   lasts for longer where nobody has the CPU for it. */
+/* Until the next step of a look that is held up: others are looked at meanwhile. */
 #define HELD_UP_MS	20
-#define STARVED_MS	5000
 
 /* What is known of a worker that drains, if it does. */
 struct drainage {
@@ -67,6 +66,7 @@ struct drainage {
 	struct mono looked;		/* when the latest look began, … */
 	struct mono stepped;		/* … its latest step did, … */
 	int64_t spent_ns;		/* … and what those before it took here */
+	bool starved;			/* … and one of them for want of the CPU */
 	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
 };
 
@@ -80,6 +80,13 @@ static bool
 is_frozen(const struct drainage *x)
 {
 	return x->all->frozen == x;
+}
+
+static bool
+is_frozen_too_long(const struct drainage *x)
+{
+	return is_frozen(x) && mono_ms_between(x->frozen_since, mono_now()) >=
+	    (x->starved ? FROZEN_STARVED_MS : FROZEN_MAX_MS);
 }
 
 static void
@@ -388,38 +395,20 @@ conclude(struct drainage *x, int code)
 		spread_none(x, &facts);
 }
 
-/* Is the look held up, and may that pass by itself? */
-static bool
-may_pass(struct drainage *x, int code)
-{
-	struct mono now = mono_now();
-
-	if (!look_at_failed(x->worker, code)) {
-		if (code == 0)
-			x->unseen = MONO_NEVER;
-		return false;
-	}
-	if (mono_is_never(x->unseen))
-		x->unseen = now;
-	return mono_ms_between(x->unseen, now) < (code == -EAGAIN ?
-	    STARVED_MS : LOOK_AT_LASTING_MS);
-}
-
 /* Others are looked at meanwhile; nobody stands still for that, but as long as for
    any look. */
 static void
 go_on_later(struct drainage *x)
 {
-	struct mono now = mono_now();
+	int64_t gap_ms = is_frozen(x) ? FREEZE_MS : HELD_UP_MS;
 
 	x->all->at = NULL;
-	if (is_frozen(x) &&
-	    mono_ms_between(x->frozen_since, now) >= FROZEN_MAX_MS) {
+	if (is_frozen_too_long(x)) {
 		end_look(x);
 		try_later(x);
-		return;
+	} else {
+		look_again(x, mono_add_ms(mono_now(), gap_ms));
 	}
-	look_again(x, mono_add_ms(now, is_frozen(x) ? FREEZE_MS : HELD_UP_MS));
 }
 
 static void
@@ -430,17 +419,17 @@ go_on(struct drainage *x)
 	x->stepped = mono_now();
 	code = connections_step(&x->look, &x->worker->spec->conf->creds,
 	    SPELL_MS);
+	x->starved |= code == -EAGAIN;
 	if (code == 1 || looker_is_held_up(code))
 		x->spent_ns += mono_now().ns - x->stepped.ns;
-	if (may_pass(x, code)) {
+	if (look_at_may_pass(x->worker, code, &x->unseen)) {
 		go_on_later(x);
 	} else if (code != 1) {
 		if (looker_is_held_up(code) &&
 		    connections_without_times(&x->look))
 			code = 0;
 		conclude(x, code);
-	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
-	    mono_now()) >= FROZEN_MAX_MS) {
+	} else if (is_frozen_too_long(x)) {
 		end_look(x);
 		try_later(x);
 	}
@@ -455,7 +444,7 @@ begin_look(struct drainage *x)
 	int code;
 
 	x->looked = x->stepped = mono_now();
-	x->spent_ns = 0;
+	x->spent_ns = x->starved = 0;
 	x->sealed = drain_sealed(w);
 	x->queue = drain_sight_queue(w);
 	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
@@ -490,7 +479,7 @@ look_at(struct drainage *x)
 		go_on(x);
 	} else if (!is_frozen(x) || process_stands_still(x->worker->pid))
 		begin_look(x);
-	else if (mono_ms_between(x->frozen_since, mono_now()) < FROZEN_MAX_MS)
+	else if (!is_frozen_too_long(x))
 		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));
 	else
 		try_later(x);

@@ -11,6 +11,9 @@
 /* Held up for so long, that is said. */
 #define TELL_MS		3000
 
+/* So long may be for want of the CPU. */
+#define STARVED_MS	5000
+
 struct looker_whom
 look_at_whom(const struct worker *w)
 {
@@ -50,6 +53,22 @@ look_at_failed(struct worker *w, int code)
 		    "process)");
 	}
 	return looker_is_held_up(code);
+}
+
+bool
+look_at_may_pass(struct worker *w, int code, struct mono *since)
+{
+	struct mono now = mono_now();
+
+	if (!look_at_failed(w, code)) {
+		if (code == 0)
+			*since = MONO_NEVER;
+		return false;
+	}
+	if (mono_is_never(*since))
+		*since = now;
+	return mono_ms_between(*since, now) < (code == -EAGAIN ?
+	    STARVED_MS : LOOK_AT_LASTING_MS);
 }
 
 void

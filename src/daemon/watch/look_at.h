@@ -2,6 +2,7 @@
 #ifndef DAEMON_WATCH_LOOK_AT_H
 #define DAEMON_WATCH_LOOK_AT_H
 
+#include "base/mono.h"
 #include "linux/process/looker.h"
 
 /* What has been held up for so long may be for ever. */
@@ -16,6 +17,10 @@ struct looker_whom look_at_whom(const struct worker *worker);
    logged, once for each process. True: it was, so that it may be tried again
    later. */
 bool look_at_failed(struct worker *worker, int code);
+
+/* The same, and may that pass by itself? *since: it has been so since then, or
+   MONO_NEVER. */
+bool look_at_may_pass(struct worker *worker, int code, struct mono *since);
 
 /* Its connections cannot be seen, with what a look at them has come to; or not when
    they were used, so that they count as busy. Each is said once for its app. */

@@ -12,7 +12,7 @@
    all of them in one go. The same each time: a question that comes again gets what
    came late. */
 #define ANSWER_MS	1
-#define ALL_MS		2
+#define ALL_MS		4
 
 /* So long it may be late. */
 #define SEE_MS		300
@@ -163,6 +163,7 @@ step_see(struct connections *c, const struct looker_whom *whom)
 	if (code == 1 || (looker_is_held_up(code) &&
 	    looker_held_up_ms(whom->pid) >= SEE_MS)) {
 		c->stepwise = true;
+		q->begins = code != 1;
 		return 1;
 	}
 	if (code < 0)

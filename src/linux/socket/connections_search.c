@@ -342,8 +342,7 @@ connections_tell(const void *question, void *ret_told, struct looker_fds *fds)
 	return 0;
 }
 
-/* What it had got when there was no time for more is found again in its first
-   steps, by those who go on in them. */
+/* Those who go on step by step are told all of them. */
 int
 connections_see(const void *question, void *ret_seen, struct looker_fds *fds)
 {
@@ -356,7 +355,7 @@ connections_see(const void *question, void *ret_seen, struct looker_fds *fds)
 		code = connections_tell(q, &seen->told, fds);
 	s = code == 1 ? go_on(q) : NULL;
 	if (s != NULL)
-		end(s);
+		s->told = 0;
 	return code;
 }
 

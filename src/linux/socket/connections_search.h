@@ -57,7 +57,7 @@ int connections_tell(const void *question, void *ret_told,
     struct looker_fds *fds);
 
 /* Both in one go, as nearly always can be: then there is no search that could be
-   lost. 0; 1: it goes on, of which nothing is told; -errno. */
+   lost. 0; 1: it goes on with the list, and nothing is told yet; -errno. */
 struct connections_seen {
 	struct connections_listed listed;
 	struct connections_told told;
