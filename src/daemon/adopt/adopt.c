@@ -217,7 +217,7 @@ static int
 find_called(struct worker *w, const struct seccomp_call *call,
     struct listener **ret_l, uint64_t *ret_ino)
 {
-	const struct looker_whom whom = look_at_whom(w);
+	const struct looker_whom whom = look_at_caller(w, call->id);
 	struct look_fd fd;
 	int code = look_fd(&whom, call->tid, call->fd, &fd);
 

@@ -77,7 +77,7 @@ warn_unreadable(const struct ask *a, int code)
 static int
 look_at(struct ask *a, struct bind_look *ret_bind)
 {
-	const struct looker_whom whom = look_at_whom(a->w);
+	const struct looker_whom whom = look_at_caller(a->w, a->call->id);
 	const struct bind_look_of of = {
 		.tid = a->call->tid, .fd = a->call->fd,
 		.address = a->call->address, .len = a->call->len,
@@ -182,7 +182,7 @@ ask_free(struct ask *a)
 int
 ask_flags(struct ask *a)
 {
-	const struct looker_whom whom = look_at_whom(a->w);
+	const struct looker_whom whom = look_at_caller(a->w, a->call->id);
 	struct look_fd fd;
 	int code = look_fd(&whom, a->call->tid, a->call->fd, &fd);
 
@@ -220,7 +220,7 @@ may_wait(const struct ask *a, int code)
 int
 ask_find_kin(const struct ask *a, struct ask_kin *ret_kin)
 {
-	const struct looker_whom whom = look_at_whom(a->w);
+	const struct looker_whom whom = look_at_caller(a->w, a->call->id);
 	struct ask_kin kin = { .n_twins = 0 };
 	struct look_kin seen;
 	int code = look_kin(&whom, a->call->tid, a->call->fd, a->ino, &seen);

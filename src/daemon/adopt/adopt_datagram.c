@@ -24,7 +24,7 @@
 static int
 has_open(const struct ask *a, const struct lane *lane)
 {
-	const struct looker_whom whom = look_at_whom(a->w);
+	const struct looker_whom whom = look_at_caller(a->w, a->call->id);
 	pid_t pid = inspect_process_of(a->call->tid);
 	int code = pid <= 0 ? 0 : look_holds(&whom, pid, lane->ino,
 	    FD_PROTOCOL_FIRST, adopt_n_given(a->w));

@@ -153,7 +153,7 @@ static int
 take_over(struct worker *w, const struct seccomp_call *call, uint64_t ino,
     struct listener **ret_l, struct error *err)
 {
-	const struct looker_whom whom = look_at_whom(w);
+	const struct looker_whom whom = look_at_caller(w, call->id);
 	struct ask a = { .w = w, .call = call, .ino = ino, .copy = -1 };
 	struct listener *l = NULL;
 	struct bound_look bound;

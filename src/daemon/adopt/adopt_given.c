@@ -29,7 +29,7 @@ replace(struct worker *w, const struct seccomp_call *call, size_t i,
     int fd)
 {
 	int number = FD_PROTOCOL_FIRST + (int)i;
-	const struct looker_whom whom = look_at_whom(w);
+	const struct looker_whom whom = look_at_caller(w, call->id);
 	struct look_fd its;
 	int code = look_fd(&whom, call->tid, number, &its);
 
@@ -59,9 +59,10 @@ given_close(struct worker *w, const struct seccomp_call *call, size_t i)
 
 /* 1, 0; -EINTR: not seen, for now. */
 static int
-has_fd(struct worker *w, pid_t pid, int number, uint64_t ino)
+has_fd(struct worker *w, const struct seccomp_call *call, pid_t pid, int number,
+    uint64_t ino)
 {
-	const struct looker_whom whom = look_at_whom(w);
+	const struct looker_whom whom = look_at_caller(w, call->id);
 	struct look_fd fd;
 	int code = look_fd(&whom, pid, number, &fd);
 
@@ -88,7 +89,8 @@ given_to_wrapper(struct worker *w, const struct seccomp_call *call,
 		int code;
 
 		pid = st.parent;
-		code = has_fd(w, pid, FD_PROTOCOL_FIRST + (int)i, ino);
+		code = has_fd(w, call, pid, FD_PROTOCOL_FIRST + (int)i,
+		    ino);
 		if (code != 0)
 			return code < 0 ? code : pid != getpid();
 	}

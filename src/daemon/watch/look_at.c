@@ -22,6 +22,15 @@ look_at_whom(const struct worker *w)
 	};
 }
 
+struct looker_whom
+look_at_caller(const struct worker *w, uint64_t call)
+{
+	struct looker_whom whom = look_at_whom(w);
+
+	whom.occasion = call;
+	return whom;
+}
+
 /* Whoever is looked at: said once, until it is over. */
 static void
 tell_trouble(void)

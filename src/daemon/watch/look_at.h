@@ -13,6 +13,9 @@ struct worker;
 /* The worker, for a look; as long as it has its spec. */
 struct looker_whom look_at_whom(const struct worker *worker);
 
+/* … that is made because of a call of its, which has this number. */
+struct looker_whom look_at_caller(const struct worker *worker, uint64_t call);
+
 /* What a look has come to: if it was held up, and has been for some time, that is
    logged, once for each process. True: it was, so that it may be tried again
    later. */

@@ -187,6 +187,7 @@ look_child_asked(const struct looker_whom *whom,
 	ret_asked->ret_len = question->ret_len;
 	ret_asked->arg_len = question->arg_len;
 	ret_asked->with_fds = question->fds != NULL;
+	ret_asked->occasion = whom->occasion;
 	if (creds != NULL && creds->set) {
 		ret_asked->as_other = true;
 		ret_asked->has_user = creds->name != NULL;

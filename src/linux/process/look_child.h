@@ -22,6 +22,7 @@ struct look_asked {
 	uint32_t uid, gid;
 	uint32_t as_other, has_user;
 	uint64_t with_fds;
+	uint64_t occasion;
 	size_t ret_len;
 	size_t arg_len;
 };

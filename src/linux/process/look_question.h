@@ -27,10 +27,12 @@ struct looker_fds {
 typedef int looker_fn(const void *arg, void *ret, struct looker_fds *fds);
 
 /* Who is looked at: it has no more looks of that kind for a while if one takes
-   long. And as whom, see inspect_begin(); NULL: as we are. */
+   long. And as whom, see inspect_begin(); NULL: as we are. What comes late is an
+   answer for that occasion alone. */
 struct looker_whom {
 	pid_t pid;
 	const struct conf_creds *creds;
+	uint64_t occasion;
 };
 
 struct looker_question {

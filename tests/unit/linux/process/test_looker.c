@@ -39,6 +39,7 @@
 #define OTHER	((pid_t)1000002)
 #define THIRD	((pid_t)1000003)
 
+static void end_all(void);
 static int reap(void);
 static void nap(void);
 
@@ -426,6 +427,28 @@ late_answer_is_for_its_question(void **state)
 	assert_string_equal(ret, "");
 	assert_int_equal(ask_slowly(THIRD + 2, "b", ret), 0);
 	assert_int_equal(ret[0], 'b');
+}
+
+/* Nor does whoever asks the same on another occasion: what was seen then may be
+   somebody else's by now. */
+static void
+late_answer_is_for_its_occasion(void **state)
+{
+	const struct looker_question question = {
+		.fn = do_number_slowly, .arg = "a", .arg_len = 2,
+		.ret = (char [32]){ "" }, .ret_len = 32,
+	};
+	struct looker_whom whom = { .pid = THIRD + 5, .occasion = 1 };
+
+	(void)state;
+	end_all();
+	assert_int_equal(ask_till_answered(OTHER, do_nothing, ""), 0);
+	*opened = 0;
+	while (!looker_is_held_up(looker_ask(&whom, &question)))
+		nap();
+	whom.occasion = 2;
+	assert_int_equal(TILL_ANSWERED(looker_ask(&whom, &question)), 0);
+	assert_in_range(*opened, 2, 4);
 }
 
 /* As of several threads that bind: each has its own. */
@@ -1050,6 +1073,7 @@ main(void)
 		cmocka_unit_test(works_on),
 		cmocka_unit_test(answers_late),
 		cmocka_unit_test(late_answer_is_for_its_question),
+		cmocka_unit_test(late_answer_is_for_its_occasion),
 		cmocka_unit_test(late_answers_do_not_drive_each_other_out),
 		cmocka_unit_test(waits_only_while_we_run),
 		cmocka_unit_test(late_beginner_is_nobodys_fault),
