@@ -671,8 +671,13 @@ class Clusterd:
                 not int(line[3], 16) & 0x10000]
 
     def is_at_rest(self):
-        """No death and no client is left to be seen to, and it waits."""
-        return (set(children_of(self.pid)) <= set(self.workers()) and
+        """No death and no client is left to be seen to, and it waits, as does the
+        one of its children that looks at others."""
+        children = set(children_of(self.pid))
+        lookers = {pid for pid in children if is_looker(pid)}
+        return (children - lookers <= set(self.workers()) and
+                len(lookers) <= 1 and
+                all(process_state(pid) == "S" for pid in lookers) and
                 not self.clients() and process_state(self.pid) == "S")
 
     def kinds_at_rest(self):

@@ -297,7 +297,7 @@ def test_a_wrapper_costs_no_sockets(box):
             assert exchange((V4, port), b"GET / HTTP/1.0\r\n\r\n")
         n = len(listening_on(port) & set(sockets_of(d.pid).values()))
         assert n == 2
-        wait_until(d.is_at_rest, "none of its children looks at others")
+        wait_until(d.is_at_rest, "its child looks at nobody")
         sockets = len(sockets_of(d.pid))
         if turn == 2:
             most = sockets
