@@ -8,8 +8,9 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 
-/* Held up for so long, that is said. */
+/* Held up for so long, that is said; and that looks are made here. */
 #define TELL_MS		3000
+#define TELL_HERE_MS	1000
 
 /* So long may be for want of the CPU. */
 #define STARVED_MS	5000
@@ -38,14 +39,19 @@ tell_trouble(void)
 	static bool told;
 	int64_t ms;
 	int code = looker_trouble(&ms);
+	bool due = code != 0 &&
+	    ms >= (code == -ETIMEDOUT ? TELL_MS : TELL_HERE_MS);
 
-	if (code != 0 && ms >= TELL_MS && !told)
-		log_warning("no worker can be looked at for now, because %s: "
-		    "until that is over, binds of workers wait, and none is "
-		    "seen to be ready", code == -ETIMEDOUT ? "the processes "
-		    "that are started for it do not get so far" :
-		    "no process can be started for it");
-	told = code != 0 && (told || ms >= TELL_MS);
+	if (due && !told && code == -ETIMEDOUT)
+		log_warning("no worker can be looked at for now, because the "
+		    "processes that are started for it do not get so far: until "
+		    "that is over, binds of workers wait, and none is seen to "
+		    "be ready");
+	else if (due && !told)
+		log_warning("no process can be started that looks at workers: "
+		    "until there can, clusterd does that by itself, and a "
+		    "worker that holds up who looks at it holds up clusterd");
+	told = code != 0 && (told || due);
 }
 
 bool

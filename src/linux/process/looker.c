@@ -47,6 +47,9 @@
 #define GAP_MIN_MS	100
 #define GAP_MAX_MS	60000
 
+/* Where for so long none could be started, who asks looks by himself. */
+#define NONE_MS		1000
+
 static struct {
 	pid_t owner;		/* a process that is forked has its own */
 	struct look_child hand;	/* the one that is asked next; fd -1: none */
@@ -58,6 +61,8 @@ static struct {
 	pid_t vain_pid;		/* … and the last of them */
 	int trouble;
 	struct mono trouble_since;
+	bool none;		/* the last one could not be started, … */
+	struct mono none_since;	/* … as since then */
 	struct mono not_before;
 	int64_t debt_ns;
 	struct mono debt_at;
@@ -88,6 +93,7 @@ be_own(void)
 	looker.news_fd = 0;
 	looker.vain = looker.trouble = 0;
 	looker.vain_pid = 0;
+	looker.none = false;
 	looker.not_before = (struct mono){ 0 };
 	held_up_reset(forked);
 }
@@ -103,6 +109,17 @@ note_trouble(int code)
 }
 
 static int
+start(void)
+{
+	int code = look_child_start(&looker.hand);
+
+	if (code < 0 && !looker.none)
+		looker.none_since = mono_now();
+	looker.none = code < 0;
+	return code;
+}
+
+static int
 begin(void)
 {
 	int code;
@@ -112,10 +129,9 @@ begin(void)
 	/* Another one would not get the CPU either. */
 	if (held_up_starves())
 		return -EAGAIN;
-	code = looker.n_children < CHILDREN_MAX ?
-	    look_child_start(&looker.hand) : -EAGAIN;
+	code = looker.n_children < CHILDREN_MAX ? start() : -EAGAIN;
 	if (code < 0) {
-		note_trouble(code);
+		note_trouble(looker.none ? code : -ETIMEDOUT);
 		return code == -EMFILE || code == -ENFILE ? code : -EAGAIN;
 	}
 	looker.children[looker.n_children++] = looker.hand.pid;
@@ -211,7 +227,7 @@ await_begin(bool fresh, bool once)
 			return 0;
 		note_vain();
 		looker.vain_pid = 0;
-		note_trouble(-EAGAIN);
+		note_trouble(-ETIMEDOUT);
 		return -EAGAIN;
 	}
 	ms = mono_ms_between(looker.hand.since, mono_now());
@@ -315,6 +331,14 @@ look_here(const struct looker_whom *whom,
 	if (question->fds != NULL)
 		*question->fds = fds;
 	return code;
+}
+
+/* Who has held up a child would hold us up. */
+static bool
+is_left_to_us(pid_t whom)
+{
+	return looker.none && looker.hand.fd < 0 && mono_ms_between(
+	    looker.none_since, mono_now()) >= NONE_MS && held_up_ms(whom) == 0;
 }
 
 /* Two that have ended, or have not begun: what ends them may be this look. */
@@ -426,6 +450,8 @@ looker_ask(const struct looker_whom *whom,
 		code = -EAGAIN;
 	if (code == 0)
 		code = ask_twice(whom, &asked, question, &ret);
+	if (code < 0 && is_left_to_us(whom->pid))
+		return look_here(whom, question);
 	looker.unanswered += looker_is_held_up(code);
 	if (code < 0) {
 		keep_one();

@@ -33,6 +33,8 @@ void looker_news(void);
  *	get the CPU, has not begun as yet, or there can be none for now.
  * -EMFILE, -ENFILE: there can be none, for want of descriptors.
  * -ETOOMANYREFS: all is there but the descriptors, which could not be sent.
+ * Where none could be started for a second, it is made here, but at nobody who has
+ * held up a child of late: whoever asks may be held up.
  */
 int looker_ask(const struct looker_whom *whom,
     const struct looker_question *question);
@@ -45,7 +47,8 @@ bool looker_is_held_up(int code);
 uint64_t looker_unanswered(void);
 
 /* Why there has been no child of late, whoever was to be looked at, and for how long:
-   -ETIMEDOUT: none comes to its first question; other -errno: none can be started.
+   -ETIMEDOUT: none comes to its first question; other -errno: none can be started,
+   and looks are made here.
    0: there is. */
 int looker_trouble(int64_t *ret_ms);
 

@@ -91,7 +91,8 @@ def is_quick(box):
     since = time.monotonic()
     result = box.ctl("status", env={"RUNTIME_DIRECTORY": box.dir})
     took = time.monotonic() - since
-    assert result.returncode == 0 and "web" in result.stdout
+    # 3: not all are well.
+    assert result.returncode in (0, 3) and "web" in result.stdout
     assert took < LIMIT, f"status took {took:.1f} s"
 
 

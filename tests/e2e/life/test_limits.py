@@ -8,25 +8,30 @@ import subprocess
 import pytest
 
 import words
-from harness import (CLUSTERD, PROBE, TimeLimit, get, is_alive, probe,
-                     wait_until)
+from harness import (CLUSTERD, PROBE, TimeLimit, children_of, free_port, get,
+                     is_alive, is_looker, probe, wait_until)
 
 
 def limited(uid):
-    """Become this user, with room for the keeper and three processes."""
+    """Become this user, with room for the keeper, the supervisor, its child that
+    looks, and two processes."""
     def become():
-        resource.setrlimit(resource.RLIMIT_NPROC, (4, 100))
+        resource.setrlimit(resource.RLIMIT_NPROC, (5, 100))
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     return become
 
 
-def raise_nproc(d, uid):
+def set_nproc(d, uid, soft):
     """As that user: root may not, where it lacks CAP_SYS_RESOURCE."""
     subprocess.run(
         ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-         "prlimit", f"--pid={d.pid}", "--nproc=100:100"], check=True)
+         "prlimit", f"--pid={d.pid}", f"--nproc={soft}:100"], check=True)
+
+
+def raise_nproc(d, uid):
+    set_nproc(d, uid, 100)
 
 
 def test_full_process_table_is_survived(box, as_root, unwrapped):
@@ -67,13 +72,51 @@ def test_full_process_table_does_not_stop_a_reload_from_aborting(
     d.stop()
 
 
+WAITS_TO_LISTEN = """
+import os, socket, sys, time
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    s.accept()[0].close()
+"""
+
+
+def test_who_cannot_be_looked_at_by_a_child_is_by_clusterd(
+        box, as_root, unwrapped):
+    """Nobody waits for ever to bind, or to be ready."""
+    uid = 3_000_000 + os.getpid()
+    port = free_port()
+    program = box.copy(CLUSTERD)
+    script = box.write("worker.py", WAITS_TO_LISTEN)
+    box.web(command=f"/usr/bin/python3 {script} {port} {box.path('go')}",
+            listen=f"127.0.0.1:{port}", handoff="adopt", instances=1,
+            ready="accept")
+    d = box.start(program=program, preexec_fn=limited(uid))
+    wait_until(lambda: d.workers(), "a worker")
+    looker, = filter(is_looker, children_of(d.pid))
+    set_nproc(d, uid, 1)
+    os.kill(looker, signal.SIGKILL)
+    wait_until(lambda: not is_alive(looker), "its end")
+    box.touch("go")
+    d.wait_ready(1)
+    d.wait_log("no process can be started that looks at workers")
+    # And by another one, as soon as that can be.
+    raise_nproc(d, uid)
+    old = d.ready_pids()
+    d.send(signal.SIGHUP)
+    d.wait_replaced(old, 1)
+    assert len(list(filter(is_looker, children_of(d.pid)))) == 1
+    d.stop()
+
+
 def test_too_few_descriptors_are_survived(box, unwrapped):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < 1000:
         pytest.skip("needs RLIMIT_NOFILE of 1000")
     box.web(instances=40, restart_delay="20ms", restart_delay_max="50ms")
     d = box.start(preexec_fn=lambda: resource.setrlimit(
-        resource.RLIMIT_NOFILE, (30, 30)))
+        resource.RLIMIT_NOFILE, (32, 32)))
     d.wait_log("Too many open files", count=2)
     wait_until(lambda: d.ready_pids(), "a worker")
     get(d.port())

@@ -917,30 +917,95 @@ attaches_itself_where_a_child_may_not(void **state)
 	looker_attaches_here(false);
 }
 
-/* It is not made here, where it could sleep. */
+/* Root's processes are not counted. */
 static void
-waits_for_a_child(void **state)
+have_no_more_children(void)
 {
-	const struct looker_whom whom = { .pid = OTHER };
-	const struct looker_question question = { .fn = do_nothing };
+	if (getuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+		_exit(2);
+	(void)setrlimit(RLIMIT_NPROC, &(struct rlimit){ 0, 0 });
+}
+
+static void
+run_apart(void (*fn)(void))
+{
 	int status = -1;
 	pid_t pid = fork();
 
-	(void)state;
 	if (pid == 0) {
-		int64_t ms;
-		int code;
-
-		/* Root's processes are not counted. */
-		if (getuid() == 0 && setresuid(65534, 65534, 65534) < 0)
-			_exit(2);
-		(void)setrlimit(RLIMIT_NPROC, &(struct rlimit){ 0, 0 });
-		code = looker_ask(&whom, &question);
-		_exit(code == -EAGAIN && looker_trouble(&ms) == -EAGAIN ? 0 :
-		    1);
+		fn();
+		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+}
+
+static void
+have_none(void)
+{
+	const struct looker_whom whom = { .pid = OTHER };
+	struct pair in = { .a = 3, .b = 4 }, out = { 0 };
+	const struct looker_question question = {
+		.fn = do_swap, .arg = &in, .arg_len = sizeof(in),
+		.ret = &out, .ret_len = sizeof(out),
+	};
+	struct mono begin = mono_now();
+	int64_t ms;
+	int code;
+
+	have_no_more_children();
+	code = looker_ask(&whom, &question);
+	if (code != -EAGAIN || looker_trouble(&ms) != -EAGAIN)
+		_exit(1);
+	while ((code = looker_ask(&whom, &question)) == -EAGAIN &&
+	    mono_ms_between(begin, mono_now()) < LIMIT_MS)
+		nap();
+	/* It is told for as long as it lasts. */
+	if (code != -ENOTTY || out.a != 4 || out.b != 3 ||
+	    mono_ms_between(begin, mono_now()) < 1000 ||
+	    looker_trouble(&ms) != -EAGAIN || ms < 1000)
+		_exit(1);
+}
+
+/* It is not made here at once, as it could sleep; but nobody waits for ever. */
+static void
+is_made_here_where_there_can_be_no_child(void **state)
+{
+	(void)state;
+	run_apart(have_none);
+}
+
+/* The one there was is held up. */
+static void
+have_none_but_one(void)
+{
+	struct mono begin = mono_now();
+	int code;
+
+	while ((code = ask(BLOCKS, do_open, fifo)) == -EAGAIN &&
+	    mono_ms_between(begin, mono_now()) < LIMIT_MS)
+		nap();
+	have_no_more_children();
+	if (!looker_is_held_up(code))
+		_exit(3);
+	while ((code = ask(OTHER, do_open, "/dev/null")) == -EAGAIN &&
+	    mono_ms_between(begin, mono_now()) < LIMIT_MS)
+		nap();
+	if (code != 0)
+		_exit(4);
+	for (int i = 0; i < 20; i++) {
+		if (!looker_is_held_up(ask(BLOCKS, do_open, fifo)) ||
+		    !looker_is_held_up(ask(BLOCKS, do_nothing, "")))
+			_exit(5);
+		nap();
+	}
+}
+
+static void
+is_not_made_here_at_whom_has_held_up(void **state)
+{
+	(void)state;
+	run_apart(have_none_but_one);
 }
 
 /* A user has no more of them on their way than it may have open (unix(7)). */
@@ -1087,7 +1152,8 @@ main(void)
 		cmocka_unit_test(patience_has_an_end),
 		cmocka_unit_test(the_end_leaves_none),
 		cmocka_unit_test(attaches_itself_where_a_child_may_not),
-		cmocka_unit_test(waits_for_a_child),
+		cmocka_unit_test(is_made_here_where_there_can_be_no_child),
+		cmocka_unit_test(is_not_made_here_at_whom_has_held_up),
 		cmocka_unit_test(says_that_descriptors_cannot_be_sent),
 		cmocka_unit_test(answers_without_close_range),
 	};
