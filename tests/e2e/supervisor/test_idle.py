@@ -6,7 +6,8 @@ import pytest
 
 import harness
 import lanes
-from harness import Stream, get, status_field, wait_until
+from harness import (Stream, children_of, get, is_looker, status_field,
+                     wait_until)
 
 
 def switches(pid):
@@ -14,9 +15,13 @@ def switches(pid):
                  ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"))
 
 
+def all_of_it(d):
+    """Keeper, supervisor, and its child that looks."""
+    return {d.keeper, d.pid, *filter(is_looker, children_of(d.pid))}
+
+
 def all_switches(d):
-    """Of keeper and supervisor."""
-    return switches(d.keeper), switches(d.pid)
+    return {pid: switches(pid) for pid in all_of_it(d)}
 
 
 def test_idle_it_does_not_wake_up(box, unwrapped):
@@ -53,7 +58,7 @@ def test_idle_and_under_load_it_makes_no_system_call(box, unwrapped, balance):
         time.sleep(0.8)         # what is measured, not a wait
         with Stream(d.port()):
             time.sleep(0.7)
-    calls = harness.system_calls(box, d, measure, {d.keeper, d.pid})
+    calls = harness.system_calls(box, d, measure, all_of_it(d))
     if calls is None:
         pytest.skip("may not trace")
     assert calls == []
