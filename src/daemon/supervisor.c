@@ -485,8 +485,6 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	acquaint_with_loop(sup);
-	late_looks_begin(&sup->late_looks, sup->loop, &sup->adopt,
-	    &sup->readiness, &sup->drainers, &sup->orphans);
 	listeners_init(&sup->listeners, sup->loop);
 	listeners_on_death(&sup->listeners, apps_listener_died, &sup->apps);
 	outputs_init(&sup->outputs, sup->loop, control_lines_came,
@@ -579,6 +577,10 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (code < 0)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	life_raise_nofile(&sup->life);
+	/* A child has all that is open until it comes to close it: now nothing is
+	   of the supervisor before, such as a lock. */
+	late_looks_begin(&sup->late_looks, sup->loop, &sup->adopt,
+	    &sup->readiness, &sup->drainers, &sup->orphans);
 	apps_count_cpus(&sup->apps);
 	sup->program.starting = true;
 	return beginning_start(&begin, err) < 0 ? EX_UNAVAILABLE : 0;

@@ -45,6 +45,9 @@
 /* Until the next step of a look that is held up: others are looked at meanwhile. */
 #define HELD_UP_MS	20
 
+/* So often a look may be lost with who makes it. */
+#define STALE_MAX	16
+
 /* What is known of a worker that drains, if it does. */
 struct drainage {
 	struct drainers *all;
@@ -422,6 +425,9 @@ go_on(struct drainage *x)
 	x->starved |= code == -EAGAIN;
 	if (code == 1 || looker_is_held_up(code))
 		x->spent_ns += mono_now().ns - x->stepped.ns;
+	/* It advances, but not one that is lost again and again. */
+	if (code == 1 && x->look.n_stale < STALE_MAX)
+		x->unseen = MONO_NEVER;
 	if (look_at_may_pass(x->worker, code, &x->unseen)) {
 		go_on_later(x);
 	} else if (code != 1) {

@@ -151,8 +151,9 @@ look(struct look *k, bool once, enum worker_event *ret_event)
 	enum waiting seen = look_waiting(&whom, inos, n, once, &code);
 
 	(void)look_at_failed(w, code);
-	k->unanswered = code == -EAGAIN;
 	k->held_up = looker_is_held_up(code);
+	k->unanswered = code == -EAGAIN || (k->held_up &&
+	    looker_held_up_ms(w->pid) < LOOK_AT_LASTING_MS);
 	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */

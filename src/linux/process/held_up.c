@@ -12,6 +12,9 @@
 #define GAP_MAX_MS	5000
 #define GAP_STARVED_MS	400
 
+/* Who is late may be so for a moment; other questions wait for it so long. */
+#define SOON_MS		200
+
 /* So many answers may come late; and so old they may get. */
 #define LATE_MAX	64
 #define LATE_MS		2000
@@ -148,7 +151,7 @@ held_up_blame(pid_t whom, looker_fn *fn, const struct look_child *child,
 	}
 	clear(h);
 	*h = (struct held_up){
-		.whom = whom, .fn = fn, .child = *child,
+		.whom = whom, .fn = fn, .child = *child, .by = child->pid,
 		.starved = starved, .began_starved = starved,
 		.gap_ms = starved ? 0 : gap_ms,
 		.began = now,
@@ -276,6 +279,8 @@ held_up_take_late(pid_t whom, const struct look_asked *asked,
 	if (h == NULL)
 		return false;
 	*ret_child = h->child;
+	if (question->by != NULL)
+		*question->by = h->by;
 	if (h->ret != NULL) {
 		*ret_code = h->code;
 		if (question->ret_len > 0)
@@ -322,6 +327,18 @@ held_up_end_overdue(void)
 		else
 			look_child_kill(&h->child);
 	}
+}
+
+bool
+held_up_is_soon_free(pid_t by)
+{
+	const struct mono now = mono_now();
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (held_up[i].child.pid == by && held_up[i].child.fd >= 0 &&
+		    mono_ms_between(held_up[i].began, now) < SOON_MS)
+			return true;
+	return false;
 }
 
 bool

@@ -17,6 +17,7 @@ struct held_up {
 	looker_fn *fn;
 	struct look_child child;	/* that is there still; fd: of a late
 					   answer */
+	pid_t by;		/* who was asked, also when it is not there */
 	struct look_asked asked;	/* … and the question; */
 	void *arg;			/* owned */
 	void *ret;			/* owned: what it has come to, as of
@@ -37,6 +38,9 @@ struct held_up {
 /* None is known, and nobody is told: at first, and in a process that was forked,
    whose parent's they are. */
 void held_up_reset(bool forked);
+
+/* Is this child late with an answer, since a moment ago? */
+bool held_up_is_soon_free(pid_t by);
 
 /* Who has answered meanwhile holds up nobody any more. */
 void held_up_settle(pid_t whom, looker_fn *fn);

@@ -26,6 +26,9 @@
 #define UNFETCHED_MS		2000
 #define UNFETCHED_FDS_MS	200
 
+/* One that rests ends after so long. */
+#define REST_MS			2000
+
 union control {
 	struct cmsghdr align;
 	char room[CMSG_SPACE(LOOKER_FDS_MAX * sizeof(int))];
@@ -117,6 +120,7 @@ serve(void *ctx)
 {
 	const int fd = *(const int *)ctx;
 	int64_t patience_ms = 0;
+	bool rests = false;
 	_Alignas(max_align_t) char arg[LOOKER_BYTES_MAX];
 	struct look_asked asked;
 	struct iovec iov[] = {
@@ -132,8 +136,13 @@ serve(void *ctx)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN && !is_unfetched(fd)) {
+		if (n < 0 && errno == EAGAIN && !rests && !is_unfetched(fd)) {
 			set_patience(fd, &patience_ms, 0);
+			continue;
+		}
+		rests = n == 1;
+		if (rests) {
+			set_patience(fd, &patience_ms, REST_MS);
 			continue;
 		}
 		if (n < (ssize_t)sizeof(asked))
@@ -209,6 +218,12 @@ look_child_ask(const struct look_child *c, const struct look_asked *asked,
 	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	return sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+}
+
+bool
+look_child_rest(const struct look_child *c)
+{
+	return send(c->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
 /* By its state (proc(5)), for which no memory is needed. */

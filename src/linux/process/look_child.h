@@ -39,6 +39,10 @@ bool look_child_begins(struct look_child *c);
 bool look_child_ask(const struct look_child *c,
     const struct look_asked *asked, const struct looker_question *question);
 
+/* It is not needed for now, and ends by itself after two seconds without a question.
+   False: it has ended. */
+bool look_child_rest(const struct look_child *c);
+
 /*
  * Wait for what it sends, or its end: for `wait_ms`, and for `starved_ms` if it
  * would go on if it had the CPU, or also if it goes on (`works`). 0; -ETIMEDOUT: it sleeps, or works; -EAGAIN: it

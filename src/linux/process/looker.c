@@ -38,6 +38,10 @@
 #define CHILDREN_MAX	HELD_UP_MAX
 #define MANY		64
 
+/* So many are kept that have answered late: they have what they began of searches,
+   and are there when the next one is late. */
+#define RESTING_MAX	4
+
 /* A child that has not begun says nothing of those whom it is to look at: there is no
    other one, who would not be quicker, until it has. After the first time it is said
    that there is trouble; after the second, one that sleeps is held up by what it
@@ -55,6 +59,8 @@ static struct {
 	struct look_child hand;	/* the one that is asked next; fd -1: none */
 	pid_t whom;		/* that it has looked at last, and … */
 	looker_fn *fn;		/* … how */
+	struct look_child resting[RESTING_MAX];
+	size_t n_resting;
 	pid_t children[CHILDREN_MAX];	/* not reaped */
 	size_t n_children;
 	int vain;		/* so many in turn that have not begun, … */
@@ -86,6 +92,8 @@ be_own(void)
 	if (forked)
 		fd_close(&looker.hand.fd);
 	looker.hand = NO_CHILD;
+	while (looker.n_resting > 0)
+		fd_close(&looker.resting[--looker.n_resting].fd);
 	looker.n_children = 0;
 	looker.keeps = false;
 	if (looker.news_fd > 0)
@@ -97,8 +105,6 @@ be_own(void)
 	looker.not_before = (struct mono){ 0 };
 	held_up_reset(forked);
 }
-
-/* ---- the child at hand ---- */
 
 static void
 note_trouble(int code)
@@ -119,6 +125,79 @@ start(void)
 	return code;
 }
 
+/* ---- those that rest ---- */
+
+static struct look_child
+take_out(size_t i)
+{
+	struct look_child c = looker.resting[i];
+
+	looker.n_resting--;
+	memmove(&looker.resting[i], &looker.resting[i + 1],
+	    (looker.n_resting - i) * sizeof(c));
+	return c;
+}
+
+static void
+rest(struct look_child c)
+{
+	if (!look_child_rest(&c)) {
+		look_child_leave(&c);
+		return;
+	}
+	if (looker.n_resting == RESTING_MAX) {
+		struct look_child oldest = take_out(0);
+
+		look_child_leave(&oldest);
+	}
+	looker.resting[looker.n_resting++] = c;
+}
+
+static void
+have_at_hand(struct look_child c)
+{
+	looker.hand = c;
+	looker.whom = 0;
+	looker.fn = NULL;
+}
+
+/* What one that has begun says unasked is its end. */
+static bool
+take_rested(void)
+{
+	while (looker.n_resting > 0) {
+		struct look_child c = take_out(looker.n_resting - 1);
+
+		if (!c.begun || !look_child_answered(&c)) {
+			have_at_hand(c);
+			return true;
+		}
+		look_child_leave(&c);
+	}
+	return false;
+}
+
+/* False: it is late for somebody else, but may not be for long. */
+static bool
+prefer(pid_t by)
+{
+	const struct look_child was = looker.hand;
+
+	if (by == 0 || (was.fd >= 0 && was.pid == by))
+		return true;
+	for (size_t i = 0; i < looker.n_resting; i++) {
+		if (looker.resting[i].pid != by)
+			continue;
+		have_at_hand(take_out(i));
+		if (was.fd >= 0)
+			rest(was);
+		return true;
+	}
+	return !held_up_is_soon_free(by);
+}
+
+/* ---- the child at hand ---- */
+
 static int
 begin(void)
 {
@@ -129,14 +208,15 @@ begin(void)
 	/* Another one would not get the CPU either. */
 	if (held_up_starves())
 		return -EAGAIN;
+	if (take_rested())
+		return 0;
 	code = looker.n_children < CHILDREN_MAX ? start() : -EAGAIN;
 	if (code < 0) {
 		note_trouble(looker.none ? code : -ETIMEDOUT);
 		return code == -EMFILE || code == -ENFILE ? code : -EAGAIN;
 	}
 	looker.children[looker.n_children++] = looker.hand.pid;
-	looker.whom = 0;
-	looker.fn = NULL;
+	have_at_hand(looker.hand);
 	return 0;
 }
 
@@ -300,6 +380,8 @@ try(const struct looker_whom *whom, const struct look_asked *asked,
 		leave();
 		return -EPIPE;
 	}
+	if (question->by != NULL)
+		*question->by = looker.hand.pid;
 	looker.whom = whom->pid;
 	looker.fn = asked->fn;
 	return 0;
@@ -362,7 +444,7 @@ take_up(struct look_child *child, pid_t whom, looker_fn *fn)
 {
 	looker.vain = looker.trouble = 0;
 	if (looker.hand.fd >= 0) {
-		look_child_leave(child);
+		rest(*child);
 		return;
 	}
 	looker.hand = *child;
@@ -448,6 +530,8 @@ looker_ask(const struct looker_whom *whom,
 	code = held_up_code(whom->pid, asked.fn, looker.n_children >= MANY);
 	if (code == 0 && mono_before(mono_now(), looker.not_before))
 		code = -EAGAIN;
+	if (code == 0 && question->by != NULL && !prefer(*question->by))
+		code = -EAGAIN;
 	if (code == 0)
 		code = ask_twice(whom, &asked, question, &ret);
 	if (code < 0 && is_left_to_us(whom->pid))
@@ -509,6 +593,12 @@ looker_reaped(pid_t pid)
 	held_up_reaped(pid);
 	if (looker.hand.pid == pid)
 		leave();
+	for (size_t i = 0; i < looker.n_resting; i++)
+		if (looker.resting[i].pid == pid) {
+			struct look_child c = take_out(i--);
+
+			look_child_leave(&c);
+		}
 	/* Nothing is in its way any more. */
 	if (looker.vain_pid == pid) {
 		looker.vain_pid = 0;
@@ -530,6 +620,8 @@ looker_end(void)
 	held_up_end_all();
 	fd_close(&looker.hand.fd);
 	looker.hand = NO_CHILD;
+	while (looker.n_resting > 0)
+		fd_close(&looker.resting[--looker.n_resting].fd);
 	looker.n_children = 0;
 	looker.keeps = false;
 	if (looker.news_fd > 0)

@@ -17,8 +17,8 @@
 /* So long it may be late. */
 #define SEE_MS		300
 
-/* A search that has been lost is begun again so often in a row. */
-#define STALE_MAX	3
+/* A search that has been lost is begun again so often in a row, and then later. */
+#define STALE_IN_A_ROW	3
 
 /* Of searches. */
 static uint64_t numbers;
@@ -78,7 +78,7 @@ step_list(struct connections *c)
 	int code = looker_ask(&whom, &(struct looker_question){
 	    .fn = connections_list, .arg = q, .arg_len = q->begins ?
 		sizeof(*q) : offsetof(struct connections_question, of),
-	    .ret = &listed, .ret_len = sizeof(listed),
+	    .ret = &listed, .ret_len = sizeof(listed), .by = &c->by,
 	});
 
 	if (code < 0)
@@ -135,7 +135,7 @@ step_tell(struct connections *c, const struct looker_whom *whom)
 	int code = looker_ask(whom, &(struct looker_question){
 	    .fn = connections_tell, .arg = q,
 	    .arg_len = offsetof(struct connections_question, of),
-	    .ret = &told, .ret_len = sizeof(told),
+	    .ret = &told, .ret_len = sizeof(told), .by = &c->by,
 	});
 
 	if (code < 0)
@@ -158,7 +158,7 @@ step_see(struct connections *c, const struct looker_whom *whom)
 	q->budget_ms = ALL_MS;
 	code = looker_ask(whom, &(struct looker_question){
 	    .fn = connections_see, .arg = q, .arg_len = sizeof(*q),
-	    .ret = &seen, .ret_len = sizeof(seen),
+	    .ret = &seen, .ret_len = sizeof(seen), .by = &c->by,
 	});
 	if (code == 1 || (looker_is_held_up(code) &&
 	    looker_held_up_ms(whom->pid) >= SEE_MS)) {
@@ -257,10 +257,8 @@ begin_again(struct connections *c)
 	c->question->begins = true;
 	c->listed = c->told = false;
 	c->n = 0;
-	if (++c->n_stale <= STALE_MAX)
-		return 1;
-	c->n_stale = 0;
-	return -EBUSY;
+	c->by = 0;
+	return ++c->n_stale % (STALE_IN_A_ROW + 1) != 0 ? 1 : -EBUSY;
 }
 
 static int

@@ -51,7 +51,8 @@ struct connections {
 	bool wants_times;
 	size_t at;		/* … of which so many have been timed */
 	size_t cap;
-	unsigned n_stale;	/* it was begun so often */
+	pid_t by;		/* the child that has it; 0: none */
+	unsigned n_stale;	/* it was lost so often */
 };
 
 /*

@@ -711,6 +711,54 @@ news_of_what_came_late(void **state)
 	end_all();
 }
 
+static pid_t
+who_answers_by(pid_t by)
+{
+	pid_t pid = 0;
+
+	assert_int_equal(TILL_ANSWERED(looker_ask(
+	    &(struct looker_whom){ .pid = OTHER }, &(struct looker_question){
+	    .fn = do_say_pid, .ret = &pid, .ret_len = sizeof(pid), .by = &by,
+	})), 0);
+	assert_int_equal(pid, by);
+	return pid;
+}
+
+/* Who was late is kept beside the one at hand: it may have a part of what is asked
+   next. It ends when it is not needed. */
+static void
+asks_on_who_was_late(void **state)
+{
+	char ret[32] = "";
+	struct mono begin = mono_now();
+	pid_t first, second;
+
+	(void)state;
+	end_all();
+	assert_true(looker_keep() >= 0);
+	do {
+		assert_true(mono_ms_between(begin, mono_now()) < LIMIT_MS);
+		first = child_at_hand();
+		(void)ask_slowly_once("a", ret);
+		second = who_answers();
+	} while (second == first);	/* where nobody has the CPU */
+	assert_int_equal(TILL_ANSWERED(ask_slowly_once("a", ret)), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(who_answers_by(first), first);
+		assert_int_equal(who_answers_by(second), second);
+	}
+	begin = mono_now();
+	while (looker_is(first)) {
+		assert_true(mono_ms_between(begin, mono_now()) < LIMIT_MS);
+		(void)reap();
+		nap();
+	}
+	assert_int_equal(who_answers(), second);
+	/* It is not there any more: any other. */
+	assert_int_equal(who_answers_by(first), second);
+	end_all();
+}
+
 /* It says what was the case then. */
 static void
 late_answer_gets_old(void **state)
@@ -1146,6 +1194,7 @@ main(void)
 		cmocka_unit_test(kept_one_has_begun_before),
 		cmocka_unit_test(kept_one_has_a_successor),
 		cmocka_unit_test(news_of_what_came_late),
+		cmocka_unit_test(asks_on_who_was_late),
 		cmocka_unit_test(late_answer_gets_old),
 		cmocka_unit_test(one_that_never_begins_is_replaced),
 		cmocka_unit_test(many_hold_up),

@@ -324,8 +324,9 @@ in_small_steps(void **state)
 	}
 	assert_int_equal(look_in_steps(&c, port, &self, 1, 0, &steps), 0);
 	assert_int_equal(c.n, CONNS);
-	/* Some 80 connections, or 64 descriptors, each. */
-	assert_in_range(steps, 8, 40);
+	/* Some 80 connections, or 64 descriptors, each; more if it was lost with its
+	   child and begun again. */
+	assert_in_range(steps, 8, 40 * (1 + c.n_stale));
 	connections_end(&c);
 	/* One that is given up leaves nothing behind. */
 	for (unsigned n = 0; n < steps; n++) {
@@ -335,8 +336,14 @@ in_small_steps(void **state)
 
 		assert_int_equal(connections_begin(&c, &of, 1, &self, 1,
 		    0, true), 0);
-		for (unsigned i = 0; i < n; i++)
-			assert_int_equal(step(&c, 0), 1);
+		for (unsigned i = 0; i < n; i++) {
+			int code = step(&c, 0);
+
+			/* It need not be lost again. */
+			if (code == 0)
+				break;
+			assert_int_equal(code, 1);
+		}
 		connections_end(&c);
 	}
 	assert_int_equal(look(&c, port, &self, 1), 0);
