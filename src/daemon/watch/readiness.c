@@ -19,6 +19,9 @@
 /* Who is not seen to wait by then may listen elsewhere. */
 #define ELSEWHERE_MS	1000
 
+/* Of whom there has been no answer for so long, for its sake, it cannot be seen. */
+#define UNSEEN_MS	3000
+
 /* Looking stops for a while when it has taken this long, and resumes when
    PAUSE_FACTOR times as long has passed: workers that start by the thousand
    must not keep the loop from everything else. */
@@ -160,7 +163,8 @@ look(struct look *k, bool once, enum worker_event *ret_event)
 	if (seen == WAITING_YES || (seen == WAITING_REFUSED && k->listens))
 		return true;
 	*ret_event = WORKER_EV_BLIND;
-	return (seen == WAITING_REFUSED || seen == WAITING_BLIND) &&
+	return (seen == WAITING_REFUSED || seen == WAITING_BLIND ||
+	    (k->held_up && looker_held_up_ms(w->pid) >= UNSEEN_MS)) &&
 	    w->fsm.said;
 }
 
@@ -223,8 +227,8 @@ readiness_look_again(struct readiness *r)
 	struct look_entry *e;
 
 	TAILQ_FOREACH(e, &r->looks.entries, link)
-		if ((of_entry(e)->held_up || of_entry(e)->tells) && mono_before(now, e->due) &&
-		    !mono_is_never(e->due))
+		if ((of_entry(e)->held_up || of_entry(e)->tells) &&
+		    mono_before(now, e->due) && !mono_is_never(e->due))
 			look_queue_set(&r->looks, e, now, 0);
 }
 

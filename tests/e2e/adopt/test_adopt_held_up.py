@@ -41,6 +41,10 @@ def say(text):
     with open(said, "a") as f:
         f.write(text + "\\n")
 
+if "NOTIFY_SOCKET" in os.environ and os.path.exists(go + ".says"):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
+    s.send(b"READY=1")
 say("held")
 while not os.path.exists(go):
     time.sleep(0.01)
@@ -145,6 +149,16 @@ def test_stuck_look_holds_nobody_else_up(box):
     assert d.log().count("cannot be looked at for now") == 1
     d.wait_log("it cannot be seen who else refers to the socket")
     d.stop()
+
+
+def test_who_says_to_be_ready_is_believed_where_it_cannot_be_seen(box):
+    box.touch("go.says")
+    d, _ = start(box, free_port(), ready="auto", ready_timeout="60s")
+    d.wait_ready(1, app="web")
+    d.wait_log(HELD_UP)
+    box.touch("go")
+    box.touch("let")
+    said(box, "let go")
 
 
 def test_stuck_look_does_not_hold_up_the_end(box):
