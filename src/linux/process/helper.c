@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -122,6 +124,28 @@ helper_has_ended(pid_t pid)
 
 	return waitid(P_PID, (id_t)pid, &info,
 	    WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
+}
+
+/* By its state (proc(5)), for which no memory is needed. */
+bool
+helper_is_runnable(pid_t pid)
+{
+	char path[32], text[128], *end;
+	ssize_t n = -1;
+	int fd;
+
+	if (!process_proc_is_ours())
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		n = read(fd, text, sizeof(text) - 1);
+	fd_close(&fd);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end != NULL && strncmp(end, ") R", 3) == 0;
 }
 
 bool

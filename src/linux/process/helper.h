@@ -23,6 +23,9 @@ int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
     pid_t *ret_pid);
 bool helper_has_ended(pid_t pid);
 
+/* Does this child of ours run, or would if it had the CPU? */
+bool helper_is_runnable(pid_t pid);
+
 /* One that was started in another way is one of them from here on. */
 void helper_note(pid_t pid);
 

@@ -226,26 +226,10 @@ look_child_rest(const struct look_child *c)
 	return send(c->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
-/* By its state (proc(5)), for which no memory is needed. */
 bool
 look_child_is_runnable(const struct look_child *c)
 {
-	char path[32], text[128], *end;
-	ssize_t n = -1;
-	int fd;
-
-	if (!process_proc_is_ours())
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)c->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		n = read(fd, text, sizeof(text) - 1);
-	fd_close(&fd);
-	if (n < 0)
-		return false;
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end != NULL && strncmp(end, ") R", 3) == 0;
+	return helper_is_runnable(c->pid);
 }
 
 /* What it has had of the CPU. */

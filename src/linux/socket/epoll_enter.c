@@ -22,6 +22,9 @@
 /* epoll_ctl(2) waits for who uses the instance, which is the worker. */
 #define AWAIT_MS 20
 
+/* So long where it has not had the CPU: the worker would wait for ever. */
+#define STARVED_MS 200
+
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -49,9 +52,13 @@ await(pid_t pid)
 		.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN,
 	};
 	siginfo_t info = { .si_status = 1 };
+	int ended = 0;
 
-	if (poll(&end, 1, AWAIT_MS) != 1 ||
-	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+	for (int ms = 0; ended == 0 && (ms < AWAIT_MS ||
+	    (ms < STARVED_MS && helper_is_runnable(pid))); ms += AWAIT_MS)
+		ended = poll(&end, 1, AWAIT_MS);
+	if (ended != 1 || waitid(P_PID, (id_t)pid, &info,
+	    WEXITED | WNOHANG | WNOWAIT) < 0)
 		(void)kill(pid, SIGKILL);
 	else if (room.last == pid)
 		room.last = 0;
