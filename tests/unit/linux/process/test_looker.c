@@ -1027,6 +1027,8 @@ is_made_here_where_there_can_be_no_child(void **state)
 static void
 have_none_but_one(void)
 {
+	const struct looker_whom whom = { .pid = BLOCKS };
+	const struct looker_question question = { .fn = do_nothing };
 	struct mono begin = mono_now();
 	int code;
 
@@ -1042,8 +1044,7 @@ have_none_but_one(void)
 	if (code != 0)
 		_exit(4);
 	for (int i = 0; i < 20; i++) {
-		if (!looker_is_held_up(ask(BLOCKS, do_open, fifo)) ||
-		    !looker_is_held_up(ask(BLOCKS, do_nothing, "")))
+		if (!looker_is_held_up(looker_ask(&whom, &question)))
 			_exit(5);
 		nap();
 	}
