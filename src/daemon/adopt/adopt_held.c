@@ -53,5 +53,5 @@ adopt_waits(const struct worker *w, struct listener *l)
 	int code;
 
 	return lane != NULL &&
-	    look_waiting(&whom, &lane->ino, 1, false, &code) != WAITING_NO;
+	    look_waiting(&whom, &lane->ino, 1, LOOK_WAIT, &code) != WAITING_NO;
 }

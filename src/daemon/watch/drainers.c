@@ -420,6 +420,7 @@ go_on(struct drainage *x)
 	int code;
 
 	x->stepped = mono_now();
+	x->look.later = !is_frozen(x);
 	code = connections_step(&x->look, &x->worker->spec->conf->creds,
 	    SPELL_MS);
 	x->starved |= code == -EAGAIN;
@@ -569,7 +570,8 @@ drainers_look_again(struct drainers *d)
 
 	TAILQ_FOREACH(e, &d->looks.entries, link)
 		if (of_entry(e)->looks && mono_before(now, e->due) &&
-		    !mono_is_never(e->due))
+		    !mono_is_never(e->due) &&
+		    looker_has_news_of(of_entry(e)->worker->pid))
 			e->due = now;
 	set_timer(d);
 }

@@ -143,7 +143,7 @@ readiness_forget(struct worker *w)
 
 /* False: nothing of importance was seen. */
 static bool
-look(struct look *k, bool once, enum worker_event *ret_event)
+look(struct look *k, enum look_wait wait, enum worker_event *ret_event)
 {
 	struct worker *w = k->worker;
 	const struct looker_whom whom = look_at_whom(w);
@@ -151,7 +151,7 @@ look(struct look *k, bool once, enum worker_event *ret_event)
 	size_t n =
 	    spec_lanes_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
 	int code;
-	enum waiting seen = look_waiting(&whom, inos, n, once, &code);
+	enum waiting seen = look_waiting(&whom, inos, n, wait, &code);
 
 	(void)look_at_failed(w, code);
 	k->held_up = looker_is_held_up(code);
@@ -200,7 +200,7 @@ look_at_starters(struct readiness *r)
 			readiness_end(k->worker);
 		} else if (k->tells) {
 			look_later(k, mono_now());
-		} else if (look(k, false, &event)) {
+		} else if (look(k, LOOK_LATER, &event)) {
 			worker_post(k->worker, event);
 			e->due = MONO_NEVER;
 		} else {
@@ -228,7 +228,8 @@ readiness_look_again(struct readiness *r)
 
 	TAILQ_FOREACH(e, &r->looks.entries, link)
 		if ((of_entry(e)->held_up || of_entry(e)->tells) &&
-		    mono_before(now, e->due) && !mono_is_never(e->due))
+		    mono_before(now, e->due) && !mono_is_never(e->due) &&
+		    looker_has_news_of(of_entry(e)->worker->pid))
 			look_queue_set(&r->looks, e, now, 0);
 }
 
@@ -247,7 +248,7 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	}
 	if (r->spent_ns >= SPELL_NS)
 		return false;
-	seen = look(w->look, true, ret_event);
+	seen = look(w->look, LOOK_ONCE, ret_event);
 	r->spent_ns += mono_now().ns - begin.ns;
 	return seen;
 }

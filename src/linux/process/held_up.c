@@ -19,16 +19,60 @@
 #define LATE_MAX	64
 #define LATE_MS		2000
 
+/* So many questions wait behind others. */
+#define QUEUE_MAX	64
+
+/* Whether a child has the CPU is looked up no more often; and one whose answers nobody
+   waits for may sleep so long. */
+#define CHECK_MS	2
+#define NAP_MS		20
+
 #define NO_CHILD	((struct look_child){ .fd = -1 })
 
 static struct held_up held_up[HELD_UP_MAX];
 
+/* Of those that wait behind others. */
+static uint64_t turns;
+static size_t n_queued;
+
 static void
 clear(struct held_up *h)
 {
+	n_queued -= h->behind != 0;
 	free(h->arg);
 	free(h->ret);
 	*h = (struct held_up){ .child = NO_CHILD };
+}
+
+/* Who asked that asks again, and somebody else. */
+static void
+let_go(pid_t by)
+{
+	for (size_t i = 0; i < HELD_UP_MAX && n_queued > 0; i++)
+		if (held_up[i].behind == by)
+			clear(&held_up[i]);
+}
+
+static struct held_up *
+next_behind(pid_t by)
+{
+	struct held_up *next = NULL;
+
+	for (size_t i = 0; i < HELD_UP_MAX && n_queued > 0; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->behind == by && (next == NULL || h->turn < next->turn))
+			next = h;
+	}
+	return next;
+}
+
+/* Its child has been asked for more than anybody waits for. */
+static void
+spoil(struct held_up *h)
+{
+	let_go(h->child.pid);
+	h->spoilt = true;
 }
 
 /* What it has of its parent's is closed, and nothing more. */
@@ -61,23 +105,38 @@ is_recent(const struct held_up *h, struct mono now)
 	    mono_before(now, mono_add_ms(h->until, GAP_MAX_MS)));
 }
 
+/* Has it not come to its question? Of one that has several that cannot be told. */
+static bool
+is_untaken(const struct held_up *h)
+{
+	return h->child.fd >= 0 && !h->spoilt &&
+	    next_behind(h->child.pid) == NULL &&
+	    look_child_is_untaken(&h->child);
+}
+
 /* When it has got the CPU and sleeps now, also where it has been killed, that is like
-   any other. */
+   any other; and who waits behind it is not to be held up by it. */
 static bool
 is_starving(struct held_up *h)
 {
 	const bool asked = h->child.fd >= 0;
+	const struct mono now = mono_now();
 	bool starved;
 
 	if (!h->starved || h->answered || h->child.pid == 0 ||
 	    (asked && look_child_answered(&h->child)))
 		return false;
-	starved = look_child_is_runnable(&h->child) ||
-	    (asked && look_child_is_untaken(&h->child));
+	if (mono_ms_between(h->checked, now) < CHECK_MS)
+		return true;
+	starved = (h->later && mono_ms_between(h->began, now) < NAP_MS) ||
+	    look_child_is_runnable(&h->child) || is_untaken(h);
 	/* It may have answered while that was looked up. */
 	if (!starved && asked && look_child_answered(&h->child))
 		return false;
+	if (!starved && next_behind(h->child.pid) != NULL)
+		spoil(h);
 	h->starved = starved;
+	h->checked = now;
 	return starved;
 }
 
@@ -86,6 +145,8 @@ held_up_code(pid_t whom, looker_fn *fn, bool crowded)
 {
 	struct held_up *h = held_up_find(whom, fn);
 
+	if (h != NULL && h->behind != 0)
+		return -EAGAIN;
 	if (h != NULL && (h->child.pid != 0 ||
 	    mono_before(mono_now(), h->until))) {
 		(void)is_starving(h);
@@ -110,7 +171,7 @@ place_for_another(void)
 
 		if (h->whom == 0)
 			return h;
-		if (h->child.pid == 0 && (place == NULL ||
+		if (h->child.pid == 0 && h->behind == 0 && (place == NULL ||
 		    mono_before(h->until, place->until)))
 			place = h;
 	}
@@ -139,6 +200,13 @@ held_up_blame(pid_t whom, looker_fn *fn, const struct look_child *child,
 		gap_ms = 2 * h->gap_ms;
 	if (gap_ms > GAP_MAX_MS)
 		gap_ms = GAP_MAX_MS;
+	/* The answer to its question comes yet, before those of others. */
+	if (h != NULL && h->behind != 0) {
+		for (size_t i = 0; i < HELD_UP_MAX; i++)
+			if (held_up[i].child.pid == h->behind)
+				spoil(&held_up[i]);
+		h = NULL;
+	}
 	if (h != NULL && is_recent(h, now))
 		since = h->since;
 	if (h == NULL)
@@ -172,18 +240,73 @@ held_up_forgive(pid_t whom, looker_fn *fn)
 
 /* ---- answers that come late ---- */
 
+static bool
+keep(struct held_up *h, const struct look_asked *asked, const void *arg)
+{
+	h->arg = malloc(asked->arg_len > 0 ? asked->arg_len : 1);
+	if (h->arg == NULL)
+		return false;
+	h->asked = *asked;
+	if (asked->arg_len > 0)
+		memcpy(h->arg, arg, asked->arg_len);
+	return true;
+}
+
 void
 held_up_keep_question(struct held_up *h, const struct look_asked *asked,
     const void *arg)
 {
-	h->arg = malloc(asked->arg_len > 0 ? asked->arg_len : 1);
-	if (h->arg == NULL || count_late() > LATE_MAX) {
+	if (count_late() > LATE_MAX || !keep(h, asked, arg))
 		look_child_kill(&h->child);
-		return;
+}
+
+/* Descriptors stay in the socket until who asked for them comes: nobody waits behind
+   them. */
+static struct held_up *
+who_takes_more(const struct looker_question *question)
+{
+	const pid_t by = question->by != NULL ? *question->by : 0;
+
+	for (size_t i = 0; i < HELD_UP_MAX; i++) {
+		struct held_up *h = &held_up[i];
+
+		if (h->child.fd >= 0 && h->arg != NULL && !h->asked.with_fds &&
+		    (by == 0 || by == h->child.pid) && !h->spoilt &&
+		    (question->later || !h->later) && is_starving(h))
+			return h;
 	}
-	h->asked = *asked;
-	if (asked->arg_len > 0)
-		memcpy(h->arg, arg, asked->arg_len);
+	return NULL;
+}
+
+bool
+held_up_queue(pid_t whom, const struct look_asked *asked,
+    const struct looker_question *question)
+{
+	struct held_up *h, *before;
+
+	if (asked->with_fds || question->once || n_queued >= QUEUE_MAX)
+		return false;
+	before = who_takes_more(question);
+	h = held_up_find(whom, asked->fn);
+	if (before == NULL || h != NULL)
+		return false;
+	h = place_for_another();
+	if (h == NULL)
+		return false;
+	clear(h);
+	if (!keep(h, asked, question->arg) ||
+	    !look_child_ask(&before->child, asked, question)) {
+		clear(h);
+		return false;
+	}
+	h->whom = whom;
+	h->fn = asked->fn;
+	h->by = h->behind = before->child.pid;
+	h->turn = ++turns;
+	h->starved = h->began_starved = true;
+	h->later = before->later;
+	n_queued++;
+	return true;
 }
 
 static bool
@@ -199,7 +322,8 @@ held_up_settle(pid_t whom, looker_fn *fn)
 {
 	struct held_up *h = held_up_find(whom, fn);
 
-	if (h != NULL && h->child.fd >= 0)
+	if (h != NULL && h->child.fd >= 0 && !h->spoilt &&
+	    next_behind(h->child.pid) == NULL)
 		h->answered = look_child_answered(&h->child);
 }
 
@@ -214,6 +338,7 @@ collect(struct held_up *h)
 	question.ret = h->ret;
 	if (h->ret == NULL ||
 	    !look_child_receive(&h->child, &question, &h->code)) {
+		let_go(h->child.pid);
 		look_child_leave(&h->child);
 		clear(h);
 		return;
@@ -221,9 +346,27 @@ collect(struct held_up *h)
 	h->collected = mono_now();
 }
 
+/* The child of *h comes to the next question. False: there is none. */
+static bool
+go_on(struct held_up *h)
+{
+	struct held_up *next = next_behind(h->child.pid);
+	const struct mono now = mono_now();
+
+	if (next == NULL)
+		return false;
+	next->child = h->child;
+	h->child = NO_CHILD;
+	next->behind = 0;
+	n_queued--;
+	next->began = next->since = next->checked = now;
+	next->until = mono_add_ms(now, GAP_STARVED_MS);
+	return true;
+}
+
 bool
 held_up_collect(struct look_child *ret_child, pid_t *ret_whom,
-    looker_fn **ret_fn)
+    looker_fn **ret_fn, bool *ret_goes_on)
 {
 	for (size_t i = 0; i < HELD_UP_MAX; i++) {
 		struct held_up *h = &held_up[i];
@@ -234,9 +377,15 @@ held_up_collect(struct look_child *ret_child, pid_t *ret_whom,
 		collect(h);
 		if (h->ret == NULL)
 			continue;
+		if (h->spoilt) {
+			look_child_leave(&h->child);
+			h->child = NO_CHILD;
+			continue;
+		}
 		*ret_child = h->child;
 		*ret_whom = h->whom;
 		*ret_fn = h->fn;
+		*ret_goes_on = go_on(h);
 		h->child = NO_CHILD;
 		return true;
 	}
@@ -318,14 +467,18 @@ held_up_end_overdue(void)
 		if (h->ret != NULL &&
 		    mono_ms_between(h->collected, now) >= LATE_MS)
 			clear(h);
+		if ((h->later || n_queued > 0) && h->child.fd >= 0)
+			(void)is_starving(h);
 		if (h->child.fd < 0 || h->answered ||
 		    mono_before(now, h->until) ||
 		    look_child_answered(&h->child))
 			continue;
-		if (has_more_time(h, now))
+		if (has_more_time(h, now)) {
 			h->until = mono_add_ms(now, GAP_STARVED_MS);
-		else
-			look_child_kill(&h->child);
+			continue;
+		}
+		let_go(h->child.pid);
+		look_child_kill(&h->child);
 	}
 }
 
@@ -345,9 +498,34 @@ bool
 held_up_starves(void)
 {
 	for (size_t i = 0; i < HELD_UP_MAX; i++)
-		if (is_starving(&held_up[i]))
+		if (!held_up[i].later && is_starving(&held_up[i]))
 			return true;
 	return false;
+}
+
+bool
+held_up_has_later(void)
+{
+	for (size_t i = 0; i < HELD_UP_MAX; i++)
+		if (held_up[i].later && held_up[i].starved &&
+		    held_up[i].child.fd >= 0 && !held_up[i].answered)
+			return true;
+	return false;
+}
+
+size_t
+held_up_answered(pid_t *ret_whom, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < HELD_UP_MAX && n <= max; i++) {
+		if (!held_up[i].answered)
+			continue;
+		if (n < max)
+			ret_whom[n] = held_up[i].whom;
+		n++;
+	}
+	return n;
 }
 
 int64_t
@@ -387,6 +565,7 @@ lose(struct held_up *h)
 	const bool answered = h->answered ||
 	    (h->child.fd >= 0 && look_child_has_sent(&h->child));
 
+	let_go(h->child.pid);
 	look_child_leave(&h->child);
 	h->child = NO_CHILD;
 	if (answered)

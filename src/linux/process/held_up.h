@@ -27,7 +27,14 @@ struct held_up {
 	bool answered;		/* it holds up nobody any more, but nobody has
 				   asked for that again as yet */
 	bool starved;
+	struct mono checked;	/* whether it still is */
 	bool began_starved;
+	pid_t behind;		/* the child that has this question too, after
+				   that of the entry whose child it is; 0: none */
+	uint64_t turn;		/* among those behind the same */
+	bool later;		/* nobody has waited for it */
+	bool spoilt;		/* its child has questions whose answers nobody
+				   waits for any more */
 	bool slow;		/* its answer came late, and was fetched */
 	struct mono began;
 	struct mono since;
@@ -67,13 +74,22 @@ void held_up_keep_question(struct held_up *h, const struct look_asked *asked,
     const void *arg);
 
 /*
+ * Another question for a child that has some which nobody waits for, or that does
+ * nothing but wait for the CPU: when it has it, it answers all that it has been asked.
+ * False: there is no such child, or it has enough questions.
+ */
+bool held_up_queue(pid_t whom, const struct look_asked *asked,
+    const struct looker_question *question);
+
+/*
  * Who has answered meanwhile is free for the next question, and its answer is kept
  * for a while for who asks that again; but one with descriptors stays where it is
  * until it is fetched. True: *ret_child, which has looked at *ret_whom last, is the
- * caller's; there may be more.
+ * caller's; or, where *ret_goes_on, it is not, has another question, and is to be
+ * watched again. There may be more.
  */
 bool held_up_collect(struct look_child *ret_child, pid_t *ret_whom,
-    looker_fn **ret_fn);
+    looker_fn **ret_fn, bool *ret_goes_on);
 
 /* The answer to that question, if it has come late: true; *ret_child is the
    caller's, if its fd is not -1. */
@@ -88,8 +104,15 @@ void held_up_end_overdue(void);
    kill. */
 void held_up_end_all(void);
 
-/* Does one of the children wait for the CPU? */
+/* Does one of the children wait for the CPU, and somebody for it? */
 bool held_up_starves(void);
+
+/* Has one of them questions that nobody waits for? */
+bool held_up_has_later(void);
+
+/* Those whose answers have come late and have not been asked for again: their number,
+   or more than `max`. */
+size_t held_up_answered(pid_t *ret_whom, size_t max);
 
 /* As looker_held_up_ms(). */
 int64_t held_up_ms(pid_t whom);

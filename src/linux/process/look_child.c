@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,27 +121,6 @@ look_and_answer(int fd, const struct look_asked *asked, const void *arg)
 	return fds.n == 0 ? UNFETCHED_MS : UNFETCHED_FDS_MS;
 }
 
-/* Whoever asks waits: where many want the CPU, it is to have it soon, for as little
-   as it takes. A short slice is given to anybody (sched_setattr(2), from Linux 6.12
-   on), a lower nice value to root. */
-static void
-hurry(void)
-{
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-	} attr = { .size = sizeof(attr) };
-
-	(void)setpriority(PRIO_PROCESS, 0,
-	    getpriority(PRIO_PROCESS, 0) - HURRY_NICE);
-	attr.nice = getpriority(PRIO_PROCESS, 0);
-	attr.runtime = HURRY_SLICE_NS;
-	(void)syscall(SYS_sched_setattr, 0, &attr, 0);
-}
-
 /* Until the other end is closed, or nobody fetches what was sent. */
 static void
 serve(void *ctx)
@@ -156,7 +136,6 @@ serve(void *ctx)
 	};
 
 	(void)prctl(PR_SET_NAME, "clusterd-look", 0, 0, 0);
-	hurry();
 	if (send(fd, "", 1, MSG_NOSIGNAL) < 0)
 		return;
 	for (;;) {
@@ -182,6 +161,36 @@ serve(void *ctx)
 
 /* ---- who asks ---- */
 
+/* Whoever asks waits: where many want the CPU, the child is to have it soon, for as
+   little as it takes. Where we have a real-time policy, it gets it as we do, which is
+   not inherited with SCHED_RESET_ON_FORK. Else a short slice is given to anybody
+   (sched_setattr(2), from Linux 6.12 on), a lower nice value to root. */
+static void
+hurry(pid_t pid)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = { .size = sizeof(attr) };
+	const int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+	struct sched_param param;
+
+	if (policy == SCHED_RR || policy == SCHED_FIFO) {
+		if (sched_getparam(0, &param) == 0)
+			(void)sched_setscheduler(pid, policy, &param);
+		return;
+	}
+	attr.policy = (uint32_t)policy;
+	(void)setpriority(PRIO_PROCESS, (id_t)pid,
+	    getpriority(PRIO_PROCESS, 0) - HURRY_NICE);
+	attr.nice = getpriority(PRIO_PROCESS, (id_t)pid);
+	attr.runtime = HURRY_SLICE_NS;
+	(void)syscall(SYS_sched_setattr, pid, &attr, 0);
+}
+
 int
 look_child_start(struct look_child *c)
 {
@@ -197,6 +206,7 @@ look_child_start(struct look_child *c)
 		fd_close(&pair[0]);
 		return pid;
 	}
+	hurry(pid);
 	*c = (struct look_child){
 		.fd = pair[0], .pid = pid, .since = since,
 	};

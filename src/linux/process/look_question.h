@@ -45,6 +45,9 @@ struct looker_question {
 	bool once;		/* who asks does not come again: it is waited for
 				   up to 40 ms if it works, or would if it had the
 				   CPU */
+	bool later;		/* who asks comes again when there is news: where
+				   that is told (looker_keep()), it is not waited
+				   for, and answered with others of that kind */
 	pid_t *by;		/* the child that it is for, if it is there yet,
 				   and which it was, as far as it has answered; 0:
 				   any. NULL: the same */

@@ -51,6 +51,9 @@
 #define GAP_MIN_MS	100
 #define GAP_MAX_MS	60000
 
+/* More that have been answered at once are told of as if all were. */
+#define FRESH_MAX	128
+
 /* Where for so long none could be started, who asks looks by himself. */
 #define NONE_MS		1000
 
@@ -74,6 +77,8 @@ static struct {
 	struct mono debt_at;
 	bool attaches_here;
 	bool keeps;		/* there is always one at hand */
+	pid_t fresh[FRESH_MAX];	/* of whom there is an answer; */
+	size_t n_fresh;		/* more: of all */
 	int news_fd;		/* an epoll instance, owned; 0: none */
 	uint64_t unanswered;
 } looker;
@@ -332,7 +337,7 @@ blame(pid_t whom, looker_fn *fn, bool starved)
 /* -EPIPE: another one may do better. */
 static int
 give_up(int code, const struct looker_whom *whom,
-    const struct look_asked *asked, const void *arg)
+    const struct look_asked *asked, const struct looker_question *question)
 {
 	struct held_up *h;
 	const bool untaken = look_child_is_untaken(&looker.hand);
@@ -349,7 +354,8 @@ give_up(int code, const struct looker_whom *whom,
 	h = blame(whom->pid, asked->fn, code == -EAGAIN);
 	if (h == NULL)
 		return code;
-	held_up_keep_question(h, asked, arg);
+	held_up_keep_question(h, asked, question->arg);
+	h->later = question->later && looker.news_fd > 0;
 	watch(&h->child);
 	return code;
 }
@@ -373,9 +379,10 @@ try(const struct looker_whom *whom, const struct look_asked *asked,
 		leave();
 		return -EPIPE;
 	}
-	code = await(wait_ms, question->once);
+	code = question->later && looker.news_fd > 0 ? -EAGAIN :
+	    await(wait_ms, question->once);
 	if (code < 0)
-		return give_up(code, whom, asked, question->arg);
+		return give_up(code, whom, asked, question);
 	if (!look_child_receive(&looker.hand, question, ret_code)) {
 		leave();
 		return -EPIPE;
@@ -458,16 +465,22 @@ collect(void)
 	struct look_child child;
 	pid_t whom;
 	looker_fn *fn;
+	bool goes_on;
 
-	while (held_up_collect(&child, &whom, &fn))
-		take_up(&child, whom, fn);
+	while (held_up_collect(&child, &whom, &fn, &goes_on)) {
+		if (goes_on)
+			watch(&child);
+		else
+			take_up(&child, whom, fn);
+	}
 }
 
-/* There is one for the next question, as far as that can be. */
+/* There is one for the next question, as far as that can be; but none beside one that
+   is soon free, until somebody is waited for. */
 static void
 keep_one(void)
 {
-	if (looker.keeps && looker.hand.fd < 0 &&
+	if (looker.keeps && looker.hand.fd < 0 && !held_up_has_later() &&
 	    !mono_before(mono_now(), looker.not_before))
 		(void)begin();
 }
@@ -509,6 +522,17 @@ looker_news(void)
 		continue;
 	collect();
 	keep_one();
+	looker.n_fresh = looker.hand.fd >= 0 && !held_up_has_later() ?
+	    FRESH_MAX + 1 : held_up_answered(looker.fresh, FRESH_MAX);
+}
+
+bool
+looker_has_news_of(pid_t whom)
+{
+	for (size_t i = 0; i < looker.n_fresh && i < FRESH_MAX; i++)
+		if (looker.fresh[i] == whom || looker.fresh[i] == looker.owner)
+			return true;
+	return looker.n_fresh > FRESH_MAX;
 }
 
 int
@@ -529,6 +553,12 @@ looker_ask(const struct looker_whom *whom,
 		return ret;
 	code = held_up_code(whom->pid, asked.fn, looker.n_children >= MANY);
 	if (code == 0 && mono_before(mono_now(), looker.not_before))
+		code = -EAGAIN;
+	if (code == 0 && (question->later || looker.hand.fd < 0) &&
+	    held_up_queue(whom->pid, &asked, question))
+		code = -EAGAIN;
+	/* One child is enough for what nobody waits for. */
+	if (code == 0 && question->later && held_up_has_later())
 		code = -EAGAIN;
 	if (code == 0 && question->by != NULL && !prefer(*question->by))
 		code = -EAGAIN;

@@ -23,6 +23,10 @@ void looker_attaches_here(bool here);
 int looker_keep(void);
 void looker_news(void);
 
+/* After looker_news(): is it worth while to ask again about this process? Either
+   there is an answer, or a child that is free. */
+bool looker_has_news_of(pid_t whom);
+
 /*
  * What the look returned, within 5 ms; or, after no more than a millisecond where
  * others have taken that much of late, or the same look has been late before:

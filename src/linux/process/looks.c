@@ -200,7 +200,7 @@ do_waiting(const void *arg, void *ret, struct looker_fds *fds)
 
 enum waiting
 look_waiting(const struct looker_whom *whom, const uint64_t *inos, size_t n,
-    bool once, int *ret_code)
+    enum look_wait wait, int *ret_code)
 {
 	struct of_tree of = {
 		.pid = whom->pid, .n = n < LOOK_INOS_MAX ? n : LOOK_INOS_MAX,
@@ -211,7 +211,8 @@ look_waiting(const struct looker_whom *whom, const uint64_t *inos, size_t n,
 	*ret_code = looker_ask(whom, &(struct looker_question){
 	    .fn = do_waiting, .arg = &of, .arg_len = size_of_tree(&of),
 	    .ret = &waiting, .ret_len = sizeof(waiting),
-	    .once = once, .attaches = true,
+	    .once = wait == LOOK_ONCE, .later = wait == LOOK_LATER,
+	    .attaches = true,
 	});
 	return waiting;
 }

@@ -55,10 +55,16 @@ int look_kin(const struct looker_whom *whom, pid_t tid, int fd, uint64_t ino,
     struct look_kin *ret_kin);
 
 /* waiting_look() at most at so many sockets, of the tree below whom->pid. Where
-   there is no answer, that is WAITING_HELD_UP. `once`: as of looker_question. */
+   there is no answer, that is WAITING_HELD_UP. How long it is waited for: as for any
+   look, or as of `once` and `later` of looker_question. */
 #define LOOK_INOS_MAX		256
+enum look_wait {
+	LOOK_WAIT,
+	LOOK_ONCE,
+	LOOK_LATER,
+};
 enum waiting look_waiting(const struct looker_whom *whom, const uint64_t *inos,
-    size_t n, bool once, int *ret_code);
+    size_t n, enum look_wait wait, int *ret_code);
 
 /* waiting_holds(), of the tree below `pid`: 1: yes, or it will never be seen; 0;
    -errno: it was not seen, for now. */

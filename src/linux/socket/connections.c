@@ -79,6 +79,7 @@ step_list(struct connections *c)
 	    .fn = connections_list, .arg = q, .arg_len = q->begins ?
 		sizeof(*q) : offsetof(struct connections_question, of),
 	    .ret = &listed, .ret_len = sizeof(listed), .by = &c->by,
+	    .later = c->later,
 	});
 
 	if (code < 0)
@@ -136,6 +137,7 @@ step_tell(struct connections *c, const struct looker_whom *whom)
 	    .fn = connections_tell, .arg = q,
 	    .arg_len = offsetof(struct connections_question, of),
 	    .ret = &told, .ret_len = sizeof(told), .by = &c->by,
+	    .later = c->later,
 	});
 
 	if (code < 0)
@@ -159,6 +161,7 @@ step_see(struct connections *c, const struct looker_whom *whom)
 	code = looker_ask(whom, &(struct looker_question){
 	    .fn = connections_see, .arg = q, .arg_len = sizeof(*q),
 	    .ret = &seen, .ret_len = sizeof(seen), .by = &c->by,
+	    .later = c->later,
 	});
 	if (code == 1 || (looker_is_held_up(code) &&
 	    looker_held_up_ms(whom->pid) >= SEE_MS)) {
@@ -224,6 +227,7 @@ step_time(struct connections *c, const struct looker_whom *whom)
 		    .arg_len = offsetof(struct connections_times_of, v) +
 			of.n * sizeof(of.v[0]),
 		    .ret = &times, .ret_len = sizeof(times),
+		    .later = c->later,
 		});
 	if (code < 0) {
 		c->at = from;

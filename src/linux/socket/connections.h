@@ -43,6 +43,9 @@ struct connections {
 	bool untimed;		/* of some it could not be told when they were
 				   used: connections_without_times() */
 
+	bool later;		/* the caller's: who asks comes again when there is
+				   news, as of looker_question */
+
 	/* Of the look under way. */
 	struct connections_question *question;	/* owned */
 	bool stepwise;		/* it was not done in one go */
