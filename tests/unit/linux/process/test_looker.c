@@ -759,6 +759,94 @@ asks_on_who_was_late(void **state)
 	end_all();
 }
 
+/* ---- many at once ---- */
+
+#define MANY_AT_ONCE	16
+
+struct said {
+	pid_t by;
+	int number;
+};
+
+static int
+do_say_all(const void *arg, void *ret, struct looker_fds *fds)
+{
+	(void)fds;
+	++*opened;
+	*(struct said *)ret = (struct said){
+		.by = getpid(), .number = *(const int *)arg,
+	};
+	return 0;
+}
+
+static int
+ask_later(int number, struct said *ret)
+{
+	return looker_ask(&(struct looker_whom){ .pid = THIRD + number },
+	    &(struct looker_question){
+	    .fn = do_say_all, .arg = &number, .arg_len = sizeof(number),
+	    .ret = ret, .ret_len = sizeof(*ret), .later = true,
+	});
+}
+
+/* One is told of all, and none is asked twice. */
+static void
+later_ones_are_answered_together(void **state)
+{
+	struct said said;
+	int news;
+	pid_t by;
+
+	(void)state;
+	end_all();
+	news = looker_keep();
+	assert_true(news >= 0);
+	by = child_at_hand();
+	*opened = 0;
+	for (int i = 0; i < MANY_AT_ONCE; i++)
+		assert_int_equal(ask_later(i, &said), -EAGAIN);
+	await_news(news);
+	for (int i = MANY_AT_ONCE - 1; i >= 0; i--) {
+		assert_int_equal(TILL_ANSWERED(ask_later(i, &said)), 0);
+		assert_int_equal(said.number, i);
+		assert_int_equal(said.by, by);
+	}
+	assert_int_equal(*opened, MANY_AT_ONCE);
+	assert_int_equal(who_answers(), by);
+	end_all();
+}
+
+/* Who is waited for does not wait for them. */
+static void
+later_ones_are_in_nobodys_way(void **state)
+{
+	struct said said;
+	char ret[32] = "";
+	int news;
+
+	(void)state;
+	end_all();
+	news = looker_keep();
+	assert_true(news >= 0);
+	(void)child_at_hand();
+	assert_int_equal(looker_ask(&(struct looker_whom){ .pid = BLOCKS },
+	    &(struct looker_question){
+	    .fn = do_open, .arg = fifo, .arg_len = strlen(fifo) + 1,
+	    .later = true,
+	}), -EAGAIN);
+	for (int i = 0; i < MANY_AT_ONCE; i++)
+		assert_int_equal(ask_later(i, &said), -EAGAIN);
+	assert_int_equal(ask_till_answered(OTHER, do_nothing, ""), 0);
+	/* Nor do they wait for one among them that is held up. */
+	for (int i = 0; i < MANY_AT_ONCE; i++) {
+		assert_int_equal(TILL_ANSWERED(ask_later(i, &said)), 0);
+		assert_int_equal(said.number, i);
+	}
+	assert_int_equal(TILL_ANSWERED(ask_slowly_once("a", ret)), 0);
+	assert_true(looker_is_held_up(ask(BLOCKS, do_open, fifo)));
+	end_all();
+}
+
 /* It says what was the case then. */
 static void
 late_answer_gets_old(void **state)
@@ -1196,6 +1284,8 @@ main(void)
 		cmocka_unit_test(kept_one_has_a_successor),
 		cmocka_unit_test(news_of_what_came_late),
 		cmocka_unit_test(asks_on_who_was_late),
+		cmocka_unit_test(later_ones_are_answered_together),
+		cmocka_unit_test(later_ones_are_in_nobodys_way),
 		cmocka_unit_test(late_answer_gets_old),
 		cmocka_unit_test(one_that_never_begins_is_replaced),
 		cmocka_unit_test(many_hold_up),
