@@ -612,8 +612,9 @@ static bool
 has_nothing_yet(const struct drainage *x)
 {
 	struct worker *w = x->worker;
-	struct drain_facts facts = { .seen = drain_sight_open(w, &facts.open) };
+	struct drain_facts facts = { .queue = 0 };
 
+	facts.seen = drain_sight_open(w, &facts.open);
 	if (!facts.seen)
 		return false;
 	facts.queue = drain_sight_queue(w, &x->all->diag);
