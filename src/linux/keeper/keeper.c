@@ -617,6 +617,7 @@ keeper_run(const struct keeper_setup *setup)
 	while (!k.over)
 		if (turn())
 			return be_supervisor();
+	keeper_upgrade_end();
 	if (k.status == KEEPER_NONE)
 		keeper_page_close();
 	return k.status;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -24,6 +25,8 @@
 #define BEGIN_MS	10000
 /* For ours to make place, before it is killed for it. */
 #define YIELD_MS	5000
+/* For a check to be gone that has been killed: it may be in an exec that sleeps. */
+#define GONE_MS		1000
 
 /* What it says, and if it does. */
 #define SAYS		"clusterd"
@@ -132,9 +135,13 @@ execute_check(void)
 	    AT_EMPTY_PATH);
 }
 
+/* It never outlives the keeper. */
 static void
-be_check(int out)
+be_check(int out, pid_t keeper)
 {
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != keeper)
+		_exit(127);
 	signals_child_reset();
 	(void)dup2(out, STDOUT_FILENO);
 	signals_child_unblock();
@@ -147,6 +154,7 @@ static void
 begin(bool stops)
 {
 	struct keeper_page *p = keeper_page();
+	pid_t keeper = getpid();
 	int fds[2];
 
 	if (stops || p->stopping) {
@@ -167,7 +175,7 @@ begin(bool stops)
 	note_fds();
 	u.check = fork();
 	if (u.check == 0)
-		be_check(fds[1]);
+		be_check(fds[1], keeper);
 	fd_close(&fds[1]);
 	if (u.check < 0) {
 		u.check = 0;
@@ -237,6 +245,21 @@ keeper_upgrade_reaped(pid_t pid, int status)
 	if (u.state == CHECKING)
 		checked(status);
 	return true;
+}
+
+void
+keeper_upgrade_end(void)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct mono by = mono_add_ms(mono_now(), GONE_MS);
+
+	if (u.check == 0)
+		return;
+	(void)kill(u.check, SIGKILL);
+	while (waitpid(u.check, NULL, WNOHANG) == 0 &&
+	    mono_before(mono_now(), by))
+		(void)nanosleep(&pause, NULL);
+	u.check = 0;
 }
 
 /* ---- the new program ---- */

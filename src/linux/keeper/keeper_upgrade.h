@@ -35,6 +35,10 @@ bool keeper_upgrade_is_tried(void);
 /* Was it a child of ours? */
 bool keeper_upgrade_reaped(pid_t pid, int status);
 
+/* The keeper is about to end: a file that is still being asked is killed, and awaited
+   for a second at most. */
+void keeper_upgrade_end(void);
+
 /* The supervisor has died, as `words` say. Is that for an upgrade, and so
    keeper_upgrade_become() due? */
 bool keeper_upgrade_took(const char *words);

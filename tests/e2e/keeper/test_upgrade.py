@@ -11,7 +11,7 @@ import pytest
 import preloads
 from control import ask, client, status
 from harness import (CLUSTERD, HAS_KEEPER, PROBE, SANITIZED, SLOW, WRAP, get,
-                     read_proc, wait_until)
+                     marked_processes, read_proc, wait_until)
 from loads import Load
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER or bool(WRAP),
@@ -331,6 +331,24 @@ def test_stop_comes_first_or_afterwards(box, binary):
         d.send(signal.SIGTERM)
         d.wait_end(0)
         wait_until(lambda: not box.survivors(), "nobody is left")
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a compiler")
+def test_stop_ends_a_file_that_is_still_being_asked(box, binary):
+    source = box.write("hangs.c", "#include <unistd.h>\n"
+                       "int main(void) { return pause(); }\n")
+    subprocess.run(["cc", "-o", box.path("hangs"), source], check=True,
+                   timeout=60 * SLOW)
+    d, _workers = start(box, binary)
+    with open(box.path("hangs"), "rb") as f:
+        binary.replace(f.read())
+    d.send(signal.SIGUSR2)
+    wait_until(lambda: any(b"--check-state" in read_proc(pid, "cmdline")
+                           for pid in marked_processes(box.mark)),
+               "it is asked")
+    d.send(signal.SIGTERM)
+    d.wait_end(0)
+    d.wait_log("upgrade: clusterd is stopping")
 
 
 def test_reload_under_way_is_rolled_back(box, binary):
