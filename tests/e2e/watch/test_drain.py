@@ -142,9 +142,12 @@ def test_idle_connection_may_be_used_until_the_end(box):
     """Each request begins drain_idle anew."""
     d, address, old = start_one(box, drain_idle="1s", drain_timeout="60s")
     with Client(address) as kept:
-        kept.get()
-        hup(d)
-        wait_draining(d, old)
+        mark = hup(d)
+
+        def done():
+            assert kept.get().pid == old
+            return d.find(words.RELOAD_DONE("web"), start=mark)
+        wait_until(done, "the reload", limit=30, step=0.05)
         for _ in range(10):
             time.sleep(0.2)     # a client that thinks
             assert kept.get().pid == old
@@ -497,7 +500,7 @@ def test_generations_do_not_pile_up(box):
             d.wait_log(rf"web: reloading, generation {n + 2}\b")
         d.wait_log(words.RELOAD_DONE("web", 11), limit=30)
         d.wait_workers(2, limit=30)
-    assert watch.most == 3
+    assert watch.most <= 3
     assert get(address).generation == 11
     d.stop()
 
