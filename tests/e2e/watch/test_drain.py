@@ -9,6 +9,7 @@ import contextlib
 import os
 import shlex
 import signal
+import sys
 import time
 
 import pytest
@@ -432,6 +433,46 @@ def test_who_came_to_a_superseded_reload_is_answered(box):
             begin_of = hup(d)
             assert read_answer(held).generation == 2 * i + 2
         d.wait_log(words.RELOAD_DONE("web", 2 * i + 3), start=begin_of)
+    d.stop()
+
+
+# Whenever it is looked at, it does something else than to wait for somebody.
+AT_WORK = """
+import os, socket, sys, time
+go, begun = sys.argv[1:]
+lane = socket.socket(fileno=3)
+while not os.path.exists(go):
+    time.sleep(0.01)
+while True:
+    client, _ = lane.accept()
+    open(begun, "w").close()
+    time.sleep(1)
+    client.recv(4096)
+    body = b"generation %s\\n" % os.environb[b"CLUSTERD_GENERATION"]
+    client.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" %
+                   (len(body), body))
+    client.close()
+"""
+
+
+def test_who_has_accepted_in_a_superseded_reload_serves(box):
+    needs("least-connections")
+    abrupt(box)
+    d = start(box, 1)
+    port, go, begun = free_port(), box.path("go"), box.path("begun")
+    keys = {"listen": f"127.0.0.1:{port}", "command": shlex.join(
+        [sys.executable, "-I", "-S", box.write("at-work.py", AT_WORK), go,
+         begun])}
+    abrupt(box, **keys)
+    hup(d)
+    d.wait_log(rf"listening on 127\.0\.0\.1:{port}\b")
+    with ask(port) as held:
+        box.touch("go")
+        wait_until(lambda: os.path.exists(begun), "it is accepted")
+        abrupt(box, env="ROUND=2", **keys)
+        hup(d)
+        assert read_answer(held).generation == 2
+    d.wait_log(words.RELOAD_DONE("web", 3))
     d.stop()
 
 
