@@ -939,11 +939,12 @@ class Box:
                     wait_until(lambda: d.process.poll() is not None,
                                "the end of clusterd", 3)
                 except TimeLimit:
-                    # A test may well leave a worker that ignores TERM.
+                    # A test may well leave a worker that ignores TERM. The
+                    # end of those that it kills takes as long as the machine.
                     kill(d.keeper, signal.SIGTERM)
                     try:
                         wait_until(lambda: d.process.poll() is not None,
-                                   "its end", 3)
+                                   "its end", 30)
                     except TimeLimit:
                         wrong.append("clusterd did not end on two TERMs:\n"
                                      + d.log())

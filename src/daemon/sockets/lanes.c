@@ -316,13 +316,16 @@ lanes_move(struct lane *lane)
 void
 lanes_reset(struct lane *lane)
 {
-	uint32_t n = count_waiting(lane);
+	uint32_t n;
 
-	if (n == 0)
+	if (count_waiting(lane) == 0)
 		return;
-	if (lane_queue_reset_tcp(lane->fd) < 0)
+	if (lane_queue_reset_tcp(lane->fd, &n) < 0) {
+		n += queue_length(lane);
 		lanes_sockets_list_again(lane);
-	log_end_of_wait(lane, n, "reset: none comes in time");
+	}
+	if (n > 0)
+		log_end_of_wait(lane, n, "reset: none comes in time");
 }
 
 /* Whoever hears of clients of the one (lanes_watch_heed()) hears of the other's. */

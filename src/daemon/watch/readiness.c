@@ -3,14 +3,17 @@
 #include <stdlib.h>
 
 #include "core/conf/conf.h"
+#include "core/worker/drain.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/drain_sight.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
+#include "linux/socket/sockdiag.h"
 
 /* Between two looks at the same worker: from the first to the last. */
 #define GAP_MIN_MS	1
@@ -185,6 +188,22 @@ look_due(void *ctx)
 	look_at_starters(ctx);
 }
 
+/* Who has accepted somebody serves, whatever else it is doing at this moment: as
+   far as connections are counted. The count first: who is accepted meanwhile is in
+   the queue no more, and who comes meanwhile is not counted. */
+static bool
+has_accepted(const struct worker *w)
+{
+	struct drain_tally open = { .busy = 0 };
+	struct sockdiag none = SOCKDIAG_INIT;
+	int64_t queue;
+
+	if (!drain_sight_open(w, &open) || open.busy == 0)
+		return false;
+	queue = drain_sight_queue(w, &none);
+	return queue != DRAIN_UNKNOWN && queue < open.busy;
+}
+
 bool
 readiness_look_now(struct worker *w, enum worker_event *ret_event)
 {
@@ -201,6 +220,10 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	if (r->spent_ns >= SPELL_NS)
 		return false;
 	seen = look(w->look, ret_event);
+	if (!seen && has_accepted(w)) {
+		*ret_event = WORKER_EV_WAITS;
+		seen = true;
+	}
 	r->spent_ns += mono_now().ns - begin.ns;
 	return seen;
 }

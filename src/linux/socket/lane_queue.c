@@ -42,32 +42,36 @@ reset(int client)
 #define WAIT_MS 10
 
 static int
-accept_and_reset(int fd, uint32_t n)
+accept_and_reset(int fd, uint32_t n, uint32_t *ret_n)
 {
 	while (n-- > 0) {
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
-		if (client >= 0)
+		if (client >= 0) {
 			reset(client);
-		else if (errno == EAGAIN || errno == EINTR)
+			++*ret_n;
+			continue;
+		}
+		if (errno == EAGAIN || errno == EINTR)
 			break;		/* somebody else was faster */
-		else if (errno == EMFILE || errno == ENFILE ||
-		    errno == ENOMEM || errno == ENOBUFS || errno == EINVAL)
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		    errno == ENOBUFS || errno == EINVAL)
 			return -errno;
 	}
 	return 0;
 }
 
 int
-lane_queue_reset_tcp(int fd)
+lane_queue_reset_tcp(int fd, uint32_t *ret_n)
 {
 	uint32_t n, max;
 	int code = lane_queue_tcp(fd, &n, &max);
 
+	*ret_n = 0;
 	if (code < 0)
 		return code;
 	alarm_set(WAIT_MS);
-	code = accept_and_reset(fd, n);
+	code = accept_and_reset(fd, n, ret_n);
 	alarm_set(0);
 	return code;
 }

@@ -16,10 +16,10 @@ int lane_queue_tcp(int fd, uint32_t *ret_n, uint32_t *ret_max);
  * Resets them, as they are now, without a stop to the listening: the order of
  * the group stays, and nothing is moved to wherever the kernel likes
  * (net.ipv4.tcp_migrate_req). Waits for some milliseconds at most, and only where
- * somebody else that has the socket takes one. -errno; then some may have been
- * reset.
+ * somebody else that has the socket takes one. *ret_n: how many were reset, also
+ * of those of which others were not (-errno).
  */
-int lane_queue_reset_tcp(int fd);
+int lane_queue_reset_tcp(int fd, uint32_t *ret_n);
 
 /*
  * Memory that the datagrams in a UDP socket's receive queue take, with the

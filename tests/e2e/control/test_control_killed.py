@@ -191,6 +191,14 @@ def test_stop_of_all_in_the_queue_is_heard(box, ctl):
     d.wait_end(0)
 
 
+def stop_under(d, follower):
+    """Who follows ends when clusterd has, and is one of those who have to be
+    gone then."""
+    d.send(signal.SIGTERM)
+    assert follower.wait() == 0, follower.said()
+    d.wait_end(0)
+
+
 def test_logs_are_followed_on(box, ctl):
     box.config(job={"command": "sh -c 'i=0; while :; do i=$((i+1)); "
                     "echo line $i; sleep 0.02; done'", "instances": 1,
@@ -205,8 +213,7 @@ def test_logs_are_followed_on(box, ctl):
     wait_until(lambda: len(logs.said().splitlines()) > seen + 5, "more")
     numbers = [int(n) for n in re.findall(r"line (\d+)", logs.said())]
     assert numbers == sorted(set(numbers))
-    d.stop()
-    assert logs.wait() == 0
+    stop_under(d, logs)
 
 
 @pytest.mark.parametrize("how", ["kill", "upgrade"])
@@ -228,5 +235,4 @@ def test_events_are_followed_on(box, ctl, how):
     seen = len(events.said())
     assert ask("restart", "web").returncode == 0
     wait_until(lambda: ": ready, " in events.said()[seen:], "more")
-    d.stop()
-    assert events.wait() == 0, events.said()
+    stop_under(d, events)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shlex
 import signal
+import sys
 import time
 
 import pytest
@@ -142,9 +143,12 @@ def test_idle_connection_may_be_used_until_the_end(box):
     """Each request begins drain_idle anew."""
     d, address, old = start_one(box, drain_idle="1s", drain_timeout="60s")
     with Client(address) as kept:
-        kept.get()
-        hup(d)
-        wait_draining(d, old)
+        mark = hup(d)
+
+        def done():
+            assert kept.get().pid == old
+            return d.find(words.RELOAD_DONE("web"), start=mark)
+        wait_until(done, "the reload", limit=30, step=0.05)
         for _ in range(10):
             time.sleep(0.2)     # a client that thinks
             assert kept.get().pid == old
@@ -432,6 +436,46 @@ def test_who_came_to_a_superseded_reload_is_answered(box):
     d.stop()
 
 
+# Whenever it is looked at, it does something else than to wait for somebody.
+AT_WORK = """
+import os, socket, sys, time
+go, begun = sys.argv[1:]
+lane = socket.socket(fileno=3)
+while not os.path.exists(go):
+    time.sleep(0.01)
+while True:
+    client, _ = lane.accept()
+    open(begun, "w").close()
+    time.sleep(1)
+    client.recv(4096)
+    body = b"generation %s\\n" % os.environb[b"CLUSTERD_GENERATION"]
+    client.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" %
+                   (len(body), body))
+    client.close()
+"""
+
+
+def test_who_has_accepted_in_a_superseded_reload_serves(box):
+    needs("least-connections")
+    abrupt(box)
+    d = start(box, 1)
+    port, go, begun = free_port(), box.path("go"), box.path("begun")
+    keys = {"listen": f"127.0.0.1:{port}", "command": shlex.join(
+        [sys.executable, "-I", "-S", box.write("at-work.py", AT_WORK), go,
+         begun])}
+    abrupt(box, **keys)
+    hup(d)
+    d.wait_log(rf"listening on 127\.0\.0\.1:{port}\b")
+    with ask(port) as held:
+        box.touch("go")
+        wait_until(lambda: os.path.exists(begun), "it is accepted")
+        abrupt(box, env="ROUND=2", **keys)
+        hup(d)
+        assert read_answer(held).generation == 2
+    d.wait_log(words.RELOAD_DONE("web", 3))
+    d.stop()
+
+
 def frozen(d, pid, limit=20):
     """Does clusterd freeze it before it ends?"""
     deadline = time.monotonic() + limit * SLOW
@@ -497,7 +541,7 @@ def test_generations_do_not_pile_up(box):
             d.wait_log(rf"web: reloading, generation {n + 2}\b")
         d.wait_log(words.RELOAD_DONE("web", 11), limit=30)
         d.wait_workers(2, limit=30)
-    assert watch.most == 3
+    assert watch.most <= 3
     assert get(address).generation == 11
     d.stop()
 

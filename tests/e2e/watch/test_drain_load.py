@@ -388,7 +388,7 @@ def test_old_port_serves_those_who_are_there(box, balance):
     yet. Nobody else gets anything."""
     needs(balance)
     one, other = free_port(), free_port()
-    abrupt(box, balance=balance, listen=f"127.0.0.1:{one}")
+    abrupt(box, balance=balance, listen=f"127.0.0.1:{one}", **PATIENT)
     d = start(box, 1)
     old, = d.ready_pids()
     with contextlib.ExitStack() as stack:
@@ -405,6 +405,8 @@ def test_old_port_serves_those_who_are_there(box, balance):
         assert [getattr(a, "pid", a) for a in answers(waiting)] == [old] * 10
         assert kept.get().pid == old
         assert slow.read().pid == old
+        kept.socket.close()
+        slow.socket.close()
         wait_gone(d, [old])
         wait_until(lambda: is_refused(one), "the old port is closed")
     assert not d.find("drain_timeout"), d.log()

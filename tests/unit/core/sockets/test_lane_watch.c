@@ -229,18 +229,22 @@ a_free_lane_may_be_taken_for_a_while(void **state)
 #define LANES	3
 #define DEPTH	6
 #define TICK_MS	100
+#define QUEUE_MAX 2
 #define FOREVER	(INT64_C(1) << 40)
 
 /* A lane, its worker, and who waits; times in milliseconds. */
 struct row {
 	enum worker_state worker;	/* ENDED: nobody has the lane */
+	bool stuck;
 	int64_t due;			/* BACKOFF */
 	struct lane_watch watch;
 	int64_t since;			/* the same as in watch */
-	int64_t came;			/* the one who waits, to this holder */
+	uint32_t queue;			/* so many wait, … */
+	int64_t came;			/* … the first of them for this holder */
+	int64_t last;			/* … the last of them */
 	int64_t exposed;	/* so long somebody has waited, while another
 				   was ready, for this holder */
-	bool client, heard, listens;
+	bool heard, listens;
 };
 
 struct world {
@@ -249,16 +253,30 @@ struct world {
 	bool can_move;
 };
 
-static size_t n_moved, n_reset, n_steps;
+static size_t n_moved, n_reset, n_steps, n_states;
+
+static enum lane_holding
+holding(const struct row *row)
+{
+	enum lane_holding h = lane_holding(row->worker);
+
+	return h == LANE_SERVED && row->stuck ? LANE_STUCK : h;
+}
+
+/* New connections go to it, if it is not avoided, and are served. */
+static bool
+is_ready(const struct row *row)
+{
+	return row->worker == WORKER_READY && !row->stuck;
+}
 
 static bool
 others_are(const struct world *w, int but, bool ready)
 {
 	for (int i = 0; i < LANES; i++) {
-		enum lane_holding h = lane_holding(w->rows[i].worker);
+		enum lane_holding h = holding(&w->rows[i]);
 
-		if (i != but && (ready ?
-		    w->rows[i].worker == WORKER_READY :
+		if (i != but && (ready ? is_ready(&w->rows[i]) :
 		    h == LANE_DUE || h == LANE_STARTING))
 			return true;
 	}
@@ -286,7 +304,7 @@ check_reset(const struct world *w, int i)
 
 	assert_false(w->can_move);
 	assert_true(others_are(w, i, true) || others_are(w, i, false));
-	switch (lane_holding(row->worker)) {
+	switch (holding(row)) {
 	case LANE_FREE:
 		assert_true(past >= LANE_WATCH_TAKE_MS);
 		assert_true(w->now - row->came >= LANE_WATCH_TAKE_MS);
@@ -305,6 +323,23 @@ check_reset(const struct world *w, int i)
 	}
 }
 
+/* A program that may be about to accept is given its time, and a handshake that
+   may be ending now comes first. */
+static void
+check_move(const struct world *w, int i)
+{
+	const struct row *row = &w->rows[i];
+	enum lane_holding h = holding(row);
+
+	assert_true(w->can_move && others_are(w, i, true));
+	assert_int_not_equal(h, LANE_SERVED);
+	if (h == LANE_STARTING || h == LANE_ENDING)
+		assert_true(w->now - row->since >= LANE_WATCH_START_MS);
+	if (h != LANE_DUE || row->due > w->now + LANE_WATCH_SETTLE_MS)
+		assert_true(w->now - row->last >= LANE_WATCH_SETTLE_MS ||
+		    w->now - row->came >= LANE_WATCH_SETTLE_MAX_MS);
+}
+
 /* As daemon/steer does at the end of a turn. Returns when to come again, and
    whether somebody was heard meanwhile. */
 static bool
@@ -316,38 +351,39 @@ turn(struct world *w, int64_t *ret_next)
 	for (int i = 0; i < LANES; i++) {
 		struct row *row = &w->rows[i];
 		struct lane_facts f = {
-			.holding = lane_holding(row->worker),
+			.holding = holding(row),
 			.due = at(row->due),
 			.others = others_are(w, i, true) ? LANE_OTHERS_READY :
 			    others_are(w, i, false) ? LANE_OTHERS_COMING :
 			    LANE_OTHERS_NONE,
 			.can_move = w->can_move,
 			.waits = row->heard,
+			.queue = row->heard && w->can_move ? row->queue : 0,
 		};
 		struct lane_decision d;
 
 		check_rank(row);
 		if (f.holding == LANE_SERVED)
-			row->client = false;
+			row->queue = 0;
 		d = lane_watch_decide(&row->watch, &f, at(w->now));
 		row->since = row->watch.counts ?
 		    mono_ms_between(at(0), row->watch.since) : w->now;
 		if (d.deed == LANE_MOVE) {
-			assert_true(others_are(w, i, true));
-			n_moved += row->client;
+			check_move(w, i);
+			n_moved += row->queue;
 		}
-		if (d.deed == LANE_RESET && row->client) {
+		if (d.deed == LANE_RESET && row->queue > 0) {
 			check_reset(w, i);
-			n_reset++;
+			n_reset += row->queue;
 		}
 		if (d.deed == LANE_MOVE || d.deed == LANE_RESET) {
-			row->client = false;
+			row->queue = 0;
 			d.deed = LANE_LISTEN;
 		}
 		if (d.deed != LANE_WAIT)
 			row->heard = false;
 		row->listens = d.deed == LANE_LISTEN;
-		if (row->listens && row->client) {
+		if (row->listens && row->queue > 0) {
 			row->listens = false;
 			row->heard = again = true;
 		}
@@ -373,23 +409,37 @@ settle(struct world *w)
 	return next;
 }
 
+/* So long may those who wait there do so, while somebody else is ready; no more
+   than that, or for ever. */
+static int64_t
+bound(const struct world *w, enum lane_holding h)
+{
+	if (w->can_move)
+		return h == LANE_STARTING || h == LANE_ENDING ?
+		    LANE_WATCH_START_MS : LANE_WATCH_SETTLE_MAX_MS;
+	if (h == LANE_ENDING)
+		return FOREVER;
+	return h == LANE_FREE ? LANE_WATCH_TAKE_MS : LANE_WATCH_WAIT_MS;
+}
+
+/* Could another have those who wait there? Who is stuck may serve them yet, so
+   that they are not let go. */
+static bool
+are_exposed(const struct world *w, int i)
+{
+	return w->rows[i].queue > 0 && others_are(w, i, true) &&
+	    (w->can_move || holding(&w->rows[i]) != LANE_STUCK);
+}
+
 /* Nobody waits longer than was promised while somebody else is ready. */
 static void
 check_bounds(const struct world *w)
 {
 	for (int i = 0; i < LANES; i++) {
 		const struct row *row = &w->rows[i];
-		enum lane_holding h = lane_holding(row->worker);
 
-		if (!row->client || !others_are(w, i, true))
-			continue;
-		if (w->can_move) {
-			assert_true(h == LANE_STARTING || h == LANE_ENDING);
-			assert_true(row->exposed < LANE_WATCH_START_MS);
-		} else if (h != LANE_ENDING) {
-			assert_true(row->exposed < (h == LANE_FREE ?
-			    LANE_WATCH_TAKE_MS : LANE_WATCH_WAIT_MS));
-		}
+		if (are_exposed(w, i))
+			assert_true(row->exposed < bound(w, holding(row)));
 	}
 }
 
@@ -410,7 +460,7 @@ pass(struct world *w, int64_t ms)
 			    w->rows[i].due < next)
 				next = w->rows[i].due;
 		for (int i = 0; i < LANES; i++)
-			if (w->rows[i].client && others_are(w, i, true))
+			if (are_exposed(w, i))
 				w->rows[i].exposed += next - w->now;
 		w->now = next;
 		for (int i = 0; i < LANES; i++)
@@ -422,9 +472,11 @@ pass(struct world *w, int64_t ms)
 
 enum event {
 	DIES_AND_RESTARTS, DIES_FOR_A_MOMENT, DIES_FOR_LONG, DIES_FOR_GOOD,
-	IS_EXECUTED, IS_READY, IS_STOPPED, IS_TAKEN, CLIENT_COMES,
+	IS_EXECUTED, IS_READY, IS_STUCK, IS_WELL, IS_RETIRED, IS_STOPPED,
+	IS_KILLED, IS_TAKEN, CLIENT_COMES,
 	LANE_EVENTS,
-	MOMENT_PASSES = LANE_EVENTS * LANES, LONG_TIME_PASSES, EVENTS
+	INSTANT_PASSES = LANE_EVENTS * LANES, MOMENT_PASSES, LONG_TIME_PASSES,
+	BALANCE_CHANGES, EVENTS
 };
 
 static void
@@ -436,59 +488,102 @@ change_hands(struct world *w, struct row *row)
 }
 
 static bool
+move_on(struct row *row, bool can_be, enum worker_state to)
+{
+	row->worker = to;
+	if (lane_holding(to) != LANE_SERVED)
+		row->stuck = false;
+	return can_be;
+}
+
+static bool
+become(struct world *w, struct row *row, bool stuck)
+{
+	bool can_be = lane_holding(row->worker) == LANE_SERVED &&
+	    row->stuck != stuck;
+
+	/* Its clients have waited for somebody who serves, so far. */
+	row->stuck = stuck;
+	row->came = w->now;
+	row->exposed = 0;
+	return can_be;
+}
+
+static bool
+client_comes(struct world *w, struct row *row)
+{
+	if (row->queue == QUEUE_MAX)
+		return false;
+	row->last = w->now;
+	if (row->queue++ == 0) {
+		row->came = w->now;
+		row->exposed = 0;
+	}
+	return true;
+}
+
+static bool
 lane_event(struct world *w, struct row *row, enum event e)
 {
-	bool lives = worker_state_alive(row->worker);
+	enum worker_state was = row->worker;
+	bool lives = worker_state_alive(was);
 
 	switch (e) {
 	case DIES_AND_RESTARTS:
-		row->worker = WORKER_EXECING;
-		return lives;
+		return move_on(row, lives, WORKER_EXECING);
 	case DIES_FOR_A_MOMENT:
-		row->worker = WORKER_BACKOFF;
 		row->due = w->now + TICK_MS;
-		return lives;
+		return move_on(row, lives, WORKER_BACKOFF);
 	case DIES_FOR_LONG:
-		row->worker = WORKER_BACKOFF;
 		row->due = w->now + 30000;
-		return lives;
+		return move_on(row, lives, WORKER_BACKOFF);
 	case DIES_FOR_GOOD:
-		row->worker = WORKER_ENDED;
 		change_hands(w, row);
-		return lives;
+		return move_on(row, lives, WORKER_ENDED);
 	case IS_EXECUTED:
-		lives = row->worker == WORKER_EXECING;
-		row->worker = WORKER_STARTING;
-		return lives;
+		return move_on(row, was == WORKER_EXECING, WORKER_STARTING);
 	case IS_READY:
-		lives = row->worker == WORKER_STARTING;
-		row->worker = WORKER_READY;
 		row->exposed = 0;
-		return lives;
+		return move_on(row, was == WORKER_STARTING, WORKER_READY);
+	case IS_STUCK:
+	case IS_WELL:
+		return become(w, row, e == IS_STUCK);
+	case IS_RETIRED:
+		return move_on(row, was == WORKER_READY, WORKER_DRAINING);
 	case IS_STOPPED:
-		lives = row->worker == WORKER_READY ||
-		    row->worker == WORKER_STARTING;
-		row->worker = WORKER_STOPPING;
-		return lives;
+		return move_on(row, was == WORKER_READY ||
+		    was == WORKER_STARTING || was == WORKER_DRAINING,
+		    WORKER_STOPPING);
+	case IS_KILLED:
+		return move_on(row, lives && was != WORKER_KILLED,
+		    WORKER_KILLED);
 	case IS_TAKEN:
-		lives = row->worker == WORKER_ENDED;
-		row->worker = WORKER_EXECING;
 		change_hands(w, row);
-		return lives;
+		return move_on(row, was == WORKER_ENDED, WORKER_EXECING);
 	default:
-		lives = row->client;
-		row->client = true;
-		row->came = lives ? row->came : w->now;
-		row->exposed = lives ? row->exposed : 0;
-		return !lives;
+		return client_comes(w, row);
 	}
+}
+
+/* Who could not be moved can be from now on, or the other way round; that is no
+   part of what was promised before. */
+static void
+change_balance(struct world *w)
+{
+	w->can_move = !w->can_move;
+	for (int i = 0; i < LANES; i++)
+		w->rows[i].exposed = 0;
 }
 
 /* False: it cannot happen now, or makes no difference. */
 static bool
 happen(struct world *w, int e)
 {
-	if (e == MOMENT_PASSES)
+	if (e == INSTANT_PASSES)
+		pass(w, LANE_WATCH_SETTLE_MS / 2);
+	else if (e == BALANCE_CHANGES)
+		change_balance(w);
+	else if (e == MOMENT_PASSES)
 		pass(w, 9 * TICK_MS);
 	else if (e == LONG_TIME_PASSES)
 		pass(w, 6000);
@@ -513,31 +608,53 @@ mix(uint64_t hash, int64_t value)
 	return hash ^ hash >> 29;
 }
 
+/* How long ago, as far as that matters. */
+static int64_t
+past(const struct world *w, struct mono since)
+{
+	int64_t ms = mono_ms_between(since, at(w->now));
+
+	return ms > 6000 ? 6000 : ms;
+}
+
+static uint64_t
+hash_of(const struct world *w, const struct row *row)
+{
+	const struct lane_watch *watch = &row->watch;
+	uint64_t hash = mix(mix(1, row->worker), row->stuck |
+	    row->heard << 1 | row->listens << 2 | watch->counts << 3 |
+	    watch->waits << 4);
+
+	if (row->worker == WORKER_BACKOFF)
+		hash = mix(hash, row->due - w->now);
+	if (watch->counts)
+		hash = mix(hash, past(w, watch->since));
+	if (watch->waits)
+		hash = mix(hash, past(w, watch->came));
+	hash = mix(mix(hash, watch->queue), row->queue);
+	if (watch->queue > 0)
+		hash = mix(hash, past(w, watch->grew));
+	if (row->queue > 0)
+		hash = mix(mix(mix(hash, past(w, at(row->came))),
+		    past(w, at(row->last))), row->exposed);
+	return mix(hash, 0);
+}
+
+/* Which of the lanes it is makes no difference. */
 static bool
 was_seen(const struct world *w, int depth)
 {
-	uint64_t hash = mix(mix(1, depth), w->can_move);
+	uint64_t hash = 0;
 	size_t place;
 
-	for (int i = 0; i < LANES; i++) {
-		const struct row *row = &w->rows[i];
-		int64_t past = row->watch.counts ? w->now - row->since : -1;
-
-		hash = mix(hash, row->worker);
-		hash = mix(hash, row->worker == WORKER_BACKOFF ?
-		    row->due - w->now : 0);
-		hash = mix(hash, past > 6000 ? 6000 : past);
-		past = row->client ? w->now - row->came : -1;
-		hash = mix(hash, past > 6000 ? 6000 : past);
-		hash = mix(hash, row->exposed);
-		hash = mix(hash, row->client | row->heard << 1 |
-		    row->listens << 2);
-	}
-	hash |= 1;
+	for (int i = 0; i < LANES; i++)
+		hash += hash_of(w, &w->rows[i]);
+	hash = mix(mix(hash, depth), w->can_move) | 1;
 	place = hash >> (64 - SEEN_BITS);
 	if (seen[place] == hash)
 		return true;
 	seen[place] = hash;
+	n_states++;
 	return false;
 }
 
@@ -576,6 +693,8 @@ nobody_waits_in_vain(void **state)
 			explore(&w, DEPTH);
 		}
 	free(seen);
+	print_message("%zu states, %zu steps, %zu moved, %zu reset\n",
+	    n_states, n_steps, n_moved, n_reset);
 	/* It was about something. */
 	assert_true(n_steps > 1000000 && n_moved > 10000 && n_reset > 10000);
 }

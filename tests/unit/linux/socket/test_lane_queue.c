@@ -1,0 +1,141 @@
+/* Who waits in a listener's queue, on a real one. */
+#include <sys/socket.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "linux/socket/lane_queue.h"
+
+#define CLIENTS 3
+
+struct queue {
+	int listener;
+	int clients[CLIENTS];
+};
+
+static void
+queue_begin(struct queue *q)
+{
+	struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(sin);
+
+	q->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(q->listener, (void *)&sin, len), 0);
+	assert_int_equal(listen(q->listener, 8), 0);
+	assert_int_equal(getsockname(q->listener, (void *)&sin, &len), 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		q->clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(q->clients[i], (void *)&sin, len), 0);
+	}
+}
+
+static void
+queue_end(struct queue *q)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		close(q->clients[i]);
+	close(q->listener);
+}
+
+static void
+expect_waiting(const struct queue *q, uint32_t expected)
+{
+	uint32_t n, max;
+
+	assert_int_equal(lane_queue_tcp(q->listener, &n, &max), 0);
+	assert_int_equal(n, expected);
+	assert_int_equal(max, 8);
+}
+
+static int
+count_reset(const struct queue *q)
+{
+	int n = 0;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		char c;
+		ssize_t got = recv(q->clients[i], &c, 1, MSG_DONTWAIT);
+
+		assert_int_equal(got, -1);
+		assert_true(errno == ECONNRESET || errno == EAGAIN);
+		n += errno == ECONNRESET;
+	}
+	return n;
+}
+
+static void
+all_are_reset_and_counted(void **state)
+{
+	struct queue q;
+	uint32_t n = 77;
+
+	(void)state;
+	queue_begin(&q);
+	expect_waiting(&q, CLIENTS);
+	assert_int_equal(lane_queue_reset_tcp(q.listener, &n), 0);
+	assert_int_equal(n, CLIENTS);
+	assert_int_equal(count_reset(&q), CLIENTS);
+	/* It listens as before. */
+	expect_waiting(&q, 0);
+	assert_int_equal(lane_queue_reset_tcp(q.listener, &n), 0);
+	assert_int_equal(n, 0);
+	queue_end(&q);
+}
+
+/* No descriptor is to be had. */
+static void
+who_cannot_be_accepted_is_not_counted(void **state)
+{
+	struct rlimit was, few;
+	struct queue q;
+	uint32_t n = 77;
+
+	(void)state;
+	queue_begin(&q);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = was;
+	few.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(lane_queue_reset_tcp(q.listener, &n), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(count_reset(&q), 0);
+	expect_waiting(&q, CLIENTS);
+	queue_end(&q);
+}
+
+static void
+what_does_not_listen_has_no_queue(void **state)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint32_t n = 77, max;
+
+	(void)state;
+	assert_int_equal(lane_queue_tcp(fd, &n, &max), -EINVAL);
+	assert_int_equal(lane_queue_reset_tcp(fd, &n), -EINVAL);
+	assert_int_equal(n, 0);
+	close(fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_are_reset_and_counted),
+		cmocka_unit_test(who_cannot_be_accepted_is_not_counted),
+		cmocka_unit_test(what_does_not_listen_has_no_queue),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
