@@ -160,10 +160,11 @@ class Run:
         apps = {name: dict(quiet) for name in self.names}
         for name in self.names[1:6]:
             apps[name]["env"] = f"MORE={more}"
+        settings = {"control": self.control, "log": self.box.path("log")}
         for f in self.floods:
             apps.update(f.apps())
-        path = self.box.config("app.ini.new", clusterd={
-            "control": self.control, "log": self.box.path("log")}, **apps)
+            settings.update(f.settings())
+        path = self.box.config("app.ini.new", clusterd=settings, **apps)
         os.rename(path, self.box.path("app.ini"))
 
     # orders
@@ -368,7 +369,7 @@ class Run:
 
     def stop(self):
         begun = self.term_at = time.monotonic()
-        kill(self.d.pid, signal.SIGTERM)
+        kill(self.d.keeper, signal.SIGTERM)
         try:
             code = self.d.wait(120)
             if code != 0:

@@ -63,6 +63,25 @@ while True:
 """
 
 
+# For each event: of three one says without end, one stands still.
+HEARS = """#!/bin/sh
+[ -e {mark} ] || exit 0
+case $(($$ % 3)) in
+0) exec nice -n {nice} yes {noise} ;;
+1) kill -STOP $$ ;;
+esac
+"""
+
+# Serves nobody after its first breath, while all say that they wait.
+MUTE = """
+import socket, time
+lane = socket.socket(fileno=3)
+while True:
+    lane.accept()[0].close()
+    time.sleep(5)
+"""
+
+
 class Flood:
     """Of a run of chaos.py. Those that are made: what they need is written."""
 
@@ -77,6 +96,10 @@ class Flood:
         pass
 
     def apps(self):
+        return {}
+
+    def settings(self):
+        """Keys of [clusterd], from the start on."""
         return {}
 
     def strangers(self):
@@ -350,10 +373,73 @@ class Crash(Flood):
             kill(self.run.some_pid())
 
 
+class Events(Flood):
+    """a command for each event, and clients that do not read them"""
+    name = "events"
+
+    def make(self):
+        self.hears = self.run.box.write("hears", HEARS.format(
+            mark=self.mark, nice=self.run.args.nice, noise=NOISE), 0o755)
+
+    def settings(self):
+        return {"on_event": self.hears}
+
+    def apps(self):
+        return {"dies": app(self.gated(
+            PROBE, "--exit-after", 20, "--exit-code", 3),
+            max(5, self.run.many(50)), restart_delay="1ms",
+            restart_delay_max="10ms")}
+
+    def strangers(self):
+        return [["control-watch", self.run.control]]
+
+
+class Health(Flood):
+    """checks of hundreds of instances, that are well, hang or fail"""
+    name = "health"
+
+    def make(self):
+        self.hangs = self.run.box.write(
+            "hangs", "#!/bin/sh\n[ $(($$ % 2)) = 0 ] || kill -STOP $$\n",
+            0o755)
+
+    def apps(self):
+        often = {"health_interval": "100ms", "health_timeout": "300ms",
+                 "listen": "127.0.0.1:0", "health_failures": 5}
+        many = max(2, self.run.many(200))
+        few = max(2, many // 10)
+        mute = self.python("mute", MUTE)
+        return {
+            "tcp": app(self.gated(PROBE), many, health="tcp", **often),
+            "http": app(self.gated(PROBE), many, health="http:/", **often),
+            "exec": app(self.gated(PROBE), few,
+                        health=f"exec:{self.hangs}", **often),
+            "mute": app(mute, few, health="http:/", **{
+                **often, "health_failures": 2}, handoff="env"),
+            "queue": app(mute, few, health="queue", **often, handoff="env"),
+            "dog": app(self.gated(PROBE), many, health="watchdog", **{
+                **often, "health_timeout": "2s"})}
+
+
+class Scales(Flood):
+    """apps whose instances come and go, and are looked at, by themselves"""
+    name = "scales"
+
+    def apps(self):
+        many = max(2, self.run.many(100))
+        keys = {"scale_up_after": "10ms", "scale_down_after": "10ms",
+                "max_memory": "1G"}
+        return {**{f"idle{n}": app(self.gated("/bin/sleep", 1000000), "8..9",
+                                   **keys) for n in range(many)},
+                "busy": app(self.gated("/bin/sh", "-c",
+                                        "while :; do :; done"),
+                             "1..4", **keys)}
+
+
 FLOODS = {f.name: f for f in (
     Orphans, Chains, Stranger, Siblings, StrangerFds, Notifies, Control,
     ControlHogs, ControlFds, Binds, Output, Log, Path, Stops, Linger,
-    Changes, Hup, Crash)}
+    Changes, Hup, Crash, Events, Health, Scales)}
 
 
 # --- strangers
@@ -505,6 +591,25 @@ def control_deaf(seconds, rnd, path):
             time.sleep(0.5)
 
 
+def control_watch(seconds, rnd, path):
+    """Some read a little, others nothing."""
+    for _ in until(seconds):
+        with contextlib.ExitStack() as stack:
+            watching = []
+            for _ in range(30):
+                s = stack.enter_context(socket.socket(socket.AF_UNIX))
+                s.settimeout(0.5)
+                with contextlib.suppress(OSError):
+                    s.connect(path)
+                    s.sendall(rnd.choice([b"watch\n", b"follow\n",
+                                          b"events\nwatch\n"]))
+                    watching.append(s)
+            for s in watching[::3]:
+                with contextlib.suppress(OSError):
+                    s.recv(rnd.choice([1, 100, 65536]))
+            time.sleep(1)
+
+
 def control_fds(seconds, rnd, path):
     for _ in until(seconds):
         with lingering.Lingering() as l:
@@ -547,7 +652,8 @@ STRANGERS = {
     "own-fds": own_fds, "control": control_garbage,
     "control-half": control_half, "control-drop": control_drop,
     "control-hogs": control_hogs, "control-deaf": control_deaf,
-    "control-fds": control_fds, "removes": removes, "linger": linger}
+    "control-fds": control_fds, "control-watch": control_watch,
+    "removes": removes, "linger": linger}
 
 
 def main(kind, seconds, seed, *arguments):

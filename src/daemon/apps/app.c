@@ -70,6 +70,7 @@ apps_touch(struct apps *apps)
 
 /* Half of what a turn may take. */
 #define TIME_NS 2000000
+#define LOOKS_NS INT64_C(1000000)
 
 bool
 apps_have_time(struct apps *apps)
@@ -79,6 +80,12 @@ apps_have_time(struct apps *apps)
 	if (apps->time_ends.ns == 0)
 		apps->time_ends = (struct mono){ now.ns + TIME_NS };
 	return mono_before(now, apps->time_ends);
+}
+
+bool
+apps_have_looks(struct apps *apps)
+{
+	return loop_budget_left(apps->workers->loop, &apps->looks, LOOKS_NS);
 }
 
 void

@@ -80,6 +80,7 @@ struct apps {
 	uint64_t recycle_app;		/* a round goes on at this app's number … */
 	unsigned recycle_seat;		/* … and seat; 0 and 0: it begins */
 	struct mono recycle_began;
+	struct loop_budget looks;	/* of a turn: apps_have_looks() */
 };
 
 /* stopped.c: one that is stopped by request */
@@ -192,6 +193,8 @@ void apps_touch(struct apps *apps);
  * that it comes. At a stop there always is.
  */
 bool apps_have_time(struct apps *apps);
+/* … and for looks at what workers use, of all apps together? */
+bool apps_have_looks(struct apps *apps);
 void app_later(struct app *app);
 
 /* The same, where it may have got on in this turn: then whoever else has to wait

@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/autoscale.h"
@@ -11,10 +13,6 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 
-/* The workers of an app that are looked at in one turn: what is read of each is
-   a file for each of its threads. */
-#define AT_ONCE 8
-
 static bool
 is_asked(const struct app *app)
 {
@@ -27,35 +25,37 @@ is_asked(const struct app *app)
 /* ---- what is seen ---- */
 
 /* What it has used since the last look, per time; another process has used
-   nothing yet. */
-static void
+   nothing yet. False: it is not over. */
+static bool
 measure(struct worker *w, struct mono now)
 {
 	struct load *load = &w->load;
-	struct usage usage;
+	int code = worker_usage(w, now);
 	uint64_t ns, used;
 
-	if (!worker_usage(w, now, &usage)) {
-		load->known = false;
-		return;
+	if (code < 0) {
+		load->known = load->known && code == -EAGAIN;
+		return code != -EAGAIN;
 	}
 	if (load->serial == w->serial && load->at.ns == w->usage_at.ns)
-		return;
+		return true;
 	load->known = load->serial == w->serial;
 	if (load->known) {
 		ns = (uint64_t)(w->usage_at.ns - load->at.ns);
 		/* What a child has used goes with it if nobody reaps it. */
-		used = usage.cpu_ns > load->cpu_ns ?
-		    usage.cpu_ns - load->cpu_ns : 0;
+		used = w->usage.cpu_ns > load->cpu_ns ?
+		    w->usage.cpu_ns - load->cpu_ns : 0;
 		load->permille = used / (ns / 1000 + 1);
 	}
 	load->serial = w->serial;
 	load->at = w->usage_at;
-	load->cpu_ns = usage.cpu_ns;
+	load->cpu_ns = w->usage.cpu_ns;
+	return true;
 }
 
-/* Who does not answer is no load, and no help: it is health's. */
-static void
+/* Who does not answer is no load, and no help: it is health's. False: it is to be
+   looked at again. */
+static bool
 look(struct app *app, struct worker *w, struct mono now)
 {
 	struct lane_figures f = { .waiting = 0 };
@@ -65,8 +65,7 @@ look(struct app *app, struct worker *w, struct mono now)
 		    &f);
 	autoscale_queue_note(&w->load.queue, f.waiting, now);
 	w->load.spare = f.counted && f.open == 0 && f.waiting == 0;
-	if (worker_ready(w))
-		measure(w, now);
+	return !worker_ready(w) || measure(w, now);
 }
 
 /* In the lanes that all of its workers share. */
@@ -163,18 +162,17 @@ decide(struct app *app, struct mono now)
 	return d.next_ms;
 }
 
-/* Some more of the look at all. False: it is over. */
+/* Some more of the look at all, as far as this turn has time. False: it is over. */
 static bool
 go_on(struct app *app, struct mono now)
 {
-	for (unsigned n = 0; app->autoscale_seat < app->n_seats; n++) {
+	while (app->autoscale_seat < app->n_seats) {
 		struct worker *w = app->seats[app->autoscale_seat].present;
 
-		if (n == AT_ONCE)
+		if (!apps_have_looks(app->apps))
 			return true;
-		app->autoscale_seat++;
-		if (w != NULL)
-			look(app, w, now);
+		if (w == NULL || look(app, w, now))
+			app->autoscale_seat++;
 	}
 	return false;
 }
@@ -188,6 +186,11 @@ look_due(void *ctx)
 
 	if (!is_asked(app))
 		return;
+	if (!apps_have_looks(app->apps)) {
+		loop_timer_start(app->apps->workers->loop,
+		    &app->autoscale_look, 0);
+		return;
+	}
 	/* What would be seen during a reload does not count. */
 	if (app->autoscale_seat > 0 || is_settled(app)) {
 		if (app->autoscale_seat == 0)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -13,10 +14,6 @@
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
-
-/* The workers of a round that are looked at in one turn: what is read of each is
-   a file for each of its threads. */
-#define AT_ONCE 8
 
 static bool
 is_asked(const struct app *app)
@@ -84,10 +81,9 @@ facts_of(struct app *app, struct worker *w, struct mono now)
 		.serial = w->serial, .memory = -1, .connections = -1,
 		.age_ms = mono_ms_between(w->fsm.executed, now),
 	};
-	struct usage usage;
 
-	if (conf->max_memory >= 0 && worker_usage(w, now, &usage))
-		facts.memory = (int64_t)usage.memory_bytes;
+	if (conf->max_memory >= 0 && worker_usage_known(w))
+		facts.memory = (int64_t)w->usage.memory_bytes;
 	if (conf->max_connections >= 0)
 		facts.connections = connections_of(app, w);
 	return facts;
@@ -112,7 +108,8 @@ replace(struct app *app, struct worker *w, enum recycle_cause cause,
 	error_clear(&err);
 }
 
-static void
+/* False: it is to be looked at again. */
+static bool
 look(struct app *app, unsigned seat, struct mono now)
 {
 	struct worker *w = app->seats[seat].present;
@@ -120,13 +117,17 @@ look(struct app *app, unsigned seat, struct mono now)
 	enum recycle_cause cause;
 
 	if (w == NULL || !worker_ready(w))
-		return;
+		return true;
+	if (app->crew.stable->conf->max_memory >= 0 &&
+	    worker_usage(w, now) == -EAGAIN)
+		return false;
 	facts = facts_of(app, w, now);
 	cause = recycle_why(app->crew.stable->conf, &facts);
 	/* The others of it have their turn in a round to come. */
 	if (cause != RECYCLE_CAUSES && app->crew.target == NULL &&
 	    recycle_may(&app->pace, now))
 		replace(app, w, cause, &facts);
+	return true;
 }
 
 /* ---- rounds ---- */
@@ -152,12 +153,11 @@ any_asks(const struct apps *apps)
 	return false;
 }
 
-/* Some more of the round. False: it is over. */
+/* Some more of the round, as far as this turn has time. False: it is over. */
 static bool
 go_on(struct apps *apps, struct mono now)
 {
 	struct app *a = app_at(apps);
-	unsigned n = 0;
 
 	while (a != NULL) {
 		if (!is_asked(a) || apps->recycle_seat >= a->n_seats) {
@@ -166,9 +166,10 @@ go_on(struct apps *apps, struct mono now)
 			continue;
 		}
 		apps->recycle_app = a->number;
-		if (n++ == AT_ONCE)
+		if (!apps_have_looks(apps))
 			return true;
-		look(a, apps->recycle_seat++, now);
+		if (look(a, apps->recycle_seat, now))
+			apps->recycle_seat++;
 	}
 	return false;
 }

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -216,14 +217,12 @@ put_listeners(struct strbuf *sb, const struct app *app)
 /* ---- workers ---- */
 
 static void
-put_usage(struct strbuf *sb, struct worker *w, struct mono now)
+put_usage(struct strbuf *sb, const struct worker *w)
 {
-	struct usage usage;
-
-	if (!worker_usage(w, now, &usage))
+	if (!worker_usage_known(w))
 		return;
-	answer_put_number(sb, "cpu_ns", usage.cpu_ns);
-	answer_put_number(sb, "memory_bytes", usage.memory_bytes);
+	answer_put_number(sb, "cpu_ns", w->usage.cpu_ns);
+	answer_put_number(sb, "memory_bytes", w->usage.memory_bytes);
 }
 
 static void
@@ -286,8 +285,15 @@ ms_until(struct mono now, struct mono then)
 	    0;
 }
 
+/* False: its processes are many, and looked at in parts. */
+static bool
+is_measured(struct worker *w)
+{
+	return w == NULL || worker_usage(w, mono_now()) != -EAGAIN;
+}
+
 static void
-put_worker(struct strbuf *sb, struct worker *w)
+put_worker(struct strbuf *sb, const struct worker *w)
 {
 	const struct app *app = app_of(w->crew);
 	struct mono now = mono_now();
@@ -302,7 +308,7 @@ put_worker(struct strbuf *sb, struct worker *w)
 	if (w->fsm.state == WORKER_BACKOFF)
 		answer_put_number(sb, "restart_in_ms",
 		    ms_until(now, w->fsm.deadline));
-	put_usage(sb, w, now);
+	put_usage(sb, w);
 	put_lanes(sb, w);
 	put_health(sb, w);
 	if (w->seated && app->seats[w->instance].present == w)
@@ -356,6 +362,8 @@ step_retiring(struct strbuf *sb, struct control_op *op, const struct app *app)
 	struct control_cursor *at = &op->cursor;
 	struct worker *w = next_retiring(app, &op->request, at->worker);
 
+	if (w != NULL && !is_measured(w))
+		return true;
 	if (w != NULL) {
 		put_worker(sb, w);
 		at->worker = w->number;
@@ -388,10 +396,14 @@ step_stopped(const struct control_setup *setup, struct strbuf *sb,
 static void
 step_seat(struct strbuf *sb, struct control_op *op, const struct app *app)
 {
-	unsigned i = op->cursor.seat++;
+	unsigned i = op->cursor.seat;
 	const struct seat *seat = &app->seats[i];
+	bool wanted = wants(&op->request, i);
 
-	if (!wants(&op->request, i))
+	if (wanted && !(is_measured(seat->present) && is_measured(seat->next)))
+		return;
+	op->cursor.seat++;
+	if (!wanted)
 		return;
 	if (seat->present != NULL)
 		put_worker(sb, seat->present);

@@ -174,6 +174,7 @@ worker_free(struct worker *w)
 	listeners_leave(with.listeners, &w->holder);
 	steer_unshare(with.steering, w);
 	worker_fsm_free(&w->fsm);
+	worker_usage_end(w);
 	app_spec_unref(w->spec);
 	free(w->given);
 	free(w->death);

@@ -1,9 +1,15 @@
+#include <errno.h>
 #include <stddef.h>
 
 #include "daemon/workers/worker.h"
 
 /* Who asks again sooner gets the same figures. */
 #define USAGE_AGE_MS 50
+
+/* So many files of /proc at a time; and what was begun so long ago, and nobody has
+   gone on with, is begun again. */
+#define USAGE_FILES 32
+#define USAGE_WALK_MS 10000
 
 void
 worker_log(enum log_level level, const struct worker *w, const char *fmt, ...)
@@ -52,20 +58,60 @@ worker_has_leader(const struct worker *w)
 }
 
 bool
-worker_usage(struct worker *w, struct mono now, struct usage *ret_usage)
+worker_usage_known(const struct worker *w)
 {
-	struct usage usage;
+	return worker_has_leader(w) && w->usage_serial == w->serial;
+}
 
+static void
+end_walk(struct worker *w)
+{
+	usage_walk_free(w->usage_walk);
+	w->usage_walk = NULL;
+}
+
+/* What is known stays until this one is over. */
+static int
+begin_walk(struct worker *w, struct mono now)
+{
+	int code = usage_walk_new(w->pid, &w->usage_walk);
+
+	if (code < 0)
+		w->usage_serial = 0;
+	w->walk_serial = w->serial;
+	w->walk_at = now;
+	return code;
+}
+
+int
+worker_usage(struct worker *w, struct mono now)
+{
+	int code = 0;
+
+	if (w->usage_walk != NULL && (w->walk_serial != w->serial ||
+	    mono_ms_between(w->walk_at, now) >= USAGE_WALK_MS))
+		end_walk(w);
 	if (!worker_has_leader(w))
-		return false;
-	if (w->usage_serial != w->serial ||
-	    mono_ms_between(w->usage_at, now) >= USAGE_AGE_MS) {
-		if (!usage_of_tree(w->pid, &usage))
-			return false;
-		w->usage_serial = w->serial;
-		w->usage_at = now;
-		w->usage = usage;
+		return -ESRCH;
+	if (w->usage_walk == NULL) {
+		if (worker_usage_known(w) &&
+		    mono_ms_between(w->usage_seen, now) < USAGE_AGE_MS)
+			return 0;
+		code = begin_walk(w, now);
 	}
-	*ret_usage = w->usage;
-	return true;
+	if (code < 0)
+		return code;
+	if (!usage_walk_go_on(w->usage_walk, USAGE_FILES, &w->usage))
+		return -EAGAIN;
+	end_walk(w);
+	w->usage_serial = w->serial;
+	w->usage_at = w->walk_at;
+	w->usage_seen = now;
+	return 0;
+}
+
+void
+worker_usage_end(struct worker *w)
+{
+	end_walk(w);
 }

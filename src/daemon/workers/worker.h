@@ -115,10 +115,15 @@ struct worker {
 	uint64_t connections_before;	/* what its lanes had taken before it */
 	struct load load;		/* of an app that scales by itself */
 
-	/* worker_usage(): when it was last asked. */
+	/* worker_usage(): of the process that it was last asked of; and of the
+	   one that is being looked at. */
 	uint64_t usage_serial;
-	struct mono usage_at;
+	struct mono usage_at;		/* when that look was begun, … */
+	struct mono usage_seen;		/* … and over */
 	struct usage usage;
+	struct usage_walk *usage_walk;	/* NULL: none is */
+	uint64_t walk_serial;
+	struct mono walk_at;
 
 	/* workers: */
 	struct worker *next_pid;	/* in the table of pids */
@@ -145,9 +150,18 @@ bool worker_is_deaf(const struct worker *worker);
 /* Has it a process whose leader has not died? */
 bool worker_has_leader(const struct worker *worker);
 
-/* What its process and the descendants of that use, a moment ago at most;
-   false: there is none, or it cannot be told. */
-bool worker_usage(struct worker *worker, struct mono now,
-    struct usage *ret_usage);
+/*
+ * Learn what its process and the descendants of that use, or used a moment ago: then
+ * that is in `usage`. -EAGAIN: this was a part of it, to be gone on with by asking
+ * again, in this turn or a later one. Other -errno: there is none, or it cannot be
+ * told.
+ */
+int worker_usage(struct worker *worker, struct mono now);
+
+/* Is there a `usage` of this process, of whatever age? */
+bool worker_usage_known(const struct worker *worker);
+
+/* A look that is under way is given up. */
+void worker_usage_end(struct worker *worker);
 
 #endif

@@ -1,38 +1,27 @@
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "linux/process/inspect.h"
+#include "base/num.h"
 #include "linux/process/usage.h"
 
-struct tree {
+/* More than so many processes have in a list of children: 11 bytes each. */
+#define CHILDREN_SIZE 4096
+
+struct usage_walk {
 	pid_t pids[USAGE_PROCESSES_MAX];
 	size_t n;
-	pid_t parent;	/* whose threads are being looked at */
+	size_t at;	/* whose threads are being looked at … */
+	DIR *tasks;	/* … NULL: it begins */
 	size_t threads;	/* that have been */
+	struct usage usage;
 };
-
-static bool
-add_child(void *ctx, pid_t child)
-{
-	struct tree *t = ctx;
-
-	if (t->n == USAGE_PROCESSES_MAX)
-		return false;
-	t->pids[t->n++] = child;
-	return true;
-}
-
-static bool
-look_at_thread(void *ctx, pid_t tid)
-{
-	struct tree *t = ctx;
-
-	(void)inspect_each_child(t->parent, tid, add_child, t);
-	return t->n < USAGE_PROCESSES_MAX && ++t->threads < USAGE_THREADS_MAX;
-}
 
 /* The CPU clock of another process has nanoseconds, where /proc has ticks;
    whoever may see the process may read it. */
@@ -89,22 +78,125 @@ add_process(pid_t pid, struct usage *usage)
 	return true;
 }
 
-bool
-usage_of_tree(pid_t pid, struct usage *ret_usage)
+int
+usage_walk_new(pid_t pid, struct usage_walk **ret_walk)
 {
-	struct tree t = { .pids = { pid }, .n = 1 };
-	struct usage usage = { 0 };
+	struct usage_walk *walk = malloc(sizeof(*walk));
 
-	if (!add_process(pid, &usage))
-		return false;
-	for (size_t i = 0; i < t.n; i++) {
-		t.parent = t.pids[i];
-		inspect_each_thread(t.parent, look_at_thread, &t);
+	if (walk == NULL)
+		return -ENOMEM;
+	walk->pids[0] = pid;
+	walk->n = 1;
+	walk->at = walk->threads = 0;
+	walk->tasks = NULL;
+	walk->usage = (struct usage){ 0 };
+	if (!add_process(pid, &walk->usage)) {
+		free(walk);
+		return -ESRCH;
 	}
-	for (size_t i = 1; i < t.n; i++)
-		(void)add_process(t.pids[i], &usage);
-	*ret_usage = usage;
+	*ret_walk = walk;
+	return 0;
+}
+
+/* "12 345 ", as far as there is room; one that is cut is none. */
+static void
+add_children(struct usage_walk *walk, char *text)
+{
+	char *end;
+
+	for (; (end = strchr(text, ' ')) != NULL &&
+	    walk->n < USAGE_PROCESSES_MAX; text = end + 1) {
+		uint64_t pid;
+
+		*end = '\0';
+		if (num_parse(text, 1, INT_MAX, &pid))
+			walk->pids[walk->n++] = (pid_t)pid;
+	}
+}
+
+static void
+look_at_thread(struct usage_walk *walk, const char *tid)
+{
+	char path[NAME_MAX + sizeof("/children")], text[CHILDREN_SIZE];
+	ssize_t n;
+	int fd;
+
+	walk->threads++;
+	snprintf(path, sizeof(path), "%s/children", tid);
+	fd = openat(dirfd(walk->tasks), path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n > 0) {
+		text[n] = '\0';
+		add_children(walk, text);
+	}
+}
+
+static bool
+looks_for_more(const struct usage_walk *walk)
+{
+	return walk->n < USAGE_PROCESSES_MAX &&
+	    walk->threads < USAGE_THREADS_MAX;
+}
+
+static void
+begin_process(struct usage_walk *walk)
+{
+	char path[32];
+
+	/* The first one has been, to see that it is there. */
+	if (walk->at > 0)
+		(void)add_process(walk->pids[walk->at], &walk->usage);
+	snprintf(path, sizeof(path), "/proc/%d/task",
+	    (int)walk->pids[walk->at]);
+	if (looks_for_more(walk))
+		walk->tasks = opendir(path);
+	if (walk->tasks == NULL)
+		walk->at++;
+}
+
+static void
+end_process(struct usage_walk *walk)
+{
+	closedir(walk->tasks);
+	walk->tasks = NULL;
+	walk->at++;
+}
+
+bool
+usage_walk_go_on(struct usage_walk *walk, unsigned files,
+    struct usage *ret_usage)
+{
+	const struct dirent *entry;
+
+	for (; files > 0 && walk->at < walk->n; files--) {
+		if (walk->tasks == NULL) {
+			begin_process(walk);
+			continue;
+		}
+		do
+			entry = looks_for_more(walk) ? readdir(walk->tasks) :
+			    NULL;
+		while (entry != NULL && entry->d_name[0] == '.');
+		if (entry != NULL)
+			look_at_thread(walk, entry->d_name);
+		else
+			end_process(walk);
+	}
+	if (walk->at < walk->n)
+		return false;
+	*ret_usage = walk->usage;
 	return true;
+}
+
+void
+usage_walk_free(struct usage_walk *walk)
+{
+	if (walk != NULL && walk->tasks != NULL)
+		closedir(walk->tasks);
+	free(walk);
 }
 
 struct usage

@@ -17,8 +17,23 @@ struct usage {
 	uint64_t memory_bytes;	/* resident; what they share counts for each */
 };
 
-/* False: there is no such process. */
-bool usage_of_tree(pid_t pid, struct usage *ret_usage);
+/*
+ * A look at a process and its descendants, in parts: each of its threads is a file
+ * in /proc, and of a server they may be a thousand, which take longer than a turn of
+ * the loop may. It holds a descriptor in between.
+ */
+struct usage_walk;
+
+/* -ESRCH: there is no such process; -ENOMEM. */
+int usage_walk_new(pid_t pid, struct usage_walk **ret_walk);
+
+/* Read so many files more, or a few. True: that was all, and *ret_usage is what they
+   use. */
+bool usage_walk_go_on(struct usage_walk *walk, unsigned files,
+    struct usage *ret_usage);
+
+/* Fine for NULL. */
+void usage_walk_free(struct usage_walk *walk);
 
 /* Its CPU time in ns, without that of children; also of one that is dead and not
    reaped. 0: there is none. */

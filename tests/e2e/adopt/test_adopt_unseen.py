@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import words
+from binder import BINDER
 from harness import (free_port, get, start_as_pid_1, unshare, wait_until)
 
 # Binds when it may, and says what came of it.
@@ -20,9 +21,13 @@ if len(sys.argv) > 5:
     os.chroot(sys.argv[5])
     os.chdir("/")
 s = socket.socket(socket.AF_UNIX if family == "unix" else socket.AF_INET)
+network = s.getsockopt(socket.SOL_SOCKET, 71, 8)    # SO_NETNS_COOKIE
 try:
-    s.bind(address if family == "unix" else ("127.0.0.1", int(address)))
+    s.bind(address if family == "unix" else
+           (os.environ.get("BINDS_AT", "127.0.0.1"), int(address)))
     text = "bound"
+    if s.getsockopt(socket.SOL_SOCKET, 71, 8) != network:
+        text = "bound in another network"
 except OSError as e:
     text = os.strerror(e.errno)
 out = os.open(said, os.O_WRONLY | os.O_CREAT, 0o644) \\
@@ -101,6 +106,21 @@ def test_path_in_a_root_of_its_own_is_not_ours(box, as_root):
     assert said(box) == "bound"
     # Its own socket, there.
     assert os.path.exists(box.path("root") + path)
+    d.stop()
+
+
+@pytest.mark.parametrize("denied", [None, "eperm=pidfd_getfd,kcmp"])
+def test_port_in_a_network_of_its_own_is_not_ours(box, as_root, denied):
+    """By the socket, and where that cannot be had, by its process."""
+    port = free_port()
+    box.web(command=" ".join([*unshare("--net"),
+                              binds(box, "tcp", port)]),
+            port=port, listen=None, env="BINDS_AT=0.0.0.0", instances=1,
+            ready="alive:10ms", handoff="adopt", stop_timeout="1s")
+    d = box.start(launcher=[BINDER, "--sandbox", denied] if denied else [])
+    d.wait_ready(1)
+    box.touch("go")
+    assert said(box) == "bound"
     d.stop()
 
 

@@ -110,6 +110,27 @@ def test_in_order_and_not_lost_while_nobody_reads(box, started):
     d.stop()
 
 
+def test_status_is_said_where_it_has_changed(box):
+    """Not at the death of each orphan, which would fill the queue above."""
+    script = box.write("server", f"""#!/bin/sh
+(i=0; while [ $i -lt 100 ]; do (true &); i=$((i + 1)); done; : >{
+    box.path("left")}) &
+exec {probe()}
+""", 0o755)
+    above = Systemd(box.path("notify"))
+    box.web(command=script, instances=1)
+    d = box.start(env={"NOTIFY_SOCKET": box.path("notify")})
+    pid, = d.wait_ready(1)
+    wait_until(lambda: os.path.exists(box.path("left")) and
+               d.children() == [pid], "all orphans are reaped", 20)
+    d.stop()
+    said = [line for _, lines in above.look() for line in lines
+            if line.startswith("STATUS=")]
+    above.socket.close()
+    assert "STATUS=1 of 1 instances ready" in said
+    assert all(a != b for a, b in zip(said, said[1:])), said
+
+
 def test_without_the_keeper_it_is_said_all_the_same(box, started):
     d, above = started
     above.wait("READY=1")

@@ -243,6 +243,21 @@ def test_missing_program_of_one_app_ends_the_others_too(box):
     assert len(d.find(words.CANNOT_EXECUTE())) == 1
 
 
+def test_program_that_is_being_written_is_tried_again(box):
+    """What passes ends nobody, at the first start either."""
+    late = box.copy(PROBE, "late")
+    keys = {"listen": "127.0.0.1:0", "instances": 1, "restart_delay": "20ms",
+            "restart_delay_max": "20ms"}
+    with open(late, "r+b"):
+        box.config(web={"command": probe(), **keys},
+                   late={"command": probe(program=late), **keys})
+        d = box.start()
+        d.wait_log(r"late\[0\] pid \d+: cannot execute .*: Text file busy")
+        d.wait_log(words.READY("web"))
+    d.wait_log(words.READY("late"))
+    d.stop()
+
+
 def test_program_that_daemonizes_gets_a_hint(box):
     box.web("--daemonize", instances=1, restart_delay="60s",
             restart_delay_max="60s")

@@ -70,12 +70,36 @@ nothing_piles_up_where_nobody_can_look(void **state)
 	assert_int_equal(kept_of(3), 0);
 }
 
+/* Else one that has its number then would never be stopped. */
+static void
+whoever_was_spared_and_has_died_is_forgotten(void **state)
+{
+	struct workers workers = { .run_id = 1 };
+	struct orphans orphans = { .scan = CHILD_SCAN_INIT };
+	struct loop *loop;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	assert_int_equal(orphans_init(&orphans, loop, &workers), 0);
+	for (pid_t pid = 11; pid < 15; pid++)
+		orphans_spare(&orphans, pid);
+	orphans_reaped(&orphans, 12);
+	orphans_reaped(&orphans, 14);
+	assert_int_equal(orphans.n_strangers, 2);
+	for (size_t i = 0; i < 2; i++)
+		assert_true(orphans.strangers[i] % 2 == 1);
+	orphans_fini(&orphans);
+	loop_free(loop);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dead_workers_are_known),
 		cmocka_unit_test(nothing_piles_up_where_nobody_can_look),
+		cmocka_unit_test(
+		    whoever_was_spared_and_has_died_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
