@@ -1,5 +1,3 @@
-#include <sys/epoll.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,7 +16,7 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/child/spawn.h"
+#include "linux/child/exec_report.h"
 #include "linux/loop/loop.h"
 #include "linux/process/process.h"
 
@@ -27,14 +25,10 @@ struct check_exec {
 	struct checks *checks;
 	struct check_exec_events events;	/* NULL: told, or given up */
 	pid_t pid;
-	int report;
-	loop_handle report_handle;
-	struct spawn_room room;
+	struct exec_report exec;
 	struct loop_timer timer;
 	struct mono began;
 	int64_t timeout_ms;
-	struct spawn_failure failure;
-	bool failed;		/* it could not be executed, as that says */
 	char *program;
 };
 
@@ -51,14 +45,6 @@ tell(struct check_exec *x, struct verdict *v)
 }
 
 static void
-close_report(struct check_exec *x)
-{
-	loop_del(x->checks->loop, &x->report_handle);
-	fd_close(&x->report);
-	spawn_room_free(&x->room);
-}
-
-static void
 drop(struct check_exec *x)
 {
 	struct check_exec **p = &x->checks->execs;
@@ -67,7 +53,7 @@ drop(struct check_exec *x)
 		p = &(*p)->next;
 	if (*p == x)
 		*p = x->next;
-	close_report(x);
+	exec_report_forget(&x->exec);
 	loop_timer_fini(x->checks->loop, &x->timer);
 	free(x->program);
 	free(x);
@@ -105,48 +91,18 @@ late(void *ctx)
 }
 
 static void
-read_report(struct check_exec *x)
-{
-	int trap = -1;
-
-	if (x->report < 0)
-		return;
-	switch (spawn_read_report(x->report, &x->failure, &trap)) {
-	case SPAWN_REPORT_PENDING:
-	case SPAWN_REPORT_TRAPPED:
-		fd_close(&trap);
-		return;
-	case SPAWN_REPORT_EXECUTED:
-		close_report(x);
-		return;
-	case SPAWN_REPORT_FAILED:
-		x->failed = true;
-		/* It stands on the room until it is dead. */
-		loop_del(x->checks->loop, &x->report_handle);
-		fd_close(&x->report);
-		return;
-	}
-}
-
-static void
-report_ready(void *ctx, uint32_t events)
-{
-	(void)events;
-	read_report(ctx);
-}
-
-static void
 judge(struct check_exec *x, struct exit_status status, struct verdict *v)
 {
 	struct strbuf sb = STRBUF_INIT;
 
-	if (x->failed)
-		spawn_failure_text(&sb, &x->failure, x->program, ".", "/");
+	if (x->exec.failed)
+		spawn_failure_text(&sb, &x->exec.failure, x->program, ".",
+		    "/");
 	else
 		obituary_cause(&sb, status);
-	v->status = !x->failed && !status.signalled ? (unsigned)status.code :
-	    0;
-	verdict_say(v, x->failed ? VERDICT_UNKNOWN : status.signalled ||
+	v->status = !x->exec.failed && !status.signalled ?
+	    (unsigned)status.code : 0;
+	verdict_say(v, x->exec.failed ? VERDICT_UNKNOWN : status.signalled ||
 	    status.code != 0 ? VERDICT_BAD : VERDICT_GOOD, "%s", sb.failed ?
 	    "out of memory" : status.code != 0 || status.signalled ? sb.text :
 	    "");
@@ -165,7 +121,7 @@ check_exec_died(struct checks *checks, pid_t pid, struct exit_status status)
 		x = x->next;
 	if (x == NULL)
 		return false;
-	read_report(x);
+	exec_report_read(&x->exec);
 	/* What it has started goes with it. */
 	process_kill_group(pid, SIGKILL);
 	process_reap(pid);
@@ -247,7 +203,7 @@ execute(struct check_exec *x, const struct worker *w, int null_fd)
 	plan.argv = env.argv.v;
 	plan.envp = env.env.v;
 	plan.directory = env.directory;
-	code = spawn(&plan, &x->room, &x->pid, &x->report);
+	code = exec_report_spawn(&x->exec, &plan, &x->pid);
 	worker_env_free(&env);
 	return code;
 }
@@ -261,8 +217,8 @@ exec_new(struct checks *checks, const struct worker *w,
 	if (x == NULL)
 		return NULL;
 	*x = (struct check_exec){
-		.checks = checks, .events = *events, .report = -1,
-		.room = SPAWN_ROOM_INIT, .began = mono_now(),
+		.checks = checks, .events = *events,
+		.exec = EXEC_REPORT_INIT, .began = mono_now(),
 		.timeout_ms = w->spec->conf->health_timeout_ms,
 		.program = strdup(w->spec->conf->health_command.v[0]),
 	};
@@ -294,8 +250,8 @@ check_exec_begin(struct checks *checks, const struct worker *w,
 		    strerror(-code));
 	}
 	/* Failing that, its death tells. */
-	(void)loop_add(checks->loop, x->report, EPOLLIN, false, report_ready,
-	    x, &x->report_handle);
+	(void)exec_report_watch(&x->exec, checks->loop,
+	    &(struct exec_report_events){ .executed = NULL });
 	x->next = checks->execs;
 	checks->execs = x;
 	loop_timer_start(checks->loop, &x->timer, x->timeout_ms);

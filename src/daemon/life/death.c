@@ -23,8 +23,8 @@
 static void
 put_cause(const struct worker *w, struct strbuf *sb)
 {
-	if (w->leader->exec_failed)
-		spawn_failure_text(sb, &w->leader->failure,
+	if (w->leader->exec.failed)
+		spawn_failure_text(sb, &w->leader->exec.failure,
 		    w->spec->conf->command.v[0],
 		    w->spec->conf->directory != NULL ?
 		    w->spec->conf->directory : ".",
@@ -49,8 +49,8 @@ kind_of_death(const struct worker *w)
 {
 	static const char kinds[3][256];
 
-	return w->leader->exec_failed ?
-	    &kinds[2][w->leader->failure.err & 0xff] :
+	return w->leader->exec.failed ?
+	    &kinds[2][w->leader->exec.failure.err & 0xff] :
 	    &kinds[w->status.signalled][w->status.code & 0xff];
 }
 
@@ -90,8 +90,8 @@ static bool
 fails_first_start(const struct worker *w)
 {
 	return w->crew->initial && !w->crew->executed &&
-	    w->leader->exec_failed &&
-	    !spawn_failure_passes(&w->leader->failure) &&
+	    w->leader->exec.failed &&
+	    !spawn_failure_passes(&w->leader->exec.failure) &&
 	    !w->crew->all->stopping &&
 	    !w->leader->life->failed;
 }
@@ -113,7 +113,7 @@ steer_around(const struct worker *w, const struct worker_step *step)
 static enum restart_cause
 cause_of(const struct worker *w, bool failure)
 {
-	if (w->leader->exec_failed)
+	if (w->leader->exec.failed)
 		return RESTART_CAUSE_START;
 	if (w->leader->timed_out != NULL)
 		return RESTART_CAUSE_TIMEOUT;
@@ -127,7 +127,7 @@ static void
 bury(struct worker *w, const char *hint)
 {
 	struct life *life = w->leader->life;
-	bool failure = w->status.signalled || w->leader->exec_failed ||
+	bool failure = w->status.signalled || w->leader->exec.failed ||
 	    !conf_app_success_code(w->spec->conf, w->status.code);
 	bool fatal = fails_first_start(w);
 	int64_t lived_ms = mono_ms_between(w->fsm.executed, mono_now());

@@ -1,5 +1,3 @@
-#include <sys/epoll.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,7 +49,7 @@ leader_join(struct life *life, struct worker *w)
 	}
 	l->life = life;
 	l->worker = w;
-	l->report = -1;
+	l->exec = (struct exec_report)EXEC_REPORT_INIT;
 	w->leader = l;
 	return 0;
 }
@@ -73,13 +71,6 @@ leader_be_in_time(struct leader *l)
 }
 
 static void
-close_report(struct leader *l)
-{
-	loop_del(l->life->with.workers->loop, &l->report_handle);
-	fd_close(&l->report);
-}
-
-static void
 leave_streams(struct leader *l)
 {
 	for (int i = 0; i < OUT_STREAMS; i++)
@@ -91,8 +82,7 @@ leader_forget(struct worker *w)
 {
 	struct leader *l = w->leader;
 
-	close_report(l);
-	spawn_room_free(&l->room);
+	exec_report_forget(&l->exec);
 	leave_streams(l);
 	notify_close(w);
 	adopt_end(w);
@@ -106,7 +96,6 @@ leader_forget(struct worker *w)
 	w->lingering = w->fostered = false;
 	w->identity = 0;
 	w->ready_ms = -1;
-	l->exec_failed = false;
 	l->timed_out = NULL;
 }
 
@@ -133,41 +122,25 @@ leader_leave(struct worker *w)
 
 /* ---- the exec's report ---- */
 
-void
-leader_read_report(struct worker *w)
+static void
+trapped(void *ctx, int trap)
 {
-	struct leader *l = w->leader;
-
-	while (l->report >= 0) {
-		int trap;
-
-		switch (spawn_read_report(l->report, &l->failure, &trap)) {
-		case SPAWN_REPORT_PENDING:
-			return;
-		case SPAWN_REPORT_TRAPPED:
-			adopt_begin(w, trap);
-			break;
-		case SPAWN_REPORT_FAILED:
-			l->exec_failed = true;
-			close_report(l);
-			break;
-		case SPAWN_REPORT_EXECUTED:
-			close_report(l);
-			spawn_room_free(&l->room);
-			w->crew->executed = l->executed = true;
-			worker_post(w, WORKER_EV_EXECUTED);
-			break;
-		}
-	}
+	adopt_begin(ctx, trap);
 }
 
 static void
-report_ready(void *ctx, uint32_t events)
+executed(void *ctx)
 {
-	struct leader *l = ctx;
+	struct worker *w = ctx;
 
-	(void)events;
-	leader_read_report(l->worker);
+	w->crew->executed = w->leader->executed = true;
+	worker_post(w, WORKER_EV_EXECUTED);
+}
+
+void
+leader_read_report(struct worker *w)
+{
+	exec_report_read(&w->leader->exec);
 }
 
 void
@@ -180,7 +153,7 @@ leader_read_last(struct worker *w)
 		if (l->pipes[i] != NULL)
 			out_pipe_drain(l->pipes[i]);
 	leader_read_report(w);
-	close_report(l);
+	exec_report_close(&l->exec);
 }
 
 /* ---- start ---- */
@@ -302,7 +275,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		code = open_stream(w, OUT_STREAM_STDERR, env->err_path,
 		    &plan.err_fd, &ends[1], err);
 	if (code == 0)
-		code = spawn(&plan, &l->room, &w->pid, &l->report);
+		code = exec_report_spawn(&l->exec, &plan, &w->pid);
 	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
@@ -313,8 +286,10 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	if (life->ledger != NULL)
 		w->identity = process_identity(w->pid);
 	workers_add(w->crew->all, w);
-	code = loop_add(w->crew->all->loop, l->report, EPOLLIN, false,
-	    report_ready, l, &l->report_handle);
+	code = exec_report_watch(&l->exec, w->crew->all->loop,
+	    &(struct exec_report_events){
+		.executed = executed, .trapped = trapped, .ctx = w,
+	    });
 	/* Started, but we would never hear whether it was executed: its death
 	   makes it a start that failed. */
 	if (code < 0)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "daemon/output/out_pipe.h"
-#include "linux/child/spawn.h"
+#include "linux/child/exec_report.h"
 #include "linux/loop/loop.h"
 
 struct life;
@@ -28,11 +28,7 @@ struct leader {
 	TAILQ_ENTRY(leader) late_link;	/* … and who had no time yet */
 
 	/* From birth to exec, by leader.c: */
-	int report;			/* the exec's pipe; -1: no more */
-	loop_handle report_handle;
-	bool exec_failed;
-	struct spawn_failure failure;	/* … in this way */
-	struct spawn_room room;		/* until it is executed or ended */
+	struct exec_report exec;
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 };
 

@@ -1,4 +1,3 @@
-#include <sys/epoll.h>
 #include <sys/mman.h>
 
 #include <errno.h>
@@ -45,50 +44,12 @@ late(void *ctx)
 /* ---- what comes of it ---- */
 
 static void
-close_report(struct event_run *run)
-{
-	loop_del(run->house->loop, &run->report_handle);
-	fd_close(&run->report);
-}
-
-static void
-read_report(struct event_run *run)
-{
-	int trap = -1;
-
-	if (run->report < 0)
-		return;
-	switch (spawn_read_report(run->report, &run->failure, &trap)) {
-	case SPAWN_REPORT_PENDING:
-	case SPAWN_REPORT_TRAPPED:
-		fd_close(&trap);
-		return;
-	case SPAWN_REPORT_EXECUTED:
-		close_report(run);
-		spawn_room_free(&run->room);
-		return;
-	case SPAWN_REPORT_FAILED:
-		run->failed = true;
-		/* It stands on the room until it is dead. */
-		close_report(run);
-		return;
-	}
-}
-
-static void
-report_ready(void *ctx, uint32_t events)
-{
-	(void)events;
-	read_report(ctx);
-}
-
-static void
 complain(const struct event_run *run, struct exit_status status)
 {
 	struct strbuf sb = STRBUF_INIT;
 
-	if (run->failed)
-		spawn_failure_text(&sb, &run->failure, run->program, ".",
+	if (run->exec.failed)
+		spawn_failure_text(&sb, &run->exec.failure, run->program, ".",
 		    run->base_dir);
 	else if (run->late)
 		strbuf_printf(&sb, "killed, it had not ended after %d s",
@@ -106,8 +67,7 @@ event_run_close(struct event_run *run)
 	if (run->house == NULL)
 		return;
 	event_said_close(&run->said);
-	close_report(run);
-	spawn_room_free(&run->room);
+	exec_report_forget(&run->exec);
 	loop_timer_fini(run->house->loop, &run->timer);
 	free(run->program);
 	free(run->base_dir);
@@ -119,11 +79,11 @@ event_run_died(struct event_run *run, struct exit_status status)
 {
 	bool well;
 
-	read_report(run);
+	exec_report_read(&run->exec);
 	/* What it has started goes with it. */
 	process_kill_group(run->pid, SIGKILL);
 	process_reap(run->pid);
-	well = !run->failed && !run->late && !status.signalled &&
+	well = !run->exec.failed && !run->late && !status.signalled &&
 	    status.code == 0;
 	/* What it said comes before how it ended. */
 	event_said_close(&run->said);
@@ -185,7 +145,7 @@ execute(struct event_run *run, const struct config *config,
 		.envp = env->env.v,
 	};
 
-	return spawn(&plan, &run->room, &run->pid, &run->report);
+	return exec_report_spawn(&run->exec, &plan, &run->pid);
 }
 
 static int
@@ -250,8 +210,7 @@ event_run_begin(struct event_run *run, const struct event_run_house *house,
 	int code;
 
 	*run = (struct event_run){
-		.house = house, .event = event, .report = -1,
-		.room = SPAWN_ROOM_INIT,
+		.house = house, .event = event, .exec = EXEC_REPORT_INIT,
 		.program = strdup(config->on_event.v[0]),
 		.base_dir = strdup(config->base_dir),
 	};
@@ -265,8 +224,8 @@ event_run_begin(struct event_run *run, const struct event_run_house *house,
 		    strerror(-code));
 	}
 	/* Failing that, its death tells. */
-	(void)loop_add(house->loop, run->report, EPOLLIN, false, report_ready,
-	    run, &run->report_handle);
+	(void)exec_report_watch(&run->exec, house->loop,
+	    &(struct exec_report_events){ .executed = NULL });
 	loop_timer_start(house->loop, &run->timer, EVENT_RUN_TIMEOUT_MS);
 	return 0;
 }

@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 #include "daemon/on_event/event_said.h"
-#include "linux/child/spawn.h"
+#include "linux/child/exec_report.h"
 
 #define EVENT_RUN_TIMEOUT_MS	10000
 
@@ -33,13 +33,9 @@ struct event_run {
 	const struct event_run_house *house;
 	const char *event;	/* static */
 	pid_t pid;		/* 0: none */
-	int report;
-	loop_handle report_handle;
-	struct spawn_room room;
+	struct exec_report exec;
 	struct loop_timer timer;
 	struct event_said said;
-	struct spawn_failure failure;
-	bool failed;		/* it could not be executed, as that says */
 	bool late;		/* killed at its time-out */
 	char *program;
 	char *base_dir;
