@@ -38,6 +38,15 @@ rollout_note_death(struct rollout *r, unsigned seat)
 	r->died = seat;
 }
 
+void
+rollout_note_retired(struct rollout *r, bool soon)
+{
+	if (!soon)
+		r->idle = 0;
+	else if (r->idle < CONF_INSTANCES_MAX)
+		r->idle++;
+}
+
 static unsigned
 within_limits(int64_t n)
 {
@@ -278,13 +287,34 @@ start(const struct rollout_view *v, size_t seat)
 	};
 }
 
-/* What the surge bounds. */
+static size_t
+least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* New ones that are not ready yet, and so have made nobody retire. */
+static size_t
+n_beginning(const struct rollout_view *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n_wanted; i++)
+		n += v->seats[i].next == ROLLOUT_NEXT_STARTING;
+	return n;
+}
+
+/* What the surge bounds: neither those that leave, nor those that begin, as long
+   as the old ones have nothing left to finish. */
 static size_t
 n_counted(const struct rollout_view *v)
 {
 	size_t most = rollout_leaving_max(v->n_seats, v->surge);
+	size_t beside = v->n_leaving;
 
-	return v->n_alive - (v->n_leaving < most ? v->n_leaving : most);
+	if (beside < most && v->idle > 0)
+		beside += least(n_beginning(v), v->idle);
+	return v->n_alive - least(beside, most);
 }
 
 /* The next new worker, where there is room for it; else nothing. */

@@ -16,7 +16,9 @@
  * With a surge of 0 there is never one more than there are seats, nor two of one
  * seat: the old worker retires, and when it has gone the new one starts. With
  * more, nobody waits for the end of old workers that have nothing left to finish,
- * unless these are many: ROLLOUT_LEAVING of the seats.
+ * unless these are many: ROLLOUT_LEAVING of the seats. Where old workers turn out
+ * to have nothing left as soon as they retire, that many new ones start beside
+ * each other: one more for each old one of which this was seen.
  *
  * struct rollout is what has to be remembered of it; this file alone writes it.
  * The caller has the workers: it tells what they are like, seat by seat
@@ -27,8 +29,8 @@
  * ready worker is only retired for a ready successor, the first one for one that
  * has passed its trial, and never while another seat that has changed over is
  * down; with a surge of 0 never two seats are down at a time; never more than
- * seats + surge processes, and beside these only such as leave, and no more than
- * rollout_leaving_max(); never a third death; it always ends.
+ * seats + surge processes, and beside these no more than rollout_leaving_max();
+ * never a third death; it always ends.
  */
 #ifndef CORE_WORKER_ROLLOUT_H
 #define CORE_WORKER_ROLLOUT_H
@@ -56,6 +58,7 @@ struct rollout {
 	unsigned stable_wanted;	/* instances before it: an abort's number */
 	unsigned deaths;	/* of workers that had changed over … */
 	unsigned died;		/* … the last in this seat */
+	unsigned idle;		/* old ones in a row that had nothing left */
 };
 
 /*
@@ -69,6 +72,11 @@ void rollout_begin(struct rollout *rollout, unsigned *wanted, unsigned before,
 /* The seat's present worker, which has changed over, has died: ROLLOUT_DEATHS
    of them are one too many. */
 void rollout_note_death(struct rollout *rollout, unsigned seat);
+
+/* An old worker has nothing left to finish, or had until it was stopped; `soon`:
+   as soon as that could be seen. */
+#define ROLLOUT_SOON_MS	1000
+void rollout_note_retired(struct rollout *rollout, bool soon);
 
 /* Begin one of a single instance; none may be under way. */
 void rollout_begin_restart(struct rollout *rollout, unsigned instance,
@@ -159,6 +167,7 @@ struct rollout_view {
 	bool unproven;		/* the target was never in force */
 	unsigned deaths;	/* as in struct rollout */
 	unsigned died;
+	unsigned idle;
 };
 
 /* ---- what to do ---- */

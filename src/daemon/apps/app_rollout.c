@@ -449,14 +449,23 @@ look_at_seat(const struct app *app, unsigned i)
 }
 
 static void
-count_workers(const struct app *app, struct rollout_view *view)
+count_worker(const struct worker *w, struct rollout_view *view)
 {
-	for (const struct worker *w = app->crew.workers; w != NULL;
-	    w = w->next) {
-		view->n_alive += rollout_takes_place(w->fsm.state);
-		view->n_leaving += !w->seated && w->finished &&
-		    rollout_leaves(w->fsm.state);
-	}
+	if (w == NULL)
+		return;
+	view->n_alive += rollout_takes_place(w->fsm.state);
+	view->n_leaving += !w->seated && w->finished &&
+	    rollout_leaves(w->fsm.state);
+}
+
+static void
+discount_worker(const struct worker *w, struct rollout_view *view)
+{
+	struct rollout_view one = { .n_alive = 0 };
+
+	count_worker(w, &one);
+	view->n_alive -= one.n_alive;
+	view->n_leaving -= one.n_leaving;
 }
 
 static bool
@@ -482,38 +491,44 @@ drop(struct app *app, unsigned i)
 	seats_drop_next(app, i);
 }
 
-/* One decision; false when there is nothing more to do now. */
-static bool
-carry_out(struct app *app, const struct rollout_view *view)
-{
-	struct rollout_decision d = rollout_decide(view);
-	unsigned i = (unsigned)d.seat;
+/* What comes of a decision. */
+enum more {
+	MORE_NONE,	/* nothing more to do now */
+	MORE_SEAT,	/* nothing but its seat has changed */
+	MORE_ALL,
+};
 
-	switch (d.what) {
+static enum more
+carry_out(struct app *app, const struct rollout_view *view,
+    const struct rollout_decision *d)
+{
+	unsigned i = (unsigned)d->seat;
+
+	switch (d->what) {
 	case ROLLOUT_WAIT:
-		return false;
+		return MORE_NONE;
 	case ROLLOUT_START:
-		return start(app, i, d.stop);
+		return start(app, i, d->stop) ? MORE_SEAT : MORE_NONE;
 	case ROLLOUT_VACATE:
 		seats_make_room(app, i, app->crew.target);
-		return true;
+		return MORE_ALL;
 	case ROLLOUT_DROP:
 		drop(app, i);
-		return true;
+		return MORE_SEAT;
 	case ROLLOUT_PROMOTE:
 		seats_promote(app, i);
-		return true;
+		return MORE_SEAT;
 	case ROLLOUT_TRIM:
 		seats_drop_last(app);
-		return true;
+		return MORE_ALL;
 	case ROLLOUT_ABORT:
 		give_up_target(app, i, view);
-		return app->crew.target != NULL;
+		return app->crew.target != NULL ? MORE_ALL : MORE_NONE;
 	case ROLLOUT_DONE:
 		finish(app);
-		return false;
+		return MORE_NONE;
 	}
-	return false;
+	return MORE_NONE;
 }
 
 static void
@@ -524,25 +539,17 @@ note_leaving(const struct app *app, struct rollout_seat *seats)
 			seats[w->instance].leaving = true;
 }
 
-/* False when there is nothing more to do now. */
-static bool
-step(struct app *app)
+static void
+look_at_all(const struct app *app, struct rollout_seat *seats,
+    struct rollout_view *view)
 {
 	const unsigned surge = app->crew.target->conf->max_surge;
-	struct rollout_view view;
-	struct rollout_seat *seats;
-	bool more;
 
-	if (!seats_ensure(app, app->crew.wanted))
-		return false;
-	seats = calloc(app->n_seats, sizeof(*seats));
-	if (seats == NULL)
-		return false;
 	for (unsigned i = 0; i < app->n_seats; i++)
 		seats[i] = look_at_seat(app, i);
 	if (surge == 0)
 		note_leaving(app, seats);
-	view = (struct rollout_view){
+	*view = (struct rollout_view){
 		.seats = seats, .n_seats = app->n_seats,
 		.n_wanted = app->crew.wanted, .surge = surge,
 		.trial = trials_canary_ms(app) > 0,
@@ -550,11 +557,93 @@ step(struct app *app)
 		.slow = trials_any_slow(app),
 		.unproven = app->crew.target != app->crew.stable,
 		.deaths = app->rollout.deaths, .died = app->rollout.died,
+		.idle = app->rollout.idle,
 	};
-	count_workers(app, &view);
-	more = carry_out(app, &view);
-	free(seats);
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		count_worker(w, view);
+}
+
+/* A step, and what it makes of the view of its seat: of hundreds not all are looked
+   at again. The workers are there until the turn's end. */
+static enum more
+take_step(struct app *app, struct rollout_seat *seats,
+    struct rollout_view *view)
+{
+	struct rollout_decision d = rollout_decide(view);
+	const struct seat *seat = &app->seats[d.seat], was = *seat;
+	enum more more;
+
+	discount_worker(was.present, view);
+	discount_worker(was.next, view);
+	more = carry_out(app, view, &d);
+	if (more != MORE_SEAT)
+		return more;
+	count_worker(was.present, view);
+	count_worker(was.next, view);
+	if (seat->next != was.next)
+		count_worker(seat->next, view);
+	seats[d.seat] = look_at_seat(app, (unsigned)d.seat);
+	view->idle = app->rollout.idle;
 	return more;
+}
+
+/* As many as there is time for. */
+static enum more
+take_steps(struct app *app, struct rollout_seat *seats)
+{
+	struct rollout_view view;
+	enum more more;
+
+	look_at_all(app, seats, &view);
+	/* Without room beside the old ones each step depends on who has left. */
+	do
+		more = take_step(app, seats, &view);
+	while (more == MORE_SEAT && view.surge > 0 &&
+	    apps_have_time(app->apps));
+	return more;
+}
+
+/* False when there is nothing more to do now. */
+static bool
+step(struct app *app)
+{
+	struct rollout_seat *seats;
+	enum more more;
+
+	if (!seats_ensure(app, app->crew.wanted))
+		return false;
+	seats = calloc(app->n_seats, sizeof(*seats));
+	if (seats == NULL)
+		return false;
+	more = take_steps(app, seats);
+	free(seats);
+	return more != MORE_NONE;
+}
+
+void
+app_rollout_note_step(struct worker *w, const struct worker_step *step)
+{
+	struct app *app = app_of(w->crew);
+
+	if (app->crew.target == NULL || w->seated || step->from == step->to)
+		return;
+	if (step->to == WORKER_DRAINING)
+		w->retired = mono_now();
+	else if (step->from == WORKER_DRAINING && !w->finished)
+		rollout_note_retired(&app->rollout, false);
+}
+
+void
+app_rollout_note_finished(struct worker *w)
+{
+	struct app *app = app_of(w->crew);
+
+	if (app->crew.target == NULL || w->seated)
+		return;
+	rollout_note_retired(&app->rollout,
+	    mono_ms_between(w->retired, mono_now()) < ROLLOUT_SOON_MS);
+	/* It may have waited for its place. */
+	app_touch(app);
 }
 
 /* Those that died after they had changed over; a worker that has done its share

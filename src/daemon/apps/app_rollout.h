@@ -44,6 +44,12 @@ void app_scale(struct app *app, int by, const char *why);
 /* A seated worker's process has ended, or none could be started. */
 void app_rollout_note_end(struct worker *worker,
     const struct worker_step *step, enum restart_cause cause);
+
+/* A worker has made a step; one that drains has nothing left to finish. */
+void app_rollout_note_step(struct worker *worker,
+    const struct worker_step *step);
+void app_rollout_note_finished(struct worker *worker);
+
 /* A listener of it is another socket now: those who have the old one are deaf,
    and are replaced one by one. */
 void app_note_deaf(struct app *app, const struct listener *listener);

@@ -432,6 +432,7 @@ apps_worker_stepped(struct worker *w, const struct worker_step *step)
 	const struct apps *apps = app_of(w->crew)->apps;
 
 	apps->watch->stepped(apps->watch_ctx, w, step);
+	app_rollout_note_step(w, step);
 	app_touch(app_of(w->crew));
 }
 
@@ -451,14 +452,10 @@ apps_worker_ended(struct worker *w, const struct worker_step *step,
 		adopt_review_soon(apps->review, w->crew);
 }
 
-/* A rollout may have waited for its place. */
 void
 apps_worker_finished(struct worker *w)
 {
-	struct app *app = app_of(w->crew);
-
-	if (app->crew.target != NULL && !w->seated)
-		app_touch(app);
+	app_rollout_note_finished(w);
 }
 
 void

@@ -45,6 +45,13 @@
 #define FRESH_MS	10
 #define BATCH_MAX	256
 
+/* Where more than so many drain: between the beginnings of two lists for the same
+   listeners, so many times as long as it took to tell one, and no more than this.
+   Whoever is due meanwhile is looked at together. */
+#define FEW		4
+#define LIST_FACTOR	10
+#define LIST_GAP_MS	20
+
 /* What is known of a worker that drains, if it does. */
 struct drainage {
 	struct drainers *all;
@@ -105,16 +112,47 @@ end_look(struct drainers *d)
 	}
 }
 
-/* The timer for whoever is due first, or for the look that goes on. */
+/* When it is to be looked at: clients wait for whoever is sealed. */
+static struct mono
+turn_of(const struct drainers *d, const struct drainage *x)
+{
+	return d->n > FEW && !x->has_sealed &&
+	    x->worker->spec == d->listed_for &&
+	    mono_before(x->entry.due, d->next_list) ? d->next_list :
+	    x->entry.due;
+}
+
+static struct drainage *
+first_of(const struct drainers *d, struct mono *ret_turn)
+{
+	struct drainage *first = NULL;
+	struct look_entry *e;
+
+	*ret_turn = MONO_NEVER;
+	TAILQ_FOREACH(e, &d->looks.entries, link) {
+		struct mono turn = turn_of(d, of_entry(e));
+
+		if (mono_is_never(e->due) || !mono_before(turn, *ret_turn))
+			continue;
+		first = of_entry(e);
+		*ret_turn = turn;
+	}
+	return first;
+}
+
+/* The timer for whoever comes first, or for the look that goes on. */
 static void
 set_timer(struct drainers *d)
 {
-	struct look_entry *first = d->at == NULL && d->frozen == NULL ?
-	    look_queue_first(&d->looks) : NULL;
+	struct mono turn;
 
-	look_queue_wake(&d->looks, d->at != NULL ? mono_now() :
-	    d->frozen != NULL ? d->frozen->entry.due :
-	    first != NULL ? first->due : MONO_NEVER);
+	if (d->at != NULL)
+		turn = mono_now();
+	else if (d->frozen != NULL)
+		turn = d->frozen->entry.due;
+	else
+		(void)first_of(d, &turn);
+	look_queue_wake(&d->looks, turn);
 }
 
 static void
@@ -432,6 +470,19 @@ conclude(struct drainage *x, int code)
 }
 
 static void
+note_listed(struct drainers *d)
+{
+	int64_t gap_ns;
+
+	d->listed = mono_now();
+	gap_ns = LIST_FACTOR * (d->listed.ns - d->began.ns);
+	if (gap_ns > LIST_GAP_MS * INT64_C(1000000))
+		gap_ns = LIST_GAP_MS * INT64_C(1000000);
+	d->next_list = (struct mono){ d->began.ns + gap_ns };
+	d->listed_for = d->at->worker->spec;
+}
+
+static void
 go_on(struct drainage *x)
 {
 	struct drainers *d = x->all;
@@ -441,7 +492,7 @@ go_on(struct drainage *x)
 
 	inspect_end(&ids);
 	if (mono_is_never(d->listed) && connections_listed(&d->look))
-		d->listed = mono_now();
+		note_listed(d);
 	if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
@@ -578,13 +629,17 @@ look_at(struct drainage *x)
 static bool
 look_next(struct drainers *d)
 {
-	struct look_entry *first = d->frozen != NULL ? &d->frozen->entry :
-	    look_queue_first(&d->looks);
+	struct drainage *first = d->frozen;
+	struct mono turn;
 
-	if (first == NULL || mono_before(mono_now(), first->due))
+	if (first != NULL)
+		turn = first->entry.due;
+	else
+		first = first_of(d, &turn);
+	if (first == NULL || mono_before(mono_now(), turn))
 		return false;
-	first->due = MONO_NEVER;
-	look_at(of_entry(first));
+	first->entry.due = MONO_NEVER;
+	look_at(first);
 	return true;
 }
 
@@ -635,6 +690,7 @@ drainers_add(struct worker *w)
 	drain_steered(&x->drain, now);
 	note_finished(x, has_nothing_yet(x));
 	look_queue_add(&x->all->looks, &x->entry);
+	x->all->n++;
 	look_queue_set(&x->all->looks, &x->entry, now,
 	    drain_sight_refused(w) ? DRAIN_REFUSED_MS : DRAIN_STEP_MIN_MS);
 }
@@ -660,6 +716,7 @@ drainers_remove(struct worker *w)
 		d->frozen = NULL;
 	farewells_free(&x->farewells);
 	look_queue_remove(&d->looks, &x->entry);
+	d->n--;
 	if (timed)
 		set_timer(d);
 }

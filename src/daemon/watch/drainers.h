@@ -14,6 +14,7 @@
 #include "linux/socket/connections.h"
 #include "linux/socket/sockdiag.h"
 
+struct app_spec;
 struct drainage;
 struct loop;
 struct worker;
@@ -22,11 +23,15 @@ struct worker;
    one between them, of what the kernel has to tell. */
 struct drainers {
 	struct look_queue looks;
+	size_t n;			/* who drains */
 	struct sockdiag diag;
 	struct connections look;
 	struct mono began;		/* the look */
 	struct mono listed;		/* … when the kernel had told all of it;
 					   or never */
+	const struct app_spec *listed_for;	/* whose workers the latest of
+					   these was for, who may be gone … */
+	struct mono next_list;		/* … and when the next may be */
 	bool unlisted;			/* the last one came not so far */
 	struct mono spell_ends;
 	struct drainage *at;		/* who is being looked at, or NULL … */

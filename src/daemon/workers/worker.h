@@ -106,6 +106,7 @@ struct worker {
 	bool aside;		/* … and another one, on trial or not, gets the
 				   new connections in its place */
 	struct trial trial;	/* … of a rollout, if it serves: what is seen */
+	struct mono retired;	/* of a rollout's old one: when it began to drain */
 	bool outdated;		/* a restart of its instance is to replace it */
 	char *recycled;		/* … or does, for this reason; NULL: for none */
 	uint64_t deaf_serial;	/* the process whose listener was shut down,

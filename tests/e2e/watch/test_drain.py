@@ -604,15 +604,16 @@ def test_who_has_something_left_holds_up_a_reload_of_many(box):
                 for _ in range(4)]
         box.wait_events("slow", 4)
         mark = hup(d)
-        # Who has none of them is replaced meanwhile.
+        # Who has none of them is replaced meanwhile, and the one that was begun
+        # beside the first of these.
         asked = {int(e["instance"]): e["at"] for e in box.events("slow")}
         assert {int(read_answer(s).instance) for s in held} == set(asked)
         d.wait_log(words.RELOAD_DONE("web"), limit=30, start=mark)
     assert watch.most <= 18
     first = min(asked)
     done = {int(e["instance"]): e["at"] for e in box.events("start")[16:]}
-    if first < 15:
-        assert done[first + 1] >= asked[first] + 1400
+    if first < 14:
+        assert done[first + 2] >= asked[first] + 1400
     d.stop()
 
 

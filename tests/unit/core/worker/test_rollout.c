@@ -149,6 +149,69 @@ leaving_takes_no_room(void **state)
 	assert_int_equal(rollout_decide(&v).what, ROLLOUT_WAIT);
 }
 
+/* So many new ones begin at a time as old ones in a row had nothing left, within
+   the room for those that leave. */
+static void
+beginning_takes_no_room(void **state)
+{
+	struct rollout_seat seats[48];
+	struct rollout_view v = {
+		.seats = seats, .n_seats = 48, .n_wanted = 48, .surge = 1,
+	};
+
+	(void)state;
+	for (unsigned idle = 0; idle <= 5; idle++) {
+		size_t begun = 0;
+
+		for (size_t i = 0; i < 48; i++)
+			parse_seats(i < 4 ? "t" : "o", &seats[i]);
+		v.idle = idle;
+		v.n_alive = 48;
+		v.n_leaving = 0;
+		for (;; begun++, v.n_alive++) {
+			struct rollout_decision d = rollout_decide(&v);
+
+			if (d.what != ROLLOUT_START)
+				break;
+			parse_seats("os", &seats[d.seat]);
+		}
+		assert_int_equal(begun, 1 + (idle < 3 ? idle : 3));
+		/* Who leaves has part of that room. */
+		if (idle < 3)
+			continue;
+		parse_seats("o", &seats[4]);
+		v.n_leaving = 1;
+		assert_int_equal(rollout_decide(&v).what, ROLLOUT_WAIT);
+		v.n_alive--;
+		assert_int_equal(rollout_decide(&v).what, ROLLOUT_START);
+		/* An old one with connections to finish has the surge. */
+		v.n_leaving = 0;
+		v.n_alive++;
+		assert_int_equal(rollout_decide(&v).what, ROLLOUT_WAIT);
+	}
+}
+
+static void
+old_ones_that_had_nothing_left(void **state)
+{
+	struct rollout r = { .kind = ROLLOUT_NONE };
+	unsigned wanted = 48;
+
+	(void)state;
+	rollout_begin(&r, &wanted, 48, 48);
+	assert_int_equal(r.idle, 0);
+	rollout_note_retired(&r, true);
+	rollout_note_retired(&r, true);
+	assert_int_equal(r.idle, 2);
+	/* One that had is enough. */
+	rollout_note_retired(&r, false);
+	assert_int_equal(r.idle, 0);
+	rollout_note_retired(&r, true);
+	assert_int_equal(r.idle, 1);
+	rollout_begin(&r, &wanted, 48, 48);
+	assert_int_equal(r.idle, 0);
+}
+
 static void
 who_leaves(void **state)
 {
@@ -766,6 +829,8 @@ main(void)
 		cmocka_unit_test(deaths_are_counted_where_they_mean_something),
 		cmocka_unit_test(oldest_first),
 		cmocka_unit_test(leaving_takes_no_room),
+		cmocka_unit_test(beginning_takes_no_room),
+		cmocka_unit_test(old_ones_that_had_nothing_left),
 		cmocka_unit_test(who_leaves),
 		cmocka_unit_test(no_surge),
 		cmocka_unit_test(first_failure_aborts),

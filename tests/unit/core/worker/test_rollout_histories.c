@@ -102,7 +102,8 @@ struct sim {
 	unsigned rollouts;	/* begun */
 	bool way_back_failed;
 	unsigned dones, aborts, promotes, trims, drains, rescues, restarts,
-	    returns, turns, vacated, second_deaths, takes_nobody, slow, beside;
+	    returns, turns, vacated, second_deaths, takes_nobody, slow, beside,
+	    abreast;
 };
 
 #define CHECK(sim, condition) do {					\
@@ -241,6 +242,17 @@ draw_process(struct sim *m, struct worker *w)
 static void worker_event(struct sim *m, struct worker *w,
     enum worker_event event);
 
+static unsigned
+count_beginning(const struct sim *m)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < m->n_seats; i++)
+		n += m->seats[i].next != NULL &&
+		    !worker_ready(m->seats[i].next);
+	return n;
+}
+
 static void
 check_spawn(struct sim *m)
 {
@@ -250,6 +262,7 @@ check_spawn(struct sim *m)
 		CHECK(m, count_alive(m) <= m->most_seats + m->surge +
 		    rollout_leaving_max(m->most_seats, m->surge));
 		m->beside += count_alive(m) > m->most_seats + m->surge;
+		m->abreast += count_beginning(m) > m->surge;
 	} else if (places > m->most_seats + m->surge) {
 		/* Seats are filled, while what an abort has stopped is still
 		   there: no rollout promises anything about that. */
@@ -302,7 +315,12 @@ worker_event(struct sim *m, struct worker *w, enum worker_event event)
 		w->drained = roll(m, 6) == 0 ? NEVER :
 		    m->now + 30 + roll(m, DRAIN_TIMEOUT_MS);
 		w->finished = m->many && roll(m, 4) > 0;
+		if (w->finished && m->target != NULL && !w->seated)
+			rollout_note_retired(&m->rollout, true);
 		m->drains++;
+	} else if (step.from == WORKER_DRAINING && step.to != step.from &&
+	    !w->finished && m->target != NULL && !w->seated) {
+		rollout_note_retired(&m->rollout, false);
 	}
 	if (step.why == WORKER_WHY_RESCUE) {
 		m->last_upset = m->now;
@@ -842,6 +860,7 @@ rollout_step(struct sim *m)
 		.alone = m->rollout.kind == ROLLOUT_RESTART,
 		.slow = any_slow(m), .unproven = m->target != m->stable,
 		.deaths = m->rollout.deaths, .died = m->rollout.died,
+		.idle = m->rollout.idle,
 	};
 	struct rollout_decision d;
 
@@ -1133,7 +1152,7 @@ struct history {
 struct totals {
 	unsigned long dones, aborts, promotes, trims, drains, rescues,
 	    restarts, returns, turns, vacated, second_deaths, takes_nobody,
-	    slow, failed_ways_back, beside;
+	    slow, failed_ways_back, beside, abreast;
 };
 
 static void
@@ -1192,6 +1211,7 @@ run_history(unsigned number, const struct history *h, struct totals *totals)
 	totals->takes_nobody += m.takes_nobody;
 	totals->slow += m.slow;
 	totals->beside += m.beside;
+	totals->abreast += m.abreast;
 	totals->failed_ways_back += m.way_back_failed;
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		if (m.workers[i].used)
@@ -1253,7 +1273,8 @@ histories_with_crashes(void **state)
 	assert_true(t.turns > HISTORIES / 100);
 }
 
-/* Those who have nothing left to finish leave beside new ones. */
+/* Those who have nothing left to finish leave beside new ones, and then several
+   begin at a time. */
 static void
 histories_of_many(void **state)
 {
@@ -1269,6 +1290,7 @@ histories_of_many(void **state)
 	assert_true(t.aborts > HISTORIES / 40);
 	assert_true(t.dones > HISTORIES / 20);
 	assert_true(t.beside > HISTORIES);
+	assert_true(t.abreast > HISTORIES);
 }
 
 /* Workers that end well, fail for good or are parked. */

@@ -152,6 +152,44 @@ who_leaves_with_nothing_left_makes_room(void **state)
 	assert_false(fake.apps.dirty);
 }
 
+/* Where the last one had nothing left, the next ones begin beside each other, until
+   one has. */
+static void
+several_begin_where_nothing_is_left(void **state)
+{
+	struct app *app = serving(WEB "instances = 32\n");
+	const struct worker_step drains = {
+		.from = WORKER_READY, .to = WORKER_DRAINING,
+	}, away = {
+		.from = WORKER_DRAINING, .to = WORKER_STOPPING,
+	};
+	struct worker *old[2];
+
+	(void)state;
+	fake_forget();
+	fake_roll(app, WEB "instances = 32\n");
+	expect_told("start 0/2");
+	old[0] = present(app, 0);
+	old[1] = present(app, 1);
+	fake_ready(next(app, 0));
+	expect_told("retire 0/1");
+	app_rollout_note_step(old[0], &drains);
+	old[0]->finished = true;
+	apps_worker_finished(old[0]);
+	fake_turn();
+	expect_told("start 1/2, start 2/2");
+	assert_int_equal(app->rollout.idle, 1);
+	/* It is stopped with something left. */
+	fake_ready(next(app, 1));
+	expect_told("retire 1/1");
+	app_rollout_note_step(old[0], &away);
+	assert_int_equal(app->rollout.idle, 1);
+	app_rollout_note_step(old[1], &away);
+	assert_int_equal(app->rollout.idle, 0);
+	fake_turn();
+	expect_told("");
+}
+
 static void
 more_at_a_time_when_the_canary_is_up(void **state)
 {
@@ -1045,6 +1083,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		ROLLOUT_TEST(a_reload_goes_seat_by_seat),
 		ROLLOUT_TEST(who_leaves_with_nothing_left_makes_room),
+		ROLLOUT_TEST(several_begin_where_nothing_is_left),
 		ROLLOUT_TEST(more_at_a_time_when_the_canary_is_up),
 		ROLLOUT_TEST(a_canary_that_fails_changes_nothing),
 		ROLLOUT_TEST(a_canary_that_is_never_ready_is_given_up),
