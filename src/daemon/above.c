@@ -7,6 +7,16 @@
 #include "daemon/ending.h"
 #include "linux/keeper/keeper_share.h"
 
+int
+above_open(struct above *above, struct loop *loop)
+{
+	int code = sd_notify_open(loop, &above->up);
+
+	if (code == 0)
+		fd_store_open(&above->store, &above->up);
+	return code;
+}
+
 static int64_t
 stop_ms(const struct conf_app *app)
 {

@@ -5,17 +5,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "linux/child/fd_store.h"
 #include "linux/child/sd_notify.h"
 
 struct apps;
 struct config;
+struct loop;
 
 struct above {
 	struct sd_notify up;
 	bool leaves;		/* it has been told that we go */
+	struct fd_store store;	/* of sockets, for the next start */
 };
 
 #define ABOVE_INIT { .up = SD_NOTIFY_INIT }
+
+/* Where it can be reached. -errno: what it has said is of no use. */
+int above_open(struct above *above, struct loop *loop);
 
 /* The longest that the end may take: of apps that end one behind the other, each
    with its orphans after its workers. */

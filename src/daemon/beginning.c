@@ -86,7 +86,11 @@ static int
 start_apps(struct beginning *b, struct error *err)
 {
 	struct start_list list = { .v = NULL };
-	int code = start_list_make(&list, b->apps, b->config, &b->again, err);
+	int code;
+
+	if (b->stops)
+		listeners_keep(b->listeners, b->store);
+	code = start_list_make(&list, b->apps, b->config, &b->again, err);
 
 	/* By a child, while the kernel looks through programs for us. */
 	for (size_t i = 0; code == 0 && i < list.n; i++)
@@ -96,8 +100,10 @@ start_apps(struct beginning *b, struct error *err)
 		    list.v[i].config, err);
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		code = adopt_check(b->adopt, list.v[i].config, err);
-	if (code == 0)
+	if (code == 0) {
+		listeners_take_kept(b->listeners, b->config, b->store);
 		code = start_list_open(&list, b->apps, err);
+	}
 	listeners_disinherit(b->listeners, warn_unused);
 	listeners_run(b->listeners);
 	if (code == 0)
@@ -118,6 +124,8 @@ beginning_start(struct beginning *b, struct error *err)
 	if (code == 0) {
 		app_ledger_keep(b->apps, b->ledger, b->config);
 		outputs_look_back_end(b->outputs);
+		listeners_told_kept(b->store);
+		listeners_keep(b->listeners, b->store);
 		stopping_go_on(b->stopping);
 		keeper_has_begun();
 	}

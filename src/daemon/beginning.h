@@ -14,6 +14,7 @@ struct apps;
 struct conf_origin;
 struct config;
 struct error;
+struct fd_store;
 struct ledger;
 struct life;
 struct listeners;
@@ -29,6 +30,7 @@ struct beginning {
 	struct life *life;
 	struct orphans *orphans;
 	struct stopping *stopping;
+	struct fd_store *store;	/* of the supervisor above */
 	struct outputs *outputs;
 	const struct conf_origin *origin;
 	struct config *config;		/* of the program; borrowed */

@@ -78,6 +78,7 @@ static void
 begin_end(struct stopping *s)
 {
 	workers_stop(s->workers);
+	listeners_stop(s->listeners);
 	reload_cancel(s->reloads);
 	s->program->leaving = false;
 }
@@ -240,6 +241,7 @@ stopping_look_back(struct stopping *s, struct ledger *ledger)
 	if (r.phase == LEDGER_STOP_LEAVES)
 		return false;
 	workers_stop(s->workers);
+	listeners_stop(s->listeners);
 	apps_are_stopping(s->apps);
 	return true;
 }

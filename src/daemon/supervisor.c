@@ -587,6 +587,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 		.life = &sup->life,
 		.orphans = &sup->orphans,
 		.stopping = &sup->stopping,
+		.store = &sup->above.store,
 		.outputs = &sup->outputs,
 		.origin = setup->origin,
 		.config = sup->reloads.config,
@@ -601,7 +602,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (open_log(sup, err) < 0)
 		return EX_CONFIG;
 	beginning_take_over(&begin);
-	if (sd_notify_open(sup->loop, &sup->above.up) < 0)
+	if (above_open(&sup->above, sup->loop) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (open_pidfile(sup, setup->ledger, err) < 0)
 		return EX_UNAVAILABLE;

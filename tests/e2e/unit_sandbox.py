@@ -44,7 +44,8 @@ CAPS = """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID
 # here, or (PrivateTmp, ProtectHome, PrivateDevices) would hide the test itself.
 IGNORED = set("""Type NotifyAccess ExecStart ExecReload KillMode Restart
     RestartSec RestartPreventExitStatus TimeoutStartSec TimeoutStopSec OOMPolicy
-    RuntimeDirectory RuntimeDirectoryPreserve SystemCallArchitectures
+    RuntimeDirectory RuntimeDirectoryPreserve FileDescriptorStoreMax
+    SystemCallArchitectures
     RestrictRealtime RestrictSUIDSGID LockPersonality PrivateTmp ProtectHome
     PrivateDevices ProtectKernelModules ProtectKernelLogs ProtectClock
     ProtectHostname""".split())

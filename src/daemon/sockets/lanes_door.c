@@ -94,6 +94,40 @@ lanes_door_close(struct listener *l)
 	return add_deaf(l);
 }
 
+/* Of a supervisor before it may be that one already. */
+static struct lane *
+find_waiting(const struct listener *l)
+{
+	struct lane *found = NULL;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		struct lane *lane = l->lanes.v[i];
+
+		if (lane_is_free(lane) && lane->listening && !lane->broken &&
+		    (found == NULL || (lane->live && !found->live)))
+			found = lane;
+	}
+	return found;
+}
+
+int
+lanes_door_wait(struct listener *l)
+{
+	struct error err = ERROR_INIT;
+	struct lane *lane = find_waiting(l);
+	int code = lane != NULL ? 0 : lanes_sockets_add(l, &lane, &err);
+
+	if (code < 0) {
+		log_app(LOG_LEVEL_WARNING, l->app, "new clients cannot wait "
+		    "for the next start: %s", error_text(&err));
+	} else {
+		l->lanes.waiting = lane;
+		steer_to(lane);
+	}
+	error_clear(&err);
+	return code;
+}
+
 void
 lanes_door_open(struct listener *l, bool in_first)
 {

@@ -21,6 +21,13 @@ int lanes_door_refuse_new(struct listener *listener);
  */
 int lanes_door_close(struct listener *listener);
 
+/*
+ * TCP, UDP: who comes from now on waits in a lane that nobody has, for the next start;
+ * those who are in the others, or in a handshake, are served. -errno: they come to
+ * the others as before.
+ */
+int lanes_door_wait(struct listener *listener);
+
 /* No more. Who comes before steering knows of somebody who serves waits in the
    first lane, or, unless `in_first`, in one that the next worker takes. */
 void lanes_door_open(struct listener *listener, bool in_first);

@@ -11,7 +11,8 @@ static bool
 is_watched(const struct lane *lane)
 {
 	return lane->listening && listener_is_own_tcp(lane->listener) &&
-	    !lane->listener->door_closed;
+	    !lane->listener->door_closed &&
+	    lane != lane->listener->lanes.waiting;
 }
 
 /* It is another one's, or nobody's: what was before counts for nothing. */

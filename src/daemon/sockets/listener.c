@@ -38,7 +38,7 @@ bool
 lane_is_free(const struct lane *lane)
 {
 	return lane->holder == NULL && lane->held_by == 0 && lane->fd >= 0 &&
-	    !lane->deaf &&
+	    !lane->deaf && lane != lane->listener->lanes.waiting &&
 	    lane != lane->listener->lanes.common;
 }
 

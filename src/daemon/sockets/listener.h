@@ -33,9 +33,11 @@
  *   lanes_heal     what workers do to them, undone
  *   listener_file  the paths of Unix listeners
  *   listener_holder  who has an address that cannot be had
+ *   listener_keep  for the next start
  *   listener_open  one listener, opened and closed
  *   lanes_again    … or found as another supervisor has left it
  *   listener_again
+ *   listener_kept  … or as the one above has kept it
  *   listeners      all of them, shared by those who need them
  *
  * Each field has one writer, which is named below; but of what is taken over from
@@ -65,6 +67,7 @@
 /* As many as a drain may have to look for. */
 #define LISTENER_OLD_FILES 2
 
+struct fd_store;
 struct lane;
 struct listener;
 struct steering_ebpf;
@@ -152,6 +155,9 @@ struct lanes {
 	size_t n;
 	/* lanes: */
 	struct lane *common;	/* for all who share one; it has no holder */
+	/* lanes_door: */
+	struct lane *waiting;	/* where all new clients wait for the next
+				   start, or NULL */
 	/* lanes_program: */
 	enum balance balance;	/* in force */
 	bool attached;		/* a program is */
@@ -268,6 +274,8 @@ struct listeners {
 					   from them */
 	struct balancing balancing;
 	bool running;		/* nothing may take long any more */
+	bool stops;		/* all go: listeners_stop() */
+	struct fd_store *store;	/* for them; NULL: none */
 	struct ledger *ledger;	/* in which they stand; NULL: in none */
 	size_t lost;		/* listener_again: of the supervisor before */
 	/* Until listeners_disinherit(): does that app leave? NULL: none does. */
@@ -284,6 +292,8 @@ struct listeners {
 	/* listener_ledger: */
 	uint64_t serials;
 	bool told_full;
+	/* listener_keep: */
+	bool told_store;
 	/* listener_file: */
 	int inotify;			/* on the files of Unix listeners; -1:
 					   none yet */

@@ -10,6 +10,7 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listener_holder.h"
+#include "daemon/sockets/listener_keep.h"
 #include "daemon/sockets/listener_ledger.h"
 #include "daemon/sockets/listener_new.h"
 #include "daemon/sockets/listener_open.h"
@@ -304,7 +305,10 @@ void
 listener_shut(struct listener *l)
 {
 	/* The file first: whoever finds the path then can still connect. */
-	listener_hide(l);
+	if (listener_keep(l))
+		listener_file_unwatch(l);
+	else
+		listener_hide(l);
 	lanes_sockets_close(l);
 	listener_ledger_end(l);
 }

@@ -12,9 +12,12 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_again.h"
 #include "daemon/sockets/listener_file.h"
+#include "daemon/sockets/listener_keep.h"
+#include "daemon/sockets/listener_kept.h"
 #include "daemon/sockets/listener_ledger.h"
 #include "daemon/sockets/listener_open.h"
 #include "daemon/sockets/listeners.h"
+#include "linux/child/fd_store.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/socket/unix_socket.h"
 
@@ -37,6 +40,35 @@ void
 listeners_run(struct listeners *ls)
 {
 	ls->running = true;
+}
+
+void
+listeners_keep(struct listeners *ls, struct fd_store *store)
+{
+	ls->store = store;
+}
+
+void
+listeners_stop(struct listeners *ls)
+{
+	ls->stops = true;
+	if (ls->store != NULL)
+		fd_store_begin(ls->store);
+}
+
+void
+listeners_take_kept(struct listeners *ls, const struct config *config,
+    struct fd_store *store)
+{
+	listener_kept_all(ls, config, store);
+}
+
+void
+listeners_told_kept(struct fd_store *store)
+{
+	if (fd_store_is_there(store) && !keeper_store_told())
+		listener_kept_told(store);
+	keeper_note_store_told();
 }
 
 void
@@ -305,9 +337,23 @@ door_is_closed(struct listener *l, bool filter)
 		    listener_scheme(l), address_text_numeric(&l->bound).s);
 }
 
+/* Its clients are the next start's; where no lane is to be had for them, as long as a
+   worker takes none of them. */
+static bool
+waits_for_next(struct listener *l)
+{
+	if (!listener_is_to_be_kept(l))
+		return false;
+	if (l->bound.kind != ADDRESS_UNIX && l->lanes.waiting == NULL)
+		(void)lanes_door_wait(l);
+	return true;
+}
+
 void
 listener_close_door(struct listener *l)
 {
+	if (waits_for_next(l))
+		return;
 	if (l->door_closed || !l->listening || l->inherited ||
 	    l->bound.kind == ADDRESS_UNIX)
 		return;
@@ -318,6 +364,8 @@ void
 listener_refuse(struct listener *l)
 {
 	if (l->refuses || l->inherited || !l->listening)
+		return;
+	if (waits_for_next(l))
 		return;
 	if (l->bound.kind == ADDRESS_UNIX)
 		listener_hide(l);
@@ -368,7 +416,7 @@ listeners_release(struct listener *l)
 	if (l == NULL || --l->refs > 0)
 		return;
 	if (listener_is_open(l) && l->listening && !l->door_closed &&
-	    !l->quiet)
+	    !l->quiet && !listener_is_to_be_kept(l))
 		log_app_often(LOG_LEVEL_INFO, l->app, "no longer listening on %s%s",
 		    listener_scheme(l), address_text_numeric(&l->bound).s);
 	/* Workers may still hold it, without a thought of accepting. */

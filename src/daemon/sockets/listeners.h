@@ -21,8 +21,10 @@
 #include "daemon/sockets/listener.h"
 
 struct conf_app;
+struct config;
 struct descriptors;
 struct error;
+struct fd_store;
 struct ledger;
 struct loop;
 
@@ -37,6 +39,11 @@ void listeners_fini(struct listeners *listeners);
    refuse; nothing is opened for them, and listeners_acquire() may find none. */
 void listeners_on_leaving(struct listeners *listeners,
     bool (*leaves)(void *ctx, const char *app), void *ctx);
+
+/* From now on: what is open at a stop is put into this store, if there is one there. And
+   the stop has begun. */
+void listeners_keep(struct listeners *listeners, struct fd_store *store);
+void listeners_stop(struct listeners *listeners);
 
 /* The start is over: from now on the loop turns, and is not to be held up. */
 void listeners_run(struct listeners *listeners);
@@ -90,6 +97,17 @@ void listeners_take_over(struct listeners *listeners,
     struct descriptors *left);
 
 /*
+ * As much with what the supervisor above has kept of the last time, and has handed back
+ * with LISTEN_FDS: what is none of ours after all, or is in none of the apps of this
+ * configuration, is closed, and that is said.
+ */
+void listeners_take_kept(struct listeners *listeners,
+    const struct config *config, struct fd_store *store);
+
+/* And it need not keep it any longer. */
+void listeners_told_kept(struct fd_store *store);
+
+/*
  * A reference to the listener that `app` wants at `position`, opened if need
  * be and logged then. -errno with words: nothing was acquired.
  */
@@ -137,7 +155,8 @@ void listener_untry(struct listener *listener);
 void listener_close_door(struct listener *listener);
 
 /*
- * The same for good, and new clients are refused: TCP by a reset, Unix since the
+ * The same for good, or, where it is kept for the next start, until that is there; new
+ * ones wait then, but for Unix in a lane that nobody has. Else they are refused: TCP by a reset, Unix since the
  * file is gone. Where that cannot be had (Linux before 5.7 without CAP_NET_RAW,
  * or a socket that is bound to an interface), and with UDP, the door is closed.
  */

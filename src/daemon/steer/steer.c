@@ -120,12 +120,13 @@ want(const struct steering *st, struct listener *l)
 {
 	const struct crew *crew = workers_crew(st->workers, l->app);
 	unsigned common = common_preference(crew, l);
-	const struct lane *deaf = listener_deaf_lane(l);
+	const struct lane *only = l->lanes.waiting != NULL ?
+	    l->lanes.waiting : listener_deaf_lane(l);
 	unsigned best = 0;
 
-	for (size_t i = 0; deaf != NULL && i < l->lanes.n; i++)
-		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == deaf);
-	if (deaf != NULL)
+	for (size_t i = 0; only != NULL && i < l->lanes.n; i++)
+		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == only);
+	if (only != NULL)
 		return;
 	for (size_t i = 0; i < l->lanes.n; i++) {
 		unsigned p = lane_preference(l->lanes.v[i], common);

@@ -135,7 +135,8 @@ shares(const struct worker *w, bool all)
 
 		if (l == NULL)
 			continue;
-		if (spec_lanes_shared(w->spec, l))
+		/* Who comes to this one waits elsewhere. */
+		if (spec_lanes_shared(w->spec, l) && l->lanes.waiting == NULL)
 			any = true;
 		else if (all)
 			return false;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "linux/child/sd_notify.h"
@@ -18,17 +19,21 @@
 /* At the end, for the keeper to send one of them. */
 #define AWAIT_MS	200
 
+/* Between two attempts at what cannot wait. */
+#define NOW_PAUSE_MS	2
+
 /* Where nobody is, nobody waits for it. */
 static bool
 is_taken(int err)
 {
 	return err != EAGAIN && err != ENOBUFS && err != EINTR &&
-	    err != ENOMEM;
+	    err != ENOMEM && err != ETOOMANYREFS;
 }
 
-/* True: it was sent, *ret_taken. False: the keeper is at it. */
+/* True: it was sent, or *ret_errno why not. False: the keeper is at it. */
 static bool
-send_text(const struct sd_notify *notify, const char *text, bool *ret_taken)
+send_with(const struct sd_notify *notify, const char *text, int passed,
+    int *ret_errno)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
@@ -37,11 +42,23 @@ send_text(const struct sd_notify *notify, const char *text, bool *ret_taken)
 	memcpy(sun.sun_path, notify->name, strlen(notify->name));
 	if (*notify->name == '@')
 		sun.sun_path[0] = '\0';
-	if (keeper_mail(notify->fd, &sun, len, text, strlen(text)) == 0)
+	if (keeper_mail(notify->fd, &sun, len, text, strlen(text),
+	    passed) == 0)
 		return false;
-	*ret_taken = sendto(notify->fd, text, strlen(text), MSG_DONTWAIT |
-	    MSG_NOSIGNAL, (struct sockaddr *)&sun, len) >= 0 ||
-	    is_taken(errno);
+	*ret_errno = keeper_mail_send(notify->fd, &sun, len, text,
+	    strlen(text), passed);
+	return true;
+}
+
+/* True: it was sent, *ret_taken. False: the keeper is at it. */
+static bool
+send_text(const struct sd_notify *notify, const char *text, bool *ret_taken)
+{
+	int err;
+
+	if (!send_with(notify, text, -1, &err))
+		return false;
+	*ret_taken = is_taken(err);
 	return true;
 }
 
@@ -169,6 +186,51 @@ send_last(struct sd_notify *notify)
 		goes_on = keeper_mail_await(AWAIT_MS, &err) && is_taken(err);
 		sent(notify, goes_on);
 	}
+}
+
+/* What the keeper is at, if anything. False: it stands still. */
+static bool
+settle(struct sd_notify *notify)
+{
+	int err;
+
+	if (notify->under_way == SD_NOTIFY_IDLE)
+		return true;
+	if (!keeper_mail_await(AWAIT_MS, &err))
+		return false;
+	sent(notify, is_taken(err));
+	return true;
+}
+
+static int
+send_once(struct sd_notify *notify, const char *text, int fd)
+{
+	int err;
+
+	if (!settle(notify))
+		return -ETIMEDOUT;
+	if (send_with(notify, text, fd, &err))
+		return -err;
+	/* Whoever has asked closes the descriptor then. */
+	if (!keeper_mail_await(AWAIT_MS, &err) &&
+	    (keeper_mail_cancel() || !keeper_mail_done(&err)))
+		return -ETIMEDOUT;
+	return -err;
+}
+
+int
+sd_notify_now(struct sd_notify *notify, const char *text, int fd,
+    struct mono until)
+{
+	const struct timespec pause = { .tv_nsec = NOW_PAUSE_MS * 1000000 };
+	int code = notify->fd < 0 ? -ENOTCONN :
+	    send_once(notify, text, fd);
+
+	while (code < 0 && !is_taken(-code) && mono_before(mono_now(), until)) {
+		(void)nanosleep(&pause, NULL);
+		code = send_once(notify, text, fd);
+	}
+	return code;
 }
 
 void

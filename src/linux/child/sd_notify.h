@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mono.h"
 #include "linux/loop/loop.h"
 
 #define SD_NOTIFY_KEPT_MAX	8
@@ -49,6 +50,12 @@ void sd_notify_close(struct sd_notify *notify);
    are kept, and sent in their order; of very many, the last. */
 void sd_notify_send(struct sd_notify *notify, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Send it before this returns, with a descriptor unless that is -1: while the queue
+   over there is full it is tried again until then. What is kept comes later. -errno:
+   it was not taken. */
+int sd_notify_now(struct sd_notify *notify, const char *text, int fd,
+    struct mono until);
 
 /* STATUS= that text, after what is kept; nothing, if it is what was told last. Of
    several that are not taken the last is sent. */

@@ -76,6 +76,7 @@ struct keeper_page {
 	bool stopping;
 	bool spoilt;		/* what is left is of no use */
 	bool spares;
+	bool told_store;	/* what was in the store is not any more */
 	enum keeper_asked listens;
 	int listen_fd;
 	int listen_backlog;
@@ -92,6 +93,7 @@ struct keeper_page {
 
 	enum keeper_asked mail;
 	int mail_fd;
+	int mail_passed;	/* goes with it; -1: nothing does */
 	int mail_errno;
 	struct sockaddr_un mail_to;
 	socklen_t mail_to_len;

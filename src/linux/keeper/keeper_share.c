@@ -318,7 +318,7 @@ keeper_spares_orphans(void)
 
 int
 keeper_mail(int fd, const struct sockaddr_un *to, socklen_t to_len,
-    const char *text, size_t len)
+    const char *text, size_t len, int passed)
 {
 	struct keeper_page *p = keeper_page();
 
@@ -327,6 +327,7 @@ keeper_mail(int fd, const struct sockaddr_un *to, socklen_t to_len,
 	if (__atomic_load_n(&p->mail, __ATOMIC_ACQUIRE) != KEEPER_IDLE)
 		return -EBUSY;
 	p->mail_fd = fd;
+	p->mail_passed = passed;
 	p->mail_to = *to;
 	p->mail_to_len = to_len;
 	p->mail_len = len < KEEPER_MAIL_MAX ? len : KEEPER_MAIL_MAX;
@@ -374,6 +375,16 @@ keeper_mail_await(int ms, int *ret_errno)
 	return keeper_mail_done(ret_errno);
 }
 
+bool
+keeper_mail_cancel(void)
+{
+	struct keeper_page *p = keeper_page();
+	enum keeper_asked asked = KEEPER_ASKED;
+
+	return p == NULL || __atomic_compare_exchange_n(&p->mail, &asked,
+	    KEEPER_IDLE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
 int
 keeper_listen(int fd, int backlog)
 {
@@ -416,6 +427,19 @@ keeper_kept_socket(dev_t *ret_dev, ino_t *ret_ino)
 	*ret_dev = p->kept_dev;
 	*ret_ino = p->kept_ino;
 	return p->kept_fd;
+}
+
+bool
+keeper_store_told(void)
+{
+	return keeper_page() != NULL && keeper_page()->told_store;
+}
+
+void
+keeper_note_store_told(void)
+{
+	if (keeper_page() != NULL)
+		keeper_page()->told_store = true;
 }
 
 bool

@@ -113,13 +113,18 @@ void keeper_spare_orphans(void);
 bool keeper_spares_orphans(void);
 
 /*
- * The keeper is to send the text to that address, by this socket, which stays
- * open until keeper_mail_done(); what systemd would not take is cut off: so that it comes from the pid that whoever reads
+ * The keeper is to send the text to that address, by this socket, with the descriptor
+ * `passed` unless that is -1; both stay open until keeper_mail_done(); what systemd
+ * would not take is cut off: so that it comes from the pid that whoever reads
  * it knows. -EBUSY: one is under way; -ENOTCONN: there is no keeper, send it
- * yourself.
+ * yourself, by keeper_mail_send().
  */
 int keeper_mail(int fd, const struct sockaddr_un *to, socklen_t to_len,
-    const char *text, size_t len);
+    const char *text, size_t len, int passed);
+
+/* The same at once, from this process. 0 or an errno; it never blocks. */
+int keeper_mail_send(int fd, const struct sockaddr_un *to, socklen_t to_len,
+    const char *text, size_t len, int passed);
 
 /* False: it is under way, or there was none. *ret_errno: 0, or why it was not
    taken. */
@@ -127,6 +132,10 @@ bool keeper_mail_done(int *ret_errno);
 
 /* Wait for that, so many milliseconds at most. */
 bool keeper_mail_await(int ms, int *ret_errno);
+
+/* It need not be sent any more, and its descriptors may be closed. False: it has been,
+   see keeper_mail_done(). */
+bool keeper_mail_cancel(void);
 
 /* listen(2) on a Unix socket, by the keeper, so that its clients see the keeper's
    pid as its owner's (SO_PEERCRED); where it does not get to it, by ourselves.
@@ -139,6 +148,11 @@ void keeper_keep_socket(int fd, dev_t dev, ino_t ino);
 
 /* … of a supervisor before; -1: none. It is ours from now on. */
 int keeper_kept_socket(dev_t *ret_dev, ino_t *ret_ino);
+
+/* What the supervisor above had kept for us it does not keep any more: was it told
+   so, by this supervisor or one before; it was. */
+bool keeper_store_told(void);
+void keeper_note_store_told(void);
 
 /* Is this one of the descriptors that the program was started with, and the same
    as then? */

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "core/sockets/lane_name.h"
 #include "core/worker/fd_protocol.h"
 #include "linux/socket/listen_fds.h"
 #include "linux/socket/socket.h"
@@ -63,39 +64,97 @@ announced(pid_t our_pid)
 	return (size_t)value;
 }
 
+/* The first of them, which *names is put behind; "" where there is none. The caller
+   frees; NULL: no memory. */
+static char *
+next_name(const char **names)
+{
+	size_t len = strcspn(*names, ":");
+	char *name = strndup(*names, len);
+
+	*names += len + ((*names)[len] == ':');
+	return name;
+}
+
+/* True: it is. */
+static bool
+keep_ours(struct listen_fds *fds, int fd, char *name)
+{
+	if (!lane_name_is_ours(name))
+		return false;
+	fds->kept[fds->n_kept++] = (struct kept_fd){
+		.fd = fd, .name = name,
+	};
+	return true;
+}
+
+/* False: no memory. */
+static bool
+collect_one(struct listen_fds *fds, int fd, const char **names,
+    bool (*had)(int fd), size_t *unusable)
+{
+	struct listen_fd *slot = &fds->v[fds->n];
+	char *name = next_name(names);
+
+	if (name == NULL)
+		return false;
+	if (had(fd) && keep_ours(fds, fd, name))
+		return true;
+	free(name);
+	if (!had(fd))
+		return true;
+	if (socket_address(fd, &slot->address) < 0) {
+		socket_close(&fd);
+		(*unusable)++;
+		return true;
+	}
+	if (slot->address.kind != ADDRESS_UNIX)
+		(void)socket_interface(fd, slot->address.options.interface);
+	slot->fd = fd;
+	fds->n++;
+	return true;
+}
+
 int
 listen_fds_collect(pid_t pid, bool (*had)(int fd),
     struct listen_fds *ret_fds, size_t *ret_unusable)
 {
 	struct listen_fds fds = { .v = NULL };
+	const char *names = getenv("LISTEN_FDNAMES");
 	size_t n = announced(pid);
 
+	if (names == NULL)
+		names = "";
 	*ret_unusable = 0;
 	cloexec_all();
 	if (n > 0) {
 		fds.v = calloc(n, sizeof(*fds.v));
-		if (fds.v == NULL)
+		fds.kept = calloc(n, sizeof(*fds.kept));
+	}
+	for (size_t i = 0; i < n; i++)
+		if (fds.v == NULL || fds.kept == NULL ||
+		    !collect_one(&fds, FD_PROTOCOL_FIRST + (int)i, &names,
+			had, ret_unusable)) {
+			listen_fds_close(&fds, NULL);
 			return -ENOMEM;
-	}
-	for (size_t i = 0; i < n; i++) {
-		int fd = FD_PROTOCOL_FIRST + (int)i;
-		struct listen_fd *slot = &fds.v[fds.n];
-
-		if (!had(fd))
-			continue;
-		if (socket_address(fd, &slot->address) < 0) {
-			socket_close(&fd);
-			(*ret_unusable)++;
-			continue;
 		}
-		if (slot->address.kind != ADDRESS_UNIX)
-			(void)socket_interface(fd,
-			    slot->address.options.interface);
-		slot->fd = fd;
-		fds.n++;
-	}
 	*ret_fds = fds;
 	return 0;
+}
+
+void
+listen_fds_each_name(pid_t pid, void (*fn)(void *ctx, const char *name),
+    void *ctx)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+
+	for (size_t n = announced(pid); names != NULL && n > 0; n--) {
+		char *name = next_name(&names);
+
+		if (name != NULL && lane_name_is_ours(name))
+			fn(ctx, name);
+		free(name);
+	}
 }
 
 static bool
@@ -169,6 +228,11 @@ listen_fds_close(struct listen_fds *fds,
 		socket_close(&fds->v[i].fd);
 		address_free(&fds->v[i].address);
 	}
+	for (size_t i = 0; i < fds->n_kept; i++) {
+		socket_close(&fds->kept[i].fd);
+		free(fds->kept[i].name);
+	}
+	free(fds->kept);
 	free(fds->v);
 	*fds = (struct listen_fds){ .v = NULL };
 }

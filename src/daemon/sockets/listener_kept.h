@@ -1,0 +1,18 @@
+/*
+ * Listeners as the supervisor above has kept them from the last stop to this start
+ * (daemon/sockets/listener_keep). Of daemon/sockets; daemon/sockets/listeners.h says
+ * what for.
+ */
+#ifndef DAEMON_SOCKETS_LISTENER_KEPT_H
+#define DAEMON_SOCKETS_LISTENER_KEPT_H
+
+struct config;
+struct fd_store;
+struct listeners;
+
+/* As listeners_take_kept(), listeners_told_kept(). */
+void listener_kept_all(struct listeners *listeners,
+    const struct config *config, struct fd_store *store);
+void listener_kept_told(struct fd_store *store);
+
+#endif
