@@ -26,7 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
     __file__))))
 MACHINE = platform.machine()
 EPOCH = "1764547200"
-LIMIT = 900
+LIMIT = 1800
 
 
 def run(*command, cwd=ROOT, limit=LIMIT, **env):
