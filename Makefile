@@ -574,7 +574,7 @@ demo: demo-deps
 	@echo
 	@echo '  Try, in another terminal:'
 	@echo '    curl http://localhost:8080/      (again and again: who answers?)'
-	@echo '    pkill -9 -n hello-server         (kill a worker: it comes back)'
+	@echo '    $(B)/clusterctl signal hello:0 KILL  (kill a worker: it comes back)'
 	@echo '    $(B)/clusterctl status --watch  (see it live; q quits)'
 	@echo '    $(B)/clusterctl reload          (every worker is replaced)'
 	@echo '    $(B)/clusterctl scale hello +2  (two instances more)'

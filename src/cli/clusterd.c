@@ -26,6 +26,7 @@
 #include "daemon/config/conf_again.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/supervisor.h"
+#include "linux/control/control_place.h"
 #include "linux/file/place.h"
 #include "linux/keeper/background.h"
 #include "linux/keeper/keeper.h"
@@ -163,7 +164,12 @@ static void
 print_warnings(const struct config *config)
 {
 	const struct conf_errors *w = &config->warnings;
+	struct error err = ERROR_INIT;
 
+	if (config->control_auto && control_place_look(&err) == -ENOENT)
+		fprintf(stderr, "warning: started from here there is no "
+		    "control socket: %s\n", error_text(&err));
+	error_clear(&err);
 	for (size_t i = 0; i < w->n; i++)
 		fprintf(stderr, "warning: %s\n", w->v[i].text);
 	if (w->dropped > 0)

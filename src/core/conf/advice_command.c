@@ -113,7 +113,7 @@ advice_program(const char *program)
 {
 	static const char *const words[] = {
 		"export", "source", "set", "ulimit", "umask", "eval", "if",
-		"while", "for", "trap", "wait", "{", "(", "!", "&&", "||",
+		"while", "for", "trap", "wait", ".", "{", "(", "!", "&&", "||",
 		NULL,
 	};
 
@@ -177,6 +177,34 @@ is_redirection(const struct raw_word *w)
 	return false;
 }
 
+/* `>out.log`, `2>logs/err`; and not `>=1.2`, `<tag>`. */
+static bool
+is_redirection_to_name(const struct raw_word *w)
+{
+	static const char *const begin[] = {
+		"2>>", "2>", "&>>", "&>", ">>", ">", NULL,
+	};
+
+	for (size_t i = 0; w->plain && begin[i] != NULL; i++) {
+		size_t len = strlen(begin[i]);
+		const char *name = w->at + len;
+
+		if (raw_word_starts(w, begin[i]))
+			return w->len > len && is_name_byte(*name, true) &&
+			    (memchr(name, '.', w->len - len) != NULL ||
+			    memchr(name, '/', w->len - len) != NULL);
+	}
+	return false;
+}
+
+/* `./migrate; node app.js` */
+static bool
+ends_command(const struct raw_word *w)
+{
+	return w->plain && w->len > 1 && w->at[w->len - 1] == ';' &&
+	    memchr(w->at, '=', w->len) == NULL;
+}
+
 /* find(1) and its like take it so. */
 static bool
 runs_words(const struct conf_app *app)
@@ -207,7 +235,7 @@ look_operator(const struct look *l, const struct raw_word *before,
 {
 	bool value = is_short_option(before);
 
-	if (is_redirection(w)) {
+	if (is_redirection(w) || is_redirection_to_name(w)) {
 		tell_plain(l, w->at, w->len, "stdout and stderr say where "
 		    "output goes; or " SHELL);
 	} else if (raw_word_is(w, "&") && last) {
@@ -217,6 +245,8 @@ look_operator(const struct look *l, const struct raw_word *before,
 	    (raw_word_is(w, "|") && !value) || raw_word_is(w, "|&") ||
 	    (raw_word_is(w, ";") && !value && !last && !l->runs_words)) {
 		tell_plain(l, w->at, w->len, SHELL);
+	} else if (ends_command(w) && !last && !l->runs_words && !l->code) {
+		tell_plain(l, w->at + w->len - 1, 1, SHELL);
 	} else {
 		return false;
 	}
@@ -278,7 +308,7 @@ tell_variable(const struct look *l, const char *at, size_t whole,
 	strbuf_free(&remedy);
 }
 
-/* A variable, or a command whose output was to stand here; true: told. */
+/* A variable, a home, or a command whose output was to stand here; true: told. */
 static bool
 look_substitution(const struct look *l, const struct raw_word *w)
 {
@@ -303,6 +333,10 @@ look_substitution(const struct look *l, const struct raw_word *w)
 			tell_plain(l, s, (size_t)(end - s), SHELL);
 			return true;
 		}
+	}
+	if (raw_word_is(w, "~") || raw_word_starts(w, "~/")) {
+		tell_plain(l, w->at, w->len, "{env:HOME} is replaced");
+		return true;
 	}
 	if (w->plain && w->at[0] == '`') {
 		tell_plain(l, w->at, w->len, SHELL);

@@ -224,6 +224,50 @@ names_directory(const struct look *l)
 	return false;
 }
 
+static bool
+is_beside(const struct look *l, const char *word)
+{
+	int beside = look_at(l, word, l->host->base_dir);
+
+	return beside == CONF_LOOK_FILE || beside == CONF_LOOK_PROGRAM;
+}
+
+/* True: told. */
+static bool
+look_elsewhere(const struct look *l, const char *word)
+{
+	const char *cwd = l->host->cwd;
+
+	if (look_at(l, word, cwd) != 0 || !is_beside(l, word) ||
+	    names_directory(l))
+		return false;
+	conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
+	    "command", "%.60s is looked for in the directory that "
+	    "clusterd is started in, now %.200s, and is not there: "
+	    "directory = . is that of this file, where it is", word, cwd);
+	return true;
+}
+
+/* `npm start`; what is told of another directory is not known here. A directory
+   above is looked in as well. */
+static bool
+wants_package(const struct look *l)
+{
+	static const char *const programs[] = { "npm", "pnpm", "yarn", NULL };
+	static const char *const elsewhere[] = {
+		"--prefix", "--dir", "--cwd", "-C", NULL,
+	};
+	const struct strlist *command = &l->app->command;
+	const char *base = l->host->base_dir;
+
+	for (size_t i = 1; i < command->n; i++)
+		for (size_t j = 0; elsewhere[j] != NULL; j++)
+			if (str_starts(command->v[i], elsewhere[j]))
+				return false;
+	return str_is_one_of(str_base_name(command->v[0]), programs) &&
+	    !str_starts(l->host->cwd, base);
+}
+
 /*
  * Relative to the working directory, which is clusterd's own where none is set,
  * and that is another one each time. It is told where it is seen to be wrong.
@@ -231,33 +275,70 @@ names_directory(const struct look *l)
 static void
 look_at_arguments(const struct look *l)
 {
-	const struct conf_app *app = l->app;
+	const struct strlist *command = &l->app->command;
 	const char *cwd = l->host->cwd, *base = l->host->base_dir;
 	size_t looked = 0;
 
-	if (app->directory != NULL || cwd == NULL || strcmp(cwd, base) == 0)
+	if (l->app->directory != NULL || cwd == NULL || strcmp(cwd, base) == 0)
 		return;
-	for (size_t i = 1; i < app->command.n && looked < LOOKED_MAX; i++) {
-		const char *word = app->command.v[i];
-		int beside;
-
-		if (!is_file_name(word))
+	if (wants_package(l) && look_elsewhere(l, "package.json"))
+		return;
+	for (size_t i = 1; i < command->n && looked < LOOKED_MAX; i++) {
+		if (!is_file_name(command->v[i]))
 			continue;
 		looked++;
-		if (look_at(l, word, cwd) != 0)
-			continue;
-		beside = look_at(l, word, base);
-		if (beside != CONF_LOOK_FILE && beside != CONF_LOOK_PROGRAM)
-			continue;
-		if (names_directory(l))
+		if (look_elsewhere(l, command->v[i]))
 			return;
-		conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
-		    "command", "%.60s is looked for in the directory that "
-		    "clusterd is started in, now %.200s, and is not there: "
-		    "directory = . is that of this file, where it is", word,
-		    cwd);
-		return;
 	}
+}
+
+static bool
+is_script_name(const char *word)
+{
+	static const char *const ends[] = {
+		".js", ".mjs", ".cjs", ".ts", ".py", ".rb", ".php", ".pl",
+		NULL,
+	};
+	const char *dot = strrchr(str_base_name(word), '.');
+
+	return dot != NULL && strpbrk(word, "={}:$*? \t\n") == NULL &&
+	    str_is_one_of(dot, ends);
+}
+
+/* `node app.js`: of other words it is not known what they are to the program. */
+static bool
+names_script(const struct conf_app *app)
+{
+	static const char *const programs[] = {
+		"node", "nodejs", "bun", "python", "python3", "ruby", "php",
+		"perl", NULL,
+	};
+
+	return app->command.n > 1 && is_script_name(app->command.v[1]) &&
+	    str_is_one_of(str_base_name(app->command.v[0]), programs);
+}
+
+static void
+look_at_script(const struct look *l)
+{
+	const char *dir = l->app->directory, *base = l->host->base_dir;
+	const char *script = l->app->command.v[1];
+	const char *from = dir != NULL ? dir : l->host->cwd;
+
+	if (!names_script(l->app) || from == NULL || has_braces(from) ||
+	    l->host->look(l->host->ctx, from) != CONF_LOOK_DIRECTORY ||
+	    look_at(l, script, from) != 0)
+		return;
+	/* Of one that is there look_at_arguments() has told. */
+	if (dir == NULL && strcmp(from, base) != 0 &&
+	    look_at(l, script, base) != 0)
+		return;
+	if (*script == '/')
+		tell_program(l, "there is no ", script, "");
+	else
+		conf_error_add(l->warnings, line_of(l, CONF_KEY_COMMAND),
+		    "command", "there is no %.200s in %.200s%s", script, from,
+		    dir != NULL ? "" : ", where clusterd is started now");
 }
 
 void
@@ -274,6 +355,7 @@ advice_files(const struct conf_keys *keys, const struct conf_host *host,
 	if (!host->testing)
 		return;
 	look_at_program(&l);
+	look_at_script(&l);
 	look_at_directory(&l);
 	look_at_output(&l, CONF_KEY_STDOUT, &app->out);
 	if (app->err.kind != CONF_OUTPUT_FILE || app->out.kind !=

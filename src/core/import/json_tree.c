@@ -157,7 +157,7 @@ read_unicode(struct reader *rd, struct strbuf *sb)
 static int
 read_escape(struct reader *rd, struct strbuf *sb)
 {
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+	static const char from[] = "\"'\\/bfnrt", to[] = "\"'\\/\b\f\n\r\t";
 	const char *found;
 	char c = rd->at < rd->end ? *rd->at++ : '\0';
 
@@ -174,6 +174,7 @@ static int
 read_string(struct reader *rd, char **ret_text)
 {
 	struct strbuf sb = STRBUF_INIT;
+	char quote = *rd->at;
 	int r = 0;
 
 	for (rd->at++; r == 0; ) {
@@ -184,7 +185,7 @@ read_string(struct reader *rd, char **ret_text)
 			break;
 		}
 		c = *rd->at++;
-		if (c == '"')
+		if (c == quote)
 			break;
 		if (c == '\\')
 			r = read_escape(rd, &sb);
@@ -216,14 +217,40 @@ add(struct json_value *to)
 	return &v[to->n++];
 }
 
+static bool
+is_quote(char c)
+{
+	return c == '"' || c == '\'';
+}
+
+static bool
+is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	    (c >= '0' && c <= '9') || c == '_' || c == '$';
+}
+
+/* As JavaScript has it, without quotes. */
+static int
+read_name(struct reader *rd, char **ret_name)
+{
+	const char *from = rd->at;
+
+	while (rd->at < rd->end && is_name_byte(*rd->at))
+		rd->at++;
+	if (rd->at == from || (*from >= '0' && *from <= '9'))
+		return refuse(rd, "a name is needed here");
+	*ret_name = strndup(from, (size_t)(rd->at - from));
+	return *ret_name != NULL ? 0 : -ENOMEM;
+}
+
 static int
 read_key(struct reader *rd, char **ret_key)
 {
 	int r;
 
-	if (*rd->at != '"')
-		return refuse(rd, "a name in double quotes is needed here");
-	r = read_string(rd, ret_key);
+	r = is_quote(*rd->at) ? read_string(rd, ret_key) :
+	    read_name(rd, ret_key);
 	if (r == 0)
 		r = skip(rd);
 	if (r < 0)
@@ -301,7 +328,7 @@ read_word(struct reader *rd, struct json_value *ret)
 {
 	const char *from = rd->at;
 
-	while (rd->at < rd->end && memchr(" \t\r\n,:]}/\"[{", *rd->at, 12) ==
+	while (rd->at < rd->end && memchr(" \t\r\n,:]}/\"'[{", *rd->at, 13) ==
 	    NULL && *rd->at != '\0')
 		rd->at++;
 	ret->text = strndup(from, (size_t)(rd->at - from));
@@ -316,8 +343,7 @@ read_word(struct reader *rd, struct json_value *ret)
 	else if (is_number(ret->text))
 		ret->kind = JSON_NUMBER;
 	else
-		return refuse(rd, "a value is needed: text stands in double "
-		    "quotes");
+		return refuse(rd, "a value is needed: text stands in quotes");
 	return 0;
 }
 
@@ -331,7 +357,7 @@ read_value(struct reader *rd, struct json_value *ret)
 		return refuse(rd, "a value is missing");
 	if (++rd->values > JSON_VALUES_MAX)
 		return refuse(rd, "too many values");
-	if (*rd->at == '"') {
+	if (is_quote(*rd->at)) {
 		ret->kind = JSON_STRING;
 		return read_string(rd, &ret->text);
 	}

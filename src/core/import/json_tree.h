@@ -1,7 +1,8 @@
 /*
  * JSON (RFC 8259) to a tree, with what people write into configurations beside:
- * comments of both kinds and a comma too many. No library that is common takes
- * those, and the writer's side is base/json.
+ * comments of both kinds, a comma too many, and as in JavaScript, which PM2 takes
+ * a .json file for, names without quotes and text in single ones. No library that
+ * is common takes those, and the writer's side is base/json.
  */
 #ifndef CORE_IMPORT_JSON_TREE_H
 #define CORE_IMPORT_JSON_TREE_H

@@ -150,10 +150,11 @@ add_script(const struct app *app, const char *script, struct strlist *words)
 		interpreter = interpreter_of(app, script);
 	else if (strcmp(interpreter, "none") == 0)
 		interpreter = NULL;
-	if (interpreter != NULL)
+	if (interpreter != NULL) {
 		strlist_add(words, interpreter);
-	add_words(app, "interpreter_args", words);
-	add_words(app, "node_args", words);
+		add_words(app, "interpreter_args", words);
+		add_words(app, "node_args", words);
+	}
 	/* A program of that name is looked for in PATH here. */
 	if (interpreter == NULL && !slash && app->d->host->is_file(
 	    app->d->host->ctx, script))
@@ -401,6 +402,9 @@ note_rest(const struct app *app)
 		{ "source_map_support", "node --enable-source-maps is an "
 		    "option of node" },
 		{ "vizion", "nobody looks at the repository here" },
+		{ "node_args", "PM2 has no use for it without an interpreter" },
+		{ "interpreter_args", "PM2 has no use for it without an "
+		    "interpreter" },
 		{ "pmx", "clusterctl metrics tells without it" },
 		{ "automation", "clusterctl metrics tells without it" },
 		{ "disable_logs", "stdout = null and stderr = null do that" },

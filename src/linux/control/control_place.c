@@ -146,6 +146,33 @@ make_dir(const char *dir, mode_t mode, struct error *err)
 	    strerror(-code));
 }
 
+/* Where it is to be made, if RUNTIME_DIRECTORY does not say. */
+static int
+usual_dir(bool usual, char **ret_dir, struct error *err)
+{
+	char *dir = geteuid() == 0 ? strdup("/run/clusterd") :
+	    below_xdg(usual);
+
+	if (dir == NULL)
+		return error_set(err, -ENOENT, "neither RUNTIME_DIRECTORY nor "
+		    "XDG_RUNTIME_DIR is set, and there is no /run/user/%u: "
+		    "clusterctl does not find this clusterd; control = PATH "
+		    "makes one", geteuid());
+	*ret_dir = dir;
+	return 0;
+}
+
+int
+control_place_look(struct error *err)
+{
+	char *dir = first_of("RUNTIME_DIRECTORY");
+	int code = dir == NULL ? usual_dir(true, &dir, err) : 0;
+
+	if (code == 0)
+		free(dir);
+	return code;
+}
+
 int
 control_place_make(bool usual, char **ret_dir, struct error *err)
 {
@@ -153,16 +180,10 @@ control_place_make(bool usual, char **ret_dir, struct error *err)
 	int code = 0;
 
 	if (dir == NULL) {
-		bool root = geteuid() == 0;
-
-		dir = root ? strdup("/run/clusterd") : below_xdg(usual);
-		if (dir == NULL)
-			return error_set(err, -ENOENT, "neither "
-			    "RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set, and "
-			    "there is no /run/user/%u: clusterctl does not "
-			    "find this clusterd; control = PATH makes one",
-			    geteuid());
-		code = make_dir(dir, root ? 0755 : 0700, err);
+		code = usual_dir(usual, &dir, err);
+		if (code < 0)
+			return code;
+		code = make_dir(dir, geteuid() == 0 ? 0755 : 0700, err);
 	}
 	if (code == 0)
 		code = check_dir(dir, err);

@@ -41,6 +41,10 @@ char *control_place_name_of_app(const char *app, pid_t pid);
  */
 int control_place_make(bool usual, char **ret_dir, struct error *err);
 
+/* Is there one for a server that is started so? Nothing is made. -ENOENT with
+   words: no. */
+int control_place_look(struct error *err);
+
 /* The directories in which a client looks, the nearest first. */
 void control_place_dirs(struct strlist *ret_dirs);
 

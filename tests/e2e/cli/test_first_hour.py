@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import lanes
-from harness import (CLUSTERCTL, IS_ROOT, SLOW, free_port, probe,
+from harness import (CLUSTERCTL, CLUSTERD, IS_ROOT, SLOW, free_port, probe,
                      with_mounts)
 
 
@@ -97,6 +97,14 @@ def test_bare_name_of_a_file_elsewhere(box):
     d = box.start("-c", box.path("app.ini"), cwd=box.path("other"))
     d.wait_end(1)
     assert "(not found in PATH)" in d.log()
+
+
+def test_script_that_is_nowhere(box):
+    """Not told by the interpreter alone, which would do it once a second."""
+    warning, = check(box, f"{sys.executable} gone.py", directory=".")
+    assert f":2: command: there is no gone.py in {box.dir}" in warning
+    warning, = check(box, f"{sys.executable} gone.py")
+    assert "gone.py in %s, where clusterd is started now" % box.dir in warning
 
 
 def test_command_in_quotes(box):
@@ -220,12 +228,18 @@ NEW_ROOT = ('r=$1; shift; mount -t tmpfs tmpfs $r; for d in /*; do '
 def test_workers_that_are_root(box, user, contained):
     os.mkdir(box.path("r"))
     box.web(user=user)
-    d = box.start(launcher=with_mounts(NEW_ROOT, box.path("r")), cwd=box.dir,
-                  env={"container": "oci" if contained else ""})
+    how = {"launcher": with_mounts(NEW_ROOT, box.path("r")), "cwd": box.dir,
+           "env": {"container": "oci" if contained else ""}}
+    d = box.start(**how)
     d.wait_ready(2)
     told = warnings(d, "web: workers run as root: user = NAME")
     assert len(told) == (user is None and not contained)
     d.stop()
+    # The same without a start.
+    d = box.start("-t", "-c", box.path("app.ini"), **how)
+    assert d.wait() == 0
+    assert ("app.ini:1: web: workers run as root" in d.log()) == \
+        (user is None and not contained)
 
 
 # --- a place for output that the user may not write to
@@ -265,6 +279,25 @@ def test_another_user_is_told_that_he_may_not(box, as_root):
     assert "permission denied" in done.stderr
     assert "no clusterd" not in done.stderr
     d.stop()
+
+
+def test_no_place_for_a_control_socket(box, as_root):
+    os.chmod(box.dir, 0o755)
+
+    def told(control, **env):
+        box.config(web={"command": "/bin/true"}, clusterd={"control": control})
+        done = subprocess.run(
+            [*lanes.become_nobody(), box.copy(CLUSTERD), "-t", "-c",
+             "app.ini"], cwd=box.dir, capture_output=True, text=True,
+            env=box.environment({"RUNTIME_DIRECTORY": "", **env}),
+            timeout=20 * SLOW)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+    assert told("auto").startswith(
+        "warning: started from here there is no control socket: neither ")
+    assert told("none") == told("ctl.sock") == ""
+    assert told("auto", XDG_RUNTIME_DIR="/run/user/1") == ""
+    assert told("auto", RUNTIME_DIRECTORY="/run/x") == ""
 
 
 def test_what_is_not_found_may_be_of_another_user(box):

@@ -68,11 +68,14 @@ look(void *ctx, const char *path)
 		{ "/srv/app/app.js", CONF_LOOK_FILE },
 		{ "/srv/app/run", CONF_LOOK_PROGRAM },
 		{ "/srv/app/dist/main.js", CONF_LOOK_FILE },
+		{ "/srv/app/package.json", CONF_LOOK_FILE },
 		{ "/srv/app/public", CONF_LOOK_DIRECTORY },
+		{ "/root", CONF_LOOK_DIRECTORY },
 		{ "/srv/app", CONF_LOOK_DIRECTORY },
 		{ "/root/both.js", CONF_LOOK_FILE },
 		{ "/srv/app/both.js", CONF_LOOK_FILE },
 		{ "/secret/x", CONF_LOOK_UNKNOWN },
+		{ "/secret/x.js", CONF_LOOK_UNKNOWN },
 	};
 
 	(void)ctx;
@@ -159,6 +162,7 @@ words_of_a_shell(void **state)
 	    "= DIR, or sh -c '...' is one");
 	expect_command("exec node app.js", "leave it out");
 	expect_command("export A=1", "a word of a shell");
+	expect_command(". venv/bin/activate", "a word of a shell");
 	expect_command("NODE_ENV=production node app.js", "\"NODE_ENV=...\" is "
 	    "no program: a variable goes into env, and no shell runs this");
 	expect_command("node app.js && echo", "\"&&\" is plain text, as no "
@@ -170,6 +174,10 @@ words_of_a_shell(void **state)
 	    "shell runs this: stdout and stderr say where output goes");
 	expect_command("node app.js 2>&1", "\"2>&1\" is plain text");
 	expect_command("node app.js >/dev/null", "\">/dev/null\" is");
+	expect_command("node app.js >out.log", "\">out.log\" is plain text");
+	expect_command("node app.js 2>>logs/err", "\"2>>logs/err\" is plain");
+	expect_command("./migrate; node app.js", "\";\" is plain text, as no "
+	    "shell runs this: sh -c '...' is one");
 	expect_command("node app.js &", "a worker stays in the foreground");
 	/* One is enough: the rest follows from it. */
 	expect_command("node app.js > x 2>&1 &", "\">\" is plain text");
@@ -188,7 +196,9 @@ no_words_of_a_shell(void **state)
 		"env NODE_ENV=production node app.js",
 		"node app.js --filter 'a && b' --or '||' --pipe \\|",
 		"node app.js a&&b a|b x>y --range=>1.2 -> =>",
-		"node app.js --semver >=1.2",
+		"node app.js --semver >=1.2", "node app.js >x >1.2 2>x >$x.y",
+		"node app.js; ", "nginx -g user=x; y", "find . -exec x; y",
+		"bash x; y", "node 'app.js;' y",
 		"node app.js <tag>",
 		"find . -name x -exec rm {} ;",
 		"node app.js ;",
@@ -222,6 +232,10 @@ variables(void **state)
 	expect_command("node app.js $(PORT)", "{env:PORT} is replaced");
 	expect_command("gunicorn -c conf.py -b 0.0.0.0:$PORT app", "$PORT");
 	expect_command("node --name=$(hostname)", "\"$(hostname)\" is plain");
+	expect_command("node ~/app.js", "\"~/app.js\" is plain text, as no "
+	    "shell runs this: {env:HOME} is replaced");
+	expect_command("~/app", "{env:HOME} is replaced");
+	expect_command("serve ~", "\"~\" is plain text");
 	expect_command("node $(cat x)", "\"$(cat\" is plain text");
 	expect_command("node `hostname`", "\"`hostname`\" is plain text");
 }
@@ -244,7 +258,7 @@ no_variables(void **state)
 		"ruby -e \"$X\"",
 		"awk \"{print $NF}\"",
 		"node app.js \"costs $PRICE in all\"",
-		"node $'a$PORT'",
+		"node $'a$PORT'", "node ~x a~ '~/x' ~1.2", "sh ~/x", "x -c ~/y",
 		"node app.js {env:PATH} {port}\nport = 80",
 		"/bin/sh -c\n\texec node --port $PORT `x` $(y)",
 	};
@@ -505,6 +519,20 @@ files(void **state)
 	expect_command("./gone", "there is no /srv/app/gone");
 	expect_command("plain", "there is no plain in PATH");
 	expect_command("/secret/x", NULL);
+	expect_command("node gone.js", "app.ini:2: command: there is no "
+	    "gone.js in /root, where clusterd is started now\n");
+	expect_command("node /gone.js", "there is no /gone.js\n");
+	expect_command("node gone.js\ndirectory = .", "there is no gone.js in "
+	    "/srv/app\n");
+	expect_command("node app.js\ndirectory = .", NULL);
+	expect_command("node app.js\ndirectory = /nowhere", "directory: ");
+	expect_command("node both.js", NULL);
+	expect_command("node app.js", "app.js is looked for");
+	expect_command("node app.js /srv/app", NULL);
+	expect_command("node /secret/x.js", NULL);
+	expect_command("node {app}.js", NULL);
+	expect_command("node -r gone.js", NULL);
+	expect_command("run gone.js", "./run is the file");
 	expect_command("\"node app.js\"", "there is no program \"node app.js\": "
 	    "one word, with its blanks: without the quotes it is");
 	expect_command("'/usr/bin/node app.js'", "without the quotes");
@@ -541,6 +569,11 @@ scripts(void **state)
 	expect_command("node app.js\ndirectory = .", NULL);
 	expect_command("node gone.js /srv/app/app.js --x=app.js", NULL);
 	expect_command("node public run", NULL);
+	expect_command("npm start", "package.json is looked for in the "
+	    "directory that clusterd is started in, now /root, and is not");
+	expect_command("yarn run x", "package.json is looked for");
+	expect_command("npm --prefix x start", NULL);
+	expect_command("npm start\ndirectory = .", NULL);
 	/* It may go there first. */
 	expect_command("uv --directory /srv/app run app.js", NULL);
 	expect_command("yarn --cwd=/srv/app node app.js", NULL);
@@ -549,6 +582,9 @@ scripts(void **state)
 	expect_command("nodee\ndirectory = /nowhere", NULL);
 	host.cwd = "/srv/app";
 	expect_command("node app.js", NULL);
+	/* It is looked for above, too. */
+	host.cwd = "/srv/app/sub";
+	expect_command("npm start", NULL);
 	end_looking();
 }
 

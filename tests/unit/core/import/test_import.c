@@ -167,6 +167,19 @@ what_cannot_be_written_is_a_comment(void **state)
 	    "user is", "!user = a b"));
 }
 
+/* A .json file is JavaScript to PM2, as its own examples are. */
+static void
+pm2_in_javascript(void **state)
+{
+	(void)state;
+	expect(IMPORT_PM2,
+	    "{ apps : [{ name: 'web', script: 'npm', args: 'run it\\'s',\n"
+	    "cwd: '/srv', node_args: '--x', env: { A_1: \"it's\" }, $x: 1 }] }",
+	    LINES("[web]", "command = npm run its", "directory = /srv",
+	    "# node_args = --x: PM2 has no use for it without an interpreter",
+	    "    A_1=it's", "# $x = 1: PM2 does not know it either"));
+}
+
 static void
 pm2_is_refused(void **state)
 {
@@ -177,12 +190,16 @@ pm2_is_refused(void **state)
 	    "object");
 	refuse(IMPORT_PM2, "{ \"a\": 1\n \"b\" }", "line 2: a comma or } is "
 	    "missing");
-	refuse(IMPORT_PM2, "{ a: 1 }", "line 1: a name in double quotes is "
-	    "needed here");
+	refuse(IMPORT_PM2, "{ 1: 1 }", "line 1: a name is needed here");
+	refuse(IMPORT_PM2, "{ a-b: 1 }", "line 1: a colon is missing");
+	refuse(IMPORT_PM2, "{ a: b }", "line 1: a value is needed: text stands "
+	    "in quotes");
+	refuse(IMPORT_PM2, "['a\"]", "line 1: a string without an end on "
+	    "its line");
 	refuse(IMPORT_PM2, "[\"a\nb\"]", "line 1: a string without an end on "
 	    "its line");
 	refuse(IMPORT_PM2, "[01]", "line 1: a value is needed: text stands in "
-	    "double quotes");
+	    "quotes");
 	refuse(IMPORT_PM2, "[] x", "line 1: there is more behind the end");
 	refuse(IMPORT_PM2, "[ /* ", "line 1: a comment without an end");
 	refuse(IMPORT_PM2, "[\"\\ud800\"]", "line 1: a character that no text "
@@ -350,6 +367,7 @@ main(void)
 		cmocka_unit_test(pm2_who_runs_the_script),
 		cmocka_unit_test(pm2_names),
 		cmocka_unit_test(what_cannot_be_written_is_a_comment),
+		cmocka_unit_test(pm2_in_javascript),
 		cmocka_unit_test(pm2_is_refused),
 		cmocka_unit_test(an_app_without_a_command_is_told),
 		cmocka_unit_test(supervisord_carries_over),
