@@ -11,6 +11,10 @@
  * shut down, and may be listening again, of which nobody has heard yet; who comes
  * to one that nobody serves is news. Where there is no live set, nobody is let
  * in.
+ *
+ * A lane whose worker has just begun may be slow to start: its weight grows with the
+ * time since then (`slowness`), and what counts is how it compares with the others'.
+ * Nobody has to be told when it is over.
  */
 #include "bpf/cell.h"
 #include "bpf/kernel.h"
@@ -285,12 +289,87 @@ move_count(struct sk_reuseport_md *md, __u32 to)
 		__sync_fetch_and_add(&cell->open, 1);
 }
 
+/* Without a branch, as in turn_round(): of numbers below 2^63. */
+INLINE __u64
+least_of(__u64 a, __u64 b)
+{
+	__u64 a_is_less = (__u64)((__s64)(a - b) >> 63);
+
+	__asm__ volatile("" : "+r"(a_is_less));
+	return b ^ ((a ^ b) & a_is_less);
+}
+
+INLINE __u64
+most_of(__u64 a, __u64 b)
+{
+	return a ^ b ^ least_of(a, b);
+}
+
+/* ---- slow start ---- */
+
+/* Is any of the live lanes slow to start? */
+INLINE int
+is_ramping(const struct live *live, __u64 now)
+{
+	const __u64 *end = word_at(live->group + STEER_WORD_RAMP_END);
+
+	return end != NULL && now < *(volatile __u64 *)end;
+}
+
+#define FULL_SPEED 64
+
+/*
+ * The inverse of a lane's weight: from STEER_RAMP_PARTS * FULL_SPEED down to
+ * FULL_SPEED. Without a branch. A ramp lasts ten years at most, and less than
+ * 2^16 ns is none.
+ */
+INLINE __u64
+slowness(const struct steer_cell *cell, __u64 now)
+{
+	__u64 ns = *(volatile __u64 *)&cell->ramp_ns | 0xffff;
+	__u64 age = now - *(volatile __u64 *)&cell->ramp_from;
+
+	/* It may have begun since the clock was read. */
+	age &= ~(__u64)((__s64)age >> 63);
+	age = most_of(ns >> STEER_RAMP_PARTS_SHIFT, least_of(age, ns));
+	return (ns << 2) / (age >> 4);
+}
+
+/*
+ * The turn to begin with. A lane that is slower than the first one to be at full
+ * speed lets turns pass: whose turn comes next gets it, so that the others stay even
+ * among themselves. Where all let it pass, the last one does not.
+ */
+INLINE __u32
+turn_of_ready(const struct live *live, __u64 *turns, __u64 now)
+{
+	const __u64 *first = word_at(live->group + STEER_WORD_RAMP_FIRST);
+	struct steer_cell *cell;
+	__u64 best = FULL_SPEED;
+	__u32 turn = 0;
+
+	cell = first == NULL ? NULL :
+	    steer_cell((__u32)*(volatile __u64 *)first);
+	if (cell != NULL)
+		best = slowness(cell, now);
+	best = forget(best);
+	for (__u32 i = 0; i < STEER_RAMP_TURNS; i++) {
+		__u32 number;
+
+		turn = (__u32)__sync_fetch_and_add(turns, 1);
+		cell = live_cell(live, turn % live->n, &number);
+		if (cell == NULL || random_u32() % slowness(cell, now) < best)
+			break;
+	}
+	return (__u32)forget(turn);
+}
+
 SECTION("program/round_robin")
 int
 round_robin(struct sk_reuseport_md *md)
 {
 	struct live live = live_now();
-	__u64 *turns;
+	__u64 *turns, now = ktime_ns();
 	__u32 turn, checked = checked_cell(md);
 
 	if (checked != NO_CELL)
@@ -303,7 +382,8 @@ round_robin(struct sk_reuseport_md *md)
 	    STEER_WORD_TURN : STEER_WORD_TURN_OTHER));
 	if (turns == NULL)
 		return SK_DROP;
-	turn = (__u32)__sync_fetch_and_add(turns, 1);
+	turn = is_ramping(&live, now) ? turn_of_ready(&live, turns, now) :
+	    (__u32)__sync_fetch_and_add(turns, 1);
 	for (__u32 i = 0; i < STEER_TRIES; i++) {
 		__u64 *at = word_at(live.first + (turn + i) % live.n);
 		__u32 cell;
@@ -343,35 +423,35 @@ load_of(const struct steer_cell *cell, __u32 epoch, __u32 weigh)
 	    (__u32)(odd & is_current(epoch, odd))) & weigh);
 }
 
-/* A lane's load << 32 | its place after where the look began: the least of them
-   has the fewest connections, and of several such comes first. */
+/* A lane's load << PLACE_BITS | its place after where the look began: the least of
+   them has the fewest connections, and of several such comes first. */
 struct choice {
 	__u64 best;
 	__u64 second;
 };
+#define PLACE_BITS	6	/* of STEER_LOOK */
+#define PLACE_MASK	((1U << PLACE_BITS) - 1)
 
-/* Without a branch, as above: of numbers below 2^63. */
+/*
+ * The connections for its weight: the one that it would get counts for any part of
+ * itself, so that of lanes that have as many as their weight is each gets its share,
+ * too, where most of them have none. Below 2^57.
+ */
+#define PART_BITS	14
 INLINE __u64
-least_of(__u64 a, __u64 b)
+slow_load(const struct steer_cell *cell, __u64 load, __u64 now)
 {
-	__u64 a_is_less = (__u64)((__s64)(a - b) >> 63);
+	__u64 part = random_u32() & ((1U << PART_BITS) - 1);
 
-	__asm__ volatile("" : "+r"(a_is_less));
-	return b ^ ((a ^ b) & a_is_less);
-}
-
-INLINE __u64
-most_of(__u64 a, __u64 b)
-{
-	return a ^ b ^ least_of(a, b);
+	return (load << PART_BITS | part) * slowness(cell, now);
 }
 
 /* False, which does not happen: a lane without a cell. To go on with those that
    were seen would have the verifier follow all that comes next once more for
-   each lane. */
+   each lane. `now`: some are slow to start; or 0. */
 INLINE int
 look(const struct live *live, __u32 start, __u32 epoch, __u32 weigh,
-    struct choice *ret_choice)
+    __u64 now, struct choice *ret_choice)
 {
 	/* Beyond any load, and of the same sign. */
 	struct choice choice = { forget(~0ULL >> 1), forget(~0ULL >> 1) };
@@ -387,8 +467,10 @@ look(const struct live *live, __u32 start, __u32 epoch, __u32 weigh,
 		cell = live_cell(live, turn_round(start + i, n_all), &number);
 		if (cell == NULL)
 			return 0;
-		load = (__u64)(load_of(cell, epoch, weigh) & ~0U >> 1) << 32 |
-		    i;
+		load = load_of(cell, epoch, weigh) & ~0U >> 1;
+		if (now != 0)
+			load = slow_load(cell, load, now);
+		load = load << PLACE_BITS | i;
 		choice.second = least_of(choice.second,
 		    most_of(choice.best, load));
 		choice.best = least_of(choice.best, load);
@@ -424,13 +506,14 @@ charge_anyway(struct steer_cell *cell, __u32 epoch, __u32 n)
 /*
  * Charge the SYN to the best lane, if it is as it was seen: two processors may
  * have seen the same one as the best. Who comes second takes the second best.
- * Returns the place of the lane that was charged.
+ * Returns the place of the lane that was charged. Where chance had a part in it
+ * (slow_load), two see different ones.
  */
 INLINE __u32
-claim(const struct live *live, __u32 start, __u32 epoch,
+claim(const struct live *live, __u32 start, __u32 epoch, int by_chance,
     const struct choice *choice)
 {
-	__u32 place = choice->best, number;
+	__u32 place = choice->best & PLACE_MASK, number;
 	struct steer_cell *cell = live_cell(live,
 	    turn_round(start + place, live->n), &number);
 	__u64 seen;
@@ -438,11 +521,13 @@ claim(const struct live *live, __u32 start, __u32 epoch,
 	if (cell == NULL)
 		return place;
 	seen = *(volatile __u64 *)steer_pending(cell, epoch);
-	if (load_of(cell, epoch, WEIGH_ALL) <= choice->best >> 32 &&
+	if (!by_chance &&
+	    load_of(cell, epoch, WEIGH_ALL) <= choice->best >> PLACE_BITS &&
 	    charge(cell, epoch, seen, 1))
 		return place;
-	if (choice->second >> 32 <= (choice->best >> 32) + 1) {
-		place = choice->second;
+	if (!by_chance && choice->second >> PLACE_BITS <=
+	    (choice->best >> PLACE_BITS) + 1) {
+		place = choice->second & PLACE_MASK;
 		cell = live_cell(live, turn_round(start + place, live->n),
 		    &number);
 		if (cell == NULL)
@@ -516,10 +601,11 @@ int
 least_connections(struct sk_reuseport_md *md)
 {
 	struct live live = live_now();
-	__u32 epoch = ktime_ns() >> STEER_EPOCH_SHIFT;
+	__u64 now = ktime_ns();
+	__u32 epoch = now >> STEER_EPOCH_SHIFT;
 	__u64 what = what_is(md);
 	struct choice choice;
-	__u32 position, number = 0, refused, weigh,
+	__u32 position, number = 0, refused, weigh, by_chance = 0,
 	    checked = checked_cell(md);
 	__u64 *next;
 
@@ -543,10 +629,19 @@ least_connections(struct sk_reuseport_md *md)
 	weigh = forget(what == WHAT_COOKIE ? WEIGH_PENALTIES : WEIGH_ALL);
 	what = forget(what);
 	live.n = forget(live.n);
-	if (!look(&live, position, epoch, weigh, &choice))
-		return SK_DROP;
+	/* A look of its own each: one that knows whether costs less. */
+	if (is_ramping(&live, now)) {
+		if (!look(&live, position, epoch, weigh, now, &choice))
+			return SK_DROP;
+		by_chance = 1;
+	} else {
+		if (!look(&live, position, epoch, weigh, 0, &choice))
+			return SK_DROP;
+	}
+	by_chance = forget(by_chance);
 	position += what == WHAT_OPENS ?
-	    claim(&live, position, epoch, &choice) : (__u32)choice.best;
+	    claim(&live, position, epoch, by_chance, &choice) :
+	    (__u32)choice.best & PLACE_MASK;
 	what = forget(what);
 	position = forget(position);
 	refused = select_from(md, &live, &position, epoch, &number);

@@ -176,6 +176,21 @@ print_warnings(const struct config *config)
 		fprintf(stderr, "and %zu more warnings\n", w->dropped);
 }
 
+/* What depends on the machine. */
+static void
+print_slow_start(const struct config *config)
+{
+	struct balancing balancing;
+	const char *app, *why;
+
+	balancing_init(&balancing);
+	app = balancing_no_slow_start(&balancing, config, &why);
+	if (app != NULL)
+		fprintf(stderr, "warning: %s: slow_start does nothing here: "
+		    "least-connections is not possible: %s\n", app, why);
+	balancing_fini(&balancing);
+}
+
 static int
 dump(const struct config *config)
 {
@@ -212,6 +227,7 @@ act(const struct options *o, const struct conf_origin *origin,
 	switch (o->mode) {
 	case OPTIONS_TEST:
 		print_warnings(config);
+		print_slow_start(config);
 		printf("%s: configuration ok\n", origin->file);
 		break;
 	case OPTIONS_DUMP:

@@ -1,5 +1,6 @@
 #include "base/str.h"
 #include "core/conf/advice.h"
+#include "core/conf/advice_balance.h"
 #include "core/conf/advice_command.h"
 #include "core/conf/advice_env.h"
 #include "core/conf/advice_files.h"
@@ -24,6 +25,7 @@ advice_app(const struct conf_keys *keys, const struct conf_host *host,
 		advice_inspect(keys, app, conf_app_most_instances(app, n),
 		    host->environ, warnings);
 	advice_files(keys, host, app, warnings);
+	advice_balance(keys, app, warnings);
 }
 
 /* So many are named. */

@@ -176,6 +176,7 @@ struct conf_app {
 	int64_t scale_up_ms;
 	int64_t scale_down_ms;
 	enum conf_balance balance;
+	int64_t slow_start_ms;		/* 0: none */
 	enum conf_handoff handoff;
 	unsigned fd_protocols;		/* enum conf_fd_protocol bits, as
 					   written; 0: auto. What they come to:

@@ -260,6 +260,10 @@ static const struct conf_key schema[] = {
 		.name = "balance", APP(balance),
 		.type = CONF_TYPE_ENUM, .words = balances, .preset = "auto",
 	},
+	[CONF_KEY_SLOW_START] = {
+		.name = "slow_start", APP(slow_start_ms), .live = true,
+		DURATION(0), .preset = "0s",
+	},
 	[CONF_KEY_HANDOFF] = {
 		.name = "handoff", APP(handoff),
 		.type = CONF_TYPE_ENUM, .words = handoffs, .preset = "auto",

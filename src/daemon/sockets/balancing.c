@@ -210,10 +210,39 @@ balancing_describe(const struct config *config)
 	return text;
 }
 
+const char *
+balancing_no_slow_start(struct balancing *b, const struct config *config,
+    const char **ret_why)
+{
+	for (size_t i = 0; i < config->n_apps; i++) {
+		const struct conf_app *app = &config->apps[i];
+
+		if (app->slow_start_ms > 0 && is_auto(app) &&
+		    !balancing_can_count(b, ret_why))
+			return app->name;
+	}
+	return NULL;
+}
+
+static void
+tell_slow_start(struct balancing *b, const struct config *config)
+{
+	const char *why;
+	const char *app = b->told_slow ? NULL :
+	    balancing_no_slow_start(b, config, &why);
+
+	if (app == NULL)
+		return;
+	b->told_slow = true;
+	log_warning("%s: slow_start does nothing here: least-connections is "
+	    "not possible: %s", app, why);
+}
+
 int
 balancing_check(struct balancing *b, const struct config *config,
     struct error *err)
 {
+	tell_slow_start(b, config);
 	for (size_t i = 0; i < config->n_apps; i++) {
 		const struct conf_app *app = &config->apps[i];
 		char *text;

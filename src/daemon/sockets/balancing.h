@@ -31,6 +31,7 @@ struct balancing {
 	size_t optmem_max;		/* net.core.optmem_max, bytes */
 	bool told_flows;	/* that flows of datagrams do not stay */
 	bool told;			/* what auto is, for want of rights */
+	bool told_slow;			/* that there is no slow start */
 };
 
 void balancing_init(struct balancing *balancing);
@@ -46,6 +47,13 @@ int balancing_check(struct balancing *balancing, const struct config *config,
 /* What `auto` comes to here, in words, for the apps that have it: the caller
    frees; NULL when there is none of them, or no memory. */
 char *balancing_describe(const struct config *config);
+
+/*
+ * An app with slow_start whose `balance` comes to one that has none here: its name,
+ * borrowed from `config`, and why, from `balancing`. NULL: there is none.
+ */
+const char *balancing_no_slow_start(struct balancing *balancing,
+    const struct config *config, const char **ret_why);
 
 /* Would `auto` be least-connections? *ret_why, if not: in words, borrowed. */
 bool balancing_can_count(struct balancing *balancing, const char **ret_why);

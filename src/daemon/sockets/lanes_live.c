@@ -3,6 +3,7 @@
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_words.h"
 #include "daemon/sockets/listener.h"
+#include "linux/bpf/steering_ebpf.h"
 #include "linux/socket/lane_queue.h"
 #include "linux/socket/socket_shut.h"
 
@@ -17,6 +18,29 @@ lanes_live_want(struct lane *lane, bool wanted)
 	   who have been forked, and are not executed yet. */
 	if (lane->wanted != wanted)
 		lane->wanted = wanted;
+}
+
+void
+lanes_live_ramp(struct lane *lane, int64_t ms)
+{
+	lane->ramps = true;
+	lane->ramp_ms = ms;
+}
+
+/* Before they are live, so that nobody comes to one at full speed. */
+static void
+begin_ramps(const struct lanes *ls, struct mono now)
+{
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane *lane = ls->v[i];
+
+		if (!lane->ramps || !lane->wanted)
+			continue;
+		lane->ramps = false;
+		if (ls->ebpf != NULL)
+			steering_ebpf_ramp(ls->ebpf, lane->slot, now,
+			    lane->ramp_ms);
+	}
 }
 
 void
@@ -77,6 +101,7 @@ lanes_live_apply(struct listener *l, struct mono now)
 {
 	bool known = lanes_program_see_news(l);
 
+	begin_ramps(&l->lanes, now);
 	return put_in_force(l, now) && known;
 }
 

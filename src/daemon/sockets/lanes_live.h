@@ -6,6 +6,7 @@
 #define DAEMON_SOCKETS_LANES_LIVE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/mono.h"
 
@@ -17,6 +18,13 @@ struct listener;
 
 /* It is to, or no more: with the next _apply. */
 void lanes_live_want(struct lane *lane, bool wanted);
+
+/*
+ * A worker that is ready has it from now on: from when it is wanted on, its share of
+ * new connections grows for so long (steering_ebpf_ramp()); 0: it has all of it. Where
+ * eBPF is not what chooses, nothing comes of it.
+ */
+void lanes_live_ramp(struct lane *lane, int64_t ms);
 
 /*
  * Make those that are wanted live, and no others. Unless there is none: then

@@ -126,6 +126,8 @@ struct lane {
 				   its holder's had, which has ended; 0: none */
 	/* lanes_live: */
 	bool wanted;		/* is to be live: lanes_live_apply() */
+	bool ramps;		/* from when it is wanted on its share grows, … */
+	int64_t ramp_ms;	/* … for so long */
 	/* lanes_extended: */
 	bool uncounted;		/* the kernel does not count its connections,
 				   or not all of them */

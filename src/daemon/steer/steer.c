@@ -455,6 +455,8 @@ steer_ready(struct steering *st, const struct worker *w)
 			continue;
 		lanes_heal_check(lane);
 		lanes_live_suspect(l);
+		if (lane->holder == &w->holder)
+			lanes_live_ramp(lane, w->spec->conf->slow_start_ms);
 	}
 }
 

@@ -124,9 +124,20 @@ drain_sight_refused(const struct worker *w)
 	return true;
 }
 
-/* Has it any lane, or only such ones, that others have too? */
+/* One of its own that goes on getting new clients, since nobody else would. */
 static bool
-shares(const struct worker *w, bool all)
+is_live(const struct worker *w, const struct listener *l)
+{
+	const struct lane *lane = l->bound.kind == ADDRESS_TCP ?
+	    lanes_find(l, &w->holder) : NULL;
+
+	return lane != NULL && lane->live && lane->listening &&
+	    !lane->deserted;
+}
+
+/* Has it any lane, or only such ones, that gets more while it drains? */
+static bool
+stays_open(const struct worker *w, bool all)
 {
 	bool any = false;
 
@@ -136,7 +147,8 @@ shares(const struct worker *w, bool all)
 		if (l == NULL)
 			continue;
 		/* Who comes to this one waits elsewhere. */
-		if (spec_lanes_shared(w->spec, l) && l->lanes.waiting == NULL)
+		if ((spec_lanes_shared(w->spec, l) &&
+		    l->lanes.waiting == NULL) || is_live(w, l))
 			any = true;
 		else if (all)
 			return false;
@@ -147,7 +159,7 @@ shares(const struct worker *w, bool all)
 bool
 drain_sight_gets_more(const struct worker *w, bool all)
 {
-	return !drain_sight_refused(w) && shares(w, all);
+	return !drain_sight_refused(w) && stays_open(w, all);
 }
 
 void

@@ -407,6 +407,7 @@ take(struct conn_count *count, uint32_t number)
 		count->generation = 1;
 	cell->total = 0;
 	cell->pending[0] = cell->pending[1] = 0;
+	cell->ramp_ns = cell->ramp_from = 0;
 	__atomic_store_n(&cell->generation, count->generation,
 	    __ATOMIC_RELEASE);
 }

@@ -410,6 +410,53 @@ steering_ebpf_counts_all(const struct steering_ebpf *s)
 	return conn_count_is_whole(s->count);
 }
 
+static uint64_t
+ramp_end(const struct steering_ebpf *s, uint32_t number)
+{
+	const struct steer_cell *cell = conn_cell(s->count, number);
+
+	return cell->ramp_ns == 0 ? 0 : cell->ramp_from + cell->ramp_ns;
+}
+
+/* Of those that are live: until when the programs have to look at ramps. */
+static void
+note_ramps(struct steering_ebpf *s)
+{
+	const uint64_t *list = steering_hub_words(s->hub) + live_first(s);
+	uint64_t first_end = UINT64_MAX, last_end = 0, first = 0;
+
+	for (size_t i = 0; i < live_n(s); i++) {
+		uint64_t end = ramp_end(s, (uint32_t)list[i]);
+
+		if (end < first_end) {
+			first_end = end;
+			first = list[i];
+		}
+		if (end > last_end)
+			last_end = end;
+	}
+	__atomic_store_n(word(s, STEER_WORD_RAMP_FIRST), first,
+	    __ATOMIC_RELEASE);
+	__atomic_store_n(word(s, STEER_WORD_RAMP_END), last_end,
+	    __ATOMIC_RELEASE);
+}
+
+void
+steering_ebpf_ramp(struct steering_ebpf *s, size_t slot, struct mono from,
+    int64_t ms)
+{
+	struct steer_cell *cell = conn_cell(s->count, s->room.cells[slot]);
+
+	assert(slot < s->room.max);
+	/* In between it has none. */
+	__atomic_store_n(&cell->ramp_ns, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&cell->ramp_from, (uint64_t)from.ns,
+	    __ATOMIC_RELEASE);
+	__atomic_store_n(&cell->ramp_ns, (uint64_t)ms * 1000000,
+	    __ATOMIC_RELEASE);
+	note_ramps(s);
+}
+
 void
 steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots, size_t n)
 {
@@ -425,6 +472,7 @@ steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots, size_t n)
 		    __ATOMIC_RELAXED);
 	}
 	store_live(s, first, n);
+	note_ramps(s);
 }
 
 static void

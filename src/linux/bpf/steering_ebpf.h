@@ -105,6 +105,15 @@ void steering_ebpf_set_live(struct steering_ebpf *s, const unsigned *slots,
     size_t n);
 
 /*
+ * Slow start: from `from` on the slot's share of new connections grows, for so long,
+ * from a thirtieth to what it would have; all compare with each other, so where all
+ * are as old it is as without. 0: it has all of it from now on. It goes on by itself,
+ * and under the next supervisor. No system call.
+ */
+void steering_ebpf_ramp(struct steering_ebpf *s, size_t slot, struct mono from,
+    int64_t ms);
+
+/*
  * Let the program choose for the reuseport group of `fd`, any of its sockets; it
  * takes another program's place at once. See socket_begin_attach(), which it
  * does, for what may go astray, as _set_mode() does. -errno with words.

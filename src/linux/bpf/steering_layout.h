@@ -19,14 +19,24 @@
  */
 #define STEER_LANES 32768
 
-/* One lane's connections. The supervisor sets `generation`, and for the rest
-   only ever zeros before its first use. */
+/* One lane's connections. The supervisor sets `generation` and the ramp, and for
+   the rest only ever zeros before its first use. */
 struct steer_cell {
 	__u32 open;		/* established and not closed yet */
 	__u32 generation;	/* of the lane; others' marks do not count */
 	__u64 total;		/* ever established */
 	__u64 pending[2];	/* by epoch & 1: epoch << 32 | SYNs under way */
+	/* Slow start, by the clock of bpf_ktime_get_ns(). Its weight grows from
+	   one STEER_RAMP_PARTS-th to all of it. */
+	__u64 ramp_from;
+	__u64 ramp_ns;		/* 0: no ramp */
 };
+
+#define STEER_RAMP_PARTS_SHIFT 5
+#define STEER_RAMP_PARTS (1 << STEER_RAMP_PARTS_SHIFT)
+
+/* How many turns in a row lanes that are slow to start may let pass. */
+#define STEER_RAMP_TURNS 32
 
 /*
  * Socket storage: which cell a lane's connections belong to. The supervisor
@@ -106,7 +116,10 @@ enum steer_word {
 	STEER_WORD_TURN_OTHER,	/* … for what is none */
 	STEER_WORD_DROPPED,	/* no lane would take it */
 	STEER_WORD_MODE,	/* which of the programs chooses */
-	STEER_GROUP_WORDS = 8
+	STEER_WORD_RAMP_END,	/* when no live lane is slow to start any more,
+				   by the clock of bpf_ktime_get_ns() */
+	STEER_WORD_RAMP_FIRST,	/* the cell of the one that is so first */
+	STEER_GROUP_WORDS = 16
 };
 
 /* Places begin at multiples of this. */

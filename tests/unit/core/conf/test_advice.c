@@ -151,6 +151,31 @@ expect_command(const char *command, const char *words)
 	strbuf_free(&text);
 }
 
+/* ---- slow_start ---- */
+
+#define WEB "[web]\ncommand = node app.js\nslow_start = 30s\n"
+
+static void
+slow_start_of_nobody(void **state)
+{
+	(void)state;
+	expect(WEB, "app.ini:3: slow_start: does nothing here: there are no "
+	    "listeners");
+	expect(WEB "listen = unix:/run/x\n", "it is for TCP, and a Unix "
+	    "listener is shared");
+	expect(WEB "listen = udp:53, unix:/run/x\n", "it is for TCP, not for "
+	    "UDP");
+	expect(WEB "port = 80\nbalance = random\n", "balance has to be "
+	    "least-connections or round-robin");
+	expect(WEB "port = 80\nbalance = source\n", "balance has to be");
+	expect(WEB "port = 80\nbalance = shared\n", "balance has to be");
+	expect(WEB "port = 80\n", NULL);
+	expect(WEB "port = 80\nbalance = round-robin\n", NULL);
+	expect(WEB "listen = unix:/run/x, 80\nbalance = least-connections\n",
+	    NULL);
+	expect("[web]\ncommand = node app.js\nslow_start = 0s\n", NULL);
+}
+
 /* ---- command ---- */
 
 static void
@@ -608,6 +633,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slow_start_of_nobody),
 		cmocka_unit_test(words_of_a_shell),
 		cmocka_unit_test(no_words_of_a_shell),
 		cmocka_unit_test(variables),

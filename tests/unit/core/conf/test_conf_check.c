@@ -706,6 +706,10 @@ key_balance(void **state)
 	struct config *config;
 
 	(void)state;
+	GOOD("slow_start", "0s", "0s");
+	GOOD("slow_start", "90s", "90s");
+	BAD("slow_start", "soon", "\"soon\" is not a duration, a number "
+	    "with ms, s, m or h behind it is allowed, such as 500ms or 10s");
 	GOOD("balance", "auto", "auto");
 	GOOD("balance", "shared", "shared");
 	GOOD("balance", "round-robin", "round-robin");

@@ -416,6 +416,172 @@ test_least_of_many(void **state)
 	close_group();
 }
 
+/* ---- slow start ---- */
+
+#define HOUR_MS INT64_C(3600000)
+
+/* So long that its weight stays as it is. */
+static void
+ramp(size_t slot, int percent)
+{
+	steering_ebpf_ramp(g.s, slot, (struct mono){
+	    .ns = mono_now().ns - HOUR_MS * 10000 * percent }, HOUR_MS);
+}
+
+/* Each ends before the next one comes. */
+static void
+connect_one_by_one(size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		connect_held(1);
+		accept_total(1);
+		drop_all(&served);
+		drop_all(&clients);
+		expect_all_zero();
+	}
+}
+
+static void
+print_accepted(const char *what)
+{
+	print_message("%s:", what);
+	for (size_t i = 0; i < g.n; i++)
+		print_message(" %zu", g.accepted[i]);
+	print_message("\n");
+}
+
+static void
+expect_accepted(size_t lane, size_t least, size_t most)
+{
+	if (g.accepted[lane] < least || g.accepted[lane] > most)
+		fail_msg("lane %zu has got %zu, not %zu to %zu", lane,
+		    g.accepted[lane], least, most);
+}
+
+/* Some 13 of 1000: the bounds are far from what chance may do. */
+static void
+test_slow_start_of_turns(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_TURNS, 8, "127.0.0.1");
+	ramp(3, 10);
+	connect_one_by_one(1000);
+	print_accepted("turns, one at 10 %");
+	expect_accepted(3, 1, 40);
+	/* The others stay even. */
+	for (size_t i = 0; i < 8; i++)
+		if (i != 3)
+			expect_accepted(i, (1000 - g.accepted[3]) / 7 - 1,
+			    (1000 - g.accepted[3]) / 7 + 2);
+	close_group();
+}
+
+static void
+test_slow_start_of_idle_lanes(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
+	ramp(3, 10);
+	connect_one_by_one(1000);
+	print_accepted("least, idle, one at 10 %");
+	expect_accepted(3, 1, 40);
+	for (size_t i = 0; i < 8; i++)
+		if (i != 3)
+			expect_accepted(i, 80, 210);
+	close_group();
+}
+
+/* It has as many as its weight is, and is then no better than others. */
+static void
+test_slow_start_of_busy_lanes(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_LEAST, 4, "127.0.0.1");
+	ramp(3, 25);
+	connect_held(325);
+	accept_total(325);
+	print_accepted("least, held, one at 25 %");
+	expect_accepted(3, 23, 27);
+	for (size_t i = 0; i < 3; i++)
+		expect_accepted(i, 98, 102);
+	/* It ends: those that come fill it up. */
+	steering_ebpf_ramp(g.s, 3, mono_now(), 0);
+	connect_held(75);
+	accept_total(75);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(g.accepted[i], 100);
+	close_group();
+}
+
+/* All have begun at once: it is as without. */
+static void
+test_slow_start_of_all(void **state)
+{
+	struct mono from = mono_now();
+
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_TURNS, 8, "127.0.0.1");
+	for (size_t i = 0; i < 8; i++)
+		steering_ebpf_ramp(g.s, i, from, HOUR_MS);
+	connect_held(800);
+	accept_total(800);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(g.accepted[i], 100);
+	close_group();
+	open_group(STEERING_EBPF_LEAST, 8, "127.0.0.1");
+	for (size_t i = 0; i < 8; i++)
+		steering_ebpf_ramp(g.s, i, from, HOUR_MS);
+	connect_held(800);
+	accept_total(800);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(g.accepted[i], 100);
+	close_group();
+}
+
+/* One that was there, and many that have just begun: nobody is left out. */
+static void
+slow_start_beside_one(enum steering_ebpf_mode mode)
+{
+	open_group(mode, 16, "127.0.0.1");
+	for (size_t i = 1; i < 16; i++)
+		ramp(i, 0);
+	connect_one_by_one(1500);
+	print_accepted("one at 100 %, fifteen at 3 %");
+	expect_accepted(0, 450, 1400);
+	for (size_t i = 1; i < 16; i++)
+		expect_accepted(i, 1, 150);
+	close_group();
+}
+
+static void
+test_slow_start_beside_one(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	slow_start_beside_one(STEERING_EBPF_TURNS);
+	slow_start_beside_one(STEERING_EBPF_LEAST);
+}
+
+/* Nobody was told that it is over. */
+static void
+test_slow_start_ends(void **state)
+{
+	(void)state;
+	NEED_EBPF();
+	open_group(STEERING_EBPF_TURNS, 4, "127.0.0.1");
+	steering_ebpf_ramp(g.s, 1, (struct mono){
+	    .ns = mono_now().ns - 20000000 }, 15);
+	connect_held(400);
+	accept_total(400);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(g.accepted[i], 100);
+	close_group();
+}
+
 /* ---- checks ---- */
 
 /* A socket that is bound to the listener's own address, and where that is. */
@@ -1721,6 +1887,12 @@ main(void)
 		cmocka_unit_test(test_least_is_even),
 		cmocka_unit_test(test_least_is_even_ipv6),
 		cmocka_unit_test(test_least_of_many),
+		cmocka_unit_test(test_slow_start_of_turns),
+		cmocka_unit_test(test_slow_start_of_idle_lanes),
+		cmocka_unit_test(test_slow_start_of_busy_lanes),
+		cmocka_unit_test(test_slow_start_of_all),
+		cmocka_unit_test(test_slow_start_beside_one),
+		cmocka_unit_test(test_slow_start_ends),
 		cmocka_unit_test(test_checks_reach_what_they_mean),
 		cmocka_unit_test(test_a_stranger_is_no_check),
 		cmocka_unit_test(test_counts_come_to_zero),
