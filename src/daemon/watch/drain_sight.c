@@ -124,20 +124,9 @@ drain_sight_refused(const struct worker *w)
 	return true;
 }
 
-/* One of its own that goes on getting new clients, since nobody else would. */
+/* Has it any lane, or only such ones, that others have too? */
 static bool
-is_live(const struct worker *w, const struct listener *l)
-{
-	const struct lane *lane = l->bound.kind == ADDRESS_TCP ?
-	    lanes_find(l, &w->holder) : NULL;
-
-	return lane != NULL && lane->live && lane->listening &&
-	    !lane->deserted;
-}
-
-/* Has it any lane, or only such ones, that gets more while it drains? */
-static bool
-stays_open(const struct worker *w, bool all)
+shares(const struct worker *w, bool all)
 {
 	bool any = false;
 
@@ -147,8 +136,7 @@ stays_open(const struct worker *w, bool all)
 		if (l == NULL)
 			continue;
 		/* Who comes to this one waits elsewhere. */
-		if ((spec_lanes_shared(w->spec, l) &&
-		    l->lanes.waiting == NULL) || is_live(w, l))
+		if (spec_lanes_shared(w->spec, l) && l->lanes.waiting == NULL)
 			any = true;
 		else if (all)
 			return false;
@@ -159,7 +147,7 @@ stays_open(const struct worker *w, bool all)
 bool
 drain_sight_gets_more(const struct worker *w, bool all)
 {
-	return !drain_sight_refused(w) && stays_open(w, all);
+	return !drain_sight_refused(w) && shares(w, all);
 }
 
 void

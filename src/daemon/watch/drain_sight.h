@@ -36,9 +36,8 @@ size_t drain_sight_ports(const struct worker *worker,
    it shares? */
 bool drain_sight_refused(const struct worker *worker);
 
-/* The next connection may come to it: by a lane that others have too, or by its own,
-   to which new clients go on coming since there is nobody else for them. `all`: it
-   has only such lanes. */
+/* By a lane that others have too, the next connection may come to it. `all`: it
+   has only such ones. */
 bool drain_sight_gets_more(const struct worker *worker, bool all);
 
 /* What UDP lanes of its own have to finish: added. */

@@ -165,6 +165,17 @@ look_again(struct drainage *x, struct mono due)
 /* ---- standing still ---- */
 
 static void
+freeze(struct drainage *x)
+{
+	struct mono now = mono_now();
+
+	x->all->frozen = x;
+	x->frozen_since = now;
+	process_kill_group(x->worker->pid, SIGSTOP);
+	look_again(x, mono_add_ms(now, FREEZE_MS));
+}
+
+static void
 thaw(struct drainage *x)
 {
 	if (!is_frozen(x))
@@ -189,22 +200,6 @@ try_later(struct drainage *x)
 	thaw(x);
 	x->drain.quiet = MONO_NEVER;
 	look_again(x, after_gap(x, AGAIN_MS));
-}
-
-static void
-freeze(struct drainage *x)
-{
-	struct mono now = mono_now();
-
-	/* One at a time. */
-	if (x->all->frozen != NULL) {
-		try_later(x);
-		return;
-	}
-	x->all->frozen = x;
-	x->frozen_since = now;
-	process_kill_group(x->worker->pid, SIGSTOP);
-	look_again(x, mono_add_ms(now, FREEZE_MS));
 }
 
 /* ---- a look ---- */
@@ -407,8 +402,7 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 		struct drain_facts its = *facts;
 
 		if (y == x || y->worker->spec != x->worker->spec ||
-		    mono_is_never(e->due) ||
-		    drain_sight_gets_more(y->worker, false))
+		    mono_is_never(e->due))
 			continue;
 		its.sealed = drain_sealed(y->worker);
 		its.queue = drain_sight_queue(y->worker, &y->all->diag);
@@ -557,7 +551,6 @@ gather(struct drainage *x, const struct connections_of *of, size_t n)
 			break;
 		if (y == x || y->worker->spec != x->worker->spec ||
 		    mono_before(now, e->due) ||
-		    drain_sight_gets_more(y->worker, false) ||
 		    drain_sight_ports(y->worker, its) != n ||
 		    !are_same(its, of, n))
 			continue;
