@@ -129,11 +129,16 @@ def _listener(pid, fd):
     except OSError:
         return None
     try:
-        s = socket.socket(fileno=_getfd(ours, int(fd)))
+        copy = _getfd(ours, int(fd))
     except OSError:
         return None
     finally:
         os.close(ours)
+    try:
+        s = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        return None
     with s:
         if not s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return None
