@@ -251,7 +251,7 @@ def test_address_that_no_server_binds_does_not_hold_a_stop_up(box):
         *tcp(ports[0]), "serve:epoll", listen=ports, handoff="adopt",
         ready="accept", balance="random", instances=2))
     took = []
-    for _ in range(20):     # of a busy machine, the best
+    for _ in range(60):     # of a busy machine, the best
         d = start(box, 2)
         get(ports[0])
         d.send(signal.SIGTERM)

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import (HAS_KEEPER, IS_ROOT, SLOW, free_port, kill, probe, wait_until)
+from harness import (HAS_KEEPER, IS_ROOT, SLOW, free_port, is_refused, kill,
+                     probe, wait_until)
 from webs import CLUSTERD_WEB, needs_web
 from balancers import HAProxy, needs_haproxy
 
@@ -181,6 +182,8 @@ def test_no_descriptors(box, agent, webs):
     d.wait_ready(2)
     web = webs("--agent", f"web={agent[1]}",
                *(("--user", "root") if IS_ROOT else ()))
+    # One of its listeners has been found, which need not be this one.
+    wait_until(lambda: not is_refused(agent[1]), web.log)
     assert read_agent(agent) == "up ready 100%"
     pid = web.process.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
