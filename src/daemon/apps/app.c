@@ -88,6 +88,19 @@ apps_have_looks(struct apps *apps)
 	return loop_budget_left(apps->workers->loop, &apps->looks, LOOKS_NS);
 }
 
+/* In this order, and before all whose time comes while this turn lasts: where there
+   is more to look at than time, those would come first again and again. */
+void
+apps_look_later(struct apps *apps, struct loop_timer *timer)
+{
+	struct mono due = { apps->looks.until.ns - LOOKS_NS + 1 };
+
+	if (!mono_before(apps->look_late, due))
+		due.ns = apps->look_late.ns + 1;
+	apps->look_late = due;
+	loop_timer_set(apps->workers->loop, timer, due);
+}
+
 void
 app_later(struct app *app)
 {

@@ -81,6 +81,7 @@ struct apps {
 	unsigned recycle_seat;		/* … and seat; 0 and 0: it begins */
 	struct mono recycle_began;
 	struct loop_budget looks;	/* of a turn: apps_have_looks() */
+	struct mono look_late;		/* the last that waits for the next one */
 };
 
 /* stopped.c: one that is stopped by request */
@@ -195,6 +196,9 @@ void apps_touch(struct apps *apps);
 bool apps_have_time(struct apps *apps);
 /* … and for looks at what workers use, of all apps together? */
 bool apps_have_looks(struct apps *apps);
+/* There is none, or what was begun is to be gone on with: `timer`, which is off, comes
+   in the next turn, before those that ask later. */
+void apps_look_later(struct apps *apps, struct loop_timer *timer);
 void app_later(struct app *app);
 
 /* The same, where it may have got on in this turn: then whoever else has to wait

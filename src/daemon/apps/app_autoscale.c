@@ -182,28 +182,25 @@ look_due(void *ctx)
 {
 	struct app *app = ctx;
 	struct mono now = mono_now();
-	int64_t next_ms = AUTOSCALE_LOOK_MS;
 
 	if (!is_asked(app))
 		return;
 	if (!apps_have_looks(app->apps)) {
-		loop_timer_start(app->apps->workers->loop,
-		    &app->autoscale_look, 0);
+		apps_look_later(app->apps, &app->autoscale_look);
 		return;
 	}
 	/* What would be seen during a reload does not count. */
 	if (app->autoscale_seat > 0 || is_settled(app)) {
 		if (app->autoscale_seat == 0)
 			look_at_common(app, now);
-		if (go_on(app, now))
-			next_ms = 0;
-		else
-			app->autoscale_seat = 0;
+		if (go_on(app, now)) {
+			apps_look_later(app->apps, &app->autoscale_look);
+			return;
+		}
+		app->autoscale_seat = 0;
 	}
-	if (next_ms > 0)
-		next_ms = decide(app, now);
 	loop_timer_start(app->apps->workers->loop, &app->autoscale_look,
-	    next_ms);
+	    decide(app, now));
 }
 
 int

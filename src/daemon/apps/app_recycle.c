@@ -185,7 +185,7 @@ recycle_due(void *ctx)
 	if (apps->recycle_app == 0 && apps->recycle_seat == 0)
 		apps->recycle_began = now;
 	if (go_on(apps, now)) {
-		loop_timer_start(apps->workers->loop, &apps->recycle, 0);
+		apps_look_later(apps, &apps->recycle);
 		return;
 	}
 	apps->recycle_app = apps->recycle_seat = 0;

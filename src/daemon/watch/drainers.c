@@ -47,7 +47,8 @@
 
 /* Where more than so many drain: between the beginnings of two lists for the same
    listeners, so many times as long as it took to tell one, and no more than this.
-   Whoever is due meanwhile is looked at together. */
+   Whoever is due meanwhile is looked at together, those first that were not for
+   longest. */
 #define FEW		4
 #define LIST_FACTOR	10
 #define LIST_GAP_MS	20
@@ -112,14 +113,28 @@ end_look(struct drainers *d)
 	}
 }
 
-/* When it is to be looked at: clients wait for whoever is sealed. */
+/* When the next list for its listeners may be. */
+static struct mono
+next_list(const struct drainers *d, const struct drainage *x)
+{
+	for (size_t i = 0; i < DRAINERS_LISTS; i++)
+		if (d->lists[i].of == x->worker->spec)
+			return d->lists[i].next;
+	return (struct mono){ .ns = 0 };
+}
+
+/* When it is to be looked at: clients wait for whoever is sealed, and the last look
+   is to be in time. */
 static struct mono
 turn_of(const struct drainers *d, const struct drainage *x)
 {
-	return d->n > FEW && !x->has_sealed &&
-	    x->worker->spec == d->listed_for &&
-	    mono_before(x->entry.due, d->next_list) ? d->next_list :
-	    x->entry.due;
+	struct mono next;
+
+	if (d->n <= FEW || x->has_sealed || mono_is_never(x->entry.due))
+		return x->entry.due;
+	next = next_list(d, x);
+	return mono_before(x->entry.due, next) &&
+	    mono_before(next, x->worker->fsm.deadline) ? next : x->entry.due;
 }
 
 static struct drainage *
@@ -132,7 +147,7 @@ first_of(const struct drainers *d, struct mono *ret_turn)
 	TAILQ_FOREACH(e, &d->looks.entries, link) {
 		struct mono turn = turn_of(d, of_entry(e));
 
-		if (mono_is_never(e->due) || !mono_before(turn, *ret_turn))
+		if (!mono_before(turn, *ret_turn))
 			continue;
 		first = of_entry(e);
 		*ret_turn = turn;
@@ -425,6 +440,7 @@ look_at_next(struct drainers *d)
 	    connections_again(&d->look, &y->worker->pid, 1) < 0)
 		return false;
 	leave_batch(y);
+	look_queue_rotate(&d->looks, &y->entry);
 	d->at = y;
 	return true;
 }
@@ -469,17 +485,36 @@ conclude(struct drainage *x, int code)
 		spread_none(x, &facts);
 }
 
+static struct drainers_list *
+list_for(struct drainers *d, const struct app_spec *spec)
+{
+	struct drainers_list *oldest = &d->lists[0];
+
+	for (size_t i = 0; i < DRAINERS_LISTS; i++) {
+		if (d->lists[i].of == spec)
+			return &d->lists[i];
+		if (mono_before(d->lists[i].next, oldest->next))
+			oldest = &d->lists[i];
+	}
+	return oldest;
+}
+
 static void
 note_listed(struct drainers *d)
 {
+	const struct worker *w = d->at->worker;
 	int64_t gap_ns;
 
 	d->listed = mono_now();
+	/* They are looked at one by one: a gap would be one for each of them. */
+	if (drain_sight_gets_more(w, false))
+		return;
 	gap_ns = LIST_FACTOR * (d->listed.ns - d->began.ns);
 	if (gap_ns > LIST_GAP_MS * INT64_C(1000000))
 		gap_ns = LIST_GAP_MS * INT64_C(1000000);
-	d->next_list = (struct mono){ d->began.ns + gap_ns };
-	d->listed_for = d->at->worker->spec;
+	*list_for(d, w->spec) = (struct drainers_list){
+		.of = w->spec, .next = { d->began.ns + gap_ns },
+	};
 }
 
 static void
@@ -639,6 +674,7 @@ look_next(struct drainers *d)
 	if (first == NULL || mono_before(mono_now(), turn))
 		return false;
 	first->entry.due = MONO_NEVER;
+	look_queue_rotate(&d->looks, &first->entry);
 	look_at(first);
 	return true;
 }
@@ -705,9 +741,10 @@ drainers_remove(struct worker *w)
 	if (!x->entry.listed)
 		return;
 	/* Is the timer for it? To find out for whom it is else takes long where
-	   thousands end. */
-	timed = d->at == x || is_frozen(x) ||
-	    !mono_before(d->looks.timer.due, x->entry.due);
+	   thousands end; and of those that wait for a list it is for all. */
+	timed = d->at == x || is_frozen(x) || d->n == 1 ||
+	    (!mono_before(d->looks.timer.due, x->entry.due) &&
+	    !mono_before(x->entry.due, turn_of(d, x)));
 	leave_batch(x);
 	if (d->at == x)
 		end_look(d);

@@ -19,6 +19,15 @@ struct drainage;
 struct loop;
 struct worker;
 
+/* Of so many apps that drain at the same time the lists have gaps between them. */
+#define DRAINERS_LISTS	8
+
+struct drainers_list {
+	const struct app_spec *of;	/* whose workers it was for; they may
+					   be gone */
+	struct mono next;		/* when the next one may be */
+};
+
 /* One look at a time; those who have the same listeners and are due together have
    one between them, of what the kernel has to tell. */
 struct drainers {
@@ -29,9 +38,7 @@ struct drainers {
 	struct mono began;		/* the look */
 	struct mono listed;		/* … when the kernel had told all of it;
 					   or never */
-	const struct app_spec *listed_for;	/* whose workers the latest of
-					   these was for, who may be gone … */
-	struct mono next_list;		/* … and when the next may be */
+	struct drainers_list lists[DRAINERS_LISTS];	/* the latest */
 	bool unlisted;			/* the last one came not so far */
 	struct mono spell_ends;
 	struct drainage *at;		/* who is being looked at, or NULL … */

@@ -6,8 +6,8 @@
 /* Who asks again sooner gets the same figures. */
 #define USAGE_AGE_MS 50
 
-/* So many files of /proc at a time; and what was begun so long ago, and nobody has
-   gone on with, is begun again. */
+/* So many files of /proc at a time; and what nobody has gone on with for so long
+   is begun again. */
 #define USAGE_FILES 32
 #define USAGE_WALK_MS 10000
 
@@ -89,7 +89,7 @@ worker_usage(struct worker *w, struct mono now)
 	int code = 0;
 
 	if (w->usage_walk != NULL && (w->walk_serial != w->serial ||
-	    mono_ms_between(w->walk_at, now) >= USAGE_WALK_MS))
+	    mono_ms_between(w->walk_seen, now) >= USAGE_WALK_MS))
 		end_walk(w);
 	if (!worker_has_leader(w))
 		return -ESRCH;
@@ -101,6 +101,7 @@ worker_usage(struct worker *w, struct mono now)
 	}
 	if (code < 0)
 		return code;
+	w->walk_seen = now;
 	if (!usage_walk_go_on(w->usage_walk, USAGE_FILES, &w->usage))
 		return -EAGAIN;
 	end_walk(w);

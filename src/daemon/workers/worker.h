@@ -124,7 +124,8 @@ struct worker {
 	struct usage usage;
 	struct usage_walk *usage_walk;	/* NULL: none is */
 	uint64_t walk_serial;
-	struct mono walk_at;
+	struct mono walk_at;		/* when that was begun, … */
+	struct mono walk_seen;		/* … and was last gone on with */
 
 	/* workers: */
 	struct worker *next_pid;	/* in the table of pids */

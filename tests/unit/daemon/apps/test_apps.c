@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "core/conf/conf.h"
+#include "daemon/apps/app.h"
 #include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_specs.h"
@@ -571,6 +572,52 @@ a_stop_refuses_behind_closed_doors_too(void **state)
 	fake_retired_go(app);
 }
 
+/* ---- looks at what workers use ---- */
+
+#define LOOKERS 6
+
+struct looker {
+	struct loop_timer timer;
+	unsigned looks;
+};
+
+/* Each look takes two turns' time, and is due again when three have had it. */
+static void
+look_due(void *ctx)
+{
+	struct looker *x = ctx;
+
+	if (!apps_have_looks(&fake.apps)) {
+		apps_look_later(&fake.apps, &x->timer);
+		return;
+	}
+	fake_pass(2);
+	x->looks++;
+	loop_timer_start(fake.apps.workers->loop, &x->timer, 3);
+}
+
+/* Where looks take more time than there is: also those that are due again
+   meanwhile come behind those that wait. */
+static void
+looks_come_in_turn(void **state)
+{
+	struct loop *loop = fake.apps.workers->loop;
+	struct looker all[LOOKERS] = { { .looks = 0 } };
+
+	(void)state;
+	for (unsigned i = 0; i < LOOKERS; i++) {
+		assert_int_equal(loop_timer_init(loop, &all[i].timer,
+		    look_due, &all[i]), 0);
+		loop_timer_start(loop, &all[i].timer, 0);
+	}
+	for (unsigned i = 0; i < 10 * LOOKERS; i++)
+		loop_turn(loop);
+	for (unsigned i = 0; i < LOOKERS; i++) {
+		assert_in_range(all[i].looks, 9, 11);
+		loop_timer_fini(loop, &all[i].timer);
+	}
+}
+
 #define APPS_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, fake_open, fake_close)
 
@@ -590,6 +637,7 @@ main(void)
 		APPS_TEST(one_retires_in_each_turn),
 		APPS_TEST(apps_retire_in_turn),
 		APPS_TEST(apps_start_in_turn),
+		APPS_TEST(looks_come_in_turn),
 		APPS_TEST(a_stop_refuses_behind_closed_doors_too),
 		APPS_TEST(an_app_knows_which_reload_added_it),
 		APPS_TEST(nobody_is_started_after_the_stop),

@@ -5,7 +5,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -57,6 +62,62 @@ a_leader_that_is_dead_leads_no_more(void **state)
 	assert_true(worker_has_leader(&a));
 	a.lingering = true;
 	assert_false(worker_has_leader(&a));
+}
+
+/* ---- what it uses ---- */
+
+#define CHILDREN 26	/* three files each: more than two parts */
+
+static struct mono
+at_ms(int64_t ms)
+{
+	return mono_add_ms((struct mono){ .ns = 0 }, ms);
+}
+
+static bool
+lists_children(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+	    (int)getpid());
+	return access(path, R_OK) == 0;
+}
+
+/* Where many are to be looked at, each has a part now and then: however long that
+   takes, it comes to an end. */
+static void
+a_slow_look_is_not_begun_anew(void **state)
+{
+	pid_t children[CHILDREN];
+
+	(void)state;
+	if (!lists_children())
+		skip();		/* no CONFIG_PROC_CHILDREN */
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			pause();
+			_exit(1);
+		}
+	}
+	a.pid = getpid();
+	a.serial = 1;
+	assert_int_equal(worker_usage(&a, at_ms(1000)), -EAGAIN);
+	assert_int_equal(worker_usage(&a, at_ms(9000)), -EAGAIN);
+	assert_false(worker_usage_known(&a));
+	assert_int_equal(worker_usage(&a, at_ms(17000)), 0);
+	assert_true(worker_usage_known(&a));
+	assert_int_equal(a.usage_at.ns, at_ms(1000).ns);
+	/* One that nobody has gone on with is. */
+	assert_int_equal(worker_usage(&a, at_ms(20000)), -EAGAIN);
+	assert_int_equal(worker_usage(&a, at_ms(21000)), -EAGAIN);
+	assert_int_equal(worker_usage(&a, at_ms(32000)), -EAGAIN);
+	worker_usage_end(&a);
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+	}
 }
 
 /* ---- crews ---- */
@@ -152,6 +213,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_pid_leads_to_its_worker, set_up),
+		cmocka_unit_test_setup(a_slow_look_is_not_begun_anew, set_up),
 		cmocka_unit_test_setup(a_leader_that_is_dead_leads_no_more,
 		    set_up),
 		cmocka_unit_test_setup(a_crew_on_its_way_out_is_not_found,
