@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -536,3 +537,51 @@ def test_a_supervisor_that_is_killed_before_it_took_them(box, systemd):
         d.wait_log("start complete|of the supervisor before serve on")
     assert not d.find("cannot be taken over")
     d.stop()
+
+
+HOG = """
+import os, time
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
+print(flush=True)
+while True:
+    end = time.monotonic() + 0.45
+    while time.monotonic() < end:
+        pass
+    time.sleep(0.005)
+"""
+
+
+@contextlib.contextmanager
+def hogged(cpu):
+    """Whoever else keeps to this CPU runs about twice in a second."""
+    hog = subprocess.Popen(["/usr/bin/python3", "-c", HOG],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    try:
+        if not hog.stdout.readline():
+            pytest.skip("no SCHED_FIFO here")
+        yield
+    finally:
+        hog.kill()
+        hog.communicate()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_a_worker_that_gets_no_time_to_stand_still_is_drained(box, systemd,
+                                                              as_root):
+    """One that shares its lane stands still for the last look; to come to a stop it
+    has to run."""
+    cpu = min(os.sched_getaffinity(0))
+    with listening() as s:
+        theirs = s.getsockname()[1]
+        box.web(listen=f"127.0.0.1:{theirs}", instances=1, drain_timeout="8s")
+        d = systemd.start(first=[s.fileno()])
+        worker, = d.wait_ready(1)
+        get(theirs)
+        for thread in os.listdir(f"/proc/{worker}/task"):
+            os.sched_setaffinity(int(thread), {cpu})
+        with hogged(cpu):
+            d.send(signal.SIGTERM)
+            d.wait_log("drained in|drain_timeout after", limit=25)
+        d.wait()
+        assert not d.find("drain_timeout after")
