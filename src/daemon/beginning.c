@@ -104,6 +104,8 @@ start_apps(struct beginning *b, struct error *err)
 		listeners_take_kept(b->listeners, b->config, b->store);
 		code = start_list_open(&list, b->apps, err);
 	}
+	if (code == 0)
+		listeners_kept_unused(b->listeners);
 	listeners_disinherit(b->listeners, warn_unused);
 	listeners_run(b->listeners);
 	if (code == 0)
@@ -124,7 +126,7 @@ beginning_start(struct beginning *b, struct error *err)
 	if (code == 0) {
 		app_ledger_keep(b->apps, b->ledger, b->config);
 		outputs_look_back_end(b->outputs);
-		listeners_told_kept(b->store);
+		listeners_told_kept(b->listeners, b->store);
 		listeners_keep(b->listeners, b->store);
 		stopping_go_on(b->stopping);
 		keeper_has_begun();

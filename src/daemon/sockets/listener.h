@@ -252,6 +252,8 @@ struct listener {
 	/* listener_file: */
 	int watch;		/* of the file; -1: none */
 	bool warned;		/* that the file cannot be kept */
+	/* listener_kept: */
+	bool stored;		/* the store has it, too, and its file stays */
 	/* daemon/steer: */
 	struct listener_attention attention;
 	/* daemon/apps: */

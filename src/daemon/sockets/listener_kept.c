@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ struct found {
 	struct lane_name name;
 	struct address bound;
 	uint64_t ino;
+	bool taken;		/* a lane has it, by another number */
 };
 
 struct all_found {
@@ -109,6 +111,20 @@ compare(const void *a, const void *b)
 	return x->ino < y->ino ? -1 : x->ino > y->ino;
 }
 
+/* By another name; or a lane has it, of a supervisor that was killed just then. */
+static bool
+is_known(const struct listeners *ls, const struct all_found *all, uint64_t ino)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i].ino == ino)
+			return true;
+	for (const struct listener *l = ls->first; l != NULL; l = l->next)
+		for (size_t i = 0; i < l->lanes.n; i++)
+			if (l->lanes.v[i]->ino == ino)
+				return true;
+	return false;
+}
+
 /* Its clients are refused at once; its port is free when the store has let go of it,
    too. */
 static void
@@ -141,8 +157,13 @@ find_all(struct listeners *ls, struct fd_store *store)
 		const char *why = look(&from->kept[i], f);
 
 		from->kept[i].fd = -1;
-		if (why == NULL) {
+		if (why == NULL && !is_known(ls, &all, f->ino)) {
 			all.n++;
+			continue;
+		}
+		if (why == NULL) {
+			fd_close(&f->fd);
+			address_free(&f->bound);
 			continue;
 		}
 		log_warning("what the supervisor above has kept as \"%s\" is "
@@ -211,27 +232,28 @@ make(const struct found *f)
 	return l;
 }
 
-/* Those that are not taken stay in `v`. */
+/* By numbers of ours: what has one with which the program was started is not for a
+   supervisor after us to take over, nor to close. */
 static size_t
 add_lanes(struct listener *l, struct found *v, size_t n)
 {
 	size_t taken = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		int fd = fcntl(v[i].fd, F_DUPFD_CLOEXEC, 0);
 		const struct ledger_lane r = {
-			.fd = v[i].fd, .ino = v[i].ino,
+			.fd = fd, .ino = v[i].ino,
 			.joined = v[i].name.joined,
 			.flags = LEDGER_LISTENING |
 			    (v[i].name.live ? LEDGER_LIVE : 0U),
 		};
 
-		/* Twice the same. */
-		if (i > 0 && v[i].ino == v[i - 1].ino)
-			continue;
-		if (lanes_again_add(l, &r, LEDGER_NOWHERE) < 0)
-			continue;
-		v[i].fd = -1;
-		taken++;
+		v[i].taken = fd >= 0 &&
+		    lanes_again_add(l, &r, LEDGER_NOWHERE) == 0;
+		if (v[i].taken)
+			taken++;
+		else
+			fd_close(&fd);
 	}
 	return taken;
 }
@@ -261,11 +283,16 @@ take(struct listeners *ls, const struct config *config, struct found *v,
 		return;
 	}
 	l->all = ls;
+	l->stored = true;
 	l->next = ls->first;
 	ls->first = l;
 	listener_ledger_note(l);
 	lanes_again_begin(l);
 	listener_file_watch(l);
+	/* They stand in the ledger now. */
+	for (size_t i = 0; i < n; i++)
+		if (v[i].taken)
+			fd_close(&v[i].fd);
 	log_app_often(LOG_LEVEL_INFO, l->app, "%s%s was kept from the last "
 	    "time, with who waits there", listener_scheme(l),
 	    address_text_numeric(&l->bound).s);
@@ -307,8 +334,19 @@ remove_name(void *ctx, const char *name)
 }
 
 void
-listener_kept_told(struct fd_store *store)
+listener_kept_unused(struct listeners *ls)
 {
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		l->stored &= l->refs > 0;
+}
+
+void
+listener_kept_told(struct listeners *ls, struct fd_store *store)
+{
+	for (struct listener *l = ls->first; l != NULL; l = l->next)
+		l->stored = false;
+	if (!fd_store_is_there(store) || keeper_store_told())
+		return;
 	fd_store_begin(store);
 	listen_fds_each_name(keeper_pid(), remove_name, store);
 }

@@ -10,9 +10,10 @@ struct config;
 struct fd_store;
 struct listeners;
 
-/* As listeners_take_kept(), listeners_told_kept(). */
+/* As listeners_take_kept(), listeners_kept_unused(), listeners_told_kept(). */
 void listener_kept_all(struct listeners *listeners,
     const struct config *config, struct fd_store *store);
-void listener_kept_told(struct fd_store *store);
+void listener_kept_unused(struct listeners *listeners);
+void listener_kept_told(struct listeners *listeners, struct fd_store *store);
 
 #endif

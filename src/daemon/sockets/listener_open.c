@@ -305,7 +305,7 @@ void
 listener_shut(struct listener *l)
 {
 	/* The file first: whoever finds the path then can still connect. */
-	if (listener_keep(l))
+	if (listener_keep(l) || l->stored)
 		listener_file_unwatch(l);
 	else
 		listener_hide(l);

@@ -64,10 +64,15 @@ listeners_take_kept(struct listeners *ls, const struct config *config,
 }
 
 void
-listeners_told_kept(struct fd_store *store)
+listeners_kept_unused(struct listeners *ls)
 {
-	if (fd_store_is_there(store) && !keeper_store_told())
-		listener_kept_told(store);
+	listener_kept_unused(ls);
+}
+
+void
+listeners_told_kept(struct listeners *ls, struct fd_store *store)
+{
+	listener_kept_told(ls, store);
 	keeper_note_store_told();
 }
 
@@ -126,7 +131,9 @@ listeners_look_back_or_inherit(struct listeners *ls, struct ledger *ledger,
 	if (again < 0)
 		log_error("%s: starting anew", error_text(&err));
 	error_clear(&err);
-	return again > 0 ? 0 : listeners_inherit(ls, ret_unusable);
+	/* Whoever takes over what the store has kept gives it other numbers: what is
+	   still there the supervisor before has not come to. */
+	return listeners_inherit(ls, again > 0 ? NULL : ret_unusable);
 }
 
 void

@@ -104,8 +104,12 @@ void listeners_take_over(struct listeners *listeners,
 void listeners_take_kept(struct listeners *listeners,
     const struct config *config, struct fd_store *store);
 
-/* And it need not keep it any longer. */
-void listeners_told_kept(struct fd_store *store);
+/* Of these, what nobody has acquired is to go. Unless this is called, it stays as it is
+   for the next start; and so does all of it, unless _told is. */
+void listeners_kept_unused(struct listeners *listeners);
+
+/* And it need not be kept any longer. */
+void listeners_told_kept(struct listeners *listeners, struct fd_store *store);
 
 /*
  * A reference to the listener that `app` wants at `position`, opened if need

@@ -31,9 +31,12 @@
 #define STOP_IDLE_MS	200
 
 /* A frozen worker is looked at as soon as it stands still, and not for longer
-   than this. */
+   than this: at first. It has to run to come to a stop, and to let go of it takes the
+   stop back: where either of us is given no time, the next tries are four times as
+   long as the one before. */
 #define FREEZE_MS	1
 #define FROZEN_MAX_MS	50
+#define FROZEN_LAST_MS	800
 
 /* Between two attempts to find one without work who gets more all the time; and
    how many times as long as it took to look, also for a farewell. */
@@ -73,7 +76,8 @@ struct drainage {
 					   supervisor before may be of one that
 					   was about to be stopped, or was */
 	struct mono looked;		/* when the latest look began */
-	struct mono frozen_since;	/* has SIGSTOP from us, for a look */
+	struct mono frozen_since;	/* has SIGSTOP from us, for a look … */
+	int64_t frozen_max_ms;		/* … and no longer than this */
 };
 
 static struct drainage *
@@ -207,6 +211,14 @@ after_gap(const struct drainage *x, int64_t least_ms)
 	int64_t gap_ms = AGAIN_FACTOR * mono_ms_between(x->looked, now);
 
 	return mono_add_ms(now, gap_ms > least_ms ? gap_ms : least_ms);
+}
+
+/* It has come to nothing for want of time. */
+static void
+be_patient(struct drainage *x)
+{
+	if (x->frozen_max_ms < FROZEN_LAST_MS)
+		x->frozen_max_ms *= 4;
 }
 
 static void
@@ -531,8 +543,9 @@ go_on(struct drainage *x)
 	if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
-	    mono_now()) >= FROZEN_MAX_MS) {
+	    mono_now()) >= x->frozen_max_ms) {
 		end_look(d);
+		be_patient(x);
 		try_later(x);
 	}
 }
@@ -652,12 +665,15 @@ begin_look(struct drainage *x)
 static void
 look_at(struct drainage *x)
 {
-	if (!is_frozen(x) || process_stands_still(x->worker->pid))
+	if (!is_frozen(x) || process_stands_still(x->worker->pid)) {
 		begin_look(x);
-	else if (mono_ms_between(x->frozen_since, mono_now()) < FROZEN_MAX_MS)
+	} else if (mono_ms_between(x->frozen_since, mono_now()) <
+	    x->frozen_max_ms) {
 		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));
-	else
+	} else {
+		be_patient(x);
 		try_later(x);
+	}
 }
 
 /* At whoever is due, if anybody is. */
@@ -722,6 +738,7 @@ drainers_add(struct worker *w)
 	if (x->entry.listed)
 		return;
 	x->seen = x->unsealable = x->has_sealed = false;
+	x->frozen_max_ms = FROZEN_MAX_MS;
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	note_finished(x, has_nothing_yet(x));

@@ -212,10 +212,15 @@ send_once(struct sd_notify *notify, const char *text, int fd)
 	if (send_with(notify, text, fd, &err))
 		return -err;
 	/* Whoever has asked closes the descriptor then. */
-	if (!keeper_mail_await(AWAIT_MS, &err) &&
-	    (keeper_mail_cancel() || !keeper_mail_done(&err)))
+	if (keeper_mail_await(AWAIT_MS, &err))
+		return -err;
+	if (keeper_mail_cancel())
 		return -ETIMEDOUT;
-	return -err;
+	if (keeper_mail_await(AWAIT_MS, &err))
+		return -err;
+	/* Stopped in the midst of it. */
+	notify->under_way = SD_NOTIFY_OF_NONE;
+	return -ETIMEDOUT;
 }
 
 int
@@ -230,6 +235,10 @@ sd_notify_now(struct sd_notify *notify, const char *text, int fd,
 		(void)nanosleep(&pause, NULL);
 		code = send_once(notify, text, fd);
 	}
+	/* Whoever has waited meanwhile is not woken again. */
+	if (notify->fd >= 0 && has_more(notify) &&
+	    notify->under_way == SD_NOTIFY_IDLE)
+		loop_timer_start(notify->loop, &notify->again, notify->gap_ms);
 	return code;
 }
 

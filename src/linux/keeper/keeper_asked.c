@@ -38,8 +38,11 @@ void
 keeper_asked_mail(void)
 {
 	struct keeper_page *p = keeper_page();
+	enum keeper_asked asked = KEEPER_ASKED;
 
-	if (__atomic_load_n(&p->mail, __ATOMIC_ACQUIRE) != KEEPER_ASKED)
+	/* Called off, its descriptors may be closed, and be others by now. */
+	if (!__atomic_compare_exchange_n(&p->mail, &asked, KEEPER_AT_IT,
+	    false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return;
 	p->mail_errno = keeper_mail_send(p->mail_fd, &p->mail_to,
 	    p->mail_to_len, p->mail_text, p->mail_len, p->mail_passed);

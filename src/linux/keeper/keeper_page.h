@@ -43,6 +43,7 @@ enum keeper_asked {
 	KEEPER_IDLE,
 	KEEPER_ASKED,		/* its fields are the keeper's */
 	KEEPER_DONE,		/* the supervisor's again */
+	KEEPER_AT_IT,		/* a mail: it is too late to call it off */
 };
 
 /* Each field has one writer at a time. */

@@ -352,6 +352,14 @@ keeper_mail_done(int *ret_errno)
 	return true;
 }
 
+static bool
+is_under_way(const enum keeper_asked *what)
+{
+	enum keeper_asked now = __atomic_load_n(what, __ATOMIC_ACQUIRE);
+
+	return now == KEEPER_ASKED || now == KEEPER_AT_IT;
+}
+
 /* The wake-ups meanwhile may have been for signals, too: there is one more. */
 static void
 await(const enum keeper_asked *what, int ms)
@@ -360,8 +368,7 @@ await(const enum keeper_asked *what, int ms)
 	struct mono end = mono_add_ms(mono_now(), ms);
 	const uint64_t one = 1;
 
-	while (__atomic_load_n(what, __ATOMIC_ACQUIRE) == KEEPER_ASKED &&
-	    !keeper_is_gone() && mono_before(mono_now(), end))
+	while (is_under_way(what) && !keeper_is_gone() && mono_before(mono_now(), end))
 		if (poll(&wake, 1, ms) > 0)
 			keeper_taken();
 	(void)!write(wake.fd, &one, sizeof(one));

@@ -133,8 +133,8 @@ bool keeper_mail_done(int *ret_errno);
 /* Wait for that, so many milliseconds at most. */
 bool keeper_mail_await(int ms, int *ret_errno);
 
-/* It need not be sent any more, and its descriptors may be closed. False: it has been,
-   see keeper_mail_done(). */
+/* It need not be sent any more, and its descriptors may be closed. False: it is too
+   late for that, see keeper_mail_done(). */
 bool keeper_mail_cancel(void);
 
 /* listen(2) on a Unix socket, by the keeper, so that its clients see the keeper's

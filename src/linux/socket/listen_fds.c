@@ -101,7 +101,7 @@ collect_one(struct listen_fds *fds, int fd, const char **names,
 	if (had(fd) && keep_ours(fds, fd, name))
 		return true;
 	free(name);
-	if (!had(fd))
+	if (!had(fd) || unusable == NULL)
 		return true;
 	if (socket_address(fd, &slot->address) < 0) {
 		socket_close(&fd);
@@ -125,7 +125,8 @@ listen_fds_collect(pid_t pid, bool (*had)(int fd),
 
 	if (names == NULL)
 		names = "";
-	*ret_unusable = 0;
+	if (ret_unusable != NULL)
+		*ret_unusable = 0;
 	cloexec_all();
 	if (n > 0) {
 		fds.v = calloc(n, sizeof(*fds.v));

@@ -33,8 +33,8 @@ struct listen_fds {
  * Collect them, if they are for process `pid`, by which we are known, and only
  * those of which `had`() says that we were started with them; marks every descriptor from 3 up close-on-exec in any case, so
  * that no worker ever sees one it was not given. Sockets of unusable kinds are
- * closed and counted in *ret_unusable. What LISTEN_FDNAMES has as ours is for
- * whoever looks into `kept`. -ENOMEM.
+ * closed and counted in *ret_unusable; where that is NULL, only what LISTEN_FDNAMES
+ * has as ours is collected: that is for whoever looks into `kept`. -ENOMEM.
  */
 int listen_fds_collect(pid_t pid, bool (*had)(int fd),
     struct listen_fds *ret_fds, size_t *ret_unusable);

@@ -4,6 +4,8 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import time
 
 import pytest
 
@@ -97,7 +99,7 @@ def test_who_asks_during_the_drain_is_served_by_the_next(box, systemd):
     def new_ones_wait():
         nonlocal late
         late = ask(port)
-        late.settimeout(0.05)
+        late.settimeout(0.2 * SLOW)
         try:
             late.recv(1, socket.MSG_PEEK)
             return False
@@ -413,6 +415,38 @@ def test_a_start_that_fails_leaves_the_store_as_it_is(box, systemd):
     d.stop()
 
 
+def test_a_start_that_fails_leaves_the_path_of_a_unix_listener(box, systemd):
+    path = box.path("web.sock")
+    box.web(listen=f"unix:{path}")
+    systemd.start().stop()
+    waiting = ask(path)
+    good = open(box.path("app.ini")).read()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        box.write("app.ini", good + "\n[taken]\ncommand = x\nlisten = "
+                  f"127.0.0.1:{s.getsockname()[1]}\n")
+        assert systemd.start(ready=False).wait() == 69
+    assert os.path.exists(path)
+    box.write("app.ini", good)
+    d = systemd.start()
+    read_answer(waiting)
+    d.stop()
+    assert os.path.exists(path)
+
+
+def test_one_of_an_instance_that_is_no_more(box, systemd):
+    path = box.path("web.sock")
+    box.web(listen=f"unix:{path}{{instance}}", instances=2)
+    systemd.start().stop()
+    box.web(listen=f"unix:{path}{{instance}}", instances=1)
+    d = systemd.start()
+    wait_told(systemd)
+    assert os.path.exists(f"{path}0") and not os.path.exists(f"{path}1")
+    d.stop()
+    assert len(systemd.names()) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_other_stops_keep_it_too(box, systemd, number):
     port = free_port()
@@ -455,7 +489,8 @@ def test_a_supervisor_that_is_killed_during_the_stop(box, systemd):
     d = systemd.start()
     read_answer(waiting)
     wait_told(systemd)
-    # One that is killed later does not ask the store for anything.
+    # One that is killed later does not ask the store for anything, and the next one
+    # takes over what it had from there.
     systemd.sync()
     told = systemd.told
     os.kill(d.pid, signal.SIGKILL)
@@ -463,4 +498,90 @@ def test_a_supervisor_that_is_killed_during_the_stop(box, systemd):
     get(port)
     systemd.sync()
     assert systemd.told == told
+    assert not d.find("cannot be taken over")
     d.stop()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp", "unix"])
+def test_a_supervisor_that_is_killed_after_it_took_them(box, systemd, kind):
+    port = free_port(socket.SOCK_DGRAM if kind == "udp" else
+                     socket.SOCK_STREAM)
+    where = box.path("web.sock") if kind == "unix" else port
+    box.web(listen={"tcp": f"127.0.0.1:{port}", "udp": f"udp:127.0.0.1:{port}",
+                    "unix": f"unix:{where}"}[kind], instances=3)
+    systemd.start().stop()
+    kept = len(systemd.names())
+    d = systemd.start()
+    pids = d.workers()
+    os.kill(d.pid, signal.SIGKILL)
+    d.wait_log("of the supervisor before serve on")
+    assert not d.find("cannot be taken over")
+    assert d.workers() == pids
+    d.stop()
+    assert len(systemd.names()) == kept
+
+
+def test_a_supervisor_that_is_killed_before_it_took_them(box, systemd):
+    port = free_port()
+    box.web(listen=f"127.0.0.1:{port}", instances=3)
+    d = systemd.start()
+    for i in range(8):
+        d.stop()
+        waiting = ask(port)
+        d = systemd.start(ready=False)
+        # In the midst of it, wherever that is.
+        time.sleep(0.002 * i * SLOW)
+        os.kill(d.pid, signal.SIGKILL)
+        read_answer(waiting)
+        wait_told(systemd)
+        d.wait_log("start complete|of the supervisor before serve on")
+    assert not d.find("cannot be taken over")
+    d.stop()
+
+
+HOG = """
+import os, time
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
+print(flush=True)
+while True:
+    end = time.monotonic() + 0.45
+    while time.monotonic() < end:
+        pass
+    time.sleep(0.005)
+"""
+
+
+@contextlib.contextmanager
+def hogged(cpu):
+    """Whoever else keeps to this CPU runs about twice in a second."""
+    hog = subprocess.Popen(["/usr/bin/python3", "-c", HOG],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    try:
+        if not hog.stdout.readline():
+            pytest.skip("no SCHED_FIFO here")
+        yield
+    finally:
+        hog.kill()
+        hog.communicate()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_a_worker_that_gets_no_time_to_stand_still_is_drained(box, systemd,
+                                                              as_root):
+    """One that shares its lane stands still for the last look; to come to a stop it
+    has to run."""
+    cpu = min(os.sched_getaffinity(0))
+    with listening() as s:
+        theirs = s.getsockname()[1]
+        box.web(listen=f"127.0.0.1:{theirs}", instances=1, drain_timeout="8s")
+        d = systemd.start(first=[s.fileno()])
+        worker, = d.wait_ready(1)
+        get(theirs)
+        for thread in os.listdir(f"/proc/{worker}/task"):
+            os.sched_setaffinity(int(thread), {cpu})
+        with hogged(cpu):
+            d.send(signal.SIGTERM)
+            d.wait_log("drained in|drain_timeout after", limit=25)
+        d.wait()
+        assert not d.find("drain_timeout after")
