@@ -225,7 +225,8 @@ def test_deployment_that_a_worker_has_started(box, detached, orphans):
         wait_line(note, "deployed")
     else:
         wait_line(note, "told")
-        d.wait_log(r"pid \d+ \(sh\)")
+        # One of its group is named, whichever it is.
+        d.wait_log(r"pid \d+ \((sh|clusterctl)\)")
         assert "deployed" not in lines(note)
     d.stop()
 
