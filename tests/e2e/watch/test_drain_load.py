@@ -5,6 +5,7 @@ most servers here die at once on TERM.
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 import signal
@@ -15,8 +16,8 @@ import time
 import pytest
 
 import words
-from drains import (KEYS, PATIENT, TIMED_OUT, Client, Load, abrupt, begin, hup,
-                    reload, start, wait_gone)
+from drains import (ABRUPT, KEYS, PATIENT, TIMED_OUT, Client, Load, abrupt,
+                    begin, hup, reload, start, wait_gone)
 from harness import (SLOW, ask, free_port, get, is_alive, is_refused,
                      wait_until)
 from lanes import (answers, as_nobody, client, needs, parametrized, stopped)
@@ -446,6 +447,40 @@ def move_port(box, balance, rate=200, command=None, how=None):
     assert set(load.said["failures"]) <= {"connect"}, load.said
     with Load(ports[1], rate=100):
         assert get(ports[1]).generation == 2
+    d.stop()
+
+
+@parametrized("least-connections", "random")
+def test_no_request_fails_where_one_alone_serves_a_new_address(box, balance):
+    """A reload that another one overtakes: the one worker that serves the new
+    address has to go, and new clients come to it up to its end."""
+    needs(balance)
+    gate = box.path("gate")
+    slow = shlex.join(["sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done;"
+                       f" exec {ABRUPT} {box.events_path}"])
+
+    def listen(port, canary):
+        abrupt(box, **{**PATIENT, "instances": 2, "max_surge": 0,
+                       "balance": balance, "canary": canary, "command": slow,
+                       "listen": f"127.0.0.1:{port}"})
+    box.touch("gate")
+    listen(free_port(), "0s")
+    d = start(box, 2)
+    for _ in range(4):
+        old = d.workers()
+        port = free_port()
+        listen(port, "60s")
+        mark = hup(d)
+        alone = int(d.wait_log(r"web\[\d\] pid (\d+): ready", limit=30,
+                               start=mark)[1])
+        os.unlink(gate)
+        listen(port, "0s")
+        with Load(port, rate=500):
+            mark = hup(d)
+            wait_gone(d, [alone])
+            box.touch("gate")
+            d.wait_log(words.RELOAD_DONE("web"), limit=30, start=mark)
+        wait_gone(d, old)
     d.stop()
 
 
