@@ -82,12 +82,28 @@ end_look_back(struct beginning *b)
 	keeper_look_again();
 }
 
+/* Who goes on with workers does so in any case. */
+static int
+check_limits(const struct beginning *b, const struct config *config,
+    struct error *err)
+{
+	int code = life_check_limits(b->life, config, err);
+
+	if (code == 0 || keeper_supervisor() == 0)
+		return code;
+	log_warning("%s", error_text(err));
+	error_clear(err);
+	return 0;
+}
+
 static int
 start_apps(struct beginning *b, struct error *err)
 {
 	struct start_list list = { .v = NULL };
 	int code = start_list_make(&list, b->apps, b->config, &b->again, err);
 
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		code = check_limits(b, list.v[i].config, err);
 	/* By a child, while the kernel looks through programs for us. */
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		adopt_check_soon(b->adopt, list.v[i].config);

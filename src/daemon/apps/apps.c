@@ -280,6 +280,13 @@ apps_stop_one(struct app *app, struct error *err)
 }
 
 int
+apps_check_limits(struct apps *apps, const struct config *config,
+    struct error *err)
+{
+	return life_check_limits(apps->life, config, err);
+}
+
+int
 apps_start_one(struct apps *apps, const char *name, struct error *err)
 {
 	struct stopped_app *s = stopped_find(apps, name);

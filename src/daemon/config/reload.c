@@ -186,6 +186,8 @@ apply(struct reload *r, struct config *new, struct conf_errors *errors)
 	apps_count_cpus(rs->apps);
 	code = adopt_check(rs->adopt, new, &err);
 	if (code == 0)
+		code = apps_check_limits(rs->apps, new, &err);
+	if (code == 0)
 		code = balancing_check(rs->balancing, new, &err);
 	if (code == 0)
 		code = check_names(r, new, &err);

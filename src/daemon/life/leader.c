@@ -14,6 +14,7 @@
 #include "core/worker/worker_env.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/health/health.h"
+#include "daemon/life/group_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -52,6 +53,7 @@ leader_join(struct life *life, struct worker *w)
 	l->life = life;
 	l->worker = w;
 	l->report = -1;
+	l->oom = (struct oom_watch)OOM_WATCH_INIT;
 	w->leader = l;
 	return 0;
 }
@@ -94,6 +96,7 @@ leader_forget(struct worker *w)
 	close_report(l);
 	spawn_room_free(&l->room);
 	leave_streams(l);
+	group_end(w);
 	notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
@@ -108,6 +111,7 @@ leader_forget(struct worker *w)
 	w->ready_ms = -1;
 	l->exec_failed = false;
 	l->timed_out = NULL;
+	l->by_oom = false;
 }
 
 /* Of few descriptors, those that wait for their first start would hold all. */
@@ -282,6 +286,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.fds = fds,
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,
+		.group = -1,
 		.trap = adopt_wanted(life->with.adopt, w->spec),
 		.directory = env->directory,
 		.cwd = life->with.cwd,
@@ -292,9 +297,10 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.survives = life->ledger != NULL,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
-	int code;
+	int code = group_begin(w, &plan.group, err);
 
-	code = open_input(w, &plan.in_fd, &input);
+	if (code == 0)
+		code = open_input(w, &plan.in_fd, &input);
 	if (code == 0)
 		code = open_stream(w, OUT_STREAM_STDOUT, env->out_path,
 		    &plan.out_fd, &ends[0], err);
@@ -306,6 +312,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
+	fd_close(&plan.group);
 	if (code < 0)
 		return code;
 	w->holder.about.pid = w->pid;
@@ -447,6 +454,7 @@ leader_take_over(struct worker *w, const int *out)
 		w->fostered = true;
 		w->holder.about.pid = w->pid;
 		workers_add(w->crew->all, w);
+		group_again(w);
 	}
 	if (out[0] < 0 && out[1] < 0)
 		return;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "daemon/life/oom_watch.h"
 #include "daemon/output/out_pipe.h"
 #include "linux/child/spawn.h"
 #include "linux/loop/loop.h"
@@ -21,6 +22,7 @@ struct leader {
 	struct life *life;
 	struct worker *worker;
 	struct loop_timer timer;	/* worker->fsm.deadline */
+	bool by_oom;		/* dead, by the OOM killer */
 	const char *timed_out;	/* killed for not being ready in time, in
 				   words; or NULL */
 	bool executed;		/* ever, this process or one before */
@@ -33,6 +35,8 @@ struct leader {
 	bool exec_failed;
 	struct spawn_failure failure;	/* … in this way */
 	struct spawn_room room;		/* until it is executed or ended */
+	bool grouped;			/* it has a control group of its own … */
+	struct oom_watch oom;		/* … of which that is */
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 };
 

@@ -1,0 +1,35 @@
+/*
+ * The control group of a worker's process, and what the OOM killer has done to it.
+ * For daemon/life.
+ */
+#ifndef DAEMON_LIFE_GROUP_PRIV_H
+#define DAEMON_LIFE_GROUP_PRIV_H
+
+#include <stdbool.h>
+
+struct error;
+struct life;
+struct worker;
+
+/* Before it is started: one of its own, if its app has limits; *ret_procs as in
+   struct spawn_plan, the caller's, or -1. -errno with words. */
+int group_begin(struct worker *worker, int *ret_procs, struct error *err);
+
+/* Another supervisor has started its process. */
+void group_again(struct worker *worker);
+
+/* It is dead, and whoever of it may be left is its own affair. */
+void group_end(struct worker *worker);
+
+/*
+ * Its process was killed by a SIGKILL that we have not sent: was it the OOM killer?
+ * It was, if the kernel has counted a kill of its own in the worker's group, or
+ * where it has none in ours, in the two seconds before, that no other death
+ * accounts for.
+ */
+bool group_was_oom(struct worker *worker);
+
+/* For what leaves its groups behind: somebody of a worker was reaped. */
+void group_shrank(struct life *life);
+
+#endif
