@@ -25,7 +25,7 @@
 #include "daemon/sockets/balancing.h"
 #include "daemon/config/conf_again.h"
 #include "daemon/config/conf_load.h"
-#include "daemon/life/life.h"
+#include "daemon/life/group.h"
 #include "daemon/supervisor.h"
 #include "linux/file/place.h"
 #include "linux/keeper/background.h"
@@ -192,7 +192,7 @@ print_limits(const struct config *config)
 	struct error err = ERROR_INIT;
 	const char *app;
 
-	if (life_could_limit(config, &app, &err) < 0)
+	if (group_could_limit(config, &app, &err) < 0)
 		fprintf(stderr, "warning: %s: its limits are not possible "
 		    "here: %s\n", app, error_text(&err));
 	error_clear(&err);

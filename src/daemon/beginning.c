@@ -10,6 +10,7 @@
 #include "daemon/beginning.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/start_list.h"
+#include "daemon/life/group.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
@@ -87,7 +88,7 @@ static int
 check_limits(const struct beginning *b, const struct config *config,
     struct error *err)
 {
-	int code = life_check_limits(b->life, config, err);
+	int code = group_check_limits(b->life, config, err);
 
 	if (code == 0 || keeper_supervisor() == 0)
 		return code;

@@ -97,9 +97,10 @@ until_true "its group is gone" test ! -d "$first"
 say "the supervisor is killed"
 before=$(groups_of web)
 n=$(grep -c "OOM killer" svc.log)
-kill -9 "$(pgrep -P $pid -f supervisor)"
-until_true "the next one" sh -c "[ \$(grep -c 'start complete' /tmp/svc.log) -ge 2 ] ||
-    grep -q 'serve on\|serves on' /tmp/svc.log"
+supervisor=$(pgrep -P $pid | head -n 1)
+kill -9 "$supervisor"
+until_true "the next one" grep -q "of the supervisor before serve" svc.log
+is "another one" "$(pgrep -P $pid | grep -cx "$supervisor")" 0
 is "its groups" "$(groups_of web)" "$before"
 until_true "it tells, too" sh -c "[ \$(grep -c 'OOM killer' /tmp/svc.log) -gt $((n + 1)) ]"
 
@@ -123,7 +124,7 @@ port = 8081
 memory_limit = 64M
 END
 mkdir -p $G/not
-echo 'echo $$ >/sys/fs/cgroup/not/cgroup.procs; exec su nobody -s /bin/sh -c "clusterd -c /tmp/nobody.ini"' >not.sh
+echo 'echo $$ >/sys/fs/cgroup/not/cgroup.procs; exec su -s /bin/sh -c "exec clusterd -c /tmp/nobody.ini" nobody' >not.sh
 sh not.sh >not.log 2>&1
 is "status" $? 69
 grep -q "is not delegated to clusterd (systemd: Delegate=yes)" not.log &&

@@ -41,7 +41,7 @@ printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 accel=tcg
 [ -w /dev/kvm ] && accel=kvm
 timeout "${LIMIT:-600}" qemu-system-x86_64 -accel "$accel" -m 768 -smp 2 \
-    -nographic -no-reboot -kernel "$kernel" -initrd "$root.img" \
+    -nographic -nic none -no-reboot -kernel "$kernel" -initrd "$root.img" \
     -append "console=ttyS0 quiet panic=-1 rdinit=/init" </dev/null |
     tr -d '\r' | tee "$root/said"
 rm -f "$root.img"

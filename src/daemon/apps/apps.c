@@ -18,6 +18,7 @@
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
 #include "daemon/apps/stopped.h"
+#include "daemon/life/group.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
@@ -283,7 +284,7 @@ int
 apps_check_limits(struct apps *apps, const struct config *config,
     struct error *err)
 {
-	return life_check_limits(apps->life, config, err);
+	return group_check_limits(apps->life, config, err);
 }
 
 int

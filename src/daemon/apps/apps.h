@@ -68,7 +68,7 @@ void apps_remove(struct app *app);
 /* The same, to be started again by request. -ENOMEM with words: it runs on. */
 int apps_stop_one(struct app *app, struct error *err);
 
-/* Before they are put in force: as life_check_limits(). */
+/* Before they are put in force: as group_check_limits(). */
 int apps_check_limits(struct apps *apps, const struct config *config,
     struct error *err);
 

@@ -31,7 +31,7 @@ put_cause(const struct worker *w, struct strbuf *sb)
 		    w->spec->conf->directory : ".",
 		    config_app_dir(w->spec->config, w->spec->conf));
 	else if (w->leader->by_oom)
-		obituary_oom(sb, w->leader->grouped ?
+		obituary_oom(sb, w->leader->group.own ?
 		    w->spec->conf->memory_limit : -1);
 	else
 		obituary_cause(sb, w->status);
@@ -212,7 +212,7 @@ is_by_oom(struct worker *w)
 {
 	return w->status.signalled && w->status.code == SIGKILL &&
 	    w->fsm.state != WORKER_KILLED && !w->leader->exec_failed &&
-	    group_was_oom(w);
+	    group_was_oom(&w->leader->group, w->leader->life);
 }
 
 static bool

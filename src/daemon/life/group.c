@@ -3,9 +3,9 @@
 #include "base/error.h"
 #include "core/conf/conf.h"
 #include "core/worker/group_text.h"
+#include "daemon/life/group.h"
 #include "daemon/life/group_priv.h"
-#include "daemon/life/leader_priv.h"
-#include "daemon/life/life.h"
+#include "daemon/life/life_house.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -20,16 +20,18 @@ name_of(const struct worker *w, char name[GROUP_NAME_MAX])
 
 /* Its memory is limited, or not: it is counted in any case where it can be. */
 static void
-watch(struct worker *w, const char *name)
+watch(struct life *life, struct group *g, const char *name)
 {
-	oom_watch_begin(&w->leader->oom, w->crew->all->loop,
-	    cgroup_tree_events(&w->leader->life->groups, name));
+	g->own = true;
+	oom_watch_begin(&g->oom, life->with.workers->loop,
+	    cgroup_tree_events(&life->groups, name));
 }
 
 int
-group_begin(struct worker *w, int *ret_procs, struct error *err)
+group_begin(struct group *g, struct life *life, const struct worker *w,
+    int *ret_procs, struct error *err)
 {
-	struct cgroup_tree *groups = &w->leader->life->groups;
+	struct cgroup_tree *groups = &life->groups;
 	const struct conf_app *conf = w->spec->conf;
 	char name[GROUP_NAME_MAX];
 	unsigned controllers = group_controllers(conf);
@@ -44,15 +46,14 @@ group_begin(struct worker *w, int *ret_procs, struct error *err)
 		code = cgroup_tree_make(groups, name, conf, ret_procs, err);
 	if (code < 0)
 		return code;
-	w->leader->grouped = true;
-	watch(w, name);
+	watch(life, g, name);
 	return 0;
 }
 
 void
-group_again(struct worker *w)
+group_again(struct group *g, struct life *life, const struct worker *w)
 {
-	struct cgroup_tree *groups = &w->leader->life->groups;
+	struct cgroup_tree *groups = &life->groups;
 	unsigned controllers = group_controllers(w->spec->conf);
 	char name[GROUP_NAME_MAX];
 
@@ -61,34 +62,31 @@ group_again(struct worker *w)
 	    keeper_pid(), NULL) < 0)
 		return;
 	name_of(w, name);
-	w->leader->grouped = true;
-	watch(w, name);
+	watch(life, g, name);
 }
 
 void
-group_end(struct worker *w)
+group_end(struct group *g, struct life *life, const struct worker *w)
 {
 	char name[GROUP_NAME_MAX];
 
-	oom_watch_end(&w->leader->oom);
-	if (!w->leader->grouped)
+	oom_watch_end(&g->oom);
+	if (!g->own)
 		return;
-	w->leader->grouped = false;
+	g->own = false;
 	name_of(w, name);
-	cgroup_tree_remove(&w->leader->life->groups, name);
+	cgroup_tree_remove(&life->groups, name);
 }
 
 bool
-group_was_oom(struct worker *w)
+group_was_oom(struct group *g, struct life *life)
 {
-	struct oom_watch *ours = &w->leader->life->oom;
-
-	if (w->leader->oom.events < 0)
-		return oom_watch_claim(ours);
-	if (!oom_watch_claim(&w->leader->oom))
+	if (g->oom.events < 0)
+		return oom_watch_claim(&life->oom);
+	if (!oom_watch_claim(&g->oom))
 		return false;
 	/* What is counted in a group is counted in the one above, too. */
-	(void)oom_watch_claim(ours);
+	(void)oom_watch_claim(&life->oom);
 	return true;
 }
 
@@ -100,7 +98,7 @@ group_shrank(struct life *life)
 }
 
 int
-life_check_limits(struct life *life, const struct config *config,
+group_check_limits(struct life *life, const struct config *config,
     struct error *err)
 {
 	struct error why = ERROR_INIT;
@@ -128,7 +126,7 @@ life_check_limits(struct life *life, const struct config *config,
 }
 
 int
-life_could_limit(const struct config *config, const char **ret_app,
+group_could_limit(const struct config *config, const char **ret_app,
     struct error *err)
 {
 	for (size_t i = 0; i < config->n_apps; i++) {

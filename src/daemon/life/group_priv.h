@@ -7,19 +7,31 @@
 
 #include <stdbool.h>
 
+#include "daemon/life/oom_watch.h"
+
 struct error;
 struct life;
 struct worker;
 
+struct group {
+	bool own;		/* the process has one of its own … */
+	struct oom_watch oom;	/* … of which that is */
+};
+
+#define GROUP_INIT { .oom = OOM_WATCH_INIT }
+
 /* Before it is started: one of its own, if its app has limits; *ret_procs as in
    struct spawn_plan, the caller's, or -1. -errno with words. */
-int group_begin(struct worker *worker, int *ret_procs, struct error *err);
+int group_begin(struct group *group, struct life *life,
+    const struct worker *worker, int *ret_procs, struct error *err);
 
 /* Another supervisor has started its process. */
-void group_again(struct worker *worker);
+void group_again(struct group *group, struct life *life,
+    const struct worker *worker);
 
 /* It is dead, and whoever of it may be left is its own affair. */
-void group_end(struct worker *worker);
+void group_end(struct group *group, struct life *life,
+    const struct worker *worker);
 
 /*
  * Its process was killed by a SIGKILL that we have not sent: was it the OOM killer?
@@ -27,7 +39,7 @@ void group_end(struct worker *worker);
  * where it has none in ours, in the two seconds before, that no other death
  * accounts for.
  */
-bool group_was_oom(struct worker *worker);
+bool group_was_oom(struct group *group, struct life *life);
 
 /* For what leaves its groups behind: somebody of a worker was reaped. */
 void group_shrank(struct life *life);

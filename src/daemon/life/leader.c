@@ -53,7 +53,7 @@ leader_join(struct life *life, struct worker *w)
 	l->life = life;
 	l->worker = w;
 	l->report = -1;
-	l->oom = (struct oom_watch)OOM_WATCH_INIT;
+	l->group = (struct group)GROUP_INIT;
 	w->leader = l;
 	return 0;
 }
@@ -96,7 +96,7 @@ leader_forget(struct worker *w)
 	close_report(l);
 	spawn_room_free(&l->room);
 	leave_streams(l);
-	group_end(w);
+	group_end(&l->group, l->life, w);
 	notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
@@ -297,7 +297,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.survives = life->ledger != NULL,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
-	int code = group_begin(w, &plan.group, err);
+	int code = group_begin(&l->group, life, w, &plan.group, err);
 
 	if (code == 0)
 		code = open_input(w, &plan.in_fd, &input);
@@ -454,7 +454,7 @@ leader_take_over(struct worker *w, const int *out)
 		w->fostered = true;
 		w->holder.about.pid = w->pid;
 		workers_add(w->crew->all, w);
-		group_again(w);
+		group_again(&w->leader->group, w->leader->life, w);
 	}
 	if (out[0] < 0 && out[1] < 0)
 		return;

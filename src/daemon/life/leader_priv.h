@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "daemon/life/oom_watch.h"
+#include "daemon/life/group_priv.h"
 #include "daemon/output/out_pipe.h"
 #include "linux/child/spawn.h"
 #include "linux/loop/loop.h"
@@ -35,8 +35,7 @@ struct leader {
 	bool exec_failed;
 	struct spawn_failure failure;	/* … in this way */
 	struct spawn_room room;		/* until it is executed or ended */
-	bool grouped;			/* it has a control group of its own … */
-	struct oom_watch oom;		/* … of which that is */
+	struct group group;
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 };
 

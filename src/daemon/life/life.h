@@ -20,7 +20,6 @@
 #include "daemon/life/life_house.h"
 
 struct app_spec;
-struct config;
 struct crew;
 struct error;
 struct worker;
@@ -34,19 +33,6 @@ void life_fini(struct life *life);
 
 /* Who is there to be asked; before the first worker. */
 void life_move_in(struct life *life, const struct life_house *house);
-
-/*
- * What the apps' limits need of control groups: from now on it is there. Before the
- * first of their workers, and before connections are counted, which goes by our own
- * group. -errno with words.
- */
-int life_check_limits(struct life *life, const struct config *config,
-    struct error *err);
-
-/* Would it be? Else the app, which is the configuration's, and -errno with words.
-   Nothing is changed. */
-int life_could_limit(const struct config *config, const char **ret_app,
-    struct error *err);
 
 /* We take as many descriptors as we may have; the workers get what we had. */
 void life_raise_nofile(struct life *life);
