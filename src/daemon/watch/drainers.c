@@ -213,8 +213,8 @@ say_farewell(struct drainage *x, const struct connections *look)
 	int n = farewells_look(&x->farewells, look, says_farewell(x));
 
 	if (n > 0)
-		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
-		    "between two requests", n, n == 1 ? "" : "s");
+		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s to be "
+		    "closed between two requests", n, n == 1 ? "" : "s");
 	else if (n < 0)
 		worker_log(LOG_LEVEL_DEBUG, x->worker, "kept connections "
 		    "cannot be closed between two requests: %s", strerror(-n));

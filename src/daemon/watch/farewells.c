@@ -19,33 +19,54 @@ recall(const struct farewells *f, size_t *at, uint64_t ino)
 	    (struct farewell){ .ino = ino };
 }
 
+/* So many at a time: the others are in the next silence. */
+#define BATCH_MAX 512
+
+struct due {
+	struct half_close_of of[BATCH_MAX];
+	size_t n;
+};
+
+static void
+add(struct due *due, const struct connection *c)
+{
+	if (due->n < BATCH_MAX)
+		due->of[due->n++] = (struct half_close_of){
+			.pid = c->pid, .fd = c->fd, .ino = c->ino,
+			.conn = c->conn,
+		};
+}
+
+static int
+take(struct farewells *f, const struct due *due)
+{
+	int code = due->n > 0 ? half_close(due->of, due->n, &f->child) : 0;
+
+	return code == 0 ? (int)due->n : code == -EPERM ? code : 0;
+}
+
 int
 farewells_look(struct farewells *f, const struct connections *look, bool now)
 {
 	size_t n = look->n < FAREWELLS_MAX ? look->n : FAREWELLS_MAX;
 	struct farewell *v = calloc(n > 0 ? n : 1, sizeof(*v));
+	struct due due;
 	size_t at = 0;
-	int taken = 0;
 
 	if (v == NULL)
 		return 0;
+	due.n = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct connection *c = &look->v[i];
 
 		v[i] = recall(f, &at, c->ino);
-		if (farewell_look(&v[i], &c->conn) && now && taken >= 0) {
-			int code = half_close(c->pid, c->fd, c->ino, &c->conn);
-
-			if (code == 0)
-				taken++;
-			else if (code == -EPERM)
-				taken = code;
-		}
+		if (farewell_look(&v[i], &c->conn) && now)
+			add(&due, c);
 	}
 	free(f->v);
 	f->v = v;
 	f->n = n;
-	return taken;
+	return take(f, &due);
 }
 
 void
