@@ -3,22 +3,13 @@
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_keys.h"
 
-static bool
-listens_on(const struct conf_app *app, enum address_kind kind)
-{
-	for (size_t i = 0; i < app->n_listens; i++)
-		if (app->listens[i].kind == kind)
-			return true;
-	return false;
-}
-
 static const char *
 why_no_slow_start(const struct conf_app *app)
 {
 	if (app->n_listens == 0)
 		return "there are no listeners";
-	if (!listens_on(app, ADDRESS_TCP))
-		return listens_on(app, ADDRESS_UDP) ?
+	if (!conf_app_listens_on(app, ADDRESS_TCP))
+		return conf_app_listens_on(app, ADDRESS_UDP) ?
 		    "it is for TCP, not for UDP and Unix listeners" :
 		    "it is for TCP, and a Unix listener is shared";
 	switch (app->balance) {

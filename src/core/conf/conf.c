@@ -155,6 +155,15 @@ conf_app_announces(const struct conf_app *app)
 }
 
 bool
+conf_app_listens_on(const struct conf_app *app, enum address_kind kind)
+{
+	for (size_t i = 0; i < app->n_listens; i++)
+		if (app->listens[i].kind == kind)
+			return true;
+	return false;
+}
+
+bool
 conf_app_notifies(const struct conf_app *app)
 {
 	return app->fd_protocols == 0 ||

@@ -307,6 +307,9 @@ unsigned conf_app_fd_protocols(const struct conf_app *app);
    unasked? */
 bool conf_app_announces(const struct conf_app *app);
 
+/* Has it any listener of that kind? */
+bool conf_app_listens_on(const struct conf_app *app, enum address_kind kind);
+
 /* Does a worker of it get a NOTIFY_SOCKET? */
 bool conf_app_notifies(const struct conf_app *app);
 

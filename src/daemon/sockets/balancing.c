@@ -146,15 +146,6 @@ balancing_choose(struct balancing *b, const struct conf_app *app,
 	return balance_choose(app->balance, kind, can_count, accepts);
 }
 
-static bool
-listens_on(const struct conf_app *app, enum address_kind kind)
-{
-	for (size_t i = 0; i < app->n_listens; i++)
-		if (app->listens[i].kind == kind)
-			return true;
-	return false;
-}
-
 static int
 check_app(struct balancing *b, const struct conf_app *app, struct error *err)
 {
@@ -179,7 +170,7 @@ static bool
 is_auto(const struct conf_app *app)
 {
 	return app->balance == CONF_BALANCE_AUTO &&
-	    listens_on(app, ADDRESS_TCP);
+	    conf_app_listens_on(app, ADDRESS_TCP);
 }
 
 /* NULL: no memory. */
@@ -248,7 +239,7 @@ balancing_check(struct balancing *b, const struct config *config,
 		char *text;
 		int code;
 
-		if (!listens_on(app, ADDRESS_TCP))
+		if (!conf_app_listens_on(app, ADDRESS_TCP))
 			continue;
 		code = check_app(b, app, err);
 		if (code < 0)
