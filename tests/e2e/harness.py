@@ -967,19 +967,23 @@ class Box:
         return wrong
 
 
+# COUNT NAMES FD... COMMAND...: as systemd hands descriptors over; no NAMES: "".
 LAUNCH = """
 import os, sys
 count = int(sys.argv[1])
-fds = [int(fd) for fd in sys.argv[2:2 + count]]
-high = [os.dup2(fd, 100 + i) for i, fd in enumerate(fds)]
+fds = [int(fd) for fd in sys.argv[3:3 + count]]
+high = [os.dup2(fd, 1000 + i) for i, fd in enumerate(fds)]
 for fd in fds:
     os.close(fd)
 for i, fd in enumerate(high):
     os.dup2(fd, 3 + i, inheritable=True)
     os.close(fd)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.environ["LISTEN_FDS"] = str(count)
-os.execvp(sys.argv[2 + count], sys.argv[2 + count:])
+if count:
+    os.environ["LISTEN_PID"] = str(os.getpid())
+    os.environ["LISTEN_FDS"] = str(count)
+    if sys.argv[2]:
+        os.environ["LISTEN_FDNAMES"] = sys.argv[2]
+os.execvp(sys.argv[3 + count], sys.argv[3 + count:])
 """
 
 
@@ -987,7 +991,7 @@ def start_with_sockets(box, *sockets):
     """As a supervisor does that has opened them."""
     fds = [s.fileno() for s in sockets]
     return box.start(
-        launcher=["/usr/bin/python3", "-ISc", LAUNCH, str(len(fds)),
+        launcher=["/usr/bin/python3", "-ISc", LAUNCH, str(len(fds)), "",
                   *map(str, fds)], pass_fds=fds)
 
 

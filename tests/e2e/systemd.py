@@ -8,25 +8,7 @@ import socket
 import struct
 import threading
 
-from harness import wait_until
-
-LAUNCH = """
-import os, sys
-count = int(sys.argv[1])
-fds = [int(fd) for fd in sys.argv[3:3 + count]]
-high = [os.dup2(fd, 1000 + i) for i, fd in enumerate(fds)]
-for fd in fds:
-    os.close(fd)
-for i, fd in enumerate(high):
-    os.dup2(fd, 3 + i, inheritable=True)
-    os.close(fd)
-if count:
-    os.environ["LISTEN_PID"] = str(os.getpid())
-    os.environ["LISTEN_FDS"] = str(count)
-    os.environ["LISTEN_FDNAMES"] = sys.argv[2]
-os.execvp(sys.argv[3 + count], sys.argv[3 + count:])
-"""
-
+from harness import LAUNCH, SLOW, wait_until
 
 class Systemd:
     """A unit with Type=notify, NotifyAccess=main. `store`: FileDescriptorStoreMax=;
@@ -47,6 +29,7 @@ class Systemd:
         os.chmod(self.path, 0o666)
         self.reads = threading.Event()
         self.reads.set()
+        self.parked = threading.Event()
         self.over = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -63,6 +46,22 @@ class Systemd:
         self.thread.join()
         self.socket.close()
         self.empty()
+
+    def stop_hearing(self):
+        """Nothing more fits into its queue, until `reads` is set."""
+        self.parked.clear()
+        self.reads.clear()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect(self.path)
+            # It may be about to read: that is this one.
+            s.send(b"FILL=1")
+            assert self.parked.wait(10 * SLOW)
+            s.setblocking(False)
+            try:
+                while True:
+                    s.send(b"FILL=1")
+            except BlockingIOError:
+                pass
 
     # what is kept
 
@@ -102,6 +101,8 @@ class Systemd:
 
     def _run(self):
         while not self.over:
+            if not self.reads.is_set():
+                self.parked.set()
             self.reads.wait()
             text, extra, _, _ = self.socket.recvmsg(
                 65536, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4 * 253))
@@ -129,7 +130,8 @@ class Systemd:
 
     def start(self, *arguments, first=(), env=None, ready=True, **popen):
         """`first`: descriptors that are none of the store, and come before them."""
-        self.sync()
+        if self.reads.is_set():
+            self.sync()
         entries = [("web.socket", fd) for fd in first] + self.store
         fds = [fd for _, fd in entries]
         environment = {"NOTIFY_SOCKET": self.path, **(env or {})}

@@ -125,6 +125,18 @@ is_known(const struct listeners *ls, const struct all_found *all, uint64_t ino)
 	return false;
 }
 
+/* While it does not, the socket goes on listening, and nobody serves it. */
+static void
+let_go(struct fd_store *store, const char *name)
+{
+	int code = fd_store_remove(store, name);
+
+	if (code < 0)
+		log_own_often(LOG_LEVEL_WARNING, "the supervisor above has not "
+		    "been told to let go of %s: %s; its clients may wait for "
+		    "nobody", name, strerror(-code));
+}
+
 /* Its clients are refused at once; its port is free when the store has let go of it,
    too. */
 static void
@@ -141,7 +153,7 @@ close_one(struct all_found *all, struct found *f, struct fd_store *store)
 		address_free(&bound);
 	}
 	socket_close(&f->fd);
-	(void)fd_store_remove(store, f->text);
+	let_go(store, f->text);
 }
 
 static struct all_found
@@ -330,7 +342,7 @@ listener_kept_all(struct listeners *ls, const struct config *config,
 static void
 remove_name(void *ctx, const char *name)
 {
-	(void)fd_store_remove(ctx, name);
+	let_go(ctx, name);
 }
 
 void

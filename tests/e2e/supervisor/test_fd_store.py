@@ -373,18 +373,29 @@ def test_a_store_that_is_too_small(box):
         d.stop()
 
 
+def test_a_store_that_does_not_hear_what_it_is_to_let_go(box, systemd):
+    """The start goes on, and it is not said that all is well."""
+    old, new = free_port(), free_port()
+    box.web(listen=f"127.0.0.1:{old}")
+    d = systemd.start()
+    d.stop()
+    box.web(listen=f"127.0.0.1:{new}")
+    systemd.sync()
+    systemd.stop_hearing()
+    d = systemd.start(ready=False)
+    d.wait_log("has not been told to let go of ")
+    d.wait_ready(2)
+    get(new)
+    systemd.reads.set()
+    d.stop()
+
+
 def test_a_store_that_does_not_hear(box, systemd):
     """The queue of the notify socket is full: the stop does not wait for long."""
     port = free_port()
     box.web(listen=f"127.0.0.1:{port}")
     d = systemd.start()
-    systemd.reads.clear()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.setblocking(False)
-        s.connect(systemd.path)
-        with pytest.raises(BlockingIOError):
-            while True:
-                s.send(b"FILL=1")
+    systemd.stop_hearing()
     d.stop(limit=15)
     assert is_refused(port)
     d.wait_log("does not keep all sockets")
