@@ -668,7 +668,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.ctx = &sup,
 			.signal_fd = -1,
 		},
-		.drainers = { .diag = SOCKDIAG_INIT },
+		.drainers = { .batch = { .diag = SOCKDIAG_INIT } },
 		.checks = CHECKS_INIT,
 		.notify = { .dir = NOTIFY_DIR_INIT },
 		.life = LIFE_INIT,

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,121 +9,36 @@
 #include "core/worker/drain.h"
 #include "core/worker/farewell.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/drain_batch_priv.h"
+#include "daemon/watch/drain_freeze_priv.h"
 #include "daemon/watch/drain_seal.h"
 #include "daemon/watch/drain_sight.h"
+#include "daemon/watch/drainage_priv.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/farewells.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
-#include "linux/process/inspect.h"
-#include "linux/process/process.h"
 #include "linux/process/stands_still.h"
 
 /* How long a look goes on before everything else gets its turn. */
 #define SPELL_MS	2
 
-/* How long a handshake may take whose end nobody can see. */
-#define LINGER_MS	1000
-
 /* At a stop no client comes again: a connection between two requests is idle
    when it has been quiet for a moment. */
 #define STOP_IDLE_MS	200
-
-/* A frozen worker is looked at as soon as it stands still, and not for longer
-   than this: at first. It has to run to come to a stop, and to let go of it takes the
-   stop back: where either of us is given no time, the next tries are four times as
-   long as the one before. */
-#define FREEZE_MS	1
-#define FROZEN_MAX_MS	50
-#define FROZEN_LAST_MS	800
 
 /* Between two attempts to find one without work who gets more all the time; and
    how many times as long as it took to look, also for a farewell. */
 #define AGAIN_MS	10
 #define AGAIN_FACTOR	3
 
-/* For so long what the kernel has told goes for the next worker, too, or for as
-   long as it took to tell it: what comes to a connection meanwhile is not seen. */
-#define FRESH_MS	10
-#define BATCH_MAX	256
-
-/* Where more than so many drain: between the beginnings of two lists for the same
-   listeners, so many times as long as it took to tell one, and no more than this.
-   Whoever is due meanwhile is looked at together, those first that were not for
-   longest. */
+/* Where more than so many drain, whoever is due waits for a list with others. */
 #define FEW		4
-#define LIST_FACTOR	10
-#define LIST_GAP_MS	20
-
-/* What is known of a worker that drains, if it does. */
-struct drainage {
-	struct drainers *all;
-	struct worker *worker;
-	struct look_entry entry;	/* listed while it drains */
-	TAILQ_ENTRY(drainage) link;
-	bool batched;			/* in the batch: its queue was read
-					   before the look, for which it … */
-	struct mono was_due;		/* … was due then */
-	struct drain drain;
-	struct drain_facts facts;	/* of the latest look */
-	struct farewells farewells;
-	int64_t queue;			/* of the one under way, which began … */
-	bool sealed;			/* … with all lanes sealed */
-	bool seen;			/* there was one that came to an end */
-	bool unsealable;		/* its lanes cannot be sealed */
-	bool has_sealed;		/* they were by this drain: a seal of the
-					   supervisor before may be of one that
-					   was about to be stopped, or was */
-	struct mono looked;		/* when the latest look began */
-	struct mono frozen_since;	/* has SIGSTOP from us, for a look … */
-	int64_t frozen_max_ms;		/* … and no longer than this */
-};
-
-static struct drainage *
-of_entry(struct look_entry *e)
-{
-	return (struct drainage *)((char *)e - offsetof(struct drainage, entry));
-}
 
 static bool
 is_frozen(const struct drainage *x)
 {
-	return x->all->frozen == x;
-}
-
-static void
-leave_batch(struct drainage *x)
-{
-	if (!x->batched)
-		return;
-	x->batched = false;
-	TAILQ_REMOVE(&x->all->batch, x, link);
-}
-
-/* Those who are left of the batch are due as they were. */
-static void
-end_look(struct drainers *d)
-{
-	struct drainage *y;
-
-	if (d->at == NULL)
-		return;
-	connections_end(&d->look);
-	d->at = NULL;
-	while ((y = TAILQ_FIRST(&d->batch)) != NULL) {
-		leave_batch(y);
-		y->entry.due = y->was_due;
-	}
-}
-
-/* When the next list for its listeners may be. */
-static struct mono
-next_list(const struct drainers *d, const struct drainage *x)
-{
-	for (size_t i = 0; i < DRAINERS_LISTS; i++)
-		if (d->lists[i].of == x->worker->spec)
-			return d->lists[i].next;
-	return (struct mono){ .ns = 0 };
+	return drain_freeze_is(&x->all->freeze, x);
 }
 
 /* When it is to be looked at: clients wait for whoever is sealed, and the last look
@@ -136,7 +50,7 @@ turn_of(const struct drainers *d, const struct drainage *x)
 
 	if (d->n <= FEW || x->has_sealed || mono_is_never(x->entry.due))
 		return x->entry.due;
-	next = next_list(d, x);
+	next = drain_batch_next_list(&d->batch, x);
 	return mono_before(x->entry.due, next) &&
 	    mono_before(next, x->worker->fsm.deadline) ? next : x->entry.due;
 }
@@ -149,11 +63,11 @@ first_of(const struct drainers *d, struct mono *ret_turn)
 
 	*ret_turn = MONO_NEVER;
 	TAILQ_FOREACH(e, &d->looks.entries, link) {
-		struct mono turn = turn_of(d, of_entry(e));
+		struct mono turn = turn_of(d, drainage_of(e));
 
 		if (!mono_before(turn, *ret_turn))
 			continue;
-		first = of_entry(e);
+		first = drainage_of(e);
 		*ret_turn = turn;
 	}
 	return first;
@@ -165,10 +79,10 @@ set_timer(struct drainers *d)
 {
 	struct mono turn;
 
-	if (d->at != NULL)
+	if (d->batch.at != NULL)
 		turn = mono_now();
-	else if (d->frozen != NULL)
-		turn = d->frozen->entry.due;
+	else if (d->freeze.who != NULL)
+		turn = d->freeze.who->entry.due;
 	else
 		(void)first_of(d, &turn);
 	look_queue_wake(&d->looks, turn);
@@ -186,21 +100,7 @@ look_again(struct drainage *x, struct mono due)
 static void
 freeze(struct drainage *x)
 {
-	struct mono now = mono_now();
-
-	x->all->frozen = x;
-	x->frozen_since = now;
-	process_kill_group(x->worker->pid, SIGSTOP);
-	look_again(x, mono_add_ms(now, FREEZE_MS));
-}
-
-static void
-thaw(struct drainage *x)
-{
-	if (!is_frozen(x))
-		return;
-	x->all->frozen = NULL;
-	process_kill_group(x->worker->pid, SIGCONT);
+	look_again(x, drain_freeze_begin(&x->all->freeze, x));
 }
 
 /* No sooner than after a gap, and than others have had their time. */
@@ -213,18 +113,10 @@ after_gap(const struct drainage *x, int64_t least_ms)
 	return mono_add_ms(now, gap_ms > least_ms ? gap_ms : least_ms);
 }
 
-/* It has come to nothing for want of time. */
-static void
-be_patient(struct drainage *x)
-{
-	if (x->frozen_max_ms < FROZEN_LAST_MS)
-		x->frozen_max_ms *= 4;
-}
-
 static void
 try_later(struct drainage *x)
 {
-	thaw(x);
+	drain_freeze_thaw(&x->all->freeze, x);
 	x->drain.quiet = MONO_NEVER;
 	look_again(x, after_gap(x, AGAIN_MS));
 }
@@ -239,7 +131,7 @@ policy_of(const struct drainage *x)
 		.timeout_ms = mono_ms_between(x->drain.began,
 		    w->fsm.deadline),
 		.idle_ms = w->spec->conf->drain_idle_ms,
-		.linger_ms = LINGER_MS,
+		.linger_ms = DRAINAGE_LINGER_MS,
 		.refused = drain_sight_refused(w),
 	};
 
@@ -400,23 +292,6 @@ decide(struct drainage *x, const struct drain_facts *facts)
 		end_drain(x, &d, facts);
 }
 
-/*
- * To look takes the kernel's table of connections, which is long where many
- * drain, and then others have to wait for their turn. Where all connections of
- * the lanes are counted, it need not be asked who has none. Handshakes are not
- * counted: those that nobody has seen have an end by then.
- */
-static bool
-has_none(const struct drainage *x)
-{
-	struct drain_tally open;
-
-	return x->queue == 0 &&
-	    drain_steered_ms(&x->drain, mono_now()) >= LINGER_MS &&
-	    drain_sight_open(x->worker, &open) && open.busy == 0 &&
-	    drain_sight_open_is_all(x->worker);
-}
-
 /* It goes for all others that drain with the same listeners, of which there may
    be hundreds at a stop. */
 static void
@@ -425,36 +300,19 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 	struct look_entry *e;
 
 	TAILQ_FOREACH(e, &x->all->looks.entries, link) {
-		struct drainage *y = of_entry(e);
+		struct drainage *y = drainage_of(e);
 		struct drain_facts its = *facts;
 
 		if (y == x || y->worker->spec != x->worker->spec ||
 		    mono_is_never(e->due))
 			continue;
 		its.sealed = drain_sealed(y->worker);
-		its.queue = drain_sight_queue(y->worker, &y->all->diag);
+		its.queue = drain_sight_queue(y->worker, &y->all->batch.diag);
 		its.open = (struct drain_tally){ .busy = 0 };
 		count_flows(y, &its.open);
 		e->due = MONO_NEVER;
 		decide(y, &its);
 	}
-}
-
-/* Can it go on with the next of the batch? */
-static bool
-look_at_next(struct drainers *d)
-{
-	struct drainage *y = TAILQ_FIRST(&d->batch);
-	int64_t fresh_ms = mono_ms_between(d->began, d->listed);
-
-	if (y == NULL || mono_ms_between(d->listed, mono_now()) >
-	    (fresh_ms > FRESH_MS ? fresh_ms : FRESH_MS) ||
-	    connections_again(&d->look, &y->worker->pid, 1) < 0)
-		return false;
-	leave_batch(y);
-	look_queue_rotate(&d->looks, &y->entry);
-	d->at = y;
-	return true;
 }
 
 /* The look has come to its end, well or not. */
@@ -473,12 +331,12 @@ conclude(struct drainage *x, int code)
 	};
 
 	if (code == 0) {
-		facts.half_open = (int64_t)d->look.n_half_open;
-		facts.handshakes = (int64_t)d->look.n_handshakes;
-		facts.none = d->look.none;
-		facts.blink = d->look.blink;
-		facts.open = connections_tally(&d->look, &policy);
-		say_farewell(x, &d->look);
+		facts.half_open = (int64_t)d->batch.look.n_half_open;
+		facts.handshakes = (int64_t)d->batch.look.n_handshakes;
+		facts.none = d->batch.look.none;
+		facts.blink = d->batch.look.blink;
+		facts.open = connections_tally(&d->batch.look, &policy);
+		say_farewell(x, &d->batch.look);
 	} else {
 		worker_log(w->crew->unseen_told ? LOG_LEVEL_DEBUG :
 		    LOG_LEVEL_WARNING, w, "its connections cannot be seen: "
@@ -488,131 +346,27 @@ conclude(struct drainage *x, int code)
 		facts.seen = drain_sight_open(w, &facts.open);
 	}
 	count_flows(x, &facts.open);
-	d->unlisted = mono_is_never(d->listed);
-	if (d->unlisted || code == -ENOMEM || facts.none || !look_at_next(d))
-		end_look(d);
+	drain_batch_go_to_next(&d->batch, code != -ENOMEM && !facts.none);
 	decide(x, &facts);
 	/* Of those who get more, one at a time stands still to be looked at. */
 	if (facts.none && !drain_sight_gets_more(w, false))
 		spread_none(x, &facts);
 }
 
-static struct drainers_list *
-list_for(struct drainers *d, const struct app_spec *spec)
-{
-	struct drainers_list *oldest = &d->lists[0];
-
-	for (size_t i = 0; i < DRAINERS_LISTS; i++) {
-		if (d->lists[i].of == spec)
-			return &d->lists[i];
-		if (mono_before(d->lists[i].next, oldest->next))
-			oldest = &d->lists[i];
-	}
-	return oldest;
-}
-
-static void
-note_listed(struct drainers *d)
-{
-	const struct worker *w = d->at->worker;
-	int64_t gap_ns;
-
-	d->listed = mono_now();
-	/* They are looked at one by one: a gap would be one for each of them. */
-	if (drain_sight_gets_more(w, false))
-		return;
-	gap_ns = LIST_FACTOR * (d->listed.ns - d->began.ns);
-	if (gap_ns > LIST_GAP_MS * INT64_C(1000000))
-		gap_ns = LIST_GAP_MS * INT64_C(1000000);
-	*list_for(d, w->spec) = (struct drainers_list){
-		.of = w->spec, .next = { d->began.ns + gap_ns },
-	};
-}
-
 static void
 go_on(struct drainage *x)
 {
 	struct drainers *d = x->all;
-	struct fsids ids = inspect_begin(&x->worker->spec->conf->creds);
 	int64_t left_ms = mono_ms_between(mono_now(), d->spell_ends);
-	int code = connections_step(&d->look, left_ms > 0 ? left_ms : 0);
+	int code = drain_batch_step(&d->batch, left_ms > 0 ? left_ms : 0);
 
-	inspect_end(&ids);
-	if (mono_is_never(d->listed) && connections_listed(&d->look))
-		note_listed(d);
 	if (code != 1) {
 		conclude(x, code);
-	} else if (is_frozen(x) && mono_ms_between(x->frozen_since,
-	    mono_now()) >= x->frozen_max_ms) {
-		end_look(d);
-		be_patient(x);
+	} else if (is_frozen(x) && drain_freeze_is_over(x)) {
+		drain_batch_end(&d->batch);
+		drain_freeze_be_patient(x);
 		try_later(x);
 	}
-}
-
-static bool
-are_same(const struct connections_of *a, const struct connections_of *b,
-    size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (a[i].family != b[i].family || a[i].port != b[i].port ||
-		    a[i].ino != b[i].ino || a[i].file != b[i].file)
-			return false;
-	return true;
-}
-
-/* Whose lanes are sealed comes first: clients wait for that to end. */
-static void
-join_batch(struct drainage *y)
-{
-	struct drainers *d = y->all;
-
-	y->batched = true;
-	y->was_due = y->entry.due;
-	y->entry.due = MONO_NEVER;
-	if (y->has_sealed)
-		TAILQ_INSERT_HEAD(&d->batch, y, link);
-	else
-		TAILQ_INSERT_TAIL(&d->batch, y, link);
-}
-
-/* Whoever is due, and has its connections on the same ports; those that nobody
-   has to look for aside. Returns since when new connections go elsewhere, of the
-   last of them. */
-static int64_t
-gather(struct drainage *x, const struct connections_of *of, size_t n)
-{
-	struct drainers *d = x->all;
-	struct mono now = mono_now();
-	int64_t steered_ms = drain_steered_ms(&x->drain, now);
-	struct look_entry *e;
-	size_t batched = 0;
-
-	/* Nor where a look has just come to nothing: it may each time. */
-	if (d->unlisted || drain_sight_gets_more(x->worker, false))
-		return steered_ms;
-	TAILQ_FOREACH(e, &d->looks.entries, link) {
-		struct drainage *y = of_entry(e);
-		struct connections_of its[DRAIN_SIGHT_PORTS_MAX];
-
-		if (batched == BATCH_MAX)
-			break;
-		if (y == x || y->worker->spec != x->worker->spec ||
-		    mono_before(now, e->due) ||
-		    drain_sight_ports(y->worker, its) != n ||
-		    !are_same(its, of, n))
-			continue;
-		y->looked = now;
-		y->sealed = drain_sealed(y->worker);
-		y->queue = drain_sight_queue(y->worker, &d->diag);
-		if (has_none(y))
-			continue;
-		join_batch(y);
-		batched++;
-		if (drain_steered_ms(&y->drain, now) < steered_ms)
-			steered_ms = drain_steered_ms(&y->drain, now);
-	}
-	return steered_ms;
 }
 
 static void
@@ -622,15 +376,15 @@ begin_look(struct drainage *x)
 	struct drainers *d = x->all;
 	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
 	size_t n = drain_sight_ports(w, of);
-	struct fsids ids;
 	int code = 0;
 
 	x->looked = mono_now();
 	x->sealed = drain_sealed(w);
-	if (n > 0 && d->diag.fd < 0)
-		code = sockdiag_open(&d->diag);
-	x->queue = drain_sight_queue(w, &d->diag);
-	if (n == 0 || has_none(x)) {	/* datagrams alone, or not even these */
+	if (n > 0 && d->batch.diag.fd < 0)
+		code = sockdiag_open(&d->batch.diag);
+	x->queue = drain_sight_queue(w, &d->batch.diag);
+	/* Datagrams alone, or not even these. */
+	if (n == 0 || drain_batch_needs_no_look(x)) {
 		struct drain_facts facts = {
 			.queue = x->queue, .seen = true, .none = true,
 			.sealed = x->sealed,
@@ -642,18 +396,9 @@ begin_look(struct drainage *x)
 		decide(x, &facts);
 		return;
 	}
-	memset(&d->look, 0, sizeof(d->look));
-	d->began = x->looked;
-	d->listed = MONO_NEVER;
-	d->at = x;
-	if (code == 0) {
-		int64_t steered_ms = gather(x, of, n);
-
-		ids = inspect_begin(&w->spec->conf->creds);
-		code = connections_begin(&d->look, &d->diag, of, n, &w->pid, 1,
-		    steered_ms);
-		inspect_end(&ids);
-	}
+	drain_batch_begin(&d->batch, x);
+	if (code == 0)
+		code = drain_batch_ask(&d->batch, of, n);
 	if (code < 0)
 		conclude(x, code);
 	else
@@ -667,11 +412,10 @@ look_at(struct drainage *x)
 {
 	if (!is_frozen(x) || process_stands_still(x->worker->pid)) {
 		begin_look(x);
-	} else if (mono_ms_between(x->frozen_since, mono_now()) <
-	    x->frozen_max_ms) {
-		look_again(x, mono_add_ms(mono_now(), FREEZE_MS));
+	} else if (!drain_freeze_is_over(x)) {
+		look_again(x, drain_freeze_again());
 	} else {
-		be_patient(x);
+		drain_freeze_be_patient(x);
 		try_later(x);
 	}
 }
@@ -680,7 +424,7 @@ look_at(struct drainage *x)
 static bool
 look_next(struct drainers *d)
 {
-	struct drainage *first = d->frozen;
+	struct drainage *first = d->freeze.who;
 	struct mono turn;
 
 	if (first != NULL)
@@ -703,8 +447,8 @@ look_due(void *ctx)
 
 	d->spell_ends = mono_add_ms(mono_now(), SPELL_MS);
 	do {
-		if (d->at != NULL)
-			go_on(d->at);
+		if (d->batch.at != NULL)
+			go_on(d->batch.at);
 		else if (!look_next(d))
 			break;
 	} while (mono_before(mono_now(), d->spell_ends));
@@ -724,7 +468,7 @@ has_nothing_yet(const struct drainage *x)
 	facts.seen = drain_sight_open(w, &facts.open);
 	if (!facts.seen)
 		return false;
-	facts.queue = drain_sight_queue(w, &x->all->diag);
+	facts.queue = drain_sight_queue(w, &x->all->batch.diag);
 	count_flows(x, &facts.open);
 	return is_free_now(&facts);
 }
@@ -738,7 +482,7 @@ drainers_add(struct worker *w)
 	if (x->entry.listed)
 		return;
 	x->seen = x->unsealable = x->has_sealed = false;
-	x->frozen_max_ms = FROZEN_MAX_MS;
+	drain_freeze_reset(x);
 	drain_begin(&x->drain, now);
 	drain_steered(&x->drain, now);
 	note_finished(x, has_nothing_yet(x));
@@ -759,15 +503,14 @@ drainers_remove(struct worker *w)
 		return;
 	/* Is the timer for it? To find out for whom it is else takes long where
 	   thousands end; and of those that wait for a list it is for all. */
-	timed = d->at == x || is_frozen(x) || d->n == 1 ||
+	timed = d->batch.at == x || is_frozen(x) || d->n == 1 ||
 	    (!mono_before(d->looks.timer.due, x->entry.due) &&
 	    !mono_before(x->entry.due, turn_of(d, x)));
-	leave_batch(x);
-	if (d->at == x)
-		end_look(d);
+	drain_batch_leave(&d->batch, x);
+	if (d->batch.at == x)
+		drain_batch_end(&d->batch);
 	/* Whoever stops it sends SIGCONT behind the stop signal. */
-	if (is_frozen(x))
-		d->frozen = NULL;
+	drain_freeze_leave(&d->freeze, x);
 	farewells_free(&x->farewells);
 	look_queue_remove(&d->looks, &x->entry);
 	d->n--;
@@ -780,7 +523,7 @@ static struct drain_facts
 facts_at_last(const struct worker *w)
 {
 	struct drain_facts facts = {
-		.queue = drain_sight_queue(w, &w->drainage->all->diag),
+		.queue = drain_sight_queue(w, &w->drainage->all->batch.diag),
 		.half_open = DRAIN_UNKNOWN,
 	};
 
@@ -833,15 +576,13 @@ drainers_leave(struct worker *w)
 int
 drainers_init(struct drainers *d, struct loop *loop)
 {
-	d->diag = (struct sockdiag)SOCKDIAG_INIT;
-	TAILQ_INIT(&d->batch);
+	drain_batch_init(&d->batch, &d->looks);
 	return look_queue_init(&d->looks, loop, look_due, d);
 }
 
 void
 drainers_fini(struct drainers *d)
 {
-	end_look(d);
-	sockdiag_close(&d->diag);
+	drain_batch_fini(&d->batch);
 	look_queue_fini(&d->looks);
 }

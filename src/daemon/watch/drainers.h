@@ -10,41 +10,23 @@
 #ifndef DAEMON_WATCH_DRAINERS_H
 #define DAEMON_WATCH_DRAINERS_H
 
-#include "daemon/watch/look_queue.h"
-#include "linux/socket/connections.h"
-#include "linux/socket/sockdiag.h"
+#include <stddef.h>
 
-struct app_spec;
-struct drainage;
+#include "base/mono.h"
+#include "daemon/watch/drain_batch_priv.h"
+#include "daemon/watch/drain_freeze_priv.h"
+#include "daemon/watch/look_queue.h"
+
 struct loop;
 struct worker;
 
-/* Of so many apps that drain at the same time the lists have gaps between them. */
-#define DRAINERS_LISTS	8
-
-struct drainers_list {
-	const struct app_spec *of;	/* whose workers it was for; they may
-					   be gone */
-	struct mono next;		/* when the next one may be */
-};
-
-/* One look at a time; those who have the same listeners and are due together have
-   one between them, of what the kernel has to tell. */
 struct drainers {
 	struct look_queue looks;
 	size_t n;			/* who drains */
-	struct sockdiag diag;
-	struct connections look;
-	struct mono began;		/* the look */
-	struct mono listed;		/* … when the kernel had told all of it;
-					   or never */
-	struct drainers_list lists[DRAINERS_LISTS];	/* the latest */
-	bool unlisted;			/* the last one came not so far */
+	struct drain_batch batch;	/* the look */
 	struct mono spell_ends;
-	struct drainage *at;		/* who is being looked at, or NULL … */
-	TAILQ_HEAD(, drainage) batch;	/* … and those for whom it is, too */
-	struct drainage *frozen;	/* who stands still, or NULL: the others
-					   are looked at when it goes on */
+	struct drain_freeze freeze;	/* the others are looked at when that one
+					   goes on */
 };
 
 /* -ENOMEM. Undone by _fini, when nobody drains any more. */

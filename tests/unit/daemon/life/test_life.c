@@ -212,7 +212,7 @@ begin(const char *keys)
 	group_lives = false;
 	memset(&workers, 0, sizeof(workers));
 	listeners = (struct listeners)LISTENERS_INIT;
-	drainers = (struct drainers){ .diag = SOCKDIAG_INIT };
+	drainers = (struct drainers){ .batch = { .diag = SOCKDIAG_INIT } };
 	life = (struct life)LIFE_INIT;
 	assert_int_equal(life_init(&life, &err), 0);
 	assert_int_equal(loop_new(&loop, &err), 0);
