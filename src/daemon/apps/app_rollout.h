@@ -6,7 +6,6 @@
 #define DAEMON_APPS_APP_ROLLOUT_H
 
 #include <stdbool.h>
-#include "core/worker/restart.h"
 
 struct app;
 struct app_spec;
@@ -14,8 +13,6 @@ struct conf_app;
 struct config;
 struct error;
 struct listener;
-struct worker;
-struct worker_step;
 
 /* A new app begins with this configuration. Takes a reference. -ENOMEM, and
    nothing to free. */
@@ -40,15 +37,6 @@ int app_restart(struct app *app, int instance, struct error *err);
 /* So many seats more or less; never under one, nor over the limit, nor out of the
    range that the configuration has. `why`, in words; NULL: as asked. */
 void app_scale(struct app *app, int by, const char *why);
-
-/* A seated worker's process has ended, or none could be started. */
-void app_rollout_note_end(struct worker *worker,
-    const struct worker_step *step, enum restart_cause cause);
-
-/* A worker has made a step; one that drains has nothing left to finish. */
-void app_rollout_note_step(struct worker *worker,
-    const struct worker_step *step);
-void app_rollout_note_finished(struct worker *worker);
 
 /* A listener of it is another socket now: those who have the old one are deaf,
    and are replaced one by one. */

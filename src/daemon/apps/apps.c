@@ -15,6 +15,7 @@
 #include "daemon/apps/app_order.h"
 #include "daemon/apps/app_recycle.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/app_rollout_step_priv.h"
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
 #include "daemon/apps/stopped.h"

@@ -8,6 +8,8 @@
  *   seats.c        who has a seat of an app, and who is on trial beside him
  *   app_trials.c   whether the new workers of a rollout serve
  *   abort_words.c  why one was aborted
+ *   app_rollout_end.c   how one ends: complete, or aborted
+ *   app_rollout_step.c  what can be done of one now
  *   app_rollout.c  from one configuration to the next
  *   app_recycle.c  those that have grown, lived or served enough
  *   app_autoscale.c those whose load asks for more instances, or fewer

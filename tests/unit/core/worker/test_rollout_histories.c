@@ -470,7 +470,7 @@ restart_one(struct sim *m, unsigned i)
 	m->restarts++;
 }
 
-/* ---- trials, as in daemon/apps/app_rollout.c ---- */
+/* ---- trials, as in daemon/apps/app_rollout_step.c ---- */
 
 static int64_t
 canary_ms(const struct sim *m)

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "daemon/apps/app_rollout.h"
+#include "daemon/apps/app_rollout_step_priv.h"
 #include "daemon/apps/apps.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
