@@ -1,4 +1,5 @@
-"""Libraries, for LD_PRELOAD, that make a supervisor fail as soon as it is one."""
+"""Libraries, for LD_PRELOAD, that make a supervisor fail as soon as it is one, or
+clusterd slow where it is nearly always fast."""
 
 import shutil
 import subprocess
@@ -33,9 +34,24 @@ int prctl(int what, ...)
 """
 
 
-def _compile(box, deed):
+# Between a child's end and what is done about it.
+REAP = r"""
+#include <sys/types.h>
+pid_t waitpid(pid_t pid, int *status, int options)
+{
+	pid_t (*next)(pid_t, int *, int) = dlsym(RTLD_NEXT, "waitpid");
+	pid_t dead = next(pid, status, options);
+
+	while (dead > 0 && access("%s", F_OK) == 0)
+		usleep(1000);
+	return dead;
+}
+"""
+
+
+def _compile(box, deed, more=""):
     library = box.path("preload.so")
-    source = box.write("preload.c", TEXT.replace("%s", deed))
+    source = box.write("preload.c", TEXT.replace("%s", deed) + more)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library + ".new", source],
                    check=True, timeout=60 * SLOW)
     return library
@@ -49,3 +65,10 @@ def hangs(box):
 def exits(box, flag):
     """The same, of one that exits where the file `flag` is."""
     return _compile(box, f'if (access("{flag}", F_OK) == 0) _exit(78)')
+
+
+def waits(box, begin, reaped):
+    """A supervisor begins once the file `begin` is gone, and whoever has reaped a
+    child goes on once `reaped` is. It is at that path with .new behind."""
+    return _compile(box, f'while (access("{begin}", F_OK) == 0) usleep(1000)',
+                    REAP.replace("%s", reaped))

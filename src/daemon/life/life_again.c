@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -91,6 +92,17 @@ is_there(const struct ledger_worker *r)
 {
 	return r->pid != 0 && r->started != 0 &&
 	    process_identity(r->pid) == r->started;
+}
+
+/* One that cannot be looked at, for want of a descriptor, has not died of it. */
+static bool
+is_gone(const struct ledger_worker *r)
+{
+	uint64_t now = process_identity(r->pid);
+
+	if (r->started != 0 && now == 0)
+		return kill(r->pid, 0) < 0 && errno == ESRCH;
+	return r->started == 0 || now != r->started;
 }
 
 static void
@@ -348,7 +360,8 @@ has_died(struct worker *w, const struct ledger_worker *r)
 		};
 		return true;
 	}
-	if (is_there(r) || keeper_has_death(w->pid))
+	/* In this order: it is told before it is gone. */
+	if (!is_gone(r) || keeper_has_death(w->pid))
 		return false;
 	worker_log(LOG_LEVEL_WARNING, w, "died, and nobody saw how");
 	kill_left(r);

@@ -347,20 +347,40 @@ reap_supervisor(void)
 		supervisor_died(k.supervisor, status);
 }
 
+/* As waitpid(2) gives it: the code in the second byte, or a signal in the first, with
+   the highest bit for a core. */
+static int
+status_of(const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		return info->si_status << 8;
+	return info->si_status | (info->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+static bool
+next_dead(siginfo_t *ret_info)
+{
+	ret_info->si_pid = 0;
+	return waitid(P_ALL, 0, ret_info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    ret_info->si_pid != 0;
+}
+
 static void
 reap(void)
 {
-	int status;
-	pid_t pid;
+	siginfo_t info;
 
 	/* Before those that wait for it to be told. */
 	reap_supervisor();
-	while ((k.stops || keeper_post_has_room()) &&
-	    (pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == k.supervisor)
-			supervisor_died(pid, status);
-		else
-			tell_reaped(pid, status);
+	while ((k.stops || keeper_post_has_room()) && next_dead(&info)) {
+		if (info.si_pid == k.supervisor) {
+			reap_supervisor();
+			continue;
+		}
+		/* Told before it is gone: a supervisor that begins finds the
+		   one or the other (keeper_has_death()). */
+		tell_reaped(info.si_pid, status_of(&info));
+		(void)waitpid(info.si_pid, NULL, WNOHANG);
 	}
 }
 

@@ -62,7 +62,8 @@ struct exit_status;
 void keeper_read_deaths(void (*fn)(void *ctx, pid_t pid,
     struct exit_status status), void *ctx);
 
-/* Is this one's death among those that are still to be read? */
+/* Is this one's death among those that are still to be read? Of a process that was
+   the keeper's and is gone, it is, unless it has been read. */
 bool keeper_has_death(pid_t pid);
 
 /* We take signals from now on, and do not want to be killed for one. */

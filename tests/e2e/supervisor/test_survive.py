@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+import preloads
 from binder import NONBLOCK, binder, tcp
-from harness import (HAS_KEEPER, PLAIN, PROBE, SLOW, free_port, get, is_alive,
-                     process_state, read_proc, wait_until)
+from harness import (HAS_KEEPER, PLAIN, PROBE, SLOW, children_of, free_port,
+                     get, is_alive, process_state, read_proc, wait_until)
 from lanes import ALL, as_nobody, needs, nobodys_probe, parametrized
 from loads import Load
 
@@ -128,6 +129,33 @@ def test_death_of_one_is_seen_with_its_status(box, meanwhile):
     d.stop()
 
 
+@preloads.needed
+def test_death_is_told_before_its_process_is_gone(box):
+    """To a supervisor that begins in that moment."""
+    begin, reaped = box.path("begin"), box.path("reaped")
+    library = preloads.waits(box, begin, reaped)
+    os.rename(library + ".new", library)
+    box.web(instances=N)
+    d = box.start(env={"LD_PRELOAD": library})
+    workers = d.wait_ready(N)
+    known = {*workers, d.find_supervisor()}
+    box.touch("begin")
+    os.kill(d.pid, signal.SIGKILL)
+    wait_until(lambda: set(children_of(d.keeper)) - known, "the next one")
+    box.touch("reaped")
+    try:
+        os.kill(workers[1], signal.SIGPROF)
+        wait_until(lambda: not os.path.exists(f"/proc/{workers[1]}"),
+                   "its end")
+        os.unlink(begin)
+        d.wait_log(rf"pid {workers[1]}: killed by signal 27 \(SIGPROF\)")
+    finally:
+        os.unlink(reaped)
+    d.wait_ready(N)
+    assert not d.find("nobody saw how")
+    d.stop()
+
+
 def test_those_that_were_taken_over_are_reloaded(box):
     box.web(instances=N)
     d = box.start()
@@ -214,14 +242,14 @@ def test_numbers_of_instances_and_apps_that_were_stopped_are_kept(box):
     d = box.start()
     d.wait_log("start complete")
     env = {"RUNTIME_DIRECTORY": box.dir}
-    box.ctl("stop", "other", env=env)
+    box.ctl("-c", "app.ini", "stop", "other", env=env)
     d.send(signal.SIGTTIN)
     workers = d.wait_ready(3, "web")
     for _ in range(2):
         kill_supervisor(d)
     assert d.wait_ready(3, "web") == workers
     assert len(d.workers()) == 3
-    box.ctl("start", "other", env=env)
+    box.ctl("-c", "app.ini", "start", "other", env=env)
     d.wait_workers(4)
     d.stop()
 
