@@ -14,11 +14,14 @@
 #include "base/fd.h"
 #include "linux/process/birth.h"
 #include "linux/process/helper.h"
+#include "linux/process/process.h"
 #include "linux/process/raw_call.h"
 #include "linux/socket/epoll_enter.h"
 
-/* epoll_ctl(2) waits for who uses the instance, which is the worker. */
+/* epoll_ctl(2) waits for who uses the instance, which is the worker: so long. And no
+   longer than so often for a processor, which is no fault of the worker's. */
 #define AWAIT_MS 20
+#define AWAIT_TIMES 10
 
 struct job {
 	const struct epoll_entry *entries;
@@ -35,6 +38,26 @@ static struct {
 	pid_t last;	/* killed, and not seen to end; 0: nobody */
 } room;
 
+static bool
+wants_to_run(pid_t pid)
+{
+	struct process_stat stat;
+
+	return process_stat(pid, &stat) && stat.state == 'R';
+}
+
+/* Has it ended? */
+static bool
+has_ended(struct pollfd *end, pid_t pid)
+{
+	int times = 0, n;
+
+	do
+		n = poll(end, 1, AWAIT_MS);
+	while (n == 0 && ++times < AWAIT_TIMES && wants_to_run(pid));
+	return n == 1;
+}
+
 /* Until it has ended; one that is held up is killed. */
 static int
 await(pid_t pid)
@@ -44,7 +67,7 @@ await(pid_t pid)
 	};
 	siginfo_t info = { .si_status = 1 };
 
-	if (poll(&end, 1, AWAIT_MS) != 1 ||
+	if (!has_ended(&end, pid) ||
 	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
 		(void)kill(pid, SIGKILL);
 		room.last = pid;
