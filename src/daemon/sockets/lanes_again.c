@@ -109,6 +109,9 @@ see(struct lane *lane)
 	lane->listening = listens(lane);
 	if (!listener_is_own_tcp(lane->listener))
 		return;
+	/* It may have been about to cease (socket_hold_handshakes()). */
+	if (lane->listening)
+		socket_set_backlog(lane->fd, lane->listener->backlog);
 	lane->noted = lane->listening && socket_has_note(lane->fd);
 	lane->broken = !was && !lane->listening && lane->listener->listening;
 }

@@ -381,6 +381,8 @@ refuse_lane(struct lane *lane)
 	/* What else has left, and this one too if it is seen at once. Where new
 	   clients are refused, places in the order matter to nobody: at a stop
 	   there may be hundreds of lanes, and each is left. */
+	if (!l->refuses && lane->fd >= 0)
+		socket_hold_handshakes(lane->fd);
 	if (!l->refuses)
 		lanes_program_look(l);
 	if (lane->fd >= 0)
@@ -494,6 +496,8 @@ lanes_sockets_replace(struct lane *lane, struct error *err)
 		listener_ledger_rejoin(lane, record);
 		return code;
 	}
+	if (!datagrams)
+		socket_hold_handshakes(old);
 	listener_ledger_drop(l, record);
 	if (!datagrams)
 		socket_refuse(old);
@@ -538,6 +542,8 @@ lanes_sockets_list_again(struct lane *lane)
 {
 	struct listener *l = lane->listener;
 
+	/* Others may come in the same moment, as the first of many. */
+	socket_hold_handshakes(lane->fd);
 	lanes_program_look(l);
 	lanes_program_leaving(lane);
 	lanes_news_unwatch(lane);

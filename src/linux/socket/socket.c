@@ -486,6 +486,20 @@ socket_refuse(int fd)
 	(void)shutdown(fd, SHUT_RDWR);
 }
 
+void
+socket_set_backlog(int fd, unsigned backlog)
+{
+	if (socket_is_listening(fd))
+		(void)listen(fd, (int)backlog);
+}
+
+/* A queue of more than that is full (sk_acceptq_is_full()). */
+void
+socket_hold_handshakes(int fd)
+{
+	socket_set_backlog(fd, 0);
+}
+
 /*
  * For the kernel's look-up of listeners it is bound to an interface that there is
  * not: a SYN finds nobody and is answered with a reset. Requests and accepted

@@ -90,6 +90,19 @@ int socket_new_like(int fd, const struct address *address);
 void socket_refuse(int fd);
 
 /*
+ * Handshakes do not end in the listening socket any more, if somebody waits in its
+ * queue: what would end them is ignored, and said again by the client. For the
+ * moments before socket_refuse(): the kernel resets, and cannot move, a connection
+ * that is made in the very instant in which its listener ceases to listen
+ * (inet_csk_reqsk_queue_add()). TCP. Ends with socket_set_backlog(), or the next
+ * socket_start_listening().
+ */
+void socket_hold_handshakes(int fd);
+
+/* Of one that listens: nothing else changes, in whatever use it is. */
+void socket_set_backlog(int fd, unsigned backlog);
+
+/*
  * New clients are refused from now on, whoever else holds the socket, while what
  * waits in its queue, and handshakes that have begun, go on. TCP, IPv4 or IPv6.
  * Not to be undone without CAP_NET_RAW. -EPERM: it is bound to an interface, and

@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "linux/socket/lane_queue.h"
+#include "linux/socket/socket.h"
 
 #define CLIENTS 3
 
@@ -128,6 +130,52 @@ what_does_not_listen_has_no_queue(void **state)
 	close(fd);
 }
 
+/* Who has begun a handshake ends it later. */
+static void
+test_held_handshake_ends_later(void **state)
+{
+	int seconds = 30, late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+	struct queue q;
+	uint32_t n = 0, max;
+
+	(void)state;
+	queue_begin(&q);
+	/* A handshake that ends when its client speaks. */
+	assert_int_equal(setsockopt(q.listener, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+	    &seconds, sizeof(seconds)), 0);
+	assert_int_equal(getsockname(q.listener, (void *)&sin, &len), 0);
+	assert_int_equal(connect(late, (void *)&sin, len), 0);
+	socket_hold_handshakes(q.listener);
+	assert_int_equal(send(late, "x", 1, 0), 1);
+	assert_int_equal(lane_queue_tcp(q.listener, &n, &max), 0);
+	assert_int_equal(n, CLIENTS);
+	assert_int_equal(max, 0);
+	socket_set_backlog(q.listener, 8);
+	/* It says so again after 200 ms. */
+	for (int i = 0; i < 2000 && n == CLIENTS; i++) {
+		usleep(10000);
+		assert_int_equal(lane_queue_tcp(q.listener, &n, &max), 0);
+	}
+	expect_waiting(&q, CLIENTS + 1);
+	close(late);
+	queue_end(&q);
+}
+
+/* Also one that does not listen (yet): it does not begin to. */
+static void
+test_backlog_is_of_one_that_listens(void **state)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	socket_set_backlog(fd, 8);
+	socket_hold_handshakes(fd);
+	assert_false(socket_is_listening(fd));
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -135,6 +183,8 @@ main(void)
 		cmocka_unit_test(all_are_reset_and_counted),
 		cmocka_unit_test(who_cannot_be_accepted_is_not_counted),
 		cmocka_unit_test(what_does_not_listen_has_no_queue),
+		cmocka_unit_test(test_held_handshake_ends_later),
+		cmocka_unit_test(test_backlog_is_of_one_that_listens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
