@@ -1,6 +1,7 @@
 #include <stddef.h>
 
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_flows.h"
 #include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
@@ -55,4 +56,24 @@ drain_sealed(const struct worker *w)
 			return false;
 	}
 	return true;
+}
+
+bool
+drain_leave_flows(const struct worker *w)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *l = app_spec_listener(w->spec, i);
+		struct lane *lane = l != NULL &&
+		    l->bound.kind == ADDRESS_UDP ?
+		    lanes_find(l, &w->holder) : NULL;
+
+		/* Of one that is live they have nobody else. */
+		if (lane == NULL || lane->live || l->lanes.flows == NULL)
+			continue;
+		lanes_flows_ended(lane);
+		any = true;
+	}
+	return any;
 }

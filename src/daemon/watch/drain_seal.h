@@ -1,7 +1,7 @@
 /*
  * The lanes of a worker that is about to be stopped are sealed, so that nobody
  * comes to it between the last look and its end: a handshake that has taken long
- * would end just there. Of daemon/watch.
+ * would end just there, and a flow of datagrams begin again. Of daemon/watch.
  */
 #ifndef DAEMON_WATCH_DRAIN_SEAL_H
 #define DAEMON_WATCH_DRAIN_SEAL_H
@@ -18,5 +18,9 @@ void drain_unseal(const struct worker *worker);
 
 /* Are they all? Not for long, see lanes_hush.h. */
 bool drain_sealed(const struct worker *worker);
+
+/* Flows of datagrams that it has known are others' from now on, also when it goes
+   on. Is there any lane of its own where there could be some? */
+bool drain_leave_flows(const struct worker *worker);
 
 #endif

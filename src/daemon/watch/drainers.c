@@ -200,6 +200,12 @@ end_drain(struct drainage *x, const struct drain_decision *d,
 {
 	struct strbuf words = STRBUF_INIT;
 
+	/* Who came just before is still its own. */
+	if (drain_leave_flows(x->worker) &&
+	    drain_sight_queue(x->worker, &x->all->batch.diag) > 0) {
+		try_later(x);
+		return;
+	}
 	drain_words(&words, d, facts);
 	worker_log(LOG_LEVEL_INFO, x->worker, "%s",
 	    words.failed ? "drained" : words.text);

@@ -2,6 +2,7 @@
 workers."""
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -86,6 +87,43 @@ def test_known_flows_stay_and_new_ones_go_to_the_new(box, host, to, instances,
     # … until they are over.
     d.wait_replaced(old, instances, limit=40)
     assert {f.pid() for f in flows} <= new
+    d.stop()
+
+
+# It hears nobody any more once it has been told to stop, and takes its time.
+DEAF = r"""
+import os, signal, socket, time
+
+def end(*_):
+    open("told", "w").close()
+    time.sleep(0.5)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+lane = socket.socket(fileno=int(os.environ["CLUSTERD_FD"]))
+lane.setblocking(True)
+while True:
+    _, peer = lane.recvfrom(100)
+    lane.sendto(b'{"pid": %d}' % os.getpid(), peer)
+"""
+
+
+@needs_root
+def test_known_flows_of_who_has_been_told_to_stop_go_to_others(box):
+    """Nobody would read what comes."""
+    port = free_port(socket.SOCK_DGRAM)
+    path = box.write("server.py", DEAF, mode=0o644)
+    d = start(box, port, command=f"/usr/bin/python3 -B {path}", directory=box.dir,
+              handoff="env", drain_idle="1s")
+    old = d.ready_pids()
+    flows = [Flow(port) for _ in range(12)]
+    assert {f.pid() for f in flows} == {f.pid() for f in flows} == set(old)
+    d.send(signal.SIGHUP)
+    wait_until(lambda: os.path.exists(box.path("told")), lambda: d.log(), 20)
+    new = {f.pid() for f in flows}
+    assert len(new) == 1 and not new & set(old)
+    d.wait_workers(1)
+    assert not d.find("restarting for those who wait")
     d.stop()
 
 
