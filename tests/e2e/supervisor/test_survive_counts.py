@@ -38,7 +38,8 @@ def counts(box):
 
 def upgrade(box, d):
     count = len(d.find("start complete"))
-    done = box.ctl("upgrade", env={"RUNTIME_DIRECTORY": box.dir}, limit=40)
+    done = box.ctl("-c", "app.ini", "upgrade",
+                   env={"RUNTIME_DIRECTORY": box.dir}, limit=40)
     assert done.returncode == 0, done.stderr
     d.wait_log("start complete", count=count + 1)
 

@@ -116,7 +116,8 @@ def kill(d):
 
 
 def upgrade(d):
-    done = d.box.ctl("upgrade", env={"RUNTIME_DIRECTORY": d.box.dir})
+    done = d.box.ctl("-c", "app.ini", "upgrade",
+                     env={"RUNTIME_DIRECTORY": d.box.dir})
     assert done.returncode == 0, done.stderr
 
 
