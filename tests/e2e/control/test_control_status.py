@@ -278,7 +278,7 @@ def test_listener_that_is_closing(box):
     box.web(listen=f"127.0.0.1:{free_port()}", canary="0")
     d = box.start()
     d.wait_ready(2)
-    busy = ask(d.port(), "/slow/4000")
+    busy = ask(d.port(), "/slow/8000")
     box.wait_events("slow")
     box.web(canary="0")
     d.send(signal.SIGHUP)
