@@ -564,7 +564,7 @@ def test_stop_waits_for_the_end(box):
     path = box.path("run/x.sock")
     p = subprocess.Popen([sys.executable, "-B", "-c", code, path],
                          cwd=HERE, env=box.environment())
-    wait_until(lambda: harness.is_socket(path), "the server")
+    wait_until(lambda: harness.is_socket(path), "the server", 30)
     done = box.ctl("-s", path, "stop")
     assert (done.returncode, done.stdout) == (0, "stopping\n")
     wait_until(lambda: p.poll() is not None, "its end", 1)
