@@ -507,7 +507,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 @parametrized("least-connections", "random")
-def test_nor_where_it_binds_by_itself(box, balance):
+def test_one_alone_on_a_new_address_binds_by_itself(box, balance):
     needs(balance)
     binds = shlex.join([sys.executable, "-I", "-S",
                         box.write("binds.py", BINDS)])
@@ -516,7 +516,7 @@ def test_nor_where_it_binds_by_itself(box, balance):
 
 
 @parametrized("random", "source")
-def test_nor_without_privileges(box, balance):
+def test_one_alone_on_a_new_address_without_privileges(box, balance):
     how = as_nobody(box)
     alone_on_a_new_address(box, rounds=1, how=how, balance=balance,
                            command=nobodys_abrupt(box)["command"])
