@@ -54,15 +54,28 @@ forget_last(struct app *app)
 	rollout_forget_outdated(app);
 }
 
+/* Whoever was to come retires, and may have been the only one who serves an address
+   that is new: its successor can be started when it has gone, and until then has the
+   lanes for those who come. */
+static void
+put_successors(struct app *app, const struct app_spec *superseded)
+{
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next)
+		if (w->spec == superseded && seats_leaves_one(w) &&
+		    w->instance < app->crew.wanted && w->instance < app->n_seats)
+			seats_put_next(app, w->instance, app->crew.target);
+}
+
 void
 app_roll(struct app *app, struct app_spec *spec)
 {
+	struct app_spec *superseded = app->crew.target;
+
 	if (app->crew.target != NULL) {
 		log_app(LOG_LEVEL_INFO, app->crew.name,
 		    "the newer configuration supersedes the reload to "
 		    "generation %u", app->crew.target->generation);
 		seats_retire_next(app);
-		app_spec_unref(app->crew.target);
 		app_health_superseded(app);
 		app_recycled_superseded(app);
 	}
@@ -76,6 +89,9 @@ app_roll(struct app *app, struct app_spec *spec)
 	if (app->crew.wanted == 0)
 		app->crew.wanted = app->rollout.stable_wanted;
 	app->crew.wanted = app_spec_within(spec, app->crew.wanted);
+	if (superseded != NULL)
+		put_successors(app, superseded);
+	app_spec_unref(superseded);
 	order_begin(app);
 	log_app(LOG_LEVEL_INFO, app->crew.name, "reloading, generation %u, %u "
 	    "instance%s", spec->generation, app->crew.wanted,

@@ -292,15 +292,23 @@ seats_start_idle(struct app *app)
 }
 
 void
+seats_put_next(struct app *app, unsigned i, struct app_spec *spec)
+{
+	struct worker **next = &app->seats[i].next;
+
+	if (*next == NULL && put_worker(app, next, spec, i, true))
+		give_lanes(*next);
+}
+
+void
 seats_make_room(struct app *app, unsigned i, struct app_spec *spec)
 {
 	struct seat *s = &app->seats[i];
 
-	if (put_worker(app, &s->next, spec, i, true)) {
-		/* As the seat's own, for those who come. */
+	seats_put_next(app, i, spec);
+	/* As the seat's own, for those who come. */
+	if (s->next != NULL)
 		s->next->present = true;
-		give_lanes(s->next);
-	}
 	unseat(&s->present, worker_retire);
 }
 

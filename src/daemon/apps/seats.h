@@ -46,6 +46,11 @@ bool seats_start_next(struct app *app, unsigned seat, struct app_spec *spec);
 /* Its present worker, if there is one, retires; the new one takes the seat. */
 void seats_promote(struct app *app, unsigned seat);
 
+/* A new worker of `spec` has its place and its lanes, unless the seat has one that is
+   to come already: rollout_decide() tells when it is started. Without memory there is
+   none. */
+void seats_put_next(struct app *app, unsigned seat, struct app_spec *spec);
+
 /* Its present worker retires; a new one of `spec` is there, not started, and new
    clients wait for it. */
 void seats_make_room(struct app *app, unsigned seat, struct app_spec *spec);

@@ -42,6 +42,15 @@ is_seated(const struct worker *w)
 	return w->seated && !w->aside && (w->present || worker_ready(w));
 }
 
+/* Where nobody of these is to come, as at an address that only a reload has, of
+   whose new workers the one that was ready retires: each that is to stay. Who comes
+   waits for it, and whoever retires is left in peace. */
+static bool
+is_seated_at_all(const struct worker *w)
+{
+	return w->seated;
+}
+
 /* A reload may move an address from one app to another: the new one's workers
    come before the old one's that are as ready. */
 static unsigned
@@ -64,7 +73,8 @@ is_within_reach(const struct worker *w, const struct listener *l)
 
 /* Of the lane for all: the best of those that share it. */
 static unsigned
-common_preference(const struct crew *crew, struct listener *l)
+common_preference(const struct crew *crew, struct listener *l,
+    bool (*counts)(const struct worker *w))
 {
 	unsigned best = 0;
 
@@ -73,7 +83,7 @@ common_preference(const struct crew *crew, struct listener *l)
 	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
 		unsigned p;
 
-		if (!is_seated(w) || !spec_lanes_shared(w->spec, l) ||
+		if (!counts(w) || !spec_lanes_shared(w->spec, l) ||
 		    !is_within_reach(w, l))
 			continue;
 		p = preference(w, l);
@@ -84,12 +94,13 @@ common_preference(const struct crew *crew, struct listener *l)
 }
 
 static unsigned
-lane_preference(const struct lane *lane, unsigned common)
+lane_preference(const struct lane *lane, unsigned common,
+    bool (*counts)(const struct worker *w))
 {
 	const struct worker *w = worker_of_holder(lane->holder);
 	unsigned p = lane == lane->listener->lanes.common ? common : 0;
 
-	if (w != NULL && is_seated(w) &&
+	if (w != NULL && counts(w) &&
 	    !spec_lanes_shared(w->spec, lane->listener) &&
 	    steer_claims(w, lane)) {
 		unsigned own = preference(w, lane->listener);
@@ -109,35 +120,53 @@ lane_preference(const struct lane *lane, unsigned common)
 /* While it is not known whether all will share the first lane, what comes had
    better wait there. */
 static bool
-waits_in_first(const struct crew *crew, const struct listener *l, unsigned best)
+waits_in_first(const struct app_spec *spec, const struct listener *l,
+    unsigned best)
 {
-	return crew != NULL && best < RANK_STEP * LANE_RANK_NOW &&
-	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(crew->stable);
+	return spec != NULL && best > 0 && best < RANK_STEP * LANE_RANK_NOW &&
+	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(spec);
+}
+
+/* The best of those that count are wanted; returns how good they are, 0: there are
+   none. */
+static unsigned
+want_best(const struct crew *crew, struct listener *l,
+    bool (*counts)(const struct worker *w))
+{
+	unsigned common = common_preference(crew, l, counts);
+	unsigned best = 0;
+
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		unsigned p = lane_preference(l->lanes.v[i], common, counts);
+
+		if (p > best)
+			best = p;
+	}
+	for (size_t i = 0; i < l->lanes.n; i++)
+		lanes_live_want(l->lanes.v[i], best > 0 && lane_preference(
+		    l->lanes.v[i], common, counts) == best);
+	return best;
 }
 
 static void
 want(const struct steering *st, struct listener *l)
 {
 	const struct crew *crew = workers_crew(st->workers, l->app);
-	unsigned common = common_preference(crew, l);
 	const struct lane *only = l->lanes.waiting != NULL ?
 	    l->lanes.waiting : listener_deaf_lane(l);
-	unsigned best = 0;
+	const struct app_spec *spec = crew != NULL ? crew->stable : NULL;
+	unsigned best;
 
 	for (size_t i = 0; only != NULL && i < l->lanes.n; i++)
 		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == only);
 	if (only != NULL)
 		return;
-	for (size_t i = 0; i < l->lanes.n; i++) {
-		unsigned p = lane_preference(l->lanes.v[i], common);
-
-		if (p > best)
-			best = p;
+	best = want_best(crew, l, is_seated);
+	if (best == 0) {
+		best = want_best(crew, l, is_seated_at_all);
+		spec = crew != NULL ? crew->target : NULL;
 	}
-	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_live_want(l->lanes.v[i], best > 0 &&
-		    lane_preference(l->lanes.v[i], common) == best);
-	if (best > 0 && waits_in_first(crew, l, best))
+	if (waits_in_first(spec, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
 			lanes_live_want(l->lanes.v[i], i == 0);
 }
@@ -526,12 +555,6 @@ shares(const struct worker *w, const struct listener *l)
 {
 	return is_within_reach(w, l) && app_spec_has(w->spec, l) &&
 	    spec_lanes_shared(w->spec, l);
-}
-
-static bool
-is_seated_at_all(const struct worker *w)
-{
-	return w->seated;
 }
 
 /* Where all retire, nobody is: who does so serves, or is asked itself whom it

@@ -13,6 +13,7 @@
 #include "daemon/workers/workers.h"
 #include "linux/process/inspect.h"
 #include "linux/process/waiting.h"
+#include "linux/socket/connections.h"
 #include "linux/socket/sockdiag.h"
 
 /* Between two looks at the same worker: from the first to the last. */
@@ -27,6 +28,11 @@
    must not keep the loop from everything else. */
 #define SPELL_NS	(3 * INT64_C(1000000))
 #define PAUSE_FACTOR	3
+
+/* So many steps for its connections are taken, if need be, when the time for them is
+   over: others may have had the processor meanwhile, and whoever starts has little
+   to look at. */
+#define STEPS_LATE	16
 
 /* What is known of a worker that starts. */
 struct look {
@@ -188,20 +194,65 @@ look_due(void *ctx)
 	look_at_starters(ctx);
 }
 
-/* Who has accepted somebody serves, whatever else it is doing at this moment: as
-   far as connections are counted. The count first: who is accepted meanwhile is in
-   the queue no more, and who comes meanwhile is not counted. */
+/* Has it one open that it has accepted, as far as they are counted? The count first:
+   who is accepted meanwhile is in the queue no more, and who comes meanwhile is not
+   counted. False: not, or they are not. */
 static bool
-has_accepted(const struct worker *w)
+is_counted_to_serve(const struct worker *w, bool *ret_counted)
 {
 	struct drain_tally open = { .busy = 0 };
 	struct sockdiag none = SOCKDIAG_INIT;
 	int64_t queue;
 
-	if (!drain_sight_open(w, &open) || open.busy == 0)
+	*ret_counted = drain_sight_open(w, &open);
+	if (!*ret_counted || open.busy == 0)
 		return false;
 	queue = drain_sight_queue(w, &none);
 	return queue != DRAIN_UNKNOWN && queue < open.busy;
+}
+
+/* 0: to the end. */
+static int
+look_through(struct connections *look, int64_t budget_ms)
+{
+	int code = connections_step(look, budget_ms);
+
+	for (int i = 0; i < STEPS_LATE && code > 0; i++)
+		code = connections_step(look, 0);
+	return code;
+}
+
+/* … as one of its descriptors, if that can be found out in so long? */
+static bool
+is_seen_to_serve(const struct worker *w, int64_t budget_ms)
+{
+	struct connections_of of[DRAIN_SIGHT_PORTS_MAX];
+	struct connections look = { .v = NULL };
+	struct sockdiag diag = SOCKDIAG_INIT;
+	size_t n = drain_sight_ports(w, of);
+	struct fsids ids;
+	bool serves;
+
+	if (n == 0 || sockdiag_open(&diag) < 0)
+		return false;
+	ids = inspect_begin(&w->spec->conf->creds);
+	serves = connections_begin(&look, &diag, of, n, &w->pid, 1, 0) == 0 &&
+	    look_through(&look, budget_ms) == 0 && look.n > 0;
+	inspect_end(&ids);
+	connections_end(&look);
+	sockdiag_close(&diag);
+	return serves;
+}
+
+/* Who has accepted somebody serves, whatever else it is doing at this moment. */
+static bool
+has_accepted(const struct worker *w, int64_t left_ns)
+{
+	bool counted;
+
+	if (is_counted_to_serve(w, &counted))
+		return true;
+	return !counted && is_seen_to_serve(w, 1 + left_ns / 1000000);
 }
 
 bool
@@ -220,7 +271,7 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	if (r->spent_ns >= SPELL_NS)
 		return false;
 	seen = look(w->look, ret_event);
-	if (!seen && has_accepted(w)) {
+	if (!seen && has_accepted(w, SPELL_NS - r->spent_ns)) {
 		*ret_event = WORKER_EV_WAITS;
 		seen = true;
 	}

@@ -22,6 +22,7 @@ from harness import (SLOW, ask, free_port, get, is_alive, marked_processes,
                      wait_until)
 from lanes import (answers, as_nobody, client, needs, nobodys_probe,
                    parametrized, seats, stopped)
+from programs import SERVERS
 
 each_way = parametrized("least-connections", "random", "shared")
 
@@ -455,14 +456,18 @@ while True:
 """
 
 
-def test_who_has_accepted_in_a_superseded_reload_serves(box):
-    needs("least-connections")
-    abrupt(box)
-    d = start(box, 1)
+def who_has_accepted_serves(box, balance, how=None):
+    needs(balance)
+    command = shlex.join([sys.executable, "-I", "-S",
+                          box.copy(os.path.join(SERVERS, "abrupt.py")),
+                          box.events_path])
+    abrupt(box, command=command, balance=balance)
+    d = start(box, 1, **(how or {}))
     port, go, begun = free_port(), box.path("go"), box.path("begun")
-    keys = {"listen": f"127.0.0.1:{port}", "command": shlex.join(
-        [sys.executable, "-I", "-S", box.write("at-work.py", AT_WORK), go,
-         begun])}
+    keys = {"listen": f"127.0.0.1:{port}", "balance": balance,
+            "command": shlex.join([
+                sys.executable, "-I", "-S",
+                box.write("at-work.py", AT_WORK, mode=0o755), go, begun])}
     abrupt(box, **keys)
     hup(d)
     d.wait_log(rf"listening on 127\.0\.0\.1:{port}\b")
@@ -474,6 +479,16 @@ def test_who_has_accepted_in_a_superseded_reload_serves(box):
         assert read_answer(held).generation == 2
     d.wait_log(words.RELOAD_DONE("web", 3))
     d.stop()
+
+
+@parametrized("least-connections", "random", "shared")
+def test_who_has_accepted_in_a_superseded_reload_serves(box, balance):
+    who_has_accepted_serves(box, balance)
+
+
+@parametrized("random", "shared")
+def test_who_has_accepted_serves_without_privileges(box, balance):
+    who_has_accepted_serves(box, balance, as_nobody(box))
 
 
 def frozen(d, pid, limit=20):

@@ -5,6 +5,7 @@ most servers here die at once on TERM.
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 import signal
@@ -15,8 +16,8 @@ import time
 import pytest
 
 import words
-from drains import (KEYS, PATIENT, TIMED_OUT, Client, Load, abrupt, begin, hup,
-                    reload, start, wait_gone)
+from drains import (ABRUPT, KEYS, PATIENT, TIMED_OUT, Client, Load, abrupt,
+                    begin, hup, reload, start, wait_gone)
 from harness import (SLOW, ask, free_port, get, is_alive, is_refused,
                      wait_until)
 from lanes import (answers, as_nobody, client, needs, parametrized, stopped)
@@ -447,6 +448,78 @@ def move_port(box, balance, rate=200, command=None, how=None):
     with Load(ports[1], rate=100):
         assert get(ports[1]).generation == 2
     d.stop()
+
+
+def alone_on_a_new_address(box, rounds=2, how=None, command=None, **keys):
+    """A reload that another one overtakes: the one worker that serves the new
+    address has to go, before there is room for another. Whoever comes meanwhile
+    waits for that one."""
+    gate = box.path("gate")
+    command = command or f"{ABRUPT} {box.events_path}"
+    slow = shlex.join(["sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done;"
+                       f" exec {command}"])
+
+    def listen(port, canary):
+        abrupt(box, **{**PATIENT, "instances": 2, "canary": canary,
+                       "command": slow, "listen": f"127.0.0.1:{port}", **keys})
+    box.touch("gate")
+    listen(free_port(), "0s")
+    d = start(box, 2, **(how or {}))
+    for _ in range(rounds):
+        old = d.workers()
+        port = free_port()
+        listen(port, "60s")
+        mark = hup(d)
+        alone = int(d.wait_log(r"web\[\d\] pid (\d+): ready", limit=30,
+                               start=mark)[1])
+        os.unlink(gate)
+        listen(port, "0s")
+        with Load(port, rate=500):
+            mark = hup(d)
+            wait_gone(d, [alone])
+            box.touch("gate")
+            d.wait_log(words.RELOAD_DONE("web"), limit=30, start=mark)
+        wait_gone(d, old)
+    assert not d.find("restarting for those who wait"), d.log()
+    d.stop()
+
+
+@pytest.mark.parametrize("balance,surge", [
+    ("least-connections", 0), ("least-connections", 1), ("random", 0),
+    ("shared", 1)])
+def test_no_request_fails_where_one_alone_serves_a_new_address(
+        box, balance, surge):
+    needs(balance)
+    alone_on_a_new_address(box, balance=balance, max_surge=surge)
+
+
+# Binds by itself, and goes on as a server that is told of its descriptor.
+BINDS = """
+import os, socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(os.environ["PORT"])))
+s.listen()
+s.set_inheritable(True)
+os.environ["CLUSTERD_FD"] = str(s.fileno())
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@parametrized("least-connections", "random")
+def test_one_alone_on_a_new_address_binds_by_itself(box, balance):
+    needs(balance)
+    binds = shlex.join([sys.executable, "-I", "-S",
+                        box.write("binds.py", BINDS)])
+    alone_on_a_new_address(box, rounds=1, balance=balance, handoff="adopt",
+                           command=f"{binds} {ABRUPT} {box.events_path}")
+
+
+@parametrized("random", "source")
+def test_one_alone_on_a_new_address_without_privileges(box, balance):
+    how = as_nobody(box)
+    alone_on_a_new_address(box, rounds=1, how=how, balance=balance,
+                           command=nobodys_abrupt(box)["command"])
 
 
 @each_way

@@ -447,6 +447,44 @@ a_newer_reload_supersedes(void **state)
 	assert_int_equal(app->reloads_aborted, 0);
 }
 
+/* Who is on trial may be the only one whom its address has: whoever comes next has its
+   place before that one has gone. */
+static void
+a_successor_is_there_before_who_was_superseded_goes(void **state)
+{
+	static const struct {
+		const char *conf, *first, *goes;
+	} cases[] = {
+		{ CANARY "instances = 2\nmax_surge = 0\n", "start 0/1, "
+		    "start 1/1, retire 0/1, start 0/2", "retire 0/2" },
+		{ CANARY "instances = 2\nmax_surge = 1\n", "start 0/1, "
+		    "start 1/1, start 0/2", "retire 0/2" },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct app *app = serving(cases[k].conf);
+		struct worker *first;
+
+		fake_roll(app, cases[k].conf);
+		fake_retired_go(app);
+		first = next(app, 0);
+		fake_ready(first);
+		expect_told(cases[k].first);
+		fake_roll(app, cases[k].conf);
+		expect_told(cases[k].goes);
+		assert_true(worker_state_alive(first->fsm.state));
+		assert_ptr_not_equal(next(app, 0), first);
+		assert_int_equal(next(app, 0)->fsm.state, WORKER_IDLE);
+		assert_int_equal(next(app, 0)->spec->generation, 3);
+		fake_retired_go(app);
+		expect_told("start 0/3");
+		fake_ready(next(app, 0));
+		fake_close(state);
+		fake_open(state);
+	}
+}
+
 /* Its canary fails, but a seat is left from the one that it superseded: that
    serves, so all go there, to as many as it wants. */
 static void
@@ -1094,6 +1132,8 @@ main(void)
 		ROLLOUT_TEST(a_restart_that_fails_keeps_the_old_one),
 		ROLLOUT_TEST(a_restart_of_one_that_waits_stops_it_first),
 		ROLLOUT_TEST(a_newer_reload_supersedes),
+		ROLLOUT_TEST(
+		    a_successor_is_there_before_who_was_superseded_goes),
 		ROLLOUT_TEST(an_abort_leads_to_what_was_superseded),
 		ROLLOUT_TEST(an_abort_leads_back_if_what_was_superseded_fails),
 		ROLLOUT_TEST(an_abort_does_not_lead_to_what_has_failed),
