@@ -1,15 +1,19 @@
-"""Libraries, for LD_PRELOAD, that make a supervisor fail as soon as it is one."""
+"""Libraries that a test puts before clusterd's C library, by LD_PRELOAD."""
 
 import shutil
 import subprocess
 
 import pytest
 
-from harness import SANITIZED, SLOW
+from harness import SANITIZED, SLOW, STATIC
 
-needed = pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
-                            reason="needs a compiler, and to come first")
+WHY_NOT = "needs a compiler" if shutil.which("cc") is None else \
+    "a sanitizer has to come first" if SANITIZED else \
+    "nothing can be preloaded into a static clusterd" if STATIC else ""
+# Of a test that preloads something into clusterd itself.
+needed = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
+# One that makes a supervisor fail as soon as it is one.
 TEXT = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,19 +37,24 @@ int prctl(int what, ...)
 """
 
 
-def _compile(box, deed):
-    library = box.path("preload.so")
-    source = box.write("preload.c", TEXT.replace("%s", deed))
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library + ".new", source],
+def of_source(box, library, text):
+    source = box.write("preload.c", text)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source],
                    check=True, timeout=60 * SLOW)
+    return library
+
+
+def _of_deed(box, deed):
+    library = box.path("preload.so")
+    of_source(box, library + ".new", TEXT.replace("%s", deed))
     return library
 
 
 def hangs(box):
     """The path that it is to have: it is at that path with .new behind."""
-    return _compile(box, "pause()")
+    return _of_deed(box, "pause()")
 
 
 def exits(box, flag):
     """The same, of one that exits where the file `flag` is."""
-    return _compile(box, f'if (access("{flag}", F_OK) == 0) _exit(78)')
+    return _of_deed(box, f'if (access("{flag}", F_OK) == 0) _exit(78)')
