@@ -647,8 +647,8 @@ EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
 	examples/hello.py examples/hello-python.ini \
 	examples/hello.go examples/hello-go.ini \
-	examples/hello-minimal.c examples/hello.rs examples/hello-rust.ini \
-	examples/clusterd.logrotate
+	examples/hello-minimal.c examples/hello-minimal.rs \
+	examples/hello.rs examples/hello-rust.ini examples/clusterd.logrotate
 EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \
 	examples/docker/app.ini examples/docker/server.js
