@@ -568,7 +568,7 @@ demo-deps:
 ## demo: build, and start the hello cluster
 demo: demo-deps
 	@echo 'building ...'
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@echo
 	@echo '  The hello cluster comes up on http://localhost:8080/'
 	@echo
