@@ -18,7 +18,7 @@ from harness import (CLUSTERD, WRAP, children_of, free_port, is_alive, kill,
 TAKEN = strerror(errno.EADDRINUSE)
 ME = re.escape(open("/proc/self/comm").read().strip())
 
-CANNOT = r"app\.ini:{line}: {key}: cannot listen on {address}: " \
+CANNOT = r"app\.ini:{line}: {key}: cannot listen on {address}: " + \
     TAKEN + r", by pid {pid} \({name}\)"
 
 
