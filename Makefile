@@ -568,7 +568,7 @@ demo-deps:
 ## demo: build, and start the hello cluster
 demo: demo-deps
 	@echo 'building ...'
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@echo
 	@echo '  The hello cluster comes up on http://localhost:8080/'
 	@echo
@@ -647,8 +647,8 @@ EXAMPLES = examples/hello-server.c examples/hello-server.ini \
 	examples/hello.js examples/hello-node.ini \
 	examples/hello.py examples/hello-python.ini \
 	examples/hello.go examples/hello-go.ini \
-	examples/hello-minimal.c examples/hello.rs examples/hello-rust.ini \
-	examples/clusterd.logrotate
+	examples/hello-minimal.c examples/hello-minimal.rs \
+	examples/hello.rs examples/hello-rust.ini examples/clusterd.logrotate
 EXAMPLES_DOCKER = examples/docker/Dockerfile \
 	examples/docker/Dockerfile.dockerignore \
 	examples/docker/app.ini examples/docker/server.js

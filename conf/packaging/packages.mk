@@ -34,7 +34,7 @@ STATIC_START = $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $(call gcc_file,crtbeginS.
 STATIC_END = -L$(MUSL_LIB) -Wl,--start-group -lc -lgcc -lgcc_eh -Wl,--end-group \
 	$(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 
-.PHONY: static static-deps
+.PHONY: static static-deps check-static check-arm
 
 ## static-deps: fetch musl and inih for it, of Debian, into build-static/
 static-deps:
@@ -48,6 +48,20 @@ static: $(if $(filter command% environment%,$(origin MUSL_LIB)),,static-deps)
 	    LDHARDEN='$(STATIC_LDFLAGS) -Wl,--gc-sections -s $(STATIC_START)' \
 	    INIH_CFLAGS='$(STATIC_CFLAGS)' INIH_LIBS='$(INIH_LIB)' \
 	    LDLIBS='$(STATIC_END)' $(STATIC)/clusterd $(STATIC)/clusterctl
+
+## check-static: the end-to-end tests with the static clusterd; E2E= for some
+check-static: all $(WORKERS) static
+	CLUSTERD=$(STATIC)/clusterd CLUSTERD_WEB=$(B)/clusterd-web \
+	    $(E2E_PROGRAMS) $(call pytest)
+
+# Debian's, of arm64: tests/packages/arm.sh says of which packages.
+VMLINUZ	=
+BUSYBOX	=
+MODULES	=
+## check-arm: the one for aarch64 in an emulated machine; VMLINUZ= BUSYBOX=
+check-arm:
+	$(MAKE) --no-print-directory static ARCH=aarch64
+	tests/packages/arm.sh $(VMLINUZ) $(BUSYBOX) $(MODULES)
 
 # ---- archives and packages ----
 

@@ -23,6 +23,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import threading
@@ -60,6 +61,32 @@ CLUSTERCTL = _program("CLUSTERCTL", os.path.join(
     "clusterctl"))
 SANITIZED = b"__asan_init" in open(CLUSTERD, "rb").read() \
     if os.path.exists(CLUSTERD) else False
+
+
+def _is_static(path):
+    """Whether an ELF file asks for no dynamic linker: `make static`, with musl."""
+    with open(path, "rb") as f:
+        at, = struct.unpack_from("32xQ", head := f.read(64))
+        size, count = struct.unpack_from("54xHH", head)
+        f.seek(at)
+        return PT_INTERP not in (
+            struct.unpack("I", f.read(size)[:4])[0] for _ in range(count))
+
+
+PT_INTERP = 3
+STATIC = os.path.exists(CLUSTERD) and _is_static(CLUSTERD)
+
+# Where musl has other words than glibc.
+OF_MUSL = {errno.EADDRINUSE: "Address in use",
+           errno.EADDRNOTAVAIL: "Address not available",
+           errno.EMFILE: "No file descriptors available"}
+
+
+def strerror(number):
+    """In the words of clusterd's C library, as a pattern matches them too."""
+    return OF_MUSL.get(number, os.strerror(number)) if STATIC else \
+        os.strerror(number)
+
 
 # The environment of a clusterd that a SIGSEGV or SIGABRT is to kill: a sanitizer
 # would make an exit of it.

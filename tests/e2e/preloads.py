@@ -1,16 +1,19 @@
-"""Libraries, for LD_PRELOAD, that make a supervisor fail as soon as it is one, or
-clusterd slow where it is nearly always fast."""
+"""Libraries that a test puts before clusterd's C library, by LD_PRELOAD."""
 
 import shutil
 import subprocess
 
 import pytest
 
-from harness import SANITIZED, SLOW
+from harness import SANITIZED, SLOW, STATIC
 
-needed = pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
-                            reason="needs a compiler, and to come first")
+WHY_NOT = "needs a compiler" if shutil.which("cc") is None else \
+    "a sanitizer has to come first" if SANITIZED else \
+    "nothing can be preloaded into a static clusterd" if STATIC else ""
+# Of a test that preloads something into clusterd itself.
+needed = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
+# One that makes a supervisor fail as soon as it is one.
 TEXT = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -49,26 +52,31 @@ pid_t waitpid(pid_t pid, int *status, int options)
 """
 
 
-def _compile(box, deed, more=""):
-    library = box.path("preload.so")
-    source = box.write("preload.c", TEXT.replace("%s", deed) + more)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library + ".new", source],
+def of_source(box, library, text):
+    source = box.write("preload.c", text)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source],
                    check=True, timeout=60 * SLOW)
+    return library
+
+
+def _of_deed(box, deed, more=""):
+    library = box.path("preload.so")
+    of_source(box, library + ".new", TEXT.replace("%s", deed) + more)
     return library
 
 
 def hangs(box):
     """The path that it is to have: it is at that path with .new behind."""
-    return _compile(box, "pause()")
+    return _of_deed(box, "pause()")
 
 
 def exits(box, flag):
     """The same, of one that exits where the file `flag` is."""
-    return _compile(box, f'if (access("{flag}", F_OK) == 0) _exit(78)')
+    return _of_deed(box, f'if (access("{flag}", F_OK) == 0) _exit(78)')
 
 
 def waits(box, begin, reaped):
     """A supervisor begins once the file `begin` is gone, and whoever has reaped a
     child goes on once `reaped` is. It is at that path with .new behind."""
-    return _compile(box, f'while (access("{begin}", F_OK) == 0) usleep(1000)',
-                    REAP.replace("%s", reaped))
+    deed = f'while (access("{begin}", F_OK) == 0) usleep(1000)'
+    return _of_deed(box, deed, REAP.replace("%s", reaped))

@@ -1,5 +1,6 @@
 """Which of an app's addresses its program really serves, and the rest."""
 
+import errno
 import os
 import signal
 import socket
@@ -8,7 +9,8 @@ import pytest
 
 import words
 from binder import NONBLOCK, all_answer, settings, start, tcp, warnings
-from harness import SLOW, free_port, get, is_refused, stays, wait_until
+from harness import (SLOW, free_port, get, is_refused, stays, strerror,
+                     wait_until)
 from programs import PYTHON
 from test_adopt_address import BOTH, EACH, served
 
@@ -202,7 +204,7 @@ def test_two_apps_do_not_share_an_address(box, port):
                             listen=f"127.0.0.1:{port}"))
     d = box.start()
     d.wait_end(69)
-    assert d.find(f"127.0.0.1:{port}: Address already in use")
+    assert d.find(f"127.0.0.1:{port}: {strerror(errno.EADDRINUSE)}")
 
 
 def test_app_does_not_take_over_what_another_serves(box, port):

@@ -1,5 +1,6 @@
 """Binds that clusterd cannot look at, and those that only seem to be ours."""
 
+import errno
 import os
 import resource
 import socket
@@ -9,7 +10,8 @@ import pytest
 
 import words
 from binder import BINDER
-from harness import (free_port, get, start_as_pid_1, unshare, wait_until)
+from harness import (free_port, get, start_as_pid_1, strerror, unshare,
+                     wait_until)
 
 # Binds when it may, and says what came of it.
 BINDS = """
@@ -68,7 +70,7 @@ def test_bind_that_cannot_be_looked_at_is_told(box):
     box.touch("go")
     assert said(box) == "Address already in use"
     d.wait_log(r"web\[0\] pid \d+: binds an address that clusterd cannot look "
-               r"at \(Too many open files\), so it is not adopted: raise")
+               rf"at \({strerror(errno.EMFILE)}\), so it is not adopted: raise")
     resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
     d.stop()
 

@@ -1,5 +1,6 @@
 """What a bind tells: where a program listens, and what is done about it."""
 
+import errno
 import os
 import random
 import shlex
@@ -12,7 +13,7 @@ import pytest
 
 from binder import NONBLOCK, binder, settings, tcp, udp, unix, warnings
 from harness import (ask_udp, free_port, get, is_refused, stays,
-                     wait_until)
+                     strerror, wait_until)
 
 ELSEWHERE = r"listens on 127\.0\.0\.1:{}, which is none of this app's " \
             r"listeners \({}\)"
@@ -278,7 +279,7 @@ def test_each_instance_has_its_own_port(box, port):
                get(("127.0.0.1", base * 10 + 3)).instance == 3, d.log)
     d.send(signal.SIGTTOU)
     d.wait_log(rf"no longer listening on 127\.0\.0\.1:{base}3")
-    assert not d.find("Address already in use")
+    assert not d.find(strerror(errno.EADDRINUSE))
     d.stop()
 
 

@@ -681,7 +681,7 @@ def test_every_shipped_configuration_is_tried():
     found = {os.path.relpath(path, ROOT) for directory in ("conf", "examples")
              for path in glob.glob(f"{ROOT}/{directory}/*.ini")}
     # The reference, and what takes a compiler that may not be there: see
-    # test_server_that_binds_its_port.
+    # test_compiled_server.
     assert found - set(SHIPPED) == {"conf/app.ini", "examples/hello-rust.ini"}
 
 
@@ -744,7 +744,7 @@ def test_shipped_example_reloads_under_load(shipped):
     d.stop()
 
 
-# --- those that bind their port by themselves
+# --- those that are compiled first
 
 def whole_answer(address):
     """What comes until the end of the connection."""
@@ -765,8 +765,11 @@ def with_compiler(*command):
 
 @pytest.mark.parametrize("source, compiler", [
     ("hello-minimal.c", ["cc", "-Wall", "-Wextra", "-Werror"]),
-    ("hello.rs", ["rustc", "-D", "warnings"])])
-def test_server_that_binds_its_port(box, source, compiler):
+    ("hello.rs", ["rustc", "-D", "warnings"]),
+    ("hello-minimal.rs", ["rustc", "-D", "warnings"])])
+def test_compiled_server(box, source, compiler):
+    """Those that bind their port, and one that takes the socket, which would bind
+    another port if it were not told of it."""
     program = box.path("hello-rust")
     with_compiler(*compiler, "-o", program, os.path.join(EXAMPLES, source))
     port = free_port()

@@ -10,7 +10,7 @@ import pytest
 
 import preloads
 from control import ask, client, status
-from harness import (CLUSTERD, HAS_KEEPER, PROBE, SANITIZED, SLOW, WRAP, get,
+from harness import (CLUSTERD, HAS_KEEPER, PROBE, SLOW, WRAP, get,
                      marked_processes, read_proc, wait_until)
 from loads import Load
 
@@ -283,20 +283,15 @@ void *mmap64(void *, size_t, int, int, int, off_t)
 """
 
 
-@pytest.mark.skipif(shutil.which("cc") is None or SANITIZED,
-                    reason="needs a compiler, and to come first")
+@preloads.needed
 def test_ledger_that_it_cannot_read_stays_with_the_one_before(box, binary):
-    library, source = box.path("ledger.so"), box.path("ledger.c")
-    once = box.path("once")
-    with open(source, "w", encoding="ascii") as f:
-        f.write(NO_LEDGER)
+    library, once = box.path("ledger.so"), box.path("once")
     box.web(instances=N)
     d = box.start(program=binary.path,
                   env={"LD_PRELOAD": library, "TEST_ONCE": once})
     workers = d.wait_ready(N)
     inode = os.stat(f"/proc/{d.keeper}/exe").st_ino
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source],
-                   check=True, timeout=60 * SLOW)
+    preloads.of_source(box, library, NO_LEDGER)
     binary.replace()
     box.touch("once")
     with Load(("127.0.0.1", d.port())) as load:

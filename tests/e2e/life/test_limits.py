@@ -1,5 +1,6 @@
 """Too few processes or descriptors to start a worker."""
 
+import errno
 import os
 import resource
 import signal
@@ -9,7 +10,9 @@ import pytest
 
 import words
 from harness import (CLUSTERD, PROBE, TimeLimit, get, is_alive, probe,
-                     wait_until)
+                     strerror, wait_until)
+
+TOO_MANY = strerror(errno.EMFILE)
 
 
 def limited(uid):
@@ -74,7 +77,7 @@ def test_too_few_descriptors_are_survived(box, unwrapped):
     box.web(instances=40, restart_delay="20ms", restart_delay_max="50ms")
     d = box.start(preexec_fn=lambda: resource.setrlimit(
         resource.RLIMIT_NOFILE, (30, 30)))
-    d.wait_log("Too many open files", count=2)
+    d.wait_log(TOO_MANY, count=2)
     wait_until(lambda: d.ready_pids(), "a worker")
     get(d.port())
     assert d.process.poll() is None
@@ -102,14 +105,14 @@ def test_too_few_descriptors_to_begin_are_told(box, unwrapped):
             continue
         failed += 1
         assert d.process.returncode > 0, (limit, d.log())
-        assert d.find(r"(?:error|cannot read) .*Too many open files"), \
+        assert d.find(rf"(?:error|cannot read) .*{TOO_MANY}"), \
             (limit, d.log())
     assert failed > 0
 
 
 def test_too_few_descriptors_for_the_first_worker_are_survived(box, unwrapped):
     """Others may give some back: it is no program that cannot be executed."""
-    failed = "web.*cannot place its file descriptors: Too many open files"
+    failed = f"web.*cannot place its file descriptors: {TOO_MANY}"
     box.web(listen=["127.0.0.1:0"] + [f"unix:{box.path(f'{n}.sock')}"
                                       for n in range(24)],
             instances=1, restart_delay="20ms", restart_delay_max="50ms")
@@ -151,7 +154,7 @@ def test_starts_that_fail_leave_descriptors_to_those_that_served(
     for n in range(8):
         d.send(signal.SIGTTIN)
         # Until one that cannot be started is told, often and of each.
-        d.wait_log(rf"web\[{n + 1}\].*Too many open files", count=4)
+        d.wait_log(rf"web\[{n + 1}\].*{TOO_MANY}", count=4)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid) and d.ready_pids(), "a worker", 20)
     get(d.port())
@@ -170,7 +173,7 @@ def test_too_few_descriptors_do_not_break_stop_and_reload(box, unwrapped):
     resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used, limits[1]))
     start = d.mark()
     d.send(signal.SIGHUP)
-    d.wait_log("Too many open files", start=start)
+    d.wait_log(TOO_MANY, start=start)
     assert d.process.poll() is None
     get(d.port())
     os.kill(old[0], signal.SIGKILL)

@@ -1,5 +1,6 @@
 """An address that is taken: by whom, and where the file asks for it."""
 
+import errno
 import os
 import re
 import shlex
@@ -12,12 +13,13 @@ import pytest
 
 from control import refused
 from harness import (CLUSTERD, WRAP, children_of, free_port, is_alive, kill,
-                     probe, read_proc, wait_until)
+                     probe, read_proc, strerror, wait_until)
 
+TAKEN = strerror(errno.EADDRINUSE)
 ME = re.escape(open("/proc/self/comm").read().strip())
 
-CANNOT = r"app\.ini:{line}: {key}: cannot listen on {address}: " \
-    r"Address already in use, by pid {pid} \({name}\)"
+CANNOT = r"app\.ini:{line}: {key}: cannot listen on {address}: " + \
+    TAKEN + r", by pid {pid} \({name}\)"
 
 
 def message(line, address, pid=None, name=ME, key="listen"):
@@ -96,8 +98,8 @@ def test_of_the_key_port_and_of_the_command_line(box):
         start_fails(box, message(3, str(port), key="port"))
         done = box.run("-p", port, *shlex.split(probe()))
         assert done.returncode == 69
-        assert re.search(rf"(?<!: )cannot listen on {port}: Address already "
-                         rf"in use, by pid {os.getpid()} ", done.stderr)
+        assert re.search(rf"(?<!: )cannot listen on {port}: {TAKEN}, "
+                         rf"by pid {os.getpid()} ", done.stderr)
 
 
 def test_of_a_udp_port(box):
@@ -121,7 +123,7 @@ def test_one_that_is_bound_and_does_not_listen(box):
         s.bind(("127.0.0.1", port))
         box.config(web={"command": probe(), "listen": f"127.0.0.1:{port}"})
         start_fails(box, rf"app\.ini:3: listen: cannot listen on "
-                    rf"127\.0\.0\.1:{port}: Address already in use")
+                    rf"127\.0\.0\.1:{port}: {TAKEN}")
 
 
 def test_of_several_processes(box):
@@ -149,8 +151,8 @@ def test_of_another_user_who_cannot_be_looked_at(box, as_root):
              "--clear-groups", *WRAP, CLUSTERD, "-c", box.path("app.ini")],
             capture_output=True, text=True, env=box.environment())
         assert done.returncode == 69
-        assert re.search("Address already in use, by a process of the user "
-                         "with number 0$", done.stderr, re.M), done.stderr
+        assert re.search(f"{TAKEN}, by a process of the user with number 0$",
+                         done.stderr, re.M), done.stderr
 
 
 def test_at_a_reload(box):
@@ -164,8 +166,7 @@ def test_at_a_reload(box):
         # Nobody is held up for it: on a slow machine it is less.
         words = message(3, f"127.0.0.1:{port}") + "|" + \
             rf"app\.ini:3: listen: cannot listen on 127\.0\.0\.1:{port}: " \
-            rf"Address already in use, by a process of the user with number " \
-            rf"{os.geteuid()}"
+            rf"{TAKEN}, by a process of the user with number {os.geteuid()}"
         assert re.search(words, text), text
         d.wait_log(words)
     assert d.ready_pids() == old
@@ -192,7 +193,7 @@ def test_what_a_killed_clusterd_has_left_behind(box):
     wait_until(lambda: not any(map(is_alive, pids)), "the workers' end")
     text = start_fails(
         box, rf"app\.ini:5: listen: cannot listen on 127\.0\.0\.1:{port}: "
-        r"Address already in use, by pid \d+ \(sleep\) and 1 other process, "
+        rf"{TAKEN}, by pid \d+ \(sleep\) and 1 other process, "
         r"which a clusterd that is gone has left behind: \"kill[ \d]+\" ends "
         "them$")
     told = re.search('"kill ([ 0-9]+)"', text)[1]

@@ -1,5 +1,6 @@
 """Listeners: TCP, UDP, Unix, IPv4 and IPv6, and who else has the port."""
 
+import errno
 import grp
 import os
 import pwd
@@ -15,7 +16,7 @@ import words
 from control import do
 from harness import (IS_ROOT, SLOW, ask_udp, free_port, get, is_alive,
                      is_refused, is_socket, kill, probe, start_with_sockets,
-                     unshare, wait_until)
+                     strerror, unshare, wait_until)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -168,7 +169,7 @@ def test_second_clusterd_on_the_port_ends_with_69(box):
     done = box.run("-c", box.copy(box.path("app.ini"), "again.ini"))
     assert done.returncode == 69
     assert f"127.0.0.1:{port}" in done.stderr
-    assert "Address already in use" in done.stderr
+    assert strerror(errno.EADDRINUSE) in done.stderr
     assert len(box.events("start")) == 2
     assert d.pids_that_answer(port, 2) == set(pids)
     d.stop()
@@ -182,7 +183,7 @@ def test_second_clusterd_on_a_port_of_all_addresses_ends_with_69(box):
     done = box.run("-p", port, "--", "/bin/true")
     assert done.returncode == 69
     assert str(port) in done.stderr
-    assert "Address already in use" in done.stderr
+    assert strerror(errno.EADDRINUSE) in done.stderr
     get(port)
     d.stop()
 
@@ -219,7 +220,7 @@ def test_address_that_is_not_here_ends_with_69(box):
     done = box.run("-c", "app.ini")
     assert done.returncode == 69
     assert "192.0.2.1:8080" in done.stderr
-    assert "Cannot assign requested address" in done.stderr
+    assert strerror(errno.EADDRNOTAVAIL) in done.stderr
 
 
 def test_same_address_twice_in_the_file_is_refused(box):

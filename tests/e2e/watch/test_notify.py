@@ -18,7 +18,7 @@ import pytest
 
 import words
 from harness import (PROBE, ask, free_port, get, is_alive, is_socket, kill,
-                     process_state, read_proc, stays, wait_until)
+                     process_state, read_proc, stays, strerror, wait_until)
 from supervisors import Supervisor
 
 
@@ -494,8 +494,8 @@ def test_want_of_a_descriptor_is_no_want_of_a_directory(
     used = {int(n) for n in os.listdir(f"/proc/{d.pid}/fd")}
     free = sorted(set(range(len(used) + 2)) - used)
     resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (free[1], limits[1]))
-    d.wait_log(r"its NOTIFY_SOCKET is an abstract name until its next start: "
-               "Too many open files", start=mark)
+    d.wait_log(r"its NOTIFY_SOCKET is an abstract name until its next start: " +
+               strerror(errno.EMFILE), start=mark)
     resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
     pid, = d.wait_ready(1, limit=20)
     assert not d.find("there is no directory")
