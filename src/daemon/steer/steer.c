@@ -129,14 +129,17 @@ want(const struct steering *st, struct listener *l)
 	if (only != NULL)
 		return;
 	for (size_t i = 0; i < l->lanes.n; i++) {
-		unsigned p = lane_preference(l->lanes.v[i], common);
+		struct lane *lane = l->lanes.v[i];
+		unsigned p = lane_preference(lane, common);
 
+		if (lane->preference != p)
+			lane->preference = p;
 		if (p > best)
 			best = p;
 	}
 	for (size_t i = 0; i < l->lanes.n; i++)
 		lanes_live_want(l->lanes.v[i], best > 0 &&
-		    lane_preference(l->lanes.v[i], common) == best);
+		    l->lanes.v[i]->preference == best);
 	if (best > 0 && waits_in_first(crew, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
 			lanes_live_want(l->lanes.v[i], i == 0);
