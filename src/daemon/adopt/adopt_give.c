@@ -17,6 +17,7 @@
 #include "daemon/adopt/adopt_wish.h"
 #include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes.h"
+#include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/listener_file.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
@@ -57,13 +58,14 @@ place_twins(const struct ask *a, const struct ask_kin *k, int lane)
 }
 
 static int
-replace_socket(const struct ask *a, const struct lane *to)
+replace_socket(const struct ask *a, struct lane *to)
 {
 	struct ask_kin kin;
 	int lane = to->fd;
 	int code;
 
 	wish_make(a, to);
+	lanes_heal_used(to);
 	ask_find_kin(a, &kin);
 	/* The twins first: a call that comes again finds its own descriptor
 	   to be a lane only when all is done. */

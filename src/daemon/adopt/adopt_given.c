@@ -8,6 +8,7 @@
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_given.h"
 #include "daemon/adopt/trap_priv.h"
+#include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/listener.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
@@ -126,8 +127,10 @@ given_renew(struct worker *w, const struct seccomp_call *call)
 		lane = spec_lanes_find(spec, l, &w->holder);
 		if (is_settled(w, i, lane) || is_followed(w, i))
 			continue;
-		if (spec_lanes_take(spec, l, &w->holder, &lane, &err) == 0)
+		if (spec_lanes_take(spec, l, &w->holder, &lane, &err) == 0) {
+			lanes_heal_used(lane);
 			(void)replace(w, call, i, lane->fd);
+		}
 		error_clear(&err);
 	}
 }

@@ -316,8 +316,11 @@ collect_lanes(struct worker *w, int *ret_fds, struct error *err)
 		if (code < 0)
 			return code;
 		ret_fds[i] = lane->fd;
-		w->given[i] = spec->conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
-		    lane->ino;
+		w->given[i] = 0;
+		if (spec->conf->handoff == CONF_HANDOFF_ADOPT)
+			continue;
+		w->given[i] = lane->ino;
+		lanes_heal_used(lane);
 	}
 	return seated;
 }

@@ -178,6 +178,7 @@ worker_free(struct worker *w)
 	app_spec_unref(w->spec);
 	free(w->given);
 	free(w->death);
+	worker_noted(w);
 	free(w);
 }
 
@@ -282,13 +283,12 @@ worker_kill(struct worker *w)
 }
 
 static void
-record(struct workers *workers)
+record(const struct workers *workers)
 {
-	workers->unrecorded = false;
-	for (struct crew *c = workers->crews; c != NULL; c = c->next)
-		for (struct worker *w = c->workers; w != NULL; w = w->next)
-			if (w->unrecorded)
-				life_ledger_note(w);
+	struct worker *w;
+
+	while ((w = workers_unrecorded(workers)) != NULL)
+		life_ledger_note(w);
 }
 
 /* Those that are left come in the next turn: the first one's timer sees to it. */
@@ -329,8 +329,7 @@ life_turn(struct life *life)
 	restart_some(life);
 	/* What could not be started has news at once. */
 	take_all(life);
-	if (life->with.workers->unrecorded)
-		record(life->with.workers);
+	record(life->with.workers);
 }
 
 /* ---- deaths ---- */

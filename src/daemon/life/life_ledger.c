@@ -146,7 +146,7 @@ write_down(struct worker *w, bool dead)
 void
 life_ledger_note(struct worker *w)
 {
-	w->unrecorded = false;
+	worker_noted(w);
 	write_down(w, w->lingering);
 }
 

@@ -1,5 +1,6 @@
 #include <sys/epoll.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -97,19 +98,43 @@ clean_interface(struct lane *lane)
 		lanes_sockets_spoilt(lane);
 }
 
+/* A reload asks of hundreds, one after the other, what is the same for all; and
+   what a new one has is changed by the administrator (sysctl). */
+#define AS_NEW_MS 1000
+
+/* NULL: it cannot be asked. */
+static const struct socket_values *
+as_new(const struct lane *lane)
+{
+	struct listener *l = lane->listener;
+	struct lanes *ls = &l->lanes;
+	struct mono now = mono_now();
+	int like;
+
+	if (ls->as_new != NULL &&
+	    mono_ms_between(ls->as_new_at, now) < AS_NEW_MS)
+		return ls->as_new;
+	lanes_heal_forget_new(l);
+	like = socket_new_like(lane->fd, &l->bound);
+	if (like >= 0)
+		ls->as_new = socket_values_of(like);
+	ls->as_new_at = now;
+	fd_close(&like);
+	return ls->as_new;
+}
+
 /* As new: what its last holder has set, joined and attached is undone. What
    cannot be makes it broken. */
 static void
 clean(struct lane *lane)
 {
 	const struct listener *l = lane->listener;
-	int like = socket_new_like(lane->fd, &l->bound);
+	const struct socket_values *values = as_new(lane);
 
-	if (like < 0)
+	if (values == NULL)
 		return;
-	socket_inherit_options(like, lane->fd, note_stain, lane);
+	socket_inherit_values(values, lane->fd, note_stain, lane);
 	lanes_hush_again(lane);
-	fd_close(&like);
 	socket_silence(lane->fd);
 	socket_set_nonblocking(lane->fd, false);
 	/* That is how it refuses. */
@@ -154,6 +179,12 @@ may_replace(const struct lane *lane)
 	return false;
 }
 
+void
+lanes_heal_used(struct lane *lane)
+{
+	lane->unused = false;
+}
+
 int
 lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 {
@@ -164,7 +195,7 @@ lanes_heal_renew(struct lane *lane, bool unused, struct error *err)
 	if (l->bound.kind == ADDRESS_UDP && !l->inherited &&
 	    socket_is_connected(lane->fd))
 		lanes_sockets_spoilt(lane);
-	else if (unused && !l->inherited && lane->fd >= 0)
+	else if (unused && !l->inherited && lane->fd >= 0 && !lane->unused)
 		clean(lane);
 	if (lane->broken && may_replace(lane))
 		code = lanes_sockets_replace(lane, err);
@@ -278,4 +309,11 @@ void
 lanes_heal_init(struct listener *l)
 {
 	l->lanes.on_hangup = hangup;
+}
+
+void
+lanes_heal_forget_new(struct listener *l)
+{
+	free(l->lanes.as_new);
+	l->lanes.as_new = NULL;
 }

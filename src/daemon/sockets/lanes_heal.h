@@ -15,6 +15,10 @@ struct listener;
 /* A new listener, of whose lanes nothing was heard yet. */
 void lanes_heal_init(struct listener *listener);
 
+/* Its options have changed, or it goes: what a new lane of it has is another
+   thing now. */
+void lanes_heal_forget_new(struct listener *listener);
+
 /* The worker is ready: what it has changed of its lane is set back. */
 void lanes_heal_check(struct lane *lane);
 
@@ -22,6 +26,9 @@ void lanes_heal_check(struct lane *lane);
    program that steers is put back where it may have taken it away. */
 void lanes_heal_ended(struct listener *listener,
     const struct lane_holder *holder);
+
+/* A process gets its socket, now or at its exec. */
+void lanes_heal_used(struct lane *lane);
 
 /* For a new process that is to have it: what the last one may have changed or
    spoilt is set back; but nothing of what others have before their eyes, unless

@@ -136,6 +136,7 @@ open_another(struct lane *lane, struct error *err)
 	    err);
 	if (code == 0) {
 		socket_let_beside(lane->fd, true);
+		lane->unused = true;
 		lane->ino = socket_inode(lane->fd);
 		listener_ledger_lane(lane);
 	}
@@ -334,9 +335,10 @@ lanes_sockets_hear(struct listener *l)
 }
 
 void
-lanes_sockets_set_first(struct listener *l, int fd)
+lanes_sockets_set_first(struct listener *l, int fd, bool unused)
 {
 	l->lanes.v[0]->fd = fd;
+	l->lanes.v[0]->unused = unused;
 }
 
 void
@@ -362,6 +364,7 @@ lanes_sockets_renew_first(struct listener *l, int fd)
 
 	lanes_news_unwatch(first);
 	first->fd = fd;
+	first->unused = false;
 	first->ino = socket_inode(fd);
 	listener_ledger_lane(first);
 	code = socket_start_listening(fd, l->backlog);
@@ -453,6 +456,7 @@ take_back(struct lane *lane, int old, bool watched)
 	const struct listener *l = lane->listener;
 
 	lane->fd = old;
+	lane->unused = false;
 	lane->ino = socket_inode(old);
 	if (l->bound.kind == ADDRESS_UDP)
 		socket_let_over(old, false);

@@ -17,8 +17,8 @@ struct listeners;
 int lanes_sockets_init(struct listener *listener);
 void lanes_sockets_free(struct listener *listener);
 
-/* Takes the first lane's socket. */
-void lanes_sockets_set_first(struct listener *listener, int fd);
+/* Takes the first lane's socket; `unused`: which nobody else has ever had. */
+void lanes_sockets_set_first(struct listener *listener, int fd, bool unused);
 
 /* It is open, and the listener in its list. `listens`: it need not begin to,
    with _start. */

@@ -70,6 +70,7 @@
 struct fd_store;
 struct lane;
 struct listener;
+struct socket_values;
 struct steering_ebpf;
 struct steering_flows;
 
@@ -100,6 +101,8 @@ struct lane {
 	/* lanes_news: */
 	loop_handle hangup;
 	bool awaited;		/* … and that one tells of clients too */
+	/* lanes_sockets, and lanes_heal: */
+	bool unused;		/* opened by us, and no process has had `fd` */
 	/* lanes: */
 	const struct lane_holder *holder;	/* whose alone it is, or NULL */
 	unsigned turn;		/* another one's: another number */
@@ -143,6 +146,8 @@ struct lane {
 	bool heeded;		/* … and by others: lanes_watch_heed() */
 	/* lanes_check: */
 	struct mono checked;	/* until then at the latest; 0: never */
+	/* daemon/steer: */
+	unsigned preference;	/* when that was last looked at; 0: none */
 };
 
 /* Classic BPF: a connection of clusterd's own, and whose lane it means. */
@@ -193,6 +198,9 @@ struct lanes {
 	bool told_doubt;	/* that there is one, and no answer */
 	bool told_asked;	/* that it was asked … */
 	struct mono told_asked_at;	/* … and when */
+	/* lanes_heal: what a new socket has, for those that are to be as new … */
+	struct socket_values *as_new;	/* … or NULL */
+	struct mono as_new_at;		/* … and when it was asked */
 	/* lanes_heal: a lane was shut down, or has somebody in it */
 	loop_fn *on_hangup;
 	bool told_shut;		/* that a worker shut one … */

@@ -14,6 +14,7 @@ listener_free(struct listener *l)
 	if (l == NULL)
 		return;
 	lanes_sockets_free(l);
+	lanes_heal_forget_new(l);
 	free(l->app);
 	address_free(&l->address);
 	address_free(&l->bound);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_instance.h"
+#include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_program.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_file.h"
@@ -88,7 +89,7 @@ open_socket(struct listeners *ls, struct listener *l,
 	}
 	if (code == -EADDRINUSE)
 		listener_holder_tell(address, ls->running, err);
-	lanes_sockets_set_first(l, fd);
+	lanes_sockets_set_first(l, fd, true);
 	return code;
 }
 
@@ -135,7 +136,7 @@ open_lane(struct listeners *ls, struct listener *l, const struct conf_app *app,
 		return open_socket(ls, l, &l->address, &options, err);
 	}
 	l->inherited = true;
-	lanes_sockets_set_first(l, fd);
+	lanes_sockets_set_first(l, fd, false);
 	code = socket_address(fd, &l->bound);
 	if (code < 0)
 		return error_set(err, code, "socket passed in LISTEN_FDS: %s",
@@ -414,6 +415,7 @@ adjust_options(struct listener *l, const struct conf_app *app)
 	    l->address.options.defer_accept == written->defer_accept &&
 	    l->address.options.fastopen == written->fastopen))
 		return;
+	lanes_heal_forget_new(l);
 	l->address.options.mark = l->bound.options.mark = written->mark;
 	l->address.options.defer_accept = l->bound.options.defer_accept =
 	    written->defer_accept;

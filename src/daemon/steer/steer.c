@@ -127,24 +127,24 @@ waits_in_first(const struct app_spec *spec, const struct listener *l,
 	    l->bound.kind == ADDRESS_TCP && app_spec_undecided(spec);
 }
 
-/* The best of those that count are wanted; returns how good they are, 0: there are
-   none. */
+/* Each lane's, by those that count; returns the best, 0: there is none. */
 static unsigned
-want_best(const struct crew *crew, struct listener *l,
+look_at_lanes(const struct crew *crew, struct listener *l,
     bool (*counts)(const struct worker *w))
 {
 	unsigned common = common_preference(crew, l, counts);
 	unsigned best = 0;
 
 	for (size_t i = 0; i < l->lanes.n; i++) {
-		unsigned p = lane_preference(l->lanes.v[i], common, counts);
+		struct lane *lane = l->lanes.v[i];
+		unsigned p = lane_preference(lane, common, counts);
 
+		/* What is not written is shared with those who are forked. */
+		if (lane->preference != p)
+			lane->preference = p;
 		if (p > best)
 			best = p;
 	}
-	for (size_t i = 0; i < l->lanes.n; i++)
-		lanes_live_want(l->lanes.v[i], best > 0 && lane_preference(
-		    l->lanes.v[i], common, counts) == best);
 	return best;
 }
 
@@ -161,11 +161,14 @@ want(const struct steering *st, struct listener *l)
 		lanes_live_want(l->lanes.v[i], l->lanes.v[i] == only);
 	if (only != NULL)
 		return;
-	best = want_best(crew, l, is_seated);
+	best = look_at_lanes(crew, l, is_seated);
 	if (best == 0) {
-		best = want_best(crew, l, is_seated_at_all);
+		best = look_at_lanes(crew, l, is_seated_at_all);
 		spec = crew != NULL ? crew->target : NULL;
 	}
+	for (size_t i = 0; i < l->lanes.n; i++)
+		lanes_live_want(l->lanes.v[i], best > 0 &&
+		    l->lanes.v[i]->preference == best);
 	if (waits_in_first(spec, l, best))
 		for (size_t i = 0; i < l->lanes.n; i++)
 			lanes_live_want(l->lanes.v[i], i == 0);

@@ -69,6 +69,7 @@ struct worker {
 
 	uint32_t record;	/* its place in the ledger, or LEDGER_NOWHERE */
 	bool unrecorded;	/* worker_note(): something in it has changed */
+	LIST_ENTRY(worker) record_next;	/* … and then it is listed */
 
 	/* life; of the process, new with every start: */
 	pid_t pid;		/* 0: none */

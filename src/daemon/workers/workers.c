@@ -12,6 +12,7 @@ workers_init(struct workers *ws, struct loop *loop,
 	ws->events = events;
 	ws->run_id = run_id;
 	TAILQ_INIT(&ws->posted);
+	LIST_INIT(&ws->unrecorded);
 }
 
 void
@@ -142,5 +143,21 @@ workers_posted(const struct workers *ws)
 void
 worker_note(struct worker *w)
 {
-	w->unrecorded = w->crew->all->unrecorded = true;
+	if (!w->unrecorded)
+		LIST_INSERT_HEAD(&w->crew->all->unrecorded, w, record_next);
+	w->unrecorded = true;
+}
+
+void
+worker_noted(struct worker *w)
+{
+	if (w->unrecorded)
+		LIST_REMOVE(w, record_next);
+	w->unrecorded = false;
+}
+
+struct worker *
+workers_unrecorded(const struct workers *ws)
+{
+	return LIST_FIRST(&ws->unrecorded);
 }

@@ -67,7 +67,7 @@ struct workers {
 	uint64_t number;		/* workers_number() */
 	uint64_t run_id;		/* tells our workers from another's */
 	bool stopping;			/* the program */
-	bool unrecorded;		/* some worker is */
+	LIST_HEAD(, worker) unrecorded;	/* worker_note() */
 	bool untrapped;			/* adopt: binds of workers cannot be
 					   trapped here */
 };
@@ -103,6 +103,11 @@ void worker_post(struct worker *worker, enum worker_event event);
 /* What stands of it in the ledger has changed, by others than daemon/life: it is
    written at the end of the turn. */
 void worker_note(struct worker *worker);
+
+/* It is written, or nobody is to write it any more; one that waits for it, or
+   NULL. */
+void worker_noted(struct worker *worker);
+struct worker *workers_unrecorded(const struct workers *workers);
 
 /* The first of a worker's, in the order of enum worker_event: what may be a sign
    of life comes before deadlines. False: none. */

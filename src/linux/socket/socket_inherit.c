@@ -98,8 +98,31 @@ enum other {
 };
 static_assert(OTHER_N <= SOCKET_INHERIT_MAX, "numbers of options");
 
+/* Those that are carried over with a thought. */
+static const struct {
+	int level;
+	int option;
+} numbers[] = {
+	{ SOL_SOCKET, SO_BUF_LOCK_ }, { SOL_SOCKET, SO_RCVBUF },
+	{ SOL_SOCKET, SO_SNDBUF }, { IPPROTO_TCP, TCP_WINDOW_CLAMP },
+	{ IPPROTO_TCP, TCP_MAXSEG },
+};
+#define N_NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+/* A new socket's, which has no filter. */
+struct socket_values {
+	struct {
+		int value;
+		bool known;
+	} numbers[N_NUMBERS];
+	unsigned char lens[N_COPIED];	/* 0: it has none */
+	char bytes[];			/* … one after the other */
+};
+
 struct copying {
-	int from;
+	int from;			/* -1: it has these: */
+	const struct socket_values *values;
+	size_t at;			/* copy_plain(): the next one's */
 	int to;
 	socket_lost_fn *lost;
 	void *ctx;
@@ -124,6 +147,20 @@ get_value(int fd, int level, int option, struct value *ret)
 	return getsockopt(fd, level, option, ret->bytes, &ret->len) == 0;
 }
 
+/* Of all options, in their order. */
+static bool
+next_wanted(struct copying *c, unsigned i, struct value *ret)
+{
+	if (c->values == NULL)
+		return get_value(c->from, copied[i].level, copied[i].option,
+		    ret) && ret->len > 0;
+	memset(ret, 0, sizeof(*ret));
+	ret->len = c->values->lens[i];
+	memcpy(ret->bytes, c->values->bytes + c->at, ret->len);
+	c->at += ret->len;
+	return ret->len > 0;
+}
+
 static bool
 same(const struct value *a, const struct value *b)
 {
@@ -137,6 +174,19 @@ get(int fd, int level, int option, int *ret_value)
 
 	*ret_value = 0;
 	return getsockopt(fd, level, option, ret_value, &len) == 0;
+}
+
+static bool
+get_wanted(const struct copying *c, int level, int option, int *ret_value)
+{
+	size_t i = 0;
+
+	if (c->values == NULL)
+		return get(c->from, level, option, ret_value);
+	while (numbers[i].level != level || numbers[i].option != option)
+		i++;
+	*ret_value = c->values->numbers[i].value;
+	return c->values->numbers[i].known;
 }
 
 static int
@@ -154,13 +204,13 @@ tell(const struct copying *c, unsigned option, const char *name, int code)
 }
 
 static void
-copy_plain(const struct copying *c, unsigned i)
+copy_plain(struct copying *c, unsigned i)
 {
 	int level = copied[i].level, option = copied[i].option;
 	struct value wanted, present;
 	int code = 0;
 
-	if (!get_value(c->from, level, option, &wanted) || wanted.len == 0 ||
+	if (!next_wanted(c, i, &wanted) ||
 	    !get_value(c->to, level, option, &present) ||
 	    same(&wanted, &present))
 		return;
@@ -177,11 +227,11 @@ copy_buffer(const struct copying *c, unsigned number, int option, int force,
     int lock)
 {
 	int wanted, present, theirs, ours, code = 0;
-	bool told = get(c->from, SOL_SOCKET, SO_BUF_LOCK_, &theirs) &&
+	bool told = get_wanted(c, SOL_SOCKET, SO_BUF_LOCK_, &theirs) &&
 	    get(c->to, SOL_SOCKET, SO_BUF_LOCK_, &ours);
 
 	if ((told && (theirs & lock) == 0 && (ours & lock) == 0) ||
-	    !get(c->from, SOL_SOCKET, option, &wanted) ||
+	    !get_wanted(c, SOL_SOCKET, option, &wanted) ||
 	    !get(c->to, SOL_SOCKET, option, &present))
 		return;
 	/* The kernel doubles what it is given (socket(7)). */
@@ -204,7 +254,7 @@ copy_window_clamp(const struct copying *c)
 {
 	int wanted, present;
 
-	if (!get(c->from, IPPROTO_TCP, TCP_WINDOW_CLAMP, &wanted) ||
+	if (!get_wanted(c, IPPROTO_TCP, TCP_WINDOW_CLAMP, &wanted) ||
 	    !get(c->to, IPPROTO_TCP, TCP_WINDOW_CLAMP, &present))
 		return;
 	if (wanted == 0 && present != 0)
@@ -222,7 +272,7 @@ copy_maxseg(const struct copying *c)
 {
 	int wanted, present;
 
-	if (get(c->from, IPPROTO_TCP, TCP_MAXSEG, &wanted) &&
+	if (get_wanted(c, IPPROTO_TCP, TCP_MAXSEG, &wanted) &&
 	    get(c->to, IPPROTO_TCP, TCP_MAXSEG, &present) && wanted != present)
 		tell(c, OTHER_MAXSEG, "TCP_MAXSEG", set(c->to, IPPROTO_TCP,
 		    TCP_MAXSEG, wanted == MSS_NONE ? 0 : wanted));
@@ -262,8 +312,8 @@ copy_program(const struct copying *c, int n)
 static void
 copy_filter(const struct copying *c)
 {
-	int wanted = filter_length(c->from), present = filter_length(c->to);
-	int code = 0;
+	int wanted = c->values != NULL ? 0 : filter_length(c->from);
+	int present = filter_length(c->to), code = 0;
 
 	if (wanted < 0 && wanted != -ENOPROTOOPT)
 		code = wanted;
@@ -274,22 +324,61 @@ copy_filter(const struct copying *c)
 	tell(c, OTHER_FILTER, "SO_ATTACH_FILTER", code);
 }
 
+static void
+copy_all(struct copying *c)
+{
+	for (unsigned i = 0; i < N_COPIED; i++)
+		copy_plain(c, i);
+	copy_buffer(c, OTHER_RCVBUF, SO_RCVBUF, SO_RCVBUFFORCE,
+	    LOCKED_RCVBUF);
+	copy_buffer(c, OTHER_SNDBUF, SO_SNDBUF, SO_SNDBUFFORCE,
+	    LOCKED_SNDBUF);
+	copy_window_clamp(c);
+	copy_maxseg(c);
+	copy_filter(c);
+}
+
 void
 socket_inherit_options(int from, int to, socket_lost_fn *lost, void *ctx)
 {
-	const struct copying c = {
+	copy_all(&(struct copying){
 		.from = from, .to = to, .lost = lost, .ctx = ctx,
-	};
+	});
+}
 
-	for (unsigned i = 0; i < N_COPIED; i++)
-		copy_plain(&c, i);
-	copy_buffer(&c, OTHER_RCVBUF, SO_RCVBUF, SO_RCVBUFFORCE,
-	    LOCKED_RCVBUF);
-	copy_buffer(&c, OTHER_SNDBUF, SO_SNDBUF, SO_SNDBUFFORCE,
-	    LOCKED_SNDBUF);
-	copy_window_clamp(&c);
-	copy_maxseg(&c);
-	copy_filter(&c);
+struct socket_values *
+socket_values_of(int fd)
+{
+	struct socket_values *all = calloc(1, sizeof(*all) +
+	    N_COPIED * sizeof(((struct value *)NULL)->bytes)), *fitting;
+	size_t n = 0;
+
+	if (all == NULL)
+		return NULL;
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		all->numbers[i].known = get(fd, numbers[i].level,
+		    numbers[i].option, &all->numbers[i].value);
+	for (size_t i = 0; i < N_COPIED; i++) {
+		struct value v;
+
+		if (!get_value(fd, copied[i].level, copied[i].option, &v))
+			continue;
+		all->lens[i] = (unsigned char)v.len;
+		memcpy(all->bytes + n, v.bytes, v.len);
+		n += v.len;
+	}
+	fitting = realloc(all, sizeof(*all) + n);
+	return fitting != NULL ? fitting : all;
+}
+
+void
+socket_inherit_values(const struct socket_values *values, int to,
+    socket_lost_fn *lost, void *ctx)
+{
+	copy_all(&(struct copying){
+		.from = -1, .values = values, .to = to, .lost = lost,
+		.ctx = ctx,
+	});
 }
 
 /* ---- groups ---- */

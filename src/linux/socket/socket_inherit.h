@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct socket_values;
+
 /* More options than there are. */
 #define SOCKET_INHERIT_MAX 128
 
@@ -25,6 +27,14 @@ typedef void socket_lost_fn(void *ctx, unsigned option, const char *name,
  * keys (TCP_MD5SIG), programs of the reuseport group. `lost` may be NULL.
  */
 void socket_inherit_options(int from, int to, socket_lost_fn *lost, void *ctx);
+
+/*
+ * What a new socket has of these, asked once for many; for free(); NULL: no
+ * memory. The other makes the options of `to` the same.
+ */
+struct socket_values *socket_values_of(int fd);
+void socket_inherit_values(const struct socket_values *values, int to,
+    socket_lost_fn *lost, void *ctx);
 
 /*
  * Multicast groups that the socket has joined: all are left. As far as the

@@ -1254,6 +1254,8 @@ what_the_last_holder_left_is_forgotten(void **state)
 	house_open(&h, ANY_PORT, CONF_BALANCE_RANDOM);
 	l = house_acquire(&h);
 	lane = house_take(l, &first);
+	assert_true(lane->unused);
+	lanes_heal_used(lane);
 	assert_int_equal(fcntl(lane->fd, F_SETOWN, getpid()), 0);
 	assert_int_equal(fcntl(lane->fd, F_SETFL, O_NONBLOCK | O_ASYNC), 0);
 	assert_int_equal(setsockopt(lane->fd, SOL_SOCKET, SO_RCVTIMEO, &limit,
