@@ -610,7 +610,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (code < 0)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	life_raise_nofile(&sup->life);
-	apps_count_cpus(&sup->apps);
+	apps_count_cpus(&sup->apps, sup->reloads.config);
 	sup->program.starting = true;
 	return beginning_start(&begin, err) < 0 ? EX_UNAVAILABLE : 0;
 }
