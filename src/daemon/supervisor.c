@@ -43,6 +43,7 @@
 #include "linux/ledger/kept_files.h"
 #include "linux/loop/loop.h"
 #include "linux/process/process.h"
+#include "linux/process/settle.h"
 
 struct supervisor {
 	struct loop *loop;
@@ -73,11 +74,16 @@ struct supervisor {
 	struct hearing hearing;
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
+	struct loop_timer settling; /* what the start needed is given back */
 	struct mono silent_until;   /* what has come about; 0: is told */
 };
 
 /* Soon after it is known how many there were. */
 #define LEFT_OUT_MS 1000
+
+/* After it came up: the last looks at its workers are over, and one that takes over has
+   answered whoever waited. */
+#define SETTLE_MS 100
 
 /* Where new connections go may never be quite up to date. */
 #define SILENT_MS 1000
@@ -240,6 +246,7 @@ check_up(struct supervisor *sup)
 	keeper_came_up();
 	reload_told(&sup->reloads);
 	tell_status(sup);
+	loop_timer_start(sup->loop, &sup->settling, SETTLE_MS);
 }
 
 /* Whoever waits hears of it when new connections go where they are to, or that
@@ -324,6 +331,14 @@ end_turn(struct supervisor *sup)
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
 	apps_end_turn(&sup->apps);
 	on_event_turn(&sup->on_event);
+}
+
+/* Most that is in memory was for the start. */
+static void
+settle_due(void *ctx)
+{
+	(void)ctx;
+	settle(true);
 }
 
 static void
@@ -511,6 +526,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
 		sup) < 0 ||
+	    loop_timer_init(sup->loop, &sup->settling, settle_due, sup) < 0 ||
 	    stopping_init(&sup->stopping, sup->loop) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -610,7 +626,7 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (code < 0)
 		return code == -ENOMEM ? 1 : EX_UNAVAILABLE;
 	life_raise_nofile(&sup->life);
-	apps_count_cpus(&sup->apps);
+	apps_count_cpus(&sup->apps, sup->reloads.config);
 	sup->program.starting = true;
 	return beginning_start(&begin, err) < 0 ? EX_UNAVAILABLE : 0;
 }
@@ -628,6 +644,7 @@ release_all(struct supervisor *sup)
 		ending_fini(&sup->ending);
 		stopping_fini(&sup->stopping);
 		loop_timer_fini(sup->loop, &sup->left_out);
+		loop_timer_fini(sup->loop, &sup->settling);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);

@@ -2,6 +2,7 @@
 
     python3 tests/bench/kills.py answer [WORKERS]...    (4 200)
     python3 tests/bench/kills.py load [WORD]...
+    python3 tests/bench/kills.py midst [WORD]...
     python3 tests/bench/kills.py leaks [KILLS]          (1000)
     python3 tests/bench/kills.py upgrades [UPGRADES]    (50)
 
@@ -10,15 +11,22 @@ all of the answer is there, the median of KILLS_N (50), and what the next superv
 takes of a CPU. `load`: killed every 200
 ms for KILLS_SECONDS (60) in each way, under an open loop, for each balance, server,
 handoff and user, or those whose names have all the WORDs; prints failed requests,
-and whether the workers are the same. `leaks`: descriptors and memory before and after.
+and whether the workers are the same. `midst`: the same while reloads, scale changes,
+restarts, deaths, stops, starts and questions of clusterctl go on, at random (SEED),
+also as process 1 (`pid1`); of another app nobody asks to change anything: its workers
+are to be the same. In the end the first one has as many as it was told, no
+connection counts as open, and keeper and supervisor have as many descriptors as
+before. `leaks`: descriptors and memory before and after.
 `upgrades`: the same under an open loop, where the program is replaced each time.
 From the environment: CLUSTERD, PROBE and BINDER.
 """
 
+import collections
 import glob
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,6 +34,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -71,7 +80,8 @@ def comm(pid):
 
 
 class Clusterd:
-    def __init__(self, settings, user=None, server=None, copied=False):
+    def __init__(self, settings, user=None, server=None, copied=False,
+                 more="", pid1=False):
         self.dir = tempfile.mkdtemp(prefix="kills")
         os.chmod(self.dir, 0o755)
         if server:
@@ -79,8 +89,8 @@ class Clusterd:
                 f.write(server)
         with open(self.path("app.ini"), "w", encoding="ascii") as f:
             f.write("[web]\n" + "".join(f"{k} = {v}\n"
-                                        for k, v in settings.items()))
-        env = {**os.environ, "RUNTIME_DIRECTORY": self.dir}
+                                        for k, v in settings.items()) + more)
+        self.env = env = {**os.environ, "RUNTIME_DIRECTORY": self.dir}
         words = [program("clusterd"), "-c", self.path("app.ini")]
         if copied:
             self.replace()
@@ -89,11 +99,15 @@ class Clusterd:
             shutil.chown(self.dir, user)
             words = ["setpriv", "--reuid", user, "--regid", "nogroup",
                      "--clear-groups", *words]
+        if pid1:
+            words = ["unshare", "--pid", "--fork", "--mount-proc", *words]
         with open(self.path("log"), "w", encoding="ascii") as log:
             self.process = subprocess.Popen(words, env=env, stderr=log,
                                             cwd=self.dir)
         self.pid = self.process.pid
         self.wait("start complete")
+        if pid1:
+            self.pid = children(self.pid)[0]
         if "but for what has failed" in self.log():
             sys.exit(self.log())
 
@@ -148,8 +162,15 @@ class Clusterd:
             except (OSError, IndexError):
                 time.sleep(0.0002)
 
+    def ctl(self, *words):
+        """By itself it asks again whoever comes after one that was killed."""
+        return subprocess.run(
+            [program("clusterctl"), "-s", glob.glob(self.path("*.sock"))[0],
+             *words], env=self.env, capture_output=True, text=True,
+            timeout=120, check=False)
+
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
         try:
             return self.process.wait(60)
         finally:
@@ -279,6 +300,162 @@ def load(balance, server, handoff, user):
     return bool(failed) or not same or code != 0
 
 
+# Of `still` they ask for nothing. Those that a supervisor took with it are refused.
+ORDERS = [("reload", "web"), ("restart", "web"), ("restart", "web:1"),
+          ("scale", "web", "+1"), ("scale", "web", "5"), ("scale", "web", "3"),
+          ("scale", "web", "-1"), ("status",), ("check", "web:0"), ("update",),
+          ("wait", "-t", "30s", "web"), ("restart", "spare"),
+          ("stop", "spare"), ("start", "spare"),
+          ("logs", "web"), ("signal", "spare", "KILL"), ("metrics",)]
+
+
+def give_orders(d, over, chance, told):
+    while not over.is_set():
+        words = chance.choice(ORDERS)
+        began = time.monotonic()
+        done = d.ctl(*words)
+        took = time.monotonic() - began
+        told.append((words, done.returncode, took,
+                     (done.stderr.strip() or "-").split("\n")[-1]))
+        over.wait(chance.random() * 0.1)
+
+
+def kill_on(d, loop, gap):
+    n = 0
+    for way in itertools.cycle(WAYS):
+        if loop.poll() is not None:
+            return n
+        pid = d.supervisor()
+        for number in way:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        n += 1
+        time.sleep(gap)
+
+
+def descriptors(d):
+    """What the table has that keeper and supervisor share, without numbers."""
+    place, seen = f"/proc/{d.pid}/fd", collections.Counter()
+    for fd in os.listdir(place):
+        try:
+            seen[os.readlink(f"{place}/{fd}").split(":[")[0]] += 1
+        except FileNotFoundError:
+            pass
+    return seen
+
+
+def left_open(d, before):
+    """What there is more of, or less; a look that is under way ends soon."""
+    for _ in range(100):
+        now = descriptors(d)
+        if now == before:
+            return ""
+        time.sleep(0.1)
+    return f"descriptors: more {dict(now - before)}, less {dict(before - now)}"
+
+
+def calm(d, n):
+    """What is under way comes to its end: whether there are so many workers."""
+    d.ctl("start", "spare")
+    d.ctl("reload", "web")
+    d.ctl("scale", "web", str(n))
+    for _ in range(600):
+        d.ctl("wait", "-t", "60s")
+        # Two of `still`, one of `spare`.
+        if len(d.workers()) == n + 3:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def pids(d, app):
+    lines = json.loads(d.ctl("status", "--json").stdout)
+    return sorted(i["pid"] for a in lines["apps"] if a["name"] == app
+                  for i in a["instances"] if i.get("pid"))
+
+
+def open_connections(d):
+    """As least-connections counts them; the others do not."""
+    return sum(i.get("connections") or 0
+               for a in json.loads(d.ctl("status", "--json").stdout)["apps"]
+               for i in a["instances"])
+
+
+def midst(balance, handoff, user, way, seed):
+    port, n = free_port(), 3
+    settings = {"instances": n, "balance": balance, "handoff": handoff,
+                "listen": f"127.0.0.1:{port}", "command": program("probe"),
+                "stdout": "prefix"}
+    if handoff == "adopt":
+        settings["command"] = (f"{program('binder')} socket:s:tcp4,nonblock "
+                               f"bind:s:127.0.0.1:{port} listen:s:64 "
+                               "serve:poll")
+    more = "".join(f"[{app}]\ncommand = sleep 100000\ninstances = {k}\n"
+                   for app, k in (("still", 2), ("spare", 1)))
+    d = Clusterd(settings, None if user == "root" else user, more=more,
+                 pid1=way == "pid1")
+    calm(d, n)
+    fds, still = descriptors(d), pids(d, "still")
+    over, told = threading.Event(), []
+    threads = [threading.Thread(target=give_orders, args=(
+        d, over, random.Random(f"{seed}{i}"), told)) for i in range(2)]
+    with subprocess.Popen(
+            [os.path.join(BUILD, "openloop"), "--rate", str(RATE),
+             "--duration", str(SECONDS), f"127.0.0.1:{port}"],
+            stdout=subprocess.PIPE) as loop:
+        for t in threads:
+            t.start()
+        kills = kill_on(d, loop, 0.2)
+        over.set()
+        result = json.load(loop.stdout)
+    for t in threads:
+        t.join()
+    faults = [f"failed: {result['failures']}"] if result["failures"] else []
+    if not calm(d, n):
+        faults.append(f"{len(d.workers())} workers")
+    if open_connections(d):
+        faults.append(f"{open_connections(d)} connections count as open")
+    if left := left_open(d, fds):
+        faults.append(left)
+    crashes = [line for line in d.log().split("\n")
+               if "runtime error" in line or "AddressSanitizer" in line]
+    faults += crashes[:3]
+    if way != "pid1" and not set(still) <= d.workers():
+        faults.append("workers of `still` are others")
+    log = d.log()
+    code = d.stop()
+    if code != 0:
+        faults.append(f"exit status {code}")
+    refused = [t for t in told if t[1] != 0]
+    print(f"midst {balance} {handoff} {user} {way}: {kills} kills, "
+          f"{len(told)} orders, {len(refused)} of them refused, longest "
+          f"{max((t[2] for t in told), default=0):.1f} s: "
+          f"{'; '.join(faults) or 'no fault'}", flush=True)
+    for words, status, _, why in refused[:int(os.environ.get("TELL", "0"))]:
+        print(f"    {' '.join(words)}: {status}: {why}")
+    if faults:
+        with open(os.path.join(tempfile.gettempdir(),
+                               f"kills-{balance}-{handoff}-{user}-{way}.log"),
+                  "w", encoding="utf-8") as f:
+            f.write(log)
+    return bool(faults)
+
+
+def midst_all(words):
+    bad = False
+    for case in itertools.product(BALANCES, ("env", "adopt"),
+                                  ("root", "nobody"), ("plain", "pid1")):
+        balance, _, user, way = case
+        if not set(words) <= set(case) or \
+                (user == "nobody" and balance in PRIVILEGED) or \
+                (way == "pid1" and os.geteuid() != 0):
+            continue
+        bad |= midst(*case, os.environ.get("SEED", "1"))
+    return bad
+
+
 def main(what="answer", *words):
     if what == "answer":
         for n in words or ("4", "200"):
@@ -286,6 +463,8 @@ def main(what="answer", *words):
         return 0
     if what == "leaks":
         return leaks(int(words[0]) if words else 1000)
+    if what == "midst":
+        return midst_all(words)
     if what == "upgrades":
         return upgrades(int(words[0]) if words else 50)
     bad = False

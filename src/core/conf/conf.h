@@ -258,6 +258,7 @@ struct config {
 	enum conf_log_format log_format;
 	char *log;		/* absolute path; NULL: stderr */
 	char *pidfile;		/* absolute path; NULL: none */
+	unsigned auto_instances;	/* of the host */
 	bool control_auto;	/* its place follows from the file's */
 	char *control;		/* absolute path; NULL: none, or auto */
 	char *control_group;	/* NULL: none */

@@ -597,6 +597,7 @@ conf_check(const struct conf_source *source, const struct conf_host *host,
 	c.config->refs = 1;
 	c.config->text = -1;
 	c.config->file = strdup(errors->file);
+	c.config->auto_instances = host->auto_instances;
 	c.config->base_dir = strdup(host->base_dir);
 	c.config->warnings.file = c.config->file;
 	c.config->warnings.places = &c.config->places;

@@ -27,7 +27,6 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/workers/worker.h"
-#include "linux/process/cpus.h"
 
 /* ---- an app's beginning and end ---- */
 
@@ -420,9 +419,9 @@ apps_count_reload(struct apps *apps)
 }
 
 void
-apps_count_cpus(struct apps *apps)
+apps_count_cpus(struct apps *apps, const struct config *config)
 {
-	apps->house.auto_instances = cpus_available();
+	apps->house.auto_instances = config->auto_instances;
 }
 
 /* ---- what workers do ---- */

@@ -98,8 +98,8 @@ void apps_scale(struct apps *apps, int by);
 /* Another reload was asked for: apps that it adds are added by this one. */
 void apps_count_reload(struct apps *apps);
 
-/* `instances = auto` is what CPUs there are now. */
-void apps_count_cpus(struct apps *apps);
+/* `instances = auto` is what CPUs there were when this was read. */
+void apps_count_cpus(struct apps *apps, const struct config *config);
 
 /* For listeners_on_death(): of `ctx`, the apps. */
 enum listener_fate apps_listener_died(void *ctx, struct listener *listener);

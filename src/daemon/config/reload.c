@@ -183,7 +183,7 @@ apply(struct reload *r, struct config *new, struct conf_errors *errors)
 	struct error err = ERROR_INIT;
 	int code;
 
-	apps_count_cpus(rs->apps);
+	apps_count_cpus(rs->apps, new);
 	code = adopt_check(rs->adopt, new, &err);
 	if (code == 0)
 		code = balancing_check(rs->balancing, new, &err);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,6 +31,7 @@
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/child/seccomp_notify.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/process/process.h"
@@ -60,19 +60,11 @@ take_fd(struct descriptors *left, int fd, uint64_t ino)
 	return fd;
 }
 
-/* Listeners of seccomp's all have the same inode: by what it is called. */
+/* Listeners of seccomp's all have the same inode. */
 static int
 take_trap(struct descriptors *left, int fd)
 {
-	char path[40], name[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = fd < 0 ? -1 : readlink(path, name, sizeof(name) - 1);
-	if (n < 0)
-		return -1;
-	name[n] = '\0';
-	return strstr(name, "seccomp") != NULL && descriptors_take(left, fd) ?
+	return fd >= 0 && seccomp_notify_is(fd) && descriptors_take(left, fd) ?
 	    fd : -1;
 }
 
@@ -126,15 +118,13 @@ look_at_start(struct ledger_worker *r)
 	r->state = WORKER_IDLE;
 }
 
+/* False: there is no memory for any. */
 static bool
 add(struct life_left *left, uint32_t record, const struct ledger_worker *r)
 {
-	struct one *v = reallocarray(left->v, left->n + 1, sizeof(*v));
-
-	if (v == NULL)
+	if (left->v == NULL)
 		return false;
-	left->v = v;
-	v[left->n++] = (struct one){ .r = *r, .record = record };
+	left->v[left->n++] = (struct one){ .r = *r, .record = record };
 	return true;
 }
 
@@ -150,8 +140,11 @@ static void
 look_at_all(struct life_left *left, struct ledger *ledger,
     struct descriptors *fds, bool *ret_trapped)
 {
+	const uint32_t end = ledger_end(ledger, LEDGER_WORKER);
+
 	*ret_trapped = false;
-	for (uint32_t i = 0; i < ledger_end(ledger, LEDGER_WORKER); i++) {
+	left->v = reallocarray(NULL, end, sizeof(*left->v));
+	for (uint32_t i = 0; i < end; i++) {
 		struct ledger_worker r;
 		int there = ledger_get_worker(ledger, i, &r);
 

@@ -413,7 +413,8 @@ take(struct conn_count *count, uint32_t number)
 }
 
 bool
-conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell)
+conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell,
+    bool *ret_covered)
 {
 	struct steer_mark mark;
 
@@ -428,6 +429,7 @@ conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell)
 		return false;
 	count->use[mark.cell] = CELL_TAKEN;
 	*ret_cell = mark.cell;
+	*ret_covered = mark.covered != 0;
 	return true;
 }
 

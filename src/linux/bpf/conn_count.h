@@ -63,8 +63,9 @@ int conn_count_again(const int fds[CONN_COUNT_FDS],
     struct conn_count **ret_count);
 
 /* The cell of the listening socket, by its mark, if nobody has asked for it yet: it is
-   taken. */
-bool conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell);
+   taken. *ret_covered as of conn_cell_marked(). */
+bool conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell,
+    bool *ret_covered);
 
 /* NULL when it counts. */
 const char *conn_count_why_not(const struct conn_count *count);

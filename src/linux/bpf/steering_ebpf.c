@@ -357,11 +357,10 @@ mark(struct steering_ebpf *s, size_t slot, int fd, bool *ret_covered)
 
 	if (conn_cell_marked(s->count, *number, fd, ret_covered))
 		return 0;
-	if (!conn_count_claim(s->count, fd, &before))
+	if (!conn_count_claim(s->count, fd, &before, ret_covered))
 		return conn_cell_mark(s->count, *number, fd);
 	conn_count_release(s->count, number, 1);
 	*number = before;
-	(void)conn_cell_marked(s->count, before, fd, ret_covered);
 	return 0;
 }
 

@@ -201,6 +201,19 @@ seccomp_notify_is_there(int listener)
 	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0;
 }
 
+/* No call has this number. */
+bool
+seccomp_notify_is(int fd)
+{
+	uint64_t none = 0;
+	int code;
+
+	do {
+		code = ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &none);
+	} while (code < 0 && errno == EINTR);
+	return code == 0 || errno == ENOENT;
+}
+
 bool
 seccomp_notify_valid(int listener, const struct seccomp_call *call)
 {

@@ -52,6 +52,9 @@ int seccomp_notify_receive(int listener, struct seccomp_call *ret_call);
 /* Would seccomp_notify_receive() have one? */
 bool seccomp_notify_is_there(int listener);
 
+/* Is it such a listener at all? */
+bool seccomp_notify_is(int fd);
+
 /* Does the caller still wait, so that its tid is not somebody else's? */
 bool seccomp_notify_valid(int listener, const struct seccomp_call *call);
 

@@ -31,6 +31,7 @@
 #include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/process.h"
+#include "linux/process/settle.h"
 #include "linux/process/usage.h"
 
 /* For what is left to die, before the next one starts all the same; and where it
@@ -394,6 +395,8 @@ note_up(void)
 	if (!k.page->up || k.has_been_up)
 		return;
 	k.has_been_up = true;
+	/* When it is to start another one it is to be quick. */
+	settle(false);
 	if (k.page->ready_fd >= 0)
 		(void)!write(k.page->ready_fd, &ready, 1);
 	fd_close(&k.page->ready_fd);

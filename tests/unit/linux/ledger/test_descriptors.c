@@ -132,6 +132,31 @@ what_is_left_is_closed_and_the_rest_is_not(void **state)
 	free(before.v);
 }
 
+/* Wherever it is: a start may have been given any. */
+static void
+one_far_from_the_others_is_listed(void **state)
+{
+	struct rlimit limit;
+	struct descriptors d;
+	int far;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_cur < 4000)
+		limit.rlim_cur = limit.rlim_max < 4000 ? limit.rlim_max : 4000;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	far = fcntl(0, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 4000 ?
+	    limit.rlim_cur : 4000) - 1);
+	assert_true(far >= 0);
+	assert_int_equal(descriptors_list(NULL, &before), 0);
+	assert_true(before.n > 0 && before.v[before.n - 1] == far);
+	free(before.v);
+	close(far);
+	assert_int_equal(descriptors_list(NULL, &d), 0);
+	assert_false(descriptors_has(&d, far));
+	free(d.v);
+}
+
 static void
 a_socket_is_known_by_its_inode(void **state)
 {
@@ -158,6 +183,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_size_is_sealed_and_little_of_it_is_there),
 		cmocka_unit_test(a_limit_of_file_sizes_is_an_error),
+		cmocka_unit_test(one_far_from_the_others_is_listed),
 		cmocka_unit_test(what_is_left_is_closed_and_the_rest_is_not),
 		cmocka_unit_test(a_socket_is_known_by_its_inode),
 	};
