@@ -329,8 +329,9 @@ tell_reaped(pid_t pid, int status)
 {
 	if (keeper_upgrade_reaped(pid, status) || keeper_reaped(pid) ||
 	    k.stops || k.setup->ledger == NULL)
-		return;
-	keeper_post_death(pid, status);
+		keeper_post_not();
+	else
+		keeper_post_death(pid, status);
 }
 
 static void
@@ -378,10 +379,11 @@ reap(void)
 			reap_supervisor();
 			continue;
 		}
-		/* Told before it is gone: a supervisor that begins finds the
-		   one or the other (keeper_has_death()). */
-		tell_reaped(info.si_pid, status_of(&info));
+		/* Known before it is gone: a supervisor that begins finds the
+		   one or the other. Told after: its group is then empty. */
+		keeper_post_dying(info.si_pid, status_of(&info));
 		(void)waitpid(info.si_pid, NULL, WNOHANG);
+		tell_reaped(info.si_pid, status_of(&info));
 	}
 }
 

@@ -39,6 +39,30 @@ keeper_post_signal(const struct keeper_signal *s)
 	keeper_post_wake();
 }
 
+/* The place of the next one, which nobody reads as a death yet. */
+static void
+fill_next(pid_t pid, int status)
+{
+	struct keeper_page *p = keeper_page();
+
+	if (keeper_post_has_room())
+		p->deaths[p->died % KEEPER_DEATHS] = (struct keeper_death){
+			.pid = pid, .status = status,
+		};
+}
+
+void
+keeper_post_dying(pid_t pid, int status)
+{
+	fill_next(pid, status);
+}
+
+void
+keeper_post_not(void)
+{
+	fill_next(0, 0);
+}
+
 void
 keeper_post_death(pid_t pid, int status)
 {
@@ -48,6 +72,7 @@ keeper_post_death(pid_t pid, int status)
 		.pid = pid, .status = status,
 	};
 	__atomic_store_n(&p->died, p->died + 1, __ATOMIC_RELEASE);
+	keeper_post_not();
 	keeper_post_wake();
 }
 

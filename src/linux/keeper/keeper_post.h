@@ -18,4 +18,9 @@ void keeper_post_signal(const struct keeper_signal *s);
 void keeper_post_death(pid_t pid, int status);
 bool keeper_post_has_room(void);
 
+/* It is about to be reaped: keeper_has_death() knows, and nobody is told yet; until
+   keeper_post_death(), or for good, until keeper_post_not(). */
+void keeper_post_dying(pid_t pid, int status);
+void keeper_post_not(void);
+
 #endif

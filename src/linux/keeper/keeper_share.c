@@ -190,13 +190,17 @@ keeper_has_death(pid_t pid)
 {
 	const struct keeper_page *p = keeper_page();
 
+	unsigned died;
+
 	if (p == NULL)
 		return false;
-	for (unsigned i = p->buried; i != __atomic_load_n(&p->died,
-	    __ATOMIC_ACQUIRE); i++)
+	died = __atomic_load_n(&p->died, __ATOMIC_ACQUIRE);
+	for (unsigned i = p->buried; i != died; i++)
 		if (p->deaths[i % KEEPER_DEATHS].pid == pid)
 			return true;
-	return false;
+	/* The next one, which is reaped and not told (keeper_post_dying()). */
+	return died - p->buried < KEEPER_DEATHS &&
+	    p->deaths[died % KEEPER_DEATHS].pid == pid;
 }
 
 /* ---- how it goes ---- */

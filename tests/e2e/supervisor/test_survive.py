@@ -130,7 +130,7 @@ def test_death_of_one_is_seen_with_its_status(box, meanwhile):
 
 
 @preloads.needed
-def test_death_is_told_before_its_process_is_gone(box):
+def test_death_is_known_before_its_process_is_gone(box):
     """To a supervisor that begins in that moment."""
     begin, reaped = box.path("begin"), box.path("reaped")
     library = preloads.waits(box, begin, reaped)
@@ -148,9 +148,10 @@ def test_death_is_told_before_its_process_is_gone(box):
         wait_until(lambda: not os.path.exists(f"/proc/{workers[1]}"),
                    "its end")
         os.unlink(begin)
-        d.wait_log(rf"pid {workers[1]}: killed by signal 27 \(SIGPROF\)")
+        d.wait_log("of the supervisor before serve on")
     finally:
         os.unlink(reaped)
+    d.wait_log(rf"pid {workers[1]}: killed by signal 27 \(SIGPROF\)")
     d.wait_ready(N)
     assert not d.find("nobody saw how")
     d.stop()
