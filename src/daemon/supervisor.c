@@ -28,6 +28,7 @@
 #include "daemon/life/reaper.h"
 #include "daemon/on_event/on_event.h"
 #include "daemon/output/outputs.h"
+#include "daemon/signalled.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
 #include "daemon/stopping.h"
@@ -72,6 +73,7 @@ struct supervisor {
 	struct above above;	/* the supervisor */
 	struct ending ending;
 	struct hearing hearing;
+	struct signalled signalled;
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
 	struct loop_timer settling; /* what the start needed is given back */
@@ -95,7 +97,7 @@ supervisor_fail(struct supervisor *sup)
 	stopping_now(&sup->stopping);
 }
 
-/* ---- signals ---- */
+/* ---- what comes about ---- */
 
 static void
 orphan_died(void *ctx)
@@ -105,97 +107,6 @@ orphan_died(void *ctx)
 	/* It may have had children of its own. */
 	orphans_sweep_soon(&sup->orphans);
 	apps_touch(&sup->apps);
-}
-
-static void
-reopen_log(struct supervisor *sup)
-{
-	struct error err = ERROR_INIT;
-
-	if (log_open(sup->reloads.config->log, &err) < 0)
-		log_error("%s; going on with the old one", error_text(&err));
-	else
-		log_info("SIGUSR1: log reopened");
-	error_clear(&err);
-	outputs_reopen(&sup->outputs);
-	control_restore(&sup->control);
-}
-
-/* Whoever was told that we stop is not to hear of a reload. */
-static void
-reload_by_signal(struct supervisor *sup)
-{
-	if (sup->apps.stopping)
-		return;
-	if (sup->program.leaving) {
-		log_warning("SIGHUP: going down, no reload");
-		return;
-	}
-	log_info("SIGHUP: reloading");
-	reload_request(&sup->reloads, RELOAD_ALL, NULL);
-}
-
-/* The keeper logs what comes of it. */
-static void
-upgrade_by_signal(struct supervisor *sup)
-{
-	int code;
-
-	if (sup->apps.stopping || sup->program.leaving) {
-		log_warning("SIGUSR2: going down, no upgrade");
-		return;
-	}
-	log_info("SIGUSR2: upgrade");
-	code = keeper_upgrade(-1);
-	if (code < 0)
-		log_warning("upgrade: %s", keeper_upgrade_words(code));
-}
-
-static void
-upgrade_failed(void *ctx, const char *words)
-{
-	struct supervisor *sup = ctx;
-
-	control_upgrade_failed(&sup->control, words);
-}
-
-static void
-on_signal(void *ctx, int signo, int pid, bool hangup)
-{
-	struct supervisor *sup = ctx;
-
-	if (hangup) {
-		stopping_hangup(&sup->stopping);
-		return;
-	}
-
-	switch (signo) {
-	case SIGCHLD:
-		reaper_child_died(&sup->reaper, pid);
-		break;
-	case SIGTERM:
-	case SIGINT:
-	case SIGQUIT:
-		stopping_signal(&sup->stopping, signo);
-		break;
-	case SIGHUP:
-		reload_by_signal(sup);
-		break;
-	case SIGUSR1:
-		reopen_log(sup);
-		break;
-	case SIGUSR2:
-		upgrade_by_signal(sup);
-		break;
-	case SIGTTIN:
-		log_info("SIGTTIN: one instance more of each app");
-		apps_scale(&sup->apps, 1);
-		break;
-	case SIGTTOU:
-		log_info("SIGTTOU: one instance less of each app");
-		apps_scale(&sup->apps, -1);
-		break;
-	}
 }
 
 static void
@@ -680,10 +591,19 @@ supervisor_run(const struct supervisor_setup *setup)
 			.reaper = &sup.reaper,
 			.above = &sup.above,
 			.stopping = &sup.stopping,
-			.signal = on_signal,
-			.upgrade_failed = upgrade_failed,
-			.ctx = &sup,
+			.signal = signalled_hear,
+			.upgrade_failed = signalled_upgrade_failed,
+			.ctx = &sup.signalled,
 			.signal_fd = -1,
+		},
+		.signalled = {
+			.stopping = &sup.stopping,
+			.reaper = &sup.reaper,
+			.reloads = &sup.reloads,
+			.apps = &sup.apps,
+			.outputs = &sup.outputs,
+			.control = &sup.control,
+			.program = &sup.program,
 		},
 		.drainers = { .batch = { .diag = SOCKDIAG_INIT } },
 		.checks = CHECKS_INIT,
