@@ -249,7 +249,7 @@ static void
 settle_due(void *ctx)
 {
 	(void)ctx;
-	settle(true);
+	settle();
 }
 
 static void

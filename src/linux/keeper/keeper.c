@@ -397,8 +397,7 @@ note_up(void)
 	if (!k.page->up || k.has_been_up)
 		return;
 	k.has_been_up = true;
-	/* When it is to start another one it is to be quick. */
-	settle(false);
+	settle();
 	if (k.page->ready_fd >= 0)
 		(void)!write(k.page->ready_fd, &ready, 1);
 	fd_close(&k.page->ready_fd);

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <link.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -35,41 +36,49 @@ settle_stack(uintptr_t page)
 	(void)madvise((void *)(end - STACK), STACK, MADV_DONTNEED);
 }
 
-/* All of it the file has. The first segment is symbols and relocations, where linkers
-   put nothing beside them; and the header, which is read here. */
+/* Has what is not to be written to been written to all the same? */
+static bool
+is_relocated(const ElfW(Dyn) *d)
+{
+	for (; d->d_tag != DT_NULL; d++)
+		if (d->d_tag == DT_TEXTREL || (d->d_tag == DT_FLAGS &&
+		    (d->d_un.d_val & DF_TEXTREL) != 0))
+			return true;
+	return false;
+}
+
+/* The file has all of it. The first segment is symbols and relocations, where most
+   linkers put nothing beside them; and the header, which is read here. */
 static void
-settle_program(uintptr_t page, bool code)
+settle_program(uintptr_t page)
 {
 	const ElfW(Ehdr) *head = &__ehdr_start;
 	const uintptr_t base = (uintptr_t)head;
 	const ElfW(Phdr) *v = (const ElfW(Phdr) *)(base + head->e_phoff);
+	const ElfW(Phdr) *first = NULL;
 
-	size_t first = 0;
-
-	for (unsigned i = 0; i < head->e_phnum; i++) {
-		uintptr_t at = page_of(v[i].p_vaddr, page);
-		size_t size = v[i].p_vaddr + v[i].p_filesz - at;
-
-		if (v[i].p_type != PT_LOAD || (v[i].p_flags & PF_W) != 0)
-			continue;
-		if (v[i].p_offset == 0)
-			first = code || v[i].p_flags == PF_R ? size : 0;
-		else if (code)
-			(void)madvise((void *)(base + at), size,
-			    MADV_DONTNEED);
-	}
-	if (first > 0)
-		(void)madvise((void *)base, first, MADV_DONTNEED);
+	for (unsigned i = 0; i < head->e_phnum; i++)
+		if (v[i].p_type == PT_LOAD && v[i].p_offset == 0 &&
+		    v[i].p_flags == PF_R)
+			first = &v[i];
+	if (first == NULL)
+		return;
+	/* Its address in the file is where it is but for where all of it is. */
+	for (unsigned i = 0; i < head->e_phnum; i++)
+		if (v[i].p_type == PT_DYNAMIC && is_relocated((const void *)
+		    (base + (v[i].p_vaddr - page_of(first->p_vaddr, page)))))
+			return;
+	(void)madvise((void *)base, first->p_filesz, MADV_DONTNEED);
 }
 
 void
-settle(bool code)
+settle(void)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 
 #ifdef __GLIBC__
 	(void)malloc_trim(0);
 #endif
-	settle_program(page, code);
+	settle_program(page);
 	settle_stack(page);
 }

@@ -1,15 +1,12 @@
 #ifndef LINUX_PROCESS_SETTLE_H
 #define LINUX_PROCESS_SETTLE_H
 
-#include <stdbool.h>
-
 /*
  * Gives back memory that a start has used and nobody needs any more: of the heap what is
  * free, of the stack what lies below the caller, of the program what only the dynamic
- * linker reads; and its `code`, of which most is for a start and for what people ask.
- * What is wanted all the same is there again, at the price of a fault. To be called
- * where the stack is not deep.
+ * linker reads. What is wanted all the same is there again, at the price of a fault. To
+ * be called where the stack is not deep.
  */
-void settle(bool code);
+void settle(void);
 
 #endif

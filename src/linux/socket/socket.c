@@ -460,7 +460,7 @@ int
 socket_new_like(int fd, const struct address *a)
 {
 	const char *what;
-	int domain = 0, type = 0, code = 0, like;
+	int domain = 0, type = 0, like;
 	socklen_t len = sizeof(domain);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
@@ -469,13 +469,10 @@ socket_new_like(int fd, const struct address *a)
 	like = socket(domain, type | SOCK_CLOEXEC, 0);
 	if (like < 0)
 		return -errno;
-	if (a->kind != ADDRESS_UNIX)
-		code = set_before_bind(like, a, domain, &what);
-	if (code == 0 && a->kind != ADDRESS_UNIX)
-		code = socket_set_options(like, &a->options, false, &what);
-	if (code < 0) {
-		fd_close(&like);
-		return code;
+	/* What cannot be set by now is no reason to leave the rest as it is. */
+	if (a->kind != ADDRESS_UNIX) {
+		(void)set_before_bind(like, a, domain, &what);
+		(void)socket_set_options(like, &a->options, false, &what);
 	}
 	return like;
 }

@@ -275,12 +275,12 @@ def test_retiring_workers_are_told_as_such(box):
 
 
 def test_listener_that_is_closing(box):
-    box.web(listen=f"127.0.0.1:{free_port()}", canary="0")
+    box.web(listen=f"127.0.0.1:{free_port()}", canary="0", instances=1)
     d = box.start()
-    d.wait_ready(2)
-    busy = ask(d.port(), "/slow/8000")
+    d.wait_ready(1)
+    busy = ask(d.port(), "/slow/5000")
     box.wait_events("slow")
-    box.web(canary="0")
+    box.web(canary="0", instances=1)
     d.send(signal.SIGHUP)
     wait_status(box, lambda s: sorted(
         r["state"] for r in s.all("listener")) == ["closing", "open"])

@@ -50,7 +50,7 @@ what_lies_below_is_dropped(void **state)
 	strcpy(heap, "stays too");
 	deep = (uintptr_t)write_deep();
 	assert_int_equal(read_from(deep), 7);
-	settle(true);
+	settle();
 	assert_int_equal(read_from(deep), 0);
 	assert_string_equal(mine, "stays");
 	assert_string_equal(heap, "stays too");
@@ -65,7 +65,7 @@ the_program_goes_on(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		settle(i % 2 == 0);
+		settle();
 		assert_string_equal(words[i % 2], i % 2 == 0 ? "one" : "two");
 	}
 }
