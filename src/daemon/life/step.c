@@ -19,6 +19,7 @@
 #include "daemon/life/step_priv.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
+#include "daemon/watch/drain_seal.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/hint.h"
 #include "daemon/watch/orphans_look.h"
@@ -201,6 +202,8 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	struct life_house *with = &w->leader->life->with;
 
 	if (step->send_stop) {
+		/* Nobody may read what comes from now on. */
+		(void)drain_leave_flows(w);
 		signal_stop(w);
 		/* One that is stopped could not act on it. */
 		signal_group(w, SIGCONT);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_limits.h"
 #include "linux/socket/socket_filter.h"
 #include "linux/socket/socket_shut.h"
 #include "linux/socket/unix_socket.h"
@@ -494,7 +495,8 @@ socket_set_backlog(int fd, unsigned backlog)
 void
 socket_hold_handshakes(int fd)
 {
-	socket_set_backlog(fd, 0);
+	if (!socket_aborts_on_overflow())
+		socket_set_backlog(fd, 0);
 }
 
 /*

@@ -31,3 +31,9 @@ socket_optmem_max(void)
 {
 	return (size_t)read_limit("/proc/sys/net/core/optmem_max");
 }
+
+bool
+socket_aborts_on_overflow(void)
+{
+	return read_limit("/proc/sys/net/ipv4/tcp_abort_on_overflow") != 0;
+}

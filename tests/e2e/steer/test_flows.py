@@ -109,12 +109,17 @@ while True:
 
 
 @needs_root
-def test_known_flows_of_who_has_been_told_to_stop_go_to_others(box):
+@pytest.mark.parametrize("keys", [
+    {"drain_idle": "1s"},
+    # It is not drained by then: nobody has waited for its end.
+    {"drain_idle": "1h", "drain_timeout": "1500ms"},
+    {"drain_timeout": "0"}])
+def test_known_flows_of_who_has_been_told_to_stop_go_to_others(box, keys):
     """Nobody would read what comes."""
     port = free_port(socket.SOCK_DGRAM)
     path = box.write("server.py", DEAF, mode=0o644)
-    d = start(box, port, command=f"/usr/bin/python3 -B {path}", directory=box.dir,
-              handoff="env", drain_idle="1s")
+    d = start(box, port, command=f"/usr/bin/python3 -B {path}",
+              directory=box.dir, handoff="env", **keys)
     old = d.ready_pids()
     flows = [Flow(port) for _ in range(12)]
     assert {f.pid() for f in flows} == {f.pid() for f in flows} == set(old)
