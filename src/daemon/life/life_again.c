@@ -367,7 +367,7 @@ static void
 go_on(struct worker *w)
 {
 	if (w->fsm.state == WORKER_DRAINING) {
-		process_kill(w->pid, SIGCONT);
+		process_kill_group(w->pid, SIGCONT);
 		drainers_add(w);
 	} else if (w->fsm.state == WORKER_STARTING) {
 		readiness_watch(w);

@@ -167,7 +167,8 @@ says_farewell(const struct drainage *x)
 static void
 say_farewell(struct drainage *x, const struct connections *look)
 {
-	int n = farewells_look(&x->farewells, look, says_farewell(x));
+	int n = farewells_look(&x->farewells, look, x->worker->pid,
+	    says_farewell(x));
 
 	if (n > 0)
 		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "

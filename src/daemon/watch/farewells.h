@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct connections;
 struct farewell;
@@ -17,10 +18,11 @@ struct farewells {
 	size_t n;
 };
 
-/* A look has ended well. `now`: those that may be taken are. Returns how many
-   were; -EPERM where that is not permitted. */
+/* A look has ended well. `now`: those that may be taken are, as many as there is
+   time for while their process `group` stands still for it (SIGSTOP). Returns how
+   many were; -EPERM where that is not permitted. */
 int farewells_look(struct farewells *f, const struct connections *look,
-    bool now);
+    pid_t group, bool now);
 
 void farewells_free(struct farewells *f);
 

@@ -23,17 +23,22 @@ look_at_thread(void *ctx, pid_t tid)
 }
 
 bool
-process_stands_still(pid_t pid)
+process_threads_stand(pid_t pid)
 {
 	struct threads t = { .any = false };
+
+	inspect_each_thread(pid, look_at_thread, &t);
+	return t.any && t.all_stand;
+}
+
+bool
+process_stands_still(pid_t pid)
+{
 	siginfo_t info;
 
 	memset(&info, 0, sizeof(info));
 	if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0)
 		return info.si_pid == pid;
 	/* To nobody but its parent the kernel tells it. */
-	if (!process_is_fostered(pid))
-		return false;
-	inspect_each_thread(pid, look_at_thread, &t);
-	return t.any && t.all_stand;
+	return process_is_fostered(pid) && process_threads_stand(pid);
 }

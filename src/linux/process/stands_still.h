@@ -8,4 +8,7 @@
 /* Do all threads of it, a child of ours, also by process_foster()? */
 bool process_stands_still(pid_t pid);
 
+/* The same of whosever child it is, thread by thread (/proc). */
+bool process_threads_stand(pid_t pid);
+
 #endif

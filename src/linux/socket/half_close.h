@@ -16,7 +16,8 @@
  * the server has closed is still read, before the end of the file, and can be
  * answered (tcp_recvmsg() in net/ipv4). -EAGAIN: something has moved, or the
  * descriptor is another one by now; -EPERM: it may not be taken, as inspect.h has
- * it; other -errno.
+ * it; other -errno. The process stands still meanwhile, and all others that have the
+ * socket: whoever closed it while we have it would hear of it again.
  */
 int half_close(pid_t pid, int fd, uint64_t ino, const struct drain_conn *conn);
 

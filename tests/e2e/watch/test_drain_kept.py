@@ -1,9 +1,11 @@
 """Clients that go on using their connections while their worker drains: near its
 end these are closed between two requests, as if the client had done it."""
 
+import os
 import threading
 import time
 
+import preloads
 from drains import TIMED_OUT, Client, abrupt, hup, start, wait_gone
 from harness import is_refused, wait_until
 from lanes import needs, parametrized
@@ -88,3 +90,72 @@ def test_stop(box, balance):
         wait_until(lambda: is_refused(d.addresses()[0]), "refused")
         d.wait_end(0, limit=30)
     kept.check()
+
+
+# It closes what has ended, and notes whatever epoll says of it afterwards.
+SERVER = r"""
+import os, select, signal, socket
+
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+lane = socket.socket(fileno=int(os.environ["CLUSTERD_FD"]))
+lane.setblocking(False)
+epoll = select.epoll()
+epoll.register(lane, select.EPOLLIN)
+open_ = {}
+ANSWER = (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%d" %
+          (len(str(os.getpid())), os.getpid()))
+while True:
+    for fd, _ in epoll.poll():
+        if fd == lane.fileno():
+            try:
+                s, _ = lane.accept()
+            except BlockingIOError:
+                continue
+            open_[s.fileno()] = s
+            epoll.register(s, select.EPOLLIN)
+        elif fd not in open_:
+            open("stale", "w").close()
+        elif open_[fd].recv(65536):
+            open_[fd].sendall(ANSWER)
+        else:
+            open_.pop(fd).close()
+"""
+
+# The supervisor does not get the processor for a while just then.
+PRELOAD = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int shutdown(int fd, int how)
+{
+	int (*next)(int, int) = dlsym(RTLD_NEXT, "shutdown");
+	int result = next(fd, how);
+
+	if (how == SHUT_RD)
+		usleep(50000);
+	return result;
+}
+"""
+
+
+@preloads.needed
+@parametrized("random")
+def test_server_hears_nothing_of_what_it_has_closed(box, balance):
+    needs(balance)
+    path = box.write("server.py", SERVER, mode=0o644)
+    box.config(web={
+        "command": f"/usr/bin/python3 -B {path}", "listen": "127.0.0.1:0",
+        "instances": 1, "handoff": "env", "directory": box.dir,
+        "balance": balance, "canary": "0", "drain_timeout": "6s",
+        "drain_idle": "60s"})
+    d = box.start(env={"LD_PRELOAD": preloads.of_source(
+        box, box.path("late.so"), PRELOAD)})
+    old = d.wait_ready(1)
+    with Kept(d.addresses()[0], pause=0.25) as kept:
+        hup(d)
+    wait_gone(d, old)
+    assert kept.closed > 0
+    assert not os.path.exists(box.path("stale"))
+    kept.check()
+    d.stop()
