@@ -32,7 +32,8 @@ farewell_look(struct farewell *f, const struct drain_conn *c)
 	f->silent = farewell_is_silent(c);
 	f->n_sent = c->n_sent;
 	f->n_received = c->n_received;
-	return f->silent && f->turns >= FAREWELL_TURNS && !f->streams;
+	return f->silent && f->turns >= FAREWELL_TURNS && !f->streams &&
+	    !f->taken;
 }
 
 bool

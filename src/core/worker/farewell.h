@@ -46,6 +46,7 @@ struct farewell {
 	bool seen;
 	bool silent;	/* it was, at the last look */
 	bool streams;	/* its server has ended a silence */
+	bool taken;	/* it was, which is not to be done again */
 };
 
 /* Has the server spoken last, is nothing unread, and did nothing move since? */

@@ -362,12 +362,10 @@ has_died(struct worker *w, const struct ledger_worker *r)
 	return true;
 }
 
-/* What was frozen for a look stands still. */
 static void
 go_on(struct worker *w)
 {
 	if (w->fsm.state == WORKER_DRAINING) {
-		process_kill_group(w->pid, SIGCONT);
 		drainers_add(w);
 	} else if (w->fsm.state == WORKER_STARTING) {
 		readiness_watch(w);
@@ -393,6 +391,9 @@ worker_go_on(struct worker *w)
 	worker_log(LOG_LEVEL_DEBUG, w, "taken over, %s",
 	    worker_state_name(w->fsm.state));
 	steer_note(w->leader->life->with.steering, w);
+	/* What was frozen for a look stands still. */
+	if (w->fsm.state == WORKER_DRAINING)
+		process_kill_group(w->pid, SIGCONT);
 	if (r != NULL && has_died(w, r)) {
 		worker_died(w, w->status);
 		return;

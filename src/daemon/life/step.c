@@ -202,8 +202,10 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 	struct life_house *with = &w->leader->life->with;
 
 	if (step->send_stop) {
-		/* Nobody may read what comes from now on. */
-		(void)drain_leave_flows(w);
+		/* Nobody may read what comes from now on; but one that is not
+		   drained sees to its end itself. */
+		if (w->spec->conf->drain_timeout_ms > 0)
+			(void)drain_leave_flows(w);
 		signal_stop(w);
 		/* One that is stopped could not act on it. */
 		signal_group(w, SIGCONT);

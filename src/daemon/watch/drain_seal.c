@@ -58,6 +58,15 @@ drain_sealed(const struct worker *w)
 	return true;
 }
 
+static bool
+has_live(const struct listener *l)
+{
+	for (size_t i = 0; i < l->lanes.n; i++)
+		if (l->lanes.v[i]->live && l->lanes.v[i]->listening)
+			return true;
+	return false;
+}
+
 bool
 drain_leave_flows(const struct worker *w)
 {
@@ -69,8 +78,9 @@ drain_leave_flows(const struct worker *w)
 		    l->bound.kind == ADDRESS_UDP ?
 		    lanes_find(l, &w->holder) : NULL;
 
-		/* Of one that is live they have nobody else. */
-		if (lane == NULL || lane->live || l->lanes.flows == NULL)
+		/* Where it alone is live, or nobody, they have nobody else. */
+		if (lane == NULL || lane->live || l->lanes.flows == NULL ||
+		    !has_live(l))
 			continue;
 		lanes_flows_ended(lane);
 		any = true;

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mono.h"
 #include "core/worker/farewell.h"
@@ -11,11 +12,10 @@
 #include "linux/process/stands_still.h"
 #include "linux/socket/half_close.h"
 
-/* For so long the loop waits until a worker stands still; and of so many, at most,
-   it takes what is to be taken meanwhile. */
+/* For so long, at most, the loop waits until processes stand still, and takes what is
+   to be taken meanwhile. */
 #define STILL_MS	4
 #define STILL_STEP_NS	50000
-#define TAKEN_MAX	256
 
 /* Of more connections than these, nothing is learnt of the others. */
 #define FAREWELLS_MAX 4096
@@ -30,85 +30,150 @@ recall(const struct farewells *f, size_t *at, uint64_t ino)
 	    (struct farewell){ .ino = ino };
 }
 
+/* Whosever child it is. */
+static bool
+stands(pid_t pid)
+{
+	return process_is_child(pid) ? process_stands_still(pid) :
+	    process_threads_stand(pid);
+}
+
+/* A process, and what is done while it stands still. */
+struct stop {
+	pid_t pid;
+	bool was;		/* stopped by somebody else */
+};
+
 /*
  * While we have a connection too, a server that closes it ends nothing, and its
  * epoll instance goes on to tell of it, with a pointer to what the server has freed
- * (epoll(7), Q6). So it is to stand still, all of its group.
+ * (epoll(7), Q6). So it is to stand still. Only what a supervisor that comes after us
+ * would let go on: its group.
  */
-struct stop {
-	pid_t group;
-	bool began;
-	bool was;		/* … stopped by somebody else */
-	struct mono by;
-	pid_t pid;		/* the last that was asked for … */
-	bool still;		/* … stands still */
-};
-
-static void
-wait_until_still(struct stop *s)
+static int
+stop_begin(struct stop *s, pid_t pid, pid_t group, struct mono by)
 {
 	const struct timespec step = { .tv_nsec = STILL_STEP_NS };
 
-	while (!(s->still = process_stands_still(s->pid) ||
-	    process_threads_stand(s->pid)) &&
-	    mono_before(mono_now(), s->by))
+	if (getpgid(pid) != group)
+		return -EAGAIN;
+	*s = (struct stop){ .pid = pid, .was = stands(pid) };
+	if (s->was)
+		return 0;
+	if (kill(pid, SIGSTOP) < 0)
+		return -errno;
+	while (!stands(pid)) {
+		if (!mono_before(mono_now(), by)) {
+			(void)kill(pid, SIGCONT);
+			return -EAGAIN;
+		}
 		(void)nanosleep(&step, NULL);
-}
-
-static bool
-stands_still(struct stop *s, pid_t pid)
-{
-	if (!s->began) {
-		s->began = true;
-		s->by = mono_add_ms(mono_now(), STILL_MS);
-		s->was = process_stands_still(s->group);
-		if (!s->was)
-			process_kill_group(s->group, SIGSTOP);
 	}
-	if (pid != s->pid) {
-		s->pid = pid;
-		wait_until_still(s);
-	}
-	return s->still;
+	return 0;
 }
 
 static void
 stop_end(const struct stop *s)
 {
-	if (s->began && !s->was)
-		process_kill_group(s->group, SIGCONT);
+	if (!s->was)
+		(void)kill(s->pid, SIGCONT);
+}
+
+/* One that may be taken. */
+struct due {
+	const struct connection *c;
+	struct farewell *f;
+};
+
+static int
+compare_pids(const void *a, const void *b)
+{
+	const struct due *x = a, *y = b;
+
+	return (x->c->pid > y->c->pid) - (x->c->pid < y->c->pid);
+}
+
+/* It has moved, or gone, or there was no time: that may be otherwise soon. */
+static bool
+may_be_tried_again(int code)
+{
+	return code == -EAGAIN || code == -EBADF || code == -ESRCH;
+}
+
+/* Those of one process. Returns how many were taken; -errno: none can be. */
+static int
+take_of_one(const struct due *due, size_t n, pid_t group, struct mono by)
+{
+	struct stop stop;
+	int taken = 0, code = stop_begin(&stop, due->c->pid, group, by);
+
+	if (code < 0)
+		return may_be_tried_again(code) ? 0 : code;
+	for (size_t i = 0; i < n && code >= 0 &&
+	    (i == 0 || mono_before(mono_now(), by)); i++) {
+		const struct connection *c = due[i].c;
+
+		code = half_close(c->pid, c->fd, c->ino, &c->conn);
+		due[i].f->taken = code == 0;
+		taken += code == 0;
+		if (may_be_tried_again(code))
+			code = 0;
+	}
+	stop_end(&stop);
+	return code < 0 ? code : taken;
+}
+
+/* Process by process, as far as there is time. */
+static int
+take(struct due *due, size_t n, pid_t group)
+{
+	struct mono by = mono_add_ms(mono_now(), STILL_MS);
+	int taken = 0;
+
+	qsort(due, n, sizeof(*due), compare_pids);
+	for (size_t i = 0, end; i < n && (i == 0 ||
+	    mono_before(mono_now(), by)); i = end) {
+		int code;
+
+		for (end = i + 1; end < n && due[end].c->pid == due[i].c->pid;)
+			end++;
+		code = take_of_one(&due[i], end - i, group, by);
+		if (code < 0)
+			return code;
+		taken += code;
+	}
+	return taken;
 }
 
 int
 farewells_look(struct farewells *f, const struct connections *look,
     pid_t group, bool now)
 {
-	struct stop stop = { .group = group };
 	size_t n = look->n < FAREWELLS_MAX ? look->n : FAREWELLS_MAX;
 	struct farewell *v = calloc(n > 0 ? n : 1, sizeof(*v));
-	size_t at = 0;
+	struct due *due = now && !f->denied ?
+	    calloc(n > 0 ? n : 1, sizeof(*due)) : NULL;
+	size_t at = 0, n_due = 0;
 	int taken = 0;
 
-	if (v == NULL)
+	if (v == NULL) {
+		free(due);
 		return 0;
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct connection *c = &look->v[i];
 
 		v[i] = recall(f, &at, c->ino);
-		if (farewell_look(&v[i], &c->conn) && now && taken >= 0 &&
-		    taken < TAKEN_MAX && stands_still(&stop, c->pid)) {
-			int code = half_close(c->pid, c->fd, c->ino, &c->conn);
-
-			if (code == 0)
-				taken++;
-			else if (code == -EPERM)
-				taken = code;
-		}
+		if (farewell_look(&v[i], &c->conn) && due != NULL)
+			due[n_due++] = (struct due){ .c = c, .f = &v[i] };
 	}
-	stop_end(&stop);
+	if (n_due > 0)
+		taken = take(due, n_due, group);
+	free(due);
 	free(f->v);
 	f->v = v;
 	f->n = n;
+	f->denied |= taken < 0;
 	return taken;
 }
 

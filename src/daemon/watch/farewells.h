@@ -16,11 +16,13 @@ struct farewell;
 struct farewells {
 	struct farewell *v;	/* of the last look, sorted by ino */
 	size_t n;
+	bool denied;		/* it was not permitted; farewells_free() ends that */
 };
 
 /* A look has ended well. `now`: those that may be taken are, as many as there is
-   time for while their process `group` stands still for it (SIGSTOP). Returns how
-   many were; -EPERM where that is not permitted. */
+   time for while their process, of the worker's `group`, stands still for it
+   (SIGSTOP). Returns how many were; -errno where that is not permitted: the only
+   time that it is tried. */
 int farewells_look(struct farewells *f, const struct connections *look,
     pid_t group, bool now);
 

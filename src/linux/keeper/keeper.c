@@ -374,6 +374,7 @@ reap(void)
 
 	/* Before those that wait for it to be told. */
 	reap_supervisor();
+	keeper_post_not();
 	while ((k.stops || keeper_post_has_room()) && next_dead(&info)) {
 		if (info.si_pid == k.supervisor) {
 			reap_supervisor();

@@ -457,10 +457,19 @@ socket_set_interface(int fd, const char *name)
 	    (socklen_t)strlen(name)) < 0 ? -errno : 0;
 }
 
+static int
+make_alike(int fd, const struct address *a, int family)
+{
+	const char *what;
+	int before = set_before_bind(fd, a, family, &what);
+	int options = socket_set_options(fd, &a->options, false, &what);
+
+	return before < 0 ? before : options;
+}
+
 int
 socket_new_like(int fd, const struct address *a)
 {
-	const char *what;
 	int domain = 0, type = 0, like;
 	socklen_t len = sizeof(domain);
 
@@ -470,10 +479,14 @@ socket_new_like(int fd, const struct address *a)
 	like = socket(domain, type | SOCK_CLOEXEC, 0);
 	if (like < 0)
 		return -errno;
-	/* What cannot be set by now is no reason to leave the rest as it is. */
-	if (a->kind != ADDRESS_UNIX) {
-		(void)set_before_bind(like, a, domain, &what);
-		(void)socket_set_options(like, &a->options, false, &what);
+	/* What takes a privilege by now, or an interface that has gone, is no
+	   reason to leave all else as it is. */
+	if (a->kind != ADDRESS_UNIX && make_alike(like, a, domain) < 0) {
+		struct address less = *a;
+
+		less.options.mark = 0;
+		less.options.interface[0] = '\0';
+		(void)make_alike(like, &less, domain);
 	}
 	return like;
 }
