@@ -220,6 +220,7 @@ def replace(tools, times="100"):
                  "mute")
     load = Load(tools, d.port)
     for i in range(int(times)):
+        d.wait(lambda: len(d.seats()) == 4, "four that are well")
         pid = d.seats()[i % 4]
         os.kill(pid, signal.SIGUSR2)
         d.wait(lambda: d.seats().get(i % 4, pid) != pid and
