@@ -25,6 +25,8 @@
  * Errors are errno names, EOF, or timeout. Latencies count from the scheduled
  * time, to the answer's last byte; `lateness` is by how much the generator
  * itself started requests too late. `unfinished` were given up at a signal.
+ * `last_failure_ms` is when the latest of those that failed was scheduled, from
+ * `began_ms` on, which is CLOCK_MONOTONIC's.
  */
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -140,7 +142,7 @@ static char *request_text;
 static size_t request_len;
 static volatile sig_atomic_t n_signals;
 
-static int64_t start_time, next_time;
+static int64_t start_time, next_time, last_failure;
 static uint64_t random_state = 88172645463325252u;
 static uint64_t n_started, n_ok, n_failed, n_raced, n_unfinished, n_under_way;
 static uint64_t n_connections, n_extra, n_idle_closed, n_late_echoes;
@@ -229,6 +231,8 @@ request_failed(struct request *r, enum phase phase, int error)
 {
 	unsigned i;
 
+	if (last_failure < r->scheduled - start_time)
+		last_failure = r->scheduled - start_time;
 	if (n_failed < FIRST_MAX) {
 		first[n_failed].at = r->scheduled - start_time;
 		first[n_failed].after = now_ns() - r->scheduled;
@@ -936,7 +940,8 @@ print_failures(void)
 		print_error(first[i].phase, first[i].error);
 		printf(", \"raced\": %s}", first[i].raced ? "true" : "false");
 	}
-	printf("],\n");
+	printf("],\n  \"last_failure_ms\": %.1f,\n  \"began_ms\": %.1f,\n",
+	    (double)last_failure / 1e6, (double)start_time / 1e6);
 }
 
 static void
