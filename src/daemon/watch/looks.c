@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "core/conf/conf.h"
 #include "daemon/watch/looks.h"
@@ -46,6 +47,16 @@ struct looks_asked {
 
 /* ---- in the child ---- */
 
+/* What it has taken of the machine; to be held up takes nothing. */
+static int64_t
+cpu_ns(void)
+{
+	struct timespec t = { .tv_sec = 0 };
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
 static size_t
 answer(const void *bytes, size_t len, void *ret_answer)
 {
@@ -55,7 +66,7 @@ answer(const void *bytes, size_t len, void *ret_answer)
 		.set = q->as_other, .uid = q->uid, .gid = q->gid,
 		.name = q->has_user ? name : NULL,
 	};
-	struct mono begin = mono_now();
+	const int64_t begin = cpu_ns();
 	struct fsids ids = inspect_begin(&creds);
 	struct answer a;
 
@@ -64,7 +75,7 @@ answer(const void *bytes, size_t len, void *ret_answer)
 	a.number = q->number;
 	a.seen = (int32_t)waiting_look(q->pid, q->inos, q->n);
 	inspect_end(&ids);
-	a.took_ns = mono_now().ns - begin.ns;
+	a.took_ns = cpu_ns() - begin;
 	memcpy(ret_answer, &a, sizeof(a));
 	return sizeof(a);
 }
@@ -188,6 +199,30 @@ tell_all(struct looks *s, int code)
 	}
 }
 
+/* Who is of the app that held it up, would do so again, perhaps. */
+static void
+tell_all_of(struct looks *s, const void *whose)
+{
+	struct looks_asked *a, *next;
+
+	for (a = TAILQ_FIRST(&s->asked); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, link);
+		if (a->whom.whose == whose)
+			tell(s, a, -ETIMEDOUT, NULL);
+	}
+}
+
+static void set_timer(struct looks *s);
+
+/* There is none for so long. */
+static void
+rest(struct looks *s, int64_t ms)
+{
+	s->not_before = mono_add_ms(mono_now(), ms);
+	tell_all(s, -ECANCELED);
+	set_timer(s);
+}
+
 /* It asks for what the last one has not answered. */
 static void
 start_again(struct looks *s)
@@ -211,17 +246,19 @@ start_again(struct looks *s)
 static void
 lose_child(struct looks *s, ssize_t code)
 {
-	bool fresh = !s->child.begun || code == -EPERM;
+	const struct looks_asked *first = TAILQ_FIRST(&s->asked);
+	/* The second one in a row that was asked this, and has ended by it. */
+	bool fresh = !s->child.begun || code == -EPERM ||
+	    (first != NULL && first->question.number == s->lost);
+
+	s->lost = first != NULL ? first->question.number : 0;
 
 	end_child(s, looker_leave);
 	if (!fresh) {
 		start_again(s);
 		return;
 	}
-	s->not_before = mono_add_ms(mono_now(), code == -EPERM ?
-	    INT64_C(1000) * REST_MS : REST_MS);
-	tell_all(s, -ECANCELED);
-	set_timer(s);
+	rest(s, code == -EPERM ? INT64_C(1000) * REST_MS : REST_MS);
 }
 
 static void
@@ -259,6 +296,7 @@ late_due(void *ctx)
 {
 	struct looks *s = ctx;
 	struct looks_asked *first;
+	const void *whose;
 	struct mono since;
 
 	take_answers(s);
@@ -268,15 +306,21 @@ late_due(void *ctx)
 	since = mono_before(first->since, s->heard) ? s->heard : first->since;
 	if (mono_ms_between(since, mono_now()) < LATE_MS)
 		return;
-	if (mono_ms_between(since, mono_now()) < STARVED_MS &&
+	if (s->child.begun && mono_ms_between(since, mono_now()) < STARVED_MS &&
 	    looker_is_runnable(&s->child)) {
 		loop_timer_set(s->loop, &s->late,
 		    mono_add_ms(mono_now(), STARVED_GAP_MS));
 		return;
 	}
-	note_left(s, s->child.pid, first->whom.whose);
+	if (!s->child.begun) {
+		end_child(s, looker_kill);
+		rest(s, REST_MS);
+		return;
+	}
+	whose = first->whom.whose;
+	note_left(s, s->child.pid, whose);
 	end_child(s, looker_kill);
-	tell(s, first, -ETIMEDOUT, NULL);
+	tell_all_of(s, whose);
 	start_again(s);
 }
 
@@ -349,8 +393,11 @@ looks_forget(struct looks *s, const void *ctx)
 static bool
 is_elsewhere(const struct looks *s, const void *ctx)
 {
-	return !s->child.begun || find(s, ctx) != TAILQ_FIRST(&s->asked) ||
-	    looker_is_runnable(&s->child);
+	const struct looks_asked *a = find(s, ctx), *at = TAILQ_FIRST(&s->asked);
+
+	/* Where it sleeps for this app already, so might we. */
+	return !s->child.begun || looker_is_runnable(&s->child) ||
+	    a->whom.whose != at->whom.whose;
 }
 
 int

@@ -36,6 +36,7 @@ struct looks {
 	TAILQ_HEAD(looks_askeds, looks_asked) asked; /* in the order of the questions */
 	size_t n_asked;
 	uint64_t last;			/* question */
+	uint64_t lost;			/* with which a child has ended; 0: none */
 	struct {
 		pid_t pid;		/* killed, not reaped; 0: free */
 		const void *whose;

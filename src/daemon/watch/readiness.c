@@ -122,14 +122,17 @@ readiness_expect(struct worker *w)
 	struct look *k = w->look;
 
 	k->listens = true;
-	if (k->entry.listed)
+	/* Who is being looked at is looked at again soon after the answer. */
+	if (k->asked)
+		k->gap_ms = GAP_MIN_MS;
+	else if (k->entry.listed)
 		look_soon(k);
 }
 
 static void
 forget_question(struct look *k)
 {
-	if (k->asked)
+	if (k->all->by != NULL)
 		looks_forget(k->all->by, k);
 	k->asked = false;
 }
@@ -265,7 +268,7 @@ look_at_starters(struct readiness *r)
 
 		next = TAILQ_NEXT(e, link);
 		more = e != last && now.ns - begin.ns < SPELL_NS;
-		if (mono_before(now, e->due))
+		if (k->asked || mono_before(now, e->due))
 			continue;
 		/* An answer brings us back, if anybody waits for one. */
 		if (r->by != NULL && looks_are_many(r->by)) {
