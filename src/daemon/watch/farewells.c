@@ -1,21 +1,17 @@
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mono.h"
 #include "core/worker/farewell.h"
 #include "daemon/watch/farewells.h"
-#include "linux/socket/connections.h"
-#include "linux/process/process.h"
 #include "linux/process/stands_still.h"
+#include "linux/socket/connections.h"
 #include "linux/socket/half_close.h"
 
 /* For so long, at most, the loop waits until processes stand still, and takes what is
    to be taken meanwhile. */
 #define STILL_MS	4
-#define STILL_STEP_NS	50000
 
 /* Of more connections than these, nothing is learnt of the others. */
 #define FAREWELLS_MAX 4096
@@ -30,20 +26,6 @@ recall(const struct farewells *f, size_t *at, uint64_t ino)
 	    (struct farewell){ .ino = ino };
 }
 
-/* Whosever child it is. */
-static bool
-stands(pid_t pid)
-{
-	return process_is_child(pid) ? process_stands_still(pid) :
-	    process_threads_stand(pid);
-}
-
-/* A process, and what is done while it stands still. */
-struct stop {
-	pid_t pid;
-	bool was;		/* stopped by somebody else */
-};
-
 /*
  * While we have a connection too, a server that closes it ends nothing, and its
  * epoll instance goes on to tell of it, with a pointer to what the server has freed
@@ -51,32 +33,10 @@ struct stop {
  * would let go on: its group.
  */
 static int
-stop_begin(struct stop *s, pid_t pid, pid_t group, struct mono by)
+stop_begin(struct process_stop *s, pid_t pid, pid_t group, struct mono by)
 {
-	const struct timespec step = { .tv_nsec = STILL_STEP_NS };
-
-	if (getpgid(pid) != group)
-		return -EAGAIN;
-	*s = (struct stop){ .pid = pid, .was = stands(pid) };
-	if (s->was)
-		return 0;
-	if (kill(pid, SIGSTOP) < 0)
-		return -errno;
-	while (!stands(pid)) {
-		if (!mono_before(mono_now(), by)) {
-			(void)kill(pid, SIGCONT);
-			return -EAGAIN;
-		}
-		(void)nanosleep(&step, NULL);
-	}
-	return 0;
-}
-
-static void
-stop_end(const struct stop *s)
-{
-	if (!s->was)
-		(void)kill(s->pid, SIGCONT);
+	return getpgid(pid) == group ? process_stop_begin(s, pid, by) :
+	    -EAGAIN;
 }
 
 /* One that may be taken. */
@@ -104,7 +64,7 @@ may_be_tried_again(int code)
 static int
 take_of_one(const struct due *due, size_t n, pid_t group, struct mono by)
 {
-	struct stop stop;
+	struct process_stop stop;
 	int taken = 0, code = stop_begin(&stop, due->c->pid, group, by);
 
 	if (code < 0)
@@ -119,7 +79,7 @@ take_of_one(const struct due *due, size_t n, pid_t group, struct mono by)
 		if (may_be_tried_again(code))
 			code = 0;
 	}
-	stop_end(&stop);
+	process_stop_end(&stop);
 	return code < 0 ? code : taken;
 }
 

@@ -63,7 +63,7 @@ settle_program(uintptr_t page)
 			first = &v[i];
 	if (first == NULL)
 		return;
-	/* Its address in the file is where it is but for where all of it is. */
+	/* Addresses in the headers are by as much off as the first one's. */
 	for (unsigned i = 0; i < head->e_phnum; i++)
 		if (v[i].p_type == PT_DYNAMIC && is_relocated((const void *)
 		    (base + (v[i].p_vaddr - page_of(first->p_vaddr, page)))))
