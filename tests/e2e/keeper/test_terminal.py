@@ -97,7 +97,7 @@ def test_log_on_a_terminal_that_stops_who_writes(box):
     while b"start complete" not in said:
         said += os.read(master, 4096)
     assert b"killed by signal 9 (SIGKILL)" in said
-    assert process_state(d.pid) == "S"
+    wait_until(lambda: process_state(d.pid) == "S", "it is not stopped")
     os.write(master, b"\x03")
     d.wait_end(0)
     os.close(slave)
