@@ -19,6 +19,9 @@ DEAF = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0), 8)
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 # Of struct tcp_info (linux/tcp.h), in ms: since it last sent and got data.
 LAST_SENT, LAST_GOT = 44, 52
+# Of the same: whether the last segment is being sent again, how soon the next one
+# is (µs), how many have been so far, and how many have come.
+RETRANSMITS, RTO, TOTAL_RETRANS, SEGS_IN = 2, 8, 100, 140
 # Who was deaf is asked again, and asks, so soon after it.
 ASKED_AGAIN = 1.2
 
@@ -69,6 +72,7 @@ class Client:
         self.quiet = self.spoke = None
         self.asked_for = 0.0            # so long the answer takes
         self.name = None                # its own port
+        self.resent = "nothing is known of its segments"
         self.connected = None
         # Pid, instance, generation; of HTTP/2 the pid alone at first.
         self.server = None
@@ -82,8 +86,23 @@ class Client:
         self.over = False               # its patience, by the driver
 
     def finish(self, how):
+        self.resent = self.note_resent()
         self.how, self.end = how, time.monotonic()
         return self
+
+    def note_resent(self):
+        """What the kernel has sent again, in words."""
+        try:
+            info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO,
+                                          144)
+            total, came = (struct.unpack_from("=I", info, at)[0]
+                           for at in (TOTAL_RETRANS, SEGS_IN))
+            return (f"{total} segments sent again, {info[RETRANSMITS]} times "
+                    f"the last, next in "
+                    f"{struct.unpack_from('=I', info, RTO)[0] // 1000} ms, "
+                    f"{came} came")
+        except (AttributeError, OSError, struct.error):
+            return self.resent
 
     def lateness(self, now):
         """Of the machine, while it waited."""

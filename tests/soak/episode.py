@@ -436,7 +436,7 @@ class Episode:
             if client.name and f"{client.name:04X}" in (
                     f[1].split(":")[1], f[2].split(":")[1]):
                 found.append(f"{f[1]} {f[2]} state {f[3]} queues {f[4]} "
-                             f"inode {f[9]}")
+                             f"timer {f[5]} {f[6]} inode {f[9]}")
             elif f[3] == "0A" and client.name and int(
                     f[1].split(":")[1], 16) == client.address[1]:
                 found.append(f"{f[1]} listens, queue {f[4].split(':')[1]} "
@@ -461,7 +461,8 @@ class Episode:
         return (f"client {client.name} of {client.address}, begun at "
                 f"{clock(client.begun)}: {client.how} after "
                 f"{(client.end or now) - client.begun:.2f} s, "
-                f"{client.phase}, accepted by {client.server}: {wrong}")
+                f"{client.phase}, accepted by {client.server}, "
+                f"{client.note_resent()}: {wrong}")
 
     def await_clients(self, before, limit):
         """Until they are through, or the limit; nobody may wait for too long."""
