@@ -733,13 +733,19 @@ class Clusterd:
 
     def send(self, number):
         """As a user does: to the keeper. Two stop signals of one kind that come
-        at once are one to clusterd: a second one here is a second one."""
-        last = self._sent.get(number)
-        if last is not None and number in (signal.SIGTERM, signal.SIGINT,
-                                           signal.SIGQUIT):
-            time.sleep(max(0, last + 0.25 * SLOW - time.monotonic()))
+        at once are one to clusterd: a second one here is a second one, also where
+        clusterd took its time to take the first."""
+        if number in self._sent and number in (signal.SIGTERM, signal.SIGINT,
+                                               signal.SIGQUIT):
+            wait_until(lambda: not self._has_pending(number), "it is taken")
+            time.sleep(max(0.15, self._sent[number] + 0.25 * SLOW -
+                           time.monotonic()))
         self._sent[number] = time.monotonic()
         os.kill(self.keeper, number)
+
+    def _has_pending(self, number):
+        return int(status_field(self.keeper, "ShdPnd") or "0", 16) >> \
+            (number - 1) & 1
 
     def kill_all_of_it(self, workers=True):
         """Keeper and supervisor at once, so that neither can clean up; then the
