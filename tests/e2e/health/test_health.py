@@ -123,7 +123,9 @@ def test_replaced_beside(box, health, what, words):
 
 
 def test_nobody_is_well(box):
-    d, port = moody(box, restart_delay="5s", instances=2)
+    # Each has failed once before one of them is to be replaced.
+    d, port = moody(box, restart_delay="5s", instances=2,
+                    health_interval="400ms", health_failures=3)
     all_known(box, 2)
     pids = set(d.ready_pids())
     mood(box, None, "500")

@@ -111,7 +111,7 @@ def test_a_time_of_its_own_outlives_the_supervisor(box):
     assert dump.env["WATCHDOG_USEC"] == str(int(300 * SLOW) * 1000)
     get(at, "/notify/WATCHDOG_USEC=3600000000")
     get(at, "/notify/WATCHDOG=1")
-    d.wait_log(r"a\[0\] pid \d+: healthy again")
+    wait_known(box, d, r"a\[0\] pid \d+: healthy again")
     mark = d.mark()
     os.kill(d.find_supervisor(), signal.SIGKILL)
     d.wait_log("workers of the supervisor before serve on", start=mark)

@@ -138,6 +138,8 @@ def test_idle_both_sleep(box, unwrapped):
     box.web()
     d = box.start()
     d.wait_ready(2)
+    d.wait_log("start complete")
+    wait_until(d.is_at_rest, "rest")
     calls = harness.system_calls(box, d, lambda: time.sleep(0.8),
                                  pids=[d.keeper, d.pid])
     if calls is None:

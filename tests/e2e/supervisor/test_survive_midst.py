@@ -52,6 +52,7 @@ class Killer:
                    lambda: f"{count} deaths, there were {self.count}", 30)
 
     def __enter__(self):
+        self.d.wait_log("start complete")
         self.thread.start()
         return self
 
