@@ -150,11 +150,12 @@ check_up(struct supervisor *sup)
 	}
 	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
+	/* Before it is said: whoever reads it may kill us at once. */
+	keeper_came_up();
 	if (sup->program.starting)
 		tell_started(sup);
 	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
-	keeper_came_up();
 	reload_told(&sup->reloads);
 	tell_status(sup);
 	loop_timer_start(sup->loop, &sup->settling, SETTLE_MS);

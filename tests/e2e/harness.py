@@ -135,27 +135,60 @@ def probe(*arguments, program=None):
     return shlex.join([program or PROBE, *map(str, arguments)])
 
 
-_drawn = set()
+_to_draw = []
+_claims = []
+
+
+def _claim_ports():
+    """A hundred that no other process of tests draws from, which may run beside
+    this one: nobody else can have this name, where they have the same ports."""
+    blocks = list(range(10000, 32000, 100))
+    random.SystemRandom().shuffle(blocks)
+    for first in blocks:
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.bind(f"\0clusterd-tests-ports-{first}")
+        except OSError:
+            s.close()
+            continue
+        _claims.append(s)
+        break
+    return list(range(first, first + 100))
+
+
+def _is_free(port, kind):
+    with socket.socket(socket.AF_INET6, kind) as s6, \
+            socket.socket(socket.AF_INET, kind) as s4:
+        try:
+            s6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            s6.bind(("::", port))
+            s4.bind(("0.0.0.0", port))
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
+            return False
+    return True
 
 
 def free_port(kind=socket.SOCK_STREAM):
     """A port that nobody has now, outside the range that port 0 draws from,
     and never one twice: nobody may have bound the first yet."""
     while True:
-        port = random.SystemRandom().randrange(10000, 32000)
-        if port in _drawn:
-            continue
-        with socket.socket(socket.AF_INET6, kind) as s6, \
-                socket.socket(socket.AF_INET, kind) as s4:
-            try:
-                s6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                s6.bind(("::", port))
-                s4.bind(("0.0.0.0", port))
-                _drawn.add(port)
-                return port
-            except OSError as e:
-                if e.errno != errno.EADDRINUSE:
-                    raise
+        if not _to_draw:
+            _to_draw.extend(_claim_ports())
+            random.SystemRandom().shuffle(_to_draw)
+        port = _to_draw.pop()
+        if _is_free(port, kind):
+            return port
+
+
+def free_base(n=10):
+    """The same of a number that makes a port with each of n digits behind it."""
+    while True:
+        ports = _claim_ports()
+        for first in ports[::10]:
+            if all(_is_free(first + i, socket.SOCK_STREAM) for i in range(n)):
+                return first // 10
 
 
 @functools.cache
@@ -733,13 +766,19 @@ class Clusterd:
 
     def send(self, number):
         """As a user does: to the keeper. Two stop signals of one kind that come
-        at once are one to clusterd: a second one here is a second one."""
-        last = self._sent.get(number)
-        if last is not None and number in (signal.SIGTERM, signal.SIGINT,
-                                           signal.SIGQUIT):
-            time.sleep(max(0, last + 0.25 * SLOW - time.monotonic()))
+        at once are one to clusterd: a second one here is a second one, also where
+        clusterd took its time to take the first."""
+        if number in self._sent and number in (signal.SIGTERM, signal.SIGINT,
+                                               signal.SIGQUIT):
+            wait_until(lambda: not self._has_pending(number), "it is taken")
+            time.sleep(max(0.15, self._sent[number] + 0.25 * SLOW -
+                           time.monotonic()))
         self._sent[number] = time.monotonic()
         os.kill(self.keeper, number)
+
+    def _has_pending(self, number):
+        return int(status_field(self.keeper, "ShdPnd") or "0", 16) >> \
+            (number - 1) & 1
 
     def kill_all_of_it(self, workers=True):
         """Keeper and supervisor at once, so that neither can clean up; then the

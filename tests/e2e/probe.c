@@ -10,6 +10,7 @@
  *	/dump		everything, as it was when main() began
  *	/slow/MS	the short answer after MS, other clients served meanwhile
  *	/busy/MS	the same, but the whole worker sleeps
+ *	/until/PATH	the short answer when PATH exists, others served meanwhile
  *	/exit/N		answer, then end with code N
  *	/notify/TEXT	send TEXT to NOTIFY_SOCKET
  *	/barrier	as sd_notify_barrier(3), which waits for clusterd
@@ -80,6 +81,7 @@ static struct {
 struct client {
 	int fd;				/* -1: free */
 	int64_t answer_at;		/* NEVER: request not complete yet */
+	const char *until;		/* at this file's birth; NULL: none */
 	size_t len;
 	char request[REQUEST_MAX];
 };
@@ -591,6 +593,11 @@ client_read(struct client *c)
 	} else if (strncmp(c->request, "GET /busy/", 10) == 0) {
 		event("busy");
 		sleep_ms(atoi(c->request + 10));
+	} else if (strncmp(c->request, "GET /until/", 11) == 0) {
+		c->until = c->request + 10;
+		c->request[10 + strcspn(c->until, " ")] = '\0';
+		c->answer_at = NEVER - 1;
+		event("until");
 	}
 }
 
@@ -627,6 +634,7 @@ serve_listener(size_t i)
 		c->fd = accept4(listeners[i], NULL, NULL, SOCK_CLOEXEC);
 		c->len = 0;
 		c->answer_at = NEVER;
+		c->until = NULL;
 	}
 }
 
@@ -685,6 +693,11 @@ serve(int signals)
 		for (size_t i = 0; i < CLIENTS_MAX; i++) {
 			struct client *c = &clients[i];
 
+			if (c->fd != -1 && c->until != NULL) {
+				next = min64(next, now + 10);
+				if (access(c->until, F_OK) == 0)
+					c->answer_at = now;
+			}
 			if (c->fd != -1 && now >= c->answer_at)
 				client_answer(c);
 			if (c->fd == -1)

@@ -56,20 +56,6 @@ COMMANDS = {
 }
 
 
-def free_base():
-    """A number that a digit makes a port that nobody has."""
-    rnd = random.SystemRandom()
-    while True:
-        base = rnd.randrange(110, 650)
-        try:
-            for digit in range(10):
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", int(f"{base}{digit}")))
-            return base
-        except OSError:
-            pass
-
-
 class Violation(Exception):
     """What must not be."""
 
@@ -176,7 +162,8 @@ class Episode:
             self.who == "root" and not lanes.why_not())]
         self.settings = Settings(self.rnd.choice(self.balances))
         self.ports = [harness.free_port(), harness.free_port()]
-        self.own = free_base() if self.kind == "c" and self.more else None
+        self.own = harness.free_base() \
+            if self.kind == "c" and self.more else None
         self.udp = harness.free_port(socket.SOCK_DGRAM) \
             if self.handoff == "env" and self.kind == "c" else None
         self.box = harness.Box()

@@ -1,11 +1,14 @@
 #include <sys/socket.h>
 
+#include <errno.h>
+
 #include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/fd_protocol.h"
 #include "daemon/adopt/adopt_ask.h"
 #include "daemon/adopt/adopt_datagram.h"
 #include "daemon/adopt/adopt_held.h"
+#include "daemon/adopt/trap_priv.h"
 #include "daemon/sockets/lanes_heal.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
@@ -18,19 +21,30 @@
 #include "linux/process/waiting.h"
 #include "linux/socket/socket.h"
 
+/* On a busy machine it is looked again; where there is very much to look at, that
+   would be in vain. */
+#define LATE_MAX 3
+
 /* Has the caller it open, or who got it from the caller? It may fork first, and
-   the child connect it. */
-static bool
+   the child connect it. -EINTR: again later. */
+static int
 has_open(const struct ask *a, const struct lane *lane)
 {
+	struct trap *t = a->w->trap;
 	pid_t pid = inspect_process_of(a->call->tid);
-	struct fsids ids = inspect_begin(&a->w->spec->conf->creds);
-	bool open = pid > 0 &&
-	    waiting_holds(pid, lane->ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(a->w));
+	struct fsids ids;
+	enum waiting seen;
 
+	if (lane->unused || pid <= 0)
+		return 0;
+	ids = inspect_begin(&a->w->spec->conf->creds);
+	seen = waiting_find_holder(pid, lane->ino, FD_PROTOCOL_FIRST,
+	    adopt_n_given(a->w));
 	inspect_end(&ids);
-	return open;
+	if (seen == WAITING_LATE && t->late++ < LATE_MAX)
+		return -EINTR;
+	t->late = 0;
+	return seen != WAITING_NO;
 }
 
 static bool
@@ -82,8 +96,9 @@ adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
 		warn_shared(a, l);
 		return lanes_heal_renew(lane, false, err);
 	}
-	if (!is_for_one_peer(a) || !has_open(a, lane))
-		return 0;
+	code = is_for_one_peer(a) ? has_open(a, lane) : 0;
+	if (code != 1)
+		return code;
 	code = lanes_sockets_open_own(l, ret_fd, err);
 	return code == 0 ? 1 : code;
 }

@@ -285,16 +285,20 @@ give_own(const struct ask *a, int fd)
 	return code;
 }
 
+/* A call that comes again gets what it was to get: somebody may have sent there
+   meanwhile. */
 static int
 give_lane(const struct ask *a, struct lane *lane, struct error *err)
 {
+	struct trap *t = a->w->trap;
 	int fd = -1;
-	int code = lane->listener->bound.kind == ADDRESS_UDP ?
-	    adopt_datagram(a, lane, &fd, err) : 0;
+	int code = lane->listener->bound.kind == ADDRESS_UDP &&
+	    t->placing != a->call->id ? adopt_datagram(a, lane, &fd, err) : 0;
 
 	if (code < 0)
 		return code;
 	code = code == 1 ? give_own(a, fd) : replace_socket(a, lane);
+	t->placing = code == -EINTR && fd < 0 ? a->call->id : 0;
 	fd_close(&fd);
 	return code;
 }

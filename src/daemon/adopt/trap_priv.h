@@ -3,6 +3,7 @@
 #define DAEMON_ADOPT_TRAP_PRIV_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/mono.h"
 #include "core/names/address.h"
@@ -28,6 +29,10 @@ struct trap {
 	struct address hint_at;	/* of this address */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */
+	uint64_t placing;	/* adopt_give: the call for which a lane could
+				   not be placed yet; 0: none */
+	unsigned late;		/* adopt_datagram: so often there was no time
+				   to look */
 	bool moved;		/* adopt_review: it is to be looked at */
 	bool low;		/* adopt_give: it has adopted a number that is
 				   one of those given at the start */

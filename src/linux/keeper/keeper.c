@@ -279,6 +279,21 @@ took_for_upgrade(int status)
 	return true;
 }
 
+/* Some supervisor was up, and nothing is a failed start any more. */
+static void
+note_up(void)
+{
+	const char ready = BACKGROUND_READY;
+
+	if (!k.page->up || k.has_been_up)
+		return;
+	k.has_been_up = true;
+	settle();
+	if (k.page->ready_fd >= 0)
+		(void)!write(k.page->ready_fd, &ready, 1);
+	fd_close(&k.page->ready_fd);
+}
+
 static void
 supervisor_died(pid_t pid, int status)
 {
@@ -286,8 +301,9 @@ supervisor_died(pid_t pid, int status)
 	int ms;
 
 	k.supervisor = 0;
-	/* The last that it had to say. */
+	/* The last that it had to say, which SIGCHLD comes before. */
 	keeper_asked_mail();
+	note_up();
 	if (k.setup->ledger != NULL && took_for_upgrade(status))
 		return;
 	/* A program that has come to its end, or cannot begin. But one that was up
@@ -389,20 +405,6 @@ reap(void)
 }
 
 /* ---- what the supervisor asks for ---- */
-
-static void
-note_up(void)
-{
-	const char ready = BACKGROUND_READY;
-
-	if (!k.page->up || k.has_been_up)
-		return;
-	k.has_been_up = true;
-	settle();
-	if (k.page->ready_fd >= 0)
-		(void)!write(k.page->ready_fd, &ready, 1);
-	fd_close(&k.page->ready_fd);
-}
 
 static void
 do_asked(void)

@@ -246,9 +246,8 @@ note_children(void *ctx, pid_t tid)
 	return true;
 }
 
-/* WAITING_REFUSED: it cannot be said, or not in short time. */
-static enum waiting
-search_holder(pid_t leader, uint64_t ino, int given, int n)
+enum waiting
+waiting_find_holder(pid_t leader, uint64_t ino, int given, int n)
 {
 	struct look l = {
 		.inos = &ino, .n_inos = 1, .given = given, .n_given = n,
@@ -268,11 +267,11 @@ search_holder(pid_t leader, uint64_t ino, int given, int n)
 			return WAITING_REFUSED;
 		inspect_each_thread(l.pid, note_children, &l);
 	}
-	return l.found ? WAITING_YES : l.late ? WAITING_REFUSED : WAITING_NO;
+	return l.found ? WAITING_YES : l.late ? WAITING_LATE : WAITING_NO;
 }
 
 bool
 waiting_holds(pid_t leader, uint64_t ino, int given, int n)
 {
-	return search_holder(leader, ino, given, n) != WAITING_NO;
+	return waiting_find_holder(leader, ino, given, n) != WAITING_NO;
 }

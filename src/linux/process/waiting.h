@@ -31,8 +31,11 @@ enum waiting {
 enum waiting waiting_look(pid_t leader, const uint64_t *inos, size_t n);
 
 /* Has one of these processes a descriptor of the socket, by a number that is
-   none of the `n` from `given` on? True also where that cannot be looked at, or
-   not in short time. */
+   none of the `n` from `given` on? WAITING_REFUSED: that cannot be looked at;
+   WAITING_LATE: not in short time. */
+enum waiting waiting_find_holder(pid_t leader, uint64_t ino, int given, int n);
+
+/* The same: true also where that cannot be said. */
 bool waiting_holds(pid_t leader, uint64_t ino, int given, int n);
 
 #endif

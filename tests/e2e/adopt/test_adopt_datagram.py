@@ -1,5 +1,6 @@
 """Datagram servers that have a socket for each client."""
 
+import os
 import shlex
 import shutil
 import socket
@@ -9,6 +10,7 @@ import time
 import pytest
 
 import harness
+import preloads
 from harness import free_port
 
 CONNECTS = """
@@ -78,14 +80,14 @@ class Client:
                 time.sleep(0.005)
 
 
-def start(box, source, port, host, **keys):
+def start(box, source, port, host, env=None, **keys):
     box.write("server.py", source)
     box.config(web={"command": shlex.join([sys.executable, "-S", "server.py",
                                            host, str(port)]),
                     "listen": f"udp:{harness_join(host, port)}"
                     if host not in ("0.0.0.0", "::") else f"udp:{port}",
                     "instances": 1, **keys})
-    return box.start()
+    return box.start(env=env)
 
 
 def harness_join(host, port):
@@ -112,6 +114,68 @@ def test_every_client_is_served(box, source, host, instances, balance):
     assert {worker for worker, _ in who} <= pids
     for _ in range(3):
         assert [c.ask() for c in clients] == who
+    d.stop()
+
+
+# Very much to look at, once it has bound its first socket.
+MANY = CONNECTS.replace("    s.bind((host, port))\n", """    s.bind((host, port))
+    if many is None:
+        many = [os.open("/dev/null", os.O_RDONLY) for _ in range(most - 100)]
+""").replace("while True:\n    s =", """import resource
+most = min(40000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+many = None
+while True:
+    s =""")
+
+
+# As if the worker got no time to take a socket.
+PRELOAD = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+int ioctl(int fd, unsigned long what, ...)
+{
+	int (*next)(int, unsigned long, void *) = dlsym(RTLD_NEXT, "ioctl");
+	va_list ap;
+	void *arg;
+
+	va_start(ap, what);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (what == SECCOMP_IOCTL_NOTIF_ADDFD && access("%s", F_OK) == 0) {
+		errno = EINTR;
+		return -1;
+	}
+	return next(fd, what, arg);
+}
+"""
+
+
+@preloads.needed
+def test_worker_without_time_to_take_its_socket_takes_it_later(box):
+    """And none else: somebody may wait in that one."""
+    port = free_port(socket.SOCK_DGRAM)
+    hold = box.path("hold")
+    d = start(box, MANY, port, "127.0.0.1", env={
+        "LD_PRELOAD": preloads.of_source(box, box.path("late.so"),
+                                         PRELOAD % hold)})
+    worker, = d.wait_ready(1)
+    first, second = Client(port), Client(port)
+    box.touch("hold")
+    assert first.ask()[0] == worker
+    # Until the next socket is there; and then that cannot be placed.
+    second.s.settimeout(0.3)
+    second.n = 1
+    with pytest.raises(TimeoutError):
+        second.insist(b"1")
+    os.unlink(hold)
+    second.s.settimeout(10 * harness.SLOW)
+    assert int(second.s.recv(100).split()[0]) == worker
     d.stop()
 
 

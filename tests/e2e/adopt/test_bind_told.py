@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 import shlex
 import shutil
 import signal
@@ -12,7 +11,7 @@ import urllib.request
 import pytest
 
 from binder import NONBLOCK, binder, settings, tcp, udp, unix, warnings
-from harness import (ask_udp, free_port, get, is_refused, stays,
+from harness import (ask_udp, free_base, free_port, get, is_refused, stays,
                      strerror, wait_until)
 
 ELSEWHERE = r"listens on 127\.0\.0\.1:{}, which is none of this app's " \
@@ -34,24 +33,6 @@ def fetch(port):
     url = f"http://127.0.0.1:{port}/"
     with urllib.request.urlopen(url, timeout=10) as reply:
         return reply.read().decode().strip()
-
-
-def own_base(n):
-    """What with each of n digits behind it is a port that is free."""
-    for base in random.sample(range(2000, 3200), 200):
-        sockets = []
-        try:
-            for i in range(n):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(("127.0.0.1", base * 10 + i))
-            return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    raise AssertionError("no free ports")
 
 
 # ---- a server that listens elsewhere ----
@@ -244,7 +225,7 @@ def test_private_address_that_is_adopted_is_private(box, port):
 # ---- each instance its own ----
 
 def test_each_instance_has_its_own_port(box, port):
-    base = own_base(4)
+    base = free_base(4)
     own = f"127.0.0.1:{base}{{instance}}"
     box.config(web=settings(
         *tcp(port, flags=NONBLOCK), f"socket:b:tcp4{NONBLOCK}",

@@ -47,7 +47,7 @@ def test_app_starts_when_those_before_it_are_ready(box):
         stays(lambda: not d.ready_pids(), "nobody is ready")
         assert not d.find("start complete")
         box.touch("db.go")
-        d.wait_log("start complete$")
+        d.wait_log("start complete\n")
         assert read_answer(s).pid in pids(d, "web")
     said = [d.find(rf"{name}\[0\] pid \d+: ready")[0].start()
             for name in ("db", "cache", "web")]
@@ -64,7 +64,7 @@ def test_app_that_fails_holds_up_nobody(box):
                       restart_delay="1h", restart_delay_max="1h"))
     d = box.start()
     d.wait_ready(1, "web")
-    d.wait_log(r"start complete, but for what has failed so far: db$")
+    d.wait_log(r"start complete, but for what has failed so far: db\n")
     assert get(port).pid in pids(d, "web")
     d.stop()
 
@@ -74,7 +74,7 @@ def test_start_is_over_although_one_fails(box):
                bad=app(box, "bad", "--exit-after", "0", "--exit-code", "3",
                        restart_delay="1h", restart_delay_max="1h"))
     d = box.start()
-    d.wait_log("start complete, but for what has failed so far: bad$")
+    d.wait_log("start complete, but for what has failed so far: bad\n")
     assert status(box).one("clusterd")["state"] == "running"
     d.stop()
 
@@ -83,7 +83,7 @@ def test_a_reload_goes_in_that_order(box):
     box.touch("db.go")
     box.config(web=app(box, "web", after="db"), db=gated(box, "db"))
     d = box.start()
-    d.wait_log("start complete$")
+    d.wait_log("start complete\n")
     web, db = pids(d, "web"), pids(d, "db")
     os.unlink(box.path("db.go"))
     mark = d.mark()
@@ -94,8 +94,20 @@ def test_a_reload_goes_in_that_order(box):
     d.wait_log("web: reload complete", start=mark)
     assert d.find("db: reload complete", mark)[0].start() < \
         d.find("web: reload complete", mark)[0].start()
-    assert not pids(d, "web") & web and not pids(d, "db") & db
+    wait_until(lambda: not pids(d, "web") & web and not pids(d, "db") & db,
+               "the old ones have gone")
     d.stop()
+
+
+def held(box, port):
+    """A request that web has taken, and answers when the file `go` is there."""
+    s = ask(port, f"/until{box.path('go')}", limit=20)
+
+    def is_taken():
+        with open(box.path("web")) as f:
+            return "until " in f.read()
+    wait_until(is_taken, "the request is taken")
+    return s
 
 
 def test_a_stop_goes_the_other_way(box):
@@ -107,12 +119,12 @@ def test_a_stop_goes_the_other_way(box):
     d = box.start()
     d.wait_ready(2)
     (web,), (db,) = pids(d, "web"), pids(d, "db")
-    with ask(ports["web"], "/slow/1500") as s:
-        wait_until(lambda: d.is_at_rest(), "the request is taken")
+    with held(box, ports["web"]) as s:
         d.send(signal.SIGTERM)
         d.wait_log("SIGTERM: stopping")
         assert get(ports["db"]).pid == db
         assert is_alive(web)
+        box.touch("go")
         assert read_answer(s).pid == web
     d.wait_end(0)
     ended = [d.find(rf"{name}\[0\] pid {pid}: exited with code 0")[0].start()
@@ -157,7 +169,7 @@ def test_next_supervisor_has_it_wait_as_well(box):
     d.wait_log("web: waits for db", start=mark)
     stays(lambda: not d.ready_pids(), "nobody is ready")
     box.touch("db.go")
-    d.wait_log("start complete$")
+    d.wait_log("start complete\n")
     d.wait_ready(2)
     d.stop()
 
@@ -171,14 +183,13 @@ def test_next_supervisor_keeps_to_the_order_of_a_stop(box):
     d = box.start()
     d.wait_ready(2)
     (web,), (db,) = pids(d, "web"), pids(d, "db")
-    with ask(ports["web"], "/slow/3000") as s:
-        wait_until(lambda: d.is_at_rest(), "the request is taken")
+    with held(box, ports["web"]) as s:
         d.send(signal.SIGTERM)
         d.wait_log("SIGTERM: stopping")
-        d.find_supervisor()
-        kill(d.pid)
+        kill(d.find_supervisor())
         d.wait_log("starting another")
         assert get(ports["db"]).pid == db
+        box.touch("go")
         assert read_answer(s).pid == web
     d.wait_end(0)
     ended = [d.find(rf"{name}\[0\] pid {pid}: exited with code 0")[0].start()

@@ -146,7 +146,8 @@ def test_wait_tells_of_the_app_that_was_asked_for(box):
                     "instances": 2}, api={"command": probe("--ready", "never"),
                                           "ready": "notify"})
     d = box.start()
-    words = failed(box, "wait", "--min", "1", "-t", "300ms", "web")
+    d.wait_log("starting", count=2)
+    words = failed(box, "wait", "--min", "1", "-t", "1s", "web")
     assert "web[1] starting" in words and "api" not in words
     d.stop()
 

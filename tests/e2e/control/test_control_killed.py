@@ -211,7 +211,7 @@ def test_logs_are_followed_on(box, ctl):
     wait_until(lambda: "going on with the next one" in logs.said(), "a word")
     seen = len(logs.said().splitlines())
     wait_until(lambda: len(logs.said().splitlines()) > seen + 5, "more")
-    numbers = [int(n) for n in re.findall(r"line (\d+)", logs.said())]
+    numbers = [int(n) for n in re.findall(r"line (\d+)\n", logs.said())]
     assert numbers == sorted(set(numbers))
     stop_under(d, logs)
 

@@ -89,7 +89,8 @@ def test_those_that_retire_get_it_too(box):
             "SIGKILL sent to 2 processes"
         assert c.answer().ok
     wait_until(lambda: not is_alive(old) and not is_alive(new), "their end")
-    wait_status(box, lambda s: s.seat()["state"] == "ready")
+    wait_status(box, lambda s: s.seat()["state"] == "ready" and
+                s.seat()["pid"] != new)
     d.send(signal.SIGTERM)
     wait_status(box, lambda s: s.one("clusterd")["state"] == "stopping")
     # Who is asked to end may be told more.

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import words
 from control import do, refused, status
 from harness import (HAS_KEEPER, IS_ROOT, SLOW, is_alive, kill,
                      marked_processes, probe, wait_until)
@@ -27,7 +28,7 @@ def told(box):
     """What has been passed, as objects."""
     try:
         with open(box.path("told")) as f:
-            return [json.loads(line) for line in f]
+            return [json.loads(line) for line in f if line.endswith("\n")]
     except FileNotFoundError:
         return []
 
@@ -56,9 +57,13 @@ def test_each_event_is_passed_once(box):
     kill(pid)
     d.wait_replaced([pid], 1)
     do(box, "reload")
-    happened = [json.loads(line) for line in
-                ctl(box, "events", "--json").splitlines()]
-    assert {"reloaded", "end"} <= {e["event"] for e in happened}
+    happened = []
+
+    def is_over():
+        happened[:] = [json.loads(line) for line in
+                       ctl(box, "events", "--json").splitlines()]
+        return {"reloaded", "end"} <= {e["event"] for e in happened}
+    wait_until(is_over, "the old one's end")
     # Of each kind in its order, but each kind for itself.
     wait_until(lambda: sorted(map(json.dumps, told(box))) ==
                sorted(map(json.dumps, happened)),
@@ -107,13 +112,19 @@ def test_one_that_hangs_is_killed_and_dropped_are_counted(box):
     for i in range(200):
         refused(box, "reload")
     d.wait_log("on_event: refused: some are dropped")
-    with open(box.path("pids")) as f:
-        pids = [int(line) for line in f]
+
+    def noted():
+        if not os.path.exists(box.path("pids")):
+            return []
+        with open(box.path("pids")) as f:
+            return [int(line) for line in f if line.endswith("\n")]
+    wait_until(lambda: len(noted()) >= 2, "the first one, and its child")
+    pids = noted()
     # By now the first ones may have been killed, on a busy machine.
     runs, failures, dropped = figures(box)
     assert dropped > 0
     assert len(pids) <= 2 * (failures + 1), "one at a time"
-    assert "ready" in [e["event"] for e in told(box)]
+    wait_until(lambda: "ready" in [e["event"] for e in told(box)], "others go on")
     d.wait_log("on_event: refused: killed, it had not ended after 10 s",
                limit=20)
     assert time.monotonic() - began > 9
@@ -123,7 +134,7 @@ def test_one_that_hangs_is_killed_and_dropped_are_counted(box):
         ctl(box, "metrics")
     began = time.monotonic()
     d.stop()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 8 * SLOW
     assert d.find(r"on_event: refused: \d+ were dropped")
     assert d.find("on_event: refused: killed, clusterd ends")
 
@@ -147,7 +158,7 @@ def test_what_goes_wrong_is_logged(box):
                     "instances": 1})
     do(box, "reload")
     d.wait_log("on_event: applied: cannot execute .*/is-not-there: No such")
-    assert figures(box)[1] >= 2
+    wait_until(lambda: figures(box)[1] >= 2, "both are counted")
     box.web(instances=1)
     do(box, "reload")
     mark = d.mark()
@@ -204,10 +215,10 @@ def test_a_second_signal_gives_the_last_ones_no_time(box):
     d.send(signal.SIGTERM)
     wait_until(lambda: os.path.exists(box.path("flag")), "the last event")
     d.send(signal.SIGTERM)
-    began = time.monotonic()
-    d.wait_log("on_event: end: killed, clusterd ends")
-    # They would have had 2 seconds.
-    assert time.monotonic() - began < 1.5 or SLOW > 1
+    killed = d.wait_log(rf"({words.TIME}).*on_event: end: killed, clusterd ends")
+    # They would have had 2 seconds, which may be over before it is heard.
+    for again in d.find(rf"({words.TIME}).*SIGTERM again"):
+        assert words.when(killed[1]) - words.when(again[1]) < 1.5
     assert d.wait() == 0
     # Killed, but not awaited.
     wait_until(lambda: not marked_processes(box.mark), "nobody is left")

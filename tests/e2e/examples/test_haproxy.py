@@ -1,6 +1,7 @@
 """examples/haproxy: two hosts, each a network namespace, a balancer before them,
 and clients that ask while hosts are deployed to, taken out and lost."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -45,7 +46,7 @@ class Farm:
         for host in (1, 2):
             box.write(f"{host}.ini", changed(
                 "app.ini", ("stop_delay = 3s",
-                            f"stop_delay = {700 * SLOW:g}ms"),
+                            f"stop_delay = {1500 * SLOW:g}ms"),
                 ("instances = auto", "instances = 1\nenv = PROTOCOL=" +
                  protocol + "\ncanary = 100ms\ndrain_idle = 300ms"),
                 ("health = http:/healthz", "health = " +
@@ -69,8 +70,11 @@ class Farm:
     def kill(self, host):
         """All that runs there, at once."""
         inside = os.readlink(f"/proc/{self.hosts.holders[host].pid}/ns/net")
-        mine = [pid for pid in marked_processes(self.box.mark)
-                if os.readlink(f"/proc/{pid}/ns/net") == inside]
+        mine = []
+        for pid in marked_processes(self.box.mark):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(f"/proc/{pid}/ns/net") == inside:
+                    mine.append(pid)
         self.d[host].kill_all_of_it(workers=False)
         for pid in mine:
             kill(pid)

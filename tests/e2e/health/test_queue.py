@@ -9,7 +9,8 @@ import pytest
 
 import control
 from harness import SLOW, system_calls, wait_until
-from test_health import all_known, forget, instances_of, mood, moody, pid_of
+from test_health import (all_known, forget, instances_of, mood, moody, pid_of,
+                         wait_known)
 from test_replacement import answered, ask
 
 
@@ -18,7 +19,7 @@ def queued(box, **keys):
         "health_timeout": f"{int(400 * SLOW)}ms", **keys})
 
 
-def clients_until(d, port, log, limit=200):
+def clients_until(box, d, port, log, limit=200):
     """Clients come, and wait or are served, until that is logged."""
     clients = []
 
@@ -27,6 +28,7 @@ def clients_until(d, port, log, limit=200):
             clients.append(ask(port))
         return d.find(log)
     wait_until(come, log, 20)
+    control.status(box)         # What it leads to is done.
     return clients
 
 
@@ -39,12 +41,12 @@ def test_steered_around_and_back(box, balance):
     d, port = queued(box, health_failures=1000, balance=balance)
     all_known(box, 3)
     mood(box, 1, "stuck")
-    clients = clients_until(d, port, r"web\[1\] pid \d+: " + UNWELL)
+    clients = clients_until(box, d, port, r"web\[1\] pid \d+: " + UNWELL)
     assert instances_of(port, 20)[1] == 0
     assert "none was accepted" in control.status(box).seat(1)["unhealthy"]
     forget(box, 1)
     assert all(answered(s) for s in clients)
-    d.wait_log(r"web\[1\] pid \d+: healthy again", limit=20)
+    wait_known(box, d, r"web\[1\] pid \d+: healthy again", limit=20)
     assert instances_of(port, 40)[1] > 0
     assert not d.find(r"web\[[02]\] pid \d+: unhealthy")
     d.stop()
@@ -56,7 +58,7 @@ def test_replaced_beside(box):
     before = set(d.ready_pids())
     bad = pid_of(box, 1)
     mood(box, f"pid.{bad}", "stuck")
-    clients = clients_until(d, port, rf"web\[1\] pid {bad}: unhealthy")
+    clients = clients_until(box, d, port, rf"web\[1\] pid {bad}: unhealthy")
     d.wait_log(rf"web\[1\] pid {bad}: unhealthy: \d+ connections? waits?, and "
                r"none was accepted in \S+, 2 times; (killed by|exited)",
                limit=20)
@@ -78,7 +80,7 @@ def test_one_alone_with_a_queue_for_all(box):
     d, port = queued(box, instances=1, balance="shared", health_failures=1000)
     all_known(box, 1)
     mood(box, 0, "stuck")
-    clients = clients_until(d, port, r"web\[0\] pid \d+: unhealthy")
+    clients = clients_until(box, d, port, r"web\[0\] pid \d+: unhealthy")
     forget(box, 0)
     assert all(answered(s) for s in clients)
     d.wait_log(r"web\[0\] pid \d+: healthy again", limit=20)
@@ -90,7 +92,7 @@ def test_one_alone_with_a_queue_for_all(box):
     pid = pid_of(box, 0)
     assert pid != old
     mood(box, 0, "stuck")
-    clients = clients_until(d, port, rf"web\[0\] pid {pid}: unhealthy")
+    clients = clients_until(box, d, port, rf"web\[0\] pid {pid}: unhealthy")
     forget(box, 0)
     assert all(answered(s) for s in clients)
     d.stop()
@@ -104,7 +106,7 @@ def test_the_next_supervisor_looks_too(box):
     d.wait_log("workers of the supervisor before serve on", start=mark)
     all_known(box, 3)
     mood(box, 1, "stuck")
-    clients = clients_until(d, port, r"web\[1\] pid \d+: unhealthy")
+    clients = clients_until(box, d, port, r"web\[1\] pid \d+: unhealthy")
     mark = d.mark()
     os.kill(d.find_supervisor(), signal.SIGKILL)
     d.wait_log("workers of the supervisor before serve on", start=mark)

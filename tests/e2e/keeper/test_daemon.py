@@ -125,13 +125,14 @@ def test_interrupted_while_it_waits(box):
 def test_killed_supervisor_while_it_waits(box):
     box.web("--ready", 500, ready="notify", clusterd=LOG)
     d = box.start("-d", "-c", "app.ini")
+    d.log_path = box.path("log")
     wait_until(lambda: os.path.exists(box.path("run.pid")), "the pid file")
     keeper = wait_until(lambda: open(box.path("run.pid")).read().strip(),
                         "the pid")
     d.keeper = int(keeper)
     kill(d.pid)
     assert d.wait() == 0
-    assert "killed by signal 9" in open(box.path("log")).read()
+    wait_until(lambda: d.find("killed by signal 9"), "a word of it")
     end(box, int(keeper))
 
 

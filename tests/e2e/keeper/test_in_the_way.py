@@ -1,5 +1,6 @@
 """What stands in the way of a keeper, and of the supervisor that is to take over."""
 
+import contextlib
 import os
 import signal
 import time
@@ -10,8 +11,8 @@ import harness
 import preloads
 from binder import BINDER
 from harness import (HAS_KEEPER, SLOW, get, is_alive, is_supervisor, kill,
-                     quick_children, read_answer, stays, status_field,
-                     wait_until)
+                     process_state, quick_children, read_answer, stays,
+                     status_field, wait_until)
 from loads import Load
 
 pytestmark = pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
@@ -20,7 +21,8 @@ N = 3
 
 
 def end(d):
-    """Of the supervisor; returns when the next one has come up."""
+    """Of the supervisor, once it has come up; returns when the next one has."""
+    d.wait_log("start complete")
     mark, old = d.mark(), d.pid
     kill(old)
     d.wait_log("start complete", start=mark)
@@ -105,8 +107,9 @@ def test_more_descriptors_than_the_limit_it_was_started_with(box):
 def ledger_of(d):
     for fd in os.listdir(f"/proc/{d.keeper}/fd"):
         path = f"/proc/{d.keeper}/fd/{fd}"
-        if "clusterd-ledger" in os.readlink(path):
-            return path
+        with contextlib.suppress(FileNotFoundError):
+            if "clusterd-ledger" in os.readlink(path):
+                return path
     raise AssertionError("no ledger")
 
 
@@ -164,6 +167,7 @@ def fixture_slow(box):
     box.web(instances=N, stop_timeout="20s")
     d = box.start()
     d.wait_ready(N)
+    d.wait_log("start complete")
     mark = d.mark()
 
     def looks():
@@ -206,6 +210,7 @@ def test_stop_meanwhile_of_one_that_cannot_begin(box):
     box.web(instances=N)
     d = box.start(env={"LD_PRELOAD": library})
     workers = d.wait_ready(N)
+    d.wait_log("start complete")
     box.touch("exits")
     kill(d.pid)
     d.wait_log("trying again every 10 s")
@@ -216,6 +221,31 @@ def test_stop_meanwhile_of_one_that_cannot_begin(box):
     assert d.find("killing what is left")
 
 
+@preloads.needed
+def test_one_that_is_killed_as_it_has_come_up(box):
+    """The keeper hears of the death first, and yet it is no start that has failed."""
+    library = preloads.exits(box, box.path("exits"))
+    os.rename(library + ".new", library)
+    box.web("--ready", f"file:{box.path('go')}", ready="notify", instances=1,
+            ready_timeout="60s")
+    d = box.start(env={"LD_PRELOAD": library})
+    worker, = d.wait_workers(1)
+    d.send(signal.SIGSTOP)
+    wait_until(lambda: process_state(d.keeper) == "T", "it stands still")
+    box.touch("go")
+    d.wait_log("start complete")
+    box.touch("exits")
+    supervisor = d.pid
+    kill(supervisor)
+    wait_until(lambda: not is_alive(supervisor), "its death")
+    d.send(signal.SIGCONT)
+    d.wait_log("exited with code 78 after .*, starting another")
+    os.unlink(box.path("exits"))
+    d.wait_log("start complete", count=2, limit=20)
+    assert d.wait_ready(1) == [worker]
+    d.stop()
+
+
 def test_no_process_for_the_next_one(box, as_root):
     """As where a limit of a control group is met: the workers serve on."""
     directory = pids_group(box)
@@ -224,6 +254,7 @@ def test_no_process_for_the_next_one(box, as_root):
                             'exec "$@"', "sh"])
     try:
         workers = d.wait_ready(N)
+        d.wait_log("start complete")
         limit(directory, 1)
         kill(d.pid)
         d.wait_log("cannot start the supervisor: Resource temporarily", count=2)

@@ -73,8 +73,10 @@ def test_signals_for_the_supervisor_are_ignored(box):
         d.wait_log(rf"SIG{name} of pid {os.getpid()} ignored: signals are for "
                    rf"pid {d.keeper}, the keeper")
     assert d.ready_pids() == pids
+    supervisor = d.pid
     d.send(signal.SIGTERM)
-    os.kill(d.pid, signal.SIGTERM)
+    # It may have stopped all by now.
+    kill(supervisor, signal.SIGTERM)
     d.wait_end(0)
     assert "killing what is left" not in d.log()
 
@@ -136,6 +138,8 @@ def test_idle_both_sleep(box, unwrapped):
     box.web()
     d = box.start()
     d.wait_ready(2)
+    d.wait_log("start complete")
+    wait_until(d.is_at_rest, "rest")
     calls = harness.system_calls(box, d, lambda: time.sleep(0.8),
                                  pids=[d.keeper, d.pid])
     if calls is None:
@@ -172,8 +176,8 @@ def test_as_process_1(box, as_root):
     # An orphan of somebody else, such as one of docker exec.
     subprocess.run(["nsenter", f"--target={d.keeper}", "--pid", "sh", "-c",
                     "sleep 0.1 &"], env=box.environment(), check=True)
-    ours = {d.pid, *d.wait_workers(2)}
-    wait_until(lambda: set(children_of(d.keeper)) == ours, "it is reaped")
+    wait_until(lambda: set(children_of(d.keeper)) ==
+               {d.pid, *d.wait_workers(2)}, "it is reaped")
     d.stop()
 
 

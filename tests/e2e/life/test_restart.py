@@ -74,6 +74,7 @@ def test_ends_in_vain_are_warned_of(box):
     d = box.start()
     how = words.EXITED(0)
     d.wait_log(words.DEATH("web", how=how), count=3)
+    d.wait_log(words.DEATH("once", how=how))
     levels = {app: [line.group(1) for line in words.LINE.finditer(d.log())
                     if re.match(rf"{app}\[0\] pid \d+: exited", line.group(2))]
               for app in ("web", "once")}

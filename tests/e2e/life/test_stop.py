@@ -3,13 +3,12 @@
 import os
 import re
 import signal
-import socket
 import threading
 import time
 
 import pytest
 
-from harness import (HAS_KEEPER, PROBE, SLOW, get, is_alive, is_refused,
+from harness import (HAS_KEEPER, PROBE, SLOW, free_port, get, is_alive, is_refused,
                      kill, marked_processes, probe, stays, wait_until)
 
 
@@ -245,9 +244,7 @@ def test_daemonized_process_is_gone_after_the_stop(box):
 @pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
 def test_kill_9_of_keeper_and_supervisor_leaves_workers(box):
     """Which serve on, and the next start names them."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     box.web(listen=f"127.0.0.1:{port}")
     d = box.start()
     workers = d.wait_ready(2)

@@ -99,12 +99,12 @@ def test_who_asks_during_the_drain_is_served_by_the_next(box, systemd):
     def new_ones_wait():
         nonlocal late
         late = ask(port)
-        late.settimeout(0.2 * SLOW)
+        late.settimeout(0.5 * SLOW)
         try:
             late.recv(1, socket.MSG_PEEK)
             return False
         except socket.timeout:
-            return True
+            return is_unread(port)
     wait_until(new_ones_wait, "new clients wait")
     slow.sendall(b"TP/1.0\r\n\r\n")
     assert read_answer(slow).pid in old
@@ -523,11 +523,11 @@ def test_a_supervisor_that_is_killed_after_it_took_them(box, systemd, kind):
     systemd.start().stop()
     kept = len(systemd.names())
     d = systemd.start()
-    pids = d.workers()
+    pids = d.wait_ready(3)
     os.kill(d.pid, signal.SIGKILL)
     d.wait_log("of the supervisor before serve on")
     assert not d.find("cannot be taken over")
-    assert d.workers() == pids
+    assert d.wait_ready(3) == pids
     d.stop()
     assert len(systemd.names()) == kept
 

@@ -52,6 +52,7 @@ class Killer:
                    lambda: f"{count} deaths, there were {self.count}", 30)
 
     def __enter__(self):
+        self.d.wait_log("start complete")
         self.thread.start()
         return self
 
@@ -170,7 +171,9 @@ def test_reloads_come_to_their_end(box):
         wait_until(lambda: len(d.ready_pids()) == N == len(d.workers()),
                    "as many as there are to be", 20)
     assert not load.failed, load.failed
-    assert len({get(d.port()).generation for _ in range(30)}) == 1
+    # A reload that was asked for before may go on.
+    wait_until(lambda: len({get(d.port()).generation for _ in range(30)}) == 1,
+               "one is in force", 20)
     d.stop()
 
 
@@ -213,6 +216,9 @@ def test_between_birth_and_exec(box, where):
     box.web(instances=N, restart_delay="10ms")
     d = box.start()
     old, supervisor = d.wait_ready(N), d.pid
+
+    d.wait_log("start complete")
+    wait_until(d.is_at_rest, "rest")
 
     def new():
         return set(children_of(supervisor)) - set(old)
@@ -257,7 +263,7 @@ def test_two_hundred_kills(box):
     wait_until(lambda: d.kinds_at_rest() == before, lambda: "as many as "
                f"before: {before}, {d.kinds_at_rest()}")
     assert int(status_field(d.keeper, "VmRSS").split()[0]) <= rss + 64
-    assert len(children_of(d.keeper)) == N + 1
+    wait_until(lambda: len(children_of(d.keeper)) == N + 1, "nobody else is left")
     d.stop()
 
 
@@ -297,7 +303,7 @@ def test_no_request_fails_where_it_is_process_1(box, as_root):
         for _ in range(5):
             kill_supervisor(d)
     assert not load.failed, load.failed
-    assert sorted(d.workers()) == sorted(workers)
+    assert sorted(d.wait_workers(N)) == sorted(workers)
     kill(workers[0])
     wait_until(lambda: not is_alive(workers[0]), "its death")
     assert len(d.wait_workers(N)) == N

@@ -142,7 +142,7 @@ def test_connection_that_has_been_idle_for_long_holds_nothing_up(box):
 
 def test_idle_connection_may_be_used_until_the_end(box):
     """Each request begins drain_idle anew."""
-    d, address, old = start_one(box, drain_idle="1s", drain_timeout="60s")
+    d, address, old = start_one(box, drain_idle="2s", drain_timeout="60s")
     with Client(address) as kept:
         mark = hup(d)
 
@@ -151,7 +151,7 @@ def test_idle_connection_may_be_used_until_the_end(box):
             return d.find(words.RELOAD_DONE("web"), start=mark)
         wait_until(done, "the reload", limit=30, step=0.05)
         for _ in range(10):
-            time.sleep(0.2)     # a client that thinks
+            time.sleep(0.3)     # a client that thinks
             assert kept.get().pid == old
         assert is_alive(old)
         wait_gone(d, [old])

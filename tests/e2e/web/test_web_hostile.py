@@ -24,13 +24,13 @@ def served(box, webs):
     return d, webs("--host", "cluster.example", "--host", "other")
 
 
-def exchange(web, raw, limit=10.0):
+def exchange(web, raw, limit=10.0, patience=0.1):
     """What comes for these bytes, until the end or until nothing does."""
     with web.connect(limit) as s:
         answer = b""
         try:
             s.sendall(raw)
-            s.settimeout(0.1)
+            s.settimeout(patience)
             while part := s.recv(65536):
                 answer += part
         except (socket.timeout, ConnectionError):
@@ -61,10 +61,12 @@ def test_host(served):
 def test_hosts_that_are_odd(served):
     _, web = served
     get = b"GET /nothing HTTP/1.%d\r\nConnection: close\r\n%s\r\n"
-    assert b" 400 " in exchange(web, get % (1, b""))
-    assert b" 404 " in exchange(web, get % (0, b""))
-    assert b" 400 " in exchange(
-        web, get % (1, b"Host: localhost\r\nHost: evil\r\n"))
+
+    def answer(minor, hosts):
+        return exchange(web, get % (minor, hosts), patience=10 * SLOW)
+    assert b" 400 " in answer(1, b"")
+    assert b" 404 " in answer(0, b"")
+    assert b" 400 " in answer(1, b"Host: localhost\r\nHost: evil\r\n")
 
 
 def test_paths(served):
@@ -106,7 +108,8 @@ def test_slowloris(served):
     began = time.monotonic()
     for _ in range(5):
         assert web.get("/livez")[0] == 200
-    assert time.monotonic() - began < 2 * SLOW
+    # What gives way by its age has 5 s.
+    assert time.monotonic() - began < 4 * SLOW
     # Of the first ones nobody is left.
     slow[0].settimeout(10 * SLOW)
     assert _is_cut(slow[0])
