@@ -308,7 +308,8 @@ def test_lines_that_are_written_meanwhile_are_not_lost(box):
                     "echo line $i; sleep 0.01; done'", "instances": 1,
                     "stdout": box.path("out.log")})
     d = box.start()
-    d.wait_workers(1)
+    worker, = d.wait_workers(1)
+    d.wait_log("start complete")
 
     def lines():
         with open(box.path("out.log"), encoding="ascii") as f:
@@ -317,6 +318,12 @@ def test_lines_that_are_written_meanwhile_are_not_lost(box):
     for _ in range(5):
         so_far = len(lines())
         wait_until(lambda: len(lines()) > so_far + 4, "some more")
+        # What it had read and not written yet would be lost (clusterd(8)).
+        os.kill(worker, signal.SIGSTOP)
+        wait_until(lambda: process_state(worker) == "T", "nobody writes")
+        wait_until(d.is_at_rest, "rest")
+        os.kill(d.pid, signal.SIGSTOP)
+        os.kill(worker, signal.SIGCONT)
         kill_supervisor(d)
     d.stop()
     assert lines() == [f"line {i}" for i in range(1, len(lines()) + 1)]
