@@ -303,6 +303,7 @@ def test_half_a_line_is_not_lost(box):
     worker, = d.wait_ready(1)
     t.say("one\nhalf of ")
     t.wait_said("one\n")
+    wait_until(lambda: "half of" in held(d), "it is held")
     end(d, signal.SIGKILL)
     t.say("two ")
     wait_until(lambda: "two" in held(d), "it is held")
