@@ -19,6 +19,7 @@
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
 #include "daemon/apps/stopped.h"
+#include "daemon/life/group.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
@@ -277,6 +278,12 @@ apps_stop_one(struct app *app, struct error *err)
 	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);
 	return 0;
+}
+
+void
+apps_provide_limits(struct apps *apps, const struct config *config)
+{
+	group_provide_limits(apps->life, config);
 }
 
 int

@@ -70,6 +70,9 @@ void apps_remove(struct app *app);
 /* The same, to be started again by request. -ENOMEM with words: it runs on. */
 int apps_stop_one(struct app *app, struct error *err);
 
+/* Before they are put in force: as group_provide_limits(). */
+void apps_provide_limits(struct apps *apps, const struct config *config);
+
 /* Start one that is stopped. -errno with words: it stays so. */
 int apps_start_one(struct apps *apps, const char *name, struct error *err);
 

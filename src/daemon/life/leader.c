@@ -12,6 +12,7 @@
 #include "core/worker/worker_env.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/health/health.h"
+#include "daemon/life/group_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -50,6 +51,7 @@ leader_join(struct life *life, struct worker *w)
 	l->life = life;
 	l->worker = w;
 	l->exec = (struct exec_report)EXEC_REPORT_INIT;
+	l->group = (struct group)GROUP_INIT;
 	w->leader = l;
 	return 0;
 }
@@ -84,6 +86,7 @@ leader_forget(struct worker *w)
 
 	exec_report_forget(&l->exec);
 	leave_streams(l);
+	group_end(&l->group, l->life, w);
 	notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
@@ -97,6 +100,7 @@ leader_forget(struct worker *w)
 	w->identity = 0;
 	w->ready_ms = -1;
 	l->timed_out = NULL;
+	l->by_oom = false;
 }
 
 /* Of few descriptors, those that wait for their first start would hold all. */
@@ -255,6 +259,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.fds = fds,
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,
+		.group = -1,
 		.trap = adopt_wanted(life->with.adopt, w->spec),
 		.directory = env->directory,
 		.cwd = life->with.cwd,
@@ -265,9 +270,10 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.survives = life->ledger != NULL,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
-	int code;
+	int code = group_begin(&l->group, life, w, &plan.group, err);
 
-	code = open_input(w, &plan.in_fd, &input);
+	if (code == 0)
+		code = open_input(w, &plan.in_fd, &input);
 	if (code == 0)
 		code = open_stream(w, OUT_STREAM_STDOUT, env->out_path,
 		    &plan.out_fd, &ends[0], err);
@@ -279,6 +285,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
+	fd_close(&plan.group);
 	if (code < 0)
 		return code;
 	w->holder.about.pid = w->pid;
@@ -425,6 +432,7 @@ leader_take_over(struct worker *w, const int *out)
 		w->fostered = true;
 		w->holder.about.pid = w->pid;
 		workers_add(w->crew->all, w);
+		group_again(&w->leader->group, w->leader->life, w);
 	}
 	if (out[0] < 0 && out[1] < 0)
 		return;

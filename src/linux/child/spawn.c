@@ -297,6 +297,7 @@ spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
     const char *program, const char *directory, const char *base_dir)
 {
 	static const char *const words[SPAWN_STAGES] = {
+		[SPAWN_GROUP] = "cannot join its control group",
 		[SPAWN_FDS] = "cannot place its file descriptors",
 		[SPAWN_SESSION] = "cannot make a session",
 		[SPAWN_TRAP] = "cannot trap its binds, as handoff asks for",

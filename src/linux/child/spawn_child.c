@@ -332,6 +332,10 @@ spawn_child_run(const struct spawn_child *child)
 
 	(void)RAW(close, child->report_of_parent);
 	reset_signals();
+	/* Before anything is charged to the program, and while it is there. */
+	code = plan->group >= 0 ? RAW(write, plan->group, "0", 1) : 0;
+	if (code < 0)
+		fail(report, SPAWN_GROUP, code);
 	code = place_fds(plan, &report);
 	if (code < 0)
 		fail(report, SPAWN_FDS, code);
