@@ -1,14 +1,16 @@
 #!/bin/sh
 # Limits by control group and the OOM killer, in a kernel that has the controllers:
 # an emulated machine (qemu, without KVM where that is not to be had) with a small
-# initramfs: busybox, clusterd, clusterctl, and what guest.sh runs. A minute or two.
+# initramfs: busybox, clusterd, clusterctl, and what guest.sh and faults.sh run. A
+# few minutes.
 #
 #	make && tests/vm/run.sh VMLINUZ
 #
 # VMLINUZ: a kernel with cgroups and a serial console built in, such as Debian's
 # linux-image-cloud-amd64 has in /boot. Takes qemu-system-x86, busybox-static, cpio
 # and cc. Not part of `make check`. B is the build, `build` if not given; MANY is how
-# many workers there are at once, 1000 if not given, and 0 for not many.
+# many workers there are at once, 1000 if not given, and 0 for not many; LIMITS=0 and
+# FAULTS=0 leave out the rest of guest.sh, and faults.sh.
 set -eu
 
 kernel=${1:?usage: tests/vm/run.sh VMLINUZ}
@@ -33,6 +35,7 @@ with_libraries "$B/clusterctl"
 with_libraries examples/hello-server
 cc -O1 -static -o "$root/bin/leak" "$here/leak.c"
 cp "$here/guest.sh" "$root/init"
+cp "$here/faults.sh" "$root/"
 chmod 755 "$root" "$root/init"
 chmod 1777 "$root/tmp"
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' \
@@ -44,7 +47,8 @@ accel=tcg
 [ -w /dev/kvm ] && accel=kvm
 timeout "${LIMIT:-600}" qemu-system-x86_64 -accel "$accel" -m 2048 -smp 2 \
     -nographic -nic none -no-reboot -kernel "$kernel" -initrd "$root.img" \
-    -append "console=ttyS0 quiet panic=-1 rdinit=/init MANY=${MANY:-1000}" </dev/null |
-    tr -d '\r' | tee "$root/said"
+    -append "console=ttyS0 quiet panic=-1 rdinit=/init MANY=${MANY:-1000} \
+FAULTS=${FAULTS:-1} LIMITS=${LIMITS:-1}" </dev/null |
+    sed -u 's/\r//g' | tee "$root/said"
 rm -f "$root.img"
 grep -q '^vm: all is well$' "$root/said"

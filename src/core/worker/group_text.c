@@ -100,60 +100,78 @@ group_list_has(const char *list, enum group_controller which)
 	return false;
 }
 
+#define DIGITS		"0123456789"
+#define RUN_LEN		16	/* of a run's number, in hexadecimal */
+
 void
 group_name(char name[GROUP_NAME_MAX], const char *app, unsigned instance,
-    uint64_t serial)
+    uint64_t run_id, uint64_t serial)
 {
-	(void)snprintf(name, GROUP_NAME_MAX, "%.*s.%u.%" PRIu64, CONF_NAME_MAX,
-	    app, instance, serial);
+	(void)snprintf(name, GROUP_NAME_MAX, "%.*s.%u.%0*" PRIx64 ".%" PRIu64,
+	    CONF_NAME_MAX, app, instance, RUN_LEN, run_id, serial);
 }
 
-/* The dot before the digits that it ends with, within `len`; NULL: none. */
+/* The dot before what it ends with, within `len`, all of those characters; NULL:
+   there is none. */
 static const char *
-dot_before_number(const char *name, size_t len)
+dot_before(const char *name, size_t len, const char *of)
 {
-	size_t digits = 0;
+	size_t n = 0;
 
-	while (digits < len && name[len - digits - 1] >= '0' &&
-	    name[len - digits - 1] <= '9')
-		digits++;
-	return digits > 0 && digits < len && name[len - digits - 1] == '.' ?
-	    name + len - digits - 1 : NULL;
+	while (n < len && strchr(of, name[len - n - 1]) != NULL)
+		n++;
+	return n > 0 && n < len && name[len - n - 1] == '.' ?
+	    name + len - n - 1 : NULL;
 }
 
 bool
 group_is_name(const char *name)
 {
-	const char *dot = dot_before_number(name, strlen(name));
+	const char *serial = dot_before(name, strlen(name), DIGITS);
+	const char *run = serial == NULL ? NULL :
+	    dot_before(name, (size_t)(serial - name), DIGITS "abcdef");
+	const char *instance = run == NULL || serial - run != RUN_LEN + 1 ?
+	    NULL : dot_before(name, (size_t)(run - name), DIGITS);
 
-	if (dot != NULL)
-		dot = dot_before_number(name, (size_t)(dot - name));
-	return dot != NULL && dot > name;
+	return instance != NULL && instance > name;
 }
 
 void
-group_own_name(char name[GROUP_NAME_MAX], pid_t keeper)
+group_own_name(char name[GROUP_NAME_MAX], pid_t keeper, uint64_t started)
 {
-	(void)snprintf(name, GROUP_NAME_MAX, OWN_PREFIX "%d", (int)keeper);
+	(void)snprintf(name, GROUP_NAME_MAX, OWN_PREFIX "%d.%" PRIu64,
+	    (int)keeper, started);
 }
 
 bool
-group_is_own_name(const char *name)
+group_own_parse(const char *name, pid_t *ret_keeper, uint64_t *ret_started)
 {
 	const size_t prefix = strlen(OWN_PREFIX);
+	const char *dot;
+	char digits[16];
+	uint64_t keeper, started;
 
-	return strncmp(name, OWN_PREFIX, prefix) == 0 &&
-	    name[prefix] != '\0' &&
-	    name[prefix + strspn(name + prefix, "0123456789")] == '\0';
+	if (strncmp(name, OWN_PREFIX, prefix) != 0)
+		return false;
+	name += prefix;
+	dot = strchr(name, '.');
+	if (dot == NULL || (size_t)(dot - name) >= sizeof(digits))
+		return false;
+	memcpy(digits, name, (size_t)(dot - name));
+	digits[dot - name] = '\0';
+	if (!num_parse(digits, 1, INT32_MAX, &keeper) ||
+	    !num_parse(dot + 1, 0, UINT64_MAX, &started))
+		return false;
+	*ret_keeper = (pid_t)keeper;
+	*ret_started = started;
+	return true;
 }
 
 size_t
-group_above_own(const char *path, pid_t keeper)
+group_above_own(const char *path, const char *own)
 {
 	const char *last = strrchr(path, '/');
-	char own[GROUP_NAME_MAX];
 
-	group_own_name(own, keeper);
 	if (last == NULL || strcmp(last + 1, own) != 0)
 		return 0;
 	return last == path ? 1 : (size_t)(last - path);

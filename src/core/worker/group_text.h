@@ -39,23 +39,26 @@ const char *group_limit_file(enum group_controller which);
 void group_limit_value(struct strbuf *sb, const struct conf_app *app,
     enum group_controller which);
 
-/* Of a worker's process: web.0.17. */
-#define GROUP_NAME_MAX 80
+/* Of a worker's process: web.0.00f1e2d3c4b5a697.17, by the run of the program and
+   the number of the process in it, so that no other run has one of that name. */
+#define GROUP_NAME_MAX 96
 void group_name(char name[GROUP_NAME_MAX], const char *app, unsigned instance,
-    uint64_t serial);
+    uint64_t run_id, uint64_t serial);
 
 /* Is it the name of such a one? */
 bool group_is_name(const char *name);
 
-/* Of the group that clusterd itself is in, then: _clusterd.4711, of its keeper's
-   pid, so that one which a worker runs does not take it for its own. */
-void group_own_name(char name[GROUP_NAME_MAX], pid_t keeper);
+/* Of the group that clusterd itself is in, then: _clusterd.4711.90125, of its keeper's
+   pid and when that was started, so that nobody else takes it for its own: not one
+   that a worker runs, nor one of that pid later. */
+void group_own_name(char name[GROUP_NAME_MAX], pid_t keeper, uint64_t started);
 
-/* Is it the name of such a one, of whatever clusterd? */
-bool group_is_own_name(const char *name);
+/* Is it the name of such a one, and whose? */
+bool group_own_parse(const char *name, pid_t *ret_keeper,
+    uint64_t *ret_started);
 
-/* If the path ends in that of this keeper: how long what it lies in is; else 0. */
-size_t group_above_own(const char *path, pid_t keeper);
+/* If the path ends in that name: how long what it lies in is; else 0. */
+size_t group_above_own(const char *path, const char *own);
 
 /* "oom_kill 3" in the lines of memory.events; false: there is none. */
 bool group_event(const char *events, const char *name, uint64_t *ret_n);

@@ -206,13 +206,11 @@ retire_dead(struct worker *w)
 	life_ledger_note(w);
 }
 
-/* By a signal that is not ours. */
 static bool
-is_by_oom(struct worker *w)
+is_killed_by_others(const struct worker *w)
 {
 	return w->status.signalled && w->status.code == SIGKILL &&
-	    w->fsm.state != WORKER_KILLED && !w->leader->exec.failed &&
-	    group_was_oom(&w->leader->group, w->leader->life);
+	    w->fsm.state != WORKER_KILLED && !w->leader->exec.failed;
 }
 
 static bool
@@ -228,9 +226,14 @@ death_of_leader(struct worker *w)
 {
 	struct life *life = w->leader->life;
 	struct orphans *orphans = life->with.orphans;
+	struct group *group = &w->leader->group;
 	struct strbuf hint = STRBUF_INIT;
 
-	w->leader->by_oom = is_by_oom(w);
+	if (is_killed_by_others(w)) {
+		w->leader->by_oom = group_was_oom(group, life);
+		if (!w->leader->by_oom)
+			group_hint(&hint, group, life);
+	}
 	hint_put(&hint, w, orphans, w->leader->timed_out);
 	if (!w->fostered)
 		stop_group(w);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/str.h"
 #include "core/conf/conf.h"
 #include "core/worker/group_text.h"
+#include "core/worker/obituary.h"
 #include "daemon/life/group.h"
 #include "daemon/life/group_priv.h"
 #include "daemon/life/life_house.h"
@@ -19,7 +21,8 @@
 static void
 name_of(const struct worker *w, char name[GROUP_NAME_MAX])
 {
-	group_name(name, w->crew->name, w->instance, w->serial);
+	group_name(name, w->crew->name, w->instance, w->crew->all->run_id,
+	    w->serial);
 }
 
 /* Its memory is limited, or not: it is counted in any case where it can be. */
@@ -31,24 +34,55 @@ watch(struct life *life, struct group *g, const char *name)
 	    cgroup_tree_events(&life->groups, name));
 }
 
+static void
+tell_unlimited(struct group *g, const struct worker *w, const char *why)
+{
+	static const char words[] = "its limits are not in force, it runs "
+	    "without: %s";
+
+	if (!g->told)
+		log_vital(LOG_LEVEL_WARNING, &w->holder.about, words, words,
+		    why);
+	g->told = true;
+}
+
 int
-group_begin(struct group *g, struct life *life, const struct worker *w,
-    int *ret_procs, struct error *err)
+group_begin(struct group *g, struct life *life, const struct worker *w)
 {
 	struct cgroup_tree *groups = &life->groups;
 	const struct conf_app *conf = w->spec->conf;
+	struct error err = ERROR_INIT;
 	char name[GROUP_NAME_MAX];
-	int code;
+	int procs = -1;
 
-	*ret_procs = -1;
 	if ((group_controllers(conf) & groups->controllers) == 0)
-		return 0;
+		return -1;
 	name_of(w, name);
-	code = cgroup_tree_make(groups, name, conf, ret_procs, err);
-	if (code < 0)
-		return code;
-	watch(life, g, name);
-	return 0;
+	if (cgroup_tree_make(groups, name, conf, &procs, &err) == 0)
+		watch(life, g, name);
+	else
+		tell_unlimited(g, w, error_text(&err));
+	error_clear(&err);
+	return procs;
+}
+
+void
+group_joined(struct group *g)
+{
+	g->told = g->told && !g->own;
+}
+
+void
+group_refused(struct group *g, struct life *life, const struct worker *w,
+    int code)
+{
+	struct strbuf why = STRBUF_INIT;
+
+	strbuf_printf(&why, "it cannot go into its control group: %s",
+	    strerror(code));
+	tell_unlimited(g, w, why.failed ? strerror(code) : why.text);
+	strbuf_free(&why);
+	group_end(g, life, w);
 }
 
 void
@@ -85,6 +119,20 @@ group_was_oom(struct group *g, struct life *life)
 }
 
 void
+group_hint(struct strbuf *sb, const struct group *g, struct life *life)
+{
+	int64_t ms;
+	uint64_t kills = g->oom.events >= 0 ? 0 :
+	    oom_watch_count(&life->oom, &ms);
+
+	if (kills == 0)
+		return;
+	strbuf_printf(sb, "; the OOM killer has killed %" PRIu64 " of "
+	    "clusterd's control group within the last ", kills);
+	obituary_duration(sb, ms);
+}
+
+void
 group_shrank(struct life *life)
 {
 	cgroup_tree_sweep(&life->groups);
@@ -109,13 +157,20 @@ tell_missing(struct life *life, unsigned missing, const char *why)
 	life->limits_told = strbuf_take(&words);
 }
 
-/* Of those who have no group of their own: where that is, it may have changed. */
+/* Of those who have no group of their own: where that is, it may have changed. In one
+   that is not of our making somebody else may come to his limit again and again,
+   which is not to wake us. */
 static void
 watch_ours(struct life *life)
 {
+	bool ours;
+	int events = cgroup_tree_events_of_us(&life->groups, &ours);
+
 	oom_watch_end(&life->oom);
-	oom_watch_begin(&life->oom, life->with.workers->loop,
-	    cgroup_tree_events(&life->groups, NULL));
+	if (ours)
+		oom_watch_begin(&life->oom, life->with.workers->loop, events);
+	else
+		oom_watch_begin_asked(&life->oom, events);
 }
 
 void

@@ -127,6 +127,14 @@ leader_leave(struct worker *w)
 /* ---- the exec's report ---- */
 
 static void
+unlimited(void *ctx, int code)
+{
+	struct worker *w = ctx;
+
+	group_refused(&w->leader->group, w->leader->life, w, code);
+}
+
+static void
 trapped(void *ctx, int trap)
 {
 	adopt_begin(ctx, trap);
@@ -138,6 +146,7 @@ executed(void *ctx)
 	struct worker *w = ctx;
 
 	w->crew->executed = w->leader->executed = true;
+	group_joined(&w->leader->group);
 	worker_post(w, WORKER_EV_EXECUTED);
 }
 
@@ -259,7 +268,6 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.fds = fds,
 		.n_fds = conf->handoff == CONF_HANDOFF_ADOPT ? 0 :
 		    conf->n_listens,
-		.group = -1,
 		.trap = adopt_wanted(life->with.adopt, w->spec),
 		.directory = env->directory,
 		.cwd = life->with.cwd,
@@ -270,10 +278,11 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 		.survives = life->ledger != NULL,
 	};
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
-	int code = group_begin(&l->group, life, w, &plan.group, err);
+	int code;
 
-	if (code == 0)
-		code = open_input(w, &plan.in_fd, &input);
+	plan.group = group_begin(&l->group, life, w);
+	plan.limited = plan.group >= 0;
+	code = open_input(w, &plan.in_fd, &input);
 	if (code == 0)
 		code = open_stream(w, OUT_STREAM_STDOUT, env->out_path,
 		    &plan.out_fd, &ends[0], err);
@@ -295,7 +304,8 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	workers_add(w->crew->all, w);
 	code = exec_report_watch(&l->exec, w->crew->all->loop,
 	    &(struct exec_report_events){
-		.executed = executed, .trapped = trapped, .ctx = w,
+		.executed = executed, .unlimited = unlimited,
+		.trapped = trapped, .ctx = w,
 	    });
 	/* Started, but we would never hear whether it was executed: its death
 	   makes it a start that failed. */

@@ -49,7 +49,7 @@ void
 life_fini(struct life *life)
 {
 	oom_watch_end(&life->oom);
-	cgroup_tree_end(&life->groups, keeper_pid());
+	cgroup_tree_end(&life->groups);
 	free(life->limits_told);
 	life->limits_told = NULL;
 	fd_close(&life->null_fd);

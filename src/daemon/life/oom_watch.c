@@ -76,19 +76,29 @@ oom_watch_begin(struct oom_watch *o, struct loop *loop, int events)
 }
 
 void
+oom_watch_begin_asked(struct oom_watch *o, int events)
+{
+	*o = (struct oom_watch){ .events = events, .latest = mono_now() };
+	if (events >= 0 && !cgroup_tree_oom_kills(events, &o->kills, &o->own))
+		oom_watch_end(o);
+}
+
+void
 oom_watch_end(struct oom_watch *o)
 {
 	if (o->events < 0)
 		return;
-	loop_del(o->loop, &o->handle);
-	loop_timer_fini(o->loop, &o->again);
+	if (o->loop != NULL) {
+		loop_del(o->loop, &o->handle);
+		loop_timer_fini(o->loop, &o->again);
+	}
 	fd_close(&o->events);
 }
 
 bool
 oom_watch_claim(struct oom_watch *o, bool *ret_own)
 {
-	if (o->events < 0)
+	if (o->events < 0 || o->loop == NULL)
 		return false;
 	(void)look(o);
 	if (o->unclaimed == 0)
@@ -97,4 +107,18 @@ oom_watch_claim(struct oom_watch *o, bool *ret_own)
 	*ret_own = o->latest_own.ns != 0 &&
 	    mono_ms_between(o->latest_own, mono_now()) <= JUST_NOW_MS;
 	return true;
+}
+
+uint64_t
+oom_watch_count(struct oom_watch *o, int64_t *ret_ms)
+{
+	uint64_t before = o->kills;
+	struct mono last = o->latest;
+
+	if (o->events < 0 || o->loop != NULL ||
+	    !cgroup_tree_oom_kills(o->events, &o->kills, &o->own))
+		return 0;
+	o->latest = mono_now();
+	*ret_ms = mono_ms_between(last, o->latest);
+	return o->kills > before ? o->kills - before : 0;
 }

@@ -18,8 +18,9 @@ struct spawn_plan {
 	char *watchdog_pid;		/* the same */
 	const int *fds;			/* become 3, 4, …; not closed here */
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
-	int group;			/* cgroup.procs of the control group
-					   that it goes into; -1: ours; not
+	bool limited;			/* it goes into a control group, if
+					   it can, … */
+	int group;			/* … whose cgroup.procs this is; not
 					   closed here */
 	bool trap;			/* bind and listen, see
 					   seccomp_notify.h */

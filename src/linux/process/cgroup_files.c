@@ -81,7 +81,7 @@ cgroup_make(const char *dir, const char *group)
 {
 	char *path = cgroup_path(dir, group, NULL);
 	int code = path == NULL ? -ENOMEM :
-	    mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	    mkdir(path, 0755) < 0 ? -errno : 0;
 
 	free(path);
 	return code;

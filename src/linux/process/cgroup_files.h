@@ -18,7 +18,7 @@ int cgroup_file_write(const char *dir, const char *group, const char *file,
 int cgroup_file_read(const char *dir, const char *file, char **ret_text);
 
 bool cgroup_is_there(const char *dir, const char *group);
-int cgroup_make(const char *dir, const char *group);	/* it may be there */
+int cgroup_make(const char *dir, const char *group);
 int cgroup_remove(const char *dir, const char *group);	/* it may be gone */
 
 /* The root may have processes beside groups. */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,11 +7,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "linux/file/file.h"
 #include "linux/process/cgroup_files.h"
 #include "linux/process/cgroup_move.h"
-
-#define STAT_MAX 4096
+#include "linux/process/process.h"
 
 /* At a reload that brings the first limits, while everybody waits. */
 #define MOVED_MAX 64
@@ -18,35 +17,40 @@
 /* A process of ours may start another one meanwhile. */
 #define MOVE_TIMES 3
 
+/* Of parents above one another. */
+#define DEPTH_MAX 64
+
+/* -1: it is not there, or cannot be looked at. */
 static pid_t
 parent_of(pid_t pid)
 {
-	char path[64], *text;
-	const char *s;
-	size_t len;
-	long parent = 0;
+	struct process_stat stat;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (file_read(path, STAT_MAX, &text, &len, NULL) < 0)
-		return 0;
-	/* PID (NAME) STATE PARENT, where the name may be anything. */
-	s = strrchr(text, ')');
-	if (s != NULL && strlen(s) > 4)
-		parent = strtol(s + 4, NULL, 10);
-	free(text);
-	return (pid_t)parent;
+	return process_stat(pid, &stat) ? stat.parent : -1;
 }
 
-/* A process that dies meanwhile is nobody's. */
-static bool
-is_ours(pid_t pid, pid_t keeper)
+enum whose { OURS, OTHERS, GONE };
+
+static enum whose
+whose_is(pid_t pid, pid_t keeper)
 {
-	for (int depth = 0; pid > 0 && depth < 64; depth++) {
-		if (pid == keeper || pid == getpid())
-			return true;
-		pid = parent_of(pid);
+	pid_t p = pid, above;
+
+	/* With a parent that dies meanwhile it has another one. */
+	for (int i = 0, gone = 0; i < DEPTH_MAX && gone < 3; i++) {
+		if (p == keeper || p == getpid())
+			return OURS;
+		above = parent_of(p);
+		if (above < 0 && p == pid)
+			return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH ?
+			    GONE : OTHERS;
+		if (above == 0)
+			break;
+		if (above < 0)
+			gone++;
+		p = above < 0 ? pid : above;
 	}
-	return false;
+	return OTHERS;
 }
 
 static int
@@ -60,72 +64,167 @@ move_one(const char *dir, const char *group, pid_t pid)
 	return code == -ESRCH ? 0 : code;
 }
 
-/* Of those in the group. *ret_other: somebody else is there; else 0. */
-static int
-move_ours(const char *dir, const char *own, pid_t keeper, size_t *ret_moved,
-    pid_t *ret_other)
+struct members {
+	pid_t ours[MOVED_MAX + 1];	/* those, or the first of more */
+	size_t n;
+	bool others;	/* somebody else is there, … */
+	pid_t other;	/* … such as that; 0: of another pid namespace */
+};
+
+/* The next of a list; false: that was all. */
+static bool
+next_pid(char **list, pid_t *ret_pid)
 {
-	char *list, *s, *end;
+	char *end;
+	long pid = strtol(*list, &end, 10);
+
+	if (end == *list)
+		return false;
+	*list = end;
+	*ret_pid = (pid_t)pid;
+	return true;
+}
+
+static int
+look(const char *dir, pid_t keeper, struct members *ret_members)
+{
+	struct members m = { .n = 0 };
+	char *list, *s;
+	pid_t pid;
 	int code = cgroup_file_read(dir, "cgroup.procs", &list);
 
 	if (code < 0)
 		return code;
-	*ret_moved = 0;
-	*ret_other = 0;
-	for (s = list; code == 0; s = end) {
-		pid_t pid = (pid_t)strtol(s, &end, 10);
+	for (s = list; m.n <= MOVED_MAX && next_pid(&s, &pid);) {
+		enum whose whose = whose_is(pid, keeper);
 
-		if (end == s)
-			break;
-		if (!is_ours(pid, keeper)) {
-			*ret_other = pid;
-			continue;
+		if (whose == OURS) {
+			m.ours[m.n++] = pid;
+		} else if (whose == OTHERS) {
+			m.others = true;
+			m.other = pid;
 		}
-		if (++*ret_moved > MOVED_MAX)
-			code = -E2BIG;
-		else
-			code = move_one(dir, own, pid);
 	}
 	free(list);
-	return code;
+	*ret_members = m;
+	return 0;
+}
+
+static int
+refuse_other(const char *dir, const struct members *m, struct error *err)
+{
+	char who[64] = "a process of another pid namespace";
+
+	if (m->other != 0)
+		snprintf(who, sizeof(who), "process %d, which is not "
+		    "clusterd's,", (int)m->other);
+	return error_set(err, -EBUSY, "%s is in the same control group, %s: "
+	    "limits take one for clusterd alone (systemd: a service with "
+	    "Delegate=yes, or systemd-run --scope -p Delegate=yes)", who, dir);
+}
+
+/* May those be moved? */
+static int
+check(const char *dir, const struct members *m, struct error *err)
+{
+	if (m->others && !cgroup_is_root(dir))
+		return refuse_other(dir, m, err);
+	if (m->n > MOVED_MAX)
+		return error_set(err, -EBUSY, "more than %d processes of "
+		    "clusterd's are in %s: limits take a new start of clusterd",
+		    MOVED_MAX, dir);
+	return 0;
+}
+
+static int
+refuse_move(const char *dir, const char *own, int code, struct error *err)
+{
+	return error_set(err, code, "cannot move clusterd into a control "
+	    "group of its own, %s/%s: %s", dir, own, strerror(-code));
+}
+
+/* Until none of ours is left there. */
+static int
+move_all(const char *dir, const char *own, pid_t keeper, struct members *m,
+    struct error *err)
+{
+	for (int i = 0; m->n > 0; i++) {
+		int code = i < MOVE_TIMES ? 0 : -EAGAIN;
+
+		for (size_t k = 0; code == 0 && k < m->n; k++)
+			code = move_one(dir, own, m->ours[k]);
+		if (code == 0)
+			code = look(dir, keeper, m);
+		if (code < 0)
+			return refuse_move(dir, own, code, err);
+		code = check(dir, m, err);
+		if (code < 0)
+			return code;
+	}
+	return 0;
 }
 
 int
 cgroup_move_in(const char *dir, const char *own, pid_t keeper,
     struct error *err)
 {
-	size_t moved = 1;
-	pid_t other = 0;
-	int code = cgroup_make(dir, own);
+	struct members m;
+	int code = look(dir, keeper, &m), made;
 
-	for (int i = 0; code == 0 && moved > 0 && i < MOVE_TIMES; i++)
-		code = move_ours(dir, own, keeper, &moved, &other);
-	if (code == -E2BIG)
-		return error_set(err, -EBUSY, "more than %d processes of "
-		    "clusterd's are in %s: limits take a new start of clusterd",
-		    MOVED_MAX, dir);
 	if (code < 0)
-		return error_set(err, code, "cannot move clusterd into a "
-		    "control group of its own, %s/%s: %s", dir, own,
-		    strerror(-code));
-	if (other != 0 && !cgroup_is_root(dir))
-		return error_set(err, -EBUSY, "process %d, which is not "
-		    "clusterd's, is in the same control group, %s: limits take "
-		    "one for clusterd alone (systemd: a service with "
-		    "Delegate=yes, or systemd-run --scope -p Delegate=yes)",
-		    (int)other, dir);
-	return 0;
+		code = refuse_move(dir, own, code, err);
+	else
+		code = check(dir, &m, err);
+	if (code == 0) {
+		/* By its name it is ours, and nobody else's. */
+		made = cgroup_make(dir, own);
+		code = made < 0 && made != -EEXIST ?
+		    refuse_move(dir, own, made, err) :
+		    move_all(dir, own, keeper, &m, err);
+	}
+	if (code < 0)
+		cgroup_move_back(dir, own);
+	return code;
+}
+
+/* Who has died meanwhile, or cannot be moved, holds up no other. */
+static void
+move_members(const char *dir, char *list)
+{
+	pid_t pid;
+
+	while (next_pid(&list, &pid))
+		if (pid > 0)
+			(void)move_one(dir, NULL, pid);
 }
 
 void
-cgroup_move_back(const char *dir, const char *own, pid_t keeper)
+cgroup_move_back(const char *dir, const char *own)
 {
-	int code = 0;
+	char *path = cgroup_path(dir, own, NULL), *list;
+	int code = -EBUSY;
 
-	if (keeper != getpid())
-		code = move_one(dir, NULL, keeper);
-	if (code == 0)
-		code = move_one(dir, NULL, getpid());
-	if (code == 0)
-		(void)cgroup_remove(dir, own);
+	for (int i = 0; path != NULL && code < 0 && i < MOVE_TIMES; i++) {
+		if (cgroup_file_read(path, "cgroup.procs", &list) < 0)
+			break;
+		move_members(dir, list);
+		free(list);
+		code = cgroup_remove(dir, own);
+	}
+	free(path);
+}
+
+bool
+cgroup_has_members(const char *dir)
+{
+	char *list, *s;
+	pid_t pid;
+	bool has;
+
+	if (cgroup_file_read(dir, "cgroup.procs", &list) < 0)
+		return false;
+	s = list;
+	has = next_pid(&s, &pid);
+	free(list);
+	return has;
 }

@@ -13,27 +13,52 @@
 #include "linux/process/cgroup_files.h"
 #include "linux/process/cgroup_move.h"
 #include "linux/process/cgroup_tree.h"
+#include "linux/process/process.h"
 
 /* So many are tried when somebody was reaped. */
 #define SWEPT_AT_ONCE 16
 
 /* ---- where we are ---- */
 
-/* The group that is to have the others in it; the caller frees. */
-static int
-find_dir(pid_t keeper, char **ret_dir, bool *ret_is_own, struct error *err)
+/* A group that has the others in it, or is to have them, and our own in it. */
+struct place {
+	char *dir;
+	char *own;	/* its name, whether it is there or not */
+	bool is_in;	/* that is where we are */
+};
+
+static void
+place_free(struct place *p)
 {
+	free(p->dir);
+	free(p->own);
+}
+
+static int
+find_place(pid_t keeper, struct place *ret_place, struct error *err)
+{
+	char name[GROUP_NAME_MAX];
+	struct place place;
 	struct cgroup own;
 	size_t above;
 	int code = cgroup_own(&own, err);
 
 	if (code < 0)
 		return code;
-	above = group_above_own(own.dir, keeper);
-	*ret_is_own = above > 0;
-	*ret_dir = strndup(own.dir, above > 0 ? above : strlen(own.dir));
+	group_own_name(name, keeper, process_start(keeper));
+	above = group_above_own(own.dir, name);
+	place = (struct place){
+		.dir = strndup(own.dir, above > 0 ? above : strlen(own.dir)),
+		.own = strdup(name),
+		.is_in = above > 0,
+	};
 	cgroup_free(&own);
-	return *ret_dir != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
+	if (place.dir == NULL || place.own == NULL) {
+		place_free(&place);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
+	*ret_place = place;
+	return 0;
 }
 
 /* *ret_have: those of them that the group has. -ENOENT, with words: not all. */
@@ -91,38 +116,46 @@ check_delegated(const char *dir, struct error *err)
 int
 cgroup_tree_check(unsigned controllers, pid_t keeper, struct error *err)
 {
+	struct place place;
 	unsigned have;
-	bool is_own;
-	char *dir;
-	int code = find_dir(keeper, &dir, &is_own, err);
+	int code = find_place(keeper, &place, err);
 
 	if (code < 0)
 		return code;
-	code = look_up(dir, controllers, &have, err);
+	code = look_up(place.dir, controllers, &have, err);
 	if (code == 0)
-		code = check_delegated(dir, err);
-	free(dir);
+		code = check_delegated(place.dir, err);
+	place_free(&place);
 	return code;
 }
 
 /* ---- into a group of our own ---- */
 
-/* Has another clusterd its workers' groups here? What a dead one has left goes. */
-static int
-check_alone(const char *dir, const char *own, struct error *err)
+/* Of whatever clusterd: does it live? */
+static bool
+lives(pid_t keeper, uint64_t started)
 {
-	DIR *groups = opendir(dir);
+	return started != 0 && process_start(keeper) == started;
+}
+
+/* Has another clusterd its workers' groups here? */
+static int
+check_alone(const struct place *place, struct error *err)
+{
+	DIR *groups = opendir(place->dir);
 	const struct dirent *entry;
+	uint64_t started;
+	pid_t keeper;
 	int code = 0;
 
 	while (groups != NULL && code == 0 &&
 	    (entry = readdir(groups)) != NULL)
-		if (group_is_own_name(entry->d_name) &&
-		    strcmp(entry->d_name, own) != 0 &&
-		    cgroup_remove(dir, entry->d_name) < 0)
+		if (strcmp(entry->d_name, place->own) != 0 &&
+		    group_own_parse(entry->d_name, &keeper, &started) &&
+		    lives(keeper, started))
 			code = error_set(err, -EBUSY, "another clusterd is in "
-			    "%s/%s: limits take a control group for each", dir,
-			    entry->d_name);
+			    "%s/%s: limits take a control group for each",
+			    place->dir, entry->d_name);
 	if (groups != NULL)
 		(void)closedir(groups);
 	return code;
@@ -156,8 +189,10 @@ enable(const char *dir, unsigned *controllers, struct error *err)
 	return code;
 }
 
+/* Whoever is left in other groups is without limits then: as long as these have the
+   controllers, nobody may be in `dir`. */
 static void
-leave(const char *dir, const char *own, pid_t keeper)
+leave(const char *dir, const char *own)
 {
 	/* Where there are processes, nothing was enabled before. */
 	for (unsigned i = 0; !cgroup_is_root(dir) &&
@@ -169,7 +204,7 @@ leave(const char *dir, const char *own, pid_t keeper)
 		(void)cgroup_file_write(dir, NULL, "cgroup.subtree_control",
 		    word);
 	}
-	cgroup_move_back(dir, own, keeper);
+	cgroup_move_back(dir, own);
 }
 
 /* What was left by a clusterd that was killed. */
@@ -178,67 +213,78 @@ collect(struct cgroup_tree *tree)
 {
 	DIR *groups = opendir(tree->dir);
 	const struct dirent *entry;
+	uint64_t started;
+	pid_t keeper;
 
 	if (groups == NULL)
 		return;
 	while ((entry = readdir(groups)) != NULL)
-		if (group_is_name(entry->d_name))
+		if (group_is_name(entry->d_name) ||
+		    (group_own_parse(entry->d_name, &keeper, &started) &&
+			!lives(keeper, started)))
 			cgroup_tree_remove(tree, entry->d_name);
 	(void)closedir(groups);
 }
 
-/* In `dir`, of which we are not in our own group yet. *controllers as of
-   enable(). */
+/* We are not in our own group yet, or a supervisor before was killed while it moved.
+   *controllers as of enable(). */
 static int
-move_and_enable(const char *dir, const char *own, unsigned *controllers,
-    pid_t keeper, struct error *err)
+move_and_enable(const struct place *place, unsigned *controllers, pid_t keeper,
+    struct error *err)
 {
-	int code = check_delegated(dir, err);
+	int code = check_delegated(place->dir, err);
 
 	if (code == 0)
-		code = check_alone(dir, own, err);
+		code = check_alone(place, err);
+	if (code == 0)
+		code = cgroup_move_in(place->dir, place->own, keeper, err);
 	if (code < 0) {
 		*controllers = 0;
+		cgroup_move_back(place->dir, place->own);
 		return code;
 	}
-	code = cgroup_move_in(dir, own, keeper, err);
-	if (code < 0)
-		*controllers = 0;
-	else
-		code = enable(dir, controllers, err);
+	code = enable(place->dir, controllers, err);
 	if (*controllers == 0)
-		leave(dir, own, keeper);
+		leave(place->dir, place->own);
 	return code;
+}
+
+/* A supervisor before was killed while it moved: some are where we are not. In the
+   root group that does no harm. */
+static bool
+is_torn(const struct place *place)
+{
+	return place->is_in ? !cgroup_is_root(place->dir) &&
+	    cgroup_has_members(place->dir) :
+	    cgroup_is_there(place->dir, place->own);
 }
 
 static int
 begin_tree(struct cgroup_tree *tree, unsigned controllers, pid_t keeper,
     struct error *err)
 {
-	char name[GROUP_NAME_MAX], *dir, *own;
-	unsigned have = 0;
-	bool is_own;
-	int code = find_dir(keeper, &dir, &is_own, err), missing;
+	struct place place;
+	unsigned have;
+	bool torn;
+	int code = find_place(keeper, &place, err), missing;
 
 	if (code < 0)
 		return code;
-	group_own_name(name, keeper);
-	own = strdup(name);
-	if (own == NULL)
-		code = error_set(err, -ENOMEM, "out of memory");
-	missing = code == 0 ? look_up(dir, controllers, &have, err) : code;
-	if (code == 0 && is_own)
-		code = enable(dir, &have, missing == 0 ? err : NULL);
-	else if (code == 0 && have != 0)
-		code = move_and_enable(dir, own, &have, keeper,
+	missing = look_up(place.dir, controllers, &have, err);
+	torn = is_torn(&place);
+	if (have == 0 && torn)
+		leave(place.dir, place.own);
+	else if (place.is_in && !torn)
+		code = enable(place.dir, &have, missing == 0 ? err : NULL);
+	else if (have != 0)
+		code = move_and_enable(&place, &have, keeper,
 		    missing == 0 ? err : NULL);
-	if (own == NULL || (!is_own && have == 0)) {
-		free(dir);
-		free(own);
+	if (have == 0 && (torn || !place.is_in)) {
+		place_free(&place);
 		return missing < 0 ? missing : code;
 	}
-	tree->dir = dir;
-	tree->own = own;
+	tree->dir = place.dir;
+	tree->own = place.own;
 	tree->controllers = have;
 	collect(tree);
 	return missing < 0 ? missing : code;
@@ -352,7 +398,10 @@ cgroup_tree_sweep(struct cgroup_tree *tree)
 {
 	struct strlist *left = &tree->left;
 
-	for (int i = 0; left->n > 0 && i < SWEPT_AT_ONCE; i++) {
+	size_t tries = left->n < SWEPT_AT_ONCE ? left->n : SWEPT_AT_ONCE;
+
+	/* None of them twice. */
+	for (; tries > 0; tries--) {
 		size_t at = tree->left_next++ % left->n;
 
 		if (cgroup_remove(tree->dir, left->v[at]) == 0)
@@ -360,19 +409,14 @@ cgroup_tree_sweep(struct cgroup_tree *tree)
 	}
 }
 
-static bool
-remove_left(struct cgroup_tree *tree)
-{
-	strlist_free(&tree->left);
-	collect(tree);
-	return tree->left.n == 0 && !tree->left.failed;
-}
-
 void
-cgroup_tree_end(struct cgroup_tree *tree, pid_t keeper)
+cgroup_tree_end(struct cgroup_tree *tree)
 {
-	if (tree->dir != NULL && remove_left(tree))
-		leave(tree->dir, tree->own, keeper);
+	if (tree->dir != NULL) {
+		strlist_free(&tree->left);
+		collect(tree);
+		leave(tree->dir, tree->own);
+	}
 	free(tree->dir);
 	free(tree->own);
 	strlist_free(&tree->left);
@@ -384,15 +428,19 @@ cgroup_tree_end(struct cgroup_tree *tree, pid_t keeper)
 int
 cgroup_tree_events(const struct cgroup_tree *tree, const char *name)
 {
+	return tree->dir == NULL ? -ENOENT :
+	    cgroup_file_open(tree->dir, name, "memory.events", O_RDONLY);
+}
+
+int
+cgroup_tree_events_of_us(const struct cgroup_tree *tree, bool *ret_ours)
+{
 	struct cgroup own;
 	int code;
 
-	if (tree->dir != NULL) {
-		if (name == NULL && (tree->controllers & 1U << GROUP_MEMORY))
-			name = tree->own;
-		return cgroup_file_open(tree->dir, name, "memory.events",
-		    O_RDONLY);
-	}
+	*ret_ours = (tree->controllers & 1U << GROUP_MEMORY) != 0;
+	if (tree->dir != NULL)
+		return cgroup_tree_events(tree, *ret_ours ? tree->own : NULL);
 	code = cgroup_own(&own, NULL);
 	if (code < 0)
 		return code;

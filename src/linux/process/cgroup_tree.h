@@ -36,14 +36,16 @@ int cgroup_tree_check(unsigned controllers, pid_t keeper, struct error *err);
  * says: -errno with words for the first that cannot be had. Moves ourselves and
  * `keeper`, with all descendants of it that are there, where that was not done before;
  * what other clusterds have left behind is removed. With none it is only gone on with
- * what a supervisor before has left.
+ * what a supervisor before has left. One that was killed while it moved is no matter:
+ * that is finished, or undone where none can be had. Where this fails nothing has
+ * changed.
  */
 int cgroup_tree_begin(struct cgroup_tree *tree, unsigned controllers,
     pid_t keeper, struct error *err);
 
 /*
- * A group of that name with those of the app's limits that can be had; what is left
- * of one of that name is used. *ret_procs, which is the caller's: whoever writes "0"
+ * A group of that name with those of the app's limits that can be had; -EEXIST: there
+ * is one already, which is left as it is. *ret_procs, which is the caller's: whoever writes "0"
  * to it is in it. -errno with words.
  */
 int cgroup_tree_make(struct cgroup_tree *tree, const char *name,
@@ -58,13 +60,18 @@ void cgroup_tree_remove(struct cgroup_tree *tree, const char *name);
 /* Those that were left, a few at a time, in which there is nobody now. */
 void cgroup_tree_sweep(struct cgroup_tree *tree);
 
-/* Where no group of a worker is left, we and `keeper` go back to where we were, and
-   nothing of it is left. Frees it in any case. */
-void cgroup_tree_end(struct cgroup_tree *tree, pid_t keeper);
+/* All of our own group go back to where it was made, and nothing of it is left; nor of
+   the workers' groups, but for those that somebody is in still: he is without limits
+   from now on. Frees it in any case. */
+void cgroup_tree_end(struct cgroup_tree *tree);
 
-/* Of a group of that name, or with NULL of the one that all are in who have none of
-   their own: its memory.events, to be read and polled; the caller's. -errno. */
+/* Of a group of that name: its memory.events, to be read and polled; the caller's.
+   -errno. */
 int cgroup_tree_events(const struct cgroup_tree *tree, const char *name);
+
+/* The same of the one that all are in who have none of their own. *ret_ours: we have
+   made it, and it has no limit; else it is others' affair, too. */
+int cgroup_tree_events_of_us(const struct cgroup_tree *tree, bool *ret_ours);
 
 /* Of such a descriptor: how many of it were killed by the OOM killer, and how often
    that was at its own limit, not at one above. False: it is gone. */
