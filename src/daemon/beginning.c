@@ -94,7 +94,7 @@ start_apps(struct beginning *b, struct error *err)
 	code = start_list_make(&list, b->apps, b->config, &b->again, err);
 
 	for (size_t i = 0; code == 0 && i < list.n; i++)
-		group_provide_limits(b->life, list.v[i].config);
+		group_provide_limits(b->life, list.v[i].config, NULL);
 	/* By a child, while the kernel looks through programs for us. */
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		adopt_check_soon(b->adopt, list.v[i].config);

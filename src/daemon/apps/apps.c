@@ -281,9 +281,10 @@ apps_stop_one(struct app *app, struct error *err)
 }
 
 void
-apps_provide_limits(struct apps *apps, const struct config *config)
+apps_provide_limits(struct apps *apps, const struct config *config,
+    const bool *which)
 {
-	group_provide_limits(apps->life, config);
+	group_provide_limits(apps->life, config, which);
 }
 
 int
@@ -298,6 +299,7 @@ apps_start_one(struct apps *apps, const char *name, struct error *err)
 		    err);
 	if (code < 0)
 		return code;
+	apps_provide_limits(apps, s->config, NULL);
 	/* `name` may be that of the request, which is answered and gone after
 	   this, if a worker could not even be spawned. */
 	code = add(apps, spec, false, 0, NULL);

@@ -185,10 +185,8 @@ apply(struct reload *r, struct config *new, struct conf_errors *errors)
 
 	apps_count_cpus(rs->apps, new);
 	code = adopt_check(rs->adopt, new, &err);
-	if (code == 0) {
-		apps_provide_limits(rs->apps, new);
+	if (code == 0)
 		code = balancing_check(rs->balancing, new, &err);
-	}
 	if (code == 0)
 		code = check_names(r, new, &err);
 	if (code == 0)

@@ -174,14 +174,16 @@ watch_ours(struct life *life)
 }
 
 void
-group_provide_limits(struct life *life, const struct config *config)
+group_provide_limits(struct life *life, const struct config *config,
+    const bool *which)
 {
 	const unsigned before = life->groups.controllers;
 	struct error why = ERROR_INIT;
 	unsigned controllers = 0;
 
 	for (size_t i = 0; i < config->n_apps; i++)
-		controllers |= group_controllers(&config->apps[i]);
+		if (which == NULL || which[i])
+			controllers |= group_controllers(&config->apps[i]);
 	(void)cgroup_tree_begin(&life->groups, controllers, keeper_pid(), &why);
 	tell_missing(life, controllers & ~life->groups.controllers,
 	    error_text(&why));
