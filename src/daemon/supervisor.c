@@ -431,7 +431,10 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 		code = hearing_open(&sup->hearing, sup->loop, err);
 	if (code < 0)
 		return code;
-	(void)!getrandom(&run_id, sizeof(run_id), GRND_NONBLOCK);
+	/* Soon after the machine's start there may be nothing random yet. */
+	if (getrandom(&run_id, sizeof(run_id), GRND_NONBLOCK) !=
+	    (ssize_t)sizeof(run_id))
+		run_id = (uint64_t)mono_now().ns << 22 ^ (uint64_t)getpid();
 	workers_init(&sup->workers, sup->loop, &worker_events, run_id);
 	if (hearing_begin(&sup->hearing) < 0 ||
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
