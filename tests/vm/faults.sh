@@ -1,4 +1,4 @@
-# What may go wrong with groups, for guest.sh, whose functions it uses.
+# What may go wrong with groups, for guest.sh, whose functions it uses: each of $FAULTS.
 
 # A service manager that starts a service anew where others have died.
 give_back() {	# GROUP
@@ -9,33 +9,34 @@ members() { sort -n "$1/cgroup.procs" | tr '\n' ' '; }
 switches() { sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$1/status"; }
 new_supervisor() { [ -n "$(child_of $pid)" ] && [ "$(child_of $pid)" != "$1" ]; }
 
+tiny() {
 say "a limit that is too small to execute in"
 cat >tiny.ini <<END
 [tiny]
 command = /bin/sleep 1000
 instances = 1
 memory_limit = 1M
-restart_delay = 0.2s
-restart_delay_max = 0.2s
+restart_delay = 200ms
+restart_delay_max = 200ms
 END
-(
-	# They are copied to the new program, in the new group.
-	big=$(head -c 100000 /dev/zero | tr '\0' x)
-	i=0
-	while [ $i -lt 14 ]; do export "BIG$i=$big"; i=$((i + 1)); done
-	begin tiny tiny.ini
-	echo $pid >tiny.pid
-)
-pid=$(cat tiny.pid)
+# What it inherits is copied to the new program, and charged to its group.
+big=$(head -c 100000 /dev/zero | tr '\0' x)
+i=0
+while [ $i -lt 12 ]; do export "BIG$i=$big"; i=$((i + 1)); done
+begin tiny tiny.ini
+i=0
+while [ $i -lt 12 ]; do unset "BIG$i"; i=$((i + 1)); done
 until_true "it starts" sh -c "grep -q 'tiny.0. pid .*killed by the OOM killer' tiny.log"
 supervisor=$(child_of $pid)
 until_true "three times" sh -c "[ \$(grep -c 'tiny.0. pid .*OOM killer' tiny.log) -ge 3 ]"
 is "its supervisor" "$(child_of $pid)" "$supervisor"
 is "no supervisor died" "$(grep -ci 'supervisor.*\(died\|killed\)' tiny.log)" 0
 kill $pid
-until_true "it ends" test ! -d /proc/$pid
+wait $pid
 cut -c 1-150 tiny.log | head -n 12
+}
 
+few() {
 say "groups cannot be made"
 cat >few.ini <<END
 [few]
@@ -53,7 +54,9 @@ is "one group" "$(find $G/few -name 'few.*' | wc -l)" 1
 is "nobody was started twice" "$(grep -c restarting few.log)" 0
 finish $pid
 is "nothing is left" "$(find $G/few -mindepth 1 -type d)" ""
+}
 
+twice() {
 say "clusterd is killed, its workers live"
 cat >twice.ini <<END
 [free]
@@ -100,7 +103,9 @@ until_true "it starts" grep -q "start complete" twice.log
 until_true "they are gone" test ! -d "$first" -a ! -d "$dead"
 finish $pid
 is "nothing is left" "$(find $G/twice -mindepth 1 -type d)" ""
+}
 
+keeps() {
 say "somebody left by a worker"
 cat >keeps.ini <<END
 [keeps]
@@ -117,7 +122,9 @@ finish $pid
 is "what is left" "$(find $G/keeps -mindepth 1 -type d)" "$first"
 is "no controllers" "$(cat $G/keeps/cgroup.subtree_control)" ""
 echo 1 >"$first/cgroup.kill"
+}
 
+torn() {
 say "a supervisor that is killed while it moves"
 cat >torn.ini <<END
 [torn]
@@ -185,7 +192,9 @@ kill $client
 finish $pid
 is "nothing is left" "$(find $G/torn -mindepth 1 -type d)" ""
 is "no controllers" "$(cat $G/torn/cgroup.subtree_control)" ""
+}
 
+quiet() {
 say "others come to their limit in a group that is not of our making"
 cat >quiet.ini <<END
 [quiet]
@@ -207,3 +216,8 @@ is "a stranger was killed" "$(sed -n 's/^oom_kill //p' $G/quiet/memory.events)" 
 sleep 1
 is "which wakes nobody" "$(switches $supervisor)" "$n"
 finish $pid
+}
+
+for fault in $(echo "$FAULTS" | tr , " "); do
+	$fault
+done

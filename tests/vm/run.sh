@@ -9,8 +9,8 @@
 # VMLINUZ: a kernel with cgroups and a serial console built in, such as Debian's
 # linux-image-cloud-amd64 has in /boot. Takes qemu-system-x86, busybox-static, cpio
 # and cc. Not part of `make check`. B is the build, `build` if not given; MANY is how
-# many workers there are at once, 1000 if not given, and 0 for not many; LIMITS=0 and
-# FAULTS=0 leave out the rest of guest.sh, and faults.sh.
+# many workers there are at once, 1000 if not given, and 0 for not many; LIMITS=0
+# leaves out the rest of guest.sh, and FAULTS=tiny,few all but those of faults.sh.
 set -eu
 
 kernel=${1:?usage: tests/vm/run.sh VMLINUZ}
@@ -48,7 +48,7 @@ accel=tcg
 timeout "${LIMIT:-600}" qemu-system-x86_64 -accel "$accel" -m 2048 -smp 2 \
     -nographic -nic none -no-reboot -kernel "$kernel" -initrd "$root.img" \
     -append "console=ttyS0 quiet panic=-1 rdinit=/init MANY=${MANY:-1000} \
-FAULTS=${FAULTS:-1} LIMITS=${LIMITS:-1}" </dev/null |
+FAULTS=${FAULTS-tiny,few,twice,keeps,torn,quiet} LIMITS=${LIMITS:-1}" </dev/null |
     sed -u 's/\r//g' | tee "$root/said"
 rm -f "$root.img"
 grep -q '^vm: all is well$' "$root/said"
