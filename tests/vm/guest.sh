@@ -27,8 +27,9 @@ until_true() {
 	say "ok: $what"
 }
 
+# The supervisor of a keeper, which has workers of dead ones, too.
 child_of() {
-	cat /proc/[0-9]*/stat 2>/dev/null | sed -n "s/^\([0-9]*\) (.*) . $1 .*/\1/p" |
+	cat /proc/[0-9]*/stat 2>/dev/null | sed -n "s/^\([0-9]*\) (clusterd.*) . $1 .*/\1/p" |
 	    head -n 1
 }
 
