@@ -87,22 +87,6 @@ add_home(struct balancing *b)
 	return &homes[b->n_homes++];
 }
 
-/* In a cgroup that is below another one which is counted, so are its sockets. */
-static bool
-is_below_another(const struct balancing *b, const struct cgroup *home)
-{
-	for (size_t i = 0; i < b->n_homes; i++) {
-		const char *above = b->homes[i].path;
-		size_t len = strlen(above);
-
-		if (strncmp(home->path, above, len) == 0 &&
-		    (home->path[len] == '/' ||
-			(len == 1 && home->path[1] != '\0')))
-			return true;
-	}
-	return false;
-}
-
 void
 balancing_note_cgroup(struct balancing *b)
 {
@@ -112,7 +96,7 @@ balancing_note_cgroup(struct balancing *b)
 		return;
 	home = add_home(b);
 	/* Failing that, the lane will be found not to be counted. */
-	if (home != NULL && b->count != NULL && !is_below_another(b, home))
+	if (home != NULL && b->count != NULL)
 		(void)conn_count_cover(b->count, home, NULL);
 }
 
@@ -123,9 +107,7 @@ balancing_cover(struct balancing *b, struct error *err)
 	int code = balancing_hub(b, &hub, err);
 
 	for (size_t i = 0; code == 0 && i < b->n_homes; i++)
-		if (!is_below_another(b, &b->homes[i]))
-			code = conn_count_cover(b->count, &b->homes[i],
-			    err);
+		code = conn_count_cover(b->count, &b->homes[i], err);
 	return code;
 }
 

@@ -140,7 +140,6 @@ load_program(struct conn_count *count, struct error *err)
 	return count->program < 0 ? count->program : 0;
 }
 
-/* One below another that has it already runs it twice, and does not mind. */
 static int
 attach(struct conn_count *count, const struct cgroup *cgroup, struct error *err)
 {
@@ -168,8 +167,10 @@ conn_count_cover(struct conn_count *count, const struct cgroup *cgroup,
 	if (count->program < 0)
 		return error_set(err, -EPERM, "%s",
 		    error_text(&count->why_not));
+	/* What is attached to one above it is in force below (bpf_link, hierarchical):
+	   a second time would be one more to hand over. */
 	for (size_t i = 0; i < count->n_covers; i++)
-		if (count->covers[i].cgroup == cgroup->id)
+		if (cgroup_is_within(cgroup, count->covers[i].cgroup))
 			return 0;
 	if (count->n_covers == COVERS_MAX)
 		return error_set(err, -ENOSPC,

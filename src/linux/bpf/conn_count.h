@@ -27,9 +27,9 @@ struct steer_cell;
  */
 int conn_count_new(struct conn_count **ret_count, struct error *err);
 
-/* Count sockets of this cgroup too, if it is another one; those of the ones
-   before stay. Connections that are there already do not count. -errno with
-   words. */
+/* Count sockets of this cgroup too, unless it is one that is counted or below
+   one; those of the ones before stay. Connections that are there already do not
+   count. -errno with words. */
 int conn_count_cover(struct conn_count *count, const struct cgroup *cgroup,
     struct error *err);
 

@@ -88,6 +88,28 @@ cgroup_is_own(const struct cgroup *cgroup)
 	return is;
 }
 
+bool
+cgroup_is_within(const struct cgroup *cgroup, uint64_t id)
+{
+	char *dir = strdup(cgroup->dir), *end;
+	struct stat own, st;
+	bool is = cgroup->id == id;
+
+	if (dir == NULL || stat(dir, &own) < 0)
+		end = NULL;
+	else
+		end = strrchr(dir, '/');
+	/* Above where it is mounted is another file system. */
+	for (; !is && end != NULL && end > dir; end = strrchr(dir, '/')) {
+		*end = '\0';
+		if (stat(dir, &st) < 0 || st.st_dev != own.st_dev)
+			break;
+		is = st.st_ino == id;
+	}
+	free(dir);
+	return is;
+}
+
 int
 cgroup_open(const struct cgroup *cgroup, int *ret_fd, struct error *err)
 {

@@ -23,6 +23,9 @@ int cgroup_own(struct cgroup *ret_cgroup, struct error *err);
 /* Are we in it still? As cheap as can be. */
 bool cgroup_is_own(const struct cgroup *cgroup);
 
+/* Is it the one with that id, or below it, as far as it is mounted here? */
+bool cgroup_is_within(const struct cgroup *cgroup, uint64_t id);
+
 /* Its directory. The caller owns *ret_fd. -errno with words; -ENOENT: it is
    gone. */
 int cgroup_open(const struct cgroup *cgroup, int *ret_fd, struct error *err);

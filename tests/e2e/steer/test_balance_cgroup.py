@@ -9,7 +9,7 @@ import pytest
 
 import words
 from control import status, wait_status
-from harness import IS_ROOT, get, wait_until
+from harness import HAS_KEEPER, IS_ROOT, get, kill, wait_until
 from lanes import (SETPRIV, as_nobody, finish, hold, hup, needs,
                    nobodys_probe, wait_asleep)
 
@@ -29,17 +29,15 @@ def cgroups():
         own = next(line.strip()[3:] for line in f if line.startswith("0::"))
     paths = [f"{point}{own.rstrip('/')}/clusterd-test-{os.getpid()}-{name}"
              for name in "ab"]
-    made = []
     try:
         for path in paths:
             try:
                 os.mkdir(path)
             except OSError as e:
                 pytest.skip(f"no cgroup of one's own: {e}")
-            made.append(path)
         yield paths
     finally:
-        for path in made:
+        for path in reversed(paths):
             wait_until(lambda: remove(path), f"{path} is empty")
 
 
@@ -95,6 +93,39 @@ def test_new_lanes_are_counted_after_a_move(cgroups, box):
     move(d, cgroups[0])
     hup(d, 2)
     d.wait_workers(N)
+    wait_asleep(d)
+    check_counted(box, d)
+    d.stop()
+
+
+@pytest.mark.skipif(not HAS_KEEPER, reason="there is no keeper")
+def test_counts_outlive_a_supervisor_that_was_moved_below(cgroups, box):
+    """There its sockets count already: nothing more is to be handed over."""
+    below = f"{cgroups[0]}/below"
+    os.mkdir(below)
+    cgroups.append(below)
+    box.web(balance="least-connections", instances=N)
+    d = box.start(launcher=within(cgroups[0]))
+    d.wait_ready(N)
+    for pid in d.keeper, d.pid:
+        with open(f"{below}/cgroup.procs", "w") as f:
+            f.write(str(pid))
+    hup(d, 2)
+    d.wait_workers(N)
+    wait_asleep(d)
+    with contextlib.ExitStack() as stack:
+        held = hold(stack, d.port(), 5 * N)
+        for _ in range(2):
+            wait_status(box, lambda now: connections(now) == [5] * N,
+                        "all are counted")
+            mark, old = d.mark(), d.pid
+            kill(old)
+            d.wait_log("start complete", start=mark)
+            wait_until(lambda: d.pid not in (None, old), "the next one")
+        wait_status(box, lambda now: connections(now) == [5] * N,
+                    "all are counted")
+        for s in held:
+            finish(s)
     wait_asleep(d)
     check_counted(box, d)
     d.stop()
