@@ -155,7 +155,7 @@ sed -i '/instances/a memory_limit = 32M' torn.ini
 
 say "a reload that is refused"
 cp torn.ini torn-limits.ini
-nc -l -p 8086 -s 127.0.0.1 >/dev/null & taken=$!
+nc -l -p 8086 >/dev/null & taken=$!
 until_true "a port is taken" sh -c "netstat -ltn | grep -q ':8086 '"
 cat >>torn.ini <<END
 [no]
