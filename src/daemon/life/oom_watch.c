@@ -8,8 +8,11 @@
    memory to give back. */
 #define JUST_NOW_MS 2000
 
-/* A group that is at its limit is told of a hundred times a second. */
-#define PAUSE_MS 500
+/* A group that is at its limit is told of a hundred times a second, and one whose
+   cache of files has grown to it may be so for ever: as long as nobody is killed, it
+   is listened to again later each time. */
+#define PAUSE_MS	500
+#define PAUSE_MAX_MS	8000
 
 /* False: the group is gone. */
 static bool
@@ -37,14 +40,17 @@ static void
 counted(void *ctx, uint32_t events)
 {
 	struct oom_watch *o = ctx;
+	uint64_t before = o->kills;
 
 	(void)events;
 	if (!look(o)) {
 		oom_watch_end(o);
 		return;
 	}
+	o->pause_ms = o->kills != before || o->pause_ms == 0 ? PAUSE_MS :
+	    o->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : o->pause_ms * 2;
 	loop_del(o->loop, &o->handle);
-	loop_timer_start(o->loop, &o->again, PAUSE_MS);
+	loop_timer_start(o->loop, &o->again, o->pause_ms);
 }
 
 static void

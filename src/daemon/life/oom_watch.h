@@ -17,7 +17,8 @@ struct oom_watch {
 	struct loop *loop;	/* NULL: it is only asked */
 	int events;		/* memory.events; -1: not watched */
 	loop_handle handle;
-	struct loop_timer again;	/* it is listened to again */
+	struct loop_timer again;	/* it is listened to again … */
+	int64_t pause_ms;	/* … so long after it was told of last */
 	uint64_t kills;		/* as last read */
 	uint64_t unclaimed;	/* of those that came at `latest` … */
 	struct mono latest;	/* where it is asked: when it was */
