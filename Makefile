@@ -170,6 +170,7 @@ WRAP_look_queue = mono_now
 WRAP_ending = apps_only_killed_left epoll_wait mono_now
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = process_proc_is_ours
+WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
 WRAP_out_kept = malloc

@@ -25,6 +25,7 @@
 #include "daemon/sockets/balancing.h"
 #include "daemon/config/conf_again.h"
 #include "daemon/config/conf_load.h"
+#include "daemon/life/group.h"
 #include "daemon/supervisor.h"
 #include "linux/control/control_place.h"
 #include "linux/file/place.h"
@@ -191,6 +192,19 @@ print_slow_start(const struct config *config)
 	balancing_fini(&balancing);
 }
 
+static void
+print_limits(const struct config *config)
+{
+	struct error err = ERROR_INIT;
+	const char *app;
+
+	if (group_could_limit(config, &app, &err) < 0)
+		fprintf(stderr, "warning: %s: its limits would not be in force "
+		    "if clusterd were started here: %s\n", app,
+		    error_text(&err));
+	error_clear(&err);
+}
+
 static int
 dump(const struct config *config)
 {
@@ -228,6 +242,7 @@ act(const struct options *o, const struct conf_origin *origin,
 	case OPTIONS_TEST:
 		print_warnings(config);
 		print_slow_start(config);
+		print_limits(config);
 		printf("%s: configuration ok\n", origin->file);
 		break;
 	case OPTIONS_DUMP:

@@ -10,6 +10,7 @@
 #include "daemon/beginning.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/start_list.h"
+#include "daemon/life/group.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
@@ -92,6 +93,8 @@ start_apps(struct beginning *b, struct error *err)
 		listeners_keep(b->listeners, b->store);
 	code = start_list_make(&list, b->apps, b->config, &b->again, err);
 
+	for (size_t i = 0; code == 0 && i < list.n; i++)
+		group_provide_limits(b->life, list.v[i].config, NULL);
 	/* By a child, while the kernel looks through programs for us. */
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		adopt_check_soon(b->adopt, list.v[i].config);

@@ -21,7 +21,7 @@ FIELDS = {
     "instance": ("app instance role state generation",
                  "pid uptime_ms ready_ms restart_in_ms cpu_ns memory_bytes "
                  "waiting connections connections_total restarts_exit "
-                 "restarts_failure restarts_signal restarts_timeout "
+                 "restarts_failure restarts_signal restarts_oom restarts_timeout "
                  "restarts_start death death_ago_ms healthy check_ns "
                  "unhealthy recycles_unhealthy recycles_memory recycles_age "
                  "recycles_connections"),

@@ -223,6 +223,10 @@ struct conf_app {
 	int64_t max_memory;		/* bytes, of a worker's tree; -1: any */
 	int64_t max_age_ms;		/* -1: any */
 	int64_t max_connections;	/* that it has taken; -1: any number */
+	/* Of a worker's control group; -1: none. */
+	int64_t memory_limit;		/* bytes */
+	int64_t cpu_limit;		/* thousandths of a CPU */
+	int64_t tasks_limit;		/* processes and threads */
 	struct strlist after;		/* apps that begin before it, and end
 					   behind it; each once */
 

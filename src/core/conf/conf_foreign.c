@@ -108,7 +108,10 @@ static const struct {
 	{ "LimitNOFILE", "here it is limit_nofile" },
 	{ "ListenStream", "here it is listen" },
 	{ "ListenDatagram", "here it is listen, such as udp:53" },
-	{ "MemoryMax", "here it is max_memory, at which a worker is replaced" },
+	{ "MemoryMax", "here it is memory_limit, or max_memory, at which a "
+	    "worker is replaced" },
+	{ "CPUQuota", "here it is cpu_limit, such as 50%" },
+	{ "TasksMax", "here it is tasks_limit" },
 	{ "RuntimeMaxSec", "here it is max_age" },
 	/* gunicorn and its like, uWSGI, Docker Compose and Kubernetes */
 	{ "workers", "here it is instances" },

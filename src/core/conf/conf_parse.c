@@ -131,6 +131,49 @@ parse_size(const struct conf_value *v, void *target)
 	return 0;
 }
 
+/* `0.5`, `2` or `50%`; three places behind the point. */
+static bool
+read_cpus(const char *text, uint64_t *ret_thousandths)
+{
+	char digits[16];
+	size_t len = strspn(text, "0123456789"), places = 0;
+	const char *rest = text + len;
+	uint64_t number;
+
+	if (len == 0 || len > 9)
+		return false;
+	memcpy(digits, text, len);
+	if (*rest == '.') {
+		places = strspn(rest + 1, "0123456789");
+		if (places == 0 || places > 3)
+			return false;
+		memcpy(digits + len, rest + 1, places);
+		rest += 1 + places;
+	}
+	for (size_t i = places; i < 3; i++)
+		digits[len + i] = '0';
+	digits[len + 3] = '\0';
+	if (strcmp(rest, "") != 0 && strcmp(rest, "%") != 0)
+		return false;
+	if (!num_parse(digits + strspn(digits, "0"), 0, UINT64_MAX, &number))
+		return false;
+	*ret_thousandths = *rest == '%' ? number / 100 : number;
+	return true;
+}
+
+static int
+parse_cpus(const struct conf_value *v, void *target)
+{
+	uint64_t thousandths = UINT64_MAX;
+
+	if (!conf_value_is_nothing(v) &&
+	    (!read_cpus(v->lines[0], &thousandths) ||
+	    thousandths < v->key->min || thousandths > v->key->max))
+		return conf_refuse_text(v, 0, v->lines[0]);
+	*(int64_t *)conf_value_field(v, target) = (int64_t)thousandths;
+	return 0;
+}
+
 static void
 replace(char **at, char *owned)
 {
@@ -280,6 +323,7 @@ conf_parse(const struct conf_value *value, void *target)
 		[CONF_TYPE_UMASK] = parse_umask,
 		[CONF_TYPE_DURATION] = parse_duration,
 		[CONF_TYPE_SIZE] = parse_size,
+		[CONF_TYPE_CPUS] = parse_cpus,
 		[CONF_TYPE_PATH] = parse_path,
 		[CONF_TYPE_ACCOUNT] = parse_account,
 		[CONF_TYPE_INCLUDE] = parse_include,

@@ -109,6 +109,25 @@ print_size(const struct out *o)
 		conf_size_print(o->sb, bytes);
 }
 
+static void
+print_cpus(const struct out *o)
+{
+	int64_t thousandths = *(const int64_t *)field(o);
+	int places = 3;
+
+	if (thousandths < 0) {
+		strbuf_puts(o->sb, o->key->nothing);
+		return;
+	}
+	strbuf_printf(o->sb, "%d", (int)(thousandths / 1000));
+	thousandths %= 1000;
+	if (thousandths == 0)
+		return;
+	for (; thousandths % 10 == 0; places--)
+		thousandths /= 10;
+	strbuf_printf(o->sb, ".%0*d", places, (int)thousandths);
+}
+
 const char *
 conf_output_text(const struct conf_output *output)
 {
@@ -380,6 +399,7 @@ static void (*const printers[])(const struct out *) = {
 	[CONF_TYPE_UMASK] = print_umask,
 	[CONF_TYPE_DURATION] = print_duration,
 	[CONF_TYPE_SIZE] = print_size,
+	[CONF_TYPE_CPUS] = print_cpus,
 	[CONF_TYPE_PATH] = print_text,
 	[CONF_TYPE_ACCOUNT] = print_text,
 	[CONF_TYPE_INCLUDE] = print_include,

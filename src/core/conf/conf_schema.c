@@ -454,6 +454,26 @@ static const struct conf_key schema[] = {
 		.min = 1, .max = UINT64_C(1) << 40,
 		.allowed = "a number such as 100000, or none",
 	},
+	[CONF_KEY_MEMORY_LIMIT] = {
+		.name = "memory_limit", APP(memory_limit),
+		.type = CONF_TYPE_SIZE, .preset = "none", .nothing = "none",
+		.min = 1024 * 1024, .max = SIZE_MAX_BYTES,
+		.allowed = "a size of 1M or more, such as 512M, or none",
+	},
+	[CONF_KEY_CPU_LIMIT] = {
+		.name = "cpu_limit", APP(cpu_limit),
+		.type = CONF_TYPE_CPUS, .preset = "none", .nothing = "none",
+		/* The kernel takes a millisecond of its period at least. */
+		.min = 10, .max = 10000 * 1000,
+		.allowed = "a number of CPUs from 0.01 to 10000, such as 0.5 "
+		    "or 2, a percentage of one such as 50%, or none",
+	},
+	[CONF_KEY_TASKS_LIMIT] = {
+		.name = "tasks_limit", APP(tasks_limit),
+		.type = CONF_TYPE_LIMIT, .preset = "none", .nothing = "none",
+		.min = 1, .max = 1 << 22,
+		.allowed = "a number from 1 to 4194304, or none",
+	},
 	[CONF_KEY_STDIN] = {
 		.name = "stdin", APP(in),
 		.type = CONF_TYPE_ENUM, .words = stdins, .preset = "null",

@@ -83,6 +83,9 @@ enum conf_key_id {
 	CONF_KEY_MAX_MEMORY,
 	CONF_KEY_MAX_AGE,
 	CONF_KEY_MAX_CONNECTIONS,
+	CONF_KEY_MEMORY_LIMIT,
+	CONF_KEY_CPU_LIMIT,
+	CONF_KEY_TASKS_LIMIT,
 	CONF_KEY_AFTER,
 	CONF_KEY_STDIN,
 	CONF_KEY_STDOUT,
@@ -104,6 +107,8 @@ enum conf_type {
 				   nothing: -1 */
 	CONF_TYPE_SIZE,		/* int64_t bytes, row->min to max; nothing:
 				   -1 */
+	CONF_TYPE_CPUS,		/* int64_t thousandths of a CPU, row->min to
+				   max; nothing: -1 */
 	CONF_TYPE_PATH,		/* char *, made absolute; nothing: NULL */
 	CONF_TYPE_ACCOUNT,	/* char *, a user or group; nothing: NULL */
 	CONF_TYPE_TEXT,		/* char *, not empty; nothing: NULL */

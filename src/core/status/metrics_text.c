@@ -466,8 +466,8 @@ static const struct metric up = {
 static const struct metric restarts = {
 	"clusterd_instance_restarts_total",
 	"Restarts after: an exit with a success code (exit) or another one "
-	"(failure), a signal, not being ready in time (timeout), a start "
-	"that failed (start).", UNIT_ONE, 0,
+	"(failure), a signal, the OOM killer (oom), not being ready in time "
+	"(timeout), a start that failed (start).", UNIT_ONE, 0,
 };
 
 static void

@@ -80,6 +80,7 @@ static const struct status_key instance_keys[] = {
 	RESTARTS("restarts_exit", STATUS_RESTART_EXIT),
 	RESTARTS("restarts_failure", STATUS_RESTART_FAILURE),
 	RESTARTS("restarts_signal", STATUS_RESTART_SIGNAL),
+	RESTARTS("restarts_oom", STATUS_RESTART_OOM),
 	RESTARTS("restarts_timeout", STATUS_RESTART_TIMEOUT),
 	RESTARTS("restarts_start", STATUS_RESTART_START),
 	TEXT(struct status_instance, "death", death),
@@ -127,6 +128,7 @@ static const char *const restart_names[] = {
 	[STATUS_RESTART_EXIT] = "exit",
 	[STATUS_RESTART_FAILURE] = "failure",
 	[STATUS_RESTART_SIGNAL] = "signal",
+	[STATUS_RESTART_OOM] = "oom",
 	[STATUS_RESTART_TIMEOUT] = "timeout",
 	[STATUS_RESTART_START] = "start",
 };

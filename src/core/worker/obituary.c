@@ -1,4 +1,5 @@
 #include "base/str.h"
+#include "core/conf/conf_value.h"
 #include "core/worker/obituary.h"
 #include "core/names/signal_name.h"
 #include "core/worker/worker_fsm.h"
@@ -19,6 +20,17 @@ obituary_cause(struct strbuf *sb, struct exit_status status)
 		strbuf_printf(sb, " (SIG%s)", name);
 	if (status.core_dumped)
 		strbuf_puts(sb, ", core dumped,");
+}
+
+void
+obituary_oom(struct strbuf *sb, int64_t limit)
+{
+	strbuf_puts(sb, "killed by the OOM killer");
+	if (limit < 0)
+		return;
+	strbuf_puts(sb, " (memory_limit ");
+	conf_size_print(sb, limit);
+	strbuf_puts(sb, ")");
 }
 
 void

@@ -18,6 +18,10 @@ struct exit_status {
 /* "exited with code 3", "killed by signal 9 (SIGKILL)". */
 void obituary_cause(struct strbuf *sb, struct exit_status status);
 
+/* "killed by the OOM killer (memory_limit 512M)"; `limit`, in bytes, of its own
+   control group, or -1. */
+void obituary_oom(struct strbuf *sb, int64_t limit);
+
 /* "120ms", "3.2s", "5m00s", "2h00m", "3d04h": short, for people. */
 void obituary_duration(struct strbuf *sb, int64_t ms);
 

@@ -116,6 +116,7 @@ restart_cause_name(enum restart_cause cause)
 		[RESTART_CAUSE_EXIT] = "exit",
 		[RESTART_CAUSE_FAILURE] = "failure",
 		[RESTART_CAUSE_SIGNAL] = "signal",
+		[RESTART_CAUSE_OOM] = "oom",
 		[RESTART_CAUSE_TIMEOUT] = "timeout",
 		[RESTART_CAUSE_START] = "start",
 	};

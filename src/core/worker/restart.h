@@ -62,6 +62,7 @@ enum restart_cause {
 	RESTART_CAUSE_EXIT,	/* it exited with a success code */
 	RESTART_CAUSE_FAILURE,	/* … with another code */
 	RESTART_CAUSE_SIGNAL,	/* it was killed by a signal */
+	RESTART_CAUSE_OOM,	/* … by the kernel, for want of memory */
 	RESTART_CAUSE_TIMEOUT,	/* … by us: it was not ready in time */
 	RESTART_CAUSE_START,	/* it could not be started, or executed */
 	RESTART_CAUSES

@@ -19,6 +19,7 @@
 #include "daemon/apps/apps.h"
 #include "daemon/apps/seats.h"
 #include "daemon/apps/stopped.h"
+#include "daemon/life/group.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
 #include "daemon/output/outputs.h"
@@ -279,6 +280,13 @@ apps_stop_one(struct app *app, struct error *err)
 	return 0;
 }
 
+void
+apps_provide_limits(struct apps *apps, const struct config *config,
+    const bool *which)
+{
+	group_provide_limits(apps->life, config, which);
+}
+
 int
 apps_start_one(struct apps *apps, const char *name, struct error *err)
 {
@@ -291,6 +299,7 @@ apps_start_one(struct apps *apps, const char *name, struct error *err)
 		    err);
 	if (code < 0)
 		return code;
+	apps_provide_limits(apps, s->config, NULL);
 	/* `name` may be that of the request, which is answered and gone after
 	   this, if a worker could not even be spawned. */
 	code = add(apps, spec, false, 0, NULL);

@@ -70,6 +70,11 @@ void apps_remove(struct app *app);
 /* The same, to be started again by request. -ENOMEM with words: it runs on. */
 int apps_stop_one(struct app *app, struct error *err);
 
+/* As group_provide_limits(), when nothing refuses them any more, and before they are
+   put in force. */
+void apps_provide_limits(struct apps *apps, const struct config *config,
+    const bool *which);
+
 /* Start one that is stopped. -errno with words: it stays so. */
 int apps_start_one(struct apps *apps, const char *name, struct error *err);
 

@@ -112,6 +112,9 @@ apply_some(struct apps *apps, struct config *new,
 		which[i] = names(wish, new->apps[i].name);
 	if (code == 0)
 		code = app_specs_open(apps, new, which, &specs, err);
+	/* It is accepted. */
+	if (code == 0)
+		apps_provide_limits(apps, new, which);
 	for (size_t i = 0; code == 0 && i < new->n_apps; i++)
 		if (specs[i] != NULL)
 			roll_or_add(apps, specs[i], result);
@@ -266,6 +269,8 @@ apply_whole(struct apps *apps, struct config *new,
 		    wish->all ? "reloading" : "updating", plan.diff.n_keep,
 		    plan.diff.n_keep == 1 ? "" : "s", plan.diff.n_open,
 		    plan.diff.n_close);
+		/* It is accepted. */
+		apps_provide_limits(apps, new, NULL);
 		carry_out(&plan, apps, new, specs, result);
 		stopped_reload(apps, new);
 		app_specs_free(specs, new->n_apps);

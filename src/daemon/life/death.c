@@ -6,6 +6,7 @@
 #include "core/conf/conf.h"
 #include "core/worker/obituary.h"
 #include "daemon/life/death_priv.h"
+#include "daemon/life/group_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -29,6 +30,9 @@ put_cause(const struct worker *w, struct strbuf *sb)
 		    w->spec->conf->directory != NULL ?
 		    w->spec->conf->directory : ".",
 		    config_app_dir(w->spec->config, w->spec->conf));
+	else if (w->leader->by_oom)
+		obituary_oom(sb, w->leader->group.at_limit ?
+		    w->spec->conf->memory_limit : -1);
 	else
 		obituary_cause(sb, w->status);
 }
@@ -47,9 +51,9 @@ put_reason(const struct worker *w, struct strbuf *sb)
 static const void *
 kind_of_death(const struct worker *w)
 {
-	static const char kinds[3][256];
+	static const char kinds[4][256];
 
-	return w->leader->exec.failed ?
+	return w->leader->by_oom ? &kinds[3][0] : w->leader->exec.failed ?
 	    &kinds[2][w->leader->exec.failure.err & 0xff] :
 	    &kinds[w->status.signalled][w->status.code & 0xff];
 }
@@ -115,6 +119,8 @@ cause_of(const struct worker *w, bool failure)
 {
 	if (w->leader->exec.failed)
 		return RESTART_CAUSE_START;
+	if (w->leader->by_oom)
+		return RESTART_CAUSE_OOM;
 	if (w->leader->timed_out != NULL)
 		return RESTART_CAUSE_TIMEOUT;
 	if (w->status.signalled)
@@ -201,6 +207,13 @@ retire_dead(struct worker *w)
 }
 
 static bool
+is_killed_by_others(const struct worker *w)
+{
+	return w->status.signalled && w->status.code == SIGKILL &&
+	    w->fsm.state != WORKER_KILLED && !w->leader->exec.failed;
+}
+
+static bool
 waits_for_group(const struct worker *w, struct orphans *orphans)
 {
 	return w->fsm.state == WORKER_STOPPING &&
@@ -213,8 +226,14 @@ death_of_leader(struct worker *w)
 {
 	struct life *life = w->leader->life;
 	struct orphans *orphans = life->with.orphans;
+	struct group *group = &w->leader->group;
 	struct strbuf hint = STRBUF_INIT;
 
+	if (is_killed_by_others(w)) {
+		w->leader->by_oom = group_was_oom(group, life);
+		if (!w->leader->by_oom)
+			group_hint(&hint, group, life);
+	}
 	hint_put(&hint, w, orphans, w->leader->timed_out);
 	if (!w->fostered)
 		stop_group(w);

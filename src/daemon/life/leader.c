@@ -12,6 +12,7 @@
 #include "core/worker/worker_env.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/health/health.h"
+#include "daemon/life/group_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life_house.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -50,6 +51,7 @@ leader_join(struct life *life, struct worker *w)
 	l->life = life;
 	l->worker = w;
 	l->exec = (struct exec_report)EXEC_REPORT_INIT;
+	l->group = (struct group)GROUP_INIT;
 	w->leader = l;
 	return 0;
 }
@@ -84,6 +86,7 @@ leader_forget(struct worker *w)
 
 	exec_report_forget(&l->exec);
 	leave_streams(l);
+	group_end(&l->group, l->life, w);
 	notify_close(w);
 	adopt_end(w);
 	readiness_forget(w);
@@ -97,6 +100,7 @@ leader_forget(struct worker *w)
 	w->identity = 0;
 	w->ready_ms = -1;
 	l->timed_out = NULL;
+	l->by_oom = false;
 }
 
 /* Of few descriptors, those that wait for their first start would hold all. */
@@ -123,6 +127,14 @@ leader_leave(struct worker *w)
 /* ---- the exec's report ---- */
 
 static void
+unlimited(void *ctx, int code)
+{
+	struct worker *w = ctx;
+
+	group_refused(&w->leader->group, w->leader->life, w, code);
+}
+
+static void
 trapped(void *ctx, int trap)
 {
 	adopt_begin(ctx, trap);
@@ -134,6 +146,7 @@ executed(void *ctx)
 	struct worker *w = ctx;
 
 	w->crew->executed = w->leader->executed = true;
+	group_joined(&w->leader->group);
 	worker_post(w, WORKER_EV_EXECUTED);
 }
 
@@ -267,6 +280,8 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	int ends[OUT_STREAMS] = { -1, -1 }, input = -1;
 	int code;
 
+	plan.group = group_begin(&l->group, life, w);
+	plan.limited = plan.group >= 0;
 	code = open_input(w, &plan.in_fd, &input);
 	if (code == 0)
 		code = open_stream(w, OUT_STREAM_STDOUT, env->out_path,
@@ -279,6 +294,7 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	fd_close(&input);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
+	fd_close(&plan.group);
 	if (code < 0)
 		return code;
 	w->holder.about.pid = w->pid;
@@ -288,7 +304,8 @@ execute(struct worker *w, const struct worker_env *env, const int *fds,
 	workers_add(w->crew->all, w);
 	code = exec_report_watch(&l->exec, w->crew->all->loop,
 	    &(struct exec_report_events){
-		.executed = executed, .trapped = trapped, .ctx = w,
+		.executed = executed, .unlimited = unlimited,
+		.trapped = trapped, .ctx = w,
 	    });
 	/* Started, but we would never hear whether it was executed: its death
 	   makes it a start that failed. */
@@ -425,6 +442,7 @@ leader_take_over(struct worker *w, const int *out)
 		w->fostered = true;
 		w->holder.about.pid = w->pid;
 		workers_add(w->crew->all, w);
+		group_again(&w->leader->group, w->leader->life, w);
 	}
 	if (out[0] < 0 && out[1] < 0)
 		return;

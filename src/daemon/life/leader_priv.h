@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "daemon/life/group_priv.h"
 #include "daemon/output/out_pipe.h"
 #include "linux/child/exec_report.h"
 #include "linux/loop/loop.h"
@@ -21,6 +22,7 @@ struct leader {
 	struct life *life;
 	struct worker *worker;
 	struct loop_timer timer;	/* worker->fsm.deadline */
+	bool by_oom;		/* dead, by the OOM killer */
 	const char *timed_out;	/* killed for not being ready in time, in
 				   words; or NULL */
 	bool executed;		/* ever, this process or one before */
@@ -29,6 +31,7 @@ struct leader {
 
 	/* From birth to exec, by leader.c: */
 	struct exec_report exec;
+	struct group group;
 	struct out_pipe *pipes[OUT_STREAMS];	/* NULL: none, or at its end */
 };
 

@@ -14,6 +14,7 @@
 #include "daemon/adopt/adopt.h"
 #include "daemon/health/health.h"
 #include "daemon/life/death_priv.h"
+#include "daemon/life/group_priv.h"
 #include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_ledger_priv.h"
@@ -47,6 +48,10 @@ life_init(struct life *life, struct error *err)
 void
 life_fini(struct life *life)
 {
+	oom_watch_end(&life->oom);
+	cgroup_tree_end(&life->groups);
+	free(life->limits_told);
+	life->limits_told = NULL;
 	fd_close(&life->null_fd);
 }
 
@@ -347,6 +352,7 @@ worker_died(struct worker *w, struct exit_status status)
 void
 life_group_shrank(struct life *life, int group)
 {
+	group_shrank(life);
 	if (life->lingering == 0)
 		return;
 	for (struct crew *c = life->with.workers->crews; c != NULL;

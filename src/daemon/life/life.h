@@ -3,6 +3,7 @@
  * Its modules, from the bottom up:
  *
  *   life_ledger  what stands of it in the ledger
+ *   oom_watch, group  its control group, and what the OOM killer does there
  *   leader  the worker's process: started, heard of, forgotten
  *   step    one step of the machine: its effects, and who is told
  *   death   a process has died: its one line, and what follows

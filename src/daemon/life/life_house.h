@@ -7,7 +7,9 @@
 #include <sys/queue.h>
 #include <sys/resource.h>
 
+#include "daemon/life/oom_watch.h"
 #include "linux/loop/loop.h"
+#include "linux/process/cgroup_tree.h"
 
 struct adopt;
 struct adopt_review;
@@ -46,6 +48,10 @@ struct life {
 	struct ledger *ledger;		/* workers outlive us, and stand in it;
 					   NULL: they do not */
 	struct life_left *left;		/* life_again's; NULL: nobody */
+	struct cgroup_tree groups;	/* workers' */
+	char *limits_told;		/* what people know of them; or NULL */
+	struct oom_watch oom;		/* of the group that we are in with those
+					   who have none of their own */
 	int null_fd;			/* /dev/null, to read and write */
 	struct rlimit nofile;		/* as inherited, for the workers */
 	uint64_t serial;		/* of the last worker process */
@@ -56,6 +62,6 @@ struct life {
 	bool failed;		/* life_failed() */
 };
 
-#define LIFE_INIT { .null_fd = -1 }
+#define LIFE_INIT { .null_fd = -1, .oom = OOM_WATCH_INIT }
 
 #endif

@@ -42,6 +42,11 @@ exec_report_read(struct exec_report *r)
 			else
 				fd_close(&trap);
 			break;
+		case SPAWN_REPORT_UNLIMITED:
+			if (r->events.unlimited != NULL)
+				r->events.unlimited(r->events.ctx,
+				    r->failure.err);
+			break;
 		case SPAWN_REPORT_EXECUTED:
 			end_executed(r);
 			return;

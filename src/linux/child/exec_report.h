@@ -11,9 +11,11 @@
 #include "linux/child/spawn.h"
 #include "linux/loop/loop.h"
 
-/* Whoever wants to know at once; either may be NULL. */
+/* Whoever wants to know at once; each may be NULL. */
 struct exec_report_events {
 	void (*executed)(void *ctx);
+	void (*unlimited)(void *ctx, int err);	/* it goes on without its
+						   group; err is an errno */
 	void (*trapped)(void *ctx, int trap);	/* which is theirs; NULL: none
 						   is asked for */
 	void *ctx;

@@ -191,8 +191,10 @@ spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
 	child->report_of_parent = report[0];
 	child->parent = getpid();
 	/* The stack grows down from the copy. Who becomes somebody else has
-	   memory of its own: with its ids ours could be traced, see birth.h. */
-	pid = birth(run_child, child, plan->creds->set ? NULL : child);
+	   memory of its own: with its ids ours could be traced, see birth.h. So
+	   has who gets a limit: the OOM killer kills all who share it. */
+	pid = birth(run_child, child,
+	    plan->creds->set || plan->limited ? NULL : child);
 	fd_close(&report[1]);
 	if (pid < 0) {
 		fd_close(&report[0]);
@@ -224,7 +226,8 @@ spawn_read_report(int report, struct spawn_failure *ret_failure,
 		n = recvmsg(report, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)sizeof(*ret_failure))
-		return SPAWN_REPORT_FAILED;
+		return ret_failure->stage == SPAWN_GROUP ?
+		    SPAWN_REPORT_UNLIMITED : SPAWN_REPORT_FAILED;
 	if (n == 1) {
 		/* Without room for it here, the kernel has dropped it: then
 		   the worker's calls fail with ENOSYS. */
@@ -297,6 +300,7 @@ spawn_failure_text(struct strbuf *sb, const struct spawn_failure *failure,
     const char *program, const char *directory, const char *base_dir)
 {
 	static const char *const words[SPAWN_STAGES] = {
+		[SPAWN_GROUP] = "cannot join its control group",
 		[SPAWN_FDS] = "cannot place its file descriptors",
 		[SPAWN_SESSION] = "cannot make a session",
 		[SPAWN_TRAP] = "cannot trap its binds, as handoff asks for",

@@ -44,6 +44,8 @@ enum spawn_report {
 	SPAWN_REPORT_EXECUTED,	/* the program runs, or the child died before
 				   the exec without a word: its exit tells */
 	SPAWN_REPORT_FAILED,	/* *ret_failure says where */
+	SPAWN_REPORT_UNLIMITED,	/* it goes on without its group, as
+				   *ret_failure says; read on */
 	SPAWN_REPORT_TRAPPED,	/* *ret_trap is the listener of its calls, the
 				   caller's; read on */
 };

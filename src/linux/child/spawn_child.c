@@ -25,11 +25,17 @@ end(int status)
 		(void)raw_call(SYS_exit_group, status, 0, 0, 0, 0);
 }
 
+/* A packet: arrives whole or not at all. */
+static void
+tell(int report, const struct spawn_failure *failure)
+{
+	(void)RAW(write, report, failure, sizeof(*failure));
+}
+
 static void __attribute__((noreturn))
 report_failure(int report, const struct spawn_failure *failure)
 {
-	/* A packet: arrives whole or not at all. */
-	(void)RAW(write, report, failure, sizeof(*failure));
+	tell(report, failure);
 	end(127);
 }
 
@@ -210,6 +216,18 @@ place_fds(const struct spawn_plan *plan, int *report)
 	return code;
 }
 
+/* Before anything is charged to the program. Without it, it serves all the same. */
+static void
+join_group(const struct spawn_plan *plan, int report)
+{
+	long code = plan->limited ? RAW(write, plan->group, "0", 1) : 0;
+
+	if (code < 0)
+		tell(report, &(struct spawn_failure){
+			.stage = SPAWN_GROUP, .err = (int)-code,
+		});
+}
+
 /* ---- rights ---- */
 
 /* The supplementary groups first, the user last: each needs the privilege
@@ -332,6 +350,7 @@ spawn_child_run(const struct spawn_child *child)
 
 	(void)RAW(close, child->report_of_parent);
 	reset_signals();
+	join_group(plan, report);
 	code = place_fds(plan, &report);
 	if (code < 0)
 		fail(report, SPAWN_FDS, code);

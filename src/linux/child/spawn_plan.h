@@ -18,6 +18,10 @@ struct spawn_plan {
 	char *watchdog_pid;		/* the same */
 	const int *fds;			/* become 3, 4, …; not closed here */
 	size_t n_fds;			/* <= CONF_LISTENS_MAX */
+	bool limited;			/* it goes into a control group, if
+					   it can, … */
+	int group;			/* … whose cgroup.procs this is; not
+					   closed here */
 	bool trap;			/* bind and listen, see
 					   seccomp_notify.h */
 	bool survives;			/* us; else it is killed then */
@@ -35,6 +39,7 @@ struct spawn_plan {
 };
 
 enum spawn_stage {
+	SPAWN_GROUP,
 	SPAWN_FDS,
 	SPAWN_SESSION,
 	SPAWN_TRAP,

@@ -289,8 +289,8 @@ inode_of(pid_t pid)
 }
 
 /* Field 22 of proc_pid_stat(5), behind the name. */
-static uint64_t
-start_of(pid_t pid)
+uint64_t
+process_start(pid_t pid)
 {
 	unsigned long long start = 0;
 	char path[32], *text, *fields;
@@ -318,7 +318,7 @@ process_identity(pid_t pid)
 	if (inodes == NOT_ASKED && (own = inode_of(getpid())) != 0 &&
 	    (other = inode_of(getppid())) != 0)
 		inodes = own != other ? OWN : COMMON;
-	return ino != 0 && inodes == COMMON ? start_of(pid) : ino;
+	return ino != 0 && inodes == COMMON ? process_start(pid) : ino;
 }
 
 int

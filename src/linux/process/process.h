@@ -42,6 +42,10 @@ bool process_is_fostered(pid_t pid);
    is none of that number. */
 uint64_t process_identity(pid_t pid);
 
+/* When it was started, in ticks since the machine was; 0: there is none of that number,
+   or it cannot be told. */
+uint64_t process_start(pid_t pid);
+
 /* Signal a process group; the group's leader must be an unreaped child, or one
    of its members must have been seen by process_children() just now. */
 void process_kill_group(pid_t pgid, int signo);

@@ -700,12 +700,37 @@ the_most_instances(void **state)
 #define BALANCES "auto, shared, round-robin, least-connections, random or " \
 	"source is allowed"
 
+#define CPUS(value) "\"" value "\" is not valid, a number of CPUs from " \
+	"0.01 to 10000, such as 0.5 or 2, a percentage of one such as 50%, or " \
+	"none is allowed"
+
 static void
 key_balance(void **state)
 {
 	struct config *config;
 
 	(void)state;
+	GOOD("memory_limit", "64M", "64M");
+	BAD("memory_limit", "64K", "\"64K\" is not valid, a size of 1M or "
+	    "more, such as 512M, or none is allowed");
+	GOOD("cpu_limit", "0.5", "0.5");
+	GOOD("cpu_limit", "50%", "0.5");
+	GOOD("cpu_limit", "250%", "2.5");
+	GOOD("cpu_limit", "2", "2");
+	GOOD("cpu_limit", "0.01", "0.01");
+	GOOD("cpu_limit", "1.005", "1.005");
+	GOOD("cpu_limit", "0.010", "0.01");
+	GOOD("cpu_limit", "none", "none");
+	BAD("cpu_limit", "0", CPUS("0"));
+	BAD("cpu_limit", "0.001", CPUS("0.001"));
+	BAD("cpu_limit", "1.", CPUS("1."));
+	BAD("cpu_limit", "1.2345", CPUS("1.2345"));
+	BAD("cpu_limit", "x", CPUS("x"));
+	BAD("cpu_limit", "50%%", CPUS("50%%"));
+	BAD("cpu_limit", "10001", CPUS("10001"));
+	GOOD("tasks_limit", "100", "100");
+	BAD("tasks_limit", "0", "\"0\" is not valid, a number from 1 to "
+	    "4194304, or none is allowed");
 	GOOD("slow_start", "0s", "0s");
 	GOOD("slow_start", "90s", "90s");
 	BAD("slow_start", "soon", "\"soon\" is not a duration, a number "

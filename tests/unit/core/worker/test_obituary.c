@@ -134,6 +134,21 @@ line_tells_what_happens_next(void **state)
 
 /* The line of the specification, from its parts. */
 static void
+oom(void **state)
+{
+	struct strbuf own = STRBUF_INIT, other = STRBUF_INIT;
+
+	(void)state;
+	obituary_oom(&own, INT64_C(512) << 20);
+	assert_string_equal(own.text,
+	    "killed by the OOM killer (memory_limit 512M)");
+	obituary_oom(&other, -1);
+	assert_string_equal(other.text, "killed by the OOM killer");
+	strbuf_free(&own);
+	strbuf_free(&other);
+}
+
+static void
 cause_age_and_consequence(void **state)
 {
 	const struct worker_step step = {
@@ -164,6 +179,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(causes),
+		cmocka_unit_test(oom),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(line_tells_what_happens_next),
 		cmocka_unit_test(cause_age_and_consequence),

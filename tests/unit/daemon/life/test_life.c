@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,8 +22,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "core/worker/group_text.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/adopt/adopt_review.h"
+#include "daemon/life/leader_priv.h"
 #include "daemon/life/life.h"
 #include "daemon/output/outputs.h"
 #include "daemon/sockets/lanes.h"
@@ -36,6 +39,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/spawn.h"
+#include "linux/process/cgroup_tree.h"
 #include "linux/process/process.h"
 #include "lib/config.h"
 
@@ -59,6 +63,8 @@ static unsigned spawned, told_ends;
 static const void *vital;	/* the kind of the last line that no other one
 				   leaves out */
 static unsigned n_vital;
+static unsigned n_unlimited;	/* … lines that say that there are no limits */
+static bool limited;		/* the last one that was spawned */
 static int spawn_code;
 static int report;		/* the child's end of the latest; -1 */
 static int last_signal;		/* that a group was sent; 0: none */
@@ -95,7 +101,7 @@ __wrap_spawn(const struct spawn_plan *plan, struct spawn_room *ret_room,
 {
 	int ends[2];
 
-	(void)plan;
+	limited = plan->limited;
 	*ret_room = (struct spawn_room)SPAWN_ROOM_INIT;
 	now = mono_add_ms(now, spawn_ms);
 	if (spawn_code < 0)
@@ -141,8 +147,11 @@ __wrap_log_vital(enum log_level level, const struct log_about *about,
     const void *kind, const char *fmt, ...)
 {
 	(void)level;
-	(void)fmt;
 	assert_string_equal(about->app, "web");
+	if (strstr(fmt, "its limits are not in force") != NULL) {
+		n_unlimited++;
+		return;
+	}
 	vital = kind;
 	n_vital++;
 }
@@ -205,7 +214,7 @@ begin(const char *keys)
 
 	log_set_level(LOG_LEVEL_ERROR);
 	now = mono_add_ms((struct mono){ .ns = 0 }, 100000);
-	spawned = told_ends = n_vital = 0;
+	spawned = told_ends = n_vital = n_unlimited = 0;
 	spawn_code = last_signal = 0;
 	spawn_ms = 0;
 	report = -1;
@@ -587,6 +596,70 @@ a_lane_of_a_first_start_that_failed_is_free(void **state)
 	assert_ptr_equal(listener_first_lane(l)->holder, &w->holder);
 }
 
+/* ---- control groups ---- */
+
+static void
+begin_limited(const char *dir)
+{
+	begin("memory_limit = 8M\nrestart_delay = 1s\n");
+	life.groups = (struct cgroup_tree){
+		.dir = strdup(dir), .own = strdup("_clusterd.47.9"),
+		.controllers = 1U << GROUP_MEMORY,
+	};
+}
+
+static void
+come_back(void)
+{
+	now = mono_add_ms(now, 60000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_EXECING);
+}
+
+/* A limit is not worth an outage: it is started all the same, and told of once. */
+static void
+a_group_that_cannot_be_made_holds_up_nobody(void **state)
+{
+	(void)state;
+	begin_limited("/nowhere");
+	worker_start(w);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(w->fsm.state, WORKER_EXECING);
+		assert_int_equal(spawned, i);
+		assert_false(limited);
+		assert_int_equal(n_unlimited, 1);
+		execute();
+		life_turn(&life);
+		die(1);
+		come_back();
+	}
+}
+
+/* Nor one that takes nobody. */
+static void
+nor_does_one_that_cannot_be_joined(void **state)
+{
+	const struct spawn_failure failure = {
+		.stage = SPAWN_GROUP, .err = ENOSPC,
+	};
+
+	(void)state;
+	begin_limited("/nowhere");
+	worker_start(w);
+	n_unlimited = 0;
+	w->leader->group.told = false;
+	assert_int_equal(write(report, &failure, sizeof(failure)),
+	    sizeof(failure));
+	loop_turn(loop);
+	assert_int_equal(n_unlimited, 1);
+	assert_false(w->leader->group.own);
+	execute();
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_STARTING);
+	assert_int_equal(n_vital, 0);
+}
+
 int
 main(void)
 {
@@ -617,6 +690,10 @@ main(void)
 		    the_rest_of_a_group_is_waited_for_in_a_stop, end),
 		cmocka_unit_test_teardown(
 		    a_lane_of_a_first_start_that_failed_is_free, end),
+		cmocka_unit_test_teardown(
+		    a_group_that_cannot_be_made_holds_up_nobody, end),
+		cmocka_unit_test_teardown(nor_does_one_that_cannot_be_joined,
+		    end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

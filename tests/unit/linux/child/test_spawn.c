@@ -1,6 +1,7 @@
 /* What a child tells of a program that it could not execute. */
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +269,99 @@ ids_are_changed_elsewhere(void **state)
 	fd_close(&report);
 }
 
+/* Does a child that is yet to execute share our memory? */
+static bool
+shares_ours(pid_t pid, volatile int *value)
+{
+	int theirs = 0;
+	struct iovec to = { &theirs, sizeof(theirs) };
+	struct iovec from = { (void *)(uintptr_t)value, sizeof(*value) };
+
+	*value = 2;
+	assert_int_equal(process_vm_readv(pid, &to, 1, &from, 1, 0),
+	    sizeof(theirs));
+	return theirs == 2;
+}
+
+/* Where its limits are too small for it even to execute, the OOM killer kills it, with
+   all who share its memory. It stands at the door of its group here, a pipe that
+   is full. */
+static void
+limited_with_memory_of_its_own(void **state)
+{
+	static volatile int value;
+	const struct conf_creds creds = { .set = false };
+	char *files[] = { (char *)"/bin/true", NULL };
+	char *argv[] = { (char *)"true", NULL }, *envp[] = { NULL };
+	struct spawn_plan plan = {
+		.files = files, .argv = argv, .envp = envp, .in_fd = -1,
+		.out_fd = -1, .err_fd = -1, .umask = -1, .creds = &creds,
+		.limited = true,
+	};
+	static char page[4096];
+	struct spawn_room room;
+	int report, status, door[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(door, O_CLOEXEC), 0);
+	assert_int_equal(fcntl(door[1], F_SETPIPE_SZ, sizeof(page)),
+	    sizeof(page));
+	assert_int_equal(write(door[1], page, sizeof(page)), sizeof(page));
+	plan.group = door[1];
+	value = 1;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &plan.nofile), 0);
+	assert_int_equal(spawn(&plan, &room, &pid, &report), 0);
+	assert_false(shares_ours(pid, &value));
+	assert_int_equal(read(door[0], page, sizeof(page)), sizeof(page));
+	assert_int_equal(read(door[0], page, sizeof(page)), 1);
+	assert_int_equal(page[0], '0');
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	spawn_room_free(&room);
+	fd_close(&report);
+	fd_close(&door[0]);
+	fd_close(&door[1]);
+}
+
+/* It is executed all the same, and that is told. */
+static void
+group_that_takes_nobody(void **state)
+{
+	const struct conf_creds creds = { .set = false };
+	char *files[] = { (char *)"/bin/true", NULL };
+	char *argv[] = { (char *)"true", NULL }, *envp[] = { NULL };
+	struct spawn_plan plan = {
+		.files = files, .argv = argv, .envp = envp, .in_fd = -1,
+		.out_fd = -1, .err_fd = -1, .umask = -1, .creds = &creds,
+		.limited = true,
+	};
+	struct spawn_room room;
+	struct spawn_failure failure;
+	struct strbuf sb = STRBUF_INIT;
+	int report, status, trap = -1;
+	pid_t pid;
+
+	(void)state;
+	plan.group = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	assert_true(plan.group >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &plan.nofile), 0);
+	assert_int_equal(spawn(&plan, &room, &pid, &report), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(spawn_read_report(report, &failure, &trap),
+	    SPAWN_REPORT_UNLIMITED);
+	assert_int_equal(failure.err, ENOSPC);
+	spawn_failure_text(&sb, &failure, "true", ".", "/");
+	assert_non_null(strstr(sb.text, "cannot join its control group"));
+	strbuf_free(&sb);
+	assert_int_equal(spawn_read_report(report, &failure, &trap),
+	    SPAWN_REPORT_EXECUTED);
+	spawn_room_free(&room);
+	fd_close(&report);
+	fd_close(&plan.group);
+}
+
 /* It ends without one, which would be one of our memory. */
 static void
 no_core_before_the_exec(void **state)
@@ -311,6 +406,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_are_changed_elsewhere),
+		cmocka_unit_test(limited_with_memory_of_its_own),
+		cmocka_unit_test(group_that_takes_nobody),
 		cmocka_unit_test(no_core_before_the_exec),
 		cmocka_unit_test(all_of_the_plan),
 		cmocka_unit_test(all_of_it_by_a_fork),
