@@ -41,9 +41,13 @@ has_open(const struct ask *a, const struct lane *lane)
 	seen = waiting_find_holder(pid, lane->ino, FD_PROTOCOL_FIRST,
 	    adopt_n_given(a->w));
 	inspect_end(&ids);
-	if (seen == WAITING_LATE && t->late++ < LATE_MAX)
+	if (seen == WAITING_LATE && t->late < LATE_MAX) {
+		t->late++;
 		return -EINTR;
-	t->late = 0;
+	}
+	/* Where it is in vain it is so the next time, too. */
+	if (seen != WAITING_LATE)
+		t->late = 0;
 	return seen != WAITING_NO;
 }
 
@@ -96,6 +100,9 @@ adopt_datagram(const struct ask *a, struct lane *lane, int *ret_fd,
 		warn_shared(a, l);
 		return lanes_heal_renew(lane, false, err);
 	}
+	/* It comes again, and gets what it was to get. */
+	if (a->w->trap->placing == a->call->id)
+		return 0;
 	code = is_for_one_peer(a) ? has_open(a, lane) : 0;
 	if (code != 1)
 		return code;

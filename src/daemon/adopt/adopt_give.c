@@ -292,8 +292,8 @@ give_lane(const struct ask *a, struct lane *lane, struct error *err)
 {
 	struct trap *t = a->w->trap;
 	int fd = -1;
-	int code = lane->listener->bound.kind == ADDRESS_UDP &&
-	    t->placing != a->call->id ? adopt_datagram(a, lane, &fd, err) : 0;
+	int code = lane->listener->bound.kind == ADDRESS_UDP ?
+	    adopt_datagram(a, lane, &fd, err) : 0;
 
 	if (code < 0)
 		return code;
