@@ -144,18 +144,23 @@ tell_started(const struct supervisor *sup)
 static void
 check_up(struct supervisor *sup)
 {
+	bool first;
+
 	if (!sup->program.starting && !sup->reloads.reloading) {
 		tell_status(sup);
 		return;
 	}
 	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
-	/* Before it is said: whoever reads it may kill us at once. */
-	keeper_came_up();
+	/* Before it is said: whoever reads it may kill us at once. But who waits in
+	   the foreground hears of it after all others. */
+	first = keeper_came_up();
 	if (sup->program.starting)
 		tell_started(sup);
 	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
+	if (first)
+		keeper_tell_up();
 	reload_told(&sup->reloads);
 	tell_status(sup);
 	loop_timer_start(sup->loop, &sup->settling, SETTLE_MS);

@@ -205,13 +205,22 @@ keeper_has_death(pid_t pid)
 
 /* ---- how it goes ---- */
 
-void
+bool
 keeper_came_up(void)
 {
-	if (keeper_page() == NULL || keeper_page()->up)
-		return;
-	keeper_page()->up = true;
-	(void)poke();
+	struct keeper_page *p = keeper_page();
+	bool first = p != NULL && !p->up;
+
+	if (first)
+		p->up = true;
+	return first;
+}
+
+void
+keeper_tell_up(void)
+{
+	if (keeper_page() != NULL)
+		(void)poke();
 }
 
 void

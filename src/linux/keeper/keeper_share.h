@@ -73,8 +73,11 @@ void keeper_takes_signals(void);
 void keeper_read_signals(void (*fn)(void *ctx, int signo, int pid,
     bool hangup), void *ctx);
 
-/* Every app is ready for the first time; a death after that is no failed start. */
-void keeper_came_up(void);
+/* Every app is ready for the first time; a death after that is no failed start.
+   True: it is to be told by keeper_tell_up() when all others have been, since whoever
+   waits in the foreground goes on then. */
+bool keeper_came_up(void);
+void keeper_tell_up(void);
 
 /* The log is open: if we are to be in the background, no standard stream is needed
    any more, and who waits for us is told where the words are. */
