@@ -106,8 +106,15 @@ balancing_cover(struct balancing *b, struct error *err)
 	struct steering_hub *hub;
 	int code = balancing_hub(b, &hub, err);
 
-	for (size_t i = 0; code == 0 && i < b->n_homes; i++)
+	for (size_t i = 0; code == 0 && i < b->n_homes; i++) {
 		code = conn_count_cover(b->count, &b->homes[i], err);
+		/* It is gone: whether its lanes are counted they say
+		   themselves. */
+		if (code == -ENOENT) {
+			error_clear(err);
+			code = 0;
+		}
+	}
 	return code;
 }
 

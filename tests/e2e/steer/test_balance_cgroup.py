@@ -9,7 +9,8 @@ import pytest
 
 import words
 from control import status, wait_status
-from harness import HAS_KEEPER, IS_ROOT, get, kill, wait_until
+from harness import (HAS_KEEPER, IS_ROOT, free_port, get, kill,
+                     wait_until)
 from lanes import (SETPRIV, as_nobody, finish, hold, hup, needs,
                    nobodys_probe, wait_asleep)
 
@@ -128,6 +129,31 @@ def test_counts_outlive_a_supervisor_that_was_moved_below(cgroups, box):
             finish(s)
     wait_asleep(d)
     check_counted(box, d)
+    d.stop()
+
+
+def test_reload_where_one_that_was_below_is_gone(cgroups, box):
+    """Nothing was attached to it, and nothing can be."""
+    below = f"{cgroups[0]}/below"
+    os.mkdir(below)
+    cgroups.append(below)
+    box.web(balance="least-connections")
+    d = box.start(launcher=within(cgroups[0]))
+    d.wait_ready(2)
+    move(d, below)
+    scale_up(d, 2, N)
+    with open(f"{below}/cgroup.procs") as f:
+        pids = f.read().split()
+    for pid in pids:
+        with open(f"{cgroups[0]}/cgroup.procs", "w") as f:
+            f.write(str(pid))
+    wait_until(lambda: remove(below), "it is gone")
+    box.web(balance="least-connections", instances=N,
+            listen=f"127.0.0.1:{free_port()}")
+    hup(d, 2)
+    d.wait_workers(N)
+    wait_asleep(d)
+    assert not d.find("round-robin now"), d.log()
     d.stop()
 
 
