@@ -28,6 +28,7 @@ look(struct oom_watch *o)
 	if (kills > o->kills) {
 		o->unclaimed += kills - o->kills;
 		o->latest = now;
+		o->pause_ms = 0;
 	}
 	if (own > o->own)
 		o->latest_own = now;
@@ -40,14 +41,13 @@ static void
 counted(void *ctx, uint32_t events)
 {
 	struct oom_watch *o = ctx;
-	uint64_t before = o->kills;
 
 	(void)events;
 	if (!look(o)) {
 		oom_watch_end(o);
 		return;
 	}
-	o->pause_ms = o->kills != before || o->pause_ms == 0 ? PAUSE_MS :
+	o->pause_ms = o->pause_ms == 0 ? PAUSE_MS :
 	    o->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : o->pause_ms * 2;
 	loop_del(o->loop, &o->handle);
 	loop_timer_start(o->loop, &o->again, o->pause_ms);
