@@ -158,7 +158,9 @@ attach_built(const struct listener *l, const struct steering_cbpf_lane *lanes,
 	if (code < 0)
 		return code;
 	fd = lanes_attach_point(&l->lanes)->fd;
-	socket_begin_attach(fd);
+	/* One of datagrams cannot be shut down. */
+	if (l->bound.kind == ADDRESS_TCP)
+		socket_begin_attach(fd);
 	code = socket_attach_cbpf(fd, program.code, program.n);
 	socket_end_attach(fd);
 	steering_cbpf_free(&program);

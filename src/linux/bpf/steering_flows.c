@@ -270,11 +270,12 @@ steering_flows_dropped(const struct steering_flows *s)
 int
 steering_flows_attach(struct steering_flows *s, int fd, struct error *err)
 {
-	int code;
-
-	socket_begin_attach(fd);
-	code = setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
+	/* Without socket_begin_attach(): what came meanwhile would be that socket's,
+	   past the program, and known flows are not. */
+	int code = setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
 	    &s->program, sizeof(s->program)) < 0 ? -errno : 0;
+
+	/* The holder may have taken SO_REUSEPORT away, without which nobody joins. */
 	socket_end_attach(fd);
 	if (code < 0)
 		return error_set(err, code,

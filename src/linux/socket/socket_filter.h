@@ -51,7 +51,8 @@ int socket_found_group(int fd, int program);
  * join the others again (EADDRINUSE); without SO_REUSEPORT it refuses it
  * (-EINVAL). In between, what the kernel finds this socket for is its own, past
  * any program: all that comes for the first one in the kernel's chain of an
- * address, nothing for the others.
+ * address, nothing for the others. Not for datagrams, whose sockets cannot be shut
+ * down, and whose flows are known to lanes that take no new ones.
  */
 void socket_begin_attach(int fd);
 void socket_end_attach(int fd);
