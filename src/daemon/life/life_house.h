@@ -19,6 +19,7 @@ struct listeners;
 struct notify_sockets;
 struct orphans;
 struct outputs;
+struct looks;
 struct readiness;
 struct steering;
 struct ledger;
@@ -32,6 +33,7 @@ struct life {
 		struct listeners *listeners;
 		struct outputs *outputs;
 		struct steering *steering;
+		struct looks *looks;		/* NULL: nobody else looks */
 		struct readiness *readiness;
 		struct notify_sockets *notify;
 		struct drainers *drainers;
