@@ -22,9 +22,14 @@
    at once. */
 #define REVIEW_MS 50
 
-/* So often in a row nobody must be seen on a listener that a worker was told of
-   before it is closed for another one. */
+/* So often in a row nobody must be seen on a listener that a worker has by a
+   number before it is closed, with pauses that grow. */
 #define LOOKS 3
+#define PAUSE_DOUBLES 4
+
+/* … and so often it is looked at one whose server waits for nobody, and so tells
+   nothing: some 13 s. */
+#define UNSURE_LOOKS 20
 
 /* After a move: soon at first, seldom for those who bind all the time, and not
    for long at a time. */
@@ -85,14 +90,16 @@ is_served(const struct adopt_review *r, const struct crew *crew, struct listener
 	return is_escaped(r, crew, l);
 }
 
-/* Does a dual-stack listener of the app take its clients too? */
+/* Does a dual-stack listener that the app's program has bound take its clients
+   too? */
 static bool
 is_covered(const struct app_spec *spec, const struct listener *l)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++) {
 		const struct listener *other = spec->listeners[i];
 
-		if (other != NULL && other->listening &&
+		if (other != NULL && other != l && other->listening &&
+		    app_spec_has_taken(spec, other) &&
 		    other->bound.kind == l->bound.kind &&
 		    other->bound.port == l->bound.port &&
 		    other->bound.host == ADDRESS_HOST_ANY)
@@ -156,16 +163,104 @@ may_be_bound(const struct crew *crew, const struct app_spec *spec,
 	return !ended;
 }
 
+/* May a ready worker serve it by a number that it was given? */
+static bool
+may_be_served(const struct crew *crew, const struct app_spec *spec)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->spec == spec && worker_ready(w) && adopt_n_given(w) > 0)
+			return true;
+	return false;
+}
+
+/* Does a ready worker wait for clients of others of its listeners? One that does
+   not is at work, and may come to wait for this one's. */
+static bool
+waits_elsewhere(const struct crew *crew, const struct app_spec *spec,
+    const struct listener *l)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		if (w->spec != spec || !worker_ready(w))
+			continue;
+		for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
+			struct listener *other = app_spec_listener(spec, i);
+
+			if (other != NULL && other != l &&
+			    adopt_waits(w, other))
+				return true;
+		}
+	}
+	return false;
+}
+
 static void
-suspend_if_unserved(const struct adopt_review *r, const struct crew *crew,
+look_in(struct adopt_review *r, struct crew *crew, int64_t ms)
+{
+	struct mono due = mono_add_ms(mono_now(), ms);
+
+	crew->review = true;
+	if (mono_before(due, r->timer.due))
+		loop_timer_set(r->loop, &r->timer, due);
+}
+
+static void
+look_again(struct adopt_review *r, struct crew *crew, unsigned looks)
+{
+	look_in(r, crew, (int64_t)REVIEW_MS <<
+	    (looks < PAUSE_DOUBLES ? looks : PAUSE_DOUBLES));
+}
+
+/*
+ * Nobody was seen to serve it: does that tell something? Who has it by the number
+ * that it was given may be at work, between two waits, or not have come to all of
+ * his first ones, and by a descriptor alone that cannot be told from one who lets
+ * it lie. If it does not, it is looked again, as long as that may tell more.
+ */
+static bool
+look_tells(struct adopt_review *r, struct crew *crew,
     const struct app_spec *spec, struct listener *l)
 {
-	if (!l->listening || l->inherited || l->bound.kind != ADDRESS_TCP ||
-	    may_be_bound(crew, spec, l) || has_beside(spec, l) ||
-	    !has_ready_for(crew, spec, l) || is_served(r, crew, l))
+	bool tells = waits_elsewhere(crew, spec, l);
+
+	if (tells)
+		l->doubt.unsure = 0;
+	else if (l->doubt.unsure < UNSURE_LOOKS)
+		look_again(r, crew, l->doubt.unsure++);
+	return tells;
+}
+
+static bool
+is_unserved(const struct adopt_review *r, const struct crew *crew,
+    const struct app_spec *spec, struct listener *l)
+{
+	return l->listening && !l->inherited && l->bound.kind == ADDRESS_TCP &&
+	    !may_be_bound(crew, spec, l) && !has_beside(spec, l) &&
+	    has_ready_for(crew, spec, l) && !is_served(r, crew, l);
+}
+
+static void
+suspend_if_unserved(struct adopt_review *r, struct crew *crew,
+    const struct app_spec *spec, struct listener *l)
+{
+	bool covered, certain;
+
+	if (!is_unserved(r, crew, spec, l)) {
+		if (!has_beside(spec, l))
+			l->doubt.nobody = l->doubt.unsure = 0;
 		return;
+	}
+	/* Its clients are served as soon as it is out of the way. */
+	covered = is_covered(spec, l);
+	certain = covered || !may_be_served(crew, spec);
+	if (!certain && !look_tells(r, crew, spec, l))
+		return;
+	if (!certain && ++l->doubt.nobody < LOOKS) {
+		look_again(r, crew, l->doubt.nobody);
+		return;
+	}
+	l->doubt.nobody = l->doubt.unsure = 0;
 	listener_suspend(l);
-	if (is_covered(spec, l))
+	if (covered)
 		return;
 	log_app_often(LOG_LEVEL_WARNING, crew->name, "its program serves other "
 	    "addresses and not %s: connections to it are refused until it does",
@@ -195,7 +290,7 @@ binds(const struct app_spec *spec)
  * address later, all is well from then on.
  */
 static void
-suspend_unserved(const struct adopt_review *r, const struct crew *crew,
+suspend_unserved(struct adopt_review *r, struct crew *crew,
     const struct app_spec *spec)
 {
 	size_t n = app_spec_n_listeners(spec);
@@ -261,20 +356,22 @@ is_useless(const struct adopt_review *r, const struct crew *crew,
 	return !is_held(r, crew, spec, l) && !is_served(r, crew, l);
 }
 
-/* One who serves it may be between two waits, or not have come to all of his
-   first ones: it is looked again before anything is closed. */
 static void
 promote_instead(struct adopt_review *r, struct crew *crew,
     struct app_spec *spec, size_t i)
 {
+	bool announces = conf_app_announces(spec->conf);
 	bool useless = is_useless(r, crew, spec, i);
-	unsigned looks = spec_beside_note_useless(&spec->beside, i,
-	    useless);
+	unsigned looks;
 
-	if (looks >= LOOKS || (useless && !conf_app_announces(spec->conf)))
+	if (useless && announces && !look_tells(r, crew, spec,
+	    app_spec_in_place(spec, i)))
+		return;
+	looks = spec_beside_note_useless(&spec->beside, i, useless);
+	if (looks >= LOOKS || (useless && !announces))
 		app_spec_promote(spec, i);
 	else if (useless)
-		adopt_review_soon(r, crew);
+		look_again(r, crew, looks);
 }
 
 struct review_of {
@@ -405,8 +502,7 @@ review_due(void *ctx)
 void
 adopt_review_soon(struct adopt_review *r, struct crew *crew)
 {
-	crew->review = true;
-	loop_timer_start(r->loop, &r->timer, REVIEW_MS);
+	look_in(r, crew, REVIEW_MS);
 }
 
 int

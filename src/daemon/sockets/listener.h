@@ -264,6 +264,11 @@ struct listener {
 	bool stored;		/* the store has it, too, and its file stays */
 	/* daemon/steer: */
 	struct listener_attention attention;
+	/* daemon/adopt: looks in a row in which nobody was seen to serve it, by
+	   those who waited for others, and ones that told nothing */
+	struct {
+		unsigned nobody, unsure;
+	} doubt;
 	/* daemon/apps: */
 	bool to_refuse;		/* listener_refuse() is to come, in a stop */
 	/* Sockets made for ones that workers have shut down, since then. */

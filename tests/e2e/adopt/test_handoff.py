@@ -333,11 +333,13 @@ while True:
     d.stop()
 
 
-def test_who_takes_the_descriptor_keeps_it(box):
-    """One is bound, and the other one served as it was given."""
+@pytest.mark.parametrize("work", [0, 1.5])
+def test_who_takes_the_descriptor_keeps_it(box, work):
+    """One is bound, and the other one served as it was given, also when nobody
+    waits for its clients for a while."""
     bound, given = free_port(), free_port()
     box.write("server.py", f"""
-import os, select, socket
+import os, select, socket, time
 s = socket.socket()
 s.bind(("127.0.0.1", {bound}))
 s.listen()
@@ -345,6 +347,7 @@ t = socket.socket(fileno=int(os.environ["CLUSTERD_FD"].split(",")[1]))
 while True:
     for x in select.select([s, t], [], [])[0]:
         c, _ = x.accept()
+        time.sleep({work})
         c.sendall(b"hello")
         c.close()
 """)
