@@ -50,8 +50,10 @@ def test_address_that_the_program_does_not_serve_refuses(box, port):
     other = free_port()
     d = start(box, *tcp(port), "serve:epoll", listen=[port, other])
     wait_until(lambda: is_refused(other), "nobody there")
-    assert len(warnings(d, rf"not \[::\]:{other}: .*refused")) == 1
+    said = rf"not \[::\]:{other}: .*refused"
+    d.wait_log(said)
     all_answer(d, port, 2)
+    assert len(warnings(d, said)) == 1
     # A reload to a program that serves both by their numbers.
     box.config(web=settings("take:a:0", "take:b:1", "serve:poll",
                             listen=[port, other]))
