@@ -61,3 +61,24 @@ adopt_waits(const struct worker *w, struct listener *l)
 	inspect_end(&ids);
 	return waits;
 }
+
+bool
+adopt_waits_but_for(const struct worker *w, struct listener *l)
+{
+	const struct lane *own = spec_lanes_find(w->spec, l, &w->holder);
+	uint64_t inos[2 * CONF_LISTENS_MAX];
+	size_t n = spec_lanes_inodes(w->spec, &w->holder, inos,
+	    2 * CONF_LISTENS_MAX), kept = 0;
+	struct fsids ids;
+	bool waits;
+
+	for (size_t i = 0; i < n; i++)
+		if (own == NULL || inos[i] != own->ino)
+			inos[kept++] = inos[i];
+	if (kept == 0)
+		return false;
+	ids = inspect_begin(&w->spec->conf->creds);
+	waits = waiting_look(w->pid, inos, kept) == WAITING_YES;
+	inspect_end(&ids);
+	return waits;
+}

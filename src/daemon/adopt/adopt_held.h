@@ -28,4 +28,7 @@ bool adopt_holds(const struct worker *worker, struct listener *listener);
 /* Is it seen to wait on its lane, or can that not be seen? False: no lane. */
 bool adopt_waits(const struct worker *worker, struct listener *listener);
 
+/* Is it seen to wait for clients of another of its listeners? */
+bool adopt_waits_but_for(const struct worker *worker, struct listener *listener);
+
 #endif

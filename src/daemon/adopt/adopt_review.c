@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "daemon/adopt/adopt_doubt.h"
 #include "daemon/adopt/adopt_held.h"
 #include "daemon/adopt/adopt_hint.h"
 #include "daemon/adopt/adopt_review.h"
@@ -22,43 +23,14 @@
    at once. */
 #define REVIEW_MS 50
 
-/* So often in a row nobody must be seen on a listener that a worker has by a
-   number before it is closed, with pauses that grow. */
-#define LOOKS 3
-#define PAUSE_DOUBLES 4
-
-/* … and so often it is looked at one whose server waits for nobody, and so tells
-   nothing: some 13 s. */
-#define UNSURE_LOOKS 20
+/* What all looks that may be put off have of one review, beside the first. */
+#define REVIEW_LOOK_MS 5
 
 /* After a move: soon at first, seldom for those who bind all the time, and not
    for long at a time. */
 #define MOVE_MS 50
 #define MOVE_PAUSE_MS 1000
 #define MOVE_LOOK_MS 20
-
-/* Is there a process of the crew's that has left its parent, and so is not
-   looked through, or any such one that has a lane of the listener? */
-static bool
-is_escaped(const struct adopt_review *r, const struct crew *crew,
-    struct listener *l)
-{
-	uint64_t last = 0;
-
-	if (orphans_look_for_crew(r->orphans, crew))
-		return true;
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
-		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
-		    l) ? spec_lanes_find(w->spec, l, &w->holder) : NULL;
-
-		if (lane == NULL || lane->ino == last)
-			continue;
-		last = lane->ino;
-		if (adopt_is_escaped(r->orphans, w, lane->ino))
-			return true;
-	}
-	return false;
-}
 
 /* Has some process of the spec's workers the lane open? Who had it last is
    asked first. */
@@ -76,36 +48,23 @@ is_held(const struct adopt_review *r, const struct crew *crew,
 			listener_note_seen(l, w->pid);
 			return true;
 		}
-	return is_escaped(r, crew, l);
+	return adopt_is_escaped_by_any(r->orphans, crew, l);
 }
 
-/* Does anybody wait for its clients, of whatever generation? */
-static bool
-is_served(const struct adopt_review *r, const struct crew *crew, struct listener *l)
-{
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
-		if (w->pid != 0 && app_spec_has(w->spec, l) &&
-		    (adopt_waits(w, l) || adopt_holds(w, l)))
-			return true;
-	return is_escaped(r, crew, l);
-}
-
-/* Does a dual-stack listener that the app's program has bound take its clients
-   too? */
-static bool
-is_covered(const struct app_spec *spec, const struct listener *l)
+/* The dual-stack listener of the app that takes its clients too, or NULL. */
+static const struct listener *
+cover_of(const struct app_spec *spec, const struct listener *l)
 {
 	for (size_t i = 0; i < spec->conf->n_listens; i++) {
 		const struct listener *other = spec->listeners[i];
 
 		if (other != NULL && other != l && other->listening &&
-		    app_spec_has_taken(spec, other) &&
 		    other->bound.kind == l->bound.kind &&
 		    other->bound.port == l->bound.port &&
 		    other->bound.host == ADDRESS_HOST_ANY)
-			return true;
+			return other;
 	}
-	return false;
+	return NULL;
 }
 
 /* Is it another address of what is in its place? UDP beside `port` is none. */
@@ -163,36 +122,6 @@ may_be_bound(const struct crew *crew, const struct app_spec *spec,
 	return !ended;
 }
 
-/* May a ready worker serve it by a number that it was given? */
-static bool
-may_be_served(const struct crew *crew, const struct app_spec *spec)
-{
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
-		if (w->spec == spec && worker_ready(w) && adopt_n_given(w) > 0)
-			return true;
-	return false;
-}
-
-/* Does a ready worker wait for clients of others of its listeners? One that does
-   not is at work, and may come to wait for this one's. */
-static bool
-waits_elsewhere(const struct crew *crew, const struct app_spec *spec,
-    const struct listener *l)
-{
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
-		if (w->spec != spec || !worker_ready(w))
-			continue;
-		for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
-			struct listener *other = app_spec_listener(spec, i);
-
-			if (other != NULL && other != l &&
-			    adopt_waits(w, other))
-				return true;
-		}
-	}
-	return false;
-}
-
 static void
 look_in(struct adopt_review *r, struct crew *crew, int64_t ms)
 {
@@ -203,64 +132,37 @@ look_in(struct adopt_review *r, struct crew *crew, int64_t ms)
 		loop_timer_set(r->loop, &r->timer, due);
 }
 
-static void
-look_again(struct adopt_review *r, struct crew *crew, unsigned looks)
-{
-	look_in(r, crew, (int64_t)REVIEW_MS <<
-	    (looks < PAUSE_DOUBLES ? looks : PAUSE_DOUBLES));
-}
-
-/*
- * Nobody was seen to serve it: does that tell something? Who has it by the number
- * that it was given may be at work, between two waits, or not have come to all of
- * his first ones, and by a descriptor alone that cannot be told from one who lets
- * it lie. If it does not, it is looked again, as long as that may tell more.
- */
+/* Is there anything to ask: do clients come, for whom some ready worker ought to be
+   there? */
 static bool
-look_tells(struct adopt_review *r, struct crew *crew,
-    const struct app_spec *spec, struct listener *l)
-{
-	bool tells = waits_elsewhere(crew, spec, l);
-
-	if (tells)
-		l->doubt.unsure = 0;
-	else if (l->doubt.unsure < UNSURE_LOOKS)
-		look_again(r, crew, l->doubt.unsure++);
-	return tells;
-}
-
-static bool
-is_unserved(const struct adopt_review *r, const struct crew *crew,
-    const struct app_spec *spec, struct listener *l)
+is_at_stake(const struct crew *crew, const struct app_spec *spec,
+    const struct listener *l)
 {
 	return l->listening && !l->inherited && l->bound.kind == ADDRESS_TCP &&
 	    !may_be_bound(crew, spec, l) && !has_beside(spec, l) &&
-	    has_ready_for(crew, spec, l) && !is_served(r, crew, l);
+	    has_ready_for(crew, spec, l);
 }
 
 static void
 suspend_if_unserved(struct adopt_review *r, struct crew *crew,
     const struct app_spec *spec, struct listener *l)
 {
-	bool covered, certain;
-
-	if (!is_unserved(r, crew, spec, l)) {
-		if (!has_beside(spec, l))
-			l->doubt.nobody = l->doubt.unsure = 0;
-		return;
-	}
 	/* Its clients are served as soon as it is out of the way. */
-	covered = is_covered(spec, l);
-	certain = covered || !may_be_served(crew, spec);
-	if (!certain && !look_tells(r, crew, spec, l))
+	const struct listener *cover = cover_of(spec, l);
+	bool certain = (cover != NULL && app_spec_has_taken(spec, cover)) ||
+	    !adopt_may_be_served(crew, l);
+	int64_t ms = -1;
+
+	if (!is_at_stake(crew, spec, l))
 		return;
-	if (!certain && ++l->doubt.nobody < LOOKS) {
-		look_again(r, crew, l->doubt.nobody);
+	if (certain ? adopt_is_served(r->orphans, crew, l) :
+	    !adopt_doubt_ends(r->orphans, crew, l, r->end, &ms)) {
+		if (ms >= 0)
+			look_in(r, crew, ms);
 		return;
 	}
-	l->doubt.nobody = l->doubt.unsure = 0;
 	listener_suspend(l);
-	if (covered)
+	if (cover != NULL)
 		return;
 	log_app_often(LOG_LEVEL_WARNING, crew->name, "its program serves other "
 	    "addresses and not %s: connections to it are refused until it does",
@@ -319,7 +221,7 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 
-		if (l != NULL && is_served(r, crew, l))
+		if (l != NULL && adopt_is_served(r->orphans, crew, l))
 			return;
 	}
 	if (app_spec_note_unbound(spec, crew->stable))
@@ -339,39 +241,35 @@ has_ready(const struct crew *crew, const struct app_spec *spec)
 	return false;
 }
 
-/* Is what is in the place of entry `i` of beside, which is not only tried, of
+/* Might what is in the place of entry `i` of beside, which is not only tried, be of
    no use to anybody, so that the entry may take its place? By the number that
    it was given under it is served without a bind: then somebody waits on it,
    in whichever process. */
 static bool
-is_useless(const struct adopt_review *r, const struct crew *crew,
-    const struct app_spec *spec, size_t i)
+may_be_useless(const struct app_spec *spec, size_t i)
 {
 	const struct listener *beside = spec->beside.v[i].listener;
-	struct listener *l = app_spec_in_place(spec, i);
+	const struct listener *l = app_spec_in_place(spec, i);
 
-	if (l == NULL || !beside->listening || beside->quiet ||
-	    (!app_spec_has_taken(spec, l) && !conf_app_announces(spec->conf)))
-		return false;
-	return !is_held(r, crew, spec, l) && !is_served(r, crew, l);
+	return l != NULL && beside->listening && !beside->quiet &&
+	    (app_spec_has_taken(spec, l) || conf_app_announces(spec->conf));
 }
 
 static void
 promote_instead(struct adopt_review *r, struct crew *crew,
     struct app_spec *spec, size_t i)
 {
-	bool announces = conf_app_announces(spec->conf);
-	bool useless = is_useless(r, crew, spec, i);
-	unsigned looks;
+	struct listener *l = app_spec_in_place(spec, i);
+	int64_t ms = -1;
 
-	if (useless && announces && !look_tells(r, crew, spec,
-	    app_spec_in_place(spec, i)))
+	if (!may_be_useless(spec, i))
 		return;
-	looks = spec_beside_note_useless(&spec->beside, i, useless);
-	if (looks >= LOOKS || (useless && !announces))
+	if (conf_app_announces(spec->conf) ?
+	    adopt_doubt_ends(r->orphans, crew, l, r->end, &ms) :
+	    !is_held(r, crew, spec, l) && !adopt_is_served(r->orphans, crew, l))
 		app_spec_promote(spec, i);
-	else if (useless)
-		look_again(r, crew, looks);
+	else if (ms >= 0)
+		look_in(r, crew, ms);
 }
 
 struct review_of {
@@ -384,7 +282,7 @@ is_served_now(void *ctx, struct listener *l)
 {
 	const struct review_of *of = ctx;
 
-	return is_served(of->review, of->crew, l);
+	return adopt_is_served(of->review->orphans, of->crew, l);
 }
 
 static void
@@ -487,7 +385,8 @@ review_crew(struct adopt_review *r, struct crew *crew)
 		if (worker_ready(w))
 			adopt_hint_late(w);
 	review_spec(r, crew, crew->target);
-	review_spec(r, crew, crew->stable);
+	if (crew->stable != crew->target)
+		review_spec(r, crew, crew->stable);
 }
 
 static void
@@ -495,13 +394,24 @@ review_due(void *ctx)
 {
 	struct adopt_review *r = ctx;
 
+	r->end = mono_add_ms(mono_now(), REVIEW_LOOK_MS);
 	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
 		review_crew(r, c);
+}
+
+static void
+doubt_anew(const struct app_spec *spec)
+{
+	for (size_t i = 0; spec != NULL && i < app_spec_n_listeners(spec); i++)
+		if (app_spec_listener(spec, i) != NULL)
+			adopt_doubt_anew(app_spec_listener(spec, i));
 }
 
 void
 adopt_review_soon(struct adopt_review *r, struct crew *crew)
 {
+	doubt_anew(crew->target);
+	doubt_anew(crew->stable);
 	look_in(r, crew, REVIEW_MS);
 }
 

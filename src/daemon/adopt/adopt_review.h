@@ -20,6 +20,7 @@ struct adopt_review {
 	struct orphans *orphans;
 	struct loop_timer timer;
 	struct loop_timer moves;
+	struct mono end;		/* of what may be put off */
 	struct mono looked;		/* after the last one */
 };
 

@@ -264,10 +264,11 @@ struct listener {
 	bool stored;		/* the store has it, too, and its file stays */
 	/* daemon/steer: */
 	struct listener_attention attention;
-	/* daemon/adopt: looks in a row in which nobody was seen to serve it, by
-	   those who waited for others, and ones that told nothing */
+	/* daemon/adopt: adopt_doubt */
 	struct {
-		unsigned nobody, unsure;
+		unsigned nobody, unsure;	/* looks in a row */
+		size_t looked_at;	/* … and workers in the present one */
+		struct mono next;
 	} doubt;
 	/* daemon/apps: */
 	bool to_refuse;		/* listener_refuse() is to come, in a stop */

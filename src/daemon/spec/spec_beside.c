@@ -50,13 +50,6 @@ spec_beside_remove(struct spec_beside *b, size_t i)
 	b->v[i] = b->v[--b->n];
 }
 
-unsigned
-spec_beside_note_useless(struct spec_beside *b, size_t i, bool useless)
-{
-	b->v[i].looks = useless ? b->v[i].looks + 1 : 0;
-	return b->v[i].looks;
-}
-
 void
 spec_beside_shut(struct spec_beside *b)
 {

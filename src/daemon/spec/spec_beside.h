@@ -17,7 +17,6 @@ struct spec_beside {
 	struct spec_beside_entry {
 		size_t position;	/* of the place that it is beside */
 		struct listener *listener;	/* a reference */
-		unsigned looks;		/* spec_beside_note_useless() */
 	} *v;
 	size_t n;
 };
@@ -39,11 +38,6 @@ void spec_beside_add(struct spec_beside *beside, size_t position,
 
 /* Of entry `i` the caller has the reference now; the last one has its place. */
 void spec_beside_remove(struct spec_beside *beside, size_t i);
-
-/* Nobody was seen on what is first where entry `i` is, or somebody: how often
-   in a row nobody was. */
-unsigned spec_beside_note_useless(struct spec_beside *beside, size_t i,
-    bool useless);
 
 /* All are given back. */
 void spec_beside_shut(struct spec_beside *beside);

@@ -333,23 +333,40 @@ while True:
     d.stop()
 
 
-@pytest.mark.parametrize("work", [0, 1.5])
-def test_who_takes_the_descriptor_keeps_it(box, work):
-    """One is bound, and the other one served as it was given, also when nobody
-    waits for its clients for a while."""
-    bound, given = free_port(), free_port()
-    box.write("server.py", f"""
-import os, select, socket, time
-s = socket.socket()
-s.bind(("127.0.0.1", {bound}))
-s.listen()
-t = socket.socket(fileno=int(os.environ["CLUSTERD_FD"].split(",")[1]))
+ONE_LOOP = """
 while True:
     for x in select.select([s, t], [], [])[0]:
         c, _ = x.accept()
         time.sleep({work})
         c.sendall(b"hello")
         c.close()
+"""
+A_THREAD_EACH = """
+def serve(x):
+    while True:
+        time.sleep({work} if x is t else 0)
+        c, _ = x.accept()
+        c.sendall(b"hello")
+        c.close()
+for x in s, t:
+    threading.Thread(target=serve, args=[x]).start()
+"""
+
+
+@pytest.mark.parametrize("loop, work", [(ONE_LOOP, 0), (ONE_LOOP, 1.5),
+                                        (A_THREAD_EACH, 1.5)],
+                         ids=["", "works", "thread-works"])
+def test_who_takes_the_descriptor_keeps_it(box, loop, work):
+    """One is bound, and the other one served as it was given, also when nobody
+    waits for its clients for a while."""
+    bound, given = free_port(), free_port()
+    box.write("server.py", f"""
+import os, select, socket, threading, time
+s = socket.socket()
+s.bind(("127.0.0.1", {bound}))
+s.listen()
+t = socket.socket(fileno=int(os.environ["CLUSTERD_FD"].split(",")[1]))
+{loop.format(work=work)}
 """)
     box.config(web={"command": f"{PYTHON} server.py", "instances": 1,
                     "listen": f"127.0.0.1:{bound}, 127.0.0.1:{given}"})

@@ -1,0 +1,171 @@
+#include <stddef.h>
+
+#include "core/conf/conf.h"
+#include "daemon/adopt/adopt_doubt.h"
+#include "daemon/adopt/adopt_held.h"
+#include "daemon/sockets/lanes.h"
+#include "daemon/sockets/listener.h"
+#include "daemon/spec/app_spec.h"
+#include "daemon/spec/spec_lanes.h"
+#include "daemon/watch/orphans_look.h"
+#include "daemon/workers/worker.h"
+#include "daemon/workers/workers.h"
+
+/* So often in a row nobody must be seen; with the pauses that is 3 s at least. */
+#define LOOKS 6
+
+/* … and so often it is looked at one whose workers wait for nobody. */
+#define UNSURE_LOOKS 20
+
+/* After the first look; then twice as long each time, but no longer than that. */
+#define PAUSE_MS 100
+#define PAUSE_MAX_MS 1000
+
+enum seen { SEEN_NOBODY, SEEN_SOMEBODY, SEEN_NOT_ALL };
+
+bool
+adopt_is_escaped_by_any(struct orphans *o, const struct crew *crew,
+    struct listener *l)
+{
+	uint64_t last = 0;
+
+	if (orphans_look_for_crew(o, crew))
+		return true;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		const struct lane *lane = w->pid != 0 && app_spec_has(w->spec,
+		    l) ? spec_lanes_find(w->spec, l, &w->holder) : NULL;
+
+		if (lane == NULL || lane->ino == last)
+			continue;
+		last = lane->ino;
+		if (adopt_is_escaped(o, w, lane->ino))
+			return true;
+	}
+	return false;
+}
+
+static bool
+serves(const struct worker *w, struct listener *l)
+{
+	return w->pid != 0 && app_spec_has(w->spec, l) &&
+	    (adopt_waits(w, l) || adopt_holds(w, l));
+}
+
+bool
+adopt_is_served(struct orphans *o, const struct crew *crew, struct listener *l)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (serves(w, l))
+			return true;
+	return adopt_is_escaped_by_any(o, crew, l);
+}
+
+bool
+adopt_may_be_served(const struct crew *crew, const struct listener *l)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->pid != 0 && app_spec_has(w->spec, l) &&
+		    adopt_n_given(w) > 0)
+			return true;
+	return false;
+}
+
+/* The same as adopt_is_served(), from where the last turn had no more time for it. */
+static enum seen
+look_on(struct orphans *o, const struct crew *crew, struct listener *l,
+    struct mono end)
+{
+	size_t at = 0;
+
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		if (at++ < l->doubt.looked_at)
+			continue;
+		if (serves(w, l))
+			return SEEN_SOMEBODY;
+		l->doubt.looked_at = at;
+		if (!mono_before(mono_now(), end))
+			return SEEN_NOT_ALL;
+	}
+	l->doubt.looked_at = 0;
+	return adopt_is_escaped_by_any(o, crew, l) ? SEEN_SOMEBODY :
+	    SEEN_NOBODY;
+}
+
+static bool
+waits_elsewhere(const struct crew *crew, struct listener *l, struct mono end)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next) {
+		if (worker_ready(w) && app_spec_has(w->spec, l) &&
+		    adopt_waits_but_for(w, l))
+			return true;
+		if (!mono_before(mono_now(), end))
+			return false;
+	}
+	return false;
+}
+
+static void
+pause_after(struct listener *l, unsigned looks)
+{
+	int64_t ms = PAUSE_MS;
+
+	while (--looks > 0 && ms < PAUSE_MAX_MS)
+		ms *= 2;
+	l->doubt.next = mono_add_ms(mono_now(), ms < PAUSE_MAX_MS ? ms :
+	    PAUSE_MAX_MS);
+}
+
+/* Until the next look; 1: now, but for other things first. */
+static int64_t
+pause_left(const struct listener *l)
+{
+	int64_t ms = mono_ms_between(mono_now(), l->doubt.next);
+
+	return ms < 0 ? 1 : ms + 1;
+}
+
+static void
+forget(struct listener *l)
+{
+	l->doubt.nobody = l->doubt.unsure = 0;
+	l->doubt.looked_at = 0;
+	l->doubt.next = (struct mono){ .ns = 0 };
+}
+
+bool
+adopt_doubt_ends(struct orphans *o, const struct crew *crew, struct listener *l,
+    struct mono end, int64_t *ret_ms)
+{
+	enum seen seen;
+
+	*ret_ms = -1;
+	if (mono_before(mono_now(), l->doubt.next)) {
+		*ret_ms = pause_left(l);
+		return false;
+	}
+	seen = look_on(o, crew, l, end);
+	if (seen == SEEN_SOMEBODY) {
+		forget(l);
+		return false;
+	}
+	if (seen == SEEN_NOBODY && waits_elsewhere(crew, l, end)) {
+		l->doubt.unsure = 0;
+		if (++l->doubt.nobody >= LOOKS) {
+			forget(l);
+			return true;
+		}
+		pause_after(l, l->doubt.nobody);
+	} else if (seen == SEEN_NOBODY) {
+		if (l->doubt.unsure >= UNSURE_LOOKS)
+			return false;
+		pause_after(l, ++l->doubt.unsure);
+	}
+	*ret_ms = pause_left(l);
+	return false;
+}
+
+void
+adopt_doubt_anew(struct listener *l)
+{
+	l->doubt.unsure = 0;
+}

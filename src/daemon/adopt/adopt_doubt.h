@@ -1,0 +1,46 @@
+/*
+ * Does nobody serve a listener? Who has bound it or waits on it is seen from /proc at any
+ * moment; who has it by the number that it was given may be at work, between two waits,
+ * or not have come to all of his first ones, and cannot be told from one who lets it
+ * lie. So that nobody serves it is certain after several looks only, over seconds, at each
+ * of which somebody of the crew waits for clients of another listener, and so does his
+ * work.
+ */
+#ifndef DAEMON_ADOPT_ADOPT_DOUBT_H
+#define DAEMON_ADOPT_ADOPT_DOUBT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mono.h"
+
+struct crew;
+struct listener;
+struct orphans;
+
+/* Does somebody wait for its clients, or has it bound, of whatever generation? Looks at
+   every worker. */
+bool adopt_is_served(struct orphans *orphans, const struct crew *crew,
+    struct listener *listener);
+
+/* Is there a process of the crew's that has left its parent, and so is not looked
+   through, or any such one that has a lane of the listener? */
+bool adopt_is_escaped_by_any(struct orphans *orphans, const struct crew *crew,
+    struct listener *listener);
+
+/* May a worker serve it by a number that it was given? */
+bool adopt_may_be_served(const struct crew *crew, const struct listener *listener);
+
+/*
+ * One look more, if it is time for it: is it certain now? If not, *ret_ms says in how many
+ * milliseconds to ask again; -1: somebody serves it, or it has been looked often enough
+ * at workers that were at work each time, until adopt_doubt_anew(). Looks at one worker
+ * at least, and at no other after `end`.
+ */
+bool adopt_doubt_ends(struct orphans *orphans, const struct crew *crew,
+    struct listener *listener, struct mono end, int64_t *ret_ms);
+
+/* A worker got ready, or went. */
+void adopt_doubt_anew(struct listener *listener);
+
+#endif
