@@ -254,8 +254,10 @@ end_turn(struct supervisor *sup)
 static void
 settle_due(void *ctx)
 {
-	(void)ctx;
+	struct supervisor *sup = ctx;
+
 	settle();
+	loop_at_rest(sup->loop, settle_code);
 }
 
 static void

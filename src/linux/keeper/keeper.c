@@ -55,6 +55,7 @@ static struct {
 	struct mono started;
 	bool first;		/* it is the first one */
 	bool has_been_up;	/* some supervisor was */
+	bool rests;		/* what it took to start this one is let go of */
 	bool stops;		/* there is to be no other */
 	bool over;		/* the end, with */
 	int status;
@@ -198,6 +199,7 @@ start_supervisor(void)
 		return false;
 	}
 	k.forkless = false;
+	k.rests = false;
 	/* Whichever of the two is first. */
 	(void)setpgid(pid, pid);
 	k.supervisor = pid;
@@ -515,6 +517,10 @@ sleep_once(void)
 	int64_t ns;
 	int signo;
 
+	if (k.page->up && !k.rests && mono_is_never(due)) {
+		k.rests = true;
+		settle_code();
+	}
 	if (mono_is_never(due)) {
 		signo = sigwaitinfo(&k.signals, &info);
 	} else {

@@ -21,6 +21,9 @@ struct slot {
 	void *ctx;
 };
 
+/* So long nothing is due: it is worth while to let go of what is mapped again then. */
+#define REST_MS	1000
+
 struct loop {
 	int epoll;
 	struct slot *slots;
@@ -34,6 +37,7 @@ struct loop {
 	struct epoll_event *events;	/* of a turn */
 	uint32_t events_cap;
 	uint64_t turn;
+	void (*at_rest)(void);
 };
 
 int
@@ -362,18 +366,37 @@ loop_budget_left(const struct loop *loop, struct loop_budget *budget,
 }
 
 void
+loop_at_rest(struct loop *loop, void (*fn)(void))
+{
+	loop->at_rest = fn;
+}
+
+static void
+rest(struct loop *loop, int ms)
+{
+	void (*fn)(void) = loop->at_rest;
+
+	if (fn == NULL || (ms >= 0 && ms < REST_MS))
+		return;
+	loop->at_rest = NULL;
+	fn();
+}
+
+void
 loop_turn(struct loop *loop)
 {
 	struct epoll_event few[FEW_EVENTS];
 	struct epoll_event *events = few;
-	int n, max = FEW_EVENTS;
+	int n, ms, max = FEW_EVENTS;
 
 	make_room(loop);
 	if (loop->events_cap > FEW_EVENTS) {
 		events = loop->events;
 		max = (int)loop->events_cap;
 	}
-	n = epoll_wait(loop->epoll, events, max, wait_ms(loop));
+	ms = wait_ms(loop);
+	rest(loop, ms);
+	n = epoll_wait(loop->epoll, events, max, ms);
 	assert(n >= 0 || errno == EINTR);
 	loop->turn++;
 	if (n > 0) {

@@ -86,6 +86,10 @@ struct loop_budget {
 bool loop_budget_left(const struct loop *loop, struct loop_budget *budget,
     int64_t ns);
 
+/* Once, the next time that the loop is about to wait and no timer is due within a second:
+   `fn`, which may not touch the loop. */
+void loop_at_rest(struct loop *loop, void (*fn)(void));
+
 /*
  * One turn: wait for events or the next timer, and handle them. Never fails:
  * an error of epoll_wait(2) other than EINTR would be a bug of ours.

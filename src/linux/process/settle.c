@@ -1,12 +1,15 @@
 #include <sys/mman.h>
 
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "linux/process/settle.h"
 
 /* What a start has written to is less, and below it there is room for as much more
@@ -47,28 +50,94 @@ is_relocated(const ElfW(Dyn) *d)
 	return false;
 }
 
-/* The file has all of it. The first segment is symbols and relocations, where most
-   linkers put nothing beside them; and the header, which is read here. */
-static void
-settle_program(uintptr_t page)
+/* The segment that begins the file, with the headers. Most linkers put symbols and
+   relocations there and nothing beside them; some the code too, then only `with_code`.
+   NULL: there is none of that kind, or what is not to be written to was. */
+static const ElfW(Phdr) *
+first_segment(const ElfW(Ehdr) *head, uintptr_t page, bool with_code)
 {
-	const ElfW(Ehdr) *head = &__ehdr_start;
 	const uintptr_t base = (uintptr_t)head;
 	const ElfW(Phdr) *v = (const ElfW(Phdr) *)(base + head->e_phoff);
 	const ElfW(Phdr) *first = NULL;
 
 	for (unsigned i = 0; i < head->e_phnum; i++)
 		if (v[i].p_type == PT_LOAD && v[i].p_offset == 0 &&
-		    v[i].p_flags == PF_R)
+		    (v[i].p_flags == PF_R ||
+		    (with_code && (v[i].p_flags & PF_W) == 0)))
 			first = &v[i];
 	if (first == NULL)
-		return;
+		return NULL;
 	/* Addresses in the headers are by as much off as the first one's. */
 	for (unsigned i = 0; i < head->e_phnum; i++)
 		if (v[i].p_type == PT_DYNAMIC && is_relocated((const void *)
 		    (base + (v[i].p_vaddr - page_of(first->p_vaddr, page)))))
-			return;
-	(void)madvise((void *)base, first->p_filesz, MADV_DONTNEED);
+			return NULL;
+	return first;
+}
+
+static void
+settle_program(uintptr_t page)
+{
+	const ElfW(Ehdr) *head = &__ehdr_start;
+	const ElfW(Phdr) *first = first_segment(head, page, false);
+
+	if (first != NULL)
+		(void)madvise((void *)head, first->p_filesz, MADV_DONTNEED);
+}
+
+/* A debugger's breakpoints are written into the code (ptrace(2)). True where that cannot
+   be said; not of one outside of our pid namespace. */
+static bool
+is_traced(void)
+{
+	static const char name[] = "\nTracerPid:\t";
+	char status[1024];
+	const char *at;
+	ssize_t n;
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return true;
+	n = read(fd, status, sizeof(status) - 1);
+	fd_close(&fd);
+	if (n <= 0)
+		return true;
+	status[n] = '\0';
+	at = strstr(status, name);
+	return at == NULL || at[sizeof(name) - 1] != '0';
+}
+
+/* Whole pages of it alone: beside the rest of the last one there may be data. */
+static void
+drop_segment(const ElfW(Ehdr) *head, const ElfW(Phdr) *first,
+    const ElfW(Phdr) *segment, uintptr_t page)
+{
+	uintptr_t begin = page_of(segment->p_vaddr, page);
+	uintptr_t end = page_of(segment->p_vaddr + segment->p_filesz, page);
+
+	if (end > begin)
+		(void)madvise((void *)((uintptr_t)head + (begin -
+		    page_of(first->p_vaddr, page))), end - begin,
+		    MADV_DONTNEED);
+}
+
+void
+settle_code(void)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const ElfW(Ehdr) *head = &__ehdr_start;
+	const ElfW(Phdr) *first = first_segment(head, page, true), *v, *end;
+
+	if (first == NULL || is_traced())
+		return;
+	v = (const ElfW(Phdr) *)((uintptr_t)head + head->e_phoff);
+	end = v + head->e_phnum;
+	/* With the first one go the headers, which are read here. */
+	for (; v != end; v++)
+		if (v->p_type == PT_LOAD && (v->p_flags & PF_W) == 0 &&
+		    v != first)
+			drop_segment(head, first, v, page);
+	drop_segment(head, first, first, page);
 }
 
 void

@@ -9,4 +9,12 @@
  */
 void settle(void);
 
+/*
+ * Lets go of the program's code and constants: what is used again is mapped again, from the
+ * page cache, at the price of a fault for some 64 KiB; the rest counts as nobody's. For
+ * one that goes to sleep for longer. Not where a debugger is attached: its breakpoints
+ * would go too, as those of uprobes do.
+ */
+void settle_code(void);
+
 #endif

@@ -237,6 +237,47 @@ sleep_is_rounded_up(void **state)
 	}
 }
 
+static unsigned rests;
+
+static void
+rest(void)
+{
+	rests++;
+}
+
+/* Once, and not as long as something is due soon. */
+static void
+at_rest_when_nothing_is_due_soon(void **state)
+{
+	static const struct {
+		int64_t ms;	/* -1: no timer */
+		unsigned rests;
+	} rows[] = { { 0, 0 }, { 1, 0 }, { 999, 0 }, { 1000, 1 },
+	    { 3600000, 1 }, { -1, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct loop *loop = new_loop();
+		struct alarm a;
+
+		rests = 0;
+		alarm_init(&a, loop, 'a');
+		loop_at_rest(loop, rest);
+		if (rows[i].ms >= 0)
+			alarm_in_ms(&a, rows[i].ms);
+		loop_turn(loop);
+		assert_int_equal(rests, rows[i].rests);
+		expect_calls(rows[i].ms >= 0 ? "a" : "");
+		/* Nothing is left to come: if it has not been yet, now. */
+		for (int turns = 0; turns < 3; turns++) {
+			loop_turn(loop);
+			assert_int_equal(rests, 1);
+		}
+		loop_timer_fini(loop, &a.timer);
+		loop_free(loop);
+	}
+}
+
 static void
 idle_sleeps_for_ever(void **state)
 {
@@ -1171,6 +1212,7 @@ main(void)
 		cmocka_unit_test(timers_in_order),
 		cmocka_unit_test(sleep_is_rounded_up),
 		cmocka_unit_test(idle_sleeps_for_ever),
+		cmocka_unit_test(at_rest_when_nothing_is_due_soon),
 		cmocka_unit_test(timer_is_replaced_or_cleared),
 		cmocka_unit_test(timer_that_was_never_prepared),
 		cmocka_unit_test(handler_clears_one_that_is_due),

@@ -1,6 +1,7 @@
 /* What a start has written to is given back, and what is in use is not. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "linux/process/settle.h"
 
@@ -70,12 +72,49 @@ the_program_goes_on(void **state)
 	}
 }
 
+/* Nobody has called it before: it is mapped by the neighbours' faults, if at all. */
+static bool
+is_mapped(const void *at)
+{
+	uint64_t entry = 0;
+	FILE *f = fopen("/proc/self/pagemap", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fseek(f, (long)((uintptr_t)at / 4096 * 8), SEEK_SET),
+	    0);
+	assert_int_equal(fread(&entry, sizeof(entry), 1, f), 1);
+	fclose(f);
+	return (entry >> 63) != 0;	/* proc_pid_pagemap(5) */
+}
+
+/* Far from the code that runs: more than one fault maps. */
+static const char constants[1 << 20] = { 1, 2, 3 };
+
+static void
+code_and_constants_are_let_go_of_and_are_there_again(void **state)
+{
+	const volatile char *far = &constants[sizeof(constants) / 2];
+
+	(void)state;
+	if (sysconf(_SC_PAGESIZE) != 4096)
+		skip();
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(*far, 0);
+		assert_true(is_mapped((const void *)far));
+		settle_code();
+		assert_false(is_mapped((const void *)far));
+		assert_int_equal(constants[1], 2);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_lies_below_is_dropped),
 		cmocka_unit_test(the_program_goes_on),
+		cmocka_unit_test(
+		    code_and_constants_are_let_go_of_and_are_there_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
