@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 
 #include "base/log.h"
 #include "core/control/answer.h"
@@ -87,6 +88,24 @@ control_places_fill(void *ctx)
 /* ---- giving way ---- */
 
 /*
+ * What it has sent is still to be read, or it has made room for what is still to
+ * be sent: then it is our turn, who may just have stood still for longer than it
+ * may. An urgent byte, which epoll shows for ever, is none of that.
+ */
+static bool
+is_our_turn(const struct control_client *c)
+{
+	struct pollfd pfd = { .fd = c->fd, .events = POLLOUT };
+	size_t len;
+	char byte;
+
+	if (control_client_unsent(c) > 0 || control_op_has_portion(&c->op) ||
+	    control_client_line(c, &len))
+		return poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLOUT) != 0;
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/*
  * Nothing moves, although it is its turn: to send a request, or to read. A
  * portion that is not made waits for it to read, too, when the kernel has all
  * of those before: a Unix socket with a quarter of its buffer full does not
@@ -97,7 +116,7 @@ stalls(const struct control_client *c, struct mono now)
 {
 	return (!c->op.busy || control_client_unsent(c) > 0 ||
 	    control_op_has_portion(&c->op)) &&
-	    mono_ms_between(c->moved, now) >= STALLED_MS;
+	    mono_ms_between(c->moved, now) >= STALLED_MS && !is_our_turn(c);
 }
 
 static void

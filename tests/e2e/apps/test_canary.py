@@ -1,5 +1,6 @@
 """A reload that breaks the service is found out, and costs nobody anything."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import harness
 import words
 from binder import binder, tcp
 from harness import (SLOW, Stream, ask, free_port, get, is_alive, kill, probe,
-                     read_answer, stays, wait_until)
+                     process_state, read_answer, stays, wait_until)
 
 KEYS = {"restart_delay": "10ms", "stop_timeout": "5s"}
 
@@ -116,14 +117,19 @@ def test_new_code_that_dies_while_it_is_tried_is_found_out(box):
     d = box.start()
     old = d.wait_ready(4)
     port = d.port()
-    box.web("--exit-after", 500, "--exit-code", 3, instances=4, **KEYS)
+    box.web(instances=4, canary="60s", **KEYS)
+    start = d.mark()
     # what the dying one had accepted is lost with it, and nothing else
     with Stream(port, lossy=True):
-        said = reload_fails(box, "became ready and then died, on trial "
-                            "(exited with code 3)")
+        process = beside(box, "reload")
+        kill(int(d.wait_log(words.READY("web"), start=start)["pid"]))
+        said = ends(process, 1)
+    assert "reload aborted" in said
+    assert "became ready and then died, on trial (killed by signal 9 " \
+        "(SIGKILL))" in said
     assert "generation 1 keeps serving" in said
     # its death in the log, and in what clusterctl shows meanwhile
-    assert d.find(r"exited with code 3 after \S+, died on trial\n")
+    assert d.find(words.KILLED_9 + r" after \S+, died on trial\n")
     assert not d.find("before it was ready")
     assert "before it was ready" not in said
     assert d.ready_pids() == old
@@ -231,17 +237,25 @@ def listening_only(box, port, *then):
                   "touch:" + box.path("listens"), *then)
 
 
-def first_who_waits(port):
-    """A client whom the new worker keeps waiting."""
+def first_who_waits(port, old=()):
+    """A client whom the new worker keeps waiting, and none of those does, which
+    sleep when they have nobody to answer."""
     def look():
         s = ask(port)
         s.settimeout(0.4 * SLOW)
         try:
-            if s.recv(1, socket.MSG_PEEK):
+            s.recv(1, socket.MSG_PEEK)
+        except socket.timeout:
+            wait_until(lambda: all(process_state(pid) == "S" for pid in old),
+                       "the old ones sleep")
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                s.recv(1, socket.MSG_PEEK)
                 s.close()
                 return None
-        except socket.timeout:
+            s.settimeout(10 * SLOW)
             return s
+        s.close()
         return None
     return wait_until(look, "a client who waits", 20)
 
@@ -258,7 +272,7 @@ def test_seen_is_not_served(box, port, instances):
         "balance": "round-robin" if harness.IS_ROOT else "random"})
     process = beside(box, "reload")
     wait_until(lambda: os.path.exists(box.path("listens")), "it listens")
-    with first_who_waits(port) as waits:
+    with first_who_waits(port, old) as waits:
         # the others are served, as long as it takes
         for _ in range(20):
             assert get(port).pid in old

@@ -111,7 +111,7 @@ def test_wait_waits_for_the_socket_too_and_tells_who_is_not_ready(box):
     d = box.start()
     d.wait_log("starting 2 instances")
     assert waiting.poll() is None
-    text = failed(box, "wait", "--timeout", "300ms")
+    text = failed(box, "wait", "--timeout", "2s")
     assert "web" in text
     box.web(instances=2)
     done(box, "reload")

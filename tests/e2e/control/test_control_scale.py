@@ -139,19 +139,27 @@ def test_instance_that_has_failed_is_waited_for_by_nobody(box):
 
 # --- stop and start
 
+def held(box, port, count):
+    """Requests that the workers have taken, and answer once the file `go` is
+    there."""
+    asked = [ask_http(port, f"/until{box.path('go')}") for _ in range(count)]
+    box.wait_events("until", count)
+    return asked
+
+
 def test_stop_drains_and_start_starts_again(box):
     two_apps(box)
     d = box.start()
     d.wait_ready(4)
     port = d.port("web")
-    busy = [ask_http(port, "/slow/400") for _ in range(4)]
-    box.wait_events("slow", 4)
+    busy = held(box, port, 4)
     before = status(box)
     with client(box) as c:
         c.send("stop web")
         now = wait_status(box, lambda s: s.app()["state"] == "stopping")
         assert {r["role"] for r in now.all("instance", app="web")} == \
             {"retiring"}
+        box.touch("go")
         assert c.answer().text == "stopped"
     for s in busy:
         read_answer(s)
@@ -224,8 +232,7 @@ def test_start_while_the_stopped_ones_workers_finish(box):
     box.web(listen=f"127.0.0.1:{free_port()}")
     d = box.start()
     d.wait_ready(2)
-    busy = ask_http(d.port(), "/slow/500")
-    box.wait_events("slow")
+    busy, = held(box, d.port(), 1)
     with client(box) as c:
         c.send("stop web")
         wait_status(box, lambda s: s.all("app", state="stopping"))
@@ -233,6 +240,7 @@ def test_start_while_the_stopped_ones_workers_finish(box):
         assert sorted(a["state"] for a in status(box).all("app")) == \
             ["running", "stopping"]
         get(d.port())
+        box.touch("go")
         read_answer(busy)
         assert c.answer().ok
     assert status(box).app()["ready"] == 2

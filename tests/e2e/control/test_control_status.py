@@ -257,8 +257,8 @@ def test_retiring_workers_are_told_as_such(box):
     box.web(canary="0", max_surge=2)
     d = box.start()
     old = d.wait_ready(2)
-    busy = [ask(d.port(), "/slow/2000") for _ in range(6)]
-    box.wait_events("slow", 6)
+    busy = [ask(d.port(), f"/until{box.path('go')}") for _ in range(6)]
+    box.wait_events("until", 6)
     # without clusterctl's, which ends when they have gone
     d.send(signal.SIGHUP)
     now = wait_status(box, lambda s: s.all("instance", role="retiring") and
@@ -268,6 +268,7 @@ def test_retiring_workers_are_told_as_such(box):
         assert r["state"] in ("draining", "stopping")
         assert not any(k.startswith("restarts") for k in r)
     assert {r["generation"] for r in now.seats()} == {2}
+    box.touch("go")
     for s in busy:
         read_answer(s)
     wait_status(box, lambda s: not s.all("instance", role="retiring"))
@@ -278,12 +279,13 @@ def test_listener_that_is_closing(box):
     box.web(listen=f"127.0.0.1:{free_port()}", canary="0", instances=1)
     d = box.start()
     d.wait_ready(1)
-    busy = ask(d.port(), "/slow/5000")
-    box.wait_events("slow")
+    busy = ask(d.port(), f"/until{box.path('go')}")
+    box.wait_events("until")
     box.web(canary="0", instances=1)
     d.send(signal.SIGHUP)
     wait_status(box, lambda s: sorted(
         r["state"] for r in s.all("listener")) == ["closing", "open"])
+    box.touch("go")
     read_answer(busy)
     wait_status(box, lambda s: len(s.all("listener")) == 1)
     d.stop()

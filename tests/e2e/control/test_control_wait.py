@@ -8,7 +8,7 @@ import pytest
 import control
 import words
 from control import client, do, refused, status, two_apps, wait_status
-from harness import probe
+from harness import ask as ask_http, probe, read_answer
 
 
 # --- wait
@@ -114,7 +114,7 @@ def test_wait_for_so_many_passes_over_a_reload(box):
 
 @pytest.mark.valgrind
 def test_stop_ends_clusterd_and_answers_when_all_is_gone(box):
-    box.web("--term-delay", "300", balance="shared")
+    box.web(balance="shared")
     d = box.start()
     d.wait_ready(2)
     path = control.place(box)
@@ -124,6 +124,9 @@ def test_stop_ends_clusterd_and_answers_when_all_is_gone(box):
         assert other.answer().ok
         other.answer()
         pids = status(box).pids()
+        # One has something to finish until then.
+        busy = ask_http(d.port(), f"/until{box.path('go')}")
+        box.wait_events("until")
         c.send("stop")
         wait_status(box, lambda s: s.one("clusterd")["state"] == "stopping")
         # Once more is the same, not a second TERM; and the rest is refused.
@@ -132,6 +135,8 @@ def test_stop_ends_clusterd_and_answers_when_all_is_gone(box):
             assert "stopping" in refused(box, "reload")
             assert "stopping" in refused(box, "wait")
             assert d.workers()
+            box.touch("go")
+            assert read_answer(busy).pid in pids
             assert again.answer().text == "stopped"
         answer = c.answer()
         assert answer.text == "stopped"
