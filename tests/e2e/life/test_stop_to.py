@@ -17,6 +17,8 @@ from harness import (CLUSTERCTL, is_alive, kill, probe, process_state, stays,
 MASTER = """
 import os, signal, sys, time
 note = open(sys.argv[1], "a", buffering=1)
+# Before there is a child, whose word is what the test goes by.
+signal.signal(signal.SIGTERM, lambda *_: print("master told", file=note))
 if os.fork() == 0:
     signal.signal(signal.SIGTERM, lambda *_: (print("child told", file=note),
                                               os._exit(1)))
@@ -25,7 +27,6 @@ if os.fork() == 0:
         time.sleep(0.01)
     print("task done", file=note)
     os._exit(0)
-signal.signal(signal.SIGTERM, lambda *_: print("master told", file=note))
 os.wait()
 """
 
@@ -106,7 +107,9 @@ def test_group_is_killed_at_stop_timeout(box):
         instances=1, stop_timeout="400ms")
     d = start(box, 1)
     d.stop()
-    assert len(box.events("signal 15")) == 1
+    # None where it had no processor for so long.
+    assert len(box.events("signal 15")) <= 1
+    assert d.find("still there after stop_timeout|killed by signal 9"), d.log()
 
 
 # --- what is left behind
@@ -226,7 +229,7 @@ def test_deployment_that_a_worker_has_started(box, detached, orphans):
     else:
         wait_line(note, "told")
         # One of its group is named, whichever it is.
-        d.wait_log(r"pid \d+ \((sh|clusterctl)\)")
+        d.wait_log(r"pid \d+ \((sh|sleep|clusterctl)\)")
         assert "deployed" not in lines(note)
     d.stop()
 
