@@ -1,7 +1,9 @@
 """Workers' output through clusterd: `prefix` and files."""
 
+import array
 import datetime
 import errno
+import fcntl
 import json
 import os
 import pty
@@ -11,6 +13,7 @@ import shlex
 import signal
 import stat
 import sys
+import termios
 import threading
 import time
 
@@ -84,6 +87,22 @@ class Reader:
         assert not self.thread.is_alive(), "the pipe has not ended"
         os.close(self.fd)
         return self.data
+
+
+def wait_taken(d):
+    """clusterd has read all that its worker has written so far: what it finds once
+    there is room again comes behind what was lost."""
+    worker, = d.workers()
+    fd = os.open(f"/proc/{worker}/fd/1", os.O_WRONLY)
+    try:
+        left = array.array("i", [1])
+
+        def none_is_left():
+            fcntl.ioctl(fd, termios.FIONREAD, left)
+            return left[0] == 0
+        wait_until(none_is_left, "the worker's pipe is empty")
+    finally:
+        os.close(fd)
 
 
 def start(box, reader, **keys):
@@ -304,9 +323,11 @@ def test_what_a_worker_said_comes_before_its_death(box):
 
 def test_output_of_a_descendant_that_outlives_its_worker(box):
     staying(box, shell(
-        "trap 'exit 0' TERM; "
-        "(trap '' TERM; while ! [ -e go ]; do sleep 0.02; done; "
-        "echo late; printf later) & echo up; wait"), stdout="prefix",
+        # Ignored before it is there: it may not run before it is told.
+        "trap '' TERM; "
+        "(while ! [ -e go ]; do sleep 0.02; done; "
+        "echo late; printf later) & trap 'exit 0' TERM; echo up; wait"),
+        stdout="prefix",
         directory=box.dir)
     reader = Reader()
     d = start(box, reader)
@@ -449,7 +470,7 @@ def test_slow_reader_loses_nothing(box):
     reader = Reader()
     d = start(box, reader)
     # Under what counts as stuck, then in small pieces; but the end is bounded.
-    time.sleep(0.6)
+    time.sleep(0.3)
     reader.start(pause=0.001, piece=7001)
     wait_until(lambda: len(reader.data) > 1500000 or d.process.poll() is not
                None, "half of it", 60)
@@ -497,6 +518,7 @@ def test_stuck_reader_holds_up_nobody_and_the_loss_is_told(box):
     d.send(signal.SIGUSR1)
     d.wait_log("log reopened")
     assert not d.find(LOST)
+    wait_taken(d)
     reader.start()
     lost = int(d.wait_log(LOST)[1])
     d.stop()
@@ -517,6 +539,7 @@ def test_after_a_stuck_reader_output_goes_on(box):
     reader = Reader()
     d = start(box, reader)
     wait_until(lambda: os.path.exists(box.path("done")), "the worker's loop")
+    wait_taken(d)
     reader.start()
     lost = int(d.wait_log(LOST)[1])
     box.touch("go")
@@ -548,8 +571,11 @@ def test_what_is_left_at_a_stop_is_written(box):
     reader = Reader()
     d = start(box, reader)
     wait_until(lambda: os.path.exists(box.path("done")), "the worker's lines")
+    # It takes something before the end, which does not wait for one that does not.
+    reader.start(pause=0.02, piece=4096)
     d.send(signal.SIGTERM)
-    reader.start(pause=0.02, piece=20000)
+    wait_until(lambda: len(reader.data) > 20000, "it goes on")
+    reader.piece = 20000
     assert numbers_in(reader.all()) == list(range(25000))
     d.wait_end(0)
     assert not d.find(LOST)
@@ -731,8 +757,9 @@ def test_disk_that_has_room_again(box, as_root):
                        "printf '%06d %0993d\\n' $i 0; sleep 0.005; done"),
             stdout="disk/web.log")
     d = box.start(launcher=with_mounts(
-        "mount -t tmpfs -o size=256k tmpfs disk && "
-        "head -c 200k /dev/zero >disk/filler && exec \"$@\""))
+        # Room then for more than is written until the file has been read.
+        "mount -t tmpfs -o size=16m tmpfs disk && "
+        "head -c 16328k /dev/zero >disk/filler && exec \"$@\""))
     d.wait_log("disk/web.log cannot be written: No space left on device")
     disk = f"/proc/{d.pid}/root{box.path('disk')}"
     os.unlink(f"{disk}/filler")
@@ -839,13 +866,14 @@ def test_reload_changes_the_size(box):
 
 def test_aborted_reload_leaves_the_size(box):
     def app(command, **keys):
-        staying(box, shell(command), stdout="web.log", ready="alive:300ms",
-                directory=box.dir, **keys)
+        staying(box, shell(command), stdout="web.log", directory=box.dir,
+                **keys)
     app("while ! [ -e go ]; do sleep 0.02; done; seq -f %06.0f 0 29999; "
-        ": >done; exec sleep 1000")
+        ": >done; exec sleep 1000", ready="alive:50ms")
     d = box.start()
     d.wait_ready(1)
-    app("exit 1", log_max_size="64K", log_keep=0)
+    # It is never ready, however long it takes to end.
+    app("exit 1", ready="notify", log_max_size="64K", log_keep=0)
     d.send(signal.SIGHUP)
     d.wait_log("reload aborted")
     box.touch("go")
@@ -1070,7 +1098,7 @@ def test_noisy_worker_does_not_starve_the_others(box):
     thread.start()
     wait_until(lambda: count[0] >= 20, "the quiet one's lines")
     d.send(signal.SIGUSR1)
-    d.wait_log("log reopened", 3)
+    d.wait_log("log reopened")
     d.stop()
     thread.join()
     os.close(reader.fd)
