@@ -52,6 +52,24 @@ pid_t waitpid(pid_t pid, int *status, int options)
 """
 
 
+# Behind a line of the log.
+SAID = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+	ssize_t (*next)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
+	ssize_t n = next(fd, bytes, len);
+
+	while (memmem(bytes, len, "%s", strlen("%s")) != NULL)
+		pause();
+	return n;
+}
+"""
+
+
 def of_source(box, library, text):
     source = box.write("preload.c", text)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source],
@@ -68,6 +86,12 @@ def _of_deed(box, deed, more=""):
 def hangs(box):
     """The path that it is to have: it is at that path with .new behind."""
     return _of_deed(box, "pause()")
+
+
+def hangs_behind(box, words):
+    """The library of one that does nothing any more once it has written these words,
+    to a file that is its own."""
+    return of_source(box, box.path("said.so"), SAID.replace("%s", words))
 
 
 def exits(box, flag):

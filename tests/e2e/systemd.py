@@ -21,6 +21,7 @@ class Systemd:
         self.lines = []             # what was said, by whomever
         self.told = 0               # messages that were about the store
         self.main = None
+        self.starts = threading.Lock()  # held until the main process is known
         self.syncs = 0
         self.path = box.path("notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -112,12 +113,15 @@ class Systemd:
                     fds.frombytes(data[:len(data) - len(data) % 4])
                 elif kind == socket.SCM_CREDENTIALS:
                     pid = struct.unpack("3i", data)[0]
+            # What came from a process that has just been started is its own.
+            with self.starts:
+                main = self.main
             lines = text.decode().rstrip("\n").split("\n")
             said = dict(line.split("=", 1) for line in lines)
             self.lines += lines
             if {"FDSTORE", "FDSTOREREMOVE", "BARRIER"} & said.keys() or fds:
                 self.told += 1
-            if pid == self.main and self.max is not None:
+            if pid == main and self.max is not None:
                 if "FDSTORE" in said:
                     self._keep(said["FDNAME"], fds)
                     continue
@@ -138,12 +142,13 @@ class Systemd:
         if self.max is not None:
             environment["FDSTORE"] = str(self.max)
         mark = len(self.lines)
-        d = self.box.start(
-            *arguments, pass_fds=fds, env=environment,
-            launcher=["/usr/bin/python3", "-ISc", LAUNCH, str(len(fds)),
-                      ":".join(name for name, _ in entries),
-                      *map(str, fds)], **popen)
-        self.main = d.keeper
+        with self.starts:
+            d = self.box.start(
+                *arguments, pass_fds=fds, env=environment,
+                launcher=["/usr/bin/python3", "-ISc", LAUNCH, str(len(fds)),
+                          ":".join(name for name, _ in entries),
+                          *map(str, fds)], **popen)
+            self.main = d.keeper
         if ready:
             wait_until(lambda: "READY=1" in self.lines[mark:] or
                        d.process.poll() is not None,

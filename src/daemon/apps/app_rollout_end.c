@@ -8,6 +8,7 @@
 #include "daemon/apps/abort_words.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/app_health.h"
+#include "daemon/apps/app_ledger.h"
 #include "daemon/apps/app_recycled.h"
 #include "daemon/apps/app_rollout_end_priv.h"
 #include "daemon/apps/app_trials.h"
@@ -47,7 +48,9 @@ rollout_forget_outdated(struct app *app)
 		app->seats[i].anew = false;
 }
 
-/* Its new workers have come up: it is what is stable from now on. */
+/* Its new workers have come up: it is what is stable from now on. That is written
+   down before it is said: a supervisor that is killed in between rolls nothing back
+   of which somebody has heard. */
 static void
 take_target(struct app *app)
 {
@@ -56,6 +59,7 @@ take_target(struct app *app)
 	app_spec_supersede(old);	/* unless it is the same */
 	rollout_put_in_force(app, app->crew.target);
 	app->crew.target = NULL;
+	app_ledger_note(app);
 	leave(app, old);
 }
 
@@ -68,23 +72,23 @@ rollout_finish(struct app *app)
 	app_spec_adjust(app->crew.target);
 	switch (rollout_done(&app->rollout)) {
 	case ROLLOUT_BACK:
+		take_target(app);
 		log_app(LOG_LEVEL_WARNING, name,
 		    "rolled back to generation %u", generation);
-		take_target(app);
 		break;
 	case ROLLOUT_RESTART:
-		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
-		    app->rollout.instance);
 		app_health_taken(app);
 		app_recycled_taken(app);
 		take_target(app);
+		log_app(LOG_LEVEL_INFO, name, "instance %u is restarted",
+		    app->rollout.instance);
 		break;
 	case ROLLOUT_RELOAD:
 	case ROLLOUT_NONE:
+		take_target(app);
 		log_app(LOG_LEVEL_INFO, name, "reload complete, generation %u",
 		    generation);
 		app->reloads_ok++;
-		take_target(app);
 		break;
 	}
 	app->over = app->failed = false;

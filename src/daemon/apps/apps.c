@@ -271,9 +271,10 @@ apps_stop_one(struct app *app, struct error *err)
 
 	if (code < 0)
 		return error_set(err, code, "out of memory");
-	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
 	app->crew.dismissed = true;
 	leave(app);
+	/* Written down by now. */
+	log_app(LOG_LEVEL_INFO, app->crew.name, "stopping, as asked");
 	app_refuse(app);
 	steer_away_crew(app->apps->steering, &app->crew);
 	retire(app);

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import words
 from harness import (HAS_KEEPER, PROBE, SLOW, free_port, get, is_alive, is_refused,
                      kill, marked_processes, probe, stays, wait_until)
 
@@ -27,12 +28,11 @@ def test_all_workers_are_told_at_once(box):
     box.web("--term-delay", 500, instances=6)
     d = box.start()
     d.wait_ready(6)
-    asked = time.monotonic()
     d.stop()
     told = [e["at"] for e in box.events("signal 15")]
     assert len(told) == 6
-    assert max(told) - min(told) < 300 * SLOW
-    assert time.monotonic() - asked < 0.5 + 2 * SLOW
+    # One after the other would be 2,500 ms at least.
+    assert max(told) - min(told) < 2400
 
 
 def test_stop_signal_is_the_configured_one(box):
@@ -48,11 +48,16 @@ def test_worker_that_ignores_the_signal_is_killed_after_stop_timeout(box):
     box.web("--ignore-term", "--only-instance", 1, instances=3,
             stop_timeout="400ms")
     d = box.start()
-    d.wait_ready(3)
+    pids = d.wait_ready(3)
     asked = time.monotonic()
     d.stop()
     assert time.monotonic() - asked >= 0.38
-    assert len(box.events("signal 15")) == 3
+    # Who had no processor for stop_timeout was killed before it could tell.
+    told = {e["pid"] for e in box.events("signal 15")}
+    killed = {int(m[1]) for m in d.find(r"pid (\d+): killed by signal 9")}
+    assert told | killed == set(pids), d.log()
+    assert {e["pid"] for e in box.events("start")
+            if e["instance"] == "1"} <= killed, d.log()
 
 
 @pytest.mark.valgrind
@@ -98,8 +103,8 @@ def test_stop_does_not_wait_for_the_restart_of_a_dead_worker(box):
     box.web("--exit-after", 0, "--exit-code", 3, restart_delay="60s",
             restart_delay_max="60s")
     d = box.start()
-    d.wait_workers(0)
-    box.wait_events("start", 2)
+    # No worker is alive either before the first is.
+    d.wait_log(words.DEATH("web"), count=2)
     d.stop(limit=5)
 
 
@@ -129,7 +134,7 @@ def test_no_worker_is_started_once_the_stop_began(box):
     d.send(signal.SIGHUP)
     d.send(signal.SIGTTIN)
     for e in box.events("ready"):
-        os.kill(e["pid"], signal.SIGKILL)
+        kill(e["pid"])      # where it is still there
     d.wait_end(0)
     assert len(box.events("start")) == 2
 
@@ -268,15 +273,15 @@ def test_kill_9_of_keeper_and_supervisor_leaves_workers(box):
 def test_several_apps_stop_together(box):
     box.config(
         slow={"command": probe("--events", box.events_path,
-                               "--term-delay", 400), "instances": 2},
+                               "--term-delay", 1500), "instances": 2},
         slower={"command": probe("--events", box.events_path,
-                                 "--term-delay", 400), "instances": 2})
+                                 "--term-delay", 1500), "instances": 2})
     d = box.start()
     d.wait_ready(4)
     d.stop()
     told = [e["at"] for e in box.events("signal 15")]
     assert len(told) == 4
-    assert max(told) - min(told) < 300 * SLOW
+    assert max(told) - min(told) < 1400     # one waits for no other
 
 
 def test_child_may_finish_after_its_leader_died_of_the_signal(box):
@@ -308,4 +313,4 @@ def test_child_may_finish_after_its_leader_died_of_the_signal(box):
                    "the child may finish")
     since = time.monotonic()
     d.wait_end(0)
-    assert time.monotonic() - since < 2 * SLOW
+    assert time.monotonic() - since < 8 * SLOW

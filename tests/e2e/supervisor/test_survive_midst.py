@@ -11,7 +11,9 @@ import time
 
 import pytest
 
+import control
 import harness
+import preloads
 from harness import (HAS_KEEPER, SLOW, ask, children_of, free_port, get,
                      is_alive, kill, process_state, read_answer, read_proc,
                      status_field, wait_until)
@@ -194,6 +196,37 @@ def test_deaths_and_restarts_go_on(box):
     assert len(d.pids_that_answer(d.port(), N)) == N
     d.stop()
     wait_until(lambda: not box.survivors(), "nobody is left")
+
+
+@preloads.needed
+@pytest.mark.parametrize("said", ["web: reload complete, generation 2",
+                                  "web: stopping, as asked"])
+def test_what_was_said_is_not_rolled_back(box, said):
+    """A supervisor that is killed right after it has said it."""
+    box.config(clusterd={"log": "log"},
+               web={"command": harness.PROBE, "instances": 1,
+                    "listen": "127.0.0.1:0"},
+               other={"command": "sleep 1000", "ready": "alive:1ms"})
+    box.write("log", "")
+    d = box.start(env={"LD_PRELOAD": preloads.hangs_behind(box, said)})
+    d.log_path = box.path("log")
+    d.wait_log("start complete")
+    old = d.wait_ready(1, "web")
+    if "reload" in said:
+        d.send(signal.SIGHUP)
+    else:
+        asker = control.client(box).send("stop web")
+    d.wait_log(said)
+    kill_supervisor(d)
+    if "reload" in said:
+        d.wait_replaced(old, 1, "web")
+        assert get(d.port()).generation == 2
+    else:
+        asker.close()
+        wait_until(lambda: control.status(box).app()["state"] == "stopped",
+                   "it has stopped")
+        assert not is_alive(old[0])
+    d.stop()
 
 
 def tracer(d, *inject):

@@ -154,7 +154,7 @@ def test_no_worker_is_started_for_those_whose_sharer_still_serves(box):
     address = d.addresses()[0]
     busy = []
     for n in 1, 2:      # one that sees two clients takes both
-        busy.append(ask(address, "/busy/1500"))
+        busy.append(ask(address, "/busy/3000"))
         pids = {e["pid"] for e in box.wait_events("busy", n)}
     assert len(pids) == 2
     waiting = [ask(address) for _ in range(3)]
@@ -374,13 +374,14 @@ def test_who_waits_for_the_successor_is_served(box, begun, how):
     d = start(box, 1)
     old, = d.ready_pids()
     address = d.addresses()[0]
-    held = ask(address, "/slow/1500")
-    box.wait_events("slow")
+    held = ask(address, f"/until{box.path('go')}")
+    box.wait_events("until")
     box.web(command=slow, **keys)
     d.send(signal.SIGHUP)
     wait_until(lambda: "draining" in ctl(box, "status").stdout,
                "the old one drains")
     if begun:
+        box.touch("go")
         read_answer(held)
         wait_until(lambda: d.workers() and old not in d.workers(),
                    "the new one starts")
@@ -395,6 +396,7 @@ def test_who_waits_for_the_successor_is_served(box, begun, how):
         wait_refused(address)
         if not begun:
             assert d.workers() == [old]
+            box.touch("go")
             read_answer(held)
             wait_until(lambda: old not in d.workers(), "it goes")
         box.touch("gate")

@@ -130,6 +130,7 @@ def test_what_follows_a_descriptor_is_heard_where_none_is_free(box, unwrapped):
     d = box.start()
     d.wait_workers(1)
     wait_until(lambda: all(address_of(p) for p in d.workers()), "the exec")
+    d.kinds_at_rest()
     limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
     used = {int(n) for n in os.listdir(f"/proc/{d.pid}/fd")}
     free = min(set(range(len(used) + 1)) - used)

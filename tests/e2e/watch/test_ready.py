@@ -271,7 +271,7 @@ def test_reload_to_a_word_without_a_wait_is_aborted(box, port, ready):
               ready=ready)
     old = d.ready_pids()
     box.config(web=settings(*tcp(port), "notify:READY=1", "pause", port=port,
-                            ready=ready, ready_timeout="600ms"))
+                            ready=ready, ready_timeout="2s"))
     d.send(signal.SIGHUP)
     why = d.wait_log(words.RELOAD_ABORTED("web"))["why"]
     assert "not seen to wait" in why
@@ -318,7 +318,7 @@ def test_auto_of_an_app_without_listeners_is_a_second_of_life(box):
     since = time.monotonic()
     box.wait_events("pause")
     d.wait_ready(1)
-    assert 0.7 < time.monotonic() - since < 3 * SLOW
+    assert 0.7 < time.monotonic() - since < 8 * SLOW
     assert not d.find(WAITS)
     d.stop()
 
