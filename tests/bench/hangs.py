@@ -106,8 +106,8 @@ class Clusterd:
         with open(self.path("app.ini"), "w", encoding="ascii") as f:
             f.write(f"[clusterd]\ncontrol = {self.path('control')}\n[web]\n")
             f.writelines(f"{k} = {v}\n" for k, v in settings.items())
-        words = [os.environ.get("CLUSTERD", os.path.join(ROOT,
-                                                         "build/clusterd")),
+        words = [os.path.abspath(os.environ.get(
+            "CLUSTERD", os.path.join(ROOT, "build/clusterd"))),
                  "-c", self.path("app.ini")]
         if user:
             shutil.chown(self.dir, user)
