@@ -1,7 +1,7 @@
 /*
  * The smallest server that hangs on command, in the way that HANG says: at SIGUSR2
  * it computes for ever (loop), takes connections and answers none (mute), answers
- * 500 (fail), or takes 5 MB each tenth of a second (leak). Where the file DOWN is
+ * 500 (fail), or takes 5 MB after each tenth of a second (leak). Where the file DOWN is
  * there, it answers 503. Else the status is 200 and its instance's number. At SIGTERM
  * it adds a line to the file HELD: how many requests for / it has taken and never
  * answered.
@@ -52,6 +52,10 @@ answer(int fd)
 	close(fd);
 }
 
+/*
+ * The pause is counted from the end: where the machine is busy, taking that much may
+ * itself last longer, and before each event it would be a server that hardly serves.
+ */
 static void
 leak(void)
 {
@@ -63,10 +67,10 @@ leak(void)
 	if ((now.tv_sec - last.tv_sec) * 1000 +
 	    (now.tv_nsec - last.tv_nsec) / 1000000 < 100)
 		return;
-	last = now;
 	more = malloc(5 << 20);
 	if (more != NULL)
 		memset(more, 1, 5 << 20);
+	clock_gettime(CLOCK_MONOTONIC, &last);
 }
 
 static int

@@ -14,7 +14,8 @@ that is not answered in a second.
 python) and each way (loop, mute: accepts and never answers; fail: answers 500; stop:
 SIGSTOP), or those whose names have all the WORDs: how many requests failed, and when
 the last of them began after the hang; without `health`, and with `health_interval = 1s`
-and `health_timeout = 400ms`; with BALANCE (round-robin). `replace`: so many instances
+and `health_timeout = 400ms`; with BALANCE (round-robin). Where others miss checks, too,
+the machine is too busy for this: nobody is left to go to. `replace`: so many instances
 hang one after the other, each when the one before is replaced: how many requests
 failed, and how many the hung ones had in their hands. `down`: every instance answers 503 for so long: how
 many workers were started. `memory`: one leaks 50 MB a second, and max_memory is 64M.
@@ -105,8 +106,8 @@ class Clusterd:
         with open(self.path("app.ini"), "w", encoding="ascii") as f:
             f.write(f"[clusterd]\ncontrol = {self.path('control')}\n[web]\n")
             f.writelines(f"{k} = {v}\n" for k, v in settings.items())
-        words = [os.environ.get("CLUSTERD", os.path.join(ROOT,
-                                                         "build/clusterd")),
+        words = [os.path.abspath(os.environ.get(
+            "CLUSTERD", os.path.join(ROOT, "build/clusterd"))),
                  "-c", self.path("app.ini")]
         if user:
             shutil.chown(self.dir, user)
@@ -191,8 +192,9 @@ def one_hang(tools, server, way, health):
     time.sleep(BEHIND)
     n, told = load.stop()
     last = (told["began_ms"] + told["last_failure_ms"]) / 1000 - began
+    others = set(re.findall(r"(web\[[^1]\]) pid \d+: unhealthy", d.log()))
     d.stop()
-    return n, last if n else 0.0
+    return n, last if n else 0.0, len(others)
 
 
 def hang(tools, *words):
@@ -207,8 +209,9 @@ def hang(tools, *words):
         without, beside = (one_hang(tools, server, way, health)
                            for health in (False, True))
         print(f"{server:7}{way:7}" + "".join(
-            f" {n:12} {last:9.2f} s" for n, last in (without, beside)),
-            flush=True)
+            f" {n:12} {last:9.2f} s" for n, last, _ in (without, beside)) +
+            (f"  {beside[2]} of the others missed checks, too"
+             if beside[2] else ""), flush=True)
         short |= beside[1] > 1.5
     return short
 
@@ -270,7 +273,8 @@ def memory(tools, seconds="30"):
     recycled = d.log().count("max_memory")
     d.stop()
     print(f"one leaks, {seconds} s: {recycled} lines of max_memory, {n} "
-          f"requests failed ({told['failures']})")
+          f"requests failed ({told['failures']}), the load itself was late by "
+          f"{told['lateness_ms']['max']:.0f} ms at most")
     return n > 0 or not recycled
 
 

@@ -458,7 +458,7 @@ static const struct conf_key schema[] = {
 		.name = "memory_limit", APP(memory_limit),
 		.type = CONF_TYPE_SIZE, .preset = "none", .nothing = "none",
 		.min = 1024 * 1024, .max = SIZE_MAX_BYTES,
-		.allowed = "a size of 1M or more, such as 512M, or none",
+		.allowed = "a size from 1M to 1024G, such as 512M, or none",
 	},
 	[CONF_KEY_CPU_LIMIT] = {
 		.name = "cpu_limit", APP(cpu_limit),

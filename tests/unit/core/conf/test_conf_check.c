@@ -711,8 +711,11 @@ key_balance(void **state)
 
 	(void)state;
 	GOOD("memory_limit", "64M", "64M");
-	BAD("memory_limit", "64K", "\"64K\" is not valid, a size of 1M or "
-	    "more, such as 512M, or none is allowed");
+	GOOD("memory_limit", "1024G", "1024G");
+	BAD("memory_limit", "64K", "\"64K\" is not valid, a size from 1M to "
+	    "1024G, such as 512M, or none is allowed");
+	BAD("memory_limit", "1025G", "\"1025G\" is not valid, a size from 1M "
+	    "to 1024G, such as 512M, or none is allowed");
 	GOOD("cpu_limit", "0.5", "0.5");
 	GOOD("cpu_limit", "50%", "0.5");
 	GOOD("cpu_limit", "250%", "2.5");

@@ -297,6 +297,37 @@ test_live_keys_are_listed(void **state)
 	free_lines(&page);
 }
 
+/* And, in front of the sections of keys, those that go on over indented lines. */
+static void
+test_keys_of_several_lines_are_listed(void **state)
+{
+	const struct conf_key *schema;
+	struct lines page;
+	size_t n, from = 0, to;
+
+	(void)state;
+	schema = conf_schema(&n);
+	read_lines(page_path, &page);
+	while (from < page.n && strcmp(page.v[from], "The keys that may go on "
+	    "over several lines are") != 0)
+		from++;
+	assert_true(from < page.n);
+	for (to = from + 1; to < page.n && (starts(page.v[to], ".Ic ") ||
+	    strcmp(page.v[to], "and") == 0);)
+		to++;
+	for (size_t i = 0; i < n; i++) {
+		bool listed = false;
+
+		for (size_t k = from; k < to; k++)
+			listed |= starts(page.v[k], ".Ic ") &&
+			    has_word(page.v[k], schema[i].name);
+		if (listed != schema[i].list)
+			fail_msg("%s: %s is %slisted", page_path,
+			    schema[i].name, listed ? "" : "not ");
+	}
+	free_lines(&page);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -308,6 +339,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(
 		    test_sample_file_shows_every_key_once),
 		cmocka_unit_test(test_live_keys_are_listed),
+		cmocka_unit_test(test_keys_of_several_lines_are_listed),
 	};
 
 	if (argc > 1)
