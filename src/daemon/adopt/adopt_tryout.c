@@ -42,6 +42,14 @@
 #define SPELL_NS	INT64_C(3000000)
 #define REST_FACTOR	4
 
+/* A claim is given up when its worker was seen so often in a row to wait for clients
+   of other lanes alone; or was not seen to wait for any so often, some 13 s. The
+   pauses grow. */
+#define CLAIM_LOOKS 3
+#define CLAIM_LOOKS_MAX 20
+#define CLAIM_MS 50
+#define CLAIM_DOUBLES 4
+
 enum tryout_kind {
 	TRYOUT_OURS,
 	TRYOUT_ELSEWHERE,	/* none of the app's listeners */
@@ -53,6 +61,8 @@ struct tryout {
 	enum tryout_kind kind;
 	struct mono due;
 	bool is_moot;		/* TRYOUT_CLAIM: it has bound it by itself */
+	unsigned looks;		/* … it was not seen to wait so often, … */
+	unsigned elsewhere;	/* … and did for others in so many of the last */
 	struct tryout *next;
 };
 
@@ -110,18 +120,55 @@ claim_for_others(const struct worker *w, struct listener *l)
 	}
 }
 
-/* It may have bound another one since, and be no server that is given them. */
-static void
-judge_claim(const struct worker *w, const struct tryout *t)
+static bool
+waits_elsewhere(const struct worker *w, const struct listener *l)
+{
+	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
+		struct listener *other = app_spec_listener(w->spec, i);
+
+		if (other != NULL && other != l && adopt_waits(w, other))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * It was not seen to wait. One that serves what it was given may be at work just
+ * now, between two waits, and those who wait for it are not to be let go for that.
+ * One that is not ready has no clients yet, and one that binds what it serves tells
+ * so. False: `due` is when to look again.
+ */
+static bool
+tells(const struct worker *w, const struct listener *l, struct tryout *t)
+{
+	unsigned doubles = t->looks < CLAIM_DOUBLES ? t->looks : CLAIM_DOUBLES;
+
+	if (!worker_ready(w) || w->trap->bound)
+		return true;
+	t->elsewhere = waits_elsewhere(w, l) ? t->elsewhere + 1 : 0;
+	if (t->elsewhere >= CLAIM_LOOKS || ++t->looks >= CLAIM_LOOKS_MAX)
+		return true;
+	t->due = mono_add_ms(mono_now(), (int64_t)CLAIM_MS << doubles);
+	return false;
+}
+
+/* It may have bound another one since, and be no server that is given them. False:
+   that is to be seen at another look. */
+static bool
+judge_claim(const struct worker *w, struct tryout *t)
 {
 	struct listener *l = t->is_moot ? NULL :
 	    app_spec_find_lane(w->spec, t->ino);
 	struct lane *lane = l == NULL ? NULL :
 	    spec_lanes_find(w->spec, l, &w->holder);
 
-	if (lane != NULL && lane->ino == t->ino &&
-	    lane->claimed == w->serial && !adopt_waits(w, l))
-		lanes_claim(lane, 0);
+	if (lane == NULL || lane->ino != t->ino ||
+	    lane->claimed != w->serial || adopt_waits(w, l))
+		return true;
+	if (!tells(w, l, t))
+		return false;
+	lanes_claim(lane, 0);
+	return true;
 }
 
 /* It is its own claim now. */
@@ -238,22 +285,27 @@ untry(const struct worker *w, struct listener *l)
 		app_spec_untry(w->spec, l);
 }
 
+/* Takes `t`, which is in no list. */
 static void
-judge(struct worker *w, const struct tryout *t)
+judge(struct worker *w, struct tryout *t)
 {
 	struct listener *l = t->kind == TRYOUT_OURS ?
 	    app_spec_find_lane(w->spec, t->ino) : NULL;
+	bool over = true;
 
+	t->next = NULL;
 	if (t->kind == TRYOUT_ELSEWHERE) {
 		judge_elsewhere(w, t->ino);
 	} else if (t->kind == TRYOUT_CLAIM) {
-		judge_claim(w, t);
+		over = judge_claim(w, t);
 	} else if (l != NULL && is_kept(w, t->ino)) {
 		take_place_first(w, l);
 		take_late(w, l);
 	} else {
 		untry(w, l);
 	}
+	if (over || !append(w, t))
+		free(t);
 }
 
 /* ---- until then ---- */
@@ -308,7 +360,6 @@ tryout_hurry(struct worker *w)
 		}
 		*at = t->next;
 		judge(w, t);
-		free(t);
 	}
 }
 
@@ -359,7 +410,6 @@ judge_due(struct worker *w, struct mono now, struct mono end)
 		}
 		*at = t->next;
 		judge(w, t);
-		free(t);
 	}
 	return next;
 }

@@ -32,10 +32,12 @@ def port(has_ipv6):
 
 
 def served(d, port, wanted, count=2):
-    """The addresses are served by all workers, or refused at once."""
+    """The addresses are served by all workers, or refused: as soon as clusterd
+    has heard of the end of the last one that served them."""
     for host, family in wanted.items():
         if family is None:
-            assert is_refused((host, port)), f"{host}:\n{d.log()}"
+            wait_until(lambda: is_refused((host, port)),
+                       lambda: f"{host} is refused:\n{d.log()}")
             continue
         for answer in wait_until(lambda: answers(d, (host, port), count),
                                  lambda: f"answers of {host}:\n{d.log()}"):

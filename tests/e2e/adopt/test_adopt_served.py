@@ -306,3 +306,61 @@ def test_who_dies_at_its_listen_keeps_nobody_waiting(box, port, handoff):
         # It waits for the next one, as with the port that was given.
         socket.create_connection(("127.0.0.1", port), 10 * SLOW).close()
     d.stop()
+
+
+GIVEN = """
+import os, select, socket, time
+instance = os.environ["CLUSTERD_INSTANCE"]
+def until(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+if instance == "0":
+    until("go")
+    s = socket.socket()
+    s.bind(("127.0.0.1", {port}))
+    s.listen()
+    s.setblocking(False)
+else:
+    s = socket.socket(fileno=int(os.environ["CLUSTERD_FD"]))
+while True:
+    select.select([s], [], [])
+    try:
+        c, _ = s.accept()
+    except BlockingIOError:
+        continue
+    if c.recv(4) == b"work":
+        open("works", "w").close()
+        until("done")
+    c.sendall(instance.encode())
+    c.close()
+"""
+
+
+def test_who_serves_what_it_was_given_does_so_when_another_binds_it(box):
+    """Also when it is at work just then, and waits for nobody."""
+    port = free_port()
+    box.write("server.py", GIVEN.format(port=port))
+    box.config(web={"command": f"{PYTHON} -S server.py", "instances": 2,
+                    "listen": f"127.0.0.1:{port}", "balance": "random"})
+    d = box.start()
+    d.wait_ready(1)
+
+    def ask(text):
+        s = socket.create_connection(("127.0.0.1", port), 10 * SLOW)
+        s.sendall(text)
+        return s
+    waiting = [ask(b"work")]
+    wait_until(lambda: os.path.exists(box.path("works")), "it is at work")
+    waiting += [ask(b"else") for _ in range(5)]
+    box.touch("go")
+    d.wait_ready(2)
+    box.touch("done")
+    for s in waiting:
+        with s:
+            assert s.recv(1) == b"1"
+    found = set()
+    for _ in range(40):
+        with ask(b"else") as s:
+            found.add(s.recv(1))
+    assert found == {b"0", b"1"}
+    d.stop()

@@ -52,6 +52,11 @@ def said(box):
     return open(path).read().strip()
 
 
+def first_free(pid):
+    numbers = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    return next(n for n in range(len(numbers) + 1) if n not in numbers)
+
+
 def test_bind_that_cannot_be_looked_at_is_told(box):
     port = free_port()
     box.web(command=binds(box, "tcp", port), listen=f"127.0.0.1:{port}",
@@ -59,14 +64,14 @@ def test_bind_that_cannot_be_looked_at_is_told(box):
             stop_timeout="1s")
     d = box.start()
     d.wait_ready(1)
-    n = max(int(fd) for fd in os.listdir(f"/proc/{d.pid}/fd")) + 1
-    used = len(os.listdir(f"/proc/{d.pid}/fd"))
     limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
-    # Lowest number first: no free one below the limit.
-    numbers = {int(fd) for fd in os.listdir(f"/proc/{d.pid}/fd")}
-    limit = next(i for i in range(n + 1) if i not in numbers)
-    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (limit, limits[1]))
-    assert used
+
+    def no_free_number():
+        # One that it had open for a moment is free then.
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE,
+                         (limit := first_free(d.pid), limits[1]))
+        return d.is_at_rest() and first_free(d.pid) == limit
+    wait_until(no_free_number, "no number is free below the limit")
     box.touch("go")
     assert said(box) == "Address already in use"
     d.wait_log(r"web\[0\] pid \d+: binds an address that clusterd cannot look "

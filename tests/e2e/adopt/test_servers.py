@@ -416,7 +416,7 @@ class Cluster:
             now = time.monotonic()
             self.refused_since = self.refused_since or now
             if (not self.server.breaks_lane
-                    or now - self.refused_since > 1 * SLOW):
+                    or now - self.refused_since > 5 * SLOW):
                 raise
 
     def is_refused(self, address):

@@ -14,6 +14,8 @@ from harness import SLOW, free_port, read_proc, wait_until
 from programs import PYTHON, script
 
 WELL = "http:/healthz"
+# So long one says nothing that is not well, and others may be given no CPU.
+SILENCE = f"{int(1000 * SLOW)}ms"
 
 
 def moody(box, health=WELL, instances=3, app="web", **keys):
@@ -22,7 +24,7 @@ def moody(box, health=WELL, instances=3, app="web", **keys):
         "command": shlex.join([PYTHON, script("moody.py"), box.dir]),
         "listen": f"127.0.0.1:{port}", "instances": instances,
         "health": health, "health_interval": "200ms",
-        "health_timeout": f"{int(1000 * SLOW)}ms", "health_failures": 2,
+        "health_timeout": f"{int(5000 * SLOW)}ms", "health_failures": 2,
         "drain_timeout": "1s", "stop_timeout": "1s", "canary": "300ms",
     }
     settings.update(keys)
@@ -98,7 +100,8 @@ def test_steered_around_and_back(box):
     ("tcp", "stuck", r"not accepted in \S+, 2 times"),
 ])
 def test_replaced_beside(box, health, what, words):
-    d, port = moody(box, health=health, health_timeout=f"{int(400*SLOW)}ms")
+    d, port = moody(box, health=health, health_timeout=SILENCE
+                    if what in ("hang", "stuck") else f"{int(5000*SLOW)}ms")
     all_known(box, 3)
     before = d.ready_pids()
     bad = pid_of(box, 1)
@@ -125,7 +128,7 @@ def test_replaced_beside(box, health, what, words):
 def test_nobody_is_well(box):
     # Each has failed once before one of them is to be replaced.
     d, port = moody(box, restart_delay="5s", instances=2,
-                    health_interval="400ms", health_failures=3)
+                    health_interval="400ms", health_failures=6)
     all_known(box, 2)
     pids = set(d.ready_pids())
     mood(box, None, "500")
@@ -214,7 +217,8 @@ test ! -e {box.dir}/bad.$CLUSTERD_INSTANCE
 
 
 def test_the_next_supervisor_knows(box):
-    d, port = moody(box, health_interval="500ms", health_failures=1000)
+    d, port = moody(box, health_interval="500ms", health_failures=1000,
+                    health_timeout=SILENCE)
     all_known(box, 3)
     mood(box, 1, "hang")
     wait_known(box, d, r"web\[1\] pid \d+: unhealthy", limit=20)

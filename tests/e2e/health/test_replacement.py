@@ -12,7 +12,7 @@ import pytest
 import control
 from harness import IS_ROOT, SLOW, free_port, kill, wait_until
 from programs import PYTHON, script
-from test_health import (all_known, instances_of, mood, moody, pid_of)
+from test_health import (SILENCE, all_known, instances_of, mood, moody, pid_of)
 
 
 def ask(port):
@@ -29,7 +29,7 @@ def answered(s):
 
 @pytest.mark.skipif(not IS_ROOT, reason="needs root, for eBPF")
 def test_who_waits_for_one_that_hangs_is_moved(box):
-    d, port = moody(box, drain_timeout="600s", health_timeout="500ms")
+    d, port = moody(box, drain_timeout="600s", health_timeout=SILENCE)
     if not d.find("balance = auto is least-connections"):
         pytest.skip("there is no eBPF here")
     all_known(box, 3)

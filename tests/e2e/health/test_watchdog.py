@@ -11,8 +11,8 @@ import control
 from harness import SLOW, free_port, get, probe, stays, wait_until
 from programs import PYTHON
 from supervisors import Supervisor
-from test_health import (all_known, forget, instances_of, mood, moody, pid_of,
-                         wait_known)
+from test_health import (SILENCE, all_known, forget, instances_of, mood,
+                         moody, pid_of, wait_known)
 
 
 def ms(value):
@@ -21,7 +21,7 @@ def ms(value):
 
 def watched(box, instances=2, **keys):
     return moody(box, "watchdog", instances,
-                 **{"health_timeout": ms(400), **keys})
+                 **{"health_timeout": SILENCE, **keys})
 
 
 def test_one_that_hangs_is_replaced(box):

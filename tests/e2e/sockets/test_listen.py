@@ -14,9 +14,9 @@ import pytest
 
 import words
 from control import do
-from harness import (IS_ROOT, SLOW, ask_udp, free_port, get, is_alive,
-                     is_refused, is_socket, kill, probe, start_with_sockets,
-                     strerror, unshare, wait_until)
+from harness import (IS_ROOT, SLOW, ask_udp, descriptors, free_port, get,
+                     is_alive, is_refused, is_socket, kill, probe,
+                     start_with_sockets, strerror, unshare, wait_until)
 
 
 def test_port_serves_ipv4_and_ipv6(box, has_ipv6):
@@ -495,9 +495,7 @@ def test_socket_from_the_parent_that_no_app_serves_is_closed(box):
         d.wait_ready(1)
         assert sorted(get(d.port(), "/dump").fds) == [0, 1, 2, 3]
         d.wait_log(str(port))   # said so
-        assert socket_link(a) not in [
-            os.readlink(f"/proc/{d.pid}/fd/{fd}")
-            for fd in os.listdir(f"/proc/{d.pid}/fd")]
+        assert socket_link(a) not in descriptors(d.pid)
         d.stop()
 
 

@@ -124,7 +124,7 @@ def test_new_one_has_the_mode_of_the_old_one(box):
 
 def test_who_starts_meanwhile_is_begun_anew(box):
     """An old worker ends while new ones are not ready yet."""
-    shutting(box, "--ready", 700, ready="notify", instances=2, max_surge=2,
+    shutting(box, "--ready", 1500, ready="notify", instances=2, max_surge=2,
              ready_timeout="8s")
     d = box.start()
     d.wait_ready(2)

@@ -78,17 +78,17 @@ def test_listeners_are_opened_without_holding_up_anybody(box, balance):
     write(box, 1, balance=balance)
     d.send(signal.SIGHUP)
     d.wait_ready(2)
-    without = longest_wait(box, d, balance="random")
-    assert longest_wait(box, d, balance=balance) < \
-        without + N * EACH * SLOW
+    # That nobody has got any CPU meanwhile is no fault of theirs.
+    limit = longest_wait(box, d, balance="random") + N * EACH * SLOW
+    took = []
+    while len(took) < 3 and min(took, default=limit) >= limit:
+        took.append(longest_wait(box, d, balance=balance))
+    assert min(took) < limit, took
     d.stop()
 
 
-def test_workers_are_started_without_holding_up_anybody(box):
-    """Who asks meanwhile sees some of them, and is not answered after all."""
-    write(box, 0)
-    d = box.start()
-    d.wait_ready(1)
+def counts_while_it_grows(box):
+    """The numbers of workers that one sees who asks all the time."""
     seen = set()
     order = threading.Thread(target=control.do, args=(box, f"scale web {N}"))
     with control.client(box) as c:
@@ -98,5 +98,21 @@ def test_workers_are_started_without_holding_up_anybody(box):
             seats = c.ask("status").seats("web")
             seen.add(sum(r.get("pid") is not None for r in seats))
     order.join()
-    assert N in seen and seen - {0, 1, N}, seen
+    assert N in seen, seen
+    return seen
+
+
+def test_workers_are_started_without_holding_up_anybody(box):
+    """Who asks meanwhile sees some of them, and is not answered after all; if he
+    gets a CPU while they are started."""
+    write(box, 0)
+    d = box.start()
+    d.wait_ready(1)
+    seen = counts_while_it_grows(box)
+    for _ in range(2):
+        if not seen - {0, 1, N}:
+            control.do(box, "scale web 1")
+            d.wait_workers(1, limit=30)
+            seen = counts_while_it_grows(box)
+    assert seen - {0, 1, N}, seen
     d.stop()
