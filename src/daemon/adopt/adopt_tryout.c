@@ -43,9 +43,9 @@
 #define REST_FACTOR	4
 
 /* A claim is given up when its worker was seen so often in a row to wait for clients
-   of other lanes alone; or was not seen to wait for any so often, some 13 s. The
-   pauses grow. */
-#define CLAIM_LOOKS 3
+   of other lanes alone, over 2 s; or was not seen to wait for any so often, some
+   13 s. The pauses grow. */
+#define CLAIM_LOOKS 7
 #define CLAIM_LOOKS_MAX 20
 #define CLAIM_MS 50
 #define CLAIM_DOUBLES 4
@@ -120,18 +120,6 @@ claim_for_others(const struct worker *w, struct listener *l)
 	}
 }
 
-static bool
-waits_elsewhere(const struct worker *w, const struct listener *l)
-{
-	for (size_t i = 0; i < app_spec_n_listeners(w->spec); i++) {
-		struct listener *other = app_spec_listener(w->spec, i);
-
-		if (other != NULL && other != l && adopt_waits(w, other))
-			return true;
-	}
-	return false;
-}
-
 /*
  * It was not seen to wait. One that serves what it was given may be at work just
  * now, between two waits, and those who wait for it are not to be let go for that.
@@ -139,13 +127,13 @@ waits_elsewhere(const struct worker *w, const struct listener *l)
  * so. False: `due` is when to look again.
  */
 static bool
-tells(const struct worker *w, const struct listener *l, struct tryout *t)
+tells(const struct worker *w, struct listener *l, struct tryout *t)
 {
 	unsigned doubles = t->looks < CLAIM_DOUBLES ? t->looks : CLAIM_DOUBLES;
 
 	if (!worker_ready(w) || w->trap->bound)
 		return true;
-	t->elsewhere = waits_elsewhere(w, l) ? t->elsewhere + 1 : 0;
+	t->elsewhere = adopt_waits_but_for(w, l) ? t->elsewhere + 1 : 0;
 	if (t->elsewhere >= CLAIM_LOOKS || ++t->looks >= CLAIM_LOOKS_MAX)
 		return true;
 	t->due = mono_add_ms(mono_now(), (int64_t)CLAIM_MS << doubles);
