@@ -147,6 +147,7 @@ def test_starts_that_fail_leave_descriptors_to_those_that_served(
     box.web(instances=1, restart_delay="20ms", restart_delay_max="200ms")
     d = box.start()
     pid, = d.wait_ready(1)
+    d.kinds_at_rest()
     used = max(map(int, os.listdir(f"/proc/{d.pid}/fd"))) + 1
     limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
     # A start needs six: lane, messages, two streams, two ends of the report.
