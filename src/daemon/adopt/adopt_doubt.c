@@ -11,7 +11,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 
-/* So often in a row nobody must be seen; with the pauses that is 3 s at least. */
+/* So often in a row nobody must be seen; with the pauses that is 2.5 s at least. */
 #define LOOKS 6
 
 /* … and so often it is looked at one whose workers wait for nobody. */
@@ -167,5 +167,6 @@ adopt_doubt_ends(struct orphans *o, const struct crew *crew, struct listener *l,
 void
 adopt_doubt_anew(struct listener *l)
 {
-	l->doubt.unsure = 0;
+	l->doubt.nobody = l->doubt.unsure = 0;
+	l->doubt.looked_at = 0;
 }

@@ -3,8 +3,8 @@
  * moment; who has it by the number that it was given may be at work, between two waits,
  * or not have come to all of his first ones, and cannot be told from one who lets it
  * lie. So that nobody serves it is certain after several looks only, over seconds, at each
- * of which somebody of the crew waits for clients of another listener, and so does his
- * work.
+ * of which somebody of the crew waits for clients of another listener. A thread that is at
+ * work for all that time is taken for nobody, if others wait.
  */
 #ifndef DAEMON_ADOPT_ADOPT_DOUBT_H
 #define DAEMON_ADOPT_ADOPT_DOUBT_H
@@ -40,7 +40,7 @@ bool adopt_may_be_served(const struct crew *crew, const struct listener *listene
 bool adopt_doubt_ends(struct orphans *orphans, const struct crew *crew,
     struct listener *listener, struct mono end, int64_t *ret_ms);
 
-/* A worker got ready, or went. */
+/* A worker got ready, or went: what was seen says nothing of those who are there now. */
 void adopt_doubt_anew(struct listener *listener);
 
 #endif
