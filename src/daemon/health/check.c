@@ -45,6 +45,7 @@ struct check {
 	struct mono ends;
 	struct loop_timer timer;
 	loop_handle handle;
+	uint32_t awaited;	/* events */
 	/* By what its lane is found again, which may be gone. */
 	uint64_t serial;	/* the listener's */
 	uint64_t ino;
@@ -272,6 +273,16 @@ look(struct check *c)
 	come_again(c, mono_add_ms(mono_now(), c->look_ms));
 }
 
+static void
+await(struct check *c)
+{
+	uint32_t events = check_conn_events(&c->conn);
+
+	if (events != c->awaited &&
+	    loop_set_events(c->checks->loop, c->handle, events) == 0)
+		c->awaited = events;
+}
+
 /* What its stage comes to; it may be gone then. */
 static void
 go_on(struct check *c)
@@ -283,7 +294,7 @@ go_on(struct check *c)
 		    &conn->source);
 	switch (conn->stage) {
 	case CHECK_CONNECTED:
-		(void)loop_set_events(c->checks->loop, c->handle, EPOLLIN);
+		await(c);
 		if (c->look_ms == 0)
 			look(c);
 		return;
@@ -301,8 +312,7 @@ go_on(struct check *c)
 		end(c);
 		return;
 	default:
-		(void)loop_set_events(c->checks->loop, c->handle,
-		    check_conn_events(conn));
+		await(c);
 		come_again(c, c->ends);
 	}
 }
@@ -354,17 +364,20 @@ set_out(struct check *c, struct lane *lane, struct error *err)
 	}
 	if (code < 0)
 		return code;
-	code = loop_add(c->checks->loop, c->conn.fd, EPOLLOUT, false, ready, c,
-	    &c->handle);
+	c->awaited = EPOLLIN;
+	code = loop_add(c->checks->loop, c->conn.fd, c->awaited, false, ready,
+	    c, &c->handle);
 	if (code < 0) {
 		hang_up(c);
 		return error_set(err, code, "%s", strerror(-code));
 	}
 	c->began = mono_now();
 	check_conn_begin(&c->conn, &lane->listener->bound, c->request);
-	/* Much may have happened already; who began it is not called back
-	   yet. */
-	come_again(c, c->began);
+	/* Who began it is not called back yet. */
+	if (c->conn.stage == CHECK_CONNECTED || c->conn.stage == CHECK_FAILED)
+		come_again(c, c->began);
+	else
+		go_on(c);
 	return 0;
 }
 

@@ -169,7 +169,10 @@ connected(struct check_conn *c)
 	ask(c);
 }
 
-/* Where a Unix listener's queue is full, connect(2) has begun nothing. */
+/* Where a Unix listener's queue is full, connect(2) has begun nothing. Over the
+   loopback the other end has mostly answered before connect(2) returns EINPROGRESS:
+   what is sent then goes, or is told to come again (EAGAIN, from tcp_sendmsg() in
+   net/ipv4/tcp.c). */
 void
 check_conn_begin(struct check_conn *c, const struct address *to,
     const char *request)
@@ -184,6 +187,8 @@ check_conn_begin(struct check_conn *c, const struct address *to,
 		connected(c);
 	else if (errno != EINPROGRESS)
 		fail(c, -errno);
+	else if (request != NULL)
+		ask(c);
 }
 
 static void
