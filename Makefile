@@ -21,8 +21,7 @@ INSTALL	= install
 B	= build
 
 OPT	= -O2
-# Where it was built makes no difference to what is built.
-CFLAGS	= -g -ffile-prefix-map=$(CURDIR)=.
+CFLAGS	= -g
 WARN	= -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
 	  -Wmissing-prototypes -Wwrite-strings -Wundef -Wvla \
 	  -Wformat=2 -Wimplicit-fallthrough
@@ -40,9 +39,10 @@ WEB	:= $(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes)
 MHD_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmicrohttpd 2>/dev/null)
 MHD_LIBS := $(shell $(PKG_CONFIG) --libs libmicrohttpd 2>/dev/null)
 
+# Where it was built makes no difference to what is built, whatever CFLAGS are given.
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -iquote src \
 	  -D_GNU_SOURCE -DCLUSTERD_VERSION='"$(VERSION)"' \
-	  $(INIH_CFLAGS) $(CFLAGS)
+	  -ffile-prefix-map=$(CURDIR)=. $(INIH_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 
 # Every .c file of a room, a folder below src/, belongs to it; src/rooms.mk says

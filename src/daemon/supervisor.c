@@ -475,11 +475,28 @@ go_on_with_old(struct error *err)
 	return 0;
 }
 
+/* With the place in the file that names it. */
+static int
+cannot_open(const struct config *config, unsigned at, const char *key, int code,
+    const struct error *why, struct error *err)
+{
+	unsigned line;
+	const char *file = config_file_of(config, at, &line);
+
+	return error_set(err, code, "%s:%u: %s: %s", file, line, key,
+	    error_text(why));
+}
+
 static int
 open_log(struct supervisor *sup, struct error *err)
 {
-	int code = log_open(sup->reloads.config->log, err);
+	const struct config *config = sup->reloads.config;
+	struct error why = ERROR_INIT;
+	int code = log_open(config->log, &why);
 
+	if (code < 0)
+		cannot_open(config, config->log_line, "log", code, &why, err);
+	error_clear(&why);
 	return code < 0 && keeper_supervisor() > 0 ? go_on_with_old(err) :
 	    code;
 }
@@ -487,24 +504,31 @@ open_log(struct supervisor *sup, struct error *err)
 static int
 open_pidfile(struct supervisor *sup, struct ledger *ledger, struct error *err)
 {
-	const char *path = sup->reloads.config->pidfile;
+	const struct config *config = sup->reloads.config;
+	const char *path = config->pidfile;
 	struct pidfile old = PIDFILE_INIT;
+	struct error why = ERROR_INIT;
 	int code = 0, fd;
 
 	if (path == NULL)
 		return 0;
 	fd = kept_files_take(&sup->outputs.kept, path);
 	if (fd >= 0)
-		code = pidfile_go_on(path, fd, &old, err);
+		code = pidfile_go_on(path, fd, &old, &why);
 	if (code == 0 && pidfile_is_there(&old)) {
 		sup->pidfile = old;
 	} else if (code == 0) {
-		code = pidfile_create(path, keeper_pid(), &sup->pidfile, err);
+		code = pidfile_create(path, keeper_pid(), &sup->pidfile,
+		    &why);
 		if (code == 0)
 			pidfile_remove(&old);
 		else
 			sup->pidfile = old;
 	}
+	if (code < 0)
+		cannot_open(config, config->pidfile_line, "pidfile", code,
+		    &why, err);
+	error_clear(&why);
 	if (code < 0 && keeper_supervisor() > 0)
 		code = go_on_with_old(err);
 	if (code == 0 && sup->pidfile.fd >= 0)

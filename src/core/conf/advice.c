@@ -5,6 +5,7 @@
 #include "core/conf/advice_env.h"
 #include "core/conf/advice_files.h"
 #include "core/conf/advice_inspect.h"
+#include "core/conf/advice_own.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
@@ -25,6 +26,7 @@ advice_app(const struct conf_keys *keys, const struct conf_host *host,
 		advice_inspect(keys, app, conf_app_most_instances(app, n),
 		    host->environ, warnings);
 	advice_files(keys, host, app, warnings);
+	advice_own_app(keys, host, app, warnings);
 	advice_balance(keys, app, warnings);
 }
 

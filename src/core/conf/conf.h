@@ -261,7 +261,9 @@ struct config {
 	enum conf_log_level log_level;
 	enum conf_log_format log_format;
 	char *log;		/* absolute path; NULL: stderr */
+	unsigned log_line;
 	char *pidfile;		/* absolute path; NULL: none */
+	unsigned pidfile_line;
 	unsigned auto_instances;	/* of the host */
 	bool control_auto;	/* its place follows from the file's */
 	char *control;		/* absolute path; NULL: none, or auto */

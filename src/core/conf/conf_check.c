@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "core/conf/advice.h"
+#include "core/conf/advice_own.h"
 #include "core/conf/conf.h"
 #include "core/conf/conf_accounts.h"
 #include "core/conf/conf_braces.h"
@@ -42,8 +43,6 @@ struct check {
 	struct conf_errors *errors;
 	struct config *config;
 	struct app_note *notes;		/* one per app */
-	unsigned log_line;
-	unsigned pidfile_line;
 	size_t next_entry;		/* of the source */
 	bool read_failed;		/* conf_read() had errors */
 
@@ -278,8 +277,9 @@ check_clusterd(struct check *c, size_t section)
 	if (r == 0)
 		r = conf_accounts_find_on_event(&c->keys, c->host,
 		    c->config);
-	c->log_line = line_of(c, CONF_KEY_LOG);
-	c->pidfile_line = line_of(c, CONF_KEY_PIDFILE);
+	c->config->log_line = line_of(c, CONF_KEY_LOG);
+	c->config->pidfile_line = line_of(c, CONF_KEY_PIDFILE);
+	advice_own(&c->keys, c->host, c->config);
 	if (r == 0 && config->log != NULL && config->pidfile != NULL &&
 	    strcmp(config->log, config->pidfile) == 0)
 		conf_error_add(c->errors, line_of(c, CONF_KEY_PIDFILE),
@@ -480,9 +480,9 @@ check_files(struct check *c)
 
 	if (files == NULL)
 		return -ENOMEM;
-	note_file(files, &n, config->log, NULL, "log", c->log_line);
+	note_file(files, &n, config->log, NULL, "log", config->log_line);
 	note_file(files, &n, config->pidfile, NULL, "pidfile",
-	    c->pidfile_line);
+	    config->pidfile_line);
 	for (size_t i = 0; i < config->n_apps; i++) {
 		const struct conf_app *app = &config->apps[i];
 

@@ -128,13 +128,16 @@ static void
 apply_settings(struct reloads *rs, const struct config *new)
 {
 	struct error err = ERROR_INIT;
+	unsigned line;
+	const char *file = config_file_of(new, new->log_line, &line);
 
 	if (rs->log_level < 0)
 		log_set_level((enum log_level)new->log_level);
 	log_set_format((enum log_format)new->log_format);
 	if (!same_text(rs->config->log, new->log) &&
 	    log_open(new->log, &err) < 0)
-		log_error("%s; the log stays where it is", error_text(&err));
+		log_error("%s:%u: log: %s; the log stays where it is", file,
+		    line, error_text(&err));
 	if (!same_text(rs->config->pidfile, new->pidfile))
 		log_warning("pidfile: a change takes effect at the next "
 		    "start");

@@ -1,6 +1,7 @@
 """What a new user writes first, and what is said about it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -261,6 +262,21 @@ def test_place_that_the_user_may_not_write_to(box):
     assert check(box, "/bin/true", user="nobody",
                  stdout="logs/web.log") == []
     assert os.listdir(box.path("logs")) == []
+
+
+def test_places_of_its_own_that_are_not_there(box):
+    """Of the log and the pidfile, by -t and by the start, with file and line."""
+    for key in ("log", "pidfile"):
+        path = box.path("gone/" + key)
+        box.config(clusterd={key: "gone/" + key}, web={"command": "/bin/true"})
+        done = box.run("-t", "-c", box.path("app.ini"))
+        assert done.returncode == 0
+        assert f"app.ini:2: {key}: cannot open {path} as you: No such" in \
+            done.stderr
+        d = box.start()
+        d.wait_end(78 if key == "log" else 69)
+        assert re.search(rf"app\.ini:2: {key}: cannot [a-z ]+ {path}: No such",
+                         d.log())
 
 
 # --- who may talk to it

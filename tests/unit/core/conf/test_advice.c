@@ -90,6 +90,11 @@ may_write(void *ctx, const char *path, const struct conf_creds *creds,
     struct error *err)
 {
 	(void)ctx;
+	if (!creds->set && strcmp(path, "/srv/app/link") == 0)
+		return error_set(err, -ELOOP, "a link");
+	if (!creds->set && str_starts(path, "/nowhere/"))
+		return error_set(err, -ENOENT, "cannot open %s as you: no",
+		    path);
 	if (!creds->set || strcmp(path, "/var/log/web.log") != 0)
 		return 0;
 	return error_set(err, -EACCES, "cannot open %s as %s: no", path,
@@ -613,6 +618,43 @@ scripts(void **state)
 	end_looking();
 }
 
+/* ---- what clusterd opens for itself ---- */
+
+static void
+own_files(void **state)
+{
+	(void)state;
+	begin_looking(true);
+	expect("[clusterd]\nlog = /nowhere/a\n[web]\ncommand = node x\n",
+	    "app.ini:2: log: cannot open /nowhere/a as you: no");
+	expect("[clusterd]\npidfile = /nowhere/p\n[web]\ncommand = node x\n",
+	    "app.ini:2: pidfile: cannot open /nowhere/p as you: no");
+	expect("[clusterd]\ncontrol = /nowhere/c\n[web]\ncommand = node x\n",
+	    "app.ini:2: control: there is no /nowhere\n");
+	expect("[clusterd]\ncontrol = c\n[web]\ncommand = node x\n", NULL);
+	expect("[clusterd]\non_event = /nowhere/e x\n[web]\ncommand = node x\n",
+	    "app.ini:2: on_event: there is no /nowhere/e\n");
+	expect("[clusterd]\non_event = node e\n[web]\ncommand = node x\n",
+	    NULL);
+	expect("[clusterd]\nweb_token_file = t\n[web]\ncommand = node x\n",
+	    "app.ini:2: web_token_file: there is no /srv/app/t\n");
+	expect_command("node x\nlisten = 8080, unix:s\n    unix:/nowhere/s",
+	    "app.ini:4: listen: there is no /nowhere\n");
+	expect_command("node x\nlisten = unix:/s, unix:/run/app/s", NULL);
+	expect_command("node x\nport = 80\nhealth = exec:/nowhere/h x",
+	    "app.ini:4: health: there is no /nowhere/h\n");
+	expect("[clusterd]\nlog = link\n[web]\ncommand = node x\n", NULL);
+	expect("[clusterd]\nlog = a\npidfile = p\n[web]\ncommand = node x\n",
+	    NULL);
+	/* Such directories are made by whoever starts it. */
+	expect("[clusterd]\nlog = /run/app/a\npidfile = /var/run/app/p\n"
+	    "[web]\ncommand = node x\n", NULL);
+	begin_looking(false);
+	expect("[clusterd]\nlog = /nowhere/a\n[web]\ncommand = node x\n",
+	    NULL);
+	end_looking();
+}
+
 /* ---- root ---- */
 
 static void
@@ -647,6 +689,7 @@ main(void)
 		cmocka_unit_test(ports_of_inspectors),
 		cmocka_unit_test(files),
 		cmocka_unit_test(scripts),
+		cmocka_unit_test(own_files),
 		cmocka_unit_test(roots),
 	};
 
