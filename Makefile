@@ -163,6 +163,7 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
 WRAP_apps = $(WRAP_app_rollout)
+WRAP_start_list = $(WRAP_app_rollout) ledger_publish
 WRAP_ledger = ledger_publish ledger_store
 WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
@@ -200,11 +201,11 @@ $(foreach t,metrics status status_view status_well,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
 
 # A configuration, of its text.
-$(foreach t,app_rollout apps app_spec life,$(call unit,$(t))): \
+$(foreach t,app_rollout apps app_spec life start_list,$(call unit,$(t))): \
     $(B)/tests/lib/config.o
 
 # Workers that are no processes.
-$(foreach t,app_rollout apps,$(call unit,$(t))): \
+$(foreach t,app_rollout apps start_list,$(call unit,$(t))): \
     $(B)/tests/daemon/apps/fake_workers.o
 
 # The room with a socket, and its clients.
