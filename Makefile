@@ -162,6 +162,14 @@ wrap	= -Wl$(comma)--wrap=
 WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
+WRAP_adopt_doubt = adopt_holds adopt_waits adopt_waits_but_for app_spec_has \
+	app_spec_listener app_spec_n_listeners mono_now orphans_look_for_crew \
+	spec_lanes_find worker_ready
+WRAP_adopt_tryout = adopt_has_taken adopt_holds_inode adopt_waits \
+	adopt_waits_but_for app_spec_find_lane app_spec_has_taken \
+	app_spec_is_settled app_spec_rival app_spec_take app_spec_try_listener \
+	epoll_wait lanes_claim mono_now readiness_expect spec_lanes_find \
+	worker_note worker_ready
 WRAP_apps = $(WRAP_app_rollout)
 WRAP_start_list = $(WRAP_app_rollout) ledger_publish
 WRAP_ledger = ledger_publish ledger_store
