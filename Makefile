@@ -165,6 +165,10 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 WRAP_adopt_doubt = adopt_holds adopt_waits adopt_waits_but_for app_spec_has \
 	app_spec_listener app_spec_n_listeners mono_now orphans_look_for_crew \
 	spec_lanes_find worker_ready
+WRAP_adopt_review = adopt_doubt_ends adopt_doubt_goes_on adopt_hint_late \
+	adopt_hint_public adopt_may_be_served app_spec_has_taken \
+	app_spec_listener app_spec_n_listeners epoll_wait hint_is_unbound \
+	listener_suspend mono_now worker_ready
 WRAP_adopt_tryout = adopt_has_taken adopt_holds_inode adopt_waits \
 	adopt_waits_but_for app_spec_find_lane app_spec_has_taken \
 	app_spec_is_settled app_spec_rival app_spec_take app_spec_try_listener \

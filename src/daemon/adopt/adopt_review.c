@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "daemon/adopt/adopt_clients.h"
 #include "daemon/adopt/adopt_doubt.h"
 #include "daemon/adopt/adopt_held.h"
 #include "daemon/adopt/adopt_hint.h"
@@ -229,7 +230,8 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 
-		if (l != NULL && adopt_is_served(r->orphans, crew, l))
+		if (l != NULL && (adopt_is_served(r->orphans, crew, l) ||
+		    adopt_is_at_work(crew, l)))
 			return;
 	}
 	if (app_spec_note_unbound(spec, crew->stable))
