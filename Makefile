@@ -162,17 +162,32 @@ wrap	= -Wl$(comma)--wrap=
 WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
 	worker_pass worker_retire worker_start worker_stop
+WRAP_adopt_doubt = adopt_holds adopt_waits adopt_waits_but_for app_spec_has \
+	app_spec_listener app_spec_n_listeners mono_now orphans_look_for_crew \
+	spec_lanes_find worker_ready
+WRAP_adopt_review = adopt_doubt_ends adopt_doubt_goes_on adopt_hint_late \
+	adopt_hint_public adopt_may_be_served app_spec_has_taken \
+	app_spec_listener app_spec_n_listeners epoll_wait hint_is_unbound \
+	listener_suspend mono_now worker_ready
+WRAP_adopt_tryout = adopt_has_taken adopt_holds_inode adopt_waits \
+	adopt_waits_but_for app_spec_find_lane app_spec_has_taken \
+	app_spec_is_settled app_spec_rival app_spec_take app_spec_try_listener \
+	epoll_wait lanes_claim mono_now readiness_expect spec_lanes_find \
+	worker_note worker_ready
 WRAP_apps = $(WRAP_app_rollout)
+WRAP_start_list = $(WRAP_app_rollout) ledger_publish
 WRAP_ledger = ledger_publish ledger_store
 WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_ending = apps_only_killed_left epoll_wait mono_now
+WRAP_pidfile = fchmod
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = process_proc_is_ours
 WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
+WRAP_control_socket = bind mono_now
 WRAP_out_kept = malloc
 WRAP_out_place = $(WRAP_outputs)
 WRAP_out_readers = $(WRAP_outputs)
@@ -200,11 +215,11 @@ $(foreach t,metrics status status_view status_well,$(call unit,$(t))): \
     $(B)/tests/core/status/status_lines.o
 
 # A configuration, of its text.
-$(foreach t,app_rollout apps app_spec life,$(call unit,$(t))): \
+$(foreach t,app_rollout apps app_spec life start_list,$(call unit,$(t))): \
     $(B)/tests/lib/config.o
 
 # Workers that are no processes.
-$(foreach t,app_rollout apps,$(call unit,$(t))): \
+$(foreach t,app_rollout apps start_list,$(call unit,$(t))): \
     $(B)/tests/daemon/apps/fake_workers.o
 
 # The room with a socket, and its clients.

@@ -180,6 +180,10 @@ judge(const struct ask *a)
 
 	if (l != NULL)
 		return bind_again(l, &d);
+	/* It was placed, and who was to answer was killed, or the call was
+	   interrupted. */
+	if (a->given)
+		return d.verdict == ADOPTION_GIVE ? 0 : EINVAL;
 	note_move(a);
 	switch (d.verdict) {
 	case ADOPTION_GIVE:

@@ -89,6 +89,31 @@ is_in_our_network(int fd, const struct app_spec *spec)
 	    &ours, &len) < 0 || theirs == ours;
 }
 
+/*
+ * Is it a datagram socket that the worker was given for itself (adopt_give)? Nobody
+ * else has bound one there: the kernel would not let him.
+ */
+static bool
+is_given(int fd, const struct app_spec *spec)
+{
+	struct address at = { .kind = ADDRESS_UNIX };
+	bool given = false;
+
+	if (socket_address(fd, &at) < 0 || at.kind != ADDRESS_UDP) {
+		address_free(&at);
+		return false;
+	}
+	for (size_t i = 0; !given && i < app_spec_n_listeners(spec); i++) {
+		const struct listener *l = app_spec_listener(spec, i);
+
+		if (l == NULL || l->inherited)
+			continue;
+		at.options = l->bound.options;
+		given = address_equal(&l->bound, &at);
+	}
+	return given;
+}
+
 /* The socket itself if we may have it, else what its name tells. */
 static bool
 learn_socket(struct ask *a)
@@ -103,9 +128,12 @@ learn_socket(struct ask *a)
 		socket_close(&a->copy);
 	if (a->copy >= 0) {
 		learn_from_copy(a);
-		return app_spec_find_lane(a->w->spec, a->ino) != NULL ||
-		    (is_fresh(a->copy) &&
-		    is_in_our_network(a->copy, a->w->spec));
+		if (app_spec_find_lane(a->w->spec, a->ino) != NULL)
+			return true;
+		a->given = !is_fresh(a->copy) &&
+		    is_given(a->copy, a->w->spec);
+		return (a->given || is_fresh(a->copy)) &&
+		    is_in_our_network(a->copy, a->w->spec);
 	}
 	a->copy = -1;
 	return inspect_same_network(c->tid) &&

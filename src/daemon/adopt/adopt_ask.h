@@ -5,6 +5,7 @@
 #ifndef DAEMON_ADOPT_ADOPT_ASK_H
 #define DAEMON_ADOPT_ADOPT_ASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ struct ask {
 	uint64_t ino;		/* of the socket that is to be bound */
 	unsigned flags;		/* of its descriptor */
 	int copy;		/* a duplicate, or -1: out of reach */
+	bool given;		/* it is no lane, and bound as one is: it can only
+				   be one that the worker was given */
 	struct adoption_socket socket;
 	struct address asked;
 };

@@ -1,6 +1,7 @@
 #include <stddef.h>
 
 #include "core/conf/conf.h"
+#include "daemon/adopt/adopt_clients.h"
 #include "daemon/adopt/adopt_doubt.h"
 #include "daemon/adopt/adopt_held.h"
 #include "daemon/sockets/lanes.h"
@@ -21,7 +22,12 @@
 #define PAUSE_MS 100
 #define PAUSE_MAX_MS 1000
 
-enum seen { SEEN_NOBODY, SEEN_SOMEBODY, SEEN_NOT_ALL };
+enum seen {
+	SEEN_NOBODY,	/* and who is there waits for others */
+	SEEN_SOMEBODY,
+	SEEN_UNSURE,
+	SEEN_NOT_ALL,
+};
 
 bool
 adopt_is_escaped_by_any(struct orphans *o, const struct crew *crew,
@@ -139,29 +145,43 @@ adopt_doubt_ends(struct orphans *o, const struct crew *crew, struct listener *l,
 	enum seen seen;
 
 	*ret_ms = -1;
+	if (l->doubt.unsure >= UNSURE_LOOKS)
+		return false;
 	if (mono_before(mono_now(), l->doubt.next)) {
 		*ret_ms = pause_left(l);
 		return false;
 	}
 	seen = look_on(o, crew, l, end);
+	if (seen == SEEN_NOBODY && !waits_elsewhere(crew, l, end))
+		seen = SEEN_UNSURE;
+	/* Nobody waits for its clients: he may have some. */
+	if (seen == SEEN_NOBODY && adopt_is_at_work(crew, l))
+		seen = SEEN_SOMEBODY;
 	if (seen == SEEN_SOMEBODY) {
 		forget(l);
 		return false;
 	}
-	if (seen == SEEN_NOBODY && waits_elsewhere(crew, l, end)) {
+	if (seen == SEEN_NOBODY) {
 		l->doubt.unsure = 0;
 		if (++l->doubt.nobody >= LOOKS) {
 			forget(l);
 			return true;
 		}
 		pause_after(l, l->doubt.nobody);
-	} else if (seen == SEEN_NOBODY) {
-		if (l->doubt.unsure >= UNSURE_LOOKS)
+	} else if (seen == SEEN_UNSURE) {
+		if (++l->doubt.unsure >= UNSURE_LOOKS)
 			return false;
-		pause_after(l, ++l->doubt.unsure);
+		pause_after(l, l->doubt.unsure);
 	}
 	*ret_ms = pause_left(l);
 	return false;
+}
+
+bool
+adopt_doubt_goes_on(const struct listener *l)
+{
+	return l->doubt.unsure < UNSURE_LOOKS &&
+	    (l->doubt.next.ns != 0 || l->doubt.looked_at > 0);
 }
 
 void

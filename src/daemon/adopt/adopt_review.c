@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "core/conf/conf.h"
+#include "daemon/adopt/adopt_clients.h"
 #include "daemon/adopt/adopt_doubt.h"
 #include "daemon/adopt/adopt_held.h"
 #include "daemon/adopt/adopt_hint.h"
@@ -123,13 +124,20 @@ may_be_bound(const struct crew *crew, const struct app_spec *spec,
 }
 
 static void
-look_in(struct adopt_review *r, struct crew *crew, int64_t ms)
+review_in(struct adopt_review *r, int64_t ms)
 {
 	struct mono due = mono_add_ms(mono_now(), ms);
 
-	crew->review = true;
 	if (mono_before(due, r->timer.due))
 		loop_timer_set(r->loop, &r->timer, due);
+}
+
+/* At what is in doubt, and at nothing else. */
+static void
+look_in(struct adopt_review *r, struct crew *crew, int64_t ms)
+{
+	crew->doubts = true;
+	review_in(r, ms);
 }
 
 /* Is there anything to ask: do clients come, for whom some ready worker ought to be
@@ -153,7 +161,8 @@ suspend_if_unserved(struct adopt_review *r, struct crew *crew,
 	    !adopt_may_be_served(crew, l);
 	int64_t ms = -1;
 
-	if (!is_at_stake(crew, spec, l))
+	if ((!r->whole && !adopt_doubt_goes_on(l)) ||
+	    !is_at_stake(crew, spec, l))
 		return;
 	if (certain ? adopt_is_served(r->orphans, crew, l) :
 	    !adopt_doubt_ends(r->orphans, crew, l, r->end, &ms)) {
@@ -221,7 +230,8 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 	for (size_t i = 0; i < app_spec_n_listeners(spec); i++) {
 		struct listener *l = app_spec_listener(spec, i);
 
-		if (l != NULL && adopt_is_served(r->orphans, crew, l))
+		if (l != NULL && (adopt_is_served(r->orphans, crew, l) ||
+		    adopt_is_at_work(crew, l)))
 			return;
 	}
 	if (app_spec_note_unbound(spec, crew->stable))
@@ -260,14 +270,20 @@ promote_instead(struct adopt_review *r, struct crew *crew,
     struct app_spec *spec, size_t i)
 {
 	struct listener *l = app_spec_in_place(spec, i);
+	bool useless;
 	int64_t ms = -1;
 
-	if (!may_be_useless(spec, i))
+	if (!may_be_useless(spec, i) || (!r->whole && !adopt_doubt_goes_on(l)))
 		return;
-	if (conf_app_announces(spec->conf) ?
+	useless = conf_app_announces(spec->conf) ?
 	    adopt_doubt_ends(r->orphans, crew, l, r->end, &ms) :
-	    !is_held(r, crew, spec, l) && !adopt_is_served(r->orphans, crew, l))
+	    !is_held(r, crew, spec, l) && !adopt_is_served(r->orphans, crew, l);
+	/* It was seen to be held, at the last whole review. */
+	if (useless && (r->whole || is_held(r, crew, spec,
+	    spec->beside.v[i].listener)))
 		app_spec_promote(spec, i);
+	else if (useless)
+		app_spec_drop(spec, i);
 	else if (ms >= 0)
 		look_in(r, crew, ms);
 }
@@ -290,12 +306,14 @@ review_spec(struct adopt_review *r, struct crew *crew, struct app_spec *spec)
 {
 	if (spec == NULL || !has_ready(crew, spec))
 		return;
-	for (size_t i = spec->beside.n; i-- > 0;)
+	for (size_t i = r->whole ? spec->beside.n : 0; i-- > 0;)
 		if (!is_held(r, crew, spec, spec->beside.v[i].listener))
 			app_spec_drop(spec, i);
 	for (size_t i = spec->beside.n; i-- > 0;)
 		promote_instead(r, crew, spec, i);
 	suspend_unserved(r, crew, spec);
+	if (!r->whole)
+		return;
 	hint_unbound(r, crew, spec);
 	adopt_hint_public(spec, is_served_now,
 	    &(struct review_of){ .review = r, .crew = crew });
@@ -376,12 +394,14 @@ adopt_review_move(struct adopt_review *r, struct worker *w)
 static void
 review_crew(struct adopt_review *r, struct crew *crew)
 {
-	if (!crew->review)
+	if (!crew->review && !crew->doubts)
 		return;
-	crew->review = false;
+	r->whole = crew->review;
+	crew->review = crew->doubts = false;
 	if (crew->stopping)
 		return;
-	for (struct worker *w = crew->workers; w != NULL; w = w->next)
+	for (struct worker *w = r->whole ? crew->workers : NULL; w != NULL;
+	    w = w->next)
 		if (worker_ready(w))
 			adopt_hint_late(w);
 	review_spec(r, crew, crew->target);
@@ -412,7 +432,8 @@ adopt_review_soon(struct adopt_review *r, struct crew *crew)
 {
 	doubt_anew(crew->target);
 	doubt_anew(crew->stable);
-	look_in(r, crew, REVIEW_MS);
+	crew->review = true;
+	review_in(r, REVIEW_MS);
 }
 
 int

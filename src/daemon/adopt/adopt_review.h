@@ -21,6 +21,7 @@ struct adopt_review {
 	struct loop_timer timer;
 	struct loop_timer moves;
 	struct mono end;		/* of what may be put off */
+	bool whole;			/* … or only that is looked at */
 	struct mono looked;		/* after the last one */
 };
 

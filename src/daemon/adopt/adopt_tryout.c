@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "core/conf/conf.h"
+#include "daemon/adopt/adopt_clients.h"
 #include "daemon/adopt/adopt_held.h"
 #include "daemon/adopt/adopt_hint.h"
 #include "daemon/adopt/adopt_tryout.h"
@@ -38,7 +39,8 @@
 #define PAUSE_FACTOR	20
 
 /* So long they are judged in one go, and then not for a multiple of what it took:
-   a herd that starts at once must not hold up who is served. */
+   a herd that starts at once must not hold up who is served. Those of addresses whose
+   clients are refused as yet come first, and do not rest for what the others took. */
 #define SPELL_NS	INT64_C(3000000)
 #define REST_FACTOR	4
 
@@ -120,18 +122,25 @@ claim_for_others(const struct worker *w, struct listener *l)
 	}
 }
 
+/* One that is not ready has no clients yet, and one that binds what it serves tells
+   so. */
+static bool
+may_be_at_work(const struct worker *w)
+{
+	return worker_ready(w) && !w->trap->bound;
+}
+
 /*
  * It was not seen to wait. One that serves what it was given may be at work just
  * now, between two waits, and those who wait for it are not to be let go for that.
- * One that is not ready has no clients yet, and one that binds what it serves tells
- * so. False: `due` is when to look again.
+ * False: `due` is when to look again.
  */
 static bool
 tells(const struct worker *w, struct listener *l, struct tryout *t)
 {
 	unsigned doubles = t->looks < CLAIM_DOUBLES ? t->looks : CLAIM_DOUBLES;
 
-	if (!worker_ready(w) || w->trap->bound)
+	if (!may_be_at_work(w))
 		return true;
 	t->elsewhere = adopt_waits_but_for(w, l) ? t->elsewhere + 1 : 0;
 	if (t->elsewhere >= CLAIM_LOOKS || ++t->looks >= CLAIM_LOOKS_MAX)
@@ -155,7 +164,9 @@ judge_claim(const struct worker *w, struct tryout *t)
 		return true;
 	if (!tells(w, l, t))
 		return false;
-	lanes_claim(lane, 0);
+	/* One that was at work all that time has a client. */
+	if (!may_be_at_work(w) || !adopt_has_taken(w, l))
+		lanes_claim(lane, 0);
 	return true;
 }
 
@@ -376,9 +387,10 @@ tryout_forget(struct worker *w)
 	}
 }
 
-/* Those that are due, as long as there is time. When is the next one? */
+/* Those that are due, as long as there is time, either those that clients wait for or
+   the others. When is the next one? */
 static struct mono
-judge_due(struct worker *w, struct mono now, struct mono end)
+judge_due(struct worker *w, bool ours, struct mono now, struct mono end)
 {
 	struct tryout **at = &w->trap->tryouts;
 	struct mono next = MONO_NEVER;
@@ -386,6 +398,10 @@ judge_due(struct worker *w, struct mono now, struct mono end)
 	while (*at != NULL) {
 		struct tryout *t = *at;
 
+		if ((t->kind == TRYOUT_OURS) != ours) {
+			at = &t->next;
+			continue;
+		}
 		if (t->kind == TRYOUT_ELSEWHERE &&
 		    mono_before(t->due, w->trap->all_tryouts->next_look))
 			t->due = w->trap->all_tryouts->next_look;
@@ -402,30 +418,61 @@ judge_due(struct worker *w, struct mono now, struct mono end)
 	return next;
 }
 
+static struct mono
+earlier(struct mono a, struct mono b)
+{
+	return mono_before(b, a) ? b : a;
+}
+
+static struct mono
+later(struct mono a, struct mono b)
+{
+	return mono_before(a, b) ? b : a;
+}
+
+/* When is the next one, of those? */
+static struct mono
+judge_all(const struct tryouts *all, bool ours, struct mono begin,
+    struct mono end)
+{
+	struct mono next = MONO_NEVER;
+
+	for (struct crew *c = all->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			next = earlier(next, judge_due(w, ours, begin, end));
+	return next;
+}
+
+/* After what began then, if it took all the time that there was. */
+static struct mono
+rested(struct mono begin, struct mono end)
+{
+	struct mono now = mono_now();
+
+	if (mono_before(now, end))
+		return begin;
+	now.ns += (now.ns - begin.ns) * REST_FACTOR;
+	return now;
+}
+
 static void
 tryouts_due(void *ctx)
 {
 	struct tryouts *all = ctx;
-	struct mono begin = mono_now(), end = begin, next = MONO_NEVER, now;
+	struct mono begin = mono_now(), end = begin, next, others, rest;
 
 	end.ns += SPELL_NS;
 	all->due = MONO_NEVER;
-	for (struct crew *c = all->workers->crews; c != NULL; c = c->next)
-		for (struct worker *w = c->workers; w != NULL; w = w->next) {
-			struct mono due = judge_due(w, begin, end);
-
-			if (mono_before(due, next))
-				next = due;
-		}
+	next = judge_all(all, true, begin, end);
+	rest = rested(begin, end);
+	/* With no time left it is only asked when the next one is. */
+	others = judge_all(all, false, begin, mono_before(begin,
+	    all->next_spell) ? begin : end);
+	next = later(next, rest);
+	all->next_spell = later(all->next_spell, rested(begin, end));
+	next = earlier(next, later(others, all->next_spell));
 	/* What was added meanwhile has set it. */
-	if (mono_before(all->due, next))
-		next = all->due;
-	now = mono_now();
-	if (!mono_before(now, end)) {
-		now.ns += (now.ns - begin.ns) * REST_FACTOR;
-		if (mono_before(next, now))
-			next = now;
-	}
+	next = earlier(next, later(all->due, rest));
 	all->due = MONO_NEVER;
 	wake(all, next);
 }

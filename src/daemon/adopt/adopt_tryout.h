@@ -24,6 +24,7 @@ struct tryouts {
 	struct loop_timer timer;
 	struct mono due;
 	struct mono next_look;	/* into the kernel's tables: not before */
+	struct mono next_spell;	/* for what nobody waits for: not before */
 };
 
 /* -ENOMEM. Undone by _fini. */

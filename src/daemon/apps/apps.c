@@ -307,6 +307,9 @@ apps_start_one(struct apps *apps, const char *name, struct error *err)
 	app_spec_unref(spec);
 	if (code < 0)
 		return error_set(err, code, "out of memory");
+	/* One of the two is there at each moment: with neither of them it would
+	   begin as the program's configuration has it, or not at all. */
+	app_ledger_note(apps_find(apps, s->conf->name));
 	stopped_drop(apps, s);
 	return 0;
 }

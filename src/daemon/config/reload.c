@@ -14,7 +14,6 @@
 #include "core/conf/conf_error.h"
 #include "daemon/adopt/adopt.h"
 #include "daemon/apps/app.h"
-#include "daemon/apps/app_ledger.h"
 #include "daemon/apps/apps.h"
 #include "daemon/config/conf_load.h"
 #include "daemon/config/reload.h"
@@ -170,7 +169,6 @@ put_in_force(struct reload *r, struct config *new, struct error *err)
 		conf_tell_warnings(new, rs->config);
 		config_unref(rs->config);
 		rs->config = config_ref(new);
-		app_ledger_program(rs->apps, new);
 	}
 	free(rs->refusal);
 	rs->refusal = NULL;

@@ -10,6 +10,7 @@
 #include "core/conf/conf_diff.h"
 #include "core/control/unknown_app.h"
 #include "daemon/apps/app.h"
+#include "daemon/apps/app_ledger.h"
 #include "daemon/apps/app_listens.h"
 #include "daemon/apps/app_rollout.h"
 #include "daemon/apps/app_specs.h"
@@ -269,7 +270,11 @@ apply_whole(struct apps *apps, struct config *new,
 		    wish->all ? "reloading" : "updating", plan.diff.n_keep,
 		    plan.diff.n_keep == 1 ? "" : "s", plan.diff.n_open,
 		    plan.diff.n_close);
-		/* It is accepted. */
+		/* It is accepted. Under whoever comes after a death from here on,
+		   what is yet to be added begins, and what is yet to be left out
+		   stays as it is. With the old one in force, one that is stopped
+		   and left out would begin. */
+		app_ledger_program(apps, new);
 		apps_provide_limits(apps, new, NULL);
 		carry_out(&plan, apps, new, specs, result);
 		stopped_reload(apps, new);

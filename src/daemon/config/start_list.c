@@ -95,16 +95,26 @@ add(struct start_list *list, struct apps *apps, struct app_spec *spec,
 	    apps_add(apps, spec, true);
 }
 
-/* The workers of some may not have gone yet. */
+/*
+ * The workers of some may not have gone yet. One that is there to stay is not
+ * stopped: whoever wrote both down was killed before it began to leave, so nobody has
+ * heard that it would, or when it had just begun again. Nor is one twice: a start
+ * writes all down anew, before what another one has written ends.
+ */
 static int
 put_stopped(const struct conf_again *again, struct apps *apps)
 {
 	int code = 0;
 
-	for (size_t i = 0; code == 0 && i < again->n; i++)
-		if ((again->v[i].r.flags & LEDGER_STOPPED) != 0)
-			code = stopped_put(apps, again->v[i].config,
-			    again->v[i].conf);
+	for (size_t i = 0; code == 0 && i < again->n; i++) {
+		const struct conf_again_app *a = &again->v[i];
+
+		if ((a->r.flags & LEDGER_STOPPED) != 0 &&
+		    conf_again_is(again, a->r.app,
+			LEDGER_STOPPED | LEDGER_LEAVES) &&
+		    stopped_find(apps, a->r.app) == NULL)
+			code = stopped_put(apps, a->config, a->conf);
+	}
 	return code;
 }
 

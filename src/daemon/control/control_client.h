@@ -36,6 +36,7 @@ struct control_clients {
 	const struct control_events *events;	/* control.c sets it */
 	TAILQ_HEAD(, control_client) list;
 	unsigned n;
+	bool spared;		/* control_places: somebody, at the last look */
 };
 
 /* All of it is written here but for what is marked. */

@@ -106,17 +106,17 @@ is_our_turn(const struct control_client *c)
 }
 
 /*
- * Nothing moves, although it is its turn: to send a request, or to read. A
+ * Nothing moves, although it seems to be its turn: to send a request, or to read. A
  * portion that is not made waits for it to read, too, when the kernel has all
  * of those before: a Unix socket with a quarter of its buffer full does not
  * count as writable (net/unix/af_unix.c, unix_writable()).
  */
 static bool
-stalls(const struct control_client *c, struct mono now)
+seems_to_stall(const struct control_client *c, struct mono now)
 {
 	return (!c->op.busy || control_client_unsent(c) > 0 ||
 	    control_op_has_portion(&c->op)) &&
-	    mono_ms_between(c->moved, now) >= STALLED_MS && !is_our_turn(c);
+	    mono_ms_between(c->moved, now) >= STALLED_MS;
 }
 
 static void
@@ -131,17 +131,23 @@ give_way(struct control_client *c)
 	control_client_free(c);
 }
 
+/* *ret_spared: so many it is our turn to serve. */
 static bool
-free_stalled(struct control_clients *clients)
+free_stalled(struct control_clients *clients, unsigned *ret_spared)
 {
 	struct control_client *c, *next;
 	struct mono now = mono_now();
 	bool any = false;
 
+	*ret_spared = 0;
 	for (c = TAILQ_FIRST(&clients->list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		if (!stalls(c, now))
+		if (!seems_to_stall(c, now))
 			continue;
+		if (is_our_turn(c)) {
+			(*ret_spared)++;
+			continue;
+		}
 		give_way(c);
 		any = true;
 	}
@@ -167,9 +173,15 @@ control_places_look(void *ctx)
 {
 	struct control_clients *clients = ctx;
 	bool waits = control_door_is_waited_at(clients->door);
+	unsigned spared = 0;
 
-	if (waits && !free_stalled(clients))
+	/* Those who were spared are served before the next look, and go then,
+	   or have moved: until then nobody else goes in their place. Once, for
+	   whoever may be to blame. */
+	if (waits && !free_stalled(clients, &spared) &&
+	    (spared == 0 || clients->spared))
 		free_follower(clients);
+	clients->spared = spared > 0 && !clients->spared;
 	/* Without memory or descriptors there may be a place, and none. */
 	if (!waits || clients->n < CONTROL_CLIENTS_MAX)
 		control_door_resume(clients->door);

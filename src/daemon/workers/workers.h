@@ -47,7 +47,8 @@ struct crew {
 				   serves it: a stop, of it or of all */
 	bool initial; /* there from the start of the program */
 	bool executed;			/* life: some worker of it ever was */
-	bool review;			/* adopt: its addresses */
+	bool review;			/* adopt: its addresses … */
+	bool doubts;			/* … of them those that are in doubt */
 	bool unseen_told;		/* drainers */
 	bool port_hinted;		/* hint */
 	bool stdin_hinted;		/* hint */

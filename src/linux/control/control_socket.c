@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mono.h"
+#include "base/num.h"
 #include "base/str.h"
 #include "linux/control/control_socket.h"
 #include "linux/keeper/keeper_share.h"
@@ -21,8 +23,8 @@
 /* Clients beyond those that are served wait here. */
 #define BACKLOG 1024
 
-/* Two that start in one moment take turns; nobody may hold us up longer by
-   holding the lock. */
+/* Two that start in one moment take turns; one that is held up for longer than this
+   with the lock has been there first. */
 #define LOCK_MS 1000
 #define LOCK_SUFFIX ".lock"
 
@@ -46,17 +48,63 @@ is_there(int fd, const char *name)
 	    st.st_dev == there.st_dev && st.st_ino == there.st_ino;
 }
 
+/* Whoever has the lock says so; nobody can tell of such a lock who that is. */
+static void
+put_holder(int fd)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)keeper_pid());
+
+	/* Failing that, it is nobody's who is known. */
+	if (ftruncate(fd, 0) == 0)
+		(void)!pwrite(fd, text, (size_t)len, 0);
+}
+
+/* 0: it is not known. */
+static pid_t
+holder(int fd)
+{
+	char text[16];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	uint64_t pid;
+
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return num_parse(text, 1, INT_MAX, &pid) ? (pid_t)pid : 0;
+}
+
+static bool
+is_alive(pid_t pid)
+{
+	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
+/* A supervisor of ours was killed while it had the lock: what has it is in the table
+   that we share, and is closed later. */
+static bool
+is_left(pid_t pid)
+{
+	return keeper_supervisor() > 0 && pid == keeper_pid();
+}
+
 /*
  * A file beside it that only we can open, locked for as long as the start takes,
- * so that "nobody listens, then it is ours" is one step among all clusterds;
- * without it, as well as may be. A lock of the directory anybody could have who
- * may read it. Whoever has a loop to turn does not wait for it.
+ * so that "nobody listens, then it is ours" is one step among all clusterds. A lock of
+ * the directory anybody could have who may read it. Whoever has a loop to turn does
+ * not wait for it.
+ *
+ * -EBUSY with words: another clusterd is about to listen there. It may have looked
+ * already whether anybody does, so whoever went on without the lock would be a second
+ * one, or be removed by it. -1: there is no lock to be had, or somebody has it who
+ * is no clusterd that lives, and it goes without, as well as may be; as it does where
+ * workers serve already, which are not to end for that.
  */
 static int
-lock_place(const char *name, bool waits)
+lock_place(const char *name, bool waits, struct error *err)
 {
 	struct mono end = mono_add_ms(mono_now(), waits ? LOCK_MS : 0);
 	const struct timespec pause = { .tv_nsec = 5000000 };
+	pid_t pid = 0;
 
 	do {
 		struct flock lock = {
@@ -71,13 +119,24 @@ lock_place(const char *name, bool waits)
 			fd_close(&fd);
 			return -1;
 		}
-		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && is_there(fd, name))
+		if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+			pid = holder(fd);
+			if (is_left(pid) && is_there(fd, name))
+				return fd;
+		} else if (is_there(fd, name)) {
+			put_holder(fd);
 			return fd;
+		} else {
+			pid = 0;
+		}
 		/* Somebody starts, or has just removed it. */
 		fd_close(&fd);
 		if (waits)
 			(void)nanosleep(&pause, NULL);
 	} while (mono_before(mono_now(), end));
+	if (waits && keeper_supervisor() == 0 && is_alive(pid))
+		return error_set(err, -EBUSY, "already running, pid %d (it "
+		    "begins, and holds %s)", (int)pid, name);
 	return -1;
 }
 
@@ -328,8 +387,8 @@ control_socket_open(const char *path, const char *also, uint32_t gid,
 		free(s.path);
 		return error_set(err, -ENOMEM, "out of memory");
 	}
-	lock = lock_place(name, waits);
-	code = clear_place(&sun, err);
+	lock = lock_place(name, waits, err);
+	code = lock == -EBUSY ? lock : clear_place(&sun, err);
 	/* Whoever has named the file otherwise has this one. */
 	if (code == 0 && also != NULL)
 		code = add_name_if_possible(&s, also, err);
@@ -370,7 +429,7 @@ control_socket_also(struct control_socket *s, const char *also,
 		return 0;
 	if (asprintf(&name, "%s" LOCK_SUFFIX, s->path) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	lock = lock_place(name, false);
+	lock = lock_place(name, false, NULL);
 	drop_name(s);
 	if (also != NULL)
 		code = add_name(s, also, err);

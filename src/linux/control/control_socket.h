@@ -23,8 +23,9 @@ struct control_socket {
  * in the same directory; mode 0600, or 0660 for `gid` unless that is
  * (uint32_t)-1. A file that nobody listens on is replaced; -EBUSY with words
  * ("already running, pid N") when somebody does; else -errno with words. `waits`:
- * at a start: up to a second for others who do the same there, and one that a
- * supervisor before has left at `path` is taken over.
+ * at a start: up to a second for others who do the same there, -EBUSY with the same
+ * words if they are about to still; and one that a supervisor before has left at
+ * `path` is taken over.
  */
 int control_socket_open(const char *path, const char *also, uint32_t gid,
     bool waits, struct control_socket *ret_socket, struct error *err);

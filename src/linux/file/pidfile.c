@@ -60,6 +60,32 @@ write_pid(int fd, pid_t pid)
 	return n < 0 ? -errno : -ENOSPC;
 }
 
+static int
+cannot_write(const char *path, int code, struct error *err)
+{
+	return error_set(err, code, "cannot write pidfile %s: %s", path,
+	    strerror(-code));
+}
+
+/*
+ * Another one may have come since it was looked: link(2) takes no file's place, and what
+ * was left behind is looked at once more. Where there are no links, as well as may be.
+ */
+static int
+put_in_place(const char *temporary, const char *path, struct error *err)
+{
+	int code;
+
+	if (link(temporary, path) == 0) {
+		(void)unlink(temporary);
+		return 0;
+	}
+	code = errno == EEXIST ? check_present(path, err) : 0;
+	if (code == 0 && rename(temporary, path) < 0)
+		code = cannot_write(path, -errno, err);
+	return code;
+}
+
 int
 pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
     struct error *err)
@@ -84,15 +110,13 @@ pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
 		code = write_pid(p.fd, pid);
 	if (code == 0)
 		code = lock_own(p.fd);
-	if (code == 0 && rename(temporary, path) < 0)
-		code = -errno;
+	code = code < 0 ? cannot_write(path, code, err) :
+	    put_in_place(temporary, path, err);
 	if (code < 0) {
 		if (p.fd >= 0)
 			(void)unlink(temporary);
 		fd_close(&p.fd);
 		free(p.path);
-		error_set(err, code, "cannot write pidfile %s: %s", path,
-		    strerror(-code));
 	} else {
 		*ret_pidfile = p;
 	}

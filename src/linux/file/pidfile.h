@@ -15,8 +15,8 @@ struct pidfile {
 #define PIDFILE_INIT { .fd = -1 }
 
 /*
- * Write `pid`, by which we are known, to a temporary file, lock that (fcntl(2)), and rename it into
- * place. -EBUSY with words ("already running, pid N") when the file that is
+ * Write `pid`, by which we are known, to a temporary file, lock that (fcntl(2)), and put
+ * it into place. -EBUSY with words ("already running, pid N") when the file that is
  * there is locked; else -errno with words.
  */
 int pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,

@@ -11,6 +11,7 @@ import pytest
 
 import harness
 import preloads
+import words
 from harness import free_port
 
 CONNECTS = """
@@ -129,30 +130,45 @@ while True:
     s =""")
 
 
-# As if the worker got no time to take a socket.
-PRELOAD = r"""
+IOCTL = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 int ioctl(int fd, unsigned long what, ...)
 {
 	int (*next)(int, unsigned long, void *) = dlsym(RTLD_NEXT, "ioctl");
+	int code = 0;
 	va_list ap;
 	void *arg;
 
 	va_start(ap, what);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	%s
+	return code == 0 ? next(fd, what, arg) : code;
+}
+"""
+
+# As if the worker got no time to take a socket.
+LATE = IOCTL % """
 	if (what == SECCOMP_IOCTL_NOTIF_ADDFD && access("%s", F_OK) == 0) {
 		errno = EINTR;
 		return -1;
 	}
-	return next(fd, what, arg);
-}
+"""
+
+# The supervisor has no time to say that it has placed one.
+KILLED = IOCTL % """
+	if (what == SECCOMP_IOCTL_NOTIF_ADDFD && access("%s", F_OK) == 0) {
+		code = next(fd, what, arg);
+		unlink("%s");
+		kill(getpid(), SIGKILL);
+	}
 """
 
 
@@ -163,7 +179,7 @@ def test_worker_without_time_to_take_its_socket_takes_it_later(box):
     hold = box.path("hold")
     d = start(box, MANY, port, "127.0.0.1", env={
         "LD_PRELOAD": preloads.of_source(box, box.path("late.so"),
-                                         PRELOAD % hold)})
+                                         LATE % hold)})
     worker, = d.wait_ready(1)
     first, second = Client(port), Client(port)
     box.touch("hold")
@@ -176,6 +192,30 @@ def test_worker_without_time_to_take_its_socket_takes_it_later(box):
     os.unlink(hold)
     second.s.settimeout(10 * harness.SLOW)
     assert int(second.s.recv(100).split()[0]) == worker
+    d.stop()
+
+
+# Its second socket is its own, and is bound once more, as after a signal.
+BINDS_AGAIN = BESIDE.replace("door = bound()\n", """door = bound()
+open("kill", "w").close()
+s = bound()
+s.bind((host, port))
+s.close()
+""")
+
+
+@preloads.needed
+def test_own_socket_is_bound_though_the_supervisor_was_killed(box):
+    """Between its place and the answer: to the next one it is bound already."""
+    port = free_port(socket.SOCK_DGRAM)
+    path = box.path("kill")
+    d = start(box, BINDS_AGAIN, port, "127.0.0.1", env={
+        "LD_PRELOAD": preloads.of_source(box, box.path("kills.so"),
+                                         KILLED % (path, path))})
+    worker, = d.wait_ready(1)
+    d.wait_log(r"supervisor pid \d+: killed by signal 9")
+    assert [Client(port).ask()[0] for _ in range(2)] == [worker, worker]
+    assert not d.find(words.DEATH("web"))
     d.stop()
 
 

@@ -250,6 +250,40 @@ a_follower_gives_way(void **state)
 	empty_places();
 }
 
+/* Clusterd stood still: who has asked meanwhile is served before a follower has to
+   give way, and once only. */
+static void
+whom_clusterd_has_kept_waiting_costs_no_follower_its_place(void **state)
+{
+	int late;
+
+	(void)state;
+	room_stop_apps(1);
+	room.reloads.under_way = (struct reload *)&room.reloads;
+	fill_places("wait\n");
+	leave(fds[9]);
+	leave(fds[8]);
+	room_turns();
+	fds[9] = join_and_be_greeted();
+	put(fds[9], "follow\n");
+	fds[8] = join_and_be_greeted();
+	late = join();
+	room_turns();
+	room.now = mono_add_ms(room.now, 1100);
+	put(fds[8], "wait\n");
+	control_places_look(&room.control.clients);
+	assert_int_equal(room.control.clients.n, CONTROL_CLIENTS_MAX);
+	expect(fds[9], "");
+	/* Whoever it was that could not be served. */
+	control_places_look(&room.control.clients);
+	assert_int_equal(room.control.clients.n, CONTROL_CLIENTS_MAX - 1);
+	expect_end(fds[9], SLOW);
+	room_turns();
+	expect(late, GREETING);
+	leave(late);
+	empty_places();
+}
+
 /* The queue stays as it is, and nothing spins. */
 static void
 no_descriptor_for_a_client(void **state)
@@ -282,6 +316,7 @@ main(void)
 		T(half_a_request_holds_no_place),
 		T(reading_nothing_holds_no_place),
 		T(a_follower_gives_way),
+		T(whom_clusterd_has_kept_waiting_costs_no_follower_its_place),
 		T(no_descriptor_for_a_client),
 	};
 
