@@ -98,6 +98,7 @@ start_apps(struct beginning *b, struct error *err)
 	/* By a child, while the kernel looks through programs for us. */
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		adopt_check_soon(b->adopt, list.v[i].config);
+	balancing_hurry(&b->listeners->balancing);
 	for (size_t i = 0; code == 0 && i < list.n; i++)
 		code = balancing_check(&b->listeners->balancing,
 		    list.v[i].config, err);
@@ -113,6 +114,9 @@ start_apps(struct beginning *b, struct error *err)
 	listeners_run(b->listeners);
 	if (code == 0)
 		code = start_list_add(&list, b->apps, err);
+	/* The first workers have begun meanwhile. */
+	if (!balancing_settle(&b->listeners->balancing))
+		start_list_adjust(&list);
 	start_list_free(&list);
 	if (code == 0)
 		end_look_back(b);

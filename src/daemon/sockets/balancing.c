@@ -128,9 +128,41 @@ probe(struct balancing *b, struct balancing_probe *p,
 		return p->code;
 	p->done = true;
 	p->code = balancing_hub(b, &hub, &p->why);
+	if (p->code == 0 && b->hurries)
+		steering_hub_load_soon(hub, mode);
 	if (p->code == 0)
 		p->code = steering_ebpf_probe(mode, hub, &p->why);
 	return p->code;
+}
+
+static int
+await(struct balancing *b, struct balancing_probe *p)
+{
+	enum steering_ebpf_mode mode = p == &b->turns ? STEERING_EBPF_TURNS :
+	    STEERING_EBPF_LEAST;
+
+	if (p->code == 0 && b->hub != NULL)
+		p->code = steering_hub_await(b->hub, mode, &p->why);
+	return p->code;
+}
+
+void
+balancing_hurry(struct balancing *b)
+{
+	b->hurries = true;
+}
+
+bool
+balancing_settle(struct balancing *b)
+{
+	bool believed = b->least.done && b->least.code == 0;
+
+	b->hurries = false;
+	if (!believed || await(b, &b->least) == 0)
+		return true;
+	log_warning("balance = auto is not least-connections: %s",
+	    error_text(&b->least.why));
+	return false;
 }
 
 bool
@@ -164,6 +196,11 @@ check_app(struct balancing *b, const struct conf_app *app, struct error *err)
 		code = probe(b, p, STEERING_EBPF_TURNS);
 	else if (app->balance == CONF_BALANCE_LEAST_CONNECTIONS)
 		code = probe(b, p, STEERING_EBPF_LEAST);
+	else
+		return 0;
+	/* Who asks for it by name is told now. */
+	if (code == 0)
+		code = await(b, p);
 	if (code < 0)
 		return error_set(err, code,
 		    "%s: balance = %s is not possible here: %s; "

@@ -29,6 +29,7 @@ struct balancing {
 	struct cgroup *homes;		/* those that lanes were made in */
 	size_t n_homes;
 	size_t optmem_max;		/* net.core.optmem_max, bytes */
+	bool hurries;		/* balancing_hurry() */
 	bool told_flows;	/* that flows of datagrams do not stay */
 	bool told;			/* what auto is, for want of rights */
 	bool told_slow;			/* that there is no slow start */
@@ -43,6 +44,14 @@ void balancing_fini(struct balancing *balancing);
  */
 int balancing_check(struct balancing *balancing, const struct config *config,
     struct error *err);
+
+/*
+ * Until _settle, what `auto` needs is believed to be possible while the kernel still
+ * looks through a program for it. _settle waits for the kernel; false: it was not
+ * possible, as was logged, and listeners are to be adjusted.
+ */
+void balancing_hurry(struct balancing *balancing);
+bool balancing_settle(struct balancing *balancing);
 
 /* What `auto` comes to here, in words, for the apps that have it: the caller
    frees; NULL when there is none of them, or no memory. */

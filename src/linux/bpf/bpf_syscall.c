@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "linux/bpf/bpf_syscall.h"
+#include "linux/process/raw_call.h"
 
 /* Commands and their arguments: the leading members of union bpf_attr, which
    the kernel fills up with zeros. */
@@ -386,6 +387,30 @@ refused(union arguments *a, int code, struct error *err)
 	return code;
 }
 
+static void
+fill_code(struct bpf_insn *code, const struct bpf_program *program,
+    const int *maps)
+{
+	memcpy(code, program->code, program->n_code * sizeof(*code));
+	for (size_t i = 0; i < program->n_references; i++)
+		code[program->references[i].index].imm =
+		    maps[program->references[i].map];
+}
+
+static void
+fill_load(union arguments *a, const struct bpf_program *program,
+    const struct bpf_insn *code)
+{
+	memset(a, 0, sizeof(*a));
+	a->program.prog_type = program->kind;
+	a->program.insn_cnt = (uint32_t)program->n_code;
+	a->program.insns = pointer(code);
+	a->program.license = pointer("BSD");
+	strncpy(a->program.prog_name, program->name,
+	    sizeof(a->program.prog_name) - 1);
+	a->program.expected_attach_type = program->attach_type;
+}
+
 int
 bpf_program_load(const struct bpf_program *program, const int *maps,
     struct error *err)
@@ -396,23 +421,52 @@ bpf_program_load(const struct bpf_program *program, const int *maps,
 
 	if (code == NULL)
 		return error_set(err, -ENOMEM, "%s", strerror(ENOMEM));
-	memcpy(code, program->code, program->n_code * sizeof(*code));
-	for (size_t i = 0; i < program->n_references; i++)
-		code[program->references[i].index].imm =
-		    maps[program->references[i].map];
-	memset(&a, 0, sizeof(a));
-	a.program.prog_type = program->kind;
-	a.program.insn_cnt = (uint32_t)program->n_code;
-	a.program.insns = pointer(code);
-	a.program.license = pointer("BSD");
-	strncpy(a.program.prog_name, program->name,
-	    sizeof(a.program.prog_name) - 1);
-	a.program.expected_attach_type = program->attach_type;
+	fill_code(code, program, maps);
+	fill_load(&a, program, code);
 	fd = call_unlimited(PROG_LOAD, &a, sizeof(a.program));
 	if (fd < 0)
 		refused(&a, fd, err);
 	free(code);
 	return fd;
+}
+
+struct bpf_load {
+	union arguments load, put;
+	uint32_t key, program;
+	struct bpf_insn code[];
+};
+
+size_t
+bpf_load_size(const struct bpf_program *program)
+{
+	return sizeof(struct bpf_load) +
+	    program->n_code * sizeof(struct bpf_insn);
+}
+
+void
+bpf_load_prepare(struct bpf_load *l, const struct bpf_program *program,
+    const int *maps, int programs, uint32_t key)
+{
+	fill_code(l->code, program, maps);
+	fill_load(&l->load, program, l->code);
+	l->key = key;
+	memset(&l->put, 0, sizeof(l->put));
+	l->put.element.map_fd = (uint32_t)programs;
+	l->put.element.key = pointer(&l->key);
+	l->put.element.value = pointer(&l->program);
+}
+
+int
+bpf_load_run(struct bpf_load *l)
+{
+	long fd = raw_call(SYS_bpf, PROG_LOAD, (long)&l->load,
+	    sizeof(l->load.program), 0, 0);
+
+	if (fd < 0)
+		return (int)fd;
+	l->program = (uint32_t)fd;
+	return (int)raw_call(SYS_bpf, MAP_UPDATE_ELEM, (long)&l->put,
+	    sizeof(l->put.element), 0, 0);
 }
 
 /* Of the maps that it goes by the kernel tells so many. */

@@ -116,6 +116,18 @@ struct bpf_program {
 int bpf_program_load(const struct bpf_program *program, const int *maps,
     struct error *err);
 
+/*
+ * The same, into the array of programs `programs`, by a child that shares our memory
+ * (linux/process/birth.h), which alone runs it. What it needs is in a room of that
+ * size, aligned as malloc(3) does it. _run: 0 or -errno; the program's descriptor
+ * stays open in the child.
+ */
+struct bpf_load;
+size_t bpf_load_size(const struct bpf_program *program);
+void bpf_load_prepare(struct bpf_load *load, const struct bpf_program *program,
+    const int *maps, int programs, uint32_t key);
+int bpf_load_run(struct bpf_load *load);
+
 /* Is it one of that kind and name, which goes by this map? */
 bool bpf_program_is(int fd, const struct bpf_program *program, int map);
 

@@ -12,6 +12,7 @@
 #include "linux/bpf/conn_count.h"
 #include "linux/bpf/steering_hub.h"
 #include "linux/bpf/steering_layout.h"
+#include "linux/bpf/steering_loader.h"
 #include "linux/bpf/steering_maps.h"
 #include "linux/bpf/steering_programs.h"
 
@@ -68,6 +69,8 @@ struct steering_hub {
 	uint32_t generation;		/* of the latest group */
 	int enter;			/* what is attached; -1: nothing yet */
 	bool loaded[STEERING_EBPF_MODES];
+	struct steering_loader loader;
+	enum steering_ebpf_mode coming;	/* what is being loaded, if anything */
 	int maps[MAPS];
 	unsigned char taken[UNITS];	/* is it, by unit */
 };
@@ -152,6 +155,7 @@ steering_hub_free(struct steering_hub *hub)
 {
 	if (hub == NULL)
 		return;
+	steering_loader_end(&hub->loader);
 	bpf_window_close(&hub->words);
 	fd_close(&hub->enter);
 	for (int i = 0; i < MAPS; i++)
@@ -195,6 +199,14 @@ steering_hub_attached_again(struct steering_hub *hub, int program)
 	return true;
 }
 
+static bool
+has_program(const struct steering_hub *hub, uint32_t mode)
+{
+	uint32_t program;
+
+	return bpf_map_get(hub->maps[MAP_PROGRAMS], &mode, &program) == 0;
+}
+
 int
 steering_hub_again(const int fds[STEERING_HUB_FDS], struct conn_count *count,
     struct steering_hub **ret)
@@ -210,12 +222,8 @@ steering_hub_again(const int fds[STEERING_HUB_FDS], struct conn_count *count,
 		free(hub);
 		return code;
 	}
-	for (uint32_t mode = 0; mode < STEERING_EBPF_MODES; mode++) {
-		uint32_t program;
-
-		hub->loaded[mode] = bpf_map_get(hub->maps[MAP_PROGRAMS],
-		    &mode, &program) == 0;
-	}
+	for (uint32_t mode = 0; mode < STEERING_EBPF_MODES; mode++)
+		hub->loaded[mode] = has_program(hub, mode);
 	/* Beyond all that were: groups do not come by the millisecond. */
 	hub->generation = (uint32_t)(mono_now().ns / 1000000) % INT32_MAX;
 	*ret = hub;
@@ -355,27 +363,40 @@ load(enum steering_program which, const int *numbers, struct error *err)
 	return program;
 }
 
+static void
+number_maps(const struct steering_hub *hub, int numbers[STEERING_MAPS])
+{
+	const struct conn_maps counts = conn_count_maps(hub->count);
+
+	memset(numbers, 0, STEERING_MAPS * sizeof(*numbers));
+	numbers[STEERING_VALUE_HUB] = hub->maps[MAP_VALUES];
+	numbers[STEERING_MAP_CALLS] = hub->maps[MAP_CALLS];
+	numbers[STEERING_MAP_WORDS] = hub->maps[MAP_WORDS];
+	numbers[STEERING_MAP_SOCKETS] = hub->maps[MAP_SOCKETS];
+	numbers[STEERING_MAP_LANES] = hub->maps[MAP_LANES];
+	numbers[STEERING_MAP_CELLS] = counts.cells;
+	numbers[STEERING_MAP_MOVED] = counts.moved;
+	numbers[STEERING_VALUE_MOVES] = counts.moves;
+}
+
+static bool
+is_coming(const struct steering_hub *hub, enum steering_ebpf_mode mode)
+{
+	return hub->loader.pid != 0 && hub->coming == mode;
+}
+
 /* The one that chooses, where the other one finds it. */
 static int
 load_shared(struct steering_hub *hub, enum steering_ebpf_mode mode,
     struct error *err)
 {
-	const struct conn_maps counts = conn_count_maps(hub->count);
-	const int numbers[STEERING_MAPS] = {
-		[STEERING_VALUE_HUB] = hub->maps[MAP_VALUES],
-		[STEERING_MAP_CALLS] = hub->maps[MAP_CALLS],
-		[STEERING_MAP_WORDS] = hub->maps[MAP_WORDS],
-		[STEERING_MAP_SOCKETS] = hub->maps[MAP_SOCKETS],
-		[STEERING_MAP_LANES] = hub->maps[MAP_LANES],
-		[STEERING_MAP_CELLS] = counts.cells,
-		[STEERING_MAP_MOVED] = counts.moved,
-		[STEERING_VALUE_MOVES] = counts.moves,
-	};
 	const uint32_t key = mode;
+	int numbers[STEERING_MAPS];
 	int program, code;
 
-	if (hub->loaded[mode])
+	if (hub->loaded[mode] || is_coming(hub, mode))
 		return 0;
+	number_maps(hub, numbers);
 	program = load(program_of(mode), numbers, err);
 	if (program < 0)
 		return program;
@@ -403,6 +424,32 @@ steering_hub_program(struct steering_hub *hub, enum steering_ebpf_mode mode,
 	if (code == 0 && hub->enter < 0)
 		code = hub->enter = load(STEERING_ENTER, numbers, err);
 	return code < 0 ? code : hub->enter;
+}
+
+void
+steering_hub_load_soon(struct steering_hub *hub, enum steering_ebpf_mode mode)
+{
+	int numbers[STEERING_MAPS];
+
+	if (hub->loaded[mode] || hub->loader.pid != 0)
+		return;
+	number_maps(hub, numbers);
+	hub->coming = mode;
+	(void)steering_loader_begin(&hub->loader,
+	    steering_program(program_of(mode)), numbers,
+	    hub->maps[MAP_PROGRAMS], mode);
+}
+
+/* Why it is not there, if it is not, is told to who tries it once more. */
+int
+steering_hub_await(struct steering_hub *hub, enum steering_ebpf_mode mode,
+    struct error *err)
+{
+	if (!is_coming(hub, mode))
+		return 0;
+	steering_loader_end(&hub->loader);
+	hub->loaded[mode] = has_program(hub, mode);
+	return load_shared(hub, mode, err);
 }
 
 int

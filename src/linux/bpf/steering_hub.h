@@ -88,10 +88,21 @@ void steering_hub_check_end(struct steering_hub *hub,
 
 /*
  * The program to attach to groups, borrowed, and the one that chooses in this mode is
- * there. The first time takes some milliseconds. -errno with words.
+ * there, or is coming. The first time takes some milliseconds. -errno with words.
  */
 int steering_hub_program(struct steering_hub *hub,
     enum steering_ebpf_mode mode, struct error *err);
+
+/*
+ * The one that chooses in this mode is loaded by a child, if that can be, while we go
+ * on, and believed to be there. Until it is, the kernel's hash chooses among all sockets
+ * of a group. _await: waits for it, if it is not there yet; -errno with words: it
+ * cannot be had, and groups are to go without.
+ */
+void steering_hub_load_soon(struct steering_hub *hub,
+    enum steering_ebpf_mode mode);
+int steering_hub_await(struct steering_hub *hub, enum steering_ebpf_mode mode,
+    struct error *err);
 
 /* Descriptors, borrowed: sockets by cell; struct steer_lane by the cookies of
    listening sockets, and by steer_place_key(). */

@@ -1,0 +1,30 @@
+/*
+ * A program that a child has the kernel look through, which takes it ten
+ * milliseconds and more, while we go on.
+ */
+#ifndef LINUX_BPF_STEERING_LOADER_H
+#define LINUX_BPF_STEERING_LOADER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bpf_program;
+
+struct steering_loader {
+	pid_t pid;	/* 0: nothing is under way */
+	void *room;	/* the child's stack, and what it needs */
+	size_t size;
+};
+#define STEERING_LOADER_INIT { .pid = 0 }
+
+/* Nothing may be under way. `maps` as for bpf_program_load(); it gets into the array of
+   programs `programs`, at `key`. -errno: nothing has begun. */
+int steering_loader_begin(struct steering_loader *loader,
+    const struct bpf_program *program, const int *maps, int programs,
+    uint32_t key);
+
+/* Waits until it is over. What came of it, the array tells. */
+void steering_loader_end(struct steering_loader *loader);
+
+#endif
