@@ -114,9 +114,6 @@ start_apps(struct beginning *b, struct error *err)
 	listeners_run(b->listeners);
 	if (code == 0)
 		code = start_list_add(&list, b->apps, err);
-	/* The first workers have begun meanwhile. */
-	if (!balancing_settle(&b->listeners->balancing))
-		start_list_adjust(&list);
 	start_list_free(&list);
 	if (code == 0)
 		end_look_back(b);

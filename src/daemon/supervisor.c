@@ -29,7 +29,9 @@
 #include "daemon/on_event/on_event.h"
 #include "daemon/output/outputs.h"
 #include "daemon/signalled.h"
+#include "daemon/sockets/balancing.h"
 #include "daemon/sockets/listeners.h"
+#include "daemon/spec/app_spec.h"
 #include "daemon/steer/steer.h"
 #include "daemon/stopping.h"
 #include "daemon/supervisor.h"
@@ -140,6 +142,18 @@ tell_started(const struct supervisor *sup)
 	strbuf_free(&failed);
 }
 
+/* `wait`: it is to be known now whether what was believed to be possible is. */
+static void
+settle_balance(struct supervisor *sup, bool wait)
+{
+	struct balancing *b = &sup->listeners.balancing;
+
+	if (!balancing_is_to_settle(b, wait) || balancing_settle(b))
+		return;
+	for (struct app *a = sup->apps.first; a != NULL; a = a->next_app)
+		app_spec_adjust(a->crew.stable);
+}
+
 /* Tell the supervisor above us when a start or a reload has come to its end. */
 static void
 check_up(struct supervisor *sup)
@@ -152,6 +166,7 @@ check_up(struct supervisor *sup)
 	}
 	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
+	settle_balance(sup, true);
 	/* Before it is said: whoever reads it may kill us at once. But who waits in
 	   the foreground hears of it after all others. */
 	first = keeper_came_up();
@@ -233,6 +248,7 @@ static void
 end_turn(struct supervisor *sup)
 {
 	workers_turn(sup);
+	settle_balance(sup, false);
 	advance(sup);
 	steer_turn_if_due(&sup->steering);
 	if (sup->silent_until.ns != 0) {

@@ -8,7 +8,6 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/config/conf_again.h"
 #include "daemon/config/start_list.h"
-#include "daemon/spec/app_spec.h"
 
 static bool
 has(const struct start_list *list, const struct config *config)
@@ -120,14 +119,4 @@ start_list_add(struct start_list *list, struct apps *apps, struct error *err)
 			code = add(list, apps, list->v[i].specs[k],
 			    &list->v[i].config->apps[k]);
 	return code < 0 ? error_set(err, code, "out of memory") : 0;
-}
-
-void
-start_list_adjust(const struct start_list *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		for (size_t k = 0; list->v[i].specs != NULL &&
-		     k < list->v[i].config->n_apps; k++)
-			if (list->v[i].specs[k] != NULL)
-				app_spec_adjust(list->v[i].specs[k]);
 }

@@ -35,7 +35,4 @@ int start_list_open(struct start_list *list, struct apps *apps,
 int start_list_add(struct start_list *list, struct apps *apps,
     struct error *err);
 
-/* Of what they listen on, another balance is to be put in force. */
-void start_list_adjust(const struct start_list *list);
-
 #endif

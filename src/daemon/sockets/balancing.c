@@ -153,6 +153,13 @@ balancing_hurry(struct balancing *b)
 }
 
 bool
+balancing_is_to_settle(const struct balancing *b, bool wait)
+{
+	return b->hurries && (wait || b->hub == NULL ||
+	    !steering_hub_is_waiting(b->hub));
+}
+
+bool
 balancing_settle(struct balancing *b)
 {
 	bool believed = b->least.done && b->least.code == 0;

@@ -51,6 +51,7 @@ int balancing_check(struct balancing *balancing, const struct config *config,
  * possible, as was logged, and listeners are to be adjusted.
  */
 void balancing_hurry(struct balancing *balancing);
+bool balancing_is_to_settle(const struct balancing *balancing, bool wait);
 bool balancing_settle(struct balancing *balancing);
 
 /* What `auto` comes to here, in words, for the apps that have it: the caller

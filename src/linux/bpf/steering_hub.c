@@ -440,6 +440,12 @@ steering_hub_load_soon(struct steering_hub *hub, enum steering_ebpf_mode mode)
 	    hub->maps[MAP_PROGRAMS], mode);
 }
 
+bool
+steering_hub_is_waiting(const struct steering_hub *hub)
+{
+	return !steering_loader_is_over(&hub->loader);
+}
+
 /* Why it is not there, if it is not, is told to who tries it once more. */
 int
 steering_hub_await(struct steering_hub *hub, enum steering_ebpf_mode mode,

@@ -101,6 +101,7 @@ int steering_hub_program(struct steering_hub *hub,
  */
 void steering_hub_load_soon(struct steering_hub *hub,
     enum steering_ebpf_mode mode);
+bool steering_hub_is_waiting(const struct steering_hub *hub);
 int steering_hub_await(struct steering_hub *hub, enum steering_ebpf_mode mode,
     struct error *err);
 

@@ -1,8 +1,12 @@
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <poll.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "linux/bpf/bpf_syscall.h"
 #include "linux/bpf/steering_loader.h"
 #include "linux/process/birth.h"
@@ -38,9 +42,24 @@ steering_loader_begin(struct steering_loader *l,
 		return pid;
 	}
 	*l = (struct steering_loader){
-		.pid = pid, .room = room, .size = size,
+		.pid = pid, .pidfd = (int)syscall(SYS_pidfd_open, pid, 0),
+		.room = room, .size = size,
 	};
 	return 0;
+}
+
+static bool
+has_ended(int pidfd, int ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0;
+}
+
+bool
+steering_loader_is_over(const struct steering_loader *l)
+{
+	return l->pid == 0 || l->pidfd < 0 || has_ended(l->pidfd, 0);
 }
 
 void
@@ -48,8 +67,12 @@ steering_loader_end(struct steering_loader *l)
 {
 	if (l->pid == 0)
 		return;
-	while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+	while (l->pidfd >= 0 && !has_ended(l->pidfd, -1))
 		continue;
+	while (waitpid(l->pid, NULL, l->pidfd >= 0 ? WNOHANG : 0) < 0 &&
+	    errno == EINTR)
+		continue;
+	fd_close(&l->pidfd);
 	(void)munmap(l->room, l->size);
 	*l = (struct steering_loader)STEERING_LOADER_INIT;
 }

@@ -5,6 +5,7 @@
 #ifndef LINUX_BPF_STEERING_LOADER_H
 #define LINUX_BPF_STEERING_LOADER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,6 +14,7 @@ struct bpf_program;
 
 struct steering_loader {
 	pid_t pid;	/* 0: nothing is under way */
+	int pidfd;	/* -1: not to be asked */
 	void *room;	/* the child's stack, and what it needs */
 	size_t size;
 };
@@ -24,7 +26,10 @@ int steering_loader_begin(struct steering_loader *loader,
     const struct bpf_program *program, const int *maps, int programs,
     uint32_t key);
 
-/* Waits until it is over. What came of it, the array tells. */
+/* Is it? */
+bool steering_loader_is_over(const struct steering_loader *loader);
+
+/* Waits until it is over, whoever may have reaped the child. What came of it, the array tells. */
 void steering_loader_end(struct steering_loader *loader);
 
 #endif
