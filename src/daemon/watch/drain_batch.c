@@ -20,7 +20,7 @@
    Whoever is due meanwhile is looked at together, those first that were not for
    longest. */
 #define LIST_FACTOR	10
-#define LIST_GAP_MS	20
+#define LIST_GAP_MS	50
 
 void
 drain_batch_leave(struct drain_batch *b, struct drainage *x)
