@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_instance.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/ledger_records.h"
 #include "daemon/adopt/adopt_review.h"
@@ -528,6 +529,21 @@ has_come_up(const struct app *app)
 	return app->n_seats > 0;
 }
 
+/* A seat may have changed hands. Who runs under the same configuration mostly has
+   the same listeners. */
+static void
+note_all(struct app *app)
+{
+	const struct app_spec *noted = NULL;
+
+	for (const struct worker *w = app->crew.workers; w != NULL; w = w->next) {
+		if (w->spec == noted)
+			continue;
+		steer_note(app->apps->steering, w);
+		noted = conf_has_own_listens(w->spec->conf) ? NULL : w->spec;
+	}
+}
+
 /* The app may be freed. */
 static void
 advance(struct app *app)
@@ -535,10 +551,8 @@ advance(struct app *app)
 	free_retired(app);
 	if (app->to_retire != 0)
 		retire_some(app);
-	/* A seat may have changed hands. */
-	for (const struct worker *w = app->crew.workers; w != NULL &&
-	    !app->apps->stopping; w = w->next)
-		steer_note(app->apps->steering, w);
+	if (!app->apps->stopping)
+		note_all(app);
 	if (app->crew.stopping) {
 		if (app->to_retire == 0)
 			retire_late(app);
