@@ -20,6 +20,10 @@
 #define GAP_MIN_MS	1
 #define GAP_MAX_MS	100
 
+/* The first, where binds are trapped: most are loaded by then, and have yet to bind;
+   who listens is looked at soon. */
+#define GAP_TRAPPED_MS	4
+
 /* Who is not seen to wait by then may listen elsewhere. */
 #define ELSEWHERE_MS	1000
 
@@ -98,7 +102,9 @@ readiness_watch(struct worker *w)
 	if (k->entry.listed || !is_to_be_seen(w))
 		return;
 	look_queue_add(&k->all->looks, &k->entry);
-	look_soon(k);
+	k->gap_ms = w->trapped && !k->listens && !w->fsm.said ?
+	    GAP_TRAPPED_MS : GAP_MIN_MS;
+	look_later(k, mono_now());
 }
 
 void
