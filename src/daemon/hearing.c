@@ -29,6 +29,8 @@ on_own_signal(void *ctx, int signo, int pid, bool hangup)
 			log_error("the keeper, pid %d, was killed: stopping",
 			    (int)keeper_pid());
 		h->keeper_gone = true;
+		/* What it was to say is ours to say, and the rest waits for it. */
+		sd_notify_woken(&h->above->up);
 		stopping_leave(h->stopping);
 	} else {
 		log_own_often(LOG_LEVEL_WARNING, "SIG%s of pid %d ignored: "

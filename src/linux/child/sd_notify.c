@@ -123,7 +123,7 @@ sd_notify_woken(struct sd_notify *notify)
 	if (notify->under_way == SD_NOTIFY_IDLE || !keeper_mail_done(&err))
 		return;
 	sent(notify, is_taken(err));
-	if (is_taken(err))
+	if (is_taken(err) || keeper_is_gone())
 		send_kept(notify);
 	else
 		loop_timer_start(notify->loop, &notify->again, notify->gap_ms);
@@ -183,8 +183,9 @@ send_last(struct sd_notify *notify)
 			    notify->under_way != SD_NOTIFY_IDLE;
 			continue;
 		}
-		goes_on = keeper_mail_await(AWAIT_MS, &err) && is_taken(err);
-		sent(notify, goes_on);
+		goes_on = keeper_mail_await(AWAIT_MS, &err);
+		sent(notify, goes_on && is_taken(err));
+		goes_on &= is_taken(err) || keeper_is_gone();
 	}
 }
 

@@ -356,11 +356,13 @@ bool
 keeper_mail_done(int *ret_errno)
 {
 	struct keeper_page *p = keeper_page();
+	bool gone = keeper_is_gone();	/* it changes nothing then */
+	enum keeper_asked now = p == NULL ? KEEPER_IDLE :
+	    __atomic_load_n(&p->mail, __ATOMIC_ACQUIRE);
 
-	if (p == NULL ||
-	    __atomic_load_n(&p->mail, __ATOMIC_ACQUIRE) != KEEPER_DONE)
+	if (now == KEEPER_IDLE || (now != KEEPER_DONE && !gone))
 		return false;
-	*ret_errno = p->mail_errno;
+	*ret_errno = now == KEEPER_DONE ? p->mail_errno : EAGAIN;
 	p->mail = KEEPER_IDLE;
 	return true;
 }

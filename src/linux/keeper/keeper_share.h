@@ -131,7 +131,7 @@ int keeper_mail_send(int fd, const struct sockaddr_un *to, socklen_t to_len,
     const char *text, size_t len, int passed);
 
 /* False: it is under way, or there was none. *ret_errno: 0, or why it was not
-   taken. */
+   taken; EAGAIN of a keeper that was killed before it said so: send it yourself. */
 bool keeper_mail_done(int *ret_errno);
 
 /* Wait for that, so many milliseconds at most. */

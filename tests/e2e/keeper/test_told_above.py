@@ -142,6 +142,27 @@ def test_without_the_keeper_it_is_said_all_the_same(box, started):
     wait_until(lambda: not box.survivors(), "nobody is left")
 
 
+def test_what_a_killed_keeper_was_to_say_is_said(box, started):
+    """… and whatever had to wait for it."""
+    d, above = started
+    above.wait("STATUS=1 of 1 instances ready")
+    supervisor = d.pid
+    worker, = d.ready_pids()
+    mark = above.mark()
+    os.kill(d.keeper, signal.SIGSTOP)
+    wait_until(lambda: process_state(d.keeper) == "T", "it stands still")
+    # A STATUS is the keeper's to say now.
+    kill(worker)
+    d.wait_log(rf"pid {worker}: killed by signal 9")
+    d.wait_ready(1)
+    assert len(above.look()) == mark
+    os.kill(d.keeper, signal.SIGKILL)
+    d.wait()
+    above.wait("STOPPING=1", mark)
+    assert {pid for pid, _ in above.messages[mark:]} == {supervisor}
+    wait_until(lambda: not box.survivors(), "nobody is left")
+
+
 def test_stopped_keeper_says_it_later(box, started):
     d, above = started
     above.wait("STATUS=1 of 1 instances ready")
