@@ -117,7 +117,7 @@ open_another(struct lane *lane, struct error *err)
 {
 	struct listener *l = lane->listener;
 	const struct socket_options options = {
-		.bind_only = true, .beside = true,
+		.bind_only = true, .beside = true, .stays_beside = true,
 		.over = l->bound.kind == ADDRESS_UDP,
 	};
 	struct address bound = { .kind = ADDRESS_TCP };
@@ -135,7 +135,6 @@ open_another(struct lane *lane, struct error *err)
 	code = socket_listen(&l->bound, &options, &lane->fd, &bound, &file,
 	    err);
 	if (code == 0) {
-		socket_let_beside(lane->fd, true);
 		lane->unused = true;
 		lane->ino = socket_inode(lane->fd);
 		listener_ledger_lane(lane);

@@ -244,7 +244,7 @@ inet_listen(const struct address *a, const struct socket_options *o,
 	    listen(fd, (int)o->backlog) < 0)
 		code = -errno;
 	/* Only for the kernel's look at conflicts, in bind and in listen. */
-	if (code == 0 && o->beside)
+	if (code == 0 && o->beside && !o->stays_beside)
 		code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
 	if (code == 0 && o->over)
 		socket_let_over(fd, false);

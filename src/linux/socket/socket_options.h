@@ -13,6 +13,10 @@ struct socket_options {
 				   address is to be kept from others */
 	bool beside;		/* TCP, UDP: sockets that socket_let_beside()
 				   has opened may overlap with this one */
+	bool stays_beside;	/* … and goes on to: of datagrams, what the
+				   kernel finds a socket without SO_REUSEPORT
+				   for is its own, past its group's program
+				   (udp4_lib_lookup2() in net/ipv4) */
 	bool over;		/* UDP: … with one that has SO_REUSEADDR
 				   (socket_let_over()) */
 	bool group;		/* UDP: alone in a reuseport group, as of

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -27,6 +29,9 @@ class Flow:
 
     def pid(self):
         self.s.send(b"0")
+        return self.answer()
+
+    def answer(self):
         return json.loads(self.s.recv(65536))["pid"]
 
     def close(self):
@@ -88,6 +93,45 @@ def test_known_flows_stay_and_new_ones_go_to_the_new(box, host, to, instances,
     # … until they are over.
     d.wait_replaced(old, instances, limit=40)
     assert {f.pid() for f in flows} <= new
+    d.stop()
+
+
+FLOOD = """
+import socket
+s = socket.socket(fileno={})
+while True:
+    s.send(b"0")
+"""
+
+
+@needs_root
+def test_known_flow_stays_while_sockets_join(box):
+    """None of its datagrams goes to one that has just been bound."""
+    port = free_port(socket.SOCK_DGRAM)
+    d = start(box, port, listen=f"udp:0.0.0.0:{port}")
+    old, = d.ready_pids()
+    flow = Flow(port)
+    assert flow.pid() == flow.pid() == old
+    answers = set()
+
+    def read():
+        try:
+            while True:
+                answers.add(flow.answer())
+        except TimeoutError:
+            pass        # Whoever has got one has answered it in the end.
+
+    flow.s.settimeout(harness.SLOW)
+    reading = threading.Thread(target=read)
+    with subprocess.Popen([sys.executable, "-SBc", FLOOD.format(
+            flow.s.fileno())], pass_fds=[flow.s.fileno()]) as flooding:
+        reading.start()
+        for n in range(2, 17):
+            d.send(signal.SIGTTIN)
+            d.wait_ready(n)
+        flooding.kill()
+    reading.join()
+    assert answers == {old}
     d.stop()
 
 
