@@ -80,23 +80,29 @@ note(void *ctx, const struct sockdiag_tcp *s)
 	    is_bound_to(search->listener, s);
 }
 
-bool
-adopt_is_at_work(const struct crew *crew, const struct listener *l)
+enum adopt_clients
+adopt_clients_of(const struct crew *crew, const struct listener *l)
 {
 	struct search s = { .crew = crew, .listener = l };
 	struct sockdiag diag = SOCKDIAG_INIT;
+	int code;
 
-	if (l->bound.kind == ADDRESS_TCP && sockdiag_open(&diag) == 0 &&
-	    sockdiag_tcp_ask(&diag, family_of(l), l->bound.port) == 0)
-		(void)sockdiag_tcp_read(&diag, LOOK_MS, note, &s);
+	if (l->bound.kind != ADDRESS_TCP)
+		return ADOPT_CLIENTS_NONE;
+	code = sockdiag_open(&diag);
+	if (code == 0)
+		code = sockdiag_tcp_ask(&diag, family_of(l), l->bound.port);
+	if (code == 0)
+		code = sockdiag_tcp_read(&diag, LOOK_MS, note, &s);
 	sockdiag_close(&diag);
-	return s.found;
+	return s.found ? ADOPT_CLIENTS_SOME : code == 0 ? ADOPT_CLIENTS_NONE :
+	    ADOPT_CLIENTS_UNSURE;
 }
 
 bool
 adopt_has_taken(const struct worker *w, struct listener *l)
 {
-	const struct connections_of of = {
+	struct connections_of of = {
 		.family = family_of(l), .port = l->bound.port,
 		.ino = listener_first_lane(l)->ino,
 	};
@@ -107,6 +113,10 @@ adopt_has_taken(const struct worker *w, struct listener *l)
 
 	if (l->bound.kind == ADDRESS_UDP || sockdiag_open(&diag) < 0)
 		return false;
+	if (l->bound.kind == ADDRESS_TCP && !is_wildcard(l)) {
+		of.local_len = (uint8_t)ip_len(l);
+		memcpy(of.local, l->bound.ip, of.local_len);
+	}
 	ids = inspect_begin(&w->spec->conf->creds);
 	if (connections_begin(&look, &diag, &of, 1, &w->pid, 1, 0) == 0) {
 		(void)connections_step(&look, LOOK_MS);

@@ -9,15 +9,22 @@ struct crew;
 struct listener;
 struct worker;
 
+enum adopt_clients {
+	ADOPT_CLIENTS_NONE,
+	ADOPT_CLIENTS_SOME,
+	ADOPT_CLIENTS_UNSURE,	/* the kernel tells nothing, or has too much to tell:
+				   of many thousands who wait in a queue, say */
+};
+
 /*
  * Has anybody taken a connection of the TCP listener, and not closed it yet? Those of
- * other listeners of the crew's with the same port are none. False: also where the kernel
- * tells nothing, or has too much to tell: of many thousands who wait in a queue, say.
+ * other listeners of the crew's with the same port are none. Looks for 20 ms at most.
  */
-bool adopt_is_at_work(const struct crew *crew, const struct listener *listener);
+enum adopt_clients adopt_clients_of(const struct crew *crew,
+    const struct listener *listener);
 
-/* Has one of the worker's processes taken one? False: it was not seen. The port alone
-   counts. */
+/* Has one of the worker's processes taken one? False: it was not seen. Of every address
+   those count that other listeners with the same port have. */
 bool adopt_has_taken(const struct worker *worker, struct listener *listener);
 
 #endif

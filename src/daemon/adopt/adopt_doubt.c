@@ -22,9 +22,13 @@
 #define PAUSE_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* … where somebody has clients: they may have come to one who is not there any more. */
+#define PAUSE_WORK_MS 10000
+
 enum seen {
 	SEEN_NOBODY,	/* and who is there waits for others */
 	SEEN_SOMEBODY,
+	SEEN_CLIENTS,	/* whosever */
 	SEEN_UNSURE,
 	SEEN_NOT_ALL,
 };
@@ -111,14 +115,13 @@ waits_elsewhere(const struct crew *crew, struct listener *l, struct mono end)
 }
 
 static void
-pause_after(struct listener *l, unsigned looks)
+pause_after(struct listener *l, unsigned looks, int64_t max_ms)
 {
 	int64_t ms = PAUSE_MS;
 
-	while (--looks > 0 && ms < PAUSE_MAX_MS)
+	while (--looks > 0 && ms < max_ms)
 		ms *= 2;
-	l->doubt.next = mono_add_ms(mono_now(), ms < PAUSE_MAX_MS ? ms :
-	    PAUSE_MAX_MS);
+	l->doubt.next = mono_add_ms(mono_now(), ms < max_ms ? ms : max_ms);
 }
 
 /* Until the next look; 1: now, but for other things first. */
@@ -133,9 +136,42 @@ pause_left(const struct listener *l)
 static void
 forget(struct listener *l)
 {
-	l->doubt.nobody = l->doubt.unsure = 0;
-	l->doubt.looked_at = 0;
+	adopt_doubt_anew(l);
 	l->doubt.next = (struct mono){ .ns = 0 };
+}
+
+/* Nobody waits for its clients: he may have some. The kernel is not asked after `end`, but
+   first of all in a later turn. */
+static enum seen
+look_for_clients(const struct crew *crew, struct listener *l, struct mono end)
+{
+	if (!mono_before(mono_now(), end)) {
+		l->doubt.waited_for = true;
+		return SEEN_NOT_ALL;
+	}
+	l->doubt.waited_for = false;
+	switch (adopt_clients_of(crew, l)) {
+	case ADOPT_CLIENTS_SOME:
+		return SEEN_CLIENTS;
+	case ADOPT_CLIENTS_UNSURE:
+		return SEEN_UNSURE;
+	default:
+		return SEEN_NOBODY;
+	}
+}
+
+static enum seen
+look(struct orphans *o, const struct crew *crew, struct listener *l,
+    struct mono end)
+{
+	enum seen seen;
+
+	if (l->doubt.waited_for)
+		return look_for_clients(crew, l, end);
+	seen = look_on(o, crew, l, end);
+	if (seen == SEEN_NOBODY && !waits_elsewhere(crew, l, end))
+		return SEEN_UNSURE;
+	return seen == SEEN_NOBODY ? look_for_clients(crew, l, end) : seen;
 }
 
 bool
@@ -151,27 +187,25 @@ adopt_doubt_ends(struct orphans *o, const struct crew *crew, struct listener *l,
 		*ret_ms = pause_left(l);
 		return false;
 	}
-	seen = look_on(o, crew, l, end);
-	if (seen == SEEN_NOBODY && !waits_elsewhere(crew, l, end))
-		seen = SEEN_UNSURE;
-	/* Nobody waits for its clients: he may have some. */
-	if (seen == SEEN_NOBODY && adopt_is_at_work(crew, l))
-		seen = SEEN_SOMEBODY;
+	seen = look(o, crew, l, end);
 	if (seen == SEEN_SOMEBODY) {
 		forget(l);
 		return false;
 	}
 	if (seen == SEEN_NOBODY) {
-		l->doubt.unsure = 0;
+		l->doubt.unsure = l->doubt.clients = 0;
 		if (++l->doubt.nobody >= LOOKS) {
 			forget(l);
 			return true;
 		}
-		pause_after(l, l->doubt.nobody);
+		pause_after(l, l->doubt.nobody, PAUSE_MAX_MS);
+	} else if (seen == SEEN_CLIENTS) {
+		l->doubt.nobody = l->doubt.unsure = 0;
+		pause_after(l, ++l->doubt.clients, PAUSE_WORK_MS);
 	} else if (seen == SEEN_UNSURE) {
 		if (++l->doubt.unsure >= UNSURE_LOOKS)
 			return false;
-		pause_after(l, l->doubt.unsure);
+		pause_after(l, l->doubt.unsure, PAUSE_MAX_MS);
 	}
 	*ret_ms = pause_left(l);
 	return false;
@@ -181,12 +215,18 @@ bool
 adopt_doubt_goes_on(const struct listener *l)
 {
 	return l->doubt.unsure < UNSURE_LOOKS &&
-	    (l->doubt.next.ns != 0 || l->doubt.looked_at > 0);
+	    (l->doubt.next.ns != 0 || l->doubt.looked_at > 0 ||
+	    l->doubt.waited_for);
 }
 
 void
 adopt_doubt_anew(struct listener *l)
 {
-	l->doubt.nobody = l->doubt.unsure = 0;
+	const struct mono soon = mono_add_ms(mono_now(), PAUSE_MAX_MS);
+
+	l->doubt.nobody = l->doubt.unsure = l->doubt.clients = 0;
 	l->doubt.looked_at = 0;
+	l->doubt.waited_for = false;
+	if (mono_before(soon, l->doubt.next))
+		l->doubt.next = soon;
 }

@@ -2,9 +2,10 @@
  * Does nobody serve a listener? Who has bound it or waits on it is seen from /proc at any
  * moment; who has it by the number that it was given may be at work, between two waits,
  * or not have come to all of his first ones. One who is at work for a client has that
- * client, for however long: the kernel tells of his connection. For the others, that
- * nobody serves it is certain after several looks only, over seconds, at each of which
- * somebody of the crew waits for clients of another listener.
+ * client, for however long: the kernel tells of his connection, and as long as there is
+ * one it is looked again, every 10 s in the end: it may be what a dead worker's child has
+ * left. For the others, that nobody serves it is certain after several looks only, over
+ * seconds, at each of which somebody of the crew waits for clients of another listener.
  *
  * What is wrong about it: a thread that comes to its first wait seconds after others have
  * come to theirs is taken for nobody. There is nothing that tells it from one that has no
@@ -41,9 +42,9 @@ bool adopt_may_be_served(const struct crew *crew, const struct listener *listene
 
 /*
  * One look more, if it is time for it: is it certain now? If not, *ret_ms says in how many
- * milliseconds to ask again; -1: somebody serves it, or it has been looked often enough
- * at workers that were at work each time, until adopt_doubt_anew(). Looks at one worker
- * at least, and at no other after `end`.
+ * milliseconds to ask again; -1: somebody waits for its clients, or it has been looked
+ * often enough at workers that were at work each time, until adopt_doubt_anew(). Looks at
+ * one worker at least, and at no other after `end`, nor for clients.
  */
 bool adopt_doubt_ends(struct orphans *orphans, const struct crew *crew,
     struct listener *listener, struct mono end, int64_t *ret_ms);

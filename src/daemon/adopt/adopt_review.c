@@ -231,7 +231,7 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 		struct listener *l = app_spec_listener(spec, i);
 
 		if (l != NULL && (adopt_is_served(r->orphans, crew, l) ||
-		    adopt_is_at_work(crew, l)))
+		    adopt_clients_of(crew, l) != ADOPT_CLIENTS_NONE))
 			return;
 	}
 	if (app_spec_note_unbound(spec, crew->stable))
@@ -278,6 +278,11 @@ promote_instead(struct adopt_review *r, struct crew *crew,
 	useless = conf_app_announces(spec->conf) ?
 	    adopt_doubt_ends(r->orphans, crew, l, r->end, &ms) :
 	    !is_held(r, crew, spec, l) && !adopt_is_served(r->orphans, crew, l);
+	/* What its program binds is another question now, and who is to be told. */
+	if (useless && !r->whole) {
+		crew->review = true;
+		review_in(r, REVIEW_MS);
+	}
 	/* It was seen to be held, at the last whole review. */
 	if (useless && (r->whole || is_held(r, crew, spec,
 	    spec->beside.v[i].listener)))

@@ -266,8 +266,9 @@ struct listener {
 	struct listener_attention attention;
 	/* daemon/adopt: adopt_doubt */
 	struct {
-		unsigned nobody, unsure;	/* looks in a row */
-		size_t looked_at;	/* … and workers in the present one */
+		unsigned nobody, unsure, clients;	/* looks in a row */
+		size_t looked_at;	/* … and workers in the present one, */
+		bool waited_for;	/* … or all, and clients are next */
 		struct mono next;
 	} doubt;
 	/* daemon/apps: */

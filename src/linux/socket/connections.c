@@ -71,7 +71,10 @@ static void
 take_tcp(void *ctx, const struct sockdiag_tcp *s)
 {
 	struct connections *c = ctx;
+	const struct connections_of *of = &c->of[c->at];
 
+	if (of->local_len > 0 && memcmp(s->local, of->local, of->local_len) != 0)
+		return;
 	/* Without an inode it is in a queue, on its way from there to a
 	   descriptor, or closed by the server. */
 	if (s->ino != 0 || s->state == TCP_SYN_RECV ||

@@ -22,6 +22,8 @@ struct sockdiag;
 struct connections_of {
 	int family;		/* AF_INET, AF_INET6, AF_UNIX */
 	uint16_t port;
+	uint8_t local_len;	/* … with this address alone, of IPv4 4 bytes, */
+	uint8_t local[16];	/* of IPv6 16; 0: whichever */
 	uint64_t ino;		/* of the listening socket; AF_UNIX only */
 	uint64_t file;		/* … or of the file that it had, if there is no
 				   such socket any more */

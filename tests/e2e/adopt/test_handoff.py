@@ -383,6 +383,72 @@ t = socket.socket(fileno=int(os.environ["CLUSTERD_FD"].split(",")[1]))
     d.stop()
 
 
+UNSERVED = (r"its program serves other addresses and not 127\.0\.0\.1:{}: "
+            r"connections to it are refused")
+
+
+def test_second_address_is_refused_once_the_first_is_settled(box):
+    """The wildcard that `port` is has to be found to be nobody's first: that takes
+    seconds, and what is beside it waits for that."""
+    bound, given = free_port(), free_port()
+    box.write("server.py", f"""
+import socket
+s = socket.socket()
+s.bind(("127.0.0.1", {bound}))
+s.listen()
+while True:
+    c, _ = s.accept()
+    c.sendall(b"hello")
+    c.close()
+""")
+    box.config(web={"command": f"{PYTHON} server.py", "instances": 2,
+                    "port": bound, "listen": f"127.0.0.1:{given}",
+                    "fd_protocol": "systemd"})
+    d = box.start()
+    d.wait_ready(2)
+    d.wait_log(UNSERVED.format(given), limit=30)
+    wait_until(lambda: is_refused((V4, given)), "it is refused")
+    assert exchange((V4, bound)) == b"hello"
+    d.stop()
+
+
+def test_client_of_a_dead_worker_s_child_is_no_sign_of_others(box):
+    """Its address is looked at again when that one has gone."""
+    bound, given = free_port(), free_port()
+    box.write("server.py", f"""
+import os, signal, socket, time
+s = socket.socket()
+s.bind(("127.0.0.1", {bound}))
+s.listen()
+if not os.path.exists("first"):
+    open("first", "w").close()
+    t = socket.socket(fileno=4)
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        s.close()
+        c, _ = t.accept()
+        t.close()
+        c.sendall(b"hello")
+        time.sleep(1000)
+while True:
+    c, _ = s.accept()
+    c.close()
+""")
+    box.config(web={"command": f"{PYTHON} server.py", "instances": 1,
+                    "listen": f"127.0.0.1:{bound}, 127.0.0.1:{given}",
+                    "fd_protocol": "systemd", "stop_timeout": "4s",
+                    "restart_delay": "10ms"})
+    d = box.start()
+    first, = d.wait_ready(1)
+    with socket.create_connection((V4, given), 10 * SLOW) as kept:
+        assert kept.recv(10) == b"hello"
+        kill(first)
+        d.wait_replaced([first], 1)
+        d.wait_log(UNSERVED.format(given), limit=40)
+        wait_until(lambda: is_refused((V4, given)), "it is refused")
+    d.stop()
+
+
 # --- who looks in vain
 
 HINT = r"it never bound \S+: if it looks for LISTEN_FDS, add handoff = env"

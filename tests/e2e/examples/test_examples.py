@@ -16,7 +16,7 @@ import pytest
 
 import words
 from harness import (ROOT, SLOW, _connect, free_port, is_alive,
-                     is_refused, wait_until)
+                     is_refused, kinds, wait_until)
 from programs import HELLO
 
 EXAMPLES = os.path.join(ROOT, "examples")
@@ -454,18 +454,24 @@ def test_half_a_request_does_not_hold_the_stop(box):
     assert 0.4 < took < 4 * SLOW
 
 
+def n_sockets(pid):
+    return kinds(pid).count("socket")
+
+
 def test_request_that_is_completed_during_the_stop_is_answered(box):
     hello(box, instances=1)
     d = box.start()
-    d.wait_ready(1)
+    pid, = d.wait_ready(1)
     address = d.addresses()[0]
     with Client(address) as half, Client(address) as kept:
         half.send(GET[:10])
         kept.ask()
         wait_until(lambda: is_read(half), "the half is read")
-        # Without a drain: it is the server that refuses.
+        sockets = n_sockets(pid)
+        # Without a drain: clusterd refuses at once, the server when it hears of it.
         d.send(signal.SIGINT)
-        wait_until(lambda: is_refused(address), "the worker drains")
+        wait_until(lambda: is_refused(address), "nobody listens")
+        wait_until(lambda: n_sockets(pid) < sockets, "the worker drains")
         half.send(GET[10:])
         kept.send(GET)
         for client in (half, kept):

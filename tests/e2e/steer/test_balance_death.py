@@ -12,7 +12,7 @@ import pytest
 
 import words
 from control import do
-from harness import CUT, SLOW, get, is_refused
+from harness import CUT, SLOW, get, is_refused, wait_until
 from lanes import (ALL, OWN_LANES, PRIVILEGED, SlowStream, answers, ask_all,
                    client, finish, kill_and_wait, needs, parametrized, seats,
                    seats_of_clients, stopped, wait_asleep)
@@ -106,6 +106,14 @@ def test_source_moves_the_clients_of_the_dead_alone(box):
     d.stop()
 
 
+def nobody_waits(port):
+    """In any accept queue of the port (proc_net_tcp(5): of a listening socket rx_queue is
+    its length)."""
+    rows = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
+    return all(row[4].endswith(":00000000") for row in rows
+               if row[1].endswith(f":{port:04X}") and row[3] == "0A")
+
+
 def test_least_connections_stays_even_after_a_death(box):
     """What the dead one had open is not counted any more."""
     d = start(box, "least-connections", **BACK_AT_ONCE)
@@ -114,6 +122,8 @@ def test_least_connections_stays_even_after_a_death(box):
         held = [stack.enter_context(
             socket.create_connection(("127.0.0.1", port)))
             for _ in range(80)]
+        # What waits in the dead one's queue would go to others, unevenly.
+        wait_until(lambda: nobody_waits(port), "all are accepted")
         dead = seats(d)[0]
         kill_and_wait(d, dead)
         d.wait_replaced([dead], 4)

@@ -113,24 +113,32 @@ def test_known_flow_stays_while_sockets_join(box):
     flow = Flow(port)
     assert flow.pid() == flow.pid() == old
     answers = set()
+    over = threading.Event()
 
     def read():
-        try:
-            while True:
+        while True:
+            try:
                 answers.add(flow.answer())
-        except TimeoutError:
-            pass        # Whoever has got one has answered it in the end.
+            except TimeoutError:
+                # Whoever has got one has answered it in the end.
+                if over.is_set():
+                    return
 
     flow.s.settimeout(harness.SLOW)
     reading = threading.Thread(target=read)
-    with subprocess.Popen([sys.executable, "-SBc", FLOOD.format(
-            flow.s.fileno())], pass_fds=[flow.s.fileno()]) as flooding:
-        reading.start()
+    flooding = subprocess.Popen(
+        [sys.executable, "-SBc", FLOOD.format(flow.s.fileno())],
+        pass_fds=[flow.s.fileno()])
+    reading.start()
+    try:
         for n in range(2, 17):
             d.send(signal.SIGTTIN)
             d.wait_ready(n)
+    finally:
         flooding.kill()
-    reading.join()
+        flooding.wait()
+        over.set()
+        reading.join()
     assert answers == {old}
     d.stop()
 

@@ -252,10 +252,49 @@ one_at_work_for_a_client_serves(void **state)
 
 	(void)state;
 	assert_false(ends_within(100000));
-	assert_false(adopt_doubt_goes_on(&listener));
+	assert_true(adopt_doubt_goes_on(&listener));
+	/* … but not all the time. */
+	assert_in_range(seen.looks, 10, 20);
+	fd_close(&taken);
+	fd_close(&client);
+	assert_true(ends_within(10000 + 4000));
+}
+
+static void
+who_is_there_anew_is_not_waited_for_long(void **state)
+{
+	int taken, client = connect_to(&taken);
+
+	(void)state;
+	assert_false(ends_within(100000));
 	fd_close(&taken);
 	fd_close(&client);
 	adopt_doubt_anew(&listener);
+	assert_true(ends_within(1000 + 4000));
+}
+
+static void
+clients_are_asked_for_in_the_time_there_is(void **state)
+{
+	int taken, client = connect_to(&taken);
+	int64_t ms;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		assert_false(adopt_doubt_ends(NULL, &crew, &listener, seen.now,
+		    &ms));
+		assert_true(ms >= 0);
+		assert_true(adopt_doubt_goes_on(&listener));
+		seen.now = mono_add_ms(seen.now, ms);
+	}
+	/* Nor is the rest looked at again meanwhile. */
+	assert_int_equal(seen.looks, 1);
+	assert_int_equal(listener.doubt.clients, 0);
+	assert_false(adopt_doubt_ends(NULL, &crew, &listener,
+	    mono_add_ms(seen.now, 5), &ms));
+	assert_int_equal(listener.doubt.clients, 1);
+	fd_close(&taken);
+	fd_close(&client);
 	assert_true(ends_within(4000));
 }
 
@@ -296,6 +335,8 @@ main(void)
 		T(one_who_waits_is_asked_no_more),
 		T(who_is_never_seen_to_wait_is_let_be),
 		T(one_at_work_for_a_client_serves),
+		T(who_is_there_anew_is_not_waited_for_long),
+		T(clients_are_asked_for_in_the_time_there_is),
 		T(a_client_who_waits_is_nobody_s),
 		T(clients_of_a_narrower_address_are_not_those_of_all),
 	};

@@ -332,6 +332,35 @@ in_small_steps(void **state)
 }
 
 static void
+of_one_address_alone(void **state)
+{
+	struct connections_of of = {
+		.family = AF_INET, .local_len = 4, .local = { 127, 0, 0, 1 },
+	};
+	struct sockdiag d = SOCKDIAG_INIT;
+	struct connections c;
+	int listener = tcp_listen(&of.port), client = tcp_connect(of.port);
+	int server = accept_one(listener);
+	pid_t self = getpid();
+
+	(void)state;
+	NEEDS_DIAG();
+	for (uint8_t last = 1; last <= 2; last++) {
+		of.local[3] = last;
+		assert_int_equal(connections_begin(&c, &d, &of, 1, &self, 1, 0),
+		    0);
+		while (connections_step(&c, LIMIT_MS) > 0)
+			continue;
+		assert_int_equal(c.n, last == 1 ? 1 : 0);
+		connections_end(&c);
+	}
+	close(server);
+	close(client);
+	close(listener);
+	sockdiag_close(&d);
+}
+
+static void
 short_of_memory(void **state)
 {
 	enum { CONNS = 100 };
@@ -710,6 +739,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whose_connections),
 		cmocka_unit_test(in_small_steps),
+		cmocka_unit_test(of_one_address_alone),
 		cmocka_unit_test(short_of_memory),
 		cmocka_unit_test(several_listeners),
 		cmocka_unit_test(unix_listener),
