@@ -181,7 +181,7 @@ WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_ending = apps_only_killed_left epoll_wait mono_now
-WRAP_pidfile = fchmod
+WRAP_pidfile = fchmod mono_now rename
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = process_proc_is_ours
 WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write
