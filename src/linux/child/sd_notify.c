@@ -185,7 +185,7 @@ send_last(struct sd_notify *notify)
 		}
 		goes_on = keeper_mail_await(AWAIT_MS, &err);
 		sent(notify, goes_on && is_taken(err));
-		goes_on &= is_taken(err) || keeper_is_gone();
+		goes_on = goes_on && (is_taken(err) || keeper_is_gone());
 	}
 }
 
