@@ -181,13 +181,13 @@ WRAP_life = log_vital mono_now process_child_in_group process_kill \
 	process_kill_group process_reap spawn
 WRAP_look_queue = mono_now
 WRAP_ending = apps_only_killed_left epoll_wait mono_now
-WRAP_pidfile = fchmod
+WRAP_pidfile = fchmod mono_now rename
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = process_proc_is_ours
 WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
-WRAP_control_socket = bind mono_now
+WRAP_control_socket = bind keeper_supervisor mono_now pwrite
 WRAP_out_kept = malloc
 WRAP_out_place = $(WRAP_outputs)
 WRAP_out_readers = $(WRAP_outputs)

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "linux/control/control_socket.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/ledger/descriptors.h"
 
 /* Clients beyond those that are served wait here. */
 #define BACKLOG 1024
@@ -55,22 +56,28 @@ put_holder(int fd)
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)keeper_pid());
 
-	/* Failing that, it is nobody's who is known. */
+	/* Where that is not to be had, as on a full disk, the file is empty. */
 	if (ftruncate(fd, 0) == 0)
 		(void)!pwrite(fd, text, (size_t)len, 0);
 }
 
-/* 0: it is not known. */
+/* 0: whoever has it has not said so yet, or could not. -1: it is no clusterd's. */
 static pid_t
 holder(int fd)
 {
 	char text[16];
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	size_t digits;
 	uint64_t pid;
 
 	text[n > 0 ? n : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return num_parse(text, 1, INT_MAX, &pid) ? (pid_t)pid : 0;
+	digits = strspn(text, "0123456789");
+	if (text[digits] == '\0')
+		return 0;
+	if (text[digits] != '\n')
+		return -1;
+	text[digits] = '\0';
+	return num_parse(text, 1, INT_MAX, &pid) ? (pid_t)pid : -1;
 }
 
 static bool
@@ -79,12 +86,44 @@ is_alive(pid_t pid)
 	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
-/* A supervisor of ours was killed while it had the lock: what has it is in the table
-   that we share, and is closed later. */
 static bool
-is_left(pid_t pid)
+is_same_file(int fd, int other)
 {
-	return keeper_supervisor() > 0 && pid == keeper_pid();
+	struct stat st, there;
+
+	return fd != other && fstat(fd, &st) == 0 &&
+	    fstat(other, &there) == 0 && st.st_dev == there.st_dev &&
+	    st.st_ino == there.st_ino;
+}
+
+/* A supervisor of ours was killed while it had the lock: what has it is in the table
+   that we share, and is closed later. The number in it may be another's: in a container
+   of its own, each one is 1. */
+static bool
+is_left(int fd)
+{
+	struct descriptors d;
+	bool found = false;
+
+	if (keeper_supervisor() == 0 || descriptors_list(NULL, &d) < 0)
+		return false;
+	for (size_t i = 0; i < d.n; i++)
+		found |= is_same_file(fd, d.v[i]);
+	free(d.v);
+	return found;
+}
+
+/* -EBUSY with words, or -1. */
+static int
+refuse(pid_t pid, const char *name, struct error *err)
+{
+	if (pid == 0)
+		return error_set(err, -EBUSY, "already running (another one "
+		    "begins, and holds %s)", name);
+	if (is_alive(pid))
+		return error_set(err, -EBUSY, "already running, pid %d (it "
+		    "begins, and holds %s)", (int)pid, name);
+	return -1;
 }
 
 /*
@@ -98,21 +137,31 @@ is_left(pid_t pid)
  * one, or be removed by it. -1: there is no lock to be had, or somebody has it who
  * is no clusterd that lives, and it goes without, as well as may be; as it does where
  * workers serve already, which are not to end for that.
+ *
+ * Of a lock, the kernel does not tell whose it is. A file that is empty is one of
+ * whoever has just made it. One that was left behind has the number of a process that is
+ * gone until whoever has locked it says so, and stays as it is under a lock of
+ * another program: who stands still for a second between those two calls is taken
+ * for that.
  */
 static int
 lock_place(const char *name, bool waits, struct error *err)
 {
 	struct mono end = mono_add_ms(mono_now(), waits ? LOCK_MS : 0);
 	const struct timespec pause = { .tv_nsec = 5000000 };
-	pid_t pid = 0;
+	pid_t pid = -1;
+	bool last;
 
 	do {
 		struct flock lock = {
 			.l_type = F_WRLCK, .l_whence = SEEK_SET,
 		};
-		int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-		    O_NONBLOCK, 0600);
+		int fd;
 
+		/* Whoever was kept from the processor looks again after that. */
+		last = !mono_before(mono_now(), end);
+		fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+		    O_NONBLOCK, 0600);
 		if (fd < 0)
 			return -1;
 		if (!is_own(fd)) {
@@ -120,24 +169,23 @@ lock_place(const char *name, bool waits, struct error *err)
 			return -1;
 		}
 		if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
-			pid = holder(fd);
-			if (is_left(pid) && is_there(fd, name))
+			/* Else there are no locks. */
+			pid = errno == EAGAIN || errno == EACCES ?
+			    holder(fd) : -1;
+			if (is_there(fd, name) && is_left(fd))
 				return fd;
 		} else if (is_there(fd, name)) {
 			put_holder(fd);
 			return fd;
 		} else {
-			pid = 0;
+			pid = -1;
 		}
 		/* Somebody starts, or has just removed it. */
 		fd_close(&fd);
-		if (waits)
+		if (!last)
 			(void)nanosleep(&pause, NULL);
-	} while (mono_before(mono_now(), end));
-	if (waits && keeper_supervisor() == 0 && is_alive(pid))
-		return error_set(err, -EBUSY, "already running, pid %d (it "
-		    "begins, and holds %s)", (int)pid, name);
-	return -1;
+	} while (!last);
+	return waits && keeper_supervisor() == 0 ? refuse(pid, name, err) : -1;
 }
 
 static void

@@ -17,7 +17,7 @@ struct pidfile {
 /*
  * Write `pid`, by which we are known, to a temporary file, lock that (fcntl(2)), and put
  * it into place. -EBUSY with words ("already running, pid N") when the file that is
- * there is locked; else -errno with words.
+ * there is locked: after a second at most, if N is no process. Else -errno with words.
  */
 int pidfile_create(const char *path, pid_t pid, struct pidfile *ret_pidfile,
     struct error *err);

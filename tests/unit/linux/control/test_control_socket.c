@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,11 +25,17 @@
 
 int __real_bind(int fd, const struct sockaddr *to, socklen_t len);
 int __wrap_bind(int fd, const struct sockaddr *to, socklen_t len);
+ssize_t __real_pwrite(int fd, const void *from, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *from, size_t n, off_t at);
+unsigned __wrap_keeper_supervisor(void);
 struct mono __wrap_mono_now(void);
 
 static char dir[] = "/tmp/clusterd-test-XXXXXX";
 static char path[64], lock_path[80];
 static bool stops;	/* who has looked, and is about to have it */
+static bool stops_early;	/* who has the lock, and is about to say so */
+static bool is_full;	/* the disk */
+static unsigned supervisor;
 static struct mono now;
 
 /* A second is a few looks. */
@@ -47,6 +54,24 @@ __wrap_bind(int fd, const struct sockaddr *to, socklen_t len)
 	return __real_bind(fd, to, len);
 }
 
+ssize_t
+__wrap_pwrite(int fd, const void *from, size_t n, off_t at)
+{
+	if (stops_early)
+		raise(SIGSTOP);
+	if (is_full) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return __real_pwrite(fd, from, n, at);
+}
+
+unsigned
+__wrap_keeper_supervisor(void)
+{
+	return supervisor;
+}
+
 static int
 open_place(struct control_socket *s, struct error *err)
 {
@@ -62,23 +87,19 @@ expect_nothing_left(void)
 	assert_int_not_equal(stat(path, &st), 0);
 }
 
-/* A child that begins to listen there, and stands still. */
+/* A child that stands still after `fn`, and that ends with us. */
 static pid_t
-first_one(void)
+child_at(void (*fn)(void))
 {
 	pid_t pid = fork();
 	int status;
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct control_socket s = CONTROL_SOCKET_INIT;
-		struct error err = ERROR_INIT;
-
-		stops = true;
-		if (open_place(&s, &err) < 0)
+		/* As the stopped one would stay where a check fails. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 			_exit(1);
-		raise(SIGSTOP);
-		control_socket_close(&s);
+		fn();
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
@@ -87,18 +108,79 @@ first_one(void)
 }
 
 static void
-expect_refused(pid_t whose, const char *why)
+listen_there(void)
 {
 	struct control_socket s = CONTROL_SOCKET_INIT;
 	struct error err = ERROR_INIT;
-	char words[200];
+
+	if (open_place(&s, &err) < 0)
+		_exit(1);
+	raise(SIGSTOP);
+	control_socket_close(&s);
+}
+
+/* It begins to listen there. */
+static pid_t
+first_one(void)
+{
+	pid_t pid;
+
+	stops = true;
+	pid = child_at(listen_there);
+	stops = false;
+	return pid;
+}
+
+static void
+end_child(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Of nobody but it: a copy of a parent's is the parent's, too. */
+static int
+lock_with(const char *text)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	bool done = fd >= 0 && ftruncate(fd, 0) == 0 &&
+	    __real_pwrite(fd, text, strlen(text), 0) ==
+	    (ssize_t)strlen(text) && fcntl(fd, F_OFD_SETLK, &lock) == 0;
+
+	return done ? fd : -1;
+}
+
+static void
+expect_words(const char *words)
+{
+	struct control_socket s = CONTROL_SOCKET_INIT;
+	struct error err = ERROR_INIT;
 
 	assert_int_equal(open_place(&s, &err), -EBUSY);
 	assert_int_equal(s.fd, -1);
-	snprintf(words, sizeof(words), "already running, pid %d (%s", (int)whose,
-	    why);
 	assert_memory_equal(error_text(&err), words, strlen(words));
 	error_clear(&err);
+}
+
+static void
+expect_refused(pid_t whose, const char *why)
+{
+	char words[200];
+
+	snprintf(words, sizeof(words), "already running, pid %d (%s", (int)whose,
+	    why);
+	expect_words(words);
+}
+
+static void
+expect_free(void)
+{
+	struct control_socket s = CONTROL_SOCKET_INIT;
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(open_place(&s, &err), 0);
+	control_socket_close(&s);
 }
 
 static void
@@ -122,43 +204,114 @@ one_that_stands_still_was_there_first(void **state)
 static void
 one_that_is_killed_leaves_the_place(void **state)
 {
-	struct control_socket s = CONTROL_SOCKET_INIT;
-	struct error err = ERROR_INIT;
-	pid_t pid = first_one();
+	(void)state;
+	end_child(first_one());
+	expect_free();
+	expect_nothing_left();
+}
+
+static void
+one_that_has_not_said_who_it_is_was_there_first(void **state)
+{
+	pid_t pid;
 
 	(void)state;
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(open_place(&s, &err), 0);
-	control_socket_close(&s);
+	stops_early = true;
+	pid = child_at(listen_there);
+	stops_early = false;
+	expect_words("already running (another one begins, and holds ");
+	end_child(pid);
+	expect_free();
+	expect_nothing_left();
+}
+
+static void
+one_that_cannot_say_who_it_is_was_there_first(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	is_full = true;
+	pid = first_one();
+	is_full = false;
+	expect_words("already running (another one begins, and holds ");
+	end_child(pid);
+	expect_free();
 	expect_nothing_left();
 }
 
 /* Whatever the lock of a program that is none of ours may be for: the file is one
-   that was left behind. */
+   that was left behind, or none of ours. */
+static void
+expect_in_the_way_of_nobody(const char *text)
+{
+	int fd = lock_with(text);
+
+	assert_true(fd >= 0);
+	expect_free();
+	fd_close(&fd);
+	assert_int_equal(unlink(lock_path), 0);
+	expect_nothing_left();
+}
+
 static void
 a_lock_of_nobody_who_begins_holds_nobody_up(void **state)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	struct control_socket s = CONTROL_SOCKET_INIT;
-	struct error err = ERROR_INIT;
 	pid_t pid = fork();
 	char text[16];
-	int fd;
 
 	(void)state;
 	assert_true(pid >= 0);
 	if (pid == 0)
 		_exit(0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
 	snprintf(text, sizeof(text), "%d\n", (int)pid);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
-	assert_int_equal(open_place(&s, &err), 0);
-	control_socket_close(&s);
+	expect_in_the_way_of_nobody(text);
+	expect_in_the_way_of_nobody("what it is for\n");
+}
+
+/* Its descriptor is in the table of the one that follows. */
+static void
+the_lock_of_a_killed_supervisor_is_ours(void **state)
+{
+	int fd;
+
+	(void)state;
+	fd = lock_with("1\n");
+	assert_true(fd >= 0);
+	supervisor = 1;
+	expect_free();
+	supervisor = 0;
 	fd_close(&fd);
+	expect_nothing_left();
+}
+
+static pid_t parent;
+
+static void
+lock_with_the_same_number(void)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d\n", (int)parent);
+	if (lock_with(text) >= 0)
+		raise(SIGSTOP);
+}
+
+/* As in two containers, in each of which it is 1. */
+static void
+the_lock_of_another_one_of_our_number_is_not(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	parent = getpid();
+	pid = child_at(lock_with_the_same_number);
+	supervisor = 1;
+	expect_free();
+	supervisor = 0;
+	assert_int_equal(access(lock_path, F_OK), 0);
+	end_child(pid);
 	assert_int_equal(unlink(lock_path), 0);
 	expect_nothing_left();
 }
@@ -186,7 +339,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_stands_still_was_there_first),
 		cmocka_unit_test(one_that_is_killed_leaves_the_place),
+		cmocka_unit_test(one_that_has_not_said_who_it_is_was_there_first),
+		cmocka_unit_test(one_that_cannot_say_who_it_is_was_there_first),
 		cmocka_unit_test(a_lock_of_nobody_who_begins_holds_nobody_up),
+		cmocka_unit_test(the_lock_of_a_killed_supervisor_is_ours),
+		cmocka_unit_test(the_lock_of_another_one_of_our_number_is_not),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
