@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,19 +49,59 @@ look_for_place(const struct look *l, const char *path)
 	free(dir);
 }
 
-/* As clusterd itself; a link may be followed where that is opened. */
+/* As clusterd itself. */
+static int
+may_be_written(const struct look *l, const char *path, struct error *err)
+{
+	static const struct conf_creds own = { .set = false };
+
+	return l->host->may_write != NULL && !is_of_runtime(path) ?
+	    l->host->may_write(l->host->ctx, path, &own, err) : 0;
+}
+
+/* A link may be followed where that is opened. */
 static void
 look_whether_written(const struct look *l, const char *path)
 {
-	static const struct conf_creds own = { .set = false };
 	struct error err = ERROR_INIT;
-	int code = l->host->may_write != NULL && !is_of_runtime(path) ?
-	    l->host->may_write(l->host->ctx, path, &own, &err) : 0;
+	int code = may_be_written(l, path, &err);
 
 	if (code < 0 && code != -ELOOP)
 		conf_error_add(l->warnings, l->line, conf_key_name(l->id),
 		    "%s", error_text(&err));
 	error_clear(&err);
+}
+
+/* By a file that is made beside it, with a process ID as its suffix, which 0 is not. */
+static void
+look_whether_replaced(const struct look *l, const char *path)
+{
+	struct error err = ERROR_INIT;
+	char *beside;
+
+	if (asprintf(&beside, "%s.0", path) < 0)
+		return;
+	if (may_be_written(l, beside, &err) < 0)
+		conf_error_add(l->warnings, l->line, conf_key_name(l->id),
+		    "cannot replace %.200s as you: no file can be made beside "
+		    "it", path);
+	error_clear(&err);
+	free(beside);
+}
+
+static void
+look_at_pidfile(const struct look *l, const char *path)
+{
+	int found = l->host->look(l->host->ctx, path);
+
+	if (found == CONF_LOOK_DIRECTORY)
+		conf_error_add(l->warnings, l->line, conf_key_name(l->id),
+		    "%.200s is a directory", path);
+	else if (found == CONF_LOOK_NOTHING || found == CONF_LOOK_UNKNOWN)
+		look_whether_written(l, path);
+	else
+		/* Whosever it is. */
+		look_whether_replaced(l, path);
 }
 
 static struct look
@@ -85,10 +126,8 @@ advice_own(const struct conf_keys *keys, const struct conf_host *host,
 	if (config->log != NULL)
 		look_whether_written(&l, config->log);
 	l = begin(keys, host, CONF_KEY_PIDFILE, &config->warnings);
-	/* One that is there is replaced, whosever it is. */
-	if (config->pidfile != NULL && host->look(host->ctx,
-	    config->pidfile) == CONF_LOOK_NOTHING)
-		look_whether_written(&l, config->pidfile);
+	if (config->pidfile != NULL)
+		look_at_pidfile(&l, config->pidfile);
 	l = begin(keys, host, CONF_KEY_CONTROL, &config->warnings);
 	if (config->control != NULL)
 		look_for_place(&l, config->control);

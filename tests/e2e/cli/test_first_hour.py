@@ -279,6 +279,32 @@ def test_places_of_its_own_that_are_not_there(box):
                          d.log())
 
 
+def test_pidfile_that_is_a_directory(box):
+    path = box.path("run.pid")
+    os.mkdir(path)
+    box.config(clusterd={"pidfile": "run.pid"}, web={"command": "/bin/true"})
+    done = box.run("-t", "-c", box.path("app.ini"))
+    assert done.returncode == 0
+    assert f"app.ini:2: pidfile: {path} is a directory\n" in done.stderr
+    d = box.start()
+    d.wait_end(69)
+    assert f"cannot write pidfile {path}: Is a directory" in d.log()
+
+
+def test_pidfile_that_is_there_and_cannot_be_replaced(box, as_root):
+    """Everybody may write to it, but not to the directory."""
+    path = box.write("run.pid", "4711\n")
+    os.chmod(path, 0o666)
+    os.chmod(box.dir, 0o755)
+    box.config(clusterd={"pidfile": "run.pid"}, web={"command": "/bin/true"})
+    done = subprocess.run(
+        [*lanes.become_nobody(), box.copy(CLUSTERD), "-t", "-c", "app.ini"],
+        cwd=box.dir, capture_output=True, text=True, timeout=20 * SLOW)
+    assert done.returncode == 0
+    assert f"app.ini:2: pidfile: cannot replace {path} as you: no file can " \
+        "be made beside it\n" in done.stderr
+
+
 # --- who may talk to it
 
 def test_another_user_is_told_that_he_may_not(box, as_root):

@@ -75,6 +75,9 @@ look(void *ctx, const char *path)
 		{ "/root/both.js", CONF_LOOK_FILE },
 		{ "/srv/app/both.js", CONF_LOOK_FILE },
 		{ "/secret/x", CONF_LOOK_UNKNOWN },
+		{ "/secret/p", CONF_LOOK_UNKNOWN },
+		{ "/nowhere/there", CONF_LOOK_FILE },
+		{ "/srv/app/there", CONF_LOOK_FILE },
 		{ "/secret/x.js", CONF_LOOK_UNKNOWN },
 	};
 
@@ -92,7 +95,8 @@ may_write(void *ctx, const char *path, const struct conf_creds *creds,
 	(void)ctx;
 	if (!creds->set && strcmp(path, "/srv/app/link") == 0)
 		return error_set(err, -ELOOP, "a link");
-	if (!creds->set && str_starts(path, "/nowhere/"))
+	if (!creds->set && (str_starts(path, "/nowhere/") ||
+	    strcmp(path, "/secret/p") == 0))
 		return error_set(err, -ENOENT, "cannot open %s as you: no",
 		    path);
 	if (!creds->set || strcmp(path, "/var/log/web.log") != 0)
@@ -629,6 +633,15 @@ own_files(void **state)
 	    "app.ini:2: log: cannot open /nowhere/a as you: no");
 	expect("[clusterd]\npidfile = /nowhere/p\n[web]\ncommand = node x\n",
 	    "app.ini:2: pidfile: cannot open /nowhere/p as you: no");
+	expect("[clusterd]\npidfile = /nowhere/there\n[web]\ncommand = node x\n",
+	    "app.ini:2: pidfile: cannot replace /nowhere/there as you: no file "
+	    "can be made beside it\n");
+	expect("[clusterd]\npidfile = public\n[web]\ncommand = node x\n",
+	    "app.ini:2: pidfile: /srv/app/public is a directory\n");
+	expect("[clusterd]\npidfile = /secret/p\n[web]\ncommand = node x\n",
+	    "app.ini:2: pidfile: cannot open /secret/p as you: no");
+	expect("[clusterd]\npidfile = there\n[web]\ncommand = node x\n",
+	    NULL);
 	expect("[clusterd]\ncontrol = /nowhere/c\n[web]\ncommand = node x\n",
 	    "app.ini:2: control: there is no /nowhere\n");
 	expect("[clusterd]\ncontrol = c\n[web]\ncommand = node x\n", NULL);
