@@ -18,6 +18,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "linux/control/control_socket.h"
+#include "linux/file/file.h"
 #include "linux/keeper/keeper_share.h"
 #include "linux/ledger/descriptors.h"
 
@@ -37,16 +38,6 @@ is_own(int fd)
 
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
 	    st.st_uid == geteuid();
-}
-
-/* Still the one of that name? */
-static bool
-is_there(int fd, const char *name)
-{
-	struct stat st, there;
-
-	return fstat(fd, &st) == 0 && lstat(name, &there) == 0 &&
-	    st.st_dev == there.st_dev && st.st_ino == there.st_ino;
 }
 
 /* Whoever has the lock says so; nobody can tell of such a lock who that is. */
@@ -172,9 +163,9 @@ lock_place(const char *name, bool waits, struct error *err)
 			/* Else there are no locks. */
 			pid = errno == EAGAIN || errno == EACCES ?
 			    holder(fd) : -1;
-			if (is_there(fd, name) && is_left(fd))
+			if (file_has_name(fd, name) && is_left(fd))
 				return fd;
-		} else if (is_there(fd, name)) {
+		} else if (file_has_name(fd, name)) {
 			put_holder(fd);
 			return fd;
 		} else {

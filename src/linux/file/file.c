@@ -137,3 +137,12 @@ file_read_trusted(const char *path, size_t max, char **ret_text,
 	error_clear(&why);
 	return code;
 }
+
+bool
+file_has_name(int fd, const char *name)
+{
+	struct stat st, there;
+
+	return fstat(fd, &st) == 0 && lstat(name, &there) == 0 &&
+	    st.st_dev == there.st_dev && st.st_ino == there.st_ino;
+}

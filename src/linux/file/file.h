@@ -1,7 +1,8 @@
-/* Small files, read whole. */
+/* Small files, read whole; and what a name stands for. */
 #ifndef LINUX_FILE_FILE_H
 #define LINUX_FILE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -22,5 +23,9 @@ int file_read_trusted(const char *path, size_t max, char **ret_text,
 /* As file_read(), but of a longer file only the first `max` bytes. */
 int file_read_start(const char *path, size_t max, char **ret_text,
     size_t *ret_len);
+
+/* Is the open file the one of that name, which may have been removed or be another's by
+   now? A symbolic link is not followed. False: also where that cannot be told. */
+bool file_has_name(int fd, const char *name);
 
 #endif

@@ -16,20 +16,11 @@
 #include "base/fd.h"
 #include "base/mono.h"
 #include "base/num.h"
+#include "linux/file/file.h"
 #include "linux/file/pidfile.h"
 
 /* Two that start in one moment take turns at what was left behind. */
 #define TURN_MS 1000
-
-/* Is it still the one of that name? */
-static bool
-is_file_of(int fd, const char *path)
-{
-	struct stat st, there;
-
-	return fstat(fd, &st) == 0 && lstat(path, &there) == 0 &&
-	    st.st_dev == there.st_dev && st.st_ino == there.st_ino;
-}
 
 /* The number in it; "": it has none. */
 static void
@@ -127,7 +118,7 @@ drop_second_name(int fd, const char *path)
 	read_pid(fd, pid, sizeof(pid));
 	if (*pid == '\0' || asprintf(&name, "%s.%s", path, pid) < 0)
 		return;
-	if (is_file_of(fd, name))
+	if (file_has_name(fd, name))
 		(void)unlink(name);
 	free(name);
 }
@@ -157,7 +148,7 @@ replace(const char *temporary, const char *path, struct error *err)
 		if (code == 0 && fd >= 0)
 			(void)fcntl(fd, F_OFD_SETLK, &lock);
 	}
-	if (code == 0 && fd >= 0 && !is_file_of(fd, path))
+	if (code == 0 && fd >= 0 && !file_has_name(fd, path))
 		code = -EAGAIN;
 	if (code == 0 && fd >= 0)
 		drop_second_name(fd, path);
@@ -243,7 +234,7 @@ pidfile_go_on(const char *path, int fd, struct pidfile *ret_pidfile,
 bool
 pidfile_is_there(const struct pidfile *p)
 {
-	return p->fd >= 0 && is_file_of(p->fd, p->path);
+	return p->fd >= 0 && file_has_name(p->fd, p->path);
 }
 
 void
