@@ -98,22 +98,23 @@ note_group(struct listener *l, struct lane **v)
 
 /* ---- as they are ---- */
 
-/* Of those that do not listen: one that was to, somebody has shut down since. One that
-   was not to, of a listener that does, is one that refuses: another socket takes its
-   place. */
+/* Of TCP it is known whether it was meant to. */
 static void
 see(struct lane *lane)
 {
+	struct listener *l = lane->listener;
 	bool was = lane->listening;
 
-	lane->listening = listens(lane);
-	if (!listener_is_own_tcp(lane->listener))
+	if (!listener_is_own_tcp(l)) {
+		lane->listening = listens(lane);
+		l->listening |= lane->listening;
 		return;
+	}
 	/* It may have been about to cease (socket_hold_handshakes()). */
-	if (lane->listening)
-		socket_set_backlog(lane->fd, lane->listener->backlog);
+	lane->listening = socket_set_backlog(lane->fd, l->backlog);
 	lane->noted = lane->listening && socket_has_note(lane->fd);
-	lane->broken = !was && !lane->listening && lane->listener->listening;
+	lane->broken = !was && !lane->listening;
+	l->listening |= was || lane->listening;
 }
 
 static void
@@ -144,12 +145,13 @@ lanes_again_begin(struct listener *l)
 	struct lane **v = reallocarray(NULL, l->lanes.n,
 	    sizeof(struct lane *));
 
-	/* Of TCP it is known whether it was meant to. */
 	for (size_t i = 0; i < l->lanes.n; i++)
-		l->listening |= listens(l->lanes.v[i]) ||
-		    (listener_is_own_tcp(l) && l->lanes.v[i]->listening);
-	for (size_t i = 0; i < l->lanes.n; i++) {
 		see(l->lanes.v[i]);
+	for (size_t i = 0; i < l->lanes.n; i++) {
+		/* Of those that do not listen: one that was to, somebody has
+		   shut down since. One that was not to, of a listener that
+		   does, is one that refuses: another socket takes its place. */
+		l->lanes.v[i]->broken &= l->listening;
 		open_ears(l->lanes.v[i]);
 	}
 	if (v != NULL)

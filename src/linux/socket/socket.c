@@ -497,11 +497,14 @@ socket_refuse(int fd)
 	(void)shutdown(fd, SHUT_RDWR);
 }
 
-void
+bool
 socket_set_backlog(int fd, unsigned backlog)
 {
-	if (socket_is_listening(fd))
+	bool listens = socket_is_listening(fd);
+
+	if (listens)
 		(void)listen(fd, (int)backlog);
+	return listens;
 }
 
 /* A queue of more than that is full (sk_acceptq_is_full()). */
@@ -509,7 +512,7 @@ void
 socket_hold_handshakes(int fd)
 {
 	if (!socket_aborts_on_overflow())
-		socket_set_backlog(fd, 0);
+		(void)socket_set_backlog(fd, 0);
 }
 
 /*

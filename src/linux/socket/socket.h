@@ -99,8 +99,9 @@ void socket_refuse(int fd);
  */
 void socket_hold_handshakes(int fd);
 
-/* Of one that listens: nothing else changes, in whatever use it is. */
-void socket_set_backlog(int fd, unsigned backlog);
+/* Of one that listens: nothing else changes, in whatever use it is. Returns whether it
+   does. */
+bool socket_set_backlog(int fd, unsigned backlog);
 
 /*
  * New clients are refused from now on, whoever else holds the socket, while what

@@ -163,7 +163,7 @@ test_held_handshake_ends_later(void **state)
 	assert_int_equal(lane_queue_tcp(q.listener, &n, &max), 0);
 	assert_int_equal(n, CLIENTS);
 	assert_int_equal(max, 0);
-	socket_set_backlog(q.listener, 8);
+	assert_true(socket_set_backlog(q.listener, 8));
 	/* It says so again after 200 ms. */
 	for (int i = 0; i < 2000 && n == CLIENTS; i++) {
 		usleep(10000);
@@ -181,7 +181,7 @@ test_backlog_is_of_one_that_listens(void **state)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
-	socket_set_backlog(fd, 8);
+	assert_false(socket_set_backlog(fd, 8));
 	socket_hold_handshakes(fd);
 	assert_false(socket_is_listening(fd));
 	close(fd);
