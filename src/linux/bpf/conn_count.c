@@ -413,23 +413,35 @@ take(struct conn_count *count, uint32_t number)
 	    __ATOMIC_RELEASE);
 }
 
+/* False: it has been asked for, or is given out anew. */
+static bool
+claim(struct conn_count *count, const struct steer_mark *mark)
+{
+	if (mark->cell >= STEER_LANES)
+		return false;
+	while (mark->cell >= count->n)
+		if (add_cells(count) < 0)
+			return false;
+	if (count->use[mark->cell] != CELL_LEFT ||
+	    conn_cell(count, mark->cell)->generation != mark->generation)
+		return false;
+	count->use[mark->cell] = CELL_TAKEN;
+	return true;
+}
+
 bool
-conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell,
+conn_cell_claim(struct conn_count *count, int fd, uint32_t *cell,
     bool *ret_covered)
 {
 	struct steer_mark mark;
 
-	if (bpf_map_get(count->marks_map, &fd, &mark) < 0 ||
-	    mark.cell >= STEER_LANES)
+	if (bpf_map_get(count->marks_map, &fd, &mark) < 0)
 		return false;
-	while (mark.cell >= count->n)
-		if (add_cells(count) < 0)
-			return false;
-	if (count->use[mark.cell] != CELL_LEFT ||
-	    conn_cell(count, mark.cell)->generation != mark.generation)
+	if ((mark.cell != *cell ||
+	    mark.generation != conn_cell(count, *cell)->generation) &&
+	    !claim(count, &mark))
 		return false;
-	count->use[mark.cell] = CELL_TAKEN;
-	*ret_cell = mark.cell;
+	*cell = mark.cell;
 	*ret_covered = mark.covered != 0;
 	return true;
 }
@@ -474,18 +486,4 @@ conn_cell_mark(const struct conn_count *count, uint32_t cell, int fd)
 	};
 
 	return bpf_map_set(count->marks_map, &fd, &mark);
-}
-
-bool
-conn_cell_marked(const struct conn_count *count, uint32_t cell, int fd,
-    bool *ret_covered)
-{
-	struct steer_mark mark;
-
-	if (bpf_map_get(count->marks_map, &fd, &mark) < 0 ||
-	    mark.cell != cell ||
-	    mark.generation != conn_cell(count, cell)->generation)
-		return false;
-	*ret_covered = mark.covered != 0;
-	return true;
 }

@@ -62,11 +62,6 @@ bool conn_count_is_there(const int fds[CONN_COUNT_FDS]);
 int conn_count_again(const int fds[CONN_COUNT_FDS],
     struct conn_count **ret_count);
 
-/* The cell of the listening socket, by its mark, if nobody has asked for it yet: it is
-   taken. *ret_covered as of conn_cell_marked(). */
-bool conn_count_claim(struct conn_count *count, int fd, uint32_t *ret_cell,
-    bool *ret_covered);
-
 /* NULL when it counts. */
 const char *conn_count_why_not(const struct conn_count *count);
 
@@ -103,11 +98,12 @@ struct steer_cell *conn_cell(const struct conn_count *count, uint32_t cell);
 int conn_cell_mark(const struct conn_count *count, uint32_t cell, int fd);
 
 /*
- * Does the socket carry the mark of this cell? *ret_covered: it was marked
- * before it began to listen, and the counting program saw it begin, so all of
- * its connections are counted.
+ * Does the socket carry the mark of this cell? Or of one that it had under a
+ * supervisor before, and nobody has asked for yet: that one is taken, and *cell is
+ * it. *ret_covered: it was marked before it began to listen, and the counting
+ * program saw it begin, so all of its connections are counted.
  */
-bool conn_cell_marked(const struct conn_count *count, uint32_t cell, int fd,
+bool conn_cell_claim(struct conn_count *count, int fd, uint32_t *cell,
     bool *ret_covered);
 
 #endif

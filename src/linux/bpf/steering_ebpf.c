@@ -353,14 +353,14 @@ insert(struct steering_ebpf *s, size_t slot, int fd, uint64_t cookie)
 static int
 mark(struct steering_ebpf *s, size_t slot, int fd, bool *ret_covered)
 {
-	uint32_t *number = &s->room.cells[slot], before;
+	uint32_t *number = &s->room.cells[slot], its = *number;
 
-	if (conn_cell_marked(s->count, *number, fd, ret_covered))
-		return 0;
-	if (!conn_count_claim(s->count, fd, &before, ret_covered))
+	if (!conn_cell_claim(s->count, fd, &its, ret_covered))
 		return conn_cell_mark(s->count, *number, fd);
+	if (its == *number)
+		return 0;
 	conn_count_release(s->count, number, 1);
-	*number = before;
+	*number = its;
 	return 0;
 }
 
