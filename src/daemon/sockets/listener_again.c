@@ -283,16 +283,16 @@ close_left(struct listeners *ls, struct descriptors *left)
 {
 	const size_t n = count_lanes(ls);
 	struct steered s = {
-		.tcp.cookies = calloc(n + 1, sizeof(uint64_t)),
-		.udp.cookies = calloc(n + 1, sizeof(uint64_t)),
+		.tcp.sockets = calloc(n + 1, sizeof(uint64_t)),
+		.udp.sockets = calloc(n + 1, sizeof(uint64_t)),
 	};
-	bool memory = s.tcp.cookies != NULL && s.udp.cookies != NULL;
+	bool memory = s.tcp.sockets != NULL && s.udp.sockets != NULL;
 
 	for (struct listener *l = ls->first; memory && l != NULL; l = l->next)
 		note_lanes(l, &s);
 	descriptors_close(left, memory ? let_go : NULL, &s);
-	free(s.tcp.cookies);
-	free(s.udp.cookies);
+	free(s.tcp.sockets);
+	free(s.udp.sockets);
 }
 
 static void

@@ -5,16 +5,19 @@
 #ifndef LINUX_BPF_STEERING_LEFTOVER_H
 #define LINUX_BPF_STEERING_LEFTOVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sockets that are to be in no map any more, by their cookies; in any order. */
+/* Sockets that are to be in no map any more; in any order. */
 struct steering_leftover {
-	uint64_t *cookies;	/* room for all of them */
+	uint64_t *sockets;	/* room for all of them: their descriptors, or
+				   from the first map on their cookies */
 	size_t n;
+	bool by_cookie;
 };
 
-/* One more, by its descriptor. */
+/* One more, which stays open meanwhile. Before the first map. */
 void steering_leftover_add(struct steering_leftover *sockets, int fd);
 
 /*
