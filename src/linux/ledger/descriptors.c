@@ -1,3 +1,4 @@
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -80,29 +81,66 @@ compare(const void *a, const void *b)
 /* Those that are in nobody's way, of so many. */
 #define STRAY	1024
 
+/* The first number behind one that is open which is free, by a copy of `ours`; where
+   none can be made, the next one, of which nothing is known. */
+static int
+behind(int fd, int ours)
+{
+	int free_one = ours < 0 ? -1 : fcntl(ours, F_DUPFD_CLOEXEC, fd + 1);
+
+	if (free_one < 0)
+		return fd + 1;
+	close(free_one);
+	return free_one;
+}
+
+/* `n` are open but for `ours`. *ret_seen: so many were found. */
+static int
+list_runs(bool (*but)(int fd), struct descriptors *d, long n, int ours,
+    long *ret_seen)
+{
+	const long end = 2 * n + STRAY;
+	size_t room = 0;
+	long seen = 0;
+	int fd = 0, code = 0;
+
+	while (code == 0 && seen < n && fd < end) {
+		int stop;
+
+		if (fcntl(fd, F_GETFD) < 0) {
+			fd++;
+			continue;
+		}
+		for (stop = behind(fd, ours); code == 0 && fd < stop; fd++) {
+			if (fd == ours)
+				continue;
+			seen++;
+			if (fd >= FIRST && (but == NULL || !but(fd)))
+				code = add(d, &room, fd);
+		}
+	}
+	*ret_seen = seen;
+	return code;
+}
+
 /* The folder's size is how many there are, since Linux 6.2; to read it makes an inode
    for each. *ret_done: that was all of them. */
 static int
 list_by_count(bool (*but)(int fd), struct descriptors *d, bool *ret_done)
 {
-	size_t room = 0;
-	long n = 0, end;
 	struct stat st;
-	int code = 0;
+	int ours, code;
+	long seen;
 
 	*ret_done = false;
 	if (stat("/proc/self/fd", &st) < 0 || st.st_size <= 0 ||
 	    st.st_size > INT32_MAX / 4)
 		return 0;
-	end = 2 * (long)st.st_size + STRAY;
-	for (int fd = 0; code == 0 && n < st.st_size && fd < end; fd++) {
-		if (fcntl(fd, F_GETFD) < 0)
-			continue;
-		n++;
-		if (fd >= FIRST && (but == NULL || !but(fd)))
-			code = add(d, &room, fd);
-	}
-	*ret_done = n == st.st_size;
+	/* Nobody waits where it is closed, and it holds nothing. */
+	ours = eventfd(0, EFD_CLOEXEC);
+	code = list_runs(but, d, (long)st.st_size, ours, &seen);
+	fd_close(&ours);
+	*ret_done = seen == st.st_size;
 	return code;
 }
 
