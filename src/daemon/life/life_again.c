@@ -45,6 +45,7 @@ struct life_left {
 	} *v;
 	size_t n;
 	size_t n_taken;
+	size_t told;		/* the last, by life_next_left() */
 };
 
 /* ---- what is there ---- */
@@ -128,12 +129,41 @@ add(struct life_left *left, uint32_t record, const struct ledger_worker *r)
 	return true;
 }
 
+/* By app, then by number. */
 static int
 compare(const void *a, const void *b)
 {
 	const struct one *x = a, *y = b;
+	int order = strcmp(x->r.app, y->r.app);
 
+	if (order != 0)
+		return order;
 	return x->r.number < y->r.number ? -1 : x->r.number > y->r.number;
+}
+
+/* The first of this app that has that number or a higher one. */
+static size_t
+first_from(const struct life_left *left, const char *app, uint64_t number)
+{
+	size_t first = 0, end = left->n;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+		const struct ledger_worker *r = &left->v[middle].r;
+		int order = strcmp(r->app, app);
+
+		if (order < 0 || (order == 0 && r->number < number))
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
+static bool
+is_of(const struct life_left *left, size_t i, const char *app)
+{
+	return i < left->n && strcmp(left->v[i].r.app, app) == 0;
 }
 
 static void
@@ -224,11 +254,17 @@ const struct ledger_worker *
 life_next_left(const struct life *life, const char *app)
 {
 	struct life_left *left = life->left;
+	size_t i;
 
-	for (size_t i = 0; left != NULL && i < left->n; i++)
-		if (!left->v[i].taken && strcmp(left->v[i].r.app, app) == 0)
-			return &left->v[i].r;
-	return NULL;
+	if (left == NULL)
+		return NULL;
+	/* Who was told last is taken by now, as are those before it. */
+	i = is_of(left, left->told, app) ? left->told :
+	    first_from(left, app, 0);
+	while (is_of(left, i, app) && left->v[i].taken)
+		i++;
+	left->told = i;
+	return is_of(left, i, app) ? &left->v[i].r : NULL;
 }
 
 /* ---- it is ours ---- */
@@ -305,7 +341,7 @@ take_descriptors(struct worker *w, struct ledger_worker *r)
 static struct one *
 find(struct life_left *left, const struct ledger_worker *r)
 {
-	size_t i = 0;
+	size_t i = first_from(left, r->app, r->number);
 
 	while (&left->v[i].r != r)
 		i++;
@@ -384,10 +420,10 @@ worker_go_on(struct worker *w)
 {
 	const struct ledger_worker *r = NULL;
 	struct life_left *left = w->leader->life->left;
+	size_t i = first_from(left, w->crew->name, w->number);
 
-	for (size_t i = 0; i < left->n; i++)
-		if (left->v[i].r.number == w->number)
-			r = &left->v[i].r;
+	if (is_of(left, i, w->crew->name) && left->v[i].r.number == w->number)
+		r = &left->v[i].r;
 	worker_log(LOG_LEVEL_DEBUG, w, "taken over, %s",
 	    worker_state_name(w->fsm.state));
 	steer_note(w->leader->life->with.steering, w);
