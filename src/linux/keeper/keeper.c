@@ -70,6 +70,26 @@ static struct {
 
 /* ---- the child ---- */
 
+/* What a supervisor allocates for each worker that it takes over, about; of few the
+   faults are few. */
+#define EACH_BYTES	((size_t)3 * 1024)
+#define HEAP_MIN	((size_t)64 * 1024)
+#define HEAP_MAX	((size_t)16 * 1024 * 1024)
+
+static void
+make_room(void)
+{
+	struct ledger now;
+	size_t bytes;
+
+	if (k.setup->ledger == NULL || ledger_open(&now,
+	    k.setup->ledger->memory, k.setup->ledger->size, NULL) < 0)
+		return;
+	bytes = EACH_BYTES * ledger_end(&now, LEDGER_WORKER);
+	if (bytes >= HEAP_MIN)
+		settle_begin(bytes < HEAP_MAX ? bytes : HEAP_MAX);
+}
+
 static int
 be_supervisor(void)
 {
@@ -84,8 +104,10 @@ be_supervisor(void)
 	(void)prctl(PR_SET_NAME, SUPERVISOR_COMM, 0, 0, 0);
 	title_set(k.setup->argc, k.setup->argv, SUPERVISOR_TITLE);
 	log_share(&k.page->log);
-	if (!k.first)
+	if (!k.first) {
+		make_room();
 		keeper_note_left();
+	}
 	return k.setup->supervise(k.setup->ctx);
 }
 

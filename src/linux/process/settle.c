@@ -2,10 +2,13 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -140,14 +143,67 @@ settle_code(void)
 	drop_segment(head, first, first, page);
 }
 
+#ifdef __GLIBC__
+
+/* Linux 5.14; before, each page is had when it is written to. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+/* One that comes out of the heap (M_MMAP_THRESHOLD). */
+#define BLOCK	(64 * 1024)
+
+/* What malloc() asks for beyond what it needs, if nothing else is said. */
+#define TOP_PAD	(128 * 1024)
+
+void
+settle_begin(size_t heap)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin, end;
+	void *block;
+
+	/* By so much it grows, and that is not given back before settle(). */
+	if (heap > INT_MAX / 2 || mallopt(M_TOP_PAD, (int)heap + BLOCK) == 0)
+		return;
+	block = malloc(BLOCK);
+	begin = page_of((uintptr_t)block, page);
+	end = page_of((uintptr_t)sbrk(0), page);
+	/* Else it lies elsewhere. */
+	if (block != NULL && begin < end && end - begin <= heap + 4 * BLOCK)
+		(void)madvise((void *)begin, end - begin,
+		    MADV_POPULATE_WRITE);
+	free(block);
+}
+
+static void
+settle_heap(void)
+{
+	(void)mallopt(M_TOP_PAD, TOP_PAD);
+	(void)malloc_trim(0);
+}
+
+#else
+
+void
+settle_begin(size_t heap)
+{
+	(void)heap;
+}
+
+static void
+settle_heap(void)
+{
+}
+
+#endif
+
 void
 settle(void)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 
-#ifdef __GLIBC__
-	(void)malloc_trim(0);
-#endif
+	settle_heap();
 	settle_program(page);
 	settle_stack(page);
 }

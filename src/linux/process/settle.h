@@ -1,6 +1,8 @@
 #ifndef LINUX_PROCESS_SETTLE_H
 #define LINUX_PROCESS_SETTLE_H
 
+#include <stddef.h>
+
 /*
  * Gives back memory that a start has used and nobody needs any more: of the heap what is
  * free, of the stack what lies below the caller, of the program what only the dynamic
@@ -16,5 +18,13 @@ void settle(void);
  * would go too, as those of uprobes do.
  */
 void settle_code(void);
+
+/*
+ * For one that has much to do at once, and then calls settle(): the next `heap` bytes
+ * that malloc() gives out are there, at the price of one system call instead of a fault
+ * for each page, which on a virtual machine may take as long as ten. Where malloc()
+ * goes by other rules than glibc's nothing is done.
+ */
+void settle_begin(size_t heap);
 
 #endif

@@ -107,6 +107,34 @@ code_and_constants_are_let_go_of_and_are_there_again(void **state)
 	}
 }
 
+/* It is there before it is written to, is malloc()'s to give out, and goes again. */
+static void
+room_is_there_at_once_and_is_given_back(void **state)
+{
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+	const size_t room = 512 * 1024;
+	char *before = sbrk(0), *block;
+
+	(void)state;
+	if (sysconf(_SC_PAGESIZE) != 4096)
+		skip();
+	settle_begin(room);
+	assert_true((char *)sbrk(0) >= before + room);
+	block = malloc(60 * 1024);
+	assert_non_null(block);
+	assert_true(block < (char *)sbrk(0));
+	assert_true(is_mapped(block + 32 * 1024));
+	assert_true(is_mapped((char *)sbrk(0) - 4096));
+	free(block);
+	assert_true((char *)sbrk(0) >= before + room);
+	settle();
+	assert_true((char *)sbrk(0) < before + room / 2);
+#else
+	(void)state;
+	skip();
+#endif
+}
+
 int
 main(void)
 {
@@ -115,6 +143,7 @@ main(void)
 		cmocka_unit_test(the_program_goes_on),
 		cmocka_unit_test(
 		    code_and_constants_are_let_go_of_and_are_there_again),
+		cmocka_unit_test(room_is_there_at_once_and_is_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
