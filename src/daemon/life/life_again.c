@@ -331,7 +331,7 @@ take_descriptors(struct worker *w, struct ledger_worker *r)
 {
 	leader_take_over(w, r->out);
 	if (r->notify >= 0)
-		notify_take_over(w, r->notify);
+		notify_take_over(w, r->notify, r->notify_ino);
 	if (r->trap >= 0)
 		adopt_take_over(w, r->trap);
 	r->notify = r->trap = r->out[0] = r->out[1] = -1;

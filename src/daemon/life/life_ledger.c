@@ -73,7 +73,7 @@ static void
 put_descriptors(struct ledger_worker *r, const struct worker *w)
 {
 	r->notify = notify_fd(w);
-	r->notify_ino = inode(r->notify);
+	r->notify_ino = notify_inode(w);
 	r->trap = adopt_fd(w);
 	for (int i = 0; i < OUT_STREAMS; i++) {
 		r->out[i] = out_pipe_fd(w->leader->pipes[i]);

@@ -18,6 +18,7 @@
 #include "linux/control/control_place.h"
 #include "linux/process/helper.h"
 #include "linux/process/process.h"
+#include "linux/socket/socket.h"
 #include "linux/socket/socket_close.h"
 
 /* What a worker may say in a second and be heard at once, and how much of that
@@ -49,7 +50,8 @@ struct notify {
 	struct notify_sockets *all;
 	struct worker *worker;
 	int fd;			/* its sd_notify socket; -1: none */
-	char *name;
+	uint64_t ino;		/* … and its inode */
+	char *name;		/* NULL: it was not asked yet */
 	loop_handle handle;	/* with no events while it waits or is helped */
 	bool waits;		/* in the queue */
 	TAILQ_ENTRY(notify) entry;
@@ -185,10 +187,20 @@ notify_open(struct worker *w)
 	    &n->handle);
 	if (code < 0)
 		notify_close(w);
+	n->ino = code == 0 ? socket_inode(n->fd) : 0;
 	n->heard = n->warned = false;
 	n->count = 0;
 	n->stranger = 0;
 	return code;
+}
+
+/* Of one that was taken over it is asked when somebody wants to know. */
+static const char *
+name_of(struct notify *n)
+{
+	if (n->name == NULL && n->fd >= 0)
+		(void)notify_socket_name(n->fd, &n->name);
+	return n->name;
 }
 
 void
@@ -199,7 +211,7 @@ notify_close(struct worker *w)
 	leave_queue(n);
 	leave_helper(n);
 	loop_del(n->all->loop, &n->handle);
-	notify_socket_unlink(&n->all->dir, n->name);
+	notify_socket_unlink(&n->all->dir, name_of(n));
 	socket_close(&n->fd);
 	free(n->name);
 	n->name = NULL;
@@ -211,14 +223,21 @@ notify_fd(const struct worker *w)
 	return w->notify->fd;
 }
 
+uint64_t
+notify_inode(const struct worker *w)
+{
+	return w->notify->fd >= 0 ? w->notify->ino : 0;
+}
+
 void
-notify_take_over(struct worker *w, int fd)
+notify_take_over(struct worker *w, int fd, uint64_t ino)
 {
 	struct notify *n = w->notify;
 
 	n->fd = fd;
-	if (notify_socket_name(fd, &n->name) == 0 && loop_add(n->all->loop, fd,
-	    EPOLLIN, false, ready, n, &n->handle) == 0)
+	n->ino = ino;
+	if (loop_add(n->all->loop, fd, EPOLLIN, false, ready, n,
+	    &n->handle) == 0)
 		return;
 	worker_log(LOG_LEVEL_WARNING, w, "what it says by sd_notify is not "
 	    "heard any more");
@@ -241,7 +260,7 @@ notify_take_place(struct notify_sockets *ns, int fd, const char *path)
 const char *
 notify_name(const struct worker *w)
 {
-	return w->notify->name;
+	return name_of(w->notify);
 }
 
 /* ---- what is said ---- */

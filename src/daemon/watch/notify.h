@@ -55,9 +55,11 @@ void notify_leave(struct worker *worker);
 int notify_open(struct worker *worker);
 void notify_close(struct worker *worker);
 
-/* Its socket; -1: none. And one that another supervisor has opened is its own. */
+/* Its socket; -1: none; and the socket's inode, 0. And one that another supervisor has
+   opened, which has this inode, is its own. */
 int notify_fd(const struct worker *worker);
-void notify_take_over(struct worker *worker, int fd);
+uint64_t notify_inode(const struct worker *worker);
+void notify_take_over(struct worker *worker, int fd, uint64_t ino);
 
 /* The directory of the sockets, NULL: none is open; and the one that another
    supervisor has made, and its workers know, is taken over. */

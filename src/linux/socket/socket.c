@@ -497,14 +497,20 @@ socket_refuse(int fd)
 	(void)shutdown(fd, SHUT_RDWR);
 }
 
+/* Mostly it is what it is to be, and one question tells both. */
 bool
 socket_set_backlog(int fd, unsigned backlog)
 {
-	bool listens = socket_is_listening(fd);
+	struct tcp_info info = { .tcpi_state = 0 };
+	socklen_t len = sizeof(info);
 
-	if (listens)
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    info.tcpi_state != TCP_LISTEN)
+		return false;
+	/* Of a listening socket that is its backlog. */
+	if (info.tcpi_sacked != backlog)
 		(void)listen(fd, (int)backlog);
-	return listens;
+	return true;
 }
 
 /* A queue of more than that is full (sk_acceptq_is_full()). */
