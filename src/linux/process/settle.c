@@ -156,6 +156,8 @@ settle_code(void)
 /* What malloc() asks for beyond what it needs, if nothing else is said. */
 #define TOP_PAD	(128 * 1024)
 
+static bool begun;
+
 void
 settle_begin(size_t heap)
 {
@@ -166,6 +168,7 @@ settle_begin(size_t heap)
 	/* By so much it grows, and that is not given back before settle(). */
 	if (heap > INT_MAX / 2 || mallopt(M_TOP_PAD, (int)heap + BLOCK) == 0)
 		return;
+	begun = true;
 	block = malloc(BLOCK);
 	begin = page_of((uintptr_t)block, page);
 	end = page_of((uintptr_t)sbrk(0), page);
@@ -179,7 +182,9 @@ settle_begin(size_t heap)
 static void
 settle_heap(void)
 {
-	(void)mallopt(M_TOP_PAD, TOP_PAD);
+	if (begun)
+		(void)mallopt(M_TOP_PAD, TOP_PAD);
+	begun = false;
 	(void)malloc_trim(0);
 }
 
