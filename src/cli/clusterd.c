@@ -27,6 +27,7 @@
 #include "daemon/config/conf_load.h"
 #include "daemon/life/group.h"
 #include "daemon/supervisor.h"
+#include "daemon/watch/looks.h"
 #include "linux/control/control_place.h"
 #include "linux/file/place.h"
 #include "linux/keeper/background.h"
@@ -37,6 +38,7 @@
 #include "linux/ledger/ledger_memory.h"
 #include "linux/loop/signals.h"
 #include "linux/process/cpus.h"
+#include "linux/process/looker.h"
 
 static int
 out_of_memory(void)
@@ -433,8 +435,12 @@ main(int argc, char *argv[])
 	struct place place = { .path = NULL };
 	char **words = copy_words(argc, argv);
 	struct options o;
-	int status = 1, ledger = -1, state = keeper_state_fd(&ledger);
+	int status = 1, ledger = -1, state, looks = looker_fd(argc, argv);
 
+	if (looks >= 0)
+		_exit(looks_serve(looks));
+	looker_can_be();
+	state = keeper_state_fd(&ledger);
 	signals_block_early();
 	tzset();
 	if (words == NULL)

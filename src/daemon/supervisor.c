@@ -35,6 +35,7 @@
 #include "daemon/supervisor.h"
 #include "daemon/watch/drainers.h"
 #include "daemon/watch/notify.h"
+#include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/workers.h"
@@ -52,6 +53,7 @@ struct supervisor {
 	struct listeners listeners;
 	struct outputs outputs;
 	struct steering steering;
+	struct looks looks;
 	struct readiness readiness;
 	struct notify_sockets notify;
 	struct orphans orphans;
@@ -330,11 +332,13 @@ acquaint(struct supervisor *sup, const struct supervisor_setup *setup)
 		.ctx = sup,
 	};
 	sup->notify.heed = &sup->heed;
+	sup->readiness.by = &sup->looks;
 	life_move_in(&sup->life, &(struct life_house){
 		.workers = &sup->workers,
 		.listeners = &sup->listeners,
 		.outputs = &sup->outputs,
 		.steering = &sup->steering,
+		.looks = &sup->looks,
 		.readiness = &sup->readiness,
 		.notify = &sup->notify,
 		.drainers = &sup->drainers,
@@ -405,6 +409,8 @@ init_watchers(struct supervisor *sup)
 	if (code == 0)
 		code = adopt_review_init(&sup->review, loop, &sup->workers,
 		    &sup->orphans);
+	if (code == 0)
+		code = looks_init(&sup->looks, loop, &sup->orphans);
 	if (code == 0)
 		code = readiness_init(&sup->readiness, loop);
 	if (code == 0)
@@ -595,6 +601,7 @@ release_all(struct supervisor *sup)
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);
 		readiness_fini(&sup->readiness);
+		looks_fini(&sup->looks);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
 		checks_close(&sup->checks);
@@ -640,6 +647,7 @@ supervisor_run(const struct supervisor_setup *setup)
 			.control = &sup.control,
 			.program = &sup.program,
 		},
+		.looks = { .child = LOOKER_INIT },
 		.drainers = { .batch = { .diag = SOCKDIAG_INIT } },
 		.checks = CHECKS_INIT,
 		.notify = { .dir = NOTIFY_DIR_INIT },

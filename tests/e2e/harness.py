@@ -263,6 +263,11 @@ def is_supervisor(pid):
         return False
 
 
+def is_looker(pid):
+    """It looks into workers, for a supervisor, whose child it is."""
+    return read_proc(pid, "cmdline").startswith(b"clusterd-look\0")
+
+
 def families(*parents):
     """The pids of the children of each, zombies too, in the order of their birth. To
     look at all processes takes its time: once for all."""
@@ -657,11 +662,17 @@ class Clusterd:
         """And those that supervisors before have left, which are the keeper's."""
         supervisor = self.pid
         found = families(supervisor, self.keeper)
+        own = [pid for pid in found[supervisor] if not is_looker(pid)]
         if supervisor == self.keeper:
-            return found[supervisor]
-        return found[supervisor] + [
+            return own
+        return own + [
             pid for pid in found[self.keeper]
             if b"CLUSTERD_WORKER_ID=" in read_proc(pid, "environ")]
+
+    def lookers(self):
+        """Living children that look into workers."""
+        return [pid for pid in children_of(self.pid)
+                if is_looker(pid) and is_alive(pid)]
 
     def workers(self):
         """Living children."""
@@ -757,7 +768,9 @@ class Clusterd:
     def kinds_at_rest(self):
         """What its descriptors are: a measure that can be compared, where one
         in the middle of something has some more."""
-        wait_until(self.is_at_rest, lambda: "rest; zombies, clients, state: "
+        wait_until(lambda: not self.lookers() and self.is_at_rest(), lambda:
+                   "rest; who looks, zombies, clients, state: "
+                   f"{self.lookers()}, "
                    f"{set(self.children()) - set(self.workers())}, "
                    f"{self.clients()}, {process_state(self.pid)}")
         return kinds(self.pid)

@@ -21,6 +21,7 @@ struct listeners;
 struct notify_sockets;
 struct orphans;
 struct outputs;
+struct looks;
 struct readiness;
 struct steering;
 struct ledger;
@@ -34,6 +35,7 @@ struct life {
 		struct listeners *listeners;
 		struct outputs *outputs;
 		struct steering *steering;
+		struct looks *looks;		/* NULL: nobody else looks */
 		struct readiness *readiness;
 		struct notify_sockets *notify;
 		struct drainers *drainers;

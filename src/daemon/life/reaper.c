@@ -6,6 +6,7 @@
 #include "daemon/life/life.h"
 #include "daemon/life/reaper.h"
 #include "daemon/on_event/on_event.h"
+#include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -35,6 +36,12 @@ bury(struct reaper *r, pid_t pid, struct exit_status status)
 	if (r->life->with.on_event != NULL &&
 	    on_event_died(r->life->with.on_event, pid, status))
 		return;
+	if (r->life->with.looks != NULL &&
+	    looks_reaped(r->life->with.looks, pid)) {
+		process_reap(pid);
+		orphans_reaped(r->life->with.orphans, pid);
+		return;
+	}
 	/* Was it the last of a group that outlived its leader? */
 	group = getpgid(pid);
 	process_reap(pid);

@@ -2,12 +2,14 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "core/conf/conf.h"
 #include "core/worker/drain.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
 #include "daemon/watch/drain_sight.h"
 #include "daemon/watch/hint.h"
+#include "daemon/watch/looks.h"
 #include "daemon/watch/readiness.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
@@ -34,6 +36,14 @@
    to look at. */
 #define STEPS_LATE	16
 
+/* Who has held up a look is not looked at sooner than after this. */
+#define HELD_UP_MS	1000
+
+/* How long somebody waits for the answer to a look at once. */
+#define AT_ONCE_MS	3
+
+#define INOS_MAX	(2 * CONF_LISTENS_MAX)
+
 /* What is known of a worker that starts. */
 struct look {
 	struct readiness *all;
@@ -42,6 +52,11 @@ struct look {
 	int gap_ms;
 	bool listens;			/* has called listen(2) on a lane */
 	bool hinted;			/* hint_unseen() */
+	bool asked;			/* looks have it … */
+	bool at_once;			/* … and somebody waits for it: … */
+	bool important;			/* … then something was seen: … */
+	enum worker_event event;	/* … this */
+	bool held_up_told;
 };
 
 static struct look *
@@ -107,35 +122,45 @@ readiness_expect(struct worker *w)
 	struct look *k = w->look;
 
 	k->listens = true;
-	if (k->entry.listed)
+	/* Who is being looked at is looked at again soon after the answer. */
+	if (k->asked)
+		k->gap_ms = GAP_MIN_MS;
+	else if (k->entry.listed)
 		look_soon(k);
+}
+
+static void
+forget_question(struct look *k)
+{
+	if (k->all->by != NULL)
+		looks_forget(k->all->by, k);
+	k->asked = false;
 }
 
 void
 readiness_end(struct worker *w)
 {
-	look_queue_remove(&w->look->all->looks, &w->look->entry);
+	struct look *k = w->look;
+
+	forget_question(k);
+	look_queue_remove(&k->all->looks, &k->entry);
 }
 
 void
 readiness_forget(struct worker *w)
 {
 	readiness_end(w);
-	w->look->listens = w->look->hinted = false;
+	w->look->listens = w->look->hinted = w->look->held_up_told = false;
 }
+
+/* ---- a look ---- */
 
 /* False: nothing of importance was seen. */
 static bool
-look(const struct look *k, enum worker_event *ret_event)
+means(const struct look *k, enum waiting seen, enum worker_event *ret_event)
 {
 	const struct worker *w = k->worker;
-	uint64_t inos[2 * CONF_LISTENS_MAX];
-	size_t n =
-	    spec_lanes_inodes(w->spec, &w->holder, inos, 2 * CONF_LISTENS_MAX);
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	enum waiting seen = waiting_look(w->pid, inos, n);
 
-	inspect_end(&ids);
 	*ret_event = WORKER_EV_WAITS;
 	/* Where it may not be looked at, that it has come to listen(2) is all
 	   that can be known. */
@@ -144,6 +169,80 @@ look(const struct look *k, enum worker_event *ret_event)
 	*ret_event = WORKER_EV_BLIND;
 	return (seen == WAITING_REFUSED || seen == WAITING_BLIND) &&
 	    w->fsm.said;
+}
+
+/* Of one that cannot be looked at, as far as anybody can tell. */
+static void
+take_held_up(struct look *k)
+{
+	struct worker *w = k->worker;
+
+	if (!k->held_up_told)
+		worker_log(LOG_LEVEL_WARNING, w, "whether it waits for "
+		    "connections cannot be seen: a look at it does not come to "
+		    "an end");
+	k->held_up_told = true;
+	k->important = means(k, WAITING_REFUSED, &k->event);
+	k->gap_ms = HELD_UP_MS;
+}
+
+static void
+take(struct look *k)
+{
+	if (k->important) {
+		if (!k->at_once)
+			worker_post(k->worker, k->event);
+		k->entry.due = MONO_NEVER;
+	} else {
+		look_elsewhere(k);
+		look_later(k, mono_now());
+	}
+}
+
+static size_t
+inodes(const struct look *k, uint64_t inos[INOS_MAX])
+{
+	return spec_lanes_inodes(k->worker->spec, &k->worker->holder, inos,
+	    INOS_MAX);
+}
+
+static void
+look_here(struct look *k, const uint64_t *inos, size_t n)
+{
+	const struct worker *w = k->worker;
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+
+	k->important = means(k, waiting_look(w->pid, inos, n), &k->event);
+	inspect_end(&ids);
+	take(k);
+}
+
+static void answered(void *ctx, int code, enum waiting seen, int64_t took_ns);
+
+/* Or ask for it. */
+static void
+look(struct look *k)
+{
+	struct worker *w = k->worker;
+	uint64_t inos[INOS_MAX];
+	size_t n = inodes(k, inos);
+	int code = k->all->by == NULL ? -ENOTSUP : looks_waiting(k->all->by,
+	    &(struct looks_whom){
+		.whose = w->crew, .pid = w->pid,
+		.creds = &w->spec->conf->creds,
+		.answered = answered, .ctx = k,
+	    }, inos, n);
+
+	k->important = false;
+	k->asked = code == 0;
+	if (code == 0) {
+		k->entry.due = MONO_NEVER;
+	} else if (code == -ETIMEDOUT) {
+		take_held_up(k);
+		take(k);
+	} else {
+		look_here(k, inos, n);
+	}
 }
 
 /* The timer for the first that is due, but not before `earliest`. */
@@ -159,33 +258,60 @@ set_timer(struct readiness *r, struct mono earliest)
 static void
 look_at_starters(struct readiness *r)
 {
-	struct mono begin = mono_now(), now = begin;
+	struct mono begin = mono_now(), now = begin, earliest;
 	struct look_entries *all = &r->looks.entries;
 	struct look_entry *e, *next, *last = TAILQ_LAST(all, look_entries);
-	bool more = last != NULL;
+	bool more = last != NULL && !mono_before(begin, r->not_before);
 
 	for (e = TAILQ_FIRST(all); more; e = next) {
 		struct look *k = of_entry(e);
-		enum worker_event event;
 
 		next = TAILQ_NEXT(e, link);
 		more = e != last && now.ns - begin.ns < SPELL_NS;
-		if (mono_before(now, e->due))
+		if (k->asked || mono_before(now, e->due))
 			continue;
+		/* An answer brings us back, if anybody waits for one. */
+		if (r->by != NULL && looks_are_many(r->by)) {
+			set_timer(r, mono_add_ms(now, GAP_MAX_MS));
+			return;
+		}
 		/* Behind those that were not looked at yet. */
 		look_queue_rotate(&r->looks, e);
-		if (look(k, &event)) {
-			worker_post(k->worker, event);
-			e->due = MONO_NEVER;
-		} else {
-			look_elsewhere(k);
-			look_later(k, mono_now());
-		}
+		look(k);
 		now = mono_now();
 	}
 	if (now.ns - begin.ns >= SPELL_NS)
 		now.ns += (now.ns - begin.ns) * PAUSE_FACTOR;
-	set_timer(r, now);
+	earliest = mono_before(now, r->not_before) ? r->not_before : now;
+	set_timer(r, earliest);
+}
+
+/* What the child has looked for counts as if it had been us. */
+static void
+note_time(struct readiness *r, int64_t took_ns)
+{
+	r->looked_ns += took_ns;
+	if (r->looked_ns < SPELL_NS)
+		return;
+	r->not_before = mono_now();
+	r->not_before.ns += r->looked_ns * PAUSE_FACTOR;
+	r->looked_ns = 0;
+}
+
+static void
+answered(void *ctx, int code, enum waiting seen, int64_t took_ns)
+{
+	struct look *k = ctx;
+	struct readiness *r = k->all;
+
+	k->asked = false;
+	if (code == 0)
+		k->important = means(k, seen, &k->event);
+	else if (code == -ETIMEDOUT)
+		take_held_up(k);
+	take(k);
+	note_time(r, took_ns);
+	set_timer(r, r->not_before);
 }
 
 static void
@@ -255,14 +381,36 @@ has_accepted(const struct worker *w, int64_t left_ns)
 	return !counted && is_seen_to_serve(w, 1 + left_ns / 1000000);
 }
 
+/* What was asked before counts, too: it is still to be looked at. Clients of who
+   waits already are lost if nobody looks: where the child has no time, we do. */
+static bool
+look_at_once(struct look *k, enum worker_event *ret_event)
+{
+	k->at_once = true;
+	k->important = false;
+	if (!k->asked)
+		look(k);
+	if (k->asked && looks_await(k->all->by, k, AT_ONCE_MS) == -EAGAIN) {
+		uint64_t inos[INOS_MAX];
+
+		forget_question(k);
+		look_here(k, inos, inodes(k, inos));
+	}
+	k->at_once = false;
+	if (k->important)
+		*ret_event = k->event;
+	return k->important;
+}
+
 bool
 readiness_look_now(struct worker *w, enum worker_event *ret_event)
 {
-	struct readiness *r = w->look->all;
+	struct look *k = w->look;
+	struct readiness *r = k->all;
 	struct mono begin = mono_now();
 	bool seen;
 
-	if (!w->look->entry.listed)
+	if (!k->entry.listed)
 		return false;
 	if (r->turn != loop_turn_number(r->looks.loop)) {
 		r->turn = loop_turn_number(r->looks.loop);
@@ -270,12 +418,13 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	}
 	if (r->spent_ns >= SPELL_NS)
 		return false;
-	seen = look(w->look, ret_event);
+	seen = look_at_once(k, ret_event);
 	if (!seen && has_accepted(w, SPELL_NS - r->spent_ns)) {
 		*ret_event = WORKER_EV_WAITS;
 		seen = true;
 	}
 	r->spent_ns += mono_now().ns - begin.ns;
+	set_timer(r, r->not_before);
 	return seen;
 }
 

@@ -2,7 +2,8 @@
  * Readiness as it is seen (ready = accept, auto; and of whoever has said
  * READY=1): while workers start, and only then, clusterd looks again and again
  * whether they wait for connections on their lanes (linux/process/waiting), and spends a small part of its
- * time on it, however many there are.
+ * time on it, however many there are. A child looks, so that nobody is held up
+ * (looks.h).
  */
 #ifndef DAEMON_WATCH_READINESS_H
 #define DAEMON_WATCH_READINESS_H
@@ -13,11 +14,17 @@
 #include "core/worker/worker_fsm.h"
 #include "daemon/watch/look_queue.h"
 
+struct looks;
 struct loop;
 struct worker;
 
 struct readiness {
 	struct look_queue looks;	/* at the starters, when there are any */
+	struct looks *by;		/* who looks; NULL: we do, and may be held
+					   up by a worker */
+	int64_t looked_ns;		/* they have looked for so long, since the
+					   last pause; … */
+	struct mono not_before;		/* … which is until then */
 	uint64_t turn;			/* in which there were looks at once … */
 	int64_t spent_ns;		/* … which have taken so long */
 };

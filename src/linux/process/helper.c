@@ -28,9 +28,8 @@ close_from_to(unsigned first, unsigned last)
 		(void)close((int)fd);
 }
 
-/* One that sleeps for ever must not keep our ports. */
-static void
-close_but(const int *keep, size_t n)
+void
+helper_keep_only(const int *keep, size_t n)
 {
 	unsigned from = 0;
 
@@ -52,7 +51,8 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		close_but(keep, n);
+		/* One that sleeps for ever must not keep our ports. */
+		helper_keep_only(keep, n);
 		if (getppid() == parent)
 			fn(ctx);
 		_exit(0);

@@ -22,6 +22,9 @@ int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
     pid_t *ret_pid);
 bool helper_has_ended(pid_t pid);
 
+/* For the child: close all descriptors but these, as above. */
+void helper_keep_only(const int *keep, size_t n);
+
 /* Kill it. Not even that ends one that sleeps uninterruptibly. */
 void helper_kill(int pidfd);
 

@@ -32,6 +32,7 @@ def test_idle_it_does_not_wake_up(box, unwrapped):
 def settle(d):
     """Start's last work is done once the counts hold still for a while."""
     seen = []
+    wait_until(lambda: not d.lookers(), "nobody who looks at workers")
 
     def still():
         seen.append((time.monotonic(), all_switches(d)))

@@ -489,6 +489,7 @@ def test_want_of_a_descriptor_is_no_want_of_a_directory(
     os.chmod(box.dir, 0o755)
     d = box.start()
     pid, = d.wait_ready(1)
+    d.kinds_at_rest()
     mark = d.mark()
     kill(pid)
     d.wait_log("restarting in", start=mark)

@@ -1,0 +1,455 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "core/conf/conf.h"
+#include "daemon/watch/looks.h"
+#include "daemon/watch/orphans.h"
+#include "linux/process/inspect.h"
+
+/* From one answer to the next; and where the child would go on if it had the CPU,
+   nobody is to blame. */
+#define LATE_MS		1000
+#define STARVED_MS	5000
+#define STARVED_GAP_MS	100
+
+/* Where none can be started, that is not tried at each look. */
+#define REST_MS		1000
+
+struct question {
+	uint64_t number;
+	pid_t pid;
+	uint32_t as_other, has_user;
+	uint32_t uid, gid;
+	uint32_t n;
+	uint64_t inos[];
+};
+
+struct answer {
+	uint64_t number;
+	int64_t took_ns;
+	int32_t seen;
+};
+
+_Static_assert(sizeof(struct question) + LOOKS_INOS_MAX * sizeof(uint64_t) <=
+    LOOKER_BYTES_MAX, "a question has room");
+
+struct looks_asked {
+	TAILQ_ENTRY(looks_asked) link;
+	struct looks_whom whom;	/* answered NULL: nobody wants to know */
+	struct mono since;	/* asked of this child */
+	size_t len;
+	struct question question;	/* with its inodes behind it */
+};
+
+/* ---- in the child ---- */
+
+/* What it has taken of the machine; to be held up takes nothing. */
+static int64_t
+cpu_ns(void)
+{
+	struct timespec t = { .tv_sec = 0 };
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static size_t
+answer(const void *bytes, size_t len, void *ret_answer)
+{
+	static char name[] = "?";
+	const struct question *q = bytes;
+	const struct conf_creds creds = {
+		.set = q->as_other, .uid = q->uid, .gid = q->gid,
+		.name = q->has_user ? name : NULL,
+	};
+	const int64_t begin = cpu_ns();
+	struct fsids ids = inspect_begin(&creds);
+	struct answer a;
+
+	(void)len;
+	memset(&a, 0, sizeof(a));
+	a.number = q->number;
+	a.seen = (int32_t)waiting_look(q->pid, q->inos, q->n);
+	inspect_end(&ids);
+	a.took_ns = cpu_ns() - begin;
+	memcpy(ret_answer, &a, sizeof(a));
+	return sizeof(a);
+}
+
+int
+looks_serve(int fd)
+{
+	return looker_serve(fd, answer);
+}
+
+/* ---- who was left ---- */
+
+/* Is one of them held up by this app; or are they too many to make it more? */
+static bool
+is_left(const struct looks *s, const void *whose)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++) {
+		n += s->left[i].pid != 0;
+		if (s->left[i].pid != 0 && s->left[i].whose == whose)
+			return true;
+	}
+	return n == LOOKS_LEFT_MAX;
+}
+
+static void
+note_left(struct looks *s, pid_t pid, const void *whose)
+{
+	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++) {
+		if (s->left[i].pid != 0)
+			continue;
+		s->left[i].pid = pid;
+		s->left[i].whose = whose;
+		return;
+	}
+}
+
+/* ---- the child ---- */
+
+static void child_ready(void *ctx, uint32_t events);
+
+static int
+start(struct looks *s)
+{
+	int code;
+
+	if (s->child.fd >= 0)
+		return 0;
+	if (mono_before(mono_now(), s->not_before))
+		return -EAGAIN;
+	code = looker_start(&s->child);
+	if (code == 0) {
+		orphans_spare(s->orphans, s->child.pid);
+		code = loop_add(s->loop, s->child.fd, EPOLLIN, false,
+		    child_ready, s, &s->handle);
+		if (code < 0)
+			looker_kill(&s->child);
+	}
+	if (code < 0)
+		s->not_before = mono_add_ms(mono_now(), REST_MS);
+	return code;
+}
+
+static void
+end_child(struct looks *s, void (*end)(struct looker *k))
+{
+	loop_del(s->loop, &s->handle);
+	end(&s->child);
+	s->child = (struct looker)LOOKER_INIT;
+}
+
+static void
+set_timer(struct looks *s)
+{
+	const struct looks_asked *first = TAILQ_FIRST(&s->asked);
+	struct mono since;
+
+	if (first == NULL) {
+		loop_timer_set(s->loop, &s->late, MONO_NEVER);
+		return;
+	}
+	since = mono_before(first->since, s->heard) ? s->heard : first->since;
+	loop_timer_set(s->loop, &s->late, mono_add_ms(since, LATE_MS));
+}
+
+/* ---- questions ---- */
+
+static void
+drop(struct looks *s, struct looks_asked *a)
+{
+	TAILQ_REMOVE(&s->asked, a, link);
+	s->n_asked--;
+	free(a);
+}
+
+static void
+tell(struct looks *s, struct looks_asked *a, int code,
+    const struct answer *answer)
+{
+	const struct looks_whom whom = a->whom;
+
+	drop(s, a);
+	if (whom.answered != NULL)
+		whom.answered(whom.ctx, code, answer != NULL ?
+		    (enum waiting)answer->seen : WAITING_NO,
+		    answer != NULL ? answer->took_ns : 0);
+}
+
+static void
+tell_all(struct looks *s, int code)
+{
+	struct looks_asked *last = TAILQ_LAST(&s->asked, looks_askeds), *a;
+	bool more = last != NULL;
+
+	/* Whoever is told may ask again. */
+	while (more) {
+		a = TAILQ_FIRST(&s->asked);
+		more = a != last;
+		tell(s, a, code, NULL);
+	}
+}
+
+/* Who is of the app that held it up, would do so again, perhaps. */
+static void
+tell_all_of(struct looks *s, const void *whose)
+{
+	struct looks_asked *a, *next;
+
+	for (a = TAILQ_FIRST(&s->asked); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, link);
+		if (a->whom.whose == whose)
+			tell(s, a, -ETIMEDOUT, NULL);
+	}
+}
+
+static void set_timer(struct looks *s);
+
+/* There is none for so long. */
+static void
+rest(struct looks *s, int64_t ms)
+{
+	s->not_before = mono_add_ms(mono_now(), ms);
+	tell_all(s, -ECANCELED);
+	set_timer(s);
+}
+
+/* It asks for what the last one has not answered. */
+static void
+start_again(struct looks *s)
+{
+	struct looks_asked *a;
+	int code = TAILQ_EMPTY(&s->asked) ? 0 : start(s);
+
+	TAILQ_FOREACH(a, &s->asked, link) {
+		if (code < 0)
+			break;
+		a->since = mono_now();
+		code = looker_ask(&s->child, &a->question, a->len);
+	}
+	if (code < 0)
+		tell_all(s, -ECANCELED);
+	set_timer(s);
+}
+
+/* The child has ended, or is of no use. It may have ended because nobody had asked
+   for long, just when somebody did. */
+static void
+lose_child(struct looks *s, ssize_t code)
+{
+	const struct looks_asked *first = TAILQ_FIRST(&s->asked);
+	/* The second one in a row that was asked this, and has ended by it. */
+	bool fresh = !s->child.begun || code == -EPERM ||
+	    (first != NULL && first->question.number == s->lost);
+
+	s->lost = first != NULL ? first->question.number : 0;
+
+	end_child(s, looker_leave);
+	if (!fresh) {
+		start_again(s);
+		return;
+	}
+	rest(s, code == -EPERM ? INT64_C(1000) * REST_MS : REST_MS);
+}
+
+static void
+take_answers(struct looks *s)
+{
+	_Alignas(struct answer) char bytes[LOOKER_BYTES_MAX];
+	ssize_t n;
+
+	while (s->child.fd >= 0 && (n = looker_receive(&s->child, bytes)) != 0) {
+		struct looks_asked *a = TAILQ_FIRST(&s->asked);
+		struct answer answer;
+
+		if (n < 0) {
+			lose_child(s, n);
+			return;
+		}
+		memcpy(&answer, bytes, sizeof(answer));
+		s->heard = mono_now();
+		if (a != NULL && a->question.number == answer.number)
+			tell(s, a, 0, &answer);
+	}
+	set_timer(s);
+}
+
+static void
+child_ready(void *ctx, uint32_t events)
+{
+	(void)events;
+	take_answers(ctx);
+}
+
+/* The question that it is at holds it up; the others are for the next one. */
+static void
+late_due(void *ctx)
+{
+	struct looks *s = ctx;
+	struct looks_asked *first;
+	const void *whose;
+	struct mono since;
+
+	take_answers(s);
+	first = TAILQ_FIRST(&s->asked);
+	if (first == NULL)
+		return;
+	since = mono_before(first->since, s->heard) ? s->heard : first->since;
+	if (mono_ms_between(since, mono_now()) < LATE_MS)
+		return;
+	if (s->child.begun && mono_ms_between(since, mono_now()) < STARVED_MS &&
+	    looker_is_runnable(&s->child)) {
+		loop_timer_set(s->loop, &s->late,
+		    mono_add_ms(mono_now(), STARVED_GAP_MS));
+		return;
+	}
+	if (!s->child.begun) {
+		end_child(s, looker_kill);
+		rest(s, REST_MS);
+		return;
+	}
+	whose = first->whom.whose;
+	note_left(s, s->child.pid, whose);
+	end_child(s, looker_kill);
+	tell_all_of(s, whose);
+	start_again(s);
+}
+
+bool
+looks_are_many(const struct looks *s)
+{
+	return s->n_asked >= LOOKS_MAX;
+}
+
+int
+looks_waiting(struct looks *s, const struct looks_whom *whom,
+    const uint64_t *inos, size_t n)
+{
+	struct looks_asked *a;
+	int code;
+
+	if (is_left(s, whom->whose))
+		return -ETIMEDOUT;
+	code = n > LOOKS_INOS_MAX ? -E2BIG : start(s);
+	if (code < 0)
+		return code;
+	a = calloc(1, sizeof(*a) + n * sizeof(*inos));
+	if (a == NULL)
+		return -ENOMEM;
+	a->whom = *whom;
+	a->since = mono_now();
+	a->len = sizeof(a->question) + n * sizeof(*inos);
+	a->question = (struct question){
+		.number = ++s->last, .pid = whom->pid,
+		.as_other = whom->creds->set,
+		.has_user = whom->creds->name != NULL,
+		.uid = whom->creds->uid, .gid = whom->creds->gid,
+		.n = (uint32_t)n,
+	};
+	memcpy(a->question.inos, inos, n * sizeof(*inos));
+	code = looker_ask(&s->child, &a->question, a->len);
+	if (code == -EAGAIN || code == -ENOBUFS || code == -ENOMEM) {
+		free(a);
+		return code;
+	}
+	/* Else it has just ended: its descriptor tells, and the next one is asked. */
+	TAILQ_INSERT_TAIL(&s->asked, a, link);
+	s->n_asked++;
+	if (a == TAILQ_FIRST(&s->asked))
+		set_timer(s);
+	return 0;
+}
+
+static struct looks_asked *
+find(const struct looks *s, const void *ctx)
+{
+	struct looks_asked *a;
+
+	TAILQ_FOREACH(a, &s->asked, link)
+		if (a->whom.answered != NULL && a->whom.ctx == ctx)
+			return a;
+	return NULL;
+}
+
+void
+looks_forget(struct looks *s, const void *ctx)
+{
+	struct looks_asked *a;
+
+	while ((a = find(s, ctx)) != NULL)
+		a->whom.answered = NULL;
+}
+
+/* Is it the child's turn to go on, or another one's look that it is at? */
+static bool
+is_elsewhere(const struct looks *s, const void *ctx)
+{
+	const struct looks_asked *a = find(s, ctx), *at = TAILQ_FIRST(&s->asked);
+
+	/* Where it sleeps for this app already, so might we. */
+	return !s->child.begun || looker_is_runnable(&s->child) ||
+	    a->whom.whose != at->whom.whose;
+}
+
+int
+looks_await(struct looks *s, const void *ctx, int64_t ms)
+{
+	const struct mono end = mono_add_ms(mono_now(), ms);
+
+	while (find(s, ctx) != NULL) {
+		struct pollfd p = { .fd = s->child.fd, .events = POLLIN };
+		int64_t left_ms = mono_ms_between(mono_now(), end);
+
+		if (left_ms <= 0)
+			return is_elsewhere(s, ctx) ? -EAGAIN : -ETIMEDOUT;
+		if (poll(&p, 1, (int)left_ms) > 0)
+			take_answers(s);
+	}
+	return 0;
+}
+
+bool
+looks_reaped(struct looks *s, pid_t pid)
+{
+	if (pid == s->child.pid) {
+		s->child.pid = 0;
+		return true;
+	}
+	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++) {
+		if (s->left[i].pid != pid)
+			continue;
+		s->left[i].pid = 0;
+		return true;
+	}
+	return false;
+}
+
+int
+looks_init(struct looks *s, struct loop *loop, struct orphans *orphans)
+{
+	*s = (struct looks){
+		.loop = loop, .orphans = orphans, .child = LOOKER_INIT,
+	};
+	TAILQ_INIT(&s->asked);
+	return loop_timer_init(loop, &s->late, late_due, s);
+}
+
+void
+looks_fini(struct looks *s)
+{
+	if (s->loop == NULL)
+		return;
+	while (!TAILQ_EMPTY(&s->asked))
+		drop(s, TAILQ_FIRST(&s->asked));
+	end_child(s, looker_leave);
+	loop_timer_fini(s->loop, &s->late);
+}

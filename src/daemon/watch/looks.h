@@ -1,0 +1,91 @@
+/*
+ * Looks into workers that may take as long as the worker likes: a child makes them
+ * (linux/process/looker), and the loop hears of it. One that has no answer costs its
+ * app the look, and no other.
+ */
+#ifndef DAEMON_WATCH_LOOKS_H
+#define DAEMON_WATCH_LOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "linux/loop/loop.h"
+#include "linux/process/looker.h"
+#include "linux/process/waiting.h"
+
+struct conf_creds;
+struct orphans;
+
+/* So many children are left to what holds them up, each by another app. */
+#define LOOKS_LEFT_MAX	64
+
+/* More questions than these are not asked at a time; nor about more sockets. */
+#define LOOKS_MAX	8
+#define LOOKS_INOS_MAX	256
+
+struct looks {
+	struct loop *loop;
+	struct orphans *orphans;	/* who leave the children alone */
+	struct looker child;
+	loop_handle handle;
+	struct loop_timer late;		/* it has had long enough */
+	struct mono heard;		/* when the latest answer came */
+	TAILQ_HEAD(looks_askeds, looks_asked) asked; /* in the order of the questions */
+	size_t n_asked;
+	uint64_t last;			/* question */
+	uint64_t lost;			/* with which a child has ended; 0: none */
+	struct {
+		pid_t pid;		/* killed, not reaped; 0: free */
+		const void *whose;
+	} left[LOOKS_LEFT_MAX];
+	struct mono not_before;		/* is another one started */
+};
+
+/* -ENOMEM. Undone by _fini, fine for one that was never begun; nobody is told of
+   what is outstanding. */
+int looks_init(struct looks *s, struct loop *loop, struct orphans *orphans);
+void looks_fini(struct looks *s);
+
+/* Has everybody else to wait until an answer has come? */
+bool looks_are_many(const struct looks *s);
+
+/* Who asks, for which app, about whom, and as whom (inspect_begin()). */
+struct looks_whom {
+	const void *whose;	/* the app, if only by this pointer */
+	pid_t pid;
+	const struct conf_creds *creds;
+	/* In a turn of the loop, or in looks_await(). 0: *seen, and for how long
+	   it was looked; -ETIMEDOUT: there is no answer; -ECANCELED: nor is there
+	   a child to ask. */
+	void (*answered)(void *ctx, int code, enum waiting seen,
+	    int64_t took_ns);
+	void *ctx;
+};
+
+/*
+ * waiting_look(). 0: ->answered() will be called, unless looks_forget() is before.
+ * -ETIMEDOUT: an earlier look at that app has no answer as yet; other -errno: no
+ * child can look for now, and who may be held up has to do it.
+ */
+int looks_waiting(struct looks *s, const struct looks_whom *whom,
+    const uint64_t *inos, size_t n);
+
+/* What this one has asked interests nobody any more. */
+void looks_forget(struct looks *s, const void *ctx);
+
+/* Wait so long for what this one has asked. 0: there is nothing to wait for any
+   more; -ETIMEDOUT: the look takes long; -EAGAIN: the child has not come to it, for
+   want of the CPU, say. */
+int looks_await(struct looks *s, const void *ctx, int64_t ms);
+
+/* This child of ours is about to be reaped, whoever it is. True: it was one of
+   these. */
+bool looks_reaped(struct looks *s, pid_t pid);
+
+/* In the child: what is asked there; returns the exit status. */
+int looks_serve(int fd);
+
+#endif

@@ -1,0 +1,234 @@
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "linux/process/birth.h"
+#include "linux/process/helper.h"
+#include "linux/process/looker.h"
+#include "linux/process/process.h"
+#include "linux/process/raw_call.h"
+#include "linux/process/yama.h"
+
+#define NAME	"clusterd-look"
+
+/* One that nobody asks ends after so long. */
+#define REST_US	200000
+
+/* What it says first: whether it has the rights that we have. */
+struct rights {
+	uint64_t caps;
+	uint32_t uid, gid;
+};
+
+/* ---- in the child ---- */
+
+static struct rights
+our_rights(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { { .effective = 0 } };
+
+	(void)syscall(SYS_capget, &header, data);
+	return (struct rights){
+		.caps = (uint64_t)data[1].effective << 32 | data[0].effective,
+		.uid = geteuid(), .gid = getegid(),
+	};
+}
+
+int
+looker_fd(int argc, char *argv[])
+{
+	uint64_t fd;
+
+	return argc == 2 && strcmp(argv[0], NAME) == 0 &&
+	    num_parse(argv[1], 0, INT32_MAX, &fd) ? (int)fd : -1;
+}
+
+int
+looker_serve(int fd, size_t (*fn)(const void *question, size_t len,
+    void *answer))
+{
+	const struct timeval rest = { .tv_usec = REST_US };
+	const struct rights rights = our_rights();
+	_Alignas(max_align_t) char question[LOOKER_BYTES_MAX];
+	_Alignas(max_align_t) char answer[LOOKER_BYTES_MAX];
+	ssize_t n;
+
+	(void)prctl(PR_SET_NAME, NAME, 0, 0, 0);
+	helper_keep_only(&fd, 1);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &rest, sizeof(rest)) < 0 ||
+	    send(fd, &rights, sizeof(rights), MSG_NOSIGNAL) < 0)
+		return 1;
+	while ((n = recv(fd, question, sizeof(question), 0)) > 0 ||
+	    (n < 0 && errno == EINTR)) {
+		size_t len = n > 0 ? fn(question, (size_t)n, answer) : 0;
+
+		if (n > 0 && send(fd, answer, len, MSG_NOSIGNAL) < 0)
+			return 1;
+	}
+	return 0;
+}
+
+/* ---- its birth ---- */
+
+struct job {
+	int fd;
+	pid_t parent;
+	char *argv[3];
+};
+
+/* What a child stands on that shares our memory, until it has executed. */
+static struct {
+	_Alignas(16) char stack[16 * 1024];
+	struct job job;
+	char number[16];
+	pid_t last;		/* 0: nobody has not, as far as we know */
+} room;
+
+static bool can_be;
+
+void
+looker_can_be(void)
+{
+	can_be = true;
+}
+
+/* It shares our memory (birth.h). All else that we have open is closed by that. */
+static int
+execute(void *ctx)
+{
+	const struct job *job = ctx;
+
+	(void)RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (raw_call(SYS_getppid, 0, 0, 0, 0, 0) == job->parent &&
+	    RAW(fcntl, job->fd, F_SETFD, 0) >= 0)
+		(void)RAW(execve, "/proc/self/exe", job->argv, environ);
+	return 1;
+}
+
+/* While the last one may still stand there, a fork has its own of all. */
+static pid_t
+give_birth(int fd)
+{
+	void *top = room.stack + sizeof(room.stack);
+	pid_t pid;
+
+	if (room.last != 0 && helper_has_ended(room.last))
+		room.last = 0;
+	if (room.last != 0) {
+		char number[16];
+		struct job job = {
+			.fd = fd, .parent = getpid(),
+			.argv = { (char *)NAME, number, NULL },
+		};
+
+		snprintf(number, sizeof(number), "%d", fd);
+		return birth(execute, &job, NULL);
+	}
+	snprintf(room.number, sizeof(room.number), "%d", fd);
+	room.job = (struct job){
+		.fd = fd, .parent = getpid(),
+		.argv = { (char *)NAME, room.number, NULL },
+	};
+	pid = birth(execute, &room.job, top);
+	room.last = pid > 0 ? pid : 0;
+	return pid;
+}
+
+int
+looker_start(struct looker *k)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (!can_be || yama_keeps_children_out(YAMA_SCOPE))
+		return -ENOTSUP;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = give_birth(pair[1]);
+	fd_close(&pair[1]);
+	if (pid < 0) {
+		fd_close(&pair[0]);
+		return pid;
+	}
+	*k = (struct looker){ .fd = pair[0], .pid = pid };
+	return 0;
+}
+
+/* ---- who asks ---- */
+
+int
+looker_ask(const struct looker *k, const void *question, size_t len)
+{
+	return send(k->fd, question, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ?
+	    -errno : 0;
+}
+
+/* What it says first: it has executed. */
+static ssize_t
+begin(struct looker *k)
+{
+	const struct rights ours = our_rights();
+	struct rights theirs;
+	ssize_t n = recv(k->fd, &theirs, sizeof(theirs), MSG_DONTWAIT);
+
+	if (n != (ssize_t)sizeof(theirs))
+		return n;
+	k->begun = true;
+	if (room.last == k->pid)
+		room.last = 0;
+	if (theirs.caps == ours.caps && theirs.uid == ours.uid &&
+	    theirs.gid == ours.gid)
+		return n;
+	errno = EPERM;
+	return -1;
+}
+
+ssize_t
+looker_receive(struct looker *k, void *answer)
+{
+	ssize_t n = k->begun ? 1 : begin(k);
+
+	if (n > 0)
+		n = recv(k->fd, answer, LOOKER_BYTES_MAX, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return n == 0 ? -EPIPE : n;
+}
+
+bool
+looker_is_runnable(const struct looker *k)
+{
+	struct process_stat st;
+
+	return process_stat(k->pid, &st) && st.state == 'R';
+}
+
+void
+looker_leave(struct looker *k)
+{
+	fd_close(&k->fd);
+	k->pid = 0;
+}
+
+void
+looker_kill(struct looker *k)
+{
+	if (k->pid != 0)
+		process_kill(k->pid, SIGKILL);
+	looker_leave(k);
+}
