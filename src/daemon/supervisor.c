@@ -570,6 +570,9 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	if (open_log(sup, err) < 0)
 		return EX_CONFIG;
 	beginning_take_over(&begin);
+	/* While the kernel looks through programs for us. */
+	if (keeper_supervisor() == 0)
+		readiness_prepare(&sup->readiness, sup->reloads.config);
 	if (above_open(&sup->above, sup->loop) < 0)
 		log_warning("NOTIFY_SOCKET is of no use, ignored");
 	if (open_pidfile(sup, setup->ledger, err) < 0)

@@ -102,6 +102,17 @@ is_left(const struct looks *s, const void *whose)
 	return n == LOOKS_LEFT_MAX;
 }
 
+/* Has one not even begun, for want of our program's file system, say? The next one
+   would fare no better. */
+static bool
+is_stuck(const struct looks *s)
+{
+	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++)
+		if (s->left[i].pid != 0 && s->left[i].whose == NULL)
+			return true;
+	return false;
+}
+
 static void
 note_left(struct looks *s, pid_t pid, const void *whose)
 {
@@ -125,7 +136,7 @@ start(struct looks *s)
 
 	if (s->child.fd >= 0)
 		return 0;
-	if (mono_before(mono_now(), s->not_before))
+	if (is_stuck(s) || mono_before(mono_now(), s->not_before))
 		return -EAGAIN;
 	code = looker_start(&s->child);
 	if (code == 0) {
@@ -313,6 +324,7 @@ late_due(void *ctx)
 		return;
 	}
 	if (!s->child.begun) {
+		note_left(s, s->child.pid, NULL);
 		end_child(s, looker_kill);
 		rest(s, REST_MS);
 		return;
@@ -322,6 +334,12 @@ late_due(void *ctx)
 	end_child(s, looker_kill);
 	tell_all_of(s, whose);
 	start_again(s);
+}
+
+void
+looks_prepare(struct looks *s)
+{
+	(void)start(s);
 }
 
 bool
@@ -389,17 +407,6 @@ looks_forget(struct looks *s, const void *ctx)
 		a->whom.answered = NULL;
 }
 
-/* Is it the child's turn to go on, or another one's look that it is at? */
-static bool
-is_elsewhere(const struct looks *s, const void *ctx)
-{
-	const struct looks_asked *a = find(s, ctx), *at = TAILQ_FIRST(&s->asked);
-
-	/* Where it sleeps for this app already, so might we. */
-	return !s->child.begun || looker_is_runnable(&s->child) ||
-	    a->whom.whose != at->whom.whose;
-}
-
 int
 looks_await(struct looks *s, const void *ctx, int64_t ms)
 {
@@ -410,7 +417,7 @@ looks_await(struct looks *s, const void *ctx, int64_t ms)
 		int64_t left_ms = mono_ms_between(mono_now(), end);
 
 		if (left_ms <= 0)
-			return is_elsewhere(s, ctx) ? -EAGAIN : -ETIMEDOUT;
+			return -ETIMEDOUT;
 		if (poll(&p, 1, (int)left_ms) > 0)
 			take_answers(s);
 	}

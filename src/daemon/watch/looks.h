@@ -39,7 +39,7 @@ struct looks {
 	uint64_t lost;			/* with which a child has ended; 0: none */
 	struct {
 		pid_t pid;		/* killed, not reaped; 0: free */
-		const void *whose;
+		const void *whose;	/* NULL: it had not begun */
 	} left[LOOKS_LEFT_MAX];
 	struct mono not_before;		/* is another one started */
 };
@@ -48,6 +48,10 @@ struct looks {
    what is outstanding. */
 int looks_init(struct looks *s, struct loop *loop, struct orphans *orphans);
 void looks_fini(struct looks *s);
+
+/* Questions are about to come: a child begins meanwhile. It takes about as long as a
+   start of ours. */
+void looks_prepare(struct looks *s);
 
 /* Has everybody else to wait until an answer has come? */
 bool looks_are_many(const struct looks *s);
@@ -77,8 +81,7 @@ int looks_waiting(struct looks *s, const struct looks_whom *whom,
 void looks_forget(struct looks *s, const void *ctx);
 
 /* Wait so long for what this one has asked. 0: there is nothing to wait for any
-   more; -ETIMEDOUT: the look takes long; -EAGAIN: the child has not come to it, for
-   want of the CPU, say. */
+   more; -ETIMEDOUT: there is no answer as yet. */
 int looks_await(struct looks *s, const void *ctx, int64_t ms);
 
 /* This child of ours is about to be reaped, whoever it is. True: it was one of

@@ -66,12 +66,28 @@ of_entry(struct look_entry *e)
 }
 
 static bool
+goes_by_sight(const struct conf_app *conf)
+{
+	return conf->n_listens > 0 && (conf->ready == CONF_READY_AUTO ||
+	    conf->ready == CONF_READY_ACCEPT);
+}
+
+static bool
 is_to_be_seen(const struct worker *w)
 {
-	const struct conf_app *conf = w->spec->conf;
+	return goes_by_sight(w->spec->conf) ||
+	    (w->spec->conf->n_listens > 0 && w->fsm.said);
+}
 
-	return conf->n_listens > 0 && (conf->ready == CONF_READY_AUTO ||
-	    conf->ready == CONF_READY_ACCEPT || w->fsm.said);
+void
+readiness_prepare(struct readiness *r, const struct config *config)
+{
+	for (size_t i = 0; i < config->n_apps; i++) {
+		if (!goes_by_sight(&config->apps[i]))
+			continue;
+		looks_prepare(r->by);
+		return;
+	}
 }
 
 /* Less and less often. */
@@ -171,6 +187,26 @@ means(const struct look *k, enum waiting seen, enum worker_event *ret_event)
 	    w->fsm.said;
 }
 
+/* Clients of who waits already are lost if it counts as one that does not: who has
+   come to listen(2), or has clients in its lanes, may wait. */
+static bool
+may_wait(const struct look *k)
+{
+	struct sockdiag none = SOCKDIAG_INIT;
+
+	return k->listens || drain_sight_queue(k->worker, &none) > 0;
+}
+
+/* Somebody waits for an answer, and there is none. */
+static void
+take_unseen(struct look *k)
+{
+	if (k->important || !may_wait(k))
+		return;
+	k->important = true;
+	k->event = WORKER_EV_WAITS;
+}
+
 /* Of one that cannot be looked at, as far as anybody can tell. */
 static void
 take_held_up(struct look *k)
@@ -239,6 +275,8 @@ look(struct look *k)
 		k->entry.due = MONO_NEVER;
 	} else if (code == -ETIMEDOUT) {
 		take_held_up(k);
+		if (k->at_once)
+			take_unseen(k);
 		take(k);
 	} else {
 		look_here(k, inos, n);
@@ -309,6 +347,8 @@ answered(void *ctx, int code, enum waiting seen, int64_t took_ns)
 		k->important = means(k, seen, &k->event);
 	else if (code == -ETIMEDOUT)
 		take_held_up(k);
+	if (code < 0 && k->at_once)
+		take_unseen(k);
 	take(k);
 	note_time(r, took_ns);
 	set_timer(r, r->not_before);
@@ -381,8 +421,7 @@ has_accepted(const struct worker *w, int64_t left_ns)
 	return !counted && is_seen_to_serve(w, 1 + left_ns / 1000000);
 }
 
-/* What was asked before counts, too: it is still to be looked at. Clients of who
-   waits already are lost if nobody looks: where the child has no time, we do. */
+/* What was asked before counts, too: it is still to be looked at. */
 static bool
 look_at_once(struct look *k, enum worker_event *ret_event)
 {
@@ -390,12 +429,9 @@ look_at_once(struct look *k, enum worker_event *ret_event)
 	k->important = false;
 	if (!k->asked)
 		look(k);
-	if (k->asked && looks_await(k->all->by, k, AT_ONCE_MS) == -EAGAIN) {
-		uint64_t inos[INOS_MAX];
-
-		forget_question(k);
-		look_here(k, inos, inodes(k, inos));
-	}
+	/* We do not look in its stead: this may be who holds it up. */
+	if (k->asked && looks_await(k->all->by, k, AT_ONCE_MS) < 0)
+		take_unseen(k);
 	k->at_once = false;
 	if (k->important)
 		*ret_event = k->event;

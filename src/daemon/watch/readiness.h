@@ -14,6 +14,7 @@
 #include "core/worker/worker_fsm.h"
 #include "daemon/watch/look_queue.h"
 
+struct config;
 struct looks;
 struct loop;
 struct worker;
@@ -32,6 +33,9 @@ struct readiness {
 /* -ENOMEM. Undone by _fini, when nobody starts any more. */
 int readiness_init(struct readiness *r, struct loop *loop);
 void readiness_fini(struct readiness *r);
+
+/* The first of this configuration are about to start: who looks begins meanwhile. */
+void readiness_prepare(struct readiness *r, const struct config *config);
 
 /* worker->look: made, -ENOMEM; and freed, NULL is fine. */
 int readiness_join(struct readiness *r, struct worker *worker);

@@ -2,6 +2,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,19 +11,40 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 #include "linux/process/helper.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
 
-/* Before Linux 5.9 one by one. */
+/* False: the list cannot be had. */
+static bool
+close_listed(unsigned first, unsigned last)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	uint64_t fd;
+
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL)
+		if (num_parse(entry->d_name, first, last, &fd) &&
+		    (int)fd != dirfd(dir))
+			(void)close((int)fd);
+	closedir(dir);
+	return true;
+}
+
+/* Before Linux 5.9, and in sandboxes that do not know the call, by their list: there
+   may be a thousand million numbers. */
 static void
 close_from_to(unsigned first, unsigned last)
 {
 	long end = sysconf(_SC_OPEN_MAX);
 
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0 ||
+	    close_listed(first, last))
 		return;
 	for (unsigned fd = first; fd <= last && (long)fd < end; fd++)
 		(void)close((int)fd);

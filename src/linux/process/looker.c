@@ -23,13 +23,15 @@
 
 #define NAME	"clusterd-look"
 
-/* One that nobody asks ends after so long. */
+/* One that nobody asks ends after so long; the first question is waited for longer. */
 #define REST_US	200000
+#define FIRST_S	1
 
 /* What it says first: whether it has the rights that we have. */
 struct rights {
 	uint64_t caps;
 	uint32_t uid, gid;
+	uint64_t kept_out;	/* who is no ancestor may not look, it seems */
 };
 
 /* ---- in the child ---- */
@@ -62,21 +64,29 @@ int
 looker_serve(int fd, size_t (*fn)(const void *question, size_t len,
     void *answer))
 {
+	const struct timeval first = { .tv_sec = FIRST_S };
 	const struct timeval rest = { .tv_usec = REST_US };
-	const struct rights rights = our_rights();
+	bool asked = false;
+	struct rights rights = our_rights();
 	_Alignas(max_align_t) char question[LOOKER_BYTES_MAX];
 	_Alignas(max_align_t) char answer[LOOKER_BYTES_MAX];
 	ssize_t n;
 
 	(void)prctl(PR_SET_NAME, NAME, 0, 0, 0);
 	helper_keep_only(&fd, 1);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &rest, sizeof(rest)) < 0 ||
+	rights.kept_out = yama_for_children(YAMA_SYSCTLS) == YAMA_HIDDEN &&
+	    !yama_lets_look(getppid());
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &first, sizeof(first)) < 0 ||
 	    send(fd, &rights, sizeof(rights), MSG_NOSIGNAL) < 0)
 		return 1;
 	while ((n = recv(fd, question, sizeof(question), 0)) > 0 ||
 	    (n < 0 && errno == EINTR)) {
 		size_t len = n > 0 ? fn(question, (size_t)n, answer) : 0;
 
+		if (!asked)
+			(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &rest,
+			    sizeof(rest));
+		asked = true;
 		if (n > 0 && send(fd, answer, len, MSG_NOSIGNAL) < 0)
 			return 1;
 	}
@@ -155,7 +165,8 @@ looker_start(struct looker *k)
 	int pair[2];
 	pid_t pid;
 
-	if (!can_be || yama_keeps_children_out(YAMA_SCOPE))
+	if (!can_be ||
+	    yama_for_children(YAMA_SYSCTLS) == YAMA_ANCESTORS)
 		return -ENOTSUP;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
@@ -178,21 +189,31 @@ looker_ask(const struct looker *k, const void *question, size_t len)
 	    -errno : 0;
 }
 
+/* That it has ended without reading all is told before what it has said. */
+static ssize_t
+receive(const struct looker *k, void *buf, size_t size)
+{
+	ssize_t n = recv(k->fd, buf, size, MSG_DONTWAIT);
+
+	return n < 0 && errno == ECONNRESET ?
+	    recv(k->fd, buf, size, MSG_DONTWAIT) : n;
+}
+
 /* What it says first: it has executed. */
 static ssize_t
 begin(struct looker *k)
 {
 	const struct rights ours = our_rights();
 	struct rights theirs;
-	ssize_t n = recv(k->fd, &theirs, sizeof(theirs), MSG_DONTWAIT);
+	ssize_t n = receive(k, &theirs, sizeof(theirs));
 
 	if (n != (ssize_t)sizeof(theirs))
 		return n;
 	k->begun = true;
 	if (room.last == k->pid)
 		room.last = 0;
-	if (theirs.caps == ours.caps && theirs.uid == ours.uid &&
-	    theirs.gid == ours.gid)
+	if (theirs.kept_out == 0 && theirs.caps == ours.caps &&
+	    theirs.uid == ours.uid && theirs.gid == ours.gid)
 		return n;
 	errno = EPERM;
 	return -1;
@@ -204,7 +225,7 @@ looker_receive(struct looker *k, void *answer)
 	ssize_t n = k->begun ? 1 : begin(k);
 
 	if (n > 0)
-		n = recv(k->fd, answer, LOOKER_BYTES_MAX, MSG_DONTWAIT);
+		n = receive(k, answer, LOOKER_BYTES_MAX);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	return n == 0 ? -EPIPE : n;

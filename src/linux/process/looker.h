@@ -38,7 +38,8 @@ int looker_fd(int argc, char *argv[]);
 /*
  * Answer what is asked, one after the other: `answer` has room for LOOKER_BYTES_MAX
  * bytes, and its length is returned. Until nobody is there any more who could ask,
- * or has asked for a fifth of a second. Returns the exit status.
+ * or has asked for a fifth of a second, and at first for a second. Returns the exit
+ * status.
  */
 int looker_serve(int fd, size_t (*fn)(const void *question, size_t len,
     void *answer));

@@ -1,7 +1,9 @@
 #include <sys/syscall.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -19,14 +21,56 @@ may_trace(void)
 	    (data[0].effective & 1u << CAP_SYS_PTRACE) != 0;
 }
 
-bool
-yama_keeps_children_out(const char *scope_path)
+static int
+open_sysctl(const char *sysctls, const char *name)
 {
-	int fd = open(scope_path, O_RDONLY | O_CLOEXEC);
-	char scope[2] = "";
-	ssize_t n = fd >= 0 ? read(fd, scope, sizeof(scope)) : -1;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", sysctls, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Kernels without Yama have all else that is there. */
+static bool
+is_not_there(const char *sysctls)
+{
+	int fd = errno == ENOENT ? open_sysctl(sysctls, "ostype") : -1;
+	bool there = fd >= 0;
 
 	fd_close(&fd);
-	return n > 0 && scope[0] == '1' && (n == 1 || scope[1] == '\n') &&
-	    !may_trace();
+	return there;
+}
+
+enum yama
+yama_for_children(const char *sysctls)
+{
+	char scope[2] = "";
+	ssize_t n = -1;
+	int fd;
+
+	if (may_trace())
+		return YAMA_NONE;
+	fd = open_sysctl(sysctls, "yama/ptrace_scope");
+	if (fd < 0)
+		return is_not_there(sysctls) ? YAMA_NONE : YAMA_HIDDEN;
+	n = read(fd, scope, sizeof(scope));
+	fd_close(&fd);
+	if (n <= 0)
+		return YAMA_HIDDEN;
+	return scope[0] == '1' && (n == 1 || scope[1] == '\n') ?
+	    YAMA_ANCESTORS : YAMA_NONE;
+}
+
+bool
+yama_lets_look(pid_t pid)
+{
+	char path[32];
+	int fd;
+	bool lets;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	lets = fd >= 0;
+	fd_close(&fd);
+	return lets;
 }

@@ -7,12 +7,23 @@
 #ifndef LINUX_PROCESS_YAMA_H
 #define LINUX_PROCESS_YAMA_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 
-#define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
+#define YAMA_SYSCTLS	"/proc/sys/kernel"
 
-/* Is that so here, by the contents of YAMA_SCOPE, so that a child of ours cannot
-   look at others as we can? With CAP_SYS_PTRACE it can. */
-bool yama_keeps_children_out(const char *scope_path);
+enum yama {
+	YAMA_NONE,		/* a child may look where we may */
+	YAMA_ANCESTORS,		/* it may not */
+	YAMA_HIDDEN,		/* that is not to be read here */
+};
+
+/* By the files of YAMA_SYSCTLS. With CAP_SYS_PTRACE it does not matter. */
+enum yama yama_for_children(const char *sysctls);
+
+/* May we look at this process, as far as Yama and others say? For a child of its,
+   about its parent. */
+bool yama_lets_look(pid_t pid);
 
 #endif

@@ -1,23 +1,25 @@
 """Looks into workers, which a child makes: whoever holds it up costs one app a look."""
 
+import contextlib
 import os
 import signal
 import time
 
-from harness import (CLUSTERD, SLOW, get, is_alive, is_looker, kill, probe,
-                     process_state, wait_until)
+from binder import binder, tcp
+from harness import (CLUSTERD, SLOW, free_port, get, is_alive, is_looker, kill,
+                     probe, process_state, read_proc, wait_until)
 
 NO_END = r"a look at it does not come to an end"
+CALM = {"ready": "accept", "ready_timeout": "600s", "stop_timeout": "100ms"}
 
 
-def with_starter(box):
+def with_starter(box, instances=1, **more):
     """`slow` is looked at all the time, and `web` is ready."""
     box.config(clusterd={"control": box.path("ctl.sock")},
                web={"command": probe(), "listen": "127.0.0.1:0",
                     "ready": "accept", "instances": 1},
                slow={"command": "sleep 600", "listen": "127.0.0.1:0",
-                     "ready": "accept", "ready_timeout": "600s",
-                     "instances": 1, "stop_timeout": "100ms"})
+                     "instances": instances, **CALM}, **more)
     d = box.start()
     d.wait_ready(1, app="web")
     return d
@@ -33,22 +35,73 @@ def the_looker(d, but=()):
     return found[0]
 
 
-def test_who_looks_has_nothing_of_ours(box):
+def has_begun(pid):
+    """It waits for a question, with the one descriptor by which it is asked."""
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd")) == 1 and \
+            process_state(pid) == "S"
+    return False
+
+
+def hold(d, but=()):
+    """Who looks, stopped: as one that sleeps in the kernel. One that nobody has asked
+    for a while ends, and another one comes."""
+    held = []
+
+    def look():
+        if held and is_alive(held[0]):
+            return process_state(held[0]) == "T"
+        held[:] = [pid for pid in d.lookers()
+                   if pid not in but and has_begun(pid)][:1]
+        for pid in held:
+            kill(pid, signal.SIGSTOP)
+        return False
+    wait_until(look, "who looks at workers, stopped")
+    return held[0]
+
+
+def test_who_looks_ends_with_us(box):
     d = with_starter(box)
-    look = the_looker(d)
-    wait_until(lambda: len(os.listdir(f"/proc/{look}/fd")) == 1,
-               "one descriptor: that by which it is asked")
-    assert d.lookers() == [look]
+    look = hold(d)
     d.stop()
     wait_until(lambda: not is_alive(look), "its end")
+
+
+def test_a_stop_does_not_wait_for_looks(box):
+    """At two instances of one app."""
+    d = with_starter(box, instances=2)
+    look = hold(d)
+    d.wait_log(NO_END, count=2)
+    look = hold(d, but=[look])
+    d.stop()
+    wait_until(lambda: not is_alive(look), "its end")
+
+
+def test_an_app_is_removed_while_it_listens_and_is_looked_at(box):
+    """What the look comes to is nobody's any more."""
+    go, port = box.path("go"), free_port()
+    server = binder(*tcp(port), "accept:a")
+    d = with_starter(box, late={
+        "command": f"sh -c 'until [ -e {go} ]; do sleep 0.02; done; "
+                   f"exec {server}'", "port": port, "instances": 1, **CALM})
+    d.wait_workers(3)
+    look = hold(d)
+    open(go, "w").close()
+    wait_until(lambda: any(read_proc(pid, "comm") == b"binder\n"
+                           for pid in d.workers()), "the server")
+    conf = open(box.path("app.ini")).read()
+    box.write("app.ini", conf[:conf.index("[late]")])
+    assert box.ctl("-c", box.path("app.ini"), "update").returncode == 0
+    kill(look, signal.SIGCONT)
+    assert "late" not in box.ctl("-c", box.path("app.ini"), "status").stdout
+    get(d.port("web"))
+    d.stop()
 
 
 def test_a_look_without_an_end_holds_up_nobody(box):
     """Stopped, it is as one that sleeps in the kernel."""
     d = with_starter(box)
-    look = the_looker(d)
-    kill(look, signal.SIGSTOP)
-    wait_until(lambda: process_state(look) == "T", "its stop")
+    look = hold(d)
     old = d.ready_pids("web")
     since = time.monotonic()
     assert box.ctl("-c", box.path("app.ini"), "status").returncode in (0, 3)
@@ -66,8 +119,7 @@ def test_of_a_look_without_an_end_it_is_told_once(box):
     d = with_starter(box)
     looks = []
     for count in range(2):
-        looks.append(the_looker(d, but=looks))
-        kill(looks[-1], signal.SIGSTOP)
+        looks.append(hold(d, but=looks))
         wait_until(lambda: not is_alive(looks[-1]), "its end", limit=20)
     the_looker(d, but=looks)
     assert len(d.find(NO_END)) == 1
@@ -76,8 +128,7 @@ def test_of_a_look_without_an_end_it_is_told_once(box):
 
 def test_who_looks_ends_with_a_killed_supervisor(box):
     d = with_starter(box)
-    look = the_looker(d)
-    kill(look, signal.SIGSTOP)
+    look = hold(d)
     supervisor = d.pid
     kill(supervisor)
     wait_until(lambda: not is_alive(look), "its end")

@@ -3,6 +3,7 @@
  * where the kernel has no close_range(2) or pidfd_open(2).
  */
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <stdarg.h>
@@ -157,12 +158,42 @@ end_is_seen_without_pidfd(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Beyond what the limit is by now, too. */
+static void
+high_numbers_are_closed_without_close_range(void **state)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	(void)state;
+	if (pid == 0) {
+		const struct rlimit low = { .rlim_cur = 32, .rlim_max = 32 };
+		int high[2], go[2];
+		pid_t helper;
+
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (pipe(go) < 0 || pipe(high) < 0 || dup2(high[1], 200) < 0 ||
+		    close(high[1]) < 0 || setrlimit(RLIMIT_NOFILE, &low) < 0 ||
+		    !take_away(CLOSE_RANGE))
+			_exit(2);
+		(void)helper_start(take_byte, &go[0], &go[0], 1, &helper);
+		(void)close(200);
+		_exit(helper > 0 && ends(high[0]) && !helper_has_ended(helper) ?
+		    0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_closes_ends),
 		cmocka_unit_test(one_that_closes_ends_without_close_range),
+		cmocka_unit_test(high_numbers_are_closed_without_close_range),
 		cmocka_unit_test(end_is_seen),
 		cmocka_unit_test(end_is_seen_without_pidfd),
 	};

@@ -1,4 +1,5 @@
 /* Where only ancestors may attach. */
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -16,17 +17,30 @@
 
 #include "linux/process/yama.h"
 
-static char path[] = "/tmp/test_yama.XXXXXX";
+static char sysctls[] = "/tmp/test_yama.XXXXXX";
 
-static bool
-keeps_out(const char *text)
+/* A file of it; NULL: there is none. */
+static void
+put(const char *name, const char *text)
 {
-	FILE *f = fopen(path, "w");
+	char path[64];
+	FILE *f;
 
+	snprintf(path, sizeof(path), "%s/%s", sysctls, name);
+	(void)unlink(path);
+	if (text == NULL)
+		return;
+	f = fopen(path, "w");
 	assert_non_null(f);
 	assert_true(fputs(text, f) >= 0);
 	assert_int_equal(fclose(f), 0);
-	return yama_keeps_children_out(path);
+}
+
+static enum yama
+with_scope(const char *text)
+{
+	put("yama/ptrace_scope", text);
+	return yama_for_children(sysctls);
 }
 
 static bool
@@ -40,38 +54,84 @@ drop_capabilities(void)
 	return syscall(SYS_capset, &header, data) == 0;
 }
 
-static void
-scope_1_keeps_out(void **state)
+/* Of a process without capabilities: its exit status. */
+static int
+without_capabilities(bool (*fn)(void))
 {
 	int status = -1;
-	pid_t pid;
+	pid_t pid = fork();
 
-	(void)state;
-	if (geteuid() == 0)
-		assert_false(keeps_out("1\n"));
-	pid = fork();
 	if (pid == 0)
-		_exit(drop_capabilities() && keeps_out("1\n") &&
-		    keeps_out("1") && !keeps_out("0\n") && !keeps_out("2\n") &&
-		    !keeps_out("3\n") && !keeps_out("10\n") &&
-		    !keeps_out("") && !yama_keeps_children_out("/no/where") ?
-		    0 : 1);
+		_exit(!drop_capabilities() ? 2 : fn() ? 0 : 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	return status;
+}
+
+static bool
+tells_scopes(void)
+{
+	return with_scope("1\n") == YAMA_ANCESTORS &&
+	    with_scope("1") == YAMA_ANCESTORS &&
+	    with_scope("0\n") == YAMA_NONE && with_scope("2\n") == YAMA_NONE &&
+	    with_scope("3\n") == YAMA_NONE && with_scope("10\n") == YAMA_NONE;
+}
+
+static void
+scope_1_is_for_ancestors(void **state)
+{
+	(void)state;
+	assert_int_equal(without_capabilities(tells_scopes), 0);
+	if (geteuid() == 0)
+		assert_int_equal(with_scope("1\n"), YAMA_NONE);
+}
+
+/* A kernel without Yama is another thing than a sandbox that hides it. */
+static bool
+tells_hidden(void)
+{
+	put("ostype", "Linux\n");
+	if (with_scope(NULL) != YAMA_NONE || with_scope("") != YAMA_HIDDEN)
+		return false;
+	put("ostype", NULL);
+	return with_scope(NULL) == YAMA_HIDDEN &&
+	    yama_for_children("/no/where") == YAMA_HIDDEN;
+}
+
+static void
+what_is_hidden_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(without_capabilities(tells_hidden), 0);
+}
+
+static void
+a_look_is_tried_out(void **state)
+{
+	(void)state;
+	assert_true(yama_lets_look(getpid()));
+	assert_false(yama_lets_look(0));
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(scope_1_keeps_out),
+		cmocka_unit_test(scope_1_is_for_ancestors),
+		cmocka_unit_test(what_is_hidden_is_told),
+		cmocka_unit_test(a_look_is_tried_out),
 	};
-	int fd = mkstemp(path), failed;
+	char yama[64];
+	int failed;
 
-	if (fd < 0)
+	if (mkdtemp(sysctls) == NULL)
 		return 1;
-	close(fd);
+	snprintf(yama, sizeof(yama), "%s/yama", sysctls);
+	if (mkdir(yama, 0755) < 0)
+		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	(void)unlink(path);
+	put("yama/ptrace_scope", NULL);
+	put("ostype", NULL);
+	(void)rmdir(yama);
+	(void)rmdir(sysctls);
 	return failed;
 }
