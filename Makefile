@@ -203,7 +203,7 @@ WRAP_sockdiag = recvmsg sendto socket
 
 # Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.
 ALLOC_TESTS = adoption conf_print connections cpu_quota error lanes line_split \
-	loop metrics restart ring sockdiag status status_view steering_cbpf str \
+	looks loop metrics restart ring sockdiag status status_view steering_cbpf str \
 	worker_env
 ALLOC	= __asprintf_chk __vasprintf_chk asprintf calloc malloc realloc \
 	reallocarray strdup strndup vasprintf

@@ -604,7 +604,6 @@ release_all(struct supervisor *sup)
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);
 		readiness_fini(&sup->readiness);
-		looks_fini(&sup->looks);
 		steer_fini(&sup->steering);
 		drainers_fini(&sup->drainers);
 		checks_close(&sup->checks);
@@ -613,6 +612,7 @@ release_all(struct supervisor *sup)
 		reaper_fini(&sup->reaper);
 		listeners_fini(&sup->listeners);
 		outputs_fini(&sup->outputs);
+		looks_fini(&sup->looks);
 	}
 	orphans_fini(&sup->orphans);
 	hearing_close(&sup->hearing);

@@ -9,12 +9,16 @@
 #include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
 #include "linux/process/inspect.h"
+#include "linux/socket/socket_close.h"
 
 /* From one answer to the next; and where the child would go on if it had the CPU,
    nobody is to blame. */
 #define LATE_MS		1000
 #define STARVED_MS	5000
 #define STARVED_GAP_MS	100
+
+/* At our own end, nobody who can be killed is left behind. */
+#define END_MS		1000
 
 /* Where none can be started, that is not tried at each look. */
 #define REST_MS		1000
@@ -140,6 +144,9 @@ start(struct looks *s)
 		return -EAGAIN;
 	code = looker_start(&s->child);
 	if (code == 0) {
+		/* So whoever closes it behind us, when we are killed, needs not
+		   wonder what may be in it. */
+		(void)socket_refuse_descriptors(s->child.fd);
 		orphans_spare(s->orphans, s->child.pid);
 		code = loop_add(s->loop, s->child.fd, EPOLLIN, false,
 		    child_ready, s, &s->handle);
@@ -453,10 +460,17 @@ looks_init(struct looks *s, struct loop *loop, struct orphans *orphans)
 void
 looks_fini(struct looks *s)
 {
+	const struct mono end = mono_add_ms(mono_now(), END_MS);
+	pid_t last;
+
 	if (s->loop == NULL)
 		return;
 	while (!TAILQ_EMPTY(&s->asked))
 		drop(s, TAILQ_FIRST(&s->asked));
-	end_child(s, looker_leave);
+	last = s->child.pid;
+	end_child(s, looker_kill);
 	loop_timer_fini(s->loop, &s->late);
+	looker_await_end(last, end);
+	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++)
+		looker_await_end(s->left[i].pid, end);
 }

@@ -45,7 +45,8 @@ struct looks {
 };
 
 /* -ENOMEM. Undone by _fini, fine for one that was never begun; nobody is told of
-   what is outstanding. */
+   what is outstanding. It waits until the children are gone, for a second at most:
+   for the end of the program, after all else. */
 int looks_init(struct looks *s, struct loop *loop, struct orphans *orphans);
 void looks_fini(struct looks *s);
 

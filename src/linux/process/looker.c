@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -252,4 +253,14 @@ looker_kill(struct looker *k)
 	if (k->pid != 0)
 		process_kill(k->pid, SIGKILL);
 	looker_leave(k);
+}
+
+void
+looker_await_end(pid_t pid, struct mono end)
+{
+	if (pid == 0)
+		return;
+	while (!helper_has_ended(pid) && mono_before(mono_now(), end))
+		(void)poll(NULL, 0, 1);
+	process_reap(pid);
 }

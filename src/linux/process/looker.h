@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/mono.h"
+
 /* What a question and an answer may have at most. */
 #define LOOKER_BYTES_MAX	4096
 
@@ -64,5 +66,9 @@ void looker_leave(struct looker *k);
 
 /* … or is killed, too, if it has not been reaped. */
 void looker_kill(struct looker *k);
+
+/* For the end of the program, with nobody left to be held up: one that was killed is
+   gone, and reaped, or that was not to be by then. 0 is fine. */
+void looker_await_end(pid_t pid, struct mono end);
 
 #endif

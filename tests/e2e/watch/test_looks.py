@@ -64,7 +64,7 @@ def test_who_looks_ends_with_us(box):
     d = with_starter(box)
     look = hold(d)
     d.stop()
-    wait_until(lambda: not is_alive(look), "its end")
+    assert not is_alive(look)
 
 
 def test_a_stop_does_not_wait_for_looks(box):
@@ -74,7 +74,7 @@ def test_a_stop_does_not_wait_for_looks(box):
     d.wait_log(NO_END)
     look = hold(d, but=[look])
     d.stop()
-    wait_until(lambda: not is_alive(look), "its end")
+    assert not is_alive(look)
 
 
 def test_an_app_is_removed_while_it_listens_and_is_looked_at(box):
@@ -135,6 +135,36 @@ def test_who_looks_ends_with_a_killed_supervisor(box):
     wait_until(lambda: d.find_supervisor() not in (None, supervisor),
                "the next supervisor")
     assert the_looker(d) != look
+    d.stop()
+
+
+def test_whoever_looks_is_killed_and_workers_get_ready(box):
+    """At whatever it is, its birth too; and nothing is left of it."""
+    go, killed = box.touch("go"), set()
+    box.config(clusterd={"control": box.path("ctl.sock")},
+               web={"command": f"sh -c 'until [ -e {go} ]; do sleep 0.02; done; "
+                               f"exec {probe()}'",
+                    "listen": "127.0.0.1:0", "instances": 4,
+                    "restart_delay": "5ms", **CALM})
+    d = box.start()
+    old = d.wait_ready(4)
+    d.wait_log("start complete")
+    before = d.kinds_at_rest()
+    os.unlink(go)
+    for pid in old:
+        kill(pid)
+
+    def kill_lookers():
+        for pid in d.lookers():
+            killed.add(pid)
+            kill(pid)
+        return len(killed) > 1
+    wait_until(kill_lookers, "the death of two")
+    box.touch("go")
+    wait_until(lambda: kill_lookers() and len(d.ready_pids("web")) == 4, "others")
+    wait_until(lambda: d.kinds_at_rest() == before, lambda: "as many as "
+               f"before: {before}, {d.kinds_at_rest()}")
+    assert sorted(d.children()) == sorted(d.ready_pids("web"))
     d.stop()
 
 

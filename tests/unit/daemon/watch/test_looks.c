@@ -1,4 +1,8 @@
 /* Who is told what of a look, whatever becomes of the child that is asked. */
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <setjmp.h>
@@ -9,6 +13,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,7 +24,10 @@
 #include "core/conf/conf.h"
 #include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
+#include "lib/alloc_fail.h"
 
+#define CLONE3		435
+#define PASSRIGHTS	83
 #define DIES		"TEST_LOOKS_DIES"
 #define LIMIT_MS	60000
 #define TRIES		50
@@ -90,15 +100,57 @@ reap_all(void)
 	return n;
 }
 
-static void
+/* False: it has ended, as nobody had asked for too long. */
+static bool
 stop_child(void)
 {
+	const pid_t pid = looks.child.pid;
 	int status = 0;
 
-	assert_int_equal(kill(looks.child.pid, SIGSTOP), 0);
-	assert_int_equal(waitpid(looks.child.pid, &status, WUNTRACED),
-	    looks.child.pid);
-	assert_true(WIFSTOPPED(status));
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	if (!WIFSTOPPED(status))
+		assert_true(looks_reaped(&looks, pid));
+	return WIFSTOPPED(status);
+}
+
+/* One that has answered. */
+static void
+hold_child(void)
+{
+	struct asker a;
+	int tries = 0;
+
+	do {
+		assert_true(tries++ < TRIES);
+		a = (struct asker){ .told = 0 };
+		assert_int_equal(ask(&a, &one_app), 0);
+		turn_until_told(&a);
+		assert_int_equal(a.code, 0);
+	} while (!stop_child());
+}
+
+/* The number that the next descriptor will have. */
+static int
+next_fd(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	return fd;
+}
+
+/* Can there be a child? */
+static bool
+is_answered(void)
+{
+	struct asker a = { .told = 0 };
+
+	looks.not_before = mono_now();
+	assert_int_equal(ask(&a, &one_app), 0);
+	turn_until_told(&a);
+	return a.told == 1 && a.code == 0;
 }
 
 static int
@@ -184,11 +236,8 @@ who_holds_one_up_is_asked_no_more(void **state)
 	pid_t held;
 
 	(void)state;
-	assert_int_equal(ask(&a, &one_app), 0);
-	turn_until_told(&a);
-	stop_child();
+	hold_child();
 	held = looks.child.pid;
-	a.told = 0;
 	assert_int_equal(ask(&a, &one_app), 0);
 	assert_int_equal(ask(&b, &one_app), 0);
 	assert_int_equal(ask(&other, &other_app), 0);
@@ -232,8 +281,7 @@ of_those_that_do_not_begin_there_is_one(void **state)
 		(void)reap_all();
 		assert_int_equal(looks_init(&looks, loop, &orphans), 0);
 		assert_int_equal(ask(&a, &one_app), 0);
-		stop_child();
-	} while (has_said_something());
+	} while (!stop_child() || has_said_something());
 	held = looks.child.pid;
 	turn_until_told(&a);
 	assert_int_equal(a.code, -ECANCELED);
@@ -246,6 +294,149 @@ of_those_that_do_not_begin_there_is_one(void **state)
 	assert_int_equal(ask(&a, &one_app), 0);
 	turn_until_told(&a);
 	assert_int_equal(a.code, 0);
+}
+
+/* Where the kernel can (Linux 6.16). */
+static void
+no_descriptor_can_be_sent_to_us(void **state)
+{
+	struct asker a = { .told = 0 };
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	(void)state;
+	assert_int_equal(ask(&a, &one_app), 0);
+	if (getsockopt(looks.child.fd, SOL_SOCKET, PASSRIGHTS, &value,
+	    &len) < 0)
+		skip();
+	assert_int_equal(value, 0);
+}
+
+/* What it was asked is for the next one. */
+static void
+one_that_is_killed_is_followed(void **state)
+{
+	struct asker a = { .told = 0 }, b = a;
+	pid_t killed;
+
+	(void)state;
+	hold_child();
+	killed = looks.child.pid;
+	assert_int_equal(ask(&a, &one_app), 0);
+	assert_int_equal(ask(&b, &other_app), 0);
+	assert_int_equal(kill(killed, SIGKILL), 0);
+	turn_until_told(&b);
+	assert_int_equal(a.told, 1);
+	assert_int_equal(a.code, 0);
+	assert_int_equal(b.code, 0);
+	assert_int_not_equal(looks.child.pid, killed);
+}
+
+static void
+at_our_end_nobody_is_left(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	hold_child();
+	pid = looks.child.pid;
+	looks_fini(&looks);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	assert_int_equal(looks_init(&looks, loop, &orphans), 0);
+}
+
+/* With none left, and with one of two. */
+static void
+without_descriptors_nobody_is_asked(void **state)
+{
+	struct asker a = { .told = 0 };
+	struct rlimit before, less;
+	int next = next_fd();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (rlim_t left = 0; left < 2; left++) {
+		less = before;
+		less.rlim_cur = (rlim_t)next + left;
+		looks.not_before = mono_now();
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+		assert_int_equal(ask(&a, &one_app), -EMFILE);
+		/* That is not tried again at once. */
+		assert_int_equal(ask(&a, &one_app), -EAGAIN);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_int_equal(next_fd(), next);
+	}
+	assert_true(is_answered());
+	assert_int_equal(a.told, 0);
+}
+
+static void
+without_memory_nobody_is_asked(void **state)
+{
+	struct asker a = { .told = 0 };
+	int next = next_fd();
+
+	(void)state;
+	for (unsigned long i = 1; i < 10; i++) {
+		looks.not_before = mono_now();
+		alloc_fail(i, ALLOC_ALL);
+		if (ask(&a, &one_app) == 0)
+			looks_forget(&looks, &a);
+		else
+			assert_int_equal(looks.n_asked, 0);
+		alloc_works();
+		looks_fini(&looks);
+		(void)reap_all();
+		assert_int_equal(next_fd(), next);
+		assert_int_equal(looks_init(&looks, loop, &orphans), 0);
+	}
+	assert_true(is_answered());
+	alloc_fail(1, ALLOC_ALL);
+	assert_int_equal(ask(&a, &one_app), -ENOMEM);
+	alloc_works();
+	assert_true(is_answered());
+	assert_int_equal(a.told, 0);
+}
+
+/* There can be no child any more. */
+static bool
+take_away_forks(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLONE3, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+	};
+	const struct sock_fprog program = {
+		.len = sizeof(code) / sizeof(code[0]), .filter = code,
+	};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* In a process of its own, as the filter stays. */
+static void
+without_processes_nobody_is_asked(void **state)
+{
+	int status = -1, next = next_fd();
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct asker a = { .told = 0 };
+
+		_exit(take_away_forks() && ask(&a, &one_app) == -EAGAIN &&
+		    !mono_before(looks.not_before, mono_now()) &&
+		    looks.n_asked == 0 && a.told == 0 && next_fd() == next ?
+		    0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 int
@@ -263,6 +454,18 @@ main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(
 		    of_those_that_do_not_begin_there_is_one, set_up,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(
+		    no_descriptor_can_be_sent_to_us, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_that_is_killed_is_followed,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(at_our_end_nobody_is_left,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    without_descriptors_nobody_is_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_memory_nobody_is_asked,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    without_processes_nobody_is_asked, set_up, tear_down),
 	};
 	int fd = looker_fd(argc, argv);
 
