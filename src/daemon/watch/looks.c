@@ -11,11 +11,8 @@
 #include "linux/process/inspect.h"
 #include "linux/socket/socket_close.h"
 
-/* From one answer to the next; and where the child would go on if it had the CPU,
-   nobody is to blame. */
-#define LATE_MS		1000
-#define STARVED_MS	5000
-#define STARVED_GAP_MS	100
+/* From one answer to the next: then it is seen to what the child is at. */
+#define LATE_MS		250
 
 /* At our own end, nobody who can be killed is left behind. */
 #define END_MS		1000
@@ -164,20 +161,28 @@ end_child(struct looks *s, void (*end)(struct looker *k))
 	loop_del(s->loop, &s->handle);
 	end(&s->child);
 	s->child = (struct looker)LOOKER_INIT;
+	s->seen_to = 0;
+}
+
+/* When it is to be seen to the child that is at this question. */
+static struct mono
+late_at(const struct looks *s, const struct looks_asked *first)
+{
+	struct mono since = mono_before(first->since, s->heard) ? s->heard :
+	    first->since;
+	struct mono due = mono_add_ms(since, LATE_MS);
+
+	return s->seen_to == first->question.number &&
+	    mono_before(due, s->see_again) ? s->see_again : due;
 }
 
 static void
 set_timer(struct looks *s)
 {
 	const struct looks_asked *first = TAILQ_FIRST(&s->asked);
-	struct mono since;
 
-	if (first == NULL) {
-		loop_timer_set(s->loop, &s->late, MONO_NEVER);
-		return;
-	}
-	since = mono_before(first->since, s->heard) ? s->heard : first->since;
-	loop_timer_set(s->loop, &s->late, mono_add_ms(since, LATE_MS));
+	loop_timer_set(s->loop, &s->late,
+	    first != NULL ? late_at(s, first) : MONO_NEVER);
 }
 
 /* ---- questions ---- */
@@ -217,20 +222,22 @@ tell_all(struct looks *s, int code)
 	}
 }
 
-/* Who is of the app that held it up, would do so again, perhaps. */
+/* Who is of the app that held it up, would do so again, perhaps. The look that it was
+   at has taken so long. */
 static void
-tell_all_of(struct looks *s, const void *whose)
+tell_all_of(struct looks *s, const void *whose, int64_t took_ns)
 {
+	struct answer none = { .seen = WAITING_NO, .took_ns = took_ns };
 	struct looks_asked *a, *next;
 
 	for (a = TAILQ_FIRST(&s->asked); a != NULL; a = next) {
 		next = TAILQ_NEXT(a, link);
-		if (a->whom.whose == whose)
-			tell(s, a, -ETIMEDOUT, NULL);
+		if (a->whom.whose != whose)
+			continue;
+		tell(s, a, -ETIMEDOUT, &none);
+		none.took_ns = 0;
 	}
 }
-
-static void set_timer(struct looks *s);
 
 /* There is none for so long. */
 static void
@@ -310,37 +317,42 @@ child_ready(void *ctx, uint32_t events)
 
 /* The question that it is at holds it up; the others are for the next one. */
 static void
-late_due(void *ctx)
+give_up(struct looks *s, const void *whose)
 {
-	struct looks *s = ctx;
-	struct looks_asked *first;
-	const void *whose;
-	struct mono since;
+	const struct held_up h = s->held_up;
 
-	take_answers(s);
-	first = TAILQ_FIRST(&s->asked);
-	if (first == NULL)
-		return;
-	since = mono_before(first->since, s->heard) ? s->heard : first->since;
-	if (mono_ms_between(since, mono_now()) < LATE_MS)
-		return;
-	if (s->child.begun && mono_ms_between(since, mono_now()) < STARVED_MS &&
-	    looker_is_runnable(&s->child)) {
-		loop_timer_set(s->loop, &s->late,
-		    mono_add_ms(mono_now(), STARVED_GAP_MS));
-		return;
-	}
+	note_left(s, s->child.pid, s->child.begun ? whose : NULL);
 	if (!s->child.begun) {
-		note_left(s, s->child.pid, NULL);
 		end_child(s, looker_kill);
 		rest(s, REST_MS);
 		return;
 	}
-	whose = first->whom.whose;
-	note_left(s, s->child.pid, whose);
 	end_child(s, looker_kill);
-	tell_all_of(s, whose);
+	tell_all_of(s, whose, h.cpu_ns - h.first_ns);
 	start_again(s);
+}
+
+static void
+late_due(void *ctx)
+{
+	struct looks *s = ctx;
+	const struct looks_asked *first;
+
+	/* What has been answered before it is looked at holds nobody up. */
+	take_answers(s);
+	first = TAILQ_FIRST(&s->asked);
+	if (first == NULL || mono_before(mono_now(), late_at(s, first)))
+		return;
+	if (s->seen_to != first->question.number)
+		s->held_up = (struct held_up){ .begun = false };
+	s->seen_to = first->question.number;
+	if (s->child.pid != 0 && held_up_look(&s->held_up, s->child.pid,
+	    first->whom.pid)) {
+		give_up(s, first->whom.whose);
+		return;
+	}
+	s->see_again = mono_add_ms(mono_now(), HELD_UP_PAUSE_MS);
+	set_timer(s);
 }
 
 void

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "linux/loop/loop.h"
+#include "linux/process/held_up.h"
 #include "linux/process/looker.h"
 #include "linux/process/waiting.h"
 
@@ -31,7 +32,10 @@ struct looks {
 	struct orphans *orphans;	/* who leave the children alone */
 	struct looker child;
 	loop_handle handle;
-	struct loop_timer late;		/* it has had long enough */
+	struct loop_timer late;		/* it has had long enough: … */
+	uint64_t seen_to;		/* … at this question, … */
+	struct held_up held_up;		/* … this is what it was seen at, … */
+	struct mono see_again;		/* … next time then */
 	struct mono heard;		/* when the latest answer came */
 	TAILQ_HEAD(looks_askeds, looks_asked) asked; /* in the order of the questions */
 	size_t n_asked;
@@ -63,8 +67,8 @@ struct looks_whom {
 	pid_t pid;
 	const struct conf_creds *creds;
 	/* In a turn of the loop, or in looks_await(). 0: *seen, and for how long
-	   it was looked; -ETIMEDOUT: there is no answer; -ECANCELED: nor is there
-	   a child to ask. */
+	   it was looked; -ETIMEDOUT: it was looked for so long, and there is no
+	   answer; -ECANCELED: nor is there a child to ask. */
 	void (*answered)(void *ctx, int code, enum waiting seen,
 	    int64_t took_ns);
 	void *ctx;

@@ -232,14 +232,6 @@ looker_receive(struct looker *k, void *answer)
 	return n == 0 ? -EPIPE : n;
 }
 
-bool
-looker_is_runnable(const struct looker *k)
-{
-	struct process_stat st;
-
-	return process_stat(k->pid, &st) && st.state == 'R';
-}
-
 void
 looker_leave(struct looker *k)
 {

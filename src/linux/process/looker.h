@@ -58,9 +58,6 @@ int looker_ask(const struct looker *k, const void *question, size_t len);
    says that it may not do what we may. */
 ssize_t looker_receive(struct looker *k, void *answer);
 
-/* Does it run, or would if it had the CPU? Else it sleeps. */
-bool looker_is_runnable(const struct looker *k);
-
 /* It is asked no more, and ends by itself, … */
 void looker_leave(struct looker *k);
 
