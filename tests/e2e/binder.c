@@ -1358,6 +1358,7 @@ sandbox_deny(const char *what)
 		{ "kcmp", SYS_kcmp },
 		{ "memfd_create", SYS_memfd_create },
 		{ "eventfd", SYS_eventfd2 },
+		{ "getxattr", SYS_getxattr },
 	};
 	unsigned error = strncmp(what, "enosys=", 7) == 0 ? ENOSYS : EPERM;
 

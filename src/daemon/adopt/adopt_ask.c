@@ -114,33 +114,6 @@ is_given(int fd, const struct app_spec *spec)
 	return given;
 }
 
-/* The socket itself if we may have it, else what its name tells. */
-static bool
-learn_socket(struct ask *a)
-{
-	const struct seccomp_call *c = a->call;
-	pid_t pid = inspect_process_of(c->tid);
-	char name[32];
-
-	a->copy = pid > 0 ? inspect_take_fd(pid, c->fd) : -1;
-	/* A thread may have a table of its own (unshare(2)). */
-	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
-		socket_close(&a->copy);
-	if (a->copy >= 0) {
-		learn_from_copy(a);
-		if (app_spec_find_lane(a->w->spec, a->ino) != NULL)
-			return true;
-		a->given = !is_fresh(a->copy) &&
-		    is_given(a->copy, a->w->spec);
-		return (a->given || is_fresh(a->copy)) &&
-		    is_in_our_network(a->copy, a->w->spec);
-	}
-	a->copy = -1;
-	return inspect_same_network(c->tid) &&
-	    inspect_protocol_name(c->tid, c->fd, name, sizeof(name)) &&
-	    adoption_socket_from_name(name, &a->socket);
-}
-
 /* Once per process. Of a caller that has gone there is nothing to tell. */
 static void
 warn_unreadable(const struct ask *a, int code)
@@ -158,6 +131,36 @@ warn_unreadable(const struct ask *a, int code)
 	worker_log(LOG_LEVEL_WARNING, w, "binds an address that clusterd "
 	    "cannot look at (%s), so it is not adopted%s", strerror(-code),
 	    hint);
+}
+
+/* The socket itself if we may have it, else what its name tells. */
+static bool
+learn_socket(struct ask *a)
+{
+	const struct seccomp_call *c = a->call;
+	pid_t pid = inspect_process_of(c->tid);
+	int code = pid > 0 ? inspect_take_fd(pid, c->fd) : pid;
+	char name[32];
+
+	a->copy = code < 0 ? -1 : code;
+	/* A thread may have a table of its own (unshare(2)). */
+	if (a->copy >= 0 && socket_inode(a->copy) != a->ino)
+		socket_close(&a->copy);
+	if (a->copy >= 0) {
+		learn_from_copy(a);
+		if (app_spec_find_lane(a->w->spec, a->ino) != NULL)
+			return true;
+		a->given = !is_fresh(a->copy) &&
+		    is_given(a->copy, a->w->spec);
+		return (a->given || is_fresh(a->copy)) &&
+		    is_in_our_network(a->copy, a->w->spec);
+	}
+	if (!inspect_same_network(c->tid))
+		return false;
+	if (inspect_protocol_name(c->tid, c->fd, name, sizeof(name)))
+		return adoption_socket_from_name(name, &a->socket);
+	warn_unreadable(a, code < 0 ? code : -EBADF);
+	return false;
 }
 
 /* 0; -ENOTSUP: nothing that could be adopted; other -errno. */

@@ -80,6 +80,33 @@ def test_bind_that_cannot_be_looked_at_is_told(box):
     d.stop()
 
 
+def test_socket_that_cannot_be_looked_at_is_told_once(box):
+    """Neither itself nor what kind it is. Each process is told of once."""
+    port = free_port()
+    again = box.write("again.py", """
+import os, socket, sys, time
+said = []
+for i in range(3):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", int(sys.argv[1])))
+            said.append("bound")
+        except OSError as e:
+            said.append(os.strerror(e.errno))
+print("; ".join(said), flush=True)
+time.sleep(600)
+""")
+    box.web(command=f"{sys.executable} {again} {port}", instances=1,
+            listen=f"127.0.0.1:{port}", ready="alive:10ms", handoff="adopt",
+            stop_timeout="1s", stdout=box.path("said"))
+    d = box.start(launcher=[BINDER, "--sandbox", "eperm=pidfd_getfd,getxattr"])
+    d.wait_ready(1)
+    assert said(box) == "; ".join(["Address already in use"] * 3)
+    assert len(d.find(r"web\[0\] pid \d+: binds an address that clusterd cannot "
+                      rf"look at \({strerror(errno.EPERM)}\)")) == 1
+    d.stop()
+
+
 @pytest.mark.parametrize("handoff", ["auto", "adopt"])
 def test_without_a_proc_of_its_own_nothing_is_adopted(box, as_root, handoff):
     box.web(instances=1, handoff=handoff)
