@@ -19,6 +19,9 @@
 #include "linux/file/file.h"
 #include "linux/process/process.h"
 
+/* State and parent are among the first lines. */
+#define STATUS_MAX	512
+
 #define ENVIRON_MAX (256 * 1024)
 
 static pid_t
@@ -338,23 +341,30 @@ process_children(pid_t **ret_pids, size_t *ret_n)
 	return 0;
 }
 
+/* Newlines in the name, which comes first, are written as \n. */
+static const char *
+status_field(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at != NULL ? at + strlen(key) : "";
+}
+
 bool
 process_stat(pid_t pid, struct process_stat *ret_stat)
 {
-	char path[32], *text, *close_paren;
-	struct process_stat st;
+	struct process_stat st = { .group = getpgid(pid) };
+	char path[32], *text;
 	size_t len;
 	bool ok;
 
-	if (!process_proc_is_ours())
+	if (st.group < 0 || !process_proc_is_ours())
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (file_read(path, 4096, &text, &len, NULL) < 0)
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (file_read_start(path, STATUS_MAX, &text, &len) < 0)
 		return false;
-	/* "PID (NAME) STATE PPID PGRP …": the name may hold anything. */
-	close_paren = strrchr(text, ')');
-	ok = close_paren != NULL && sscanf(close_paren + 1, " %c %d %d",
-	    &st.state, &st.parent, &st.group) == 3;
+	ok = sscanf(status_field(text, "\nState:\t"), "%c", &st.state) == 1 &&
+	    sscanf(status_field(text, "\nPPid:\t"), "%d", &st.parent) == 1;
 	free(text);
 	if (ok)
 		*ret_stat = st;

@@ -88,7 +88,9 @@ struct process_stat {
 	pid_t group;
 };
 
-/* False: no such process, or it cannot be looked at. */
+/* False: no such process, or it cannot be looked at. By /proc/PID/status, which waits
+   for nobody: /proc/PID/stat does for one in the middle of an execve(2), which may wait
+   for its files (seen with Linux 6.18). */
 bool process_stat(pid_t pid, struct process_stat *ret_stat);
 
 /* Adopt orphaned descendants (PR_SET_CHILD_SUBREAPER); harmless as pid 1.

@@ -71,7 +71,7 @@ wait_for_state(pid_t pid, char state)
 	struct mono end = mono_add_ms(mono_now(), LIMIT_MS);
 	struct process_stat st;
 
-	while (process_stat(pid, &st) && st.state != state) {
+	while (!process_stat(pid, &st) || st.state != state) {
 		assert_true(mono_before(mono_now(), end));
 		pause_ns(1000000);
 	}
