@@ -38,13 +38,13 @@ usage_cpu(pid_t pid)
 }
 
 static bool
-read_stat(pid_t pid, char *text, size_t size)
+read_proc(pid_t pid, const char *name, char *text, size_t size)
 {
 	char path[32];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -56,6 +56,30 @@ read_stat(pid_t pid, char *text, size_t size)
 	return true;
 }
 
+/*
+ * Is it in the middle of an execve(2), with new memory and no program in it as yet? As
+ * long as it waits there, such as for a file system that is to close a file, to read its
+ * stat waits as well (seen with Linux 6.18). Its statm does not.
+ */
+static bool
+is_executing(pid_t pid)
+{
+	unsigned long size, code;
+	char text[128];
+
+	return read_proc(pid, "statm", text, sizeof(text)) &&
+	    sscanf(text, "%lu %*u %*u %lu", &size, &code) == 2 && size > 0 &&
+	    code == 0;
+}
+
+/* Without what its children have used that it has reaped, as that stands there. */
+static bool
+add_executing(pid_t pid, struct usage *usage)
+{
+	usage->cpu_ns += usage_cpu(pid);
+	return true;
+}
+
 /* Add one process: cutime and cstime are fields 16 and 17 of proc(5), rss 24;
    the state, behind the name, is field 3. */
 static bool
@@ -64,7 +88,9 @@ add_process(pid_t pid, struct usage *usage)
 	long long cutime, cstime, rss;
 	char text[1024], *fields;
 
-	if (!read_stat(pid, text, sizeof(text)))
+	if (is_executing(pid))
+		return add_executing(pid, usage);
+	if (!read_proc(pid, "stat", text, sizeof(text)))
 		return false;
 	fields = strrchr(text, ')');
 	if (fields == NULL || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d "

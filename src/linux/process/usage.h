@@ -13,7 +13,8 @@
 
 struct usage {
 	uint64_t cpu_ns;	/* user and system, of the living, and of those
-				   that they have reaped */
+				   that they have reaped: but for one in the
+				   middle of an execve(2), which may wait there */
 	uint64_t memory_bytes;	/* resident; what they share counts for each */
 };
 
