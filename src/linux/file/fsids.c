@@ -7,6 +7,18 @@
 #include "core/conf/conf.h"
 #include "linux/file/fsids.h"
 
+/* The kernel has just forgotten it, and meanwhile we may be held up for ever. */
+static void
+renew_death_signal(const struct fsids *fsids)
+{
+	if (fsids->death_signal == 0)
+		return;
+	(void)prctl(PR_SET_PDEATHSIG, fsids->death_signal, 0, 0, 0);
+	/* It may have died before that. */
+	if (getppid() != fsids->parent)
+		(void)kill(getpid(), fsids->death_signal);
+}
+
 struct fsids
 fsids_begin(const struct conf_creds *creds)
 {
@@ -25,6 +37,7 @@ fsids_begin(const struct conf_creds *creds)
 	(void)setfsgid(creds->gid);
 	if (creds->name != NULL)
 		(void)setfsuid(creds->uid);
+	renew_death_signal(&fsids);
 	return fsids;
 }
 
@@ -42,12 +55,7 @@ restore_process(const struct fsids *fsids)
 	/* 2 cannot be set, but is what the kernel puts there then. */
 	if (fsids->dumpable == 0 || fsids->dumpable == 1)
 		(void)prctl(PR_SET_DUMPABLE, fsids->dumpable, 0, 0, 0);
-	if (fsids->death_signal == 0)
-		return;
-	(void)prctl(PR_SET_PDEATHSIG, fsids->death_signal, 0, 0, 0);
-	/* It may have died meanwhile. */
-	if (getppid() != fsids->parent)
-		(void)kill(getpid(), fsids->death_signal);
+	renew_death_signal(fsids);
 }
 
 void

@@ -2,8 +2,9 @@
  * To act on files with the rights of a worker's user: the file system uid and
  * gid alone, so that nobody may signal us meanwhile (setfsuid(2)).
  *
- * The kernel forgets on such a change who wants us to die with our parent, and
- * whose /proc/PID is ours: both are set again afterwards.
+ * The kernel forgets on each such change whether we want to die with our parent, and
+ * whose /proc/PID is ours: the one is set again at once, since what is done meanwhile
+ * may take for ever, the other one afterwards.
  */
 #ifndef LINUX_FILE_FSIDS_H
 #define LINUX_FILE_FSIDS_H

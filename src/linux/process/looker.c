@@ -61,6 +61,23 @@ looker_fd(int argc, char *argv[])
 	    num_parse(argv[1], 0, INT32_MAX, &fd) ? (int)fd : -1;
 }
 
+/* What whoever started us had blocked came to us with that; and where our file has
+   capabilities, to execute it has made the kernel forget that we end with them. False:
+   they have ended. */
+static bool
+be_mortal(int fd)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t len = sizeof(peer);
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    peer.pid == getppid();
+}
+
 int
 looker_serve(int fd, size_t (*fn)(const void *question, size_t len,
     void *answer))
@@ -74,6 +91,8 @@ looker_serve(int fd, size_t (*fn)(const void *question, size_t len,
 	ssize_t n;
 
 	(void)prctl(PR_SET_NAME, NAME, 0, 0, 0);
+	if (!be_mortal(fd))
+		return 1;
 	helper_keep_only(&fd, 1);
 	rights.kept_out = yama_for_children(YAMA_SYSCTLS) == YAMA_HIDDEN &&
 	    !yama_lets_look(getppid());

@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 
+import pytest
+
 from binder import NONBLOCK, binder, tcp
-from harness import (CLUSTERD, SLOW, free_port, get, is_alive, is_looker, kill,
+from harness import (CLUSTERD, IS_ROOT, SLOW, free_port, get, is_alive, is_looker, kill,
                      probe, process_state, read_proc, wait_until)
+from lanes import NOBODY, SETPRIV
 
 NO_END = r"a look at it does not come to an end"
 CALM = {"ready": "accept", "ready_timeout": "600s", "stop_timeout": "100ms"}
@@ -136,6 +140,48 @@ def test_who_looks_ends_with_a_killed_supervisor(box):
                "the next supervisor")
     assert the_looker(d) != look
     d.stop()
+
+
+def looks_as(pid):
+    """As which user it looks at files: the file system uid."""
+    found = re.search(rb"Uid:\t\d+\t\d+\t\d+\t(\d+)", read_proc(pid, "status"))
+    return int(found[1]) if found else None
+
+
+def hold_as(d, uid):
+    """… stopped at the look itself, of a supervisor that has to be that user for it:
+    it is nearly all the time at the look, where there are many processes."""
+    held = []
+
+    def look():
+        if held:
+            kill(held.pop(), signal.SIGCONT)
+        for pid in d.lookers():
+            kill(pid, signal.SIGSTOP)
+            held.append(pid)
+            wait_until(lambda: process_state(pid) in (None, "T", "Z"), "its stop")
+            return looks_as(pid) == uid
+        return False
+    wait_until(look, "who looks as the worker's user, stopped")
+    return held[0]
+
+
+@pytest.mark.skipif(not IS_ROOT or not SETPRIV, reason="needs root and setpriv(1)")
+def test_who_looks_as_another_user_ends_with_a_killed_supervisor(box):
+    """To change the user makes the kernel forget that it is to end."""
+    sleeps = "sh -c 'for i in $(seq 100); do sleep 600 & done; wait'"
+    box.config(web={"command": sleeps, "listen": "127.0.0.1:0", "user": "nobody",
+                    "instances": 1, **CALM})
+    d = box.start(launcher=[SETPRIV, "--bounding-set=-sys_ptrace",
+                            "--inh-caps=-sys_ptrace"])
+    look = hold_as(d, NOBODY)
+    supervisor = d.pid
+    kill(supervisor)
+    wait_until(lambda: not is_alive(look), "its end")
+    wait_until(lambda: d.find_supervisor() not in (None, supervisor),
+               "the next supervisor")
+    d.stop()
+    assert not d.find("of which nobody knows whose it was")
 
 
 def test_whoever_looks_is_killed_and_workers_get_ready(box):

@@ -118,6 +118,29 @@ one_that_does_not_answer_is_left(void **state)
 	reap(pid);
 }
 
+/* Whatever whoever started it had blocked then. */
+static void
+is_ended_by_a_signal(void **state)
+{
+	struct looker k = LOOKER_INIT;
+	char answer[LOOKER_BYTES_MAX];
+	sigset_t term, before;
+	int status = 0;
+
+	(void)state;
+	assert_int_equal(sigemptyset(&term), 0);
+	assert_int_equal(sigaddset(&term, SIGTERM), 0);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &term, &before), 0);
+	assert_int_equal(looker_start(&k), 0);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+	assert_int_equal(looker_ask(&k, "one", 4), 0);
+	assert_int_equal(hear(&k, answer), 5);
+	assert_int_equal(kill(k.pid, SIGTERM), 0);
+	assert_int_equal(waitpid(k.pid, &status, 0), k.pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	looker_leave(&k);
+}
+
 static void
 none_without_a_main_that_serves(void **state)
 {
@@ -153,6 +176,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(answers_and_has_nothing_of_ours),
 		cmocka_unit_test(ends_when_nobody_asks),
 		cmocka_unit_test(one_that_does_not_answer_is_left),
+		cmocka_unit_test(is_ended_by_a_signal),
 	};
 	int fd = looker_fd(argc, argv);
 
