@@ -28,6 +28,7 @@ beginning_look_back(struct beginning *b, struct error *err)
 	orphans_note_strangers(b->orphans);
 	if (keeper_supervisor() > 0)
 		process_foster(keeper_pid(), keeper_is_stranger);
+	orphans_note_helpers(b->orphans);
 	if (listeners_look_back_or_inherit(b->listeners, b->ledger,
 	    &b->unusable) < 0)
 		return error_set(err, -ENOMEM, "out of memory");

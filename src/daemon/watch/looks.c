@@ -8,6 +8,7 @@
 #include "core/conf/conf.h"
 #include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
+#include "linux/keeper/keeper_share.h"
 #include "linux/process/inspect.h"
 #include "linux/socket/socket_close.h"
 
@@ -145,6 +146,7 @@ start(struct looks *s)
 		   wonder what may be in it. */
 		(void)socket_refuse_descriptors(s->child.fd);
 		orphans_spare(s->orphans, s->child.pid);
+		keeper_note_helper(s->child.pid);
 		code = loop_add(s->loop, s->child.fd, EPOLLIN, false,
 		    child_ready, s, &s->handle);
 		if (code < 0)
@@ -446,6 +448,7 @@ looks_await(struct looks *s, const void *ctx, int64_t ms)
 bool
 looks_reaped(struct looks *s, pid_t pid)
 {
+	keeper_forget_helper(pid);
 	if (pid == s->child.pid) {
 		s->child.pid = 0;
 		return true;

@@ -57,6 +57,25 @@ orphans_spare(struct orphans *o, pid_t pid)
 	v[o->n_strangers++] = pid;
 }
 
+/* It was to end with its supervisor: if nothing ends it, nobody waits for that. */
+static void
+spare_helper(void *ctx, pid_t pid)
+{
+	/* Only an unreaped child's number is its own. */
+	if (!process_is_fostered(pid)) {
+		keeper_forget_helper(pid);
+		return;
+	}
+	process_kill(pid, SIGKILL);
+	orphans_spare(ctx, pid);
+}
+
+void
+orphans_note_helpers(struct orphans *o)
+{
+	keeper_each_helper(spare_helper, o);
+}
+
 struct mono
 orphans_budget(void)
 {

@@ -423,6 +423,7 @@ reap(void)
 		/* Known before it is gone: a supervisor that begins finds the
 		   one or the other. Told after: its group is then empty. */
 		keeper_post_dying(info.si_pid, status_of(&info));
+		keeper_forget_helper(info.si_pid);
 		(void)waitpid(info.si_pid, NULL, WNOHANG);
 		tell_reaped(info.si_pid, status_of(&info));
 	}

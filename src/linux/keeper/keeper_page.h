@@ -23,6 +23,9 @@
 /* Of children of the keeper's; with so many untold it reaps nobody more. */
 #define KEEPER_DEATHS	256
 
+/* More are not noted. */
+#define KEEPER_HELPERS	80
+
 struct keeper_death {
 	pid_t pid;
 	int status;		/* wait(2)'s */
@@ -86,6 +89,7 @@ struct keeper_page {
 	dev_t kept_dev;		/* of its file */
 	ino_t kept_ino;
 	struct log_shared log;
+	pid_t helpers[KEEPER_HELPERS];	/* 0: free; whoever reaps one writes that */
 
 	enum keeper_asked upgrade;
 	int asker_fd;		/* who waits for the answer; -1: nobody */

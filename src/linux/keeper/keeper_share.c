@@ -327,6 +327,44 @@ keeper_spares_orphans(void)
 	return keeper_page() != NULL && keeper_page()->spares;
 }
 
+static void
+change_helper(pid_t from, pid_t to)
+{
+	struct keeper_page *p = keeper_page();
+
+	for (size_t i = 0; p != NULL && i < KEEPER_HELPERS; i++) {
+		if (__atomic_load_n(&p->helpers[i], __ATOMIC_RELAXED) != from)
+			continue;
+		__atomic_store_n(&p->helpers[i], to, __ATOMIC_RELAXED);
+		return;
+	}
+}
+
+void
+keeper_note_helper(pid_t pid)
+{
+	change_helper(0, pid);
+}
+
+void
+keeper_forget_helper(pid_t pid)
+{
+	change_helper(pid, 0);
+}
+
+void
+keeper_each_helper(void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	const struct keeper_page *p = keeper_page();
+	pid_t pid;
+
+	for (size_t i = 0; p != NULL && i < KEEPER_HELPERS; i++) {
+		pid = __atomic_load_n(&p->helpers[i], __ATOMIC_RELAXED);
+		if (pid != 0)
+			fn(ctx, pid);
+	}
+}
+
 /* ---- what the keeper does for us ---- */
 
 int

@@ -117,6 +117,17 @@ void keeper_spare_orphans(void);
 bool keeper_spares_orphans(void);
 
 /*
+ * This child of ours is no worker, nor from one, and may sleep where nothing ends it:
+ * if it outlives us, the next supervisor is not to wait for it. Until whoever reaps it
+ * forgets it, before that: us, or the keeper.
+ */
+void keeper_note_helper(pid_t pid);
+void keeper_forget_helper(pid_t pid);
+
+/* … of those of the supervisors before. */
+void keeper_each_helper(void (*fn)(void *ctx, pid_t pid), void *ctx);
+
+/*
  * The keeper is to send the text to that address, by this socket, with the descriptor
  * `passed` unless that is -1; both stay open until keeper_mail_done(); what systemd
  * would not take is cut off: so that it comes from the pid that whoever reads

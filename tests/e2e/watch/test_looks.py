@@ -184,6 +184,52 @@ def test_who_looks_as_another_user_ends_with_a_killed_supervisor(box):
     assert not d.find("of which nobody knows whose it was")
 
 
+FREEZER = "/sys/fs/cgroup/freezer"
+
+
+@contextlib.contextmanager
+def frozen(pid):
+    """As one that sleeps in the kernel where not even SIGKILL ends it."""
+    group = f"{FREEZER}/clusterd-test-{os.getpid()}"
+
+    def put(name, text):
+        with open(f"{group}/{name}", "w") as f:
+            f.write(text)
+    os.mkdir(group)
+    try:
+        put("cgroup.procs", str(pid))
+        put("freezer.state", "FROZEN")
+        wait_until(lambda: process_state(pid) == "D", "its sleep")
+        yield
+    finally:
+        put("freezer.state", "THAWED")
+        wait_until(lambda: not is_alive(pid), "its end")
+        os.rmdir(group)
+
+
+needs_freezer = pytest.mark.skipif(
+    not IS_ROOT or not os.path.exists(FREEZER + "/cgroup.procs"),
+    reason="needs the freezer of cgroup v1")
+
+
+@needs_freezer
+def test_a_stop_gives_up_who_looked_for_a_killed_supervisor(box):
+    """Though nothing ends it; but for a moment, by the supervisor and the keeper."""
+    d = with_starter(box)
+    look = hold(d)
+    with frozen(look):
+        supervisor = d.pid
+        kill(supervisor)
+        wait_until(lambda: d.find_supervisor() not in (None, supervisor),
+                   "the next supervisor")
+        d.wait_ready(1, app="web")
+        the_looker(d, but=[look])
+        d.send(signal.SIGTERM)
+        assert d.wait() == 0
+        assert not d.find("of which nobody knows whose it was")
+        assert not d.find("some processes do not die")
+
+
 def test_whoever_looks_is_killed_and_workers_get_ready(box):
     """At whatever it is, its birth too; and nothing is left of it."""
     go, killed = box.touch("go"), set()
