@@ -280,6 +280,8 @@ lose_child(struct looks *s, ssize_t code)
 
 	s->lost = first != NULL ? first->question.number : 0;
 
+	if (s->child.pid != 0)
+		s->ended = s->child.pid;
 	end_child(s, looker_leave);
 	if (!fresh) {
 		start_again(s);
@@ -451,6 +453,11 @@ looks_reaped(struct looks *s, pid_t pid)
 	keeper_forget_helper(pid);
 	if (pid == s->child.pid) {
 		s->child.pid = 0;
+		return true;
+	}
+	/* Its socket has told it before. */
+	if (pid == s->ended) {
+		s->ended = 0;
 		return true;
 	}
 	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++) {

@@ -45,6 +45,8 @@ struct looks {
 		pid_t pid;		/* killed, not reaped; 0: free */
 		const void *whose;	/* NULL: it had not begun */
 	} left[LOOKS_LEFT_MAX];
+	pid_t ended;			/* the last that did by itself, till it is
+					   reaped; 0: none */
 	struct mono not_before;		/* is another one started */
 };
 

@@ -330,6 +330,10 @@ one_that_is_killed_is_followed(void **state)
 	assert_int_equal(a.code, 0);
 	assert_int_equal(b.code, 0);
 	assert_int_not_equal(looks.child.pid, killed);
+	/* And its end is no orphan's. */
+	assert_int_equal(waitpid(killed, NULL, 0), killed);
+	assert_true(looks_reaped(&looks, killed));
+	assert_false(looks_reaped(&looks, killed));
 }
 
 static void
