@@ -224,19 +224,21 @@ tell_all(struct looks *s, int code)
 	}
 }
 
-/* Who is of the app that held it up, would do so again, perhaps. The look that it was
-   at has taken so long. */
+/* The first one held it up, for so long; others of its app would do so again, perhaps. */
 static void
-tell_all_of(struct looks *s, const void *whose, int64_t took_ns)
+tell_all_of_first(struct looks *s, int64_t took_ns)
 {
 	struct answer none = { .seen = WAITING_NO, .took_ns = took_ns };
-	struct looks_asked *a, *next;
+	struct looks_asked *a = TAILQ_FIRST(&s->asked), *next;
+	const void *whose = a->whom.whose;
+	int code = -ETIMEDOUT;
 
-	for (a = TAILQ_FIRST(&s->asked); a != NULL; a = next) {
+	for (; a != NULL; a = next) {
 		next = TAILQ_NEXT(a, link);
 		if (a->whom.whose != whose)
 			continue;
-		tell(s, a, -ETIMEDOUT, &none);
+		tell(s, a, code, &none);
+		code = -EBUSY;
 		none.took_ns = 0;
 	}
 }
@@ -332,7 +334,7 @@ give_up(struct looks *s, const void *whose)
 		return;
 	}
 	end_child(s, looker_kill);
-	tell_all_of(s, whose, h.cpu_ns - h.first_ns);
+	tell_all_of_first(s, h.cpu_ns - h.first_ns);
 	start_again(s);
 }
 
@@ -379,7 +381,7 @@ looks_waiting(struct looks *s, const struct looks_whom *whom,
 	int code;
 
 	if (is_left(s, whom->whose))
-		return -ETIMEDOUT;
+		return -EBUSY;
 	code = n > LOOKS_INOS_MAX ? -E2BIG : start(s);
 	if (code < 0)
 		return code;

@@ -70,7 +70,8 @@ struct looks_whom {
 	const struct conf_creds *creds;
 	/* In a turn of the loop, or in looks_await(). 0: *seen, and for how long
 	   it was looked; -ETIMEDOUT: it was looked for so long, and there is no
-	   answer; -ECANCELED: nor is there a child to ask. */
+	   answer; -EBUSY: nor was it looked, as another one of the app has none;
+	   -ECANCELED: nor is there a child to ask. */
 	void (*answered)(void *ctx, int code, enum waiting seen,
 	    int64_t took_ns);
 	void *ctx;
@@ -78,8 +79,8 @@ struct looks_whom {
 
 /*
  * waiting_look(). 0: ->answered() will be called, unless looks_forget() is before.
- * -ETIMEDOUT: an earlier look at that app has no answer as yet; other -errno: no
- * child can look for now, and who may be held up has to do it.
+ * -EBUSY: an earlier look at that app has no answer as yet, or at too many others;
+ * other -errno: no child can look for now, and who may be held up has to do it.
  */
 int looks_waiting(struct looks *s, const struct looks_whom *whom,
     const uint64_t *inos, size_t n);

@@ -207,17 +207,23 @@ take_unseen(struct look *k)
 	k->event = WORKER_EV_WAITS;
 }
 
-/* Of one that cannot be looked at, as far as anybody can tell. */
 static void
-take_held_up(struct look *k)
+tell_held_up(struct look *k)
 {
-	struct worker *w = k->worker;
-
 	if (!k->held_up_told)
-		worker_log(LOG_LEVEL_WARNING, w, "whether it waits for "
+		worker_log(LOG_LEVEL_WARNING, k->worker, "whether it waits for "
 		    "connections cannot be seen: a look at it does not come to "
 		    "an end");
 	k->held_up_told = true;
+}
+
+/* Of one that cannot be looked at, as far as anybody can tell. -EBUSY: because of
+   another one, of which it was told. */
+static void
+take_held_up(struct look *k, int code)
+{
+	if (code == -ETIMEDOUT)
+		tell_held_up(k);
 	k->important = means(k, WAITING_REFUSED, &k->event);
 	k->gap_ms = HELD_UP_MS;
 }
@@ -273,8 +279,8 @@ look(struct look *k)
 	k->asked = code == 0;
 	if (code == 0) {
 		k->entry.due = MONO_NEVER;
-	} else if (code == -ETIMEDOUT) {
-		take_held_up(k);
+	} else if (code == -EBUSY) {
+		take_held_up(k, code);
 		if (k->at_once)
 			take_unseen(k);
 		take(k);
@@ -345,8 +351,8 @@ answered(void *ctx, int code, enum waiting seen, int64_t took_ns)
 	k->asked = false;
 	if (code == 0)
 		k->important = means(k, seen, &k->event);
-	else if (code == -ETIMEDOUT)
-		take_held_up(k);
+	else if (code == -ETIMEDOUT || code == -EBUSY)
+		take_held_up(k, code);
 	if (code < 0 && k->at_once)
 		take_unseen(k);
 	take(k);

@@ -130,6 +130,17 @@ def test_of_a_look_without_an_end_it_is_told_once(box):
     d.stop()
 
 
+def test_of_a_look_without_an_end_only_who_holds_it_up_is_told(box):
+    """The others of the app have only asked for one."""
+    d = with_starter(box, instances=3)
+    d.wait_workers(4)
+    look = hold(d)
+    d.wait_log(NO_END)
+    assert is_looker(the_looker(d, but=[look]))
+    assert len(d.find(NO_END)) == 1
+    d.stop()
+
+
 def test_who_looks_ends_with_a_killed_supervisor(box):
     d = with_starter(box)
     look = hold(d)
