@@ -252,13 +252,27 @@ rest(struct looks *s, int64_t ms)
 	set_timer(s);
 }
 
-/* It asks for what the last one has not answered. */
+static void
+drop_forgotten(struct looks *s)
+{
+	struct looks_asked *a, *next;
+
+	for (a = TAILQ_FIRST(&s->asked); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, link);
+		if (a->whom.answered == NULL)
+			drop(s, a);
+	}
+}
+
+/* It asks for what the last one has not answered, and somebody wants to know. */
 static void
 start_again(struct looks *s)
 {
 	struct looks_asked *a;
-	int code = TAILQ_EMPTY(&s->asked) ? 0 : start(s);
+	int code;
 
+	drop_forgotten(s);
+	code = TAILQ_EMPTY(&s->asked) ? 0 : start(s);
 	TAILQ_FOREACH(a, &s->asked, link) {
 		if (code < 0)
 			break;

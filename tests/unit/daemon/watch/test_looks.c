@@ -337,6 +337,24 @@ one_that_is_killed_is_followed(void **state)
 	assert_false(looks_reaped(&looks, killed));
 }
 
+/* But for what nobody wants to know any more: two die of the other question. */
+static void
+what_is_forgotten_is_not_asked_again(void **state)
+{
+	struct asker a = { .told = 0 }, b = a;
+
+	(void)state;
+	hold_child();
+	assert_int_equal(setenv(DIES, "1", 1), 0);
+	assert_int_equal(ask(&a, &one_app), 0);
+	assert_int_equal(ask(&b, &other_app), 0);
+	looks_forget(&looks, &a);
+	assert_int_equal(kill(looks.child.pid, SIGKILL), 0);
+	turn_until_told(&b);
+	assert_int_equal(b.code, -ECANCELED);
+	assert_int_equal(reap_all(), 3);
+}
+
 static void
 at_our_end_nobody_is_left(void **state)
 {
@@ -463,6 +481,9 @@ main(int argc, char *argv[])
 		    no_descriptor_can_be_sent_to_us, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_is_killed_is_followed,
 		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    what_is_forgotten_is_not_asked_again, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(at_our_end_nobody_is_left,
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
