@@ -39,16 +39,26 @@ note_sleep(struct held_up *h, pid_t by, bool ran)
 	h->still = ran || state(by) == 'R' ? 0 : h->still + 1;
 }
 
-bool
-held_up_look(struct held_up *h, pid_t child, pid_t by)
+/* Has it run since the latest look, as far as that can be told? */
+static bool
+note_clock(struct held_up *h, int64_t now_ns)
 {
-	int64_t now_ns = cpu_ns(child);
 	bool ran = !h->begun || now_ns < 0 || now_ns != h->cpu_ns;
 
+	if (now_ns < 0)
+		return ran;
 	if (!h->begun)
 		h->first_ns = now_ns;
 	h->begun = true;
 	h->cpu_ns = now_ns;
+	return ran;
+}
+
+bool
+held_up_look(struct held_up *h, pid_t child, pid_t by)
+{
+	bool ran = note_clock(h, cpu_ns(child));
+
 	switch (state(child)) {
 	case 'R':
 	case 'Z':
@@ -63,5 +73,5 @@ held_up_look(struct held_up *h, pid_t child, pid_t by)
 		note_sleep(h, by, ran);
 	}
 	return h->still >= STILL_MAX || h->asleep >= ASLEEP_MAX ||
-	    now_ns - h->first_ns >= CPU_MAX_NS;
+	    h->cpu_ns - h->first_ns >= CPU_MAX_NS;
 }

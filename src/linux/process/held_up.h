@@ -17,7 +17,7 @@
 struct held_up {
 	bool begun;
 	int64_t first_ns;	/* its CPU time at the first look … */
-	int64_t cpu_ns;		/* … and at the latest one */
+	int64_t cpu_ns;		/* … and at the latest one that could tell */
 	unsigned still;		/* looks in a row that found it in one sleep, … */
 	unsigned asleep;	/* … and in any, or that could not tell */
 };

@@ -212,6 +212,28 @@ who_has_ended_is_not(void **state)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* What it has taken is never less than nothing, nor begins anew. */
+static void
+a_clock_that_cannot_be_told_is_left_out(void **state)
+{
+	struct held_up h = { .begun = false };
+	pid_t pid = child_that(sleep_on), gone = child_that(sleep_on);
+	int64_t first;
+
+	(void)state;
+	end(gone);
+	wait_for_state(pid, 'S');
+	assert_false(held_up_look(&h, gone, pid));
+	assert_int_equal(h.cpu_ns - h.first_ns, 0);
+	assert_false(held_up_look(&h, pid, pid));
+	first = h.first_ns;
+	assert_true(first > 0);
+	assert_false(held_up_look(&h, gone, pid));
+	assert_int_equal(h.first_ns, first);
+	assert_int_equal(h.cpu_ns, first);
+	end(pid);
+}
+
 int
 main(void)
 {
@@ -223,6 +245,7 @@ main(void)
 		cmocka_unit_test(who_has_had_the_cpu_for_a_second_is),
 		cmocka_unit_test(who_sleeps_in_pieces_is_later),
 		cmocka_unit_test(who_has_ended_is_not),
+		cmocka_unit_test(a_clock_that_cannot_be_told_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
