@@ -83,9 +83,23 @@ begin_walk(struct worker *w, struct mono now)
 	return code;
 }
 
+/* What is left out would come back at the next look, and go before: what is known of
+   the process stays, and its time. */
+static void
+take_usage(struct worker *w, const struct usage *usage, struct mono now)
+{
+	w->usage_seen = now;
+	if (usage->partial && worker_usage_known(w))
+		return;
+	w->usage = *usage;
+	w->usage_serial = w->serial;
+	w->usage_at = w->walk_at;
+}
+
 int
 worker_usage(struct worker *w, struct mono now)
 {
+	struct usage usage;
 	int code = 0;
 
 	if (w->usage_walk != NULL && (w->walk_serial != w->serial ||
@@ -102,12 +116,10 @@ worker_usage(struct worker *w, struct mono now)
 	if (code < 0)
 		return code;
 	w->walk_seen = now;
-	if (!usage_walk_go_on(w->usage_walk, USAGE_FILES, &w->usage))
+	if (!usage_walk_go_on(w->usage_walk, USAGE_FILES, &usage))
 		return -EAGAIN;
 	end_walk(w);
-	w->usage_serial = w->serial;
-	w->usage_at = w->walk_at;
-	w->usage_seen = now;
+	take_usage(w, &usage, now);
 	return 0;
 }
 

@@ -88,6 +88,7 @@ static bool
 add_executing(pid_t pid, struct usage *usage)
 {
 	usage->cpu_ns += usage_cpu(pid);
+	usage->partial = true;
 	return true;
 }
 

@@ -13,9 +13,11 @@
 
 struct usage {
 	uint64_t cpu_ns;	/* user and system, of the living, and of those
-				   that they have reaped: but for one in the
-				   middle of an execve(2), which may wait there */
+				   that they have reaped */
 	uint64_t memory_bytes;	/* resident; what they share counts for each */
+	bool partial;		/* but for one in the middle of an execve(2), which
+				   may wait there: its own time is all that is
+				   known of it */
 };
 
 /*
