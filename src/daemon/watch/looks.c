@@ -18,8 +18,11 @@
 /* At our own end, nobody who can be killed is left behind. */
 #define END_MS		1000
 
-/* Where none can be started, that is not tried at each look. */
+/* Where none can be started, that is not tried at each look; and rarely where that is
+   so for long: the second one in a row has ended before it began, or has not our rights. */
 #define REST_MS		1000
+#define REST_LONG_MS	(INT64_C(1000) * REST_MS)
+#define UNBEGUN_MAX	2
 
 struct question {
 	uint64_t number;
@@ -296,6 +299,7 @@ lose_child(struct looks *s, ssize_t code)
 
 	s->lost = first != NULL ? first->question.number : 0;
 
+	s->unbegun = s->child.begun ? 0 : s->unbegun + 1;
 	if (s->child.pid != 0)
 		s->ended = s->child.pid;
 	end_child(s, looker_leave);
@@ -303,7 +307,8 @@ lose_child(struct looks *s, ssize_t code)
 		start_again(s);
 		return;
 	}
-	rest(s, code == -EPERM ? INT64_C(1000) * REST_MS : REST_MS);
+	rest(s, code == -EPERM || s->unbegun >= UNBEGUN_MAX ? REST_LONG_MS :
+	    REST_MS);
 }
 
 static void
@@ -322,6 +327,7 @@ take_answers(struct looks *s)
 		}
 		memcpy(&answer, bytes, sizeof(answer));
 		s->heard = mono_now();
+		s->unbegun = 0;
 		if (a != NULL && a->question.number == answer.number)
 			tell(s, a, 0, &answer);
 	}

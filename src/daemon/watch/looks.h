@@ -47,6 +47,7 @@ struct looks {
 	} left[LOOKS_LEFT_MAX];
 	pid_t ended;			/* the last that did by itself, till it is
 					   reaped; 0: none */
+	unsigned unbegun;		/* so many in a row have ended so */
 	struct mono not_before;		/* is another one started */
 };
 

@@ -137,15 +137,19 @@ looker_can_be(void)
 	can_be = true;
 }
 
-/* It shares our memory (birth.h). All else that we have open is closed by that. */
+/* It shares our memory (birth.h). All else that we have open is closed by that; also
+   where what is executed is the dynamic linker, as that was for us, and would tell of
+   what it cannot load. */
 static int
 execute(void *ctx)
 {
 	const struct job *job = ctx;
 
 	(void)RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (raw_call(SYS_getppid, 0, 0, 0, 0, 0) == job->parent &&
-	    RAW(fcntl, job->fd, F_SETFD, 0) >= 0)
+	if (raw_call(SYS_getppid, 0, 0, 0, 0, 0) != job->parent)
+		return 1;
+	(void)RAW(fcntl, STDERR_FILENO, F_SETFD, FD_CLOEXEC);
+	if (RAW(fcntl, job->fd, F_SETFD, 0) >= 0)
 		(void)RAW(execve, "/proc/self/exe", job->argv, environ);
 	return 1;
 }

@@ -271,6 +271,19 @@ def test_whoever_looks_is_killed_and_workers_get_ready(box):
     d.stop()
 
 
+def test_started_by_the_dynamic_linker_we_look_without_a_word(box):
+    """What it executes once more is the linker."""
+    with open(CLUSTERD, "rb") as f:
+        linker = re.search(rb"/[\w/.-]*/ld[\w.-]*\.so[\w.]*(?=\0)", f.read(65536))
+    if linker is None:
+        pytest.skip("a static program")
+    box.web(ready="accept", clusterd={"control": box.path("ctl.sock")})
+    d = box.start(launcher=[linker[0].decode()])
+    d.wait_ready(2)
+    d.stop()
+    assert "loading shared" not in d.stderr()
+
+
 def test_where_none_can_be_executed_we_look(box):
     program = box.path("clusterd")
     with open(CLUSTERD, "rb") as f, open(program, "wb") as to:

@@ -29,6 +29,7 @@
 #define CLONE3		435
 #define PASSRIGHTS	83
 #define DIES		"TEST_LOOKS_DIES"
+#define NEVER		"TEST_LOOKS_NEVER_BEGINS"
 #define LIMIT_MS	60000
 #define TRIES		50
 
@@ -158,6 +159,7 @@ set_up(void **state)
 {
 	(void)state;
 	unsetenv(DIES);
+	unsetenv(NEVER);
 	return loop_new(&loop, NULL) == 0 ?
 	    looks_init(&looks, loop, &orphans) : -1;
 }
@@ -257,6 +259,29 @@ who_holds_one_up_is_asked_no_more(void **state)
 	assert_int_equal(ask(&a, &one_app), 0);
 	turn_until_told(&a);
 	assert_int_equal(a.code, 0);
+}
+
+/* Of one it may be chance: it was killed. */
+static void
+those_that_end_before_they_begin_are_few(void **state)
+{
+	struct asker a;
+
+	(void)state;
+	assert_int_equal(setenv(NEVER, "1", 1), 0);
+	for (int i = 0; i < 2; i++) {
+		looks.not_before = mono_now();
+		a = (struct asker){ .told = 0 };
+		assert_int_equal(ask(&a, &one_app), 0);
+		turn_until_told(&a);
+		assert_int_equal(a.code, -ECANCELED);
+		assert_true(mono_before(looks.not_before,
+		    mono_add_ms(mono_now(), 2000)) == (i == 0));
+	}
+	unsetenv(NEVER);
+	assert_int_equal(ask(&a, &one_app), -EAGAIN);
+	assert_true(is_answered());
+	assert_int_equal(looks.unbegun, 0);
 }
 
 static bool
@@ -475,6 +500,9 @@ main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(
 		    who_holds_one_up_is_asked_no_more, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
+		    those_that_end_before_they_begin_are_few, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(
 		    of_those_that_do_not_begin_there_is_one, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(
@@ -495,6 +523,8 @@ main(int argc, char *argv[])
 	};
 	int fd = looker_fd(argc, argv);
 
+	if (fd >= 0 && getenv(NEVER) != NULL)
+		_exit(127);
 	if (fd >= 0)
 		_exit(getenv(DIES) != NULL ? looker_serve(fd, die) :
 		    looks_serve(fd));
