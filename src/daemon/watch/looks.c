@@ -474,7 +474,7 @@ looks_reaped(struct looks *s, pid_t pid)
 {
 	keeper_forget_helper(pid);
 	if (pid == s->child.pid) {
-		s->child.pid = 0;
+		looker_reaped(&s->child);
 		return true;
 	}
 	/* Its socket has told it before. */
@@ -498,6 +498,7 @@ looks_init(struct looks *s, struct loop *loop, struct orphans *orphans)
 		.loop = loop, .orphans = orphans, .child = LOOKER_INIT,
 	};
 	TAILQ_INIT(&s->asked);
+	looker_lend(keeper_low_fd(), keeper_wake_fd());
 	return loop_timer_init(loop, &s->late, late_due, s);
 }
 

@@ -163,7 +163,8 @@ is_not_left(int fd)
 
 	if (fd == mine[0] || fd == mine[1] || fd == mine[2])
 		return true;
-	return fd == keeper_page()->wake_fd || fd == keeper_page()->kept_fd ||
+	return fd == keeper_page()->wake_fd ||
+	    fd == keeper_page()->low_fd || fd == keeper_page()->kept_fd ||
 	    fd == keeper_page()->asker_fd || fd == keeper_page()->ledger_fd ||
 	    fd == keeper_page()->ready_fd || fd == log_own_fd() ||
 	    keeper_page_had(fd);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -121,6 +122,7 @@ keeper_page_open(void)
 		(void)munmap(p, sizeof(*p));
 		return code;
 	}
+	p->low_fd = fcntl(p->wake_fd, F_DUPFD_CLOEXEC, 0);
 	raise_nofile(&p->nofile);
 	page = p;
 	return 0;
@@ -130,6 +132,7 @@ void
 keeper_page_close(void)
 {
 	(void)setrlimit(RLIMIT_NOFILE, &page->nofile);
+	fd_close(&page->low_fd);
 	fd_close(&page->wake_fd);
 	(void)munmap(page, sizeof(*page));
 	free(own);

@@ -54,6 +54,7 @@ struct keeper_page {
 	/* The keeper's. */
 	pid_t pid;
 	int wake_fd;
+	int low_fd;		/* the supervisor's; -1: none */
 	int ready_fd;		/* -1: nobody waits in the foreground */
 	struct rlimit nofile;	/* as we were started with */
 	struct mono began;

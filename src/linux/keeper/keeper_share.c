@@ -101,6 +101,14 @@ keeper_wake_fd(void)
 	return p != NULL ? p->wake_fd : -1;
 }
 
+int
+keeper_low_fd(void)
+{
+	const struct keeper_page *p = keeper_page();
+
+	return p != NULL ? p->low_fd : -1;
+}
+
 void
 keeper_taken(void)
 {

@@ -53,6 +53,10 @@ uint64_t keeper_cpu_ns(void);
 int keeper_wake_fd(void);
 void keeper_taken(void);
 
+/* A descriptor of which the supervisor may make what it likes: its number is among the
+   lowest, as it was there before all that a supervisor has opened. -1: none. */
+int keeper_low_fd(void);
+
 /*
  * Children of the keeper that were reaped, in order: workers that a supervisor before
  * has started, and what they left behind. What `fn` is told of it is not told

@@ -27,4 +27,11 @@
  */
 pid_t birth(int (*fn)(void *ctx), void *ctx, void *top);
 
+/*
+ * A child that shares our table of descriptors, too: so it has no copies of any, and
+ * changes nothing there until it has a table of its own (close_range(2),
+ * CLOSE_RANGE_UNSHARE). -ENOTSUP where a child would be a fork; other -errno.
+ */
+pid_t birth_without_copies(int (*fn)(void *ctx), void *ctx, void *top);
+
 #endif

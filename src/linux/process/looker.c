@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,6 +22,13 @@
 #include "linux/process/process.h"
 #include "linux/process/raw_call.h"
 #include "linux/process/yama.h"
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1)
+#endif
 
 #define NAME	"clusterd-look"
 
@@ -131,10 +139,54 @@ static struct {
 
 static bool can_be;
 
+/* The number that one has its socket by which shares our table of descriptors. */
+static struct {
+	int fd;			/* -1: there is none */
+	int blank;		/* what it stands for else */
+	pid_t to;		/* whose it is, as it may not have a table of its own
+				   yet; 0: nobody's */
+} low = { .fd = -1, .blank = -1 };
+
 void
 looker_can_be(void)
 {
 	can_be = true;
+}
+
+void
+looker_lend(int fd, int blank)
+{
+	low.fd = fd;
+	low.blank = blank;
+	low.to = 0;
+}
+
+static void
+blank_low(void)
+{
+	(void)dup3(low.blank, low.fd, O_CLOEXEC);
+	low.to = 0;
+}
+
+/* It has its own, or does not need it any more. */
+static void
+take_back(pid_t pid)
+{
+	if (pid != 0 && low.to == pid)
+		blank_low();
+}
+
+/* Since Linux 5.9, where no filter of system calls is in the way: numbers that are none
+   are found before anything is done. */
+static bool
+can_unshare(void)
+{
+	static enum { NOT_ASKED, CAN, CANNOT } answer;
+
+	if (answer == NOT_ASKED)
+		answer = syscall(SYS_close_range, 1, 0, CLOSE_RANGE_UNSHARE) <
+		    0 && errno == EINVAL ? CAN : CANNOT;
+	return answer == CAN;
 }
 
 /* It shares our memory (birth.h). All else that we have open is closed by that; also
@@ -152,6 +204,48 @@ execute(void *ctx)
 	if (RAW(fcntl, job->fd, F_SETFD, 0) >= 0)
 		(void)RAW(execve, "/proc/self/exe", job->argv, environ);
 	return 1;
+}
+
+/* The same with our table of descriptors, of which it leaves what is behind its own:
+   to copy and close that would be to wait for each file system that a file of ours is
+   on, with all others open for as long. */
+static int
+execute_alone(void *ctx)
+{
+	const struct job *job = ctx;
+
+	return raw_call(SYS_close_range, job->fd + 1, UINT_MAX,
+	    CLOSE_RANGE_UNSHARE, 0, 0) < 0 ? 1 : execute(ctx);
+}
+
+static void
+furnish(int fd)
+{
+	snprintf(room.number, sizeof(room.number), "%d", fd);
+	room.job = (struct job){
+		.fd = fd, .parent = getpid(),
+		.argv = { (char *)NAME, room.number, NULL },
+	};
+}
+
+/* -errno: it has to have copies. */
+static pid_t
+give_birth_alone(int fd)
+{
+	pid_t pid;
+
+	if (low.fd < 0 || low.to != 0 || !can_unshare())
+		return -ENOTSUP;
+	if (dup3(fd, low.fd, O_CLOEXEC) < 0)
+		return -errno;
+	furnish(low.fd);
+	pid = birth_without_copies(execute_alone, &room.job,
+	    room.stack + sizeof(room.stack));
+	if (pid < 0)
+		blank_low();
+	else
+		low.to = pid;
+	return pid;
 }
 
 /* While the last one may still stand there, a fork has its own of all. */
@@ -173,12 +267,11 @@ give_birth(int fd)
 		snprintf(number, sizeof(number), "%d", fd);
 		return birth(execute, &job, NULL);
 	}
-	snprintf(room.number, sizeof(room.number), "%d", fd);
-	room.job = (struct job){
-		.fd = fd, .parent = getpid(),
-		.argv = { (char *)NAME, room.number, NULL },
-	};
-	pid = birth(execute, &room.job, top);
+	pid = give_birth_alone(fd);
+	if (pid < 0) {
+		furnish(fd);
+		pid = birth(execute, &room.job, top);
+	}
 	room.last = pid > 0 ? pid : 0;
 	return pid;
 }
@@ -234,6 +327,7 @@ begin(struct looker *k)
 	if (n != (ssize_t)sizeof(theirs))
 		return n;
 	k->begun = true;
+	take_back(k->pid);
 	if (room.last == k->pid)
 		room.last = 0;
 	if (theirs.kept_out == 0 && theirs.caps == ours.caps &&
@@ -256,8 +350,16 @@ looker_receive(struct looker *k, void *answer)
 }
 
 void
+looker_reaped(struct looker *k)
+{
+	take_back(k->pid);
+	k->pid = 0;
+}
+
+void
 looker_leave(struct looker *k)
 {
+	take_back(k->pid);
 	fd_close(&k->fd);
 	k->pid = 0;
 }

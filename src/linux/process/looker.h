@@ -33,6 +33,14 @@ struct looker {
    none. */
 void looker_can_be(void);
 
+/*
+ * The child may stand still while it executes, and is to have no descriptors of ours
+ * then: it shares our table, but for those from this number on, by which it has its
+ * socket, and which stands for what `blank` does else. Both stay open. Without such a
+ * number, or before Linux 5.9, it has copies of all until it has executed.
+ */
+void looker_lend(int fd, int blank);
+
 /* For main(), before anything else: the descriptor that looker_serve() is to serve,
    and nothing else is to be done; or -1. */
 int looker_fd(int argc, char *argv[]);
@@ -57,6 +65,9 @@ int looker_ask(const struct looker *k, const void *question, size_t len);
 /* The length of the next answer; 0: none is there; -errno: it is gone; -EPERM: it
    says that it may not do what we may. */
 ssize_t looker_receive(struct looker *k, void *answer);
+
+/* It is about to be reaped; that it is gone is told by its descriptor, too. */
+void looker_reaped(struct looker *k);
 
 /* It is asked no more, and ends by itself, … */
 void looker_leave(struct looker *k);

@@ -89,7 +89,7 @@ def test_too_few_descriptors_are_survived(box, unwrapped):
         pytest.skip("needs RLIMIT_NOFILE of 1000")
     box.web(instances=40, restart_delay="20ms", restart_delay_max="50ms")
     d = box.start(preexec_fn=lambda: resource.setrlimit(
-        resource.RLIMIT_NOFILE, (30, 30)))
+        resource.RLIMIT_NOFILE, (32, 32)))
     d.wait_log(TOO_MANY, count=2)
     wait_until(lambda: d.ready_pids(), "a worker")
     get(d.port())
