@@ -19,7 +19,8 @@
 #define END_MS		1000
 
 /* Where none can be started, that is not tried at each look; and rarely where that is
-   so for long: the second one in a row has ended before it began, or has not our rights. */
+   so for long: the second one in a row has ended before it began, or one has not our
+   rights. */
 #define REST_MS		1000
 #define REST_LONG_MS	(INT64_C(1000) * REST_MS)
 #define UNBEGUN_MAX	2
@@ -227,7 +228,8 @@ tell_all(struct looks *s, int code)
 	}
 }
 
-/* The first one held it up, for so long; others of its app would do so again, perhaps. */
+/* The first one held it up, for so long; others of its app would do so again,
+   perhaps. */
 static void
 tell_all_of_first(struct looks *s, int64_t took_ns)
 {

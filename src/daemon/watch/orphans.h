@@ -70,7 +70,7 @@ void orphans_reaped(struct orphans *o, pid_t pid);
 /* Note the children that we already have: they are none of our business. */
 void orphans_note_strangers(struct orphans *o);
 
-/* Those that supervisors before us had as helpers are gone, or are killed and spared. */
+/* Those that supervisors before us had as helpers are gone, or killed and spared. */
 void orphans_note_helpers(struct orphans *o);
 
 /* This child of ours is none of them, until it is reaped. Without memory it may be

@@ -71,7 +71,8 @@ has_no_program(pid_t pid)
  * Is it in the middle of an execve(2), with new memory and no program in it as yet? As
  * long as it waits there, such as for a file system that is to close a file, to read its
  * stat waits as well (seen with Linux 6.18). Its statm does not. Where that
- * says so of ourselves, it has no such numbers, as in a sandbox with a /proc of its own.
+ * says so of ourselves, it has no such numbers, as in a sandbox with a /proc of its
+ * own.
  */
 static bool
 is_executing(pid_t pid)
