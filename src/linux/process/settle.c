@@ -2,7 +2,6 @@
 
 #include <elf.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdbool.h>
@@ -150,30 +149,41 @@ settle_code(void)
 #define MADV_POPULATE_WRITE	23
 #endif
 
-/* One that comes out of the heap (M_MMAP_THRESHOLD). */
-#define BLOCK	(64 * 1024)
-
-/* What malloc() asks for beyond what it needs, if nothing else is said. */
-#define TOP_PAD	(128 * 1024)
+/* What goes for malloc() if nothing else is said: mallopt(3). */
+#define MMAP_MAX	65536
+#define TRIM_THRESHOLD	(128 * 1024)
 
 static bool begun;
 
+/* One out of the heap, however large. NULL: so much is not to be had. */
+static void *
+heap_block(size_t size)
+{
+	void *block;
+
+	if (mallopt(M_MMAP_MAX, 0) == 0)
+		return NULL;
+	block = malloc(size);
+	(void)mallopt(M_MMAP_MAX, MMAP_MAX);
+	return block;
+}
+
+/* No M_TOP_PAD: with that each time that the heap grows is to be by so much, and fails
+   where a limit leaves less (RLIMIT_AS, RLIMIT_DATA, vm.overcommit_memory). */
 void
 settle_begin(size_t heap)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t begin, end;
-	void *block;
+	void *block = heap_block(heap);
+	uintptr_t begin = page_of((uintptr_t)block, page);
+	uintptr_t end = page_of((uintptr_t)block + heap, page);
 
-	/* By so much it grows, and that is not given back before settle(). */
-	if (heap > INT_MAX / 2 || mallopt(M_TOP_PAD, (int)heap + BLOCK) == 0)
+	if (block == NULL)
 		return;
-	begun = true;
-	block = malloc(BLOCK);
-	begin = page_of((uintptr_t)block, page);
-	end = page_of((uintptr_t)sbrk(0), page);
+	/* None is given back before settle(), neither now. */
+	begun = mallopt(M_TRIM_THRESHOLD, -1) != 0;
 	/* Else it lies elsewhere. */
-	if (block != NULL && begin < end && end - begin <= heap + 4 * BLOCK)
+	if (begin < end && end <= (uintptr_t)sbrk(0))
 		(void)madvise((void *)begin, end - begin,
 		    MADV_POPULATE_WRITE);
 	free(block);
@@ -183,7 +193,7 @@ static void
 settle_heap(void)
 {
 	if (begun)
-		(void)mallopt(M_TOP_PAD, TOP_PAD);
+		(void)mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
 	begun = false;
 	(void)malloc_trim(0);
 }

@@ -20,10 +20,12 @@ void settle(void);
 void settle_code(void);
 
 /*
- * For one that has much to do at once, and then calls settle(): the next `heap` bytes
- * that malloc() gives out are there, at the price of one system call instead of a fault
- * for each page, which on a virtual machine may take as long as ten. Where malloc()
- * goes by other rules than glibc's nothing is done.
+ * For one that has much to do at once, and then calls settle(): the next `heap` bytes by
+ * which malloc() goes on at the end of its heap are there, at the price of one system call
+ * instead of a fault for each page, which on a virtual machine may take as long as ten.
+ * What lies free further down, and is given out first, is as it was. Where so much is
+ * not to be had nothing is done, and malloc() has as much to give out as without; as
+ * little is done where it is another one than glibc's.
  */
 void settle_begin(size_t heap);
 

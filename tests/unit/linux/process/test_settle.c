@@ -7,6 +7,10 @@
 
 #include <cmocka.h>
 
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +19,11 @@
 #include "linux/process/settle.h"
 
 #define DEEP	(96 * 1024)
+
+/* Linux 5.14 */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
 
 /* Somewhere below the caller. */
 static __attribute__((noinline)) unsigned char *
@@ -107,31 +116,150 @@ code_and_constants_are_let_go_of_and_are_there_again(void **state)
 	}
 }
 
-/* It is there before it is written to, is malloc()'s to give out, and goes again. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+
+#define KIB	((size_t)1024)
+#define ROOM	(512 * KIB)
+#define PIECE	(60 * KIB)
+
+/* Whose pointer is stored there is not left out by the compiler. */
+static void *volatile shown;
+
+/* Not such as valgrind's, of which nothing is asked. */
+static bool
+is_malloc_of_glibc(void)
+{
+	uintptr_t at, end = (uintptr_t)sbrk(0);
+
+	shown = malloc(100);
+	at = (uintptr_t)shown;
+	free(shown);
+	return at < end;
+}
+
+static bool
+can_populate(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool can;
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	can = madvise(page, 4096, MADV_POPULATE_WRITE) == 0;
+	assert_int_equal(munmap(page, 4096), 0);
+	return can;
+}
+
+static void
+assert_room(const char *before)
+{
+	char *pieces[ROOM / PIECE];
+
+	assert_true((char *)sbrk(0) >= before + ROOM);
+	for (size_t i = 0; i < ROOM / PIECE; i++) {
+		pieces[i] = malloc(PIECE);
+		assert_non_null(pieces[i]);
+		for (size_t at = 4096; at < PIECE; at += 4096)
+			assert_true(is_mapped(pieces[i] + at));
+	}
+	for (size_t i = 0; i < ROOM / PIECE; i++)
+		free(pieces[i]);
+	assert_true((char *)sbrk(0) >= before + ROOM);
+}
+
+#endif
+
+/* It is there before it is written to, is malloc()'s to give out, and goes again;
+   whether little was free at the end of the heap or more. */
 static void
 room_is_there_at_once_and_is_given_back(void **state)
 {
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
-	const size_t room = 512 * 1024;
-	char *before = sbrk(0), *block;
-
 	(void)state;
-	block = malloc(100);
-	/* Of another malloc(), such as valgrind's, nothing is asked. */
-	if (sysconf(_SC_PAGESIZE) != 4096 || block > before)
+	if (sysconf(_SC_PAGESIZE) != 4096 || !is_malloc_of_glibc() ||
+	    !can_populate())
 		skip();
-	free(block);
-	settle_begin(room);
-	assert_true((char *)sbrk(0) >= before + room);
-	block = malloc(60 * 1024);
-	assert_non_null(block);
-	assert_true(block < (char *)sbrk(0));
-	assert_true(is_mapped(block + 32 * 1024));
-	assert_true(is_mapped((char *)sbrk(0) - 4096));
-	free(block);
-	assert_true((char *)sbrk(0) >= before + room);
+	for (size_t spare = 0; spare <= 100 * KIB; spare += 100 * KIB) {
+		char *before;
+
+		settle();
+		before = sbrk(0);
+		shown = malloc(spare);
+		free(shown);
+		settle_begin(ROOM);
+		assert_room(before);
+		settle();
+		assert_true((char *)sbrk(0) < before + ROOM / 2);
+	}
+#else
+	(void)state;
+	skip();
+#endif
+}
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+
+/* In units, as an exit status. */
+#define UNIT	(64 * KIB)
+
+static size_t
+size_now(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f == NULL || fscanf(f, "%lu", &pages) != 1)
+		_exit(255);
+	fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* How many units malloc() has to give out where a limit leaves `left`, after
+   settle_begin(room). */
+static int
+units_had(size_t left, size_t room)
+{
+	size_t had = 0;
+	int status;
+	pid_t pid;
+
 	settle();
-	assert_true((char *)sbrk(0) < before + room / 2);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		rlim_t most = size_now() + left;
+
+		if (setrlimit(RLIMIT_AS, &(struct rlimit){ most, most }) < 0)
+			_exit(255);
+		if (room > 0)
+			settle_begin(room);
+		while (had < left && (shown = malloc(1000)) != NULL)
+			had += 1000;
+		_exit((int)(had / UNIT));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_not_equal(WEXITSTATUS(status), 255);
+	return WEXITSTATUS(status);
+}
+
+#endif
+
+/* Neither where the room is not to be had, nor where that, and not as much again. */
+static void
+under_a_limit_malloc_has_as_much_as_without(void **state)
+{
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+	(void)state;
+	if (!is_malloc_of_glibc())
+		skip();
+	for (size_t mib = 3; mib <= 7; mib++) {
+		size_t left = mib * 1024 * KIB;
+		int plain = units_had(left, 0);
+
+		assert_true(plain > (int)(left / UNIT / 2));
+		assert_true(units_had(left, 4096 * KIB) >= plain - 4);
+	}
 #else
 	(void)state;
 	skip();
@@ -147,6 +275,7 @@ main(void)
 		cmocka_unit_test(
 		    code_and_constants_are_let_go_of_and_are_there_again),
 		cmocka_unit_test(room_is_there_at_once_and_is_given_back),
+		cmocka_unit_test(under_a_limit_malloc_has_as_much_as_without),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
