@@ -303,6 +303,7 @@ def test_a_wrapper_costs_no_sockets(box):
             assert exchange((V4, port), b"GET / HTTP/1.0\r\n\r\n")
         n = len(listening_on(port) & set(sockets_of(d.pid).values()))
         assert n == 2
+        d.kinds_at_rest()
         sockets = len(sockets_of(d.pid))
         if turn == 2:
             most = sockets

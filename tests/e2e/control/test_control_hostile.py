@@ -24,7 +24,8 @@ from harness import SLOW, kinds, probe, status_field, wait_until
 
 
 def rss(pid):
-    return int(status_field(pid, "VmRSS").split()[0])
+    """Of memory of its own: of its files as much is there as it has used of late."""
+    return int(status_field(pid, "RssAnon").split()[0])
 
 
 def ready(box, instances=2, **keys):
