@@ -11,4 +11,12 @@ void fd_close(int *fd);
 /* Hand the descriptor over: returns *fd and leaves -1 behind. */
 int fd_take(int *fd);
 
+/*
+ * For main(), before anything else is opened: a standard descriptor that is closed must
+ * not become something of ours, which whoever inherits it would read or write. It is
+ * /dev/null then, for the other direction: what it is used for fails by EBADF, as if it
+ * were closed.
+ */
+void fd_hold_standard(void);
+
 #endif

@@ -1,13 +1,11 @@
 /* clusterctl: options, which clusterd, then the command. */
-#include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "cli/ctl_check.h"
 #include "cli/ctl_events.h"
 #include "cli/ctl_import.h"
@@ -20,16 +18,6 @@
 #include "cli/ctl_watch.h"
 #include "linux/client/client_find.h"
 #include "linux/control/control_link.h"
-
-/* A closed standard descriptor must not become the socket's. */
-static void
-hold_standard_fds(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-			(void)open("/dev/null", fd == STDIN_FILENO ?
-			    O_WRONLY : O_RDONLY);
-}
 
 static int
 print(const char *text)
@@ -90,7 +78,7 @@ main(int argc, char *argv[])
 {
 	struct ctl_options o;
 
-	hold_standard_fds();
+	fd_hold_standard();
 	(void)setlocale(LC_CTYPE, "");
 	/* Who reads our output and goes is an error of write(2). */
 	signal(SIGPIPE, SIG_IGN);

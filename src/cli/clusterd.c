@@ -439,6 +439,7 @@ main(int argc, char *argv[])
 
 	if (looks >= 0)
 		_exit(looks_serve(looks));
+	fd_hold_standard();
 	looker_can_be();
 	state = keeper_state_fd(&ledger);
 	signals_block_early();

@@ -311,6 +311,7 @@ main(int argc, char *argv[])
 	struct options o;
 	int status;
 
+	fd_hold_standard();
 	if (!options_parse(argc, argv, &o)) {
 		status = EX_USAGE;
 	} else if (o.help || o.version) {

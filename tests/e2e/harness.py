@@ -268,6 +268,18 @@ def is_looker(pid):
     return read_proc(pid, "cmdline").startswith(b"clusterd-look\0")
 
 
+def is_for_others(pid):
+    """A child of a supervisor that is no worker, neither will be: it looks into
+    workers, or has not executed and stays in the supervisor's group. A worker leaves
+    that first."""
+    if read_proc(pid, "comm") == b"clusterd-super\n":
+        try:
+            return os.getpgid(int(pid)) != int(pid)
+        except ProcessLookupError:
+            return True
+    return is_looker(pid)
+
+
 def families(*parents):
     """The pids of the children of each, zombies too, in the order of their birth. To
     look at all processes takes its time: once for all."""
@@ -662,7 +674,7 @@ class Clusterd:
         """And those that supervisors before have left, which are the keeper's."""
         supervisor = self.pid
         found = families(supervisor, self.keeper)
-        own = [pid for pid in found[supervisor] if not is_looker(pid)]
+        own = [pid for pid in found[supervisor] if not is_for_others(pid)]
         if supervisor == self.keeper:
             return own
         return own + [
