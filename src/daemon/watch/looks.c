@@ -471,12 +471,23 @@ looks_await(struct looks *s, const void *ctx, int64_t ms)
 	return 0;
 }
 
+/* What it has said counts. Its socket need not tell its end: a worker that was born
+   while it had the number of ours has its end of it until that worker executes. */
+static void
+lose_reaped(struct looks *s)
+{
+	take_answers(s);
+	if (s->child.fd >= 0 && s->child.pid == 0)
+		lose_child(s, -EPIPE);
+}
+
 bool
 looks_reaped(struct looks *s, pid_t pid)
 {
 	keeper_forget_helper(pid);
 	if (pid == s->child.pid) {
 		looker_reaped(&s->child);
+		lose_reaped(s);
 		return true;
 	}
 	/* Its socket has told it before. */

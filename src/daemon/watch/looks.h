@@ -94,7 +94,7 @@ void looks_forget(struct looks *s, const void *ctx);
 int looks_await(struct looks *s, const void *ctx, int64_t ms);
 
 /* This child of ours is about to be reaped, whoever it is. True: it was one of
-   these. */
+   these; who has asked it may be told by that. */
 bool looks_reaped(struct looks *s, pid_t pid);
 
 /* In the child: what is asked there; returns the exit status. */

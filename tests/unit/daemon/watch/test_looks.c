@@ -362,6 +362,46 @@ one_that_is_killed_is_followed(void **state)
 	assert_false(looks_reaped(&looks, killed));
 }
 
+/* Its end of the socket is open in whoever was born while it had a number of ours, and
+   has not executed as yet: as a worker whose program's file system does not answer. */
+static void
+one_that_ends_is_followed_though_its_socket_is_open(void **state)
+{
+	struct asker a = { .told = 0 }, b = a;
+	int blank[2], low;
+	pid_t pid, holder;
+
+	(void)state;
+	assert_int_equal(pipe2(blank, O_CLOEXEC), 0);
+	low = fcntl(blank[0], F_DUPFD_CLOEXEC, 0);
+	assert_true(low >= 0);
+	looker_lend(low, blank[0]);
+	looks_prepare(&looks);
+	holder = fork();
+	if (holder == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		for (;;)
+			pause();
+	}
+	assert_true(holder > 0);
+	pid = looks.child.pid;
+	assert_int_equal(ask(&a, &one_app), 0);
+	turn_until_told(&a);
+	assert_int_equal(a.code, 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	(void)looks_reaped(&looks, pid);
+	assert_int_equal(ask(&b, &one_app), 0);
+	turn_until_told(&b);
+	assert_int_equal(b.code, 0);
+	assert_int_equal(kill(holder, SIGKILL), 0);
+	assert_int_equal(waitpid(holder, NULL, 0), holder);
+	looker_lend(-1, -1);
+	(void)close(low);
+	(void)close(blank[0]);
+	(void)close(blank[1]);
+}
+
 /* But for what nobody wants to know any more: two die of the other question. */
 static void
 what_is_forgotten_is_not_asked_again(void **state)
@@ -508,6 +548,9 @@ main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(
 		    no_descriptor_can_be_sent_to_us, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_is_killed_is_followed,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    one_that_ends_is_followed_though_its_socket_is_open,
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    what_is_forgotten_is_not_asked_again, set_up,
