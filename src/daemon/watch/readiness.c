@@ -39,7 +39,7 @@
 /* Who has held up a look is not looked at sooner than after this. */
 #define HELD_UP_MS	1000
 
-/* How long somebody waits for the answer to a look at once. */
+/* How long a turn waits for the answers to looks at once, all in all. */
 #define AT_ONCE_MS	3
 
 #define INOS_MAX	(2 * CONF_LISTENS_MAX)
@@ -218,14 +218,14 @@ tell_held_up(struct look *k)
 }
 
 /* Of one that cannot be looked at, as far as anybody can tell. -EBUSY: because of
-   another one, of which it was told. */
+   another one, of which it was told; it is looked at before that one is again. */
 static void
 take_held_up(struct look *k, int code)
 {
 	if (code == -ETIMEDOUT)
 		tell_held_up(k);
 	k->important = means(k, WAITING_REFUSED, &k->event);
-	k->gap_ms = HELD_UP_MS;
+	k->gap_ms = code == -ETIMEDOUT ? HELD_UP_MS : GAP_MAX_MS;
 }
 
 static void
@@ -427,6 +427,19 @@ has_accepted(const struct worker *w, int64_t left_ns)
 	return !counted && is_seen_to_serve(w, 1 + left_ns / 1000000);
 }
 
+/* Of the turn's time for that: who looks may be held up for long, and who asks next
+   would find the same. */
+static int
+await(struct look *k)
+{
+	struct readiness *r = k->all;
+	struct mono begin = mono_now();
+	int code = looks_await(r->by, k, AT_ONCE_MS - r->awaited_ns / 1000000);
+
+	r->awaited_ns += mono_now().ns - begin.ns;
+	return code;
+}
+
 /* What was asked before counts, too: it is still to be looked at. */
 static bool
 look_at_once(struct look *k, enum worker_event *ret_event)
@@ -436,7 +449,7 @@ look_at_once(struct look *k, enum worker_event *ret_event)
 	if (!k->asked)
 		look(k);
 	/* We do not look in its stead: this may be who holds it up. */
-	if (k->asked && looks_await(k->all->by, k, AT_ONCE_MS) < 0)
+	if (k->asked && await(k) < 0)
 		take_unseen(k);
 	k->at_once = false;
 	if (k->important)
@@ -450,17 +463,21 @@ readiness_look_now(struct worker *w, enum worker_event *ret_event)
 	struct look *k = w->look;
 	struct readiness *r = k->all;
 	struct mono begin = mono_now();
+	int64_t awaited_ns;
 	bool seen;
 
 	if (!k->entry.listed)
 		return false;
 	if (r->turn != loop_turn_number(r->looks.loop)) {
 		r->turn = loop_turn_number(r->looks.loop);
-		r->spent_ns = 0;
+		r->spent_ns = r->awaited_ns = 0;
 	}
 	if (r->spent_ns >= SPELL_NS)
 		return false;
+	awaited_ns = r->awaited_ns;
 	seen = look_at_once(k, ret_event);
+	/* To wait is not to look: the next one is looked at all the same. */
+	begin.ns += r->awaited_ns - awaited_ns;
 	if (!seen && has_accepted(w, SPELL_NS - r->spent_ns)) {
 		*ret_event = WORKER_EV_WAITS;
 		seen = true;

@@ -27,7 +27,8 @@ struct readiness {
 					   last pause; … */
 	struct mono not_before;		/* … which is until then */
 	uint64_t turn;			/* in which there were looks at once … */
-	int64_t spent_ns;		/* … which have taken so long */
+	int64_t spent_ns;		/* … which have taken so long, … */
+	int64_t awaited_ns;		/* … and so long to wait for */
 };
 
 /* -ENOMEM. Undone by _fini, when nobody starts any more. */
