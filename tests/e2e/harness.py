@@ -264,8 +264,10 @@ def is_supervisor(pid):
 
 
 def is_looker(pid):
-    """It looks into workers, for a supervisor, whose child it is."""
-    return read_proc(pid, "cmdline").startswith(b"clusterd-look\0")
+    """It looks into workers, for a supervisor, whose child it is; by its name too, as
+    one that ends has no command line any more."""
+    return read_proc(pid, "cmdline").startswith(b"clusterd-look\0") or \
+        read_proc(pid, "comm") == b"clusterd-look\n"
 
 
 def is_for_others(pid):
