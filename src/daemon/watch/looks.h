@@ -1,7 +1,7 @@
 /*
  * Looks into workers that may take as long as the worker likes: a child makes them
  * (linux/process/looker), and the loop hears of it. One that has no answer costs its
- * app the look, and no other.
+ * app the look; others wait meanwhile, until the child is given up.
  */
 #ifndef DAEMON_WATCH_LOOKS_H
 #define DAEMON_WATCH_LOOKS_H

@@ -36,8 +36,10 @@
    to look at. */
 #define STEPS_LATE	16
 
-/* Who has held up a look is not looked at sooner than after this. */
+/* Who has held up a look is not looked at sooner than after this, and each time after
+   twice as long, as looks at others wait meanwhile. */
 #define HELD_UP_MS	1000
+#define HELD_UP_MAX_MS	(64 * HELD_UP_MS)
 
 /* How long a turn waits for the answers to looks at once, all in all. */
 #define AT_ONCE_MS	3
@@ -57,6 +59,7 @@ struct look {
 	bool important;			/* … then something was seen: … */
 	enum worker_event event;	/* … this */
 	bool held_up_told;
+	int held_up_ms;			/* the next pause for that; 0: the first */
 };
 
 static struct look *
@@ -167,6 +170,7 @@ readiness_forget(struct worker *w)
 {
 	readiness_end(w);
 	w->look->listens = w->look->hinted = w->look->held_up_told = false;
+	w->look->held_up_ms = 0;
 }
 
 /* ---- a look ---- */
@@ -217,6 +221,15 @@ tell_held_up(struct look *k)
 	k->held_up_told = true;
 }
 
+static int
+held_up_pause(struct look *k)
+{
+	int ms = k->held_up_ms > 0 ? k->held_up_ms : HELD_UP_MS;
+
+	k->held_up_ms = ms < HELD_UP_MAX_MS ? 2 * ms : HELD_UP_MAX_MS;
+	return ms;
+}
+
 /* Of one that cannot be looked at, as far as anybody can tell. -EBUSY: because of
    another one, of which it was told; it is looked at before that one is again. */
 static void
@@ -225,7 +238,7 @@ take_held_up(struct look *k, int code)
 	if (code == -ETIMEDOUT)
 		tell_held_up(k);
 	k->important = means(k, WAITING_REFUSED, &k->event);
-	k->gap_ms = code == -ETIMEDOUT ? HELD_UP_MS : GAP_MAX_MS;
+	k->gap_ms = code == -ETIMEDOUT ? held_up_pause(k) : GAP_MAX_MS;
 }
 
 static void

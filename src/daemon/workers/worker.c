@@ -84,13 +84,16 @@ begin_walk(struct worker *w, struct mono now)
 }
 
 /* What is left out would come back at the next look, and go before: what is known of
-   the process stays, and its time. */
+   the process stays, and its time; but more memory than that is more for sure. */
 static void
 take_usage(struct worker *w, const struct usage *usage, struct mono now)
 {
 	w->usage_seen = now;
-	if (usage->partial && worker_usage_known(w))
+	if (usage->partial && worker_usage_known(w)) {
+		if (usage->memory_bytes > w->usage.memory_bytes)
+			w->usage.memory_bytes = usage->memory_bytes;
 		return;
+	}
 	w->usage = *usage;
 	w->usage_serial = w->serial;
 	w->usage_at = w->walk_at;

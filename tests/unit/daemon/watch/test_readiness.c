@@ -268,6 +268,29 @@ who_was_not_looked_at_for_another_is_so_before_that_one(void **state)
 	assert_true(turn_until_asked(0) > 0);
 }
 
+static void
+who_holds_up_a_look_again_is_left_alone_for_twice_as_long(void **state)
+{
+	int64_t pause = 1000;
+
+	(void)state;
+	readiness_watch(&workers[0]);
+	(void)turn_until_asked(0);
+	for (unsigned n = 0; n < 9; n++) {
+		answer(0, -ETIMEDOUT);
+		assert_in_range(turn_until_asked(0), pause, pause + 100);
+		pause = pause < 64000 ? 2 * pause : 64000;
+	}
+	assert_int_equal(n_told, 1);
+	/* Another process may be better. */
+	readiness_forget(&workers[0]);
+	asked[0].pid = 0;
+	readiness_watch(&workers[0]);
+	(void)turn_until_asked(0);
+	answer(0, -ETIMEDOUT);
+	assert_in_range(turn_until_asked(0), 1000, 1100);
+}
+
 int
 main(void)
 {
@@ -277,6 +300,9 @@ main(void)
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    who_was_not_looked_at_for_another_is_so_before_that_one,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    who_holds_up_a_look_again_is_left_alone_for_twice_as_long,
 		    set_up, tear_down),
 	};
 
