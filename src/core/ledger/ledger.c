@@ -326,6 +326,17 @@ ledger_end(const struct ledger *l, enum ledger_kind kind)
 	return l->areas[kind].most;
 }
 
+uint32_t
+ledger_count(const struct ledger *l, enum ledger_kind kind)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < l->areas[kind].most; i++)
+		n += __atomic_load_n(&record_at(l, kind, i)->state,
+		    __ATOMIC_RELAXED) != FREE;
+	return n;
+}
+
 int
 ledger_get(const struct ledger *l, enum ledger_kind kind, uint32_t place,
     void *ret_payload)

@@ -103,6 +103,9 @@ void ledger_drop(struct ledger *ledger, enum ledger_kind kind, uint32_t place);
 /* Up to which place there may be records. A record stays in its place. */
 uint32_t ledger_end(const struct ledger *ledger, enum ledger_kind kind);
 
+/* How many places are not free. */
+uint32_t ledger_count(const struct ledger *ledger, enum ledger_kind kind);
+
 /* 1: there is one, in *ret_record; 0: the place is free; -EBADMSG: its state is
    none. */
 int ledger_get(const struct ledger *ledger, enum ledger_kind kind,

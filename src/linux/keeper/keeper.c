@@ -85,7 +85,7 @@ make_room(void)
 	if (k.setup->ledger == NULL || ledger_open(&now,
 	    k.setup->ledger->memory, k.setup->ledger->size, NULL) < 0)
 		return;
-	bytes = EACH_BYTES * ledger_end(&now, LEDGER_WORKER);
+	bytes = EACH_BYTES * ledger_count(&now, LEDGER_WORKER);
 	if (bytes >= HEAP_MIN)
 		settle_begin(bytes < HEAP_MAX ? bytes : HEAP_MAX);
 }

@@ -301,6 +301,35 @@ def test_two_hundred_kills(box):
     d.stop()
 
 
+def most_memory_of(pid):
+    """But for the ledger, of which more has been written to since."""
+    most, shared = (int(status_field(pid, field).split()[0])
+                    for field in ("VmHWM", "RssShmem"))
+    return most - shared
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(harness.SANITIZED, reason="it has a malloc() of its own")
+def test_a_take_over_takes_the_memory_of_those_that_are_there(box):
+    """Not of as many as there ever were: so much may not be to be had by then."""
+    box.web(instances=N)
+    d = box.start()
+    d.wait_ready(N)
+    kill_supervisor(d)
+    d.wait_ready(N)
+    wait_until(d.is_at_rest, "rest")
+    before = most_memory_of(d.pid)
+    assert ctl(box, "scale", "web", "300").returncode == 0
+    d.wait_ready(300, limit=60)
+    assert ctl(box, "scale", "web", str(N)).returncode == 0
+    d.wait_workers(N, limit=60)
+    kill_supervisor(d)
+    d.wait_ready(N)
+    wait_until(d.is_at_rest, "rest")
+    assert most_memory_of(d.pid) < before + 450     # 900 for 300
+    d.stop()
+
+
 @pytest.mark.heavy
 def test_fifty_upgrades(box):
     program = box.path("clusterd")

@@ -664,6 +664,29 @@ files_that_cannot_be_are_refused(void **state)
 	end();
 }
 
+/* They end where they ended when there were most; those that are free do not count. */
+static void
+records_are_counted_without_the_free_ones(void **state)
+{
+	struct ledger_lane lane = some_lane(3);
+	uint32_t places[5];
+
+	(void)state;
+	begin();
+	assert_int_equal(ledger_count(&ledger, LEDGER_LANE), 0);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(ledger_add(&ledger, LEDGER_LANE, &lane,
+		    &places[i]), 0);
+	assert_int_equal(ledger_count(&ledger, LEDGER_LANE), 5);
+	for (size_t i = 0; i < 5; i++)
+		if (i != 1 && i != 3)
+			ledger_drop(&ledger, LEDGER_LANE, places[i]);
+	assert_int_equal(ledger_count(&ledger, LEDGER_LANE), 2);
+	assert_int_equal(ledger_end(&ledger, LEDGER_LANE), 5);
+	assert_int_equal(ledger_count(&ledger, LEDGER_LISTENER), 0);
+	end();
+}
+
 static void
 a_kind_that_is_not_known_is_passed_over(void **state)
 {
@@ -770,6 +793,7 @@ main(void)
 		cmocka_unit_test(workers_that_cannot_be_are_refused),
 		cmocka_unit_test(other_records_that_cannot_be_are_refused),
 		cmocka_unit_test(files_that_cannot_be_are_refused),
+		cmocka_unit_test(records_are_counted_without_the_free_ones),
 		cmocka_unit_test(a_kind_that_is_not_known_is_passed_over),
 		cmocka_unit_test(a_larger_record_is_read_as_far_as_it_is_known),
 		cmocka_unit_test(what_is_none_is_refused),
