@@ -28,6 +28,7 @@
 #include "daemon/life/reaper.h"
 #include "daemon/on_event/on_event.h"
 #include "daemon/output/outputs.h"
+#include "daemon/settling.h"
 #include "daemon/signalled.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/steer/steer.h"
@@ -45,7 +46,6 @@
 #include "linux/ledger/kept_files.h"
 #include "linux/loop/loop.h"
 #include "linux/process/process.h"
-#include "linux/process/settle.h"
 
 struct supervisor {
 	struct loop *loop;
@@ -78,16 +78,12 @@ struct supervisor {
 	struct signalled signalled;
 	struct stopping stopping;
 	struct loop_timer left_out; /* lines of the log, to be told */
-	struct loop_timer settling; /* what the start needed is given back */
+	struct settling settling;
 	struct mono silent_until;   /* what has come about; 0: is told */
 };
 
 /* Soon after it is known how many there were. */
 #define LEFT_OUT_MS 1000
-
-/* After it came up: the last looks at its workers are over, and one that takes over has
-   answered whoever waited. */
-#define SETTLE_MS 100
 
 /* Where new connections go may never be quite up to date. */
 #define SILENT_MS 1000
@@ -165,7 +161,7 @@ check_up(struct supervisor *sup)
 		keeper_tell_up();
 	reload_told(&sup->reloads);
 	tell_status(sup);
-	loop_timer_start(sup->loop, &sup->settling, SETTLE_MS);
+	settling_soon(&sup->settling);
 }
 
 /* Whoever waits hears of it when new connections go where they are to, or that
@@ -250,16 +246,6 @@ end_turn(struct supervisor *sup)
 		loop_timer_start(sup->loop, &sup->left_out, LEFT_OUT_MS);
 	apps_end_turn(&sup->apps);
 	on_event_turn(&sup->on_event);
-}
-
-/* Most that is in memory was for the start. */
-static void
-settle_due(void *ctx)
-{
-	struct supervisor *sup = ctx;
-
-	settle();
-	loop_at_rest(sup->loop, settle_code);
 }
 
 static void
@@ -454,7 +440,7 @@ open_kernel_things(struct supervisor *sup, struct error *err)
 	    ending_init(&sup->ending, sup->loop, &sup->program.failed) < 0 ||
 	    loop_timer_init(sup->loop, &sup->left_out, left_out_due,
 		sup) < 0 ||
-	    loop_timer_init(sup->loop, &sup->settling, settle_due, sup) < 0 ||
+	    settling_init(&sup->settling, sup->loop) < 0 ||
 	    stopping_init(&sup->stopping, sup->loop) < 0 ||
 	    init_watchers(sup) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -583,6 +569,9 @@ start(struct supervisor *sup, const struct supervisor_setup *setup,
 	life_raise_nofile(&sup->life);
 	apps_count_cpus(&sup->apps, sup->reloads.config);
 	sup->program.starting = true;
+	/* Whether all come up or not: what is there has been taken over. */
+	if (keeper_supervisor() > 0)
+		settling_soon(&sup->settling);
 	return beginning_start(&begin, err) < 0 ? EX_UNAVAILABLE : 0;
 }
 
@@ -599,7 +588,7 @@ release_all(struct supervisor *sup)
 		ending_fini(&sup->ending);
 		stopping_fini(&sup->stopping);
 		loop_timer_fini(sup->loop, &sup->left_out);
-		loop_timer_fini(sup->loop, &sup->settling);
+		settling_fini(&sup->settling);
 		notify_fini(&sup->notify);
 		adopt_fini(&sup->adopt);
 		adopt_review_fini(&sup->review);
