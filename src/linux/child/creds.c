@@ -1,11 +1,9 @@
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -20,6 +18,7 @@
 #include "base/str.h"
 #include "linux/child/creds.h"
 #include "linux/loop/signals.h"
+#include "linux/process/caps.h"
 
 #define LOOKUP_SECONDS	10
 #define GROUPS_MAX	65536	/* NGROUPS_MAX of Linux */
@@ -428,14 +427,11 @@ creds_lookup_wait(struct creds_cache *cache)
 bool
 creds_privileged(void)
 {
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-	const uint32_t need = 1U << CAP_SETUID | 1U << CAP_SETGID |
-	    1U << CAP_KILL;
+	const uint64_t need = CAPS_BIT(CAP_SETUID) | CAPS_BIT(CAP_SETGID) |
+	    CAPS_BIT(CAP_KILL);
+	uint64_t caps;
 
-	if (syscall(SYS_capget, &header, data) < 0)
+	if (!caps_effective(&caps))
 		return geteuid() == 0;
-	return (data[0].effective & need) == need;
+	return (caps & need) == need;
 }

@@ -1,6 +1,4 @@
-#include <linux/capability.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include <errno.h>
@@ -12,6 +10,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "linux/file/file.h"
+#include "linux/process/caps.h"
 #include "linux/process/cgroup_files.h"
 
 #define FILE_MAX (1024 * 1024)
@@ -115,13 +114,7 @@ has_mark(const char *dir, const char *name)
 static bool
 reads_trusted(void)
 {
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-	return syscall(SYS_capget, &header, data) == 0 &&
-	    (data[CAP_SYS_ADMIN / 32].effective >> CAP_SYS_ADMIN % 32 & 1);
+	return caps_has(CAPS_BIT(CAP_SYS_ADMIN));
 }
 
 bool

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "base/num.h"
 #include "core/conf/conf.h"
 #include "linux/file/file.h"
+#include "linux/process/caps.h"
 #include "linux/process/inspect.h"
 
 #define FDINFO_MAX	(256 * 1024)
@@ -29,15 +29,11 @@
 static bool
 may_trace(void)
 {
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { { .effective = 0 } };
+	uint64_t caps;
 
-	return syscall(SYS_capget, &header, data) == 0 &&
-	    (data[0].effective & 1u << CAP_SYS_PTRACE) != 0 &&
-	    (data[0].effective &
-	    (1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH)) != 0;
+	(void)caps_effective(&caps);
+	return (caps & CAPS_BIT(CAP_SYS_PTRACE)) != 0 && (caps &
+	    (CAPS_BIT(CAP_DAC_OVERRIDE) | CAPS_BIT(CAP_DAC_READ_SEARCH))) != 0;
 }
 
 struct fsids

@@ -1,25 +1,11 @@
-#include <sys/syscall.h>
-
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "linux/process/caps.h"
 #include "linux/process/yama.h"
-
-static bool
-may_trace(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { { .effective = 0 } };
-
-	return syscall(SYS_capget, &header, data) == 0 &&
-	    (data[0].effective & 1u << CAP_SYS_PTRACE) != 0;
-}
 
 static int
 open_sysctl(const char *sysctls, const char *name)
@@ -48,7 +34,7 @@ yama_for_children(const char *sysctls)
 	ssize_t n = -1;
 	int fd;
 
-	if (may_trace())
+	if (caps_has(CAPS_BIT(CAP_SYS_PTRACE)))
 		return YAMA_NONE;
 	fd = open_sysctl(sysctls, "yama/ptrace_scope");
 	if (fd < 0)
