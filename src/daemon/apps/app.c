@@ -110,7 +110,7 @@ app_later(struct app *app)
 	if (!app->dirty)
 		app->dirty = true;
 	if (mono_is_never(apps->go_on.due))
-		apps->behind = app->number;
+		apps->behind = app->crew.number;
 	loop_timer_start(apps->workers->loop, &apps->go_on, 0);
 }
 
@@ -122,7 +122,7 @@ app_go_on_later(struct app *app, bool got_on)
 
 	app_later(app);
 	if (first && got_on)
-		apps->behind = app->number + 1;
+		apps->behind = app->crew.number + 1;
 }
 
 static bool

@@ -111,7 +111,6 @@ struct app {
 	/* apps.c, and of crew the rest */
 	struct apps *apps;
 	struct app *next_app;
-	uint64_t number;		/* in the order of their additions */
 	uint64_t added_by;		/* that reload's number; 0: none */
 	bool came_up;		/* every seat was ready or final once */
 	bool tried;		/* one of its workers has ended before that */

@@ -137,9 +137,9 @@ app_at(struct apps *apps)
 {
 	struct app *a = apps->first;
 
-	while (a != NULL && a->number < apps->recycle_app)
+	while (a != NULL && a->crew.number < apps->recycle_app)
 		a = a->next_app;
-	if (a != NULL && a->number != apps->recycle_app)
+	if (a != NULL && a->crew.number != apps->recycle_app)
 		apps->recycle_seat = 0;
 	return a;
 }
@@ -165,7 +165,7 @@ go_on(struct apps *apps, struct mono now)
 			apps->recycle_seat = 0;
 			continue;
 		}
-		apps->recycle_app = a->number;
+		apps->recycle_app = a->crew.number;
 		if (!apps_have_looks(apps))
 			return true;
 		if (look(a, apps->recycle_seat, now))

@@ -46,7 +46,7 @@ app_new(struct apps *apps, struct app_spec *spec, bool initial,
 		return NULL;
 	}
 	app->apps = apps;
-	app->number = workers_number(apps->workers);
+	app->crew.number = workers_number(apps->workers);
 	app->crew.initial = initial;
 	app->record = LEDGER_NOWHERE;
 	/* It is given out again. */
@@ -573,7 +573,7 @@ advance_some(struct apps *apps, uint64_t from, uint64_t to)
 {
 	for (struct app *a = apps->first, *next; a != NULL; a = next) {
 		next = a->next_app;
-		if (a->number < from || a->number >= to || !a->dirty)
+		if (a->crew.number < from || a->crew.number >= to || !a->dirty)
 			continue;
 		if (!apps_have_time(apps))
 			app_later(a);

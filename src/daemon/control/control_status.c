@@ -334,9 +334,9 @@ next_app(const struct control_setup *setup, const struct control_op *op,
 	struct app *next = NULL;
 
 	for (struct app *a = setup->apps->first; a != NULL; a = a->next_app)
-		if (a->number >= from &&
+		if (a->crew.number >= from &&
 		    control_op_concerns(op, a->crew.name) &&
-		    (next == NULL || a->number < next->number))
+		    (next == NULL || a->crew.number < next->crew.number))
 			next = a;
 	return next;
 }
@@ -370,7 +370,7 @@ step_retiring(struct strbuf *sb, struct control_op *op, const struct app *app)
 		return true;
 	}
 	at->at = CONTROL_AT_APP;
-	at->app = app->number + 1;
+	at->app = app->crew.number + 1;
 	return true;
 }
 
@@ -431,11 +431,11 @@ step(const struct control_setup *setup, struct strbuf *sb,
 		return true;
 	}
 	/* The one that it was at has gone: on with the next. */
-	if (at->at == CONTROL_AT_APP || app->number != at->app) {
+	if (at->at == CONTROL_AT_APP || app->crew.number != at->app) {
 		put_app(sb, app);
 		put_listeners(sb, app);
 		*at = (struct control_cursor){
-			.at = CONTROL_AT_SEATS, .app = app->number,
+			.at = CONTROL_AT_SEATS, .app = app->crew.number,
 		};
 		return true;
 	}

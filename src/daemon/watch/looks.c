@@ -96,7 +96,7 @@ looks_serve(int fd)
 
 /* Is one of them held up by this app; or are they too many to make it more? */
 static bool
-is_left(const struct looks *s, const void *whose)
+is_left(const struct looks *s, uint64_t whose)
 {
 	size_t n = 0;
 
@@ -114,13 +114,13 @@ static bool
 is_stuck(const struct looks *s)
 {
 	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++)
-		if (s->left[i].pid != 0 && s->left[i].whose == NULL)
+		if (s->left[i].pid != 0 && s->left[i].whose == 0)
 			return true;
 	return false;
 }
 
 static void
-note_left(struct looks *s, pid_t pid, const void *whose)
+note_left(struct looks *s, pid_t pid, uint64_t whose)
 {
 	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++) {
 		if (s->left[i].pid != 0)
@@ -235,7 +235,7 @@ tell_all_of_first(struct looks *s, int64_t took_ns)
 {
 	struct answer none = { .seen = WAITING_NO, .took_ns = took_ns };
 	struct looks_asked *a = TAILQ_FIRST(&s->asked), *next;
-	const void *whose = a->whom.whose;
+	uint64_t whose = a->whom.whose;
 	int code = -ETIMEDOUT;
 
 	for (; a != NULL; a = next) {
@@ -345,11 +345,11 @@ child_ready(void *ctx, uint32_t events)
 
 /* The question that it is at holds it up; the others are for the next one. */
 static void
-give_up(struct looks *s, const void *whose)
+give_up(struct looks *s, uint64_t whose)
 {
 	const struct held_up h = s->held_up;
 
-	note_left(s, s->child.pid, s->child.begun ? whose : NULL);
+	note_left(s, s->child.pid, s->child.begun ? whose : 0);
 	if (!s->child.begun) {
 		end_child(s, looker_kill);
 		rest(s, REST_MS);
@@ -424,7 +424,9 @@ looks_waiting(struct looks *s, const struct looks_whom *whom,
 	code = looker_ask(&s->child, &a->question, a->len);
 	if (code == -EAGAIN || code == -ENOBUFS || code == -ENOMEM) {
 		free(a);
-		return code;
+		/* Of so many none has an answer: whoever looks now may wait as
+		   long. */
+		return code == -EAGAIN ? -EBUSY : code;
 	}
 	/* Else it has just ended: its descriptor tells, and the next one is asked. */
 	TAILQ_INSERT_TAIL(&s->asked, a, link);
@@ -485,8 +487,9 @@ bool
 looks_reaped(struct looks *s, pid_t pid)
 {
 	keeper_forget_helper(pid);
+	looker_reaped(pid);
 	if (pid == s->child.pid) {
-		looker_reaped(&s->child);
+		s->child.pid = 0;
 		lose_reaped(s);
 		return true;
 	}

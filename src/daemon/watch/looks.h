@@ -43,7 +43,7 @@ struct looks {
 	uint64_t lost;			/* with which a child has ended; 0: none */
 	struct {
 		pid_t pid;		/* killed, not reaped; 0: free */
-		const void *whose;	/* NULL: it had not begun */
+		uint64_t whose;		/* 0: it had not begun */
 	} left[LOOKS_LEFT_MAX];
 	pid_t ended;			/* the last that did by itself, till it is
 					   reaped; 0: none */
@@ -66,7 +66,7 @@ bool looks_are_many(const struct looks *s);
 
 /* Who asks, for which app, about whom, and as whom (inspect_begin()). */
 struct looks_whom {
-	const void *whose;	/* the app, if only by this pointer */
+	uint64_t whose;		/* the app, by a number that is no other's, nor 0 */
 	pid_t pid;
 	const struct conf_creds *creds;
 	/* In a turn of the loop, or in looks_await(). 0: *seen, and for how long

@@ -283,7 +283,7 @@ look(struct look *k)
 	size_t n = inodes(k, inos);
 	int code = k->all->by == NULL ? -ENOTSUP : looks_waiting(k->all->by,
 	    &(struct looks_whom){
-		.whose = w->crew, .pid = w->pid,
+		.whose = w->crew->number, .pid = w->pid,
 		.creds = &w->spec->conf->creds,
 		.answered = answered, .ctx = k,
 	    }, inos, n);

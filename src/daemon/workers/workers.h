@@ -38,6 +38,7 @@ struct crew {
 	struct workers *all;		/* workers */
 	struct crew *next;		/* workers */
 	char *name;
+	uint64_t number;		/* in the order of their additions */
 	struct app_spec *stable;	/* in force */
 	struct app_spec *target;	/* of the rollout; NULL: none */
 	struct worker *workers;		/* life: seated, on trial, retiring */

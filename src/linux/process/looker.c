@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -17,6 +16,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "linux/process/birth.h"
+#include "linux/process/caps.h"
 #include "linux/process/helper.h"
 #include "linux/process/looker.h"
 #include "linux/process/process.h"
@@ -48,16 +48,10 @@ struct rights {
 static struct rights
 our_rights(void)
 {
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { { .effective = 0 } };
+	struct rights ours = { .uid = geteuid(), .gid = getegid() };
 
-	(void)syscall(SYS_capget, &header, data);
-	return (struct rights){
-		.caps = (uint64_t)data[1].effective << 32 | data[0].effective,
-		.uid = geteuid(), .gid = getegid(),
-	};
+	(void)caps_effective(&ours.caps);
+	return ours;
 }
 
 int
@@ -81,6 +75,9 @@ be_mortal(int fd)
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* A terminal's, where we share its group: they are meant for who asks. */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGQUIT, SIG_IGN);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
 	    peer.pid == getppid();
@@ -350,10 +347,11 @@ looker_receive(struct looker *k, void *answer)
 }
 
 void
-looker_reaped(struct looker *k)
+looker_reaped(pid_t pid)
 {
-	take_back(k->pid);
-	k->pid = 0;
+	take_back(pid);
+	if (room.last == pid)
+		room.last = 0;
 }
 
 void

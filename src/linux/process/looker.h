@@ -66,8 +66,10 @@ int looker_ask(const struct looker *k, const void *question, size_t len);
    says that it may not do what we may. */
 ssize_t looker_receive(struct looker *k, void *answer);
 
-/* It is about to be reaped; that it is gone is told by its descriptor, too. */
-void looker_reaped(struct looker *k);
+/* This child of ours is about to be reaped, whoever it is, and its number will be
+   another's: a struct looker's pid is to be 0 by then. That it is gone is told by its
+   descriptor, too. */
+void looker_reaped(pid_t pid);
 
 /* It is asked no more, and ends by itself, … */
 void looker_leave(struct looker *k);

@@ -68,7 +68,7 @@ longer(void *ctx, int64_t ms)
 static int64_t
 wait_ms(uint64_t n, bool dying)
 {
-	struct app app = { .number = 0 };
+	struct app app = { .crew.number = 0 };
 	struct apps apps = { .first = &app };
 	struct ending e = { .apps = &apps, .longer = longer,
 		.deaths = &deaths };

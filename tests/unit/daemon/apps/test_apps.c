@@ -187,7 +187,7 @@ removed_it_goes_with_its_last_worker(void **state)
 {
 	struct app *app = fake_add(WEB "instances = 2\n");
 	struct app *again;
-	uint64_t number = app->number;
+	uint64_t number = app->crew.number;
 
 	(void)state;
 	fake_all_ready(app);
@@ -206,7 +206,7 @@ removed_it_goes_with_its_last_worker(void **state)
 	/* The next of that name is another, beside it. */
 	again = fake_add(ONE);
 	assert_ptr_not_equal(again, app);
-	assert_true(again->number > number);
+	assert_true(again->crew.number > number);
 	assert_ptr_equal(apps_find(&fake.apps, "web"), again);
 	fake_retired_go(app);
 	assert_false(apps_lingers(&fake.apps, "web"));

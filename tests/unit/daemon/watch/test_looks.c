@@ -31,7 +31,10 @@
 #define DIES		"TEST_LOOKS_DIES"
 #define NEVER		"TEST_LOOKS_NEVER_BEGINS"
 #define LIMIT_MS	60000
+#define ONE_APP		1
+#define OTHER_APP	2
 #define TRIES		50
+#define MANY		100000
 
 struct asker {
 	unsigned told;
@@ -41,7 +44,6 @@ struct asker {
 static struct loop *loop;
 static struct looks looks;
 static struct orphans orphans;
-static const char one_app, other_app;
 
 /* In the child. */
 static size_t
@@ -65,7 +67,7 @@ told(void *ctx, int code, enum waiting seen, int64_t took_ns)
 }
 
 static int
-ask(struct asker *a, const void *whose)
+ask(struct asker *a, uint64_t whose)
 {
 	static const struct conf_creds creds = { .set = false };
 	static const uint64_t inos[1];
@@ -85,6 +87,18 @@ turn_until_told(const struct asker *a)
 		assert_true(mono_before(mono_now(), end));
 		loop_turn(loop);
 	}
+}
+
+/* What comes of one more question. */
+static int
+code_for(uint64_t whose)
+{
+	struct asker a = { .told = 0 };
+
+	assert_int_equal(ask(&a, whose), 0);
+	turn_until_told(&a);
+	assert_int_equal(a.told, 1);
+	return a.code;
 }
 
 /* How many children there have been, all of which end. */
@@ -119,15 +133,11 @@ stop_child(void)
 static void
 hold_child(void)
 {
-	struct asker a;
 	int tries = 0;
 
 	do {
 		assert_true(tries++ < TRIES);
-		a = (struct asker){ .told = 0 };
-		assert_int_equal(ask(&a, &one_app), 0);
-		turn_until_told(&a);
-		assert_int_equal(a.code, 0);
+		assert_int_equal(code_for(ONE_APP), 0);
 	} while (!stop_child());
 }
 
@@ -146,12 +156,8 @@ next_fd(void)
 static bool
 is_answered(void)
 {
-	struct asker a = { .told = 0 };
-
 	looks.not_before = mono_now();
-	assert_int_equal(ask(&a, &one_app), 0);
-	turn_until_told(&a);
-	return a.told == 1 && a.code == 0;
+	return code_for(ONE_APP) == 0;
 }
 
 static int
@@ -182,8 +188,8 @@ who_asks_is_told_once(void **state)
 	struct asker a = { .told = 0 }, b = { .told = 0 };
 
 	(void)state;
-	assert_int_equal(ask(&a, &one_app), 0);
-	assert_int_equal(ask(&b, &one_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
+	assert_int_equal(ask(&b, ONE_APP), 0);
 	turn_until_told(&b);
 	assert_int_equal(a.told, 1);
 	assert_int_equal(a.code, 0);
@@ -198,9 +204,9 @@ who_is_forgotten_is_not_told(void **state)
 	struct asker a = { .told = 0 }, b = { .told = 0 };
 
 	(void)state;
-	assert_int_equal(ask(&a, &one_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
 	looks_forget(&looks, &a);
-	assert_int_equal(ask(&b, &one_app), 0);
+	assert_int_equal(ask(&b, ONE_APP), 0);
 	turn_until_told(&b);
 	assert_int_equal(a.told, 0);
 	assert_int_equal(looks.n_asked, 0);
@@ -214,20 +220,17 @@ children_that_die_of_questions_are_few(void **state)
 
 	(void)state;
 	assert_int_equal(setenv(DIES, "1", 1), 0);
-	assert_int_equal(ask(&a, &one_app), 0);
-	assert_int_equal(ask(&b, &other_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
+	assert_int_equal(ask(&b, OTHER_APP), 0);
 	turn_until_told(&b);
 	assert_int_equal(a.told, 1);
 	assert_int_equal(a.code, -ECANCELED);
 	assert_int_equal(b.code, -ECANCELED);
-	assert_int_equal(ask(&a, &one_app), -EAGAIN);
+	assert_int_equal(ask(&a, ONE_APP), -EAGAIN);
 	assert_int_equal(reap_all(), 2);
 	looks.not_before = mono_now();
 	unsetenv(DIES);
-	a.told = 0;
-	assert_int_equal(ask(&a, &one_app), 0);
-	turn_until_told(&a);
-	assert_int_equal(a.code, 0);
+	assert_int_equal(code_for(ONE_APP), 0);
 }
 
 /* Both questions about that app are over, and the next child has the other's. */
@@ -240,9 +243,9 @@ who_holds_one_up_is_asked_no_more(void **state)
 	(void)state;
 	hold_child();
 	held = looks.child.pid;
-	assert_int_equal(ask(&a, &one_app), 0);
-	assert_int_equal(ask(&b, &one_app), 0);
-	assert_int_equal(ask(&other, &other_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
+	assert_int_equal(ask(&b, ONE_APP), 0);
+	assert_int_equal(ask(&other, OTHER_APP), 0);
 	assert_int_equal(looks_await(&looks, &b, 1), -ETIMEDOUT);
 	turn_until_told(&other);
 	assert_int_equal(a.told, 1);
@@ -252,13 +255,29 @@ who_holds_one_up_is_asked_no_more(void **state)
 	assert_int_equal(b.code, -EBUSY);
 	assert_int_equal(other.code, 0);
 	/* As long as it is there. */
-	assert_int_equal(ask(&a, &one_app), -EBUSY);
+	assert_int_equal(ask(&a, ONE_APP), -EBUSY);
 	assert_int_equal(waitpid(held, NULL, 0), held);
 	assert_true(looks_reaped(&looks, held));
-	a.told = 0;
-	assert_int_equal(ask(&a, &one_app), 0);
-	turn_until_told(&a);
-	assert_int_equal(a.code, 0);
+	assert_int_equal(code_for(ONE_APP), 0);
+}
+
+/* And we do not look in its stead, though it takes no more: it would hold us up. */
+static void
+who_is_held_up_is_asked_no_more_than_it_has_room_for(void **state)
+{
+	struct asker a = { .told = 0 };
+	uint64_t n = 0;
+	int code;
+
+	(void)state;
+	hold_child();
+	do {
+		assert_true(n++ < MANY);
+		code = ask(&a, n);
+	} while (code == 0);
+	assert_int_equal(code, -EBUSY);
+	assert_true(n > LOOKS_MAX);
+	looks_forget(&looks, &a);
 }
 
 /* Of one it may be chance: it was killed. */
@@ -271,15 +290,12 @@ those_that_end_before_they_begin_are_few(void **state)
 	assert_int_equal(setenv(NEVER, "1", 1), 0);
 	for (int i = 0; i < 2; i++) {
 		looks.not_before = mono_now();
-		a = (struct asker){ .told = 0 };
-		assert_int_equal(ask(&a, &one_app), 0);
-		turn_until_told(&a);
-		assert_int_equal(a.code, -ECANCELED);
+		assert_int_equal(code_for(ONE_APP), -ECANCELED);
 		assert_true(mono_before(looks.not_before,
 		    mono_add_ms(mono_now(), 2000)) == (i == 0));
 	}
 	unsetenv(NEVER);
-	assert_int_equal(ask(&a, &one_app), -EAGAIN);
+	assert_int_equal(ask(&a, ONE_APP), -EAGAIN);
 	assert_true(is_answered());
 	assert_int_equal(looks.unbegun, 0);
 }
@@ -306,20 +322,17 @@ of_those_that_do_not_begin_there_is_one(void **state)
 		looks_fini(&looks);
 		(void)reap_all();
 		assert_int_equal(looks_init(&looks, loop, &orphans), 0);
-		assert_int_equal(ask(&a, &one_app), 0);
+		assert_int_equal(ask(&a, ONE_APP), 0);
 	} while (!stop_child() || has_said_something());
 	held = looks.child.pid;
 	turn_until_told(&a);
 	assert_int_equal(a.code, -ECANCELED);
 	looks.not_before = mono_now();
-	assert_int_equal(ask(&a, &one_app), -EAGAIN);
-	assert_int_equal(ask(&a, &other_app), -EAGAIN);
+	assert_int_equal(ask(&a, ONE_APP), -EAGAIN);
+	assert_int_equal(ask(&a, OTHER_APP), -EAGAIN);
 	assert_int_equal(waitpid(held, NULL, 0), held);
 	assert_true(looks_reaped(&looks, held));
-	a.told = 0;
-	assert_int_equal(ask(&a, &one_app), 0);
-	turn_until_told(&a);
-	assert_int_equal(a.code, 0);
+	assert_int_equal(code_for(ONE_APP), 0);
 }
 
 /* Where the kernel can (Linux 6.16). */
@@ -331,7 +344,7 @@ no_descriptor_can_be_sent_to_us(void **state)
 	socklen_t len = sizeof(value);
 
 	(void)state;
-	assert_int_equal(ask(&a, &one_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
 	if (getsockopt(looks.child.fd, SOL_SOCKET, PASSRIGHTS, &value,
 	    &len) < 0)
 		skip();
@@ -348,8 +361,8 @@ one_that_is_killed_is_followed(void **state)
 	(void)state;
 	hold_child();
 	killed = looks.child.pid;
-	assert_int_equal(ask(&a, &one_app), 0);
-	assert_int_equal(ask(&b, &other_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
+	assert_int_equal(ask(&b, OTHER_APP), 0);
 	assert_int_equal(kill(killed, SIGKILL), 0);
 	turn_until_told(&b);
 	assert_int_equal(a.told, 1);
@@ -367,7 +380,6 @@ one_that_is_killed_is_followed(void **state)
 static void
 one_that_ends_is_followed_though_its_socket_is_open(void **state)
 {
-	struct asker a = { .told = 0 }, b = a;
 	int blank[2], low;
 	pid_t pid, holder;
 
@@ -385,15 +397,11 @@ one_that_ends_is_followed_though_its_socket_is_open(void **state)
 	}
 	assert_true(holder > 0);
 	pid = looks.child.pid;
-	assert_int_equal(ask(&a, &one_app), 0);
-	turn_until_told(&a);
-	assert_int_equal(a.code, 0);
+	assert_int_equal(code_for(ONE_APP), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	(void)looks_reaped(&looks, pid);
-	assert_int_equal(ask(&b, &one_app), 0);
-	turn_until_told(&b);
-	assert_int_equal(b.code, 0);
+	assert_int_equal(code_for(ONE_APP), 0);
 	assert_int_equal(kill(holder, SIGKILL), 0);
 	assert_int_equal(waitpid(holder, NULL, 0), holder);
 	looker_lend(-1, -1);
@@ -411,8 +419,8 @@ what_is_forgotten_is_not_asked_again(void **state)
 	(void)state;
 	hold_child();
 	assert_int_equal(setenv(DIES, "1", 1), 0);
-	assert_int_equal(ask(&a, &one_app), 0);
-	assert_int_equal(ask(&b, &other_app), 0);
+	assert_int_equal(ask(&a, ONE_APP), 0);
+	assert_int_equal(ask(&b, OTHER_APP), 0);
 	looks_forget(&looks, &a);
 	assert_int_equal(kill(looks.child.pid, SIGKILL), 0);
 	turn_until_told(&b);
@@ -449,9 +457,9 @@ without_descriptors_nobody_is_asked(void **state)
 		less.rlim_cur = (rlim_t)next + left;
 		looks.not_before = mono_now();
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
-		assert_int_equal(ask(&a, &one_app), -EMFILE);
+		assert_int_equal(ask(&a, ONE_APP), -EMFILE);
 		/* That is not tried again at once. */
-		assert_int_equal(ask(&a, &one_app), -EAGAIN);
+		assert_int_equal(ask(&a, ONE_APP), -EAGAIN);
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 		assert_int_equal(next_fd(), next);
 	}
@@ -469,7 +477,7 @@ without_memory_nobody_is_asked(void **state)
 	for (unsigned long i = 1; i < 10; i++) {
 		looks.not_before = mono_now();
 		alloc_fail(i, ALLOC_ALL);
-		if (ask(&a, &one_app) == 0)
+		if (ask(&a, ONE_APP) == 0)
 			looks_forget(&looks, &a);
 		else
 			assert_int_equal(looks.n_asked, 0);
@@ -481,7 +489,7 @@ without_memory_nobody_is_asked(void **state)
 	}
 	assert_true(is_answered());
 	alloc_fail(1, ALLOC_ALL);
-	assert_int_equal(ask(&a, &one_app), -ENOMEM);
+	assert_int_equal(ask(&a, ONE_APP), -ENOMEM);
 	alloc_works();
 	assert_true(is_answered());
 	assert_int_equal(a.told, 0);
@@ -518,7 +526,7 @@ without_processes_nobody_is_asked(void **state)
 	if (pid == 0) {
 		struct asker a = { .told = 0 };
 
-		_exit(take_away_forks() && ask(&a, &one_app) == -EAGAIN &&
+		_exit(take_away_forks() && ask(&a, ONE_APP) == -EAGAIN &&
 		    !mono_before(looks.not_before, mono_now()) &&
 		    looks.n_asked == 0 && a.told == 0 && next_fd() == next ?
 		    0 : 1);
@@ -539,6 +547,9 @@ main(int argc, char *argv[])
 		    children_that_die_of_questions_are_few, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    who_holds_one_up_is_asked_no_more, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    who_is_held_up_is_asked_no_more_than_it_has_room_for,
+		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    those_that_end_before_they_begin_are_few, set_up,
 		    tear_down),

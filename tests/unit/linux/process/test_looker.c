@@ -150,6 +150,29 @@ is_ended_by_a_signal(void **state)
 	looker_leave(&k);
 }
 
+/* They are for who asks, where a terminal sends them to the whole group. */
+static void
+a_terminals_signals_do_not_end_it(void **state)
+{
+	static const int signals[] = { SIGINT, SIGQUIT };
+	struct looker k = LOOKER_INIT;
+	char answer[LOOKER_BYTES_MAX];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(looker_start(&k), 0);
+	assert_int_equal(looker_ask(&k, "one", 4), 0);
+	assert_int_equal(hear(&k, answer), 5);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(kill(k.pid, signals[i]), 0);
+		assert_int_equal(looker_ask(&k, "two", 4), 0);
+		assert_int_equal(hear(&k, answer), 5);
+	}
+	pid = k.pid;
+	looker_leave(&k);
+	reap(pid);
+}
+
 /* ---- what it has until it has executed ---- */
 
 static int
@@ -275,7 +298,8 @@ start_two(int filter)
 	EXPECT(waitpid(k.pid, &status, 0) == k.pid && WIFEXITED(status));
 	p.fd = k.fd;
 	EXPECT(poll(&p, 1, 0) == 0 && !is_same(fd, blank[0]));
-	looker_reaped(&k);
+	looker_reaped(k.pid);
+	k.pid = 0;
 	EXPECT(poll(&p, 1, 0) == 1 && is_same(fd, blank[0]));
 	EXPECT(looker_receive(&k, answer) < 0 && !k.begun);
 	looker_leave(&k);
@@ -339,6 +363,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(ends_when_nobody_asks),
 		cmocka_unit_test(one_that_does_not_answer_is_left),
 		cmocka_unit_test(is_ended_by_a_signal),
+		cmocka_unit_test(a_terminals_signals_do_not_end_it),
 		cmocka_unit_test(has_nothing_of_ours_before_it_executes),
 	};
 	int fd = looker_fd(argc, argv);
