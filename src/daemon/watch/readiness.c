@@ -58,8 +58,8 @@ struct look {
 	bool at_once;			/* … and somebody waits for it: … */
 	bool important;			/* … then something was seen: … */
 	enum worker_event event;	/* … this */
-	bool held_up_told;
-	int held_up_ms;			/* the next pause for that; 0: the first */
+	int held_up_ms;			/* it has held up a look, and the next time
+					   is left alone for so long; 0: it has not */
 };
 
 static struct look *
@@ -169,7 +169,7 @@ void
 readiness_forget(struct worker *w)
 {
 	readiness_end(w);
-	w->look->listens = w->look->hinted = w->look->held_up_told = false;
+	w->look->listens = w->look->hinted = false;
 	w->look->held_up_ms = 0;
 }
 
@@ -214,11 +214,10 @@ take_unseen(struct look *k)
 static void
 tell_held_up(struct look *k)
 {
-	if (!k->held_up_told)
+	if (k->held_up_ms == 0)
 		worker_log(LOG_LEVEL_WARNING, k->worker, "whether it waits for "
 		    "connections cannot be seen: a look at it does not come to "
 		    "an end");
-	k->held_up_told = true;
 }
 
 static int
