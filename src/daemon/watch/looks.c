@@ -9,6 +9,7 @@
 #include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/process/helper.h"
 #include "linux/process/inspect.h"
 #include "linux/socket/socket_close.h"
 
@@ -531,7 +532,7 @@ looks_fini(struct looks *s)
 	last = s->child.pid;
 	end_child(s, looker_kill);
 	loop_timer_fini(s->loop, &s->late);
-	looker_await_end(last, end);
+	helper_await_end(last, end);
 	for (size_t i = 0; i < LOOKS_LEFT_MAX; i++)
-		looker_await_end(s->left[i].pid, end);
+		helper_await_end(s->left[i].pid, end);
 }

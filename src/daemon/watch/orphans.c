@@ -15,6 +15,7 @@
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/keeper/keeper_share.h"
+#include "linux/process/helper.h"
 #include "linux/process/process.h"
 
 #define SWEEP_MS 50
@@ -23,6 +24,9 @@
    have the loop in between. One look that cannot be made in parts ends then. */
 #define BUDGET_NS	INT64_C(2000000)
 #define PAUSE_MS	4
+
+/* At our own end, no helper that can be killed is left behind. */
+#define END_MS		1000
 
 /* Of whom nobody knows whose it was: the defaults of an app. */
 #define UNKNOWN_SIGNAL	SIGTERM
@@ -553,6 +557,7 @@ orphans_fini(struct orphans *o)
 		return;
 	while (!TAILQ_EMPTY(&o->known))
 		forget_known(o, TAILQ_FIRST(&o->known)->pid);
+	helpers_await_end(mono_add_ms(mono_now(), END_MS));
 	legacies_free(&o->legacies);
 	child_scan_end(&o->scan);
 	loop_timer_fini(o->loop, &o->sweep);

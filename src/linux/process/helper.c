@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "linux/process/helper.h"
+#include "linux/process/process.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -63,6 +65,18 @@ helper_keep_only(const int *keep, size_t n)
 	close_from_to(from, UINT_MAX);
 }
 
+/* Who may be about, the oldest one to be forgotten next; 0: nobody. */
+static struct {
+	pid_t pids[HELPERS_KNOWN];
+	unsigned next;
+} known;
+
+void
+helper_note(pid_t pid)
+{
+	known.pids[known.next++ % HELPERS_KNOWN] = pid;
+}
+
 int
 helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
     pid_t *ret_pid)
@@ -82,6 +96,7 @@ helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
 	*ret_pid = pid < 0 ? 0 : pid;
 	if (pid < 0)
 		return -errno;
+	helper_note(pid);
 	/* It cannot have been reaped yet: the loop does that. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd < 0 ? -errno : pidfd;
@@ -101,6 +116,36 @@ void
 helper_kill(int pidfd)
 {
 	(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+/* Reaped long ago, its number may be a worker's by now, which has a group of its
+   own. */
+static bool
+is_helper(pid_t pid)
+{
+	return pid != 0 && getpgid(pid) == getpgrp();
+}
+
+void
+helper_await_end(pid_t pid, struct mono end)
+{
+	if (pid == 0)
+		return;
+	while (!helper_has_ended(pid) && mono_before(mono_now(), end))
+		(void)poll(NULL, 0, 1);
+	process_reap(pid);
+}
+
+void
+helpers_await_end(struct mono end)
+{
+	for (unsigned i = 0; i < HELPERS_KNOWN; i++)
+		if (is_helper(known.pids[i]) &&
+		    !helper_has_ended(known.pids[i]))
+			process_kill(known.pids[i], SIGKILL);
+	for (unsigned i = 0; i < HELPERS_KNOWN; i++)
+		if (is_helper(known.pids[i]))
+			helper_await_end(known.pids[i], end);
 }
 
 /* Until we have closed ours: the end of the pipe says so. */

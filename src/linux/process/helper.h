@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/mono.h"
+
 /*
  * Fork; the child calls fn(ctx) with no other descriptors open than `keep`, of
  * which there are `n`, ascending, and ends. fn makes async-signal-safe calls
@@ -27,6 +29,20 @@ void helper_keep_only(const int *keep, size_t n);
 
 /* Kill it. Not even that ends one that sleeps uninterruptibly. */
 void helper_kill(int pidfd);
+
+/* For one that was started by other means (birth.h): it counts for what comes next. */
+void helper_note(pid_t pid);
+
+/*
+ * For the end of the program, with nobody left to be held up: those that still do
+ * something are killed, and gone and reaped, or were not to be by then. The last few
+ * are known, HELPERS_KNOWN.
+ */
+#define HELPERS_KNOWN	32
+void helpers_await_end(struct mono end);
+
+/* One child, which has been killed; 0 is fine. */
+void helper_await_end(pid_t pid, struct mono end);
 
 /*
  * Close *fd, and set it to -1, where that may drop the last reference to what

@@ -369,13 +369,3 @@ looker_kill(struct looker *k)
 		process_kill(k->pid, SIGKILL);
 	looker_leave(k);
 }
-
-void
-looker_await_end(pid_t pid, struct mono end)
-{
-	if (pid == 0)
-		return;
-	while (!helper_has_ended(pid) && mono_before(mono_now(), end))
-		(void)poll(NULL, 0, 1);
-	process_reap(pid);
-}

@@ -77,8 +77,4 @@ void looker_leave(struct looker *k);
 /* … or is killed, too, if it has not been reaped. */
 void looker_kill(struct looker *k);
 
-/* For the end of the program, with nobody left to be held up: one that was killed is
-   gone, and reaped, or that was not to be by then. 0 is fine. */
-void looker_await_end(pid_t pid, struct mono end);
-
 #endif

@@ -70,6 +70,7 @@ await(pid_t pid)
 	if (!has_ended(&end, pid) ||
 	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
 		(void)kill(pid, SIGKILL);
+		helper_note(pid);
 		room.last = pid;
 	}
 	fd_close(&end.fd);

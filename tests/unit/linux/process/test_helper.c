@@ -158,6 +158,52 @@ end_is_seen_without_pidfd(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* 0: all that could be killed are gone, and whoever stands still is no reason to wait
+   longer than to the end; nor is a worker, which has a group of its own. */
+static void
+at_the_end_nobody_is_left(void **state)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	(void)state;
+	if (pid == 0) {
+		const struct mono begin = mono_now();
+		pid_t helpers[HELPERS_KNOWN + 1], worker;
+		siginfo_t info;
+		int go[2];
+
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (pipe(go) < 0 || (worker = fork()) < 0)
+			_exit(2);
+		if (worker == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			(void)setpgid(0, 0);
+			(void)pause();
+		}
+		(void)setpgid(worker, worker);
+		for (int i = 0; i < HELPERS_KNOWN + 1; i++)
+			(void)helper_start(take_byte, &go[0], &go[0], 1,
+			    &helpers[i]);
+		(void)kill(helpers[2], SIGSTOP);
+		helper_note(worker);
+		helpers_await_end(mono_add_ms(begin, LIMIT_MS));
+		if (mono_ms_between(begin, mono_now()) >= LIMIT_MS)
+			_exit(3);
+		/* The first ones are those that nobody knows any more. */
+		for (int i = 2; i < HELPERS_KNOWN + 1; i++)
+			if (waitpid(helpers[i], NULL, WNOHANG) >= 0)
+				_exit(4);
+		if (helper_has_ended(worker) || waitid(P_PID, (id_t)helpers[1],
+		    &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+			_exit(5);
+		helpers_await_end(mono_now());
+		_exit(helper_has_ended(worker) ? 6 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* Beyond what the limit is by now, too. */
 static void
 high_numbers_are_closed_without_close_range(void **state)
@@ -195,6 +241,7 @@ main(void)
 		cmocka_unit_test(one_that_closes_ends_without_close_range),
 		cmocka_unit_test(high_numbers_are_closed_without_close_range),
 		cmocka_unit_test(end_is_seen),
+		cmocka_unit_test(at_the_end_nobody_is_left),
 		cmocka_unit_test(end_is_seen_without_pidfd),
 	};
 
