@@ -50,7 +50,7 @@ struct orphans {
 	size_t n_strangers;
 };
 
-/* -ENOMEM. Undone by _fini. */
+/* -ENOMEM. Undone by _fini, which waits for helpers, a second at most. */
 int orphans_init(struct orphans *o, struct loop *loop, struct workers *workers);
 void orphans_fini(struct orphans *o);
 

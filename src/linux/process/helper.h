@@ -41,7 +41,7 @@ void helper_note(pid_t pid);
 #define HELPERS_KNOWN	32
 void helpers_await_end(struct mono end);
 
-/* One child, which has been killed; 0 is fine. */
+/* One child of ours, which has been killed: the same. 0 is fine. */
 void helper_await_end(pid_t pid, struct mono end);
 
 /*

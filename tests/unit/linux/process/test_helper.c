@@ -158,8 +158,8 @@ end_is_seen_without_pidfd(void **state)
 	assert_int_equal(status, 0);
 }
 
-/* 0: all that could be killed are gone, and whoever stands still is no reason to wait
-   longer than to the end; nor is a worker, which has a group of its own. */
+/* But those that are forgotten; one that stands still is killed like the others, and a
+   worker is not touched, nor waited for: it has a group of its own. */
 static void
 at_the_end_nobody_is_left(void **state)
 {
@@ -182,9 +182,12 @@ at_the_end_nobody_is_left(void **state)
 			(void)pause();
 		}
 		(void)setpgid(worker, worker);
-		for (int i = 0; i < HELPERS_KNOWN + 1; i++)
+		for (int i = 0; i < HELPERS_KNOWN + 1; i++) {
 			(void)helper_start(take_byte, &go[0], &go[0], 1,
 			    &helpers[i]);
+			if (helpers[i] == 0)
+				_exit(2);
+		}
 		(void)kill(helpers[2], SIGSTOP);
 		helper_note(worker);
 		helpers_await_end(mono_add_ms(begin, LIMIT_MS));
