@@ -5,6 +5,9 @@
 #define OTHERS LOG_LIMIT_KINDS
 #define PLACES (LOG_LIMIT_KINDS + 1 + LOG_LIMIT_VITAL)
 
+/* What is of none of the kinds that an app may have. */
+static const char more_of_app[] = "";
+
 /* Places are taken from the front, and not given back: behind a free one of its part
    there is nothing to look at, nor memory to touch at the end of each turn. */
 static size_t
@@ -31,9 +34,37 @@ tell_one(struct log_limit_kind *k,
 }
 
 static bool
+is_of_app(const struct log_limit_kind *k, const char *app)
+{
+	return strncmp(k->app, app, sizeof(k->app) - 1) == 0;
+}
+
+static bool
 is_of(const struct log_limit_kind *k, const char *app, const void *kind)
 {
-	return k->kind == kind && strncmp(k->app, app, sizeof(k->app) - 1) == 0;
+	return k->kind == kind && is_of_app(k, app);
+}
+
+/* Of the vital ones: have so many of the app had a place in the second that is not
+   over? Those that clusterd itself has are not made up by anybody. */
+static bool
+has_its_kinds(const struct log_limit *limit, const char *app, const void *kind,
+    struct mono now)
+{
+	unsigned n = 0;
+
+	for (size_t i = OTHERS + 1; app[0] != '\0' && i < PLACES &&
+	    limit->v[i].kind != NULL; i++) {
+		const struct log_limit_kind *k = &limit->v[i];
+
+		if (!is_of_app(k, app) || k->kind == more_of_app ||
+		    !mono_before(now, end_of(k)))
+			continue;
+		if (k->kind == kind)
+			return false;
+		n++;
+	}
+	return n >= LOG_LIMIT_APP_KINDS;
 }
 
 /* Its own; or a free one, or the oldest whose second has passed; or that of all
@@ -68,6 +99,8 @@ log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
 	bool shared;
 
 	app = app != NULL ? app : "";
+	if (vital && has_its_kinds(limit, app, kind, now))
+		kind = more_of_app;
 	k = find(limit, app, kind, vital, now);
 	shared = k == &limit->v[OTHERS];
 	*ret_kind = k;

@@ -14,7 +14,8 @@
 
 #define LOG_LIMIT_PER_SECOND	20
 #define LOG_LIMIT_KINDS		256	/* in a second; all others are one */
-#define LOG_LIMIT_VITAL		256	/* … and those that are vital */
+#define LOG_LIMIT_VITAL		256	/* … and those that are vital, … */
+#define LOG_LIMIT_APP_KINDS	16	/* … of an app: its others are one */
 
 struct log_limit_kind {
 	char app[33];			/* "": clusterd itself */
@@ -36,7 +37,8 @@ struct log_limit {
  * is what was left out of a second that has passed: `tell` may be called. One that
  * is `vital` is not left out for what others say: without a place of its own it
  * passes, and counts nowhere. Nor is another one left out for those: either have
- * their own places.
+ * their own places. Of those an app has so many in a second, and one for what is of
+ * yet other kinds, of which it could make up ever more.
  */
 bool log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
     bool vital, struct mono now,

@@ -238,6 +238,16 @@ def check(answer):
     return answer
 
 
+def wait_ready(box, count, other_than=(), limit=10.0):
+    """Until so many workers are ready, none of them in `other_than`; their pids. The log
+    tells of no more than some of those that are restarted in a second."""
+    def pids(answer):
+        return [r["pid"] for r in answer.seats() if r["state"] == "ready" and
+                r["pid"] not in other_than]
+    return pids(wait_status(box, lambda answer: len(pids(answer)) == count,
+                            f"{count} are ready", limit))
+
+
 def wait_status(box, condition, what="that status", limit=10.0):
     """Until it holds; the status of then."""
     last = []

@@ -422,7 +422,7 @@ adopt_begin(struct worker *w, int listener)
 	    false, call_ready, w, &t->handle) == 0)
 		return;
 	/* Without us its calls fail with ENOSYS; it will tell. */
-	worker_log(LOG_LEVEL_WARNING, w, "cannot adopt what it binds, and its "
+	worker_log_often(LOG_LEVEL_WARNING, w, "cannot adopt what it binds, and its "
 	    "binds will fail: %s",
 	    listener < 0 ? "no descriptor is left" : "it cannot be watched");
 	fd_close(&t->fd);

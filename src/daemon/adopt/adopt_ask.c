@@ -128,7 +128,7 @@ warn_unreadable(const struct ask *a, int code)
 	    !seccomp_notify_valid(w->trap->fd, a->call))
 		return;
 	w->trap->unreadable_told = true;
-	worker_log(LOG_LEVEL_WARNING, w, "binds an address that clusterd "
+	worker_log_often(LOG_LEVEL_WARNING, w, "binds an address that clusterd "
 	    "cannot look at (%s), so it is not adopted%s", strerror(-code),
 	    hint);
 }

@@ -350,7 +350,7 @@ adopt_give(const struct ask *a, const struct adoption *d)
 		log_adopted(a, l);
 	} else if (!a->w->trap->give_warned) {
 		a->w->trap->give_warned = true;
-		worker_log(LOG_LEVEL_WARNING, a->w, "cannot give it its "
+		worker_log_often(LOG_LEVEL_WARNING, a->w, "cannot give it its "
 		    "listener: %s (said once per process)",
 		    err.text != NULL ? err.text : strerror(-code));
 	}

@@ -208,7 +208,7 @@ take_late(struct worker *w, struct listener *l)
 	int code = take(w, l, &err);
 
 	if (code < 0)
-		worker_log(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
+		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
 		    err.text : strerror(-code));
 	error_clear(&err);
 	readiness_expect(w);

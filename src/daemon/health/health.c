@@ -95,7 +95,7 @@ log_news(const struct care *care, enum health_news news)
 	case HEALTH_NOTHING:
 		break;
 	case HEALTH_WELL:
-		worker_log(LOG_LEVEL_DEBUG, w, "healthy");
+		worker_log_often(LOG_LEVEL_DEBUG, w, "healthy");
 		break;
 	case HEALTH_FELL_ILL:
 		worker_log_often(LOG_LEVEL_WARNING, w, "unhealthy: %s; new "

@@ -88,6 +88,67 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 
 /* ---- to tell ---- */
 
+/* One that has died may do so again, as often as it is restarted; what an order
+   begins comes once for each instance. */
+static bool
+comes_again(const struct worker *w)
+{
+	return w->death != NULL;
+}
+
+static void
+log_ready(const struct worker *w, const struct worker_step *step,
+    const char *age)
+{
+	static const char words[] = "ready after %s (%s)";
+	const char *why = worker_reason_text(step->why);
+	enum log_level level = step->why == WORKER_WHY_UNSEEN ?
+	    LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+
+	if (comes_again(w))
+		log_vital(level, &w->holder.about, words, words, age, why);
+	else
+		worker_log(level, w, words, age, why);
+}
+
+static void
+log_kill(const struct worker *w, const struct worker_step *step)
+{
+	static const char words[] = "killing it: %s";
+	const char *why = worker_reason_text(step->why);
+
+	if (comes_again(w) && step->why != WORKER_WHY_STOP_TIMEOUT)
+		log_vital(LOG_LEVEL_WARNING, &w->holder.about, words, words,
+		    why);
+	else
+		worker_log(LOG_LEVEL_WARNING, w, words, why);
+}
+
+static void
+log_change(const struct worker *w, const struct worker_step *step)
+{
+	static const char words[] = "%s -> %s %s";
+	const char *from = worker_state_name(step->from);
+	const char *to = worker_state_name(step->to);
+	const char *why = worker_reason_text(step->why);
+
+	if (comes_again(w))
+		worker_log_often(LOG_LEVEL_DEBUG, w, words, from, to, why);
+	else
+		worker_log(LOG_LEVEL_DEBUG, w, words, from, to, why);
+}
+
+static void
+log_started(const struct worker *w)
+{
+	static const char words[] = "started";
+
+	if (comes_again(w))
+		worker_log_often(LOG_LEVEL_DEBUG, w, words);
+	else
+		worker_log(LOG_LEVEL_DEBUG, w, words);
+}
+
 void
 step_log(const struct worker *w, const struct worker_step *step)
 {
@@ -95,19 +156,13 @@ step_log(const struct worker *w, const struct worker_step *step)
 
 	if (step->from == step->to)
 		return;
-	worker_log(LOG_LEVEL_DEBUG, w, "%s -> %s %s",
-	    worker_state_name(step->from), worker_state_name(step->to),
-	    worker_reason_text(step->why));
+	log_change(w, step);
 	obituary_duration(&age, mono_ms_between(w->fsm.executed, mono_now()));
 	if (step->to == WORKER_READY)
-		worker_log(step->why == WORKER_WHY_UNSEEN ? LOG_LEVEL_WARNING :
-		    LOG_LEVEL_INFO, w, "ready after %s (%s)",
-		    age.failed ? "?" : age.text,
-		    worker_reason_text(step->why));
+		log_ready(w, step, age.failed ? "?" : age.text);
 	else if (step->to == WORKER_KILLED &&
 	    step->why != WORKER_WHY_ASKED)
-		worker_log(LOG_LEVEL_WARNING, w, "killing it: %s",
-		    worker_reason_text(step->why));
+		log_kill(w, step);
 	else if (step->why == WORKER_WHY_NO_FORK)
 		worker_log_often(LOG_LEVEL_INFO, w, "trying again in %dms",
 		    (int)step->delay_ms);
@@ -236,7 +291,7 @@ step_carry_out(struct worker *w, const struct worker_step *step)
 		health_end(w);
 	loop_timer_set(w->crew->all->loop, &w->leader->timer, w->fsm.deadline);
 	if (step->spawn && leader_start(w))
-		worker_log(LOG_LEVEL_DEBUG, w, "started");
+		log_started(w);
 	else if (step->spawn)
 		worker_post(w, WORKER_EV_FORK_FAILED);
 	life_ledger_note(w);

@@ -118,7 +118,7 @@ lanes_door_wait(struct listener *l)
 	int code = lane != NULL ? 0 : lanes_sockets_add(l, &lane, &err);
 
 	if (code < 0) {
-		log_app(LOG_LEVEL_WARNING, l->app, "new clients cannot wait "
+		log_app_often(LOG_LEVEL_WARNING, l->app, "new clients cannot wait "
 		    "for the next start: %s", error_text(&err));
 	} else {
 		l->lanes.waiting = lane;

@@ -79,7 +79,7 @@ note_stain(void *ctx, unsigned option, const char *name, int code)
 	struct lane *lane = ctx;
 
 	(void)option;
-	log_app(LOG_LEVEL_DEBUG, lane->listener->app,
+	log_app_often(LOG_LEVEL_DEBUG, lane->listener->app,
 	    "lane %u: its last holder has set %s, which stays: %s; it gets "
 	    "another socket", lane->slot, name, strerror(-code));
 	lanes_sockets_spoilt(lane);

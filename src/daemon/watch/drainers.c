@@ -171,10 +171,10 @@ say_farewell(struct drainage *x, const struct connections *look)
 	    says_farewell(x));
 
 	if (n > 0)
-		worker_log(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
+		worker_log_often(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
 		    "between two requests", n, n == 1 ? "" : "s");
 	else if (n < 0)
-		worker_log(LOG_LEVEL_DEBUG, x->worker, "kept connections "
+		worker_log_often(LOG_LEVEL_DEBUG, x->worker, "kept connections "
 		    "cannot be closed between two requests: %s", strerror(-n));
 }
 

@@ -259,7 +259,7 @@ hint_unseen(const struct worker *w)
 	found = listening_port(w->pid, &port);
 	inspect_end(&ids);
 	if (found && !is_ours(w, port))
-		worker_log(LOG_LEVEL_WARNING, w, "listens on port %u, which "
+		worker_log_often(LOG_LEVEL_WARNING, w, "listens on port %u, which "
 		    "is none of this app's listeners, and was not seen to wait "
 		    "on one of those: clients may wait for ever", port);
 }

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import control
 import words
 from harness import (CLUSTERD, PROBE, TimeLimit, get, is_alive, probe,
                      strerror, wait_until)
@@ -99,7 +100,7 @@ def test_too_few_descriptors_are_survived(box, unwrapped):
     except PermissionError:     # no CAP_SYS_RESOURCE
         pass
     else:
-        d.wait_ready(40, limit=20)
+        control.wait_ready(box, 40, limit=20)
     d.stop()
 
 

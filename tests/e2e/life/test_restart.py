@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import control
 import words
 from harness import PROBE, get, is_alive, is_refused, probe, wait_until
 from lanes import stopped
@@ -317,11 +318,11 @@ def test_program_that_went_away_for_good_is_parked(box):
 def test_storm_of_deaths_is_survived(box):
     box.web(instances=20, restart_delay="5ms", restart_delay_max="20ms")
     d = box.start()
+    pids = d.wait_ready(20)
     for _ in range(5):
-        pids = d.wait_ready(20)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        d.wait_replaced(pids, 20)
+        pids = control.wait_ready(box, 20, other_than=pids)
     get(d.port())
     d.stop()
 
@@ -345,4 +346,28 @@ def test_deaths_that_are_alike_do_not_flood_the_log(box):
         counted = [int(m[1]) for m in d.find(left_out)]
         return counted and told + sum(counted) == len(alike)
     wait_until(all_are_counted, lambda: d.log())
+    d.stop()
+
+
+def test_nor_do_those_that_are_ready_again(box):
+    """Each that an order begins is told; of those that die and come back, so many."""
+    n = 100
+    box.web(command="/bin/sleep 1000", listen=None, instances=n,
+            ready="alive:1ms", restart_delay="100ms")
+    d = box.start()
+    first = d.wait_ready(n, limit=30)
+    assert not d.find("left out")
+    with stopped([d.pid]):
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+    control.wait_ready(box, n, other_than=first, limit=30)
+    left_out = r'web: ([0-9]+) more lines such as "ready after'
+
+    def told():
+        lines = re.findall(r"^\S+ (\d+:\d+:\d+)\.\d+ .* ready after .*$",
+                           d.log(), re.M)[n:]
+        return lines, sum(int(m[1]) for m in d.find(left_out))
+    wait_until(lambda: len(told()[0]) + told()[1] == n, lambda: d.log())
+    lines, _ = told()
+    assert 20 <= len(lines) <= 20 * (len(set(lines)) + 1), d.log()
     d.stop()

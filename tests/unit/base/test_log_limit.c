@@ -198,6 +198,43 @@ nor_is_another_one_for_what_is_vital(void **state)
 	assert_int_equal(told, 11);
 }
 
+/* So many kinds, one after the other, each in each of `rounds`; which `ms` is. */
+static unsigned
+pass_kinds(struct log_limit *l, const char *app, unsigned n, unsigned rounds,
+    int64_t ms)
+{
+	static const char kinds[LOG_LIMIT_VITAL];
+	struct log_limit_kind *kind;
+	unsigned passed = 0;
+
+	for (unsigned i = 0; i < n * rounds; i++)
+		passed += log_limit_pass(l, app, &kinds[i % n], true, at(ms),
+		    tell, &kind);
+	return passed;
+}
+
+/* An app that dies in ever other ways, in a second and in the next one, where its
+   places are still there. */
+static void
+kinds_are_not_made_up(void **state)
+{
+	const unsigned n = LOG_LIMIT_APP_KINDS;
+	struct log_limit l = { 0 };
+
+	(void)state;
+	assert_int_equal(pass_kinds(&l, "web", n, 30, 0), 20 * n);
+	assert_int_equal(pass_kinds(&l, "web", n + 2, 1, 1), 2);
+	assert_int_equal(pass_kinds(&l, "api", 3, 30, 1), 3 * 20);
+	for (int64_t s = 1; s < 4; s++)
+		assert_int_equal(pass_kinds(&l, "web", LOG_LIMIT_VITAL, 30,
+		    s * 1000 + 500), 20 * (n + 1));
+	/* What clusterd has of its own is as it is. */
+	assert_int_equal(pass_kinds(&l, NULL, 2 * n, 30, 5000), 20 * 2 * n);
+	told = 0;
+	log_limit_tell(&l, MONO_NEVER, tell);
+	assert_true(told > 0);
+}
+
 static void
 long_name(void **state)
 {
@@ -223,6 +260,7 @@ main(void)
 		    what_is_vital_is_not_left_out_for_others, setup),
 		cmocka_unit_test_setup(nor_is_another_one_for_what_is_vital,
 		    setup),
+		cmocka_unit_test_setup(kinds_are_not_made_up, setup),
 		cmocka_unit_test_setup(long_name, setup),
 	};
 

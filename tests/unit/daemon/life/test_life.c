@@ -386,6 +386,72 @@ what_happens_once_is_told_beside_much_else(void **state)
 	assert_non_null(vital);
 }
 
+static void
+become_ready(void)
+{
+	execute();
+	life_turn(&life);
+	now = mono_add_ms(now, 2000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_READY);
+}
+
+/* What an order begins is told for each; what may come again and again has a limit. */
+static void
+a_worker_that_is_ready_again_counts(void **state)
+{
+	const void *ready = NULL;
+
+	(void)state;
+	begin("restart_delay = 100ms\n");
+	worker_start(w);
+	become_ready();
+	assert_int_equal(n_vital, 0);
+	for (unsigned i = 1; i <= 2; i++) {
+		die(1);
+		assert_int_equal(n_vital, 2 * i - 1);
+		assert_ptr_not_equal(vital, ready);
+		now = mono_add_ms(now, 1000);
+		loop_turn(loop);
+		life_turn(&life);
+		become_ready();
+		assert_int_equal(n_vital, 2 * i);
+		if (i == 2)
+			assert_ptr_equal(vital, ready);
+		ready = vital;
+	}
+}
+
+static void
+let_it_be_late(void)
+{
+	execute();
+	life_turn(&life);
+	now = mono_add_ms(now, 5000);
+	loop_turn(loop);
+	life_turn(&life);
+	assert_int_equal(w->fsm.state, WORKER_KILLED);
+}
+
+static void
+so_does_one_that_is_late_again(void **state)
+{
+	(void)state;
+	begin("ready = notify\nready_timeout = 5s\nrestart_delay = 100ms\n");
+	worker_start(w);
+	let_it_be_late();
+	assert_int_equal(n_vital, 0);
+	die(1);
+	assert_int_equal(n_vital, 1);
+	now = mono_add_ms(now, 1000);
+	loop_turn(loop);
+	life_turn(&life);
+	let_it_be_late();
+	assert_int_equal(n_vital, 2);
+	assert_non_null(vital);
+}
+
 /* Another reason is another line. */
 static void
 programs_that_cannot_be_executed_are_of_several_kinds(void **state)
@@ -679,6 +745,9 @@ main(void)
 		cmocka_unit_test_teardown(nor_is_its_group_left_behind, end),
 		cmocka_unit_test_teardown(
 		    what_happens_once_is_told_beside_much_else, end),
+		cmocka_unit_test_teardown(
+		    a_worker_that_is_ready_again_counts, end),
+		cmocka_unit_test_teardown(so_does_one_that_is_late_again, end),
 		cmocka_unit_test_teardown(
 		    programs_that_cannot_be_executed_are_of_several_kinds,
 		    end),
