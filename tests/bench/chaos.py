@@ -17,12 +17,16 @@ Of each phase it prints
             who had the CPU instead. By looptime.c, which takes root or
             CAP_PERFMON; without it there is the status alone.
   >N        how many were longer of their own than the target
-  CPU       of clusterd
+  CPU       of clusterd; and wait, for how much of the time it could have gone on, and
+            others had the CPU
   log       the most lines in a second of one app and kind, and which
 
 and then which targets are met. It is clusterd that is measured, so who floods has
 the least claim to a CPU (--nice); what else the machine does is told, and counts:
-where it is busy, so are the processes that clusterd waits for.
+where it is busy, so are the processes that clusterd waits for. With --realtime each
+flood goes on for as long again, as "NAME first", with the supervisor, the keeper and
+the one who asks before all others that want a CPU, but not their children: what
+somebody waits for then is clusterd's own work. That takes root.
 
 The exit status is 1 where something is wrong that is no matter of time: a lost
 READY=1, no rest, an exit status, a process that is left, a flood that was none.
@@ -101,11 +105,15 @@ class Phase:
 
     def __enter__(self):
         self.begin, self.cpu = time.monotonic(), self.cpu_now()
+        self.waited = self.waited_now()
         return self
 
     def __exit__(self, *exception):
         self.end = time.monotonic()
         self.cpu = self.cpu_now() - self.cpu
+        waited = self.waited_now()
+        self.waited = None if None in (waited, self.waited) else \
+            waited - self.waited
         self.run.phases.append(self)
         say(f"{self.name}: {self.end - self.begin:.1f} s")
 
@@ -114,6 +122,12 @@ class Phase:
             return chaos_look.cpu_seconds(self.run.d.pid)
         except (OSError, AttributeError):
             return 0.0
+
+    def waited_now(self):
+        try:
+            return chaos_look.waited_seconds(self.run.d.pid)
+        except (OSError, AttributeError):
+            return None
 
 
 class Run:
@@ -339,11 +353,31 @@ class Run:
                 while time.monotonic() < phase.begin + seconds and \
                         self.d.process.poll() is None:
                     time.sleep(0.05)
+            if self.args.realtime:
+                self.go_first(f"{name} first", seconds)
         finally:
             if over is not None:
                 with Phase(self, f"{name}: end"):
                     self.cease(floods, over, threads)
                     self.come_to_rest()
+
+    def go_first(self, name, seconds):
+        """The same, with a CPU for clusterd whenever it wants one."""
+        pids = (self.d.pid, self.d.keeper, self.asker.process.pid)
+        try:
+            for pid in pids:
+                os.sched_setscheduler(
+                    pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK,
+                    os.sched_param(1))
+            with Phase(self, name) as phase:
+                while time.monotonic() < phase.begin + seconds and \
+                        self.d.process.poll() is None:
+                    time.sleep(0.05)
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setscheduler(pid, os.SCHED_OTHER,
+                                          os.sched_param(0))
 
     # the end
 
@@ -443,11 +477,17 @@ def number(value, form="{:.2f}"):
     return "-" if value is None else form.format(value)
 
 
+def share(seconds, phase):
+    return None if seconds is None else \
+        seconds / (phase.end - phase.begin) * 100
+
+
 def tell_phases(run, log):
     """Prints the table; returns the worst of each target, of the floods."""
     wide = max(len(p.name) for p in run.phases)
     print(f"{'':{wide}}     s  status    p50     p99     max ms   turn "
-          f"own   on CPU by clock ms  >{TURN_MS}  CPU %  log  by", flush=True)
+          f"own   on CPU by clock ms  >{TURN_MS}  CPU %  wait %  log  by",
+          flush=True)
     worst = {"turn": [], "status": [], "log": []}
     names = {f.name for f in run.floods} | {"together"}
     for p in run.phases:
@@ -462,7 +502,8 @@ def tell_phases(run, log):
               f"{number(p50):>6} {number(p99):>7} {number(longest):>8}   "
               f"{number(own):>8} {number(on_cpu):>8} {number(wall):>8}  "
               f"{len(run.turns.long_between(p.begin, p.end)):5} "
-              f"{p.cpu / (p.end - p.begin) * 100:6.0f} {lines:5}  "
+              f"{p.cpu / (p.end - p.begin) * 100:6.0f} "
+              f"{number(share(p.waited, p), '{:.0f}'):>7} {lines:5}  "
               f"{f'{app}: {kind[:40]}' if lines > LOG_LINES + LOG_SLACK else ''}"
               f"{f' ({gone} connections closed)' if gone else ''}",
               flush=True)
@@ -545,6 +586,8 @@ def arguments():
                    default="both")
     p.add_argument("--nice", type=int, default=19, help="of who floods: what "
                    "is measured is clusterd, not who has the CPU (19)")
+    p.add_argument("--realtime", action="store_true", help="each flood goes on "
+                   "with clusterd and who asks before all others")
     p.add_argument("--syscalls", action="store_true")
     p.add_argument("--keep", help="a directory for the log and what was seen")
     p.add_argument("--list", action="store_true")

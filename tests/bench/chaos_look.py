@@ -208,6 +208,13 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_seconds(pid):
+    """For a CPU that others had; None where the kernel does not count it."""
+    with open(f"/proc/{pid}/schedstat") as f:
+        on_cpu, waited, _ = map(int, f.read().split())
+    return waited / 1e9 if on_cpu > 0 else None
+
+
 # --- the log
 
 LINE = re.compile(
@@ -241,9 +248,16 @@ class Log:
 
     def windows(self):
         """(when, lines, app, kind): those of an app and kind in a second, which
-        begins with a line, as those of the limit do."""
-        open_ones, found = {}, []
+        begins with a line, as those of the limit do. As many as an order starts are
+        ready by it, which are told each."""
+        open_ones, found, started = {}, [], collections.Counter()
         for when, app, _, text in self.lines:
+            m = re.match(r"starting (\d+) instance", text)
+            if m:
+                started[app] = int(m[1])
+            if text.startswith("ready after") and started[app] > 0:
+                started[app] -= 1
+                continue
             key = app, self.kind(text)
             window = open_ones.get(key)
             # The log rounds to milliseconds.
@@ -264,10 +278,13 @@ class Log:
 def lost_readies(events, log, states, end, patience=5.0):
     """Who said READY=1 and was not believed: `events` of probes (pid, seconds),
     `states` pid → state at the `end`. A worker that died soon after does not
-    count. Returns (said, lost, the longest until it was heard)."""
-    ready, last = {}, {}
+    count, nor does one whose line the log may have left out. Returns (said, lost, the
+    longest until it was heard)."""
+    ready, last, left_out = {}, {}, []
     for when, _, pid, text in log.lines:
         if pid is None:
+            if re.match(r'\d+ more lines such as "ready', text):
+                left_out.append(when)
             continue
         if re.match(r"ready\b", text):
             ready.setdefault(pid, []).append(when)
@@ -282,6 +299,8 @@ def lost_readies(events, log, states, end, patience=5.0):
         elif pid in states:
             if states[pid] != "ready":
                 lost.append(pid)
+        elif any(said < t < said + patience for t in left_out):
+            continue
         elif min(last.get(pid, said), end) - said > patience:
             lost.append(pid)
     return len(events), lost, longest

@@ -315,7 +315,7 @@ warn_once(struct worker *w, const char *what, pid_t pid)
 	if (w->notify->warned)
 		return;
 	w->notify->warned = true;
-	worker_log(LOG_LEVEL_WARNING, w, "ignoring a notify message: %s (from "
+	worker_log_often(LOG_LEVEL_WARNING, w, "ignoring a notify message: %s (from "
 	    "pid %d; said once per process)", what, (int)pid);
 }
 
@@ -472,7 +472,7 @@ get_help(struct notify *n)
 
 	if (ns->helpers == HELPERS_PER_TURN)
 		return false;
-	n->helper = helper_start(notify_socket_swallow, &n->fd, &n->fd, 1,
+	n->helper = helper_start(notify_socket_swallow, n->fd, &n->fd, 1,
 	    &n->helper_pid);
 	if (n->helper_pid == 0)
 		return false;

@@ -18,6 +18,7 @@
 #include "linux/child/notify_dir.h"
 #include "linux/child/notify_socket.h"
 #include "linux/file/fsids.h"
+#include "linux/process/raw_call.h"
 
 #define FDS_MAX 253	/* SCM_MAX_FD, unix(7) */
 
@@ -243,9 +244,8 @@ notify_socket_drop(int fd)
 }
 
 void
-notify_socket_swallow(void *ctx)
+notify_socket_swallow(int fd)
 {
-	const int *fd = ctx;
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(struct ucred)) +
@@ -255,5 +255,5 @@ notify_socket_swallow(void *ctx)
 		.msg_control = &control, .msg_controllen = sizeof(control),
 	};
 
-	(void)recvmsg(*fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	(void)RAW(recvmsg, fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 }

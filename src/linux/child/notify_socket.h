@@ -55,8 +55,8 @@ int notify_socket_peek(int fd, struct notify_datagram *ret_datagram);
    stranger's could take as long as he likes. */
 void notify_socket_drop(int fd);
 
-/* The same for one with descriptors; `fd` is an int *. For a helper, whose end
-   closes them, which is also the answer that sd_notify_barrier(3) waits for. */
-void notify_socket_swallow(void *fd);
+/* The same for one with descriptors. For a helper, whose end closes them, which is
+   also the answer that sd_notify_barrier(3) waits for. */
+void notify_socket_swallow(int fd);
 
 #endif

@@ -13,14 +13,20 @@
 
 #include "base/mono.h"
 
+#define HELPER_KEEPS	2	/* at most so many */
+#define HELPER_ROOMS	64
+
 /*
- * Fork; the child calls fn(ctx) with no other descriptors open than `keep`, of
- * which there are `n`, ascending, and ends. fn makes async-signal-safe calls
- * only. Returns a pidfd, which is readable once it has ended, or -errno; then
- * there may be a child all the same (no pidfd before Linux 5.3, or for want of
+ * A child that calls fn(fd) with no other descriptors open than `keep`, of which
+ * there are `n`, ascending, and ends. fn keeps to what birth.h says: the child
+ * shares our memory where that can be, and as long as no more than HELPER_ROOMS are
+ * about. A fork takes a lock of each file that we have mapped, the C library first
+ * of all, and so waits for any process that has it, as it begins or ends, and gets
+ * no CPU. Returns a pidfd, which is readable once it has ended, or -errno; then there
+ * may be a child all the same (no pidfd before Linux 5.3, or for want of
  * descriptors), of which helper_has_ended() tells. `ret_pid`: 0, there is none.
  */
-int helper_start(void (*fn)(void *ctx), void *ctx, const int *keep, size_t n,
+int helper_start(void (*fn)(int fd), int fd, const int *keep, size_t n,
     pid_t *ret_pid);
 bool helper_has_ended(pid_t pid);
 
