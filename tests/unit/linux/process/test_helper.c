@@ -17,10 +17,13 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "linux/process/helper.h"
+#include "linux/process/raw_call.h"
 
 #define PIDFD_OPEN	434
 #define CLOSE_RANGE	436
@@ -97,12 +100,11 @@ one_that_closes_ends_without_close_range(void **state)
 }
 
 static void
-take_byte(void *ctx)
+take_byte(int fd)
 {
-	const int *fd = ctx;
 	char byte;
 
-	(void)!read(*fd, &byte, 1);
+	(void)RAW(read, fd, &byte, 1);
 }
 
 /* Of a process of its own: 0, the end of a helper was seen, and not before it. */
@@ -120,7 +122,7 @@ see_end_in_child(bool without)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (pipe(go) < 0 || (without && !take_away(PIDFD_OPEN)))
 			_exit(2);
-		p.fd = helper_start(take_byte, &go[0], &go[0], 1, &helper);
+		p.fd = helper_start(take_byte, go[0], &go[0], 1, &helper);
 		if (without ? p.fd >= 0 : p.fd < 0 || poll(&p, 1, 0) != 0)
 			_exit(3);
 		if (helper <= 0 || helper_has_ended(helper))
@@ -158,6 +160,57 @@ end_is_seen_without_pidfd(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* It is no copy of us, for which we would wait behind whoever uses the files that we
+   have mapped; with more of them than there is room for, the last ones are. */
+static atomic_int marks;
+
+static void
+mark(int fd)
+{
+	char byte;
+
+	atomic_fetch_add(&marks, 1);
+	(void)RAW(read, fd, &byte, 1);
+	atomic_fetch_add(&marks, 1);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || !RAW_CALLS
+#define SHARING	0
+#else
+#define SHARING	HELPER_ROOMS
+#endif
+
+static void
+memory_is_shared(void **state)
+{
+	enum { N = HELPER_ROOMS + 3 };
+	pid_t helpers[N];
+	int go[2];
+
+	(void)state;
+	/* valgrind's way. */
+	if (getenv("CLUSTERD_FORK") != NULL)
+		skip();
+	for (int round = 1; round <= 2; round++) {
+		assert_int_equal(pipe(go), 0);
+		for (int i = 0; i < N; i++) {
+			int end = helper_start(mark, go[0], &go[0], 1,
+			    &helpers[i]);
+
+			assert_true(helpers[i] > 0);
+			(void)close(end);
+		}
+		for (int i = 0; i < N; i++)
+			assert_false(helper_has_ended(helpers[i]));
+		(void)close(go[0]);
+		(void)close(go[1]);
+		for (int i = 0; i < N; i++)
+			assert_int_equal(waitpid(helpers[i], NULL, 0),
+			    helpers[i]);
+		assert_int_equal(marks, 2 * SHARING * round);
+	}
+}
+
 /* But those that are forgotten; one that stands still is killed like the others, and a
    worker is not touched, nor waited for: it has a group of its own. */
 static void
@@ -183,7 +236,7 @@ at_the_end_nobody_is_left(void **state)
 		}
 		(void)setpgid(worker, worker);
 		for (int i = 0; i < HELPERS_KNOWN + 1; i++) {
-			(void)helper_start(take_byte, &go[0], &go[0], 1,
+			(void)helper_start(take_byte, go[0], &go[0], 1,
 			    &helpers[i]);
 			if (helpers[i] == 0)
 				_exit(2);
@@ -225,7 +278,7 @@ high_numbers_are_closed_without_close_range(void **state)
 		    close(high[1]) < 0 || setrlimit(RLIMIT_NOFILE, &low) < 0 ||
 		    !take_away(CLOSE_RANGE))
 			_exit(2);
-		(void)helper_start(take_byte, &go[0], &go[0], 1, &helper);
+		(void)helper_start(take_byte, go[0], &go[0], 1, &helper);
 		(void)close(200);
 		_exit(helper > 0 && ends(high[0]) && !helper_has_ended(helper) ?
 		    0 : 1);
@@ -244,6 +297,7 @@ main(void)
 		cmocka_unit_test(one_that_closes_ends_without_close_range),
 		cmocka_unit_test(high_numbers_are_closed_without_close_range),
 		cmocka_unit_test(end_is_seen),
+		cmocka_unit_test(memory_is_shared),
 		cmocka_unit_test(at_the_end_nobody_is_left),
 		cmocka_unit_test(end_is_seen_without_pidfd),
 	};
