@@ -24,8 +24,10 @@
    at once. */
 #define REVIEW_MS 50
 
-/* What all looks that may be put off have of one review, beside the first. */
+/* What all looks that may be put off have of one review, beside the first; and so have
+   all apps, of which the others come in a turn soon after, as at a reload of all. */
 #define REVIEW_LOOK_MS 5
+#define REVIEW_NEXT_MS 5
 
 /* After a move: soon at first, seldom for those who bind all the time, and not
    for long at a time. */
@@ -414,14 +416,50 @@ review_crew(struct adopt_review *r, struct crew *crew)
 		review_spec(r, crew, crew->stable);
 }
 
+/* Of those whose number is `from` or more, and less than `to`, the first one. */
+static struct crew *
+find_due(const struct adopt_review *r, uint64_t from, uint64_t to)
+{
+	struct crew *first = NULL;
+
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		if ((c->review || c->doubts) && c->number >= from &&
+		    c->number < to &&
+		    (first == NULL || c->number < first->number))
+			first = c;
+	return first;
+}
+
+/* Each once, as long as there is time, and one at least. False: some wait. */
+static bool
+review_some(struct adopt_review *r, uint64_t from, uint64_t to, unsigned *n)
+{
+	struct crew *c;
+
+	while ((c = find_due(r, from, to)) != NULL) {
+		if ((*n)++ > 0 && !mono_before(mono_now(), r->end)) {
+			r->from = c->number;
+			return false;
+		}
+		from = c->number + 1;
+		review_crew(r, c);
+	}
+	return true;
+}
+
+/* They have their turn one after the other: who is due again and again holds up none. */
 static void
 review_due(void *ctx)
 {
 	struct adopt_review *r = ctx;
+	const uint64_t from = r->from;
+	unsigned n = 0;
 
 	r->end = mono_add_ms(mono_now(), REVIEW_LOOK_MS);
-	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
-		review_crew(r, c);
+	r->from = 0;
+	if (!review_some(r, from, UINT64_MAX, &n) ||
+	    !review_some(r, 0, from, &n))
+		review_in(r, REVIEW_NEXT_MS);
 }
 
 static void

@@ -22,6 +22,7 @@ struct adopt_review {
 	struct loop_timer moves;
 	struct mono end;		/* of what may be put off */
 	bool whole;			/* … or only that is looked at */
+	uint64_t from;			/* the number of the crew whose turn it is */
 	struct mono looked;		/* after the last one */
 };
 

@@ -49,6 +49,7 @@ static struct conf_app conf;
 static struct app_spec spec;
 static struct listener bound, other, *listeners[] = { &bound, &other };
 static unsigned looks, looks_wanted, hints, publics, suspended;
+static int64_t review_ms;		/* that the one of an app takes */
 
 struct mono
 __wrap_mono_now(void)
@@ -89,6 +90,7 @@ __wrap_adopt_hint_late(struct worker *w)
 {
 	(void)w;
 	hints++;
+	now = mono_add_ms(now, review_ms);
 }
 
 void
@@ -159,6 +161,7 @@ begin(void **state)
 	(void)state;
 	now = (struct mono){ .ns = 1000 * INT64_C(1000000000) };
 	looks = looks_wanted = hints = publics = suspended = 0;
+	review_ms = 0;
 	assert_int_equal(loop_new(&loop, NULL), 0);
 	workers = (struct workers){ .crews = &crew, .loop = loop };
 	conf = (struct conf_app){ .n_listens = 2 };
@@ -229,6 +232,40 @@ who_gets_ready_meanwhile_is_reviewed(void **state)
 	assert_int_equal(suspended, 0);
 }
 
+/* Some in each turn, in which others are heard, too; and who is due again and again
+   takes the turn of none. */
+static void
+all_apps_are_not_reviewed_in_one_turn(void **state)
+{
+	enum { N = 10 };
+	struct crew crews[N];
+	unsigned most = 0;
+
+	(void)state;
+	review_ms = 3;
+	for (unsigned i = 0; i < N; i++) {
+		crews[i] = crew;
+		crews[i].number = i + 1;
+		crews[i].next = i + 1 < N ? &crews[i + 1] : NULL;
+	}
+	workers.crews = &crews[0];
+	for (unsigned i = 0; i < N; i++)
+		adopt_review_soon(&review, &crews[i]);
+	for (int turn = 0; turn < 50 && crews[N - 1].review; turn++) {
+		unsigned before = hints;
+
+		now = mono_add_ms(now, 10);
+		loop_turn(loop);
+		adopt_review_soon(&review, &crews[0]);
+		most = hints - before > most ? hints - before : most;
+	}
+	assert_int_equal(most, 2);
+	assert_in_range(hints, N, 2 * N);
+	for (unsigned i = 1; i < N; i++)
+		assert_false(crews[i].review);
+	workers.crews = NULL;
+}
+
 int
 main(void)
 {
@@ -236,6 +273,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_doubt_repeats_no_review),
 		T(who_gets_ready_meanwhile_is_reviewed),
+		T(all_apps_are_not_reviewed_in_one_turn),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
