@@ -24,8 +24,8 @@
    at once. */
 #define REVIEW_MS 50
 
-/* What all looks that may be put off have of one review, beside the first; and so have
-   all apps, of which the others come in a turn soon after, as at a reload of all. */
+/* What all looks that may be put off have of one review, beside the first; and all
+   apps, of which the others come in a turn soon after, as at a reload of all. */
 #define REVIEW_LOOK_MS 5
 #define REVIEW_NEXT_MS 5
 
@@ -447,7 +447,7 @@ review_some(struct adopt_review *r, uint64_t from, uint64_t to, unsigned *n)
 	return true;
 }
 
-/* They have their turn one after the other: who is due again and again holds up none. */
+/* One after the other: who is due again and again holds up none. */
 static void
 review_due(void *ctx)
 {

@@ -171,8 +171,8 @@ say_farewell(struct drainage *x, const struct connections *look)
 	    says_farewell(x));
 
 	if (n > 0)
-		worker_log_often(LOG_LEVEL_DEBUG, x->worker, "%d connection%s closed "
-		    "between two requests", n, n == 1 ? "" : "s");
+		worker_log_often(LOG_LEVEL_DEBUG, x->worker, "%d connection%s "
+		    "closed between two requests", n, n == 1 ? "" : "s");
 	else if (n < 0)
 		worker_log_often(LOG_LEVEL_DEBUG, x->worker, "kept connections "
 		    "cannot be closed between two requests: %s", strerror(-n));

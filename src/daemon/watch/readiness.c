@@ -215,8 +215,8 @@ static void
 tell_held_up(struct look *k)
 {
 	if (k->held_up_ms == 0)
-		worker_log_often(LOG_LEVEL_WARNING, k->worker, "whether it waits for "
-		    "connections cannot be seen: a look at it does not come to "
+		worker_log_often(LOG_LEVEL_WARNING, k->worker, "whether it waits "
+		    "for connections cannot be seen: a look at it does not come to "
 		    "an end");
 }
 

@@ -22,8 +22,8 @@
  * shares our memory where that can be, and as long as no more than HELPER_ROOMS are
  * about. A fork takes a lock of each file that we have mapped, the C library first
  * of all, and so waits for any process that has it, as it begins or ends, and gets
- * no CPU. Returns a pidfd, which is readable once it has ended, or -errno; then there
- * may be a child all the same (no pidfd before Linux 5.3, or for want of
+ * no CPU. Returns a pidfd, which is readable once it has ended, or -errno; then
+ * there may be a child all the same (no pidfd before Linux 5.3, or for want of
  * descriptors), of which helper_has_ended() tells. `ret_pid`: 0, there is none.
  */
 int helper_start(void (*fn)(int fd), int fd, const int *keep, size_t n,

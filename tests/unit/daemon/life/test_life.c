@@ -397,7 +397,7 @@ become_ready(void)
 	assert_int_equal(w->fsm.state, WORKER_READY);
 }
 
-/* What an order begins is told for each; what may come again and again has a limit. */
+/* What an order begins is told of each; what may come again has a limit. */
 static void
 a_worker_that_is_ready_again_counts(void **state)
 {
