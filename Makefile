@@ -160,8 +160,8 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 comma	= ,
 wrap	= -Wl$(comma)--wrap=
 WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
-	steer_note steer_proof steer_sight worker_free worker_kill worker_new \
-	worker_pass worker_retire worker_start worker_stop
+	steer_keeps_waiting steer_note steer_proof steer_sight worker_free \
+	worker_kill worker_new worker_pass worker_retire worker_start worker_stop
 WRAP_adopt_doubt = adopt_holds adopt_waits adopt_waits_but_for app_spec_has \
 	app_spec_listener app_spec_n_listeners mono_now orphans_look_for_crew \
 	spec_lanes_find worker_ready

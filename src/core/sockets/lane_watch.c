@@ -47,7 +47,7 @@ is_hopeful(const struct lane_facts *f)
 {
 	if (f->holding == LANE_SERVED)
 		return false;
-	if (f->holding == LANE_STUCK && !f->can_move)
+	if ((f->holding == LANE_STUCK || f->heir) && !f->can_move)
 		return false;
 	return f->others == LANE_OTHERS_READY || (f->holding == LANE_FREE &&
 	    f->others == LANE_OTHERS_COMING && !f->can_move);
@@ -112,7 +112,7 @@ lane_watch_decide(struct lane_watch *watch, const struct lane_facts *f,
 {
 	struct lane_decision d;
 
-	if (f->holding >= LANE_STUCK && !is_hopeful(f))
+	if ((f->holding >= LANE_STUCK || f->heir) && !is_hopeful(f))
 		watch->counts = false;
 	if (f->waits && !watch->waits)
 		watch->came = now;

@@ -14,7 +14,7 @@
  * has it open would notice: where one runs that may be about to accept, it is
  * given LANE_WATCH_START_MS. Who cannot be moved (only eBPF can) had better wait
  * for a restart that comes soon: a client who is reset has to know how to try
- * again.
+ * again. Where somebody comes for them for sure they are not let go at all.
  */
 #ifndef CORE_SOCKETS_LANE_WATCH_H
 #define CORE_SOCKETS_LANE_WATCH_H
@@ -73,6 +73,8 @@ struct lane_facts {
 	struct mono due;	/* LANE_DUE: when the program is started */
 	enum lane_others others;
 	bool can_move;		/* what waits, to those who are ready */
+	bool heir;		/* somebody comes for those who cannot move, as
+				   soon as he can */
 	bool waits;		/* somebody, as far as was heard */
 	uint32_t queue;		/* how many do; 0: that is not known */
 };

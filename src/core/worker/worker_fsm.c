@@ -295,17 +295,26 @@ cell_unwanted(const struct step_args *a)
 
 /* It is not ready, but clients may wait for it: of its last process, or, while
    the old one has made room for it, its own. These its successor serves, if one
-   is to come. */
+   is to come. A first start is no restart. */
 static bool
 goes_on_for_others(const struct step_args *a)
 {
 	if ((!a->facts->waiting && !a->fsm->retiring) ||
 	    (a->fsm->trial && !a->facts->no_successor) ||
-	    a->app->restart == CONF_RESTART_NEVER)
+	    (a->app->restart == CONF_RESTART_NEVER &&
+		a->fsm->state != WORKER_IDLE))
 		return false;
 	a->fsm->unwanted = a->fsm->retiring = true;
 	a->fsm->trial = false;
 	return true;
+}
+
+static void
+rescue(const struct step_args *a)
+{
+	a->fsm->rescues++;
+	cell_start(a);
+	a->step->why = WORKER_WHY_RESCUE;
 }
 
 static void
@@ -332,8 +341,8 @@ cell_retire_killed(const struct step_args *a)
 static void
 cell_retire_without_process(const struct step_args *a)
 {
-	if (goes_on_for_others(a))
-		cell_start(a);
+	if (a->fsm->rescues < RESCUES_MAX && goes_on_for_others(a))
+		rescue(a);
 	else
 		cell_give_up(a);
 }
@@ -347,9 +356,7 @@ cell_exited(const struct step_args *a)
 	if (fsm->retiring && a->facts->waiting &&
 	    a->app->restart != CONF_RESTART_NEVER &&
 	    fsm->rescues < RESCUES_MAX) {
-		fsm->rescues++;
-		cell_start(a);
-		a->step->why = WORKER_WHY_RESCUE;
+		rescue(a);
 		return;
 	}
 	if (fsm->unwanted) {

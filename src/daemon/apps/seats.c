@@ -10,6 +10,7 @@
 #include "daemon/apps/seats.h"
 #include "daemon/life/life.h"
 #include "daemon/life/life_again.h"
+#include "daemon/sockets/lanes.h"
 #include "daemon/sockets/listeners.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/spec/spec_lanes.h"
@@ -89,7 +90,7 @@ unseat(struct worker **place, void (*how)(struct worker *))
 	*place = NULL;
 	if (w == NULL)
 		return;
-	w->seated = w->present = w->aside = false;
+	w->seated = w->present = w->aside = w->followed = false;
 	/* No new connections from here on: to what a failed or superseded
 	   target alone listened on, nobody else would be steered to. */
 	app_close_doors(app_of(w->crew), w->spec);
@@ -111,15 +112,86 @@ seats_drop_last(struct app *app)
 		app_spec_unseat(app->crew.target, app->n_seats);
 }
 
+/* The successor of the present one is under way. */
+static void
+note_follower(struct seat *seat)
+{
+	if (seat->present != NULL)
+		seat->present->followed = seat->next != NULL;
+}
+
+/* … or it comes no more: what one that is dead for good had is free, as after any
+   other such death. */
+static void
+note_alone(struct app *app, unsigned i)
+{
+	struct worker *w = app->seats[i].present;
+
+	if (w == NULL || !w->followed)
+		return;
+	w->followed = false;
+	if (worker_state_final(w->fsm.state))
+		listeners_leave(app->apps->house.listeners, &w->holder);
+}
+
 bool
 seats_start_next(struct app *app, unsigned i, struct app_spec *spec)
 {
-	struct worker *next = app->seats[i].next;
+	struct seat *seat = &app->seats[i];
 
-	if (next == NULL)
-		return start(app, &app->seats[i].next, spec, i, true);
-	worker_start(next);
+	if (seat->next == NULL &&
+	    !put_worker(app, &seat->next, spec, i, true))
+		return false;
+	note_follower(seat);
+	worker_start(seat->next);
 	return true;
+}
+
+static bool
+leaves_waiting(const struct app *app, const struct worker *w)
+{
+	return w != NULL && !worker_state_alive(w->fsm.state) &&
+	    steer_keeps_waiting(app->apps->steering, w);
+}
+
+/* Its successor comes no more, for whom they would have waited. */
+static void
+start_for_waiting(const struct app *app, struct worker *w)
+{
+	if (w != NULL && w->fsm.state == WORKER_BACKOFF &&
+	    leaves_waiting(app, w))
+		worker_start(w);
+}
+
+static void
+pass_lanes(const struct worker *from, const struct worker *to)
+{
+	for (size_t i = 0; i < spec_lanes_n_places(to->spec); i++) {
+		struct listener *l = spec_lanes_listener(to->spec,
+		    to->instance, i);
+
+		if (l != NULL && !spec_lanes_shared(to->spec, l))
+			lanes_pass(l, &from->holder, &to->holder);
+	}
+}
+
+/* The one that is being replaced is dead, and somebody waits in its lanes, which
+   its successor cannot get any more: that is executed. Another one of the
+   successor's kind, which has come up, serves them, and goes then. */
+static void
+put_heir(struct app *app, const struct worker *dead, struct app_spec *spec)
+{
+	struct worker *heir;
+
+	if (!put_worker(app, &heir, spec, dead->instance, false))
+		return;
+	heir->seated = heir->present = false;
+	heir->heir = true;
+	pass_lanes(dead, heir);
+	worker_retire(heir);
+	if (worker_has_leader(heir))
+		worker_log(LOG_LEVEL_INFO, heir, "serves those who wait for "
+		    "the one before it, and goes");
 }
 
 void
@@ -133,6 +205,12 @@ seats_promote(struct app *app, unsigned i)
 	seat->present->aside = false;
 	seat->next = NULL;
 	worker_pass(seat->present);
+	if (leaves_waiting(app, old))
+		put_heir(app, old, seat->present->spec);
+	/* Who begins again, for those who wait, is in its own place. */
+	else if (old != NULL && (old->fsm.state == WORKER_EXECING ||
+	    old->fsm.state == WORKER_STARTING))
+		old->heir = true;
 	unseat(&old, worker_retire);
 }
 
@@ -223,6 +301,16 @@ is_for_others(const struct app *app, const struct ledger_worker *left)
 	    app_spec_is_open(app->crew.stable, left->instance);
 }
 
+/* A successor that was under way retires; who had the seat before is there by
+   now. */
+static void
+go_on_alone(const struct app *app, const struct ledger_worker *left)
+{
+	if ((left->flags & LEDGER_TRIAL) != 0 && !app->crew.stopping &&
+	    left->instance < app->n_seats)
+		start_for_waiting(app, app->seats[left->instance].present);
+}
+
 void
 seats_take_over(struct app *app)
 {
@@ -238,6 +326,7 @@ seats_take_over(struct app *app)
 		struct worker *w;
 
 		if (seat == NULL && left->pid == 0 && !is_for_others(app, left)) {
+			go_on_alone(app, left);
 			life_dismiss(life, left);
 			continue;
 		}
@@ -252,8 +341,10 @@ seats_take_over(struct app *app)
 		else if (seat != NULL)
 			continue;
 		worker_go_on(w);
-		if (seat == NULL && !app->crew.stopping)
-			worker_retire(w);
+		if (seat != NULL || app->crew.stopping)
+			continue;
+		worker_retire(w);
+		go_on_alone(app, left);
 	}
 	/* The others are started at the turn's end, if they need not wait. */
 	app->waits = app->waits && !begun;
@@ -296,8 +387,10 @@ seats_put_next(struct app *app, unsigned i, struct app_spec *spec)
 {
 	struct worker **next = &app->seats[i].next;
 
-	if (*next == NULL && put_worker(app, next, spec, i, true))
-		give_lanes(*next);
+	if (*next != NULL || !put_worker(app, next, spec, i, true))
+		return;
+	note_follower(&app->seats[i]);
+	give_lanes(*next);
 }
 
 void
@@ -344,8 +437,10 @@ seats_turn_back(struct app *app)
 void
 seats_retire_next(struct app *app)
 {
-	for (unsigned i = 0; i < app->n_seats; i++)
+	for (unsigned i = 0; i < app->n_seats; i++) {
 		seats_drop_next(app, i);
+		start_for_waiting(app, app->seats[i].present);
+	}
 }
 
 void
@@ -353,6 +448,7 @@ seats_drop_next(struct app *app, unsigned i)
 {
 	seats_turn_to(app, i, false);
 	unseat(&app->seats[i].next, worker_retire);
+	note_alone(app, i);
 }
 
 void
@@ -360,6 +456,7 @@ seats_stop_next(struct app *app, unsigned i)
 {
 	seats_turn_to(app, i, false);
 	unseat(&app->seats[i].next, worker_stop);
+	note_alone(app, i);
 }
 
 void
@@ -422,7 +519,7 @@ seats_leave(struct app *app)
 		free(app->seats[i].death);
 	app->n_seats = 0;
 	for (struct worker *w = app->crew.workers; w != NULL; w = w->next)
-		w->seated = w->present = w->aside = false;
+		w->seated = w->present = w->aside = w->followed = false;
 }
 
 void

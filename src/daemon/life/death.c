@@ -108,7 +108,7 @@ steer_around(const struct worker *w, const struct worker_step *step)
 
 	steer_figures(steering, w);
 	steer_ended(steering, w);
-	if (worker_state_final(step->to))
+	if (worker_state_final(step->to) && !w->followed)
 		steer_death_for_good(steering, w);
 	else
 		steer_death(steering, w);

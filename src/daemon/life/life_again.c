@@ -368,7 +368,8 @@ worker_take_over(struct life *life, struct crew *crew, struct app_spec *spec,
 	w->pid = (pid_t)r->pid;
 	take_what_is_known(w, r);
 	take_machine(w, r);
-	listeners_rejoin(life->with.listeners, &w->holder);
+	if (!worker_state_final(w->fsm.state))
+		listeners_rejoin(life->with.listeners, &w->holder);
 	take_descriptors(w, &one->r);
 	find_given(w);
 	life->left->n_taken += w->pid != 0;

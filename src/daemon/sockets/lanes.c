@@ -279,6 +279,19 @@ lanes_leave(struct listener *l, const struct lane_holder *holder)
 	listener_tell(l);
 }
 
+void
+lanes_pass(struct listener *l, const struct lane_holder *from,
+    const struct lane_holder *to)
+{
+	struct lane *lane = lanes_find(l, from);
+
+	if (lane == NULL)
+		return;
+	hand_over(lane, to);
+	lane->deserted = false;
+	listener_tell(l);
+}
+
 /* Is there another one that gets what this one's clients cannot have? */
 static bool
 has_other_live(const struct lane *lane)

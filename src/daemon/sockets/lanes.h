@@ -47,6 +47,11 @@ struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
    the next holder, unless it is moved before (lanes_watch). */
 void lanes_leave(struct listener *listener, const struct lane_holder *holder);
 
+/* The lane of the one, if it has one, is the other's from now on, with what waits
+   in it. */
+void lanes_pass(struct listener *listener, const struct lane_holder *from,
+    const struct lane_holder *to);
+
 /* Could the live lanes have what waits in this one? */
 bool lanes_can_move(const struct lane *lane);
 

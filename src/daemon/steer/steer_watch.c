@@ -82,6 +82,20 @@ of_lane(const struct lane *lane, struct prospect common, struct mono now)
 	return p;
 }
 
+/* Where what waits cannot move: a dead one's successor brings somebody for it
+   (daemon/apps/seats), and who that is has the time that a start takes, once. */
+static bool
+has_heir(const struct lane *lane)
+{
+	const struct worker *w = worker_of_holder(lane->holder);
+
+	if (w == NULL || lane->deserted)
+		return false;
+	return w->followed ? !worker_ready(w) : w->heir &&
+	    w->fsm.rescues <= 1 && (w->fsm.state == WORKER_EXECING ||
+		w->fsm.state == WORKER_STARTING);
+}
+
 /* Do new connections go to it, and are they served? */
 static bool
 is_ready(const struct lane *lane, struct prospect p)
@@ -111,6 +125,7 @@ steer_watch(const struct workers *workers, struct listener *l, struct mono now)
 		struct mono until = lanes_watch(lane, &(struct lane_facts){
 			.holding = p.holding,
 			.due = p.due,
+			.heir = has_heir(lane),
 			.others = ready > is_ready(lane, p) ?
 			    LANE_OTHERS_READY : coming > p.comes ?
 			    LANE_OTHERS_COMING : LANE_OTHERS_NONE,

@@ -106,6 +106,10 @@ struct worker {
 	bool present;		/* … and not on trial: it is its seat's */
 	bool aside;		/* … and another one, on trial or not, gets the
 				   new connections in its place */
+	bool followed;		/* its successor is under way: should it die, its
+				   lanes are its own still */
+	bool heir;		/* started for those who wait in the lanes of
+				   one that was dead when it was replaced */
 	struct trial trial;	/* … of a rollout, if it serves: what is seen */
 	struct mono retired;	/* of a rollout's old one: when it began to drain */
 	bool outdated;		/* a restart of its instance is to replace it */

@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-import words
 from harness import CUT, PROBE, SLOW, finish_all, free_port, wait_until
 from lanes import (ALL, PRIVILEGED, as_nobody, ask_all, client, kill_and_wait,
                    needs, nobodys, nobodys_probe, parametrized, seats, stopped,
@@ -195,10 +194,7 @@ def test_aborted_reload_resets_nobody_who_waits_for_a_restart(box, balance):
     d.send(signal.SIGHUP)
     d.wait_log("reload aborted")
     os.unlink(box.path("bad"))
-    # What was started at once serves them, or has failed as well: one that fails
-    # beside its successor leaves who waits for it to nobody (without eBPF).
-    wait_until(lambda: d.ready_pids() or len(d.find(words.RESTARTING_IN)) == 2,
-               "an outcome of the second one")
+    # What was started at once may have failed as well.
     d.send(signal.SIGHUP)
     assert outcomes(clients, 10) == {0: 20}
     assert not d.find("that waited for a worker reset")

@@ -125,6 +125,35 @@ with_queue(struct lane_facts f, uint32_t queue)
 	return f;
 }
 
+/* The successor of a dead one is under way, and brings somebody for them. */
+static void
+who_has_an_heir_is_not_let_go(void **state)
+{
+	struct lane_facts f = FACTS(DUE, READY, false, true);
+	struct lane_watch w = { .counts = false };
+
+	(void)state;
+	f.due = at(90000);
+	f.heir = true;
+	expect(&w, f, 0, LANE_WAIT, -1);
+	f.holding = LANE_FREE;
+	expect(&w, f, 60000, LANE_WAIT, -1);
+	f.others = LANE_OTHERS_COMING;
+	expect(&w, f, 60000, LANE_WAIT, -1);
+	/* It comes to nothing: the time counts from then on. */
+	expect(&w, FACTS(STARTING, READY, false, true), 60010, LANE_WAIT,
+	    60010 + LANE_WATCH_WAIT_MS);
+	f.holding = LANE_STARTING;
+	f.others = LANE_OTHERS_READY;
+	expect(&w, f, 60020, LANE_WAIT, -1);
+	expect(&w, FACTS(STARTING, READY, false, true), 60030, LANE_WAIT,
+	    60030 + LANE_WATCH_WAIT_MS);
+	/* Who can move does not wait for it. */
+	f.can_move = true;
+	f.holding = LANE_DUE;
+	expect(&w, f, 60040, LANE_MOVE, -1);
+}
+
 /* A handshake that ends while its lane ceases to listen would be reset. */
 static void
 nobody_is_moved_while_others_come(void **state)
@@ -711,6 +740,7 @@ main(void)
 		cmocka_unit_test(who_is_stuck_keeps_nobody_waiting),
 		cmocka_unit_test(
 		    who_cannot_waits_for_the_restart_as_long_as_that_is_useful),
+		cmocka_unit_test(who_has_an_heir_is_not_let_go),
 		cmocka_unit_test(nobody_is_moved_while_others_come),
 		cmocka_unit_test(an_endless_stream_is_moved_all_the_same),
 		cmocka_unit_test(who_waits_is_moved_before_a_program_starts),

@@ -453,7 +453,7 @@ every_cell_while_somebody_waits(void **state)
 	static const struct cell rescue = CELL(EXECING, SPAWN, IN_READY,
 	    RESCUE, EXECUTED | RESCUED);
 	static const struct cell again = CELL(EXECING, SPAWN, IN_READY,
-	    NOTHING, EXECUTED | UNWANTED | RETIRES);
+	    RESCUE, EXECUTED | RESCUED | UNWANTED | RETIRES);
 	static const struct cell on[] = {
 		CELL(EXECING, NOTHING, SAME, NOTHING, UNWANTED | RETIRES),
 		CELL(STARTING, NOTHING, SAME, NOTHING, UNWANTED | RETIRES),
@@ -1412,6 +1412,34 @@ never_means_no_rescue(void **state)
 	worker_fsm_free(&fsm);
 }
 
+/* A first start for those who wait is no restart, and drains whatever the
+   configuration says. */
+static void
+one_that_begins_for_others_drains(void **state)
+{
+	struct conf_app app = with_listener();
+	struct worker_fsm fsm = machine(WORKER_IDLE);
+	struct worker_step step;
+
+	(void)state;
+	app.restart = CONF_RESTART_NEVER;
+	app.drain_timeout_ms = 0;
+	step = step_while(&fsm, &app, WORKER_EV_RETIRE, 500, true);
+	assert_true(step.spawn);
+	assert_int_equal(step.why, WORKER_WHY_RESCUE);
+	step_while(&fsm, &app, WORKER_EV_EXECUTED, 510, false);
+	step = step_while(&fsm, &app, WORKER_EV_WAITS, 600, false);
+	assert_int_equal(step.to, WORKER_DRAINING);
+	expect_deadline(&fsm, 600 + STOP_MS);
+	worker_fsm_free(&fsm);
+
+	fsm = machine(WORKER_BACKOFF);
+	step = step_while(&fsm, &app, WORKER_EV_RETIRE, 500, true);
+	assert_false(step.spawn);
+	assert_int_equal(step.to, WORKER_ENDED);
+	worker_fsm_free(&fsm);
+}
+
 /* The rescuer drains like the one before it, and its life and death are no
    matter of the restart policy, unless that is `never`. */
 static void
@@ -1915,6 +1943,7 @@ main(void)
 		cmocka_unit_test(stop_and_kill_end_a_drain),
 		cmocka_unit_test(who_waits_after_the_drain_is_rescued_too),
 		cmocka_unit_test(never_means_no_rescue),
+		cmocka_unit_test(one_that_begins_for_others_drains),
 		cmocka_unit_test(rescue_goes_on_draining),
 		cmocka_unit_test(early_word_of_a_rescuer_counts),
 		cmocka_unit_test(rescue_without_a_drain_is_stopped_when_ready),

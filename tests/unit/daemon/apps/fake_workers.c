@@ -36,6 +36,7 @@ void __wrap_worker_kill(struct worker *w);
 void __wrap_adopt_review_soon(struct adopt_review *review, struct crew *crew);
 void __wrap_steer_away(struct steering *st, const struct worker *w);
 void __wrap_steer_away_crew(struct steering *st, const struct crew *crew);
+bool __wrap_steer_keeps_waiting(struct steering *st, const struct worker *w);
 void __wrap_steer_note(struct steering *st, const struct worker *w);
 bool __wrap_steer_proof(struct steer_proof *proof, const struct worker *w);
 void __wrap_steer_sight(const struct worker *w, struct trial_sight *sight);
@@ -79,6 +80,13 @@ __wrap_steer_away_crew(struct steering *st, const struct crew *crew)
 	(void)st;
 	(void)crew;
 	fake.aways++;
+}
+
+bool
+__wrap_steer_keeps_waiting(struct steering *st, const struct worker *w)
+{
+	(void)st;
+	return w == fake.left;
 }
 
 void
@@ -148,7 +156,10 @@ __wrap_worker_free(struct worker *w)
 static void
 post(struct worker *w, enum worker_event event, bool failure)
 {
-	const struct worker_facts facts = { .now = now, .failure = failure };
+	const struct worker_facts facts = {
+		.now = now, .failure = failure,
+		.waiting = event == WORKER_EV_RETIRE && w->heir,
+	};
 	struct worker_step step = worker_fsm_step(&w->fsm, w->spec->conf,
 	    event, &facts);
 

@@ -25,6 +25,7 @@ struct fake {
 	unsigned told_stepped, told_ended;	/* struct apps_watch */
 	bool no_memory;		/* for new workers */
 	uint32_t waiting;	/* in the queue of each worker: who is seen */
+	const struct worker *left;	/* dead, in whose lanes somebody waits */
 	unsigned aways;		/* of whole crews, from new connections */
 	unsigned looks;		/* at the queues of workers */
 	unsigned n_workers;	/* that there are */

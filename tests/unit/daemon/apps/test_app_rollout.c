@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -954,6 +955,62 @@ no_way_back_to_what_has_ended(void **state)
 }
 
 /* The seat stays behind, and whatever happens next tries again. */
+/* In the lanes of one that was dead when it was replaced. */
+static void
+who_waits_for_a_dead_one_has_another_of_the_new(void **state)
+{
+	static const char *const keys[] = {
+		"", "restart = never\n", "restart_limit = 1/60s\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		char text[512];
+		struct app *app;
+
+		snprintf(text, sizeof(text), WEB "instances = 1\n%s",
+		    keys[i]);
+		app = serving(text);
+		fake_roll(app, text);
+		assert_true(present(app, 0)->followed);
+		fake_dies(present(app, 0), true);
+		fake.left = present(app, 0);
+		fake_ready(next(app, 0));
+		fake.left = NULL;
+		expect_told("start 0/1, start 0/2, retire 0/2, retire 0/1");
+		expect_all_of(app, 1, 2);
+		assert_false(present(app, 0)->followed);
+		/* Beside that one it is not counted as the seat's. */
+		assert_int_equal(fake.n_workers, 2);
+		fake_retired_go(app);
+		assert_int_equal(fake.n_workers, 1);
+		apps_remove(app);
+		fake_turn();
+		fake_retired_go(app);
+		fake_forget();
+	}
+}
+
+static void
+who_waits_for_a_dead_one_has_it_again_after_an_abort(void **state)
+{
+	struct app *app = serving(WEB "instances = 1\n");
+	struct worker *old = present(app, 0);
+
+	(void)state;
+	fake_roll(app, WEB "instances = 1\n");
+	fake_dies(old, true);
+	assert_int_equal(old->fsm.state, WORKER_BACKOFF);
+	fake.left = old;
+	fake_dies(next(app, 0), true);
+	fake.left = NULL;
+	expect_told("start 0/1, start 0/2, retire 0/2, start 0/1");
+	assert_ptr_equal(present(app, 0), old);
+	assert_false(old->followed);
+	fake_ready(old);
+	expect_all_of(app, 1, 1);
+}
+
 /* As if a worker had shut the app's listener down, and another were there. */
 static void
 deafen(struct app *app, struct worker *w)
@@ -1154,6 +1211,9 @@ main(void)
 		ROLLOUT_TEST(a_number_stays_within_a_range),
 		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
 		ROLLOUT_TEST(no_way_back_to_what_has_ended),
+		ROLLOUT_TEST(who_waits_for_a_dead_one_has_another_of_the_new),
+		ROLLOUT_TEST(
+		    who_waits_for_a_dead_one_has_it_again_after_an_abort),
 		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),
 		ROLLOUT_TEST(who_is_begun_anew_changes_over),
 		ROLLOUT_TEST(no_memory_for_a_new_worker),

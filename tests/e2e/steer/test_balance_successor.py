@@ -1,0 +1,213 @@
+"""A worker that dies while its successor is under way, without privileges: whoever
+waits in its lane cannot be moved, and the successor has another one. They are served
+all the same: nothing is lost."""
+
+import collections
+import os
+import shlex
+import signal
+
+import pytest
+
+import words
+from binder import BINDER, binder, tcp
+from harness import HAS_KEEPER, SLOW, finish_all, free_port, get, wait_until
+from lanes import (PRIVILEGED, as_nobody, ask_all, client, kill_and_wait, needs,
+                   nobodys, nobodys_probe, parametrized, stopped, wait_asleep)
+
+# In these nobody comes to the dead one's lane by itself, in time or at all.
+AWAY = {"restart_delay": "60s", "restart_delay_max": "60s"}
+GONE = {
+    "long delay": AWAY,
+    "parked": {"restart_limit": "1/60s"},
+    "never": {"restart": "never"},
+}
+
+N = 24
+
+
+def program(box, server):
+    """Later generations note in `begun` that they are there, and start when there is no file `hold`; where there is one of
+    that name, the first one fails if it is `bad`, and the later ones if `worse`."""
+    def there(name):
+        return f"[ -e {shlex.quote(box.path(name))} ]"
+    box.write("program", f"""
+if [ "$CLUSTERD_GENERATION" = 1 ]; then
+    {there("bad")} && exit 1
+else
+    : > {shlex.quote(box.path("begun"))}
+    while {there("hold")}; do sleep 0.02; done
+    {there("worse")} && exit 1
+fi
+exec {server}
+""", mode=0o755)
+    return f"/bin/sh {box.path('program')}"
+
+
+def start(box, balance, instances=1, nobody=True, server=None, **keys):
+    how = as_nobody(box) if nobody else {}
+    keys.setdefault("listen", "127.0.0.1:0")
+    box.config(web={"command": program(box, server or nobodys_probe(box)),
+                    "balance": balance, "instances": instances, **keys})
+    d = box.start(**how)
+    d.wait_ready(instances)
+    wait_asleep(d)
+    return d
+
+
+def begin_reload(box, d):
+    """The successor of instance 0 starts when `hold` is removed."""
+    box.touch("hold")
+    d.send(signal.SIGHUP)
+    wait_until(lambda: os.path.exists(box.path("begun")), "a successor")
+
+
+def die_beside_successor(box, d):
+    """Instance 0 does, with clients in its queue: some that have come before, and,
+    if it is alone, some after. Returns them."""
+    old = d.ready_pids()
+    victim, = (int(m["pid"]) for m in d.find(words.READY("web", 0)))
+    begin_reload(box, d)
+    with stopped(old):
+        clients = ask_all(d.port(), N)
+        kill_and_wait(d, victim)
+    return clients + (ask_all(d.port(), N) if len(old) == 1 else [])
+
+
+def outcomes(clients, limit=20):
+    """How many each instance answers, are cut, or wait in vain."""
+    return collections.Counter(finish_all(clients, limit * SLOW))
+
+
+def check_over(d, instances=1, generation=2):
+    assert not d.find("that waited for a worker reset")
+    d.wait_workers(instances)
+    assert get(d.port(), source=client(1)).generation == generation
+    d.stop()
+
+
+@parametrized("random", "source")
+@pytest.mark.parametrize("gone", GONE)
+@pytest.mark.parametrize("broken", [False, True], ids=["sound", "broken"])
+def test_who_waits_for_the_dead_one_is_served(box, balance, gone, broken):
+    """Also where its own program would fail again."""
+    d = start(box, balance, **GONE[gone])
+    clients = die_beside_successor(box, d)
+    if broken:
+        box.touch("bad")
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    check_over(d)
+
+
+@parametrized("random", "source")
+@pytest.mark.parametrize("gone", GONE)
+def test_who_waits_beside_others_is_served(box, balance, gone):
+    d = start(box, balance, instances=3, **GONE[gone])
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("hold"))
+    found = outcomes(clients)
+    assert found[0] + found[1] + found[2] == N, found
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    check_over(d, 3)
+
+
+@parametrized("random", "source")
+@pytest.mark.parametrize("gone", GONE)
+def test_death_beside_one_on_trial(box, balance, gone):
+    """The successor is ready, and gets those who come."""
+    d = start(box, balance, canary="2s", **GONE[gone])
+    old, = d.ready_pids()
+    begin_reload(box, d)
+    with stopped([old]):
+        clients = ask_all(d.port(), N)
+        mark = d.mark()
+        os.unlink(box.path("hold"))
+        d.wait_log(words.READY("web", 0), start=mark)
+        wait_asleep(d)
+        clients += ask_all(d.port(), N)
+        kill_and_wait(d, old)
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    check_over(d)
+
+
+@parametrized("random")
+@pytest.mark.parametrize("gone", GONE)
+def test_they_are_served_without_a_time_to_drain(box, balance, gone):
+    d = start(box, balance, drain_timeout="0", **GONE[gone])
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    check_over(d)
+
+
+@parametrized("random", "source")
+@pytest.mark.parametrize("instances", [1, 3])
+def test_successor_fails_too(box, balance, instances):
+    """They are the old program's again, and nobody waits for its restart."""
+    d = start(box, balance, instances=instances, **AWAY)
+    clients = die_beside_successor(box, d)
+    box.touch("worse")
+    os.unlink(box.path("hold"))
+    d.wait_log(words.RELOAD_ABORTED("web"))
+    found = outcomes(clients)
+    assert "cut" not in found and "waits" not in found, found
+    check_over(d, instances, 1)
+
+
+@parametrized("random")
+def test_newer_reload_supersedes_it(box, balance):
+    d = start(box, balance, **AWAY)
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("begun"))
+    begin_reload(box, d)
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 3))
+    check_over(d, generation=3)
+
+
+@pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
+@parametrized("random", "source")
+@pytest.mark.parametrize("instances", [1, 3])
+def test_supervisor_is_killed_in_between(box, balance, instances):
+    """The reload is rolled back by the next one."""
+    d = start(box, balance, instances=instances, **AWAY)
+    d.wait_log("start complete")
+    clients = die_beside_successor(box, d)
+    old = wait_until(d.find_supervisor, "a supervisor")
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: d.find_supervisor() not in (None, old), "the next one")
+    found = outcomes(clients)
+    assert "cut" not in found and "waits" not in found, found
+    os.unlink(box.path("hold"))
+    check_over(d, instances, 1)
+
+
+@parametrized("random", "source")
+@pytest.mark.parametrize("gone", GONE)
+def test_who_waits_for_a_server_that_binds_itself(box, balance, gone):
+    port = free_port()
+    d = start(box, balance, listen=f"127.0.0.1:{port}", **GONE[gone],
+              server=binder(*tcp(port, "127.0.0.1"), "serve:poll",
+                            program=nobodys(box, BINDER)))
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    check_over(d)
+
+
+@parametrized("shared", *PRIVILEGED)
+@pytest.mark.parametrize("gone", GONE)
+def test_who_shares_or_can_move_is_served_by_the_successor(box, balance, gone):
+    needs(balance)
+    d = start(box, balance, nobody=False, **GONE[gone])
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    assert not d.find("serves those who wait")
+    check_over(d)
