@@ -201,7 +201,7 @@ WRAP_steer = lanes_live_apply mono_now steer_watch
 WRAP_stopping = above_tell_more above_tell_stop apps_drain apps_have_retired apps_stop \
 	epoll_wait listeners_shut mono_now reload_cancel
 WRAP_loop = epoll_wait mono_now
-WRAP_take_over = close listen
+WRAP_take_over = close listen steering_ebpf_set_lane
 WRAP_sockdiag = recvmsg sendto socket
 
 # Those for which memory fails when they say so: see tests/unit/lib/alloc_fail.h.

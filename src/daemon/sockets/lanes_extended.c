@@ -113,7 +113,7 @@ lanes_extended_found(const struct lane *lane, struct error *err)
 }
 
 int
-lanes_extended_attach(struct listener *l, struct error *err)
+lanes_extended_attach(struct listener *l, bool see, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
 	unsigned *slots = reallocarray(NULL, ls->n, sizeof(*slots));
@@ -126,7 +126,7 @@ lanes_extended_attach(struct listener *l, struct error *err)
 			continue;
 		slots[n++] = ls->v[i]->slot;
 		/* An opportunity to see that the kernel knows it still. */
-		if (ls->n <= LANES_EXTENDED_AT_ONCE)
+		if (see && ls->n <= LANES_EXTENDED_AT_ONCE)
 			(void)lanes_extended_set_lane(ls->v[i]);
 	}
 	if (n == 0)

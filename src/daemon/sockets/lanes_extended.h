@@ -36,8 +36,10 @@ int lanes_extended_set_lane(struct lane *lane);
    -errno with words. */
 int lanes_extended_found(const struct lane *lane, struct error *err);
 
-/* Attach it, for the lanes as they are now. -errno with words. */
-int lanes_extended_attach(struct listener *listener, struct error *err);
+/* Attach it, for the lanes as they are now. `see`: that the kernel knows them still is
+   seen to, if they are few. -errno with words. */
+int lanes_extended_attach(struct listener *listener, bool see,
+    struct error *err);
 
 /* Are the lane's connections counted? True: they are not, and are compared no
    more, but the lanes go by turns. */

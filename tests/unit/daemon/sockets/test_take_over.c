@@ -38,6 +38,7 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_open.h"
 #include "house.h"
+#include "linux/bpf/steering_ebpf.h"
 #include "linux/ledger/descriptors.h"
 #include "linux/ledger/ledger_memory.h"
 #include "linux/socket/socket.h"
@@ -119,8 +120,12 @@ int __real_close(int fd);
 int __real_listen(int fd, int backlog);
 int __wrap_close(int fd);
 int __wrap_listen(int fd, int backlog);
+int __real_steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
+    struct error *err);
+int __wrap_steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
+    struct error *err);
 
-static size_t n_listens, n_closes;
+static size_t n_listens, n_closes, n_sets;
 
 /* Does a supervisor that comes now find it? */
 static bool
@@ -170,6 +175,14 @@ __wrap_close(int fd)
 		n_closes++;
 	}
 	return __real_close(fd);
+}
+
+int
+__wrap_steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
+    struct error *err)
+{
+	n_sets++;
+	return __real_steering_ebpf_set_lane(s, slot, fd, err);
 }
 
 /* ---- supervisors ---- */
@@ -478,7 +491,10 @@ they_are_steered_as_before(void **state)
 	slay(pid);
 	hold_maps(held, &n_held);
 	start(s.address, s.balance);
+	n_sets = 0;
 	l = house_acquire(&h);
+	/* Each once: clients of the control socket wait meanwhile. */
+	assert_int_equal(n_sets, 2);
 	lanes[0] = house_take(l, &first);
 	lanes[1] = house_take(l, &second);
 	house_serve(l, (const struct lane *const *)lanes, 2);
