@@ -184,7 +184,7 @@ WRAP_ending = apps_only_killed_left epoll_wait mono_now
 WRAP_pidfile = fchmod mono_now rename
 WRAP_readiness = drain_sight_open drain_sight_queue epoll_wait hint_unseen \
 	looks_are_many looks_await looks_forget looks_waiting mono_now \
-	spec_lanes_inodes worker_log worker_post
+	spec_lanes_inodes worker_log_often worker_post
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = process_proc_is_ours
 WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write

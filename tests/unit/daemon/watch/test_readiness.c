@@ -39,7 +39,7 @@ int __wrap_looks_waiting(struct looks *s, const struct looks_whom *whom,
     const uint64_t *inos, size_t n);
 size_t __wrap_spec_lanes_inodes(struct app_spec *spec,
     const struct lane_holder *holder, uint64_t *inos, size_t n);
-void __wrap_worker_log(enum log_level level, const struct worker *w,
+void __wrap_worker_log_often(enum log_level level, const struct worker *w,
     const char *fmt, ...);
 void __wrap_worker_post(struct worker *w, enum worker_event event);
 
@@ -149,7 +149,7 @@ __wrap_spec_lanes_inodes(struct app_spec *s, const struct lane_holder *holder,
 }
 
 void
-__wrap_worker_log(enum log_level level, const struct worker *w,
+__wrap_worker_log_often(enum log_level level, const struct worker *w,
     const char *fmt, ...)
 {
 	(void)level;
