@@ -52,8 +52,7 @@ finishes() {
 	test "$GOT" = 'done 0 0' || changed "$*: $GOT"
 }
 cut_off() { # both signals are one for a worker that is slow to look: up to 8 tries
-	local n
-	for n in 1 2 3 4 5 6 7 8; do
+	for _ in 1 2 3 4 5 6 7 8; do
 		try "$@"
 		test "$GOT" != ' 52 0' || return 0
 	done
