@@ -27,8 +27,9 @@ N = 24
 
 
 def program(box, server):
-    """Later generations note in `begun` that they are there, and start when there is no file `hold`; where there is one of
-    that name, the first one fails if it is `bad`, and the later ones if `worse`."""
+    """Later generations note in `begun` that they are there, and start when there is
+    no file `hold`; where there is one of that name, the first one fails if it is
+    `bad`, and the later ones if `worse`."""
     def there(name):
         return f"[ -e {shlex.quote(box.path(name))} ]"
     box.write("program", f"""
