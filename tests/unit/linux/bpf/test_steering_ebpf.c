@@ -254,10 +254,12 @@ expect_open(size_t lane, uint64_t n)
 	struct mono limit = mono_add_ms(mono_now(), LIMIT_MS);
 
 	while (open_of(lane) != n) {
+		/* A stranger's may be among them, who has mistaken the port. */
 		if (mono_before(limit, mono_now()))
-			fail_msg("lane %zu: %lld open, not %llu", lane,
+			fail_msg("lane %zu: %lld open, not %llu, and %zu are "
+			    "to be accepted", lane,
 			    (long long)(int32_t)open_of(lane),
-			    (unsigned long long)n);
+			    (unsigned long long)n, accept_lane(lane));
 		(void)poll(NULL, 0, 1);
 	}
 }
