@@ -617,9 +617,18 @@ def figure_idle(bench):
 
 
 def children(pid):
-    """Needs CONFIG_PROC_CHILDREN, as all distributions have it."""
-    pid = supervisor(pid)
-    return set(map(int, proc(pid, f"task/{pid}/children").split()))
+    """Of clusterd its workers, which have a group each; who looks or takes something
+    out for it has not. Needs CONFIG_PROC_CHILDREN, as all distributions have it."""
+    busy = supervisor(pid)
+    return {child for child in map(
+        int, proc(busy, f"task/{busy}/children").split())
+        if busy == pid or leads_group(child)}
+
+
+def leads_group(pid):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid) == pid
+    return False
 
 
 def replacement(pid, act):

@@ -37,6 +37,8 @@ import tempfile
 import threading
 import time
 
+from figures import leads_group
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "..", "..", "build")
 
@@ -138,8 +140,10 @@ class Clusterd:
             time.sleep(0.0005)
 
     def workers(self):
+        """Each has a group of its own, which whoever looks for clusterd has not."""
         s = self.supervisor()
-        return {pid for pid in children(self.pid) + children(s) if pid != s}
+        return {pid for pid in children(self.pid) + children(s)
+                if pid != s and leads_group(pid)}
 
     def status(self):
         """When its answer began, and when it was there; the request may meet
