@@ -89,6 +89,16 @@ find(struct log_limit *limit, const char *app, const void *kind, bool vital,
 	    &limit->v[OTHERS];
 }
 
+/* Of the vital ones, any that the app has; there is none that is free. */
+static struct log_limit_kind *
+find_any_of(struct log_limit *limit, const char *app)
+{
+	for (size_t i = OTHERS + 1; i < PLACES; i++)
+		if (is_of_app(&limit->v[i], app))
+			return &limit->v[i];
+	return NULL;
+}
+
 bool
 log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
     bool vital, struct mono now,
@@ -103,9 +113,15 @@ log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
 		kind = more_of_app;
 	k = find(limit, app, kind, vital, now);
 	shared = k == &limit->v[OTHERS];
+	if (shared && vital) {
+		k = app[0] != '\0' ? find_any_of(limit, app) : NULL;
+		*ret_kind = &limit->v[OTHERS];
+		if (k == NULL)
+			return true;
+		kind = k->kind;
+		shared = false;
+	}
 	*ret_kind = k;
-	if (shared && vital)
-		return true;
 	if (k->kind == NULL || !mono_before(now, end_of(k)) ||
 	    (!shared && !is_of(k, app, kind))) {
 		tell_one(k, tell);

@@ -14,7 +14,7 @@
 
 #define LOG_LIMIT_PER_SECOND	20
 #define LOG_LIMIT_KINDS		256	/* in a second; all others are one */
-#define LOG_LIMIT_VITAL		256	/* … and those that are vital, … */
+#define LOG_LIMIT_VITAL		1024	/* … and those that are vital, … */
 #define LOG_LIMIT_APP_KINDS	16	/* … of an app: its others are one */
 
 struct log_limit_kind {
@@ -35,10 +35,11 @@ struct log_limit {
  * May this line be written? `app`: NULL is clusterd itself. *ret_kind is where it
  * counts: with left_out == 1 its sample is the caller's to fill in. Told before
  * is what was left out of a second that has passed: `tell` may be called. One that
- * is `vital` is not left out for what others say: without a place of its own it
- * passes, and counts nowhere. Nor is another one left out for those: either have
+ * is `vital` is not left out for what others say: of an app that has no place at all
+ * it passes, and counts nowhere. Nor is another one left out for those: either have
  * their own places. Of those an app has so many in a second, and one for what is of
- * yet other kinds, of which it could make up ever more.
+ * yet other kinds, of which it could make up ever more, and where there is no place
+ * left one that it has already.
  */
 bool log_limit_pass(struct log_limit *limit, const char *app, const void *kind,
     bool vital, struct mono now,

@@ -592,6 +592,8 @@ def arguments():
     p.add_argument("--keep", help="a directory for the log and what was seen")
     p.add_argument("--list", action="store_true")
     args = p.parse_args()
+    if args.realtime and os.geteuid() != 0:
+        p.error("--realtime takes root")
     args.seed = args.seed or str(random.SystemRandom().randrange(10 ** 6))
     names = args.floods.split(",")
     without = {n[1:] for n in names if n.startswith("-")}

@@ -21,6 +21,7 @@ all of them longer.
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -145,12 +146,17 @@ def await_words(path, words, process):
         time.sleep(0.01)
 
 
+def more_lines(line):
+    m = re.search(r"(\d+) more lines such as", line)
+    return int(m[1]) if m else 1
+
+
 def wait_log(path, words, n, process):
-    """Until the n-th line has the words."""
+    """Until the n-th line has the words, with those that were left out."""
     deadline = time.monotonic() + LIMIT
     while True:
         with open(path, encoding="utf-8", errors="replace") as f:
-            seen = sum(words in line for line in f)
+            seen = sum(more_lines(line) for line in f if words in line)
         if seen >= n:
             return time.monotonic()
         if process.poll() is not None or time.monotonic() > deadline:

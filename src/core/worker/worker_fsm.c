@@ -301,7 +301,7 @@ goes_on_for_others(const struct step_args *a)
 {
 	if ((!a->facts->waiting && !a->fsm->retiring) ||
 	    (a->fsm->trial && !a->facts->no_successor) ||
-	    (a->app->restart == CONF_RESTART_NEVER &&
+	    (a->app->restart == CONF_RESTART_NEVER && !a->fsm->retiring &&
 		a->fsm->state != WORKER_IDLE))
 		return false;
 	a->fsm->unwanted = a->fsm->retiring = true;

@@ -116,8 +116,7 @@ carry_out(struct app *app, const struct rollout_view *view,
 		drop(app, i);
 		return MORE_SEAT;
 	case ROLLOUT_PROMOTE:
-		seats_promote(app, i);
-		return MORE_SEAT;
+		return seats_promote(app, i) ? MORE_ALL : MORE_SEAT;
 	case ROLLOUT_TRIM:
 		seats_drop_last(app);
 		return MORE_ALL;

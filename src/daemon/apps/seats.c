@@ -120,20 +120,6 @@ note_follower(struct seat *seat)
 		seat->present->followed = seat->next != NULL;
 }
 
-/* … or it comes no more: what one that is dead for good had is free, as after any
-   other such death. */
-static void
-note_alone(struct app *app, unsigned i)
-{
-	struct worker *w = app->seats[i].present;
-
-	if (w == NULL || !w->followed)
-		return;
-	w->followed = false;
-	if (worker_state_final(w->fsm.state))
-		listeners_leave(app->apps->house.listeners, &w->holder);
-}
-
 bool
 seats_start_next(struct app *app, unsigned i, struct app_spec *spec)
 {
@@ -163,6 +149,23 @@ start_for_waiting(const struct app *app, struct worker *w)
 		worker_start(w);
 }
 
+/* The successor of the present one comes no more: what one that is dead for good had
+   is free, as after any other such death; one that is to be restarted is so now, if
+   somebody waits for it. */
+static void
+note_alone(struct app *app, unsigned i)
+{
+	struct worker *w = app->seats[i].present;
+
+	if (w == NULL || !w->followed)
+		return;
+	w->followed = false;
+	if (worker_state_final(w->fsm.state))
+		listeners_leave(app->apps->house.listeners, &w->holder);
+	else
+		start_for_waiting(app, w);
+}
+
 static void
 pass_lanes(const struct worker *from, const struct worker *to)
 {
@@ -190,28 +193,34 @@ put_heir(struct app *app, const struct worker *dead, struct app_spec *spec)
 	pass_lanes(dead, heir);
 	worker_retire(heir);
 	if (worker_has_leader(heir))
-		worker_log(LOG_LEVEL_INFO, heir, "serves those who wait for "
-		    "the one before it, and goes");
+		worker_log(LOG_LEVEL_INFO, heir, "is started for those who "
+		    "wait for the one before it, and goes then");
 }
 
-void
+bool
 seats_promote(struct app *app, unsigned i)
 {
 	struct seat *seat = &app->seats[i];
 	struct worker *old = seat->present;
+	bool more;
 
 	seat->present = seat->next;
 	seat->present->present = true;
 	seat->present->aside = false;
 	seat->next = NULL;
 	worker_pass(seat->present);
-	if (leaves_waiting(app, old))
+	/* Who can move does so: to this one, as soon as it is in force. */
+	if (old != NULL)
+		steer_away(app->apps->steering, old);
+	more = leaves_waiting(app, old);
+	if (more)
 		put_heir(app, old, seat->present->spec);
 	/* Who begins again, for those who wait, is in its own place. */
 	else if (old != NULL && (old->fsm.state == WORKER_EXECING ||
 	    old->fsm.state == WORKER_STARTING))
 		old->heir = true;
 	unseat(&old, worker_retire);
+	return more;
 }
 
 /* Its lanes, before it has a process: who comes meanwhile waits there. */
@@ -437,10 +446,8 @@ seats_turn_back(struct app *app)
 void
 seats_retire_next(struct app *app)
 {
-	for (unsigned i = 0; i < app->n_seats; i++) {
+	for (unsigned i = 0; i < app->n_seats; i++)
 		seats_drop_next(app, i);
-		start_for_waiting(app, app->seats[i].present);
-	}
 }
 
 void
@@ -463,8 +470,12 @@ void
 seats_vacate(struct app *app, unsigned i)
 {
 	struct worker *old = app->seats[i].present;
+	const struct worker *next = app->seats[i].next;
 
 	unseat(&app->seats[i].present, worker_stop);
+	/* It has not begun: it takes the old one's, where somebody waits. */
+	if (next != NULL && next->fsm.state == WORKER_IDLE)
+		listeners_leave(app->apps->house.listeners, &next->holder);
 	listeners_leave(app->apps->house.listeners, &old->holder);
 }
 

@@ -43,8 +43,10 @@ void seats_drop_last(struct app *app);
    the one that waits to be started. False: no memory. */
 bool seats_start_next(struct app *app, unsigned seat, struct app_spec *spec);
 
-/* Its present worker, if there is one, retires; the new one takes the seat. */
-void seats_promote(struct app *app, unsigned seat);
+/* Its present worker, if there is one, retires; the new one takes the seat. True: one
+   more worker, of no seat, is there for those who wait for the old one, which is
+   dead. */
+bool seats_promote(struct app *app, unsigned seat);
 
 /* A new worker of `spec` has its place and its lanes, unless the seat has one that is
    to come already: rollout_decide() tells when it is started. Without memory there is

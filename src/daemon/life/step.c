@@ -88,8 +88,8 @@ step_take(struct worker *w, enum worker_event event, bool failure)
 
 /* ---- to tell ---- */
 
-/* One that has died may do so again, as often as it is restarted; what an order
-   begins comes once for each instance. */
+/* One that has died, or could not be started, may do so again, as often as it is
+   tried; what an order begins comes once for each instance. */
 static bool
 comes_again(const struct worker *w)
 {
@@ -106,7 +106,8 @@ log_ready(const struct worker *w, const struct worker_step *step,
 	    LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
 	if (comes_again(w))
-		log_vital(level, &w->holder.about, words, words, age, why);
+		/* Another reason is another line, as of deaths. */
+		log_vital(level, &w->holder.about, why, words, age, why);
 	else
 		worker_log(level, w, words, age, why);
 }
@@ -118,7 +119,7 @@ log_kill(const struct worker *w, const struct worker_step *step)
 	const char *why = worker_reason_text(step->why);
 
 	if (comes_again(w) && step->why != WORKER_WHY_STOP_TIMEOUT)
-		log_vital(LOG_LEVEL_WARNING, &w->holder.about, words, words,
+		log_vital(LOG_LEVEL_WARNING, &w->holder.about, why, words,
 		    why);
 	else
 		worker_log(LOG_LEVEL_WARNING, w, words, why);

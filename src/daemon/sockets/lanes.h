@@ -48,7 +48,7 @@ struct lane *lanes_find_inode(const struct listener *listener, uint64_t ino);
 void lanes_leave(struct listener *listener, const struct lane_holder *holder);
 
 /* The lane of the one, if it has one, is the other's from now on, with what waits
-   in it. */
+   in it. The other has none of this listener. */
 void lanes_pass(struct listener *listener, const struct lane_holder *from,
     const struct lane_holder *to);
 

@@ -83,7 +83,8 @@ of_lane(const struct lane *lane, struct prospect common, struct mono now)
 }
 
 /* Where what waits cannot move: a dead one's successor brings somebody for it
-   (daemon/apps/seats), and who that is has the time that a start takes, once. */
+   (daemon/apps/seats), and who that is has the time that its start takes; it may
+   fail once. */
 static bool
 has_heir(const struct lane *lane)
 {

@@ -11,7 +11,8 @@ import pytest
 
 import words
 from binder import BINDER, binder, tcp
-from harness import HAS_KEEPER, SLOW, finish_all, free_port, get, wait_until
+from harness import (HAS_KEEPER, SLOW, finish_all, free_port, get, stays,
+                     wait_until)
 from lanes import (PRIVILEGED, as_nobody, ask_all, client, kill_and_wait, needs,
                    nobodys, nobodys_probe, parametrized, stopped, wait_asleep)
 
@@ -23,22 +24,32 @@ GONE = {
     "never": {"restart": "never"},
 }
 
+FOR_OTHERS = "is started for those who wait"
+
 N = 24
 
 
 def program(box, server):
     """Later generations note in `begun` that they are there, and start when there is
-    no file `hold`; where there is one of that name, the first one fails if it is
-    `bad`, and the later ones if `worse`."""
-    def there(name):
-        return f"[ -e {shlex.quote(box.path(name))} ]"
+    no file `hold`, or `late` for who is not the first of its instance. Where there is
+    one of that name, the first generation fails if it is `bad`, and the later ones if
+    `worse`; and those have SIGTERM wait if they are `deaf`."""
+    def name(word):
+        return shlex.quote(box.path(word))
+
+    def there(word):
+        return f"[ -e {name(word)} ]"
     box.write("program", f"""
 if [ "$CLUSTERD_GENERATION" = 1 ]; then
     {there("bad")} && exit 1
 else
-    : > {shlex.quote(box.path("begun"))}
-    while {there("hold")}; do sleep 0.02; done
+    {there("deaf")} && trap '' TERM
+    : > {name("begun")}
+    until=late
+    mkdir {name("first.")}$CLUSTERD_GENERATION.$CLUSTERD_INSTANCE && until=hold
+    while [ -e {name("")}$until ]; do sleep 0.02; done
     {there("worse")} && exit 1
+    trap - TERM
 fi
 exec {server}
 """, mode=0o755)
@@ -170,6 +181,76 @@ def test_newer_reload_supersedes_it(box, balance):
     check_over(d, generation=3)
 
 
+@parametrized("random")
+def test_newer_reload_supersedes_one_that_takes_its_time_to_stop(box, balance):
+    """Meanwhile the old program fails again."""
+    d = start(box, balance, stop_timeout="2s", **AWAY)
+    box.touch("deaf")
+    clients = die_beside_successor(box, d)
+    box.touch("bad")
+    os.unlink(box.path("deaf"))
+    os.unlink(box.path("begun"))
+    begin_reload(box, d)
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 3))
+    check_over(d, generation=3)
+
+
+@parametrized("random")
+def test_who_is_none_of_those_that_are_replaced_waits_for_its_restart(box, balance):
+    """An abort starts the one whose successor has failed, and no other."""
+    d = start(box, balance, instances=4, canary="0", **AWAY)
+    pids = d.ready_pids()
+    begin_reload(box, d)
+    with stopped(pids):
+        clients = ask_all(d.port(), 4 * N)
+        for pid in pids:
+            kill_and_wait(d, pid)
+    box.touch("worse")
+    mark = d.mark()
+    os.unlink(box.path("hold"))
+    d.wait_log(words.RELOAD_ABORTED("web"), start=mark)
+    d.wait_log(words.READY("web", 0), start=mark)
+    stays(lambda: len(d.find(words.READY("web"), mark)) == 1, "the others wait")
+    d.stop()
+    outcomes(clients)
+
+
+@parametrized("random")
+def test_one_that_serves_those_who_wait_is_one_of_the_surge(box, balance):
+    d = start(box, balance, instances=2, max_surge=1, canary="0", **GONE["never"])
+    box.touch("late")
+    clients = die_beside_successor(box, d)
+    mark = d.mark()
+    os.unlink(box.path("hold"))
+    d.wait_log(FOR_OTHERS, start=mark)
+    # It, one of the old ones, and the new one.
+    stays(lambda: len(d.workers()) == 3, "no other begins beside them")
+    os.unlink(box.path("late"))
+    found = outcomes(clients)
+    assert found[0] + found[1] == N, found
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    check_over(d, 2)
+
+
+@parametrized("random")
+@pytest.mark.parametrize("gone", GONE)
+def test_stop_lets_it_serve_those_who_wait(box, balance, gone):
+    d = start(box, balance, drain_timeout="20s", **GONE[gone])
+    box.touch("late")
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("hold"))
+    d.wait_log(FOR_OTHERS)
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    d.send(signal.SIGQUIT)
+    d.wait_log("stopping")
+    os.unlink(box.path("late"))
+    assert outcomes(clients) == {0: 2 * N}
+    assert not d.find("that waited for a worker reset")
+    assert d.wait() == 0
+
+
 @pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
 @parametrized("random", "source")
 @pytest.mark.parametrize("instances", [1, 3])
@@ -203,12 +284,14 @@ def test_who_waits_for_a_server_that_binds_itself(box, balance, gone):
 
 @parametrized("shared", *PRIVILEGED)
 @pytest.mark.parametrize("gone", GONE)
-def test_who_shares_or_can_move_is_served_by_the_successor(box, balance, gone):
+@pytest.mark.parametrize("canary", ["0", "1s"])
+def test_who_shares_or_can_move_is_served_by_the_successor(
+        box, balance, gone, canary):
     needs(balance)
-    d = start(box, balance, nobody=False, **GONE[gone])
+    d = start(box, balance, nobody=False, canary=canary, **GONE[gone])
     clients = die_beside_successor(box, d)
     os.unlink(box.path("hold"))
     assert outcomes(clients) == {0: 2 * N}
     d.wait_log(words.RELOAD_DONE("web", 2))
-    assert not d.find("serves those who wait")
+    assert not d.find(FOR_OTHERS)
     check_over(d)

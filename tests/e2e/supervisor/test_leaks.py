@@ -3,6 +3,7 @@
 import os
 import signal
 
+import control
 import words
 from harness import kinds, status_field, wait_until
 
@@ -47,7 +48,7 @@ def test_memory_does_not_grow_over_restarts_and_reloads(box, unwrapped):
             d.wait_workers(2)
         for _ in range(deaths):
             os.kill(pids[0], signal.SIGKILL)
-            pids = d.wait_replaced(pids[:1], 2)
+            pids = control.wait_ready(box, 2, other_than=pids[:1])
         return int(status_field(d.pid, "VmData").split()[0])
     # As many as clusterd keeps the events of.
     warm = work(10, 200)

@@ -235,6 +235,26 @@ kinds_are_not_made_up(void **state)
 	assert_true(told > 0);
 }
 
+/* In one second: all places are had by apps that make up kinds, and the last app has
+   one, with which it has to do. */
+static void
+an_app_for_which_there_is_no_other_place_does_with_its_own(void **state)
+{
+	const unsigned each = LOG_LIMIT_APP_KINDS + 1;
+	struct log_limit l = { 0 };
+	char app[16];
+
+	(void)state;
+	for (unsigned i = 0; i < LOG_LIMIT_VITAL / each; i++) {
+		snprintf(app, sizeof(app), "app%u", i);
+		assert_int_equal(pass_kinds(&l, app, 2 * each, 30, i), 20 * each);
+	}
+	assert_int_equal(pass_kinds(&l, "web", 2 * each, 30, 100),
+	    20 * (LOG_LIMIT_VITAL % each));
+	/* Of whom nothing was told yet. */
+	assert_int_equal(pass_kinds(&l, "api", 1, 30, 101), 30);
+}
+
 static void
 long_name(void **state)
 {
@@ -261,6 +281,9 @@ main(void)
 		cmocka_unit_test_setup(nor_is_another_one_for_what_is_vital,
 		    setup),
 		cmocka_unit_test_setup(kinds_are_not_made_up, setup),
+		cmocka_unit_test_setup(
+		    an_app_for_which_there_is_no_other_place_does_with_its_own,
+		    setup),
 		cmocka_unit_test_setup(long_name, setup),
 	};
 

@@ -1427,7 +1427,13 @@ one_that_begins_for_others_drains(void **state)
 	step = step_while(&fsm, &app, WORKER_EV_RETIRE, 500, true);
 	assert_true(step.spawn);
 	assert_int_equal(step.why, WORKER_WHY_RESCUE);
+	/* Another one who wants it to go changes nothing. */
+	step = step_while(&fsm, &app, WORKER_EV_RETIRE, 505, true);
+	assert_int_equal(step.to, WORKER_EXECING);
 	step_while(&fsm, &app, WORKER_EV_EXECUTED, 510, false);
+	step = step_while(&fsm, &app, WORKER_EV_RETIRE, 520, true);
+	assert_int_equal(step.to, WORKER_STARTING);
+	assert_false(step.send_stop || step.send_kill);
 	step = step_while(&fsm, &app, WORKER_EV_WAITS, 600, false);
 	assert_int_equal(step.to, WORKER_DRAINING);
 	expect_deadline(&fsm, 600 + STOP_MS);

@@ -954,7 +954,6 @@ no_way_back_to_what_has_ended(void **state)
 	assert_true(strstr(app->reload_error, "had ended before") != NULL);
 }
 
-/* The seat stays behind, and whatever happens next tries again. */
 /* In the lanes of one that was dead when it was replaced. */
 static void
 who_waits_for_a_dead_one_has_another_of_the_new(void **state)
@@ -1066,6 +1065,7 @@ who_is_begun_anew_changes_over(void **state)
 	    "retire 1/2");
 }
 
+/* The seat stays behind, and whatever happens next tries again. */
 static void
 no_memory_for_a_new_worker(void **state)
 {

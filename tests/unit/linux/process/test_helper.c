@@ -25,6 +25,14 @@
 #include "linux/process/helper.h"
 #include "linux/process/raw_call.h"
 
+#if defined(__has_feature)
+#define WATCHED	__has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define WATCHED	1
+#else
+#define WATCHED	0
+#endif
+
 #define PIDFD_OPEN	434
 #define CLOSE_RANGE	436
 #define LIMIT_MS	20000
@@ -174,7 +182,7 @@ mark(int fd)
 	atomic_fetch_add(&marks, 1);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || !RAW_CALLS
+#if WATCHED || !RAW_CALLS
 #define SHARING	0
 #else
 #define SHARING	HELPER_ROOMS
