@@ -364,9 +364,12 @@ def left_open(d, before):
 
 def calm(d, n):
     """What is under way comes to its end: whether there are so many workers."""
-    d.ctl("start", "spare")
-    d.ctl("reload", "web")
-    d.ctl("scale", "web", str(n))
+    for words in (("start", "spare"), ("reload", "web"), ("scale", "web", str(n))):
+        # The last one that was killed may have been asked, and it is not asked again.
+        for _ in range(20):
+            if d.ctl(*words).returncode == 0:
+                break
+            time.sleep(0.1)
     for _ in range(600):
         d.ctl("wait", "-t", "60s")
         # Two of `still`, one of `spare`.
