@@ -8,18 +8,10 @@
 #include "linux/process/birth.h"
 #include "linux/process/raw_call.h"
 
-#if defined(__has_feature)
-#define WATCHED	__has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define WATCHED	1
-#else
-#define WATCHED	0
-#endif
-
 static bool
 shares_memory(void)
 {
-	return RAW_CALLS && !WATCHED && getenv("CLUSTERD_FORK") == NULL;
+	return RAW_CALLS && !BIRTH_WATCHED && getenv("CLUSTERD_FORK") == NULL;
 }
 
 pid_t

@@ -8,6 +8,16 @@
 
 #include <sys/types.h>
 
+/* Of a sanitizer, which would not bear two processes in one memory: then it is a
+   fork. */
+#if defined(__has_feature)
+#define BIRTH_WATCHED	__has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define BIRTH_WATCHED	1
+#else
+#define BIRTH_WATCHED	0
+#endif
+
 /*
  * A child that runs fn(ctx), whose return is its exit status. Until it executes
  * or ends it shares our memory while we go on: fn() allocates nothing, takes no

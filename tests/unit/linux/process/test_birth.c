@@ -14,14 +14,6 @@
 #include "linux/process/birth.h"
 #include "linux/process/raw_call.h"
 
-#if defined(__has_feature)
-#define WATCHED	__has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define WATCHED	1
-#else
-#define WATCHED	0
-#endif
-
 static _Alignas(16) char stack[16 * 1024];
 
 static int
@@ -52,7 +44,7 @@ expect(void *top, int value)
 static void
 memory(void **state)
 {
-#if WATCHED || !RAW_CALLS
+#if BIRTH_WATCHED || !RAW_CALLS
 	const int shared = 0;
 #else
 	const int shared = 7;

@@ -22,16 +22,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "linux/process/birth.h"
 #include "linux/process/helper.h"
 #include "linux/process/raw_call.h"
-
-#if defined(__has_feature)
-#define WATCHED	__has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define WATCHED	1
-#else
-#define WATCHED	0
-#endif
 
 #define PIDFD_OPEN	434
 #define CLOSE_RANGE	436
@@ -182,7 +175,7 @@ mark(int fd)
 	atomic_fetch_add(&marks, 1);
 }
 
-#if WATCHED || !RAW_CALLS
+#if BIRTH_WATCHED || !RAW_CALLS
 #define SHARING	0
 #else
 #define SHARING	HELPER_ROOMS
