@@ -170,25 +170,16 @@ def test_successor_fails_too(box, balance, instances):
 
 
 @parametrized("random")
-def test_newer_reload_supersedes_it(box, balance):
-    d = start(box, balance, **AWAY)
-    clients = die_beside_successor(box, d)
-    os.unlink(box.path("begun"))
-    begin_reload(box, d)
-    os.unlink(box.path("hold"))
-    assert outcomes(clients) == {0: 2 * N}
-    d.wait_log(words.RELOAD_DONE("web", 3))
-    check_over(d, generation=3)
-
-
-@parametrized("random")
-def test_newer_reload_supersedes_one_that_takes_its_time_to_stop(box, balance):
-    """Meanwhile the old program fails again."""
+@pytest.mark.parametrize("slow", [False, True], ids=["at once", "slow to stop"])
+def test_newer_reload_supersedes_it(box, balance, slow):
+    """Where that takes its time to stop, the old program fails again meanwhile."""
     d = start(box, balance, stop_timeout="2s", **AWAY)
-    box.touch("deaf")
+    if slow:
+        box.touch("deaf")
     clients = die_beside_successor(box, d)
-    box.touch("bad")
-    os.unlink(box.path("deaf"))
+    if slow:
+        box.touch("bad")
+        os.unlink(box.path("deaf"))
     os.unlink(box.path("begun"))
     begin_reload(box, d)
     os.unlink(box.path("hold"))
