@@ -20,7 +20,7 @@ INSTALL	= install
 # Where objects and programs go; the sanitizer builds use others.
 B	= build
 
-OPT	= -O2
+OPT	= -Os
 CFLAGS	= -g
 WARN	= -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
 	  -Wmissing-prototypes -Wwrite-strings -Wundef -Wvla \
