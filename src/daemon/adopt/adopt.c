@@ -252,8 +252,10 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 		return code;
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
-		if (l == NULL)
+		if (l == NULL) {
+			adopt_hint_listens(w, ino);
 			tryout_elsewhere(w, call);
+		}
 		error_clear(&err);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
