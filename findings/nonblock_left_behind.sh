@@ -49,7 +49,6 @@ by_wrap() {
 	SCRIPT_FILENAME=$T/cgi REQUEST_METHOD=GET timeout 5 \
 	    cgi-fcgi -bind -connect "127.0.0.1:$PORT" 2>/dev/null | grep -q served
 }
-
 NODE='exec node node.js'		# descriptor 0 is the socket, too
 alone 'exec fcgiwrap' by_wrap
 within 20 by_wrap || changed "Node leaves the flag at descriptor 0: $(cat held)"
@@ -58,5 +57,4 @@ NODE="$NODE </dev/null"
 alone 'exec fcgiwrap' by_wrap
 within 10 grep -qx '3 ended 0' held || changed "fcgiwrap stays"
 test ! -s log || changed "fcgiwrap says $(cat log)"
-
 seen "Node 20, fcgiwrap 1.1.0: O_NONBLOCK outlives who set it"

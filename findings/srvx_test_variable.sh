@@ -18,8 +18,7 @@ import { serve } from 'srvx';
 import { writeFileSync } from 'fs';
 const [how, option] = process.argv.slice(2);
 const server = serve({
-	port: 0, hostname: '127.0.0.1',
-	gracefulShutdown: option === 'true' ? true : undefined,
+	port: 0, hostname: '127.0.0.1', gracefulShutdown: option === 'true' || undefined,
 	fetch: async (request) => {
 		writeFileSync('begun', '');
 		await new Promise((yes) => setTimeout(yes, 1500));
@@ -43,23 +42,18 @@ try() { # try WANTED VARIABLES HOW [OPTION]: the answer and curl's status
 	test "$(cat answer) $rc" = "$1" || changed "$2 ${*:3}: $(cat answer) $rc"
 }
 ended() { # ended STATUS
-	local status=0
 	within 10 gone || changed "it lives on"
-	wait "$PID" || status=$?
+	local status=0; wait "$PID" || status=$?
 	test "$status" = "$1" || changed "its status is $status"
 }
-try 'done 0' A=1 plain
-ended 0
+try 'done 0' A=1 plain; ended 0
 for variable in CI=1 CI=false TEST=1 TEST=0; do
-	try ' 52' "$variable" plain
-	ended 143
+	try ' 52' "$variable" plain; ended 143
 done
-try 'done 0' TEST=1 plain true
-ended 0
+try 'done 0' TEST=1 plain true; ended 0
 try 'done 0' A=1 timer
 within 10 grep -q 'closed successfully' log || changed "timer: $(tail -n 1 log)"
-rc=0
-get "http://127.0.0.1:$(cat port)/" || rc=$?
+rc=0; get "http://127.0.0.1:$(cat port)/" || rc=$?
 test "$rc" = 7 || changed "timer: curl $rc after the end"
 kill "$PID"
 ! within 2 gone || changed "a second SIGTERM ends it"

@@ -39,18 +39,12 @@ try() { # try WHOM SIGNAL HOW [SIGNALS]: GOT is the running request's end, the p
 	within 30 answers "http://127.0.0.1:$PORT/" || changed "$3: $(tail -n 2 log)"
 	get "http://127.0.0.1:$PORT/work" 9 >answer & asker=$!
 	within 10 test -e begun
-	case $1 in
-	group) kill "-$2" -- "-$PID" ;;
-	it) kill "-$2" "$PID" ;;
-	esac
+	if test "$1" = group; then kill "-$2" -- "-$PID"; else kill "-$2" "$PID"; fi
 	wait "$asker" || rc=$?
 	wait "$PID" || status=$?
 	GOT="$(cat answer) $rc $status"
 }
-finishes() {
-	try "$@"
-	test "$GOT" = 'done 0 0' || changed "$*: $GOT"
-}
+finishes() { try "$@"; test "$GOT" = 'done 0 0' || changed "$*: $GOT"; }
 cut_off() { # both signals are one for a worker that is slow to look: up to 8 tries
 	for _ in 1 2 3 4 5 6 7 8; do
 		try "$@"

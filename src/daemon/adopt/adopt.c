@@ -237,6 +237,8 @@ find_called(const struct worker *w, const struct seccomp_call *call,
 static int
 answer_listen(struct worker *w, const struct seccomp_call *call)
 {
+	/* A kind of its own, for the log. */
+	static const char words[] = "%s";
 	struct error err = ERROR_INIT;
 	struct listener *l = NULL, *was;
 	uint64_t ino = 0;
@@ -252,8 +254,10 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 		return code;
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
-		if (l == NULL)
+		if (l == NULL) {
+			adopt_hint_listens(w, ino);
 			tryout_elsewhere(w, call);
+		}
 		error_clear(&err);
 		seccomp_notify_continue(w->trap->fd, call);
 		return 0;
@@ -261,8 +265,8 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	if (code == 0)
 		code = tryout_begin(w, l, &err);
 	if (code < 0)
-		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
-		    err.text : strerror(-code));
+		worker_log_often(LOG_LEVEL_WARNING, w, words,
+		    err.text != NULL ? err.text : strerror(-code));
 	else
 		given_renew(w, call);
 	error_clear(&err);

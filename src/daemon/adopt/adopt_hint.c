@@ -167,7 +167,17 @@ adopt_hint(const struct ask *a)
 	} else {
 		a->w->trap->hint_late = true;
 		a->w->trap->hint_at = asked;
+		a->w->trap->hint_ino = a->ino;
 	}
+}
+
+void
+adopt_hint_listens(struct worker *w, uint64_t ino)
+{
+	struct trap *t = w->trap;
+
+	if (ino != 0 && t->hint_ino == ino)
+		t->hint_late = false;
 }
 
 /* All that the app listens on, as its file says: "8080, udp:53". */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct address;
 struct app_spec;
@@ -19,6 +20,10 @@ struct worker;
  */
 void adopt_hint(const struct ask *ask);
 void adopt_hint_late(struct worker *worker);
+
+/* It listens on a socket that is no lane: its bind has gone well. The other instance's,
+   which was let go shortly before, has failed, came later, or is over. */
+void adopt_hint_listens(struct worker *worker, uint64_t ino);
 
 /* It listens there, and that is none of its app's. Said once per address. */
 void adopt_hint_elsewhere(const struct worker *worker,

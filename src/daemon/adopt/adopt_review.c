@@ -29,6 +29,9 @@
 #define REVIEW_LOOK_MS 5
 #define REVIEW_NEXT_MS 5
 
+/* Whose clients of a Unix socket are looked for once, of those of an app. */
+#define CLIENTS_LOOK_MS 20
+
 /* After a move: soon at first, seldom for those who bind all the time, and not
    for long at a time. */
 #define MOVE_MS 50
@@ -216,6 +219,23 @@ suspend_unserved(struct adopt_review *r, struct crew *crew,
 			    app_spec_listener(spec, i));
 }
 
+/* One that is at work waits for nobody: may anybody have a client of the listener?
+   Without the time to ask all of very many nobody is advised. */
+static bool
+may_have_clients(const struct crew *crew, const struct app_spec *spec,
+    struct listener *l)
+{
+	struct mono end = mono_add_ms(mono_now(), CLIENTS_LOOK_MS);
+
+	if (l->bound.kind != ADDRESS_UNIX)
+		return adopt_clients_of(crew, l) != ADOPT_CLIENTS_NONE;
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (w->spec == spec && worker_ready(w) &&
+		    (adopt_has_taken(w, l) || !mono_before(mono_now(), end)))
+			return true;
+	return false;
+}
+
 /* For a program that waits for a descriptor that it was not told of: ready as
    it says, it serves nobody. */
 static void
@@ -233,7 +253,7 @@ hint_unbound(const struct adopt_review *r, const struct crew *crew,
 		struct listener *l = app_spec_listener(spec, i);
 
 		if (l != NULL && (adopt_is_served(r->orphans, crew, l) ||
-		    adopt_clients_of(crew, l) != ADOPT_CLIENTS_NONE))
+		    may_have_clients(crew, spec, l)))
 			return;
 	}
 	if (app_spec_note_unbound(spec, crew->stable))

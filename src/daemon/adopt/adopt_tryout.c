@@ -204,12 +204,14 @@ take(struct worker *w, struct listener *l, struct error *err)
 static void
 take_late(struct worker *w, struct listener *l)
 {
+	/* A kind of its own, for the log. */
+	static const char words[] = "%s";
 	struct error err = ERROR_INIT;
 	int code = take(w, l, &err);
 
 	if (code < 0)
-		worker_log_often(LOG_LEVEL_WARNING, w, "%s", err.text != NULL ?
-		    err.text : strerror(-code));
+		worker_log_often(LOG_LEVEL_WARNING, w, words,
+		    err.text != NULL ? err.text : strerror(-code));
 	error_clear(&err);
 	readiness_expect(w);
 }

@@ -26,7 +26,8 @@ struct trap {
 	bool bound;		/* adopt_tryout: it serves something of ours */
 	unsigned hints;		/* adopt_hint: binds looked at */
 	bool hint_late;		/* adopt_hint: one is left to be given */
-	struct address hint_at;	/* of this address */
+	struct address hint_at;	/* of this address … */
+	uint64_t hint_ino;	/* … and the socket that was to be bound to it */
 	bool unreadable_told;	/* adopt_ask: its memory cannot be read */
 	bool give_warned;	/* adopt_give: a listener could not be given */
 	uint64_t placing;	/* adopt_give: the call for which a lane could

@@ -300,6 +300,23 @@ step_on(struct app *app)
 		}
 }
 
+/* Who waits for a dead one need not wait for the end of its successor's trial. */
+static void
+serve_waiting(struct app *app)
+{
+	for (unsigned i = 0; app->crew.target != NULL && i < app->n_seats; i++) {
+		struct mono over;
+
+		if (!trials_goes_well(app, i, &over) ||
+		    !seats_serve_waiting(app, i, over))
+			continue;
+		if (!apps_have_time(app->apps)) {
+			app_go_on_later(app, true);
+			break;
+		}
+	}
+}
+
 void
 app_rollout_turn(struct app *app)
 {
@@ -311,6 +328,7 @@ app_rollout_turn(struct app *app)
 		step_on(app);
 	while (app->crew.target == NULL && !app->apps->stopping &&
 	    (replace_deaf(app) || replace_unwell(app)));
+	serve_waiting(app);
 	if (app->crew.target != NULL)
 		return;
 	seats_fill(app);

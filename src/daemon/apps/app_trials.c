@@ -80,16 +80,23 @@ with_doubt(const struct worker *w, const struct trial_terms *terms)
 }
 
 /* One without listeners has been seen to live already while it was starting. */
-enum trial_verdict
-trials_verdict(const struct app *app, const struct worker *w)
+static struct trial_terms
+terms_of(const struct app *app, const struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
-	const struct trial_terms terms = {
+
+	return (struct trial_terms){
 		.canary_ms = trials_canary_ms(app),
 		.ready_timeout_ms = conf->ready_timeout_ms,
 		.since = conf->n_listens == 0 ? w->fsm.executed :
 		    mono_add_ms(w->fsm.executed, w->ready_ms),
 	};
+}
+
+enum trial_verdict
+trials_verdict(const struct app *app, const struct worker *w)
+{
+	const struct trial_terms terms = terms_of(app, w);
 	enum trial_verdict v;
 
 	if (!is_on_trial(app, w))
@@ -129,6 +136,20 @@ next_serves(const struct app *app, const struct seat *seat)
 	return next != NULL && (seat->present == NULL ||
 	    (worker_ready(next) && (!worker_ready(seat->present) ||
 		(!stalls(app, next) && !health_is_doubtful(next)))));
+}
+
+bool
+trials_goes_well(const struct app *app, unsigned i, struct mono *ret_over)
+{
+	const struct worker *next = app->seats[i].next;
+	struct trial_terms terms;
+
+	if (next == NULL || !is_on_trial(app, next) || stalls(app, next) ||
+	    is_doubted(app, next))
+		return false;
+	terms = terms_of(app, next);
+	*ret_over = mono_add_ms(terms.since, terms.canary_ms);
+	return true;
 }
 
 static const struct worker *

@@ -11,6 +11,7 @@
 #include "core/worker/trial.h"
 
 struct app;
+struct mono;
 struct worker;
 
 /* -ENOMEM, and nothing to free. */
@@ -27,6 +28,11 @@ int64_t trials_canary_ms(const struct app *app);
 /* TRIAL_NEW also of one that is not on trial. */
 enum trial_verdict trials_verdict(const struct app *app,
     const struct worker *worker);
+
+/* Is the new worker of the seat ready, with nothing that speaks against it so far? When
+   its trial is over at the soonest. */
+bool trials_goes_well(const struct app *app, unsigned seat,
+    struct mono *ret_over);
 
 /* Has any of them kept somebody waiting? */
 bool trials_any_slow(const struct app *app);

@@ -6,6 +6,7 @@
 #include "core/conf/conf.h"
 #include "core/conf/conf_instance.h"
 #include "core/ledger/ledger_records.h"
+#include "core/sockets/lane_watch.h"
 #include "daemon/apps/app.h"
 #include "daemon/apps/seats.h"
 #include "daemon/life/life.h"
@@ -195,6 +196,58 @@ put_heir(struct app *app, const struct worker *dead, struct app_spec *spec)
 	if (worker_has_leader(heir))
 		worker_log(LOG_LEVEL_INFO, heir, "is started for those who "
 		    "wait for the one before it, and goes then");
+}
+
+/* Is it to be started again soon, and before then? Those who wait have a program then
+   that is known to serve. */
+static bool
+comes_soon(const struct worker *w, struct mono then)
+{
+	struct mono soon = mono_add_ms(mono_now(), LANE_WATCH_WAIT_MS);
+
+	return !worker_state_final(w->fsm.state) &&
+	    (w->fsm.state != WORKER_BACKOFF ||
+		(mono_before(w->fsm.deadline, then) &&
+		mono_before(w->fsm.deadline, soon)));
+}
+
+/* Can another one of `spec` have all of its lanes, each by itself? */
+static bool
+can_inherit(const struct worker *w, const struct app_spec *spec)
+{
+	for (size_t i = 0; i < spec_lanes_n_places(w->spec); i++) {
+		const struct listener *l = spec_lanes_listener(w->spec,
+		    w->instance, i);
+
+		if (l != NULL && (spec_lanes_shared(w->spec, l) ||
+		    !app_spec_has(spec, l) || spec_lanes_shared(spec, l)))
+			return false;
+	}
+	return true;
+}
+
+bool
+seats_serve_waiting(struct app *app, unsigned i, struct mono passes)
+{
+	const struct seat *seat = &app->seats[i];
+	struct worker *old = seat->present;
+
+	if (old == NULL || !old->followed || old->inherited ||
+	    comes_soon(old, passes) || !can_inherit(old, seat->next->spec) ||
+	    !leaves_waiting(app, old))
+		return false;
+	/* As in seats_promote(). */
+	steer_away(app->apps->steering, old);
+	if (!leaves_waiting(app, old))
+		return false;
+	old->inherited = true;
+	put_heir(app, old, seat->next->spec);
+	/* Not both: the heir has its room, and its lanes. One that is not started
+	   again by itself keeps its seat, for nobody else is to have it if the
+	   successor fails. */
+	if (!worker_state_final(old->fsm.state))
+		seats_vacate(app, i);
+	return true;
 }
 
 bool

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/mono.h"
 #include "core/health/recycle.h"
 #include "core/worker/restart.h"
 
@@ -42,6 +43,12 @@ void seats_drop_last(struct app *app);
 /* Start a new worker of `spec` beside the one that the seat has, on trial, or
    the one that waits to be started. False: no memory. */
 bool seats_start_next(struct app *app, unsigned seat, struct app_spec *spec);
+
+/* The new worker of the seat is ready and gets who comes; it will not have taken the
+   seat before `passes`. If the present one is dead, and not to be started again soon,
+   nor before then, one more worker, of no seat, is there for those who wait in its
+   lanes, if it can have them all: true. */
+bool seats_serve_waiting(struct app *app, unsigned seat, struct mono passes);
 
 /* Its present worker, if there is one, retires; the new one takes the seat. True: one
    more worker, of no seat, is there for those who wait for the old one, which is

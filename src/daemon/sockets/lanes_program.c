@@ -120,10 +120,10 @@ found_datagrams(const struct listener *l)
 		    l->lanes.v[l->lanes.order.v[0].slot]->fd, 0);
 }
 
-/* `set`: the lanes have just been set. -errno with words: the old program is still
-   there. */
+/* `see`: as of lanes_extended_attach(); where the lanes have just been set there is no
+   need. -errno with words: the old program is still there. */
 static int
-attach(struct listener *l, bool set, struct error *err)
+attach(struct listener *l, bool see, struct error *err)
 {
 	struct lanes *ls = &l->lanes;
 	int code;
@@ -142,7 +142,7 @@ attach(struct listener *l, bool set, struct error *err)
 		return 0;
 	}
 	if (ls->ebpf != NULL) {
-		code = lanes_extended_attach(l, !set, err);
+		code = lanes_extended_attach(l, see, err);
 	} else {
 		code = attach_classic(l, ls->order.n);
 		if (code < 0)
@@ -164,7 +164,7 @@ lanes_program_again(struct listener *l)
 {
 	struct error err = ERROR_INIT;
 
-	if (attach(l, false, &err) < 0)
+	if (attach(l, true, &err) < 0)
 		lanes_attach_failed(l, error_text(&err));
 	else
 		lanes_attach_worked(l);
@@ -492,7 +492,7 @@ use_extended(struct listener *l, enum balance b, struct error *err)
 		ls->v[i]->counted_late = !steering_ebpf_lane_counted(ls->ebpf,
 		    ls->v[i]->slot);
 	}
-	code = attach(l, true, err);
+	code = attach(l, false, err);
 	if (code < 0) {
 		steering_ebpf_clear(ls->ebpf);
 		lanes_extended_free(l);
@@ -510,7 +510,7 @@ use_classic(struct listener *l, enum balance b, struct error *err)
 	int code;
 
 	ls->balance = b;
-	code = attach(l, false, err);
+	code = attach(l, true, err);
 	if (code < 0) {
 		(void)lanes_extended_swap(l, old_ebpf);
 		ls->balance = old;
@@ -536,7 +536,7 @@ use_flows(struct listener *l, enum balance b, struct error *err)
 
 	if (code < 0)
 		return code;
-	code = attach(l, false, err);
+	code = attach(l, true, err);
 	if (code < 0 && fresh)
 		lanes_flows_end(lanes_flows_swap(l, NULL));
 	return code;

@@ -285,10 +285,11 @@ descends_from(struct notify_sockets *ns, pid_t pid, pid_t ancestor)
 
 /*
  * The name of the socket is no secret (/proc/net/unix), and its mode may let
- * everybody send, so the sender must be of the worker's process tree, whatever uid it has taken. One that has died
- * meanwhile could have been anybody: systemd-notify(1) waits for a barrier for
- * that reason, and systemd ignores such messages too. One without a pid is in a
- * pid namespace that is not below ours: no descendant of anybody here.
+ * everybody send, so the sender must be of the worker's process tree, whatever uid it
+ * has taken. One that has died meanwhile could have been anybody: systemd-notify(1)
+ * waits for a barrier for that reason, and systemd ignores such messages too. One
+ * without a pid is in a pid namespace that is not below ours: no descendant of anybody
+ * here.
  */
 static bool
 sender_is_worker(const struct worker *w, const struct notify_datagram *d)

@@ -110,6 +110,8 @@ struct worker {
 				   lanes are its own still */
 	bool heir;		/* started for those who wait in the lanes of
 				   one that was dead when it was replaced */
+	bool inherited;		/* … and such a one has what it had: it is dead,
+				   and nobody but its successor comes */
 	struct trial trial;	/* … of a rollout, if it serves: what is seen */
 	struct mono retired;	/* of a rollout's old one: when it began to drain */
 	bool outdated;		/* a restart of its instance is to replace it */

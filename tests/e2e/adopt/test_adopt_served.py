@@ -336,6 +336,32 @@ while True:
 """
 
 
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_who_is_at_work_is_not_told_to_bind_what_it_was_given(box, kind):
+    """It waits for nobody just then, when it becomes ready."""
+    port = free_port()
+    path = box.path("s")
+    # Nobody binds it by itself.
+    box.write("server.py", GIVEN.format(port=port).replace('"0"', '"none"'))
+    box.config(web={"command": f"{PYTHON} -S server.py", "instances": 1,
+                    "ready": "alive:1s",
+                    "listen": f"127.0.0.1:{port}" if kind == "tcp" else
+                    f"unix:{path}"})
+    d = box.start()
+    with socket.socket(socket.AF_INET if kind == "tcp" else
+                       socket.AF_UNIX) as s:
+        at = ("127.0.0.1", port) if kind == "tcp" else path
+        s.settimeout(10 * SLOW)
+        wait_until(lambda: s.connect_ex(at) == 0, d.log)
+        s.sendall(b"work")
+        wait_until(lambda: os.path.exists(box.path("works")), "it is at work")
+        d.wait_ready(1)
+        stays(lambda: not d.find("has not bound"), d.log)
+        box.touch("done")
+        assert s.recv(1) == b"0"
+    d.stop()
+
+
 def test_who_serves_what_it_was_given_does_so_when_another_binds_it(box):
     """Also when it is at work just then, and waits for nobody."""
     port = free_port()

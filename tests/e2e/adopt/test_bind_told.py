@@ -76,6 +76,25 @@ def test_several_that_listen_elsewhere_are_told_of_their_own_port(box, port):
     d.stop()
 
 
+def test_who_has_it_after_another_instance_is_not_told_that_it_is_taken(box, port):
+    """That one's bind may be under way still: it has failed, or is undone here."""
+    other = free_port()
+    main = tcp(port, "127.0.0.1", flags=NONBLOCK)
+    gone = box.path("gone")
+    app = settings(port=port, instances=2)
+    app["command"] = only_first(
+        box, binder("socket:t:tcp4", f"bind:t:127.0.0.1:{other}", "close:t",
+                    f"touch:{gone}", *main, "serve:epoll"),
+        binder(*main, f"until:{gone}", *tcp(other, "127.0.0.1", "b"),
+               "need:b", "serve:epoll:a"))
+    box.config(web=app)
+    d = box.start()
+    d.wait_ready(2)
+    d.wait_log(rf"listens on 127\.0\.0\.1:{other}, which is none of")
+    assert not d.find("which is taken")
+    d.stop()
+
+
 def test_server_that_listens_elsewhere_without_a_trap(box, port):
     other = free_port()
     box.config(web=settings(*tcp(other, "127.0.0.1"), "serve:epoll",

@@ -145,6 +145,96 @@ def test_death_beside_one_on_trial(box, balance, gone):
     check_over(d)
 
 
+@parametrized("random", "source")
+@pytest.mark.parametrize("gone", GONE)
+@pytest.mark.parametrize("fails", [False, True], ids=["good", "fails"])
+def test_they_do_not_wait_for_the_end_of_the_trial(box, balance, gone, fails):
+    """One more is started for them as soon as the successor is ready, and stays if
+    that fails."""
+    d = start(box, balance, canary="1h", **GONE[gone])
+    clients = die_beside_successor(box, d)
+    mark = d.mark()
+    if fails:
+        box.touch("late")
+    os.unlink(box.path("hold"))
+    d.wait_log(FOR_OTHERS, start=mark)
+    # One of the instance, and one of the surge.
+    wait_until(lambda: len(d.workers()) == 2, d.log)
+    if fails:
+        new, = (int(m["pid"]) for m in d.find(words.READY("web", 0), mark))
+        os.kill(new, signal.SIGKILL)
+        d.wait_log(words.RELOAD_ABORTED("web"))
+        os.unlink(box.path("late"))
+        # As without those who wait: whoever is not restarted is not.
+        if gone == "long delay":
+            d.wait_log(words.READY("web", 0), start=mark, count=2)
+            assert get(d.port(), source=client(1)).generation == 1
+    assert outcomes(clients) == {0: 2 * N}
+    assert len(d.find(FOR_OTHERS)) == 1
+    assert not d.find("that waited for a worker reset")
+    # Nobody is left of an app whose only instance has ended.
+    if fails and gone != "long delay":
+        assert d.wait() != 0
+    else:
+        d.stop()
+
+
+@parametrized("random", "source")
+def test_who_is_restarted_before_the_end_of_the_trial_serves_them(box, balance):
+    d = start(box, balance, canary="1h", restart_delay="1s")
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("hold"))
+    assert outcomes(clients) == {0: 2 * N}
+    assert not d.find(FOR_OTHERS)
+    d.stop()
+
+
+@parametrized("random")
+def test_successor_that_has_not_all_of_their_addresses_takes_the_seat_first(
+        box, balance):
+    """Whoever waits at the other one is refused then."""
+    port, other = free_port(), free_port()
+    keys = {"canary": "4s", **GONE["never"]}
+    d = start(box, balance, listen=[f"127.0.0.1:{port}", f"127.0.0.1:{other}"],
+              **keys)
+    box.config(web={"command": program(box, nobodys_probe(box)),
+                    "balance": balance, "instances": 1,
+                    "listen": f"127.0.0.1:{port}", **keys})
+    clients = die_beside_successor(box, d)
+    lost = ask_all(other, 1)
+    mark = d.mark()
+    os.unlink(box.path("hold"))
+    d.wait_log(words.READY("web", 0), start=mark)
+    stays(lambda: not d.find(FOR_OTHERS), d.log)
+    assert outcomes(clients) == {0: 2 * N}
+    d.wait_log(words.RELOAD_DONE("web", 2))
+    assert outcomes(lost) == {"cut": 1}
+    assert len(d.find(FOR_OTHERS)) == 1
+    d.stop()
+
+
+@pytest.mark.skipif(not HAS_KEEPER, reason="needs the keeper")
+@parametrized("random")
+@pytest.mark.parametrize("gone", GONE)
+def test_supervisor_is_killed_during_the_trial(box, balance, gone):
+    """Who is to serve them is executed, and not ready yet: it goes on."""
+    d = start(box, balance, canary="1h", **GONE[gone])
+    d.wait_log("start complete")
+    box.touch("late")
+    clients = die_beside_successor(box, d)
+    os.unlink(box.path("begun"))
+    os.unlink(box.path("hold"))
+    d.wait_log(FOR_OTHERS)
+    wait_until(lambda: os.path.exists(box.path("begun")), "it has begun")
+    old = wait_until(d.find_supervisor, "a supervisor")
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: d.find_supervisor() not in (None, old), "the next one")
+    os.unlink(box.path("late"))
+    assert outcomes(clients) == {0: 2 * N}
+    assert not d.find("that waited for a worker reset")
+    d.stop()
+
+
 @parametrized("random")
 @pytest.mark.parametrize("gone", GONE)
 def test_they_are_served_without_a_time_to_drain(box, balance, gone):

@@ -990,6 +990,76 @@ who_waits_for_a_dead_one_has_another_of_the_new(void **state)
 	}
 }
 
+/* One who is dead beside its successor, which is ready from now on and on trial. */
+static struct app *
+dead_beside_one_on_trial(const char *text)
+{
+	struct app *app = serving(text);
+
+	fake_roll(app, text);
+	fake_dies(present(app, 0), true);
+	fake.left = present(app, 0);
+	fake_ready(next(app, 0));
+	fake.left = NULL;
+	return app;
+}
+
+static void
+end(struct app *app)
+{
+	apps_remove(app);
+	fake_turn();
+	fake_retired_go(app);
+	fake_forget();
+}
+
+static void
+nobody_waits_for_the_end_of_a_trial(void **state)
+{
+	struct app *app = dead_beside_one_on_trial(CANARY "canary = 1h\n"
+	    "instances = 1\nrestart = never\n");
+
+	(void)state;
+	expect_told("start 0/1, start 0/2, retire 0/2");
+	assert_int_equal(fake.n_workers, 3);
+	/* It has its seat still: nobody else is to come if the new one fails. */
+	assert_int_equal(present(app, 0)->fsm.state, WORKER_FAILED);
+	fake_dies(next(app, 0), true);
+	assert_null(app->crew.target);
+	assert_true(app->over);
+	end(app);
+}
+
+/* The one that serves them takes its room. */
+static void
+who_is_started_again_late_makes_room(void **state)
+{
+	struct app *app = dead_beside_one_on_trial("[web]\n"
+	    "command = /bin/true\nready = notify\ncanary = 1h\n"
+	    "instances = 1\nrestart_delay = 10m\nrestart_delay_max = 10m\n");
+
+	(void)state;
+	expect_told("start 0/1, start 0/2, retire 0/2, stop 0/1");
+	assert_null(present(app, 0));
+	/* The one that was given up is no more. */
+	assert_int_equal(fake.n_workers, 2);
+	fake_dies(next(app, 0), true);
+	expect_told("retire 0/2, start 0/1");
+	end(app);
+}
+
+static void
+who_is_started_again_soon_serves_those_who_wait(void **state)
+{
+	struct app *app = dead_beside_one_on_trial(CANARY "canary = 1h\n"
+	    "instances = 1\n");
+
+	(void)state;
+	expect_told("start 0/1, start 0/2");
+	assert_int_equal(present(app, 0)->fsm.state, WORKER_BACKOFF);
+	end(app);
+}
+
 static void
 who_waits_for_a_dead_one_has_it_again_after_an_abort(void **state)
 {
@@ -1212,6 +1282,9 @@ main(void)
 		ROLLOUT_TEST(a_number_changed_by_hand_outlives_a_reload),
 		ROLLOUT_TEST(no_way_back_to_what_has_ended),
 		ROLLOUT_TEST(who_waits_for_a_dead_one_has_another_of_the_new),
+		ROLLOUT_TEST(nobody_waits_for_the_end_of_a_trial),
+		ROLLOUT_TEST(who_is_started_again_late_makes_room),
+		ROLLOUT_TEST(who_is_started_again_soon_serves_those_who_wait),
 		ROLLOUT_TEST(
 		    who_waits_for_a_dead_one_has_it_again_after_an_abort),
 		ROLLOUT_TEST(a_new_one_whose_listener_is_another_begins_anew),

@@ -1,5 +1,5 @@
 /*
- * A network namespace of its own with a slow way in it: TCP to 10.77.0.2
+ * A network namespace of its own, and a slow way in it: TCP to 10.77.0.2
  * comes back to this host's own sockets, as from there, after a delay.
  * A tun device whose packets are sent back with their addresses swapped (which
  * leaves the checksums right); netem is not in every kernel.
