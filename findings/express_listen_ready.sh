@@ -4,12 +4,12 @@
 # Seen: Express 5.3.0 calls it for an error, too, with the error as its argument. What has
 # no use for arguments says "ready" (by IPC, sd_notify or a log line) on a port that
 # another process holds, and the process then ends with status 0, having nothing to do; or,
-# with one timer (a pool, a metric), lives on and serves nobody. Express 4.9.6 and Node's
+# with one timer (a pool, a metric), lives on and serves nobody. Express 4.22.3 and Node's
 # own listen() do not call it, and end with status 1 and EADDRINUSE.
 # For a supervisor: READY=1 from such a worker is no listener, and its status 0 no wish to
 # be left alone; see who listens, and start again what ended before it ever served.
 . "$(dirname "$0")/lib.bash"
-pack express@5.3.0 express4@npm:express@4.9.6
+pack express@5.3.0 express4@npm:express@4.22.3
 cd "$T"
 cat >server.js <<'A'
 const { FRAMEWORK, PORT, TIMER } = process.env;
@@ -36,6 +36,6 @@ done
 TIMER=1 FRAMEWORK=express start node server.js >log 2>&1
 within 40 grep -q ready log || changed "with a timer: $(tail -n 2 log)"
 sleep 2
-kill -0 "$PID" 2>>kill || changed "with a timer it ends"
+kill -0 "$PID" 2>>log || changed "with a timer it ends"
 test "$(get "http://127.0.0.1:$PORT/")" = other || changed "the port is no longer the other's"
 seen "Express 5.3.0: \"ready\" on a port that another process holds, and exit status 0"
