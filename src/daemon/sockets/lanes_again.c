@@ -91,7 +91,7 @@ note_group(struct listener *l, struct lane **v)
 			continue;
 		}
 		lanes_program_found_again(v[i]);
-		lanes_news_watch(v[i]);
+		lanes_news_watch_later(v[i]);
 	}
 	lanes_program_take_over(l, sure);
 }
