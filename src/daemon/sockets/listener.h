@@ -136,6 +136,7 @@ struct lane {
 	bool uncounted;		/* the kernel does not count its connections,
 				   or not all of them */
 	/* lanes_hush: */
+	bool hushed;		/* new clients may not be heard */
 	bool sealed;		/* no handshake ends in it, … */
 	struct mono sealed_until;	/* … until then at the latest */
 	/* lanes_watch: */
