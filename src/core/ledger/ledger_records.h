@@ -61,6 +61,9 @@ enum ledger_lane_flag {
 	LEDGER_COMMON = 1 << 2,		/* all who share one have it */
 	LEDGER_LIVE = 1 << 3,		/* gets new connections */
 	LEDGER_SEALED = 1 << 4,		/* … or is, or was to be, sealed */
+	LEDGER_HEARS = 1 << 5,		/* nothing else of ours keeps new clients
+					   from it; none has it of a version
+					   that did not know of it */
 };
 
 struct ledger_lane {

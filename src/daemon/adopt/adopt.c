@@ -400,11 +400,25 @@ take_calls(struct worker *w)
 	}
 }
 
+/* Without us its calls fail with ENOSYS; it will tell. */
+static void
+unwatched(struct worker *w, const char *why)
+{
+	struct trap *t = w->trap;
+
+	worker_log_often(LOG_LEVEL_WARNING, w, "cannot adopt what it binds, and its "
+	    "binds will fail: %s", why);
+	loop_del(t->adopt->loop, &t->handle);
+	fd_close(&t->fd);
+}
+
 static void
 call_ready(void *ctx, uint32_t events)
 {
 	struct worker *w = ctx;
 
+	if (events == 0)
+		unwatched(w, "it cannot be watched");
 	/* Nobody is left who could call. */
 	if ((events & (EPOLLIN | EPOLLHUP)) == EPOLLHUP)
 		adopt_end(w);
@@ -422,14 +436,11 @@ adopt_begin(struct worker *w, int listener)
 	w->bound = 0;
 	w->trapped = true;
 	t->fd = listener;
-	if (listener >= 0 && loop_add(t->adopt->loop, listener, EPOLLIN,
-	    false, call_ready, w, &t->handle) == 0)
-		return;
-	/* Without us its calls fail with ENOSYS; it will tell. */
-	worker_log_often(LOG_LEVEL_WARNING, w, "cannot adopt what it binds, and its "
-	    "binds will fail: %s",
-	    listener < 0 ? "no descriptor is left" : "it cannot be watched");
-	fd_close(&t->fd);
+	if (listener < 0)
+		unwatched(w, "no descriptor is left");
+	else if (loop_add(t->adopt->loop, listener, EPOLLIN, false, call_ready,
+	    w, &t->handle) < 0)
+		unwatched(w, "it cannot be watched");
 }
 
 int
@@ -464,11 +475,14 @@ take_over_calls(struct worker *w)
 void
 adopt_take_over(struct worker *w, int listener)
 {
-	uint64_t bound = w->bound;
+	struct trap *t = w->trap;
 
-	adopt_begin(w, listener);
-	w->bound = bound;
-	w->trap->bound = bound != 0;
+	w->trapped = true;
+	t->fd = listener;
+	t->bound = w->bound != 0;
+	if (loop_add_later(t->adopt->loop, listener, EPOLLIN, false,
+	    call_ready, w, &t->handle) < 0)
+		unwatched(w, "it cannot be watched");
 	take_over_calls(w);
 }
 

@@ -57,7 +57,7 @@ tell_lost(void *ctx, unsigned option, const char *name, int code)
 
 /* What the file says wins. */
 static void
-inherit(struct worker *w, int copy, const struct lane *lane)
+inherit(struct worker *w, int copy, struct lane *lane)
 {
 	const char *what;
 
@@ -96,7 +96,7 @@ note(const struct ask *a, const struct lane *lane, bool nonblocking)
  * lane. One of the same program may bind as this one does and set it later.
  */
 void
-wish_make(const struct ask *a, const struct lane *lane)
+wish_make(const struct ask *a, struct lane *lane)
 {
 	bool on = (a->flags & O_NONBLOCK) != 0;
 	enum steer_use use = steer_use_of(lane, a->w);

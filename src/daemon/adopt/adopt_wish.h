@@ -13,7 +13,7 @@ struct worker;
 
 /* Of the socket that `ask` is about, for the lane that takes its place: now, or
    noted for later. */
-void wish_make(const struct ask *ask, const struct lane *lane);
+void wish_make(const struct ask *ask, struct lane *lane);
 
 /* Has it noted wishes; are they carried out where nobody is in their way any
    more; they are forgotten, with the process. */

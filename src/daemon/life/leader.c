@@ -97,6 +97,7 @@ leader_forget(struct worker *w)
 		workers_remove(w->crew->all, w);
 	w->pid = w->holder.about.pid = 0;
 	w->lingering = w->fostered = false;
+	w->leader->doubted = false;
 	w->identity = 0;
 	w->ready_ms = -1;
 	l->timed_out = NULL;

@@ -26,6 +26,8 @@ struct leader {
 	const char *timed_out;	/* killed for not being ready in time, in
 				   words; or NULL */
 	bool executed;		/* ever, this process or one before */
+	bool doubted;		/* life_again: whether its process, another
+				   supervisor's, is there is yet to be seen */
 	bool late;		/* in the list of those whose delay is over … */
 	TAILQ_ENTRY(leader) late_link;	/* … and who had no time yet */
 

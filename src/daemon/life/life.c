@@ -48,6 +48,8 @@ life_init(struct life *life, struct error *err)
 void
 life_fini(struct life *life)
 {
+	if (life->doubts.waits)
+		loop_later_end(life->with.workers->loop, &life->doubts);
 	oom_watch_end(&life->oom);
 	cgroup_tree_end(&life->groups);
 	free(life->limits_told);

@@ -376,6 +376,81 @@ worker_take_over(struct life *life, struct crew *crew, struct app_spec *spec,
 	return w;
 }
 
+/* ---- whether it is there ---- */
+
+/* So many places of the table of pids are looked at in a step. */
+#define DOUBT_PLACES 32
+
+static const struct exit_status unseen = {
+	.signalled = true, .code = SIGKILL,
+};
+
+static void
+tell_unseen(const struct worker *w)
+{
+	worker_log(LOG_LEVEL_WARNING, w, "died, and nobody saw how");
+}
+
+/* One at a time: whoever is above hears of it, and others may go with it. */
+static struct worker *
+find_unseen(struct life *life)
+{
+	struct worker *w = life->with.workers->by_pid[life->doubt];
+
+	for (; w != NULL; w = w->next_pid) {
+		uint64_t now;
+
+		if (!w->leader->doubted)
+			continue;
+		w->leader->doubted = false;
+		now = process_identity(w->pid);
+		if (now == w->identity || (now == 0 &&
+		    (kill(w->pid, 0) == 0 || errno != ESRCH)))
+			continue;
+		/* In this order, as below. */
+		if (!keeper_has_death(w->pid))
+			return w;
+	}
+	return NULL;
+}
+
+static bool
+look_at_doubted(void *ctx)
+{
+	struct life *life = ctx;
+
+	for (int i = 0; i < DOUBT_PLACES && life->doubt < PID_BUCKETS; i++) {
+		struct worker *w = find_unseen(life);
+
+		if (w != NULL) {
+			tell_unseen(w);
+			worker_died(w, unseen);
+			return true;
+		}
+		life->doubt++;
+	}
+	return life->doubt < PID_BUCKETS;
+}
+
+/* Most are there, and whoever else has died meanwhile the keeper tells of: they can be
+   asked when all others were heard. Who is told to go is looked at before (step.c). */
+static bool
+can_wait(const struct worker *w, const struct ledger_worker *r)
+{
+	return w->fsm.state == WORKER_READY && r->started != 0;
+}
+
+static void
+look_later(struct worker *w)
+{
+	struct life *life = w->leader->life;
+
+	w->leader->doubted = true;
+	life->doubt = 0;
+	loop_later(life->with.workers->loop, &life->doubts, look_at_doubted,
+	    life);
+}
+
 /* Somebody has seen its death; or nobody, who could tell how it was. */
 static bool
 has_died(struct worker *w, const struct ledger_worker *r)
@@ -390,12 +465,16 @@ has_died(struct worker *w, const struct ledger_worker *r)
 		};
 		return true;
 	}
+	if (can_wait(w, r)) {
+		look_later(w);
+		return false;
+	}
 	/* In this order: it is told before it is gone. */
 	if (!is_gone(r) || keeper_has_death(w->pid))
 		return false;
-	worker_log(LOG_LEVEL_WARNING, w, "died, and nobody saw how");
+	tell_unseen(w);
 	kill_left(r);
-	w->status = (struct exit_status){ .signalled = true, .code = SIGKILL };
+	w->status = unseen;
 	return true;
 }
 

@@ -50,6 +50,8 @@ struct life {
 	struct ledger *ledger;		/* workers outlive us, and stand in it;
 					   NULL: they do not */
 	struct life_left *left;		/* life_again's; NULL: nobody */
+	struct loop_later doubts;	/* … and its looks at some of them … */
+	unsigned doubt;			/* … from this place of by_pid on */
 	struct cgroup_tree groups;	/* workers' */
 	char *limits_told;		/* what people know of them; or NULL */
 	struct oom_watch oom;		/* of the group that we are in with those

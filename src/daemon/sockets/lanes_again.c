@@ -30,6 +30,7 @@ lanes_again_add(struct listener *l, const struct ledger_lane *r,
 	lane->listening = (r->flags & LEDGER_LISTENING) != 0;
 	lane->live = (r->flags & LEDGER_LIVE) != 0;
 	lane->sealed = (r->flags & LEDGER_SEALED) != 0;
+	lane->hushed = (r->flags & LEDGER_HEARS) == 0;
 	lane->held_by = r->holder;
 	lane->claimed = r->claimed;
 	if ((r->flags & LEDGER_COMMON) != 0)
@@ -91,7 +92,7 @@ note_group(struct listener *l, struct lane **v)
 			continue;
 		}
 		lanes_program_found_again(v[i]);
-		lanes_news_watch(v[i]);
+		lanes_news_watch_later(v[i]);
 	}
 	lanes_program_take_over(l, sure);
 }
@@ -133,7 +134,8 @@ open_ears(struct lane *lane)
 		lanes_seal_again(lane);
 		return;
 	}
-	if (l->bound.kind != ADDRESS_UNIX && !l->inherited)
+	if (l->bound.kind != ADDRESS_UNIX && !l->inherited &&
+	    (lane->hushed || lane->sealed))
 		(void)lanes_hush(lane, false);
 	/* It was noted before it was done. */
 	lanes_unseal(lane);

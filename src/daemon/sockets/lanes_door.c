@@ -11,7 +11,6 @@
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener.h"
 #include "linux/socket/socket.h"
-#include "linux/socket/socket_filter.h"
 
 int
 lanes_door_refuse_new(struct listener *l)
@@ -35,10 +34,7 @@ close_by_filter(const struct listener *l)
 	for (size_t i = 0; i < l->lanes.n; i++)
 		lanes_unseal(l->lanes.v[i]);
 	for (size_t i = 0; i < l->lanes.n; i++) {
-		int fd = l->lanes.v[i]->fd;
-		int code = fd < 0 ? 0 : l->bound.kind == ADDRESS_UDP ?
-		    socket_ignore_datagrams(fd, true) :
-		    socket_ignore_syns(fd, true);
+		int code = lanes_hush_by_filter(l->lanes.v[i]);
 
 		if (code < 0)
 			all = code;

@@ -279,6 +279,10 @@ hangup(void *ctx, uint32_t events)
 		lanes_watch_came(lane);
 		return;
 	}
+	if (events == 0) {
+		lanes_news_failed(lane);
+		return;
+	}
 	lanes_news_unwatch(lane);
 	/* Datagram sockets may have errors to tell, which are their
 	   holders'. */

@@ -5,19 +5,56 @@
 #include "linux/socket/socket.h"
 #include "linux/socket/socket_filter.h"
 
+/* The ledger has it from before it is until after it was: the next supervisor asks
+   of these alone. */
+static void
+note_hushed(struct lane *lane, bool hushed)
+{
+	bool was = lane->hushed;
+
+	lane->hushed = hushed;
+	if (was != hushed)
+		listener_ledger_lane(lane);
+}
+
 /* SYNs are dropped; or, beside a filter of the server's, everything. Children
    would inherit it, but there are none. */
+static int
+hush(const struct lane *lane, bool on)
+{
+	int code;
+
+	if (lane->listener->bound.kind == ADDRESS_UDP)
+		return socket_ignore_datagrams(lane->fd, on);
+	code = socket_ignore_syns(lane->fd, on);
+	return code < 0 ? socket_ignore_all(lane->fd, on) : code;
+}
+
 int
-lanes_hush(const struct lane *lane, bool on)
+lanes_hush(struct lane *lane, bool on)
 {
 	int code;
 
 	if (lane->fd < 0)
 		return 0;
-	if (lane->listener->bound.kind == ADDRESS_UDP)
-		return socket_ignore_datagrams(lane->fd, on);
-	code = socket_ignore_syns(lane->fd, on);
-	return code < 0 ? socket_ignore_all(lane->fd, on) : code;
+	if (on)
+		note_hushed(lane, true);
+	code = hush(lane, on);
+	/* Of most there was nothing. */
+	if (!on)
+		note_hushed(lane, false);
+	return code;
+}
+
+int
+lanes_hush_by_filter(struct lane *lane)
+{
+	if (lane->fd < 0)
+		return 0;
+	note_hushed(lane, true);
+	return lane->listener->bound.kind == ADDRESS_UDP ?
+	    socket_ignore_datagrams(lane->fd, true) :
+	    socket_ignore_syns(lane->fd, true);
 }
 
 /* By filters of its lanes? */
@@ -29,7 +66,7 @@ hears_nobody(const struct listener *l)
 }
 
 void
-lanes_hush_again(const struct lane *lane)
+lanes_hush_again(struct lane *lane)
 {
 	const struct listener *l = lane->listener;
 

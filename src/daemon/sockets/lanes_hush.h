@@ -11,11 +11,14 @@ struct lane;
 
 /* New clients are not heard, or are again. A filter of the server's stays.
    -errno. */
-int lanes_hush(const struct lane *lane, bool on);
+int lanes_hush(struct lane *lane, bool on);
+
+/* They are not, and nothing else is: -errno where there is a filter of the server's. */
+int lanes_hush_by_filter(struct lane *lane);
 
 /* A filter of the lane's may have been taken away, or be another one, or it has
    another socket: it hears nobody all the same, if its listener does not. */
-void lanes_hush_again(const struct lane *lane);
+void lanes_hush_again(struct lane *lane);
 
 /*
  * Nothing ends in a lane that is sealed: who was in a handshake there has to say

@@ -202,10 +202,11 @@ lanes_sockets_add_deaf(struct listener *l, struct lane **ret_lane,
 void
 lanes_sockets_undeafen(struct lane *lane)
 {
-	lane->deaf = false;
-	listener_ledger_lane(lane);
+	/* Before that is written down: the next supervisor would leave it as it is. */
 	if (lane->fd >= 0)
 		(void)socket_ignore_all(lane->fd, false);
+	lane->deaf = false;
+	listener_ledger_lane(lane);
 }
 
 /* Which may have to listen beside others: the kernel lets nobody who has a

@@ -60,6 +60,7 @@
 #include "core/sockets/lane_order.h"
 #include "core/sockets/lane_watch.h"
 #include "daemon/sockets/balancing.h"
+#include "linux/ledger/descriptors.h"
 #include "linux/loop/loop.h"
 #include "linux/socket/listen_fds.h"
 #include "linux/socket/socket.h"
@@ -135,6 +136,7 @@ struct lane {
 	bool uncounted;		/* the kernel does not count its connections,
 				   or not all of them */
 	/* lanes_hush: */
+	bool hushed;		/* new clients may not be heard */
 	bool sealed;		/* no handshake ends in it, … */
 	struct mono sealed_until;	/* … until then at the latest */
 	/* lanes_watch: */
@@ -296,7 +298,9 @@ struct listeners {
 	bool stops;		/* all go: listeners_stop() */
 	struct fd_store *store;	/* for them; NULL: none */
 	struct ledger *ledger;	/* in which they stand; NULL: in none */
-	size_t lost;		/* listener_again: of the supervisor before */
+	size_t lost;		/* listener_again: of the supervisor before, */
+	struct descriptors rest;	/* … and what is closed later */
+	struct loop_later closing;
 	/* Until listeners_disinherit(): does that app leave? NULL: none does. */
 	bool (*leaves)(void *ctx, const char *app);
 	void *leaves_ctx;

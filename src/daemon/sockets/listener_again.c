@@ -277,7 +277,16 @@ let_go(void *ctx, int fd)
 	steering_leftover_clear(fd, &s->tcp, &s->udp);
 }
 
-/* All that is left; but first their sockets are let go of by eBPF maps. */
+static bool
+close_rest(void *ctx)
+{
+	struct listeners *ls = ctx;
+
+	return descriptors_close_rest(&ls->rest);
+}
+
+/* All that is left; but first their sockets are let go of by eBPF maps, which, as
+   the epoll that was, may be closed when the others were heard. */
 static void
 close_left(struct listeners *ls, struct descriptors *left)
 {
@@ -293,6 +302,18 @@ close_left(struct listeners *ls, struct descriptors *left)
 	descriptors_close(left, memory ? let_go : NULL, &s);
 	free(s.tcp.sockets);
 	free(s.udp.sockets);
+	ls->rest = *left;
+	*left = (struct descriptors){ .v = NULL };
+	loop_later(ls->loop, &ls->closing, close_rest, ls);
+}
+
+void
+listener_again_close(struct listeners *ls)
+{
+	if (ls->closing.waits)
+		loop_later_end(ls->loop, &ls->closing);
+	while (descriptors_close_rest(&ls->rest))
+		;
 }
 
 static void

@@ -20,4 +20,7 @@ void listener_again_all(struct listeners *listeners,
     struct descriptors *left);
 void listener_again_end(struct listeners *listeners);
 
+/* … all of it, now. */
+void listener_again_close(struct listeners *listeners);
+
 #endif

@@ -153,7 +153,8 @@ listener_ledger_lane(struct lane *lane)
 		    (lane->deaf ? LEDGER_DEAF : 0U) |
 		    (lane == l->lanes.common ? LEDGER_COMMON : 0U) |
 		    (lane->live ? LEDGER_LIVE : 0U) |
-		    (lane->sealed ? LEDGER_SEALED : 0U),
+		    (lane->sealed ? LEDGER_SEALED : 0U) |
+		    (lane->hushed ? 0U : LEDGER_HEARS),
 		.joined = lane->joined,
 		.holder = lane->holder != NULL ? lane->holder->number :
 		    lane->held_by,

@@ -32,6 +32,7 @@ listeners_init(struct listeners *ls, struct loop *loop)
 void
 listeners_fini(struct listeners *ls)
 {
+	listener_again_close(ls);
 	listener_file_close(ls);
 	balancing_fini(&ls->balancing);
 }

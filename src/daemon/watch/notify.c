@@ -229,6 +229,14 @@ notify_inode(const struct worker *w)
 	return w->notify->fd >= 0 ? w->notify->ino : 0;
 }
 
+static void
+unheard(struct worker *w)
+{
+	worker_log(LOG_LEVEL_WARNING, w, "what it says by sd_notify is not "
+	    "heard any more");
+	notify_close(w);
+}
+
 void
 notify_take_over(struct worker *w, int fd, uint64_t ino)
 {
@@ -236,12 +244,9 @@ notify_take_over(struct worker *w, int fd, uint64_t ino)
 
 	n->fd = fd;
 	n->ino = ino;
-	if (loop_add(n->all->loop, fd, EPOLLIN, false, ready, n,
-	    &n->handle) == 0)
-		return;
-	worker_log(LOG_LEVEL_WARNING, w, "what it says by sd_notify is not "
-	    "heard any more");
-	notify_close(w);
+	if (loop_add_later(n->all->loop, fd, EPOLLIN, false, ready, n,
+	    &n->handle) < 0)
+		unheard(w);
 }
 
 const struct notify_dir *
@@ -547,7 +552,10 @@ ready(void *ctx, uint32_t events)
 	struct notify_sockets *ns = n->all;
 	enum taken taken;
 
-	(void)events;
+	if (events == 0) {
+		unheard(n->worker);
+		return;
+	}
 	new_turn(ns);
 	if (ns->heard++ >= AT_ONCE_PER_TURN ||
 	    ns->ancestors >= ANCESTORS_PER_TURN)

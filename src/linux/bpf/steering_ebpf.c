@@ -349,14 +349,16 @@ insert(struct steering_ebpf *s, size_t slot, int fd, uint64_t cookie)
 }
 
 /* The cell that it had under a supervisor before, with its connections; or from now
-   on the slot's. */
+   on the slot's. One that has a mark was looked at, or the kernel refuses to steer to
+   it. */
 static int
 mark(struct steering_ebpf *s, size_t slot, int fd, bool *ret_covered)
 {
 	uint32_t *number = &s->room.cells[slot], its = *number;
 
 	if (!conn_cell_claim(s->count, fd, &its, ret_covered))
-		return conn_cell_mark(s->count, *number, fd);
+		return is_tcp(fd) ? conn_cell_mark(s->count, *number, fd) :
+		    -EPROTONOSUPPORT;
 	if (its == *number)
 		return 0;
 	conn_count_release(s->count, number, 1);
@@ -374,12 +376,11 @@ steering_ebpf_set_lane(struct steering_ebpf *s, size_t slot, int fd,
 	int code;
 
 	assert(slot < s->room.max);
-	if (!is_tcp(fd))
-		return error_set(err, -EPROTONOSUPPORT,
-		    "only TCP is steered by eBPF");
 	code = cookie_of(fd, &cookie);
 	if (code == 0)
 		code = mark(s, slot, fd, &covered);
+	if (code == -EPROTONOSUPPORT)
+		return error_set(err, code, "only TCP is steered by eBPF");
 	if (code == 0)
 		code = know(s, slot, cookie, covered);
 	if (code < 0)

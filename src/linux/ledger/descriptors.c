@@ -229,29 +229,47 @@ descriptors_take(struct descriptors *d, int fd)
 	return true;
 }
 
-static void
+/* False: it stays. */
+static bool
 close_one(int fd, void (*before)(void *ctx, int fd), void *ctx)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return;
+		return true;
 	/* Only what has no inode of its own has no type (fs/anon_inodes.c). */
-	if ((st.st_mode & S_IFMT) == 0 && before != NULL)
-		before(ctx, fd);
+	if ((st.st_mode & S_IFMT) == 0) {
+		if (before != NULL)
+			before(ctx, fd);
+		return false;
+	}
 	if (S_ISSOCK(st.st_mode))
 		socket_close(&fd);
 	else
 		fd_close(&fd);
+	return true;
 }
 
 void
 descriptors_close(struct descriptors *d, void (*before)(void *ctx, int fd),
     void *ctx)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < d->n; i++)
-		if (d->v[i] >= 0)
-			close_one(d->v[i], before, ctx);
+		if (d->v[i] >= 0 && !close_one(d->v[i], before, ctx))
+			d->v[n++] = d->v[i];
+	d->n = n;
+}
+
+bool
+descriptors_close_rest(struct descriptors *d)
+{
+	if (d->n > 0)
+		fd_close(&d->v[--d->n]);
+	if (d->n > 0)
+		return true;
 	free(d->v);
 	*d = (struct descriptors){ .v = NULL };
+	return false;
 }

@@ -28,9 +28,16 @@ bool descriptors_has(const struct descriptors *descriptors, int fd);
 /* It is somebody else's from now on. False: it is not there, or was taken. */
 bool descriptors_take(struct descriptors *descriptors, int fd);
 
-/* Close what is left, without waiting for anybody. `before`, or NULL, sees each
-   that is no socket, pipe or file. None are in it then. */
+/*
+ * Close what is left, without waiting for anybody; but what is no socket, pipe or
+ * file `before`, or NULL, sees, and it stays: nobody is at its other end, and with an
+ * epoll goes each of its watches.
+ */
 void descriptors_close(struct descriptors *descriptors,
     void (*before)(void *ctx, int fd), void *ctx);
+
+/* Close one of those that have stayed. False: none is left, and the memory is
+   freed. */
+bool descriptors_close_rest(struct descriptors *descriptors);
 
 #endif

@@ -15,6 +15,8 @@
 struct slot {
 	int fd;			/* -1: free */
 	uint32_t generation;
+	uint32_t events;	/* of one that the kernel is not told of yet */
+	bool untold;
 	bool late;
 	uint32_t next_free;	/* slot number + 1, when free */
 	loop_fn *fn;
@@ -38,7 +40,13 @@ struct loop {
 	uint32_t events_cap;
 	uint64_t turn;
 	void (*at_rest)(void);
+	struct loop_later *later;
+	struct loop_later tell;	/* slots that are untold, … */
+	uint32_t told;		/* … from this one on */
 };
+
+/* So many slots are looked at in a step. */
+#define TELL_SLOTS	32
 
 int
 loop_new(struct loop **ret_loop, struct error *err)
@@ -109,28 +117,86 @@ grow_slots(struct loop *loop)
 	return true;
 }
 
-int
-loop_add(struct loop *loop, int fd, uint32_t events, bool late, loop_fn *fn,
-    void *ctx, loop_handle *ret_handle)
+static int
+tell_kernel(const struct loop *loop, uint32_t index, int fd, uint32_t events)
 {
-	struct epoll_event ev = { .events = events };
+	struct epoll_event ev = {
+		.events = events, .data.u64 = handle_of(loop, index),
+	};
+
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int
+add(struct loop *loop, const struct slot *wanted, loop_handle *ret_handle)
+{
 	uint32_t index;
 	struct slot *slot;
+	int code;
 
-	assert(fd >= 0);
+	assert(wanted->fd >= 0);
 	if (loop->first_free == 0 && !grow_slots(loop))
 		return -ENOMEM;
 	index = loop->first_free - 1;
 	slot = &loop->slots[index];
-	ev.data.u64 = handle_of(loop, index);
-	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
-		return -errno;
+	code = wanted->untold ? 0 :
+	    tell_kernel(loop, index, wanted->fd, wanted->events);
+	if (code < 0)
+		return code;
 	loop->first_free = slot->next_free;
-	slot->fd = fd;
-	slot->late = late;
-	slot->fn = fn;
-	slot->ctx = ctx;
-	*ret_handle = ev.data.u64;
+	slot->fd = wanted->fd;
+	slot->events = wanted->events;
+	slot->untold = wanted->untold;
+	slot->late = wanted->late;
+	slot->fn = wanted->fn;
+	slot->ctx = wanted->ctx;
+	*ret_handle = handle_of(loop, index);
+	return 0;
+}
+
+int
+loop_add(struct loop *loop, int fd, uint32_t events, bool late, loop_fn *fn,
+    void *ctx, loop_handle *ret_handle)
+{
+	return add(loop, &(struct slot){
+		.fd = fd, .events = events, .late = late, .fn = fn, .ctx = ctx,
+	}, ret_handle);
+}
+
+/* The handler may add others, and so move the slots. */
+static bool
+tell_some(void *ctx)
+{
+	struct loop *loop = ctx;
+
+	for (int i = 0; i < TELL_SLOTS && loop->told < loop->n_slots; i++) {
+		const uint32_t index = loop->told++;
+		struct slot *slot = &loop->slots[index];
+
+		if (slot->fd < 0 || !slot->untold)
+			continue;
+		if (tell_kernel(loop, index, slot->fd, slot->events) == 0)
+			slot->untold = false;
+		else
+			slot->fn(slot->ctx, 0);
+	}
+	return loop->told < loop->n_slots;
+}
+
+int
+loop_add_later(struct loop *loop, int fd, uint32_t events, bool late,
+    loop_fn *fn, void *ctx, loop_handle *ret_handle)
+{
+	int code = add(loop, &(struct slot){
+		.fd = fd, .events = events, .untold = true, .late = late,
+		.fn = fn, .ctx = ctx,
+	}, ret_handle);
+
+	if (code < 0)
+		return code;
+	if (!loop->tell.waits || (uint32_t)*ret_handle - 1 < loop->told)
+		loop->told = (uint32_t)*ret_handle - 1;
+	loop_later(loop, &loop->tell, tell_some, loop);
 	return 0;
 }
 
@@ -141,6 +207,9 @@ loop_set_events(struct loop *loop, loop_handle handle, uint32_t events)
 	struct slot *slot = slot_of(loop, handle);
 
 	assert(slot != NULL);
+	slot->events = events;
+	if (slot->untold)
+		return 0;
 	if (epoll_ctl(loop->epoll, EPOLL_CTL_MOD, slot->fd, &ev) < 0)
 		return -errno;
 	return 0;
@@ -155,7 +224,9 @@ loop_del(struct loop *loop, loop_handle *handle)
 		/* Explicit, because a forked child may share the file
 		   description and so keep it in the set after our close
 		   (epoll(7), question 6). */
-		(void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, slot->fd, NULL);
+		if (!slot->untold)
+			(void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, slot->fd,
+			    NULL);
 		slot->fd = -1;
 		slot->generation++;
 		slot->next_free = loop->first_free;
@@ -345,6 +416,48 @@ make_room(struct loop *loop)
 	loop->events_cap = loop->n_slots;
 }
 
+/* ---- later ---- */
+
+void
+loop_later(struct loop *loop, struct loop_later *later,
+    bool (*step)(void *ctx), void *ctx)
+{
+	struct loop_later **end = &loop->later;
+
+	if (later->waits)
+		return;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*later = (struct loop_later){
+		.step = step, .ctx = ctx, .waits = true,
+		.by = mono_add_ms(mono_now(), LOOP_LATER_MS),
+	};
+	*end = later;
+}
+
+void
+loop_later_end(struct loop *loop, struct loop_later *later)
+{
+	for (struct loop_later **p = &loop->later; later->waits && *p != NULL;
+	    p = &(*p)->next)
+		if (*p == later) {
+			*p = later->next;
+			break;
+		}
+	later->waits = false;
+}
+
+static void
+step_later(struct loop *loop, bool idle)
+{
+	struct loop_later *first = loop->later;
+
+	if (first == NULL || (!idle && mono_before(mono_now(), first->by)))
+		return;
+	if (!first->step(first->ctx))
+		loop_later_end(loop, first);
+}
+
 uint64_t
 loop_turn_number(const struct loop *loop)
 {
@@ -394,8 +507,9 @@ loop_turn(struct loop *loop)
 		events = loop->events;
 		max = (int)loop->events_cap;
 	}
-	ms = wait_ms(loop);
-	rest(loop, ms);
+	ms = loop->later != NULL ? 0 : wait_ms(loop);
+	if (loop->later == NULL)
+		rest(loop, ms);
 	n = epoll_wait(loop->epoll, events, max, ms);
 	assert(n >= 0 || errno == EINTR);
 	loop->turn++;
@@ -404,4 +518,5 @@ loop_turn(struct loop *loop)
 		dispatch(loop, events, n, true);
 	}
 	run_timers(loop);
+	step_later(loop, n <= 0);
 }

@@ -39,6 +39,14 @@ void loop_free(struct loop *loop);
 int loop_add(struct loop *loop, int fd, uint32_t events, bool late,
     loop_fn *fn, void *ctx, loop_handle *ret_handle);
 
+/*
+ * The same, but the kernel is told later, as by loop_later() below: what is ready
+ * is heard of then. Where it cannot be watched after all `fn` is called with no events,
+ * and has to forget it. -ENOMEM.
+ */
+int loop_add_later(struct loop *loop, int fd, uint32_t events, bool late,
+    loop_fn *fn, void *ctx, loop_handle *ret_handle);
+
 /* Other events for the same registration; 0 pauses it. -errno. */
 int loop_set_events(struct loop *loop, loop_handle handle, uint32_t events);
 
@@ -85,6 +93,28 @@ struct loop_budget {
    from then on. */
 bool loop_budget_left(const struct loop *loop, struct loop_budget *budget,
     int64_t ns);
+
+/*
+ * Work that nobody waits for, in steps that are short: a step in each turn that has
+ * no events, and in each of all from LOOP_LATER_MS after it was asked for on. All zero:
+ * none.
+ */
+#define LOOP_LATER_MS 10
+
+struct loop_later {
+	struct loop_later *next;
+	bool (*step)(void *ctx);	/* false: that was the last one */
+	void *ctx;
+	struct mono by;
+	bool waits;
+};
+
+/* Behind what waits already; of one that does `step` goes on. */
+void loop_later(struct loop *loop, struct loop_later *later,
+    bool (*step)(void *ctx), void *ctx);
+
+/* No step comes any more. */
+void loop_later_end(struct loop *loop, struct loop_later *later);
 
 /* Once, the next time that the loop is about to wait and no timer is due within a second:
    `fn`, which may not touch the loop. */

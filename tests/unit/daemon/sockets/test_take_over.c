@@ -35,6 +35,7 @@
 #include "daemon/sockets/lanes.h"
 #include "daemon/sockets/lanes_live.h"
 #include "daemon/sockets/lanes_founder.h"
+#include "daemon/sockets/lanes_hush.h"
 #include "daemon/sockets/lanes_sockets.h"
 #include "daemon/sockets/listener_open.h"
 #include "house.h"
@@ -42,6 +43,7 @@
 #include "linux/ledger/descriptors.h"
 #include "linux/ledger/ledger_memory.h"
 #include "linux/socket/socket.h"
+#include "linux/socket/socket_filter.h"
 
 #define CLIENTS 24
 #define OTHERS_MAX 512
@@ -697,6 +699,56 @@ a_founder_that_is_left_is_in_nobodys_way(void **state)
 	munmap(seen, sizeof(*seen));
 }
 
+/* It was killed while it was on trial: of the first lane its ledger says nothing, as
+   that of a version which did not know that it could. */
+static void
+serve_and_hush(void *ctx)
+{
+	const struct lane *const *v;
+	struct ledger_lane r;
+
+	serve_two(ctx);
+	v = (const struct lane *const *)h.all.first->lanes.v;
+	assert_int_equal(lanes_hush((struct lane *)v[1], true), 0);
+	assert_int_equal(ledger_get_lane(&ledger, v[0]->record, &r), 1);
+	assert_true((r.flags & LEDGER_HEARS) != 0);
+	assert_int_equal(socket_ignore_syns(v[0]->fd, true), 0);
+	r.flags &= ~(uint32_t)LEDGER_HEARS;
+	ledger_set(&ledger, LEDGER_LANE, v[0]->record, &r);
+	assert_int_equal(ledger_get_lane(&ledger, v[1]->record, &r), 1);
+	assert_int_equal(r.flags & LEDGER_HEARS, 0);
+}
+
+static void
+a_lane_that_heard_nobody_does_again(void **state)
+{
+	static const struct scene s = {
+		TCP, CONF_BALANCE_RANDOM, 2, false,
+	};
+	struct listener *l;
+
+	(void)state;
+	set_up_seen();
+	begin();
+	slay(supervise(serve_and_hush, (void *)&s));
+	assert_true(hears_nobody(seen->lanes[0].fd));
+	assert_true(hears_nobody(seen->lanes[1].fd));
+	start(s.address, s.balance);
+	l = house_acquire(&h);
+	assert_taken_over(l);
+	for (size_t i = 0; i < 2; i++) {
+		struct ledger_lane r;
+
+		assert_false(hears_nobody(seen->lanes[i].fd));
+		assert_int_equal(ledger_get_lane(&ledger,
+		    l->lanes.v[i]->record, &r), 1);
+		assert_true((r.flags & LEDGER_HEARS) != 0);
+	}
+	stop(l);
+	end();
+	munmap(seen, sizeof(*seen));
+}
+
 /* The number of a record is another socket's by now. */
 static void
 a_number_alone_is_not_believed(void **state)
@@ -964,6 +1016,7 @@ main(void)
 		cmocka_unit_test(datagrams_that_wait_are_there),
 		cmocka_unit_test(a_lane_that_was_shut_listens_again),
 		cmocka_unit_test(a_founder_that_is_left_is_in_nobodys_way),
+		cmocka_unit_test(a_lane_that_heard_nobody_does_again),
 		cmocka_unit_test(a_number_alone_is_not_believed),
 		cmocka_unit_test(a_path_that_leads_nowhere_is_made_anew),
 		cmocka_unit_test(what_nobody_acquires_is_closed),

@@ -1205,6 +1205,129 @@ late_ones_come_last_of_very_many(void **state)
 	loop_free(loop);
 }
 
+/* ---- later ---- */
+
+static int steps_left;
+
+static bool
+step(void *ctx)
+{
+	(void)ctx;
+	record('s');
+	return --steps_left > 0;
+}
+
+struct untold {
+	struct loop *loop;
+	int fd;
+	loop_handle handle;
+};
+
+static void
+untold_ready(void *ctx, uint32_t events)
+{
+	struct untold *u = ctx;
+
+	record(events == 0 ? '0' : (events & EPOLLIN) != 0 ? 'i' : '?');
+	if (events == 0)
+		loop_del(u->loop, &u->handle);
+}
+
+/* Events go before; but not for ever. */
+static void
+steps_are_taken_in_turns_without_events(void **state)
+{
+	struct loop *loop = new_loop();
+	struct loop_later later = { .waits = false };
+	struct untold busy = { .loop = loop, .fd = eventfd(1, EFD_CLOEXEC) };
+
+	(void)state;
+	assert_int_equal(loop_add(loop, busy.fd, EPOLLIN, false, untold_ready,
+	    &busy, &busy.handle), 0);
+	steps_left = 3;
+	loop_later(loop, &later, step, NULL);
+	loop_later(loop, &later, step, NULL);
+	loop_turn(loop);
+	expect_calls("i");
+	assert_int_equal(loop_set_events(loop, busy.handle, 0), 0);
+	loop_turn(loop);
+	assert_int_equal(slept_ms, 0);
+	expect_calls("s");
+	assert_int_equal(loop_set_events(loop, busy.handle, EPOLLIN), 0);
+	loop_turn(loop);
+	expect_calls("i");
+	now = mono_add_ms(now, LOOP_LATER_MS);
+	loop_turn(loop);
+	expect_calls("is");
+	loop_turn(loop);
+	expect_calls("is");
+	assert_int_equal(loop_set_events(loop, busy.handle, 0), 0);
+	loop_turn(loop);
+	assert_int_equal(slept_ms, -1);
+	expect_calls("");
+
+	/* Not wanted any more. */
+	steps_left = 1;
+	loop_later(loop, &later, step, NULL);
+	loop_later_end(loop, &later);
+	loop_later_end(loop, &later);
+	loop_turn(loop);
+	expect_calls("");
+	loop_del(loop, &busy.handle);
+	close(busy.fd);
+	loop_free(loop);
+}
+
+#define UNTOLD 100
+
+/* Whatever is done with it before the kernel knows of it. */
+static void
+watched_later(void **state)
+{
+	struct loop *loop = new_loop();
+	struct untold u[UNTOLD];
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int real;
+
+	(void)state;
+	for (size_t i = 0; i < UNTOLD; i++) {
+		u[i] = (struct untold){
+			.loop = loop, .fd = eventfd(i < 2, EFD_CLOEXEC),
+		};
+		assert_int_equal(loop_add_later(loop, u[i].fd, EPOLLIN, false,
+		    untold_ready, &u[i], &u[i].handle), 0);
+	}
+	/* Of these the one is not watched, the other one waits, one cannot be. */
+	loop_del(loop, &u[0].handle);
+	assert_int_equal(u[0].handle, 0);
+	assert_int_equal(loop_set_events(loop, u[1].handle, 0), 0);
+	real = u[50].fd;
+	u[50].fd = file;
+	loop_del(loop, &u[50].handle);
+	assert_int_equal(loop_add_later(loop, file, EPOLLIN, false,
+	    untold_ready, &u[50], &u[50].handle), 0);
+	slept_ms = 0;
+	for (int i = 0; i < UNTOLD && slept_ms >= 0; i++)
+		loop_turn(loop);
+	assert_int_equal(slept_ms, -1);
+	assert_int_equal(u[50].handle, 0);
+	expect_calls("0");
+	assert_int_equal(loop_set_events(loop, u[1].handle, EPOLLIN), 0);
+	loop_turn(loop);
+	expect_calls("i");
+	loop_del(loop, &u[1].handle);
+	/* The last one is watched, as any other one. */
+	assert_int_equal(eventfd_write(u[UNTOLD - 1].fd, 1), 0);
+	loop_turn(loop);
+	expect_calls("i");
+	for (size_t i = 0; i < UNTOLD; i++) {
+		loop_del(loop, &u[i].handle);
+		close(i == 50 ? real : u[i].fd);
+	}
+	close(file);
+	loop_free(loop);
+}
+
 int
 main(void)
 {
@@ -1235,6 +1358,8 @@ main(void)
 		cmocka_unit_test(random_descriptors),
 		cmocka_unit_test(set_anew_waits_for_the_next_turn),
 		cmocka_unit_test(late_ones_come_last_of_very_many),
+		cmocka_unit_test(steps_are_taken_in_turns_without_events),
+		cmocka_unit_test(watched_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
