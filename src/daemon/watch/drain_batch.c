@@ -13,7 +13,7 @@
 /* For so long what the kernel has told goes for the next worker, too, or for as
    long as it took to tell it: what comes to a connection meanwhile is not seen. */
 #define FRESH_MS	10
-#define BATCH_MAX	256
+#define BATCH_MAX	1024
 
 /* Where more than a few drain: between the beginnings of two lists for the same
    listeners, so many times as long as it took to tell one, and no more than this.
@@ -28,6 +28,7 @@ drain_batch_leave(struct drain_batch *b, struct drainage *x)
 	if (!x->batched)
 		return;
 	x->batched = false;
+	b->n_others--;
 	TAILQ_REMOVE(&b->others, x, link);
 }
 
@@ -124,6 +125,7 @@ static void
 join(struct drain_batch *b, struct drainage *y)
 {
 	y->batched = true;
+	b->n_others++;
 	y->was_due = y->entry.due;
 	y->entry.due = MONO_NEVER;
 	if (y->has_sealed)
@@ -177,6 +179,7 @@ drain_batch_begin(struct drain_batch *b, struct drainage *x)
 	memset(&b->look, 0, sizeof(b->look));
 	b->began = x->looked;
 	b->listed = MONO_NEVER;
+	b->judged = false;
 	b->at = x;
 }
 
@@ -205,6 +208,18 @@ drain_batch_step(struct drain_batch *b, int64_t ms)
 	return code;
 }
 
+struct drainage *
+drain_batch_take(struct drain_batch *b)
+{
+	struct drainage *y = TAILQ_FIRST(&b->others);
+
+	if (y == NULL)
+		return NULL;
+	drain_batch_leave(b, y);
+	look_queue_rotate(b->looks, &y->entry);
+	return y;
+}
+
 /* Can it go on with the next of the batch? */
 static bool
 look_at_next(struct drain_batch *b)
@@ -216,9 +231,7 @@ look_at_next(struct drain_batch *b)
 	    (fresh_ms > FRESH_MS ? fresh_ms : FRESH_MS) ||
 	    connections_again(&b->look, &y->worker->pid, 1) < 0)
 		return false;
-	drain_batch_leave(b, y);
-	look_queue_rotate(b->looks, &y->entry);
-	b->at = y;
+	b->at = drain_batch_take(b);
 	return true;
 }
 

@@ -35,9 +35,11 @@ struct drain_batch {
 	struct mono listed;		/* … when the kernel had told all of it;
 					   or never */
 	struct drain_batch_list lists[DRAIN_BATCH_LISTS];	/* the latest */
+	bool judged;			/* … whether all that it tells of are idle */
 	bool unlisted;			/* the last one came not so far */
 	struct drainage *at;		/* who is being looked at, or NULL … */
 	TAILQ_HEAD(, drainage) others;	/* … and those for whom it is, too */
+	size_t n_others;
 };
 
 void drain_batch_init(struct drain_batch *b, struct look_queue *looks);
@@ -65,6 +67,9 @@ int drain_batch_step(struct drain_batch *b, int64_t ms);
 /* The look at ->at has come to its end. The next of those for whom it is, too, is
    ->at, if it `may` and can be; else all has ended. */
 void drain_batch_go_to_next(struct drain_batch *b, bool may);
+
+/* One of the others, which is not of the batch any more, nor due; NULL: none. */
+struct drainage *drain_batch_take(struct drain_batch *b);
 
 /* It is not for this one any more, if it was. */
 void drain_batch_leave(struct drain_batch *b, struct drainage *x);
