@@ -22,6 +22,14 @@
 #define LIST_FACTOR	10
 #define LIST_GAP_MS	20
 
+/* After so many, with no pause of so long in between, nobody is in a hurry who has
+   nothing left, as nearly all of a reload: to go past all sockets of the machine, for
+   each of these, would be up to a quarter of what a reload of many takes. */
+#define ROW_LISTS	8
+#define ROW_PAUSE_MS	300
+#define ROW_FACTOR	40
+#define ROW_GAP_MS	100
+
 void
 drain_batch_leave(struct drain_batch *b, struct drainage *x)
 {
@@ -67,11 +75,21 @@ drain_batch_needs_no_look(const struct drainage *x)
 /* ---- the list ---- */
 
 struct mono
-drain_batch_next_list(const struct drain_batch *b, const struct drainage *x)
+drain_batch_next_list(const struct drain_batch *b, const struct drainage *x,
+    bool few)
 {
-	for (size_t i = 0; i < DRAIN_BATCH_LISTS; i++)
-		if (b->lists[i].of == x->worker->spec)
-			return b->lists[i].next;
+	const struct worker *w = x->worker;
+
+	for (size_t i = 0; i < DRAIN_BATCH_LISTS; i++) {
+		const struct drain_batch_list *list = &b->lists[i];
+
+		if (list->of != w->spec)
+			continue;
+		if (w->finished && list->row >= ROW_LISTS)
+			return list->unhurried;
+		if (!few)
+			return list->next;
+	}
 	return (struct mono){ .ns = 0 };
 }
 
@@ -89,21 +107,34 @@ list_for(struct drain_batch *b, const struct app_spec *spec)
 	return oldest;
 }
 
+static struct mono
+after_list(const struct drain_batch *b, int64_t factor, int64_t most_ms)
+{
+	int64_t gap_ns = factor * (b->listed.ns - b->began.ns);
+
+	if (gap_ns > most_ms * INT64_C(1000000))
+		gap_ns = most_ms * INT64_C(1000000);
+	return (struct mono){ b->began.ns + gap_ns };
+}
+
 static void
 note_listed(struct drain_batch *b)
 {
 	const struct worker *w = b->at->worker;
-	int64_t gap_ns;
+	struct drain_batch_list *list;
+	bool goes_on;
 
 	b->listed = mono_now();
 	/* They are looked at one by one: a gap would be one for each of them. */
 	if (drain_sight_gets_more(w, false))
 		return;
-	gap_ns = LIST_FACTOR * (b->listed.ns - b->began.ns);
-	if (gap_ns > LIST_GAP_MS * INT64_C(1000000))
-		gap_ns = LIST_GAP_MS * INT64_C(1000000);
-	*list_for(b, w->spec) = (struct drain_batch_list){
-		.of = w->spec, .next = { b->began.ns + gap_ns },
+	list = list_for(b, w->spec);
+	goes_on = list->of == w->spec && mono_before(b->began,
+	    mono_add_ms(list->next, ROW_PAUSE_MS));
+	*list = (struct drain_batch_list){
+		.of = w->spec, .next = after_list(b, LIST_FACTOR, LIST_GAP_MS),
+		.unhurried = after_list(b, ROW_FACTOR, ROW_GAP_MS),
+		.row = goes_on ? list->row + 1 : 1,
 	};
 }
 

@@ -24,7 +24,10 @@ struct look_queue;
 struct drain_batch_list {
 	const struct app_spec *of;	/* whose workers it was for; they may
 					   be gone */
-	struct mono next;		/* when the next one may be */
+	struct mono next;		/* when the next one may be … */
+	struct mono unhurried;		/* … for those who have nothing left, where
+					there was a row of them */
+	unsigned row;			/* the how manieth, without a pause */
 };
 
 struct drain_batch {
@@ -48,9 +51,9 @@ void drain_batch_fini(struct drain_batch *b);
 /* Does it have nothing, as far as that is known without a look? */
 bool drain_batch_needs_no_look(const struct drainage *x);
 
-/* When the next list for its listeners may be. */
+/* When the next list for its listeners may be, where only a few drain or many. */
 struct mono drain_batch_next_list(const struct drain_batch *b,
-    const struct drainage *x);
+    const struct drainage *x, bool few);
 
 /* A look at it, until drain_batch_go_to_next() or drain_batch_end(): it is ->at. */
 void drain_batch_begin(struct drain_batch *b, struct drainage *x);

@@ -48,9 +48,9 @@ turn_of(const struct drainers *d, const struct drainage *x)
 {
 	struct mono next;
 
-	if (d->n <= FEW || x->has_sealed || mono_is_never(x->entry.due))
+	if (x->has_sealed || mono_is_never(x->entry.due))
 		return x->entry.due;
-	next = drain_batch_next_list(&d->batch, x);
+	next = drain_batch_next_list(&d->batch, x, d->n <= FEW);
 	return mono_before(x->entry.due, next) &&
 	    mono_before(next, x->worker->fsm.deadline) ? next : x->entry.due;
 }
