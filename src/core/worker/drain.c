@@ -202,8 +202,8 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 	else if (may_still_come(p, f) && mono_before(now, end))
 		why = DRAIN_WHY_SEAL;
 	else
-		return done(d, f->open.idle > 0 ? DRAIN_WHY_IDLE :
-		    DRAIN_WHY_EMPTY, now);
+		return done(d, f->open.idle > 0 || f->all_idle ?
+		    DRAIN_WHY_IDLE : DRAIN_WHY_EMPTY, now);
 	/* After that: what was drained at the last moment, was drained. */
 	if (!mono_before(now, end))
 		return done(d, DRAIN_WHY_TIMEOUT, now);
@@ -271,6 +271,10 @@ drain_words(struct strbuf *sb, const struct drain_decision *decision,
 		if (decision->why == DRAIN_WHY_EMPTY)
 			return;
 		strbuf_puts(sb, ", ");
+		if (f->open.idle == 0) {
+			strbuf_puts(sb, "what may be left is idle");
+			return;
+		}
 		put_connections(sb, f->open.idle, "idle ");
 		strbuf_puts(sb, f->open.idle == 1 ? " is left" : " are left");
 		return;

@@ -119,6 +119,9 @@ struct drain_facts {
 				   whoever they might belong to … */
 	bool blink;		/* … but one that was being accepted was not
 				   seen, which the next look will see */
+	bool all_idle;		/* … or all that it has there are idle, whoever
+				   has them: of `open`, how many of these are
+				   its own may not be known */
 	struct drain_tally open;
 };
 

@@ -10,7 +10,8 @@
 /* A question of its own each time: a Unix listener has one lane, and whoever
    drains may be in the middle of another question. */
 static int
-queue_of_unix(const struct lane *lane, struct lane_figures *figures)
+queue_of_unix(const struct lane *lane, uint32_t *ret_waiting,
+    uint32_t *ret_backlog)
 {
 	struct sockdiag diag = SOCKDIAG_INIT;
 	struct sockdiag_unix s;
@@ -19,27 +20,45 @@ queue_of_unix(const struct lane *lane, struct lane_figures *figures)
 	if (code == 0)
 		code = sockdiag_unix_one(&diag, lane->ino, &s);
 	if (code == 0) {
-		figures->waiting = s.queue;
-		figures->backlog = s.queue_max;
+		*ret_waiting = s.queue;
+		*ret_backlog = s.queue_max;
 	}
 	sockdiag_close(&diag);
 	return code;
 }
 
+bool
+lanes_figures_queue(const struct lane *lane, uint32_t *ret_waiting,
+    uint32_t *ret_backlog)
+{
+	switch (lane->listener->bound.kind) {
+	case ADDRESS_TCP:
+		return lane->listening && lane_queue_tcp(lane->fd, ret_waiting,
+		    ret_backlog) == 0;
+	case ADDRESS_UNIX:
+		return queue_of_unix(lane, ret_waiting, ret_backlog) == 0;
+	default:
+		return false;
+	}
+}
+
+bool
+lanes_figures_counts(const struct lane *lane, uint64_t *ret_open,
+    uint64_t *ret_total)
+{
+	const struct lanes *ls = &lane->listener->lanes;
+
+	return ls->ebpf != NULL && !lane->uncounted &&
+	    steering_ebpf_counts(ls->ebpf, lane->slot, ret_open, ret_total);
+}
+
 void
 lanes_figures(const struct lane *lane, struct lane_figures *ret_figures)
 {
-	const struct lanes *ls = &lane->listener->lanes;
 	struct lane_figures f = { .waiting = 0 };
 
-	if (lane->listening && lane->listener->bound.kind == ADDRESS_TCP)
-		f.queued = lane_queue_tcp(lane->fd, &f.waiting,
-		    &f.backlog) == 0;
-	else if (lane->listener->bound.kind == ADDRESS_UNIX)
-		f.queued = queue_of_unix(lane, &f) == 0;
-	if (ls->ebpf != NULL && !lane->uncounted)
-		f.counted = steering_ebpf_counts(ls->ebpf, lane->slot,
-		    &f.open, &f.total);
+	f.queued = lanes_figures_queue(lane, &f.waiting, &f.backlog);
+	f.counted = lanes_figures_counts(lane, &f.open, &f.total);
 	*ret_figures = f;
 }
 

@@ -21,6 +21,12 @@ struct lane_figures {
 };
 void lanes_figures(const struct lane *lane, struct lane_figures *ret_figures);
 
+/* The halves of that alone: what waits, and what is counted. False: not known. */
+bool lanes_figures_queue(const struct lane *lane, uint32_t *ret_waiting,
+    uint32_t *ret_backlog);
+bool lanes_figures_counts(const struct lane *lane, uint64_t *ret_open,
+    uint64_t *ret_total);
+
 /* Of all lanes that this one has alone: their sums, which are known if they are of
    each. False: it has none that is open. */
 struct lane_holder;

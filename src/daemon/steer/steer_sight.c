@@ -12,16 +12,15 @@
 static void
 add(struct trial_sight *sight, const struct lane *lane)
 {
-	struct lane_figures before, after;
+	uint64_t open, came;
+	uint32_t waiting, backlog;
 
 	/* Who comes between the two is among those who wait, and not among
 	   those who came: never the other way round. */
-	lanes_figures(lane, &before);
-	lanes_figures(lane, &after);
-	if (after.queued)
-		sight->waiting += after.waiting;
-	if (before.counted)
-		sight->came += before.total;
+	if (lanes_figures_counts(lane, &open, &came))
+		sight->came += came;
+	if (lanes_figures_queue(lane, &waiting, &backlog))
+		sight->waiting += waiting;
 }
 
 void

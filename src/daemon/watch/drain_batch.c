@@ -13,7 +13,7 @@
 /* For so long what the kernel has told goes for the next worker, too, or for as
    long as it took to tell it: what comes to a connection meanwhile is not seen. */
 #define FRESH_MS	10
-#define BATCH_MAX	256
+#define BATCH_MAX	1024
 
 /* Where more than a few drain: between the beginnings of two lists for the same
    listeners, so many times as long as it took to tell one, and no more than this.
@@ -22,12 +22,21 @@
 #define LIST_FACTOR	10
 #define LIST_GAP_MS	20
 
+/* After so many, with no pause of so long in between, nobody is in a hurry who has
+   nothing left, as nearly all of a reload: to go past all sockets of the machine, for
+   each of these, would be up to a quarter of what a reload of many takes. */
+#define ROW_LISTS	8
+#define ROW_PAUSE_MS	300
+#define ROW_FACTOR	40
+#define ROW_GAP_MS	100
+
 void
 drain_batch_leave(struct drain_batch *b, struct drainage *x)
 {
 	if (!x->batched)
 		return;
 	x->batched = false;
+	b->n_others--;
 	TAILQ_REMOVE(&b->others, x, link);
 }
 
@@ -66,11 +75,21 @@ drain_batch_needs_no_look(const struct drainage *x)
 /* ---- the list ---- */
 
 struct mono
-drain_batch_next_list(const struct drain_batch *b, const struct drainage *x)
+drain_batch_next_list(const struct drain_batch *b, const struct drainage *x,
+    bool few)
 {
-	for (size_t i = 0; i < DRAIN_BATCH_LISTS; i++)
-		if (b->lists[i].of == x->worker->spec)
-			return b->lists[i].next;
+	const struct worker *w = x->worker;
+
+	for (size_t i = 0; i < DRAIN_BATCH_LISTS; i++) {
+		const struct drain_batch_list *list = &b->lists[i];
+
+		if (list->of != w->spec)
+			continue;
+		if (w->finished && list->row >= ROW_LISTS)
+			return list->unhurried;
+		if (!few)
+			return list->next;
+	}
 	return (struct mono){ .ns = 0 };
 }
 
@@ -88,21 +107,34 @@ list_for(struct drain_batch *b, const struct app_spec *spec)
 	return oldest;
 }
 
+static struct mono
+after_list(const struct drain_batch *b, int64_t factor, int64_t most_ms)
+{
+	int64_t gap_ns = factor * (b->listed.ns - b->began.ns);
+
+	if (gap_ns > most_ms * INT64_C(1000000))
+		gap_ns = most_ms * INT64_C(1000000);
+	return (struct mono){ b->began.ns + gap_ns };
+}
+
 static void
 note_listed(struct drain_batch *b)
 {
 	const struct worker *w = b->at->worker;
-	int64_t gap_ns;
+	struct drain_batch_list *list;
+	bool goes_on;
 
 	b->listed = mono_now();
 	/* They are looked at one by one: a gap would be one for each of them. */
 	if (drain_sight_gets_more(w, false))
 		return;
-	gap_ns = LIST_FACTOR * (b->listed.ns - b->began.ns);
-	if (gap_ns > LIST_GAP_MS * INT64_C(1000000))
-		gap_ns = LIST_GAP_MS * INT64_C(1000000);
-	*list_for(b, w->spec) = (struct drain_batch_list){
-		.of = w->spec, .next = { b->began.ns + gap_ns },
+	list = list_for(b, w->spec);
+	goes_on = list->of == w->spec && mono_before(b->began,
+	    mono_add_ms(list->next, ROW_PAUSE_MS));
+	*list = (struct drain_batch_list){
+		.of = w->spec, .next = after_list(b, LIST_FACTOR, LIST_GAP_MS),
+		.unhurried = after_list(b, ROW_FACTOR, ROW_GAP_MS),
+		.row = goes_on ? list->row + 1 : 1,
 	};
 }
 
@@ -124,6 +156,7 @@ static void
 join(struct drain_batch *b, struct drainage *y)
 {
 	y->batched = true;
+	b->n_others++;
 	y->was_due = y->entry.due;
 	y->entry.due = MONO_NEVER;
 	if (y->has_sealed)
@@ -177,6 +210,7 @@ drain_batch_begin(struct drain_batch *b, struct drainage *x)
 	memset(&b->look, 0, sizeof(b->look));
 	b->began = x->looked;
 	b->listed = MONO_NEVER;
+	b->judged = false;
 	b->at = x;
 }
 
@@ -205,6 +239,18 @@ drain_batch_step(struct drain_batch *b, int64_t ms)
 	return code;
 }
 
+struct drainage *
+drain_batch_take(struct drain_batch *b)
+{
+	struct drainage *y = TAILQ_FIRST(&b->others);
+
+	if (y == NULL)
+		return NULL;
+	drain_batch_leave(b, y);
+	look_queue_rotate(b->looks, &y->entry);
+	return y;
+}
+
 /* Can it go on with the next of the batch? */
 static bool
 look_at_next(struct drain_batch *b)
@@ -216,9 +262,7 @@ look_at_next(struct drain_batch *b)
 	    (fresh_ms > FRESH_MS ? fresh_ms : FRESH_MS) ||
 	    connections_again(&b->look, &y->worker->pid, 1) < 0)
 		return false;
-	drain_batch_leave(b, y);
-	look_queue_rotate(b->looks, &y->entry);
-	b->at = y;
+	b->at = drain_batch_take(b);
 	return true;
 }
 

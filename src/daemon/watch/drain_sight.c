@@ -177,16 +177,16 @@ drain_sight_open(const struct worker *w, struct drain_tally *ret_open)
 		struct listener *l = app_spec_listener(w->spec, i);
 		const struct lane *lane =
 		    l != NULL ? lanes_find(l, &w->holder) : NULL;
-		struct lane_figures f;
+		uint64_t its, total;
 
 		if (l == NULL || l->bound.kind == ADDRESS_UDP)
 			continue;
 		if (lane == NULL || spec_lanes_shared(w->spec, l))
 			return false;
-		lanes_figures(lane, &f);
-		if (!f.counted || lane->counted_late)
+		if (!lanes_figures_counts(lane, &its, &total) ||
+		    lane->counted_late)
 			return false;
-		open.busy += (unsigned)f.open;
+		open.busy += (unsigned)its;
 	}
 	*ret_open = open;
 	return true;

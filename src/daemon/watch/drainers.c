@@ -48,9 +48,9 @@ turn_of(const struct drainers *d, const struct drainage *x)
 {
 	struct mono next;
 
-	if (d->n <= FEW || x->has_sealed || mono_is_never(x->entry.due))
+	if (x->has_sealed || mono_is_never(x->entry.due))
 		return x->entry.due;
-	next = drain_batch_next_list(&d->batch, x);
+	next = drain_batch_next_list(&d->batch, x, d->n <= FEW);
 	return mono_before(x->entry.due, next) &&
 	    mono_before(next, x->worker->fsm.deadline) ? next : x->entry.due;
 }
@@ -79,6 +79,9 @@ set_timer(struct drainers *d)
 {
 	struct mono turn;
 
+	/* It is set when all have had their turn. */
+	if (d->looking)
+		return;
 	if (d->batch.at != NULL)
 		turn = mono_now();
 	else if (d->freeze.who != NULL)
@@ -322,6 +325,83 @@ spread_none(const struct drainage *x, const struct drain_facts *facts)
 	}
 }
 
+/* What the list says, of which the look at this one is a part. */
+static struct drain_facts
+facts_listed(const struct drainage *x)
+{
+	const struct connections *look = &x->all->batch.look;
+
+	return (struct drain_facts){
+		.queue = x->queue,
+		.half_open = (int64_t)look->n_half_open,
+		.handshakes = (int64_t)look->n_handshakes,
+		.sealed = x->sealed,
+		.seen = true,
+		.none = look->none,
+		.blink = look->blink,
+	};
+}
+
+/* The policy by which an idle connection is idle for each of the batch. */
+static struct drain_policy
+strictest(const struct drain_batch *b)
+{
+	struct drain_policy policy = policy_of(b->at);
+	const struct drainage *y;
+
+	TAILQ_FOREACH(y, &b->others, link) {
+		const struct drain_policy its = policy_of(y);
+
+		if (policy.idle_ms >= 0 && (its.idle_ms < 0 ||
+		    its.idle_ms > policy.idle_ms))
+			policy.idle_ms = its.idle_ms;
+		if (its.timeout_ms > policy.timeout_ms)
+			policy.timeout_ms = its.timeout_ms;
+	}
+	return policy;
+}
+
+/* All connections are idle, so its own are. */
+static void
+decide_idle(struct drainage *y, struct drain_facts facts)
+{
+	struct drain_tally open;
+
+	facts.all_idle = !drain_sight_open(y->worker, &open);
+	if (!facts.all_idle)
+		facts.open.idle = open.busy;
+	count_flows(y, &facts.open);
+	decide(y, &facts);
+}
+
+/*
+ * Where nobody has one that is in use, it need not be asked who has which, which
+ * takes longer than the list where hundreds stop. Of a few it is asked: it can be
+ * said then how many each of them has left.
+ */
+static bool
+conclude_together(struct drainers *d)
+{
+	struct drain_batch *b = &d->batch;
+	struct drainage *x = b->at, *y;
+	struct drain_policy policy;
+	struct drain_facts facts;
+
+	if (b->n_others < FEW || b->look.none || b->judged ||
+	    !connections_listed(&b->look))
+		return false;
+	b->judged = true;
+	policy = strictest(b);
+	if (!connections_are_idle(&b->look, &policy))
+		return false;
+	while ((y = drain_batch_take(b)) != NULL)
+		decide_idle(y, facts_listed(y));
+	facts = facts_listed(x);
+	drain_batch_end(b);
+	decide_idle(x, facts);
+	return true;
+}
+
 /* The look has come to its end, well or not. */
 static void
 conclude(struct drainage *x, int code)
@@ -334,14 +414,10 @@ conclude(struct drainage *x, int code)
 		.half_open = DRAIN_UNKNOWN,
 		.handshakes = DRAIN_UNKNOWN,
 		.sealed = x->sealed,
-		.seen = code == 0,
 	};
 
 	if (code == 0) {
-		facts.half_open = (int64_t)d->batch.look.n_half_open;
-		facts.handshakes = (int64_t)d->batch.look.n_handshakes;
-		facts.none = d->batch.look.none;
-		facts.blink = d->batch.look.blink;
+		facts = facts_listed(x);
 		facts.open = connections_tally(&d->batch.look, &policy);
 		say_farewell(x, &d->batch.look);
 	} else {
@@ -367,6 +443,8 @@ go_on(struct drainage *x)
 	int64_t left_ms = mono_ms_between(mono_now(), d->spell_ends);
 	int code = drain_batch_step(&d->batch, left_ms > 0 ? left_ms : 0);
 
+	if (code >= 0 && conclude_together(d))
+		return;
 	if (code != 1) {
 		conclude(x, code);
 	} else if (is_frozen(x) && drain_freeze_is_over(x)) {
@@ -453,12 +531,14 @@ look_due(void *ctx)
 	struct drainers *d = ctx;
 
 	d->spell_ends = mono_add_ms(mono_now(), SPELL_MS);
+	d->looking = true;
 	do {
 		if (d->batch.at != NULL)
 			go_on(d->batch.at);
 		else if (!look_next(d))
 			break;
 	} while (mono_before(mono_now(), d->spell_ends));
+	d->looking = false;
 	set_timer(d);
 }
 

@@ -10,6 +10,7 @@
 #ifndef DAEMON_WATCH_DRAINERS_H
 #define DAEMON_WATCH_DRAINERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/mono.h"
@@ -25,6 +26,7 @@ struct drainers {
 	size_t n;			/* who drains */
 	struct drain_batch batch;	/* the look */
 	struct mono spell_ends;
+	bool looking;			/* until then; the timer is set after it */
 	struct drain_freeze freeze;	/* the others are looked at when that one
 					   goes on */
 };

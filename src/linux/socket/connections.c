@@ -259,3 +259,14 @@ connections_tally(const struct connections *c,
 		drain_count(&tally, &c->v[i].conn, policy);
 	return tally;
 }
+
+bool
+connections_are_idle(const struct connections *c,
+    const struct drain_policy *policy)
+{
+	struct drain_tally tally = { .idle = 0 };
+
+	for (size_t i = 0; i < c->n_all && tally.idle == i; i++)
+		drain_count(&tally, &c->all[i].conn, policy);
+	return tally.idle == c->n_all;
+}

@@ -98,4 +98,8 @@ int connections_again(struct connections *c, const pid_t *roots,
 struct drain_tally connections_tally(const struct connections *c,
     const struct drain_policy *policy);
 
+/* As soon as they are listed: are all of them idle, anybody's? */
+bool connections_are_idle(const struct connections *c,
+    const struct drain_policy *policy);
+
 #endif

@@ -77,6 +77,26 @@ refused_clients_need_no_time_to_settle(void **state)
 	assert_int_equal(d.why, DRAIN_WHY_LINGER);
 }
 
+/* Where all are idle, it is not known how many are its own, and needs no number. */
+static void
+all_are_idle(void **state)
+{
+	const struct drain_facts facts = { .seen = true, .all_idle = true };
+	struct drain_decision d;
+	struct drain drain;
+
+	(void)state;
+	drain_begin(&drain, at(0));
+	drain_steered(&drain, at(0));
+	d = drain_decide(&drain, &defaults, &facts, at(DRAIN_SETTLE_MS));
+	assert_false(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_AGREE);
+	d = drain_decide(&drain, &defaults, &facts,
+	    at(DRAIN_SETTLE_MS + DRAIN_AGREE_MS));
+	assert_true(d.done);
+	assert_int_equal(d.why, DRAIN_WHY_IDLE);
+}
+
 /* ---- one connection ---- */
 
 /* How long ago each spoke; -1: never, and it was opened 9 s ago. */
@@ -635,6 +655,12 @@ words(void **state)
 	f.open.idle = 12;
 	expect_words(true, DRAIN_WHY_IDLE, 30, f,
 	    "drained in 30ms, 12 idle connections are left");
+	f.open.idle = 0;
+	f.all_idle = true;
+	expect_words(true, DRAIN_WHY_IDLE, 30, f,
+	    "drained in 30ms, what may be left is idle");
+	f.all_idle = false;
+	f.open.idle = 12;
 	f.open.busy = 1;
 	expect_words(true, DRAIN_WHY_TIMEOUT, 10000, f,
 	    "drain_timeout after 10.0s: 1 connection still open");
@@ -917,6 +943,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_clients_need_no_time_to_settle),
+		cmocka_unit_test(all_are_idle),
 		cmocka_unit_test(who_spoke_last),
 		cmocka_unit_test(acknowledgement_is_no_request),
 		cmocka_unit_test(what_is_under_way_is_busy),

@@ -628,6 +628,8 @@ tally_of(struct sockdiag *d, uint16_t port, int64_t idle_ms)
 
 	assert_int_equal(look(&c, d, port, &self, 1), 0);
 	tally = connections_tally(&c, &policy);
+	/* Nobody else has any. */
+	assert_int_equal(connections_are_idle(&c, &policy), tally.idle == c.n);
 	connections_end(&c);
 	return tally;
 }
