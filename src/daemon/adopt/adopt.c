@@ -255,7 +255,7 @@ answer_listen(struct worker *w, const struct seccomp_call *call)
 	/* Datagram sockets do not listen, as the kernel will say. */
 	if (l == NULL || l->bound.kind == ADDRESS_UDP) {
 		if (l == NULL) {
-			adopt_hint_listens(w, ino);
+			adopt_hint_listens(w, call, ino);
 			tryout_elsewhere(w, call);
 		}
 		error_clear(&err);

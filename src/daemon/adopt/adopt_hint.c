@@ -18,8 +18,11 @@
 #include "daemon/spec/app_spec.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/child/seccomp_notify.h"
 #include "linux/process/inspect.h"
 #include "linux/process/locks.h"
+#include "linux/socket/socket.h"
+#include "linux/socket/socket_close.h"
 
 /* The binds of one process for which is looked whether the port is free. */
 #define HINTS_MAX	8
@@ -171,12 +174,35 @@ adopt_hint(const struct ask *a)
 	}
 }
 
+static bool
+is_bound_to(const struct worker *w, const struct seccomp_call *call, uint64_t ino,
+    unsigned port)
+{
+	struct fsids ids = inspect_begin(&w->spec->conf->creds);
+	pid_t pid = inspect_process_of(call->tid);
+	struct address at = { .kind = ADDRESS_TCP };
+	bool bound = false;
+	int copy;
+
+	inspect_end(&ids);
+	copy = pid > 0 ? inspect_take_fd(pid, call->fd) : -1;
+	if (copy < 0)
+		return false;
+	if (socket_inode(copy) == ino && socket_address(copy, &at) == 0) {
+		bound = at.kind == ADDRESS_TCP && at.port == port;
+		address_free(&at);
+	}
+	socket_close(&copy);
+	return bound;
+}
+
 void
-adopt_hint_listens(struct worker *w, uint64_t ino)
+adopt_hint_listens(struct worker *w, const struct seccomp_call *call, uint64_t ino)
 {
 	struct trap *t = w->trap;
 
-	if (ino != 0 && t->hint_ino == ino)
+	if (t->hint_late && t->hint_ino == ino &&
+	    is_bound_to(w, call, ino, t->hint_at.port))
 		t->hint_late = false;
 }
 

@@ -10,6 +10,7 @@ struct address;
 struct app_spec;
 struct ask;
 struct listener;
+struct seccomp_call;
 struct worker;
 
 /*
@@ -21,9 +22,13 @@ struct worker;
 void adopt_hint(const struct ask *ask);
 void adopt_hint_late(struct worker *worker);
 
-/* It listens on a socket that is no lane: its bind has gone well. The other instance's,
-   which was let go shortly before, has failed, came later, or is over. */
-void adopt_hint_listens(struct worker *worker, uint64_t ino);
+/*
+ * It listens on a socket that is no lane, of that inode: if that is bound as it asked,
+ * the other instance's bind, which was let go shortly before, has failed, came later,
+ * or is over. A socket that is bound to nothing listens as well, on any port (listen(2)).
+ */
+void adopt_hint_listens(struct worker *worker, const struct seccomp_call *call,
+    uint64_t ino);
 
 /* It listens there, and that is none of its app's. Said once per address. */
 void adopt_hint_elsewhere(const struct worker *worker,
