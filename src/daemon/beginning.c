@@ -22,12 +22,19 @@
 #include "linux/keeper/keeper_share.h"
 #include "linux/process/process.h"
 
+static bool
+is_none_of_ours(void *ctx, pid_t pid)
+{
+	(void)ctx;
+	return keeper_is_stranger(pid);
+}
+
 int
 beginning_look_back(struct beginning *b, struct error *err)
 {
 	orphans_note_strangers(b->orphans);
 	if (keeper_supervisor() > 0)
-		process_foster(keeper_pid(), keeper_is_stranger);
+		process_foster(keeper_pid(), is_none_of_ours, NULL);
 	orphans_note_helpers(b->orphans);
 	if (listeners_look_back_or_inherit(b->listeners, b->ledger,
 	    &b->unusable) < 0)

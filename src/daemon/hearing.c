@@ -18,6 +18,30 @@
 /* What was meant for the program went to its keeper. But that may be dead, which
    the kernel tells us by a SIGTERM (prctl(2), PR_SET_PDEATHSIG). */
 static void
+fostered_died(void *ctx, pid_t pid, struct exit_status status)
+{
+	struct hearing *h = ctx;
+
+	reaper_fostered_died(h->reaper, pid, status);
+}
+
+/* What it was to say is ours to say, and the rest waits for it. Deaths that it has
+   seen have a status; of those that come nobody tells. */
+static void
+go_without_keeper(struct hearing *h)
+{
+	if (!h->keeper_gone)
+		log_error("the keeper, pid %d, was killed: stopping",
+		    (int)keeper_pid());
+	sd_notify_woken(&h->above->up);
+	keeper_read_deaths(fostered_died, h);
+	if (!h->keeper_gone)
+		reaper_is_alone(h->reaper);
+	h->keeper_gone = true;
+	stopping_leave(h->stopping);
+}
+
+static void
 on_own_signal(void *ctx, int signo, int pid, bool hangup)
 {
 	struct hearing *h = ctx;
@@ -25,13 +49,7 @@ on_own_signal(void *ctx, int signo, int pid, bool hangup)
 	if (signo == SIGCHLD || keeper_wake_fd() < 0) {
 		h->signal(h->ctx, signo, pid, hangup);
 	} else if (keeper_is_gone()) {
-		if (!h->keeper_gone)
-			log_error("the keeper, pid %d, was killed: stopping",
-			    (int)keeper_pid());
-		h->keeper_gone = true;
-		/* What it was to say is ours to say, and the rest waits for it. */
-		sd_notify_woken(&h->above->up);
-		stopping_leave(h->stopping);
+		go_without_keeper(h);
 	} else {
 		log_own_often(LOG_LEVEL_WARNING, "SIG%s of pid %d ignored: "
 		    "signals are for pid %d, the keeper, which passes them on",
@@ -46,14 +64,6 @@ signals_ready(void *ctx, uint32_t events)
 
 	(void)events;
 	signals_read(h->signal_fd, on_own_signal, h);
-}
-
-static void
-fostered_died(void *ctx, pid_t pid, struct exit_status status)
-{
-	struct hearing *h = ctx;
-
-	reaper_fostered_died(h->reaper, pid, status);
 }
 
 static void

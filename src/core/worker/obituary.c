@@ -14,6 +14,10 @@ obituary_cause(struct strbuf *sb, struct exit_status status)
 		strbuf_printf(sb, "exited with code %d", status.code);
 		return;
 	}
+	if (status.code == EXIT_STATUS_UNSEEN.code) {
+		strbuf_puts(sb, "gone, nobody saw how,");
+		return;
+	}
 	name = signal_name(status.code);
 	strbuf_printf(sb, "killed by signal %d", status.code);
 	if (name != NULL)

@@ -15,7 +15,10 @@ struct exit_status {
 	int code;	/* exit code, or the signal's number */
 };
 
-/* "exited with code 3", "killed by signal 9 (SIGKILL)". */
+/* Of one that was somebody else's to reap: a failure, by no signal that there is. */
+#define EXIT_STATUS_UNSEEN ((struct exit_status){ .signalled = true })
+
+/* "exited with code 3", "killed by signal 9 (SIGKILL)", "gone, nobody saw how,". */
 void obituary_cause(struct strbuf *sb, struct exit_status status);
 
 /* "killed by the OOM killer (memory_limit 512M)"; `limit`, in bytes, of its own

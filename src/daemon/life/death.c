@@ -123,7 +123,7 @@ cause_of(const struct worker *w, bool failure)
 		return RESTART_CAUSE_OOM;
 	if (w->leader->timed_out != NULL)
 		return RESTART_CAUSE_TIMEOUT;
-	if (w->status.signalled)
+	if (w->status.signalled && w->status.code != EXIT_STATUS_UNSEEN.code)
 		return RESTART_CAUSE_SIGNAL;
 	return failure ? RESTART_CAUSE_FAILURE : RESTART_CAUSE_EXIT;
 }

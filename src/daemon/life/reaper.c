@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <unistd.h>
 
 #include "core/worker/obituary.h"
@@ -8,6 +9,7 @@
 #include "daemon/on_event/on_event.h"
 #include "daemon/watch/looks.h"
 #include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_alone.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/process/process.h"
@@ -17,6 +19,10 @@
 #define BUDGET_NS	INT64_C(2000000)
 #define CHEAP_NS	INT64_C(50000)
 #define PAUSE_TIMES	2
+
+/* Of those whose death nobody tells. A timer, not a pidfd for each: descriptors may be
+   short, and of what workers leave behind nobody is known before it is seen. */
+#define LOOK_MS		20
 
 static void
 bury(struct reaper *r, pid_t pid, struct exit_status status)
@@ -177,6 +183,46 @@ reaper_fostered_died(struct reaper *r, pid_t pid, struct exit_status status)
 	tell_orphans(r);
 }
 
+/* ---- without a keeper ---- */
+
+static void
+look_at_fostered(struct reaper *r, struct worker *w)
+{
+	if (!w->fostered || w->lingering ||
+	    !process_has_ended(w->pid, w->identity))
+		return;
+	r->n_buried++;
+	worker_died(w, EXIT_STATUS_UNSEEN);
+}
+
+static void
+look_due(void *ctx)
+{
+	struct reaper *r = ctx;
+	struct orphans *orphans = r->life->with.orphans;
+
+	orphans_alone(orphans);
+	for (struct crew *c = r->workers->crews; c != NULL; c = c->next)
+		for (struct worker *w = c->workers; w != NULL; w = w->next)
+			look_at_fostered(r, w);
+	if (orphans_forget_ended(orphans)) {
+		r->n_buried++;
+		r->orphan = true;
+	}
+	/* Of the others in its group none may have been seen. */
+	if (r->orphan || r->life->lingering > 0)
+		life_group_shrank(r->life, 0);
+	tell_orphans(r);
+	loop_timer_start(r->loop, &r->look, LOOK_MS);
+}
+
+void
+reaper_is_alone(struct reaper *r)
+{
+	if (process_foster_parent() != 0)
+		look_due(r);
+}
+
 int
 reaper_init(struct reaper *r, struct loop *loop, struct life *life,
     struct workers *workers, void (*orphan_died)(void *ctx), void *ctx)
@@ -189,6 +235,8 @@ reaper_init(struct reaper *r, struct loop *loop, struct life *life,
 		.ctx = ctx,
 		.scan = CHILD_SCAN_INIT,
 	};
+	if (loop_timer_init(loop, &r->look, look_due, r) < 0)
+		return -ENOMEM;
 	return loop_timer_init(loop, &r->again, again_due, r);
 }
 
@@ -200,4 +248,5 @@ reaper_fini(struct reaper *r)
 		return;
 	child_scan_end(&r->scan);
 	loop_timer_fini(r->loop, &r->again);
+	loop_timer_fini(r->loop, &r->look);
 }

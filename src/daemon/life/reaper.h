@@ -33,6 +33,8 @@ struct reaper {
 	bool found;			/* one, in this scan */
 	bool worker;			/* … in this look, a worker */
 	bool orphan;			/* it was no worker */
+	struct loop_timer look;		/* reaper_is_alone(): at all others'
+					   children */
 	uint64_t n_buried;		/* so many of our children, by now */
 };
 
@@ -44,6 +46,10 @@ void reaper_fini(struct reaper *reaper);
 /* The keeper has reaped it, which has had it of a supervisor before. */
 void reaper_fostered_died(struct reaper *reaper, pid_t pid,
     struct exit_status status);
+
+/* There was a keeper, and is none any more: nobody tells of those any more. Where there
+   may be any, they are looked at until the end. */
+void reaper_is_alone(struct reaper *reaper);
 
 /* SIGCHLD came, which named this child. */
 void reaper_child_died(struct reaper *reaper, pid_t pid);

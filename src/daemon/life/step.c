@@ -231,7 +231,7 @@ signal_stop(struct worker *w)
 {
 	int signo = w->spec->conf->stop_signal;
 
-	if (w->lingering || !signal_stopped(w->pid, signo))
+	if (w->lingering || is_gone(w) || !signal_stopped(w->pid, signo))
 		signal_as_asked(w, signo);
 }
 

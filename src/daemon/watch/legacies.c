@@ -26,6 +26,7 @@ legacies_add(struct legacies *all, const struct worker *w)
 		return;		/* the defaults do */
 	*l = (struct legacy){
 		.next = all->first, .serial = w->serial, .pid = w->pid,
+		.identity = w->identity,
 		.app = strdup(w->crew->name), .instance = w->instance,
 		.signo = conf->stop_signal, .timeout_ms = conf->stop_timeout_ms,
 		.keep = conf->orphans == CONF_ORPHANS_KEEP,

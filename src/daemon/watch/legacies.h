@@ -15,6 +15,7 @@ struct legacy {
 	struct legacy *next;
 	uint64_t serial;	/* the worker's */
 	pid_t pid;		/* … and that of its process group */
+	uint64_t identity;	/* process_identity() of it; 0: not known */
 	char *app;
 	unsigned instance;
 	int signo;

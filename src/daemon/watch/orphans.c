@@ -35,7 +35,8 @@
 struct orphan {
 	TAILQ_ENTRY(orphan) entry;
 	struct orphan *chain;	/* of those with a similar pid */
-	pid_t pid;		/* our child, not reaped */
+	pid_t pid;		/* our child, not reaped, or the keeper's */
+	uint64_t identity;	/* of such a one; else 0 */
 	struct legacy *legacy;	/* NULL: of nobody known */
 	bool kept;
 	bool killed;
@@ -222,6 +223,22 @@ orphans_reaped(struct orphans *o, pid_t pid)
 			o->strangers[i--] = o->strangers[--o->n_strangers];
 }
 
+bool
+orphans_forget_ended(struct orphans *o)
+{
+	struct orphan *x, *next;
+	bool any = false;
+
+	for (x = TAILQ_FIRST(&o->known); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, entry);
+		if (x->identity == 0 || !process_has_ended(x->pid, x->identity))
+			continue;
+		any = true;
+		orphans_reaped(o, x->pid);
+	}
+	return any;
+}
+
 static void
 tell(const struct legacy *l, pid_t pid, const char *deed, const char *why)
 {
@@ -248,11 +265,20 @@ kill_with_group(pid_t pid)
 	process_kill(pid, SIGKILL);
 }
 
+/* Who is no child of ours may have died, and another one have its number. */
+static bool
+is_gone(const struct orphan *x)
+{
+	return x->identity != 0 && process_has_ended(x->pid, x->identity);
+}
+
 static void
 kill_orphan(struct orphan *x)
 {
 	x->killed = true;
 	x->kill_at = MONO_NEVER;
+	if (is_gone(x))
+		return;
 	if (x->legacy != NULL && getpgid(x->pid) == x->legacy->pid)
 		process_kill_group(x->legacy->pid, SIGKILL);
 	kill_with_group(x->pid);
@@ -290,6 +316,8 @@ take(struct orphans *o, pid_t pid, struct legacy *l)
 		.pid = pid, .legacy = l,
 		.kept = l != NULL ? l->keep : is_maybe_kept(pid),
 		.kill_at = MONO_NEVER,
+		.identity = process_foster_parent() != 0 ?
+		    process_identity(pid) : 0,
 	};
 	TAILQ_INSERT_TAIL(&o->known, x, entry);
 	*find_place(o, pid) = x;
@@ -317,8 +345,9 @@ kill_due(void *ctx)
 				next = mono_add_ms(now, PAUSE_MS);
 				break;
 			}
-			tell(x->legacy, x->pid, "killing",
-			    ": still there after stop_timeout");
+			if (!is_gone(x))
+				tell(x->legacy, x->pid, "killing",
+				    ": still there after stop_timeout");
 			kill_orphan(x);
 		}
 		if (mono_before(x->kill_at, next))

@@ -63,6 +63,10 @@ void orphans_begin(struct orphans *o, const struct worker *worker);
 /* Look for what dead workers left behind, soon. */
 void orphans_sweep_soon(struct orphans *o);
 
+/* Those that were seen, and have died without a word of it (there is no keeper any
+   more) are forgotten. False: there are none. */
+bool orphans_forget_ended(struct orphans *o);
+
 /* This child, no worker, is dead and reaped: who gets its number is somebody
    else. */
 void orphans_reaped(struct orphans *o, pid_t pid);

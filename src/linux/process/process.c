@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -172,13 +173,15 @@ children_of(pid_t parent, struct pid_list *list)
 /* ---- those of another process ---- */
 
 static pid_t foster_parent;
-static bool (*foster_but)(pid_t pid);
+static bool (*foster_but)(void *ctx, pid_t pid);
+static void *foster_ctx;
 
 void
-process_foster(pid_t parent, bool (*but)(pid_t pid))
+process_foster(pid_t parent, bool (*but)(void *ctx, pid_t pid), void *ctx)
 {
 	foster_parent = parent;
 	foster_but = but;
+	foster_ctx = ctx;
 }
 
 pid_t
@@ -190,7 +193,7 @@ process_foster_parent(void)
 bool
 process_foster_counts(pid_t pid)
 {
-	return pid != getpid() && !foster_but(pid);
+	return pid != getpid() && !foster_but(foster_ctx, pid);
 }
 
 /* Behind what is in the list. */
@@ -214,9 +217,11 @@ any_fostered(bool (*is)(pid_t pid, pid_t which), pid_t which)
 	bool found = false;
 
 	if (foster_parent != 0)
-		(void)add_fostered(&list);
+		(void)children_of(foster_parent, &list);
+	/* In this order: to ask whether it counts may take a look at it. */
 	for (size_t i = 0; i < list.n && !found; i++)
-		found = is(list.v[i], which);
+		found = is(list.v[i], which) &&
+		    process_foster_counts(list.v[i]);
 	free(list.v);
 	return found;
 }
@@ -322,6 +327,35 @@ process_identity(pid_t pid)
 	    (other = inode_of(getppid())) != 0)
 		inodes = own != other ? OWN : COMMON;
 	return ino != 0 && inodes == COMMON ? process_start(pid) : ino;
+}
+
+/* Where there is no pidfd, or none to spare. */
+static bool
+looks_ended(pid_t pid)
+{
+	struct process_stat st;
+
+	return (kill(pid, 0) < 0 && errno == ESRCH) ||
+	    (process_stat(pid, &st) && st.state == 'Z');
+}
+
+bool
+process_has_ended(pid_t pid, uint64_t identity)
+{
+	struct pollfd end = {
+		.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN,
+	};
+	uint64_t now = process_identity(pid);
+	bool ended;
+
+	if (now != 0 && identity != 0 && now != identity)
+		ended = true;
+	else if (end.fd >= 0)
+		ended = poll(&end, 1, 0) == 1;
+	else
+		ended = looks_ended(pid);
+	fd_close(&end.fd);
+	return ended;
 }
 
 int

@@ -27,9 +27,10 @@ void process_reap(pid_t pid);
 /*
  * Another process's children are ours too from now on, but for ourselves and those
  * that `but` names: it is the one that reaps them. They are among the children
- * of the functions below, and die behind our back: no _dead() tells of it.
+ * of the functions below, and die behind our back: no _dead() tells of it. A second
+ * one takes the place of the first.
  */
-void process_foster(pid_t parent, bool (*but)(pid_t pid));
+void process_foster(pid_t parent, bool (*but)(void *ctx, pid_t pid), void *ctx);
 
 /* For child_scan: 0, there is none; and does this child of it count? */
 pid_t process_foster_parent(void);
@@ -41,6 +42,10 @@ bool process_is_fostered(pid_t pid);
 /* What no other process has had since the machine was started, or hardly: 0, there
    is none of that number. */
 uint64_t process_identity(pid_t pid);
+
+/* Is who has had this number and identity, of whosever children, dead, reaped or not?
+   Of one that cannot be looked at, as long as its number is somebody's, it is not. */
+bool process_has_ended(pid_t pid, uint64_t identity);
 
 /* When it was started, in ticks since the machine was; 0: there is none of that number,
    or it cannot be told. */

@@ -64,6 +64,7 @@ causes(void **state)
 	expect_cause((struct exit_status){ .signalled = true,
 	    .core_dumped = true, .code = SIGABRT },
 	    "killed by signal 6 (SIGABRT), core dumped,");
+	expect_cause(EXIT_STATUS_UNSEEN, "gone, nobody saw how,");
 	/* A real-time signal has no name. */
 	expect_cause((struct exit_status){ .signalled = true, .code = 40 },
 	    "killed by signal 40");

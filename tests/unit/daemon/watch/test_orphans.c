@@ -1,4 +1,7 @@
 /* What is kept of dead workers, as long as something of them may be found. */
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,12 +10,15 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "core/conf/conf.h"
 #include "daemon/spec/app_spec.h"
 #include "daemon/watch/orphans.h"
+#include "daemon/watch/orphans_alone.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
+#include "linux/process/process.h"
 
 /* Linked with --wrap for it. */
 bool __wrap_process_proc_is_ours(void);
@@ -92,6 +98,77 @@ whoever_was_spared_and_has_died_is_forgotten(void **state)
 	loop_free(loop);
 }
 
+/* ---- without a keeper ---- */
+
+/* One in a group of its own, and nothing of ours in its environment. */
+static pid_t
+sibling(void)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(setpgid(pid, pid), 0);
+	return pid;
+}
+
+/* As our parent's child sees it, a supervisor without a keeper: which of the four
+   cases count. */
+static int
+counts_of(pid_t other, bool is_legacy)
+{
+	const struct conf_app conf = { .stop_signal = SIGTERM };
+	struct app_spec spec = { .conf = &conf };
+	struct worker w = {
+		.crew = &(struct crew){ .name = (char[]){ "web" } },
+		.spec = &spec, .serial = 1, .pid = other,
+	};
+	struct crew crew = { .workers = is_legacy ? NULL : &w };
+	struct workers workers = { .run_id = 1, .crews = &crew };
+	struct orphans orphans = { .workers = &workers };
+	int counts = 0;
+
+	for (int i = 0; i < 3; i++) {
+		/* Its own, one that is not known, and another's. */
+		w.identity = i == 1 ? 0 : process_identity(other) +
+		    (uint64_t)i;
+		orphans.legacies.first = NULL;
+		if (is_legacy)
+			legacies_add(&orphans.legacies, &w);
+		orphans_alone(&orphans);
+		counts |= process_is_fostered(other) << i;
+		legacies_free(&orphans.legacies);
+	}
+	w.pid = getpid();
+	counts |= process_is_fostered(other) << 3;
+	return counts;
+}
+
+static void
+groups_of_workers_count_as_long_as_they_are_theirs(void **state)
+{
+	pid_t other, pid;
+	int status;
+
+	(void)state;
+	is_ours = true;
+	for (int legacy = 0; legacy < 2; legacy++) {
+		other = sibling();
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(counts_of(other, legacy != 0));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(kill(other, SIGKILL), 0);
+		assert_int_equal(waitpid(other, NULL, 0), other);
+		assert_int_equal(status, 3 << 8);
+	}
+}
+
 int
 main(void)
 {
@@ -100,6 +177,8 @@ main(void)
 		cmocka_unit_test(nothing_piles_up_where_nobody_can_look),
 		cmocka_unit_test(
 		    whoever_was_spared_and_has_died_is_forgotten),
+		cmocka_unit_test(
+		    groups_of_workers_count_as_long_as_they_are_theirs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
