@@ -40,6 +40,10 @@ struct conf_host {
 	int (*may_become)(void *ctx, const struct conf_creds *creds,
 	    struct error *err);
 
+	/* Standard output and error of clusterd are its log: what workers write there
+	   goes there as with `prefix`, each line tagged. */
+	bool into_log;
+
 	/* For warnings alone; nothing is refused for what these say. */
 	const char *cwd;	/* clusterd's own, absolute; NULL: not known */
 	bool testing;		/* nothing is started that would tell */
