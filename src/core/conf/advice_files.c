@@ -8,6 +8,7 @@
 #include "core/conf/advice_files.h"
 #include "core/conf/advice_value.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
 #include "core/conf/conf_keys.h"
@@ -46,23 +47,12 @@ has_braces(const char *s)
 
 /* ---- the program ---- */
 
-static const char *
-last_of(const struct strlist *entries, const char *prefix)
-{
-	for (size_t i = entries->n; i > 0; i--)
-		if (str_starts(entries->v[i - 1], prefix))
-			return entries->v[i - 1] + strlen(prefix);
-	return NULL;
-}
-
 /* As the worker gets it; NULL: that cannot be said here. */
 static const char *
 path_of(const struct look *l)
 {
-	const char *path = last_of(&l->app->env, "PATH=");
+	const char *path = conf_env_said(l->app, "PATH");
 
-	if (path == NULL)
-		path = last_of(&l->app->env_file_entries, "PATH=");
 	for (char *const *e = l->host->environ;
 	     path == NULL && e != NULL && *e != NULL; e++)
 		if (str_starts(*e, "PATH="))
