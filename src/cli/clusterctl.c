@@ -20,11 +20,14 @@
 #include "linux/control/control_link.h"
 
 static int
-print(const char *text)
+print(const struct ctl_options *o)
 {
 	struct ctl_out out = CTL_OUT_INIT;
 
-	strbuf_puts(&out.text, text);
+	if (o->command == CTL_HELP)
+		ctl_options_help(o->help_of, &out.text);
+	else
+		strbuf_puts(&out.text, "clusterctl " CLUSTERD_VERSION "\n");
 	return ctl_out_finish(&out, 0);
 }
 
@@ -84,9 +87,7 @@ main(int argc, char *argv[])
 	signal(SIGPIPE, SIG_IGN);
 	if (!ctl_options_parse(argc, argv, &o))
 		return EX_USAGE;
-	if (o.command == CTL_HELP)
-		return print(ctl_usage);
-	if (o.command == CTL_VERSION)
-		return print("clusterctl " CLUSTERD_VERSION "\n");
+	if (o.command == CTL_HELP || o.command == CTL_VERSION)
+		return print(&o);
 	return run(&o);
 }

@@ -293,6 +293,7 @@ run(void *ctx)
 		.path = place->path,
 		.base_dir = place->base_dir,
 		.testing = o->mode == OPTIONS_TEST,
+		.background = o->daemon,
 		.source = o->config == NULL ? &source : NULL,
 	};
 	struct conf_errors errors = { .file = origin.file };
@@ -353,12 +354,16 @@ free_words(char **words)
 static int
 await_daemon(pid_t pid, int fd)
 {
-	bool logged;
-	int status = background_await(pid, fd, &logged);
+	struct background_told told;
+	int status = background_await(pid, fd, &told);
 
-	if (logged)
-		fprintf(stderr, "clusterd: it did not come up, its log says "
-		    "why (exit status %d)\n", status);
+	if (!told.ready && told.log[0] != '\0')
+		fprintf(stderr, "clusterd: it did not come up (exit status %d), "
+		    "its log says why: %s\n", status, told.log);
+	else if (told.ready && told.failed[0] != '\0')
+		fprintf(stderr, "clusterd: start complete, but for what has "
+		    "failed so far: %s; its log says why: %s\n", told.failed,
+		    told.log);
 	return status;
 }
 
@@ -393,7 +398,7 @@ begin(const struct options *o, const struct place *place, int argc,
 	struct run r = { .options = o, .place = place };
 	struct keeper_setup setup = {
 		.supervise = run, .ctx = &r, .argc = argc, .argv = argv,
-		.ready_fd = -1, .state_fd = state,
+		.ready_fd = -1, .background = o->daemon, .state_fd = state,
 	};
 	struct error err = ERROR_INIT;
 	struct ledger ledger;

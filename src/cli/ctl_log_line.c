@@ -176,7 +176,8 @@ put_place(struct strbuf *sb, const char *stream, const char *place)
 {
 	if (strcmp(place, "inherit") == 0)
 		strbuf_printf(sb, "%s goes where that of clusterd goes (its "
-		    "terminal, or the journal of its service)", stream);
+		    "terminal, the journal of its service, or what its start "
+		    "has put there)", stream);
 	else
 		strbuf_printf(sb, "%s is thrown away", stream);
 }

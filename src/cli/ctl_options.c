@@ -11,7 +11,7 @@
 #include "core/conf/conf_value.h"
 #include "core/conf/guess.h"
 
-const char ctl_usage[] =
+static const char usage[] =
     "usage: clusterctl [-c FILE | -s SOCKET] COMMAND\n"
     "\n"
     "Talks to a running clusterd; with neither option, to the only one.\n"
@@ -200,28 +200,119 @@ take_apart(int argc, char *argv[], struct ctl_options *o, struct line *line)
 	return true;
 }
 
+/* What other tools call it. */
+static const char *
+other_name(const char *word)
+{
+	static const struct {
+		const char *name, *ours;
+	} others[] = {
+		{ "list", "status" }, { "ls", "status" }, { "ps", "status" },
+		{ "show", "status" }, { "describe", "status" },
+		{ "monit", "status -w" }, { "top", "status -w" },
+		{ "tail", "logs -f" }, { "reread", "update" },
+		{ "shutdown", "stop" }, { "kill", "signal" },
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (strcmp(word, others[i].name) == 0)
+			return others[i].ours;
+	return NULL;
+}
+
+static enum ctl_command
+command_of(const char *word)
+{
+	size_t i = 0;
+
+	while (i < CTL_COMMANDS && strcmp(word, commands[i].name) != 0)
+		i++;
+	return (enum ctl_command)i;
+}
+
 static bool
 find_command(const char *word, enum ctl_command *ret_command)
 {
+	const char *ours = other_name(word);
 	struct strbuf near = STRBUF_INIT;
 	struct error err = ERROR_INIT;
 	struct guess guess;
 
+	*ret_command = command_of(word);
+	if (*ret_command < CTL_COMMANDS)
+		return true;
 	guess_begin(&guess, word);
-	for (size_t i = 0; i < CTL_COMMANDS; i++) {
-		if (strcmp(word, commands[i].name) == 0) {
-			*ret_command = (enum ctl_command)i;
-			return true;
-		}
+	for (size_t i = 0; i < CTL_COMMANDS; i++)
 		guess_word(&guess, commands[i].name);
-	}
-	guess_put(&guess, &near);
+	if (ours != NULL)
+		strbuf_printf(&near, ", did you mean %s?", ours);
+	else
+		guess_put(&guess, &near);
 	error_set(&err, -EINVAL, "\"%.64s\" is not a command%s", word,
 	    near.text != NULL && !near.failed ? near.text : "");
 	usage_error(error_text(&err));
 	strbuf_free(&near);
 	error_clear(&err);
 	return false;
+}
+
+/* help [COMMAND], COMMAND --help, and version. */
+static bool
+is_help(struct ctl_options *o, const struct line *line)
+{
+	const char *first = line->n_words > 0 ? line->words[0] : "";
+	const char *of = first;
+
+	if (o->command == CTL_COMMANDS && strcmp(first, "version") == 0 &&
+	    line->n_words == 1)
+		o->command = CTL_VERSION;
+	if (strcmp(first, "help") == 0) {
+		of = line->n_words > 1 ? line->words[1] : "";
+		if (o->command == CTL_COMMANDS && line->n_words <= 2)
+			o->command = CTL_HELP;
+	}
+	if (o->command == CTL_HELP)
+		o->help_of = command_of(of);
+	return o->command == CTL_HELP || o->command == CTL_VERSION;
+}
+
+/* The lines of the summary that are about it: what begins with its name, and those
+   that go on. NULL: none. */
+static const char *
+find_lines(const char *name, size_t *ret_len)
+{
+	const char *line = usage, *end;
+	size_t len = strlen(name);
+
+	while (strncmp(line, "  ", 2) != 0 || strncmp(line + 2, name, len) != 0 ||
+	    line[2 + len] != ' ') {
+		line = strchr(line, '\n');
+		if (line == NULL)
+			return NULL;
+		line++;
+	}
+	end = strchr(line, '\n') + 1;
+	while (strncmp(end, "   ", 3) == 0)
+		end = strchr(end, '\n') + 1;
+	*ret_len = (size_t)(end - line);
+	return line;
+}
+
+void
+ctl_options_help(enum ctl_command of, struct strbuf *sb)
+{
+	size_t len;
+	const char *lines = of < CTL_COMMANDS ?
+	    find_lines(commands[of].name, &len) : NULL;
+
+	if (lines == NULL) {
+		strbuf_puts(sb, usage);
+		return;
+	}
+	strbuf_puts(sb, "usage: clusterctl [-c FILE | -s SOCKET] COMMAND\n\n");
+	strbuf_add(sb, lines, len);
+	strbuf_puts(sb, "\nMore is in clusterctl(1); \"clusterctl --help\" has all "
+	    "commands.\n");
 }
 
 /* Does the command take the options that were given? */
@@ -335,7 +426,7 @@ ctl_options_parse(int argc, char *argv[], struct ctl_options *ret_options)
 
 	if (!take_apart(argc, argv, &o, &line))
 		return false;
-	if (o.command == CTL_HELP || o.command == CTL_VERSION) {
+	if (is_help(&o, &line)) {
 		*ret_options = o;
 		return true;
 	}

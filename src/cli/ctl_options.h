@@ -32,8 +32,11 @@ enum ctl_command {
 	CTL_APPS,	/* for completion: the names of the apps */
 };
 
+struct strbuf;
+
 struct ctl_options {
 	enum ctl_command command;
+	enum ctl_command help_of;	/* CTL_COMMANDS: of all */
 	struct client_where where;	/* -c FILE, -s SOCKET */
 	struct request request;	/* what the server is asked first */
 	bool json;
@@ -55,6 +58,7 @@ struct ctl_options {
 bool ctl_options_parse(int argc, char *argv[],
     struct ctl_options *ret_options);
 
-extern const char ctl_usage[];
+/* The summary of that command, or of all where it is none. */
+void ctl_options_help(enum ctl_command of, struct strbuf *sb);
 
 #endif

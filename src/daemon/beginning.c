@@ -54,7 +54,7 @@ leaves(void *ctx, const char *app)
 void
 beginning_take_over(struct beginning *b)
 {
-	keeper_has_log();
+	keeper_has_log(b->config->log);
 	b->stops = stopping_look_back(b->stopping, b->ledger);
 	life_look_back(b->life, b->ledger, &b->left);
 	conf_again_open(&b->again, b->origin, b->ledger, b->config, &b->left);

@@ -21,6 +21,7 @@ reopen_log(const struct signalled *s)
 		log_error("%s; going on with the old one", error_text(&err));
 	else
 		log_info("SIGUSR1: log reopened");
+	keeper_has_log(s->reloads->config->log);
 	error_clear(&err);
 	outputs_reopen(s->outputs);
 	control_restore(s->control);

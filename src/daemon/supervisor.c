@@ -123,19 +123,26 @@ tell_status(struct supervisor *sup)
 	above_tell_status(&sup->above, &sup->apps, sup->reloads.refusal);
 }
 
-/* One app that fails holds up neither the others nor those who wait for us. */
-static void
+/* One app that fails holds up neither the others nor those who wait for us. Returns
+   as keeper_came_up(), which is before it is said: whoever reads it may kill us at
+   once. */
+static bool
 tell_started(const struct supervisor *sup)
 {
 	struct strbuf failed = STRBUF_INIT;
+	bool first;
 
 	apps_name_failed(&sup->apps, &failed);
+	if (failed.len > 0 && !failed.failed)
+		keeper_tell_failed(failed.text);
+	first = keeper_came_up();
 	if (failed.len > 0 && !failed.failed)
 		log_warning("start complete, but for what has failed so far: "
 		    "%s", failed.text);
 	else
 		log_info("start complete");
 	strbuf_free(&failed);
+	return first;
 }
 
 /* Tell the supervisor above us when a start or a reload has come to its end. */
@@ -150,11 +157,8 @@ check_up(struct supervisor *sup)
 	}
 	if (!apps_have_come_up(&sup->apps) || sup->reloads.under_way != NULL)
 		return;
-	/* Before it is said: whoever reads it may kill us at once. But who waits in
-	   the foreground hears of it after all others. */
-	first = keeper_came_up();
-	if (sup->program.starting)
-		tell_started(sup);
+	/* Who waits in the foreground hears of it after all others. */
+	first = sup->program.starting ? tell_started(sup) : keeper_came_up();
 	above_tell_ready(&sup->above, sup->reloads.refusal_errno);
 	sup->program.starting = false;
 	if (first)

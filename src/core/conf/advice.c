@@ -21,6 +21,7 @@ advice_app(const struct conf_keys *keys, const struct conf_host *host,
 	advice_env(keys, warnings);
 	if (seen[CONF_KEY_COMMAND].bad)
 		return;
+	advice_env_port(keys, app, warnings);
 	advice_command(keys, app, warnings);
 	if (!seen[CONF_KEY_INSTANCES].bad)
 		advice_inspect(keys, app, conf_app_most_instances(app, n),

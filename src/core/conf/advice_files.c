@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "core/conf/advice_files.h"
 #include "core/conf/advice_value.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/conf/conf_error.h"
 #include "core/conf/conf_host.h"
 #include "core/conf/conf_keys.h"
@@ -45,23 +47,12 @@ has_braces(const char *s)
 
 /* ---- the program ---- */
 
-static const char *
-last_of(const struct strlist *entries, const char *prefix)
-{
-	for (size_t i = entries->n; i > 0; i--)
-		if (str_starts(entries->v[i - 1], prefix))
-			return entries->v[i - 1] + strlen(prefix);
-	return NULL;
-}
-
 /* As the worker gets it; NULL: that cannot be said here. */
 static const char *
 path_of(const struct look *l)
 {
-	const char *path = last_of(&l->app->env, "PATH=");
+	const char *path = conf_env_said(l->app, "PATH");
 
-	if (path == NULL)
-		path = last_of(&l->app->env_file_entries, "PATH=");
 	for (char *const *e = l->host->environ;
 	     path == NULL && e != NULL && *e != NULL; e++)
 		if (str_starts(*e, "PATH="))
@@ -69,17 +60,48 @@ path_of(const struct look *l)
 	return path != NULL && !has_braces(path) ? path : NULL;
 }
 
-/* CONF_LOOK_PROGRAM, 0 where it is nowhere, or CONF_LOOK_UNKNOWN. */
+/* With the rights of its user; the words are of the first one that is not allowed. */
+static bool
+may_execute(const struct look *l, const char *path, const char *what,
+    struct error *err)
+{
+	struct error why = ERROR_INIT;
+	bool may = l->host->may_execute == NULL || l->host->may_execute(
+	    l->host->ctx, path, what, &l->app->creds, &why) == 0;
+
+	if (!may && err->text == NULL)
+		error_set(err, -EACCES, "%s", error_text(&why));
+	error_clear(&why);
+	return may;
+}
+
+/* In one directory of PATH. */
 static int
-search(const struct look *l, const char *program)
+search_in(const struct look *l, const char *program, const char *dir,
+    struct error *err)
+{
+	char *path = *dir == '/' ? address_path(program, dir) : NULL;
+	int found = path != NULL ? l->host->look(l->host->ctx, path) :
+	    CONF_LOOK_UNKNOWN;
+
+	if (found == CONF_LOOK_PROGRAM && !may_execute(l, path, "execute", err))
+		found = CONF_LOOK_NOTHING;
+	free(path);
+	return found;
+}
+
+/* CONF_LOOK_PROGRAM, 0 where it is nowhere, or CONF_LOOK_UNKNOWN; as execvp(3), which
+   goes on behind one that is not allowed: such a one is in `err`. */
+static int
+search(const struct look *l, const char *program, struct error *err)
 {
 	const char *path = path_of(l);
 
 	for (; path != NULL; path++) {
 		size_t len = strcspn(path, ":");
 		char *dir = strndup(path, len);
-		int found = dir != NULL && *dir == '/' ?
-		    look_at(l, program, dir) : CONF_LOOK_UNKNOWN;
+		int found = dir != NULL ? search_in(l, program, dir, err) :
+		    CONF_LOOK_UNKNOWN;
 
 		free(dir);
 		if (found == CONF_LOOK_PROGRAM || found == CONF_LOOK_UNKNOWN)
@@ -136,19 +158,25 @@ static void
 look_at_program(const struct look *l)
 {
 	const char *program = l->app->command.v[0];
+	struct error err = ERROR_INIT;
 	int found;
 
 	if (has_braces(program))
 		return;
 	found = *program == '/' ? l->host->look(l->host->ctx, program) :
-	    search(l, program);
-	if (found == 0)
+	    search(l, program, &err);
+	if (*program == '/' && found == CONF_LOOK_PROGRAM)
+		(void)may_execute(l, program, "execute", &err);
+	if (found == 0 && err.text == NULL)
 		tell_missing(l, program);
+	else if (err.text != NULL && (found == 0 || *program == '/'))
+		tell_program(l, "", error_text(&err), "");
 	else if (found == CONF_LOOK_DIRECTORY)
 		tell_program(l, "", program, " is a directory");
 	else if (found == CONF_LOOK_FILE)
 		tell_program(l, "", program, " is not executable: chmod +x "
 		    "makes it so, or its interpreter stands before it");
+	error_clear(&err);
 }
 
 /* ---- directories ---- */
@@ -158,11 +186,16 @@ look_at_directory(const struct look *l)
 {
 	const char *dir = l->app->directory;
 	const char *behind = "";
+	struct error err = ERROR_INIT;
 	int found;
 
 	if (dir == NULL || has_braces(dir))
 		return;
 	found = l->host->look(l->host->ctx, dir);
+	if (found == CONF_LOOK_DIRECTORY && !may_execute(l, dir, "enter", &err))
+		conf_error_add(l->warnings, line_of(l, CONF_KEY_DIRECTORY),
+		    "directory", "%s", error_text(&err));
+	error_clear(&err);
 	if (found == CONF_LOOK_DIRECTORY || found == CONF_LOOK_UNKNOWN)
 		return;
 	if (advice_value_comment(dir))

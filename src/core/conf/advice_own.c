@@ -36,11 +36,43 @@ look_for(const struct look *l, const char *path)
 		    "there is no %.200s", path);
 }
 
+/* With the rights that it is run with. */
+static void
+look_for_program(const struct look *l, const char *path,
+    const struct conf_creds *creds)
+{
+	struct error err = ERROR_INIT;
+
+	look_for(l, path);
+	if (*path == '/' && strchr(path, '{') == NULL && !is_of_runtime(path) &&
+	    l->host->may_execute != NULL && l->host->may_execute(l->host->ctx,
+	    path, "execute", creds, &err) < 0)
+		conf_error_add(l->warnings, l->line, conf_key_name(l->id),
+		    "%s", error_text(&err));
+	error_clear(&err);
+}
+
+/* Nothing is removed that is no socket. */
+static bool
+is_taken(const struct look *l, const char *path)
+{
+	int found = *path == '/' && strchr(path, '{') == NULL ?
+	    l->host->look(l->host->ctx, path) : CONF_LOOK_NOTHING;
+
+	if (found == CONF_LOOK_FILE || found == CONF_LOOK_PROGRAM ||
+	    found == CONF_LOOK_DIRECTORY)
+		conf_error_add(l->warnings, l->line, conf_key_name(l->id),
+		    "%s %.200s is there, and is no socket",
+		    found == CONF_LOOK_DIRECTORY ? "the directory" : "the file",
+		    path);
+	return found != CONF_LOOK_NOTHING && found != CONF_LOOK_UNKNOWN;
+}
+
 /* Where a socket is to be made. */
 static void
 look_for_place(const struct look *l, const char *path)
 {
-	const char *slash = strrchr(path, '/');
+	const char *slash = is_taken(l, path) ? NULL : strrchr(path, '/');
 	char *dir = slash != NULL && slash > path && !is_of_runtime(path) ?
 	    strndup(path, (size_t)(slash - path)) : NULL;
 
@@ -136,7 +168,8 @@ advice_own(const struct conf_keys *keys, const struct conf_host *host,
 		look_for(&l, config->web_token_file);
 	l = begin(keys, host, CONF_KEY_ON_EVENT, &config->warnings);
 	if (config->on_event.n > 0)
-		look_for(&l, config->on_event.v[0]);
+		look_for_program(&l, config->on_event.v[0],
+		    &config->on_event_creds);
 }
 
 void
@@ -148,7 +181,7 @@ advice_own_app(const struct conf_keys *keys, const struct conf_host *host,
 	if (!host->testing || host->look == NULL)
 		return;
 	if (app->health_command.n > 0)
-		look_for(&l, app->health_command.v[0]);
+		look_for_program(&l, app->health_command.v[0], &app->creds);
 	l.id = CONF_KEY_LISTEN;
 	for (size_t i = 0; i < app->n_listens; i++) {
 		l.line = app->listen_lines[i];

@@ -301,6 +301,17 @@ keep_listen_lines(struct conf_app *app, const struct app_note *note)
 	return 0;
 }
 
+/* Raw lines among those of the log would be nobody's, and after it was put away and
+   opened anew a worker would write to the old file. */
+static void
+tag_for_log(struct conf_output *output)
+{
+	if (output->kind == CONF_OUTPUT_INHERIT ||
+	    output->kind == CONF_OUTPUT_STDOUT ||
+	    output->kind == CONF_OUTPUT_STDERR)
+		output->kind = CONF_OUTPUT_PREFIX;
+}
+
 static int
 check_app(struct check *c, size_t section)
 {
@@ -336,6 +347,10 @@ check_app(struct check *c, size_t section)
 	note->after_line = line_of(c, CONF_KEY_AFTER);
 	app->out.line = note->out_line;
 	app->err.line = note->err_line;
+	if (c->host->into_log) {
+		tag_for_log(&app->out);
+		tag_for_log(&app->err);
+	}
 	r = conf_accounts_find(&c->keys, c->host, app);
 	if (r == 0)
 		r = read_env_file(c, app);

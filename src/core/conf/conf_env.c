@@ -217,6 +217,26 @@ conf_env_scrubs(const char *entry)
 	return false;
 }
 
+static const char *
+last_of(const struct strlist *entries, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = entries->n; i > 0; i--)
+		if (str_starts(entries->v[i - 1], name) &&
+		    entries->v[i - 1][len] == '=')
+			return entries->v[i - 1] + len + 1;
+	return NULL;
+}
+
+const char *
+conf_env_said(const struct conf_app *app, const char *name)
+{
+	const char *value = last_of(&app->env, name);
+
+	return value != NULL ? value : last_of(&app->env_file_entries, name);
+}
+
 /*
  * JOURNAL_STREAM tells a program that its standard error goes to the journal.
  * That is so for a worker that has it from us, and not where another one has

@@ -29,6 +29,10 @@ int conf_env_file_parse(const struct conf_value *value, const char *path,
  */
 bool conf_env_scrubs(const char *entry);
 
+/* What the file says that a name is in the environment of the workers, with its
+   placeholders: by env, or else by env_file. NULL: nothing. */
+const char *conf_env_said(const struct conf_app *app, const char *name);
+
 /* Does the app's worker have this NAME=value of clusterd's own environment? */
 bool conf_env_passes_on(const struct conf_app *app, const char *entry);
 

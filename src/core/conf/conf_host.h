@@ -15,6 +15,7 @@ enum conf_look {
 	CONF_LOOK_FILE,		/* or whatever is not one of these: */
 	CONF_LOOK_PROGRAM,	/* a file that may be executed */
 	CONF_LOOK_DIRECTORY,
+	CONF_LOOK_SOCKET,
 };
 
 /*
@@ -40,6 +41,10 @@ struct conf_host {
 	int (*may_become)(void *ctx, const struct conf_creds *creds,
 	    struct error *err);
 
+	/* Standard output and error of clusterd are its log: what workers write there
+	   goes there as with `prefix`, each line tagged. */
+	bool into_log;
+
 	/* For warnings alone; nothing is refused for what these say. */
 	const char *cwd;	/* clusterd's own, absolute; NULL: not known */
 	bool testing;		/* nothing is started that would tell */
@@ -50,6 +55,9 @@ struct conf_host {
 	/* May a file for output be opened there, as log_file_open() does it?
 	   NULL: that is not looked at. */
 	int (*may_write)(void *ctx, const char *path,
+	    const struct conf_creds *creds, struct error *err);
+	/* May it be executed, or entered, which is `what`? NULL likewise. */
+	int (*may_execute)(void *ctx, const char *path, const char *what,
 	    const struct conf_creds *creds, struct error *err);
 };
 

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "core/conf/advice_inspect.h"
 #include "core/conf/conf.h"
+#include "core/conf/conf_env.h"
 #include "core/names/placeholder.h"
 #include "core/sockets/private_word.h"
 #include "daemon/adopt/adopt_ask.h"
@@ -60,15 +61,22 @@ put_untold(struct strbuf *sb, const struct worker *w)
 {
 	const struct conf_app *conf = w->spec->conf;
 	const struct address *bound = app_spec_bound(w->spec, w->instance);
+	const char *said = conf_env_said(conf, "PORT");
+	char port[16];
 	size_t i = 0;
 
 	while (i < conf->n_listens && bound[i].kind == ADDRESS_UNIX)
 		i++;
-	if (i < conf->n_listens && bound[i].kind == ADDRESS_TCP &&
-	    w->bound == 0 && !is_told_port(conf))
-		strbuf_printf(sb, "; if it is to serve %u, tell it: {port} in "
-		    "its command, or PORT, which its environment has",
-		    (unsigned)bound[i].port);
+	if (i == conf->n_listens || bound[i].kind != ADDRESS_TCP ||
+	    w->bound != 0 || is_told_port(conf))
+		return;
+	snprintf(port, sizeof(port), "%u", (unsigned)bound[i].port);
+	strbuf_printf(sb, "; if it is to serve %s, tell it: {port} in its "
+	    "command, or PORT, which ", port);
+	if (said == NULL || strcmp(said, port) == 0)
+		strbuf_puts(sb, "its environment has");
+	else
+		strbuf_printf(sb, "env or env_file sets to \"%.20s\"", said);
 }
 
 /* Does another instance hold a file for itself alone? */

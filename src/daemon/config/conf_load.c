@@ -25,6 +25,7 @@
 #include "linux/file/look.h"
 #include "linux/file/pattern.h"
 #include "linux/file/place.h"
+#include "linux/file/rights.h"
 #include "linux/process/contained.h"
 #include "linux/process/cpus.h"
 
@@ -169,6 +170,14 @@ may_write(void *ctx, const char *path, const struct conf_creds *creds,
 	return log_file_may_open(path, creds, err);
 }
 
+static int
+may_execute(void *ctx, const char *path, const char *what,
+    const struct conf_creds *creds, struct error *err)
+{
+	(void)ctx;
+	return rights_may_execute(path, what, creds, err);
+}
+
 /* `waiting`: for a file system that does not answer, too. */
 static int
 check(const struct conf_origin *origin, const struct conf_source *source,
@@ -184,11 +193,13 @@ check(const struct conf_origin *origin, const struct conf_source *source,
 		.read_file = read_env_file,
 		.find_creds = find_creds,
 		.may_become = may_become,
+		.into_log = origin->background,
 		.cwd = cwd,
 		.testing = origin->testing,
 		.root = geteuid() == 0 && !process_is_contained(),
 		.look = waiting ? look : NULL,
 		.may_write = waiting ? may_write : NULL,
+		.may_execute = waiting ? may_execute : NULL,
 	};
 	struct config *config = NULL;
 	int code = conf_check(source, &host, &config, errors);

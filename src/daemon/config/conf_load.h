@@ -14,6 +14,7 @@ struct conf_origin {
 	const char *path;	/* absolute */
 	const char *base_dir;	/* absolute, for relative paths in it */
 	bool testing;		/* nothing will be started */
+	bool background;	/* our standard streams are the log */
 	const struct conf_source *source;	/* of the command line */
 	int kept;			/* not 0: the descriptor of a text that was
 					   read before, in the file's place; it is

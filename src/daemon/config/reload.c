@@ -21,6 +21,7 @@
 #include "daemon/sockets/balancing.h"
 #include "linux/child/sd_notify.h"
 #include "linux/child/creds.h"
+#include "linux/keeper/keeper_share.h"
 
 #define ANSWERS_MAX (4 * 1024 * 1024)
 
@@ -133,10 +134,13 @@ apply_settings(struct reloads *rs, const struct config *new)
 	if (rs->log_level < 0)
 		log_set_level((enum log_level)new->log_level);
 	log_set_format((enum log_format)new->log_format);
-	if (!same_text(rs->config->log, new->log) &&
-	    log_open(new->log, &err) < 0)
-		log_error("%s:%u: log: %s; the log stays where it is", file,
-		    line, error_text(&err));
+	if (!same_text(rs->config->log, new->log)) {
+		if (log_open(new->log, &err) < 0)
+			log_error("%s:%u: log: %s; the log stays where it is",
+			    file, line, error_text(&err));
+		else
+			keeper_has_log(new->log);
+	}
 	if (!same_text(rs->config->pidfile, new->pidfile))
 		log_warning("pidfile: a change takes effect at the next "
 		    "start");

@@ -292,6 +292,9 @@ put_exec_hint(struct strbuf *sb, const struct spawn_failure *failure,
 	} else if (failure->err == EACCES &&
 	    failure->seen == SPAWN_SEEN_FILE) {
 		strbuf_puts(sb, " (try chmod +x)");
+	} else if (failure->err == EACCES && failure->seen == 0) {
+		strbuf_puts(sb, " (a directory on the way to it may not be "
+		    "entered by its user: clusterd -t names that)");
 	}
 }
 

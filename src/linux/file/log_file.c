@@ -1,9 +1,7 @@
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,65 +11,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "core/conf/conf.h"
-#include "linux/file/fsids.h"
 #include "linux/file/log_file.h"
-
-/* ---- as the worker's user ---- */
-
-struct acting {
-	struct fsids fsids;
-	bool groups_changed;
-	gid_t *groups;		/* ours */
-	int n_groups;
-};
-
-static void
-stop_acting(struct acting *a)
-{
-	fsids_end(&a->fsids);
-	if (a->groups_changed)
-		(void)setgroups((size_t)a->n_groups, a->groups);
-	free(a->groups);
-	*a = (struct acting){ .groups_changed = false };
-}
-
-static int
-change_groups(const struct conf_creds *creds, struct acting *a)
-{
-	uid_t uid = creds->name != NULL ? creds->uid : geteuid();
-
-	a->n_groups = getgroups(0, NULL);
-	if (a->n_groups < 0)
-		return -errno;
-	a->groups = calloc((size_t)a->n_groups + 1, sizeof(*a->groups));
-	if (a->groups == NULL)
-		return -ENOMEM;
-	a->n_groups = getgroups(a->n_groups, a->groups);
-	if (a->n_groups < 0)
-		return -errno;
-	if (setgroups(creds->n_groups, creds->groups) == 0) {
-		a->groups_changed = true;
-		return 0;
-	}
-	/* Without privilege the worker keeps ours too (linux/child/spawn). */
-	return errno == EPERM && uid == getuid() && creds->gid == getgid() ?
-	    0 : -errno;
-}
-
-/* To be ended by stop_acting() in any case. */
-static int
-act_as(const struct conf_creds *creds, struct acting *a)
-{
-	int code;
-
-	if (!creds->set)
-		return 0;
-	code = change_groups(creds, a);
-	if (code < 0)
-		return code;
-	a->fsids = fsids_begin(creds);
-	return fsids_are(creds) ? 0 : -EPERM;
-}
+#include "linux/file/rights.h"
 
 /* ---- opening ---- */
 
@@ -133,12 +74,12 @@ int
 log_file_open(const char *path, const struct conf_creds *creds,
     struct log_file *ret_file, struct error *err)
 {
-	struct acting acting = { .groups_changed = false };
-	int code = act_as(creds, &acting);
+	struct rights rights = RIGHTS_INIT;
+	int code = rights_take(creds, &rights);
 
 	if (code == 0)
 		code = open_now(path, ret_file);
-	stop_acting(&acting);
+	rights_give_back(&rights);
 	return code < 0 ? cannot("open", path, creds, NULL, code, err) : 0;
 }
 
@@ -152,21 +93,6 @@ log_file_of(int fd, struct log_file *ret)
 		.fd = fd, .regular = S_ISREG(st.st_mode), .size = st.st_size,
 		.dev = st.st_dev, .ino = st.st_ino,
 	};
-}
-
-/* With the rights that files are opened with: the kernel's call, since that of
-   libc may answer for others. Before Linux 5.8 nobody can be asked. */
-static int
-may_use(const char *path, int how)
-{
-#ifdef SYS_faccessat2
-	return syscall(SYS_faccessat2, AT_FDCWD, path, how, AT_EACCESS) < 0 ?
-	    -errno : 0;
-#else
-	(void)path;
-	(void)how;
-	return 0;
-#endif
 }
 
 /* What open_now() says of something else than a file. */
@@ -184,20 +110,20 @@ int
 log_file_may_open(const char *path, const struct conf_creds *creds,
     struct error *err)
 {
-	struct acting acting = { .groups_changed = false };
+	struct rights rights = RIGHTS_INIT;
 	const char *slash = strrchr(path, '/');
 	char *dir = strndup(path, slash > path ? (size_t)(slash - path) : 1);
 	struct stat st;
-	int code = dir != NULL ? act_as(creds, &acting) : -ENOMEM;
+	int code = dir != NULL ? rights_take(creds, &rights) : -ENOMEM;
 
 	if (code == 0 && lstat(path, &st) == 0) {
 		code = judge_kind(st.st_mode);
 		if (code == 0)
-			code = may_use(path, W_OK);
+			code = rights_may(path, W_OK);
 	} else if (code == 0) {
-		code = may_use(dir, W_OK | X_OK);
+		code = rights_may(dir, W_OK | X_OK);
 	}
-	stop_acting(&acting);
+	rights_give_back(&rights);
 	free(dir);
 	/* Who may not act as others only looks: it is no news. */
 	return code == -EACCES || code == -ENOENT || code == -ELOOP ||
@@ -284,13 +210,13 @@ int
 log_file_rotate(const char *path, const struct conf_creds *creds,
     unsigned keep, struct log_file *file, struct error *err)
 {
-	struct acting acting = { .groups_changed = false };
+	struct rights rights = RIGHTS_INIT;
 	struct log_file new = LOG_FILE_INIT;
-	int code = act_as(creds, &acting);
+	int code = rights_take(creds, &rights);
 
 	if (code == 0)
 		code = rotate_now(path, keep, file, &new);
-	stop_acting(&acting);
+	rights_give_back(&rights);
 	if (code < 0)
 		return error_set(err, code, "cannot rotate %s: %s", path,
 		    strerror(-code));

@@ -15,6 +15,8 @@ look_at(const char *path)
 		    CONF_LOOK_NOTHING : CONF_LOOK_UNKNOWN;
 	if (S_ISDIR(st.st_mode))
 		return CONF_LOOK_DIRECTORY;
+	if (S_ISSOCK(st.st_mode))
+		return CONF_LOOK_SOCKET;
 	/* By anybody: who that will be is another question. */
 	return S_ISREG(st.st_mode) &&
 	    (st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0 ?

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -48,17 +49,47 @@ pass_signals_on(pid_t pid)
 		(void)sigaction(passed[i], &action, NULL);
 }
 
-/* The last byte; 0: there was none. */
-static char
-read_bytes(int fd)
+void
+background_tell(int fd, char what, const char *text)
 {
-	char byte, last = 0;
+	char bytes[BACKGROUND_TEXT_MAX];
+	int n = snprintf(bytes, sizeof(bytes), "%c%s", what, text);
+
+	/* At once, or not at all. */
+	if (n > 0)
+		(void)!write(fd, bytes, (size_t)n < sizeof(bytes) ?
+		    (size_t)n + 1 : sizeof(bytes));
+}
+
+static void
+take(const char *bytes, struct background_told *told)
+{
+	if (bytes[0] == BACKGROUND_READY)
+		told->ready = true;
+	else if (bytes[0] == BACKGROUND_LOGS)
+		snprintf(told->log, sizeof(told->log), "%s", bytes + 1);
+	else if (bytes[0] == BACKGROUND_FAILED)
+		snprintf(told->failed, sizeof(told->failed), "%s", bytes + 1);
+}
+
+static void
+read_told(int fd, struct background_told *told)
+{
+	char bytes[BACKGROUND_TEXT_MAX];
+	size_t len = 0;
 	ssize_t n;
 
-	while ((n = read(fd, &byte, 1)) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0)
-			last = byte;
-	return last;
+	/* A few words, once: byte by byte will do. */
+	while ((n = read(fd, bytes + len, 1)) > 0 || (n < 0 && errno == EINTR)) {
+		if (n < 0)
+			continue;
+		if (bytes[len] == '\0') {
+			take(bytes, told);
+			len = 0;
+		} else if (len < sizeof(bytes) - 1) {
+			len++;
+		}
+	}
 }
 
 static int
@@ -70,30 +101,32 @@ die_of(int signo)
 }
 
 int
-background_await(pid_t pid, int fd, bool *ret_logged)
+background_await(pid_t pid, int fd, struct background_told *ret)
 {
 	int status = 0;
-	char last;
 
+	*ret = (struct background_told){ .ready = false };
 	pass_signals_on(pid);
-	last = read_bytes(fd);
-	*ret_logged = false;
-	if (last == BACKGROUND_READY)
+	read_told(fd, ret);
+	if (ret->ready)
 		return 0;
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	*ret_logged = last == BACKGROUND_LOGS;
 	return WIFSIGNALED(status) ? die_of(WTERMSIG(status)) :
 	    WEXITSTATUS(status);
 }
 
 void
-background_drop_streams(void)
+background_drop_streams(int log)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
-		(void)dup2(null, fd);
+	if (null >= 0)
+		(void)dup2(null, STDIN_FILENO);
+	if (log >= 0) {
+		(void)dup2(log, STDOUT_FILENO);
+		(void)dup2(log, STDERR_FILENO);
+	}
 	if (null > STDERR_FILENO)
 		fd_close(&null);
 }

@@ -307,14 +307,12 @@ took_for_upgrade(int status)
 static void
 note_up(void)
 {
-	const char ready = BACKGROUND_READY;
-
 	if (!k.page->up || k.has_been_up)
 		return;
 	k.has_been_up = true;
 	settle();
 	if (k.page->ready_fd >= 0)
-		(void)!write(k.page->ready_fd, &ready, 1);
+		background_tell(k.page->ready_fd, BACKGROUND_READY, "");
 	fd_close(&k.page->ready_fd);
 }
 
@@ -620,6 +618,7 @@ begin_anew(const struct keeper_setup *setup)
 	k.page = keeper_page();
 	k.page->began = mono_now();
 	k.page->ready_fd = setup->ready_fd;
+	k.page->background = setup->background;
 	k.page->ledger_fd = setup->ledger_fd;
 	if (setup->binary != NULL)
 		snprintf(k.page->binary, sizeof(k.page->binary), "%s",

@@ -21,6 +21,7 @@ struct keeper_setup {
 	int argc;		/* main()'s, for the titles of ps(1) */
 	char **argv;
 	int ready_fd;		/* of background_fork(); -1: none */
+	bool background;	/* there was one, also before an upgrade */
 	/* What a supervisor that dies has left of workers is the next one's, and
 	   these are in it. NULL: it is killed. */
 	const struct ledger *ledger;

@@ -56,6 +56,7 @@ struct keeper_page {
 	int wake_fd;
 	int low_fd;		/* the supervisor's; -1: none */
 	int ready_fd;		/* -1: nobody waits in the foreground */
+	bool background;
 	struct rlimit nofile;	/* as we were started with */
 	struct mono began;
 	unsigned restarts;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mono.h"
 #include "core/worker/obituary.h"
 #include "linux/keeper/background.h"
@@ -231,16 +232,33 @@ keeper_tell_up(void)
 		(void)poke();
 }
 
-void
-keeper_has_log(void)
+/* Once we are up the keeper may close it at any time, and it is our descriptor too. */
+static void
+tell_waiting(char what, const char *text)
 {
 	const struct keeper_page *p = keeper_page();
-	const char logs = BACKGROUND_LOGS;
 
-	if (p == NULL || p->ready_fd < 0)
+	if (!p->up && p->ready_fd >= 0)
+		background_tell(p->ready_fd, what, text);
+}
+
+void
+keeper_has_log(const char *path)
+{
+	const struct keeper_page *p = keeper_page();
+
+	if (p == NULL || !p->background)
 		return;
-	background_drop_streams();
-	(void)!write(p->ready_fd, &logs, 1);
+	background_drop_streams(log_own_fd());
+	if (path != NULL)
+		tell_waiting(BACKGROUND_LOGS, path);
+}
+
+void
+keeper_tell_failed(const char *apps)
+{
+	if (keeper_page() != NULL)
+		tell_waiting(BACKGROUND_FAILED, apps);
 }
 
 void

@@ -83,9 +83,13 @@ void keeper_read_signals(void (*fn)(void *ctx, int signo, int pid,
 bool keeper_came_up(void);
 void keeper_tell_up(void);
 
-/* The log is open: if we are to be in the background, no standard stream is needed
-   any more, and who waits for us is told where the words are. */
-void keeper_has_log(void);
+/* The log was opened, or opened anew: if we are in the background, our standard
+   streams are that from now on, and who waits for us is told where the words are.
+   `path` is NULL where there is none any more. */
+void keeper_has_log(const char *path);
+
+/* Before keeper_came_up(): who waits is to hear that these have failed so far. */
+void keeper_tell_failed(const char *apps);
 
 /* It has taken over from another one, or started all: who waits for an upgrade hears
    of it. */

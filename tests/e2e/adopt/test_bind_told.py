@@ -57,6 +57,22 @@ def test_server_that_listens_elsewhere_is_named(box, port):
     d.stop()
 
 
+def test_port_that_env_sets_is_not_what_it_is_to_be_told(box, port):
+    """PORT is the file's then, and not the listener's."""
+    other = free_port()
+    box.config(web=settings(*tcp(other, "127.0.0.1"), "serve:epoll",
+                            port=port, instances=1, ready_timeout="3s",
+                            env=f"PORT={other}"))
+    d = box.start()
+    words = rf"PORT is {other} there, and the app listens on {port}: without " \
+        rf"that entry its workers would be told PORT={port}"
+    d.wait_log("app.ini:[0-9]+: env: " + words)
+    d.wait_log(ELSEWHERE.format(other, port) +
+               rf"; if it is to serve {port}, tell it: {{port}} in its "
+               rf"command, or PORT, which env or env_file sets to \"{other}\"")
+    d.stop()
+
+
 def test_several_that_listen_elsewhere_are_told_of_their_own_port(box, port):
     """All but one find it taken. Who was told of the port is not told again."""
     other = free_port()

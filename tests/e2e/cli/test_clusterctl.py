@@ -132,6 +132,47 @@ def test_usage_errors(box, arguments, words):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("word, ours", [
+    ("list", "status"), ("ls", "status"), ("ps", "status"),
+    ("monit", "status -w"), ("tail", "logs -f"), ("statsu", "status")])
+def test_command_of_another_tool(box, word, ours):
+    done = box.ctl(word)
+    assert done.returncode == 64 and done.stdout == ""
+    assert f'"{word}" is not a command, did you mean {ours}?' in done.stderr
+
+
+def test_help_and_version_as_words(box):
+    whole = box.ctl("--help").stdout
+    done = box.ctl("help")
+    assert (done.returncode, done.stdout, done.stderr) == (0, whole, "")
+    assert box.ctl("help", "nothing").stdout == whole
+    assert box.ctl("version").stdout == box.ctl("--version").stdout
+    assert box.ctl("version").returncode == 0
+    for words in (["version", "x"], ["help", "x", "y"]):
+        assert box.ctl(*words).returncode == 64
+
+
+def test_help_of_each_command(box):
+    """All of it is in the summary, and in that of no other one."""
+    whole = box.ctl("--help").stdout.splitlines()
+    first = whole.index("  -c, --config FILE        the clusterd that runs this "
+                        "configuration")
+    commands = [line.split()[0] for line in whole[:first]
+                if line.startswith("  ") and line[2] != " "]
+    assert len(commands) == 15
+    told = []
+    for command in commands:
+        done = box.ctl(command, "--help")
+        assert done.returncode == 0 and done.stderr == ""
+        assert done.stdout == box.ctl("help", command).stdout
+        head, block, tail = done.stdout.split("\n\n")
+        assert head.startswith("usage: clusterctl ")
+        assert block.startswith(f"  {command} ")
+        assert '"clusterctl --help" has all commands' in tail
+        told += block.splitlines()
+    assert told == [line for line in whole[:first] if line.startswith("  ")]
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help(box, option):
     done = box.ctl(option)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -262,6 +263,65 @@ def test_place_that_the_user_may_not_write_to(box):
     assert check(box, "/bin/true", user="nobody",
                  stdout="logs/web.log") == []
     assert os.listdir(box.path("logs")) == []
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root")
+def test_directory_and_program_that_the_user_may_not_reach(box):
+    closed = box.path("closed")
+    os.makedirs(box.path("closed/in"))
+    box.write("closed/in/run", "#!/bin/sh\nexec sleep 1000\n", mode=0o755)
+    box.write("open.sh", "#!/bin/sh\nexit 3\n", mode=0o700)
+    os.chmod(closed, 0o700)
+    user = {"user": "nobody"}
+
+    warning, = check(box, "/bin/true", **user, directory="closed")
+    assert warning.endswith(f"app.ini:4: directory: cannot enter {closed} as "
+                            "nobody: Permission denied")
+    warning, = check(box, "/bin/true", **user, directory="closed/in")
+    assert f"cannot enter {closed}/in as nobody: {closed} may not be entered" \
+        in warning
+    warning, = check(box, "./closed/in/run", **user)
+    assert f"command: cannot execute {closed}/in/run as nobody: {closed} may " \
+        "not be entered: Permission denied" in warning
+    warning, = check(box, "./open.sh", **user)
+    assert f"cannot execute {box.path('open.sh')} as nobody: Permission" in \
+        warning
+    # A bare name: what is behind it in PATH may be executed, or there is none.
+    path = {"env": f"PATH={closed}/in:{box.dir}"}
+    warning, = check(box, "run", **user, **path)
+    assert f"cannot execute {closed}/in/run as nobody" in warning
+    box.write("run", "#!/bin/sh\nexec sleep 1000\n", mode=0o755)
+    assert check(box, "run", **user, **path) == []
+    # As whom it is started it may.
+    assert check(box, "./closed/in/run", directory="closed") == []
+    warning, = check(box, "/bin/true", **user,
+                     health="exec:./closed/in/run", port=8080)
+    assert f"health: cannot execute {closed}/in/run as nobody" in warning
+    box.config(web={"command": "./closed/in/run", **user})
+    d = box.start()
+    d.wait_log(r"cannot execute \S+: Permission denied \(a directory on the "
+               r"way to it may not be entered by its user: clusterd -t names "
+               r"that\)")
+    d.wait_end(1)
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_socket_where_something_else_is(box, what):
+    path = box.path("web.sock")
+    if what == "file":
+        box.write("web.sock", "", mode=0o755)
+    else:
+        os.mkdir(path)
+    words = f"the {what} {path} is there, and is no socket"
+    warning, = check(box, "/bin/true", listen="unix:web.sock")
+    assert f"app.ini:3: listen: {words}" in warning
+    box.config(clusterd={"control": "web.sock"}, web={"command": "/bin/true"})
+    done = box.run("-t", "-c", box.path("app.ini"))
+    assert f"app.ini:2: control: {words}" in done.stderr
+    os.rmdir(path) if what == "directory" else os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(path)
+    assert check(box, "/bin/true", listen="unix:web.sock") == []
 
 
 def test_places_of_its_own_that_are_not_there(box):

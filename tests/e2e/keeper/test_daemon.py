@@ -23,6 +23,11 @@ def pid_of(box):
     return int(open(box.path("run.pid")).read())
 
 
+def ctl(box, *arguments):
+    return box.ctl("-c", "app.ini", *arguments,
+                   env={"RUNTIME_DIRECTORY": box.dir})
+
+
 def end(box, pid):
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not box.survivors(), "its end")
@@ -38,7 +43,7 @@ def test_returns_when_all_is_ready(box):
     assert get(port)
     assert all(r["state"] == "ready" for r in status(box).seats())
     assert status(box).one("clusterd")["pid"] == pid
-    assert descriptors(pid)[:3] == ["/dev/null"] * 3
+    assert descriptors(pid)[:3] == ["/dev/null"] + [box.path("log")] * 2
     assert os.getsid(pid) == pid
     assert os.readlink(f"/proc/{pid}/cwd") == box.dir
     worker = status(box).seats()[0]["pid"]
@@ -59,6 +64,80 @@ def test_nothing_keeps_the_terminal(box):
     assert p.wait(20 * SLOW) == 0
     with open(reader) as f:
         assert f.read() == ""
+    end(box, pid_of(box))
+
+
+TALKS = "sh -c 'echo out; echo err >&2; " \
+    "while :; do sleep 0.1; echo on; done'"
+
+
+@pytest.mark.parametrize("out, err", [
+    (None, None), ("/dev/stdout", "/dev/stderr"), ("/dev/stderr", "inherit"),
+])
+def test_output_goes_to_the_log(box, out, err):
+    """Its standard streams are the log, also when that was put away; what workers
+    write there is not lost, and is what `clusterctl logs` has."""
+    keys = {"stdout": out, "stderr": err}
+    box.write("app.ini", "[clusterd]\nlog = log\npidfile = run.pid\n"
+              f"[web]\ncommand = {TALKS}\ninstances = 1\n" +
+              "".join(f"{k} = {v}\n" for k, v in keys.items() if v))
+    done = box.run("-d", "-c", "app.ini")
+    assert (done.returncode, done.stderr) == (0, "")
+    pid = pid_of(box)
+
+    def has(name, *lines):
+        if not os.path.exists(box.path(name)):
+            return False
+        with open(box.path(name)) as f:
+            text = f.read().splitlines()
+        return all(line in text for line in lines)
+
+    wait_until(lambda: has("log", "web.0 | out", "web.0 | err", "web.0 | on"),
+               "its output")
+    logs = ctl(box, "logs", "web")
+    assert logs.returncode == 0 and logs.stderr == ""
+    assert {"web.0 | out", "web.0 | err"} <= set(logs.stdout.splitlines())
+    os.rename(box.path("log"), box.path("old"))
+    os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: has("log", "web.0 | on"), "output in the new one")
+    assert descriptors(pid)[:3] == ["/dev/null"] + [box.path("log")] * 2
+    supervisor = children_of(pid)
+    kill(next(p for p in supervisor
+              if p != status(box).seats()[0]["pid"]))
+    wait_until(lambda: "killed by signal 9" in open(box.path("log")).read(),
+               "a word of it")
+    os.rename(box.path("log"), box.path("old2"))
+    os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: has("log", "web.0 | on"), "output after that")
+    end(box, pid)
+
+
+def test_reload_that_changes_the_log(box):
+    text = "[clusterd]\nlog = {}\npidfile = run.pid\n" \
+        f"[web]\ncommand = {TALKS}\ninstances = 1\n"
+    box.write("app.ini", text.format("log"))
+    assert box.run("-d", "-c", "app.ini").returncode == 0
+    pid = pid_of(box)
+    box.write("app.ini", text.format("other"))
+    assert ctl(box, "reload").returncode == 0
+    wait_until(lambda: "web.0 | on" in open(box.path("other")).read(),
+               "output in the new one")
+    box.write("app.ini", text.format("other").replace("log =", "#log ="))
+    assert ctl(box, "reload").returncode == 0
+    # It has none any more: what there is stays.
+    assert descriptors(pid)[:3] == ["/dev/null"] + [box.path("other")] * 2
+    end(box, pid)
+    assert "stopped" in open(box.path("other")).read()
+
+
+def test_app_that_has_failed(box):
+    box.write("app.ini", "[clusterd]\nlog = log\npidfile = run.pid\n"
+              "[web]\ncommand = sleep 1000\n[bad]\ncommand = false\n"
+              "[worse]\ncommand = false\n")
+    done = box.run("-d", "-c", "app.ini")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "clusterd: start complete, but for what has failed " \
+        f"so far: bad, worse; its log says why: {box.path('log')}\n"
     end(box, pid_of(box))
 
 
@@ -98,8 +177,8 @@ def test_port_that_is_taken(box):
         box.web(listen=f"127.0.0.1:{s.getsockname()[1]}", clusterd=LOG)
         done = box.run("-d", "-c", "app.ini")
     assert done.returncode == 69
-    assert done.stderr == "clusterd: it did not come up, its log says why " \
-        "(exit status 69)\n"
+    assert done.stderr == "clusterd: it did not come up (exit status 69), " \
+        f"its log says why: {box.path('log')}\n"
     assert "address" in open(box.path("log")).read().lower()
     assert not box.survivors()
 

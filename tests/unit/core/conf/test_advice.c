@@ -684,6 +684,36 @@ roots(void **state)
 	expect("[web]\ncommand = x\n", NULL);
 }
 
+static void
+test_port_in_env(void **state)
+{
+	const char *words = "PORT is 9 there, and the app listens on 8080: "
+	    "without that entry its workers would be told PORT=8080";
+
+	(void)state;
+	expect("[web]\ncommand = x\nport = 8080\nenv = PORT=9\n", words);
+	expect("[web]\ncommand = x\nlisten = unix:/run/x, 8080\nenv = PORT=9\n",
+	    words);
+	expect("[web]\ncommand = x\nport = 8080\nenv = PORT=8080\n", NULL);
+	expect("[web]\ncommand = x\nlisten = 8080, 9\nenv = PORT=9\n", NULL);
+	expect("[web]\ncommand = x\nport = 8080\nenv = PORT={port}\n", NULL);
+	expect("[web]\ncommand = x\nport = 8080\nenv = PORTS=9\n", NULL);
+	expect("[web]\ncommand = x\nport = 8080\nenv = PORT=name\n", NULL);
+	expect("[web]\ncommand = x --port {port}\nport = 8080\nenv = PORT=9\n",
+	    NULL);
+	expect("[web]\ncommand = x\nport = 8080\nenv = PORT=9\nhandoff = env\n",
+	    NULL);
+	expect("[web]\ncommand = x\nlisten = unix:/run/x\nenv = PORT=9\n", NULL);
+	expect("[web]\ncommand = x\nenv = PORT=9\n", NULL);
+	expect("[web]\ncommand = x\nlisten = 808{instance}\nenv = PORT=9\n",
+	    NULL);
+	env_text = "PORT=9\n";
+	expect("[web]\ncommand = x\nport = 8080\nenv_file = env\n", words);
+	expect("[web]\ncommand = x\nport = 8080\nenv_file = env\n"
+	    "env = PORT=8080\n", NULL);
+	env_text = NULL;
+}
+
 int
 main(void)
 {
@@ -703,6 +733,7 @@ main(void)
 		cmocka_unit_test(files),
 		cmocka_unit_test(scripts),
 		cmocka_unit_test(own_files),
+		cmocka_unit_test(test_port_in_env),
 		cmocka_unit_test(roots),
 	};
 

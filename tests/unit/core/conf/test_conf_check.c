@@ -2325,6 +2325,42 @@ every_row_is_whole(void **state)
 	}
 }
 
+/* clusterd's own streams are its log: raw lines have no place there. */
+static void
+test_into_log(void **state)
+{
+	static const struct {
+		const char *said;
+		enum conf_output_kind kind, in_log;
+	} table[] = {
+		{ "inherit", CONF_OUTPUT_INHERIT, CONF_OUTPUT_PREFIX },
+		{ "/dev/stdout", CONF_OUTPUT_STDOUT, CONF_OUTPUT_PREFIX },
+		{ "/dev/stderr", CONF_OUTPUT_STDERR, CONF_OUTPUT_PREFIX },
+		{ "prefix", CONF_OUTPUT_PREFIX, CONF_OUTPUT_PREFIX },
+		{ "null", CONF_OUTPUT_NULL, CONF_OUTPUT_NULL },
+		{ "web.log", CONF_OUTPUT_FILE, CONF_OUTPUT_FILE },
+	};
+	struct conf_host at = host;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(table) / sizeof(*table); i++) {
+		char text[256], *errors = NULL;
+		enum conf_output_kind kind = i % 2 != 0 ? table[i / 2].in_log :
+		    table[i / 2].kind;
+		struct config *config;
+
+		snprintf(text, sizeof(text), "[web]\ncommand = x\nstdout = %s\n"
+		    "stderr = %s\n", table[i / 2].said, table[i / 2].said);
+		at.into_log = i % 2 != 0;
+		config = check_at(&at, text, &errors);
+		assert_non_null(config);
+		assert_int_equal(config->apps[0].out.kind, kind);
+		assert_int_equal(config->apps[0].err.kind, kind);
+		config_unref(config);
+		free(errors);
+	}
+}
+
 int
 main(void)
 {
@@ -2408,6 +2444,7 @@ main(void)
 		cmocka_unit_test(port_comes_before_listen),
 		cmocka_unit_test(a_config_is_shared_by_reference),
 		cmocka_unit_test(a_source_by_hand),
+		cmocka_unit_test(test_into_log),
 		cmocka_unit_test(every_row_is_whole),
 	};
 
