@@ -188,6 +188,7 @@ WRAP_readiness = drain_sight_open drain_sight_queue epoll_wait hint_unseen \
 	spec_lanes_inodes worker_log_often worker_post
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
 WRAP_orphans = process_proc_is_ours process_env
+WRAP_waiting = executing_is
 WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)
