@@ -21,8 +21,8 @@ adopt_n_given(const struct worker *w)
 	    (int)conf->n_listens;
 }
 
-/* It has copies of all that we have: nothing is to be seen by them, and to look waits
-   until it has executed. */
+/* It has copies of all that we have: nothing is to be seen by them, and to look
+   waits until it has executed. */
 static bool
 is_to_execute(const struct worker *w)
 {

@@ -170,8 +170,8 @@ serial_lives(const struct orphans *o, uint64_t serial)
 /* ---- whose it is ---- */
 
 /*
- * False: it belongs to a worker that lives, or nobody knows whose it was. Each worker
- * has a session of its own, so a group that is known says enough. To read a
+ * False: it belongs to a worker that lives, or nobody knows whose it was. Each
+ * worker has a session of its own, so a group that is known says enough. To read a
  * process's environment waits for a lock that it has while its memory changes, and
  * so for a CPU for it.
  */
