@@ -165,6 +165,7 @@ WRAP_app_rollout = adopt_review_soon mono_now steer_away steer_away_crew \
 WRAP_adopt_doubt = adopt_holds adopt_waits adopt_waits_but_for app_spec_has \
 	app_spec_listener app_spec_n_listeners mono_now orphans_look_for_crew \
 	spec_lanes_find worker_ready
+WRAP_adopt_held = spec_lanes_find spec_lanes_inodes waiting_holds waiting_look
 WRAP_adopt_review = adopt_doubt_ends adopt_doubt_goes_on adopt_hint_late \
 	adopt_hint_public adopt_may_be_served app_spec_has_taken \
 	app_spec_listener app_spec_n_listeners epoll_wait hint_is_unbound \
@@ -186,7 +187,8 @@ WRAP_readiness = drain_sight_open drain_sight_queue epoll_wait hint_unseen \
 	looks_are_many looks_await looks_forget looks_waiting mono_now \
 	spec_lanes_inodes worker_log_often worker_post
 WRAP_reaper = mono_now process_is_dead process_next_dead process_reap worker_died
-WRAP_orphans = process_proc_is_ours
+WRAP_orphans = process_proc_is_ours process_env
+WRAP_waiting = executing_is
 WRAP_cgroup_tree = cgroup_may_be_delegated cgroup_own mkdir rmdir write
 WRAP_control = control_socket_accept epoll_wait mono_now reload_request
 WRAP_control_places = $(WRAP_control)

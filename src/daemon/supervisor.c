@@ -368,6 +368,7 @@ acquaint_with_loop(struct supervisor *sup)
 {
 	sup->checks.loop = sup->loop;
 	sup->checks.listeners = &sup->listeners;
+	sup->checks.orphans = &sup->orphans;
 	sup->checks.nofile = &sup->life.nofile;
 	sup->checks.cwd = sup->life.with.cwd;
 	reload_open(&sup->reloads, sup->loop);

@@ -61,13 +61,22 @@ serves(const struct worker *w, struct listener *l)
 	    (adopt_waits(w, l) || adopt_holds(w, l));
 }
 
+static bool
+any_serves(const struct crew *crew, struct listener *l, bool ready)
+{
+	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
+		if (worker_ready(w) == ready && serves(w, l))
+			return true;
+	return false;
+}
+
 bool
 adopt_is_served(struct orphans *o, const struct crew *crew, struct listener *l)
 {
-	for (const struct worker *w = crew->workers; w != NULL; w = w->next)
-		if (serves(w, l))
-			return true;
-	return adopt_is_escaped_by_any(o, crew, l);
+	/* Who is ready most likely does, and is not about to execute anything, for which
+	   whoever looks would have to wait. */
+	return any_serves(crew, l, true) || any_serves(crew, l, false) ||
+	    adopt_is_escaped_by_any(o, crew, l);
 }
 
 bool

@@ -21,13 +21,25 @@ adopt_n_given(const struct worker *w)
 	    (int)conf->n_listens;
 }
 
+/* It has copies of all that we have: nothing is to be seen by them, and to look
+   waits until it has executed. */
+static bool
+is_to_execute(const struct worker *w)
+{
+	return w->fsm.state == WORKER_EXECING;
+}
+
 bool
 adopt_holds_inode(const struct worker *w, uint64_t ino)
 {
-	struct fsids ids = inspect_begin(&w->spec->conf->creds);
-	bool held = waiting_holds(w->pid, ino, FD_PROTOCOL_FIRST,
-	    adopt_n_given(w));
+	struct fsids ids;
+	bool held;
 
+	if (is_to_execute(w))
+		return true;
+	ids = inspect_begin(&w->spec->conf->creds);
+	held = waiting_holds(w->pid, ino, FD_PROTOCOL_FIRST,
+	    adopt_n_given(w));
 	inspect_end(&ids);
 	return held;
 }
@@ -54,8 +66,8 @@ adopt_waits(const struct worker *w, struct listener *l)
 	struct fsids ids;
 	bool waits;
 
-	if (lane == NULL)
-		return false;
+	if (lane == NULL || is_to_execute(w))
+		return lane != NULL;
 	ids = inspect_begin(&w->spec->conf->creds);
 	waits = waiting_look(w->pid, &lane->ino, 1) != WAITING_NO;
 	inspect_end(&ids);
@@ -75,7 +87,7 @@ adopt_waits_but_for(const struct worker *w, struct listener *l)
 	for (size_t i = 0; i < n; i++)
 		if (own == NULL || inos[i] != own->ino)
 			inos[kept++] = inos[i];
-	if (kept == 0)
+	if (kept == 0 || is_to_execute(w))
 		return false;
 	ids = inspect_begin(&w->spec->conf->creds);
 	waits = waiting_look(w->pid, inos, kept) == WAITING_YES;

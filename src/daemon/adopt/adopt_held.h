@@ -15,7 +15,7 @@ struct worker;
 int adopt_n_given(const struct worker *worker);
 
 /* Has some process of the worker's the socket, by a number of its own doing?
-   True also where that cannot be seen. */
+   True also where that cannot be seen, as before it has executed. */
 bool adopt_holds_inode(const struct worker *worker, uint64_t ino);
 
 /* Has one that has left its parent, whoever's it was, the socket? As above. */

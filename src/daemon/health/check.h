@@ -17,12 +17,14 @@ struct check_exec;
 struct error;
 struct listeners;
 struct loop;
+struct orphans;
 struct rlimit;
 struct worker;
 
 struct checks {
 	struct loop *loop;
 	struct listeners *listeners;
+	struct orphans *orphans;	/* who leave commands alone */
 	const struct rlimit *nofile;	/* of commands, as of workers */
 	const char *cwd;
 	struct sockdiag diag;

@@ -14,6 +14,7 @@
 #include "core/worker/worker_env.h"
 #include "daemon/health/check_exec.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/orphans.h"
 #include "daemon/workers/worker.h"
 #include "daemon/workers/workers.h"
 #include "linux/child/exec_report.h"
@@ -125,6 +126,7 @@ check_exec_died(struct checks *checks, pid_t pid, struct exit_status status)
 	/* What it has started goes with it. */
 	process_kill_group(pid, SIGKILL);
 	process_reap(pid);
+	orphans_reaped(checks->orphans, pid);
 	judge(x, status, &v);
 	tell(x, &v);
 	gone = x->events.gone;
@@ -252,6 +254,8 @@ check_exec_begin(struct checks *checks, const struct worker *w,
 	/* Failing that, its death tells. */
 	(void)exec_report_watch(&x->exec, checks->loop,
 	    &(struct exec_report_events){ .executed = NULL });
+	/* Nor is it looked at: it may have its memory locked, and no CPU. */
+	orphans_spare(checks->orphans, x->pid);
 	x->next = checks->execs;
 	checks->execs = x;
 	loop_timer_start(checks->loop, &x->timer, x->timeout_ms);

@@ -43,23 +43,57 @@ struct orphan {
 	struct mono kill_at;
 };
 
-void
-orphans_note_strangers(struct orphans *o)
+/* Where it is, or would be: they are in order. */
+static size_t
+stranger_place(const struct orphans *o, pid_t pid)
 {
-	if (process_children(&o->strangers, &o->n_strangers) < 0)
-		o->n_strangers = 0;
-	o->keeps = keeper_spares_orphans();
+	size_t from = 0, to = o->n_strangers;
+
+	while (from < to) {
+		size_t at = from + (to - from) / 2;
+
+		if (o->strangers[at] < pid)
+			from = at + 1;
+		else
+			to = at;
+	}
+	return from;
+}
+
+static bool
+is_stranger(const struct orphans *o, pid_t pid)
+{
+	size_t at = stranger_place(o, pid);
+
+	return at < o->n_strangers && o->strangers[at] == pid;
 }
 
 void
 orphans_spare(struct orphans *o, pid_t pid)
 {
+	size_t at = stranger_place(o, pid);
 	pid_t *v = reallocarray(o->strangers, o->n_strangers + 1, sizeof(*v));
 
 	if (v == NULL)
 		return;
 	o->strangers = v;
-	v[o->n_strangers++] = pid;
+	memmove(v + at + 1, v + at, (o->n_strangers - at) * sizeof(*v));
+	v[at] = pid;
+	o->n_strangers++;
+}
+
+void
+orphans_note_strangers(struct orphans *o)
+{
+	pid_t *pids;
+	size_t n;
+
+	o->keeps = keeper_spares_orphans();
+	if (process_children(&pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		orphans_spare(o, pids[i]);
+	free(pids);
 }
 
 /* It was to end with its supervisor: if nothing ends it, nobody waits for that. */
@@ -88,15 +122,6 @@ orphans_budget(void)
 
 	end.ns += BUDGET_NS;
 	return end;
-}
-
-static bool
-is_stranger(const struct orphans *o, pid_t pid)
-{
-	for (size_t i = 0; i < o->n_strangers; i++)
-		if (o->strangers[i] == pid)
-			return true;
-	return false;
 }
 
 bool
@@ -145,21 +170,29 @@ serial_lives(const struct orphans *o, uint64_t serial)
 
 /* ---- whose it is ---- */
 
-/* False: it belongs to a worker that lives, or nobody knows whose it was. */
+/*
+ * False: it belongs to a worker that lives, or nobody knows whose it was. Each
+ * worker has a session of its own, so a group that is known says enough. To read a
+ * process's environment waits for a lock that it has while its memory changes, and
+ * so for a CPU for it.
+ */
 static bool
 is_left_behind(const struct orphans *o, pid_t pid, struct legacy **ret_legacy)
 {
-	uint64_t serial = orphans_serial_of(o, pid);
 	struct process_stat st;
+	uint64_t serial;
 
-	if (serial != 0 && serial_lives(o, serial))
+	if (!process_stat(pid, &st) || st.state == 'Z' ||
+	    st.group == getpgrp() || workers_find(o->workers, st.group) != NULL)
 		return false;
-	if (!process_stat(pid, &st) || st.state == 'Z')
-		return false;
-	if (serial == 0 && workers_find(o->workers, st.group) != NULL)
+	*ret_legacy = legacies_find(&o->legacies, 0, st.group);
+	if (*ret_legacy != NULL)
+		return true;
+	serial = orphans_serial_of(o, pid);
+	if (serial == 0 || serial_lives(o, serial))
 		return false;
 	*ret_legacy = legacies_find(&o->legacies, serial, st.group);
-	return serial != 0 || *ret_legacy != NULL;
+	return true;
 }
 
 void
@@ -213,14 +246,24 @@ forget_known(struct orphans *o, pid_t pid)
 	free(x);
 }
 
+static void
+forget_stranger(struct orphans *o, pid_t pid)
+{
+	size_t at = stranger_place(o, pid);
+
+	if (!is_stranger(o, pid))
+		return;
+	o->n_strangers--;
+	memmove(o->strangers + at, o->strangers + at + 1,
+	    (o->n_strangers - at) * sizeof(*o->strangers));
+}
+
 void
 orphans_reaped(struct orphans *o, pid_t pid)
 {
 	forget_known(o, pid);
 	o->disturbed = true;
-	for (size_t i = 0; i < o->n_strangers; i++)
-		if (o->strangers[i] == pid)
-			o->strangers[i--] = o->strangers[--o->n_strangers];
+	forget_stranger(o, pid);
 }
 
 bool

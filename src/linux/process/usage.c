@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "linux/process/executing.h"
 #include "linux/process/usage.h"
 
 /* More than so many processes have in a list of children: 11 bytes each. */
@@ -56,34 +57,6 @@ read_proc(pid_t pid, const char *name, char *text, size_t size)
 	return true;
 }
 
-static bool
-has_no_program(pid_t pid)
-{
-	unsigned long size, code;
-	char text[128];
-
-	return read_proc(pid, "statm", text, sizeof(text)) &&
-	    sscanf(text, "%lu %*u %*u %lu", &size, &code) == 2 && size > 0 &&
-	    code == 0;
-}
-
-/*
- * Is it in the middle of an execve(2), with new memory and no program in it as yet? As
- * long as it waits there, such as for a file system that is to close a file, to read its
- * stat waits as well (seen with Linux 6.18). Its statm does not. Where that
- * says so of ourselves, it has no such numbers, as in a sandbox with a /proc of its
- * own.
- */
-static bool
-is_executing(pid_t pid)
-{
-	static enum { NOT_ASKED, TELLS, TELLS_NOT } statm;
-
-	if (statm == NOT_ASKED)
-		statm = has_no_program(getpid()) ? TELLS_NOT : TELLS;
-	return statm == TELLS && has_no_program(pid);
-}
-
 /* Without what its children have used that it has reaped, as that stands there. */
 static bool
 add_executing(pid_t pid, struct usage *usage)
@@ -101,7 +74,7 @@ add_process(pid_t pid, struct usage *usage)
 	long long cutime, cstime, rss;
 	char text[1024], *fields;
 
-	if (is_executing(pid))
+	if (executing_is(pid))
 		return add_executing(pid, usage);
 	if (!read_proc(pid, "stat", text, sizeof(text)))
 		return false;

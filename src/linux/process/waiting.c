@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include "base/mono.h"
+#include "linux/process/executing.h"
 #include "linux/process/inspect.h"
 #include "linux/process/process.h"
 #include "linux/process/waiting.h"
@@ -189,6 +190,10 @@ look_at_process(struct look *l)
 {
 	int code;
 
+	/* For that there is no time. */
+	l->late = executing_is(l->pid);
+	if (l->late)
+		return;
 	inspect_each_thread(l->pid, look_at_thread, l);
 	if (l->found)
 		return;
@@ -261,6 +266,8 @@ waiting_find_holder(pid_t leader, uint64_t ino, int given, int n)
 		int code;
 
 		l.pid = l.todo[i];
+		if (executing_is(l.pid))
+			return WAITING_LATE;
 		code = inspect_each_fd(l.pid, holds_fd, &l);
 		/* Gone is the one thing that is certain. */
 		if (code < 0 && code != -ENOENT && code != -ESRCH)

@@ -358,7 +358,8 @@ def test_starts_in_the_middle_of_kills_come_to_their_end(box, handoff):
         for i in range(4):
             old, mark = d.pid, d.mark()
             time.sleep(0.02 * i)
-            os.kill(old, signal.SIGKILL)
+            # Or a child of the last one's, before its exec: it has that name.
+            kill(old)
             wait_until(lambda: d.pid != old and is_alive(d.pid),
                        "the next one")
         d.wait_ready(6, limit=20)

@@ -44,6 +44,7 @@ static struct seen {
 	bool waits;		/* for its clients */
 	bool waits_elsewhere;
 	unsigned looks;		/* for the former */
+	const struct worker *unready;
 } seen;
 
 static struct worker worker;
@@ -60,9 +61,11 @@ __wrap_mono_now(void)
 bool
 __wrap_adopt_waits(const struct worker *w, struct listener *l)
 {
-	assert_ptr_equal(w, &worker);
 	assert_ptr_equal(l, &listener);
 	seen.looks++;
+	if (w == seen.unready)
+		return false;
+	assert_ptr_equal(w, &worker);
 	return seen.waits;
 }
 
@@ -125,8 +128,7 @@ __wrap_spec_lanes_find(const struct app_spec *spec, struct listener *l,
 bool
 __wrap_worker_ready(const struct worker *w)
 {
-	(void)w;
-	return true;
+	return w != seen.unready;
 }
 
 /* ---- */
@@ -326,6 +328,25 @@ clients_of_a_narrower_address_are_not_those_of_all(void **state)
 	fd_close(&client);
 }
 
+/* To look at one who is about to execute a program waits for that. */
+static void
+who_is_ready_is_looked_at_first(void **state)
+{
+	struct worker unready = {
+		.pid = getpid(), .crew = &crew, .next = &worker,
+	};
+
+	(void)state;
+	seen.unready = &unready;
+	seen.waits = true;
+	crew.workers = &unready;
+	assert_true(adopt_is_served(NULL, &crew, &listener));
+	assert_int_equal(seen.looks, 1);
+	seen.waits = false;
+	assert_false(adopt_is_served(NULL, &crew, &listener));
+	assert_int_equal(seen.looks, 3);
+}
+
 int
 main(void)
 {
@@ -339,6 +360,7 @@ main(void)
 		T(clients_are_asked_for_in_the_time_there_is),
 		T(a_client_who_waits_is_nobody_s),
 		T(clients_of_a_narrower_address_are_not_those_of_all),
+		T(who_is_ready_is_looked_at_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,11 @@
 #include <cmocka.h>
 
 #include <signal.h>
+<<<<<<< HEAD
+=======
+#include <sys/prctl.h>
+#include <sys/wait.h>
+>>>>>>> h2
 #include <unistd.h>
 
 #include "core/conf/conf.h"
@@ -22,13 +27,26 @@
 
 /* Linked with --wrap for it. */
 bool __wrap_process_proc_is_ours(void);
+bool __wrap_process_env(pid_t pid, const char *name, char *value, size_t size);
 
 static bool is_ours;
+static unsigned n_read;		/* environments of others */
 
 bool
 __wrap_process_proc_is_ours(void)
 {
 	return is_ours;
+}
+
+bool
+__wrap_process_env(pid_t pid, const char *name, char *value, size_t size)
+{
+	(void)pid;
+	(void)name;
+	(void)value;
+	(void)size;
+	n_read++;
+	return false;
 }
 
 static size_t
@@ -98,17 +116,24 @@ whoever_was_spared_and_has_died_is_forgotten(void **state)
 	loop_free(loop);
 }
 
+<<<<<<< HEAD
 /* ---- without a keeper ---- */
 
 /* One in a group of its own, and nothing of ours in its environment. */
 static pid_t
 sibling(void)
+=======
+/* A child, which ends with us, in that group; 0: one of its own. */
+static pid_t
+child_in(pid_t group)
+>>>>>>> h2
 {
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+<<<<<<< HEAD
 		for (;;)
 			pause();
 	}
@@ -167,6 +192,69 @@ groups_of_workers_count_as_long_as_they_are_theirs(void **state)
 		assert_int_equal(waitpid(other, NULL, 0), other);
 		assert_int_equal(status, 3 << 8);
 	}
+=======
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(setpgid(pid, group), 0);
+	return pid;
+}
+
+static void
+end_child(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* As often as it takes: a sweep has a budget of each turn. */
+static unsigned
+read_in_a_sweep(struct orphans *orphans, struct loop *loop)
+{
+	n_read = 0;
+	orphans_sweep_soon(orphans);
+	do
+		loop_turn(loop);
+	while (orphans->sweeping);
+	return n_read;
+}
+
+/* To read an environment waits for whoever has the lock of that memory, and may
+   have no CPU. */
+static void
+only_of_unknown_groups_is_the_environment_read(void **state)
+{
+	struct crew crew = { .name = (char[]){ "web" } };
+	struct worker w = { .crew = &crew, .serial = 1 };
+	struct workers workers = { .run_id = 1 };
+	struct orphans orphans = { .scan = CHILD_SCAN_INIT };
+	pid_t leader, member, ours, unknown;
+	struct loop *loop;
+
+	(void)state;
+	is_ours = true;
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	assert_int_equal(orphans_init(&orphans, loop, &workers), 0);
+	leader = child_in(0);
+	member = child_in(leader);
+	ours = child_in(getpgrp());
+	w.pid = leader;
+	workers_add(&workers, &w);
+	assert_int_equal(read_in_a_sweep(&orphans, loop), 0);
+	unknown = child_in(0);
+	assert_int_equal(read_in_a_sweep(&orphans, loop), 1);
+	orphans_spare(&orphans, unknown);
+	assert_int_equal(read_in_a_sweep(&orphans, loop), 0);
+	orphans_reaped(&orphans, unknown);
+	assert_int_equal(read_in_a_sweep(&orphans, loop), 1);
+	workers_remove(&workers, &w);
+	end_child(unknown);
+	end_child(ours);
+	end_child(member);
+	end_child(leader);
+	orphans_fini(&orphans);
+	loop_free(loop);
+>>>>>>> h2
 }
 
 int
@@ -178,7 +266,11 @@ main(void)
 		cmocka_unit_test(
 		    whoever_was_spared_and_has_died_is_forgotten),
 		cmocka_unit_test(
+<<<<<<< HEAD
 		    groups_of_workers_count_as_long_as_they_are_theirs),
+=======
+		    only_of_unknown_groups_is_the_environment_read),
+>>>>>>> h2
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
