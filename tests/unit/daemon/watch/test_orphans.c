@@ -10,11 +10,8 @@
 #include <cmocka.h>
 
 #include <signal.h>
-<<<<<<< HEAD
-=======
 #include <sys/prctl.h>
 #include <sys/wait.h>
->>>>>>> h2
 #include <unistd.h>
 
 #include "core/conf/conf.h"
@@ -116,30 +113,23 @@ whoever_was_spared_and_has_died_is_forgotten(void **state)
 	loop_free(loop);
 }
 
-<<<<<<< HEAD
-/* ---- without a keeper ---- */
-
-/* One in a group of its own, and nothing of ours in its environment. */
-static pid_t
-sibling(void)
-=======
 /* A child, which ends with us, in that group; 0: one of its own. */
 static pid_t
 child_in(pid_t group)
->>>>>>> h2
 {
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-<<<<<<< HEAD
 		for (;;)
 			pause();
 	}
-	assert_int_equal(setpgid(pid, pid), 0);
+	assert_int_equal(setpgid(pid, group), 0);
 	return pid;
 }
+
+/* ---- without a keeper ---- */
 
 /* As our parent's child sees it, a supervisor without a keeper: which of the four
    cases count. */
@@ -182,7 +172,7 @@ groups_of_workers_count_as_long_as_they_are_theirs(void **state)
 	(void)state;
 	is_ours = true;
 	for (int legacy = 0; legacy < 2; legacy++) {
-		other = sibling();
+		other = child_in(0);
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0)
@@ -192,12 +182,6 @@ groups_of_workers_count_as_long_as_they_are_theirs(void **state)
 		assert_int_equal(waitpid(other, NULL, 0), other);
 		assert_int_equal(status, 3 << 8);
 	}
-=======
-		pause();
-		_exit(0);
-	}
-	assert_int_equal(setpgid(pid, group), 0);
-	return pid;
 }
 
 static void
@@ -254,7 +238,6 @@ only_of_unknown_groups_is_the_environment_read(void **state)
 	end_child(leader);
 	orphans_fini(&orphans);
 	loop_free(loop);
->>>>>>> h2
 }
 
 int
@@ -266,11 +249,9 @@ main(void)
 		cmocka_unit_test(
 		    whoever_was_spared_and_has_died_is_forgotten),
 		cmocka_unit_test(
-<<<<<<< HEAD
 		    groups_of_workers_count_as_long_as_they_are_theirs),
-=======
+		cmocka_unit_test(
 		    only_of_unknown_groups_is_the_environment_read),
->>>>>>> h2
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
