@@ -52,6 +52,7 @@ put_words(struct strbuf *sb, const struct answer_line *line)
 	put_field(sb, line, "ready_ms", ", after ", "ms");
 	put_field(sb, line, "reloaded", ", ", " reloaded");
 	put_field(sb, line, "renewed", ", ", " changed without new workers");
+	put_field(sb, line, "scaled", ", ", " scaled");
 	put_field(sb, line, "added", ", ", " added");
 	put_field(sb, line, "removed", ", ", " removed");
 	put_field(sb, line, "text", ": ", "");

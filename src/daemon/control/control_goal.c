@@ -69,6 +69,21 @@ fails_by_end(struct control_client *c, const struct app *app)
 	return true;
 }
 
+/* Has the update that was asked for, or a later one, scaled it? */
+static bool
+is_scaled(const struct control_client *c, const struct app *app)
+{
+	return c->op.request.verb == REQUEST_UPDATE &&
+	    app->scaled_by >= c->op.goal.reload;
+}
+
+/* The instances from this one on are those that are waited for. */
+static unsigned
+floor_of(const struct control_client *c, const struct app *app)
+{
+	return is_scaled(c, app) ? app->scaled_from : c->op.goal.floor;
+}
+
 /* A scale-up that fails is not taken back: a longer wait, or a mended program,
    may be all that is missing. The caller frees. */
 static struct strbuf
@@ -76,12 +91,13 @@ how_to_undo(const struct control_client *c, const struct app *app)
 {
 	struct strbuf sb = STRBUF_INIT;
 	const char *name = app->crew.name;
+	unsigned from = floor_of(c, app);
 
-	if (c->op.request.verb == REQUEST_SCALE &&
-	    app->crew.wanted > c->op.goal.floor)
+	if ((c->op.request.verb == REQUEST_SCALE || is_scaled(c, app)) &&
+	    app->crew.wanted > from)
 		strbuf_printf(&sb, "; %s goes on with %u instances wanted: "
 		    "\"scale %s %u\" takes that back", name,
-		    app->crew.wanted, name, c->op.goal.floor);
+		    app->crew.wanted, name, from);
 	return sb;
 }
 
@@ -118,7 +134,8 @@ is_new(const struct control_client *c, const struct app *app)
 }
 
 /* The apps that a reload has added, and those that are started, have no worker
-   of before to fall back to: what cannot become ready is told at once. */
+   of before to fall back to, and neither has an instance that comes by a scale: what
+   cannot become ready is told at once. In a rollout that is decided by its end. */
 static bool
 needs(const struct control_client *c, const struct worker *w)
 {
@@ -132,6 +149,9 @@ needs(const struct control_client *c, const struct worker *w)
 		return w->instance >= c->op.goal.floor;
 	case REQUEST_RELOAD:
 	case REQUEST_UPDATE:
+		if (is_scaled(c, app) && app->crew.target == NULL &&
+		    w->instance >= app->scaled_from)
+			return true;
 		return is_new(c, app) && !app->came_up;
 	default:
 		return false;
@@ -241,6 +261,14 @@ is_left(const struct control_client *c, const struct app *app)
 	return app_retires(app);
 }
 
+/* As a scale by request is waited for. */
+static bool
+is_scaling(const struct control_client *c, const struct app *app)
+{
+	return is_scaled(c, app) && (!is_up(app, app->scaled_from) ||
+	    (!app->over && app->n_seats != app->crew.wanted));
+}
+
 static void
 put_count(struct strbuf *sb, unsigned n, const char *what)
 {
@@ -257,6 +285,7 @@ tell_updated(struct control_client *c)
 
 	put_count(&sb, r->rolled, "reloaded");
 	put_count(&sb, r->renewed, "changed without new workers");
+	put_count(&sb, r->scaled, "scaled");
 	put_count(&sb, r->added, "added");
 	put_count(&sb, r->removed, "removed");
 	if (r->settings)
@@ -294,7 +323,7 @@ check_rolled_out(struct control_client *c)
 {
 	const char *name = c->op.request.app;
 	const struct app *bad = NULL;
-	bool left = false;
+	bool left = false, scaling = false;
 
 	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
 		return;
@@ -317,11 +346,15 @@ check_rolled_out(struct control_client *c)
 			return;
 		if (a->reload_error != NULL && bad == NULL)
 			bad = a;
+		if (is_scaled(c, a) && (fails_by_end(c, a) ||
+		    fails_for_good(c, a, a->scaled_from)))
+			return;
+		scaling = scaling || is_scaling(c, a);
 	}
 	if (bad != NULL)
 		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
 		    bad->reload_error);
-	else if (!left)
+	else if (!left && !scaling)
 		tell_done(c);
 }
 

@@ -118,15 +118,64 @@ def test_update_puts_in_force_what_needs_no_new_workers(box):
     config(box, web={**web, "instances": 3, "stop_timeout": "100ms",
                      "backlog": 7})
     with Stream(port):
-        assert do(box, "update").text == \
-            "updated: 1 changed without new workers"
-        d.wait_ready(3)
+        assert do(box, "update").text == "updated: 1 scaled"
+        assert len(status(box).pids()) == status(box).app()["ready"] == 3
         assert status(box).pids()[:2] == before
         listener = status(box).one("listener")
         assert listener.get("backlog", 21) in (7, 14, 21)
         config(box, web={**web, "instances": 1})
-        do(box, "update")
-        wait_status(box, lambda s: s.pids() == before[:1])
+        assert do(box, "update").text == "updated: 1 scaled"
+        assert status(box).pids() == before[:1]
+        assert not status(box).all("instance", role="retiring")
+    d.stop()
+
+
+def later(box, gate, then, **keys):
+    """The instances from number 1 on do so when the file is there."""
+    script = box.write("server", "#!/bin/sh\n"
+                       "if [ $CLUSTERD_INSTANCE -ge 1 ]; then\n"
+                       f"while ! test -e {gate}; do sleep 0.05; done\n"
+                       f"{then}\nfi\nexec {probe()}\n", mode=0o755)
+    box.web(command=script, ready_timeout="60s", **keys)
+
+
+def test_update_of_the_number_waits_for_the_new_instances(box):
+    gate = box.path("gate")
+    later(box, gate, "true", instances=1)
+    d = box.start()
+    d.wait_ready(1)
+    later(box, gate, "true", instances=2)
+    with client(box) as one:
+        one.greet()
+        one.send("update")
+        d.wait_workers(2)
+        assert status(box).app()["ready"] == 1
+        one.socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            one.answer()
+        one.socket.settimeout(30)
+        box.touch("gate")
+        assert one.answer().text == "updated: 1 scaled"
+    assert status(box).app()["ready"] == 2
+    d.stop()
+
+
+def test_update_of_the_number_fails_as_a_scale_does(box):
+    gate = box.path("gate")
+    box.touch("gate")
+    later(box, gate, "exit 4", instances=1, restart_delay="50ms")
+    d = box.start()
+    old = d.wait_ready(1)
+    later(box, gate, "exit 4", instances=3, restart_delay="50ms")
+    answer = ask(box, "update")
+    assert answer.why == "failed"
+    assert "did not become ready: exited with code 4" in answer.text
+    assert answer.text.endswith("; web goes on with 3 instances wanted: "
+                                '"scale web 1" takes that back')
+    assert d.ready_pids() == old
+    assert do(box, "scale web 1").ok
+    # The number in the file is as it was, and counts no more.
+    assert do(box, "update").text == "nothing has changed"
     d.stop()
 
 
