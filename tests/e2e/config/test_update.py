@@ -3,6 +3,7 @@ is replaced whose section is as it was."""
 
 import os
 import pwd
+import re
 import signal
 
 import pytest
@@ -349,4 +350,74 @@ def test_a_new_app_that_cannot_be_had(box):
            new={"listen": "127.0.0.1:0", "command": "/bin/sh -c 'exit 7'"})
     assert "did not become ready" in refused(box, "reload new")
     assert all(is_alive(pid) for pid in status(box).pids())
+    d.stop()
+
+
+# --- several that fail
+
+def exiting(code):
+    return {"command": f"/bin/sh -c 'exit {code}'"}
+
+
+@pytest.mark.parametrize("command", ["reload", "update"])
+def test_each_app_that_fails_is_named_with_its_reason(box, command):
+    config(box, web={}, other={}, third={})
+    d = box.start()
+    old = d.wait_ready(6)
+    config(box, web=exiting(3), other=exiting(4), third=exiting(5),
+           new=exiting(6))
+    text = refused(box, command)
+    assert text.startswith("4 apps have failed: ")
+    for name, code in (("web", 3), ("other", 4), ("third", 5)):
+        assert re.search(fr"{name}: reload aborted: [^|]*exited with code "
+                         f"{code}", text), text
+    assert re.search(r"new\[\d\] did not become ready: exited with code 6",
+                     text), text
+    assert sorted(d.ready_pids()) == sorted(old)
+    d.stop()
+
+
+def test_so_many_failures_are_told_and_how_many_more(box):
+    names = [f"app{i}" for i in range(6)]
+    config(box, **{name: {"instances": 1} for name in names})
+    d = box.start()
+    d.wait_ready(6)
+    config(box, **{name: {"instances": 1, **exiting(7)} for name in names})
+    text = refused(box, "reload")
+    assert text.startswith("6 apps have failed: ")
+    assert text.count("reload aborted") == 4
+    assert text.endswith(" | and 2 more")
+    d.stop()
+
+
+def test_who_comes_after_one_that_fails_is_waited_for(box):
+    """It begins when the other one has failed."""
+    config(box, web={})
+    d = box.start()
+    d.wait_ready(2)
+    config(box, web={}, second={"after": "first"},
+           first={"restart_delay": "60s", "restart_delay_max": "60s",
+                  **exiting(4)})
+    text = refused(box, "update")
+    assert re.match(r"first\[\d\] did not become ready", text), text
+    assert "second" not in text
+    now = status(box).one("app", name="second")
+    assert now["ready"] == now["wanted"] == 2
+    d.stop()
+
+
+@pytest.mark.parametrize("command", ["reload new", "update"])
+def test_a_new_app_that_fails_is_told_to_stay(box, command):
+    config(box, web={})
+    d = box.start()
+    old = d.wait_ready(2)
+    config(box, web={}, new={"restart_delay": "100ms", **exiting(4)})
+    text = refused(box, command)
+    assert re.match(r"new\[\d\] did not become ready: exited with code 4",
+                    text), text
+    assert text.endswith("; new stays added and is tried again: "
+                         "\"stop new\" ends that")
+    do(box, "stop new")
+    assert status(box).one("app", name="new")["state"] == "stopped"
+    assert d.ready_pids() == old
     d.stop()
