@@ -105,6 +105,7 @@ def test_no_descriptor_is_left(box, binary):
 @pytest.mark.parametrize("text, words", [
     (b"garbage", "cannot be executed: Exec format error"),
     (b"", "cannot be executed: Exec format error"),
+    (b"#!/bin/sh\nexit 0\n", "is a script, and no clusterd"),
     ("true", "is no clusterd that could take over"),
     ("echo", "is no clusterd that could take over"),
     (None, "No such file or directory"),
