@@ -122,7 +122,7 @@ begins_again(struct events *ev, struct control_link *client)
 	if (!ctl_again(client))
 		return false;
 	if (ctl_out_flush(&ev->out) == 0)
-		ctl_text_complain("clusterd's supervisor was killed; going on "
+		ctl_text_complain("clusterd's supervisor was replaced; going on "
 		    "with the next one, some events may be missing");
 	return true;
 }

@@ -51,12 +51,15 @@ control_goal_has_ended(const struct app *app)
 
 /* ---- what will not be reached ---- */
 
-static bool
-fails_by_stop(struct control_client *c)
+bool
+control_goal_fails_by_stop(struct control_client *c)
 {
+	const char *why = c->setup->program->why;
+
 	if (!c->setup->apps->stopping)
 		return false;
-	control_client_fail(c, "failed", "clusterd is stopping");
+	control_client_fail(c, "failed", "clusterd is stopping%s%s",
+	    why != NULL ? ": " : "", why != NULL ? why : "");
 	return true;
 }
 
@@ -391,7 +394,7 @@ check_rolled_out(struct control_client *c)
 	const char *name = c->op.request.app;
 	bool left = false;
 
-	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
+	if (control_goal_fails_by_stop(c) || c->setup->reloads->under_way != NULL)
 		return;
 	if (control_op_names_app(&c->op) &&
 	    apps_find(c->setup->apps, name) == NULL) {
@@ -424,7 +427,9 @@ check_up(struct control_client *c)
 	unsigned from = c->op.goal.floor, ready;
 	char text[64];
 
-	if (c->setup->apps->stopping || app == NULL) {
+	if (control_goal_fails_by_stop(c))
+		return;
+	if (app == NULL) {
 		control_client_fail(c, "failed", "%s was stopped meanwhile",
 		    name);
 		return;
@@ -509,7 +514,7 @@ check_all_up(struct control_client *c)
 	unsigned min = c->op.request.min;
 	bool enough = true;
 
-	if (fails_by_stop(c) ||
+	if (control_goal_fails_by_stop(c) ||
 	    (min == 0 && c->setup->reloads->under_way != NULL))
 		return;
 	if (control_op_names_app(&c->op) &&
