@@ -26,8 +26,8 @@ daemon		= daemon/control daemon/config daemon/apps daemon/life \
 daemon/control	= daemon/config daemon/apps daemon/health daemon/on_event \
 	daemon/workers daemon/spec daemon/sockets daemon/output
 daemon/config	= daemon/apps daemon/adopt daemon/spec daemon/sockets
-daemon/apps	= daemon/life daemon/adopt daemon/health daemon/steer daemon/workers \
-	daemon/spec daemon/sockets daemon/output
+daemon/apps	= daemon/life daemon/adopt daemon/health daemon/watch daemon/steer \
+	daemon/workers daemon/spec daemon/sockets daemon/output
 daemon/life	= daemon/adopt daemon/health daemon/on_event daemon/watch \
 	daemon/steer daemon/workers daemon/spec daemon/sockets daemon/output
 daemon/adopt	= daemon/watch daemon/steer daemon/workers daemon/spec daemon/sockets

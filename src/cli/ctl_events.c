@@ -52,6 +52,7 @@ put_words(struct strbuf *sb, const struct answer_line *line)
 	put_field(sb, line, "ready_ms", ", after ", "ms");
 	put_field(sb, line, "reloaded", ", ", " reloaded");
 	put_field(sb, line, "renewed", ", ", " changed without new workers");
+	put_field(sb, line, "scaled", ", ", " scaled");
 	put_field(sb, line, "added", ", ", " added");
 	put_field(sb, line, "removed", ", ", " removed");
 	put_field(sb, line, "text", ": ", "");
@@ -121,7 +122,7 @@ begins_again(struct events *ev, struct control_link *client)
 	if (!ctl_again(client))
 		return false;
 	if (ctl_out_flush(&ev->out) == 0)
-		ctl_text_complain("clusterd's supervisor was killed; going on "
+		ctl_text_complain("clusterd's supervisor was replaced; going on "
 		    "with the next one, some events may be missing");
 	return true;
 }

@@ -173,7 +173,7 @@ ask(struct logs *logs, struct control_link *client, struct error *err)
 	    ctl_again(client); i++) {
 		error_clear(err);
 		if (ctl_out_flush(&logs->out) == 0)
-			ctl_text_complain("clusterd's supervisor was killed; "
+			ctl_text_complain("clusterd's supervisor was replaced; "
 			    "going on with the next one, some lines may be "
 			    "missing");
 		code = client_talk(client, &logs->options->request, &logs->talk,

@@ -124,13 +124,14 @@ died_meanwhile(const struct request *r, struct error *err)
 {
 	error_clear(err);
 	if (r->verb == REQUEST_SCALE)
-		return error_set(err, -EREMOTEIO, "clusterd's supervisor was "
-		    "killed meanwhile, and another one has taken over: "
-		    "\"clusterctl status\" tells whether it had scaled %s",
-		    r->app);
-	return error_set(err, -EREMOTEIO, "clusterd's supervisor was killed "
-	    "before the %s was complete; the next one has rolled it back, or "
-	    "has not heard of it: ask again", request_verb_name(r->verb));
+		return error_set(err, -EREMOTEIO, "another supervisor has taken "
+		    "over meanwhile, as clusterd was upgraded or the one before "
+		    "was killed: \"clusterctl status\" tells whether %s was "
+		    "scaled", r->app);
+	return error_set(err, -EREMOTEIO, "another supervisor has taken over "
+	    "before the %s was complete, as clusterd was upgraded or the one "
+	    "before was killed; it has rolled that back, or has not heard of "
+	    "it: ask again", request_verb_name(r->verb));
 }
 
 /* To the end, whichever supervisor's. */

@@ -209,8 +209,10 @@ static void
 workers_turn(struct supervisor *sup)
 {
 	life_turn(&sup->life);
-	if (life_failed(&sup->life) && !sup->program.failed)
+	if (life_failed(&sup->life) && !sup->program.failed) {
+		sup->program.why = life_failure(&sup->life);
 		supervisor_fail(sup);
+	}
 }
 
 /* What was posted for workers meanwhile they take. */

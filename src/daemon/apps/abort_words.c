@@ -8,6 +8,7 @@
 #include "daemon/apps/app.h"
 #include "daemon/health/health.h"
 #include "daemon/spec/app_spec.h"
+#include "daemon/watch/hint.h"
 #include "daemon/workers/worker.h"
 
 /* One that is over so soon after its start may have found something taken. */
@@ -23,7 +24,7 @@ may_conflict(const struct app *app, const struct seat *seat)
 	    seat->next_end == RESTART_CAUSE_FAILURE &&
 	    !seat->next->was_ready && worker_has_leader(seat->present) &&
 	    mono_ms_between(seat->next->fsm.executed, mono_now()) <
-	    CONFLICT_MS;
+	    CONFLICT_MS && hint_holds(seat->present);
 }
 
 /* What the seat's new worker did to end the rollout. */

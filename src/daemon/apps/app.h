@@ -121,6 +121,8 @@ struct app {
 	struct rollout rollout;		/* to crew.target */
 	unsigned generation;		/* the latest that was given out */
 	uint64_t renewed_by;		/* the latest reload that concerned it */
+	uint64_t scaled_by;		/* the latest that has scaled it … */
+	unsigned scaled_from;		/* … from so many instances */
 	uint64_t reloads_ok;
 	uint64_t reloads_aborted;
 	char *reload_error;		/* why the last was aborted, or NULL */

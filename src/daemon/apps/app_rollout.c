@@ -100,7 +100,25 @@ app_roll(struct app *app, struct app_spec *spec)
 	app_touch(app);
 }
 
-void
+/* Who has ended has nobody to scale, until it is started again. */
+static bool
+scale_renewed(struct app *app, unsigned to)
+{
+	unsigned from = app->crew.wanted;
+
+	if (app->over || app->crew.stopping) {
+		app->crew.wanted = to;
+		return false;
+	}
+	app_scale(app, (int)to - (int)from, NULL);
+	if (app->crew.wanted == from)
+		return false;
+	app->scaled_by = app->apps->n_reloads;
+	app->scaled_from = from;
+	return true;
+}
+
+bool
 app_renew(struct app *app, struct config *config, const struct conf_app *conf,
     bool changed)
 {
@@ -120,13 +138,7 @@ app_renew(struct app *app, struct config *config, const struct conf_app *conf,
 	if (after == before || after == 0)
 		after = app->crew.wanted;
 	after = app_spec_within(spec, after);
-	if (after == app->crew.wanted)
-		return;
-	/* Who has ended has nobody to scale, until it is started again. */
-	if (app->over)
-		app->crew.wanted = after;
-	else
-		app_scale(app, (int)after - (int)app->crew.wanted, NULL);
+	return after != app->crew.wanted && scale_renewed(app, after);
 }
 
 /* Its own new worker, beside the present one, under the spec in force. */

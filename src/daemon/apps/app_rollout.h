@@ -23,9 +23,9 @@ void app_rollout_free(struct app *app);
 void app_roll(struct app *app, struct app_spec *spec);
 
 /* What is in force, or tried, is renewed: nobody is replaced. The number of
-   instances follows if the configuration's has changed. Not `changed`: for its
-   memory alone. */
-void app_renew(struct app *app, struct config *config,
+   instances follows if the configuration's has changed: true if it is another one,
+   and there is anybody to scale. Not `changed`: for its memory alone. */
+bool app_renew(struct app *app, struct config *config,
     const struct conf_app *conf, bool changed);
 
 /*

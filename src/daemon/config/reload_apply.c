@@ -222,13 +222,13 @@ static void
 renew(struct app *app, struct config *new, const struct conf_app *conf,
     bool changed, struct reload_result *result)
 {
-	result->renewed += changed;
-	if (app == NULL)
-		return;
-	if (changed)
+	if (app != NULL && changed)
 		log_app(LOG_LEVEL_INFO, app_name(app),
 		    "its new settings are in force, its workers stay");
-	app_renew(app, new, conf, changed);
+	if (app != NULL && app_renew(app, new, conf, changed))
+		result->scaled++;
+	else
+		result->renewed += changed;
 }
 
 static void

@@ -29,6 +29,7 @@ bool reload_wish_whole(const struct reload_wish *wish);
 struct reload_result {
 	unsigned rolled;	/* get new workers */
 	unsigned renewed;	/* keep theirs, and something has changed */
+	unsigned scaled;	/* … and get more of them, or have too many */
 	unsigned added;
 	unsigned removed;
 	bool settings;		/* clusterd's own have changed */

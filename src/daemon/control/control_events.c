@@ -222,6 +222,7 @@ control_events_applied(struct control_events *ev,
 	put_kind(&sb, EVENT_APPLIED);
 	answer_put_number(&sb, "reloaded", r->rolled);
 	answer_put_number(&sb, "renewed", r->renewed);
+	answer_put_number(&sb, "scaled", r->scaled);
 	answer_put_number(&sb, "added", r->added);
 	answer_put_number(&sb, "removed", r->removed);
 	end(ev, EVENT_APPLIED, &sb);

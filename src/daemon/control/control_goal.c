@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 #include "core/conf/conf.h"
@@ -8,6 +9,7 @@
 #include "daemon/apps/stopped.h"
 #include "daemon/config/reload.h"
 #include "daemon/control/control_client.h"
+#include "daemon/control/control_failures.h"
 #include "daemon/control/control_goal.h"
 #include "daemon/control/control_progress.h"
 #include "daemon/control/control_setup.h"
@@ -49,64 +51,16 @@ control_goal_has_ended(const struct app *app)
 
 /* ---- what will not be reached ---- */
 
-static bool
-fails_by_stop(struct control_client *c)
+bool
+control_goal_fails_by_stop(struct control_client *c)
 {
+	const char *why = c->setup->program->why;
+
 	if (!c->setup->apps->stopping)
 		return false;
-	control_client_fail(c, "failed", "clusterd is stopping");
+	control_client_fail(c, "failed", "clusterd is stopping%s%s",
+	    why != NULL ? ": " : "", why != NULL ? why : "");
 	return true;
-}
-
-static bool
-fails_by_end(struct control_client *c, const struct app *app)
-{
-	if (!control_goal_has_ended(app) || !app->failed)
-		return false;
-	control_client_fail(c, "failed",
-	    "every instance of %s has ended, at least one of them badly",
-	    app->crew.name);
-	return true;
-}
-
-/* A scale-up that fails is not taken back: a longer wait, or a mended program,
-   may be all that is missing. The caller frees. */
-static struct strbuf
-how_to_undo(const struct control_client *c, const struct app *app)
-{
-	struct strbuf sb = STRBUF_INIT;
-	const char *name = app->crew.name;
-
-	if (c->op.request.verb == REQUEST_SCALE &&
-	    app->crew.wanted > c->op.goal.floor)
-		strbuf_printf(&sb, "; %s goes on with %u instances wanted: "
-		    "\"scale %s %u\" takes that back", name,
-		    app->crew.wanted, name, c->op.goal.floor);
-	return sb;
-}
-
-/* One of these will never be: it is not restarted any more. */
-static bool
-fails_for_good(struct control_client *c, const struct app *app, unsigned from)
-{
-	if (app->crew.target != NULL)
-		return false;
-	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
-		const struct seat *seat = &app->seats[i];
-		struct strbuf undo;
-
-		if (seat->present == NULL || seat_is_up(app, i) ||
-		    !worker_state_final(seat->present->fsm.state))
-			continue;
-		undo = how_to_undo(c, app);
-		control_client_fail(c, "failed",
-		    "%s[%u] is not restarted any more: %s%s", app->crew.name,
-		    i, seat->death != NULL ? seat->death : "it has failed",
-		    undo.len > 0 && !undo.failed ? undo.text : "");
-		strbuf_free(&undo);
-		return true;
-	}
-	return false;
 }
 
 /* Did the app come by the reload that was asked for, or after it? */
@@ -117,8 +71,112 @@ is_new(const struct control_client *c, const struct app *app)
 	    app->added_by >= c->op.goal.reload;
 }
 
+/* Has the update that was asked for, or a later one, scaled it? */
+static bool
+is_scaled(const struct control_client *c, const struct app *app)
+{
+	return c->op.request.verb == REQUEST_UPDATE &&
+	    app->scaled_by >= c->op.goal.reload;
+}
+
+/* A scale-up that fails is not taken back: a longer wait, or a mended program,
+   may be all that is missing. */
+static void
+put_scale_back(struct strbuf *sb, const struct control_client *c,
+    const struct app *app)
+{
+	unsigned from = is_scaled(c, app) ? app->scaled_from :
+	    c->op.goal.floor;
+	const char *name = app->crew.name;
+
+	if (app->crew.wanted > from)
+		strbuf_printf(sb, "; %s goes on with %u instances wanted: "
+		    "\"scale %s %u\" takes that back", name,
+		    app->crew.wanted, name, from);
+}
+
+/* What stays as it is although the request has failed. `ended`: it is not tried
+   again. */
+static void
+put_undo(struct strbuf *sb, const struct control_client *c,
+    const struct app *app, bool ended)
+{
+	const char *name = app->crew.name;
+
+	if (c->op.request.verb == REQUEST_SCALE || is_scaled(c, app))
+		put_scale_back(sb, c, app);
+	else if (is_new(c, app) || c->op.request.verb == REQUEST_START)
+		strbuf_printf(sb, "; %s stays %s%s: \"stop %s\" %s", name,
+		    is_new(c, app) ? "added" : "started",
+		    ended ? "" : " and is tried again", name,
+		    ended ? "takes that back" : "ends that");
+}
+
+/* One of those from this number on will never be: it is not restarted any more. */
+static bool
+put_end_of_one(struct strbuf *sb, const struct control_client *c,
+    const struct app *app, unsigned from)
+{
+	if (app->crew.target != NULL)
+		return false;
+	for (unsigned i = from; i < app->crew.wanted && i < app->n_seats; i++) {
+		const struct seat *seat = &app->seats[i];
+
+		if (seat->present == NULL || seat_is_up(app, i) ||
+		    !worker_state_final(seat->present->fsm.state))
+			continue;
+		strbuf_printf(sb, "%s[%u] is not restarted any more: %s",
+		    app->crew.name, i,
+		    seat->death != NULL ? seat->death : "it has failed");
+		put_undo(sb, c, app, true);
+		return true;
+	}
+	return false;
+}
+
+static void
+note_failure(struct control_client *c, const struct app *app,
+    struct strbuf *words)
+{
+	control_failures_add(&c->op.failures, app->crew.name,
+	    words->failed || words->text == NULL ? "out of memory" :
+	    words->text);
+	strbuf_free(words);
+}
+
+/* What is wanted of it from that number on will never be reached: that is noted. */
+static bool
+fails(struct control_client *c, const struct app *app, unsigned from)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	if (control_goal_has_ended(app) && app->failed)
+		strbuf_printf(&sb, "every instance of %s has ended, at least "
+		    "one of them badly", app->crew.name);
+	else if (!put_end_of_one(&sb, c, app, from))
+		return false;
+	note_failure(c, app, &sb);
+	return true;
+}
+
+/* Is there any failure? Then that is the answer. */
+static bool
+tell_failures(struct control_client *c)
+{
+	char *text;
+
+	if (control_failures_count(&c->op.failures) == 0)
+		return false;
+	text = control_failures_text(&c->op.failures);
+	control_client_fail(c, "failed", "%s", text != NULL ? text :
+	    "out of memory");
+	free(text);
+	return true;
+}
+
 /* The apps that a reload has added, and those that are started, have no worker
-   of before to fall back to: what cannot become ready is told at once. */
+   of before to fall back to, and neither has an instance that comes by a scale: what
+   cannot become ready has failed at once. In a rollout that is decided by its end. */
 static bool
 needs(const struct control_client *c, const struct worker *w)
 {
@@ -132,6 +190,9 @@ needs(const struct control_client *c, const struct worker *w)
 		return w->instance >= c->op.goal.floor;
 	case REQUEST_RELOAD:
 	case REQUEST_UPDATE:
+		if (is_scaled(c, app) && app->crew.target == NULL &&
+		    w->instance >= app->scaled_from)
+			return true;
 		return is_new(c, app) && !app->came_up;
 	default:
 		return false;
@@ -151,16 +212,17 @@ control_goal_ended(struct control_clients *clients, const struct worker *w,
 	    step->why == WORKER_WHY_ASKED)
 		return;
 	TAILQ_FOREACH(c, &clients->list, entry) {
-		struct strbuf undo;
+		struct strbuf sb = STRBUF_INIT;
 
 		if (!control_op_is_awaited(&c->op) || !needs(c, w))
 			continue;
-		undo = how_to_undo(c, app_of(w->crew));
-		control_client_fail(c, "failed",
-		    "%s[%u] did not become ready: %s%s", w->crew->name,
-		    w->instance, words,
-		    undo.len > 0 && !undo.failed ? undo.text : "");
-		strbuf_free(&undo);
+		strbuf_printf(&sb, "%s[%u] did not become ready: %s",
+		    w->crew->name, w->instance, words);
+		put_undo(&sb, c, app_of(w->crew), worker_state_final(step->to));
+		note_failure(c, app_of(w->crew), &sb);
+		/* What comes of the others is told with it. */
+		if (control_op_names_app(&c->op))
+			(void)tell_failures(c);
 	}
 }
 
@@ -241,6 +303,25 @@ is_left(const struct control_client *c, const struct app *app)
 	return app_retires(app);
 }
 
+/* As a scale by request is waited for. */
+static bool
+is_scaling(struct control_client *c, const struct app *app)
+{
+	return is_scaled(c, app) && !fails(c, app, app->scaled_from) &&
+	    (!is_up(app, app->scaled_from) ||
+		(!app->over && app->n_seats != app->crew.wanted));
+}
+
+/* Is there something still to come of what the reload does with it? */
+static bool
+is_to_come(struct control_client *c, const struct app *app)
+{
+	if (control_failures_has(&c->op.failures, app->crew.name))
+		return false;
+	return app->crew.target != NULL || is_scaling(c, app) ||
+	    (is_new(c, app) && !app->came_up);
+}
+
 static void
 put_count(struct strbuf *sb, unsigned n, const char *what)
 {
@@ -257,6 +338,7 @@ tell_updated(struct control_client *c)
 
 	put_count(&sb, r->rolled, "reloaded");
 	put_count(&sb, r->renewed, "changed without new workers");
+	put_count(&sb, r->scaled, "scaled");
 	put_count(&sb, r->added, "added");
 	put_count(&sb, r->removed, "removed");
 	if (r->settings)
@@ -287,16 +369,32 @@ tell_done(struct control_client *c)
 	control_client_ok(c, text);
 }
 
+/* They have all come to their end, so that none of these is of a reload that was
+   superseded. */
+static void
+note_aborted(struct control_client *c)
+{
+	for (const struct app *a = c->setup->apps->first; a != NULL;
+	     a = a->next_app) {
+		struct strbuf sb = STRBUF_INIT;
+
+		if (a->crew.stopping || !concerns(c, a) ||
+		    a->reload_error == NULL)
+			continue;
+		strbuf_printf(&sb, "%s: %s", a->crew.name, a->reload_error);
+		note_failure(c, a, &sb);
+	}
+}
+
 /* The rollouts of the apps that it concerns have ended, what was added is up,
    and those of before have gone. */
 static void
 check_rolled_out(struct control_client *c)
 {
 	const char *name = c->op.request.app;
-	const struct app *bad = NULL;
 	bool left = false;
 
-	if (fails_by_stop(c) || c->setup->reloads->under_way != NULL)
+	if (control_goal_fails_by_stop(c) || c->setup->reloads->under_way != NULL)
 		return;
 	if (control_op_names_app(&c->op) &&
 	    apps_find(c->setup->apps, name) == NULL) {
@@ -312,16 +410,11 @@ check_rolled_out(struct control_client *c)
 		left = left || is_left(c, a);
 		if (a->crew.stopping)
 			continue;
-		if (fails_by_scale(c, a) || a->crew.target != NULL ||
-		    (is_new(c, a) && !a->came_up))
+		if (fails_by_scale(c, a) || is_to_come(c, a))
 			return;
-		if (a->reload_error != NULL && bad == NULL)
-			bad = a;
 	}
-	if (bad != NULL)
-		control_client_fail(c, "failed", "%s: %s", bad->crew.name,
-		    bad->reload_error);
-	else if (!left)
+	note_aborted(c);
+	if (!tell_failures(c) && !left)
 		tell_done(c);
 }
 
@@ -334,13 +427,17 @@ check_up(struct control_client *c)
 	unsigned from = c->op.goal.floor, ready;
 	char text[64];
 
-	if (c->setup->apps->stopping || app == NULL) {
+	if (control_goal_fails_by_stop(c))
+		return;
+	if (app == NULL) {
 		control_client_fail(c, "failed", "%s was stopped meanwhile",
 		    name);
 		return;
 	}
-	if (fails_by_end(c, app) || fails_for_good(c, app, from))
+	if (fails(c, app, from)) {
+		(void)tell_failures(c);
 		return;
+	}
 	if (!is_up(app, from) || app->n_seats != app->crew.wanted ||
 	    app_retires(app))
 		return;
@@ -394,9 +491,9 @@ has_enough(const struct app *app, unsigned min)
 	return n >= min || n == app->crew.wanted;
 }
 
-/* Nobody comes any more who could make it enough. */
-static bool
-fails_to_be_enough(struct control_client *c, const struct app *app,
+/* Nobody comes any more who could make it enough: that is noted. */
+static void
+note_unless_enough(struct control_client *c, const struct app *app,
     unsigned min)
 {
 	unsigned may_come = 0;
@@ -405,9 +502,8 @@ fails_to_be_enough(struct control_client *c, const struct app *app,
 		may_come += i >= app->n_seats ||
 		    app->seats[i].present == NULL || seat_is_up(app, i) ||
 		    !worker_state_final(app->seats[i].present->fsm.state);
-	if (min > 0 && may_come >= min)
-		return false;
-	return fails_by_end(c, app) || fails_for_good(c, app, 0);
+	if (min == 0 || may_come < min)
+		(void)fails(c, app, 0);
 }
 
 static void
@@ -418,7 +514,7 @@ check_all_up(struct control_client *c)
 	unsigned min = c->op.request.min;
 	bool enough = true;
 
-	if (fails_by_stop(c) ||
+	if (control_goal_fails_by_stop(c) ||
 	    (min == 0 && c->setup->reloads->under_way != NULL))
 		return;
 	if (control_op_names_app(&c->op) &&
@@ -431,11 +527,10 @@ check_all_up(struct control_client *c)
 		if (a->crew.stopping || !control_op_concerns(&c->op,
 		    a->crew.name) || has_enough(a, min))
 			continue;
-		if (fails_to_be_enough(c, a, min))
-			return;
+		note_unless_enough(c, a, min);
 		enough = false;
 	}
-	if (enough)
+	if (!tell_failures(c) && enough)
 		tell_all_up(c);
 }
 

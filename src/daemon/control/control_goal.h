@@ -16,6 +16,9 @@ struct worker_step;
 void control_goal_set(struct control_client *client,
     const struct control_goal *goal);
 
+/* Does clusterd stop? Then that is the answer, with the reason if one is known. */
+bool control_goal_fails_by_stop(struct control_client *client);
+
 /* See struct control_verb: for all that have a goal. */
 void control_goal_check(struct control_client *client);
 

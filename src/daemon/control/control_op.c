@@ -16,6 +16,7 @@ control_op_end(struct control_op *op)
 {
 	if (op->busy && op->verb->free != NULL)
 		op->verb->free(op);
+	control_failures_free(&op->failures);
 	*op = (struct control_op){ .request = op->request };
 }
 

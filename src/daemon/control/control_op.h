@@ -11,6 +11,7 @@
 #include "core/control/request.h"
 #include "core/output/ring.h"
 #include "daemon/config/reload_apply.h"
+#include "daemon/control/control_failures.h"
 
 struct control_checks;
 struct control_client;
@@ -82,6 +83,7 @@ struct control_op {
 
 	/* Each is written by those alone who carry such requests out: */
 	struct control_goal goal;
+	struct control_failures failures;	/* … its, freed with the request */
 	struct control_cursor cursor;
 	struct log_readers *readers;	/* control_logs */
 	struct control_checks *checks;	/* control_check */

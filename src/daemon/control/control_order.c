@@ -13,21 +13,12 @@
 #include "daemon/control/control_unknown.h"
 #include "linux/keeper/keeper_share.h"
 
-static bool
-comes_too_late(struct control_client *c)
-{
-	if (!c->setup->apps->stopping)
-		return false;
-	control_client_fail(c, "failed", "clusterd is stopping");
-	return true;
-}
-
 /* The supervisor above us knows already that there will be no other one. */
 static bool
 comes_too_late_to_reload(struct control_client *c)
 {
 	if (!c->setup->program->leaving)
-		return comes_too_late(c);
+		return control_goal_fails_by_stop(c);
 	control_client_fail(c, "failed", "clusterd is going down");
 	return true;
 }
@@ -40,7 +31,7 @@ find_running(struct control_client *c)
 	const char *name = c->op.request.app;
 	struct app *app = apps_find(c->setup->apps, name);
 
-	if (app != NULL || comes_too_late(c))
+	if (app != NULL || control_goal_fails_by_stop(c))
 		return app;
 	if (stopped_find(c->setup->apps, name) != NULL)
 		control_client_fail(c, "failed",
@@ -54,7 +45,7 @@ find_running(struct control_client *c)
 static struct app *
 find_changeable(struct control_client *c)
 {
-	return comes_too_late(c) ? NULL : find_running(c);
+	return control_goal_fails_by_stop(c) ? NULL : find_running(c);
 }
 
 /* The answer where an app could not be changed. */
@@ -244,7 +235,7 @@ control_order_start(struct control_client *c)
 	const char *name = c->op.request.app;
 	struct app *app = apps_find(c->setup->apps, name);
 
-	if (comes_too_late(c))
+	if (control_goal_fails_by_stop(c))
 		return;
 	if (app == NULL)
 		start_stopped(c, name);

@@ -21,6 +21,7 @@ struct control_program {
 	bool starting;			/* until every app was ready once */
 	bool leaving;			/* stop_delay runs */
 	bool failed;
+	const char *why;		/* … in words; NULL: nobody knows */
 };
 
 struct control_setup {

@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "base/mono.h"
@@ -128,6 +129,20 @@ cause_of(const struct worker *w, bool failure)
 	return failure ? RESTART_CAUSE_FAILURE : RESTART_CAUSE_EXIT;
 }
 
+/* It is the end of the program. */
+static void
+tell_fatal(const struct worker *w, const char *cause)
+{
+	struct life *life = w->leader->life;
+	struct strbuf sb = STRBUF_INIT;
+
+	log_app(LOG_LEVEL_ERROR, w->crew->name, "%s", cause);
+	strbuf_printf(&sb, "%s: %s", w->crew->name, cause);
+	free(life->failure);
+	life->failure = strbuf_take(&sb);
+	strbuf_free(&sb);
+}
+
 /* The process is gone and reaped; with STOPPING, its whole group is. */
 static void
 bury(struct worker *w, const char *hint)
@@ -146,8 +161,7 @@ bury(struct worker *w, const char *hint)
 	step = step_take(w, WORKER_EV_EXITED, failure);
 	put_reason(w, &cause);
 	if (fatal)
-		log_app(LOG_LEVEL_ERROR, w->crew->name, "%s",
-		    cause.failed ? "out of memory" : cause.text);
+		tell_fatal(w, cause.failed ? "out of memory" : cause.text);
 	else if (!life->failed)
 		log_obituary(w, cause.failed ? "died" : cause.text, lived_ms,
 		    &step, failure, hint);

@@ -54,6 +54,8 @@ life_fini(struct life *life)
 	cgroup_tree_end(&life->groups);
 	free(life->limits_told);
 	life->limits_told = NULL;
+	free(life->failure);
+	life->failure = NULL;
 	fd_close(&life->null_fd);
 }
 
@@ -81,6 +83,12 @@ bool
 life_failed(const struct life *life)
 {
 	return life->failed;
+}
+
+const char *
+life_failure(const struct life *life)
+{
+	return life->failure;
 }
 
 /* ---- workers come and go ---- */

@@ -43,6 +43,8 @@ void life_raise_nofile(struct life *life);
  * from then on is not told one by one.
  */
 bool life_failed(const struct life *life);
+/* Why, in words; borrowed. NULL: nobody has failed, or there was no memory. */
+const char *life_failure(const struct life *life);
 
 /*
  * A worker in state IDLE, in the crew's list; `trial` as in core/worker/worker_fsm.

@@ -64,6 +64,7 @@ struct life {
 	TAILQ_HEAD(late_leaders, leader) late;	/* … and who had no time */
 	unsigned lingering;	/* workers whose leader died before its group */
 	bool failed;		/* life_failed() */
+	char *failure;		/* … why; NULL: no memory */
 };
 
 #define LIFE_INIT { .null_fd = -1, .oom = OOM_WATCH_INIT }

@@ -66,6 +66,26 @@ sibling_listens(struct worker *w, uint16_t *ret_port)
 	return found;
 }
 
+bool
+hint_holds(const struct worker *w)
+{
+	struct locks locks;
+	struct fsids ids;
+	uint16_t port;
+	bool holds;
+
+	if (w->pid == 0)
+		return false;
+	locks_read(&locks);
+	ids = inspect_begin(&w->spec->conf->creds);
+	/* Of an app that has some the port may be one of them. */
+	holds = locks_held(&locks, w->pid) ||
+	    (w->spec->conf->n_listens == 0 && listening_port(w->pid, &port));
+	inspect_end(&ids);
+	locks_free(&locks);
+	return holds;
+}
+
 /* Instances that end soon after each other and for the same reason, as far as
    can be seen, before that is taken for one. */
 #define ALIKE_MIN 2

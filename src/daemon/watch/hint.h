@@ -16,6 +16,10 @@ struct worker;
 void hint_put(struct strbuf *sb, struct worker *worker,
     struct orphans *orphans, bool timed_out);
 
+/* Holds it something of its own that a second one may fail to get: a lock on a file,
+   or a port where its app has no listeners? Costs a look at its processes. */
+bool hint_holds(const struct worker *worker);
+
 /* Has its process bound none of the app's addresses so far, although it is to:
    it is told of its descriptors in no way that others than those who know
    clusterd look for. */

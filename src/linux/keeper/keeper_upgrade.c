@@ -209,6 +209,23 @@ replace(void)
 	keeper_post_wake();
 }
 
+/* Executed by a descriptor that closes with that it is "not there": its interpreter
+   would have nothing to read. */
+static bool
+is_script(void)
+{
+	char path[32], start[2] = "";
+	int fd;
+	bool is;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", u.binary);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	is = fd >= 0 && read(fd, start, sizeof(start)) == sizeof(start) &&
+	    memcmp(start, "#!", sizeof(start)) == 0;
+	fd_close(&fd);
+	return is;
+}
+
 static void
 checked(int status)
 {
@@ -218,7 +235,9 @@ checked(int status)
 
 	read_line(line, sizeof(line));
 	takes = strstr(line, TAKES);
-	if (keeper_page()->check_errno != 0) {
+	if (keeper_page()->check_errno == ENOENT && is_script()) {
+		refuse("%.128s is a script, and no clusterd", path);
+	} else if (keeper_page()->check_errno != 0) {
 		refuse("%.128s cannot be executed: %s", path,
 		    strerror(keeper_page()->check_errno));
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&

@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,15 @@ is_exclusive(const char *line, char kind[16], long *ret_holder)
 	    ret_holder) == 3 && strcmp(mode, "WRITE") == 0;
 }
 
+/* flock(1) on a descriptor that a shell has opened takes it and goes; it is held as
+   long as the file is open. */
+static bool
+is_left_behind(const char *kind, long holder)
+{
+	return strcmp(kind, "FLOCK") == 0 && (holder <= 0 ||
+	    (kill((pid_t)holder, 0) < 0 && errno == ESRCH));
+}
+
 static void
 take_line(struct locks *l, size_t *room, const char *line)
 {
@@ -36,7 +47,7 @@ take_line(struct locks *l, size_t *room, const char *line)
 
 	if (!is_exclusive(line, kind, &holder))
 		return;
-	if (strcmp(kind, "OFDLCK") == 0)
+	if (strcmp(kind, "OFDLCK") == 0 || is_left_behind(kind, holder))
 		l->ofd = true;
 	if (strcmp(kind, "FLOCK") != 0 && strcmp(kind, "POSIX") != 0)
 		return;
@@ -126,7 +137,8 @@ look_at_fd(void *ctx, int fd)
 	    line = strtok_r(NULL, "\n", &rest))
 		s->found = strncmp(line, "lock:", 5) == 0 &&
 		    is_exclusive(line + 5, kind, &holder) &&
-		    strcmp(kind, "OFDLCK") == 0;
+		    (strcmp(kind, "OFDLCK") == 0 ||
+			strcmp(kind, "FLOCK") == 0);
 	free(text);
 	return !s->found;
 }

@@ -13,7 +13,7 @@ struct locks {
 	pid_t *pids;		/* who holds an exclusive one */
 	size_t n;
 	bool ofd;		/* there are some of open files, whose holder
-				   is not in the table */
+				   is not in the table, or is gone */
 	struct mono until;	/* for all looks together */
 };
 

@@ -381,6 +381,17 @@ def locked(box, *arguments):
         + probe("--events", box.events_path, *arguments)])
 
 
+def test_no_lock_is_blamed_where_none_is_held(box):
+    keys = {"listen": "127.0.0.1:0", "instances": 2, **KEYS}
+    box.config(web={"command": probe(), **keys})
+    d = box.start()
+    old = d.wait_ready(2)
+    box.config(web={"command": "/bin/sh -c 'exit 4'", **keys})
+    assert "lock" not in reload_fails(box, "exited with code 4")
+    assert d.ready_pids() == old
+    d.stop()
+
+
 @pytest.mark.parametrize("instances", [1, 2])
 def test_lock_of_an_instance(box, instances):
     if shutil.which("flock") is None:

@@ -3,6 +3,7 @@ is replaced whose section is as it was."""
 
 import os
 import pwd
+import re
 import signal
 
 import pytest
@@ -118,15 +119,64 @@ def test_update_puts_in_force_what_needs_no_new_workers(box):
     config(box, web={**web, "instances": 3, "stop_timeout": "100ms",
                      "backlog": 7})
     with Stream(port):
-        assert do(box, "update").text == \
-            "updated: 1 changed without new workers"
-        d.wait_ready(3)
+        assert do(box, "update").text == "updated: 1 scaled"
+        assert len(status(box).pids()) == status(box).app()["ready"] == 3
         assert status(box).pids()[:2] == before
         listener = status(box).one("listener")
         assert listener.get("backlog", 21) in (7, 14, 21)
         config(box, web={**web, "instances": 1})
-        do(box, "update")
-        wait_status(box, lambda s: s.pids() == before[:1])
+        assert do(box, "update").text == "updated: 1 scaled"
+        assert status(box).pids() == before[:1]
+        assert not status(box).all("instance", role="retiring")
+    d.stop()
+
+
+def later(box, gate, then, **keys):
+    """The instances from number 1 on do so when the file is there."""
+    script = box.write("server", "#!/bin/sh\n"
+                       "if [ $CLUSTERD_INSTANCE -ge 1 ]; then\n"
+                       f"while ! test -e {gate}; do sleep 0.05; done\n"
+                       f"{then}\nfi\nexec {probe()}\n", mode=0o755)
+    box.web(command=script, ready_timeout="60s", **keys)
+
+
+def test_update_of_the_number_waits_for_the_new_instances(box):
+    gate = box.path("gate")
+    later(box, gate, "true", instances=1)
+    d = box.start()
+    d.wait_ready(1)
+    later(box, gate, "true", instances=2)
+    with client(box) as one:
+        one.greet()
+        one.send("update")
+        d.wait_workers(2)
+        assert status(box).app()["ready"] == 1
+        one.socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            one.answer()
+        one.socket.settimeout(30)
+        box.touch("gate")
+        assert one.answer().text == "updated: 1 scaled"
+    assert status(box).app()["ready"] == 2
+    d.stop()
+
+
+def test_update_of_the_number_fails_as_a_scale_does(box):
+    gate = box.path("gate")
+    box.touch("gate")
+    later(box, gate, "exit 4", instances=1, restart_delay="50ms")
+    d = box.start()
+    old = d.wait_ready(1)
+    later(box, gate, "exit 4", instances=3, restart_delay="50ms")
+    answer = ask(box, "update")
+    assert answer.why == "failed"
+    assert "did not become ready: exited with code 4" in answer.text
+    assert answer.text.endswith("; web goes on with 3 instances wanted: "
+                                '"scale web 1" takes that back')
+    assert d.ready_pids() == old
+    assert do(box, "scale web 1").ok
+    # The number in the file is as it was, and counts no more.
+    assert do(box, "update").text == "nothing has changed"
     d.stop()
 
 
@@ -300,4 +350,74 @@ def test_a_new_app_that_cannot_be_had(box):
            new={"listen": "127.0.0.1:0", "command": "/bin/sh -c 'exit 7'"})
     assert "did not become ready" in refused(box, "reload new")
     assert all(is_alive(pid) for pid in status(box).pids())
+    d.stop()
+
+
+# --- several that fail
+
+def exiting(code):
+    return {"command": f"/bin/sh -c 'exit {code}'"}
+
+
+@pytest.mark.parametrize("command", ["reload", "update"])
+def test_each_app_that_fails_is_named_with_its_reason(box, command):
+    config(box, web={}, other={}, third={})
+    d = box.start()
+    old = d.wait_ready(6)
+    config(box, web=exiting(3), other=exiting(4), third=exiting(5),
+           new=exiting(6))
+    text = refused(box, command)
+    assert text.startswith("4 apps have failed: ")
+    for name, code in (("web", 3), ("other", 4), ("third", 5)):
+        assert re.search(fr"{name}: reload aborted: [^|]*exited with code "
+                         f"{code}", text), text
+    assert re.search(r"new\[\d\] did not become ready: exited with code 6",
+                     text), text
+    assert sorted(d.ready_pids()) == sorted(old)
+    d.stop()
+
+
+def test_so_many_failures_are_told_and_how_many_more(box):
+    names = [f"app{i}" for i in range(6)]
+    config(box, **{name: {"instances": 1} for name in names})
+    d = box.start()
+    d.wait_ready(6)
+    config(box, **{name: {"instances": 1, **exiting(7)} for name in names})
+    text = refused(box, "reload")
+    assert text.startswith("6 apps have failed: ")
+    assert text.count("reload aborted") == 4
+    assert text.endswith(" | and 2 more")
+    d.stop()
+
+
+def test_who_comes_after_one_that_fails_is_waited_for(box):
+    """It begins when the other one has failed."""
+    config(box, web={})
+    d = box.start()
+    d.wait_ready(2)
+    config(box, web={}, second={"after": "first"},
+           first={"restart_delay": "60s", "restart_delay_max": "60s",
+                  **exiting(4)})
+    text = refused(box, "update")
+    assert re.match(r"first\[\d\] did not become ready", text), text
+    assert "second" not in text
+    now = status(box).one("app", name="second")
+    assert now["ready"] == now["wanted"] == 2
+    d.stop()
+
+
+@pytest.mark.parametrize("command", ["reload new", "update"])
+def test_a_new_app_that_fails_is_told_to_stay(box, command):
+    config(box, web={})
+    d = box.start()
+    old = d.wait_ready(2)
+    config(box, web={}, new={"restart_delay": "100ms", **exiting(4)})
+    text = refused(box, command)
+    assert re.match(r"new\[\d\] did not become ready: exited with code 4",
+                    text), text
+    assert text.endswith("; new stays added and is tried again: "
+                         "\"stop new\" ends that")
+    do(box, "stop new")
+    assert status(box).one("app", name="new")["state"] == "stopped"
+    assert d.ready_pids() == old
     d.stop()

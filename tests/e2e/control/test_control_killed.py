@@ -156,8 +156,8 @@ def test_rollout_that_is_rolled_back_is_told(box, ctl, command):
     d.wait_workers(2)
     end(d)
     assert reload.wait() == 1
-    assert re.search("clusterctl: clusterd's supervisor was killed before the "
-                     f"{command[0]} was complete; .*: ask again",
+    assert re.search("clusterctl: another supervisor has taken over before the "
+                     f"{command[0]} was complete, as .*: ask again",
                      reload.said())
     box.touch("gate")
     assert d.wait_ready(1) == [worker]

@@ -166,3 +166,18 @@ def test_stop_while_an_app_has_failed(box):
     wait_status(box, lambda s: s.app()["state"] == "failed")
     assert do(box, "stop").text == "stopped"
     d.wait()
+
+
+def test_wait_names_each_app_that_will_not_be_ready(box):
+    box.config(web={"command": probe(), "listen": "127.0.0.1:0"},
+               **{name: {"command": f"/bin/sh -c 'exit {code}'",
+                         "instances": 1, "restart": "never"}
+                  for name, code in (("one", 3), ("two", 4))})
+    d = box.start()
+    wait_status(box, lambda s: [s.one("app", name=name)["state"]
+                                for name in ("one", "two")] == ["failed"] * 2)
+    text = refused(box, "wait")
+    assert text == ("2 apps have failed: every instance of one has ended, at "
+                    "least one of them badly | every instance of two has "
+                    "ended, at least one of them badly")
+    d.stop()

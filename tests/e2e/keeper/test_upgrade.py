@@ -10,7 +10,7 @@ import pytest
 
 import preloads
 from control import ask, client, status
-from harness import (CLUSTERD, HAS_KEEPER, PROBE, SLOW, WRAP, get,
+from harness import (CLUSTERCTL, CLUSTERD, HAS_KEEPER, PROBE, SLOW, WRAP, get,
                      marked_processes, read_proc, wait_until)
 from loads import Load
 
@@ -105,6 +105,7 @@ def test_no_descriptor_is_left(box, binary):
 @pytest.mark.parametrize("text, words", [
     (b"garbage", "cannot be executed: Exec format error"),
     (b"", "cannot be executed: Exec format error"),
+    (b"#!/bin/sh\nexit 0\n", "is a script, and no clusterd"),
     ("true", "is no clusterd that could take over"),
     ("echo", "is no clusterd that could take over"),
     (None, "No such file or directory"),
@@ -357,9 +358,16 @@ def test_reload_under_way_is_rolled_back(box, binary):
         command=f"sh -c 'while ! test -e {gate}; do sleep 0.05; done; "
                 f"exec {PROBE}'")
     os.unlink(gate)
-    d.send(signal.SIGHUP)
-    d.wait_workers(N + 1)
-    assert upgrade(box).returncode == 0
+    with subprocess.Popen([CLUSTERCTL, "reload"], cwd=box.dir, text=True,
+                          env=box.ctl_environment(
+                              {"RUNTIME_DIRECTORY": box.dir}),
+                          stderr=subprocess.PIPE) as reload:
+        d.wait_workers(N + 1)
+        assert upgrade(box).returncode == 0
+        said = reload.communicate(timeout=60)[1]
+    assert reload.returncode == 1
+    assert "another supervisor has taken over" in said
+    assert "as clusterd was upgraded or" in said
     d.wait_workers(N)
     assert d.wait_ready(N) == workers
     box.touch("gate")

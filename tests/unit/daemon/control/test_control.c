@@ -182,6 +182,12 @@ waiting(void **state)
 	put(fd, "wait\n");
 	room_turns();
 	expect(fd, "error failed clusterd is stopping\n");
+	room.program.why = "web: cannot execute /nowhere/server";
+	put(fd, "wait\nreload\n");
+	room_turns();
+	expect(fd, "error failed clusterd is stopping: web: cannot execute "
+	    "/nowhere/server\nerror failed clusterd is stopping: web: cannot "
+	    "execute /nowhere/server\n");
 	leave(fd);
 }
 
