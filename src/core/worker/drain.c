@@ -175,11 +175,13 @@ done(const struct drain *d, enum drain_why why, struct mono now)
 }
 
 /* By a handshake, of whatever age: one that began before steering changed, and
-   takes its time, is not told from others where its age is not known. */
+   takes its time, is not told from others where its age is not known. One that the
+   look before has seen may have ended between this one's queues and its list. */
 static bool
-may_still_come(const struct drain_policy *p, const struct drain_facts *f)
+may_still_come(const struct drain *d, const struct drain_policy *p,
+    const struct drain_facts *f)
 {
-	return f->handshakes != 0 && p->may_seal && !f->sealed;
+	return (f->handshakes != 0 || d->shook) && p->may_seal && !f->sealed;
 }
 
 struct drain_decision
@@ -189,7 +191,9 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 	struct mono end = mono_add_ms(d->began, p->timeout_ms);
 	enum drain_why why = DRAIN_WHY_AGREE;
 	bool sure = f->none && !f->blink;
+	bool comes = may_still_come(d, p, f);
 
+	d->shook = f->handshakes != 0 && !f->sealed;
 	if (p->timeout_ms == 0)
 		return done(d, DRAIN_WHY_AT_ONCE, now);
 	if (held_up(d, p, f, now, &why))
@@ -199,7 +203,7 @@ drain_decide(struct drain *d, const struct drain_policy *p,
 	else if (!sure &&
 	    mono_before(now, mono_add_ms(d->quiet, DRAIN_AGREE_MS)))
 		why = DRAIN_WHY_AGREE;
-	else if (may_still_come(p, f) && mono_before(now, end))
+	else if (comes && mono_before(now, end))
 		why = DRAIN_WHY_SEAL;
 	else
 		return done(d, f->open.idle > 0 || f->all_idle ?

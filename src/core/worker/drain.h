@@ -131,6 +131,7 @@ struct drain {
 	struct mono steered;	/* MONO_NEVER: the lane still gets some */
 	struct mono quiet;	/* looks have found nothing since; or never */
 	int64_t step_ms;
+	bool shook;		/* the last look has seen handshakes, and sealed none */
 };
 
 enum drain_why {

@@ -480,8 +480,10 @@ adopt_take_over(struct worker *w, int listener)
 	w->trapped = true;
 	t->fd = listener;
 	t->bound = w->bound != 0;
-	if (loop_add_later(t->adopt->loop, listener, EPOLLIN, false,
-	    call_ready, w, &t->handle) < 0)
+	/* Who is about to bind waits for an answer. */
+	if ((w->fsm.state == WORKER_READY ? loop_add_later : loop_add)(
+	    t->adopt->loop, listener, EPOLLIN, false, call_ready, w,
+	    &t->handle) < 0)
 		unwatched(w, "it cannot be watched");
 	take_over_calls(w);
 }

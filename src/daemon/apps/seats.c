@@ -182,13 +182,13 @@ pass_lanes(const struct worker *from, const struct worker *to)
 /* The one that is being replaced is dead, and somebody waits in its lanes, which
    its successor cannot get any more: that is executed. Another one of the
    successor's kind, which has come up, serves them, and goes then. */
-static void
+static bool
 put_heir(struct app *app, const struct worker *dead, struct app_spec *spec)
 {
 	struct worker *heir;
 
 	if (!put_worker(app, &heir, spec, dead->instance, false))
-		return;
+		return false;
 	heir->seated = heir->present = false;
 	heir->heir = true;
 	pass_lanes(dead, heir);
@@ -196,6 +196,7 @@ put_heir(struct app *app, const struct worker *dead, struct app_spec *spec)
 	if (worker_has_leader(heir))
 		worker_log(LOG_LEVEL_INFO, heir, "is started for those who "
 		    "wait for the one before it, and goes then");
+	return true;
 }
 
 /* Is it to be started again soon, and before then? Those who wait have a program then
@@ -240,8 +241,10 @@ seats_serve_waiting(struct app *app, unsigned i, struct mono passes)
 	steer_away(app->apps->steering, old);
 	if (!leaves_waiting(app, old))
 		return false;
+	/* Without memory, later or at the promotion. */
+	if (!put_heir(app, old, seat->next->spec))
+		return false;
 	old->inherited = true;
-	put_heir(app, old, seat->next->spec);
 	/* Not both: the heir has its room, and its lanes. One that is not started
 	   again by itself keeps its seat, for nobody else is to have it if the
 	   successor fails. */
@@ -267,7 +270,7 @@ seats_promote(struct app *app, unsigned i)
 		steer_away(app->apps->steering, old);
 	more = leaves_waiting(app, old);
 	if (more)
-		put_heir(app, old, seat->present->spec);
+		(void)put_heir(app, old, seat->present->spec);
 	/* Who begins again, for those who wait, is in its own place. */
 	else if (old != NULL && (old->fsm.state == WORKER_EXECING ||
 	    old->fsm.state == WORKER_STARTING))
@@ -355,11 +358,20 @@ seat_of(struct app *app, const struct ledger_worker *left)
 	return &app->seats[left->instance].present;
 }
 
-/* It was to be started again for those who wait for it. */
+/* Of no seat, and started for those who wait: they are its own lanes' still. */
+static bool
+is_rescuer(const struct ledger_worker *left)
+{
+	return (left->flags & LEDGER_SEATED) == 0 &&
+	    (left->flags & LEDGER_RETIRING) != 0 && left->rescues > 0;
+}
+
+/* It was to be started, or started again, for those who wait for it. */
 static bool
 is_for_others(const struct app *app, const struct ledger_worker *left)
 {
-	return app->crew.stopping && (left->flags & LEDGER_RETIRING) != 0 &&
+	return (left->flags & LEDGER_RETIRING) != 0 &&
+	    (app->crew.stopping || is_rescuer(left)) &&
 	    app_spec_is_open(app->crew.stable, left->instance);
 }
 
@@ -396,6 +408,7 @@ seats_take_over(struct app *app)
 		if (w == NULL)
 			continue;
 		w->seated = w->present = seat != NULL;
+		w->heir = seat == NULL && is_rescuer(left);
 		if (seat != NULL)
 			*seat = w;
 		if (w->fsm.state != WORKER_IDLE)
@@ -405,7 +418,9 @@ seats_take_over(struct app *app)
 		worker_go_on(w);
 		if (seat != NULL || app->crew.stopping)
 			continue;
-		worker_retire(w);
+		/* One that does so already is not to be taken for ready. */
+		if (!w->fsm.retiring)
+			worker_retire(w);
 		go_on_alone(app, left);
 	}
 	/* The others are started at the turn's end, if they need not wait. */

@@ -244,8 +244,9 @@ notify_take_over(struct worker *w, int fd, uint64_t ino)
 
 	n->fd = fd;
 	n->ino = ino;
-	if (loop_add_later(n->all->loop, fd, EPOLLIN, false, ready, n,
-	    &n->handle) < 0)
+	/* Of one that is not ready, what it has said comes before deadlines and signals. */
+	if ((w->fsm.state == WORKER_READY ? loop_add_later : loop_add)(n->all->loop,
+	    fd, EPOLLIN, false, ready, n, &n->handle) < 0)
 		unheard(w);
 }
 

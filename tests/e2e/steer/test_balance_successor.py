@@ -194,7 +194,7 @@ def test_successor_that_has_not_all_of_their_addresses_takes_the_seat_first(
         box, balance):
     """Whoever waits at the other one is refused then."""
     port, other = free_port(), free_port()
-    keys = {"canary": "4s", **GONE["never"]}
+    keys = {"canary": f"{4 * SLOW:g}s", **GONE["never"]}
     d = start(box, balance, listen=[f"127.0.0.1:{port}", f"127.0.0.1:{other}"],
               **keys)
     box.config(web={"command": program(box, nobodys_probe(box)),
