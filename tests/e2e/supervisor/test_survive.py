@@ -368,3 +368,29 @@ def test_starts_in_the_middle_of_kills_come_to_their_end(box, handoff):
     get(port)
     assert not d.find("not ready within ready_timeout")
     d.stop()
+
+
+@pytest.mark.parametrize("stands", ["supervisor", "keeper"])
+def test_ready_said_in_time_counts_though_nobody_heard_it(box, stands):
+    """Before the deadline, which is over when the next one begins."""
+    go = box.path("go")
+    box.web("--ready", "file:" + go, ready="notify", instances=1,
+            ready_timeout=f"{2 * SLOW:g}s")
+    d = box.start()
+    old = wait_until(d.find_supervisor, "a supervisor")
+    worker = wait_until(d.workers, "a worker")[0]
+    wait_until(lambda: d.find("starting 1 instance"), "its start")
+    os.kill(old, signal.SIGSTOP)
+    if stands == "keeper":
+        os.kill(d.keeper, signal.SIGSTOP)
+        os.kill(old, signal.SIGKILL)
+    open(go, "w").close()
+    time.sleep(2.5 * SLOW)
+    if stands == "keeper":
+        os.kill(d.keeper, signal.SIGCONT)
+    else:
+        os.kill(old, signal.SIGKILL)
+    d.wait_log(r"web\[0\].*ready after")
+    assert d.workers() == [worker]
+    assert not d.find("killing it")
+    d.stop()
