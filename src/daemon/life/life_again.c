@@ -381,16 +381,6 @@ worker_take_over(struct life *life, struct crew *crew, struct app_spec *spec,
 /* So many places of the table of pids are looked at in a step. */
 #define DOUBT_PLACES 32
 
-static const struct exit_status unseen = {
-	.signalled = true, .code = SIGKILL,
-};
-
-static void
-tell_unseen(const struct worker *w)
-{
-	worker_log(LOG_LEVEL_WARNING, w, "died, and nobody saw how");
-}
-
 /* One at a time: whoever is above hears of it, and others may go with it. */
 static struct worker *
 find_unseen(struct life *life)
@@ -423,8 +413,7 @@ look_at_doubted(void *ctx)
 		struct worker *w = find_unseen(life);
 
 		if (w != NULL) {
-			tell_unseen(w);
-			worker_died(w, unseen);
+			worker_died(w, EXIT_STATUS_UNSEEN);
 			return true;
 		}
 		life->doubt++;
@@ -472,9 +461,8 @@ has_died(struct worker *w, const struct ledger_worker *r)
 	/* In this order: it is told before it is gone. */
 	if (!is_gone(r) || keeper_has_death(w->pid))
 		return false;
-	tell_unseen(w);
 	kill_left(r);
-	w->status = unseen;
+	w->status = EXIT_STATUS_UNSEEN;
 	return true;
 }
 
